@@ -1,0 +1,54 @@
+//! The operating system's side of [mapvar](https://crates.io/crates/mapvar): sections, views of
+//! them, and locks that survive the death of their holder.
+//!
+//! This is the only crate of the project that talks to the operating system and the only one in
+//! which `unsafe` is allowed. What it hands upward is safe whatever other processes do to the
+//! memory: a range of it is seen as atomic words ([`Words`], [`WordsMut`]) or copied in and out
+//! within bounds ([`View::read_at`], [`View::write_at`]), never as `&[u8]` or `&T`.
+//!
+//! | noun | is |
+//! | --- | --- |
+//! | [`Section`] | the system's object: a file, a named piece of page-file memory, or an anonymous one |
+//! | [`View`] | a range of a section, mapped into this process |
+//! | [`Words`] | a range of a view as 64-bit atomic words, for reading; [`WordsMut`] for writing too |
+//! | [`Locks`] | takes 32-bit lock words in a view, and takes them over from the dead |
+//!
+//! ```
+//! use mapvar_os::{Name, Section};
+//!
+//! let name = Name::new(&format!("mapvar-os-doc.{}", std::process::id()))?;
+//! let ours = Section::options().name(name.clone()).size(4096).create()?;
+//! let view = ours.view().map()?;
+//! view.write_at(0, b"hello")?;
+//!
+//! // Another process would do the same.
+//! let theirs = Section::options().name(name).open()?;
+//! let mut bytes = [0; 5];
+//! theirs.view().map()?.read_at(0, &mut bytes)?;
+//! assert_eq!(&bytes, b"hello");
+//! # Ok::<(), mapvar_os::Error>(())
+//! ```
+//!
+//! Where the code for an operating system lives: `src/sys`, one folder each, chosen in one place
+//! and held to one contract, the trait `sys::Platform`. Other targets compile against a stub that
+//! answers [`ErrorKind::Unsupported`].
+
+mod error;
+mod lock;
+mod name;
+mod options;
+mod section;
+mod sys;
+mod view;
+mod words;
+
+pub use error::{Error, ErrorKind, Holder, Result};
+pub use lock::{Locks, Refused, Taken};
+pub use name::{Name, Scope};
+pub use options::{Access, Protection, SectionFlags, SectionOptions};
+pub use section::{Attachment, Origin, Section, SectionId};
+pub use view::{View, ViewOptions};
+pub use words::{Words, WordsMut};
+
+/// Facts about this machine and process.
+pub mod machine;

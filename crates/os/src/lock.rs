@@ -1,0 +1,170 @@
+//! Lock words in shared memory that survive the death of their holder.
+//!
+//! A lock is one 32-bit word of ours, never a pthread object, whose pointers a hostile peer could
+//! turn into a write anywhere. Who is alive is decided by the kernel, never by a process id:
+//!
+//! * Linux: the word holds the thread id, and while a thread takes, holds or frees it, the word
+//!   stands in the thread's robust list as its pending operation. When the thread ends in any way
+//!   the kernel sets `DIED` in the word and wakes a waiter.
+//! * Windows: the word holds a slot of a table in the region, with its generation; each writing
+//!   thread owns a slot by owning a named mutex, its token. Who can acquire a token knows that its
+//!   owner is gone.
+//!
+//! | bits of the word | meaning | who changes it |
+//! | --- | --- | --- |
+//! | 0..=29 | owner: thread id (Linux), slot and generation (Windows), or a mark; 0 = free | who takes, frees, marks; the kernel at death |
+//! | 30 `DIED` | the owner ended while it held the lock | the kernel (Linux) sets it, the next taker clears it |
+//! | 31 `WAITERS` | somebody sleeps on the word, or may | who is about to sleep sets it; the one who frees clears it with the word |
+//!
+//! A *mark* stands for a thread that holds another lock and has taken this one by way of it: it has
+//! no owner to die, the holder of that other lock (or who recovers it) takes the mark away.
+
+use crate::{
+    Error, Holder, Result, Scope, View,
+    sys::{Imp, Platform},
+};
+use std::{fmt, sync::atomic::Ordering, time::Duration};
+
+/// The owner's bits of a lock word.
+pub(crate) const OWNER: u32 = 0x3fff_ffff;
+/// The owner ended while it held the lock.
+pub(crate) const DIED: u32 = 0x4000_0000;
+/// Somebody sleeps on the word.
+pub(crate) const WAITERS: u32 = 0x8000_0000;
+/// Owners from here on are marks. Thread ids on Linux end at 2^22; slots and generations on
+/// Windows are kept below.
+pub(crate) const FIRST_MARK: u32 = 0x3fff_fff0;
+
+/// A lock was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the lock is held until `unlock`"]
+pub enum Taken {
+    /// It was free.
+    Clean,
+    /// Its owner ended while it held it: what it protects may be half-changed.
+    Recovered,
+}
+
+/// A lock was not taken.
+#[derive(Debug)]
+pub enum Refused {
+    /// It bears this mark; take the lock that the mark stands for.
+    Marked(u32),
+    /// It was not free in time; who holds it, where the system tells.
+    TimedOut(Option<Holder>),
+    /// This thread cannot take locks at all, and why.
+    Failed(Error),
+}
+
+/// Takes the lock words of one region.
+///
+/// `Send` and `Sync`. A lock belongs to the thread that took it and is freed by it.
+pub struct Locks {
+    sys: <Imp as Platform>::Locks,
+}
+
+/// Where in the region the table of slots lies, and what its tokens are called.
+#[derive(Clone, Debug)]
+pub(crate) struct LockSpec {
+    pub(crate) scope: Scope,
+    pub(crate) id: String,
+    pub(crate) table: usize,
+    pub(crate) slots: usize,
+}
+
+impl Locks {
+    /// Bytes of one slot in the table.
+    pub const SLOT: usize = 64;
+    /// The mark of who holds the structural lock.
+    pub const MARK_L: u32 = FIRST_MARK;
+    /// The mark of who holds the transaction lock.
+    pub const MARK_T: u32 = FIRST_MARK + 1;
+
+    /// For the region that `id` names (letters and digits that no other region has; the system's
+    /// objects are named after it, in `scope`), whose table of `slots` slots of
+    /// [`SLOT`](Self::SLOT) bytes lies at byte `table` of its view.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where this system has no way to tell the
+    /// dead from the living.
+    pub fn new(scope: Scope, id: &str, table: usize, slots: usize) -> Result<Self> {
+        let spec = LockSpec { scope, id: id.into(), table, slots };
+        Ok(Self { sys: Imp::locks(spec)? })
+    }
+
+    /// Takes the lock word at byte `at` of `view`, for this thread, waiting up to `timeout`. A
+    /// thread holds one lock at a time and runs no foreign code under it.
+    ///
+    /// # Errors
+    /// [`Refused`] says why it was not taken.
+    #[inline]
+    pub fn lock(&self, view: &View, at: usize, timeout: Duration) -> Result<Taken, Refused> {
+        Imp::lock(&self.sys, view, at, timeout)
+    }
+
+    /// Frees a lock that this thread took, and wakes one who waits for it.
+    #[inline]
+    pub fn unlock(&self, view: &View, at: usize) {
+        Imp::unlock(&self.sys, view, at);
+    }
+
+    /// Puts `mark` into a free lock word, once, without waiting. `Ok` says whether its last owner
+    /// died with it, `Err` what stands there instead: somebody holds it.
+    ///
+    /// # Errors
+    /// The owner found.
+    pub fn mark(&self, view: &View, at: usize, mark: u32) -> Result<Taken, u32> {
+        let Some(word) = view.half(at) else { return Err(0) };
+        // Acquire pairs with the Release of `unlock`: what the last holder wrote is seen.
+        let found = word.load(Ordering::Relaxed);
+        if found & OWNER != 0 {
+            return Err(found & OWNER);
+        }
+        let marked = mark | found & WAITERS;
+        match word.compare_exchange(found, marked, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) if found & DIED != 0 => Ok(Taken::Recovered),
+            Ok(_) => Ok(Taken::Clean),
+            Err(now) => Err(now & OWNER),
+        }
+    }
+
+    /// Whether the lock word bears `mark`.
+    pub fn is_marked(&self, view: &View, at: usize, mark: u32) -> bool {
+        view.half(at).is_some_and(|word| word.load(Ordering::Acquire) & OWNER == mark)
+    }
+
+    /// Takes a mark away. Those who wait for the word are woken first, while it still stands: if
+    /// this process dies in between, who recovers does it again. They find the mark, or a free
+    /// lock.
+    pub fn unmark(&self, view: &View, at: usize) {
+        let Some(word) = view.half(at) else { return };
+        if word.load(Ordering::Relaxed) & WAITERS != 0 {
+            Imp::wake(&self.sys, view, at);
+        }
+        // Release pairs with the Acquire of `lock`.
+        word.store(0, Ordering::Release);
+    }
+
+    /// Adds 1 to the 32-bit word at byte `at` and wakes all who sleep on it.
+    pub fn wake(&self, view: &View, at: usize) {
+        if let Some(word) = view.half(at) {
+            // Release pairs with the Acquire load of who is about to sleep.
+            word.fetch_add(1, Ordering::Release);
+            Imp::wake(&self.sys, view, at);
+        }
+    }
+
+    /// Makes a lock word free, whoever held it: for who knows that no holder is left, because the
+    /// machine was started anew since.
+    pub fn reset(&self, view: &View, at: usize) {
+        if let Some(word) = view.half(at) {
+            word.store(0, Ordering::Release);
+        }
+    }
+}
+
+impl fmt::Debug for Locks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Locks").field(&self.sys).finish()
+    }
+}

@@ -1,0 +1,233 @@
+//! A section: the operating system's object behind a piece of shared memory.
+
+use crate::{
+    Error, ErrorKind, Result, SectionOptions, View, ViewOptions,
+    sys::{How, Imp, Platform},
+};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// Whether a section was made or found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// This call made it; its bytes are zero.
+    Created,
+    /// It was there.
+    Opened,
+}
+
+/// The operating system's object: a file, a named piece of page-file memory, or an anonymous one.
+///
+/// A named section lives until its last handle is closed, on every system. Each [`View`] keeps its
+/// section's handle open, so that a name never dies under a view (on Windows the name goes with the
+/// last *handle*, and the next creator would get another, empty section).
+///
+/// `Send` and `Sync`: it is a handle, and the calls on it are the system's.
+pub struct Section {
+    pub(crate) shared: Arc<Shared>,
+    origin: Origin,
+}
+
+/// What a section and its views own together. Views hold it in an `Arc`: mapping first, handle
+/// after.
+pub(crate) struct Shared {
+    pub(crate) sys: <Imp as Platform>::Section,
+    pub(crate) options: SectionOptions,
+}
+
+/// The identity of a file: what tells it from a copy of it, or from another file at its path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SectionId {
+    /// Device (Unix) or volume serial number (Windows).
+    pub volume: u64,
+    /// Inode number or file id.
+    pub file: u64,
+    /// When it was made, in the system's own unit; 0 where the system does not tell.
+    pub born: u64,
+}
+
+impl Section {
+    /// Options to make or open one.
+    pub fn options() -> SectionOptions {
+        SectionOptions::new()
+    }
+
+    pub(crate) fn create(
+        options: &SectionOptions,
+        fill: &mut dyn FnMut(&View) -> Result<()>,
+    ) -> Result<Self> {
+        Self::obtain(options, How::Create, fill)
+    }
+
+    pub(crate) fn open(options: &SectionOptions) -> Result<Self> {
+        Self::obtain(options, How::Open, &mut |_| Ok(()))
+    }
+
+    pub(crate) fn open_or_create(
+        options: &SectionOptions,
+        fill: &mut dyn FnMut(&View) -> Result<()>,
+    ) -> Result<Self> {
+        Self::obtain(options, How::OpenOrCreate, fill)
+    }
+
+    fn obtain(
+        options: &SectionOptions,
+        how: How,
+        fill: &mut dyn FnMut(&View) -> Result<()>,
+    ) -> Result<Self> {
+        if how != How::Open {
+            let refuse = |detail: &str| {
+                Error::new(ErrorKind::InvalidArgument, how.verb(), options.describe())
+                    .detail(detail)
+            };
+            match options.size {
+                Some(0) => return Err(refuse("size 0; give a size of at least 1 byte")),
+                None if how == How::Create => return Err(refuse("no size; give one")),
+                _ => {}
+            }
+        }
+        let (sys, origin) = Imp::obtain(options, how, &mut |sys| {
+            let section = Self::wrap(sys, options, Origin::Created);
+            let view = section.view().map()?;
+            fill(&view)
+        })?;
+        Ok(Self::wrap(sys, options, origin))
+    }
+
+    fn wrap(sys: <Imp as Platform>::Section, options: &SectionOptions, origin: Origin) -> Self {
+        Self { shared: Arc::new(Shared { sys, options: options.clone() }), origin }
+    }
+
+    /// Runs `fill` alone among all who would fill this section: for a named section of Windows
+    /// whose creator died half-way. `fill` must look first whether somebody else was quicker.
+    ///
+    /// # Errors
+    /// What `fill` answers; [`ErrorKind::TimedOut`] where another process fills it longer than the
+    /// timeout.
+    pub fn refill(&self, fill: impl FnOnce(&View) -> Result<()>) -> Result<()> {
+        let view = self.view().map()?;
+        let mut fill = Some(fill);
+        Imp::alone_filling(&self.shared.sys, &self.shared.options, &mut || {
+            fill.take().map_or(Ok(()), |fill| fill(&view))
+        })
+    }
+
+    /// Whether this handle's call made the section or found it.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Its true size in bytes: exact for a file; for memory in the page file of Windows rounded up
+    /// to a page.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] with the system's code.
+    pub fn size(&self) -> Result<u64> {
+        Imp::size(&self.shared.sys).map_err(|error| self.told("ask the size of", error))
+    }
+
+    /// The identity of its file; `None` where it has no file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] with the system's code.
+    pub fn id(&self) -> Result<Option<SectionId>> {
+        Imp::id(&self.shared.sys).map_err(|error| self.told("identify", error))
+    }
+
+    /// Options to map a range of it: the whole, readable and writable, unless changed.
+    pub fn view(&self) -> ViewOptions<'_> {
+        ViewOptions::new(self)
+    }
+
+    /// Registers this handle among the users of the section, in a way that the system takes back
+    /// when the process ends. While the [`Attachment`] is not yet [done](Attachment::done), no
+    /// other process gets past this call: it is the moment in which a sole user may repair what
+    /// earlier ones left behind. Not done by itself; a raw section is used without it.
+    ///
+    /// A handle for reading only registers too, but is never told that it is alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`] where another process stays in that moment longer than `timeout`;
+    /// [`ErrorKind::Io`].
+    pub fn attach(&self, timeout: Duration) -> Result<Attachment> {
+        let alone = Imp::attach(&self.shared.sys, timeout)
+            .map_err(|error| self.told("attach to", error))?;
+        Ok(Attachment { shared: self.shared.clone(), alone, done: false })
+    }
+
+    /// Closes the handle and reports what the system says; views that are still there keep theirs.
+    /// Dropping a section closes it in silence.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] with the system's code. The handle is gone nonetheless.
+    pub fn close(self) -> Result<()> {
+        let described = self.shared.options.describe();
+        match Arc::into_inner(self.shared) {
+            Some(shared) => {
+                Imp::close(shared.sys).map_err(|error| error.during("close", described))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn told(&self, operation: &'static str, error: Error) -> Error {
+        error.during(operation, self.shared.options.describe())
+    }
+}
+
+impl fmt::Debug for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Section")
+            .field("object", &self.shared.options.describe())
+            .field("origin", &self.origin)
+            .field("sys", &self.shared.sys)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Section").field(&self.options.describe()).finish()
+    }
+}
+
+/// A handle's place among the users of a section; from [`Section::attach`]. It is given back when
+/// this value is dropped, or when the process ends in any way.
+#[must_use = "dropping it detaches"]
+pub struct Attachment {
+    shared: Arc<Shared>,
+    alone: bool,
+    done: bool,
+}
+
+impl Attachment {
+    /// Whether nobody else was attached. Stays true after others came.
+    pub fn alone(&self) -> bool {
+        self.alone
+    }
+
+    /// Ends the moment in which no other process can attach.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] with the system's code; the place is lost then.
+    pub fn done(&mut self) -> Result<()> {
+        if !self.done {
+            Imp::attached(&self.shared.sys)
+                .map_err(|error| error.during("attach to", self.shared.options.describe()))?;
+            self.done = true;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        Imp::detach(&self.shared.sys);
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment").field("alone", &self.alone).field("done", &self.done).finish()
+    }
+}
+

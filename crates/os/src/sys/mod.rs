@@ -1,0 +1,159 @@
+//! The operating systems, one folder each, held to one contract.
+//!
+//! [`Platform`] documents the contract once; the implementations carry only what is particular to
+//! their system. This is the only place where the target is asked for.
+
+use crate::{
+    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, lock::LockSpec, view::MapSpec,
+};
+use std::{fmt, time::Duration};
+
+#[cfg_attr(unix, path = "unix/mod.rs")]
+#[cfg_attr(windows, path = "windows/mod.rs")]
+#[cfg_attr(not(any(unix, windows)), path = "unsupported.rs")]
+mod imp;
+
+pub(crate) use imp::{Imp, check_native_name};
+
+/// What is asked of a section that may or may not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// It must not exist.
+    Create,
+    /// It must exist.
+    Open,
+    /// Either.
+    OpenOrCreate,
+}
+
+impl How {
+    /// For messages.
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Open => "open",
+            Self::OpenOrCreate => "open or create",
+        }
+    }
+}
+
+/// The contract between the operating system and everything above it.
+///
+/// Errors: an implementation answers [`crate::Error`] with the kind that the system's code stands
+/// for (its one function `cvt` reads `errno` or `GetLastError`), the code as source, and a detail
+/// that names the remedy. The operation and object are set by the caller (`Error::during`), except
+/// in [`obtain`](Self::obtain), which sets them itself (`how.verb()`, `options.describe()`).
+pub(crate) trait Platform {
+    /// The system's handle of a section. Dropping it closes it in silence.
+    type Section: fmt::Debug + Send + Sync;
+    /// A mapped range. Dropping it unmaps it in silence.
+    type Mapping: fmt::Debug + Send + Sync;
+    /// What [`crate::Locks`] keeps for one region.
+    type Locks: fmt::Debug + Send + Sync;
+
+    /// Finds or makes a section.
+    ///
+    /// A new one has its whole size, exact to the byte, with memory or disk behind all of it
+    /// (unless `RESERVE`), all zero, readable and writable by this user alone, and `fill` has run
+    /// on it (it is handed a duplicate of the handle), before any other process can open it; except that a named section of Windows is
+    /// visible at once, so there the call holds the mutex `<name>.init` from before it creates
+    /// until `fill` has returned (and again in [`alone_filling`](Self::alone_filling)). If
+    /// anything fails, nothing is left behind. Of many processes that race with `OpenOrCreate`
+    /// exactly one makes it and all get the same.
+    ///
+    /// One that was found is of the right kind (a regular file; a section) and, if it was found by
+    /// a name (not native), of this user (`ForeignOwner`), and its size is at least `options.size`
+    /// (`TooLarge` otherwise). A file by path follows symbolic links and may be another user's,
+    /// as far as the system lets us in.
+    ///
+    /// A named section lives as long as any handle to it, in any process that lives.
+    fn obtain(
+        options: &SectionOptions,
+        how: How,
+        fill: &mut dyn FnMut(Self::Section) -> Result<()>,
+    ) -> Result<(Self::Section, Origin)>;
+
+    /// Runs `fill` with the mutex `<name>.init` held, where named sections are visible before they
+    /// are filled; runs it at once elsewhere.
+    fn alone_filling(
+        section: &Self::Section,
+        options: &SectionOptions,
+        fill: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()>;
+
+    /// True size in bytes.
+    fn size(section: &Self::Section) -> Result<u64>;
+
+    /// Identity of its file.
+    fn id(section: &Self::Section) -> Result<Option<SectionId>>;
+
+    /// Registers among the users of a file (see [`crate::Section::attach`]); answers whether
+    /// nobody else is. Two bytes far beyond any file's end are locked: the gate (exclusive, from
+    /// here to `attached` or `detach`) and the seat (shared, from `attached` to `detach`). Alone =
+    /// the seat could be had exclusively for a moment, while the gate was held. A named or
+    /// anonymous section answers alone = it was created by this handle, and locks nothing more.
+    fn attach(section: &Self::Section, timeout: Duration) -> Result<bool>;
+
+    /// Takes the seat and opens the gate.
+    fn attached(section: &Self::Section) -> Result<()>;
+
+    /// Gives back gate and seat, whichever is held. Never fails loudly.
+    fn detach(section: &Self::Section);
+
+    /// Closes and reports.
+    fn close(section: Self::Section) -> Result<()>;
+
+    /// Maps a range that lies within the section and whose offset is a multiple of the
+    /// granularity. The memory is readable up to the end of the page in which the range ends, and
+    /// writable there if the access says so. A base address that is not 0 is met exactly, without
+    /// replacing anything, or the call fails.
+    fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping>;
+
+    /// First byte of a mapping.
+    fn address(mapping: &Self::Mapping) -> *mut u8;
+
+    /// Unmaps and reports.
+    fn unmap(mapping: Self::Mapping) -> Result<()>;
+
+    /// Starts writing `len` bytes from byte `first` of the mapping to the file.
+    fn flush(section: &Self::Section, mapping: &Self::Mapping, first: usize, len: usize)
+    -> Result<()>;
+
+    /// Waits until the device has what was flushed of the file.
+    fn sync(section: &Self::Section) -> Result<()>;
+
+    /// See [`crate::machine`].
+    fn page_size() -> usize;
+    /// See [`crate::machine`].
+    fn granularity() -> usize;
+    /// See [`crate::machine`].
+    fn boot_id() -> Result<[u64; 2]>;
+    /// See [`crate::machine`].
+    fn pid_namespace() -> u64;
+    /// See [`crate::machine`].
+    fn random() -> Result<[u64; 2]>;
+    /// See [`crate::machine`].
+    fn generation() -> u32;
+
+    /// See [`crate::Locks::new`].
+    fn locks(spec: LockSpec) -> Result<Self::Locks>;
+
+    /// See [`crate::Locks::lock`]. Acquire on success, which pairs with the Release of `unlock`
+    /// and `unmark`, and with the kernel's change of the word at a death.
+    ///
+    /// The word is what stands in it and nothing else: one that names an owner who is gone is
+    /// taken over, one that names a living owner, stopped or not, never is, a forged one costs a
+    /// `TimedOut`.
+    fn lock(
+        locks: &Self::Locks,
+        view: &View,
+        at: usize,
+        timeout: Duration,
+    ) -> Result<Taken, Refused>;
+
+    /// See [`crate::Locks::unlock`].
+    fn unlock(locks: &Self::Locks, view: &View, at: usize);
+
+    /// Wakes all who sleep on the 32-bit word at byte `at`, without changing it.
+    fn wake(locks: &Self::Locks, view: &View, at: usize);
+}

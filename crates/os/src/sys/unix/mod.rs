@@ -1,0 +1,127 @@
+//! Targets that are neither Windows nor Unix: everything compiles, and answers `Unsupported`.
+
+use super::{How, Platform};
+use crate::{
+    Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
+    lock::LockSpec, view::MapSpec,
+};
+use std::{convert::Infallible, time::Duration};
+
+#[derive(Debug)]
+pub(crate) struct Imp;
+
+fn unsupported() -> Error {
+    Error::new(ErrorKind::Unsupported, "map memory", "")
+        .detail("this build is for a system that mapvar does not know; use Windows or Unix")
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the signature that every system has")]
+pub(crate) fn check_native_name(_: &str) -> Result<(), &'static str> {
+    Ok(())
+}
+
+impl Platform for Imp {
+    type Section = Infallible;
+    type Mapping = Infallible;
+    type Locks = Infallible;
+
+    fn obtain(
+        options: &SectionOptions,
+        how: How,
+        _: &mut dyn FnMut(Infallible) -> Result<()>,
+    ) -> Result<(Infallible, Origin)> {
+        Err(unsupported().during(how.verb(), options.describe()))
+    }
+
+    fn alone_filling(
+        section: &Infallible,
+        _: &SectionOptions,
+        _: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        match *section {}
+    }
+
+    fn size(section: &Infallible) -> Result<u64> {
+        match *section {}
+    }
+
+    fn id(section: &Infallible) -> Result<Option<SectionId>> {
+        match *section {}
+    }
+
+    fn attach(section: &Infallible, _: Duration) -> Result<bool> {
+        match *section {}
+    }
+
+    fn attached(section: &Infallible) -> Result<()> {
+        match *section {}
+    }
+
+    fn detach(section: &Infallible) {
+        match *section {}
+    }
+
+    fn close(section: Infallible) -> Result<()> {
+        match section {}
+    }
+
+    fn map(section: &Infallible, _: &MapSpec) -> Result<Infallible> {
+        match *section {}
+    }
+
+    fn address(mapping: &Infallible) -> *mut u8 {
+        match *mapping {}
+    }
+
+    fn unmap(mapping: Infallible) -> Result<()> {
+        match mapping {}
+    }
+
+    fn flush(section: &Infallible, _: &Infallible, _: usize, _: usize) -> Result<()> {
+        match *section {}
+    }
+
+    fn sync(section: &Infallible) -> Result<()> {
+        match *section {}
+    }
+
+    fn page_size() -> usize {
+        4096
+    }
+
+    fn granularity() -> usize {
+        65536
+    }
+
+    fn boot_id() -> Result<[u64; 2]> {
+        Err(unsupported())
+    }
+
+    fn pid_namespace() -> u64 {
+        0
+    }
+
+    fn random() -> Result<[u64; 2]> {
+        Err(unsupported())
+    }
+
+    fn generation() -> u32 {
+        0
+    }
+
+    fn locks(_: LockSpec) -> Result<Infallible> {
+        Err(unsupported())
+    }
+
+    fn lock(locks: &Infallible, _: &View, _: usize, _: Duration) -> Result<Taken, Refused> {
+        match *locks {}
+    }
+
+    fn unlock(locks: &Infallible, _: &View, _: usize) {
+        match *locks {}
+    }
+
+    fn wake(locks: &Infallible, _: &View, _: usize) {
+        match *locks {}
+    }
+}

@@ -1,0 +1,367 @@
+//! A view: a range of a section, mapped into this process.
+
+use crate::{
+    Access, Error, ErrorKind, Result, Section, Words, WordsMut,
+    section::Shared,
+    sys::{Imp, Platform},
+    words::{self, Half, Word},
+};
+use std::{fmt, ops::Range, sync::Arc};
+
+/// How to map a range of a section; from [`Section::view`].
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until `map`"]
+pub struct ViewOptions<'a> {
+    section: &'a Section,
+    offset: u64,
+    len: Option<u64>,
+    access: Access,
+    execute: bool,
+    base_address: usize,
+}
+
+impl<'a> ViewOptions<'a> {
+    pub(crate) fn new(section: &'a Section) -> Self {
+        let writable = section.shared.options.protection.writable();
+        Self {
+            section,
+            offset: 0,
+            len: None,
+            access: if writable { Access::ReadWrite } else { Access::Read },
+            execute: false,
+            base_address: 0,
+        }
+    }
+
+    /// First byte of the range; any number. What the system needs to be aligned (64 KiB on
+    /// Windows, a page on Unix) is aligned underneath.
+    pub fn offset(mut self, bytes: u64) -> Self {
+        self.offset = bytes;
+        self
+    }
+
+    /// Length of the range in bytes; to the end of the section unless set.
+    pub fn len(mut self, bytes: u64) -> Self {
+        self.len = Some(bytes);
+        self
+    }
+
+    /// What the view may do: what the section's protection allows for sharing, unless set.
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// Whether code in the range may be run. Takes a section whose protection allows it.
+    pub fn execute(mut self, execute: bool) -> Self {
+        self.execute = execute;
+        self
+    }
+
+    /// Where to map, a multiple of the system's granularity; anywhere unless set. The view begins
+    /// there or the call fails; nothing that is mapped there already is replaced.
+    pub fn base_address(mut self, address: usize) -> Self {
+        self.base_address = address;
+        self
+    }
+
+    /// Maps the range.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfRange`] where the range does not lie within the section;
+    /// [`ErrorKind::InvalidArgument`] for an empty range or a misplaced base address;
+    /// [`ErrorKind::ReadOnly`] or [`ErrorKind::PermissionDenied`] where the section's protection
+    /// does not allow the access; [`ErrorKind::NoSpace`] where address space is short.
+    pub fn map(self) -> Result<View> {
+        let Self { section, offset, len, access, execute, base_address } = self;
+        let refuse = |kind, detail: String| {
+            Error::new(kind, "map a view of", section.shared.options.describe()).detail(detail)
+        };
+        let size = section.size()?;
+        let len = len.unwrap_or(size.saturating_sub(offset));
+        let within = offset.checked_add(len).is_some_and(|end| end <= size);
+        if !within || len == 0 {
+            let kind = if within { ErrorKind::InvalidArgument } else { ErrorKind::OutOfRange };
+            return Err(refuse(
+                kind,
+                format!("bytes {offset}..{} of {size}; give a range within", offset.saturating_add(len)),
+            ));
+        }
+        let protection = section.shared.options.protection;
+        if access == Access::ReadWrite && !protection.writable() {
+            return Err(refuse(
+                ErrorKind::ReadOnly,
+                "the section is for reading; map it with Access::Read or CopyOnWrite".into(),
+            ));
+        }
+        if execute && !protection.executable() {
+            return Err(refuse(
+                ErrorKind::PermissionDenied,
+                "the section's protection does not allow to execute; open it with one that does"
+                    .into(),
+            ));
+        }
+        let granularity = Imp::granularity();
+        if !base_address.is_multiple_of(granularity) {
+            return Err(refuse(
+                ErrorKind::InvalidArgument,
+                format!("base address {base_address:#x}; give a multiple of {granularity:#x}"),
+            ));
+        }
+        let skip = offset % granularity as u64;
+        let too_large = || {
+            refuse(ErrorKind::TooLarge, format!("{len} bytes; map a smaller range at a time"))
+        };
+        let mapped = usize::try_from(len + skip).map_err(|_| too_large())?;
+        let spec =
+            MapSpec { offset: offset - skip, len: mapped, access, execute, base_address };
+        let mapping = Imp::map(&section.shared.sys, &spec)
+            .map_err(|error| section.told("map a view of", error))?;
+        Ok(View {
+            mapping,
+            section: section.shared.clone(),
+            offset,
+            skip: skip as usize,
+            len: len as usize,
+            access,
+        })
+    }
+}
+
+/// What `sys` is asked to map: aligned to the granularity, checked against the section.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MapSpec {
+    pub(crate) offset: u64,
+    pub(crate) len: usize,
+    pub(crate) access: Access,
+    pub(crate) execute: bool,
+    pub(crate) base_address: usize,
+}
+
+/// A range of a section, mapped into this process.
+///
+/// `Send` and `Sync`: the memory is only reached through atomic words, and by copies that are made
+/// of them.
+pub struct View {
+    // Dropped before `section`: the handle outlives the mapping, so that a name never dies under a
+    // view.
+    mapping: <Imp as Platform>::Mapping,
+    section: Arc<Shared>,
+    /// First byte of the range in the section.
+    offset: u64,
+    /// Bytes between the mapping's first byte and the range's.
+    skip: usize,
+    len: usize,
+    access: Access,
+}
+
+impl View {
+    /// Length of the range in bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never: an empty range cannot be mapped.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Where in the section the range begins.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// What it may do.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Address of the first byte in this process, for those who hand it to foreign code.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.mapping_ptr().wrapping_add(self.skip)
+    }
+
+    fn mapping_ptr(&self) -> *mut u8 {
+        Imp::address(&self.mapping)
+    }
+
+    /// The range as bytes.
+    ///
+    /// # Safety
+    /// For as long as the slice lives no process writes to the range, and the file behind it, if
+    /// any, is not made shorter.
+    #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
+    pub unsafe fn as_slice(&self) -> &[u8] {
+        // SAFETY: the mapping is readable over `skip + len` bytes for as long as `self` lives
+        // (contract of `Platform::map`), u8 has no alignment and no invalid values, and the caller
+        // promises that nothing writes to it or unmaps its backing meanwhile.
+        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len) }
+    }
+
+    /// All words of the mapping, from its first byte: `skip` is inside.
+    #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
+    #[inline]
+    fn all(&self) -> &[Word] {
+        // The mapping ends at a page, so the last word that the range touches is whole.
+        let words = (self.skip + self.len).div_ceil(8);
+        // SAFETY: the mapping starts at a page, so it is aligned; it is readable up to the end of
+        // the page in which `skip + len` ends (contract of `Platform::map`), so each of the words
+        // lies in it; it lives as long as `self`. An atomic word has no invalid values and may be
+        // changed by others through a shared reference. On a mapping for reading only relaxed
+        // loads reach it: `words_mut` and `write_at` refuse it, and `Words` has no stores.
+        unsafe { std::slice::from_raw_parts(self.mapping_ptr().cast::<Word>(), words) }
+    }
+
+    /// `count` words from byte `at` of the range; `None` where they do not lie within it, or where
+    /// `at` is not a multiple of 8 in the section.
+    #[inline]
+    pub fn words(&self, at: usize, count: usize) -> Option<Words<'_>> {
+        self.range(at, count).map(Words::new)
+    }
+
+    /// As [`words`](Self::words), to write too; `None` also where the view is for reading.
+    #[inline]
+    pub fn words_mut(&self, at: usize, count: usize) -> Option<WordsMut<'_>> {
+        if self.access == Access::Read {
+            return None;
+        }
+        self.range(at, count).map(WordsMut::new)
+    }
+
+    #[inline]
+    fn range(&self, at: usize, count: usize) -> Option<&[Word]> {
+        let end = count.checked_mul(8)?.checked_add(at)?;
+        let first = at.checked_add(self.skip)?;
+        if end > self.len || !first.is_multiple_of(8) {
+            return None;
+        }
+        self.all().get(first / 8..first / 8 + count)
+    }
+
+    /// The 32-bit word at byte `at` of the range: a lock or wake word, which nobody ever touches
+    /// as part of a 64-bit one. `None` where it is not within, not aligned, or not writable.
+    #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
+    #[inline]
+    pub(crate) fn half(&self, at: usize) -> Option<&Half> {
+        let first = at.checked_add(self.skip)?;
+        if at.checked_add(4)? > self.len || !first.is_multiple_of(4) || self.access == Access::Read {
+            return None;
+        }
+        let address = self.mapping_ptr().wrapping_add(first).cast::<Half>();
+        // SAFETY: the word lies within the mapping (checked above), which is writable, aligned to a
+        // page and lives as long as `self`; `first` is a multiple of 4. An atomic word has no
+        // invalid values.
+        Some(unsafe { &*address })
+    }
+
+    fn bounds(&self, operation: &'static str, at: usize, len: usize) -> Result<usize> {
+        match at.checked_add(len) {
+            Some(end) if end <= self.len => Ok(at + self.skip),
+            _ => Err(Error::new(ErrorKind::OutOfRange, operation, self.section.options.describe())
+                .detail(format!(
+                    "bytes {at}..{} of a view of {}; stay within",
+                    at.saturating_add(len),
+                    self.len
+                ))),
+        }
+    }
+
+    /// Copies `into.len()` bytes out, from byte `at` of the range.
+    ///
+    /// Bytes that another process writes meanwhile come old or new, each by itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfRange`], with nothing copied.
+    pub fn read_at(&self, at: usize, into: &mut [u8]) -> Result<()> {
+        let skip = self.bounds("read from", at, into.len())?;
+        words::copy_out(self.all(), skip, into);
+        Ok(())
+    }
+
+    /// Copies `from` in, to byte `at` of the range.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfRange`] and [`ErrorKind::ReadOnly`], with nothing written.
+    pub fn write_at(&self, at: usize, from: &[u8]) -> Result<()> {
+        if self.access == Access::Read {
+            return Err(Error::new(
+                ErrorKind::ReadOnly,
+                "write to",
+                self.section.options.describe(),
+            )
+            .detail("the view is for reading; map it with Access::ReadWrite"));
+        }
+        let skip = self.bounds("write to", at, from.len())?;
+        words::copy_in(self.all(), skip, from);
+        Ok(())
+    }
+
+    /// The first `len` bytes: what [`write_string`](Self::write_string) wrote. Bytes, never
+    /// characters, zeros included.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfRange`].
+    pub fn read_string(&self, len: usize) -> Result<Vec<u8>> {
+        self.bounds("read from", 0, len)?;
+        let mut bytes = vec![0; len];
+        self.read_at(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Writes `bytes` at the start of the range, with no terminator and no length.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfRange`] where they do not fit, with nothing written;
+    /// [`ErrorKind::ReadOnly`].
+    pub fn write_string(&self, bytes: impl AsRef<[u8]>) -> Result<()> {
+        self.write_at(0, bytes.as_ref())
+    }
+
+    /// Starts writing a range to the file (`FlushViewOfFile`, `msync`). Does not wait for the
+    /// device on every system: [`flush_durable`](Self::flush_durable) does. Nothing to do without
+    /// a file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfRange`]; [`ErrorKind::Io`] with the system's code.
+    pub fn flush(&self, range: Range<usize>) -> Result<()> {
+        let len = range.end.saturating_sub(range.start);
+        let first = self.bounds("flush", range.start, len)?;
+        Imp::flush(&self.section.sys, &self.mapping, first, len)
+            .map_err(|error| error.during("flush", self.section.options.describe()))
+    }
+
+    /// Writes a range to the file and waits until the device has it, with the file's size and
+    /// times: `FlushViewOfFile` then `FlushFileBuffers`, `msync` then `fdatasync`, or
+    /// `F_FULLFSYNC`.
+    ///
+    /// # Errors
+    /// Those of [`flush`](Self::flush). After [`ErrorKind::Io`] nothing is known of what reached
+    /// the device.
+    pub fn flush_durable(&self, range: Range<usize>) -> Result<()> {
+        self.flush(range)?;
+        Imp::sync(&self.section.sys)
+            .map_err(|error| error.during("flush", self.section.options.describe()))
+    }
+
+    /// Unmaps the range and reports what the system says. Dropping a view unmaps it in silence.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] with the system's code.
+    pub fn close(self) -> Result<()> {
+        let Self { mapping, section, .. } = self;
+        let unmapped = Imp::unmap(mapping);
+        unmapped.map_err(|error| error.during("unmap", section.options.describe()))
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("section", &self.section)
+            .field("offset", &self.offset)
+            .field("len", &self.len)
+            .field("access", &self.access)
+            .finish()
+    }
+}

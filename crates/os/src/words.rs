@@ -1,0 +1,235 @@
+//! Shared memory as atomic words: the only form in which it is handed upward.
+//!
+//! Another process may change any word at any moment. A word is therefore an atomic of one size
+//! for ever, a load answers some value that was stored, and what it answers is to be checked and
+//! then used, without a second look.
+
+#![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// A range of a view as 64-bit words, for reading. Little-endian, as they lie in memory.
+///
+/// Indices are checked: beyond the end a load answers 0 and a store does nothing, and in a debug
+/// build both panic, because an index is computed by the caller from checked sizes.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<'a> {
+    words: &'a [AtomicU64],
+}
+
+/// A range of a view as 64-bit words, for reading and writing.
+#[derive(Clone, Copy, Debug)]
+pub struct WordsMut<'a> {
+    words: &'a [AtomicU64],
+}
+
+impl<'a> Words<'a> {
+    pub(crate) fn new(words: &'a [AtomicU64]) -> Self {
+        Self { words }
+    }
+
+    /// How many words there are.
+    #[inline]
+    pub fn len(self) -> usize {
+        self.words.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// Loads word `at`. Of the orderings `Relaxed` and `Acquire` are meant; any other counts as
+    /// `Acquire`.
+    #[inline]
+    pub fn load(self, at: usize, order: Ordering) -> u64 {
+        load(self.words, at, order)
+    }
+}
+
+impl<'a> WordsMut<'a> {
+    pub(crate) fn new(words: &'a [AtomicU64]) -> Self {
+        Self { words }
+    }
+
+    /// The same range, for reading.
+    #[inline]
+    pub fn read(self) -> Words<'a> {
+        Words { words: self.words }
+    }
+
+    #[inline]
+    fn word(self, at: usize) -> Option<&'a AtomicU64> {
+        let word = self.words.get(at);
+        debug_assert!(word.is_some(), "word {at} of {}", self.words.len());
+        word
+    }
+
+    /// Stores word `at`.
+    #[inline]
+    pub fn store(self, at: usize, value: u64, order: Ordering) {
+        if let Some(word) = self.word(at) {
+            word.store(value, order);
+        }
+    }
+
+    /// Swaps word `at` and answers what stood there.
+    #[inline]
+    pub fn swap(self, at: usize, value: u64, order: Ordering) -> u64 {
+        self.word(at).map_or(0, |word| word.swap(value, order))
+    }
+
+    /// Adds to word `at`, wrapping, and answers what stood there.
+    #[inline]
+    pub fn fetch_add(self, at: usize, value: u64, order: Ordering) -> u64 {
+        self.word(at).map_or(0, |word| word.fetch_add(value, order))
+    }
+
+    /// Sets bits of word `at` and answers what stood there.
+    #[inline]
+    pub fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64 {
+        self.word(at).map_or(0, |word| word.fetch_or(value, order))
+    }
+
+    /// Keeps only the bits of `value` in word `at` and answers what stood there.
+    #[inline]
+    pub fn fetch_and(self, at: usize, value: u64, order: Ordering) -> u64 {
+        self.word(at).map_or(0, |word| word.fetch_and(value, order))
+    }
+
+    /// Replaces `old` by `new` in word `at`, `AcqRel`; `Err` has what stood there instead.
+    ///
+    /// # Errors
+    /// The value found, where it was not `old`.
+    #[inline]
+    pub fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64> {
+        self.word(at).map_or(Err(0), |word| {
+            word.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
+        })
+    }
+}
+
+/// A relaxed load, and a fence where an acquire was asked for. Not `load(Acquire)`: the language
+/// promises only of relaxed loads that they do not write, and the page may be read-only. On x86
+/// the two are the same instruction.
+#[inline]
+fn load(words: &[AtomicU64], at: usize, order: Ordering) -> u64 {
+    let word = words.get(at);
+    debug_assert!(word.is_some(), "word {at} of {}", words.len());
+    let Some(word) = word else { return 0 };
+    let value = word.load(Ordering::Relaxed);
+    if order != Ordering::Relaxed {
+        fence(Ordering::Acquire);
+    }
+    value
+}
+
+/// Copies out of words that others may be writing: each byte is one that stood there, the whole is
+/// whole only if something else says so. `words` begin at the byte that `skip` is counted from.
+pub(crate) fn copy_out(words: &[AtomicU64], skip: usize, into: &mut [u8]) {
+    let (first, within) = (skip / 8, skip % 8);
+    let Some(mut words) = words.get(first..) else { return };
+    let mut into = into;
+    if within != 0 {
+        let Some((word, rest)) = words.split_first() else { return };
+        let bytes = word.load(Ordering::Relaxed).to_le_bytes();
+        let (head, tail) = into.split_at_mut(into.len().min(8 - within));
+        for (to, from) in head.iter_mut().zip(bytes.iter().skip(within)) {
+            *to = *from;
+        }
+        (words, into) = (rest, tail);
+    }
+    // `chunks_exact_mut` and not an index: the obvious loop was 3.5 times slower.
+    let whole = into.len() / 8;
+    let mut chunks = into.chunks_exact_mut(8);
+    for (to, word) in chunks.by_ref().zip(words) {
+        to.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+    }
+    let rest = chunks.into_remainder();
+    if let (false, Some(word)) = (rest.is_empty(), words.get(whole)) {
+        let bytes = word.load(Ordering::Relaxed).to_le_bytes();
+        for (to, from) in rest.iter_mut().zip(bytes) {
+            *to = from;
+        }
+    }
+}
+
+/// Copies into words that others may be reading. Where the range begins or ends inside a word, the
+/// other bytes of that word keep what another process stores there meanwhile.
+pub(crate) fn copy_in(words: &[AtomicU64], skip: usize, from: &[u8]) {
+    let (first, within) = (skip / 8, skip % 8);
+    let Some(mut words) = words.get(first..) else { return };
+    let mut from = from;
+    if within != 0 {
+        let Some((word, rest)) = words.split_first() else { return };
+        let (head, tail) = from.split_at(from.len().min(8 - within));
+        merge(word, within, head);
+        (words, from) = (rest, tail);
+    }
+    let whole = from.len() / 8;
+    let chunks = from.chunks_exact(8);
+    let rest = chunks.remainder();
+    for (bytes, word) in chunks.zip(words) {
+        let mut whole = [0; 8];
+        whole.copy_from_slice(bytes);
+        word.store(u64::from_le_bytes(whole), Ordering::Relaxed);
+    }
+    if let (false, Some(word)) = (rest.is_empty(), words.get(whole)) {
+        merge(word, 0, rest);
+    }
+}
+
+/// Replaces some bytes of a word by a loop of compare-and-swap: a word has one access size.
+fn merge(word: &AtomicU64, within: usize, bytes: &[u8]) {
+    let mut old = word.load(Ordering::Relaxed);
+    loop {
+        let mut new = old.to_le_bytes();
+        for (to, from) in new.iter_mut().skip(within).zip(bytes) {
+            *to = *from;
+        }
+        match word.compare_exchange_weak(
+            old,
+            u64::from_le_bytes(new),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => return,
+            Err(now) => old = now,
+        }
+    }
+}
+
+/// A 64-bit word of shared memory.
+pub(crate) type Word = AtomicU64;
+/// A 32-bit word of shared memory: locks and wake words.
+pub(crate) type Half = AtomicU32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(count: usize) -> Vec<AtomicU64> {
+        (0..count).map(|at| AtomicU64::new(0x1111_1111_1111_1111 * at as u64)).collect()
+    }
+
+    #[test]
+    fn copies_agree_with_slices_at_every_offset_and_length() {
+        let plain: Vec<u8> = (0..40_u8).collect();
+        for skip in 0..24 {
+            for len in 0..=16 {
+                let words = words(5);
+                let mut mirror: Vec<u8> =
+                    words.iter().flat_map(|w| w.load(Ordering::Relaxed).to_le_bytes()).collect();
+                let mut out = vec![0; len];
+                copy_out(&words, skip, &mut out);
+                assert_eq!(out, mirror[skip..skip + len], "out {skip} {len}");
+                copy_in(&words, skip, &plain[..len]);
+                mirror[skip..skip + len].copy_from_slice(&plain[..len]);
+                let now: Vec<u8> =
+                    words.iter().flat_map(|w| w.load(Ordering::Relaxed).to_le_bytes()).collect();
+                assert_eq!(now, mirror, "in {skip} {len}");
+            }
+        }
+    }
+}
