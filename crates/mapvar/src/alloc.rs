@@ -1,0 +1,318 @@
+//! Room in the region: chunks, and records and blocks in them. All of it under L.
+
+#![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+
+use crate::{
+    layout::{self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, RECORD_CLASSES, chunk, kind, live, record},
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed, Release},
+        Store as _,
+    },
+    store::{Handle, Store, chunk_crc},
+    trouble::{Trouble, outside},
+};
+
+/// A record's or block's place in a chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) at: u64,
+    pub(crate) class: usize,
+    chunk: u64,
+    bit: usize,
+}
+
+/// What a chunk is cut into.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    kind: u64,
+    class: usize,
+    bytes: u64,
+    count: usize,
+}
+
+impl Cut {
+    fn records(class: usize) -> Self {
+        Self {
+            kind: kind::RECORDS,
+            class,
+            bytes: layout::record_bytes(class) as u64,
+            count: layout::records_in_chunk(class),
+        }
+    }
+
+    fn blocks(class: usize) -> Self {
+        let bytes = BLOCK_CLASSES.get(class).map_or(1024, |bytes| *bytes);
+        Self {
+            kind: kind::BLOCKS,
+            class,
+            bytes: bytes as u64,
+            count: layout::blocks_in_chunk(class),
+        }
+    }
+
+    fn hint(self) -> usize {
+        live::CLASS_HINT + self.class + if self.kind == kind::BLOCKS { 4 } else { 0 }
+    }
+}
+
+impl<M: Mem> Store<M> {
+    /// Chunks of the region: what the live words say, and never more than is mapped.
+    pub(crate) fn chunk_count(&self) -> Result<u64, Trouble> {
+        let said = self.live()?.load(live::CHUNKS, Acquire);
+        Ok(said.min(self.mem.size() / CHUNK).min(layout::MOST_CHUNKS))
+    }
+
+    /// Kind and class of a chunk.
+    pub(crate) fn chunk_kind(&self, number: u64) -> Result<(u64, usize), Trouble> {
+        let at = layout::table_word(number);
+        let word = self.mem.words(at, 1).ok_or_else(|| outside(at))?.load(0, Acquire);
+        Ok((word & 0xff, (word >> 8) as usize & 0xff))
+    }
+
+    pub(crate) fn set_chunk(&self, number: u64, kind: u64, class: usize) -> Result<(), Trouble> {
+        let at = layout::table_word(number);
+        let words = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
+        words.store(0, kind | (class as u64) << 8, Release);
+        Ok(())
+    }
+
+    /// Finds `count` free chunks in a row.
+    pub(crate) fn free_run(&self, count: u64) -> Result<Option<u64>, Trouble> {
+        let chunks = self.chunk_count()?;
+        let hint = self.live()?.load(live::FREE_HINT, Relaxed).min(chunks);
+        for start in [hint, layout::META_CHUNKS] {
+            let mut run = 0;
+            for number in start..chunks {
+                run = if self.chunk_kind(number)?.0 == kind::FREE { run + 1 } else { 0 };
+                if run == count {
+                    return Ok(Some(number + 1 - count));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn set_run(&self, first: u64, count: u64, kind: u64) -> Result<(), Trouble> {
+        for number in first..first + count {
+            self.set_chunk(number, kind, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Chunks became free from `first` on.
+    pub(crate) fn hint_free(&self, first: u64) -> Result<(), Trouble> {
+        let live = self.live_mut()?;
+        let hint = live.load(live::FREE_HINT, Relaxed);
+        live.store(live::FREE_HINT, hint.min(first), Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn free_chunks(&self) -> Result<u64, Trouble> {
+        let mut free = 0;
+        for number in layout::META_CHUNKS..self.chunk_count()? {
+            free += u64::from(self.chunk_kind(number)?.0 == kind::FREE);
+        }
+        Ok(free)
+    }
+
+    /// Finds room for a record of `class`, or of a larger one where there is no other. Nothing is
+    /// marked as taken yet.
+    pub(crate) fn find_record(&self, class: usize) -> Result<Room, Trouble> {
+        for class in class..RECORD_CLASSES.len() {
+            if let Some(room) = self.find_room(Cut::records(class))? {
+                return Ok(room);
+            }
+        }
+        Err(self.full(layout::record_bytes(class) as u64)?)
+    }
+
+    /// Finds room for a name that is too long for its record.
+    pub(crate) fn find_block(&self, bytes: usize) -> Result<Room, Trouble> {
+        let fits = BLOCK_CLASSES.iter().position(|room| *room >= bytes);
+        for class in fits.unwrap_or(BLOCK_CLASSES.len())..BLOCK_CLASSES.len() {
+            if let Some(room) = self.find_room(Cut::blocks(class))? {
+                return Ok(room);
+            }
+        }
+        Err(self.full(bytes as u64)?)
+    }
+
+    fn full(&self, needed: u64) -> Result<Trouble, Trouble> {
+        Ok(Trouble::Full { needed, free: self.space()?.free })
+    }
+
+    fn find_room(&self, cut: Cut) -> Result<Option<Room>, Trouble> {
+        let live = self.live_mut()?;
+        let hint = live.load(cut.hint(), Relaxed);
+        if let Some(room) = self.room_in(hint, cut)? {
+            return Ok(Some(room));
+        }
+        // A fresh chunk before a search through all that are in use.
+        if let Some(number) = self.free_run(1)? {
+            self.cut_chunk(number, cut)?;
+            live.store(live::FREE_HINT, number + 1, Relaxed);
+            live.store(cut.hint(), number, Relaxed);
+            return self.room_in(number, cut);
+        }
+        for number in layout::META_CHUNKS..self.chunk_count()? {
+            if let Some(room) = self.room_in(number, cut)? {
+                live.store(cut.hint(), number, Relaxed);
+                return Ok(Some(room));
+            }
+        }
+        Ok(None)
+    }
+
+    fn room_in(&self, number: u64, cut: Cut) -> Result<Option<Room>, Trouble> {
+        if number < layout::META_CHUNKS
+            || number >= self.chunk_count()?
+            || self.chunk_kind(number)? != (cut.kind, cut.class)
+        {
+            return Ok(None);
+        }
+        let header = self.chunk_header(number)?;
+        for word in 0..2 {
+            let free = !header.load(chunk::BITS + word, Relaxed);
+            let bit = word * 64 + free.trailing_zeros() as usize;
+            if free != 0 && bit < cut.count {
+                let at = number * CHUNK + CHUNK_HEADER + bit as u64 * cut.bytes;
+                return Ok(Some(Room { at, class: cut.class, chunk: number, bit }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn chunk_header(&self, number: u64) -> Result<M::WordsMut<'_>, Trouble> {
+        let at = number * CHUNK;
+        self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))
+    }
+
+    /// Makes a free chunk one of records or blocks: header and content first, then its word in the
+    /// table, so that a death in between leaves it free.
+    fn cut_chunk(&self, number: u64, cut: Cut) -> Result<(), Trouble> {
+        let base = number * CHUNK;
+        let words = self.mem.words_mut(base, (CHUNK / 8) as usize).ok_or_else(|| outside(base))?;
+        let line = (cut.bytes / 8) as usize;
+        let header = (CHUNK_HEADER / 8) as usize;
+        for at in 0..(CHUNK / 8) as usize {
+            let of_record = at.checked_sub(header).map(|at| at % line);
+            // Lock and wake words of records are words of 32 bits, and reset as such.
+            if cut.kind == kind::RECORDS && of_record == Some(1) && at + 1 < (CHUNK / 8) as usize {
+                self.mem.reset(base + at as u64 * 8);
+                self.mem.reset(base + at as u64 * 8 + 4);
+            } else {
+                words.store(at, 0, Relaxed);
+            }
+        }
+        let mark = chunk::MAGIC | cut.kind << 32 | (cut.class as u64) << 40;
+        words.store(chunk::MARK, mark, Relaxed);
+        words.store(chunk::NUMBER, number, Relaxed);
+        words.store(chunk::UUID, self.uuid, Relaxed);
+        words.store(chunk::CRC, chunk_crc(mark, number, self.uuid), Relaxed);
+        self.set_chunk(number, cut.kind, cut.class)
+    }
+
+    pub(crate) fn take_bit(&self, room: Room) -> Result<(), Trouble> {
+        let header = self.chunk_header(room.chunk)?;
+        header.fetch_or(chunk::BITS + room.bit / 64, 1 << (room.bit % 64), Release);
+        Ok(())
+    }
+
+    pub(crate) fn clear_bit(&self, room: Room) -> Result<(), Trouble> {
+        let header = self.chunk_header(room.chunk)?;
+        header.fetch_and(chunk::BITS + room.bit / 64, !(1 << (room.bit % 64)), Release);
+        Ok(())
+    }
+
+    /// The room whose record begins at `at`, if one can.
+    pub(crate) fn room_at(&self, at: u64) -> Result<Option<Room>, Trouble> {
+        self.room_of(at, kind::RECORDS)
+    }
+
+    fn room_of(&self, at: u64, wanted: u64) -> Result<Option<Room>, Trouble> {
+        let number = at / CHUNK;
+        if number < layout::META_CHUNKS || number >= self.chunk_count()? {
+            return Ok(None);
+        }
+        let (kind, class) = self.chunk_kind(number)?;
+        if kind != wanted || class >= 4 {
+            return Ok(None);
+        }
+        let cut = if kind == kind::RECORDS { Cut::records(class) } else { Cut::blocks(class) };
+        let Some(within) = (at % CHUNK).checked_sub(CHUNK_HEADER) else { return Ok(None) };
+        let bit = (within / cut.bytes) as usize;
+        let fits = within.is_multiple_of(cut.bytes) && bit < cut.count;
+        Ok(fits.then_some(Room { at, class, chunk: number, bit }))
+    }
+
+    /// Whether a record of the handle's class can begin where it does.
+    pub(crate) fn records_lie_at(&self, handle: Handle) -> Result<bool, Trouble> {
+        Ok(self.room_at(handle.at)?.is_some_and(|room| room.class == usize::from(handle.class)))
+    }
+
+    pub(crate) fn free_record(&self, handle: Handle) -> Result<(), Trouble> {
+        if let Some(room) = self.room_at(handle.at)? {
+            self.clear_bit(room)?;
+            self.live_mut()?.store(Cut::records(room.class).hint(), room.chunk, Relaxed);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn free_block(&self, at: u64) -> Result<(), Trouble> {
+        if let Some(room) = self.room_of(at, kind::BLOCKS)? {
+            self.clear_bit(room)?;
+            self.live_mut()?.store(Cut::blocks(room.class).hint(), room.chunk, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// What the region's room is used for.
+    pub fn space(&self) -> Result<Space, Trouble> {
+        let mut space = Space { overhead: layout::META_CHUNKS * CHUNK, ..Space::default() };
+        let chunks = self.chunk_count()?;
+        space.region = chunks * CHUNK;
+        for number in layout::META_CHUNKS..chunks {
+            let (kind, class) = self.chunk_kind(number)?;
+            let cut = match kind {
+                kind::FREE => {
+                    space.free += CHUNK;
+                    continue;
+                }
+                kind::RECORDS => Cut::records(class & 3),
+                kind::BLOCKS => Cut::blocks(class & 3),
+                _ => {
+                    space.overhead += CHUNK;
+                    continue;
+                }
+            };
+            let at = number * CHUNK;
+            let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+            let taken: u64 = (0..2)
+                .map(|word| u64::from(header.load(chunk::BITS + word, Relaxed).count_ones()))
+                .sum();
+            let taken = taken.min(cut.count as u64) * cut.bytes;
+            let all = cut.count as u64 * cut.bytes;
+            space.used += taken;
+            space.free += all - taken;
+            space.overhead += CHUNK - all;
+        }
+        Ok(space)
+    }
+}
+
+/// Bytes of a region, by what they are used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub region: u64,
+    /// Records of variables, with their names and values.
+    pub used: u64,
+    /// Room for more.
+    pub free: u64,
+    /// Header, tables and index, and what is left over at the end of chunks.
+    pub overhead: u64,
+}
+
+const _: () =
+    assert!(record::LOCK == 8 && record::WAKE == 12, "word 1 of a record is two of 32 bits");

@@ -1,0 +1,154 @@
+use super::*;
+use crate::Value;
+use crate::raw::Payload;
+use std::collections::BTreeMap;
+
+/// Through a slot and back.
+fn captured<T: Serialize + ?Sized>(value: &T) -> Captured {
+    encode(value, &mut |raw| Captured {
+        kind: raw.kind,
+        type_id: raw.type_id,
+        data: match raw.payload {
+            Payload::Word(word) => Data::Word(word),
+            Payload::Bytes(bytes) => Data::Bytes(bytes.to_vec()),
+        },
+    })
+    .unwrap()
+}
+
+fn kind<T: Serialize + ?Sized>(value: &T) -> Kind {
+    captured(value).kind().unwrap()
+}
+
+fn same<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: T, expected: Kind) {
+    let through = captured(&value);
+    assert_eq!(through.kind().unwrap(), expected, "{value:?}");
+    assert_eq!(decode::<T>(through.clone()).unwrap(), value);
+    // What the command would show it as encodes to the same.
+    let shown = Value::of(through.clone()).unwrap();
+    let again = shown.encode(&mut |raw| (raw.kind, format!("{:?}", raw.payload))).unwrap();
+    let first = encode(&value, &mut |raw| (raw.kind, format!("{:?}", raw.payload))).unwrap();
+    assert_eq!(again, first, "{value:?}");
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug, Clone, Default)]
+struct Pose {
+    x: f64,
+    tag: Option<String>,
+    joints: Vec<i32>,
+    raw: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+enum Mode {
+    Off,
+    Speed(u32),
+    Point { x: i8 },
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Meters(f64);
+
+#[test]
+fn every_shape_comes_back() {
+    same((), Kind::Nil);
+    same(None::<i32>, Kind::Nil);
+    same(Some(5), Kind::I64);
+    same(true, Kind::Bool);
+    same(i8::MIN, Kind::I64);
+    same(i64::MIN, Kind::I64);
+    same(i64::MAX as u64, Kind::I64);
+    same(u64::MAX, Kind::U64);
+    same(-0.5_f64, Kind::F64);
+    same(f64::INFINITY, Kind::F64);
+    same(1.5_f32, Kind::F64);
+    same('é', Kind::Str);
+    same(String::from("héllo €"), Kind::Str);
+    same(String::new(), Kind::Str);
+    same(vec![0_u8, 255, 7], Kind::Bytes);
+    same([1_u8, 2, 3, 4], Kind::Bytes);
+    same(vec![1_i32, -2], Kind::List);
+    same(Vec::<u8>::new(), Kind::List);
+    same((1_u8, String::from("two"), 3.0), Kind::List);
+    same(BTreeMap::from([(String::from("a"), 1), (String::from("b"), 2)]), Kind::Dict);
+    same(Pose { raw: vec![9, 8], tag: Some("t".into()), ..Pose::default() }, Kind::Dict);
+    same(Mode::Off, Kind::Str);
+    same(Mode::Speed(3), Kind::Dict);
+    same(Mode::Point { x: -1 }, Kind::Dict);
+    same(Meters(2.5), Kind::F64);
+}
+
+#[test]
+fn nan_keeps_its_bits() {
+    let bits = 0x7ff8_0000_0000_1234;
+    let back: f64 = decode(captured(&f64::from_bits(bits))).unwrap();
+    assert_eq!(back.to_bits(), bits);
+}
+
+#[test]
+fn a_struct_is_stored_with_the_names_of_its_fields() {
+    let value = Value::of(captured(&Mode::Point { x: 3 })).unwrap();
+    assert_eq!(value.to_string(), r#"{"Point": {"x": 3}}"#);
+    let pose = Value::of(captured(&Pose { raw: vec![1, 2], ..Pose::default() })).unwrap();
+    assert_eq!(pose.to_string(), r#"{"x": 0.0, "tag": nil, "joints": [], "raw": 0x0102}"#);
+}
+
+#[test]
+fn integers_convert_with_a_check_of_their_range() {
+    assert_eq!(decode::<u8>(captured(&200_i64)).unwrap(), 200);
+    let error = decode::<u8>(captured(&300)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfRange);
+    assert!(error.to_string().contains("300 does not fit u8"), "{error}");
+    assert_eq!(decode::<u64>(captured(&-1)).unwrap_err().kind(), ErrorKind::OutOfRange);
+    assert_eq!(decode::<i64>(captured(&u64::MAX)).unwrap_err().kind(), ErrorKind::OutOfRange);
+    assert_eq!(decode::<i128>(captured(&u64::MAX)).unwrap(), i128::from(u64::MAX));
+    let error = encode(&i128::MAX, &mut |_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfRange);
+}
+
+#[test]
+fn kinds_never_convert_silently() {
+    for (error, what) in [
+        (decode::<f64>(captured(&1)).map(|_| ()).unwrap_err(), "int as float"),
+        (decode::<i64>(captured(&1.0)).map(|_| ()).unwrap_err(), "float as int"),
+        (decode::<bool>(captured(&1)).map(|_| ()).unwrap_err(), "int as bool"),
+        (decode::<String>(captured(&1)).map(|_| ()).unwrap_err(), "int as text"),
+        (decode::<i64>(captured("1")).map(|_| ()).unwrap_err(), "text as int"),
+        (decode::<Pose>(captured(&[1, 2])).map(|_| ()).unwrap_err(), "list as struct"),
+        (decode::<Vec<i32>>(captured("x")).map(|_| ()).unwrap_err(), "text as list"),
+        (decode::<()>(captured(&0)).map(|_| ()).unwrap_err(), "int as nil"),
+        (decode::<Mode>(captured("On")).map(|_| ()).unwrap_err(), "no such variant"),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::WrongKind, "{what}: {error}");
+    }
+    assert_eq!(decode::<f32>(captured(&1e300)).unwrap_err().kind(), ErrorKind::OutOfRange);
+    assert_eq!(kind("x"), Kind::Str);
+}
+
+#[test]
+fn hostile_message_pack_is_an_error_and_no_more() {
+    let hostile = |kind: Kind, bytes: &[u8]| Captured {
+        kind: kind as u8,
+        type_id: 0,
+        data: Data::Bytes(bytes.to_vec()),
+    };
+    // A list of 2^32 - 1 elements that is not there; nesting without end; a map cut off.
+    let deep = vec![0x91; 100_000];
+    for bytes in [&[0xdd, 0xff, 0xff, 0xff, 0xff][..], &deep, &[0x8f, 0xa1], &[], &[0xc1]] {
+        for kind in [Kind::List, Kind::Dict] {
+            assert!(Value::of(hostile(kind, bytes)).is_err());
+            assert!(decode::<Pose>(hostile(kind, bytes)).is_err());
+            assert!(decode::<Vec<u64>>(hostile(kind, bytes)).is_err());
+        }
+    }
+    assert_eq!(
+        decode::<String>(hostile(Kind::Str, &[0xff])).unwrap_err().kind(),
+        ErrorKind::Corrupt
+    );
+    for number in 0..=255 {
+        let captured = Captured { kind: number, type_id: 0, data: Data::Word(7) };
+        let _ = Value::of(captured.clone());
+        let _ = decode::<Pose>(captured.clone());
+        let _ = decode::<u64>(captured);
+    }
+}

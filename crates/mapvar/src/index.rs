@@ -1,0 +1,454 @@
+//! Names to records: open addressing over words of the region.
+
+#![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+
+use crate::{
+    layout::{self, Meta, index_word, journal, kind, live, record},
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed, Release},
+        Store,
+    },
+    store::{Handle, Store as Engine},
+    trouble::{Trouble, outside},
+};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// A name that is looked for, with its hash.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) hash: u64,
+}
+
+impl<'a> Query<'a> {
+    #[inline]
+    pub(crate) fn new(name: &'a [u8], seed: u64) -> Self {
+        Self { name, hash: xxh3_64_with_seed(name, seed) }
+    }
+}
+
+/// The index as one load of the root described it: checked against the region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(crate) at: u64,
+    pub(crate) lines: u64,
+}
+
+impl Table {
+    #[inline]
+    pub(crate) fn of_root(root: u64) -> Self {
+        // Capped, so that no forged root makes a sum overflow.
+        Self { at: root & !63, lines: 1 << (root & 63).min(34) }
+    }
+
+    pub(crate) fn root(self) -> u64 {
+        self.at | u64::from(self.lines.trailing_zeros())
+    }
+
+    /// Offset of the line that is `step` lines from the home of `hash`.
+    #[inline]
+    fn line(self, hash: u64, step: u64) -> u64 {
+        self.at.wrapping_add((hash.wrapping_add(step) & (self.lines - 1)) * 64)
+    }
+
+    /// Chunks that it takes; the first index has none of its own.
+    fn chunks(self) -> u64 {
+        if self.at == layout::FIRST_INDEX { 0 } else { (self.lines * 64).div_ceil(layout::CHUNK) }
+    }
+}
+
+/// How often a lookup begins again because the index changed under it.
+const LOOKUPS: usize = 64;
+
+impl<M: Mem> Engine<M> {
+    /// Finds the record of a name. It may be of a variable that was removed: reading tells.
+    #[inline]
+    pub fn find(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
+        for _ in 0..LOOKUPS {
+            let words = self.mem.words(live::AT, live::WORDS).ok_or_else(|| outside(live::AT))?;
+            // SYNC POINT S7 then S6: index_seq BEFORE root, so that a miss is known to be of the
+            // index that was current all the time.
+            let seq = words.load(live::INDEX_SEQ, Acquire);
+            let table = Table::of_root(words.load(live::ROOT, Acquire));
+            if let Some(handle) = self.probe(table, query)? {
+                return Ok(Some(handle));
+            }
+            self.mem.fence(Acquire);
+            if words.load(live::INDEX_SEQ, Acquire) == seq {
+                return Ok(None);
+            }
+        }
+        Err(Trouble::Contended)
+    }
+
+    #[inline]
+    fn probe(&self, table: Table, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
+        for step in 0..layout::PROBE_LINES.min(table.lines) {
+            let at = table.line(query.hash, step);
+            let line = self.mem.words(at, 8).ok_or_else(|| outside(at))?;
+            for slot in 0..8 {
+                let word = line.load(slot, Acquire);
+                if word == index_word::EMPTY {
+                    return Ok(None);
+                }
+                if index_word::fits(word, query.hash)
+                    && word != index_word::TOMBSTONE
+                    && let Some(handle) = self.names(index_word::record(word), query.name)
+                {
+                    return Ok(Some(handle));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The handle of the record at `at`, if it bears `name` and is one at all: the word that led
+    /// here may be anything.
+    #[inline]
+    fn names(&self, at: u64, name: &[u8]) -> Option<Handle> {
+        let line = self.mem.words(at, record::LINE)?;
+        // SYNC POINT S4: what was written before the id is seen.
+        let id = line.load(record::ID, Acquire);
+        if id == 0 || id & record::RETIRED != 0 {
+            return None;
+        }
+        let meta = Meta(line.load(record::META, Relaxed));
+        let handle = Handle::checked(at, id, meta, &self.mem)?;
+        if meta.name_len() != name.len() || !self.name_is(line, meta, name) {
+            return None;
+        }
+        // SYNC POINT S3: if the record was remade meanwhile, its id tells.
+        self.mem.fence(Acquire);
+        (line.load(record::ID, Relaxed) == id).then_some(handle)
+    }
+
+    #[inline]
+    fn name_is(&self, line: M::Words<'_>, meta: Meta, name: &[u8]) -> bool {
+        let inline = inline_bytes(meta);
+        if name.len() <= inline {
+            return words_are(line, record::NAME, name);
+        }
+        let prefix = inline - 8;
+        let Some((head, _)) = name.split_at_checked(prefix) else { return false };
+        if !words_are(line, record::NAME, head) {
+            return false;
+        }
+        let block = line.load(record::NAME + prefix / 8, Relaxed);
+        self.mem.words(block, name.len().div_ceil(8)).is_some_and(|words| words_are(words, 0, name))
+    }
+
+    /// The name of the record at `at`, whatever its id says; `None` where it makes no sense.
+    pub(crate) fn name_of(&self, at: u64) -> Option<Vec<u8>> {
+        let line = self.mem.words(at, record::LINE)?;
+        let meta = Meta(line.load(record::META, Relaxed));
+        let len = meta.name_len();
+        if len == 0 || len > layout::LONGEST_NAME {
+            return None;
+        }
+        let mut name = vec![0; len];
+        let inline = inline_bytes(meta);
+        if len <= inline {
+            copy_words(line, record::NAME, &mut name);
+        } else {
+            let block = line.load(record::NAME + inline / 8 - 1, Relaxed);
+            copy_words(self.mem.words(block, len.div_ceil(8))?, 0, &mut name);
+        }
+        Some(name)
+    }
+
+    /// Whether the index has room for one name more without being rebuilt.
+    pub(crate) fn index_has_room(&self) -> Result<bool, Trouble> {
+        let words = self.live()?;
+        let table = Table::of_root(words.load(live::ROOT, Relaxed));
+        let used = words.load(live::INDEX_USED, Relaxed);
+        Ok(used.saturating_add(1).saturating_mul(10) <= table.lines.saturating_mul(8 * 7))
+    }
+
+    /// The word into which a new name goes, under L: the first tombstone or empty word. `None`
+    /// where the probe bound is reached.
+    pub(crate) fn vacancy(&self, table: Table, hash: u64) -> Result<Option<Place>, Trouble> {
+        let mut tombstone = None;
+        for step in 0..layout::PROBE_LINES.min(table.lines) {
+            let at = table.line(hash, step);
+            let line = self.mem.words(at, 8).ok_or_else(|| outside(at))?;
+            for slot in 0..8 {
+                match line.load(slot, Relaxed) {
+                    index_word::EMPTY => {
+                        return Ok(tombstone.or(Some(Place { at, slot, empty: true })));
+                    }
+                    index_word::TOMBSTONE if tombstone.is_none() => {
+                        tombstone = Some(Place { at, slot, empty: false });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(tombstone)
+    }
+
+    /// Puts `record` into its place, under L.
+    pub(crate) fn link(&self, place: Place, hash: u64, record: u64) -> Result<(), Trouble> {
+        let line = self.mem.words_mut(place.at, 8).ok_or_else(|| outside(place.at))?;
+        line.store(place.slot, index_word::new(hash, record), Release);
+        if place.empty {
+            self.live_mut()?.fetch_add(live::INDEX_USED, 1, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Takes the word of `record` out of the index, under L, if it stands there. Nothing is done
+    /// for a name that makes no sense.
+    pub(crate) fn unlink(&self, record: u64) -> Result<(), Trouble> {
+        let live = self.live_mut()?;
+        if let Some(name) = self.name_of(record) {
+            let hash = Query::new(&name, self.seed).hash;
+            let table = Table::of_root(live.load(live::ROOT, Relaxed));
+            for step in 0..layout::PROBE_LINES.min(table.lines) {
+                let at = table.line(hash, step);
+                let line = self.mem.words_mut(at, 8).ok_or_else(|| outside(at))?;
+                for slot in 0..8 {
+                    if line.load(slot, Relaxed) == index_word::new(hash, record) {
+                        line.store(slot, index_word::TOMBSTONE, Relaxed);
+                        self.sweep_tombstones(table, at, slot)?;
+                    }
+                }
+            }
+        }
+        // SYNC POINT S7: a lookup that found nothing looks again.
+        live.fetch_add(live::INDEX_SEQ, 1, Release);
+        Ok(())
+    }
+
+    /// Tombstones before an empty word are not needed by any probe: no name was put beyond it.
+    /// Makes them empty, backwards within the line, so that lookups of absent names stay short.
+    fn sweep_tombstones(&self, table: Table, at: u64, slot: usize) -> Result<(), Trouble> {
+        let line = self.mem.words_mut(at, 8).ok_or_else(|| outside(at))?;
+        let next = if slot < 7 {
+            line.load(slot + 1, Relaxed)
+        } else {
+            let next = table.line(at.wrapping_sub(table.at) / 64, 1);
+            self.mem.words(next, 8).ok_or_else(|| outside(next))?.load(0, Relaxed)
+        };
+        if next != index_word::EMPTY {
+            return Ok(());
+        }
+        for slot in (0..=slot).rev() {
+            if line.load(slot, Relaxed) != index_word::TOMBSTONE {
+                break;
+            }
+            line.store(slot, index_word::EMPTY, Relaxed);
+            let live = self.live_mut()?;
+            let used = live.load(live::INDEX_USED, Relaxed);
+            live.store(live::INDEX_USED, used.saturating_sub(1), Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Makes a new index, larger if most of the old one is names and not tombstones, and publishes
+    /// it. Under L, with nothing in the journal.
+    pub(crate) fn rebuild(&self) -> Result<(), Trouble> {
+        let live = self.live_mut()?;
+        let old = Table::of_root(live.load(live::ROOT, Relaxed));
+        let mut names = 0;
+        self.each_word(old, |_| names += 1)?;
+        let mut lines = if names * 20 >= old.lines * 8 * 7 { old.lines * 2 } else { old.lines };
+        // A line that overflows at a low load means hostile names; a few doublings and no more.
+        for _ in 0..3 {
+            if self.rebuild_with(old, lines, names)? {
+                return Ok(());
+            }
+            lines *= 2;
+        }
+        Err(Trouble::Corrupt("the index overflows at a low load", old.at))
+    }
+
+    fn rebuild_with(&self, old: Table, lines: u64, names: u64) -> Result<bool, Trouble> {
+        let live = self.live_mut()?;
+        let chunks = (lines * 64).div_ceil(layout::CHUNK);
+        let Some(first) = self.free_run(chunks)? else {
+            return Err(Trouble::Full {
+                needed: chunks * layout::CHUNK,
+                free: self.free_chunks()? * layout::CHUNK,
+            });
+        };
+        let new = Table { at: first * layout::CHUNK, lines };
+        let journal = self.journal()?;
+        journal.store(journal::OLD, old.root(), Relaxed);
+        journal.store(journal::NEW, new.root(), Relaxed);
+        journal.store(journal::OPERATION, journal::ROOT, Release);
+        self.set_run(first, chunks, kind::INDEX)?;
+        let words =
+            self.mem.words_mut(new.at, (lines * 8) as usize).ok_or_else(|| outside(new.at))?;
+        for at in 0..(lines * 8) as usize {
+            words.store(at, index_word::EMPTY, Relaxed);
+        }
+        let mut fits = true;
+        let mut used = 0;
+        self.each_word(old, |word| {
+            let record = index_word::record(word);
+            let Some(name) = self.name_of(record) else { return };
+            let hash = Query::new(&name, self.seed).hash;
+            match self.vacancy(new, hash) {
+                Ok(Some(place)) if index_word::fits(word, hash) => {
+                    if let Some(line) = self.mem.words_mut(place.at, 8) {
+                        line.store(place.slot, index_word::new(hash, record), Relaxed);
+                        used += 1;
+                    }
+                }
+                // A word that does not fit its record's name is a forgery; nobody finds it anyway.
+                Ok(Some(_)) => {}
+                _ => fits = false,
+            }
+        })?;
+        debug_assert!(used <= names);
+        if fits {
+            // SYNC POINT S6, then S7.
+            live.store(live::ROOT, new.root(), Release);
+            live.store(live::INDEX_USED, used, Relaxed);
+        }
+        self.replay_root()?;
+        Ok(fits)
+    }
+
+    /// Ends a rebuilding, whether it was published or not: idempotent.
+    pub(crate) fn replay_root(&self) -> Result<(), Trouble> {
+        let live = self.live_mut()?;
+        let journal = self.journal()?;
+        let old = Table::of_root(journal.load(journal::OLD, Relaxed));
+        let new = Table::of_root(journal.load(journal::NEW, Relaxed));
+        let published = Table::of_root(live.load(live::ROOT, Relaxed)) == new;
+        if published {
+            live.fetch_add(live::INDEX_SEQ, 1, Release);
+        }
+        let unused = if published { old } else { new };
+        self.free_index(unused)?;
+        journal.store(journal::OPERATION, journal::NOTHING, Release);
+        Ok(())
+    }
+
+    /// Gives back the chunks of an index, if they are ones.
+    fn free_index(&self, table: Table) -> Result<(), Trouble> {
+        let first = table.at / layout::CHUNK;
+        if table.chunks() == 0 || !table.at.is_multiple_of(layout::CHUNK) {
+            return Ok(());
+        }
+        for number in first..first.saturating_add(table.chunks().min(layout::MOST_CHUNKS)) {
+            match self.chunk_kind(number)? {
+                (kind::INDEX, _) => self.set_chunk(number, kind::FREE, 0)?,
+                _ => break,
+            }
+        }
+        self.hint_free(first)
+    }
+
+    fn each_word(&self, table: Table, mut each: impl FnMut(u64)) -> Result<(), Trouble> {
+        let words = table.lines.checked_mul(8).ok_or_else(|| outside(table.at))?;
+        let words = usize::try_from(words).map_err(|_| outside(table.at))?;
+        let range = self.mem.words(table.at, words).ok_or_else(|| outside(table.at))?;
+        for at in 0..words {
+            let word = range.load(at, Relaxed);
+            if word != index_word::EMPTY && word != index_word::TOMBSTONE {
+                each(word);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A word of the index that can take a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    at: u64,
+    slot: usize,
+    empty: bool,
+}
+
+/// Bytes of a name that fit the record itself; a longer one has 8 less there, and the offset of its
+/// block.
+#[inline]
+pub(crate) fn inline_bytes(meta: Meta) -> usize {
+    if meta.atomic() { record::ATOMIC_NAME_BYTES } else { record::NAME_BYTES }
+}
+
+/// The last `len % 8` bytes of a name as a word, padded with zeros.
+#[inline]
+fn tail(name: &[u8]) -> u64 {
+    let (_, rest) = name.as_chunks::<8>();
+    if rest.is_empty() {
+        return 0;
+    }
+    if let Some(last) = name.last_chunk::<8>() {
+        // Shifted out of the last 8 bytes: a copy into a padded buffer took twice as long.
+        return u64::from_le_bytes(*last) >> (64 - 8 * rest.len() as u32);
+    }
+    rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// Whether the words from `first` are `name`, padded with zeros.
+#[inline]
+fn words_are(words: impl Load, first: usize, name: &[u8]) -> bool {
+    let (chunks, rest) = name.as_chunks::<8>();
+    let mut at = first;
+    for chunk in chunks {
+        if words.load(at, Relaxed) != u64::from_le_bytes(*chunk) {
+            return false;
+        }
+        at += 1;
+    }
+    rest.is_empty() || words.load(at, Relaxed) == tail(name)
+}
+
+/// Stores `name` into the words from `first`, padded with zeros.
+pub(crate) fn store_name(words: impl Store, first: usize, name: &[u8]) {
+    let (chunks, rest) = name.as_chunks::<8>();
+    let mut at = first;
+    for chunk in chunks {
+        words.store(at, u64::from_le_bytes(*chunk), Relaxed);
+        at += 1;
+    }
+    if !rest.is_empty() {
+        words.store(at, tail(name), Relaxed);
+    }
+}
+
+fn copy_words(words: impl Load, first: usize, into: &mut [u8]) {
+    for (at, bytes) in into.chunks_mut(8).enumerate() {
+        let word = words.load(first + at, Relaxed).to_le_bytes();
+        for (to, from) in bytes.iter_mut().zip(word) {
+            *to = from;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mem::heap::Heap;
+
+    #[test]
+    fn a_name_in_words_is_itself_and_no_other() {
+        let heap = Heap::new(1024 + 64);
+        let words = heap.words_mut(0, 128).unwrap();
+        for len in 1..=1023 {
+            let name: Vec<u8> = (0..len).map(|at| (at % 251) as u8 + 1).collect();
+            store_name(words, 0, &name);
+            assert!(words_are(words, 0, &name), "{len}");
+            let mut copy = vec![0; len];
+            copy_words(words, 0, &mut copy);
+            assert_eq!(copy, name);
+            for wrong in [0, len / 2, len - 1] {
+                let mut other = name.clone();
+                other[wrong] ^= 0x80;
+                assert!(!words_are(words, 0, &other), "{len} {wrong}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_hash_is_the_one_of_the_format() {
+        // The values of XXH3-64 that its specification and its other implementations give.
+        assert_eq!(Query::new(b"", 0).hash, 0x2d06_8005_38d3_94c2);
+        assert_ne!(Query::new(b"foo", 0).hash, Query::new(b"foo", 1).hash);
+    }
+}

@@ -1,0 +1,115 @@
+//! A walk over the variables of a map.
+
+use crate::{Kind, Map, Value, codec, raw::Captured, slots::Seen, store::Cursor, trouble::Trouble};
+use mapvar_os::{Error, ErrorKind, Result};
+use serde::de::DeserializeOwned;
+use std::fmt;
+
+/// A variable as [`Map::iter`] found it: name, value and version of one moment.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    name: String,
+    captured: Captured,
+    version: u64,
+}
+
+impl Entry {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its kind.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongKind`] where this version does not know it.
+    pub fn kind(&self) -> Result<Kind> {
+        self.captured.kind().map_err(|error| error.during("get variable", self.object()))
+    }
+
+    /// Its value, of whatever kind it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`].
+    pub fn value(&self) -> Result<Value> {
+        Value::of(self.captured.clone())
+            .map_err(|error| error.during("get variable", self.object()))
+    }
+
+    /// Its value as a `T`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongKind`], [`ErrorKind::OutOfRange`], [`ErrorKind::Corrupt`].
+    pub fn get<T: DeserializeOwned>(&self) -> Result<T> {
+        codec::decode(self.captured.clone())
+            .map_err(|error| error.during("get variable", self.object()))
+    }
+
+    /// How often it was set: grows with each.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn object(&self) -> String {
+        format!("{:?}", self.name)
+    }
+}
+
+/// The variables of a map, in the order of their records; from [`Map::iter`].
+pub struct Iter<'a> {
+    map: &'a Map,
+    cursor: Cursor,
+    failed: bool,
+}
+
+impl<'a> Iter<'a> {
+    pub(crate) fn new(map: &'a Map) -> Self {
+        Self { map, cursor: Cursor::default(), failed: false }
+    }
+
+    fn step(&mut self) -> Result<Option<Entry>, Trouble> {
+        self.map.usable()?;
+        let store = &self.map.inner.store;
+        while let Some(handle) = store.next_record(&mut self.cursor)? {
+            // The name first: if the record became another's, the read's last look at the id says
+            // so.
+            let name = store.name_of(handle.at);
+            let Seen::Value(captured, version) = store.read(handle, |shot| shot.capture())? else {
+                continue;
+            };
+            let name = name
+                .and_then(|name| String::from_utf8(name).ok())
+                .ok_or(Trouble::Corrupt("a variable's name makes no sense", handle.at))?;
+            return Ok(Some(Entry { name, captured, version }));
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Iter<'_> {
+    type Item = Result<Entry>;
+
+    /// An error stands for one variable that could not be read, or for the whole map; the next
+    /// call goes on behind it. After an error of the same kind again it ends.
+    fn next(&mut self) -> Option<Result<Entry>> {
+        match self.step() {
+            Ok(entry) => {
+                self.failed = false;
+                entry.map(Ok)
+            }
+            Err(_) if self.failed => None,
+            Err(trouble) => {
+                self.failed = true;
+                let error: Error = trouble.during("list variables of", self.map.object());
+                debug_assert_ne!(error.kind(), ErrorKind::NotFound);
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Iter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").field("map", self.map).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,438 @@
+//! Where everything lies in a region: the only place with offsets and sizes. `docs/FORMAT.md` draws
+//! it; a test holds the two together.
+
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    dead_code,
+    reason = "reached by the harnesses, through `internals`; docs/FORMAT.md describes each"
+)]
+
+/// First word of a region: `MAPVAR\r\n`. It is stored last, so 0 means that the creator is not
+/// done.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"MAPVAR\r\n");
+/// Version of the format.
+pub const VERSION: u64 = 1;
+/// Tells apart builds whose constants differ though the version is the same.
+pub const LAYOUT: u64 = {
+    let parts = [
+        CHUNK,
+        RECORD_CLASSES[0] as u64,
+        RECORD_CLASSES[1] as u64,
+        RECORD_CLASSES[2] as u64,
+        RECORD_CLASSES[3] as u64,
+        PARTICIPANTS,
+        PARTICIPANT_SLOTS as u64,
+        TABLE,
+        TABLE_WORDS,
+        FIRST_INDEX,
+        FIRST_INDEX_LINES,
+    ];
+    let mut sum = 0xcbf2_9ce4_8422_2325_u64;
+    let mut at = 0;
+    while at < parts.len() {
+        // FNV-1a over the numbers.
+        sum = (sum ^ parts[at]).wrapping_mul(0x0000_0100_0000_01b3);
+        at += 1;
+    }
+    sum
+};
+
+/// Words of the header, by index. Immutable once published.
+pub mod header {
+    pub const AT: u64 = 0;
+    pub const WORDS: usize = 64;
+    pub const MAGIC: usize = 0;
+    /// Version in bits 0..=31, flags above.
+    pub const VERSION: usize = 1;
+    /// CRC-32 of the sector with this word as 0.
+    pub const CRC: usize = 2;
+    pub const UUID: usize = 3;
+    pub const SEED: usize = 5;
+    pub const SIZE: usize = 6;
+    pub const REGION: usize = 7;
+    pub const MAX_SIZE: usize = 8;
+    pub const LAYOUT: usize = 9;
+    pub const CREATED: usize = 10;
+    pub const CREATOR: usize = 11;
+
+    /// Flag: the region lives in a file.
+    pub const FILE: u64 = 1 << 32;
+}
+
+/// Words of the identity sector: what tells whether locks and caches in the region are of this boot
+/// and this file.
+pub mod identity {
+    pub const AT: u64 = 0x200;
+    pub const WORDS: usize = 7;
+    pub const BOOT: usize = 0;
+    pub const VOLUME: usize = 2;
+    pub const FILE: usize = 3;
+    pub const BORN: usize = 4;
+    pub const PID_NAMESPACE: usize = 5;
+    pub const CRC: usize = 6;
+}
+
+/// The incarnation counter, in a sector of its own.
+pub mod incarnation {
+    pub const AT: u64 = 0x400;
+    pub const WORDS: usize = 1;
+    pub const COUNT: usize = 0;
+}
+
+// 0x0800 and 0x0a00: superblocks A and B, a sector each {E, n, sum, n_all, sum_all, crc}: of the
+// flush epochs, zero until they exist.
+
+/// Live words: one cache line for each group that changes together.
+pub mod live {
+    pub const AT: u64 = 0x1000;
+    pub const WORDS: usize = 64;
+    /// Offset of the index, a multiple of 64, with log2 of its lines in the low 6 bits.
+    pub const ROOT: usize = 0;
+    pub const INDEX_SEQ: usize = 1;
+    pub const BIRTHS: usize = 8;
+    /// A 32-bit word: woken when a variable is born. Byte offset in the region.
+    pub const BIRTHS_WAKE: u64 = AT + 72;
+    // 16: tseq
+    /// Last complete flush epoch.
+    pub const EPOCH: usize = 24;
+    // 25: next_epoch, 27: pins_active
+    /// Versions begin above this.
+    pub const VERSION_BASE: usize = 26;
+    /// The structural lock L, a 32-bit word. Byte offset in the region.
+    pub const LOCK_L: u64 = AT + 256;
+    /// The transaction lock T. Byte offset in the region.
+    pub const LOCK_T: u64 = AT + 320;
+    /// How many chunks the region has.
+    pub const CHUNKS: usize = 48;
+    /// Where to look first for a free chunk, and for free room of each class: hints only.
+    pub const FREE_HINT: usize = 49;
+    pub const CLASS_HINT: usize = 50;
+    // 50..=53 records by class, 54..=57 blocks by class
+    // 58: live plus tombstones in the index; 59: offset of more participants
+    /// How many index words are not empty: of variables, and tombstones.
+    pub const INDEX_USED: usize = 58;
+}
+
+/// The journal of L: what its holder is about, for whoever takes over.
+pub mod journal {
+    pub const AT: u64 = 0x1200;
+    pub const WORDS: usize = 8;
+    /// Stored last when an operation begins, first when it is done.
+    pub const OPERATION: usize = 0;
+    pub const RECORD: usize = 1;
+    pub const BLOCK: usize = 2;
+    pub const OLD: usize = 3;
+    pub const NEW: usize = 4;
+
+    pub const NOTHING: u64 = 0;
+    pub const INSERT: u64 = 1;
+    pub const UNLINK: u64 = 2;
+    pub const ROOT: u64 = 3;
+}
+
+// 0x1240..0x2000 and 0x5000..0x6000: journal of T.
+
+/// Threads and processes that write: locks on Windows; ledgers, pins and waits later.
+pub const PARTICIPANTS: u64 = 0x2000;
+pub const PARTICIPANT_SLOTS: usize = 128;
+
+/// The chunk table: a word for each chunk. The first lies here, the others each in a chunk of
+/// their own before the chunks that they describe.
+pub const TABLE: u64 = 0x4000;
+pub const TABLE_WORDS: u64 = 512;
+/// Words of a table that has a chunk of its own: the chunk less its header.
+pub const TABLE_CHUNK_WORDS: u64 = (CHUNK - CHUNK_HEADER) / 8;
+
+/// The first index; those it is doubled into lie in chunks.
+pub const FIRST_INDEX: u64 = 0x6000;
+pub const FIRST_INDEX_LINES: u64 = 128;
+/// A name's word lies within this many lines from its home.
+pub const PROBE_LINES: u64 = 16;
+
+/// Bytes of a chunk.
+pub const CHUNK: u64 = 0x4000;
+/// Chunks that header, live words, participants, table and first index take.
+pub const META_CHUNKS: u64 = 2;
+/// What a new map has on top of its size, at the most.
+pub const OVERHEAD: u64 = 0x1_0000;
+/// Chunks that a region can have: as many as an index word can name records in, capped to what the
+/// doubling of tables and offsets was thought through for (16 TiB).
+pub const MOST_CHUNKS: u64 = 1 << 30;
+
+/// Bytes of a chunk's header.
+pub const CHUNK_HEADER: u64 = 64;
+/// Words of a chunk's header.
+pub mod chunk {
+    pub const WORDS: usize = 8;
+    /// `MVCH` in bits 0..=31, kind in 32..=39, class in 40..=47.
+    pub const MARK: usize = 0;
+    pub const NUMBER: usize = 1;
+    pub const UUID: usize = 2;
+    pub const CRC: usize = 3;
+    /// Two words: a bit for each record or block that is taken.
+    pub const BITS: usize = 4;
+
+    pub const MAGIC: u64 = u32::from_le_bytes(*b"MVCH") as u64;
+}
+
+/// Kinds of a chunk, in bits 0..=7 of its word in the table; bits 8..=15 class, 32..=63 chunks of
+/// the run.
+pub mod kind {
+    pub const FREE: u64 = 0;
+    pub const META: u64 = 1;
+    pub const RECORDS: u64 = 2;
+    pub const BLOCKS: u64 = 3;
+    pub const INDEX: u64 = 4;
+    pub const TABLE: u64 = 8;
+}
+
+/// Bytes of a value that a record of each class holds inline.
+pub const RECORD_CLASSES: [usize; 4] = [32, 96, 480, 1008];
+/// Bytes of a block of each class: names that are too long for their record.
+pub const BLOCK_CLASSES: [usize; 4] = [128, 256, 512, 1024];
+
+/// Words of a record, by index. Words 1 is a lock and a wake word of 32 bits each and is never
+/// touched as a whole.
+pub mod record {
+    pub const LINE: usize = 8;
+    pub const STATE: usize = 0;
+    /// Byte offsets of the 32-bit words.
+    pub const LOCK: u64 = 8;
+    pub const WAKE: u64 = 12;
+    pub const ID: usize = 2;
+    pub const META: usize = 3;
+    pub const NAME: usize = 4;
+    /// The last word of the line: end of the name, offset of its block, or an `Atomic`'s value.
+    pub const VALUE: usize = 7;
+    /// Bytes of a name that lie in the record, and of an `Atomic`'s.
+    pub const NAME_BYTES: usize = 32;
+    pub const ATOMIC_NAME_BYTES: usize = 24;
+
+    /// Bit of the id: retired.
+    pub const RETIRED: u64 = 1 << 63;
+    /// Flag in meta: an `Atomic`.
+    pub const ATOMIC: u64 = 1;
+}
+
+/// Words of a slot, by index from its first.
+pub mod slot {
+    pub const COUNT: usize = 4;
+    pub const VERSION: usize = 0;
+    pub const DESC: usize = 1;
+    /// Type in bits 32..=63, checksum in 0..=31.
+    pub const TYPE: usize = 2;
+    pub const SEAL: usize = 3;
+    pub const DATA: usize = 4;
+
+    /// Version of a slot that holds nothing.
+    pub const INVALID: u64 = u64::MAX;
+    /// Kind of a slot whose variable was removed.
+    pub const TOMBSTONE: u8 = 255;
+}
+
+/// Longest name of a variable, in bytes.
+pub const LONGEST_NAME: usize = 1023;
+
+/// Bytes of one slot of a record of `class`.
+pub const fn slot_bytes(class: usize) -> usize {
+    slot::DATA * 8 + RECORD_CLASSES[class & 3]
+}
+
+/// Bytes of a record of `class`.
+pub const fn record_bytes(class: usize) -> usize {
+    record::LINE * 8 + slot::COUNT * slot_bytes(class)
+}
+
+/// Records in a chunk of `class`.
+pub const fn records_in_chunk(class: usize) -> usize {
+    (CHUNK - CHUNK_HEADER) as usize / record_bytes(class)
+}
+
+/// Blocks in a chunk of `class`.
+pub const fn blocks_in_chunk(class: usize) -> usize {
+    (CHUNK - CHUNK_HEADER) as usize / BLOCK_CLASSES[class & 3]
+}
+
+/// The word of chunk `number` in the chunk tables, as an offset in the region.
+pub const fn table_word(number: u64) -> u64 {
+    if number < TABLE_WORDS {
+        TABLE + number * 8
+    } else {
+        let group = (number - TABLE_WORDS) / TABLE_CHUNK_WORDS;
+        let within = (number - TABLE_WORDS) % TABLE_CHUNK_WORDS;
+        (TABLE_WORDS + group * TABLE_CHUNK_WORDS) * CHUNK + CHUNK_HEADER + within * 8
+    }
+}
+
+/// Whether chunk `number` is one that holds a table.
+pub const fn holds_table(number: u64) -> bool {
+    number >= TABLE_WORDS && (number - TABLE_WORDS).is_multiple_of(TABLE_CHUNK_WORDS)
+}
+
+/// The `state` word of a record: `ver:56 | cur:2 | A:2 | B:2 | WAIT:1 | 0:1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State(pub u64);
+
+impl State {
+    /// Somebody waits for the variable to change.
+    pub const WAIT: u64 = 2;
+    /// The largest version.
+    pub const LARGEST: u64 = (1 << 56) - 1;
+
+    pub const fn new(version: u64, current: usize, a: usize, b: usize) -> Self {
+        Self(
+            (version & Self::LARGEST) << 8
+                | (current as u64 & 3) << 6
+                | (a as u64 & 3) << 4
+                | (b as u64 & 3) << 2,
+        )
+    }
+
+    pub const fn version(self) -> u64 {
+        self.0 >> 8
+    }
+
+    /// The slot with the present value.
+    pub const fn current(self) -> usize {
+        (self.0 >> 6) as usize & 3
+    }
+
+    /// The slot of the last durable value.
+    pub const fn a(self) -> usize {
+        (self.0 >> 4) as usize & 3
+    }
+
+    /// The slot that the newest flush chose.
+    pub const fn b(self) -> usize {
+        (self.0 >> 2) as usize & 3
+    }
+
+    pub const fn waited_for(self) -> bool {
+        self.0 & Self::WAIT != 0
+    }
+
+    /// The state that publishes `slot` as `version`, with nobody waiting.
+    pub const fn publish(self, version: u64, slot: usize) -> Self {
+        Self::new(version, slot, self.a(), self.b())
+    }
+
+    /// A slot that is none of current, A and B: one is always free.
+    pub fn free_slot(self) -> usize {
+        let taken = 1_u8 << self.current() | 1 << self.a() | 1 << self.b();
+        (!taken).trailing_zeros() as usize & 3
+    }
+}
+
+/// The `desc` word of a slot: `len:48 | kind:8 | flags:8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Desc(pub u64);
+
+impl Desc {
+    pub const fn new(len: usize, kind: u8) -> Self {
+        Self((len as u64) << 16 | (kind as u64) << 8)
+    }
+
+    pub const fn len(self) -> u64 {
+        self.0 >> 16
+    }
+
+    pub const fn kind(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
+    pub const fn flags(self) -> u8 {
+        self.0 as u8
+    }
+}
+
+/// The `meta` word of a record: `crc:32 | name_len:16 | class:8 | flags:8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta(pub u64);
+
+impl Meta {
+    pub const fn new(name_len: usize, class: usize, flags: u64) -> Self {
+        Self((name_len as u64 & 0xffff) << 16 | (class as u64 & 0xff) << 8 | flags & 0xff)
+    }
+
+    pub const fn with_crc(self, crc: u32) -> Self {
+        Self(self.0 & 0xffff_ffff | (crc as u64) << 32)
+    }
+
+    pub const fn crc(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    pub const fn name_len(self) -> usize {
+        (self.0 >> 16) as usize & 0xffff
+    }
+
+    pub const fn class(self) -> usize {
+        (self.0 >> 8) as usize & 0xff
+    }
+
+    pub const fn atomic(self) -> bool {
+        self.0 & record::ATOMIC != 0
+    }
+}
+
+/// A word of the index: `fingerprint:24 | record:40`, the record as its offset in the region / 64.
+pub mod index_word {
+    pub const EMPTY: u64 = 0;
+    pub const TOMBSTONE: u64 = 1;
+
+    pub const fn new(hash: u64, record: u64) -> u64 {
+        (hash & !0xff_ffff_ffff) | (record / 64)
+    }
+
+    pub const fn record(word: u64) -> u64 {
+        (word & 0xff_ffff_ffff) * 64
+    }
+
+    /// Whether the fingerprint is the one of `hash`.
+    pub const fn fits(word: u64, hash: u64) -> bool {
+        (word ^ hash) >> 40 == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_the_classes() {
+        let records: Vec<_> = (0..4).map(|c| (record_bytes(c), records_in_chunk(c))).collect();
+        assert_eq!(records, [(320, 51), (576, 28), (2112, 7), (4224, 3)]);
+        let blocks: Vec<_> = (0..4).map(blocks_in_chunk).collect();
+        assert_eq!(blocks, [127, 63, 31, 15]);
+        assert!(records.iter().all(|(bytes, _)| bytes % 64 == 0));
+    }
+
+    #[test]
+    fn one_slot_is_always_free() {
+        for bits in 0..64_usize {
+            let state = State::new(7, bits >> 4, bits >> 2, bits);
+            let free = state.free_slot();
+            assert!(free < 4);
+            assert!(![state.current(), state.a(), state.b()].contains(&free), "{state:?}");
+            let next = state.publish(8, free);
+            assert_eq!((next.version(), next.current()), (8, free));
+            assert_eq!((next.a(), next.b()), (state.a(), state.b()));
+        }
+    }
+
+    #[test]
+    fn every_chunk_has_a_table_word_of_its_own() {
+        let mut seen = std::collections::HashSet::new();
+        for number in 0..10_000 {
+            let at = table_word(number);
+            assert!(seen.insert(at));
+            if number >= TABLE_WORDS {
+                assert!(holds_table(at / CHUNK), "{number}");
+                assert!(at / CHUNK <= number);
+            } else {
+                assert!(at < FIRST_INDEX);
+            }
+        }
+    }
+}

@@ -1,0 +1,518 @@
+//! The map: a section laid out as a region of named variables.
+
+use crate::{
+    Atomic, MapOptions, Scalar, Value, Var, codec,
+    iter::Iter,
+    layout,
+    mem::Mapped,
+    raw::{Captured, Raw},
+    region::Facts,
+    slots::Seen,
+    store::{Handle, Inserted, Store},
+    trouble::Trouble,
+};
+use mapvar_os::{Attachment, Error, ErrorKind, Origin, Result, Section, machine};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Named variables in a piece of memory that other processes share: by a name, or by a file.
+///
+/// A cheap handle: cloning it shares it. `Send` and `Sync`. Reading takes no lock and writes
+/// nothing; each operation on one variable is atomic; no process that is killed in the midst of
+/// one harms the others.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("test.map");
+/// use mapvar::Map;
+///
+/// let map1 = Map::options().file(&path).size(1024).open_or_create()?;
+/// map1.set("foo", "hello")?;
+/// map1.set("bar", 77)?;
+/// map1.close()?;
+///
+/// let map2 = Map::options().file(&path).open()?;
+/// let foo: String = map2.get("foo")?;
+/// let bar: i64 = map2.get("bar")?;
+/// assert_eq!((foo.as_str(), bar), ("hello", 77));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Map {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    // In the order in which they go: the view, the place among the users, the handle.
+    pub(crate) store: Store<Mapped>,
+    pub(crate) attachment: Attachment,
+    pub(crate) section: Section,
+    pub(crate) facts: Facts,
+    /// What messages call it.
+    pub(crate) object: String,
+    /// The process that opened it, as opposed to one forked from it.
+    pub(crate) generation: u32,
+}
+
+/// What [`Map::stat`] answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stat {
+    /// Version of the region's format.
+    pub format: u32,
+    /// Bytes of values that the map was made for.
+    pub size: u64,
+    /// Bytes of the region.
+    pub region: u64,
+    /// Bytes taken by variables, with their names and the spare slots of their values.
+    pub used: u64,
+    /// Bytes free for more of them.
+    pub free: u64,
+    /// Bytes that are neither: header, tables, index, ends of chunks.
+    pub overhead: u64,
+    /// Variables.
+    pub variables: u64,
+    /// Whether the map lives in a file.
+    pub file: bool,
+    /// When it was made.
+    pub created: SystemTime,
+    /// The process that made it; it may be long gone, and its number another's.
+    pub creator: u32,
+}
+
+impl Map {
+    /// Options to make or open a map.
+    pub fn options() -> MapOptions {
+        MapOptions::new()
+    }
+
+    /// Opens the map of this name, in this session, for reading and writing.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), and the others of [`MapOptions::open`].
+    pub fn open(name: &str) -> Result<Self> {
+        Self::options().name(name).open()
+    }
+
+    /// Whether this handle's call made the map or found it.
+    pub fn origin(&self) -> Origin {
+        self.inner.section.origin()
+    }
+
+    /// Sets a variable, making it where there is none. Any serde type: numbers, `bool`, text,
+    /// bytes (`Vec<u8>`) and `None` have kinds of their own, all else is stored as MessagePack
+    /// with the names of its fields. The kind may differ from what the variable held.
+    ///
+    /// When this has returned, every process that reads the variable gets this value or a later
+    /// one, whatever happens to this process.
+    ///
+    /// ```
+    /// # let map = mapvar::Map::options().name(&format!("doc-set.{}", std::process::id())).create()?;
+    /// map.set("temperature", 21.5)?;
+    /// map.set("name", "pump 3")?;
+    /// map.set("limits", (10, 90))?;
+    /// assert_eq!(map.value("limits")?.to_string(), "[10, 90]");
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidName`](ErrorKind::InvalidName) (1 to 1,023 bytes);
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond [`LONGEST_VALUE`](crate::LONGEST_VALUE) bytes, or
+    /// beyond what the variable's record holds: a record keeps its size for ever and is made with
+    /// room for twice the first value;
+    /// [`Full`](ErrorKind::Full), with nothing lost;
+    /// [`WrongKind`](ErrorKind::WrongKind) for an [`Atomic`] of another kind;
+    /// [`TimedOut`](ErrorKind::TimedOut) where who is writing this variable lives but is stopped;
+    /// [`ReadOnly`](ErrorKind::ReadOnly).
+    pub fn set(&self, name: &str, value: impl Serialize) -> Result<()> {
+        let put = &mut |raw: &Raw<'_>| self.put(name, raw);
+        codec::encode(&value, put).map_err(|error| self.told("set variable", name, error))?
+    }
+
+    /// Sets a variable to a [`Value`], keeping the kind and number of its `Pod` and `Opaque`.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn set_value(&self, name: &str, value: &Value) -> Result<()> {
+        let put = &mut |raw: &Raw<'_>| self.put(name, raw);
+        value.encode(put).map_err(|error| self.told("set variable", name, error))?
+    }
+
+    #[inline]
+    fn put(&self, name: &str, raw: &Raw<'_>) -> Result<()> {
+        let set = || {
+            self.usable()?;
+            let store = &self.inner.store;
+            store.set(store.query(checked(name)?), raw)
+        };
+        set().map(|_| ()).map_err(|trouble| self.failed("set variable", name, trouble))
+    }
+
+    /// The value of a variable. Integers convert with a check of their range; nothing else
+    /// converts silently.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), [`WrongKind`](ErrorKind::WrongKind),
+    /// [`OutOfRange`](ErrorKind::OutOfRange), [`Corrupt`](ErrorKind::Corrupt).
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        match self.find(name)? {
+            Some(value) => Ok(value),
+            None => Err(self.absent("get variable", name)),
+        }
+    }
+
+    /// The value of a variable, or `None` where there is none.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get), without `NotFound`.
+    pub fn find<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        self.captured(name)?
+            .map(|(captured, _)| codec::decode(captured))
+            .transpose()
+            .map_err(|error| self.told("get variable", name, error))
+    }
+
+    /// The value of a variable, of whatever kind it is.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), [`Corrupt`](ErrorKind::Corrupt).
+    pub fn value(&self, name: &str) -> Result<Value> {
+        let (captured, _) =
+            self.captured(name)?.ok_or_else(|| self.absent("get variable", name))?;
+        Value::of(captured).map_err(|error| self.told("get variable", name, error))
+    }
+
+    #[inline]
+    fn captured(&self, name: &str) -> Result<Option<(Captured, u64)>> {
+        let read = || {
+            self.usable()?;
+            let store = &self.inner.store;
+            let query = store.query(checked(name)?);
+            // A record that became another variable's between the two steps: look again.
+            for _ in 0..AGAIN {
+                let Some(handle) = store.find(query)? else { return Ok(None) };
+                match store.read(handle, |shot| shot.capture())? {
+                    Seen::Value(captured, version) => return Ok(Some((captured, version))),
+                    Seen::Absent => return Ok(None),
+                    Seen::Stale => {}
+                }
+            }
+            Err(Trouble::Contended)
+        };
+        read().map_err(|trouble| self.failed("get variable", name, trouble))
+    }
+
+    /// Whether there is a variable of this name.
+    ///
+    /// # Errors
+    /// [`InvalidName`](ErrorKind::InvalidName), [`Corrupt`](ErrorKind::Corrupt).
+    pub fn contains(&self, name: &str) -> Result<bool> {
+        Ok(self.captured(name)?.is_some())
+    }
+
+    /// Removes a variable; answers whether there was one.
+    ///
+    /// # Errors
+    /// [`ReadOnly`](ErrorKind::ReadOnly), [`TimedOut`](ErrorKind::TimedOut),
+    /// [`Corrupt`](ErrorKind::Corrupt).
+    pub fn remove(&self, name: &str) -> Result<bool> {
+        let remove = || {
+            self.usable()?;
+            let store = &self.inner.store;
+            store.remove(store.query(checked(name)?))
+        };
+        remove().map_err(|trouble| self.failed("remove variable", name, trouble))
+    }
+
+    /// Removes every variable that it finds, one after the other: those that others make meanwhile
+    /// may stay. Answers how many it removed.
+    ///
+    /// # Errors
+    /// Those of [`remove`](Self::remove), with the rest left as it is.
+    pub fn clear(&self) -> Result<u64> {
+        let mut removed = 0;
+        for entry in self {
+            removed += u64::from(self.remove(entry?.name())?);
+        }
+        Ok(removed)
+    }
+
+    /// The variables, in the order of their records. Others may set, make and remove variables
+    /// meanwhile: one that is there throughout comes exactly once, with a value that it had while
+    /// the iterator was at it.
+    ///
+    /// ```
+    /// # let map = mapvar::Map::options().name(&format!("doc-iter.{}", std::process::id())).create()?;
+    /// map.set("foo", "hello")?;
+    /// for entry in map.iter() {
+    ///     let entry = entry?;
+    ///     println!("{} = {}", entry.name(), entry.value()?);
+    /// }
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    pub fn iter(&self) -> Iter<'_> {
+        Iter::new(self)
+    }
+
+    /// How many variables there are, counted by a walk over them.
+    ///
+    /// # Errors
+    /// [`Corrupt`](ErrorKind::Corrupt).
+    pub fn len(&self) -> Result<u64> {
+        let count = || {
+            self.usable()?;
+            let mut count = 0;
+            self.inner.store.each_record(|handle| {
+                let seen = self.inner.store.read(handle, |_| ());
+                count += u64::from(matches!(seen, Ok(Seen::Value(..))));
+                true
+            })?;
+            Ok(count)
+        };
+        count().map_err(|trouble: Trouble| trouble.during("count variables of", self.object()))
+    }
+
+    /// Whether there is no variable.
+    ///
+    /// # Errors
+    /// Those of [`len`](Self::len).
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// A handle to a variable, for those who use it often.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound): [`var_or`](Self::var_or) makes it. The type is checked
+    /// with each `get`.
+    pub fn var<T>(&self, name: &str) -> Result<Var<T>> {
+        match self.resolve(name).map_err(|trouble| self.failed("open variable", name, trouble))? {
+            Some(handle) => Ok(Var::new(self.clone(), name, handle)),
+            None => Err(self.absent("open variable", name)),
+        }
+    }
+
+    /// A handle to a variable, which is made with `init` where there is none.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn var_or<T: Serialize>(&self, name: &str, init: T) -> Result<Var<T>> {
+        let make = &mut |raw: &Raw<'_>| self.find_or_make(name, raw, false);
+        let handle = codec::encode(&init, make)
+            .map_err(|error| self.told("make variable", name, error))?
+            .map_err(|trouble| self.failed("make variable", name, trouble))?;
+        Ok(Var::new(self.clone(), name, handle))
+    }
+
+    /// A handle to an [`Atomic`]: a number of one machine word, for ever of its kind, with
+    /// operations that take no lock.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound); [`WrongKind`](ErrorKind::WrongKind) where the variable is
+    /// no `Atomic` or one of another type.
+    pub fn atomic<T: Scalar>(&self, name: &str) -> Result<Atomic<T>> {
+        let open = || match self.resolve(name)? {
+            Some(handle) => self.as_atomic::<T>(name, handle).map(Some),
+            None => Ok(None),
+        };
+        open()
+            .map_err(|trouble| self.failed("open atomic", name, trouble))?
+            .ok_or_else(|| self.absent("open atomic", name))
+    }
+
+    /// A handle to an [`Atomic`], which is made with `init` where there is none.
+    ///
+    /// # Errors
+    /// Those of [`atomic`](Self::atomic) and [`set`](Self::set).
+    pub fn atomic_or<T: Scalar>(&self, name: &str, init: T) -> Result<Atomic<T>> {
+        let make = || {
+            let raw = Raw::word(T::KIND, init.to_word());
+            let handle = self.find_or_make(name, &raw, true)?;
+            self.as_atomic(name, handle)
+        };
+        make().map_err(|trouble| self.failed("make atomic", name, trouble))
+    }
+
+    fn as_atomic<T: Scalar>(&self, name: &str, handle: Handle) -> Result<Atomic<T>, Trouble> {
+        if !handle.atomic {
+            return Err(Trouble::WrongKind(
+                "it is a variable and no Atomic; use `var`, or remove it first",
+            ));
+        }
+        match self.inner.store.atomic_kind(handle)? {
+            Some(kind) if kind != T::KIND as u8 => Err(Trouble::WrongKind(
+                "it is an Atomic of another type; ask for that one, or remove it first",
+            )),
+            _ => Ok(Atomic::new(self.clone(), name, handle)),
+        }
+    }
+
+    /// The record of a variable that is there.
+    pub(crate) fn resolve(&self, name: &str) -> Result<Option<Handle>, Trouble> {
+        self.usable()?;
+        let store = &self.inner.store;
+        let query = store.query(checked(name)?);
+        for _ in 0..AGAIN {
+            let Some(handle) = store.find(query)? else { return Ok(None) };
+            match store.read(handle, |_| ())? {
+                Seen::Value(..) => return Ok(Some(handle)),
+                Seen::Absent => return Ok(None),
+                Seen::Stale => {}
+            }
+        }
+        Err(Trouble::Contended)
+    }
+
+    fn find_or_make(&self, name: &str, raw: &Raw<'_>, atomic: bool) -> Result<Handle, Trouble> {
+        let store = &self.inner.store;
+        for _ in 0..AGAIN {
+            if let Some(handle) = self.resolve(name)? {
+                return Ok(handle);
+            }
+            let query = store.query(checked(name)?);
+            // What is there now and was absent before is a removed variable, or one that somebody
+            // has just made.
+            match store.insert(query, raw, atomic)? {
+                Inserted::New(handle) => return Ok(handle),
+                Inserted::Found(handle) => store.revive(handle, raw, atomic)?,
+            }
+        }
+        Err(Trouble::Contended)
+    }
+
+    /// Writes the file's changed pages to the device and waits for it; nothing to do for a map
+    /// without a file. In this version it orders nothing: after a power cut in the midst of
+    /// writing, the file holds some of what was set since.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io), after which nothing is known of what reached the device.
+    pub fn flush(&self) -> Result<()> {
+        self.usable().map_err(|trouble| trouble.during("flush", self.object()))?;
+        let view = self.inner.store.mem().view();
+        view.flush_durable(0..view.len()).map_err(|error| error.during("flush", self.object()))
+    }
+
+    /// Facts and figures.
+    ///
+    /// # Errors
+    /// [`Corrupt`](ErrorKind::Corrupt).
+    pub fn stat(&self) -> Result<Stat> {
+        let space = self
+            .usable()
+            .and_then(|()| self.inner.store.space())
+            .map_err(|trouble| trouble.during("stat", self.object()))?;
+        let facts = &self.inner.facts;
+        Ok(Stat {
+            format: layout::VERSION as u32,
+            size: facts.size,
+            region: space.region,
+            used: space.used,
+            free: space.free,
+            overhead: space.overhead,
+            variables: self.len()?,
+            file: facts.file,
+            created: SystemTime::UNIX_EPOCH + Duration::from_secs(facts.created.min(1 << 40)),
+            creator: facts.creator,
+        })
+    }
+
+    /// Closes this handle and reports what the system says. The map stays open for its clones, and
+    /// for [`Var`] and [`Atomic`] handles, which own one. Dropping a map closes it in silence.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) with the system's code. It is closed nonetheless.
+    pub fn close(self) -> Result<()> {
+        match Arc::into_inner(self.inner) {
+            Some(Inner { store, attachment, section, .. }) => {
+                drop(store);
+                drop(attachment);
+                section.close()
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// How long an operation waits for a lock.
+    pub fn timeout(&self) -> Duration {
+        self.inner.store.mem().timeout()
+    }
+
+    /// What messages call the map: `map "alpha"`, or `map file "x"`.
+    pub(crate) fn object(&self) -> String {
+        self.inner.object.clone()
+    }
+
+    /// A child of the process that opened the map has its memory, but not its place among the
+    /// users.
+    #[inline]
+    pub(crate) fn usable(&self) -> Result<(), Trouble> {
+        if self.inner.generation == machine::generation() { Ok(()) } else { Err(forked()) }
+    }
+
+    #[cold]
+    pub(crate) fn failed(&self, operation: &'static str, name: &str, trouble: Trouble) -> Error {
+        trouble.during(operation, self.variable(name))
+    }
+
+    #[cold]
+    fn told(&self, operation: &'static str, name: &str, error: Error) -> Error {
+        error.during(operation, self.variable(name))
+    }
+
+    #[cold]
+    fn absent(&self, operation: &'static str, name: &str) -> Error {
+        Error::new(ErrorKind::NotFound, operation, self.variable(name))
+            .detail("no variable of this name; `set` makes it")
+    }
+
+    pub(crate) fn variable(&self, name: &str) -> String {
+        format!("{name:?} of {}", self.inner.object)
+    }
+}
+
+/// How often an operation looks again when a record became another variable's.
+pub(crate) const AGAIN: usize = 64;
+
+#[cold]
+fn forked() -> Trouble {
+    Trouble::Told(
+        Error::new(ErrorKind::Closed, "use map", "")
+            .detail("this process was forked from the one that opened it; open it here"),
+    )
+}
+
+#[inline]
+fn checked(name: &str) -> Result<&[u8], Trouble> {
+    let bytes = name.as_bytes();
+    if bytes.is_empty() || bytes.len() > layout::LONGEST_NAME {
+        return Err(invalid_name(bytes.len()));
+    }
+    Ok(bytes)
+}
+
+#[cold]
+fn invalid_name(len: usize) -> Trouble {
+    Trouble::Told(
+        Error::new(ErrorKind::InvalidName, "name variable", "")
+            .detail(format!("its name has {len} bytes; use 1 to {}", layout::LONGEST_NAME)),
+    )
+}
+
+impl<'a> IntoIterator for &'a Map {
+    type Item = Result<crate::Entry>;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Map").field(&self.inner.object).finish()
+    }
+}

@@ -1,0 +1,417 @@
+//! How to make or open a map.
+
+use crate::{
+    Map, layout,
+    map::Inner,
+    mem::Mapped,
+    region::{self, Facts, Flaw, Identity},
+    store::Store,
+};
+use mapvar_os::{
+    Error, ErrorKind, Locks, Name, Origin, Protection, Result, Scope, Section, SectionOptions,
+    View, machine,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// What a map of a name is called among the system's objects, behind the name.
+const SUFFIX: &str = ".map";
+
+/// Options to make or open a [`Map`]; from [`Map::options`]. One of [`name`](Self::name) and
+/// [`file`](Self::file) is needed.
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until `create`, `open` or `open_or_create`"]
+pub struct MapOptions {
+    name: Option<String>,
+    file: Option<PathBuf>,
+    scope: Scope,
+    size: u64,
+    timeout: Duration,
+    read_only: bool,
+    allow_network: bool,
+}
+
+impl MapOptions {
+    pub(crate) fn new() -> Self {
+        Self {
+            name: None,
+            file: None,
+            scope: Scope::Local,
+            size: 64 << 10,
+            timeout: Duration::from_secs(5),
+            read_only: false,
+            allow_network: false,
+        }
+    }
+
+    /// A map without a file, known by this name: 1 to 120 of `A-Z a-z 0-9 . _ -`. It lives until
+    /// its last user is gone, on every system.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// A map in this file.
+    pub fn file(mut self, path: impl AsRef<Path>) -> Self {
+        self.file = Some(path.as_ref().into());
+        self
+    }
+
+    /// Who can see the name: [`Scope::Local`], this session, unless set. A service's maps need
+    /// [`Scope::Global`].
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// Bytes of values that a new map has room for; 64 KiB unless set. What the variables take
+    /// beyond their values (320 bytes for a number, with its four slots) is taken from it, and up
+    /// to 64 KiB come on top for header and index and to spare; [`Map::stat`] shows all of it.
+    /// Ignored for a map that is there.
+    pub fn size(mut self, bytes: u64) -> Self {
+        self.size = bytes;
+        self
+    }
+
+    /// How long operations wait for a lock, and opening for a map that is just being made; 5 s
+    /// unless set.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Opens for reading alone: takes only the right to read, and writes nothing, ever.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Allows a file on a network drive, where processes on different machines do not see each
+    /// other's changes. Refused unless set.
+    pub fn allow_network(mut self, allow: bool) -> Self {
+        self.allow_network = allow;
+        self
+    }
+
+    /// Makes the map; it must not exist.
+    ///
+    /// # Errors
+    /// [`AlreadyExists`](ErrorKind::AlreadyExists); [`InvalidName`](ErrorKind::InvalidName);
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for no name and no file, for both, or for a
+    /// size of 0; [`TooLarge`](ErrorKind::TooLarge); [`NoSpace`](ErrorKind::NoSpace) with nothing
+    /// left behind; [`PermissionDenied`](ErrorKind::PermissionDenied);
+    /// [`NameTaken`](ErrorKind::NameTaken).
+    pub fn create(&self) -> Result<Map> {
+        self.obtain("create", Want::Create)
+    }
+
+    /// Opens the map; it must exist.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound); [`NotAMap`](ErrorKind::NotAMap);
+    /// [`Version`](ErrorKind::Version); [`Corrupt`](ErrorKind::Corrupt);
+    /// [`Truncated`](ErrorKind::Truncated); [`ForeignOwner`](ErrorKind::ForeignOwner) for a name of
+    /// another user's; [`TimedOut`](ErrorKind::TimedOut) where its creator does not come to an end;
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied);
+    /// [`Unsupported`](ErrorKind::Unsupported) for a map of processes in another pid namespace, and
+    /// where the system cannot tell the dead from the living.
+    pub fn open(&self) -> Result<Map> {
+        self.obtain("open", Want::Open)
+    }
+
+    /// Opens the map, or makes it where there is none; [`Map::origin`] says which. Of many
+    /// processes that do so at once, one makes it and all get the same.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open) and [`create`](Self::create).
+    pub fn open_or_create(&self) -> Result<Map> {
+        self.obtain("open or create", Want::Either)
+    }
+
+    fn object(&self) -> String {
+        match (&self.file, &self.name) {
+            (Some(file), _) => format!("map file {file:?}"),
+            (None, Some(name)) => format!("map {name:?}"),
+            (None, None) => "map".into(),
+        }
+    }
+
+    fn section(&self) -> Result<SectionOptions> {
+        let refuse =
+            |detail: &str| Error::new(ErrorKind::InvalidArgument, "open map", "").detail(detail);
+        let options = match (&self.file, &self.name) {
+            (Some(_), Some(_)) => return Err(refuse("both a name and a file; give one of them")),
+            (None, None) => return Err(refuse("neither a name nor a file; give one of them")),
+            (Some(file), None) => Section::options().file(file),
+            (None, Some(name)) => {
+                Section::options().name(Name::scoped(name, self.scope)?.with_suffix(SUFFIX))
+            }
+        };
+        let protection = if self.read_only { Protection::ReadOnly } else { Protection::ReadWrite };
+        Ok(options.protection(protection).allow_network(self.allow_network).timeout(self.timeout))
+    }
+
+    fn obtain(&self, verb: &'static str, want: Want) -> Result<Map> {
+        let object = self.object();
+        self.obtain_told(want, &object).map_err(|error| {
+            let remedy = match (error.kind(), &self.name, self.scope) {
+                (ErrorKind::NotFound, Some(_), Scope::Local) => Some(
+                    "no map of this name in this session; somebody must have made it (`mapvar \
+                     hold` does), and a service's maps need the scope Global",
+                ),
+                (ErrorKind::NotFound, Some(_), Scope::Global) => {
+                    Some("no global map of this name; somebody must have made it")
+                }
+                (ErrorKind::NotFound, None, _) => {
+                    Some("no such file; `open_or_create`, or `mapvar set --file`, makes it")
+                }
+                _ => None,
+            };
+            let error = error.during(verb, object.clone());
+            match remedy {
+                Some(remedy) => error.detail(remedy),
+                None => error,
+            }
+        })
+    }
+
+    fn obtain_told(&self, want: Want, object: &str) -> Result<Map> {
+        let options = self.section()?;
+        let made = if want == Want::Open { None } else { Some(self.facts()?) };
+        let section = match (want, &made) {
+            (Want::Create, Some(facts)) => {
+                options.size(facts.region).create_with(|view| fill(view, facts))?
+            }
+            (Want::Either, Some(facts)) => {
+                // The size is for a new one: an old one may be smaller.
+                let found = options.clone().open();
+                match found {
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        match options
+                            .clone()
+                            .size(facts.region)
+                            .open_or_create_with(|view| fill(view, facts))
+                        {
+                            // Somebody else made a smaller one meanwhile.
+                            Err(error) if error.kind() == ErrorKind::TooLarge => options.open()?,
+                            other => other?,
+                        }
+                    }
+                    other => other?,
+                }
+            }
+            _ => options.open()?,
+        };
+        let facts = self.await_ready(&section, made.as_ref())?;
+        let access_view = section.view().map()?;
+        let mut attachment = section.attach(self.timeout)?;
+        let scope = if facts.file { Scope::Global } else { self.scope };
+        let id = format!("{:016x}{:016x}", facts.uuid[0], facts.uuid[1]);
+        let locks =
+            Locks::new(scope, &id, layout::PARTICIPANTS as usize, layout::PARTICIPANT_SLOTS)?;
+        let corrupt = |trouble: crate::trouble::Trouble| trouble.during("open", object.into());
+        let store =
+            Store::new(Mapped::new(access_view, locks, self.timeout), &facts).map_err(corrupt)?;
+        if !self.read_only {
+            settle(&store, &section, attachment.alone()).map_err(corrupt)?;
+        }
+        attachment.done()?;
+        Ok(Map {
+            inner: Arc::new(Inner {
+                store,
+                attachment,
+                section,
+                facts,
+                object: object.into(),
+                generation: machine::generation(),
+            }),
+        })
+    }
+
+    /// What a new map's header will say.
+    fn facts(&self) -> Result<Facts> {
+        let refuse = |kind, detail: String| Err(Error::new(kind, "create", "").detail(detail));
+        if self.read_only {
+            return refuse(
+                ErrorKind::InvalidArgument,
+                "a new map for reading alone would stay empty; leave `read_only` out".into(),
+            );
+        }
+        if self.size == 0 {
+            return refuse(
+                ErrorKind::InvalidArgument,
+                "size 0; give a size of at least 1 byte".into(),
+            );
+        }
+        let Some(region) = region::region_bytes(self.size) else {
+            return refuse(
+                ErrorKind::TooLarge,
+                format!("{} bytes; a map can have 16 TiB", self.size),
+            );
+        };
+        let [seed, _] = machine::random()?;
+        let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Ok(Facts {
+            uuid: machine::random()?,
+            seed,
+            size: self.size,
+            region,
+            max_size: if self.file.is_some() { 0 } else { 1 << 30 },
+            file: self.file.is_some(),
+            created: created.map_or(0, |since| since.as_secs()),
+            creator: std::process::id(),
+        })
+    }
+
+    /// Waits for a map that is just being made, and reads its header. One whose creator died before
+    /// it was done is made by whoever would have made it anyway.
+    fn await_ready(&self, section: &Section, made: Option<&Facts>) -> Result<Facts> {
+        let bytes = section.size()?;
+        if bytes < layout::META_CHUNKS * layout::CHUNK {
+            return Err(Error::new(ErrorKind::NotAMap, "open", "").detail(format!(
+                "{bytes} bytes are too few for a map; name another, or remove it"
+            )));
+        }
+        let view = section.view().len(layout::header::WORDS as u64 * 8).map()?;
+        let words = || {
+            view.words(0, layout::header::WORDS).ok_or_else(|| {
+                Error::new(ErrorKind::Io, "open", "").detail("the view is not aligned")
+            })
+        };
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let flaw = match region::examine(words()?, bytes) {
+                Ok(facts) => return Ok(facts),
+                Err(flaw) => flaw,
+            };
+            if flaw != Flaw::NotReady || self.file.is_some() {
+                return Err(told_flaw(flaw, bytes));
+            }
+            match made {
+                Some(facts) => {
+                    let region = facts.region.min(bytes / layout::CHUNK * layout::CHUNK);
+                    let facts = Facts { region, ..*facts };
+                    section.refill(|whole| {
+                        if region::examine(words()?, bytes) == Err(Flaw::NotReady) {
+                            fill(whole, &facts)?;
+                        }
+                        Ok(())
+                    })?;
+                }
+                None if Instant::now() >= deadline => return Err(told_flaw(flaw, bytes)),
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    Create,
+    Open,
+    Either,
+}
+
+/// Writes an empty region into a new section.
+fn fill(view: &View, facts: &Facts) -> Result<()> {
+    let bad = || Error::new(ErrorKind::Io, "create", "").detail("the view is too short");
+    let words = |at: u64, count| {
+        view.words_mut(usize::try_from(at).map_err(|_| bad())?, count).ok_or_else(bad)
+    };
+    // A section without a file is of this boot and of this namespace, from its first moment.
+    if !facts.file {
+        identity(None)?.write(words(layout::identity::AT, layout::identity::WORDS)?);
+    }
+    for chunk in region::table_chunks(facts.region / layout::CHUNK) {
+        region::format_table(words(chunk * layout::CHUNK, 16)?);
+    }
+    region::format(words(0, (layout::META_CHUNKS * layout::CHUNK / 8) as usize)?, facts);
+    Ok(())
+}
+
+/// Sees that the locks in the region are of this boot and this file: whoever is alone with others'
+/// frees them.
+fn settle(
+    store: &Store<Mapped>,
+    section: &Section,
+    alone: bool,
+) -> Result<(), crate::trouble::Trouble> {
+    use crate::mem::Mem;
+    let ours = identity(section.id()?)?;
+    let words =
+        |at, count| store.mem().words_mut(at, count).ok_or(crate::trouble::Trouble::ReadOnly);
+    let sector = words(layout::identity::AT, layout::identity::WORDS)?;
+    let theirs = Identity::read(sector);
+    if theirs == Some(ours) {
+        return Ok(());
+    }
+    if alone && store.file {
+        let same_boot = theirs.is_some_and(|it| it.boot == ours.boot && it.file == ours.file);
+        if !same_boot {
+            store.adopt()?;
+        }
+        ours.write(sector);
+        return Ok(());
+    }
+    match theirs {
+        Some(theirs) if theirs.pid_namespace != ours.pid_namespace => Err(Error::new(
+            ErrorKind::Unsupported,
+            "open",
+            "",
+        )
+        .detail(
+            "processes of another pid namespace write to it, whose locks cannot be told dead from \
+             living here; open it for reading, or share the namespace",
+        )
+        .into()),
+        // Whoever was alone with it is past the gate by now: what stands there is another file's,
+        // or nothing.
+        _ if section.origin() == Origin::Created => {
+            ours.write(sector);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn identity(file: Option<mapvar_os::SectionId>) -> Result<Identity> {
+    let file = file.unwrap_or_default();
+    Ok(Identity {
+        boot: machine::boot_id()?,
+        file: [file.volume, file.file, file.born],
+        pid_namespace: machine::pid_namespace(),
+    })
+}
+
+fn told_flaw(flaw: Flaw, bytes: u64) -> Error {
+    let error = |kind, detail: String| Error::new(kind, "open", "").detail(detail);
+    match flaw {
+        Flaw::NotReady => error(
+            ErrorKind::NotAMap,
+            "it is not filled: whoever began to make it did not end; remove it, or open it with \
+             `open_or_create`"
+                .into(),
+        ),
+        Flaw::NotAMap => {
+            error(ErrorKind::NotAMap, "it holds something else; name another, or remove it".into())
+        }
+        Flaw::Version(version) => error(
+            ErrorKind::Version,
+            format!(
+                "it is of version {version}, this build knows version {}; use a build that knows it",
+                layout::VERSION
+            ),
+        ),
+        Flaw::Corrupt(what) => error(
+            ErrorKind::Corrupt,
+            format!("{what}; it was damaged by a program or the disk, restore it from a copy"),
+        ),
+        Flaw::Truncated { said } => error(
+            ErrorKind::Truncated,
+            format!("it has {bytes} bytes and should have {said}; restore it from a copy"),
+        ),
+    }
+}

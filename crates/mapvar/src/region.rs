@@ -1,0 +1,260 @@
+//! A region's beginning: how it is made, whole, and how it is recognised.
+
+#![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+
+use crate::{
+    index::Table,
+    layout::{self, header, identity, incarnation, kind, live},
+    mem::{
+        Load,
+        Ordering::{Acquire, Relaxed, Release},
+        Store,
+    },
+};
+
+/// What a header says, checked; and what one is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Random bits that no other region has.
+    pub uuid: [u64; 2],
+    /// Seed of the hash of names.
+    pub seed: u64,
+    /// Bytes of values that it was made for.
+    pub size: u64,
+    /// Bytes of the region when it was made.
+    pub region: u64,
+    /// Bytes that it may grow to; 0 = as the system allows.
+    pub max_size: u64,
+    /// Whether it lives in a file.
+    pub file: bool,
+    /// When it was made, in seconds since 1970.
+    pub created: u64,
+    /// The process that made it.
+    pub creator: u32,
+}
+
+/// Why a header is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Its creator is not done.
+    NotReady,
+    /// Something else.
+    NotAMap,
+    /// A version that this build does not know.
+    Version(u32),
+    /// It contradicts itself.
+    Corrupt(&'static str),
+    /// Shorter than it says.
+    Truncated {
+        /// Bytes that it says it has.
+        said: u64,
+    },
+}
+
+/// Bytes of a region with room for `size` bytes of values: whole chunks, and at most
+/// [`layout::OVERHEAD`] more than asked for, all of which is usable but for header and index.
+pub fn region_bytes(size: u64) -> Option<u64> {
+    let bytes = size.checked_add(layout::OVERHEAD)? / layout::CHUNK * layout::CHUNK;
+    (bytes / layout::CHUNK <= layout::MOST_CHUNKS).then_some(bytes)
+}
+
+/// Writes an empty region into zeroed memory. `words` are all of its first
+/// `META_CHUNKS * CHUNK` bytes. The first word is stored last, with Release: an opener that sees it
+/// sees the rest.
+pub fn format(words: impl Store, facts: &Facts) {
+    let put = |at: u64, index: usize, value| words.store((at / 8) as usize + index, value, Relaxed);
+
+    let table = Table { at: layout::FIRST_INDEX, lines: layout::FIRST_INDEX_LINES };
+    put(live::AT, live::ROOT, table.root());
+    put(live::AT, live::CHUNKS, facts.region / layout::CHUNK);
+    put(live::AT, live::FREE_HINT, layout::META_CHUNKS);
+    put(incarnation::AT, incarnation::COUNT, 0);
+    for number in 0..layout::META_CHUNKS {
+        put(layout::table_word(number), 0, kind::META);
+    }
+
+    put(header::AT, header::VERSION, layout::VERSION | if facts.file { header::FILE } else { 0 });
+    put(header::AT, header::UUID, facts.uuid[0]);
+    put(header::AT, header::UUID + 1, facts.uuid[1]);
+    put(header::AT, header::SEED, facts.seed);
+    put(header::AT, header::SIZE, facts.size);
+    put(header::AT, header::REGION, facts.region);
+    put(header::AT, header::MAX_SIZE, facts.max_size);
+    put(header::AT, header::LAYOUT, layout::LAYOUT);
+    put(header::AT, header::CREATED, facts.created);
+    put(header::AT, header::CREATOR, u64::from(facts.creator));
+    put(header::AT, header::CRC, header_crc(words));
+    words.store(header::MAGIC, layout::MAGIC, Release);
+}
+
+/// Chunks that hold chunk tables, of a region of `chunks` chunks; whoever makes the region marks
+/// them.
+pub fn table_chunks(chunks: u64) -> impl Iterator<Item = u64> {
+    (layout::TABLE_WORDS..chunks).step_by(layout::TABLE_CHUNK_WORDS as usize)
+}
+
+/// Marks chunk `number`, whose words these are, as one that holds a table, and itself in it.
+pub fn format_table(words: impl Store) {
+    words.store((layout::CHUNK_HEADER / 8) as usize, kind::TABLE, Relaxed);
+}
+
+/// Reads a header: `words` are the first 64 words, `bytes` the region's real length.
+pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, Flaw> {
+    // Pairs with the Release store in `format`.
+    match words.load(header::MAGIC, Acquire) {
+        layout::MAGIC => {}
+        0 => return Err(Flaw::NotReady),
+        _ => return Err(Flaw::NotAMap),
+    }
+    let word = |at| words.load(at, Relaxed);
+    let version = word(header::VERSION);
+    if version & 0xffff_ffff != layout::VERSION {
+        return Err(Flaw::Version(version as u32));
+    }
+    let facts = Facts {
+        uuid: [word(header::UUID), word(header::UUID + 1)],
+        seed: word(header::SEED),
+        size: word(header::SIZE),
+        region: word(header::REGION),
+        max_size: word(header::MAX_SIZE),
+        file: version & header::FILE != 0,
+        created: word(header::CREATED),
+        creator: word(header::CREATOR) as u32,
+    };
+    if word(header::CRC) != header_crc(words) {
+        return Err(Flaw::Corrupt("the checksum of the header is wrong"));
+    }
+    if word(header::LAYOUT) != layout::LAYOUT {
+        return Err(Flaw::Corrupt("the layout is not the one of this version"));
+    }
+    if facts.region < layout::META_CHUNKS * layout::CHUNK {
+        return Err(Flaw::Corrupt("the region is too short to be one"));
+    }
+    if facts.region > bytes {
+        return Err(Flaw::Truncated { said: facts.region });
+    }
+    Ok(facts)
+}
+
+fn header_crc(words: impl Load) -> u64 {
+    let mut crc = crc32fast::Hasher::new();
+    for at in header::VERSION..header::WORDS {
+        let word = if at == header::CRC { 0 } else { words.load(at, Relaxed) };
+        crc.update(&word.to_le_bytes());
+    }
+    u64::from(crc.finalize())
+}
+
+/// Whose boot and file a region's locks are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The boot of the machine.
+    pub boot: [u64; 2],
+    /// Volume, file and birth of the file.
+    pub file: [u64; 3],
+    /// The namespace that process ids are of.
+    pub pid_namespace: u64,
+}
+
+impl Identity {
+    /// What the sector says; `None` where it was not written whole. `words` begin at
+    /// [`identity::AT`].
+    pub(crate) fn read(words: impl Load) -> Option<Self> {
+        let word = |at| words.load(at, Relaxed);
+        let identity = Self {
+            boot: [word(identity::BOOT), word(identity::BOOT + 1)],
+            file: [word(identity::VOLUME), word(identity::FILE), word(identity::BORN)],
+            pid_namespace: word(identity::PID_NAMESPACE),
+        };
+        (word(identity::CRC) == identity.crc()).then_some(identity)
+    }
+
+    /// Writes the sector.
+    pub(crate) fn write(&self, words: impl Store) {
+        let put = |at, value| words.store(at, value, Relaxed);
+        put(identity::BOOT, self.boot[0]);
+        put(identity::BOOT + 1, self.boot[1]);
+        put(identity::VOLUME, self.file[0]);
+        put(identity::FILE, self.file[1]);
+        put(identity::BORN, self.file[2]);
+        put(identity::PID_NAMESPACE, self.pid_namespace);
+        put(identity::CRC, self.crc());
+    }
+
+    fn crc(&self) -> u64 {
+        let mut crc = crc32fast::Hasher::new();
+        for word in self.boot.iter().chain(&self.file).chain([&self.pid_namespace]) {
+            crc.update(&word.to_le_bytes());
+        }
+        // Never 0: a sector of zeros is no identity.
+        u64::from(crc.finalize()) | 1 << 32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mem::{Mem, heap::Heap};
+
+    fn facts() -> Facts {
+        Facts {
+            uuid: [1, 2],
+            seed: 3,
+            size: 1024,
+            region: region_bytes(1024).unwrap(),
+            max_size: 0,
+            file: true,
+            created: 4,
+            creator: 5,
+        }
+    }
+
+    #[test]
+    fn what_is_formatted_is_recognised() {
+        let heap = Heap::new(facts().region as usize);
+        let words = heap.words_mut(0, (layout::META_CHUNKS * layout::CHUNK / 8) as usize).unwrap();
+        assert_eq!(examine(words, facts().region), Err(Flaw::NotReady));
+        format(words, &facts());
+        assert_eq!(examine(words, facts().region), Ok(facts()));
+        assert_eq!(
+            examine(words, facts().region - 1),
+            Err(Flaw::Truncated { said: facts().region })
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_of_the_header_is_seen() {
+        let heap = Heap::new(facts().region as usize);
+        let words = heap.words_mut(0, (layout::META_CHUNKS * layout::CHUNK / 8) as usize).unwrap();
+        format(words, &facts());
+        for at in 0..header::WORDS {
+            for bit in 0..64 {
+                let old = words.load(at, Relaxed);
+                words.store(at, old ^ 1 << bit, Relaxed);
+                assert!(examine(words, facts().region).is_err(), "word {at} bit {bit}");
+                words.store(at, old, Relaxed);
+            }
+        }
+    }
+
+    #[test]
+    fn the_overhead_of_a_new_map_is_at_most_64_kib() {
+        for size in [1, 1024, 2000, 65536, 65537, 1 << 20, 1 << 30] {
+            let bytes = region_bytes(size).unwrap();
+            assert!(bytes <= size + layout::OVERHEAD, "{size}");
+            assert!(bytes >= size.next_multiple_of(layout::CHUNK), "{size}");
+            assert!(bytes >= 4 * layout::CHUNK);
+        }
+        assert_eq!(region_bytes(u64::MAX), None);
+    }
+
+    #[test]
+    fn an_identity_comes_back_and_zeros_are_none() {
+        let heap = Heap::new(512);
+        let words = heap.words_mut(0, identity::WORDS).unwrap();
+        assert_eq!(Identity::read(words), None);
+        let identity = Identity { boot: [1, 2], file: [3, 4, 5], pid_namespace: 6 };
+        identity.write(words);
+        assert_eq!(Identity::read(words), Some(identity));
+    }
+}

@@ -1,0 +1,622 @@
+//! The store: variables in a region, by name. Structure (insert, collect) is changed under one
+//! lock, L, with a journal that whoever takes L next replays.
+
+#![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+
+use crate::{
+    index::{self, Query, Table},
+    layout::{self, Desc, Meta, State, chunk, journal, live, record, record_bytes, slot},
+    mem::{
+        Fault, Load, Mem,
+        Ordering::{Acquire, Relaxed, Release},
+        Store as _,
+    },
+    raw::Raw,
+    region::Facts,
+    slots::Seen,
+    trouble::{Trouble, outside},
+};
+use mapvar_os::{Locks, Refused, Taken};
+
+/// A store in the region `M`.
+#[derive(Debug)]
+pub struct Store<M> {
+    pub(crate) mem: M,
+    // Private copies of what the header said when it was checked.
+    pub(crate) seed: u64,
+    pub(crate) uuid: u64,
+    pub(crate) file: bool,
+    pub(crate) version_base: u64,
+}
+
+/// A record that was found to be one: where it lies, of which class it is, and the id of the
+/// variable that it stood for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle {
+    pub(crate) at: u64,
+    pub(crate) id: u64,
+    pub(crate) class: u8,
+    pub(crate) atomic: bool,
+}
+
+impl Handle {
+    /// Checks that a record of the class in `meta` can lie at `at`.
+    #[inline]
+    pub(crate) fn checked<M: Mem>(at: u64, id: u64, meta: Meta, mem: &M) -> Option<Self> {
+        let class = meta.class();
+        if class >= layout::RECORD_CLASSES.len() || at < layout::META_CHUNKS * layout::CHUNK {
+            return None;
+        }
+        let end = at.checked_add(record_bytes(class) as u64)?;
+        let within = at % layout::CHUNK + record_bytes(class) as u64 <= layout::CHUNK;
+        (within && end <= mem.size()).then_some(Self {
+            at,
+            id,
+            class: class as u8,
+            atomic: meta.atomic(),
+        })
+    }
+
+    /// Words of its record.
+    #[inline]
+    pub(crate) fn words(self) -> usize {
+        record_bytes(usize::from(self.class)) / 8
+    }
+
+    /// Index of the first word of slot `number`.
+    #[inline]
+    pub(crate) fn slot(self, number: usize) -> usize {
+        record::LINE + (number & 3) * (layout::slot_bytes(usize::from(self.class)) / 8)
+    }
+
+    /// Bytes of a value that its slots hold.
+    #[inline]
+    pub(crate) fn room(self) -> usize {
+        layout::RECORD_CLASSES.get(usize::from(self.class)).map_or(0, |bytes| *bytes)
+    }
+
+    pub(crate) fn lock(self) -> u64 {
+        self.at + record::LOCK
+    }
+
+    pub(crate) fn wake(self) -> u64 {
+        self.at + record::WAKE
+    }
+}
+
+/// What came of an insertion.
+#[derive(Debug)]
+pub enum Inserted {
+    /// A new variable.
+    New(Handle),
+    /// Somebody was quicker, or it was there: nothing was changed.
+    Found(Handle),
+}
+
+/// What came of a write to a record.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wrote {
+    /// It is published, under this version.
+    Version(u64),
+    /// The record is another variable's, or nobody's, by now.
+    Stale,
+    /// The value does not fit the record.
+    TooSmall {
+        /// Bytes that fit.
+        room: usize,
+        /// Whether the variable is removed, so that its record can be given up.
+        removed: bool,
+    },
+    /// It was removed already: nothing to do.
+    Absent,
+}
+
+/// L, held. Unlocked when dropped.
+pub(crate) struct Structure<'a, M: Mem>(&'a Store<M>);
+
+impl<M: Mem> Drop for Structure<'_, M> {
+    fn drop(&mut self) {
+        self.0.mem.unlock(live::LOCK_L);
+    }
+}
+
+/// How often an operation begins again because of others.
+const TRIES: usize = 64;
+
+impl<M: Mem> Store<M> {
+    /// The store in a region whose header said this.
+    pub fn new(mem: M, facts: &Facts) -> Result<Self, Trouble> {
+        let store =
+            Self { mem, seed: facts.seed, uuid: facts.uuid[0], file: facts.file, version_base: 0 };
+        let version_base = store.live()?.load(live::VERSION_BASE, Acquire).min(State::LARGEST);
+        Ok(Self { version_base, ..store })
+    }
+
+    /// The memory underneath.
+    pub fn mem(&self) -> &M {
+        &self.mem
+    }
+
+    /// The hashed form of a name in this region.
+    #[inline]
+    pub fn query<'a>(&self, name: &'a [u8]) -> Query<'a> {
+        Query::new(name, self.seed)
+    }
+
+    pub(crate) fn live(&self) -> Result<M::Words<'_>, Trouble> {
+        self.mem.words(live::AT, live::WORDS).ok_or_else(|| outside(live::AT))
+    }
+
+    pub(crate) fn live_mut(&self) -> Result<M::WordsMut<'_>, Trouble> {
+        self.mem.words_mut(live::AT, live::WORDS).ok_or(Trouble::ReadOnly)
+    }
+
+    pub(crate) fn journal(&self) -> Result<M::WordsMut<'_>, Trouble> {
+        self.mem.words_mut(journal::AT, journal::WORDS).ok_or(Trouble::ReadOnly)
+    }
+
+    /// Sets a variable, making it where there is none; answers its version.
+    #[inline]
+    pub fn set(&self, query: Query<'_>, raw: &Raw<'_>) -> Result<u64, Trouble> {
+        if let Some(handle) = self.find(query)?
+            && let Wrote::Version(version) = self.write(handle, raw)?
+        {
+            return Ok(version);
+        }
+        match self.set_slowly(query, raw) {
+            // What was removed and not collected is room.
+            Err(full @ Trouble::Full { .. }) => {
+                if self.collect_all()? {
+                    self.set_slowly(query, raw)
+                } else {
+                    Err(full)
+                }
+            }
+            done => done,
+        }
+    }
+
+    #[cold]
+    fn set_slowly(&self, query: Query<'_>, raw: &Raw<'_>) -> Result<u64, Trouble> {
+        for _ in 0..TRIES {
+            let Some(handle) = self.find(query)? else {
+                match self.insert(query, raw, false)? {
+                    Inserted::New(_) => return Ok(1.max(self.version_base)),
+                    Inserted::Found(_) => continue,
+                }
+            };
+            match self.write(handle, raw)? {
+                Wrote::Version(version) => return Ok(version),
+                Wrote::Stale | Wrote::Absent => {}
+                Wrote::TooSmall { removed: true, .. } => self.collect(handle)?,
+                Wrote::TooSmall { room, removed: false } => {
+                    return Err(Trouble::TooLarge { needed: raw.len(), room });
+                }
+            }
+        }
+        Err(Trouble::Contended)
+    }
+
+    /// Removes a variable; answers whether it was there.
+    pub fn remove(&self, query: Query<'_>) -> Result<bool, Trouble> {
+        for _ in 0..TRIES {
+            let Some(handle) = self.find(query)? else { return Ok(false) };
+            match self.remove_record(handle)? {
+                Wrote::Version(_) => return Ok(true),
+                Wrote::Absent => return Ok(false),
+                Wrote::Stale | Wrote::TooSmall { .. } => {}
+            }
+        }
+        Err(Trouble::Contended)
+    }
+
+    /// Removes the variable that a handle stands for: a tombstone is set as a value is, then the
+    /// record is collected.
+    pub fn remove_record(&self, handle: Handle) -> Result<Wrote, Trouble> {
+        let wrote = self.write(handle, &Raw::TOMBSTONE)?;
+        if wrote == Wrote::Absent || matches!(wrote, Wrote::Version(_)) {
+            self.collect(handle)?;
+        }
+        Ok(wrote)
+    }
+
+    /// Takes L, and replays what its last holder left half-done.
+    pub(crate) fn lock_structure(&self) -> Result<Structure<'_, M>, Trouble> {
+        if self.mem.words_mut(live::AT, live::WORDS).is_none() {
+            return Err(Trouble::ReadOnly);
+        }
+        // SYNC POINT S5, S8.
+        match self.mem.lock(live::LOCK_L) {
+            Ok(Taken::Clean | Taken::Recovered) => {}
+            Err(refused) => return Err(Trouble::Lock(refused)),
+        }
+        let held = Structure(self);
+        // Always, and not only when the last holder died: the journal is the truth, the kernel's
+        // word only a hint.
+        self.replay()?;
+        Ok(held)
+    }
+
+    /// Takes the lock of a record. A mark on it stands for L or T: taking that one replays, which
+    /// takes the mark away.
+    #[inline]
+    pub(crate) fn lock_record(&self, handle: Handle) -> Result<(), Trouble> {
+        match self.mem.lock(handle.lock()) {
+            Ok(Taken::Clean) => Ok(()),
+            other => self.lock_record_slowly(handle, other),
+        }
+    }
+
+    #[cold]
+    fn lock_record_slowly(
+        &self,
+        handle: Handle,
+        mut taken: Result<Taken, Refused>,
+    ) -> Result<(), Trouble> {
+        for _ in 0..TRIES {
+            match taken {
+                Ok(Taken::Clean) => return Ok(()),
+                // Its holder may have published and died before it woke those who wait for it.
+                Ok(Taken::Recovered) => {
+                    self.mem.wake(handle.wake());
+                    return Ok(());
+                }
+                Err(Refused::Marked(Locks::MARK_L)) => drop(self.lock_structure()?),
+                Err(Refused::Marked(Locks::MARK_T)) => {
+                    // Nobody runs transactions yet; what T would have left is only the mark.
+                    let _ = self.mem.lock(live::LOCK_T).map_err(Trouble::Lock)?;
+                    if self.mem.is_marked(handle.lock(), Locks::MARK_T) {
+                        self.mem.unmark(handle.lock());
+                    }
+                    self.mem.unlock(live::LOCK_T);
+                }
+                Err(refused) => return Err(Trouble::Lock(refused)),
+            }
+            taken = self.mem.lock(handle.lock());
+        }
+        Err(Trouble::Contended)
+    }
+
+    /// Makes a variable, unless there is one.
+    pub fn insert(
+        &self,
+        query: Query<'_>,
+        raw: &Raw<'_>,
+        atomic: bool,
+    ) -> Result<Inserted, Trouble> {
+        let _held = self.lock_structure()?;
+        if let Some(found) = self.find(query)? {
+            return Ok(Inserted::Found(found));
+        }
+        let class = class_for(raw, atomic)
+            .ok_or(Trouble::TooLarge { needed: raw.len(), room: crate::LONGEST_VALUE })?;
+        if !self.index_has_room()? {
+            match self.rebuild() {
+                // No chunk for a larger one: the old one serves until its probe bound.
+                Ok(()) | Err(Trouble::Full { .. }) => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        let live = self.live_mut()?;
+        let place = match self.vacancy(self.table()?, query.hash)? {
+            Some(place) => place,
+            None => {
+                self.rebuild()?;
+                let again = self.vacancy(self.table()?, query.hash)?;
+                again.ok_or(Trouble::Corrupt("the index overflows at a low load", 0))?
+            }
+        };
+        let flags = if atomic { record::ATOMIC } else { 0 };
+        let inline = index::inline_bytes(Meta::new(0, 0, flags));
+        let block =
+            if query.name.len() > inline { Some(self.find_block(query.name.len())?) } else { None };
+        let room = self.find_record(class)?;
+
+        // The journal before the bits: else they leak.
+        let journal = self.journal()?;
+        journal.store(journal::RECORD, room.at, Relaxed);
+        journal.store(journal::BLOCK, block.map_or(0, |block| block.at), Relaxed);
+        // SYNC POINT S8.
+        journal.store(journal::OPERATION, journal::INSERT, Release);
+        self.take_bit(room)?;
+        if let Some(block) = block {
+            self.take_bit(block)?;
+        }
+
+        let handle = Handle { at: room.at, id: 0, class: room.class as u8, atomic };
+        let words = self.mem.words_mut(room.at, handle.words()).ok_or_else(|| outside(room.at))?;
+        words.store(record::ID, 0, Relaxed);
+        // SYNC POINT S3: who still reads the old variable here sees that it is no more.
+        self.mem.fence(Release);
+        if let Some(block) = block {
+            let count = query.name.len().div_ceil(8);
+            let name = self.mem.words_mut(block.at, count).ok_or_else(|| outside(block.at))?;
+            index::store_name(name, 0, query.name);
+            let (prefix, _) = query.name.split_at(inline - 8);
+            index::store_name(words, record::NAME, prefix);
+            words.store(record::NAME + inline / 8 - 1, block.at, Relaxed);
+        } else {
+            index::store_name(words, record::NAME, query.name);
+        }
+        let base = live.fetch_add(live::BIRTHS, 1, Relaxed).saturating_add(1);
+        let id = base.max(self.version_base) & !record::RETIRED;
+        let meta = Meta::new(query.name.len(), room.class, flags);
+        words.store(record::META, meta.with_crc(meta_crc(id, meta, query.name)).0, Relaxed);
+        for number in 1..slot::COUNT {
+            words.store(handle.slot(number) + slot::VERSION, slot::INVALID, Relaxed);
+            words.store(handle.slot(number) + slot::SEAL, 0, Relaxed);
+        }
+        let version = 1.max(self.version_base);
+        Self::fill_slot(words, handle, 0, raw);
+        if atomic {
+            words.store(record::VALUE, raw.first_word(), Relaxed);
+        }
+        words.store(handle.slot(0) + slot::VERSION, version, Release);
+        words.store(record::STATE, State::new(version, 0, 0, 0).0, Release);
+
+        if self.mem.planted(Fault::IdBeforeIndex) {
+            words.store(record::ID, id, Release);
+        }
+        self.link(place, query.hash, room.at)?;
+        // SYNC POINT S4: the publication. Before it, a name that leads here finds a record without
+        // id; after it, the variable is there.
+        words.store(record::ID, id, Release);
+        self.mem.wake(live::BIRTHS_WAKE);
+        journal.store(journal::OPERATION, journal::NOTHING, Release);
+        Ok(Inserted::New(Handle { id, ..handle }))
+    }
+
+    /// Makes a removed variable one again, in its own record or, where it does not fit that, in
+    /// none: the caller inserts it then.
+    pub(crate) fn revive(
+        &self,
+        handle: Handle,
+        raw: &Raw<'_>,
+        atomic: bool,
+    ) -> Result<(), Trouble> {
+        match self.read(handle, |_| ())? {
+            Seen::Value(..) | Seen::Stale => Ok(()),
+            Seen::Absent if handle.atomic || atomic => self.collect(handle),
+            Seen::Absent => match self.write(handle, raw)? {
+                Wrote::TooSmall { removed: true, .. } => self.collect(handle),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn table(&self) -> Result<Table, Trouble> {
+        Ok(Table::of_root(self.live()?.load(live::ROOT, Relaxed)))
+    }
+
+    /// Gives a removed variable's record back. Tried once: who holds the record, or has made it a
+    /// variable again, keeps it.
+    pub(crate) fn collect(&self, handle: Handle) -> Result<(), Trouble> {
+        let _held = self.lock_structure()?;
+        let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
+        if words.load(record::ID, Relaxed) != handle.id || !self.collectable(handle, words) {
+            return Ok(());
+        }
+        let journal = self.journal()?;
+        journal.store(journal::RECORD, handle.at, Relaxed);
+        journal.store(journal::OPERATION, journal::UNLINK, Release);
+        match self.mem.mark(handle.lock(), Locks::MARK_L) {
+            Ok(taken) => {
+                if taken == Taken::Recovered {
+                    self.mem.wake(handle.wake());
+                }
+                self.finish_collect(handle.at)
+            }
+            Err(_) => {
+                journal.store(journal::OPERATION, journal::NOTHING, Release);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the variable is removed, and no durable epoch has it: a record that a flush has
+    /// sealed is kept until the flush epochs say otherwise.
+    fn collectable(&self, handle: Handle, words: M::Words<'_>) -> bool {
+        let state = State(words.load(record::STATE, Acquire));
+        let desc = Desc(words.load(handle.slot(state.current()) + slot::DESC, Relaxed));
+        let sealed = || {
+            (0..slot::COUNT)
+                .any(|number| words.load(handle.slot(number) + slot::SEAL, Relaxed) != 0)
+        };
+        desc.kind() == slot::TOMBSTONE && !(self.file && sealed())
+    }
+
+    /// From the mark on a record to its end: idempotent, so that a replay does it from its start.
+    fn finish_collect(&self, at: u64) -> Result<(), Trouble> {
+        let journal = self.journal()?;
+        let line = self.mem.words_mut(at, record::LINE).ok_or_else(|| outside(at))?;
+        let meta = Meta(line.load(record::META, Relaxed));
+        if let Some(handle) = Handle::checked(at, 0, meta, &self.mem)
+            && self.records_lie_at(handle)?
+            && self.mem.is_marked(handle.lock(), Locks::MARK_L)
+        {
+            let words = self.mem.words(at, handle.words()).ok_or_else(|| outside(at))?;
+            if self.collectable(handle, words) {
+                line.store(record::ID, 0, Relaxed);
+                // SYNC POINT S3.
+                self.mem.fence(Release);
+                self.mem.wake(handle.wake());
+                self.unlink(at)?;
+                let inline = index::inline_bytes(meta);
+                if meta.name_len() > inline {
+                    self.free_block(line.load(record::NAME + inline / 8 - 1, Relaxed))?;
+                }
+                // An operation on an `Atomic` may still be under way, and it has no second look:
+                // its record is never another variable's.
+                if !handle.atomic {
+                    self.free_record(handle)?;
+                }
+            }
+            self.mem.unmark(handle.lock());
+        }
+        journal.store(journal::OPERATION, journal::NOTHING, Release);
+        Ok(())
+    }
+
+    /// Ends, or undoes, what the last holder of L was about. Bounded, and every word of the journal
+    /// is checked: a hostile peer may have written it.
+    fn replay(&self) -> Result<(), Trouble> {
+        let journal = self.journal()?;
+        // SYNC POINT S8.
+        let operation = journal.load(journal::OPERATION, Acquire);
+        if operation == journal::NOTHING {
+            return Ok(());
+        }
+        let at = journal.load(journal::RECORD, Relaxed);
+        match operation {
+            journal::INSERT => self.replay_insert(at, journal.load(journal::BLOCK, Relaxed)),
+            journal::UNLINK => self.finish_collect_if_record(at),
+            journal::ROOT => self.replay_root(),
+            _ => {
+                journal.store(journal::OPERATION, journal::NOTHING, Release);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish_collect_if_record(&self, at: u64) -> Result<(), Trouble> {
+        if self.mem.words(at, record::LINE).is_some() {
+            return self.finish_collect(at);
+        }
+        self.journal()?.store(journal::OPERATION, journal::NOTHING, Release);
+        Ok(())
+    }
+
+    fn replay_insert(&self, at: u64, block: u64) -> Result<(), Trouble> {
+        let journal = self.journal()?;
+        if let Some(line) = self.mem.words(at, record::LINE)
+            && let Some(room) = self.room_at(at)?
+        {
+            if line.load(record::ID, Acquire) == 0 {
+                // Not published: its index word goes first, then its bits.
+                self.unlink(at)?;
+                self.clear_bit(room)?;
+                if block != 0 {
+                    self.free_block(block)?;
+                }
+            } else {
+                self.mem.wake(live::BIRTHS_WAKE);
+            }
+        }
+        journal.store(journal::OPERATION, journal::NOTHING, Release);
+        Ok(())
+    }
+
+    /// Frees every lock and ends what was half-done: for who is alone in a region whose last users
+    /// are gone with another boot or another file.
+    pub fn adopt(&self) -> Result<(), Trouble> {
+        self.mem.reset(live::LOCK_L);
+        self.mem.reset(live::LOCK_T);
+        // Marks stay until the journal was replayed: they tell what was half-done.
+        drop(self.lock_structure()?);
+        self.each_record(|handle| {
+            self.mem.reset(handle.lock());
+            true
+        })
+    }
+
+    /// Walks over all records that bear an id, in record order, until `each` says false.
+    pub(crate) fn each_record(&self, mut each: impl FnMut(Handle) -> bool) -> Result<(), Trouble> {
+        let mut cursor = Cursor::default();
+        while let Some(handle) = self.next_record(&mut cursor)? {
+            if !each(handle) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next record with an id, in record order. A variable keeps its record for life, so one
+    /// that is there throughout comes exactly once.
+    pub(crate) fn next_record(&self, cursor: &mut Cursor) -> Result<Option<Handle>, Trouble> {
+        let chunks = self.chunk_count()?;
+        while cursor.chunk < chunks {
+            if let (layout::kind::RECORDS, class) = self.chunk_kind(cursor.chunk)? {
+                let class = class & 3;
+                let base = cursor.chunk * layout::CHUNK + layout::CHUNK_HEADER;
+                while cursor.within < layout::records_in_chunk(class) {
+                    let at = base + (cursor.within * record_bytes(class)) as u64;
+                    cursor.within += 1;
+                    let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
+                    // SYNC POINT S4.
+                    let id = line.load(record::ID, Acquire);
+                    let meta = Meta(line.load(record::META, Relaxed));
+                    if id != 0
+                        && id & record::RETIRED == 0
+                        && meta.class() == class
+                        && let Some(handle) = Handle::checked(at, id, meta, &self.mem)
+                    {
+                        return Ok(Some(handle));
+                    }
+                }
+            }
+            cursor.chunk += 1;
+            cursor.within = 0;
+        }
+        Ok(None)
+    }
+
+    /// Collects the removed variables that nobody has collected yet; answers whether any were.
+    pub(crate) fn collect_all(&self) -> Result<bool, Trouble> {
+        let mut removed = Vec::new();
+        self.each_record(|handle| {
+            if let Some(words) = self.mem.words(handle.at, handle.words())
+                && self.collectable(handle, words)
+            {
+                removed.push(handle);
+            }
+            true
+        })?;
+        for handle in &removed {
+            self.collect(*handle)?;
+        }
+        Ok(!removed.is_empty())
+    }
+}
+
+/// Where a walk over the records stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cursor {
+    chunk: u64,
+    within: usize,
+}
+
+/// The class of record for a new variable. Text and bytes often grow, and a record's class is for
+/// ever: they get room to spare.
+fn class_for(raw: &Raw<'_>, atomic: bool) -> Option<usize> {
+    let len = raw.len();
+    let wanted = match raw.payload {
+        _ if atomic => 0,
+        crate::raw::Payload::Word(_) => 8,
+        crate::raw::Payload::Bytes(_) => (len * 2).max(layout::RECORD_CLASSES[1]),
+    };
+    let fits = |bytes: usize| layout::RECORD_CLASSES.iter().position(|room| *room >= bytes);
+    fits(wanted).or_else(|| fits(len))
+}
+
+/// The checksum in a record's meta word.
+pub(crate) fn meta_crc(id: u64, meta: Meta, name: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&(id & !record::RETIRED).to_le_bytes());
+    crc.update(&(meta.0 & 0xffff_ffff).to_le_bytes());
+    crc.update(name);
+    crc.finalize()
+}
+
+/// The checksum of a chunk's header.
+pub(crate) fn chunk_crc(mark: u64, number: u64, uuid: u64) -> u64 {
+    let mut crc = crc32fast::Hasher::new();
+    for word in [mark, number, uuid] {
+        crc.update(&word.to_le_bytes());
+    }
+    u64::from(crc.finalize())
+}
+
+const _: () = assert!(chunk::BITS + 2 <= chunk::WORDS, "the header holds both words of bits");
+
+#[cfg(test)]
+mod tests;

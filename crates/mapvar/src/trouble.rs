@@ -1,0 +1,97 @@
+//! What stops an operation of the engine; the map makes an [`Error`] of it, with the names.
+
+#![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+
+use mapvar_os::{Error, ErrorKind, Refused};
+
+/// Why an operation on the region stopped.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The region contradicts itself: what, and where.
+    Corrupt(&'static str, u64),
+    /// No room for the record: bytes needed, bytes free.
+    Full {
+        /// Bytes that the variable takes.
+        needed: u64,
+        /// Bytes that are free, in all.
+        free: u64,
+    },
+    /// The value is larger than the variable can hold: bytes needed, bytes held.
+    TooLarge {
+        /// Bytes of the value.
+        needed: usize,
+        /// Bytes that there is room for.
+        room: usize,
+    },
+    /// An `Atomic` holds another kind.
+    WrongKind(&'static str),
+    /// The region is mapped for reading.
+    ReadOnly,
+    /// Others kept changing what was to be read or written.
+    Contended,
+    /// A lock was not to be had.
+    Lock(Refused),
+    /// Something underneath, told already.
+    Told(Error),
+}
+
+/// A part of the region that should lie within it does not.
+pub(crate) fn outside(at: u64) -> Trouble {
+    Trouble::Corrupt("a part lies outside the region", at)
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Told(error)
+    }
+}
+
+impl Trouble {
+    /// As the error of `operation` on `object`.
+    #[cold]
+    pub(crate) fn during(self, operation: &'static str, object: String) -> Error {
+        let error =
+            |kind, detail: String| Error::new(kind, operation, object.clone()).detail(detail);
+        match self {
+            Self::Corrupt(what, at) => error(
+                ErrorKind::Corrupt,
+                format!("{what}, at byte {at:#x}; the map was damaged by a program or the disk"),
+            ),
+            Self::Full { needed, free } => error(
+                ErrorKind::Full,
+                format!(
+                    "the map is full: the variable takes {needed} bytes, {free} are free in all; \
+                     remove variables, or make the map with a larger size"
+                ),
+            ),
+            Self::TooLarge { needed, room } => error(
+                ErrorKind::TooLarge,
+                format!(
+                    "the value takes {needed} bytes, the variable has room for {room}; \
+                     remove it and set it again, or split it (a value can have {} bytes)",
+                    crate::LONGEST_VALUE
+                ),
+            ),
+            Self::WrongKind(detail) => error(ErrorKind::WrongKind, detail.into()),
+            Self::ReadOnly => error(
+                ErrorKind::ReadOnly,
+                "the map was opened for reading; open it without `read_only`".into(),
+            ),
+            Self::Contended => error(
+                ErrorKind::Contended,
+                "others changed it each time it was tried; try again".into(),
+            ),
+            Self::Lock(Refused::TimedOut(holder)) => error(
+                ErrorKind::TimedOut,
+                "its lock did not become free in time; its holder lives but does not go on".into(),
+            )
+            .held_by(holder),
+            Self::Lock(Refused::Marked(_)) => error(
+                ErrorKind::Corrupt,
+                "its lock bears a mark that no operation stands for".into(),
+            ),
+            Self::Lock(Refused::Failed(cause)) => cause.during(operation, object),
+            Self::Told(told) => told.during(operation, object),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A value whose type is not known when the program is written.
+
+use crate::{
+    codec,
+    raw::{Captured, Data, Kind, Raw},
+};
+use mapvar_os::{Error, Result};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, MapAccess, SeqAccess, Visitor},
+    ser::SerializeMap,
+};
+use std::fmt;
+
+/// What a variable can hold.
+///
+/// ```
+/// use mapvar::{Kind, Value};
+/// let value = Value::from(77);
+/// assert_eq!(value.kind(), Kind::I64);
+/// assert_eq!(value.to_string(), "77");
+/// assert_eq!(Value::from("hello").to_string(), "hello");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// Nothing.
+    #[default]
+    Nil,
+    /// True or false.
+    Bool(bool),
+    /// A whole number that fits `i64`.
+    I64(i64),
+    /// A whole number that does not.
+    U64(u64),
+    /// A floating-point number.
+    F64(f64),
+    /// Text.
+    Str(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A list.
+    List(Vec<Value>),
+    /// Keys and values, in their order.
+    Dict(Vec<(Value, Value)>),
+    /// The bytes of a plain type that its users know by a number.
+    Pod {
+        /// The number.
+        type_id: u32,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// Bytes that another language wrote and only it understands.
+    Opaque {
+        /// Which language.
+        language: u32,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+}
+
+impl Value {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Nil => Kind::Nil,
+            Self::Bool(_) => Kind::Bool,
+            Self::I64(_) => Kind::I64,
+            Self::U64(_) => Kind::U64,
+            Self::F64(_) => Kind::F64,
+            Self::Str(_) => Kind::Str,
+            Self::Bytes(_) => Kind::Bytes,
+            Self::List(_) => Kind::List,
+            Self::Dict(_) => Kind::Dict,
+            Self::Pod { .. } => Kind::Pod,
+            Self::Opaque { .. } => Kind::Opaque,
+        }
+    }
+
+    pub(crate) fn of(captured: Captured) -> Result<Self> {
+        let Captured { type_id, .. } = captured;
+        Ok(match (captured.kind()?, captured.data) {
+            (Kind::Pod, Data::Bytes(bytes)) => Self::Pod { type_id, bytes },
+            (Kind::Opaque, Data::Bytes(bytes)) => Self::Opaque { language: type_id, bytes },
+            (Kind::List | Kind::Dict, Data::Bytes(bytes)) => codec::unpack(&bytes)?,
+            (_, data) => codec::decode(Captured { data, ..captured })?,
+        })
+    }
+
+    /// Hands it, encoded, to `take`.
+    pub(crate) fn encode<R>(&self, take: &mut impl FnMut(&Raw<'_>) -> R) -> Result<R, Error> {
+        match self {
+            Self::Pod { type_id, bytes } => Ok(take(&Raw::bytes(Kind::Pod, *type_id, bytes))),
+            Self::Opaque { language, bytes } => {
+                Ok(take(&Raw::bytes(Kind::Opaque, *language, bytes)))
+            }
+            // As it is: an empty one too.
+            Self::Bytes(bytes) => Ok(take(&Raw::bytes(Kind::Bytes, 0, bytes))),
+            other => codec::encode(other, take),
+        }
+    }
+}
+
+macro_rules! from {
+    ($($type:ty => $variant:ident $how:expr,)*) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Self::$variant($how(value))
+            }
+        }
+    )*};
+}
+
+from! {
+    bool => Bool std::convert::identity,
+    i32 => I64 i64::from,
+    u32 => I64 i64::from,
+    i64 => I64 std::convert::identity,
+    f64 => F64 std::convert::identity,
+    &str => Str String::from,
+    String => Str std::convert::identity,
+    Vec<u8> => Bytes std::convert::identity,
+    Vec<Value> => List std::convert::identity,
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        i64::try_from(value).map_or(Self::U64(value), Self::I64)
+    }
+}
+
+/// As the command shows it: text raw, bytes as hexadecimal digits, lists and dictionaries in the
+/// manner of JSON. What goes to a terminal is to be escaped by who prints it.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Str(text) => f.write_str(text),
+            other => other.nested(f),
+        }
+    }
+}
+
+impl Value {
+    fn nested(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nil => f.write_str("nil"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::I64(value) => write!(f, "{value}"),
+            Self::U64(value) => write!(f, "{value}"),
+            // With a point, so that it is seen to be none of the others.
+            Self::F64(value) => write!(f, "{value:?}"),
+            Self::Str(text) => write!(f, "{text:?}"),
+            Self::Bytes(bytes) => hex(f, bytes),
+            Self::List(values) => {
+                f.write_str("[")?;
+                for (at, value) in values.iter().enumerate() {
+                    f.write_str(if at == 0 { "" } else { ", " })?;
+                    value.nested(f)?;
+                }
+                f.write_str("]")
+            }
+            Self::Dict(pairs) => {
+                f.write_str("{")?;
+                for (at, (key, value)) in pairs.iter().enumerate() {
+                    f.write_str(if at == 0 { "" } else { ", " })?;
+                    key.nested(f)?;
+                    f.write_str(": ")?;
+                    value.nested(f)?;
+                }
+                f.write_str("}")
+            }
+            Self::Pod { type_id, bytes } => {
+                write!(f, "pod {type_id}:")?;
+                hex(f, bytes)
+            }
+            Self::Opaque { language, bytes } => {
+                write!(f, "opaque {language}:")?;
+                hex(f, bytes)
+            }
+        }
+    }
+}
+
+fn hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    f.write_str("0x")?;
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// `Pod` and `Opaque` lose their number here, as bytes: [`crate::Map::set_value`] keeps it.
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Nil => to.serialize_unit(),
+            Self::Bool(value) => to.serialize_bool(*value),
+            Self::I64(value) => to.serialize_i64(*value),
+            Self::U64(value) => to.serialize_u64(*value),
+            Self::F64(value) => to.serialize_f64(*value),
+            Self::Str(text) => to.serialize_str(text),
+            Self::Bytes(bytes) | Self::Pod { bytes, .. } | Self::Opaque { bytes, .. } => {
+                to.serialize_bytes(bytes)
+            }
+            Self::List(values) => to.collect_seq(values),
+            Self::Dict(pairs) => {
+                let mut map = to.serialize_map(Some(pairs.len()))?;
+                for (key, value) in pairs {
+                    map.serialize_entry(key, value)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Any)
+    }
+}
+
+struct Any;
+
+impl<'de> Visitor<'de> for Any {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Nil)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Nil)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        Value::deserialize(from)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        Value::deserialize(from)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::I64(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::F64(value))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Str(value.into()))
+    }
+
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Str(value))
+    }
+
+    fn visit_bytes<E: de::Error>(self, value: &[u8]) -> Result<Value, E> {
+        Ok(Value::Bytes(value.into()))
+    }
+
+    fn visit_byte_buf<E: de::Error>(self, value: Vec<u8>) -> Result<Value, E> {
+        Ok(Value::Bytes(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+        // No room is set aside by a length that a peer may have written.
+        let mut values = Vec::new();
+        while let Some(value) = from.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::List(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = from.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(Value::Dict(pairs))
+    }
+}

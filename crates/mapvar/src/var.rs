@@ -1,0 +1,431 @@
+//! Handles to one variable: resolved once, then a few nanoseconds an operation.
+
+use crate::{
+    Map, codec,
+    layout::Meta,
+    map::AGAIN,
+    mem::{
+        AtomicU64,
+        Ordering::{Relaxed, SeqCst},
+    },
+    raw::{Kind, Raw},
+    slots::Seen,
+    store::{Handle, Wrote},
+    trouble::Trouble,
+};
+use mapvar_os::{Error, ErrorKind, Result};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+/// What `Var` and `Atomic` share: the map, the name, and where the variable was found last.
+#[derive(Clone)]
+struct Target {
+    map: Map,
+    name: Arc<str>,
+    /// Offset of the record, with class and flag in the low 6 bits; and its id. Two words that may
+    /// be of two moments: then they do not fit each other, and the name is resolved again.
+    place: Arc<[AtomicU64; 2]>,
+}
+
+impl Target {
+    fn new(map: Map, name: &str, handle: Handle) -> Self {
+        let place = Arc::new([AtomicU64::new(pack(handle)), AtomicU64::new(handle.id)]);
+        Self { map, name: name.into(), place }
+    }
+
+    #[inline]
+    fn handle(&self) -> Handle {
+        let [place, id] = &*self.place;
+        unpack(place.load(Relaxed), id.load(Relaxed))
+    }
+
+    /// Runs `operate` on the variable's record, and again on another where it has moved on; an
+    /// absent variable is `Removed`.
+    #[inline]
+    fn with<R>(
+        &self,
+        operation: &'static str,
+        mut operate: impl FnMut(Handle) -> Result<Seen<R>, Trouble>,
+    ) -> Result<R> {
+        let first = self.map.usable().and_then(|()| operate(self.handle()));
+        match first {
+            Ok(Seen::Value(value, _)) => Ok(value),
+            other => self.again(operation, other, operate),
+        }
+    }
+
+    #[cold]
+    fn again<R>(
+        &self,
+        operation: &'static str,
+        mut last: Result<Seen<R>, Trouble>,
+        mut operate: impl FnMut(Handle) -> Result<Seen<R>, Trouble>,
+    ) -> Result<R> {
+        let failed = |trouble| self.map.failed(operation, &self.name, trouble);
+        for _ in 0..AGAIN {
+            match last.map_err(failed)? {
+                Seen::Value(value, _) => return Ok(value),
+                Seen::Absent => return Err(self.removed(operation)),
+                Seen::Stale => {}
+            }
+            let Some(handle) = self.map.resolve(&self.name).map_err(failed)? else {
+                return Err(self.removed(operation));
+            };
+            let [place, id] = &*self.place;
+            place.store(pack(handle), Relaxed);
+            id.store(handle.id, Relaxed);
+            last = operate(handle);
+        }
+        Err(failed(Trouble::Contended))
+    }
+
+    #[cold]
+    fn removed(&self, operation: &'static str) -> Error {
+        Error::new(ErrorKind::Removed, operation, self.map.variable(&self.name))
+            .detail("it was removed; `set` of the map makes it again")
+    }
+
+    fn told(&self, operation: &'static str, error: Error) -> Error {
+        error.during(operation, self.map.variable(&self.name))
+    }
+}
+
+fn pack(handle: Handle) -> u64 {
+    handle.at | u64::from(handle.class & 3) << 1 | u64::from(handle.atomic)
+}
+
+#[inline]
+fn unpack(place: u64, id: u64) -> Handle {
+    Handle { at: place & !63, id, class: (place >> 1) as u8 & 3, atomic: place & 1 != 0 }
+}
+
+const _: () = assert!(Meta::new(1, 3, 0).class() == 3, "a class fits the two bits above");
+
+/// A handle to one variable, of type `T`. Owns a clone of the map: `'static`, `Send` and `Sync`.
+///
+/// A handle to a removed variable answers [`Removed`](ErrorKind::Removed) until there is a variable
+/// of that name again, and then follows that one.
+///
+/// ```
+/// # let map = mapvar::Map::options().name(&format!("doc-var.{}", std::process::id())).create()?;
+/// let speed = map.var_or("speed", 0.0)?;
+/// speed.set(3.5)?;
+/// assert_eq!(speed.get()?, 3.5);
+/// assert_eq!(map.get::<f64>("speed")?, 3.5);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
+pub struct Var<T> {
+    target: Target,
+    // `fn() -> T`: a handle owns no `T`, so it is `Send` and `Sync` whatever `T` is.
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Var<T> {
+    pub(crate) fn new(map: Map, name: &str, handle: Handle) -> Self {
+        Self { target: Target::new(map, name, handle), of: PhantomData }
+    }
+
+    /// The variable's name.
+    pub fn name(&self) -> &str {
+        &self.target.name
+    }
+
+    /// The map that it is of.
+    pub fn map(&self) -> &Map {
+        &self.target.map
+    }
+
+    /// Its present kind.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`].
+    pub fn kind(&self) -> Result<Kind> {
+        let number = self.target.with("get variable", |handle| {
+            self.target.map.inner.store.read(handle, |shot| shot.kind)
+        })?;
+        Kind::of(number).ok_or_else(|| {
+            Error::new(ErrorKind::WrongKind, "get variable", self.name())
+                .detail("it is of a kind that this version does not know")
+        })
+    }
+
+    /// Its present version: grows with each `set`, in whatever process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`].
+    pub fn version(&self) -> Result<u64> {
+        self.target.with("get variable", |handle| {
+            Ok(match self.target.map.inner.store.read(handle, |_| ())? {
+                Seen::Value((), version) => Seen::Value(version, version),
+                Seen::Absent => Seen::Absent,
+                Seen::Stale => Seen::Stale,
+            })
+        })
+    }
+
+    /// Copies the bytes of its value (text, bytes, plain types) into `into`, as many as fit, and
+    /// answers how many it has. Nothing is set aside on the way.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`].
+    #[inline]
+    pub fn get_into(&self, into: &mut [u8]) -> Result<usize> {
+        self.target.with("get variable", |handle| {
+            self.target.map.inner.store.read(handle, |shot| {
+                shot.copy_to(into);
+                shot.len
+            })
+        })
+    }
+
+    /// Sets it to these bytes.
+    ///
+    /// # Errors
+    /// Those of [`Var::set`].
+    #[inline]
+    pub fn set_from(&self, bytes: &[u8]) -> Result<()> {
+        self.put(&Raw::bytes(Kind::Bytes, 0, bytes))
+    }
+
+    #[inline]
+    fn put(&self, raw: &Raw<'_>) -> Result<()> {
+        let store = &self.target.map.inner.store;
+        self.target.with("set variable", |handle| {
+            Ok(match store.write_present(handle, raw)? {
+                Wrote::Version(version) => Seen::Value((), version),
+                Wrote::Absent => Seen::Absent,
+                Wrote::Stale | Wrote::TooSmall { removed: true, .. } => Seen::Stale,
+                Wrote::TooSmall { room, .. } => {
+                    return Err(Trouble::TooLarge { needed: raw.len(), room });
+                }
+            })
+        })
+    }
+}
+
+impl<T: DeserializeOwned> Var<T> {
+    /// Its value.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`], [`ErrorKind::WrongKind`], [`ErrorKind::OutOfRange`],
+    /// [`ErrorKind::Corrupt`].
+    #[inline]
+    pub fn get(&self) -> Result<T> {
+        let store = &self.target.map.inner.store;
+        let captured =
+            self.target.with("get variable", |handle| store.read(handle, |shot| shot.capture()))?;
+        codec::decode(captured).map_err(|error| self.target.told("get variable", error))
+    }
+}
+
+impl<T: Serialize> Var<T> {
+    /// Sets it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`], [`ErrorKind::TooLarge`], [`ErrorKind::TimedOut`],
+    /// [`ErrorKind::ReadOnly`].
+    #[inline]
+    pub fn set(&self, value: T) -> Result<()> {
+        codec::encode(&value, &mut |raw: &Raw<'_>| self.put(raw))
+            .map_err(|error| self.target.told("set variable", error))?
+    }
+}
+
+impl<T> Clone for Var<T> {
+    fn clone(&self) -> Self {
+        Self { target: self.target.clone(), of: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Var<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Var").field(&self.target.map.variable(self.name())).finish()
+    }
+}
+
+mod sealed {
+    use crate::raw::Kind;
+
+    pub trait Word: Copy {
+        const KIND: Kind;
+        fn to_word(self) -> u64;
+        fn from_word(word: u64) -> Self;
+    }
+}
+
+/// A type that an [`Atomic`] can be of: `i64`, `u64`, `f64`, `bool`.
+pub trait Scalar: sealed::Word {}
+
+/// A [`Scalar`] that can be added to: `i64`, `u64`.
+pub trait Integer: Scalar {}
+
+macro_rules! scalars {
+    ($($type:ty => $kind:ident $to:expr, $from:expr;)*) => {$(
+        impl sealed::Word for $type {
+            const KIND: Kind = Kind::$kind;
+
+            #[inline]
+            fn to_word(self) -> u64 {
+                $to(self)
+            }
+
+            #[inline]
+            fn from_word(word: u64) -> Self {
+                $from(word)
+            }
+        }
+
+        impl Scalar for $type {}
+    )*};
+}
+
+scalars! {
+    i64 => I64 i64::cast_unsigned, u64::cast_signed;
+    u64 => U64 std::convert::identity, std::convert::identity;
+    f64 => F64 f64::to_bits, f64::from_bits;
+    bool => Bool u64::from, |word| word != 0;
+}
+
+impl Integer for i64 {}
+impl Integer for u64 {}
+
+/// A handle to a number of one machine word, for ever of its kind, whose operations take no lock.
+/// Owns a clone of the map: `'static`, `Send` and `Sync`.
+///
+/// What it gives up for its speed: it has no versions.
+///
+/// ```
+/// # let map = mapvar::Map::options().name(&format!("doc-atomic.{}", std::process::id())).create()?;
+/// let count = map.atomic_or("count", 0_i64)?;
+/// count.fetch_add(2)?;
+/// assert_eq!(count.compare_exchange(2, 7)?, Ok(2));
+/// assert_eq!(count.swap(1)?, 7);
+/// assert_eq!(map.get::<i64>("count")?, 1);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
+pub struct Atomic<T> {
+    target: Target,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Scalar> Atomic<T> {
+    pub(crate) fn new(map: Map, name: &str, handle: Handle) -> Self {
+        Self { target: Target::new(map, name, handle), of: PhantomData }
+    }
+
+    /// The variable's name.
+    pub fn name(&self) -> &str {
+        &self.target.name
+    }
+
+    /// The map that it is of.
+    pub fn map(&self) -> &Map {
+        &self.target.map
+    }
+
+    /// Its value; acquires what the one who stored it had done before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`]; [`ErrorKind::WrongKind`] where another kind of variable took its
+    /// name.
+    #[inline]
+    pub fn get(&self) -> Result<T> {
+        let store = &self.target.map.inner.store;
+        let word = self.target.with("get atomic", |handle| {
+            self.still(handle)?;
+            Ok(store.atomic_load(handle)?.map_or(Seen::Stale, |word| Seen::Value(word, 0)))
+        })?;
+        Ok(T::from_word(word))
+    }
+
+    /// Stores a value.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get); [`ErrorKind::ReadOnly`].
+    #[inline]
+    pub fn set(&self, value: T) -> Result<()> {
+        self.swap(value).map(|_| ())
+    }
+
+    /// Stores a value and answers the one before.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    #[inline]
+    pub fn swap(&self, value: T) -> Result<T> {
+        self.operate(|words| T::from_word(words.swap(WORD, value.to_word(), SeqCst)))
+    }
+
+    /// Stores `new` where `old` stands; `Ok(Err(found))` where something else stood there. Floating
+    /// point numbers are compared by their bits.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    #[inline]
+    pub fn compare_exchange(&self, old: T, new: T) -> Result<Result<T, T>> {
+        self.operate(|words| {
+            words
+                .compare_exchange(WORD, old.to_word(), new.to_word())
+                .map(T::from_word)
+                .map_err(T::from_word)
+        })
+    }
+
+    #[inline]
+    fn operate<R>(&self, mut operate: impl FnMut(mapvar_os::WordsMut<'_>) -> R) -> Result<R> {
+        let store = &self.target.map.inner.store;
+        self.target.with("set atomic", |handle| {
+            self.still(handle)?;
+            Ok(store
+                .atomic(handle, &mut operate)?
+                .map_or(Seen::Stale, |result| Seen::Value(result, 0)))
+        })
+    }
+
+    /// After the name was resolved again another kind of variable may bear it.
+    #[inline]
+    #[allow(clippy::unused_self, reason = "reads as a question to the handle's owner")]
+    fn still(&self, handle: Handle) -> Result<(), Trouble> {
+        if handle.atomic { Ok(()) } else { Err(no_atomic()) }
+    }
+}
+
+impl<T: Integer> Atomic<T> {
+    /// Adds, wrapping around at the ends of the type, and answers the value before.
+    ///
+    /// # Errors
+    /// Those of [`Atomic::set`].
+    #[inline]
+    pub fn fetch_add(&self, value: T) -> Result<T> {
+        self.operate(|words| T::from_word(words.fetch_add(WORD, value.to_word(), SeqCst)))
+    }
+
+    /// Subtracts, wrapping around at the ends of the type, and answers the value before.
+    ///
+    /// # Errors
+    /// Those of [`Atomic::set`].
+    #[inline]
+    pub fn fetch_sub(&self, value: T) -> Result<T> {
+        let minus = value.to_word().wrapping_neg();
+        self.operate(|words| T::from_word(words.fetch_add(WORD, minus, SeqCst)))
+    }
+}
+
+const WORD: usize = crate::layout::record::VALUE;
+
+#[cold]
+fn no_atomic() -> Trouble {
+    Trouble::WrongKind("another kind of variable bears its name now; open it again")
+}
+
+impl<T> Clone for Atomic<T> {
+    fn clone(&self) -> Self {
+        Self { target: self.target.clone(), of: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Atomic<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Atomic").field(&self.target.map.variable(&self.target.name)).finish()
+    }
+}
