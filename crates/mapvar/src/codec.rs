@@ -82,6 +82,7 @@ struct Encoder<'a, F> {
 
 impl<F: FnMut(&Raw<'_>) -> R, R> Encoder<'_, F> {
     #[inline]
+    #[allow(clippy::unnecessary_wraps, reason = "every caller answers a `Result`")]
     fn word(self, kind: Kind, word: u64) -> Result<R, Stop> {
         Ok((self.take)(&Raw::word(kind, word)))
     }

@@ -25,7 +25,11 @@
 use mapvar_os::{Locks, Refused, Taken, View, Words, WordsMut};
 use std::time::Duration;
 
-pub(crate) use std::sync::atomic::AtomicU64;
+#[cfg(any(test, feature = "internals"))]
+use std::sync::atomic::AtomicU64;
+
+/// A word of this process.
+pub(crate) type Private = std::sync::atomic::AtomicU64;
 pub use std::sync::atomic::Ordering;
 
 /// Loads from a range of words.
@@ -46,11 +50,6 @@ pub trait Store: Load {
     fn fetch_and(self, at: usize, value: u64, order: Ordering) -> u64;
     /// Sets bits of word `at`.
     fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64;
-    /// Replaces `old` by `new`, `SeqCst`.
-    ///
-    /// # Errors
-    /// What stood there instead.
-    fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64>;
 }
 
 /// A fault that a harness plants to see that it is caught. The real memories plant none.
@@ -157,11 +156,6 @@ impl Store for WordsMut<'_> {
     fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64 {
         WordsMut::fetch_or(self, at, value, order)
     }
-
-    #[inline]
-    fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64> {
-        WordsMut::compare_exchange(self, at, old, new)
-    }
 }
 
 /// A region in a mapped section.
@@ -247,4 +241,5 @@ impl Mem for Mapped {
     }
 }
 
+#[cfg(any(test, feature = "internals"))]
 pub mod heap;

@@ -133,7 +133,7 @@ impl MapOptions {
 
     fn object(&self) -> String {
         match (&self.file, &self.name) {
-            (Some(file), _) => format!("map file {file:?}"),
+            (Some(file), _) => format!("map file \"{}\"", file.display()),
             (None, Some(name)) => format!("map {name:?}"),
             (None, None) => "map".into(),
         }

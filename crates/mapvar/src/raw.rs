@@ -165,10 +165,9 @@ impl<W: Load> Shot<W> {
     /// The value, copied out.
     #[inline]
     pub(crate) fn capture(&self) -> Captured {
-        let data = match Kind::of(self.kind) {
-            Some(Kind::Nil | Kind::Bool | Kind::I64 | Kind::U64 | Kind::F64) => {
-                Data::Word(self.word())
-            }
+        let data = match self.kind {
+            // Nil, bool and numbers.
+            1..=5 => Data::Word(self.word()),
             _ => {
                 let mut bytes = vec![0; self.len];
                 self.copy_to(&mut bytes);

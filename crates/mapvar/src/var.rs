@@ -5,8 +5,8 @@ use crate::{
     layout::Meta,
     map::AGAIN,
     mem::{
-        AtomicU64,
         Ordering::{Relaxed, SeqCst},
+        Private,
     },
     raw::{Kind, Raw},
     slots::Seen,
@@ -24,12 +24,12 @@ struct Target {
     name: Arc<str>,
     /// Offset of the record, with class and flag in the low 6 bits; and its id. Two words that may
     /// be of two moments: then they do not fit each other, and the name is resolved again.
-    place: Arc<[AtomicU64; 2]>,
+    place: Arc<[Private; 2]>,
 }
 
 impl Target {
     fn new(map: Map, name: &str, handle: Handle) -> Self {
-        let place = Arc::new([AtomicU64::new(pack(handle)), AtomicU64::new(handle.id)]);
+        let place = Arc::new([Private::new(pack(handle)), Private::new(handle.id)]);
         Self { map, name: name.into(), place }
     }
 

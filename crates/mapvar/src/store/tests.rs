@@ -351,7 +351,7 @@ proptest! {
         for (at, value, how) in pokes {
             let at = if how < 2 { 512 + at % 64 } else { at % words };
             // What looks like an offset does more harm than noise.
-            let value = if how % 2 == 0 { value } else { value % (words as u64 * 8) & !63 };
+            let value = if how % 2 == 0 { value } else { (value % (words as u64 * 8)) & !63 };
             // Locks are of the heap's own words here.
             all.store(at, value, Relaxed);
         }
