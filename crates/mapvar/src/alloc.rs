@@ -116,15 +116,15 @@ impl<M: Mem> Store<M> {
         Ok(free)
     }
 
-    /// Finds room for a record of `class`, or of a larger one where there is no other. Nothing is
-    /// marked as taken yet.
-    pub(crate) fn find_record(&self, class: usize) -> Result<Room, Trouble> {
-        for class in class..RECORD_CLASSES.len() {
+    /// Finds room for a record of the class `wanted`, or of a larger one where there is none, or
+    /// of a smaller one that still holds the value. Nothing is marked as taken yet.
+    pub(crate) fn find_record(&self, wanted: usize, least: usize) -> Result<Room, Trouble> {
+        for class in (wanted..RECORD_CLASSES.len()).chain(least..wanted) {
             if let Some(room) = self.find_room(Cut::records(class))? {
                 return Ok(room);
             }
         }
-        Err(self.full(layout::record_bytes(class) as u64)?)
+        Err(self.full(layout::record_bytes(least) as u64)?)
     }
 
     /// Finds room for a name that is too long for its record.

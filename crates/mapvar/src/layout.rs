@@ -159,8 +159,6 @@ pub const PROBE_LINES: u64 = 16;
 pub const CHUNK: u64 = 0x4000;
 /// Chunks that header, live words, participants, table and first index take.
 pub const META_CHUNKS: u64 = 2;
-/// What a new map has on top of its size, at the most.
-pub const OVERHEAD: u64 = 0x1_0000;
 /// Chunks that a region can have: as many as an index word can name records in, capped to what the
 /// doubling of tables and offsets was thought through for (16 TiB).
 pub const MOST_CHUNKS: u64 = 1 << 30;

@@ -67,10 +67,11 @@ impl MapOptions {
         self
     }
 
-    /// Bytes of values that a new map has room for; 64 KiB unless set. What the variables take
-    /// beyond their values (320 bytes for a number, with its four slots) is taken from it, and up
-    /// to 64 KiB come on top for header and index and to spare; [`Map::stat`] shows all of it.
-    /// Ignored for a map that is there.
+    /// Bytes of values that a new map has room for; 64 KiB unless set. The region is larger: 32 KiB
+    /// for header and index, and eight times the size (four times above 1 MiB), because each
+    /// variable has four slots of its class: a number takes 320 bytes, a text of up to 96 bytes
+    /// 576. A map of many small variables is full sooner than its size says; [`Map::stat`] shows
+    /// what is used and free. Ignored for a map that is there.
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = bytes;
         self

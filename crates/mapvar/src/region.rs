@@ -51,11 +51,13 @@ pub enum Flaw {
     },
 }
 
-/// Bytes of a region with room for `size` bytes of values: whole chunks, and at most
-/// [`layout::OVERHEAD`] more than asked for, all of which is usable but for header and index.
+/// Bytes of a region with room for `size` bytes of values: header and index, two chunks to spare,
+/// and eight times the size, since each variable has four slots and is put into a class of records;
+/// four times where it is above a MiB, where variables are taken to be larger.
 pub fn region_bytes(size: u64) -> Option<u64> {
-    let bytes = size.checked_add(layout::OVERHEAD)? / layout::CHUNK * layout::CHUNK;
-    (bytes / layout::CHUNK <= layout::MOST_CHUNKS).then_some(bytes)
+    let room = size.checked_mul(8)?.min(size.checked_mul(4)?.checked_add(4 << 20)?);
+    let chunks = room.div_ceil(layout::CHUNK) + layout::META_CHUNKS + 2;
+    (chunks <= layout::MOST_CHUNKS).then_some(chunks * layout::CHUNK)
 }
 
 /// Writes an empty region into zeroed memory. `words` are all of its first
@@ -238,13 +240,15 @@ mod tests {
     }
 
     #[test]
-    fn the_overhead_of_a_new_map_is_at_most_64_kib() {
-        for size in [1, 1024, 2000, 65536, 65537, 1 << 20, 1 << 30] {
+    fn a_region_is_of_whole_chunks_and_grows_with_the_size() {
+        let mut last = 0;
+        for size in [1, 1024, 2000, 65536, 65537, 1 << 20, (1 << 20) + 1, 1 << 30] {
             let bytes = region_bytes(size).unwrap();
-            assert!(bytes <= size + layout::OVERHEAD, "{size}");
-            assert!(bytes >= size.next_multiple_of(layout::CHUNK), "{size}");
-            assert!(bytes >= 4 * layout::CHUNK);
+            assert!(bytes >= 4 * size + 4 * layout::CHUNK && bytes >= last, "{size}");
+            assert!(bytes.is_multiple_of(layout::CHUNK));
+            last = bytes;
         }
+        assert_eq!(region_bytes(1024), Some(5 * layout::CHUNK));
         assert_eq!(region_bytes(u64::MAX), None);
     }
 

@@ -11,7 +11,7 @@ use crate::{
         Ordering::{Acquire, Relaxed, Release},
         Store as _,
     },
-    raw::Raw,
+    raw::{Payload, Raw},
     region::Facts,
     slots::Seen,
     trouble::{Trouble, outside},
@@ -288,7 +288,7 @@ impl<M: Mem> Store<M> {
         if let Some(found) = self.find(query)? {
             return Ok(Inserted::Found(found));
         }
-        let class = class_for(raw, atomic)
+        let (wanted, least) = classes_for(raw)
             .ok_or(Trouble::TooLarge { needed: raw.len(), room: crate::LONGEST_VALUE })?;
         if !self.index_has_room()? {
             match self.rebuild() {
@@ -310,7 +310,7 @@ impl<M: Mem> Store<M> {
         let inline = index::inline_bytes(Meta::new(0, 0, flags));
         let block =
             if query.name.len() > inline { Some(self.find_block(query.name.len())?) } else { None };
-        let room = self.find_record(class)?;
+        let room = self.find_record(wanted, least)?;
 
         // The journal before the bits: else they leak.
         let journal = self.journal()?;
@@ -585,17 +585,16 @@ pub(crate) struct Cursor {
     within: usize,
 }
 
-/// The class of record for a new variable. Text and bytes often grow, and a record's class is for
-/// ever: they get room to spare.
-fn class_for(raw: &Raw<'_>, atomic: bool) -> Option<usize> {
-    let len = raw.len();
-    let wanted = match raw.payload {
-        _ if atomic => 0,
-        crate::raw::Payload::Word(_) => 8,
-        crate::raw::Payload::Bytes(_) => (len * 2).max(layout::RECORD_CLASSES[1]),
-    };
+/// The class of record for a new variable, and the least that will do. Text and bytes often grow,
+/// and a record's class is for ever: they get room to spare.
+fn classes_for(raw: &Raw<'_>) -> Option<(usize, usize)> {
     let fits = |bytes: usize| layout::RECORD_CLASSES.iter().position(|room| *room >= bytes);
-    fits(wanted).or_else(|| fits(len))
+    let least = fits(raw.len())?;
+    let wanted = match raw.payload {
+        Payload::Word(_) => least,
+        Payload::Bytes(_) => fits((raw.len() * 2).max(layout::RECORD_CLASSES[1])).unwrap_or(least),
+    };
+    Some((wanted, least))
 }
 
 /// The checksum in a record's meta word.

@@ -25,12 +25,14 @@ struct Target {
     /// Offset of the record, with class and flag in the low 6 bits; and its id. Two words that may
     /// be of two moments: then they do not fit each other, and the name is resolved again.
     place: Arc<[Private; 2]>,
+    /// The kind of an `Atomic`: what bears its name later must be one of it too.
+    atomic: Option<Kind>,
 }
 
 impl Target {
-    fn new(map: Map, name: &str, handle: Handle) -> Self {
+    fn new(map: Map, name: &str, handle: Handle, atomic: Option<Kind>) -> Self {
         let place = Arc::new([Private::new(pack(handle)), Private::new(handle.id)]);
-        Self { map, name: name.into(), place }
+        Self { map, name: name.into(), place, atomic }
     }
 
     #[inline]
@@ -71,12 +73,25 @@ impl Target {
             let Some(handle) = self.map.resolve(&self.name).map_err(failed)? else {
                 return Err(self.removed(operation));
             };
+            self.still_atomic(handle).map_err(failed)?;
             let [place, id] = &*self.place;
             place.store(pack(handle), Relaxed);
             id.store(handle.id, Relaxed);
             last = operate(handle);
         }
         Err(failed(Trouble::Contended))
+    }
+
+    /// Looked at only when the name was resolved anew: a record is an `Atomic` of its kind for
+    /// ever.
+    fn still_atomic(&self, handle: Handle) -> Result<(), Trouble> {
+        let Some(kind) = self.atomic else { return Ok(()) };
+        let fits = handle.atomic
+            && self.map.inner.store.atomic_kind(handle)?.is_none_or(|found| found == kind as u8);
+        if fits {
+            return Ok(());
+        }
+        Err(Trouble::WrongKind("another kind of variable bears its name now; open it again"))
     }
 
     #[cold]
@@ -122,7 +137,7 @@ pub struct Var<T> {
 
 impl<T> Var<T> {
     pub(crate) fn new(map: Map, name: &str, handle: Handle) -> Self {
-        Self { target: Target::new(map, name, handle), of: PhantomData }
+        Self { target: Target::new(map, name, handle, None), of: PhantomData }
     }
 
     /// The variable's name.
@@ -310,7 +325,7 @@ pub struct Atomic<T> {
 
 impl<T: Scalar> Atomic<T> {
     pub(crate) fn new(map: Map, name: &str, handle: Handle) -> Self {
-        Self { target: Target::new(map, name, handle), of: PhantomData }
+        Self { target: Target::new(map, name, handle, Some(T::KIND)), of: PhantomData }
     }
 
     /// The variable's name.
@@ -332,7 +347,6 @@ impl<T: Scalar> Atomic<T> {
     pub fn get(&self) -> Result<T> {
         let store = &self.target.map.inner.store;
         let word = self.target.with("get atomic", |handle| {
-            self.still(handle)?;
             Ok(store.atomic_load(handle)?.map_or(Seen::Stale, |word| Seen::Value(word, 0)))
         })?;
         Ok(T::from_word(word))
@@ -375,18 +389,10 @@ impl<T: Scalar> Atomic<T> {
     fn operate<R>(&self, mut operate: impl FnMut(mapvar_os::WordsMut<'_>) -> R) -> Result<R> {
         let store = &self.target.map.inner.store;
         self.target.with("set atomic", |handle| {
-            self.still(handle)?;
             Ok(store
                 .atomic(handle, &mut operate)?
                 .map_or(Seen::Stale, |result| Seen::Value(result, 0)))
         })
-    }
-
-    /// After the name was resolved again another kind of variable may bear it.
-    #[inline]
-    #[allow(clippy::unused_self, reason = "reads as a question to the handle's owner")]
-    fn still(&self, handle: Handle) -> Result<(), Trouble> {
-        if handle.atomic { Ok(()) } else { Err(no_atomic()) }
     }
 }
 
@@ -412,11 +418,6 @@ impl<T: Integer> Atomic<T> {
 }
 
 const WORD: usize = crate::layout::record::VALUE;
-
-#[cold]
-fn no_atomic() -> Trouble {
-    Trouble::WrongKind("another kind of variable bears its name now; open it again")
-}
 
 impl<T> Clone for Atomic<T> {
     fn clone(&self) -> Self {

@@ -1,0 +1,204 @@
+//! Writers killed at random moments, while others read and write: no torn value, no lost
+//! acknowledged set, nobody stuck.
+//!
+//! The oracle lies outside the region: a writer says through a pipe what it has set, after `set`
+//! returned. What the pipe says is acknowledged.
+
+mod common;
+
+use common::{Owned, Random, Watchdog, child, role, scaled, unique};
+use mapvar::Map;
+use std::{
+    io::{Read, Write},
+    process::{ChildStdout, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A value that carries its stamp in all its words: torn ones are seen.
+fn stamped(stamp: u64) -> Vec<u8> {
+    stamp.to_le_bytes().repeat(words(stamp))
+}
+
+/// How many: 12 at the most for an even stamp, 60 for an odd one.
+fn words(stamp: u64) -> usize {
+    1 + stamp as usize / 2 % if stamp.is_multiple_of(2) { 12 } else { 60 }
+}
+
+/// The stamp, or `None` for a torn value.
+fn stamp_of(bytes: &[u8]) -> Option<u64> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let first = u64::from_le_bytes(*words.first()?);
+    let whole = rest.is_empty()
+        && words.len() == self::words(first)
+        && words.iter().all(|word| u64::from_le_bytes(*word) == first);
+    whole.then_some(first)
+}
+
+fn read(map: &Map, name: &str) -> Option<u64> {
+    let bytes: Option<Vec<u8>> = map.find(name).unwrap();
+    bytes.map(|bytes| stamp_of(&bytes).unwrap_or_else(|| panic!("torn: {name} {bytes:?}")))
+}
+
+/// The child: sets its own variable to rising stamps and acknowledges each; in between sets one
+/// that all share, and makes and removes others.
+fn writer(map: &str, own: &str, from: u64) -> ! {
+    let map = Map::options().name(map).timeout(Duration::from_secs(10)).open().unwrap();
+    let mut out = std::io::stdout().lock();
+    for stamp in from.. {
+        map.set(own, stamped(stamp)).unwrap();
+        // The mark tells the acknowledgement from what the test harness prints.
+        let mut line = *b"ACK\n\0\0\0\0\0\0\0\0";
+        line[4..].copy_from_slice(&stamp.to_le_bytes());
+        out.write_all(&line).unwrap();
+        out.flush().unwrap();
+        map.set("shared", stamped(stamp)).unwrap();
+        let passing = format!("{own} passing {}", stamp % 7);
+        if stamp % 3 == 0 {
+            map.remove(&passing).unwrap();
+        } else {
+            map.set(&passing, stamped(stamp & !1)).unwrap();
+        }
+        map.atomic_or("count", 0_i64).unwrap().fetch_add(1).unwrap();
+    }
+    unreachable!("there is always a next stamp")
+}
+
+#[test]
+fn child_entry() {
+    if let Some((role, arguments)) = role() {
+        assert_eq!(role, "writer");
+        writer(&arguments[0], &arguments[1], arguments[2].parse().unwrap());
+    }
+}
+
+struct Writer {
+    own: String,
+    child: Owned,
+    out: ChildStdout,
+    seen: Vec<u8>,
+}
+
+impl Writer {
+    fn start(map: &str, own: &str, from: u64) -> Self {
+        let mut child = child("child_entry", "writer", &[map, own, &from.to_string()])
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let out = child.stdout.take().unwrap();
+        Self { own: own.into(), child: Owned(child), out, seen: Vec::new() }
+    }
+
+    /// Waits until it has acknowledged something.
+    fn await_first(&mut self) {
+        let mut chunk = [0; 256];
+        while self.last().is_none() {
+            let count = self.out.read(&mut chunk).unwrap();
+            assert!(count > 0, "the writer ended by itself");
+            self.seen.extend_from_slice(&chunk[..count]);
+        }
+    }
+
+    /// The last stamp that it acknowledged whole.
+    fn last(&self) -> Option<u64> {
+        let at = self.seen.windows(12).rposition(|line| line.starts_with(b"ACK\n"))?;
+        let bytes: [u8; 8] = self.seen[at + 4..at + 12].try_into().unwrap();
+        Some(u64::from_le_bytes(bytes))
+    }
+
+    /// Kills it, and answers the last stamp that it acknowledged.
+    fn kill(mut self) -> u64 {
+        self.child.0.kill().unwrap();
+        self.out.read_to_end(&mut self.seen).unwrap();
+        self.child.0.wait().unwrap();
+        self.last().unwrap()
+    }
+}
+
+#[test]
+fn killed_writers_lose_nothing_and_stop_nobody() {
+    let kills: usize = std::env::var("MAPVAR_KILLS")
+        .ok()
+        .and_then(|kills| kills.parse().ok())
+        .unwrap_or_else(|| scaled(1000));
+    let _watchdog = Watchdog::new("the kill test", Duration::from_secs(300));
+    let mut random = Random::new("kill");
+    let name = unique("kill");
+    let map =
+        Map::options().name(&name).size(1 << 20).timeout(Duration::from_secs(10)).create().unwrap();
+    // A record keeps its class: these hold the largest values.
+    for variable in ["shared", "own 0", "own 1"] {
+        map.set(variable, stamped(119)).unwrap();
+    }
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = ["shared", "own 0", "own 1"]
+        .into_iter()
+        .map(|variable| {
+            let (map, stop) = (map.clone(), stop.clone());
+            thread::spawn(move || {
+                let (mut last, mut reads) = (0, 0_u64);
+                while !stop.load(Ordering::Relaxed) {
+                    if let Some(stamp) = read(&map, variable) {
+                        // Only the writer of an own variable sets it, to rising stamps.
+                        assert!(variable == "shared" || stamp >= last, "{variable} regressed");
+                        last = stamp;
+                        reads += 1;
+                    }
+                    for entry in map.iter().take(5) {
+                        let entry = entry.unwrap();
+                        if entry.name() != "count" {
+                            let bytes: Vec<u8> = entry.get().unwrap();
+                            assert!(stamp_of(&bytes).is_some(), "torn: {}", entry.name());
+                        }
+                    }
+                }
+                reads
+            })
+        })
+        .collect();
+
+    let mut writers: Vec<Writer> =
+        (0..2).map(|own| Writer::start(&name, &format!("own {own}"), 120)).collect();
+    let mut waits = Vec::new();
+    for round in 0..kills {
+        let mut writer = writers.remove(0);
+        writer.await_first();
+        thread::sleep(Duration::from_micros(random.below(1500)));
+        let own = writer.own.clone();
+        let acknowledged = writer.kill();
+        // The next writers of what it may have held: the time that they wait is told.
+        let began = Instant::now();
+        let found = read(&map, &own).unwrap();
+        assert!(found >= acknowledged, "round {round}: {acknowledged} acknowledged, {found} found");
+        assert!(found <= acknowledged + 1, "round {round}: {found} was never set");
+        map.set("shared", stamped(found)).unwrap();
+        map.set(&own, stamped(found)).unwrap();
+        map.set(&format!("{own} passing 0"), stamped(found & !1)).unwrap();
+        waits.push(began.elapsed());
+        writers.push(Writer::start(&name, &own, found + 1));
+    }
+    for writer in writers {
+        drop(writer);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let reads: u64 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+    waits.sort();
+    let at = |part: usize| waits[(waits.len() * part / 1000).min(waits.len() - 1)];
+    println!(
+        "{kills} kills, {reads} reads, 0 torn, 0 lost; a read and three writes after a kill: p50 {:?}, \
+         p99 {:?}, max {:?}",
+        at(500),
+        at(990),
+        at(999)
+    );
+    // Whatever they left behind, the map is whole.
+    assert!(map.len().unwrap() >= 3);
+    map.clear().unwrap();
+    assert_eq!(map.len().unwrap(), 0);
+    map.set("after", 1).unwrap();
+}
