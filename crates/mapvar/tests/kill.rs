@@ -3,6 +3,15 @@
 //!
 //! The oracle lies outside the region: a writer says through a pipe what it has set, after `set`
 //! returned. What the pipe says is acknowledged.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by a panic, and says what it saw"
+)]
 
 mod common;
 

@@ -1,4 +1,13 @@
 //! Two processes and more on one map: by name and by file.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by a panic, and says what it saw"
+)]
 
 mod common;
 
