@@ -142,7 +142,7 @@ impl<W: Load> Shot<W> {
 
     /// Copies as many bytes as fit.
     #[inline]
-    pub(crate) fn copy_to(&self, into: &mut [u8]) {
+    pub fn copy_to(&self, into: &mut [u8]) {
         use crate::mem::Ordering::Relaxed;
         let len = into.len().min(self.len);
         let Some(into) = into.get_mut(..len) else { return };

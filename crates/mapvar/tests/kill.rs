@@ -134,7 +134,7 @@ fn killed_writers_lose_nothing_and_stop_nobody() {
         .ok()
         .and_then(|kills| kills.parse().ok())
         .unwrap_or_else(|| scaled(1000));
-    let _watchdog = Watchdog::new("the kill test", Duration::from_secs(300));
+    let _watchdog = Watchdog::new("the kill test", Duration::from_mins(5));
     let mut random = Random::new("kill");
     let name = unique("kill");
     let map =

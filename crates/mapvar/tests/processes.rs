@@ -137,7 +137,7 @@ fn exchange(map: &Map, argument: &str) {
 
 #[test]
 fn two_processes_share_variables_by_name() {
-    let _watchdog = Watchdog::new("sharing by name", Duration::from_secs(60));
+    let _watchdog = Watchdog::new("sharing by name", Duration::from_mins(1));
     let name = unique("share");
     let map = Map::options().name(&name).size(2000).create().unwrap();
     assert_eq!(map.origin(), Origin::Created);
@@ -146,7 +146,7 @@ fn two_processes_share_variables_by_name() {
 
 #[test]
 fn two_processes_share_variables_by_file() {
-    let _watchdog = Watchdog::new("sharing by file", Duration::from_secs(60));
+    let _watchdog = Watchdog::new("sharing by file", Duration::from_mins(1));
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("shared.map");
     let map = Map::options().file(&path).size(1024).open_or_create().unwrap();
@@ -169,7 +169,7 @@ fn the_synopsis_by_global_name() {
 
 #[test]
 fn a_named_map_ends_with_its_last_user() {
-    let _watchdog = Watchdog::new("the last user", Duration::from_secs(60));
+    let _watchdog = Watchdog::new("the last user", Duration::from_mins(1));
     let name = unique("last");
     let mut holder = Peer::start("holder", &name);
     holder.await_ready();
@@ -196,7 +196,7 @@ fn a_named_map_ends_with_its_last_user() {
 
 #[test]
 fn a_killed_holder_leaves_no_map_behind() {
-    let _watchdog = Watchdog::new("the killed holder", Duration::from_secs(60));
+    let _watchdog = Watchdog::new("the killed holder", Duration::from_mins(1));
     let name = unique("killed");
     let mut holder = Peer::start("holder", &name);
     holder.await_ready();
@@ -237,13 +237,13 @@ fn race(argument: &str) {
 
 #[test]
 fn processes_that_race_to_make_a_map_get_the_same_by_name() {
-    let _watchdog = Watchdog::new("the race by name", Duration::from_secs(120));
+    let _watchdog = Watchdog::new("the race by name", Duration::from_mins(2));
     race(&unique("race"));
 }
 
 #[test]
 fn processes_that_race_to_make_a_map_get_the_same_by_file() {
-    let _watchdog = Watchdog::new("the race by file", Duration::from_secs(120));
+    let _watchdog = Watchdog::new("the race by file", Duration::from_mins(2));
     let dir = tempfile::tempdir().unwrap();
     race(dir.path().join("race.map").to_str().unwrap());
 }

@@ -11,7 +11,7 @@ use std::{
 const ROLE: &str = "MAPVAR_TEST_ROLE";
 
 /// A second process of this very test, which runs the test `entry` with this role and arguments.
-pub fn child(entry: &str, role: &str, arguments: &[&str]) -> Command {
+pub(crate) fn child(entry: &str, role: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", entry, "--nocapture", "--test-threads=1"])
@@ -23,14 +23,14 @@ pub fn child(entry: &str, role: &str, arguments: &[&str]) -> Command {
 }
 
 /// Role and arguments, in a child.
-pub fn role() -> Option<(String, Vec<String>)> {
+pub(crate) fn role() -> Option<(String, Vec<String>)> {
     let role = std::env::var(ROLE).ok()?;
     let arguments = std::env::var("MAPVAR_TEST_ARGUMENTS").unwrap_or_default();
     Some((role, arguments.split('\u{1f}').map(String::from).collect()))
 }
 
 /// A child that is killed and waited for when the test is over, however it ends.
-pub struct Owned(pub Child);
+pub(crate) struct Owned(pub(crate) Child);
 
 impl Drop for Owned {
     fn drop(&mut self) {
@@ -40,10 +40,10 @@ impl Drop for Owned {
 }
 
 /// Ends the test's process when `limit` has passed, and says which test it was.
-pub struct Watchdog(#[allow(dead_code, reason = "dropped to end it")] mpsc::Sender<()>);
+pub(crate) struct Watchdog(#[allow(dead_code, reason = "dropped to end it")] mpsc::Sender<()>);
 
 impl Watchdog {
-    pub fn new(what: &'static str, limit: Duration) -> Self {
+    pub(crate) fn new(what: &'static str, limit: Duration) -> Self {
         let (stop, stopped) = mpsc::channel::<()>();
         std::thread::spawn(move || {
             if stopped.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -56,16 +56,16 @@ impl Watchdog {
 }
 
 /// A name that no other test and no other run has.
-pub fn unique(what: &str) -> String {
+pub(crate) fn unique(what: &str) -> String {
     let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
     format!("test.{what}.{}.{:x}", std::process::id(), nanos & 0xffff_ffff_ffff)
 }
 
 /// xorshift64*: small, seeded, the seed printed.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(what: &str) -> Self {
+    pub(crate) fn new(what: &str) -> Self {
         let seed = std::env::var("MAPVAR_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| {
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1
@@ -74,19 +74,19 @@ impl Random {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
 }
 
 /// Wine starts processes and makes kernel objects more slowly: a tenth there.
-pub fn scaled(count: usize) -> usize {
+pub(crate) fn scaled(count: usize) -> usize {
     if std::env::consts::OS == "windows" { count / 10 } else { count }
 }
