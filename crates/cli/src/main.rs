@@ -1,1 +1,21 @@
-fn main() {}
+//! The command `mapvar`: variables in memory-mapped files and named shared memory, from the shell.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod demo;
+mod exit;
+mod parse;
+mod show;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = match args::Cli::try_parse() {
+        Ok(cli) => commands::run(cli),
+        Err(error) => Err(exit::Failure::Usage(error)),
+    };
+    exit::end(outcome)
+}

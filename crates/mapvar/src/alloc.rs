@@ -3,13 +3,13 @@
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 
 use crate::{
+    engine::{Handle, Store, chunk_crc},
     layout::{self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, RECORD_CLASSES, chunk, kind, live, record},
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed, Release},
         Store as _,
     },
-    store::{Handle, Store, chunk_crc},
     trouble::{Trouble, outside},
 };
 

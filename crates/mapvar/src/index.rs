@@ -3,13 +3,13 @@
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 
 use crate::{
-    layout::{self, Meta, index_word, journal, kind, live, record},
+    engine::{Handle, Store as Engine},
+    layout::{self, Meta, Table, index_word, journal, kind, live, record},
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed, Release},
         Store,
     },
-    store::{Handle, Store as Engine},
     trouble::{Trouble, outside},
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -28,40 +28,16 @@ impl<'a> Query<'a> {
     }
 }
 
-/// The index as one load of the root described it: checked against the region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Table {
-    pub(crate) at: u64,
-    pub(crate) lines: u64,
-}
-
-impl Table {
-    #[inline]
-    pub(crate) fn of_root(root: u64) -> Self {
-        // Capped, so that no forged root makes a sum overflow.
-        Self { at: root & !63, lines: 1 << (root & 63).min(34) }
-    }
-
-    pub(crate) fn root(self) -> u64 {
-        self.at | u64::from(self.lines.trailing_zeros())
-    }
-
-    /// Offset of the line that is `step` lines from the home of `hash`.
-    #[inline]
-    fn line(self, hash: u64, step: u64) -> u64 {
-        self.at.wrapping_add((hash.wrapping_add(step) & (self.lines - 1)) * 64)
-    }
-
-    /// Chunks that it takes; the first index has none of its own.
-    fn chunks(self) -> u64 {
-        if self.at == layout::FIRST_INDEX { 0 } else { (self.lines * 64).div_ceil(layout::CHUNK) }
-    }
-}
-
 /// How often a lookup begins again because the index changed under it.
 const LOOKUPS: usize = 64;
 
 impl<M: Mem> Engine<M> {
+    /// The hashed form of a name in this region.
+    #[inline]
+    pub fn query<'a>(&self, name: &'a [u8]) -> Query<'a> {
+        Query::new(name, self.seed)
+    }
+
     /// Finds the record of a name. It may be of a variable that was removed: reading tells.
     #[inline]
     pub fn find(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {

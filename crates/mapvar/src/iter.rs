@@ -113,3 +113,44 @@ impl fmt::Debug for Iter<'_> {
         f.debug_struct("Iter").field("map", self.map).finish_non_exhaustive()
     }
 }
+
+impl Map {
+    /// Removes every variable that it finds, one after the other: those that others make meanwhile
+    /// may stay. Answers how many it removed.
+    ///
+    /// # Errors
+    /// Those of [`remove`](Self::remove), with the rest left as it is.
+    pub fn clear(&self) -> Result<u64> {
+        let mut removed = 0;
+        for entry in self {
+            removed += u64::from(self.remove(entry?.name())?);
+        }
+        Ok(removed)
+    }
+
+    /// The variables, in the order of their records. Others may set, make and remove variables
+    /// meanwhile: one that is there throughout comes exactly once, with a value that it had while
+    /// the iterator was at it.
+    ///
+    /// ```
+    /// # let map = mapvar::Map::options().name(&format!("doc-iter.{}", std::process::id())).create()?;
+    /// map.set("foo", "hello")?;
+    /// for entry in map.iter() {
+    ///     let entry = entry?;
+    ///     println!("{} = {}", entry.name(), entry.value()?);
+    /// }
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    pub fn iter(&self) -> Iter<'_> {
+        Iter::new(self)
+    }
+}
+
+impl<'a> IntoIterator for &'a Map {
+    type Item = Result<crate::Entry>;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}

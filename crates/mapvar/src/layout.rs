@@ -398,6 +398,35 @@ pub mod index_word {
     }
 }
 
+/// Where an index lies, as the root says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    pub at: u64,
+    pub lines: u64,
+}
+
+impl Table {
+    pub const fn of_root(root: u64) -> Self {
+        // Capped, so that no forged root makes a sum overflow.
+        let log = if root & 63 > 34 { 34 } else { root & 63 };
+        Self { at: root & !63, lines: 1 << log }
+    }
+
+    pub const fn root(self) -> u64 {
+        self.at | self.lines.trailing_zeros() as u64
+    }
+
+    /// Offset of the line that is `step` lines from the home of `hash`.
+    pub const fn line(self, hash: u64, step: u64) -> u64 {
+        self.at.wrapping_add((hash.wrapping_add(step) & (self.lines - 1)) * 64)
+    }
+
+    /// Chunks that it takes; the first index has none of its own.
+    pub const fn chunks(self) -> u64 {
+        if self.at == FIRST_INDEX { 0 } else { (self.lines * 64).div_ceil(CHUNK) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

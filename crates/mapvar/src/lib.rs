@@ -1,21 +1,103 @@
-//! mapvar
+//! Live, typed variables in memory that processes share, by a name or by a file, on Windows and
+//! Linux.
+//!
+//! ```
+//! # let name = format!("doc-lib.{}", std::process::id());
+//! use mapvar::Map;
+//!
+//! // In one process:
+//! let map = Map::options().name(&name).size(2000).create()?;
+//! map.set("foo", "hello")?;
+//! map.set("bar", 77)?;
+//!
+//! // In another:
+//! let map = Map::open(&name)?;
+//! let foo: String = map.get("foo")?;
+//! let bar: i64 = map.get("bar")?;
+//! assert_eq!((foo.as_str(), bar), ("hello", 77));
+//! # Ok::<(), mapvar::Error>(())
+//! ```
+//!
+//! # The nouns
+//!
+//! | noun | is |
+//! | --- | --- |
+//! | [`Map`] | named variables in a file or a named piece of memory; a cheap handle, to be cloned |
+//! | [`Var`] | a handle to one variable: resolved once, then a few nanoseconds an operation |
+//! | [`Atomic`] | a number of one machine word, with operations that take no lock |
+//! | [`Value`] | what a variable holds, when its type is not known beforehand |
+//! | [`Section`], [`View`] | the system's memory itself: raw bytes, when no variables are wanted |
+//!
+//! # What it promises
+//!
+//! * Reading takes no lock and writes nothing. A variable is always seen whole: old or new.
+//! * A process may be killed at any instruction: what it had set stays set, what it was setting is
+//!   set or not, and whoever comes next goes on at once.
+//! * Whatever another process writes into the memory, each call ends, with a result or an
+//!   [`Error`]. Opening a map is a safe function; nothing here is `unsafe`.
+//! * The same call means the same on every system; what a system cannot do answers
+//!   [`ErrorKind::Unsupported`] and says what to use instead.
+//! * A map belongs to its user alone (mode 0600; an explicit access list on Windows), and a name
+//!   that another user has squatted is refused before a byte is read.
+//!
+//! What it does not promise: privacy or honest values against programs of the same user, which may
+//! write to the memory as they like; and, in this version, anything about a power cut
+//! ([`Map::flush`]).
+//!
+//! # Values
+//!
+//! Any type that [serde](https://docs.rs/serde) knows. Numbers, `bool`, text, bytes and `None` have
+//! kinds of their own ([`Kind`]); all else is stored as MessagePack with the names of its fields,
+//! so that other languages and the command can show it. A value has at most [`LONGEST_VALUE`]
+//! bytes.
+//!
+//! # Raw bytes
+//!
+//! ```
+//! # let name = format!("doc-raw.{}", std::process::id());
+//! use mapvar::{Name, Section};
+//!
+//! let section = Section::options().name(Name::new(&name)?).size(4096).create()?;
+//! let view = section.view().offset(100).len(50).map()?;
+//! view.write_string("hello")?;
+//! assert_eq!(view.read_string(5)?, b"hello");
+//! assert!(view.write_at(48, b"too long").is_err());
+//! # Ok::<(), mapvar::Error>(())
+//! ```
+//!
+//! # Coming from …
+//!
+//! | there | here |
+//! | --- | --- |
+//! | memmap2: `unsafe { MmapMut::map_mut(&file)? }`, then `&mut mmap[..]` | [`Section::options`]`().file(path).open()?.view().map()?`, then [`View::read_at`] and [`View::write_at`], which are safe though others write; [`View::as_slice`] is `unsafe` |
+//! | memmap2: `mmap.flush()?` | [`View::flush_durable`] |
+//! | `shared_memory`: `ShmemConf::new().size(4096).os_id("x").create()?` | [`Section::options`]`().name(Name::new("x")?).size(4096).create()?`: the name is the system's own, and ends with its last user everywhere |
+//! | `shared_memory` with a lock of `raw_sync` in the memory | [`Map::set`] and [`Map::get`]: there is no lock to be left behind |
+//! | .NET: `MemoryMappedFile.CreateNew("x", 4096)`, `OpenExisting` | [`Section::options`]`().name(Name::new("x")?)`, `.create()?` with a size, `.open()?` |
+//! | .NET: `accessor.Write(16, 77)` | [`Map::set`]`("bar", 77)`, or [`View::write_at`] |
+//! | Ruby's win32-mmap: `map.foo = 'hello'`, `map.foo` | [`Map::set`]`("foo", "hello")`, [`Map::get`]`("foo")` |
+//!
+//! # Modules
+//!
+//! A module imports only those before it in the list below.
 #![forbid(unsafe_code)]
 
-mod alloc;
-mod codec;
-mod index;
-mod iter;
 mod layout;
-mod map;
 mod mem;
-mod options;
 mod raw;
+mod trouble;
 mod region;
+mod engine;
+mod alloc;
+mod index;
 mod slots;
 mod store;
-mod trouble;
+mod codec;
 mod value;
+mod map;
+mod iter;
 mod var;
+mod options;
 
 pub use iter::{Entry, Iter};
 pub use map::{Map, Stat};
@@ -28,6 +110,11 @@ pub use raw::Kind;
 pub use value::Value;
 pub use var::{Atomic, Integer, Scalar, Var};
 
+/// The Rust blocks of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 /// The engine, for the harnesses of this repository: models, fuzzers, benchmarks. Not part of what
 /// the version number promises.
 #[cfg(feature = "internals")]
@@ -35,12 +122,13 @@ pub use var::{Atomic, Integer, Scalar, Var};
 pub mod internals {
     pub use crate::{
         alloc::Space,
+        engine::{Handle, Store, Wrote},
         index::Query,
         mem::{Fault, Load, Mapped, Mem, Ordering, Store as StoreWords, heap::Heap},
         raw::{Captured, Raw, Shot},
         region::{Facts, Flaw, Identity},
         slots::Seen,
-        store::{Handle, Inserted, Store, Wrote},
+        store::Inserted,
         trouble::Trouble,
     };
     /// Making and recognising a region.

@@ -1,14 +1,14 @@
 //! The map: a section laid out as a region of named variables.
 
 use crate::{
-    Atomic, MapOptions, Scalar, Value, Var, codec,
-    iter::Iter,
+    Value, codec,
+    engine::{Handle, Store},
     layout,
     mem::Mapped,
     raw::{Captured, Raw},
     region::Facts,
     slots::Seen,
-    store::{Handle, Inserted, Store},
+    store::Inserted,
     trouble::Trouble,
 };
 use mapvar_os::{Attachment, Error, ErrorKind, Origin, Result, Section, machine};
@@ -85,19 +85,6 @@ pub struct Stat {
 }
 
 impl Map {
-    /// Options to make or open a map.
-    pub fn options() -> MapOptions {
-        MapOptions::new()
-    }
-
-    /// Opens the map of this name, in this session, for reading and writing.
-    ///
-    /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), and the others of [`MapOptions::open`].
-    pub fn open(name: &str) -> Result<Self> {
-        Self::options().name(name).open()
-    }
-
     /// Whether this handle's call made the map or found it.
     pub fn origin(&self) -> Origin {
         self.inner.section.origin()
@@ -228,36 +215,6 @@ impl Map {
         remove().map_err(|trouble| self.failed("remove variable", name, trouble))
     }
 
-    /// Removes every variable that it finds, one after the other: those that others make meanwhile
-    /// may stay. Answers how many it removed.
-    ///
-    /// # Errors
-    /// Those of [`remove`](Self::remove), with the rest left as it is.
-    pub fn clear(&self) -> Result<u64> {
-        let mut removed = 0;
-        for entry in self {
-            removed += u64::from(self.remove(entry?.name())?);
-        }
-        Ok(removed)
-    }
-
-    /// The variables, in the order of their records. Others may set, make and remove variables
-    /// meanwhile: one that is there throughout comes exactly once, with a value that it had while
-    /// the iterator was at it.
-    ///
-    /// ```
-    /// # let map = mapvar::Map::options().name(&format!("doc-iter.{}", std::process::id())).create()?;
-    /// map.set("foo", "hello")?;
-    /// for entry in map.iter() {
-    ///     let entry = entry?;
-    ///     println!("{} = {}", entry.name(), entry.value()?);
-    /// }
-    /// # Ok::<(), mapvar::Error>(())
-    /// ```
-    pub fn iter(&self) -> Iter<'_> {
-        Iter::new(self)
-    }
-
     /// How many variables there are, counted by a walk over them.
     ///
     /// # Errors
@@ -284,73 +241,6 @@ impl Map {
         Ok(self.len()? == 0)
     }
 
-    /// A handle to a variable, for those who use it often.
-    ///
-    /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound): [`var_or`](Self::var_or) makes it. The type is checked
-    /// with each `get`.
-    pub fn var<T>(&self, name: &str) -> Result<Var<T>> {
-        match self.resolve(name).map_err(|trouble| self.failed("open variable", name, trouble))? {
-            Some(handle) => Ok(Var::new(self.clone(), name, handle)),
-            None => Err(self.absent("open variable", name)),
-        }
-    }
-
-    /// A handle to a variable, which is made with `init` where there is none.
-    ///
-    /// # Errors
-    /// Those of [`set`](Self::set).
-    pub fn var_or<T: Serialize>(&self, name: &str, init: T) -> Result<Var<T>> {
-        let make = &mut |raw: &Raw<'_>| self.find_or_make(name, raw, false);
-        let handle = codec::encode(&init, make)
-            .map_err(|error| self.told("make variable", name, error))?
-            .map_err(|trouble| self.failed("make variable", name, trouble))?;
-        Ok(Var::new(self.clone(), name, handle))
-    }
-
-    /// A handle to an [`Atomic`]: a number of one machine word, for ever of its kind, with
-    /// operations that take no lock.
-    ///
-    /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound); [`WrongKind`](ErrorKind::WrongKind) where the variable is
-    /// no `Atomic` or one of another type.
-    pub fn atomic<T: Scalar>(&self, name: &str) -> Result<Atomic<T>> {
-        let open = || match self.resolve(name)? {
-            Some(handle) => self.as_atomic::<T>(name, handle).map(Some),
-            None => Ok(None),
-        };
-        open()
-            .map_err(|trouble| self.failed("open atomic", name, trouble))?
-            .ok_or_else(|| self.absent("open atomic", name))
-    }
-
-    /// A handle to an [`Atomic`], which is made with `init` where there is none.
-    ///
-    /// # Errors
-    /// Those of [`atomic`](Self::atomic) and [`set`](Self::set).
-    pub fn atomic_or<T: Scalar>(&self, name: &str, init: T) -> Result<Atomic<T>> {
-        let make = || {
-            let raw = Raw::word(T::KIND, init.to_word());
-            let handle = self.find_or_make(name, &raw, true)?;
-            self.as_atomic(name, handle)
-        };
-        make().map_err(|trouble| self.failed("make atomic", name, trouble))
-    }
-
-    fn as_atomic<T: Scalar>(&self, name: &str, handle: Handle) -> Result<Atomic<T>, Trouble> {
-        if !handle.atomic {
-            return Err(Trouble::WrongKind(
-                "it is a variable and no Atomic; use `var`, or remove it first",
-            ));
-        }
-        match self.inner.store.atomic_kind(handle)? {
-            Some(kind) if kind != T::KIND as u8 => Err(Trouble::WrongKind(
-                "it is an Atomic of another type; ask for that one, or remove it first",
-            )),
-            _ => Ok(Atomic::new(self.clone(), name, handle)),
-        }
-    }
-
     /// The record of a variable that is there.
     pub(crate) fn resolve(&self, name: &str) -> Result<Option<Handle>, Trouble> {
         self.usable()?;
@@ -367,7 +257,12 @@ impl Map {
         Err(Trouble::Contended)
     }
 
-    fn find_or_make(&self, name: &str, raw: &Raw<'_>, atomic: bool) -> Result<Handle, Trouble> {
+    pub(crate) fn find_or_make(
+        &self,
+        name: &str,
+        raw: &Raw<'_>,
+        atomic: bool,
+    ) -> Result<Handle, Trouble> {
         let store = &self.inner.store;
         for _ in 0..AGAIN {
             if let Some(handle) = self.resolve(name)? {
@@ -459,12 +354,12 @@ impl Map {
     }
 
     #[cold]
-    fn told(&self, operation: &'static str, name: &str, error: Error) -> Error {
+    pub(crate) fn told(&self, operation: &'static str, name: &str, error: Error) -> Error {
         error.during(operation, self.variable(name))
     }
 
     #[cold]
-    fn absent(&self, operation: &'static str, name: &str) -> Error {
+    pub(crate) fn absent(&self, operation: &'static str, name: &str) -> Error {
         Error::new(ErrorKind::NotFound, operation, self.variable(name))
             .detail("no variable of this name; `set` makes it")
     }
@@ -500,15 +395,6 @@ fn invalid_name(len: usize) -> Trouble {
         Error::new(ErrorKind::InvalidName, "name variable", "")
             .detail(format!("its name has {len} bytes; use 1 to {}", layout::LONGEST_NAME)),
     )
-}
-
-impl<'a> IntoIterator for &'a Map {
-    type Item = Result<crate::Entry>;
-    type IntoIter = Iter<'a>;
-
-    fn into_iter(self) -> Iter<'a> {
-        self.iter()
-    }
 }
 
 impl fmt::Debug for Map {

@@ -1,11 +1,12 @@
 //! How to make or open a map.
 
 use crate::{
-    Map, layout,
+    Map,
+    engine::Store,
+    layout,
     map::Inner,
     mem::Mapped,
     region::{self, Facts, Flaw, Identity},
-    store::Store,
 };
 use mapvar_os::{
     Error, ErrorKind, Locks, Name, Origin, Protection, Result, Scope, Section, SectionOptions,
@@ -306,6 +307,21 @@ impl MapOptions {
                 None => std::thread::sleep(Duration::from_millis(1)),
             }
         }
+    }
+}
+
+impl Map {
+    /// Options to make or open a map.
+    pub fn options() -> MapOptions {
+        MapOptions::new()
+    }
+
+    /// Opens the map of this name, in this session, for reading and writing.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), and the others of [`MapOptions::open`].
+    pub fn open(name: &str) -> Result<Self> {
+        Self::options().name(name).open()
     }
 }
 

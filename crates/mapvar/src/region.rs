@@ -3,8 +3,7 @@
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 
 use crate::{
-    index::Table,
-    layout::{self, header, identity, incarnation, kind, live},
+    layout::{self, Table, header, identity, incarnation, kind, live},
     mem::{
         Load,
         Ordering::{Acquire, Relaxed, Release},

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 
 use crate::{
+    engine::{Handle, Store, Wrote},
     layout::{Desc, State, record, slot},
     mem::{
         Fault, Load, Mem,
@@ -11,7 +12,6 @@ use crate::{
         Store as _,
     },
     raw::{Payload, Raw, Shot},
-    store::{Handle, Store, Wrote},
     trouble::{Trouble, outside},
 };
 

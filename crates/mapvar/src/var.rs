@@ -2,6 +2,7 @@
 
 use crate::{
     Map, codec,
+    engine::{Handle, Wrote},
     layout::Meta,
     map::AGAIN,
     mem::{
@@ -10,7 +11,6 @@ use crate::{
     },
     raw::{Kind, Raw},
     slots::Seen,
-    store::{Handle, Wrote},
     trouble::Trouble,
 };
 use mapvar_os::{Error, ErrorKind, Result};
@@ -428,5 +428,74 @@ impl<T> Clone for Atomic<T> {
 impl<T> fmt::Debug for Atomic<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Atomic").field(&self.target.map.variable(&self.target.name)).finish()
+    }
+}
+
+impl Map {
+    /// A handle to a variable, for those who use it often.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound): [`var_or`](Self::var_or) makes it. The type is checked
+    /// with each `get`.
+    pub fn var<T>(&self, name: &str) -> Result<Var<T>> {
+        match self.resolve(name).map_err(|trouble| self.failed("open variable", name, trouble))? {
+            Some(handle) => Ok(Var::new(self.clone(), name, handle)),
+            None => Err(self.absent("open variable", name)),
+        }
+    }
+
+    /// A handle to a variable, which is made with `init` where there is none.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn var_or<T: Serialize>(&self, name: &str, init: T) -> Result<Var<T>> {
+        let make = &mut |raw: &Raw<'_>| self.find_or_make(name, raw, false);
+        let handle = codec::encode(&init, make)
+            .map_err(|error| self.told("make variable", name, error))?
+            .map_err(|trouble| self.failed("make variable", name, trouble))?;
+        Ok(Var::new(self.clone(), name, handle))
+    }
+
+    /// A handle to an [`Atomic`]: a number of one machine word, for ever of its kind, with
+    /// operations that take no lock.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound); [`WrongKind`](ErrorKind::WrongKind) where the variable is
+    /// no `Atomic` or one of another type.
+    pub fn atomic<T: Scalar>(&self, name: &str) -> Result<Atomic<T>> {
+        let open = || match self.resolve(name)? {
+            Some(handle) => self.as_atomic::<T>(name, handle).map(Some),
+            None => Ok(None),
+        };
+        open()
+            .map_err(|trouble| self.failed("open atomic", name, trouble))?
+            .ok_or_else(|| self.absent("open atomic", name))
+    }
+
+    /// A handle to an [`Atomic`], which is made with `init` where there is none.
+    ///
+    /// # Errors
+    /// Those of [`atomic`](Self::atomic) and [`set`](Self::set).
+    pub fn atomic_or<T: Scalar>(&self, name: &str, init: T) -> Result<Atomic<T>> {
+        let make = || {
+            let raw = Raw::word(T::KIND, init.to_word());
+            let handle = self.find_or_make(name, &raw, true)?;
+            self.as_atomic(name, handle)
+        };
+        make().map_err(|trouble| self.failed("make atomic", name, trouble))
+    }
+
+    fn as_atomic<T: Scalar>(&self, name: &str, handle: Handle) -> Result<Atomic<T>, Trouble> {
+        if !handle.atomic {
+            return Err(Trouble::WrongKind(
+                "it is a variable and no Atomic; use `var`, or remove it first",
+            ));
+        }
+        match self.inner.store.atomic_kind(handle)? {
+            Some(kind) if kind != T::KIND as u8 => Err(Trouble::WrongKind(
+                "it is an Atomic of another type; ask for that one, or remove it first",
+            )),
+            _ => Ok(Atomic::new(self.clone(), name, handle)),
+        }
     }
 }

@@ -181,10 +181,7 @@ impl Error {
 
     /// Adds the error underneath.
     #[must_use]
-    pub fn because(
-        mut self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
@@ -282,8 +279,8 @@ mod tests {
 
     #[test]
     fn the_code_of_the_system_is_kept() {
-        let error = Error::new(ErrorKind::Io, "flush view", "")
-            .because(io::Error::from_raw_os_error(5));
+        let error =
+            Error::new(ErrorKind::Io, "flush view", "").because(io::Error::from_raw_os_error(5));
         assert_eq!(error.raw_os_error(), Some(5));
         assert!(std::error::Error::source(&error).is_some());
     }

@@ -65,6 +65,7 @@ pub struct Locks {
 
 /// Where in the region the table of slots lies, and what its tokens are called.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "only Windows has tokens to name and slots to own")]
 pub(crate) struct LockSpec {
     pub(crate) scope: Scope,
     pub(crate) id: String,

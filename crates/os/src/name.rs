@@ -6,13 +6,13 @@ use std::fmt;
 /// Who can see a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Programs of this user in this session: `Local\name` on Windows, `/mapvar.<uid>.name` in
-    /// shared memory on Unix.
+    /// Programs of this user in this session: `Local\name` on Windows, `mapvar.<uid>.name` in
+    /// `/dev/shm` on Linux (one user's programs in all his sessions).
     #[default]
     Local,
     /// Every session of the machine: `Global\name` on Windows, where *creating* a section there
     /// from outside session 0 takes a privilege that services and administrators have;
-    /// `/mapvar.name` on Unix. Permissions stay the owner's.
+    /// `mapvar.global.name` on Unix. Permissions stay the owner's.
     Global,
 }
 

@@ -57,8 +57,8 @@ pub struct SectionFlags(u32);
 impl SectionFlags {
     /// `SEC_COMMIT`: memory is there from the start. The default.
     pub const COMMIT: Self = Self(1);
-    /// `SEC_RESERVE`: address space only; memory comes with the first touch (Unix) or by an
-    /// explicit commit (Windows).
+    /// `SEC_RESERVE`: address space only; memory comes with the first touch (Unix) or with the
+    /// first view of its range (Windows, where it has no effect on a file).
     pub const RESERVE: Self = Self(2);
     /// `SEC_IMAGE`: the file is an executable image, mapped as the loader would. Windows only.
     pub const IMAGE: Self = Self(4);
@@ -234,6 +234,7 @@ impl SectionOptions {
     }
 
     /// What the user calls the object, for messages.
+    #[allow(clippy::unnecessary_debug_formatting, reason = "a path in quotes, escaped")]
     pub(crate) fn describe(&self) -> String {
         match (&self.file, &self.name) {
             (Some(file), _) => format!("file {file:?}"),

@@ -227,7 +227,9 @@ impl Drop for Attachment {
 
 impl fmt::Debug for Attachment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attachment").field("alone", &self.alone).field("done", &self.done).finish()
+        f.debug_struct("Attachment")
+            .field("alone", &self.alone)
+            .field("done", &self.done)
+            .finish_non_exhaustive()
     }
 }
-

@@ -84,7 +84,10 @@ impl<'a> ViewOptions<'a> {
             let kind = if within { ErrorKind::InvalidArgument } else { ErrorKind::OutOfRange };
             return Err(refuse(
                 kind,
-                format!("bytes {offset}..{} of {size}; give a range within", offset.saturating_add(len)),
+                format!(
+                    "bytes {offset}..{} of {size}; give a range within",
+                    offset.saturating_add(len)
+                ),
             ));
         }
         let protection = section.shared.options.protection;
@@ -109,12 +112,10 @@ impl<'a> ViewOptions<'a> {
             ));
         }
         let skip = offset % granularity as u64;
-        let too_large = || {
-            refuse(ErrorKind::TooLarge, format!("{len} bytes; map a smaller range at a time"))
-        };
+        let too_large =
+            || refuse(ErrorKind::TooLarge, format!("{len} bytes; map a smaller range at a time"));
         let mapped = usize::try_from(len + skip).map_err(|_| too_large())?;
-        let spec =
-            MapSpec { offset: offset - skip, len: mapped, access, execute, base_address };
+        let spec = MapSpec { offset: offset - skip, len: mapped, access, execute, base_address };
         let mapping = Imp::map(&section.shared.sys, &spec)
             .map_err(|error| section.told("map a view of", error))?;
         Ok(View {
@@ -201,6 +202,7 @@ impl View {
 
     /// All words of the mapping, from its first byte: `skip` is inside.
     #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
+    #[allow(clippy::cast_ptr_alignment, reason = "a mapping starts at a page")]
     #[inline]
     fn all(&self) -> &[Word] {
         // The mapping ends at a page, so the last word that the range touches is whole.
@@ -242,10 +244,12 @@ impl View {
     /// The 32-bit word at byte `at` of the range: a lock or wake word, which nobody ever touches
     /// as part of a 64-bit one. `None` where it is not within, not aligned, or not writable.
     #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
+    #[allow(clippy::cast_ptr_alignment, reason = "checked: a multiple of 4 from a page's start")]
     #[inline]
     pub(crate) fn half(&self, at: usize) -> Option<&Half> {
         let first = at.checked_add(self.skip)?;
-        if at.checked_add(4)? > self.len || !first.is_multiple_of(4) || self.access == Access::Read {
+        if at.checked_add(4)? > self.len || !first.is_multiple_of(4) || self.access == Access::Read
+        {
             return None;
         }
         let address = self.mapping_ptr().wrapping_add(first).cast::<Half>();
@@ -362,6 +366,6 @@ impl fmt::Debug for View {
             .field("offset", &self.offset)
             .field("len", &self.len)
             .field("access", &self.access)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

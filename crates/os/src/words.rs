@@ -66,6 +66,16 @@ impl<'a> WordsMut<'a> {
         word
     }
 
+    /// Loads word `at`. Not `Release` or `AcqRel`, which a load cannot be: they count as `Acquire`.
+    #[inline]
+    pub fn load(self, at: usize, order: Ordering) -> u64 {
+        match order {
+            // The page is writable, so this is the language's own.
+            Ordering::SeqCst => self.word(at).map_or(0, |word| word.load(Ordering::SeqCst)),
+            _ => load(self.words, at, order),
+        }
+    }
+
     /// Stores word `at`.
     #[inline]
     pub fn store(self, at: usize, value: u64, order: Ordering) {
@@ -98,14 +108,14 @@ impl<'a> WordsMut<'a> {
         self.word(at).map_or(0, |word| word.fetch_and(value, order))
     }
 
-    /// Replaces `old` by `new` in word `at`, `AcqRel`; `Err` has what stood there instead.
+    /// Replaces `old` by `new` in word `at`, `SeqCst`; `Err` has what stood there instead.
     ///
     /// # Errors
     /// The value found, where it was not `old`.
     #[inline]
     pub fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64> {
         self.word(at).map_or(Err(0), |word| {
-            word.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
+            word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
         })
     }
 }

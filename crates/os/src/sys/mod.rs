@@ -116,8 +116,12 @@ pub(crate) trait Platform {
     fn unmap(mapping: Self::Mapping) -> Result<()>;
 
     /// Starts writing `len` bytes from byte `first` of the mapping to the file.
-    fn flush(section: &Self::Section, mapping: &Self::Mapping, first: usize, len: usize)
-    -> Result<()>;
+    fn flush(
+        section: &Self::Section,
+        mapping: &Self::Mapping,
+        first: usize,
+        len: usize,
+    ) -> Result<()>;
 
     /// Waits until the device has what was flushed of the file.
     fn sync(section: &Self::Section) -> Result<()>;

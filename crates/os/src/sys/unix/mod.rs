@@ -1,127 +1,161 @@
-//! Targets that are neither Windows nor Unix: everything compiles, and answers `Unsupported`.
+//! Unix: Linux above all; macOS and the others where they have the same thing.
+//!
+//! | module | subject |
+//! | --- | --- |
+//! | `error` | the one reader of `errno` |
+//! | `machine` | facts about machine and process |
+//! | `pause` | waiting for a moment of another process's to pass |
+//! | `ofd` | byte locks that belong to an open file |
+//! | `aside` | files built aside and published whole |
+//! | `section` | the handle of a section, whatever it is of |
+//! | `anonymous` | sections of memory alone |
+//! | `file` | sections over files |
+//! | `names` | sections by name, and how a name dies with its last handle |
+//! | `attach` | who else uses a file |
+//! | `mapping` | ranges mapped into this process |
+//! | `lock` | lock words that survive their holder |
+
+mod anonymous;
+mod aside;
+mod attach;
+mod error;
+mod file;
+mod lock;
+mod machine;
+mod mapping;
+mod names;
+mod ofd;
+mod pause;
+mod section;
 
 use super::{How, Platform};
 use crate::{
-    Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
-    lock::LockSpec, view::MapSpec,
+    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, lock::LockSpec, view::MapSpec,
 };
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
+
+pub(crate) use names::check_native_name;
 
 #[derive(Debug)]
 pub(crate) struct Imp;
 
-fn unsupported() -> Error {
-    Error::new(ErrorKind::Unsupported, "map memory", "")
-        .detail("this build is for a system that mapvar does not know; use Windows or Unix")
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "the signature that every system has")]
-pub(crate) fn check_native_name(_: &str) -> Result<(), &'static str> {
-    Ok(())
-}
-
 impl Platform for Imp {
-    type Section = Infallible;
-    type Mapping = Infallible;
-    type Locks = Infallible;
+    type Section = section::Section;
+    type Mapping = mapping::Mapping;
+    type Locks = lock::Locks;
 
     fn obtain(
         options: &SectionOptions,
         how: How,
-        _: &mut dyn FnMut(Infallible) -> Result<()>,
-    ) -> Result<(Infallible, Origin)> {
-        Err(unsupported().during(how.verb(), options.describe()))
+        fill: &mut dyn FnMut(Self::Section) -> Result<()>,
+    ) -> Result<(Self::Section, Origin)> {
+        section::obtain(options, how, fill)
     }
 
+    // A section is published after it was filled, so there is nobody to keep out.
     fn alone_filling(
-        section: &Infallible,
+        _: &Self::Section,
         _: &SectionOptions,
-        _: &mut dyn FnMut() -> Result<()>,
+        fill: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        match *section {}
+        fill()
     }
 
-    fn size(section: &Infallible) -> Result<u64> {
-        match *section {}
+    fn size(section: &Self::Section) -> Result<u64> {
+        section.size()
     }
 
-    fn id(section: &Infallible) -> Result<Option<SectionId>> {
-        match *section {}
+    fn id(section: &Self::Section) -> Result<Option<SectionId>> {
+        section.id()
     }
 
-    fn attach(section: &Infallible, _: Duration) -> Result<bool> {
-        match *section {}
+    fn attach(section: &Self::Section, timeout: Duration) -> Result<bool> {
+        attach::attach(section, timeout)
     }
 
-    fn attached(section: &Infallible) -> Result<()> {
-        match *section {}
+    fn attached(section: &Self::Section) -> Result<()> {
+        attach::attached(section)
     }
 
-    fn detach(section: &Infallible) {
-        match *section {}
+    fn detach(section: &Self::Section) {
+        attach::detach(section);
     }
 
-    fn close(section: Infallible) -> Result<()> {
-        match section {}
+    fn close(section: Self::Section) -> Result<()> {
+        section.close()
     }
 
-    fn map(section: &Infallible, _: &MapSpec) -> Result<Infallible> {
-        match *section {}
+    fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping> {
+        mapping::Mapping::new(section, spec)
     }
 
-    fn address(mapping: &Infallible) -> *mut u8 {
-        match *mapping {}
+    #[inline]
+    fn address(mapping: &Self::Mapping) -> *mut u8 {
+        mapping.address()
     }
 
-    fn unmap(mapping: Infallible) -> Result<()> {
-        match mapping {}
+    fn unmap(mapping: Self::Mapping) -> Result<()> {
+        mapping.unmap()
     }
 
-    fn flush(section: &Infallible, _: &Infallible, _: usize, _: usize) -> Result<()> {
-        match *section {}
+    fn flush(
+        section: &Self::Section,
+        mapping: &Self::Mapping,
+        first: usize,
+        len: usize,
+    ) -> Result<()> {
+        if section.has_file() { mapping.flush(first, len) } else { Ok(()) }
     }
 
-    fn sync(section: &Infallible) -> Result<()> {
-        match *section {}
+    fn sync(section: &Self::Section) -> Result<()> {
+        section.sync()
     }
 
     fn page_size() -> usize {
-        4096
+        machine::page_size()
     }
 
     fn granularity() -> usize {
-        65536
+        machine::page_size()
     }
 
     fn boot_id() -> Result<[u64; 2]> {
-        Err(unsupported())
+        machine::boot_id()
     }
 
     fn pid_namespace() -> u64 {
-        0
+        machine::pid_namespace()
     }
 
     fn random() -> Result<[u64; 2]> {
-        Err(unsupported())
+        machine::random()
     }
 
+    #[inline]
     fn generation() -> u32 {
-        0
+        machine::generation()
     }
 
-    fn locks(_: LockSpec) -> Result<Infallible> {
-        Err(unsupported())
+    fn locks(spec: LockSpec) -> Result<Self::Locks> {
+        lock::locks(&spec)
     }
 
-    fn lock(locks: &Infallible, _: &View, _: usize, _: Duration) -> Result<Taken, Refused> {
-        match *locks {}
+    #[inline]
+    fn lock(
+        locks: &Self::Locks,
+        view: &View,
+        at: usize,
+        timeout: Duration,
+    ) -> Result<Taken, Refused> {
+        lock::lock(locks, view, at, timeout)
     }
 
-    fn unlock(locks: &Infallible, _: &View, _: usize) {
-        match *locks {}
+    #[inline]
+    fn unlock(locks: &Self::Locks, view: &View, at: usize) {
+        lock::unlock(locks, view, at);
     }
 
-    fn wake(locks: &Infallible, _: &View, _: usize) {
-        match *locks {}
+    fn wake(locks: &Self::Locks, view: &View, at: usize) {
+        lock::wake(locks, view, at);
     }
 }

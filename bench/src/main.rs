@@ -1,0 +1,75 @@
+//! mapvar beside its peers, in one run, as ratios.
+//!
+//! `cargo run --release --manifest-path bench/Cargo.toml [-- [--quick] [--steps N] [WORD...]]`:
+//! only the legs whose name has all the words. `--steps N` runs our side alone, N times, without a
+//! clock: for `valgrind --tool=callgrind` and `perf stat`.
+//!
+//! How it measures: everything on one core; our side and each peer take turns, many short rounds;
+//! the figure is the median of the rounds, and the ratio is the median of the ratios of each round,
+//! so that a machine that is slow for a while is slow for both. Figures are of tight loops. Nothing
+//! here fails for being slow.
+
+mod handles;
+mod measure;
+mod mutex;
+mod names;
+mod readers;
+
+use measure::{Leg, Plan};
+use std::process::ExitCode;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let plan = Plan::from_args(std::env::args().skip(1))?;
+    iceoryx2::prelude::set_log_level(iceoryx2::prelude::LogLevel::Error);
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    // The last one: interrupts mostly come to the first.
+    if let Some(core) = cores.last() {
+        core_affinity::set_for_current(*core);
+    }
+    if plan.steps.is_none() {
+        introduce(cores.len());
+    }
+    let groups: [(&str, &dyn Fn(&Plan) -> Result<Vec<Leg>>); 5] = [
+        ("by handle", &handles::legs),
+        ("by name, 1,000 variables", &|plan| names::legs(plan, 1_000)),
+        ("by name, 100,000 variables", &|plan| names::legs(plan, 100_000)),
+        ("by name, 1,000,000 variables", &|plan| names::legs(plan, 1_000_000)),
+        ("two readers, one core each", &|plan| readers::legs(plan, &cores)),
+    ];
+    for (title, legs) in groups {
+        for (number, leg) in legs(&plan)?.into_iter().enumerate() {
+            if number == 0 && plan.steps.is_none() {
+                println!("{title}");
+            }
+            leg.run(&plan);
+        }
+    }
+    Ok(())
+}
+
+fn introduce(cores: usize) {
+    println!(
+        "mapvar beside its peers. {cores} cores; nanoseconds an operation, medians of interleaved \
+         rounds.\n\
+         Only ratios count: ours / peer, the median of those of each round. Goals: design.md.\n\
+         iceoryx2: 0.10, blackboard, service ipc (shared memory, as peers in other processes use),\n\
+         handles made beforehand. robust mutex: glibc's, PTHREAD_PROCESS_SHARED and\n\
+         PTHREAD_MUTEX_ROBUST, lock and unlock with nothing between.\n"
+    );
+    println!(
+        "{:<34} {:>8}   {:<28} {:>8} {:>7} {:>6}",
+        "operation", "ours ns", "peer", "peer ns", "ratio", "goal"
+    );
+}

@@ -1,0 +1,59 @@
+//! The subcommands, a file each, and what they have in common: opening the map.
+
+mod get;
+mod hold;
+mod list;
+mod rm;
+mod set;
+mod stat;
+
+use crate::{
+    args::{Cli, Command, Place},
+    demo,
+    exit::{Exit, Failure},
+};
+use mapvar::{ErrorKind, Map, MapOptions, Scope};
+
+/// Does what was typed.
+pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
+    match cli.command {
+        Command::Set(args) => set::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Rm(args) => rm::run(&args),
+        Command::Stat(args) => stat::run(&args),
+        Command::Hold(args) => hold::run(&args),
+        Command::Demo => demo::first(),
+        Command::DemoPeer(args) => demo::second(&args),
+    }
+}
+
+const fn scope(global: bool) -> Scope {
+    if global { Scope::Global } else { Scope::Local }
+}
+
+fn options(place: &Place, name: Option<&str>) -> MapOptions {
+    let options = Map::options().timeout(place.timeout).scope(scope(place.global));
+    match (&place.file, name) {
+        (Some(file), _) => options.file(file).allow_network(place.allow_network),
+        (None, Some(name)) => options.name(name),
+        (None, None) => options,
+    }
+}
+
+/// Opens a map that is there, for reading alone or for writing too.
+fn open(place: &Place, name: Option<&str>, read_only: bool) -> Result<Map, Failure> {
+    let opened = options(place, name).read_only(read_only).open();
+    Ok(opened.map_err(|error| match name {
+        _ if error.kind() != ErrorKind::NotFound => error,
+        Some(name) if place.global => error.detail(format!(
+            "nobody holds a map of this name; start `mapvar hold --global {name}`, or use --file \
+             PATH"
+        )),
+        Some(name) => error.detail(format!(
+            "nobody in this session holds a map of this name; start `mapvar hold {name}`, use \
+             --file PATH, or --global for a service's map"
+        )),
+        None => error.detail("no such file; `mapvar set --file PATH VAR VALUE` makes one"),
+    })?)
+}

@@ -1,0 +1,66 @@
+//! `mapvar set`
+
+use crate::{
+    args::{self, Set},
+    exit::{Exit, Failure},
+    parse::{self, Type},
+};
+use mapvar::{Error, ErrorKind, Value};
+use std::io::{self, Read};
+
+pub(crate) fn run(args: &Set) -> Result<Exit, Failure> {
+    let (name, var, text) = args.words()?;
+    let value = match (text, args.as_type()) {
+        ("-", as_type) => from_stdin(var, as_type)?,
+        (text, None) => parse::guess(text),
+        (text, Some(as_type)) => typed(text, as_type)?,
+    };
+    let map = if args.place.file.is_some() {
+        let mut options = super::options(&args.place, name);
+        if let Some(size) = args.size {
+            options = options.size(size);
+        }
+        // What is missing where a file may be made is its folder.
+        options.open_or_create().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => error.detail("no such folder; make it first"),
+            _ => error,
+        })?
+    } else {
+        super::open(&args.place, name, false)?
+    };
+    map.set_value(var, &value)?;
+    map.close()?;
+    Ok(Exit::Done)
+}
+
+fn typed(text: &str, as_type: Type) -> Result<Value, clap::Error> {
+    let wrong = |message| args::wrong("set", clap::error::ErrorKind::ValueValidation, message);
+    parse::typed(text, as_type).map_err(wrong)
+}
+
+/// All of standard input, as far as a variable can hold it.
+fn from_stdin(var: &str, as_type: Option<Type>) -> Result<Value, Failure> {
+    // The newline, which is cut off, may be two bytes.
+    let most = mapvar::LONGEST_VALUE + 2;
+    let mut bytes = Vec::new();
+    let error = |kind| Error::new(kind, "read standard input for variable", format!("{var:?}"));
+    io::stdin()
+        .lock()
+        .take(most as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|cause| error(ErrorKind::Io).because(cause))?;
+    if bytes.len() > most {
+        return Err(error(ErrorKind::TooLarge)
+            .detail(format!("a value can have {} bytes; split it", mapvar::LONGEST_VALUE))
+            .into());
+    }
+    if as_type == Some(Type::Bytes) {
+        return Ok(Value::Bytes(bytes));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| {
+        error(ErrorKind::InvalidArgument).detail("it is not UTF-8; use --bytes to keep it as it is")
+    })?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    Ok(typed(text, as_type.unwrap_or(Type::Str))?)
+}

@@ -1,0 +1,144 @@
+//! How the command ends: its exit code, and the one line that says why.
+
+use crate::show;
+use mapvar::ErrorKind;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+/// How it ended, where that is no [`Failure`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It did what it was told.
+    Done,
+    /// A variable that was asked for is not there.
+    Absent,
+    /// It was not understood.
+    Usage,
+    /// An error of this kind.
+    Kind(ErrorKind),
+}
+
+impl Exit {
+    /// The number that the shell sees: stable, and below 100.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Absent => 1,
+            Self::Usage => 2,
+            Self::Kind(kind) => 10 + kind.number(),
+        }
+    }
+}
+
+/// Why it did not do what it was told.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What was typed makes no sense; or it was `--help`.
+    Usage(clap::Error),
+    /// The library's error.
+    Map(mapvar::Error),
+    /// Standard output cannot be written.
+    Output(io::Error),
+}
+
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<mapvar::Error> for Failure {
+    fn from(error: mapvar::Error) -> Self {
+        Self::Map(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Says what there is to say.
+pub(crate) fn end(outcome: Result<Exit, Failure>) -> ExitCode {
+    let exit = outcome.unwrap_or_else(|failure| match failure {
+        Failure::Usage(error) => {
+            // Nobody reads it any more: nothing to be done about it.
+            let _ = error.print();
+            if error.use_stderr() { Exit::Usage } else { Exit::Done }
+        }
+        Failure::Map(error) => tell(&error),
+        // Whoever read the output has seen enough, as in `mapvar list alpha | head -1`.
+        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Failure::Output(error) => {
+            tell(&mapvar::Error::new(ErrorKind::Io, "write standard output", "").because(error))
+        }
+    });
+    ExitCode::from(exit.code())
+}
+
+/// Says what went wrong, in one line.
+pub(crate) fn tell(error: &mapvar::Error) -> Exit {
+    say(&error.to_string());
+    Exit::Kind(error.kind())
+}
+
+/// A line on standard error, whatever stands in it. Where nobody reads it, that is no error.
+pub(crate) fn say(text: &str) {
+    let line = format!("mapvar: {}\n", show::escaped(text));
+    let _ = io::stderr().lock().write_all(line.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_kind_has_a_code_of_its_own_from_11_to_99() {
+        let codes: BTreeSet<u8> =
+            ErrorKind::ALL.iter().map(|kind| Exit::Kind(*kind).code()).collect();
+        assert_eq!(codes.len(), ErrorKind::ALL.len());
+        assert!(codes.iter().all(|code| (11..100).contains(code)), "{codes:?}");
+    }
+
+    #[test]
+    fn codes_never_change() {
+        let table = [
+            (ErrorKind::NotFound, 11),
+            (ErrorKind::AlreadyExists, 12),
+            (ErrorKind::WrongKind, 13),
+            (ErrorKind::OutOfRange, 14),
+            (ErrorKind::Full, 15),
+            (ErrorKind::NoSpace, 16),
+            (ErrorKind::TooLarge, 17),
+            (ErrorKind::InvalidName, 18),
+            (ErrorKind::InvalidArgument, 19),
+            (ErrorKind::PermissionDenied, 20),
+            (ErrorKind::ForeignOwner, 21),
+            (ErrorKind::NameTaken, 22),
+            (ErrorKind::NameRemoved, 23),
+            (ErrorKind::NotAMap, 24),
+            (ErrorKind::Version, 25),
+            (ErrorKind::Corrupt, 26),
+            (ErrorKind::Truncated, 27),
+            (ErrorKind::NeedsRecovery, 28),
+            (ErrorKind::TimedOut, 29),
+            (ErrorKind::Contended, 30),
+            (ErrorKind::Conflict, 31),
+            (ErrorKind::Removed, 32),
+            (ErrorKind::ReadOnly, 33),
+            (ErrorKind::Closed, 34),
+            (ErrorKind::Interrupted, 35),
+            (ErrorKind::Unsupported, 36),
+            (ErrorKind::Io, 37),
+        ];
+        assert_eq!(table.len(), ErrorKind::ALL.len(), "a kind is missing in this table");
+        for (kind, code) in table {
+            assert_eq!(Exit::Kind(kind).code(), code, "{kind}");
+        }
+        assert_eq!([Exit::Done, Exit::Absent, Exit::Usage].map(Exit::code), [0, 1, 2]);
+    }
+}

@@ -1,0 +1,176 @@
+//! Input that is wrong: an error that says what and what to do, its own exit code, and nothing
+//! touched.
+
+use crate::harness::{Folder, Held, feed, run, unique};
+use std::{env::consts::FAMILY, fs, process::Command};
+
+#[test]
+fn names_that_no_map_can_have() {
+    let long = "a".repeat(121);
+    for bad in ["a/b", "a\\b", "", "a b", "Local\\a", "é", "..\\..\\x", &long] {
+        for args in [
+            &["set", bad, "foo", "1"][..],
+            &["get", bad, "foo"],
+            &["list", bad],
+            &["rm", bad, "foo"],
+            &["stat", bad],
+            &["hold", bad],
+            &["hold", "--join", bad],
+        ] {
+            let error = run(args).fails(18);
+            assert!(error.contains("map \"") && error.contains("use "), "{error}");
+        }
+    }
+    let longest = &unique(&"a".repeat(80));
+    let longest = &format!("{longest}{}", "b".repeat(120 - longest.len()));
+    let _held = Held::new([longest.as_str()]);
+    run(["set", longest, "foo", "1"]).ok();
+}
+
+#[test]
+fn names_that_no_variable_can_have() {
+    let folder = Folder::new();
+    let t = &folder.path("t.map");
+    let (longest, long) = ("n".repeat(1023), "n".repeat(1024));
+    run(["set", "--file", t, &longest, "1"]).ok();
+    for bad in ["", &long] {
+        for command in ["set", "get", "rm"] {
+            let mut args = vec![command, "--file", t, bad];
+            if command == "set" {
+                args.push("1");
+            }
+            let error = run(args).fails(18);
+            assert!(error.contains("use 1 to 1023"), "{error}");
+        }
+    }
+    assert_eq!(run(["list", "--names", "--file", t]).ok(), format!("{longest}\n"));
+    let name = &unique("badvar");
+    run(["hold", name, "--var", "=1"]).fails(18);
+    run(["list", name]).fails(11);
+}
+
+#[test]
+fn files_that_are_no_maps_stay_as_they_are() {
+    let folder = Folder::new();
+    let whole = &folder.path("whole.map");
+    run(["set", "--file", whole, "foo", "hello"]).ok();
+    let whole = fs::read(whole).unwrap();
+    let mut random = 1_u64;
+    let random: Vec<u8> = (0..200_000)
+        .map(|_| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            random.to_le_bytes()[7]
+        })
+        .collect();
+    for (what, content, code, says) in [
+        ("empty", &b""[..], 24, "0 bytes"),
+        ("text", b"Dear diary,\ntoday I was no map.\n", 24, "too few"),
+        ("long text", "Dear diary. ".repeat(10_000).as_bytes(), 24, "something else"),
+        ("zeros", &vec![0; 200_000], 24, "not filled"),
+        ("random", &random, 24, "something else"),
+        ("one byte", &whole[..1], 24, "too few"),
+        ("half", &whole[..whole.len() / 2], 27, "should have"),
+        ("one byte less", &whole[..whole.len() - 1], 27, "should have"),
+    ] {
+        let path = &folder.path(&format!("{what}.map"));
+        fs::write(path, content).unwrap();
+        for args in [
+            &["get", "--file", path, "foo"][..],
+            &["set", "--file", path, "foo", "1"],
+            &["list", "--file", path],
+            &["rm", "--file", path, "foo"],
+            &["stat", "--file", path],
+        ] {
+            let error = run(args).fails(code);
+            assert!(error.contains(says) && error.contains(path.as_str()), "{what}: {error}");
+        }
+        assert!(fs::read(path).unwrap() == content, "{what} was changed");
+    }
+}
+
+#[test]
+fn what_is_no_file() {
+    let folder = Folder::new();
+    let dir = folder.path("");
+    for command in ["list", "stat"] {
+        let error = run([command, "--file", &dir]).fails(22);
+        assert!(error.contains("directory"), "{error}");
+    }
+    run(["set", "--file", &dir, "foo", "1"]).fails(22);
+    run(["list", "--file", ""]).misused();
+
+    let error = run(["get", "--file", &folder.path("none.map"), "foo"]).fails(11);
+    assert!(error.contains("none.map") && error.contains("mapvar set --file"), "{error}");
+    let error = run(["set", "--file", &folder.path("none/none.map"), "foo", "1"]).fails(11);
+    assert!(error.contains("no such folder"), "{error}");
+    assert!(fs::read_dir(folder.0.path()).unwrap().next().is_none());
+
+    if FAMILY == "unix" {
+        let fifo = &folder.path("fifo");
+        assert!(Command::new("mkfifo").arg(fifo).status().unwrap().success());
+        for path in [fifo, "/dev/null", "/dev/zero"] {
+            run(["list", "--file", path]).fails(22);
+            run(["set", "--file", path, "foo", "1"]).fails(22);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_may_only_be_read() {
+    let folder = Folder::new();
+    let t = &folder.path("t.map");
+    run(["set", "--file", t, "foo", "hello"]).ok();
+    let mut permissions = fs::metadata(t).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(t, permissions.clone()).unwrap();
+    assert_eq!(run(["get", "--file", t, "foo"]).ok(), "hello\n");
+    assert_eq!(run(["list", "--file", t]).ok(), "foo\tstr\thello\n");
+    // root may write to it all the same.
+    if fs::OpenOptions::new().write(true).open(t).is_err() {
+        run(["set", "--file", t, "foo", "other"]).fails(20);
+        run(["rm", "--file", t, "foo"]).fails(20);
+    }
+    #[expect(
+        clippy::permissions_set_readonly_false,
+        reason = "of a file that goes with its folder"
+    )]
+    permissions.set_readonly(false);
+    fs::set_permissions(t, permissions).unwrap();
+    assert_eq!(run(["get", "--file", t, "foo"]).ok(), "hello\n");
+}
+
+#[test]
+fn values_that_are_too_large() {
+    let folder = Folder::new();
+    let t = &folder.path("t.map");
+    let (longest, long) =
+        ("x".repeat(mapvar::LONGEST_VALUE), "x".repeat(mapvar::LONGEST_VALUE + 1));
+    run(["set", "--file", t, "foo", "1"]).ok();
+    run(["set", "--file", t, "bar", &longest]).ok();
+    let error = run(["set", "--file", t, "bar", &long]).fails(17);
+    assert!(error.contains("\"bar\""), "{error}");
+    feed(long.as_bytes(), ["set", "--file", t, "bar", "-"]).fails(17);
+    run(["set", "--file", t, "new", &long]).fails(17);
+    assert_eq!(run(["get", "--file", t, "foo", "bar"]).ok(), format!("1\n{longest}\n"));
+    run(["get", "--file", t, "new"]).fails(1);
+    // As the message says, where the record was made for less.
+    let error = run(["set", "--file", t, "foo", &longest]).fails(17);
+    assert!(error.contains("remove it and set it again"), "{error}");
+    run(["rm", "--file", t, "foo"]).ok();
+    run(["set", "--file", t, "foo", &longest]).ok();
+}
+
+#[test]
+fn sizes_that_no_map_can_have() {
+    let folder = Folder::new();
+    let (name, t) = (&unique("size"), &folder.path("t.map"));
+    let error = run(["hold", name, "--size", "0"]).fails(19);
+    assert!(error.contains("size 0"), "{error}");
+    run(["set", "--file", t, "--size", "0", "foo", "1"]).fails(19);
+    run(["hold", name, "--size", "99TiB"]).fails(17);
+    run(["set", "--file", t, "--size", "16000000TiB", "foo", "1"]).fails(17);
+    run(["list", name]).fails(11);
+    assert!(!fs::exists(t).unwrap());
+}

@@ -1,0 +1,16 @@
+//! The command as its users see it: real processes, their output and their exit codes.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail, also in its helpers"
+)]
+
+mod bad_input;
+mod demo;
+mod files;
+mod harness;
+mod names;
+mod usage;

@@ -1,0 +1,141 @@
+//! What the parts of the engine share: the store over its memory, and handles to records.
+
+#![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+
+use crate::{
+    layout::{self, Meta, State, chunk, journal, live, record, record_bytes},
+    mem::{Load, Mem, Ordering::Acquire},
+    region::Facts,
+    trouble::{Trouble, outside},
+};
+
+/// A store in the region `M`.
+#[derive(Debug)]
+pub struct Store<M> {
+    pub(crate) mem: M,
+    // Private copies of what the header said when it was checked.
+    pub(crate) seed: u64,
+    pub(crate) uuid: u64,
+    pub(crate) file: bool,
+    pub(crate) version_base: u64,
+}
+
+/// A record that was found to be one: where it lies, of which class it is, and the id of the
+/// variable that it stood for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle {
+    pub(crate) at: u64,
+    pub(crate) id: u64,
+    pub(crate) class: u8,
+    pub(crate) atomic: bool,
+}
+
+impl Handle {
+    /// Checks that a record of the class in `meta` can lie at `at`.
+    #[inline]
+    pub(crate) fn checked<M: Mem>(at: u64, id: u64, meta: Meta, mem: &M) -> Option<Self> {
+        let class = meta.class();
+        if class >= layout::RECORD_CLASSES.len() || at < layout::META_CHUNKS * layout::CHUNK {
+            return None;
+        }
+        let end = at.checked_add(record_bytes(class) as u64)?;
+        let within = at % layout::CHUNK + record_bytes(class) as u64 <= layout::CHUNK;
+        (within && end <= mem.size()).then_some(Self {
+            at,
+            id,
+            class: class as u8,
+            atomic: meta.atomic(),
+        })
+    }
+
+    /// Words of its record.
+    #[inline]
+    pub(crate) fn words(self) -> usize {
+        record_bytes(usize::from(self.class)) / 8
+    }
+
+    /// Index of the first word of slot `number`.
+    #[inline]
+    pub(crate) fn slot(self, number: usize) -> usize {
+        record::LINE + (number & 3) * (layout::slot_bytes(usize::from(self.class)) / 8)
+    }
+
+    /// Bytes of a value that its slots hold.
+    #[inline]
+    pub(crate) fn room(self) -> usize {
+        layout::RECORD_CLASSES.get(usize::from(self.class)).map_or(0, |bytes| *bytes)
+    }
+
+    pub(crate) fn lock(self) -> u64 {
+        self.at + record::LOCK
+    }
+
+    pub(crate) fn wake(self) -> u64 {
+        self.at + record::WAKE
+    }
+}
+
+/// What came of a write to a record.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wrote {
+    /// It is published, under this version.
+    Version(u64),
+    /// The record is another variable's, or nobody's, by now.
+    Stale,
+    /// The value does not fit the record.
+    TooSmall {
+        /// Bytes that fit.
+        room: usize,
+        /// Whether the variable is removed, so that its record can be given up.
+        removed: bool,
+    },
+    /// It was removed already: nothing to do.
+    Absent,
+}
+
+impl<M: Mem> Store<M> {
+    /// The store in a region whose header said this.
+    pub fn new(mem: M, facts: &Facts) -> Result<Self, Trouble> {
+        let store =
+            Self { mem, seed: facts.seed, uuid: facts.uuid[0], file: facts.file, version_base: 0 };
+        let version_base = store.live()?.load(live::VERSION_BASE, Acquire).min(State::LARGEST);
+        Ok(Self { version_base, ..store })
+    }
+
+    /// The memory underneath.
+    pub fn mem(&self) -> &M {
+        &self.mem
+    }
+
+    pub(crate) fn live(&self) -> Result<M::Words<'_>, Trouble> {
+        self.mem.words(live::AT, live::WORDS).ok_or_else(|| outside(live::AT))
+    }
+
+    pub(crate) fn live_mut(&self) -> Result<M::WordsMut<'_>, Trouble> {
+        self.mem.words_mut(live::AT, live::WORDS).ok_or(Trouble::ReadOnly)
+    }
+
+    pub(crate) fn journal(&self) -> Result<M::WordsMut<'_>, Trouble> {
+        self.mem.words_mut(journal::AT, journal::WORDS).ok_or(Trouble::ReadOnly)
+    }
+}
+
+/// The checksum in a record's meta word.
+pub(crate) fn meta_crc(id: u64, meta: Meta, name: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&(id & !record::RETIRED).to_le_bytes());
+    crc.update(&(meta.0 & 0xffff_ffff).to_le_bytes());
+    crc.update(name);
+    crc.finalize()
+}
+
+/// The checksum of a chunk's header.
+pub(crate) fn chunk_crc(mark: u64, number: u64, uuid: u64) -> u64 {
+    let mut crc = crc32fast::Hasher::new();
+    for word in [mark, number, uuid] {
+        crc.update(&word.to_le_bytes());
+    }
+    u64::from(crc.finalize())
+}
+
+const _: () = assert!(chunk::BITS + 2 <= chunk::WORDS, "the header holds both words of bits");

@@ -1,0 +1,76 @@
+//! Who else uses a file: two bytes far beyond its end. See [`crate::sys::Platform::attach`].
+
+use super::{
+    error::refuse,
+    ofd::{self, Hold},
+    pause::Pause,
+    section::Section,
+};
+use crate::{ErrorKind, Result};
+use std::{sync::atomic::Ordering, time::Duration};
+
+pub(super) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
+    if !section.has_file() {
+        return Ok(section.created);
+    }
+    // Acquire and the Release below: nothing is guarded but the locks, which the system orders.
+    if section.attached.swap(true, Ordering::AcqRel) {
+        return Err(refuse(
+            ErrorKind::InvalidArgument,
+            "this handle is attached already; open the file again for a second place",
+        ));
+    }
+    let alone = take(section, timeout);
+    if alone.is_err() {
+        give_back(section);
+        section.attached.store(false, Ordering::Release);
+    }
+    alone
+}
+
+fn take(section: &Section, timeout: Duration) -> Result<bool> {
+    let mut pause = Pause::up_to(timeout);
+    let mut wait_for = |byte, hold| {
+        while !ofd::set(section.fd(), byte, hold)? {
+            if !pause.once() {
+                return Err(refuse(
+                    ErrorKind::TimedOut,
+                    "another process has just opened it and is repairing it; try again, or allow more time",
+                ));
+            }
+        }
+        Ok(())
+    };
+    if !section.writable {
+        // Not alone in the gate and never told that it is: only past those who are in it.
+        wait_for(ofd::GATE, Hold::Shared)?;
+        wait_for(ofd::SEAT, Hold::Shared)?;
+        ofd::set(section.fd(), ofd::GATE, Hold::Nothing)?;
+        return Ok(false);
+    }
+    wait_for(ofd::GATE, Hold::Exclusive)?;
+    let alone = ofd::set(section.fd(), ofd::SEAT, Hold::Exclusive)?;
+    // The exclusive lock becomes a shared one in one step: from here on others see the seat taken,
+    // which is no later than they could look, since the gate is held.
+    wait_for(ofd::SEAT, Hold::Shared)?;
+    Ok(alone)
+}
+
+pub(super) fn attached(section: &Section) -> Result<()> {
+    if section.has_file() && section.is_of_this_process() {
+        ofd::set(section.fd(), ofd::GATE, Hold::Nothing)?;
+    }
+    Ok(())
+}
+
+pub(super) fn detach(section: &Section) {
+    if section.has_file() && section.is_of_this_process() {
+        give_back(section);
+        section.attached.store(false, Ordering::Release);
+    }
+}
+
+fn give_back(section: &Section) {
+    let _ = ofd::set(section.fd(), ofd::SEAT, Hold::Nothing);
+    let _ = ofd::set(section.fd(), ofd::GATE, Hold::Nothing);
+}

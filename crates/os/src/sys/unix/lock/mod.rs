@@ -1,0 +1,7 @@
+//! Lock words that survive their holder, by what the system has for it.
+
+#[cfg_attr(target_os = "linux", path = "robust.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "none.rs")]
+mod imp;
+
+pub(super) use imp::{Locks, lock, locks, unlock, wake};

@@ -1,0 +1,32 @@
+//! Systems whose kernel tells nobody that the holder of a word has died.
+
+use crate::{ErrorKind, Refused, Result, Taken, View, lock::LockSpec, sys::imp::error::refuse};
+use std::time::Duration;
+
+#[derive(Debug)]
+pub(crate) enum Locks {}
+
+pub(in crate::sys) fn locks(_: &LockSpec) -> Result<Locks> {
+    let error = refuse(
+        ErrorKind::Unsupported,
+        "this system does not tell who died with a lock; write from one process, or use Linux or Windows",
+    );
+    Err(error.during("make locks", ""))
+}
+
+pub(in crate::sys) fn lock(
+    locks: &Locks,
+    _: &View,
+    _: usize,
+    _: Duration,
+) -> Result<Taken, Refused> {
+    match *locks {}
+}
+
+pub(in crate::sys) fn unlock(locks: &Locks, _: &View, _: usize) {
+    match *locks {}
+}
+
+pub(in crate::sys) fn wake(locks: &Locks, _: &View, _: usize) {
+    match *locks {}
+}

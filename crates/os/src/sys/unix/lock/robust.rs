@@ -1,0 +1,370 @@
+//! Linux: the kernel's robust list, by its one entry `list_op_pending`.
+//!
+//! A thread tells the kernel once where its list head lies (the C library does so for each thread).
+//! When the thread ends in any way, also by `exec`, the kernel looks at the word that stands in the
+//! head as pending and acts on its owner's bits:
+//!
+//! | owner in the word | the kernel |
+//! | --- | --- |
+//! | this thread | sets `DIED`, clears the owner, keeps `WAITERS`, wakes one who sleeps |
+//! | nobody | wakes one who sleeps: the thread was about to do so after its unlock, or had just been woken itself |
+//! | another | does nothing |
+//!
+//! So the word stands there from before the first compare-and-swap until after the unlock and its
+//! wake. No pointer lies in shared memory: the head is the thread's own. Locks of the list's proper
+//! (robust pthread mutexes) and these do not disturb each other, as long as no such mutex is used
+//! between `lock` and `unlock`: the pending entry is one for the thread.
+//!
+//! Every sleep is bounded, because two wakes can still be lost: that of a sleeper that is killed
+//! after somebody else took the lock it was woken for, and that of `mark`.
+
+#![allow(unsafe_code, reason = "the list head is memory that the kernel reads")]
+
+use super::super::{error::cvt, machine};
+use crate::{
+    Error, ErrorKind, Holder, Refused, Result, Taken, View,
+    lock::{DIED, FIRST_MARK, LockSpec, OWNER, WAITERS},
+    words::Half,
+};
+use rustix::{
+    io::Errno,
+    thread::futex::{self, Timespec},
+};
+use std::{
+    cell::{Cell, RefCell},
+    ffi::c_void,
+    ptr,
+    sync::atomic::{Ordering, compiler_fence},
+    time::{Duration, Instant},
+};
+
+#[derive(Debug)]
+pub(crate) struct Locks(());
+
+/// `struct robust_list_head` of the kernel.
+#[repr(C)]
+struct Head {
+    next: *mut c_void,
+    futex_offset: libc::c_long,
+    pending: *mut c_void,
+}
+
+/// What this thread needs to know of itself to take a lock.
+struct Me {
+    /// The field `list_op_pending` of the head that the kernel knows for this thread.
+    pending: Cell<*mut *mut c_void>,
+    /// From an entry of the list to its word.
+    offset: Cell<isize>,
+    tid: Cell<u32>,
+    /// The process for which this holds.
+    generation: Cell<u32>,
+}
+
+/// No process has it, nor a process in which nobody asked for it.
+const UNKNOWN: u32 = u32::MAX;
+
+thread_local! {
+    static ME: Me = const {
+        Me {
+            pending: Cell::new(ptr::null_mut()),
+            offset: Cell::new(0),
+            tid: Cell::new(0),
+            generation: Cell::new(UNKNOWN),
+        }
+    };
+    /// A head of ours, for a thread of which the kernel knows none.
+    static OWN: RefCell<Option<Own>> = const { RefCell::new(None) };
+}
+
+/// How long a thread sleeps at most before it looks again.
+const NAP: Duration = Duration::from_millis(100);
+/// How often a thread looks before it sleeps: about as long as a short critical section.
+const SPINS: u32 = 100;
+
+/// Fails early, and not at the first lock, where the kernel has no robust lists.
+pub(in crate::sys) fn locks(_: &LockSpec) -> Result<Locks> {
+    ME.with(Me::introduce).map(|()| Locks(()))
+}
+
+#[inline]
+pub(in crate::sys) fn lock(
+    _: &Locks,
+    view: &View,
+    at: usize,
+    timeout: Duration,
+) -> Result<Taken, Refused> {
+    let Some(word) = view.half(at) else { return Err(misplaced(at)) };
+    ME.with(|me| {
+        // After fork the child has another thread id, and its kernel another list head or none.
+        if me.generation.get() != machine::known_generation()
+            && let Err(error) = me.introduce()
+        {
+            return Err(Refused::Failed(error));
+        }
+        me.announce(word);
+        // SYNC POINT: Acquire pairs with the Release of `unlock` and `unmark`. Relaxed on failure:
+        // the value is only compared.
+        match word.compare_exchange(0, me.tid.get(), Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Ok(Taken::Clean),
+            Err(found) => contended(me, word, found, timeout),
+        }
+    })
+}
+
+#[inline]
+pub(in crate::sys) fn unlock(_: &Locks, view: &View, at: usize) {
+    let Some(word) = view.half(at) else { return };
+    // SYNC POINT: Release pairs with the Acquire of whoever takes the lock next.
+    if word.swap(0, Ordering::Release) & WAITERS != 0 {
+        rouse(word, 1);
+    }
+    ME.with(Me::settle);
+}
+
+pub(in crate::sys) fn wake(_: &Locks, view: &View, at: usize) {
+    if let Some(word) = view.half(at) {
+        rouse(word, ALL);
+    }
+}
+
+impl Me {
+    /// Has the kernel look at this word should the thread end.
+    #[inline]
+    fn announce(&self, word: &Half) {
+        debug_assert!(self.is_settled(), "a thread holds one lock at a time");
+        let word = ptr::from_ref(word).cast_mut().cast::<c_void>();
+        let entry = word.wrapping_byte_offset(self.offset.get().wrapping_neg());
+        // SAFETY: `pending` is a field of this thread's list head, which lives as long as the
+        // thread (see `introduce`), and only this thread and the kernel, when the thread has
+        // ended, look at it. Volatile: the kernel's look is no access that the compiler knows of.
+        unsafe { self.pending.get().write_volatile(entry) };
+        // Not to be moved behind the compare-and-swap. The kernel looks from this very thread, so
+        // the processor keeps the order.
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Ends what `announce` began.
+    #[inline]
+    fn settle(&self) {
+        let pending = self.pending.get();
+        if pending.is_null() {
+            return;
+        }
+        // Not to be moved before the unlock and its wake.
+        compiler_fence(Ordering::SeqCst);
+        // SAFETY: as in `announce`.
+        unsafe { pending.write_volatile(ptr::null_mut()) };
+    }
+
+    fn is_settled(&self) -> bool {
+        // SAFETY: as in `announce`.
+        unsafe { self.pending.get().read_volatile() }.is_null()
+    }
+
+    /// Asks the kernel for this thread's list head, and gives it one where it has none (the C
+    /// library musl registers one only when a robust mutex is first used).
+    #[cold]
+    fn introduce(&self) -> Result<()> {
+        let generation = machine::generation();
+        let mut head = known()?;
+        if head.is_null() {
+            register()?;
+            head = known()?;
+        }
+        if head.is_null() {
+            return Err(without(Errno::NOSYS));
+        }
+        // SAFETY: the head that the kernel knows for this thread was registered by the C library,
+        // or by `register`, to live as long as the thread; the field is a plain number that does
+        // not change after that.
+        let offset = unsafe { (*head).futex_offset };
+        // SAFETY: as above; the place is within the head.
+        self.pending.set(unsafe { &raw mut (*head).pending });
+        self.offset.set(offset as isize);
+        self.tid.set(rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned());
+        self.generation.set(generation);
+        Ok(())
+    }
+
+    /// As a thread that was never introduced.
+    fn forget(&self) {
+        self.pending.set(ptr::null_mut());
+        self.generation.set(UNKNOWN);
+    }
+}
+
+fn without(errno: Errno) -> Error {
+    cvt(errno).during("make locks", "").detail(
+        "this kernel does not offer robust lists (get_robust_list), by which locks survive their holder; allow the call in the sandbox",
+    )
+}
+
+/// The head that the kernel knows for this thread.
+fn known() -> Result<*mut Head> {
+    let mut head: *mut Head = ptr::null_mut();
+    let mut len: libc::size_t = 0;
+    // SAFETY: the kernel writes one pointer and one size through the two pointers, which are valid
+    // across the call; 0 is the calling thread.
+    let done = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
+    let error = std::io::Error::last_os_error();
+    if done == 0 && (head.is_null() || len == size_of::<Head>()) {
+        Ok(head)
+    } else {
+        Err(without(Errno::from_io_error(&error).unwrap_or(Errno::NOSYS)))
+    }
+}
+
+/// A list head of ours, known to the kernel until it is dropped.
+struct Own(*mut Head);
+
+fn register() -> Result<()> {
+    let head = Box::into_raw(Box::new(Head {
+        next: ptr::null_mut(),
+        futex_offset: 0,
+        pending: ptr::null_mut(),
+    }));
+    // SAFETY: the head was just made and nobody else knows it. A list is empty that leads to
+    // itself.
+    unsafe { (*head).next = head.cast() };
+    // SAFETY: the head is of the form and size that the kernel asks for, and stays where it is
+    // until `Own` is dropped, which has the kernel forget it first.
+    let done = unsafe { libc::syscall(libc::SYS_set_robust_list, head, size_of::<Head>()) };
+    let own = Own(head);
+    if done != 0 {
+        let error = std::io::Error::last_os_error();
+        return Err(without(Errno::from_io_error(&error).unwrap_or(Errno::NOSYS)));
+    }
+    // While thread-local values are being dropped there is no place to keep it: it is leaked then.
+    let mut own = Some(own);
+    let _ = OWN.try_with(|place| {
+        if let Ok(mut place) = place.try_borrow_mut() {
+            // One of the parent's process, if any, stays: dropping it would make the kernel forget
+            // the new one.
+            std::mem::forget(place.replace(own.take()?));
+        }
+        Some(())
+    });
+    std::mem::forget(own);
+    Ok(())
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // SAFETY: the head lives until the end of this function, and the place is within it.
+        let pending = unsafe { &raw const (*self.0).pending };
+        // SAFETY: as above; see `Me::announce` for who else looks at it, and why volatile.
+        let pending = unsafe { pending.read_volatile() };
+        if !pending.is_null() {
+            // The thread ends while it holds a lock. The kernel is to see it: leaked.
+            return;
+        }
+        let none: *mut Head = ptr::null_mut();
+        // SAFETY: tells the kernel that this thread has no list. It writes nothing.
+        let done = unsafe { libc::syscall(libc::SYS_set_robust_list, none, size_of::<Head>()) };
+        ME.with(Me::forget);
+        if done == 0 {
+            // SAFETY: made by `Box::into_raw` in `register`, and freed only here; the kernel has
+            // forgotten it, and `ME` no longer leads to it.
+            drop(unsafe { Box::from_raw(self.0) });
+        }
+    }
+}
+
+#[cold]
+fn misplaced(at: usize) -> Refused {
+    Refused::Failed(Error::new(ErrorKind::InvalidArgument, "lock word", format!("at byte {at}")).detail(
+        "it is not within the view, not a multiple of 4, or the view is for reading; map the view with Access::ReadWrite",
+    ))
+}
+
+/// The lock was not free at the first look, where `found` stood.
+#[cold]
+#[inline(never)]
+fn contended(me: &Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken, Refused> {
+    let deadline = Instant::now().checked_add(timeout);
+    let mut found = found;
+    let mut spins = SPINS;
+    // Whether this thread has slept, and so may have used up a wake that was meant for any one of
+    // the sleepers. It then keeps `WAITERS` set for the others, whatever becomes of it.
+    let mut slept = false;
+    loop {
+        let owner = found & OWNER;
+        if owner == 0 {
+            let mine = me.tid.get() | found & WAITERS | if slept { WAITERS } else { 0 };
+            // SYNC POINT: as in `lock`; and with the kernel's change of the word at a death, which
+            // comes after all that the dead thread wrote.
+            match word.compare_exchange(found, mine, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) if found & DIED != 0 => return Ok(Taken::Recovered),
+                Ok(_) => return Ok(Taken::Clean),
+                Err(now) => found = now,
+            }
+            continue;
+        }
+        if owner >= FIRST_MARK {
+            if slept {
+                // They are to see the mark too.
+                rouse(word, ALL);
+            }
+            me.settle();
+            return Err(Refused::Marked(owner));
+        }
+        if spins > 0 {
+            spins -= 1;
+            std::hint::spin_loop();
+            found = word.load(Ordering::Relaxed);
+            continue;
+        }
+        let left =
+            deadline.map_or(NAP, |deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_zero() && !slept {
+            break;
+        }
+        if found & WAITERS == 0 {
+            let told = found | WAITERS;
+            // Relaxed: the bit guards nothing; the kernel compares the word again before the
+            // thread sleeps.
+            match word.compare_exchange(found, told, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => found = told,
+                Err(now) => {
+                    found = now;
+                    continue;
+                }
+            }
+        }
+        if left.is_zero() {
+            break;
+        }
+        sleep(word, found, left.min(NAP));
+        slept = true;
+        found = word.load(Ordering::Relaxed);
+    }
+    me.settle();
+    Err(Refused::TimedOut(holder(found & OWNER)))
+}
+
+/// Sleeps while `value` stands in the word, at most so long.
+fn sleep(word: &Half, value: u32, at_most: Duration) {
+    let Ok(at_most) = Timespec::try_from(at_most) else { return };
+    match futex::wait(word, futex::Flags::empty(), value, Some(&at_most)) {
+        // Woken, changed before, timed out, a signal: the caller looks again in any case.
+        Ok(()) | Err(Errno::AGAIN | Errno::TIMEDOUT | Errno::INTR) => {}
+        // A sandbox without futexes: looked at now and then.
+        Err(_) => std::thread::sleep(Duration::from_millis(1)),
+    }
+}
+
+const ALL: u32 = i32::MAX.cast_unsigned();
+
+#[cold]
+fn rouse(word: &Half, count: u32) {
+    // Shared between processes: not `PRIVATE`. Fails only where nobody can sleep either.
+    let _ = futex::wake(word, futex::Flags::empty(), count);
+}
+
+/// Who has this thread id, for a message. Nobody, where it is forged, or of another namespace.
+fn holder(tid: u32) -> Option<Holder> {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let pid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
+    let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    Some(Holder::new(pid).with_program(program.map(|name| name.trim_end().to_owned())))
+}

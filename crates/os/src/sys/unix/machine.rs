@@ -1,0 +1,144 @@
+//! Facts about this machine and process.
+
+#![allow(
+    unsafe_code,
+    reason = "rustix has no pthread_atfork and sysctl, and getrandom only on Linux"
+)]
+
+use super::error::cvt;
+use crate::{Result, words::Half};
+use rustix::io::Errno;
+use std::{io, sync::Once, sync::atomic::Ordering};
+
+pub(super) fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+/// 0 until the handler stands; then the number of forks that lead to this process, plus 1. Relaxed
+/// is enough: it changes only in a child that has one thread.
+static GENERATION: Half = Half::new(0);
+
+/// See [`crate::machine::generation`].
+#[inline]
+pub(super) fn generation() -> u32 {
+    match GENERATION.load(Ordering::Relaxed) {
+        0 => watch_forks(),
+        generation => generation,
+    }
+}
+
+/// As [`generation`], but 0 where nobody has asked for it yet: for a fast path that goes on to
+/// [`generation`] when it finds something new.
+#[inline]
+pub(super) fn known_generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+#[cold]
+fn watch_forks() -> u32 {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: the handler is a function of this library's, which lives as long as the
+        // registration (the C library drops the handlers of a library that is unloaded); it is
+        // safe to run in a child after fork, since it only adds to a static atomic.
+        // Out of memory is the one failure; then a child is taken for its parent, which it may not
+        // be used as anyway.
+        let _ = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+        GENERATION.store(1, Ordering::Relaxed);
+    });
+    GENERATION.load(Ordering::Relaxed)
+}
+
+extern "C" fn forked() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+/// See [`crate::machine::random`].
+#[cfg(target_os = "linux")]
+pub(super) fn random() -> Result<[u64; 2]> {
+    let mut bits = [0_u64; 2];
+    loop {
+        // SAFETY: the pointer is to as many writable bytes as are told, which live across the
+        // call, and every pattern of bits is a `u64`.
+        let got = unsafe { libc::getrandom(bits.as_mut_ptr().cast(), size_of_val(&bits), 0) };
+        // Short only where a signal came; so few bytes come whole or not at all.
+        if got.cast_unsigned() == size_of_val(&bits) {
+            return Ok(bits);
+        }
+        let error = last_error();
+        if error.kind() != crate::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// See [`crate::machine::random`].
+#[cfg(not(target_os = "linux"))]
+pub(super) fn random() -> Result<[u64; 2]> {
+    let mut bits = [0_u64; 2];
+    // SAFETY: the pointer is to as many writable bytes as are told, which live across the call,
+    // and every pattern of bits is a `u64`.
+    let done = unsafe { libc::getentropy(bits.as_mut_ptr().cast(), size_of_val(&bits)) };
+    if done == 0 { Ok(bits) } else { Err(last_error()) }
+}
+
+fn last_error() -> crate::Error {
+    cvt(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO))
+}
+
+/// See [`crate::machine::boot_id`].
+pub(super) fn boot_id() -> Result<[u64; 2]> {
+    let id = boot_id_text()?;
+    let digits = id.chars().filter_map(|c| c.to_digit(16));
+    let whole = digits.fold(0_u128, |whole, digit| whole << 4 | u128::from(digit));
+    if whole == 0 {
+        return Err(cvt(Errno::IO).detail("the boot id that the system tells is empty"));
+    }
+    Ok([(whole >> 64) as u64, whole as u64])
+}
+
+#[cfg(target_os = "linux")]
+fn boot_id_text() -> Result<String> {
+    const PATH: &str = "/proc/sys/kernel/random/boot_id";
+    std::fs::read_to_string(PATH).map_err(|error| {
+        cvt(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+            .detail(format!("{PATH} cannot be read; mount /proc"))
+    })
+}
+
+#[cfg(target_vendor = "apple")]
+fn boot_id_text() -> Result<String> {
+    let mut text = [0_u8; 64];
+    let mut len = text.len();
+    // SAFETY: the name ends with a NUL; the system writes at most `len` bytes to `text`, which has
+    // that many, and their number to `len`; both live across the call; nothing is set.
+    let done = unsafe {
+        libc::sysctlbyname(
+            c"kern.bootsessionuuid".as_ptr(),
+            text.as_mut_ptr().cast(),
+            &raw mut len,
+            std::ptr::null_mut(),
+            0,
+        )
+    };
+    if done == 0 {
+        Ok(String::from_utf8_lossy(text.get(..len).unwrap_or_default()).into_owned())
+    } else {
+        Err(last_error())
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+fn boot_id_text() -> Result<String> {
+    Err(cvt(Errno::NOSYS)
+        .detail("this system does not tell one start from the next; use Linux, macOS or Windows"))
+}
+
+/// See [`crate::machine::pid_namespace`]. Asked for each time: a process may change it.
+pub(super) fn pid_namespace() -> u64 {
+    #[cfg(target_os = "linux")]
+    let inode = rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino);
+    #[cfg(not(target_os = "linux"))]
+    let inode = 0;
+    inode
+}

@@ -1,0 +1,177 @@
+//! The one reader of `GetLastError`, and what its codes mean to a person.
+
+use crate::{Error, ErrorKind};
+use std::io;
+use windows_sys::Win32::Foundation as win;
+
+/// The error that the last call of this thread left behind. To be called at once, before any other
+/// call (closing a handle, say) can leave its own.
+#[cold]
+pub(super) fn last() -> Error {
+    cvt(io::Error::last_os_error())
+}
+
+/// The error of a code, with its kind and a remedy. The caller's caller adds operation and object.
+#[cold]
+pub(super) fn cvt(error: io::Error) -> Error {
+    let (kind, detail) = match error.raw_os_error() {
+        Some(code) => meaning(code.cast_unsigned()),
+        None if error.kind() == io::ErrorKind::InvalidInput => {
+            (ErrorKind::InvalidArgument, "not a path that Windows can have")
+        }
+        None => (ErrorKind::Io, ""),
+    };
+    Error::new(kind, "", "").detail(detail).because(error)
+}
+
+/// Kind and remedy of a code. What an error means for one call only is said where the call is.
+fn meaning(code: u32) -> (ErrorKind, &'static str) {
+    match code {
+        win::ERROR_FILE_NOT_FOUND => {
+            (ErrorKind::NotFound, "there is none of this name; create it first")
+        }
+        win::ERROR_PATH_NOT_FOUND => {
+            (ErrorKind::NotFound, "its folder is missing; make the folder first")
+        }
+        win::ERROR_ACCESS_DENIED => (
+            ErrorKind::PermissionDenied,
+            "Windows denies the access; run as the user that made it, or ask for less \
+             (a read-only protection)",
+        ),
+        win::ERROR_WRITE_PROTECT => {
+            (ErrorKind::PermissionDenied, "the disk is write-protected; open it read-only")
+        }
+        win::ERROR_NOT_ENOUGH_MEMORY
+        | win::ERROR_OUTOFMEMORY
+        | win::ERROR_NO_SYSTEM_RESOURCES
+        | win::ERROR_NOT_ENOUGH_QUOTA
+        | win::ERROR_WORKING_SET_QUOTA => (
+            ErrorKind::NoSpace,
+            "memory or address space is short; ask for less, or map a smaller range",
+        ),
+        win::ERROR_COMMITMENT_LIMIT => (
+            ErrorKind::NoSpace,
+            "memory and page file together are used up; ask for less, or enlarge the page file",
+        ),
+        win::ERROR_DISK_FULL | win::ERROR_HANDLE_DISK_FULL | win::ERROR_DISK_QUOTA_EXCEEDED => {
+            (ErrorKind::NoSpace, "the disk is full; free some of it, or ask for less")
+        }
+        win::ERROR_FILE_TOO_LARGE => (
+            ErrorKind::TooLarge,
+            "the file system takes no file of this size; ask for less, or use another disk",
+        ),
+        win::ERROR_SHARING_VIOLATION => (
+            ErrorKind::TimedOut,
+            "another program has the file open and shares it with nobody; close it there",
+        ),
+        win::ERROR_LOCK_VIOLATION => (
+            ErrorKind::TimedOut,
+            "another program keeps a range of the file locked; release it there",
+        ),
+        win::ERROR_FILE_EXISTS | win::ERROR_ALREADY_EXISTS => {
+            (ErrorKind::AlreadyExists, "there is one already; open it, or choose another name")
+        }
+        win::ERROR_INVALID_PARAMETER => (
+            ErrorKind::InvalidArgument,
+            "Windows takes no such combination of size, protection and flags",
+        ),
+        win::ERROR_INVALID_NAME | win::ERROR_BAD_PATHNAME | win::ERROR_DIRECTORY => {
+            (ErrorKind::InvalidName, "not a name that Windows allows; choose another")
+        }
+        win::ERROR_FILENAME_EXCED_RANGE | win::ERROR_BUFFER_OVERFLOW => {
+            (ErrorKind::InvalidName, "the name is too long; choose a shorter one")
+        }
+        win::ERROR_BAD_EXE_FORMAT | win::ERROR_INVALID_EXE_SIGNATURE => (
+            ErrorKind::InvalidArgument,
+            "not an executable image; open it without SectionFlags::IMAGE",
+        ),
+        win::ERROR_DELETE_PENDING => {
+            (ErrorKind::NameRemoved, "it was deleted, and some program still has it open")
+        }
+        win::ERROR_INVALID_ADDRESS => (
+            ErrorKind::InvalidArgument,
+            "something is mapped at the base address; choose another, or let Windows choose",
+        ),
+        win::ERROR_FILE_INVALID => {
+            (ErrorKind::Truncated, "the file is empty; there is nothing to map")
+        }
+        win::ERROR_MAPPED_ALIGNMENT => (
+            ErrorKind::InvalidArgument,
+            "offset or base address is no multiple of 64 KiB; give one that is",
+        ),
+        win::ERROR_USER_MAPPED_FILE => (
+            ErrorKind::PermissionDenied,
+            "the file is mapped by some program, so it cannot be made shorter or replaced; \
+             close it there",
+        ),
+        win::ERROR_PRIVILEGE_NOT_HELD => (
+            ErrorKind::PermissionDenied,
+            "it takes a privilege that this user has not (large pages: \"Lock pages in memory\", \
+             by the local security policy)",
+        ),
+        win::ERROR_NOT_SUPPORTED
+        | win::ERROR_INVALID_FUNCTION
+        | win::ERROR_CALL_NOT_IMPLEMENTED => {
+            (ErrorKind::Unsupported, "this Windows, or this file's drive, cannot do it")
+        }
+        _ => (ErrorKind::Io, ""),
+    }
+}
+
+/// Whether an error came from this code.
+pub(super) fn is(error: &Error, code: u32) -> bool {
+    error.raw_os_error().map(i32::cast_unsigned) == Some(code)
+}
+
+/// The same failure under another kind and with another remedy.
+pub(super) fn retold(error: &Error, kind: ErrorKind, detail: impl Into<String>) -> Error {
+    let told = Error::new(kind, "", "").detail(detail);
+    match error.raw_os_error() {
+        Some(code) => told.because(io::Error::from_raw_os_error(code)),
+        None => told,
+    }
+}
+
+/// What a code means on a name: all kinds of kernel objects share one namespace, and a squatted
+/// name looks like a denied one.
+pub(super) fn on_a_name(name: &str, creating: bool, error: Error) -> Error {
+    let Some(code) = error.raw_os_error().map(i32::cast_unsigned) else { return error };
+    match code {
+        win::ERROR_INVALID_HANDLE => retold(
+            &error,
+            ErrorKind::NameTaken,
+            format!("an object of another kind bears the name {name}; choose another name"),
+        ),
+        win::ERROR_ACCESS_DENIED if creating && name.starts_with("Global\\") => retold(
+            &error,
+            ErrorKind::PermissionDenied,
+            "to create a section for all sessions takes the privilege \"Create global objects\" \
+             (SeCreateGlobalPrivilege), which services and administrators have; create it there, \
+             or use the scope Local. If it exists, another user made it and keeps it private",
+        ),
+        win::ERROR_ACCESS_DENIED => retold(
+            &error,
+            ErrorKind::PermissionDenied,
+            "who made it does not let this user in; run as that user, ask for less (a read-only \
+             protection), or choose another name",
+        ),
+        win::ERROR_FILE_NOT_FOUND if name.starts_with("Global\\") => retold(
+            &error,
+            ErrorKind::NotFound,
+            "no section of this name on this machine; a section lives only while a process has it \
+             open",
+        ),
+        win::ERROR_FILE_NOT_FOUND => retold(
+            &error,
+            ErrorKind::NotFound,
+            "no section of this name in this session; a section lives only while a process has it \
+             open, and a service's sections need the scope Global",
+        ),
+        win::ERROR_PATH_NOT_FOUND => retold(
+            &error,
+            ErrorKind::InvalidName,
+            "a backslash is allowed only in a leading Local\\ or Global\\",
+        ),
+        _ => error,
+    }
+}

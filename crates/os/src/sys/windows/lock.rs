@@ -1,0 +1,309 @@
+//! Lock words whose owner is a slot of the region's table, and who owns a slot owns its token.
+//!
+//! A *token* is the named mutex `<scope>\mapvar.<id>.t<slot>`. A thread that is about to take its
+//! first lock in a region looks for a token that it can have at once, keeps it until the thread
+//! ends, and raises the slot's generation, so that what the slot's last owner left behind names
+//! somebody who is gone. The kernel gives the token free when the thread ends in any way.
+//!
+//! | word of a slot in the table | meaning | who changes it |
+//! | --- | --- | --- |
+//! | 0 | generation: how many owners the slot has had | who has the token, before its first lock |
+//! | 1 | process id of the owner, for messages | the same |
+//! | 2 | thread id of the owner, for messages | the same |
+//! | 3 | start of the owner's process, for messages | the same |
+//! | 4..=7 | 0 | nobody |
+//!
+//! The owner in a lock word is `generation << 10 | slot`, in which the generation is taken to
+//! `1..=0xf_fffe`: never 0, and below the marks. A lock word that a dead thread left would be taken
+//! for a living one's if its slot had 1,048,574 owners since, not one of which left; that costs who
+//! wants the lock a `TimedOut` until the slot has its next owner.
+
+#![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
+
+use super::{
+    names,
+    token::{self, Look},
+};
+use crate::{
+    Error, ErrorKind, Holder, Refused, Result, Taken, View,
+    lock::{DIED, FIRST_MARK, LockSpec, OWNER},
+    words::{Half, Word},
+};
+use std::{
+    ffi::OsString,
+    os::windows::{
+        ffi::OsStringExt,
+        io::{AsRawHandle, FromRawHandle, OwnedHandle},
+    },
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+use windows_sys::Win32::{
+    Foundation::FILETIME,
+    System::Threading::{
+        GetCurrentProcess, GetCurrentProcessId, GetCurrentThreadId, GetProcessTimes, OpenProcess,
+        PROCESS_QUERY_LIMITED_INFORMATION, QueryFullProcessImageNameW,
+    },
+};
+
+/// Slots that a lock word can name.
+const MOST_SLOTS: usize = 1 << SLOT_BITS;
+const SLOT_BITS: u32 = 10;
+/// Generations are counted up to here in a lock word.
+const GENERATIONS: u64 = 0xf_fffe;
+const _: () = assert!((GENERATIONS << SLOT_BITS | (MOST_SLOTS as u64 - 1)) < FIRST_MARK as u64);
+
+/// Words of a slot.
+const WORDS: usize = 8;
+
+/// How long a waiter only looks at the word.
+const BRIEFLY: Duration = Duration::from_micros(100);
+
+/// What [`crate::Locks`] keeps for one region.
+#[derive(Debug)]
+pub(crate) struct Locks {
+    /// Told apart from every other that this process ever has.
+    number: u64,
+    /// What a token is called, less its slot. In an `Arc` so that a thread sees when it is gone.
+    tokens: Arc<str>,
+    table: usize,
+    slots: usize,
+}
+
+impl Locks {
+    pub(super) fn new(spec: &LockSpec) -> Result<Self> {
+        static NUMBERS: Word = Word::new(1);
+        let LockSpec { scope, id, table, slots } = spec;
+        let refuse = |detail: String| {
+            Err(Error::new(ErrorKind::InvalidArgument, "take locks in", format!("region {id:?}"))
+                .detail(detail))
+        };
+        if !(1..=MOST_SLOTS).contains(slots) {
+            return refuse(format!("{slots} slots; give 1 to {MOST_SLOTS}"));
+        }
+        if slots.checked_mul(WORDS * 8).and_then(|len| len.checked_add(*table)).is_none() {
+            return refuse(format!("its table would lie at {table:#x}, beyond any address"));
+        }
+        if id.is_empty() || id.len() > 120 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return refuse("its id is not 1 to 120 letters and digits".into());
+        }
+        Ok(Self {
+            // Relaxed: only the number counts, nothing is published by it.
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            tokens: names::scoped(*scope, &format!("mapvar.{id}.t")).into(),
+            table: *table,
+            slots: *slots,
+        })
+    }
+
+    pub(super) fn lock(&self, view: &View, at: usize, timeout: Duration) -> Result<Taken, Refused> {
+        let Some(word) = view.half(at) else { return Err(Refused::Failed(misplaced(at))) };
+        let mine = match token::cached(self.number) {
+            Some(mine) => mine,
+            None => self.claim(view).map_err(Refused::Failed)?,
+        };
+        // SYNC POINT (lock). Acquire pairs with the Release of `unlock` and `unmark`: what the last
+        // holder wrote is seen. Release pairs with the Acquire loads of `wait`: who sees this owner
+        // sees its generation in the table, which was stored before.
+        match word.compare_exchange(0, mine, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => Ok(Taken::Clean),
+            Err(_) => self.wait(view, word, mine, timeout),
+        }
+    }
+
+    pub(super) fn unlock(view: &View, at: usize) {
+        if let Some(word) = view.half(at) {
+            // SYNC POINT (unlock). Release pairs with the Acquire of `lock` and `wait`. Nobody else
+            // changes the word of a living holder, so a store will do.
+            word.store(0, Ordering::Release);
+        }
+    }
+
+    #[cold]
+    fn wait(
+        &self,
+        view: &View,
+        word: &Half,
+        mine: u32,
+        timeout: Duration,
+    ) -> Result<Taken, Refused> {
+        let begin = Instant::now();
+        let deadline = begin.checked_add(timeout);
+        let mut look = Look::default();
+        let (mut spins, mut looks) = (0_u32, 0_u64);
+        loop {
+            // SYNC POINT (wait). Acquire pairs with the Release of the owner's `lock`.
+            let found = word.load(Ordering::Acquire);
+            let owner = found & OWNER;
+            if owner >= FIRST_MARK {
+                return Err(Refused::Marked(owner));
+            }
+            let free = owner == 0;
+            // A holder keeps a lock for less than a microsecond, unless it lost its processor. To wait
+            // for its token takes a tick of the system's clock, 1 to 16 ms.
+            if !free && begin.elapsed() < BRIEFLY {
+                spins += 1;
+                if spins < 64 {
+                    std::hint::spin_loop();
+                } else {
+                    thread::yield_now();
+                }
+                continue;
+            }
+            let left = deadline.map_or(Duration::MAX, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
+            // 1 ms, growing to 5: a plain unlock shows only when the word is read again.
+            let patience = Duration::from_millis((1 + looks / 4).min(5));
+            let gone = !free && self.gone(view, owner, &mut look, patience.min(left))?;
+            if free || gone {
+                // Only if the word still says so. An owner who is gone never comes back, so that
+                // nothing can have happened in between that leaves the same word behind.
+                // SYNC POINT: as in `lock`.
+                match word.compare_exchange(found, mine, Ordering::AcqRel, Ordering::Relaxed) {
+                    Ok(_) if gone || found & DIED != 0 => return Ok(Taken::Recovered),
+                    Ok(_) => return Ok(Taken::Clean),
+                    Err(_) => continue,
+                }
+            }
+            if left.is_zero() {
+                return Err(Refused::TimedOut(self.holder(view, owner)));
+            }
+            looks += 1;
+        }
+    }
+
+    /// Whether the owner that a lock word names is gone; waits a little for it to go.
+    fn gone(
+        &self,
+        view: &View,
+        owner: u32,
+        look: &mut Look,
+        patience: Duration,
+    ) -> Result<bool, Refused> {
+        let slot = (owner & (MOST_SLOTS as u32 - 1)) as usize;
+        // Nobody can have locked by a slot that there is not, or by a generation that the slot has
+        // no more, or not yet.
+        if slot >= self.slots {
+            return Ok(true);
+        }
+        let generation = self.slot_word(view, slot, 0).map_err(Refused::Failed)?;
+        if owner_of(slot, generation) != owner {
+            return Ok(true);
+        }
+        look.owner_is_gone(&self.tokens, slot, patience).map_err(Refused::Failed)
+    }
+
+    /// Gets this thread a slot, once in this region; answers how lock words name it.
+    #[cold]
+    fn claim(&self, view: &View) -> Result<u32> {
+        // Before a token is had, so that nothing is to be given back.
+        self.slot_word(view, self.slots - 1, WORDS - 1)?;
+        token::claim(self.number, &self.tokens, self.slots, |slot| {
+            let at = self.table + slot * WORDS * 8;
+            let words = view.words_mut(at, WORDS).ok_or_else(|| misplaced(at))?;
+            let generation = words.read().load(0, Ordering::Relaxed).wrapping_add(1);
+            // Relaxed: the messages may be wrong for a moment, and the generation is published by
+            // the Release of the first `lock`.
+            words.store(1, current_process().into(), Ordering::Relaxed);
+            words.store(2, current_thread().into(), Ordering::Relaxed);
+            words.store(3, started_here(), Ordering::Relaxed);
+            words.store(0, generation, Ordering::Release);
+            Ok(owner_of(slot, generation))
+        })
+    }
+
+    fn slot_word(&self, view: &View, slot: usize, word: usize) -> Result<u64> {
+        let at = self.table + slot * WORDS * 8;
+        let words = view.words_mut(at, WORDS).ok_or_else(|| misplaced(at))?;
+        Ok(words.read().load(word, Ordering::Relaxed))
+    }
+
+    /// Who holds it, as far as its slot tells: a hint, which a peer may have forged.
+    fn holder(&self, view: &View, owner: u32) -> Option<Holder> {
+        let slot = (owner & (MOST_SLOTS as u32 - 1)) as usize;
+        let word = |word| self.slot_word(view, slot, word).ok();
+        if slot >= self.slots || owner_of(slot, word(0)?) != owner {
+            return None;
+        }
+        let pid = u32::try_from(word(1)?).ok().filter(|pid| *pid != 0)?;
+        Some(Holder::new(pid).with_program(program(pid, word(3)?)))
+    }
+}
+
+/// How lock words name the owner of `slot` in `generation`.
+fn owner_of(slot: usize, generation: u64) -> u32 {
+    ((generation % GENERATIONS + 1) as u32) << SLOT_BITS | slot as u32
+}
+
+#[cold]
+fn misplaced(at: usize) -> Error {
+    Error::new(ErrorKind::InvalidArgument, "take lock", "").detail(format!(
+        "byte {at} is not a lock word of this view, or the view is for reading; give the region's \
+         writable view"
+    ))
+}
+
+fn current_process() -> u32 {
+    // SAFETY: no argument.
+    unsafe { GetCurrentProcessId() }
+}
+
+pub(super) fn current_thread() -> u32 {
+    // SAFETY: no argument.
+    unsafe { GetCurrentThreadId() }
+}
+
+/// When this process was started; 0 where the system does not tell.
+fn started_here() -> u64 {
+    // SAFETY: no argument. The answer is a constant that needs no closing.
+    started(unsafe { GetCurrentProcess() })
+}
+
+/// When a process was started: with its id it names a process for ever.
+fn started(process: *mut std::ffi::c_void) -> u64 {
+    let mut times = [FILETIME::default(); 4];
+    let [created, exited, kernel, user] = &mut times;
+    // SAFETY: a handle that does not lead to a process makes the call fail; the four places for the
+    // answers are valid.
+    let done = unsafe {
+        GetProcessTimes(
+            process,
+            &raw mut *created,
+            &raw mut *exited,
+            &raw mut *kernel,
+            &raw mut *user,
+        )
+    };
+    if done == 0 {
+        return 0;
+    }
+    u64::from(created.dwHighDateTime) << 32 | u64::from(created.dwLowDateTime)
+}
+
+/// The program of a process, if it is still the one that was started then.
+fn program(pid: u32, start: u64) -> Option<String> {
+    // SAFETY: no pointer.
+    let process = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, pid) };
+    if process.is_null() {
+        return None;
+    }
+    // SAFETY: the call gave us this handle, and nobody else has it.
+    let process = unsafe { OwnedHandle::from_raw_handle(process) };
+    if started(process.as_raw_handle()) != start {
+        return None;
+    }
+    let mut path = vec![0_u16; 32_768];
+    let mut len = path.len() as u32;
+    // SAFETY: the handle is open; the place for the answer is as long as `len` says.
+    let done = unsafe {
+        QueryFullProcessImageNameW(process.as_raw_handle(), 0, path.as_mut_ptr(), &raw mut len)
+    };
+    if done == 0 {
+        return None;
+    }
+    let path = PathBuf::from(OsString::from_wide(path.get(..len as usize)?));
+    Some(path.file_name()?.to_string_lossy().into_owned())
+}

@@ -1,0 +1,188 @@
+//! Windows: `CreateFileMappingW`, `MapViewOfFileEx`, and named mutexes for who is alive.
+//!
+//! Seen under Wine 8; what Wine does otherwise than Windows stands in `docs/PLATFORM.md`.
+
+mod attach;
+mod cvt;
+mod file;
+mod lock;
+mod machine;
+mod mapping;
+mod named;
+mod names;
+mod section;
+mod security;
+#[cfg(test)]
+mod tests;
+mod token;
+mod wait;
+
+use super::{How, Platform};
+use crate::{
+    Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
+    lock::LockSpec, view::MapSpec,
+};
+use std::{
+    os::windows::io::{AsHandle, BorrowedHandle},
+    time::Duration,
+};
+
+pub(crate) use names::check_native_name;
+
+#[derive(Debug)]
+pub(crate) struct Imp;
+
+/// The handle of the section object; of an empty file, of which Windows makes none, the file's.
+impl AsHandle for crate::Section {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.shared.sys.as_handle()
+    }
+}
+
+impl Platform for Imp {
+    type Section = section::Section;
+    type Mapping = mapping::Mapping;
+    type Locks = lock::Locks;
+
+    fn obtain(
+        options: &SectionOptions,
+        how: How,
+        fill: &mut dyn FnMut(Self::Section) -> Result<()>,
+    ) -> Result<(Self::Section, Origin)> {
+        // What `fill` answers goes to the caller as it is; all else is told of this operation.
+        let mut from_fill = None;
+        let fill = &mut |section| {
+            fill(section).map_err(|error| {
+                from_fill = Some(error);
+                Error::new(ErrorKind::Io, "", "")
+            })
+        };
+        let obtained = match (&options.file, &options.name) {
+            (Some(path), _) => file::obtain(options, path, how, fill),
+            (None, Some(name)) => named::obtain(options, name, how, fill),
+            (None, None) => match (how, options.size) {
+                (How::Create | How::OpenOrCreate, Some(size)) => {
+                    named::anonymous(options, size, fill).map(|made| (made, Origin::Created))
+                }
+                _ => Err(Error::new(ErrorKind::InvalidArgument, "", "")
+                    .detail("it has no name and no file to be found by; give one, or create it")),
+            },
+        };
+        obtained.map_err(|error| {
+            from_fill.unwrap_or_else(|| error.during(how.verb(), options.describe()))
+        })
+    }
+
+    fn alone_filling(
+        _: &Self::Section,
+        options: &SectionOptions,
+        fill: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        // A file was built aside, and is whole whenever it can be seen.
+        let _alone = match (&options.file, &options.name) {
+            (None, Some(name)) => Some(
+                named::InitMutex::take(name, options.timeout)
+                    .map_err(|error| error.during("fill", options.describe()))?,
+            ),
+            _ => None,
+        };
+        fill()
+    }
+
+    fn size(section: &Self::Section) -> Result<u64> {
+        Ok(section.size)
+    }
+
+    fn id(section: &Self::Section) -> Result<Option<SectionId>> {
+        section.id()
+    }
+
+    fn attach(section: &Self::Section, timeout: Duration) -> Result<bool> {
+        attach::attach(section, timeout)
+    }
+
+    fn attached(section: &Self::Section) -> Result<()> {
+        attach::attached(section)
+    }
+
+    fn detach(section: &Self::Section) {
+        attach::detach(section);
+    }
+
+    fn close(section: Self::Section) -> Result<()> {
+        section.close()
+    }
+
+    fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping> {
+        mapping::Mapping::new(section, spec)
+    }
+
+    #[inline]
+    fn address(mapping: &Self::Mapping) -> *mut u8 {
+        mapping.address()
+    }
+
+    fn unmap(mapping: Self::Mapping) -> Result<()> {
+        mapping.unmap()
+    }
+
+    fn flush(
+        section: &Self::Section,
+        mapping: &Self::Mapping,
+        first: usize,
+        len: usize,
+    ) -> Result<()> {
+        if section.backed { mapping.flush(first, len) } else { Ok(()) }
+    }
+
+    fn sync(section: &Self::Section) -> Result<()> {
+        section.sync()
+    }
+
+    fn page_size() -> usize {
+        machine::sizes().0
+    }
+
+    fn granularity() -> usize {
+        machine::sizes().1
+    }
+
+    fn boot_id() -> Result<[u64; 2]> {
+        machine::boot_id()
+    }
+
+    fn pid_namespace() -> u64 {
+        0
+    }
+
+    fn random() -> Result<[u64; 2]> {
+        machine::random()
+    }
+
+    fn generation() -> u32 {
+        0
+    }
+
+    fn locks(spec: LockSpec) -> Result<Self::Locks> {
+        lock::Locks::new(&spec)
+    }
+
+    #[inline]
+    fn lock(
+        locks: &Self::Locks,
+        view: &View,
+        at: usize,
+        timeout: Duration,
+    ) -> Result<Taken, Refused> {
+        locks.lock(view, at, timeout)
+    }
+
+    #[inline]
+    fn unlock(_: &Self::Locks, view: &View, at: usize) {
+        lock::Locks::unlock(view, at);
+    }
+
+    // Nobody sleeps on a word here: who waits for a lock waits for its owner's token, and looks at
+    // the word every few milliseconds. The events of those who wait for values come with watching.
+    fn wake(_: &Self::Locks, _: &View, _: usize) {}
+}

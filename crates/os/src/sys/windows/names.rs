@@ -1,0 +1,122 @@
+//! Names as Windows wants them: UTF-16 with a zero at the end.
+
+use crate::{Error, ErrorKind, Name, Result, Scope};
+use std::{
+    ffi::OsStr,
+    os::windows::ffi::OsStrExt,
+    path::{Component, Path, PathBuf, Prefix},
+};
+
+/// The longest name of a kernel object that is passed on. A `UNICODE_STRING` counts its bytes in 16
+/// bits, and a name that is too long for it must not come out as a shorter one.
+const LONGEST_NATIVE: usize = 16_000;
+
+/// See [`Name::native`].
+pub(crate) fn check_native_name(text: &str) -> Result<(), &'static str> {
+    let rest = ["Local\\", "Global\\"].iter().find_map(|scope| text.strip_prefix(scope));
+    let rest = rest.unwrap_or(text);
+    if rest.is_empty() {
+        return Err("nothing behind the scope; give the object's name");
+    }
+    if rest.contains('\\') {
+        return Err("a backslash is allowed only in a leading Local\\ or Global\\ (case counts)");
+    }
+    if text.encode_utf16().nth(LONGEST_NATIVE).is_some() {
+        return Err("more than 16,000 characters; give a shorter name");
+    }
+    Ok(())
+}
+
+/// The name of the kernel object that `name` stands for.
+pub(super) fn object(name: &Name) -> String {
+    if name.is_native() { name.as_str().into() } else { scoped(name.scope(), name.as_str()) }
+}
+
+/// `text` in the namespace of `scope`.
+pub(super) fn scoped(scope: Scope, text: &str) -> String {
+    match scope {
+        Scope::Local => format!("Local\\{text}"),
+        Scope::Global => format!("Global\\{text}"),
+    }
+}
+
+/// UTF-16 with a zero at the end and none before it.
+pub(super) struct Wide(Vec<u16>);
+
+impl Wide {
+    pub(super) fn new(text: impl AsRef<OsStr>) -> Result<Self> {
+        let mut units: Vec<u16> = text.as_ref().encode_wide().collect();
+        if units.contains(&0) {
+            return Err(Error::new(ErrorKind::InvalidName, "", "").detail("a NUL in the name"));
+        }
+        units.push(0);
+        Ok(Self(units))
+    }
+
+    /// Valid for as long as `self`.
+    pub(super) fn as_ptr(&self) -> *const u16 {
+        self.0.as_ptr()
+    }
+}
+
+/// A file's path as the calls of Windows want it, whatever the current folder and however long.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    let path = std::path::absolute(path).map_err(super::cvt::cvt)?;
+    // Up to MAX_PATH, less what the name of the file aside may be longer than this one's, the calls
+    // take it as it is.
+    if path.as_os_str().len() < 200 {
+        return Ok(path);
+    }
+    let mut long = std::ffi::OsString::new();
+    match prefix(&path) {
+        Some(Prefix::Disk(_)) => long.push(r"\\?\"),
+        Some(Prefix::UNC(..)) => {
+            let rest: PathBuf = path.components().skip(1).collect();
+            if let Some(Prefix::UNC(server, share)) = prefix(&path) {
+                long.push(r"\\?\UNC\");
+                long.push(server);
+                long.push(r"\");
+                long.push(share);
+                long.push(rest);
+                return Ok(long.into());
+            }
+        }
+        _ => return Ok(path),
+    }
+    long.push(path);
+    Ok(long.into())
+}
+
+/// Drive or share that a path begins with.
+pub(super) fn prefix(path: &Path) -> Option<Prefix<'_>> {
+    match path.components().next()? {
+        Component::Prefix(prefix) => Some(prefix.kind()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn native_names_have_a_backslash_only_behind_their_scope() {
+        for good in ["alpha", "Local\\alpha", "Global\\a/b", "a.b c", "local"] {
+            assert_eq!(check_native_name(good), Ok(()), "{good}");
+        }
+        for bad in ["a\\b", "Local\\", "Local\\a\\b", "local\\a", "Session\\1\\a", "\\a"] {
+            assert!(check_native_name(bad).is_err(), "{bad}");
+        }
+        assert!(check_native_name(&"a".repeat(16_001)).is_err());
+    }
+
+    #[test]
+    fn long_paths_are_told_so_that_windows_takes_them() {
+        let long = "x".repeat(220);
+        assert_eq!(absolute(Path::new(r"C:\a\b")).unwrap(), Path::new(r"C:\a\b"));
+        let told = absolute(Path::new(&format!(r"C:\{long}"))).unwrap();
+        assert_eq!(told.to_str().unwrap(), format!(r"\\?\C:\{long}"));
+        let told = absolute(Path::new(&format!(r"\\server\share\{long}"))).unwrap();
+        assert_eq!(told.to_str().unwrap(), format!(r"\\?\UNC\server\share\{long}"));
+    }
+}

@@ -1,0 +1,1625 @@
+//! The conformance suite: what the crate promises, the same on every system. It passes on Linux
+//! and under Wine.
+//!
+//! Sharing is tested with real second processes: this executable again, with the name of a role in
+//! its environment. Nothing asserts a maximum run time; what can block has a watchdog.
+
+#![allow(clippy::disallowed_types, reason = "a counter of the test's own")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test, also where clippy does not see it: what is not as expected ends it"
+)]
+
+use mapvar_os::{
+    Access, Error, ErrorKind, Locks, Name, Origin, Protection, Refused, Scope, Section,
+    SectionFlags, SectionOptions, Taken, View, machine,
+};
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+const ROLE: &str = "MAPVAR_CONTRACT_ROLE";
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+
+// ---------------------------------------------------------------------------------------------
+// Second processes
+
+/// Another process, in a role of [`child`]. Killed when dropped.
+struct Peer {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    fn start(role: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "child", "--nocapture"]).env(ROLE, role);
+        for (at, arg) in args.iter().enumerate() {
+            command.env(format!("{ROLE}{at}"), arg);
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self { child, input, output }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it tells next: see [`tell`].
+    #[track_caller]
+    fn hear(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            let read = self.output.read_line(&mut line).unwrap();
+            assert!(read != 0, "the peer ended without a word");
+            // The test harness writes "test child ... " before it, on the same line.
+            if let Some((_, told)) = line.split_once('@') {
+                return told.trim_end().to_owned();
+            }
+        }
+    }
+
+    #[track_caller]
+    fn expect(&mut self, told: &str) {
+        assert_eq!(self.hear(), told);
+    }
+
+    /// Lets it go on: see [`await_word`].
+    fn go(&mut self) {
+        let input = self.input.as_mut().unwrap();
+        input.write_all(b"go\n").unwrap();
+        input.flush().unwrap();
+    }
+
+    /// SIGKILL, or `TerminateProcess`.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Lets it end in an orderly way.
+    #[track_caller]
+    fn end(mut self) {
+        drop(self.input.take());
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "the peer failed: {rest}");
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Tells the parent a line.
+fn tell(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "@{line}").unwrap();
+    out.flush().unwrap();
+}
+
+/// Waits until the parent lets this process go on, or has closed the pipe or died.
+fn await_word() -> bool {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap_or(0) != 0
+}
+
+fn arg(at: usize) -> String {
+    env::var(format!("{ROLE}{at}")).unwrap()
+}
+
+/// Not a test: where second processes begin.
+#[test]
+fn child() {
+    let Ok(role) = env::var(ROLE) else { return };
+    let _watch = Watchdog::new(&role, 3 * MINUTE);
+    match role.as_str() {
+        "say" => say(),
+        "hold" => hold(),
+        "race" => race(),
+        "die_in_fill" => die_in_fill(),
+        "attach" => stay_attached(),
+        "lock" => hold_lock(),
+        "count" => count_under_lock(),
+        #[cfg(unix)]
+        "fork" => unix::fork_with_everything(),
+        other => panic!("no role {other:?}"),
+    }
+}
+
+/// Ends the process, so that a hang is a failure with a name.
+struct Watchdog(Arc<AtomicU32>);
+
+impl Watchdog {
+    fn new(what: &str, limit: Duration) -> Self {
+        let done = Arc::new(AtomicU32::new(0));
+        let (what, seen) = (what.to_owned(), done.clone());
+        thread::spawn(move || {
+            let start = Instant::now();
+            while seen.load(Ordering::Relaxed) == 0 {
+                if start.elapsed() > limit {
+                    eprintln!("watchdog: {what} did not end within {limit:?}");
+                    std::process::abort();
+                }
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        Self(done)
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.0.store(1, Ordering::Relaxed);
+    }
+}
+
+fn watch() -> Watchdog {
+    Watchdog::new(thread::current().name().unwrap_or("test"), MINUTE)
+}
+
+// ---------------------------------------------------------------------------------------------
+// Names, files, helpers
+
+fn unique(label: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("contract.{label}.{}.{count}", std::process::id())
+}
+
+fn name(label: &str) -> Name {
+    Name::new(&unique(label)).unwrap()
+}
+
+/// A directory that goes with this value.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        let path = env::temp_dir().join(unique("dir"));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("a.map")
+    }
+
+    /// How many entries it has.
+    fn entries(&self) -> usize {
+        fs::read_dir(&self.0).unwrap().count()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn by_name(name: &Name) -> SectionOptions {
+    Section::options().name(name.clone())
+}
+
+fn by_file(path: &Path) -> SectionOptions {
+    Section::options().file(path)
+}
+
+fn whole(section: &Section) -> View {
+    section.view().map().unwrap()
+}
+
+fn bytes(view: &View, at: usize, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    view.read_at(at, &mut bytes).unwrap();
+    bytes
+}
+
+/// The error is of that kind, and its message names operation and object.
+#[track_caller]
+fn is<T>(result: Result<T, Error>, kind: ErrorKind, object: &str) -> Error {
+    let Err(error) = result else { panic!("no error, {kind} was due") };
+    assert_eq!(error.kind(), kind, "{error}");
+    let message = error.to_string();
+    assert!(message.contains(object), "{message:?} does not name {object:?}");
+    assert!(!error.operation().is_empty() && message.starts_with(error.operation()), "{message:?}");
+    assert!(message.contains("; "), "{message:?} has no remedy");
+    error
+}
+
+/// Runs `look` until it answers; for what the system does some time after a process was killed.
+fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Create, open, open or create
+
+#[test]
+fn a_named_section_is_created_once_and_opened_by_others() {
+    let _watch = watch();
+    let name = name("create");
+    is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
+    let made = by_name(&name).size(5000).create().unwrap();
+    assert_eq!(made.origin(), Origin::Created);
+    whole(&made).write_at(4990, b"0123456789").unwrap();
+
+    is(by_name(&name).size(5000).create(), ErrorKind::AlreadyExists, name.as_str());
+    let opened = by_name(&name).open().unwrap();
+    assert_eq!(opened.origin(), Origin::Opened);
+    let either = by_name(&name).size(100).open_or_create().unwrap();
+    assert_eq!(either.origin(), Origin::Opened);
+    for section in [&opened, &either] {
+        assert_eq!(section.size().unwrap(), made.size().unwrap());
+        assert_eq!(bytes(&whole(section), 4990, 10), b"0123456789");
+        assert_eq!(section.id().unwrap(), None);
+    }
+    // Rounded up to a page at most.
+    let size = made.size().unwrap();
+    assert!((5000..=8192).contains(&size) || size == machine::page_size() as u64, "{size}");
+}
+
+#[test]
+fn open_or_create_makes_a_section_where_there_is_none() {
+    let _watch = watch();
+    let name = name("either");
+    let made = by_name(&name).size(64).open_or_create().unwrap();
+    assert_eq!(made.origin(), Origin::Created);
+    assert_eq!(bytes(&whole(&made), 0, 64), [0; 64]);
+    drop(made);
+    is(by_name(&name).open_or_create(), ErrorKind::InvalidArgument, name.as_str());
+}
+
+#[test]
+fn a_file_is_created_once_with_its_exact_size_and_opened_by_others() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let path = scratch.file();
+    is(by_file(&path).open(), ErrorKind::NotFound, "a.map");
+    let made = by_file(&path).size(5001).create().unwrap();
+    assert_eq!(made.origin(), Origin::Created);
+    assert_eq!(made.size().unwrap(), 5001);
+    whole(&made).write_at(4991, b"0123456789").unwrap();
+
+    is(by_file(&path).size(9).create(), ErrorKind::AlreadyExists, "a.map");
+    let opened = by_file(&path).size(5001).open().unwrap();
+    assert_eq!(opened.origin(), Origin::Opened);
+    let either = by_file(&path).size(1).open_or_create().unwrap();
+    assert_eq!(either.origin(), Origin::Opened);
+    for section in [&opened, &either] {
+        assert_eq!(section.size().unwrap(), 5001);
+        assert_eq!(bytes(&whole(section), 4991, 10), b"0123456789");
+        assert_eq!(section.id().unwrap(), made.id().unwrap());
+    }
+    assert!(made.id().unwrap().is_some_and(|id| id.file != 0));
+    drop((made, opened, either));
+    assert_eq!(fs::metadata(&path).unwrap().len(), 5001);
+    assert_eq!(scratch.entries(), 1, "something was left beside the file");
+}
+
+#[test]
+fn a_file_that_was_there_is_opened_as_it_is() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    fs::write(scratch.file(), b"hello").unwrap();
+    let section = by_file(&scratch.file()).open_or_create().unwrap();
+    assert_eq!((section.origin(), section.size().unwrap()), (Origin::Opened, 5));
+    assert_eq!(bytes(&whole(&section), 0, 5), b"hello");
+    drop(section);
+    assert_eq!(fs::read(scratch.file()).unwrap(), b"hello");
+}
+
+#[test]
+fn open_or_create_makes_a_file_where_there_is_none() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    is(by_file(&scratch.file()).open_or_create(), ErrorKind::InvalidArgument, "a.map");
+    let section = by_file(&scratch.file()).size(3).open_or_create().unwrap();
+    assert_eq!((section.origin(), section.size().unwrap()), (Origin::Created, 3));
+    assert_eq!(bytes(&whole(&section), 0, 3), [0; 3]);
+    let nowhere = scratch.0.join("nowhere").join("b.map");
+    is(by_file(&nowhere).size(1).create(), ErrorKind::NotFound, "b.map");
+    is(by_file(&nowhere).open(), ErrorKind::NotFound, "b.map");
+}
+
+#[test]
+fn an_anonymous_section_is_memory_of_its_own() {
+    let _watch = watch();
+    let one = Section::options().size(100).create().unwrap();
+    let other = Section::options().size(100).open_or_create().unwrap();
+    assert_eq!((one.origin(), other.origin()), (Origin::Created, Origin::Created));
+    assert!(one.size().unwrap() >= 100);
+    let (view, again) = (whole(&one), whole(&one));
+    view.write_at(50, b"mine").unwrap();
+    assert_eq!(bytes(&again, 50, 4), b"mine");
+    assert_eq!(bytes(&whole(&other), 50, 4), [0; 4]);
+    is(Section::options().open(), ErrorKind::InvalidArgument, "anonymous");
+    is(Section::options().create(), ErrorKind::InvalidArgument, "anonymous");
+}
+
+#[test]
+fn a_size_of_nothing_is_refused() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let name = name("nothing");
+    is(by_name(&name).size(0).create(), ErrorKind::InvalidArgument, name.as_str());
+    is(by_name(&name).size(0).open_or_create(), ErrorKind::InvalidArgument, name.as_str());
+    is(by_file(&scratch.file()).size(0).create(), ErrorKind::InvalidArgument, "a.map");
+    assert_eq!(scratch.entries(), 0);
+    is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
+
+    // A file of no bytes has nothing to map.
+    fs::write(scratch.file(), b"").unwrap();
+    let mapped = by_file(&scratch.file()).open().and_then(|section| section.view().map());
+    is(mapped, ErrorKind::InvalidArgument, "a.map");
+    assert_eq!(fs::metadata(scratch.file()).unwrap().len(), 0);
+}
+
+#[test]
+fn a_section_smaller_than_asked_for_is_not_opened() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    fs::write(scratch.file(), b"hello").unwrap();
+    is(by_file(&scratch.file()).size(6).open(), ErrorKind::TooLarge, "a.map");
+    is(by_file(&scratch.file()).size(6).open_or_create(), ErrorKind::TooLarge, "a.map");
+    assert_eq!(fs::read(scratch.file()).unwrap(), b"hello");
+
+    let name = name("small");
+    let made = by_name(&name).size(10).create().unwrap();
+    let more = made.size().unwrap() + 1;
+    is(by_name(&name).size(more).open(), ErrorKind::TooLarge, name.as_str());
+    is(by_name(&name).size(more).open_or_create(), ErrorKind::TooLarge, name.as_str());
+    assert!(by_name(&name).size(more - 1).open().is_ok());
+}
+
+#[test]
+fn sizes_beyond_4_gib_are_exact() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let size = (5 << 30) + 123;
+    let large = |options: SectionOptions| options.flags(SectionFlags::RESERVE).size(size).create();
+    let file = large(by_file(&scratch.file())).unwrap();
+    assert_eq!(file.size().unwrap(), size);
+    let at = (4 << 30) + 77_777;
+    let view = file.view().offset(at).len(1000).map().unwrap();
+    view.write_at(3, b"far out").unwrap();
+    view.flush_durable(0..1000).unwrap();
+    drop((view, file));
+    let mut plain = fs::File::open(scratch.file()).unwrap();
+    plain.seek(SeekFrom::Start(at + 3)).unwrap();
+    let mut read = [0; 7];
+    plain.read_exact(&mut read).unwrap();
+    assert_eq!(&read, b"far out");
+
+    let named = large(by_name(&name("large"))).unwrap();
+    let told = named.size().unwrap();
+    assert!(told >= size && told - size < 64 << 10, "{told}");
+}
+
+#[test]
+fn what_fill_writes_is_there_before_others_open() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    for options in [by_file(&scratch.file()), by_name(&name("fill"))] {
+        let options = options.size(100);
+        let section = options.create_with(|view| view.write_at(90, b"0123456789")).unwrap();
+        assert_eq!(bytes(&whole(&section), 90, 10), b"0123456789");
+        let mut filled = false;
+        let opened = options
+            .open_or_create_with(|_| {
+                filled = true;
+                Ok(())
+            })
+            .unwrap();
+        assert!(!filled, "an old section was filled again");
+        assert_eq!(bytes(&whole(&opened), 90, 10), b"0123456789");
+        section.refill(|view| view.write_at(0, b"again")).unwrap();
+        assert_eq!(bytes(&whole(&opened), 0, 5), b"again");
+    }
+}
+
+#[test]
+fn a_fill_that_fails_leaves_nothing_behind() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let name = name("unfilled");
+    let fail = |_: &View| Err(Error::new(ErrorKind::Corrupt, "fill", "the test"));
+    for options in [by_file(&scratch.file()), by_name(&name)] {
+        let error = options.clone().size(100).create_with(fail).unwrap_err();
+        assert_eq!((error.kind(), error.object()), (ErrorKind::Corrupt, "the test"));
+        let error = options.clone().size(100).open_or_create_with(fail).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert_eq!(options.open().unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(scratch.entries(), 0);
+}
+
+#[test]
+fn names_that_break_the_rule_are_refused() {
+    for bad in ["", "a b", "a/b", "a\\b", "Local\\a", "../a", "é", "a\0b", &"a".repeat(121)] {
+        assert_eq!(Name::new(bad).unwrap_err().kind(), ErrorKind::InvalidName, "{bad:?}");
+        assert_eq!(Name::global(bad).unwrap_err().kind(), ErrorKind::InvalidName, "{bad:?}");
+    }
+    let _watch = watch();
+    let longest = Name::new(&format!("{:x<120}", unique("long"))).unwrap();
+    let section = by_name(&longest).size(10).create().unwrap();
+    assert_eq!(by_name(&longest).open().unwrap().size().unwrap(), section.size().unwrap());
+}
+
+#[test]
+fn the_scopes_are_apart() {
+    let _watch = watch();
+    let text = unique("scope");
+    let local = by_name(&Name::new(&text).unwrap()).size(10).create().unwrap();
+    let global = by_name(&Name::global(&text).unwrap()).size(10).create().unwrap();
+    whole(&local).write_at(0, b"local").unwrap();
+    assert_eq!(bytes(&whole(&global), 0, 5), [0; 5]);
+}
+
+#[test]
+fn a_directory_is_no_section() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    for protection in [Protection::ReadOnly, Protection::ReadWrite] {
+        let options = by_file(&scratch.0).protection(protection).size(10);
+        is(options.open(), ErrorKind::NameTaken, "contract.dir");
+        is(options.open_or_create(), ErrorKind::NameTaken, "contract.dir");
+    }
+    is(by_file(&scratch.0).size(10).create(), ErrorKind::NameTaken, "contract.dir");
+    assert_eq!(scratch.entries(), 0);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Views
+
+#[test]
+fn views_begin_and_end_anywhere() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let plain: Vec<u8> = (0..300_000_u32).map(|at| (at % 251) as u8).collect();
+    fs::write(scratch.file(), &plain).unwrap();
+    let section = by_file(&scratch.file()).open().unwrap();
+    for (offset, len) in [(0, 1), (1, 1), (7, 4096), (4095, 2), (65_535, 70_000), (299_999, 1)] {
+        let view = section.view().offset(offset).len(len).map().unwrap();
+        assert_eq!((view.offset(), view.len() as u64), (offset, len));
+        let at = offset as usize;
+        assert_eq!(bytes(&view, 0, len as usize), plain[at..at + len as usize]);
+        view.write_at(len as usize - 1, b"!").unwrap();
+        assert_eq!(bytes(&whole(&section), at + len as usize - 1, 1), b"!");
+        whole(&section).write_at(0, &plain).unwrap();
+    }
+    let rest = section.view().offset(1000).map().unwrap();
+    assert_eq!(rest.len(), 299_000);
+}
+
+#[test]
+fn ranges_beyond_the_section_are_refused() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let section = by_file(&scratch.file()).size(5000).create().unwrap();
+    let map = |offset, len| section.view().offset(offset).len(len).map();
+    is(map(0, 5001), ErrorKind::OutOfRange, "a.map");
+    is(map(5000, 1), ErrorKind::OutOfRange, "a.map");
+    is(map(u64::MAX, 2), ErrorKind::OutOfRange, "a.map");
+    is(map(1, u64::MAX), ErrorKind::OutOfRange, "a.map");
+    is(map(100, 0), ErrorKind::InvalidArgument, "a.map");
+    is(section.view().offset(5000).map(), ErrorKind::InvalidArgument, "a.map");
+    is(section.view().offset(5001).map(), ErrorKind::OutOfRange, "a.map");
+
+    let view = section.view().offset(3).len(100).map().unwrap();
+    is(view.read_at(99, &mut [0; 2]), ErrorKind::OutOfRange, "a.map");
+    is(view.write_at(usize::MAX, b"ab"), ErrorKind::OutOfRange, "a.map");
+    is(view.write_string([1; 101]), ErrorKind::OutOfRange, "a.map");
+    is(view.read_string(101), ErrorKind::OutOfRange, "a.map");
+    assert!(view.read_at(100, &mut []).is_ok());
+}
+
+#[test]
+fn strings_are_bytes() {
+    let _watch = watch();
+    let section = Section::options().size(100).create().unwrap();
+    let view = section.view().len(16).map().unwrap();
+    view.write_string("a\0é").unwrap();
+    assert_eq!(view.read_string(6).unwrap(), [b'a', 0, 0xc3, 0xa9, 0, 0]);
+}
+
+#[test]
+fn words_are_checked_and_little_endian() {
+    let _watch = watch();
+    let section = Section::options().size(4096).create().unwrap();
+    let view = section.view().offset(3).len(100).map().unwrap();
+    assert!(view.words(0, 1).is_none(), "byte 3 of the section is no word");
+    assert!(view.words(5, 12).is_none(), "beyond the end");
+    let words = view.words_mut(5, 11).unwrap();
+    words.store(10, 0x0807_0605_0403_0201, Ordering::Release);
+    assert_eq!(bytes(&view, 85, 8), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(words.compare_exchange(10, 1, 2), Err(0x0807_0605_0403_0201));
+}
+
+#[test]
+fn a_view_for_reading_refuses_writes() {
+    let _watch = watch();
+    let name = name("readonly");
+    let made = by_name(&name).size(100).create().unwrap();
+    whole(&made).write_at(0, b"hello").unwrap();
+    let view = made.view().access(Access::Read).map().unwrap();
+    assert_eq!(view.access(), Access::Read);
+    is(view.write_at(0, b"HELLO"), ErrorKind::ReadOnly, name.as_str());
+    assert!(view.words_mut(0, 1).is_none());
+    assert_eq!(bytes(&view, 0, 5), b"hello");
+
+    let reader = by_name(&name).protection(Protection::ReadOnly).open().unwrap();
+    assert_eq!(bytes(&whole(&reader), 0, 5), b"hello");
+    is(reader.view().access(Access::ReadWrite).map(), ErrorKind::ReadOnly, name.as_str());
+    whole(&made).write_at(0, b"later").unwrap();
+    assert_eq!(bytes(&whole(&reader), 0, 5), b"later");
+}
+
+#[test]
+fn a_file_for_reading_is_mapped_without_the_right_to_write() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    fs::write(scratch.file(), b"hello").unwrap();
+    let mut permissions = fs::metadata(scratch.file()).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(scratch.file(), permissions.clone()).unwrap();
+    let section = by_file(&scratch.file()).protection(Protection::ReadOnly).open().unwrap();
+    assert_eq!(bytes(&whole(&section), 0, 5), b"hello");
+    is(section.view().access(Access::ReadWrite).map(), ErrorKind::ReadOnly, "a.map");
+    let copy = section.view().access(Access::CopyOnWrite).map().unwrap();
+    copy.write_at(0, b"HELLO").unwrap();
+    assert_eq!(bytes(&copy, 0, 5), b"HELLO");
+    drop((copy, section));
+    assert_eq!(fs::read(scratch.file()).unwrap(), b"hello");
+    #[allow(clippy::permissions_set_readonly_false, reason = "to remove it again")]
+    permissions.set_readonly(false);
+    fs::set_permissions(scratch.file(), permissions).unwrap();
+}
+
+#[test]
+fn nobody_else_sees_what_is_written_to_a_copy() {
+    let _watch = watch();
+    let section = by_name(&name("copy")).size(100).create().unwrap();
+    let shared = whole(&section);
+    shared.write_at(0, b"hello").unwrap();
+    let copy = section.view().access(Access::CopyOnWrite).map().unwrap();
+    assert_eq!(bytes(&copy, 0, 5), b"hello");
+    copy.write_at(0, b"HELLO").unwrap();
+    assert_eq!(bytes(&copy, 0, 5), b"HELLO");
+    assert_eq!(bytes(&shared, 0, 5), b"hello");
+}
+
+#[test]
+fn code_is_run_only_where_the_protection_allows_it() {
+    let _watch = watch();
+    let section = Section::options().size(100).create().unwrap();
+    is(section.view().execute(true).map(), ErrorKind::PermissionDenied, "anonymous");
+    let options = Section::options().size(100).protection(Protection::ExecuteReadWrite);
+    let section = options.create().unwrap();
+    let view = section.view().execute(true).map().unwrap();
+    view.write_at(0, b"code").unwrap();
+    let reading = section.view().execute(true).access(Access::Read).map().unwrap();
+    assert_eq!(bytes(&reading, 0, 4), b"code");
+}
+
+#[test]
+fn a_base_address_is_met_exactly_or_refused() {
+    let _watch = watch();
+    let section = Section::options().size(200_000).create().unwrap();
+    let base = 0x2000_0000_0000_usize;
+    let at = |address| section.view().base_address(address);
+    let view = at(base).map().unwrap();
+    assert_eq!(view.as_ptr().addr(), base);
+    view.write_at(0, b"hello").unwrap();
+    let error = at(base).map().unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::InvalidArgument),
+        "taken: {:?} {error}",
+        error.kind()
+    );
+    assert_eq!(bytes(&view, 0, 5), b"hello", "the mapping that was there was replaced");
+    is(at(base + 1).map(), ErrorKind::InvalidArgument, "anonymous");
+    is(at(base + machine::granularity() / 2).map(), ErrorKind::InvalidArgument, "anonymous");
+    let elsewhere = base + (1 << 30);
+    let offset = at(elsewhere).offset(machine::granularity() as u64 + 5).map().unwrap();
+    assert_eq!(offset.as_ptr().addr(), elsewhere + 5);
+}
+
+#[test]
+fn flush_writes_ranges_and_checks_their_bounds() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let section = by_file(&scratch.file()).size(100_000).create().unwrap();
+    let view = section.view().offset(11).len(90_000).map().unwrap();
+    view.write_at(70_000, b"flushed").unwrap();
+    view.flush(0..0).unwrap();
+    view.flush(69_999..70_008).unwrap();
+    view.flush_durable(0..90_000).unwrap();
+    view.flush_durable(5..6).unwrap();
+    is(view.flush(0..90_001), ErrorKind::OutOfRange, "a.map");
+    is(view.flush_durable(90_000..90_001), ErrorKind::OutOfRange, "a.map");
+    view.close().unwrap();
+    section.close().unwrap();
+    assert_eq!(&fs::read(scratch.file()).unwrap()[70_011..70_018], b"flushed");
+
+    // Nothing to do without a file, and no error.
+    let named = by_name(&name("flush")).size(100).create().unwrap();
+    whole(&named).flush_durable(0..100).unwrap();
+}
+
+#[test]
+fn close_reports_and_leaves_the_others_alone() {
+    let _watch = watch();
+    let section = by_name(&name("close")).size(100).create().unwrap();
+    let (one, other) = (whole(&section), whole(&section));
+    one.write_at(0, b"hello").unwrap();
+    one.close().unwrap();
+    section.close().unwrap();
+    assert_eq!(bytes(&other, 0, 5), b"hello");
+    other.close().unwrap();
+}
+
+#[test]
+fn handles_go_between_threads_and_show_what_they_are() {
+    fn both<T: Send + Sync + std::fmt::Debug>(_: &T) {}
+    let _watch = watch();
+    let name = name("threads");
+    let section = by_name(&name).size(8).create().unwrap();
+    let view = whole(&section);
+    both(&section);
+    both(&view);
+    assert!(format!("{section:?} {view:?}").contains(name.as_str()));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..1000 {
+                    view.words_mut(0, 1).unwrap().fetch_add(0, 1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(bytes(&view, 0, 8), 4000_u64.to_le_bytes());
+}
+
+#[test]
+fn a_section_to_inherit_is_used_like_any_other() {
+    let _watch = watch();
+    let name = name("inherit");
+    let section = by_name(&name).size(100).inherit(true).create().unwrap();
+    whole(&section).write_at(0, b"hello").unwrap();
+    let opened = by_name(&name).inherit(true).open().unwrap();
+    assert_eq!(bytes(&whole(&opened), 0, 5), b"hello");
+    drop((section, opened));
+    // Processes that other tests start meanwhile inherit it too.
+    eventually(|| by_name(&name).open().err());
+}
+
+// ---------------------------------------------------------------------------------------------
+// Between processes
+
+/// Role: by file (`f`) or name, answers what stands at byte 10, and writes its own there.
+fn say() {
+    let section = match arg(0).as_str() {
+        "file" => by_file(Path::new(&arg(1))),
+        _ => by_name(&Name::new(&arg(1)).unwrap()),
+    };
+    let section = section.open().unwrap();
+    let view = whole(&section);
+    tell(&String::from_utf8(bytes(&view, 10, 5)).unwrap());
+    view.write_at(10, b"world").unwrap();
+    tell("written");
+}
+
+#[test]
+fn two_processes_share_bytes_by_name_and_by_file() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let name = name("share");
+    let path = scratch.file();
+    for (by, at, options) in
+        [("name", name.as_str(), by_name(&name)), ("file", path.to_str().unwrap(), by_file(&path))]
+    {
+        let section = options.size(100).create().unwrap();
+        let view = whole(&section);
+        view.write_at(10, b"hello").unwrap();
+        let mut peer = Peer::start("say", &[by, at]);
+        peer.expect("hello");
+        peer.expect("written");
+        assert_eq!(bytes(&view, 10, 5), b"world", "by {by}");
+        peer.end();
+    }
+}
+
+/// Role: opens or creates a name and holds it, until let go.
+fn hold() {
+    let options = by_name(&Name::new(&arg(0)).unwrap()).size(4096);
+    let section = options.open_or_create().unwrap();
+    let view = whole(&section);
+    tell(&format!("{:?} {:?}", section.origin(), view.read_string(5).unwrap()));
+    await_word();
+}
+
+#[test]
+fn a_name_lives_as_long_as_a_view_and_then_is_gone() {
+    let _watch = watch();
+    let name = name("life");
+    let section = by_name(&name).size(4096).create().unwrap();
+    let view = whole(&section);
+    view.write_at(0, b"alive").unwrap();
+    drop(section);
+    let mut peer = Peer::start("hold", &[name.as_str()]);
+    peer.expect(&format!("Opened {:?}", b"alive"));
+    drop(view);
+    let last = by_name(&name).open().unwrap();
+    assert_eq!(bytes(&whole(&last), 0, 5), b"alive");
+    drop(last);
+    assert!(by_name(&name).open().is_ok(), "the peer holds it still");
+    peer.end();
+    eventually(|| by_name(&name).open().err());
+    is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
+    let anew = by_name(&name).size(4096).create().unwrap();
+    assert_eq!(bytes(&whole(&anew), 0, 5), [0; 5]);
+}
+
+#[test]
+fn the_name_of_a_killed_holder_is_free() {
+    let _watch = watch();
+    for round in 0..4 {
+        let name = name("killed");
+        let mut peer = Peer::start("hold", &[name.as_str()]);
+        peer.expect(&format!("Created {:?}", [0; 5]));
+        let ours = by_name(&name).open().unwrap();
+        whole(&ours).write_at(0, b"stays").unwrap();
+        if round % 2 == 0 {
+            drop(ours);
+            peer.kill();
+            eventually(|| by_name(&name).open().err());
+        } else {
+            peer.kill();
+            let again = by_name(&name).open().unwrap();
+            assert_eq!(bytes(&whole(&again), 0, 5), b"stays");
+            drop((ours, again));
+        }
+        is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
+        let anew = match round {
+            0 | 1 => by_name(&name).size(10).create(),
+            _ => by_name(&name).size(10).open_or_create(),
+        };
+        let anew = anew.unwrap();
+        assert_eq!(anew.origin(), Origin::Created);
+        assert_eq!(bytes(&whole(&anew), 0, 5), [0; 5]);
+    }
+}
+
+/// Role: opens or creates, at the same time as others, and answers which it was and what is in it.
+fn race() {
+    let options = match arg(0).as_str() {
+        "file" => by_file(Path::new(&arg(1))),
+        _ => by_name(&Name::new(&arg(1)).unwrap()),
+    };
+    tell("ready");
+    assert!(await_word());
+    let stamp = u64::from(std::process::id());
+    let section = options
+        .size(8 * 512)
+        .timeout(MINUTE)
+        .open_or_create_with(|view| {
+            let words = view.words_mut(0, 512).unwrap();
+            for at in 0..512 {
+                words.fetch_add(at, stamp, Ordering::Relaxed);
+                if at % 64 == 0 {
+                    thread::yield_now();
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+    let view = whole(&section);
+    let words = view.words(0, 512).unwrap();
+    let first = words.load(0, Ordering::Acquire);
+    let same = (0..512).all(|at| words.load(at, Ordering::Relaxed) == first);
+    tell(&format!("{:?} {}", section.origin(), if same { first } else { 0 }));
+    await_word();
+}
+
+#[test]
+fn of_64_processes_that_race_one_creates_and_all_get_the_same() {
+    let _watch = Watchdog::new("64 processes", 3 * MINUTE);
+    let scratch = Scratch::new();
+    let (name, path) = (unique("race"), scratch.file());
+    for (by, at) in [("name", name.as_str()), ("file", path.to_str().unwrap())] {
+        let mut peers: Vec<Peer> = (0..64).map(|_| Peer::start("race", &[by, at])).collect();
+        for peer in &mut peers {
+            peer.expect("ready");
+        }
+        for peer in &mut peers {
+            peer.go();
+        }
+        let told: Vec<String> = peers.iter_mut().map(Peer::hear).collect();
+        let created: Vec<&String> =
+            told.iter().filter(|line| line.starts_with("Created")).collect();
+        assert_eq!(created.len(), 1, "by {by}: {told:?}");
+        let stamp = created[0].split_once(' ').unwrap().1;
+        assert_ne!(stamp, "0", "by {by}: half-filled");
+        for line in &told {
+            assert_eq!(line.split_once(' ').unwrap().1, stamp, "by {by}");
+        }
+        peers.into_iter().for_each(Peer::end);
+    }
+    assert_eq!(scratch.entries(), 1);
+}
+
+/// Role: creates, and never gets out of filling.
+fn die_in_fill() {
+    let options = match arg(0).as_str() {
+        "file" => by_file(Path::new(&arg(1))),
+        _ => by_name(&Name::new(&arg(1)).unwrap()),
+    };
+    let _ = options.size(4096).create_with(|view| {
+        view.write_at(0, b"half")?;
+        tell("filling");
+        await_word();
+        Ok(())
+    });
+}
+
+#[test]
+fn a_creator_killed_while_it_fills_is_in_nobodys_way() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let (text, path) = (unique("halffill"), scratch.file());
+    let name = Name::new(&text).unwrap();
+    for (by, at, options) in
+        [("name", text.as_str(), by_name(&name)), ("file", path.to_str().unwrap(), by_file(&path))]
+    {
+        let mut peer = Peer::start("die_in_fill", &[by, at]);
+        peer.expect("filling");
+        peer.kill();
+        eventually(|| options.open().err());
+        let error = options.open().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "by {by}: {error}");
+        let section =
+            options.size(4096).open_or_create_with(|view| view.write_at(0, b"whole")).unwrap();
+        assert_eq!(section.origin(), Origin::Created, "by {by}");
+        assert_eq!(bytes(&whole(&section), 0, 5), b"whole", "by {by}");
+    }
+}
+
+#[test]
+fn opening_and_closing_at_the_same_time_never_splits_a_name() {
+    // Threads are enough: each handle is on its own. Whoever gets the section adds to a counter in
+    // it and holds it while he looks whether others do so in the same one.
+    let _watch = watch();
+    let name = name("split");
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    let section = by_name(&name).size(8).timeout(MINUTE).open_or_create().unwrap();
+                    let other = by_name(&name).open().unwrap();
+                    let (ours, theirs) = (whole(&section), whole(&other));
+                    let count = ours.words_mut(0, 1).unwrap();
+                    let before = count.fetch_add(0, 1, Ordering::AcqRel);
+                    let seen = theirs.words(0, 1).unwrap().load(0, Ordering::Acquire);
+                    assert!(seen > before, "two sections under one name: {seen} after {before}");
+                }
+            });
+        }
+    });
+    is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
+}
+
+// ---------------------------------------------------------------------------------------------
+// Attaching
+
+/// Role: attaches to a file and stays, in the gate or past it.
+fn stay_attached() {
+    let section = by_file(Path::new(&arg(0))).open().unwrap();
+    let mut attachment = section.attach(MINUTE).unwrap();
+    if arg(1) == "done" {
+        attachment.done().unwrap();
+    }
+    tell(if attachment.alone() { "alone" } else { "not alone" });
+    await_word();
+}
+
+#[test]
+fn who_attaches_knows_whether_it_is_alone() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let section = by_file(&scratch.file()).size(100).create().unwrap();
+    let mut first = section.attach(SECOND).unwrap();
+    assert!(first.alone());
+
+    // The gate: nobody else gets past until it is done.
+    let second = by_file(&scratch.file()).open().unwrap();
+    let error = is(second.attach(Duration::from_millis(50)), ErrorKind::TimedOut, "a.map");
+    assert!(error.to_string().contains("another process"), "{error}");
+    first.done().unwrap();
+    first.done().unwrap();
+    assert!(first.alone(), "it was");
+    let mut other = second.attach(SECOND).unwrap();
+    assert!(!other.alone());
+    other.done().unwrap();
+
+    // Not done, and given back all the same.
+    drop((first, other));
+    let third = section.attach(SECOND).unwrap();
+    assert!(third.alone());
+    drop(third);
+    assert!(second.attach(SECOND).unwrap().alone());
+}
+
+#[test]
+fn a_reader_attaches_and_is_never_told_that_it_is_alone() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let writer = by_file(&scratch.file()).size(100).create().unwrap();
+    let reader = by_file(&scratch.file()).protection(Protection::ReadOnly).open().unwrap();
+    let mut reading = reader.attach(SECOND).unwrap();
+    assert!(!reading.alone());
+    reading.done().unwrap();
+    assert!(!writer.attach(SECOND).unwrap().alone(), "the reader is there");
+    drop(reading);
+    assert!(writer.attach(SECOND).unwrap().alone());
+}
+
+#[test]
+fn what_a_killed_process_was_attached_to_is_free() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let section = by_file(&scratch.file()).size(100).create().unwrap();
+    let path = scratch.file();
+    for stage in ["done", "gate"] {
+        let mut peer = Peer::start("attach", &[path.to_str().unwrap(), stage]);
+        peer.expect("alone");
+        match stage {
+            "done" => assert!(!section.attach(SECOND).unwrap().alone()),
+            _ => drop(is(section.attach(Duration::from_millis(50)), ErrorKind::TimedOut, "a.map")),
+        }
+        peer.kill();
+        eventually(|| section.attach(MINUTE).unwrap().alone().then_some(()));
+    }
+}
+
+#[test]
+fn without_a_file_the_creator_is_alone() {
+    let _watch = watch();
+    let name = name("attach");
+    let made = by_name(&name).size(100).create().unwrap();
+    let opened = by_name(&name).open().unwrap();
+    assert!(made.attach(SECOND).unwrap().alone());
+    assert!(!opened.attach(SECOND).unwrap().alone());
+    let anonymous = Section::options().size(10).create().unwrap();
+    assert!(anonymous.attach(SECOND).unwrap().alone());
+}
+
+// ---------------------------------------------------------------------------------------------
+// Locks. The region of these tests: the lock word at byte 0, plain counters from byte 64 on, the
+// table of slots at byte 4096.
+
+const TABLE: usize = 4096;
+const SLOTS: usize = 64;
+const REGION: u64 = 64 << 10;
+
+/// A region, its locks and the name of both.
+struct Region {
+    name: Name,
+    id: String,
+    view: View,
+    locks: Locks,
+}
+
+impl Region {
+    fn new() -> Self {
+        let name = name("lock");
+        let id: String = name.as_str().chars().filter(char::is_ascii_alphanumeric).collect();
+        let section = by_name(&name).size(REGION).create().unwrap();
+        Self::of(name, id, &section)
+    }
+
+    fn of(name: Name, id: String, section: &Section) -> Self {
+        let locks = Locks::new(Scope::Local, &id, TABLE, SLOTS).unwrap();
+        Self { name, id, view: whole(section), locks }
+    }
+
+    fn of_parent() -> Self {
+        let name = Name::new(&arg(0)).unwrap();
+        let section = by_name(&name).open().unwrap();
+        Self::of(name, arg(1), &section)
+    }
+
+    fn peer(&self, role: &str) -> Peer {
+        Peer::start(role, &[self.name.as_str(), &self.id])
+    }
+
+    fn lock(&self, timeout: Duration) -> Result<Taken, Refused> {
+        self.locks.lock(&self.view, 0, timeout)
+    }
+
+    fn unlock(&self) {
+        self.locks.unlock(&self.view, 0);
+    }
+
+    /// Adds to a counter by a plain load and store: lost if two do so at once.
+    fn add(&self) {
+        let counter = self.view.words_mut(64, 2).unwrap();
+        for at in 0..2 {
+            let old = counter.read().load(at, Ordering::Relaxed);
+            counter.store(at, old + 1, Ordering::Relaxed);
+        }
+    }
+
+    fn counters(&self) -> [u64; 2] {
+        let counter = self.view.words(64, 2).unwrap();
+        [counter.load(0, Ordering::Relaxed), counter.load(1, Ordering::Relaxed)]
+    }
+
+    fn count(&self, times: u32) {
+        for _ in 0..times {
+            assert_eq!(self.lock(MINUTE).unwrap(), Taken::Clean);
+            self.add();
+            self.unlock();
+        }
+    }
+}
+
+/// Fewer where each takes a server's round trip.
+const TIMES: u32 = if cfg!(windows) { 2_000 } else { 20_000 };
+
+/// Role: counts under the lock.
+fn count_under_lock() {
+    let region = Region::of_parent();
+    tell("ready");
+    assert!(await_word());
+    region.count(TIMES);
+    tell("counted");
+}
+
+#[test]
+fn a_lock_lets_one_in_at_a_time_of_threads_and_processes() {
+    let _watch = Watchdog::new("counting", 3 * MINUTE);
+    let region = Region::new();
+    let mut peers: Vec<Peer> = (0..3).map(|_| region.peer("count")).collect();
+    for peer in &mut peers {
+        peer.expect("ready");
+    }
+    for peer in &mut peers {
+        peer.go();
+    }
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| region.count(TIMES));
+        }
+    });
+    for peer in &mut peers {
+        peer.expect("counted");
+    }
+    assert_eq!(region.counters(), [u64::from(7 * TIMES); 2]);
+    peers.into_iter().for_each(Peer::end);
+}
+
+/// Role: takes the lock, holds it until let go, frees it.
+fn hold_lock() {
+    let region = Region::of_parent();
+    let taken = region.lock(MINUTE).unwrap();
+    tell(&format!("{taken:?}"));
+    await_word();
+    region.unlock();
+    tell("freed");
+    await_word();
+}
+
+#[test]
+fn the_lock_of_a_killed_holder_is_recovered_and_others_go_on() {
+    let _watch = Watchdog::new("killed holders", 3 * MINUTE);
+    let region = Region::new();
+    for round in 0..50 {
+        let mut holder = region.peer("lock");
+        holder.expect("Clean");
+        if round % 2 == 0 {
+            // One waits already, in its sleep.
+            thread::scope(|scope| {
+                let waiter = scope.spawn(|| {
+                    let taken = region.lock(MINUTE).unwrap();
+                    region.unlock();
+                    taken
+                });
+                thread::sleep(Duration::from_millis(5));
+                holder.kill();
+                assert_eq!(waiter.join().unwrap(), Taken::Recovered, "round {round}");
+            });
+        } else {
+            holder.kill();
+            assert_eq!(region.lock(MINUTE).unwrap(), Taken::Recovered, "round {round}");
+            region.unlock();
+        }
+        // Told once, and whole again after that.
+        region.count(1);
+    }
+    assert_eq!(region.counters(), [50; 2]);
+}
+
+#[test]
+fn of_many_waiters_one_recovers_and_all_go_on() {
+    let _watch = watch();
+    let region = Region::new();
+    for _ in 0..5 {
+        let mut holder = region.peer("lock");
+        holder.expect("Clean");
+        thread::scope(|scope| {
+            let wait = || {
+                let taken = region.lock(MINUTE).unwrap();
+                region.add();
+                region.unlock();
+                taken
+            };
+            let waiters: Vec<_> = (0..8).map(|_| scope.spawn(wait)).collect();
+            thread::sleep(Duration::from_millis(20));
+            holder.kill();
+            let recovered = waiters
+                .into_iter()
+                .filter(|_| true)
+                .map(|waiter| waiter.join().unwrap())
+                .filter(|taken| *taken == Taken::Recovered)
+                .count();
+            assert_eq!(recovered, 1);
+        });
+    }
+    assert_eq!(region.counters(), [40; 2]);
+}
+
+#[test]
+fn the_lock_of_a_thread_that_ended_is_recovered() {
+    let _watch = watch();
+    let region = Region::new();
+    for _ in 0..20 {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _ = region.lock(MINUTE).unwrap();
+            });
+        });
+        assert_eq!(region.lock(MINUTE).unwrap(), Taken::Recovered);
+        region.unlock();
+    }
+    region.count(1);
+}
+
+#[test]
+fn a_living_holder_is_never_robbed() {
+    let _watch = watch();
+    let region = Region::new();
+    let mut holder = region.peer("lock");
+    holder.expect("Clean");
+    for timeout in [0, 1, 300] {
+        let refused = region.lock(Duration::from_millis(timeout)).unwrap_err();
+        let Refused::TimedOut(Some(told)) = refused else { panic!("{refused:?}") };
+        assert_eq!(told.pid, holder.pid());
+    }
+    let pid = holder.pid();
+    // A stopped holder lives. Windows has no such signal.
+    let stopped = cfg!(unix) && signal("STOP", pid);
+    let refused = region.lock(Duration::from_millis(300)).unwrap_err();
+    assert!(matches!(refused, Refused::TimedOut(Some(told)) if told.pid == pid));
+    assert!(!stopped || signal("CONT", pid));
+    holder.go();
+    holder.expect("freed");
+    assert_eq!(region.lock(MINUTE).unwrap(), Taken::Clean);
+    region.unlock();
+    holder.end();
+}
+
+fn signal(name: &str, pid: u32) -> bool {
+    Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap().success()
+}
+
+#[test]
+fn a_forged_owner_costs_time_and_no_more() {
+    let _watch = watch();
+    let region = Region::new();
+    // No thread has that id, and no slot that generation; then bits in every state.
+    for forged in [0x3fff_ffef_u32, 0x7fff_ffef, 0xbfff_ffef, 0xffff_ffef, 1, 0x8000_0001] {
+        region.view.write_at(0, &forged.to_le_bytes()).unwrap();
+        match region.lock(Duration::from_millis(50)) {
+            Err(Refused::TimedOut(_)) => {}
+            // Where owners are looked up, one who is nowhere is dead.
+            Ok(Taken::Recovered) if cfg!(windows) => region.unlock(),
+            other => panic!("{forged:#x}: {other:?}"),
+        }
+    }
+    // Its owner died, as the kernel writes it on Linux; nobody there, but waiters told of.
+    region.view.write_at(0, &0xc000_0000_u32.to_le_bytes()).unwrap();
+    assert_eq!(region.lock(SECOND).unwrap(), Taken::Recovered);
+    region.unlock();
+    region.view.write_at(0, &0x8000_0000_u32.to_le_bytes()).unwrap();
+    assert_eq!(region.lock(SECOND).unwrap(), Taken::Clean);
+    region.unlock();
+    region.count(1);
+}
+
+#[test]
+fn a_mark_is_answered_and_its_end_lets_waiters_in() {
+    let _watch = watch();
+    let region = Region::new();
+    let (locks, view) = (&region.locks, &region.view);
+    assert_eq!(locks.mark(view, 0, Locks::MARK_T), Ok(Taken::Clean));
+    assert!(locks.is_marked(view, 0, Locks::MARK_T) && !locks.is_marked(view, 0, Locks::MARK_L));
+    assert_eq!(locks.mark(view, 0, Locks::MARK_L), Err(Locks::MARK_T));
+    let refused = region.lock(MINUTE).unwrap_err();
+    assert!(matches!(refused, Refused::Marked(mark) if mark == Locks::MARK_T));
+    // The thread may take another lock now.
+    assert_eq!(locks.lock(view, 8, SECOND).unwrap(), Taken::Clean);
+    locks.unlock(view, 8);
+    locks.unmark(view, 0);
+    assert!(!locks.is_marked(view, 0, Locks::MARK_T));
+    region.count(1);
+
+    assert_eq!(region.lock(SECOND).unwrap(), Taken::Clean);
+    assert!(locks.mark(view, 0, Locks::MARK_L).is_err(), "it is held");
+    region.unlock();
+    view.write_at(0, &0x4000_0000_u32.to_le_bytes()).unwrap();
+    assert_eq!(locks.mark(view, 0, Locks::MARK_L), Ok(Taken::Recovered));
+    locks.reset(view, 0);
+    region.count(1);
+}
+
+#[test]
+fn a_lock_word_out_of_place_is_refused() {
+    let _watch = watch();
+    let region = Region::new();
+    let (locks, view) = (&region.locks, &region.view);
+    for at in [1, 2, REGION as usize - 3, REGION as usize, usize::MAX] {
+        let refused = locks.lock(view, at, SECOND).unwrap_err();
+        let Refused::Failed(error) = refused else { panic!("{refused:?}") };
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    }
+    let section = by_name(&region.name).open().unwrap();
+    let reading = section.view().access(Access::Read).map().unwrap();
+    assert!(matches!(locks.lock(&reading, 0, SECOND), Err(Refused::Failed(_))));
+    region.count(1);
+}
+
+#[test]
+fn a_wake_word_moves_on() {
+    let _watch = watch();
+    let region = Region::new();
+    for count in 1..=3_u64 {
+        region.locks.wake(&region.view, 128);
+        assert_eq!(bytes(&region.view, 128, 8), count.to_le_bytes());
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
+// The machine
+
+#[test]
+fn facts_about_the_machine_are_the_same_each_time() {
+    assert!(machine::page_size().is_power_of_two());
+    assert!(machine::granularity().is_multiple_of(machine::page_size()));
+    let boot = machine::boot_id().unwrap();
+    assert_ne!(boot, [0, 0]);
+    assert_eq!(machine::boot_id().unwrap(), boot);
+    assert_ne!(machine::random().unwrap(), machine::random().unwrap());
+    assert_eq!(machine::generation(), machine::generation());
+    assert_eq!(machine::pid_namespace(), machine::pid_namespace());
+}
+
+// ---------------------------------------------------------------------------------------------
+// What only Unix can show by the standard library: modes, links, fifos, inherited descriptors.
+
+#[cfg(unix)]
+mod unix {
+    use super::*;
+    use std::os::{
+        fd::{AsFd, AsRawFd},
+        unix::fs::{MetadataExt, PermissionsExt, chown, symlink},
+    };
+
+    /// Where the section of a name lies (docs/PLATFORM.md).
+    fn place(name: &Name) -> PathBuf {
+        let scratch = Scratch::new();
+        let uid = fs::metadata(&scratch.0).unwrap().uid();
+        let directory = if cfg!(target_os = "linux") { "/dev/shm" } else { "/var/tmp" };
+        Path::new(directory).join(format!("mapvar.{uid}.{name}"))
+    }
+
+    fn mkfifo(path: &Path) {
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+
+    #[track_caller]
+    fn refused(name: &Name, kind: ErrorKind) {
+        for _ in 0..2 {
+            is(by_name(name).open(), kind, name.as_str());
+            is(by_name(name).size(10).create(), kind, name.as_str());
+            is(by_name(name).size(10).open_or_create(), kind, name.as_str());
+        }
+    }
+
+    #[test]
+    fn what_is_made_is_readable_and_writable_by_its_owner_only() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        let name = name("mode");
+        let file = by_file(&scratch.file()).size(10).create().unwrap();
+        let named = by_name(&name).size(10).create().unwrap();
+        for path in [scratch.file(), place(&name)] {
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600, "{path:?}");
+        }
+        drop((file, named));
+        assert!(!place(&name).exists(), "the last handle takes the name with it");
+    }
+
+    #[test]
+    fn another_kind_of_object_under_the_name_is_refused_and_left_alone() {
+        let _watch = watch();
+        let directory = name("dir");
+        fs::create_dir(place(&directory)).unwrap();
+        refused(&directory, ErrorKind::NameTaken);
+        fs::remove_dir(place(&directory)).unwrap();
+
+        let fifo = name("fifo");
+        mkfifo(&place(&fifo));
+        refused(&fifo, ErrorKind::NameTaken);
+        fs::remove_file(place(&fifo)).unwrap();
+
+        let (link, target) = (name("link"), name("target"));
+        let section = by_name(&target).size(10).create().unwrap();
+        symlink(place(&target), place(&link)).unwrap();
+        refused(&link, ErrorKind::NameTaken);
+        fs::remove_file(place(&link)).unwrap();
+        drop(section);
+
+        let socket = name("socket");
+        let bound = std::os::unix::net::UnixListener::bind(place(&socket)).unwrap();
+        refused(&socket, ErrorKind::NameTaken);
+        drop(bound);
+        fs::remove_file(place(&socket)).unwrap();
+    }
+
+    #[test]
+    fn what_others_may_write_to_is_not_trusted() {
+        let _watch = watch();
+        let name = name("shared");
+        fs::write(place(&name), [0; 10]).unwrap();
+        for mode in [0o620, 0o602, 0o666] {
+            fs::set_permissions(place(&name), fs::Permissions::from_mode(mode)).unwrap();
+            refused(&name, ErrorKind::PermissionDenied);
+        }
+        fs::set_permissions(place(&name), fs::Permissions::from_mode(0o600)).unwrap();
+        let second = place(&super::name("second"));
+        fs::hard_link(place(&name), &second).unwrap();
+        refused(&name, ErrorKind::PermissionDenied);
+        fs::remove_file(second).unwrap();
+        // As it is now, it is a section whose holders are gone.
+        is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
+        assert!(!place(&name).exists());
+    }
+
+    #[test]
+    fn another_users_object_is_refused() {
+        let _watch = watch();
+        let name = name("foreign");
+        fs::write(place(&name), [0; 10]).unwrap();
+        // Only root can give files away; the other tests do not need it.
+        if chown(place(&name), Some(54_321), None).is_ok() {
+            for mode in [0o600, 0o666, 0o000] {
+                fs::set_permissions(place(&name), fs::Permissions::from_mode(mode)).unwrap();
+                refused(&name, ErrorKind::ForeignOwner);
+            }
+        }
+        fs::remove_file(place(&name)).unwrap();
+    }
+
+    #[test]
+    fn a_path_to_a_fifo_or_device_is_refused_without_opening_it() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        mkfifo(&scratch.file());
+        let looped = scratch.0.join("loop.map");
+        symlink(&looped, &looped).unwrap();
+        let nothing = scratch.0.join("nothing.map");
+        symlink(scratch.0.join("nowhere"), &nothing).unwrap();
+        for path in [&scratch.file(), Path::new("/dev/zero"), &looped] {
+            let object = path.file_name().unwrap().to_str().unwrap();
+            for protection in [Protection::ReadOnly, Protection::ReadWrite] {
+                let options = by_file(path).protection(protection);
+                is(options.open(), ErrorKind::NameTaken, object);
+                is(options.clone().size(10).open_or_create(), ErrorKind::NameTaken, object);
+            }
+            is(by_file(path).size(10).create(), ErrorKind::NameTaken, object);
+        }
+        is(by_file(&nothing).open(), ErrorKind::NotFound, "nothing.map");
+        is(by_file(&nothing).size(10).open_or_create(), ErrorKind::NameTaken, "nothing.map");
+    }
+
+    #[test]
+    fn a_symbolic_link_to_a_file_is_followed() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        fs::write(scratch.file(), b"hello").unwrap();
+        let link = scratch.0.join("link.map");
+        symlink(scratch.file(), &link).unwrap();
+        let section = by_file(&link).size(5).open_or_create().unwrap();
+        assert_eq!(bytes(&whole(&section), 0, 5), b"hello");
+        is(by_file(&link).size(5).create(), ErrorKind::AlreadyExists, "link.map");
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_and_leaves_nothing() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        let huge = 1 << 50;
+        let name = name("huge");
+        for options in [by_file(&scratch.file()), by_name(&name), Section::options()] {
+            let error = options.size(huge).create().unwrap_err();
+            assert!(
+                matches!(error.kind(), ErrorKind::NoSpace | ErrorKind::TooLarge),
+                "{:?} {error}",
+                error.kind()
+            );
+        }
+        assert_eq!(scratch.entries(), 0);
+        assert!(!place(&name).exists());
+    }
+
+    #[test]
+    fn what_unix_has_not_is_unsupported() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        for flag in [SectionFlags::IMAGE, SectionFlags::NO_CACHE, SectionFlags::WRITE_COMBINE] {
+            let options = Section::options().size(10).flags(flag);
+            is(options.create(), ErrorKind::Unsupported, "anonymous");
+        }
+        let both = by_file(&scratch.file()).name(name("both")).size(10);
+        is(both.create(), ErrorKind::Unsupported, "a.map");
+        assert_eq!(scratch.entries(), 0);
+        let contradicting = SectionFlags::COMMIT | SectionFlags::RESERVE;
+        let options = Section::options().size(10).flags(contradicting);
+        is(options.create(), ErrorKind::InvalidArgument, "anonymous");
+    }
+
+    #[test]
+    fn child_programs_inherit_a_descriptor_only_if_asked() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        for inherit in [false, true] {
+            let name = name("inherit");
+            for options in [by_file(&scratch.file()), by_name(&name), Section::options()] {
+                let section = options.size(10).inherit(inherit).open_or_create().unwrap();
+                let number = section.as_fd().as_raw_fd();
+                let script = format!("true <&{number}");
+                let mut shell = Command::new("sh");
+                let status = shell.args(["-c", &script]).stderr(Stdio::null()).status().unwrap();
+                assert_eq!(status.success(), inherit, "{section:?}");
+            }
+            // Processes that other tests start meanwhile inherit it too.
+            eventually(|| by_name(&name).open().err());
+        }
+    }
+
+    #[test]
+    fn a_native_name_is_exactly_that_object_and_stays() {
+        let _watch = watch();
+        let text = unique("native");
+        let name = Name::native(&format!("/{text}")).unwrap();
+        is(by_name(&name).open(), ErrorKind::NotFound, &text);
+        let section = by_name(&name).size(10).create().unwrap();
+        whole(&section).write_at(0, b"hello").unwrap();
+        is(by_name(&name).size(10).create(), ErrorKind::AlreadyExists, &text);
+        drop(section);
+        let bare = Name::native(&text).unwrap();
+        let again = by_name(&bare).size(10).open_or_create().unwrap();
+        assert_eq!(again.origin(), Origin::Opened);
+        assert_eq!(bytes(&whole(&again), 0, 5), b"hello");
+        if cfg!(target_os = "linux") {
+            fs::remove_file(Path::new("/dev/shm").join(&text)).unwrap();
+        }
+        for bad in ["a/b", "/a/b", "/", ".", "..", &"a".repeat(256)] {
+            assert_eq!(Name::native(bad).unwrap_err().kind(), ErrorKind::InvalidName, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_removed_by_hand_leaves_its_users_together() {
+        let _watch = watch();
+        let name = name("byhand");
+        let section = by_name(&name).size(10).create().unwrap();
+        let other = by_name(&name).open().unwrap();
+        fs::remove_file(place(&name)).unwrap();
+        is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
+        let anew = by_name(&name).size(10).create().unwrap();
+        whole(&section).write_at(0, b"hello").unwrap();
+        assert_eq!(bytes(&whole(&other), 0, 5), b"hello");
+        drop((section, other));
+        assert!(by_name(&name).open().is_ok(), "the new one's name went with the old one's users");
+        drop(anew);
+    }
+
+    /// Role: forks while it has a named section, a place at a file and a lock's region, and lets
+    /// the child drop its copies of them.
+    #[allow(unsafe_code, reason = "fork is")]
+    pub(super) fn fork_with_everything() {
+        let region = Region::of_parent();
+        let file = by_file(Path::new(&arg(2))).open().unwrap();
+        let mut attachment = file.attach(MINUTE).unwrap();
+        attachment.done().unwrap();
+        let generation = machine::generation();
+        region.count(1);
+        // SAFETY: the child goes on with this thread alone; what it calls takes no lock that
+        // another thread of this process could have held: the watchdog only sleeps.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let anew = machine::generation() != generation;
+            drop(attachment);
+            drop(file);
+            drop(by_name(&region.name).open());
+            // With its own thread id, and held when it ends: the view stays, for without it the
+            // kernel could not tell others.
+            let taken = region.lock(MINUTE);
+            let clean = matches!(taken, Ok(Taken::Clean));
+            let code = i32::from(!anew) + 2 * i32::from(!clean);
+            // SAFETY: ends the process, as a child after fork ought to.
+            unsafe { libc::_exit(code) };
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child made above and writes its status to a local.
+        let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!((waited, status), (child, 0));
+        assert_eq!(machine::generation(), generation);
+        assert_eq!(region.lock(MINUTE).unwrap(), Taken::Recovered);
+        region.unlock();
+        tell("forked");
+        await_word();
+        drop(attachment);
+        tell("detached");
+        await_word();
+    }
+
+    #[test]
+    fn a_child_after_fork_takes_nothing_from_its_parent() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        let file = by_file(&scratch.file()).size(10).create().unwrap();
+        let region = Region::new();
+        let path = scratch.file();
+        let args = [region.name.as_str(), &region.id, path.to_str().unwrap()];
+        let mut peer = Peer::start("fork", &args);
+        peer.expect("forked");
+        // The peer alone holds the name and a place at the file now.
+        let name = region.name.clone();
+        drop(region);
+        assert!(by_name(&name).open().is_ok(), "the child took the name away");
+        assert!(!file.attach(SECOND).unwrap().alone(), "the child gave the place back");
+        peer.go();
+        peer.expect("detached");
+        assert!(file.attach(SECOND).unwrap().alone());
+        peer.end();
+        is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
+    }
+}

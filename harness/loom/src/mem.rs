@@ -1,0 +1,482 @@
+//! The engine's memory under loom.
+//!
+//! A region has thousands of words, and loom pays for each. So a model says which words its threads
+//! race on:
+//!
+//! * *hot* words are loom atomics: every order of their loads and stores that the orderings allow
+//!   is tried;
+//! * *cold* words are loom cells: plain values, and an access that is not ordered after the last
+//!   store by a happens-before relation ends the model with loom's report of a data race;
+//! * all others are *fixed*: a store of another value than the one that stands there ends the
+//!   model.
+//!
+//! What was forgotten in the two lists is thus found, never passed over.
+
+use crate::setup::Region as Setup;
+use loom::{
+    cell::Cell,
+    sync::atomic::{AtomicU32, AtomicU64},
+};
+use mapvar::internals::{Fault, Load, Mem, Ordering, StoreWords, layout};
+use mapvar_os::{Refused, Taken};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed as Plain},
+    },
+};
+
+/// What a word is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    Root,
+    IndexSeq,
+    Index,
+    State,
+    Id,
+    Meta,
+    Name,
+    Version,
+    Desc,
+    Type,
+    Data,
+    /// A lock word, whichever.
+    Lock,
+    Other,
+}
+
+/// What is done to a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Load,
+    Store,
+    /// A read-modify-write.
+    Swap,
+    /// A fence; its word is the one that its thread touched last.
+    Fence,
+}
+
+/// An ordering that is left out: the operation becomes relaxed, the fence nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weak {
+    pub op: Op,
+    pub on: On,
+    pub from: Ordering,
+}
+
+impl Weak {
+    pub const fn new(op: Op, on: On, from: Ordering) -> Self {
+        Self { op, on, from }
+    }
+}
+
+/// How one thread, which stands for one process, behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Ways {
+    weak: Vec<Weak>,
+    faults: Vec<Fault>,
+    /// Dies instead of its nth step, a step being a store or a lock; 0 = lives.
+    dies: usize,
+    /// An id of 0 is taken for one.
+    zero_is_an_id: bool,
+}
+
+impl Ways {
+    pub fn weak(mut self, op: Op, on: On, from: Ordering) -> Self {
+        self.weak.push(Weak::new(op, on, from));
+        self
+    }
+
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    pub fn dies(mut self, step: usize) -> Self {
+        self.dies = step;
+        self
+    }
+
+    pub fn zero_is_an_id(mut self) -> Self {
+        self.zero_is_an_id = true;
+        self
+    }
+}
+
+/// A plain value that loom watches.
+#[derive(Debug)]
+struct Cold(Cell<u64>);
+
+// SAFETY: all threads of a loom model run on one thread of the system, one at a time; and loom
+// itself ends a model in which two of them touch the cell without an order between them.
+#[allow(unsafe_code, reason = "loom's cell is meant for this, but says so of each use only")]
+unsafe impl Sync for Cold {}
+// SAFETY: as above.
+#[allow(unsafe_code, reason = "as above")]
+unsafe impl Send for Cold {}
+
+/// The memory that the threads of one execution share.
+#[derive(Debug)]
+pub struct Shared {
+    setup: Arc<Setup>,
+    hot: Vec<AtomicU64>,
+    cold: Vec<Cold>,
+    locks: Vec<(u64, AtomicU32)>,
+}
+
+impl Shared {
+    pub fn new(setup: &Arc<Setup>) -> Arc<Self> {
+        let values = |of: &[usize]| of.iter().map(|at| setup.words[*at]).collect::<Vec<_>>();
+        Arc::new(Self {
+            hot: values(&setup.hot).into_iter().map(AtomicU64::new).collect(),
+            cold: values(&setup.cold).into_iter().map(|word| Cold(Cell::new(word))).collect(),
+            locks: setup.locks.iter().map(|at| (*at, AtomicU32::new(0))).collect(),
+            setup: Arc::clone(setup),
+        })
+    }
+}
+
+/// Where a word's value is.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    Fixed,
+    Hot(usize),
+    Cold(usize),
+}
+
+/// The memory as one thread sees it.
+#[derive(Debug)]
+pub struct LoomMem {
+    shared: Arc<Shared>,
+    me: u32,
+    ways: Ways,
+    last: Mutex<On>,
+    steps: AtomicUsize,
+    dead: AtomicBool,
+    held: Mutex<Vec<u64>>,
+}
+
+const DIED: u32 = 0x4000_0000;
+/// How often a thread tries for a lock that another has before it gives up, as after a timeout.
+const PATIENCE: usize = 3;
+
+/// What a thread that dies unwinds with.
+struct Died;
+
+thread_local! {
+    /// Whether any thread died since this was last looked at.
+    static DEATHS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Deaths since the last call.
+pub fn deaths() -> usize {
+    DEATHS.take()
+}
+
+impl LoomMem {
+    pub fn new(shared: &Arc<Shared>, me: u32, ways: Ways) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            me,
+            ways,
+            last: Mutex::new(On::Other),
+            steps: AtomicUsize::new(0),
+            dead: AtomicBool::new(false),
+            held: Mutex::default(),
+        }
+    }
+
+    /// Does what a process may die in; `None` if it did. As the kernel does, its locks are then
+    /// marked.
+    pub fn mortal<R>(&self, life: impl FnOnce() -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(life)) {
+            Ok(result) => Some(result),
+            Err(cause) if (*cause).is::<Died>() => {
+                let held = std::mem::take(&mut *self.held());
+                for at in held {
+                    self.lock_word(at).swap(DIED, Ordering::AcqRel);
+                }
+                DEATHS.set(DEATHS.get() + 1);
+                None
+            }
+            Err(cause) => resume_unwind(cause),
+        }
+    }
+
+    /// Whether nothing is to be done any more: this process is dead and its destructors run, or
+    /// loom is taking down a model that failed.
+    fn over(&self) -> bool {
+        self.dead.load(Plain) || std::thread::panicking()
+    }
+
+    /// One thing more that others can see.
+    fn step(&self) {
+        if self.ways.dies != 0 && self.steps.fetch_add(1, Plain) + 1 == self.ways.dies {
+            self.dead.store(true, Plain);
+            resume_unwind(Box::new(Died) as Box<dyn Any + Send>);
+        }
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Vec<u64>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_word(&self, at: u64) -> &AtomicU32 {
+        let found = self.shared.locks.iter().find(|(place, _)| *place == at);
+        &found.unwrap_or_else(|| panic!("FORGOTTEN: the model has no lock at {at:#x}")).1
+    }
+
+    /// The ordering that is left of `order`.
+    fn order(&self, op: Op, on: On, order: Ordering) -> Ordering {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = on;
+        if self.ways.weak.contains(&Weak::new(op, on, order)) { Ordering::Relaxed } else { order }
+    }
+
+    fn load(&self, at: usize, order: Ordering) -> u64 {
+        let on = self.shared.setup.on[at];
+        let order = self.order(Op::Load, on, order);
+        let value = match self.shared.setup.places[at] {
+            Place::Fixed => self.shared.setup.words[at],
+            Place::Hot(at) => self.shared.hot[at].load(order),
+            Place::Cold(at) => self.shared.cold[at].0.get(),
+        };
+        if on == On::Id && value == 0 && self.ways.zero_is_an_id { 1 } else { value }
+    }
+
+    fn store(&self, at: usize, value: u64, order: Ordering) {
+        if self.over() {
+            return;
+        }
+        let order = self.order(Op::Store, self.shared.setup.on[at], order);
+        match self.shared.setup.places[at] {
+            Place::Fixed => {
+                let fixed = self.shared.setup.words[at];
+                assert!(
+                    value == fixed,
+                    "FORGOTTEN: the model stores {value:#x} over {fixed:#x} at {:#x}",
+                    at * 8
+                );
+            }
+            Place::Hot(at) => {
+                self.step();
+                self.shared.hot[at].store(value, order);
+            }
+            Place::Cold(at) => {
+                self.step();
+                self.shared.cold[at].0.set(value);
+            }
+        }
+    }
+
+    fn change(
+        &self,
+        at: usize,
+        order: Ordering,
+        hot: impl FnOnce(&AtomicU64, Ordering) -> u64,
+        cold: impl FnOnce(u64) -> u64,
+    ) -> u64 {
+        if self.over() {
+            return 0;
+        }
+        let order = self.order(Op::Swap, self.shared.setup.on[at], order);
+        self.step();
+        match self.shared.setup.places[at] {
+            Place::Fixed => panic!("FORGOTTEN: the model changes {:#x}", at * 8),
+            Place::Hot(at) => hot(&self.shared.hot[at], order),
+            Place::Cold(at) => {
+                let word = &self.shared.cold[at].0;
+                word.replace(cold(word.get()))
+            }
+        }
+    }
+}
+
+/// A range of a [`LoomMem`].
+#[derive(Clone, Copy, Debug)]
+pub struct LoomWords<'a> {
+    mem: &'a LoomMem,
+    first: usize,
+    count: usize,
+}
+
+impl LoomWords<'_> {
+    fn at(self, at: usize) -> usize {
+        assert!(at < self.count, "a range of {} words has none at {at}", self.count);
+        self.first + at
+    }
+}
+
+impl Load for LoomWords<'_> {
+    fn load(self, at: usize, order: Ordering) -> u64 {
+        self.mem.load(self.at(at), order)
+    }
+}
+
+impl StoreWords for LoomWords<'_> {
+    fn store(self, at: usize, value: u64, order: Ordering) {
+        self.mem.store(self.at(at), value, order);
+    }
+
+    fn swap(self, at: usize, value: u64, order: Ordering) -> u64 {
+        self.mem.change(self.at(at), order, |word, order| word.swap(value, order), |_| value)
+    }
+
+    fn fetch_add(self, at: usize, value: u64, order: Ordering) -> u64 {
+        let hot = |word: &AtomicU64, order| word.fetch_add(value, order);
+        self.mem.change(self.at(at), order, hot, |old| old.wrapping_add(value))
+    }
+
+    fn fetch_and(self, at: usize, value: u64, order: Ordering) -> u64 {
+        let hot = |word: &AtomicU64, order| word.fetch_and(value, order);
+        self.mem.change(self.at(at), order, hot, |old| old & value)
+    }
+
+    fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64 {
+        let hot = |word: &AtomicU64, order| word.fetch_or(value, order);
+        self.mem.change(self.at(at), order, hot, |old| old | value)
+    }
+}
+
+impl Mem for LoomMem {
+    type Words<'a> = LoomWords<'a>;
+    type WordsMut<'a> = LoomWords<'a>;
+
+    /// One try, then the lock: more tries are more of the same, and each multiplies the executions.
+    const ATTEMPTS: usize = 1;
+
+    fn size(&self) -> u64 {
+        self.shared.setup.words.len() as u64 * 8
+    }
+
+    fn words(&self, at: u64, count: usize) -> Option<LoomWords<'_>> {
+        let first = usize::try_from(at).ok().filter(|at| at.is_multiple_of(8))? / 8;
+        let within = first.checked_add(count)? <= self.shared.setup.words.len();
+        within.then_some(LoomWords { mem: self, first, count })
+    }
+
+    fn words_mut(&self, at: u64, count: usize) -> Option<LoomWords<'_>> {
+        self.words(at, count)
+    }
+
+    fn fence(&self, order: Ordering) {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.over() && !self.ways.weak.contains(&Weak::new(Op::Fence, last, order)) {
+            loom::sync::atomic::fence(order);
+        }
+    }
+
+    fn lock(&self, at: u64) -> Result<Taken, Refused> {
+        self.step();
+        let word = self.lock_word(at);
+        let order = self.order(Op::Swap, On::Lock, Ordering::Acquire);
+        for _ in 0..PATIENCE {
+            let mut found = 0;
+            for _ in 0..2 {
+                match word.compare_exchange(found, self.me, order, Ordering::Relaxed) {
+                    Ok(_) => {
+                        self.held().push(at);
+                        let died = found == DIED;
+                        return Ok(if died { Taken::Recovered } else { Taken::Clean });
+                    }
+                    Err(now) => found = now,
+                }
+                if found != DIED {
+                    break;
+                }
+            }
+            if found >= mapvar_os::Locks::MARK_L && found != DIED {
+                return Err(Refused::Marked(found));
+            }
+            loom::thread::yield_now();
+        }
+        Err(Refused::TimedOut(None))
+    }
+
+    fn unlock(&self, at: u64) {
+        if self.over() {
+            return;
+        }
+        self.step();
+        self.held().retain(|held| *held != at);
+        self.lock_word(at).store(0, self.order(Op::Store, On::Lock, Ordering::Release));
+    }
+
+    fn mark(&self, at: u64, mark: u32) -> Result<Taken, u32> {
+        self.step();
+        let word = self.lock_word(at);
+        let order = self.order(Op::Swap, On::Lock, Ordering::Acquire);
+        match word.compare_exchange(0, mark, order, Ordering::Relaxed) {
+            Ok(_) => Ok(Taken::Clean),
+            Err(DIED) => word
+                .compare_exchange(DIED, mark, order, Ordering::Relaxed)
+                .map(|_| Taken::Recovered),
+            Err(owner) => Err(owner),
+        }
+    }
+
+    fn is_marked(&self, at: u64, mark: u32) -> bool {
+        self.lock_word(at).load(Ordering::Acquire) == mark
+    }
+
+    fn unmark(&self, at: u64) {
+        if self.over() {
+            return;
+        }
+        self.step();
+        self.lock_word(at).store(0, self.order(Op::Store, On::Lock, Ordering::Release));
+    }
+
+    /// Nobody sleeps in these models.
+    fn wake(&self, _: u64) {}
+
+    /// Of a chunk that is being cut into records; the locks of a model's own records stand.
+    fn reset(&self, at: u64) {
+        let known = self.shared.locks.iter().any(|(place, _)| *place == at);
+        assert!(!known, "FORGOTTEN: the model resets the lock at {at:#x}");
+    }
+
+    fn planted(&self, fault: Fault) -> bool {
+        self.ways.faults.contains(&fault)
+    }
+}
+
+/// What the word at index `at` is, in a region whose chunks are of these kinds.
+pub fn kind_of(at: usize, index: &[u64], chunk: u64) -> On {
+    use layout::{live, record, slot};
+    let byte = at as u64 * 8;
+    if byte == live::AT + live::ROOT as u64 * 8 {
+        return On::Root;
+    }
+    if byte == live::AT + live::INDEX_SEQ as u64 * 8 {
+        return On::IndexSeq;
+    }
+    if index.iter().any(|line| (*line..*line + 64).contains(&byte)) {
+        return On::Index;
+    }
+    let (kind, class) = (chunk & 0xff, (chunk >> 8) as usize & 0xff);
+    let Some(within) = (byte % layout::CHUNK).checked_sub(layout::CHUNK_HEADER) else {
+        return On::Other;
+    };
+    if kind != layout::kind::RECORDS {
+        return On::Other;
+    }
+    let word = within as usize % layout::record_bytes(class) / 8;
+    match word.checked_sub(record::LINE) {
+        None => match word {
+            record::STATE => On::State,
+            record::ID => On::Id,
+            record::META => On::Meta,
+            record::NAME.. => On::Name,
+            _ => On::Other,
+        },
+        Some(of_slots) => match of_slots % (layout::slot_bytes(class) / 8) {
+            slot::VERSION => On::Version,
+            slot::DESC => On::Desc,
+            slot::TYPE => On::Type,
+            slot::SEAL => On::Other,
+            _ => On::Data,
+        },
+    }
+}

@@ -1,0 +1,168 @@
+//! Identity, rule 2: a record is taken from one variable and given to another while somebody reads
+//! it. Nobody takes the name or the value of one for the other's.
+//!
+//! Two faults are covered by the code around them:
+//!
+//! * `fence(Release)` after `id = 0` in `collect`: nothing is rewritten between it and the `id = 0`
+//!   and `fence(Release)` of the insertion that reuses the record, which comes after it under L;
+//! * `id.load(Acquire)` at the beginning of a read by handle: who has a handle got it from an
+//!   `id.load(Acquire)` in `find`, and the last look at the id is what counts.
+
+use super::{caught, covered, holds, process};
+use crate::{
+    check::{Body, Case},
+    mem::{
+        On::{Data, Id, Name},
+        Op::{Fence, Load, Store},
+        Shared, Ways,
+    },
+    setup::{Got, Region, Vars, record},
+};
+use loom::thread;
+use mapvar::internals::{
+    Fault,
+    Ordering::{Acquire, Release},
+    Wrote,
+};
+use std::sync::Arc;
+
+/// `a`, fresh: version 1 with the value 101, in the slot that every new variable begins in.
+fn region() -> Region {
+    Region::new(|store| assert_eq!(store.put("a", 101), Some(1)))
+        .identity(record(0))
+        .identity(record(1))
+        .index(0..2)
+        .structure()
+}
+
+/// What is done meanwhile.
+#[derive(Clone, Copy)]
+enum Look {
+    /// A read with the handle of the old `a`.
+    ByHandle,
+    /// A read by this name.
+    ByName(&'static str),
+    /// A set with the handle of the old `a`.
+    Set,
+}
+
+/// `a` is removed, then `name` made with the value 201, and `back` after that: it is removed and
+/// `a` made again, with 301.
+fn body(look: Look, name: &'static str, back: bool, ways: [&Ways; 3]) -> Body {
+    let region = region().done();
+    let [removing, making, looking] = ways.map(Clone::clone);
+    Arc::new(move |_| {
+        let shared = Shared::new(&region);
+        let looker = process(&shared, 3, &looking);
+        let old = looker.handle("a").expect("it is there");
+        let looker = thread::spawn(move || match look {
+            Look::ByHandle => match looker.get_by(old) {
+                Got::Value(value, version) => {
+                    assert!((value, version) == (101, 1), "MIXED: {value} as {version} of a");
+                    None
+                }
+                _ => None,
+            },
+            Look::ByName(sought) => {
+                let handle = looker.handle(sought)?;
+                let Got::Value(value, _) = looker.get_by(handle) else { return None };
+                let right = match (sought == name, handle == old) {
+                    (_, true) => sought == "a" && value == 101,
+                    (true, false) => value == 201 || back && sought == "a" && value == 301,
+                    (false, false) => back && sought == "a" && value == 301,
+                };
+                assert!(right, "MIXED: {value} of {handle:?} for {sought}");
+                None
+            }
+            Look::Set => looker.put_by(old, 901),
+        });
+        // A process of its own, gone before the next: no fence of the one serves the other.
+        let remover = process(&shared, 1, &removing);
+        let removed = thread::spawn(move || remover.take("a")).join().expect("a remover");
+        let maker = process(&shared, 2, &making);
+        let made = maker.put(name, 201);
+        if back {
+            assert!(maker.take(name).is_some());
+            assert!(maker.put("a", 301).is_some());
+        }
+        let set = looker.join().expect("a looker");
+        let after = process(&shared, 4, &Ways::default());
+        if !back && made.is_some() {
+            let got = after.get(name);
+            assert!(
+                matches!(got, Got::Value(201, _))
+                    // The old handle's set is a set of the same variable, if it was not yet gone.
+                    || name == "a" && matches!((got, &set), (Got::Value(901, _), Some(Wrote::Version(_)))),
+                "LOST: {name} is {got:?} after {removed:?} {set:?}"
+            );
+        }
+    })
+}
+
+pub fn cases() -> Vec<Case> {
+    let as_is = &Ways::default();
+    let mixed: &[&str] = &["MIXED", "TORN"];
+    let seen = |look, name, ways: &Ways| body(look, name, false, [as_is, as_is, ways]);
+    let no_fence = as_is.clone().weak(Fence, Id, Release);
+    let id_store = as_is.clone().weak(Store, Id, Release);
+    let id_load = as_is.clone().weak(Load, Id, Acquire);
+    vec![
+        holds("identity: old handle, another name", seen(Look::ByHandle, "b", as_is)),
+        holds("identity: old handle, the same name", seen(Look::ByHandle, "a", as_is)),
+        holds("identity: old name, another name", seen(Look::ByName("a"), "b", as_is)),
+        holds("identity: new name", seen(Look::ByName("b"), "b", as_is)),
+        holds("identity: the same name", seen(Look::ByName("a"), "a", as_is)),
+        Case {
+            bound: Some(2),
+            ..holds(
+                "identity: there and back again",
+                body(Look::ByName("a"), "b", true, [as_is, as_is, as_is]),
+            )
+        },
+        holds("identity: set by old handle, another name", seen(Look::Set, "b", as_is)),
+        caught(
+            "identity, no id check",
+            mixed,
+            seen(Look::ByHandle, "b", &as_is.clone().fault(Fault::NoIdCheck)),
+        ),
+        caught(
+            "identity, no id check under the lock",
+            &["LOST"],
+            seen(Look::Set, "b", &as_is.clone().fault(Fault::NoIdCheckUnderLock)),
+        ),
+        caught(
+            "identity, no fence(Release) after id = 0 in insert",
+            mixed,
+            body(Look::ByHandle, "b", false, [as_is, &no_fence, as_is]),
+        ),
+        covered(
+            "identity, no fence(Release) after id = 0 in collect",
+            body(Look::ByHandle, "b", false, [&no_fence, as_is, as_is]),
+        ),
+        caught(
+            "identity, no fence(Acquire) before the last id in read",
+            mixed,
+            seen(Look::ByHandle, "b", &as_is.clone().weak(Fence, Data, Acquire)),
+        ),
+        covered(
+            "identity, first id.load Relaxed in read",
+            seen(Look::ByHandle, "b", &id_load),
+        ),
+        caught(
+            "identity, id.store Relaxed",
+            mixed,
+            body(Look::ByName("a"), "b", false, [as_is, &id_store, as_is]),
+        ),
+        caught("identity, id.load Relaxed in find", mixed, seen(Look::ByName("a"), "b", &id_load)),
+        caught(
+            "identity, no fence(Acquire) before the last id in find",
+            mixed,
+            body(
+                Look::ByName("a"),
+                "b",
+                true,
+                [as_is, as_is, &as_is.clone().weak(Fence, Name, Acquire)],
+            ),
+        ),
+    ]
+}

@@ -1,0 +1,265 @@
+//! Regions to begin with: made by the engine itself, in plain words, before loom comes in.
+
+use crate::mem::{On, Place, kind_of};
+use mapvar::internals::{
+    Facts, Handle, Heap, Load, Mem, Ordering::Relaxed, Raw, Seen, Store, StoreWords, Trouble,
+    Wrote, layout, region,
+};
+use mapvar::Kind;
+use std::sync::Arc;
+
+const CHUNKS: u64 = 6;
+
+/// What every region here says of itself.
+pub const FACTS: Facts = Facts {
+    uuid: [1, 2],
+    seed: 3,
+    size: 1024,
+    region: CHUNKS * layout::CHUNK,
+    max_size: 0,
+    file: false,
+    created: 0,
+    creator: 0,
+};
+
+/// Where the first chunk of records begins: the engine takes chunks in order.
+pub const RECORDS: u64 = layout::META_CHUNKS * layout::CHUNK + layout::CHUNK_HEADER;
+/// The class of record that a value of a few bytes gets.
+const CLASS: usize = 1;
+
+/// Offset of record `number` in the first chunk of records.
+pub const fn record(number: u64) -> u64 {
+    RECORDS + number * layout::record_bytes(CLASS) as u64
+}
+
+/// A region as a model begins, and which of its words the model's threads touch.
+#[derive(Debug)]
+pub struct Region {
+    pub words: Vec<u64>,
+    pub on: Vec<On>,
+    pub places: Vec<Place>,
+    pub hot: Vec<usize>,
+    pub cold: Vec<usize>,
+    pub locks: Vec<u64>,
+}
+
+impl Region {
+    /// A region with an index of one line, so that every name has the same home, after `fill`.
+    pub fn new(fill: impl FnOnce(&Store<Heap>)) -> Self {
+        let heap = Heap::new((CHUNKS * layout::CHUNK) as usize);
+        let all = (CHUNKS * layout::CHUNK / 8) as usize;
+        let words = heap.words_mut(0, all).expect("all words");
+        region::format(words, &FACTS);
+        words.store(live(layout::live::ROOT), layout::FIRST_INDEX, Relaxed);
+        let store = Store::new(heap, &FACTS).expect("a store");
+        fill(&store);
+        let words = store.mem().words(0, all).expect("all words");
+        let words: Vec<u64> = (0..all).map(|at| words.load(at, Relaxed)).collect();
+        let table = |number: usize| words[layout::table_word(number as u64) as usize / 8];
+        let mut index = vec![layout::FIRST_INDEX, words[live(layout::live::ROOT)] & !63];
+        index.extend((0..CHUNKS).filter(|at| table(*at as usize) == layout::kind::FREE).map(
+            // A free chunk may become an index.
+            |at| at * layout::CHUNK,
+        ));
+        let on = (0..all)
+            .map(|at| kind_of(at, &index, table(at * 8 / layout::CHUNK as usize)))
+            .collect();
+        Self {
+            places: vec![Place::Fixed; all],
+            on,
+            words,
+            hot: Vec::new(),
+            cold: Vec::new(),
+            locks: Vec::new(),
+        }
+    }
+
+    /// Changes a word that the engine would change only after much else.
+    pub fn poke(mut self, at: usize, value: u64) -> Self {
+        self.words[at] = value;
+        self
+    }
+
+    fn hot(mut self, words: impl IntoIterator<Item = usize>) -> Self {
+        for at in words {
+            self.places[at] = Place::Hot(self.hot.len());
+            self.hot.push(at);
+        }
+        self
+    }
+
+    fn cold(mut self, words: impl IntoIterator<Item = usize>) -> Self {
+        for at in words {
+            self.places[at] = Place::Cold(self.cold.len());
+            self.cold.push(at);
+        }
+        self
+    }
+
+    /// Threads write values of one kind and length to this record and read them. Its slots have all
+    /// had such a value before.
+    pub fn values(self, record: u64) -> Self {
+        let line = record as usize / 8;
+        let slot = move |number: usize| {
+            line + layout::record::LINE + number * (layout::slot_bytes(CLASS) / 8)
+        };
+        let mut region = self.hot([line + layout::record::STATE]);
+        for number in 0..layout::slot::COUNT {
+            let first = slot(number);
+            let data = first + layout::slot::DATA;
+            region = region.hot([first + layout::slot::VERSION, data, data + 1]);
+        }
+        region.locks.push(record + layout::record::LOCK);
+        region
+    }
+
+    /// As [`values`](Self::values), and the slots' descriptions change too: by tombstones, or
+    /// because the slots are fresh.
+    pub fn descriptions(self, record: u64) -> Self {
+        let line = record as usize / 8;
+        let slots = (0..layout::slot::COUNT).map(move |number| {
+            line + layout::record::LINE
+                + number * (layout::slot_bytes(CLASS) / 8)
+                + layout::slot::DESC
+        });
+        self.values(record).hot(slots)
+    }
+
+    /// The record becomes another variable's.
+    pub fn identity(self, record: u64) -> Self {
+        let line = record as usize / 8;
+        self.descriptions(record).hot([
+            line + layout::record::ID,
+            line + layout::record::META,
+            line + layout::record::NAME,
+        ])
+    }
+
+    /// Names come and go, in these places of the index.
+    pub fn index(self, places: std::ops::Range<usize>) -> Self {
+        let first = (self.words[live(layout::live::ROOT)] & !63) as usize / 8;
+        self.hot(places.map(|at| first + at)).hot([live(layout::live::INDEX_SEQ)])
+    }
+
+    /// Variables are made and collected: L and what it protects.
+    pub fn structure(self) -> Self {
+        let journal = layout::journal::AT as usize / 8;
+        let bits = (2..CHUNKS).flat_map(|number| {
+            let header = (number * layout::CHUNK) as usize / 8;
+            [header + layout::chunk::BITS, header + layout::chunk::BITS + 1]
+        });
+        let chunks = (2..CHUNKS).map(|number| layout::table_word(number) as usize / 8);
+        let mut region = self
+            .cold(journal..journal + layout::journal::WORDS)
+            .cold(bits)
+            .cold(chunks)
+            .cold([live(layout::live::BIRTHS), live(layout::live::FREE_HINT)])
+            .cold(live(layout::live::CLASS_HINT)..=live(layout::live::INDEX_USED));
+        region.locks.push(layout::live::LOCK_L);
+        region
+    }
+
+    /// Words that only one thread at a time touches.
+    pub fn plain(self, words: impl IntoIterator<Item = usize>) -> Self {
+        self.cold(words)
+    }
+
+    /// Words that threads race on.
+    pub fn raced(self, words: impl IntoIterator<Item = usize>) -> Self {
+        self.hot(words)
+    }
+
+    pub fn done(self) -> Arc<Self> {
+        Arc::new(self)
+    }
+}
+
+/// Index in the region of a live word.
+pub const fn live(word: usize) -> usize {
+    layout::live::AT as usize / 8 + word
+}
+
+/// What a read answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Got {
+    /// A value of two equal words, and its version.
+    Value(u64, u64),
+    Absent,
+    Stale,
+    /// The lock was not to be had in time.
+    Busy,
+}
+
+fn bytes(value: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&value.to_le_bytes());
+    bytes[8..].copy_from_slice(&value.to_le_bytes());
+    bytes
+}
+
+/// What the models do with the engine: values are one number, written as two equal words.
+pub trait Vars {
+    /// By name; the version, `None` where a lock was not to be had in time.
+    fn put(&self, name: &str, value: u64) -> Option<u64>;
+    /// By handle.
+    fn put_by(&self, handle: Handle, value: u64) -> Option<Wrote>;
+    fn get_by(&self, handle: Handle) -> Got;
+    fn handle(&self, name: &str) -> Option<Handle>;
+    /// By name, as [`Map::get`](mapvar::Map::get) does.
+    fn get(&self, name: &str) -> Got;
+    /// Whether it was there; `None` as for [`put`](Self::put).
+    fn take(&self, name: &str) -> Option<bool>;
+}
+
+/// Takes a timeout out of a result; any other trouble is a fault of the engine.
+fn in_time<T>(result: Result<T, Trouble>) -> Option<T> {
+    match result {
+        Ok(done) => Some(done),
+        Err(Trouble::Lock(mapvar_os::Refused::TimedOut(_))) => None,
+        Err(trouble) => panic!("TROUBLE: {trouble:?}"),
+    }
+}
+
+impl<M: Mem> Vars for Store<M> {
+    fn put(&self, name: &str, value: u64) -> Option<u64> {
+        let bytes = bytes(value);
+        in_time(self.set(self.query(name.as_bytes()), &Raw::bytes(Kind::Bytes, 0, &bytes)))
+    }
+
+    fn put_by(&self, handle: Handle, value: u64) -> Option<Wrote> {
+        in_time(self.write(handle, &Raw::bytes(Kind::Bytes, 0, &bytes(value))))
+    }
+
+    fn get_by(&self, handle: Handle) -> Got {
+        let mut copy = [0; 16];
+        let Some(seen) = in_time(self.read(handle, |shot| shot.copy_to(&mut copy))) else {
+            return Got::Busy;
+        };
+        match seen {
+            Seen::Value((), version) => {
+                let [one, two] = [0, 8].map(|at| {
+                    u64::from_le_bytes(copy[at..at + 8].try_into().expect("eight bytes"))
+                });
+                assert!(one == two, "TORN: {one} and {two}, version {version}");
+                Got::Value(one, version)
+            }
+            Seen::Absent => Got::Absent,
+            Seen::Stale => Got::Stale,
+        }
+    }
+
+    fn handle(&self, name: &str) -> Option<Handle> {
+        in_time(self.find(self.query(name.as_bytes()))).flatten()
+    }
+
+    fn get(&self, name: &str) -> Got {
+        match self.handle(name) {
+            Some(handle) => self.get_by(handle),
+            None => Got::Absent,
+        }
+    }
+
+    fn take(&self, name: &str) -> Option<bool> {
+        in_time(self.remove(self.query(name.as_bytes())))
+    }
+}
