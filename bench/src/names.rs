@@ -24,6 +24,10 @@ struct Queries {
     at: usize,
 }
 
+fn name(number: usize) -> String {
+    format!("plant.pump.{number:06}.pressure")
+}
+
 impl Queries {
     fn new(count: usize) -> Self {
         let mut numbers: Vec<usize> = (0..count).collect();
@@ -35,14 +39,9 @@ impl Queries {
             random ^= random << 17;
             numbers.swap(last, usize::try_from(random % (last as u64 + 1)).unwrap_or(0));
         }
-        let packed: String =
-            numbers.iter().map(|number| format!("plant.pump.{number:06}.pressure")).collect();
+        let packed: String = numbers.into_iter().map(name).collect();
         assert_eq!(packed.len(), NAME * count);
         Self { packed: packed.into(), at: 0 }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &str> {
-        (0..self.packed.len()).step_by(NAME).map(|at| &self.packed[at..at + NAME])
     }
 
     /// The next one; after the last comes the first.
@@ -76,8 +75,9 @@ fn set(queries: &Queries, map: &Map) -> impl FnMut(u64) + use<> {
 
 type Shelf<S> = HashMap<String, u64, S>;
 
-fn shelf<S: BuildHasher + Default>(queries: &Queries) -> Shelf<S> {
-    queries.all().zip(0..).map(|(name, number)| (name.to_owned(), number)).collect()
+/// Filled in the order of the names, which is not the one in which they are asked for; as the map.
+fn shelf<S: BuildHasher + Default>(count: usize) -> Shelf<S> {
+    (0..count).map(name).zip(0..).collect()
 }
 
 fn get_shelf<S: BuildHasher>(queries: &Queries, shelf: Shelf<S>) -> impl FnMut(u64) + use<S> {
@@ -100,8 +100,8 @@ pub fn legs(plan: &Plan, count: usize) -> Result<Vec<Leg>> {
     let queries = Queries::new(count);
     // Each number takes 320 bytes; the index, while it is doubled, 50 more.
     let map = map("names", count as u64 * 400)?;
-    for (name, number) in queries.all().zip(0_u64..) {
-        map.set(name, number)?;
+    for (name, number) in (0..count).map(name).zip(0_u64..) {
+        map.set(&name, number)?;
     }
     let mut get = Leg::new(get_title, get(&queries, &map));
     let mut set = Leg::new(set_title, set(&queries, &map));
@@ -114,20 +114,20 @@ pub fn legs(plan: &Plan, count: usize) -> Result<Vec<Leg>> {
         get = get.beside(
             "std HashMap<String, u64>",
             goal,
-            get_shelf(&queries, shelf::<RandomState>(&queries)),
+            get_shelf(&queries, shelf::<RandomState>(count)),
         );
         get = get.beside(
             "foldhash HashMap",
             None,
-            get_shelf(&queries, shelf::<foldhash::fast::RandomState>(&queries)),
+            get_shelf(&queries, shelf::<foldhash::fast::RandomState>(count)),
         );
         set = set.beside(
             "std HashMap get_mut",
             None,
-            set_shelf(&queries, shelf::<RandomState>(&queries)),
+            set_shelf(&queries, shelf::<RandomState>(count)),
         );
         set = set.beside("std HashMap insert", None, {
-            let mut shelf = shelf::<RandomState>(&queries);
+            let mut shelf = shelf::<RandomState>(count);
             each(&queries, move |name, number| {
                 _ = shelf.insert(name.to_owned(), black_box(number));
             })

@@ -457,6 +457,11 @@ impl<M: Mem> Store<M> {
             true
         })?;
         for handle in &removed {
+            // Where the kernel sets no flag in a dead holder's word, only taking the lock tells, and
+            // that is not to be done while L is held.
+            if self.lock_record(*handle).is_ok() {
+                self.mem.unlock(handle.lock());
+            }
             self.collect(*handle)?;
         }
         Ok(!removed.is_empty())

@@ -19,12 +19,18 @@ use std::{
 
 const WATCHDOG: Duration = Duration::from_secs(20);
 
-/// An example, which `cargo test` builds beside the folder of the tests.
+/// An example, which `cargo test` builds beside the folder of the tests, unless it is told which
+/// targets to take.
 fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let path: PathBuf = profile.join("examples").join(format!("{name}{EXE_SUFFIX}"));
-    assert!(path.exists(), "{path:?} is not built: run `cargo test -p mapvar`, without `--test`");
+    assert!(
+        path.exists(),
+        "{} is not built; run `cargo test` without `--test` and `--all-targets`, or `cargo build \
+         -p mapvar --examples` first",
+        path.display()
+    );
     let mut command = Command::new(path);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -237,7 +237,7 @@ impl SectionOptions {
     #[allow(clippy::unnecessary_debug_formatting, reason = "a path in quotes, escaped")]
     pub(crate) fn describe(&self) -> String {
         match (&self.file, &self.name) {
-            (Some(file), _) => format!("file {file:?}"),
+            (Some(file), _) => format!("file \"{}\"", file.display()),
             (None, Some(name)) => format!("section {:?}", name.as_str()),
             (None, None) => "anonymous section".into(),
         }

@@ -51,8 +51,9 @@ struct Token(OwnedHandle);
 
 impl Drop for Token {
     fn drop(&mut self) {
-        // SAFETY: the handle is open. The thread that made this value is the one that drops it: it
-        // stands in a thread-local.
+        // SAFETY: the handle is open. The thread that acquired the mutex is the one that drops this
+        // value: it keeps it in a thread-local, or drops it where it acquired it. On another thread
+        // the call would fail and change nothing.
         unsafe { ReleaseMutex(self.0.as_raw_handle()) };
     }
 }

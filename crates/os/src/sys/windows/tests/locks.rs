@@ -73,7 +73,8 @@ fn handles() -> i64 {
     if count() == before {
         // Wine answers the same for ever. It gives the lowest handle that is free, so that the
         // greatest value tells as much, once there are no gaps.
-        return more.iter().map(|new| new.as_raw_handle().addr() as i64 / 4).max().unwrap();
+        let greatest = more.iter().map(|new| new.as_raw_handle().addr()).max().unwrap();
+        return i64::try_from(greatest / 4).unwrap();
     }
     before
 }
