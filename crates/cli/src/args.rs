@@ -20,7 +20,7 @@ a code for each kind: 11 no such map, 15 the map is full, 24 it is no map.";
 
 /// Sees and sets variables that processes share, in memory-mapped files and named shared memory
 #[derive(Parser, Debug)]
-#[command(name = "mapvar", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "mapvar", bin_name = "mapvar", version, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

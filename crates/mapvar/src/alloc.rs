@@ -195,6 +195,8 @@ impl<M: Mem> Store<M> {
         let words = self.mem.words_mut(base, (CHUNK / 8) as usize).ok_or_else(|| outside(base))?;
         let line = (cut.bytes / 8) as usize;
         let header = (CHUNK_HEADER / 8) as usize;
+        // SYNC POINT S9: the chunk may have been an index that somebody still looks in.
+        self.mem.fence(Release);
         for at in 0..(CHUNK / 8) as usize {
             let of_record = at.checked_sub(header).map(|at| at % line);
             // Lock and wake words of records are words of 32 bits, and reset as such.

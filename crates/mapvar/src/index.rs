@@ -256,6 +256,8 @@ impl<M: Mem> Engine<M> {
         self.set_run(first, chunks, kind::INDEX)?;
         let words =
             self.mem.words_mut(new.at, (lines * 8) as usize).ok_or_else(|| outside(new.at))?;
+        // SYNC POINT S9: the chunks may have been an index that somebody still looks in.
+        self.mem.fence(Release);
         for at in 0..(lines * 8) as usize {
             words.store(at, index_word::EMPTY, Relaxed);
         }

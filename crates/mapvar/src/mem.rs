@@ -18,6 +18,7 @@
 //! | S6 | `root.store(Release)` in `index::rebuild` | `root.load(Acquire)` in `index::find` | the new index |
 //! | S7 | `index_seq.fetch_add(Release)` | `index_seq.load(Acquire)` in `index::find` | that an index word or the root changed |
 //! | S8 | `operation.store(Release)` in the journal | `lock(L)`, which replays | the journal's other words |
+//! | S9 | `fence(Release)` before a chunk is used anew, in `index::rebuild`, `alloc::cut_chunk` | `fence(Acquire)` after a miss in `index::find` | the `index_seq` that was counted before |
 
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]

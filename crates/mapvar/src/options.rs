@@ -198,7 +198,14 @@ impl MapOptions {
                             .open_or_create_with(|view| fill(view, facts))
                         {
                             // Somebody else made a smaller one meanwhile.
-                            Err(error) if error.kind() == ErrorKind::TooLarge => options.open()?,
+                            Err(error) if error.kind() == ErrorKind::TooLarge => {
+                                match options.open() {
+                                    Err(none) if none.kind() == ErrorKind::NotFound => {
+                                        return Err(error);
+                                    }
+                                    other => other?,
+                                }
+                            }
                             other => other?,
                         }
                     }
@@ -283,7 +290,7 @@ impl MapOptions {
                 Error::new(ErrorKind::Io, "open", "").detail("the view is not aligned")
             })
         };
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now().checked_add(self.timeout);
         loop {
             let flaw = match region::examine(words()?, bytes) {
                 Ok(facts) => return Ok(facts),
@@ -303,7 +310,9 @@ impl MapOptions {
                         Ok(())
                     })?;
                 }
-                None if Instant::now() >= deadline => return Err(told_flaw(flaw, bytes)),
+                None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                    return Err(told_flaw(flaw, bytes));
+                }
                 None => std::thread::sleep(Duration::from_millis(1)),
             }
         }

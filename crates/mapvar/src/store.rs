@@ -48,17 +48,7 @@ impl<M: Mem> Store<M> {
         {
             return Ok(version);
         }
-        match self.set_slowly(query, raw) {
-            // What was removed and not collected is room.
-            Err(full @ Trouble::Full { .. }) => {
-                if self.collect_all()? {
-                    self.set_slowly(query, raw)
-                } else {
-                    Err(full)
-                }
-            }
-            done => done,
-        }
+        self.set_slowly(query, raw)
     }
 
     #[cold]
@@ -164,6 +154,25 @@ impl<M: Mem> Store<M> {
 
     /// Makes a variable, unless there is one.
     pub fn insert(
+        &self,
+        query: Query<'_>,
+        raw: &Raw<'_>,
+        atomic: bool,
+    ) -> Result<Inserted, Trouble> {
+        match self.insert_once(query, raw, atomic) {
+            // What was removed and not collected is room.
+            Err(full @ Trouble::Full { .. }) => {
+                if self.collect_all()? {
+                    self.insert_once(query, raw, atomic)
+                } else {
+                    Err(full)
+                }
+            }
+            done => done,
+        }
+    }
+
+    fn insert_once(
         &self,
         query: Query<'_>,
         raw: &Raw<'_>,
