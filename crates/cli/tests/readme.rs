@@ -1,6 +1,7 @@
 //! The shell blocks of the README: each `mapvar` line is run as it stands, and prints what stands
 //! below it.
 #![allow(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,

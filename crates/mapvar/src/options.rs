@@ -258,7 +258,10 @@ impl MapOptions {
         let Some(region) = region::region_bytes(self.size) else {
             return refuse(
                 ErrorKind::TooLarge,
-                format!("{} bytes; a map can have 16 TiB", self.size),
+                format!(
+                    "for {} bytes of values it would take more than 16 TiB; give less",
+                    self.size
+                ),
             );
         };
         let [seed, _] = machine::random()?;

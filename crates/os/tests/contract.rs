@@ -137,6 +137,7 @@ fn child() {
         "say" => say(),
         "hold" => hold(),
         "race" => race(),
+        "churn" => churn(),
         "die_in_fill" => die_in_fill(),
         "attach" => stay_attached(),
         "lock" => hold_lock(),
@@ -932,6 +933,99 @@ fn opening_and_closing_at_the_same_time_never_splits_a_name() {
         }
     });
     is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
+}
+
+/// Role: opens, creates and closes one name again and again, and while it holds it compares with
+/// what the others hold. What each holds stands in a file of words: from 0 on the stamp of its
+/// section, 0 for none; from 64 on a count that is odd while it is being killed; 128 counts splits.
+fn churn() {
+    let name = Name::new(&arg(0)).unwrap();
+    let held = by_file(Path::new(&arg(1))).open().unwrap();
+    let held = whole(&held);
+    let held = held.words_mut(0, 129).unwrap();
+    let own: usize = arg(2).parse().unwrap();
+    tell("ready");
+    for round in 0..ROUNDS {
+        let stamp = machine::random().unwrap()[0] | 1;
+        let fill = |view: &View| {
+            view.words_mut(0, 1).unwrap().store(0, stamp, Ordering::Release);
+            Ok(())
+        };
+        let options = by_name(&name).size(8).timeout(MINUTE);
+        let section = match round % 3 {
+            0 if round % 2 == 0 => options.protection(Protection::ReadOnly).open(),
+            0 => options.open(),
+            1 => options.create_with(fill),
+            _ => options.open_or_create_with(fill),
+        };
+        let section = match section {
+            Ok(section) => section,
+            Err(error) => {
+                let expected = [ErrorKind::NotFound, ErrorKind::AlreadyExists];
+                assert!(expected.contains(&error.kind()), "{error}");
+                continue;
+            }
+        };
+        let view = whole(&section);
+        let mine = view.words(0, 1).unwrap().load(0, Ordering::Acquire);
+        // On Windows a section is seen before it is filled, except by `open_or_create`.
+        if mine == 0 {
+            assert!(cfg!(windows) && round % 3 == 0, "half-made");
+            continue;
+        }
+        held.store(own, mine, Ordering::SeqCst);
+        for other in (0..CHURNERS).cycle().take(20 * CHURNERS) {
+            let before = held.read().load(64 + other, Ordering::SeqCst);
+            let theirs = held.read().load(other, Ordering::SeqCst);
+            let after = held.fetch_add(64 + other, 0, Ordering::SeqCst);
+            if before.is_multiple_of(2) && before == after && theirs != 0 && theirs != mine {
+                held.fetch_add(128, 1, Ordering::SeqCst);
+            }
+        }
+        if round % 5 == 0 {
+            thread::sleep(Duration::from_micros(stamp % 300));
+        }
+        held.store(own, 0, Ordering::SeqCst);
+    }
+    tell("done");
+    await_word();
+}
+
+/// Two: the name is gone and made anew most often then.
+const CHURNERS: usize = 2;
+/// Fewer where each takes a server's round trip.
+const ROUNDS: u32 = if cfg!(windows) { 400 } else { 8_000 };
+
+#[test]
+fn processes_that_come_go_and_are_killed_never_split_a_name() {
+    // Proved on Linux by leaving out each of the three rules of names.rs: splits were counted.
+    let _watch = Watchdog::new("churning", 3 * MINUTE);
+    let scratch = Scratch::new();
+    let (name, path) = (name("churn"), scratch.file());
+    let held = by_file(&path).size(8 * 129).create().unwrap();
+    let held = whole(&held);
+    let held = held.words_mut(0, 129).unwrap();
+    let start = |own: usize| {
+        Peer::start("churn", &[name.as_str(), path.to_str().unwrap(), &own.to_string()])
+    };
+    let mut peers: Vec<Peer> = (0..CHURNERS).map(start).collect();
+    for round in 0..30 {
+        let own = round % CHURNERS;
+        peers[own].expect("ready");
+        thread::sleep(Duration::from_millis(round as u64 % 7));
+        held.fetch_add(64 + own, 1, Ordering::SeqCst);
+        let next = start(own);
+        std::mem::replace(&mut peers[own], next).kill();
+        held.store(own, 0, Ordering::SeqCst);
+        held.fetch_add(64 + own, 1, Ordering::SeqCst);
+    }
+    for peer in &mut peers {
+        peer.expect("ready");
+        peer.expect("done");
+    }
+    peers.into_iter().for_each(Peer::end);
+    assert_eq!(held.read().load(128, Ordering::SeqCst), 0, "two sections under one name");
+    eventually(|| by_name(&name).open().err());
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -30,10 +30,10 @@ pub enum Verdict {
 pub struct Case {
     pub name: &'static str,
     pub verdict: Verdict,
-    /// How many forced switches between threads an execution may have; `None` = all orders.
-    pub bound: Option<usize>,
+    /// How many forced switches between threads an execution may have.
+    pub bound: usize,
     /// The same for the short run.
-    pub short: Option<usize>,
+    pub short: usize,
     /// Whether it is run for each step at which the mortal thread can die.
     pub dies: bool,
     pub body: Body,
@@ -65,13 +65,13 @@ impl Case {
     pub fn run(&self, short: bool) -> Outcome {
         let began = Instant::now();
         let executions = Arc::new(AtomicUsize::new(0));
-        let mut outcome =
-            Outcome { executions: 0, steps: 0, took: Duration::ZERO, found: None };
+        let mut outcome = Outcome { executions: 0, steps: 0, took: Duration::ZERO, found: None };
         EXPECTED.set(true);
         for step in usize::from(self.dies).. {
             deaths();
             let mut builder = loom::model::Builder::new();
-            builder.preemption_bound = if short { self.short } else { self.bound };
+            // Never without a bound: loom then tries fewer orders, not more.
+            builder.preemption_bound = Some(if short { self.short } else { self.bound });
             builder.max_branches = 20_000;
             let (body, count) = (Arc::clone(&self.body), Arc::clone(&executions));
             let result = catch_unwind(AssertUnwindSafe(|| {

@@ -59,7 +59,6 @@ fn run(case: &Case, short: bool) -> bool {
     let outcome = case.run(short);
     let right = case.is_right(&outcome);
     let bound = if short { case.short } else { case.bound };
-    let bound = bound.map_or("all".into(), |bound| bound.to_string());
     let mut line = format!(
         "{:<64} {bound:>5} {:>10} {:>7.1}  {}",
         case.name,
@@ -72,7 +71,7 @@ fn run(case: &Case, short: bool) -> bool {
         Verdict::Caught(_) => "fault caught",
         Verdict::Covered => "fault covered",
     };
-    if case.dies {
+    if case.dies && outcome.found.is_none() {
         line += &format!(", {} steps to die at", outcome.steps.saturating_sub(1));
     }
     if let Some(said) = &outcome.found {

@@ -188,6 +188,11 @@ impl LoomMem {
         }
     }
 
+    /// Changes a word that the engine would change only after much else.
+    pub fn poke(&self, at: usize, value: u64) {
+        self.store(at, value, Ordering::Relaxed);
+    }
+
     /// Does what a process may die in; `None` if it did. As the kernel does, its locks are then
     /// marked.
     pub fn mortal<R>(&self, life: impl FnOnce() -> R) -> Option<R> {

@@ -9,8 +9,10 @@ use mapvar::internals::Store;
 use std::sync::Arc;
 
 mod identity;
+mod index;
 mod read;
 mod set;
+mod structure;
 mod takeover;
 
 /// A process: an engine on the shared memory.
@@ -26,19 +28,17 @@ pub fn all() -> Vec<Case> {
     cases.extend(set::cases());
     cases.extend(takeover::cases());
     cases.extend(identity::cases());
+    cases.extend(structure::cases());
+    cases.extend(index::cases());
     cases.extend(read::cases());
     cases
 }
 
 fn holds(name: &'static str, body: crate::check::Body) -> Case {
-    Case { name, verdict: Verdict::Holds, bound: Some(3), short: Some(2), dies: false, body }
+    Case { name, verdict: Verdict::Holds, bound: 3, short: 2, dies: false, body }
 }
 
-fn caught(
-    name: &'static str,
-    words: &'static [&'static str],
-    body: crate::check::Body,
-) -> Case {
+fn caught(name: &'static str, words: &'static [&'static str], body: crate::check::Body) -> Case {
     Case { verdict: Verdict::Caught(words), ..holds(name, body) }
 }
 

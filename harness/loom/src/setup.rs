@@ -1,11 +1,11 @@
 //! Regions to begin with: made by the engine itself, in plain words, before loom comes in.
 
 use crate::mem::{On, Place, kind_of};
+use mapvar::Kind;
 use mapvar::internals::{
     Facts, Handle, Heap, Load, Mem, Ordering::Relaxed, Raw, Seen, Store, StoreWords, Trouble,
     Wrote, layout, region,
 };
-use mapvar::Kind;
 use std::sync::Arc;
 
 const CHUNKS: u64 = 6;
@@ -159,6 +159,12 @@ impl Region {
         region
     }
 
+    /// The words of a record's name after the first.
+    pub fn names(&self, record: u64) -> std::ops::Range<usize> {
+        let line = record as usize / 8;
+        line + layout::record::NAME + 1..line + layout::record::LINE
+    }
+
     /// Words that only one thread at a time touches.
     pub fn plain(self, words: impl IntoIterator<Item = usize>) -> Self {
         self.cold(words)
@@ -190,6 +196,9 @@ pub enum Got {
     Busy,
 }
 
+/// Bytes of a value that goes into the next larger class of record.
+pub const LARGE: usize = 120;
+
 fn bytes(value: u64) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&value.to_le_bytes());
@@ -201,6 +210,8 @@ fn bytes(value: u64) -> [u8; 16] {
 pub trait Vars {
     /// By name; the version, `None` where a lock was not to be had in time.
     fn put(&self, name: &str, value: u64) -> Option<u64>;
+    /// As [`put`](Self::put), of [`LARGE`] bytes.
+    fn put_large(&self, name: &str, byte: u8) -> Option<u64>;
     /// By handle.
     fn put_by(&self, handle: Handle, value: u64) -> Option<Wrote>;
     fn get_by(&self, handle: Handle) -> Got;
@@ -223,6 +234,11 @@ fn in_time<T>(result: Result<T, Trouble>) -> Option<T> {
 impl<M: Mem> Vars for Store<M> {
     fn put(&self, name: &str, value: u64) -> Option<u64> {
         let bytes = bytes(value);
+        in_time(self.set(self.query(name.as_bytes()), &Raw::bytes(Kind::Bytes, 0, &bytes)))
+    }
+
+    fn put_large(&self, name: &str, byte: u8) -> Option<u64> {
+        let bytes = [byte; LARGE];
         in_time(self.set(self.query(name.as_bytes()), &Raw::bytes(Kind::Bytes, 0, &bytes)))
     }
 

@@ -1,8 +1,12 @@
 //! Input that is wrong: an error that says what and what to do, its own exit code, and nothing
 //! touched.
 
-use crate::harness::{Folder, Held, feed, run, unique};
-use std::{env::consts::FAMILY, fs, process::Command};
+use crate::harness::{Folder, Held, feed, finish, run, unique};
+use std::{
+    env::consts::FAMILY,
+    fs,
+    process::{Command, Stdio},
+};
 
 #[test]
 fn names_that_no_map_can_have() {
@@ -173,4 +177,29 @@ fn sizes_that_no_map_can_have() {
     run(["set", "--file", t, "--size", "16000000TiB", "foo", "1"]).fails(17);
     run(["list", name]).fails(11);
     assert!(!fs::exists(t).unwrap());
+}
+
+#[test]
+fn a_map_that_the_system_has_no_room_for() {
+    // Only these systems have a limit that a process can set for itself.
+    if FAMILY != "unix" {
+        return;
+    }
+    let folder = Folder::new();
+    let (name, t) = (&unique("limit"), &folder.path("t.map"));
+    let limited = |args: &str| {
+        let mut sh = Command::new("sh");
+        let mapvar = env!("CARGO_BIN_EXE_mapvar");
+        sh.args(["-c", &format!("ulimit -f 10; exec '{mapvar}' {args}")]).stdin(Stdio::null());
+        finish(sh.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let error = limited(&format!("set --file '{t}' foo 1")).fails(17);
+    assert!(error.contains("ulimit -f"), "{error}");
+    assert!(fs::read_dir(folder.0.path()).unwrap().next().is_none(), "something is left behind");
+    limited(&format!("hold {name}")).fails(17);
+    run(["list", name]).fails(11);
+    // One that is there is used as it is.
+    run(["set", "--file", t, "foo", "1"]).ok();
+    limited(&format!("set --file '{t}' foo 2")).ok();
+    assert_eq!(run(["get", "--file", t, "foo"]).ok(), "2\n");
 }

@@ -1,6 +1,7 @@
 //! Starts the command, and never waits for it for ever.
 
 use std::{
+    env::consts::FAMILY,
     ffi::OsStr,
     io::{BufRead, BufReader, Read, Write},
     process::{Child, ChildStderr, Command, ExitStatus, Stdio, id},
@@ -116,13 +117,15 @@ pub(crate) struct Held {
     pub(crate) child: Child,
     /// What it said.
     pub(crate) line: String,
-    _pipe: mpsc::Receiver<(String, BufReader<ChildStderr>)>,
+    /// Stays open as long as this.
+    _pipe: BufReader<ChildStderr>,
+    args: Vec<String>,
 }
 
 impl Held {
     pub(crate) fn new<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
-        let args = ["hold"].into_iter().chain(args);
-        let mut child = command(args).stdout(Stdio::null()).spawn().expect("start");
+        let args: Vec<String> = args.into_iter().map(String::from).collect();
+        let mut child = command(["hold"]).args(&args).stdout(Stdio::null()).spawn().expect("start");
         let mut pipe = BufReader::new(child.stderr.take().expect("stderr"));
         let (tell, told) = mpsc::channel();
         thread::spawn(move || {
@@ -130,15 +133,12 @@ impl Held {
             let _ = pipe.read_line(&mut line);
             let _ = tell.send((line, pipe));
         });
-        let Ok((line, rest)) = told.recv_timeout(WATCHDOG) else {
+        let Ok((line, pipe)) = told.recv_timeout(WATCHDOG) else {
             let _ = child.kill();
             panic!("`hold` said nothing within {WATCHDOG:?}");
         };
         assert!(line.contains("holding map") && line.ends_with('\n'), "{line:?}");
-        // The pipe stays open as long as this.
-        let (tell, pipe) = mpsc::channel();
-        let _ = tell.send((String::new(), rest));
-        Self { child, line, _pipe: pipe }
+        Self { child, line, _pipe: pipe, args }
     }
 
     /// Ends it without a chance to tidy up.
@@ -152,6 +152,11 @@ impl Drop for Held {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // On Unix, what a killed process leaves is cleared away by the next that asks for it.
+        if FAMILY == "unix" {
+            let global = self.args.iter().filter(|arg| *arg == "--global");
+            let _ = command(["list"]).args(self.args.first()).args(global).output();
+        }
     }
 }
 

@@ -1,19 +1,20 @@
 //! Identity, rule 2: a record is taken from one variable and given to another while somebody reads
 //! it. Nobody takes the name or the value of one for the other's.
 //!
-//! Two faults are covered by the code around them:
+//! Three faults are covered by the code around them:
 //!
 //! * `fence(Release)` after `id = 0` in `collect`: nothing is rewritten between it and the `id = 0`
 //!   and `fence(Release)` of the insertion that reuses the record, which comes after it under L;
 //! * `id.load(Acquire)` at the beginning of a read by handle: who has a handle got it from an
-//!   `id.load(Acquire)` in `find`, and the last look at the id is what counts.
+//!   `id.load(Acquire)` in `find`, and the last look at the id is what counts;
+//! * `load(Acquire)` of an index word: the id's Acquire follows it.
 
 use super::{caught, covered, holds, process};
 use crate::{
     check::{Body, Case},
     mem::{
-        On::{Data, Id, Name},
-        Op::{Fence, Load, Store},
+        On::{Data, Id, Index, Lock, Name},
+        Op::{Fence, Load, Store, Swap},
         Shared, Ways,
     },
     setup::{Got, Region, Vars, record},
@@ -98,7 +99,10 @@ fn body(look: Look, name: &'static str, back: bool, ways: [&Ways; 3]) -> Body {
         }
         let came = looker.join().expect("a looker");
         if let (Look::Find(sought), Came::Found(found)) = (look, &came) {
-            assert!(sought == name || Some(*found) != new, "MIXED: {found:?}, {name}'s, for {sought}");
+            assert!(
+                sought == name || Some(*found) != new,
+                "MIXED: {found:?}, {name}'s, for {sought}"
+            );
         }
         let after = process(&shared, 4, &Ways::default());
         if !back && made.is_some() {
@@ -131,8 +135,8 @@ pub fn cases() -> Vec<Case> {
             body(Look::Find("a"), "b", true, [as_is, as_is, as_is]),
         ),
         Case {
-            bound: Some(2),
-            short: Some(1),
+            bound: 2,
+            short: 1,
             ..holds(
                 "identity: there and back again, read",
                 body(Look::ByName("a"), "b", true, [as_is, as_is, as_is]),
@@ -150,6 +154,16 @@ pub fn cases() -> Vec<Case> {
             seen(Look::Set, "b", &as_is.clone().fault(Fault::NoIdCheckUnderLock)),
         ),
         caught(
+            "identity, unmark Relaxed",
+            &["LOST", "TROUBLE"],
+            body(Look::Set, "b", false, [&as_is.clone().weak(Store, Lock, Release), as_is, as_is]),
+        ),
+        caught(
+            "identity, lock Relaxed",
+            &["LOST", "TROUBLE"],
+            seen(Look::Set, "b", &as_is.clone().weak(Swap, Lock, Acquire)),
+        ),
+        caught(
             "identity, no fence(Release) after id = 0 in insert",
             mixed,
             body(Look::ByHandle, "b", false, [as_is, &no_fence, as_is]),
@@ -163,16 +177,17 @@ pub fn cases() -> Vec<Case> {
             mixed,
             seen(Look::ByHandle, "b", &as_is.clone().weak(Fence, Data, Acquire)),
         ),
-        covered(
-            "identity, first id.load Relaxed in read",
-            seen(Look::ByHandle, "b", &id_load),
-        ),
+        covered("identity, first id.load Relaxed in read", seen(Look::ByHandle, "b", &id_load)),
         caught(
             "identity, id.store Relaxed",
             &["MIXED", "TORN", "TROUBLE"],
             body(Look::ByName("a"), "b", false, [as_is, &id_store, as_is]),
         ),
         caught("identity, id.load Relaxed in find", mixed, seen(Look::ByName("a"), "b", &id_load)),
+        covered(
+            "identity, index word loaded Relaxed",
+            seen(Look::ByName("a"), "b", &as_is.clone().weak(Load, Index, Acquire)),
+        ),
         caught(
             "identity, no fence(Acquire) before the last id in find",
             mixed,

@@ -103,10 +103,10 @@ pub fn cases() -> Vec<Case> {
     // version like one that is there, or writes over the slot that readers are sent to.
     let words: &[&str] = &["VERSION", "LOST", "TORN", "MIXED"];
     vec![
-        Case { bound: Some(4), short: Some(2), ..holds("set: two writers, a reader", body(1, 1, &as_is)) },
+        Case { bound: 4, short: 2, ..holds("set: two writers, a reader", body(1, 1, &as_is)) },
         Case {
-            bound: Some(3),
-            short: Some(1),
+            bound: 3,
+            short: 1,
             ..holds("set: two writers of two values, a reader twice", body(2, 2, &as_is))
         },
         caught("set, lock Relaxed", words, body(1, 1, &as_is.clone().weak(Swap, Lock, Acquire))),

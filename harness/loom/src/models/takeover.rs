@@ -94,14 +94,11 @@ pub fn cases() -> Vec<Case> {
     let dies = |case| Case { dies: true, ..case };
     vec![
         dies(Case {
-            bound: Some(3),
-            short: Some(1),
+            bound: 3,
+            short: 1,
             ..holds("takeover: a writer dies, another sets, one reads", body(true, &as_is))
         }),
-        dies(Case {
-            bound: None,
-            ..holds("takeover: a writer dies, one reads", body(false, &as_is))
-        }),
+        dies(Case { bound: 6, ..holds("takeover: a writer dies, one reads", body(false, &as_is)) }),
         dies(caught(
             "takeover, the current slot is written",
             &["TROUBLE", "LOST"],

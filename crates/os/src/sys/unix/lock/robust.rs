@@ -50,28 +50,23 @@ struct Head {
 }
 
 /// What this thread needs to know of itself to take a lock.
+#[derive(Clone, Copy)]
 struct Me {
     /// The field `list_op_pending` of the head that the kernel knows for this thread.
-    pending: Cell<*mut *mut c_void>,
+    pending: *mut *mut c_void,
     /// From an entry of the list to its word.
-    offset: Cell<isize>,
-    tid: Cell<u32>,
+    offset: isize,
+    tid: u32,
     /// The process for which this holds.
-    generation: Cell<u32>,
+    generation: u32,
 }
 
-/// No process has it, nor a process in which nobody asked for it.
-const UNKNOWN: u32 = u32::MAX;
+/// A thread that was not introduced. No process is of that generation, nor is 0, where nobody has
+/// asked for it yet.
+const NOBODY: Me = Me { pending: ptr::null_mut(), offset: 0, tid: 0, generation: u32::MAX };
 
 thread_local! {
-    static ME: Me = const {
-        Me {
-            pending: Cell::new(ptr::null_mut()),
-            offset: Cell::new(0),
-            tid: Cell::new(0),
-            generation: Cell::new(UNKNOWN),
-        }
-    };
+    static ME: Cell<Me> = const { Cell::new(NOBODY) };
     /// A head of ours, for a thread of which the kernel knows none.
     static OWN: RefCell<Option<Own>> = const { RefCell::new(None) };
 }
@@ -83,7 +78,7 @@ const SPINS: u32 = 100;
 
 /// Fails early, and not at the first lock, where the kernel has no robust lists.
 pub(in crate::sys) fn locks(_: &LockSpec) -> Result<Locks> {
-    ME.with(Me::introduce).map(|()| Locks(()))
+    introduce().map(|_| Locks(()))
 }
 
 #[inline]
@@ -94,7 +89,7 @@ pub(in crate::sys) fn lock(
     timeout: Duration,
 ) -> Result<Taken, Refused> {
     let Some(word) = view.half(at) else { return Err(misplaced(at)) };
-    ME.with(|me| me.take(word, timeout)).map_err(|refused| *refused)
+    take(word, timeout).map_err(|refused| *refused)
 }
 
 #[inline]
@@ -104,7 +99,7 @@ pub(in crate::sys) fn unlock(_: &Locks, view: &View, at: usize) {
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
         rouse(word, 1);
     }
-    ME.with(Me::settle);
+    ME.get().settle();
 }
 
 pub(in crate::sys) fn wake(_: &Locks, view: &View, at: usize) {
@@ -113,34 +108,35 @@ pub(in crate::sys) fn wake(_: &Locks, view: &View, at: usize) {
     }
 }
 
-impl Me {
-    // A refusal is boxed: what is inlined with the fast path then carries a pointer and not the
-    // refusal itself. Lock and unlock took half as long again without.
-    #[inline]
-    fn take(&self, word: &Half, timeout: Duration) -> Result<Taken, Box<Refused>> {
-        // After fork the child has another thread id, and its kernel another list head or none.
-        if self.generation.get() != machine::known_generation() {
-            self.introduce().map_err(Refused::Failed)?;
-        }
-        self.announce(word);
-        // SYNC POINT: Acquire pairs with the Release of `unlock` and `unmark`. Relaxed on failure:
-        // the value is only compared.
-        match word.compare_exchange(0, self.tid.get(), Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Ok(Taken::Clean),
-            Err(found) => contended(self, word, found, timeout),
-        }
+// A refusal is boxed: what is inlined with the fast path then carries a pointer and not the
+// refusal itself. Lock and unlock took half as long again without.
+#[inline]
+fn take(word: &Half, timeout: Duration) -> Result<Taken, Box<Refused>> {
+    let mut me = ME.get();
+    // After fork the child has another thread id, and its kernel another list head or none.
+    if me.generation != machine::known_generation() {
+        me = introduce().map_err(Refused::Failed)?;
     }
+    me.announce(word);
+    // SYNC POINT: Acquire pairs with the Release of `unlock` and `unmark`. Relaxed on failure:
+    // the value is only compared.
+    match word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed) {
+        Ok(_) => Ok(Taken::Clean),
+        Err(found) => contended(me, word, found, timeout),
+    }
+}
 
+impl Me {
     /// Has the kernel look at this word should the thread end.
     #[inline]
-    fn announce(&self, word: &Half) {
+    fn announce(self, word: &Half) {
         debug_assert!(self.is_settled(), "a thread holds one lock at a time");
         let word = ptr::from_ref(word).cast_mut().cast::<c_void>();
-        let entry = word.wrapping_byte_offset(self.offset.get().wrapping_neg());
+        let entry = word.wrapping_byte_offset(self.offset.wrapping_neg());
         // SAFETY: `pending` is a field of this thread's list head, which lives as long as the
         // thread (see `introduce`), and only this thread and the kernel, when the thread has
         // ended, look at it. Volatile: the kernel's look is no access that the compiler knows of.
-        unsafe { self.pending.get().write_volatile(entry) };
+        unsafe { self.pending.write_volatile(entry) };
         // Not to be moved behind the compare-and-swap. The kernel looks from this very thread, so
         // the processor keeps the order.
         compiler_fence(Ordering::SeqCst);
@@ -148,52 +144,46 @@ impl Me {
 
     /// Ends what `announce` began.
     #[inline]
-    fn settle(&self) {
-        let pending = self.pending.get();
-        if pending.is_null() {
+    fn settle(self) {
+        if self.pending.is_null() {
             return;
         }
         // Not to be moved before the unlock and its wake.
         compiler_fence(Ordering::SeqCst);
         // SAFETY: as in `announce`.
-        unsafe { pending.write_volatile(ptr::null_mut()) };
+        unsafe { self.pending.write_volatile(ptr::null_mut()) };
     }
 
-    fn is_settled(&self) -> bool {
+    fn is_settled(self) -> bool {
         // SAFETY: as in `announce`.
-        unsafe { self.pending.get().read_volatile() }.is_null()
+        unsafe { self.pending.read_volatile() }.is_null()
     }
+}
 
-    /// Asks the kernel for this thread's list head, and gives it one where it has none (the C
-    /// library musl registers one only when a robust mutex is first used).
-    #[cold]
-    fn introduce(&self) -> Result<()> {
-        let generation = machine::generation();
-        let mut head = known()?;
-        if head.is_null() {
-            register()?;
-            head = known()?;
-        }
-        if head.is_null() {
-            return Err(without(Errno::NOSYS));
-        }
-        // SAFETY: the head that the kernel knows for this thread was registered by the C library,
-        // or by `register`, to live as long as the thread; the field is a plain number that does
-        // not change after that.
-        let offset = unsafe { (*head).futex_offset };
-        // SAFETY: as above; the place is within the head.
-        self.pending.set(unsafe { &raw mut (*head).pending });
-        self.offset.set(offset as isize);
-        self.tid.set(rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned());
-        self.generation.set(generation);
-        Ok(())
+/// Asks the kernel for this thread's list head, and gives it one where it has none (the C library
+/// musl registers one only when a robust mutex is first used).
+#[cold]
+#[inline(never)]
+fn introduce() -> Result<Me> {
+    let generation = machine::generation();
+    let mut head = known()?;
+    if head.is_null() {
+        register()?;
+        head = known()?;
     }
-
-    /// As a thread that was never introduced.
-    fn forget(&self) {
-        self.pending.set(ptr::null_mut());
-        self.generation.set(UNKNOWN);
+    if head.is_null() {
+        return Err(without(Errno::NOSYS));
     }
+    // SAFETY: the head that the kernel knows for this thread was registered by the C library, or
+    // by `register`, to live as long as the thread; the field is a plain number that does not
+    // change after that.
+    let offset = unsafe { (*head).futex_offset };
+    // SAFETY: as above; the place is within the head.
+    let pending = unsafe { &raw mut (*head).pending };
+    let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+    let me = Me { pending, offset: offset as isize, tid, generation };
+    ME.set(me);
+    Ok(me)
 }
 
 fn without(errno: Errno) -> Error {
@@ -264,7 +254,7 @@ impl Drop for Own {
         let none: *mut Head = ptr::null_mut();
         // SAFETY: tells the kernel that this thread has no list. It writes nothing.
         let done = unsafe { libc::syscall(libc::SYS_set_robust_list, none, size_of::<Head>()) };
-        ME.with(Me::forget);
+        ME.set(NOBODY);
         if done == 0 {
             // SAFETY: made by `Box::into_raw` in `register`, and freed only here; the kernel has
             // forgotten it, and `ME` no longer leads to it.
@@ -283,7 +273,7 @@ fn misplaced(at: usize) -> Refused {
 /// The lock was not free at the first look, where `found` stood.
 #[cold]
 #[inline(never)]
-fn contended(me: &Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken, Box<Refused>> {
+fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken, Box<Refused>> {
     let deadline = Instant::now().checked_add(timeout);
     let mut found = found;
     let mut spins = SPINS;
@@ -293,7 +283,7 @@ fn contended(me: &Me, word: &Half, found: u32, timeout: Duration) -> Result<Take
     loop {
         let owner = found & OWNER;
         if owner == 0 {
-            let mine = me.tid.get() | found & WAITERS | if slept { WAITERS } else { 0 };
+            let mine = me.tid | found & WAITERS | if slept { WAITERS } else { 0 };
             // SYNC POINT: as in `lock`; and with the kernel's change of the word at a death, which
             // comes after all that the dead thread wrote.
             match word.compare_exchange(found, mine, Ordering::Acquire, Ordering::Relaxed) {

@@ -1,0 +1,185 @@
+//! The index is made anew while others look names up in it: a name that is there throughout is
+//! found, in the old index or in the new one, or the lookup begins again.
+//!
+//! The Acquire of the loads of index words and the fence after a miss cover each other here; in
+//! `identity` the id's Acquire covers that of the index words.
+
+use super::{caught, covered, holds, process};
+use crate::{
+    check::{Body, Case},
+    mem::{
+        On::{Index, IndexSeq, Other, Root},
+        Op::{Fence, Load, Store, Swap},
+        Shared, Ways,
+    },
+    setup::{Got, LARGE, Region, Vars, live, record},
+};
+use loom::thread;
+use mapvar::internals::{
+    Ordering::{Acquire, Release},
+    layout,
+};
+use std::sync::Arc;
+
+const INDEX: usize = (layout::CHUNK * 3) as usize / 8;
+const NEXT: usize = (layout::CHUNK * 4) as usize / 8;
+const LAST: usize = (layout::CHUNK * 5) as usize / 8;
+
+/// `x` in record 0, and the index in chunk 3, as after an earlier rebuilding; it is said to be full
+/// of tombstones. The next index will be chunk 4.
+fn region() -> Region {
+    let region = Region::new(|store| assert_eq!(store.put("x", 1), Some(1)));
+    let first = layout::FIRST_INDEX as usize / 8;
+    let word = region.words[first];
+    region
+        .poke(first, 0)
+        .poke(INDEX, word)
+        .poke(live(layout::live::ROOT), (INDEX * 8) as u64)
+        .poke(live(layout::live::INDEX_USED), 8)
+        .poke(layout::table_word(3) as usize / 8, layout::kind::INDEX)
+        .identity(record(1))
+        .identity(record(2))
+        .raced([live(layout::live::ROOT), live(layout::live::INDEX_SEQ)])
+        .raced(INDEX..INDEX + 3)
+        .raced(NEXT..NEXT + 3)
+        .structure()
+}
+
+/// Room for a large `b` in the chunk of the old index; or, after a death, in another.
+fn region_to_cut() -> Region {
+    let room = |region: Region, chunk: usize| {
+        let record = chunk + layout::CHUNK_HEADER as usize / 8;
+        let slot = record + layout::record::LINE;
+        let stride = layout::slot_bytes(2) / 8;
+        let data = slot + layout::slot::DATA;
+        region
+            // A lookup in the old index takes the chunk's header for words of the index.
+            .raced(chunk..chunk + layout::chunk::WORDS)
+            .plain([record + layout::record::STATE])
+            .plain(record + layout::record::ID..=record + layout::record::NAME)
+            .plain((0..layout::slot::COUNT).map(|number| slot + number * stride))
+            .plain([slot + layout::slot::DESC])
+            .plain(data..data + LARGE / 8)
+    };
+    [INDEX, NEXT, LAST].into_iter().fold(region(), room)
+}
+
+/// The chunk of the old index becomes one of large records, in the insertion that makes the new
+/// one; the inserter may die.
+fn cut(making: &Ways, looking: &Ways) -> Body {
+    let region = region_to_cut().done();
+    let (making, looking) = (making.clone(), looking.clone());
+    Arc::new(move |step| {
+        let shared = Shared::new(&region);
+        let looker = process(&shared, 2, &looking);
+        let looker = thread::spawn(move || {
+            let got = looker.get("x");
+            assert!(got == Got::Value(1, 1), "LOST: x is {got:?}");
+        });
+        let maker = process(&shared, 1, &making.clone().dies(step));
+        let done = maker.mem().mortal(|| maker.put_large("b", 7).is_some());
+        looker.join().expect("a looker");
+
+        let after = process(&shared, 3, &Ways::default());
+        assert!(matches!(after.get("x"), Got::Value(1, 1)), "LOST: x");
+        if after.handle("b").is_none() {
+            assert!(done.is_none(), "LOST: b");
+            assert!(after.put_large("b", 8).is_some(), "STUCK");
+        }
+        // One chunk of index and no more. Who died after it had cut a chunk and before it said so
+        // in the hints leaves one that is empty, and found when there is no free chunk.
+        let left = |class| {
+            let bytes = layout::record_bytes(class) as u64;
+            layout::CHUNK - layout::records_in_chunk(class) as u64 * bytes
+        };
+        let space = after.space().expect("space");
+        let overhead = (layout::META_CHUNKS + 1) * layout::CHUNK + left(1) + left(2);
+        let used = (layout::record_bytes(1) + layout::record_bytes(2)) as u64;
+        let chunks = [overhead, overhead + left(2)].contains(&space.overhead);
+        assert!(chunks && space.used == used, "LEAKED: {space:?}");
+    })
+}
+
+/// Names are inserted, each by a process of its own that makes the index anew, and one looks for
+/// `x`.
+fn body(names: &'static [&'static str], making: &Ways, looking: &Ways) -> Body {
+    let region = region().done();
+    let (making, looking) = (making.clone(), looking.clone());
+    Arc::new(move |_| {
+        let shared = Shared::new(&region);
+        let looker = process(&shared, 2, &looking);
+        let looker = thread::spawn(move || {
+            let got = looker.get("x");
+            assert!(got == Got::Value(1, 1), "LOST: x is {got:?}");
+        });
+        for name in names {
+            let maker = process(&shared, 1, &making);
+            // No fence of the one serves the other.
+            thread::spawn(move || {
+                maker.mem().poke(live(layout::live::INDEX_USED), 8);
+                assert!(maker.put(name, 201).is_some(), "STUCK");
+            })
+            .join()
+            .expect("a maker");
+        }
+        looker.join().expect("a looker");
+        let after = process(&shared, 3, &Ways::default());
+        for name in ["x"].iter().chain(names) {
+            assert!(matches!(after.get(name), Got::Value(..)), "LOST: {name}");
+        }
+    })
+}
+
+pub fn cases() -> Vec<Case> {
+    let as_is = &Ways::default();
+    let no_acquire = &as_is.clone().weak(Fence, Index, Acquire);
+    let relaxed = &as_is.clone().weak(Load, Index, Acquire);
+    let no_fence = &as_is.clone().weak(Fence, Other, Release);
+    vec![
+        Case { bound: 6, ..holds("index: made anew", body(&["b"], as_is, as_is)) },
+        Case {
+            bound: 6,
+            short: 3,
+            ..holds("index: made anew twice, in the same chunk", body(&["b", "c"], as_is, as_is))
+        },
+        holds("index: made anew, its chunk cut into records", cut(as_is, as_is)),
+        caught(
+            "index, no fence(Release) before its chunk is an index again",
+            &["LOST"],
+            body(&["b", "c"], no_fence, as_is),
+        ),
+        caught("index, no fence(Release) before its chunk is cut", &["LOST"], cut(no_fence, as_is)),
+        covered("index, no fence(Acquire) after a miss", cut(as_is, no_acquire)),
+        covered("index, its words loaded Relaxed", cut(as_is, relaxed)),
+        caught(
+            "index, its words loaded Relaxed and no fence(Acquire) after a miss",
+            &["LOST"],
+            cut(as_is, &no_acquire.clone().weak(Load, Index, Acquire)),
+        ),
+        Case {
+            dies: true,
+            short: 2,
+            ..holds("death while the index is made anew and a chunk cut", cut(as_is, as_is))
+        },
+        caught(
+            "index, root.store Relaxed",
+            &["LOST"],
+            body(&["b"], &as_is.clone().weak(Store, Root, Release), as_is),
+        ),
+        caught(
+            "index, root.load Relaxed",
+            &["LOST"],
+            body(&["b"], as_is, &as_is.clone().weak(Load, Root, Acquire)),
+        ),
+        caught(
+            "index, index_seq.fetch_add Relaxed",
+            &["LOST"],
+            body(&["b", "c"], &as_is.clone().weak(Swap, IndexSeq, Release), as_is),
+        ),
+        caught(
+            "index, index_seq.load Relaxed",
+            &["LOST"],
+            body(&["b", "c"], as_is, &as_is.clone().weak(Load, IndexSeq, Acquire)),
+        ),
+    ]
+}

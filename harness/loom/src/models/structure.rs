@@ -1,0 +1,289 @@
+//! Insertion and collection: a name is found whole or not at all, and whoever takes L after a death
+//! finds what was half-done and ends or undoes it.
+//!
+//! The Release of an index word and the Release of the id that follows it cover each other for a
+//! record that is made for the first time; `identity` shows where the id's is needed alone. The id's
+//! also covers those of `state` and `version` before it.
+
+use super::{caught, covered, holds, process};
+use crate::{
+    check::{Body, Case},
+    mem::{
+        On::{Id, Index, State, Version},
+        Op::Store,
+        Shared, Ways,
+    },
+    setup::{Got, Region, Vars, record},
+};
+use loom::thread;
+use mapvar::internals::{Fault, Ordering::Release, layout};
+use std::sync::Arc;
+
+const RECORD: u64 = layout::record_bytes(1) as u64;
+/// The block class that a name of more than 32 bytes gets.
+const BLOCK: u64 = layout::BLOCK_CLASSES[0] as u64;
+const LONG: &str = "a name that is longer than a record's line has room for";
+
+/// `x` in record 0; the others never used.
+fn region() -> Region {
+    Region::new(|store| assert_eq!(store.put("x", 1), Some(1)))
+        .identity(record(0))
+        .identity(record(1))
+        .identity(record(2))
+        .identity(record(3))
+        .index(0..5)
+        .structure()
+}
+
+/// Two processes set a variable that is not there, one looks for it.
+fn insert(both: bool, ways: [&Ways; 2]) -> Body {
+    let region = region().done();
+    let [making, looking] = ways.map(Clone::clone);
+    Arc::new(move |_| {
+        let shared = Shared::new(&region);
+        let looker = process(&shared, 3, &looking);
+        let looker = thread::spawn(move || {
+            let mut last = Got::Absent;
+            for _ in 0..2 {
+                match (last, looker.get("b")) {
+                    (Got::Absent, got @ Got::Value(201 | 202, 1..=2)) => last = got,
+                    (Got::Absent, Got::Absent) | (_, Got::Busy) => {}
+                    (Got::Value(_, one), got @ Got::Value(201 | 202, two)) if two >= one => {
+                        last = got;
+                    }
+                    (last, got) => panic!("MIXED: {got:?} after {last:?}"),
+                }
+            }
+        });
+        let other = both.then(|| {
+            let other = process(&shared, 2, &making);
+            thread::spawn(move || other.put("b", 202))
+        });
+        let store = process(&shared, 1, &making);
+        let mine = store.put("b", 201);
+        let its = other.and_then(|other| other.join().expect("another"));
+        looker.join().expect("a looker");
+        let after = process(&shared, 4, &Ways::default());
+        let last = match (mine, its) {
+            (Some(mine), Some(its)) => {
+                assert!(mine != its, "VERSION: {mine} twice");
+                Some(if mine > its { 201 } else { 202 })
+            }
+            (Some(_), None) => Some(201),
+            (None, Some(_)) => Some(202),
+            (None, None) => None,
+        };
+        let got = after.get("b");
+        if let Some(last) = last {
+            assert!(matches!(got, Got::Value(value, _) if value == last), "LOST: {got:?}");
+        }
+        let used = after.space().expect("space").used;
+        assert!(used <= 2 * RECORD, "LEAKED: {used} bytes for two variables");
+    })
+}
+
+/// One removes `x` while another sets it, both by name.
+fn remove(ways: &Ways) -> Body {
+    let region = region().done();
+    let ways = ways.clone();
+    Arc::new(move |_| {
+        let shared = Shared::new(&region);
+        let remover = process(&shared, 2, &ways);
+        let remover = thread::spawn(move || remover.take("x"));
+        let store = process(&shared, 1, &ways);
+        let set = store.put("x", 201);
+        let removed = remover.join().expect("a remover");
+        let after = process(&shared, 3, &Ways::default());
+        let got = after.get("x");
+        // A timeout may come after the tombstone was published.
+        let right = match got {
+            Got::Value(201, _) => true,
+            Got::Value(1, 1) => set.is_none() && removed != Some(true),
+            Got::Absent => removed != Some(false),
+            _ => false,
+        };
+        assert!(right, "LOST: x is {got:?} after {set:?} {removed:?}");
+        assert!(after.take("x").is_some() && after.get("x") == Got::Absent, "STUCK");
+        let used = after.space().expect("space").used;
+        assert!(used == 0, "LEAKED: {used} bytes for no variable");
+    })
+}
+
+/// What a mortal process is about.
+#[derive(Clone, Copy)]
+enum Deed {
+    Insert,
+    Remove,
+}
+
+/// The mortal makes `b`, or removes `x`; `heir` makes `c`, which replays; one looks.
+fn death(deed: Deed, heir: bool, ways: &Ways, looking: &Ways) -> Body {
+    let region = region().done();
+    let (ways, looking) = (ways.clone(), looking.clone());
+    let (name, old, new) = match deed {
+        Deed::Insert => ("b", Got::Absent, Got::Value(201, 1)),
+        Deed::Remove => ("x", Got::Value(1, 1), Got::Absent),
+    };
+    Arc::new(move |step| {
+        let shared = Shared::new(&region);
+        let looker = process(&shared, 3, &looking);
+        let handle = looker.handle("x").expect("it is there");
+        let mortal = process(&shared, 1, &ways.clone().dies(step));
+        let mortal = thread::spawn(move || {
+            mortal.mem().mortal(|| match deed {
+                Deed::Insert => mortal.put("b", 201).is_some(),
+                Deed::Remove => mortal.take("x").is_some(),
+            }) == Some(true)
+        });
+        let looker = thread::spawn(move || {
+            let look = |seen: bool| {
+                let got = match looker.get(name) {
+                    // Taken from it between the lookup and the read.
+                    Got::Stale if matches!(deed, Deed::Remove) => Got::Absent,
+                    got => got,
+                };
+                assert!(got == old || got == new || got == Got::Busy, "MIXED: {got:?}");
+                assert!(!seen || got != old, "BACK: {got:?} of {name}");
+                seen || got == new
+            };
+            let seen = look(look(false));
+            let got = looker.get_by(handle);
+            let right = matches!(got, Got::Value(1, 1) | Got::Absent | Got::Stale | Got::Busy);
+            assert!(right, "MIXED: {got:?}");
+            seen
+        });
+        let store = process(&shared, 2, &ways);
+        let made = heir && store.put("c", 301).is_some();
+        let done = mortal.join().expect("the mortal");
+        let seen = looker.join().expect("a looker");
+
+        let after = process(&shared, 4, &Ways::default());
+        // Takes L: what was half-done ends here at the latest.
+        assert!(after.put("d", 401).is_some(), "STUCK");
+        let got = after.get(name);
+        assert!(got == old || got == new, "MIXED: {got:?}");
+        assert!(!done || got == new, "LOST: {name} is {got:?}, acknowledged");
+        assert!(!seen || got == new, "VANISHED: {name} is {got:?}");
+        assert!(!made || after.get("c") == Got::Value(301, 1), "LOST: c");
+        // A tombstone that nobody came to collect goes with the next removal.
+        if let (Deed::Remove, Got::Absent) = (deed, got) {
+            assert!(after.take("x").is_some(), "STUCK");
+        }
+        let names = ["x", "b", "c", "d"];
+        let there = names.iter().filter(|name| after.get(name) != Got::Absent).count() as u64;
+        let used = after.space().expect("space").used;
+        assert!(used == there * RECORD, "LEAKED: {used} bytes for {there} variables");
+        // Nothing is in the way of the same deed again.
+        assert!(after.put(name, 501).is_some(), "STUCK");
+        assert!(matches!(after.get(name), Got::Value(501, _)), "LOST: {name}");
+        assert!(after.take(name) == Some(true) && after.get(name) == Got::Absent, "STUCK");
+    })
+}
+
+/// The same with nobody else about, and with a name that has a block of its own.
+fn long_death(deed: Deed) -> Body {
+    let region = Region::new(|store| {
+        let other = LONG.to_uppercase();
+        assert_eq!(store.put(&other, 1), Some(1));
+        if matches!(deed, Deed::Remove) {
+            assert_eq!(store.put(LONG, 201), Some(1));
+        }
+    })
+    // The chunk of blocks was cut before that of the records.
+    .identity(record(0) + layout::CHUNK)
+    .identity(record(1) + layout::CHUNK);
+    let names = region.names(record(1) + layout::CHUNK);
+    let block = (layout::CHUNK * 2 + layout::CHUNK_HEADER + BLOCK) as usize / 8;
+    let region = region.plain(names).plain(block..block + BLOCK as usize / 8);
+    let region = region.index(0..4).structure().done();
+    Arc::new(move |step| {
+        let shared = Shared::new(&region);
+        let mortal = process(&shared, 1, &Ways::default().dies(step));
+        let done = mortal.mem().mortal(|| match deed {
+            Deed::Insert => mortal.put(LONG, 201).is_some(),
+            Deed::Remove => mortal.take(LONG).is_some(),
+        });
+        let after = process(&shared, 2, &Ways::default());
+        // Takes L twice, and leaves no trace.
+        if after.get(LONG) == Got::Absent {
+            assert!(after.put(LONG, 301).is_some(), "STUCK");
+            assert!(after.take(LONG) == Some(true), "STUCK");
+            assert!(done.is_none() || matches!(deed, Deed::Remove), "LOST");
+        } else {
+            assert!(after.get(LONG) == Got::Value(201, 1), "MIXED: {:?}", after.get(LONG));
+            assert!(after.take(LONG) == Some(true), "STUCK");
+            assert!(done.is_none() || matches!(deed, Deed::Insert), "LOST");
+        }
+        let used = after.space().expect("space").used;
+        assert!(used == RECORD + BLOCK, "LEAKED: {used} bytes");
+    })
+}
+
+pub fn cases() -> Vec<Case> {
+    let as_is = &Ways::default();
+    let dies = |case| Case { dies: true, ..case };
+    let alone = |case| dies(Case { bound: 6, short: 6, ..case });
+    let no_id = as_is.clone().weak(Store, Id, Release);
+    let no_index = as_is.clone().weak(Store, Index, Release);
+    vec![
+        holds("insert: one makes it, one looks", insert(false, [as_is, as_is])),
+        Case {
+            bound: 2,
+            short: 1,
+            ..holds("insert: two make it, one looks", insert(true, [as_is, as_is]))
+        },
+        Case { bound: 4, ..holds("remove: one removes it, one sets it", remove(as_is)) },
+        covered("insert, index word Relaxed", insert(false, [&no_index, as_is])),
+        covered("insert, id.store Relaxed on a fresh record", insert(false, [&no_id, as_is])),
+        covered(
+            "insert, state and version stored Relaxed",
+            insert(
+                false,
+                [&as_is.clone().weak(Store, State, Release).weak(Store, Version, Release), as_is],
+            ),
+        ),
+        caught(
+            "insert, index word and id.store Relaxed",
+            &["TORN", "MIXED", "TROUBLE"],
+            insert(false, [&no_index.clone().weak(Store, Id, Release), as_is]),
+        ),
+        dies(Case {
+            bound: 2,
+            short: 1,
+            ..holds("death in insert, one looks", death(Deed::Insert, false, as_is, as_is))
+        }),
+        dies(Case {
+            bound: 1,
+            short: 0,
+            ..holds(
+                "death in insert, another inserts, one looks",
+                death(Deed::Insert, true, as_is, as_is),
+            )
+        }),
+        dies(Case {
+            bound: 2,
+            short: 1,
+            ..holds("death in remove, one looks", death(Deed::Remove, false, as_is, as_is))
+        }),
+        dies(Case {
+            bound: 1,
+            short: 0,
+            ..holds(
+                "death in remove, another inserts, one looks",
+                death(Deed::Remove, true, as_is, as_is),
+            )
+        }),
+        alone(holds("death in insert of a long name", long_death(Deed::Insert))),
+        alone(holds("death in remove of a long name", long_death(Deed::Remove))),
+        dies(caught(
+            "death in insert, id before index word",
+            &["LEAKED"],
+            death(Deed::Insert, false, &as_is.clone().fault(Fault::IdBeforeIndex), as_is),
+        )),
+        dies(caught(
+            "death in insert, a record without id not passed over",
+            &["VANISHED", "BACK"],
+            death(Deed::Insert, false, as_is, &as_is.clone().zero_is_an_id()),
+        )),
+    ]
+}
