@@ -1618,6 +1618,26 @@ mod unix {
     }
 
     #[test]
+    fn a_view_that_is_dropped_under_a_lock_does_not_lose_it() {
+        let _watch = watch();
+        let region = Region::new();
+        let section = by_name(&region.name).open().unwrap();
+        for close in [false, true] {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let view = whole(&section);
+                    let _ = region.locks.lock(&view, 0, MINUTE).unwrap();
+                    if close {
+                        is(view.close(), ErrorKind::InvalidArgument, region.name.as_str());
+                    }
+                });
+            });
+            assert_eq!(region.lock(MINUTE).unwrap(), Taken::Recovered);
+            region.unlock();
+        }
+    }
+
+    #[test]
     fn a_native_name_is_exactly_that_object_and_stays() {
         let _watch = watch();
         let text = unique("native");

@@ -4,7 +4,7 @@
 
 use super::{
     error::{cvt, refuse},
-    machine,
+    lock, machine,
     section::Section,
 };
 use crate::{Access, ErrorKind, Result, view::MapSpec};
@@ -86,6 +86,15 @@ impl Mapping {
     }
 
     fn end(&mut self) -> Result<()> {
+        let first = self.address().addr();
+        if lock::is_held_within(first..first + self.len) {
+            // The kernel is going to write to the word when the thread ends: it stays mapped, for
+            // others to be told, and not to have it hit what comes to lie there.
+            return Err(refuse(
+                ErrorKind::InvalidArgument,
+                "this thread holds a lock in it, so it stays mapped; unlock first",
+            ));
+        }
         // SAFETY: the range is this value's own (made in `new`), and no reference into it is left:
         // those that `View` hands out borrow the view, which owns this value. Called once: by
         // `drop`, or by `unmap`, which never drops.

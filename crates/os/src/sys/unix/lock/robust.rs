@@ -33,6 +33,7 @@ use rustix::{
 use std::{
     cell::{Cell, RefCell},
     ffi::c_void,
+    ops::Range,
     ptr,
     sync::atomic::{Ordering, compiler_fence},
     time::{Duration, Instant},
@@ -106,6 +107,17 @@ pub(in crate::sys) fn wake(_: &Locks, view: &View, at: usize) {
     if let Some(word) = view.half(at) {
         rouse(word, ALL);
     }
+}
+
+/// Whether the lock word that this thread holds lies in that range of addresses.
+pub(in crate::sys) fn is_held_within(addresses: Range<usize>) -> bool {
+    let me = ME.get();
+    if me.pending.is_null() {
+        return false;
+    }
+    // SAFETY: as in `Me::announce`.
+    let entry = unsafe { me.pending.read_volatile() };
+    !entry.is_null() && addresses.contains(&entry.wrapping_byte_offset(me.offset).addr())
 }
 
 // A refusal is boxed: what is inlined with the fast path then carries a pointer and not the
