@@ -112,7 +112,7 @@ impl Map {
     /// beyond what the variable's record holds: a record keeps its size for ever and is made with
     /// room for twice the first value;
     /// [`Full`](ErrorKind::Full), with nothing lost;
-    /// [`WrongKind`](ErrorKind::WrongKind) for an [`Atomic`] of another kind;
+    /// [`WrongKind`](ErrorKind::WrongKind) for an [`Atomic`](crate::Atomic) of another kind;
     /// [`TimedOut`](ErrorKind::TimedOut) where who is writing this variable lives but is stopped;
     /// [`ReadOnly`](ErrorKind::ReadOnly).
     pub fn set(&self, name: &str, value: impl Serialize) -> Result<()> {
@@ -316,7 +316,7 @@ impl Map {
     }
 
     /// Closes this handle and reports what the system says. The map stays open for its clones, and
-    /// for [`Var`] and [`Atomic`] handles, which own one. Dropping a map closes it in silence.
+    /// for [`Var`](crate::Var) and [`Atomic`](crate::Atomic) handles, which own one. Dropping a map closes it in silence.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) with the system's code. It is closed nonetheless.
