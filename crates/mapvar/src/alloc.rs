@@ -4,7 +4,9 @@
 
 use crate::{
     engine::{Handle, Store, chunk_crc},
-    layout::{self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, RECORD_CLASSES, chunk, kind, live, record},
+    layout::{
+        self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, RECORD_CLASSES, chunk, kind, live, record, room,
+    },
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed, Release},
@@ -20,6 +22,8 @@ pub(crate) struct Room {
     pub(crate) class: usize,
     chunk: u64,
     bit: usize,
+    /// The hint that counts the free ones of its class.
+    count_word: usize,
 }
 
 /// What a chunk is cut into.
@@ -52,7 +56,12 @@ impl Cut {
     }
 
     fn hint(self) -> usize {
-        live::CLASS_HINT + self.class + if self.kind == kind::BLOCKS { 4 } else { 0 }
+        live::CLASS_HINT + self.count_word()
+    }
+
+    /// The word among the counts of free places.
+    fn count_word(self) -> usize {
+        room::FREE + (self.class & 3) + if self.kind == kind::BLOCKS { 4 } else { 0 }
     }
 }
 
@@ -80,15 +89,17 @@ impl<M: Mem> Store<M> {
     /// Finds `count` free chunks in a row.
     pub(crate) fn free_run(&self, count: u64) -> Result<Option<u64>, Trouble> {
         let chunks = self.chunk_count()?;
-        let hint = self.live()?.load(live::FREE_HINT, Relaxed).min(chunks);
-        for start in [hint, layout::META_CHUNKS] {
-            let mut run = 0;
-            for number in start..chunks {
-                run = if self.chunk_kind(number)?.0 == kind::FREE { run + 1 } else { 0 };
-                if run == count {
-                    return Ok(Some(number + 1 - count));
-                }
+        let hint = self.live()?.load(live::FREE_HINT, Relaxed);
+        let mut run = 0;
+        for number in hint.max(layout::META_CHUNKS)..chunks {
+            run = if self.chunk_kind(number)?.0 == kind::FREE { run + 1 } else { 0 };
+            if run == count {
+                return Ok(Some(number + 1 - count));
             }
+        }
+        if count == 1 {
+            // Not looked for again until one is given back.
+            self.live_mut()?.store(live::FREE_HINT, chunks, Relaxed);
         }
         Ok(None)
     }
@@ -138,30 +149,56 @@ impl<M: Mem> Store<M> {
         Err(self.full(bytes as u64)?)
     }
 
+    /// Whether less than half of the region's chunks are cut up: then records get room to spare.
+    pub(crate) fn has_room_to_spare(&self) -> Result<bool, Trouble> {
+        Ok(self.live()?.load(live::FREE_HINT, Relaxed) < self.chunk_count()? / 2)
+    }
+
     fn full(&self, needed: u64) -> Result<Trouble, Trouble> {
         Ok(Trouble::Full { needed, free: self.space()?.free })
     }
 
     fn find_room(&self, cut: Cut) -> Result<Option<Room>, Trouble> {
         let live = self.live_mut()?;
+        let counts = self.counts()?;
         let hint = live.load(cut.hint(), Relaxed);
         if let Some(room) = self.room_in(hint, cut)? {
             return Ok(Some(room));
         }
-        // A fresh chunk before a search through all that are in use.
+        let search = || {
+            for number in layout::META_CHUNKS..self.chunk_count()? {
+                if let Some(room) = self.room_in(number, cut)? {
+                    live.store(cut.hint(), number, Relaxed);
+                    return Ok(Some(room));
+                }
+            }
+            counts.store(cut.count_word(), 0, Relaxed);
+            Ok(None)
+        };
+        // What is free in chunks that are cut comes first: a chunk is never whole again.
+        let expected = counts.load(cut.count_word(), Relaxed) > 0;
+        if expected && let Some(room) = search()? {
+            return Ok(Some(room));
+        }
+        if cut.kind == kind::RECORDS && self.free_run(1)?.is_some() {
+            let places = counts.load(room::RECORDS, Relaxed).saturating_add(cut.count as u64);
+            self.make_index_fit(places.min(self.mem.size() / 320))?;
+        }
         if let Some(number) = self.free_run(1)? {
             self.cut_chunk(number, cut)?;
             live.store(live::FREE_HINT, number + 1, Relaxed);
             live.store(cut.hint(), number, Relaxed);
+            counts.fetch_add(cut.count_word(), cut.count as u64, Relaxed);
+            if cut.kind == kind::RECORDS {
+                counts.fetch_add(room::RECORDS, cut.count as u64, Relaxed);
+            }
             return self.room_in(number, cut);
         }
-        for number in layout::META_CHUNKS..self.chunk_count()? {
-            if let Some(room) = self.room_in(number, cut)? {
-                live.store(cut.hint(), number, Relaxed);
-                return Ok(Some(room));
-            }
-        }
-        Ok(None)
+        if expected { Ok(None) } else { search() }
+    }
+
+    fn counts(&self) -> Result<M::WordsMut<'_>, Trouble> {
+        self.mem.words_mut(room::AT, room::WORDS).ok_or(Trouble::ReadOnly)
     }
 
     fn room_in(&self, number: u64, cut: Cut) -> Result<Option<Room>, Trouble> {
@@ -177,7 +214,8 @@ impl<M: Mem> Store<M> {
             let bit = word * 64 + free.trailing_zeros() as usize;
             if free != 0 && bit < cut.count {
                 let at = number * CHUNK + CHUNK_HEADER + bit as u64 * cut.bytes;
-                return Ok(Some(Room { at, class: cut.class, chunk: number, bit }));
+                let count_word = cut.count_word();
+                return Ok(Some(Room { at, class: cut.class, chunk: number, bit, count_word }));
             }
         }
         Ok(None)
@@ -216,14 +254,20 @@ impl<M: Mem> Store<M> {
     }
 
     pub(crate) fn take_bit(&self, room: Room) -> Result<(), Trouble> {
-        let header = self.chunk_header(room.chunk)?;
-        header.fetch_or(chunk::BITS + room.bit / 64, 1 << (room.bit % 64), Release);
+        let (header, bit) = (self.chunk_header(room.chunk)?, 1 << (room.bit % 64));
+        if header.fetch_or(chunk::BITS + room.bit / 64, bit, Release) & bit == 0 {
+            let counts = self.counts()?;
+            let free = counts.load(room.count_word, Relaxed);
+            counts.store(room.count_word, free.saturating_sub(1), Relaxed);
+        }
         Ok(())
     }
 
     pub(crate) fn clear_bit(&self, room: Room) -> Result<(), Trouble> {
-        let header = self.chunk_header(room.chunk)?;
-        header.fetch_and(chunk::BITS + room.bit / 64, !(1 << (room.bit % 64)), Release);
+        let (header, bit) = (self.chunk_header(room.chunk)?, 1 << (room.bit % 64));
+        if header.fetch_and(chunk::BITS + room.bit / 64, !bit, Release) & bit != 0 {
+            self.counts()?.fetch_add(room.count_word, 1, Relaxed);
+        }
         Ok(())
     }
 
@@ -245,7 +289,8 @@ impl<M: Mem> Store<M> {
         let Some(within) = (at % CHUNK).checked_sub(CHUNK_HEADER) else { return Ok(None) };
         let bit = (within / cut.bytes) as usize;
         let fits = within.is_multiple_of(cut.bytes) && bit < cut.count;
-        Ok(fits.then_some(Room { at, class, chunk: number, bit }))
+        let count_word = cut.count_word();
+        Ok(fits.then_some(Room { at, class, chunk: number, bit, count_word }))
     }
 
     /// Whether a record of the handle's class can begin where it does.

@@ -15,6 +15,18 @@ use std::fmt;
 /// How deep lists and dictionaries may lie in each other when they are decoded.
 const DEEPEST: usize = 128;
 
+/// A number or `bool`, as its kind and word: the fast path, with nothing to drop on the way.
+#[inline]
+pub(crate) fn plain<T: Serialize + ?Sized>(value: &T) -> Option<(Kind, u64)> {
+    value.serialize(plain::ToWord).ok()
+}
+
+/// A `T` from the kind and word of a number or `bool`, if it is one and fits.
+#[inline]
+pub(crate) fn of_plain<T: DeserializeOwned>(kind: u8, word: u64) -> Option<T> {
+    T::deserialize(plain::OfWord { kind, word }).ok()
+}
+
 /// Hands `value`, encoded, to `take`. Plain values and text are not copied on the way.
 #[inline]
 pub(crate) fn encode<T, R>(value: &T, take: &mut impl FnMut(&Raw<'_>) -> R) -> Result<R, Error>
@@ -712,6 +724,8 @@ pub(crate) fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Er
             .because(error)
     })
 }
+
+mod plain;
 
 #[cfg(test)]
 mod tests;

@@ -35,7 +35,10 @@ impl Handle {
     #[inline]
     pub(crate) fn checked<M: Mem>(at: u64, id: u64, meta: Meta, mem: &M) -> Option<Self> {
         let class = meta.class();
-        if class >= layout::RECORD_CLASSES.len() || at < layout::META_CHUNKS * layout::CHUNK {
+        if class >= layout::RECORD_CLASSES.len()
+            || !meta.is_known()
+            || at < layout::META_CHUNKS * layout::CHUNK
+        {
             return None;
         }
         let end = at.checked_add(record_bytes(class) as u64)?;
@@ -105,6 +108,10 @@ impl<M: Mem> Store<M> {
     /// The memory underneath.
     pub fn mem(&self) -> &M {
         &self.mem
+    }
+
+    pub(crate) fn into_mem(self) -> M {
+        self.mem
     }
 
     pub(crate) fn live(&self) -> Result<M::Words<'_>, Trouble> {

@@ -28,6 +28,9 @@ impl<'a> Query<'a> {
     }
 }
 
+/// A line of the index lies outside the region. Small, for the fast path.
+struct Outside(u64);
+
 /// How often a lookup begins again because the index changed under it.
 const LOOKUPS: usize = 64;
 
@@ -41,14 +44,33 @@ impl<M: Mem> Engine<M> {
     /// Finds the record of a name. It may be of a variable that was removed: reading tells.
     #[inline]
     pub fn find(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
+        match self.hit(query) {
+            Some(handle) => Ok(Some(handle)),
+            None => self.find_slowly(query),
+        }
+    }
+
+    /// The record of a name, if a first look finds it. A miss means nothing yet.
+    #[inline]
+    pub(crate) fn hit(&self, query: Query<'_>) -> Option<Handle> {
+        let words = self.mem.words(live::AT, live::WORDS)?;
+        // SYNC POINT S6.
+        let table = Table::of_root(words.load(live::ROOT, Acquire));
+        self.probe(table, query).ok().flatten()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_slowly(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
         for _ in 0..LOOKUPS {
             let words = self.mem.words(live::AT, live::WORDS).ok_or_else(|| outside(live::AT))?;
             // SYNC POINT S7 then S6: index_seq BEFORE root, so that a miss is known to be of the
             // index that was current all the time.
             let seq = words.load(live::INDEX_SEQ, Acquire);
             let table = Table::of_root(words.load(live::ROOT, Acquire));
-            if let Some(handle) = self.probe(table, query)? {
-                return Ok(Some(handle));
+            let found = self.probe(table, query).map_err(|Outside(at)| outside(at))?;
+            if found.is_some() {
+                return Ok(found);
             }
             self.mem.fence(Acquire);
             if words.load(live::INDEX_SEQ, Acquire) == seq {
@@ -59,10 +81,10 @@ impl<M: Mem> Engine<M> {
     }
 
     #[inline]
-    fn probe(&self, table: Table, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
+    fn probe(&self, table: Table, query: Query<'_>) -> Result<Option<Handle>, Outside> {
         for step in 0..layout::PROBE_LINES.min(table.lines) {
             let at = table.line(query.hash, step);
-            let line = self.mem.words(at, 8).ok_or_else(|| outside(at))?;
+            let line = self.mem.words(at, 8).ok_or(Outside(at))?;
             for slot in 0..8 {
                 let word = line.load(slot, Acquire);
                 if word == index_word::EMPTY {
@@ -231,7 +253,7 @@ impl<M: Mem> Engine<M> {
         let mut lines = if names * 20 >= old.lines * 8 * 7 { old.lines * 2 } else { old.lines };
         // A line that overflows at a low load means hostile names; a few doublings and no more.
         for _ in 0..3 {
-            if self.rebuild_with(old, lines, names)? {
+            if self.rebuild_with(old, lines)? {
                 return Ok(());
             }
             lines *= 2;
@@ -239,7 +261,25 @@ impl<M: Mem> Engine<M> {
         Err(Trouble::Corrupt("the index overflows at a low load", old.at))
     }
 
-    fn rebuild_with(&self, old: Table, lines: u64, names: u64) -> Result<bool, Trouble> {
+    /// Sees that the index has words for `places` records, while there are chunks for a larger one:
+    /// later all of them may be cut up for records. Under L, with nothing in the journal.
+    pub(crate) fn make_index_fit(&self, places: u64) -> Result<(), Trouble> {
+        let old = Table::of_root(self.live()?.load(live::ROOT, Relaxed));
+        let mut lines = old.lines;
+        while lines.saturating_mul(8 * 7) < places.saturating_mul(10) {
+            lines *= 2;
+        }
+        if lines == old.lines {
+            return Ok(());
+        }
+        match self.rebuild_with(old, lines) {
+            // No room for it: the old one serves until its probe bound.
+            Ok(_) | Err(Trouble::Full { .. }) => Ok(()),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    fn rebuild_with(&self, old: Table, lines: u64) -> Result<bool, Trouble> {
         let live = self.live_mut()?;
         let chunks = (lines * 64).div_ceil(layout::CHUNK);
         let Some(first) = self.free_run(chunks)? else {
@@ -279,7 +319,6 @@ impl<M: Mem> Engine<M> {
                 _ => fits = false,
             }
         })?;
-        debug_assert!(used <= names);
         if fits {
             // SYNC POINT S6, then S7.
             live.store(live::ROOT, new.root(), Release);

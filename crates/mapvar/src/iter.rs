@@ -45,7 +45,8 @@ impl Entry {
             .map_err(|error| error.during("get variable", self.object()))
     }
 
-    /// How often it was set: grows with each.
+    /// Its version: grows with each `set`, and begins anew when the variable is removed and made
+    /// again. An [`Atomic`](crate::Atomic)'s does not change.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -59,12 +60,12 @@ impl Entry {
 pub struct Iter<'a> {
     map: &'a Map,
     cursor: Cursor,
-    failed: bool,
+    failed_at: Option<Cursor>,
 }
 
 impl<'a> Iter<'a> {
     pub(crate) fn new(map: &'a Map) -> Self {
-        Self { map, cursor: Cursor::default(), failed: false }
+        Self { map, cursor: Cursor::default(), failed_at: None }
     }
 
     fn step(&mut self) -> Result<Option<Entry>, Trouble> {
@@ -89,17 +90,15 @@ impl<'a> Iter<'a> {
 impl Iterator for Iter<'_> {
     type Item = Result<Entry>;
 
-    /// An error stands for one variable that could not be read, or for the whole map; the next
-    /// call goes on behind it. After an error of the same kind again it ends.
+    /// An error stands for one variable that could not be read: the next call goes on behind it.
+    /// Where it cannot get on, the error is the map's, and the end comes after it.
     fn next(&mut self) -> Option<Result<Entry>> {
         match self.step() {
-            Ok(entry) => {
-                self.failed = false;
-                entry.map(Ok)
-            }
-            Err(_) if self.failed => None,
+            Ok(entry) => entry.map(Ok),
+            // It does not get on: the error is the map's, and was told.
+            Err(_) if self.failed_at == Some(self.cursor) => None,
             Err(trouble) => {
-                self.failed = true;
+                self.failed_at = Some(self.cursor);
                 let error: Error = trouble.during("list variables of", self.map.object());
                 debug_assert_ne!(error.kind(), ErrorKind::NotFound);
                 Some(Err(error))
@@ -115,19 +114,6 @@ impl fmt::Debug for Iter<'_> {
 }
 
 impl Map {
-    /// Removes every variable that it finds, one after the other: those that others make meanwhile
-    /// may stay. Answers how many it removed.
-    ///
-    /// # Errors
-    /// Those of [`remove`](Self::remove), with the rest left as it is.
-    pub fn clear(&self) -> Result<u64> {
-        let mut removed = 0;
-        for entry in self {
-            removed += u64::from(self.remove(entry?.name())?);
-        }
-        Ok(removed)
-    }
-
     /// The variables, in the order of their records. Others may set, make and remove variables
     /// meanwhile: one that is there throughout comes exactly once, with a value that it had while
     /// the iterator was at it.

@@ -136,7 +136,17 @@ pub mod journal {
     pub const ROOT: u64 = 3;
 }
 
-// 0x1240..0x2000 and 0x5000..0x6000: journal of T.
+/// How much room there is: hints, exact to within one for each death of a holder of L.
+pub mod room {
+    pub const AT: u64 = 0x1240;
+    pub const WORDS: usize = 9;
+    /// Free places in chunks of records, by class, then in chunks of blocks.
+    pub const FREE: usize = 0;
+    /// Places for records in all, free or not: the index has words for as many.
+    pub const RECORDS: usize = 8;
+}
+
+// 0x1300..0x2000 and 0x5000..0x6000: journal of T.
 
 /// Threads and processes that write: locks on Windows; ledgers, pins and waits later.
 pub const PARTICIPANTS: u64 = 0x2000;
@@ -273,13 +283,15 @@ pub const fn holds_table(number: u64) -> bool {
     number >= TABLE_WORDS && (number - TABLE_WORDS).is_multiple_of(TABLE_CHUNK_WORDS)
 }
 
-/// The `state` word of a record: `ver:56 | cur:2 | A:2 | B:2 | WAIT:1 | 0:1`.
+/// The `state` word of a record: `ver:56 | cur:2 | A:2 | B:2 | WAIT:1 | REMOVED:1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State(pub u64);
 
 impl State {
     /// Somebody waits for the variable to change.
     pub const WAIT: u64 = 2;
+    /// An `Atomic` that is removed: its operations look at this word anyway.
+    pub const REMOVED: u64 = 1;
     /// The largest version.
     pub const LARGEST: u64 = (1 << 56) - 1;
 
@@ -309,6 +321,10 @@ impl State {
     /// The slot that the newest flush chose.
     pub const fn b(self) -> usize {
         (self.0 >> 2) as usize & 3
+    }
+
+    pub const fn removed(self) -> bool {
+        self.0 & Self::REMOVED != 0
     }
 
     pub const fn waited_for(self) -> bool {
@@ -372,6 +388,11 @@ impl Meta {
 
     pub const fn class(self) -> usize {
         (self.0 >> 8) as usize & 0xff
+    }
+
+    /// Flags that this version knows.
+    pub const fn is_known(self) -> bool {
+        self.0 & 0xff & !record::ATOMIC == 0
     }
 
     pub const fn atomic(self) -> bool {

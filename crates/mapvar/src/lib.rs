@@ -30,7 +30,9 @@
 //!
 //! # What it promises
 //!
-//! * Reading takes no lock and writes nothing. A variable is always seen whole: old or new.
+//! * Reading takes no lock and writes nothing, unless others rewrite the same variable without a
+//!   pause: after eight attempts a reader waits its turn. A variable is always seen whole: old or
+//!   new.
 //! * A process may be killed at any instruction: what it had set stays set, what it was setting is
 //!   set or not, and whoever comes next goes on at once.
 //! * Whatever another process writes into the memory, each call ends, with a result or an
@@ -103,7 +105,7 @@ pub use iter::{Entry, Iter};
 pub use map::{Map, Stat};
 pub use mapvar_os::{
     Access, Error, ErrorKind, Holder, Name, Origin, Protection, Result, Scope, Section,
-    SectionFlags, SectionOptions, View, ViewOptions,
+    SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,
 };
 pub use options::MapOptions;
 pub use raw::Kind;

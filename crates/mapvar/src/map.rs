@@ -2,7 +2,7 @@
 
 use crate::{
     Value, codec,
-    engine::{Handle, Store},
+    engine::{Handle, Store, Wrote},
     layout,
     mem::Mapped,
     raw::{Captured, Raw},
@@ -115,7 +115,11 @@ impl Map {
     /// [`WrongKind`](ErrorKind::WrongKind) for an [`Atomic`](crate::Atomic) of another kind;
     /// [`TimedOut`](ErrorKind::TimedOut) where who is writing this variable lives but is stopped;
     /// [`ReadOnly`](ErrorKind::ReadOnly).
+    #[inline]
     pub fn set(&self, name: &str, value: impl Serialize) -> Result<()> {
+        if let Some((kind, word)) = codec::plain(&value) {
+            return self.put(name, &Raw::word(kind, word));
+        }
         let put = &mut |raw: &Raw<'_>| self.put(name, raw);
         codec::encode(&value, put).map_err(|error| self.told("set variable", name, error))?
     }
@@ -131,6 +135,19 @@ impl Map {
 
     #[inline]
     fn put(&self, name: &str, raw: &Raw<'_>) -> Result<()> {
+        let store = &self.inner.store;
+        if self.is_usable()
+            && let Some(handle) = store.hit(store.query(name.as_bytes()))
+            && store.poke(handle, raw, true)
+        {
+            return Ok(());
+        }
+        self.put_slowly(name, raw)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_slowly(&self, name: &str, raw: &Raw<'_>) -> Result<()> {
         let set = || {
             self.usable()?;
             let store = &self.inner.store;
@@ -144,9 +161,15 @@ impl Map {
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound), [`WrongKind`](ErrorKind::WrongKind),
-    /// [`OutOfRange`](ErrorKind::OutOfRange), [`Corrupt`](ErrorKind::Corrupt).
+    /// [`OutOfRange`](ErrorKind::OutOfRange), [`Corrupt`](ErrorKind::Corrupt); and where others
+    /// rewrite the variable all the time, [`TimedOut`](ErrorKind::TimedOut) or, for a map that was
+    /// opened for reading, [`Contended`](ErrorKind::Contended).
+    #[inline]
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        match self.find(name)? {
+        if let Some(value) = self.peek(name) {
+            return Ok(value);
+        }
+        match self.find_slowly(name)? {
             Some(value) => Ok(value),
             None => Err(self.absent("get variable", name)),
         }
@@ -156,7 +179,28 @@ impl Map {
     ///
     /// # Errors
     /// Those of [`get`](Self::get), without `NotFound`.
+    #[inline]
     pub fn find<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        match self.peek(name) {
+            Some(value) => Ok(Some(value)),
+            None => self.find_slowly(name),
+        }
+    }
+
+    /// A number or `bool`, if a first look finds it.
+    #[inline]
+    fn peek<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        if !self.is_usable() {
+            return None;
+        }
+        let store = &self.inner.store;
+        let handle = store.hit(store.query(name.as_bytes()))?;
+        let (kind, word) = store.peek(handle)?;
+        codec::of_plain(kind, word)
+    }
+
+    #[inline(never)]
+    fn find_slowly<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         self.captured(name)?
             .map(|(captured, _)| codec::decode(captured))
             .transpose()
@@ -198,7 +242,8 @@ impl Map {
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName), [`Corrupt`](ErrorKind::Corrupt).
     pub fn contains(&self, name: &str) -> Result<bool> {
-        Ok(self.captured(name)?.is_some())
+        let found = self.resolve(name);
+        Ok(found.map_err(|trouble| self.failed("look for variable", name, trouble))?.is_some())
     }
 
     /// Removes a variable; answers whether there was one.
@@ -215,6 +260,28 @@ impl Map {
         remove().map_err(|trouble| self.failed("remove variable", name, trouble))
     }
 
+    /// Removes every variable that it finds, one after the other, whatever it holds: those that
+    /// others make meanwhile may stay. Answers how many it removed.
+    ///
+    /// # Errors
+    /// Those of [`remove`](Self::remove): the first that it met, after it has removed the others.
+    pub fn clear(&self) -> Result<u64> {
+        let clear = || {
+            self.usable()?;
+            let (mut removed, mut trouble) = (0, None);
+            self.inner.store.each_record(|handle| {
+                match self.inner.store.remove_record(handle) {
+                    Ok(Wrote::Version(_)) => removed += 1,
+                    Ok(_) => {}
+                    Err(met) => trouble = trouble.take().or(Some(met)),
+                }
+                true
+            })?;
+            trouble.map_or(Ok(removed), Err)
+        };
+        clear().map_err(|trouble| trouble.during("clear", self.object()))
+    }
+
     /// How many variables there are, counted by a walk over them.
     ///
     /// # Errors
@@ -222,13 +289,16 @@ impl Map {
     pub fn len(&self) -> Result<u64> {
         let count = || {
             self.usable()?;
-            let mut count = 0;
+            let (mut count, mut trouble) = (0, None);
             self.inner.store.each_record(|handle| {
-                let seen = self.inner.store.read(handle, |_| ());
-                count += u64::from(matches!(seen, Ok(Seen::Value(..))));
-                true
+                match self.inner.store.read(handle, |_| ()) {
+                    Ok(Seen::Value(..)) => count += 1,
+                    Ok(_) => {}
+                    Err(met) => trouble = Some(met),
+                }
+                trouble.is_none()
             })?;
-            Ok(count)
+            trouble.map_or(Ok(count), Err)
         };
         count().map_err(|trouble: Trouble| trouble.during("count variables of", self.object()))
     }
@@ -323,9 +393,9 @@ impl Map {
     pub fn close(self) -> Result<()> {
         match Arc::into_inner(self.inner) {
             Some(Inner { store, attachment, section, .. }) => {
-                drop(store);
+                let unmapped = store.into_mem().close();
                 drop(attachment);
-                section.close()
+                unmapped.and(section.close())
             }
             None => Ok(()),
         }
@@ -345,7 +415,12 @@ impl Map {
     /// users.
     #[inline]
     pub(crate) fn usable(&self) -> Result<(), Trouble> {
-        if self.inner.generation == machine::generation() { Ok(()) } else { Err(forked()) }
+        if self.is_usable() { Ok(()) } else { Err(forked()) }
+    }
+
+    #[inline]
+    pub(crate) fn is_usable(&self) -> bool {
+        self.inner.generation == machine::generation()
     }
 
     #[cold]

@@ -95,6 +95,17 @@ pub trait Mem: Send + Sync + 'static {
     /// # Errors
     /// As [`Locks::lock`].
     fn lock(&self, at: u64) -> Result<Taken, Refused>;
+    /// Takes the lock word at offset `at` if it is free at once; a memory that says `None` always
+    /// sends the fast paths to the slow ones.
+    #[inline]
+    fn try_lock(&self, _: u64) -> Option<Taken> {
+        None
+    }
+    /// Waits a moment, longer in later rounds, for who may not take a lock; false when it has
+    /// waited long enough.
+    fn pause(&self, _: u32) -> bool {
+        false
+    }
     /// Frees it.
     fn unlock(&self, at: u64);
     /// Puts a mark into a free lock word.
@@ -176,6 +187,10 @@ impl Mapped {
         &self.view
     }
 
+    pub(crate) fn close(self) -> mapvar_os::Result<()> {
+        self.view.close()
+    }
+
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -214,6 +229,21 @@ impl Mem for Mapped {
     #[inline]
     fn lock(&self, at: u64) -> Result<Taken, Refused> {
         self.locks.lock(&self.view, within(at), self.timeout)
+    }
+
+    #[inline]
+    fn try_lock(&self, at: u64) -> Option<Taken> {
+        self.locks.lock(&self.view, within(at), Duration::ZERO).ok()
+    }
+
+    fn pause(&self, round: u32) -> bool {
+        const NAP: Duration = Duration::from_micros(50);
+        if round < 64 {
+            std::thread::yield_now();
+            return true;
+        }
+        std::thread::sleep(NAP);
+        NAP * (round - 64) < self.timeout
     }
 
     #[inline]

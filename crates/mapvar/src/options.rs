@@ -215,6 +215,14 @@ impl MapOptions {
             _ => options.open()?,
         };
         let facts = self.await_ready(&section, made.as_ref())?;
+        if facts.file != self.file.is_some() {
+            return Err(Error::new(ErrorKind::NotAMap, "open", "").detail(if facts.file {
+                "it is a copy of a map's file; open the file"
+            } else {
+                "it is a copy of a named map's memory, with the locks of its users; make a map in a \
+                 file and set its variables"
+            }));
+        }
         let access_view = section.view().map()?;
         let mut attachment = section.attach(self.timeout)?;
         let scope = if facts.file { Scope::Global } else { self.scope };
@@ -271,7 +279,7 @@ impl MapOptions {
             seed,
             size: self.size,
             region,
-            max_size: if self.file.is_some() { 0 } else { 1 << 30 },
+            max_size: if self.file.is_some() { 0 } else { region.max(1 << 30) },
             file: self.file.is_some(),
             created: created.map_or(0, |since| since.as_secs()),
             creator: std::process::id(),
@@ -299,7 +307,11 @@ impl MapOptions {
                 Ok(facts) => return Ok(facts),
                 Err(flaw) => flaw,
             };
-            if flaw != Flaw::NotReady || self.file.is_some() {
+            if flaw == Flaw::NotReady && self.file.is_some() {
+                // Files are published whole.
+                return Err(told_flaw(Flaw::NotAMap, bytes));
+            }
+            if flaw != Flaw::NotReady {
                 return Err(told_flaw(flaw, bytes));
             }
             match made {
@@ -375,7 +387,8 @@ fn settle(
     let sector = words(layout::identity::AT, layout::identity::WORDS)?;
     let theirs = Identity::read(sector);
     if theirs == Some(ours) {
-        return Ok(());
+        // Nobody holds anything where nobody is.
+        return if alone && store.file { store.quiesce() } else { Ok(()) };
     }
     if alone && store.file {
         let same_boot = theirs.is_some_and(|it| it.boot == ours.boot && it.file == ours.file);
@@ -433,6 +446,10 @@ fn told_flaw(flaw: Flaw, bytes: u64) -> Error {
                 "it is of version {version}, this build knows version {}; use a build that knows it",
                 layout::VERSION
             ),
+        ),
+        Flaw::Layout => error(
+            ErrorKind::Version,
+            "it was laid out by another build of this version; use that build".into(),
         ),
         Flaw::Corrupt(what) => error(
             ErrorKind::Corrupt,

@@ -165,9 +165,13 @@ impl<W: Load> Shot<W> {
     /// The value, copied out.
     #[inline]
     pub(crate) fn capture(&self) -> Captured {
-        let data = match self.kind {
+        let data = match (self.kind, self.len) {
             // Nil, bool and numbers.
-            1..=5 => Data::Word(self.word()),
+            (1, 0) | (2..=5, 8) => Data::Word(self.word()),
+            // Of another length they are of no kind.
+            (1..=5, _) => {
+                return Captured { kind: 0, type_id: 0, data: Data::Word(0) };
+            }
             _ => {
                 let mut bytes = vec![0; self.len];
                 self.copy_to(&mut bytes);

@@ -41,6 +41,8 @@ pub enum Flaw {
     NotAMap,
     /// A version that this build does not know.
     Version(u32),
+    /// This version, laid out by a build with other constants.
+    Layout,
     /// It contradicts itself.
     Corrupt(&'static str),
     /// Shorter than it says.
@@ -109,7 +111,8 @@ pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, Flaw> {
     }
     let word = |at| words.load(at, Relaxed);
     let version = word(header::VERSION);
-    if version & 0xffff_ffff != layout::VERSION {
+    if version & !header::FILE != layout::VERSION {
+        // An unknown flag counts as a version of its own.
         return Err(Flaw::Version(version as u32));
     }
     let facts = Facts {
@@ -126,10 +129,13 @@ pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, Flaw> {
         return Err(Flaw::Corrupt("the checksum of the header is wrong"));
     }
     if word(header::LAYOUT) != layout::LAYOUT {
-        return Err(Flaw::Corrupt("the layout is not the one of this version"));
+        return Err(Flaw::Layout);
     }
     if facts.region < layout::META_CHUNKS * layout::CHUNK {
         return Err(Flaw::Corrupt("the region is too short to be one"));
+    }
+    if facts.max_size != 0 && facts.max_size < facts.region {
+        return Err(Flaw::Corrupt("the region is larger than it may grow to"));
     }
     if facts.region > bytes {
         return Err(Flaw::Truncated { said: facts.region });

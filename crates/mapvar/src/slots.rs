@@ -15,6 +15,8 @@ use crate::{
     trouble::{Trouble, outside},
 };
 
+use mapvar_os::Taken;
+
 /// What a read found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen<R> {
@@ -73,6 +75,60 @@ impl<M: Mem> Store<M> {
         self.read_locked(handle, words, take)
     }
 
+    /// The kind and word of a number or `bool`, if one attempt finds it; else [`read`](Self::read)
+    /// is to be asked. For the fast path: what it answers is small, and has nothing to drop.
+    #[inline]
+    pub(crate) fn peek(&self, handle: Handle) -> Option<(u8, u64)> {
+        let words = self.mem.words(handle.at, handle.words())?;
+        match self.attempt(handle, words, &mut |shot| (shot.kind, shot.len, shot.word())) {
+            Attempt::Done(Seen::Value((kind, 8, word), _)) => Some((kind, word)),
+            _ => None,
+        }
+    }
+
+    /// As [`peek`](Self::peek), of the bytes of any value, as many as fit; answers how many it has.
+    #[inline]
+    pub(crate) fn peek_into(&self, handle: Handle, into: &mut [u8]) -> Option<usize> {
+        let words = self.mem.words(handle.at, handle.words())?;
+        let mut take = |shot: Shot<M::Words<'_>>| {
+            shot.copy_to(into);
+            shot.len
+        };
+        match self.attempt(handle, words, &mut take) {
+            Attempt::Done(Seen::Value(len, _)) => Some(len),
+            _ => None,
+        }
+    }
+
+    /// Writes a value, if the record's lock is free at once and nothing else is in the way; else
+    /// [`write`](Self::write) or [`write_present`](Self::write_present) is to be asked. A removed
+    /// variable is made one again only if it is to be `revived`.
+    #[inline]
+    pub(crate) fn poke(&self, handle: Handle, raw: &Raw<'_>, revived: bool) -> bool {
+        if handle.atomic {
+            return false;
+        }
+        let Some(words) = self.mem.words_mut(handle.at, handle.words()) else { return false };
+        // SYNC POINT S5.
+        match self.mem.try_lock(handle.lock()) {
+            Some(Taken::Clean) => {}
+            Some(Taken::Recovered) => self.mem.wake(handle.wake()),
+            None => return false,
+        }
+        let wrote = (revived || !Self::is_removed(handle, words))
+            && matches!(self.write_locked(handle, words, raw), Wrote::Version(_));
+        self.mem.unlock(handle.lock());
+        wrote
+    }
+
+    /// Whether the current slot is a tombstone, under the record's lock.
+    #[inline]
+    fn is_removed(handle: Handle, words: M::WordsMut<'_>) -> bool {
+        let state = State(words.load(record::STATE, Relaxed));
+        let current = Desc(words.load(handle.slot(state.current()) + slot::DESC, Relaxed));
+        current.kind() == slot::TOMBSTONE
+    }
+
     #[inline]
     fn attempt<'a, R>(
         &'a self,
@@ -127,6 +183,14 @@ impl<M: Mem> Store<M> {
         mut take: impl FnMut(Shot<M::Words<'a>>) -> R,
     ) -> Result<Seen<R>, Trouble> {
         if self.mem.words_mut(handle.at, handle.words()).is_none() {
+            // Mapped for reading: patience is all there is.
+            let mut round = 0;
+            while self.mem.pause(round) {
+                if let Attempt::Done(seen) = self.attempt(handle, words, &mut take) {
+                    return Ok(seen);
+                }
+                round += 1;
+            }
             return Err(Trouble::Contended);
         }
         self.lock_record(handle)?;
@@ -162,14 +226,12 @@ impl<M: Mem> Store<M> {
         }
         let words = self.mem.words_mut(handle.at, handle.words()).ok_or(Trouble::ReadOnly)?;
         self.lock_record(handle)?;
-        let state = State(words.load(record::STATE, Relaxed));
-        let current = Desc(words.load(handle.slot(state.current()) + slot::DESC, Relaxed));
-        let wrote =
-            if current.kind() == slot::TOMBSTONE && words.load(record::ID, Acquire) == handle.id {
-                Wrote::Absent
-            } else {
-                self.write_locked(handle, words, raw)
-            };
+        let present = words.load(record::ID, Acquire) == handle.id;
+        let wrote = if present && Self::is_removed(handle, words) {
+            Wrote::Absent
+        } else {
+            self.write_locked(handle, words, raw)
+        };
         self.mem.unlock(handle.lock());
         Ok(wrote)
     }
@@ -205,7 +267,11 @@ impl<M: Mem> Store<M> {
         Self::fill_slot(words, handle, number, raw);
         words.store(first + slot::VERSION, version, Release);
         // SYNC POINT S1: the publication.
-        let old = State(words.swap(record::STATE, state.publish(version, number).0, AcqRel));
+        let mut new = state.publish(version, number);
+        if tombstone && handle.atomic {
+            new = State(new.0 | State::REMOVED);
+        }
+        let old = State(words.swap(record::STATE, new.0, AcqRel));
         if old.waited_for() {
             // Before the lock is given back: if this process dies here, the next holder is told.
             self.mem.wake(handle.wake());
@@ -235,6 +301,20 @@ impl<M: Mem> Store<M> {
                 }
             }
         }
+    }
+
+    /// Makes a removed `Atomic` one again, of the kind and with the value of `raw`.
+    pub(crate) fn revive_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<(), Trouble> {
+        let words = self.mem.words_mut(handle.at, handle.words()).ok_or(Trouble::ReadOnly)?;
+        self.lock_record(handle)?;
+        // Somebody may have been quicker.
+        if State(words.load(record::STATE, Relaxed)).removed() {
+            // Before `REMOVED` goes: until then nobody's operation begins.
+            words.store(record::VALUE, raw.first_word(), Release);
+            self.write_locked(handle, words, raw);
+        }
+        self.mem.unlock(handle.lock());
+        Ok(())
     }
 
     /// A value stored to an `Atomic`, or its removal.
@@ -285,7 +365,9 @@ impl<M: Mem> Store<M> {
         operate: impl FnOnce(M::WordsMut<'_>) -> R,
     ) -> Result<Option<R>, Trouble> {
         let words = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
-        if words.load(record::ID, Acquire) != handle.id {
+        if words.load(record::ID, Acquire) != handle.id
+            || State(words.load(record::STATE, Acquire)).removed()
+        {
             return Ok(None);
         }
         let result = operate(words);
@@ -301,6 +383,8 @@ impl<M: Mem> Store<M> {
     pub(crate) fn atomic_load(&self, handle: Handle) -> Result<Option<u64>, Trouble> {
         let words = self.mem.words(handle.at, record::LINE).ok_or_else(|| outside(handle.at))?;
         let value = words.load(record::VALUE, Acquire);
-        Ok((words.load(record::ID, Acquire) == handle.id).then_some(value))
+        let there = words.load(record::ID, Relaxed) == handle.id
+            && !State(words.load(record::STATE, Relaxed)).removed();
+        Ok(there.then_some(value))
     }
 }

@@ -89,8 +89,10 @@ impl<M: Mem> Store<M> {
     /// record is collected.
     pub fn remove_record(&self, handle: Handle) -> Result<Wrote, Trouble> {
         let wrote = self.write(handle, &Raw::TOMBSTONE)?;
-        if wrote == Wrote::Absent || matches!(wrote, Wrote::Version(_)) {
-            self.collect(handle)?;
+        // An Atomic's record waits for an Atomic of the same name.
+        if !handle.atomic && (wrote == Wrote::Absent || matches!(wrote, Wrote::Version(_))) {
+            // It is removed, whatever comes of this: who needs the room tries again.
+            let _ = self.collect(handle);
         }
         Ok(wrote)
     }
@@ -184,6 +186,12 @@ impl<M: Mem> Store<M> {
         }
         let (wanted, least) = classes_for(raw)
             .ok_or(Trouble::TooLarge { needed: raw.len(), room: crate::LONGEST_VALUE })?;
+        let flags = if atomic { record::ATOMIC } else { 0 };
+        let inline = index::inline_bytes(Meta::new(0, 0, flags));
+        let block =
+            if query.name.len() > inline { Some(self.find_block(query.name.len())?) } else { None };
+        let wanted = if self.has_room_to_spare()? { wanted } else { least };
+        let room = self.find_record(wanted, least)?;
         if !self.index_has_room()? {
             match self.rebuild() {
                 // No chunk for a larger one: the old one serves until its probe bound.
@@ -200,11 +208,6 @@ impl<M: Mem> Store<M> {
                 again.ok_or(Trouble::Corrupt("the index overflows at a low load", 0))?
             }
         };
-        let flags = if atomic { record::ATOMIC } else { 0 };
-        let inline = index::inline_bytes(Meta::new(0, 0, flags));
-        let block =
-            if query.name.len() > inline { Some(self.find_block(query.name.len())?) } else { None };
-        let room = self.find_record(wanted, least)?;
 
         // The journal before the bits: else they leak.
         let journal = self.journal()?;
@@ -232,8 +235,9 @@ impl<M: Mem> Store<M> {
         } else {
             index::store_name(words, record::NAME, query.name);
         }
-        let base = live.fetch_add(live::BIRTHS, 1, Relaxed).saturating_add(1);
-        let id = base.max(self.version_base) & !record::RETIRED;
+        let births = live.fetch_add(live::BIRTHS, 1, Relaxed).saturating_add(1);
+        // Never 0 and never with the bit, whatever a peer made of the counter.
+        let id = (births.max(self.version_base) & !record::RETIRED).max(1);
         let meta = Meta::new(query.name.len(), room.class, flags);
         words.store(record::META, meta.with_crc(meta_crc(id, meta, query.name)).0, Relaxed);
         for number in 1..slot::COUNT {
@@ -270,6 +274,7 @@ impl<M: Mem> Store<M> {
     ) -> Result<(), Trouble> {
         match self.read(handle, |_| ())? {
             Seen::Value(..) | Seen::Stale => Ok(()),
+            Seen::Absent if handle.atomic && atomic => self.revive_atomic(handle, raw),
             Seen::Absent if handle.atomic || atomic => self.collect(handle),
             Seen::Absent => match self.write(handle, raw)? {
                 Wrote::TooSmall { removed: true, .. } => self.collect(handle),
@@ -400,17 +405,30 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Frees every lock and ends what was half-done: for who is alone in a region whose last users
-    /// are gone with another boot or another file.
-    pub fn adopt(&self) -> Result<(), Trouble> {
+    /// Ends what was half-done: for who is alone in a region, whatever its lock words say.
+    pub fn quiesce(&self) -> Result<(), Trouble> {
         self.mem.reset(live::LOCK_L);
         self.mem.reset(live::LOCK_T);
-        // Marks stay until the journal was replayed: they tell what was half-done.
         drop(self.lock_structure()?);
-        self.each_record(|handle| {
-            self.mem.reset(handle.lock());
-            true
-        })
+        Ok(())
+    }
+
+    /// Ends what was half-done and frees every lock: for who is alone in a region whose last users
+    /// are gone with another boot or another file. The locks of free records too: who held one by
+    /// an old handle held it all the same.
+    pub fn adopt(&self) -> Result<(), Trouble> {
+        // Marks stay until the journal was replayed: they tell what was half-done.
+        self.quiesce()?;
+        for chunk in 0..self.chunk_count()? {
+            if let (layout::kind::RECORDS, class) = self.chunk_kind(chunk)? {
+                let class = class & 3;
+                let base = chunk * layout::CHUNK + layout::CHUNK_HEADER;
+                for within in 0..layout::records_in_chunk(class) {
+                    self.mem.reset(base + (within * record_bytes(class)) as u64 + record::LOCK);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Walks over all records that bear an id, in record order, until `each` says false.
@@ -458,7 +476,8 @@ impl<M: Mem> Store<M> {
     pub(crate) fn collect_all(&self) -> Result<bool, Trouble> {
         let mut removed = Vec::new();
         self.each_record(|handle| {
-            if let Some(words) = self.mem.words(handle.at, handle.words())
+            if !handle.atomic
+                && let Some(words) = self.mem.words(handle.at, handle.words())
                 && self.collectable(handle, words)
             {
                 removed.push(handle);
@@ -478,7 +497,7 @@ impl<M: Mem> Store<M> {
 }
 
 /// Where a walk over the records stands.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
     chunk: u64,
     within: usize,

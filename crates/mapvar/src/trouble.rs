@@ -66,11 +66,17 @@ impl Trouble {
             ),
             Self::TooLarge { needed, room } => error(
                 ErrorKind::TooLarge,
-                format!(
-                    "the value takes {needed} bytes, the variable has room for {room}; \
-                     remove it and set it again, or split it (a value can have {} bytes)",
-                    crate::LONGEST_VALUE
-                ),
+                if needed > crate::LONGEST_VALUE {
+                    format!(
+                        "the value takes {needed} bytes, and one can have {} at the most; split it",
+                        crate::LONGEST_VALUE
+                    )
+                } else {
+                    format!(
+                        "the value takes {needed} bytes, and the variable was made with room for \
+                         {room}; remove it and set it again"
+                    )
+                },
             ),
             Self::WrongKind(detail) => error(ErrorKind::WrongKind, detail.into()),
             Self::ReadOnly => error(

@@ -18,27 +18,32 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt, marker::PhantomData, sync::Arc};
 
 /// What `Var` and `Atomic` share: the map, the name, and where the variable was found last.
-#[derive(Clone)]
 struct Target {
     map: Map,
     name: Arc<str>,
     /// Offset of the record, with class and flag in the low 6 bits; and its id. Two words that may
     /// be of two moments: then they do not fit each other, and the name is resolved again.
-    place: Arc<[Private; 2]>,
+    place: [Private; 2],
     /// The kind of an `Atomic`: what bears its name later must be one of it too.
     atomic: Option<Kind>,
 }
 
 impl Target {
     fn new(map: Map, name: &str, handle: Handle, atomic: Option<Kind>) -> Self {
-        let place = Arc::new([Private::new(pack(handle)), Private::new(handle.id)]);
+        let place = [Private::new(pack(handle)), Private::new(handle.id)];
         Self { map, name: name.into(), place, atomic }
     }
 
     #[inline]
     fn handle(&self) -> Handle {
-        let [place, id] = &*self.place;
+        let [place, id] = &self.place;
         unpack(place.load(Relaxed), id.load(Relaxed))
+    }
+
+    /// Where the variable was found last, if this process may use the map.
+    #[inline]
+    fn at_hand(&self) -> Option<Handle> {
+        self.map.is_usable().then(|| self.handle())
     }
 
     /// Runs `operate` on the variable's record, and again on another where it has moved on; an
@@ -74,7 +79,7 @@ impl Target {
                 return Err(self.removed(operation));
             };
             self.still_atomic(handle).map_err(failed)?;
-            let [place, id] = &*self.place;
+            let [place, id] = &self.place;
             place.store(pack(handle), Relaxed);
             id.store(handle.id, Relaxed);
             last = operate(handle);
@@ -102,6 +107,14 @@ impl Target {
 
     fn told(&self, operation: &'static str, error: Error) -> Error {
         error.during(operation, self.map.variable(&self.name))
+    }
+}
+
+impl Clone for Target {
+    fn clone(&self) -> Self {
+        let [place, id] = &self.place;
+        let place = [Private::new(place.load(Relaxed)), Private::new(id.load(Relaxed))];
+        Self { map: self.map.clone(), name: self.name.clone(), place, atomic: self.atomic }
     }
 }
 
@@ -164,7 +177,8 @@ impl<T> Var<T> {
         })
     }
 
-    /// Its present version: grows with each `set`, in whatever process.
+    /// Its present version: grows with each `set`, in whatever process, and begins anew when the
+    /// variable is removed and made again.
     ///
     /// # Errors
     /// [`ErrorKind::Removed`].
@@ -185,6 +199,17 @@ impl<T> Var<T> {
     /// [`ErrorKind::Removed`].
     #[inline]
     pub fn get_into(&self, into: &mut [u8]) -> Result<usize> {
+        if let Some(handle) = self.target.at_hand()
+            && let Some(len) = self.target.map.inner.store.peek_into(handle, into)
+        {
+            return Ok(len);
+        }
+        self.get_into_slowly(into)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_into_slowly(&self, into: &mut [u8]) -> Result<usize> {
         self.target.with("get variable", |handle| {
             self.target.map.inner.store.read(handle, |shot| {
                 shot.copy_to(into);
@@ -204,6 +229,17 @@ impl<T> Var<T> {
 
     #[inline]
     fn put(&self, raw: &Raw<'_>) -> Result<()> {
+        if let Some(handle) = self.target.at_hand()
+            && self.target.map.inner.store.poke(handle, raw, false)
+        {
+            return Ok(());
+        }
+        self.put_slowly(raw)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_slowly(&self, raw: &Raw<'_>) -> Result<()> {
         let store = &self.target.map.inner.store;
         self.target.with("set variable", |handle| {
             Ok(match store.write_present(handle, raw)? {
@@ -226,6 +262,18 @@ impl<T: DeserializeOwned> Var<T> {
     /// [`ErrorKind::Corrupt`].
     #[inline]
     pub fn get(&self) -> Result<T> {
+        if let Some(handle) = self.target.at_hand()
+            && let Some((kind, word)) = self.target.map.inner.store.peek(handle)
+            && let Some(value) = codec::of_plain(kind, word)
+        {
+            return Ok(value);
+        }
+        self.get_slowly()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_slowly(&self) -> Result<T> {
         let store = &self.target.map.inner.store;
         let captured =
             self.target.with("get variable", |handle| store.read(handle, |shot| shot.capture()))?;
@@ -241,6 +289,9 @@ impl<T: Serialize> Var<T> {
     /// [`ErrorKind::ReadOnly`].
     #[inline]
     pub fn set(&self, value: T) -> Result<()> {
+        if let Some((kind, word)) = codec::plain(&value) {
+            return self.put(&Raw::word(kind, word));
+        }
         codec::encode(&value, &mut |raw: &Raw<'_>| self.put(raw))
             .map_err(|error| self.target.told("set variable", error))?
     }

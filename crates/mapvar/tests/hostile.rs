@@ -185,6 +185,16 @@ fn a_map_of_another_version_and_one_cut_short() {
         assert!(error.to_string().contains(&len.to_string()), "{error}");
     }
 
+    // A flag that this version does not know, with a right checksum.
+    let path = dir.path().join("flag.map");
+    let mut flag = good.clone();
+    flag[13] = 1;
+    let mut sector = flag[8..512].to_vec();
+    sector[8..16].fill(0);
+    flag[16..24].copy_from_slice(&u64::from(crc32fast::hash(&sector)).to_le_bytes());
+    fs::write(&path, &flag).unwrap();
+    assert_eq!(refused(&path).kind(), ErrorKind::Version);
+
     let path = dir.path().join("header.map");
     let mut header = good.clone();
     header[50] ^= 4;

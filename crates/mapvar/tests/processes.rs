@@ -293,6 +293,58 @@ fn reading_alone_writes_nothing() {
     assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
 
+/// After a restart of the machine lock words name owners that are gone, or others: whoever writes
+/// first frees them, even while somebody reads.
+#[test]
+fn locks_of_another_boot_are_freed() {
+    let _watchdog = Watchdog::new("another boot", Duration::from_mins(1));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("boot.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("x", 1).unwrap();
+    map.close().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Another boot id, with its checksum; L held by thread 1, which lives; and the lock of "x".
+    bytes[0x200] ^= 0xff;
+    let crc = u64::from(crc32fast::hash(&bytes[0x200..0x230])) | 1 << 32;
+    bytes[0x230..0x238].copy_from_slice(&crc.to_le_bytes());
+    bytes[0x1100..0x1104].copy_from_slice(&1_u32.to_le_bytes());
+    let id = bytes.windows(8).position(|bytes| bytes == b"x\0\0\0\0\0\0\0").unwrap();
+    bytes[id - 24..id - 20].copy_from_slice(&1_u32.to_le_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let reader = Map::options().file(&path).read_only(true).open().unwrap();
+    assert_eq!(reader.get::<i64>("x").unwrap(), 1);
+    let map = Map::options().file(&path).timeout(Duration::from_secs(2)).open().unwrap();
+    map.set("x", 2).unwrap();
+    map.set("y", 3).unwrap();
+    assert_eq!(reader.get::<i64>("y").unwrap(), 3);
+}
+
+#[test]
+fn a_bad_variable_does_not_hide_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bad.map");
+    let map = Map::options().file(&path).create().unwrap();
+    for number in 0..6 {
+        map.set(&format!("v{number}"), number).unwrap();
+    }
+    map.close().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    for name in [b"v1\0\0\0\0\0\0", b"v2\0\0\0\0\0\0"] {
+        let at = bytes.windows(8).position(|bytes| bytes == name).unwrap();
+        // The length in the first slot's description.
+        bytes[at + 32 + 14] = 0xff;
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let map = Map::options().file(&path).open().unwrap();
+    let found: Vec<_> = map.iter().collect();
+    assert_eq!(found.iter().filter(|entry| entry.is_ok()).count(), 4);
+    assert_eq!(found.iter().filter(|entry| entry.is_err()).count(), 2);
+    assert_eq!(map.len().unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(map.clear().unwrap(), 6);
+    assert!(map.is_empty().unwrap());
+}
+
 #[test]
 fn bad_arguments_are_told() {
     let kind = |options: mapvar::MapOptions| options.create().unwrap_err().kind();

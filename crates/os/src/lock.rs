@@ -146,12 +146,17 @@ impl Locks {
         word.store(0, Ordering::Release);
     }
 
-    /// Adds 1 to the 32-bit word at byte `at` and wakes all who sleep on it.
+    /// Adds 1 to the 32-bit word at byte `at` and wakes all who sleep on it. Its highest bit says
+    /// that somebody does: who is about to sleep sets it, and then sleeps on the value with it;
+    /// without it no system call is made.
     pub fn wake(&self, view: &View, at: usize) {
         if let Some(word) = view.half(at) {
             // Release pairs with the Acquire load of who is about to sleep.
-            word.fetch_add(1, Ordering::Release);
-            Imp::wake(&self.sys, view, at);
+            if word.fetch_add(1, Ordering::AcqRel) & WAITERS != 0 {
+                // Who sets it between the two sleeps on a value that does not stand there any more.
+                word.fetch_and(!WAITERS, Ordering::AcqRel);
+                Imp::wake(&self.sys, view, at);
+            }
         }
     }
 

@@ -143,7 +143,9 @@ impl Section {
     /// other process gets past this call: it is the moment in which a sole user may repair what
     /// earlier ones left behind. Not done by itself; a raw section is used without it.
     ///
-    /// A handle for reading only registers too, but is never told that it is alone.
+    /// A handle for reading only waits for the others' moment to end, and no more: it takes no
+    /// place, since it leaves nothing behind that would have to be repaired, and is never told that
+    /// it is alone.
     ///
     /// # Errors
     /// [`ErrorKind::TimedOut`] where another process stays in that moment longer than `timeout`;

@@ -8,6 +8,7 @@ mod setup;
 
 use check::{Case, Verdict};
 use std::{
+    fmt::Write as _,
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
@@ -72,10 +73,10 @@ fn run(case: &Case, short: bool) -> bool {
         Verdict::Covered => "fault covered",
     };
     if case.dies && outcome.found.is_none() {
-        line += &format!(", {} steps to die at", outcome.steps.saturating_sub(1));
+        let _ = write!(line, ", {} steps to die at", outcome.steps.saturating_sub(1));
     }
     if let Some(said) = &outcome.found {
-        line += &format!(": {}", said.lines().next().unwrap_or_default());
+        let _ = write!(line, ": {}", said.lines().next().unwrap_or_default());
     }
     println!("{line}");
     right

@@ -7,8 +7,8 @@
 //!   is tried;
 //! * *cold* words are loom cells: plain values, and an access that is not ordered after the last
 //!   store by a happens-before relation ends the model with loom's report of a data race;
-//! * all others are *fixed*: a store of another value than the one that stands there ends the
-//!   model.
+//! * all others are *fixed*: a store of the value that stands there does nothing, a store of
+//!   another ends the model.
 //!
 //! What was forgotten in the two lists is thus found, never passed over.
 
@@ -44,6 +44,8 @@ pub enum On {
     Data,
     /// A lock word, whichever.
     Lock,
+    /// A lock word into which a mark is put, or from which it is taken.
+    Mark,
     Other,
 }
 
@@ -411,7 +413,7 @@ impl Mem for LoomMem {
     fn mark(&self, at: u64, mark: u32) -> Result<Taken, u32> {
         self.step();
         let word = self.lock_word(at);
-        let order = self.order(Op::Swap, On::Lock, Ordering::Acquire);
+        let order = self.order(Op::Swap, On::Mark, Ordering::Acquire);
         match word.compare_exchange(0, mark, order, Ordering::Relaxed) {
             Ok(_) => Ok(Taken::Clean),
             Err(DIED) => word
@@ -430,7 +432,7 @@ impl Mem for LoomMem {
             return;
         }
         self.step();
-        self.lock_word(at).store(0, self.order(Op::Store, On::Lock, Ordering::Release));
+        self.lock_word(at).store(0, self.order(Op::Store, On::Mark, Ordering::Release));
     }
 
     /// Nobody sleeps in these models.

@@ -159,12 +159,6 @@ impl Region {
         region
     }
 
-    /// The words of a record's name after the first.
-    pub fn names(&self, record: u64) -> std::ops::Range<usize> {
-        let line = record as usize / 8;
-        line + layout::record::NAME + 1..line + layout::record::LINE
-    }
-
     /// Words that only one thread at a time touches.
     pub fn plain(self, words: impl IntoIterator<Item = usize>) -> Self {
         self.cold(words)
@@ -178,6 +172,12 @@ impl Region {
     pub fn done(self) -> Arc<Self> {
         Arc::new(self)
     }
+}
+
+/// The words of a record's name after the first.
+pub const fn names(record: u64) -> std::ops::Range<usize> {
+    let line = record as usize / 8;
+    line + layout::record::NAME + 1..line + layout::record::LINE
 }
 
 /// Index in the region of a live word.

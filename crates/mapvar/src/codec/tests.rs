@@ -3,6 +3,26 @@ use crate::Value;
 use crate::raw::Payload;
 use std::collections::BTreeMap;
 
+/// What the fast path makes of a value is what the full codec makes of it, or nothing.
+fn agrees<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
+    let full = captured(value);
+    if let Some((kind, word)) = plain(value) {
+        assert_eq!(kind, full.kind().unwrap(), "{value:?}");
+        assert!(matches!(full.data, Data::Word(full) if full == word), "{value:?}");
+    }
+    for number in 0..=255 {
+        for word in [0, 1, 2, 127, 200, 1 << 40, 1 << 63, u64::MAX, 1.5_f64.to_bits()] {
+            let fast = of_plain::<T>(number, word);
+            let full = decode::<T>(Captured { kind: number, type_id: 0, data: Data::Word(word) });
+            if let Some(fast) = fast {
+                // By what they show: a NaN is not equal to itself.
+                let shown = (format!("{fast:?}"), format!("{:?}", full.unwrap()));
+                assert_eq!(shown.0, shown.1, "kind {number} word {word:#x}");
+            }
+        }
+    }
+}
+
 /// Through a slot and back.
 fn captured<T: Serialize + ?Sized>(value: &T) -> Captured {
     encode(value, &mut |raw| Captured {
@@ -25,6 +45,7 @@ fn same<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: T, expe
     let through = captured(&value);
     assert_eq!(through.kind().unwrap(), expected, "{value:?}");
     assert_eq!(decode::<T>(through.clone()).unwrap(), value);
+    agrees(&value);
     // What the command would show it as encodes to the same.
     let shown = Value::of(through.clone()).unwrap();
     let again = shown.encode(&mut |raw| (raw.kind, format!("{:?}", raw.payload))).unwrap();

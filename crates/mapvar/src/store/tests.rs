@@ -320,6 +320,101 @@ fn a_rebuilding_that_was_cut_off_is_done_or_undone() {
     }
 }
 
+fn how_many_fit(store: &Store<Heap>) -> usize {
+    for number in 0.. {
+        let raw = Raw::word(Kind::I64, 1);
+        match store.set(store.query(format!("fit {number}").as_bytes()), &raw) {
+            Ok(_) => {}
+            Err(Trouble::Full { .. }) => return number,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    unreachable!("it is finite")
+}
+
+#[test]
+fn what_was_used_for_other_sizes_is_used_again() {
+    let store = heap(1 << 19);
+    let mut random = 1_u64;
+    let mut next = |bound: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) % bound
+    };
+    for _ in 0..60_000 {
+        let name = name(next(200) as u8);
+        if next(3) == 0 {
+            store.remove(store.query(&name)).unwrap();
+        } else {
+            // What outgrew its record is made anew.
+            let value = vec![1; next(1008) as usize];
+            match put(&store, &name, &value) {
+                Err(Trouble::TooLarge { .. }) => {
+                    store.remove(store.query(&name)).unwrap();
+                    put(&store, &name, &value).unwrap();
+                }
+                other => drop(other.unwrap()),
+            }
+        }
+    }
+    for name in names(&store) {
+        store.remove(store.query(&name)).unwrap();
+    }
+    let space = store.space().unwrap();
+    assert_eq!(space.used, 0);
+    // Every place for a record takes a variable, whatever it was cut for.
+    let counts = store.mem.words(layout::room::AT, layout::room::WORDS).unwrap();
+    let places = counts.load(layout::room::RECORDS, Relaxed) as usize;
+    let fit = how_many_fit(&store);
+    assert!(fit >= places && places > 100, "{fit} in {places} places, {space:?}");
+    // Little of the map was cut up in vain: 200 variables of up to 1,008 bytes were there at once.
+    assert!(fit > how_many_fit(&heap(1 << 19)) / 2, "{fit}");
+}
+
+#[test]
+fn an_atomic_made_and_removed_for_ever_takes_one_record() {
+    let store = heap(1024);
+    let raw = Raw::word(Kind::I64, 5);
+    for round in 0..2_000 {
+        match store.insert(store.query(b"count"), &raw, true).unwrap() {
+            Inserted::New(_) => assert_eq!(round, 0),
+            Inserted::Found(handle) => store.revive(handle, &raw, true).unwrap(),
+        }
+        let handle = store.find(store.query(b"count")).unwrap().unwrap();
+        assert_eq!(store.atomic_load(handle).unwrap(), Some(5));
+        assert!(
+            store.atomic(handle, |words| words.swap(record::VALUE, 9, Release)).unwrap().is_some()
+        );
+        assert!(store.remove(store.query(b"count")).unwrap());
+        // Removed is removed, for who has a handle too.
+        assert_eq!(store.atomic_load(handle).unwrap(), None);
+        assert!(store.atomic(handle, |_| ()).unwrap().is_none());
+        assert!(!store.remove(store.query(b"count")).unwrap());
+    }
+    assert_eq!(store.space().unwrap().used, record_bytes(0) as u64);
+}
+
+#[test]
+fn adopting_frees_the_locks_of_free_records_too() {
+    let store = heap(1024);
+    put(&store, b"a", b"1").unwrap();
+    let handle = store.find(store.query(b"a")).unwrap().unwrap();
+    store.remove(store.query(b"a")).unwrap();
+    assert!(store.mem.lock(handle.lock()).is_ok());
+    store.adopt().unwrap();
+    assert!(store.mem.lock(handle.lock()).is_ok());
+}
+
+#[test]
+fn an_id_is_never_zero_whatever_the_counter_says() {
+    let store = heap(1024);
+    for births in [u64::MAX, record::RETIRED - 1, record::RETIRED, u64::MAX - 1] {
+        store.live_mut().unwrap().store(live::BIRTHS, births, Relaxed);
+        let name = format!("{births}");
+        put(&store, name.as_bytes(), b"x").unwrap();
+        assert_eq!(look(&store, name.as_bytes()), Some(b"x".to_vec()));
+    }
+}
+
 #[test]
 fn adopting_frees_every_lock() {
     let store = heap(65536);

@@ -89,7 +89,8 @@ pub(crate) trait Platform {
 
     /// Registers among the users of a file (see [`crate::Section::attach`]); answers whether
     /// nobody else is. Two bytes far beyond any file's end are locked: the gate (exclusive, from
-    /// here to `attached` or `detach`) and the seat (shared, from `attached` to `detach`). Alone =
+    /// here to `attached` or `detach`) and the seat (shared, from `attached` to `detach`, unless
+    /// the handle is for reading: that one passes the gate and takes no seat). Alone =
     /// the seat could be had exclusively for a moment, while the gate was held. A named or
     /// anonymous section answers alone = it was created by this handle, and locks nothing more.
     fn attach(section: &Self::Section, timeout: Duration) -> Result<bool>;

@@ -1,10 +1,11 @@
 //! Identity, rule 2: a record is taken from one variable and given to another while somebody reads
 //! it. Nobody takes the name or the value of one for the other's.
 //!
-//! Three faults are covered by the code around them:
+//! Four faults are covered by the code around them:
 //!
 //! * `fence(Release)` after `id = 0` in `collect`: nothing is rewritten between it and the `id = 0`
 //!   and `fence(Release)` of the insertion that reuses the record, which comes after it under L;
+//! * the Release of `unmark`: that same fence lies between `id = 0` and it;
 //! * `id.load(Acquire)` at the beginning of a read by handle: who has a handle got it from an
 //!   `id.load(Acquire)` in `find`, and the last look at the id is what counts;
 //! * `load(Acquire)` of an index word: the id's Acquire follows it.
@@ -13,7 +14,7 @@ use super::{caught, covered, holds, process};
 use crate::{
     check::{Body, Case},
     mem::{
-        On::{Data, Id, Index, Lock, Name},
+        On::{Data, Id, Index, Lock, Mark, Name},
         Op::{Fence, Load, Store, Swap},
         Shared, Ways,
     },
@@ -122,18 +123,26 @@ pub fn cases() -> Vec<Case> {
     let mixed: &[&str] = &["MIXED", "TORN"];
     let seen = |look, name, ways: &Ways| body(look, name, false, [as_is, as_is, ways]);
     let no_fence = as_is.clone().weak(Fence, Id, Release);
+    let unmark = as_is.clone().weak(Store, Mark, Release);
     let id_store = as_is.clone().weak(Store, Id, Release);
     let id_load = as_is.clone().weak(Load, Id, Acquire);
     vec![
         holds("identity: old handle, another name", seen(Look::ByHandle, "b", as_is)),
         holds("identity: old handle, the same name", seen(Look::ByHandle, "a", as_is)),
-        holds("identity: old name, another name", seen(Look::ByName("a"), "b", as_is)),
+        Case {
+            short: 2,
+            ..holds("identity: old name, another name", seen(Look::ByName("a"), "b", as_is))
+        },
         holds("identity: new name", seen(Look::ByName("b"), "b", as_is)),
-        holds("identity: the same name", seen(Look::ByName("a"), "a", as_is)),
-        holds(
-            "identity: there and back again, found",
-            body(Look::Find("a"), "b", true, [as_is, as_is, as_is]),
-        ),
+        Case { short: 2, ..holds("identity: the same name", seen(Look::ByName("a"), "a", as_is)) },
+        Case {
+            bound: 3,
+            short: 1,
+            ..holds(
+                "identity: there and back again, found",
+                body(Look::Find("a"), "b", true, [as_is, as_is, as_is]),
+            )
+        },
         Case {
             bound: 2,
             short: 1,
@@ -153,10 +162,11 @@ pub fn cases() -> Vec<Case> {
             &["LOST", "TROUBLE"],
             seen(Look::Set, "b", &as_is.clone().fault(Fault::NoIdCheckUnderLock)),
         ),
+        covered("identity, unmark Relaxed", body(Look::Set, "b", false, [&unmark, as_is, as_is])),
         caught(
-            "identity, unmark Relaxed",
+            "identity, unmark Relaxed and no fence(Release) in collect",
             &["LOST", "TROUBLE"],
-            body(Look::Set, "b", false, [&as_is.clone().weak(Store, Lock, Release), as_is, as_is]),
+            body(Look::Set, "b", false, [&unmark.clone().weak(Fence, Id, Release), as_is, as_is]),
         ),
         caught(
             "identity, lock Relaxed",
@@ -184,10 +194,14 @@ pub fn cases() -> Vec<Case> {
             body(Look::ByName("a"), "b", false, [as_is, &id_store, as_is]),
         ),
         caught("identity, id.load Relaxed in find", mixed, seen(Look::ByName("a"), "b", &id_load)),
-        covered(
-            "identity, index word loaded Relaxed",
-            seen(Look::ByName("a"), "b", &as_is.clone().weak(Load, Index, Acquire)),
-        ),
+        Case {
+            bound: 3,
+            short: 2,
+            ..covered(
+                "identity, index word loaded Relaxed",
+                seen(Look::ByName("a"), "b", &as_is.clone().weak(Load, Index, Acquire)),
+            )
+        },
         caught(
             "identity, no fence(Acquire) before the last id in find",
             mixed,

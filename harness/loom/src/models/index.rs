@@ -130,6 +130,33 @@ fn body(names: &'static [&'static str], making: &Ways, looking: &Ways) -> Body {
     })
 }
 
+/// `y`, `x`, `w` in the index, in this order: `w` and `y` go, `z` comes in the place of `y`, and
+/// one looks for `x`.
+fn come_and_go() -> Body {
+    let region = Region::new(|store| {
+        for name in ["y", "x", "w"] {
+            assert_eq!(store.put(name, 1), Some(1));
+        }
+    })
+    .identity(record(0))
+    .identity(record(2))
+    .index(0..3)
+    .structure()
+    .done();
+    Arc::new(move |_| {
+        let shared = Shared::new(&region);
+        let looker = process(&shared, 2, &Ways::default());
+        let looker = thread::spawn(move || {
+            let got = looker.get("x");
+            assert!(got == Got::Value(1, 1), "LOST: x is {got:?}");
+        });
+        let maker = process(&shared, 1, &Ways::default());
+        assert!(maker.take("w").is_some() && maker.take("y").is_some(), "STUCK");
+        assert!(maker.put("z", 201).is_some(), "STUCK");
+        looker.join().expect("a looker");
+    })
+}
+
 pub fn cases() -> Vec<Case> {
     let as_is = &Ways::default();
     let no_acquire = &as_is.clone().weak(Fence, Index, Acquire);
@@ -142,6 +169,7 @@ pub fn cases() -> Vec<Case> {
             short: 3,
             ..holds("index: made anew twice, in the same chunk", body(&["b", "c"], as_is, as_is))
         },
+        holds("index: others come and go", come_and_go()),
         holds("index: made anew, its chunk cut into records", cut(as_is, as_is)),
         caught(
             "index, no fence(Release) before its chunk is an index again",
@@ -158,7 +186,7 @@ pub fn cases() -> Vec<Case> {
         ),
         Case {
             dies: true,
-            short: 2,
+            short: 3,
             ..holds("death while the index is made anew and a chunk cut", cut(as_is, as_is))
         },
         caught(

@@ -74,7 +74,7 @@ pub fn cases() -> Vec<Case> {
     let written = |ways: Ways| body(1, 1, &ways, &Ways::default());
     let seen = |ways: Ways| body(1, 1, &Ways::default(), &ways);
     vec![
-        Case { bound: 3, ..holds("read: two readers", body(2, 1, &as_is, &as_is)) },
+        Case { bound: 3, short: 2, ..holds("read: two readers", body(2, 1, &as_is, &as_is)) },
         Case { bound: 4, ..holds("read: one reader, twice", body(1, 2, &as_is, &as_is)) },
         Case { bound: 6, ..holds("read: one reader", body(1, 1, &as_is, &as_is)) },
         caught("read, no INVALID", WRONG, written(as_is.clone().fault(Fault::NoInvalid))),

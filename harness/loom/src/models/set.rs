@@ -103,7 +103,7 @@ pub fn cases() -> Vec<Case> {
     // version like one that is there, or writes over the slot that readers are sent to.
     let words: &[&str] = &["VERSION", "LOST", "TORN", "MIXED"];
     vec![
-        Case { bound: 4, short: 2, ..holds("set: two writers, a reader", body(1, 1, &as_is)) },
+        Case { bound: 4, short: 3, ..holds("set: two writers, a reader", body(1, 1, &as_is)) },
         Case {
             bound: 3,
             short: 1,

@@ -13,10 +13,14 @@ use crate::{
         Op::Store,
         Shared, Ways,
     },
-    setup::{Got, Region, Vars, record},
+    setup::{Got, Region, Vars, names, record},
 };
-use loom::thread;
-use mapvar::internals::{Fault, Ordering::Release, layout};
+use loom::{sync::atomic::AtomicBool, thread};
+use mapvar::internals::{
+    Fault,
+    Ordering::{Acquire, Release},
+    layout,
+};
 use std::sync::Arc;
 
 const RECORD: u64 = layout::record_bytes(1) as u64;
@@ -42,10 +46,14 @@ fn insert(both: bool, ways: [&Ways; 2]) -> Body {
     Arc::new(move |_| {
         let shared = Shared::new(&region);
         let looker = process(&shared, 3, &looking);
+        let told = Arc::new(AtomicBool::new(false));
+        let tell = Arc::clone(&told);
         let looker = thread::spawn(move || {
             let mut last = Got::Absent;
             for _ in 0..2 {
+                let known = told.load(Acquire);
                 match (last, looker.get("b")) {
+                    (_, Got::Absent) if known => panic!("LOST: b, and it was said to be there"),
                     (Got::Absent, got @ Got::Value(201 | 202, 1..=2)) => last = got,
                     (Got::Absent, Got::Absent) | (_, Got::Busy) => {}
                     (Got::Value(_, one), got @ Got::Value(201 | 202, two)) if two >= one => {
@@ -61,6 +69,7 @@ fn insert(both: bool, ways: [&Ways; 2]) -> Body {
         });
         let store = process(&shared, 1, &making);
         let mine = store.put("b", 201);
+        tell.store(mine.is_some(), Release);
         let its = other.and_then(|other| other.join().expect("another"));
         looker.join().expect("a looker");
         let after = process(&shared, 4, &Ways::default());
@@ -192,9 +201,9 @@ fn long_death(deed: Deed) -> Body {
     // The chunk of blocks was cut before that of the records.
     .identity(record(0) + layout::CHUNK)
     .identity(record(1) + layout::CHUNK);
-    let names = region.names(record(1) + layout::CHUNK);
     let block = (layout::CHUNK * 2 + layout::CHUNK_HEADER + BLOCK) as usize / 8;
-    let region = region.plain(names).plain(block..block + BLOCK as usize / 8);
+    let region =
+        region.plain(names(record(1) + layout::CHUNK)).plain(block..block + BLOCK as usize / 8);
     let region = region.index(0..4).structure().done();
     Arc::new(move |step| {
         let shared = Shared::new(&region);
@@ -226,13 +235,16 @@ pub fn cases() -> Vec<Case> {
     let no_id = as_is.clone().weak(Store, Id, Release);
     let no_index = as_is.clone().weak(Store, Index, Release);
     vec![
-        holds("insert: one makes it, one looks", insert(false, [as_is, as_is])),
         Case {
-            bound: 2,
-            short: 1,
+            bound: 6,
+            ..holds("insert: one makes it, one looks", insert(false, [as_is, as_is]))
+        },
+        Case {
+            bound: 3,
+            short: 2,
             ..holds("insert: two make it, one looks", insert(true, [as_is, as_is]))
         },
-        Case { bound: 4, ..holds("remove: one removes it, one sets it", remove(as_is)) },
+        Case { bound: 6, ..holds("remove: one removes it, one sets it", remove(as_is)) },
         covered("insert, index word Relaxed", insert(false, [&no_index, as_is])),
         covered("insert, id.store Relaxed on a fresh record", insert(false, [&no_id, as_is])),
         covered(
@@ -248,26 +260,26 @@ pub fn cases() -> Vec<Case> {
             insert(false, [&no_index.clone().weak(Store, Id, Release), as_is]),
         ),
         dies(Case {
-            bound: 2,
-            short: 1,
+            bound: 5,
+            short: 2,
             ..holds("death in insert, one looks", death(Deed::Insert, false, as_is, as_is))
         }),
         dies(Case {
-            bound: 1,
-            short: 0,
+            bound: 3,
+            short: 2,
             ..holds(
                 "death in insert, another inserts, one looks",
                 death(Deed::Insert, true, as_is, as_is),
             )
         }),
         dies(Case {
-            bound: 2,
-            short: 1,
+            bound: 3,
+            short: 2,
             ..holds("death in remove, one looks", death(Deed::Remove, false, as_is, as_is))
         }),
         dies(Case {
-            bound: 1,
-            short: 0,
+            bound: 2,
+            short: 1,
             ..holds(
                 "death in remove, another inserts, one looks",
                 death(Deed::Remove, true, as_is, as_is),

@@ -95,7 +95,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         dies(Case {
             bound: 3,
-            short: 1,
+            short: 2,
             ..holds("takeover: a writer dies, another sets, one reads", body(true, &as_is))
         }),
         dies(Case { bound: 6, ..holds("takeover: a writer dies, one reads", body(false, &as_is)) }),

@@ -71,6 +71,13 @@ pub(super) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
 pub(super) fn attached(section: &Section) -> Result<()> {
     let Some(file) = &section.file else { return Ok(()) };
     let mut places = places(section);
+    if !section.writes_file {
+        // A reader takes no seat: it holds no lock that would have to be freed, and is not to keep
+        // the first writer after it from freeing others'.
+        let opened = if places.gate { unlock(file, GATE) } else { Ok(()) };
+        places.gate = false;
+        return opened;
+    }
     // Nobody locks the seat exclusively but who has the gate, and that is us.
     let seated = try_lock(file, SEAT, 0);
     if matches!(seated, Ok(true)) {
