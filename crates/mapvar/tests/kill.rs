@@ -125,19 +125,19 @@ impl Writer {
     }
 
     /// The last stamp that it acknowledged whole, with this mark.
-    fn last_with(&self, mark: &[u8; 4]) -> Option<u64> {
-        let at = self.seen.windows(12).rposition(|line| line.starts_with(mark))?;
+    fn last_with(&self, mark: [u8; 4]) -> Option<u64> {
+        let at = self.seen.windows(12).rposition(|line| line.starts_with(&mark))?;
         let bytes: [u8; 8] = self.seen[at + 4..at + 12].try_into().unwrap();
         Some(u64::from_le_bytes(bytes))
     }
 
     fn last(&self) -> Option<u64> {
-        self.last_with(b"ACK\n")
+        self.last_with(*b"ACK\n")
     }
 
     /// How many acknowledgements there are with this mark.
-    fn how_many(&self, mark: &[u8; 4]) -> u64 {
-        self.seen.windows(12).filter(|line| line.starts_with(mark)).count() as u64
+    fn how_many(&self, mark: [u8; 4]) -> u64 {
+        self.seen.windows(12).filter(|line| line.starts_with(&mark)).count() as u64
     }
 
     /// Kills it, and reads all that it acknowledged.
@@ -213,7 +213,7 @@ fn storm(name: &str, map: &Map, part: usize) {
         let waited = began.elapsed();
         // Set when its last stamp was even, removed when it was odd; or one step further.
         let passing = format!("{own} passing");
-        if let Some(last) = writer.last_with(b"PAS\n") {
+        if let Some(last) = writer.last_with(*b"PAS\n") {
             let there = read(map, &passing);
             let expected = |stamp: u64| stamp.is_multiple_of(2).then_some(stamp);
             assert!(
@@ -221,7 +221,7 @@ fn storm(name: &str, map: &Map, part: usize) {
                 "round {round}: {last} acknowledged, {there:?} found"
             );
         }
-        let (counted, told) = (count.swap(0).unwrap(), writer.how_many(b"CNT\n"));
+        let (counted, told) = (count.swap(0).unwrap(), writer.how_many(*b"CNT\n"));
         assert!((told..=told + 1).contains(&counted), "round {round}: {counted} of {told} adds");
         map.set(&passing, stamped(found & !1)).unwrap();
         waits.push(waited);
