@@ -3,7 +3,7 @@
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 
 use crate::{
-    layout::{self, Meta, State, chunk, journal, live, record, record_bytes},
+    layout::{self, Meta, State, chunk, journal, live, record, record_bytes, slot},
     mem::{Load, Mem, Ordering::Acquire},
     region::Facts,
     trouble::{Trouble, outside},
@@ -63,10 +63,28 @@ impl Handle {
         record::LINE + (number & 3) * (layout::slot_bytes(usize::from(self.class)) / 8)
     }
 
+    /// Words of each of its slots.
+    #[inline]
+    pub(crate) fn slot_words(self) -> usize {
+        let [a, b, c, d] = layout::SLOT_WORDS;
+        match self.class & 3 {
+            0 => a,
+            1 => b,
+            2 => c,
+            _ => d,
+        }
+    }
+
+    /// Offset of slot `number` in the region.
+    #[inline]
+    pub(crate) fn slot_at(self, number: usize) -> u64 {
+        self.at + (record::LINE * 8 + (number & 3) * self.slot_words() * 8) as u64
+    }
+
     /// Bytes of a value that its slots hold.
     #[inline]
     pub(crate) fn room(self) -> usize {
-        layout::RECORD_CLASSES.get(usize::from(self.class)).map_or(0, |bytes| *bytes)
+        self.slot_words() * 8 - slot::DATA * 8
     }
 
     pub(crate) fn lock(self) -> u64 {

@@ -257,6 +257,10 @@ pub const fn record_bytes(class: usize) -> usize {
     record::LINE * 8 + slot::COUNT * slot_bytes(class)
 }
 
+/// Words of one slot, by class: a table, because it is on the path of every read.
+pub const SLOT_WORDS: [usize; 4] =
+    [slot_bytes(0) / 8, slot_bytes(1) / 8, slot_bytes(2) / 8, slot_bytes(3) / 8];
+
 /// Records in a chunk of `class`.
 pub const fn records_in_chunk(class: usize) -> usize {
     (CHUNK - CHUNK_HEADER) as usize / record_bytes(class)

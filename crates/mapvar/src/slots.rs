@@ -28,6 +28,9 @@ pub enum Seen<R> {
     Stale,
 }
 
+/// Words of a slot up to the first of its value.
+const PLAIN: usize = slot::DATA + 1;
+
 /// What one attempt at a read found.
 enum Attempt<R> {
     Done(Seen<R>),
@@ -59,9 +62,8 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         mut take: impl for<'a> FnMut(Shot<M::Words<'a>>) -> R,
     ) -> Result<Seen<R>, Trouble> {
-        let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
         for _ in 0..M::ATTEMPTS {
-            match self.attempt(handle, words, &mut take) {
+            match self.attempt::<0, _>(handle, &mut take) {
                 Attempt::Done(seen) => return Ok(seen),
                 Attempt::Changed => std::hint::spin_loop(),
                 Attempt::Senseless => {
@@ -72,15 +74,14 @@ impl<M: Mem> Store<M> {
                 }
             }
         }
-        self.read_locked(handle, words, take)
+        self.read_locked(handle, take)
     }
 
     /// The kind and word of a number or `bool`, if one attempt finds it; else [`read`](Self::read)
     /// is to be asked. For the fast path: what it answers is small, and has nothing to drop.
     #[inline]
     pub(crate) fn peek(&self, handle: Handle) -> Option<(u8, u64)> {
-        let words = self.mem.words(handle.at, handle.words())?;
-        match self.attempt(handle, words, &mut |shot| (shot.kind, shot.len, shot.word())) {
+        match self.attempt::<PLAIN, _>(handle, &mut |shot| (shot.kind, shot.len, shot.word())) {
             Attempt::Done(Seen::Value((kind, 8, word), _)) => Some((kind, word)),
             _ => None,
         }
@@ -89,12 +90,11 @@ impl<M: Mem> Store<M> {
     /// As [`peek`](Self::peek), of the bytes of any value, as many as fit; answers how many it has.
     #[inline]
     pub(crate) fn peek_into(&self, handle: Handle, into: &mut [u8]) -> Option<usize> {
-        let words = self.mem.words(handle.at, handle.words())?;
         let mut take = |shot: Shot<M::Words<'_>>| {
             shot.copy_to(into);
             shot.len
         };
-        match self.attempt(handle, words, &mut take) {
+        match self.attempt::<0, _>(handle, &mut take) {
             Attempt::Done(Seen::Value(len, _)) => Some(len),
             _ => None,
         }
@@ -108,59 +108,63 @@ impl<M: Mem> Store<M> {
         if handle.atomic {
             return false;
         }
-        let Some(words) = self.mem.words_mut(handle.at, handle.words()) else { return false };
+        let Some(line) = self.mem.words_mut(handle.at, record::LINE) else { return false };
         // SYNC POINT S5.
         match self.mem.try_lock(handle.lock()) {
             Some(Taken::Clean) => {}
             Some(Taken::Recovered) => self.mem.wake(handle.wake()),
             None => return false,
         }
-        let wrote = (revived || !Self::is_removed(handle, words))
-            && matches!(self.write_locked(handle, words, raw), Wrote::Version(_));
+        let wrote = (revived || !self.is_removed(handle, line))
+            && matches!(self.write_locked(handle, line, raw), Wrote::Version(_));
         self.mem.unlock(handle.lock());
         wrote
     }
 
     /// Whether the current slot is a tombstone, under the record's lock.
     #[inline]
-    fn is_removed(handle: Handle, words: M::WordsMut<'_>) -> bool {
-        let state = State(words.load(record::STATE, Relaxed));
-        let current = Desc(words.load(handle.slot(state.current()) + slot::DESC, Relaxed));
-        current.kind() == slot::TOMBSTONE
+    fn is_removed(&self, handle: Handle, line: M::WordsMut<'_>) -> bool {
+        let state = State(line.load(record::STATE, Relaxed));
+        self.mem
+            .words(handle.slot_at(state.current()), PLAIN)
+            .is_some_and(|slot| Desc(slot.load(slot::DESC, Relaxed)).kind() == slot::TOMBSTONE)
     }
 
+    /// One attempt at a read. `WORDS` are those of the slot that `take` looks at, 0 for all of it:
+    /// with a constant number the compiler sees that they are within.
     #[inline]
-    fn attempt<'a, R>(
+    fn attempt<'a, const WORDS: usize, R>(
         &'a self,
         handle: Handle,
-        words: M::Words<'a>,
         take: &mut impl FnMut(Shot<M::Words<'a>>) -> R,
     ) -> Attempt<R> {
+        let Some(line) = self.mem.words(handle.at, record::LINE) else { return Attempt::Senseless };
         // SYNC POINT S1: the slot's content as it was published.
-        let state = State(words.load(record::STATE, Acquire));
-        if words.load(record::ID, Acquire) != handle.id {
+        let state = State(line.load(record::STATE, Acquire));
+        if line.load(record::ID, Acquire) != handle.id {
             return Attempt::Done(Seen::Stale);
         }
-        let first = handle.slot(state.current());
+        let count = if WORDS == 0 { handle.slot_words() } else { WORDS };
+        let Some(slot) = self.mem.words(handle.slot_at(state.current()), count) else {
+            return Attempt::Senseless;
+        };
         // Each word of the slot once: it is checked, then used.
-        let desc = Desc(words.load(first + slot::DESC, Relaxed));
-        let type_id = (words.load(first + slot::TYPE, Relaxed) >> 32) as u32;
-        let sensible = desc.len() <= handle.room() as u64 && desc.flags() == 0;
+        let desc = Desc(slot.load(slot::DESC, Relaxed));
+        let type_id = (slot.load(slot::TYPE, Relaxed) >> 32) as u32;
+        // An Atomic's value is one word, which is not the slot's.
+        let room = if handle.atomic { 8 } else { handle.room() as u64 };
+        let sensible = desc.len() <= room && desc.flags() == 0;
         let removed = desc.kind() == slot::TOMBSTONE;
         let taken = (sensible && !removed).then(|| {
-            take(Shot {
-                kind: desc.kind(),
-                type_id,
-                words,
-                first: if handle.atomic { record::VALUE } else { first + slot::DATA },
-                len: desc.len() as usize,
-            })
+            let (words, first) =
+                if handle.atomic { (line, record::VALUE) } else { (slot, slot::DATA) };
+            take(Shot { kind: desc.kind(), type_id, words, first, len: desc.len() as usize })
         });
         // SYNC POINT S2: if any of it was written over, the slot's version tells.
         self.mem.fence(Acquire);
-        let whole = words.load(first + slot::VERSION, Relaxed) == state.version();
+        let whole = slot.load(slot::VERSION, Relaxed) == state.version();
         // SYNC POINT S3: if the record was remade, its id tells.
-        let same = words.load(record::ID, Relaxed) == handle.id;
+        let same = line.load(record::ID, Relaxed) == handle.id;
         if !whole && !self.mem.planted(Fault::NoVersionCheck) {
             return Attempt::Changed;
         }
@@ -179,14 +183,13 @@ impl<M: Mem> Store<M> {
     fn read_locked<'a, R>(
         &'a self,
         handle: Handle,
-        words: M::Words<'a>,
         mut take: impl FnMut(Shot<M::Words<'a>>) -> R,
     ) -> Result<Seen<R>, Trouble> {
         if self.mem.words_mut(handle.at, handle.words()).is_none() {
             // Mapped for reading: patience is all there is.
             let mut round = 0;
             while self.mem.pause(round) {
-                if let Attempt::Done(seen) = self.attempt(handle, words, &mut take) {
+                if let Attempt::Done(seen) = self.attempt::<0, _>(handle, &mut take) {
                     return Ok(seen);
                 }
                 round += 1;
@@ -194,7 +197,7 @@ impl<M: Mem> Store<M> {
             return Err(Trouble::Contended);
         }
         self.lock_record(handle)?;
-        let attempt = self.attempt(handle, words, &mut take);
+        let attempt = self.attempt::<0, _>(handle, &mut take);
         self.mem.unlock(handle.lock());
         match attempt {
             Attempt::Done(seen) => Ok(seen),
@@ -210,10 +213,10 @@ impl<M: Mem> Store<M> {
         if handle.atomic {
             return self.write_atomic(handle, raw);
         }
-        let words = self.mem.words_mut(handle.at, handle.words()).ok_or(Trouble::ReadOnly)?;
+        let line = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
         // SYNC POINT S5.
         self.lock_record(handle)?;
-        let wrote = self.write_locked(handle, words, raw);
+        let wrote = self.write_locked(handle, line, raw);
         self.mem.unlock(handle.lock());
         Ok(wrote)
     }
@@ -224,30 +227,29 @@ impl<M: Mem> Store<M> {
         if handle.atomic {
             return self.write_atomic(handle, raw);
         }
-        let words = self.mem.words_mut(handle.at, handle.words()).ok_or(Trouble::ReadOnly)?;
+        let line = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
         self.lock_record(handle)?;
-        let present = words.load(record::ID, Acquire) == handle.id;
-        let wrote = if present && Self::is_removed(handle, words) {
+        let present = line.load(record::ID, Acquire) == handle.id;
+        let wrote = if present && self.is_removed(handle, line) {
             Wrote::Absent
         } else {
-            self.write_locked(handle, words, raw)
+            self.write_locked(handle, line, raw)
         };
         self.mem.unlock(handle.lock());
         Ok(wrote)
     }
 
     #[inline]
-    fn write_locked(&self, handle: Handle, words: M::WordsMut<'_>, raw: &Raw<'_>) -> Wrote {
-        let state = State(words.load(record::STATE, Relaxed));
-        if words.load(record::ID, Acquire) != handle.id
+    fn write_locked(&self, handle: Handle, line: M::WordsMut<'_>, raw: &Raw<'_>) -> Wrote {
+        let state = State(line.load(record::STATE, Relaxed));
+        if line.load(record::ID, Acquire) != handle.id
             && !self.mem.planted(Fault::NoIdCheckUnderLock)
         {
             return Wrote::Stale;
         }
         let tombstone = raw.kind == slot::TOMBSTONE;
         if tombstone || raw.len() > handle.room() {
-            let current = Desc(words.load(handle.slot(state.current()) + slot::DESC, Relaxed));
-            let removed = current.kind() == slot::TOMBSTONE;
+            let removed = self.is_removed(handle, line);
             if tombstone && removed {
                 return Wrote::Absent;
             }
@@ -257,21 +259,23 @@ impl<M: Mem> Store<M> {
         }
         let number =
             if self.mem.planted(Fault::ReuseCurrent) { state.current() } else { state.free_slot() };
-        let first = handle.slot(number);
+        let Some(words) = self.mem.words_mut(handle.slot_at(number), handle.slot_words()) else {
+            return Wrote::Stale;
+        };
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
         if !self.mem.planted(Fault::NoInvalid) {
-            words.store(first + slot::VERSION, slot::INVALID, Relaxed);
+            words.store(slot::VERSION, slot::INVALID, Relaxed);
         }
         // SYNC POINT S2: who sees a word of the new value sees that the slot is invalid.
         self.mem.fence(Release);
-        Self::fill_slot(words, handle, number, raw);
-        words.store(first + slot::VERSION, version, Release);
+        Self::fill_slot(words, raw);
+        words.store(slot::VERSION, version, Release);
         // SYNC POINT S1: the publication.
         let mut new = state.publish(version, number);
         if tombstone && handle.atomic {
             new = State(new.0 | State::REMOVED);
         }
-        let old = State(words.swap(record::STATE, new.0, AcqRel));
+        let old = State(line.swap(record::STATE, new.0, AcqRel));
         if old.waited_for() {
             // Before the lock is given back: if this process dies here, the next holder is told.
             self.mem.wake(handle.wake());
@@ -279,17 +283,16 @@ impl<M: Mem> Store<M> {
         Wrote::Version(version)
     }
 
-    /// Stores all of a slot but its version.
+    /// Stores all of a slot but its version. `words` are the slot's.
     #[inline]
-    pub(crate) fn fill_slot(words: M::WordsMut<'_>, handle: Handle, number: usize, raw: &Raw<'_>) {
-        let first = handle.slot(number);
-        words.store(first + slot::SEAL, 0, Relaxed);
-        words.store(first + slot::DESC, Desc::new(raw.len(), raw.kind).0, Relaxed);
-        words.store(first + slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
+    pub(crate) fn fill_slot(words: M::WordsMut<'_>, raw: &Raw<'_>) {
+        words.store(slot::SEAL, 0, Relaxed);
+        words.store(slot::DESC, Desc::new(raw.len(), raw.kind).0, Relaxed);
+        words.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
         match raw.payload {
-            Payload::Word(word) => words.store(first + slot::DATA, word, Relaxed),
+            Payload::Word(word) => words.store(slot::DATA, word, Relaxed),
             Payload::Bytes(bytes) => {
-                let mut at = first + slot::DATA;
+                let mut at = slot::DATA;
                 let (chunks, rest) = bytes.as_chunks::<8>();
                 for chunk in chunks {
                     words.store(at, u64::from_le_bytes(*chunk), Relaxed);
@@ -305,7 +308,7 @@ impl<M: Mem> Store<M> {
 
     /// Makes a removed `Atomic` one again, of the kind and with the value of `raw`.
     pub(crate) fn revive_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<(), Trouble> {
-        let words = self.mem.words_mut(handle.at, handle.words()).ok_or(Trouble::ReadOnly)?;
+        let words = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
         self.lock_record(handle)?;
         // Somebody may have been quicker.
         if State(words.load(record::STATE, Relaxed)).removed() {
@@ -319,7 +322,7 @@ impl<M: Mem> Store<M> {
 
     /// A value stored to an `Atomic`, or its removal.
     fn write_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, Trouble> {
-        let words = self.mem.words_mut(handle.at, handle.words()).ok_or(Trouble::ReadOnly)?;
+        let words = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
         if raw.kind == slot::TOMBSTONE {
             self.lock_record(handle)?;
             let wrote = self.write_locked(handle, words, raw);

@@ -245,7 +245,9 @@ impl<M: Mem> Store<M> {
             words.store(handle.slot(number) + slot::SEAL, 0, Relaxed);
         }
         let version = 1.max(self.version_base);
-        Self::fill_slot(words, handle, 0, raw);
+        let slot = handle.slot_at(0);
+        let first = self.mem.words_mut(slot, handle.slot_words()).ok_or_else(|| outside(slot))?;
+        Self::fill_slot(first, raw);
         if atomic {
             words.store(record::VALUE, raw.first_word(), Relaxed);
         }
