@@ -80,7 +80,8 @@ impl<M: Mem> Engine<M> {
         Err(Trouble::Contended)
     }
 
-    #[inline]
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+    #[inline(always)]
     fn probe(&self, table: Table, query: Query<'_>) -> Result<Option<Handle>, Outside> {
         for step in 0..layout::PROBE_LINES.min(table.lines) {
             let at = table.line(query.hash, step);
@@ -103,7 +104,8 @@ impl<M: Mem> Engine<M> {
 
     /// The handle of the record at `at`, if it bears `name` and is one at all: the word that led
     /// here may be anything.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+    #[inline(always)]
     fn names(&self, at: u64, name: &[u8]) -> Option<Handle> {
         let line = self.mem.words(at, record::LINE)?;
         // SYNC POINT S4: what was written before the id is seen.
@@ -121,7 +123,8 @@ impl<M: Mem> Engine<M> {
         (line.load(record::ID, Relaxed) == id).then_some(handle)
     }
 
-    #[inline]
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+    #[inline(always)]
     fn name_is(&self, line: M::Words<'_>, meta: Meta, name: &[u8]) -> bool {
         let inline = inline_bytes(meta);
         if name.len() <= inline {
@@ -403,7 +406,8 @@ fn tail(name: &[u8]) -> u64 {
 }
 
 /// Whether the words from `first` are `name`, padded with zeros.
-#[inline]
+#[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+#[inline(always)]
 fn words_are(words: impl Load, first: usize, name: &[u8]) -> bool {
     let (chunks, rest) = name.as_chunks::<8>();
     let mut at = first;

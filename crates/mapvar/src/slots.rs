@@ -79,7 +79,8 @@ impl<M: Mem> Store<M> {
 
     /// The kind and word of a number or `bool`, if one attempt finds it; else [`read`](Self::read)
     /// is to be asked. For the fast path: what it answers is small, and has nothing to drop.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+    #[inline(always)]
     pub(crate) fn peek(&self, handle: Handle) -> Option<(u8, u64)> {
         match self.attempt::<PLAIN, _>(handle, &mut |shot| (shot.kind, shot.len, shot.word())) {
             Attempt::Done(Seen::Value((kind, 8, word), _)) => Some((kind, word)),
@@ -89,7 +90,7 @@ impl<M: Mem> Store<M> {
 
     /// As [`peek`](Self::peek), of the bytes of any value, as many as fit; answers how many it has.
     #[inline]
-    pub(crate) fn peek_into(&self, handle: Handle, into: &mut [u8]) -> Option<usize> {
+    pub fn peek_into(&self, handle: Handle, into: &mut [u8]) -> Option<usize> {
         let mut take = |shot: Shot<M::Words<'_>>| {
             shot.copy_to(into);
             shot.len
@@ -103,8 +104,9 @@ impl<M: Mem> Store<M> {
     /// Writes a value, if the record's lock is free at once and nothing else is in the way; else
     /// [`write`](Self::write) or [`write_present`](Self::write_present) is to be asked. A removed
     /// variable is made one again only if it is to be `revived`.
-    #[inline]
-    pub(crate) fn poke(&self, handle: Handle, raw: &Raw<'_>, revived: bool) -> bool {
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+    #[inline(always)]
+    pub fn poke(&self, handle: Handle, raw: &Raw<'_>, revived: bool) -> bool {
         if handle.atomic {
             return false;
         }
@@ -132,7 +134,8 @@ impl<M: Mem> Store<M> {
 
     /// One attempt at a read. `WORDS` are those of the slot that `take` looks at, 0 for all of it:
     /// with a constant number the compiler sees that they are within.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+    #[inline(always)]
     fn attempt<'a, const WORDS: usize, R>(
         &'a self,
         handle: Handle,
@@ -239,7 +242,8 @@ impl<M: Mem> Store<M> {
         Ok(wrote)
     }
 
-    #[inline]
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+    #[inline(always)]
     fn write_locked(&self, handle: Handle, line: M::WordsMut<'_>, raw: &Raw<'_>) -> Wrote {
         let state = State(line.load(record::STATE, Relaxed));
         if line.load(record::ID, Acquire) != handle.id
