@@ -18,7 +18,7 @@ use loom::{
     sync::atomic::{AtomicU32, AtomicU64},
 };
 use mapvar::internals::{Fault, Load, Mem, Ordering, StoreWords, layout};
-use mapvar_os::{Refused, Taken};
+use mapvar_os::{Locks, Refused, Taken};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -160,6 +160,7 @@ pub struct LoomMem {
     held: Mutex<Vec<u64>>,
 }
 
+/// As in the lock words of the product; more than any mark.
 const DIED: u32 = 0x4000_0000;
 /// How often a thread tries for a lock that another has before it gives up, as after a timeout.
 const PATIENCE: usize = 3;
@@ -233,6 +234,21 @@ impl LoomMem {
     fn lock_word(&self, at: u64) -> &AtomicU32 {
         let found = self.shared.locks.iter().find(|(place, _)| *place == at);
         &found.unwrap_or_else(|| panic!("FORGOTTEN: the model has no lock at {at:#x}")).1
+    }
+
+    /// Takes a lock that nobody has; else who has it.
+    fn take(&self, at: u64) -> Result<Taken, u32> {
+        let word = self.lock_word(at);
+        let order = self.order(Op::Swap, On::Lock, Ordering::Acquire);
+        let taken = match word.compare_exchange(0, self.me, order, Ordering::Relaxed) {
+            Ok(_) => Taken::Clean,
+            Err(DIED) => word
+                .compare_exchange(DIED, self.me, order, Ordering::Relaxed)
+                .map(|_| Taken::Recovered)?,
+            Err(owner) => return Err(owner),
+        };
+        self.held().push(at);
+        Ok(taken)
     }
 
     /// The ordering that is left of `order`.
@@ -376,29 +392,21 @@ impl Mem for LoomMem {
 
     fn lock(&self, at: u64) -> Result<Taken, Refused> {
         self.step();
-        let word = self.lock_word(at);
-        let order = self.order(Op::Swap, On::Lock, Ordering::Acquire);
         for _ in 0..PATIENCE {
-            let mut found = 0;
-            for _ in 0..2 {
-                match word.compare_exchange(found, self.me, order, Ordering::Relaxed) {
-                    Ok(_) => {
-                        self.held().push(at);
-                        let died = found == DIED;
-                        return Ok(if died { Taken::Recovered } else { Taken::Clean });
-                    }
-                    Err(now) => found = now,
+            match self.take(at) {
+                Ok(taken) => return Ok(taken),
+                Err(mark) if (Locks::MARK_L..DIED).contains(&mark) => {
+                    return Err(Refused::Marked(mark));
                 }
-                if found != DIED {
-                    break;
-                }
+                Err(_) => loom::thread::yield_now(),
             }
-            if found >= mapvar_os::Locks::MARK_L && found != DIED {
-                return Err(Refused::Marked(found));
-            }
-            loom::thread::yield_now();
         }
         Err(Refused::TimedOut(None))
+    }
+
+    fn try_lock(&self, at: u64) -> Option<Taken> {
+        self.step();
+        self.take(at).ok()
     }
 
     fn unlock(&self, at: u64) {
@@ -449,7 +457,11 @@ impl Mem for LoomMem {
     }
 }
 
-/// What the word at index `at` is, in a region whose chunks are of these kinds.
+/// Lines of the largest index that a model makes.
+const MOST_LINES: u64 = 8;
+
+/// What the word at index `at` is, in a chunk of this kind; `index` are the places
+/// where an index begins, or may.
 pub fn kind_of(at: usize, index: &[u64], chunk: u64) -> On {
     use layout::{live, record, slot};
     let byte = at as u64 * 8;
@@ -459,7 +471,7 @@ pub fn kind_of(at: usize, index: &[u64], chunk: u64) -> On {
     if byte == live::AT + live::INDEX_SEQ as u64 * 8 {
         return On::IndexSeq;
     }
-    if index.iter().any(|line| (*line..*line + 64).contains(&byte)) {
+    if index.iter().any(|line| (*line..*line + MOST_LINES * 64).contains(&byte)) {
         return On::Index;
     }
     let (kind, class) = (chunk & 0xff, (chunk >> 8) as usize & 0xff);

@@ -3,12 +3,12 @@
 use crate::mem::{On, Place, kind_of};
 use mapvar::Kind;
 use mapvar::internals::{
-    Facts, Handle, Heap, Load, Mem, Ordering::Relaxed, Raw, Seen, Store, StoreWords, Trouble,
-    Wrote, layout, region,
+    Facts, Handle, Heap, Load, Mem, Ordering::Relaxed, Raw, Seen, Store, Trouble, Wrote, layout,
+    region,
 };
 use std::sync::Arc;
 
-const CHUNKS: u64 = 6;
+const CHUNKS: u64 = 12;
 
 /// What every region here says of itself.
 pub const FACTS: Facts = Facts {
@@ -32,6 +32,25 @@ pub const fn record(number: u64) -> u64 {
     RECORDS + number * layout::record_bytes(CLASS) as u64
 }
 
+/// The words of a region after `fill`.
+fn filled(fill: impl FnOnce(&Store<Heap>)) -> Vec<u64> {
+    let heap = Heap::new((CHUNKS * layout::CHUNK) as usize);
+    let all = (CHUNKS * layout::CHUNK / 8) as usize;
+    region::format(heap.words_mut(0, all).expect("all words"), &FACTS);
+    let store = Store::new(heap, &FACTS).expect("a store");
+    fill(&store);
+    let words = store.mem().words(0, all).expect("all words");
+    (0..all).map(|at| words.load(at, Relaxed)).collect()
+}
+
+/// The line in which `name` is looked for first, in an index of `lines` lines.
+pub fn home(name: &str, lines: usize) -> usize {
+    let words = filled(|store| assert!(store.put(name, 1).is_some()));
+    let first = layout::FIRST_INDEX as usize / 8;
+    let at = words[first..].iter().position(|word| *word != 0).expect("its word");
+    at / 8 % lines
+}
+
 /// A region as a model begins, and which of its words the model's threads touch.
 #[derive(Debug)]
 pub struct Region {
@@ -44,23 +63,24 @@ pub struct Region {
 }
 
 impl Region {
-    /// A region with an index of one line, so that every name has the same home, after `fill`.
+    /// A region after `fill`, with an index of one line, so that every name has the same home: the
+    /// words of the ordinary index, in the order of their records.
     pub fn new(fill: impl FnOnce(&Store<Heap>)) -> Self {
-        let heap = Heap::new((CHUNKS * layout::CHUNK) as usize);
-        let all = (CHUNKS * layout::CHUNK / 8) as usize;
-        let words = heap.words_mut(0, all).expect("all words");
-        region::format(words, &FACTS);
-        words.store(live(layout::live::ROOT), layout::FIRST_INDEX, Relaxed);
-        let store = Store::new(heap, &FACTS).expect("a store");
-        fill(&store);
-        let words = store.mem().words(0, all).expect("all words");
-        let words: Vec<u64> = (0..all).map(|at| words.load(at, Relaxed)).collect();
+        let mut words = filled(fill);
+        let first = layout::FIRST_INDEX as usize / 8;
+        let index = &mut words[first..first + layout::FIRST_INDEX_LINES as usize * 8];
+        let mut names: Vec<u64> = index.iter().copied().filter(|word| *word != 0).collect();
+        names.sort_by_key(|word| layout::index_word::record(*word));
+        assert!(names.len() <= 5, "one line is not enough");
+        index.fill(0);
+        index[..names.len()].copy_from_slice(&names);
+        words[live(layout::live::ROOT)] = layout::FIRST_INDEX;
+        let all = words.len();
         let table = |number: usize| words[layout::table_word(number as u64) as usize / 8];
-        let mut index = vec![layout::FIRST_INDEX, words[live(layout::live::ROOT)] & !63];
-        index.extend((0..CHUNKS).filter(|at| table(*at as usize) == layout::kind::FREE).map(
-            // A free chunk may become an index.
-            |at| at * layout::CHUNK,
-        ));
+        // A free chunk may become an index.
+        let free = (0..CHUNKS).filter(|at| table(*at as usize) == layout::kind::FREE);
+        let index: Vec<u64> =
+            free.map(|at| at * layout::CHUNK).chain([layout::FIRST_INDEX]).collect();
         let on = (0..all)
             .map(|at| kind_of(at, &index, table(at * 8 / layout::CHUNK as usize)))
             .collect();
@@ -149,7 +169,9 @@ impl Region {
             [header + layout::chunk::BITS, header + layout::chunk::BITS + 1]
         });
         let chunks = (2..CHUNKS).map(|number| layout::table_word(number) as usize / 8);
+        let room = layout::room::AT as usize / 8;
         let mut region = self
+            .cold(room..room + layout::room::WORDS)
             .cold(journal..journal + layout::journal::WORDS)
             .cold(bits)
             .cold(chunks)
@@ -206,6 +228,14 @@ fn bytes(value: u64) -> [u8; 16] {
     bytes
 }
 
+/// The number that was written twice.
+fn whole(copy: [u8; 16], version: impl std::fmt::Display) -> u64 {
+    let [one, two] =
+        [0, 8].map(|at| u64::from_le_bytes(copy[at..at + 8].try_into().expect("eight bytes")));
+    assert!(one == two, "TORN: {one} and {two}, version {version}");
+    one
+}
+
 /// What the models do with the engine: values are one number, written as two equal words.
 pub trait Vars {
     /// By name; the version, `None` where a lock was not to be had in time.
@@ -214,7 +244,11 @@ pub trait Vars {
     fn put_large(&self, name: &str, byte: u8) -> Option<u64>;
     /// By handle.
     fn put_by(&self, handle: Handle, value: u64) -> Option<Wrote>;
+    /// By handle, if nothing is in the way; whether it was done.
+    fn poke_by(&self, handle: Handle, value: u64) -> bool;
     fn get_by(&self, handle: Handle) -> Got;
+    /// By handle, if nothing is in the way.
+    fn peek_by(&self, handle: Handle) -> Option<u64>;
     fn handle(&self, name: &str) -> Option<Handle>;
     /// By name, as [`Map::get`](mapvar::Map::get) does.
     fn get(&self, name: &str) -> Got;
@@ -246,19 +280,24 @@ impl<M: Mem> Vars for Store<M> {
         in_time(self.write(handle, &Raw::bytes(Kind::Bytes, 0, &bytes(value))))
     }
 
+    fn poke_by(&self, handle: Handle, value: u64) -> bool {
+        self.poke(handle, &Raw::bytes(Kind::Bytes, 0, &bytes(value)), false)
+    }
+
+    fn peek_by(&self, handle: Handle) -> Option<u64> {
+        let mut copy = [0; 16];
+        let len = self.peek_into(handle, &mut copy)?;
+        assert!(len == 16, "TORN: {len} bytes");
+        Some(whole(copy, "?"))
+    }
+
     fn get_by(&self, handle: Handle) -> Got {
         let mut copy = [0; 16];
         let Some(seen) = in_time(self.read(handle, |shot| shot.copy_to(&mut copy))) else {
             return Got::Busy;
         };
         match seen {
-            Seen::Value((), version) => {
-                let [one, two] = [0, 8].map(|at| {
-                    u64::from_le_bytes(copy[at..at + 8].try_into().expect("eight bytes"))
-                });
-                assert!(one == two, "TORN: {one} and {two}, version {version}");
-                Got::Value(one, version)
-            }
+            Seen::Value((), version) => Got::Value(whole(copy, version), version),
             Seen::Absent => Got::Absent,
             Seen::Stale => Got::Stale,
         }

@@ -42,12 +42,16 @@ fn region() -> Region {
 enum Look {
     /// A read with the handle of the old `a`.
     ByHandle,
+    /// The same by the fast path.
+    Peek,
     /// A read by this name.
     ByName(&'static str),
     /// A lookup of this name, and nothing with what it answers.
     Find(&'static str),
     /// A set with the handle of the old `a`.
     Set,
+    /// The same by the fast path.
+    Poke,
 }
 
 /// What came of it, where it is judged later.
@@ -74,6 +78,11 @@ fn body(look: Look, name: &'static str, back: bool, ways: [&Ways; 3]) -> Body {
                 }
                 _ => Came::Nothing,
             },
+            Look::Peek => {
+                let got = looker.peek_by(old);
+                assert!(got.is_none_or(|value| value == 101), "MIXED: {got:?} of a");
+                Came::Nothing
+            }
             Look::ByName(sought) => {
                 let Some(handle) = looker.handle(sought) else { return Came::Nothing };
                 let Got::Value(value, _) = looker.get_by(handle) else { return Came::Nothing };
@@ -86,6 +95,10 @@ fn body(look: Look, name: &'static str, back: bool, ways: [&Ways; 3]) -> Body {
                 Came::Nothing
             }
             Look::Find(sought) => looker.handle(sought).map_or(Came::Nothing, Came::Found),
+            Look::Poke => {
+                looker.poke_by(old, 901);
+                Came::Nothing
+            }
             Look::Set => looker.put_by(old, 901).map_or(Came::Nothing, Came::Set),
         });
         // A process of its own, gone before the next: no fence of the one serves the other.
@@ -152,6 +165,13 @@ pub fn cases() -> Vec<Case> {
             )
         },
         holds("identity: set by old handle, another name", seen(Look::Set, "b", as_is)),
+        holds("identity: the fast read by old handle, another name", seen(Look::Peek, "b", as_is)),
+        holds("identity: the fast set by old handle, another name", seen(Look::Poke, "b", as_is)),
+        caught(
+            "identity, no id check under the lock, fast",
+            &["LOST", "TROUBLE"],
+            seen(Look::Poke, "b", &as_is.clone().fault(Fault::NoIdCheckUnderLock)),
+        ),
         caught(
             "identity, no id check",
             mixed,

@@ -12,7 +12,7 @@ use crate::{
         Op::{Fence, Load, Store, Swap},
         Shared, Ways,
     },
-    setup::{Got, LARGE, Region, Vars, live, record},
+    setup::{Got, LARGE, Region, Vars, home, live, record},
 };
 use loom::thread;
 use mapvar::internals::{
@@ -26,7 +26,8 @@ const NEXT: usize = (layout::CHUNK * 4) as usize / 8;
 const LAST: usize = (layout::CHUNK * 5) as usize / 8;
 
 /// `x` in record 0, and the index in chunk 3, as after an earlier rebuilding; it is said to be full
-/// of tombstones. The next index will be chunk 4.
+/// of tombstones. The next index will be chunk 4; it has a second line once there are three names,
+/// and eight lines when there is a second chunk of records.
 fn region() -> Region {
     let region = Region::new(|store| assert_eq!(store.put("x", 1), Some(1)));
     let first = layout::FIRST_INDEX as usize / 8;
@@ -39,10 +40,20 @@ fn region() -> Region {
         .poke(layout::table_word(3) as usize / 8, layout::kind::INDEX)
         .identity(record(1))
         .identity(record(2))
+        .identity(record(3))
         .raced([live(layout::live::ROOT), live(layout::live::INDEX_SEQ)])
-        .raced(INDEX..INDEX + 3)
-        .raced(NEXT..NEXT + 3)
+        .raced([INDEX, NEXT].into_iter().flat_map(|index| table(index, 1)))
+        .raced([INDEX, NEXT].into_iter().flat_map(|index| table(index, 2)))
         .structure()
+}
+
+/// The words of an index of `lines` lines in which the names of the models come to stand.
+fn table(index: usize, lines: usize) -> impl Iterator<Item = usize> {
+    let names = ["x", "b", "c", "d"];
+    names.into_iter().flat_map(move |name| {
+        let line = index + home(name, lines) * 8;
+        line..line + names.len()
+    })
 }
 
 /// Room for a large `b` in the chunk of the old index; or, after a death, in another.
@@ -55,6 +66,7 @@ fn region_to_cut() -> Region {
         region
             // A lookup in the old index takes the chunk's header for words of the index.
             .raced(chunk..chunk + layout::chunk::WORDS)
+            .raced(table(chunk, 8))
             .plain([record + layout::record::STATE])
             .plain(record + layout::record::ID..=record + layout::record::NAME)
             .plain((0..layout::slot::COUNT).map(|number| slot + number * stride))
@@ -169,6 +181,11 @@ pub fn cases() -> Vec<Case> {
             short: 3,
             ..holds("index: made anew twice, in the same chunk", body(&["b", "c"], as_is, as_is))
         },
+        Case {
+            bound: 4,
+            short: 3,
+            ..holds("index: made anew three times", body(&["b", "c", "d"], as_is, as_is))
+        },
         holds("index: others come and go", come_and_go()),
         holds("index: made anew, its chunk cut into records", cut(as_is, as_is)),
         caught(
@@ -202,12 +219,12 @@ pub fn cases() -> Vec<Case> {
         caught(
             "index, index_seq.fetch_add Relaxed",
             &["LOST"],
-            body(&["b", "c"], &as_is.clone().weak(Swap, IndexSeq, Release), as_is),
+            body(&["b", "c", "d"], &as_is.clone().weak(Swap, IndexSeq, Release), as_is),
         ),
         caught(
             "index, index_seq.load Relaxed",
             &["LOST"],
-            body(&["b", "c"], as_is, &as_is.clone().weak(Load, IndexSeq, Acquire)),
+            body(&["b", "c", "d"], as_is, &as_is.clone().weak(Load, IndexSeq, Acquire)),
         ),
     ]
 }
