@@ -70,8 +70,8 @@ impl MapOptions {
 
     /// Bytes of values that a new map has room for; 64 KiB unless set. The region is larger: 32 KiB
     /// for header and index, and eight times the size (four times above 1 MiB), because each
-    /// variable has four slots of its class: a number takes 320 bytes, a text of up to 96 bytes
-    /// 576. So it holds less than `size` bytes of small values (numbers: a fifth of it, texts of
+    /// variable has four slots of its class: a number takes 320 bytes, a text 576
+    /// or more. So it holds less than `size` bytes of small values (numbers: a fifth of it, texts of
     /// 100 bytes: a third) and more of those near a class's end; [`Map::stat`] shows what is used
     /// and free. Ignored for a map that is there.
     pub fn size(mut self, bytes: u64) -> Self {
