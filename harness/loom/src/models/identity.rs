@@ -149,7 +149,7 @@ pub fn cases() -> Vec<Case> {
         holds("identity: new name", seen(Look::ByName("b"), "b", as_is)),
         Case { short: 2, ..holds("identity: the same name", seen(Look::ByName("a"), "a", as_is)) },
         Case {
-            bound: 3,
+            bound: 2,
             short: 1,
             ..holds(
                 "identity: there and back again, found",
