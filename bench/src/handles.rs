@@ -112,7 +112,7 @@ fn ours(atomic: Atomic<u64>, number: Var<u64>, bytes: Var<Vec<u8>>) -> [Leg; 8] 
     let get_number = number.clone();
     let get_bytes = bytes.clone();
     let mut into = [0; 64];
-    let mut from = [7; 64];
+    let from = [7; 64];
     [
         Leg::new("empty loop", each(|number| _ = black_box(number))),
         Leg::new(
@@ -143,7 +143,7 @@ fn ours(atomic: Atomic<u64>, number: Var<u64>, bytes: Var<Vec<u8>>) -> [Leg; 8] 
         ),
         Leg::new(
             "set 64 B, set_from",
-            each(move |_| black_box(&bytes).set_from(black_box(&mut from)).expect("there")),
+            each(move |_| black_box(&bytes).set_from(black_box(&from)).expect("there")),
         ),
     ]
 }

@@ -18,6 +18,9 @@ mod readers;
 use measure::{Leg, Plan};
 use std::process::ExitCode;
 
+/// Makes its legs.
+type Group<'a> = &'a dyn Fn(&Plan) -> Result<Vec<Leg>>;
+
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
@@ -41,7 +44,7 @@ fn run() -> Result<()> {
     if plan.steps.is_none() {
         introduce(cores.len());
     }
-    let groups: [(&str, &dyn Fn(&Plan) -> Result<Vec<Leg>>); 5] = [
+    let groups: [(&str, Group); 5] = [
         ("by handle", &handles::legs),
         ("by name, 1,000 variables", &|plan| names::legs(plan, 1_000)),
         ("by name, 100,000 variables", &|plan| names::legs(plan, 100_000)),

@@ -58,7 +58,8 @@ fn each<F: FnMut(&str, u64)>(queries: &Queries, mut step: F) -> impl FnMut(u64) 
     let mut queries = queries.clone();
     move |count| {
         for number in 0..count {
-            step(queries.next(), number);
+            // Of a length that the compiler does not know.
+            step(black_box(queries.next()), number);
         }
     }
 }

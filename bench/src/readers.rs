@@ -14,21 +14,21 @@ use std::{
     hint::black_box,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread,
     time::Instant,
 };
 
-const IDLE: u64 = 0;
-const DIFFERENT: u64 = 1;
-const SAME: u64 = 2;
-const END: u64 = 3;
+const IDLE: usize = 0;
+const DIFFERENT: usize = 1;
+const SAME: usize = 2;
+const END: usize = 3;
 
 /// What the other reader is told, and how far it got; a cache line each.
 #[derive(Default)]
 #[repr(align(128))]
-struct Line(AtomicU64);
+struct Line(AtomicUsize);
 
 #[derive(Default)]
 struct Shared {
@@ -89,7 +89,7 @@ fn measure(
         let took = began.elapsed().as_nanos() as f64;
         let batches = shared.batches.0.load(Relaxed) - seen;
         // A round in which the other one did not run tells nothing.
-        let ran = order == IDLE || batches * BATCH as u64 * 4 > count;
+        let ran = order == IDLE || batches as u64 * BATCH as u64 * 4 > count;
         shared.order.0.store(IDLE, Relaxed);
         ran.then_some(took / count as f64)
     };

@@ -295,7 +295,7 @@ impl<M: Mem> Store<M> {
 
     /// Whether a record of the handle's class can begin where it does.
     pub(crate) fn records_lie_at(&self, handle: Handle) -> Result<bool, Trouble> {
-        Ok(self.room_at(handle.at)?.is_some_and(|room| room.class == usize::from(handle.class)))
+        Ok(self.room_at(handle.at)?.is_some_and(|room| handle.is_of(room.class)))
     }
 
     pub(crate) fn free_record(&self, handle: Handle) -> Result<(), Trouble> {

@@ -3,7 +3,10 @@
 //! Plain values have kinds of their own, so that every language and the command can show them; all
 //! else is MessagePack with field names.
 
-use crate::raw::{Captured, Data, Kind, Raw};
+use crate::{
+    layout::Desc,
+    raw::{Captured, Data, Kind, Raw},
+};
 use mapvar_os::{Error, ErrorKind};
 use serde::{
     Deserialize, Serialize,
@@ -21,10 +24,10 @@ pub(crate) fn plain<T: Serialize + ?Sized>(value: &T) -> Option<(Kind, u64)> {
     value.serialize(plain::ToWord).ok()
 }
 
-/// A `T` from the kind and word of a number or `bool`, if it is one and fits.
+/// A `T` from the description and word of a number or `bool`, if it is one and fits.
 #[inline]
-pub(crate) fn of_plain<T: DeserializeOwned>(kind: u8, word: u64) -> Option<T> {
-    T::deserialize(plain::OfWord { kind, word }).ok()
+pub(crate) fn of_plain<T: DeserializeOwned>(desc: Desc, word: u64) -> Option<T> {
+    T::deserialize(plain::OfWord { desc, word }).ok()
 }
 
 /// Hands `value`, encoded, to `take`. Plain values and text are not copied on the way.

@@ -3,7 +3,7 @@
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 
 use crate::{
-    layout::{self, Meta, State, chunk, journal, live, record, record_bytes, slot},
+    layout::{self, Meta, State, chunk, journal, live, record, record_bytes, slot, slot_bytes},
     mem::{Load, Mem, Ordering::Acquire},
     region::Facts,
     trouble::{Trouble, outside},
@@ -26,7 +26,8 @@ pub struct Store<M> {
 pub struct Handle {
     pub(crate) at: u64,
     pub(crate) id: u64,
-    pub(crate) class: u8,
+    /// Words of one of its slots: what its class comes to.
+    pub(crate) slot_words: u8,
     pub(crate) atomic: bool,
 }
 
@@ -43,54 +44,50 @@ impl Handle {
         }
         let end = at.checked_add(record_bytes(class) as u64)?;
         let within = at % layout::CHUNK + record_bytes(class) as u64 <= layout::CHUNK;
-        (within && end <= mem.size()).then_some(Self {
-            at,
-            id,
-            class: class as u8,
-            atomic: meta.atomic(),
-        })
+        (within && end <= mem.size()).then(|| Self::new(at, id, class, meta.atomic()))
+    }
+
+    #[inline]
+    pub(crate) fn new(at: u64, id: u64, class: usize, atomic: bool) -> Self {
+        Self { at, id, slot_words: (slot_bytes(class) / 8) as u8, atomic }
     }
 
     /// Words of its record.
     #[inline]
     pub(crate) fn words(self) -> usize {
-        record_bytes(usize::from(self.class)) / 8
+        record::LINE + slot::COUNT * usize::from(self.slot_words)
     }
 
     /// Index of the first word of slot `number`.
     #[inline]
     pub(crate) fn slot(self, number: usize) -> usize {
-        record::LINE + (number & 3) * (layout::slot_bytes(usize::from(self.class)) / 8)
-    }
-
-    /// Words of each of its slots.
-    #[inline]
-    pub(crate) fn slot_words(self) -> usize {
-        let [a, b, c, d] = layout::SLOT_WORDS;
-        match self.class & 3 {
-            0 => a,
-            1 => b,
-            2 => c,
-            _ => d,
-        }
+        record::LINE + (number & 3) * usize::from(self.slot_words)
     }
 
     /// Offset of slot `number` in the region.
     #[inline]
     pub(crate) fn slot_at(self, number: usize) -> u64 {
-        self.at + (record::LINE * 8 + (number & 3) * self.slot_words() * 8) as u64
+        self.at + self.slot(number) as u64 * 8
     }
 
     /// Bytes of a value that its slots hold.
     #[inline]
     pub(crate) fn room(self) -> usize {
-        self.slot_words() * 8 - slot::DATA * 8
+        // The smallest slot is larger than its header.
+        usize::from(self.slot_words).wrapping_sub(slot::DATA) * 8
     }
 
+    /// Whether records of `class` are of its size.
+    pub(crate) fn is_of(self, class: usize) -> bool {
+        usize::from(self.slot_words) == slot_bytes(class) / 8
+    }
+
+    #[inline]
     pub(crate) fn lock(self) -> u64 {
         self.at + record::LOCK
     }
 
+    #[inline]
     pub(crate) fn wake(self) -> u64 {
         self.at + record::WAKE
     }

@@ -1,6 +1,7 @@
 //! Names to records: open addressing over words of the region.
 
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+#![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
 use crate::{
     engine::{Handle, Store as Engine},
@@ -19,12 +20,28 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 pub struct Query<'a> {
     pub(crate) name: &'a [u8],
     pub(crate) hash: u64,
+    /// The name as words, padded with zeros, as far as a record holds it.
+    head: [u64; HEAD],
 }
 
+/// Words of a name that lie in its record.
+const HEAD: usize = record::NAME_BYTES / 8;
+
 impl<'a> Query<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(name: &'a [u8], seed: u64) -> Self {
-        Self { name, hash: xxh3_64_with_seed(name, seed) }
+        // Word by word: a loop over the whole ones was made a call of `memcpy`.
+        let (whole, _) = name.as_chunks::<8>();
+        let word = |number: usize| match whole.get(number) {
+            Some(bytes) => u64::from_le_bytes(*bytes),
+            None if number == whole.len() => tail(name),
+            None => 0,
+        };
+        Self {
+            name,
+            hash: xxh3_64_with_seed(name, seed),
+            head: [word(0), word(1), word(2), word(3)],
+        }
     }
 }
 
@@ -44,15 +61,15 @@ impl<M: Mem> Engine<M> {
     /// Finds the record of a name. It may be of a variable that was removed: reading tells.
     #[inline]
     pub fn find(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
-        match self.hit(query) {
+        match self.hit(&query) {
             Some(handle) => Ok(Some(handle)),
             None => self.find_slowly(query),
         }
     }
 
     /// The record of a name, if a first look finds it. A miss means nothing yet.
-    #[inline]
-    pub(crate) fn hit(&self, query: Query<'_>) -> Option<Handle> {
+    #[inline(always)]
+    pub(crate) fn hit(&self, query: &Query<'_>) -> Option<Handle> {
         let words = self.mem.words(live::AT, live::WORDS)?;
         // SYNC POINT S6.
         let table = Table::of_root(words.load(live::ROOT, Acquire));
@@ -68,7 +85,7 @@ impl<M: Mem> Engine<M> {
             // index that was current all the time.
             let seq = words.load(live::INDEX_SEQ, Acquire);
             let table = Table::of_root(words.load(live::ROOT, Acquire));
-            let found = self.probe(table, query).map_err(|Outside(at)| outside(at))?;
+            let found = self.probe(table, &query).map_err(|Outside(at)| outside(at))?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -80,9 +97,8 @@ impl<M: Mem> Engine<M> {
         Err(Trouble::Contended)
     }
 
-    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
     #[inline(always)]
-    fn probe(&self, table: Table, query: Query<'_>) -> Result<Option<Handle>, Outside> {
+    fn probe(&self, table: Table, query: &Query<'_>) -> Result<Option<Handle>, Outside> {
         for step in 0..layout::PROBE_LINES.min(table.lines) {
             let at = table.line(query.hash, step);
             let line = self.mem.words(at, 8).ok_or(Outside(at))?;
@@ -91,9 +107,9 @@ impl<M: Mem> Engine<M> {
                 if word == index_word::EMPTY {
                     return Ok(None);
                 }
+                // A tombstone names no record: it lies where none can be.
                 if index_word::fits(word, query.hash)
-                    && word != index_word::TOMBSTONE
-                    && let Some(handle) = self.names(index_word::record(word), query.name)
+                    && let Some(handle) = self.names(index_word::record(word), query)
                 {
                     return Ok(Some(handle));
                 }
@@ -104,9 +120,8 @@ impl<M: Mem> Engine<M> {
 
     /// The handle of the record at `at`, if it bears `name` and is one at all: the word that led
     /// here may be anything.
-    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
     #[inline(always)]
-    fn names(&self, at: u64, name: &[u8]) -> Option<Handle> {
+    fn names(&self, at: u64, query: &Query<'_>) -> Option<Handle> {
         let line = self.mem.words(at, record::LINE)?;
         // SYNC POINT S4: what was written before the id is seen.
         let id = line.load(record::ID, Acquire);
@@ -115,7 +130,7 @@ impl<M: Mem> Engine<M> {
         }
         let meta = Meta(line.load(record::META, Relaxed));
         let handle = Handle::checked(at, id, meta, &self.mem)?;
-        if meta.name_len() != name.len() || !self.name_is(line, meta, name) {
+        if meta.name_len() != query.name.len() || !self.name_is(line, meta, query) {
             return None;
         }
         // SYNC POINT S3: if the record was remade meanwhile, its id tells.
@@ -123,13 +138,20 @@ impl<M: Mem> Engine<M> {
         (line.load(record::ID, Relaxed) == id).then_some(handle)
     }
 
-    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
     #[inline(always)]
-    fn name_is(&self, line: M::Words<'_>, meta: Meta, name: &[u8]) -> bool {
+    fn name_is(&self, line: M::Words<'_>, meta: Meta, query: &Query<'_>) -> bool {
         let inline = inline_bytes(meta);
-        if name.len() <= inline {
-            return words_are(line, record::NAME, name);
+        if query.name.len() > inline {
+            return self.long_name_is(line, inline, query.name);
         }
+        let count = query.name.len().div_ceil(8);
+        query.head.iter().enumerate().all(|(number, word)| {
+            number >= count || line.load(record::NAME + number, Relaxed) == *word
+        })
+    }
+
+    #[inline(never)]
+    fn long_name_is(&self, line: M::Words<'_>, inline: usize, name: &[u8]) -> bool {
         let prefix = inline - 8;
         let Some((head, _)) = name.split_at_checked(prefix) else { return false };
         if !words_are(line, record::NAME, head) {
@@ -406,8 +428,7 @@ fn tail(name: &[u8]) -> u64 {
 }
 
 /// Whether the words from `first` are `name`, padded with zeros.
-#[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
-#[inline(always)]
+#[inline]
 fn words_are(words: impl Load, first: usize, name: &[u8]) -> bool {
     let (chunks, rest) = name.as_chunks::<8>();
     let mut at = first;

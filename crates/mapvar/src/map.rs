@@ -137,21 +137,22 @@ impl Map {
     fn put(&self, name: &str, raw: &Raw<'_>) -> Result<()> {
         let store = &self.inner.store;
         if self.is_usable()
-            && let Some(handle) = store.hit(store.query(name.as_bytes()))
+            && let Some(handle) = store.hit(&store.query(name.as_bytes()))
             && store.poke(handle, raw, true)
         {
             return Ok(());
         }
-        self.put_slowly(name, raw)
+        self.put_slowly(name, *raw)
     }
 
+    // By value: by reference it would be written to memory on the fast path too.
     #[cold]
     #[inline(never)]
-    fn put_slowly(&self, name: &str, raw: &Raw<'_>) -> Result<()> {
+    fn put_slowly(&self, name: &str, raw: Raw<'_>) -> Result<()> {
         let set = || {
             self.usable()?;
             let store = &self.inner.store;
-            store.set(store.query(checked(name)?), raw)
+            store.set(store.query(checked(name)?), &raw)
         };
         set().map(|_| ()).map_err(|trouble| self.failed("set variable", name, trouble))
     }
@@ -194,9 +195,9 @@ impl Map {
             return None;
         }
         let store = &self.inner.store;
-        let handle = store.hit(store.query(name.as_bytes()))?;
-        let (kind, word) = store.peek(handle)?;
-        codec::of_plain(kind, word)
+        let handle = store.hit(&store.query(name.as_bytes()))?;
+        let (desc, word) = store.peek(handle)?;
+        codec::of_plain(desc, word)
     }
 
     #[inline(never)]
@@ -420,7 +421,7 @@ impl Map {
 
     #[inline]
     pub(crate) fn is_usable(&self) -> bool {
-        self.inner.generation == machine::generation()
+        machine::is_generation(self.inner.generation)
     }
 
     #[cold]

@@ -37,12 +37,31 @@ pub use std::sync::atomic::Ordering;
 pub trait Load: Copy {
     /// Loads word `at`.
     fn load(self, at: usize, order: Ordering) -> u64;
+
+    /// Copies bytes out, from the first word on, `Relaxed`.
+    #[inline]
+    fn copy_to(self, into: &mut [u8]) {
+        for (at, bytes) in into.chunks_mut(8).enumerate() {
+            let word = self.load(at, Ordering::Relaxed).to_le_bytes();
+            for (to, from) in bytes.iter_mut().zip(word) {
+                *to = from;
+            }
+        }
+    }
 }
 
 /// Stores to a range of words.
 pub trait Store: Load {
     /// Stores word `at`.
     fn store(self, at: usize, value: u64, order: Ordering);
+    /// Copies bytes in, from the first word on, `Relaxed`. The last word is filled up with zeros.
+    #[inline]
+    fn copy_from(self, from: &[u8]) {
+        for (at, bytes) in from.chunks(8).enumerate() {
+            let word = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            self.store(at, word, Ordering::Relaxed);
+        }
+    }
     /// Swaps word `at`.
     fn swap(self, at: usize, value: u64, order: Ordering) -> u64;
     /// Adds to word `at`.
@@ -134,6 +153,11 @@ impl Load for Words<'_> {
     fn load(self, at: usize, order: Ordering) -> u64 {
         Words::load(self, at, order)
     }
+
+    #[inline]
+    fn copy_to(self, into: &mut [u8]) {
+        Words::copy_to(self, into);
+    }
 }
 
 impl Load for WordsMut<'_> {
@@ -147,6 +171,11 @@ impl Store for WordsMut<'_> {
     #[inline]
     fn store(self, at: usize, value: u64, order: Ordering) {
         WordsMut::store(self, at, value, order);
+    }
+
+    #[inline]
+    fn copy_from(self, from: &[u8]) {
+        WordsMut::copy_from(self, from);
     }
 
     #[inline]
@@ -170,7 +199,7 @@ impl Store for WordsMut<'_> {
     }
 }
 
-/// A region in a mapped section.
+/// A region in a mapped section, from its first byte.
 #[derive(Debug)]
 pub struct Mapped {
     view: View,
@@ -213,12 +242,12 @@ impl Mem for Mapped {
 
     #[inline]
     fn words(&self, at: u64, count: usize) -> Option<Words<'_>> {
-        self.view.words(within(at), count)
+        self.view.plain_words(within(at), count)
     }
 
     #[inline]
     fn words_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
-        self.view.words_mut(within(at), count)
+        self.view.plain_words_mut(within(at), count)
     }
 
     #[inline]
@@ -233,7 +262,7 @@ impl Mem for Mapped {
 
     #[inline]
     fn try_lock(&self, at: u64) -> Option<Taken> {
-        self.locks.lock(&self.view, within(at), Duration::ZERO).ok()
+        self.locks.try_lock(&self.view, within(at)).then_some(Taken::Clean)
     }
 
     fn pause(&self, round: u32) -> bool {
@@ -263,6 +292,7 @@ impl Mem for Mapped {
         self.locks.unmark(&self.view, within(at));
     }
 
+    #[cold]
     fn wake(&self, at: u64) {
         self.locks.wake(&self.view, within(at));
     }

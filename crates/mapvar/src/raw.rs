@@ -2,7 +2,10 @@
 
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 
-use crate::{layout::slot, mem::Load};
+use crate::{
+    layout::{Desc, slot},
+    mem::{Load, Mem, Ordering::Relaxed},
+};
 use mapvar_os::{Error, ErrorKind};
 use std::fmt;
 
@@ -120,52 +123,66 @@ impl<'a> Raw<'a> {
 }
 
 /// A value as it lies in a slot, while it is being read: every word may change at any moment, so
-/// what is made of it counts only when the read is found to be whole.
-#[derive(Clone, Copy, Debug)]
-pub struct Shot<W> {
-    pub(crate) kind: u8,
-    pub(crate) type_id: u32,
-    pub(crate) words: W,
-    /// Index of the first word of the data.
-    pub(crate) first: usize,
-    /// Bytes, at most what lies in the slot.
-    pub(crate) len: usize,
+/// what is made of it counts only when the read is found to be whole. Each word of the slot's
+/// header is loaded once: it is checked, then used.
+#[derive(Debug)]
+pub struct Shot<'a, M: Mem> {
+    pub(crate) mem: &'a M,
+    pub(crate) desc: Desc,
+    /// The slot, as far as the smallest goes.
+    pub(crate) slot: M::Words<'a>,
+    /// Offset of the data.
+    pub(crate) data: u64,
+    /// Bytes that the slot holds.
+    pub(crate) room: usize,
 }
 
-impl<W: Load> Shot<W> {
+impl<M: Mem> Shot<'_, M> {
+    /// Number of the kind.
+    #[inline]
+    pub(crate) fn kind(&self) -> u8 {
+        self.desc.kind()
+    }
+
+    /// Bytes, at most what lies in the slot.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        usize::try_from(self.desc.len()).map_or(self.room, |len| len.min(self.room))
+    }
+
+    /// Whether it describes a value.
+    #[inline]
+    pub(crate) fn is_value(&self) -> bool {
+        self.kind() != slot::TOMBSTONE
+            && self.desc.flags() == 0
+            && self.desc.len() <= self.room as u64
+    }
+
     /// The first word, 0 where there is none.
     #[inline]
     pub(crate) fn word(&self) -> u64 {
-        use crate::mem::Ordering::Relaxed;
-        if self.len < 8 { 0 } else { self.words.load(self.first, Relaxed) }
+        match self.mem.words(self.data, 1) {
+            Some(data) if self.len() >= 8 => data.load(0, Relaxed),
+            _ => 0,
+        }
     }
 
     /// Copies as many bytes as fit.
     #[inline]
     pub fn copy_to(&self, into: &mut [u8]) {
-        use crate::mem::Ordering::Relaxed;
-        let len = into.len().min(self.len);
-        let Some(into) = into.get_mut(..len) else { return };
-        let mut at = self.first;
-        // `chunks_exact_mut` and not an index: the obvious loop was 3.5 times slower.
-        let mut chunks = into.chunks_exact_mut(8);
-        for chunk in chunks.by_ref() {
-            chunk.copy_from_slice(&self.words.load(at, Relaxed).to_le_bytes());
-            at += 1;
-        }
-        let rest = chunks.into_remainder();
-        if !rest.is_empty() {
-            let bytes = self.words.load(at, Relaxed).to_le_bytes();
-            for (to, from) in rest.iter_mut().zip(bytes) {
-                *to = from;
-            }
+        let len = into.len().min(self.len());
+        if let (Some(into), Some(data)) =
+            (into.get_mut(..len), self.mem.words(self.data, len.div_ceil(8)))
+        {
+            data.copy_to(into);
         }
     }
 
     /// The value, copied out.
     #[inline]
     pub(crate) fn capture(&self) -> Captured {
-        let data = match (self.kind, self.len) {
+        let type_id = (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32;
+        let data = match (self.kind(), self.len()) {
             // Nil, bool and numbers.
             (1, 0) | (2..=5, 8) => Data::Word(self.word()),
             // Of another length they are of no kind.
@@ -173,12 +190,12 @@ impl<W: Load> Shot<W> {
                 return Captured { kind: 0, type_id: 0, data: Data::Word(0) };
             }
             _ => {
-                let mut bytes = vec![0; self.len];
+                let mut bytes = vec![0; self.len()];
                 self.copy_to(&mut bytes);
                 Data::Bytes(bytes)
             }
         };
-        Captured { kind: self.kind, type_id: self.type_id, data }
+        Captured { kind: self.kind(), type_id, data }
     }
 }
 

@@ -2,6 +2,7 @@
 //! swap of `state`.
 
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+#![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
 use crate::{
     engine::{Handle, Store, Wrote},
@@ -14,7 +15,6 @@ use crate::{
     raw::{Payload, Raw, Shot},
     trouble::{Trouble, outside},
 };
-
 use mapvar_os::Taken;
 
 /// What a read found.
@@ -28,15 +28,31 @@ pub enum Seen<R> {
     Stale,
 }
 
-/// Words of a slot up to the first of its value.
-const PLAIN: usize = slot::DATA + 1;
-
-/// What one attempt at a read found.
-enum Attempt<R> {
-    Done(Seen<R>),
+/// What one look at a slot found.
+enum Look<R> {
+    /// What `take` made of it, on a slot that was whole all the time; and its version.
+    Whole(R, u64),
     Changed,
-    /// The slot makes no sense, though nobody was writing it.
-    Senseless,
+    Stale,
+    /// The record or the slot lies beyond the region.
+    Outside,
+}
+
+impl<R> Look<(Option<R>, Desc)> {
+    fn seen(self, handle: Handle) -> Result<Seen<R>, Trouble> {
+        match self {
+            Self::Whole((Some(taken), _), version) => Ok(Seen::Value(taken, version)),
+            Self::Whole((None, desc), _) if desc.kind() == slot::TOMBSTONE => Ok(Seen::Absent),
+            Self::Whole((None, _), _) => {
+                Err(Trouble::Corrupt("a value's description makes no sense", handle.at))
+            }
+            Self::Changed => {
+                Err(Trouble::Corrupt("a value's version is not the one published", handle.at))
+            }
+            Self::Stale => Ok(Seen::Stale),
+            Self::Outside => Err(outside(handle.at)),
+        }
+    }
 }
 
 impl Raw<'_> {
@@ -56,112 +72,102 @@ impl<M: Mem> Store<M> {
     /// found to be whole.
     ///
     /// Takes no lock and writes nothing, unless others rewrite the variable all the time.
-    #[inline]
     pub fn read<R>(
         &self,
         handle: Handle,
-        mut take: impl for<'a> FnMut(Shot<M::Words<'a>>) -> R,
+        mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
     ) -> Result<Seen<R>, Trouble> {
         for _ in 0..M::ATTEMPTS {
-            match self.attempt::<0, _>(handle, &mut take) {
-                Attempt::Done(seen) => return Ok(seen),
-                Attempt::Changed => std::hint::spin_loop(),
-                Attempt::Senseless => {
-                    return Err(Trouble::Corrupt(
-                        "a value's description makes no sense",
-                        handle.at,
-                    ));
-                }
+            match self.look_at_value(handle, &mut take) {
+                Look::Changed => std::hint::spin_loop(),
+                look => return look.seen(handle),
             }
         }
-        self.read_locked(handle, take)
+        self.read_patiently(handle, take)
     }
 
-    /// The kind and word of a number or `bool`, if one attempt finds it; else [`read`](Self::read)
-    /// is to be asked. For the fast path: what it answers is small, and has nothing to drop.
-    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
-    #[inline(always)]
-    pub(crate) fn peek(&self, handle: Handle) -> Option<(u8, u64)> {
-        match self.attempt::<PLAIN, _>(handle, &mut |shot| (shot.kind, shot.len, shot.word())) {
-            Attempt::Done(Seen::Value((kind, 8, word), _)) => Some((kind, word)),
-            _ => None,
+    /// The bounded fallback: with the record's lock nobody writes.
+    #[cold]
+    fn read_patiently<R>(
+        &self,
+        handle: Handle,
+        mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
+    ) -> Result<Seen<R>, Trouble> {
+        if self.mem.words_mut(handle.at, handle.words()).is_none() {
+            // Mapped for reading: patience is all there is.
+            let mut round = 0;
+            while self.mem.pause(round) {
+                match self.look_at_value(handle, &mut take) {
+                    Look::Changed => round += 1,
+                    look => return look.seen(handle),
+                }
+            }
+            return Err(Trouble::Contended);
         }
+        self.lock_record(handle)?;
+        let look = self.look_at_value(handle, &mut take);
+        self.mem.unlock(handle.lock());
+        look.seen(handle)
     }
 
     /// As [`peek`](Self::peek), of the bytes of any value, as many as fit; answers how many it has.
-    #[inline]
+    #[inline(always)]
     pub fn peek_into(&self, handle: Handle, into: &mut [u8]) -> Option<usize> {
-        let mut take = |shot: Shot<M::Words<'_>>| {
+        let mut take = |shot: Shot<'_, M>| {
             shot.copy_to(into);
-            shot.len
+            shot.len()
         };
-        match self.attempt::<0, _>(handle, &mut take) {
-            Attempt::Done(Seen::Value(len, _)) => Some(len),
+        match self.look_at_value(handle, &mut take) {
+            Look::Whole((Some(len), _), _) => Some(len),
             _ => None,
         }
     }
 
-    /// Writes a value, if the record's lock is free at once and nothing else is in the way; else
-    /// [`write`](Self::write) or [`write_present`](Self::write_present) is to be asked. A removed
-    /// variable is made one again only if it is to be `revived`.
-    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+    /// The description of the value, of which nothing was checked, and its first word, if one look
+    /// finds them; else [`read`](Self::read) is to be asked. For the fast path: what it answers is
+    /// small, and has nothing to drop.
     #[inline(always)]
-    pub fn poke(&self, handle: Handle, raw: &Raw<'_>, revived: bool) -> bool {
+    pub(crate) fn peek(&self, handle: Handle) -> Option<(Desc, u64)> {
         if handle.atomic {
-            return false;
+            return None;
         }
-        let Some(line) = self.mem.words_mut(handle.at, record::LINE) else { return false };
-        // SYNC POINT S5.
-        match self.mem.try_lock(handle.lock()) {
-            Some(Taken::Clean) => {}
-            Some(Taken::Recovered) => self.mem.wake(handle.wake()),
-            None => return false,
+        let word = |shot: Shot<'_, M>| (shot.desc, shot.slot.load(slot::DATA, Relaxed));
+        match self.look(handle, word) {
+            Look::Whole(read, _) => Some(read),
+            _ => None,
         }
-        let wrote = (revived || !self.is_removed(handle, line))
-            && matches!(self.write_locked(handle, line, raw), Wrote::Version(_));
-        self.mem.unlock(handle.lock());
-        wrote
     }
 
-    /// Whether the current slot is a tombstone, under the record's lock.
-    #[inline]
-    fn is_removed(&self, handle: Handle, line: M::WordsMut<'_>) -> bool {
-        let state = State(line.load(record::STATE, Relaxed));
-        self.mem
-            .words(handle.slot_at(state.current()), PLAIN)
-            .is_some_and(|slot| Desc(slot.load(slot::DESC, Relaxed)).kind() == slot::TOMBSTONE)
-    }
-
-    /// One attempt at a read. `WORDS` are those of the slot that `take` looks at, 0 for all of it:
-    /// with a constant number the compiler sees that they are within.
-    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+    /// Whether there is a value to take is told with it, by its description.
     #[inline(always)]
-    fn attempt<'a, const WORDS: usize, R>(
+    fn look_at_value<'a, R>(
         &'a self,
         handle: Handle,
-        take: &mut impl FnMut(Shot<M::Words<'a>>) -> R,
-    ) -> Attempt<R> {
-        let Some(line) = self.mem.words(handle.at, record::LINE) else { return Attempt::Senseless };
+        take: &mut impl FnMut(Shot<'a, M>) -> R,
+    ) -> Look<(Option<R>, Desc)> {
+        self.look(handle, |shot| {
+            let desc = shot.desc;
+            (shot.is_value().then(|| take(shot)), desc)
+        })
+    }
+
+    #[inline(always)]
+    fn look<'a, R>(&'a self, handle: Handle, take: impl FnOnce(Shot<'a, M>) -> R) -> Look<R> {
+        let Some(line) = self.mem.words(handle.at, record::LINE) else { return Look::Outside };
         // SYNC POINT S1: the slot's content as it was published.
         let state = State(line.load(record::STATE, Acquire));
         if line.load(record::ID, Acquire) != handle.id {
-            return Attempt::Done(Seen::Stale);
+            return Look::Stale;
         }
-        let count = if WORDS == 0 { handle.slot_words() } else { WORDS };
-        let Some(slot) = self.mem.words(handle.slot_at(state.current()), count) else {
-            return Attempt::Senseless;
-        };
-        // Each word of the slot once: it is checked, then used.
-        let desc = Desc(slot.load(slot::DESC, Relaxed));
-        let type_id = (slot.load(slot::TYPE, Relaxed) >> 32) as u32;
-        // An Atomic's value is one word, which is not the slot's.
-        let room = if handle.atomic { 8 } else { handle.room() as u64 };
-        let sensible = desc.len() <= room && desc.flags() == 0;
-        let removed = desc.kind() == slot::TOMBSTONE;
-        let taken = (sensible && !removed).then(|| {
-            let (words, first) =
-                if handle.atomic { (line, record::VALUE) } else { (slot, slot::DATA) };
-            take(Shot { kind: desc.kind(), type_id, words, first, len: desc.len() as usize })
+        let at = handle.slot_at(state.current());
+        let Some(slot) = self.mem.words(at, slot::LEAST) else { return Look::Outside };
+        let taken = take(Shot {
+            mem: &self.mem,
+            desc: Desc(slot.load(slot::DESC, Relaxed)),
+            slot,
+            data: if handle.atomic { handle.at + record::VALUE_AT } else { at + slot::DATA_AT },
+            // An Atomic's value is one word, which is not the slot's.
+            room: if handle.atomic { 8 } else { handle.room() },
         });
         // SYNC POINT S2: if any of it was written over, the slot's version tells.
         self.mem.fence(Acquire);
@@ -169,114 +175,86 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S3: if the record was remade, its id tells.
         let same = line.load(record::ID, Relaxed) == handle.id;
         if !whole && !self.mem.planted(Fault::NoVersionCheck) {
-            return Attempt::Changed;
+            return Look::Changed;
         }
         if !same && !self.mem.planted(Fault::NoIdCheck) {
-            return Attempt::Done(Seen::Stale);
+            return Look::Stale;
         }
-        match taken {
-            Some(taken) => Attempt::Done(Seen::Value(taken, state.version())),
-            None if removed => Attempt::Done(Seen::Absent),
-            None => Attempt::Senseless,
-        }
-    }
-
-    /// The bounded fallback: with the record's lock nobody writes.
-    #[cold]
-    fn read_locked<'a, R>(
-        &'a self,
-        handle: Handle,
-        mut take: impl FnMut(Shot<M::Words<'a>>) -> R,
-    ) -> Result<Seen<R>, Trouble> {
-        if self.mem.words_mut(handle.at, handle.words()).is_none() {
-            // Mapped for reading: patience is all there is.
-            let mut round = 0;
-            while self.mem.pause(round) {
-                if let Attempt::Done(seen) = self.attempt::<0, _>(handle, &mut take) {
-                    return Ok(seen);
-                }
-                round += 1;
-            }
-            return Err(Trouble::Contended);
-        }
-        self.lock_record(handle)?;
-        let attempt = self.attempt::<0, _>(handle, &mut take);
-        self.mem.unlock(handle.lock());
-        match attempt {
-            Attempt::Done(seen) => Ok(seen),
-            Attempt::Changed | Attempt::Senseless => {
-                Err(Trouble::Corrupt("a value's version is not the one published", handle.at))
-            }
-        }
+        Look::Whole(taken, state.version())
     }
 
     /// Writes a value, or a tombstone, to the record of a handle.
-    #[inline]
     pub fn write(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, Trouble> {
-        if handle.atomic {
-            return self.write_atomic(handle, raw);
-        }
-        let line = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
-        // SYNC POINT S5.
-        self.lock_record(handle)?;
-        let wrote = self.write_locked(handle, line, raw);
-        self.mem.unlock(handle.lock());
-        Ok(wrote)
+        self.write_if(handle, raw, false)
     }
 
     /// As [`write`](Self::write), to a variable that is there: a removed one stays so.
-    #[inline]
     pub(crate) fn write_present(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, Trouble> {
+        self.write_if(handle, raw, true)
+    }
+
+    fn write_if(&self, handle: Handle, raw: &Raw<'_>, present: bool) -> Result<Wrote, Trouble> {
         if handle.atomic {
             return self.write_atomic(handle, raw);
         }
-        let line = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
+        if self.mem.words_mut(handle.at, handle.words()).is_none() {
+            return Err(Trouble::ReadOnly);
+        }
+        // SYNC POINT S5.
         self.lock_record(handle)?;
-        let present = line.load(record::ID, Acquire) == handle.id;
-        let wrote = if present && self.is_removed(handle, line) {
-            Wrote::Absent
-        } else {
-            self.write_locked(handle, line, raw)
-        };
+        let wrote = self.write_locked(handle, raw, present);
         self.mem.unlock(handle.lock());
-        Ok(wrote)
+        wrote.ok_or_else(|| outside(handle.at))
     }
 
-    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+    /// Writes a value, if the record's lock is free at once and nothing else is in the way; else
+    /// [`write`](Self::write) or [`write_present`](Self::write_present) is to be asked. A removed
+    /// variable is made one again only if it is to be `revived`.
     #[inline(always)]
-    fn write_locked(&self, handle: Handle, line: M::WordsMut<'_>, raw: &Raw<'_>) -> Wrote {
+    pub fn poke(&self, handle: Handle, raw: &Raw<'_>, revived: bool) -> bool {
+        if handle.atomic {
+            return false;
+        }
+        // SYNC POINT S5.
+        match self.mem.try_lock(handle.lock()) {
+            Some(Taken::Clean) => {}
+            Some(Taken::Recovered) => self.mem.wake(handle.wake()),
+            None => return false,
+        }
+        let wrote = self.write_locked(handle, raw, !revived);
+        self.mem.unlock(handle.lock());
+        matches!(wrote, Some(Wrote::Version(_)))
+    }
+
+    /// `None` where the record lies beyond what may be written.
+    #[inline(always)]
+    fn write_locked(&self, handle: Handle, raw: &Raw<'_>, present: bool) -> Option<Wrote> {
+        let line = self.mem.words_mut(handle.at, record::LINE)?;
         let state = State(line.load(record::STATE, Relaxed));
         if line.load(record::ID, Acquire) != handle.id
             && !self.mem.planted(Fault::NoIdCheckUnderLock)
         {
-            return Wrote::Stale;
+            return Some(Wrote::Stale);
         }
-        let tombstone = raw.kind == slot::TOMBSTONE;
-        if tombstone || raw.len() > handle.room() {
-            let removed = self.is_removed(handle, line);
-            if tombstone && removed {
-                return Wrote::Absent;
+        let removing = raw.kind == slot::TOMBSTONE;
+        let fits = raw.len() <= handle.room();
+        if present || removing || !fits {
+            let current = self.mem.words_mut(handle.slot_at(state.current()), slot::LEAST)?;
+            let removed = Desc(current.load(slot::DESC, Relaxed)).kind() == slot::TOMBSTONE;
+            if removed && (present || removing) {
+                return Some(Wrote::Absent);
             }
-            if !tombstone {
-                return Wrote::TooSmall { room: handle.room(), removed };
+            if !fits {
+                return Some(Wrote::TooSmall { room: handle.room(), removed });
             }
         }
         let number =
             if self.mem.planted(Fault::ReuseCurrent) { state.current() } else { state.free_slot() };
-        let Some(words) = self.mem.words_mut(handle.slot_at(number), handle.slot_words()) else {
-            return Wrote::Stale;
-        };
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
-        if !self.mem.planted(Fault::NoInvalid) {
-            words.store(slot::VERSION, slot::INVALID, Relaxed);
-        }
-        // SYNC POINT S2: who sees a word of the new value sees that the slot is invalid.
-        self.mem.fence(Release);
-        Self::fill_slot(words, raw);
-        words.store(slot::VERSION, version, Release);
+        self.fill_slot(handle.slot_at(number), version, raw, false)?;
         // SYNC POINT S1: the publication.
         let mut new = state.publish(version, number);
-        if tombstone && handle.atomic {
+        if removing && handle.atomic {
             new = State(new.0 | State::REMOVED);
         }
         let old = State(line.swap(record::STATE, new.0, AcqRel));
@@ -284,41 +262,53 @@ impl<M: Mem> Store<M> {
             // Before the lock is given back: if this process dies here, the next holder is told.
             self.mem.wake(handle.wake());
         }
-        Wrote::Version(version)
+        Some(Wrote::Version(version))
     }
 
-    /// Stores all of a slot but its version. `words` are the slot's.
-    #[inline]
-    pub(crate) fn fill_slot(words: M::WordsMut<'_>, raw: &Raw<'_>) {
-        words.store(slot::SEAL, 0, Relaxed);
-        words.store(slot::DESC, Desc::new(raw.len(), raw.kind).0, Relaxed);
-        words.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
-        match raw.payload {
-            Payload::Word(word) => words.store(slot::DATA, word, Relaxed),
+    /// Writes the slot at `at`, all of it. A `fresh` one is of a record that has no id: nobody reads
+    /// it. `None` where it lies beyond what may be written.
+    #[inline(always)]
+    pub(crate) fn fill_slot(
+        &self,
+        at: u64,
+        version: u64,
+        raw: &Raw<'_>,
+        fresh: bool,
+    ) -> Option<()> {
+        let slot = self.mem.words_mut(at, slot::LEAST)?;
+        let data = match raw.payload {
+            Payload::Word(_) => None,
             Payload::Bytes(bytes) => {
-                let mut at = slot::DATA;
-                let (chunks, rest) = bytes.as_chunks::<8>();
-                for chunk in chunks {
-                    words.store(at, u64::from_le_bytes(*chunk), Relaxed);
-                    at += 1;
-                }
-                if !rest.is_empty() {
-                    let word = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-                    words.store(at, word, Relaxed);
-                }
+                Some((bytes, self.mem.words_mut(at + slot::DATA_AT, bytes.len().div_ceil(8))?))
             }
+        };
+        if !fresh {
+            if !self.mem.planted(Fault::NoInvalid) {
+                slot.store(slot::VERSION, slot::INVALID, Relaxed);
+            }
+            // SYNC POINT S2: who sees a word of the new value sees that the slot is invalid.
+            self.mem.fence(Release);
         }
+        slot.store(slot::SEAL, 0, Relaxed);
+        slot.store(slot::DESC, Desc::new(raw.len(), raw.kind).0, Relaxed);
+        slot.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
+        match data {
+            None => slot.store(slot::DATA, raw.first_word(), Relaxed),
+            Some((bytes, data)) => data.copy_from(bytes),
+        }
+        slot.store(slot::VERSION, version, Release);
+        Some(())
     }
 
     /// Makes a removed `Atomic` one again, of the kind and with the value of `raw`.
     pub(crate) fn revive_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<(), Trouble> {
-        let words = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
+        let words = self.mem.words_mut(handle.at, handle.words()).ok_or(Trouble::ReadOnly)?;
         self.lock_record(handle)?;
         // Somebody may have been quicker.
         if State(words.load(record::STATE, Relaxed)).removed() {
             // Before `REMOVED` goes: until then nobody's operation begins.
             words.store(record::VALUE, raw.first_word(), Release);
-            self.write_locked(handle, words, raw);
+            let _ = self.write_locked(handle, raw, false);
         }
         self.mem.unlock(handle.lock());
         Ok(())
@@ -326,14 +316,16 @@ impl<M: Mem> Store<M> {
 
     /// A value stored to an `Atomic`, or its removal.
     fn write_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, Trouble> {
-        let words = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
+        if self.mem.words_mut(handle.at, handle.words()).is_none() {
+            return Err(Trouble::ReadOnly);
+        }
         if raw.kind == slot::TOMBSTONE {
             self.lock_record(handle)?;
-            let wrote = self.write_locked(handle, words, raw);
+            let wrote = self.write_locked(handle, raw, false);
             self.mem.unlock(handle.lock());
-            return Ok(wrote);
+            return wrote.ok_or_else(|| outside(handle.at));
         }
-        match self.read(handle, |shot| shot.kind)? {
+        match self.read(handle, |shot| shot.kind())? {
             Seen::Stale => Ok(Wrote::Stale),
             // Removed, and its remover did not come to collect it.
             Seen::Absent => Ok(Wrote::TooSmall { room: 0, removed: true }),
@@ -352,7 +344,7 @@ impl<M: Mem> Store<M> {
 
     /// The kind of an `Atomic`; `None` where it is no more.
     pub(crate) fn atomic_kind(&self, handle: Handle) -> Result<Option<u8>, Trouble> {
-        Ok(match self.read(handle, |shot| shot.kind)? {
+        Ok(match self.read(handle, |shot| shot.kind())? {
             Seen::Value(kind, _) => Some(kind),
             Seen::Absent | Seen::Stale => None,
         })
@@ -372,26 +364,60 @@ impl<M: Mem> Store<M> {
         operate: impl FnOnce(M::WordsMut<'_>) -> R,
     ) -> Result<Option<R>, Trouble> {
         let words = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
+        Ok(self.operate(words, handle, operate))
+    }
+
+    #[inline(always)]
+    fn operate<R>(
+        &self,
+        words: M::WordsMut<'_>,
+        handle: Handle,
+        operate: impl FnOnce(M::WordsMut<'_>) -> R,
+    ) -> Option<R> {
         if words.load(record::ID, Acquire) != handle.id
             || State(words.load(record::STATE, Acquire)).removed()
         {
-            return Ok(None);
+            return None;
         }
         let result = operate(words);
         if State(words.load(record::STATE, SeqCst)).waited_for() {
-            words.fetch_and(record::STATE, !State::WAIT, AcqRel);
-            self.mem.wake(handle.wake());
+            self.wake_atomic(words, handle);
         }
-        Ok(Some(result))
+        Some(result)
+    }
+
+    #[cold]
+    fn wake_atomic(&self, words: M::WordsMut<'_>, handle: Handle) {
+        words.fetch_and(record::STATE, !State::WAIT, AcqRel);
+        self.mem.wake(handle.wake());
+    }
+
+    /// As [`atomic`](Self::atomic); `None` where nothing was done, and that tells why.
+    #[inline(always)]
+    pub(crate) fn poke_atomic<R>(
+        &self,
+        handle: Handle,
+        operate: impl FnOnce(M::WordsMut<'_>) -> R,
+    ) -> Option<R> {
+        let words = self.mem.words_mut(handle.at, record::LINE)?;
+        self.operate(words, handle, operate)
     }
 
     /// The word of an `Atomic`; `None` where the variable is no more.
-    #[inline]
     pub(crate) fn atomic_load(&self, handle: Handle) -> Result<Option<u64>, Trouble> {
-        let words = self.mem.words(handle.at, record::LINE).ok_or_else(|| outside(handle.at))?;
+        if self.mem.words(handle.at, record::LINE).is_none() {
+            return Err(outside(handle.at));
+        }
+        Ok(self.peek_atomic(handle))
+    }
+
+    /// As [`atomic_load`](Self::atomic_load); `None` where that tells what there is instead.
+    #[inline(always)]
+    pub(crate) fn peek_atomic(&self, handle: Handle) -> Option<u64> {
+        let words = self.mem.words(handle.at, record::LINE)?;
         let value = words.load(record::VALUE, Acquire);
         let there = words.load(record::ID, Relaxed) == handle.id
             && !State(words.load(record::STATE, Relaxed)).removed();
-        Ok(there.then_some(value))
+        there.then_some(value)
     }
 }

@@ -220,7 +220,7 @@ impl<M: Mem> Store<M> {
             self.take_bit(block)?;
         }
 
-        let handle = Handle { at: room.at, id: 0, class: room.class as u8, atomic };
+        let handle = Handle::new(room.at, 0, room.class, atomic);
         let words = self.mem.words_mut(room.at, handle.words()).ok_or_else(|| outside(room.at))?;
         words.store(record::ID, 0, Relaxed);
         // SYNC POINT S3: who still reads the old variable here sees that it is no more.
@@ -245,13 +245,10 @@ impl<M: Mem> Store<M> {
             words.store(handle.slot(number) + slot::SEAL, 0, Relaxed);
         }
         let version = 1.max(self.version_base);
-        let slot = handle.slot_at(0);
-        let first = self.mem.words_mut(slot, handle.slot_words()).ok_or_else(|| outside(slot))?;
-        Self::fill_slot(first, raw);
+        self.fill_slot(handle.slot_at(0), version, raw, true).ok_or_else(|| outside(room.at))?;
         if atomic {
             words.store(record::VALUE, raw.first_word(), Relaxed);
         }
-        words.store(handle.slot(0) + slot::VERSION, version, Release);
         words.store(record::STATE, State::new(version, 0, 0, 0).0, Release);
 
         if self.mem.planted(Fault::IdBeforeIndex) {

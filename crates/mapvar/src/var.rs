@@ -3,7 +3,7 @@
 use crate::{
     Map, codec,
     engine::{Handle, Wrote},
-    layout::Meta,
+    layout,
     map::AGAIN,
     mem::{
         Ordering::{Relaxed, SeqCst},
@@ -13,7 +13,7 @@ use crate::{
     slots::Seen,
     trouble::Trouble,
 };
-use mapvar_os::{Error, ErrorKind, Result};
+use mapvar_os::{Error, ErrorKind, Result, WordsMut};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt, marker::PhantomData, sync::Arc};
 
@@ -21,8 +21,8 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 struct Target {
     map: Map,
     name: Arc<str>,
-    /// Offset of the record, with class and flag in the low 6 bits; and its id. Two words that may
-    /// be of two moments: then they do not fit each other, and the name is resolved again.
+    /// A packed handle's offset, size and flag; and its id. Two words that may be of two moments:
+    /// then they do not fit each other, and the name is resolved again.
     place: [Private; 2],
     /// The kind of an `Atomic`: what bears its name later must be one of it too.
     atomic: Option<Kind>,
@@ -48,7 +48,7 @@ impl Target {
 
     /// Runs `operate` on the variable's record, and again on another where it has moved on; an
     /// absent variable is `Removed`.
-    #[inline]
+    #[inline(never)]
     fn with<R>(
         &self,
         operation: &'static str,
@@ -118,16 +118,22 @@ impl Clone for Target {
     }
 }
 
+/// Offset in bits 6..=54, words of a slot from 56, flag in bit 0.
 fn pack(handle: Handle) -> u64 {
-    handle.at | u64::from(handle.class & 3) << 1 | u64::from(handle.atomic)
+    u64::from(handle.slot_words) << 56 | handle.at | u64::from(handle.atomic)
 }
 
 #[inline]
 fn unpack(place: u64, id: u64) -> Handle {
-    Handle { at: place & !63, id, class: (place >> 1) as u8 & 3, atomic: place & 1 != 0 }
+    Handle {
+        at: place & 0x00ff_ffff_ffff_ffc0,
+        id,
+        slot_words: (place >> 56) as u8,
+        atomic: place & 1 != 0,
+    }
 }
 
-const _: () = assert!(Meta::new(1, 3, 0).class() == 3, "a class fits the two bits above");
+const _: () = assert!(layout::MOST_CHUNKS * layout::CHUNK <= 1 << 56, "an offset fits its bits");
 
 /// A handle to one variable, of type `T`. Owns a clone of the map: `'static`, `Send` and `Sync`.
 ///
@@ -169,7 +175,7 @@ impl<T> Var<T> {
     /// [`ErrorKind::Removed`].
     pub fn kind(&self) -> Result<Kind> {
         let number = self.target.with("get variable", |handle| {
-            self.target.map.inner.store.read(handle, |shot| shot.kind)
+            self.target.map.inner.store.read(handle, |shot| shot.kind())
         })?;
         Kind::of(number).ok_or_else(|| {
             Error::new(ErrorKind::WrongKind, "get variable", self.name())
@@ -213,7 +219,7 @@ impl<T> Var<T> {
         self.target.with("get variable", |handle| {
             self.target.map.inner.store.read(handle, |shot| {
                 shot.copy_to(into);
-                shot.len
+                shot.len()
             })
         })
     }
@@ -234,15 +240,16 @@ impl<T> Var<T> {
         {
             return Ok(());
         }
-        self.put_slowly(raw)
+        self.put_slowly(*raw)
     }
 
+    // By value: by reference it would be written to memory on the fast path too.
     #[cold]
     #[inline(never)]
-    fn put_slowly(&self, raw: &Raw<'_>) -> Result<()> {
+    fn put_slowly(&self, raw: Raw<'_>) -> Result<()> {
         let store = &self.target.map.inner.store;
         self.target.with("set variable", |handle| {
-            Ok(match store.write_present(handle, raw)? {
+            Ok(match store.write_present(handle, &raw)? {
                 Wrote::Version(version) => Seen::Value((), version),
                 Wrote::Absent => Seen::Absent,
                 Wrote::Stale | Wrote::TooSmall { removed: true, .. } => Seen::Stale,
@@ -263,8 +270,8 @@ impl<T: DeserializeOwned> Var<T> {
     #[inline]
     pub fn get(&self) -> Result<T> {
         if let Some(handle) = self.target.at_hand()
-            && let Some((kind, word)) = self.target.map.inner.store.peek(handle)
-            && let Some(value) = codec::of_plain(kind, word)
+            && let Some((desc, word)) = self.target.map.inner.store.peek(handle)
+            && let Some(value) = codec::of_plain(desc, word)
         {
             return Ok(value);
         }
@@ -396,6 +403,17 @@ impl<T: Scalar> Atomic<T> {
     /// name.
     #[inline]
     pub fn get(&self) -> Result<T> {
+        if let Some(handle) = self.target.at_hand()
+            && let Some(word) = self.target.map.inner.store.peek_atomic(handle)
+        {
+            return Ok(T::from_word(word));
+        }
+        self.get_slowly()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_slowly(&self) -> Result<T> {
         let store = &self.target.map.inner.store;
         let word = self.target.with("get atomic", |handle| {
             Ok(store.atomic_load(handle)?.map_or(Seen::Stale, |word| Seen::Value(word, 0)))
@@ -437,7 +455,18 @@ impl<T: Scalar> Atomic<T> {
     }
 
     #[inline]
-    fn operate<R>(&self, mut operate: impl FnMut(mapvar_os::WordsMut<'_>) -> R) -> Result<R> {
+    fn operate<R>(&self, mut operate: impl FnMut(WordsMut<'_>) -> R) -> Result<R> {
+        if let Some(handle) = self.target.at_hand()
+            && let Some(done) = self.target.map.inner.store.poke_atomic(handle, &mut operate)
+        {
+            return Ok(done);
+        }
+        self.operate_slowly(operate)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn operate_slowly<R>(&self, mut operate: impl FnMut(WordsMut<'_>) -> R) -> Result<R> {
         let store = &self.target.map.inner.store;
         self.target.with("set atomic", |handle| {
             Ok(store

@@ -15,7 +15,7 @@
 
 mod common;
 
-use common::{Owned, Random, Watchdog, child, role, scaled, unique};
+use common::{Owned, Random, Watchdog, child, role, scaled, start, unique};
 use mapvar::Map;
 use std::{
     io::{Read, Write},
@@ -106,10 +106,8 @@ struct Writer {
 
 impl Writer {
     fn start(map: &str, own: &str, from: u64) -> Self {
-        let mut child = child("child_entry", "writer", &[map, own, &from.to_string()])
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+        let mut command = child("child_entry", "writer", &[map, own, &from.to_string()]);
+        let mut child = start(command.stderr(Stdio::inherit()));
         let out = child.stdout.take().unwrap();
         Self { own: own.into(), child: Owned(child), out, seen: Vec::new() }
     }

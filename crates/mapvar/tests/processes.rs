@@ -11,7 +11,7 @@
 
 mod common;
 
-use common::{Owned, Watchdog, child, role, unique};
+use common::{Owned, Watchdog, child, role, start, unique};
 use mapvar::{ErrorKind, Map, Origin, Scope, Value};
 use std::{
     io::{BufRead, BufReader, Write},
@@ -88,8 +88,7 @@ struct Peer {
 
 impl Peer {
     fn start(role: &str, argument: &str) -> Self {
-        let mut child =
-            child("child_entry", role, &[argument]).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut child = start(child("child_entry", role, &[argument]).stderr(Stdio::inherit()));
         let out = BufReader::new(child.stdout.take().unwrap());
         Self { child: Owned(child), out }
     }

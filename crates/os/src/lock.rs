@@ -104,9 +104,19 @@ impl Locks {
     }
 
     /// Frees a lock that this thread took, and wakes one who waits for it.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "as `try_lock`")]
+    #[inline(always)]
     pub fn unlock(&self, view: &View, at: usize) {
         Imp::unlock(&self.sys, view, at);
+    }
+
+    /// As [`lock`](Self::lock), if the word is free at the first look and its last holder lived.
+    /// False, with nothing done, where it is not so, or where the system has no quick way:
+    /// `lock` tells why.
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as the lock")]
+    #[inline(always)]
+    pub fn try_lock(&self, view: &View, at: usize) -> bool {
+        Imp::try_lock(&self.sys, view, at)
     }
 
     /// Puts `mark` into a free lock word, once, without waiting. `Ok` says whether its last owner

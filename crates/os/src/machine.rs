@@ -44,3 +44,10 @@ pub fn random() -> Result<[u64; 2]> {
 pub fn generation() -> u32 {
     Imp::generation()
 }
+
+/// Whether [`generation`] still answers what it answered, to this process or the one that it was
+/// forked from. Quicker.
+#[inline]
+pub fn is_generation(generation: u32) -> bool {
+    Imp::is_generation(generation)
+}

@@ -125,6 +125,8 @@ impl<'a> ViewOptions<'a> {
             skip: skip as usize,
             len: len as usize,
             access,
+            plain: if skip == 0 { len as usize & !7 } else { 0 },
+            plain_mut: if skip == 0 && access != Access::Read { len as usize & !7 } else { 0 },
         })
     }
 }
@@ -154,6 +156,10 @@ pub struct View {
     skip: usize,
     len: usize,
     access: Access,
+    /// Bytes of the whole words in a range that begins where the mapping does, 0 for any other; and
+    /// of those that may be written.
+    plain: usize,
+    plain_mut: usize,
 }
 
 impl View {
@@ -183,6 +189,7 @@ impl View {
         self.mapping_ptr().wrapping_add(self.skip)
     }
 
+    #[inline]
     fn mapping_ptr(&self) -> *mut u8 {
         Imp::address(&self.mapping)
     }
@@ -231,6 +238,36 @@ impl View {
         self.range(at, count).map(WordsMut::new)
     }
 
+    /// As [`words`](Self::words), by two comparisons; `None` for any range where the view does not
+    /// begin at a multiple of [`granularity`](crate::machine::granularity) in the section.
+    #[inline]
+    pub fn plain_words(&self, at: usize, count: usize) -> Option<Words<'_>> {
+        self.plain_range::<false>(at, count).map(Words::new)
+    }
+
+    /// As [`plain_words`](Self::plain_words), to write too.
+    #[inline]
+    pub fn plain_words_mut(&self, at: usize, count: usize) -> Option<WordsMut<'_>> {
+        self.plain_range::<true>(at, count).map(WordsMut::new)
+    }
+
+    #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
+    #[allow(clippy::cast_ptr_alignment, reason = "checked: a multiple of 8 from a page's start")]
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as a read")]
+    #[inline(always)]
+    fn plain_range<const WRITE: bool>(&self, at: usize, count: usize) -> Option<&[Word]> {
+        let plain = if WRITE { self.plain_mut } else { self.plain };
+        let end = at.checked_add(count.checked_mul(8)?)?;
+        if end > plain || !at.is_multiple_of(8) {
+            return None;
+        }
+        // SAFETY: where `plain` is not 0, the range begins with the mapping and has as many bytes
+        // at least, and `at..end` lies within them.
+        let first = unsafe { self.mapping_ptr().add(at) };
+        // SAFETY: as in `all`, of which these words are some.
+        Some(unsafe { std::slice::from_raw_parts(first.cast::<Word>(), count) })
+    }
+
     #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
     #[allow(clippy::cast_ptr_alignment, reason = "checked: a multiple of 8 from a page's start")]
     #[inline]
@@ -252,17 +289,33 @@ impl View {
     /// as part of a 64-bit one. `None` where it is not within, not aligned, or not writable.
     #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
     #[allow(clippy::cast_ptr_alignment, reason = "checked: a multiple of 4 from a page's start")]
-    #[inline]
+    #[allow(clippy::inline_always, reason = "measured: a call costs as much as a read")]
+    #[inline(always)]
     pub(crate) fn half(&self, at: usize) -> Option<&Half> {
+        // The quick way, as in `plain_range`. `plain_mut` is a multiple of 8, so with a multiple of
+        // 4 below it the three bytes after that are within too.
+        if at >= self.plain_mut || !at.is_multiple_of(4) {
+            return self.half_anywhere(at);
+        }
+        // SAFETY: as in `plain_range`.
+        let address = unsafe { self.mapping_ptr().add(at) };
+        // SAFETY: the word lies within the mapping (checked above), which is writable, aligned to a
+        // page and lives as long as `self`; `at` is a multiple of 4. An atomic word has no invalid
+        // values.
+        Some(unsafe { &*address.cast::<Half>() })
+    }
+
+    #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
+    #[allow(clippy::cast_ptr_alignment, reason = "checked: a multiple of 4 from a page's start")]
+    #[cold]
+    fn half_anywhere(&self, at: usize) -> Option<&Half> {
         let first = at.checked_add(self.skip)?;
         if at.checked_add(4)? > self.len || !first.is_multiple_of(4) || self.access == Access::Read
         {
             return None;
         }
         let address = self.mapping_ptr().wrapping_add(first).cast::<Half>();
-        // SAFETY: the word lies within the mapping (checked above), which is writable, aligned to a
-        // page and lives as long as `self`; `first` is a multiple of 4. An atomic word has no
-        // invalid values.
+        // SAFETY: as in `half`, with `first` for `at`.
         Some(unsafe { &*address })
     }
 

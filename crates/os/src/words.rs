@@ -46,6 +46,12 @@ impl<'a> Words<'a> {
     pub fn load(self, at: usize, order: Ordering) -> u64 {
         load(self.words, at, order)
     }
+
+    /// Copies bytes out, from the first word on, `Relaxed`: as many as there are, at the most.
+    #[inline]
+    pub fn copy_to(self, into: &mut [u8]) {
+        copy_out(self.words, 0, into);
+    }
 }
 
 impl<'a> WordsMut<'a> {
@@ -81,6 +87,19 @@ impl<'a> WordsMut<'a> {
     pub fn store(self, at: usize, value: u64, order: Ordering) {
         if let Some(word) = self.word(at) {
             word.store(value, order);
+        }
+    }
+
+    /// Copies bytes in, from the first word on, `Relaxed`. The last word is filled up with zeros.
+    #[inline]
+    pub fn copy_from(self, from: &[u8]) {
+        let (whole, rest) = from.as_chunks::<8>();
+        for (word, bytes) in self.words.iter().zip(whole) {
+            word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+        }
+        if let (false, Some(word)) = (rest.is_empty(), self.words.get(whole.len())) {
+            let last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            word.store(last, Ordering::Relaxed);
         }
     }
 
@@ -137,6 +156,7 @@ fn load(words: &[AtomicU64], at: usize, order: Ordering) -> u64 {
 
 /// Copies out of words that others may be writing: each byte is one that stood there, the whole is
 /// whole only if something else says so. `words` begin at the byte that `skip` is counted from.
+#[inline]
 pub(crate) fn copy_out(words: &[AtomicU64], skip: usize, into: &mut [u8]) {
     let (first, within) = (skip / 8, skip % 8);
     let Some(mut words) = words.get(first..) else { return };
@@ -150,14 +170,12 @@ pub(crate) fn copy_out(words: &[AtomicU64], skip: usize, into: &mut [u8]) {
         }
         (words, into) = (rest, tail);
     }
-    // `chunks_exact_mut` and not an index: the obvious loop was 3.5 times slower.
-    let whole = into.len() / 8;
-    let mut chunks = into.chunks_exact_mut(8);
-    for (to, word) in chunks.by_ref().zip(words) {
-        to.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+    // Iterators and not an index: the obvious loop was 3.5 times slower.
+    let (whole, rest) = into.as_chunks_mut::<8>();
+    for (to, word) in whole.iter_mut().zip(words) {
+        *to = word.load(Ordering::Relaxed).to_le_bytes();
     }
-    let rest = chunks.into_remainder();
-    if let (false, Some(word)) = (rest.is_empty(), words.get(whole)) {
+    if let (false, Some(word)) = (rest.is_empty(), words.get(whole.len())) {
         let bytes = word.load(Ordering::Relaxed).to_le_bytes();
         for (to, from) in rest.iter_mut().zip(bytes) {
             *to = from;

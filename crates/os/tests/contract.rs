@@ -44,6 +44,20 @@ struct Peer {
     output: BufReader<ChildStdout>,
 }
 
+/// Starts a process. Wine now and then answers "internal error" (1359) under load and starts the
+/// next one: that is not what the tests are about.
+fn start(command: &mut Command) -> Child {
+    for _ in 0..20 {
+        match command.spawn() {
+            Err(error) if error.raw_os_error() == Some(1359) => {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            other => return other.unwrap(),
+        }
+    }
+    panic!("no process can be started")
+}
+
 impl Peer {
     fn start(role: &str, args: &[&str]) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
@@ -51,7 +65,7 @@ impl Peer {
         for (at, arg) in args.iter().enumerate() {
             command.env(format!("{ROLE}{at}"), arg);
         }
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
         Self { child, input, output }

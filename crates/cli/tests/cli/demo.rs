@@ -1,6 +1,6 @@
 //! `mapvar demo`
 
-use crate::harness::{Folder, Ran, command, finish};
+use crate::harness::{Folder, Ran, command, finish, start};
 use std::fs;
 
 #[test]
@@ -10,7 +10,7 @@ fn each_process_reads_what_the_other_wrote() {
         let mut demo = command(["demo"]);
         // Where it makes its folder: on Unix, and on Windows.
         demo.env("TMPDIR", folder.0.path()).env("TMP", folder.0.path());
-        demo.spawn().unwrap()
+        start(&mut demo)
     };
     // Two at once are not in each other's way.
     let demos = [start(), start()];

@@ -1,6 +1,6 @@
 //! Maps in files: each subcommand, and what it prints.
 
-use crate::harness::{Folder, command, feed, finish, run};
+use crate::harness::{Folder, command, feed, finish, run, start};
 use mapvar::{Map, Value};
 use std::fs;
 
@@ -216,7 +216,7 @@ fn a_pipe_that_its_reader_closed_is_success() {
     }
     map.close().unwrap();
     for args in [&["list", "--file", t][..], &["list", "--names", "--file", t]] {
-        let mut child = command(args).spawn().unwrap();
+        let mut child = start(&mut command(args));
         drop(child.stdout.take());
         let ran = finish(child);
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{args:?}");
@@ -231,7 +231,7 @@ fn many_processes_make_one_map() {
     let children: Vec<_> = (0..8)
         .map(|number| {
             let (name, value) = (format!("v{number}"), number.to_string());
-            command(["set", "--file", t, &name, &value]).spawn().unwrap()
+            start(&mut command(["set", "--file", t, &name, &value]))
         })
         .collect();
     for child in children {

@@ -59,13 +59,27 @@ impl Ran {
     }
 }
 
+/// Starts a process. Wine now and then answers "internal error" (1359) under load and starts the
+/// next one: that is not what the tests are about.
+pub(crate) fn start(command: &mut Command) -> Child {
+    for _ in 0..20 {
+        match command.spawn() {
+            Err(error) if error.raw_os_error() == Some(1359) => {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            other => return other.expect("start"),
+        }
+    }
+    panic!("no process can be started")
+}
+
 pub(crate) fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ran {
-    finish(command(args).spawn().expect("start"))
+    finish(start(&mut command(args)))
 }
 
 /// With this on standard input.
 pub(crate) fn feed<A: AsRef<OsStr>>(input: &[u8], args: impl IntoIterator<Item = A>) -> Ran {
-    let mut child = command(args).stdin(Stdio::piped()).spawn().expect("start");
+    let mut child = start(command(args).stdin(Stdio::piped()));
     // What does not read it all closes its end; that is its right.
     let _ = child.stdin.take().expect("stdin").write_all(input);
     finish(child)
@@ -125,7 +139,7 @@ pub(crate) struct Held {
 impl Held {
     pub(crate) fn new<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
         let args: Vec<String> = args.into_iter().map(String::from).collect();
-        let mut child = command(["hold"]).args(&args).stdout(Stdio::null()).spawn().expect("start");
+        let mut child = start(command(["hold"]).args(&args).stdout(Stdio::null()));
         let mut pipe = BufReader::new(child.stderr.take().expect("stderr"));
         let (tell, told) = mpsc::channel();
         thread::spawn(move || {

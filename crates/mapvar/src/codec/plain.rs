@@ -1,7 +1,7 @@
 //! Numbers and `bool` as a word: a codec that knows nothing else, and whose error is of no size, so
 //! that all of it is inlined into `get` and `set`.
 
-use super::{Kind, de, ser};
+use super::{Desc, Kind, de, ser};
 use serde::{de::Visitor, forward_to_deserialize_any};
 use std::fmt;
 
@@ -131,14 +131,15 @@ impl ser::Serializer for ToWord {
 }
 
 pub(super) struct OfWord {
-    pub(super) kind: u8,
+    pub(super) desc: Desc,
     pub(super) word: u64,
 }
 
 impl OfWord {
     #[inline]
     fn is(&self, kind: Kind) -> bool {
-        self.kind == kind as u8
+        // Of a word, and nothing else: one comparison.
+        self.desc == Desc::new(8, kind as u8)
     }
 }
 

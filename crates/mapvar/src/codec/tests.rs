@@ -12,7 +12,7 @@ fn agrees<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
     }
     for number in 0..=255 {
         for word in [0, 1, 2, 127, 200, 1 << 40, 1 << 63, u64::MAX, 1.5_f64.to_bits()] {
-            let fast = of_plain::<T>(number, word);
+            let fast = of_plain::<T>(Desc::new(8, number), word);
             let full = decode::<T>(Captured { kind: number, type_id: 0, data: Data::Word(word) });
             if let Some(fast) = fast {
                 // By what they show: a NaN is not equal to itself.

@@ -22,6 +22,20 @@ pub(crate) fn child(entry: &str, role: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// Starts a process. Wine now and then answers "internal error" (1359) under load and starts the
+/// next one: that is not what the tests are about.
+pub(crate) fn start(command: &mut Command) -> Child {
+    for _ in 0..20 {
+        match command.spawn() {
+            Err(error) if error.raw_os_error() == Some(1359) => {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            other => return other.expect("start"),
+        }
+    }
+    panic!("no process can be started")
+}
+
 /// Role and arguments, in a child.
 pub(crate) fn role() -> Option<(String, Vec<String>)> {
     let role = std::env::var(ROLE).ok()?;

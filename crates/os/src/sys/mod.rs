@@ -110,7 +110,7 @@ pub(crate) trait Platform {
     /// replacing anything, or the call fails.
     fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping>;
 
-    /// First byte of a mapping.
+    /// First byte of a mapping; never null.
     fn address(mapping: &Self::Mapping) -> *mut u8;
 
     /// Unmaps and reports.
@@ -139,6 +139,8 @@ pub(crate) trait Platform {
     fn random() -> Result<[u64; 2]>;
     /// See [`crate::machine`].
     fn generation() -> u32;
+    /// See [`crate::machine`].
+    fn is_generation(generation: u32) -> bool;
 
     /// See [`crate::Locks::new`].
     fn locks(spec: LockSpec) -> Result<Self::Locks>;
@@ -155,6 +157,12 @@ pub(crate) trait Platform {
         at: usize,
         timeout: Duration,
     ) -> Result<Taken, Refused>;
+
+    /// See [`crate::Locks::try_lock`].
+    #[inline]
+    fn try_lock(_: &Self::Locks, _: &View, _at: usize) -> bool {
+        false
+    }
 
     /// See [`crate::Locks::unlock`].
     fn unlock(locks: &Self::Locks, view: &View, at: usize);

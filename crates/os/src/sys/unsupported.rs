@@ -24,6 +24,7 @@ impl Platform for Imp {
     type Section = Infallible;
     type Mapping = Infallible;
     type Locks = Infallible;
+    type Held<'a> = Infallible;
 
     fn obtain(
         options: &SectionOptions,
@@ -107,6 +108,10 @@ impl Platform for Imp {
 
     fn generation() -> u32 {
         0
+    }
+
+    fn is_generation(generation: u32) -> bool {
+        generation == 0
     }
 
     fn locks(_: LockSpec) -> Result<Infallible> {

@@ -29,7 +29,6 @@ pub(super) fn generation() -> u32 {
 
 /// As [`generation`], but 0 where nobody has asked for it yet: for a fast path that goes on to
 /// [`generation`] when it finds something new.
-#[cfg(target_os = "linux")]
 #[inline]
 pub(super) fn known_generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)

@@ -39,6 +39,7 @@ pub(crate) use names::check_native_name;
 #[derive(Debug)]
 pub(crate) struct Imp;
 
+#[allow(clippy::inline_always, reason = "as in `crate::Locks`")]
 impl Platform for Imp {
     type Section = section::Section;
     type Mapping = mapping::Mapping;
@@ -136,6 +137,11 @@ impl Platform for Imp {
         machine::generation()
     }
 
+    #[inline]
+    fn is_generation(generation: u32) -> bool {
+        machine::known_generation() == generation
+    }
+
     fn locks(spec: LockSpec) -> Result<Self::Locks> {
         lock::locks(&spec)
     }
@@ -150,7 +156,12 @@ impl Platform for Imp {
         lock::lock(locks, view, at, timeout)
     }
 
-    #[inline]
+    #[inline(always)]
+    fn try_lock(locks: &Self::Locks, view: &View, at: usize) -> bool {
+        lock::try_lock(locks, view, at)
+    }
+
+    #[inline(always)]
     fn unlock(locks: &Self::Locks, view: &View, at: usize) {
         lock::unlock(locks, view, at);
     }

@@ -163,6 +163,11 @@ impl Platform for Imp {
         0
     }
 
+    #[inline]
+    fn is_generation(generation: u32) -> bool {
+        generation == 0
+    }
+
     fn locks(spec: LockSpec) -> Result<Self::Locks> {
         lock::Locks::new(&spec)
     }

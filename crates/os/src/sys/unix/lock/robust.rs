@@ -19,6 +19,7 @@
 //! after somebody else took the lock it was woken for, and that of `mark`.
 
 #![allow(unsafe_code, reason = "the list head is memory that the kernel reads")]
+#![allow(clippy::inline_always, reason = "as in `crate::Locks`")]
 
 use super::super::{error::cvt, machine};
 use crate::{
@@ -93,7 +94,23 @@ pub(in crate::sys) fn lock(
     take(word, timeout).map_err(|refused| *refused)
 }
 
-#[inline]
+#[inline(always)]
+pub(in crate::sys) fn try_lock(_: &Locks, view: &View, at: usize) -> bool {
+    let Some(word) = view.half(at) else { return false };
+    let me = ME.get();
+    if me.generation != machine::known_generation() {
+        return false;
+    }
+    me.announce(word);
+    // SYNC POINT: as in `take`.
+    let taken = word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_ok();
+    if !taken {
+        me.settle();
+    }
+    taken
+}
+
+#[inline(always)]
 pub(in crate::sys) fn unlock(_: &Locks, view: &View, at: usize) {
     let Some(word) = view.half(at) else { return };
     // SYNC POINT: Release pairs with the Acquire of whoever takes the lock next.
