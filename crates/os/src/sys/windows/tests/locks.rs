@@ -106,7 +106,7 @@ fn count_1000(locks: &Locks, region: &Region) {
 }
 
 #[test]
-#[ignore = "run as a second process"]
+#[ignore = "the body of a second process, which another test here starts by this name with --ignored"]
 fn second_counts() {
     let Some(id) = argument() else { return };
     let region = Region::of(&id);
@@ -152,7 +152,7 @@ fn a_killed_holder_is_taken_over_from() {
 }
 
 #[test]
-#[ignore = "run as a second process"]
+#[ignore = "the body of a second process, which another test here starts by this name with --ignored"]
 fn second_holds() {
     let Some(id) = argument() else { return };
     let region = Region::of(&id);
@@ -385,7 +385,7 @@ fn a_thread_that_opens_and_closes_maps_leaks_nothing() {
 }
 
 #[test]
-#[ignore = "run as a second process"]
+#[ignore = "the body of a second process, which another test here starts by this name with --ignored"]
 fn second_counts_its_handles() {
     if argument().is_none() {
         return;

@@ -357,7 +357,7 @@ fn a_dead_user_of_a_file_gives_up_its_seat() {
 }
 
 #[test]
-#[ignore = "run as a second process"]
+#[ignore = "the body of a second process, which another test here starts by this name with --ignored"]
 fn second_takes_a_seat() {
     let Some(path) = argument() else { return };
     let section = Section::options().file(path).open().unwrap();
@@ -380,7 +380,7 @@ fn a_maker_that_dies_half_way_leaves_no_section() {
 }
 
 #[test]
-#[ignore = "run as a second process"]
+#[ignore = "the body of a second process, which another test here starts by this name with --ignored"]
 fn second_stays_in_fill() {
     let Some(name) = argument() else { return };
     let options = Section::options().name(Name::new(&name).unwrap()).size(4096);
@@ -400,7 +400,7 @@ fn all_processes_see_one_start_of_the_machine() {
 }
 
 #[test]
-#[ignore = "run as a second process"]
+#[ignore = "the body of a second process, which another test here starts by this name with --ignored"]
 fn second_tells_the_start() {
     if argument().is_some() {
         say(format_args!("{:x?}", crate::machine::boot_id().unwrap()));
