@@ -11,6 +11,7 @@
 //! | [`Section`] | the system's object: a file, a named piece of page-file memory, or an anonymous one |
 //! | [`View`] | a range of a section, mapped into this process |
 //! | [`Words`] | a range of a view as 64-bit atomic words, for reading; [`WordsMut`] for writing too |
+//! | [`Seat`] | a process's place among those who use a section, free when it is gone |
 //! | [`Locks`] | takes 32-bit lock words in a view, and takes them over from the dead |
 //!
 //! ```
@@ -37,6 +38,7 @@ mod error;
 mod lock;
 mod name;
 mod options;
+mod seat;
 mod section;
 mod sys;
 mod view;
@@ -46,6 +48,7 @@ pub use error::{Error, ErrorKind, Holder, Result};
 pub use lock::{Locks, Refused, Taken};
 pub use name::{Name, Scope};
 pub use options::{Access, Protection, SectionFlags, SectionOptions};
+pub use seat::Seat;
 pub use section::{Attachment, Origin, Section, SectionId};
 pub use view::{View, ViewOptions};
 pub use words::{Words, WordsMut};

@@ -4,7 +4,11 @@ use crate::{
     Error, ErrorKind, Result, SectionOptions, View, ViewOptions,
     sys::{How, Imp, Platform},
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 /// Whether a section was made or found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +36,8 @@ pub struct Section {
 pub(crate) struct Shared {
     pub(crate) sys: <Imp as Platform>::Section,
     pub(crate) options: SectionOptions,
+    /// Whether a [`Seat`](crate::Seat) of this handle lives.
+    pub(crate) seated: AtomicBool,
 }
 
 /// The identity of a file: what tells it from a copy of it, or from another file at its path.
@@ -94,7 +100,8 @@ impl Section {
     }
 
     fn wrap(sys: <Imp as Platform>::Section, options: &SectionOptions, origin: Origin) -> Self {
-        Self { shared: Arc::new(Shared { sys, options: options.clone() }), origin }
+        let shared = Shared { sys, options: options.clone(), seated: AtomicBool::new(false) };
+        Self { shared: Arc::new(shared), origin }
     }
 
     /// Runs `fill` alone among all who would fill this section: for a named section of Windows

@@ -4,7 +4,8 @@
 //! their system. This is the only place where the target is asked for.
 
 use crate::{
-    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, lock::LockSpec, view::MapSpec,
+    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, lock::LockSpec,
+    seat::SeatSpec, view::MapSpec,
 };
 use std::{fmt, time::Duration};
 
@@ -50,6 +51,9 @@ pub(crate) trait Platform {
     type Mapping: fmt::Debug + Send + Sync;
     /// What [`crate::Locks`] keeps for one region.
     type Locks: fmt::Debug + Send + Sync;
+    /// What keeps a seat taken, as far as the section's handle does not. Dropping it closes it in
+    /// silence.
+    type Seat: fmt::Debug + Send + Sync;
 
     /// Finds or makes a section.
     ///
@@ -89,17 +93,32 @@ pub(crate) trait Platform {
 
     /// Registers among the users of a file (see [`crate::Section::attach`]); answers whether
     /// nobody else is. Two bytes far beyond any file's end are locked: the gate (exclusive, from
-    /// here to `attached` or `detach`) and the seat (shared, from `attached` to `detach`, unless
-    /// the handle is for reading: that one passes the gate and takes no seat). Alone =
-    /// the seat could be had exclusively for a moment, while the gate was held. A named or
+    /// here to `attached` or `detach`) and the room (shared, from `attached` to `detach`, unless
+    /// the handle is for reading: that one passes the gate and does not enter the room). Alone =
+    /// the room could be had exclusively for a moment, while the gate was held. A named or
     /// anonymous section answers alone = it was created by this handle, and locks nothing more.
     fn attach(section: &Self::Section, timeout: Duration) -> Result<bool>;
 
-    /// Takes the seat and opens the gate.
+    /// Enters the room and opens the gate.
     fn attached(section: &Self::Section) -> Result<()>;
 
-    /// Gives back gate and seat, whichever is held. Never fails loudly.
+    /// Gives back gate and room, whichever is held. Never fails loudly.
     fn detach(section: &Self::Section);
+
+    /// Takes one of `spec.seats` seats (see [`crate::Section::take_seat`]) for a handle that may
+    /// write and has none, and answers its number; `None` where all are taken. A seat is taken
+    /// from here until `leave_seat` has run and the answer was dropped, or until the process that
+    /// took it has ended, in any way; it is had by one at a time. Refused (`Closed`) to a process
+    /// that did not open the handle.
+    fn take_seat(section: &Self::Section, spec: &SeatSpec) -> Result<Option<(usize, Self::Seat)>>;
+
+    /// Whether a seat below `spec.seats` is taken, other than by this handle, of which the answer
+    /// may be either. False only if nobody has it. Does not wait, and is in nobody's way for
+    /// longer than the call. Refused as `take_seat` is.
+    fn is_seat_taken(section: &Self::Section, spec: &SeatSpec, slot: usize) -> Result<bool>;
+
+    /// Gives a seat back, if this process opened the handle. Never fails loudly.
+    fn leave_seat(section: &Self::Section, slot: usize);
 
     /// Closes and reports.
     fn close(section: Self::Section) -> Result<()>;

@@ -3,7 +3,7 @@
 use super::{How, Platform};
 use crate::{
     Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
-    lock::LockSpec, view::MapSpec,
+    lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::{convert::Infallible, time::Duration};
 
@@ -24,7 +24,7 @@ impl Platform for Imp {
     type Section = Infallible;
     type Mapping = Infallible;
     type Locks = Infallible;
-    type Held<'a> = Infallible;
+    type Seat = Infallible;
 
     fn obtain(
         options: &SectionOptions,
@@ -59,6 +59,18 @@ impl Platform for Imp {
     }
 
     fn detach(section: &Infallible) {
+        match *section {}
+    }
+
+    fn take_seat(section: &Infallible, _: &SeatSpec) -> Result<Option<(usize, Infallible)>> {
+        match *section {}
+    }
+
+    fn is_seat_taken(section: &Infallible, _: &SeatSpec, _: usize) -> Result<bool> {
+        match *section {}
+    }
+
+    fn leave_seat(section: &Infallible, _: usize) {
         match *section {}
     }
 

@@ -42,17 +42,18 @@ fn take(section: &Section, timeout: Duration) -> Result<bool> {
         Ok(())
     };
     if !section.writable {
-        // Only past those who are in the gate. A reader takes no seat: it holds no lock that would
-        // have to be freed, and is not to keep the first writer after it from freeing others'.
+        // Only past those who are in the gate. A reader does not enter the room: it holds no lock
+        // that would have to be freed, and is not to keep the first writer after it from freeing
+        // others'.
         wait_for(ofd::GATE, Hold::Shared)?;
         ofd::set(section.fd(), ofd::GATE, Hold::Nothing)?;
         return Ok(false);
     }
     wait_for(ofd::GATE, Hold::Exclusive)?;
-    let alone = ofd::set(section.fd(), ofd::SEAT, Hold::Exclusive)?;
-    // The exclusive lock becomes a shared one in one step: from here on others see the seat taken,
+    let alone = ofd::set(section.fd(), ofd::ROOM, Hold::Exclusive)?;
+    // The exclusive lock becomes a shared one in one step: from here on others see the room in use,
     // which is no later than they could look, since the gate is held.
-    wait_for(ofd::SEAT, Hold::Shared)?;
+    wait_for(ofd::ROOM, Hold::Shared)?;
     Ok(alone)
 }
 
@@ -71,6 +72,6 @@ pub(super) fn detach(section: &Section) {
 }
 
 fn give_back(section: &Section) {
-    let _ = ofd::set(section.fd(), ofd::SEAT, Hold::Nothing);
+    let _ = ofd::set(section.fd(), ofd::ROOM, Hold::Nothing);
     let _ = ofd::set(section.fd(), ofd::GATE, Hold::Nothing);
 }

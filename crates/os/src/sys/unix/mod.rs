@@ -12,6 +12,7 @@
 //! | `file` | sections over files |
 //! | `names` | sections by name, and how a name dies with its last handle |
 //! | `attach` | who else uses a file |
+//! | `seat` | which processes use a section |
 //! | `mapping` | ranges mapped into this process |
 //! | `lock` | lock words that survive their holder |
 
@@ -26,11 +27,13 @@ mod mapping;
 mod names;
 mod ofd;
 mod pause;
+mod seat;
 mod section;
 
 use super::{How, Platform};
 use crate::{
-    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, lock::LockSpec, view::MapSpec,
+    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, lock::LockSpec,
+    seat::SeatSpec, view::MapSpec,
 };
 use std::time::Duration;
 
@@ -44,6 +47,8 @@ impl Platform for Imp {
     type Section = section::Section;
     type Mapping = mapping::Mapping;
     type Locks = lock::Locks;
+    /// The lock belongs to the open file.
+    type Seat = ();
 
     fn obtain(
         options: &SectionOptions,
@@ -80,6 +85,18 @@ impl Platform for Imp {
 
     fn detach(section: &Self::Section) {
         attach::detach(section);
+    }
+
+    fn take_seat(section: &Self::Section, spec: &SeatSpec) -> Result<Option<(usize, ())>> {
+        Ok(seat::take(section, spec)?.map(|slot| (slot, ())))
+    }
+
+    fn is_seat_taken(section: &Self::Section, _: &SeatSpec, slot: usize) -> Result<bool> {
+        seat::is_taken(section, slot)
+    }
+
+    fn leave_seat(section: &Self::Section, slot: usize) {
+        seat::leave(section, slot);
     }
 
     fn close(section: Self::Section) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Who uses a file: two bytes far beyond any end, the gate and the seat, locked by `LockFileEx`.
+//! Who uses a file: two bytes far beyond any end, the gate and the room, locked by `LockFileEx`.
 //!
 //! Windows frees such locks when their handle is closed, also when the process was killed. They are
 //! far beyond the end because a lock binds `ReadFile` and `WriteFile` of others, and a write to a
@@ -27,13 +27,13 @@ use windows_sys::Win32::{
 };
 
 const GATE: u64 = 0x7fff_ffff_ffff_fff0;
-const SEAT: u64 = GATE + 1;
+const ROOM: u64 = GATE + 1;
 
 /// What a handle holds.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     gate: bool,
-    seats: u32,
+    entered: u32,
 }
 
 pub(super) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
@@ -61,8 +61,8 @@ pub(super) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
     if !section.writes_file {
         return Ok(false);
     }
-    match try_lock(file, SEAT, LOCKFILE_EXCLUSIVE_LOCK) {
-        Ok(true) => unlock(file, SEAT).map(|()| true),
+    match try_lock(file, ROOM, LOCKFILE_EXCLUSIVE_LOCK) {
+        Ok(true) => unlock(file, ROOM).map(|()| true),
         answer => answer,
     }
     .inspect_err(|_| detach(section))
@@ -72,20 +72,20 @@ pub(super) fn attached(section: &Section) -> Result<()> {
     let Some(file) = &section.file else { return Ok(()) };
     let mut places = places(section);
     if !section.writes_file {
-        // A reader takes no seat: it holds no lock that would have to be freed, and is not to keep
-        // the first writer after it from freeing others'.
+        // A reader does not enter the room: it holds no lock that would have to be freed, and is
+        // not to keep the first writer after it from freeing others'.
         let opened = if places.gate { unlock(file, GATE) } else { Ok(()) };
         places.gate = false;
         return opened;
     }
-    // Nobody locks the seat exclusively but who has the gate, and that is us.
-    let seated = try_lock(file, SEAT, 0);
-    if matches!(seated, Ok(true)) {
-        places.seats += 1;
+    // Nobody locks the room exclusively but who has the gate, and that is us.
+    let entered = try_lock(file, ROOM, 0);
+    if matches!(entered, Ok(true)) {
+        places.entered += 1;
     }
     let opened = if places.gate { unlock(file, GATE) } else { Ok(()) };
     places.gate = false;
-    match seated {
+    match entered {
         Ok(true) => opened,
         Ok(false) => Err(Error::new(ErrorKind::Contended, "", "")
             .detail("a program that is none of ours keeps the end of the file locked; end it")),
@@ -100,9 +100,9 @@ pub(super) fn detach(section: &Section) {
     if places.gate {
         places.gate = false;
         let _ = unlock(file, GATE);
-    } else if places.seats > 0 {
-        places.seats -= 1;
-        let _ = unlock(file, SEAT);
+    } else if places.entered > 0 {
+        places.entered -= 1;
+        let _ = unlock(file, ROOM);
     }
 }
 

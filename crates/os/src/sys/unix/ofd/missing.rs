@@ -1,0 +1,19 @@
+//! Systems without such locks.
+
+use super::Hold;
+use crate::{Error, Result, sys::imp::error::cvt};
+use std::os::fd::BorrowedFd;
+
+pub(crate) fn set(_: BorrowedFd<'_>, _: u64, _: Hold) -> Result<bool> {
+    Err(unsupported().detail(
+        "this system has no locks that belong to an open file; use a file without attaching, or an anonymous section",
+    ))
+}
+
+pub(crate) fn is_held(_: BorrowedFd<'_>, _: u64) -> Result<bool> {
+    Err(unsupported().detail("this system has no locks that belong to an open file"))
+}
+
+fn unsupported() -> Error {
+    cvt(rustix::io::Errno::OPNOTSUPP)
+}
