@@ -5,7 +5,8 @@
 use crate::{
     engine::{Handle, Store, chunk_crc},
     layout::{
-        self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, RECORD_CLASSES, chunk, kind, live, record, room,
+        self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, EXTENT_CLASSES, RECORD_CLASSES, chunk, kind,
+        live, record, room,
     },
     mem::{
         Load, Mem,
@@ -28,48 +29,71 @@ pub(crate) struct Room {
 
 /// What a chunk is cut into.
 #[derive(Clone, Copy, Debug)]
-struct Cut {
+pub(crate) struct Cut {
     kind: u64,
     class: usize,
     bytes: u64,
     count: usize,
+    /// The live word that hints where to look.
+    hint: usize,
+    /// The word that counts the free ones.
+    count_word: usize,
 }
 
 impl Cut {
-    fn records(class: usize) -> Self {
-        Self {
-            kind: kind::RECORDS,
-            class,
-            bytes: layout::record_bytes(class) as u64,
-            count: layout::records_in_chunk(class),
-        }
+    fn new(kind: u64, class: usize, bytes: usize, hint: usize, count_word: usize) -> Self {
+        let count = (CHUNK - CHUNK_HEADER) as usize / bytes;
+        Self { kind, class, bytes: bytes as u64, count, hint, count_word }
+    }
+
+    pub(crate) fn records(class: usize) -> Self {
+        let class = class & 3;
+        let bytes = layout::record_bytes(class);
+        Self::new(kind::RECORDS, class, bytes, live::CLASS_HINT + class, room::FREE + class)
     }
 
     fn blocks(class: usize) -> Self {
+        let class = class & 3;
         let bytes = BLOCK_CLASSES.get(class).map_or(1024, |bytes| *bytes);
-        Self {
-            kind: kind::BLOCKS,
-            class,
-            bytes: bytes as u64,
-            count: layout::blocks_in_chunk(class),
+        Self::new(kind::BLOCKS, class, bytes, live::CLASS_HINT + 4 + class, room::FREE + 4 + class)
+    }
+
+    pub(crate) fn extents(class: usize) -> Self {
+        let class = class.min(EXTENT_CLASSES.len() - 1);
+        let bytes = EXTENT_CLASSES.get(class).map_or(16320, |bytes| *bytes);
+        Self::new(kind::EXTENTS, class, bytes, live::EXTENT_HINT + class, room::EXTENTS + class)
+    }
+
+    /// What a chunk of this kind and class is cut into, if it is cut up at all.
+    pub(crate) fn of(kind: u64, class: usize) -> Option<Self> {
+        match kind {
+            kind::RECORDS if class < RECORD_CLASSES.len() => Some(Self::records(class)),
+            kind::BLOCKS if class < BLOCK_CLASSES.len() => Some(Self::blocks(class)),
+            kind::EXTENTS if class < EXTENT_CLASSES.len() => Some(Self::extents(class)),
+            _ => None,
         }
     }
 
-    fn hint(self) -> usize {
-        live::CLASS_HINT + self.count_word()
+    /// Words of bits in the chunk's header.
+    fn bit_words(self) -> usize {
+        self.count.div_ceil(64)
     }
 
-    /// The word among the counts of free places.
-    fn count_word(self) -> usize {
-        room::FREE + (self.class & 3) + if self.kind == kind::BLOCKS { 4 } else { 0 }
+    /// Bytes of each part.
+    pub(crate) fn bytes(self) -> u64 {
+        self.bytes
     }
 }
 
 impl<M: Mem> Store<M> {
     /// Chunks of the region: what the live words say, and never more than is mapped.
     pub(crate) fn chunk_count(&self) -> Result<u64, Trouble> {
-        let said = self.live()?.load(live::CHUNKS, Acquire);
-        Ok(said.min(self.mem.size() / CHUNK).min(layout::MOST_CHUNKS))
+        // SYNC POINT S11.
+        let said = self.live()?.load(live::CHUNKS, Acquire).min(layout::MOST_CHUNKS);
+        if self.mem.reach(said * CHUNK) {
+            return Ok(said);
+        }
+        Ok(said.min(self.mem.size() / CHUNK))
     }
 
     /// Kind and class of a chunk.
@@ -83,6 +107,20 @@ impl<M: Mem> Store<M> {
         let at = layout::table_word(number);
         let words = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
         words.store(0, kind | (class as u64) << 8, Release);
+        Ok(())
+    }
+
+    /// Chunks of the run that begins with chunk `number`, tables between included.
+    pub(crate) fn run_len(&self, number: u64) -> Result<u64, Trouble> {
+        let at = layout::table_word(number);
+        Ok(self.mem.words(at, 1).ok_or_else(|| outside(at))?.load(0, Acquire) >> 32)
+    }
+
+    /// Makes chunk `number` the first of a run of `count`.
+    pub(crate) fn set_run_head(&self, number: u64, count: u64) -> Result<(), Trouble> {
+        let at = layout::table_word(number);
+        let words = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
+        words.store(0, kind::RUN | count << 32, Release);
         Ok(())
     }
 
@@ -100,6 +138,36 @@ impl<M: Mem> Store<M> {
         if count == 1 {
             // Not looked for again until one is given back.
             self.live_mut()?.store(live::FREE_HINT, chunks, Relaxed);
+        }
+        Ok(None)
+    }
+
+    /// Finds free chunks for an extent of `count`, which may go on behind a table: the first, and
+    /// how many there are with the tables between. Looks from where the last one was found.
+    pub(crate) fn free_span(&self, count: u64) -> Result<Option<(u64, u64)>, Trouble> {
+        let chunks = self.chunk_count()?;
+        let live = self.live_mut()?;
+        let least = live.load(live::FREE_HINT, Relaxed).max(layout::META_CHUNKS);
+        let hint = live.load(live::RUN_HINT, Relaxed).clamp(least, chunks.max(least));
+        // The second part ends where a run that begins before the hint can.
+        for range in [hint..chunks, least..chunks.min(hint.saturating_add(count))] {
+            let (mut first, mut found) = (range.start, 0);
+            for number in range {
+                match self.chunk_kind(number)?.0 {
+                    kind::FREE => {
+                        if found == 0 {
+                            first = number;
+                        }
+                        found += 1;
+                        if found == count {
+                            live.store(live::RUN_HINT, number + 1, Relaxed);
+                            return Ok(Some((first, number + 1 - first)));
+                        }
+                    }
+                    kind::TABLE => {}
+                    _ => found = 0,
+                }
+            }
         }
         Ok(None)
     }
@@ -158,25 +226,25 @@ impl<M: Mem> Store<M> {
         Ok(Trouble::Full { needed, free: self.space()?.free })
     }
 
-    fn find_room(&self, cut: Cut) -> Result<Option<Room>, Trouble> {
+    pub(crate) fn find_room(&self, cut: Cut) -> Result<Option<Room>, Trouble> {
         let live = self.live_mut()?;
         let counts = self.counts()?;
-        let hint = live.load(cut.hint(), Relaxed);
+        let hint = live.load(cut.hint, Relaxed);
         if let Some(room) = self.room_in(hint, cut)? {
             return Ok(Some(room));
         }
         let search = || {
             for number in layout::META_CHUNKS..self.chunk_count()? {
                 if let Some(room) = self.room_in(number, cut)? {
-                    live.store(cut.hint(), number, Relaxed);
+                    live.store(cut.hint, number, Relaxed);
                     return Ok(Some(room));
                 }
             }
-            counts.store(cut.count_word(), 0, Relaxed);
+            counts.store(cut.count_word, 0, Relaxed);
             Ok(None)
         };
         // What is free in chunks that are cut comes first: a chunk is never whole again.
-        let expected = counts.load(cut.count_word(), Relaxed) > 0;
+        let expected = counts.load(cut.count_word, Relaxed) > 0;
         if expected && let Some(room) = search()? {
             return Ok(Some(room));
         }
@@ -187,8 +255,8 @@ impl<M: Mem> Store<M> {
         if let Some(number) = self.free_run(1)? {
             self.cut_chunk(number, cut)?;
             live.store(live::FREE_HINT, number + 1, Relaxed);
-            live.store(cut.hint(), number, Relaxed);
-            counts.fetch_add(cut.count_word(), cut.count as u64, Relaxed);
+            live.store(cut.hint, number, Relaxed);
+            counts.fetch_add(cut.count_word, cut.count as u64, Relaxed);
             if cut.kind == kind::RECORDS {
                 counts.fetch_add(room::RECORDS, cut.count as u64, Relaxed);
             }
@@ -209,12 +277,12 @@ impl<M: Mem> Store<M> {
             return Ok(None);
         }
         let header = self.chunk_header(number)?;
-        for word in 0..2 {
+        for word in 0..cut.bit_words() {
             let free = !header.load(chunk::BITS + word, Relaxed);
             let bit = word * 64 + free.trailing_zeros() as usize;
             if free != 0 && bit < cut.count {
                 let at = number * CHUNK + CHUNK_HEADER + bit as u64 * cut.bytes;
-                let count_word = cut.count_word();
+                let count_word = cut.count_word;
                 return Ok(Some(Room { at, class: cut.class, chunk: number, bit, count_word }));
             }
         }
@@ -233,7 +301,8 @@ impl<M: Mem> Store<M> {
         let words = self.mem.words_mut(base, (CHUNK / 8) as usize).ok_or_else(|| outside(base))?;
         let line = (cut.bytes / 8) as usize;
         let header = (CHUNK_HEADER / 8) as usize;
-        // SYNC POINT S9: the chunk may have been an index that somebody still looks in.
+        // SYNC POINT S9: the chunk may have been an index that somebody still looks in, or part of
+        // an extent that somebody still reads.
         self.mem.fence(Release);
         for at in 0..(CHUNK / 8) as usize {
             let of_record = at.checked_sub(header).map(|at| at % line);
@@ -249,7 +318,11 @@ impl<M: Mem> Store<M> {
         words.store(chunk::MARK, mark, Relaxed);
         words.store(chunk::NUMBER, number, Relaxed);
         words.store(chunk::UUID, self.uuid, Relaxed);
-        words.store(chunk::CRC, chunk_crc(mark, number, self.uuid), Relaxed);
+        let id = if cut.kind == kind::RECORDS { self.new_id()? } else { 0 };
+        if cut.kind == kind::RECORDS {
+            words.store(chunk::ID, id, Relaxed);
+        }
+        words.store(chunk::CRC, chunk_crc(mark, number, self.uuid, id), Relaxed);
         self.set_chunk(number, cut.kind, cut.class)
     }
 
@@ -276,21 +349,46 @@ impl<M: Mem> Store<M> {
         self.room_of(at, kind::RECORDS)
     }
 
-    fn room_of(&self, at: u64, wanted: u64) -> Result<Option<Room>, Trouble> {
+    /// The part of a chunk of the kind `wanted` that begins at `at`, if one can.
+    pub(crate) fn room_of(&self, at: u64, wanted: u64) -> Result<Option<Room>, Trouble> {
         let number = at / CHUNK;
         if number < layout::META_CHUNKS || number >= self.chunk_count()? {
             return Ok(None);
         }
         let (kind, class) = self.chunk_kind(number)?;
-        if kind != wanted || class >= 4 {
-            return Ok(None);
-        }
-        let cut = if kind == kind::RECORDS { Cut::records(class) } else { Cut::blocks(class) };
+        let Some(cut) = Cut::of(kind, class).filter(|_| kind == wanted) else { return Ok(None) };
         let Some(within) = (at % CHUNK).checked_sub(CHUNK_HEADER) else { return Ok(None) };
         let bit = (within / cut.bytes) as usize;
         let fits = within.is_multiple_of(cut.bytes) && bit < cut.count;
-        let count_word = cut.count_word();
+        let count_word = cut.count_word;
         Ok(fits.then_some(Room { at, class, chunk: number, bit, count_word }))
+    }
+
+    pub(crate) fn is_taken(&self, room: Room) -> Result<bool, Trouble> {
+        let bits = self.chunk_header(room.chunk)?.load(chunk::BITS + room.bit / 64, Relaxed);
+        Ok(bits >> (room.bit % 64) & 1 != 0)
+    }
+
+    /// The parts of a chunk that are taken.
+    pub(crate) fn taken(&self, number: u64, cut: Cut) -> Result<Vec<u64>, Trouble> {
+        let at = number * CHUNK;
+        let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+        let taken = (0..cut.count)
+            .filter(|bit| header.load(chunk::BITS + bit / 64, Acquire) >> (bit % 64) & 1 != 0);
+        Ok(taken.map(|bit| at + CHUNK_HEADER + bit as u64 * cut.bytes).collect())
+    }
+
+    /// Makes a chunk free of whose parts none is taken.
+    pub(crate) fn free_if_empty(&self, room: Room, cut: Cut) -> Result<(), Trouble> {
+        let header = self.chunk_header(room.chunk)?;
+        if (0..cut.bit_words()).any(|word| header.load(chunk::BITS + word, Relaxed) != 0) {
+            return Ok(());
+        }
+        let counts = self.counts()?;
+        let free = counts.load(cut.count_word, Relaxed);
+        counts.store(cut.count_word, free.saturating_sub(cut.count as u64), Relaxed);
+        self.set_chunk(room.chunk, kind::FREE, 0)?;
+        self.hint_free(room.chunk)
     }
 
     /// Whether a record of the handle's class can begin where it does.
@@ -301,7 +399,7 @@ impl<M: Mem> Store<M> {
     pub(crate) fn free_record(&self, handle: Handle) -> Result<(), Trouble> {
         if let Some(room) = self.room_at(handle.at)? {
             self.clear_bit(room)?;
-            self.live_mut()?.store(Cut::records(room.class).hint(), room.chunk, Relaxed);
+            self.live_mut()?.store(Cut::records(room.class).hint, room.chunk, Relaxed);
         }
         Ok(())
     }
@@ -309,7 +407,7 @@ impl<M: Mem> Store<M> {
     pub(crate) fn free_block(&self, at: u64) -> Result<(), Trouble> {
         if let Some(room) = self.room_of(at, kind::BLOCKS)? {
             self.clear_bit(room)?;
-            self.live_mut()?.store(Cut::blocks(room.class).hint(), room.chunk, Relaxed);
+            self.live_mut()?.store(Cut::blocks(room.class).hint, room.chunk, Relaxed);
         }
         Ok(())
     }
@@ -319,23 +417,27 @@ impl<M: Mem> Store<M> {
         let mut space = Space { overhead: layout::META_CHUNKS * CHUNK, ..Space::default() };
         let chunks = self.chunk_count()?;
         space.region = chunks * CHUNK;
+        let mut run = 0;
         for number in layout::META_CHUNKS..chunks {
             let (kind, class) = self.chunk_kind(number)?;
-            let cut = match kind {
-                kind::FREE => {
-                    space.free += CHUNK;
-                    continue;
+            let Some(cut) = Cut::of(kind, class) else {
+                match kind {
+                    kind::FREE => {
+                        space.free += CHUNK;
+                        run += 1;
+                        space.largest_free = space.largest_free.max(run * CHUNK);
+                        continue;
+                    }
+                    kind::RUN | kind::REST => space.used += CHUNK,
+                    _ => space.overhead += CHUNK,
                 }
-                kind::RECORDS => Cut::records(class & 3),
-                kind::BLOCKS => Cut::blocks(class & 3),
-                _ => {
-                    space.overhead += CHUNK;
-                    continue;
-                }
+                run = 0;
+                continue;
             };
+            run = 0;
             let at = number * CHUNK;
             let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
-            let taken: u64 = (0..2)
+            let taken: u64 = (0..cut.bit_words())
                 .map(|word| u64::from(header.load(chunk::BITS + word, Relaxed).count_ones()))
                 .sum();
             let taken = taken.min(cut.count as u64) * cut.bytes;
@@ -357,6 +459,8 @@ pub struct Space {
     pub used: u64,
     /// Room for more.
     pub free: u64,
+    /// The longest piece of it that is not cut up: room for a large value.
+    pub largest_free: u64,
     /// Header, tables and index, and what is left over at the end of chunks.
     pub overhead: u64,
 }

@@ -230,7 +230,7 @@ impl<'a, F: FnMut(&Raw<'_>) -> R, R> ser::Serializer for Encoder<'a, F> {
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Octets<'a, F>, Stop> {
-        let capacity = len.unwrap_or(0).min(crate::LONGEST_VALUE);
+        let capacity = len.unwrap_or(0).min(1 << 16);
         Ok(Octets { bytes: Vec::with_capacity(capacity), take: self.take })
     }
 

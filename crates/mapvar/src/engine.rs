@@ -8,6 +8,7 @@ use crate::{
     region::Facts,
     trouble::{Trouble, outside},
 };
+use std::sync::Mutex;
 
 /// A store in the region `M`.
 #[derive(Debug)]
@@ -17,7 +18,10 @@ pub struct Store<M> {
     pub(crate) seed: u64,
     pub(crate) uuid: u64,
     pub(crate) file: bool,
+    pub(crate) max_size: u64,
     pub(crate) version_base: u64,
+    /// Taken by the thread that has this process's pin.
+    pub(crate) pinning: Mutex<()>,
 }
 
 /// A record that was found to be one: where it lies, of which class it is, and the id of the
@@ -44,7 +48,8 @@ impl Handle {
         }
         let end = at.checked_add(record_bytes(class) as u64)?;
         let within = at % layout::CHUNK + record_bytes(class) as u64 <= layout::CHUNK;
-        (within && end <= mem.size()).then(|| Self::new(at, id, class, meta.atomic()))
+        (within && (end <= mem.size() || mem.reach(end)))
+            .then(|| Self::new(at, id, class, meta.atomic()))
     }
 
     #[inline]
@@ -100,22 +105,58 @@ pub enum Wrote {
     Version(u64),
     /// The record is another variable's, or nobody's, by now.
     Stale,
-    /// The value does not fit the record.
-    TooSmall {
-        /// Bytes that fit.
-        room: usize,
-        /// Whether the variable is removed, so that its record can be given up.
-        removed: bool,
-    },
+    /// The record is a removed `Atomic`'s: it is to be collected first.
+    Unfit,
     /// It was removed already: nothing to do.
     Absent,
+    /// Another version stands there than was expected; 0 = it is removed.
+    Other(u64),
+}
+
+/// Which value of a variable: the id of the variable and the version; zeros = there is none.
+pub type Which = (u64, u64);
+
+/// What is to stand in a record before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Anything, also a removed variable.
+    Any,
+    /// A variable, of whatever version.
+    Present,
+    /// This version of it.
+    Version(u64),
+    /// A removed variable.
+    Absent,
+}
+
+impl Expect {
+    /// What to answer, where it is not as expected.
+    pub(crate) fn refuses(self, version: u64, removed: bool, removing: bool) -> Option<Wrote> {
+        match self {
+            Self::Any if removing && removed => Some(Wrote::Absent),
+            Self::Present => removed.then_some(Wrote::Absent),
+            Self::Version(wanted) if removed || wanted != version => {
+                Some(Wrote::Other(if removed { 0 } else { version }))
+            }
+            Self::Absent if !removed => Some(Wrote::Other(version)),
+            Self::Absent if removing => Some(Wrote::Absent),
+            Self::Any | Self::Version(_) | Self::Absent => None,
+        }
+    }
 }
 
 impl<M: Mem> Store<M> {
     /// The store in a region whose header said this.
     pub fn new(mem: M, facts: &Facts) -> Result<Self, Trouble> {
-        let store =
-            Self { mem, seed: facts.seed, uuid: facts.uuid[0], file: facts.file, version_base: 0 };
+        let store = Self {
+            mem,
+            seed: facts.seed,
+            uuid: facts.uuid[0],
+            file: facts.file,
+            max_size: if facts.max_size == 0 { u64::MAX } else { facts.max_size },
+            version_base: 0,
+            pinning: Mutex::new(()),
+        };
         let version_base = store.live()?.load(live::VERSION_BASE, Acquire).min(State::LARGEST);
         Ok(Self { version_base, ..store })
     }
@@ -152,9 +193,9 @@ pub(crate) fn meta_crc(id: u64, meta: Meta, name: &[u8]) -> u32 {
 }
 
 /// The checksum of a chunk's header.
-pub(crate) fn chunk_crc(mark: u64, number: u64, uuid: u64) -> u64 {
+pub(crate) fn chunk_crc(mark: u64, number: u64, uuid: u64, id: u64) -> u64 {
     let mut crc = crc32fast::Hasher::new();
-    for word in [mark, number, uuid] {
+    for word in [mark, number, uuid, id] {
         crc.update(&word.to_le_bytes());
     }
     u64::from(crc.finalize())

@@ -298,8 +298,9 @@ impl<M: Mem> Engine<M> {
             return Ok(());
         }
         match self.rebuild_with(old, lines) {
+            Ok(_) => Ok(()),
             // No room for it: the old one serves until its probe bound.
-            Ok(_) | Err(Trouble::Full { .. }) => Ok(()),
+            Err(Trouble::Full { .. }) if !self.can_grow()? => Ok(()),
             Err(trouble) => Err(trouble),
         }
     }
@@ -309,7 +310,8 @@ impl<M: Mem> Engine<M> {
         let chunks = (lines * 64).div_ceil(layout::CHUNK);
         let Some(first) = self.free_run(chunks)? else {
             return Err(Trouble::Full {
-                needed: chunks * layout::CHUNK,
+                // A table may lie in its way.
+                needed: chunks.saturating_mul(layout::CHUNK),
                 free: self.free_chunks()? * layout::CHUNK,
             });
         };

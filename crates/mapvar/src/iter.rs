@@ -81,7 +81,7 @@ impl<'a> Iter<'a> {
             let name = name
                 .and_then(|name| String::from_utf8(name).ok())
                 .ok_or(Trouble::Corrupt("a variable's name makes no sense", handle.at))?;
-            return Ok(Some(Entry { name, captured, version }));
+            return Ok(Some(Entry { name, captured: captured?, version }));
         }
         Ok(None)
     }

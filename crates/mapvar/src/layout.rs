@@ -32,6 +32,8 @@ pub const LAYOUT: u64 = {
         TABLE_WORDS,
         FIRST_INDEX,
         FIRST_INDEX_LINES,
+        EXTENT_CLASSES.len() as u64,
+        marks::MOST as u64,
     ];
     let mut sum = 0xcbf2_9ce4_8422_2325_u64;
     let mut at = 0;
@@ -98,12 +100,16 @@ pub mod live {
     pub const BIRTHS: usize = 8;
     /// A 32-bit word: woken when a variable is born. Byte offset in the region.
     pub const BIRTHS_WAKE: u64 = AT + 72;
-    // 16: tseq
+    /// Odd while a transaction is being applied; grows by 2 with each.
+    pub const TSEQ: usize = 16;
     /// Last complete flush epoch.
     pub const EPOCH: usize = 24;
-    // 25: next_epoch, 27: pins_active
+    /// Number of the next flush epoch.
+    pub const NEXT_EPOCH: usize = 25;
     /// Versions begin above this.
     pub const VERSION_BASE: usize = 26;
+    /// Two words with a bit for each seat that may have a pin.
+    pub const PINS: usize = 27;
     /// The structural lock L, a 32-bit word. Byte offset in the region.
     pub const LOCK_L: u64 = AT + 256;
     /// The transaction lock T. Byte offset in the region.
@@ -117,6 +123,9 @@ pub mod live {
     // 58: live plus tombstones in the index; 59: offset of more participants
     /// How many index words are not empty: of variables, and tombstones.
     pub const INDEX_USED: usize = 58;
+    /// Where to look for room for an extent: of class 0..=6, then for a run of chunks.
+    pub const EXTENT_HINT: usize = 33;
+    pub const RUN_HINT: usize = 41;
 }
 
 /// The journal of L: what its holder is about, for whoever takes over.
@@ -134,30 +143,67 @@ pub mod journal {
     pub const INSERT: u64 = 1;
     pub const UNLINK: u64 = 2;
     pub const ROOT: u64 = 3;
+    /// A run of chunks is taken or given back: its first chunk in `OLD`, their number in `NEW`.
+    pub const RUN: u64 = 4;
 }
 
 /// How much room there is: hints, exact to within one for each death of a holder of L.
 pub mod room {
     pub const AT: u64 = 0x1240;
-    pub const WORDS: usize = 9;
+    pub const WORDS: usize = 16;
     /// Free places in chunks of records, by class, then in chunks of blocks.
     pub const FREE: usize = 0;
     /// Places for records in all, free or not: the index has words for as many.
     pub const RECORDS: usize = 8;
+    /// Free extents in chunks of extents, by class.
+    pub const EXTENTS: usize = 9;
 }
 
-// 0x1300..0x2000 and 0x5000..0x6000: journal of T.
+/// The journal of T: what its holder is about. Its entries lie apart, at [`marks::AT`].
+pub mod commit {
+    pub const AT: u64 = 0x1300;
+    pub const WORDS: usize = 2;
+    /// 0, or [`COMMITTED`] from the moment at which the transaction counts as done.
+    pub const STATUS: usize = 0;
+    /// Records marked, or about to be.
+    pub const COUNT: usize = 1;
 
-/// Threads and processes that write: locks on Windows; ledgers, pins and waits later.
+    pub const COMMITTED: u64 = 1;
+}
+
+/// A word for each record that the holder of T has marked.
+pub mod marks {
+    pub const AT: u64 = 0x5000;
+    /// Variables that one transaction can touch.
+    pub const MOST: usize = 512;
+
+    /// Flag: the transaction writes it, to the slot in the low two bits. The others hold the
+    /// record's offset.
+    pub const WRITES: u64 = 4;
+}
+
+/// A slot for each thread that writes (locks on Windows), and for each process that has a seat.
 pub const PARTICIPANTS: u64 = 0x2000;
 pub const PARTICIPANT_SLOTS: usize = 128;
 
-/// The chunk table: a word for each chunk. The first lies here, the others each in a chunk of
-/// their own before the chunks that they describe.
+/// Words of a participant's slot that belong to the process with the seat of that number.
+pub mod seat {
+    pub const WORDS: usize = 8;
+    /// Tells apart processes that have the seat one after the other.
+    pub const TOKEN: usize = 5;
+    /// The extent that the process reads, by the offset of its data; 0 = none.
+    pub const PIN: usize = 7;
+
+    /// Offset of the slot of seat `number`.
+    pub const fn at(number: usize) -> u64 {
+        super::PARTICIPANTS + (number % super::PARTICIPANT_SLOTS) as u64 * 64
+    }
+}
+
+/// The chunk table: a word for each chunk. The first 512 lie here, the others each at the beginning
+/// of the group of chunks that they describe.
 pub const TABLE: u64 = 0x4000;
 pub const TABLE_WORDS: u64 = 512;
-/// Words of a table that has a chunk of its own: the chunk less its header.
-pub const TABLE_CHUNK_WORDS: u64 = (CHUNK - CHUNK_HEADER) / 8;
 
 /// The first index; those it is doubled into lie in chunks.
 pub const FIRST_INDEX: u64 = 0x6000;
@@ -178,13 +224,19 @@ pub const CHUNK_HEADER: u64 = 64;
 /// Words of a chunk's header.
 pub mod chunk {
     pub const WORDS: usize = 8;
+    /// Records of the chunk that were written since the last flush began, in a map of a file.
+    pub const DIRTY: usize = 6;
+    /// Records that a flush has begun to write and not yet completed.
+    pub const FLUSHING: usize = 7;
     /// `MVCH` in bits 0..=31, kind in 32..=39, class in 40..=47.
     pub const MARK: usize = 0;
     pub const NUMBER: usize = 1;
     pub const UUID: usize = 2;
     pub const CRC: usize = 3;
-    /// Two words: a bit for each record or block that is taken.
+    /// A bit for each part that is taken: two words in a chunk of blocks, one in the others.
     pub const BITS: usize = 4;
+    /// In a chunk of records: a number that no other chunk, and no variable, ever has.
+    pub const ID: usize = 5;
 
     pub const MAGIC: u64 = u32::from_le_bytes(*b"MVCH") as u64;
 }
@@ -197,6 +249,12 @@ pub mod kind {
     pub const RECORDS: u64 = 2;
     pub const BLOCKS: u64 = 3;
     pub const INDEX: u64 = 4;
+    /// Cut into extents of one size.
+    pub const EXTENTS: u64 = 5;
+    /// First chunk of a run that is one extent.
+    pub const RUN: u64 = 6;
+    /// A further chunk of a run.
+    pub const REST: u64 = 7;
     pub const TABLE: u64 = 8;
 }
 
@@ -204,6 +262,26 @@ pub mod kind {
 pub const RECORD_CLASSES: [usize; 4] = [32, 96, 480, 1008];
 /// Bytes of a block of each class: names that are too long for their record.
 pub const BLOCK_CLASSES: [usize; 4] = [128, 256, 512, 1024];
+
+/// Bytes of an extent of each class, its head included: what divides a chunk well.
+pub const EXTENT_CLASSES: [usize; 7] = [256, 544, 1088, 2040, 4080, 8160, 16320];
+
+/// Words of an extent's head, which lies right before its data. In a run it is the second half of
+/// the chunk's header.
+pub mod extent {
+    pub const HEAD: u64 = 32;
+    pub const WORDS: usize = 4;
+    /// Offset of the record that it is for.
+    pub const RECORD: usize = 0;
+    /// Id of the variable that it is for.
+    pub const ID: usize = 1;
+    /// Seat of who fills it in bits 56..=63, its token below; 0 once a slot refers to it.
+    pub const FILLER: usize = 2;
+
+    /// An extent up to this size is written in place, under the record's lock, where a free slot
+    /// has one that is large enough; a larger one is filled before the lock is taken.
+    pub const IN_PLACE: usize = 64 << 10;
+}
 
 /// Words of a record, by index. Words 1 is a lock and a wake word of 32 bits each and is never
 /// touched as a whole.
@@ -247,6 +325,9 @@ pub mod slot {
     pub const INVALID: u64 = u64::MAX;
     /// Kind of a slot whose variable was removed.
     pub const TOMBSTONE: u8 = 255;
+    /// Flag in `desc`: the value lies in an extent, whose offset and capacity are the first two
+    /// words of the slot's data.
+    pub const EXTENT: u8 = 1;
 }
 
 /// Longest name of a variable, in bytes.
@@ -272,20 +353,64 @@ pub const fn blocks_in_chunk(class: usize) -> usize {
     (CHUNK - CHUNK_HEADER) as usize / BLOCK_CLASSES[class & 3]
 }
 
+/// The group of chunks to which chunk `number` belongs: its first chunk, and how many chunks at
+/// its beginning hold the words of all its chunks. Group 0 is chunks 0 to 511, whose words lie in
+/// the first chunks of the region; each other has as many chunks as all before it.
+pub const fn group(number: u64) -> (u64, u64) {
+    if number < TABLE_WORDS {
+        return (0, 0);
+    }
+    let log = (number / TABLE_WORDS).ilog2();
+    let table = (TABLE_WORDS * 8) << log;
+    (TABLE_WORDS << log, table.div_ceil(CHUNK))
+}
+
 /// The word of chunk `number` in the chunk tables, as an offset in the region.
 pub const fn table_word(number: u64) -> u64 {
-    if number < TABLE_WORDS {
-        TABLE + number * 8
-    } else {
-        let group = (number - TABLE_WORDS) / TABLE_CHUNK_WORDS;
-        let within = (number - TABLE_WORDS) % TABLE_CHUNK_WORDS;
-        (TABLE_WORDS + group * TABLE_CHUNK_WORDS) * CHUNK + CHUNK_HEADER + within * 8
-    }
+    let (first, _) = group(number);
+    let table = if first == 0 { TABLE } else { first * CHUNK };
+    table + (number - first) * 8
 }
 
 /// Whether chunk `number` is one that holds a table.
 pub const fn holds_table(number: u64) -> bool {
-    number >= TABLE_WORDS && (number - TABLE_WORDS).is_multiple_of(TABLE_CHUNK_WORDS)
+    let (first, table) = group(number);
+    number - first < table
+}
+
+/// The first chunk from `number` on that holds no table.
+pub const fn past_table(number: u64) -> u64 {
+    let (first, table) = group(number);
+    if number - first < table { first + table } else { number }
+}
+
+/// Bytes from offset `at`, which is in no table, to the next table.
+pub const fn until_table(at: u64) -> u64 {
+    let (first, _) = group(at / CHUNK);
+    let next = if first == 0 { TABLE_WORDS } else { first.saturating_mul(2) };
+    next.saturating_mul(CHUNK).saturating_sub(at)
+}
+
+/// Where `len` bytes of an extent lie that begins at `at`: it leaves out chunks that hold tables.
+pub fn pieces(at: u64, len: u64) -> impl Iterator<Item = (u64, u64)> {
+    let (mut at, mut left) = (at, len);
+    std::iter::from_fn(move || {
+        if left == 0 {
+            return None;
+        }
+        let piece = (at, left.min(until_table(at)));
+        left -= piece.1;
+        at = past_table((at + piece.1) / CHUNK) * CHUNK;
+        Some(piece)
+    })
+}
+
+/// The header of the chunk in which the record at `at` lies, and the record's bit in its words
+/// `DIRTY` and `FLUSHING`: one for each 320 bytes, of which a record has at least as many.
+pub const fn dirty_bit(at: u64) -> (u64, u64) {
+    const LEAST: u64 = record_bytes(0) as u64;
+    let within = at % CHUNK;
+    (at - within, 1 << ((within / LEAST) & 63))
 }
 
 /// The `state` word of a record: `ver:56 | cur:2 | A:2 | B:2 | WAIT:1 | REMOVED:1`.
@@ -367,6 +492,11 @@ impl Desc {
         Self((len as u64) << 16 | (kind as u64) << 8)
     }
 
+    /// Of a value that lies in an extent.
+    pub const fn in_extent(len: usize, kind: u8) -> Self {
+        Self(Self::new(len, kind).0 | slot::EXTENT as u64)
+    }
+
     pub const fn len(self) -> u64 {
         self.0 >> 16
     }
@@ -375,9 +505,21 @@ impl Desc {
         (self.0 >> 8) as u8
     }
 
+    /// Whether the slot refers to an extent.
+    pub const fn is_extent(self) -> bool {
+        self.flags() == slot::EXTENT
+    }
+
     pub const fn flags(self) -> u8 {
         self.0 as u8
     }
+}
+
+/// Where the bytes of a large value lie: the offset of the first, and how many there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    pub at: u64,
+    pub capacity: u64,
 }
 
 /// The `meta` word of a record: `crc:32 | name_len:16 | class:8 | flags:8`.
@@ -492,7 +634,7 @@ mod tests {
     #[test]
     fn every_chunk_has_a_table_word_of_its_own() {
         let mut seen = std::collections::HashSet::new();
-        for number in 0..10_000 {
+        for number in (0..40_000).chain((1 << 20) - 50..(1 << 20) + 50) {
             let at = table_word(number);
             assert!(seen.insert(at));
             if number >= TABLE_WORDS {
@@ -500,6 +642,48 @@ mod tests {
                 assert!(at / CHUNK <= number);
             } else {
                 assert!(at < FIRST_INDEX);
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_leave_out_the_tables_and_nothing_else() {
+        for first in [2, 500, 511, 513, 1023, 1025, 4000, 4100] {
+            let first = past_table(first);
+            let (mut expected, mut number, mut skip) = (Vec::new(), first, CHUNK_HEADER);
+            let len = 9000 * CHUNK + 17;
+            let mut left = len;
+            while left > 0 {
+                if !holds_table(number) {
+                    let part = left.min(CHUNK - skip);
+                    expected.extend((0..2).map(|end| number * CHUNK + skip + end * (part - 1)));
+                    left -= part;
+                    skip = 0;
+                }
+                number += 1;
+            }
+            let mut found = Vec::new();
+            for (at, len) in pieces(first * CHUNK + CHUNK_HEADER, len) {
+                let mut at_chunk = at;
+                while at_chunk < at + len {
+                    let end = (at_chunk / CHUNK + 1) * CHUNK;
+                    found.extend([at_chunk, end.min(at + len) - 1]);
+                    at_chunk = end;
+                }
+            }
+            assert_eq!(found, expected, "{first}");
+        }
+    }
+
+    #[test]
+    fn records_of_a_chunk_have_dirty_bits_of_their_own() {
+        for class in 0..4 {
+            let mut all = 0;
+            for number in 0..records_in_chunk(class) {
+                let at = 7 * CHUNK + CHUNK_HEADER + (number * record_bytes(class)) as u64;
+                let (header, bit) = dirty_bit(at);
+                assert_eq!((header, all & bit), (7 * CHUNK, 0), "{class} {number}");
+                all |= bit;
             }
         }
     }

@@ -50,8 +50,7 @@
 //!
 //! Any type that [serde](https://docs.rs/serde) knows. Numbers, `bool`, text, bytes and `None` have
 //! kinds of their own ([`Kind`]); all else is stored as MessagePack with the names of its fields,
-//! so that other languages and the command can show it. A value has at most [`LONGEST_VALUE`]
-//! bytes.
+//! so that other languages and the command can show it. A value is as large as the map may grow.
 //!
 //! # Raw bytes
 //!
@@ -85,20 +84,24 @@
 #![forbid(unsafe_code)]
 
 mod layout;
+mod trouble;
 mod mem;
 mod raw;
-mod trouble;
 mod region;
 mod engine;
 mod alloc;
+mod growth;
 mod index;
 mod slots;
+mod extents;
+mod transact;
 mod store;
 mod codec;
 mod value;
 mod map;
 mod iter;
 mod var;
+mod transaction;
 mod options;
 
 pub use iter::{Entry, Iter};
@@ -109,6 +112,7 @@ pub use mapvar_os::{
 };
 pub use options::MapOptions;
 pub use raw::Kind;
+pub use transaction::{Snapshot, Transaction, Version};
 pub use value::Value;
 pub use var::{Atomic, Integer, Scalar, Var};
 
@@ -124,24 +128,22 @@ struct Readme;
 pub mod internals {
     pub use crate::{
         alloc::Space,
-        engine::{Handle, Store, Wrote},
+        engine::{Expect, Handle, Store, Wrote},
         index::Query,
         mem::{Fault, Load, Mapped, Mem, Ordering, Store as StoreWords, heap::Heap},
         raw::{Captured, Raw, Shot},
         region::{Facts, Flaw, Identity},
         slots::Seen,
         store::Inserted,
+        transact::{Change, Outcome},
         trouble::Trouble,
     };
     /// Making and recognising a region.
     pub mod region {
-        pub use crate::region::{examine, format, format_table, region_bytes, table_chunks};
+        pub use crate::region::{examine, format, region_bytes, table_chunks};
     }
     /// Offsets and sizes, for those who place faults.
     pub mod layout {
         pub use crate::layout::*;
     }
 }
-
-/// Bytes that a value can have, at the most, in this version.
-pub const LONGEST_VALUE: usize = layout::RECORD_CLASSES[3];

@@ -11,7 +11,7 @@ use crate::{
     store::Inserted,
     trouble::Trouble,
 };
-use mapvar_os::{Attachment, Error, ErrorKind, Origin, Result, Section, machine};
+use mapvar_os::{Attachment, Error, ErrorKind, Origin, Result, machine};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
@@ -47,10 +47,9 @@ pub struct Map {
 }
 
 pub(crate) struct Inner {
-    // In the order in which they go: the view, the place among the users, the handle.
+    // In the order in which they go: the view and the handle, the place among the users.
     pub(crate) store: Store<Mapped>,
     pub(crate) attachment: Attachment,
-    pub(crate) section: Section,
     pub(crate) facts: Facts,
     /// What messages call it.
     pub(crate) object: String,
@@ -87,7 +86,7 @@ pub struct Stat {
 impl Map {
     /// Whether this handle's call made the map or found it.
     pub fn origin(&self) -> Origin {
-        self.inner.section.origin()
+        self.inner.store.mem().section().origin()
     }
 
     /// Sets a variable, making it where there is none. Any serde type: numbers, `bool`, text,
@@ -108,10 +107,8 @@ impl Map {
     ///
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName) (1 to 1,023 bytes);
-    /// [`TooLarge`](ErrorKind::TooLarge) beyond [`LONGEST_VALUE`](crate::LONGEST_VALUE) bytes, or
-    /// beyond what the variable's record holds: a record keeps its size for ever and is made with
-    /// room for twice the first value;
-    /// [`Full`](ErrorKind::Full), with nothing lost;
+    /// [`Full`](ErrorKind::Full) where the map may not grow, [`NoSpace`](ErrorKind::NoSpace) where
+    /// the system has no more, with nothing lost;
     /// [`WrongKind`](ErrorKind::WrongKind) for an [`Atomic`](crate::Atomic) of another kind;
     /// [`TimedOut`](ErrorKind::TimedOut) where who is writing this variable lives but is stopped;
     /// [`ReadOnly`](ErrorKind::ReadOnly).
@@ -228,7 +225,7 @@ impl Map {
             for _ in 0..AGAIN {
                 let Some(handle) = store.find(query)? else { return Ok(None) };
                 match store.read(handle, |shot| shot.capture())? {
-                    Seen::Value(captured, version) => return Ok(Some((captured, version))),
+                    Seen::Value(captured, version) => return Ok(Some((captured?, version))),
                     Seen::Absent => return Ok(None),
                     Seen::Stale => {}
                 }
@@ -393,8 +390,8 @@ impl Map {
     /// [`Io`](ErrorKind::Io) with the system's code. It is closed nonetheless.
     pub fn close(self) -> Result<()> {
         match Arc::into_inner(self.inner) {
-            Some(Inner { store, attachment, section, .. }) => {
-                let unmapped = store.into_mem().close();
+            Some(Inner { store, attachment, .. }) => {
+                let (unmapped, section) = store.into_mem().close();
                 drop(attachment);
                 unmapped.and(section.close())
             }
@@ -417,6 +414,16 @@ impl Map {
     #[inline]
     pub(crate) fn usable(&self) -> Result<(), Trouble> {
         if self.is_usable() { Ok(()) } else { Err(forked()) }
+    }
+
+    /// Whether what was written is where the others are, now that it is done.
+    pub(crate) fn usable_still(&self) -> Result<(), Trouble> {
+        self.usable()
+    }
+
+    /// The same, of an operation on a variable.
+    pub(crate) fn acknowledged(&self, operation: &'static str, name: &str) -> Result<()> {
+        self.usable_still().map_err(|trouble| self.failed(operation, name, trouble))
     }
 
     #[inline]
@@ -457,7 +464,7 @@ fn forked() -> Trouble {
 }
 
 #[inline]
-fn checked(name: &str) -> Result<&[u8], Trouble> {
+pub(crate) fn checked(name: &str) -> Result<&[u8], Trouble> {
     let bytes = name.as_bytes();
     if bytes.is_empty() || bytes.len() > layout::LONGEST_NAME {
         return Err(invalid_name(bytes.len()));

@@ -18,13 +18,24 @@
 //! | S6 | `root.store(Release)` in `index::rebuild` | `root.load(Acquire)` in `index::find` | the new index |
 //! | S7 | `index_seq.fetch_add(Release)` | `index_seq.load(Acquire)` in `index::find` | that an index word or the root changed |
 //! | S8 | `operation.store(Release)` in the journal | `lock(L)`, which replays | the journal's other words |
-//! | S9 | `fence(Release)` before a chunk is used anew, in `index::rebuild`, `alloc::cut_chunk` | `fence(Acquire)` after a miss in `index::find` | the `index_seq` that was counted before |
+//! | S9 | `fence(Release)` before a chunk or an extent is used anew, in `index::rebuild`, `alloc::cut_chunk`, `extents::fill` | `fence(Acquire)` after a miss in `index::find`, before the last load of `version` in `slots::read` | the `index_seq` that was counted before; that the slot was made invalid |
+//! | S10 | `fetch_or` of a dirty bit in `slots::mark_dirty`, before the publication | the sweep of `flush` | that a record is to be flushed |
+//! | S11 | `chunks.store(Release)` in `growth::grow` | `chunks.load(Acquire)` in `alloc::chunk_count` | the new chunks' tables |
+//! | S12 | `fence(SeqCst)` after the pin is set in `extents::pin` | `fence(SeqCst)` in `extents::is_pinned`, after the slot no longer refers to the extent | one of the two sees the other |
+//! | S13 | `status.store(Release)` in `transact::commit` | `lock(T)`, which replays | slots filled, entries of the journal |
 
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
 
-use mapvar_os::{Locks, Refused, Taken, View, Words, WordsMut};
-use std::time::Duration;
+use crate::{
+    layout::{self, seat},
+    trouble::Trouble,
+};
+use mapvar_os::{Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 #[cfg(any(test, feature = "internals"))]
 use std::sync::atomic::AtomicU64;
@@ -104,6 +115,30 @@ pub trait Mem: Send + Sync + 'static {
     fn size(&self) -> u64;
     /// `count` words from offset `at`, if they lie within and `at` is a multiple of 8.
     fn words(&self, at: u64, count: usize) -> Option<Self::Words<'_>>;
+    /// Makes the first `bytes` reachable, if another process has made the region that long; answers
+    /// whether they are.
+    fn reach(&self, bytes: u64) -> bool {
+        bytes <= self.size()
+    }
+    /// Bytes that the region can have in this process, at the most.
+    fn limit(&self) -> u64 {
+        self.size()
+    }
+    /// Makes the region so long, with memory or disk behind all of it.
+    ///
+    /// # Errors
+    /// What the system says: then it is as long as it was.
+    fn grow(&self, _: u64) -> Result<(), Trouble> {
+        Err(Trouble::Full { needed: 0, free: 0 })
+    }
+    /// The seat of this process, with its token: what [`is_seat_taken`](Self::is_seat_taken) tells
+    /// the others. Taken at the first call.
+    ///
+    /// # Errors
+    /// All seats are taken.
+    fn seat(&self) -> Result<u64, Trouble>;
+    /// Whether a process that lives has the seat of this number.
+    fn is_seat_taken(&self, number: usize) -> bool;
     /// The same for writing; `None` also where the region is mapped for reading.
     fn words_mut(&self, at: u64, count: usize) -> Option<Self::WordsMut<'_>>;
     /// A fence.
@@ -202,26 +237,78 @@ impl Store for WordsMut<'_> {
 /// A region in a mapped section, from its first byte.
 #[derive(Debug)]
 pub struct Mapped {
+    // In the order in which they go: the view, the seat, the handle.
     view: View,
+    seat: Mutex<Option<Seated>>,
+    section: Section,
     locks: Locks,
+    /// What the region's objects are called.
+    called: Called,
     timeout: Duration,
 }
 
+/// What the system's objects for a region are named after, and who can see them.
+#[derive(Debug)]
+pub(crate) struct Called {
+    pub(crate) scope: Scope,
+    pub(crate) id: String,
+}
+
+/// This process's seat, and the word that stands for it in the region.
+#[derive(Clone, Debug)]
+struct Seated {
+    seat: Arc<Seat>,
+    token: u64,
+}
+
 impl Mapped {
-    pub(crate) fn new(view: View, locks: Locks, timeout: Duration) -> Self {
-        Self { view, locks, timeout }
+    pub(crate) fn new(
+        view: View,
+        section: Section,
+        locks: Locks,
+        called: Called,
+        timeout: Duration,
+    ) -> Self {
+        Self { view, seat: Mutex::new(None), section, locks, called, timeout }
     }
 
     pub(crate) fn view(&self) -> &View {
         &self.view
     }
 
-    pub(crate) fn close(self) -> mapvar_os::Result<()> {
-        self.view.close()
+    pub(crate) fn section(&self) -> &Section {
+        &self.section
+    }
+
+    /// What the system says to unmapping, and the section, to be closed last.
+    pub(crate) fn close(self) -> (mapvar_os::Result<()>, Section) {
+        (self.view.close(), self.section)
     }
 
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    fn seated(&self) -> Result<Seated, Trouble> {
+        let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seated) = &*seat {
+            return Ok(seated.clone());
+        }
+        let taken = self.section.take_seat(
+            self.called.scope,
+            &self.called.id,
+            layout::PARTICIPANT_SLOTS,
+        )?;
+        let number = taken.slot();
+        let words = self.words_mut(seat::at(number), seat::WORDS).ok_or(Trouble::ReadOnly)?;
+        let [random, _] = machine::random()?;
+        let token = (number as u64) << 56 | random >> 8 | 1;
+        // The pin of who had the seat before goes first; then nobody takes his extents for ours.
+        words.store(seat::PIN, 0, Ordering::SeqCst);
+        words.store(seat::TOKEN, token, Ordering::SeqCst);
+        let seated = Seated { seat: Arc::new(taken), token };
+        *seat = Some(seated.clone());
+        Ok(seated)
     }
 }
 
@@ -299,6 +386,15 @@ impl Mem for Mapped {
 
     fn reset(&self, at: u64) {
         self.locks.reset(&self.view, within(at));
+    }
+
+    fn seat(&self) -> Result<u64, Trouble> {
+        Ok(self.seated()?.token)
+    }
+
+    fn is_seat_taken(&self, number: usize) -> bool {
+        // Where nobody can tell, whoever it is lives: only room is lost.
+        self.seated().is_ok_and(|seated| seated.seat.is_taken(number).unwrap_or(true))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     engine::Store,
     layout,
     map::Inner,
-    mem::Mapped,
+    mem::{Called, Mapped, Ordering},
     region::{self, Facts, Flaw, Identity},
 };
 use mapvar_os::{
@@ -231,17 +231,17 @@ impl MapOptions {
         let locks =
             Locks::new(scope, &id, layout::PARTICIPANTS as usize, layout::PARTICIPANT_SLOTS)?;
         let corrupt = |trouble: crate::trouble::Trouble| trouble.during("open", object.into());
-        let store =
-            Store::new(Mapped::new(access_view, locks, self.timeout), &facts).map_err(corrupt)?;
+        let called = Called { scope, id };
+        let mem = Mapped::new(access_view, section, locks, called, self.timeout);
+        let store = Store::new(mem, &facts).map_err(corrupt)?;
         if !self.read_only {
-            settle(&store, &section, attachment.alone()).map_err(corrupt)?;
+            settle(&store, attachment.alone()).map_err(corrupt)?;
         }
         attachment.done()?;
         Ok(Map {
             inner: Arc::new(Inner {
                 store,
                 attachment,
-                section,
                 facts,
                 object: object.into(),
                 generation: machine::generation(),
@@ -367,8 +367,8 @@ fn fill(view: &View, facts: &Facts) -> Result<()> {
     if !facts.file {
         identity(None)?.write(words(layout::identity::AT, layout::identity::WORDS)?);
     }
-    for chunk in region::table_chunks(facts.region / layout::CHUNK) {
-        region::format_table(words(chunk * layout::CHUNK, 16)?);
+    for chunk in region::table_chunks(0, facts.region / layout::CHUNK) {
+        words(layout::table_word(chunk), 1)?.store(0, layout::kind::TABLE, Ordering::Relaxed);
     }
     region::format(words(0, (layout::META_CHUNKS * layout::CHUNK / 8) as usize)?, facts);
     Ok(())
@@ -376,12 +376,9 @@ fn fill(view: &View, facts: &Facts) -> Result<()> {
 
 /// Sees that the locks in the region are of this boot and this file: whoever is alone with others'
 /// frees them.
-fn settle(
-    store: &Store<Mapped>,
-    section: &Section,
-    alone: bool,
-) -> Result<(), crate::trouble::Trouble> {
+fn settle(store: &Store<Mapped>, alone: bool) -> Result<(), crate::trouble::Trouble> {
     use crate::mem::Mem;
+    let section = store.mem().section();
     let ours = identity(section.id()?)?;
     let words =
         |at, count| store.mem().words_mut(at, count).ok_or(crate::trouble::Trouble::ReadOnly);

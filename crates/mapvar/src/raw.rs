@@ -3,8 +3,9 @@
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 
 use crate::{
-    layout::{Desc, slot},
+    layout::{self, Desc, Extent, slot},
     mem::{Load, Mem, Ordering::Relaxed},
+    trouble::Trouble,
 };
 use mapvar_os::{Error, ErrorKind};
 use std::fmt;
@@ -96,6 +97,11 @@ pub struct Raw<'a> {
 pub(crate) enum Payload<'a> {
     Word(u64),
     Bytes(&'a [u8]),
+    /// `len` bytes that lie in an extent already.
+    Extent {
+        extent: Extent,
+        len: usize,
+    },
 }
 
 impl<'a> Raw<'a> {
@@ -118,7 +124,23 @@ impl<'a> Raw<'a> {
         match self.payload {
             Payload::Word(_) => 8,
             Payload::Bytes(bytes) => bytes.len(),
+            Payload::Extent { len, .. } => len,
         }
+    }
+
+    /// Bytes that it takes in the slot itself.
+    #[inline]
+    pub(crate) fn inline_len(&self) -> usize {
+        match self.payload {
+            Payload::Extent { .. } => 16,
+            _ => self.len(),
+        }
+    }
+
+    /// The same value, whose bytes were copied to an extent.
+    pub(crate) fn lying_in(&self, extent: Extent) -> Raw<'static> {
+        let payload = Payload::Extent { extent, len: self.len() };
+        Raw { kind: self.kind, type_id: self.type_id, payload }
     }
 }
 
@@ -133,8 +155,10 @@ pub struct Shot<'a, M: Mem> {
     pub(crate) slot: M::Words<'a>,
     /// Offset of the data.
     pub(crate) data: u64,
-    /// Bytes that the slot holds.
+    /// Bytes that lie there.
     pub(crate) room: usize,
+    /// The type, where the slot was left to others and only the extent is pinned.
+    pub(crate) type_id: Option<u32>,
 }
 
 impl<M: Mem> Shot<'_, M> {
@@ -153,8 +177,9 @@ impl<M: Mem> Shot<'_, M> {
     /// Whether it describes a value.
     #[inline]
     pub(crate) fn is_value(&self) -> bool {
+        // A slot that refers to no extent at all has room for 0 bytes.
         self.kind() != slot::TOMBSTONE
-            && self.desc.flags() == 0
+            && self.desc.flags() & !slot::EXTENT == 0
             && self.desc.len() <= self.room as u64
     }
 
@@ -171,31 +196,46 @@ impl<M: Mem> Shot<'_, M> {
     #[inline]
     pub fn copy_to(&self, into: &mut [u8]) {
         let len = into.len().min(self.len());
-        if let (Some(into), Some(data)) =
-            (into.get_mut(..len), self.mem.words(self.data, len.div_ceil(8)))
-        {
+        let Some(into) = into.get_mut(..len) else { return };
+        if self.desc.is_extent() {
+            self.copy_pieces_to(into);
+        } else if let Some(data) = self.mem.words(self.data, len.div_ceil(8)) {
             data.copy_to(into);
+        }
+    }
+
+    fn copy_pieces_to(&self, mut into: &mut [u8]) {
+        for (at, len) in layout::pieces(self.data, into.len() as u64) {
+            let (piece, rest) = into.split_at_mut(into.len().min(len as usize));
+            if let Some(data) = self.mem.words(at, piece.len().div_ceil(8)) {
+                data.copy_to(piece);
+            }
+            into = rest;
         }
     }
 
     /// The value, copied out.
     #[inline]
-    pub(crate) fn capture(&self) -> Captured {
-        let type_id = (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32;
+    pub(crate) fn capture(&self) -> Result<Captured, Trouble> {
+        let type_id =
+            self.type_id.unwrap_or_else(|| (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32);
         let data = match (self.kind(), self.len()) {
             // Nil, bool and numbers.
             (1, 0) | (2..=5, 8) => Data::Word(self.word()),
             // Of another length they are of no kind.
             (1..=5, _) => {
-                return Captured { kind: 0, type_id: 0, data: Data::Word(0) };
+                return Ok(Captured { kind: 0, type_id: 0, data: Data::Word(0) });
             }
             _ => {
-                let mut bytes = vec![0; self.len()];
+                // No more than is mapped; and where memory is short, an error and no abort.
+                let mut bytes = Vec::new();
+                bytes.try_reserve_exact(self.len()).map_err(|_| no_memory(self.len()))?;
+                bytes.resize(self.len(), 0);
                 self.copy_to(&mut bytes);
                 Data::Bytes(bytes)
             }
         };
-        Captured { kind: self.kind(), type_id, data }
+        Ok(Captured { kind: self.kind(), type_id, data })
     }
 }
 
@@ -214,11 +254,39 @@ pub(crate) enum Data {
 }
 
 impl Captured {
+    /// A copy of a value on its way.
+    pub(crate) fn of(raw: &Raw<'_>) -> Self {
+        let data = match raw.payload {
+            Payload::Word(word) => Data::Word(word),
+            Payload::Bytes(bytes) => Data::Bytes(bytes.to_vec()),
+            // On its way it lies in no extent yet.
+            Payload::Extent { .. } => Data::Bytes(Vec::new()),
+        };
+        Self { kind: raw.kind, type_id: raw.type_id, data }
+    }
+
+    /// As it is written again.
+    pub(crate) fn raw(&self) -> Raw<'_> {
+        let payload = match &self.data {
+            Data::Word(word) => Payload::Word(*word),
+            Data::Bytes(bytes) => Payload::Bytes(bytes),
+        };
+        Raw { kind: self.kind, type_id: self.type_id, payload }
+    }
+
     /// Its kind; a number that this version does not know is an error.
     #[inline]
     pub(crate) fn kind(&self) -> Result<Kind, Error> {
         Kind::of(self.kind).ok_or_else(|| unknown_kind(self.kind))
     }
+}
+
+#[cold]
+fn no_memory(len: usize) -> Trouble {
+    Trouble::Told(
+        Error::new(ErrorKind::NoSpace, "get", "")
+            .detail(format!("no memory for a copy of {len} bytes; read it in parts")),
+    )
 }
 
 #[cold]

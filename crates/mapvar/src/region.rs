@@ -90,15 +90,14 @@ pub fn format(words: impl Store, facts: &Facts) {
     words.store(header::MAGIC, layout::MAGIC, Release);
 }
 
-/// Chunks that hold chunk tables, of a region of `chunks` chunks; whoever makes the region marks
-/// them.
-pub fn table_chunks(chunks: u64) -> impl Iterator<Item = u64> {
-    (layout::TABLE_WORDS..chunks).step_by(layout::TABLE_CHUNK_WORDS as usize)
-}
-
-/// Marks chunk `number`, whose words these are, as one that holds a table, and itself in it.
-pub fn format_table(words: impl Store) {
-    words.store((layout::CHUNK_HEADER / 8) as usize, kind::TABLE, Relaxed);
+/// Chunks from `first` on that hold chunk tables, in a region of `chunks` chunks; whoever makes or
+/// lengthens the region marks them.
+pub fn table_chunks(first: u64, chunks: u64) -> impl Iterator<Item = u64> {
+    let groups = std::iter::successors(Some(layout::TABLE_WORDS), |group| group.checked_mul(2));
+    groups
+        .take_while(move |group| *group < chunks)
+        .flat_map(|group| group..layout::past_table(group))
+        .filter(move |chunk| (first..chunks).contains(chunk))
 }
 
 /// Reads a header: `words` are the first 64 words, `bytes` the region's real length.

@@ -5,8 +5,8 @@
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
 use crate::{
-    engine::{Handle, Store, Wrote},
-    layout::{Desc, State, record, slot},
+    engine::{Expect, Handle, Store, Wrote},
+    layout::{self, Desc, State, chunk, record, slot},
     mem::{
         Fault, Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
@@ -16,6 +16,15 @@ use crate::{
     trouble::{Trouble, outside},
 };
 use mapvar_os::Taken;
+
+/// The extent, by the offset of its data, that a slot referred to before it was written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it leaks until the next sweep unless it is released"]
+pub(crate) struct Replaced(pub(crate) u64);
+
+impl Replaced {
+    pub(crate) const NOTHING: Self = Self(0);
+}
 
 /// What a read found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +70,7 @@ impl Raw<'_> {
     pub(crate) fn first_word(&self) -> u64 {
         match self.payload {
             Payload::Word(word) => word,
-            Payload::Bytes(_) => 0,
+            Payload::Bytes(_) | Payload::Extent { .. } => 0,
         }
     }
 }
@@ -104,10 +113,25 @@ impl<M: Mem> Store<M> {
             }
             return Err(Trouble::Contended);
         }
+        // Before the lock, which others wait for.
+        let _turn = self.pinning();
         self.lock_record(handle)?;
-        let look = self.look_at_value(handle, &mut take);
-        self.mem.unlock(handle.lock());
-        look.seen(handle)
+        match self.pin(handle) {
+            Ok(None) => {
+                let look = self.look_at_value(handle, &mut take);
+                self.mem.unlock(handle.lock());
+                look.seen(handle)
+            }
+            Ok(Some(pinned)) => {
+                // What is pinned does not change: nobody need wait while it is copied.
+                self.mem.unlock(handle.lock());
+                self.take_pinned(&pinned, take)
+            }
+            Err(trouble) => {
+                self.mem.unlock(handle.lock());
+                Err(trouble)
+            }
+        }
     }
 
     /// As [`peek`](Self::peek), of the bytes of any value, as many as fit; answers how many it has.
@@ -161,14 +185,16 @@ impl<M: Mem> Store<M> {
         }
         let at = handle.slot_at(state.current());
         let Some(slot) = self.mem.words(at, slot::LEAST) else { return Look::Outside };
-        let taken = take(Shot {
-            mem: &self.mem,
-            desc: Desc(slot.load(slot::DESC, Relaxed)),
-            slot,
-            data: if handle.atomic { handle.at + record::VALUE_AT } else { at + slot::DATA_AT },
+        let desc = Desc(slot.load(slot::DESC, Relaxed));
+        let (data, room) = if handle.atomic {
             // An Atomic's value is one word, which is not the slot's.
-            room: if handle.atomic { 8 } else { handle.room() },
-        });
+            (handle.at + record::VALUE_AT, 8)
+        } else if desc.flags() & slot::EXTENT == 0 {
+            (at + slot::DATA_AT, handle.room())
+        } else {
+            self.referred(slot, desc)
+        };
+        let taken = take(Shot { mem: &self.mem, desc, slot, data, room, type_id: None });
         // SYNC POINT S2: if any of it was written over, the slot's version tells.
         self.mem.fence(Acquire);
         let whole = slot.load(slot::VERSION, Relaxed) == state.version();
@@ -183,36 +209,66 @@ impl<M: Mem> Store<M> {
         Look::Whole(taken, state.version())
     }
 
+    /// Where the slot says that its value lies, and for how many bytes that holds; no bytes where
+    /// it does not lie within the region.
+    #[inline(never)]
+    pub(crate) fn referred(&self, slot: M::Words<'_>, desc: Desc) -> (u64, usize) {
+        let at = slot.load(slot::DATA, Relaxed);
+        let capacity = slot.load(slot::DATA + 1, Relaxed);
+        let lies_within = || {
+            layout::pieces(at, desc.len()).all(|(at, len)| {
+                usize::try_from(len).is_ok_and(|len| self.mem.words(at, len.div_ceil(8)).is_some())
+            })
+        };
+        match usize::try_from(desc.len()) {
+            Ok(len) if desc.len() <= capacity && at < self.mem.limit() && lies_within() => {
+                (at, len)
+            }
+            _ => (at, 0),
+        }
+    }
+
     /// Writes a value, or a tombstone, to the record of a handle.
     pub fn write(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, Trouble> {
-        self.write_if(handle, raw, false)
+        self.write_if(handle, raw, Expect::Any)
     }
 
-    /// As [`write`](Self::write), to a variable that is there: a removed one stays so.
-    pub(crate) fn write_present(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, Trouble> {
-        self.write_if(handle, raw, true)
-    }
-
-    fn write_if(&self, handle: Handle, raw: &Raw<'_>, present: bool) -> Result<Wrote, Trouble> {
+    /// As [`write`](Self::write), where what stands there is as expected.
+    pub(crate) fn write_if(
+        &self,
+        handle: Handle,
+        raw: &Raw<'_>,
+        expect: Expect,
+    ) -> Result<Wrote, Trouble> {
         if handle.atomic {
+            if matches!(expect, Expect::Version(_) | Expect::Absent) {
+                return Err(Trouble::WrongKind(
+                    "it is an Atomic, which has no versions; use its `compare_exchange`",
+                ));
+            }
             return self.write_atomic(handle, raw);
         }
         if self.mem.words_mut(handle.at, handle.words()).is_none() {
             return Err(Trouble::ReadOnly);
         }
+        if raw.inline_len() > handle.room() {
+            return self.write_large(handle, raw, expect);
+        }
         // SYNC POINT S5.
         self.lock_record(handle)?;
-        let wrote = self.write_locked(handle, raw, present);
+        let wrote = self.write_locked(handle, raw, expect);
         self.mem.unlock(handle.lock());
-        wrote.ok_or_else(|| outside(handle.at))
+        let (wrote, replaced) = wrote.ok_or_else(|| outside(handle.at))?;
+        self.release_quietly(replaced);
+        Ok(wrote)
     }
 
     /// Writes a value, if the record's lock is free at once and nothing else is in the way; else
-    /// [`write`](Self::write) or [`write_present`](Self::write_present) is to be asked. A removed
-    /// variable is made one again only if it is to be `revived`.
+    /// [`write_if`](Self::write_if) is to be asked. A removed variable is made one again only if it
+    /// is to be `revived`.
     #[inline(always)]
     pub fn poke(&self, handle: Handle, raw: &Raw<'_>, revived: bool) -> bool {
-        if handle.atomic {
+        if handle.atomic || raw.inline_len() > handle.room() {
             return false;
         }
         // SYNC POINT S5.
@@ -221,37 +277,64 @@ impl<M: Mem> Store<M> {
             Some(Taken::Recovered) => self.mem.wake(handle.wake()),
             None => return false,
         }
-        let wrote = self.write_locked(handle, raw, !revived);
+        let expect = if revived { Expect::Any } else { Expect::Present };
+        let wrote = self.write_locked(handle, raw, expect);
         self.mem.unlock(handle.lock());
-        matches!(wrote, Some(Wrote::Version(_)))
+        match wrote {
+            Some((Wrote::Version(_), replaced)) => {
+                self.release_quietly(replaced);
+                true
+            }
+            _ => false,
+        }
     }
 
-    /// `None` where the record lies beyond what may be written.
+    /// Writes to the record, whose lock is held, and which has room for the value. `None` where
+    /// the record lies beyond what may be written. Answers also the extent that the written slot
+    /// referred to before, which is to be released.
     #[inline(always)]
-    fn write_locked(&self, handle: Handle, raw: &Raw<'_>, present: bool) -> Option<Wrote> {
+    pub(crate) fn write_locked(
+        &self,
+        handle: Handle,
+        raw: &Raw<'_>,
+        expect: Expect,
+    ) -> Option<(Wrote, Replaced)> {
         let line = self.mem.words_mut(handle.at, record::LINE)?;
         let state = State(line.load(record::STATE, Relaxed));
         if line.load(record::ID, Acquire) != handle.id
             && !self.mem.planted(Fault::NoIdCheckUnderLock)
         {
-            return Some(Wrote::Stale);
+            return Some((Wrote::Stale, Replaced::NOTHING));
         }
         let removing = raw.kind == slot::TOMBSTONE;
-        let fits = raw.len() <= handle.room();
-        if present || removing || !fits {
-            let current = self.mem.words_mut(handle.slot_at(state.current()), slot::LEAST)?;
-            let removed = Desc(current.load(slot::DESC, Relaxed)).kind() == slot::TOMBSTONE;
-            if removed && (present || removing) {
-                return Some(Wrote::Absent);
-            }
-            if !fits {
-                return Some(Wrote::TooSmall { room: handle.room(), removed });
+        if expect != Expect::Any || removing {
+            let removed = self.is_removed(handle, state)?;
+            if let Some(refused) = expect.refuses(state.version(), removed, removing) {
+                return Some((refused, Replaced::NOTHING));
             }
         }
         let number =
             if self.mem.planted(Fault::ReuseCurrent) { state.current() } else { state.free_slot() };
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
-        self.fill_slot(handle.slot_at(number), version, raw, false)?;
+        let replaced = self.fill_slot(handle.slot_at(number), version, raw, false)?;
+        if self.file {
+            self.mark_dirty(handle.at)?;
+        }
+        self.publish(line, handle, state, version, number, removing);
+        Some((Wrote::Version(version), replaced))
+    }
+
+    /// Publishes slot `number`, and wakes who waits for the variable.
+    #[inline(always)]
+    pub(crate) fn publish(
+        &self,
+        line: M::WordsMut<'_>,
+        handle: Handle,
+        state: State,
+        version: u64,
+        number: usize,
+        removing: bool,
+    ) {
         // SYNC POINT S1: the publication.
         let mut new = state.publish(version, number);
         if removing && handle.atomic {
@@ -262,11 +345,30 @@ impl<M: Mem> Store<M> {
             // Before the lock is given back: if this process dies here, the next holder is told.
             self.mem.wake(handle.wake());
         }
-        Some(Wrote::Version(version))
     }
 
-    /// Writes the slot at `at`, all of it. A `fresh` one is of a record that has no id: nobody reads
-    /// it. `None` where it lies beyond what may be written.
+    /// Whether the current slot is a tombstone. With the record's lock, or its mark.
+    pub(crate) fn is_removed(&self, handle: Handle, state: State) -> Option<bool> {
+        let current = self.mem.words_mut(handle.slot_at(state.current()), slot::LEAST)?;
+        Some(Desc(current.load(slot::DESC, Relaxed)).kind() == slot::TOMBSTONE)
+    }
+
+    /// Notes, for the next flush, that the record at `at` was written. Before the publication: what
+    /// a flush does not find here, nobody was told to be set.
+    #[inline(always)]
+    pub(crate) fn mark_dirty(&self, at: u64) -> Option<()> {
+        let (header, bit) = layout::dirty_bit(at);
+        let header = self.mem.words_mut(header, chunk::WORDS)?;
+        if header.load(chunk::DIRTY, Relaxed) & bit == 0 {
+            // SYNC POINT S10.
+            header.fetch_or(chunk::DIRTY, bit, AcqRel);
+        }
+        Some(())
+    }
+
+    /// Writes the slot at `at`, all of it, and answers the extent that it referred to before. A
+    /// `fresh` one is of a record that has no id: nobody reads it. `None` where it lies beyond what
+    /// may be written.
     #[inline(always)]
     pub(crate) fn fill_slot(
         &self,
@@ -274,15 +376,19 @@ impl<M: Mem> Store<M> {
         version: u64,
         raw: &Raw<'_>,
         fresh: bool,
-    ) -> Option<()> {
+    ) -> Option<Replaced> {
         let slot = self.mem.words_mut(at, slot::LEAST)?;
         let data = match raw.payload {
-            Payload::Word(_) => None,
+            Payload::Word(_) | Payload::Extent { .. } => None,
             Payload::Bytes(bytes) => {
                 Some((bytes, self.mem.words_mut(at + slot::DATA_AT, bytes.len().div_ceil(8))?))
             }
         };
+        let mut replaced = Replaced::NOTHING;
         if !fresh {
+            if Desc(slot.load(slot::DESC, Relaxed)).is_extent() {
+                replaced = Replaced(slot.load(slot::DATA, Relaxed));
+            }
             if !self.mem.planted(Fault::NoInvalid) {
                 slot.store(slot::VERSION, slot::INVALID, Relaxed);
             }
@@ -290,14 +396,25 @@ impl<M: Mem> Store<M> {
             self.mem.fence(Release);
         }
         slot.store(slot::SEAL, 0, Relaxed);
-        slot.store(slot::DESC, Desc::new(raw.len(), raw.kind).0, Relaxed);
         slot.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
+        if let Payload::Extent { extent, len } = raw.payload {
+            slot.store(slot::DATA, extent.at, Relaxed);
+            slot.store(slot::DATA + 1, extent.capacity, Relaxed);
+            slot.store(slot::DESC, Desc::in_extent(len, raw.kind).0, Release);
+            if replaced.0 == extent.at {
+                // Written in place.
+                replaced = Replaced::NOTHING;
+            }
+        } else {
+            slot.store(slot::DESC, Desc::new(raw.len(), raw.kind).0, Relaxed);
+        }
         match data {
+            None if matches!(raw.payload, Payload::Extent { .. }) => {}
             None => slot.store(slot::DATA, raw.first_word(), Relaxed),
             Some((bytes, data)) => data.copy_from(bytes),
         }
         slot.store(slot::VERSION, version, Release);
-        Some(())
+        Some(replaced)
     }
 
     /// Makes a removed `Atomic` one again, of the kind and with the value of `raw`.
@@ -308,7 +425,7 @@ impl<M: Mem> Store<M> {
         if State(words.load(record::STATE, Relaxed)).removed() {
             // Before `REMOVED` goes: until then nobody's operation begins.
             words.store(record::VALUE, raw.first_word(), Release);
-            let _ = self.write_locked(handle, raw, false);
+            let _ = self.write_locked(handle, raw, Expect::Any);
         }
         self.mem.unlock(handle.lock());
         Ok(())
@@ -321,14 +438,14 @@ impl<M: Mem> Store<M> {
         }
         if raw.kind == slot::TOMBSTONE {
             self.lock_record(handle)?;
-            let wrote = self.write_locked(handle, raw, false);
+            let wrote = self.write_locked(handle, raw, Expect::Any);
             self.mem.unlock(handle.lock());
-            return wrote.ok_or_else(|| outside(handle.at));
+            return wrote.map(|(wrote, _)| wrote).ok_or_else(|| outside(handle.at));
         }
         match self.read(handle, |shot| shot.kind())? {
             Seen::Stale => Ok(Wrote::Stale),
             // Removed, and its remover did not come to collect it.
-            Seen::Absent => Ok(Wrote::TooSmall { room: 0, removed: true }),
+            Seen::Absent => Ok(Wrote::Unfit),
             Seen::Value(kind, version) if kind == raw.kind => {
                 let word = raw.first_word();
                 let stored =
@@ -380,6 +497,10 @@ impl<M: Mem> Store<M> {
             return None;
         }
         let result = operate(words);
+        if self.file {
+            // After the operation: a flush that begins when this has returned finds it.
+            let _ = self.mark_dirty(handle.at);
+        }
         if State(words.load(record::STATE, SeqCst)).waited_for() {
             self.wake_atomic(words, handle);
         }

@@ -4,7 +4,7 @@
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 
 use crate::{
-    engine::{Handle, Store, Wrote, meta_crc},
+    engine::{Expect, Handle, Store, Which, Wrote, meta_crc},
     index::{self, Query},
     layout::{self, Desc, Meta, State, Table, journal, live, record, record_bytes, slot},
     mem::{
@@ -60,13 +60,50 @@ impl<M: Mem> Store<M> {
                     Inserted::Found(_) => continue,
                 }
             };
-            match self.write(handle, raw)? {
-                Wrote::Version(version) => return Ok(version),
-                Wrote::Stale | Wrote::Absent => {}
-                Wrote::TooSmall { removed: true, .. } => self.collect(handle)?,
-                Wrote::TooSmall { room, removed: false } => {
-                    return Err(Trouble::TooLarge { needed: raw.len(), room });
+            match self.write(handle, raw) {
+                Ok(Wrote::Version(version)) => return Ok(version),
+                Ok(Wrote::Unfit) => self.collect(handle)?,
+                Ok(_) => {}
+                Err(trouble) => {
+                    // What may have been made for the value, and stayed empty, goes.
+                    let _ = self.collect(handle);
+                    return Err(trouble);
                 }
+            }
+        }
+        Err(Trouble::Contended)
+    }
+
+    /// Sets a variable where what stands there is as expected; `Err` has what stands there instead:
+    /// the variable's id and version, or zeros.
+    pub fn set_if(
+        &self,
+        query: Query<'_>,
+        raw: &Raw<'_>,
+        expect: Option<Which>,
+    ) -> Result<Result<Which, Which>, Trouble> {
+        for _ in 0..TRIES {
+            let Some(handle) = self.find(query)? else {
+                if expect.is_some() {
+                    return Ok(Err((0, 0)));
+                }
+                match self.insert(query, raw, false)? {
+                    Inserted::New(handle) => return Ok(Ok((handle.id, 1.max(self.version_base)))),
+                    Inserted::Found(_) => continue,
+                }
+            };
+            let expected = match expect {
+                None => Expect::Absent,
+                Some((id, version)) if id == handle.id => Expect::Version(version),
+                // A version of another variable of this name, which is no more.
+                Some(_) => Expect::Version(u64::MAX),
+            };
+            match self.write_if(handle, raw, expected)? {
+                Wrote::Version(version) => return Ok(Ok((handle.id, version))),
+                Wrote::Other(0) => return Ok(Err((0, 0))),
+                Wrote::Other(version) => return Ok(Err((handle.id, version))),
+                Wrote::Unfit => self.collect(handle)?,
+                Wrote::Stale | Wrote::Absent => {}
             }
         }
         Err(Trouble::Contended)
@@ -79,7 +116,7 @@ impl<M: Mem> Store<M> {
             match self.remove_record(handle)? {
                 Wrote::Version(_) => return Ok(true),
                 Wrote::Absent => return Ok(false),
-                Wrote::Stale | Wrote::TooSmall { .. } => {}
+                Wrote::Stale | Wrote::Unfit | Wrote::Other(_) => {}
             }
         }
         Err(Trouble::Contended)
@@ -139,14 +176,7 @@ impl<M: Mem> Store<M> {
                     return Ok(());
                 }
                 Err(Refused::Marked(Locks::MARK_L)) => drop(self.lock_structure()?),
-                Err(Refused::Marked(Locks::MARK_T)) => {
-                    // Nobody runs transactions yet; what T would have left is only the mark.
-                    let _ = self.mem.lock(live::LOCK_T).map_err(Trouble::Lock)?;
-                    if self.mem.is_marked(handle.lock(), Locks::MARK_T) {
-                        self.mem.unmark(handle.lock());
-                    }
-                    self.mem.unlock(live::LOCK_T);
-                }
+                Err(Refused::Marked(Locks::MARK_T)) => drop(self.lock_transactions()?),
                 Err(refused) => return Err(Trouble::Lock(refused)),
             }
             taken = self.mem.lock(handle.lock());
@@ -161,17 +191,15 @@ impl<M: Mem> Store<M> {
         raw: &Raw<'_>,
         atomic: bool,
     ) -> Result<Inserted, Trouble> {
-        match self.insert_once(query, raw, atomic) {
-            // What was removed and not collected is room.
-            Err(full @ Trouble::Full { .. }) => {
-                if self.collect_all()? {
-                    self.insert_once(query, raw, atomic)
-                } else {
-                    Err(full)
-                }
-            }
-            done => done,
+        let bytes = layout::record_bytes(layout::RECORD_CLASSES.len() - 1) as u64;
+        if raw.inline_len() > layout::RECORD_CLASSES[3] {
+            // A removed variable, for the present: its value is written to its record, as any.
+            let made =
+                self.with_room(bytes, || self.insert_once(query, &Raw::TOMBSTONE, atomic))?;
+            let (Inserted::New(handle) | Inserted::Found(handle)) = made;
+            return Ok(Inserted::Found(handle));
         }
+        self.with_room(bytes, || self.insert_once(query, raw, atomic))
     }
 
     fn insert_once(
@@ -184,8 +212,7 @@ impl<M: Mem> Store<M> {
         if let Some(found) = self.find(query)? {
             return Ok(Inserted::Found(found));
         }
-        let (wanted, least) = classes_for(raw)
-            .ok_or(Trouble::TooLarge { needed: raw.len(), room: crate::LONGEST_VALUE })?;
+        let (wanted, least) = classes_for(raw);
         let flags = if atomic { record::ATOMIC } else { 0 };
         let inline = index::inline_bytes(Meta::new(0, 0, flags));
         let block =
@@ -194,12 +221,12 @@ impl<M: Mem> Store<M> {
         let room = self.find_record(wanted, least)?;
         if !self.index_has_room()? {
             match self.rebuild() {
+                Ok(()) => {}
                 // No chunk for a larger one: the old one serves until its probe bound.
-                Ok(()) | Err(Trouble::Full { .. }) => {}
+                Err(Trouble::Full { .. }) if !self.can_grow()? => {}
                 Err(trouble) => return Err(trouble),
             }
         }
-        let live = self.live_mut()?;
         let place = match self.vacancy(self.table()?, query.hash)? {
             Some(place) => place,
             None => {
@@ -235,9 +262,7 @@ impl<M: Mem> Store<M> {
         } else {
             index::store_name(words, record::NAME, query.name);
         }
-        let births = live.fetch_add(live::BIRTHS, 1, Relaxed).saturating_add(1);
-        // Never 0 and never with the bit, whatever a peer made of the counter.
-        let id = (births.max(self.version_base) & !record::RETIRED).max(1);
+        let id = self.new_id()?;
         let meta = Meta::new(query.name.len(), room.class, flags);
         words.store(record::META, meta.with_crc(meta_crc(id, meta, query.name)).0, Relaxed);
         for number in 1..slot::COUNT {
@@ -245,7 +270,9 @@ impl<M: Mem> Store<M> {
             words.store(handle.slot(number) + slot::SEAL, 0, Relaxed);
         }
         let version = 1.max(self.version_base);
-        self.fill_slot(handle.slot_at(0), version, raw, true).ok_or_else(|| outside(room.at))?;
+        let _ = self
+            .fill_slot(handle.slot_at(0), version, raw, true)
+            .ok_or_else(|| outside(room.at))?;
         if atomic {
             words.store(record::VALUE, raw.first_word(), Relaxed);
         }
@@ -258,6 +285,11 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S4: the publication. Before it, a name that leads here finds a record without
         // id; after it, the variable is there.
         words.store(record::ID, id, Release);
+        if self.file {
+            // Not before: a flush that came between would pass over a record without an id, and no
+            // later one would look at it.
+            self.mark_dirty(room.at).ok_or_else(|| outside(room.at))?;
+        }
         self.mem.wake(live::BIRTHS_WAKE);
         journal.store(journal::OPERATION, journal::NOTHING, Release);
         Ok(Inserted::New(Handle { id, ..handle }))
@@ -275,11 +307,20 @@ impl<M: Mem> Store<M> {
             Seen::Value(..) | Seen::Stale => Ok(()),
             Seen::Absent if handle.atomic && atomic => self.revive_atomic(handle, raw),
             Seen::Absent if handle.atomic || atomic => self.collect(handle),
-            Seen::Absent => match self.write(handle, raw)? {
-                Wrote::TooSmall { removed: true, .. } => self.collect(handle),
-                _ => Ok(()),
-            },
+            Seen::Absent => self.write_if(handle, raw, Expect::Absent).map(|_| ()),
         }
+    }
+
+    /// A number that no variable of this region, and no chunk, ever had. Under L.
+    pub(crate) fn new_id(&self) -> Result<u64, Trouble> {
+        let births = self.live_mut()?.fetch_add(live::BIRTHS, 1, Relaxed).saturating_add(1);
+        // Never 0 and never with the bit, whatever a peer made of the counter.
+        Ok((births.max(self.version_base) & !record::RETIRED).max(1))
+    }
+
+    /// How many variables, and chunks of them, were ever made.
+    pub(crate) fn births(&self) -> Result<u64, Trouble> {
+        Ok(self.live()?.load(live::BIRTHS, Acquire))
     }
 
     fn table(&self) -> Result<Table, Trouble> {
@@ -339,6 +380,13 @@ impl<M: Mem> Store<M> {
                 self.mem.fence(Release);
                 self.mem.wake(handle.wake());
                 self.unlink(at)?;
+                for number in 0..slot::COUNT {
+                    if Desc(words.load(handle.slot(number) + slot::DESC, Relaxed)).is_extent() {
+                        // Without an id the record owns nothing. One that somebody still reads is
+                        // found by a sweep.
+                        self.reclaim(words.load(handle.slot(number) + slot::DATA, Relaxed))?;
+                    }
+                }
                 let inline = index::inline_bytes(meta);
                 if meta.name_len() > inline {
                     self.free_block(line.load(record::NAME + inline / 8 - 1, Relaxed))?;
@@ -369,6 +417,7 @@ impl<M: Mem> Store<M> {
             journal::INSERT => self.replay_insert(at, journal.load(journal::BLOCK, Relaxed)),
             journal::UNLINK => self.finish_collect_if_record(at),
             journal::ROOT => self.replay_root(),
+            journal::RUN => self.replay_run(),
             _ => {
                 journal.store(journal::OPERATION, journal::NOTHING, Release);
                 Ok(())
@@ -397,6 +446,9 @@ impl<M: Mem> Store<M> {
                     self.free_block(block)?;
                 }
             } else {
+                if self.file {
+                    self.mark_dirty(at).ok_or_else(|| outside(at))?;
+                }
                 self.mem.wake(live::BIRTHS_WAKE);
             }
         }
@@ -409,6 +461,7 @@ impl<M: Mem> Store<M> {
         self.mem.reset(live::LOCK_L);
         self.mem.reset(live::LOCK_T);
         drop(self.lock_structure()?);
+        drop(self.lock_transactions()?);
         Ok(())
     }
 
@@ -471,8 +524,9 @@ impl<M: Mem> Store<M> {
         Ok(None)
     }
 
-    /// Collects the removed variables that nobody has collected yet; answers whether any were.
-    pub(crate) fn collect_all(&self) -> Result<bool, Trouble> {
+    /// Collects the removed variables that nobody has collected yet; answers how many bytes they
+    /// took, about.
+    pub(crate) fn collect_all(&self) -> Result<u64, Trouble> {
         let mut removed = Vec::new();
         self.each_record(|handle| {
             if !handle.atomic
@@ -491,7 +545,7 @@ impl<M: Mem> Store<M> {
             }
             self.collect(*handle)?;
         }
-        Ok(!removed.is_empty())
+        Ok(removed.iter().map(|handle| handle.words() as u64 * 8).sum())
     }
 }
 
@@ -502,16 +556,15 @@ pub(crate) struct Cursor {
     within: usize,
 }
 
-/// The class of record for a new variable, and the least that will do. Text and bytes often grow,
-/// and a record's class is for ever: they get room to spare.
-fn classes_for(raw: &Raw<'_>) -> Option<(usize, usize)> {
+/// The class of record for a new variable, and the least that will do. Text and bytes often grow:
+/// they get a little room to spare. What outgrows its record goes to an extent.
+fn classes_for(raw: &Raw<'_>) -> (usize, usize) {
     let fits = |bytes: usize| layout::RECORD_CLASSES.iter().position(|room| *room >= bytes);
-    let least = fits(raw.len())?;
-    let wanted = match raw.payload {
-        Payload::Word(_) => least,
-        Payload::Bytes(_) => fits((raw.len() * 2).max(layout::RECORD_CLASSES[1])).unwrap_or(least),
-    };
-    Some((wanted, least))
+    let least = fits(raw.inline_len()).unwrap_or(0);
+    match raw.payload {
+        Payload::Bytes(_) if raw.kind != slot::TOMBSTONE => (least.max(1), least),
+        _ => (least, least),
+    }
 }
 
 #[cfg(test)]

@@ -16,12 +16,12 @@ pub enum Trouble {
         /// Bytes that are free, in all.
         free: u64,
     },
-    /// The value is larger than the variable can hold: bytes needed, bytes held.
-    TooLarge {
-        /// Bytes of the value.
-        needed: usize,
-        /// Bytes that there is room for.
-        room: usize,
+    /// A transaction touches too many variables.
+    TooMany {
+        /// Variables.
+        given: usize,
+        /// The most that it can touch.
+        most: usize,
     },
     /// An `Atomic` holds another kind.
     WrongKind(&'static str),
@@ -60,23 +60,13 @@ impl Trouble {
             Self::Full { needed, free } => error(
                 ErrorKind::Full,
                 format!(
-                    "the map is full: the variable takes {needed} bytes, {free} are free in all; \
-                     remove variables, or make the map with a larger size"
+                    "the map is full: this takes {needed} bytes, {free} are free in all, and it may \
+                     not grow; remove variables, or make the map with a larger `max_size`"
                 ),
             ),
-            Self::TooLarge { needed, room } => error(
+            Self::TooMany { given, most } => error(
                 ErrorKind::TooLarge,
-                if needed > crate::LONGEST_VALUE {
-                    format!(
-                        "the value takes {needed} bytes, and one can have {} at the most; split it",
-                        crate::LONGEST_VALUE
-                    )
-                } else {
-                    format!(
-                        "the value takes {needed} bytes, and the variable was made with room for \
-                         {room}; remove it and set it again"
-                    )
-                },
+                format!("{given} variables, and one transaction can touch {most}; split it"),
             ),
             Self::WrongKind(detail) => error(ErrorKind::WrongKind, detail.into()),
             Self::ReadOnly => error(

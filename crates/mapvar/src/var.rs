@@ -2,7 +2,7 @@
 
 use crate::{
     Map, codec,
-    engine::{Handle, Wrote},
+    engine::{Expect, Handle, Wrote},
     layout,
     map::AGAIN,
     mem::{
@@ -249,13 +249,10 @@ impl<T> Var<T> {
     fn put_slowly(&self, raw: Raw<'_>) -> Result<()> {
         let store = &self.target.map.inner.store;
         self.target.with("set variable", |handle| {
-            Ok(match store.write_present(handle, &raw)? {
+            Ok(match store.write_if(handle, &raw, Expect::Present)? {
                 Wrote::Version(version) => Seen::Value((), version),
                 Wrote::Absent => Seen::Absent,
-                Wrote::Stale | Wrote::TooSmall { removed: true, .. } => Seen::Stale,
-                Wrote::TooSmall { room, .. } => {
-                    return Err(Trouble::TooLarge { needed: raw.len(), room });
-                }
+                Wrote::Stale | Wrote::Unfit | Wrote::Other(_) => Seen::Stale,
             })
         })
     }
@@ -284,6 +281,8 @@ impl<T: DeserializeOwned> Var<T> {
         let store = &self.target.map.inner.store;
         let captured =
             self.target.with("get variable", |handle| store.read(handle, |shot| shot.capture()))?;
+        let captured = captured
+            .map_err(|trouble| self.target.map.failed("get variable", self.name(), trouble))?;
         codec::decode(captured).map_err(|error| self.target.told("get variable", error))
     }
 }

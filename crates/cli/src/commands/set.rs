@@ -38,20 +38,21 @@ fn typed(text: &str, as_type: Type) -> Result<Value, clap::Error> {
     parse::typed(text, as_type).map_err(wrong)
 }
 
-/// All of standard input, as far as a variable can hold it.
+/// Bytes that are read from standard input, at the most: endless input ends with an error.
+const MOST: u64 = 8 << 30;
+
+/// All of standard input.
 fn from_stdin(var: &str, as_type: Option<Type>) -> Result<Value, Failure> {
-    // The newline, which is cut off, may be two bytes.
-    let most = mapvar::LONGEST_VALUE + 2;
     let mut bytes = Vec::new();
     let error = |kind| Error::new(kind, "read standard input for variable", format!("{var:?}"));
     io::stdin()
         .lock()
-        .take(most as u64 + 1)
+        .take(MOST + 1)
         .read_to_end(&mut bytes)
         .map_err(|cause| error(ErrorKind::Io).because(cause))?;
-    if bytes.len() > most {
+    if bytes.len() as u64 > MOST {
         return Err(error(ErrorKind::TooLarge)
-            .detail(format!("a value can have {} bytes; split it", mapvar::LONGEST_VALUE))
+            .detail(format!("more than {MOST} bytes; split it"))
             .into());
     }
     if as_type == Some(Type::Bytes) {

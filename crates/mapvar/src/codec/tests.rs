@@ -1,6 +1,5 @@
 use super::*;
 use crate::Value;
-use crate::raw::Payload;
 use std::collections::BTreeMap;
 
 /// What the fast path makes of a value is what the full codec makes of it, or nothing.
@@ -25,15 +24,7 @@ fn agrees<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
 
 /// Through a slot and back.
 fn captured<T: Serialize + ?Sized>(value: &T) -> Captured {
-    encode(value, &mut |raw| Captured {
-        kind: raw.kind,
-        type_id: raw.type_id,
-        data: match raw.payload {
-            Payload::Word(word) => Data::Word(word),
-            Payload::Bytes(bytes) => Data::Bytes(bytes.to_vec()),
-        },
-    })
-    .unwrap()
+    encode(value, &mut |raw| Captured::of(raw)).unwrap()
 }
 
 fn kind<T: Serialize + ?Sized>(value: &T) -> Kind {

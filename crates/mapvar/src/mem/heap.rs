@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 
 use super::{AtomicU64, Load, Mem, Ordering, Store};
+use crate::{layout::seat, trouble::Trouble};
 use mapvar_os::{Locks, Refused, Taken};
 use std::sync::atomic::AtomicU32;
 
@@ -141,5 +142,17 @@ impl Mem for Heap {
         if let Some(word) = self.half(at) {
             word.store(0, Ordering::Release);
         }
+    }
+
+    fn seat(&self) -> Result<u64, Trouble> {
+        // Everything on the heap is of this process.
+        if let Some(words) = self.words_mut(seat::at(0), seat::WORDS) {
+            words.store(seat::TOKEN, 1, Ordering::SeqCst);
+        }
+        Ok(1)
+    }
+
+    fn is_seat_taken(&self, number: usize) -> bool {
+        number == 0
     }
 }

@@ -1,0 +1,90 @@
+//! The region grows while others read and write: at its end, under L, by chunks that are free.
+
+use crate::{
+    engine::Store,
+    layout::{self, CHUNK, kind, live},
+    mem::{
+        Mem,
+        Ordering::{Relaxed, Release},
+        Store as _,
+    },
+    region,
+    trouble::{Trouble, outside},
+};
+
+/// How often room is looked for again, after some was made.
+const TRIES: usize = 8;
+/// Chunks that are added at once, at the most, where fewer are needed: 256 MiB.
+const STEP: u64 = (256 << 20) / CHUNK;
+
+impl<M: Mem> Store<M> {
+    /// Runs `attempt`, which needs about `bytes`; where the region is full, makes room and runs it
+    /// again. First what was removed and left behind is taken back, then the region grows. So each
+    /// growth pays for one look at everything, and that is the price of a sweep spread over many
+    /// insertions.
+    pub(crate) fn with_room<R>(
+        &self,
+        bytes: u64,
+        mut attempt: impl FnMut() -> Result<R, Trouble>,
+    ) -> Result<R, Trouble> {
+        for round in 0..TRIES {
+            let needed = match attempt() {
+                Err(Trouble::Full { needed, .. }) => needed.max(bytes),
+                done => return done,
+            };
+            let freed = if round == 0 { self.collect_all()? + self.sweep()? } else { 0 };
+            // A little that came free is no reason to look at everything again soon.
+            let enough = freed >= needed.max(self.chunk_count()? * CHUNK / 8);
+            if !enough {
+                match self.grow(needed) {
+                    Ok(true) => {}
+                    Ok(false) | Err(_) if freed > 0 => {}
+                    Ok(false) => return attempt(),
+                    Err(trouble) => return Err(trouble),
+                }
+            }
+        }
+        attempt()
+    }
+
+    /// Makes the region longer by `bytes` at least, and by half of what it has where that is more;
+    /// false where it may not grow so far. The section first, then the word that says so: a death
+    /// in between leaves a longer section, which the next one uses.
+    pub(crate) fn grow(&self, bytes: u64) -> Result<bool, Trouble> {
+        let _held = self.lock_structure()?;
+        let chunks = self.chunk_count()?;
+        let most = (self.max_size.min(self.mem.limit()) / CHUNK).min(layout::MOST_CHUNKS);
+        // A table may come to lie in the new part.
+        let needed = bytes.div_ceil(CHUNK) + 2;
+        let needed = needed + needed / 1024;
+        let room = most.saturating_sub(chunks);
+        if room == 0 {
+            return Ok(false);
+        }
+        let least = needed.min(room);
+        let more = least.max((chunks / 2).min(STEP)).min(room);
+        let grown = match self.mem.grow((chunks + more) * CHUNK) {
+            Ok(()) => more,
+            Err(_) if more > least => {
+                self.mem.grow((chunks + least) * CHUNK)?;
+                least
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        for number in region::table_chunks(chunks, chunks + grown) {
+            let at = layout::table_word(number);
+            let word = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
+            word.store(0, kind::TABLE, Relaxed);
+        }
+        // SYNC POINT S11: who sees the number finds chunks there, free ones.
+        self.live_mut()?.store(live::CHUNKS, chunks + grown, Release);
+        self.hint_free(chunks)?;
+        Ok(true)
+    }
+
+    /// Whether the region may become longer.
+    pub(crate) fn can_grow(&self) -> Result<bool, Trouble> {
+        let most = self.max_size.min(self.mem.limit()) / CHUNK;
+        Ok(self.chunk_count()? < most.min(layout::MOST_CHUNKS))
+    }
+}

@@ -1,0 +1,345 @@
+//! Transactions: many variables written as one. Whoever holds the transaction lock, T, marks the
+//! records, looks whether they are as expected, fills a free slot of each, and then publishes them
+//! all; from the word COMMITTED on, whoever takes T next does it in his place.
+
+#![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+
+use crate::{
+    engine::{Expect, Handle, Store, Wrote},
+    layout::{Meta, State, commit, live, marks, record, slot},
+    mem::{
+        Load, Mem,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        Store as _,
+    },
+    raw::{Payload, Raw},
+    slots::Replaced,
+    trouble::{Trouble, outside},
+};
+use mapvar_os::{Locks, Taken};
+
+/// What a transaction does to one variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// The variable's record.
+    pub handle: Handle,
+    /// What it was when the transaction looked at it.
+    pub expect: Expect,
+    /// What it is to become; `None` = it is only looked at.
+    pub raw: Option<Raw<'a>>,
+}
+
+/// What came of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All of it is done.
+    Committed,
+    /// Nothing is done: a variable is not as expected.
+    Conflict,
+    /// Nothing is done: a record is another variable's by now.
+    Stale,
+}
+
+/// T, held. Unlocked when dropped.
+pub(crate) struct Transactions<'a, M: Mem>(&'a Store<M>);
+
+impl<M: Mem> Drop for Transactions<'_, M> {
+    fn drop(&mut self) {
+        self.0.mem.unlock(live::LOCK_T);
+    }
+}
+
+/// Why not all records could be marked.
+enum Met {
+    /// The holder of L has marked it.
+    Structure,
+    /// Somebody holds its lock.
+    Holder(Handle),
+}
+
+/// How often marking begins again because of others.
+const TRIES: usize = 10_000;
+/// How often a record that somebody holds is tried again before all are let go: sets are short.
+const SPINS: usize = 200;
+
+impl<M: Mem> Store<M> {
+    /// Takes T, and ends or undoes what its last holder left.
+    pub(crate) fn lock_transactions(&self) -> Result<Transactions<'_, M>, Trouble> {
+        if self.mem.words_mut(live::AT, live::WORDS).is_none() {
+            return Err(Trouble::ReadOnly);
+        }
+        // SYNC POINT S5, S13.
+        let _ = self.mem.lock(live::LOCK_T).map_err(Trouble::Lock)?;
+        let held = Transactions(self);
+        self.replay_transaction()?;
+        Ok(held)
+    }
+
+    fn commits(&self) -> Result<M::WordsMut<'_>, Trouble> {
+        self.mem.words_mut(commit::AT, commit::WORDS).ok_or(Trouble::ReadOnly)
+    }
+
+    fn entries(&self) -> Result<M::WordsMut<'_>, Trouble> {
+        self.mem.words_mut(marks::AT, marks::MOST).ok_or(Trouble::ReadOnly)
+    }
+
+    /// Does all of `changes`, or nothing. They are of different records, and their large values lie
+    /// in extents already, which are the caller's again unless it is committed.
+    pub fn transact(&self, changes: &mut [Change<'_>]) -> Result<Outcome, Trouble> {
+        if changes.len() > marks::MOST {
+            return Err(Trouble::TooMany { given: changes.len(), most: marks::MOST });
+        }
+        if changes.iter().any(|change| change.handle.atomic) {
+            return Err(Trouble::WrongKind(
+                "it is an Atomic, which takes no part in transactions; use a variable",
+            ));
+        }
+        // In the order of their places, so that a journal says the same whoever wrote it.
+        changes.sort_by_key(|change| change.handle.at);
+        let mut replaced = Vec::with_capacity(changes.len());
+        let outcome = {
+            let _held = self.mark_all(changes)?;
+            match self.unexpected(changes)? {
+                Some(outcome) => {
+                    self.unmark_all()?;
+                    outcome
+                }
+                None => match self.commit(changes, &mut replaced) {
+                    Ok(()) => Outcome::Committed,
+                    Err(trouble) => {
+                        self.unmark_all()?;
+                        return Err(trouble);
+                    }
+                },
+            }
+        };
+        for replaced in replaced {
+            self.release_quietly(replaced);
+        }
+        Ok(outcome)
+    }
+
+    /// Runs `look` while nobody can write to these records.
+    pub(crate) fn with_all_marked<R>(
+        &self,
+        handles: &[Handle],
+        look: impl FnOnce() -> Result<R, Trouble>,
+    ) -> Result<R, Trouble> {
+        if handles.len() > marks::MOST {
+            return Err(Trouble::TooMany { given: handles.len(), most: marks::MOST });
+        }
+        let changes: Vec<_> = handles
+            .iter()
+            .map(|handle| Change { handle: *handle, expect: Expect::Any, raw: None })
+            .collect();
+        let _held = self.mark_all(&changes)?;
+        let seen = look();
+        self.unmark_all()?;
+        seen
+    }
+
+    /// Takes T and marks every record.
+    fn mark_all(&self, changes: &[Change<'_>]) -> Result<Transactions<'_, M>, Trouble> {
+        for _ in 0..TRIES {
+            let held = self.lock_transactions()?;
+            let met = self.try_mark_all(changes);
+            match met {
+                Ok(None) => return Ok(held),
+                Ok(Some(met)) => {
+                    self.unmark_all()?;
+                    drop(held);
+                    match met {
+                        Met::Structure => drop(self.lock_structure()?),
+                        // Waits for it, and takes it over from who is dead.
+                        Met::Holder(handle) => {
+                            self.lock_record(handle)?;
+                            self.mem.unlock(handle.lock());
+                        }
+                    }
+                }
+                Err(trouble) => {
+                    self.unmark_all()?;
+                    return Err(trouble);
+                }
+            }
+        }
+        Err(Trouble::Contended)
+    }
+
+    fn try_mark_all(&self, changes: &[Change<'_>]) -> Result<Option<Met>, Trouble> {
+        let (commits, entries) = (self.commits()?, self.entries()?);
+        for (number, change) in changes.iter().enumerate() {
+            // A mark is journalled before it is set.
+            entries.store(number, change.handle.at, Relaxed);
+            // SYNC POINT S13.
+            commits.store(commit::COUNT, number as u64 + 1, Release);
+            if let Some(met) = self.try_mark(change.handle) {
+                return Ok(Some(met));
+            }
+        }
+        Ok(None)
+    }
+
+    fn try_mark(&self, handle: Handle) -> Option<Met> {
+        for spin in 0..SPINS {
+            match self.mem.mark(handle.lock(), Locks::MARK_T) {
+                Ok(taken) => {
+                    if taken == Taken::Recovered {
+                        self.mem.wake(handle.wake());
+                    }
+                    return None;
+                }
+                Err(Locks::MARK_L) => return Some(Met::Structure),
+                Err(_) if spin < SPINS / 2 => std::hint::spin_loop(),
+                Err(_) => {
+                    let _ = self.mem.pause(0);
+                }
+            }
+        }
+        Some(Met::Holder(handle))
+    }
+
+    /// Whether a record is not as expected, now that nobody can write to it.
+    fn unexpected(&self, changes: &[Change<'_>]) -> Result<Option<Outcome>, Trouble> {
+        for change in changes {
+            let Change { handle, expect, .. } = *change;
+            let lost = || outside(handle.at);
+            let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
+            if line.load(record::ID, Acquire) != handle.id {
+                return Ok(Some(Outcome::Stale));
+            }
+            let state = State(line.load(record::STATE, Relaxed));
+            let removed = self.is_removed(handle, state).ok_or_else(lost)?;
+            match expect.refuses(state.version(), removed, false) {
+                None => {}
+                Some(Wrote::Absent | Wrote::Other(_)) => return Ok(Some(Outcome::Conflict)),
+                Some(_) => return Ok(Some(Outcome::Stale)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn commit(&self, changes: &[Change<'_>], replaced: &mut Vec<Replaced>) -> Result<(), Trouble> {
+        let (commits, entries) = (self.commits()?, self.entries()?);
+        for (number, change) in changes.iter().enumerate() {
+            let (Some(raw), handle) = (&change.raw, change.handle) else { continue };
+            let lost = || outside(handle.at);
+            let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
+            let state = State(line.load(record::STATE, Relaxed));
+            let to = state.free_slot();
+            let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
+            replaced
+                .push(self.fill_slot(handle.slot_at(to), version, raw, false).ok_or_else(lost)?);
+            entries.store(number, handle.at | marks::WRITES | to as u64, Relaxed);
+            if self.file {
+                self.mark_dirty(handle.at).ok_or_else(lost)?;
+            }
+        }
+        // From here on a snapshot waits.
+        self.live_mut()?.fetch_add(live::TSEQ, 1, AcqRel);
+        // SYNC POINT S13: the commit. Who takes T from here on, publishes.
+        commits.store(commit::STATUS, commit::COMMITTED, Release);
+        self.apply()?;
+        for change in changes {
+            if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
+                self.filled(extent);
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes what is committed. Idempotent: what was published already, and unmarked, is another
+    /// writer's by now.
+    fn apply(&self) -> Result<(), Trouble> {
+        let (commits, entries) = (self.commits()?, self.entries()?);
+        let count = self.count()?;
+        for number in 0..count {
+            let entry = entries.load(number, Relaxed);
+            let Some(handle) = self.journalled(entry)? else { continue };
+            if entry & marks::WRITES == 0 || !self.mem.is_marked(handle.lock(), Locks::MARK_T) {
+                continue;
+            }
+            let lost = || outside(handle.at);
+            let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
+            let state = State(line.load(record::STATE, Relaxed));
+            let to = (entry & 3) as usize;
+            let at = handle.slot_at(to);
+            let slot = self.mem.words_mut(at, slot::LEAST).ok_or_else(lost)?;
+            let version = slot.load(slot::VERSION, Relaxed);
+            if version > state.version() && version <= State::LARGEST {
+                self.publish(line, handle, state, version, to, false);
+            }
+        }
+        for number in 0..count {
+            self.unmark(entries.load(number, Relaxed))?;
+        }
+        self.end_transaction(commits)
+    }
+
+    /// Takes away every mark in the journal, with nothing published.
+    fn unmark_all(&self) -> Result<(), Trouble> {
+        let (commits, entries) = (self.commits()?, self.entries()?);
+        for number in 0..self.count()? {
+            self.unmark(entries.load(number, Relaxed))?;
+        }
+        self.end_transaction(commits)
+    }
+
+    fn unmark(&self, entry: u64) -> Result<(), Trouble> {
+        if let Some(handle) = self.journalled(entry)?
+            && self.mem.is_marked(handle.lock(), Locks::MARK_T)
+        {
+            // Those who wait for the value: of a record that was marked after its holder had died,
+            // or published by one who died before he woke them.
+            self.mem.wake(handle.wake());
+            self.mem.unmark(handle.lock());
+        }
+        Ok(())
+    }
+
+    fn end_transaction(&self, commits: M::WordsMut<'_>) -> Result<(), Trouble> {
+        let live = self.live_mut()?;
+        if live.load(live::TSEQ, Relaxed) & 1 == 1 {
+            live.fetch_add(live::TSEQ, 1, Release);
+        }
+        commits.store(commit::STATUS, 0, Release);
+        commits.store(commit::COUNT, 0, Release);
+        Ok(())
+    }
+
+    fn count(&self) -> Result<usize, Trouble> {
+        let said = self.commits()?.load(commit::COUNT, Relaxed);
+        Ok(usize::try_from(said).unwrap_or(marks::MOST).min(marks::MOST))
+    }
+
+    /// The record of an entry of the journal, if it is one: a hostile peer may have written it.
+    fn journalled(&self, entry: u64) -> Result<Option<Handle>, Trouble> {
+        let at = entry & !63;
+        let Some(line) = self.mem.words(at, record::LINE) else { return Ok(None) };
+        let meta = Meta(line.load(record::META, Relaxed));
+        let id = line.load(record::ID, Acquire);
+        match Handle::checked(at, id, meta, &self.mem) {
+            Some(handle) if self.records_lie_at(handle)? => Ok(Some(handle)),
+            _ => Ok(None),
+        }
+    }
+
+    fn replay_transaction(&self) -> Result<(), Trouble> {
+        let commits = self.commits()?;
+        // SYNC POINT S13.
+        if commits.load(commit::STATUS, Acquire) == commit::COMMITTED {
+            return self.apply();
+        }
+        if commits.load(commit::COUNT, Relaxed) != 0
+            || self.live()?.load(live::TSEQ, Relaxed) & 1 == 1
+        {
+            return self.unmark_all();
+        }
+        Ok(())
+    }
+
+    /// A number that is even between transactions, and another after each.
+    pub(crate) fn transactions_seen(&self) -> Result<u64, Trouble> {
+        Ok(self.live()?.load(live::TSEQ, Acquire))
+    }
+}
