@@ -13,12 +13,14 @@
 //! | `names` | sections by name, and how a name dies with its last handle |
 //! | `attach` | who else uses a file |
 //! | `mapping` | ranges mapped into this process |
+//! | `faults` | what happens when such a range is gone |
 //! | `lock` | lock words that survive their holder |
 
 mod anonymous;
 mod aside;
 mod attach;
 mod error;
+mod faults;
 mod file;
 mod lock;
 mod machine;
@@ -30,7 +32,8 @@ mod section;
 
 use super::{How, Platform};
 use crate::{
-    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, lock::LockSpec, view::MapSpec,
+    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Registered,
+    lock::LockSpec, view::MapSpec,
 };
 use std::time::Duration;
 
@@ -88,6 +91,15 @@ impl Platform for Imp {
 
     fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping> {
         mapping::Mapping::new(section, spec)
+    }
+
+    #[inline]
+    fn registered(mapping: &Self::Mapping) -> Option<&Registered> {
+        Some(mapping.registered())
+    }
+
+    fn guard() -> bool {
+        faults::guard()
     }
 
     #[inline]
