@@ -2,11 +2,19 @@
 
 use crate::{
     Access, Error, ErrorKind, Result, Section, Words, WordsMut,
+    faults::{Cause, Registered},
     section::Shared,
     sys::{Imp, Platform},
     words::{self, Half, Word},
 };
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{Ordering, fence},
+    },
+};
 
 /// How to map a range of a section; from [`Section::view`].
 #[derive(Clone, Debug)]
@@ -319,6 +327,48 @@ impl View {
         Some(unsafe { &*address })
     }
 
+    /// What became of the memory: `None` as long as all of it is there. Otherwise, and for ever, an
+    /// error of kind [`Truncated`](ErrorKind::Truncated) where the file was made shorter, or
+    /// [`Io`](ErrorKind::Io) where the system could not read or keep a page (disk full, read error,
+    /// lost share). Nothing that was read or written by way of the view since is to be believed.
+    /// See [`faults`](crate::faults).
+    pub fn lost(&self) -> Option<Error> {
+        if self.is_lost() { self.loss("use") } else { None }
+    }
+
+    /// Whether the view is [lost](Self::lost), by one load. After copies and loads put a
+    /// `fence(Acquire)` before it, as for [`is_epoch`](crate::machine::is_epoch).
+    #[inline]
+    pub fn is_lost(&self) -> bool {
+        Imp::registered(&self.mapping).is_some_and(Registered::is_lost)
+    }
+
+    #[cold]
+    fn loss(&self, operation: &'static str) -> Option<Error> {
+        let loss = Imp::registered(&self.mapping)?.loss()?;
+        let byte = (self.offset - self.skip as u64).saturating_add(loss.at as u64);
+        let (kind, detail) = match loss.cause {
+            Cause::Truncated => (
+                ErrorKind::Truncated,
+                format!("it was made shorter while mapped and byte {byte} is gone; open it anew"),
+            ),
+            Cause::Io => (
+                ErrorKind::Io,
+                format!(
+                    "the system could not read or keep byte {byte} (full or failing disk, lost \
+                     share); make room or repair it, and open it anew"
+                ),
+            ),
+        };
+        Some(Error::new(kind, operation, self.section.options.describe()).detail(detail))
+    }
+
+    /// For the end of an operation: whether it may be believed.
+    #[inline]
+    fn believe(&self, operation: &'static str) -> Result<()> {
+        if self.is_lost() { self.loss(operation).map_or(Ok(()), Err) } else { Ok(()) }
+    }
+
     fn bounds(&self, operation: &'static str, at: usize, len: usize) -> Result<usize> {
         match at.checked_add(len) {
             Some(end) if end <= self.len => Ok(at + self.skip),
@@ -336,17 +386,21 @@ impl View {
     /// Bytes that another process writes meanwhile come old or new, each by itself.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`], with nothing copied.
+    /// [`ErrorKind::OutOfRange`], with nothing copied; [`ErrorKind::Truncated`] and
+    /// [`ErrorKind::Io`], with anything copied, where the view is [lost](Self::lost).
     pub fn read_at(&self, at: usize, into: &mut [u8]) -> Result<()> {
         let skip = self.bounds("read from", at, into.len())?;
         words::copy_out(self.all(), skip, into);
-        Ok(())
+        // A page that another thread found gone was replaced after the mark was set.
+        fence(Ordering::Acquire);
+        self.believe("read from")
     }
 
     /// Copies `from` in, to byte `at` of the range.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`] and [`ErrorKind::ReadOnly`], with nothing written.
+    /// [`ErrorKind::OutOfRange`] and [`ErrorKind::ReadOnly`], with nothing written;
+    /// [`ErrorKind::Truncated`] and [`ErrorKind::Io`] where the view is [lost](Self::lost).
     pub fn write_at(&self, at: usize, from: &[u8]) -> Result<()> {
         if self.access == Access::Read {
             return Err(Error::new(
@@ -358,7 +412,9 @@ impl View {
         }
         let skip = self.bounds("write to", at, from.len())?;
         words::copy_in(self.all(), skip, from);
-        Ok(())
+        // The same for stores, which a later load may overtake otherwise.
+        fence(Ordering::SeqCst);
+        self.believe("write to")
     }
 
     /// The first `len` bytes: what [`write_string`](Self::write_string) wrote. Bytes, never
@@ -387,12 +443,15 @@ impl View {
     /// a file.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`]; [`ErrorKind::Io`] with the system's code.
+    /// [`ErrorKind::OutOfRange`]; [`ErrorKind::Io`] with the system's code; the error of a view
+    /// that is [lost](Self::lost).
     pub fn flush(&self, range: Range<usize>) -> Result<()> {
         let len = range.end.saturating_sub(range.start);
         let first = self.bounds("flush", range.start, len)?;
-        Imp::flush(&self.section.sys, &self.mapping, first, len)
-            .map_err(|error| error.during("flush", self.section.options.describe()))
+        let flushed = Imp::flush(&self.section.sys, &self.mapping, first, len);
+        // First: what was flushed, or failed to be, was not the file's.
+        self.believe("flush")?;
+        flushed.map_err(|error| error.during("flush", self.section.options.describe()))
     }
 
     /// Writes a range to the file and waits until the device has it, with the file's size and

@@ -4,8 +4,8 @@
 //! their system. This is the only place where the target is asked for.
 
 use crate::{
-    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, lock::LockSpec,
-    seat::SeatSpec, view::MapSpec,
+    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Registered,
+    lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::{fmt, time::Duration};
 
@@ -128,6 +128,14 @@ pub(crate) trait Platform {
     /// writable there if the access says so. A base address that is not 0 is met exactly, without
     /// replacing anything, or the call fails.
     fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping>;
+
+    /// The mapping's place in the registry of [`crate::faults`], which it has from before it is
+    /// handed out until it is unmapped.
+    fn registered(mapping: &Self::Mapping) -> Option<&Registered>;
+
+    /// Installs the handler of [`crate::faults`]; called once in a process. Answers whether it
+    /// stands.
+    fn guard() -> bool;
 
     /// First byte of a mapping; never null.
     fn address(mapping: &Self::Mapping) -> *mut u8;

@@ -3,7 +3,7 @@
 use super::{How, Platform};
 use crate::{
     Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
-    lock::LockSpec, seat::SeatSpec, view::MapSpec,
+    faults::Registered, lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::{convert::Infallible, time::Duration};
 
@@ -80,6 +80,14 @@ impl Platform for Imp {
 
     fn map(section: &Infallible, _: &MapSpec) -> Result<Infallible> {
         match *section {}
+    }
+
+    fn registered(mapping: &Infallible) -> Option<&Registered> {
+        match *mapping {}
+    }
+
+    fn guard() -> bool {
+        false
     }
 
     fn address(mapping: &Infallible) -> *mut u8 {

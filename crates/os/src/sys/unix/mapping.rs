@@ -4,10 +4,10 @@
 
 use super::{
     error::{cvt, refuse},
-    lock, machine,
+    faults, lock, machine,
     section::Section,
 };
-use crate::{Access, ErrorKind, Result, view::MapSpec};
+use crate::{Access, ErrorKind, Result, faults::Registered, view::MapSpec};
 use rustix::{
     io::Errno,
     mm::{self, MapFlags, MsyncFlags, ProtFlags},
@@ -19,6 +19,8 @@ use std::{ffi::c_void, mem::ManuallyDrop, ptr::NonNull};
 pub(crate) struct Mapping {
     address: NonNull<u8>,
     len: usize,
+    /// Dropped by `end`, before it unmaps.
+    registered: ManuallyDrop<Registered>,
 }
 
 // SAFETY: it owns its range of addresses, which belong to the process and not to a thread; any
@@ -57,7 +59,9 @@ impl Mapping {
         let Some(address) = NonNull::new(address.cast::<u8>()) else {
             return Err(cvt(Errno::NOMEM));
         };
-        let mapping = Self { address, len };
+        let piece = faults::piece(section.fd(), spec.offset, address.addr(), len, page, protection);
+        let registered = ManuallyDrop::new(Registered::new(&piece));
+        let mapping = Self { address, len, registered };
         if spec.base_address != 0 && address.as_ptr().addr() != spec.base_address {
             // A system that took the address for a hint; dropping `mapping` unmaps it.
             return Err(told(Errno::EXIST, spec));
@@ -68,6 +72,11 @@ impl Mapping {
     #[inline]
     pub(super) fn address(&self) -> *mut u8 {
         self.address.as_ptr()
+    }
+
+    #[inline]
+    pub(super) fn registered(&self) -> &Registered {
+        &self.registered
     }
 
     /// `msync` with `MS_SYNC`: on Linux `MS_ASYNC` does nothing at all. It takes whole pages.
@@ -95,6 +104,8 @@ impl Mapping {
                 "this thread holds a lock in it, so it stays mapped; unlock first",
             ));
         }
+        // SAFETY: this runs once to its end (see below), and nobody looks at the field after it.
+        unsafe { ManuallyDrop::drop(&mut self.registered) };
         // SAFETY: the range is this value's own (made in `new`), and no reference into it is left:
         // those that `View` hands out borrow the view, which owns this value. Called once: by
         // `drop`, or by `unmap`, which never drops.

@@ -14,12 +14,14 @@
 //! | `attach` | who else uses a file |
 //! | `seat` | which processes use a section |
 //! | `mapping` | ranges mapped into this process |
+//! | `faults` | what happens when such a range is gone |
 //! | `lock` | lock words that survive their holder |
 
 mod anonymous;
 mod aside;
 mod attach;
 mod error;
+mod faults;
 mod file;
 mod lock;
 mod machine;
@@ -32,8 +34,8 @@ mod section;
 
 use super::{How, Platform};
 use crate::{
-    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, lock::LockSpec,
-    seat::SeatSpec, view::MapSpec,
+    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Registered,
+    lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::time::Duration;
 
@@ -105,6 +107,15 @@ impl Platform for Imp {
 
     fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping> {
         mapping::Mapping::new(section, spec)
+    }
+
+    #[inline]
+    fn registered(mapping: &Self::Mapping) -> Option<&Registered> {
+        Some(mapping.registered())
+    }
+
+    fn guard() -> bool {
+        faults::guard()
     }
 
     #[inline]

@@ -4,6 +4,7 @@
 
 mod attach;
 mod cvt;
+mod faults;
 mod file;
 mod lock;
 mod machine;
@@ -20,7 +21,7 @@ mod wait;
 use super::{How, Platform};
 use crate::{
     Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
-    lock::LockSpec, view::MapSpec,
+    faults::Registered, lock::LockSpec, view::MapSpec,
 };
 use std::{
     os::windows::io::{AsHandle, BorrowedHandle},
@@ -115,6 +116,15 @@ impl Platform for Imp {
 
     fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping> {
         mapping::Mapping::new(section, spec)
+    }
+
+    #[inline]
+    fn registered(mapping: &Self::Mapping) -> Option<&Registered> {
+        mapping.registered()
+    }
+
+    fn guard() -> bool {
+        faults::guard()
     }
 
     #[inline]
