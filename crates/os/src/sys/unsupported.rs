@@ -24,7 +24,6 @@ impl Platform for Imp {
     type Section = Infallible;
     type Mapping = Infallible;
     type Locks = Infallible;
-    type Held<'a> = Infallible;
 
     fn obtain(
         options: &SectionOptions,
@@ -43,6 +42,10 @@ impl Platform for Imp {
     }
 
     fn size(section: &Infallible) -> Result<u64> {
+        match *section {}
+    }
+
+    fn grow(section: &Infallible, _: &SectionOptions, _: u64) -> Result<()> {
         match *section {}
     }
 
@@ -70,6 +73,14 @@ impl Platform for Imp {
         match *section {}
     }
 
+    fn extend(section: &Infallible, _: &Infallible, _: usize) -> Result<()> {
+        match *section {}
+    }
+
+    fn reserved(mapping: &Infallible) -> usize {
+        match *mapping {}
+    }
+
     fn address(mapping: &Infallible) -> *mut u8 {
         match *mapping {}
     }
@@ -78,7 +89,7 @@ impl Platform for Imp {
         match mapping {}
     }
 
-    fn flush(section: &Infallible, _: &Infallible, _: usize, _: usize) -> Result<()> {
+    fn flush(section: &Infallible, _: &Infallible, _: usize, _: usize, _: bool) -> Result<()> {
         match *section {}
     }
 

@@ -17,6 +17,8 @@ pub(super) const LIFE: u64 = FAR;
 pub(super) const GATE: u64 = FAR + 1;
 /// Held shared by who is attached to a file.
 pub(super) const SEAT: u64 = FAR + 2;
+/// Held by who makes a section longer.
+pub(super) const GROWTH: u64 = FAR + 3;
 
 /// Beyond the end of every file: ext4 ends at 2^44, xfs, btrfs and tmpfs at 2^63 - 1, and no
 /// section has sixteen bytes less than that.
