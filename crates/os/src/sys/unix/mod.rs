@@ -10,6 +10,7 @@
 //! | `section` | the handle of a section, whatever it is of |
 //! | `anonymous` | sections of memory alone |
 //! | `file` | sections over files |
+//! | `grow` | sections made longer |
 //! | `names` | sections by name, and how a name dies with its last handle |
 //! | `attach` | who else uses a file |
 //! | `seat` | which processes use a section |
@@ -23,6 +24,7 @@ mod attach;
 mod error;
 mod faults;
 mod file;
+mod grow;
 mod lock;
 mod machine;
 mod mapping;
@@ -73,6 +75,10 @@ impl Platform for Imp {
         section.size()
     }
 
+    fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()> {
+        grow::grow(section, options, size)
+    }
+
     fn id(section: &Self::Section) -> Result<Option<SectionId>> {
         section.id()
     }
@@ -109,6 +115,15 @@ impl Platform for Imp {
         mapping::Mapping::new(section, spec)
     }
 
+    // All that was reserved is mapped, and can be reached as far as the section goes.
+    fn extend(_: &Self::Section, _: &Self::Mapping, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn reserved(mapping: &Self::Mapping) -> usize {
+        mapping.len()
+    }
+
     #[inline]
     fn registered(mapping: &Self::Mapping) -> Option<&Registered> {
         Some(mapping.registered())
@@ -132,8 +147,9 @@ impl Platform for Imp {
         mapping: &Self::Mapping,
         first: usize,
         len: usize,
+        wait: bool,
     ) -> Result<()> {
-        if section.has_file() { mapping.flush(first, len) } else { Ok(()) }
+        if section.has_file() { mapping.flush(first, len, wait) } else { Ok(()) }
     }
 
     fn sync(section: &Self::Section) -> Result<()> {

@@ -94,6 +94,13 @@ impl Platform for Imp {
         Ok(section.size)
     }
 
+    fn grow(section: &Self::Section, _: &SectionOptions, size: u64) -> Result<()> {
+        if size <= section.size {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported, "", "").detail("not yet; make it anew, larger"))
+    }
+
     fn id(section: &Self::Section) -> Result<Option<SectionId>> {
         section.id()
     }
@@ -116,6 +123,14 @@ impl Platform for Imp {
 
     fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping> {
         mapping::Mapping::new(section, spec)
+    }
+
+    fn extend(_: &Self::Section, _: &Self::Mapping, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn reserved(_: &Self::Mapping) -> usize {
+        0
     }
 
     #[inline]
@@ -141,6 +156,7 @@ impl Platform for Imp {
         mapping: &Self::Mapping,
         first: usize,
         len: usize,
+        _wait: bool,
     ) -> Result<()> {
         if section.backed { mapping.flush(first, len) } else { Ok(()) }
     }
