@@ -10,6 +10,7 @@ mod machine;
 mod mapping;
 mod named;
 mod names;
+mod seat;
 mod section;
 mod security;
 #[cfg(test)]
@@ -20,10 +21,10 @@ mod wait;
 use super::{How, Platform};
 use crate::{
     Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
-    lock::LockSpec, view::MapSpec,
+    lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::{
-    os::windows::io::{AsHandle, BorrowedHandle},
+    os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle},
     time::Duration,
 };
 
@@ -43,6 +44,7 @@ impl Platform for Imp {
     type Section = section::Section;
     type Mapping = mapping::Mapping;
     type Locks = lock::Locks;
+    type Seat = OwnedHandle;
 
     fn obtain(
         options: &SectionOptions,
@@ -108,6 +110,17 @@ impl Platform for Imp {
     fn detach(section: &Self::Section) {
         attach::detach(section);
     }
+
+    fn take_seat(_: &Self::Section, spec: &SeatSpec) -> Result<Option<(usize, OwnedHandle)>> {
+        seat::take(spec)
+    }
+
+    fn is_seat_taken(_: &Self::Section, spec: &SeatSpec, slot: usize) -> Result<bool> {
+        seat::is_taken(spec, slot)
+    }
+
+    // The handle is all there is to it.
+    fn leave_seat(_: &Self::Section, _: usize) {}
 
     fn close(section: Self::Section) -> Result<()> {
         section.close()
