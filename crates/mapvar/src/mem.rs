@@ -28,7 +28,7 @@
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
 
 use crate::{
-    layout::{self, seat},
+    layout::{self, live, seat},
     trouble::Trouble,
 };
 use mapvar_os::{Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine};
@@ -289,6 +289,23 @@ impl Mapped {
         self.timeout
     }
 
+    /// Whether the region has grown so far that these words lie within it by now. What stands in
+    /// its head is another's word for it, and the section's own length has the last.
+    #[cold]
+    #[inline(never)]
+    fn reaches_to(&self, at: u64, count: usize) -> bool {
+        let chunks = live::AT / 8 + live::CHUNKS as u64;
+        let said = self.view.plain_words(within(chunks * 8), 1);
+        let said = said.map_or(0, |words| words.load(0, Ordering::Acquire));
+        let end = at.checked_add((count as u64).saturating_mul(8));
+        match end {
+            Some(end) if end > self.size() && end <= said.saturating_mul(layout::CHUNK) => {
+                self.reach(said * layout::CHUNK)
+            }
+            _ => false,
+        }
+    }
+
     fn seated(&self) -> Result<Seated, Trouble> {
         let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seated) = &*seat {
@@ -329,12 +346,18 @@ impl Mem for Mapped {
 
     #[inline]
     fn words(&self, at: u64, count: usize) -> Option<Words<'_>> {
-        self.view.plain_words(within(at), count)
+        match self.view.plain_words(within(at), count) {
+            None if self.reaches_to(at, count) => self.view.plain_words(within(at), count),
+            words => words,
+        }
     }
 
     #[inline]
     fn words_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
-        self.view.plain_words_mut(within(at), count)
+        match self.view.plain_words_mut(within(at), count) {
+            None if self.reaches_to(at, count) => self.view.plain_words_mut(within(at), count),
+            words => words,
+        }
     }
 
     #[inline]
@@ -386,6 +409,21 @@ impl Mem for Mapped {
 
     fn reset(&self, at: u64) {
         self.locks.reset(&self.view, within(at));
+    }
+
+    #[cold]
+    fn reach(&self, bytes: u64) -> bool {
+        let len = within(bytes);
+        len <= self.view.len() || (bytes <= self.limit() && self.view.grow(len).is_ok())
+    }
+
+    fn limit(&self) -> u64 {
+        self.view.reserved() as u64
+    }
+
+    fn grow(&self, bytes: u64) -> Result<(), Trouble> {
+        self.section.grow(bytes)?;
+        Ok(self.view.grow(within(bytes))?)
     }
 
     fn seat(&self) -> Result<u64, Trouble> {

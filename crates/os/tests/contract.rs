@@ -14,7 +14,7 @@
 )]
 
 use mapvar_os::{
-    Access, Error, ErrorKind, Locks, Name, Origin, Protection, Refused, Scope, Section,
+    Access, Error, ErrorKind, Locks, Name, Origin, Protection, Refused, Scope, Seat, Section,
     SectionFlags, SectionOptions, Taken, View, machine,
 };
 use std::{
@@ -158,6 +158,7 @@ fn child() {
         "churn" => churn(),
         "die_in_fill" => die_in_fill(),
         "attach" => stay_attached(),
+        "seat" => stay_seated(),
         "lock" => hold_lock(),
         "count" => count_under_lock(),
         "grow" => grow_in_turns(),
@@ -168,6 +169,8 @@ fn child() {
         "ulimit" => unix::grow_within_limits(),
         #[cfg(unix)]
         "fork" => unix::fork_with_everything(),
+        #[cfg(unix)]
+        "fork_seat" => unix::fork_with_a_seat(),
         other => panic!("no role {other:?}"),
     }
 }
@@ -1135,6 +1138,208 @@ fn without_a_file_the_creator_is_alone() {
     assert!(!opened.attach(SECOND).unwrap().alone());
     let anonymous = Section::options().size(10).create().unwrap();
     assert!(anonymous.attach(SECOND).unwrap().alone());
+}
+
+// ---------------------------------------------------------------------------------------------
+// Seats
+
+/// An id for seats that no other test has.
+fn seat_id() -> String {
+    unique("seat").chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+#[track_caller]
+fn sit(section: &Section, id: &str, seats: usize) -> Seat {
+    section.take_seat(Scope::Local, id, seats).unwrap()
+}
+
+/// What a peer is told so that it finds a section, and how it does.
+fn told_of(path: &Path, name: Option<&Name>) -> [String; 2] {
+    match name {
+        Some(name) => ["name".into(), name.as_str().into()],
+        None => ["file".into(), path.to_str().unwrap().into()],
+    }
+}
+
+fn section_of_parent() -> Section {
+    let options = match arg(0).as_str() {
+        "name" => by_name(&Name::new(&arg(1)).unwrap()),
+        _ => by_file(Path::new(&arg(1))),
+    };
+    options.open().unwrap()
+}
+
+/// Role: takes a seat and stays; then gives it back and stays.
+fn stay_seated() {
+    let section = section_of_parent();
+    let seat = sit(&section, &arg(2), 4);
+    tell(&format!("seat {}", seat.slot()));
+    if await_word() {
+        drop(seat);
+        tell("left");
+        await_word();
+    }
+}
+
+#[test]
+fn a_seat_is_seen_taken_until_its_process_gives_it_back_or_is_killed() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let name = name("seat");
+    for name in [None, Some(&name)] {
+        let options = name.map_or_else(|| by_file(&scratch.file()), by_name);
+        let section = options.size(100).create().unwrap();
+        let id = seat_id();
+        let [kind, object] = told_of(&scratch.file(), name);
+        let peer = || Peer::start("seat", &[&kind, &object, &id]);
+        let mine = sit(&section, &id, 4);
+        assert_eq!(mine.slot(), 0);
+        let taken = || [0, 1, 2, 3].map(|slot| mine.is_taken(slot).unwrap());
+        assert_eq!(taken(), [true, false, false, false]);
+
+        let mut killed = peer();
+        killed.expect("seat 1");
+        let mut orderly = peer();
+        orderly.expect("seat 2");
+        for _ in 0..100 {
+            assert_eq!(taken(), [true, true, true, false], "a look takes nothing");
+        }
+        killed.kill();
+        eventually(|| (taken() == [true, false, true, false]).then_some(()));
+        // Before the process ends.
+        orderly.go();
+        orderly.expect("left");
+        assert_eq!(taken(), [true, false, false, false]);
+        orderly.end();
+
+        let mut next = peer();
+        next.expect("seat 1");
+        assert_eq!(taken(), [true, true, false, false]);
+        next.end();
+        eventually(|| (taken() == [true, false, false, false]).then_some(()));
+    }
+}
+
+#[test]
+fn who_opens_twice_has_two_seats_and_a_handle_has_one_at_a_time() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let (id, other_id) = (seat_id(), seat_id());
+    let one = by_file(&scratch.file()).size(100).create().unwrap();
+    let two = by_file(&scratch.file()).open().unwrap();
+    let first = sit(&one, &id, 8);
+    let second = sit(&two, &id, 8);
+    assert_eq!((first.slot(), second.slot()), (0, 1));
+    for seat in [&first, &second] {
+        assert!(seat.is_taken(0).unwrap() && seat.is_taken(1).unwrap());
+        for free in [2, 7, 8, 1 << 20, usize::MAX] {
+            assert!(!seat.is_taken(free).unwrap(), "{free}");
+        }
+    }
+    is(one.take_seat(Scope::Local, &id, 8), ErrorKind::InvalidArgument, "a.map");
+
+    // Given back by another thread, and had by the handle again.
+    thread::scope(|scope| scope.spawn(|| drop(first)).join().unwrap());
+    assert!(!second.is_taken(0).unwrap());
+    let again = sit(&one, &id, 8);
+    assert_eq!(again.slot(), 0);
+    assert!(second.is_taken(0).unwrap());
+    // The handle is kept open by its seat.
+    drop(one);
+    assert!(second.is_taken(0).unwrap() && again.is_taken(0).unwrap());
+    drop(again);
+    assert!(!second.is_taken(0).unwrap());
+
+    let shown = format!("{second:?}");
+    assert!(shown.starts_with("Seat") && shown.contains("slot: 1"), "{shown}");
+
+    // Another section's seats are others.
+    let memory = Section::options().size(100).create().unwrap();
+    let alone = sit(&memory, &other_id, 2);
+    assert_eq!(alone.slot(), 0);
+    assert!(alone.is_taken(0).unwrap() && !alone.is_taken(1).unwrap());
+}
+
+#[test]
+fn when_all_seats_are_taken_the_next_is_told_so() {
+    let _watch = watch();
+    let name = name("seat");
+    let id = seat_id();
+    let sections: Vec<Section> =
+        (0..4).map(|_| by_name(&name).size(100).open_or_create().unwrap()).collect();
+    let mut seats: Vec<Seat> = sections[..3].iter().map(|section| sit(section, &id, 3)).collect();
+    for _ in 0..2 {
+        let error = is(sections[3].take_seat(Scope::Local, &id, 3), ErrorKind::Full, name.as_str());
+        assert!(error.to_string().contains("all 3 seats are taken"), "{error}");
+    }
+    drop(seats.remove(1));
+    let seat = sit(&sections[3], &id, 3);
+    assert_eq!(seat.slot(), 1);
+    assert!(seats[0].is_taken(1).unwrap());
+}
+
+#[test]
+fn seats_are_for_writers_and_there_are_some() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let id = seat_id();
+    let writer = by_file(&scratch.file()).size(100).create().unwrap();
+    for seats in [0, Seat::MOST + 1, usize::MAX] {
+        is(writer.take_seat(Scope::Local, &id, seats), ErrorKind::InvalidArgument, "a.map");
+    }
+    let reader = by_file(&scratch.file()).protection(Protection::ReadOnly).open().unwrap();
+    is(reader.take_seat(Scope::Local, &id, 4), ErrorKind::ReadOnly, "a.map");
+    let seat = sit(&writer, &id, Seat::MOST);
+    assert!(!seat.is_taken(Seat::MOST - 1).unwrap());
+    // Attaching is another matter.
+    let mut attachment = writer.attach(SECOND).unwrap();
+    assert!(attachment.alone());
+    attachment.done().unwrap();
+    drop(attachment);
+    assert!(seat.is_taken(seat.slot()).unwrap());
+}
+
+#[test]
+fn of_many_who_come_and_go_each_has_its_seat_for_itself() {
+    const SEATS: usize = 4;
+    let _watch = Watchdog::new("coming and going", 3 * MINUTE);
+    let times = if cfg!(windows) { 300 } else { 3_000 };
+    let scratch = Scratch::new();
+    let id = seat_id();
+    by_file(&scratch.file()).size(100).create().unwrap();
+    let holders: [AtomicU32; SEATS] = Default::default();
+    thread::scope(|scope| {
+        for _ in 0..2 * SEATS {
+            scope.spawn(|| {
+                let section = by_file(&scratch.file()).open().unwrap();
+                let mut had = 0;
+                while had < times {
+                    let seat = match section.take_seat(Scope::Local, &id, SEATS) {
+                        Ok(seat) => seat,
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+                            continue;
+                        }
+                    };
+                    let holders = &holders[seat.slot()];
+                    assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two in one seat");
+                    for slot in 0..SEATS {
+                        // Whoever is seen, those who are there throughout are.
+                        let taken = seat.is_taken(slot).unwrap();
+                        assert!(taken || slot != seat.slot());
+                    }
+                    assert_eq!(holders.fetch_sub(1, Ordering::SeqCst), 1, "two in one seat");
+                    drop(seat);
+                    had += 1;
+                }
+            });
+        }
+    });
+    let section = by_file(&scratch.file()).open().unwrap();
+    let seat = sit(&section, &id, SEATS);
+    for slot in 0..SEATS {
+        assert_eq!(seat.is_taken(slot).unwrap(), slot == seat.slot());
+    }
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -2206,5 +2411,84 @@ mod unix {
         assert!(file.attach(SECOND).unwrap().alone());
         peer.end();
         is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
+    }
+
+    /// Role: forks with a seat, once for a child that drops it, once for one that outlives this
+    /// process.
+    #[allow(unsafe_code, reason = "fork is")]
+    pub(super) fn fork_with_a_seat() {
+        let section = section_of_parent();
+        let seat = sit(&section, &arg(2), 4);
+        let unseated = section_of_parent();
+        // SAFETY: as in `fork_with_everything`.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let closed =
+                |error: Option<Error>| error.is_some_and(|e| e.kind() == ErrorKind::Closed);
+            let right = [
+                closed(seat.is_taken(0).err()),
+                closed(seat.is_taken(seat.slot()).err()),
+                closed(unseated.take_seat(Scope::Local, &arg(2), 4).err()),
+                // Opened by the child itself.
+                sit(&section_of_parent(), &arg(2), 4).slot() == 2,
+            ];
+            drop(seat);
+            drop(section);
+            // SAFETY: ends the process, as a child after fork ought to.
+            unsafe { libc::_exit(i32::from(right != [true; 4])) };
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child made above and writes its status to a local.
+        let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!((waited, status), (child, 0));
+        tell(&format!("seat {}", seat.slot()));
+        assert!(await_word());
+        // SAFETY: as above.
+        if unsafe { libc::fork() } == 0 {
+            tell("forked");
+            await_word();
+            // SAFETY: as above.
+            unsafe { libc::_exit(0) };
+        }
+        thread::sleep(3 * MINUTE);
+    }
+
+    #[test]
+    fn a_child_after_fork_has_no_seat_and_keeps_its_parents() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        let section = by_file(&scratch.file()).size(10).create().unwrap();
+        let id = seat_id();
+        let [kind, path] = told_of(&scratch.file(), None);
+        let mine = sit(&section, &id, 4);
+        let mut peer = Peer::start("fork_seat", &[&kind, &path, &id]);
+        peer.expect("seat 1");
+        assert!(mine.is_taken(1).unwrap(), "the child gave its parent's seat back");
+        peer.go();
+        peer.expect("forked");
+        peer.child.kill().unwrap();
+        peer.child.wait().unwrap();
+        for _ in 0..20 {
+            assert!(mine.is_taken(1).unwrap(), "the child shares the open file");
+            thread::sleep(Duration::from_millis(2));
+        }
+        // The child hears the end of the pipe.
+        drop(peer.input.take());
+        eventually(|| (!mine.is_taken(1).unwrap()).then_some(()));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_without_a_name_has_seats() {
+        let _watch = watch();
+        let section = Section::options().size(10).create().unwrap();
+        let fd = section.as_fd().as_raw_fd();
+        let again = by_file(Path::new(&format!("/proc/self/fd/{fd}"))).open().unwrap();
+        let id = seat_id();
+        let (one, two) = (sit(&section, &id, 2), sit(&again, &id, 2));
+        assert_eq!((one.slot(), two.slot()), (0, 1));
+        assert!(one.is_taken(1).unwrap() && two.is_taken(0).unwrap());
+        drop(two);
+        assert!(!one.is_taken(1).unwrap());
     }
 }

@@ -11,6 +11,7 @@ mod machine;
 mod mapping;
 mod named;
 mod names;
+mod seat;
 mod section;
 mod security;
 #[cfg(test)]
@@ -21,10 +22,10 @@ mod wait;
 use super::{How, Platform};
 use crate::{
     Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
-    faults::Registered, lock::LockSpec, view::MapSpec,
+    faults::Registered, lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::{
-    os::windows::io::{AsHandle, BorrowedHandle},
+    os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle},
     time::Duration,
 };
 
@@ -44,6 +45,7 @@ impl Platform for Imp {
     type Section = section::Section;
     type Mapping = mapping::Mapping;
     type Locks = lock::Locks;
+    type Seat = OwnedHandle;
 
     fn obtain(
         options: &SectionOptions,
@@ -116,6 +118,17 @@ impl Platform for Imp {
     fn detach(section: &Self::Section) {
         attach::detach(section);
     }
+
+    fn take_seat(_: &Self::Section, spec: &SeatSpec) -> Result<Option<(usize, OwnedHandle)>> {
+        seat::take(spec)
+    }
+
+    fn is_seat_taken(_: &Self::Section, spec: &SeatSpec, slot: usize) -> Result<bool> {
+        seat::is_taken(spec, slot)
+    }
+
+    // The handle is all there is to it.
+    fn leave_seat(_: &Self::Section, _: usize) {}
 
     fn close(section: Self::Section) -> Result<()> {
         section.close()
