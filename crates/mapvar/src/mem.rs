@@ -297,9 +297,10 @@ impl Mapped {
         let chunks = live::AT / 8 + live::CHUNKS as u64;
         let said = self.view.plain_words(within(chunks * 8), 1);
         let said = said.map_or(0, |words| words.load(0, Ordering::Acquire));
+        let said = said.min(layout::MOST_CHUNKS);
         let end = at.checked_add((count as u64).saturating_mul(8));
         match end {
-            Some(end) if end > self.size() && end <= said.saturating_mul(layout::CHUNK) => {
+            Some(end) if end > self.size() && end <= said * layout::CHUNK => {
                 self.reach(said * layout::CHUNK)
             }
             _ => false,

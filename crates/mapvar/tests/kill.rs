@@ -155,7 +155,7 @@ fn killed_writers_lose_nothing_and_stop_nobody_by_name() {
 
 #[test]
 fn killed_writers_lose_nothing_and_stop_nobody_by_file() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::quick_folder();
     let path = dir.path().join("kill.map");
     let map = Map::options().file(&path).size(1 << 18).timeout(Duration::from_secs(10));
     storm(path.to_str().unwrap(), &map.create().unwrap(), 2);
