@@ -1,11 +1,19 @@
 //! What is tried: scenarios in which the protocol must hold, and faults planted into them.
 
 use crate::{
-    actor::{Actor, Deed, Deed::*, Life},
+    actor::{Actor, Deed},
     explore::Scenario,
-    fault::{Fault, Fault::*},
-    world::*,
+    fault::Fault,
+    world::{
+        ACTORS, CHUNKS, Cell, Chunk, Content, Extent, Journal, Lock, Members, PLACES, Place,
+        RECORDS, Record, Slot, Table, Truth, World,
+    },
 };
+
+mod extents;
+mod records;
+mod transactions;
+mod waiting;
 
 pub struct Case {
     pub name: String,
@@ -68,11 +76,16 @@ fn world(variables: &[(u8, u8, u8)], chunks: u8, section: u8) -> World {
     world
 }
 
-fn holds(name: &str, world: World, deeds: &[&[Deed]], deaths: u8) -> Case {
-    let mut world = world;
+/// One without large values.
+fn small(variables: &[(u8, u8)]) -> World {
+    let variables: Vec<_> = variables.iter().map(|&(name, value)| (name, value, 0)).collect();
+    world(&variables, 0, 0)
+}
+
+/// Each process, at most three, does its deeds one after the other; so many of them may die.
+fn holds(name: &str, mut world: World, deeds: &[&[Deed]], deaths: u8) -> Case {
     for actor in &mut world.actors[..deeds.len()] {
         *actor = Actor::begin(0, 0);
-        actor.life = Life::Running;
     }
     let deeds = deeds.iter().map(|deeds| deeds.to_vec()).collect();
     Case {
@@ -83,315 +96,36 @@ fn holds(name: &str, world: World, deeds: &[&[Deed]], deaths: u8) -> Case {
     }
 }
 
-pub fn all() -> Vec<Case> {
-    let probe = std::env::var("PROBE").ok();
-    let mut cases = scenarios();
-    if probe.is_some() {
-        cases = FAULTS
-            .iter()
-            .flat_map(|fault| {
-                scenarios().into_iter().map(move |mut case| {
-                    case.scenario.fault = Some(*fault);
-                    case.name = format!("{fault:?} IN {}", case.name);
-                    case.ends = Some(&[]);
-                    case
-                })
-            })
-            .collect();
-    }
-    cases
+fn long(case: Case) -> Case {
+    Case { long: true, ..case }
 }
 
-const FAULTS: &[Fault] = &[
-    PendingClearedFirst,
-    NoReplay,
-    MarkTrustsOwner,
-    DeathNotTold,
-    SleepersAfterUnmark,
-    RootBeforeSeq,
-    MissNotChecked,
-    BitBeforeJournal,
-    IdBeforeSlot,
-    IndexAfterId,
-    NoSecondLookup,
-    BirthsNotReplayed,
-    CollectWaits,
-    CollectWithoutMark,
-    CollectWithoutLook,
-    CollectDoesNotWake,
-    ReplayWithoutMark,
-    JournalBeforeUnmark,
-    TableBeforeJournal,
-    SeqAfterFree,
-    MarkBeforeJournal,
-    NoIdsAfterMarks,
-    WaitsForMarkL,
-    CommitBeforeFill,
-    WakeAtPublication,
-    ApplyWithoutMark,
-    StatusBeforeUnmark,
-    SequenceStaysOdd,
-    SnapshotWithoutIds,
-    WaiterIgnoresId,
-    NoTokenAtPlace,
-    TokenBeforePin,
-    NoTokenUnderLock,
-    NoTokenUnderL,
-    NoTokensAfterMarks,
-    TokensRepeat,
-    PinsIgnored,
-    PinsBeforeVoid,
-    DeadPinsCount,
-    SlotBeforePin,
-    FreeBeforeInvalid,
-    SweepWithoutMark,
-    SweepMarkFirst,
-    ReleaseWithoutToken,
-    FirstBeforeFurther,
-    FurtherFreedFirst,
-    OrphansKept,
-    UnpinnedCopy,
-    CountBeforeSection,
-    LengthBeforeL,
-];
+/// A fault, the scenario that it is planted into, and what comes of it.
+type Planted = (Fault, &'static str, &'static [&'static str]);
 
-fn scenarios() -> Vec<Case> {
-    let pair = |name, first, other| Transact([(name, first, 0), (other, first, 0)]);
-    let ab = &[(1, 1, 0), (2, 1, 0)];
-    let rb = &[(1, 0, 0), (2, 1, 0)];
-    let small = |variables: &[(u8, u8, u8)]| world(variables, 0, 0);
-    vec![
-        holds(
-            "set, remove, set one record",
-            small(&[(1, 1, 0)]),
-            &[&[Set(1, 2, 0)], &[Remove(1)], &[Set(1, 3, 0)]],
-            2,
-        ),
-        holds(
-            "two inserts of a name, get",
-            small(&[]),
-            &[&[Set(1, 2, 0)], &[Set(1, 3, 0)], &[Get(1)]],
-            2,
-        ),
-        holds(
-            "inserts of two names, again",
-            small(&[(3, 1, 0)]),
-            &[&[Set(1, 2, 0), Remove(1)], &[Set(2, 3, 0), Set(1, 4, 0)]],
-            2,
-        ),
-        holds(
-            "collect, revive, get",
-            small(&[(1, 0, 0)]),
-            &[&[Collect(0)], &[Set(1, 2, 0)], &[Get(1)]],
-            2,
-        ),
-        holds(
-            "remove and collect, two sets, collect",
-            small(&[(1, 1, 0)]),
-            &[&[Remove(1), Collect(0)], &[Set(1, 2, 0), Set(1, 3, 0)], &[Collect(0)]],
-            2,
-        ),
-        holds(
-            "collect and reuse, stale set, get",
-            small(&[(1, 0, 0)]),
-            &[&[Collect(0), Set(2, 5, 0)], &[Set(1, 2, 0)], &[Get(2)]],
-            2,
-        ),
-        holds("rebuild, get, insert", small(ab), &[&[Rebuild], &[Get(2)], &[Set(3, 2, 0)]], 2),
-        holds(
-            "rebuild twice, get, rebuild",
-            small(ab),
-            &[&[Rebuild, Rebuild], &[Get(2)], &[Rebuild]],
-            2,
-        ),
-        holds(
-            "collect and rebuild, get, insert",
-            small(rb),
-            &[&[Collect(0), Rebuild], &[Get(2)], &[Set(3, 2, 0)]],
-            2,
-        ),
-        holds(
-            "transaction, set, transaction",
-            small(ab),
-            &[&[pair(1, 2, 2)], &[Set(1, 3, 0)], &[pair(2, 4, 1)]],
-            1,
-        ),
-        holds(
-            "transaction, snapshot, set",
-            small(ab),
-            &[&[pair(1, 2, 2)], &[Snapshot([1, 2])], &[Set(2, 3, 0)]],
-            1,
-        ),
-        holds(
-            "transaction, transaction and snapshot",
-            small(ab),
-            &[&[pair(1, 2, 2)], &[pair(1, 3, 2), Snapshot([1, 2])]],
-            2,
-        ),
-        holds(
-            "transaction, collect, set",
-            small(rb),
-            &[&[pair(1, 2, 2)], &[Collect(0)], &[Set(1, 3, 0)]],
-            1,
-        ),
-        holds(
-            "transaction, collect and reuse",
-            small(rb),
-            &[&[pair(1, 2, 2)], &[Collect(0), Set(3, 5, 0)]],
-            2,
-        ),
-        holds(
-            "transaction inserts, collect and reuse",
-            small(&[(2, 1, 0)]),
-            &[&[pair(1, 2, 2)], &[Collect(1), Set(3, 5, 0)]],
-            2,
-        ),
-        holds("transaction, rebuild", small(ab), &[&[pair(1, 2, 2)], &[Rebuild, Set(3, 2, 0)]], 2),
-        holds(
-            "snapshot, collect and reuse",
-            small(rb),
-            &[&[Snapshot([1, 2])], &[Collect(0), Set(3, 5, 0)]],
-            2,
-        ),
-        holds(
-            "wait, set, transaction",
-            small(ab),
-            &[&[Wait(1)], &[Set(1, 3, 0)], &[pair(1, 2, 2)]],
-            1,
-        ),
-        holds(
-            "wait on a tombstone, collect, revive",
-            small(&[(1, 0, 0)]),
-            &[&[Wait(1)], &[Collect(0)], &[Set(1, 2, 0)]],
-            2,
-        ),
-        holds(
-            "wait for a birth, two inserts",
-            small(&[]),
-            &[&[Wait(1)], &[Set(1, 2, 0)], &[Set(1, 3, 0)]],
-            2,
-        ),
-        holds(
-            "wait, remove and collect, wait",
-            small(&[(1, 1, 0)]),
-            &[&[Wait(1)], &[Remove(1), Collect(0)], &[Wait(1)]],
-            2,
-        ),
-        holds(
-            "wait, two transactions",
-            small(ab),
-            &[&[Wait(1)], &[pair(1, 2, 2)], &[pair(1, 3, 2)]],
-            1,
-        ),
-        holds(
-            "set and transaction, two sets",
-            small(ab),
-            &[&[Set(1, 4, 0), pair(1, 2, 2)], &[Set(1, 3, 0)], &[Set(1, 5, 0)]],
-            1,
-        ),
-        holds(
-            "remove and collect, two sets",
-            small(&[(1, 1, 0)]),
-            &[&[Remove(1), Collect(0)], &[Set(1, 3, 0)], &[Set(1, 5, 0)]],
-            2,
-        ),
-        holds(
-            "large: set, set, room for three",
-            world(&[(1, 1, 1)], 3, 3),
-            &[&[Set(1, 2, 1)], &[Set(1, 3, 1)]],
-            2,
-        ),
-        holds(
-            "large: set, set, room for two",
-            world(&[(1, 1, 1)], 2, 2),
-            &[&[Set(1, 2, 1)], &[Set(1, 3, 1)]],
-            2,
-        ),
-        holds(
-            "large: sets of two names, room for three",
-            world(&[(1, 1, 1), (2, 1, 1)], 3, 3),
-            &[&[Set(1, 2, 1)], &[Set(2, 3, 1)]],
-            2,
-        ),
-        holds(
-            "large: set, sweep, small set",
-            world(&[(1, 1, 1)], 2, 2),
-            &[&[Set(1, 2, 1)], &[Sweep], &[Set(1, 3, 0)]],
-            1,
-        ),
-        holds(
-            "large: set, get",
-            world(&[(1, 1, 2)], 4, 4),
-            &[&[Set(1, 2, 2), Set(1, 3, 2)], &[Get(1)]],
-            2,
-        ),
-        holds(
-            "large: sets of two names, get",
-            world(&[(1, 1, 1)], 2, 2),
-            &[&[Set(1, 2, 1)], &[Set(2, 3, 1)], &[Get(1)]],
-            1,
-        ),
-        holds(
-            "large: small sets, another's large one, get",
-            world(&[(1, 1, 2)], 2, 2),
-            &[&[Set(1, 2, 0), Set(1, 3, 0)], &[Set(2, 4, 2)], &[Get(1)]],
-            1,
-        ),
-        holds(
-            "large: two inserts of a name",
-            world(&[], 2, 2),
-            &[&[Set(1, 2, 1)], &[Set(1, 3, 1)]],
-            2,
-        ),
-        holds(
-            "large: insert, sweep, insert",
-            world(&[], 2, 2),
-            &[&[Set(1, 2, 2)], &[Sweep], &[Set(2, 3, 1)]],
-            1,
-        ),
-        holds(
-            "large: remove and collect, set, set",
-            world(&[(1, 1, 1)], 2, 2),
-            &[&[Remove(1), Collect(0)], &[Set(1, 2, 1)], &[Set(2, 3, 1)]],
-            1,
-        ),
-        holds(
-            "large: runs of two and one",
-            world(&[(1, 1, 2)], 3, 3),
-            &[&[Set(1, 2, 0), Sweep], &[Set(2, 3, 1)], &[Set(3, 4, 1)]],
-            1,
-        ),
-        holds(
-            "large: transaction, sweep",
-            world(&[(1, 1, 1), (2, 1, 0)], 3, 3),
-            &[&[Transact([(1, 2, 1), (2, 2, 1)])], &[Sweep, Sweep]],
-            2,
-        ),
-        holds(
-            "large: transaction, set that sweeps",
-            world(&[(1, 1, 1), (2, 1, 0)], 3, 3),
-            &[&[Transact([(1, 2, 1), (2, 2, 1)])], &[Set(2, 3, 1)]],
-            2,
-        ),
-        holds(
-            "large: transaction at once, set",
-            world(&[(1, 1, 0), (2, 1, 0)], 3, 3),
-            &[&[TransactAtOnce([(1, 2, 1), (2, 2, 0)])], &[Set(1, 3, 1)]],
-            2,
-        ),
-        holds(
-            "large: transaction, collect",
-            world(&[(1, 0, 0), (2, 1, 0)], 2, 2),
-            &[&[Transact([(1, 2, 1), (2, 2, 0)])], &[Collect(0), Set(3, 4, 1)]],
-            2,
-        ),
-        holds(
-            "large: wait, set, sweep",
-            world(&[(1, 1, 1)], 2, 2),
-            &[&[Wait(1)], &[Set(1, 2, 1)], &[Sweep]],
-            1,
-        ),
-        holds("growth: two sets", world(&[], 0, 0), &[&[Set(1, 2, 1)], &[Set(2, 3, 2)]], 2),
-        holds("growth: grow, grow, set", world(&[], 0, 0), &[&[Grow], &[Grow], &[Set(2, 3, 1)]], 2),
-    ]
+/// All cases. That each fault is planted somewhere, the compiler sees to: it warns of one that is
+/// not.
+pub fn all() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let parts: [(Vec<Case>, &[Planted]); 4] = [
+        (records::scenarios(), records::FAULTS),
+        (transactions::scenarios(), transactions::FAULTS),
+        (waiting::scenarios(), waiting::FAULTS),
+        (extents::scenarios(), extents::FAULTS),
+    ];
+    for (scenarios, faults) in parts {
+        let planted: Vec<Case> = faults
+            .iter()
+            .map(|(fault, name, ends)| {
+                let of = scenarios.iter().find(|case| case.name == *name);
+                let of = of.unwrap_or_else(|| panic!("no scenario {name}"));
+                let scenario = Scenario { fault: Some(*fault), ..of.scenario.clone() };
+                let name = format!("{fault:?}: {name}");
+                Case { name, scenario, ends: Some(ends), long: false }
+            })
+            .collect();
+        cases.extend(scenarios);
+        cases.extend(planted);
+    }
+    cases
 }

@@ -56,6 +56,8 @@ pub enum Fault {
     NoTokensAfterMarks,
     /// Tokens are the same for each incarnation.
     TokensRepeat,
+    /// An insertion does not write its record into the head of the extent.
+    HeadKeepsNoRecord,
     /// Extents are freed without a look at the places.
     PinsIgnored,
     /// The places are looked at before the token is void.

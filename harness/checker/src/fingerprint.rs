@@ -52,7 +52,7 @@ impl Hasher for Wide {
     // Which variant of an enum; of none there are more than 256.
     #[inline]
     fn write_isize(&mut self, variant: isize) {
-        self.write_u8(variant as u8);
+        self.write_u8(variant.to_le_bytes()[0]);
     }
 
     // The length of an array, which is always the same.

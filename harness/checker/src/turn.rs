@@ -53,8 +53,8 @@ impl Turn {
         Lock::Held(self.me as u8)
     }
 
-    /// Whether a lock can be taken by who waits for it. On Windows, as the fault has it, the word of
-    /// a dead holder names it until somebody waits and asks for its token.
+    /// Whether a lock can be taken by who waits for it. On Windows, as the fault has it, the word
+    /// of a dead holder names it until somebody waits and asks for its token.
     pub fn can_take(&self, lock: Lock) -> bool {
         match lock {
             Lock::Free | Lock::Died => true,
@@ -131,7 +131,6 @@ impl World {
                     self.wake_sleeper(record);
                 }
             }
-            Some(_) => {}
             // It was woken to take a lock that is free: the wake is passed on.
             None if life == Life::Running && at.takes_record() => {
                 let lock = self.records[usize::from(wanted)].lock;
@@ -139,7 +138,7 @@ impl World {
                     self.wake_sleeper(wanted);
                 }
             }
-            None => {}
+            _ => {}
         }
         self.actors[who] = Actor { life: Life::Dead, ..Actor::default() };
         self.truth.deaths += 1;

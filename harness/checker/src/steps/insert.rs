@@ -84,7 +84,7 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             let version = valid.max().unwrap_or(0).max(record.version) + 1;
             record.name = actor.name;
             turn.actor().version = version;
-            if actor.mine[0].is_some() {
+            if actor.mine[0].is_some() && !turn.has(Fault::HeadKeepsNoRecord) {
                 turn.world.contents[actor.mine[0].chunk()].record = number;
             }
             turn.go(

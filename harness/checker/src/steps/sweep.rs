@@ -77,11 +77,11 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             if record.id != 0 && record.refers(usize::from(record.current), extent) {
                 return turn.go(done, "sweep: the record refers to it");
             }
-            if let Some(slot) = (0..2).find(|&slot| record.refers(slot, extent)) {
-                if !turn.has(Fault::FreeBeforeInvalid) {
-                    turn.record(actor.target).slots[slot].version = INVALID;
-                    return turn.go(Look, "sweep: an old slot's, slot.version = INVALID");
-                }
+            if let Some(slot) = (0..2).find(|&slot| record.refers(slot, extent))
+                && !turn.has(Fault::FreeBeforeInvalid)
+            {
+                turn.record(actor.target).slots[slot].version = INVALID;
+                return turn.go(Look, "sweep: an old slot's, slot.version = INVALID");
             }
             extent::free(turn, extent, done)
         }
