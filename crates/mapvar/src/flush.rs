@@ -388,4 +388,8 @@ fn failed_before() -> Trouble {
 }
 
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod power;
+#[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-fn facts(size: u64) -> Facts {
+pub(super) fn facts(size: u64) -> Facts {
     Facts {
         uuid: [11, 12],
         seed: 13,
@@ -22,7 +22,7 @@ fn facts(size: u64) -> Facts {
     }
 }
 
-fn formatted<M: Mem>(mem: &M, facts: &Facts) {
+pub(super) fn formatted<M: Mem>(mem: &M, facts: &Facts) {
     let meta = (layout::META_CHUNKS * CHUNK / 8) as usize;
     for chunk in region::table_chunks(0, facts.region / CHUNK) {
         mem.words_mut(layout::table_word(chunk), 1).unwrap().store(0, kind::TABLE, Relaxed);
@@ -42,7 +42,7 @@ fn put<M: Mem>(store: &Store<M>, name: &[u8], bytes: &[u8]) -> Result<u64, Troub
 }
 
 /// Every variable, by name.
-fn content<M: Mem>(store: &Store<M>) -> BTreeMap<Vec<u8>, Vec<u8>> {
+pub(super) fn content<M: Mem>(store: &Store<M>) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut content = BTreeMap::new();
     store
         .each_record(|handle| {
