@@ -80,9 +80,9 @@ impl Op {
                 }
             }
             Self::Add(n) => {
-                let old = content.get(COUNT).map_or(0, |old| {
-                    u64::from_le_bytes(old.as_slice().try_into().unwrap())
-                });
+                let old = content
+                    .get(COUNT)
+                    .map_or(0, |old| u64::from_le_bytes(old.as_slice().try_into().unwrap()));
                 content.insert(COUNT.to_vec(), (old + n).to_le_bytes().to_vec());
             }
             Self::RemoveCount => {
@@ -193,9 +193,15 @@ impl World {
     /// One operation, perhaps cut off; answers whether it ended.
     fn step(&mut self, random: &mut Random, cut: bool) -> Result<bool, String> {
         self.values += 1;
-        let op = Op::random(random, self.values);
+        // What is cut off is a flush more often than all else.
+        let flush = cut && random.below(3) == 0;
+        let op = if flush { Op::Flush } else { Op::random(random, self.values) };
         let is_flush = matches!(op, Op::Flush);
-        let steps = if cut { random.below(if is_flush { 250 } else { 80 }) as i64 } else { -1 };
+        let steps = match cut {
+            false => -1,
+            true if is_flush && random.below(3) == 0 => Power::AT_BARRIER,
+            true => random.below(if is_flush { 250 } else { 80 }) as i64,
+        };
         let before = {
             let mut truth = self.truth();
             truth.since = vec![truth.now.clone()];
@@ -212,10 +218,7 @@ impl World {
                 let visitor = move || {
                     let store = Store::new(power, &facts).unwrap();
                     match other.run(&store) {
-                        Ok(_) => truth
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .apply(&other),
+                        Ok(_) => truth.lock().unwrap_or_else(PoisonError::into_inner).apply(&other),
                         Err(Trouble::Full { .. } | Trouble::Lock(_) | Trouble::Contended) => {}
                         Err(other) => panic!("{other:?}"),
                     }
@@ -295,8 +298,11 @@ impl World {
         self.power.restart(random);
         let mut depth = 0;
         loop {
-            let steps =
-                if depth < 3 && random.below(2) == 0 { random.below(2_600) as i64 } else { -1 };
+            let steps = match random.below(6) {
+                0..=2 if depth < 3 => random.below(2_600) as i64,
+                3 if depth < 3 => Power::AT_BARRIER,
+                _ => -1,
+            };
             self.boots += 1;
             let (power, facts, boots) = (&self.power, &self.facts, self.boots);
             let opened = power.cut_off(steps, || {

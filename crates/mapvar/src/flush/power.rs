@@ -36,6 +36,8 @@ pub(super) struct Machine {
     possible: Mutex<HashMap<usize, Vec<u64>>>,
     /// Steps until it is cut off; below 0 = never.
     steps: AtomicI64,
+    /// Cut off at the next barrier.
+    at_barrier: AtomicBool,
     /// Steps until somebody else does something.
     visit: AtomicI64,
     visitor: Mutex<Option<Visitor>>,
@@ -63,6 +65,7 @@ impl Power {
             halves: (0..bytes / 4).map(|_| AtomicU32::new(0)).collect(),
             possible: Mutex::default(),
             steps: AtomicI64::new(-1),
+            at_barrier: AtomicBool::new(false),
             visit: AtomicI64::new(-1),
             visitor: Mutex::new(None),
             off: AtomicBool::new(false),
@@ -73,11 +76,16 @@ impl Power {
         }))
     }
 
+    /// Steps that no work has.
+    pub(super) const AT_BARRIER: i64 = i64::MAX;
+
     /// Runs `work`, which is cut off before step `steps`; `None` if it was.
     pub(super) fn cut_off<R>(&self, steps: i64, work: impl FnOnce() -> R) -> Option<R> {
+        self.0.at_barrier.store(steps == Self::AT_BARRIER, Relaxed);
         self.0.steps.store(steps, Relaxed);
         let done = catch_unwind(AssertUnwindSafe(work));
         self.0.steps.store(-1, Relaxed);
+        self.0.at_barrier.store(false, Relaxed);
         self.0.visit.store(-1, Relaxed);
         *self.0.visitor.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
         match done {
@@ -108,9 +116,15 @@ impl Power {
         self.0.off.store(false, Relaxed);
         let mut possible: Vec<_> = self.0.possible.lock().unwrap().drain().collect();
         possible.sort_unstable_by_key(|(at, _)| *at);
-        // Now and then all, or nothing.
-        let how = random.below(8);
+        // Often a sector as a whole, with what it had first or last: torn ones alone would hardly
+        // ever give a superblock that is whole.
+        let whole = random.below(4);
+        let (mut sector, mut how) = (usize::MAX, 0);
         for (at, values) in possible {
+            if at / 64 != sector {
+                sector = at / 64;
+                how = if whole == 0 { 2 } else { random.below(3) };
+            }
             let value = match how {
                 0 => values[0],
                 1 => *values.last().unwrap(),
@@ -331,6 +345,9 @@ impl Mem for Power {
         let cut = catch_unwind(AssertUnwindSafe(|| {
             if self.0.visit.load(Relaxed) >= 0 {
                 self.0.visit();
+            }
+            if self.0.at_barrier.load(Relaxed) {
+                self.0.steps.store(0, Relaxed);
             }
             self.0.step();
         }));
