@@ -160,7 +160,8 @@ impl<M: Mem> Engine<M> {
             return false;
         }
         let block = line.load(record::NAME + prefix / 8, Relaxed);
-        self.mem.words(block, name.len().div_ceil(8)).is_some_and(|words| words_are(words, 0, name))
+        let words = self.mem.words(block.wrapping_add(layout::BLOCK_NAME), name.len().div_ceil(8));
+        words.is_some_and(|words| words_are(words, 0, name))
     }
 
     /// The name of the record at `at`, whatever its id says; `None` where it makes no sense.
@@ -177,7 +178,8 @@ impl<M: Mem> Engine<M> {
             copy_words(line, record::NAME, &mut name);
         } else {
             let block = line.load(record::NAME + inline / 8 - 1, Relaxed);
-            copy_words(self.mem.words(block, len.div_ceil(8))?, 0, &mut name);
+            let at = block.wrapping_add(layout::BLOCK_NAME);
+            copy_words(self.mem.words(at, len.div_ceil(8))?, 0, &mut name);
         }
         Some(name)
     }

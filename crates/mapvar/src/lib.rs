@@ -96,6 +96,9 @@ mod slots;
 mod extents;
 mod transact;
 mod store;
+mod checksums;
+mod flush;
+mod recover;
 mod codec;
 mod value;
 mod map;
@@ -105,7 +108,7 @@ mod transaction;
 mod options;
 
 pub use iter::{Entry, Iter};
-pub use map::{Map, Stat};
+pub use map::{Map, Recovery, Stat};
 pub use mapvar_os::{
     Access, Error, ErrorKind, Holder, Name, Origin, Protection, Result, Scope, Section,
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,

@@ -81,6 +81,12 @@ pub trait Store: Load {
     fn fetch_and(self, at: usize, value: u64, order: Ordering) -> u64;
     /// Sets bits of word `at`.
     fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64;
+    /// Stores `new` in word `at` if `old` stands there, `SeqCst`; answers what stood there, as `Err`
+    /// where it was another.
+    ///
+    /// # Errors
+    /// What stood there instead.
+    fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64>;
 }
 
 /// A fault that a harness plants to see that it is caught. The real memories plant none.
@@ -99,6 +105,20 @@ pub enum Fault {
     NoInvalid,
     /// A writer does not look whether the record is still the variable's.
     NoIdCheckUnderLock,
+    /// A flush does not wait for the disk before it says that its epoch is complete.
+    NoBarrier,
+    /// A recovery does not compare a superblock's sum with the slots.
+    NoSumCheck,
+    /// A writer takes slot A, or B.
+    ReuseDurable,
+    /// The number of a flush that did not complete is used again.
+    EpochReused,
+    /// A removed variable's record is erased, whatever the file knows of it.
+    EraseAtOnce,
+    /// A recovery writes the slot that it accepts.
+    AcceptedRewritten,
+    /// A recovery stores the identity before the rest is on the disk.
+    NoBarrierInRecovery,
 }
 
 /// A region's memory.
@@ -187,6 +207,15 @@ pub trait Mem: Send + Sync + 'static {
     /// Frees a lock whose holders are all gone.
     fn reset(&self, at: u64);
 
+    /// Waits until the device has these ranges (from, to), and the length of the file. Nothing to do
+    /// for memory that no file is behind.
+    ///
+    /// # Errors
+    /// What the system says; then nothing is known of what reached the device.
+    fn barrier(&self, _: &[(u64, u64)]) -> Result<(), Trouble> {
+        Ok(())
+    }
+
     /// Whether a harness planted this fault.
     #[inline]
     fn planted(&self, _: Fault) -> bool {
@@ -242,6 +271,11 @@ impl Store for WordsMut<'_> {
     #[inline]
     fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64 {
         WordsMut::fetch_or(self, at, value, order)
+    }
+
+    #[inline]
+    fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64> {
+        WordsMut::compare_exchange(self, at, old, new)
     }
 }
 
@@ -444,6 +478,14 @@ impl Mem for Mapped {
     fn grow(&self, bytes: u64) -> Result<(), Trouble> {
         self.section.grow(bytes)?;
         Ok(self.view.grow(within(bytes))?)
+    }
+
+    fn barrier(&self, ranges: &[(u64, u64)]) -> Result<(), Trouble> {
+        let len = self.view.len();
+        for (from, to) in ranges {
+            self.view.flush_start(within(*from).min(len)..within(*to).min(len))?;
+        }
+        Ok(self.view.sync()?)
     }
 
     fn seat(&self) -> Result<u64, Trouble> {

@@ -337,8 +337,13 @@ impl<M: Mem> Store<M> {
                 return Some((refused, Replaced::NOTHING));
             }
         }
-        let number =
-            if self.mem.planted(Fault::ReuseCurrent) { state.current() } else { state.free_slot() };
+        let number = if self.mem.planted(Fault::ReuseCurrent) {
+            state.current()
+        } else if self.mem.planted(Fault::ReuseDurable) {
+            (state.current() + 1) & 1
+        } else {
+            state.free_slot()
+        };
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
         let replaced = self.fill_slot(handle.slot_at(number), version, raw, false)?;
         if self.file {

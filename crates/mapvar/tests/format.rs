@@ -48,8 +48,11 @@ impl Region {
         let meta = self.word(record + 24);
         let len = (meta >> 16) as usize & 0xffff;
         let inline = if meta & 1 == 1 { 24 } else { 32 };
-        let at =
-            if len <= inline { record + 32 } else { self.word(record + 32 + inline - 8) as usize };
+        let at = if len <= inline {
+            record + 32
+        } else {
+            self.word(record + 32 + inline - 8) as usize + 8
+        };
         &self.0[at..at + len]
     }
 
