@@ -99,7 +99,7 @@ fn what_was_flushed_is_recovered_and_nothing_else() {
         assert!(store.remove(store.query(name)).unwrap());
         expected.remove(name);
     }
-    put(&store, b"new", &[7; 70_000]).unwrap();
+    put(&store, b"new", &vec![7; 70_000]).unwrap();
     expected.insert(b"new".to_vec(), vec![7; 70_000]);
     store.flush().unwrap();
     store.flush().unwrap();
@@ -220,7 +220,7 @@ proptest::proptest! {
         let mut store = file(8_000);
         for number in 0..40_u8 {
             let len = [4, 100, 1_500, 20_000][usize::from(number) % 4];
-            let _ = put(&store, &[number; 60][..usize::from(number) + 1], &vec![number; len]);
+            let _ = put(&store, &[number; 60][..=usize::from(number)], &vec![number; len]);
         }
         let _ = store.flush();
         let words = (store.mem.size() / 8) as usize;
@@ -234,7 +234,7 @@ proptest::proptest! {
         let bytes = store.mem.size();
         if store.recover(bytes).is_ok() {
             for number in 0..40_u8 {
-                let _ = put(&store, &[number; 60][..usize::from(number) + 1], &[number; 50]);
+                let _ = put(&store, &[number; 60][..=usize::from(number)], &[number; 50]);
             }
             let _ = store.flush();
             let _ = store.remove(store.query(&[1]));
