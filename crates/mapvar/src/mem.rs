@@ -23,6 +23,9 @@
 //! | S11 | `chunks.store(Release)` in `growth::grow` | `chunks.load(Acquire)` in `alloc::chunk_count` | the new chunks' tables |
 //! | S12 | `fence(SeqCst)` after the pin is set in `extents::pin` | `fence(SeqCst)` in `extents::is_pinned`, after the slot no longer refers to the extent | one of the two sees the other |
 //! | S13 | `status.store(Release)` in `transact::commit` | `lock(T)`, which replays | slots filled, entries of the journal |
+//! | S14 | compare-exchange of F in `flush::claim_flush`, and its `Drop` | the same, in the next flusher | D, the superblocks, bits in flight |
+//! | S15 | `seal.store(Release)` in `flush::seal`, then `epoch.store(Release)` | `epoch.load(Acquire)`, `seal.load(Acquire)` in `store::fate` | that a tombstone is durable |
+//! | S16 | `fence(SeqCst)` in `store::retire`, after the slots were cleared | `next_epoch.store(SeqCst)` in `flush`, before the barrier | a flush with a number from R on finds them clear |
 
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]

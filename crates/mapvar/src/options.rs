@@ -414,7 +414,12 @@ fn fill(view: &View, facts: &Facts) -> Result<()> {
     for chunk in region::table_chunks(0, facts.region / layout::CHUNK) {
         words(layout::table_word(chunk), 1)?.store(0, layout::kind::TABLE, Ordering::Relaxed);
     }
-    region::format(words(0, (layout::META_CHUNKS * layout::CHUNK / 8) as usize)?, facts);
+    let meta = (layout::META_CHUNKS * layout::CHUNK) as usize;
+    region::format(words(0, meta / 8)?, facts);
+    if facts.file {
+        // Before it has its name: a file that a power cut leaves is a map, though an empty one.
+        view.flush_durable(0..meta)?;
+    }
     Ok(())
 }
 

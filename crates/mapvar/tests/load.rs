@@ -13,6 +13,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a test fails by a panic, and says what it saw"
 )]
 
@@ -42,7 +43,7 @@ fn seconds() -> u64 {
 }
 
 fn options(map: &str) -> MapOptions {
-    let options = Map::options().size(64 << 10).timeout(Duration::from_secs(60));
+    let options = Map::options().size(64 << 10).timeout(Duration::from_mins(1));
     let options = options.max_size(setting("MAPVAR_LOAD_MAX", 1 << 30));
     if map.contains(['/', '\\']) { options.file(map) } else { options.name(map) }
 }
@@ -162,7 +163,7 @@ fn read_on(map: &Map, number: usize, until: Instant) -> u64 {
             reads += u64::from(read_into(&var, &mut buffer));
         }
         if random.below(100) == 0 {
-            for entry in map.iter() {
+            for entry in map {
                 let entry = entry.unwrap();
                 if entry.name() != "huge" {
                     let bytes: Vec<u8> = entry.get().unwrap_or_default();
@@ -290,6 +291,10 @@ fn a_hundred_threads_of_four_processes_while_the_map_grows() {
     );
     assert!(stat.region > first && stat.region >= grow);
     map.clear().unwrap();
+    // What a flush has sealed is given up by the next: the file has then that it is removed.
+    map.flush().unwrap();
     let left = map.stat().unwrap();
-    assert_eq!((left.variables, left.used), (0, 0), "leaked: {left:?}");
+    // Places of records that wait for one more flush, until room is short.
+    let waiting = if left.file { SHARED * 4224 } else { 0 };
+    assert!(left.variables == 0 && left.used <= waiting, "leaked: {left:?}");
 }

@@ -200,7 +200,7 @@ impl World {
         let steps = match cut {
             false => -1,
             true if is_flush && random.below(3) == 0 => Power::AT_BARRIER,
-            true => random.below(if is_flush { 250 } else { 80 }) as i64,
+            true => random.steps(if is_flush { 250 } else { 80 }),
         };
         let before = {
             let mut truth = self.truth();
@@ -223,7 +223,7 @@ impl World {
                         Err(other) => panic!("{other:?}"),
                     }
                 };
-                self.power.visited(random.below(200) as i64, Box::new(visitor));
+                self.power.visited(random.steps(200), Box::new(visitor));
             }
         }
         let store = &self.store;
@@ -299,7 +299,7 @@ impl World {
         let mut depth = 0;
         loop {
             let steps = match random.below(6) {
-                0..=2 if depth < 3 => random.below(2_600) as i64,
+                0..=2 if depth < 3 => random.steps(2_600),
                 3 if depth < 3 => Power::AT_BARRIER,
                 _ => -1,
             };
@@ -343,7 +343,7 @@ impl World {
 fn history(seed: u64, fault: Option<Fault>) -> Result<(), String> {
     let mut random = Random(seed);
     let mut world = World::new(&mut random, fault);
-    for _ in 0..1 + random.below(4) {
+    for _ in 0..=random.below(4) {
         let cut_at = random.below(14);
         for at in 0..=cut_at {
             if !world.step(&mut random, at == cut_at)? {

@@ -2,6 +2,12 @@
 //! that the word had since the last completed barrier began, whatever it has of the others. Also
 //! for deaths: then the memory stays as it is.
 
+#![allow(
+    clippy::disallowed_types,
+    clippy::indexing_slicing,
+    reason = "a memory of the tests, where an index that is out of bounds is a fault"
+)]
+
 use crate::mem::{Fault, Load, Mem, Ordering, Store};
 use crate::{layout::seat, trouble::Trouble};
 use mapvar_os::{Error, ErrorKind, Locks, Refused, Taken};
@@ -24,6 +30,10 @@ impl Random {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % bound.max(1)
+    }
+
+    pub(super) fn steps(&mut self, bound: u64) -> i64 {
+        self.below(bound).cast_signed()
     }
 }
 

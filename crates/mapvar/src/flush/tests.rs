@@ -1,6 +1,6 @@
 //! Flush and recovery on words of this process.
 
-use super::*;
+use super::{power, *};
 use crate::{
     mem::heap::Heap,
     raw::Data,
@@ -99,11 +99,147 @@ fn what_was_flushed_is_recovered_and_nothing_else() {
         assert!(store.remove(store.query(name)).unwrap());
         expected.remove(name);
     }
-    put(&store, b"new", &[7; 70_000]).unwrap();
+    put(&store, b"new", &vec![7; 70_000]).unwrap();
     expected.insert(b"new".to_vec(), vec![7; 70_000]);
     store.flush().unwrap();
     store.flush().unwrap();
     let bytes = store.mem.size();
     store.recover(bytes).unwrap();
     assert_eq!(content(&store), expected);
+}
+
+fn on_disk(size: u64) -> (power::Power, Store<power::Power>, Facts) {
+    let facts = facts(size);
+    let power = power::Power::new(facts.region as usize, None);
+    formatted(&power, &facts);
+    (power.clone(), Store::new(power, &facts).unwrap(), facts)
+}
+
+#[test]
+fn an_error_of_the_disk_is_for_good_until_the_next_start() {
+    let (power, store, facts) = on_disk(10_000);
+    put(&store, b"kept", b"1").unwrap();
+    store.flush().unwrap();
+    put(&store, b"kept", b"2").unwrap();
+    power.0.disk_fails.store(true, std::sync::atomic::Ordering::Relaxed);
+    let error = store.flush().unwrap_err().during("flush", "map".into());
+    assert_eq!(error.kind(), ErrorKind::Io);
+    // It works again, they say; but what it lost nobody knows.
+    power.0.disk_fails.store(false, std::sync::atomic::Ordering::Relaxed);
+    let other = Store::new(power.clone(), &facts).unwrap();
+    for store in [&store, &other] {
+        let error = store.flush().unwrap_err().during("flush", "map".into());
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().contains("earlier flush"), "{error}");
+    }
+    assert_eq!(content(&store).get(&b"kept"[..]), Some(&b"2".to_vec()), "it is a map as before");
+    power.restart(&mut power::Random(1));
+    let mut store = Store::new(power, &facts).unwrap();
+    store.recover(facts.region).unwrap();
+    put(&store, b"kept", b"3").unwrap();
+    store.flush().unwrap();
+}
+
+#[test]
+fn removed_variables_give_their_room_back_when_the_file_knows() {
+    let (_, store, _) = on_disk(20_000);
+    for round in 0..200_u32 {
+        for number in 0..30 {
+            let name = format!("{}{number}", "name ".repeat(number % 40));
+            put(&store, name.as_bytes(), &round.to_le_bytes().repeat(20)).unwrap();
+        }
+        store.flush().unwrap();
+        for number in 0..30 {
+            let name = format!("{}{number}", "name ".repeat(number % 40));
+            assert!(store.remove(store.query(name.as_bytes())).unwrap());
+        }
+        if round % 3 != 0 {
+            store.flush().unwrap();
+        }
+        assert!(content(&store).is_empty());
+    }
+    store.flush().unwrap();
+    store.flush().unwrap();
+    store.collect_all().unwrap();
+    assert_eq!(store.space().unwrap().used, 0);
+}
+
+#[test]
+fn what_no_flush_ever_saw_is_erased_at_once() {
+    let (_, store, _) = on_disk(1_024);
+    for round in 0..5_000_u32 {
+        put(&store, b"here", &round.to_le_bytes()).unwrap();
+        assert!(store.remove(store.query(b"here")).unwrap());
+    }
+    assert_eq!(store.space().unwrap().used, 0);
+}
+
+#[test]
+fn opening_again_in_the_same_boot_looks_at_no_variable() {
+    let loads = |variables: u32| {
+        let (power, store, _) = on_disk(1 << 20);
+        for number in 0..variables {
+            put(&store, format!("name {number}").as_bytes(), b"value").unwrap();
+        }
+        let before = power.0.loads.load(std::sync::atomic::Ordering::Relaxed);
+        store.quiesce().unwrap();
+        power.0.loads.load(std::sync::atomic::Ordering::Relaxed) - before
+    };
+    assert_eq!(loads(10), loads(2_000));
+}
+
+#[test]
+fn a_damaged_variable_is_reported_and_the_others_are_there() {
+    let (power, store, facts) = on_disk(10_000);
+    for number in 0..20_u8 {
+        put(&store, &[b'n', number], &[number; 20]).unwrap();
+    }
+    store.flush().unwrap();
+    let handle = store.find(store.query(&[b'n', 7])).unwrap().unwrap();
+    let state = State(store.mem.words(handle.at, 1).unwrap().load(0, Relaxed));
+    let slot = store.mem.words_mut(handle.slot_at(state.current()), 5).unwrap();
+    slot.store(slot::DATA, 12, Relaxed);
+    let mut store = Store::new(power, &facts).unwrap();
+    let recovered = store.recover(facts.region).unwrap();
+    assert_eq!((recovered.variables, recovered.lost, recovered.damaged), (19, 1, true));
+    assert_eq!(content(&store).len(), 19);
+    // Once it is told, it is so.
+    store.flush().unwrap();
+    let recovered = store.recover(facts.region).unwrap();
+    assert_eq!((recovered.variables, recovered.lost, recovered.damaged), (19, 0, false));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    /// Any words anywhere: a flush and a recovery answer, none panics or runs for ever.
+    #[test]
+    fn hostile_words_do_no_harm(
+        pokes in proptest::collection::vec((0..16_384_usize, proptest::prelude::any::<u64>(), 0..5_u8), 1..60),
+    ) {
+        let mut store = file(8_000);
+        for number in 0..40_u8 {
+            let len = [4, 100, 1_500, 20_000][usize::from(number) % 4];
+            let _ = put(&store, &[number; 60][..=usize::from(number)], &vec![number; len]);
+        }
+        let _ = store.flush();
+        let words = (store.mem.size() / 8) as usize;
+        let all = store.mem.words_mut(0, words).unwrap();
+        for (at, value, how) in pokes {
+            let at = match how { 0 | 1 => 512 + at % 64, 2 => 256 + at % 72, _ => at % words };
+            let value = if how % 2 == 0 { value } else { (value % (words as u64 * 8)) & !63 };
+            all.store(at, value, Relaxed);
+        }
+        let _ = store.flush();
+        let bytes = store.mem.size();
+        if store.recover(bytes).is_ok() {
+            for number in 0..40_u8 {
+                let _ = put(&store, &[number; 60][..=usize::from(number)], &[number; 50]);
+            }
+            let _ = store.flush();
+            let _ = store.remove(store.query(&[1]));
+            let _ = store.collect_all();
+            let _ = store.recover(bytes);
+        }
+    }
 }
