@@ -24,7 +24,6 @@ impl Platform for Imp {
     type Section = Infallible;
     type Mapping = Infallible;
     type Locks = Infallible;
-    type Held<'a> = Infallible;
 
     fn obtain(
         options: &SectionOptions,
