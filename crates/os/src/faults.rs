@@ -7,7 +7,7 @@
 //! handler is installed that knows where this crate's views lie. For a fault in one of them it
 //!
 //! 1. marks the view as lost, for ever: [`View::lost`](crate::View::lost);
-//! 2. changes the word that [`machine::is_epoch`](crate::machine::is_epoch) looks at, so that who
+//! 2. changes the word that [`machine::is_epoch`] looks at, so that who
 //!    uses many views learns of it by one load;
 //! 3. puts private memory, all zeros, where the page is gone, and lets the instruction be done
 //!    again.
@@ -134,7 +134,6 @@ const STATE: usize = 3;
 const LOST: u64 = 1;
 const TOLD: u64 = 2;
 const TRUNCATED: u64 = 4;
-#[cfg(windows)]
 const REPLACED: u64 = 8;
 const AT: u32 = 4;
 
@@ -265,12 +264,12 @@ impl Entry {
         self.faults.fetch_add(1, Ordering::Relaxed) < most
     }
 
-    #[cfg(windows)]
+    #[allow(dead_code, reason = "only Windows replaces all of a view")]
     pub(crate) fn is_replaced(&self) -> bool {
         self.lost.load(Ordering::Acquire) & REPLACED != 0
     }
 
-    #[cfg(windows)]
+    #[allow(dead_code, reason = "only Windows replaces all of a view")]
     pub(crate) fn set_replaced(&self) {
         self.lost.fetch_or(REPLACED, Ordering::Release);
     }
@@ -326,7 +325,7 @@ impl Registered {
     }
 
     /// Whether all of it is private memory by now.
-    #[cfg(windows)]
+    #[allow(dead_code, reason = "only Windows replaces all of a view")]
     pub(crate) fn is_replaced(&self) -> bool {
         self.0.is_replaced()
     }

@@ -293,3 +293,44 @@ mod all_threads {
 
     pub(super) fn catch_up() {}
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::bulk;
+
+    /// Between two pages that may not be touched.
+    #[test]
+    fn copies_reach_nothing_beyond_their_ends() {
+        const PAGE: usize = 1 << 16;
+        if !bulk::FAST {
+            return;
+        }
+        let room = || {
+            // SAFETY: asks for new memory of the test's own.
+            let at = unsafe {
+                libc::mmap(
+                    std::ptr::null_mut(),
+                    3 * PAGE,
+                    libc::PROT_NONE,
+                    libc::MAP_PRIVATE | libc::MAP_ANON,
+                    -1,
+                    0,
+                )
+            };
+            assert_ne!(at, libc::MAP_FAILED);
+            let middle = at.cast::<u8>().wrapping_add(PAGE);
+            // SAFETY: a part of the above.
+            let done =
+                unsafe { libc::mprotect(middle.cast(), PAGE, libc::PROT_READ | libc::PROT_WRITE) };
+            assert_eq!(done, 0);
+            middle
+        };
+        let (source, target) = (room(), room());
+        for len in bulk::SHORTEST..600 {
+            for (from, to) in [(0, PAGE - len), (PAGE - len, 0), (PAGE - len, PAGE - len)] {
+                // SAFETY: both ranges lie within the middles; if not, the test dies.
+                unsafe { bulk::copy(source.wrapping_add(from), target.wrapping_add(to), len) };
+            }
+        }
+    }
+}
