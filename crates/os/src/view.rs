@@ -172,7 +172,6 @@ pub(crate) struct MapSpec {
     pub(crate) offset: u64,
     pub(crate) len: usize,
     /// How long it may become: `len` or more.
-    #[cfg_attr(windows, allow(dead_code, reason = "to come"))]
     pub(crate) reserve: usize,
     pub(crate) access: Access,
     pub(crate) execute: bool,

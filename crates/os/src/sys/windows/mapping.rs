@@ -4,34 +4,53 @@
 
 use super::{
     cvt::{is, last, retold},
+    grow, machine,
     section::{Pages, Section},
 };
-use crate::{Access, Error, ErrorKind, Result, view::MapSpec};
+use crate::{Access, Error, ErrorKind, Result, view::MapSpec, words::Length};
 use std::{
-    os::windows::io::{AsRawHandle, BorrowedHandle},
+    os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle},
     ptr::{NonNull, without_provenance},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
     thread,
     time::Duration,
 };
 use windows_sys::Win32::{
-    Foundation::{ERROR_ACCESS_DENIED, ERROR_INVALID_PARAMETER, ERROR_LOCK_VIOLATION},
+    Foundation::{
+        ERROR_ACCESS_DENIED, ERROR_INVALID_ADDRESS, ERROR_INVALID_PARAMETER, ERROR_LOCK_VIOLATION,
+    },
     System::Memory::{
         FILE_MAP_COPY, FILE_MAP_EXECUTE, FILE_MAP_LARGE_PAGES, FILE_MAP_READ, FILE_MAP_WRITE,
-        FlushViewOfFile, MEM_COMMIT, MEM_RESERVE, MEMORY_BASIC_INFORMATION,
-        MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFileEx, UnmapViewOfFile, VirtualAlloc, VirtualQuery,
+        FlushViewOfFile, MEM_COMMIT, MEM_RELEASE, MEM_RESERVE, MEMORY_BASIC_INFORMATION,
+        MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFileEx, PAGE_NOACCESS, UnmapViewOfFile, VirtualAlloc,
+        VirtualFree, VirtualQuery,
     },
 };
 
-/// A mapped range.
+/// A mapped range: one piece, or several over a file that has grown, each of which begins where the
+/// one before it ends; and behind them the addresses for more.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     address: NonNull<u8>,
+    offset: u64,
+    access: u32,
+    /// How many bytes `extend` may be asked for.
+    reserved: Length,
+    parts: Mutex<Parts>,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    /// Each ends at a multiple of the granularity, but for the last where there is no `rest`.
+    pieces: Vec<Piece>,
+    rest: Option<Addresses>,
 }
 
 // SAFETY: it is an address and the duty to unmap it, which any thread may do. The memory is reached
 // only as the contract of `Platform` allows, by atomic words.
 unsafe impl Send for Mapping {}
-// SAFETY: as above; there is no method that changes it through a shared reference.
+// SAFETY: as above; what changes through a shared reference is behind a mutex, and no piece is ever
+// unmapped or moved before the whole is.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
@@ -47,17 +66,216 @@ impl Mapping {
         };
         let execute = if spec.execute { FILE_MAP_EXECUTE } else { 0 };
         let large = if section.pages == Pages::Large { FILE_MAP_LARGE_PAGES } else { 0 };
-        let mapping = Self::map(
-            section.object()?,
-            access | execute | large,
-            spec.offset,
-            spec.len,
-            spec.base_address,
-        )?;
-        mapping.commit(spec.len)?;
-        Ok(mapping)
+        let access = access | execute | large;
+        let grows =
+            spec.reserve > spec.len && matches!(section.pages, Pages::Plain | Pages::Reserved);
+        let parts = match (&section.file, grows) {
+            (Some(_), true) => behind_each_other(section, access, spec)?,
+            (None, true) => at_once(section, access, spec)?.into(),
+            _ => piece(section, access, spec, spec.len, spec.base_address)?.into(),
+        };
+        let Some(first) = parts.pieces.first() else { return Err(no_object()) };
+        first.commit(spec.len)?;
+        Ok(Self {
+            address: first.address,
+            offset: spec.offset,
+            access,
+            reserved: Length::new(parts.reserved()),
+            parts: Mutex::new(parts),
+        })
     }
 
+    #[inline]
+    pub(super) fn address(&self) -> *mut u8 {
+        self.address.as_ptr()
+    }
+
+    pub(super) fn reserved(&self) -> usize {
+        // Relaxed: a number to ask with, and `extend` looks at the parts themselves.
+        self.reserved.load(Ordering::Relaxed)
+    }
+
+    /// See [`crate::sys::Platform::extend`].
+    pub(super) fn extend(&self, section: &Section, len: usize) -> Result<()> {
+        let mut parts = self.parts();
+        if len > parts.mapped() {
+            let more = parts.more(section, self.access, self.offset, len);
+            self.reserved.store(parts.reserved(), Ordering::Relaxed);
+            return more;
+        }
+        match parts.pieces.as_slice() {
+            // Of a section that is reserved only there is one piece.
+            [one] => one.commit(len),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn unmap(self) -> Result<()> {
+        let parts = self.parts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut unmapped = Ok(());
+        for piece in parts.pieces {
+            unmapped = unmapped.and(piece.unmap());
+        }
+        unmapped
+    }
+
+    /// Starts writing `len` bytes from byte `first` on to the file.
+    pub(super) fn flush(&self, first: usize, len: usize) -> Result<()> {
+        let parts = self.parts();
+        let mut begin = 0;
+        for piece in &parts.pieces {
+            let end = begin + piece.len;
+            let (from, to) = (first.max(begin), first.saturating_add(len).min(end));
+            // Not where there is nothing: Windows would take it for "all the rest".
+            if from < to {
+                piece.flush(from - begin, to - from)?;
+            }
+            begin = end;
+        }
+        Ok(())
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        // Nothing can panic half-way through a change.
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Piece> for Parts {
+    fn from(piece: Piece) -> Self {
+        Self { pieces: vec![piece], rest: None }
+    }
+}
+
+impl Parts {
+    fn mapped(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.len).sum()
+    }
+
+    fn reserved(&self) -> usize {
+        self.mapped() + self.rest.as_ref().map_or(0, |rest| rest.len)
+    }
+
+    /// Maps the next piece, so that `len` bytes are mapped.
+    fn more(&mut self, section: &Section, access: u32, offset: u64, len: usize) -> Result<()> {
+        let gone = || {
+            Error::new(ErrorKind::TooLarge, "", "").detail(
+                "another part of this program has got the addresses behind the view; map it again",
+            )
+        };
+        let (mapped, most) = (self.mapped(), self.reserved());
+        let end = whole_granules(section, offset, len, most)?;
+        let object = section.object(offset + end as u64)?;
+        let Some(rest) = self.rest.take() else { return Err(gone()) };
+        let at = rest.address.as_ptr().addr();
+        // From here until they are taken again, these addresses are anybody's: where another thread
+        // gets memory there in this moment, the view ends where it does.
+        drop(rest);
+        let piece =
+            Piece::map(object.as_handle(), access, offset + mapped as u64, end - mapped, at);
+        let next = piece.as_ref().map_or(mapped, |_| end);
+        if next < most && next.is_multiple_of(machine::sizes().1) {
+            self.rest = Addresses::take(at + (next - mapped), most - next).ok();
+        }
+        let piece = piece.map_err(|error| if is_taken(&error) { gone() } else { error })?;
+        piece.commit(piece.len)?;
+        self.pieces.push(piece);
+        Ok(())
+    }
+}
+
+/// One view of Windows', unmapped when it is dropped.
+#[derive(Debug)]
+struct Piece {
+    address: NonNull<u8>,
+    len: usize,
+}
+
+fn no_object() -> Error {
+    Error::new(ErrorKind::Truncated, "", "").detail("there is nothing to map")
+}
+
+/// `len` bytes in one piece, at `base` unless that is 0.
+fn piece(section: &Section, access: u32, spec: &MapSpec, len: usize, base: usize) -> Result<Piece> {
+    let object = section.object(spec.offset.saturating_add(len as u64))?;
+    Piece::map(object.as_handle(), access, spec.offset, len, base)
+}
+
+/// Memory in the page file, or a file that is known by its section only: its object never gets
+/// larger, so that all that is there is mapped, and committed as it is needed.
+fn at_once(section: &Section, access: u32, spec: &MapSpec) -> Result<Piece> {
+    let there = section.size.saturating_sub(spec.offset);
+    let there = usize::try_from(there).map_or(spec.reserve, |there| there.min(spec.reserve));
+    let most = there.max(spec.len);
+    piece(section, access, spec, most, spec.base_address)
+        // Fewer addresses will do.
+        .or_else(|_| piece(section, access, spec, spec.len, spec.base_address))
+}
+
+/// What there is of a file, and addresses behind it.
+fn behind_each_other(section: &Section, access: u32, spec: &MapSpec) -> Result<Parts> {
+    let granule = machine::sizes().1;
+    let most = spec.reserve.checked_next_multiple_of(granule).unwrap_or(spec.reserve);
+    let mapped = whole_granules(section, spec.offset, spec.len, most)?;
+    let mut reserve = if mapped.is_multiple_of(granule) { most } else { mapped };
+    let (mut refused, mut lost) = (false, 0);
+    while reserve > mapped && lost < 10 {
+        match Addresses::take(spec.base_address, reserve) {
+            // So many that half of them were left would have been refused: others are to have
+            // some, too.
+            Ok(_) if refused => refused = false,
+            Ok(all) => {
+                let at = all.address.as_ptr().addr();
+                // Another thread may be quicker to use them: then elsewhere.
+                drop(all);
+                if let Ok(piece) = piece(section, access, spec, mapped, at)
+                    && let Ok(rest) = Addresses::take(at + mapped, reserve - mapped)
+                {
+                    return Ok(Parts { pieces: vec![piece], rest: Some(rest) });
+                }
+                lost += 1;
+                continue;
+            }
+            Err(_) => refused = true,
+        }
+        let half = reserve / 2;
+        reserve = mapped.max(half - half % granule);
+    }
+    piece(section, access, spec, mapped, spec.base_address).map(Parts::from)
+}
+
+/// How much of a file from `offset` on to map, where at least `least` bytes are wanted and `most`
+/// can be had: all that there is, up to the end of a granule, since the next piece begins at one.
+/// The file is made longer for that. Where that cannot be, less is mapped, or the piece is the last.
+fn whole_granules(section: &Section, offset: u64, least: usize, most: usize) -> Result<usize> {
+    let granule = machine::sizes().1;
+    let size = section.size()?;
+    let there = usize::try_from(size.saturating_sub(offset)).unwrap_or(most);
+    let part = there % granule;
+    if there >= most || part == 0 {
+        return Ok(there.min(most).max(least));
+    }
+    if let (Some(file), true) = (&section.file, section.writes_file)
+        && let Some(whole) = size.checked_next_multiple_of(granule as u64)
+        && grow::file_to(section, file, section.options.timeout, whole).is_ok()
+    {
+        return Ok((there - part + granule).max(least));
+    }
+    let below = there - part;
+    Ok(if below >= least { below } else { there.max(least) })
+}
+
+/// Gives memory to the first `size` bytes of a section that is reserved, for every process.
+pub(super) fn commit(section: &Section, size: usize) -> Result<()> {
+    // It stays when this view of it has gone.
+    Piece::map(section.object(size as u64)?.as_handle(), FILE_MAP_WRITE, 0, size, 0)?.commit(size)
+}
+
+fn is_taken(error: &Error) -> bool {
+    is(error, ERROR_INVALID_ADDRESS)
+}
+
+impl Piece {
     fn map(
         section: BorrowedHandle<'_>,
         access: u32,
@@ -78,7 +296,7 @@ impl Mapping {
             )
         };
         match NonNull::new(view.Value.cast()) {
-            Some(address) => Ok(Self { address }),
+            Some(address) => Ok(Self { address, len }),
             None => Err(explain(last(), base_address)),
         }
     }
@@ -99,9 +317,9 @@ impl Mapping {
                     .detail(format!("the section ends after {done} of {len} bytes")));
             }
             if pages.State == MEM_RESERVE {
-                // SAFETY: the run lies in this view, which nobody else knows of yet; to commit
-                // pages of a section that has reserved them changes no memory that is in use, and
-                // where another process was quicker, nothing.
+                // SAFETY: the run lies in this view, which is mapped for as long as `self`; to
+                // commit pages of a section that has reserved them changes no memory that is in
+                // use, and where another thread or process was quicker, nothing.
                 let committed =
                     unsafe { VirtualAlloc(at, run, MEM_COMMIT, pages.AllocationProtect) };
                 if committed.is_null() {
@@ -113,11 +331,7 @@ impl Mapping {
         Ok(())
     }
 
-    pub(super) fn address(&self) -> *mut u8 {
-        self.address.as_ptr()
-    }
-
-    pub(super) fn unmap(self) -> Result<()> {
+    fn unmap(self) -> Result<()> {
         let view = self.view();
         std::mem::forget(self);
         // SAFETY: the view is mapped, nobody else unmaps it (`self` is forgotten), and it was given
@@ -125,16 +339,12 @@ impl Mapping {
         if unsafe { UnmapViewOfFile(view) } == 0 { Err(last()) } else { Ok(()) }
     }
 
-    /// Starts writing `len` bytes from byte `first` on to the file.
-    pub(super) fn flush(&self, first: usize, len: usize) -> Result<()> {
-        if len == 0 {
-            // Windows would take it for "all the rest".
-            return Ok(());
-        }
+    /// `len` is not 0.
+    fn flush(&self, first: usize, len: usize) -> Result<()> {
         let from = self.address.as_ptr().wrapping_add(first).cast_const().cast();
         for pause in 0..100 {
-            // SAFETY: the range lies in this view (the common code checked it), which is mapped for
-            // as long as `self`.
+            // SAFETY: the range lies in this view (the common code checked it against the length,
+            // the caller against the piece), which is mapped for as long as `self`.
             if unsafe { FlushViewOfFile(from, len) } != 0 {
                 return Ok(());
             }
@@ -154,11 +364,39 @@ impl Mapping {
     }
 }
 
-impl Drop for Mapping {
+impl Drop for Piece {
     fn drop(&mut self) {
         // SAFETY: the view is mapped and owned by this value alone; whatever was borrowed from it
         // is gone.
         unsafe { UnmapViewOfFile(self.view()) };
+    }
+}
+
+/// Addresses at which Windows puts nothing, released when this is dropped.
+#[derive(Debug)]
+struct Addresses {
+    address: NonNull<u8>,
+    len: usize,
+}
+
+impl Addresses {
+    /// `len` of them from `base` on, a multiple of the granularity; anywhere where that is 0.
+    fn take(base: usize, len: usize) -> Result<Self> {
+        // SAFETY: to reserve addresses touches no memory; those that are in use are refused.
+        let address =
+            unsafe { VirtualAlloc(without_provenance(base), len, MEM_RESERVE, PAGE_NOACCESS) };
+        match NonNull::new(address.cast()) {
+            Some(address) => Ok(Self { address, len }),
+            None => Err(last()),
+        }
+    }
+}
+
+impl Drop for Addresses {
+    fn drop(&mut self) {
+        // SAFETY: this value alone owns the reservation, which begins here (`take`), and nothing in
+        // it was ever committed.
+        unsafe { VirtualFree(self.address.as_ptr().cast(), 0, MEM_RELEASE) };
     }
 }
 
@@ -193,13 +431,13 @@ fn query(at: *const std::ffi::c_void) -> Result<MEMORY_BASIC_INFORMATION> {
 /// The size of a section that does not let itself be asked, in whole pages: by mapping all of it
 /// for a moment.
 pub(super) fn size_by_view(section: BorrowedHandle<'_>) -> Result<u64> {
-    let mapping = Mapping::map(section, FILE_MAP_READ, 0, 0, 0)?;
-    let base = mapping.address.as_ptr().cast();
+    let piece = Piece::map(section, FILE_MAP_READ, 0, 0, 0)?;
+    let base = piece.address.as_ptr().cast();
     let mut size = 0;
     // A section that is reserved only has more than one run of pages; each call advances, so the
     // end comes.
     loop {
-        let pages = query(mapping.address.as_ptr().wrapping_add(size).cast_const().cast())?;
+        let pages = query(piece.address.as_ptr().wrapping_add(size).cast_const().cast())?;
         if pages.AllocationBase != base || pages.RegionSize == 0 {
             return Ok(size as u64);
         }
@@ -212,11 +450,11 @@ pub(super) fn file_behind(section: BorrowedHandle<'_>) -> Option<Vec<u16>> {
     use windows_sys::Win32::System::{
         ProcessStatus::K32GetMappedFileNameW, Threading::GetCurrentProcess,
     };
-    let mapping = Mapping::map(section, FILE_MAP_READ, 0, 1, 0).ok()?;
+    let piece = Piece::map(section, FILE_MAP_READ, 0, 1, 0).ok()?;
     let mut name = vec![0_u16; 32_768];
     // SAFETY: no argument.
     let process = unsafe { GetCurrentProcess() };
-    let at = mapping.address.as_ptr().cast_const().cast();
+    let at = piece.address.as_ptr().cast_const().cast();
     // SAFETY: the address is in a view that is mapped until the end of this function; the place for
     // the answer is as long as is said.
     let len = unsafe { K32GetMappedFileNameW(process, at, name.as_mut_ptr(), name.len() as u32) };

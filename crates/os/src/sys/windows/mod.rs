@@ -5,6 +5,7 @@
 mod attach;
 mod cvt;
 mod file;
+mod grow;
 mod lock;
 mod machine;
 mod mapping;
@@ -90,14 +91,11 @@ impl Platform for Imp {
     }
 
     fn size(section: &Self::Section) -> Result<u64> {
-        Ok(section.size)
+        section.size()
     }
 
-    fn grow(section: &Self::Section, _: &SectionOptions, size: u64) -> Result<()> {
-        if size <= section.size {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Unsupported, "", "").detail("not yet; make it anew, larger"))
+    fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()> {
+        grow::grow(section, options, size)
     }
 
     fn id(section: &Self::Section) -> Result<Option<SectionId>> {
@@ -124,12 +122,12 @@ impl Platform for Imp {
         mapping::Mapping::new(section, spec)
     }
 
-    fn extend(_: &Self::Section, _: &Self::Mapping, _: usize) -> Result<()> {
-        Ok(())
+    fn extend(section: &Self::Section, mapping: &Self::Mapping, len: usize) -> Result<()> {
+        mapping.extend(section, len)
     }
 
-    fn reserved(_: &Self::Mapping) -> usize {
-        0
+    fn reserved(mapping: &Self::Mapping) -> usize {
+        mapping.reserved()
     }
 
     #[inline]
