@@ -4,7 +4,7 @@
 
 use super::{
     cvt::{is, last, retold},
-    grow, machine,
+    grow, machine, placeholder,
     section::{Pages, Section},
 };
 use crate::{Access, Error, ErrorKind, Result, view::MapSpec, words::Length};
@@ -167,16 +167,10 @@ impl Parts {
         let end = whole_granules(section, offset, len, most)?;
         let object = section.object(offset + end as u64)?;
         let Some(rest) = self.rest.take() else { return Err(gone()) };
-        let at = rest.address.as_ptr().addr();
-        // From here until they are taken again, these addresses are anybody's: where another thread
-        // gets memory there in this moment, the view ends where it does.
-        drop(rest);
-        let piece =
-            Piece::map(object.as_handle(), access, offset + mapped as u64, end - mapped, at);
+        let (piece, left) =
+            rest.fill(object.as_handle(), access, offset + mapped as u64, end - mapped);
         let next = piece.as_ref().map_or(mapped, |_| end);
-        if next < most && next.is_multiple_of(machine::sizes().1) {
-            self.rest = Addresses::take(at + (next - mapped), most - next).ok();
-        }
+        self.rest = left.filter(|_| next.is_multiple_of(machine::sizes().1));
         let piece = piece.map_err(|error| if is_taken(&error) { gone() } else { error })?;
         piece.commit(piece.len)?;
         self.pieces.push(piece);
@@ -220,19 +214,19 @@ fn behind_each_other(section: &Section, access: u32, spec: &MapSpec) -> Result<P
     let mut reserve = if mapped.is_multiple_of(granule) { most } else { mapped };
     let (mut refused, mut lost) = (false, 0);
     while reserve > mapped && lost < 10 {
-        match Addresses::take(spec.base_address, reserve) {
+        // What fails by a placeholder may do without.
+        match Addresses::take(spec.base_address, reserve, lost == 0) {
             // So many that half of them were left would have been refused: others are to have
             // some, too.
             Ok(_) if refused => refused = false,
             Ok(all) => {
-                let at = all.address.as_ptr().addr();
-                // Another thread may be quicker to use them: then elsewhere.
-                drop(all);
-                if let Ok(piece) = piece(section, access, spec, mapped, at)
-                    && let Ok(rest) = Addresses::take(at + mapped, reserve - mapped)
+                let object = section.object(spec.offset + mapped as u64)?;
+                if let (Ok(piece), rest @ Some(_)) =
+                    all.fill(object.as_handle(), access, spec.offset, mapped)
                 {
-                    return Ok(Parts { pieces: vec![piece], rest: Some(rest) });
+                    return Ok(Parts { pieces: vec![piece], rest });
                 }
+                // Another thread was quicker to use them: then elsewhere.
                 lost += 1;
                 continue;
             }
@@ -377,25 +371,92 @@ impl Drop for Piece {
 struct Addresses {
     address: NonNull<u8>,
     len: usize,
+    /// Whether views can take their place without a moment in between.
+    placeholder: bool,
 }
 
 impl Addresses {
     /// `len` of them from `base` on, a multiple of the granularity; anywhere where that is 0.
-    fn take(base: usize, len: usize) -> Result<Self> {
+    fn take(base: usize, len: usize, placeholder: bool) -> Result<Self> {
+        if placeholder && let Some(address) = placeholder::reserve(base, len) {
+            return Ok(Self { address, len, placeholder });
+        }
         // SAFETY: to reserve addresses touches no memory; those that are in use are refused.
         let address =
             unsafe { VirtualAlloc(without_provenance(base), len, MEM_RESERVE, PAGE_NOACCESS) };
         match NonNull::new(address.cast()) {
-            Some(address) => Ok(Self { address, len }),
+            Some(address) => Ok(Self { address, len, placeholder: false }),
             None => Err(last()),
         }
+    }
+
+    /// Maps `len` bytes of a section at the first of them. What is left of them is answered too:
+    /// all, where it failed and they are still to be had.
+    fn fill(
+        self,
+        section: BorrowedHandle<'_>,
+        access: u32,
+        offset: u64,
+        len: usize,
+    ) -> (Result<Piece>, Option<Self>) {
+        if self.placeholder {
+            return self.replace(section, access, offset, len);
+        }
+        let (at, most) = (self.address.as_ptr().addr(), self.len);
+        // From here until they are taken again, these addresses are anybody's, and another thread
+        // may get some: then the call fails, or less is left.
+        drop(self);
+        #[cfg(test)]
+        super::tests::growth::between(at);
+        let piece = Piece::map(section, access, offset, len, at);
+        let next = piece.as_ref().map_or(0, |_| len);
+        let left = (next < most).then(|| Self::take(at + next, most - next, false).ok());
+        (piece, left.flatten())
+    }
+
+    fn replace(
+        self,
+        section: BorrowedHandle<'_>,
+        access: u32,
+        offset: u64,
+        len: usize,
+    ) -> (Result<Piece>, Option<Self>) {
+        let whole = len.next_multiple_of(machine::sizes().0).min(self.len);
+        if whole < self.len
+            && let Err(error) = placeholder::split(self.address, whole)
+        {
+            return (Err(error), Some(self));
+        }
+        match placeholder::replace(section, access, offset, self.address, whole) {
+            Ok(address) => {
+                let rest = self.behind(whole);
+                // It is no more: the view is in its place.
+                std::mem::forget(self);
+                (Ok(Piece { address, len }), rest)
+            }
+            Err(error) if whole == self.len => (Err(error), Some(self)),
+            Err(error) => match placeholder::join(self.address, self.len) {
+                Ok(()) => (Err(error), Some(self)),
+                // Two of them, then: both are released.
+                Err(_) => {
+                    drop(self.behind(whole));
+                    (Err(error), None)
+                }
+            },
+        }
+    }
+
+    /// What was split off behind the first `len`; to be asked for once.
+    fn behind(&self, len: usize) -> Option<Self> {
+        let address = NonNull::new(self.address.as_ptr().wrapping_add(len))?;
+        (len < self.len).then_some(Self { address, len: self.len - len, placeholder: true })
     }
 }
 
 impl Drop for Addresses {
     fn drop(&mut self) {
-        // SAFETY: this value alone owns the reservation, which begins here (`take`), and nothing in
-        // it was ever committed.
+        // SAFETY: this value alone owns the reservation, which begins here (`take`, `replace`), and
+        // nothing in it was ever committed or mapped.
         unsafe { VirtualFree(self.address.as_ptr().cast(), 0, MEM_RELEASE) };
     }
 }

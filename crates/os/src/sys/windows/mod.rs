@@ -11,6 +11,7 @@ mod machine;
 mod mapping;
 mod named;
 mod names;
+mod placeholder;
 mod section;
 mod security;
 #[cfg(test)]
