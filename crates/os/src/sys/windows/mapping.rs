@@ -41,8 +41,10 @@ pub(crate) struct Mapping {
 
 #[derive(Debug, Default)]
 struct Parts {
-    /// Each ends at a multiple of the granularity, but for the last where there is no `rest`.
+    /// Each begins where the one before it ends: at a multiple of the granularity, but for the end
+    /// of the last where there is no `rest`.
     pieces: Vec<Piece>,
+    /// Begins where the last piece ends.
     rest: Option<Addresses>,
 }
 
@@ -121,18 +123,42 @@ impl Mapping {
 
     /// Starts writing `len` bytes from byte `first` on to the file.
     pub(super) fn flush(&self, first: usize, len: usize) -> Result<()> {
-        let parts = self.parts();
         let mut begin = 0;
-        for piece in &parts.pieces {
-            let end = begin + piece.len;
-            let (from, to) = (first.max(begin), first.saturating_add(len).min(end));
+        let cut = |piece: &Piece| {
+            let (from, end) = (first.max(begin), begin + piece.len);
+            let to = first.saturating_add(len).min(end);
+            begin = end;
+            (from, to)
+        };
+        // Not kept over the calls, which wait for a disk: pieces stay where they are.
+        let cuts = self.parts().pieces.iter().map(cut).collect::<Vec<_>>();
+        for (from, to) in cuts {
             // Not where there is nothing: Windows would take it for "all the rest".
             if from < to {
-                piece.flush(from - begin, to - from)?;
+                self.flush_cut(from, to - from)?;
             }
-            begin = end;
         }
         Ok(())
+    }
+
+    /// A range within one piece, not empty.
+    fn flush_cut(&self, from: usize, len: usize) -> Result<()> {
+        let from = self.address.as_ptr().wrapping_add(from).cast_const().cast();
+        for pause in 0..100 {
+            // SAFETY: the range lies in one piece, by `flush`, and pieces are mapped for as long as
+            // `self`.
+            if unsafe { FlushViewOfFile(from, len) } != 0 {
+                return Ok(());
+            }
+            let error = last();
+            // "The lazy writer has the range just now": documented to pass by itself.
+            if !is(&error, ERROR_LOCK_VIOLATION) {
+                return Err(error);
+            }
+            thread::sleep(Duration::from_millis(pause.min(10)));
+        }
+        Err(Error::new(ErrorKind::Contended, "", "")
+            .detail("the system was busy writing the same pages a hundred times; try again"))
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
@@ -164,6 +190,10 @@ impl Parts {
             )
         };
         let (mapped, most) = (self.mapped(), self.reserved());
+        // Lost since the common code looked.
+        if len > most {
+            return Err(gone());
+        }
         let end = whole_granules(section, offset, len, most)?;
         let object = section.object(offset + end as u64)?;
         let Some(rest) = self.rest.take() else { return Err(gone()) };
@@ -172,7 +202,11 @@ impl Parts {
         let next = piece.as_ref().map_or(mapped, |_| end);
         self.rest = left.filter(|_| next.is_multiple_of(machine::sizes().1));
         let piece = piece.map_err(|error| if is_taken(&error) { gone() } else { error })?;
-        piece.commit(piece.len)?;
+        if let Err(error) = piece.commit(piece.len) {
+            // What is kept would begin behind a hole.
+            self.rest = None;
+            return Err(error);
+        }
         self.pieces.push(piece);
         Ok(())
     }
@@ -331,26 +365,6 @@ impl Piece {
         // SAFETY: the view is mapped, nobody else unmaps it (`self` is forgotten), and it was given
         // up by value, so that nothing borrowed from it is left.
         if unsafe { UnmapViewOfFile(view) } == 0 { Err(last()) } else { Ok(()) }
-    }
-
-    /// `len` is not 0.
-    fn flush(&self, first: usize, len: usize) -> Result<()> {
-        let from = self.address.as_ptr().wrapping_add(first).cast_const().cast();
-        for pause in 0..100 {
-            // SAFETY: the range lies in this view (the common code checked it against the length,
-            // the caller against the piece), which is mapped for as long as `self`.
-            if unsafe { FlushViewOfFile(from, len) } != 0 {
-                return Ok(());
-            }
-            let error = last();
-            // "The lazy writer has the range just now": documented to pass by itself.
-            if !is(&error, ERROR_LOCK_VIOLATION) {
-                return Err(error);
-            }
-            thread::sleep(Duration::from_millis(pause.min(10)));
-        }
-        Err(Error::new(ErrorKind::Contended, "", "")
-            .detail("the system was busy writing the same pages a hundred times; try again"))
     }
 
     fn view(&self) -> MEMORY_MAPPED_VIEW_ADDRESS {

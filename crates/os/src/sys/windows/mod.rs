@@ -1,4 +1,4 @@
-//! Windows: `CreateFileMappingW`, `MapViewOfFileEx`, and named mutexes for who is alive.
+//! Windows: `CreateFileMappingW`, `MapViewOfFileEx`, placeholders, and named mutexes for who is alive.
 //!
 //! Seen under Wine 8; what Wine does otherwise than Windows stands in `docs/PLATFORM.md`.
 
