@@ -236,7 +236,7 @@ impl MapOptions {
                  file and set its variables"
             }));
         }
-        let len = self.length_now(&section, &facts)?;
+        let len = length_now(&section, &facts)?;
         let view = section.view().len(len).reserve(self.reservation(&facts, len)).map()?;
         let mut attachment = section.attach(self.timeout)?;
         let scope = if facts.file { Scope::Global } else { self.scope };
@@ -263,22 +263,12 @@ impl MapOptions {
         })
     }
 
-    /// How long the region is by now: what it says, and no longer than the section.
-    fn length_now(&self, section: &Section, facts: &Facts) -> Result<u64> {
-        let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
-        let at = layout::live::AT as usize + layout::live::CHUNKS * 8;
-        let said = view.words(at, 1).map_or(0, |words| words.load(0, Ordering::Acquire));
-        let said = said.saturating_mul(layout::CHUNK).max(facts.region);
-        Ok(said.min(section.size()? / layout::CHUNK * layout::CHUNK))
-    }
-
     /// How much address space it gets.
     fn reservation(&self, facts: &Facts, len: u64) -> u64 {
         const ROOMY: u64 = 64 << 30;
         match (facts.max_size, self.max_size) {
-            (0, Some(most)) => most.max(len),
             (0, None) => ROOMY.max(len.saturating_mul(4)),
-            (most, _) => most.max(len),
+            (0, Some(most)) | (most, _) => most.max(len),
         }
     }
 
@@ -370,6 +360,15 @@ impl MapOptions {
             }
         }
     }
+}
+
+/// How long the region is by now: what it says, and no longer than the section.
+fn length_now(section: &Section, facts: &Facts) -> Result<u64> {
+    let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
+    let at = layout::live::AT as usize + layout::live::CHUNKS * 8;
+    let said = view.words(at, 1).map_or(0, |words| words.load(0, Ordering::Acquire));
+    let said = said.saturating_mul(layout::CHUNK).max(facts.region);
+    Ok(said.min(section.size()? / layout::CHUNK * layout::CHUNK))
 }
 
 impl Map {
