@@ -71,8 +71,12 @@ pub struct Stat {
     pub region: u64,
     /// Bytes taken by variables, with their names and the spare slots of their values.
     pub used: u64,
-    /// Bytes free for more of them.
+    /// Bytes free for more of them, before the map has to grow.
     pub free: u64,
+    /// The longest piece of those that is not cut up: room for a large value.
+    pub largest_free: u64,
+    /// Bytes that the region may grow to; `None` = as far as the disk goes.
+    pub max_size: Option<u64>,
     /// Bytes that are neither: header, tables, index, ends of chunks.
     pub overhead: u64,
     /// Variables.
@@ -83,6 +87,15 @@ pub struct Stat {
     pub created: SystemTime,
     /// The process that made it; it may be long gone, and its number another's.
     pub creator: u32,
+}
+
+impl Stat {
+    /// How much of the free room is scattered: 0.0 where it is one piece, near 1.0 where it is
+    /// many small ones, which serve small values only.
+    #[allow(clippy::cast_precision_loss, reason = "a ratio, for the eye")]
+    pub fn fragmentation(&self) -> f64 {
+        if self.free == 0 { 0.0 } else { 1.0 - self.largest_free as f64 / self.free as f64 }
+    }
 }
 
 impl Map {
@@ -369,6 +382,8 @@ impl Map {
             region: space.region,
             used: space.used,
             free: space.free,
+            largest_free: space.largest_free,
+            max_size: (facts.max_size != 0).then_some(facts.max_size),
             overhead: space.overhead,
             variables: self.len()?,
             file: facts.file,

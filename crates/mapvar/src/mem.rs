@@ -115,6 +115,17 @@ pub trait Mem: Send + Sync + 'static {
     fn size(&self) -> u64;
     /// `count` words from offset `at`, if they lie within and `at` is a multiple of 8.
     fn words(&self, at: u64, count: usize) -> Option<Self::Words<'_>>;
+    /// The same, of what is mapped already: for the fast paths, which look nowhere else. What is
+    /// beyond is asked of [`words`](Self::words) afterwards.
+    #[inline]
+    fn near(&self, at: u64, count: usize) -> Option<Self::Words<'_>> {
+        self.words(at, count)
+    }
+    /// As [`near`](Self::near), for writing too.
+    #[inline]
+    fn near_mut(&self, at: u64, count: usize) -> Option<Self::WordsMut<'_>> {
+        self.words_mut(at, count)
+    }
     /// Makes the first `bytes` reachable, if another process has made the region that long; answers
     /// whether they are.
     fn reach(&self, bytes: u64) -> bool {
@@ -346,6 +357,15 @@ impl Mem for Mapped {
     }
 
     #[inline]
+    fn near(&self, at: u64, count: usize) -> Option<Words<'_>> {
+        self.view.plain_words(within(at), count)
+    }
+
+    #[inline]
+    fn near_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
+        self.view.plain_words_mut(within(at), count)
+    }
+
     fn words(&self, at: u64, count: usize) -> Option<Words<'_>> {
         match self.view.plain_words(within(at), count) {
             None if self.reaches_to(at, count) => self.view.plain_words(within(at), count),
@@ -353,7 +373,6 @@ impl Mem for Mapped {
         }
     }
 
-    #[inline]
     fn words_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
         match self.view.plain_words_mut(within(at), count) {
             None if self.reaches_to(at, count) => self.view.plain_words_mut(within(at), count),

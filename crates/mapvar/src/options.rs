@@ -362,15 +362,6 @@ impl MapOptions {
     }
 }
 
-/// How long the region is by now: what it says, and no longer than the section.
-fn length_now(section: &Section, facts: &Facts) -> Result<u64> {
-    let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
-    let at = layout::live::AT as usize + layout::live::CHUNKS * 8;
-    let said = view.words(at, 1).map_or(0, |words| words.load(0, Ordering::Acquire));
-    let said = said.saturating_mul(layout::CHUNK).max(facts.region);
-    Ok(said.min(section.size()? / layout::CHUNK * layout::CHUNK))
-}
-
 impl Map {
     /// Options to make or open a map.
     pub fn options() -> MapOptions {
@@ -391,6 +382,15 @@ enum Want {
     Create,
     Open,
     Either,
+}
+
+/// How long the region is by now: what it says, and no longer than the section.
+fn length_now(section: &Section, facts: &Facts) -> Result<u64> {
+    let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
+    let at = layout::live::AT as usize + layout::live::CHUNKS * 8;
+    let said = view.words(at, 1).map_or(0, |words| words.load(0, Ordering::Acquire));
+    let said = said.saturating_mul(layout::CHUNK).max(facts.region);
+    Ok(said.min(section.size()? / layout::CHUNK * layout::CHUNK))
 }
 
 /// How long a new section is, and how long it may become.
