@@ -342,6 +342,40 @@ fn a_file_made_shorter_is_an_error_of_the_views_that_touch_it() {
     }
 }
 
+/// What is reserved behind a view goes with it, however much that is, and does not come back.
+#[test]
+fn a_lost_view_does_not_grow() {
+    let scratch = Scratch::new("grow");
+    let section = section(&scratch.0);
+    let map = || section.view().reserve(64 << 30).map().unwrap();
+    let (lost, other) = (map(), map());
+    let size = PAGES * page();
+    section.grow(2 * size as u64).unwrap();
+    for view in [&lost, &other] {
+        view.grow(2 * size).unwrap();
+        view.write_at(2 * size - 4, b"last").unwrap();
+    }
+    lives("truncate", &scratch.0);
+    let error = lost.read_at(2 * size - 4, &mut [0; 4]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+
+    section.grow(4 * size as u64).unwrap();
+    assert_eq!(lost.grow(4 * size).unwrap_err().kind(), ErrorKind::Truncated);
+    assert_eq!(lost.len(), 2 * size);
+    let words = lost.words_mut(0, lost.len() / 8).unwrap();
+    words.store(lost.len() / 8 - 1, 7, Ordering::Release);
+    // One that nobody has touched meanwhile is as good as new.
+    other.grow(4 * size).unwrap();
+    let mut bytes = vec![1; 2 * size];
+    other.read_at(2 * size, &mut bytes).unwrap();
+    assert_eq!(bytes, vec![0; 2 * size]);
+    other.write_at(4 * size - 3, b"end").unwrap();
+    assert_eq!(other.words(2 * size - 8, 1).unwrap().load(0, Ordering::Relaxed), 0, "not shared");
+    assert!(fs::read(&scratch.0).unwrap().ends_with(b"end"));
+    lost.close().unwrap();
+    other.close().unwrap();
+}
+
 #[test]
 fn every_kind_of_access_survives() {
     let scratch = Scratch::new("kinds");
