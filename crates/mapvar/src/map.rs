@@ -4,7 +4,7 @@ use crate::{
     Value, codec,
     engine::{Handle, Store, Wrote},
     layout,
-    mem::Mapped,
+    mem::{Mapped, Ordering::Relaxed, Private},
     raw::{Captured, Raw},
     recover::Recovered,
     region::Facts,
@@ -66,6 +66,7 @@ impl Inner {
     /// flush.
     fn flush_if_dirty(&self) -> Result<(), Trouble> {
         if !self.facts.file
+            || self.store.mem().view().lost().is_some()
             || self.store.live_mut().is_err()
             || !machine::is_generation(self.generation)
         {
@@ -86,6 +87,8 @@ pub(crate) struct Inner {
     pub(crate) object: String,
     /// The process that opened it, as opposed to one forked from it.
     pub(crate) generation: u32,
+    /// Up to when nothing is known that would forbid its use.
+    pub(crate) epoch: Private,
 }
 
 /// What [`Map::stat`] answers.
@@ -100,8 +103,12 @@ pub struct Stat {
     pub region: u64,
     /// Bytes taken by variables, with their names and the spare slots of their values.
     pub used: u64,
-    /// Bytes free for more of them.
+    /// Bytes free for more of them, before the map has to grow.
     pub free: u64,
+    /// The longest piece of those that is not cut up: room for a large value.
+    pub largest_free: u64,
+    /// Bytes that the region may grow to; `None` = as far as the disk goes.
+    pub max_size: Option<u64>,
     /// Bytes that are neither: header, tables, index, ends of chunks.
     pub overhead: u64,
     /// Variables.
@@ -112,6 +119,15 @@ pub struct Stat {
     pub created: SystemTime,
     /// The process that made it; it may be long gone, and its number another's.
     pub creator: u32,
+}
+
+impl Stat {
+    /// How much of the free room is scattered: 0.0 where it is one piece, near 1.0 where it is
+    /// many small ones, which serve small values only.
+    #[allow(clippy::cast_precision_loss, reason = "a ratio, for the eye")]
+    pub fn fragmentation(&self) -> f64 {
+        if self.free == 0 { 0.0 } else { 1.0 - self.largest_free as f64 / self.free as f64 }
+    }
 }
 
 /// What [`Map::recovery`] answers.
@@ -195,7 +211,7 @@ impl Map {
             && let Some(handle) = store.hit(&store.query(name.as_bytes()))
             && store.poke(handle, raw, true)
         {
-            return Ok(());
+            return self.acknowledged("set variable", name, ());
         }
         self.put_slowly(name, *raw)
     }
@@ -205,11 +221,10 @@ impl Map {
     #[inline(never)]
     fn put_slowly(&self, name: &str, raw: Raw<'_>) -> Result<()> {
         let set = || {
-            self.usable()?;
             let store = &self.inner.store;
             store.set(store.query(checked(name)?), &raw)
         };
-        set().map(|_| ()).map_err(|trouble| self.failed("set variable", name, trouble))
+        self.run(set).map(|_| ()).map_err(|trouble| self.failed("set variable", name, trouble))
     }
 
     /// The value of a variable. Integers convert with a check of their range; nothing else
@@ -246,13 +261,11 @@ impl Map {
     /// A number or `bool`, if a first look finds it.
     #[inline]
     fn peek<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        if !self.is_usable() {
-            return None;
-        }
         let store = &self.inner.store;
         let handle = store.hit(&store.query(name.as_bytes()))?;
         let (desc, word) = store.peek(handle)?;
-        codec::of_plain(desc, word)
+        // Last: what was read may have been zeros in the place of something that is gone.
+        codec::of_plain(desc, word).filter(|_| self.is_usable())
     }
 
     #[inline(never)]
@@ -276,7 +289,6 @@ impl Map {
     #[inline]
     fn captured(&self, name: &str) -> Result<Option<(Captured, u64)>> {
         let read = || {
-            self.usable()?;
             let store = &self.inner.store;
             let query = store.query(checked(name)?);
             // A record that became another variable's between the two steps: look again.
@@ -290,7 +302,7 @@ impl Map {
             }
             Err(Trouble::Contended)
         };
-        read().map_err(|trouble| self.failed("get variable", name, trouble))
+        self.run(read).map_err(|trouble| self.failed("get variable", name, trouble))
     }
 
     /// Whether there is a variable of this name.
@@ -298,7 +310,7 @@ impl Map {
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName), [`Corrupt`](ErrorKind::Corrupt).
     pub fn contains(&self, name: &str) -> Result<bool> {
-        let found = self.resolve(name);
+        let found = self.run(|| self.resolve(name));
         Ok(found.map_err(|trouble| self.failed("look for variable", name, trouble))?.is_some())
     }
 
@@ -309,11 +321,10 @@ impl Map {
     /// [`Corrupt`](ErrorKind::Corrupt).
     pub fn remove(&self, name: &str) -> Result<bool> {
         let remove = || {
-            self.usable()?;
             let store = &self.inner.store;
             store.remove(store.query(checked(name)?))
         };
-        remove().map_err(|trouble| self.failed("remove variable", name, trouble))
+        self.run(remove).map_err(|trouble| self.failed("remove variable", name, trouble))
     }
 
     /// Removes every variable that it finds, one after the other, whatever it holds: those that
@@ -323,7 +334,6 @@ impl Map {
     /// Those of [`remove`](Self::remove): the first that it met, after it has removed the others.
     pub fn clear(&self) -> Result<u64> {
         let clear = || {
-            self.usable()?;
             let (mut removed, mut trouble) = (0, None);
             self.inner.store.each_record(|handle| {
                 match self.inner.store.remove_record(handle) {
@@ -335,7 +345,7 @@ impl Map {
             })?;
             trouble.map_or(Ok(removed), Err)
         };
-        clear().map_err(|trouble| trouble.during("clear", self.object()))
+        self.run(clear).map_err(|trouble| trouble.during("clear", self.object()))
     }
 
     /// How many variables there are, counted by a walk over them.
@@ -344,7 +354,6 @@ impl Map {
     /// [`Corrupt`](ErrorKind::Corrupt).
     pub fn len(&self) -> Result<u64> {
         let count = || {
-            self.usable()?;
             let (mut count, mut trouble) = (0, None);
             self.inner.store.each_record(|handle| {
                 match self.inner.store.read(handle, |_| ()) {
@@ -356,7 +365,8 @@ impl Map {
             })?;
             trouble.map_or(Ok(count), Err)
         };
-        count().map_err(|trouble: Trouble| trouble.during("count variables of", self.object()))
+        self.run(count)
+            .map_err(|trouble: Trouble| trouble.during("count variables of", self.object()))
     }
 
     /// Whether there is no variable.
@@ -369,7 +379,6 @@ impl Map {
 
     /// The record of a variable that is there.
     pub(crate) fn resolve(&self, name: &str) -> Result<Option<Handle>, Trouble> {
-        self.usable()?;
         let store = &self.inner.store;
         let query = store.query(checked(name)?);
         for _ in 0..AGAIN {
@@ -421,11 +430,8 @@ impl Map {
     /// writes a variable, and does not go on: nothing is lost, and the next flush does it.
     /// [`ReadOnly`](ErrorKind::ReadOnly).
     pub fn flush(&self) -> Result<()> {
-        let flush = || {
-            self.usable()?;
-            self.inner.store.flush()
-        };
-        flush().map_err(|trouble| trouble.during("flush", self.object()))
+        self.run(|| self.inner.store.flush())
+            .map_err(|trouble| trouble.during("flush", self.object()))
     }
 
     /// Facts and figures.
@@ -434,8 +440,7 @@ impl Map {
     /// [`Corrupt`](ErrorKind::Corrupt).
     pub fn stat(&self) -> Result<Stat> {
         let space = self
-            .usable()
-            .and_then(|()| self.inner.store.space())
+            .run(|| self.inner.store.space())
             .map_err(|trouble| trouble.during("stat", self.object()))?;
         let facts = &self.inner.facts;
         Ok(Stat {
@@ -444,6 +449,8 @@ impl Map {
             region: space.region,
             used: space.used,
             free: space.free,
+            largest_free: space.largest_free,
+            max_size: (facts.max_size != 0).then_some(facts.max_size),
             overhead: space.overhead,
             variables: self.len()?,
             file: facts.file,
@@ -491,26 +498,56 @@ impl Map {
         self.inner.object.clone()
     }
 
-    /// A child of the process that opened the map has its memory, but not its place among the
-    /// users.
-    #[inline]
+    /// Runs an operation, and answers what came of it if it may be believed: it may not in a child
+    /// of the process that opened the map, nor where the memory is gone.
+    pub(crate) fn run<R>(
+        &self,
+        operate: impl FnOnce() -> Result<R, Trouble>,
+    ) -> Result<R, Trouble> {
+        self.usable()?;
+        let done = operate();
+        self.usable()?;
+        done
+    }
+
     pub(crate) fn usable(&self) -> Result<(), Trouble> {
-        if self.is_usable() { Ok(()) } else { Err(forked()) }
+        if self.is_usable() { Ok(()) } else { self.look_whether_usable() }
     }
 
-    /// Whether what was written is where the others are, now that it is done.
-    pub(crate) fn usable_still(&self) -> Result<(), Trouble> {
-        self.usable()
+    #[cold]
+    #[inline(never)]
+    fn look_whether_usable(&self) -> Result<(), Trouble> {
+        // Before the questions: what happens meanwhile makes it another.
+        let epoch = machine::epoch();
+        if !machine::is_generation(self.inner.generation) {
+            return Err(forked());
+        }
+        if let Some(lost) = self.inner.store.mem().view().lost() {
+            return Err(Trouble::Told(lost));
+        }
+        self.inner.epoch.store(epoch.into(), Relaxed);
+        Ok(())
     }
 
-    /// The same, of an operation on a variable.
-    pub(crate) fn acknowledged(&self, operation: &'static str, name: &str) -> Result<()> {
-        self.usable_still().map_err(|trouble| self.failed(operation, name, trouble))
-    }
-
+    /// By one load and one comparison.
     #[inline]
     pub(crate) fn is_usable(&self) -> bool {
-        machine::is_generation(self.inner.generation)
+        machine::is_epoch(self.inner.epoch.load(Relaxed) as u32)
+    }
+
+    /// `done`, if what was written is where the others are: the end of a write.
+    #[inline]
+    pub(crate) fn acknowledged<R>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        done: R,
+    ) -> Result<R> {
+        if self.is_usable() {
+            return Ok(done);
+        }
+        self.usable().map_err(|trouble| self.failed(operation, name, trouble))?;
+        Ok(done)
     }
 
     #[cold]

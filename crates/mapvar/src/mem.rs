@@ -31,7 +31,7 @@
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
 
 use crate::{
-    layout::{self, seat},
+    layout::{self, live, seat},
     trouble::Trouble,
 };
 use mapvar_os::{Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine};
@@ -138,6 +138,17 @@ pub trait Mem: Send + Sync + 'static {
     fn size(&self) -> u64;
     /// `count` words from offset `at`, if they lie within and `at` is a multiple of 8.
     fn words(&self, at: u64, count: usize) -> Option<Self::Words<'_>>;
+    /// The same, of what is mapped already: for the fast paths, which look nowhere else. What is
+    /// beyond is asked of [`words`](Self::words) afterwards.
+    #[inline]
+    fn near(&self, at: u64, count: usize) -> Option<Self::Words<'_>> {
+        self.words(at, count)
+    }
+    /// As [`near`](Self::near), for writing too.
+    #[inline]
+    fn near_mut(&self, at: u64, count: usize) -> Option<Self::WordsMut<'_>> {
+        self.words_mut(at, count)
+    }
     /// Makes the first `bytes` reachable, if another process has made the region that long; answers
     /// whether they are.
     fn reach(&self, bytes: u64) -> bool {
@@ -309,6 +320,10 @@ impl Mapped {
         Self { view, seat: Mutex::new(None), section, locks, called, timeout }
     }
 
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
     pub(crate) fn section(&self) -> &Section {
         &self.section
     }
@@ -320,6 +335,24 @@ impl Mapped {
 
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Whether the region has grown so far that these words lie within it by now. What stands in
+    /// its head is another's word for it, and the section's own length has the last.
+    #[cold]
+    #[inline(never)]
+    fn reaches_to(&self, at: u64, count: usize) -> bool {
+        let chunks = live::AT / 8 + live::CHUNKS as u64;
+        let said = self.view.plain_words(within(chunks * 8), 1);
+        let said = said.map_or(0, |words| words.load(0, Ordering::Acquire));
+        let said = said.min(layout::MOST_CHUNKS);
+        let end = at.checked_add((count as u64).saturating_mul(8));
+        match end {
+            Some(end) if end > self.size() && end <= said * layout::CHUNK => {
+                self.reach(said * layout::CHUNK)
+            }
+            _ => false,
+        }
     }
 
     fn seated(&self) -> Result<Seated, Trouble> {
@@ -361,13 +394,27 @@ impl Mem for Mapped {
     }
 
     #[inline]
-    fn words(&self, at: u64, count: usize) -> Option<Words<'_>> {
+    fn near(&self, at: u64, count: usize) -> Option<Words<'_>> {
         self.view.plain_words(within(at), count)
     }
 
     #[inline]
-    fn words_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
+    fn near_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
         self.view.plain_words_mut(within(at), count)
+    }
+
+    fn words(&self, at: u64, count: usize) -> Option<Words<'_>> {
+        match self.view.plain_words(within(at), count) {
+            None if self.reaches_to(at, count) => self.view.plain_words(within(at), count),
+            words => words,
+        }
+    }
+
+    fn words_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
+        match self.view.plain_words_mut(within(at), count) {
+            None if self.reaches_to(at, count) => self.view.plain_words_mut(within(at), count),
+            words => words,
+        }
     }
 
     #[inline]
@@ -432,6 +479,21 @@ impl Mem for Mapped {
             }
         }
         Ok(())
+    }
+
+    #[cold]
+    fn reach(&self, bytes: u64) -> bool {
+        let len = within(bytes);
+        len <= self.view.len() || (bytes <= self.limit() && self.view.grow(len).is_ok())
+    }
+
+    fn limit(&self) -> u64 {
+        self.view.reserved() as u64
+    }
+
+    fn grow(&self, bytes: u64) -> Result<(), Trouble> {
+        self.section.grow(bytes)?;
+        Ok(self.view.grow(within(bytes))?)
     }
 
     fn seat(&self) -> Result<u64, Trouble> {

@@ -5,7 +5,7 @@ use crate::{
     engine::Store,
     layout,
     map::Inner,
-    mem::{Called, Mapped, Ordering},
+    mem::{Called, Mapped, Ordering, Private},
     recover::Recovered,
     region::{self, Facts, Flaw, Identity},
 };
@@ -30,6 +30,7 @@ pub struct MapOptions {
     file: Option<PathBuf>,
     scope: Scope,
     size: u64,
+    max_size: Option<u64>,
     timeout: Duration,
     read_only: bool,
     allow_network: bool,
@@ -42,6 +43,7 @@ impl MapOptions {
             file: None,
             scope: Scope::Local,
             size: 64 << 10,
+            max_size: None,
             timeout: Duration::from_secs(5),
             read_only: false,
             allow_network: false,
@@ -76,6 +78,18 @@ impl MapOptions {
     /// and free. Ignored for a map that is there.
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = bytes;
+        self
+    }
+
+    /// Bytes that a new map may grow to, with everything in it; for ever, whoever opens it. It is
+    /// made no smaller than [`size`](Self::size) takes. Unless set: 1 GiB for a map with a name, no
+    /// limit for one in a file. Until then a map that is full becomes longer, under all who use it.
+    ///
+    /// For a map that is there, or for a file without limit, it says how much address space is set
+    /// aside: beyond that this process gets [`Full`](ErrorKind::Full), and opens it anew. 64 GiB
+    /// unless set, or four times what it has, where that is more.
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.max_size = Some(bytes);
         self
     }
 
@@ -186,16 +200,14 @@ impl MapOptions {
         let made = if want == Want::Open { None } else { Some(self.facts()?) };
         let section = match (want, &made) {
             (Want::Create, Some(facts)) => {
-                options.size(facts.region).create_with(|view| fill(view, facts))?
+                sized(options, facts).create_with(|view| fill(view, facts))?
             }
             (Want::Either, Some(facts)) => {
                 // The size is for a new one: an old one may be smaller.
                 let found = options.clone().open();
                 match found {
                     Err(error) if error.kind() == ErrorKind::NotFound => {
-                        match options
-                            .clone()
-                            .size(facts.region)
+                        match sized(options.clone(), facts)
                             .open_or_create_with(|view| fill(view, facts))
                         {
                             // Somebody else made a smaller one meanwhile.
@@ -224,7 +236,8 @@ impl MapOptions {
                  file and set its variables"
             }));
         }
-        let access_view = section.view().map()?;
+        let len = length_now(&section, &facts)?;
+        let view = section.view().len(len).reserve(self.reservation(&facts, len)).map()?;
         let mut attachment = section.attach(self.timeout)?;
         let scope = if facts.file { Scope::Global } else { self.scope };
         let id = format!("{:016x}{:016x}", facts.uuid[0], facts.uuid[1]);
@@ -232,7 +245,7 @@ impl MapOptions {
             Locks::new(scope, &id, layout::PARTICIPANTS as usize, layout::PARTICIPANT_SLOTS)?;
         let corrupt = |trouble: crate::trouble::Trouble| trouble.during("open", object.into());
         let called = Called { scope, id };
-        let mem = Mapped::new(access_view, section, locks, called, self.timeout);
+        let mem = Mapped::new(view, section, locks, called, self.timeout);
         let mut store = Store::new(mem, &facts).map_err(corrupt)?;
         let recovered = if self.read_only {
             foreign(&store)?;
@@ -248,7 +261,17 @@ impl MapOptions {
             recovered,
             object: object.into(),
             generation: machine::generation(),
+            epoch: Private::new(machine::epoch().into()),
         }))
+    }
+
+    /// How much address space it gets.
+    fn reservation(&self, facts: &Facts, len: u64) -> u64 {
+        const ROOMY: u64 = 64 << 30;
+        match (facts.max_size, self.max_size) {
+            (0, None) => ROOMY.max(len.saturating_mul(4)),
+            (0, Some(most)) | (most, _) => most.max(len),
+        }
     }
 
     /// What a new map's header will say.
@@ -282,7 +305,11 @@ impl MapOptions {
             seed,
             size: self.size,
             region,
-            max_size: if self.file.is_some() { 0 } else { region.max(1 << 30) },
+            max_size: match self.max_size {
+                Some(most) => most.max(region),
+                None if self.file.is_some() => 0,
+                None => region.max(1 << 30),
+            },
             file: self.file.is_some(),
             created: created.map_or(0, |since| since.as_secs()),
             creator: std::process::id(),
@@ -357,6 +384,21 @@ enum Want {
     Create,
     Open,
     Either,
+}
+
+/// How long the region is by now: what it says, and no longer than the section.
+fn length_now(section: &Section, facts: &Facts) -> Result<u64> {
+    let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
+    let at = layout::live::AT as usize + layout::live::CHUNKS * 8;
+    let said = view.words(at, 1).map_or(0, |words| words.load(0, Ordering::Acquire));
+    let said = said.saturating_mul(layout::CHUNK).max(facts.region);
+    Ok(said.min(section.size()? / layout::CHUNK * layout::CHUNK))
+}
+
+/// How long a new section is, and how long it may become.
+fn sized(options: SectionOptions, facts: &Facts) -> SectionOptions {
+    let options = options.size(facts.region);
+    if facts.max_size == 0 { options } else { options.max_size(facts.max_size) }
 }
 
 /// Writes an empty region into a new section.

@@ -153,14 +153,16 @@ impl Map {
     /// others write all the time and the map was opened for reading.
     pub fn snapshot(&self, names: &[&str]) -> Result<Snapshot> {
         let failed = |trouble: Trouble| trouble.during("take a snapshot of", self.object());
-        self.usable().map_err(failed)?;
-        for round in 0..LOOKS {
-            if let Some(values) = self.look_at_all(names).map_err(failed)? {
-                return Ok(Snapshot { map: self.clone(), values });
+        let look = || {
+            for round in 0..LOOKS {
+                if let Some(values) = self.look_at_all(names)? {
+                    return Ok(values);
+                }
+                let _ = self.inner.store.mem().pause(round);
             }
-            let _ = self.inner.store.mem().pause(round);
-        }
-        let values = self.hold_and_look(names).map_err(failed)?;
+            self.hold_and_look(names)
+        };
+        let values = self.run(look).map_err(failed)?;
         Ok(Snapshot { map: self.clone(), values })
     }
 
@@ -264,15 +266,13 @@ impl Map {
     /// Those of [`contains`](Self::contains); [`WrongKind`](ErrorKind::WrongKind) for an
     /// [`Atomic`](crate::Atomic), which has none.
     pub fn version(&self, name: &str) -> Result<Version> {
-        let version = || {
-            self.usable()?;
-            match self.resolve_versioned(name)? {
-                Some((handle, _)) if handle.atomic => Err(Trouble::WrongKind(NO_VERSIONS)),
-                Some((handle, number)) => Ok(Version { id: handle.id, number }),
-                None => Ok(Version::ABSENT),
-            }
+        let version = || match self.resolve_versioned(name)? {
+            Some((handle, _)) if handle.atomic => Err(Trouble::WrongKind(NO_VERSIONS)),
+            Some((handle, number)) => Ok(Version { id: handle.id, number }),
+            None => Ok(Version::ABSENT),
         };
-        version().map_err(|trouble| self.failed("get the version of variable", name, trouble))
+        self.run(version)
+            .map_err(|trouble| self.failed("get the version of variable", name, trouble))
     }
 
     /// The value of a variable and its version, for [`compare_and_set`](Self::compare_and_set).
@@ -289,7 +289,7 @@ impl Map {
     }
 
     fn find_versioned<T: DeserializeOwned>(&self, name: &str) -> Result<(Option<T>, Version)> {
-        let found = self.usable().and_then(|()| self.look(name));
+        let found = self.run(|| self.look(name));
         match found.map_err(|trouble| self.failed("get variable", name, trouble))? {
             None => Ok((None, Version::ABSENT)),
             Some(Found { handle, .. }) if handle.atomic => {
@@ -325,14 +325,14 @@ impl Map {
         value: impl Serialize,
     ) -> Result<std::result::Result<Version, Version>> {
         let put = &mut |raw: &Raw<'_>| {
-            self.usable()?;
-            let store = &self.inner.store;
-            store.set_if(store.query(checked(name)?), raw, expected.expected())
+            self.run(|| {
+                let store = &self.inner.store;
+                store.set_if(store.query(checked(name)?), raw, expected.expected())
+            })
         };
         let done = codec::encode(&value, put)
             .map_err(|error| self.told("set variable", name, error))?
             .map_err(|trouble| self.failed("set variable", name, trouble))?;
-        self.acknowledged("set variable", name)?;
         Ok(done.map(Version::from).map_err(Version::from))
     }
 
@@ -482,7 +482,7 @@ impl Transaction<'_> {
         for _ in 0..AGAIN {
             match self.try_commit()? {
                 Outcome::Committed => {
-                    self.map.usable_still()?;
+                    self.map.usable()?;
                     return Ok(true);
                 }
                 Outcome::Conflict => return Ok(false),

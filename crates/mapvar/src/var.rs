@@ -40,10 +40,16 @@ impl Target {
         unpack(place.load(Relaxed), id.load(Relaxed))
     }
 
-    /// Where the variable was found last, if this process may use the map.
+    /// Where the variable was found last, if this process may write to the map.
     #[inline]
     fn at_hand(&self) -> Option<Handle> {
         self.map.is_usable().then(|| self.handle())
+    }
+
+    /// `done`, if what was written is where the others are.
+    #[inline]
+    fn acknowledged<R>(&self, operation: &'static str, done: R) -> Result<R> {
+        self.map.acknowledged(operation, &self.name, done)
     }
 
     /// Runs `operate` on the variable's record, and again on another where it has moved on; an
@@ -54,7 +60,7 @@ impl Target {
         operation: &'static str,
         mut operate: impl FnMut(Handle) -> Result<Seen<R>, Trouble>,
     ) -> Result<R> {
-        let first = self.map.usable().and_then(|()| operate(self.handle()));
+        let first = self.map.run(|| operate(self.handle()));
         match first {
             Ok(Seen::Value(value, _)) => Ok(value),
             other => self.again(operation, other, operate),
@@ -82,7 +88,7 @@ impl Target {
             let [place, id] = &self.place;
             place.store(pack(handle), Relaxed);
             id.store(handle.id, Relaxed);
-            last = operate(handle);
+            last = self.map.run(|| operate(handle));
         }
         Err(failed(Trouble::Contended))
     }
@@ -205,8 +211,8 @@ impl<T> Var<T> {
     /// [`ErrorKind::Removed`].
     #[inline]
     pub fn get_into(&self, into: &mut [u8]) -> Result<usize> {
-        if let Some(handle) = self.target.at_hand()
-            && let Some(len) = self.target.map.inner.store.peek_into(handle, into)
+        if let Some(len) = self.target.map.inner.store.peek_into(self.target.handle(), into)
+            && self.target.map.is_usable()
         {
             return Ok(len);
         }
@@ -238,7 +244,7 @@ impl<T> Var<T> {
         if let Some(handle) = self.target.at_hand()
             && self.target.map.inner.store.poke(handle, raw, false)
         {
-            return Ok(());
+            return self.target.acknowledged("set variable", ());
         }
         self.put_slowly(*raw)
     }
@@ -266,9 +272,9 @@ impl<T: DeserializeOwned> Var<T> {
     /// [`ErrorKind::Corrupt`].
     #[inline]
     pub fn get(&self) -> Result<T> {
-        if let Some(handle) = self.target.at_hand()
-            && let Some((desc, word)) = self.target.map.inner.store.peek(handle)
+        if let Some((desc, word)) = self.target.map.inner.store.peek(self.target.handle())
             && let Some(value) = codec::of_plain(desc, word)
+            && self.target.map.is_usable()
         {
             return Ok(value);
         }
@@ -402,8 +408,8 @@ impl<T: Scalar> Atomic<T> {
     /// name.
     #[inline]
     pub fn get(&self) -> Result<T> {
-        if let Some(handle) = self.target.at_hand()
-            && let Some(word) = self.target.map.inner.store.peek_atomic(handle)
+        if let Some(word) = self.target.map.inner.store.peek_atomic(self.target.handle())
+            && self.target.map.is_usable()
         {
             return Ok(T::from_word(word));
         }
@@ -458,7 +464,7 @@ impl<T: Scalar> Atomic<T> {
         if let Some(handle) = self.target.at_hand()
             && let Some(done) = self.target.map.inner.store.poke_atomic(handle, &mut operate)
         {
-            return Ok(done);
+            return self.target.acknowledged("set atomic", done);
         }
         self.operate_slowly(operate)
     }

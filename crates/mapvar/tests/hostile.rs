@@ -74,7 +74,7 @@ fn use_all(map: &Map) {
 fn ten_thousand_damaged_maps() {
     let _watchdog = Watchdog::new("the damaged maps", Duration::from_secs(401));
     let mut random = Random::new("damaged maps");
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::quick_folder();
     let path = dir.path().join("valid.map");
     let valid = valid(&path);
     let words = valid.len() as u64 / 8;
@@ -115,7 +115,12 @@ fn ten_thousand_damaged_maps() {
         let damaged = dir.path().join(format!("{}.map", round % 8));
         fs::write(&damaged, &bytes).unwrap();
         // Forged lock words name owners that do not exist, or that live: a short time out each.
-        match Map::options().file(&damaged).timeout(Duration::from_millis(2)).open() {
+        match Map::options()
+            .file(&damaged)
+            .max_size(1 << 19)
+            .timeout(Duration::from_millis(2))
+            .open()
+        {
             Ok(map) => {
                 opened += 1;
                 use_all(&map);
@@ -174,7 +179,7 @@ fn refused(path: &Path) -> mapvar::Error {
 fn files_that_are_no_maps() {
     let _watchdog = Watchdog::new("files that are no maps", Duration::from_mins(1));
     let mut random = Random::new("no maps");
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::quick_folder();
     let mut noise: Vec<u8> = Vec::new();
     noise.resize_with(200_000, || random.next() as u8);
     let zeros = vec![0; 100_000];
@@ -195,7 +200,7 @@ fn files_that_are_no_maps() {
 
 #[test]
 fn a_map_of_another_version_and_one_cut_short() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::quick_folder();
     let path = dir.path().join("good.map");
     let good = valid(&path);
 
@@ -235,7 +240,7 @@ fn a_map_of_another_version_and_one_cut_short() {
 #[test]
 fn a_directory_a_device_and_a_pipe_are_no_maps() {
     let _watchdog = Watchdog::new("a directory, a device and a pipe", Duration::from_mins(1));
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::quick_folder();
     let folder = dir.path().join("folder");
     fs::create_dir(&folder).unwrap();
     let error = refused(&folder);

@@ -149,15 +149,15 @@ impl Writer {
 #[test]
 fn killed_writers_lose_nothing_and_stop_nobody_by_name() {
     let name = unique("kill");
-    let map = Map::options().name(&name).size(1 << 18).timeout(Duration::from_secs(10));
+    let map = Map::options().name(&name).size(1 << 18).max_size(1).timeout(Duration::from_secs(10));
     storm(&name, &map.create().unwrap(), 2);
 }
 
 #[test]
 fn killed_writers_lose_nothing_and_stop_nobody_by_file() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::quick_folder();
     let path = dir.path().join("kill.map");
-    let map = Map::options().file(&path).size(1 << 18).timeout(Duration::from_secs(10));
+    let map = Map::options().file(&path).size(1 << 18).max_size(1).timeout(Duration::from_secs(10));
     storm(path.to_str().unwrap(), &map.create().unwrap(), 2);
 }
 
@@ -245,7 +245,7 @@ fn storm(name: &str, map: &Map, part: usize) {
     assert_eq!(map.len().unwrap(), 0);
     let kept = map.stat().unwrap().used;
     assert_eq!(kept, 2 * 320, "two Atomics keep their records, and nothing else does");
-    let fresh = Map::options().name(unique("fresh")).size(1 << 18).create().unwrap();
+    let fresh = Map::options().name(unique("fresh")).size(1 << 18).max_size(1).create().unwrap();
     let (fit, fits) = (capacity(map), capacity(&fresh));
     assert!(fit > fits / 2, "{fit} variables fit, {fits} in a fresh map");
 }

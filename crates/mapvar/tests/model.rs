@@ -91,7 +91,7 @@ proptest! {
 
     #[test]
     fn it_is_a_map(steps in prop::collection::vec(step(), 1..80)) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = common::quick_folder();
         let path = dir.path().join("model.map");
         let mut map = Map::options().file(&path).size(100_000).create().unwrap();
         let mut model: HashMap<String, Value> = HashMap::new();

@@ -4,7 +4,8 @@
 //! This is the only crate of the project that talks to the operating system and the only one in
 //! which `unsafe` is allowed. What it hands upward is safe whatever other processes do to the
 //! memory: a range of it is seen as atomic words ([`Words`], [`WordsMut`]) or copied in and out
-//! within bounds ([`View::read_at`], [`View::write_at`]), never as `&[u8]` or `&T`.
+//! within bounds ([`View::read_at`], [`View::write_at`]), never as `&[u8]` or `&T`. Memory that goes
+//! away under its users is an error and not the end of the process ([`faults`]).
 //!
 //! | noun | is |
 //! | --- | --- |
@@ -53,5 +54,6 @@ pub use section::{Attachment, Origin, Section, SectionId};
 pub use view::{View, ViewOptions};
 pub use words::{Words, WordsMut};
 
+pub mod faults;
 /// Facts about this machine and process.
 pub mod machine;

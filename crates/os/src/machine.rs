@@ -3,7 +3,9 @@
 use crate::{
     Result,
     sys::{Imp, Platform},
+    words::Half,
 };
+use std::sync::atomic::Ordering;
 
 /// Bytes of a page.
 pub fn page_size() -> usize {
@@ -50,4 +52,36 @@ pub fn generation() -> u32 {
 #[inline]
 pub fn is_generation(generation: u32) -> bool {
     Imp::is_generation(generation)
+}
+
+/// Changed by [`next_epoch`].
+static EPOCH: Half = Half::new(1);
+
+/// Changes in a child process after `fork`, and in any process when a view is
+/// [lost](crate::View::lost). What was checked under this value, each view that is used and
+/// [`generation`], holds for as long as [`is_epoch`] says so.
+pub fn epoch() -> u32 {
+    // So that a fork changes it.
+    generation();
+    // SYNC POINT: Acquire pairs with the Release of `next_epoch`: who asks for the epoch and then
+    // whether a view is lost is told of all losses up to then.
+    EPOCH.load(Ordering::Acquire)
+}
+
+/// Whether [`epoch`] still answers what it answered: one load and one comparison, for the end of
+/// every operation.
+///
+/// Asked after loads and copies, with a `fence(Acquire)` between, or after an atomic
+/// read-modify-write, it tells whether what they did may be believed. After plain stores it does so
+/// on Linux and Windows, where the handler has all threads of the process catch up before it
+/// replaces anything; elsewhere a `fence(SeqCst)` belongs between.
+#[inline]
+pub fn is_epoch(epoch: u32) -> bool {
+    EPOCH.load(Ordering::Relaxed) == epoch
+}
+
+/// Begins a new epoch. In a signal handler, or in a child of `fork` before anything else runs.
+pub(crate) fn next_epoch() {
+    // SYNC POINT: see `epoch`.
+    EPOCH.fetch_add(1, Ordering::SeqCst);
 }

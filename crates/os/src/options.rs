@@ -103,6 +103,7 @@ pub struct SectionOptions {
     pub(crate) file: Option<PathBuf>,
     pub(crate) name: Option<Name>,
     pub(crate) size: Option<u64>,
+    pub(crate) max_size: Option<u64>,
     pub(crate) protection: Protection,
     pub(crate) flags: SectionFlags,
     pub(crate) inherit: bool,
@@ -116,6 +117,7 @@ impl SectionOptions {
             file: None,
             name: None,
             size: None,
+            max_size: None,
             protection: Protection::default(),
             flags: SectionFlags::empty(),
             inherit: false,
@@ -141,6 +143,15 @@ impl SectionOptions {
     /// opened for writing and is smaller is not extended by opening.
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
+        self
+    }
+
+    /// How far a section without a file may [`grow`](Section::grow), in bytes. Windows must be told
+    /// when it is made: it sets aside that much of nothing but numbers, and
+    /// [`Section::size`] tells it. Others grow a section that was made without, too. A file grows
+    /// as far as its disk.
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.max_size = Some(bytes);
         self
     }
 

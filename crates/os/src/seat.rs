@@ -82,7 +82,7 @@ impl Section {
     /// a process which opens the section twice may have two.
     ///
     /// # Errors
-    /// [`ErrorKind::Full`] where all are taken. [`ErrorKind::ReadOnly`] where the section was
+    /// [`ErrorKind::Full`] where all are taken, or were a moment ago (see [`Seat`]). [`ErrorKind::ReadOnly`] where the section was
     /// opened for reading, [`ErrorKind::InvalidArgument`] where the handle has a seat already or
     /// `seats` is none, or more than [`Seat::MOST`], [`ErrorKind::Closed`] in a child after `fork`
     /// that did not open the section itself. [`ErrorKind::Unsupported`] where the system, or the

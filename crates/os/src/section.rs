@@ -1,7 +1,7 @@
 //! A section: the operating system's object behind a piece of shared memory.
 
 use crate::{
-    Error, ErrorKind, Result, SectionOptions, View, ViewOptions,
+    Error, ErrorKind, Result, SectionFlags, SectionOptions, View, ViewOptions,
     sys::{How, Imp, Platform},
 };
 use std::{
@@ -81,6 +81,8 @@ impl Section {
         fill: &mut dyn FnMut(&View) -> Result<()>,
     ) -> Result<Self> {
         if how != How::Open {
+            let grows =
+                options.max_size.is_some_and(|max| options.size.is_none_or(|size| max > size));
             let refuse = |detail: &str| {
                 Error::new(ErrorKind::InvalidArgument, how.verb(), options.describe())
                     .detail(detail)
@@ -90,10 +92,15 @@ impl Section {
                 None if how == How::Create => return Err(refuse("no size; give one")),
                 _ => {}
             }
+            if grows && options.flags.contains(SectionFlags::LARGE_PAGES) {
+                return Err(refuse(
+                    "large pages do not grow; leave out max_size, or SectionFlags::LARGE_PAGES",
+                ));
+            }
         }
         let (sys, origin) = Imp::obtain(options, how, &mut |sys| {
             let section = Self::wrap(sys, options, Origin::Created);
-            let view = section.view().map()?;
+            let view = section.first_view().map()?;
             fill(&view)
         })?;
         Ok(Self::wrap(sys, options, origin))
@@ -104,6 +111,13 @@ impl Section {
         Self { shared: Arc::new(shared), origin }
     }
 
+    /// Of what is to be filled: not of what it may grow to, where the system tells that as its size.
+    fn first_view(&self) -> ViewOptions<'_> {
+        let mut view = self.view();
+        view.len = self.shared.options.max_size.and(self.shared.options.size);
+        view
+    }
+
     /// Runs `fill` alone among all who would fill this section: for a named section of Windows
     /// whose creator died half-way. `fill` must look first whether somebody else was quicker.
     ///
@@ -111,7 +125,7 @@ impl Section {
     /// What `fill` answers; [`ErrorKind::TimedOut`] where another process fills it longer than the
     /// timeout.
     pub fn refill(&self, fill: impl FnOnce(&View) -> Result<()>) -> Result<()> {
-        let view = self.view().map()?;
+        let view = self.first_view().map()?;
         let mut fill = Some(fill);
         Imp::alone_filling(&self.shared.sys, &self.shared.options, &mut || {
             fill.take().map_or(Ok(()), |fill| fill(&view))
@@ -123,13 +137,50 @@ impl Section {
         self.origin
     }
 
-    /// Its true size in bytes: exact for a file; for memory in the page file of Windows rounded up
-    /// to a page.
+    /// Its true size in bytes, now: exact for a file; for memory in the page file of Windows rounded
+    /// up to a page, and of one that may grow the [`max_size`](SectionOptions::max_size) (there
+    /// nothing tells how far it has grown: keep that in the memory itself, and give views their
+    /// [`len`](ViewOptions::len)).
     ///
     /// # Errors
     /// [`ErrorKind::Io`] with the system's code.
     pub fn size(&self) -> Result<u64> {
         Imp::size(&self.shared.sys).map_err(|error| self.told("ask the size of", error))
+    }
+
+    /// Makes it at least `size` bytes long, for every process, with memory or disk behind all of
+    /// them (unless [`RESERVE`](SectionFlags::RESERVE)); the new ones are zero. Views stay where
+    /// and as long as they are: [`View::grow`] lets them reach the new part, in each process.
+    ///
+    /// Never makes it shorter. Processes that grow it at once wait for each other, and the greatest
+    /// size counts.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSpace`], and the section is as it was: where the file system can only be
+    /// asked for room by writing, what was written is cut off again, unless the file has come to be
+    /// longer than `size` meanwhile. [`ErrorKind::TooLarge`] beyond the
+    /// [`max_size`](SectionOptions::max_size), or the limits of the system;
+    /// [`ErrorKind::ReadOnly`]; [`ErrorKind::TimedOut`] where another process grows it for longer
+    /// than the timeout; [`ErrorKind::Unsupported`] for large pages and executable images.
+    pub fn grow(&self, size: u64) -> Result<()> {
+        let options = &self.shared.options;
+        let refuse =
+            |kind, detail: String| Err(Error::new(kind, "grow", options.describe()).detail(detail));
+        if !options.protection.writable() {
+            let detail = "the section is for reading; open it with a writable protection";
+            return refuse(ErrorKind::ReadOnly, detail.into());
+        }
+        match options.max_size.map(|max| max.max(options.size.unwrap_or(0))) {
+            Some(max) if size > max && options.file.is_none() => refuse(
+                ErrorKind::TooLarge,
+                format!(
+                    "{size} bytes where it may have {max}; make it anew with a larger max_size"
+                ),
+            ),
+            _ => {
+                Imp::grow(&self.shared.sys, options, size).map_err(|error| self.told("grow", error))
+            }
+        }
     }
 
     /// The identity of its file; `None` where it has no file.

@@ -2,11 +2,19 @@
 
 use crate::{
     Access, Error, ErrorKind, Result, Section, Words, WordsMut,
+    faults::{Cause, Registered},
     section::Shared,
     sys::{Imp, Platform},
-    words::{self, Half, Word},
+    words::{self, Half, Length, Word},
 };
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{Ordering, fence},
+    },
+};
 
 /// How to map a range of a section; from [`Section::view`].
 #[derive(Clone, Debug)]
@@ -14,7 +22,8 @@ use std::{fmt, ops::Range, sync::Arc};
 pub struct ViewOptions<'a> {
     section: &'a Section,
     offset: u64,
-    len: Option<u64>,
+    pub(crate) len: Option<u64>,
+    reserve: u64,
     access: Access,
     execute: bool,
     base_address: usize,
@@ -27,6 +36,7 @@ impl<'a> ViewOptions<'a> {
             section,
             offset: 0,
             len: None,
+            reserve: 0,
             access: if writable { Access::ReadWrite } else { Access::Read },
             execute: false,
             base_address: 0,
@@ -43,6 +53,15 @@ impl<'a> ViewOptions<'a> {
     /// Length of the range in bytes; to the end of the section unless set.
     pub fn len(mut self, bytes: u64) -> Self {
         self.len = Some(bytes);
+        self
+    }
+
+    /// Keeps address space behind the range, so that [`View::grow`] can make the view that long
+    /// without moving it. The range must begin at a multiple of
+    /// [`granularity`](crate::machine::granularity). Addresses only, no memory; where so many are
+    /// not to be had the view gets fewer, in silence: [`View::reserved`] tells.
+    pub fn reserve(mut self, bytes: u64) -> Self {
+        self.reserve = bytes;
         self
     }
 
@@ -73,7 +92,7 @@ impl<'a> ViewOptions<'a> {
     /// [`ErrorKind::ReadOnly`] or [`ErrorKind::PermissionDenied`] where the section's protection
     /// does not allow the access; [`ErrorKind::NoSpace`] where address space is short.
     pub fn map(self) -> Result<View> {
-        let Self { section, offset, len, access, execute, base_address } = self;
+        let Self { section, offset, len, reserve, access, execute, base_address } = self;
         let refuse = |kind, detail: String| {
             Error::new(kind, "map a view of", section.shared.options.describe()).detail(detail)
         };
@@ -112,22 +131,42 @@ impl<'a> ViewOptions<'a> {
             ));
         }
         let skip = offset % granularity as u64;
+        if skip != 0 && reserve > len {
+            return Err(refuse(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "a view that is to grow, from byte {offset}; let it begin at a multiple of {granularity:#x}"
+                ),
+            ));
+        }
         let too_large =
             || refuse(ErrorKind::TooLarge, format!("{len} bytes; map a smaller range at a time"));
         let mapped = usize::try_from(len + skip).map_err(|_| too_large())?;
-        let spec = MapSpec { offset: offset - skip, len: mapped, access, execute, base_address };
+        // What is beyond the largest object of the language cannot be had anyway.
+        let most = isize::MAX.cast_unsigned();
+        let reserve = usize::try_from(reserve).map_or(most, |reserve| reserve.min(most));
+        let spec = MapSpec {
+            offset: offset - skip,
+            len: mapped,
+            reserve: reserve.max(mapped),
+            access,
+            execute,
+            base_address,
+        };
         let mapping = Imp::map(&section.shared.sys, &spec)
             .map_err(|error| section.told("map a view of", error))?;
-        Ok(View {
+        let view = View {
             mapping,
             section: section.shared.clone(),
             offset,
             skip: skip as usize,
-            len: len as usize,
+            len: Length::new(0),
             access,
-            plain: if skip == 0 { len as usize & !7 } else { 0 },
-            plain_mut: if skip == 0 && access != Access::Read { len as usize & !7 } else { 0 },
-        })
+            plain: Length::new(0),
+            plain_mut: Length::new(0),
+        };
+        view.reach(len as usize);
+        Ok(view)
     }
 }
 
@@ -136,6 +175,9 @@ impl<'a> ViewOptions<'a> {
 pub(crate) struct MapSpec {
     pub(crate) offset: u64,
     pub(crate) len: usize,
+    /// How long it may become: `len` or more.
+    #[cfg_attr(windows, allow(dead_code, reason = "to come"))]
+    pub(crate) reserve: usize,
     pub(crate) access: Access,
     pub(crate) execute: bool,
     pub(crate) base_address: usize,
@@ -154,24 +196,89 @@ pub struct View {
     offset: u64,
     /// Bytes between the mapping's first byte and the range's.
     skip: usize,
-    len: usize,
+    /// Bytes of the range that can be reached. Only `reach` changes it, and only upward.
+    ///
+    /// SYNC POINT: Release there, after the system was asked for the bytes. Who loads it and then
+    /// touches the new part does so after that. Acquire in `len`; the accessors load it, and the
+    /// two below, Relaxed: whether an address may be touched is decided by the system, which orders
+    /// what it did for one thread before a later fault of another, and a touch cannot come before
+    /// the check that it depends on. Who was told of the growth by another thread (a lock, an
+    /// Acquire) sees the new length, since loads of one place never go back.
+    len: Length,
     access: Access,
     /// Bytes of the whole words in a range that begins where the mapping does, 0 for any other; and
     /// of those that may be written.
-    plain: usize,
-    plain_mut: usize,
+    plain: Length,
+    plain_mut: Length,
 }
 
 impl View {
     /// Length of the range in bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.len
+        self.len.load(Ordering::Acquire)
     }
 
     /// Never: an empty range cannot be mapped.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
+    }
+
+    /// How long it can [`grow`](Self::grow), in bytes: what was
+    /// [reserved](ViewOptions::reserve), or as much of that as the system gave; its length, or a
+    /// little more, where nothing was.
+    pub fn reserved(&self) -> usize {
+        Imp::reserved(&self.mapping).saturating_sub(self.skip).max(self.len())
+    }
+
+    /// Makes the first `len` bytes of the range reachable, at the address that the view has, while
+    /// other threads use it. The section must be that long already ([`Section::grow`], by whatever
+    /// process). Never makes it shorter; many threads may call it at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] beyond what is [reserved](Self::reserved): map it again;
+    /// [`ErrorKind::OutOfRange`] beyond the end of the section;
+    /// [`ErrorKind::NoSpace`] and [`ErrorKind::Io`] as the system says. The view is as long as it
+    /// was.
+    pub fn grow(&self, len: usize) -> Result<()> {
+        if len <= self.len() {
+            return Ok(());
+        }
+        let refuse = |kind, detail: String| {
+            Error::new(kind, "grow the view of", self.section.options.describe()).detail(detail)
+        };
+        let reserved = self.reserved();
+        if self.skip != 0 || len > reserved {
+            return Err(refuse(
+                ErrorKind::TooLarge,
+                format!("{len} bytes where {reserved} are reserved; map it again, or reserve more"),
+            ));
+        }
+        let told = |error: Error| error.during("grow the view of", self.section.options.describe());
+        let size = Imp::size(&self.section.sys).map_err(told)?;
+        if self.offset.checked_add(len as u64).is_none_or(|end| end > size) {
+            return Err(refuse(
+                ErrorKind::OutOfRange,
+                format!(
+                    "{len} bytes from byte {} of a section of {size}; grow the section first",
+                    self.offset
+                ),
+            ));
+        }
+        Imp::extend(&self.section.sys, &self.mapping, len).map_err(told)?;
+        self.reach(len);
+        Ok(())
+    }
+
+    /// Lets everybody reach the first `len` bytes, which the mapping has.
+    fn reach(&self, len: usize) {
+        let plain = if self.skip == 0 { len & !7 } else { 0 };
+        let plain_mut = if self.access == Access::Read { 0 } else { plain };
+        // The greatest wins, so that of two who grow at once neither takes from the other. `len`
+        // last: who has seen it (Acquire) finds as much by the quick way.
+        self.plain.fetch_max(plain, Ordering::Release);
+        self.plain_mut.fetch_max(plain_mut, Ordering::Release);
+        self.len.fetch_max(len, Ordering::Release);
     }
 
     /// Where in the section the range begins.
@@ -202,9 +309,9 @@ impl View {
     #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
     pub unsafe fn as_slice(&self) -> &[u8] {
         // SAFETY: the mapping is readable over `skip + len` bytes for as long as `self` lives
-        // (contract of `Platform::map`), u8 has no alignment and no invalid values, and the caller
+        // (contract of `Platform::map` and `extend`; `len` never falls), u8 has no alignment and no invalid values, and the caller
         // promises that nothing writes to it or unmaps its backing meanwhile.
-        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len()) }
     }
 
     /// All words of the mapping, from its first byte: `skip` is inside.
@@ -213,10 +320,10 @@ impl View {
     #[inline]
     fn all(&self) -> &[Word] {
         // The mapping ends at a page, so the last word that the range touches is whole.
-        let words = (self.skip + self.len).div_ceil(8);
+        let words = (self.skip + self.len.load(Ordering::Relaxed)).div_ceil(8);
         // SAFETY: the mapping starts at a page, so it is aligned; it is readable up to the end of
-        // the page in which `skip + len` ends (contract of `Platform::map`), so each of the words
-        // lies in it; it lives as long as `self`. An atomic word has no invalid values and may be
+        // the page in which `skip + len` ends (contract of `Platform::map` and `extend`, which
+        // returned before `len` had this value), so each of the words lies in it; it lives as long as `self`. An atomic word has no invalid values and may be
         // changed by others through a shared reference. On a mapping for reading only relaxed
         // loads reach it: `words_mut` and `write_at` refuse it, and `Words` has no stores.
         unsafe { std::slice::from_raw_parts(self.mapping_ptr().cast::<Word>(), words) }
@@ -256,7 +363,7 @@ impl View {
     #[allow(clippy::inline_always, reason = "measured: a call costs as much as a read")]
     #[inline(always)]
     fn plain_range<const WRITE: bool>(&self, at: usize, count: usize) -> Option<&[Word]> {
-        let plain = if WRITE { self.plain_mut } else { self.plain };
+        let plain = if WRITE { &self.plain_mut } else { &self.plain }.load(Ordering::Relaxed);
         let end = at.checked_add(count.checked_mul(8)?)?;
         if end > plain || !at.is_multiple_of(8) {
             return None;
@@ -274,7 +381,7 @@ impl View {
     fn range(&self, at: usize, count: usize) -> Option<&[Word]> {
         let end = count.checked_mul(8)?.checked_add(at)?;
         let first = at.checked_add(self.skip)?;
-        if end > self.len || !first.is_multiple_of(8) {
+        if end > self.len.load(Ordering::Relaxed) || !first.is_multiple_of(8) {
             return None;
         }
         let address = self.mapping_ptr().wrapping_add(first).cast::<Word>();
@@ -294,7 +401,7 @@ impl View {
     pub(crate) fn half(&self, at: usize) -> Option<&Half> {
         // The quick way, as in `plain_range`. `plain_mut` is a multiple of 8, so with a multiple of
         // 4 below it the three bytes after that are within too.
-        if at >= self.plain_mut || !at.is_multiple_of(4) {
+        if at >= self.plain_mut.load(Ordering::Relaxed) || !at.is_multiple_of(4) {
             return self.half_anywhere(at);
         }
         // SAFETY: as in `plain_range`.
@@ -310,8 +417,8 @@ impl View {
     #[cold]
     fn half_anywhere(&self, at: usize) -> Option<&Half> {
         let first = at.checked_add(self.skip)?;
-        if at.checked_add(4)? > self.len || !first.is_multiple_of(4) || self.access == Access::Read
-        {
+        let len = self.len.load(Ordering::Relaxed);
+        if at.checked_add(4)? > len || !first.is_multiple_of(4) || self.access == Access::Read {
             return None;
         }
         let address = self.mapping_ptr().wrapping_add(first).cast::<Half>();
@@ -319,14 +426,56 @@ impl View {
         Some(unsafe { &*address })
     }
 
+    /// What became of the memory: `None` as long as all of it is there. Otherwise, and for ever, an
+    /// error of kind [`Truncated`](ErrorKind::Truncated) where the file was made shorter, or
+    /// [`Io`](ErrorKind::Io) where the system could not read or keep a page (disk full, read error,
+    /// lost share). Nothing that was read or written by way of the view since is to be believed.
+    /// See [`faults`](crate::faults).
+    pub fn lost(&self) -> Option<Error> {
+        if self.is_lost() { self.loss("use") } else { None }
+    }
+
+    /// Whether the view is [lost](Self::lost), by one load. After copies and loads put a
+    /// `fence(Acquire)` before it, as for [`is_epoch`](crate::machine::is_epoch).
+    #[inline]
+    pub fn is_lost(&self) -> bool {
+        Imp::registered(&self.mapping).is_some_and(Registered::is_lost)
+    }
+
+    #[cold]
+    fn loss(&self, operation: &'static str) -> Option<Error> {
+        let loss = Imp::registered(&self.mapping)?.loss()?;
+        let byte = (self.offset - self.skip as u64).saturating_add(loss.at as u64);
+        let (kind, detail) = match loss.cause {
+            Cause::Truncated => (
+                ErrorKind::Truncated,
+                format!("it was made shorter while mapped and byte {byte} is gone; open it anew"),
+            ),
+            Cause::Io => (
+                ErrorKind::Io,
+                format!(
+                    "the system could not read or keep byte {byte} (full or failing disk, lost \
+                     share); make room or repair it, and open it anew"
+                ),
+            ),
+        };
+        Some(Error::new(kind, operation, self.section.options.describe()).detail(detail))
+    }
+
+    /// For the end of an operation: whether it may be believed.
+    #[inline]
+    fn believe(&self, operation: &'static str) -> Result<()> {
+        if self.is_lost() { self.loss(operation).map_or(Ok(()), Err) } else { Ok(()) }
+    }
+
     fn bounds(&self, operation: &'static str, at: usize, len: usize) -> Result<usize> {
+        let whole = self.len.load(Ordering::Relaxed);
         match at.checked_add(len) {
-            Some(end) if end <= self.len => Ok(at + self.skip),
+            Some(end) if end <= whole => Ok(at + self.skip),
             _ => Err(Error::new(ErrorKind::OutOfRange, operation, self.section.options.describe())
                 .detail(format!(
-                    "bytes {at}..{} of a view of {}; stay within",
-                    at.saturating_add(len),
-                    self.len
+                    "bytes {at}..{} of a view of {whole}; stay within",
+                    at.saturating_add(len)
                 ))),
         }
     }
@@ -336,17 +485,21 @@ impl View {
     /// Bytes that another process writes meanwhile come old or new, each by itself.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`], with nothing copied.
+    /// [`ErrorKind::OutOfRange`], with nothing copied; [`ErrorKind::Truncated`] and
+    /// [`ErrorKind::Io`], with anything copied, where the view is [lost](Self::lost).
     pub fn read_at(&self, at: usize, into: &mut [u8]) -> Result<()> {
         let skip = self.bounds("read from", at, into.len())?;
         words::copy_out(self.all(), skip, into);
-        Ok(())
+        // A page that another thread found gone was replaced after the mark was set.
+        fence(Ordering::Acquire);
+        self.believe("read from")
     }
 
     /// Copies `from` in, to byte `at` of the range.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`] and [`ErrorKind::ReadOnly`], with nothing written.
+    /// [`ErrorKind::OutOfRange`] and [`ErrorKind::ReadOnly`], with nothing written;
+    /// [`ErrorKind::Truncated`] and [`ErrorKind::Io`] where the view is [lost](Self::lost).
     pub fn write_at(&self, at: usize, from: &[u8]) -> Result<()> {
         if self.access == Access::Read {
             return Err(Error::new(
@@ -358,7 +511,9 @@ impl View {
         }
         let skip = self.bounds("write to", at, from.len())?;
         words::copy_in(self.all(), skip, from);
-        Ok(())
+        // The same for stores, which a later load may overtake otherwise.
+        fence(Ordering::SeqCst);
+        self.believe("write to")
     }
 
     /// The first `len` bytes: what [`write_string`](Self::write_string) wrote. Bytes, never
@@ -387,12 +542,10 @@ impl View {
     /// a file.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`]; [`ErrorKind::Io`] with the system's code.
+    /// [`ErrorKind::OutOfRange`]; [`ErrorKind::Io`] with the system's code; the error of a view
+    /// that is [lost](Self::lost).
     pub fn flush(&self, range: Range<usize>) -> Result<()> {
-        let len = range.end.saturating_sub(range.start);
-        let first = self.bounds("flush", range.start, len)?;
-        Imp::flush(&self.section.sys, &self.mapping, first, len)
-            .map_err(|error| error.during("flush", self.section.options.describe()))
+        self.flushed(range, true)
     }
 
     /// Writes a range to the file and waits until the device has it, with the file's size and
@@ -404,8 +557,35 @@ impl View {
     /// the device.
     pub fn flush_durable(&self, range: Range<usize>) -> Result<()> {
         self.flush(range)?;
+        self.sync()
+    }
+
+    /// As [`flush`](Self::flush), without waiting for anything: for each of many ranges, before
+    /// one [`sync`](Self::sync) for all of them. `FlushViewOfFile`, `msync(MS_ASYNC)`.
+    ///
+    /// # Errors
+    /// Those of [`flush`](Self::flush).
+    pub fn flush_start(&self, range: Range<usize>) -> Result<()> {
+        self.flushed(range, false)
+    }
+
+    /// Waits until the device has what was flushed of the file, by whatever view, with its size and
+    /// times: `FlushFileBuffers`, `fdatasync`, or `F_FULLFSYNC`. Nothing to do without a file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`]; nothing is known then of what reached the device.
+    pub fn sync(&self) -> Result<()> {
         Imp::sync(&self.section.sys)
             .map_err(|error| error.during("flush", self.section.options.describe()))
+    }
+
+    fn flushed(&self, range: Range<usize>, wait: bool) -> Result<()> {
+        let len = range.end.saturating_sub(range.start);
+        let first = self.bounds("flush", range.start, len)?;
+        let flushed = Imp::flush(&self.section.sys, &self.mapping, first, len, wait);
+        // First: what was flushed, or failed to be, was not the file's.
+        self.believe("flush")?;
+        flushed.map_err(|error| error.during("flush", self.section.options.describe()))
     }
 
     /// Unmaps the range and reports what the system says. Dropping a view unmaps it in silence.
@@ -424,7 +604,8 @@ impl fmt::Debug for View {
         f.debug_struct("View")
             .field("section", &self.section)
             .field("offset", &self.offset)
-            .field("len", &self.len)
+            .field("len", &self.len())
+            .field("reserved", &self.reserved())
             .field("access", &self.access)
             .finish_non_exhaustive()
     }

@@ -6,7 +6,7 @@
 
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// A range of a view as 64-bit words, for reading. Little-endian, as they lie in memory.
 ///
@@ -232,6 +232,8 @@ fn merge(word: &AtomicU64, within: usize, bytes: &[u8]) {
 pub(crate) type Word = AtomicU64;
 /// A 32-bit word of shared memory: locks and wake words.
 pub(crate) type Half = AtomicU32;
+/// How much of a mapping can be reached: memory of this process's own, not shared.
+pub(crate) type Length = AtomicUsize;
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@
 )]
 
 use mapvar_os::{
-    Access, Error, ErrorKind, Locks, Name, Origin, Protection, Refused, Scope, Section,
+    Access, Error, ErrorKind, Locks, Name, Origin, Protection, Refused, Scope, Seat, Section,
     SectionFlags, SectionOptions, Taken, View, machine,
 };
 use std::{
@@ -60,7 +60,11 @@ fn start(command: &mut Command) -> Child {
 
 impl Peer {
     fn start(role: &str, args: &[&str]) -> Self {
-        let mut command = Command::new(env::current_exe().unwrap());
+        Self::start_by(Command::new(env::current_exe().unwrap()), role, args)
+    }
+
+    /// By a command that ends in this executable, or runs what it is given as arguments.
+    fn start_by(mut command: Command, role: &str, args: &[&str]) -> Self {
         command.args(["--exact", "child", "--nocapture"]).env(ROLE, role);
         for (at, arg) in args.iter().enumerate() {
             command.env(format!("{ROLE}{at}"), arg);
@@ -154,10 +158,19 @@ fn child() {
         "churn" => churn(),
         "die_in_fill" => die_in_fill(),
         "attach" => stay_attached(),
+        "seat" => stay_seated(),
         "lock" => hold_lock(),
         "count" => count_under_lock(),
+        "grow" => grow_in_turns(),
+        "step" => grow_in_steps(),
+        #[cfg(target_os = "linux")]
+        "full" => unix::grow_where_there_is_no_room(),
+        #[cfg(target_os = "linux")]
+        "ulimit" => unix::grow_within_limits(),
         #[cfg(unix)]
         "fork" => unix::fork_with_everything(),
+        #[cfg(unix)]
+        "fork_seat" => unix::fork_with_a_seat(),
         other => panic!("no role {other:?}"),
     }
 }
@@ -1128,6 +1141,208 @@ fn without_a_file_the_creator_is_alone() {
 }
 
 // ---------------------------------------------------------------------------------------------
+// Seats
+
+/// An id for seats that no other test has.
+fn seat_id() -> String {
+    unique("seat").chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+#[track_caller]
+fn sit(section: &Section, id: &str, seats: usize) -> Seat {
+    section.take_seat(Scope::Local, id, seats).unwrap()
+}
+
+/// What a peer is told so that it finds a section, and how it does.
+fn told_of(path: &Path, name: Option<&Name>) -> [String; 2] {
+    match name {
+        Some(name) => ["name".into(), name.as_str().into()],
+        None => ["file".into(), path.to_str().unwrap().into()],
+    }
+}
+
+fn section_of_parent() -> Section {
+    let options = match arg(0).as_str() {
+        "name" => by_name(&Name::new(&arg(1)).unwrap()),
+        _ => by_file(Path::new(&arg(1))),
+    };
+    options.open().unwrap()
+}
+
+/// Role: takes a seat and stays; then gives it back and stays.
+fn stay_seated() {
+    let section = section_of_parent();
+    let seat = sit(&section, &arg(2), 4);
+    tell(&format!("seat {}", seat.slot()));
+    if await_word() {
+        drop(seat);
+        tell("left");
+        await_word();
+    }
+}
+
+#[test]
+fn a_seat_is_seen_taken_until_its_process_gives_it_back_or_is_killed() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let name = name("seat");
+    for name in [None, Some(&name)] {
+        let options = name.map_or_else(|| by_file(&scratch.file()), by_name);
+        let section = options.size(100).create().unwrap();
+        let id = seat_id();
+        let [kind, object] = told_of(&scratch.file(), name);
+        let peer = || Peer::start("seat", &[&kind, &object, &id]);
+        let mine = sit(&section, &id, 4);
+        assert_eq!(mine.slot(), 0);
+        let taken = || [0, 1, 2, 3].map(|slot| mine.is_taken(slot).unwrap());
+        assert_eq!(taken(), [true, false, false, false]);
+
+        let mut killed = peer();
+        killed.expect("seat 1");
+        let mut orderly = peer();
+        orderly.expect("seat 2");
+        for _ in 0..100 {
+            assert_eq!(taken(), [true, true, true, false], "a look takes nothing");
+        }
+        killed.kill();
+        eventually(|| (taken() == [true, false, true, false]).then_some(()));
+        // Before the process ends.
+        orderly.go();
+        orderly.expect("left");
+        assert_eq!(taken(), [true, false, false, false]);
+        orderly.end();
+
+        let mut next = peer();
+        next.expect("seat 1");
+        assert_eq!(taken(), [true, true, false, false]);
+        next.end();
+        eventually(|| (taken() == [true, false, false, false]).then_some(()));
+    }
+}
+
+#[test]
+fn who_opens_twice_has_two_seats_and_a_handle_has_one_at_a_time() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let (id, other_id) = (seat_id(), seat_id());
+    let one = by_file(&scratch.file()).size(100).create().unwrap();
+    let two = by_file(&scratch.file()).open().unwrap();
+    let first = sit(&one, &id, 8);
+    let second = sit(&two, &id, 8);
+    assert_eq!((first.slot(), second.slot()), (0, 1));
+    for seat in [&first, &second] {
+        assert!(seat.is_taken(0).unwrap() && seat.is_taken(1).unwrap());
+        for free in [2, 7, 8, 1 << 20, usize::MAX] {
+            assert!(!seat.is_taken(free).unwrap(), "{free}");
+        }
+    }
+    is(one.take_seat(Scope::Local, &id, 8), ErrorKind::InvalidArgument, "a.map");
+
+    // Given back by another thread, and had by the handle again.
+    thread::scope(|scope| scope.spawn(|| drop(first)).join().unwrap());
+    assert!(!second.is_taken(0).unwrap());
+    let again = sit(&one, &id, 8);
+    assert_eq!(again.slot(), 0);
+    assert!(second.is_taken(0).unwrap());
+    // The handle is kept open by its seat.
+    drop(one);
+    assert!(second.is_taken(0).unwrap() && again.is_taken(0).unwrap());
+    drop(again);
+    assert!(!second.is_taken(0).unwrap());
+
+    let shown = format!("{second:?}");
+    assert!(shown.starts_with("Seat") && shown.contains("slot: 1"), "{shown}");
+
+    // Another section's seats are others.
+    let memory = Section::options().size(100).create().unwrap();
+    let alone = sit(&memory, &other_id, 2);
+    assert_eq!(alone.slot(), 0);
+    assert!(alone.is_taken(0).unwrap() && !alone.is_taken(1).unwrap());
+}
+
+#[test]
+fn when_all_seats_are_taken_the_next_is_told_so() {
+    let _watch = watch();
+    let name = name("seat");
+    let id = seat_id();
+    let sections: Vec<Section> =
+        (0..4).map(|_| by_name(&name).size(100).open_or_create().unwrap()).collect();
+    let mut seats: Vec<Seat> = sections[..3].iter().map(|section| sit(section, &id, 3)).collect();
+    for _ in 0..2 {
+        let error = is(sections[3].take_seat(Scope::Local, &id, 3), ErrorKind::Full, name.as_str());
+        assert!(error.to_string().contains("all 3 seats are taken"), "{error}");
+    }
+    drop(seats.remove(1));
+    let seat = sit(&sections[3], &id, 3);
+    assert_eq!(seat.slot(), 1);
+    assert!(seats[0].is_taken(1).unwrap());
+}
+
+#[test]
+fn seats_are_for_writers_and_there_are_some() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let id = seat_id();
+    let writer = by_file(&scratch.file()).size(100).create().unwrap();
+    for seats in [0, Seat::MOST + 1, usize::MAX] {
+        is(writer.take_seat(Scope::Local, &id, seats), ErrorKind::InvalidArgument, "a.map");
+    }
+    let reader = by_file(&scratch.file()).protection(Protection::ReadOnly).open().unwrap();
+    is(reader.take_seat(Scope::Local, &id, 4), ErrorKind::ReadOnly, "a.map");
+    let seat = sit(&writer, &id, Seat::MOST);
+    assert!(!seat.is_taken(Seat::MOST - 1).unwrap());
+    // Attaching is another matter.
+    let mut attachment = writer.attach(SECOND).unwrap();
+    assert!(attachment.alone());
+    attachment.done().unwrap();
+    drop(attachment);
+    assert!(seat.is_taken(seat.slot()).unwrap());
+}
+
+#[test]
+fn of_many_who_come_and_go_each_has_its_seat_for_itself() {
+    const SEATS: usize = 4;
+    let _watch = Watchdog::new("coming and going", 3 * MINUTE);
+    let times = if cfg!(windows) { 300 } else { 3_000 };
+    let scratch = Scratch::new();
+    let id = seat_id();
+    by_file(&scratch.file()).size(100).create().unwrap();
+    let holders: [AtomicU32; SEATS] = Default::default();
+    thread::scope(|scope| {
+        for _ in 0..2 * SEATS {
+            scope.spawn(|| {
+                let section = by_file(&scratch.file()).open().unwrap();
+                let mut had = 0;
+                while had < times {
+                    let seat = match section.take_seat(Scope::Local, &id, SEATS) {
+                        Ok(seat) => seat,
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+                            continue;
+                        }
+                    };
+                    let holders = &holders[seat.slot()];
+                    assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two in one seat");
+                    for slot in 0..SEATS {
+                        // Whoever is seen, those who are there throughout are.
+                        let taken = seat.is_taken(slot).unwrap();
+                        assert!(taken || slot != seat.slot());
+                    }
+                    assert_eq!(holders.fetch_sub(1, Ordering::SeqCst), 1, "two in one seat");
+                    drop(seat);
+                    had += 1;
+                }
+            });
+        }
+    });
+    let section = by_file(&scratch.file()).open().unwrap();
+    let seat = sit(&section, &id, SEATS);
+    for slot in 0..SEATS {
+        assert_eq!(seat.is_taken(slot).unwrap(), slot == seat.slot());
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
 // Locks. The region of these tests: the lock word at byte 0, plain counters from byte 64 on, the
 // table of slots at byte 4096.
 
@@ -1423,6 +1638,306 @@ fn a_wake_word_moves_on() {
 }
 
 // ---------------------------------------------------------------------------------------------
+// Growth
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// A section of 16 KiB that may grow to 4 MiB.
+fn growable(options: SectionOptions) -> Section {
+    options.size(16 << 10).max_size(4 << 20).create().unwrap()
+}
+
+/// Its first `len` bytes, with room for 4 MiB.
+fn growing(section: &Section, len: usize) -> View {
+    section.view().len(len as u64).reserve(4 << 20).map().unwrap()
+}
+
+#[test]
+fn a_view_grows_where_it_is() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    for options in [by_file(&scratch.file()), by_name(&name("grow")), Section::options()] {
+        let section = growable(options);
+        let view = growing(&section, 16 * KIB);
+        let (other, place) = (growing(&section, 16 * KIB), view.as_ptr());
+        assert_eq!(view.len(), 16 * KIB);
+        assert_eq!(view.reserved(), 4 * MIB);
+        view.write_at(16 * KIB - 3, b"end").unwrap();
+        let mut len = 16 * KIB;
+        for grown in [48 * KIB, 64 * KIB, 80 * KIB, 256 * KIB, MIB, 4 * MIB] {
+            assert!(view.words(len, 1).is_none() && view.plain_words(len, 1).is_none());
+            section.grow(grown as u64).unwrap();
+            assert!(section.size().unwrap() >= grown as u64);
+            assert_eq!(view.len(), len, "the section grew, and not the view");
+            view.grow(grown).unwrap();
+            assert_eq!((view.len(), view.as_ptr()), (grown, place));
+            assert!(bytes(&view, len, grown - len).iter().all(|byte| *byte == 0), "{grown}");
+            // Once more, and back: nothing.
+            section.grow(grown as u64).unwrap();
+            section.grow(1).unwrap();
+            view.grow(grown).unwrap();
+            view.grow(1).unwrap();
+            assert_eq!(view.len(), grown);
+            view.write_at(grown - 8, &grown.to_le_bytes()).unwrap();
+            let words = view.plain_words_mut(len, (grown - len) / 8).unwrap();
+            words.store(0, len as u64, Ordering::Relaxed);
+            len = grown;
+        }
+        assert!(view.words(len - 8, 2).is_none() && view.plain_words(len - 8, 2).is_none());
+        assert_eq!(bytes(&view, 16 * KIB - 3, 3), b"end");
+        assert_eq!(other.len(), 16 * KIB);
+        other.grow(len).unwrap();
+        assert_eq!(bytes(&other, 0, len), bytes(&view, 0, len));
+        let whole = growing(&section, len);
+        assert_eq!(bytes(&whole, 0, len), bytes(&view, 0, len));
+        view.close().unwrap();
+    }
+}
+
+#[test]
+fn a_view_grows_only_as_far_as_reserved_and_as_its_section_goes() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    for (object, options) in [("a.map", by_file(&scratch.file())), ("anonym", Section::options())] {
+        let section = options.size(16 << 10).max_size(1 << 20).create().unwrap();
+        let view = section.view().len(16 << 10).reserve(128 << 10).map().unwrap();
+        if object == "a.map" {
+            is(view.grow(128 * KIB), ErrorKind::OutOfRange, object);
+        }
+        section.grow(1 << 20).unwrap();
+        is(view.grow(128 * KIB + 1), ErrorKind::TooLarge, object);
+        is(view.grow(usize::MAX), ErrorKind::TooLarge, object);
+        assert_eq!(view.len(), 16 * KIB);
+        view.grow(128 * KIB).unwrap();
+        let fixed = section.view().len(16 << 10).map().unwrap();
+        is(fixed.grow(256 * KIB), ErrorKind::TooLarge, object);
+        let ragged = section.view().offset(100).len(1000).reserve(4000);
+        is(ragged.map(), ErrorKind::InvalidArgument, object);
+        // A range that begins further in grows as well.
+        let within = section.view().offset(64 << 10).len(64 << 10).reserve(192 << 10);
+        let within = within.map().unwrap();
+        within.grow(192 * KIB).unwrap();
+        within.write_at(192 * KIB - 4, b"last").unwrap();
+        let whole = section.view().len(256 << 10).map().unwrap();
+        assert_eq!(bytes(&whole, 256 * KIB - 4, 4), b"last");
+    }
+    let small = Section::options().size(16 << 10).max_size(64 << 10).create().unwrap();
+    is(small.grow((64 << 10) + 1), ErrorKind::TooLarge, "anonymous");
+    let large = Section::options().size(1).max_size(2).flags(SectionFlags::LARGE_PAGES);
+    is(large.create(), ErrorKind::InvalidArgument, "anonymous");
+}
+
+#[test]
+fn a_view_for_reading_grows_and_its_section_does_not() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let name = name("reader");
+    for (object, options) in [("a.map", by_file(&scratch.file())), (name.as_str(), by_name(&name))]
+    {
+        let section = options.clone().size(64 << 10).max_size(4 << 20).create().unwrap();
+        let reader = options.protection(Protection::ReadOnly).open().unwrap();
+        let view = growing(&reader, 64 * KIB);
+        is(reader.grow(128 << 10), ErrorKind::ReadOnly, object);
+        section.grow(256 << 10).unwrap();
+        growing(&section, 256 * KIB).write_at(200 * KIB, b"news").unwrap();
+        view.grow(256 * KIB).unwrap();
+        assert_eq!(bytes(&view, 200 * KIB, 4), b"news");
+        is(view.write_at(0, b"x"), ErrorKind::ReadOnly, object);
+        assert!(view.words_mut(200 * KIB, 1).is_none());
+        assert!(view.plain_words_mut(200 * KIB, 1).is_none());
+    }
+}
+
+#[test]
+fn what_is_flushed_of_a_grown_view_is_in_the_file() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let section = growable(by_file(&scratch.file()));
+    let view = growing(&section, 16 * KIB);
+    for grown in [100 * KIB, 300 * KIB, 700 * KIB] {
+        section.grow(grown as u64).unwrap();
+        view.grow(grown).unwrap();
+    }
+    let content = (0..700 * KIB / 8).flat_map(usize::to_le_bytes).collect::<Vec<_>>();
+    view.write_at(0, &content).unwrap();
+    view.flush_start(0..20 * KIB).unwrap();
+    view.flush_start(90 * KIB..600 * KIB + 1).unwrap();
+    view.sync().unwrap();
+    view.flush(0..700 * KIB).unwrap();
+    view.flush_durable(300 * KIB - 1..300 * KIB + 1).unwrap();
+    is(view.flush_start(0..700 * KIB + 1), ErrorKind::OutOfRange, "a.map");
+    view.close().unwrap();
+    section.close().unwrap();
+    assert!(fs::read(scratch.file()).unwrap().starts_with(&content));
+    growing(&growable(Section::options()), 16 * KIB).sync().unwrap();
+}
+
+#[test]
+fn fill_sees_the_first_size_and_not_what_may_come() {
+    let _watch = watch();
+    let name = name("first");
+    let options = by_name(&name).size(16 << 10).max_size(4 << 20);
+    let seen = |view: &View| {
+        assert_eq!(view.len(), 16 * KIB);
+        Ok(())
+    };
+    let made = options.create_with(seen).unwrap();
+    let opened = options.open_or_create().unwrap();
+    for section in [made, opened] {
+        section.refill(seen).unwrap();
+    }
+}
+
+#[test]
+fn threads_read_while_others_grow() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    for options in [by_file(&scratch.file()), by_name(&name("threads")), Section::options()] {
+        let section = growable(options);
+        let view = growing(&section, 16 * KIB);
+        let mark = |len: usize| {
+            view.plain_words_mut(len - 8, 1).unwrap().store(0, len as u64, Ordering::Relaxed);
+        };
+        mark(16 * KIB);
+        let done = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for _ in 0..64 {
+                scope.spawn(|| {
+                    while done.load(Ordering::Relaxed) == 0 {
+                        // The last word of any length is there, and says nothing or that length.
+                        let len = view.len();
+                        let last = view.plain_words(len - 8, 1).unwrap();
+                        let last = last.load(0, Ordering::Acquire);
+                        assert!(last == 0 || last == len as u64, "{last} at the end of {len}");
+                        assert!(view.read_at(len - 100, &mut [0; 100]).is_ok());
+                    }
+                });
+            }
+            for len in (32 * KIB..=4 * MIB).step_by(240 * KIB) {
+                // Two of them, as where two writers find no room at the same moment.
+                thread::scope(|scope| {
+                    for _ in 0..2 {
+                        scope.spawn(|| {
+                            section.grow(len as u64).unwrap();
+                            view.grow(len).unwrap();
+                        });
+                    }
+                });
+                mark(len);
+            }
+            done.store(1, Ordering::Relaxed);
+        });
+    }
+}
+
+fn found() -> SectionOptions {
+    let options = match arg(0).as_str() {
+        "file" => by_file(Path::new(&arg(1))),
+        _ => by_name(&Name::new(&arg(1)).unwrap()),
+    };
+    options.max_size(4 << 20)
+}
+
+/// Role: reaches what the parent grew, grows it further, and keeps on seeing the parent's growth.
+fn grow_in_turns() {
+    let section = found().open().unwrap();
+    let view = growing(&section, 64 * KIB);
+    let place = view.as_ptr();
+    tell("open");
+    await_word();
+    view.grow(256 * KIB).unwrap();
+    tell(&String::from_utf8(bytes(&view, 256 * KIB - 6, 6)).unwrap());
+    section.grow(MIB as u64).unwrap();
+    view.grow(MIB).unwrap();
+    view.write_at(MIB - 5, b"child").unwrap();
+    tell("grown");
+    await_word();
+    view.grow(4 * MIB).unwrap();
+    tell(&String::from_utf8(bytes(&view, 4 * MIB - 5, 5)).unwrap());
+    assert_eq!(view.as_ptr(), place);
+}
+
+#[test]
+fn a_view_reaches_what_another_process_grew() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let name = name("turns");
+    let path = scratch.file();
+    for (by, at, options) in
+        [("name", name.as_str(), by_name(&name)), ("file", path.to_str().unwrap(), by_file(&path))]
+    {
+        let section = options.size(64 << 10).max_size(4 << 20).create().unwrap();
+        let view = growing(&section, 64 * KIB);
+        let place = view.as_ptr();
+        let mut peer = Peer::start("grow", &[by, at]);
+        peer.expect("open");
+        section.grow(256 << 10).unwrap();
+        view.grow(256 * KIB).unwrap();
+        view.write_at(256 * KIB - 6, b"parent").unwrap();
+        peer.go();
+        peer.expect("parent");
+        peer.expect("grown");
+        view.grow(MIB).unwrap();
+        assert_eq!(bytes(&view, MIB - 5, 5), b"child", "by {by}");
+        section.grow(4 << 20).unwrap();
+        view.grow(4 * MIB).unwrap();
+        view.write_at(4 * MIB - 5, b"again").unwrap();
+        peer.go();
+        peer.expect("again");
+        assert_eq!(view.as_ptr(), place);
+        peer.end();
+    }
+}
+
+const STEP: usize = 112 * KIB;
+const STEPS: usize = 24;
+
+/// Role: in each step grows section and view, as all its kind do, and leaves a mark of its own in
+/// the new part.
+fn grow_in_steps() {
+    let me = arg(2).parse::<usize>().unwrap();
+    let section = found().open().unwrap();
+    let view = growing(&section, 64 * KIB);
+    tell("open");
+    await_word();
+    for step in 1..=STEPS {
+        section.grow((64 * KIB + step * STEP) as u64).unwrap();
+        view.grow(64 * KIB + step * STEP).unwrap();
+        let at = 64 * KIB + step * STEP - 8 * (me + 1);
+        view.plain_words_mut(at, 1).unwrap().store(0, (step + me) as u64, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn of_processes_that_grow_at_once_none_loses_anything() {
+    let _watch = watch();
+    let scratch = Scratch::new();
+    let name = name("steps");
+    let path = scratch.file();
+    for (by, at, options) in
+        [("name", name.as_str(), by_name(&name)), ("file", path.to_str().unwrap(), by_file(&path))]
+    {
+        let section = options.size(64 << 10).max_size(4 << 20).create().unwrap();
+        let view = growing(&section, 64 * KIB);
+        let mut peers =
+            (0..4).map(|me| Peer::start("step", &[by, at, &me.to_string()])).collect::<Vec<_>>();
+        for peer in &mut peers {
+            peer.expect("open");
+        }
+        peers.iter_mut().for_each(Peer::go);
+        peers.into_iter().for_each(Peer::end);
+        view.grow(64 * KIB + STEPS * STEP).unwrap();
+        for step in 1..=STEPS {
+            for me in 0..4 {
+                let mark = view.plain_words(64 * KIB + step * STEP - 8 * (me + 1), 1).unwrap();
+                assert_eq!(mark.load(0, Ordering::Relaxed), (step + me) as u64, "{step} of {me}");
+            }
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
 // The machine
 
 #[test]
@@ -1596,6 +2111,153 @@ mod unix {
         assert!(!place(&name).exists());
     }
 
+    /// What of this file is mapped: (addresses, permissions).
+    #[cfg(target_os = "linux")]
+    fn mapped(path: &Path) -> Vec<(usize, String)> {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let lines = maps.lines().filter(|line| line.ends_with(path.to_str().unwrap()));
+        let number = |hex| usize::from_str_radix(hex, 16).unwrap();
+        lines
+            .map(|line| {
+                let (range, rest) = line.split_once(' ').unwrap();
+                let (from, to) = range.split_once('-').unwrap();
+                (number(to) - number(from), rest[..4].to_owned())
+            })
+            .collect()
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_was_reserved_is_one_mapping_and_goes_with_the_view() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        drop(growable(by_file(&scratch.file())));
+        // Opened by its name, which is what the list has then.
+        let section = by_file(&scratch.file()).open().unwrap();
+        for close in [false, true] {
+            let view = growing(&section, 16 * KIB);
+            section.grow(MIB as u64).unwrap();
+            view.grow(MIB).unwrap();
+            view.write_at(MIB - 1, b"x").unwrap();
+            assert_eq!(mapped(&scratch.file()), [(4 * MIB, "rw-s".to_owned())]);
+            if close {
+                view.close().unwrap();
+            } else {
+                drop(view);
+            }
+            assert_eq!(mapped(&scratch.file()), []);
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_grown_section_has_all_its_memory() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        let section = growable(by_file(&scratch.file()));
+        section.grow(3 << 20).unwrap();
+        let about = fs::metadata(scratch.file()).unwrap();
+        assert_eq!(about.len(), 3 << 20);
+        assert!(about.blocks() * 512 >= 3 << 20, "{} blocks", about.blocks());
+        let named = by_name(&name("blocks")).size(1).create().unwrap();
+        named.grow(3 << 20).unwrap();
+        let named = fs::File::from(named.as_fd().try_clone_to_owned().unwrap());
+        assert_eq!(named.metadata().unwrap().blocks() * 512, 3 << 20);
+    }
+
+    /// Role: in a mount namespace where `/dev/shm` and a directory have 2 MiB each, and another
+    /// directory has a file system that cannot allocate.
+    #[cfg(target_os = "linux")]
+    pub(super) fn grow_where_there_is_no_room() {
+        let (small, plain) = (PathBuf::from(arg(0)), PathBuf::from(arg(1)));
+        let name = name("full");
+        for (object, options) in
+            [("a.map", by_file(&small.join("a.map"))), (name.as_str(), by_name(&name))]
+        {
+            let section = growable(options);
+            let view = growing(&section, 16 * KIB);
+            view.write_at(0, b"kept").unwrap();
+            for _ in 0..2 {
+                is(section.grow(4 << 20), ErrorKind::NoSpace, object);
+                assert_eq!(section.size().unwrap(), 16 << 10);
+                assert_eq!(bytes(&view, 0, 4), b"kept");
+                is(view.grow(32 * KIB), ErrorKind::OutOfRange, object);
+            }
+            // What the failures took was given back.
+            section.grow(1 << 20).unwrap();
+            view.grow(MIB).unwrap();
+            view.write_at(MIB - 4, b"more").unwrap();
+        }
+        let section = growable(by_file(&plain.join("a.map")));
+        let view = growing(&section, 16 * KIB);
+        section.grow(1 << 20).unwrap();
+        view.grow(MIB).unwrap();
+        assert!(bytes(&view, 16 * KIB, MIB - 16 * KIB).iter().all(|byte| *byte == 0));
+        assert_eq!(fs::metadata(plain.join("a.map")).unwrap().blocks() * 512, 1 << 20);
+        tell("done");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn where_there_is_no_room_the_section_stays_as_it_was() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        let (small, plain) = (scratch.0.join("small"), scratch.0.join("plain"));
+        fs::create_dir(&small).unwrap();
+        fs::create_dir(&plain).unwrap();
+        let (small, plain) = (small.to_str().unwrap(), plain.to_str().unwrap());
+        let mounts = format!(
+            "mount -t tmpfs -o size=2m none /dev/shm && mount -t tmpfs -o size=2m none '{small}' \
+             && mount -t ramfs none '{plain}'"
+        );
+        let apart = |script: &str| {
+            let mut command = Command::new("unshare");
+            command.args(["-Urm", "sh", "-c", script]);
+            command
+        };
+        let tried = apart(&mounts).stderr(Stdio::null()).status();
+        if !tried.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: this user may not mount a file system of his own (unshare -Urm)");
+            return;
+        }
+        let mut command = apart(&format!("{mounts} && exec \"$@\""));
+        command.arg("sh").arg(env::current_exe().unwrap());
+        let mut peer = Peer::start_by(command, "full", &[small, plain]);
+        peer.expect("done");
+        peer.end();
+    }
+
+    /// Role: with 1 or 2 MiB to a file at most, and 4 GiB of address space.
+    #[cfg(target_os = "linux")]
+    pub(super) fn grow_within_limits() {
+        let section = growable(by_file(Path::new(&arg(0))));
+        let view = section.view().reserve(1 << 50).map().unwrap();
+        // Some was to be had, and as much is left.
+        assert!((64 * MIB..2048 * MIB).contains(&view.reserved()), "{}", view.reserved());
+        is(section.grow(4 << 20), ErrorKind::TooLarge, "a.map");
+        assert_eq!(section.size().unwrap(), 16 << 10);
+        section.grow(1 << 20).unwrap();
+        view.grow(MIB).unwrap();
+        view.write_at(MIB - 1, b"x").unwrap();
+        let all = section.view().reserve(u64::MAX).map().unwrap();
+        assert_eq!(all.len(), MIB);
+        tell("done");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn limits_of_the_process_are_errors_or_less_reserve() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        let mut command = Command::new("sh");
+        // In blocks of 512 bytes, or of 1 KiB where it is bash.
+        command.args(["-c", "ulimit -f 2048 && ulimit -v 4194304 && exec \"$@\"", "sh"]);
+        command.arg(env::current_exe().unwrap());
+        let mut peer = Peer::start_by(command, "ulimit", &[scratch.file().to_str().unwrap()]);
+        peer.expect("done");
+        peer.end();
+    }
+
     #[test]
     fn what_unix_has_not_is_unsupported() {
         let _watch = watch();
@@ -1749,5 +2411,84 @@ mod unix {
         assert!(file.attach(SECOND).unwrap().alone());
         peer.end();
         is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
+    }
+
+    /// Role: forks with a seat, once for a child that drops it, once for one that outlives this
+    /// process.
+    #[allow(unsafe_code, reason = "fork is")]
+    pub(super) fn fork_with_a_seat() {
+        let section = section_of_parent();
+        let seat = sit(&section, &arg(2), 4);
+        let unseated = section_of_parent();
+        // SAFETY: as in `fork_with_everything`.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let closed =
+                |error: Option<Error>| error.is_some_and(|e| e.kind() == ErrorKind::Closed);
+            let right = [
+                closed(seat.is_taken(0).err()),
+                closed(seat.is_taken(seat.slot()).err()),
+                closed(unseated.take_seat(Scope::Local, &arg(2), 4).err()),
+                // Opened by the child itself.
+                sit(&section_of_parent(), &arg(2), 4).slot() == 2,
+            ];
+            drop(seat);
+            drop(section);
+            // SAFETY: ends the process, as a child after fork ought to.
+            unsafe { libc::_exit(i32::from(right != [true; 4])) };
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child made above and writes its status to a local.
+        let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!((waited, status), (child, 0));
+        tell(&format!("seat {}", seat.slot()));
+        assert!(await_word());
+        // SAFETY: as above.
+        if unsafe { libc::fork() } == 0 {
+            tell("forked");
+            await_word();
+            // SAFETY: as above.
+            unsafe { libc::_exit(0) };
+        }
+        thread::sleep(3 * MINUTE);
+    }
+
+    #[test]
+    fn a_child_after_fork_has_no_seat_and_keeps_its_parents() {
+        let _watch = watch();
+        let scratch = Scratch::new();
+        let section = by_file(&scratch.file()).size(10).create().unwrap();
+        let id = seat_id();
+        let [kind, path] = told_of(&scratch.file(), None);
+        let mine = sit(&section, &id, 4);
+        let mut peer = Peer::start("fork_seat", &[&kind, &path, &id]);
+        peer.expect("seat 1");
+        assert!(mine.is_taken(1).unwrap(), "the child gave its parent's seat back");
+        peer.go();
+        peer.expect("forked");
+        peer.child.kill().unwrap();
+        peer.child.wait().unwrap();
+        for _ in 0..20 {
+            assert!(mine.is_taken(1).unwrap(), "the child shares the open file");
+            thread::sleep(Duration::from_millis(2));
+        }
+        // The child hears the end of the pipe.
+        drop(peer.input.take());
+        eventually(|| (!mine.is_taken(1).unwrap()).then_some(()));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_without_a_name_has_seats() {
+        let _watch = watch();
+        let section = Section::options().size(10).create().unwrap();
+        let fd = section.as_fd().as_raw_fd();
+        let again = by_file(Path::new(&format!("/proc/self/fd/{fd}"))).open().unwrap();
+        let id = seat_id();
+        let (one, two) = (sit(&section, &id, 2), sit(&again, &id, 2));
+        assert_eq!((one.slot(), two.slot()), (0, 1));
+        assert!(one.is_taken(1).unwrap() && two.is_taken(0).unwrap());
+        drop(two);
+        assert!(!one.is_taken(1).unwrap());
     }
 }

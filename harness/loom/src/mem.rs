@@ -461,6 +461,15 @@ impl Mem for LoomMem {
         assert!(!known, "FORGOTTEN: the model resets the lock at {at:#x}");
     }
 
+    fn seat(&self) -> Result<u64, mapvar::internals::Trouble> {
+        Ok(1)
+    }
+
+    /// Of the one process of these models.
+    fn is_seat_taken(&self, number: usize) -> bool {
+        number == 0
+    }
+
     fn planted(&self, fault: Fault) -> bool {
         self.ways.faults.contains(&fault)
     }

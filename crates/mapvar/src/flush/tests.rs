@@ -243,3 +243,20 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn recovering_frees_every_lock_of_free_records_too() {
+    let (_, mut store, facts) = on_disk(2_000);
+    put(&store, b"a", b"1").unwrap();
+    put(&store, b"b", b"1").unwrap();
+    let [a, b] = [b"a", b"b"].map(|name| store.find(store.query(name)).unwrap().unwrap());
+    store.flush().unwrap();
+    store.remove(store.query(b"a")).unwrap();
+    for at in [a.lock(), b.lock(), live::LOCK_L, live::LOCK_T] {
+        assert!(store.mem.lock(at).is_ok());
+    }
+    store.recover(facts.region).unwrap();
+    put(&store, b"b", b"2").unwrap();
+    put(&store, b"c", b"3").unwrap();
+    assert!(store.mem.lock(a.lock()).is_ok());
+}

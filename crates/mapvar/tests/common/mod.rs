@@ -10,6 +10,11 @@ use std::{
 /// Under this variable a child finds what it is to be.
 const ROLE: &str = "MAPVAR_TEST_ROLE";
 
+/// A folder for files of which the test makes very many: in memory, where the system has that.
+pub(crate) fn quick_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// A second process of this very test, which runs the test `entry` with this role and arguments.
 pub(crate) fn child(entry: &str, role: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());

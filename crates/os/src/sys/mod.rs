@@ -4,8 +4,8 @@
 //! their system. This is the only place where the target is asked for.
 
 use crate::{
-    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, lock::LockSpec,
-    seat::SeatSpec, view::MapSpec,
+    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Registered,
+    lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::{fmt, time::Duration};
 
@@ -88,6 +88,10 @@ pub(crate) trait Platform {
     /// True size in bytes.
     fn size(section: &Self::Section) -> Result<u64>;
 
+    /// Makes it at least `size` bytes long: memory or disk behind all of it, the new ones zero. On
+    /// an error it is as it was, as far as the system allows. The section is not for reading.
+    fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()>;
+
     /// Identity of its file.
     fn id(section: &Self::Section) -> Result<Option<SectionId>>;
 
@@ -127,7 +131,26 @@ pub(crate) trait Platform {
     /// granularity. The memory is readable up to the end of the page in which the range ends, and
     /// writable there if the access says so. A base address that is not 0 is met exactly, without
     /// replacing anything, or the call fails.
+    ///
+    /// Addresses for `spec.reserve` bytes are the mapping's, or for as many as can be had; what is
+    /// beyond the range is not touched before `extend`.
     fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping>;
+
+    /// The mapping's place in the registry of [`crate::faults`], which it has from before it is
+    /// handed out until it is unmapped.
+    fn registered(mapping: &Self::Mapping) -> Option<&Registered>;
+
+    /// Installs the handler of [`crate::faults`]; called once in a process. Answers whether it
+    /// stands.
+    fn guard() -> bool;
+
+    /// Makes the memory readable up to the end of the page in which `len` bytes end, writable if
+    /// the access says so. They lie within the section and within what is `reserved`. Any thread,
+    /// at any time; a smaller `len` than before changes nothing.
+    fn extend(section: &Self::Section, mapping: &Self::Mapping, len: usize) -> Result<()>;
+
+    /// How many bytes `extend` may be asked for.
+    fn reserved(mapping: &Self::Mapping) -> usize;
 
     /// First byte of a mapping; never null.
     fn address(mapping: &Self::Mapping) -> *mut u8;
@@ -135,12 +158,14 @@ pub(crate) trait Platform {
     /// Unmaps and reports.
     fn unmap(mapping: Self::Mapping) -> Result<()>;
 
-    /// Starts writing `len` bytes from byte `first` of the mapping to the file.
+    /// Starts writing `len` bytes from byte `first` of the mapping to the file; `wait`: till they
+    /// are written, where the system can be asked for that.
     fn flush(
         section: &Self::Section,
         mapping: &Self::Mapping,
         first: usize,
         len: usize,
+        wait: bool,
     ) -> Result<()>;
 
     /// Waits until the device has what was flushed of the file.

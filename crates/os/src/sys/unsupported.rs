@@ -3,7 +3,7 @@
 use super::{How, Platform};
 use crate::{
     Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
-    lock::LockSpec, seat::SeatSpec, view::MapSpec,
+    faults::Registered, lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::{convert::Infallible, time::Duration};
 
@@ -24,7 +24,6 @@ impl Platform for Imp {
     type Section = Infallible;
     type Mapping = Infallible;
     type Locks = Infallible;
-    type Seat = Infallible;
 
     fn obtain(
         options: &SectionOptions,
@@ -43,6 +42,10 @@ impl Platform for Imp {
     }
 
     fn size(section: &Infallible) -> Result<u64> {
+        match *section {}
+    }
+
+    fn grow(section: &Infallible, _: &SectionOptions, _: u64) -> Result<()> {
         match *section {}
     }
 
@@ -82,6 +85,22 @@ impl Platform for Imp {
         match *section {}
     }
 
+    fn registered(mapping: &Infallible) -> Option<&Registered> {
+        match *mapping {}
+    }
+
+    fn guard() -> bool {
+        false
+    }
+
+    fn extend(section: &Infallible, _: &Infallible, _: usize) -> Result<()> {
+        match *section {}
+    }
+
+    fn reserved(mapping: &Infallible) -> usize {
+        match *mapping {}
+    }
+
     fn address(mapping: &Infallible) -> *mut u8 {
         match *mapping {}
     }
@@ -90,7 +109,7 @@ impl Platform for Imp {
         match mapping {}
     }
 
-    fn flush(section: &Infallible, _: &Infallible, _: usize, _: usize) -> Result<()> {
+    fn flush(section: &Infallible, _: &Infallible, _: usize, _: usize, _: bool) -> Result<()> {
         match *section {}
     }
 

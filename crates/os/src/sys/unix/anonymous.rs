@@ -5,11 +5,11 @@ use super::{
     error::{cvt, refuse},
     section::{Kind, Section, size_to_create},
 };
-use crate::{ErrorKind, Origin, Result, SectionFlags, SectionOptions, sys::How};
+use crate::{ErrorKind, Origin, Result, SectionOptions, sys::How};
 use rustix::fs;
 use std::os::fd::{AsFd, OwnedFd};
 #[cfg(target_os = "linux")]
-use {rustix::io::Errno, std::os::fd::BorrowedFd};
+use {crate::SectionFlags, rustix::io::Errno, std::os::fd::BorrowedFd};
 
 pub(super) fn obtain(
     options: &SectionOptions,
@@ -23,7 +23,7 @@ pub(super) fn obtain(
         ));
     }
     let size = size_to_create(options)?;
-    let (fd, page) = memory(size, options.flags)?;
+    let (fd, page) = memory(size, options)?;
     fill(Section::duplicate_of(fd.as_fd(), Kind::Anonymous)?.paged(page))?;
     let section = Section::new(fd, Kind::Anonymous, true, true);
     Ok((section.paged(page), Origin::Created))
@@ -31,8 +31,9 @@ pub(super) fn obtain(
 
 /// Memory without a name, and the size of its pages where it is not the usual one.
 #[cfg(target_os = "linux")]
-fn memory(size: u64, flags: SectionFlags) -> Result<(OwnedFd, usize)> {
+fn memory(size: u64, options: &SectionOptions) -> Result<(OwnedFd, usize)> {
     use fs::MemfdFlags;
+    let flags = options.flags;
     let huge = flags.contains(SectionFlags::LARGE_PAGES);
     let wanted = MemfdFlags::CLOEXEC
         | MemfdFlags::ALLOW_SEALING
@@ -78,7 +79,7 @@ fn memory(size: u64, flags: SectionFlags) -> Result<(OwnedFd, usize)> {
 /// Refuses what the machine cannot have: memory without a name has no limit of its own, and to ask
 /// for all of it wakes the kernel's killer before the call fails.
 #[cfg(target_os = "linux")]
-fn check_memory(size: u64) -> Result<()> {
+pub(super) fn check_memory(size: u64) -> Result<()> {
     const SMALL: u64 = 64 << 20;
     if size < SMALL {
         return Ok(());
@@ -111,10 +112,12 @@ fn huge_page(fd: BorrowedFd<'_>) -> Result<u64> {
 }
 
 /// A shared memory object that has its name for a moment only. It has no disk to run out of; its
-/// pages come with the first touch.
+/// pages come with the first touch. Its size is said once (macOS) and mapped no further (FreeBSD):
+/// so it is as long from the start as it may grow.
 #[cfg(not(target_os = "linux"))]
-fn memory(size: u64, _: SectionFlags) -> Result<(OwnedFd, usize)> {
+fn memory(size: u64, options: &SectionOptions) -> Result<(OwnedFd, usize)> {
     use rustix::shm;
+    let size = size.max(options.max_size.unwrap_or(0));
     let [bits, _] = super::machine::random()?;
     // At most 31 characters on macOS.
     let name = format!("/mapvar~{bits:016x}");

@@ -132,6 +132,27 @@ impl Temporary {
 /// Gives a new file its size, all zero, and unless `reserve` its memory or disk: a full one is an
 /// error here, and not a fault (SIGBUS) at the first touch.
 pub(super) fn allocate(fd: BorrowedFd<'_>, size: u64, reserve: bool) -> Result<()> {
+    check_limits(size)?;
+    fs::ftruncate(fd, size).map_err(|errno| match errno {
+        Errno::INVAL => cvt(Errno::FBIG),
+        errno => cvt(errno),
+    })?;
+    if reserve {
+        return Ok(());
+    }
+    loop {
+        match blocks(fd, size) {
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                return zeros(fd, 0, size).map_err(cvt);
+            }
+            other => return other.map_err(cvt),
+        }
+    }
+}
+
+/// Refuses what no file can have.
+pub(super) fn check_limits(size: u64) -> Result<()> {
     // Beyond that limit the system does not answer an error but ends the process (SIGXFSZ).
     let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
     if limit.is_some_and(|limit| size > limit) {
@@ -143,20 +164,7 @@ pub(super) fn allocate(fd: BorrowedFd<'_>, size: u64, reserve: bool) -> Result<(
     if size > i64::MAX.cast_unsigned() {
         return Err(cvt(Errno::FBIG));
     }
-    fs::ftruncate(fd, size).map_err(|errno| match errno {
-        Errno::INVAL => cvt(Errno::FBIG),
-        errno => cvt(errno),
-    })?;
-    if reserve {
-        return Ok(());
-    }
-    loop {
-        match blocks(fd, size) {
-            Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return zeros(fd, size),
-            other => return other.map_err(cvt),
-        }
-    }
+    Ok(())
 }
 
 #[cfg(any(
@@ -179,17 +187,17 @@ fn blocks(_: BorrowedFd<'_>, _: u64) -> Result<(), Errno> {
     Err(Errno::OPNOTSUPP)
 }
 
-/// Has the disk behind the file by writing to all of it.
-fn zeros(fd: BorrowedFd<'_>, size: u64) -> Result<()> {
+/// Has the disk behind bytes `from..size` by writing zeros to all of them.
+pub(super) fn zeros(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
     let chunk = vec![0; 64 << 10];
-    let mut at = 0;
+    let mut at = from;
     while at < size {
         let len = usize::try_from(size - at).map_or(chunk.len(), |left| left.min(chunk.len()));
         match rustix::io::pwrite(fd, chunk.get(..len).unwrap_or(&chunk), at) {
-            Ok(0) => return Err(cvt(Errno::NOSPC)),
+            Ok(0) => return Err(Errno::NOSPC),
             Ok(written) => at += written as u64,
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(cvt(errno)),
+            Err(errno) => return Err(errno),
         }
     }
     Ok(())

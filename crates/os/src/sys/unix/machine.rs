@@ -40,7 +40,7 @@ fn watch_forks() -> u32 {
     ONCE.call_once(|| {
         // SAFETY: the handler is a function of this library's, which lives as long as the
         // registration (the C library drops the handlers of a library that is unloaded); it is
-        // safe to run in a child after fork, since it only adds to a static atomic.
+        // safe to run in a child after fork, since it only adds to static atomics.
         // Out of memory is the one failure; then a child is taken for its parent, which it may not
         // be used as anyway.
         let _ = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
@@ -51,6 +51,7 @@ fn watch_forks() -> u32 {
 
 extern "C" fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    crate::machine::next_epoch();
 }
 
 /// See [`crate::machine::random`].

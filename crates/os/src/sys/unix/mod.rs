@@ -10,17 +10,21 @@
 //! | `section` | the handle of a section, whatever it is of |
 //! | `anonymous` | sections of memory alone |
 //! | `file` | sections over files |
+//! | `grow` | sections made longer |
 //! | `names` | sections by name, and how a name dies with its last handle |
 //! | `attach` | who else uses a file |
 //! | `seat` | which processes use a section |
 //! | `mapping` | ranges mapped into this process |
+//! | `faults` | what happens when such a range is gone |
 //! | `lock` | lock words that survive their holder |
 
 mod anonymous;
 mod aside;
 mod attach;
 mod error;
+mod faults;
 mod file;
+mod grow;
 mod lock;
 mod machine;
 mod mapping;
@@ -32,8 +36,8 @@ mod section;
 
 use super::{How, Platform};
 use crate::{
-    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, lock::LockSpec,
-    seat::SeatSpec, view::MapSpec,
+    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Registered,
+    lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::time::Duration;
 
@@ -69,6 +73,10 @@ impl Platform for Imp {
 
     fn size(section: &Self::Section) -> Result<u64> {
         section.size()
+    }
+
+    fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()> {
+        grow::grow(section, options, size)
     }
 
     fn id(section: &Self::Section) -> Result<Option<SectionId>> {
@@ -107,6 +115,24 @@ impl Platform for Imp {
         mapping::Mapping::new(section, spec)
     }
 
+    // All that was reserved is mapped, and can be reached as far as the section goes.
+    fn extend(_: &Self::Section, _: &Self::Mapping, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn reserved(mapping: &Self::Mapping) -> usize {
+        mapping.len()
+    }
+
+    #[inline]
+    fn registered(mapping: &Self::Mapping) -> Option<&Registered> {
+        Some(mapping.registered())
+    }
+
+    fn guard() -> bool {
+        faults::guard()
+    }
+
     #[inline]
     fn address(mapping: &Self::Mapping) -> *mut u8 {
         mapping.address()
@@ -121,8 +147,9 @@ impl Platform for Imp {
         mapping: &Self::Mapping,
         first: usize,
         len: usize,
+        wait: bool,
     ) -> Result<()> {
-        if section.has_file() { mapping.flush(first, len) } else { Ok(()) }
+        if section.has_file() { mapping.flush(first, len, wait) } else { Ok(()) }
     }
 
     fn sync(section: &Self::Section) -> Result<()> {

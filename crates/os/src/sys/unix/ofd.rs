@@ -28,10 +28,12 @@ pub(super) const GATE: u64 = FAR + 1;
 pub(super) const ROOM: u64 = FAR + 2;
 /// From here on one byte for each seat, held exclusively by who has it.
 pub(super) const SEATS: u64 = FAR - Seat::MOST as u64;
+/// Held by who makes a section longer.
+pub(super) const GROWTH: u64 = FAR + 3;
 
 /// Beyond the end of every file: ext4 ends at 2^44, xfs, btrfs and tmpfs at 2^63 - 1, and no
-/// section has sixteen bytes less than that. (The seats' bytes may lie within one of the last two:
-/// nobody locks what is in a file here.)
+/// section has sixteen bytes less than that. (The bytes of the seats, before it, could lie in a file
+/// of nearly that size. That does no harm: what is in a file is never locked.)
 const FAR: u64 = (1 << 63) - 16;
 
 #[derive(Clone, Copy, PartialEq, Eq)]

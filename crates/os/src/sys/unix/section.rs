@@ -34,6 +34,8 @@ pub(crate) struct Section {
     pub(super) attached: AtomicBool,
     /// Bytes of its pages, where they are not the usual ones.
     page: usize,
+    /// One thread at a time makes it longer.
+    pub(super) growing: Mutex<()>,
     /// The directory of a new file, until its entry is known to be on the device.
     directory: Mutex<Option<OwnedFd>>,
 }
@@ -165,6 +167,7 @@ impl Section {
             writable,
             attached: AtomicBool::new(false),
             page: 0,
+            growing: Mutex::new(()),
             directory: Mutex::new(None),
         }
     }

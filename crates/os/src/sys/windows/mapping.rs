@@ -4,10 +4,16 @@
 
 use super::{
     cvt::{is, last, retold},
+    faults, machine,
     section::{Pages, Section},
 };
-use crate::{Access, Error, ErrorKind, Result, view::MapSpec};
+use crate::{
+    Access, Error, ErrorKind, Result,
+    faults::{Piece, Registered},
+    view::MapSpec,
+};
 use std::{
+    mem::ManuallyDrop,
     os::windows::io::{AsRawHandle, BorrowedHandle},
     ptr::{NonNull, without_provenance},
     thread,
@@ -17,8 +23,9 @@ use windows_sys::Win32::{
     Foundation::{ERROR_ACCESS_DENIED, ERROR_INVALID_PARAMETER, ERROR_LOCK_VIOLATION},
     System::Memory::{
         FILE_MAP_COPY, FILE_MAP_EXECUTE, FILE_MAP_LARGE_PAGES, FILE_MAP_READ, FILE_MAP_WRITE,
-        FlushViewOfFile, MEM_COMMIT, MEM_RESERVE, MEMORY_BASIC_INFORMATION,
-        MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFileEx, UnmapViewOfFile, VirtualAlloc, VirtualQuery,
+        FlushViewOfFile, MEM_COMMIT, MEM_RELEASE, MEM_RESERVE, MEMORY_BASIC_INFORMATION,
+        MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFileEx, UnmapViewOfFile, VirtualAlloc, VirtualFree,
+        VirtualQuery,
     },
 };
 
@@ -26,6 +33,8 @@ use windows_sys::Win32::{
 #[derive(Debug)]
 pub(crate) struct Mapping {
     address: NonNull<u8>,
+    /// Dropped by `end`, before it unmaps. `None` for a view that is only looked at from outside.
+    registered: Option<Registered>,
 }
 
 // SAFETY: it is an address and the duty to unmap it, which any thread may do. The memory is reached
@@ -47,7 +56,7 @@ impl Mapping {
         };
         let execute = if spec.execute { FILE_MAP_EXECUTE } else { 0 };
         let large = if section.pages == Pages::Large { FILE_MAP_LARGE_PAGES } else { 0 };
-        let mapping = Self::map(
+        let mut mapping = Self::map(
             section.object()?,
             access | execute | large,
             spec.offset,
@@ -55,6 +64,16 @@ impl Mapping {
             spec.base_address,
         )?;
         mapping.commit(spec.len)?;
+        let (page, _) = machine::sizes();
+        mapping.registered = Some(Registered::new(&Piece {
+            address: mapping.address.as_ptr().expose_provenance(),
+            // Whole pages: the last one may be touched to its end.
+            len: spec.len.next_multiple_of(page),
+            page,
+            protection: faults::protection(spec.access, spec.execute),
+            file: section.file.as_ref().map_or(0, |file| file.as_raw_handle().addr()),
+            offset: spec.offset,
+        }));
         Ok(mapping)
     }
 
@@ -78,7 +97,7 @@ impl Mapping {
             )
         };
         match NonNull::new(view.Value.cast()) {
-            Some(address) => Ok(Self { address }),
+            Some(address) => Ok(Self { address, registered: None }),
             None => Err(explain(last(), base_address)),
         }
     }
@@ -117,12 +136,30 @@ impl Mapping {
         self.address.as_ptr()
     }
 
+    pub(super) fn registered(&self) -> Option<&Registered> {
+        self.registered.as_ref()
+    }
+
     pub(super) fn unmap(self) -> Result<()> {
-        let view = self.view();
-        std::mem::forget(self);
-        // SAFETY: the view is mapped, nobody else unmaps it (`self` is forgotten), and it was given
-        // up by value, so that nothing borrowed from it is left.
-        if unsafe { UnmapViewOfFile(view) } == 0 { Err(last()) } else { Ok(()) }
+        ManuallyDrop::new(self).end()
+    }
+
+    /// To be called once, by `drop` or instead of it.
+    fn end(&mut self) -> Result<()> {
+        let registered = self.registered.take();
+        let replaced = registered.as_ref().is_some_and(Registered::is_replaced);
+        // Before the addresses are another's.
+        drop(registered);
+        let done = if replaced {
+            // SAFETY: `faults` has put memory in the place of the view, at its first address, which
+            // is this value's to give back now.
+            unsafe { VirtualFree(self.address.as_ptr().cast(), 0, MEM_RELEASE) }
+        } else {
+            // SAFETY: the view is mapped and owned by this value alone, which gives it up; whatever
+            // was borrowed from it is gone.
+            unsafe { UnmapViewOfFile(self.view()) }
+        };
+        if done == 0 { Err(last()) } else { Ok(()) }
     }
 
     /// Starts writing `len` bytes from byte `first` on to the file.
@@ -156,9 +193,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the view is mapped and owned by this value alone; whatever was borrowed from it
-        // is gone.
-        unsafe { UnmapViewOfFile(self.view()) };
+        let _ = self.end();
     }
 }
 

@@ -4,12 +4,14 @@
 
 mod attach;
 mod cvt;
+mod faults;
 mod file;
 mod lock;
 mod machine;
 mod mapping;
 mod named;
 mod names;
+mod seat;
 mod section;
 mod security;
 #[cfg(test)]
@@ -20,10 +22,10 @@ mod wait;
 use super::{How, Platform};
 use crate::{
     Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
-    lock::LockSpec, view::MapSpec,
+    faults::Registered, lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::{
-    os::windows::io::{AsHandle, BorrowedHandle},
+    os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle},
     time::Duration,
 };
 
@@ -43,6 +45,7 @@ impl Platform for Imp {
     type Section = section::Section;
     type Mapping = mapping::Mapping;
     type Locks = lock::Locks;
+    type Seat = OwnedHandle;
 
     fn obtain(
         options: &SectionOptions,
@@ -93,6 +96,13 @@ impl Platform for Imp {
         Ok(section.size)
     }
 
+    fn grow(section: &Self::Section, _: &SectionOptions, size: u64) -> Result<()> {
+        if size <= section.size {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported, "", "").detail("not yet; make it anew, larger"))
+    }
+
     fn id(section: &Self::Section) -> Result<Option<SectionId>> {
         section.id()
     }
@@ -109,12 +119,40 @@ impl Platform for Imp {
         attach::detach(section);
     }
 
+    fn take_seat(_: &Self::Section, spec: &SeatSpec) -> Result<Option<(usize, OwnedHandle)>> {
+        seat::take(spec)
+    }
+
+    fn is_seat_taken(_: &Self::Section, spec: &SeatSpec, slot: usize) -> Result<bool> {
+        seat::is_taken(spec, slot)
+    }
+
+    // The handle is all there is to it.
+    fn leave_seat(_: &Self::Section, _: usize) {}
+
     fn close(section: Self::Section) -> Result<()> {
         section.close()
     }
 
     fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping> {
         mapping::Mapping::new(section, spec)
+    }
+
+    fn extend(_: &Self::Section, _: &Self::Mapping, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn reserved(_: &Self::Mapping) -> usize {
+        0
+    }
+
+    #[inline]
+    fn registered(mapping: &Self::Mapping) -> Option<&Registered> {
+        mapping.registered()
+    }
+
+    fn guard() -> bool {
+        faults::guard()
     }
 
     #[inline]
@@ -131,6 +169,7 @@ impl Platform for Imp {
         mapping: &Self::Mapping,
         first: usize,
         len: usize,
+        _wait: bool,
     ) -> Result<()> {
         if section.backed { mapping.flush(first, len) } else { Ok(()) }
     }

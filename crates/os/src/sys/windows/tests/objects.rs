@@ -1,7 +1,7 @@
 //! Sections: whose they are, what else can bear their names, how large they are.
 
 use super::*;
-use crate::{Access, ErrorKind, Origin, Protection, Section, SectionFlags};
+use crate::{Access, ErrorKind, Origin, Protection, Scope, Section, SectionFlags};
 use std::{
     fs,
     os::windows::io::{AsHandle, AsRawHandle},
@@ -334,12 +334,12 @@ fn a_view_is_where_it_was_asked_for_or_nowhere() {
 }
 
 #[test]
-fn a_dead_user_of_a_file_gives_up_its_seat() {
+fn a_dead_user_of_a_file_gives_up_its_place() {
     let folder = folder();
-    let path = folder.join("seat");
+    let path = folder.join("place");
     let section = Section::options().file(&path).size(4096).create().unwrap();
     let timeout = Duration::from_secs(10);
-    let mut second = Second::start("objects::second_takes_a_seat", path.to_str().unwrap());
+    let mut second = Second::start("objects::second_takes_a_place", path.to_str().unwrap());
     assert_eq!(second.hear(), "alone true");
     let mut attachment = section.attach(timeout).unwrap();
     assert!(!attachment.alone());
@@ -358,13 +358,44 @@ fn a_dead_user_of_a_file_gives_up_its_seat() {
 
 #[test]
 #[ignore = "the body of a second process, which another test here starts by this name with --ignored"]
-fn second_takes_a_seat() {
+fn second_takes_a_place() {
     let Some(path) = argument() else { return };
     let section = Section::options().file(path).open().unwrap();
     let mut attachment = section.attach(Duration::from_secs(10)).unwrap();
     attachment.done().unwrap();
     say(format_args!("alone {}", attachment.alone()));
     stay();
+}
+
+#[test]
+fn who_lets_nobody_see_has_its_seat_and_another_kind_of_object_has_none() {
+    let section = Section::options().size(4096).create().unwrap();
+    let id = fresh("seat");
+    let object = |slot| format!("Global\\mapvar.{id}.p{slot}");
+    let denied = with_descriptor("D:P", |sa| {
+        let name = Wide::new(object(0)).unwrap();
+        // SAFETY: name and attributes live until after the call, and the name ends with a zero.
+        let mutex = unsafe { CreateMutexW(sa, 0, name.as_ptr()) };
+        // SAFETY: the call gave us this handle.
+        unsafe { OwnedHandle::from_raw_handle(mutex) }
+    });
+    let other = foreign_section(&object(1), null_mut()).unwrap();
+    let seat = section.take_seat(Scope::Global, &id, 3).unwrap();
+    assert_eq!(seat.slot(), 2);
+    let taken = || [0, 1, 2].map(|slot| seat.is_taken(slot).unwrap());
+    assert_eq!(taken(), [true, false, true]);
+    drop((denied, other));
+    assert_eq!(taken(), [false, false, true]);
+    // A name that no object can have.
+    drop(section);
+    let section = Section::options().size(4096).create().unwrap();
+    for bad in ["a\\b", "a\0b"] {
+        assert_eq!(
+            kind(section.take_seat(Scope::Local, bad, 3)),
+            ErrorKind::InvalidName,
+            "{bad:?}"
+        );
+    }
 }
 
 #[test]

@@ -1,0 +1,556 @@
+//! Memory that goes away under its users is an error, and everybody else's faults are as they were.
+//!
+//! On Unix. What Wine can show stands in `tests/faults_wine.rs`. What ends a process, or changes its
+//! signals, runs in one of its own: this executable again, with the name of a role in its
+//! environment.
+
+#![cfg(unix)]
+#![allow(unsafe_code, reason = "signals, and the faults of others")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::undocumented_unsafe_blocks,
+    reason = "a test, also where clippy does not see it: what is not as expected ends it"
+)]
+
+use mapvar_os::{Access, ErrorKind, Locks, Scope, Section, SectionFlags, View, faults, machine};
+use std::{
+    env, fs,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::{
+        Barrier,
+        atomic::{AtomicUsize, Ordering, fence},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+const ROLE: &str = "MAPVAR_FAULTS_ROLE";
+const PATH: &str = "MAPVAR_FAULTS_PATH";
+
+// ---------------------------------------------------------------------------------------------
+// Second processes
+
+fn command(role: &str, path: &Path) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", "child", "--nocapture"]).env(ROLE, role).env(PATH, path);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a role to its end, which a watchdog brings about if nothing else does.
+fn run(role: &str, path: &Path) -> Output {
+    let mut child = command(role, path).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[track_caller]
+fn lives(role: &str, path: &Path) -> String {
+    let output = run(role, path);
+    assert!(output.status.success(), "{role}: {:?}: {}", output.status, text(&output));
+    text(&output)
+}
+
+#[track_caller]
+fn dies(role: &str, path: &Path, signal: i32) -> String {
+    let output = run(role, path);
+    assert_eq!(output.status.signal(), Some(signal), "{role}: {}", text(&output));
+    text(&output)
+}
+
+/// The roles.
+#[test]
+fn child() {
+    let Ok(role) = env::var(ROLE) else { return };
+    // A core of the faults that are meant to end it is of no use to anybody.
+    unsafe {
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+    }
+    let path = PathBuf::from(env::var_os(PATH).unwrap());
+    match role.as_str() {
+        "truncate" => fs::OpenOptions::new().write(true).open(path).unwrap().set_len(100).unwrap(),
+        #[cfg(target_os = "linux")]
+        "full" => full(&path),
+        "opted out" => {
+            assert!(faults::leave_alone());
+            assert!(faults::leave_alone(), "the second time too");
+            lose(&file(&path));
+        }
+        "too late" => {
+            let view = file(&path);
+            assert!(!faults::leave_alone());
+            lose(&view);
+        }
+        "foreign fault" => {
+            drop(file(&path));
+            foreign_fault();
+        }
+        "foreign fault, ignored" => {
+            unsafe { libc::signal(libc::SIGBUS, libc::SIG_IGN) };
+            drop(file(&path));
+            unsafe { libc::raise(libc::SIGBUS) };
+            foreign_fault();
+        }
+        "foreign fault, default" => {
+            unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
+            lose(&file(&path));
+            foreign_fault();
+        }
+        "sent, default" => {
+            unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
+            lose(&file(&path));
+            unsafe { libc::raise(libc::SIGBUS) };
+        }
+        // Rust's own handler takes the first for nothing and goes.
+        "sent, Rust's" => {
+            let view = file(&path);
+            unsafe { libc::raise(libc::SIGBUS) };
+            lose(&view);
+            unsafe { libc::raise(libc::SIGBUS) };
+        }
+        "chained" => chained(&path, libc::SA_SIGINFO, full_handler as *const () as usize),
+        "chained, plain" => chained(&path, 0, plain_handler as *const () as usize),
+        "overflow" => {
+            lose(&file(&path));
+            let stack = thread::Builder::new().name("deep".into()).stack_size(256 << 10);
+            stack.spawn(|| assert!(deep(1) > 0)).unwrap().join().unwrap();
+        }
+        "forked" => forked(&path),
+        other => panic!("no role {other}"),
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
+// What the tests are made of
+
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = env::temp_dir().join(format!("mapvar-faults.{}.{name}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+const PAGES: usize = 64;
+
+fn page() -> usize {
+    machine::page_size()
+}
+
+fn section(path: &Path) -> Section {
+    Section::options().file(path).size((PAGES * page()) as u64).open_or_create().unwrap()
+}
+
+fn file(path: &Path) -> View {
+    section(path).view().map().unwrap()
+}
+
+/// Makes the file shorter and touches what is gone.
+fn lose(view: &View) {
+    let path = PathBuf::from(env::var_os(PATH).unwrap());
+    fs::OpenOptions::new().write(true).open(path).unwrap().set_len(100).unwrap();
+    let error = view.read_at(page(), &mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+}
+
+/// A page of a mapping that we know nothing of, whose file is gone.
+fn foreign() -> *mut u8 {
+    unsafe {
+        let name = c"foreign";
+        let fd = libc::memfd_create(name.as_ptr(), 0);
+        assert_eq!(libc::ftruncate(fd, 4096), 0);
+        let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+        let at = libc::mmap(std::ptr::null_mut(), 4096, access, shared, fd, 0);
+        assert_ne!(at, libc::MAP_FAILED);
+        assert_eq!(libc::ftruncate(fd, 0), 0);
+        at.cast()
+    }
+}
+
+fn foreign_fault() {
+    let at = foreign();
+    unsafe { at.read_volatile() };
+}
+
+#[allow(unconditional_recursion, reason = "what is tested")]
+fn deep(depth: u64) -> u64 {
+    let room = std::hint::black_box([depth; 64]);
+    deep(depth + 1) + room[(depth % 64) as usize]
+}
+
+static CALLED: AtomicUsize = AtomicUsize::new(0);
+static ADDRESS: AtomicUsize = AtomicUsize::new(0);
+
+/// As a program would: repairs its own page.
+extern "C" fn full_handler(_: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    assert!(!context.is_null());
+    ADDRESS.store(unsafe { (*info).si_addr() }.addr(), Ordering::Relaxed);
+    repair();
+}
+
+static MINE: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn plain_handler(signal: i32) {
+    assert_eq!(signal, libc::SIGBUS);
+    repair();
+}
+
+fn repair() {
+    CALLED.fetch_add(1, Ordering::Relaxed);
+    // What the handler wanted blocked is; and so is the signal itself.
+    unsafe {
+        let mut mask = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut mask);
+        assert_eq!(libc::sigismember(&raw const mask, libc::SIGUSR1), 1);
+        assert_eq!(libc::sigismember(&raw const mask, libc::SIGBUS), 1);
+        let (access, how) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
+        );
+        let at = std::ptr::with_exposed_provenance_mut(MINE.load(Ordering::Relaxed));
+        libc::mmap(at, 4096, access, how, -1, 0);
+    }
+}
+
+/// A handler that was there before ours gets its own faults and not ours.
+fn chained(path: &Path, flags: i32, handler: usize) {
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler;
+        action.sa_flags = flags;
+        libc::sigaddset(&raw mut action.sa_mask, libc::SIGUSR1);
+        assert_eq!(libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut()), 0);
+    }
+    let view = file(path);
+    lose(&view);
+    assert_eq!(CALLED.load(Ordering::Relaxed), 0, "it got a fault of ours");
+    let at = foreign();
+    MINE.store(at.expose_provenance(), Ordering::Relaxed);
+    assert_eq!(unsafe { at.read_volatile() }, 0);
+    assert_eq!(CALLED.load(Ordering::Relaxed), 1);
+    if flags & libc::SA_SIGINFO != 0 {
+        assert_eq!(ADDRESS.load(Ordering::Relaxed), at.addr());
+    }
+    // One that is sent goes there too.
+    unsafe { libc::raise(libc::SIGBUS) };
+    assert_eq!(CALLED.load(Ordering::Relaxed), 2);
+    unsafe {
+        let mut mask = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut mask);
+        assert_eq!(libc::sigismember(&raw const mask, libc::SIGUSR1), 0, "still blocked");
+    }
+    assert_eq!(view.lost().unwrap().kind(), ErrorKind::Truncated);
+}
+
+/// A child has the handler and the registry of its parent.
+fn forked(path: &Path) {
+    let view = file(path);
+    let epoch = machine::epoch();
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let anew = !machine::is_epoch(epoch);
+        lose(&view);
+        unsafe { libc::_exit(if anew { 7 } else { 8 }) };
+    }
+    let mut status = 0;
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!((libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (true, 7));
+    assert!(machine::is_epoch(epoch));
+    assert!(view.lost().is_none());
+    assert!(view.read_at(page(), &mut [0]).is_err());
+}
+
+// ---------------------------------------------------------------------------------------------
+// The tests
+
+#[test]
+fn a_file_made_shorter_is_an_error_of_the_views_that_touch_it() {
+    let scratch = Scratch::new("shorter");
+    let section = section(&scratch.0);
+    let map = |access| section.view().access(access).map().unwrap();
+    let (reader, writer) = (map(Access::Read), map(Access::ReadWrite));
+    let (private, untouched) = (map(Access::CopyOnWrite), map(Access::ReadWrite));
+    let anonymous = Section::options().size(8192).create().unwrap().view().map().unwrap();
+    writer.write_at(0, b"begin").unwrap();
+    writer.write_at(9 * page(), b"gone").unwrap();
+    private.write_at(9 * page(), b"mine").unwrap();
+    let epoch = machine::epoch();
+
+    lives("truncate", &scratch.0);
+
+    // What is left of the file is there, zeros up to the end of its last page.
+    let mut bytes = [1; 5];
+    reader.read_at(0, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"begin");
+    reader.read_at(page() - 5, &mut bytes).unwrap();
+    assert_eq!(bytes, [0; 5]);
+    assert!(reader.lost().is_none() && !reader.is_lost());
+
+    let error = reader.read_at(9 * page(), &mut bytes).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+    let message = error.to_string();
+    assert!(message.starts_with("read from file "), "{message}");
+    assert!(message.contains(&format!("byte {} is gone; open it anew", 9 * page())), "{message}");
+    assert!(!machine::is_epoch(epoch));
+    // For ever, wherever it looks.
+    assert_eq!(reader.read_at(0, &mut bytes).unwrap_err().kind(), ErrorKind::Truncated);
+    assert_eq!(reader.flush(0..1).unwrap_err().kind(), ErrorKind::Truncated);
+    assert_eq!(reader.lost().unwrap().kind(), ErrorKind::Truncated);
+    let words = reader.words(0, reader.len() / 8).unwrap();
+    assert_eq!(words.load(9 * page() / 8, Ordering::Acquire), 0);
+    assert_eq!(words.load(0, Ordering::Relaxed).to_le_bytes()[..5], *b"begin");
+
+    let error = writer.write_at(5 * page() - 3, b"across").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+    assert_eq!(private.write_at(9 * page(), b"x").unwrap_err().kind(), ErrorKind::Truncated);
+
+    assert!(untouched.lost().is_none());
+    untouched.write_at(0, b"still").unwrap();
+    untouched.flush_durable(0..5).unwrap();
+    assert_eq!(fs::read(&scratch.0).unwrap()[..5], *b"still");
+    anonymous.write_at(0, b"other").unwrap();
+    assert!(anonymous.lost().is_none());
+    for view in [reader, writer, private, untouched, anonymous] {
+        view.close().unwrap();
+    }
+}
+
+#[test]
+fn every_kind_of_access_survives() {
+    let scratch = Scratch::new("kinds");
+    let views: Vec<_> = (0..9).map(|_| file(&scratch.0)).collect();
+    let epoch = machine::epoch();
+    lives("truncate", &scratch.0);
+    let at = 7;
+    for (which, view) in views.iter().enumerate() {
+        let words = view.words_mut(page(), 64).unwrap();
+        let mut bytes = vec![1; 30 * page()];
+        match which {
+            0 => drop(words.load(at, Ordering::SeqCst)),
+            1 => words.store(at, 5, Ordering::Release),
+            2 => drop(words.swap(at, 5, Ordering::AcqRel)),
+            3 => drop(words.fetch_add(at, 5, Ordering::AcqRel)),
+            4 => drop(words.compare_exchange(at, 0, 5)),
+            5 => drop(words.fetch_or(at, 5, Ordering::AcqRel)),
+            // Misaligned, and across many pages.
+            6 => assert!(view.read_at(page() + 3, &mut bytes).is_err()),
+            7 => assert!(view.write_at(page() + 3, &bytes).is_err()),
+            _ => {
+                // A lock word that is gone is a free one, of nobody but this process.
+                let locks = Locks::new(Scope::Local, "faults", 0, 8).unwrap();
+                let _ = locks.lock(view, page(), Duration::from_secs(1)).unwrap();
+                locks.unlock(view, page());
+            }
+        }
+        assert_eq!(view.lost().unwrap().kind(), ErrorKind::Truncated, "{which}");
+        assert!(!machine::is_epoch(epoch));
+        if (1..6).contains(&which) {
+            assert_eq!(words.load(at, Ordering::Relaxed), 5, "{which}: the retried store");
+        }
+    }
+}
+
+#[test]
+fn many_threads_fault_at_once() {
+    let scratch = Scratch::new("threads");
+    for round in 0..20 {
+        let _ = fs::remove_file(&scratch.0);
+        let views = [file(&scratch.0), file(&scratch.0)];
+        let epoch = machine::epoch();
+        let ready = Barrier::new(8);
+        lives("truncate", &scratch.0);
+        thread::scope(|scope| {
+            for thread in 0..8 {
+                let (view, ready) = (&views[thread % 2], &ready);
+                scope.spawn(move || {
+                    ready.wait();
+                    for step in 0..PAGES - 1 {
+                        let at = (1 + (step * 7 + thread * round) % (PAGES - 1)) * page();
+                        let words = view.words_mut(at, 2).unwrap();
+                        if thread < 4 {
+                            words.fetch_add(thread / 2, 1, Ordering::AcqRel);
+                        } else {
+                            words.load(1, Ordering::Relaxed);
+                            fence(Ordering::Acquire);
+                        }
+                        // Whoever of them it was that faulted, all know.
+                        assert!(!machine::is_epoch(epoch));
+                        assert!(view.is_lost());
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// A hole is no fault as long as there is room to fill it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hole_reads_as_zeros_and_is_filled() {
+    let scratch = Scratch::new("hole");
+    let view = file(&scratch.0);
+    view.write_at(5 * page(), b"gone").unwrap();
+    let open = fs::OpenOptions::new().write(true).open(&scratch.0).unwrap();
+    let hole = i64::try_from(4 * page()).unwrap();
+    let punched = unsafe {
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&open);
+        libc::fallocate(fd, mode, hole, hole)
+    };
+    if punched != 0 {
+        eprintln!("SKIPPED: the file system of {} has no holes", scratch.0.display());
+        return;
+    }
+    let mut bytes = [1; 4];
+    view.read_at(5 * page(), &mut bytes).unwrap();
+    assert_eq!(bytes, [0; 4]);
+    view.write_at(6 * page(), b"back").unwrap();
+    view.flush_durable(0..view.len()).unwrap();
+    assert!(view.lost().is_none());
+}
+
+/// In a file system of 64 KiB, mounted for this alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_file_system_is_an_error() {
+    let place = env::temp_dir().join(format!("mapvar-faults.{}.full", std::process::id()));
+    fs::create_dir_all(&place).unwrap();
+    let mut inside = Command::new("unshare");
+    let script = r#"mount -t tmpfs -o size=64k none "$1" 2>/dev/null || exit 77; exec "$2" --exact child --nocapture"#;
+    inside.args(["-Urm", "sh", "-c", script, "sh"]).arg(&place).arg(env::current_exe().unwrap());
+    inside.env(ROLE, "full").env(PATH, place.join("file"));
+    let output = inside.output();
+    let _ = fs::remove_dir(&place);
+    match output {
+        Ok(output) if output.status.success() => {}
+        Ok(output) if output.status.code() == Some(77) || text(&output).contains("unshare") => {
+            eprintln!("SKIPPED: nothing can be mounted here: {}", text(&output));
+        }
+        Ok(output) => panic!("{:?}: {}", output.status, text(&output)),
+        Err(error) => eprintln!("SKIPPED: no unshare here: {error}"),
+    }
+}
+
+/// Role.
+#[cfg(target_os = "linux")]
+fn full(path: &Path) {
+    // Sparse, as RESERVE makes it.
+    let size = (PAGES * page()) as u64;
+    let section =
+        Section::options().file(path).size(size).flags(SectionFlags::RESERVE).create().unwrap();
+    let (view, other) = (section.view().map().unwrap(), section.view().map().unwrap());
+    let mut written = 0;
+    let error = loop {
+        match view.write_at(written * page(), &[7; 100]) {
+            Ok(()) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!((1..PAGES).contains(&written));
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.to_string().contains("make room"), "{error}");
+    // What was acknowledged is there, for others too; the lost one's pages are still shared but
+    // for the one that could not be had.
+    let mut byte = [0];
+    for at in 0..written {
+        other.read_at(at * page(), &mut byte).unwrap();
+        assert_eq!(byte, [7]);
+    }
+    view.words_mut(0, 1).unwrap().store(0, 9, Ordering::Release);
+    other.read_at(0, &mut byte).unwrap();
+    assert_eq!(byte, [9]);
+    assert!(other.lost().is_none() && view.is_lost());
+    scattered(&path.with_extension("scattered"));
+}
+
+/// More lost pages here and there than a process may have mappings.
+#[cfg(target_os = "linux")]
+fn scattered(path: &Path) {
+    let most = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
+    let most: usize = most.trim().parse().unwrap();
+    if most > 1 << 17 {
+        eprintln!("SKIPPED: this system allows {most} mappings");
+        return;
+    }
+    let size = ((2 * most + 100) * page()) as u64;
+    let section =
+        Section::options().file(path).size(size).flags(SectionFlags::RESERVE).create().unwrap();
+    let view = section.view().map().unwrap();
+    let words = view.words_mut(0, view.len() / 8).unwrap();
+    for at in (0..view.len() / page()).step_by(2) {
+        words.store(at * page() / 8, 1, Ordering::Relaxed);
+    }
+    assert!(view.is_lost());
+    view.close().unwrap();
+}
+
+#[test]
+fn who_opts_out_has_the_fault() {
+    let scratch = Scratch::new("out");
+    dies("opted out", &scratch.0, libc::SIGBUS);
+    let _ = fs::remove_file(&scratch.0);
+    lives("too late", &scratch.0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_foreign_fault_is_what_it_was() {
+    let scratch = Scratch::new("foreign");
+    for role in [
+        "foreign fault",
+        "foreign fault, ignored",
+        "foreign fault, default",
+        "sent, default",
+        "sent, Rust's",
+    ] {
+        let _ = fs::remove_file(&scratch.0);
+        dies(role, &scratch.0, libc::SIGBUS);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_handler_that_was_there_before_gets_its_own_faults() {
+    let scratch = Scratch::new("chained");
+    lives("chained", &scratch.0);
+    let _ = fs::remove_file(&scratch.0);
+    lives("chained, plain", &scratch.0);
+}
+
+#[test]
+fn an_overflowing_stack_is_told_as_before() {
+    let scratch = Scratch::new("overflow");
+    let told = dies("overflow", &scratch.0, libc::SIGABRT);
+    assert!(told.contains("'deep'") && told.contains("overflowed its stack"), "{told}");
+}
+
+#[test]
+fn a_child_after_fork_has_its_own_losses() {
+    let scratch = Scratch::new("forked");
+    lives("forked", &scratch.0);
+}
