@@ -249,7 +249,7 @@ proptest::proptest! {
 
 #[test]
 fn recovering_frees_every_lock_of_free_records_too() {
-    let (_, mut store, facts) = on_disk(2_000);
+    let (_, mut store, _) = on_disk(2_000);
     put(&store, b"a", b"1").unwrap();
     put(&store, b"b", b"1").unwrap();
     let [a, b] = [b"a", b"b"].map(|name| store.find(store.query(name)).unwrap().unwrap());
