@@ -604,24 +604,6 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Ends what was half-done and frees every lock: for who is alone in a region whose last users
-    /// are gone with another boot or another file. The locks of free records too: who held one by
-    /// an old handle held it all the same.
-    pub fn adopt(&self) -> Result<(), Trouble> {
-        // Marks stay until the journal was replayed: they tell what was half-done.
-        self.quiesce()?;
-        for chunk in 0..self.chunk_count()? {
-            if let (layout::kind::RECORDS, class) = self.chunk_kind(chunk)? {
-                let class = class & 3;
-                let base = chunk * layout::CHUNK + layout::CHUNK_HEADER;
-                for within in 0..layout::records_in_chunk(class) {
-                    self.mem.reset(base + (within * record_bytes(class)) as u64 + record::LOCK);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Walks over all records that bear an id, in record order, until `each` says false.
     pub(crate) fn each_record(&self, mut each: impl FnMut(Handle) -> bool) -> Result<(), Trouble> {
         let mut cursor = Cursor::default();
