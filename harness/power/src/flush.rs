@@ -104,15 +104,14 @@ async fn sweep(p: &Process) {
         let seen: Vec<usize> = bits.filter(|&record| p.world().live.dirty[record]).collect();
         let first_cleared = p.world().has(Fault::DirtyClearedFirst);
         for half in [first_cleared, !first_cleared] {
-            let mut world = p.world();
             for &record in &seen {
+                let live = &mut p.world().live;
                 if half {
-                    world.live.dirty[record] = false;
+                    live.dirty[record] = false;
                 } else {
-                    world.live.in_flight[record] = true;
+                    live.in_flight[record] = true;
                 }
             }
-            drop(world);
             if !seen.is_empty() {
                 step().await;
             }

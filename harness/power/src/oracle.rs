@@ -207,9 +207,7 @@ impl Oracle {
     pub fn go_on(&mut self, epoch: u64, values: &Values) {
         self.seq += 1;
         let seq = self.seq;
-        for name in 0..NAMES {
-            self.history[name] = vec![Entry { value: values[name], seq }];
-        }
+        self.history = values.map(|value| vec![Entry { value, seq }]);
         self.returned = [seq; NAMES];
         self.transactions.clear();
         let known = Epoch { floor: [seq; NAMES], ceiling: Some(seq), found: Some(*values) };

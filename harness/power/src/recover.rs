@@ -117,7 +117,7 @@ pub fn survey(world: &World) -> Option<Survey> {
 }
 
 /// Is this a sealed slot, whole, of a whole record, in a chunk that says that it holds records?
-fn counts(world: &World, kinds: &[Option<Kind>; CHUNKS], record: usize, slot: usize) -> bool {
+fn counts(world: &World, kinds: &[Option<Kind>], record: usize, slot: usize) -> bool {
     let seal = world.slot(record, slot, SEAL);
     if kinds[record / RECORDS_PER_CHUNK] != Some(Kind::Records)
         || seal == 0

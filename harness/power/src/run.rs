@@ -5,7 +5,7 @@ use crate::{
     fault::Fault,
     flush::flush,
     layout::{
-        ATOMIC_NAME, CHUNK, CHUNKS, IDENTITY, LENGTH, NAMES, RECORDS, SUPERBLOCK, SUPERBLOCKS,
+        ATOMIC_NAME, CHUNK, CHUNKS, COMPLETE, IDENTITY, NAMES, RECORDS, SUPERBLOCK, SUPERBLOCKS,
         WORDS, chunk_at,
     },
     process::{Process, Running},
@@ -13,7 +13,7 @@ use crate::{
     set::{set, set_atomic},
     structure::collect,
     transaction::transaction,
-    world::World,
+    world::{Reused, World},
 };
 use std::{cell::RefCell, rc::Rc};
 
@@ -32,6 +32,9 @@ pub struct Figures {
     pub flushes: u64,
     pub deaths: u64,
     pub damaged: u64,
+    /// Rot that looked like a torn flush.
+    pub unseen: u64,
+    pub reused: Reused,
 }
 
 impl Figures {
@@ -45,6 +48,12 @@ impl Figures {
         self.flushes += other.flushes;
         self.deaths += other.deaths;
         self.damaged += other.damaged;
+        self.unseen += other.unseen;
+        self.reused.records += other.reused.records;
+        self.reused.erased += other.reused.erased;
+        self.reused.blocks += other.reused.blocks;
+        self.reused.extents += other.reused.extents;
+        self.reused.chunks += other.reused.chunks;
     }
 }
 
@@ -77,7 +86,8 @@ impl Run {
         for life in 1..=lives {
             let rots = rot && life == lives;
             let result = self.live(longest).and_then(|()| self.cut_and_recover(rots));
-            if result.is_err() {
+            if life == lives || result.is_err() {
+                self.figures.reused = self.world.borrow().reused;
                 return (self.figures, result);
             }
         }
@@ -99,6 +109,10 @@ impl Run {
         let mut running: Vec<Option<Running>> = (0..=WRITERS).map(|_| None).collect();
         let mut left = 1 + self.chance.below(longest);
         let flusher_often = 1 + self.chance.below(4);
+        // Some sleep: a whole flush goes by while they are between two steps.
+        let sleepy = [30, 100, usize::MAX][self.chance.below(3)];
+        let mut wakes_at = [0; WRITERS + 1];
+        let mut now = 0;
         // Half of the lives end where a flush is about to end.
         let mut patience = if self.chance.once_in(2) { 400 } else { 0 };
         loop {
@@ -112,6 +126,13 @@ impl Run {
             self.figures.steps += 1;
             let flusher = self.chance.below(6) < flusher_often;
             let at = if flusher { WRITERS } else { self.chance.below(WRITERS) };
+            now += 1;
+            if wakes_at[at] > now {
+                continue;
+            }
+            if !flusher && self.chance.once_in(sleepy) {
+                wakes_at[at] = now + 50 + self.chance.below(250);
+            }
             if running[at].is_none() {
                 running[at] = Some(if flusher { self.start_flush() } else { self.start_writer() });
             }
@@ -152,7 +173,22 @@ impl Run {
                 }
                 Running::start(id, transaction(p, names))
             }
-            2 | 3 => Running::start(id, collect(p, self.chance.below(RECORDS))),
+            2 | 3 => {
+                let removed: Vec<usize> = {
+                    let world = self.world.borrow();
+                    (0..RECORDS)
+                        .filter(|&record| {
+                            world.live.records[record]
+                                && world.is_tombstone(record, world.state(record).current)
+                        })
+                        .collect()
+                };
+                let record = match removed.len() {
+                    0 => self.chance.below(RECORDS),
+                    several => removed[self.chance.below(several)],
+                };
+                Running::start(id, collect(p, record))
+            }
             4 => Running::start(id, set_atomic(p)),
             _ => {
                 let name = self.chance.below(NAMES - 1);
@@ -251,6 +287,7 @@ impl Run {
             _ => chunk_at(0) + self.chance.below(CHUNKS * CHUNK),
         };
         let expected = survey(&self.world.borrow());
+        let witness = self.world.borrow().disk.load(COMPLETE);
         let was = self.world.borrow().disk.load(at);
         let now = match self.chance.below(3) {
             0 => 0,
@@ -278,13 +315,12 @@ impl Run {
             self.figures.damaged += 1;
             return Ok(());
         }
-        let before = expected.map(|expected| expected.epoch);
-        let in_superblock = at < LENGTH.max(SUPERBLOCKS[1] + SUPERBLOCK) && at >= SUPERBLOCKS[0];
-        // The newest superblock rotted, or a slot that only it counts, before anything else says
-        // that its epoch was complete: that is what a torn flush looks like.
-        let complete = world.disk.load(crate::layout::COMPLETE);
-        let no_witness = complete < before.unwrap_or(0);
-        if before != Some(survey.epoch) && (in_superblock || no_witness) && world.fault.is_none() {
+        // The limit: the newest superblock rotted, or a slot that it counts, before the word D says
+        // that its epoch was complete. That is what a torn flush looks like.
+        let before = expected.map_or(0, |expected| expected.epoch);
+        if survey.epoch < before && witness < before {
+            // What was ahead of D had been promised to nobody.
+            self.figures.unseen += u64::from(survey.epoch < world.oracle.complete());
             return Ok(());
         }
         world.oracle.recovered(survey.epoch, &values)

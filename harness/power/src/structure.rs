@@ -25,7 +25,10 @@ async fn cut_chunk(p: &Process, kind: Kind) -> Option<usize> {
         let used = world.disk.load(COUNT) as usize;
         let free = (0..used).find(|&chunk| world.live.kinds[chunk] == Kind::Free);
         match free {
-            Some(chunk) => chunk,
+            Some(chunk) => {
+                world.reused.chunks += 1;
+                chunk
+            }
             None if used < CHUNKS => {
                 world.disk.store(LENGTH, length.max(used + 1) as u64);
                 world.disk.store(COUNT, used as u64 + 1);
@@ -115,6 +118,7 @@ async fn choose_record(p: &Process) -> Option<usize> {
                 world.free_block(block);
             }
             world.live.records[record] = false;
+            world.reused.records += 1;
         }
         let free = (0..crate::layout::RECORDS).find(|&record| {
             world.live.kinds[record / RECORDS_PER_CHUNK] == Kind::Records
@@ -164,11 +168,10 @@ async fn insert_locked(p: &Process, name: usize, content: Content) -> Option<u64
     p.store(at + ID, 0).await;
     let id = p.world().new_id();
     if let Some(block) = block {
-        let mut world = p.world();
-        for (i, word) in world.long_name(id, name).into_iter().enumerate() {
-            world.disk.store(block_at(block) + i, word);
+        let words = p.world().long_name(id, name);
+        for (i, word) in words.into_iter().enumerate() {
+            p.world().disk.store(block_at(block) + i, word);
         }
-        drop(world);
         step().await;
     }
     for slot in 0..SLOTS {
@@ -176,7 +179,14 @@ async fn insert_locked(p: &Process, name: usize, content: Content) -> Option<u64
         world.put_slot(record, slot, VERSION, INVALID);
         world.put_slot(record, slot, SEAL, 0);
     }
+    // If the place was another's, here its last slot goes. Rarely, or no flush would be cut off.
+    let was_telling = {
+        let mut world = p.world();
+        let telling = world.telling || world.chance.once_in(10);
+        std::mem::replace(&mut world.telling, telling)
+    };
     step().await;
+    p.world().telling = was_telling;
     let version = {
         let mut world = p.world();
         let head = if block.is_some() { 100 } else { name as u64 };
@@ -311,6 +321,7 @@ async fn unlink(p: &Process, record: usize) {
                 world.free_block(block);
             }
             world.live.records[record] = false;
+            world.reused.erased += 1;
             world.tell(|| format!("p{} erased r{record} n{name:?}", p.me));
         }
         Way::Retire => {
@@ -323,7 +334,8 @@ async fn unlink(p: &Process, record: usize) {
             }
             let mut world = p.world();
             // Read after the clearing: a flush with this number covers it.
-            let ripe = world.live.next_epoch;
+            let running = u64::from(world.has(Fault::RipeByRunning));
+            let ripe = world.live.next_epoch - running;
             if !world.live.limbo.iter().any(|&(r, _)| r == record) {
                 world.live.limbo.push((record, ripe));
             }

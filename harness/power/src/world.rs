@@ -114,6 +114,18 @@ pub struct Superblock {
     pub sum_all: u64,
 }
 
+/// How often a place was used again: what was never used again was never at risk.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Reused {
+    /// Retired records, when their time had come.
+    pub records: u64,
+    /// Young records, at once.
+    pub erased: u64,
+    pub blocks: u64,
+    pub extents: u64,
+    pub chunks: u64,
+}
+
 pub struct World {
     pub disk: Disk,
     pub chance: Chance,
@@ -121,11 +133,12 @@ pub struct World {
     pub live: Live,
     pub oracle: Oracle,
     pub boot: u64,
-    /// The flush is where a cut is most telling.
+    /// A cut tells most here: where a flush ends, and where a place is used again.
     pub telling: bool,
     /// Same few values again and again: a slot's checksum may be right by its value.
     pub few_values: bool,
     pub trace: bool,
+    pub reused: Reused,
 }
 
 impl World {
@@ -142,6 +155,7 @@ impl World {
             telling: false,
             few_values,
             trace,
+            reused: Reused::default(),
         }
     }
 
@@ -364,6 +378,7 @@ impl World {
         };
         let last = self.live.freed_extents.pop().filter(|&extent| is_free(&self.live, extent));
         if last.is_some() && self.chance.once_in(2) {
+            self.reused.extents += 1;
             return last;
         }
         let start = self.chance.below(EXTENTS);
@@ -375,6 +390,7 @@ impl World {
             !live.blocks[block] && live.kinds[block / BLOCKS_PER_CHUNK] == Kind::Blocks
         };
         let last = self.live.freed_blocks.pop().filter(|&block| is_free(&self.live, block));
+        self.reused.blocks += u64::from(last.is_some());
         last.or_else(|| (0..BLOCKS).find(|&block| is_free(&self.live, block)))
     }
 
