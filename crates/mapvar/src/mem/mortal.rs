@@ -11,7 +11,7 @@ use std::{
     cell::Cell,
     collections::{HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
 };
 
 /// What all processes share: the words, and what the kernel knows.
@@ -76,6 +76,7 @@ impl Shared {
             token,
             mapped,
             left: Mutex::new(None),
+            looks: AtomicBool::new(false),
             meanwhile: Mutex::new(None),
         }
     }
@@ -132,14 +133,17 @@ pub(crate) struct Mortal {
     mapped: Mutex<u64>,
     /// Steps until it dies: stores that change something, locks and unlocks. `None` = it lives on.
     left: Mutex<Option<u64>>,
+    /// Whether loads are steps too.
+    looks: AtomicBool,
     meanwhile: Mutex<Option<Meanwhile>>,
 }
 
 /// What others do before a lock is taken.
 struct Meanwhile {
-    lock: u64,
-    /// How often the lock is taken before that.
-    times: usize,
+    /// Before this lock is taken; `None` = before any step.
+    lock: Option<u64>,
+    /// How often that is so before the work is done.
+    times: u64,
     work: Box<dyn FnOnce() + Send>,
 }
 
@@ -175,34 +179,43 @@ impl Mortal {
     }
 
     /// Others do `work` before this process takes `lock` for the next time but `times`.
-    pub(crate) fn before_lock(
+    pub(crate) fn before_lock(&self, lock: u64, times: u64, work: impl FnOnce() + Send + 'static) {
+        *self.meanwhile() = Some(Meanwhile { lock: Some(lock), times, work: Box::new(work) });
+    }
+
+    /// Others do `work` before step `times`, counted from 0; with `looks`, loads are steps too.
+    pub(crate) fn before_step(
         &self,
-        lock: u64,
-        times: usize,
+        times: u64,
+        looks: bool,
         work: impl FnOnce() + Send + 'static,
     ) {
-        let work = Box::new(work);
-        *self.meanwhile() = Some(Meanwhile { lock, times, work });
+        *self.meanwhile() = Some(Meanwhile { lock: None, times, work: Box::new(work) });
+        self.looks.store(looks, Ordering::Relaxed);
+    }
+
+    /// Whether others have done what they were to do before a step, or a lock.
+    pub(crate) fn others_are_done(&self) -> bool {
+        self.meanwhile().is_none()
     }
 
     fn meanwhile(&self) -> MutexGuard<'_, Option<Meanwhile>> {
         self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn let_others_work(&self, at: u64) {
-        let now = match &mut *self.meanwhile() {
-            Some(meanwhile) if meanwhile.lock == at && meanwhile.times > 0 => {
-                meanwhile.times -= 1;
-                false
+    fn let_others_work(&self, at: Option<u64>) {
+        let mut waiting = self.meanwhile();
+        let now = match &mut *waiting {
+            Some(meanwhile) if meanwhile.lock == at => {
+                meanwhile.times = meanwhile.times.wrapping_sub(1);
+                meanwhile.times == u64::MAX
             }
-            Some(meanwhile) => meanwhile.lock == at,
-            None => false,
+            _ => false,
         };
-        if now {
-            let meanwhile = self.meanwhile().take();
-            if let Some(Meanwhile { work, .. }) = meanwhile {
-                work();
-            }
+        let meanwhile = if now { waiting.take() } else { None };
+        drop(waiting);
+        if let Some(Meanwhile { work, .. }) = meanwhile {
+            work();
         }
     }
 
@@ -215,6 +228,7 @@ impl Mortal {
         if DYING.get() {
             return false;
         }
+        self.let_others_work(None);
         let mut left = self.left();
         match *left {
             Some(0) => {
@@ -251,25 +265,24 @@ pub(crate) struct MortalWords<'a> {
 impl MortalWords<'_> {
     /// A store that changes nothing is no step: nobody can tell a death before it from one after.
     fn change(self, at: usize, change: impl Fn(u64) -> u64, order: Ordering) -> u64 {
-        let old = self.words.load(at, Ordering::Relaxed);
-        let new = change(old);
-        if old != new && self.process.step() {
-            self.process.shared.kernel().undo.push((self.at + at as u64 * 8, old));
-            self.words.store(
-                at,
-                new,
-                match order {
-                    Ordering::Relaxed => Ordering::Relaxed,
-                    _ => Ordering::Release,
-                },
-            );
+        let found = self.words.load(at, Ordering::Relaxed);
+        if found == change(found) || !self.process.step() {
+            return found;
         }
+        // Others may have worked before this step.
+        let old = self.words.load(at, Ordering::Relaxed);
+        let order = if order == Ordering::Relaxed { order } else { Ordering::Release };
+        self.process.shared.kernel().undo.push((self.at + at as u64 * 8, old));
+        self.words.store(at, change(old), order);
         old
     }
 }
 
 impl Load for MortalWords<'_> {
     fn load(self, at: usize, order: Ordering) -> u64 {
+        if self.process.looks.load(Ordering::Relaxed) && !DYING.get() {
+            self.process.let_others_work(None);
+        }
         self.words.load(at, order)
     }
 }
@@ -377,7 +390,7 @@ impl Mem for Mortal {
 
     fn lock(&self, at: u64) -> Result<Taken, Refused> {
         self.step();
-        self.let_others_work(at);
+        self.let_others_work(Some(at));
         let mut kernel = self.shared.kernel();
         match kernel.locks.get(&at).copied() {
             Some(Held::Marked(mark)) => Err(Refused::Marked(mark)),
