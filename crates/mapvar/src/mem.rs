@@ -503,3 +503,5 @@ impl Mem for Mapped {
 
 #[cfg(any(test, feature = "internals"))]
 pub mod heap;
+#[cfg(test)]
+pub(crate) mod mortal;

@@ -274,6 +274,9 @@ impl<M: Mem> Store<M> {
         for number in 1..slot::COUNT {
             words.store(handle.slot(number) + slot::VERSION, slot::INVALID, Relaxed);
             words.store(handle.slot(number) + slot::SEAL, 0, Relaxed);
+            // It has none of the extents that the variable before it had: one of them may be this
+            // one's before long, by another slot.
+            words.store(handle.slot(number) + slot::DESC, 0, Relaxed);
         }
         let version = 1.max(self.version_base);
         let _ = self
@@ -535,6 +538,10 @@ impl<M: Mem> Store<M> {
                 if !handle.atomic {
                     self.free_record(handle)?;
                 }
+            } else {
+                // Who set the mark may have found a dead holder's lock, and died before he woke
+                // those whom the dead one had not woken.
+                self.mem.wake(handle.wake());
             }
             self.mem.unmark(handle.lock());
         }
