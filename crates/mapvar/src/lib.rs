@@ -97,13 +97,18 @@ mod extents;
 mod transact;
 mod store;
 mod codec;
+mod whole;
 mod value;
 mod map;
 mod iter;
 mod var;
 mod transaction;
 mod options;
+mod unopened;
+mod check;
+mod salvage;
 
+pub use check::{Check, Finding, Severity};
 pub use iter::{Entry, Iter};
 pub use map::{Map, Stat};
 pub use mapvar_os::{
@@ -112,6 +117,7 @@ pub use mapvar_os::{
 };
 pub use options::MapOptions;
 pub use raw::Kind;
+pub use salvage::{Lost, Salvage};
 pub use transaction::{Snapshot, Transaction, Version};
 pub use value::Value;
 pub use var::{Atomic, Integer, Scalar, Var};

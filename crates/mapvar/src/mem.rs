@@ -437,5 +437,6 @@ impl Mem for Mapped {
     }
 }
 
+pub(crate) mod bare;
 #[cfg(any(test, feature = "internals"))]
 pub mod heap;
