@@ -411,9 +411,10 @@ impl<'a, M: Mem> Pass<'a, M> {
                 let bytes = layout::EXTENT_CLASSES.get(class);
                 bytes.map_or(0, |bytes| (CHUNK - layout::CHUNK_HEADER) as usize / bytes)
             }
-            _ => return,
+            kind::RUN => return,
+            _ => 0,
         };
-        if places == 0 || (said != kind::EXTENTS && class > 3) {
+        if places == 0 {
             let what = format!("chunk {number} is said to be of class {class}, which is none");
             self.fault(layout::table_word(number), what, [word, 0, 0]);
             return;

@@ -50,7 +50,7 @@ pub struct Lost {
     pub variable: Option<String>,
     /// What is wrong there.
     pub what: String,
-    /// Whether an older value of it was saved.
+    /// Whether an older value of it was saved, or one that is not known to be the newest.
     pub older: bool,
 }
 
@@ -61,7 +61,7 @@ impl fmt::Display for Lost {
             Some(name) => write!(f, "variable {name:?}: {}", self.what)?,
             None => f.write_str(&self.what)?,
         }
-        f.write_str(if self.older { "; an older value is saved" } else { "" })
+        f.write_str(if self.older { "; an older value of it is saved" } else { "" })
     }
 }
 

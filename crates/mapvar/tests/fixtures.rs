@@ -118,7 +118,7 @@ fn write() {
     fs::create_dir_all(folder()).unwrap();
     let path = folder().join(format!("{}.map", std::env::consts::OS));
     let _ = fs::remove_file(&path);
-    let map = Map::options().file(&path).size(1).create().unwrap();
+    let map = Map::options().file(&path).size(60_000).create().unwrap();
     fill(&map);
     map.flush().unwrap();
     assert!(map.check().unwrap().is_whole());
