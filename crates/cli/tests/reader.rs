@@ -1,4 +1,4 @@
-//! docs/read_map.py, which knows of a map only what docs/FORMAT.md says, prints what `mapvar list`
+//! `docs/read_map.py`, which knows of a map only what docs/FORMAT.md says, prints what `mapvar list`
 //! prints.
 #![allow(
     clippy::unwrap_used,

@@ -215,10 +215,9 @@ impl Store<Bare> {
             (_, Some((kind::RECORDS, class))) if class < layout::RECORD_CLASSES.len() => {
                 Holds::Records(class)
             }
-            (Header::None, Some((kind::RECORDS, _))) => Holds::Perhaps,
             // Another's header, whole, is the image of a map in a value that is gone.
             (Header::Bad(_), Some((kind::FREE, _))) if self.is_anothers(number) => Holds::Others,
-            (Header::Bad(_), _) => Holds::Perhaps,
+            (Header::Bad(_), _) | (Header::None, Some((kind::RECORDS, _))) => Holds::Perhaps,
             (Header::None, _) => Holds::Others,
         }
     }

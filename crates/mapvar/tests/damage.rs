@@ -12,11 +12,12 @@
 
 mod common;
 
-use common::{Random, Watchdog, scaled, unique};
+use common::{Owned, Random, Watchdog, scaled, unique};
 use mapvar::{Check, ErrorKind, Map, Salvage, Severity, Value};
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
+    io::{BufRead, BufReader},
     path::Path,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
@@ -42,9 +43,9 @@ fn variables() -> BTreeMap<String, Value> {
     all.insert("nil".into(), Value::Nil);
     all.insert(long("one"), Value::I64(7));
     all.insert(long("two"), Value::Str("long".into()));
-    all.insert("extent".into(), Value::Bytes((0..3_000).map(|at| at as u8).collect()));
+    all.insert("extent".into(), Value::Bytes((0..3_000_u32).map(|at| at as u8).collect()));
     all.insert("other extent".into(), Value::Bytes(vec![8; 3_000]));
-    all.insert("run".into(), Value::Bytes((0..50_000).map(|at| (at / 7) as u8).collect()));
+    all.insert("run".into(), Value::Bytes((0..50_000_u32).map(|at| (at / 7) as u8).collect()));
     all.insert("count".into(), Value::I64(5));
     all
 }
@@ -173,6 +174,11 @@ fn look_at(folder: &Path, bytes: &[u8]) -> (mapvar::Result<Check>, mapvar::Resul
     (check, salvage, into)
 }
 
+/// What is done to a map; answers the place at which it is to be found.
+type Damage = fn(&mut Region) -> usize;
+/// The same, where only a note is to be found.
+type Quirk = fn(&mut Region);
+
 #[test]
 fn each_kind_of_damage_is_found_where_it_is() {
     let _watchdog = Watchdog::new("each kind of damage", Duration::from_mins(5));
@@ -187,7 +193,6 @@ fn each_kind_of_damage_is_found_where_it_is() {
 
     // What is done to it; severity, and a part of what is said; which variables are lost, and
     // which have an older value.
-    type Damage = fn(&mut Region) -> usize;
     let table: Vec<(Damage, &str, &[&str], &[&str])> = vec![
         (
             |r| {
@@ -466,8 +471,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
             |r| {
                 let w = r.index_word(r.record("int 3"));
                 let to = r.word(w);
-                let free =
-                    (0..1024).map(|n| 0x6000 + n * 8).filter(|w| r.word(*w) == 0).last().unwrap();
+                let free = (0..1024).map(|n| 0x6000 + n * 8).rfind(|w| r.word(*w) == 0).unwrap();
                 r.put(free, to);
                 free
             },
@@ -742,8 +746,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
 fn notes_are_no_faults() {
     let dir = common::quick_folder();
     let valid = made(&dir.path().join("valid.map"));
-    type Damage = fn(&mut Region);
-    let table: [(Damage, &str); 8] = [
+    let table: [(Quirk, &str); 8] = [
         (|r| r.0[0x200..0x238].fill(0), "the next opener recovers"),
         (|r| r.put(0x1200, 2), "being collected"),
         (|r| r.put(0x1308, 1), "a transaction is under way"),
@@ -877,6 +880,62 @@ fn a_thousand_damaged_maps() {
     assert!(damaged > 0 && kept > 0);
 }
 
+/// Makes, sets and removes variables of every size.
+fn churn(map: &Map, writer: u8, stop: impl Fn() -> bool) {
+    let mut random = Random::new("a writer");
+    while !stop() {
+        let stem = "v".repeat(random.below(3) as usize * 30);
+        let name = format!("{stem} {}", random.below(30));
+        let len = random.below(60_000) as usize;
+        let _ = match random.below(8) {
+            0 => map.remove(&name).map(drop),
+            1 => map.set(&name, vec![writer; len]),
+            2 => map.set(&name, (1, "two", 3)),
+            3 => map.set(&name, "text ".repeat(len % 30)),
+            4 => map.set(&format!("new {}", random.below(3_000)), 1),
+            5 => map.remove(&format!("new {}", random.below(3_000))).map(drop),
+            6 => map.atomic_or("count", 0_i64).and_then(|count| count.fetch_add(1)).map(drop),
+            _ => map.set("hot", random.next()),
+        };
+    }
+}
+
+/// The second process of the next test.
+#[test]
+fn peer() {
+    let Some((_, arguments)) = common::role() else { return };
+    let map = Map::options().file(&arguments[0]).open().unwrap();
+    println!("\nready");
+    churn(&map, 9, || false);
+}
+
+#[test]
+fn what_a_killed_writer_leaves_is_no_fault() {
+    let _watchdog = Watchdog::new("killed writers", Duration::from_mins(5));
+    let dir = common::quick_folder();
+    let path = dir.path().join("killed.map");
+    drop(Map::options().file(&path).size(60_000).create().unwrap());
+    let mut random = Random::new("killed writers");
+    for round in 0..scaled(100).max(10) {
+        let mut child =
+            Owned(common::start(&mut common::child("peer", "peer", &[path.to_str().unwrap()])));
+        let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+        assert!(lines.by_ref().map_while(Result::ok).any(|line| line == "ready"));
+        thread::sleep(Duration::from_millis(random.below(30)));
+        child.0.kill().unwrap();
+        child.0.wait().unwrap();
+        let check = Map::options().file(&path).check().unwrap();
+        assert!(check.is_whole(), "{round}: {:#?}", check.findings());
+        let into = Map::options().name(unique("killed")).create().unwrap();
+        let salvage = Map::options().file(&path).salvage(&into).unwrap();
+        assert_eq!(salvage.lost(), [], "{round}");
+        let map = Map::options().file(&path).open().unwrap();
+        assert_eq!(map.len().unwrap(), into.len().unwrap(), "{round}");
+        let check = map.check().unwrap();
+        assert!(check.is_whole(), "{round}: {:#?}", check.findings());
+    }
+}
+
 #[test]
 fn a_map_in_use_gives_no_false_alarm() {
     let _watchdog = Watchdog::new("a map in use", Duration::from_mins(2));
@@ -885,32 +944,9 @@ fn a_map_in_use_gives_no_false_alarm() {
     let map = Map::options().file(&path).size(10_000).create().unwrap();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        for writer in 0..3_u64 {
+        for writer in 0..3 {
             let (map, stop) = (map.clone(), &stop);
-            scope.spawn(move || {
-                let mut random = Random::new("a writer");
-                while !stop.load(Relaxed) {
-                    let name = format!(
-                        "{} {}",
-                        "v".repeat(random.below(3) as usize * 30),
-                        random.below(30)
-                    );
-                    match random.below(8) {
-                        0 => drop(map.remove(&name)),
-                        1 => {
-                            drop(map.set(&name, vec![writer as u8; random.below(60_000) as usize]))
-                        }
-                        2 => drop(map.set(&name, (1, "two", 3))),
-                        3 => drop(map.set(&name, "text ".repeat(random.below(30) as usize))),
-                        4 => drop(map.set(&format!("new {}", random.below(3_000)), 1)),
-                        5 => drop(map.remove(&format!("new {}", random.below(3_000)))),
-                        6 => {
-                            drop(map.atomic_or("count", 0_i64).and_then(|count| count.fetch_add(1)))
-                        }
-                        _ => drop(map.set("hot", random.next())),
-                    }
-                }
-            });
+            scope.spawn(move || churn(&map, writer, || stop.load(Relaxed)));
         }
         let (began, mut checks) = (Instant::now(), 0);
         while began.elapsed() < Duration::from_secs(3) || checks < 3 {
