@@ -157,6 +157,9 @@ impl<M: Mem> Store<M> {
             if !self.is_headed(words.load(slot::DATA, Relaxed), handle) {
                 return flawed(slot::DATA, "the slot refers to an extent that is not its own");
             }
+            if desc.len() > self.extent_room(words.load(slot::DATA, Relaxed)) {
+                return flawed(slot::DESC, "the value is longer than its extent");
+            }
             self.referred(words, desc)
         } else {
             (at + slot::DATA_AT, handle.room())
@@ -188,6 +191,27 @@ impl<M: Mem> Store<M> {
             head.load(extent::RECORD, Relaxed) == handle.at
                 && head.load(extent::ID, Relaxed) == handle.id & !record::RETIRED
         })
+    }
+
+    /// Bytes that an extent can have whose data begin at `data`, by the header of its chunk: where
+    /// that is gone, as many as it likes. So none overlaps many others, and the time that it takes
+    /// to read them all is bounded.
+    fn extent_room(&self, data: u64) -> u64 {
+        let number = data / layout::CHUNK;
+        match self.header_says(number) {
+            Header::Good(kind::EXTENTS, class) => {
+                let bytes = layout::EXTENT_CLASSES.get(class);
+                bytes.map_or(0, |bytes| *bytes as u64 - extent::HEAD)
+            }
+            Header::Good(kind::RUN, _) => match self.chunk_kind(number) {
+                Ok((kind::RUN, _)) => {
+                    self.run_len(number).map_or(0, |span| span.saturating_mul(layout::CHUNK))
+                }
+                _ => u64::MAX,
+            },
+            Header::Good(..) => 0,
+            Header::Bad(_) | Header::None => u64::MAX,
+        }
     }
 
     /// Whether the last word of `len` bytes from `at` ends with zeros.

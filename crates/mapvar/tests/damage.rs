@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::too_many_lines,
     reason = "a test fails by a panic, and says what it saw"
 )]
