@@ -366,8 +366,9 @@ impl<M: Mem> Store<M> {
     }
 
     pub(crate) fn is_taken(&self, room: Room) -> Result<bool, Trouble> {
-        let bits = self.chunk_header(room.chunk)?.load(chunk::BITS + room.bit / 64, Relaxed);
-        Ok(bits >> (room.bit % 64) & 1 != 0)
+        let at = room.chunk * CHUNK;
+        let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+        Ok(header.load(chunk::BITS + room.bit / 64, Relaxed) >> (room.bit % 64) & 1 != 0)
     }
 
     /// The parts of a chunk that are taken.

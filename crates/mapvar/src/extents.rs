@@ -366,6 +366,11 @@ impl<M: Mem> Store<M> {
         Ok(self.is_taken(room)?.then_some(Place::Cut(room, cut)))
     }
 
+    /// Bytes that the extent holds whose data begin at `at`; `None` where there is none.
+    pub(crate) fn capacity_at(&self, at: u64) -> Result<Option<u64>, Trouble> {
+        Ok(self.place_of(at)?.map(capacity))
+    }
+
     fn is_in_use(&self, at: u64) -> Result<bool, Trouble> {
         let head_at = at - extent::HEAD;
         let head = self.mem.words(head_at, extent::WORDS).ok_or_else(|| outside(head_at))?;

@@ -501,6 +501,7 @@ impl Mem for Mapped {
     }
 }
 
+pub(crate) mod bare;
 #[cfg(any(test, feature = "internals"))]
 pub mod heap;
 #[cfg(test)]
