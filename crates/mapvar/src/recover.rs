@@ -117,7 +117,7 @@ impl<M: Mem> Store<M> {
             let (found, id) = if number < layout::META_CHUNKS || layout::holds_table(number) {
                 ((0, 0), 0)
             } else {
-                self.header_says(number)?
+                self.trusted_header(number)?
             };
             scan.kinds.push(found);
             if u64::from(found.0) == kind::RECORDS {
@@ -136,7 +136,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Kind and class of a chunk, and a chunk of records' id, by its header; zeros if it has none.
-    fn header_says(&self, number: u64) -> Result<((u8, u8), u64), Trouble> {
+    fn trusted_header(&self, number: u64) -> Result<((u8, u8), u64), Trouble> {
         const NONE: ((u8, u8), u64) = ((0, 0), 0);
         let at = number * CHUNK;
         let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
