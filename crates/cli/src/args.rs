@@ -93,6 +93,10 @@ pub(crate) struct Set {
     /// Bytes of values that a new file's map has room for, as 64KiB or 1MB [default: 64KiB]
     #[arg(long, value_parser = parse::size, requires = "file")]
     pub(crate) size: Option<u64>,
+
+    /// Bytes that a new file's map may grow to [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = parse::size, requires = "file")]
+    pub(crate) max_size: Option<u64>,
 }
 
 impl Set {
@@ -207,6 +211,10 @@ pub(crate) struct Hold {
     /// Bytes of values that it has room for, as 64KiB or 1MB
     #[arg(long, value_parser = parse::size, default_value = "64KiB")]
     pub(crate) size: u64,
+
+    /// Bytes that it may grow to, with all that it takes; no less than --size takes
+    #[arg(long, value_name = "SIZE", value_parser = parse::size, default_value = "1GiB")]
+    pub(crate) max_size: u64,
 
     /// A variable to set, its type guessed as `set` does; may be given again
     #[arg(long = "var", value_name = "VAR=VALUE", value_parser = parse::assignment)]

@@ -392,6 +392,12 @@ impl<M: Mem> Store<M> {
         self.set_chunk(room.chunk, kind::FREE, 0)
     }
 
+    /// A chunk was cut up so, and all of its parts are free.
+    pub(crate) fn count_free(&self, cut: Cut) -> Result<(), Trouble> {
+        self.counts()?.fetch_add(cut.count_word, cut.count as u64, Relaxed);
+        Ok(())
+    }
+
     /// Whether a record of the handle's class can begin where it does.
     pub(crate) fn records_lie_at(&self, handle: Handle) -> Result<bool, Trouble> {
         Ok(self.room_at(handle.at)?.is_some_and(|room| handle.is_of(room.class)))

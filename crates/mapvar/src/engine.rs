@@ -22,6 +22,8 @@ pub struct Store<M> {
     pub(crate) version_base: u64,
     /// Taken by the thread that has this process's pin.
     pub(crate) pinning: Mutex<()>,
+    /// Taken by the thread that flushes for this process.
+    pub(crate) flushing: Mutex<()>,
 }
 
 /// A record that was found to be one: where it lies, of which class it is, and the id of the
@@ -156,9 +158,18 @@ impl<M: Mem> Store<M> {
             max_size: if facts.max_size == 0 { u64::MAX } else { facts.max_size },
             version_base: 0,
             pinning: Mutex::new(()),
+            flushing: Mutex::new(()),
         };
-        let version_base = store.live()?.load(live::VERSION_BASE, Acquire).min(State::LARGEST);
-        Ok(Self { version_base, ..store })
+        let mut store = store;
+        store.settled()?;
+        Ok(store)
+    }
+
+    /// Reads anew what a recovery may have changed.
+    pub(crate) fn settled(&mut self) -> Result<(), Trouble> {
+        let base = self.live()?.load(live::VERSION_BASE, Acquire);
+        self.version_base = base.min(State::LARGEST);
+        Ok(())
     }
 
     /// The memory underneath.

@@ -402,7 +402,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Whether the process that this word in an extent's head names lives.
-    fn lives(&self, filler: u64) -> Result<bool, Trouble> {
+    pub(crate) fn lives(&self, filler: u64) -> Result<bool, Trouble> {
         let number = (filler >> 56) as usize;
         if number >= layout::PARTICIPANT_SLOTS {
             return Ok(false);

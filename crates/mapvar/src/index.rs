@@ -70,7 +70,7 @@ impl<M: Mem> Engine<M> {
     /// The record of a name, if a first look finds it. A miss means nothing yet.
     #[inline(always)]
     pub(crate) fn hit(&self, query: &Query<'_>) -> Option<Handle> {
-        let words = self.mem.words(live::AT, live::WORDS)?;
+        let words = self.mem.near(live::AT, live::WORDS)?;
         // SYNC POINT S6.
         let table = Table::of_root(words.load(live::ROOT, Acquire));
         self.probe(table, query).ok().flatten()
@@ -85,6 +85,8 @@ impl<M: Mem> Engine<M> {
             // index that was current all the time.
             let seq = words.load(live::INDEX_SEQ, Acquire);
             let table = Table::of_root(words.load(live::ROOT, Acquire));
+            // Both may lie where the region has grown to.
+            let _ = self.chunk_count()?;
             let found = self.probe(table, &query).map_err(|Outside(at)| outside(at))?;
             if found.is_some() {
                 return Ok(found);
@@ -101,7 +103,7 @@ impl<M: Mem> Engine<M> {
     fn probe(&self, table: Table, query: &Query<'_>) -> Result<Option<Handle>, Outside> {
         for step in 0..layout::PROBE_LINES.min(table.lines) {
             let at = table.line(query.hash, step);
-            let line = self.mem.words(at, 8).ok_or(Outside(at))?;
+            let line = self.mem.near(at, 8).ok_or(Outside(at))?;
             for slot in 0..8 {
                 let word = line.load(slot, Acquire);
                 if word == index_word::EMPTY {
@@ -122,7 +124,7 @@ impl<M: Mem> Engine<M> {
     /// here may be anything.
     #[inline(always)]
     fn names(&self, at: u64, query: &Query<'_>) -> Option<Handle> {
-        let line = self.mem.words(at, record::LINE)?;
+        let line = self.mem.near(at, record::LINE)?;
         // SYNC POINT S4: what was written before the id is seen.
         let id = line.load(record::ID, Acquire);
         if id == 0 || id & record::RETIRED != 0 {
@@ -158,7 +160,8 @@ impl<M: Mem> Engine<M> {
             return false;
         }
         let block = line.load(record::NAME + prefix / 8, Relaxed);
-        self.mem.words(block, name.len().div_ceil(8)).is_some_and(|words| words_are(words, 0, name))
+        let words = self.mem.words(block.wrapping_add(layout::BLOCK_NAME), name.len().div_ceil(8));
+        words.is_some_and(|words| words_are(words, 0, name))
     }
 
     /// The name of the record at `at`, whatever its id says; `None` where it makes no sense.
@@ -175,7 +178,8 @@ impl<M: Mem> Engine<M> {
             copy_words(line, record::NAME, &mut name);
         } else {
             let block = line.load(record::NAME + inline / 8 - 1, Relaxed);
-            copy_words(self.mem.words(block, len.div_ceil(8))?, 0, &mut name);
+            let at = block.wrapping_add(layout::BLOCK_NAME);
+            copy_words(self.mem.words(at, len.div_ceil(8))?, 0, &mut name);
         }
         Some(name)
     }

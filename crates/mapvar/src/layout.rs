@@ -33,6 +33,7 @@ pub const LAYOUT: u64 = {
         FIRST_INDEX,
         FIRST_INDEX_LINES,
         EXTENT_CLASSES.len() as u64,
+        BLOCK_CLASSES[3] as u64,
         marks::MOST as u64,
     ];
     let mut sum = 0xcbf2_9ce4_8422_2325_u64;
@@ -87,8 +88,22 @@ pub mod incarnation {
     pub const COUNT: usize = 0;
 }
 
-// 0x0800 and 0x0a00: superblocks A and B, a sector each {E, n, sum, n_all, sum_all, crc}: of the
-// flush epochs, zero until they exist.
+/// What says that an epoch reached the file whole: two, a sector each, written in turns.
+pub mod superblock {
+    pub const AT: [u64; 2] = [0x800, 0xa00];
+    pub const WORDS: usize = 6;
+    pub const EPOCH: usize = 0;
+    /// Slots that the epoch sealed, and the sum of their hashes.
+    pub const COUNT: usize = 1;
+    pub const SUM: usize = 2;
+    /// The same of every variable's durable slot.
+    pub const ALL_COUNT: usize = 3;
+    pub const ALL_SUM: usize = 4;
+    pub const CHECK: usize = 5;
+
+    /// Numbers so far above the highest good epoch are none.
+    pub const FARTHEST: u64 = 1 << 32;
+}
 
 /// Live words: one cache line for each group that changes together.
 pub mod live {
@@ -110,6 +125,14 @@ pub mod live {
     pub const VERSION_BASE: usize = 26;
     /// Two words with a bit for each seat that may have a pin.
     pub const PINS: usize = 27;
+    /// F: token of the seat of who flushes; 0 = nobody.
+    pub const FLUSHER: usize = 29;
+    /// Not 0: the disk failed. Recovery takes it away.
+    pub const FAILED: usize = 30;
+    /// Not 0: the next flush counts all durable slots anew.
+    pub const RECOUNT: usize = 31;
+    /// How many `Atomic`s were ever made: if none, no flush looks for any.
+    pub const ATOMICS: usize = 42;
     /// The structural lock L, a 32-bit word. Byte offset in the region.
     pub const LOCK_L: u64 = AT + 256;
     /// The transaction lock T. Byte offset in the region.
@@ -260,8 +283,8 @@ pub mod kind {
 
 /// Bytes of a value that a record of each class holds inline.
 pub const RECORD_CLASSES: [usize; 4] = [32, 96, 480, 1008];
-/// Bytes of a block of each class: names that are too long for their record.
-pub const BLOCK_CLASSES: [usize; 4] = [128, 256, 512, 1024];
+/// Bytes of a block of each class: an id and a name that is too long for its record.
+pub const BLOCK_CLASSES: [usize; 4] = [128, 256, 512, 1088];
 
 /// Bytes of an extent of each class, its head included: what divides a chunk well.
 pub const EXTENT_CLASSES: [usize; 7] = [256, 544, 1088, 2040, 4080, 8160, 16320];
@@ -301,8 +324,11 @@ pub mod record {
     pub const NAME_BYTES: usize = 32;
     pub const ATOMIC_NAME_BYTES: usize = 24;
 
-    /// Bit of the id: retired.
+    /// Bit of the id: retired. Then `state` is the epoch after which the record is free.
     pub const RETIRED: u64 = 1 << 63;
+    /// Bit of a retired `Atomic`'s `state`: it was retired before a restart, and no operation on it
+    /// can still be under way.
+    pub const QUIET: u64 = 1 << 63;
     /// Flag in meta: an `Atomic`.
     pub const ATOMIC: u64 = 1;
 }
@@ -329,6 +355,9 @@ pub mod slot {
     /// words of the slot's data.
     pub const EXTENT: u8 = 1;
 }
+
+/// Where the name begins in a block, behind the id of its variable.
+pub const BLOCK_NAME: u64 = 8;
 
 /// Longest name of a variable, in bytes.
 pub const LONGEST_NAME: usize = 1023;

@@ -35,6 +35,8 @@
 //!   new.
 //! * A process may be killed at any instruction: what it had set stays set, what it was setting is
 //!   set or not, and whoever comes next goes on at once.
+//! * After a power cut a map in a file is as a complete [`Map::flush`] left it: the last one, or one
+//!   that was under way. The last handle of a process flushes when it goes.
 //! * Whatever another process writes into the memory, each call ends, with a result or an
 //!   [`Error`]. Opening a map is a safe function; nothing here is `unsafe`.
 //! * The same call means the same on every system; what a system cannot do answers
@@ -43,8 +45,7 @@
 //!   that another user has squatted is refused before a byte is read.
 //!
 //! What it does not promise: privacy or honest values against programs of the same user, which may
-//! write to the memory as they like; and, in this version, anything about a power cut
-//! ([`Map::flush`]).
+//! write to the memory as they like.
 //!
 //! # Values
 //!
@@ -96,6 +97,9 @@ mod slots;
 mod extents;
 mod transact;
 mod store;
+mod checksums;
+mod flush;
+mod recover;
 mod codec;
 mod value;
 mod map;
@@ -105,7 +109,7 @@ mod transaction;
 mod options;
 
 pub use iter::{Entry, Iter};
-pub use map::{Map, Stat};
+pub use map::{Map, Recovery, Stat};
 pub use mapvar_os::{
     Access, Error, ErrorKind, Holder, Name, Origin, Protection, Result, Scope, Section,
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,

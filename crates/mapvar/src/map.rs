@@ -6,6 +6,7 @@ use crate::{
     layout,
     mem::{Mapped, Ordering::Relaxed, Private},
     raw::{Captured, Raw},
+    recover::Recovered,
     region::Facts,
     slots::Seen,
     store::Inserted,
@@ -15,7 +16,7 @@ use mapvar_os::{Attachment, Error, ErrorKind, Origin, Result, machine};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -43,7 +44,36 @@ use std::{
 /// ```
 #[derive(Clone)]
 pub struct Map {
+    // Before what it looks after.
+    closing: Arc<Closing>,
     pub(crate) inner: Arc<Inner>,
+}
+
+/// The last handle of a map in a file flushes it when it goes.
+struct Closing(Weak<Inner>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            // Nobody is there to be told. Who wants to know closes the map, or flushes it.
+            let _ = inner.flush_if_dirty();
+        }
+    }
+}
+
+impl Inner {
+    /// Flushes a map in a file, if this process may write to it and anything was set since the last
+    /// flush.
+    fn flush_if_dirty(&self) -> Result<(), Trouble> {
+        if !self.facts.file
+            || self.store.mem().view().lost().is_some()
+            || self.store.live_mut().is_err()
+            || !machine::is_generation(self.generation)
+        {
+            return Ok(());
+        }
+        if self.store.is_dirty()? { self.store.flush() } else { Ok(()) }
+    }
 }
 
 pub(crate) struct Inner {
@@ -51,6 +81,8 @@ pub(crate) struct Inner {
     pub(crate) store: Store<Mapped>,
     pub(crate) attachment: Attachment,
     pub(crate) facts: Facts,
+    /// What opening it recovered.
+    pub(crate) recovered: Option<Recovered>,
     /// What messages call it.
     pub(crate) object: String,
     /// The process that opened it, as opposed to one forked from it.
@@ -71,8 +103,12 @@ pub struct Stat {
     pub region: u64,
     /// Bytes taken by variables, with their names and the spare slots of their values.
     pub used: u64,
-    /// Bytes free for more of them.
+    /// Bytes free for more of them, before the map has to grow.
     pub free: u64,
+    /// The longest piece of those that is not cut up: room for a large value.
+    pub largest_free: u64,
+    /// Bytes that the region may grow to; `None` = as far as the disk goes.
+    pub max_size: Option<u64>,
     /// Bytes that are neither: header, tables, index, ends of chunks.
     pub overhead: u64,
     /// Variables.
@@ -85,7 +121,43 @@ pub struct Stat {
     pub creator: u32,
 }
 
+impl Stat {
+    /// How much of the free room is scattered: 0.0 where it is one piece, near 1.0 where it is
+    /// many small ones, which serve small values only.
+    #[allow(clippy::cast_precision_loss, reason = "a ratio, for the eye")]
+    pub fn fragmentation(&self) -> f64 {
+        if self.free == 0 { 0.0 } else { 1.0 - self.largest_free as f64 / self.free as f64 }
+    }
+}
+
+/// What [`Map::recovery`] answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Variables that were recovered.
+    pub variables: u64,
+    /// Variables that the last complete flush had and that are lost, or as an earlier one left them:
+    /// not 0 only where the disk did not keep what it had acknowledged.
+    pub lost: u64,
+    /// Whether the file is damaged so.
+    pub damaged: bool,
+}
+
 impl Map {
+    pub(crate) fn of(inner: Inner) -> Self {
+        let inner = Arc::new(inner);
+        Self { closing: Arc::new(Closing(Arc::downgrade(&inner))), inner }
+    }
+
+    /// What opening the map recovered: after a restart of the machine, and of a file that was
+    /// copied, the map is as the last complete [`flush`](Self::flush) left it. `None` where there
+    /// was nothing to do: the usual case.
+    pub fn recovery(&self) -> Option<Recovery> {
+        let found = self.inner.recovered?;
+        let Recovered { variables, lost, damaged, .. } = found;
+        Some(Recovery { variables, lost, damaged })
+    }
+
     /// Whether this handle's call made the map or found it.
     pub fn origin(&self) -> Origin {
         self.inner.store.mem().section().origin()
@@ -342,16 +414,24 @@ impl Map {
         Err(Trouble::Contended)
     }
 
-    /// Writes the file's changed pages to the device and waits for it; nothing to do for a map
-    /// without a file. In this version it orders nothing: after a power cut in the midst of
-    /// writing, the file holds some of what was set since.
+    /// Makes everything that was set before this call survive a power cut, and waits until the
+    /// device says so; nothing to do for a map without a file. After a restart the map is as the
+    /// last flush left it that was complete: of the processes' own death nothing is lost, flushed
+    /// or not. The last handle of a process flushes when it is closed or dropped, if anything was
+    /// set since.
+    ///
+    /// A flush has every transaction whole or not at all. It is no instant: of two sets beside it,
+    /// one after the other, it may have the second and not the first.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io), after which nothing is known of what reached the device.
+    /// [`Io`](ErrorKind::Io) where the device fails, and at each later flush of this map, by whatever
+    /// process: nothing is known of what reached the device, and what the system could not write it
+    /// may have thrown away. [`TimedOut`](ErrorKind::TimedOut) where another process flushes, or
+    /// writes a variable, and does not go on: nothing is lost, and the next flush does it.
+    /// [`ReadOnly`](ErrorKind::ReadOnly).
     pub fn flush(&self) -> Result<()> {
-        self.usable().map_err(|trouble| trouble.during("flush", self.object()))?;
-        let view = self.inner.store.mem().view();
-        view.flush_durable(0..view.len()).map_err(|error| error.during("flush", self.object()))
+        self.run(|| self.inner.store.flush())
+            .map_err(|trouble| trouble.during("flush", self.object()))
     }
 
     /// Facts and figures.
@@ -369,6 +449,8 @@ impl Map {
             region: space.region,
             used: space.used,
             free: space.free,
+            largest_free: space.largest_free,
+            max_size: (facts.max_size != 0).then_some(facts.max_size),
             overhead: space.overhead,
             variables: self.len()?,
             file: facts.file,
@@ -377,17 +459,30 @@ impl Map {
         })
     }
 
-    /// Closes this handle and reports what the system says. The map stays open for its clones, and
+    /// Closes this handle and reports what the system says; the last one of a map in a file flushes
+    /// it first, if anything was set since it was flushed. The map stays open for its clones, and
     /// for [`Var`](crate::Var) and [`Atomic`](crate::Atomic) handles, which own one. Dropping a map closes it in silence.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) with the system's code. It is closed nonetheless.
+    /// Those of [`flush`](Self::flush); [`Io`](ErrorKind::Io) with the system's code. It is closed
+    /// nonetheless.
     pub fn close(self) -> Result<()> {
-        match Arc::into_inner(self.inner) {
+        let Self { closing, inner } = self;
+        let flushed = match Arc::into_inner(closing) {
+            Some(mut last) => {
+                // Here, where somebody is told what comes of it.
+                last.0 = Weak::new();
+                inner
+                    .flush_if_dirty()
+                    .map_err(|trouble| trouble.during("flush", inner.object.clone()))
+            }
+            None => Ok(()),
+        };
+        match Arc::into_inner(inner) {
             Some(Inner { store, attachment, .. }) => {
                 let (unmapped, section) = store.into_mem().close();
                 drop(attachment);
-                unmapped.and(section.close())
+                flushed.and(unmapped).and(section.close())
             }
             None => Ok(()),
         }

@@ -23,6 +23,9 @@
 //! | S11 | `chunks.store(Release)` in `growth::grow` | `chunks.load(Acquire)` in `alloc::chunk_count` | the new chunks' tables |
 //! | S12 | `fence(SeqCst)` after the pin is set in `extents::pin` | `fence(SeqCst)` in `extents::is_pinned`, after the slot no longer refers to the extent | one of the two sees the other |
 //! | S13 | `status.store(Release)` in `transact::commit` | `lock(T)`, which replays | slots filled, entries of the journal |
+//! | S14 | compare-exchange of F in `flush::claim_flush`, and its `Drop` | the same, in the next flusher | D, the superblocks, bits in flight |
+//! | S15 | `seal.store(Release)` in `flush::seal`, then `epoch.store(Release)` | `epoch.load(Acquire)`, `seal.load(Acquire)` in `store::fate` | that a tombstone is durable |
+//! | S16 | `fence(SeqCst)` in `store::retire`, after the slots were cleared | `next_epoch.store(SeqCst)` in `flush`, before the barrier | a flush with a number from R on finds them clear |
 
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
@@ -81,6 +84,12 @@ pub trait Store: Load {
     fn fetch_and(self, at: usize, value: u64, order: Ordering) -> u64;
     /// Sets bits of word `at`.
     fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64;
+    /// Stores `new` in word `at` if `old` stands there, `SeqCst`; answers what stood there, as `Err`
+    /// where it was another.
+    ///
+    /// # Errors
+    /// What stood there instead.
+    fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64>;
 }
 
 /// A fault that a harness plants to see that it is caught. The real memories plant none.
@@ -99,6 +108,20 @@ pub enum Fault {
     NoInvalid,
     /// A writer does not look whether the record is still the variable's.
     NoIdCheckUnderLock,
+    /// A flush does not wait for the disk before it says that its epoch is complete.
+    NoBarrier,
+    /// A recovery does not compare a superblock's sum with the slots.
+    NoSumCheck,
+    /// A writer takes slot A, or B.
+    ReuseDurable,
+    /// The number of a flush that did not complete is used again.
+    EpochReused,
+    /// A removed variable's record is erased, whatever the file knows of it.
+    EraseAtOnce,
+    /// A recovery writes the slot that it accepts.
+    AcceptedRewritten,
+    /// A recovery stores the identity before the rest is on the disk.
+    NoBarrierInRecovery,
 }
 
 /// A region's memory.
@@ -115,6 +138,17 @@ pub trait Mem: Send + Sync + 'static {
     fn size(&self) -> u64;
     /// `count` words from offset `at`, if they lie within and `at` is a multiple of 8.
     fn words(&self, at: u64, count: usize) -> Option<Self::Words<'_>>;
+    /// The same, of what is mapped already: for the fast paths, which look nowhere else. What is
+    /// beyond is asked of [`words`](Self::words) afterwards.
+    #[inline]
+    fn near(&self, at: u64, count: usize) -> Option<Self::Words<'_>> {
+        self.words(at, count)
+    }
+    /// As [`near`](Self::near), for writing too.
+    #[inline]
+    fn near_mut(&self, at: u64, count: usize) -> Option<Self::WordsMut<'_>> {
+        self.words_mut(at, count)
+    }
     /// Makes the first `bytes` reachable, if another process has made the region that long; answers
     /// whether they are.
     fn reach(&self, bytes: u64) -> bool {
@@ -176,6 +210,15 @@ pub trait Mem: Send + Sync + 'static {
     /// Frees a lock whose holders are all gone.
     fn reset(&self, at: u64);
 
+    /// Waits until the device has these ranges (from, to), and the length of the file. Nothing to do
+    /// for memory that no file is behind.
+    ///
+    /// # Errors
+    /// What the system says; then nothing is known of what reached the device.
+    fn barrier(&self, _: &[(u64, u64)]) -> Result<(), Trouble> {
+        Ok(())
+    }
+
     /// Whether a harness planted this fault.
     #[inline]
     fn planted(&self, _: Fault) -> bool {
@@ -231,6 +274,11 @@ impl Store for WordsMut<'_> {
     #[inline]
     fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64 {
         WordsMut::fetch_or(self, at, value, order)
+    }
+
+    #[inline]
+    fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64> {
+        WordsMut::compare_exchange(self, at, old, new)
     }
 }
 
@@ -346,6 +394,15 @@ impl Mem for Mapped {
     }
 
     #[inline]
+    fn near(&self, at: u64, count: usize) -> Option<Words<'_>> {
+        self.view.plain_words(within(at), count)
+    }
+
+    #[inline]
+    fn near_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
+        self.view.plain_words_mut(within(at), count)
+    }
+
     fn words(&self, at: u64, count: usize) -> Option<Words<'_>> {
         match self.view.plain_words(within(at), count) {
             None if self.reaches_to(at, count) => self.view.plain_words(within(at), count),
@@ -353,7 +410,6 @@ impl Mem for Mapped {
         }
     }
 
-    #[inline]
     fn words_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
         match self.view.plain_words_mut(within(at), count) {
             None if self.reaches_to(at, count) => self.view.plain_words_mut(within(at), count),
@@ -425,6 +481,14 @@ impl Mem for Mapped {
     fn grow(&self, bytes: u64) -> Result<(), Trouble> {
         self.section.grow(bytes)?;
         Ok(self.view.grow(within(bytes))?)
+    }
+
+    fn barrier(&self, ranges: &[(u64, u64)]) -> Result<(), Trouble> {
+        let len = self.view.len();
+        for (from, to) in ranges {
+            self.view.flush_start(within(*from).min(len)..within(*to).min(len))?;
+        }
+        Ok(self.view.sync()?)
     }
 
     fn seat(&self) -> Result<u64, Trouble> {

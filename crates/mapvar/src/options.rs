@@ -6,6 +6,7 @@ use crate::{
     layout,
     map::Inner,
     mem::{Called, Mapped, Ordering, Private},
+    recover::Recovered,
     region::{self, Facts, Flaw, Identity},
 };
 use mapvar_os::{
@@ -14,7 +15,6 @@ use mapvar_os::{
 };
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -236,7 +236,7 @@ impl MapOptions {
                  file and set its variables"
             }));
         }
-        let len = self.length_now(&section, &facts)?;
+        let len = length_now(&section, &facts)?;
         let view = section.view().len(len).reserve(self.reservation(&facts, len)).map()?;
         let mut attachment = section.attach(self.timeout)?;
         let scope = if facts.file { Scope::Global } else { self.scope };
@@ -246,39 +246,31 @@ impl MapOptions {
         let corrupt = |trouble: crate::trouble::Trouble| trouble.during("open", object.into());
         let called = Called { scope, id };
         let mem = Mapped::new(view, section, locks, called, self.timeout);
-        let store = Store::new(mem, &facts).map_err(corrupt)?;
-        if !self.read_only {
-            settle(&store, attachment.alone()).map_err(corrupt)?;
-        }
+        let mut store = Store::new(mem, &facts).map_err(corrupt)?;
+        let recovered = if self.read_only {
+            foreign(&store)?;
+            None
+        } else {
+            settle(&mut store, attachment.alone()).map_err(corrupt)?
+        };
         attachment.done()?;
-        Ok(Map {
-            inner: Arc::new(Inner {
-                store,
-                attachment,
-                facts,
-                object: object.into(),
-                generation: machine::generation(),
-                epoch: Private::new(machine::epoch().into()),
-            }),
-        })
-    }
-
-    /// How long the region is by now: what it says, and no longer than the section.
-    fn length_now(&self, section: &Section, facts: &Facts) -> Result<u64> {
-        let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
-        let at = layout::live::AT as usize + layout::live::CHUNKS * 8;
-        let said = view.words(at, 1).map_or(0, |words| words.load(0, Ordering::Acquire));
-        let said = said.saturating_mul(layout::CHUNK).max(facts.region);
-        Ok(said.min(section.size()? / layout::CHUNK * layout::CHUNK))
+        Ok(Map::of(Inner {
+            store,
+            attachment,
+            facts,
+            recovered,
+            object: object.into(),
+            generation: machine::generation(),
+            epoch: Private::new(machine::epoch().into()),
+        }))
     }
 
     /// How much address space it gets.
     fn reservation(&self, facts: &Facts, len: u64) -> u64 {
         const ROOMY: u64 = 64 << 30;
         match (facts.max_size, self.max_size) {
-            (0, Some(most)) => most.max(len),
             (0, None) => ROOMY.max(len.saturating_mul(4)),
-            (most, _) => most.max(len),
+            (0, Some(most)) | (most, _) => most.max(len),
         }
     }
 
@@ -394,6 +386,15 @@ enum Want {
     Either,
 }
 
+/// How long the region is by now: what it says, and no longer than the section.
+fn length_now(section: &Section, facts: &Facts) -> Result<u64> {
+    let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
+    let at = layout::live::AT as usize + layout::live::CHUNKS * 8;
+    let said = view.words(at, 1).map_or(0, |words| words.load(0, Ordering::Acquire));
+    let said = said.saturating_mul(layout::CHUNK).max(facts.region);
+    Ok(said.min(section.size()? / layout::CHUNK * layout::CHUNK))
+}
+
 /// How long a new section is, and how long it may become.
 fn sized(options: SectionOptions, facts: &Facts) -> SectionOptions {
     let options = options.size(facts.region);
@@ -413,31 +414,70 @@ fn fill(view: &View, facts: &Facts) -> Result<()> {
     for chunk in region::table_chunks(0, facts.region / layout::CHUNK) {
         words(layout::table_word(chunk), 1)?.store(0, layout::kind::TABLE, Ordering::Relaxed);
     }
-    region::format(words(0, (layout::META_CHUNKS * layout::CHUNK / 8) as usize)?, facts);
+    let meta = (layout::META_CHUNKS * layout::CHUNK) as usize;
+    region::format(words(0, meta / 8)?, facts);
+    if facts.file {
+        // Before it has its name: a file that a power cut leaves is a map, though an empty one.
+        view.flush_durable(0..meta)?;
+    }
     Ok(())
 }
 
-/// Sees that the locks in the region are of this boot and this file: whoever is alone with others'
-/// frees them.
-fn settle(store: &Store<Mapped>, alone: bool) -> Result<(), crate::trouble::Trouble> {
+/// Whether the region is of another boot, or a copy of another file's: what it holds is then what
+/// the last flush left, and somebody has to find out what that is.
+fn is_foreign(theirs: Option<Identity>, ours: &Identity) -> bool {
+    theirs.is_none_or(|theirs| theirs.boot != ours.boot || theirs.file != ours.file)
+}
+
+fn needs_recovery(detail: &str) -> Error {
+    Error::new(ErrorKind::NeedsRecovery, "open", "").detail(detail)
+}
+
+/// Refuses what was not recovered, for one who only reads.
+fn foreign(store: &Store<Mapped>) -> Result<()> {
     use crate::mem::Mem;
+    if !store.file {
+        return Ok(());
+    }
+    let ours = identity(store.mem().section().id()?)?;
+    let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
+    let theirs = sector.and_then(Identity::read);
+    // One that was just made, and has no variable yet.
+    let empty = theirs.is_none() && store.births().is_ok_and(|births| births == 0);
+    if is_foreign(theirs, &ours) && !empty {
+        return Err(needs_recovery(
+            "it is a copy, or nobody has written to it since the machine was started; open it once \
+             for writing, which recovers what the last flush left",
+        ));
+    }
+    Ok(())
+}
+
+/// Sees that what the region holds is of this boot and this file: whoever is alone with others'
+/// recovers it.
+fn settle(
+    store: &mut Store<Mapped>,
+    alone: bool,
+) -> Result<Option<Recovered>, crate::trouble::Trouble> {
+    use crate::{mem::Mem, trouble::Trouble};
     let section = store.mem().section();
+    let (created, bytes) = (section.origin() == Origin::Created, section.size()?);
     let ours = identity(section.id()?)?;
-    let words =
-        |at, count| store.mem().words_mut(at, count).ok_or(crate::trouble::Trouble::ReadOnly);
-    let sector = words(layout::identity::AT, layout::identity::WORDS)?;
-    let theirs = Identity::read(sector);
+    let (at, count) = (layout::identity::AT, layout::identity::WORDS);
+    let theirs = Identity::read(store.mem().words_mut(at, count).ok_or(Trouble::ReadOnly)?);
     if theirs == Some(ours) {
         // Nobody holds anything where nobody is.
-        return if alone && store.file { store.quiesce() } else { Ok(()) };
+        if alone && store.file {
+            store.quiesce()?;
+        }
+        return Ok(None);
     }
     if alone && store.file {
-        let same_boot = theirs.is_some_and(|it| it.boot == ours.boot && it.file == ours.file);
-        if !same_boot {
-            store.adopt()?;
-        }
-        ours.write(sector);
-        return Ok(());
+        let recovered =
+            if is_foreign(theirs, &ours) && !created { Some(store.recover(bytes)?) } else { None };
+        // Last: until it is there, the next opener begins anew.
+        ours.write(store.mem().words_mut(at, count).ok_or(Trouble::ReadOnly)?);
+        return Ok(recovered);
     }
     match theirs {
         Some(theirs) if theirs.pid_namespace != ours.pid_namespace => Err(Error::new(
@@ -452,11 +492,16 @@ fn settle(store: &Store<Mapped>, alone: bool) -> Result<(), crate::trouble::Trou
         .into()),
         // Whoever was alone with it is past the gate by now: what stands there is another file's,
         // or nothing.
-        _ if section.origin() == Origin::Created => {
-            ours.write(sector);
-            Ok(())
+        _ if created => {
+            ours.write(store.mem().words_mut(at, count).ok_or(Trouble::ReadOnly)?);
+            Ok(None)
         }
-        _ => Ok(()),
+        _ if store.file && is_foreign(theirs, &ours) => Err(needs_recovery(
+            "it is of another boot or a copy of another file, and somebody uses it; close it \
+             everywhere, then open it",
+        )
+        .into()),
+        _ => Ok(None),
     }
 }
 

@@ -186,7 +186,7 @@ impl<M: Mem> Shot<'_, M> {
     /// The first word, 0 where there is none.
     #[inline]
     pub(crate) fn word(&self) -> u64 {
-        match self.mem.words(self.data, 1) {
+        match self.mem.near(self.data, 1) {
             Some(data) if self.len() >= 8 => data.load(0, Relaxed),
             _ => 0,
         }
@@ -199,7 +199,7 @@ impl<M: Mem> Shot<'_, M> {
         let Some(into) = into.get_mut(..len) else { return };
         if self.desc.is_extent() {
             self.copy_pieces_to(into);
-        } else if let Some(data) = self.mem.words(self.data, len.div_ceil(8)) {
+        } else if let Some(data) = self.mem.near(self.data, len.div_ceil(8)) {
             data.copy_to(into);
         }
     }

@@ -86,6 +86,10 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
     ) -> Result<Seen<R>, Trouble> {
+        // It may lie where the region has grown to.
+        if self.mem.words(handle.at, handle.words()).is_none() {
+            return Err(outside(handle.at));
+        }
         for _ in 0..M::ATTEMPTS {
             match self.look_at_value(handle, &mut take) {
                 Look::Changed => std::hint::spin_loop(),
@@ -137,12 +141,21 @@ impl<M: Mem> Store<M> {
     /// As [`peek`](Self::peek), of the bytes of any value, as many as fit; answers how many it has.
     #[inline(always)]
     pub fn peek_into(&self, handle: Handle, into: &mut [u8]) -> Option<usize> {
-        let mut take = |shot: Shot<'_, M>| {
-            shot.copy_to(into);
-            shot.len()
+        if handle.atomic {
+            return None;
+        }
+        // What lies in an extent, and what makes no sense, is the slow path's.
+        let copy = |desc: Desc, _, at: u64| {
+            let len = usize::try_from(desc.len()).ok().filter(|len| *len <= handle.room())?;
+            if desc.flags() != 0 || desc.kind() == slot::TOMBSTONE {
+                return None;
+            }
+            let into = into.get_mut(..len.min(into.len()))?;
+            self.mem.near(at + slot::DATA_AT, into.len().div_ceil(8))?.copy_to(into);
+            Some(len)
         };
-        match self.look_at_value(handle, &mut take) {
-            Look::Whole((Some(len), _), _) => Some(len),
+        match self.look_at_slot(handle, copy) {
+            Look::Whole(len, _) => len,
             _ => None,
         }
     }
@@ -155,8 +168,7 @@ impl<M: Mem> Store<M> {
         if handle.atomic {
             return None;
         }
-        let word = |shot: Shot<'_, M>| (shot.desc, shot.slot.load(slot::DATA, Relaxed));
-        match self.look(handle, word) {
+        match self.look_at_slot(handle, |desc, slot, _| (desc, slot.load(slot::DATA, Relaxed))) {
             Look::Whole(read, _) => Some(read),
             _ => None,
         }
@@ -177,24 +189,36 @@ impl<M: Mem> Store<M> {
 
     #[inline(always)]
     fn look<'a, R>(&'a self, handle: Handle, take: impl FnOnce(Shot<'a, M>) -> R) -> Look<R> {
-        let Some(line) = self.mem.words(handle.at, record::LINE) else { return Look::Outside };
+        self.look_at_slot(handle, |desc, slot, at| {
+            let (data, room) = if handle.atomic {
+                // An Atomic's value is one word, which is not the slot's.
+                (handle.at + record::VALUE_AT, 8)
+            } else if desc.flags() & slot::EXTENT == 0 {
+                (at + slot::DATA_AT, handle.room())
+            } else {
+                self.referred(slot, desc)
+            };
+            take(Shot { mem: &self.mem, desc, slot, data, room, type_id: None })
+        })
+    }
+
+    /// Looks at the current slot: `take` is handed its description, its first words and its offset.
+    /// Only at what is mapped already: [`read`](Self::read) has seen to it.
+    #[inline(always)]
+    fn look_at_slot<'a, R>(
+        &'a self,
+        handle: Handle,
+        take: impl FnOnce(Desc, M::Words<'a>, u64) -> R,
+    ) -> Look<R> {
+        let Some(line) = self.mem.near(handle.at, record::LINE) else { return Look::Outside };
         // SYNC POINT S1: the slot's content as it was published.
         let state = State(line.load(record::STATE, Acquire));
         if line.load(record::ID, Acquire) != handle.id {
             return Look::Stale;
         }
         let at = handle.slot_at(state.current());
-        let Some(slot) = self.mem.words(at, slot::LEAST) else { return Look::Outside };
-        let desc = Desc(slot.load(slot::DESC, Relaxed));
-        let (data, room) = if handle.atomic {
-            // An Atomic's value is one word, which is not the slot's.
-            (handle.at + record::VALUE_AT, 8)
-        } else if desc.flags() & slot::EXTENT == 0 {
-            (at + slot::DATA_AT, handle.room())
-        } else {
-            self.referred(slot, desc)
-        };
-        let taken = take(Shot { mem: &self.mem, desc, slot, data, room, type_id: None });
+        let Some(slot) = self.mem.near(at, slot::LEAST) else { return Look::Outside };
+        let taken = take(Desc(slot.load(slot::DESC, Relaxed)), slot, at);
         // SYNC POINT S2: if any of it was written over, the slot's version tells.
         self.mem.fence(Acquire);
         let whole = slot.load(slot::VERSION, Relaxed) == state.version();
@@ -299,7 +323,7 @@ impl<M: Mem> Store<M> {
         raw: &Raw<'_>,
         expect: Expect,
     ) -> Option<(Wrote, Replaced)> {
-        let line = self.mem.words_mut(handle.at, record::LINE)?;
+        let line = self.mem.near_mut(handle.at, record::LINE)?;
         let state = State(line.load(record::STATE, Relaxed));
         if line.load(record::ID, Acquire) != handle.id
             && !self.mem.planted(Fault::NoIdCheckUnderLock)
@@ -313,8 +337,13 @@ impl<M: Mem> Store<M> {
                 return Some((refused, Replaced::NOTHING));
             }
         }
-        let number =
-            if self.mem.planted(Fault::ReuseCurrent) { state.current() } else { state.free_slot() };
+        let number = if self.mem.planted(Fault::ReuseCurrent) {
+            state.current()
+        } else if self.mem.planted(Fault::ReuseDurable) {
+            (state.current() + 1) & 1
+        } else {
+            state.free_slot()
+        };
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
         let replaced = self.fill_slot(handle.slot_at(number), version, raw, false)?;
         if self.file {
@@ -358,7 +387,7 @@ impl<M: Mem> Store<M> {
     #[inline(always)]
     pub(crate) fn mark_dirty(&self, at: u64) -> Option<()> {
         let (header, bit) = layout::dirty_bit(at);
-        let header = self.mem.words_mut(header, chunk::WORDS)?;
+        let header = self.mem.near_mut(header, chunk::WORDS)?;
         if header.load(chunk::DIRTY, Relaxed) & bit == 0 {
             // SYNC POINT S10.
             header.fetch_or(chunk::DIRTY, bit, AcqRel);
@@ -377,11 +406,11 @@ impl<M: Mem> Store<M> {
         raw: &Raw<'_>,
         fresh: bool,
     ) -> Option<Replaced> {
-        let slot = self.mem.words_mut(at, slot::LEAST)?;
+        let slot = self.mem.near_mut(at, slot::LEAST)?;
         let data = match raw.payload {
             Payload::Word(_) | Payload::Extent { .. } => None,
             Payload::Bytes(bytes) => {
-                Some((bytes, self.mem.words_mut(at + slot::DATA_AT, bytes.len().div_ceil(8))?))
+                Some((bytes, self.mem.near_mut(at + slot::DATA_AT, bytes.len().div_ceil(8))?))
             }
         };
         let mut replaced = Replaced::NOTHING;
@@ -520,7 +549,7 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         operate: impl FnOnce(M::WordsMut<'_>) -> R,
     ) -> Option<R> {
-        let words = self.mem.words_mut(handle.at, record::LINE)?;
+        let words = self.mem.near_mut(handle.at, record::LINE)?;
         self.operate(words, handle, operate)
     }
 
@@ -535,7 +564,7 @@ impl<M: Mem> Store<M> {
     /// As [`atomic_load`](Self::atomic_load); `None` where that tells what there is instead.
     #[inline(always)]
     pub(crate) fn peek_atomic(&self, handle: Handle) -> Option<u64> {
-        let words = self.mem.words(handle.at, record::LINE)?;
+        let words = self.mem.near(handle.at, record::LINE)?;
         let value = words.load(record::VALUE, Acquire);
         let there = words.load(record::ID, Relaxed) == handle.id
             && !State(words.load(record::STATE, Relaxed)).removed();

@@ -6,10 +6,10 @@
 use crate::{
     engine::{Expect, Handle, Store, Which, Wrote, meta_crc},
     index::{self, Query},
-    layout::{self, Desc, Meta, State, Table, journal, live, record, record_bytes, slot},
+    layout::{self, Desc, Meta, State, Table, chunk, journal, live, record, record_bytes, slot},
     mem::{
         Fault, Load, Mem,
-        Ordering::{Acquire, Relaxed, Release},
+        Ordering::{Acquire, Relaxed, Release, SeqCst},
         Store as _,
     },
     raw::{Payload, Raw},
@@ -62,7 +62,7 @@ impl<M: Mem> Store<M> {
             };
             match self.write(handle, raw) {
                 Ok(Wrote::Version(version)) => return Ok(version),
-                Ok(Wrote::Unfit) => self.collect(handle)?,
+                Ok(Wrote::Unfit) => self.make_way(handle)?,
                 Ok(_) => {}
                 Err(trouble) => {
                     // What may have been made for the value, and stayed empty, goes.
@@ -102,7 +102,7 @@ impl<M: Mem> Store<M> {
                 Wrote::Version(version) => return Ok(Ok((handle.id, version))),
                 Wrote::Other(0) => return Ok(Err((0, 0))),
                 Wrote::Other(version) => return Ok(Err((handle.id, version))),
-                Wrote::Unfit => self.collect(handle)?,
+                Wrote::Unfit => self.make_way(handle)?,
                 Wrote::Stale | Wrote::Absent => {}
             }
         }
@@ -215,8 +215,11 @@ impl<M: Mem> Store<M> {
         let (wanted, least) = classes_for(raw);
         let flags = if atomic { record::ATOMIC } else { 0 };
         let inline = index::inline_bytes(Meta::new(0, 0, flags));
-        let block =
-            if query.name.len() > inline { Some(self.find_block(query.name.len())?) } else { None };
+        let block = if query.name.len() > inline {
+            Some(self.find_block(query.name.len() + 8)?)
+        } else {
+            None
+        };
         let wanted = if self.has_room_to_spare()? { wanted } else { least };
         let room = self.find_record(wanted, least)?;
         if !self.index_has_room()? {
@@ -252,17 +255,20 @@ impl<M: Mem> Store<M> {
         words.store(record::ID, 0, Relaxed);
         // SYNC POINT S3: who still reads the old variable here sees that it is no more.
         self.mem.fence(Release);
+        let id = self.new_id()?;
         if let Some(block) = block {
-            let count = query.name.len().div_ceil(8);
+            let count = query.name.len().div_ceil(8) + 1;
             let name = self.mem.words_mut(block.at, count).ok_or_else(|| outside(block.at))?;
-            index::store_name(name, 0, query.name);
+            // Whose it is: a name may be made again in the same block while its former record is
+            // still in the file.
+            name.store(0, id, Relaxed);
+            index::store_name(name, (layout::BLOCK_NAME / 8) as usize, query.name);
             let (prefix, _) = query.name.split_at(inline - 8);
             index::store_name(words, record::NAME, prefix);
             words.store(record::NAME + inline / 8 - 1, block.at, Relaxed);
         } else {
             index::store_name(words, record::NAME, query.name);
         }
-        let id = self.new_id()?;
         let meta = Meta::new(query.name.len(), room.class, flags);
         words.store(record::META, meta.with_crc(meta_crc(id, meta, query.name)).0, Relaxed);
         for number in 1..slot::COUNT {
@@ -277,6 +283,7 @@ impl<M: Mem> Store<M> {
             .fill_slot(handle.slot_at(0), version, raw, true)
             .ok_or_else(|| outside(room.at))?;
         if atomic {
+            self.live_mut()?.fetch_add(live::ATOMICS, 1, Relaxed);
             words.store(record::VALUE, raw.first_word(), Relaxed);
         }
         words.store(record::STATE, State::new(version, 0, 0, 0).0, Release);
@@ -309,7 +316,7 @@ impl<M: Mem> Store<M> {
         match self.read(handle, |_| ())? {
             Seen::Value(..) | Seen::Stale => Ok(()),
             Seen::Absent if handle.atomic && atomic => self.revive_atomic(handle, raw),
-            Seen::Absent if handle.atomic || atomic => self.collect(handle),
+            Seen::Absent if handle.atomic || atomic => self.make_way(handle),
             Seen::Absent => self.write_if(handle, raw, Expect::Absent).map(|_| ()),
         }
     }
@@ -326,8 +333,22 @@ impl<M: Mem> Store<M> {
         Ok(self.live()?.load(live::BIRTHS, Acquire))
     }
 
-    fn table(&self) -> Result<Table, Trouble> {
+    pub(crate) fn table(&self) -> Result<Table, Trouble> {
         Ok(Table::of_root(self.live()?.load(live::ROOT, Relaxed)))
+    }
+
+    /// Collects a removed variable whose name another kind of variable is to have. If the file does
+    /// not know yet that it is removed, it is told first: else both could come back.
+    fn make_way(&self, handle: Handle) -> Result<(), Trouble> {
+        self.collect(handle)?;
+        if self.file {
+            let line = self.mem.words(handle.at, record::LINE).ok_or_else(|| outside(handle.at))?;
+            if line.load(record::ID, Acquire) == handle.id {
+                self.flush()?;
+                self.collect(handle)?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives a removed variable's record back. Tried once: who holds the record, or has made it a
@@ -355,16 +376,131 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// Whether the variable is removed, and no durable epoch has it: a record that a flush has
-    /// sealed is kept until the flush epochs say otherwise.
+    /// Whether the record can be given back, or the next flush is to be waited for.
     fn collectable(&self, handle: Handle, words: M::Words<'_>) -> bool {
+        self.fate(handle, words).is_ok_and(|fate| fate != Fate::Kept)
+    }
+
+    /// What can become of a record. It counts under the record's mark; without, it is a guess.
+    fn fate(&self, handle: Handle, words: M::Words<'_>) -> Result<Fate, Trouble> {
+        if self.file && words.load(record::ID, Acquire) & record::RETIRED != 0 {
+            // Who retired it died in the midst of it.
+            return Ok(Fate::Retired);
+        }
         let state = State(words.load(record::STATE, Acquire));
         let desc = Desc(words.load(handle.slot(state.current()) + slot::DESC, Relaxed));
-        let sealed = || {
-            (0..slot::COUNT)
-                .any(|number| words.load(handle.slot(number) + slot::SEAL, Relaxed) != 0)
+        if desc.kind() != slot::TOMBSTONE {
+            return Ok(Fate::Kept);
+        }
+        if !self.file || self.mem.planted(Fault::EraseAtOnce) {
+            return Ok(Fate::Erased);
+        }
+        let seal = |number| words.load(handle.slot(number) + slot::SEAL, Acquire);
+        if (0..slot::COUNT).all(|number| seal(number) == 0) {
+            // Never sealed. If no flush is about to, no file knows of it.
+            let (header, bit) = layout::dirty_bit(handle.at);
+            let header = self.mem.words(header, chunk::WORDS).ok_or_else(|| outside(header))?;
+            let chosen = header.load(chunk::FLUSHING, Acquire) & bit != 0;
+            return Ok(if chosen { Fate::Kept } else { Fate::Erased });
+        }
+        let durable = seal(state.b());
+        let complete = self.live()?.load(live::EPOCH, Acquire);
+        let retired = state.current() == state.b() && durable != 0 && durable <= complete;
+        Ok(if retired { Fate::Retired } else { Fate::Kept })
+    }
+
+    /// Takes a removed variable, which is durably so, out of the map: its tombstone stays in the
+    /// file until a flush that began later is complete. Idempotent.
+    fn retire(&self, handle: Handle) -> Result<(), Trouble> {
+        let lost = || outside(handle.at);
+        let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
+        let id = words.load(record::ID, Acquire);
+        let valid =
+            |number| words.load(handle.slot(number) + slot::VERSION, Acquire) != slot::INVALID;
+        let mut left = (0..slot::COUNT).filter(|number| valid(*number));
+        let kept = match (left.next(), left.next()) {
+            // The others are clear already, and `state` may be none any more.
+            (Some(only), None) if id & record::RETIRED != 0 => only,
+            _ => State(words.load(record::STATE, Acquire)).b(),
         };
-        desc.kind() == slot::TOMBSTONE && !(self.file && sealed())
+        words.store(record::ID, id | record::RETIRED, Relaxed);
+        // SYNC POINT S3.
+        self.mem.fence(Release);
+        self.mem.wake(handle.wake());
+        self.unlink(handle.at)?;
+        for number in (0..slot::COUNT).filter(|number| *number != kept) {
+            let at = handle.slot(number);
+            words.store(at + slot::VERSION, slot::INVALID, Relaxed);
+            // SYNC POINT S2.
+            self.mem.fence(Release);
+            words.store(at + slot::SEAL, 0, Relaxed);
+            let extent = Desc(words.load(at + slot::DESC, Relaxed)).is_extent();
+            words.store(at + slot::DESC, 0, Release);
+            if extent {
+                self.reclaim(words.load(at + slot::DATA, Relaxed))?;
+            }
+        }
+        // After all that: the flush that takes this number, or a later one, brings it to the file.
+        self.mem.fence(SeqCst);
+        let epoch = self.live()?.load(live::NEXT_EPOCH, SeqCst);
+        words.store(record::STATE, epoch & !record::QUIET, Release);
+        Ok(())
+    }
+
+    /// Frees the records that were retired before the last complete flush began; answers how many
+    /// bytes came free.
+    fn free_retired(&self) -> Result<u64, Trouble> {
+        let mut freed = 0;
+        for number in layout::META_CHUNKS..self.chunk_count()? {
+            let (layout::kind::RECORDS, class) = self.chunk_kind(number)? else { continue };
+            let base = number * layout::CHUNK + layout::CHUNK_HEADER;
+            for within in 0..layout::records_in_chunk(class & 3) {
+                let at = base + (within * record_bytes(class & 3)) as u64;
+                if self.is_over(at)? && self.free_retired_record(at)? {
+                    freed += record_bytes(class & 3) as u64;
+                }
+            }
+        }
+        Ok(freed)
+    }
+
+    /// Whether the record at `at` is retired, and the file needs it no more.
+    fn is_over(&self, at: u64) -> Result<bool, Trouble> {
+        let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
+        let complete = self.live()?.load(live::EPOCH, Acquire);
+        let state = line.load(record::STATE, Acquire);
+        let atomic = Meta(line.load(record::META, Relaxed)).atomic();
+        Ok(line.load(record::ID, Acquire) & record::RETIRED != 0
+            && state & !record::QUIET <= complete
+            // An operation on it may still be under way, and it has no second look.
+            && (!atomic || state & record::QUIET != 0))
+    }
+
+    fn free_retired_record(&self, at: u64) -> Result<bool, Trouble> {
+        let _held = self.lock_structure()?;
+        let line = self.mem.words_mut(at, record::LINE).ok_or_else(|| outside(at))?;
+        let meta = Meta(line.load(record::META, Relaxed));
+        let Some(room) = self.room_at(at)?.filter(|_| self.is_over(at).unwrap_or(false)) else {
+            return Ok(false);
+        };
+        let inline = index::inline_bytes(meta);
+        let block = if meta.name_len() > inline {
+            line.load(record::NAME + inline / 8 - 1, Relaxed)
+        } else {
+            0
+        };
+        // As an insertion that is undone.
+        let journal = self.journal()?;
+        journal.store(journal::RECORD, at, Relaxed);
+        journal.store(journal::BLOCK, block, Relaxed);
+        journal.store(journal::OPERATION, journal::INSERT, Release);
+        line.store(record::ID, 0, Release);
+        self.clear_bit(room)?;
+        if block != 0 {
+            self.free_block(block)?;
+        }
+        journal.store(journal::OPERATION, journal::NOTHING, Release);
+        Ok(true)
     }
 
     /// From the mark on a record to its end: idempotent, so that a replay does it from its start.
@@ -377,7 +513,10 @@ impl<M: Mem> Store<M> {
             && self.mem.is_marked(handle.lock(), Locks::MARK_L)
         {
             let words = self.mem.words(at, handle.words()).ok_or_else(|| outside(at))?;
-            if self.collectable(handle, words) {
+            let fate = self.fate(handle, words)?;
+            if fate == Fate::Retired {
+                self.retire(handle)?;
+            } else if fate == Fate::Erased {
                 line.store(record::ID, 0, Relaxed);
                 // SYNC POINT S3.
                 self.mem.fence(Release);
@@ -472,24 +611,6 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Ends what was half-done and frees every lock: for who is alone in a region whose last users
-    /// are gone with another boot or another file. The locks of free records too: who held one by
-    /// an old handle held it all the same.
-    pub fn adopt(&self) -> Result<(), Trouble> {
-        // Marks stay until the journal was replayed: they tell what was half-done.
-        self.quiesce()?;
-        for chunk in 0..self.chunk_count()? {
-            if let (layout::kind::RECORDS, class) = self.chunk_kind(chunk)? {
-                let class = class & 3;
-                let base = chunk * layout::CHUNK + layout::CHUNK_HEADER;
-                for within in 0..layout::records_in_chunk(class) {
-                    self.mem.reset(base + (within * record_bytes(class)) as u64 + record::LOCK);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Walks over all records that bear an id, in record order, until `each` says false.
     pub(crate) fn each_record(&self, mut each: impl FnMut(Handle) -> bool) -> Result<(), Trouble> {
         let mut cursor = Cursor::default();
@@ -552,8 +673,20 @@ impl<M: Mem> Store<M> {
             }
             self.collect(*handle)?;
         }
-        Ok(removed.iter().map(|handle| handle.words() as u64 * 8).sum())
+        let freed: u64 = removed.iter().map(|handle| handle.words() as u64 * 8).sum();
+        Ok(freed + if self.file { self.free_retired()? } else { 0 })
     }
+}
+
+/// What can become of the record of a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is a variable's; or it is removed, and the file does not know so yet.
+    Kept,
+    /// Free at once: no file knows of it.
+    Erased,
+    /// Free when the next flush is complete: the file has its tombstone.
+    Retired,
 }
 
 /// Where a walk over the records stands.

@@ -50,7 +50,7 @@ impl<M: Mem> Drop for Transactions<'_, M> {
 }
 
 /// Why not all records could be marked.
-enum Met {
+pub(crate) enum Met {
     /// The holder of L has marked it.
     Structure,
     /// Somebody holds its lock.
@@ -148,14 +148,7 @@ impl<M: Mem> Store<M> {
                 Ok(Some(met)) => {
                     self.unmark_all()?;
                     drop(held);
-                    match met {
-                        Met::Structure => drop(self.lock_structure()?),
-                        // Waits for it, and takes it over from who is dead.
-                        Met::Holder(handle) => {
-                            self.lock_record(handle)?;
-                            self.mem.unlock(handle.lock());
-                        }
-                    }
+                    self.wait_for(&met)?;
                 }
                 Err(trouble) => {
                     self.unmark_all()?;
@@ -164,6 +157,25 @@ impl<M: Mem> Store<M> {
             }
         }
         Err(Trouble::Contended)
+    }
+
+    /// Waits for what was in the way, with T given back.
+    pub(crate) fn wait_for(&self, met: &Met) -> Result<(), Trouble> {
+        match met {
+            Met::Structure => drop(self.lock_structure()?),
+            // Waits for it, and takes it over from who is dead.
+            Met::Holder(handle) => {
+                self.lock_record(*handle)?;
+                self.mem.unlock(handle.lock());
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks one record, under T; what is in the way, where something is. Ended by
+    /// [`unmark_all`](Self::unmark_all) in each case.
+    pub(crate) fn mark_one(&self, handle: Handle) -> Result<Option<Met>, Trouble> {
+        self.try_mark_all(&[Change { handle, expect: Expect::Any, raw: None }])
     }
 
     fn try_mark_all(&self, changes: &[Change<'_>]) -> Result<Option<Met>, Trouble> {
@@ -277,7 +289,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Takes away every mark in the journal, with nothing published.
-    fn unmark_all(&self) -> Result<(), Trouble> {
+    pub(crate) fn unmark_all(&self) -> Result<(), Trouble> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         for number in 0..self.count()? {
             self.unmark(entries.load(number, Relaxed))?;

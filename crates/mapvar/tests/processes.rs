@@ -35,6 +35,21 @@ fn child_entry() {
             assert_eq!(map.get::<String>("foo").unwrap(), "changed");
             assert!(!map.contains("bar").unwrap());
         }
+        // Opens before the map has grown, reads what the other has made it grow by, and makes it grow
+        // further.
+        "grower" => {
+            let map = open(argument);
+            let small = map.var::<String>("small").unwrap();
+            said("ready");
+            wait_for_line();
+            assert!(holds(&map, "first"));
+            assert_eq!(small.get().unwrap(), "from before");
+            fill(&map, "second");
+            small.set("changed".into()).unwrap();
+            said("ready");
+            wait_for_line();
+            assert!(holds(&map, "first") && holds(&map, "second"));
+        }
         "holder" => {
             let map = Map::options().name(argument).create().unwrap();
             map.set("mine", 1).unwrap();
@@ -154,6 +169,64 @@ fn two_processes_share_variables_by_file() {
     let map = Map::options().file(&path).open().unwrap();
     assert_eq!(map.origin(), Origin::Opened);
     assert_eq!(map.get::<String>("foo").unwrap(), "changed");
+}
+
+const MANY: usize = 64;
+const LARGE: usize = 100_000;
+
+/// Sets far more than the map was made for.
+fn fill(map: &Map, who: &str) {
+    for number in 0..MANY {
+        map.set(&format!("{who} {number}"), vec![number as u8; LARGE]).unwrap();
+    }
+}
+
+fn holds(map: &Map, who: &str) -> bool {
+    (0..MANY).all(|number| {
+        let value = map.get::<Vec<u8>>(&format!("{who} {number}")).unwrap();
+        value == vec![number as u8; LARGE]
+    })
+}
+
+/// Neither opens it again.
+fn grow_together(map: &Map, argument: &str) {
+    map.set("small", "from before").unwrap();
+    let before = map.stat().unwrap().region;
+    let mut peer = Peer::start("grower", argument);
+    peer.await_ready();
+    fill(map, "first");
+    let between = map.stat().unwrap().region;
+    assert!(between >= before + (MANY * LARGE) as u64, "{before} to {between}");
+    peer.go();
+    peer.await_ready();
+    assert!(holds(map, "second") && holds(map, "first"));
+    assert_eq!(map.get::<String>("small").unwrap(), "changed");
+    assert!(map.stat().unwrap().region > between);
+    // What both have, and only one has made.
+    map.set("second 0", "short").unwrap();
+    map.set("second 0", vec![0_u8; LARGE]).unwrap();
+    peer.finish();
+}
+
+#[test]
+fn a_map_grows_under_two_processes_by_name() {
+    let _watchdog = Watchdog::new("growth by name", Duration::from_mins(2));
+    let name = unique("grow");
+    let map = Map::options().name(&name).size(1000).create().unwrap();
+    grow_together(&map, &name);
+    assert!(holds(&Map::open(&name).unwrap(), "second"));
+}
+
+#[test]
+fn a_map_grows_under_two_processes_by_file() {
+    let _watchdog = Watchdog::new("growth by file", Duration::from_mins(2));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("grow.map");
+    let map = Map::options().file(&path).size(1000).create().unwrap();
+    grow_together(&map, path.to_str().unwrap());
+    map.close().unwrap();
+    let map = Map::options().file(&path).open().unwrap();
+    assert!(holds(&map, "first") && holds(&map, "second"));
 }
 
 #[test]
@@ -293,7 +366,7 @@ fn reading_alone_writes_nothing() {
 }
 
 /// After a restart of the machine lock words name owners that are gone, or others: whoever writes
-/// first frees them, even while somebody reads.
+/// first frees them.
 #[test]
 fn locks_of_another_boot_are_freed() {
     let _watchdog = Watchdog::new("another boot", Duration::from_mins(1));
@@ -311,9 +384,13 @@ fn locks_of_another_boot_are_freed() {
     let id = bytes.windows(8).position(|bytes| bytes == b"x\0\0\0\0\0\0\0").unwrap();
     bytes[id - 24..id - 20].copy_from_slice(&1_u32.to_le_bytes());
     std::fs::write(&path, &bytes).unwrap();
+    // What the last flush left somebody who may write has to find out.
+    let refused = Map::options().file(&path).read_only(true).open().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NeedsRecovery, "{refused}");
+    let map = Map::options().file(&path).timeout(Duration::from_secs(2)).open().unwrap();
+    assert_eq!(map.recovery().unwrap().variables, 1);
     let reader = Map::options().file(&path).read_only(true).open().unwrap();
     assert_eq!(reader.get::<i64>("x").unwrap(), 1);
-    let map = Map::options().file(&path).timeout(Duration::from_secs(2)).open().unwrap();
     map.set("x", 2).unwrap();
     map.set("y", 3).unwrap();
     assert_eq!(reader.get::<i64>("y").unwrap(), 3);

@@ -7,7 +7,7 @@
 //! handler is installed that knows where this crate's views lie. For a fault in one of them it
 //!
 //! 1. marks the view as lost, for ever: [`View::lost`](crate::View::lost);
-//! 2. changes the word that [`machine::is_epoch`](crate::machine::is_epoch) looks at, so that who
+//! 2. changes the word that [`machine::is_epoch`] looks at, so that who
 //!    uses many views learns of it by one load;
 //! 3. puts private memory, all zeros, where the page is gone, and lets the instruction be done
 //!    again.
@@ -37,7 +37,7 @@ use std::{
     ptr,
     sync::{
         OnceLock,
-        atomic::{AtomicPtr, AtomicUsize, Ordering, fence},
+        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
     },
 };
 
@@ -66,7 +66,7 @@ pub(crate) enum Cause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Loss {
     pub(crate) cause: Cause,
-    /// Byte of the mapping.
+    /// Byte of the view's mapping.
     pub(crate) at: usize,
 }
 
@@ -82,6 +82,9 @@ pub(crate) struct Piece {
     /// The file behind it, as the system writes it, and where in it the mapping begins.
     pub(crate) file: usize,
     pub(crate) offset: u64,
+    /// Whether its addresses can be kept while nothing is mapped there (Windows).
+    #[allow(dead_code, reason = "only Windows has such addresses")]
+    pub(crate) kept: bool,
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -114,13 +117,18 @@ pub(crate) struct Entry {
     protection: AtomicUsize,
     file: AtomicUsize,
     offset: Word,
+    kept: AtomicBool,
+    /// The piece of the same view that tells of the losses of them all; null where this one does.
+    head: AtomicPtr<Entry>,
     /// | bits | meaning | who changes it |
     /// | --- | --- | --- |
     /// | 0 [`LOST`] | a fault happened | the handler, first of all; never taken back |
     /// | 1 [`TOLD`] | the epoch has been changed since | the handler, after it did so |
     /// | 2 [`TRUNCATED`] | why | with `LOST` |
-    /// | 3 [`REPLACED`] | the whole of it is private memory now (Windows) | the handler |
-    /// | the rest | at which byte of the mapping | with `LOST` |
+    /// | 3 [`REPLACED`] | the whole piece is private memory now (Windows) | the handler |
+    /// | the rest | at which byte of the view's mapping | with `LOST` |
+    ///
+    /// Of all pieces of a view the first has the mark; `REPLACED` each has for itself.
     lost: Word,
     /// How many there were, to notice one that never ends.
     faults: AtomicUsize,
@@ -134,7 +142,6 @@ const STATE: usize = 3;
 const LOST: u64 = 1;
 const TOLD: u64 = 2;
 const TRUNCATED: u64 = 4;
-#[cfg(windows)]
 const REPLACED: u64 = 8;
 const AT: u32 = 4;
 
@@ -182,6 +189,8 @@ impl Entry {
             protection: AtomicUsize::new(0),
             file: AtomicUsize::new(0),
             offset: Word::new(0),
+            kept: AtomicBool::new(false),
+            head: AtomicPtr::new(ptr::null_mut()),
             lost: Word::new(0),
             faults: AtomicUsize::new(0),
         }
@@ -198,7 +207,7 @@ impl Entry {
                 .is_ok()
     }
 
-    fn fill(&self, piece: &Piece) {
+    fn fill(&self, piece: &Piece, head: Option<&'static Entry>) {
         // SYNC POINT: pairs with the Acquire fence of `read`. Who sees one of the new values sees
         // that the turn has changed.
         fence(Ordering::Release);
@@ -208,6 +217,9 @@ impl Entry {
         self.protection.store(piece.protection as usize, Ordering::Relaxed);
         self.file.store(piece.file, Ordering::Relaxed);
         self.offset.store(piece.offset, Ordering::Relaxed);
+        self.kept.store(piece.kept, Ordering::Relaxed);
+        let head = head.map_or(ptr::null_mut(), |head| ptr::from_ref(head).cast_mut());
+        self.head.store(head, Ordering::Relaxed);
         self.lost.store(0, Ordering::Relaxed);
         self.faults.store(0, Ordering::Relaxed);
         let turn = self.turn.load(Ordering::Relaxed);
@@ -235,20 +247,28 @@ impl Entry {
             protection: self.protection.load(Ordering::Relaxed) as u32,
             file: self.file.load(Ordering::Relaxed),
             offset: self.offset.load(Ordering::Relaxed),
+            kept: self.kept.load(Ordering::Relaxed),
         };
         fence(Ordering::Acquire);
         (self.turn.load(Ordering::Relaxed) == turn).then_some(piece)
     }
 
-    /// Marks the mapping as lost and changes the epoch. To be called *before* its memory is
+    /// The entry that tells of the losses of the whole view.
+    fn head(&self) -> &Self {
+        // SAFETY: it is null, or was a reference to an entry, and those are never freed.
+        unsafe { self.head.load(Ordering::Relaxed).as_ref() }.unwrap_or(self)
+    }
+
+    /// Marks the view as lost and changes the epoch. To be called *before* its memory is
     /// replaced: who finds a page replaced finds the mark and the new epoch too.
     ///
     /// False where there have been more faults than can be: replacing does not help.
     pub(crate) fn mark(&self, piece: &Piece, cause: Cause, address: usize) -> bool {
-        let at = address.wrapping_sub(piece.address) as u64;
+        let head = self.head();
+        let at = address.wrapping_sub(head.address.load(Ordering::Relaxed)) as u64;
         let why = if cause == Cause::Truncated { TRUNCATED } else { 0 };
         // The first one stays. Release and Acquire: see `TOLD`.
-        let marked = self.lost.compare_exchange(
+        let marked = head.lost.compare_exchange(
             0,
             at << AT | why | LOST,
             Ordering::AcqRel,
@@ -258,19 +278,19 @@ impl Entry {
         // goes on to replace must not be seen with the old epoch.
         if marked.map_or_else(|now| now & TOLD == 0, |_| true) {
             machine::next_epoch();
-            self.lost.fetch_or(TOLD, Ordering::Release);
+            head.lost.fetch_or(TOLD, Ordering::Release);
         }
         // Each page faults once and is replaced, with as many threads meeting there as there are.
         let most = (piece.len / piece.page.max(1)).saturating_mul(4).saturating_add(1 << 16);
         self.faults.fetch_add(1, Ordering::Relaxed) < most
     }
 
-    #[cfg(windows)]
+    #[allow(dead_code, reason = "only Windows replaces all of a piece")]
     pub(crate) fn is_replaced(&self) -> bool {
         self.lost.load(Ordering::Acquire) & REPLACED != 0
     }
 
-    #[cfg(windows)]
+    #[allow(dead_code, reason = "only Windows replaces all of a piece")]
     pub(crate) fn set_replaced(&self) {
         self.lost.fetch_or(REPLACED, Ordering::Release);
     }
@@ -300,33 +320,37 @@ pub(crate) struct Registered(&'static Entry);
 impl Registered {
     /// Registers a mapping, before it is handed to anybody, and sees to it that the handler stands.
     pub(crate) fn new(piece: &Piece) -> Self {
+        Self::with(piece, None)
+    }
+
+    /// Registers a further piece of a view whose first piece has `losses`, and keeps it at least as
+    /// long as this one.
+    #[allow(dead_code, reason = "only Windows has views of several pieces")]
+    pub(crate) fn behind(losses: Losses, piece: &Piece) -> Self {
+        Self::with(piece, Some(losses.0))
+    }
+
+    fn with(piece: &Piece, head: Option<&'static Entry>) -> Self {
         GUARDED.get_or_init(Imp::guard);
         let mut block = &FIRST;
         loop {
             if let Some(entry) = block.entries.iter().find(|entry| entry.claim()) {
-                entry.fill(piece);
+                entry.fill(piece, head);
                 return Self(entry);
             }
             block = block.next_or_new();
         }
     }
 
-    /// Whether there was a fault in it.
+    /// What tells of faults in it and in what is registered [`behind`](Self::behind) it, for as
+    /// long as it is registered.
     #[inline]
-    pub(crate) fn is_lost(&self) -> bool {
-        // Relaxed: what orders it is the fence of who asks (see `View::is_lost`).
-        self.0.lost.load(Ordering::Relaxed) & LOST != 0
-    }
-
-    /// The first fault in it.
-    pub(crate) fn loss(&self) -> Option<Loss> {
-        let lost = self.0.lost.load(Ordering::Acquire);
-        let cause = if lost & TRUNCATED != 0 { Cause::Truncated } else { Cause::Io };
-        (lost & LOST != 0).then_some(Loss { cause, at: (lost >> AT) as usize })
+    pub(crate) fn losses(&self) -> Losses {
+        Losses(self.0)
     }
 
     /// Whether all of it is private memory by now.
-    #[cfg(windows)]
+    #[allow(dead_code, reason = "only Windows replaces all of a piece")]
     pub(crate) fn is_replaced(&self) -> bool {
         self.0.is_replaced()
     }
@@ -338,13 +362,33 @@ impl Drop for Registered {
     }
 }
 
+/// Tells of the faults in a view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Losses(&'static Entry);
+
+impl Losses {
+    /// Whether there was one.
+    #[inline]
+    pub(crate) fn is_lost(self) -> bool {
+        // Relaxed: what orders it is the fence of who asks (see `View::is_lost`).
+        self.0.lost.load(Ordering::Relaxed) & LOST != 0
+    }
+
+    /// The first one.
+    pub(crate) fn loss(self) -> Option<Loss> {
+        let lost = self.0.lost.load(Ordering::Acquire);
+        let cause = if lost & TRUNCATED != 0 { Cause::Truncated } else { Cause::Io };
+        (lost & LOST != 0).then_some(Loss { cause, at: (lost >> AT) as usize })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::thread;
 
     fn piece(address: usize, len: usize) -> Piece {
-        Piece { address, len, page: 4096, protection: 3, file: 7, offset: 0 }
+        Piece { address, len, page: 4096, protection: 3, file: 7, offset: 0, kept: false }
     }
 
     #[test]
@@ -364,13 +408,34 @@ mod tests {
         assert!(entry.mark(&found, Cause::Truncated, base + 8192 + 5));
         assert!(entry.mark(&found, Cause::Io, base + 8192 + 9));
         assert!(!machine::is_epoch(before));
-        assert_eq!(held[1].loss(), Some(Loss { cause: Cause::Truncated, at: 5 }));
-        assert_eq!(held[0].loss(), None);
+        assert_eq!(held[1].losses().loss(), Some(Loss { cause: Cause::Truncated, at: 5 }));
+        assert_eq!(held[0].losses().loss(), None);
         drop(held);
         assert!(find(base + 5).is_none());
         // A place that was lost is as good as new for the next one.
         let again = Registered::new(&piece(base, 4096));
-        assert!(!again.is_lost());
+        assert!(!again.losses().is_lost());
+    }
+
+    #[test]
+    fn pieces_of_one_view_are_lost_together() {
+        let base = 1 << 24;
+        let first = Registered::new(&piece(base, 4096));
+        let second = Registered::behind(first.losses(), &piece(base + 4096, 8192));
+        let before = machine::epoch();
+        let (entry, found) = find(base + 8192).unwrap();
+        assert_eq!(found.address, base + 4096);
+        assert!(entry.mark(&found, Cause::Io, base + 8192));
+        assert!(!machine::is_epoch(before));
+        entry.set_replaced();
+        assert!(second.is_replaced() && !first.is_replaced());
+        // Counted from the view's beginning.
+        let lost = Some(Loss { cause: Cause::Io, at: 8192 });
+        assert_eq!(first.losses().loss(), lost);
+        let (entry, found) = find(base).unwrap();
+        assert!(entry.mark(&found, Cause::Truncated, base));
+        assert_eq!(first.losses().loss(), lost, "the first one stays");
+        drop((second, first));
     }
 
     #[test]

@@ -35,6 +35,7 @@
 //! and held to one contract, the trait `sys::Platform`. Other targets compile against a stub that
 //! answers [`ErrorKind::Unsupported`].
 
+mod bulk;
 mod error;
 mod lock;
 mod name;

@@ -2,7 +2,7 @@
 
 use crate::{
     Access, Error, ErrorKind, Result, Section, Words, WordsMut,
-    faults::{Cause, Registered},
+    faults::Cause,
     section::Shared,
     sys::{Imp, Platform},
     words::{self, Half, Length, Word},
@@ -176,7 +176,6 @@ pub(crate) struct MapSpec {
     pub(crate) offset: u64,
     pub(crate) len: usize,
     /// How long it may become: `len` or more.
-    #[cfg_attr(windows, allow(dead_code, reason = "to come"))]
     pub(crate) reserve: usize,
     pub(crate) access: Access,
     pub(crate) execute: bool,
@@ -238,8 +237,8 @@ impl View {
     /// # Errors
     /// [`ErrorKind::TooLarge`] beyond what is [reserved](Self::reserved): map it again;
     /// [`ErrorKind::OutOfRange`] beyond the end of the section;
-    /// [`ErrorKind::NoSpace`] and [`ErrorKind::Io`] as the system says. The view is as long as it
-    /// was.
+    /// [`ErrorKind::NoSpace`] and [`ErrorKind::Io`] as the system says; the error of a view that is
+    /// [lost](Self::lost). The view is as long as it was.
     pub fn grow(&self, len: usize) -> Result<()> {
         if len <= self.len() {
             return Ok(());
@@ -254,6 +253,8 @@ impl View {
                 format!("{len} bytes where {reserved} are reserved; map it again, or reserve more"),
             ));
         }
+        // It would not come back.
+        self.believe("grow the view of")?;
         let told = |error: Error| error.during("grow the view of", self.section.options.describe());
         let size = Imp::size(&self.section.sys).map_err(told)?;
         if self.offset.checked_add(len as u64).is_none_or(|end| end > size) {
@@ -439,12 +440,12 @@ impl View {
     /// `fence(Acquire)` before it, as for [`is_epoch`](crate::machine::is_epoch).
     #[inline]
     pub fn is_lost(&self) -> bool {
-        Imp::registered(&self.mapping).is_some_and(Registered::is_lost)
+        Imp::losses(&self.mapping).is_lost()
     }
 
     #[cold]
     fn loss(&self, operation: &'static str) -> Option<Error> {
-        let loss = Imp::registered(&self.mapping)?.loss()?;
+        let loss = Imp::losses(&self.mapping).loss()?;
         let byte = (self.offset - self.skip as u64).saturating_add(loss.at as u64);
         let (kind, detail) = match loss.cause {
             Cause::Truncated => (

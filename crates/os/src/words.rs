@@ -5,7 +5,9 @@
 //! then used, without a second look.
 
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
+#![allow(unsafe_code, reason = "hands ranges of words to `bulk`")]
 
+use crate::bulk;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// A range of a view as 64-bit words, for reading. Little-endian, as they lie in memory.
@@ -94,9 +96,7 @@ impl<'a> WordsMut<'a> {
     #[inline]
     pub fn copy_from(self, from: &[u8]) {
         let (whole, rest) = from.as_chunks::<8>();
-        for (word, bytes) in self.words.iter().zip(whole) {
-            word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
-        }
+        store(self.words, whole);
         if let (false, Some(word)) = (rest.is_empty(), self.words.get(whole.len())) {
             let last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
             word.store(last, Ordering::Relaxed);
@@ -158,6 +158,15 @@ fn load(words: &[AtomicU64], at: usize, order: Ordering) -> u64 {
 /// whole only if something else says so. `words` begin at the byte that `skip` is counted from.
 #[inline]
 pub(crate) fn copy_out(words: &[AtomicU64], skip: usize, into: &mut [u8]) {
+    let there = size_of_val(words);
+    if bulk::FAST && into.len() >= bulk::SHORTEST && skip <= there && into.len() <= there - skip {
+        let from = words.as_ptr().cast::<u8>().wrapping_add(skip);
+        // SAFETY: as many bytes from `skip` on lie within `words` (checked above), which are only
+        // read, as atomics may be by others meanwhile; `into` is private to the caller and not a
+        // part of them.
+        unsafe { bulk::copy(from, into.as_mut_ptr(), into.len()) };
+        return;
+    }
     let (first, within) = (skip / 8, skip % 8);
     let Some(mut words) = words.get(first..) else { return };
     let mut into = into;
@@ -183,6 +192,23 @@ pub(crate) fn copy_out(words: &[AtomicU64], skip: usize, into: &mut [u8]) {
     }
 }
 
+/// Stores whole words: as many as there are of both.
+#[inline]
+fn store(words: &[AtomicU64], from: &[[u8; 8]]) {
+    let len = 8 * words.len().min(from.len());
+    if bulk::FAST && len >= bulk::SHORTEST {
+        let to = words.as_ptr().cast::<u8>().cast_mut();
+        // SAFETY: `len` bytes lie within `words`, where they may be written through a shared
+        // reference as they are atomics (and on a writable mapping: only `WordsMut` and `write_at`
+        // come here), and within `from`, which is private to the caller and not a part of them.
+        unsafe { bulk::copy(from.as_ptr().cast(), to, len) };
+        return;
+    }
+    for (word, bytes) in words.iter().zip(from) {
+        word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+    }
+}
+
 /// Copies into words that others may be reading. Where the range begins or ends inside a word, the
 /// other bytes of that word keep what another process stores there meanwhile.
 pub(crate) fn copy_in(words: &[AtomicU64], skip: usize, from: &[u8]) {
@@ -195,15 +221,9 @@ pub(crate) fn copy_in(words: &[AtomicU64], skip: usize, from: &[u8]) {
         merge(word, within, head);
         (words, from) = (rest, tail);
     }
-    let whole = from.len() / 8;
-    let chunks = from.chunks_exact(8);
-    let rest = chunks.remainder();
-    for (bytes, word) in chunks.zip(words) {
-        let mut whole = [0; 8];
-        whole.copy_from_slice(bytes);
-        word.store(u64::from_le_bytes(whole), Ordering::Relaxed);
-    }
-    if let (false, Some(word)) = (rest.is_empty(), words.get(whole)) {
+    let (whole, rest) = from.as_chunks::<8>();
+    store(words, whole);
+    if let (false, Some(word)) = (rest.is_empty(), words.get(whole.len())) {
         merge(word, 0, rest);
     }
 }
@@ -240,15 +260,15 @@ mod tests {
     use super::*;
 
     fn words(count: usize) -> Vec<AtomicU64> {
-        (0..count).map(|at| AtomicU64::new(0x1111_1111_1111_1111 * at as u64)).collect()
+        (0..count).map(|at| AtomicU64::new(0x0101_0101_0101_0101 * at as u64)).collect()
     }
 
     #[test]
     fn copies_agree_with_slices_at_every_offset_and_length() {
-        let plain: Vec<u8> = (0..40_u8).collect();
+        let plain: Vec<u8> = (0..=255_u8).rev().collect();
         for skip in 0..24 {
-            for len in 0..=16 {
-                let words = words(5);
+            for len in (0..=80).chain([127, 128, 129, 250]) {
+                let words = words(36);
                 let mut mirror: Vec<u8> =
                     words.iter().flat_map(|w| w.load(Ordering::Relaxed).to_le_bytes()).collect();
                 let mut out = vec![0; len];

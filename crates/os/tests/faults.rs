@@ -16,7 +16,7 @@
     reason = "a test, also where clippy does not see it: what is not as expected ends it"
 )]
 
-use mapvar_os::{Access, ErrorKind, Locks, Scope, Section, SectionFlags, View, faults, machine};
+use mapvar_os::{Access, ErrorKind, Locks, Scope, Section, View, faults, machine};
 use std::{
     env, fs,
     os::unix::process::ExitStatusExt,
@@ -180,14 +180,16 @@ fn lose(view: &View) {
 
 /// A page of a mapping that we know nothing of, whose file is gone.
 fn foreign() -> *mut u8 {
+    let scratch = Scratch::new("foreign");
+    let open = fs::File::options().read(true).write(true).create_new(true).open(&scratch.0);
+    let open = open.unwrap();
+    open.set_len(page() as u64).unwrap();
     unsafe {
-        let name = c"foreign";
-        let fd = libc::memfd_create(name.as_ptr(), 0);
-        assert_eq!(libc::ftruncate(fd, 4096), 0);
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&open);
         let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-        let at = libc::mmap(std::ptr::null_mut(), 4096, access, shared, fd, 0);
+        let at = libc::mmap(std::ptr::null_mut(), page(), access, shared, fd, 0);
         assert_ne!(at, libc::MAP_FAILED);
-        assert_eq!(libc::ftruncate(fd, 0), 0);
+        open.set_len(0).unwrap();
         at.cast()
     }
 }
@@ -233,7 +235,7 @@ fn repair() {
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
         );
         let at = std::ptr::with_exposed_provenance_mut(MINE.load(Ordering::Relaxed));
-        libc::mmap(at, 4096, access, how, -1, 0);
+        libc::mmap(at, page(), access, how, -1, 0);
     }
 }
 
@@ -338,6 +340,40 @@ fn a_file_made_shorter_is_an_error_of_the_views_that_touch_it() {
     for view in [reader, writer, private, untouched, anonymous] {
         view.close().unwrap();
     }
+}
+
+/// What is reserved behind a view goes with it, however much that is, and does not come back.
+#[test]
+fn a_lost_view_does_not_grow() {
+    let scratch = Scratch::new("grow");
+    let section = section(&scratch.0);
+    let map = || section.view().reserve(64 << 30).map().unwrap();
+    let (lost, other) = (map(), map());
+    let size = PAGES * page();
+    section.grow(2 * size as u64).unwrap();
+    for view in [&lost, &other] {
+        view.grow(2 * size).unwrap();
+        view.write_at(2 * size - 4, b"last").unwrap();
+    }
+    lives("truncate", &scratch.0);
+    let error = lost.read_at(2 * size - 4, &mut [0; 4]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+
+    section.grow(4 * size as u64).unwrap();
+    assert_eq!(lost.grow(4 * size).unwrap_err().kind(), ErrorKind::Truncated);
+    assert_eq!(lost.len(), 2 * size);
+    let words = lost.words_mut(0, lost.len() / 8).unwrap();
+    words.store(lost.len() / 8 - 1, 7, Ordering::Release);
+    // One that nobody has touched meanwhile is as good as new.
+    other.grow(4 * size).unwrap();
+    let mut bytes = vec![1; 2 * size];
+    other.read_at(2 * size, &mut bytes).unwrap();
+    assert_eq!(bytes, vec![0; 2 * size]);
+    other.write_at(4 * size - 3, b"end").unwrap();
+    assert_eq!(other.words(2 * size - 8, 1).unwrap().load(0, Ordering::Relaxed), 0, "not shared");
+    assert!(fs::read(&scratch.0).unwrap().ends_with(b"end"));
+    lost.close().unwrap();
+    other.close().unwrap();
 }
 
 #[test]
@@ -461,8 +497,12 @@ fn a_full_file_system_is_an_error() {
 fn full(path: &Path) {
     // Sparse, as RESERVE makes it.
     let size = (PAGES * page()) as u64;
-    let section =
-        Section::options().file(path).size(size).flags(SectionFlags::RESERVE).create().unwrap();
+    let section = Section::options()
+        .file(path)
+        .size(size)
+        .flags(mapvar_os::SectionFlags::RESERVE)
+        .create()
+        .unwrap();
     let (view, other) = (section.view().map().unwrap(), section.view().map().unwrap());
     let mut written = 0;
     let error = loop {
@@ -498,8 +538,12 @@ fn scattered(path: &Path) {
         return;
     }
     let size = ((2 * most + 100) * page()) as u64;
-    let section =
-        Section::options().file(path).size(size).flags(SectionFlags::RESERVE).create().unwrap();
+    let section = Section::options()
+        .file(path)
+        .size(size)
+        .flags(mapvar_os::SectionFlags::RESERVE)
+        .create()
+        .unwrap();
     let view = section.view().map().unwrap();
     let words = view.words_mut(0, view.len() / 8).unwrap();
     for at in (0..view.len() / page()).step_by(2) {

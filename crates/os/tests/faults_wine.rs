@@ -154,6 +154,60 @@ fn a_file_made_shorter_is_an_error_of_the_views_that_touch_it() {
     }
 }
 
+/// Of a view of several pieces each is replaced when it is touched; the first loss is that of all.
+#[test]
+fn the_loss_of_a_piece_is_the_loss_of_the_view() {
+    if !under_wine() {
+        return;
+    }
+    let granule = machine::granularity();
+    let mut given_back = false;
+    for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
+        let scratch = Scratch::new("pieces");
+        let section = Section::options().file(&scratch.0).size(granule as u64).create().unwrap();
+        let map = || {
+            let view = section.view().len(granule as u64).reserve(1 << 20).map().unwrap();
+            for pieces in [2, 3] {
+                section.grow((pieces * granule) as u64).unwrap();
+                view.grow(pieces * granule).unwrap();
+            }
+            view
+        };
+        // As many pieces, one piece, and none that is touched.
+        let view = map();
+        let whole = section.view().reserve(1 << 20).map().unwrap();
+        let untouched = map();
+        let epoch = machine::epoch();
+        shorten(&scratch.0);
+        for (step, piece) in order.into_iter().enumerate() {
+            assert_eq!(view.is_lost(), step > 0);
+            let at = piece * granule + machine::page_size();
+            let words = view.words_mut(at, 8).unwrap();
+            words.fetch_add(3, 5, Ordering::AcqRel);
+            assert_eq!(words.load(3, Ordering::Acquire), 5, "the store that was done again");
+            assert!(view.is_lost() && !machine::is_epoch(epoch));
+        }
+        let lost = view.lost().unwrap();
+        assert_eq!(lost.kind(), ErrorKind::Truncated);
+        let byte = order[0] * granule + machine::page_size() + 24;
+        assert!(lost.to_string().contains(&format!("byte {byte} is gone")), "{lost}");
+        assert_eq!(view.flush(0..3 * granule).unwrap_err().kind(), ErrorKind::Truncated);
+        assert_eq!(view.grow(4 * granule).unwrap_err().kind(), ErrorKind::Truncated);
+        assert!(whole.write_at(granule - 3, b"across").is_err());
+        assert!(untouched.lost().is_none());
+        let base = view.as_ptr().addr();
+        view.close().unwrap();
+        whole.close().unwrap();
+        drop((untouched, section));
+        fs::remove_file(&scratch.0).unwrap();
+        // The addresses were given back, replaced ones too.
+        let again = Section::options().size(1 << 20).create().unwrap();
+        given_back |= again.view().base_address(base).map().is_ok();
+    }
+    // Another test may be quicker to use them, but not each time.
+    assert!(given_back);
+}
+
 #[test]
 fn many_threads_fault_at_once() {
     if !under_wine() {

@@ -360,6 +360,15 @@ impl StoreWords for LoomWords<'_> {
         let hot = |word: &AtomicU64, order| word.fetch_or(value, order);
         self.mem.change(self.at(at), order, hot, |old| old | value)
     }
+
+    fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64> {
+        let hot = |word: &AtomicU64, order| {
+            word.compare_exchange(old, new, order, Ordering::SeqCst).unwrap_or_else(|found| found)
+        };
+        let cold = |found| if found == old { new } else { found };
+        let found = self.mem.change(self.at(at), Ordering::SeqCst, hot, cold);
+        if found == old { Ok(found) } else { Err(found) }
+    }
 }
 
 impl Mem for LoomMem {
@@ -450,6 +459,15 @@ impl Mem for LoomMem {
     fn reset(&self, at: u64) {
         let known = self.shared.locks.iter().any(|(place, _)| *place == at);
         assert!(!known, "FORGOTTEN: the model resets the lock at {at:#x}");
+    }
+
+    fn seat(&self) -> Result<u64, mapvar::internals::Trouble> {
+        Ok(1)
+    }
+
+    /// Of the one process of these models.
+    fn is_seat_taken(&self, number: usize) -> bool {
+        number == 0
     }
 
     fn planted(&self, fault: Fault) -> bool {

@@ -20,6 +20,7 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
         .name(&args.name)
         .scope(super::scope(args.global))
         .size(args.size)
+        .max_size(args.max_size)
         .timeout(args.timeout);
     let map = if args.join {
         options.open_or_create()?

@@ -20,6 +20,9 @@ pub(crate) fn run(args: &Set) -> Result<Exit, Failure> {
         if let Some(size) = args.size {
             options = options.size(size);
         }
+        if let Some(most) = args.max_size {
+            options = options.max_size(most);
+        }
         // What is missing where a file may be made is its folder.
         options.open_or_create().map_err(|error| match error.kind() {
             ErrorKind::NotFound => error.detail("no such folder; make it first"),

@@ -24,7 +24,9 @@ pub(crate) fn run(args: &Stat) -> Result<Exit, Failure> {
         ("used", bytes(stat.used)),
         ("free", bytes(stat.free)),
         ("overhead", bytes(stat.overhead)),
+        ("fragmentation", format!("{:.0} %", stat.fragmentation() * 100.0)),
         ("region", bytes(stat.region)),
+        ("max-size", stat.max_size.map_or("no limit".into(), bytes)),
         ("created", utc(stat.created)),
         ("creator", format!("process {}", stat.creator)),
     ] {

@@ -173,7 +173,9 @@ fn stat_tells_facts_under_stable_keys() {
             "used",
             "free",
             "overhead",
+            "fragmentation",
             "region",
+            "max-size",
             "created",
             "creator"
         ]
@@ -185,11 +187,11 @@ fn stat_tells_facts_under_stable_keys() {
     let bytes = |at: usize| -> u64 {
         keys[at].1.strip_suffix(" bytes").expect("a unit").parse().expect("a number")
     };
-    assert_eq!(bytes(4) + bytes(5) + bytes(6), bytes(7));
-    assert_eq!(bytes(7), fs::metadata(t).unwrap().len());
+    assert_eq!(bytes(4) + bytes(5) + bytes(6), bytes(8));
+    assert_eq!(bytes(8), fs::metadata(t).unwrap().len());
     assert!(bytes(5) >= 100_000);
-    assert!(keys[8].1.starts_with("20") && keys[8].1.ends_with('Z'), "{}", keys[8].1);
-    assert!(keys[9].1.starts_with("process "));
+    assert!(keys[10].1.starts_with("20") && keys[10].1.ends_with('Z'), "{}", keys[10].1);
+    assert!(keys[9].1 == "no limit" && keys[11].1.starts_with("process "));
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn global_names_are_others() {
 #[test]
 fn a_full_map_loses_nothing() {
     let name = &unique("full");
-    let _held = Held::new([name.as_str(), "--size", "1"]);
+    let _held = Held::new([name.as_str(), "--size", "1", "--max-size", "1"]);
     let value = |number: usize| format!("{number:01000}x");
     let mut made = 0;
     let error = loop {

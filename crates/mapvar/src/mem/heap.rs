@@ -69,6 +69,10 @@ impl Store for HeapWords<'_> {
     fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64 {
         self.0[at].fetch_or(value, order)
     }
+
+    fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64> {
+        self.0[at].compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
+    }
 }
 
 impl Mem for Heap {

@@ -324,6 +324,12 @@ impl Store for MortalWords<'_> {
     fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64 {
         self.change(at, |old| old | value, order)
     }
+
+    fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64> {
+        let swap = |found| if found == old { new } else { found };
+        let found = self.change(at, swap, Ordering::SeqCst);
+        if found == old { Ok(found) } else { Err(found) }
+    }
 }
 
 impl Mem for Mortal {

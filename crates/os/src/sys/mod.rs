@@ -4,7 +4,7 @@
 //! their system. This is the only place where the target is asked for.
 
 use crate::{
-    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Registered,
+    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Losses,
     lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::{fmt, time::Duration};
@@ -136,9 +136,9 @@ pub(crate) trait Platform {
     /// beyond the range is not touched before `extend`.
     fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping>;
 
-    /// The mapping's place in the registry of [`crate::faults`], which it has from before it is
-    /// handed out until it is unmapped.
-    fn registered(mapping: &Self::Mapping) -> Option<&Registered>;
+    /// What became of the mapping. All of it is in the registry of [`crate::faults`], from before it
+    /// is handed out, or reached by `extend`, until it is unmapped.
+    fn losses(mapping: &Self::Mapping) -> Losses;
 
     /// Installs the handler of [`crate::faults`]; called once in a process. Answers whether it
     /// stands.

@@ -3,7 +3,7 @@
 use super::{How, Platform};
 use crate::{
     Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
-    faults::Registered, lock::LockSpec, seat::SeatSpec, view::MapSpec,
+    faults::Losses, lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::{convert::Infallible, time::Duration};
 
@@ -85,7 +85,7 @@ impl Platform for Imp {
         match *section {}
     }
 
-    fn registered(mapping: &Infallible) -> Option<&Registered> {
+    fn losses(mapping: &Infallible) -> Losses {
         match *mapping {}
     }
 

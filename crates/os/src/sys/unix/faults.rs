@@ -1,7 +1,8 @@
 //! `SIGBUS` in a mapping of ours: an error, and not the end of the process.
 //!
 //! What is replaced: where the file has become shorter, everything from its end to the end of the
-//! mapping, for that is gone for all who map it. Otherwise (no room for a page, a read error) the
+//! mapping, reserved addresses included, for that is gone for all who map it; should the file grow
+//! again, the view stays lost. Otherwise (no room for a page, a read error) the
 //! one page, since the others are still shared: a lock word that peers wait for must not be taken
 //! away from under its holder. Should the process have too many mappings for a single page, then
 //! the rest of the mapping, or else all of it.
@@ -31,7 +32,7 @@ pub(super) fn piece(
 ) -> Piece {
     let file = file.as_raw_fd().cast_unsigned() as usize;
     let address = address.get();
-    Piece { address, len, page, protection: protection.bits(), file, offset }
+    Piece { address, len, page, protection: protection.bits(), file, offset, kept: false }
 }
 
 /// What was installed for SIGBUS before us; null for the default. Never freed: the handler may be
@@ -136,7 +137,9 @@ fn replace(address: usize) -> bool {
         from = end.next_multiple_of(piece.page).min(at);
         to = piece.len;
     }
-    [(from, to), (from, piece.len), (0, piece.len)]
+    // A large reservation may be more than a system that counts every promise of memory gives, and
+    // a process may have too many mappings for one page more.
+    [(from, to), (at, at + piece.page), (from, piece.len), (0, piece.len)]
         .into_iter()
         .any(|(from, to)| zeros(&piece, from, to))
 }
@@ -292,4 +295,45 @@ mod all_threads {
     pub(super) fn prepare() {}
 
     pub(super) fn catch_up() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::bulk;
+
+    /// Between two pages that may not be touched.
+    #[test]
+    fn copies_reach_nothing_beyond_their_ends() {
+        const PAGE: usize = 1 << 16;
+        if !bulk::FAST {
+            return;
+        }
+        let room = || {
+            // SAFETY: asks for new memory of the test's own.
+            let at = unsafe {
+                libc::mmap(
+                    std::ptr::null_mut(),
+                    3 * PAGE,
+                    libc::PROT_NONE,
+                    libc::MAP_PRIVATE | libc::MAP_ANON,
+                    -1,
+                    0,
+                )
+            };
+            assert_ne!(at, libc::MAP_FAILED);
+            let middle = at.cast::<u8>().wrapping_add(PAGE);
+            // SAFETY: a part of the above.
+            let done =
+                unsafe { libc::mprotect(middle.cast(), PAGE, libc::PROT_READ | libc::PROT_WRITE) };
+            assert_eq!(done, 0);
+            middle
+        };
+        let (source, target) = (room(), room());
+        for len in bulk::SHORTEST..600 {
+            for (from, to) in [(0, PAGE - len), (PAGE - len, 0), (PAGE - len, PAGE - len)] {
+                // SAFETY: both ranges lie within the middles; if not, the test dies.
+                unsafe { bulk::copy(source.wrapping_add(from), target.wrapping_add(to), len) };
+            }
+        }
+    }
 }

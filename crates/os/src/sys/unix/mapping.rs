@@ -7,7 +7,11 @@ use super::{
     faults, lock, machine,
     section::Section,
 };
-use crate::{Access, ErrorKind, Result, faults::Registered, view::MapSpec};
+use crate::{
+    Access, ErrorKind, Result,
+    faults::{Losses, Registered},
+    view::MapSpec,
+};
 use rustix::{
     io::Errno,
     mm::{self, MapFlags, MsyncFlags, ProtFlags},
@@ -106,8 +110,8 @@ impl Mapping {
     }
 
     #[inline]
-    pub(super) fn registered(&self) -> &Registered {
-        &self.registered
+    pub(super) fn losses(&self) -> Losses {
+        self.registered.losses()
     }
 
     pub(super) fn len(&self) -> usize {

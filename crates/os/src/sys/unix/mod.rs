@@ -36,7 +36,7 @@ mod section;
 
 use super::{How, Platform};
 use crate::{
-    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Registered,
+    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Losses,
     lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::time::Duration;
@@ -125,8 +125,8 @@ impl Platform for Imp {
     }
 
     #[inline]
-    fn registered(mapping: &Self::Mapping) -> Option<&Registered> {
-        Some(mapping.registered())
+    fn losses(mapping: &Self::Mapping) -> Losses {
+        mapping.losses()
     }
 
     fn guard() -> bool {

@@ -1,4 +1,5 @@
-//! Who uses a file: two bytes far beyond any end, the gate and the room, locked by `LockFileEx`.
+//! Who uses a file, and who makes it longer: bytes far beyond any end, the gate, the room and the
+//! growth, locked by `LockFileEx`.
 //!
 //! Windows frees such locks when their handle is closed, also when the process was killed. They are
 //! far beyond the end because a lock binds `ReadFile` and `WriteFile` of others, and a write to a
@@ -28,6 +29,8 @@ use windows_sys::Win32::{
 
 const GATE: u64 = 0x7fff_ffff_ffff_fff0;
 const ROOM: u64 = GATE + 1;
+/// Held by who makes the file longer.
+pub(super) const GROWTH: u64 = GATE + 2;
 
 /// What a handle holds.
 #[derive(Debug, Default)]
@@ -117,7 +120,7 @@ fn at(byte: u64) -> OVERLAPPED {
 }
 
 /// Locks one byte, if nobody else has it.
-fn try_lock(file: &File, byte: u64, how: u32) -> Result<bool> {
+pub(super) fn try_lock(file: &File, byte: u64, how: u32) -> Result<bool> {
     let mut at = at(byte);
     let flags = LOCKFILE_FAIL_IMMEDIATELY | how;
     // SAFETY: the handle is open for as long as it is borrowed and was opened without
@@ -129,7 +132,7 @@ fn try_lock(file: &File, byte: u64, how: u32) -> Result<bool> {
     if is(&error, ERROR_LOCK_VIOLATION) { Ok(false) } else { Err(error) }
 }
 
-fn unlock(file: &File, byte: u64) -> Result<()> {
+pub(super) fn unlock(file: &File, byte: u64) -> Result<()> {
     let mut at = at(byte);
     // SAFETY: as in `try_lock`.
     if unsafe { UnlockFileEx(file.as_raw_handle(), 0, 1, 0, &raw mut at) } == 0 {

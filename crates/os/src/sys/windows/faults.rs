@@ -2,23 +2,23 @@
 //!
 //! Windows raises `EXCEPTION_IN_PAGE_ERROR` where it cannot bring in a page; Wine an access
 //! violation, at an address where the access is allowed, which Windows never does. A page of a view
-//! cannot be replaced, only the whole view: it is unmapped, and its addresses are reserved again at
-//! once. Memory, which is zeros, comes page by page with the faults that follow, so that the loss of
-//! a large view does not cost as much.
+//! cannot be replaced, only the whole view of Windows' (one piece of ours): it is unmapped, and its
+//! addresses are reserved again at once. Memory, which is zeros, comes page by page with the faults
+//! that follow, so that the loss of a large view does not cost as much.
 //!
-//! Between the two calls the addresses are nobody's. Other threads that touch the view in that
-//! moment fault, and wait for us; one that is given the very addresses for something else would have
-//! it written to by who still uses the view. We cannot take them back then, and end the process.
+//! Between the two calls other threads that touch the view fault, and wait for us. A view that was
+//! put in the place of a placeholder leaves one behind, and nobody else is given the addresses. Those
+//! of any other are nobody's in that moment; one that is given the very addresses for something else
+//! would have it written to by who still uses the view. We cannot take them back then, and end the
+//! process.
 
 #![allow(unsafe_code, reason = "exceptions, and memory put in the place of lost memory")]
 
-use crate::{
-    Access,
-    faults::{Cause, Entry, Piece, find},
-};
+use super::placeholder;
+use crate::faults::{Cause, Entry, Piece, find};
 use std::{
     ffi::c_void,
-    ptr::with_exposed_provenance_mut,
+    ptr::{NonNull, with_exposed_provenance_mut},
     sync::atomic::{AtomicBool, Ordering},
 };
 use windows_sys::Win32::{
@@ -41,6 +41,8 @@ use windows_sys::Win32::{
 
 /// See [`crate::sys::Platform::guard`].
 pub(super) fn guard() -> bool {
+    // Not to be looked for in the handler.
+    placeholder::prepare();
     // SAFETY: the handler lives as long as the program (a library that has been unloaded must not
     // have mapped a view: docs/PLATFORM.md). First: others, which report every exception as a
     // crash, need not see those that are none.
@@ -48,12 +50,11 @@ pub(super) fn guard() -> bool {
 }
 
 /// How memory is protected that takes the place of a view's.
-pub(super) fn protection(access: Access, execute: bool) -> u32 {
-    match (access, execute) {
-        (Access::Read, false) => PAGE_READONLY,
-        (Access::Read, true) => PAGE_EXECUTE_READ,
-        (Access::ReadWrite | Access::CopyOnWrite, false) => PAGE_READWRITE,
-        (Access::ReadWrite | Access::CopyOnWrite, true) => PAGE_EXECUTE_READWRITE,
+pub(super) fn protection(access: u32) -> u32 {
+    match placeholder::protection(access) {
+        PAGE_WRITECOPY => PAGE_READWRITE,
+        PAGE_EXECUTE_WRITECOPY => PAGE_EXECUTE_READWRITE,
+        same => same,
     }
 }
 
@@ -134,6 +135,17 @@ fn replace(entry: &Entry, piece: &Piece) -> bool {
     // SAFETY: no argument. A barrier in every thread of the process: one that has stored to the
     // view and not yet asked whether it is lost has its answer to come.
     unsafe { FlushProcessWriteBuffers() };
+    if piece.kept
+        && let Some(address) = NonNull::new(at(piece.address).cast())
+        && placeholder::bring_back(address)
+    {
+        if !placeholder::take(address, piece.len, piece.protection) {
+            // What is there is no view any more, and may not be touched.
+            std::process::abort();
+        }
+        entry.set_replaced();
+        return true;
+    }
     let view = MEMORY_MAPPED_VIEW_ADDRESS { Value: at(piece.address) };
     // SAFETY: a view that this crate has mapped and not unmapped: it is registered, and stays so,
     // because the thread that faulted is using it. What becomes of those who use it meanwhile: see

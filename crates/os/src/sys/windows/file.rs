@@ -153,7 +153,7 @@ fn open(options: &SectionOptions, path: &Path) -> Result<Section> {
     }
     let writes = options.protection.writable();
     if file.metadata().map_err(cvt)?.len() == 0 {
-        let section = Section::empty(file, writes)?;
+        let section = Section::empty(file, writes, options)?;
         check_size(&section, options)?;
         return Ok(section);
     }

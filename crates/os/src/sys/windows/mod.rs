@@ -1,4 +1,4 @@
-//! Windows: `CreateFileMappingW`, `MapViewOfFileEx`, and named mutexes for who is alive.
+//! Windows: `CreateFileMappingW`, `MapViewOfFileEx`, placeholders, and named mutexes for who is alive.
 //!
 //! Seen under Wine 8; what Wine does otherwise than Windows stands in `docs/PLATFORM.md`.
 
@@ -6,11 +6,13 @@ mod attach;
 mod cvt;
 mod faults;
 mod file;
+mod grow;
 mod lock;
 mod machine;
 mod mapping;
 mod named;
 mod names;
+mod placeholder;
 mod seat;
 mod section;
 mod security;
@@ -22,7 +24,7 @@ mod wait;
 use super::{How, Platform};
 use crate::{
     Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
-    faults::Registered, lock::LockSpec, seat::SeatSpec, view::MapSpec,
+    faults::Losses, lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
 use std::{
     os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle},
@@ -93,14 +95,11 @@ impl Platform for Imp {
     }
 
     fn size(section: &Self::Section) -> Result<u64> {
-        Ok(section.size)
+        section.size()
     }
 
-    fn grow(section: &Self::Section, _: &SectionOptions, size: u64) -> Result<()> {
-        if size <= section.size {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Unsupported, "", "").detail("not yet; make it anew, larger"))
+    fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()> {
+        grow::grow(section, options, size)
     }
 
     fn id(section: &Self::Section) -> Result<Option<SectionId>> {
@@ -138,17 +137,17 @@ impl Platform for Imp {
         mapping::Mapping::new(section, spec)
     }
 
-    fn extend(_: &Self::Section, _: &Self::Mapping, _: usize) -> Result<()> {
-        Ok(())
+    fn extend(section: &Self::Section, mapping: &Self::Mapping, len: usize) -> Result<()> {
+        mapping.extend(section, len)
     }
 
-    fn reserved(_: &Self::Mapping) -> usize {
-        0
+    fn reserved(mapping: &Self::Mapping) -> usize {
+        mapping.reserved()
     }
 
     #[inline]
-    fn registered(mapping: &Self::Mapping) -> Option<&Registered> {
-        mapping.registered()
+    fn losses(mapping: &Self::Mapping) -> Losses {
+        mapping.losses()
     }
 
     fn guard() -> bool {

@@ -47,8 +47,10 @@ pub(crate) struct Section {
     /// The file's volume, asked for when it was opened: Wine knows it no more once the file was
     /// renamed, and a file does not leave its volume.
     volume: u32,
-    /// True size in bytes. A section never changes its size.
+    /// Size of `object` in bytes, which never changes: that of a file may be larger by now.
     pub(super) size: u64,
+    /// How to make a larger object over the file.
+    pub(super) options: SectionOptions,
     /// Whether this handle's call made it.
     pub(super) created: bool,
     /// Whether views may have a file behind them.
@@ -56,12 +58,31 @@ pub(crate) struct Section {
     pub(super) pages: Pages,
     /// What this handle holds among the users of the file.
     pub(super) places: Mutex<Places>,
+    /// One thread at a time makes it longer.
+    pub(super) growing: Mutex<()>,
+}
+
+/// A section object to map.
+pub(super) enum Object<'a> {
+    Kept(BorrowedHandle<'a>),
+    New(OwnedHandle),
+}
+
+impl AsHandle for Object<'_> {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        match self {
+            Self::Kept(object) => *object,
+            Self::New(object) => object.as_handle(),
+        }
+    }
 }
 
 /// What its views are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pages {
     Plain,
+    /// Memory comes behind them only when somebody commits them.
+    Reserved,
     Large,
     /// An executable image, whose pages have protections of their own.
     Image,
@@ -81,6 +102,8 @@ impl Section {
             Pages::Image
         } else if options.flags.contains(SectionFlags::LARGE_PAGES) {
             Pages::Large
+        } else if file.is_none() && attributes & SEC_RESERVE != 0 {
+            Pages::Reserved
         } else {
             Pages::Plain
         };
@@ -92,26 +115,30 @@ impl Section {
             writes_file,
             volume,
             size,
+            options: options.clone(),
             created,
             backed,
             pages,
             places: Mutex::default(),
+            growing: Mutex::default(),
         })
     }
 
     /// An empty file. The common code maps no empty range, so the missing object is never asked
-    /// for.
-    pub(super) fn empty(file: File, writes_file: bool) -> Result<Self> {
+    /// for before the file has grown.
+    pub(super) fn empty(file: File, writes_file: bool, options: &SectionOptions) -> Result<Self> {
         Ok(Self {
             object: None,
             volume: volume(about(&file)?),
             file: Some(file),
             writes_file,
             size: 0,
+            options: options.clone(),
             created: false,
             backed: true,
             pages: Pages::Plain,
             places: Mutex::default(),
+            growing: Mutex::default(),
         })
     }
 
@@ -122,15 +149,37 @@ impl Section {
         Ok(Self {
             object: object.transpose().map_err(cvt)?,
             file: file.transpose().map_err(cvt)?,
+            writes_file: self.writes_file,
+            volume: self.volume,
+            size: self.size,
+            options: self.options.clone(),
+            created: self.created,
+            backed: self.backed,
+            pages: self.pages,
             places: Mutex::default(),
-            ..*self
+            growing: Mutex::default(),
         })
     }
 
-    /// The section object.
-    pub(super) fn object(&self) -> Result<BorrowedHandle<'_>> {
-        let empty = || Error::new(ErrorKind::Truncated, "", "").detail("the file is empty");
-        self.object.as_ref().map(AsHandle::as_handle).ok_or_else(empty)
+    /// True size in bytes: the file's, now, or the object's.
+    pub(super) fn size(&self) -> Result<u64> {
+        match &self.file {
+            Some(file) if self.pages != Pages::Image => length(file),
+            _ => Ok(self.size),
+        }
+    }
+
+    /// A section object of at least `size` bytes: the one that this handle has, or one that is as
+    /// long as the file is now. A view of it needs it no more.
+    pub(super) fn object(&self, size: u64) -> Result<Object<'_>> {
+        match (&self.object, &self.file) {
+            (Some(object), _) if size <= self.size => Ok(Object::Kept(object.as_handle())),
+            (_, Some(file)) => {
+                make(Some(file), None, 0, &self.options).map(|(o, _)| Object::New(o))
+            }
+            _ => Err(Error::new(ErrorKind::Truncated, "", "")
+                .detail(format!("the section has {} bytes of {size}", self.size))),
+        }
     }
 
     /// Volume, index and birth of the file.
@@ -141,7 +190,10 @@ impl Section {
         Ok(Some(SectionId {
             volume: self.volume.into(),
             file: pair(of.nFileIndexHigh, of.nFileIndexLow),
-            born: pair(of.ftCreationTime.dwHighDateTime, of.ftCreationTime.dwLowDateTime),
+            // Not the creation time: programs set it as they like, Windows hands it on to a new file
+            // of an old name (tunnelling), and where the disk keeps none (Wine) it is that of the
+            // last change. The index of NTFS has a count of its own of those who had it before.
+            born: 0,
         }))
     }
 
@@ -184,6 +236,11 @@ fn about(file: &File) -> Result<BY_HANDLE_FILE_INFORMATION> {
     Ok(of)
 }
 
+pub(super) fn length(file: &File) -> Result<u64> {
+    let of = about(file)?;
+    Ok(u64::from(of.nFileSizeHigh) << 32 | u64::from(of.nFileSizeLow))
+}
+
 fn volume(of: BY_HANDLE_FILE_INFORMATION) -> u32 {
     of.dwVolumeSerialNumber
 }
@@ -193,8 +250,9 @@ fn close(handle: OwnedHandle) -> Result<()> {
     if unsafe { CloseHandle(handle.into_raw_handle()) } == 0 { Err(last()) } else { Ok(()) }
 }
 
-/// `PAGE_` and `SEC_` constants of what was asked for.
-fn protect(options: &SectionOptions) -> u32 {
+/// `PAGE_` and `SEC_` constants of what was asked for; `grows`: of a section in the page file that
+/// is committed bit by bit.
+fn protect(options: &SectionOptions, grows: bool) -> u32 {
     let page = match options.protection {
         Protection::ReadOnly => PAGE_READONLY,
         Protection::ReadWrite => PAGE_READWRITE,
@@ -213,6 +271,9 @@ fn protect(options: &SectionOptions) -> u32 {
     ];
     let asked = table.iter().filter(|(flag, _)| options.flags.contains(*flag));
     let flags = asked.fold(0, |flags, (_, constant)| flags | constant);
+    if grows {
+        return page | flags & !SEC_COMMIT | SEC_RESERVE;
+    }
     // One of the three must be there, and committed is what Windows takes for none.
     let kind = flags & (SEC_COMMIT | SEC_RESERVE | SEC_IMAGE);
     page | flags | if kind == 0 { SEC_COMMIT } else { 0 }
@@ -235,6 +296,8 @@ pub(super) fn make(
     size: u64,
     options: &SectionOptions,
 ) -> Result<(OwnedHandle, bool)> {
+    let most = options.max_size.map_or(size, |most| most.max(size));
+    let (size, grows) = if file.is_some() { (size, false) } else { (most, most > size) };
     check(options, file.is_some(), size)?;
     let private = Private::new()?;
     let attributes = private.attributes(options.inherit);
@@ -249,7 +312,7 @@ pub(super) fn make(
         CreateFileMappingW(
             file,
             attributes.as_ptr(),
-            protect(options),
+            protect(options, grows),
             (size >> 32) as u32,
             size as u32,
             name.as_ref().map_or(null(), Wide::as_ptr),

@@ -14,9 +14,9 @@ use windows_sys::Win32::{
 };
 
 /// A folder of a test's own, removed with all that is in it. Handles are closed before.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
-fn folder() -> Folder {
+pub(super) fn folder() -> Folder {
     let folder = std::env::temp_dir().join(fresh("mapvar"));
     fs::create_dir(&folder).unwrap();
     Folder(folder)

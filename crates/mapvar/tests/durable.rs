@@ -1,0 +1,146 @@
+//! Flush and recovery on real files: a file is copied as it is, as a power cut at that moment could
+//! leave it at best, and opened under another boot id.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+use mapvar::{ErrorKind, Map};
+use std::{fs, path::Path};
+
+/// A copy of the file as another boot finds it.
+fn another_boot(path: &Path) -> std::path::PathBuf {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[0x200] ^= 0xff;
+    let crc = u64::from(crc32fast::hash(&bytes[0x200..0x230])) | 1 << 32;
+    bytes[0x230..0x238].copy_from_slice(&crc.to_le_bytes());
+    let copy = path.with_extension("copy");
+    fs::write(&copy, &bytes).unwrap();
+    copy
+}
+
+fn open(path: &Path) -> Map {
+    Map::options().file(path).open().unwrap()
+}
+
+#[test]
+fn what_was_flushed_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("durable.map");
+    let map = Map::options().file(&path).size(2 << 20).create().unwrap();
+    let long = "a name that does not fit ".repeat(30);
+    map.set("number", 1).unwrap();
+    map.set("large", vec![7_u8; 300_000]).unwrap();
+    map.set(&long, "text").unwrap();
+    map.set("removed", 1).unwrap();
+    map.atomic_or("count", 5_i64).unwrap();
+    map.flush().unwrap();
+    map.atomic::<i64>("count").unwrap().fetch_add(1).unwrap();
+    map.set("number", 2).unwrap();
+    map.remove("removed").unwrap();
+    map.set("never flushed", 1).unwrap();
+
+    let again = open(&another_boot(&path));
+    let recovery = again.recovery().unwrap();
+    assert_eq!((recovery.variables, recovery.lost, recovery.damaged), (5, 0, false));
+    assert_eq!(again.get::<i64>("number").unwrap(), 1);
+    assert_eq!(again.get::<Vec<u8>>("large").unwrap(), vec![7; 300_000]);
+    assert_eq!(again.get::<String>(&long).unwrap(), "text");
+    assert_eq!(again.get::<i64>("removed").unwrap(), 1);
+    assert_eq!(again.atomic::<i64>("count").unwrap().get().unwrap(), 5);
+    assert!(!again.contains("never flushed").unwrap());
+    again.set("number", 9).unwrap();
+    again.close().unwrap();
+
+    // The same boot and the same file: nothing is recovered, and nothing lost.
+    let copy = path.with_extension("copy");
+    let again = open(&copy);
+    assert_eq!(again.recovery(), None);
+    assert_eq!(again.get::<i64>("number").unwrap(), 9);
+    again.set("number", 10).unwrap();
+    drop(again);
+    // The last handle flushed.
+    assert_eq!(open(&another_boot(&copy)).get::<i64>("number").unwrap(), 10);
+    assert_eq!(map.get::<i64>("number").unwrap(), 2, "the map itself is as it was");
+}
+
+#[test]
+fn a_map_that_nobody_flushed_is_recovered_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("new.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("x", 1).unwrap();
+    let again = open(&another_boot(&path));
+    assert_eq!(again.recovery().unwrap().variables, 0);
+    assert!(again.is_empty().unwrap());
+    again.set("y", 2).unwrap();
+}
+
+#[test]
+fn a_reader_does_not_recover() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("read.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("x", 1).unwrap();
+    map.close().unwrap();
+    let copy = another_boot(&path);
+    let before = fs::read(&copy).unwrap();
+    let error = Map::options().file(&copy).read_only(true).open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NeedsRecovery, "{error}");
+    assert_eq!(fs::read(&copy).unwrap(), before);
+    drop(open(&copy));
+    let reader = Map::options().file(&copy).read_only(true).open().unwrap();
+    assert_eq!(reader.get::<i64>("x").unwrap(), 1);
+    assert!(reader.flush().is_err());
+}
+
+#[test]
+fn threads_write_while_others_flush() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("busy.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("a", 0_u64).unwrap();
+    map.set("b", 0_u64).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for number in 1..2_000_u64 {
+                map.transaction(|both| {
+                    both.set("a", number)?;
+                    both.set("b", number)
+                })
+                .unwrap();
+                map.set(&format!("other {}", number % 50), number).unwrap();
+            }
+        });
+        let flusher = scope.spawn(|| (0..20).for_each(|_| map.flush().unwrap()));
+        for _ in 0..10 {
+            map.flush().unwrap();
+        }
+        flusher.join().unwrap();
+        let again = open(&another_boot(&path));
+        let recovery = again.recovery().unwrap();
+        assert!(!recovery.damaged, "{recovery:?}");
+        let (a, b): (u64, u64) = (again.get("a").unwrap(), again.get("b").unwrap());
+        assert_eq!(a, b, "a transaction is whole");
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_map_that_has_grown_is_recovered_as_long_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("grown.map");
+    let map = Map::options().file(&path).size(10_000).create().unwrap();
+    let before = fs::metadata(&path).unwrap().len();
+    for number in 0..300_u32 {
+        map.set(&format!("n{number}"), vec![number as u8; 20_000]).unwrap();
+    }
+    map.flush().unwrap();
+    assert!(fs::metadata(&path).unwrap().len() > before);
+    let again = open(&another_boot(&path));
+    assert_eq!(again.recovery().unwrap().variables, 300);
+    for number in 0..300_u32 {
+        let value: Vec<u8> = again.get(&format!("n{number}")).unwrap();
+        assert_eq!(value, vec![number as u8; 20_000]);
+    }
+    again.clear().unwrap();
+    again.set("new", vec![1_u8; 1 << 20]).unwrap();
+    again.flush().unwrap();
+}
