@@ -686,3 +686,34 @@ fn i3_a_read_overtaken_anywhere_is_whole() {
         }
     }
 }
+
+/// As above, by a writer who dies in its midst: what the reader looks at is half-written for good.
+#[test]
+fn i3_a_read_overtaken_by_the_dying_is_whole() {
+    let world = World::usual();
+    let mut dies_at = 0;
+    loop {
+        let mut lives = false;
+        for look_at in 0..12 {
+            world.shared.back_to(&world.start);
+            let (reader, writer) = (world.process(1), world.process(2));
+            let lived = Arc::new(Mutex::new(false));
+            let told = Arc::clone(&lived);
+            writer.mem.dies_at(dies_at);
+            reader.mem.before_step(look_at * 24, true, move || {
+                let rounds =
+                    || (20..24).try_for_each(|round| put(&writer, "place", &value(round, 2000)));
+                *told.lock().unwrap() = to_its_end(|| rounds().unwrap()).is_some();
+            });
+            let read = look(&reader, "place").unwrap();
+            let rounds = [3, 20, 21, 22, 23];
+            let whole = rounds.iter().any(|round| read == value(*round, 2000));
+            assert!(whole, "a death at step {dies_at}, before load {}", look_at * 24);
+            lives |= *lived.lock().unwrap();
+        }
+        if lives {
+            break;
+        }
+        dies_at += 1;
+    }
+}
