@@ -6,7 +6,7 @@
 use super::{
     attach::Places,
     cvt::{cvt, last},
-    mapping,
+    machine, mapping,
     names::Wide,
     security::Private,
 };
@@ -190,7 +190,12 @@ impl Section {
         Ok(Some(SectionId {
             volume: self.volume.into(),
             file: pair(of.nFileIndexHigh, of.nFileIndexLow),
-            born: pair(of.ftCreationTime.dwHighDateTime, of.ftCreationTime.dwLowDateTime),
+            // Wine does not know it, and gives the time of the last change.
+            born: if machine::is_wine() {
+                0
+            } else {
+                pair(of.ftCreationTime.dwHighDateTime, of.ftCreationTime.dwLowDateTime)
+            },
         }))
     }
 
