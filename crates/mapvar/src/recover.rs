@@ -380,6 +380,18 @@ impl<M: Mem> Store<M> {
                 counts.fetch_add(room::RECORDS, places, Relaxed);
             }
         }
+        // The file may have been longer, and its length not have reached the disk: what grows there
+        // again is free. The words of these chunks end with the table that has room for them.
+        for number in scan.chunks..layout::MOST_CHUNKS {
+            let at = layout::table_word(number);
+            if at >= scan.chunks * CHUNK {
+                break;
+            }
+            let word = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
+            if word.load(0, Relaxed) != 0 {
+                word.store(0, 0, Relaxed);
+            }
+        }
         live.store(live::CHUNKS, scan.chunks, Relaxed);
         live.store(live::FREE_HINT, layout::META_CHUNKS, Relaxed);
         (0..8).for_each(|class| live.store(live::CLASS_HINT + class, 0, Relaxed));

@@ -4,19 +4,12 @@
 
 use super::{cvt::last, section::status};
 use crate::{Error, ErrorKind, Result};
-use std::{
-    ffi::CStr,
-    ptr::null_mut,
-    sync::{LazyLock, OnceLock},
-};
+use std::{ptr::null_mut, sync::OnceLock};
 use windows_sys::{
     Wdk::System::SystemInformation::{NtQuerySystemInformation, SystemTimeOfDayInformation},
     Win32::{
         Security::Authentication::Identity::RtlGenRandom,
-        System::{
-            LibraryLoader::{GetModuleHandleA, GetProcAddress},
-            SystemInformation::{GetSystemInfo, SYSTEM_INFO},
-        },
+        System::SystemInformation::{GetSystemInfo, SYSTEM_INFO},
     },
 };
 
@@ -68,27 +61,6 @@ pub(super) fn boot_id() -> Result<[u64; 2]> {
         0 => Err(Error::new(ErrorKind::Io, "ask for", "the boot time").detail("it is zero")),
         started => Ok([started, 0]),
     }
-}
-
-pub(super) type Function = unsafe extern "system" fn() -> isize;
-
-/// A function of a module that is part of every process, where it has one of that name.
-pub(super) fn function(module: &CStr, name: &CStr) -> Option<Function> {
-    // SAFETY: the name ends with a zero.
-    let module = unsafe { GetModuleHandleA(module.as_ptr().cast()) };
-    if module.is_null() {
-        return None;
-    }
-    // SAFETY: the module is loaded, and as part of every process never unloaded; the name ends with
-    // a zero.
-    unsafe { GetProcAddress(module, name.as_ptr().cast()) }
-}
-
-/// Whether this is Wine and not Windows.
-pub(super) fn is_wine() -> bool {
-    static IS_WINE: LazyLock<bool> =
-        LazyLock::new(|| function(c"ntdll.dll", c"wine_get_version").is_some());
-    *IS_WINE
 }
 
 pub(super) fn random() -> Result<[u64; 2]> {

@@ -4,10 +4,7 @@
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
-use super::{
-    cvt::last,
-    machine::{Function, function},
-};
+use super::cvt::last;
 use crate::Result;
 use std::{
     ffi::{CStr, c_void},
@@ -16,14 +13,21 @@ use std::{
     ptr::{NonNull, null_mut, without_provenance, without_provenance_mut},
     sync::LazyLock,
 };
-use windows_sys::Win32::{
-    Foundation::HANDLE,
-    System::Memory::{
-        FILE_MAP_COPY, FILE_MAP_EXECUTE, FILE_MAP_WRITE, MEM_PRESERVE_PLACEHOLDER, MEM_RELEASE,
-        MEM_REPLACE_PLACEHOLDER, MEM_RESERVE, MEM_RESERVE_PLACEHOLDER, MEMORY_MAPPED_VIEW_ADDRESS,
-        PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_EXECUTE_WRITECOPY, PAGE_NOACCESS,
-        PAGE_READONLY, PAGE_READWRITE, PAGE_WRITECOPY, VirtualFree,
+use windows_sys::{
+    Win32::{
+        Foundation::HANDLE,
+        System::{
+            LibraryLoader::{GetModuleHandleW, GetProcAddress},
+            Memory::{
+                FILE_MAP_COPY, FILE_MAP_EXECUTE, FILE_MAP_WRITE, MEM_PRESERVE_PLACEHOLDER,
+                MEM_RELEASE, MEM_REPLACE_PLACEHOLDER, MEM_RESERVE, MEM_RESERVE_PLACEHOLDER,
+                MEMORY_MAPPED_VIEW_ADDRESS, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE,
+                PAGE_EXECUTE_WRITECOPY, PAGE_NOACCESS, PAGE_READONLY, PAGE_READWRITE,
+                PAGE_WRITECOPY, VirtualFree,
+            },
+        },
     },
+    w,
 };
 
 /// Not in windows-sys.
@@ -86,8 +90,16 @@ pub(super) fn prepare() {
     LazyLock::force(&CALLS);
 }
 
+type Function = unsafe extern "system" fn() -> isize;
+
 fn find(name: &CStr) -> Option<Function> {
-    function(c"kernelbase.dll", name)
+    // SAFETY: the name ends with a zero. The module is part of every process and never unloaded.
+    let module = unsafe { GetModuleHandleW(w!("kernelbase.dll")) };
+    if module.is_null() {
+        return None;
+    }
+    // SAFETY: the module is loaded, and the name ends with a zero.
+    unsafe { GetProcAddress(module, name.as_ptr().cast()) }
 }
 
 /// A placeholder of `len` bytes from `base` on, a multiple of the granularity; anywhere where that

@@ -6,7 +6,7 @@
 use super::{
     attach::Places,
     cvt::{cvt, last},
-    machine, mapping,
+    mapping,
     names::Wide,
     security::Private,
 };
@@ -190,12 +190,10 @@ impl Section {
         Ok(Some(SectionId {
             volume: self.volume.into(),
             file: pair(of.nFileIndexHigh, of.nFileIndexLow),
-            // Wine does not know it, and gives the time of the last change.
-            born: if machine::is_wine() {
-                0
-            } else {
-                pair(of.ftCreationTime.dwHighDateTime, of.ftCreationTime.dwLowDateTime)
-            },
+            // Not the creation time: programs set it as they like, Windows hands it on to a new file
+            // of an old name (tunnelling), and where the disk keeps none (Wine) it is that of the
+            // last change. The index of NTFS has a count of its own of those who had it before.
+            born: 0,
         }))
     }
 
