@@ -390,7 +390,7 @@ impl<'a, M: Mem> Pass<'a, M> {
     fn header(&mut self, number: u64, said: u64, class: usize, word: u64) {
         let at = number * CHUNK;
         let stamp = [word, self.word(at), self.word(at + 24)];
-        match self.store.header_says(number) {
+        match self.store.chunk_says(number) {
             Header::Good(kind, of) if (kind, of) == (said, class) => {}
             Header::Good(kind, of) => self.fault(
                 at,

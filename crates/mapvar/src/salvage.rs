@@ -194,7 +194,7 @@ impl Store<Bare> {
 
     /// Chunks of the run that begins with chunk `number`, if table and header agree that one does.
     fn run_from(&self, number: u64) -> Option<u64> {
-        let agreed = self.header_says(number) == Header::Good(kind::RUN, 0)
+        let agreed = self.chunk_says(number) == Header::Good(kind::RUN, 0)
             && self.chunk_kind(number).is_ok_and(|(kind, _)| kind == kind::RUN);
         let span = self.run_len(number).ok().filter(|_| agreed)?;
         // Each of its chunks says so in the table: else it is cut short there.
@@ -207,7 +207,7 @@ impl Store<Bare> {
 
     fn holds(&self, number: u64) -> Holds {
         let table = self.chunk_kind(number).ok();
-        match (self.header_says(number), table) {
+        match (self.chunk_says(number), table) {
             (Header::Good(kind::RECORDS, class), _) if class < layout::RECORD_CLASSES.len() => {
                 Holds::Records(class)
             }
@@ -239,7 +239,7 @@ impl Store<Bare> {
         let base = number * CHUNK;
         let taken = self.mem().words(base, chunk::WORDS).map_or(0, |words| {
             // Only a header that is whole says which places are taken.
-            let whole = matches!(self.header_says(number), Header::Good(..));
+            let whole = matches!(self.chunk_says(number), Header::Good(..));
             if whole { words.load(chunk::BITS, Relaxed) } else { 0 }
         });
         for within in 0..layout::records_in_chunk(class) {

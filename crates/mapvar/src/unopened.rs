@@ -101,7 +101,7 @@ impl Store<Bare> {
             let Some(word) = self.mem.words(at, 1) else { continue };
             // Judged as if it were of that map.
             self.uuid = word.load(0, Relaxed);
-            if matches!(self.header_says(number), Header::Good(..)) {
+            if matches!(self.chunk_says(number), Header::Good(..)) {
                 *votes.entry(self.uuid).or_default() += 1;
             }
         }

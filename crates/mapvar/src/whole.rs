@@ -53,7 +53,7 @@ pub(crate) enum Held {
 
 impl<M: Mem> Store<M> {
     /// What the header of chunk `number` says.
-    pub(crate) fn header_says(&self, number: u64) -> Header {
+    pub(crate) fn chunk_says(&self, number: u64) -> Header {
         let Some(words) = self.mem.words(number * layout::CHUNK, chunk::WORDS) else {
             return Header::None;
         };
@@ -198,7 +198,7 @@ impl<M: Mem> Store<M> {
     /// to read them all is bounded.
     fn extent_room(&self, data: u64) -> u64 {
         let number = data / layout::CHUNK;
-        match self.header_says(number) {
+        match self.chunk_says(number) {
             Header::Good(kind::EXTENTS, class) => {
                 let bytes = layout::EXTENT_CLASSES.get(class);
                 bytes.map_or(0, |bytes| *bytes as u64 - extent::HEAD)
