@@ -45,9 +45,17 @@ fn options(place: &Place, name: Option<&str>) -> MapOptions {
     }
 }
 
-/// Opens a map that is there, for reading alone or for writing too.
+/// Opens a map that is there, for reading alone or for writing too. A file that has to be recovered
+/// first, after a restart of the machine, is: who may only read it is told so.
 fn open(place: &Place, name: Option<&str>, read_only: bool) -> Result<Map, Failure> {
-    options(place, name).read_only(read_only).open().map_err(|error| remedy(place, name, error))
+    let options = options(place, name);
+    let opened = match options.clone().read_only(read_only).open() {
+        Err(error) if read_only && error.kind() == ErrorKind::NeedsRecovery => {
+            options.open().map_err(|_| error)
+        }
+        opened => opened,
+    };
+    opened.map_err(|error| remedy(place, name, error))
 }
 
 /// What to do about an error in opening a map that should be there.
