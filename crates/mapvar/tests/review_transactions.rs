@@ -1,7 +1,7 @@
 //! What a review found of transactions: each was a bug.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
-use mapvar::Map;
+use mapvar::{Map, Version};
 
 fn named(name: &str) -> Map {
     Map::options().name(format!("review-{name}.{}", std::process::id())).create().unwrap()
@@ -41,5 +41,23 @@ fn a_transaction_may_make_a_variable_in_the_place_of_one_it_read() {
     })
     .unwrap();
     assert_eq!((runs, map.get::<i64>("b").unwrap()), (2, 0));
+}
+
+#[test]
+fn the_name_of_a_removed_atomic_is_free_for_transactions_too() {
+    let map = named("atomic");
+    for name in ["a", "b", "c"] {
+        map.atomic_or(name, 5_i64).unwrap();
+        assert!(map.remove(name).unwrap());
+    }
+    assert!(map.compare_and_set("a", Version::ABSENT, 1).unwrap().is_ok());
+    assert_eq!(map.update("b", |found: Option<i64>| found.unwrap_or(0) + 1).unwrap(), 1);
+    map.transaction(|tx| tx.set("c", 7)).unwrap();
+    assert_eq!(map.get::<i64>("c").unwrap(), 7);
+    let gone = map.version("c").unwrap();
+    map.remove("c").unwrap();
+    map.atomic_or("c", 5_i64).unwrap();
+    map.remove("c").unwrap();
+    assert_eq!(map.compare_and_set("c", gone, 1).unwrap(), Err(Version::ABSENT));
 }
 
