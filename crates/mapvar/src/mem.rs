@@ -34,7 +34,7 @@ use crate::{
     layout::{self, live, seat},
     trouble::Trouble,
 };
-use mapvar_os::{Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine};
+use mapvar_os::{Error, ErrorKind, Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -153,6 +153,11 @@ pub trait Mem: Send + Sync + 'static {
     /// whether they are.
     fn reach(&self, bytes: u64) -> bool {
         bytes <= self.size()
+    }
+    /// Why the first `bytes` are not reachable though the region is that long; `None` where it is
+    /// not.
+    fn out_of_reach(&self, _: u64) -> Option<Trouble> {
+        None
     }
     /// Bytes that the region can have in this process, at the most.
     fn limit(&self) -> u64 {
@@ -472,6 +477,21 @@ impl Mem for Mapped {
     fn reach(&self, bytes: u64) -> bool {
         let len = within(bytes);
         len <= self.view.len() || (bytes <= self.limit() && self.view.grow(len).is_ok())
+    }
+
+    #[cold]
+    fn out_of_reach(&self, bytes: u64) -> Option<Trouble> {
+        if self.section.size().is_ok_and(|size| size < bytes) {
+            return None;
+        }
+        if bytes <= self.limit() {
+            return self.view.grow(within(bytes)).err().map(Trouble::Told);
+        }
+        let detail = format!(
+            "it has grown to {bytes} bytes, and this process set aside {} of address space; open it              anew, with a larger `max_size`",
+            self.limit()
+        );
+        Some(Trouble::Told(Error::new(ErrorKind::Full, "", "").detail(detail)))
     }
 
     fn limit(&self) -> u64 {

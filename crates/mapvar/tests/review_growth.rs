@@ -1,8 +1,41 @@
 //! What a review found of growth: each was a bug.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
-use mapvar::Map;
+use mapvar::{ErrorKind, Map};
 use std::{fs, path::Path};
+
+#[test]
+fn a_map_that_grew_beyond_what_this_process_set_aside_has_no_variable_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("beyond.map");
+    let big = Map::options().file(&path).size(1024).create().unwrap();
+    let small = Map::options().file(&path).max_size(1 << 20).open().unwrap();
+    big.set("first", 1).unwrap();
+    // An early one large, so that the index itself does not have to move there.
+    let large = vec![1_u8; 900_000];
+    big.set("large", &large).unwrap();
+    for number in 0..600 {
+        big.set(&format!("n{number}"), number).unwrap();
+    }
+    assert!(big.stat().unwrap().region > 1 << 20);
+    for number in [0, 300, 599] {
+        let name = format!("n{number}");
+        match small.get::<i32>(&name) {
+            Ok(found) => assert_eq!(found, number),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Full, "{error}"),
+        }
+        if let Err(error) = small.set(&name, -1) {
+            assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+        } else {
+            assert_eq!(big.get::<i32>(&name).unwrap(), -1);
+        }
+    }
+    let mut names: Vec<String> = big.iter().map(|entry| entry.unwrap().name().into()).collect();
+    names.sort();
+    let all = names.len();
+    names.dedup();
+    assert_eq!(names.len(), all, "names that come twice");
+}
 
 /// A copy of the file as another boot finds it, cut off at `len`.
 fn another_boot(path: &Path, len: Option<usize>) -> std::path::PathBuf {
