@@ -517,9 +517,28 @@ impl Mem for Mapped {
 
     fn is_seat_taken(&self, number: usize) -> bool {
         // Where nobody can tell, whoever it is lives: only room is lost.
-        self.seated().is_ok_and(|seated| seated.seat.is_taken(number).unwrap_or(true))
+        self.seated().map_or(true, |seated| seated.seat.is_taken(number).unwrap_or(true))
     }
 }
 
 #[cfg(any(test, feature = "internals"))]
 pub mod heap;
+
+#[cfg(test)]
+mod tests {
+    use crate::{Map, layout, mem::Mem};
+
+    #[test]
+    fn who_gets_no_seat_takes_nobody_for_dead() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("seats.map");
+        let first = Map::options().file(&path).create().unwrap();
+        let token = first.inner.store.mem().seat().unwrap();
+        let others: Vec<Map> =
+            (0..layout::PARTICIPANT_SLOTS).map(|_| Map::options().file(&path).open().unwrap()).collect();
+        let seats = others.iter().filter(|map| map.inner.store.mem().seat().is_ok()).count();
+        assert_eq!(seats, layout::PARTICIPANT_SLOTS - 1);
+        let last = others.iter().find(|map| map.inner.store.mem().seat().is_err()).unwrap();
+        assert!(last.inner.store.lives(token).unwrap());
+    }
+}
