@@ -93,7 +93,11 @@ impl<M: Mem> Store<M> {
         if self.mem.reach(said * CHUNK) {
             return Ok(said);
         }
-        Ok(said.min(self.mem.size() / CHUNK))
+        // Else a name that lies there would seem to be none, and be made a second time.
+        match self.mem.out_of_reach(said * CHUNK) {
+            Some(trouble) => Err(trouble),
+            None => Ok(said.min(self.mem.size() / CHUNK)),
+        }
     }
 
     /// Kind and class of a chunk.

@@ -4,11 +4,10 @@ use crate::{
     engine::Store,
     layout::{self, CHUNK, kind, live},
     mem::{
-        Mem,
+        Load, Mem,
         Ordering::{Relaxed, Release},
         Store as _,
     },
-    region,
     trouble::{Trouble, outside},
 };
 
@@ -71,10 +70,15 @@ impl<M: Mem> Store<M> {
             }
             Err(trouble) => return Err(trouble),
         };
-        for number in region::table_chunks(chunks, chunks + grown) {
+        // All of them: the tables may have words for chunks that there were before a power cut took
+        // the end of the file.
+        for number in chunks..chunks + grown {
+            let kind = if layout::holds_table(number) { kind::TABLE } else { kind::FREE };
             let at = layout::table_word(number);
             let word = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
-            word.store(0, kind::TABLE, Relaxed);
+            if word.load(0, Relaxed) != kind {
+                word.store(0, kind, Relaxed);
+            }
         }
         // SYNC POINT S11: who sees the number finds chunks there, free ones.
         self.live_mut()?.store(live::CHUNKS, chunks + grown, Release);

@@ -34,7 +34,9 @@ use crate::{
     layout::{self, live, seat},
     trouble::Trouble,
 };
-use mapvar_os::{Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine};
+use mapvar_os::{
+    Error, ErrorKind, Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine,
+};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -153,6 +155,11 @@ pub trait Mem: Send + Sync + 'static {
     /// whether they are.
     fn reach(&self, bytes: u64) -> bool {
         bytes <= self.size()
+    }
+    /// Why the first `bytes` are not reachable though the region is that long; `None` where it is
+    /// not.
+    fn out_of_reach(&self, _: u64) -> Option<Trouble> {
+        None
     }
     /// Bytes that the region can have in this process, at the most.
     fn limit(&self) -> u64 {
@@ -474,6 +481,22 @@ impl Mem for Mapped {
         len <= self.view.len() || (bytes <= self.limit() && self.view.grow(len).is_ok())
     }
 
+    #[cold]
+    fn out_of_reach(&self, bytes: u64) -> Option<Trouble> {
+        if self.section.size().is_ok_and(|size| size < bytes) {
+            return None;
+        }
+        if bytes <= self.limit() {
+            return self.view.grow(within(bytes)).err().map(Trouble::Told);
+        }
+        let detail = format!(
+            "it has grown to {bytes} bytes, and this process set aside {} of address space; open it \
+             anew, with a larger `max_size`",
+            self.limit()
+        );
+        Some(Trouble::Told(Error::new(ErrorKind::Full, "", "").detail(detail)))
+    }
+
     fn limit(&self) -> u64 {
         self.view.reserved() as u64
     }
@@ -497,7 +520,7 @@ impl Mem for Mapped {
 
     fn is_seat_taken(&self, number: usize) -> bool {
         // Where nobody can tell, whoever it is lives: only room is lost.
-        self.seated().is_ok_and(|seated| seated.seat.is_taken(number).unwrap_or(true))
+        self.seated().map_or(true, |seated| seated.seat.is_taken(number).unwrap_or(true))
     }
 }
 
@@ -506,3 +529,23 @@ pub(crate) mod bare;
 pub mod heap;
 #[cfg(test)]
 pub(crate) mod mortal;
+
+#[cfg(test)]
+mod tests {
+    use crate::{Map, layout, mem::Mem};
+
+    #[test]
+    fn who_gets_no_seat_takes_nobody_for_dead() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("seats.map");
+        let first = Map::options().file(&path).create().unwrap();
+        let token = first.inner.store.mem().seat().unwrap();
+        let others: Vec<Map> = (0..layout::PARTICIPANT_SLOTS)
+            .map(|_| Map::options().file(&path).open().unwrap())
+            .collect();
+        let seats = others.iter().filter(|map| map.inner.store.mem().seat().is_ok()).count();
+        assert_eq!(seats, layout::PARTICIPANT_SLOTS - 1);
+        let last = others.iter().find(|map| map.inner.store.mem().seat().is_err()).unwrap();
+        assert!(last.inner.store.lives(token).unwrap());
+    }
+}

@@ -92,6 +92,14 @@ impl<M: Mem> Store<M> {
                     Inserted::Found(_) => continue,
                 }
             };
+            if self.is_removed_atomic(handle)? {
+                // Its name is nobody's.
+                if expect.is_some() {
+                    return Ok(Err((0, 0)));
+                }
+                self.make_way(handle)?;
+                continue;
+            }
             let expected = match expect {
                 None => Expect::Absent,
                 Some((id, version)) if id == handle.id => Expect::Version(version),
@@ -335,6 +343,22 @@ impl<M: Mem> Store<M> {
 
     pub(crate) fn table(&self) -> Result<Table, Trouble> {
         Ok(Table::of_root(self.live()?.load(live::ROOT, Relaxed)))
+    }
+
+    /// Whether the variable is an `Atomic` that was removed: it stays in the index.
+    pub(crate) fn is_removed_atomic(&self, handle: Handle) -> Result<bool, Trouble> {
+        Ok(handle.atomic && self.read(handle, |_| ())? == Seen::Absent)
+    }
+
+    /// As [`find`](Self::find), for who wants the name for a variable: a removed `Atomic` makes way.
+    pub(crate) fn find_making_way(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
+        match self.find(query)? {
+            Some(handle) if self.is_removed_atomic(handle)? => {
+                self.make_way(handle)?;
+                Ok(None)
+            }
+            found => Ok(found),
+        }
     }
 
     /// Collects a removed variable whose name another kind of variable is to have. If the file does

@@ -62,6 +62,24 @@ const TRIES: usize = 10_000;
 /// How often a record that somebody holds is tried again before all are let go: sets are short.
 const SPINS: usize = 200;
 
+/// What comes of a change to a variable that is no more: what was read is not as it was; what was
+/// not read is looked for again.
+fn gone(expect: Expect) -> Outcome {
+    if matches!(expect, Expect::Version(_)) { Outcome::Conflict } else { Outcome::Stale }
+}
+
+/// Two variables cannot have the same record at once: one of them is no more, and the record would
+/// be marked twice, for which its first mark is in the way. `changes` are in the order of places.
+fn same_place(changes: &[Change<'_>]) -> Option<Outcome> {
+    let same = |pair: &&[Change<'_>]| match pair {
+        [one, two] => one.handle.at == two.handle.at,
+        _ => false,
+    };
+    let pair = changes.windows(2).find(same)?;
+    let read = pair.iter().find(|change| matches!(change.expect, Expect::Version(_)));
+    Some(read.map_or(Outcome::Stale, |change| gone(change.expect)))
+}
+
 impl<M: Mem> Store<M> {
     /// Takes T, and ends or undoes what its last holder left.
     pub(crate) fn lock_transactions(&self) -> Result<Transactions<'_, M>, Trouble> {
@@ -96,6 +114,9 @@ impl<M: Mem> Store<M> {
         }
         // In the order of their places, so that a journal says the same whoever wrote it.
         changes.sort_by_key(|change| change.handle.at);
+        if let Some(outcome) = same_place(changes) {
+            return Ok(outcome);
+        }
         let mut replaced = Vec::with_capacity(changes.len());
         let outcome = {
             let _held = self.mark_all(changes)?;
@@ -218,7 +239,7 @@ impl<M: Mem> Store<M> {
             let lost = || outside(handle.at);
             let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
             if line.load(record::ID, Acquire) != handle.id {
-                return Ok(Some(Outcome::Stale));
+                return Ok(Some(gone(expect)));
             }
             let state = State(line.load(record::STATE, Relaxed));
             let removed = self.is_removed(handle, state).ok_or_else(lost)?;

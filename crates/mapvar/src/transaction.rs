@@ -504,7 +504,14 @@ impl Transaction<'_> {
                 let write = self.writes.get(name);
                 let handle = match look {
                     Some(Look::Present(handle, _)) => Some(*handle),
-                    _ => store.find(store.query(name.as_bytes()))?,
+                    None if matches!(write, Some(None)) => {
+                        let found = store.find(store.query(name.as_bytes()))?;
+                        match found {
+                            Some(handle) if store.is_removed_atomic(handle)? => None,
+                            found => found,
+                        }
+                    }
+                    _ => store.find_making_way(store.query(name.as_bytes()))?,
                 };
                 let handle = match handle {
                     Some(handle) => handle,
@@ -515,6 +522,10 @@ impl Transaction<'_> {
                         let query = store.query(name.as_bytes());
                         let (Inserted::New(handle) | Inserted::Found(handle)) =
                             store.insert(query, &Raw::TOMBSTONE, false)?;
+                        if handle.atomic {
+                            // An Atomic, which the next look refuses; or a removed one, still.
+                            return Ok(Outcome::Stale);
+                        }
                         made.push(handle);
                         handle
                     }

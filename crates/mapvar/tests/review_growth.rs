@@ -1,0 +1,74 @@
+//! What a review found of growth: each was a bug.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+use mapvar::{ErrorKind, Map};
+use std::{fs, path::Path};
+
+#[test]
+fn a_map_that_grew_beyond_what_this_process_set_aside_has_no_variable_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("beyond.map");
+    let big = Map::options().file(&path).size(1024).create().unwrap();
+    let small = Map::options().file(&path).max_size(1 << 20).open().unwrap();
+    big.set("first", 1).unwrap();
+    // An early one large, so that the index itself does not have to move there.
+    let large = vec![1_u8; 900_000];
+    big.set("large", &large).unwrap();
+    for number in 0..600 {
+        big.set(&format!("n{number}"), number).unwrap();
+    }
+    assert!(big.stat().unwrap().region > 1 << 20);
+    for number in [0, 300, 599] {
+        let name = format!("n{number}");
+        match small.get::<i32>(&name) {
+            Ok(found) => assert_eq!(found, number),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Full, "{error}"),
+        }
+        if let Err(error) = small.set(&name, -1) {
+            assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+        } else {
+            assert_eq!(big.get::<i32>(&name).unwrap(), -1);
+        }
+    }
+    let mut names: Vec<String> = big.iter().map(|entry| entry.unwrap().name().into()).collect();
+    names.sort();
+    let all = names.len();
+    names.dedup();
+    assert_eq!(names.len(), all, "names that come twice");
+}
+
+/// A copy of the file as another boot finds it, cut off at `len`.
+fn another_boot(path: &Path, len: Option<usize>) -> std::path::PathBuf {
+    let mut bytes = fs::read(path).unwrap();
+    bytes.truncate(len.unwrap_or(bytes.len()));
+    bytes[0x200] ^= 0xff;
+    let crc = u64::from(crc32fast::hash(&bytes[0x200..0x230])) | 1 << 32;
+    bytes[0x230..0x238].copy_from_slice(&crc.to_le_bytes());
+    let copy = path.with_extension(format!("{}2", path.extension().unwrap().display()));
+    fs::write(&copy, &bytes).unwrap();
+    copy
+}
+
+#[test]
+fn what_a_table_said_of_chunks_that_a_power_cut_took_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cut.map");
+    let map = Map::options().file(&path).size(1024).create().unwrap();
+    map.set("kept", 1).unwrap();
+    map.flush().unwrap();
+    let len = fs::metadata(&path).unwrap().len() as usize;
+    // It grows, and the words of the new chunks reach the disk, but not the file's new length.
+    for number in 0..2000 {
+        map.set(&format!("n{number}"), number).unwrap();
+    }
+    let copy = another_boot(&path, Some(len));
+    let again = Map::options().file(&copy).open().unwrap();
+    assert_eq!(again.recovery().unwrap().variables, 1);
+    for number in 0..2000 {
+        again.set(&format!("m{number}"), number).unwrap();
+    }
+    again.flush().unwrap();
+    let last = Map::options().file(another_boot(&copy, None)).open().unwrap();
+    let recovery = last.recovery().unwrap();
+    assert_eq!((recovery.variables, recovery.lost, recovery.damaged), (2001, 0, false));
+}
