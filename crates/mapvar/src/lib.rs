@@ -107,6 +107,8 @@ mod iter;
 mod var;
 mod transaction;
 mod options;
+#[cfg(test)]
+mod adversary;
 
 pub use iter::{Entry, Iter};
 pub use map::{Map, Recovery, Stat};
