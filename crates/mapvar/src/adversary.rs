@@ -86,16 +86,20 @@ impl Adversary {
             6 => honest.wrapping_add(1),
             7 => honest.wrapping_sub(1),
             // A place in the region, with something in the low bits or without.
-            8 => any % self.size.load(Relaxed) & !63,
-            9 => any % self.size.load(Relaxed) & !63 | any >> 58,
-            10 => any % self.size.load(Relaxed) & !7 | any >> 56 << 56,
+            8 => self.somewhere(any),
+            9 => self.somewhere(any) | any >> 58,
+            10 => self.somewhere(any) | (any >> 56) << 56,
             // What would be right elsewhere.
             _ => self.elsewhere(any),
         }
     }
 
+    fn somewhere(&self, any: u64) -> u64 {
+        any % (self.size() / 64) * 64
+    }
+
     fn elsewhere(&self, any: u64) -> u64 {
-        let at = any % self.heap.size() & !7;
+        let at = any % (self.heap.size() / 8) * 8;
         self.heap.words(at, 1).map_or(0, |words| words.load(0, Relaxed))
     }
 }

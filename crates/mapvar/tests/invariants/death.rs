@@ -64,7 +64,7 @@ fn killed_again_and_again(name: &str, map: &Map) {
         let both = map.snapshot(&["left", "right"]).unwrap();
         let (left, right) = (both.get::<i64>("left").unwrap(), both.get::<i64>("right").unwrap());
         assert_eq!(left + right, 0, "{round}: half a transaction");
-        let count = (last + 1 - next) as i64;
+        let count = i64::try_from(last + 1 - next).unwrap();
         assert!((moved + count..=moved + count + 1).contains(&right), "{round}: {right}");
         let expected = |stamp: u64| stamp.is_multiple_of(2).then_some(stamp);
         let passing = value("passing");
@@ -268,7 +268,9 @@ fn i19_panics_and_ends_of_threads_leave_no_lock_behind() {
     panics(&|map| drop(map.get::<Panics>("a")));
     panics(&|map| drop(map.transaction(|tx| tx.set("a", Panics))));
     panics(&|map| drop(map.transaction(|tx| tx.get::<Panics>("a"))));
-    panics(&|map| map.iter().for_each(|_| panic!("as planned")));
+    panics(&|map| {
+        let _: Vec<()> = map.iter().map(|_| panic!("as planned")).collect();
+    });
 
     // A thread that ends takes what it held with it: handles, pins of large values, iterators.
     map.set("large", vec![1_u8; 50_000]).unwrap();
