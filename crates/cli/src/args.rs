@@ -15,8 +15,9 @@ Examples:
   mapvar get alpha bar
   mapvar stat alpha
 
-Exit codes: 0 done; 1 a variable is absent; 2 wrong usage; 11 and up another error,
-a code for each kind: 11 no such map, 15 the map is full, 24 it is no map.";
+Exit codes: 0 done; 1 a variable is absent, or check found faults, or repair could not save
+all; 2 wrong usage; 11 and up another error, a code for each kind: 11 no such map, 15 the map is
+full, 24 it is no map.";
 
 /// Sees and sets variables that processes share, in memory-mapped files and named shared memory
 #[derive(Parser, Debug)]
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     List(List),
     Rm(Rm),
     Stat(Stat),
+    Check(Check),
+    Repair(Repair),
     Hold(Hold),
     /// Shows two processes that exchange variables, by a name and through a file
     Demo,
@@ -196,6 +199,47 @@ pub(crate) struct Stat {
     /// The map
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     pub(crate) name: Option<String>,
+}
+
+/// Looks whether a map is whole, and says where it is not; writes nothing
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "mapvar check [OPTIONS] NAME\n       mapvar check [OPTIONS] --file PATH",
+    after_help = "Examples:\n  \
+        mapvar check alpha                     others may go on using it\n  \
+        mapvar check --file t.map              also where `get` and `list` refuse it\n\n\
+        A line is a finding: a fault, or a note, which harms nothing; the last line has the \
+        counts.\nExit code 0: whole, whatever the notes say; 1: there are faults; `repair` \
+        saves what is whole."
+)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) place: Place,
+
+    /// The map
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) name: Option<String>,
+}
+
+/// Saves what is whole of a damaged file into a new one
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+        mapvar repair --file damaged.map --into new.map\n\n\
+        The damaged file is only read. A line is what was lost, and where the damage is; of a \
+        variable\nwhose newest value is damaged an older one is saved, if it is whole.\n\
+        Exit code 0: nothing was lost; 1: something was.")]
+pub(crate) struct Repair {
+    /// The damaged file
+    #[arg(long, value_name = "DAMAGED", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// The file to make, which must not exist
+    #[arg(long, value_name = "NEW", value_hint = ValueHint::FilePath)]
+    pub(crate) into: PathBuf,
+
+    /// Use files on a network drive
+    #[arg(long)]
+    pub(crate) allow_network: bool,
 }
 
 /// Makes a map without a file and keeps it until Ctrl-C

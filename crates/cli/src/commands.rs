@@ -1,8 +1,10 @@
 //! The subcommands, a file each, and what they have in common: opening the map.
 
+mod check;
 mod get;
 mod hold;
 mod list;
+mod repair;
 mod rm;
 mod set;
 mod stat;
@@ -12,7 +14,7 @@ use crate::{
     demo,
     exit::{Exit, Failure},
 };
-use mapvar::{ErrorKind, Map, MapOptions, Scope};
+use mapvar::{Error, ErrorKind, Map, MapOptions, Scope};
 
 /// Does what was typed.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
@@ -22,6 +24,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::List(args) => list::run(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Stat(args) => stat::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Repair(args) => repair::run(&args),
         Command::Hold(args) => hold::run(&args),
         Command::Demo => demo::first(),
         Command::DemoPeer(args) => demo::second(&args),
@@ -43,8 +47,12 @@ fn options(place: &Place, name: Option<&str>) -> MapOptions {
 
 /// Opens a map that is there, for reading alone or for writing too.
 fn open(place: &Place, name: Option<&str>, read_only: bool) -> Result<Map, Failure> {
-    let opened = options(place, name).read_only(read_only).open();
-    Ok(opened.map_err(|error| match name {
+    options(place, name).read_only(read_only).open().map_err(|error| remedy(place, name, error))
+}
+
+/// What to do about an error in opening a map that should be there.
+fn remedy(place: &Place, name: Option<&str>, error: Error) -> Failure {
+    let error = match name {
         _ if error.kind() != ErrorKind::NotFound => error,
         Some(name) if place.global => error.detail(format!(
             "nobody holds a map of this name; start `mapvar hold --global {name}`, or use --file \
@@ -55,5 +63,11 @@ fn open(place: &Place, name: Option<&str>, read_only: bool) -> Result<Map, Failu
              --file PATH, or --global for a service's map"
         )),
         None => error.detail("no such file; `mapvar set --file PATH VAR VALUE` makes one"),
-    })?)
+    };
+    error.into()
+}
+
+/// `1 variable`, `2 variables`.
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

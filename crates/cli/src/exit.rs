@@ -14,6 +14,8 @@ pub(crate) enum Exit {
     Done,
     /// A variable that was asked for is not there.
     Absent,
+    /// A map that was looked at is damaged.
+    Damaged,
     /// It was not understood.
     Usage,
     /// An error of this kind.
@@ -25,7 +27,7 @@ impl Exit {
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Absent => 1,
+            Self::Absent | Self::Damaged => 1,
             Self::Usage => 2,
             Self::Kind(kind) => 10 + kind.number(),
         }
@@ -139,6 +141,9 @@ mod tests {
         for (kind, code) in table {
             assert_eq!(Exit::Kind(kind).code(), code, "{kind}");
         }
-        assert_eq!([Exit::Done, Exit::Absent, Exit::Usage].map(Exit::code), [0, 1, 2]);
+        assert_eq!(
+            [Exit::Done, Exit::Absent, Exit::Damaged, Exit::Usage].map(Exit::code),
+            [0, 1, 1, 2]
+        );
     }
 }

@@ -179,7 +179,8 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Chunks became free from `first` on.
+    /// Chunks become free from `first` on. Before they are: a free one below the hint is not found
+    /// again.
     pub(crate) fn hint_free(&self, first: u64) -> Result<(), Trouble> {
         let live = self.live_mut()?;
         let hint = live.load(live::FREE_HINT, Relaxed);
@@ -365,8 +366,9 @@ impl<M: Mem> Store<M> {
     }
 
     pub(crate) fn is_taken(&self, room: Room) -> Result<bool, Trouble> {
-        let bits = self.chunk_header(room.chunk)?.load(chunk::BITS + room.bit / 64, Relaxed);
-        Ok(bits >> (room.bit % 64) & 1 != 0)
+        let at = room.chunk * CHUNK;
+        let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+        Ok(header.load(chunk::BITS + room.bit / 64, Relaxed) >> (room.bit % 64) & 1 != 0)
     }
 
     /// The parts of a chunk that are taken.
@@ -387,8 +389,8 @@ impl<M: Mem> Store<M> {
         let counts = self.counts()?;
         let free = counts.load(cut.count_word, Relaxed);
         counts.store(cut.count_word, free.saturating_sub(cut.count as u64), Relaxed);
-        self.set_chunk(room.chunk, kind::FREE, 0)?;
-        self.hint_free(room.chunk)
+        self.hint_free(room.chunk)?;
+        self.set_chunk(room.chunk, kind::FREE, 0)
     }
 
     /// A chunk was cut up so, and all of its parts are free.

@@ -336,13 +336,14 @@ impl<M: Mem> Store<M> {
     /// head, and those the next sweep frees: there is no journal to be had, since the caller may be
     /// in the midst of a collection.
     fn free_run_of(&self, first: u64, span: u64) -> Result<(), Trouble> {
+        self.hint_free(first)?;
         self.set_chunk(first, kind::FREE, 0)?;
         for number in first + 1..first + span {
             if self.chunk_kind(number)?.0 == kind::REST {
                 self.set_chunk(number, kind::FREE, 0)?;
             }
         }
-        self.hint_free(first)
+        Ok(())
     }
 
     /// Where the extent lies whose data begin at `at`; `None` where there is none.
@@ -363,6 +364,11 @@ impl<M: Mem> Store<M> {
         let Some(room) = room else { return Ok(None) };
         let cut = Cut::extents(class);
         Ok(self.is_taken(room)?.then_some(Place::Cut(room, cut)))
+    }
+
+    /// Bytes that the extent holds whose data begin at `at`; `None` where there is none.
+    pub(crate) fn capacity_at(&self, at: u64) -> Result<Option<u64>, Trouble> {
+        Ok(self.place_of(at)?.map(capacity))
     }
 
     fn is_in_use(&self, at: u64) -> Result<bool, Trouble> {
@@ -408,7 +414,8 @@ impl<M: Mem> Store<M> {
         }
         let words = self.mem.words(seat::at(number), seat::WORDS);
         let words = words.ok_or_else(|| outside(seat::at(number)))?;
-        Ok(words.load(seat::TOKEN, Acquire) == filler && self.mem.is_seat_taken(number))
+        // In this order: asking takes a seat of one's own, which may be the dead one's.
+        Ok(self.mem.is_seat_taken(number) && words.load(seat::TOKEN, Acquire) == filler)
     }
 
     /// Pins the extent of the variable's value, if it lies in one. With the record's lock, so that
@@ -539,12 +546,13 @@ impl<M: Mem> Store<M> {
         while number < self.chunk_count()? {
             let _held = self.lock_structure()?;
             let end = self.chunk_count()?.min(number.saturating_add(256));
+            number = self.past_run(number)?;
             while number < end {
                 let (found, class) = self.chunk_kind(number)?;
                 let mut next = number + 1;
                 match found {
                     kind::EXTENTS => {
-                        let Some(cut) = Cut::of(found, class) else { continue };
+                        let cut = Cut::extents(class);
                         for at in self.taken(number, cut)? {
                             if self.reclaim(at + extent::HEAD)? {
                                 freed += cut.bytes();
@@ -560,8 +568,8 @@ impl<M: Mem> Store<M> {
                     }
                     // Not behind a head: of a run that somebody died freeing.
                     kind::REST => {
-                        self.set_chunk(number, kind::FREE, 0)?;
                         self.hint_free(number)?;
+                        self.set_chunk(number, kind::FREE, 0)?;
                         freed += CHUNK;
                     }
                     _ => {}
@@ -570,6 +578,22 @@ impl<M: Mem> Store<M> {
             }
         }
         Ok(freed)
+    }
+
+    /// The end of the run in whose midst chunk `number` lies, else `number`: a run may have been
+    /// made since a sweep came so far. Under L.
+    fn past_run(&self, number: u64) -> Result<u64, Trouble> {
+        let mut first = number;
+        while first > layout::META_CHUNKS {
+            match self.chunk_kind(first)?.0 {
+                kind::REST | kind::TABLE => first -= 1,
+                kind::RUN if first < number => {
+                    return Ok(number.max(first.saturating_add(self.run_len(first)?)));
+                }
+                _ => break,
+            }
+        }
+        Ok(number)
     }
 
     /// Takes away the extents of old values, of every record that is free at once.
@@ -630,7 +654,11 @@ fn capacity(place: Place) -> u64 {
         Place::Cut(_, cut) => cut.bytes() - extent::HEAD,
         Place::Run(first, span) => {
             let tables = region::table_chunks(first, first + span).count() as u64;
-            (span - tables) * CHUNK - CHUNK_HEADER
+            // A forged run may consist of tables.
+            (span.saturating_sub(tables) * CHUNK).saturating_sub(CHUNK_HEADER)
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -381,9 +381,12 @@ impl<M: Mem> Engine<M> {
         if table.chunks() == 0 || !table.at.is_multiple_of(layout::CHUNK) {
             return Ok(());
         }
-        for number in first..first.saturating_add(table.chunks().min(layout::MOST_CHUNKS)) {
+        let end = first.saturating_add(table.chunks()).min(self.chunk_count()?);
+        for number in first..end {
             match self.chunk_kind(number)? {
                 (kind::INDEX, _) => self.set_chunk(number, kind::FREE, 0)?,
+                // Of one that somebody died freeing, or before he had made all of it.
+                (kind::FREE, _) => {}
                 _ => break,
             }
         }

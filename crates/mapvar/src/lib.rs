@@ -101,15 +101,20 @@ mod checksums;
 mod flush;
 mod recover;
 mod codec;
+mod whole;
 mod value;
 mod map;
 mod iter;
 mod var;
 mod transaction;
 mod options;
+mod unopened;
+mod check;
+mod salvage;
 #[cfg(test)]
 mod adversary;
 
+pub use check::{Check, Finding, Severity};
 pub use iter::{Entry, Iter};
 pub use map::{Map, Recovery, Stat};
 pub use mapvar_os::{
@@ -118,6 +123,7 @@ pub use mapvar_os::{
 };
 pub use options::MapOptions;
 pub use raw::Kind;
+pub use salvage::{Lost, Salvage};
 pub use transaction::{Snapshot, Transaction, Version};
 pub use value::Value;
 pub use var::{Atomic, Integer, Scalar, Var};

@@ -66,6 +66,7 @@ impl Inner {
     /// flush.
     fn flush_if_dirty(&self) -> Result<(), Trouble> {
         if !self.facts.file
+            || self.store.mem().view().lost().is_some()
             || self.store.live_mut().is_err()
             || !machine::is_generation(self.generation)
         {
@@ -429,11 +430,8 @@ impl Map {
     /// writes a variable, and does not go on: nothing is lost, and the next flush does it.
     /// [`ReadOnly`](ErrorKind::ReadOnly).
     pub fn flush(&self) -> Result<()> {
-        let flush = || {
-            self.usable()?;
-            self.inner.store.flush()
-        };
-        flush().map_err(|trouble| trouble.during("flush", self.object()))
+        self.run(|| self.inner.store.flush())
+            .map_err(|trouble| trouble.during("flush", self.object()))
     }
 
     /// Facts and figures.

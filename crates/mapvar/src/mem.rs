@@ -501,5 +501,8 @@ impl Mem for Mapped {
     }
 }
 
+pub(crate) mod bare;
 #[cfg(any(test, feature = "internals"))]
 pub mod heap;
+#[cfg(test)]
+pub(crate) mod mortal;

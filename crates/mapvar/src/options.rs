@@ -148,7 +148,7 @@ impl MapOptions {
         self.obtain("open or create", Want::Either)
     }
 
-    fn object(&self) -> String {
+    pub(crate) fn object(&self) -> String {
         match (&self.file, &self.name) {
             (Some(file), _) => format!("map file \"{}\"", file.display()),
             (None, Some(name)) => format!("map {name:?}"),
@@ -156,7 +156,7 @@ impl MapOptions {
         }
     }
 
-    fn section(&self) -> Result<SectionOptions> {
+    pub(crate) fn section(&self) -> Result<SectionOptions> {
         let refuse =
             |detail: &str| Error::new(ErrorKind::InvalidArgument, "open map", "").detail(detail);
         let options = match (&self.file, &self.name) {
@@ -505,7 +505,7 @@ fn settle(
     }
 }
 
-fn identity(file: Option<mapvar_os::SectionId>) -> Result<Identity> {
+pub(crate) fn identity(file: Option<mapvar_os::SectionId>) -> Result<Identity> {
     let file = file.unwrap_or_default();
     Ok(Identity {
         boot: machine::boot_id()?,
@@ -514,7 +514,7 @@ fn identity(file: Option<mapvar_os::SectionId>) -> Result<Identity> {
     })
 }
 
-fn told_flaw(flaw: Flaw, bytes: u64) -> Error {
+pub(crate) fn told_flaw(flaw: Flaw, bytes: u64) -> Error {
     let error = |kind, detail: String| Error::new(kind, "open", "").detail(detail);
     match flaw {
         Flaw::NotReady => error(

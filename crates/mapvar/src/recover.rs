@@ -117,7 +117,7 @@ impl<M: Mem> Store<M> {
             let (found, id) = if number < layout::META_CHUNKS || layout::holds_table(number) {
                 ((0, 0), 0)
             } else {
-                self.header_says(number)?
+                self.trusted_header(number)?
             };
             scan.kinds.push(found);
             if u64::from(found.0) == kind::RECORDS {
@@ -136,7 +136,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Kind and class of a chunk, and a chunk of records' id, by its header; zeros if it has none.
-    fn header_says(&self, number: u64) -> Result<((u8, u8), u64), Trouble> {
+    fn trusted_header(&self, number: u64) -> Result<((u8, u8), u64), Trouble> {
         const NONE: ((u8, u8), u64) = ((0, 0), 0);
         let at = number * CHUNK;
         let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
@@ -380,6 +380,18 @@ impl<M: Mem> Store<M> {
                 counts.fetch_add(room::RECORDS, places, Relaxed);
             }
         }
+        // The file may have been longer, and its length not have reached the disk: what grows there
+        // again is free. The words of these chunks end with the table that has room for them.
+        for number in scan.chunks..layout::MOST_CHUNKS {
+            let at = layout::table_word(number);
+            if at >= scan.chunks * CHUNK {
+                break;
+            }
+            let word = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
+            if word.load(0, Relaxed) != 0 {
+                word.store(0, 0, Relaxed);
+            }
+        }
         live.store(live::CHUNKS, scan.chunks, Relaxed);
         live.store(live::FREE_HINT, layout::META_CHUNKS, Relaxed);
         (0..8).for_each(|class| live.store(live::CLASS_HINT + class, 0, Relaxed));
@@ -538,6 +550,10 @@ impl<M: Mem> Store<M> {
     }
 
     fn claim_extent(&self, scan: &Scan, handle: Handle, owned: Extent) -> Result<bool, Trouble> {
+        // Once more, as the slot was: a hostile peer may have changed it since the scan.
+        if !extent_lies(scan, owned) {
+            return Ok(false);
+        }
         let number = owned.at / CHUNK;
         let (found, _) = scan.kinds.get(number as usize).copied().unwrap_or_default();
         if u64::from(found) == kind::RUN {

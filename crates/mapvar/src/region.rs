@@ -142,7 +142,7 @@ pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, Flaw> {
     Ok(facts)
 }
 
-fn header_crc(words: impl Load) -> u64 {
+pub(crate) fn header_crc(words: impl Load) -> u64 {
     let mut crc = crc32fast::Hasher::new();
     for at in header::VERSION..header::WORDS {
         let word = if at == header::CRC { 0 } else { words.load(at, Relaxed) };

@@ -274,6 +274,9 @@ impl<M: Mem> Store<M> {
         for number in 1..slot::COUNT {
             words.store(handle.slot(number) + slot::VERSION, slot::INVALID, Relaxed);
             words.store(handle.slot(number) + slot::SEAL, 0, Relaxed);
+            // It has none of the extents that the variable before it had: one of them may be this
+            // one's before long, by another slot.
+            words.store(handle.slot(number) + slot::DESC, 0, Relaxed);
         }
         let version = 1.max(self.version_base);
         let _ = self
@@ -535,6 +538,10 @@ impl<M: Mem> Store<M> {
                 if !handle.atomic {
                     self.free_record(handle)?;
                 }
+            } else {
+                // Who set the mark may have found a dead holder's lock, and died before he woke
+                // those whom the dead one had not woken.
+                self.mem.wake(handle.wake());
             }
             self.mem.unmark(handle.lock());
         }
@@ -601,24 +608,6 @@ impl<M: Mem> Store<M> {
         self.mem.reset(live::LOCK_T);
         drop(self.lock_structure()?);
         drop(self.lock_transactions()?);
-        Ok(())
-    }
-
-    /// Ends what was half-done and frees every lock: for who is alone in a region whose last users
-    /// are gone with another boot or another file. The locks of free records too: who held one by
-    /// an old handle held it all the same.
-    pub fn adopt(&self) -> Result<(), Trouble> {
-        // Marks stay until the journal was replayed: they tell what was half-done.
-        self.quiesce()?;
-        for chunk in 0..self.chunk_count()? {
-            if let (layout::kind::RECORDS, class) = self.chunk_kind(chunk)? {
-                let class = class & 3;
-                let base = chunk * layout::CHUNK + layout::CHUNK_HEADER;
-                for within in 0..layout::records_in_chunk(class) {
-                    self.mem.reset(base + (within * record_bytes(class)) as u64 + record::LOCK);
-                }
-            }
-        }
         Ok(())
     }
 

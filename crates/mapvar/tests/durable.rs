@@ -122,3 +122,25 @@ fn threads_write_while_others_flush() {
         writer.join().unwrap();
     });
 }
+
+#[test]
+fn a_map_that_has_grown_is_recovered_as_long_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("grown.map");
+    let map = Map::options().file(&path).size(10_000).create().unwrap();
+    let before = fs::metadata(&path).unwrap().len();
+    for number in 0..300_u32 {
+        map.set(&format!("n{number}"), vec![number as u8; 20_000]).unwrap();
+    }
+    map.flush().unwrap();
+    assert!(fs::metadata(&path).unwrap().len() > before);
+    let again = open(&another_boot(&path));
+    assert_eq!(again.recovery().unwrap().variables, 300);
+    for number in 0..300_u32 {
+        let value: Vec<u8> = again.get(&format!("n{number}")).unwrap();
+        assert_eq!(value, vec![number as u8; 20_000]);
+    }
+    again.clear().unwrap();
+    again.set("new", vec![1_u8; 1 << 20]).unwrap();
+    again.flush().unwrap();
+}

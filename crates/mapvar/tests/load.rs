@@ -155,9 +155,15 @@ fn read_on(map: &Map, number: usize, until: Instant) -> u64 {
     while Instant::now() < until {
         let name = format!("shared {}", random.below(SHARED));
         if random.below(2) == 0 {
-            if let Some(bytes) = map.find::<Vec<u8>>(&name).unwrap() {
-                check(&bytes, &name);
-                reads += 1;
+            match map.find::<Vec<u8>>(&name) {
+                Ok(Some(bytes)) => {
+                    check(&bytes, &name);
+                    reads += 1;
+                }
+                Ok(None) => {}
+                // Between the two steps of `set`.
+                Err(error) if error.kind() == ErrorKind::WrongKind => {}
+                Err(error) => panic!("{error}"),
             }
         } else if let Ok(var) = map.var::<Vec<u8>>(&name) {
             reads += u64::from(read_into(&var, &mut buffer));

@@ -47,7 +47,8 @@ pub struct SectionId {
     pub volume: u64,
     /// Inode number or file id.
     pub file: u64,
-    /// When it was made, in the system's own unit; 0 where the system does not tell.
+    /// When it was made, in the system's own unit; 0 where the system does not tell so that it could
+    /// be relied on (Windows).
     pub born: u64,
 }
 

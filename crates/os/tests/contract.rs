@@ -345,6 +345,12 @@ fn a_file_is_created_once_with_its_exact_size_and_opened_by_others() {
         assert_eq!(section.id().unwrap(), made.id().unwrap());
     }
     assert!(made.id().unwrap().is_some_and(|id| id.file != 0));
+    let id = made.id().unwrap();
+    thread::sleep(Duration::from_millis(20));
+    whole(&made).write_at(0, b"later").unwrap();
+    whole(&made).flush_durable(0..5).unwrap();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(b"last").unwrap();
+    assert_eq!(by_file(&path).open().unwrap().id().unwrap(), id, "it is another when written to");
     drop((made, opened, either));
     assert_eq!(fs::metadata(&path).unwrap().len(), 5001);
     assert_eq!(scratch.entries(), 1, "something was left beside the file");

@@ -1,10 +1,7 @@
 //! A process: what it is about, where it stands in that, and what it remembers. What a step needs
 //! no more is set back, so that states that differ in nothing that matters are one.
 
-use crate::{
-    steps::Pc,
-    world::{Extent, NO_RECORD},
-};
+use crate::{steps::Pc, world::Extent};
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +63,6 @@ pub enum Word {
     L,
     T,
     Record(u8),
-    Place(u8),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -134,17 +130,19 @@ pub struct Actor {
     pub old: [Extent; 2],
     pub copied: Extent,
     pub run: u8,
-    pub place: u8,
     pub freeing: Extent,
     pub chunk: u8,
     pub has_swept: bool,
     pub reserve_for: u8,
+    pub reserve_id: u8,
+    /// The value goes to the extent that the slot has.
+    pub in_place: bool,
     pub length: u8,
 }
 
 impl Actor {
     /// At the beginning of a deed.
     pub fn begin(deed: u8, tries: u8) -> Self {
-        Self { life: Life::Running, deed, tries, reserve_for: NO_RECORD, ..Self::default() }
+        Self { life: Life::Running, deed, tries, ..Self::default() }
     }
 }

@@ -5,8 +5,8 @@ use crate::{
     explore::Scenario,
     fault::Fault,
     world::{
-        ACTORS, CHUNKS, Cell, Chunk, Content, Extent, Journal, Lock, Members, PLACES, Place,
-        RECORDS, Record, Slot, Table, Truth, World,
+        ACTORS, CHUNKS, Cell, Chunk, Content, Extent, Journal, Lock, Members, RECORDS, Record,
+        Slot, Table, Truth, World,
     },
 };
 
@@ -44,7 +44,7 @@ fn world(variables: &[(u8, u8, u8)], chunks: u8, section: u8) -> World {
         tokens: 0,
         chunk_count: chunks,
         section,
-        places: [Place::default(); PLACES],
+        pins: [0; ACTORS],
         actors: [Actor::default(); ACTORS],
         truth: Truth::default(),
     };
@@ -65,6 +65,7 @@ fn world(variables: &[(u8, u8, u8)], chunks: u8, section: u8) -> World {
             }
             world.contents[at].token = extent.token;
             world.contents[at].record = number as u8;
+            world.contents[at].id = world.births;
             at += usize::from(run);
         }
         let record = &mut world.records[number];

@@ -109,6 +109,7 @@ fn leaked_chunk(world: &World) -> Option<String> {
             Chunk::Further => return Some(format!("LEAKED: chunk {at} is a part of nothing")),
             Chunk::First(run) => {
                 let token = world.contents[at].token;
+                // The checker's: what is owned is what it was when it was reserved.
                 let owned = (0..RECORDS).any(|number| {
                     let record = &world.records[number];
                     let extent = record.current().extent;

@@ -9,7 +9,7 @@ pub enum Fault {
     NoReplay,
     /// A mark takes the owner in the word for living (Windows: the token is not asked).
     MarkTrustsOwner,
-    /// Who marks a record whose holder died does not wake those who wait for its value.
+    /// Who takes the lock of a record whose holder died does not wake those who wait for its value.
     DeathNotTold,
     /// Those who wait for a record's lock are woken after the mark is gone.
     SleepersAfterUnmark,
@@ -28,6 +28,8 @@ pub enum Fault {
     CollectWithoutLook,
     CollectDoesNotWake,
     ReplayWithoutMark,
+    /// Who replays a mark on what is not removed wakes nobody.
+    ReplayDoesNotWake,
     JournalBeforeUnmark,
 
     TableBeforeJournal,
@@ -44,44 +46,34 @@ pub enum Fault {
     SnapshotWithoutIds,
     WaiterIgnoresId,
 
-    /// Who reserved an extent does not look at its token once the place is its own.
-    NoTokenAtPlace,
-    /// It looks at the token before its pin can be seen: a missing `fence(SeqCst)`.
-    TokenBeforePin,
-    /// Nor under the record's lock.
-    NoTokenUnderLock,
-    /// Nor under L, for an insertion.
-    NoTokenUnderL,
-    /// Nor after a transaction's marks.
-    NoTokensAfterMarks,
-    /// Tokens are the same for each incarnation.
-    TokensRepeat,
-    /// An insertion does not write its record into the head of the extent.
-    HeadKeepsNoRecord,
-    /// Extents are freed without a look at the places.
+    /// Who reserves an extent does not say that he fills it.
+    NoFiller,
+    /// Extents are freed though their filler lives.
+    FillerIgnored,
+    /// The filler counts when it is dead.
+    DeadFillersCount,
+    /// A record owns the extent whose head names it, whatever the id there.
+    OwnerIdIgnored,
+    /// A slot whose version is invalid owns nothing.
+    InvalidSlotsOwnNothing,
+    /// Extents are freed though somebody has them pinned.
     PinsIgnored,
-    /// The places are looked at before the token is void.
-    PinsBeforeVoid,
+    /// A value is written in place though somebody has it pinned.
+    WritesOverPins,
     /// The pin of a dead process counts.
     DeadPinsCount,
-    /// A reader looks at the slot before its pin can be seen.
-    SlotBeforePin,
-    /// A sweep frees the extent of a slot that still has its version.
+    /// A reader does not pin what it copies.
+    UnpinnedCopy,
+    /// A sweep frees the extent of an old value whose slot still has its version.
     FreeBeforeInvalid,
-    /// A sweep looks at the slots without the record's mark.
+    /// A sweep takes old values without the record's mark.
     SweepWithoutMark,
     /// A sweep marks before it has journalled.
     SweepMarkFirst,
-    /// Who replaced an extent frees what stands there now, whatever its token.
-    ReleaseWithoutToken,
-    /// The first chunk's word is stored before the further ones'.
-    FirstBeforeFurther,
     /// The further chunks' words are freed before the first one's.
     FurtherFreedFirst,
     /// Words of further chunks that nothing covers are kept.
     OrphansKept,
-    /// The place's pin goes before the copy is complete.
-    UnpinnedCopy,
     /// The number of chunks is stored before the section has them.
     CountBeforeSection,
     /// The section is cut to a length that was thought up before L was taken.

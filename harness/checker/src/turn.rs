@@ -4,7 +4,7 @@ use crate::{
     actor::{Actor, Deed, Life, Word},
     fault::Fault,
     steps::Pc,
-    world::{Lock, Place, Record, Table, World},
+    world::{Lock, Record, Table, World},
 };
 
 /// What a step came to.
@@ -42,11 +42,6 @@ impl Turn {
 
     pub fn table(&mut self, number: u8) -> &mut Table {
         &mut self.world.tables[usize::from(number)]
-    }
-
-    pub fn place(&mut self) -> &mut Place {
-        let number = usize::from(self.actor().place);
-        &mut self.world.places[number]
     }
 
     pub fn held(&self) -> Lock {
@@ -114,7 +109,6 @@ impl World {
             Word::L => Some(&mut self.structure),
             Word::T => Some(&mut self.transactions),
             Word::Record(record) => Some(&mut self.records[usize::from(record)].lock),
-            Word::Place(place) => Some(&mut self.places[usize::from(place)].lock),
         }
     }
 

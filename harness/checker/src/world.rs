@@ -9,16 +9,12 @@ pub const NAMES: usize = 4;
 /// Words of an index.
 pub const CELLS: usize = 4;
 pub const CHUNKS: usize = 4;
-/// Fewer than there are processes, so that one is taken over from another.
-pub const PLACES: usize = 2;
 /// The last one is who comes when all others are at rest: the janitor.
 pub const ACTORS: usize = 4;
 pub const JANITOR: usize = ACTORS - 1;
 
 /// The version of a slot that holds nothing.
 pub const INVALID: u8 = u8::MAX;
-/// The record in the head of an extent that is reserved for an insertion.
-pub const NO_RECORD: u8 = u8::MAX;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lock {
@@ -32,7 +28,8 @@ pub enum Lock {
     MarkL,
 }
 
-/// A run of chunks in one of its incarnations. Token 0 is no extent.
+/// A run of chunks in one of its incarnations. Token 0 is no extent. The token is what the checker
+/// alone knows: no step looks at it but to see what is wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Extent {
     pub at: u8,
@@ -50,7 +47,7 @@ impl Extent {
         usize::from(self.at)
     }
 
-    /// How a place names it: never 0.
+    /// How a pin names it: never 0.
     pub fn pin(self) -> u8 {
         self.at + 1
     }
@@ -102,9 +99,9 @@ impl Record {
         1 - usize::from(self.current)
     }
 
-    /// Whether that slot refers to that extent.
-    pub fn refers(&self, slot: usize, extent: Extent) -> bool {
-        self.slots[slot].version != INVALID && self.slots[slot].extent == extent
+    /// Whether that slot refers to the extent that begins there, whatever its version is.
+    pub fn refers(&self, slot: usize, at: u8) -> bool {
+        self.slots[slot].extent.is_some() && self.slots[slot].extent.at == at
     }
 }
 
@@ -145,18 +142,13 @@ pub enum Chunk {
 /// What lies in a chunk: the head, if it is the first of an extent, and the value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Content {
-    /// 0 = void.
+    /// What the checker alone knows.
     pub token: u8,
     pub record: u8,
+    pub id: u8,
+    /// Who fills it, plus 1; 0 once a slot refers to it.
+    pub filler: u8,
     pub data: u8,
-}
-
-/// Who holds its lock and lives has that extent in use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Place {
-    pub lock: Lock,
-    /// As `Extent::pin`; 0 = none.
-    pub pin: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -166,7 +158,8 @@ pub enum Operation {
     Insert,
     Unlink,
     Root,
-    Sweep,
+    /// A run of chunks is taken: from `old`, `new` chunks.
+    Run,
 }
 
 /// The journal of L.
@@ -214,12 +207,13 @@ pub struct World {
     pub tseq: u8,
     pub chunks: [Chunk; CHUNKS],
     pub contents: [Content; CHUNKS],
-    /// `extents_made`.
+    /// Extents ever reserved: what the checker alone knows.
     pub tokens: u8,
     /// The word `chunks`, and how long the section is.
     pub chunk_count: u8,
     pub section: u8,
-    pub places: [Place; PLACES],
+    /// Of each process, as `Extent::pin`; 0 = none.
+    pub pins: [u8; ACTORS],
     pub actors: [Actor; ACTORS],
     pub truth: Truth,
 }
@@ -248,7 +242,7 @@ impl World {
         found
     }
 
-    /// Whether an extent is what its token says: one, and this incarnation of it.
+    /// Whether an extent is what it was, as the checker knows.
     pub fn stands(&self, extent: Extent) -> bool {
         matches!(self.chunks[extent.chunk()], Chunk::First(_))
             && self.contents[extent.chunk()].token == extent.token

@@ -8,8 +8,11 @@
     reason = "a memory of the tests, where an index that is out of bounds is a fault"
 )]
 
-use crate::mem::{Fault, Load, Mem, Ordering, Store};
-use crate::{layout::seat, trouble::Trouble};
+use crate::{
+    layout::{CHUNK, seat},
+    mem::{Fault, Load, Mem, Ordering, Store},
+    trouble::Trouble,
+};
 use mapvar_os::{Error, ErrorKind, Locks, Refused, Taken};
 use std::{
     collections::HashMap,
@@ -42,6 +45,9 @@ type Visitor = Box<dyn FnOnce() + Send>;
 pub(super) struct Machine {
     words: Vec<AtomicU64>,
     halves: Vec<AtomicU32>,
+    /// Bytes of the file; and how many it may have after a cut.
+    len: AtomicU64,
+    lens: Mutex<Vec<u64>>,
     /// What the disk may have of words that were stored since the last barrier.
     possible: Mutex<HashMap<usize, Vec<u64>>>,
     /// Steps until it is cut off; below 0 = never.
@@ -69,8 +75,13 @@ struct Cut;
 pub(super) struct Power(pub(super) Arc<Machine>);
 
 impl Power {
+    /// A file of so many bytes, which can grow a little.
     pub(super) fn new(bytes: usize, fault: Option<Fault>) -> Self {
+        let len = bytes as u64;
+        let bytes = bytes + 12 * CHUNK as usize;
         Self(Arc::new(Machine {
+            len: AtomicU64::new(len),
+            lens: Mutex::new(vec![len]),
             words: (0..bytes / 8).map(|_| AtomicU64::new(0)).collect(),
             halves: (0..bytes / 4).map(|_| AtomicU32::new(0)).collect(),
             possible: Mutex::default(),
@@ -141,6 +152,13 @@ impl Power {
                 _ => values[random.below(values.len() as u64) as usize],
             };
             self.0.words[at].store(value, Relaxed);
+        }
+        let lens = std::mem::take(&mut *self.0.lens.lock().unwrap());
+        let len = lens[random.below(lens.len() as u64) as usize];
+        *self.0.lens.lock().unwrap() = vec![len];
+        self.0.len.store(len, Relaxed);
+        for word in &self.0.words[len as usize / 8..] {
+            word.store(0, Relaxed);
         }
         // The locks are words of the region too; whoever recovers must not believe them.
         for half in &self.0.halves {
@@ -261,12 +279,26 @@ impl Mem for Power {
     type WordsMut<'a> = PowerWords<'a>;
 
     fn size(&self) -> u64 {
+        self.0.len.load(Relaxed)
+    }
+
+    fn limit(&self) -> u64 {
         self.0.words.len() as u64 * 8
+    }
+
+    fn grow(&self, bytes: u64) -> Result<(), Trouble> {
+        self.0.step();
+        if bytes > self.limit() {
+            return Err(Trouble::Full { needed: bytes, free: 0 });
+        }
+        self.0.lens.lock().unwrap().push(bytes);
+        self.0.len.store(bytes, Relaxed);
+        Ok(())
     }
 
     fn words(&self, at: u64, count: usize) -> Option<PowerWords<'_>> {
         let first = usize::try_from(at).ok().filter(|at| at.is_multiple_of(8))? / 8;
-        let within = first.checked_add(count)? <= self.0.words.len();
+        let within = first.checked_add(count)? <= (self.size() / 8) as usize;
         within.then_some(PowerWords { machine: &self.0, first, count })
     }
 
@@ -339,7 +371,8 @@ impl Mem for Power {
     }
 
     fn barrier(&self, ranges: &[(u64, u64)]) -> Result<(), Trouble> {
-        assert_eq!(ranges, [(0, self.size())], "all of the file");
+        // Behind the region's last chunk nothing has a meaning.
+        assert!(matches!(ranges, [(0, to)] if *to <= self.size()), "all of the file");
         if self.0.disk_fails.load(Relaxed) {
             return Err(Trouble::Told(Error::new(ErrorKind::Io, "flush", "")));
         }
@@ -365,6 +398,7 @@ impl Mem for Power {
             back(before);
             resume_unwind(cut);
         }
+        *self.0.lens.lock().unwrap() = vec![self.size()];
         self.0.barriers.fetch_add(1, Relaxed);
         Ok(())
     }

@@ -135,7 +135,8 @@ fn an_error_of_the_disk_is_for_good_until_the_next_start() {
     assert_eq!(content(&store).get(&b"kept"[..]), Some(&b"2".to_vec()), "it is a map as before");
     power.restart(&mut power::Random(1));
     let mut store = Store::new(power, &facts).unwrap();
-    store.recover(facts.region).unwrap();
+    let bytes = store.mem.size();
+    store.recover(bytes).unwrap();
     put(&store, b"kept", b"3").unwrap();
     store.flush().unwrap();
 }
@@ -200,12 +201,14 @@ fn a_damaged_variable_is_reported_and_the_others_are_there() {
     let slot = store.mem.words_mut(handle.slot_at(state.current()), 5).unwrap();
     slot.store(slot::DATA, 12, Relaxed);
     let mut store = Store::new(power, &facts).unwrap();
-    let recovered = store.recover(facts.region).unwrap();
+    let bytes = store.mem.size();
+    let recovered = store.recover(bytes).unwrap();
     assert_eq!((recovered.variables, recovered.lost, recovered.damaged), (19, 1, true));
     assert_eq!(content(&store).len(), 19);
     // Once it is told, it is so.
     store.flush().unwrap();
-    let recovered = store.recover(facts.region).unwrap();
+    let bytes = store.mem.size();
+    let recovered = store.recover(bytes).unwrap();
     assert_eq!((recovered.variables, recovered.lost, recovered.damaged), (19, 0, false));
 }
 
@@ -242,4 +245,22 @@ proptest::proptest! {
             let _ = store.recover(bytes);
         }
     }
+}
+
+#[test]
+fn recovering_frees_every_lock_of_free_records_too() {
+    let (_, mut store, _) = on_disk(2_000);
+    put(&store, b"a", b"1").unwrap();
+    put(&store, b"b", b"1").unwrap();
+    let [a, b] = [b"a", b"b"].map(|name| store.find(store.query(name)).unwrap().unwrap());
+    store.flush().unwrap();
+    store.remove(store.query(b"a")).unwrap();
+    for at in [a.lock(), b.lock(), live::LOCK_L, live::LOCK_T] {
+        assert!(store.mem.lock(at).is_ok());
+    }
+    let bytes = store.mem.size();
+    store.recover(bytes).unwrap();
+    put(&store, b"b", b"2").unwrap();
+    put(&store, b"c", b"3").unwrap();
+    assert!(store.mem.lock(a.lock()).is_ok());
 }

@@ -398,17 +398,6 @@ fn an_atomic_made_and_removed_for_ever_takes_one_record() {
 }
 
 #[test]
-fn adopting_frees_the_locks_of_free_records_too() {
-    let store = heap(1024);
-    put(&store, b"a", b"1").unwrap();
-    let handle = store.find(store.query(b"a")).unwrap().unwrap();
-    store.remove(store.query(b"a")).unwrap();
-    assert!(store.mem.lock(handle.lock()).is_ok());
-    store.adopt().unwrap();
-    assert!(store.mem.lock(handle.lock()).is_ok());
-}
-
-#[test]
 fn an_id_is_never_zero_whatever_the_counter_says() {
     let store = heap(1024);
     for births in [u64::MAX, record::RETIRED - 1, record::RETIRED, u64::MAX - 1] {
@@ -417,19 +406,6 @@ fn an_id_is_never_zero_whatever_the_counter_says() {
         put(&store, name.as_bytes(), b"x").unwrap();
         assert_eq!(look(&store, name.as_bytes()), Some(b"x".to_vec()));
     }
-}
-
-#[test]
-fn adopting_frees_every_lock() {
-    let store = heap(65536);
-    put(&store, b"a", b"1").unwrap();
-    let handle = store.find(store.query(b"a")).unwrap().unwrap();
-    assert!(store.mem.lock(handle.lock()).is_ok());
-    assert!(store.mem.lock(live::LOCK_L).is_ok());
-    store.adopt().unwrap();
-    put(&store, b"a", b"2").unwrap();
-    put(&store, b"b", b"3").unwrap();
-    assert_eq!(look(&store, b"a"), Some(b"2".to_vec()));
 }
 
 proptest! {

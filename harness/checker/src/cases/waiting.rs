@@ -8,6 +8,7 @@ pub fn scenarios() -> Vec<Case> {
     let both = |value| Transact([(1, value, 0), (2, value, 0)]);
     vec![
         holds("wait, set, transaction", small(two), &[&[Wait(1)], &[Set(1, 3, 0)], &[both(2)]], 2),
+        holds("wait, two set", small(two), &[&[Wait(1)], &[Set(1, 3, 0)], &[Set(1, 4, 0)]], 2),
         holds("wait, two transactions", small(two), &[&[Wait(1)], &[both(2)], &[both(3)]], 1),
         long(holds(
             "wait, two transactions, two deaths",
@@ -43,7 +44,7 @@ pub fn scenarios() -> Vec<Case> {
 }
 
 pub const FAULTS: &[Planted] = &[
-    (DeathNotTold, "wait on a tombstone, collect, revive", &["ASLEEP"]),
+    (DeathNotTold, "wait, two set", &["ASLEEP"]),
     (BirthsNotReplayed, "wait for a birth, two inserts", &["ASLEEP"]),
     (CollectDoesNotWake, "wait on a tombstone, collect, revive", &["ASLEEP"]),
     (WakeAtPublication, "wait, set, transaction", &["ASLEEP"]),

@@ -5,7 +5,7 @@ use crate::{
     actor::Word,
     fault::Fault,
     turn::{Next, Turn},
-    world::{self, Cell, INVALID, Lock, Operation},
+    world::{self, Cell, Lock, Operation},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,7 +61,11 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             if is_tombstone(&record) {
                 return turn.go(Id, "collect: a tombstone");
             }
-            turn.go(WakeSleepers, "collect: no tombstone any more")
+            // Who set the mark may have died before he woke those whom a dead holder had not woken.
+            if !turn.has(Fault::ReplayDoesNotWake) {
+                turn.wake_value(number);
+            }
+            turn.go(WakeSleepers, "collect: no tombstone any more, wake")
         }
         Id => {
             let record = *turn.record(number);
@@ -72,22 +76,23 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             turn.actor().said = false;
             turn.record(number).id = 0;
             let quiet = turn.has(Fault::CollectDoesNotWake);
-            turn.go(if quiet { Slots } else { Wake }, "collect: id = 0")
+            turn.go(if quiet { Index } else { Wake }, "collect: id = 0")
         }
         Wake => {
             turn.wake_value(number);
-            turn.go(Slots, "collect: wake")
+            turn.go(Index, "collect: wake")
         }
         Slots => {
-            let slots = &mut turn.record(number).slots;
-            let owner =
-                slots.iter_mut().find(|slot| slot.version != INVALID && slot.extent.is_some());
-            let Some(slot) = owner else { return turn.onward(Index) };
-            slot.version = INVALID;
-            let extent = slot.extent;
-            let this = turn.actor();
-            (this.freeing, this.freed) = (extent, Slots.into());
-            turn.go(extent::Step::Void, "collect: slot.version = INVALID")
+            // Without an id the record owns nothing.
+            let Some(slot) = turn.record(number).slots.get(usize::from(actor.slot)).copied() else {
+                turn.actor().slot = 0;
+                return turn.onward(Free);
+            };
+            turn.actor().slot += 1;
+            if slot.extent.is_some() {
+                return extent::free(turn, slot.extent, Slots);
+            }
+            turn.onward(Slots)
         }
         Index => {
             let root = turn.world.root;
@@ -98,7 +103,8 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
         }
         Seq => {
             turn.world.index_seq += 1;
-            turn.go(Free, "collect: index_seq + 1")
+            turn.actor().slot = 0;
+            turn.go(Slots, "collect: index_seq + 1")
         }
         Free => {
             turn.record(number).taken = false;

@@ -4,8 +4,8 @@ use super::lock;
 use crate::{
     actor::Word,
     fault::Fault,
-    turn::{Next, Turn},
-    world::{Chunk, Extent, Lock, PLACES},
+    turn::{self, Next, Turn},
+    world::{ACTORS, Chunk, Extent},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,9 +16,11 @@ pub enum Step {
     Left,
     /// The deed begins again, a bounded number of times.
     Again,
-    /// Under L: frees `freeing`, if it is what it was and nobody has it in use, then goes on at
-    /// `freed`.
-    Void,
+    /// What is in `mine` is no slot's: its filler goes, and it is given back; then on at `released`.
+    Forsake,
+    /// Under L: frees `freeing`, if nobody has it in use, then goes on at `freed`.
+    Filler,
+    Slots,
     Pins,
     First,
     Further,
@@ -30,13 +32,12 @@ pub fn free(turn: &mut Turn, extent: Extent, then: impl Into<super::Pc>) -> Next
     actor.freeing = extent;
     actor.freed = then.into();
     actor.i = 0;
-    turn.onward(Step::Void)
+    turn.onward(Step::Filler)
 }
 
 pub fn step(turn: &mut Turn, step: Step) -> Next {
     use Step::*;
     let actor = *turn.actor();
-    let Extent { token, .. } = actor.freeing;
     let chunk = actor.freeing.chunk();
     match step {
         Begin => {
@@ -51,11 +52,7 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
                 return turn.onward(lock::Step::LeaveWord);
             };
             turn.actor().old[number] = Extent::NONE;
-            let mut extent = actor.old[number];
-            if turn.has(Fault::ReleaseWithoutToken) {
-                extent.token = turn.world.contents[extent.chunk()].token;
-            }
-            free(turn, extent, Next)
+            free(turn, actor.old[number], Next)
         }
         Left => turn.onward(actor.released),
         Again => {
@@ -65,40 +62,57 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             turn.actor().tries += 1;
             turn.again("begins again")
         }
-        Void => {
-            if !turn.world.stands(actor.freeing) && token != 0 {
+        Forsake => {
+            let Some(number) = actor.mine.iter().position(|mine| mine.is_some()) else {
+                return turn.onward(Begin);
+            };
+            let extent = actor.mine[number];
+            if !turn.world.stands(extent) {
+                return turn::Next::Wrong("OWNED: freed while its filler lives".into());
+            }
+            turn.world.contents[extent.chunk()].filler = 0;
+            turn.actor().old[number] = extent;
+            turn.actor().mine[number] = Extent::NONE;
+            turn.go(Forsake, "forsake: filler = 0")
+        }
+        Filler => {
+            if !matches!(turn.world.chunks[chunk], Chunk::First(_)) {
                 return leave(turn, "free: it was freed before");
             }
-            if turn.has(Fault::PinsBeforeVoid) && actor.i == 0 {
+            let filler = turn.world.contents[chunk].filler;
+            let lives = filler != 0
+                && (!turn.world.is_dead(filler - 1) || turn.has(Fault::DeadFillersCount));
+            if lives && !turn.has(Fault::FillerIgnored) {
+                return leave(turn, "free: its filler lives");
+            }
+            turn.go(Slots, "free: no filler that lives")
+        }
+        Slots => {
+            let head = turn.world.contents[chunk];
+            let record = *turn.record(head.record);
+            let slot = usize::from(actor.i);
+            let owns = record.id != 0 && record.id == head.id;
+            if slot == 2 || !(owns || turn.has(Fault::OwnerIdIgnored)) {
+                turn.actor().i = 0;
                 return turn.onward(Pins);
             }
-            // Then `fence(SeqCst)`: who has it in use stores its pin, and then looks at the token.
-            turn.world.contents[chunk].token = 0;
-            if turn.has(Fault::PinsIgnored) || turn.has(Fault::PinsBeforeVoid) {
-                return turn.go(First, "free: token = 0");
+            turn.actor().i += 1;
+            let passed = turn.has(Fault::InvalidSlotsOwnNothing)
+                && record.slots[slot].version == crate::world::INVALID;
+            if record.refers(slot, actor.freeing.at) && !passed {
+                return leave(turn, "free: a slot refers to it");
             }
-            turn.go(Pins, "free: token = 0")
+            turn.go(Slots, "free: a slot, which does not refer to it")
         }
         Pins => {
-            if usize::from(actor.i) == PLACES {
-                if turn.has(Fault::PinsBeforeVoid) {
-                    return turn.onward(Void);
-                }
-                return turn.onward(First);
+            let pinned = (0..ACTORS).any(|who| {
+                turn.world.pins[who] == actor.freeing.pin()
+                    && (turn.has(Fault::DeadPinsCount) || !turn.world.is_dead(who as u8))
+            });
+            if pinned && !turn.has(Fault::PinsIgnored) {
+                return leave(turn, "free: somebody has it pinned");
             }
-            turn.actor().i += 1;
-            let place = turn.world.places[usize::from(actor.i)];
-            let lives = match place.lock {
-                Lock::Held(_) => true,
-                Lock::Died => turn.has(Fault::DeadPinsCount),
-                _ => false,
-            };
-            if place.pin == actor.freeing.pin() && lives {
-                // Whoever reserved it keeps it: only who looked meanwhile begins again.
-                turn.world.contents[chunk].token = token;
-                return leave(turn, "free: somebody has it in use, token as it was");
-            }
-            turn.go(Pins, "free: a place, which has not got it")
+            turn.go(First, "free: no pin")
         }
         // The first one's word goes first: what is left of a run without it is room.
         First if turn.has(Fault::FurtherFreedFirst) && actor.i != u8::MAX => {

@@ -1,6 +1,6 @@
 //! A value is read: without a lock and without a pin; if that fails, the extent is pinned.
 
-use super::{Pc, copy, lookup};
+use super::{Pc, lock, lookup};
 use crate::{
     fault::Fault,
     turn::{Next, Turn},
@@ -16,13 +16,12 @@ pub enum Step {
     Version,
     LastId,
     Absent,
-    Place,
-    PinnedState,
+    Lock,
     Pin,
-    Same,
+    Gone,
     PinnedRead,
     Unpin,
-    Leave,
+    Answer,
 }
 
 pub fn step(turn: &mut Turn, step: Step) -> Next {
@@ -49,66 +48,48 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             }
             forget(turn);
             if actor.copied.is_some() {
-                return turn.go(Place, "get: torn, with a pin now");
+                return turn.go(Lock, "get: torn, with a pin now");
             }
             turn.go(State, "get: torn, again")
         }
-        SameId | LastId => answer(turn),
         Absent => {
             if actor.answers & 1 == 0 {
                 return Next::Wrong("LOST: not found, and it was there all the time".into());
             }
             turn.go(Pc::Ended, "get: not there")
         }
-        Place => {
-            if !copy::take_place(turn) {
-                return Next::Blocked;
-            }
-            turn.go(PinnedState, "lock(place)")
-        }
-        PinnedState => {
-            (turn.actor().version, turn.actor().slot) = (record.version, record.current);
-            let extent = record.current().extent;
-            turn.actor().copied = extent;
-            if record.id != actor.id || !extent.is_some() {
-                turn.actor().version = 0;
-                return turn.go(Unpin, "get: state, and no extent any more");
-            }
-            let early = turn.has(Fault::SlotBeforePin);
-            turn.go(if early { Same } else { Pin }, "get: state and slot")
+        Lock => {
+            turn.actor().wanted = actor.record;
+            turn.actor().locked = Pin.into();
+            turn.onward(lock::Step::Record)
         }
         Pin => {
-            turn.place().pin = actor.copied.pin();
-            let early = turn.has(Fault::SlotBeforePin);
-            turn.go(if early { PinnedRead } else { Same }, "get: pin")
-        }
-        // After `fence(SeqCst)`: who frees it invalidates the slot, and then looks at the places.
-        Same => {
-            if slot.version != actor.version || record.id != actor.id {
-                turn.place().pin = 0;
-                return turn.go(PinnedState, "get: another version, again");
+            let current = record.current();
+            turn.actor().copied = current.extent;
+            turn.actor().value = current.value;
+            let gone = record.id != actor.id;
+            if !gone && current.extent.is_some() && !turn.has(Fault::UnpinnedCopy) {
+                turn.world.pins[turn.me] = current.extent.pin();
             }
-            let early = turn.has(Fault::SlotBeforePin);
-            turn.go(if early { Pin } else { PinnedRead }, "get: the version is right")
+            turn.actor().left = match (gone, current.extent.is_some()) {
+                (true, _) => Gone,
+                (false, true) => PinnedRead,
+                (false, false) => Answer,
+            }
+            .into();
+            turn.go(lock::Step::LeaveRecord, "get: pin, under the record's lock")
         }
+        Gone => lookup_again(turn),
+        SameId | LastId | Answer => answer(turn),
         PinnedRead => {
-            if !matches!(turn.world.chunks[actor.copied.chunk()], Chunk::First(_)) {
+            if !turn.world.stands(actor.copied) {
                 return Next::Wrong("OWNED: freed while it was pinned".into());
             }
             read_part(turn, Unpin)
         }
         Unpin => {
-            turn.place().pin = 0;
-            turn.go(Leave, "get: pin = 0")
-        }
-        Leave => {
-            copy::leave_place(turn);
-            if actor.version == 0 {
-                forget(turn);
-                turn.actor().copied = Extent::NONE;
-                return turn.go(State, "unlock(place), again");
-            }
-            answer(turn)
+            turn.world.pins[turn.me] = 0;
+            turn.go(Answer, "get: pin = 0")
         }
     }
 }

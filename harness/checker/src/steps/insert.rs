@@ -1,17 +1,16 @@
 //! A variable is made: journal, bit, record, index word, and its id last, which publishes it.
 
-use super::{Pc, extent, lock, reserve, set, transaction};
+use super::{Pc, extent, lock, set, transaction};
 use crate::{
     actor::Word,
     fault::Fault,
     turn::{Next, Turn},
-    world::{self, Cell, Extent, INVALID, NO_RECORD, Operation},
+    world::{self, Cell, Extent, INVALID, Operation},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     Begin,
-    Enter,
     Look,
     Journal,
     Bit,
@@ -32,29 +31,16 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
     let actor = *turn.actor();
     let number = actor.target;
     match step {
-        Begin if actor.run > 0 && !actor.mine[0].is_some() => {
-            turn.actor().reserve_for = NO_RECORD;
-            turn.actor().reserved = Enter.into();
-            turn.onward(reserve::Step::Begin)
-        }
-        Begin | Enter => lock::enter(turn, Word::L, Look),
+        Begin => lock::enter(turn, Word::L, Look),
         Look => {
-            let large = actor.mine[0].is_some();
-            if large && !turn.world.stands(actor.mine[0]) && !turn.has(Fault::NoTokenUnderL) {
-                return lock::leave(turn, GiveUp, "insert: the token is void");
-            }
             let found = turn.world.find(actor.name);
             if let Some(found) = found.filter(|_| !turn.has(Fault::NoSecondLookup)) {
                 turn.actor().record = found as u8;
                 turn.actor().id = turn.world.records[found].id;
-                if large {
-                    // Reserved for it from now on: it is published under that record's lock.
-                    turn.world.contents[actor.mine[0].chunk()].record = found as u8;
-                }
                 let then: Pc = if turn.deed.is_transaction() {
                     transaction::Step::Resolved.into()
                 } else {
-                    set::Step::Lock.into()
+                    set::Step::Begin.into()
                 };
                 return lock::leave(turn, then, "insert: found, now that L is held");
             }
@@ -84,18 +70,16 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             let version = valid.max().unwrap_or(0).max(record.version) + 1;
             record.name = actor.name;
             turn.actor().version = version;
-            if actor.mine[0].is_some() && !turn.has(Fault::HeadKeepsNoRecord) {
-                turn.world.contents[actor.mine[0].chunk()].record = number;
-            }
             turn.go(
                 if turn.has(Fault::IdBeforeSlot) { Births } else { Slot },
                 "insert: id = 0, name",
             )
         }
         Slot => {
-            let value = if actor.mine[0].is_some() { 0 } else { actor.value };
+            // A large value is set once there is a record for it.
+            let value = if actor.run > 0 { 0 } else { actor.value };
             turn.record(number).slots[0] =
-                world::Slot { version: actor.version, value, extent: actor.mine[0] };
+                world::Slot { version: actor.version, value, extent: Extent::NONE };
             turn.go(State, "insert: the slot")
         }
         State => {
@@ -118,10 +102,10 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
         Id => {
             let id = turn.world.births;
             turn.record(number).id = id;
-            turn.world.truth.values[usize::from(actor.name)] = actor.value;
+            let value = if actor.run > 0 { 0 } else { actor.value };
+            turn.world.truth.values[usize::from(actor.name)] = value;
             let this = turn.actor();
             (this.record, this.id, this.version) = (number, id, 0);
-            this.mine[0] = Extent::NONE;
             let next = if turn.has(Fault::IndexAfterId) {
                 Index
             } else if turn.has(Fault::IdBeforeSlot) {
@@ -145,6 +129,8 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
                 transaction::Step::Resolved.into()
             } else if turn.has(Fault::BirthsNotReplayed) {
                 WakeLate.into()
+            } else if actor.run > 0 {
+                set::Step::Begin.into()
             } else {
                 Pc::Ended
             };
@@ -155,8 +141,6 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             turn.go(Pc::Ended, "insert: births_wake, wake")
         }
         GiveUp => {
-            turn.actor().old = actor.mine;
-            turn.actor().mine = [Extent::NONE; 2];
             turn.actor().released = extent::Step::Again.into();
             turn.onward(extent::Step::Begin)
         }

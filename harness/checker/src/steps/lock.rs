@@ -24,6 +24,7 @@ pub enum Step {
     Mark,
     /// Wakes who waits for the value of `target`, then goes on at `marked`.
     WakeValue,
+    MarkTold,
 }
 
 /// Takes L or T, then goes on.
@@ -66,6 +67,7 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
     use Step::*;
     let actor = *turn.actor();
     let lock = turn.record(actor.wanted).lock;
+    let lock_before = turn.record(actor.target).lock;
     match step {
         Record => match lock {
             Lock::Free => {
@@ -82,7 +84,9 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             Lock::Died | Lock::Held(_) => {
                 turn.record(actor.wanted).lock = turn.held();
                 turn.actor().pending = actor::Word::Record(actor.wanted);
-                turn.go(TellDeath, "lock(record), whose holder died")
+                let quiet = turn.has(Fault::DeathNotTold);
+                let next = if quiet { actor.locked } else { TellDeath.into() };
+                turn.go(next, "lock(record), whose holder died")
             }
         },
         TellDeath => {
@@ -143,21 +147,25 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             (this.i, this.target, this.said) = (0, 0, false);
             turn.go(actor.left, did)
         }
+        // Who dies before this leaves it to who replays.
+        MarkTold => {
+            turn.wake_value(actor.target);
+            turn.go(actor.marked, "wakes who waits for the value: the record's holder died")
+        }
         WakeValue => {
             turn.wake_value(actor.target);
             turn.actor().target = 0;
             turn.go(actor.marked, "apply: wake")
         }
-        Mark => match try_mark(turn, actor.target, Lock::MarkL, actor.said) {
+        Mark => match try_mark(turn, actor.target, Lock::MarkL, true) {
             Marked::Yes => {
                 turn.actor().said = true;
-                turn.go(actor.marked, "MARK_L")
+                turn.go(
+                    if lock_before == Lock::Died { MarkTold.into() } else { actor.marked },
+                    "MARK_L",
+                )
             }
-            Marked::Wake => {
-                turn.actor().said = true;
-                turn.wake_value(actor.target);
-                turn.go(Mark, "wakes who waits for the value: the record's holder died")
-            }
+            Marked::Wake => Next::Blocked,
             Marked::Stale => Next::Wrong("STUCK: a mark of L that nobody took away".into()),
             Marked::Busy => {
                 let collecting = actor.marked == Pc::Collect(collect::Step::Marked);

@@ -4,7 +4,7 @@ use super::{collect, transaction};
 use crate::{
     fault::Fault,
     turn::{Next, Turn},
-    world::{Cell, Journal, Lock, Operation, Table},
+    world::{Cell, Chunk, Journal, Lock, Operation, Table},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,8 +14,6 @@ pub enum Step {
     FreeRecord,
     RootSeq,
     FreeTable,
-    WakeSleepers,
-    Unmark,
     Clear,
     Transaction,
 }
@@ -67,11 +65,13 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
                 turn.table(new).taken = false;
                 turn.go(Clear, "replay: free the new index")
             }
-            Operation::Sweep => {
-                if turn.record(record).lock == Lock::MarkL {
-                    return turn.go(WakeSleepers, "replay: a sweep's mark stands");
+            Operation::Run => {
+                let run = usize::from(old)..usize::from(old + new);
+                if let Some(at) = run.rev().find(|at| turn.world.chunks[*at] != Chunk::Free) {
+                    turn.world.chunks[at] = Chunk::Free;
+                    return turn.go(Structure, "replay: a chunk of a run");
                 }
-                turn.go(Clear, "replay: no mark of a sweep")
+                turn.go(Clear, "replay: nothing is left of the run")
             }
         },
         Births => {
@@ -89,14 +89,6 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
         FreeTable => {
             *turn.table(old) = Table::default();
             turn.go(Clear, "replay: free the old index")
-        }
-        WakeSleepers => {
-            turn.wake_sleepers(record);
-            turn.go(Unmark, "replay: wakes who waits for the lock")
-        }
-        Unmark => {
-            turn.record(record).lock = Lock::Free;
-            turn.go(Clear, "replay: unmark")
         }
         Clear => {
             turn.world.journal = Journal::default();

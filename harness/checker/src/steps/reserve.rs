@@ -5,15 +5,17 @@ use crate::{
     actor::Word,
     fault::Fault,
     turn::{Next, Turn},
-    world::{CHUNKS, Chunk, Extent},
+    world::{self, CHUNKS, Chunk, Extent, Operation},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     Begin,
     Find,
+    Journal,
     Further,
     First,
+    Clear,
     Left,
 }
 
@@ -44,33 +46,41 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
                 return Next::Wrong("OUTSIDE: an extent beyond the end of the section".into());
             }
             turn.world.tokens += 1;
-            let token = if turn.has(Fault::TokensRepeat) { 1 } else { turn.world.tokens };
+            let token = turn.world.tokens;
             turn.actor().mine[member] = Extent { at: at as u8, token };
+            let filler = turn.me as u8 + 1;
+            let filler = if turn.has(Fault::NoFiller) { 0 } else { filler };
             let head = &mut turn.world.contents[at];
             head.token = token;
-            head.record = actor.reserve_for;
-            let first = actor.run == 1 || turn.has(Fault::FirstBeforeFurther);
-            turn.go(if first { First } else { Further }, "reserve: token and head")
+            (head.record, head.id, head.filler) = (actor.reserve_for, actor.reserve_id, filler);
+            let first = actor.run == 1;
+            turn.go(if first { First } else { Journal }, "reserve: the head")
         }
-        // The first one's word is stored last: it makes the run one.
+        Journal => {
+            let at = actor.mine[member].at;
+            turn.world.journal =
+                world::Journal { operation: Operation::Run, record: 0, old: at, new: actor.run };
+            turn.go(Further, "reserve: J = RUN")
+        }
         Further => {
             turn.world.chunks[actor.mine[member].chunk() + 1] = Chunk::Further;
-            if turn.has(Fault::FirstBeforeFurther) {
-                return lock::leave(turn, Left, "reserve: the further chunk");
-            }
             turn.go(First, "reserve: the further chunk")
         }
         First => {
             turn.world.chunks[actor.mine[member].chunk()] = Chunk::First(actor.run);
-            if turn.has(Fault::FirstBeforeFurther) && actor.run == 2 {
-                return turn.go(Further, "reserve: the first chunk");
+            if actor.run == 1 {
+                return lock::leave(turn, Left, "reserve: the bit");
             }
-            lock::leave(turn, Left, "reserve: the first chunk")
+            turn.go(Clear, "reserve: the first chunk")
+        }
+        Clear => {
+            turn.world.journal = world::Journal::default();
+            lock::leave(turn, Left, "reserve: J = 0")
         }
         Left => {
             turn.actor().has_swept = false;
             turn.actor().length = 0;
-            turn.onward(copy::Step::Place)
+            turn.onward(copy::Step::Write)
         }
     }
 }

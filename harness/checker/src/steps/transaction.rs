@@ -16,7 +16,6 @@ pub enum Step {
     Count,
     Mark,
     Ids,
-    Tokens,
     Invalidate,
     Fill,
     To,
@@ -28,6 +27,7 @@ pub enum Step {
     Finish,
     Status,
     Clear,
+    Filled,
     Release,
     // Not committed.
     Unmark,
@@ -87,6 +87,7 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             let this = turn.actor();
             (this.value, this.run, this.member) = (value, run, member as u8);
             this.reserve_for = actor.records[member];
+            this.reserve_id = actor.ids[member];
             this.reserved = Extents.into();
             turn.onward(reserve::Step::Begin)
         }
@@ -111,26 +112,14 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
                 turn.actor().left = Abandon.into();
                 return turn.go(Unmark, "transaction: another id");
             }
-            let large = actor.mine.iter().any(|extent| extent.is_some());
-            let first =
-                if large && !turn.has(Fault::NoTokensAfterMarks) { Tokens } else { begin(turn) };
-            turn.go(first, "transaction: the ids are right")
-        }
-        Tokens => {
-            let right =
-                actor.mine.iter().all(|extent| !extent.is_some() || turn.world.stands(*extent));
-            if !right {
-                turn.actor().left = Abandon.into();
-                return turn.go(Unmark, "transaction: a token is void");
-            }
             let first = begin(turn);
-            turn.go(first, "transaction: the tokens are right")
+            turn.go(first, "transaction: the ids are right")
         }
         Invalidate => {
             let member = order(&actor, i);
             let record = turn.record(number);
             let slot = &mut record.slots[1 - usize::from(record.current)];
-            let old = if slot.version == INVALID { Extent::NONE } else { slot.extent };
+            let old = slot.extent;
             slot.version = INVALID;
             turn.actor().old[member] = old;
             turn.go(Fill, "transaction: slot.version = INVALID")
@@ -173,9 +162,7 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             let truth = &mut turn.world.truth;
             truth.committed[usize::from(truth.commits)] = parts;
             truth.commits += 1;
-            turn.actor().mine = [Extent::NONE; 2];
             if turn.has(Fault::CommitBeforeFill) {
-                turn.actor().mine = actor.mine;
                 return turn.go(Invalidate, "transaction: COMMITTED, too early");
             }
             turn.go(Publish, "transaction: COMMITTED")
@@ -214,7 +201,19 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
                 turn.actor().replaying = false;
                 return turn.go(actor.entered, "replay: n = 0");
             }
-            lock::leave(turn, Release, "apply: n = 0")
+            turn.go(Filled, "apply: n = 0")
+        }
+        Filled => {
+            let Some(member) = actor.mine.iter().position(|extent| extent.is_some()) else {
+                turn.actor().left = Release.into();
+                return turn.onward(lock::Step::LeaveWord);
+            };
+            if !turn.world.stands(actor.mine[member]) {
+                return Next::Wrong("OWNED: freed while its filler lives".into());
+            }
+            turn.world.contents[actor.mine[member].chunk()].filler = 0;
+            turn.actor().mine[member] = Extent::NONE;
+            turn.go(Filled, "transaction: filler = 0")
         }
         Release => {
             turn.actor().released = Pc::Ended;
@@ -234,11 +233,9 @@ pub fn step(turn: &mut Turn, step: Step) -> Next {
             turn.go(UnmarkLate, "apply: unmark")
         }
         Abandon | Help => {
-            turn.actor().old = actor.mine;
-            turn.actor().mine = [Extent::NONE; 2];
             turn.actor().released =
                 if step == Help { Helped.into() } else { extent::Step::Again.into() };
-            turn.onward(extent::Step::Begin)
+            turn.onward(extent::Step::Forsake)
         }
         // Taking L replays what its dead holder left, and so takes the mark away.
         Helped => {

@@ -33,6 +33,9 @@ use windows_sys::Win32::{
     },
 };
 
+/// Not in windows-sys.
+const MEM_TOP_DOWN: u32 = 0x0010_0000;
+
 /// A mapped range: one piece, or several over a file that has grown, each of which begins where the
 /// one before it ends; and behind them the addresses for more.
 #[derive(Debug)]
@@ -468,9 +471,11 @@ impl Addresses {
         if placeholder && let Some(address) = placeholder::reserve(base, len) {
             return Ok(Self { address, len, placeholder });
         }
+        // At the upper end: memory for others is looked for from below, so that nobody is given
+        // these addresses in the moments in which they are free, as long as there are any others.
+        let kind = MEM_RESERVE | if base == 0 { MEM_TOP_DOWN } else { 0 };
         // SAFETY: to reserve addresses touches no memory; those that are in use are refused.
-        let address =
-            unsafe { VirtualAlloc(without_provenance(base), len, MEM_RESERVE, PAGE_NOACCESS) };
+        let address = unsafe { VirtualAlloc(without_provenance(base), len, kind, PAGE_NOACCESS) };
         match NonNull::new(address.cast()) {
             Some(address) => Ok(Self { address, len, placeholder: false }),
             None => Err(last()),

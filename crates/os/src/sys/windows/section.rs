@@ -190,7 +190,10 @@ impl Section {
         Ok(Some(SectionId {
             volume: self.volume.into(),
             file: pair(of.nFileIndexHigh, of.nFileIndexLow),
-            born: pair(of.ftCreationTime.dwHighDateTime, of.ftCreationTime.dwLowDateTime),
+            // Not the creation time: programs set it as they like, Windows hands it on to a new file
+            // of an old name (tunnelling), and where the disk keeps none (Wine) it is that of the
+            // last change. The index of NTFS has a count of its own of those who had it before.
+            born: 0,
         }))
     }
 

@@ -1,0 +1,55 @@
+//! `docs/read_map.py`, which knows of a map only what docs/FORMAT.md says, prints what `mapvar list`
+//! prints.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by a panic, and says what it saw"
+)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {said}");
+    String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n")
+}
+
+#[test]
+fn the_other_reader_prints_the_same() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let works = Command::new("python3").arg("--version").output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: no python3 here, so nobody has read the maps by docs/FORMAT.md alone");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut maps: Vec<PathBuf> = fs::read_dir(root.join("crates/mapvar/tests/fixtures/v1"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    // One whose chunks go beyond the first table, with a value that leaves out the second.
+    let large = dir.path().join("large.map");
+    let map = mapvar::Map::options().file(&large).size(1).create().unwrap();
+    map.set("large", vec![7_u8; 9 << 20]).unwrap();
+    map.set("after", (1, "two", 0.25, [1e-9, 1e22])).unwrap();
+    map.close().unwrap();
+    maps.push(large);
+    assert!(maps.len() >= 3);
+    for map in maps {
+        let copy = dir.path().join("copy.map");
+        fs::copy(&map, &copy).unwrap();
+        let mapvar = Path::new(env!("CARGO_BIN_EXE_mapvar"));
+        let listed = output(Command::new(mapvar).arg("list").arg("--file").arg(&copy));
+        let read = output(Command::new("python3").arg(root.join("docs/read_map.py")).arg(&copy));
+        for (listed, read) in listed.lines().zip(read.lines()) {
+            assert!(listed == read, "{}:\n{listed:.300}\n{read:.300}", map.display());
+        }
+        assert_eq!(listed.lines().count(), read.lines().count(), "{}", map.display());
+    }
+}

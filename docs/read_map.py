@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Prints the variables of a map's file, a line each: name, kind and value, with tabs between.
+
+    docs/read_map.py FILE
+
+Written from docs/FORMAT.md alone, with nothing but Python's own library: a second opinion on what
+the page says, and a way to the values should the program be lost. It reads a file that nobody
+writes to meanwhile, needs no index (it walks the records), and says what it cannot understand.
+"""
+
+import struct
+import sys
+import zlib
+
+CHUNK = 16 << 10
+CHUNK_HEADER = 64
+TABLE, TABLE_WORDS = 0x4000, 512
+VALUE_BYTES = [32, 96, 480, 1008]       # of a record, by class
+SLOT_HEADER = 32
+BLOCK_NAME = 8                          # where a name begins in its block
+RECORDS = 2                             # a kind of chunk
+INVALID = 2**64 - 1                     # version of a slot that holds nothing
+RETIRED = 1 << 63
+TOMBSTONE = 255
+EXTENT = 1                              # flag of a slot
+KINDS = [None, "nil", "bool", "int", "uint", "float", "str", "bytes", "list", "dict", "pod", "opaque"]
+
+
+class Damaged(Exception):
+    pass
+
+
+class Region:
+    def __init__(self, data):
+        self.data = data
+
+    def word(self, at):
+        return struct.unpack("<Q", self.bytes(at, 8))[0]
+
+    def bytes(self, at, count):
+        if at + count > len(self.data):
+            raise Damaged(f"bytes {at:#x} to {at + count:#x} lie beyond the end")
+        return self.data[at:at + count]
+
+    # --- The header ----------------------------------------------------------------------------
+
+    def examine(self):
+        if self.bytes(0, 8) != b"MAPVAR\r\n":
+            raise Damaged("it is no map")
+        version = self.word(8)
+        if version & ~(1 << 32) != 1:
+            raise Damaged(f"it is of version {version & 0xffffffff}, and this reads version 1")
+        if self.word(16) != zlib.crc32(self.bytes(8, 8) + bytes(8) + self.bytes(24, 488)):
+            raise Damaged("the checksum of the header is wrong")
+
+    # --- Chunks --------------------------------------------------------------------------------
+
+    @staticmethod
+    def group(number):
+        """First chunk of its group, and how many chunks there hold the group's table."""
+        if number < TABLE_WORDS:
+            return 0, 0
+        first = TABLE_WORDS << ((number // TABLE_WORDS).bit_length() - 1)
+        return first, -(-first * 8 // CHUNK)
+
+    def chunk(self, number):
+        """Kind and class, by the chunk table."""
+        first, _ = self.group(number)
+        table = first * CHUNK if first else TABLE
+        word = self.word(table + (number - first) * 8)
+        return word & 0xff, word >> 8 & 0xff
+
+    def span(self, at, count):
+        """The bytes of an extent, which leaves out chunks that hold tables."""
+        parts = []
+        while count > 0:
+            first, _ = self.group(at // CHUNK)
+            end = (first * 2 if first else TABLE_WORDS) * CHUNK
+            part = min(count, end - at)
+            parts.append(self.bytes(at, part))
+            count -= part
+            at = end + self.group(end // CHUNK)[1] * CHUNK
+        return b"".join(parts)
+
+    def records(self):
+        """Offset and class of every place for a record."""
+        for number in range(min(self.word(0x1180), len(self.data) // CHUNK)):
+            kind, group = self.chunk(number)
+            if kind != RECORDS or group >= len(VALUE_BYTES):
+                continue
+            size = 64 + 4 * (SLOT_HEADER + VALUE_BYTES[group])
+            for place in range((CHUNK - CHUNK_HEADER) // size):
+                yield number * CHUNK + CHUNK_HEADER + place * size, group
+
+    # --- Records -------------------------------------------------------------------------------
+
+    def variable(self, at, group):
+        """Name, kind and value, or None where there is no variable."""
+        state, ident, meta = self.word(at), self.word(at + 16), self.word(at + 24)
+        if ident == 0 or ident & RETIRED:
+            return None
+        length, flags, atomic = meta >> 16 & 0xffff, meta & 0xff, meta & 1
+        if flags & ~1 or meta >> 8 & 0xff != group:
+            raise Damaged(f"the record at {at:#x} makes no sense")
+        inline = 24 if atomic else 32
+        if length <= inline:
+            name = self.bytes(at + 32, length)
+        else:
+            name = self.bytes(self.word(at + 32 + inline - 8) + BLOCK_NAME, length)
+        if zlib.crc32(struct.pack("<QQ", ident, meta & 0xffffffff) + name) != meta >> 32:
+            raise Damaged(f"the checksum of id and name is wrong in the record at {at:#x}")
+        slot = at + 64 + (state >> 6 & 3) * (SLOT_HEADER + VALUE_BYTES[group])
+        if self.word(slot) != state >> 8 or self.word(slot) == INVALID:
+            raise Damaged(f"the value of the record at {at:#x} is not the one published")
+        desc = self.word(slot + 8)
+        length, kind, flags = desc >> 16, desc >> 8 & 0xff, desc & 0xff
+        if kind == TOMBSTONE:
+            return None
+        if kind >= len(KINDS) or kind == 0 or flags & ~EXTENT:
+            raise Damaged(f"the value at {slot:#x} is of a kind that this does not know")
+        if atomic:
+            data = self.bytes(at + 56, 8)
+        elif flags & EXTENT:
+            data = self.span(self.word(slot + 32), length)
+        elif length <= VALUE_BYTES[group]:
+            data = self.bytes(slot + 32, length)
+        else:
+            raise Damaged(f"the value at {slot:#x} is longer than its room")
+        return name.decode(), KINDS[kind], shown(KINDS[kind], data, self.word(slot + 16) >> 32)
+
+
+# --- Values ------------------------------------------------------------------------------------
+
+def shown(kind, data, number):
+    if kind == "nil":
+        return "nil"
+    if kind == "bool":
+        return "true" if any(data) else "false"
+    if kind in ("int", "uint"):
+        return str(int.from_bytes(data, "little", signed=kind == "int"))
+    if kind == "float":
+        return nested(struct.unpack("<d", data)[0])
+    if kind == "str":
+        return data.decode()
+    if kind == "bytes":
+        return nested(data)
+    if kind in ("pod", "opaque"):
+        return f"{kind} {number}:0x{data.hex()}"
+    return nested(unpack(data, 0)[0])
+
+
+def nested(value):
+    if value is None:
+        return "nil"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        text = repr(value).replace("nan", "NaN").replace("e+", "e").replace("e-0", "e-")
+        return text
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, str):
+        named = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", '"': '\\"', "\\": "\\\\"}
+        return '"' + "".join(named.get(c) or (c if c.isprintable() else f"\\u{{{ord(c):x}}}") for c in value) + '"'
+    if isinstance(value, list):
+        return "[" + ", ".join(map(nested, value)) + "]"
+    if isinstance(value, Pairs):
+        return "{" + ", ".join(f"{nested(key)}: {nested(of)}" for key, of in value.pairs) + "}"
+    return str(value)
+
+
+class Pairs:
+    """A dictionary: its keys in their order, of any kind."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+
+SCALARS = {0xca: ">f", 0xcb: ">d", 0xcc: ">B", 0xcd: ">H", 0xce: ">I", 0xcf: ">Q",
+           0xd0: ">b", 0xd1: ">h", 0xd2: ">i", 0xd3: ">q"}
+LENGTHS = {0xd9: (">B", "str"), 0xda: (">H", "str"), 0xdb: (">I", "str"),
+           0xc4: (">B", "bin"), 0xc5: (">H", "bin"), 0xc6: (">I", "bin"),
+           0xdc: (">H", "list"), 0xdd: (">I", "list"), 0xde: (">H", "map"), 0xdf: (">I", "map")}
+
+
+def unpack(data, at):
+    """A MessagePack value, and where the next one begins."""
+    tag, at = data[at], at + 1
+    if tag < 0x80:
+        return tag, at
+    if tag >= 0xe0:
+        return tag - 256, at
+    if tag in (0xc0, 0xc2, 0xc3):
+        return {0xc0: None, 0xc2: False, 0xc3: True}[tag], at
+    if tag in SCALARS:
+        return struct.unpack_from(SCALARS[tag], data, at)[0], at + struct.calcsize(SCALARS[tag])
+    if tag in LENGTHS:
+        form, what = LENGTHS[tag]
+        count, at = struct.unpack_from(form, data, at)[0], at + struct.calcsize(form)
+    elif tag < 0xc0:
+        what = "map" if tag < 0x90 else "list" if tag < 0xa0 else "str"
+        count = tag & (0x1f if what == "str" else 0x0f)
+    else:
+        raise Damaged(f"MessagePack has no {tag:#x} here")
+    if what in ("str", "bin"):
+        if at + count > len(data):
+            raise Damaged("MessagePack ends too soon")
+        part = data[at:at + count]
+        return part.decode() if what == "str" else part, at + count
+    values = []
+    for _ in range(count * (2 if what == "map" else 1)):
+        value, at = unpack(data, at)
+        values.append(value)
+    return (Pairs(list(zip(values[::2], values[1::2]))) if what == "map" else values), at
+
+
+def escaped(text):
+    """As the command has it: what a terminal might obey is written as \\u{..}."""
+    ranges = [(0, 0x1f), (0x7f, 0x9f), (0xad, 0xad), (0x61c, 0x61c), (0x180e, 0x180e), (0x200b, 0x200f),
+              (0x2028, 0x202e), (0x2060, 0x206f), (0xfeff, 0xfeff), (0xfff9, 0xfffb), (0xe0000, 0xe007f)]
+    return "".join(f"\\u{{{ord(c):x}}}" if any(a <= ord(c) <= b for a, b in ranges) else c for c in text)
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    with open(sys.argv[1], "rb") as file:
+        region = Region(file.read())
+    rows, status = [], 0
+    try:
+        region.examine()
+        for at, group in region.records():
+            try:
+                rows.append(region.variable(at, group))
+            except (Damaged, UnicodeDecodeError, struct.error, IndexError) as error:
+                print(f"read_map.py: {error}", file=sys.stderr)
+                status = 1
+    except Damaged as error:
+        sys.exit(f"read_map.py: {error}")
+    for row in sorted((row for row in rows if row), key=lambda row: [part.encode() for part in row]):
+        line = "\t".join(map(escaped, row)) + "\n"
+        sys.stdout.buffer.write(line.encode())
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
