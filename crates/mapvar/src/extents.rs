@@ -348,13 +348,13 @@ impl<M: Mem> Store<M> {
 
     /// Where the extent lies whose data begin at `at`; `None` where there is none.
     fn place_of(&self, at: u64) -> Result<Option<Place>, Trouble> {
-        let number = at / CHUNK;
-        if number < layout::META_CHUNKS || number >= self.chunk_count()? {
+        let (number, chunks) = (at / CHUNK, self.chunk_count()?);
+        if number < layout::META_CHUNKS || number >= chunks {
             return Ok(None);
         }
         let (found, class) = self.chunk_kind(number)?;
         if found == kind::RUN && at % CHUNK == CHUNK_HEADER {
-            let span = self.run_len(number)?.min(self.chunk_count()? - number);
+            let span = self.run_len(number)?.min(chunks - number);
             return Ok((span > 0).then_some(Place::Run(number, span)));
         }
         let room = match at.checked_sub(extent::HEAD) {

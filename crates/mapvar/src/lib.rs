@@ -111,6 +111,8 @@ mod options;
 mod unopened;
 mod check;
 mod salvage;
+#[cfg(test)]
+mod adversary;
 
 pub use check::{Check, Finding, Severity};
 pub use iter::{Entry, Iter};

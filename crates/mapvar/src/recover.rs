@@ -550,6 +550,10 @@ impl<M: Mem> Store<M> {
     }
 
     fn claim_extent(&self, scan: &Scan, handle: Handle, owned: Extent) -> Result<bool, Trouble> {
+        // Once more, as the slot was: a hostile peer may have changed it since the scan.
+        if !extent_lies(scan, owned) {
+            return Ok(false);
+        }
         let number = owned.at / CHUNK;
         let (found, _) = scan.kinds.get(number as usize).copied().unwrap_or_default();
         if u64::from(found) == kind::RUN {

@@ -1,0 +1,54 @@
+//! The invariants of the threat model, one by one and small: I1 to I21, each by its number. The
+//! table of which test shows what, and of the larger harness behind each, is docs/INVARIANTS.md.
+//!
+//! Real second processes where sharing is the subject: this executable again, in a role. Nothing
+//! asserts a time; what can block has a watchdog; nothing is killed that was not started here.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by a panic, and says what it saw"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod death;
+mod disk;
+mod memory;
+mod names;
+mod peer;
+#[cfg(unix)]
+mod unix;
+
+use common::{Watchdog, role};
+use std::time::Duration;
+
+/// What a second process does.
+#[test]
+fn child_entry() {
+    let Some((role, arguments)) = role() else { return };
+    let _watchdog = Watchdog::new("a second process", Duration::from_mins(2));
+    match role.as_str() {
+        "storm" => death::storm(&arguments),
+        "set on" => death::set_on(&arguments),
+        "set once" => death::set_once(&arguments),
+        "rewrite" => memory::rewrite(&arguments),
+        "hold" => names::hold(&arguments),
+        "race" => names::race(&arguments),
+        "create" => names::create(&arguments),
+        #[cfg(unix)]
+        "fill up" => unix::fill_up(&arguments),
+        #[cfg(unix)]
+        "fork" => unix::fork_with_a_map(&arguments),
+        #[cfg(unix)]
+        "spawn" => unix::spawn_under_locks(&arguments),
+        #[cfg(unix)]
+        "overflow" => unix::overflow_after_a_loss(&arguments),
+        #[cfg(unix)]
+        "calls" => unix::calls(&arguments),
+        other => panic!("no role {other}"),
+    }
+}
