@@ -65,8 +65,11 @@ enum Look {
 
 /// Many variables, read and written as one; from [`Map::transaction`].
 ///
-/// What is set here is kept aside until the closure ends, and then written at once. Nobody sees some
-/// of it without the rest, in memory or, after a flush, on the disk.
+/// What is set here is kept aside until the closure ends, and then published, variable by variable
+/// but as one: a transaction and a snapshot, a flush and what recovers after a power cut have all of
+/// it or nothing. Plain `get`s, one after the other, may see a variable of it before the next; and if
+/// the process dies in that moment, until somebody who may write finishes it (the next write to one
+/// of its variables does, the next transaction, the next flush).
 pub struct Transaction<'m> {
     map: &'m Map,
     looks: BTreeMap<String, Look>,
