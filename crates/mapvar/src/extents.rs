@@ -25,6 +25,9 @@ use crate::{
 use mapvar_os::Locks;
 use std::sync::{MutexGuard, PoisonError};
 
+/// Chunks that a sweep looks at before it gives L back.
+const BATCH: u64 = if cfg!(test) { 2 } else { 256 };
+
 /// The extent of a variable's value, which nobody takes back until [`Store::unpin`].
 #[derive(Debug)]
 pub(crate) struct Pinned {
@@ -538,7 +541,13 @@ impl<M: Mem> Store<M> {
         let mut number = layout::META_CHUNKS;
         while number < self.chunk_count()? {
             let _held = self.lock_structure()?;
-            let end = self.chunk_count()?.min(number.saturating_add(256));
+            let end = self.chunk_count()?.min(number.saturating_add(BATCH));
+            // A run may have been made meanwhile that begins before: back to its head.
+            while number > layout::META_CHUNKS
+                && matches!(self.chunk_kind(number)?.0, kind::REST | kind::TABLE)
+            {
+                number -= 1;
+            }
             while number < end {
                 let (found, class) = self.chunk_kind(number)?;
                 let mut next = number + 1;
