@@ -154,13 +154,18 @@ impl Map {
     pub fn snapshot(&self, names: &[&str]) -> Result<Snapshot> {
         let failed = |trouble: Trouble| trouble.during("take a snapshot of", self.object());
         let look = || {
-            for round in 0..LOOKS {
+            let store = &self.inner.store;
+            // Mapped for reading: patience is all there is.
+            let patient = store.live_mut().is_err();
+            for round in 0.. {
                 if let Some(values) = self.look_at_all(names)? {
                     return Ok(values);
                 }
-                let _ = self.inner.store.mem().pause(round);
+                if !store.mem().pause(round) || (!patient && round + 1 >= LOOKS) {
+                    break;
+                }
             }
-            self.hold_and_look(names)
+            if patient { Err(Trouble::Contended) } else { self.hold_and_look(names) }
         };
         let values = self.run(look).map_err(failed)?;
         Ok(Snapshot { map: self.clone(), values })

@@ -86,6 +86,7 @@ fn a_snapshot_under_the_lock_has_removed_variables_too() {
                 }
             }
         });
+        while map.get::<i64>("n0").unwrap() == 0 {}
         for _ in 0..200 {
             let seen = map.snapshot(&all).unwrap();
             assert_eq!(seen.find::<i64>("n7").unwrap(), None);
@@ -95,4 +96,24 @@ fn a_snapshot_under_the_lock_has_removed_variables_too() {
         }
         stop.store(true, Ordering::Relaxed);
     });
+}
+
+#[test]
+#[cfg(unix)]
+fn a_snapshot_for_reading_alone_that_gets_no_turn_is_contended() {
+    use mapvar::ErrorKind;
+    use std::{fs::OpenOptions, os::unix::fs::FileExt, time::Duration};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("snap.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("a", 1).unwrap();
+    let timeout = Duration::from_millis(100);
+    let reader = Map::options().file(&path).read_only(true).timeout(timeout).open().unwrap();
+    assert_eq!(reader.snapshot(&["a"]).unwrap().get::<i64>("a").unwrap(), 1);
+    // `tseq` is odd: as while a transaction is published, and after a death in the midst of it.
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[1], 0x1080).unwrap();
+    assert_eq!(reader.snapshot(&["a"]).unwrap_err().kind(), ErrorKind::Contended);
+    assert_eq!(map.snapshot(&["a"]).unwrap().get::<i64>("a").unwrap(), 1);
+    assert_eq!(reader.snapshot(&["a"]).unwrap().get::<i64>("a").unwrap(), 1);
 }
