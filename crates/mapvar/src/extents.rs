@@ -25,6 +25,9 @@ use crate::{
 use mapvar_os::Locks;
 use std::sync::{MutexGuard, PoisonError};
 
+/// Chunks that a sweep looks at before it gives L back.
+const BATCH: u64 = if cfg!(test) { 2 } else { 256 };
+
 /// The extent of a variable's value, which nobody takes back until [`Store::unpin`].
 #[derive(Debug)]
 pub(crate) struct Pinned {
@@ -545,7 +548,7 @@ impl<M: Mem> Store<M> {
         let mut number = layout::META_CHUNKS;
         while number < self.chunk_count()? {
             let _held = self.lock_structure()?;
-            let end = self.chunk_count()?.min(number.saturating_add(256));
+            let end = self.chunk_count()?.min(number.saturating_add(BATCH));
             number = self.past_run(number)?;
             while number < end {
                 let (found, class) = self.chunk_kind(number)?;

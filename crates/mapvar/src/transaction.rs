@@ -157,13 +157,18 @@ impl Map {
     pub fn snapshot(&self, names: &[&str]) -> Result<Snapshot> {
         let failed = |trouble: Trouble| trouble.during("take a snapshot of", self.object());
         let look = || {
-            for round in 0..LOOKS {
+            let store = &self.inner.store;
+            // Mapped for reading: patience is all there is.
+            let patient = store.live_mut().is_err();
+            for round in 0.. {
                 if let Some(values) = self.look_at_all(names)? {
                     return Ok(values);
                 }
-                let _ = self.inner.store.mem().pause(round);
+                if !store.mem().pause(round) || (!patient && round + 1 >= LOOKS) {
+                    break;
+                }
             }
-            self.hold_and_look(names)
+            if patient { Err(Trouble::Contended) } else { self.hold_and_look(names) }
         };
         let values = self.run(look).map_err(failed)?;
         Ok(Snapshot { map: self.clone(), values })
@@ -201,13 +206,14 @@ impl Map {
         Ok(Some(Values::new(names, found)))
     }
 
-    /// Reads every variable while nobody can write to those that are there.
+    /// Reads every variable while nobody can write to those that are in the index.
     fn hold_and_look(&self, names: &[&str]) -> Result<Values, Trouble> {
         let store = &self.inner.store;
         for _ in 0..AGAIN {
             let mut handles = Vec::with_capacity(names.len());
             for name in names {
-                if let Some((handle, _)) = self.resolve_versioned(name)?
+                // Removed ones too: nobody is to make them variables again meanwhile.
+                if let Some(handle) = store.find(store.query(checked(name)?))?
                     && !handles.contains(&handle)
                 {
                     handles.push(handle);
@@ -218,13 +224,24 @@ impl Map {
             let found = store.with_all_marked(&handles, || {
                 let mut found = Vec::with_capacity(names.len());
                 for name in names {
-                    found.push(self.look(name)?);
+                    let Some(handle) = store.find(store.query(checked(name)?))? else {
+                        found.push(None);
+                        continue;
+                    };
+                    // What bears no mark may be written all the time, and to read that takes its
+                    // lock: a second one, which nobody may hold with T.
+                    if !handle.atomic && !handles.contains(&handle) {
+                        return Ok(None);
+                    }
+                    found.push(match store.read(handle, |shot| shot.capture())? {
+                        Seen::Value(captured, number) => {
+                            Some(Found { handle, captured: captured?, number })
+                        }
+                        Seen::Absent => None,
+                        Seen::Stale => return Ok(None),
+                    });
                 }
-                let held = found
-                    .iter()
-                    .flatten()
-                    .all(|found| found.handle.atomic || handles.contains(&found.handle));
-                Ok((held && store.births()? == births).then_some(found))
+                Ok((store.births()? == births).then_some(found))
             })?;
             if let Some(found) = found {
                 return Ok(Values::new(names, found));

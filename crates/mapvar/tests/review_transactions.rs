@@ -60,3 +60,59 @@ fn the_name_of_a_removed_atomic_is_free_for_transactions_too() {
     map.remove("c").unwrap();
     assert_eq!(map.compare_and_set("c", gone, 1).unwrap(), Err(Version::ABSENT));
 }
+
+#[test]
+fn a_snapshot_under_the_lock_has_removed_variables_too() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    // In a file a removed variable stays in the index until a flush.
+    let dir = tempfile::tempdir().unwrap();
+    let map = Map::options().file(dir.path().join("snap.map")).create().unwrap();
+    let names: Vec<String> = (0..100).map(|number| format!("n{number}")).collect();
+    for name in &names {
+        map.set(name, 0).unwrap();
+    }
+    map.flush().unwrap();
+    map.remove("n7").unwrap();
+    map.atomic_or("count", 1_i64).unwrap();
+    let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
+    all.extend(["count", "never there"]);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                for name in names.iter().filter(|name| *name != "n7") {
+                    map.set(name, 1).unwrap();
+                }
+            }
+        });
+        while map.get::<i64>("n0").unwrap() == 0 {}
+        for _ in 0..200 {
+            let seen = map.snapshot(&all).unwrap();
+            assert_eq!(seen.find::<i64>("n7").unwrap(), None);
+            assert_eq!(seen.find::<i64>("never there").unwrap(), None);
+            assert_eq!(seen.get::<i64>("count").unwrap(), 1);
+            assert!(seen.find::<i64>("n8").unwrap().is_some());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+#[cfg(unix)]
+fn a_snapshot_for_reading_alone_that_gets_no_turn_is_contended() {
+    use mapvar::ErrorKind;
+    use std::{fs::OpenOptions, os::unix::fs::FileExt, time::Duration};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("snap.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("a", 1).unwrap();
+    let timeout = Duration::from_millis(100);
+    let reader = Map::options().file(&path).read_only(true).timeout(timeout).open().unwrap();
+    assert_eq!(reader.snapshot(&["a"]).unwrap().get::<i64>("a").unwrap(), 1);
+    // `tseq` is odd: as while a transaction is published, and after a death in the midst of it.
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[1], 0x1080).unwrap();
+    assert_eq!(reader.snapshot(&["a"]).unwrap_err().kind(), ErrorKind::Contended);
+    assert_eq!(map.snapshot(&["a"]).unwrap().get::<i64>("a").unwrap(), 1);
+    assert_eq!(reader.snapshot(&["a"]).unwrap().get::<i64>("a").unwrap(), 1);
+}

@@ -452,3 +452,43 @@ proptest! {
         let _ = store.rebuild();
     }
 }
+
+#[test]
+fn a_sweep_leaves_runs_alone_that_are_made_meanwhile() {
+    let store = heap(2 << 20);
+    let value = vec![7_u8; 20 * layout::CHUNK as usize];
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let whole = |store: &Store<Heap>| {
+        let _held = store.lock_structure().unwrap();
+        let mut number = layout::META_CHUNKS;
+        while number < store.chunk_count().unwrap() {
+            let span = match store.chunk_kind(number).unwrap().0 {
+                layout::kind::RUN => store.run_len(number).unwrap(),
+                _ => 1,
+            };
+            for rest in number + 1..number + span {
+                let kind = store.chunk_kind(rest).unwrap().0;
+                let part = kind == layout::kind::REST || kind == layout::kind::TABLE;
+                assert!(part, "chunk {rest} of the run at {number} is of kind {kind}");
+            }
+            number += span;
+        }
+    };
+    std::thread::scope(|scope| {
+        let sweeper = scope.spawn(|| {
+            while !stop.load(Relaxed) {
+                store.sweep().unwrap();
+            }
+        });
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for round in 0..20_000_u32 {
+                put(&store, b"large", &value[..value.len() - (round % 7) as usize * 17_000])
+                    .unwrap();
+                whole(&store);
+            }
+        }));
+        stop.store(true, Relaxed);
+        sweeper.join().unwrap();
+        done.unwrap();
+    });
+}
