@@ -201,3 +201,21 @@ fn i03_no_value_is_torn_whatever_its_size() {
     println!("{reads} reads, none torn");
     writers.into_iter().for_each(Peer::finish);
 }
+
+/// On every system: the pages go to the file (`msync`, `FlushViewOfFile`), then all of it to the
+/// device (`fdatasync`, `FlushFileBuffers`). Seen by strace in `unix.rs`; that one of them is enough:
+/// `src/flush/histories.rs`.
+#[test]
+fn i21_the_barrier_is_in_that_order() {
+    let code = |below: &str, file: &str| {
+        sources(below).into_iter().find(|(path, _)| path.ends_with(file)).unwrap().1
+    };
+    let mem = code("mapvar/src", "mapvar/src/mem.rs");
+    let barrier = mem.split("impl Mem for Mapped").nth(1).unwrap();
+    let barrier = barrier.split("fn barrier").nth(1).unwrap().split("\n    }\n").next().unwrap();
+    let (write, wait) = (barrier.find("flush_start"), barrier.find(".sync()"));
+    assert!(write.is_some() && write < wait, "{barrier}");
+    assert!(code("os/src", "windows/mapping.rs").contains("FlushViewOfFile("));
+    // `sync_all` is FlushFileBuffers there.
+    assert!(code("os/src", "windows/section.rs").contains("sync_all()"));
+}

@@ -156,8 +156,14 @@ fn i14_a_creator_that_is_killed_leaves_a_whole_map_or_none() {
                 fs::remove_file(&map).unwrap();
             }
         }
-        // Nothing half-built lies about.
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        // Nothing half-built lies about; on Windows a file that is no map's yet (docs/PLATFORM.md).
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(
+                cfg!(windows) && name.starts_with(".mapvar-") && name.ends_with(".new"),
+                "{name}"
+            );
+        }
     }
 }
 
@@ -205,8 +211,11 @@ fn i15_one_name_is_one_memory() {
     }
 }
 
-/// Open files of this process; `None` where no system tells.
+/// Open files of this process; `None` where no system tells. (Wine has some of its own.)
 fn open_files() -> Option<usize> {
+    if cfg!(windows) {
+        return None;
+    }
     Some(fs::read_dir("/proc/self/fd").ok()?.count())
 }
 
