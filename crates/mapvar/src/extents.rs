@@ -639,7 +639,8 @@ fn capacity(place: Place) -> u64 {
         Place::Cut(_, cut) => cut.bytes() - extent::HEAD,
         Place::Run(first, span) => {
             let tables = region::table_chunks(first, first + span).count() as u64;
-            (span - tables) * CHUNK - CHUNK_HEADER
+            // A peer may say that a table is the first chunk of a run.
+            (span.saturating_sub(tables) * CHUNK).saturating_sub(CHUNK_HEADER)
         }
     }
 }

@@ -34,7 +34,9 @@ use crate::{
     layout::{self, live, seat},
     trouble::Trouble,
 };
-use mapvar_os::{Error, ErrorKind, Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine};
+use mapvar_os::{
+    Error, ErrorKind, Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine,
+};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -534,8 +536,9 @@ mod tests {
         let path = dir.path().join("seats.map");
         let first = Map::options().file(&path).create().unwrap();
         let token = first.inner.store.mem().seat().unwrap();
-        let others: Vec<Map> =
-            (0..layout::PARTICIPANT_SLOTS).map(|_| Map::options().file(&path).open().unwrap()).collect();
+        let others: Vec<Map> = (0..layout::PARTICIPANT_SLOTS)
+            .map(|_| Map::options().file(&path).open().unwrap())
+            .collect();
         let seats = others.iter().filter(|map| map.inner.store.mem().seat().is_ok()).count();
         assert_eq!(seats, layout::PARTICIPANT_SLOTS - 1);
         let last = others.iter().find(|map| map.inner.store.mem().seat().is_err()).unwrap();

@@ -72,4 +72,3 @@ fn what_a_table_said_of_chunks_that_a_power_cut_took_is_forgotten() {
     let recovery = last.recovery().unwrap();
     assert_eq!((recovery.variables, recovery.lost, recovery.damaged), (2001, 0, false));
 }
-

@@ -61,7 +61,6 @@ fn the_name_of_a_removed_atomic_is_free_for_transactions_too() {
     assert_eq!(map.compare_and_set("c", gone, 1).unwrap(), Err(Version::ABSENT));
 }
 
-
 #[test]
 fn a_snapshot_under_the_lock_has_removed_variables_too() {
     use std::sync::atomic::{AtomicBool, Ordering};
