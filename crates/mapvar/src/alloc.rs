@@ -153,8 +153,9 @@ impl<M: Mem> Store<M> {
         let live = self.live_mut()?;
         let least = live.load(live::FREE_HINT, Relaxed).max(layout::META_CHUNKS);
         let hint = live.load(live::RUN_HINT, Relaxed).clamp(least, chunks.max(least));
-        // The second part ends where a run that begins before the hint can.
-        for range in [hint..chunks, least..chunks.min(hint.saturating_add(count))] {
+        // The second time from the beginning, and to the end: a run that begins before the hint ends
+        // behind it, and tables may lie between.
+        for range in [hint..chunks, least..chunks] {
             let (mut first, mut found) = (range.start, 0);
             for number in range {
                 match self.chunk_kind(number)?.0 {

@@ -8,7 +8,7 @@ use crate::{
     region::Facts,
     trouble::{Trouble, outside},
 };
-use std::sync::Mutex;
+use std::{fmt, sync::Mutex};
 
 /// A store in the region `M`.
 #[derive(Debug)]
@@ -117,6 +117,35 @@ pub enum Wrote {
 
 /// Which value of a variable: the id of the variable and the version; zeros = there is none.
 pub type Which = (u64, u64);
+
+/// Which value of a variable it is: of which variable of the name, and the how-manieth. Two that are
+/// equal stand for the same `set`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Version {
+    pub(crate) id: u64,
+    pub(crate) number: u64,
+}
+
+impl Version {
+    /// That there is no variable of the name.
+    pub const ABSENT: Self = Self { id: 0, number: 0 };
+
+    pub(crate) fn expected(self) -> Option<(u64, u64)> {
+        (self != Self::ABSENT).then_some((self.id, self.number))
+    }
+}
+
+impl From<(u64, u64)> for Version {
+    fn from((id, number): (u64, u64)) -> Self {
+        Self { id, number }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.id, self.number)
+    }
+}
 
 /// What is to stand in a record before it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

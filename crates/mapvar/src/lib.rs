@@ -115,6 +115,7 @@ mod salvage;
 mod adversary;
 
 pub use check::{Check, Finding, Severity};
+pub use engine::Version;
 pub use iter::{Entry, Iter};
 pub use map::{Map, Recovery, Stat};
 pub use mapvar_os::{
@@ -124,7 +125,7 @@ pub use mapvar_os::{
 pub use options::MapOptions;
 pub use raw::Kind;
 pub use salvage::{Lost, Salvage};
-pub use transaction::{Snapshot, Transaction, Version};
+pub use transaction::{Snapshot, Transaction};
 pub use value::Value;
 pub use var::{Atomic, Integer, Scalar, Var};
 

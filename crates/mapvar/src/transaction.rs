@@ -2,7 +2,7 @@
 
 use crate::{
     Map, Value, codec,
-    engine::{Expect, Handle},
+    engine::{Expect, Handle, Version},
     map::{AGAIN, checked},
     mem::{Mem, Ordering::Acquire},
     raw::{Captured, Payload, Raw},
@@ -19,35 +19,6 @@ use std::{collections::BTreeMap, fmt};
 const RUNS: u32 = 16;
 /// How often a snapshot is taken without a lock, before it takes one.
 const LOOKS: u32 = 8;
-
-/// Which value of a variable it is: of which variable of the name, and the how-manieth. Two that are
-/// equal stand for the same `set`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Version {
-    id: u64,
-    number: u64,
-}
-
-impl Version {
-    /// That there is no variable of the name.
-    pub const ABSENT: Self = Self { id: 0, number: 0 };
-
-    fn expected(self) -> Option<(u64, u64)> {
-        (self != Self::ABSENT).then_some((self.id, self.number))
-    }
-}
-
-impl From<(u64, u64)> for Version {
-    fn from((id, number): (u64, u64)) -> Self {
-        Self { id, number }
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.id, self.number)
-    }
-}
 
 /// A value that was read, and where.
 struct Found {

@@ -2,10 +2,11 @@
 
 use crate::{
     Map, codec,
-    engine::{Expect, Handle, Wrote},
+    engine::{Expect, Handle, Version, Wrote},
     layout,
     map::AGAIN,
     mem::{
+        Mem,
         Ordering::{Relaxed, SeqCst},
         Private,
     },
@@ -189,15 +190,15 @@ impl<T> Var<T> {
         })
     }
 
-    /// Its present version: grows with each `set`, in whatever process, and begins anew when the
-    /// variable is removed and made again.
+    /// Its present version, another with each `set`, in whatever process, and another again when the
+    /// variable is removed and made anew.
     ///
     /// # Errors
     /// [`ErrorKind::Removed`].
-    pub fn version(&self) -> Result<u64> {
+    pub fn version(&self) -> Result<Version> {
         self.target.with("get variable", |handle| {
             Ok(match self.target.map.inner.store.read(handle, |_| ())? {
-                Seen::Value((), version) => Seen::Value(version, version),
+                Seen::Value((), number) => Seen::Value(Version { id: handle.id, number }, number),
                 Seen::Absent => Seen::Absent,
                 Seen::Stale => Seen::Stale,
             })
@@ -293,7 +294,68 @@ impl<T: DeserializeOwned> Var<T> {
     }
 }
 
+impl<T: Serialize + DeserializeOwned> Var<T> {
+    /// Replaces its value by what `change` makes of it, and answers that. If somebody else writes it
+    /// meanwhile, `change` is called again: no lock is held while it runs.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get) and [`set`](Self::set); [`ErrorKind::Conflict`] where others wrote
+    /// it each time.
+    pub fn update(&self, mut change: impl FnMut(T) -> T) -> Result<T> {
+        const UPDATES: u32 = 1000;
+        let store = &self.target.map.inner.store;
+        for round in 0..UPDATES {
+            let (captured, version) = self.target.with("get variable", |handle| {
+                Ok(match store.read(handle, |shot| shot.capture())? {
+                    Seen::Value(captured, number) => {
+                        Seen::Value((captured?, Version { id: handle.id, number }), number)
+                    }
+                    Seen::Absent => Seen::Absent,
+                    Seen::Stale => Seen::Stale,
+                })
+            })?;
+            let value =
+                codec::decode(captured).map_err(|error| self.target.told("get variable", error))?;
+            let value = change(value);
+            if self.compare_and_set(version, &value)?.is_ok() {
+                return Ok(value);
+            }
+            let _ = store.mem().pause(round);
+        }
+        Err(Error::new(ErrorKind::Conflict, "update variable", self.name())
+            .detail("others wrote it each time; try again, or use an Atomic"))
+    }
+}
+
 impl<T: Serialize> Var<T> {
+    /// Sets it if it still has the version `expected`; answers the new one, or `Err` with the one
+    /// that stands there instead.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn compare_and_set(
+        &self,
+        expected: Version,
+        value: impl std::borrow::Borrow<T>,
+    ) -> Result<std::result::Result<Version, Version>> {
+        let store = &self.target.map.inner.store;
+        let put = &mut |raw: &Raw<'_>| {
+            self.target.with("set variable", |handle| {
+                // A version of another variable of this name is none of this one's.
+                let number = if expected.id == handle.id { expected.number } else { u64::MAX };
+                let which = |number| Version { id: handle.id, number };
+                Ok(match store.write_if(handle, raw, Expect::Version(number))? {
+                    Wrote::Version(version) => Seen::Value(Ok(which(version)), version),
+                    Wrote::Absent | Wrote::Other(0) => Seen::Absent,
+                    Wrote::Other(version) => Seen::Value(Err(which(version)), version),
+                    Wrote::Stale | Wrote::Unfit => Seen::Stale,
+                })
+            })
+        };
+        codec::encode(value.borrow(), put)
+            .map_err(|error| self.target.told("set variable", error))?
+    }
+
     /// Sets it.
     ///
     /// # Errors

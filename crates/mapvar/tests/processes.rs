@@ -461,6 +461,12 @@ fn handles_follow_their_variable() {
     let first = speed.version().unwrap();
     speed.set(2).unwrap();
     assert!(speed.version().unwrap() > first);
+    assert!(speed.compare_and_set(first, 9).unwrap().is_err());
+    let second = speed.version().unwrap();
+    let third = speed.compare_and_set(second, 3).unwrap().unwrap();
+    assert_eq!(speed.version().unwrap(), third);
+    assert_eq!(speed.update(|speed| speed * 7).unwrap(), 21);
+    assert_eq!(map.get::<i64>("speed").unwrap(), 21);
     assert!(map.remove("speed").unwrap());
     assert_eq!(speed.get().unwrap_err().kind(), ErrorKind::Removed);
     assert_eq!(speed.set(3).unwrap_err().kind(), ErrorKind::Removed);

@@ -492,3 +492,34 @@ fn a_sweep_leaves_runs_alone_that_are_made_meanwhile() {
         done.unwrap();
     });
 }
+
+#[test]
+fn a_run_is_found_that_begins_before_the_hint_and_ends_behind_a_long_table() {
+    let store = heap(16 << 20);
+    let chunks = store.chunk_count().unwrap();
+    assert!(chunks > 4200 && layout::holds_table(4097) && !layout::holds_table(4098));
+    for number in (layout::META_CHUNKS..chunks).filter(|number| !layout::holds_table(*number)) {
+        let free = number == 4095 || number == 4098 || number == 4099;
+        let kind = if free { layout::kind::FREE } else { layout::kind::REST };
+        store.set_chunk(number, kind, 0).unwrap();
+    }
+    store.live_mut().unwrap().store(live::RUN_HINT, 4096, Relaxed);
+    assert_eq!(store.free_span(3).unwrap(), Some((4095, 5)));
+}
+
+#[test]
+fn a_run_in_the_place_of_a_table_is_no_extent() {
+    let store = heap(2 << 20);
+    let large = vec![1_u8; 2000];
+    for _ in 0..4 {
+        put(&store, b"large", &large).unwrap();
+    }
+    // A hostile peer: the slot that is written next refers to a table, which says that it is a run.
+    let handle = store.find(store.query(b"large")).unwrap().unwrap();
+    let words = store.mem().words_mut(handle.at, handle.words()).unwrap();
+    let next = handle.slot(State(words.load(record::STATE, Relaxed)).free_slot());
+    words.store(next + slot::DATA, 512 * layout::CHUNK + layout::CHUNK_HEADER, Relaxed);
+    store.set_run_head(512, 1).unwrap();
+    put(&store, b"large", &large).unwrap();
+    assert_eq!(look(&store, b"large"), Some(large));
+}
