@@ -149,7 +149,7 @@ fn a_file_that_may_only_be_read() {
 fn values_that_outgrow_their_variables() {
     let folder = Folder::new();
     let t = &folder.path("t.map");
-    let (small, large) = ("x".repeat(1000), "y".repeat(100_000));
+    let (small, large) = ("x".repeat(1000), "y".repeat(20_000));
     run(["set", "--file", t, "foo", "1"]).ok();
     run(["set", "--file", t, "foo", &small]).ok();
     run(["set", "--file", t, "bar", &large]).ok();

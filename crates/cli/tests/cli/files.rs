@@ -188,7 +188,9 @@ fn stat_tells_facts_under_stable_keys() {
         keys[at].1.strip_suffix(" bytes").expect("a unit").parse().expect("a number")
     };
     assert_eq!(bytes(4) + bytes(5) + bytes(6), bytes(8));
-    assert_eq!(bytes(8), fs::metadata(t).unwrap().len());
+    // On Windows a file that may grow is a multiple of 64 KiB.
+    let beyond = fs::metadata(t).unwrap().len() - bytes(8);
+    assert!(beyond < 65536, "{beyond} bytes too many");
     assert!(bytes(5) >= 100_000);
     assert!(keys[10].1.starts_with("20") && keys[10].1.ends_with('Z'), "{}", keys[10].1);
     assert!(keys[9].1 == "no limit" && keys[11].1.starts_with("process "));
