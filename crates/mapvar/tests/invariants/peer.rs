@@ -36,6 +36,7 @@ impl Peer {
         Self { child: Owned(child), out }
     }
 
+    #[cfg(unix)]
     pub(crate) fn pid(&self) -> u32 {
         self.child.0.id()
     }
