@@ -218,6 +218,8 @@ def escaped(text):
     """As the command has it: what a terminal might obey is written as \\u{..}."""
     ranges = [(0, 0x1f), (0x7f, 0x9f), (0xad, 0xad), (0x61c, 0x61c), (0x180e, 0x180e), (0x200b, 0x200f),
               (0x2028, 0x202e), (0x2060, 0x206f), (0xfeff, 0xfeff), (0xfff9, 0xfffb), (0xe0000, 0xe007f)]
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(f"\\u{{{ord(c):x}}}" if any(a <= ord(c) <= b for a, b in ranges) else c for c in text)
 
 
