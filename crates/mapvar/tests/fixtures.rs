@@ -110,7 +110,7 @@ fn fill(map: &Map) {
 }
 
 #[test]
-#[ignore = "makes the fixture of this system anew"]
+#[ignore = "makes the fixture of this system anew: MAPVAR_FIXTURES=write cargo test -p mapvar --test fixtures -- --ignored"]
 fn write() {
     if std::env::var("MAPVAR_FIXTURES").as_deref() != Ok("write") {
         println!("MAPVAR_FIXTURES=write makes it anew");

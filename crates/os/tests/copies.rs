@@ -24,7 +24,7 @@ fn best(rounds: usize, calls: usize, ways: &mut [&mut dyn FnMut()]) -> Vec<f64> 
 }
 
 #[test]
-#[ignore = "a measurement of a minute"]
+#[ignore = "a measurement of a minute: cargo test --release -p mapvar-os --test copies -- --ignored --nocapture"]
 fn ratios_to_memcpy() {
     const MOST: usize = 64 << 20;
     let section = Section::options().size(MOST as u64 + 4096).create().unwrap();
