@@ -33,6 +33,10 @@ const WRITERS: usize = 15;
 const READERS: usize = 10;
 /// Variables that everybody writes.
 const SHARED: u64 = 20;
+/// Variables of each writer alone.
+const OWN: usize = 3;
+/// What one variable takes of a map at the most, its extents apart: a record and four slots.
+const PLACE: u64 = 128 + 4 * 1024;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -109,7 +113,7 @@ fn set(map: &Map, name: &str, bytes: &[u8]) -> bool {
 fn write_on(map: &Map, number: usize, until: Instant) -> (u64, u64) {
     let mut random = Random::new(&format!("writer {number}"));
     let largest = setting("MAPVAR_LOAD_LARGEST", 200_000);
-    let own: Vec<String> = (0..3).map(|at| format!("own {number}.{at}")).collect();
+    let own: Vec<String> = (0..OWN).map(|at| format!("own {number}.{at}")).collect();
     let mut last: Vec<Option<(u64, usize)>> = vec![None; own.len()];
     let (mut stamp, mut done, mut full, mut bytes) = ((number as u64) << 32, 0, 0, Vec::new());
     while Instant::now() < until {
@@ -300,7 +304,9 @@ fn a_hundred_threads_of_four_processes_while_the_map_grows() {
     // What a flush has sealed is given up by the next: the file has then that it is removed.
     map.flush().unwrap();
     let left = map.stat().unwrap();
-    // Places of records that wait for one more flush, until room is short.
-    let waiting = if left.file { SHARED * 4224 } else { 0 };
+    // Places of records that wait for one more flush, until room is short: those of any variable
+    // that was there at a flush, of which the first process that closes makes one.
+    let variables = SHARED + (PROCESSES * WRITERS * OWN) as u64;
+    let waiting = if left.file { variables * PLACE } else { 0 };
     assert!(left.variables == 0 && left.used <= waiting, "leaked: {left:?}");
 }
