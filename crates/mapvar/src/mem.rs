@@ -94,36 +94,54 @@ pub trait Store: Load {
     fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64>;
 }
 
-/// A fault that a harness plants to see that it is caught. The real memories plant none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
+macro_rules! faults {
+    ($($(#[$doc:meta])+ $fault:ident = $name:literal,)+) => {
+        /// A fault that a harness plants to see that it is caught: in a memory of its own, or in any
+        /// by its name (`mapvar_os::seeded`).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Fault {
+            $($(#[$doc])+ $fault,)+
+        }
+
+        impl Fault {
+            /// What `MAPVAR_SEEDED` calls it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$fault => $name,)+
+                }
+            }
+        }
+    };
+}
+
+faults! {
     /// The id of a new record is stored before its index word.
-    IdBeforeIndex,
+    IdBeforeIndex = "id-before-index",
     /// A value slot is chosen that may be the current one.
-    ReuseCurrent,
+    ReuseCurrent = "reuse-current",
     /// A reader does not look at the id again.
-    NoIdCheck,
+    NoIdCheck = "no-id-check",
     /// A reader does not look at the slot's version at the end.
-    NoVersionCheck,
+    NoVersionCheck = "no-version-check",
     /// A slot is not marked invalid before it is rewritten.
-    NoInvalid,
+    NoInvalid = "no-invalid",
     /// A writer does not look whether the record is still the variable's.
-    NoIdCheckUnderLock,
+    NoIdCheckUnderLock = "no-id-check-under-lock",
     /// A flush does not wait for the disk before it says that its epoch is complete.
-    NoBarrier,
+    NoBarrier = "no-barrier",
     /// A recovery does not compare a superblock's sum with the slots.
-    NoSumCheck,
+    NoSumCheck = "no-sum-check",
     /// A writer takes slot A, or B.
-    ReuseDurable,
+    ReuseDurable = "reuse-durable",
     /// The number of a flush that did not complete is used again.
-    EpochReused,
+    EpochReused = "epoch-reused",
     /// A removed variable's record is erased, whatever the file knows of it.
-    EraseAtOnce,
+    EraseAtOnce = "erase-at-once",
     /// A recovery writes the slot that it accepts.
-    AcceptedRewritten,
+    AcceptedRewritten = "accepted-rewritten",
     /// A recovery stores the identity before the rest is on the disk.
-    NoBarrierInRecovery,
+    NoBarrierInRecovery = "no-barrier-in-recovery",
 }
 
 /// A region's memory.
@@ -228,8 +246,8 @@ pub trait Mem: Send + Sync + 'static {
 
     /// Whether a harness planted this fault.
     #[inline]
-    fn planted(&self, _: Fault) -> bool {
-        false
+    fn planted(&self, fault: Fault) -> bool {
+        mapvar_os::seeded::planted(fault.name())
     }
 }
 

@@ -58,3 +58,5 @@ pub use words::{Words, WordsMut};
 pub mod faults;
 /// Facts about this machine and process.
 pub mod machine;
+#[doc(hidden)]
+pub mod seeded;
