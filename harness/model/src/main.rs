@@ -1,4 +1,4 @@
-//! The protocol as state machines, in every order of steps and deaths. `ci/checker` runs it;
+//! The protocol as state machines, in every order of steps and deaths. `ci/model` runs it;
 //! `--short` leaves the largest cases out, other words select the cases whose names contain one.
 
 mod actor;

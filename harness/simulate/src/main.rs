@@ -1,4 +1,4 @@
-//! The durability protocol under power cuts. `ci/power` runs it; see the README beside.
+//! The durability protocol under power cuts. `ci/simulate` runs it; see the README beside.
 
 mod chance;
 mod disk;
@@ -27,7 +27,7 @@ use std::{
 };
 
 const USAGE: &str = "\
-ci/power [--short] [--runs N] [--seed N] [--trace] [WORD]...
+ci/simulate [--short] [--runs N] [--seed N] [--trace] [WORD]...
   --runs N   runs of the protocol as it is (a million)
   --seed N   the first seed; with --trace the only one
   WORD       only what has such a word in its name: `protocol`, `rot`, a planted fault";
