@@ -13,7 +13,7 @@ use crate::{
         journal, kind, live, record, seat, slot,
     },
     mem::{
-        Load, Mem,
+        Fault, Load, Mem,
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         Store as _,
     },
@@ -161,7 +161,9 @@ impl<M: Mem> Store<M> {
         if !ours || capacity < bytes.len() as u64 || self.is_pinned(at)? {
             return Ok(None);
         }
-        slot.store(slot::VERSION, slot::INVALID, Relaxed);
+        if !self.mem.planted(Fault::InPlaceNotInvalid) {
+            slot.store(slot::VERSION, slot::INVALID, Relaxed);
+        }
         // SYNC POINT S2: who sees a byte of the new value sees that the slot is invalid.
         self.mem.fence(Release);
         let extent = Extent { at, capacity };
@@ -225,7 +227,9 @@ impl<M: Mem> Store<M> {
                     self.mem.fence(Release);
                     self.write_run_header(first)?;
                     write_head();
-                    self.journal_run(first, span)?;
+                    if !self.mem.planted(Fault::RunNotJournalled) {
+                        self.journal_run(first, span)?;
+                    }
                     for number in (first + 1..first + span).rev() {
                         if !layout::holds_table(number) {
                             self.set_chunk(number, kind::REST, 0)?;
@@ -320,7 +324,7 @@ impl<M: Mem> Store<M> {
     /// in the journal but the collection of a record.
     pub(crate) fn reclaim(&self, at: u64) -> Result<bool, Trouble> {
         let Some(place) = self.place_of(at)? else { return Ok(false) };
-        if self.is_in_use(at)? || self.is_pinned(at)? {
+        if self.is_in_use(at)? || (self.is_pinned(at)? && !self.mem.planted(Fault::PinIgnored)) {
             return Ok(false);
         }
         match place {
@@ -378,7 +382,7 @@ impl<M: Mem> Store<M> {
         let head_at = at - extent::HEAD;
         let head = self.mem.words(head_at, extent::WORDS).ok_or_else(|| outside(head_at))?;
         let filler = head.load(extent::FILLER, Acquire);
-        if filler != 0 && self.lives(filler)? {
+        if filler != 0 && self.lives(filler)? && !self.mem.planted(Fault::FillerIgnored) {
             return Ok(true);
         }
         let record = head.load(extent::RECORD, Relaxed);
@@ -398,6 +402,11 @@ impl<M: Mem> Store<M> {
             return Ok(false);
         }
         for number in 0..slot::COUNT {
+            if self.mem.planted(Fault::OldSlotsForgotten)
+                && number != State(line.load(record::STATE, Acquire)).current()
+            {
+                continue;
+            }
             let slot_at = handle.slot_at(number);
             let slot = self.mem.words(slot_at, slot::LEAST).ok_or_else(|| outside(slot_at))?;
             if Desc(slot.load(slot::DESC, Acquire)).is_extent()
@@ -467,6 +476,11 @@ impl<M: Mem> Store<M> {
         mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
     ) -> Result<Seen<R>, Trouble> {
         let slot = self.mem.words(pinned.slot, slot::LEAST).ok_or_else(|| outside(pinned.slot));
+        if self.mem.planted(Fault::PinDroppedEarly)
+            && let Some(words) = self.mem.words_mut(seat::at(pinned.seat), seat::WORDS)
+        {
+            words.store(seat::PIN, 0, Release);
+        }
         let seen = slot.and_then(|slot| {
             let shot = Shot {
                 mem: &self.mem,

@@ -7,7 +7,7 @@ use crate::{
     engine::{Handle, Store as Engine},
     layout::{self, Meta, Table, index_word, journal, kind, live, record},
     mem::{
-        Load, Mem,
+        Fault, Load, Mem,
         Ordering::{Acquire, Relaxed, Release},
         Store,
     },
@@ -92,7 +92,8 @@ impl<M: Mem> Engine<M> {
                 return Ok(found);
             }
             self.mem.fence(Acquire);
-            if words.load(live::INDEX_SEQ, Acquire) == seq {
+            if words.load(live::INDEX_SEQ, Acquire) == seq || self.mem.planted(Fault::MissBelieved)
+            {
                 return Ok(None);
             }
         }
@@ -136,8 +137,9 @@ impl<M: Mem> Engine<M> {
             return None;
         }
         // SYNC POINT S3: if the record was remade meanwhile, its id tells.
-        self.mem.fence(Acquire);
-        (line.load(record::ID, Relaxed) == id).then_some(handle)
+        self.mem.fence_unless(Fault::NoFenceInFind, Acquire);
+        let same = line.load(record::ID, Relaxed) == id;
+        (same || self.mem.planted(Fault::NoSecondIdInFind)).then_some(handle)
     }
 
     #[inline(always)]
@@ -236,6 +238,10 @@ impl<M: Mem> Engine<M> {
                 let line = self.mem.words_mut(at, 8).ok_or_else(|| outside(at))?;
                 for slot in 0..8 {
                     if line.load(slot, Relaxed) == index_word::new(hash, record) {
+                        if self.mem.planted(Fault::UnlinkToEmpty) {
+                            line.store(slot, index_word::EMPTY, Relaxed);
+                            continue;
+                        }
                         line.store(slot, index_word::TOMBSTONE, Relaxed);
                         self.sweep_tombstones(table, at, slot)?;
                     }
@@ -328,7 +334,7 @@ impl<M: Mem> Engine<M> {
         let words =
             self.mem.words_mut(new.at, (lines * 8) as usize).ok_or_else(|| outside(new.at))?;
         // SYNC POINT S9: the chunks may have been an index that somebody still looks in.
-        self.mem.fence(Release);
+        self.mem.fence_unless(Fault::NoFenceInRebuild, Release);
         for at in 0..(lines * 8) as usize {
             words.store(at, index_word::EMPTY, Relaxed);
         }
@@ -352,7 +358,7 @@ impl<M: Mem> Engine<M> {
         })?;
         if fits {
             // SYNC POINT S6, then S7.
-            live.store(live::ROOT, new.root(), Release);
+            live.store(live::ROOT, new.root(), self.mem.order_unless(Fault::RootRelaxed, Release));
             live.store(live::INDEX_USED, used, Relaxed);
         }
         self.replay_root()?;
@@ -366,7 +372,7 @@ impl<M: Mem> Engine<M> {
         let old = Table::of_root(journal.load(journal::OLD, Relaxed));
         let new = Table::of_root(journal.load(journal::NEW, Relaxed));
         let published = Table::of_root(live.load(live::ROOT, Relaxed)) == new;
-        if published {
+        if published && !self.mem.planted(Fault::SeqNotCounted) {
             live.fetch_add(live::INDEX_SEQ, 1, Release);
         }
         let unused = if published { old } else { new };

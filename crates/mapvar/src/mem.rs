@@ -142,6 +142,68 @@ faults! {
     AcceptedRewritten = "accepted-rewritten",
     /// A recovery stores the identity before the rest is on the disk.
     NoBarrierInRecovery = "no-barrier-in-recovery",
+    /// A writer has no fence between "invalid" and the slot's new content.
+    NoFenceAfterInvalid = "no-fence-after-invalid",
+    /// A reader has no fence before it looks at the slot's version again.
+    NoFenceBeforeVersion = "no-fence-before-version",
+    /// The swap of `state` that publishes a value is relaxed.
+    PublishRelaxed = "publish-relaxed",
+    /// A reader loads `state` relaxed.
+    StateRelaxed = "state-relaxed",
+    /// An insertion has no fence between `id = 0` and the record's new content.
+    NoFenceInInsert = "no-fence-in-insert",
+    /// A lookup has no fence before it looks at the id again.
+    NoFenceInFind = "no-fence-in-find",
+    /// A lookup does not look at the id again once it has compared the name.
+    NoSecondIdInFind = "no-second-id-in-find",
+    /// The root of a new index is stored relaxed.
+    RootRelaxed = "root-relaxed",
+    /// A rebuilding does not count `index_seq`.
+    SeqNotCounted = "seq-not-counted",
+    /// A lookup that found nothing does not look whether the index changed.
+    MissBelieved = "miss-believed",
+    /// A chunk becomes an index again without a fence.
+    NoFenceInRebuild = "no-fence-in-rebuild",
+    /// An insertion takes its bits before it has the journal.
+    BitsBeforeJournal = "bits-before-journal",
+    /// A replay says that it is done before it is.
+    ReplayEndsFirst = "replay-ends-first",
+    /// A replay of an insertion forgets the index word.
+    ReplayKeepsWord = "replay-keeps-word",
+    /// A collection does not wait for who holds the record.
+    CollectUnmarked = "collect-unmarked",
+    /// A word leaves the index as an empty one, and cuts off the names behind it.
+    UnlinkToEmpty = "unlink-to-empty",
+    /// A walk over the records goes on in a chunk where it ended in the one before.
+    CursorNotReset = "cursor-not-reset",
+    /// What is expected of a version is not compared.
+    VersionNotCompared = "version-not-compared",
+    /// Who takes a dead writer's lock does not wake those whom he had not woken.
+    HeirWakesNobody = "heir-wakes-nobody",
+    /// A transaction publishes without the word that commits it.
+    NoCommitWord = "no-commit-word",
+    /// A committed transaction of a dead process is undone.
+    CommittedUndone = "committed-undone",
+    /// A transaction does not look whether what it read is as it was.
+    ConflictOverlooked = "conflict-overlooked",
+    /// Who frees an extent does not ask whether somebody reads it.
+    PinIgnored = "pin-ignored",
+    /// A reader lets go what it pinned before it has copied it.
+    PinDroppedEarly = "pin-dropped-early",
+    /// Who frees an extent does not ask whether somebody fills it.
+    FillerIgnored = "filler-ignored",
+    /// An extent is free as soon as the current slot does not refer to it.
+    OldSlotsForgotten = "old-slots-forgotten",
+    /// A value is written in place while the slot still counts as valid.
+    InPlaceNotInvalid = "in-place-not-invalid",
+    /// A growth says how many chunks there are before the section has them.
+    CountBeforeGrowth = "count-before-growth",
+    /// A run is taken without a journal.
+    RunNotJournalled = "run-not-journalled",
+    /// A recovery does not compare the checksums of slots.
+    SlotSumIgnored = "slot-sum-ignored",
+    /// A record used again keeps what its slots referred to.
+    OldExtentsKept = "old-extents-kept",
 }
 
 /// A region's memory.
@@ -248,6 +310,20 @@ pub trait Mem: Send + Sync + 'static {
     #[inline]
     fn planted(&self, fault: Fault) -> bool {
         mapvar_os::seeded::planted(fault.name())
+    }
+
+    /// The ordering, unless a harness planted that it is left out.
+    #[inline]
+    fn order_unless(&self, fault: Fault, order: Ordering) -> Ordering {
+        if self.planted(fault) { Ordering::Relaxed } else { order }
+    }
+
+    /// A fence, unless a harness planted that it is left out.
+    #[inline]
+    fn fence_unless(&self, fault: Fault, order: Ordering) {
+        if !self.planted(fault) {
+            self.fence(order);
+        }
     }
 }
 

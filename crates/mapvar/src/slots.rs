@@ -212,7 +212,8 @@ impl<M: Mem> Store<M> {
     ) -> Look<R> {
         let Some(line) = self.mem.near(handle.at, record::LINE) else { return Look::Outside };
         // SYNC POINT S1: the slot's content as it was published.
-        let state = State(line.load(record::STATE, Acquire));
+        let state =
+            State(line.load(record::STATE, self.mem.order_unless(Fault::StateRelaxed, Acquire)));
         if line.load(record::ID, Acquire) != handle.id {
             return Look::Stale;
         }
@@ -220,7 +221,7 @@ impl<M: Mem> Store<M> {
         let Some(slot) = self.mem.near(at, slot::LEAST) else { return Look::Outside };
         let taken = take(Desc(slot.load(slot::DESC, Relaxed)), slot, at);
         // SYNC POINT S2: if any of it was written over, the slot's version tells.
-        self.mem.fence(Acquire);
+        self.mem.fence_unless(Fault::NoFenceBeforeVersion, Acquire);
         let whole = slot.load(slot::VERSION, Relaxed) == state.version();
         // SYNC POINT S3: if the record was remade, its id tells.
         let same = line.load(record::ID, Relaxed) == handle.id;
@@ -333,7 +334,9 @@ impl<M: Mem> Store<M> {
         let removing = raw.kind == slot::TOMBSTONE;
         if expect != Expect::Any || removing {
             let removed = self.is_removed(handle, state)?;
-            if let Some(refused) = expect.refuses(state.version(), removed, removing) {
+            if let Some(refused) = expect.refuses(state.version(), removed, removing)
+                && !self.mem.planted(Fault::VersionNotCompared)
+            {
                 return Some((refused, Replaced::NOTHING));
             }
         }
@@ -369,7 +372,8 @@ impl<M: Mem> Store<M> {
         if removing && handle.atomic {
             new = State(new.0 | State::REMOVED);
         }
-        let old = State(line.swap(record::STATE, new.0, AcqRel));
+        let order = self.mem.order_unless(Fault::PublishRelaxed, AcqRel);
+        let old = State(line.swap(record::STATE, new.0, order));
         if old.waited_for() {
             // Before the lock is given back: if this process dies here, the next holder is told.
             self.mem.wake(handle.wake());
@@ -422,7 +426,7 @@ impl<M: Mem> Store<M> {
                 slot.store(slot::VERSION, slot::INVALID, Relaxed);
             }
             // SYNC POINT S2: who sees a word of the new value sees that the slot is invalid.
-            self.mem.fence(Release);
+            self.mem.fence_unless(Fault::NoFenceAfterInvalid, Release);
         }
         slot.store(slot::SEAL, 0, Relaxed);
         slot.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);

@@ -180,7 +180,9 @@ impl<M: Mem> Store<M> {
                 Ok(Taken::Clean) => return Ok(()),
                 // Its holder may have published and died before it woke those who wait for it.
                 Ok(Taken::Recovered) => {
-                    self.mem.wake(handle.wake());
+                    if !self.mem.planted(Fault::HeirWakesNobody) {
+                        self.mem.wake(handle.wake());
+                    }
                     return Ok(());
                 }
                 Err(Refused::Marked(Locks::MARK_L)) => drop(self.lock_structure()?),
@@ -251,9 +253,14 @@ impl<M: Mem> Store<M> {
         let journal = self.journal()?;
         journal.store(journal::RECORD, room.at, Relaxed);
         journal.store(journal::BLOCK, block.map_or(0, |block| block.at), Relaxed);
+        if self.mem.planted(Fault::BitsBeforeJournal) {
+            self.take_bit(room)?;
+        }
         // SYNC POINT S8.
         journal.store(journal::OPERATION, journal::INSERT, Release);
-        self.take_bit(room)?;
+        if !self.mem.planted(Fault::BitsBeforeJournal) {
+            self.take_bit(room)?;
+        }
         if let Some(block) = block {
             self.take_bit(block)?;
         }
@@ -262,7 +269,7 @@ impl<M: Mem> Store<M> {
         let words = self.mem.words_mut(room.at, handle.words()).ok_or_else(|| outside(room.at))?;
         words.store(record::ID, 0, Relaxed);
         // SYNC POINT S3: who still reads the old variable here sees that it is no more.
-        self.mem.fence(Release);
+        self.mem.fence_unless(Fault::NoFenceInInsert, Release);
         let id = self.new_id()?;
         if let Some(block) = block {
             let count = query.name.len().div_ceil(8) + 1;
@@ -284,7 +291,9 @@ impl<M: Mem> Store<M> {
             words.store(handle.slot(number) + slot::SEAL, 0, Relaxed);
             // It has none of the extents that the variable before it had: one of them may be this
             // one's before long, by another slot.
-            words.store(handle.slot(number) + slot::DESC, 0, Relaxed);
+            if !self.mem.planted(Fault::OldExtentsKept) {
+                words.store(handle.slot(number) + slot::DESC, 0, Relaxed);
+            }
         }
         let version = 1.max(self.version_base);
         let _ = self
@@ -393,6 +402,7 @@ impl<M: Mem> Store<M> {
                 }
                 self.finish_collect(handle.at)
             }
+            Err(_) if self.mem.planted(Fault::CollectUnmarked) => self.finish_collect(handle.at),
             Err(_) => {
                 journal.store(journal::OPERATION, journal::NOTHING, Release);
                 Ok(())
@@ -534,7 +544,8 @@ impl<M: Mem> Store<M> {
         let meta = Meta(line.load(record::META, Relaxed));
         if let Some(handle) = Handle::checked(at, 0, meta, &self.mem)
             && self.records_lie_at(handle)?
-            && self.mem.is_marked(handle.lock(), Locks::MARK_L)
+            && (self.mem.is_marked(handle.lock(), Locks::MARK_L)
+                || self.mem.planted(Fault::CollectUnmarked))
         {
             let words = self.mem.words(at, handle.words()).ok_or_else(|| outside(at))?;
             let fate = self.fate(handle, words)?;
@@ -582,6 +593,9 @@ impl<M: Mem> Store<M> {
         if operation == journal::NOTHING {
             return Ok(());
         }
+        if self.mem.planted(Fault::ReplayEndsFirst) {
+            journal.store(journal::OPERATION, journal::NOTHING, Release);
+        }
         let at = journal.load(journal::RECORD, Relaxed);
         match operation {
             journal::INSERT => self.replay_insert(at, journal.load(journal::BLOCK, Relaxed)),
@@ -610,7 +624,9 @@ impl<M: Mem> Store<M> {
         {
             if line.load(record::ID, Acquire) == 0 {
                 // Not published: its index word goes first, then its bits.
-                self.unlink(at)?;
+                if !self.mem.planted(Fault::ReplayKeepsWord) {
+                    self.unlink(at)?;
+                }
                 self.clear_bit(room)?;
                 if block != 0 {
                     self.free_block(block)?;
@@ -671,7 +687,9 @@ impl<M: Mem> Store<M> {
                 }
             }
             cursor.chunk += 1;
-            cursor.within = 0;
+            if !self.mem.planted(Fault::CursorNotReset) {
+                cursor.within = 0;
+            }
         }
         Ok(None)
     }

@@ -8,7 +8,7 @@ use crate::{
     engine::{Expect, Handle, Store, Wrote},
     layout::{Meta, State, commit, live, marks, record, slot},
     mem::{
-        Load, Mem,
+        Fault, Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         Store as _,
     },
@@ -245,6 +245,8 @@ impl<M: Mem> Store<M> {
             let removed = self.is_removed(handle, state).ok_or_else(lost)?;
             match expect.refuses(state.version(), removed, false) {
                 None => {}
+                Some(Wrote::Absent | Wrote::Other(_))
+                    if self.mem.planted(Fault::ConflictOverlooked) => {}
                 Some(Wrote::Absent | Wrote::Other(_)) => return Ok(Some(Outcome::Conflict)),
                 Some(_) => return Ok(Some(Outcome::Stale)),
             }
@@ -271,7 +273,9 @@ impl<M: Mem> Store<M> {
         // From here on a snapshot waits.
         self.live_mut()?.fetch_add(live::TSEQ, 1, AcqRel);
         // SYNC POINT S13: the commit. Who takes T from here on, publishes.
-        commits.store(commit::STATUS, commit::COMMITTED, Release);
+        if !self.mem.planted(Fault::NoCommitWord) {
+            commits.store(commit::STATUS, commit::COMMITTED, Release);
+        }
         self.apply()?;
         for change in changes {
             if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
@@ -360,7 +364,9 @@ impl<M: Mem> Store<M> {
     fn replay_transaction(&self) -> Result<(), Trouble> {
         let commits = self.commits()?;
         // SYNC POINT S13.
-        if commits.load(commit::STATUS, Acquire) == commit::COMMITTED {
+        if commits.load(commit::STATUS, Acquire) == commit::COMMITTED
+            && !self.mem.planted(Fault::CommittedUndone)
+        {
             return self.apply();
         }
         if commits.load(commit::COUNT, Relaxed) != 0

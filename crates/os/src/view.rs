@@ -4,6 +4,7 @@ use crate::{
     Access, Error, ErrorKind, Result, Section, Words, WordsMut,
     faults::Cause,
     section::Shared,
+    seeded::planted,
     sys::{Imp, Platform},
     words::{self, Half, Length, Word},
 };
@@ -340,7 +341,7 @@ impl View {
     /// As [`words`](Self::words), to write too; `None` also where the view is for reading.
     #[inline]
     pub fn words_mut(&self, at: usize, count: usize) -> Option<WordsMut<'_>> {
-        if self.access == Access::Read {
+        if self.access == Access::Read && !planted("reader-may-write") {
             return None;
         }
         self.range(at, count).map(WordsMut::new)
@@ -419,7 +420,8 @@ impl View {
     fn half_anywhere(&self, at: usize) -> Option<&Half> {
         let first = at.checked_add(self.skip)?;
         let len = self.len.load(Ordering::Relaxed);
-        if at.checked_add(4)? > len || !first.is_multiple_of(4) || self.access == Access::Read {
+        let aligned = first.is_multiple_of(4) || planted("lock-not-aligned");
+        if at.checked_add(4)? > len || !aligned || self.access == Access::Read {
             return None;
         }
         let address = self.mapping_ptr().wrapping_add(first).cast::<Half>();
@@ -493,7 +495,7 @@ impl View {
         words::copy_out(self.all(), skip, into);
         // A page that another thread found gone was replaced after the mark was set.
         fence(Ordering::Acquire);
-        self.believe("read from")
+        if planted("loss-not-told") { Ok(()) } else { self.believe("read from") }
     }
 
     /// Copies `from` in, to byte `at` of the range.

@@ -27,9 +27,12 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let short = !options.is_empty();
+    let seeded = cfg!(feature = "seeded") && std::env::var_os("MAPVAR_SEEDED").is_some();
     let cases: Vec<Case> = models::all()
         .into_iter()
         .filter(|case| words.is_empty() || words.iter().any(|word| case.name.contains(word)))
+        // With a bug planted from outside only those tell anything that hold without it.
+        .filter(|case| !seeded || matches!(case.verdict, Verdict::Holds))
         .collect();
     check::quiet();
 

@@ -404,6 +404,6 @@ impl Mem for Power {
     }
 
     fn planted(&self, fault: Fault) -> bool {
-        self.0.fault == Some(fault)
+        self.0.fault == Some(fault) || mapvar_os::seeded::planted(fault.name())
     }
 }

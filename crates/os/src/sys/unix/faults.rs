@@ -11,7 +11,10 @@
 
 #![allow(unsafe_code, reason = "signals, and memory put in the place of lost memory")]
 
-use crate::faults::{Cause, Piece, find};
+use crate::{
+    faults::{Cause, Piece, find},
+    seeded::planted,
+};
 use rustix::mm::{self, MapFlags, ProtFlags};
 use std::{
     ffi::c_int,
@@ -88,7 +91,7 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut l
     // signal, valid until the handler returns.
     let told = unsafe { &*info };
     if !is_fault(told.si_code) {
-        if pass_on(signal, info, context) {
+        if !planted("foreign-signal-swallowed") && pass_on(signal, info, context) {
             keep_standing();
         }
         return;
@@ -123,7 +126,7 @@ fn replace(address: usize) -> bool {
     let truncated = file_ends.is_some_and(|end| end <= piece.offset.saturating_add(at as u64));
     let cause = if truncated { Cause::Truncated } else { Cause::Io };
     // First of all: see `Entry::mark`.
-    if !entry.mark(&piece, cause, address) {
+    if !planted("loss-not-marked") && !entry.mark(&piece, cause, address) {
         return false;
     }
     // Another thread may have stored to one of these pages and not yet have asked whether the view
@@ -131,7 +134,7 @@ fn replace(address: usize) -> bool {
     all_threads::catch_up();
     let mut from = at;
     let mut to = at + piece.page;
-    if truncated {
+    if truncated && !planted("one-page-of-a-truncation") {
         // From the first whole page behind the file's end, which is not behind `at`.
         let end = file_ends.unwrap_or(0).saturating_sub(piece.offset) as usize;
         from = end.next_multiple_of(piece.page).min(at);
@@ -178,6 +181,7 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void
     let before = unsafe { before.as_ref() };
     // SAFETY: as in `handler`.
     let faulted = unsafe { &*info }.si_code > 0;
+    let before = before.filter(|_| !planted("handler-not-chained"));
     match before.map_or(libc::SIG_DFL, |before| before.sa_sigaction) {
         // A fault ends the process also where the signal is ignored.
         libc::SIG_IGN if !faulted => {}

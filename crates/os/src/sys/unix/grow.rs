@@ -17,7 +17,7 @@ use super::{
     pause::Pause,
     section::{Kind, Section, size_of},
 };
-use crate::{ErrorKind, Result, SectionFlags, SectionOptions};
+use crate::{ErrorKind, Result, SectionFlags, SectionOptions, seeded::planted};
 use rustix::{fs, io::Errno};
 use std::{
     os::fd::BorrowedFd,
@@ -48,9 +48,15 @@ pub(super) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Re
     if section.kind == Kind::Anonymous && !reserve {
         super::anonymous::check_memory(size - from)?;
     }
-    let grown = if reserve { retry(|| fs::ftruncate(fd, size)) } else { extend(fd, from, size) };
+    let grown = if reserve || planted("growth-not-backed") {
+        retry(|| fs::ftruncate(fd, size))
+    } else {
+        extend(fd, from, size)
+    };
     grown.map_err(|errno| {
-        back(fd, from, size);
+        if !planted("growth-not-undone") {
+            back(fd, from, size);
+        }
         match errno {
             // An object of `shm_open` is given its size once.
             Errno::INVAL if section.kind != Kind::File && !cfg!(target_os = "linux") => refuse(

@@ -59,7 +59,8 @@ use super::{
     section::{Kind, Section, check_size, size_to_create},
 };
 use crate::{
-    Error, ErrorKind, Name, Origin, Result, Scope, SectionFlags, SectionOptions, sys::How,
+    Error, ErrorKind, Name, Origin, Result, Scope, SectionFlags, SectionOptions, seeded::planted,
+    sys::How,
 };
 use rustix::{
     fs::{self, FileType, Mode, OFlags},
@@ -96,6 +97,9 @@ impl Life {
         }
         let _ = ofd::set(fd, ofd::LIFE, Hold::Nothing);
         // Fails with a descriptor for reading only, which cannot lock exclusively.
+        if planted("name-left-behind") {
+            return None;
+        }
         let Ok(reaped) = reap(fd, &self.path) else { return Some(self) };
         if reaped {
             let _ = ofd::set(fd, ofd::LIFE, Hold::Nothing);
@@ -128,6 +132,7 @@ pub(crate) fn check_native_name(text: &str) -> Result<(), &'static str> {
 fn place(name: &Name) -> PathBuf {
     let uid = rustix::process::geteuid().as_raw();
     let file = match name.scope() {
+        Scope::Local if planted("name-without-user") => format!("mapvar.{name}"),
         Scope::Local => format!("mapvar.{uid}.{name}"),
         // Not `mapvar.<name>`: that of "0.x" would be the local "x" of root.
         Scope::Global => format!("mapvar.global.{name}"),
@@ -323,7 +328,7 @@ fn reap(fd: BorrowedFd<'_>, path: &Path) -> Result<bool> {
     if !ofd::set(fd, ofd::LIFE, Hold::Exclusive)? {
         return Ok(false);
     }
-    if is_bound(path, fd)? {
+    if is_bound(path, fd)? || planted("reaped-blindly") {
         fs::unlink(path).map_err(cvt)?;
     }
     Ok(true)

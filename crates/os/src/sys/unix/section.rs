@@ -8,7 +8,9 @@ use super::{
     file, machine,
     names::{self, Life},
 };
-use crate::{ErrorKind, Origin, Result, SectionFlags, SectionId, SectionOptions, sys::How};
+use crate::{
+    ErrorKind, Origin, Result, SectionFlags, SectionId, SectionOptions, seeded::planted, sys::How,
+};
 use rustix::{fs, io::Errno};
 use std::{
     mem::ManuallyDrop,
@@ -149,9 +151,10 @@ fn check_flags(options: &SectionOptions) -> Result<()> {
 
 /// The size that a new section needs.
 pub(super) fn size_to_create(options: &SectionOptions) -> Result<u64> {
-    options.size.ok_or_else(|| {
+    let size = options.size.ok_or_else(|| {
         refuse(ErrorKind::InvalidArgument, "there is none yet and no size; give one")
-    })
+    })?;
+    Ok(if planted("size-in-whole-pages") { size.next_multiple_of(4096) } else { size })
 }
 
 impl Section {
@@ -201,7 +204,7 @@ impl Section {
 
     /// Whether this process opened it: a child after fork shares its locks and must not free them.
     pub(super) fn is_of_this_process(&self) -> bool {
-        self.handle.generation == machine::generation()
+        self.handle.generation == machine::generation() || planted("fork-overlooked")
     }
 
     pub(super) fn has_file(&self) -> bool {
@@ -233,10 +236,14 @@ impl Section {
         if !self.has_file() {
             return Ok(());
         }
-        to_device(self.fd())?;
+        if !planted("device-not-waited-for") {
+            to_device(self.fd())?;
+        }
         let mut directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = directory.as_ref() {
-            fs::fsync(open).map_err(cvt)?;
+            if !planted("directory-not-synced") {
+                fs::fsync(open).map_err(cvt)?;
+            }
             *directory = None;
         }
         Ok(())

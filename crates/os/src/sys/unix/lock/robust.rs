@@ -25,6 +25,7 @@ use super::super::{error::cvt, machine};
 use crate::{
     Error, ErrorKind, Holder, Refused, Result, Taken, View,
     lock::{DIED, FIRST_MARK, LockSpec, OWNER, WAITERS},
+    seeded::planted,
     words::Half,
 };
 use rustix::{
@@ -117,6 +118,9 @@ pub(in crate::sys) fn unlock(_: &Locks, view: &View, at: usize) {
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
         rouse(word, 1);
     }
+    if planted("not-settled") {
+        return;
+    }
     ME.get().settle();
 }
 
@@ -160,6 +164,9 @@ impl Me {
     #[inline]
     fn announce(self, word: &Half) {
         debug_assert!(self.is_settled(), "a thread holds one lock at a time");
+        if planted("not-announced") {
+            return;
+        }
         let word = ptr::from_ref(word).cast_mut().cast::<c_void>();
         let entry = word.wrapping_byte_offset(self.offset.wrapping_neg());
         // SAFETY: `pending` is a field of this thread's list head, which lives as long as the
@@ -310,19 +317,21 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
     // the sleepers. It then keeps `WAITERS` set for the others, whatever becomes of it.
     let mut slept = false;
     loop {
-        let owner = found & OWNER;
+        let owner = if planted("owner-not-asked") { 0 } else { found & OWNER };
         if owner == 0 {
             let mine = me.tid | found & WAITERS | if slept { WAITERS } else { 0 };
             // SYNC POINT: as in `lock`; and with the kernel's change of the word at a death, which
             // comes after all that the dead thread wrote.
             match word.compare_exchange(found, mine, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) if found & DIED != 0 => return Ok(Taken::Recovered),
+                Ok(_) if found & DIED != 0 && !planted("death-not-told") => {
+                    return Ok(Taken::Recovered);
+                }
                 Ok(_) => return Ok(Taken::Clean),
                 Err(now) => found = now,
             }
             continue;
         }
-        if owner >= FIRST_MARK {
+        if owner >= FIRST_MARK && !planted("marks-overlooked") {
             if slept {
                 // They are to see the mark too.
                 rouse(word, ALL);
