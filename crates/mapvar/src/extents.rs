@@ -542,7 +542,8 @@ impl<M: Mem> Store<M> {
 
     /// Frees every extent that nothing refers to, and those of old values that nobody needs; answers
     /// how many bytes came free. L is given back now and then.
-    pub(crate) fn sweep(&self) -> Result<u64, Trouble> {
+    #[allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+    pub fn sweep(&self) -> Result<u64, Trouble> {
         self.trim_all()?;
         let mut freed = 0;
         let mut number = layout::META_CHUNKS;

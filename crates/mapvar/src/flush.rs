@@ -388,8 +388,4 @@ fn failed_before() -> Trouble {
 }
 
 #[cfg(test)]
-mod histories;
-#[cfg(test)]
-mod power;
-#[cfg(test)]
 mod tests;

@@ -165,7 +165,7 @@ impl<M: Mem> Engine<M> {
     }
 
     /// The name of the record at `at`, whatever its id says; `None` where it makes no sense.
-    pub(crate) fn name_of(&self, at: u64) -> Option<Vec<u8>> {
+    pub fn name_of(&self, at: u64) -> Option<Vec<u8>> {
         let line = self.mem.words(at, record::LINE)?;
         let meta = Meta(line.load(record::META, Relaxed));
         let len = meta.name_len();

@@ -547,6 +547,8 @@ pub(crate) mod bare;
 pub mod heap;
 #[cfg(test)]
 pub(crate) mod mortal;
+#[cfg(any(test, feature = "internals"))]
+pub mod power;
 
 #[cfg(test)]
 mod tests {

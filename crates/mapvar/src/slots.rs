@@ -504,7 +504,7 @@ impl<M: Mem> Store<M> {
     /// sees the other. On x86 that costs nothing beyond the read-modify-write; a store and a fence
     /// would take three times as long.
     #[inline]
-    pub(crate) fn atomic<R>(
+    pub fn atomic<R>(
         &self,
         handle: Handle,
         operate: impl FnOnce(M::WordsMut<'_>) -> R,

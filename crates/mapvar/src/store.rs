@@ -315,7 +315,7 @@ impl<M: Mem> Store<M> {
 
     /// Makes a removed variable one again, in its own record or, where it does not fit that, in
     /// none: the caller inserts it then.
-    pub(crate) fn revive(
+    pub fn revive(
         &self,
         handle: Handle,
         raw: &Raw<'_>,
@@ -636,7 +636,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Walks over all records that bear an id, in record order, until `each` says false.
-    pub(crate) fn each_record(&self, mut each: impl FnMut(Handle) -> bool) -> Result<(), Trouble> {
+    pub fn each_record(&self, mut each: impl FnMut(Handle) -> bool) -> Result<(), Trouble> {
         let mut cursor = Cursor::default();
         while let Some(handle) = self.next_record(&mut cursor)? {
             if !each(handle) {
@@ -678,7 +678,7 @@ impl<M: Mem> Store<M> {
 
     /// Collects the removed variables that nobody has collected yet; answers how many bytes they
     /// took, about.
-    pub(crate) fn collect_all(&self) -> Result<u64, Trouble> {
+    pub fn collect_all(&self) -> Result<u64, Trouble> {
         let mut removed = Vec::new();
         self.each_record(|handle| {
             if !handle.atomic
