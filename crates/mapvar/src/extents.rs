@@ -13,7 +13,7 @@ use crate::{
         journal, kind, live, record, seat, slot,
     },
     mem::{
-        Load, Mem,
+        Fault, Load, Mem,
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         Store as _,
     },
@@ -176,11 +176,12 @@ impl<M: Mem> Store<M> {
     fn drop_stale(&self, handle: Handle, former: Option<State>) -> Vec<Replaced> {
         let Some(line) = self.mem.words(handle.at, record::LINE) else { return Vec::new() };
         let state = State(line.load(record::STATE, Relaxed));
+        let keeps_durable = self.file && !self.mem.planted(Fault::DurableExtentFreed);
         let kept = [
             Some(state.current()),
             former.map(State::current),
-            self.file.then_some(state.a()),
-            self.file.then_some(state.b()),
+            keeps_durable.then_some(state.a()),
+            keeps_durable.then_some(state.b()),
         ];
         let mut stale = Vec::new();
         for number in (0..slot::COUNT).filter(|number| !kept.contains(&Some(*number))) {

@@ -299,11 +299,15 @@ impl<M: Mem> Store<M> {
         if self.mem.planted(Fault::IdBeforeIndex) {
             words.store(record::ID, id, Release);
         }
+        let dirty_before_id = self.mem.planted(Fault::DirtyBeforeId);
+        if dirty_before_id {
+            self.mark_dirty(room.at).ok_or_else(|| outside(room.at))?;
+        }
         self.link(place, query.hash, room.at)?;
         // SYNC POINT S4: the publication. Before it, a name that leads here finds a record without
         // id; after it, the variable is there.
         words.store(record::ID, id, Release);
-        if self.file {
+        if self.file && !dirty_before_id {
             // Not before: a flush that came between would pass over a record without an id, and no
             // later one would look at it.
             self.mark_dirty(room.at).ok_or_else(|| outside(room.at))?;
@@ -429,6 +433,7 @@ impl<M: Mem> Store<M> {
         }
         let durable = seal(state.b());
         let complete = self.live()?.load(live::EPOCH, Acquire);
+        let complete = if self.mem.planted(Fault::RetiredEarly) { u64::MAX } else { complete };
         let retired = state.current() == state.b() && durable != 0 && durable <= complete;
         Ok(if retired { Fate::Retired } else { Fate::Kept })
     }
@@ -495,7 +500,7 @@ impl<M: Mem> Store<M> {
         let state = line.load(record::STATE, Acquire);
         let atomic = Meta(line.load(record::META, Relaxed)).atomic();
         Ok(line.load(record::ID, Acquire) & record::RETIRED != 0
-            && state & !record::QUIET <= complete
+            && (state & !record::QUIET <= complete || self.mem.planted(Fault::PlaceEarly))
             // An operation on it may still be under way, and it has no second look.
             && (!atomic || state & record::QUIET != 0))
     }
@@ -616,7 +621,7 @@ impl<M: Mem> Store<M> {
                     self.free_block(block)?;
                 }
             } else {
-                if self.file {
+                if self.file && !self.mem.planted(Fault::ReplayNotDirty) {
                     self.mark_dirty(at).ok_or_else(|| outside(at))?;
                 }
                 self.mem.wake(live::BIRTHS_WAKE);

@@ -8,7 +8,7 @@ use crate::{
     engine::{Expect, Handle, Store, Wrote},
     layout::{Meta, State, commit, live, marks, record, slot},
     mem::{
-        Load, Mem,
+        Fault, Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         Store as _,
     },
@@ -264,7 +264,7 @@ impl<M: Mem> Store<M> {
             replaced
                 .push(self.fill_slot(handle.slot_at(to), version, raw, false).ok_or_else(lost)?);
             entries.store(number, handle.at | marks::WRITES | to as u64, Relaxed);
-            if self.file {
+            if self.file && !self.mem.planted(Fault::TransactionNotDirty) {
                 self.mark_dirty(handle.at).ok_or_else(lost)?;
             }
         }

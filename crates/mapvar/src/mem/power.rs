@@ -88,6 +88,8 @@ pub struct Machine {
     lens: Mutex<Vec<u64>>,
     /// What was stored since the last barrier began, in order: the word, and what it was before.
     stored: Mutex<Vec<(u32, u64)>>,
+    /// By unit, how much of that is of it, and how much of it the disk has; zeros between cuts.
+    kept: Mutex<Vec<(u32, u32)>>,
     processes: [Process; PROCESSES],
     /// Loads and stores until others have their turn; below 0 = never.
     turn_in: AtomicI64,
@@ -131,6 +133,7 @@ impl Power {
             halves: (0..bytes / 4).map(|_| AtomicU32::new(0)).collect(),
             touched: Mutex::default(),
             stored: Mutex::default(),
+            kept: Mutex::new(vec![(0, 0); bytes / 8 * 2]),
             processes: Default::default(),
             turn_in: AtomicI64::new(-1),
             give_way: OnceLock::new(),
@@ -324,7 +327,7 @@ impl Machine {
             all + (at >> shift) as usize
         };
         let mut stored = std::mem::take(&mut *locked(&self.stored));
-        let mut counts = vec![(0_u32, 0_u32); all * 2];
+        let mut counts = locked(&self.kept);
         let mut units = Vec::new();
         for (at, _) in &stored {
             let count = &mut counts[unit(*at)];
@@ -333,8 +336,8 @@ impl Machine {
             }
             count.0 += 1;
         }
-        for unit in units {
-            let (count, kept) = &mut counts[unit];
+        for unit in &units {
+            let (count, kept) = &mut counts[*unit];
             let any = random.below(u64::from(*count) + 1) as u32;
             let few = random.below(8) == 0;
             *kept = match style {
@@ -353,11 +356,15 @@ impl Machine {
             }
             *left -= 1;
         }
+        for unit in units {
+            counts[unit] = (0, 0);
+        }
+        drop(counts);
         let mut lens = locked(&self.lens);
         let len = lens[random.below(lens.len() as u64) as usize];
         *lens = vec![len];
-        self.len.store(len, Relaxed);
-        for word in &self.words[len as usize / 8..] {
+        let longest = self.len.swap(len, Relaxed);
+        for word in &self.words[(len / 8) as usize..(longest / 8) as usize] {
             word.store(0, Relaxed);
         }
         drop(lens);
