@@ -152,8 +152,9 @@ impl<M: Mem> Engine<M> {
         })
     }
 
+    /// Whether a name that is too long for its record is `name`, in the record and in its block.
     #[inline(never)]
-    fn long_name_is(&self, line: M::Words<'_>, inline: usize, name: &[u8]) -> bool {
+    pub(crate) fn long_name_is(&self, line: M::Words<'_>, inline: usize, name: &[u8]) -> bool {
         let prefix = inline - 8;
         let Some((head, _)) = name.split_at_checked(prefix) else { return false };
         if !words_are(line, record::NAME, head) {

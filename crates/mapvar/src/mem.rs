@@ -190,6 +190,8 @@ faults! {
     RejectedKept = "rejected-kept",
     /// A recovery takes the older of two slots that count.
     OlderAccepted = "older-accepted",
+    /// A recovery does not look at the part of a long name that its record has.
+    LongNameUnchecked = "long-name-unchecked",
 }
 
 /// A region's memory.

@@ -209,7 +209,15 @@ impl<M: Mem> Store<M> {
                 return Ok(None);
             }
         }
-        let whole = self.name_of(at).is_some_and(|name| meta_crc(id, meta, &name) == meta.crc());
+        // The checksum is of the name in the block; a lookup compares what the record has of it too.
+        let same = |name: &[u8]| {
+            name.len() <= inline
+                || self.long_name_is(line, inline, name)
+                || self.mem.planted(Fault::LongNameUnchecked)
+        };
+        let whole = self
+            .name_of(at)
+            .is_some_and(|name| meta_crc(id, meta, &name) == meta.crc() && same(&name));
         Ok(Handle::checked(at, id, meta, &self.mem).filter(|_| whole))
     }
 

@@ -51,6 +51,7 @@ const FAULTS: &[(Fault, bool)] = &[
     (Fault::OthersKept, true),
     (Fault::RejectedKept, true),
     (Fault::OlderAccepted, true),
+    (Fault::LongNameUnchecked, false),
 ];
 
 thread_local! {

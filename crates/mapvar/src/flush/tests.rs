@@ -212,6 +212,24 @@ fn a_damaged_variable_is_reported_and_the_others_are_there() {
     assert_eq!((recovered.variables, recovered.lost, recovered.damaged), (19, 0, false));
 }
 
+/// The record has the first bytes of a long name, and no checksum of its own for them.
+#[test]
+fn a_long_name_of_which_the_record_has_something_else_is_none() {
+    let mut store = file(10_000);
+    let name = "a name that is too long for its record, so that a block has it";
+    put(&store, name.as_bytes(), b"1").unwrap();
+    put(&store, b"other", b"2").unwrap();
+    store.flush().unwrap();
+    let handle = store.find(store.query(name.as_bytes())).unwrap().unwrap();
+    store.mem.words_mut(handle.at, record::LINE).unwrap().store(record::NAME + 2, 0, Relaxed);
+    let bytes = store.mem.size();
+    let recovered = store.recover(bytes).unwrap();
+    assert_eq!((recovered.variables, recovered.lost, recovered.damaged), (1, 1, true));
+    // It can be made anew, and there are not two of it.
+    put(&store, name.as_bytes(), b"3").unwrap();
+    assert_eq!(content(&store).get(name.as_bytes()), Some(&b"3".to_vec()));
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
 
