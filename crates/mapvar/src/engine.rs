@@ -30,11 +30,14 @@ pub struct Store<M> {
 /// variable that it stood for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle {
-    pub(crate) at: u64,
-    pub(crate) id: u64,
+    /// Where its record lies.
+    pub at: u64,
+    /// The variable's id.
+    pub id: u64,
     /// Words of one of its slots: what its class comes to.
     pub(crate) slot_words: u8,
-    pub(crate) atomic: bool,
+    /// Whether it is an `Atomic`.
+    pub atomic: bool,
 }
 
 impl Handle {
@@ -61,7 +64,7 @@ impl Handle {
 
     /// Words of its record.
     #[inline]
-    pub(crate) fn words(self) -> usize {
+    pub fn words(self) -> usize {
         record::LINE + slot::COUNT * usize::from(self.slot_words)
     }
 

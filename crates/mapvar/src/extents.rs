@@ -178,11 +178,12 @@ impl<M: Mem> Store<M> {
     fn drop_stale(&self, handle: Handle, former: Option<State>) -> Vec<Replaced> {
         let Some(line) = self.mem.words(handle.at, record::LINE) else { return Vec::new() };
         let state = State(line.load(record::STATE, Relaxed));
+        let keeps_durable = self.file && !self.mem.planted(Fault::DurableExtentFreed);
         let kept = [
             Some(state.current()),
             former.map(State::current),
-            self.file.then_some(state.a()),
-            self.file.then_some(state.b()),
+            keeps_durable.then_some(state.a()),
+            keeps_durable.then_some(state.b()),
         ];
         let mut stale = Vec::new();
         for number in (0..slot::COUNT).filter(|number| !kept.contains(&Some(*number))) {
@@ -556,7 +557,8 @@ impl<M: Mem> Store<M> {
 
     /// Frees every extent that nothing refers to, and those of old values that nobody needs; answers
     /// how many bytes came free. L is given back now and then.
-    pub(crate) fn sweep(&self) -> Result<u64, Trouble> {
+    #[allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+    pub fn sweep(&self) -> Result<u64, Trouble> {
         self.trim_all()?;
         let mut freed = 0;
         let mut number = layout::META_CHUNKS;

@@ -134,6 +134,7 @@ impl<M: Mem> Store<M> {
         let at = match self.superblocks()? {
             // The one that is of the last complete epoch stays until this one is complete.
             [one, _] if one.good && one.epoch == complete => second,
+            [_, two] if two.good && self.mem.planted(Fault::OneSuperblock) => second,
             _ => first,
         };
         self.write_superblock(at, &Superblock { epoch, sealed, all, good: true })?;
@@ -141,6 +142,9 @@ impl<M: Mem> Store<M> {
         // All of the file, since recovery counts on words that no flush chose too: that what was
         // cleared before this flush began is clear. The system writes what is changed and no more.
         let bytes = self.chunk_count()? * CHUNK;
+        if self.mem.planted(Fault::CompleteBeforeBarrier) {
+            live.store(live::EPOCH, epoch, Release);
+        }
         let reached = if self.mem.planted(Fault::NoBarrier) {
             Ok(())
         } else {
@@ -200,7 +204,8 @@ impl<M: Mem> Store<M> {
         complete: u64,
         chosen: &mut Vec<Chosen>,
     ) -> Result<Option<Met>, Trouble> {
-        let atomics = self.live()?.load(live::ATOMICS, Relaxed) != 0;
+        let atomics = self.live()?.load(live::ATOMICS, Relaxed) != 0
+            && !self.mem.planted(Fault::AtomicPassedOver);
         for number in layout::META_CHUNKS..self.chunk_count()? {
             let (kind::RECORDS, class) = self.chunk_kind(number)? else { continue };
             let class = class & 3;
@@ -208,6 +213,9 @@ impl<M: Mem> Store<M> {
             // SYNC POINT S10. In this order: a death in between loses nothing.
             let dirty = header.load(chunk::DIRTY, Acquire);
             if dirty != 0 {
+                if self.mem.planted(Fault::DirtyClearedFirst) {
+                    header.fetch_and(chunk::DIRTY, !dirty, AcqRel);
+                }
                 header.fetch_or(chunk::FLUSHING, dirty, AcqRel);
                 header.fetch_and(chunk::DIRTY, !dirty, AcqRel);
             }
@@ -234,6 +242,10 @@ impl<M: Mem> Store<M> {
                     chosen.push(Chosen { handle, chunk_id, state });
                 }
                 self.unmark_all()?;
+                if self.mem.planted(Fault::ChoiceInPieces) {
+                    self.mem.unlock(live::LOCK_T);
+                    let _ = self.mem.lock(live::LOCK_T).map_err(Trouble::Lock)?;
+                }
             }
         }
         Ok(None)
@@ -279,7 +291,8 @@ impl<M: Mem> Store<M> {
             let found = words.load(record::STATE, Acquire);
             let state = State(found);
             let seal = words.load(handle.slot(state.b()) + slot::SEAL, Acquire);
-            let durable = seal != 0 && seal <= complete;
+            let durable =
+                seal != 0 && (seal <= complete || self.mem.planted(Fault::PromotedEarly));
             if state.current() == state.b() && durable {
                 return Ok(None);
             }
@@ -387,9 +400,5 @@ fn failed_before() -> Trouble {
     ))
 }
 
-#[cfg(test)]
-mod histories;
-#[cfg(test)]
-mod power;
 #[cfg(test)]
 mod tests;

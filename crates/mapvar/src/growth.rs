@@ -79,7 +79,7 @@ impl<M: Mem> Store<M> {
             let kind = if layout::holds_table(number) { kind::TABLE } else { kind::FREE };
             let at = layout::table_word(number);
             let word = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
-            if word.load(0, Relaxed) != kind {
+            if word.load(0, Relaxed) != kind && !self.mem.planted(Fault::TableTailKept) {
                 word.store(0, kind, Relaxed);
             }
         }

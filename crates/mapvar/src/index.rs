@@ -154,8 +154,9 @@ impl<M: Mem> Engine<M> {
         })
     }
 
+    /// Whether a name that is too long for its record is `name`, in the record and in its block.
     #[inline(never)]
-    fn long_name_is(&self, line: M::Words<'_>, inline: usize, name: &[u8]) -> bool {
+    pub(crate) fn long_name_is(&self, line: M::Words<'_>, inline: usize, name: &[u8]) -> bool {
         let prefix = inline - 8;
         let Some((head, _)) = name.split_at_checked(prefix) else { return false };
         if !words_are(line, record::NAME, head) {
@@ -167,7 +168,7 @@ impl<M: Mem> Engine<M> {
     }
 
     /// The name of the record at `at`, whatever its id says; `None` where it makes no sense.
-    pub(crate) fn name_of(&self, at: u64) -> Option<Vec<u8>> {
+    pub fn name_of(&self, at: u64) -> Option<Vec<u8>> {
         let line = self.mem.words(at, record::LINE)?;
         let meta = Meta(line.load(record::META, Relaxed));
         let len = meta.name_len();

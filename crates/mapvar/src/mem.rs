@@ -204,6 +204,56 @@ faults! {
     SlotSumIgnored = "slot-sum-ignored",
     /// A record used again keeps what its slots referred to.
     OldExtentsKept = "old-extents-kept",
+    /// A set does not note that the record is to be flushed.
+    LostDirty = "lost-dirty",
+    /// A transaction does not note that its records are to be flushed.
+    TransactionNotDirty = "transaction-not-dirty",
+    /// Who ends the insertion of a dead process does not note that the record is to be flushed.
+    ReplayNotDirty = "replay-not-dirty",
+    /// An insertion notes that the record is to be flushed before it is a variable's.
+    DirtyBeforeId = "dirty-before-id",
+    /// A flush clears the dirty bits before they stand in flight.
+    DirtyClearedFirst = "dirty-cleared-first",
+    /// A flush looks for no Atomic whose word changed.
+    AtomicPassedOver = "atomic-passed-over",
+    /// A flush gives T back between two records that it chooses.
+    ChoiceInPieces = "choice-in-pieces",
+    /// What a flush sealed counts as durable before the flush is complete.
+    PromotedEarly = "promoted-early",
+    /// The word that says which epoch is complete is stored before the disk has all of it.
+    CompleteBeforeBarrier = "complete-before-barrier",
+    /// A flush writes the superblock of the last complete one.
+    OneSuperblock = "one-superblock",
+    /// The check of a superblock is not looked at.
+    SuperblockUnchecked = "superblock-unchecked",
+    /// A removed variable is retired when its tombstone is sealed, and not durable.
+    RetiredEarly = "retired-early",
+    /// The place of a retired record is used before the next flush is complete.
+    PlaceEarly = "place-early",
+    /// A slot that is written again keeps its seal.
+    SealKept = "seal-kept",
+    /// A large value in slot A or B, which the file has, is given back.
+    DurableExtentFreed = "durable-extent-freed",
+    /// Growth leaves in the chunk table what stood there.
+    TableTailKept = "table-tail-kept",
+    /// A chunk has the id that it had when it was last cut up.
+    ChunkIdKept = "chunk-id-kept",
+    /// A recovery leaves the journals as they are.
+    JournalKept = "journal-kept",
+    /// A recovery leaves the locks as they are.
+    LocksKept = "locks-kept",
+    /// A recovery does not count itself: ids and versions begin where they did before.
+    IncarnationKept = "incarnation-kept",
+    /// After a recovery the next flush has the number after the accepted one.
+    EpochAfterAccepted = "epoch-after-accepted",
+    /// A recovery leaves the slots that it does not accept as they are.
+    OthersKept = "others-kept",
+    /// A recovery leaves a superblock that it rejects as it is.
+    RejectedKept = "rejected-kept",
+    /// A recovery takes the older of two slots that count.
+    OlderAccepted = "older-accepted",
+    /// A recovery does not look at the part of a long name that its record has.
+    LongNameUnchecked = "long-name-unchecked",
 }
 
 /// A region's memory.
@@ -623,6 +673,8 @@ pub(crate) mod bare;
 pub mod heap;
 #[cfg(test)]
 pub(crate) mod mortal;
+#[cfg(any(test, feature = "internals"))]
+pub mod power;
 
 #[cfg(test)]
 mod tests {

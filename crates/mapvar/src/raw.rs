@@ -105,8 +105,9 @@ pub(crate) enum Payload<'a> {
 }
 
 impl<'a> Raw<'a> {
+    /// A number of `kind`.
     #[inline]
-    pub(crate) fn word(kind: Kind, word: u64) -> Self {
+    pub fn word(kind: Kind, word: u64) -> Self {
         Self { kind: kind as u8, type_id: 0, payload: Payload::Word(word) }
     }
 
@@ -216,7 +217,7 @@ impl<M: Mem> Shot<'_, M> {
 
     /// The value, copied out.
     #[inline]
-    pub(crate) fn capture(&self) -> Result<Captured, Trouble> {
+    pub fn capture(&self) -> Result<Captured, Trouble> {
         let type_id =
             self.type_id.unwrap_or_else(|| (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32);
         let data = match (self.kind(), self.len()) {
@@ -244,12 +245,16 @@ impl<M: Mem> Shot<'_, M> {
 pub struct Captured {
     pub(crate) kind: u8,
     pub(crate) type_id: u32,
-    pub(crate) data: Data,
+    /// What it holds.
+    pub data: Data,
 }
 
+/// The bytes of a [`Captured`] value.
 #[derive(Clone, Debug)]
-pub(crate) enum Data {
+pub enum Data {
+    /// A number.
     Word(u64),
+    /// All else.
     Bytes(Vec<u8>),
 }
 

@@ -210,7 +210,15 @@ impl<M: Mem> Store<M> {
                 return Ok(None);
             }
         }
-        let whole = self.name_of(at).is_some_and(|name| meta_crc(id, meta, &name) == meta.crc());
+        // The checksum is of the name in the block; a lookup compares what the record has of it too.
+        let same = |name: &[u8]| {
+            name.len() <= inline
+                || self.long_name_is(line, inline, name)
+                || self.mem.planted(Fault::LongNameUnchecked)
+        };
+        let whole = self
+            .name_of(at)
+            .is_some_and(|name| meta_crc(id, meta, &name) == meta.crc() && same(&name));
         Ok(Handle::checked(at, id, meta, &self.mem).filter(|_| whole))
     }
 
@@ -250,7 +258,12 @@ impl<M: Mem> Store<M> {
             None if complete != 0 && reasonable(complete) => complete,
             None => 0,
         };
-        let next_epoch = scan.greatest_epoch.max(epoch).saturating_add(1);
+        let greatest = if self.mem.planted(Fault::EpochAfterAccepted) {
+            epoch
+        } else {
+            scan.greatest_epoch.max(epoch)
+        };
+        let next_epoch = greatest.saturating_add(1);
         let rejected = |at: usize| {
             scan.superblocks
                 .get(at)
@@ -313,7 +326,7 @@ impl<M: Mem> Store<M> {
         live.store(live::ATOMICS, atomics as u64, Relaxed);
         self.index_all(&present)?;
         for (at, rejected) in superblock::AT.into_iter().zip(accepted.rejected) {
-            if rejected {
+            if rejected && !self.mem.planted(Fault::RejectedKept) {
                 // Its check, and nothing else: to zero all of it could make it good half-way.
                 let words = self.mem.words_mut(at, superblock::WORDS).ok_or(Trouble::ReadOnly)?;
                 words.store(superblock::CHECK, 0, Relaxed);
@@ -326,7 +339,8 @@ impl<M: Mem> Store<M> {
     fn count_incarnation(&self) -> Result<u64, Trouble> {
         let words = self.mem.words_mut(incarnation::AT, incarnation::WORDS);
         let words = words.ok_or(Trouble::ReadOnly)?;
-        let count = words.load(incarnation::COUNT, Relaxed).saturating_add(1);
+        let count = words.load(incarnation::COUNT, Relaxed);
+        let count = count.saturating_add(u64::from(!self.mem.planted(Fault::IncarnationKept)));
         let count = count.min(LAST_INCARNATION);
         words.store(incarnation::COUNT, count, Relaxed);
         Ok(count << 40)
@@ -335,15 +349,19 @@ impl<M: Mem> Store<M> {
     /// Frees what users held who are gone: locks, journals, pins, F.
     fn forget_users(&self) -> Result<(), Trouble> {
         for at in [live::LOCK_L, live::LOCK_T, live::BIRTHS_WAKE] {
-            self.mem.reset(at);
+            if !self.mem.planted(Fault::LocksKept) {
+                self.mem.reset(at);
+            }
         }
         let zero = |at: u64, from: usize, count: usize| {
             let words = self.mem.words_mut(at, from + count).ok_or(Trouble::ReadOnly)?;
             (from..from + count).for_each(|word| words.store(word, 0, Relaxed));
             Ok::<_, Trouble>(())
         };
-        zero(journal::AT, 0, journal::WORDS)?;
-        zero(commit::AT, 0, commit::WORDS)?;
+        if !self.mem.planted(Fault::JournalKept) {
+            zero(journal::AT, 0, journal::WORDS)?;
+            zero(commit::AT, 0, commit::WORDS)?;
+        }
         for number in 0..layout::PARTICIPANT_SLOTS {
             zero(seat::at(number), seat::PIN, 1)?;
         }
@@ -440,7 +458,7 @@ impl<M: Mem> Store<M> {
             let wiped = words.load(slot + slot::SEAL, Relaxed) == 0
                 && words.load(slot + slot::VERSION, Relaxed) == slot::INVALID
                 && words.load(slot + slot::DESC, Relaxed) == 0;
-            if !wiped {
+            if !wiped && !self.mem.planted(Fault::OthersKept) {
                 words.store(slot + slot::SEAL, 0, Relaxed);
                 words.store(slot + slot::VERSION, slot::INVALID, Relaxed);
                 words.store(slot + slot::DESC, 0, Relaxed);
@@ -492,7 +510,11 @@ impl<M: Mem> Store<M> {
         for number in (0..slot::COUNT).filter(|number| mask >> number & 1 != 0) {
             let seal = words.load(handle.slot(number) + slot::SEAL, Relaxed);
             let version = words.load(handle.slot(number) + slot::VERSION, Relaxed);
-            if seal != 0 && seal <= epoch && newest.is_none_or(|(best, ..)| version > best) {
+            let older = self.mem.planted(Fault::OlderAccepted);
+            if seal != 0
+                && seal <= epoch
+                && newest.is_none_or(|(best, ..)| (version > best) != older)
+            {
                 newest = Some((version, number, seal));
             }
         }

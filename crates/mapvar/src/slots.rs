@@ -349,7 +349,7 @@ impl<M: Mem> Store<M> {
         };
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
         let replaced = self.fill_slot(handle.slot_at(number), version, raw, false)?;
-        if self.file {
+        if self.file && !self.mem.planted(Fault::LostDirty) {
             self.mark_dirty(handle.at)?;
         }
         self.publish(line, handle, state, version, number, removing);
@@ -428,7 +428,9 @@ impl<M: Mem> Store<M> {
             // SYNC POINT S2: who sees a word of the new value sees that the slot is invalid.
             self.mem.fence_unless(Fault::NoFenceAfterInvalid, Release);
         }
-        slot.store(slot::SEAL, 0, Relaxed);
+        if !self.mem.planted(Fault::SealKept) {
+            slot.store(slot::SEAL, 0, Relaxed);
+        }
         slot.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
         if let Payload::Extent { extent, len } = raw.payload {
             slot.store(slot::DATA, extent.at, Relaxed);
@@ -508,7 +510,7 @@ impl<M: Mem> Store<M> {
     /// sees the other. On x86 that costs nothing beyond the read-modify-write; a store and a fence
     /// would take three times as long.
     #[inline]
-    pub(crate) fn atomic<R>(
+    pub fn atomic<R>(
         &self,
         handle: Handle,
         operate: impl FnOnce(M::WordsMut<'_>) -> R,

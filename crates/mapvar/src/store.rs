@@ -308,11 +308,15 @@ impl<M: Mem> Store<M> {
         if self.mem.planted(Fault::IdBeforeIndex) {
             words.store(record::ID, id, Release);
         }
+        let dirty_before_id = self.mem.planted(Fault::DirtyBeforeId);
+        if dirty_before_id {
+            self.mark_dirty(room.at).ok_or_else(|| outside(room.at))?;
+        }
         self.link(place, query.hash, room.at)?;
         // SYNC POINT S4: the publication. Before it, a name that leads here finds a record without
         // id; after it, the variable is there.
         words.store(record::ID, id, Release);
-        if self.file {
+        if self.file && !dirty_before_id {
             // Not before: a flush that came between would pass over a record without an id, and no
             // later one would look at it.
             self.mark_dirty(room.at).ok_or_else(|| outside(room.at))?;
@@ -324,7 +328,7 @@ impl<M: Mem> Store<M> {
 
     /// Makes a removed variable one again, in its own record or, where it does not fit that, in
     /// none: the caller inserts it then.
-    pub(crate) fn revive(
+    pub fn revive(
         &self,
         handle: Handle,
         raw: &Raw<'_>,
@@ -439,6 +443,7 @@ impl<M: Mem> Store<M> {
         }
         let durable = seal(state.b());
         let complete = self.live()?.load(live::EPOCH, Acquire);
+        let complete = if self.mem.planted(Fault::RetiredEarly) { u64::MAX } else { complete };
         let retired = state.current() == state.b() && durable != 0 && durable <= complete;
         Ok(if retired { Fate::Retired } else { Fate::Kept })
     }
@@ -505,7 +510,7 @@ impl<M: Mem> Store<M> {
         let state = line.load(record::STATE, Acquire);
         let atomic = Meta(line.load(record::META, Relaxed)).atomic();
         Ok(line.load(record::ID, Acquire) & record::RETIRED != 0
-            && state & !record::QUIET <= complete
+            && (state & !record::QUIET <= complete || self.mem.planted(Fault::PlaceEarly))
             // An operation on it may still be under way, and it has no second look.
             && (!atomic || state & record::QUIET != 0))
     }
@@ -632,7 +637,7 @@ impl<M: Mem> Store<M> {
                     self.free_block(block)?;
                 }
             } else {
-                if self.file {
+                if self.file && !self.mem.planted(Fault::ReplayNotDirty) {
                     self.mark_dirty(at).ok_or_else(|| outside(at))?;
                 }
                 self.mem.wake(live::BIRTHS_WAKE);
@@ -652,7 +657,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Walks over all records that bear an id, in record order, until `each` says false.
-    pub(crate) fn each_record(&self, mut each: impl FnMut(Handle) -> bool) -> Result<(), Trouble> {
+    pub fn each_record(&self, mut each: impl FnMut(Handle) -> bool) -> Result<(), Trouble> {
         let mut cursor = Cursor::default();
         while let Some(handle) = self.next_record(&mut cursor)? {
             if !each(handle) {
@@ -696,7 +701,7 @@ impl<M: Mem> Store<M> {
 
     /// Collects the removed variables that nobody has collected yet; answers how many bytes they
     /// took, about.
-    pub(crate) fn collect_all(&self) -> Result<u64, Trouble> {
+    pub fn collect_all(&self) -> Result<u64, Trouble> {
         let mut removed = Vec::new();
         self.each_record(|handle| {
             if !handle.atomic

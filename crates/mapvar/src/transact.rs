@@ -266,7 +266,7 @@ impl<M: Mem> Store<M> {
             replaced
                 .push(self.fill_slot(handle.slot_at(to), version, raw, false).ok_or_else(lost)?);
             entries.store(number, handle.at | marks::WRITES | to as u64, Relaxed);
-            if self.file {
+            if self.file && !self.mem.planted(Fault::TransactionNotDirty) {
                 self.mark_dirty(handle.at).ok_or_else(lost)?;
             }
         }

@@ -1,15 +1,15 @@
 //! Flush and recovery on words of this process.
 
-use super::{power, *};
+use super::*;
 use crate::{
-    mem::heap::Heap,
+    mem::{heap::Heap, power},
     raw::Data,
     region::{self, Facts},
     slots::Seen,
 };
 use std::collections::BTreeMap;
 
-pub(super) fn facts(size: u64) -> Facts {
+fn facts(size: u64) -> Facts {
     Facts {
         uuid: [11, 12],
         seed: 13,
@@ -22,7 +22,7 @@ pub(super) fn facts(size: u64) -> Facts {
     }
 }
 
-pub(super) fn formatted<M: Mem>(mem: &M, facts: &Facts) {
+fn formatted<M: Mem>(mem: &M, facts: &Facts) {
     let meta = (layout::META_CHUNKS * CHUNK / 8) as usize;
     for chunk in region::table_chunks(0, facts.region / CHUNK) {
         mem.words_mut(layout::table_word(chunk), 1).unwrap().store(0, kind::TABLE, Relaxed);
@@ -42,7 +42,7 @@ fn put<M: Mem>(store: &Store<M>, name: &[u8], bytes: &[u8]) -> Result<u64, Troub
 }
 
 /// Every variable, by name.
-pub(super) fn content<M: Mem>(store: &Store<M>) -> BTreeMap<Vec<u8>, Vec<u8>> {
+fn content<M: Mem>(store: &Store<M>) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut content = BTreeMap::new();
     store
         .each_record(|handle| {
@@ -121,11 +121,11 @@ fn an_error_of_the_disk_is_for_good_until_the_next_start() {
     put(&store, b"kept", b"1").unwrap();
     store.flush().unwrap();
     put(&store, b"kept", b"2").unwrap();
-    power.0.disk_fails.store(true, std::sync::atomic::Ordering::Relaxed);
+    power.machine().disk_fails.store(true, std::sync::atomic::Ordering::Relaxed);
     let error = store.flush().unwrap_err().during("flush", "map".into());
     assert_eq!(error.kind(), ErrorKind::Io);
     // It works again, they say; but what it lost nobody knows.
-    power.0.disk_fails.store(false, std::sync::atomic::Ordering::Relaxed);
+    power.machine().disk_fails.store(false, std::sync::atomic::Ordering::Relaxed);
     let other = Store::new(power.clone(), &facts).unwrap();
     for store in [&store, &other] {
         let error = store.flush().unwrap_err().during("flush", "map".into());
@@ -182,9 +182,9 @@ fn opening_again_in_the_same_boot_looks_at_no_variable() {
         for number in 0..variables {
             put(&store, format!("name {number}").as_bytes(), b"value").unwrap();
         }
-        let before = power.0.loads.load(std::sync::atomic::Ordering::Relaxed);
+        let before = power.machine().loads.load(std::sync::atomic::Ordering::Relaxed);
         store.quiesce().unwrap();
-        power.0.loads.load(std::sync::atomic::Ordering::Relaxed) - before
+        power.machine().loads.load(std::sync::atomic::Ordering::Relaxed) - before
     };
     assert_eq!(loads(10), loads(2_000));
 }
@@ -210,6 +210,24 @@ fn a_damaged_variable_is_reported_and_the_others_are_there() {
     let bytes = store.mem.size();
     let recovered = store.recover(bytes).unwrap();
     assert_eq!((recovered.variables, recovered.lost, recovered.damaged), (19, 0, false));
+}
+
+/// The record has the first bytes of a long name, and no checksum of its own for them.
+#[test]
+fn a_long_name_of_which_the_record_has_something_else_is_none() {
+    let mut store = file(10_000);
+    let name = "a name that is too long for its record, so that a block has it";
+    put(&store, name.as_bytes(), b"1").unwrap();
+    put(&store, b"other", b"2").unwrap();
+    store.flush().unwrap();
+    let handle = store.find(store.query(name.as_bytes())).unwrap().unwrap();
+    store.mem.words_mut(handle.at, record::LINE).unwrap().store(record::NAME + 2, 0, Relaxed);
+    let bytes = store.mem.size();
+    let recovered = store.recover(bytes).unwrap();
+    assert_eq!((recovered.variables, recovered.lost, recovered.damaged), (1, 1, true));
+    // It can be made anew, and there are not two of it.
+    put(&store, name.as_bytes(), b"3").unwrap();
+    assert_eq!(content(&store).get(name.as_bytes()), Some(&b"3".to_vec()));
 }
 
 proptest::proptest! {

@@ -1,0 +1,262 @@
+//! Power cuts on the engine of mapvar itself: README.md says what a run is and what it shows.
+
+mod map;
+mod one;
+mod several;
+
+use map::Counts;
+use mapvar::internals::Fault;
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// Faults that histories must find; whether some seconds are enough, for the short run.
+const FAULTS: &[(Fault, bool)] = &[
+    (Fault::NoBarrier, true),
+    (Fault::NoSumCheck, true),
+    (Fault::ReuseDurable, true),
+    (Fault::EpochReused, true),
+    (Fault::EraseAtOnce, true),
+    (Fault::AcceptedRewritten, true),
+    (Fault::NoBarrierInRecovery, true),
+    (Fault::LostDirty, true),
+    (Fault::TransactionNotDirty, true),
+    (Fault::ReplayNotDirty, true),
+    (Fault::DirtyBeforeId, true),
+    (Fault::DirtyClearedFirst, true),
+    (Fault::AtomicPassedOver, true),
+    (Fault::ChoiceInPieces, true),
+    (Fault::PromotedEarly, true),
+    (Fault::CompleteBeforeBarrier, true),
+    (Fault::OneSuperblock, true),
+    (Fault::SuperblockUnchecked, true),
+    (Fault::RetiredEarly, true),
+    (Fault::PlaceEarly, true),
+    (Fault::SealKept, true),
+    (Fault::DurableExtentFreed, true),
+    (Fault::TableTailKept, true),
+    (Fault::ChunkIdKept, true),
+    (Fault::JournalKept, true),
+    (Fault::LocksKept, true),
+    (Fault::IncarnationKept, true),
+    (Fault::EpochAfterAccepted, true),
+    (Fault::OthersKept, true),
+    (Fault::RejectedKept, true),
+    (Fault::OlderAccepted, true),
+    (Fault::LongNameUnchecked, false),
+];
+
+thread_local! {
+    /// Where the last panic of this thread was, and why.
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// History number `seed`.
+fn history(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
+    let several = seed % 3 == 2;
+    let run = || if several { several::history(seed, fault) } else { one::history(seed, fault) };
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(done) => done,
+        Err(_) => Err(PANIC.with(RefCell::take)),
+    }
+}
+
+/// What the watchdog looks at: the history that a thread is at, and since when.
+struct Watched {
+    seed: AtomicU64,
+    since: AtomicU64,
+}
+
+/// Longer than any history takes, on a machine that does much else.
+const HANGS: Duration = Duration::from_mins(2);
+
+struct Run {
+    began: Instant,
+    next: AtomicU64,
+    watched: Vec<Watched>,
+    active: AtomicUsize,
+}
+
+/// Histories from `first` on, on all processors, until `enough` says so or one goes wrong; answers
+/// what was seen, and the seeds that went wrong.
+fn histories(
+    first: u64,
+    fault: Option<Fault>,
+    threads: usize,
+    enough: impl Fn(&Counts) -> bool + Sync,
+) -> (Counts, Vec<(u64, String)>) {
+    let run = Run {
+        began: Instant::now(),
+        next: AtomicU64::new(first),
+        watched: (0..threads)
+            .map(|_| Watched { seed: AtomicU64::new(0), since: AtomicU64::new(u64::MAX) })
+            .collect(),
+        active: AtomicUsize::new(threads),
+    };
+    let all = Mutex::new((Counts::default(), Vec::new()));
+    let locked = || all.lock().unwrap_or_else(PoisonError::into_inner);
+    thread::scope(|scope| {
+        for watched in &run.watched {
+            let (run, enough, locked) = (&run, &enough, &locked);
+            scope.spawn(move || {
+                loop {
+                    if !locked().1.is_empty() || enough(&locked().0) {
+                        break;
+                    }
+                    let seed = run.next.fetch_add(1, Relaxed);
+                    watched.seed.store(seed, Relaxed);
+                    watched.since.store(run.began.elapsed().as_millis() as u64, Relaxed);
+                    match history(seed, fault) {
+                        Ok(counts) => locked().0.add(counts),
+                        Err(wrong) => locked().1.push((seed, wrong)),
+                    }
+                }
+                watched.since.store(u64::MAX, Relaxed);
+                run.active.fetch_sub(1, Relaxed);
+            });
+        }
+        while run.active.load(Relaxed) > 0 {
+            thread::sleep(Duration::from_millis(2));
+            let now = run.began.elapsed().as_millis() as u64;
+            for watched in &run.watched {
+                let since = watched.since.load(Relaxed);
+                if now.saturating_sub(since) > HANGS.as_millis() as u64 {
+                    let seed = watched.seed.load(Relaxed);
+                    eprintln!("watchdog: the history of seed {seed} hangs for {HANGS:?}");
+                    std::process::exit(101);
+                }
+            }
+        }
+    });
+    all.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Options {
+    cuts: u64,
+    time: Duration,
+    seed: u64,
+    short: bool,
+    threads: usize,
+    fault: Option<Fault>,
+    legs: Vec<String>,
+}
+
+const USAGE: &str = "ci/power [N] [--short] [--minutes M] [--seed S] [--fault NAME] [faults] [cuts] [files]";
+
+fn options() -> Result<Options, String> {
+    let mut cuts = None;
+    let mut minutes = None;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let mut options = Options {
+        cuts: 0,
+        time: Duration::ZERO,
+        seed: now.map_or(1, |it| it.as_secs() << 24),
+        short: false,
+        threads: thread::available_parallelism().map_or(2, usize::from),
+        fault: None,
+        legs: Vec::new(),
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut next = || words.next().ok_or(format!("{word} wants a value; {USAGE}"));
+        match word.as_str() {
+            "--short" => options.short = true,
+            "--minutes" => minutes = Some(next()?.parse::<f64>().map_err(|it| it.to_string())?),
+            "--seed" => options.seed = next()?.parse().map_err(|_| USAGE)?,
+            "--threads" => options.threads = next()?.parse().map_err(|_| USAGE)?,
+            "--fault" => {
+                let name = next()?;
+                let found = FAULTS.iter().find(|(fault, _)| fault.name() == name);
+                options.fault = Some(found.ok_or(format!("no fault {name}"))?.0);
+            }
+            "faults" | "cuts" | "files" => options.legs.push(word),
+            _ => cuts = Some(word.parse().map_err(|_| format!("what is {word}? {USAGE}"))?),
+        }
+    }
+    let given = cuts.is_some();
+    options.cuts = cuts.unwrap_or(if options.short { 3_000 } else { 500_000 });
+    // So many, or so long, if only one of the two is said; else both.
+    let minutes = minutes.unwrap_or(if options.short || given { 0.0 } else { 8.0 });
+    options.time = Duration::from_secs_f64(minutes * 60.0);
+    Ok(options)
+}
+
+fn wanted(options: &Options, leg: &str) -> bool {
+    options.legs.is_empty() || options.legs.iter().any(|it| it == leg)
+}
+
+/// Each fault of the list is planted in the memory of the histories, and found.
+fn faults(options: &Options) -> bool {
+    println!("planted faults, each to be found within a minute:");
+    let (mut found, mut all) = (0, 0);
+    for (fault, quick) in FAULTS {
+        if options.short && !quick {
+            continue;
+        }
+        all += 1;
+        let began = Instant::now();
+        let (counts, wrong) = histories(options.seed, Some(*fault), options.threads, |_| {
+            began.elapsed() > Duration::from_mins(1)
+        });
+        let took = began.elapsed().as_secs_f64();
+        if let Some((seed, what)) = wrong.first() {
+            found += 1;
+            println!("  {:25} found in {took:.1} s, {} histories: seed {seed}: {what}", fault.name(), counts.histories);
+        } else {
+            println!("  {:25} NOT FOUND in {took:.1} s, {} histories", fault.name(), counts.histories);
+        }
+    }
+    println!("figure: planted faults of the power cuts = {found} of {all} found (goal {all} of {all})");
+    found == all
+}
+
+fn cuts(options: &Options) -> bool {
+    let began = Instant::now();
+    let (counts, wrong) = histories(options.seed, options.fault, options.threads, |counts| {
+        counts.cuts >= options.cuts && began.elapsed() >= options.time
+    });
+    let took = began.elapsed().as_secs_f64();
+    for (seed, what) in &wrong {
+        println!("WRONG: seed {seed}: {what}");
+        println!("  again: ci/power 1 --threads 1 --seed {seed} cuts");
+    }
+    println!(
+        "{} histories of {} on, {} deaths, {} values compared, {} power cuts in the midst of a recovery, {took:.0} s",
+        counts.histories, options.seed, counts.deaths, counts.values, counts.cuts_in_recovery
+    );
+    let bad = wrong.len();
+    println!(
+        "figure: power cuts = {}, {:.0} a second, {bad} histories with a value lost, torn, back or given twice (goal 500000, 0)",
+        counts.cuts,
+        counts.cuts as f64 / took
+    );
+    wrong.is_empty()
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(told) => {
+            eprintln!("{told}");
+            return ExitCode::from(2);
+        }
+    };
+    std::panic::set_hook(Box::new(|info| PANIC.with(|panic| panic.replace(info.to_string()).clear())));
+    println!("seed {}", options.seed);
+    let mut well = true;
+    if wanted(&options, "faults") && options.fault.is_none() {
+        well &= faults(&options);
+    }
+    if wanted(&options, "cuts") {
+        well &= cuts(&options);
+    }
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,219 @@
+//! The region that is cut off, and what can be seen of it.
+
+use mapvar::internals::{
+    Data, Facts, Handle, Load as _, Mem, Ordering::SeqCst, Seen, Store, StoreWords as _, Trouble,
+    layout::{CHUNK, META_CHUNKS, identity, kind, table_word},
+    power::{Power, Random},
+    region,
+};
+use std::collections::{BTreeMap, HashMap};
+
+/// What the harness has seen, for its figures.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Power cuts after which a map was recovered and compared.
+    pub cuts: u64,
+    /// Power cuts in the midst of a recovery.
+    pub cuts_in_recovery: u64,
+    /// Processes that died, with the machine going on.
+    pub deaths: u64,
+    /// Values that were compared after a cut.
+    pub values: u64,
+    /// Histories.
+    pub histories: u64,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: Self) {
+        self.cuts += other.cuts;
+        self.cuts_in_recovery += other.cuts_in_recovery;
+        self.deaths += other.deaths;
+        self.values += other.values;
+        self.histories += other.histories;
+    }
+}
+
+/// A variable as it was found.
+pub struct Found {
+    pub value: Vec<u8>,
+    handle: Handle,
+    version: u64,
+}
+
+pub type Content = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Ids and versions that were given: none is given to two.
+#[derive(Default)]
+pub struct Given {
+    ids: HashMap<u64, Vec<u8>>,
+    versions: HashMap<(u64, u64), (usize, u64)>,
+}
+
+impl Given {
+    pub fn version(&mut self, id: u64, version: u64, value: &[u8]) -> Result<(), String> {
+        // A value is its first word, over and over.
+        let first = value.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+        let known = *self.versions.entry((id, version)).or_insert((value.len(), first));
+        if known != (value.len(), first) {
+            return Err(format!("version {version} of variable {id} is given twice"));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, name: &[u8], found: &Found) -> Result<(), String> {
+        let known = self.ids.entry(found.handle.id).or_insert_with(|| name.to_vec());
+        if known != name {
+            return Err(format!("the id {} is given twice", found.handle.id));
+        }
+        if found.handle.atomic { Ok(()) } else { self.version(found.handle.id, found.version, &found.value) }
+    }
+}
+
+pub fn facts(size: u64) -> Facts {
+    Facts {
+        uuid: [11, 12],
+        seed: 13,
+        size,
+        region: region::region_bytes(size).expect("a small region"),
+        max_size: 0,
+        file: true,
+        created: 0,
+        creator: 0,
+    }
+}
+
+/// A new file, and its header on the disk: whoever makes one sees to that.
+pub fn format(power: &Power, facts: &Facts) {
+    for chunk in region::table_chunks(0, facts.region / CHUNK) {
+        power.words_mut(table_word(chunk), 1).expect("within").store(0, kind::TABLE, SeqCst);
+    }
+    let meta = (META_CHUNKS * CHUNK / 8) as usize;
+    region::format(power.words_mut(0, meta).expect("within"), facts);
+    power.barrier(&[(0, facts.region)]).expect("a disk that works");
+}
+
+/// Every variable, by name, each found by the index too.
+pub fn look(store: &Store<Power>, given: &mut Given) -> Result<BTreeMap<Vec<u8>, Found>, String> {
+    let mut all = BTreeMap::new();
+    let mut wrong = None;
+    let walked = store.each_record(|handle| {
+        let seen = match store.read(handle, |shot| shot.capture()) {
+            Ok(Seen::Value(Ok(captured), version)) => (captured.data, version),
+            Ok(Seen::Absent | Seen::Stale) => return true,
+            other => {
+                wrong = Some(format!("a variable cannot be read: {other:?}"));
+                return false;
+            }
+        };
+        let Some(name) = store.name_of(handle.at) else {
+            wrong = Some("a variable without a name".into());
+            return false;
+        };
+        let value = match seen.0 {
+            Data::Bytes(bytes) => bytes,
+            Data::Word(word) => word.to_le_bytes().to_vec(),
+        };
+        let found = Found { value, handle, version: seen.1 };
+        let led = store.find(store.query(&name));
+        if !matches!(led, Ok(Some(it)) if it == handle) {
+            wrong = Some(format!("the index leads to {led:?}, and not to {handle:?}"));
+        } else if let Err(twice) = given.note(&name, &found) {
+            wrong = Some(twice);
+        }
+        if all.insert(name, found).is_some() {
+            wrong = Some("two variables have one name".into());
+        }
+        wrong.is_none()
+    });
+    walked.map_err(|trouble| format!("{trouble:?}"))?;
+    wrong.map_or(Ok(all), Err)
+}
+
+pub fn content(store: &Store<Power>, given: &mut Given) -> Result<Content, String> {
+    let found = look(store, given)?;
+    Ok(found.into_iter().map(|(name, found)| (name, found.value)).collect())
+}
+
+/// Recovers the map after a power cut, perhaps after more of them in its midst.
+pub fn recover(
+    power: &Power,
+    facts: &Facts,
+    boots: &mut u64,
+    random: &mut Random,
+    counts: &mut Counts,
+) -> Result<Store<Power>, String> {
+    let mut depth = 0;
+    loop {
+        let steps = match random.below(6) {
+            0..=2 if depth < 3 => random.steps(2_600),
+            3 if depth < 3 => Power::AT_BARRIER,
+            _ => -1,
+        };
+        *boots += 1;
+        let boot = *boots;
+        let opened = power.cut_off(steps, || {
+            let mut store = Store::new(power.clone(), facts)?;
+            let recovered = store.recover(power.size())?;
+            // As the identity: by this word nobody recovers again.
+            let sector = power.words_mut(identity::AT, identity::WORDS).ok_or(Trouble::ReadOnly)?;
+            sector.store(identity::BOOT, boot, SeqCst);
+            Ok::<_, Trouble>((store, recovered))
+        });
+        match opened {
+            Some(Ok((_, recovered))) if recovered.damaged || recovered.lost > 0 => {
+                return Err(format!("a recovery reports damage where there is none: {recovered:?}"));
+            }
+            Some(Ok((store, _))) => {
+                counts.cuts += 1;
+                return Ok(store);
+            }
+            Some(Err(trouble)) => return Err(format!("recovery: {trouble:?}")),
+            None => {
+                counts.cuts_in_recovery += 1;
+                power.restart(random);
+                depth += 1;
+            }
+        }
+    }
+}
+
+/// What somebody takes, nobody needs: after a recovery and a sweep there is nothing of that.
+pub fn nothing_leaked(store: &Store<Power>) -> Result<(), String> {
+    let told = |trouble: Trouble| format!("at the end: {trouble:?}");
+    let tidy = || {
+        store.collect_all()?;
+        store.sweep()?;
+        store.flush()?;
+        store.collect_all()?;
+        store.sweep()
+    };
+    tidy().map_err(told)?;
+    let check = store.check(&[], true);
+    if let Some(finding) = check.findings().first() {
+        return Err(format!("check: {finding}"));
+    }
+    let mut kept = 0;
+    let mut names = Vec::new();
+    store
+        .each_record(|handle| {
+            if handle.atomic {
+                kept += handle.words() as u64 * 8;
+            }
+            names.extend(store.name_of(handle.at).filter(|_| !handle.atomic));
+            true
+        })
+        .map_err(told)?;
+    for name in names {
+        store.remove(store.query(&name)).map_err(told)?;
+    }
+    store.flush().map_err(told)?;
+    tidy().map_err(told)?;
+    let used = store.space().map_err(told)?.used;
+    // An Atomic keeps its record.
+    if used != kept {
+        return Err(format!("of {used} bytes taken {kept} are an Atomic's, the others nobody's"));
+    }
+    let live = store.mem().words(identity::AT, identity::WORDS);
+    assert!(live.is_some_and(|words| words.load(identity::BOOT, SeqCst) != 0), "it was recovered");
+    Ok(())
+}

@@ -1,0 +1,505 @@
+//! Histories of two or three processes whose steps mix at random: writers, removers, transactions,
+//! an Atomic, flushes and sweeps, each of which may die at any step, until the power fails. The
+//! oracle knows when each operation began and when it was acknowledged, and of what a flush saw
+//! only what follows from that.
+
+use crate::map::{Counts, Given, facts, format, look, nothing_leaked, recover};
+use generator::{Generator, Gn};
+use mapvar::{
+    Kind,
+    internals::{
+        Change, Expect, Facts, Fault, Inserted, Ordering::SeqCst, Outcome, Raw, Store,
+        StoreWords as _, Trouble,
+        layout::record,
+        power::{Power, PowerWords, Random},
+    },
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const NAMES: usize = 6;
+const COUNT: &[u8] = b"count";
+/// Words of a process's stack.
+const STACK: usize = 0x8000;
+
+fn name(number: usize) -> Vec<u8> {
+    let len = [1, 8, 33, 121, 31, 700][number % NAMES];
+    vec![b'a' + number as u8; len]
+}
+
+/// A value is its stamp over and over, and as long as the stamp says: a torn one is seen.
+fn stamped(stamp: u64) -> Vec<u8> {
+    let words = [1, 3, 4, 11, 50, 125, 137, 375, 2_100][Random(stamp).below(9) as usize];
+    stamp.to_le_bytes().repeat(words)
+}
+
+/// The stamp of nothing.
+const REMOVED: u64 = 0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It began, and whether it is done nobody was told.
+    Open,
+    /// It is done, as its process was told.
+    Done,
+    /// It was refused.
+    Void,
+}
+
+/// A variable written or removed, or a bit added to the Atomic.
+#[derive(Clone, Debug)]
+struct Write {
+    process: usize,
+    variable: usize,
+    stamp: u64,
+    began: u64,
+    /// When it was acknowledged, or its process died.
+    ended: Option<u64>,
+    state: State,
+    transaction: Option<usize>,
+}
+
+impl Write {
+    fn is_surely_before(&self, other: &Self) -> bool {
+        self.ended.is_some_and(|ended| ended < other.began)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flush {
+    process: usize,
+    began: u64,
+    ended: Option<u64>,
+    complete: bool,
+}
+
+/// What was done since the last recovery, by a clock that counts beginnings and ends.
+#[derive(Default)]
+struct Log {
+    clock: u64,
+    stamps: u64,
+    transactions: usize,
+    writes: Vec<Write>,
+    adds: Vec<Write>,
+    bits: Vec<u64>,
+    base_count: u64,
+    flushes: Vec<Flush>,
+    wrong: Option<String>,
+}
+
+impl Log {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// The log goes on from what was found.
+    fn begin_anew(&mut self, found: &[u64; NAMES], count: u64) {
+        *self = Self { stamps: self.stamps, transactions: self.transactions, ..Self::default() };
+        for (variable, stamp) in found.iter().enumerate() {
+            self.writes.push(Write {
+                process: usize::MAX,
+                variable,
+                stamp: *stamp,
+                began: 0,
+                ended: Some(0),
+                state: State::Done,
+                transaction: None,
+            });
+        }
+        self.base_count = count;
+        self.bits = (0..60).map(|bit| 1 << bit).filter(|bit| count & bit == 0).collect();
+    }
+
+    fn begin(&mut self, process: usize, variable: usize, stamp: u64) -> usize {
+        let began = self.tick();
+        let transaction = None;
+        let state = State::Open;
+        let ended = None;
+        self.writes.push(Write { process, variable, stamp, began, ended, state, transaction });
+        self.writes.len() - 1
+    }
+
+    fn died(&mut self, process: usize) {
+        let now = self.tick();
+        let all = self.writes.iter_mut().chain(&mut self.adds);
+        for write in all.filter(|it| it.process == process && it.ended.is_none()) {
+            write.ended = Some(now);
+        }
+        for flush in self.flushes.iter_mut().filter(|it| it.process == process) {
+            flush.ended.get_or_insert(now);
+        }
+    }
+
+    /// What is wrong with a map that has these stamps and this count. After a `cut` it may be of any
+    /// flush from the last complete one on; else it is of now.
+    fn judge(&self, found: &[u64; NAMES], count: u64, cut: bool) -> Result<(), String> {
+        let since = if cut {
+            self.flushes.iter().filter(|it| it.complete).map(|it| it.began).max().unwrap_or(0)
+        } else {
+            u64::MAX
+        };
+        let until = if cut {
+            self.flushes.iter().map(|it| it.ended.unwrap_or(u64::MAX)).max().unwrap_or(0)
+        } else {
+            u64::MAX
+        };
+        let acked_before = |it: &Write| it.state == State::Done && it.ended.is_some_and(|at| at < since);
+        let mut seen: Vec<Vec<&Write>> = Vec::new();
+        for (variable, stamp) in found.iter().enumerate() {
+            let of_it = || self.writes.iter().filter(move |it| it.variable == variable);
+            let stale =
+                |one: &&Write| of_it().any(|it| acked_before(it) && one.is_surely_before(it));
+            let said: Vec<_> = of_it().filter(|it| it.stamp == *stamp && it.state != State::Void).collect();
+            if said.is_empty() {
+                return Err(format!("variable {variable} has {stamp}, which nobody set"));
+            }
+            let fresh: Vec<_> = said.into_iter().filter(|it| !stale(it)).collect();
+            if fresh.is_empty() {
+                let newest = of_it().rev().find(|it| acked_before(it));
+                let what = if cut { "a flushed value is lost" } else { "a value is lost" };
+                return Err(format!(
+                    "{what}: variable {variable} has {stamp}, and {newest:?} was acknowledged"
+                ));
+            }
+            let fit: Vec<_> = fresh.into_iter().filter(|it| it.began == 0 || it.began < until).collect();
+            if fit.is_empty() {
+                return Err(format!(
+                    "variable {variable} has {stamp}, which was set after the last flush"
+                ));
+            }
+            seen.push(fit);
+        }
+        // Whether what was seen of a variable was surely set before, or surely after.
+        for write in self.writes.iter().filter(|it| it.transaction.is_some() && it.state != State::Void) {
+            let parts: Vec<_> =
+                self.writes.iter().filter(|it| it.transaction == write.transaction).collect();
+            let new = seen.get(write.variable).is_some_and(|seen| {
+                seen.iter().all(|it| {
+                    it.transaction == write.transaction
+                        || write.state == State::Done && write.is_surely_before(it)
+                })
+            });
+            let old = parts.iter().find(|part| {
+                seen.get(part.variable).is_some_and(|seen| seen.iter().all(|it| it.is_surely_before(part)))
+            });
+            if let (true, Some(old)) = (new, old) {
+                return Err(format!("a transaction is torn: {write:?} is there, {old:?} is not"));
+            }
+        }
+        let mut known = self.base_count;
+        for add in self.adds.iter().filter(|it| it.state != State::Void) {
+            let there = count & add.stamp != 0;
+            if !there && acked_before(add) {
+                return Err(format!("an Atomic's addition is lost: {add:?} of {count:#x}"));
+            }
+            if there && add.began >= until {
+                return Err(format!("an Atomic has what was added after the last flush: {add:?}"));
+            }
+            known |= add.stamp;
+        }
+        if count & !known != 0 || count & self.base_count != self.base_count {
+            return Err(format!("an Atomic is {count:#x}, of {known:#x} at the most"));
+        }
+        Ok(())
+    }
+}
+
+type Shared = Arc<Mutex<Log>>;
+
+fn locked(log: &Shared) -> MutexGuard<'_, Log> {
+    log.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One process: what it does until it has done all that it was to.
+fn live(power: &Power, number: usize, facts: &Facts, log: &Shared, random: &mut Random) {
+    let store = match Store::new(power.clone(), facts) {
+        Ok(store) => store,
+        Err(trouble) => {
+            locked(log).wrong = Some(format!("{trouble:?}"));
+            return;
+        }
+    };
+    for _ in 0..=random.below(7) {
+        let done = operation(&store, number, log, random);
+        match done {
+            Ok(()) | Err(Trouble::Full { .. }) => {}
+            Err(other) => {
+                locked(log).wrong = Some(format!("process {number}: {other:?}"));
+                return;
+            }
+        }
+    }
+}
+
+/// An operation, written down when it begins and when it ends.
+fn operation(
+    store: &Store<Power>,
+    number: usize,
+    log: &Shared,
+    random: &mut Random,
+) -> Result<(), Trouble> {
+    let end = |writes: &[usize], state: State| {
+        let mut log = locked(log);
+        let now = log.tick();
+        for write in writes {
+            log.writes[*write].ended = Some(now);
+            log.writes[*write].state = state;
+        }
+    };
+    let variable = random.below(NAMES as u64) as usize;
+    match random.below(16) {
+        0..=5 => {
+            let (write, stamp) = {
+                let mut log = locked(log);
+                log.stamps += 1;
+                let stamp = log.stamps;
+                (log.begin(number, variable, stamp), stamp)
+            };
+            let name = name(variable);
+            let done = store.set(store.query(&name), &Raw::bytes(Kind::Bytes, 0, &stamped(stamp)));
+            end(&[write], if done.is_ok() { State::Done } else { State::Void });
+            done.map(drop)
+        }
+        6 | 7 => {
+            let write = locked(log).begin(number, variable, REMOVED);
+            let done = store.remove(store.query(&name(variable)));
+            end(&[write], if matches!(done, Ok(true)) { State::Done } else { State::Void });
+            done.map(drop)
+        }
+        8 | 9 => {
+            // Long enough for an extent it would have to be reserved first.
+            let others = (0..NAMES).filter(|_| random.below(2) == 0).chain([variable]);
+            let mut variables: Vec<_> = others.collect();
+            variables.sort_unstable();
+            variables.dedup();
+            let mut changes = Vec::new();
+            let stamp = {
+                let mut log = locked(log);
+                log.stamps += 1;
+                log.stamps
+            };
+            let value = stamp.to_le_bytes();
+            let raw = Raw::bytes(Kind::Bytes, 0, &value);
+            let mut writes = Vec::new();
+            let mut handles = Vec::new();
+            for variable in variables {
+                if let Some(handle) = store.find(store.query(&name(variable)))? {
+                    changes.push(Change { handle, expect: Expect::Present, raw: Some(raw) });
+                    handles.push(variable);
+                }
+            }
+            {
+                let mut log = locked(log);
+                log.transactions += 1;
+                let transaction = log.transactions;
+                for variable in handles {
+                    let write = log.begin(number, variable, stamp);
+                    log.writes[write].transaction = Some(transaction);
+                    writes.push(write);
+                }
+            }
+            let done = store.transact(&mut changes);
+            let committed = matches!(done, Ok(Outcome::Committed));
+            end(&writes, if committed { State::Done } else { State::Void });
+            done.map(drop)
+        }
+        10 | 11 => add(store, number, log),
+        12 => {
+            store.collect_all()?;
+            store.sweep().map(drop)
+        }
+        _ => {
+            let flush = {
+                let mut log = locked(log);
+                let began = log.tick();
+                log.flushes.push(Flush { process: number, began, ended: None, complete: false });
+                log.flushes.len() - 1
+            };
+            store.flush()?;
+            let mut log = locked(log);
+            let now = log.tick();
+            log.flushes[flush].ended = Some(now);
+            log.flushes[flush].complete = true;
+            Ok(())
+        }
+    }
+}
+
+/// Adds to the Atomic a bit that it does not have.
+fn add(store: &Store<Power>, number: usize, log: &Shared) -> Result<(), Trouble> {
+    let (write, bit) = {
+        let mut log = locked(log);
+        let Some(bit) = log.bits.pop() else { return Ok(()) };
+        let began = log.tick();
+        log.adds.push(Write {
+            process: number,
+            variable: 0,
+            stamp: bit,
+            began,
+            ended: None,
+            state: State::Open,
+            transaction: None,
+        });
+        (log.adds.len() - 1, bit)
+    };
+    let done = match store.insert(store.query(COUNT), &Raw::word(Kind::U64, bit), true) {
+        Ok(Inserted::New(_)) => Ok(true),
+        Ok(Inserted::Found(handle)) => store
+            .atomic(handle, |words: PowerWords<'_>| words.fetch_add(record::VALUE, bit, SeqCst))
+            .map(|added| added.is_some()),
+        Err(trouble) => Err(trouble),
+    };
+    let mut log = locked(log);
+    let now = log.tick();
+    log.adds[write].ended = Some(now);
+    log.adds[write].state = if matches!(done, Ok(true)) { State::Done } else { State::Void };
+    done.map(drop)
+}
+
+/// The stamps of all variables, and the Atomic.
+fn stamps(store: &Store<Power>, given: &mut Given) -> Result<([u64; NAMES], u64), String> {
+    let mut found = [REMOVED; NAMES];
+    let mut count = 0;
+    for (key, variable) in look(store, given)? {
+        let first = variable.value.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+        if key == COUNT {
+            count = first;
+            continue;
+        }
+        let Some(number) = (0..NAMES).find(|number| name(*number) == key) else {
+            return Err(format!("a variable that nobody made: {key:?}"));
+        };
+        if variable.value != stamped(first) && variable.value != first.to_le_bytes() {
+            return Err(format!("the value {first} of variable {number} is torn"));
+        }
+        found[number] = first;
+    }
+    Ok((found, count))
+}
+
+type Running = Option<Generator<'static, (), ()>>;
+
+struct World {
+    power: Power,
+    facts: Facts,
+    log: Shared,
+    given: Given,
+    running: Vec<Running>,
+    boots: u64,
+    counts: Counts,
+}
+
+impl World {
+    fn start(&mut self, number: usize, random: &mut Random) {
+        let (power, facts, log) = (self.power.process(number), self.facts, self.log.clone());
+        let mut random = Random(random.below(u64::MAX));
+        self.running[number] = Some(Gn::new_opt(STACK, move || {
+            let _ = power.cut_off(-1, || live(&power, number, &facts, &log, &mut random));
+        }));
+    }
+
+    /// The process goes no step further.
+    fn end(&mut self, number: usize) {
+        let Some(mut process) = self.running[number].take() else { return };
+        self.power.machine().cut(number);
+        self.power.machine().turn_in(-1);
+        while !process.is_done() {
+            process.resume();
+        }
+        locked(&self.log).died(number);
+    }
+
+    /// All of them, until the power fails or all is done; answers what is wrong.
+    fn run(&mut self, random: &mut Random) -> Result<(), String> {
+        let quantum = [2, 20, 200, 2_000][random.below(4) as usize];
+        let mut left = random.below(600_000 / (quantum + 20)) + 1;
+        if random.below(2) == 0 {
+            left = random.below(left.min(3_000)) + 1;
+        }
+        let deadly = random.below(2) == 0;
+        for number in 0..self.running.len() {
+            self.start(number, random);
+        }
+        while left > 0 && self.running.iter().any(Option::is_some) {
+            left -= 1;
+            let number = random.below(self.running.len() as u64) as usize;
+            if deadly && random.below(400) == 0 && self.running[number].is_some() {
+                self.end(number);
+                self.power.process(number).die();
+                self.counts.deaths += 1;
+                if random.below(2) == 0 {
+                    self.start(number, random);
+                }
+                continue;
+            }
+            let Some(process) = &mut self.running[number] else { continue };
+            self.power.machine().turn_in(random.steps(quantum));
+            process.resume();
+            if process.is_done() {
+                self.running[number] = None;
+            }
+            if let Some(wrong) = locked(&self.log).wrong.take() {
+                return Err(wrong);
+            }
+        }
+        self.power.machine().turn_in(-1);
+        if self.running.iter().all(Option::is_none) {
+            let told = |trouble: Trouble| format!("when all was done: {trouble:?}");
+            let store = Store::new(self.power.process(7), &self.facts).map_err(told)?;
+            // What a dead one committed is published by the next to take T.
+            store.transact(&mut []).map_err(told)?;
+            let (found, count) = stamps(&store, &mut self.given)?;
+            locked(&self.log).judge(&found, count, false)?;
+        }
+        for number in 0..self.running.len() {
+            self.end(number);
+        }
+        Ok(())
+    }
+}
+
+/// One history; what is wrong with it.
+pub fn history(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
+    let mut random = Random(seed ^ 0x5e5e_5e5e);
+    let facts = facts(1_000 + random.below(20_000));
+    let power = Power::new(facts.region as usize, fault);
+    format(&power, &facts);
+    power.machine().shared(|_, _| {
+        // Outside of a process nobody else is there to act.
+        let inside = generator::is_generator();
+        if inside {
+            #[allow(deprecated, reason = "its `Scope` cannot be had in the midst of the engine")]
+            generator::yield_with(());
+        }
+        inside
+    });
+    let processes = 2 + random.below(2) as usize;
+    let mut world = World {
+        power,
+        facts,
+        log: Arc::default(),
+        given: Given::default(),
+        running: (0..processes).map(|_| None).collect(),
+        boots: 0,
+        counts: Counts { histories: 1, ..Counts::default() },
+    };
+    locked(&world.log).begin_anew(&[REMOVED; NAMES], 0);
+    let rounds = 1 + random.below(3);
+    for round in 1..=rounds {
+        world.run(&mut random)?;
+        world.power.restart(&mut random);
+        let recovered =
+            recover(&world.power, &facts, &mut world.boots, &mut random, &mut world.counts);
+        let store = recovered?;
+        let (found, count) = stamps(&store, &mut world.given)?;
+        world.counts.values += found.iter().filter(|stamp| **stamp != REMOVED).count() as u64;
+        let mut log = locked(&world.log);
+        log.judge(&found, count, true)?;
+        log.begin_anew(&found, count);
+        drop(log);
+        if round == rounds && random.below(4) == 0 {
+            nothing_leaked(&store)?;
+        }
+    }
+    Ok(world.counts)
+}
