@@ -209,7 +209,12 @@ impl<M: Mem> Store<M> {
                 return Ok(None);
             }
         }
-        let whole = self.name_of(at).is_some_and(|name| meta_crc(id, meta, &name) == meta.crc());
+        // The checksum is over the name alone; what pads it, and the beginning in the record of a name
+        // in a block, have to be right too, or nobody finds the variable by it.
+        let whole = self.name_of(at).is_some_and(|name| {
+            meta_crc(id, meta, &name) == meta.crc()
+                && self.name_is(line, meta, &Query::new(&name, self.seed))
+        });
         Ok(Handle::checked(at, id, meta, &self.mem).filter(|_| whole))
     }
 
