@@ -1,268 +1,87 @@
-//! I1 and I2 at a small size: the engine on a memory that answers loads with what an attacker
-//! likes, each time anew. Whoever loads a word twice and believes both is found at once, and whoever
-//! follows an answer without an end runs out of loads.
+//! Every operation on a region whose words nobody vouches for: the engine on a memory that answers
+//! loads with what an attacker likes, each time anew ([`Adversary`]). Whoever loads a word twice and
+//! believes both is found at once, and whoever follows an answer without an end runs out of loads.
 //!
-//! The same on static bytes: `tests/hostile.rs`, `flush/tests.rs`; in use: `tests/invariants`.
+//! Its own tests make a few thousand such calls; `harness/fuzz` makes them by the million, and on
+//! forged bytes and failing platforms too. The same on static bytes: `tests/hostile.rs`,
+//! `flush/tests.rs`; in use: `tests/invariants`.
+
+#![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+#![cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, unused_imports, reason = "the harnesses use more of it than the tests")
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "of a harness: what must not fail is to be seen if it does"
+)]
 
 use crate::{
-    engine::{Expect, Handle, Store},
-    layout::{self, CHUNK, kind, record},
+    Check, check, checksums,
+    engine::{Expect, Handle, Store, chunk_crc, meta_crc},
+    index::Query,
+    layout::{self, CHUNK, Meta, chunk, header, identity, kind, record, slot, superblock},
     mem::{
-        Load, Mem, Ordering, Private,
-        heap::{Heap, HeapWords},
+        Load, Mem,
+        Ordering::{Acquire, Relaxed, SeqCst},
+        Store as StoreWords,
     },
-    raw::{Kind, Raw},
-    region::{self, Facts, Identity},
+    raw::{Captured, Data, Kind, Raw},
+    region::{self, Facts, Flaw, Identity},
+    slots::Seen,
     store::Inserted,
     transact::Change,
     trouble::Trouble,
-};
-use mapvar_os::{Locks, Refused, Taken};
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::Ordering::{Relaxed, SeqCst},
+    unopened,
+    value::Value,
 };
 
-/// Loads that one operation may make, whatever they answer. The longest waits of the engine are
-/// counted in tries: a transaction marks its records 10,000 times, and looks 200 times each.
-const MOST_LOADS: u64 = 20_000_000;
-/// Chunks that the region can grow by.
-const SPARE: u64 = 8;
+pub use crate::mem::adversary::{Adversary, Call, Held, Image, Lies, MOST_LOADS};
 
-/// A region whose loads are answered honestly, or as an attacker likes.
-struct Adversary {
-    heap: Heap,
-    size: Private,
-    random: Private,
-    /// One load in so many is the attacker's; 0 = none.
-    one_in: Private,
-    loads: Private,
-}
-
-impl Adversary {
-    fn new(region: u64) -> Self {
-        Self {
-            heap: Heap::new((region + SPARE * CHUNK) as usize),
-            size: Private::new(region),
-            random: Private::new(1),
-            one_in: Private::new(0),
-            loads: Private::new(0),
-        }
-    }
-
-    fn random(&self) -> u64 {
-        let mut x = self.random.load(Relaxed);
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        self.random.store(x, Relaxed);
-        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn attacks(&self) -> bool {
-        match self.one_in.load(Relaxed) {
-            0 => false,
-            one_in => self.random() >> 16 & 0xffff_ffff < (1 << 32) / one_in,
-        }
-    }
-
-    /// What a load answers where `honest` stands.
-    fn answer(&self, honest: u64) -> u64 {
-        let loads = self.loads.load(Relaxed) + 1;
-        self.loads.store(loads, Relaxed);
-        assert!(loads <= MOST_LOADS, "an operation without an end");
-        if !self.attacks() {
-            return honest;
-        }
-        let choice = self.random();
-        let any = self.random();
-        match choice >> 32 & 15 {
-            0 => any,
-            1 => 0,
-            2 => u64::MAX,
-            3 => any & 0xff,
-            4 => any & 0xffff,
-            5 => honest ^ 1 << (any & 63),
-            6 => honest.wrapping_add(1),
-            7 => honest.wrapping_sub(1),
-            // A place in the region, with something in the low bits or without.
-            8 => self.somewhere(any),
-            9 => self.somewhere(any) | any >> 58,
-            10 => self.somewhere(any) | (any >> 56) << 56,
-            // What would be right elsewhere.
-            _ => self.elsewhere(any),
-        }
-    }
-
-    fn somewhere(&self, any: u64) -> u64 {
-        any % (self.size() / 64) * 64
-    }
-
-    fn elsewhere(&self, any: u64) -> u64 {
-        let at = any % (self.heap.size() / 8) * 8;
-        self.heap.words(at, 1).map_or(0, |words| words.load(0, Relaxed))
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Words<'a>(HeapWords<'a>, &'a Adversary);
-
-impl Load for Words<'_> {
-    fn load(self, at: usize, order: Ordering) -> u64 {
-        self.1.answer(self.0.load(at, order))
-    }
-}
-
-impl crate::mem::Store for Words<'_> {
-    fn store(self, at: usize, value: u64, order: Ordering) {
-        self.0.store(at, value, order);
-    }
-
-    fn swap(self, at: usize, value: u64, order: Ordering) -> u64 {
-        self.1.answer(self.0.swap(at, value, order))
-    }
-
-    fn fetch_add(self, at: usize, value: u64, order: Ordering) -> u64 {
-        self.1.answer(self.0.fetch_add(at, value, order))
-    }
-
-    fn fetch_and(self, at: usize, value: u64, order: Ordering) -> u64 {
-        self.1.answer(self.0.fetch_and(at, value, order))
-    }
-
-    fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64 {
-        self.1.answer(self.0.fetch_or(at, value, order))
-    }
-
-    fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64> {
-        if self.1.attacks() {
-            return Err(self.1.answer(old));
-        }
-        let _ = self.1.answer(0);
-        self.0.compare_exchange(at, old, new)
-    }
-}
-
-impl Mem for Adversary {
-    type Words<'a> = Words<'a>;
-    type WordsMut<'a> = Words<'a>;
-
-    fn size(&self) -> u64 {
-        self.size.load(Relaxed)
-    }
-
-    fn words(&self, at: u64, count: usize) -> Option<Words<'_>> {
-        let end = at.checked_add((count as u64).checked_mul(8)?)?;
-        (end <= self.size()).then_some(())?;
-        self.heap.words(at, count).map(|words| Words(words, self))
-    }
-
-    fn words_mut(&self, at: u64, count: usize) -> Option<Words<'_>> {
-        self.words(at, count)
-    }
-
-    fn reach(&self, bytes: u64) -> bool {
-        bytes <= self.size() || (bytes <= self.limit() && self.grow(bytes).is_ok())
-    }
-
-    fn limit(&self) -> u64 {
-        self.heap.size()
-    }
-
-    fn grow(&self, bytes: u64) -> Result<(), Trouble> {
-        if bytes > self.limit() {
-            return Err(Trouble::Full { needed: bytes, free: 0 });
-        }
-        self.size.fetch_max(bytes, Relaxed);
-        Ok(())
-    }
-
-    fn fence(&self, _: Ordering) {}
-
-    /// Whatever it says, the caller is one thread: there is nobody to wait for.
-    fn lock(&self, _: u64) -> Result<Taken, Refused> {
-        let _ = self.answer(0);
-        if !self.attacks() {
-            return Ok(Taken::Clean);
-        }
-        match self.random() >> 32 & 7 {
-            0 => Err(Refused::Marked(Locks::MARK_L)),
-            1 => Err(Refused::Marked(Locks::MARK_T)),
-            2 => Err(Refused::Marked(7)),
-            3 => Err(Refused::TimedOut(None)),
-            _ => Ok(Taken::Recovered),
-        }
-    }
-
-    fn try_lock(&self, _: u64) -> Option<Taken> {
-        (!self.attacks()).then_some(Taken::Clean)
-    }
-
-    fn pause(&self, round: u32) -> bool {
-        round < 64
-    }
-
-    fn unlock(&self, _: u64) {}
-
-    fn mark(&self, _: u64, _: u32) -> Result<Taken, u32> {
-        if self.attacks() { Err(self.answer(0) as u32) } else { Ok(Taken::Clean) }
-    }
-
-    fn is_marked(&self, _: u64, _: u32) -> bool {
-        self.attacks()
-    }
-
-    fn unmark(&self, _: u64) {}
-    fn wake(&self, _: u64) {}
-    fn reset(&self, _: u64) {}
-
-    fn seat(&self) -> Result<u64, Trouble> {
-        self.heap.seat()
-    }
-
-    fn is_seat_taken(&self, number: usize) -> bool {
-        number == 0 || self.attacks()
-    }
-}
-
-fn facts(size: u64) -> Facts {
+/// What a map is made from that `size` bytes of values fit, and that may grow to `max_size`; 0 = as
+/// the memory allows.
+pub fn facts(size: u64, max_size: u64, file: bool) -> Facts {
     Facts {
         uuid: [11, 12],
         seed: 13,
         size,
         region: region::region_bytes(size).unwrap(),
-        max_size: 0,
-        file: true,
+        max_size,
+        file,
         created: 0,
         creator: 0,
     }
 }
 
-const NAMES: usize = 12;
-
-fn name(number: usize) -> Vec<u8> {
-    vec![b'a' + number as u8; [1, 8, 33, 200, 900][number % 5]]
+/// An empty map in zeroed memory.
+pub fn formatted<M: Mem>(mem: M, facts: &Facts) -> Store<M> {
+    for chunk in region::table_chunks(0, facts.region / CHUNK) {
+        let word = mem.words_mut(layout::table_word(chunk), 1).unwrap();
+        word.store(0, kind::TABLE, Relaxed);
+    }
+    let meta = (layout::META_CHUNKS * CHUNK / 8) as usize;
+    region::format(mem.words_mut(0, meta).unwrap(), facts);
+    Store::new(mem, facts).unwrap()
 }
 
-fn value(number: usize) -> Vec<u8> {
+/// Variables that [`populated`] makes.
+pub const NAMES: usize = 12;
+
+/// The name of variable `number`: of one to 900 bytes.
+pub fn name(number: usize) -> Vec<u8> {
+    vec![b'a' + (number % 26) as u8; [1, 8, 33, 200, 900][number % 5]]
+}
+
+/// A value of three to 9,000 bytes.
+pub fn value(number: usize) -> Vec<u8> {
     vec![number as u8; [3, 60, 300, 1_000, 1_500, 9_000][number % 6]]
 }
 
 /// An honest map with variables of every size, some removed, some flushed; handles to them.
-fn populated(size: u64) -> (Store<Adversary>, Vec<Handle>) {
-    let facts = facts(size);
-    let mem = Adversary::new(facts.region);
-    for chunk in region::table_chunks(0, facts.region / CHUNK) {
-        crate::mem::Store::store(
-            mem.words_mut(layout::table_word(chunk), 1).unwrap(),
-            0,
-            kind::TABLE,
-            Relaxed,
-        );
-    }
-    let meta = (layout::META_CHUNKS * CHUNK / 8) as usize;
-    region::format(mem.words_mut(0, meta).unwrap(), &facts);
-    let store = Store::new(mem, &facts).unwrap();
+pub fn populated(size: u64, spare: u64) -> (Store<Adversary>, Vec<Handle>) {
+    let facts = facts(size, 0, true);
+    let store = formatted(Adversary::new(facts.region, spare), &facts);
     let mut handles = Vec::new();
     for number in 0..NAMES {
         let (name, value) = (name(number), value(number));
@@ -281,8 +100,41 @@ fn populated(size: u64) -> (Store<Adversary>, Vec<Handle>) {
     (store, handles)
 }
 
+/// How many operations there are: [`operate`] does the one of a number below it.
+pub const OPERATIONS: u64 = 28;
+
+/// What [`operate`] does, in a word.
+pub const fn operation_name(which: u64) -> &'static str {
+    match which {
+        0 => "find",
+        1 | 2 => "set",
+        3 => "set if",
+        4 => "insert and revive",
+        5 => "atomics",
+        6 | 7 => "read",
+        8 => "write",
+        9 => "remove",
+        10 => "remove a record",
+        11 | 12 => "walk",
+        13 => "collect",
+        14 => "sweep",
+        15 => "flush",
+        16 => "recover",
+        17 => "quiesce",
+        18 => "parts",
+        19 => "grow",
+        20 => "space",
+        21 | 22 => "transact",
+        23 => "snapshot",
+        24 => "rebuild",
+        25 => "open",
+        26 => "check",
+        _ => "salvage",
+    }
+}
+
 /// One operation, whatever it answers.
-fn operate(store: &mut Store<Adversary>, handles: &[Handle], which: u64, number: usize) {
+pub fn operate<M: Mem>(store: &mut Store<M>, handles: &[Handle], which: u64, number: usize) {
     let (name, bytes) = (name(number % NAMES), value(number / 2));
     let raw = Raw::bytes(Kind::Bytes, 0, &bytes);
     let handle = handles[number % handles.len()];
@@ -299,15 +151,16 @@ fn operate(store: &mut Store<Adversary>, handles: &[Handle], which: u64, number:
         5 => {
             let word = Raw::word(Kind::I64, 5);
             if let Ok(Inserted::New(handle)) = store.insert(store.query(b"count"), &word, true) {
-                let _ = store.atomic(handle, |words| {
-                    crate::mem::Store::fetch_add(words, record::VALUE, 1, SeqCst)
-                });
+                let _ = store.atomic(handle, |words| words.fetch_add(record::VALUE, 1, SeqCst));
                 let _ = (store.atomic_load(handle), store.atomic_kind(handle));
                 drop(store.revive_atomic(handle, &word));
             }
         }
         6 | 7 => {
-            let _ = store.read(handle, |shot| shot.capture().map(drop));
+            let captured = store.read(handle, |shot| shot.capture());
+            if let Ok(Seen::Value(Ok(captured), _)) = captured {
+                let _ = Value::of(captured);
+            }
             let mut into = [0; 2_000];
             let _ = (store.peek(handle), store.peek_into(handle, &mut into));
             let _ = store.read(handle, |shot| shot.copy_to(&mut into));
@@ -319,14 +172,7 @@ fn operate(store: &mut Store<Adversary>, handles: &[Handle], which: u64, number:
         }
         9 => drop(store.remove(store.query(&name))),
         10 => drop(store.remove_record(handle)),
-        11 | 12 => {
-            let mut names = Vec::new();
-            let _ = store.each_record(|handle| {
-                names.push(store.name_of(handle.at));
-                let _ = store.read(handle, |shot| shot.capture().map(drop));
-                true
-            });
-        }
+        11 | 12 => read_all(store),
         13 => {
             let _ = (store.collect_all().map(drop), store.collect(handle));
         }
@@ -360,80 +206,197 @@ fn operate(store: &mut Store<Adversary>, handles: &[Handle], which: u64, number:
             let _ = store.with_all_marked(&handles, || store.births());
         }
         24 => drop(store.rebuild()),
-        _ => {
+        25 => {
             // Opening: what a header says, and whose locks they are.
-            let words = store.mem().words(0, 64).unwrap();
-            let _ = region::examine(words, store.mem().size());
-            let _ = Identity::read(store.mem().words(0x200, 8).unwrap());
+            if let Some(words) = store.mem().words(header::AT, header::WORDS) {
+                let _ = region::examine(words, store.mem().size());
+            }
+            if let Some(words) = store.mem().words(identity::AT, identity::WORDS) {
+                let _ = Identity::read(words);
+            }
+        }
+        26 => drop(one_look(store, number % 2 == 0)),
+        _ => drop(salvaged(store, store.mem().size())),
+    }
+}
+
+/// Reads every variable, by all that it says of itself.
+pub fn read_all<M: Mem>(store: &Store<M>) {
+    let _ = store.each_record(|handle| {
+        if let Some(name) = store.name_of(handle.at) {
+            let _ = store.find(store.query(&name));
+        }
+        let captured = store.read(handle, |shot| shot.capture());
+        if let Ok(Seen::Value(Ok(captured), _)) = captured {
+            let _ = Value::of(captured);
+        }
+        true
+    });
+}
+
+/// What one look of [`crate::Map::check`] finds.
+pub fn one_look<M: Mem>(store: &Store<M>, sound: bool) -> Check {
+    check::one_look(store, sound)
+}
+
+/// What [`crate::MapOptions::salvage`] would save; answers how many variables.
+pub fn salvaged<M: Mem>(store: &Store<M>, bytes: u64) -> usize {
+    let mut lost = Vec::new();
+    let found = store.survivors(bytes.div_ceil(CHUNK), &mut lost);
+    let saved = found.iter().filter_map(|(_, handle)| store.newest_whole(*handle).0);
+    saved.filter_map(|captured| Value::of(captured).ok()).count()
+}
+
+/// Opens a region of `bytes` bytes as a map is opened, up to where locks are taken.
+pub fn opened<M: Mem>(mem: M, bytes: u64) -> Result<Option<Store<M>>, Flaw> {
+    let Some(words) = mem.words(header::AT, header::WORDS) else { return Err(Flaw::NotAMap) };
+    let facts = region::examine(words, bytes)?;
+    Ok(Store::new(mem, &facts).ok())
+}
+
+/// Opens it as [`crate::MapOptions::check`] and [`crate::MapOptions::salvage`] do, which know what to
+/// do with a header that is gone; `None` where there is nothing of a map.
+pub fn looked_at<M: Mem>(mem: M, bytes: u64) -> Option<(Store<M>, bool)> {
+    let looked = unopened::store_over(mem, bytes, false, String::new);
+    looked.ok().map(|(store, flaw)| (store, flaw.is_none()))
+}
+
+/// A variable as a harness sees it: number of the kind, and bytes.
+pub type Plain = (u8, Vec<u8>);
+
+/// All variables, in record order; those that cannot be read are an error.
+pub fn content<M: Mem>(store: &Store<M>) -> Result<Vec<(Vec<u8>, Plain)>, Trouble> {
+    let mut content = Vec::new();
+    let mut failed = None;
+    store.each_record(|handle| {
+        let name = store.name_of(handle.at).unwrap_or_default();
+        match plain(store, handle) {
+            Ok(Some(plain)) => content.push((name, plain)),
+            Ok(None) => {}
+            Err(trouble) => failed = Some(trouble),
+        }
+        failed.is_none()
+    })?;
+    failed.map_or(Ok(content), Err)
+}
+
+/// The value of a variable; `None` where it is no more.
+pub fn plain<M: Mem>(store: &Store<M>, handle: Handle) -> Result<Option<Plain>, Trouble> {
+    Ok(match store.read(handle, |shot| shot.capture())? {
+        Seen::Value(captured, _) => {
+            let Captured { kind, data, .. } = captured?;
+            Some(match data {
+                Data::Word(word) => (kind, word.to_le_bytes().to_vec()),
+                Data::Bytes(bytes) => (kind, bytes),
+            })
+        }
+        Seen::Absent | Seen::Stale => None,
+    })
+}
+
+/// A whole number, as it is set.
+pub fn integer(word: u64) -> Raw<'static> {
+    Raw::word(Kind::I64, word)
+}
+
+/// Adds to an `Atomic`; `None` where it is no more.
+pub fn add<M: Mem>(store: &Store<M>, handle: Handle, word: u64) -> Result<Option<u64>, Trouble> {
+    store.atomic(handle, |words| words.fetch_add(record::VALUE, word, SeqCst))
+}
+
+/// Finds a variable or makes it, as a handle to it does.
+pub fn find_or_make<M: Mem>(
+    store: &Store<M>,
+    query: Query<'_>,
+    raw: &Raw<'_>,
+    atomic: bool,
+) -> Result<(), Trouble> {
+    match store.insert(query, raw, atomic)? {
+        Inserted::New(_) => Ok(()),
+        Inserted::Found(handle) => store.revive(handle, raw, atomic),
+    }
+}
+
+/// Gives back what nobody needs; answers how many bytes.
+pub fn tidy<M: Mem>(store: &Store<M>) -> Result<u64, Trouble> {
+    Ok(store.collect_all()? + store.sweep()?)
+}
+
+/// Makes the region longer by a chunk at least.
+pub fn grow<M: Mem>(store: &Store<M>) -> Result<bool, Trouble> {
+    store.grow(CHUNK)
+}
+
+/// Makes the checksum right that covers the word at `at`, so that what a fuzzer wrote there is
+/// believed. `uuid` is what the region's header says.
+pub fn reseal<M: Mem>(store: &Store<M>, at: u64) {
+    let _ = resealed(store, at);
+}
+
+fn resealed<M: Mem>(store: &Store<M>, at: u64) -> Option<()> {
+    let mem = store.mem();
+    if at < header::WORDS as u64 * 8 {
+        let words = mem.words_mut(header::AT, header::WORDS)?;
+        words.store(header::CRC, region::header_crc(words), Relaxed);
+        return Some(());
+    }
+    if (identity::AT..identity::AT + identity::WORDS as u64 * 8).contains(&at) {
+        let words = mem.words_mut(identity::AT, identity::WORDS)?;
+        let said = Identity {
+            boot: [words.load(identity::BOOT, Relaxed), words.load(identity::BOOT + 1, Relaxed)],
+            file: [identity::VOLUME, identity::FILE, identity::BORN]
+                .map(|word| words.load(word, Relaxed)),
+            pid_namespace: words.load(identity::PID_NAMESPACE, Relaxed),
+        };
+        said.write(words);
+        return Some(());
+    }
+    for block in superblock::AT {
+        if (block..block + superblock::WORDS as u64 * 8).contains(&at) {
+            let words = mem.words_mut(block, superblock::WORDS)?;
+            let said = [0, 1, 2, 3, 4].map(|word| words.load(word, Relaxed));
+            let second = mem.words(header::AT, header::WORDS)?.load(header::UUID + 1, Relaxed);
+            let check = checksums::check(said, [store.uuid, second]);
+            words.store(superblock::CHECK, check, Relaxed);
+            return Some(());
         }
     }
-}
-
-const OPERATIONS: u64 = 26;
-
-fn attacked(seed: u64, store: &mut Store<Adversary>, handles: &[Handle]) -> u64 {
-    let mem = store.mem();
-    mem.random.store(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, Relaxed);
-    mem.one_in.store([1, 2, 7, 50, 400, 3_000][(seed % 6) as usize], Relaxed);
-    let mut most = 0;
-    for _ in 0..12 {
-        let (which, number) = (store.mem().random(), store.mem().random());
-        let (which, number) = ((which >> 32) % OPERATIONS, (number >> 40) as usize);
-        store.mem().loads.store(0, Relaxed);
-        let done = catch_unwind(AssertUnwindSafe(|| operate(store, handles, which, number)));
-        assert!(done.is_ok(), "operation {which} of seed {seed}");
-        most = most.max(store.mem().loads.load(Relaxed));
+    let number = at / CHUNK;
+    if number < layout::META_CHUNKS {
+        return None;
     }
-    store.mem().one_in.store(0, Relaxed);
-    most
-}
-
-#[test]
-fn i01_i02_whatever_each_load_answers_every_operation_ends() {
-    let first = std::env::var("MAPVAR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    let seeds = std::env::var("MAPVAR_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    let mut most = (0, 0);
-    for seed in first..first + seeds.unwrap_or(6_000_u64) {
-        let size = if seed % 16 == 15 { 40_000 } else { 1_000 };
-        let (mut store, handles) = populated(size);
-        most = most.max((attacked(seed, &mut store, &handles), seed));
+    let header = mem.words_mut(number * CHUNK, chunk::WORDS)?;
+    let mark = header.load(chunk::MARK, Relaxed);
+    let chunk_id = header.load(chunk::ID, Relaxed);
+    if at % CHUNK < layout::CHUNK_HEADER {
+        let id = if mark >> 32 & 0xff == kind::RECORDS { chunk_id } else { 0 };
+        let [said, uuid] = [chunk::NUMBER, chunk::UUID].map(|word| header.load(word, Relaxed));
+        header.store(chunk::CRC, chunk_crc(mark, said, uuid, id), Relaxed);
+        return Some(());
     }
-    println!("the longest operation made {} loads (seed {})", most.0, most.1);
-}
-
-/// Apart, as it waits before it looks again.
-#[test]
-fn i01_i02_whatever_each_load_answers_a_check_ends() {
-    let (store, _) = populated(1_000);
-    let check = store.check(&[], true);
-    assert!(check.is_whole(), "{:?}", check.findings());
-    for seed in 1..=60 {
-        let mem = store.mem();
-        mem.random.store(seed, Relaxed);
-        mem.one_in.store([1, 2, 7, 50, 400, 3_000][(seed % 6) as usize], Relaxed);
-        mem.loads.store(0, Relaxed);
-        let _ = store.check(&[], seed % 2 == 0);
+    let class = (mark >> 40) as usize & 3;
+    if mark & 0xffff_ffff != chunk::MAGIC || mark >> 32 & 0xff != kind::RECORDS {
+        return None;
     }
-}
-
-/// The adversary itself: without attacks it is an honest memory, and with them it lies.
-#[test]
-fn i01_the_adversary_is_one() {
-    let (store, handles) = populated(1_000);
-    let seen = |store: &Store<Adversary>| {
-        let mut names = 0;
-        let walked = store.each_record(|handle| {
-            names += usize::from(
-                store
-                    .name_of(handle.at)
-                    .is_some_and(|found| (0..NAMES).any(|number| found == name(number))),
-            );
-            true
-        });
-        (names, walked.is_ok())
+    let bytes = layout::record_bytes(class) as u64;
+    let within = (at % CHUNK - layout::CHUNK_HEADER) / bytes;
+    let record = number * CHUNK + layout::CHUNK_HEADER + within * bytes;
+    let line = mem.words_mut(record, record::LINE)?;
+    let id = line.load(record::ID, Acquire);
+    let meta = Meta(line.load(record::META, Relaxed));
+    let Some(of_slot) = (at - record).checked_sub(record::LINE as u64 * 8) else {
+        let name = store.name_of(record)?;
+        line.store(record::META, meta.with_crc(meta_crc(id, meta, &name)).0, Relaxed);
+        return Some(());
     };
-    let honest = seen(&store);
-    assert_eq!((handles.len(), honest), (NAMES, (NAMES, true)), "the file needs the removed one");
-    store.mem().one_in.store(2, Relaxed);
-    assert_ne!(seen(&store), honest);
+    let handle = Handle::new(record, id, class, meta.atomic());
+    let number = (of_slot / layout::slot_bytes(class) as u64) as usize;
+    let slot = mem.words_mut(handle.slot_at(number), slot::LEAST)?;
+    let seal = slot.load(slot::SEAL, Relaxed);
+    let sum = store.slot_sum(chunk_id, handle, number, seal).ok()??;
+    slot.store(slot::TYPE, sum.type_id << 32 | u64::from(sum.crc), Relaxed);
+    Some(())
 }
+
+#[cfg(test)]
+mod tests;

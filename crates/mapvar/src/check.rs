@@ -226,6 +226,14 @@ impl<M: Mem> Store<M> {
     }
 }
 
+/// What one look finds, of a region that nobody changes meanwhile.
+#[cfg(any(test, feature = "internals"))]
+pub(crate) fn one_look<M: Mem>(store: &Store<M>, sound: bool) -> Check {
+    let pass = Pass::run(store, sound);
+    let findings = pass.found.into_iter().map(|found| found.finding).collect();
+    Check { findings, variables: pass.variables }
+}
+
 /// One look at everything.
 struct Pass<'a, M: Mem> {
     store: &'a Store<M>,

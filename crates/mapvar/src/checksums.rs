@@ -68,7 +68,7 @@ pub(crate) struct Superblock {
     pub(crate) good: bool,
 }
 
-fn check(words: [u64; 5], uuid: [u64; 2]) -> u64 {
+pub(crate) fn check(words: [u64; 5], uuid: [u64; 2]) -> u64 {
     let mut bytes = [0; 56];
     for (to, word) in bytes.chunks_exact_mut(8).zip(words.iter().chain(&uuid)) {
         to.copy_from_slice(&word.to_le_bytes());

@@ -142,8 +142,10 @@ impl<M: Mem> Engine<M> {
         (same || self.mem.planted(Fault::NoSecondIdInFind)).then_some(handle)
     }
 
+    /// Whether the name stands there word by word, padded with zeros: else no lookup finds it, whatever
+    /// [`name_of`](Self::name_of) makes of it.
     #[inline(always)]
-    fn name_is(&self, line: M::Words<'_>, meta: Meta, query: &Query<'_>) -> bool {
+    pub(crate) fn name_is(&self, line: M::Words<'_>, meta: Meta, query: &Query<'_>) -> bool {
         let inline = inline_bytes(meta);
         if query.name.len() > inline {
             return self.long_name_is(line, inline, query.name);

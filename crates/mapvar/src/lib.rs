@@ -111,7 +111,7 @@ mod options;
 mod unopened;
 mod check;
 mod salvage;
-#[cfg(test)]
+#[cfg(any(test, feature = "internals"))]
 mod adversary;
 
 pub use check::{Check, Finding, Severity};
@@ -151,6 +151,10 @@ pub mod internals {
         transact::{Change, Outcome},
         trouble::Trouble,
     };
+    /// Memory that lies and fails, and every operation on it.
+    pub mod adversary {
+        pub use crate::adversary::*;
+    }
     /// Making and recognising a region.
     pub mod region {
         pub use crate::region::{examine, format, region_bytes, table_chunks};

@@ -1,10 +1,10 @@
 //! The one seam between the engine and the region: every load, store, fence and lock goes through
 //! [`Mem`].
 //!
-//! Three things stand behind it: a mapping ([`Mapped`]); plain words of this process
-//! ([`heap::Heap`], for tests and the fuzzers); and, in `harness`, the memory of a model checker
-//! that tries every order that the orderings allow, or one that answers every load with what an
-//! attacker likes.
+//! What stands behind it: a mapping ([`Mapped`]); plain words of this process ([`heap::Heap`], for
+//! tests); words of which each load may be answered by what an attacker likes
+//! ([`adversary`](adversary::Adversary), for the fuzzers); and, in `harness`, the memory of a model
+//! checker that tries every order that the orderings allow.
 //!
 //! SYNC POINTs, both ends of each (engine rules in `docs/FORMAT.md`):
 //!
@@ -668,6 +668,8 @@ impl Mem for Mapped {
     }
 }
 
+#[cfg(any(test, feature = "internals"))]
+pub mod adversary;
 pub(crate) mod bare;
 #[cfg(any(test, feature = "internals"))]
 pub mod heap;

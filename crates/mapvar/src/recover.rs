@@ -210,15 +210,15 @@ impl<M: Mem> Store<M> {
                 return Ok(None);
             }
         }
-        // The checksum is of the name in the block; a lookup compares what the record has of it too.
-        let same = |name: &[u8]| {
-            name.len() <= inline
-                || self.long_name_is(line, inline, name)
+        // The checksum is over the name alone; what pads it, and the beginning in the record of a name
+        // in a block, have to be right too, or nobody finds the variable by it.
+        let found = |name: &[u8]| {
+            self.name_is(line, meta, &Query::new(name, self.seed))
                 || self.mem.planted(Fault::LongNameUnchecked)
         };
         let whole = self
             .name_of(at)
-            .is_some_and(|name| meta_crc(id, meta, &name) == meta.crc() && same(&name));
+            .is_some_and(|name| meta_crc(id, meta, &name) == meta.crc() && found(&name));
         Ok(Handle::checked(at, id, meta, &self.mem).filter(|_| whole))
     }
 

@@ -6,9 +6,8 @@ use crate::{
     engine::{Handle, Store},
     layout::{self, CHUNK, State, chunk, journal, kind, record, slot},
     mem::{
-        Mem,
+        Load, Mem,
         Ordering::{Acquire, Relaxed},
-        bare::Bare,
     },
     raw::{Captured, Kind, Raw},
     trouble::Trouble,
@@ -156,9 +155,9 @@ enum Holds {
     Others,
 }
 
-impl Store<Bare> {
+impl<M: Mem> Store<M> {
     /// The variables whose names are whole, in the order of their records.
-    fn survivors(&self, chunks: u64, lost: &mut Vec<Lost>) -> Vec<(String, Handle)> {
+    pub(crate) fn survivors(&self, chunks: u64, lost: &mut Vec<Lost>) -> Vec<(String, Handle)> {
         let mut by_name: HashMap<String, Handle> = HashMap::new();
         let mut add = |handle: Handle, name: String| match by_name.entry(name) {
             // Of two that bear a name the newer one counts.
@@ -273,7 +272,7 @@ impl Store<Bare> {
 
     /// The value of a variable, or the newest of its older ones where that is damaged: then also
     /// where the damage is, and what. Nothing at all for one that is removed.
-    fn newest_whole(&self, handle: Handle) -> (Option<Captured>, Option<(u64, String)>) {
+    pub(crate) fn newest_whole(&self, handle: Handle) -> (Option<Captured>, Option<(u64, String)>) {
         let Some(line) = self.mem().words(handle.at, record::LINE) else { return (None, None) };
         let state = State(line.load(record::STATE, Acquire));
         let version = |number| {

@@ -50,6 +50,20 @@ pub(crate) fn look_at(options: &MapOptions) -> Result<Region> {
         }
     }
     let mem = Bare::new(section, len, len.saturating_mul(2).max(ROOMY))?;
+    let (store, flaw) = store_over(mem, bytes, named, || options.object())?;
+    Ok(Region { store, flaw, bytes })
+}
+
+/// A store over what lies there, whatever its header says, and what is wrong with that.
+///
+/// # Errors
+/// As [`look_at`].
+pub(crate) fn store_over<M: Mem>(
+    mem: M,
+    bytes: u64,
+    named: bool,
+    object: impl Fn() -> String,
+) -> Result<(Store<M>, Option<Flaw>)> {
     let words = mem.words(header::AT, header::WORDS);
     let words = words.ok_or_else(|| Error::new(ErrorKind::Io, "open", ""))?;
     let (facts, flaw) = match region::examine(words, bytes) {
@@ -72,8 +86,7 @@ pub(crate) fn look_at(options: &MapOptions) -> Result<Region> {
             (facts, Some(flaw))
         }
     };
-    let told = |trouble: crate::trouble::Trouble| trouble.during("open", options.object());
-    let mut store = Store::new(mem, &facts).map_err(told)?;
+    let mut store = Store::new(mem, &facts).map_err(|trouble| trouble.during("open", object()))?;
     if let Some(flaw) = flaw {
         match store.usual_uuid(bytes.div_ceil(CHUNK)) {
             Some(uuid) => store.uuid = uuid,
@@ -83,7 +96,7 @@ pub(crate) fn look_at(options: &MapOptions) -> Result<Region> {
             None => {}
         }
     }
-    Ok(Region { store, flaw, bytes })
+    Ok((store, flaw))
 }
 
 /// Whether the header's checksum is right: then it says what it means.
@@ -91,7 +104,7 @@ fn is_sealed(words: impl Load) -> bool {
     words.load(header::CRC, Relaxed) == region::header_crc(words)
 }
 
-impl Store<Bare> {
+impl<M: Mem> Store<M> {
     /// The number of the map that most chunks say they are of.
     fn usual_uuid(&mut self, chunks: u64) -> Option<u64> {
         let mut votes: HashMap<u64, u64> = HashMap::new();

@@ -265,6 +265,26 @@ proptest::proptest! {
     }
 }
 
+/// A power cut can leave of each word of a name what stood there before: also of the beginning of a
+/// name whose rest lies in a block, and of what pads a name, which no checksum is over.
+#[test]
+fn a_name_that_no_lookup_would_find_is_no_whole_one() {
+    for (name, word) in [(&[b'x'; 60][..], 0), (b"n1", 0x3031_6e)] {
+        let mut store = file(1_000);
+        put(&store, name, b"value").unwrap();
+        let at = store.find(store.query(name)).unwrap().unwrap().at;
+        store.flush().unwrap();
+        let line = store.mem.words_mut(at, record::LINE).unwrap();
+        line.store(record::NAME, word, Relaxed);
+        let bytes = store.mem.size();
+        let recovered = store.recover(bytes).unwrap();
+        assert!(recovered.damaged && recovered.variables == 0, "{recovered:?}");
+        assert!(content(&store).is_empty());
+        put(&store, name, b"anew").unwrap();
+        assert_eq!(content(&store).len(), 1);
+    }
+}
+
 #[test]
 fn recovering_frees_every_lock_of_free_records_too() {
     let (_, mut store, _) = on_disk(2_000);

@@ -1,4 +1,4 @@
-//! A region in plain words of this process: for tests, models and fuzzers.
+//! A region in plain words of this process: for tests and models.
 
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 

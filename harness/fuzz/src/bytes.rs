@@ -1,0 +1,373 @@
+//! Target (a): bytes as a region. A valid map is damaged, in places that mean something and with
+//! checksums that are right again, or all of it is noise; then it is opened, repaired, read, checked
+//! and written to.
+
+use crate::{
+    driver::{Case, Target},
+    random::Random,
+    regions::{self, Places, Region},
+};
+use mapvar::{
+    Severity,
+    internals::{
+        Store,
+        adversary::{self, Adversary, Held, MOST_LOADS},
+        layout::{self, CHUNK, chunk, commit, extent, header, journal, live, marks, record, slot},
+    },
+};
+
+/// What there is to damage.
+#[derive(Debug)]
+pub struct Bytes {
+    regions: Vec<Region>,
+}
+
+impl Bytes {
+    /// With all the regions.
+    pub fn new() -> Self {
+        Self { regions: regions::all() }
+    }
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A change of the bytes.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    /// A word is another, and whether the checksum over it is made right.
+    Word(u64, u64, bool),
+    /// So many bytes from one place come to another, with the checksums of the page made right.
+    Copy(u64, u64, u64),
+    /// These bytes are zero.
+    Zero(u64, u64),
+    /// From here on there is noise, for so many bytes.
+    Noise(u64, u64, u64),
+    /// The region is so long.
+    Length(u64),
+    /// A lock word is not free.
+    Lock(u64, Held),
+}
+
+impl Change {
+    fn random(random: &mut Random, mem: &Adversary, places: &Places) -> Self {
+        let bytes = places.chunks * CHUNK;
+        let live_word = |word: usize| live::AT + word as u64 * 8;
+        let sealed = random.below(4) != 0;
+        let at = match random.below(24) {
+            0 => random.below(bytes / 8) * 8,
+            1 | 2 => live::AT + random.below(live::WORDS as u64) * 8,
+            3 => journal::AT + random.below(5) * 8,
+            4 => {
+                // An operation that somebody began, with arguments that may be any.
+                return Self::Word(journal::AT, random.below(6), false);
+            }
+            5 => {
+                let entry = marks::AT + random.below(marks::MOST as u64) * 8;
+                random.of(&[
+                    commit::AT,
+                    commit::AT + 8,
+                    live_word(live::TSEQ),
+                    marks::AT,
+                    marks::AT + 8,
+                    entry,
+                ])
+            }
+            6 | 7 => {
+                let at = layout::table_word(random.below(places.chunks + 1));
+                let word = random.below(10)
+                    | random.below(9) << 8
+                    | random.of(&[0, 0, 1, 2, 3, 7, u64::from(u32::MAX), places.chunks]) << 32;
+                return Self::Word(at, word, false);
+            }
+            8 => {
+                let at = random.below(places.chunks) * CHUNK + random.below(8) * 8;
+                if at % CHUNK == 0 && random.one_in(2) {
+                    let mark = chunk::MAGIC | random.below(10) << 32 | random.below(9) << 40;
+                    return Self::Word(at, mark, sealed);
+                }
+                at
+            }
+            9..=11 if !places.records.is_empty() => {
+                let (at, class) = random.of(&places.records);
+                let word = random.of(&[record::STATE, record::ID, record::META, 4, 5, 6, 7]);
+                if word == record::META && random.one_in(2) {
+                    let len = random.of(&[0, 1, 8, 24, 25, 32, 33, 900, 1023, 1024, 0xffff]);
+                    let flags = random.of(&[0, 1, 2, 0xff]);
+                    let class = random.of(&[class as u64, 0, 1, 2, 3, 4, 0xff]);
+                    return Self::Word(at + 24, len << 16 | class << 8 | flags, sealed);
+                }
+                at + word as u64 * 8
+            }
+            12..=15 if !places.records.is_empty() => {
+                let (at, class) = random.of(&places.records);
+                let number = random.below(4);
+                let at = at
+                    + record::LINE as u64 * 8
+                    + number * layout::slot_bytes(class) as u64
+                    + random.below(7) * 8;
+                if random.one_in(3) {
+                    let desc = at - (at - layout::CHUNK_HEADER) % 8;
+                    let len = match random.below(4) {
+                        0 => random.below(40),
+                        1 => random.next() >> 16,
+                        2 => random.below(20_000),
+                        _ => random.of(&[8, 32, 96, 480, 1008, 1009, 1 << 20, 1 << 40]),
+                    };
+                    let kind = random.of(&[1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 255]);
+                    return Self::Word(desc, len << 16 | kind << 8 | random.below(4), sealed);
+                }
+                at
+            }
+            16 => places.index.0 + random.below(places.index.1) * 8,
+            17 => {
+                let at = random.of(&layout::superblock::AT);
+                at + random.below(layout::superblock::WORDS as u64) * 8
+            }
+            18 => {
+                let at = header::AT + random.below(12) * 8;
+                // A header that is refused at once is no input: it is whole, mostly.
+                return Self::Word(at, Self::value(random, mem, places, at), random.below(16) != 0);
+            }
+            19 => layout::PARTICIPANTS + random.below(16) * 64 + random.of(&[5, 7]) * 8,
+            20 if !places.extents.is_empty() => {
+                random.of(&places.extents) + random.below(extent::WORDS as u64 + 4) * 8
+            }
+            21 => {
+                let lock = match random.below(4) {
+                    0 => live::LOCK_L,
+                    1 => live::LOCK_T,
+                    _ if places.records.is_empty() => live::LOCK_L,
+                    _ => random.of(&places.records).0 + record::LOCK,
+                };
+                let held = match random.below(5) {
+                    0 => Held::Alive,
+                    1 => Held::Died,
+                    2 => Held::Marked(random.next() as u32 | 1),
+                    number => Held::Marked(0x3fff_ffed + number as u32),
+                };
+                return Self::Lock(lock, held);
+            }
+            22 => {
+                let piece = random.of(&[64, 320, 1024, 4096, CHUNK]);
+                let [from, to] = [0, 0].map(|_: u64| random.below(bytes / piece) * piece);
+                return match random.below(4) {
+                    0 => Self::Zero(to, piece),
+                    1 => Self::Noise(to, piece, random.next()),
+                    _ => Self::Copy(from, to, piece),
+                };
+            }
+            23 => {
+                let length = match random.below(3) {
+                    0 => random.below(bytes),
+                    1 => random.below(places.chunks + 8) * CHUNK,
+                    _ => bytes + random.below(regions::SPARE),
+                };
+                return Self::Length(length);
+            }
+            _ => random.below(bytes / 8) * 8,
+        };
+        Self::Word(at, Self::value(random, mem, places, at), sealed)
+    }
+
+    fn value(random: &mut Random, mem: &Adversary, places: &Places, at: u64) -> u64 {
+        let honest = mem.peek(at);
+        match random.below(14) {
+            0 => random.next(),
+            1 => 0,
+            2 => u64::MAX,
+            3 => random.below(16),
+            4 => honest ^ 1 << random.below(64),
+            5 => honest.wrapping_add(random.below(5)).wrapping_sub(2),
+            6 => honest ^ (random.below(256) << (random.below(8) * 8)),
+            7 | 8 => places.any(random),
+            9 => places.any(random) / 64 | honest & !0xff_ffff_ffff,
+            10 => u64::MAX - random.below(1 << 20),
+            11 => 1 << random.below(64),
+            12 => places.any(random).wrapping_sub(8 * random.below(5)),
+            _ => mem.peek(random.below(places.chunks * CHUNK / 8) * 8),
+        }
+    }
+
+    fn make(self, store: &Store<Adversary>) {
+        let mem = store.mem();
+        match self {
+            Self::Word(at, word, sealed) => {
+                mem.poke(at, word);
+                if sealed {
+                    adversary::reseal(store, at);
+                }
+            }
+            Self::Copy(from, to, bytes) => {
+                let words: Vec<u64> = (0..bytes / 8).map(|at| mem.peek(from + at * 8)).collect();
+                for (at, word) in words.into_iter().enumerate() {
+                    mem.poke(to + at as u64 * 8, word);
+                }
+                if bytes == CHUNK {
+                    // As if it were this chunk's own.
+                    mem.poke(to + chunk::NUMBER as u64 * 8, to / CHUNK);
+                    adversary::reseal(store, to);
+                }
+            }
+            Self::Zero(to, bytes) => {
+                (0..bytes / 8).for_each(|at| mem.poke(to + at * 8, 0));
+            }
+            Self::Noise(to, bytes, seed) => {
+                let mut random = Random::new(seed);
+                (0..bytes / 8).for_each(|at| mem.poke(to + at * 8, random.next()));
+            }
+            Self::Length(bytes) => mem.set_size(bytes),
+            Self::Lock(at, held) => mem.put_lock(at, Some(held)),
+        }
+    }
+}
+
+/// All the faults that a check finds, in words.
+fn faults(store: &Store<Adversary>) -> Vec<String> {
+    let check = adversary::one_look(store, true);
+    let faults = check.findings().iter().filter(|found| found.severity == Severity::Fault);
+    faults.map(ToString::to_string).take(8).collect()
+}
+
+impl Bytes {
+    /// The changes of a case.
+    fn changes(random: &mut Random, region: &Region) -> Vec<Change> {
+        if random.one_in(256) {
+            // All of it, or all but the header.
+            let from = if random.one_in(2) { 0 } else { 512 };
+            let bytes = region.places.chunks * CHUNK - from;
+            return vec![Change::Noise(from, bytes, random.next())];
+        }
+        let count = 1 + random.below(random.clone().of(&[2, 4, 12]));
+        (0..count).map(|_| Change::random(random, &region.mem, &region.places)).collect()
+    }
+
+    fn execute(region: &Region, changes: &[Change], random: &mut Random, case: &Case) {
+        let mem = &region.mem;
+        mem.reset();
+        // What has a checksum that is right was meant, by somebody: who forges may make nonsense. What
+        // rots is found out.
+        let mut rot = true;
+        {
+            let store = Store::new(mem.clone(), &region.facts).expect("a store");
+            for (number, change) in changes.iter().enumerate() {
+                if case.keeps(number) {
+                    rot &= !matches!(change, Change::Word(_, _, true) | Change::Copy(..));
+                    case.tell(|| format!("{change:x?}"));
+                    change.make(&store);
+                }
+            }
+        }
+        use_region(region, random, case, rot);
+    }
+}
+
+/// Opens a region and does things to it, as `random` says. What only rotted is whole after a recovery.
+fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool) {
+    let mem = &region.mem;
+    let forged: Vec<(u64, Held)> = mem.held();
+    let bytes = adversary_size(mem);
+    let begin = || mem.begin(None, MOST_LOADS);
+    begin();
+    let free = |what: &str| {
+        let held = mem.held();
+        let left = held.iter().find(|it| it.1 == Held::Alive && !forged.contains(it));
+        assert!(left.is_none(), "{what} left a lock behind: {left:x?}");
+    };
+    if random.below(8) < 3 {
+        // Looked at, as no map.
+        case.tell(|| "look at it".into());
+        let Some((mut store, sound)) = adversary::looked_at(mem.clone(), bytes) else { return };
+        for which in [11, 26, 27] {
+            if random.one_in(2) {
+                begin();
+                case.tell(|| adversary::operation_name(which).into());
+                adversary::operate(&mut store, &region.handles, which, usize::from(!sound));
+                free(adversary::operation_name(which));
+            }
+        }
+        return;
+    }
+    case.tell(|| "open it".into());
+    let Ok(Some(mut store)) = adversary::opened(mem.clone(), bytes) else { return };
+    begin();
+    match random.below(5) {
+        // Of another boot.
+        0 | 1 => {
+            case.tell(|| "recover".into());
+            let recovered = store.recover(bytes);
+            free("recover");
+            if recovered.is_ok() && rot && random.one_in(2) {
+                begin();
+                let faults = faults(&store);
+                assert!(faults.is_empty(), "recovered, and not whole: {faults:#?}");
+            }
+        }
+        // Alone with it.
+        2 | 3 => {
+            case.tell(|| "quiesce".into());
+            let _ = store.quiesce();
+            free("quiesce");
+        }
+        _ => {}
+    }
+    for _ in 0..1 + random.below(3) {
+        let (which, number) = (random.below(adversary::OPERATIONS), random.below(1 << 16) as usize);
+        begin();
+        case.tell(|| format!("{} {number}", adversary::operation_name(which)));
+        adversary::operate(&mut store, &region.handles, which, number);
+        free(adversary::operation_name(which));
+    }
+}
+
+fn adversary_size(mem: &Adversary) -> u64 {
+    use mapvar::internals::Mem;
+    mem.size()
+}
+
+impl Target for Bytes {
+    fn name(&self) -> &'static str {
+        "bytes"
+    }
+
+    fn run(&mut self, case: &Case) -> u64 {
+        let mut random = Random::new(case.seed);
+        let region = &self.regions[random.below(self.regions.len() as u64) as usize];
+        // Drawn from the map as it is.
+        region.mem.reset();
+        let changes = Self::changes(&mut random, region);
+        case.tell(|| format!("region: {}", region.called));
+        Self::execute(region, &changes, &mut random, case);
+        1
+    }
+}
+
+impl Bytes {
+    /// The same from bytes that somebody else made, for libFuzzer: a region's number, pairs of
+    /// offset and word, and what is done comes from their sum.
+    pub fn run_bytes(&mut self, bytes: &[u8]) {
+        let Some((head, rest)) = bytes.split_first_chunk::<8>() else { return };
+        let mut random = Random::new(u64::from_le_bytes(*head) >> 8);
+        let region = &self.regions[usize::from(head[0]) % self.regions.len()];
+        let words = region.places.chunks * CHUNK / 8;
+        let changes: Vec<Change> = rest
+            .chunks_exact(12)
+            .take(32)
+            .map(|entry| {
+                let number = |bytes: &[u8]| {
+                    bytes.iter().rev().fold(0_u64, |word, byte| word << 8 | u64::from(*byte))
+                };
+                let (at, word) = (number(&entry[..4]), number(&entry[4..]));
+                Change::Word((at >> 1) % words * 8, word, at & 1 == 1)
+            })
+            .collect();
+        let case = Case::new(0);
+        Self::execute(region, &changes, &mut random, &case);
+    }
+}
+
+/// Words of the smallest slot, of which the mutator changes the first seven.
+const _: () = assert!(slot::LEAST >= 7);

@@ -1,0 +1,224 @@
+//! Seeds by the million: threads that run a target, a watchdog that ends what hangs, and a case
+//! that failed told so that it can be repeated alone.
+
+use crate::{guard, random::Random};
+use std::{
+    cell::{Cell, RefCell},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+/// An execution that takes longer hangs: the slowest takes a tenth of a second on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One input.
+#[derive(Debug)]
+pub struct Case {
+    /// All of it comes from this.
+    pub seed: u64,
+    /// Bits of the parts that are used: fewer while a case is made smaller.
+    pub keep: u64,
+    /// What it does, in words, if somebody wants to know.
+    told: Option<RefCell<Vec<String>>>,
+}
+
+impl Case {
+    /// All of a seed's.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, keep: u64::MAX, told: None }
+    }
+
+    /// Whether part `number` is used.
+    pub fn keeps(&self, number: usize) -> bool {
+        number >= 64 || self.keep >> number & 1 == 1
+    }
+
+    /// Says what it does.
+    #[inline]
+    pub fn tell(&self, what: impl FnOnce() -> String) {
+        if let Some(told) = &self.told {
+            told.borrow_mut().push(what());
+        }
+    }
+}
+
+/// Something to be fuzzed. Fails by a panic.
+pub trait Target {
+    /// What it is called.
+    fn name(&self) -> &'static str;
+    /// Runs one case; answers how many executions that was.
+    fn run(&mut self, case: &Case) -> u64;
+}
+
+thread_local! {
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+    static CURRENT: Cell<(&'static str, u64)> = const { Cell::new(("nothing", 0)) };
+}
+
+/// What this thread is at.
+pub fn current() -> String {
+    let (target, seed) = CURRENT.get();
+    format!("target {target}, --seed {seed} --one {target}")
+}
+
+/// Panics are kept and told later, by who caught them.
+pub fn hook() {
+    std::panic::set_hook(Box::new(|info| {
+        let text = info.payload().downcast_ref::<String>().cloned();
+        let text = text.or_else(|| info.payload().downcast_ref::<&str>().map(ToString::to_string));
+        let place =
+            info.location().map_or(String::new(), |at| format!(", {}:{}", at.file(), at.line()));
+        let text = format!("{}{place}", text.unwrap_or_else(|| "a panic".into()));
+        PANIC.with(|panic| *panic.borrow_mut() = Some(text));
+    }));
+}
+
+/// Runs one case; what went wrong, if something did.
+fn attempt(target: &mut dyn Target, case: &Case) -> Result<u64, String> {
+    CURRENT.set((target.name(), case.seed));
+    let (done, huge) = guard::measured(|| catch_unwind(AssertUnwindSafe(|| target.run(case))));
+    match done {
+        Ok(_) if huge != 0 => Err(format!("{huge} bytes of memory were asked for")),
+        Ok(executions) => Ok(executions),
+        Err(_) => Err(PANIC
+            .with(|panic| panic.borrow_mut().take())
+            .unwrap_or_else(|| "a panic without a word".into())),
+    }
+}
+
+/// Where it was, without what it said of numbers.
+fn place(told: &str) -> &str {
+    told.rsplit(", ").next().unwrap_or(told)
+}
+
+/// A case that failed, as small as taking parts away makes it, in words.
+fn made_smaller(target: &mut dyn Target, seed: u64, told: &str) -> String {
+    let mut keep = u64::MAX;
+    for bit in 0..64 {
+        let fewer = Case { seed, keep: keep & !(1 << bit), told: None };
+        if attempt(target, &fewer).is_err_and(|other| place(&other) == place(told)) {
+            keep = fewer.keep;
+        }
+    }
+    let case = Case { seed, keep, told: Some(RefCell::default()) };
+    let _ = attempt(target, &case);
+    let lines = case.told.map(RefCell::into_inner).unwrap_or_default();
+    lines.into_iter().map(|line| format!("    {line}\n")).collect()
+}
+
+/// What came of a target.
+#[derive(Debug, Default)]
+pub struct Sum {
+    /// Executions.
+    pub executions: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// Cases that failed.
+    pub failures: u64,
+}
+
+/// What a thread is at, for the watchdog.
+#[derive(Default)]
+struct Desk {
+    seed: AtomicU64,
+    /// When it began, in milliseconds since the start and one; 0 = it is at nothing.
+    since: AtomicU64,
+}
+
+/// Runs a target in all threads for so long; ends with the first case that fails.
+pub fn drive<T: Target>(
+    called: &'static str,
+    make: impl Fn() -> T + Sync,
+    seed: u64,
+    time: Duration,
+    threads: usize,
+) -> Sum {
+    let began = Instant::now();
+    let (done, over, failures) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(0_u64));
+    let desks: Vec<Desk> = (0..threads).map(|_| Desk::default()).collect();
+    let now = || began.elapsed().as_millis() as u64 + 1;
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = desks
+            .iter()
+            .enumerate()
+            .map(|(number, desk)| {
+                let (done, over, failures, make, now) = (&done, &over, &failures, &make, &now);
+                scope.spawn(move || {
+                    let mut target = make();
+                    let mut seeds = Random::new(seed.wrapping_add(number as u64) << 8);
+                    let mut round = 0_u64;
+                    while !over.load(Relaxed) {
+                        if round.is_multiple_of(64) && began.elapsed() >= time {
+                            break;
+                        }
+                        round += 1;
+                        let case = Case::new(seeds.next() >> 16);
+                        desk.seed.store(case.seed, Relaxed);
+                        desk.since.store(now(), Relaxed);
+                        match attempt(&mut target, &case) {
+                            Ok(executions) => {
+                                done.fetch_add(executions, Relaxed);
+                            }
+                            Err(told) => {
+                                over.store(true, Relaxed);
+                                desk.since.store(0, Relaxed);
+                                let mut failures =
+                                    failures.lock().unwrap_or_else(PoisonError::into_inner);
+                                *failures += 1;
+                                let smaller = made_smaller(&mut target, case.seed, &told);
+                                println!(
+                                    "FAILED: target {called}, seed {}: {told}\n{smaller}  again: \
+                                     ci/fuzz --one {called} --seed {}",
+                                    case.seed, case.seed
+                                );
+                            }
+                        }
+                        desk.since.store(0, Relaxed);
+                    }
+                })
+            })
+            .collect();
+        while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            std::thread::sleep(Duration::from_millis(20));
+            for desk in &desks {
+                let since = desk.since.load(Relaxed);
+                if since != 0 && now().saturating_sub(since) > PATIENCE.as_millis() as u64 {
+                    let seed = desk.seed.load(Relaxed);
+                    println!(
+                        "FAILED: target {called}, seed {seed}: it hangs, for more than {PATIENCE:?}\n  \
+                         again: ci/fuzz --one {called} --seed {seed}"
+                    );
+                    std::process::exit(1);
+                }
+            }
+        }
+    });
+    let failures = *failures.lock().unwrap_or_else(PoisonError::into_inner);
+    Sum { executions: done.load(Relaxed), took: began.elapsed(), failures }
+}
+
+/// Runs one case, and tells all of it; whether it was well.
+pub fn one(target: &mut dyn Target, seed: u64) -> bool {
+    let case = Case { seed, keep: u64::MAX, told: Some(RefCell::default()) };
+    let done = attempt(target, &case);
+    for line in case.told.map(RefCell::into_inner).unwrap_or_default() {
+        println!("    {line}");
+    }
+    match done {
+        Ok(_) => {
+            println!("seed {seed} of {} is well", target.name());
+            true
+        }
+        Err(told) => {
+            println!(
+                "FAILED: {told}\n  as small as it gets:\n{}",
+                made_smaller(target, seed, &told)
+            );
+            false
+        }
+    }
+}

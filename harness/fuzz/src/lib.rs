@@ -1,0 +1,8 @@
+//! mapvar under hostile bytes, lying loads, failing platforms and a peer that scribbles: README.md.
+
+pub mod bytes;
+pub mod driver;
+pub mod guard;
+pub mod loads;
+pub mod random;
+pub mod regions;

@@ -1,0 +1,93 @@
+//! Target (b): every load answered by the attacker. One operation on a valid region, in which one
+//! load, a few or all are answered by what he likes.
+
+use crate::{
+    driver::{Case, Target},
+    random::Random,
+    regions::{self, Region},
+};
+use mapvar::internals::{
+    Store,
+    adversary::{self, Lies, MOST_LOADS, OPERATIONS},
+};
+use std::collections::HashMap;
+
+/// The regions, and how many loads each operation makes of each.
+#[derive(Debug)]
+pub struct Loads {
+    regions: Vec<Region>,
+    honest: HashMap<(usize, u64, usize), u64>,
+}
+
+impl Loads {
+    /// With all the regions.
+    pub fn new() -> Self {
+        Self { regions: regions::all(), honest: HashMap::new() }
+    }
+
+    /// Loads that an operation makes where nobody lies.
+    fn honest(&mut self, at: usize, which: u64, number: usize) -> u64 {
+        let region = &self.regions[at];
+        *self.honest.entry((at, which, number)).or_insert_with(|| {
+            region.mem.reset();
+            let mut store = Store::new(region.mem.clone(), &region.facts).expect("a store");
+            adversary::operate(&mut store, &region.handles, which, number);
+            region.mem.loads().max(1)
+        })
+    }
+
+    fn lied_to(region: &Region, which: u64, number: usize, lies: Lies) {
+        region.mem.reset();
+        let mut store = Store::new(region.mem.clone(), &region.facts).expect("a store");
+        region.mem.begin(Some(lies), MOST_LOADS);
+        adversary::operate(&mut store, &region.handles, which, number);
+    }
+}
+
+impl Default for Loads {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Which operation: those that look at the whole region are rarer, since each takes as long as a
+/// hundred others.
+fn operation(random: &mut Random) -> u64 {
+    let which = random.below(OPERATIONS);
+    match which {
+        11..=16 | 18..=20 | 24 | 26.. if random.below(4) != 0 => random.below(11),
+        other => other,
+    }
+}
+
+impl Target for Loads {
+    fn name(&self) -> &'static str {
+        "loads"
+    }
+
+    fn run(&mut self, case: &Case) -> u64 {
+        let mut random = Random::new(case.seed);
+        let at = random.below(self.regions.len() as u64) as usize;
+        let (which, number) = (operation(&mut random), random.below(24) as usize);
+        let honest = self.honest(at, which, number);
+        let region = &self.regions[at];
+        let lies = regions::lies(&mut random, honest, &region.places);
+        case.tell(|| {
+            let operation = adversary::operation_name(which);
+            format!("region: {}; {operation} {number} ({honest} loads); {lies:?}", region.called)
+        });
+        Self::lied_to(region, which, number, lies);
+        1
+    }
+}
+
+impl Loads {
+    /// The same from bytes that somebody else made, for libFuzzer.
+    pub fn run_bytes(&mut self, bytes: &[u8]) {
+        let Some((head, rest)) = bytes.split_first_chunk::<4>() else { return };
+        let [region, which, number, first] = *head;
+        let region = &self.regions[usize::from(region) % self.regions.len()];
+        let lies = Lies::script(rest).after(u64::from(first));
+        Self::lied_to(region, u64::from(which) % OPERATIONS, usize::from(number), lies);
+    }
+}

@@ -1,0 +1,322 @@
+//! Valid maps to begin with: small and grown, with large values, Atomics, tombstones, several
+//! epochs, and as a death in the midst of each kind of operation leaves them.
+
+use crate::random::Random;
+use mapvar::{
+    Kind,
+    internals::{
+        Handle, Raw, Store,
+        adversary::{self, Adversary, Image, Lies, NAMES},
+        layout::{self, CHUNK, kind},
+    },
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a region can grow by.
+pub const SPARE: u64 = 8 * CHUNK;
+
+/// A map, in a memory that goes back to it.
+#[derive(Debug)]
+pub struct Region {
+    /// What it is.
+    pub called: String,
+    /// Its memory, kept.
+    pub mem: Adversary,
+    /// What its header says.
+    pub facts: mapvar::internals::Facts,
+    /// Records of variables that are there, or were.
+    pub handles: Vec<Handle>,
+    /// Where something of each kind lies.
+    pub places: Places,
+}
+
+/// Offsets in a region.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// Records, and their classes.
+    pub records: Vec<(u64, usize)>,
+    /// Heads of extents.
+    pub extents: Vec<u64>,
+    /// Names that are too long for their records.
+    pub blocks: Vec<u64>,
+    /// All chunks.
+    pub chunks: u64,
+    /// Index: offset and words.
+    pub index: (u64, u64),
+}
+
+impl Places {
+    fn of(image: &Image) -> Self {
+        let word = |at: u64| image.words.get((at / 8) as usize).copied().unwrap_or(0);
+        let chunks = (image.words.len() as u64 * 8 / CHUNK).max(2);
+        let root = layout::Table::of_root(word(layout::live::AT));
+        let mut places =
+            Self { chunks, index: (root.at, root.lines.min(1 << 12) * 8), ..Self::default() };
+        for number in 2..chunks {
+            let said = word(layout::table_word(number));
+            let (found, class) = (said & 0xff, (said >> 8) as usize & 3);
+            let base = number * CHUNK + layout::CHUNK_HEADER;
+            let taken = word(number * CHUNK + layout::chunk::BITS as u64 * 8);
+            match found {
+                kind::RECORDS => {
+                    for within in 0..layout::records_in_chunk(class) {
+                        // Those that are taken, and one that is not.
+                        if taken >> within & 1 != 0 || within == layout::records_in_chunk(class) - 1
+                        {
+                            let at = base + (within * layout::record_bytes(class)) as u64;
+                            places.records.push((at, class));
+                        }
+                    }
+                }
+                kind::BLOCKS => {
+                    for within in (0..layout::blocks_in_chunk(class)).take(4) {
+                        let at = base + (within * layout::BLOCK_CLASSES[class]) as u64;
+                        places.blocks.push(at);
+                    }
+                }
+                kind::EXTENTS => {
+                    let bytes = layout::EXTENT_CLASSES[(said >> 8) as usize % 7] as u64;
+                    for within in 0..((CHUNK - layout::CHUNK_HEADER) / bytes).min(4) {
+                        places.extents.push(base + within * bytes);
+                    }
+                }
+                kind::RUN => places.extents.push(base - layout::extent::HEAD),
+                _ => {}
+            }
+        }
+        places
+    }
+
+    /// An offset that means something.
+    pub fn any(&self, random: &mut Random) -> u64 {
+        let pick = |random: &mut Random, all: &[u64], other| {
+            if all.is_empty() { other } else { random.of(all) }
+        };
+        match random.below(7) {
+            0 if !self.records.is_empty() => random.of(&self.records).0,
+            1 => pick(random, &self.extents, CHUNK),
+            // Its data.
+            2 => pick(random, &self.extents, CHUNK) + layout::extent::HEAD,
+            3 => pick(random, &self.blocks, CHUNK),
+            4 => self.index.0 + random.below(self.index.1) * 8 / 64 * 64,
+            5 => random.below(self.chunks + 2) * CHUNK,
+            _ => random.below(self.chunks) * CHUNK + layout::CHUNK_HEADER,
+        }
+    }
+}
+
+type Make = fn(&Store<Adversary>);
+
+fn set(store: &Store<Adversary>, name: &[u8], len: usize, byte: u8) {
+    store.set(store.query(name), &Raw::bytes(Kind::Bytes, 0, &vec![byte; len])).expect("set");
+}
+
+fn populate(store: &Store<Adversary>) {
+    for number in 0..NAMES {
+        let (name, value) = (adversary::name(number), adversary::value(number));
+        let raw = Raw::bytes(Kind::Bytes, 0, &value);
+        match number {
+            3 | 7 => {
+                let made = store.insert(store.query(&name), &adversary::integer(7), true);
+                made.map(drop).expect("insert");
+            }
+            4 => store
+                .set(store.query(&name), &Raw::bytes(Kind::Str, 0, "hallo, Jürgen".as_bytes()))
+                .map(drop)
+                .expect("set"),
+            // Lists and dictionaries, as MessagePack.
+            5 => store
+                .set(store.query(&name), &Raw::bytes(Kind::List, 0, &[0x93, 1, 0xa1, b'x', 0xc3]))
+                .map(drop)
+                .expect("set"),
+            8 => store
+                .set(
+                    store.query(&name),
+                    &Raw::bytes(Kind::Dict, 0, &[0x81, 0xa1, b'k', 0x92, 1, 2]),
+                )
+                .map(drop)
+                .expect("set"),
+            _ => store.set(store.query(&name), &raw).map(drop).expect("set"),
+        }
+    }
+}
+
+fn small(store: &Store<Adversary>) {
+    for number in 0..NAMES as u8 {
+        set(store, &adversary::name(usize::from(number) / 5 * 5), 3, number);
+    }
+    for number in [0, 1, 2] {
+        set(store, &adversary::name(number), 5, 1);
+    }
+    store.flush().expect("flush");
+    set(store, &adversary::name(0), 9, 2);
+}
+
+fn epochs(store: &Store<Adversary>) {
+    populate(store);
+    for round in 0..3_u8 {
+        for number in [0, 1, 2, 6] {
+            set(store, &adversary::name(number), 10 + usize::from(round), round);
+        }
+        store.flush().expect("flush");
+    }
+    set(store, &adversary::name(2), 33, 9);
+}
+
+fn tombstones(store: &Store<Adversary>) {
+    populate(store);
+    store.flush().expect("flush");
+    for number in 0..6 {
+        store.remove(store.query(&adversary::name(number))).expect("remove");
+        if number == 3 {
+            store.flush().expect("flush");
+        }
+    }
+}
+
+fn extents(store: &Store<Adversary>) {
+    populate(store);
+    for number in 0..8_u8 {
+        set(
+            store,
+            &[b'x', number],
+            [1_200, 5_000, 20_000, 40_000][usize::from(number) % 4],
+            number,
+        );
+    }
+    store.flush().expect("flush");
+    for number in 0..4_u8 {
+        set(
+            store,
+            &[b'x', number],
+            [40_000, 20_000, 5_000, 1_200][usize::from(number) % 4],
+            number,
+        );
+    }
+}
+
+fn grown(store: &Store<Adversary>) {
+    populate(store);
+    for number in 0..180_u16 {
+        set(store, format!("n{number}").as_bytes(), usize::from(number) % 90, 1);
+    }
+    store.flush().expect("flush");
+}
+
+fn region_of(called: &str, facts: mapvar::internals::Facts, image: &Image) -> Region {
+    let mem = Adversary::of(image, SPARE);
+    let store = Store::new(mem.clone(), &facts).expect("a store");
+    let mut handles: Vec<Handle> = (0..NAMES)
+        .filter_map(|number| store.find(store.query(&adversary::name(number))).ok().flatten())
+        .collect();
+    if handles.is_empty() {
+        handles.extend(store.find(store.query(b"x")).ok().flatten());
+    }
+    mem.reset();
+    Region { called: called.into(), mem, facts, handles, places: Places::of(image) }
+}
+
+/// As a map stands when its user died instead of a store.
+fn deaths(region: &Region, which: u64, number: usize, all: &mut Vec<Region>) {
+    let Region { mem, facts, handles, called, .. } = region;
+    let mut seen: Vec<u64> = Vec::new();
+    for stores in 0..4_000 {
+        mem.reset();
+        mem.begin(None, 200_000);
+        mem.dies_at(stores);
+        let mut store = Store::new(mem.clone(), facts).expect("a store");
+        // Who is dead reads what he did not write: that need not make sense.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            adversary::operate(&mut store, handles, which, number);
+        }));
+        let Some(image) = mem.death() else { break };
+        // One of each state of the journals.
+        let word = |at: u64| image.words[(at / 8) as usize];
+        let journals = word(layout::journal::AT)
+            | word(layout::commit::AT) << 8
+            | word(layout::commit::AT + 8) << 16
+            | (word(layout::live::AT + layout::live::FLUSHER as u64 * 8) & 1) << 32
+            | (image.held.len() as u64) << 40;
+        if journals != 0 && !seen.contains(&journals) {
+            seen.push(journals);
+            let what = adversary::operation_name(which);
+            all.push(region_of(
+                &format!("{called}, dead at store {stores} of {what}"),
+                *facts,
+                &image,
+            ));
+        }
+    }
+    mem.reset();
+}
+
+/// All of them.
+pub fn all() -> Vec<Region> {
+    let makes: [(&str, u64, Make); 7] = [
+        ("empty", 1, |_| {}),
+        ("small", 1, small),
+        ("mixed", 1_000, populate),
+        ("epochs", 1_000, epochs),
+        ("tombstones", 4_000, tombstones),
+        ("extents", 20_000, extents),
+        ("grown", 1, grown),
+    ];
+    let mut regions: Vec<Region> = Vec::new();
+    for (called, size, make) in makes {
+        let facts = adversary::facts(size, 0, true);
+        let store = adversary::formatted(Adversary::new(facts.region, 40 * CHUNK), &facts);
+        make(&store);
+        regions.push(region_of(called, facts, &store.mem().image()));
+    }
+    // Without a file there are no epochs.
+    let facts = adversary::facts(1_000, 1 << 20, false);
+    let store = adversary::formatted(Adversary::new(facts.region, 40 * CHUNK), &facts);
+    populate(&store);
+    regions.push(region_of("named", facts, &store.mem().image()));
+    // The deaths begin with the map whose operations are of most kinds.
+    let mut dead = Vec::new();
+    // 1 and 2 set (a large value takes a run), 4 and 5 insert, 9 removes, 15 flushes, 16 recovers, 21
+    // transacts, 24 rebuilds.
+    for (of, which, number) in [
+        (3, 1, 11),
+        (3, 4, 2),
+        (3, 5, 2),
+        (3, 9, 2),
+        (3, 15, 2),
+        (3, 16, 2),
+        (3, 21, 2),
+        (3, 24, 2),
+        (2, 13, 1),
+        (7, 9, 2),
+    ] {
+        deaths(&regions[of], which, number, &mut dead);
+    }
+    regions.extend(dead);
+    // Nobody knows of the empty one's handles.
+    regions.retain(|region| !region.handles.is_empty());
+    regions
+}
+
+/// Lies at random, of some kind.
+pub fn lies(random: &mut Random, honest: u64, places: &Places) -> Lies {
+    let seed = random.next();
+    let lies = match random.below(4) {
+        // Few, and at any load of the operation: all that comes before is believed.
+        0 | 1 => {
+            let then = random.of(&[1, 1, 2, 3, 8]);
+            Lies::random(seed, then, 1 + random.below(4)).after(random.below(honest))
+        }
+        _ => Lies::random(seed, random.of(&[1, 2, 7, 50, 400]), u64::MAX),
+    };
+    if !random.one_in(24) {
+        return lies;
+    }
+    let word = match random.below(3) {
+        0 => layout::live::AT + random.below(layout::live::WORDS as u64) * 8,
+        1 if !places.records.is_empty() => {
+            random.of(&places.records).0 + random.below(layout::record::LINE as u64 + 4) * 8
+        }
+        _ => layout::journal::AT + random.below(layout::journal::WORDS as u64) * 8,
+    };
+    lies.restless(word)
+}
