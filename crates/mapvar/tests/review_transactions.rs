@@ -27,6 +27,49 @@ fn a_transaction_whose_variable_was_removed_meanwhile_is_run_again() {
 }
 
 #[test]
+fn a_transaction_whose_variable_was_set_meanwhile_is_run_again() {
+    let map = named("set");
+    map.set("a", 1).unwrap();
+    let mut runs = 0;
+    map.transaction(|tx| {
+        runs += 1;
+        let a: i64 = tx.get("a")?;
+        if runs == 1 {
+            map.set("a", 10)?;
+        }
+        tx.set("a", a + 1)?;
+        tx.set("sum", a)
+    })
+    .unwrap();
+    let now = (map.get::<i64>("a").unwrap(), map.get::<i64>("sum").unwrap());
+    assert_eq!((runs, now), (2, (11, 10)), "an update was lost");
+}
+
+#[test]
+fn updates_and_transactions_of_many_threads_lose_nothing() {
+    let map = named("many");
+    map.set("updated", 0).unwrap();
+    map.set("transacted", 0).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    map.update("updated", |n: Option<i64>| n.unwrap() + 1).unwrap();
+                    map.transaction(|tx| {
+                        let n: i64 = tx.get("transacted")?;
+                        tx.set("transacted", n + 1)
+                    })
+                    .unwrap();
+                }
+            });
+        }
+    });
+    for name in ["updated", "transacted"] {
+        assert_eq!(map.get::<i64>(name).unwrap(), 2000, "an update of {name} was lost");
+    }
+}
+
+#[test]
 fn a_transaction_may_make_a_variable_in_the_place_of_one_it_read() {
     let map = named("place");
     map.set("a", 1).unwrap();
