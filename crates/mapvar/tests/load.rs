@@ -294,8 +294,8 @@ fn a_hundred_threads_of_four_processes_while_the_map_grows() {
     }
     let stat = map.stat().unwrap();
     println!(
-        "{writes} rounds of writing ({full} found no room), {reads} reads, 0 torn, 0 lost; grown from \
-         {first} to {} bytes; {:.0} % of what is free is scattered",
+        "figure: load of 100 threads in 4 processes, a value of {huge} bytes among them = {writes} rounds \
+         of writing ({full} found no room), {reads} reads, 0 torn, 0 lost; grown from {first} to {} bytes; {:.0} % of what is free is scattered",
         stat.region,
         stat.fragmentation() * 100.0
     );

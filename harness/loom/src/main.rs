@@ -38,12 +38,14 @@ fn main() -> ExitCode {
 
     println!("{:<64} {:>5} {:>10} {:>7}", "model", "bound", "executions", "s");
     let next = AtomicUsize::new(0);
-    let wrong = Mutex::new(Vec::new());
+    let (wrong, executions) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Relaxed)) {
-                    if !run(case, short) {
+                    let (right, count) = run(case, short);
+                    executions.fetch_add(count, Relaxed);
+                    if !right {
                         wrong.lock().unwrap_or_else(PoisonError::into_inner).push(case.name);
                     }
                 }
@@ -56,10 +58,19 @@ fn main() -> ExitCode {
     for name in &wrong {
         println!("  wrong: {name}");
     }
+    let faults = cases.iter().filter(|case| matches!(case.verdict, Verdict::Caught(_))).count();
+    println!(
+        "figure: loom, the engine under every ordering = {} models ({faults} with a fault that must be \
+         caught), {} executions, {} wrong (goal 0 wrong)",
+        cases.len(),
+        executions.load(Relaxed),
+        wrong.len()
+    );
     if wrong.is_empty() && !cases.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run(case: &Case, short: bool) -> bool {
+/// Whether a model came to what it must, and how many executions it had.
+fn run(case: &Case, short: bool) -> (bool, usize) {
     let outcome = case.run(short);
     let right = case.is_right(&outcome);
     let bound = if short { case.short } else { case.bound };
@@ -82,5 +93,5 @@ fn run(case: &Case, short: bool) -> bool {
         let _ = write!(line, ": {}", said.lines().next().unwrap_or_default());
     }
     println!("{line}");
-    right
+    (right, outcome.executions)
 }

@@ -68,6 +68,14 @@ fn main() -> ExitCode {
     for name in &wrong {
         println!("  wrong: {name}");
     }
+    let faults = cases.iter().filter(|case| case.ends.is_some()).count();
+    println!(
+        "figure: model checker, every order of steps with two deaths = {} cases ({faults} with a fault \
+         that must be caught), {} states, {} wrong (goal 0 wrong)",
+        cases.len(),
+        states.load(Relaxed),
+        wrong.len()
+    );
     if wrong.is_empty() && !cases.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
