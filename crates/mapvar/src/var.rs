@@ -550,14 +550,7 @@ impl<T: Integer> Atomic<T> {
     /// Those of [`Atomic::set`].
     #[inline]
     pub fn fetch_add(&self, value: T) -> Result<T> {
-        self.operate(|words| {
-            if mapvar_os::seeded::planted("atomic-in-two-steps") {
-                let before = words.load(WORD, SeqCst);
-                words.store(WORD, before.wrapping_add(value.to_word()), SeqCst);
-                return T::from_word(before);
-            }
-            T::from_word(words.fetch_add(WORD, value.to_word(), SeqCst))
-        })
+        self.operate(|words| T::from_word(words.fetch_add(WORD, value.to_word(), SeqCst)))
     }
 
     /// Subtracts, wrapping around at the ends of the type, and answers the value before.

@@ -16,7 +16,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use suite::{Programs, Suite};
+use suite::{Job, Programs};
 use table::Bug;
 
 const USAGE: &str = "\
@@ -82,13 +82,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// A command of the table, its program and its arguments.
-struct Job {
-    command: String,
-    suite: Suite,
-    args: Vec<String>,
-}
-
 fn go(options: &Options) -> Result<bool, String> {
     // Where it was built: the table is in the sources, which the harnesses are built from anyway.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -109,8 +102,7 @@ fn go(options: &Options) -> Result<bool, String> {
     }
     let mut jobs = Vec::new();
     for command in bugs.iter().map(|bug| &bug.command).collect::<BTreeSet<_>>() {
-        let (suite, args) = Suite::parse(command)?;
-        jobs.push(Job { command: command.clone(), suite, args });
+        jobs.push(Job::parse(command)?);
     }
     let programs = Programs::build(&root, jobs.iter().map(|job| job.suite.clone()));
     for failed in &programs.failed {
@@ -186,7 +178,7 @@ fn baselines<'a>(
     each(jobs, at_a_time, |job| {
         let Some(program) = programs.built.get(&job.suite) else { return };
         let output = outputs.join(format!("baseline {}.txt", file_name(&job.command)));
-        let ran = run::run(program.command(&job.suite, root, &job.args), &output, run::BASELINE);
+        let ran = run::run(program.command(root, job), &output, run::BASELINE);
         let wrong = match &ran {
             Err(error) => Some(error.to_string()),
             Ok(ran) if job.suite.is_test() && ran.output.contains("running 0 tests") => {
@@ -222,7 +214,7 @@ fn plant(
     let output = outputs.join(format!("{}.txt", bug.name));
     let mut slowest = (Duration::ZERO, String::new());
     for _ in 0..times {
-        let mut command = program.command(&job.suite, root, &job.args);
+        let mut command = program.command(root, job);
         command.env("MAPVAR_SEEDED", &bug.name);
         let ran = run::run(command, &output, run::LIMIT).map_err(|error| error.to_string())?;
         let word = ran.caught(bug).map_err(|why| format!("{why}; see {}", output.display()))?;

@@ -23,6 +23,9 @@ pub enum Of {
     Test(String, String),
 }
 
+/// Environment variables.
+pub type Settings = Vec<(String, String)>;
+
 /// A program that was built.
 #[derive(Clone, Debug)]
 pub struct Built {
@@ -32,16 +35,22 @@ pub struct Built {
 }
 
 impl Suite {
-    /// Splits a command of the table in its suite and the arguments, which may be in quotes.
-    pub fn parse(command: &str) -> Result<(Self, Vec<String>), String> {
+    /// Splits a command of the table in its suite, the settings for it, and the arguments, which may
+    /// be in quotes.
+    fn parse(command: &str) -> Result<(Self, Settings, Vec<String>), String> {
         let mut words = words(command).into_iter().peekable();
+        let mut settings = Settings::new();
+        while let Some((name, value)) = words.peek().and_then(|word| word.split_once('=')) {
+            settings.push((name.into(), value.into()));
+            words.next();
+        }
         let wine = words.next_if(|word| word == "wine").is_some();
         let first = words.next().ok_or_else(|| format!("{command:?} names no harness"))?;
         let of = match first.split_once(':') {
             Some((package, test)) => Of::Test(package.into(), test.into()),
             None => Of::Harness(first),
         };
-        Ok((Self { wine, of }, words.collect()))
+        Ok((Self { wine, of }, settings, words.collect()))
     }
 
     pub fn name(&self) -> String {
@@ -113,7 +122,8 @@ impl Suite {
 }
 
 impl Built {
-    pub fn command(&self, suite: &Suite, root: &Path, args: &[String]) -> Command {
+    pub fn command(&self, root: &Path, job: &Job) -> Command {
+        let Job { suite, settings, args, .. } = job;
         let mut command = if suite.wine {
             let mut command = Command::new("wine");
             command.arg(&self.program);
@@ -130,8 +140,25 @@ impl Built {
         };
         command.args(args).current_dir(&self.folder).stdin(Stdio::null());
         command.env("CARGO_MANIFEST_DIR", &self.folder).env("RUST_BACKTRACE", "0");
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
         command.env_remove("MAPVAR_SEEDED");
         command
+    }
+}
+
+/// A command of the table.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub command: String,
+    pub suite: Suite,
+    settings: Settings,
+    args: Vec<String>,
+}
+
+impl Job {
+    pub fn parse(command: &str) -> Result<Self, String> {
+        let (suite, settings, args) = Suite::parse(command)?;
+        Ok(Self { command: command.into(), suite, settings, args })
     }
 }
 
