@@ -1488,7 +1488,7 @@ fn the_lock_of_a_killed_holder_is_recovered_and_others_go_on() {
             // One waits already, in its sleep.
             thread::scope(|scope| {
                 let waiter = scope.spawn(|| {
-                    let taken = region.lock(MINUTE).unwrap();
+                    let taken = region.lock(20 * SECOND).unwrap();
                     region.unlock();
                     taken
                 });
@@ -1498,7 +1498,7 @@ fn the_lock_of_a_killed_holder_is_recovered_and_others_go_on() {
             });
         } else {
             holder.kill();
-            assert_eq!(region.lock(MINUTE).unwrap(), Taken::Recovered, "round {round}");
+            assert_eq!(region.lock(20 * SECOND).unwrap(), Taken::Recovered, "round {round}");
             region.unlock();
         }
         // Told once, and whole again after that.

@@ -227,7 +227,7 @@ fn plant(
 fn of_models(root: &Path) -> Option<()> {
     let mut well = Some(());
     // The simulator's faults with few runs of what has none: that is `ci/simulate`'s to show.
-    for (name, args) in [("model", &[][..]), ("simulate", &["--runs", "10000"])] {
+    for (name, args) in [("model", &[][..]), ("simulate", &["10000"])] {
         let mut command = Command::new(root.join("ci").join(name));
         // Where they build when they are called by themselves.
         let folder = target().parent().map(Path::to_owned).unwrap_or_default();
