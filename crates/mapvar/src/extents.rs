@@ -228,9 +228,7 @@ impl<M: Mem> Store<M> {
                     self.mem.fence(Release);
                     self.write_run_header(first)?;
                     write_head();
-                    if !self.mem.planted(Fault::RunNotJournalled) {
-                        self.journal_run(first, span)?;
-                    }
+                    self.journal_run(first, span)?;
                     for number in (first + 1..first + span).rev() {
                         if !layout::holds_table(number) {
                             self.set_chunk(number, kind::REST, 0)?;

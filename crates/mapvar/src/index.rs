@@ -442,6 +442,9 @@ fn tail(name: &[u8]) -> u64 {
         // Shifted out of the last 8 bytes: a copy into a padded buffer took twice as long.
         return u64::from_le_bytes(*last) >> (64 - 8 * rest.len() as u32);
     }
+    if mapvar_os::seeded::planted("big-endian-name") {
+        return rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    }
     rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 

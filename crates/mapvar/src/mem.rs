@@ -182,6 +182,8 @@ faults! {
     HeirWakesNobody = "heir-wakes-nobody",
     /// A transaction publishes without the word that commits it.
     NoCommitWord = "no-commit-word",
+    /// A record is let go before those who wait for its value are woken.
+    UnlockBeforeWake = "unlock-before-wake",
     /// A committed transaction of a dead process is undone.
     CommittedUndone = "committed-undone",
     /// A transaction does not look whether what it read is as it was.
@@ -196,10 +198,6 @@ faults! {
     OldSlotsForgotten = "old-slots-forgotten",
     /// A value is written in place while the slot still counts as valid.
     InPlaceNotInvalid = "in-place-not-invalid",
-    /// A growth says how many chunks there are before the section has them.
-    CountBeforeGrowth = "count-before-growth",
-    /// A run is taken without a journal.
-    RunNotJournalled = "run-not-journalled",
     /// A recovery does not compare the checksums of slots.
     SlotSumIgnored = "slot-sum-ignored",
     /// A record used again keeps what its slots referred to.

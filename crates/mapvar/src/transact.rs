@@ -326,6 +326,9 @@ impl<M: Mem> Store<M> {
         if let Some(handle) = self.journalled(entry)?
             && self.mem.is_marked(handle.lock(), Locks::MARK_T)
         {
+            if self.mem.planted(Fault::UnlockBeforeWake) {
+                self.mem.unmark(handle.lock());
+            }
             // Those who wait for the value: of a record that was marked after its holder had died,
             // or published by one who died before he woke them.
             self.mem.wake(handle.wake());

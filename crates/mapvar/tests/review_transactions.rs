@@ -27,6 +27,41 @@ fn a_transaction_whose_variable_was_removed_meanwhile_is_run_again() {
 }
 
 #[test]
+fn a_transaction_whose_variable_was_set_meanwhile_is_run_again() {
+    let map = named("set");
+    map.set("a", 1).unwrap();
+    let mut runs = 0;
+    map.transaction(|tx| {
+        runs += 1;
+        let a: i64 = tx.get("a")?;
+        if runs == 1 {
+            map.set("a", 10)?;
+        }
+        tx.set("a", a + 1)?;
+        tx.set("sum", a)
+    })
+    .unwrap();
+    let now = (map.get::<i64>("a").unwrap(), map.get::<i64>("sum").unwrap());
+    assert_eq!((runs, now), (2, (11, 10)), "an update was lost");
+}
+
+#[test]
+fn an_update_of_what_was_set_meanwhile_is_made_again() {
+    let map = named("update");
+    map.set("a", 1).unwrap();
+    let mut runs = 0;
+    let done = map.update("a", |a: Option<i64>| {
+        runs += 1;
+        if runs == 1 {
+            map.set("a", 10).unwrap();
+        }
+        a.unwrap() + 1
+    });
+    let now = (done.unwrap(), map.get::<i64>("a").unwrap());
+    assert_eq!((runs, now), (2, (11, 11)), "a set was lost");
+}
+
+#[test]
 fn a_transaction_may_make_a_variable_in_the_place_of_one_it_read() {
     let map = named("place");
     map.set("a", 1).unwrap();

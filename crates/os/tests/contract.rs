@@ -513,6 +513,9 @@ fn the_scopes_are_apart() {
     let global = by_name(&Name::global(&text).unwrap()).size(10).create().unwrap();
     whole(&local).write_at(0, b"local").unwrap();
     assert_eq!(bytes(&whole(&global), 0, 5), [0; 5]);
+    // Nor is a name that of another case.
+    let upper = Name::new(&text.to_uppercase()).unwrap();
+    is(by_name(&upper).open(), ErrorKind::NotFound, "");
 }
 
 #[test]
@@ -1099,6 +1102,16 @@ fn who_attaches_knows_whether_it_is_alone() {
     let third = section.attach(SECOND).unwrap();
     assert!(third.alone());
     drop(third);
+
+    // Who came first has gone, and who came after him is there still.
+    let mut first = section.attach(SECOND).unwrap();
+    first.done().unwrap();
+    let mut other = second.attach(SECOND).unwrap();
+    other.done().unwrap();
+    drop(first);
+    let fourth = by_file(&scratch.file()).open().unwrap();
+    assert!(!fourth.attach(SECOND).unwrap().alone(), "another is there");
+    drop(other);
     assert!(second.attach(SECOND).unwrap().alone());
 }
 
@@ -1475,7 +1488,7 @@ fn the_lock_of_a_killed_holder_is_recovered_and_others_go_on() {
             // One waits already, in its sleep.
             thread::scope(|scope| {
                 let waiter = scope.spawn(|| {
-                    let taken = region.lock(MINUTE).unwrap();
+                    let taken = region.lock(20 * SECOND).unwrap();
                     region.unlock();
                     taken
                 });
@@ -1485,7 +1498,7 @@ fn the_lock_of_a_killed_holder_is_recovered_and_others_go_on() {
             });
         } else {
             holder.kill();
-            assert_eq!(region.lock(MINUTE).unwrap(), Taken::Recovered, "round {round}");
+            assert_eq!(region.lock(20 * SECOND).unwrap(), Taken::Recovered, "round {round}");
             region.unlock();
         }
         // Told once, and whole again after that.
@@ -1599,7 +1612,7 @@ fn a_mark_is_answered_and_its_end_lets_waiters_in() {
     assert_eq!(locks.mark(view, 0, Locks::MARK_T), Ok(Taken::Clean));
     assert!(locks.is_marked(view, 0, Locks::MARK_T) && !locks.is_marked(view, 0, Locks::MARK_L));
     assert_eq!(locks.mark(view, 0, Locks::MARK_L), Err(Locks::MARK_T));
-    let refused = region.lock(MINUTE).unwrap_err();
+    let refused = region.lock(SECOND).unwrap_err();
     assert!(matches!(refused, Refused::Marked(mark) if mark == Locks::MARK_T));
     // The thread may take another lock now.
     assert_eq!(locks.lock(view, 8, SECOND).unwrap(), Taken::Clean);

@@ -457,7 +457,13 @@ fn i3_what_is_pinned_stays_until_its_reader_is_done_or_dead() {
             remove(&writer, name).unwrap();
             put(&writer, "new", &value(8, expected.len())).unwrap();
             writer.sweep().unwrap();
-            let seen = reader.take_pinned(&pinned, |shot| shot.capture().unwrap().data).unwrap();
+            let seen = reader.take_pinned(&pinned, |shot| {
+                // Also in the last moment before it is copied.
+                writer.sweep().unwrap();
+                put(&writer, "newer", &value(9, expected.len())).unwrap();
+                shot.capture().unwrap().data
+            });
+            let seen = seen.unwrap();
             let Seen::Value(Data::Bytes(bytes), _) = seen else { panic!("{seen:?}") };
             assert!(bytes == expected, "{name}: a pinned extent was used again");
         }

@@ -134,7 +134,7 @@ fn replace(address: usize) -> bool {
     all_threads::catch_up();
     let mut from = at;
     let mut to = at + piece.page;
-    if truncated && !planted("one-page-of-a-truncation") {
+    if truncated {
         // From the first whole page behind the file's end, which is not behind `at`.
         let end = file_ends.unwrap_or(0).saturating_sub(piece.offset) as usize;
         from = end.next_multiple_of(piece.page).min(at);

@@ -54,9 +54,7 @@ pub(super) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Re
         extend(fd, from, size)
     };
     grown.map_err(|errno| {
-        if !planted("growth-not-undone") {
-            back(fd, from, size);
-        }
+        back(fd, from, size);
         match errno {
             // An object of `shm_open` is given its size once.
             Errno::INVAL if section.kind != Kind::File && !cfg!(target_os = "linux") => refuse(

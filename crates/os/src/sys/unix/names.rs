@@ -133,6 +133,7 @@ fn place(name: &Name) -> PathBuf {
     let uid = rustix::process::geteuid().as_raw();
     let file = match name.scope() {
         Scope::Local if planted("name-without-user") => format!("mapvar.{name}"),
+        _ if planted("name-without-case") => format!("mapvar.{uid}.{name}").to_ascii_lowercase(),
         Scope::Local => format!("mapvar.{uid}.{name}"),
         // Not `mapvar.<name>`: that of "0.x" would be the local "x" of root.
         Scope::Global => format!("mapvar.global.{name}"),

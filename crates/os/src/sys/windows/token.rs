@@ -179,7 +179,8 @@ impl Look {
             let claims = claims.try_borrow().ok()?;
             Some(claims.0.values().any(|claim| claim.is(tokens, slot)))
         });
-        if own.ok().flatten().unwrap_or(true) {
+        let own = own.ok().flatten().unwrap_or(true);
+        if own && !crate::seeded::planted("own-token-believed") {
             std::thread::sleep(patience);
             return Ok(false);
         }

@@ -1,0 +1,145 @@
+//! The table, `bugs.txt`, and whether it is of the bugs that the sources have.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub struct Bug {
+    pub name: String,
+    /// What is run, as [`crate::suite::Suite`] reads it.
+    pub command: String,
+    /// The output must have one of these.
+    pub words: Vec<String>,
+    /// What the bug is.
+    pub what: String,
+    /// Whether the short run has it.
+    pub short: bool,
+}
+
+/// Reads the table; what is wrong with a line is an error.
+pub fn read(path: &Path) -> Result<Vec<Bug>, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut bugs: Vec<Bug> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let fields: Vec<&str> = line.split('|').map(str::trim).collect();
+        let (fields, short) = match fields.as_slice() {
+            [fields @ .., "short"] => (fields, true),
+            fields => (fields, false),
+        };
+        let [name, command, words, what] = fields else {
+            return Err(format!("line {}: name | command | words | what it is", number + 1));
+        };
+        let bug = Bug {
+            name: (*name).into(),
+            command: (*command).into(),
+            words: words.split(" or ").map(|word| word.trim().into()).collect(),
+            what: (*what).into(),
+            short,
+        };
+        if bug.words.iter().any(String::is_empty) || bug.name.is_empty() || bug.what.is_empty() {
+            return Err(format!("line {}: an empty field", number + 1));
+        }
+        if bugs.iter().any(|other| other.name == bug.name) {
+            return Err(format!("line {}: {} is there twice", number + 1, bug.name));
+        }
+        bugs.push(bug);
+    }
+    Ok(bugs)
+}
+
+/// What does not fit: a bug of the table that is planted nowhere, or twice; one that is planted and
+/// in no line.
+pub fn misfits(root: &Path, bugs: &[Bug]) -> Vec<String> {
+    let planted = planted(root);
+    let mut misfits = Vec::new();
+    for bug in bugs {
+        match planted.get(&bug.name).map(Vec::as_slice) {
+            None => misfits.push(format!("{} is planted nowhere", bug.name)),
+            Some([_]) => {}
+            // The same mistake on two systems.
+            Some(places) if of_different_systems(places) => {}
+            Some(places) => misfits.push(format!("{} is planted twice: {places:?}", bug.name)),
+        }
+    }
+    for (name, places) in &planted {
+        if !bugs.iter().any(|bug| bug.name == *name) {
+            misfits.push(format!("{name} has no line in bugs.txt: planted in {places:?}"));
+        }
+    }
+    misfits
+}
+
+fn of_different_systems(places: &[PathBuf]) -> bool {
+    let system = |path: &PathBuf| {
+        let mut parts = path.components().skip_while(|part| part.as_os_str() != "sys").skip(1);
+        parts.next().map(|part| part.as_os_str().to_owned())
+    };
+    let mut systems: Vec<_> = places.iter().filter_map(system).collect();
+    systems.sort();
+    systems.dedup();
+    systems.len() == places.len()
+}
+
+/// Names of planted bugs, with the files that have them: `planted("name")`, and `Fault = "name"` in
+/// the list of the engine's, if `Fault` is asked for.
+fn planted(root: &Path) -> BTreeMap<String, Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for folder in ["crates", "harness"] {
+        rust_files(&root.join(folder), &mut files);
+    }
+    let mut planted: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    let mut asked = String::new();
+    for (path, text) in &files {
+        // Not this file, which has the words for what it seeks.
+        if path.ends_with("harness/seeded/src/table.rs") {
+            continue;
+        }
+        let short = path.strip_prefix(root).unwrap_or(path);
+        for part in text.split("planted(\"").skip(1) {
+            if let Some((name, _)) = part.split_once('"') {
+                planted.entry(name.into()).or_default().push(short.into());
+            }
+        }
+        if !path.ends_with("crates/mapvar/src/mem.rs") && path.starts_with(root.join("crates")) {
+            asked += text;
+        }
+    }
+    let list = files.iter().find(|(path, _)| path.ends_with("crates/mapvar/src/mem.rs"));
+    let list = list.map_or("", |(_, text)| text.as_str());
+    let list = list.split("\nfaults! {").nth(1).and_then(|list| list.split("\n}").next());
+    for line in list.unwrap_or_default().lines() {
+        let Some((fault, name)) = line.trim().split_once(" = ") else { continue };
+        let is_asked = asked
+            .split(&format!("Fault::{fault}"))
+            .skip(1)
+            .any(|rest| !rest.starts_with(|next: char| next.is_alphanumeric()));
+        if is_asked {
+            let name = name.trim_matches(['"', ',']);
+            planted.entry(name.into()).or_default().push("crates/mapvar/src/mem.rs".into());
+        }
+    }
+    planted
+}
+
+fn rust_files(folder: &Path, files: &mut Vec<(PathBuf, String)>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            if entry.file_name() != "target" {
+                rust_files(&path, files);
+            }
+        } else if path.extension().is_some_and(|end| end == "rs")
+            && let Ok(text) = fs::read_to_string(&path)
+        {
+            files.push((path, text));
+        }
+    }
+}
