@@ -172,7 +172,7 @@ faults! {
     SealKept = "seal-kept",
     /// A large value in slot A or B, which the file has, is given back.
     DurableExtentFreed = "durable-extent-freed",
-    /// Growth leaves in the chunk table what stood there.
+    /// Growth, and recovery before it, leave in the chunk table what stood there.
     TableTailKept = "table-tail-kept",
     /// A chunk has the id that it had when it was last cut up.
     ChunkIdKept = "chunk-id-kept",
@@ -182,12 +182,8 @@ faults! {
     LocksKept = "locks-kept",
     /// A recovery does not count itself: ids and versions begin where they did before.
     IncarnationKept = "incarnation-kept",
-    /// After a recovery the next flush has the number after the accepted one.
-    EpochAfterAccepted = "epoch-after-accepted",
     /// A recovery leaves the slots that it does not accept as they are.
     OthersKept = "others-kept",
-    /// A recovery leaves a superblock that it rejects as it is.
-    RejectedKept = "rejected-kept",
     /// A recovery takes the older of two slots that count.
     OlderAccepted = "older-accepted",
     /// A recovery does not look at the part of a long name that its record has.
