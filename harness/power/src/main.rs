@@ -242,7 +242,7 @@ fn cuts(options: &Options) -> bool {
 
 /// Processes killed on real files, and disks made of what they left.
 fn files(options: &Options) -> bool {
-    let (kills, images) = if options.short { (25, 10) } else { (400, 10) };
+    let (kills, images) = if options.short { (25, 10) } else { (200, 20) };
     let began = Instant::now();
     let done = AtomicU64::new(0);
     let (counts, wrong) = thread::scope(|scope| {
