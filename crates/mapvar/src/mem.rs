@@ -186,6 +186,12 @@ faults! {
     OthersKept = "others-kept",
     /// A recovery takes the older of two slots that count.
     OlderAccepted = "older-accepted",
+    /// Growth does not look whether the section became longer.
+    GrowthUnchecked = "growth-unchecked",
+    /// Growth says how many chunks there are before the section is as long.
+    CountBeforeGrowth = "count-before-growth",
+    /// A transaction that fails keeps what it reserved.
+    ReservedKept = "reserved-kept",
     /// A recovery does not look at the part of a long name that its record has.
     LongNameUnchecked = "long-name-unchecked",
 }

@@ -319,12 +319,7 @@ impl<M: Mem> Store<M> {
 
     /// Makes a removed variable one again, in its own record or, where it does not fit that, in
     /// none: the caller inserts it then.
-    pub fn revive(
-        &self,
-        handle: Handle,
-        raw: &Raw<'_>,
-        atomic: bool,
-    ) -> Result<(), Trouble> {
+    pub fn revive(&self, handle: Handle, raw: &Raw<'_>, atomic: bool) -> Result<(), Trouble> {
         match self.read(handle, |_| ())? {
             Seen::Value(..) | Seen::Stale => Ok(()),
             Seen::Absent if handle.atomic && atomic => self.revive_atomic(handle, raw),
