@@ -382,7 +382,7 @@ pub fn history(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
         }
     }
     world.power_cut(&mut random)?;
-    if random.below(4) == 0 {
+    if random.below(2) == 0 {
         nothing_leaked(&world.store)?;
     }
     world.counts.histories = 1;

@@ -543,7 +543,7 @@ pub fn history(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
         log.judge(&found, count, true)?;
         log.begin_anew(&found, count);
         drop(log);
-        if round == rounds && random.below(4) == 0 {
+        if round == rounds && random.below(2) == 0 {
             nothing_leaked(&store)?;
         }
     }

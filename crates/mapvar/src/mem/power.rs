@@ -376,6 +376,7 @@ impl Machine {
             _ => (6, 0),
         };
         let style = random.below(6);
+        let one_in = [4, 16, 64, 256][random.below(4) as usize];
         let salt = random.below(1 << 32);
         let all = self.words.len();
         let unit = |at: u32| {
@@ -398,7 +399,7 @@ impl Machine {
         for unit in &units {
             let (count, kept) = &mut counts[*unit];
             let any = random.below(u64::from(*count) + 1) as u32;
-            let few = random.below(8) == 0;
+            let few = random.below(one_in) == 0;
             *kept = match style {
                 // Nearly all of it as it was at first, or at last: what a single one does is seen.
                 0 if !few => 0,
