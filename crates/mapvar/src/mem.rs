@@ -166,6 +166,9 @@ faults! {
     SuperblockUnchecked = "superblock-unchecked",
     /// A removed variable is retired when its tombstone is sealed, and not durable.
     RetiredEarly = "retired-early",
+    /// Who erases a removed variable looks at its seals before he looks whether a flush is about to
+    /// set one.
+    SealsBeforeFlight = "seals-before-flight",
     /// The place of a retired record is used before the next flush is complete.
     PlaceEarly = "place-early",
     /// A slot that is written again keeps its seal.
@@ -174,8 +177,6 @@ faults! {
     DurableExtentFreed = "durable-extent-freed",
     /// Growth, and recovery before it, leave in the chunk table what stood there.
     TableTailKept = "table-tail-kept",
-    /// A chunk has the id that it had when it was last cut up.
-    ChunkIdKept = "chunk-id-kept",
     /// A recovery leaves the journals as they are.
     JournalKept = "journal-kept",
     /// A recovery leaves the locks as they are.

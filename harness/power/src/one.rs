@@ -36,9 +36,10 @@ fn name(number: usize) -> Vec<u8> {
 /// How much of what there is in a history: each has its own, and some of them nearly nothing else.
 struct Taste {
     weights: [u64; 7],
-    /// Of the lengths of values, the first so many.
-    lengths: u64,
-    names: u64,
+    /// Of the lengths of values, from which on, and how many.
+    lengths: (u64, u64),
+    /// The same of the names.
+    names: (u64, u64),
 }
 
 impl Taste {
@@ -47,7 +48,9 @@ impl Taste {
         let weights = usual.map(|usual| [0, usual, usual, 3 * usual][random.below(4) as usize]);
         let [set, .., flush] = weights;
         let weights = if set == 0 || flush == 0 { usual } else { weights };
-        Self { weights, lengths: 1 + random.below(9), names: 2 + random.below(NAMES as u64 - 1) }
+        let least = if random.below(3) == 0 { random.below(9) } else { 0 };
+        let lengths = (least, 1 + random.below(9 - least));
+        Self { weights, lengths, names: (random.below(7), 2 + random.below(NAMES as u64 - 1)) }
     }
 }
 
@@ -55,9 +58,12 @@ impl Op {
     fn random(random: &mut Random, taste: &Taste, value: u64) -> Self {
         let bytes = |random: &mut Random| {
             let len = [8, 24, 33, 90, 400, 1_000, 1_100, 3_000, 17_000];
-            value.to_le_bytes().repeat(len[random.below(taste.lengths) as usize] / 8)
+            let (least, many) = taste.lengths;
+            value.to_le_bytes().repeat(len[(least + random.below(many)) as usize] / 8)
         };
-        let name = random.below(taste.names) as usize;
+        let (first, names) = taste.names;
+        let at = random.below(names);
+        let name = ((first + at) % NAMES as u64) as usize;
         let mut left = random.below(taste.weights.iter().sum());
         let which = taste.weights.iter().position(|weight| {
             let is_it = left < *weight;
@@ -68,7 +74,8 @@ impl Op {
             0 => Self::Set(name, bytes(random)),
             1 => Self::Remove(name),
             2 => {
-                let other = (name + 1 + random.below(taste.names - 1) as usize) % taste.names as usize;
+                let other = (at + 1 + random.below(names - 1)) % names;
+                let other = ((first + other) % NAMES as u64) as usize;
                 Self::Both(name, other, value.to_le_bytes().to_vec())
             }
             3 => Self::Add(value),
@@ -380,6 +387,12 @@ pub fn history(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
                 return Err("it is not what it was set to".into());
             }
         }
+    }
+    if random.below(2) == 0 {
+        // All of it is to be there then.
+        world.store.flush().map_err(|trouble| format!("{trouble:?}"))?;
+        let now = world.truth().now.clone();
+        world.allowed = vec![now];
     }
     world.power_cut(&mut random)?;
     if random.below(2) == 0 {

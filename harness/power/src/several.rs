@@ -495,6 +495,14 @@ impl World {
             store.transact(&mut []).map_err(told)?;
             let (found, count) = stamps(&store, &mut self.given)?;
             locked(&self.log).judge(&found, count, false)?;
+            if random.below(2) == 0 {
+                // All of it is to be there then.
+                let began = locked(&self.log).tick();
+                store.flush().map_err(told)?;
+                let mut log = locked(&self.log);
+                let ended = Some(log.tick());
+                log.flushes.push(Flush { process: 7, began, ended, complete: true });
+            }
         }
         for number in 0..self.running.len() {
             self.end(number);

@@ -369,10 +369,10 @@ impl Machine {
         // A unit goes back to the version that it had before its last so many stores. Some sectors
         // may be torn, in that each of their words goes alone.
         let (shift, torn) = match random.below(8) {
-            0 => (0, 0),
-            1 => (3, 0),
-            2 => (9, 0),
-            3 => (6, 1 + random.below(3)),
+            0 | 1 => (0, 0),
+            2 => (3, 0),
+            3 => (9, 0),
+            4 => (6, 1 + random.below(3)),
             _ => (6, 0),
         };
         let style = random.below(6);
