@@ -9,7 +9,7 @@ use crate::{
         live, record, room,
     },
     mem::{
-        Fault, Load, Mem,
+        Load, Mem,
         Ordering::{Acquire, Relaxed, Release},
         Store as _,
     },
@@ -324,11 +324,7 @@ impl<M: Mem> Store<M> {
         words.store(chunk::MARK, mark, Relaxed);
         words.store(chunk::NUMBER, number, Relaxed);
         words.store(chunk::UUID, self.uuid, Relaxed);
-        let id = match cut.kind {
-            kind::RECORDS if self.mem.planted(Fault::ChunkIdKept) => number,
-            kind::RECORDS => self.new_id()?,
-            _ => 0,
-        };
+        let id = if cut.kind == kind::RECORDS { self.new_id()? } else { 0 };
         if cut.kind == kind::RECORDS {
             words.store(chunk::ID, id, Relaxed);
         }

@@ -291,8 +291,7 @@ impl<M: Mem> Store<M> {
             let found = words.load(record::STATE, Acquire);
             let state = State(found);
             let seal = words.load(handle.slot(state.b()) + slot::SEAL, Acquire);
-            let durable =
-                seal != 0 && (seal <= complete || self.mem.planted(Fault::PromotedEarly));
+            let durable = seal != 0 && (seal <= complete || self.mem.planted(Fault::PromotedEarly));
             if state.current() == state.b() && durable {
                 return Ok(None);
             }

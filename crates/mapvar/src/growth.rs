@@ -62,8 +62,12 @@ impl<M: Mem> Store<M> {
         }
         let least = needed.min(room);
         let more = least.max((chunks / 2).min(STEP)).min(room);
+        if self.mem.planted(Fault::CountBeforeGrowth) {
+            self.live_mut()?.store(live::CHUNKS, chunks + more, Release);
+        }
         let grown = match self.mem.grow((chunks + more) * CHUNK) {
             Ok(()) => more,
+            Err(_) if self.mem.planted(Fault::GrowthUnchecked) => more,
             Err(_) if more > least => {
                 self.mem.grow((chunks + least) * CHUNK)?;
                 least

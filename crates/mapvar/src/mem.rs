@@ -226,30 +226,33 @@ faults! {
     SuperblockUnchecked = "superblock-unchecked",
     /// A removed variable is retired when its tombstone is sealed, and not durable.
     RetiredEarly = "retired-early",
+    /// Who erases a removed variable looks at its seals before he looks whether a flush is about to
+    /// set one.
+    SealsBeforeFlight = "seals-before-flight",
     /// The place of a retired record is used before the next flush is complete.
     PlaceEarly = "place-early",
     /// A slot that is written again keeps its seal.
     SealKept = "seal-kept",
     /// A large value in slot A or B, which the file has, is given back.
     DurableExtentFreed = "durable-extent-freed",
-    /// Growth leaves in the chunk table what stood there.
+    /// Growth, and recovery before it, leave in the chunk table what stood there.
     TableTailKept = "table-tail-kept",
-    /// A chunk has the id that it had when it was last cut up.
-    ChunkIdKept = "chunk-id-kept",
     /// A recovery leaves the journals as they are.
     JournalKept = "journal-kept",
     /// A recovery leaves the locks as they are.
     LocksKept = "locks-kept",
     /// A recovery does not count itself: ids and versions begin where they did before.
     IncarnationKept = "incarnation-kept",
-    /// After a recovery the next flush has the number after the accepted one.
-    EpochAfterAccepted = "epoch-after-accepted",
     /// A recovery leaves the slots that it does not accept as they are.
     OthersKept = "others-kept",
-    /// A recovery leaves a superblock that it rejects as it is.
-    RejectedKept = "rejected-kept",
     /// A recovery takes the older of two slots that count.
     OlderAccepted = "older-accepted",
+    /// Growth does not look whether the section became longer.
+    GrowthUnchecked = "growth-unchecked",
+    /// Growth says how many chunks there are before the section is as long.
+    CountBeforeGrowth = "count-before-growth",
+    /// A transaction that fails keeps what it reserved.
+    ReservedKept = "reserved-kept",
     /// A recovery does not look at the part of a long name that its record has.
     LongNameUnchecked = "long-name-unchecked",
 }

@@ -258,12 +258,7 @@ impl<M: Mem> Store<M> {
             None if complete != 0 && reasonable(complete) => complete,
             None => 0,
         };
-        let greatest = if self.mem.planted(Fault::EpochAfterAccepted) {
-            epoch
-        } else {
-            scan.greatest_epoch.max(epoch)
-        };
-        let next_epoch = greatest.saturating_add(1);
+        let next_epoch = scan.greatest_epoch.max(epoch).saturating_add(1);
         let rejected = |at: usize| {
             scan.superblocks
                 .get(at)
@@ -326,7 +321,7 @@ impl<M: Mem> Store<M> {
         live.store(live::ATOMICS, atomics as u64, Relaxed);
         self.index_all(&present)?;
         for (at, rejected) in superblock::AT.into_iter().zip(accepted.rejected) {
-            if rejected && !self.mem.planted(Fault::RejectedKept) {
+            if rejected {
                 // Its check, and nothing else: to zero all of it could make it good half-way.
                 let words = self.mem.words_mut(at, superblock::WORDS).ok_or(Trouble::ReadOnly)?;
                 words.store(superblock::CHECK, 0, Relaxed);
@@ -403,7 +398,7 @@ impl<M: Mem> Store<M> {
         // again is free. The words of these chunks end with the table that has room for them.
         for number in scan.chunks..layout::MOST_CHUNKS {
             let at = layout::table_word(number);
-            if at >= scan.chunks * CHUNK {
+            if at >= scan.chunks * CHUNK || self.mem.planted(Fault::TableTailKept) {
                 break;
             }
             let word = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;

@@ -328,12 +328,7 @@ impl<M: Mem> Store<M> {
 
     /// Makes a removed variable one again, in its own record or, where it does not fit that, in
     /// none: the caller inserts it then.
-    pub fn revive(
-        &self,
-        handle: Handle,
-        raw: &Raw<'_>,
-        atomic: bool,
-    ) -> Result<(), Trouble> {
+    pub fn revive(&self, handle: Handle, raw: &Raw<'_>, atomic: bool) -> Result<(), Trouble> {
         match self.read(handle, |_| ())? {
             Seen::Value(..) | Seen::Stale => Ok(()),
             Seen::Absent if handle.atomic && atomic => self.revive_atomic(handle, raw),
@@ -434,11 +429,14 @@ impl<M: Mem> Store<M> {
             return Ok(Fate::Erased);
         }
         let seal = |number| words.load(handle.slot(number) + slot::SEAL, Acquire);
-        if (0..slot::COUNT).all(|number| seal(number) == 0) {
-            // Never sealed. If no flush is about to, no file knows of it.
-            let (header, bit) = layout::dirty_bit(handle.at);
-            let header = self.mem.words(header, chunk::WORDS).ok_or_else(|| outside(header))?;
-            let chosen = header.load(chunk::FLUSHING, Acquire) & bit != 0;
+        let never_sealed = || (0..slot::COUNT).all(|number| seal(number) == 0);
+        let (header, bit) = layout::dirty_bit(handle.at);
+        let header = self.mem.words(header, chunk::WORDS).ok_or_else(|| outside(header))?;
+        let late = self.mem.planted(Fault::SealsBeforeFlight) && never_sealed();
+        // Before the seals: a flush that chose it seals it, and then clears the bit.
+        let chosen = header.load(chunk::FLUSHING, Acquire) & bit != 0;
+        if late || never_sealed() {
+            // If no flush is about to seal it either, no file knows of it.
             return Ok(if chosen { Fate::Kept } else { Fate::Erased });
         }
         let durable = seal(state.b());

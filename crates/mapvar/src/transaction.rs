@@ -4,7 +4,7 @@ use crate::{
     Map, Value, codec,
     engine::{Expect, Handle, Version},
     map::{AGAIN, checked},
-    mem::{Mem, Ordering::Acquire},
+    mem::{Fault, Mem, Ordering::Acquire},
     raw::{Captured, Payload, Raw},
     slots::Seen,
     store::Inserted,
@@ -552,7 +552,7 @@ impl Transaction<'_> {
             }
             store.transact(&mut changes)
         })();
-        if !matches!(outcome, Ok(Outcome::Committed)) {
+        if !matches!(outcome, Ok(Outcome::Committed)) && !store.mem().planted(Fault::ReservedKept) {
             for change in &changes {
                 if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
                     store.forsake(extent);

@@ -442,7 +442,7 @@ impl View {
     /// `fence(Acquire)` before it, as for [`is_epoch`](crate::machine::is_epoch).
     #[inline]
     pub fn is_lost(&self) -> bool {
-        Imp::losses(&self.mapping).is_lost()
+        Imp::losses(&self.mapping).is_lost() && !crate::seeded::planted("loss-not-told")
     }
 
     #[cold]

@@ -146,7 +146,7 @@ pub fn recover(
     loop {
         let steps = match random.below(6) {
             0..=2 if depth < 3 => random.steps(2_600),
-            3 if depth < 3 => Power::AT_BARRIER,
+            3 if depth < 3 => Power::after_barrier(random.below(4)),
             _ => -1,
         };
         *boots += 1;

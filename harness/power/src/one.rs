@@ -33,23 +33,54 @@ fn name(number: usize) -> Vec<u8> {
     vec![b'a' + number as u8; len]
 }
 
+/// How much of what there is in a history: each has its own, and some of them nearly nothing else.
+struct Taste {
+    weights: [u64; 7],
+    /// Of the lengths of values, from which on, and how many.
+    lengths: (u64, u64),
+    /// The same of the names.
+    names: (u64, u64),
+}
+
+impl Taste {
+    fn new(random: &mut Random) -> Self {
+        let usual = [6, 2, 1, 2, 1, 1, 3];
+        let weights = usual.map(|usual| [0, usual, usual, 3 * usual][random.below(4) as usize]);
+        let [set, .., flush] = weights;
+        let weights = if set == 0 || flush == 0 { usual } else { weights };
+        let least = if random.below(3) == 0 { random.below(9) } else { 0 };
+        let lengths = (least, 1 + random.below(9 - least));
+        Self { weights, lengths, names: (random.below(7), 2 + random.below(NAMES as u64 - 1)) }
+    }
+}
+
 impl Op {
-    fn random(random: &mut Random, value: u64) -> Self {
+    fn random(random: &mut Random, taste: &Taste, value: u64) -> Self {
         let bytes = |random: &mut Random| {
-            let len = [8, 24, 33, 90, 400, 1_000, 1_100, 3_000, 17_000][random.below(9) as usize];
-            value.to_le_bytes().repeat(len / 8)
+            let len = [8, 24, 33, 90, 400, 1_000, 1_100, 3_000, 17_000];
+            let (least, many) = taste.lengths;
+            value.to_le_bytes().repeat(len[(least + random.below(many)) as usize] / 8)
         };
-        let name = random.below(NAMES as u64) as usize;
-        match random.below(16) {
-            0..=5 => Self::Set(name, bytes(random)),
-            6..=7 => Self::Remove(name),
-            8 => {
-                let other = (name + 1 + random.below(NAMES as u64 - 1) as usize) % NAMES;
+        let (first, names) = taste.names;
+        let at = random.below(names);
+        let name = ((first + at) % NAMES as u64) as usize;
+        let mut left = random.below(taste.weights.iter().sum());
+        let which = taste.weights.iter().position(|weight| {
+            let is_it = left < *weight;
+            left = left.saturating_sub(*weight);
+            is_it
+        });
+        match which.unwrap_or(6) {
+            0 => Self::Set(name, bytes(random)),
+            1 => Self::Remove(name),
+            2 => {
+                let other = (at + 1 + random.below(names - 1)) % names;
+                let other = ((first + other) % NAMES as u64) as usize;
                 Self::Both(name, other, value.to_le_bytes().to_vec())
             }
-            9..=10 => Self::Add(value),
-            11 => Self::RemoveCount,
-            12 => Self::Collect,
+            3 => Self::Add(value),
+            4 => Self::RemoveCount,
+            5 => Self::Collect,
             _ => Self::Flush,
         }
     }
@@ -147,6 +178,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 struct World {
+    taste: Taste,
     power: Power,
     facts: Facts,
     store: Store<Power>,
@@ -163,6 +195,7 @@ struct World {
 
 impl World {
     fn new(random: &mut Random, fault: Option<Fault>) -> Self {
+        let taste = Taste::new(random);
         let facts = facts(1_000 + random.below(20_000));
         let power = Power::new(facts.region as usize, fault);
         format(&power, &facts);
@@ -182,6 +215,7 @@ impl World {
             false
         });
         Self {
+            taste,
             store: Store::new(power.clone(), &facts).expect("a region as it should be"),
             power,
             facts,
@@ -202,7 +236,7 @@ impl World {
     /// Another process does something in the midst of a flush, when neither L nor T is held.
     fn invite(&mut self, random: &mut Random) -> Option<Op> {
         self.values += 1;
-        let op = Op::random(random, self.values);
+        let op = Op::random(random, &self.taste, self.values);
         if matches!(op, Op::Flush) {
             return None;
         }
@@ -227,12 +261,19 @@ impl World {
         self.values += 1;
         // What is cut off is a flush more often than all else.
         let flush = cut && random.below(3) == 0;
-        let op = if flush { Op::Flush } else { Op::random(random, self.values) };
+        let op = if flush { Op::Flush } else { Op::random(random, &self.taste, self.values) };
         let is_flush = matches!(op, Op::Flush);
         let steps = match cut {
             false => -1,
-            true if is_flush && random.below(3) == 0 => Power::AT_BARRIER,
-            true => random.steps(if is_flush { 250 } else { 80 }),
+            true if is_flush && random.below(3) == 0 => Power::after_barrier(random.below(6)),
+            true => {
+                let all = self.power.rehearse(|| op.run(&self.store));
+                // What an operation publishes it publishes near its end.
+                match random.below(3) {
+                    0 => (all - 1 - random.steps(12)).max(0),
+                    _ => random.below(all.cast_unsigned()).cast_signed(),
+                }
+            }
         };
         let before = {
             let mut truth = self.truth();
@@ -347,8 +388,14 @@ pub fn history(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
             }
         }
     }
+    if random.below(2) == 0 {
+        // All of it is to be there then.
+        world.store.flush().map_err(|trouble| format!("{trouble:?}"))?;
+        let now = world.truth().now.clone();
+        world.allowed = vec![now];
+    }
     world.power_cut(&mut random)?;
-    if random.below(4) == 0 {
+    if random.below(2) == 0 {
         nothing_leaked(&world.store)?;
     }
     world.counts.histories = 1;

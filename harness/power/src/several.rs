@@ -28,8 +28,44 @@ fn name(number: usize) -> Vec<u8> {
 
 /// A value is its stamp over and over, and as long as the stamp says: a torn one is seen.
 fn stamped(stamp: u64) -> Vec<u8> {
-    let words = [1, 3, 4, 11, 50, 125, 137, 375, 2_100][Random(stamp).below(9) as usize];
+    let words = [1, 3, 4, 11, 50, 125, 137, 375, 2_100];
+    // Its high bits say of how many of these.
+    let words = words[Random(stamp).below(1 + (stamp >> 32) % 9) as usize];
     stamp.to_le_bytes().repeat(words)
+}
+
+/// How much of what there is in a history.
+#[derive(Clone, Copy)]
+struct Taste {
+    weights: [u64; 6],
+    names: u64,
+    lengths: u64,
+    operations: u64,
+}
+
+impl Taste {
+    fn new(random: &mut Random) -> Self {
+        let usual = [6, 2, 2, 2, 1, 3];
+        let weights = usual.map(|usual| [0, usual, usual, 3 * usual][random.below(4) as usize]);
+        let [set, .., flush] = weights;
+        let weights = if set == 0 || flush == 0 { usual } else { weights };
+        Self {
+            weights,
+            names: 1 + random.below(NAMES as u64),
+            lengths: random.below(9) << 32,
+            operations: 2 + random.below(12),
+        }
+    }
+
+    fn choose(&self, random: &mut Random) -> usize {
+        let mut left = random.below(self.weights.iter().sum());
+        let which = self.weights.iter().position(|weight| {
+            let is_it = left < *weight;
+            left = left.saturating_sub(*weight);
+            is_it
+        });
+        which.unwrap_or(5)
+    }
 }
 
 /// The stamp of nothing.
@@ -211,7 +247,14 @@ fn locked(log: &Shared) -> MutexGuard<'_, Log> {
 }
 
 /// One process: what it does until it has done all that it was to.
-fn live(power: &Power, number: usize, facts: &Facts, log: &Shared, random: &mut Random) {
+fn live(
+    power: &Power,
+    number: usize,
+    facts: &Facts,
+    log: &Shared,
+    taste: &Taste,
+    random: &mut Random,
+) {
     let store = match Store::new(power.clone(), facts) {
         Ok(store) => store,
         Err(trouble) => {
@@ -219,8 +262,8 @@ fn live(power: &Power, number: usize, facts: &Facts, log: &Shared, random: &mut 
             return;
         }
     };
-    for _ in 0..=random.below(7) {
-        let done = operation(&store, number, log, random);
+    for _ in 0..=random.below(taste.operations) {
+        let done = operation(&store, number, log, taste, random);
         match done {
             Ok(()) | Err(Trouble::Full { .. }) => {}
             Err(other) => {
@@ -236,6 +279,7 @@ fn operation(
     store: &Store<Power>,
     number: usize,
     log: &Shared,
+    taste: &Taste,
     random: &mut Random,
 ) -> Result<(), Trouble> {
     let end = |writes: &[usize], state: State| {
@@ -246,13 +290,13 @@ fn operation(
             log.writes[*write].state = state;
         }
     };
-    let variable = random.below(NAMES as u64) as usize;
-    match random.below(16) {
-        0..=5 => {
+    let variable = random.below(taste.names) as usize;
+    match taste.choose(random) {
+        0 => {
             let (write, stamp) = {
                 let mut log = locked(log);
                 log.stamps += 1;
-                let stamp = log.stamps;
+                let stamp = log.stamps | taste.lengths;
                 (log.begin(number, variable, stamp), stamp)
             };
             let name = name(variable);
@@ -260,15 +304,15 @@ fn operation(
             end(&[write], if done.is_ok() { State::Done } else { State::Void });
             done.map(drop)
         }
-        6 | 7 => {
+        1 => {
             let write = locked(log).begin(number, variable, REMOVED);
             let done = store.remove(store.query(&name(variable)));
             end(&[write], if matches!(done, Ok(true)) { State::Done } else { State::Void });
             done.map(drop)
         }
-        8 | 9 => {
+        2 => {
             // Long enough for an extent it would have to be reserved first.
-            let others = (0..NAMES).filter(|_| random.below(2) == 0).chain([variable]);
+            let others = (0..taste.names as usize).filter(|_| random.below(2) == 0).chain([variable]);
             let mut variables: Vec<_> = others.collect();
             variables.sort_unstable();
             variables.dedup();
@@ -303,8 +347,8 @@ fn operation(
             end(&writes, if committed { State::Done } else { State::Void });
             done.map(drop)
         }
-        10 | 11 => add(store, number, log),
-        12 => {
+        3 => add(store, number, log),
+        4 => {
             store.collect_all()?;
             store.sweep().map(drop)
         }
@@ -380,6 +424,7 @@ fn stamps(store: &Store<Power>, given: &mut Given) -> Result<([u64; NAMES], u64)
 type Running = Option<Generator<'static, (), ()>>;
 
 struct World {
+    taste: Taste,
     power: Power,
     facts: Facts,
     log: Shared,
@@ -392,9 +437,9 @@ struct World {
 impl World {
     fn start(&mut self, number: usize, random: &mut Random) {
         let (power, facts, log) = (self.power.process(number), self.facts, self.log.clone());
-        let mut random = Random(random.below(u64::MAX));
+        let (taste, mut random) = (self.taste, Random(random.below(u64::MAX)));
         self.running[number] = Some(Gn::new_opt(STACK, move || {
-            let _ = power.cut_off(-1, || live(&power, number, &facts, &log, &mut random));
+            let _ = power.cut_off(-1, || live(&power, number, &facts, &log, &taste, &mut random));
         }));
     }
 
@@ -450,6 +495,14 @@ impl World {
             store.transact(&mut []).map_err(told)?;
             let (found, count) = stamps(&store, &mut self.given)?;
             locked(&self.log).judge(&found, count, false)?;
+            if random.below(2) == 0 {
+                // All of it is to be there then.
+                let began = locked(&self.log).tick();
+                store.flush().map_err(told)?;
+                let mut log = locked(&self.log);
+                let ended = Some(log.tick());
+                log.flushes.push(Flush { process: 7, began, ended, complete: true });
+            }
         }
         for number in 0..self.running.len() {
             self.end(number);
@@ -475,6 +528,7 @@ pub fn history(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
     });
     let processes = 2 + random.below(2) as usize;
     let mut world = World {
+        taste: Taste::new(&mut random),
         power,
         facts,
         log: Arc::default(),
@@ -497,7 +551,7 @@ pub fn history(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
         log.judge(&found, count, true)?;
         log.begin_anew(&found, count);
         drop(log);
-        if round == rounds && random.below(4) == 0 {
+        if round == rounds && random.below(2) == 0 {
             nothing_leaked(&store)?;
         }
     }

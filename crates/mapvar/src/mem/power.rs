@@ -64,16 +64,35 @@ type GiveWay = Box<dyn Fn(&Machine, Turn) -> bool + Send + Sync>;
 pub const PROCESSES: usize = 8;
 
 /// One process of the machine.
-#[derive(Default)]
 struct Process {
     /// Steps until it is cut off, and one more; 0 = never.
     steps: AtomicI64,
-    /// Cut off at the next barrier.
-    at_barrier: AtomicBool,
+    /// Cut off at the next barrier, or so many steps after it; below 0 = no.
+    after_barrier: AtomicI64,
     /// Cut off: it stores nothing any more.
     off: AtomicBool,
     /// How often it began anew: another seat each time.
     births: AtomicU64,
+}
+
+impl Process {
+    fn new() -> Self {
+        Self {
+            steps: AtomicI64::new(0),
+            after_barrier: AtomicI64::new(-1),
+            off: AtomicBool::new(false),
+            births: AtomicU64::new(0),
+        }
+    }
+}
+
+/// All that work changes, to be put back.
+struct Saved {
+    words: Vec<u64>,
+    halves: Vec<u32>,
+    touched: Vec<u64>,
+    lens: Vec<u64>,
+    stored: Vec<(u32, u64)>,
 }
 
 /// The machine that the processes share.
@@ -134,7 +153,7 @@ impl Power {
             touched: Mutex::default(),
             stored: Mutex::default(),
             kept: Mutex::new(vec![(0, 0); bytes / 8 * 2]),
-            processes: Default::default(),
+            processes: std::array::from_fn(|_| Process::new()),
             turn_in: AtomicI64::new(-1),
             give_way: OnceLock::new(),
             disk_fails: AtomicBool::new(false),
@@ -157,7 +176,23 @@ impl Power {
     }
 
     /// Steps that no work has.
-    pub const AT_BARRIER: i64 = i64::MAX - 1;
+    const MANY: i64 = 1 << 40;
+
+    /// For [`cut_off`](Self::cut_off): so many steps after the next barrier; 0 = in its midst.
+    pub fn after_barrier(steps: u64) -> i64 {
+        Self::MANY + steps.cast_signed()
+    }
+
+    /// How many steps `work` has. Nothing remains of it.
+    pub fn rehearse<R>(&self, work: impl FnOnce() -> R) -> i64 {
+        let saved = self.machine.save();
+        let left = self.cut_off(Self::MANY - 1, || {
+            let _ = work();
+            self.me().steps.load(Relaxed)
+        });
+        self.machine.put_back(saved);
+        left.map_or(0, |left| Self::MANY - left)
+    }
 
     /// Runs `work`, which is cut off before step `steps`, or if that is below 0, only by
     /// [`Machine::cut`]; `None` if it was.
@@ -166,11 +201,11 @@ impl Power {
         if self.is_off() {
             return None;
         }
-        process.at_barrier.store(steps == Self::AT_BARRIER, Relaxed);
+        process.after_barrier.store((steps - Self::MANY).max(-1), Relaxed);
         process.steps.store(steps + 1, Relaxed);
         let done = catch_unwind(AssertUnwindSafe(work));
         process.steps.store(0, Relaxed);
-        process.at_barrier.store(false, Relaxed);
+        process.after_barrier.store(-1, Relaxed);
         match done {
             Ok(done) => Some(done),
             Err(cause) if cause.is::<Cut>() => None,
@@ -275,6 +310,30 @@ impl Machine {
         self.processes[number].off.store(true, Relaxed);
     }
 
+    fn save(&self) -> Saved {
+        let len = self.len.load(Relaxed) as usize;
+        Saved {
+            words: self.words[..len / 8].iter().map(|word| word.load(Relaxed)).collect(),
+            halves: self.halves[..len / 4].iter().map(|half| half.load(Relaxed)).collect(),
+            touched: locked(&self.touched).clone(),
+            lens: locked(&self.lens).clone(),
+            stored: locked(&self.stored).clone(),
+        }
+    }
+
+    fn put_back(&self, saved: Saved) {
+        let longest = self.len.swap(saved.words.len() as u64 * 8, Relaxed);
+        for (at, word) in self.words[..(longest / 8) as usize].iter().enumerate() {
+            word.store(saved.words.get(at).copied().unwrap_or(0), Relaxed);
+        }
+        for (at, half) in self.halves[..(longest / 4) as usize].iter().enumerate() {
+            half.store(saved.halves.get(at).copied().unwrap_or(0), Relaxed);
+        }
+        *locked(&self.touched) = saved.touched;
+        *locked(&self.lens) = saved.lens;
+        *locked(&self.stored) = saved.stored;
+    }
+
     /// Whether nobody holds L or T.
     pub fn is_free(&self) -> bool {
         [live::LOCK_L, live::LOCK_T].iter().all(|at| self.half(*at).load(Relaxed) == 0)
@@ -310,13 +369,14 @@ impl Machine {
         // A unit goes back to the version that it had before its last so many stores. Some sectors
         // may be torn, in that each of their words goes alone.
         let (shift, torn) = match random.below(8) {
-            0 => (0, 0),
-            1 => (3, 0),
-            2 => (9, 0),
-            3 => (6, 1 + random.below(3)),
+            0 | 1 => (0, 0),
+            2 => (3, 0),
+            3 => (9, 0),
+            4 => (6, 1 + random.below(3)),
             _ => (6, 0),
         };
         let style = random.below(6);
+        let one_in = [4, 16, 64, 256][random.below(4) as usize];
         let salt = random.below(1 << 32);
         let all = self.words.len();
         let unit = |at: u32| {
@@ -339,7 +399,7 @@ impl Machine {
         for unit in &units {
             let (count, kept) = &mut counts[*unit];
             let any = random.below(u64::from(*count) + 1) as u32;
-            let few = random.below(8) == 0;
+            let few = random.below(one_in) == 0;
             *kept = match style {
                 // Nearly all of it as it was at first, or at last: what a single one does is seen.
                 0 if !few => 0,
@@ -569,8 +629,9 @@ impl Mem for Power {
         let stored = self.machine.pending();
         let lens = locked(&self.machine.lens).len() - 1;
         self.machine.give_way(Turn::Barrier);
-        if self.me().at_barrier.load(Relaxed) {
-            self.me().steps.store(1, Relaxed);
+        let after = self.me().after_barrier.load(Relaxed);
+        if after >= 0 {
+            self.me().steps.store(after + 1, Relaxed);
         }
         self.step();
         locked(&self.machine.stored).drain(..stored);

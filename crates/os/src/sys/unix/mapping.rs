@@ -10,6 +10,7 @@ use super::{
 use crate::{
     Access, ErrorKind, Result,
     faults::{Losses, Registered},
+    seeded::planted,
     view::MapSpec,
 };
 use rustix::{
@@ -94,7 +95,9 @@ impl Mapping {
             return Err(cvt(Errno::NOMEM));
         };
         let page = section.page().max(machine::page_size());
-        let piece = faults::piece(section.fd(), spec.offset, address.addr(), len, page, protection);
+        let seen = if planted("guard-of-first-length") { spec.len } else { len };
+        let piece =
+            faults::piece(section.fd(), spec.offset, address.addr(), seen, page, protection);
         let registered = ManuallyDrop::new(Registered::new(&piece));
         let mapping = Self { address, len, registered };
         if spec.base_address != 0 && address.as_ptr().addr() != spec.base_address {

@@ -1,0 +1,339 @@
+//! Power cuts on real files: a process sets, removes, flushes and is killed; of its file as it was
+//! when a flush returned, as it was read while the process ran, and as it was left, the harness makes
+//! disks, sector by sector. Each is a new file for the library, not of its boot, so it is recovered.
+
+use mapvar::{
+    Map,
+    internals::{layout, power::Random},
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read, Write},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+type Content = BTreeMap<String, Vec<u8>>;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Set(String, Vec<u8>),
+    Remove(String),
+    Both(String, String, Vec<u8>),
+    Add,
+    Flush,
+}
+
+const NAMES: u64 = 24;
+const COUNT: &str = "count";
+const SECTOR: usize = 512;
+
+fn name(number: u64) -> String {
+    let len = [1, 9, 40, 130, 25][number as usize % 5];
+    format!("{number}-").repeat(len)
+}
+
+impl Op {
+    /// The operations of a seed are the same in the process that does them and in the harness.
+    fn next(random: &mut Random, stamp: u64) -> Self {
+        let variable = random.below(NAMES);
+        let words = [1, 3, 12, 60, 125, 400, 2_000, 9_000][random.below(8) as usize];
+        match random.below(40) {
+            0..=22 => Self::Set(name(variable), stamp.to_le_bytes().repeat(words)),
+            23..=27 => Self::Remove(name(variable)),
+            28..=31 => {
+                let other = (variable + 1 + random.below(NAMES - 1)) % NAMES;
+                Self::Both(name(variable), name(other), stamp.to_le_bytes().repeat(words.min(400)))
+            }
+            32..=37 => Self::Add,
+            _ => Self::Flush,
+        }
+    }
+
+    fn run(&self, map: &Map) -> mapvar::Result<()> {
+        match self {
+            Self::Set(name, value) => map.set(name, value),
+            Self::Remove(name) => map.remove(name).map(drop),
+            Self::Both(one, other, value) => map.transaction(|tx| {
+                tx.set(one, value)?;
+                tx.set(other, value)
+            }),
+            Self::Add => map.atomic_or(COUNT, 0_u64)?.fetch_add(1).map(drop),
+            Self::Flush => map.flush(),
+        }
+    }
+
+    fn apply(&self, content: &mut Content) {
+        match self {
+            Self::Set(name, value) => {
+                content.insert(name.clone(), value.clone());
+            }
+            Self::Remove(name) => {
+                content.remove(name);
+            }
+            Self::Both(one, other, value) => {
+                content.insert(one.clone(), value.clone());
+                content.insert(other.clone(), value.clone());
+            }
+            Self::Add => {
+                let old = content.get(COUNT).and_then(|old| old.first_chunk());
+                let new = old.map_or(0, |old| u64::from_le_bytes(*old)) + 1;
+                content.insert(COUNT.into(), new.to_le_bytes().to_vec());
+            }
+            Self::Flush => {}
+        }
+    }
+}
+
+/// The process that is killed: says `b` before each operation and `e` after, and after a flush `f`;
+/// then it waits until the harness has its copy.
+pub fn writer(path: &str, seed: u64) -> mapvar::Result<()> {
+    let map = Map::options().file(path).open()?;
+    let mut random = Random(seed);
+    let (mut out, mut told) = (std::io::stdout().lock(), std::io::stdin().lock());
+    let mut say = |byte: u8| out.write_all(&[byte]).and_then(|()| out.flush()).is_ok();
+    for stamp in 1.. {
+        let op = Op::next(&mut random, stamp);
+        // Who hears nothing any more is gone.
+        if !say(b'b') {
+            break;
+        }
+        op.run(&map)?;
+        let flush = matches!(op, Op::Flush);
+        if !say(if flush { b'f' } else { b'e' }) || (flush && told.read_exact(&mut [0]).is_err()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+struct Owned(Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// When something was last done, for the watchdog.
+pub static ALIVE: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Default)]
+pub struct Counts {
+    pub kills: u64,
+    pub images: u64,
+    pub values: u64,
+    /// Images that are neither of the copy alone nor of the end alone.
+    pub mixed: u64,
+}
+
+/// The versions of a file that the disk may have sectors of, oldest first; and what the map may hold.
+struct Killed {
+    versions: Vec<Vec<u8>>,
+    allowed: Vec<Content>,
+}
+
+/// The number of the last complete flush.
+fn complete(file: &[u8]) -> Option<&[u8]> {
+    let at = (layout::live::AT as usize) + layout::live::EPOCH * 8;
+    file.get(at..at + 8)
+}
+
+/// Runs a process on a new map, kills it some time after a flush, and says what there may be.
+fn kill_one(path: &Path, seed: u64, random: &mut Random) -> Result<Killed, String> {
+    let told = |error: std::io::Error| error.to_string();
+    drop(Map::options().file(path).size(4_000 + random.below(60_000)).create().map_err(|it| it.to_string())?);
+    let this = std::env::current_exe().map_err(told)?;
+    let mut command = Command::new(this);
+    command.args(["--writer", &path.to_string_lossy(), &seed.to_string()]);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(told)?;
+    let mut child = Owned(child);
+    let (Some(mut input), Some(mut output)) = (child.0.stdin.take(), child.0.stdout.take()) else {
+        return Err("no pipes".into());
+    };
+    let (mut now, mut flushed, mut under_way) = (Content::new(), Content::new(), None);
+    let (mut ops, mut stamp) = (Random(seed), 0);
+    let mut op = None;
+    let mut versions = Vec::new();
+    let mut heard = |byte: u8, now: &mut Content, flushed: &mut Content| match byte {
+        b'b' => {
+            stamp += 1;
+            let next = Op::next(&mut ops, stamp);
+            under_way = matches!(next, Op::Flush).then(|| now.clone());
+            op = Some(next);
+        }
+        _ => {
+            if let Some(op) = op.take() {
+                op.apply(now);
+            }
+            if byte == b'f' {
+                *flushed = now.clone();
+            }
+            under_way = None;
+        }
+    };
+    let mut left = 1 + random.below(4);
+    let mut byte = [0];
+    while left > 0 {
+        output.read_exact(&mut byte).map_err(|error| format!("the writer ended: {error}"))?;
+        heard(byte[0], &mut now, &mut flushed);
+        if byte[0] == b'f' {
+            left -= 1;
+            versions = vec![fs::read(path).map_err(told)?];
+            // What was written since its barrier began went into the copy: that is one of those
+            // disks that there can be.
+            input.write_all(&[0]).map_err(told)?;
+        }
+    }
+    let longest = [200, 1_000, 5_000, 20_000][random.below(4) as usize];
+    let (first, second) = (random.below(longest), random.below(longest));
+    thread::sleep(Duration::from_micros(first));
+    if random.below(2) == 0 {
+        versions.push(fs::read(path).map_err(told)?);
+        thread::sleep(Duration::from_micros(second));
+    }
+    child.0.kill().map_err(told)?;
+    child.0.wait().map_err(told)?;
+    let mut rest = Vec::new();
+    output.read_to_end(&mut rest).map_err(told)?;
+    for byte in rest {
+        heard(byte, &mut now, &mut flushed);
+    }
+    let last = fs::read(path).map_err(told)?;
+    if versions.iter().any(|it| complete(it) != complete(&last)) {
+        // Another flush had what is newer brought to the disk, told or not.
+        versions.clear();
+        if let Some(seen) = under_way.take() {
+            flushed = seen;
+        }
+    }
+    versions.push(last);
+    let mut allowed = vec![flushed];
+    allowed.extend(under_way);
+    Ok(Killed { versions, allowed })
+}
+
+/// A disk: of each sector one of the versions; of some sectors, of each word.
+fn image(killed: &Killed, random: &mut Random) -> (Vec<u8>, bool) {
+    let versions = &killed.versions;
+    let count = versions.len() as u64;
+    let len = versions[random.below(count) as usize].len();
+    let style = random.below(5);
+    let torn = random.below(3) == 0;
+    let mut bytes = vec![0; len];
+    let mut of = vec![false; versions.len()];
+    let one = |random: &mut Random| {
+        let any = random.below(count) as usize;
+        let few = random.below(10) == 0;
+        match style {
+            0 if !few => 0,
+            1 if !few => versions.len() - 1,
+            _ => any,
+        }
+    };
+    for at in (0..len).step_by(SECTOR) {
+        let alone = torn && random.below(4) == 0;
+        let mut version = one(random);
+        for word in (at..(at + SECTOR).min(len)).step_by(8) {
+            if alone {
+                version = one(random);
+            }
+            of[version] = true;
+            // Beyond its end a file has zeros.
+            if let Some(from) = versions[version].get(word..word + 8) {
+                bytes[word..word + 8].copy_from_slice(from);
+            }
+        }
+    }
+    (bytes, of.iter().filter(|it| **it).count() > 1)
+}
+
+fn judge(path: &Path, killed: &Killed, tidy: bool) -> Result<u64, String> {
+    let told = |error: mapvar::Error| error.to_string();
+    let map = Map::options().file(path).open().map_err(told)?;
+    let recovery = map.recovery().ok_or("it was not recovered")?;
+    if recovery.lost > 0 || recovery.damaged {
+        return Err(format!("a recovery reports damage where there is none: {recovery:?}"));
+    }
+    let mut found = Content::new();
+    for entry in map.iter() {
+        let entry = entry.map_err(told)?;
+        let value = if entry.name() == COUNT {
+            entry.get::<u64>().map(|it| it.to_le_bytes().to_vec())
+        } else {
+            entry.get::<Vec<u8>>()
+        };
+        found.insert(entry.name().to_owned(), value.map_err(told)?);
+    }
+    if !killed.allowed.contains(&found) {
+        let short = |content: &Content| -> Vec<(String, usize, u64)> {
+            let first = |v: &Vec<u8>| v.first_chunk().map_or(0, |v| u64::from_le_bytes(*v));
+            content.iter().map(|(n, v)| (n.chars().take(3).collect(), v.len(), first(v))).collect()
+        };
+        let allowed: Vec<_> = killed.allowed.iter().map(short).collect();
+        return Err(format!("recovered {:?}, allowed {allowed:?}", short(&found)));
+    }
+    if tidy {
+        let check = map.check().map_err(told)?;
+        if let Some(finding) = check.findings().first() {
+            return Err(format!("check: {finding}"));
+        }
+        map.clear().map_err(told)?;
+        map.flush().map_err(told)?;
+        map.flush().map_err(told)?;
+        map.set("again", 1).map_err(told)?;
+        if map.len().map_err(told)? != 1 {
+            return Err("a map that was cleared has something".into());
+        }
+    }
+    Ok(found.len() as u64)
+}
+
+/// So many kills, and of each so many disks.
+pub fn run(first: u64, kills: u64, images: u64) -> (Counts, Vec<(u64, String)>) {
+    let mut counts = Counts::default();
+    let mut wrong = Vec::new();
+    let began = Instant::now();
+    // The process writes to a file system with a device, where there is one; of what the disks are
+    // read from they know nothing, and in memory each is waited for a thousandth as long.
+    let disks = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let (dir, disks) = match (tempfile::tempdir(), disks) {
+        (Ok(dir), Ok(disks)) => (dir, disks),
+        (Err(error), _) | (_, Err(error)) => return (counts, vec![(first, error.to_string())]),
+    };
+    for seed in first..first + kills {
+        let mut random = Random(seed ^ 0xf11e);
+        let path = dir.path().join("live.map");
+        let killed = match kill_one(&path, seed, &mut random) {
+            Ok(killed) => killed,
+            Err(told) => {
+                wrong.push((seed, told));
+                break;
+            }
+        };
+        counts.kills += 1;
+        let _ = fs::remove_file(&path);
+        for number in 0..images {
+            ALIVE.store(began.elapsed().as_millis() as u64, Relaxed);
+            let path = disks.path().join(format!("disk-{number}.map"));
+            let (bytes, mixed) = image(&killed, &mut random);
+            let made = fs::write(&path, bytes).map_err(|error| error.to_string());
+            match made.and_then(|()| judge(&path, &killed, random.below(4) == 0)) {
+                Ok(values) => counts.values += values,
+                Err(told) => wrong.push((seed, told)),
+            }
+            counts.images += 1;
+            counts.mixed += u64::from(mixed);
+            let _ = fs::remove_file(&path);
+        }
+        if !wrong.is_empty() {
+            break;
+        }
+    }
+    (counts, wrong)
+}
