@@ -90,13 +90,27 @@ impl<M: Mem> Store<M> {
         if self.mem.words(handle.at, handle.words()).is_none() {
             return Err(outside(handle.at));
         }
+        match self.read_at_once(handle, &mut take)? {
+            Some(seen) => Ok(seen),
+            None => self.read_patiently(handle, take),
+        }
+    }
+
+    /// As [`read`](Self::read), without the lock, whatever others do: `None` where each attempt met
+    /// somebody who writes. For who holds a lock already, and may not take a second one.
+    #[inline]
+    pub(crate) fn read_at_once<R>(
+        &self,
+        handle: Handle,
+        mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
+    ) -> Result<Option<Seen<R>>, Trouble> {
         for _ in 0..M::ATTEMPTS {
             match self.look_at_value(handle, &mut take) {
                 Look::Changed => std::hint::spin_loop(),
-                look => return look.seen(handle),
+                look => return look.seen(handle).map(Some),
             }
         }
-        self.read_patiently(handle, take)
+        Ok(None)
     }
 
     /// The bounded fallback: with the record's lock nobody writes.

@@ -245,7 +245,36 @@ impl Bytes {
         (0..count).map(|_| Change::random(random, &region.mem, &region.places)).collect()
     }
 
+    /// A region of a case, damaged, as the bytes of a file.
+    pub(crate) fn damaged(&self, random: &mut Random, case: &Case) -> Vec<u8> {
+        let region = &self.regions[random.below(self.regions.len() as u64) as usize];
+        region.mem.reset();
+        let changes = Self::changes(random, region);
+        case.tell(|| format!("region: {}", region.called));
+        Self::damage(region, &changes, case);
+        let image = region.mem.image();
+        let mut bytes: Vec<u8> = image.words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        for (at, held) in image.held {
+            // Lock words lie in the file.
+            let word: u32 = match held {
+                Held::Alive => random.below(200) as u32 + 1,
+                Held::Died => 0x4000_0000,
+                Held::Marked(mark) => mark,
+            };
+            if let Some(to) = bytes.get_mut(at as usize..at as usize + 4) {
+                to.copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        bytes
+    }
+
     fn execute(region: &Region, changes: &[Change], random: &mut Random, case: &Case) {
+        let rot = Self::damage(region, changes, case);
+        use_region(region, random, case, rot);
+    }
+
+    /// Makes the changes; whether it was no forger's work.
+    fn damage(region: &Region, changes: &[Change], case: &Case) -> bool {
         let mem = &region.mem;
         mem.reset();
         // What has a checksum that is right was meant, by somebody: who forges may make nonsense. What
@@ -261,7 +290,7 @@ impl Bytes {
                 }
             }
         }
-        use_region(region, random, case, rot);
+        rot
     }
 }
 
