@@ -194,7 +194,8 @@ pub fn operate<M: Mem>(store: &mut Store<M>, handles: &[Handle], which: u64, num
             let mut changes: Vec<_> = handles
                 .iter()
                 .take(4)
-                .filter(|handle| !handle.atomic)
+                // What does not fit its record is put into an extent beforehand.
+                .filter(|handle| !handle.atomic && raw.inline_len() <= handle.room())
                 .map(|handle| Change { handle: *handle, expect: Expect::Any, raw: Some(raw) })
                 .collect();
             let _ = store.transact(&mut changes);

@@ -195,7 +195,7 @@ impl<M: Mem> Store<M> {
         let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
         let id = line.load(record::ID, Acquire) & !record::RETIRED;
         let meta = Meta(line.load(record::META, Relaxed));
-        if id == 0 || meta.class() != class {
+        if id == 0 || (meta.class() != class && !self.mem.planted(Fault::ClassUnchecked)) {
             return Ok(None);
         }
         let inline = index::inline_bytes(meta);
@@ -213,7 +213,8 @@ impl<M: Mem> Store<M> {
         // in a block, have to be right too, or nobody finds the variable by it.
         let whole = self.name_of(at).is_some_and(|name| {
             meta_crc(id, meta, &name) == meta.crc()
-                && self.name_is(line, meta, &Query::new(&name, self.seed))
+                && (self.name_is(line, meta, &Query::new(&name, self.seed))
+                    || self.mem.planted(Fault::NameNotCompared))
         });
         Ok(Handle::checked(at, id, meta, &self.mem).filter(|_| whole))
     }

@@ -110,6 +110,9 @@ impl<M: Mem> Store<M> {
                 look => return look.seen(handle).map(Some),
             }
         }
+        if self.mem.planted(Fault::SecondLock) {
+            return self.read_patiently(handle, take).map(Some);
+        }
         Ok(None)
     }
 
@@ -137,7 +140,9 @@ impl<M: Mem> Store<M> {
         match self.pin(handle) {
             Ok(None) => {
                 let look = self.look_at_value(handle, &mut take);
-                self.mem.unlock(handle.lock());
+                if !(matches!(look, Look::Changed) && self.mem.planted(Fault::LockKept)) {
+                    self.mem.unlock(handle.lock());
+                }
                 look.seen(handle)
             }
             Ok(Some(pinned)) => {
@@ -254,9 +259,11 @@ impl<M: Mem> Store<M> {
         let at = slot.load(slot::DATA, Relaxed);
         let capacity = slot.load(slot::DATA + 1, Relaxed);
         let lies_within = || {
-            layout::pieces(at, desc.len()).all(|(at, len)| {
-                usize::try_from(len).is_ok_and(|len| self.mem.words(at, len.div_ceil(8)).is_some())
-            })
+            self.mem.planted(Fault::ExtentUnbounded)
+                || layout::pieces(at, desc.len()).all(|(at, len)| {
+                    usize::try_from(len)
+                        .is_ok_and(|len| self.mem.words(at, len.div_ceil(8)).is_some())
+                })
         };
         match usize::try_from(desc.len()) {
             Ok(len) if desc.len() <= capacity && at < self.mem.limit() && lies_within() => {

@@ -235,6 +235,10 @@ fn faults(store: &Store<Adversary>) -> Vec<String> {
 impl Bytes {
     /// The changes of a case.
     fn changes(random: &mut Random, region: &Region) -> Vec<Change> {
+        if random.one_in(64) {
+            // As it is: what a death left is ended by the next.
+            return Vec::new();
+        }
         if random.one_in(256) {
             // All of it, or all but the header.
             let from = if random.one_in(2) { 0 } else { 512 };
@@ -247,7 +251,7 @@ impl Bytes {
 
     /// A region of a case, damaged, as the bytes of a file.
     pub(crate) fn damaged(&self, random: &mut Random, case: &Case) -> Vec<u8> {
-        let region = &self.regions[random.below(self.regions.len() as u64) as usize];
+        let region = regions::of_seed(&self.regions, case.seed);
         region.mem.reset();
         let changes = Self::changes(random, region);
         case.tell(|| format!("region: {}", region.called));
@@ -270,7 +274,7 @@ impl Bytes {
 
     fn execute(region: &Region, changes: &[Change], random: &mut Random, case: &Case) {
         let rot = Self::damage(region, changes, case);
-        use_region(region, random, case, rot);
+        use_region(region, random, case, rot, changes.is_empty());
     }
 
     /// Makes the changes; whether it was no forger's work.
@@ -295,7 +299,7 @@ impl Bytes {
 }
 
 /// Opens a region and does things to it, as `random` says. What only rotted is whole after a recovery.
-fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool) {
+fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, undamaged: bool) {
     let mem = &region.mem;
     let forged: Vec<(u64, Held)> = mem.held();
     let bytes = adversary_size(mem);
@@ -338,8 +342,17 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool) {
         // Alone with it.
         2 | 3 => {
             case.tell(|| "quiesce".into());
-            let _ = store.quiesce();
+            let quiet = store.quiesce();
             free("quiesce");
+            if undamaged {
+                assert!(quiet.is_ok(), "what a death left cannot be ended: {quiet:?}");
+                begin();
+                adversary::tidy(&store).expect("tidy");
+                let check = adversary::one_look(&store, true);
+                let findings: Vec<String> =
+                    check.findings().iter().map(ToString::to_string).take(8).collect();
+                assert!(findings.is_empty(), "ended, and not whole: {findings:#?}");
+            }
         }
         _ => {}
     }
@@ -364,7 +377,7 @@ impl Target for Bytes {
 
     fn run(&mut self, case: &Case) -> u64 {
         let mut random = Random::new(case.seed);
-        let region = &self.regions[random.below(self.regions.len() as u64) as usize];
+        let region = regions::of_seed(&self.regions, case.seed);
         // Drawn from the map as it is.
         region.mem.reset();
         let changes = Self::changes(&mut random, region);

@@ -1,16 +1,19 @@
 //! Valid maps to begin with: small and grown, with large values, Atomics, tombstones, several
 //! epochs, and as a death in the midst of each kind of operation leaves them.
 
-use crate::random::Random;
+use crate::{driver, random::Random};
 use mapvar::{
     Kind,
     internals::{
-        Handle, Raw, Store,
+        Facts, Handle, Raw, Store,
         adversary::{self, Adversary, Image, Lies, NAMES},
         layout::{self, CHUNK, kind},
     },
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::OnceLock,
+};
 
 /// What a region can grow by.
 pub const SPARE: u64 = 8 * CHUNK;
@@ -23,7 +26,7 @@ pub struct Region {
     /// Its memory, kept.
     pub mem: Adversary,
     /// What its header says.
-    pub facts: mapvar::internals::Facts,
+    pub facts: Facts,
     /// Records of variables that are there, or were.
     pub handles: Vec<Handle>,
     /// Where something of each kind lies.
@@ -203,7 +206,7 @@ fn grown(store: &Store<Adversary>) {
     store.flush().expect("flush");
 }
 
-fn region_of(called: &str, facts: mapvar::internals::Facts, image: &Image) -> Region {
+fn region_of(called: &str, facts: Facts, image: &Image) -> Region {
     let mem = Adversary::of(image, SPARE);
     let store = Store::new(mem.clone(), &facts).expect("a store");
     let mut handles: Vec<Handle> = (0..NAMES)
@@ -250,8 +253,18 @@ fn deaths(region: &Region, which: u64, number: usize, all: &mut Vec<Region>) {
     mem.reset();
 }
 
-/// All of them.
+/// All of them, in memories of the caller's own.
 pub fn all() -> Vec<Region> {
+    // Made once: the deaths take a while.
+    static MADE: OnceLock<Vec<(String, Facts, Image)>> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let made = make().into_iter();
+        made.map(|region| (region.called, region.facts, region.mem.image())).collect()
+    });
+    made.iter().map(|(called, facts, image)| region_of(called, *facts, image)).collect()
+}
+
+fn make() -> Vec<Region> {
     let makes: [(&str, u64, Make); 7] = [
         ("empty", 1, |_| {}),
         ("small", 1, small),
@@ -295,6 +308,16 @@ pub fn all() -> Vec<Region> {
     // Nobody knows of the empty one's handles.
     regions.retain(|region| !region.handles.is_empty());
     regions
+}
+
+/// The region of a seed: neighbours in a run share it, and the processor's caches keep it.
+pub fn of_seed(regions: &[Region], seed: u64) -> &Region {
+    &regions[number_of_seed(regions, seed)]
+}
+
+/// Its number.
+pub fn number_of_seed(regions: &[Region], seed: u64) -> usize {
+    Random::new(seed >> driver::BATCH).below(regions.len() as u64) as usize
 }
 
 /// Lies at random, of some kind.

@@ -52,8 +52,14 @@ impl Targets {
         Self { records, index: (layout::FIRST_INDEX / 8) as usize, chunks: chunks as usize }
     }
 
-    /// A word that means something.
+    /// A word that means something, and is no lock: each of those costs the victim a wait.
     fn word(&self, random: &mut Random) -> usize {
+        let word = self.any_word(random);
+        let locks = [live::LOCK_L, live::LOCK_T].map(|at| (at / 8) as usize);
+        if locks.contains(&word) { word + 1 } else { word }
+    }
+
+    fn any_word(&self, random: &mut Random) -> usize {
         let at = |offset: u64| (offset / 8) as usize;
         match random.below(12) {
             0 => at(live::AT) + random.below(live::WORDS as u64) as usize,
@@ -113,8 +119,8 @@ fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 
     };
     while !over.load(Plain) {
         match random.below(16) {
-            // Anything anywhere.
-            0 | 1 => {
+            // Anything anywhere, locks too.
+            0 if random.one_in(8) => {
                 for _ in 0..64 {
                     let at = random.below(words.read().len() as u64) as usize;
                     words.store(at, random.next(), Plain);
@@ -154,8 +160,11 @@ fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 
             14 if random.one_in(16) => {
                 let at = lock(random, &targets);
                 let forged = random.next() & random.next() | random.next() << 32;
-                words.store(at, forged, Plain);
-                written += 1;
+                for _ in 0..64 {
+                    words.store(at, forged, Plain);
+                }
+                words.store(at, 0, Plain);
+                written += 65;
             }
             _ => {}
         }
@@ -247,12 +256,15 @@ mod guards {
     pub(super) struct Guards(Vec<*mut libc::c_void>);
 
     impl Guards {
-        /// Beside the mappings whose object's path contains `what`.
-        pub(super) fn beside(what: &str) -> Self {
+        /// Beside all mappings that are shared: the map's is the only one.
+        pub(super) fn beside() -> Self {
             let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
             let mut guards = Vec::new();
-            for line in maps.lines().filter(|line| line.contains(what)) {
-                let Some((range, _)) = line.split_once(' ') else { continue };
+            for line in maps.lines() {
+                let Some((range, rest)) = line.split_once(' ') else { continue };
+                if rest.as_bytes().get(3) != Some(&b's') {
+                    continue;
+                }
                 let Some((from, to)) = range.split_once('-') else { continue };
                 let number = |text| usize::from_str_radix(text, 16).ok();
                 let (Some(from), Some(to)) = (number(from), number(to)) else { continue };
@@ -263,6 +275,35 @@ mod guards {
 
         pub(super) fn count(&self) -> usize {
             self.0.len()
+        }
+    }
+
+    /// Private memory that ends where nobody may touch anything: the copies of mapvar-os are made
+    /// by assembly, into which no sanitizer looks.
+    pub(super) struct Edge(*mut u8);
+
+    impl Edge {
+        #[allow(unsafe_code, reason = "a mapping, and pages of it made untouchable")]
+        pub(super) fn new() -> Self {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let rights = libc::PROT_READ | libc::PROT_WRITE;
+            // SAFETY: a new mapping, where there is room.
+            let made = unsafe { libc::mmap(std::ptr::null_mut(), 2 * BYTES, rights, flags, -1, 0) };
+            assert_ne!(made, libc::MAP_FAILED, "no memory");
+            let end = made.cast::<u8>().wrapping_add(BYTES);
+            // SAFETY: the second half of what was just made.
+            let guarded = unsafe { libc::mprotect(end.cast(), BYTES, libc::PROT_NONE) };
+            assert_eq!(guarded, 0, "no guard");
+            Self(end)
+        }
+
+        /// The last bytes before the edge.
+        #[allow(unsafe_code, reason = "a slice of the mapping")]
+        pub(super) fn last(&mut self, len: usize) -> &mut [u8] {
+            let len = len.min(BYTES);
+            // SAFETY: the `BYTES` before the edge are zeroed memory of this value's own, which is
+            // never given back, and borrowed as this value is.
+            unsafe { std::slice::from_raw_parts_mut(self.0.wrapping_sub(len), len) }
         }
     }
 
@@ -304,8 +345,21 @@ mod guards {
 mod guards {
     pub(super) struct Guards;
 
+    pub(super) struct Edge(Vec<u8>);
+
+    impl Edge {
+        pub(super) fn new() -> Self {
+            Self(vec![0; 4096])
+        }
+
+        pub(super) fn last(&mut self, len: usize) -> &mut [u8] {
+            let from = self.0.len() - len.min(self.0.len());
+            &mut self.0[from..]
+        }
+    }
+
     impl Guards {
-        pub(super) fn beside(_: &str) -> Self {
+        pub(super) fn beside() -> Self {
             Self
         }
 
@@ -364,7 +418,7 @@ fn populate(map: &Map) -> mapvar::Result<()> {
 }
 
 /// Every operation once, whatever it answers.
-fn operate(map: &Map, random: &mut Random, done: &mut Done) {
+fn operate(map: &Map, random: &mut Random, done: &mut Done, edge: &mut guards::Edge) {
     let names = names();
     let name = &names[random.below(names.len() as u64) as usize];
     let text = "some text ".repeat(random.below(20) as usize);
@@ -381,9 +435,10 @@ fn operate(map: &Map, random: &mut Random, done: &mut Done) {
         9 | 10 => {
             if let Some(var) = done.note(map.var::<i64>(name)) {
                 let _ = (done.note(var.get()), done.note(var.set(6)), done.note(var.kind()));
-                let mut into = [0; 100];
-                let _ = done.note(var.get_into(&mut into[..random.below(101) as usize]));
-                let _ = (done.note(var.set_from(&[1, 2, 3])), done.note(var.version()));
+                let len = random.of(&[3, 90, 100, 700, 3_000]) + random.below(9) as usize;
+                let _ = done.note(var.get_into(edge.last(len)));
+                let _ = done.note(var.version());
+                let _ = done.note(var.set_from(edge.last(len / 7)));
             }
         }
         11 | 12 => {
@@ -433,17 +488,17 @@ fn life(
 ) -> (u64, usize) {
     let map = options.create().expect("a map");
     populate(&map).expect("variables");
-    let called = Path::new(what).file_name().map_or(what.into(), |name| name.to_string_lossy());
-    let guards = guards::Guards::beside(&called);
+    let guards = guards::Guards::beside();
+    let mut edge = guards::Edge::new();
     let peer = Peer::start(peer, what, random.next());
     let began = Instant::now();
     while began.elapsed() < time {
         beats.fetch_add(1, Relaxed);
-        operate(&map, random, done);
+        operate(&map, random, done, &mut edge);
         if random.one_in(2_000) {
             // Another handle, opened beside it; and looked at without being opened.
             if let Some(other) = done.note(options.open()) {
-                operate(&other, random, done);
+                operate(&other, random, done, &mut edge);
             }
             let _ = done.note(options.clone().read_only(true).open());
             let _ = done.note(options.check());
