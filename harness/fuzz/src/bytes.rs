@@ -173,6 +173,45 @@ impl Change {
         Self::Word(at, Self::value(random, mem, places, at), sealed)
     }
 
+    /// Something that somebody with L began, with arguments that may be any.
+    fn begun(random: &mut Random, places: &Places) -> [Self; 5] {
+        let mut argument = |word: usize| {
+            let any = match random.below(5) {
+                0 => random.below(places.chunks + 4),
+                1 => u64::MAX - random.below(64),
+                2 => random.next() >> random.below(64),
+                3 => places.any(random) | random.below(64),
+                _ => places.any(random),
+            };
+            Self::Word(journal::AT + word as u64 * 8, any, false)
+        };
+        let [record, block, old, new] =
+            [journal::RECORD, journal::BLOCK, journal::OLD, journal::NEW].map(&mut argument);
+        let operation = Self::Word(journal::AT, 1 + random.below(4), false);
+        [record, block, old, new, operation]
+    }
+
+    /// A slot, mostly the current one, that refers to an extent which may be any.
+    fn value_elsewhere(random: &mut Random, mem: &Adversary, places: &Places) -> [Self; 3] {
+        let (at, class) = random.of(&places.records);
+        let current = mem.peek(at) >> 6 & 3;
+        let number = if random.one_in(4) { random.below(4) } else { current };
+        let slot = at + record::LINE as u64 * 8 + number * layout::slot_bytes(class) as u64;
+        let len = match random.below(3) {
+            0 => random.below(20_000),
+            1 => random.next() >> 16 >> random.below(40),
+            _ => random.of(&[0, 1, 16_320, CHUNK, 1 << 20, 1 << 40, (1 << 48) - 1]),
+        };
+        let capacity = random.of(&[u64::MAX, len, len + 7, CHUNK * 2 - 64, 1 << 40]);
+        let kind = random.of(&[1, 3, 6, 7, 8, 9, 255]);
+        let word = |word: usize| slot + word as u64 * 8;
+        [
+            Self::Word(word(slot::DESC), len << 16 | kind << 8 | 1, false),
+            Self::Word(word(slot::DATA), places.any(random), false),
+            Self::Word(word(slot::DATA + 1), capacity, random.one_in(2)),
+        ]
+    }
+
     fn value(random: &mut Random, mem: &Adversary, places: &Places, at: u64) -> u64 {
         let honest = mem.peek(at);
         match random.below(14) {
@@ -246,7 +285,16 @@ impl Bytes {
             return vec![Change::Noise(from, bytes, random.next())];
         }
         let count = 1 + random.below(random.clone().of(&[2, 4, 12]));
-        (0..count).map(|_| Change::random(random, &region.mem, &region.places)).collect()
+        let (mem, places) = (&region.mem, &region.places);
+        let mut changes: Vec<Change> =
+            (0..count).map(|_| Change::random(random, mem, places)).collect();
+        if random.one_in(6) && !places.records.is_empty() {
+            changes.extend(Change::value_elsewhere(random, mem, places));
+        }
+        if random.one_in(8) {
+            changes.extend(Change::begun(random, places));
+        }
+        changes
     }
 
     /// A region of a case, damaged, as the bytes of a file.
@@ -303,7 +351,8 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
     let mem = &region.mem;
     let forged: Vec<(u64, Held)> = mem.held();
     let bytes = adversary_size(mem);
-    let begin = || mem.begin(None, MOST_LOADS);
+    // Nobody lies: whoever needs more does not come to an end.
+    let begin = || mem.begin(None, MOST_LOADS / 4);
     begin();
     let free = |what: &str| {
         let held = mem.held();
