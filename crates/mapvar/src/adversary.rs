@@ -13,6 +13,7 @@
 )]
 #![allow(
     clippy::unwrap_used,
+    clippy::missing_panics_doc,
     clippy::indexing_slicing,
     reason = "of a harness: what must not fail is to be seen if it does"
 )]
@@ -222,7 +223,7 @@ pub fn operate<M: Mem>(store: &mut Store<M>, handles: &[Handle], which: u64, num
                 let _ = Identity::read(words);
             }
         }
-        26 => drop(one_look(store, number % 2 == 0)),
+        26 => drop(one_look(store, number.is_multiple_of(2))),
         _ => drop(salvaged(store, store.mem().size())),
     }
 }

@@ -58,7 +58,6 @@ impl Change {
         let live_word = |word: usize| live::AT + word as u64 * 8;
         let sealed = random.below(4) != 0;
         let at = match random.below(24) {
-            0 => random.below(bytes / 8) * 8,
             1 | 2 => live::AT + random.below(live::WORDS as u64) * 8,
             3 => journal::AT + random.below(5) * 8,
             4 => {
@@ -85,7 +84,7 @@ impl Change {
             }
             8 => {
                 let at = random.below(places.chunks) * CHUNK + random.below(8) * 8;
-                if at % CHUNK == 0 && random.one_in(2) {
+                if at.is_multiple_of(CHUNK) && random.one_in(2) {
                     let mark = chunk::MAGIC | random.below(10) << 32 | random.below(9) << 40;
                     return Self::Word(at, mark, sealed);
                 }
@@ -113,7 +112,7 @@ impl Change {
                     let desc = at - (at - layout::CHUNK_HEADER) % 8;
                     let len = match random.below(4) {
                         0 => random.below(40),
-                        1 => random.next() >> 16,
+                        1 => random.word() >> 16,
                         2 => random.below(20_000),
                         _ => random.of(&[8, 32, 96, 480, 1008, 1009, 1 << 20, 1 << 40]),
                     };
@@ -146,7 +145,7 @@ impl Change {
                 let held = match random.below(5) {
                     0 => Held::Alive,
                     1 => Held::Died,
-                    2 => Held::Marked(random.next() as u32 | 1),
+                    2 => Held::Marked(random.word() as u32 | 1),
                     number => Held::Marked(0x3fff_ffed + number as u32),
                 };
                 return Self::Lock(lock, held);
@@ -156,7 +155,7 @@ impl Change {
                 let [from, to] = [0, 0].map(|_: u64| random.below(bytes / piece) * piece);
                 return match random.below(4) {
                     0 => Self::Zero(to, piece),
-                    1 => Self::Noise(to, piece, random.next()),
+                    1 => Self::Noise(to, piece, random.word()),
                     _ => Self::Copy(from, to, piece),
                 };
             }
@@ -179,7 +178,7 @@ impl Change {
             let any = match random.below(5) {
                 0 => random.below(places.chunks + 4),
                 1 => u64::MAX - random.below(64),
-                2 => random.next() >> random.below(64),
+                2 => random.word() >> random.below(64),
                 3 => places.any(random) | random.below(64),
                 _ => places.any(random),
             };
@@ -199,7 +198,7 @@ impl Change {
         let slot = at + record::LINE as u64 * 8 + number * layout::slot_bytes(class) as u64;
         let len = match random.below(3) {
             0 => random.below(20_000),
-            1 => random.next() >> 16 >> random.below(40),
+            1 => random.word() >> 16 >> random.below(40),
             _ => random.of(&[0, 1, 16_320, CHUNK, 1 << 20, 1 << 40, (1 << 48) - 1]),
         };
         let capacity = random.of(&[u64::MAX, len, len + 7, CHUNK * 2 - 64, 1 << 40]);
@@ -215,7 +214,7 @@ impl Change {
     fn value(random: &mut Random, mem: &Adversary, places: &Places, at: u64) -> u64 {
         let honest = mem.peek(at);
         match random.below(14) {
-            0 => random.next(),
+            0 => random.word(),
             1 => 0,
             2 => u64::MAX,
             3 => random.below(16),
@@ -223,7 +222,7 @@ impl Change {
             5 => honest.wrapping_add(random.below(5)).wrapping_sub(2),
             6 => honest ^ (random.below(256) << (random.below(8) * 8)),
             7 | 8 => places.any(random),
-            9 => places.any(random) / 64 | honest & !0xff_ffff_ffff,
+            9 => (places.any(random) / 64) | (honest & !0xff_ffff_ffff),
             10 => u64::MAX - random.below(1 << 20),
             11 => 1 << random.below(64),
             12 => places.any(random).wrapping_sub(8 * random.below(5)),
@@ -256,7 +255,7 @@ impl Change {
             }
             Self::Noise(to, bytes, seed) => {
                 let mut random = Random::new(seed);
-                (0..bytes / 8).for_each(|at| mem.poke(to + at * 8, random.next()));
+                (0..bytes / 8).for_each(|at| mem.poke(to + at * 8, random.word()));
             }
             Self::Length(bytes) => mem.set_size(bytes),
             Self::Lock(at, held) => mem.put_lock(at, Some(held)),
@@ -282,7 +281,7 @@ impl Bytes {
             // All of it, or all but the header.
             let from = if random.one_in(2) { 0 } else { 512 };
             let bytes = region.places.chunks * CHUNK - from;
-            return vec![Change::Noise(from, bytes, random.next())];
+            return vec![Change::Noise(from, bytes, random.word())];
         }
         let count = 1 + random.below(random.clone().of(&[2, 4, 12]));
         let (mem, places) = (&region.mem, &region.places);
@@ -405,7 +404,7 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
         }
         _ => {}
     }
-    for _ in 0..1 + random.below(3) {
+    for _ in 0..=random.below(3) {
         let (which, number) = (random.below(adversary::OPERATIONS), random.below(1 << 16) as usize);
         begin();
         case.tell(|| format!("{} {number}", adversary::operation_name(which)));

@@ -168,9 +168,9 @@ pub fn drive<T: Target>(
                         }
                         round += 1;
                         if round % 64 == 1 {
-                            batch = seeds.next() >> 40;
+                            batch = seeds.word() >> 40;
                         }
-                        let case = Case::new(batch << BATCH | seeds.next() >> (64 - BATCH));
+                        let case = Case::new(batch << BATCH | seeds.word() >> (64 - BATCH));
                         desk.seed.store(case.seed, Relaxed);
                         desk.since.store(now(), Relaxed);
                         match attempt(&mut target, &case) {

@@ -43,7 +43,7 @@ impl Drop for Files {
 }
 
 fn use_all(map: &Map, random: &mut Random) {
-    for _ in 0..1 + random.below(12) {
+    for _ in 0..=random.below(12) {
         let name = String::from_utf8(mapvar::internals::adversary::name(random.below(12) as usize));
         let name = name.unwrap_or_default();
         match random.below(12) {

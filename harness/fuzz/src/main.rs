@@ -103,10 +103,7 @@ fn main() -> ExitCode {
     if wanted.one.as_deref() != Some("scribbler") {
         driver::hook();
     }
-    match run(&wanted) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    }
+    if run(&wanted) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run(wanted: &Wanted) -> bool {
@@ -143,7 +140,7 @@ fn run(wanted: &Wanted) -> bool {
             continue;
         }
         let time = wanted.time * share / all;
-        let seed = Random::new(seed ^ u64::from(share) << 56).next() >> 16;
+        let seed = Random::new(seed ^ u64::from(share) << 56).word() >> 16;
         let sum = match name {
             "bytes" => driver::drive(name, Bytes::new, seed, time, threads),
             "files" => driver::drive(name, Files::new, seed, time, threads),
@@ -211,27 +208,23 @@ fn scribbled(wanted: &Wanted, time: Duration) -> Option<(bool, String)> {
     let status = child.wait().expect("the victim ends");
     let line = said.lines().find_map(|line| line.strip_prefix("victim: "));
     let numbers: Vec<&str> = line.unwrap_or_default().splitn(6, ' ').collect();
-    match (status.success(), numbers.as_slice()) {
-        (true, [written, operations, errors, lives, guards, sanitizer]) => {
-            println!(
-                "scribbler: {lives} maps, {guards} guards beside their mappings; {errors} of the \
-                 operations were refused"
-            );
-            Some((
-                true,
-                format!(
-                    "figure: fuzz, scribbler = {written} hostile writes, {operations} operations \
-                     under {sanitizer}, 0 reports (goal 0 reports)"
-                ),
-            ))
-        }
-        _ => {
-            println!(
-                "FAILED: target scribbler, seed {}: the victim ended with {status}\n  again: ci/fuzz \
-                 --one scribbler --seed {} (it is a race: the same seed may need several runs)",
-                wanted.seed, wanted.seed
-            );
-            Some((false, "figure: fuzz, scribbler = 1 report (goal 0 reports)".into()))
-        }
+    if let (true, [written, operations, errors, lives, guards, sanitizer]) =
+        (status.success(), numbers.as_slice())
+    {
+        println!(
+            "scribbler: {lives} maps, {guards} guards beside their mappings; {errors} of the \
+             operations were refused"
+        );
+        let figure = format!(
+            "figure: fuzz, scribbler = {written} hostile writes, {operations} operations under \
+             {sanitizer}, 0 reports (goal 0 reports)"
+        );
+        return Some((true, figure));
     }
+    println!(
+        "FAILED: target scribbler, seed {}: the victim ended with {status}\n  again: ci/fuzz --one \
+         scribbler --seed {} (it is a race: the same seed may need several runs)",
+        wanted.seed, wanted.seed
+    );
+    Some((false, "figure: fuzz, scribbler = 1 report (goal 0 reports)".into()))
 }

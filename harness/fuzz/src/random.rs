@@ -21,7 +21,7 @@ impl Random {
     }
 
     /// The next.
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -36,7 +36,7 @@ impl Random {
             *at += 2;
             return (u64::from(*high) << 8 | u64::from(*low)) % bound.max(1);
         }
-        (self.next() >> 16) % bound.max(1)
+        (self.word() >> 16) % bound.max(1)
     }
 
     /// Whether a chance of one in `count` comes true.

@@ -324,7 +324,7 @@ pub fn number_of_seed(regions: &[Region], seed: u64) -> usize {
 
 /// Lies at random, of some kind.
 pub fn lies(random: &mut Random, honest: u64, places: &Places) -> Lies {
-    let seed = random.next();
+    let seed = random.word();
     let lies = match random.below(4) {
         // Few, and at any load of the operation: all that comes before is believed.
         0 | 1 => {

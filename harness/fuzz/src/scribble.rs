@@ -19,7 +19,7 @@ use std::{
 };
 
 /// An operation that takes longer hangs. Each of its locks is waited for a millisecond.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const TIMEOUT: Duration = Duration::from_millis(1);
 
 // --- The peer ------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ fn hostile(random: &mut Random, image: &[u64], at: usize) -> u64 {
     let honest = image[at];
     let bytes = image.len() as u64 * 8;
     match random.below(9) {
-        0 => random.next(),
+        0 => random.word(),
         1 => random.of(&[0, 1, u64::MAX, u64::MAX - 7]),
         2 => honest ^ 1 << random.below(64),
         3 => honest.wrapping_add(random.below(5)).wrapping_sub(2),
@@ -97,8 +97,8 @@ fn hostile(random: &mut Random, image: &[u64], at: usize) -> u64 {
         // At the very end.
         5 => bytes - random.below(16) * 8,
         // A length, where it is a description.
-        6 => honest & 0xffff | (random.next() >> random.below(48)) << 16,
-        7 => honest ^ ((random.next() & 0xff) << (random.below(8) * 8)),
+        6 => honest & 0xffff | (random.word() >> random.below(48)) << 16,
+        7 => honest ^ ((random.word() & 0xff) << (random.below(8) * 8)),
         _ => image[random.below(image.len() as u64) as usize],
     }
 }
@@ -123,7 +123,7 @@ fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 
             0 if random.one_in(8) => {
                 for _ in 0..64 {
                     let at = random.below(words.read().len() as u64) as usize;
-                    words.store(at, random.next(), Plain);
+                    words.store(at, random.word(), Plain);
                 }
                 written += 64;
             }
@@ -159,7 +159,7 @@ fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 
             // Seldom, since each costs the victim a wait.
             14 if random.one_in(16) => {
                 let at = lock(random, &targets);
-                let forged = random.next() & random.next() | random.next() << 32;
+                let forged = random.word() & random.word() | random.word() << 32;
                 for _ in 0..64 {
                     words.store(at, forged, Plain);
                 }
@@ -191,6 +191,9 @@ fn section_of(what: &str) -> mapvar::Result<Section> {
 }
 
 /// The role of the peer: `what` is a path or a name.
+///
+/// # Errors
+/// It cannot be opened or mapped.
 pub fn peer(what: &str, seed: u64) -> mapvar::Result<()> {
     let section = section_of(what)?;
     let view = section.view().map()?;
@@ -490,7 +493,7 @@ fn life(
     populate(&map).expect("variables");
     let guards = guards::Guards::beside();
     let mut edge = guards::Edge::new();
-    let peer = Peer::start(peer, what, random.next());
+    let peer = Peer::start(peer, what, random.word());
     let began = Instant::now();
     while began.elapsed() < time {
         beats.fetch_add(1, Relaxed);

@@ -61,7 +61,7 @@ fn value(random: &mut Random) -> Vec<u8> {
         10 => 8_000 + random.below(12_000),
         _ => 16_000 + random.below(60_000),
     };
-    let byte = random.next() as u8;
+    let byte = random.word() as u8;
     let mut bytes = vec![byte; len as usize];
     if let Some(last) = bytes.last_mut() {
         *last = byte ^ 0xff;
@@ -187,7 +187,7 @@ impl Run<'_> {
                     }
                 })
             }
-            8 if word % 4 == 0 => {
+            8 if word.is_multiple_of(4) => {
                 what = "make an Atomic";
                 self.had_atomics = true;
                 adversary::find_or_make(&self.store, query, &integer, true).map(|()| {

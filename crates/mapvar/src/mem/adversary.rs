@@ -266,7 +266,8 @@ impl Adversary {
             }
         }
         self.forget_touched(&mut state);
-        state.held = state.kept.held.clone();
+        let State { kept, held, .. } = &mut *state;
+        held.clone_from(&kept.held);
         state.own = None;
         state.calls = 0;
         state.fails_at = 0;
