@@ -13,6 +13,7 @@
 )]
 #![allow(
     clippy::unwrap_used,
+    clippy::missing_panics_doc,
     clippy::indexing_slicing,
     reason = "of a harness: what must not fail is to be seen if it does"
 )]
@@ -194,7 +195,8 @@ pub fn operate<M: Mem>(store: &mut Store<M>, handles: &[Handle], which: u64, num
             let mut changes: Vec<_> = handles
                 .iter()
                 .take(4)
-                .filter(|handle| !handle.atomic)
+                // What does not fit its record is put into an extent beforehand.
+                .filter(|handle| !handle.atomic && raw.inline_len() <= handle.room())
                 .map(|handle| Change { handle: *handle, expect: Expect::Any, raw: Some(raw) })
                 .collect();
             let _ = store.transact(&mut changes);
@@ -203,7 +205,13 @@ pub fn operate<M: Mem>(store: &mut Store<M>, handles: &[Handle], which: u64, num
             let handles: Vec<_> =
                 handles.iter().copied().filter(|handle| !handle.atomic).take(4).collect();
             let _ = (store.transactions_seen(), store.births());
-            let _ = store.with_all_marked(&handles, || store.births());
+            // As a snapshot reads where others write all the time.
+            let _ = store.with_all_marked(&handles, || {
+                for handle in &handles {
+                    let _ = store.read_at_once(*handle, |shot| shot.capture())?;
+                }
+                store.births()
+            });
         }
         24 => drop(store.rebuild()),
         25 => {
@@ -215,7 +223,7 @@ pub fn operate<M: Mem>(store: &mut Store<M>, handles: &[Handle], which: u64, num
                 let _ = Identity::read(words);
             }
         }
-        26 => drop(one_look(store, number % 2 == 0)),
+        26 => drop(one_look(store, number.is_multiple_of(2))),
         _ => drop(salvaged(store, store.mem().size())),
     }
 }
@@ -304,17 +312,25 @@ pub fn add<M: Mem>(store: &Store<M>, handle: Handle, word: u64) -> Result<Option
     store.atomic(handle, |words| words.fetch_add(record::VALUE, word, SeqCst))
 }
 
-/// Finds a variable or makes it, as a handle to it does.
+/// Finds a variable or makes it, as [`crate::Map::var_or`] does.
 pub fn find_or_make<M: Mem>(
     store: &Store<M>,
     query: Query<'_>,
     raw: &Raw<'_>,
     atomic: bool,
 ) -> Result<(), Trouble> {
-    match store.insert(query, raw, atomic)? {
-        Inserted::New(_) => Ok(()),
-        Inserted::Found(handle) => store.revive(handle, raw, atomic),
+    for _ in 0..4 {
+        if let Some(handle) = store.find(query)?
+            && plain(store, handle)?.is_some()
+        {
+            return Ok(());
+        }
+        match store.insert(query, raw, atomic)? {
+            Inserted::New(_) => return Ok(()),
+            Inserted::Found(handle) => store.revive(handle, raw, atomic)?,
+        }
     }
+    Err(Trouble::Contended)
 }
 
 /// Gives back what nobody needs; answers how many bytes.

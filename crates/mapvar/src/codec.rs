@@ -5,6 +5,7 @@
 
 use crate::{
     layout::Desc,
+    mem::Fault,
     raw::{Captured, Data, Kind, Raw},
 };
 use mapvar_os::{Error, ErrorKind};
@@ -496,7 +497,9 @@ impl Decoder {
         if !self.is(Kind::Str) {
             return Err(Mismatch::kind(self.0.kind, wanted));
         }
-        String::from_utf8(self.bytes()).map_err(|_| Mismatch {
+        let text = String::from_utf8(self.bytes());
+        assert!(text.is_ok() || !mapvar_os::seeded::planted(Fault::TextTrusted.name()));
+        text.map_err(|_| Mismatch {
             kind: ErrorKind::Corrupt,
             detail: "its text is not UTF-8".into(),
         })

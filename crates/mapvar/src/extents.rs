@@ -79,7 +79,9 @@ impl<M: Mem> Store<M> {
                 Ok(wrote)
             }
             other => {
-                self.forsake(extent);
+                if !self.mem.planted(Fault::ExtentNotForsaken) {
+                    self.forsake(extent);
+                }
                 other?.0.map(|(wrote, _)| wrote).ok_or_else(|| outside(handle.at))
             }
         }
@@ -542,7 +544,12 @@ impl<M: Mem> Store<M> {
         let span = journal.load(journal::NEW, Relaxed);
         let chunks = self.chunk_count()?;
         if first >= layout::META_CHUNKS && first < chunks {
-            for number in first..first.saturating_add(span).min(chunks) {
+            let end = if self.mem.planted(Fault::RunSumUnchecked) {
+                first + span
+            } else {
+                first.saturating_add(span)
+            };
+            for number in first..end.min(chunks) {
                 if matches!(self.chunk_kind(number)?.0, kind::RUN | kind::REST) {
                     self.set_chunk(number, kind::FREE, 0)?;
                 }
@@ -578,7 +585,8 @@ impl<M: Mem> Store<M> {
                     }
                     kind::RUN => {
                         let span = self.run_len(number)?;
-                        next = number.saturating_add(span.max(1));
+                        let least = u64::from(!self.mem.planted(Fault::RunOfNone));
+                        next = number.saturating_add(span.max(least));
                         if self.reclaim(number * CHUNK + CHUNK_HEADER)? {
                             freed += span * CHUNK;
                         }

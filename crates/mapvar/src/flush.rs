@@ -150,7 +150,9 @@ impl<M: Mem> Store<M> {
         } else {
             self.mem.barrier(&[(0, bytes)])
         };
-        if let Err(trouble) = reached {
+        if let Err(trouble) = reached
+            && !self.mem.planted(Fault::BarrierSwallowed)
+        {
             // For good: what the system could not write it may have thrown away, and the next call
             // would succeed.
             live.store(live::FAILED, 1, Release);

@@ -4,7 +4,7 @@ use crate::{
     engine::Store,
     layout::{self, CHUNK, kind, live},
     mem::{
-        Load, Mem,
+        Fault, Load, Mem,
         Ordering::{Relaxed, Release},
         Store as _,
     },

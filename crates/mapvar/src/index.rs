@@ -79,7 +79,8 @@ impl<M: Mem> Engine<M> {
     #[cold]
     #[inline(never)]
     fn find_slowly(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
-        for _ in 0..LOOKUPS {
+        let most = if self.mem.planted(Fault::LookupUnbounded) { usize::MAX } else { LOOKUPS };
+        for _ in 0..most {
             let words = self.mem.words(live::AT, live::WORDS).ok_or_else(|| outside(live::AT))?;
             // SYNC POINT S7 then S6: index_seq BEFORE root, so that a miss is known to be of the
             // index that was current all the time.
@@ -179,7 +180,7 @@ impl<M: Mem> Engine<M> {
         }
         let mut name = vec![0; len];
         let inline = inline_bytes(meta);
-        if len <= inline {
+        if len <= inline || self.mem.planted(Fault::NameBeyondRecord) {
             copy_words(line, record::NAME, &mut name);
         } else {
             let block = line.load(record::NAME + inline / 8 - 1, Relaxed);

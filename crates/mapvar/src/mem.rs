@@ -255,6 +255,34 @@ faults! {
     ReservedKept = "reserved-kept",
     /// A recovery does not look at the part of a long name that its record has.
     LongNameUnchecked = "long-name-unchecked",
+    /// The length of a value is checked, and loaded again for the copy.
+    LengthReadTwice = "length-read-twice",
+    /// A name is copied from its record though it is too long to lie there.
+    NameBeyondRecord = "name-beyond-record",
+    /// Nobody looks whether an extent lies within the region.
+    ExtentUnbounded = "extent-unbounded",
+    /// A sweep believes that a run may have no chunks, and stays where it is.
+    RunOfNone = "run-of-none",
+    /// A lookup begins again as often as the index changes.
+    LookupUnbounded = "lookup-unbounded",
+    /// The end of a run in the journal is a sum that nobody checks.
+    RunSumUnchecked = "run-sum-unchecked",
+    /// A recovery does not compare a record's class with its chunk's.
+    ClassUnchecked = "class-unchecked",
+    /// A flush makes room for as many bytes as a slot says that there are, before it looks.
+    HashUnbounded = "hash-unbounded",
+    /// Text is taken to be UTF-8.
+    TextTrusted = "text-trusted",
+    /// The extent of a value that could not be published is not given back.
+    ExtentNotForsaken = "extent-not-forsaken",
+    /// A flush does not tell that the disk failed.
+    BarrierSwallowed = "barrier-swallowed",
+    /// A reader that finds no sense keeps the record's lock.
+    LockKept = "lock-kept",
+    /// Who reads with T held takes the record's lock too.
+    SecondLock = "second-lock",
+    /// A failed insertion's journal is not ended by who takes L next.
+    InsertNotUndone = "insert-not-undone",
 }
 
 /// A region's memory.

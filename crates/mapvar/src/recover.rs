@@ -196,7 +196,7 @@ impl<M: Mem> Store<M> {
         let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
         let id = line.load(record::ID, Acquire) & !record::RETIRED;
         let meta = Meta(line.load(record::META, Relaxed));
-        if id == 0 || meta.class() != class {
+        if id == 0 || (meta.class() != class && !self.mem.planted(Fault::ClassUnchecked)) {
             return Ok(None);
         }
         let inline = index::inline_bytes(meta);

@@ -90,13 +90,30 @@ impl<M: Mem> Store<M> {
         if self.mem.words(handle.at, handle.words()).is_none() {
             return Err(outside(handle.at));
         }
+        match self.read_at_once(handle, &mut take)? {
+            Some(seen) => Ok(seen),
+            None => self.read_patiently(handle, take),
+        }
+    }
+
+    /// As [`read`](Self::read), without the lock, whatever others do: `None` where each attempt met
+    /// somebody who writes. For who holds a lock already, and may not take a second one.
+    #[inline]
+    pub(crate) fn read_at_once<R>(
+        &self,
+        handle: Handle,
+        mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
+    ) -> Result<Option<Seen<R>>, Trouble> {
         for _ in 0..M::ATTEMPTS {
             match self.look_at_value(handle, &mut take) {
                 Look::Changed => std::hint::spin_loop(),
-                look => return look.seen(handle),
+                look => return look.seen(handle).map(Some),
             }
         }
-        self.read_patiently(handle, take)
+        if self.mem.planted(Fault::SecondLock) {
+            return self.read_patiently(handle, take).map(Some);
+        }
+        Ok(None)
     }
 
     /// The bounded fallback: with the record's lock nobody writes.
@@ -123,7 +140,9 @@ impl<M: Mem> Store<M> {
         match self.pin(handle) {
             Ok(None) => {
                 let look = self.look_at_value(handle, &mut take);
-                self.mem.unlock(handle.lock());
+                if !(matches!(look, Look::Changed) && self.mem.planted(Fault::LockKept)) {
+                    self.mem.unlock(handle.lock());
+                }
                 look.seen(handle)
             }
             Ok(Some(pinned)) => {
@@ -241,9 +260,11 @@ impl<M: Mem> Store<M> {
         let at = slot.load(slot::DATA, Relaxed);
         let capacity = slot.load(slot::DATA + 1, Relaxed);
         let lies_within = || {
-            layout::pieces(at, desc.len()).all(|(at, len)| {
-                usize::try_from(len).is_ok_and(|len| self.mem.words(at, len.div_ceil(8)).is_some())
-            })
+            self.mem.planted(Fault::ExtentUnbounded)
+                || layout::pieces(at, desc.len()).all(|(at, len)| {
+                    usize::try_from(len)
+                        .is_ok_and(|len| self.mem.words(at, len.div_ceil(8)).is_some())
+                })
         };
         match usize::try_from(desc.len()) {
             Ok(len) if desc.len() <= capacity && at < self.mem.limit() && lies_within() => {

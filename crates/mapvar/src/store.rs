@@ -601,6 +601,10 @@ impl<M: Mem> Store<M> {
         }
         let at = journal.load(journal::RECORD, Relaxed);
         match operation {
+            journal::INSERT if self.mem.planted(Fault::InsertNotUndone) => {
+                journal.store(journal::OPERATION, journal::NOTHING, Release);
+                Ok(())
+            }
             journal::INSERT => self.replay_insert(at, journal.load(journal::BLOCK, Relaxed)),
             journal::UNLINK => self.finish_collect_if_record(at),
             journal::ROOT => self.replay_root(),

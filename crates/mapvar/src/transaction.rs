@@ -204,12 +204,13 @@ impl Map {
                     if !handle.atomic && !handles.contains(&handle) {
                         return Ok(None);
                     }
-                    found.push(match store.read(handle, |shot| shot.capture())? {
-                        Seen::Value(captured, number) => {
+                    // Nor is what bears the mark waited for: only who heeds no mark writes there.
+                    found.push(match store.read_at_once(handle, |shot| shot.capture())? {
+                        Some(Seen::Value(captured, number)) => {
                             Some(Found { handle, captured: captured?, number })
                         }
-                        Seen::Absent => None,
-                        Seen::Stale => return Ok(None),
+                        Some(Seen::Absent) => None,
+                        Some(Seen::Stale) | None => return Ok(None),
                     });
                 }
                 Ok((store.births()? == births).then_some(found))

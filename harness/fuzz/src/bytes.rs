@@ -58,7 +58,6 @@ impl Change {
         let live_word = |word: usize| live::AT + word as u64 * 8;
         let sealed = random.below(4) != 0;
         let at = match random.below(24) {
-            0 => random.below(bytes / 8) * 8,
             1 | 2 => live::AT + random.below(live::WORDS as u64) * 8,
             3 => journal::AT + random.below(5) * 8,
             4 => {
@@ -85,7 +84,7 @@ impl Change {
             }
             8 => {
                 let at = random.below(places.chunks) * CHUNK + random.below(8) * 8;
-                if at % CHUNK == 0 && random.one_in(2) {
+                if at.is_multiple_of(CHUNK) && random.one_in(2) {
                     let mark = chunk::MAGIC | random.below(10) << 32 | random.below(9) << 40;
                     return Self::Word(at, mark, sealed);
                 }
@@ -113,7 +112,7 @@ impl Change {
                     let desc = at - (at - layout::CHUNK_HEADER) % 8;
                     let len = match random.below(4) {
                         0 => random.below(40),
-                        1 => random.next() >> 16,
+                        1 => random.word() >> 16,
                         2 => random.below(20_000),
                         _ => random.of(&[8, 32, 96, 480, 1008, 1009, 1 << 20, 1 << 40]),
                     };
@@ -146,7 +145,7 @@ impl Change {
                 let held = match random.below(5) {
                     0 => Held::Alive,
                     1 => Held::Died,
-                    2 => Held::Marked(random.next() as u32 | 1),
+                    2 => Held::Marked(random.word() as u32 | 1),
                     number => Held::Marked(0x3fff_ffed + number as u32),
                 };
                 return Self::Lock(lock, held);
@@ -156,7 +155,7 @@ impl Change {
                 let [from, to] = [0, 0].map(|_: u64| random.below(bytes / piece) * piece);
                 return match random.below(4) {
                     0 => Self::Zero(to, piece),
-                    1 => Self::Noise(to, piece, random.next()),
+                    1 => Self::Noise(to, piece, random.word()),
                     _ => Self::Copy(from, to, piece),
                 };
             }
@@ -173,10 +172,49 @@ impl Change {
         Self::Word(at, Self::value(random, mem, places, at), sealed)
     }
 
+    /// Something that somebody with L began, with arguments that may be any.
+    fn begun(random: &mut Random, places: &Places) -> [Self; 5] {
+        let mut argument = |word: usize| {
+            let any = match random.below(5) {
+                0 => random.below(places.chunks + 4),
+                1 => u64::MAX - random.below(64),
+                2 => random.word() >> random.below(64),
+                3 => places.any(random) | random.below(64),
+                _ => places.any(random),
+            };
+            Self::Word(journal::AT + word as u64 * 8, any, false)
+        };
+        let [record, block, old, new] =
+            [journal::RECORD, journal::BLOCK, journal::OLD, journal::NEW].map(&mut argument);
+        let operation = Self::Word(journal::AT, 1 + random.below(4), false);
+        [record, block, old, new, operation]
+    }
+
+    /// A slot, mostly the current one, that refers to an extent which may be any.
+    fn value_elsewhere(random: &mut Random, mem: &Adversary, places: &Places) -> [Self; 3] {
+        let (at, class) = random.of(&places.records);
+        let current = mem.peek(at) >> 6 & 3;
+        let number = if random.one_in(4) { random.below(4) } else { current };
+        let slot = at + record::LINE as u64 * 8 + number * layout::slot_bytes(class) as u64;
+        let len = match random.below(3) {
+            0 => random.below(20_000),
+            1 => random.word() >> 16 >> random.below(40),
+            _ => random.of(&[0, 1, 16_320, CHUNK, 1 << 20, 1 << 40, (1 << 48) - 1]),
+        };
+        let capacity = random.of(&[u64::MAX, len, len + 7, CHUNK * 2 - 64, 1 << 40]);
+        let kind = random.of(&[1, 3, 6, 7, 8, 9, 255]);
+        let word = |word: usize| slot + word as u64 * 8;
+        [
+            Self::Word(word(slot::DESC), len << 16 | kind << 8 | 1, false),
+            Self::Word(word(slot::DATA), places.any(random), false),
+            Self::Word(word(slot::DATA + 1), capacity, random.one_in(2)),
+        ]
+    }
+
     fn value(random: &mut Random, mem: &Adversary, places: &Places, at: u64) -> u64 {
         let honest = mem.peek(at);
         match random.below(14) {
-            0 => random.next(),
+            0 => random.word(),
             1 => 0,
             2 => u64::MAX,
             3 => random.below(16),
@@ -184,7 +222,7 @@ impl Change {
             5 => honest.wrapping_add(random.below(5)).wrapping_sub(2),
             6 => honest ^ (random.below(256) << (random.below(8) * 8)),
             7 | 8 => places.any(random),
-            9 => places.any(random) / 64 | honest & !0xff_ffff_ffff,
+            9 => (places.any(random) / 64) | (honest & !0xff_ffff_ffff),
             10 => u64::MAX - random.below(1 << 20),
             11 => 1 << random.below(64),
             12 => places.any(random).wrapping_sub(8 * random.below(5)),
@@ -217,7 +255,7 @@ impl Change {
             }
             Self::Noise(to, bytes, seed) => {
                 let mut random = Random::new(seed);
-                (0..bytes / 8).for_each(|at| mem.poke(to + at * 8, random.next()));
+                (0..bytes / 8).for_each(|at| mem.poke(to + at * 8, random.word()));
             }
             Self::Length(bytes) => mem.set_size(bytes),
             Self::Lock(at, held) => mem.put_lock(at, Some(held)),
@@ -235,17 +273,59 @@ fn faults(store: &Store<Adversary>) -> Vec<String> {
 impl Bytes {
     /// The changes of a case.
     fn changes(random: &mut Random, region: &Region) -> Vec<Change> {
+        if random.one_in(64) {
+            // As it is: what a death left is ended by the next.
+            return Vec::new();
+        }
         if random.one_in(256) {
             // All of it, or all but the header.
             let from = if random.one_in(2) { 0 } else { 512 };
             let bytes = region.places.chunks * CHUNK - from;
-            return vec![Change::Noise(from, bytes, random.next())];
+            return vec![Change::Noise(from, bytes, random.word())];
         }
         let count = 1 + random.below(random.clone().of(&[2, 4, 12]));
-        (0..count).map(|_| Change::random(random, &region.mem, &region.places)).collect()
+        let (mem, places) = (&region.mem, &region.places);
+        let mut changes: Vec<Change> =
+            (0..count).map(|_| Change::random(random, mem, places)).collect();
+        if random.one_in(6) && !places.records.is_empty() {
+            changes.extend(Change::value_elsewhere(random, mem, places));
+        }
+        if random.one_in(8) {
+            changes.extend(Change::begun(random, places));
+        }
+        changes
+    }
+
+    /// A region of a case, damaged, as the bytes of a file.
+    pub(crate) fn damaged(&self, random: &mut Random, case: &Case) -> Vec<u8> {
+        let region = regions::of_seed(&self.regions, case.seed);
+        region.mem.reset();
+        let changes = Self::changes(random, region);
+        case.tell(|| format!("region: {}", region.called));
+        Self::damage(region, &changes, case);
+        let image = region.mem.image();
+        let mut bytes: Vec<u8> = image.words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        for (at, held) in image.held {
+            // Lock words lie in the file.
+            let word: u32 = match held {
+                Held::Alive => random.below(200) as u32 + 1,
+                Held::Died => 0x4000_0000,
+                Held::Marked(mark) => mark,
+            };
+            if let Some(to) = bytes.get_mut(at as usize..at as usize + 4) {
+                to.copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        bytes
     }
 
     fn execute(region: &Region, changes: &[Change], random: &mut Random, case: &Case) {
+        let rot = Self::damage(region, changes, case);
+        use_region(region, random, case, rot, changes.is_empty());
+    }
+
+    /// Makes the changes; whether it was no forger's work.
+    fn damage(region: &Region, changes: &[Change], case: &Case) -> bool {
         let mem = &region.mem;
         mem.reset();
         // What has a checksum that is right was meant, by somebody: who forges may make nonsense. What
@@ -261,16 +341,17 @@ impl Bytes {
                 }
             }
         }
-        use_region(region, random, case, rot);
+        rot
     }
 }
 
 /// Opens a region and does things to it, as `random` says. What only rotted is whole after a recovery.
-fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool) {
+fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, undamaged: bool) {
     let mem = &region.mem;
     let forged: Vec<(u64, Held)> = mem.held();
     let bytes = adversary_size(mem);
-    let begin = || mem.begin(None, MOST_LOADS);
+    // Nobody lies: whoever needs more does not come to an end.
+    let begin = || mem.begin(None, MOST_LOADS / 4);
     begin();
     let free = |what: &str| {
         let held = mem.held();
@@ -309,12 +390,21 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool) {
         // Alone with it.
         2 | 3 => {
             case.tell(|| "quiesce".into());
-            let _ = store.quiesce();
+            let quiet = store.quiesce();
             free("quiesce");
+            if undamaged {
+                assert!(quiet.is_ok(), "what a death left cannot be ended: {quiet:?}");
+                begin();
+                adversary::tidy(&store).expect("tidy");
+                let check = adversary::one_look(&store, true);
+                let findings: Vec<String> =
+                    check.findings().iter().map(ToString::to_string).take(8).collect();
+                assert!(findings.is_empty(), "ended, and not whole: {findings:#?}");
+            }
         }
         _ => {}
     }
-    for _ in 0..1 + random.below(3) {
+    for _ in 0..=random.below(3) {
         let (which, number) = (random.below(adversary::OPERATIONS), random.below(1 << 16) as usize);
         begin();
         case.tell(|| format!("{} {number}", adversary::operation_name(which)));
@@ -335,7 +425,7 @@ impl Target for Bytes {
 
     fn run(&mut self, case: &Case) -> u64 {
         let mut random = Random::new(case.seed);
-        let region = &self.regions[random.below(self.regions.len() as u64) as usize];
+        let region = regions::of_seed(&self.regions, case.seed);
         // Drawn from the map as it is.
         region.mem.reset();
         let changes = Self::changes(&mut random, region);

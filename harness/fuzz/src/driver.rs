@@ -15,6 +15,9 @@ use std::{
 /// An execution that takes longer hangs: the slowest takes a tenth of a second on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Low bits of a seed that are another for each case of a batch; the others stay.
+pub const BATCH: u32 = 24;
+
 /// One input.
 #[derive(Debug)]
 pub struct Case {
@@ -73,6 +76,9 @@ pub fn hook() {
         let place =
             info.location().map_or(String::new(), |at| format!(", {}:{}", at.file(), at.line()));
         let text = format!("{}{place}", text.unwrap_or_else(|| "a panic".into()));
+        if CURRENT.get().0 == "nothing" {
+            println!("FAILED: {text}");
+        }
         PANIC.with(|panic| *panic.borrow_mut() = Some(text));
     }));
 }
@@ -97,8 +103,11 @@ fn place(told: &str) -> &str {
 
 /// A case that failed, as small as taking parts away makes it, in words.
 fn made_smaller(target: &mut dyn Target, seed: u64, told: &str) -> String {
-    let mut keep = u64::MAX;
+    let (mut keep, began) = (u64::MAX, Instant::now());
     for bit in 0..64 {
+        if began.elapsed() > Duration::from_secs(4) {
+            break;
+        }
         let fewer = Case { seed, keep: keep & !(1 << bit), told: None };
         if attempt(target, &fewer).is_err_and(|other| place(&other) == place(told)) {
             keep = fewer.keep;
@@ -137,6 +146,8 @@ pub fn drive<T: Target>(
     time: Duration,
     threads: usize,
 ) -> Sum {
+    // Made beforehand, where it is made once for all.
+    drop(make());
     let began = Instant::now();
     let (done, over, failures) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(0_u64));
     let desks: Vec<Desk> = (0..threads).map(|_| Desk::default()).collect();
@@ -150,13 +161,16 @@ pub fn drive<T: Target>(
                 scope.spawn(move || {
                     let mut target = make();
                     let mut seeds = Random::new(seed.wrapping_add(number as u64) << 8);
-                    let mut round = 0_u64;
+                    let (mut round, mut batch) = (0_u64, 0);
                     while !over.load(Relaxed) {
                         if round.is_multiple_of(64) && began.elapsed() >= time {
                             break;
                         }
                         round += 1;
-                        let case = Case::new(seeds.next() >> 16);
+                        if round % 64 == 1 {
+                            batch = seeds.word() >> 40;
+                        }
+                        let case = Case::new(batch << BATCH | seeds.word() >> (64 - BATCH));
                         desk.seed.store(case.seed, Relaxed);
                         desk.since.store(now(), Relaxed);
                         match attempt(&mut target, &case) {

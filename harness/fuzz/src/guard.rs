@@ -69,7 +69,7 @@ unsafe impl GlobalAlloc for Counting {
 #[cold]
 fn refused(bytes: usize) {
     let watched = WATCHED.replace(false);
-    eprintln!("an allocation of {bytes} bytes: {}", crate::driver::current());
+    println!("FAILED: an allocation of {bytes} bytes: {}", crate::driver::current());
     WATCHED.set(watched);
 }
 

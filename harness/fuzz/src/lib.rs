@@ -2,7 +2,10 @@
 
 pub mod bytes;
 pub mod driver;
+pub mod files;
 pub mod guard;
 pub mod loads;
 pub mod random;
 pub mod regions;
+pub mod scribble;
+pub mod sequences;

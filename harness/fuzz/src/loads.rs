@@ -67,7 +67,7 @@ impl Target for Loads {
 
     fn run(&mut self, case: &Case) -> u64 {
         let mut random = Random::new(case.seed);
-        let at = random.below(self.regions.len() as u64) as usize;
+        let at = regions::number_of_seed(&self.regions, case.seed);
         let (which, number) = (operation(&mut random), random.below(24) as usize);
         let honest = self.honest(at, which, number);
         let region = &self.regions[at];

@@ -1,16 +1,20 @@
 //! Valid maps to begin with: small and grown, with large values, Atomics, tombstones, several
 //! epochs, and as a death in the midst of each kind of operation leaves them.
 
-use crate::random::Random;
+use crate::{driver, random::Random};
 use mapvar::{
     Kind,
     internals::{
-        Handle, Raw, Store,
+        Facts, Handle, Raw, Store,
         adversary::{self, Adversary, Image, Lies, NAMES},
         layout::{self, CHUNK, kind},
     },
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::OnceLock,
+};
 
 /// What a region can grow by.
 pub const SPARE: u64 = 8 * CHUNK;
@@ -23,7 +27,7 @@ pub struct Region {
     /// Its memory, kept.
     pub mem: Adversary,
     /// What its header says.
-    pub facts: mapvar::internals::Facts,
+    pub facts: Facts,
     /// Records of variables that are there, or were.
     pub handles: Vec<Handle>,
     /// Where something of each kind lies.
@@ -203,7 +207,7 @@ fn grown(store: &Store<Adversary>) {
     store.flush().expect("flush");
 }
 
-fn region_of(called: &str, facts: mapvar::internals::Facts, image: &Image) -> Region {
+fn region_of(called: &str, facts: Facts, image: &Image) -> Region {
     let mem = Adversary::of(image, SPARE);
     let store = Store::new(mem.clone(), &facts).expect("a store");
     let mut handles: Vec<Handle> = (0..NAMES)
@@ -219,7 +223,7 @@ fn region_of(called: &str, facts: mapvar::internals::Facts, image: &Image) -> Re
 /// As a map stands when its user died instead of a store.
 fn deaths(region: &Region, which: u64, number: usize, all: &mut Vec<Region>) {
     let Region { mem, facts, handles, called, .. } = region;
-    let mut seen: Vec<u64> = Vec::new();
+    let mut seen: HashMap<u64, u64> = HashMap::new();
     for stores in 0..4_000 {
         mem.reset();
         mem.begin(None, 200_000);
@@ -230,15 +234,16 @@ fn deaths(region: &Region, which: u64, number: usize, all: &mut Vec<Region>) {
             adversary::operate(&mut store, handles, which, number);
         }));
         let Some(image) = mem.death() else { break };
-        // One of each state of the journals.
+        // Some of each state of the journals: the first, the third, the ninth, and so on.
         let word = |at: u64| image.words[(at / 8) as usize];
         let journals = word(layout::journal::AT)
             | word(layout::commit::AT) << 8
             | word(layout::commit::AT + 8) << 16
             | (word(layout::live::AT + layout::live::FLUSHER as u64 * 8) & 1) << 32
             | (image.held.len() as u64) << 40;
-        if journals != 0 && !seen.contains(&journals) {
-            seen.push(journals);
+        let times = seen.entry(journals).or_default();
+        *times += 1;
+        if journals != 0 && 3_u64.pow(times.ilog(3)) == *times {
             let what = adversary::operation_name(which);
             all.push(region_of(
                 &format!("{called}, dead at store {stores} of {what}"),
@@ -250,8 +255,18 @@ fn deaths(region: &Region, which: u64, number: usize, all: &mut Vec<Region>) {
     mem.reset();
 }
 
-/// All of them.
+/// All of them, in memories of the caller's own.
 pub fn all() -> Vec<Region> {
+    // Made once: the deaths take a while.
+    static MADE: OnceLock<Vec<(String, Facts, Image)>> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let made = make().into_iter();
+        made.map(|region| (region.called, region.facts, region.mem.image())).collect()
+    });
+    made.iter().map(|(called, facts, image)| region_of(called, *facts, image)).collect()
+}
+
+fn make() -> Vec<Region> {
     let makes: [(&str, u64, Make); 7] = [
         ("empty", 1, |_| {}),
         ("small", 1, small),
@@ -297,9 +312,19 @@ pub fn all() -> Vec<Region> {
     regions
 }
 
+/// The region of a seed: neighbours in a run share it, and the processor's caches keep it.
+pub fn of_seed(regions: &[Region], seed: u64) -> &Region {
+    &regions[number_of_seed(regions, seed)]
+}
+
+/// Its number.
+pub fn number_of_seed(regions: &[Region], seed: u64) -> usize {
+    Random::new(seed >> driver::BATCH).below(regions.len() as u64) as usize
+}
+
 /// Lies at random, of some kind.
 pub fn lies(random: &mut Random, honest: u64, places: &Places) -> Lies {
-    let seed = random.next();
+    let seed = random.word();
     let lies = match random.below(4) {
         // Few, and at any load of the operation: all that comes before is believed.
         0 | 1 => {

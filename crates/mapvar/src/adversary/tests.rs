@@ -102,3 +102,19 @@ fn i01_the_adversary_goes_back_and_fails_as_told() {
     let _ = store.set(store.query(b"a"), &raw);
     assert!(mem.death().is_some_and(|death| death.held.iter().all(|it| it.1 != Held::Alive)));
 }
+
+/// A snapshot reads while it holds T, and no thread may hold two locks.
+#[test]
+fn i01_who_reads_under_a_lock_takes_no_second_one() {
+    let (store, handles) = populated(1_000, SPARE);
+    let (mem, handle) = (store.mem(), handles[0]);
+    let captured = store.read_at_once(handle, |shot| shot.capture()).unwrap();
+    assert!(matches!(captured, Some(Seen::Value(..))));
+    mem.lie(Lies::random(1, 1, 0).restless(handle.at));
+    mem.fail(0, 0);
+    let changed = store.read_at_once(handle, |shot| shot.capture()).unwrap();
+    assert!(changed.is_none() && mem.calls() == 0);
+    // In time it would.
+    drop(store.read(handle, |shot| shot.capture()));
+    assert_ne!(mem.calls(), 0);
+}

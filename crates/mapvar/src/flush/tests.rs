@@ -269,7 +269,7 @@ proptest::proptest! {
 /// name whose rest lies in a block, and of what pads a name, which no checksum is over.
 #[test]
 fn a_name_that_no_lookup_would_find_is_no_whole_one() {
-    for (name, word) in [(&[b'x'; 60][..], 0), (b"n1", 0x3031_6e)] {
+    for (name, word) in [(&[b'x'; 60][..], 0), (b"n1", 0x0030_316e)] {
         let mut store = file(1_000);
         put(&store, name, b"value").unwrap();
         let at = store.find(store.query(name)).unwrap().unwrap().at;

@@ -176,6 +176,8 @@ struct State {
     touched: Vec<usize>,
     lies: Option<Lies>,
     held: Vec<(u64, Held)>,
+    /// The lock that this process's thread holds: it may hold one.
+    own: Option<u64>,
     /// Calls of the platform that were made, and the first of them that fails; 0 = none does.
     calls: u64,
     fails_at: u64,
@@ -203,6 +205,7 @@ impl Adversary {
             touched: Vec::new(),
             lies: None,
             held: image.held.clone(),
+            own: None,
             calls: 0,
             fails_at: 0,
             fails: 0,
@@ -263,7 +266,9 @@ impl Adversary {
             }
         }
         self.forget_touched(&mut state);
-        state.held = state.kept.held.clone();
+        let State { kept, held, .. } = &mut *state;
+        held.clone_from(&kept.held);
+        state.own = None;
         state.calls = 0;
         state.fails_at = 0;
         state.failed.clear();
@@ -490,6 +495,17 @@ impl Adversary {
         state.held.iter().find(|(other, _)| *other == at).map(|(_, held)| *held)
     }
 
+    fn take(&self, at: u64) {
+        self.state().own = Some(at);
+        self.store_lock(at, Some(Held::Alive));
+    }
+
+    /// The kernel frees one lock of a thread that dies.
+    fn holds_none(&self) {
+        let own = self.state().own;
+        assert!(own.is_none(), "a thread takes a lock while it holds the one at {own:x?}");
+    }
+
     fn store_lock(&self, at: u64, held: Option<Held>) {
         if self.lives() {
             self.put_lock(at, held);
@@ -648,6 +664,7 @@ impl Mem for Adversary {
 
     /// Whatever it says, the caller is one thread: there is nobody to wait for.
     fn lock(&self, at: u64) -> Result<Taken, Refused> {
+        self.holds_none();
         if self.fails(Call::Lock) {
             return Err(Refused::TimedOut(None));
         }
@@ -659,7 +676,7 @@ impl Mem for Adversary {
                 2 => Err(Refused::Marked(7)),
                 3 => Err(Refused::TimedOut(None)),
                 _ => {
-                    self.store_lock(at, Some(Held::Alive));
+                    self.take(at);
                     Ok(Taken::Recovered)
                 }
             };
@@ -668,17 +685,18 @@ impl Mem for Adversary {
             Some(Held::Marked(mark)) => Err(Refused::Marked(mark)),
             Some(Held::Alive) => Err(Refused::TimedOut(None)),
             None | Some(Held::Died) => {
-                self.store_lock(at, Some(Held::Alive));
+                self.take(at);
                 Ok(if found.is_some() { Taken::Recovered } else { Taken::Clean })
             }
         }
     }
 
     fn try_lock(&self, at: u64) -> Option<Taken> {
+        self.holds_none();
         if self.fails(Call::TryLock) || self.tick().is_some() || self.lock_of(at).is_some() {
             return None;
         }
-        self.store_lock(at, Some(Held::Alive));
+        self.take(at);
         Some(Taken::Clean)
     }
 
@@ -688,6 +706,7 @@ impl Mem for Adversary {
     }
 
     fn unlock(&self, at: u64) {
+        self.state().own = None;
         self.store_lock(at, None);
     }
 

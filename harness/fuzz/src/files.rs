@@ -1,0 +1,111 @@
+//! Target (a) through the front door: the damaged bytes in a real file, opened by the library's own
+//! options, used by its public operations, checked and salvaged.
+
+use crate::{
+    bytes::Bytes,
+    driver::{Case, Target},
+    random::Random,
+};
+use mapvar::{ErrorKind, Map, Value};
+use std::{path::PathBuf, sync::atomic::AtomicU64, time::Duration};
+
+/// A folder of this thread's, gone in the end.
+#[derive(Debug)]
+pub struct Files {
+    bytes: Bytes,
+    folder: PathBuf,
+}
+
+static FOLDERS: AtomicU64 = AtomicU64::new(0);
+
+impl Files {
+    /// With all the regions, and a folder in memory where the system has that.
+    pub fn new() -> Self {
+        let base = PathBuf::from("/dev/shm");
+        let base = if base.is_dir() { base } else { std::env::temp_dir() };
+        let number = FOLDERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let folder = base.join(format!("mapvar-fuzz-files-{}-{number}", std::process::id()));
+        std::fs::create_dir(&folder).expect("a folder");
+        Self { bytes: Bytes::new(), folder }
+    }
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn use_all(map: &Map, random: &mut Random) {
+    for _ in 0..=random.below(12) {
+        let name = String::from_utf8(mapvar::internals::adversary::name(random.below(12) as usize));
+        let name = name.unwrap_or_default();
+        match random.below(12) {
+            0 => drop(map.get::<i64>(&name)),
+            1 => drop(map.find::<String>(&name)),
+            2 => drop(map.value(&name)),
+            3 => drop(map.set(&name, 5)),
+            4 => drop(map.set(&name, "some text")),
+            5 => drop(map.set(&name, vec![1_u8; 5_000])),
+            6 => drop(map.remove(&name)),
+            7 => {
+                if let Ok(var) = map.var_or::<i64>(&name, 1) {
+                    let _ = (var.get(), var.set(6), var.kind(), var.version());
+                    let _ = (var.get_into(&mut [0; 16]), var.set_from(&[1, 2]));
+                }
+            }
+            8 => {
+                if let Ok(atomic) = map.atomic_or::<i64>(&name, 1) {
+                    let _ = (atomic.get(), atomic.fetch_add(1), atomic.swap(2));
+                }
+            }
+            9 => {
+                for entry in map.iter().flatten() {
+                    let _ = (entry.kind(), entry.value(), entry.get::<Value>());
+                }
+            }
+            10 => drop((map.len(), map.stat(), map.clear())),
+            _ => drop(map.flush()),
+        }
+    }
+}
+
+impl Target for Files {
+    fn name(&self) -> &'static str {
+        "files"
+    }
+
+    fn run(&mut self, case: &Case) -> u64 {
+        let mut random = Random::new(case.seed);
+        let bytes = self.bytes.damaged(&mut random, case);
+        let path = self.folder.join("damaged.map");
+        std::fs::write(&path, &bytes).expect("a file");
+        // Forged locks are waited for.
+        let options =
+            Map::options().file(&path).max_size(1 << 21).timeout(Duration::from_micros(300));
+        if random.one_in(8) {
+            case.tell(|| "check".into());
+            let _ = options.check();
+        }
+        if random.one_in(8) {
+            case.tell(|| "salvage".into());
+            let name = format!("fuzz.{}.{:x}", std::process::id(), case.seed);
+            if let Ok(into) = Map::options().name(&name).size(1_000).create() {
+                let _ = options.salvage(&into);
+            }
+        }
+        case.tell(|| "open".into());
+        match options.open() {
+            Ok(map) => use_all(&map, &mut random),
+            Err(error) => assert_ne!(error.kind(), ErrorKind::NotFound, "{error}"),
+        }
+        let _ = std::fs::remove_file(&path);
+        1
+    }
+}

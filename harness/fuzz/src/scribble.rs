@@ -1,0 +1,589 @@
+//! Target (d): a peer that scribbles. One process, the victim, does every operation on a map, built
+//! with AddressSanitizer where that is to be had, and with pages beside its mapping that nobody may
+//! touch; another, the peer, writes hostile words to the same memory as fast as it can.
+
+use crate::random::Random;
+use mapvar::{
+    ErrorKind, Map, MapOptions, Name, Section, Value, WordsMut,
+    internals::layout::{self, CHUNK, chunk, commit, header, journal, kind, live, marks, record},
+};
+use std::{
+    io::{Read, Write},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+/// An operation that takes longer hangs. Each of its locks is waited for a millisecond.
+const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_millis(1);
+
+// --- The peer ------------------------------------------------------------------------------------
+
+/// Where the words lie that matter.
+struct Targets {
+    records: Vec<(usize, usize)>,
+    index: usize,
+    chunks: usize,
+}
+
+impl Targets {
+    fn of(image: &[u64]) -> Self {
+        let chunks = image.len() as u64 * 8 / CHUNK;
+        let mut records = Vec::new();
+        for number in layout::META_CHUNKS..chunks {
+            let said = image.get((layout::table_word(number) / 8) as usize).copied().unwrap_or(0);
+            let class = (said >> 8) as usize & 3;
+            if said & 0xff == kind::RECORDS {
+                for within in 0..layout::records_in_chunk(class) {
+                    let at = number * CHUNK
+                        + layout::CHUNK_HEADER
+                        + (within * layout::record_bytes(class)) as u64;
+                    if image[(at / 8) as usize + record::ID] != 0 {
+                        records.push(((at / 8) as usize, class));
+                    }
+                }
+            }
+        }
+        Self { records, index: (layout::FIRST_INDEX / 8) as usize, chunks: chunks as usize }
+    }
+
+    /// A word that means something, and is no lock: each of those costs the victim a wait.
+    fn word(&self, random: &mut Random) -> usize {
+        let word = self.any_word(random);
+        let locks = [live::LOCK_L, live::LOCK_T].map(|at| (at / 8) as usize);
+        if locks.contains(&word) { word + 1 } else { word }
+    }
+
+    fn any_word(&self, random: &mut Random) -> usize {
+        let at = |offset: u64| (offset / 8) as usize;
+        match random.below(12) {
+            0 => at(live::AT) + random.below(live::WORDS as u64) as usize,
+            1 => at(journal::AT) + random.below(journal::WORDS as u64) as usize,
+            2 => at(commit::AT) + random.below(2) as usize,
+            3 => at(marks::AT) + random.below(16) as usize,
+            4 => at(layout::TABLE) + random.below(self.chunks as u64) as usize,
+            5 => {
+                at(random.below(self.chunks as u64) * CHUNK)
+                    + random.below(chunk::WORDS as u64) as usize
+            }
+            6 => self.index + random.below(layout::FIRST_INDEX_LINES * 8) as usize,
+            _ if self.records.is_empty() => at(random.below(self.chunks as u64) * CHUNK),
+            7 => random.of(&self.records).0 + random.of(&[0, 2, 3, 4, 7]),
+            // A slot: version, description, type, seal, the first words of the value.
+            _ => {
+                let (at, class) = random.of(&self.records);
+                let slot = random.below(4) as usize * layout::slot_bytes(class) / 8;
+                at + record::LINE + slot + random.below(6) as usize
+            }
+        }
+    }
+}
+
+/// A word that makes something of what stands there.
+fn hostile(random: &mut Random, image: &[u64], at: usize) -> u64 {
+    let honest = image[at];
+    let bytes = image.len() as u64 * 8;
+    match random.below(9) {
+        0 => random.word(),
+        1 => random.of(&[0, 1, u64::MAX, u64::MAX - 7]),
+        2 => honest ^ 1 << random.below(64),
+        3 => honest.wrapping_add(random.below(5)).wrapping_sub(2),
+        4 => random.below(bytes / 64 + 64) * 64,
+        // At the very end.
+        5 => bytes - random.below(16) * 8,
+        // A length, where it is a description.
+        6 => honest & 0xffff | (random.word() >> random.below(48)) << 16,
+        7 => honest ^ ((random.word() & 0xff) << (random.below(8) * 8)),
+        _ => image[random.below(image.len() as u64) as usize],
+    }
+}
+
+/// Opens the section and scribbles until its input ends; says how many words it wrote.
+fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 {
+    use std::sync::atomic::Ordering::Relaxed as Plain;
+    let image: Vec<u64> = (0..words.read().len()).map(|at| words.load(at, Plain)).collect();
+    let targets = Targets::of(&image);
+    let header_words = header::WORDS;
+    let mut written = 0_u64;
+    // Lock words are 32 bits; whole words over them are as hostile as it gets.
+    let lock = |random: &mut Random, targets: &Targets| match random.below(3) {
+        0 => (live::LOCK_L / 8) as usize,
+        1 => (live::LOCK_T / 8) as usize,
+        _ if targets.records.is_empty() => (live::LOCK_L / 8) as usize,
+        _ => random.of(&targets.records).0 + 1,
+    };
+    while !over.load(Plain) {
+        match random.below(16) {
+            // Anything anywhere, locks too.
+            0 if random.one_in(8) => {
+                for _ in 0..64 {
+                    let at = random.below(words.read().len() as u64) as usize;
+                    words.store(at, random.word(), Plain);
+                }
+                written += 64;
+            }
+            // What matters.
+            2..=5 => {
+                for _ in 0..256 {
+                    let at = targets.word(random);
+                    words.store(at, hostile(random, &image, at), Plain);
+                }
+                written += 256;
+            }
+            // One word to and fro between what is right and what is not, as fast as it goes: whoever
+            // loads it twice sees both.
+            6..=11 => {
+                let at = targets.word(random);
+                let (one, other) = (image[at], hostile(random, &image, at));
+                for _ in 0..8_192 {
+                    words.store(at, other, Plain);
+                    words.store(at, one, Plain);
+                }
+                written += 16_384;
+            }
+            // Between two valid ones.
+            12 | 13 => {
+                let at = targets.word(random);
+                let (one, other) = (image[at], image[targets.word(random)]);
+                for _ in 0..8_192 {
+                    words.store(at, other, Plain);
+                    words.store(at, one, Plain);
+                }
+                written += 16_384;
+            }
+            // Seldom, since each costs the victim a wait.
+            14 if random.one_in(16) => {
+                let at = lock(random, &targets);
+                let forged = random.word() & random.word() | random.word() << 32;
+                for _ in 0..64 {
+                    words.store(at, forged, Plain);
+                }
+                words.store(at, 0, Plain);
+                written += 65;
+            }
+            _ => {}
+        }
+        // As it was, else there would soon be nothing to read; locks as they are free.
+        if random.one_in(3) {
+            let from = if random.one_in(4) { 0 } else { header_words };
+            for (at, word) in image.iter().enumerate().skip(from) {
+                words.store(at, *word, Plain);
+            }
+            written += image.len() as u64;
+        }
+    }
+    written
+}
+
+/// What opens the same memory without a map.
+fn section_of(what: &str) -> mapvar::Result<Section> {
+    let options = if what.contains('/') {
+        Section::options().file(what)
+    } else {
+        Section::options().name(Name::new(what)?.with_suffix(".map"))
+    };
+    options.open()
+}
+
+/// The role of the peer: `what` is a path or a name.
+///
+/// # Errors
+/// It cannot be opened or mapped.
+pub fn peer(what: &str, seed: u64) -> mapvar::Result<()> {
+    let section = section_of(what)?;
+    let view = section.view().map()?;
+    let count = view.len() / 8;
+    let Some(words) = view.words_mut(0, count) else { return Ok(()) };
+    let over = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&over);
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read(&mut [0]);
+        seen.store(true, Relaxed);
+    });
+    let mut out = std::io::stdout();
+    let _ = out.write_all(b"R").and_then(|()| out.flush());
+    let written = scribble(words, &mut Random::new(seed), &over);
+    let _ = out.write_all(&written.to_le_bytes());
+    Ok(())
+}
+
+// --- The victim ----------------------------------------------------------------------------------
+
+/// A peer that is ended and waited for, however the victim goes.
+struct Peer(Child);
+
+impl Peer {
+    fn start(program: &Path, what: &str, seed: u64) -> Self {
+        let child = Command::new(program)
+            .args(["peer", what, &seed.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the peer starts");
+        let mut peer = Self(child);
+        let ready = peer.0.stdout.as_mut().map(|out| out.read_exact(&mut [0]));
+        assert!(ready.is_some_and(|ready| ready.is_ok()), "the peer does not open the memory");
+        peer
+    }
+
+    fn end(mut self) -> u64 {
+        drop(self.0.stdin.take());
+        let mut written = [0; 8];
+        let read = self.0.stdout.as_mut().map(|out| out.read_exact(&mut written));
+        assert!(read.is_some_and(|read| read.is_ok()), "the peer died");
+        let _ = self.0.wait();
+        u64::from_le_bytes(written)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Pages that nobody may touch, on both sides of where the map lies.
+#[cfg(target_os = "linux")]
+mod guards {
+    use std::fs;
+
+    const BYTES: usize = 16 << 12;
+
+    /// Unmapped when they go.
+    pub(super) struct Guards(Vec<*mut libc::c_void>);
+
+    impl Guards {
+        /// Beside all mappings that are shared: the map's is the only one.
+        pub(super) fn beside() -> Self {
+            let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+            let mut guards = Vec::new();
+            for line in maps.lines() {
+                let Some((range, rest)) = line.split_once(' ') else { continue };
+                if rest.as_bytes().get(3) != Some(&b's') {
+                    continue;
+                }
+                let Some((from, to)) = range.split_once('-') else { continue };
+                let number = |text| usize::from_str_radix(text, 16).ok();
+                let (Some(from), Some(to)) = (number(from), number(to)) else { continue };
+                guards.extend([from - BYTES, to].into_iter().filter_map(guard));
+            }
+            Self(guards)
+        }
+
+        pub(super) fn count(&self) -> usize {
+            self.0.len()
+        }
+    }
+
+    /// Private memory that ends where nobody may touch anything: the copies of mapvar-os are made
+    /// by assembly, into which no sanitizer looks.
+    pub(super) struct Edge(*mut u8);
+
+    impl Edge {
+        #[allow(unsafe_code, reason = "a mapping, and pages of it made untouchable")]
+        pub(super) fn new() -> Self {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let rights = libc::PROT_READ | libc::PROT_WRITE;
+            // SAFETY: a new mapping, where there is room.
+            let made = unsafe { libc::mmap(std::ptr::null_mut(), 2 * BYTES, rights, flags, -1, 0) };
+            assert_ne!(made, libc::MAP_FAILED, "no memory");
+            let end = made.cast::<u8>().wrapping_add(BYTES);
+            // SAFETY: the second half of what was just made.
+            let guarded = unsafe { libc::mprotect(end.cast(), BYTES, libc::PROT_NONE) };
+            assert_eq!(guarded, 0, "no guard");
+            Self(end)
+        }
+
+        /// The last bytes before the edge.
+        #[allow(unsafe_code, reason = "a slice of the mapping")]
+        pub(super) fn last(&mut self, len: usize) -> &mut [u8] {
+            let len = len.min(BYTES);
+            // SAFETY: the `BYTES` before the edge are zeroed memory of this value's own, which is
+            // never given back, and borrowed as this value is.
+            unsafe { std::slice::from_raw_parts_mut(self.0.wrapping_sub(len), len) }
+        }
+    }
+
+    impl Drop for Guards {
+        fn drop(&mut self) {
+            for at in self.0.drain(..) {
+                unmap(at);
+            }
+        }
+    }
+
+    /// `None` where something lies already: another's neighbour, or room set aside, which nobody may
+    /// touch either.
+    #[allow(unsafe_code, reason = "a mapping at an address")]
+    fn guard(at: usize) -> Option<*mut libc::c_void> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+        let to = std::ptr::without_provenance_mut(at);
+        // SAFETY: a new mapping, which replaces none.
+        let made = unsafe { libc::mmap(to, BYTES, libc::PROT_NONE, flags, -1, 0) };
+        if made == libc::MAP_FAILED {
+            return None;
+        }
+        if made.addr() != at {
+            // A kernel that does not know the flag.
+            unmap(made);
+            return None;
+        }
+        Some(made)
+    }
+
+    #[allow(unsafe_code, reason = "gives a mapping back")]
+    fn unmap(at: *mut libc::c_void) {
+        // SAFETY: a mapping of this module's own, of this length, that nobody can have used.
+        unsafe { libc::munmap(at, BYTES) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod guards {
+    pub(super) struct Guards;
+
+    pub(super) struct Edge(Vec<u8>);
+
+    impl Edge {
+        pub(super) fn new() -> Self {
+            Self(vec![0; 4096])
+        }
+
+        pub(super) fn last(&mut self, len: usize) -> &mut [u8] {
+            let from = self.0.len() - len.min(self.0.len());
+            &mut self.0[from..]
+        }
+    }
+
+    impl Guards {
+        pub(super) fn beside() -> Self {
+            Self
+        }
+
+        pub(super) fn count(&self) -> usize {
+            0
+        }
+    }
+}
+
+/// What the victim has done.
+#[derive(Default)]
+struct Done {
+    operations: u64,
+    errors: u64,
+}
+
+impl Done {
+    fn note<R>(&mut self, result: mapvar::Result<R>) -> Option<R> {
+        self.operations += 1;
+        match result {
+            Ok(done) => Some(done),
+            Err(error) => {
+                self.errors += 1;
+                // Nobody made the file shorter: who touched what lies beyond its end?
+                assert_ne!(error.kind(), ErrorKind::Truncated, "the mapping is lost: {error}");
+                None
+            }
+        }
+    }
+}
+
+fn names() -> Vec<String> {
+    vec![
+        "int".into(),
+        "text".into(),
+        "a name that is too long for its record".into(),
+        "list".into(),
+        "large".into(),
+        "larger".into(),
+        "count".into(),
+        "passing".into(),
+    ]
+}
+
+fn populate(map: &Map) -> mapvar::Result<()> {
+    map.set("int", 77)?;
+    map.set("text", "hello, hello, hello")?;
+    map.set("a name that is too long for its record", vec![7_u8; 90])?;
+    map.set("list", (1, "two", 3.0, vec!["four", "five"]))?;
+    map.set("large", vec![3_u8; 3_000])?;
+    map.set("larger", vec![4_u8; 30_000])?;
+    map.atomic_or("count", 1_i64)?;
+    map.set("passing", 1)?;
+    map.remove("passing")?;
+    Ok(())
+}
+
+/// Every operation once, whatever it answers.
+fn operate(map: &Map, random: &mut Random, done: &mut Done, edge: &mut guards::Edge) {
+    let names = names();
+    let name = &names[random.below(names.len() as u64) as usize];
+    let text = "some text ".repeat(random.below(20) as usize);
+    match random.below(22) {
+        0 => drop(done.note(map.get::<i64>(name))),
+        1 => drop(done.note(map.get::<String>(name))),
+        2 => drop(done.note(map.get::<Vec<u8>>(name))),
+        3 => drop(done.note(map.value(name))),
+        4 => drop(done.note(map.find::<Value>(name))),
+        5 => drop(done.note(map.set(name, 5))),
+        6 => drop(done.note(map.set(name, &text))),
+        7 => drop(done.note(map.set(name, vec![9_u8; random.below(5_000) as usize]))),
+        8 => drop(done.note(map.remove(name))),
+        9 | 10 => {
+            if let Some(var) = done.note(map.var::<i64>(name)) {
+                let _ = (done.note(var.get()), done.note(var.set(6)), done.note(var.kind()));
+                let len = random.of(&[3, 90, 100, 700, 3_000]) + random.below(9) as usize;
+                let _ = done.note(var.get_into(edge.last(len)));
+                let _ = done.note(var.version());
+                let _ = done.note(var.set_from(edge.last(len / 7)));
+            }
+        }
+        11 | 12 => {
+            if let Some(atomic) = done.note(map.atomic_or::<i64>("count", 1)) {
+                let _ = (done.note(atomic.get()), done.note(atomic.fetch_add(1)));
+                let _ = (done.note(atomic.swap(2)), done.note(atomic.compare_exchange(1, 2)));
+            }
+        }
+        13 | 14 => {
+            for entry in map.iter().take(200) {
+                if let Some(entry) = done.note(entry) {
+                    let _ = (entry.kind(), entry.value(), entry.get::<f64>());
+                }
+            }
+        }
+        15 => {
+            let _ = done.note(map.transaction(|tx| {
+                let old: Option<Value> = tx.find("int")?;
+                tx.set("int", 1)?;
+                tx.set("text", &text)?;
+                Ok(old)
+            }));
+        }
+        16 => {
+            if let Some(seen) = done.note(map.snapshot(&["int", "text", "large", "none"])) {
+                let _ = (seen.value("int"), seen.find::<String>("text"));
+            }
+        }
+        17 => drop(done.note(map.len())),
+        18 => drop(done.note(map.stat())),
+        19 => drop(done.note(map.flush())),
+        20 if random.one_in(8) => drop(done.note(map.check())),
+        21 if random.one_in(8) => drop(done.note(map.clear())),
+        _ => drop(done.note(map.contains(name))),
+    }
+}
+
+/// One life of a map beside a peer that scribbles over it.
+fn life(
+    options: &MapOptions,
+    what: &str,
+    peer: &Path,
+    time: Duration,
+    random: &mut Random,
+    done: &mut Done,
+    beats: &AtomicU64,
+) -> (u64, usize) {
+    let map = options.create().expect("a map");
+    populate(&map).expect("variables");
+    let guards = guards::Guards::beside();
+    let mut edge = guards::Edge::new();
+    let peer = Peer::start(peer, what, random.word());
+    let began = Instant::now();
+    while began.elapsed() < time {
+        beats.fetch_add(1, Relaxed);
+        operate(&map, random, done, &mut edge);
+        if random.one_in(2_000) {
+            // Another handle, opened beside it; and looked at without being opened.
+            if let Some(other) = done.note(options.open()) {
+                operate(&other, random, done, &mut edge);
+            }
+            let _ = done.note(options.clone().read_only(true).open());
+            let _ = done.note(options.check());
+        }
+    }
+    let written = peer.end();
+    let count = guards.count();
+    drop(map);
+    drop(guards);
+    (written, count)
+}
+
+/// The role of the victim: lives one after the other, for so long; says what came of it. Ends by a
+/// panic, or as the sanitizer likes, if something is wrong.
+pub fn victim(peer: &Path, seed: u64, time: Duration) {
+    let mut random = Random::new(seed);
+    let folder = Folder::new(seed);
+    let mut done = Done::default();
+    let (mut written, mut guards, mut lives) = (0, 0, 0_u64);
+    let beats = Arc::new(AtomicU64::new(0));
+    watch(Arc::clone(&beats), seed);
+    let began = Instant::now();
+    let each = (time / 6).clamp(Duration::from_millis(300), Duration::from_secs(3));
+    while began.elapsed() < time {
+        let name = format!("fuzz.{}.{lives}", std::process::id());
+        let path = folder.0.join(&name);
+        let (what, options) = if lives.is_multiple_of(2) {
+            (name.clone(), Map::options().name(&name))
+        } else {
+            (path.display().to_string(), Map::options().file(&path))
+        };
+        // Some that can grow, and some behind whose end a guard lies at once.
+        let size = random.of(&[12_000, 40_000]);
+        let most = if lives % 4 < 2 { 1 } else { 4 << 20 };
+        let options = options.size(size).max_size(most).timeout(TIMEOUT);
+        let (more, there) = life(&options, &what, peer, each, &mut random, &mut done, &beats);
+        written += more;
+        guards += there;
+        lives += 1;
+        let _ = std::fs::remove_file(&path);
+    }
+    assert!(done.operations > done.errors, "every operation failed: nothing was tested");
+    println!(
+        "victim: {written} {} {} {lives} {guards} {}",
+        done.operations,
+        done.errors,
+        if cfg!(sanitized) { "AddressSanitizer" } else { "no sanitizer" }
+    );
+}
+
+/// Ends the process when no operation ends.
+fn watch(beats: Arc<AtomicU64>, seed: u64) {
+    std::thread::spawn(move || {
+        let (mut last, mut since) = (u64::MAX, Instant::now());
+        loop {
+            std::thread::sleep(Duration::from_millis(100));
+            let now = beats.load(Relaxed);
+            if now != last {
+                (last, since) = (now, Instant::now());
+            } else if since.elapsed() > PATIENCE {
+                eprintln!("an operation hangs for more than {PATIENCE:?}; seed {seed}");
+                std::process::exit(1);
+            }
+        }
+    });
+}
+
+/// A folder in memory, where the system has that; gone in the end.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(seed: u64) -> Self {
+        let base = Path::new("/dev/shm");
+        let base = if base.is_dir() { base.into() } else { std::env::temp_dir() };
+        let folder = base.join(format!("mapvar-fuzz-{}-{seed:x}", std::process::id()));
+        std::fs::create_dir(&folder).expect("a folder");
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
