@@ -142,6 +142,10 @@ faults! {
     AcceptedRewritten = "accepted-rewritten",
     /// A recovery stores the identity before the rest is on the disk.
     NoBarrierInRecovery = "no-barrier-in-recovery",
+    /// Whoever has a seat is taken for who had it before.
+    TokenNotCompared = "token-not-compared",
+    /// A seat is taken as long as its holder's process number is.
+    SeatByNumber = "seat-by-number",
 }
 
 /// A region's memory.
@@ -397,6 +401,9 @@ impl Mapped {
         // The pin of who had the seat before goes first; then nobody takes his extents for ours.
         words.store(seat::PIN, 0, Ordering::SeqCst);
         words.store(seat::TOKEN, token, Ordering::SeqCst);
+        if self.planted(Fault::SeatByNumber) {
+            words.store(1, std::process::id().into(), Ordering::SeqCst);
+        }
         let seated = Seated { seat: Arc::new(taken), token };
         *seat = Some(seated.clone());
         Ok(seated)
@@ -537,6 +544,11 @@ impl Mem for Mapped {
     }
 
     fn is_seat_taken(&self, number: usize) -> bool {
+        if self.planted(Fault::SeatByNumber) {
+            let words = self.words(seat::at(number), seat::WORDS);
+            let holder = words.map_or(0, |words| words.load(1, Ordering::SeqCst));
+            return mapvar_os::seeded::is_number_taken(holder as u32);
+        }
         // Where nobody can tell, whoever it is lives: only room is lost.
         self.seated().map_or(true, |seated| seated.seat.is_taken(number).unwrap_or(true))
     }

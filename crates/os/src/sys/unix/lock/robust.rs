@@ -25,6 +25,7 @@ use super::super::{error::cvt, machine};
 use crate::{
     Error, ErrorKind, Holder, Refused, Result, Taken, View,
     lock::{DIED, FIRST_MARK, LockSpec, OWNER, WAITERS},
+    seeded::{is_number_taken, planted},
     words::Half,
 };
 use rustix::{
@@ -159,6 +160,9 @@ impl Me {
     /// Has the kernel look at this word should the thread end.
     #[inline]
     fn announce(self, word: &Half) {
+        if planted("lock-by-number") {
+            return;
+        }
         debug_assert!(self.is_settled(), "a thread holds one lock at a time");
         let word = ptr::from_ref(word).cast_mut().cast::<c_void>();
         let entry = word.wrapping_byte_offset(self.offset.wrapping_neg());
@@ -310,7 +314,10 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
     // the sleepers. It then keeps `WAITERS` set for the others, whatever becomes of it.
     let mut slept = false;
     loop {
-        let owner = found & OWNER;
+        let mut owner = found & OWNER;
+        if planted("lock-by-number") && owner < FIRST_MARK && !is_number_taken(owner) {
+            owner = 0;
+        }
         if owner == 0 {
             let mine = me.tid | found & WAITERS | if slept { WAITERS } else { 0 };
             // SYNC POINT: as in `lock`; and with the kernel's change of the word at a death, which
