@@ -1,0 +1,1 @@
+pub(crate) fn run(_: &mapvar_processes::Args) {}
