@@ -25,7 +25,7 @@ pub(crate) const SQUATTERS: [u32; 2] = [2_061_001, 2_061_002];
 /// Whose programs are to be kept from it.
 pub(crate) const USER: u32 = 2_061_003;
 /// How long any of the calls may take, of which each is told to wait for 0.2 s.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_millis(200);
 
 pub(crate) struct World {
