@@ -59,11 +59,7 @@ pub fn effective_user() -> u32 {
 
 /// Runs `body` in a child that is this user and nobody else; answers what it answers, or why there
 /// is no answer within `limit`. To be called while no other thread holds anything.
-pub fn as_user(
-    uid: u32,
-    limit: Duration,
-    body: impl FnOnce() -> String,
-) -> Result<String, String> {
+pub fn as_user(uid: u32, limit: Duration, body: impl FnOnce() -> String) -> Result<String, String> {
     let mut ends = [0; 2];
     // SAFETY: writes two descriptors to a local.
     if unsafe { libc::pipe(ends.as_mut_ptr()) } != 0 {

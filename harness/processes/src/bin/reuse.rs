@@ -73,7 +73,9 @@ impl Kind {
         match self {
             Self::Structure => Some(at::L),
             Self::Transactions => Some(at::T),
-            Self::Record | Self::ThreadsRecord => Some(region.record("held").expect("a record") + 8),
+            Self::Record | Self::ThreadsRecord => {
+                Some(region.record("held").expect("a record") + 8)
+            }
             _ => None,
         }
     }
@@ -223,7 +225,8 @@ fn again(variant: &str, place: &Place) {
     }
     say(std::process::id());
     let order = told();
-    let Some((kind, place)) = order.strip_prefix("take ").and_then(|what| what.split_once(' ')) else {
+    let Some((kind, place)) = order.strip_prefix("take ").and_then(|what| what.split_once(' '))
+    else {
         return;
     };
     let (kind, place) = (Kind::of(kind), Place::of(place));
@@ -419,10 +422,7 @@ fn at_the_end(maps: Maps, tally: &mut Tally) {
         }
         // Has all that nobody owns taken back: there is no room for it.
         let error = map.set("beyond", vec![0_u8; 64 << 20]).expect_err(what);
-        assert!(
-            matches!(error.kind(), ErrorKind::Full | ErrorKind::TooLarge),
-            "{what}: {error}"
-        );
+        assert!(matches!(error.kind(), ErrorKind::Full | ErrorKind::TooLarge), "{what}: {error}");
         Ok(map.stat()?.used)
     };
     match end("the map is not that large", &patient) {
@@ -468,7 +468,10 @@ fn run(args: &Args) {
     drop(folder);
     tally.waits.sort();
     let at = |part: usize| {
-        tally.waits.get((tally.waits.len() * part / 1000).min(tally.waits.len().max(1) - 1)).copied()
+        tally
+            .waits
+            .get((tally.waits.len() * part / 1000).min(tally.waits.len().max(1) - 1))
+            .copied()
     };
     let system = if cfg!(windows) { " under Wine" } else { "" };
     println!(
@@ -479,7 +482,10 @@ fn run(args: &Args) {
         tally.missed
     );
     figure(
-        &format!("process numbers {}{system}", if cfg!(windows) { "that came back" } else { "forced to come back" }),
+        &format!(
+            "process numbers {}{system}",
+            if cfg!(windows) { "that came back" } else { "forced to come back" }
+        ),
         format!(
             "{}, {} dead taken for living, {} living taken for dead",
             tally.rounds, tally.dead_alive, tally.alive_dead
@@ -487,7 +493,11 @@ fn run(args: &Args) {
         "all 0",
     );
     if !tally.wrong.is_empty() {
-        println!("{} things are wrong; the same again: --seed {} {rounds}", tally.wrong.len(), args.seed);
+        println!(
+            "{} things are wrong; the same again: --seed {} {rounds}",
+            tally.wrong.len(),
+            args.seed
+        );
         std::process::exit(1);
     }
 }

@@ -1,5 +1,8 @@
 //! As two other users, each a child of its own, against a user and against root.
-#![allow(unsafe_code, reason = "nodes, attributes and descriptors that the standard library has not")]
+#![allow(
+    unsafe_code,
+    reason = "nodes, attributes and descriptors that the standard library has not"
+)]
 
 mod kernel;
 mod rights;
@@ -61,7 +64,8 @@ impl Target {
 pub(crate) type Kinds = [&'static [ErrorKind]; 4];
 
 use ErrorKind::{
-    AlreadyExists, ForeignOwner, NameTaken, NotAMap, NotFound, PermissionDenied, TimedOut, Truncated,
+    AlreadyExists, ForeignOwner, NameTaken, NotAMap, NotFound, PermissionDenied, TimedOut,
+    Truncated,
 };
 const FOREIGN: Kinds = [&[ForeignOwner]; 4];
 const TAKEN: Kinds = [&[NameTaken]; 4];
@@ -102,7 +106,9 @@ fn victim(target: &Target, kinds: &Kinds) -> String {
             // What a call may do that is not refused is told by an empty list.
             Ok(map) if kinds.is_empty() => drop(map),
             Ok(_) => wrong.push(format!("{call} LET IN")),
-            Err(error) if !kinds.contains(&error.kind()) => wrong.push(format!("{call}: {error:?}")),
+            Err(error) if !kinds.contains(&error.kind()) => {
+                wrong.push(format!("{call}: {error:?}"))
+            }
             Err(error) if !error.to_string().contains(&target.text) => {
                 wrong.push(format!("{call} does not name it: {error}"));
             }
@@ -207,9 +213,9 @@ fn look(path: &Path) -> Option<String> {
         let stat = fs::symlink_metadata(path).ok()?;
         let content = if stat.is_file() && stat.len() < 100 << 20 {
             let bytes = fs::read(path).ok()?;
-            let sum = bytes.iter().fold(0_u64, |sum, byte| {
-                (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-            });
+            let sum = bytes
+                .iter()
+                .fold(0_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
             format!("{sum:x}")
         } else if stat.is_dir() {
             format!("{} entries", fs::read_dir(path).ok()?.count())
@@ -288,28 +294,23 @@ pub(crate) fn run(args: &Args) {
     mode(folder.path(), 0o755);
     fs::create_dir(folder.join("drop")).expect("a folder");
     mode(&folder.join("drop"), 0o1777);
-    let reached = as_user(USER, LIMIT, || {
-        fs::read_dir(folder.join("drop")).is_ok().to_string()
-    });
+    let reached = as_user(USER, LIMIT, || fs::read_dir(folder.join("drop")).is_ok().to_string());
     if reached.as_deref() != Ok("true") {
         println!("SKIPPED: other users cannot reach {}", folder.path().display());
         drop(folder);
         std::process::exit(SKIPPED);
     }
-    let mut world = World {
-        table: Table::default(),
-        named: Vec::new(),
-        filed: Vec::new(),
-        folder,
-        count: 0,
-    };
+    let mut world =
+        World { table: Table::default(), named: Vec::new(), filed: Vec::new(), folder, count: 0 };
     for victim in BOTH {
         let home = world.home(victim);
         fs::create_dir(&home).expect("a folder");
         kernel::give(&home, victim);
         mode(&home, 0o700);
         let precious = home.join("precious");
-        by(victim, || write(&precious, "what nobody may change\n".repeat(20_000).as_bytes(), 0o600));
+        by(victim, || {
+            write(&precious, "what nobody may change\n".repeat(20_000).as_bytes(), 0o600)
+        });
     }
     let (name, file) = (world.name(0), world.file());
     let bytes = |target: &Target| {
@@ -356,22 +357,40 @@ pub(crate) fn run(args: &Args) {
 fn names(world: &mut World) {
     use Where::{Global, Name};
     for (what, mode) in [("0600", 0o600), ("0644", 0o644), ("0666", 0o666)] {
-        world.case(&format!("other bytes, mode {what}"), Name, &BOTH, FOREIGN, |_, squatter, _, at| {
-            by(squatter, || write(&at.path, "foo = hello\n".repeat(9_000).as_bytes(), mode));
-        });
-        world.case(&format!("a good map, mode {what}"), Name, &BOTH, FOREIGN, |w, squatter, _, at| {
-            by(squatter, || write(&at.path, &w.named, mode));
-        });
+        world.case(
+            &format!("other bytes, mode {what}"),
+            Name,
+            &BOTH,
+            FOREIGN,
+            |_, squatter, _, at| {
+                by(squatter, || write(&at.path, "foo = hello\n".repeat(9_000).as_bytes(), mode));
+            },
+        );
+        world.case(
+            &format!("a good map, mode {what}"),
+            Name,
+            &BOTH,
+            FOREIGN,
+            |w, squatter, _, at| {
+                by(squatter, || write(&at.path, &w.named, mode));
+            },
+        );
     }
     world.case("a good map with a set-uid bit", Name, &BOTH, FOREIGN, |w, squatter, _, at| {
         by(squatter, || write(&at.path, &w.named, 0o6777));
     });
-    world.case("a good map, opened to all by an ACL", Name, &BOTH, FOREIGN, |w, squatter, user, at| {
-        by(squatter, || {
-            write(&at.path, &w.named, 0o600);
-            kernel::let_in(&at.path, user, "system.posix_acl_access");
-        });
-    });
+    world.case(
+        "a good map, opened to all by an ACL",
+        Name,
+        &BOTH,
+        FOREIGN,
+        |w, squatter, user, at| {
+            by(squatter, || {
+                write(&at.path, &w.named, 0o600);
+                kernel::let_in(&at.path, user, "system.posix_acl_access");
+            });
+        },
+    );
     for (what, len) in [("of 0 bytes", 0), ("of 100 bytes", 100), ("of an odd size", 70_001)] {
         world.case(&format!("a file {what}"), Name, &BOTH, FOREIGN, |w, squatter, _, at| {
             by(squatter, || write(&at.path, w.named.get(..len).unwrap_or(&w.named), 0o666));
@@ -384,14 +403,21 @@ fn names(world: &mut World) {
             file.set_len(1 << 40).expect("sparse");
         });
     });
-    world.case("a good map, every byte that we lock locked", Name, &BOTH, FOREIGN, |w, squatter, _, at| {
-        staying(squatter, || {
-            write(&at.path, &w.named, 0o666);
-            let file = fs::OpenOptions::new().read(true).write(true).open(&at.path).expect("open");
-            kernel::lock_all(&file, true);
-            file
-        })
-    });
+    world.case(
+        "a good map, every byte that we lock locked",
+        Name,
+        &BOTH,
+        FOREIGN,
+        |w, squatter, _, at| {
+            staying(squatter, || {
+                write(&at.path, &w.named, 0o666);
+                let file =
+                    fs::OpenOptions::new().read(true).write(true).open(&at.path).expect("open");
+                kernel::lock_all(&file, true);
+                file
+            })
+        },
+    );
     world.case("another user's living map", Global, &BOTH, FOREIGN, |_, squatter, _, at| {
         staying(squatter, || {
             let map = at.options().create().expect("a map");
@@ -419,16 +445,28 @@ fn names(world: &mut World) {
         Removed(beside)
     });
     for (what, mode) in [("0620", 0o620), ("0602", 0o602), ("0666", 0o666), ("0777", 0o777)] {
-        world.case(&format!("one's own map with mode {what}"), Name, &BOTH, DENIED, |w, _, user, at| {
-            by(user, || write(&at.path, &w.named, mode));
-        });
+        world.case(
+            &format!("one's own map with mode {what}"),
+            Name,
+            &BOTH,
+            DENIED,
+            |w, _, user, at| {
+                by(user, || write(&at.path, &w.named, mode));
+            },
+        );
     }
-    world.case("one's own map, opened to another user by an ACL", Name, &BOTH, DENIED, |w, squatter, user, at| {
-        by(user, || {
-            write(&at.path, &w.named, 0o600);
-            kernel::let_in(&at.path, squatter, "system.posix_acl_access");
-        });
-    });
+    world.case(
+        "one's own map, opened to another user by an ACL",
+        Name,
+        &BOTH,
+        DENIED,
+        |w, squatter, user, at| {
+            by(user, || {
+                write(&at.path, &w.named, 0o600);
+                kernel::let_in(&at.path, squatter, "system.posix_acl_access");
+            });
+        },
+    );
     kinds(world, Name, TAKEN);
     world.case("a fifo", Global, &BOTH, TAKEN, |_, squatter, _, at| {
         by(squatter, || kernel::fifo(&at.path));
@@ -529,35 +567,65 @@ fn files(world: &mut World) {
     });
     let mut readable = DENIED_FILE;
     readable[3] = &[];
-    world.case("a good map, mode 0644 (may be read)", File, &ALONE, readable, |w, squatter, _, at| {
-        by(squatter, || write(&at.path, &kept_by(w), 0o644));
-    });
-    world.case("a link to a good map, mode 0600", File, &ALONE, DENIED_FILE, |w, squatter, _, at| {
-        let other = at.path.with_extension("other");
-        by(squatter, || write(&other, &w.filed, 0o600));
-        by(squatter, || symlink(&other, &at.path).expect("link"));
-        Removed(other)
-    });
-    world.case("a hard link to a good map, mode 0600", File, &ALONE, DENIED_FILE, |w, squatter, _, at| {
-        let other = at.path.with_extension("other");
-        by(squatter, || write(&other, &w.filed, 0o600));
-        by(squatter, || fs::hard_link(&other, &at.path).expect("link"));
-        Removed(other)
-    });
+    world.case(
+        "a good map, mode 0644 (may be read)",
+        File,
+        &ALONE,
+        readable,
+        |w, squatter, _, at| {
+            by(squatter, || write(&at.path, &kept_by(w), 0o644));
+        },
+    );
+    world.case(
+        "a link to a good map, mode 0600",
+        File,
+        &ALONE,
+        DENIED_FILE,
+        |w, squatter, _, at| {
+            let other = at.path.with_extension("other");
+            by(squatter, || write(&other, &w.filed, 0o600));
+            by(squatter, || symlink(&other, &at.path).expect("link"));
+            Removed(other)
+        },
+    );
+    world.case(
+        "a hard link to a good map, mode 0600",
+        File,
+        &ALONE,
+        DENIED_FILE,
+        |w, squatter, _, at| {
+            let other = at.path.with_extension("other");
+            by(squatter, || write(&other, &w.filed, 0o600));
+            by(squatter, || fs::hard_link(&other, &at.path).expect("link"));
+            Removed(other)
+        },
+    );
     let mut program = NO_MAP;
     program[0] = &[NotAMap, PermissionDenied];
     program[2] = &[NotAMap, PermissionDenied];
-    world.case("other bytes with a set-uid bit, mode 0777", File, &BOTH, program, |_, squatter, _, at| {
-        by(squatter, || write(&at.path, &[0x7f; 70_000], 0o6777));
-    });
+    world.case(
+        "other bytes with a set-uid bit, mode 0777",
+        File,
+        &BOTH,
+        program,
+        |_, squatter, _, at| {
+            by(squatter, || write(&at.path, &[0x7f; 70_000], 0o6777));
+        },
+    );
     world.case("a link to what is precious", File, &BOTH, NO_MAP, |w, squatter, user, at| {
         let precious = w.home(user).join("precious");
         by(squatter, || symlink(precious, &at.path).expect("link"));
     });
     for (what, len) in [("0 bytes", 0), ("100 bytes", 100), ("32,767 bytes", 32_767)] {
-        world.case(&format!("the first {what} of a map"), File, &BOTH, NO_MAP, |w, squatter, _, at| {
-            by(squatter, || write(&at.path, &w.filed[..len], 0o666));
-        });
+        world.case(
+            &format!("the first {what} of a map"),
+            File,
+            &BOTH,
+            NO_MAP,
+            |w, squatter, _, at| {
+                by(squatter, || write(&at.path, &w.filed[..len], 0o666));
+            },
+        );
     }
     let cut = [&[Truncated][..], &[AlreadyExists], &[Truncated], &[Truncated]];
     world.case("a map that lacks its last byte", File, &BOTH, cut, |w, squatter, _, at| {
@@ -566,11 +634,17 @@ fn files(world: &mut World) {
     world.case("the bytes of a map with a name", File, &BOTH, NO_MAP, |w, squatter, _, at| {
         by(squatter, || write(&at.path, &w.named, 0o666));
     });
-    world.case("a program that runs", File, &BOTH, [&[PermissionDenied, NotAMap], &[AlreadyExists], &[PermissionDenied, NotAMap], &[NotAMap]], |_, squatter, _, at| {
-        fs::copy("/bin/sleep", &at.path).expect("copy");
-        kernel::give(&at.path, squatter);
-        Running(std::process::Command::new(&at.path).arg("60").spawn().ok())
-    });
+    world.case(
+        "a program that runs",
+        File,
+        &BOTH,
+        [&[PermissionDenied, NotAMap], &[AlreadyExists], &[PermissionDenied, NotAMap], &[NotAMap]],
+        |_, squatter, _, at| {
+            fs::copy("/bin/sleep", &at.path).expect("copy");
+            kernel::give(&at.path, squatter);
+            Running(std::process::Command::new(&at.path).arg("60").spawn().ok())
+        },
+    );
     within_folders(world);
 }
 
@@ -578,12 +652,11 @@ fn files(world: &mut World) {
 fn within_folders(world: &mut World) {
     for (what, mode, kinds) in [
         ("in another user's folder, mode 0700", 0o700, DENIED),
-        ("missing, in another user's folder, mode 0755", 0o755, [
-            &[NotFound][..],
-            &[PermissionDenied],
-            &[PermissionDenied],
-            &[NotFound],
-        ]),
+        (
+            "missing, in another user's folder, mode 0755",
+            0o755,
+            [&[NotFound][..], &[PermissionDenied], &[PermissionDenied], &[NotFound]],
+        ),
     ] {
         for through in ["", ", through a link in the midst of the path"] {
             let seen = SQUATTERS.map(|squatter| {
@@ -608,7 +681,12 @@ fn within_folders(world: &mut World) {
             world.table.row(&format!("file: {what}{through}"), &told(&kinds), &seen);
         }
     }
-    let kinds: Kinds = [&[NotFound], &[NotFound, NameTaken, PermissionDenied], &[NotFound, NameTaken], &[NotFound]];
+    let kinds: Kinds = [
+        &[NotFound],
+        &[NotFound, NameTaken, PermissionDenied],
+        &[NotFound, NameTaken],
+        &[NotFound],
+    ];
     let seen = SQUATTERS.map(|squatter| {
         let part = world.file();
         by(squatter, || write(&part.path, b"no folder", 0o666));
@@ -725,7 +803,9 @@ fn races(world: &mut World, args: &Args) {
                         }
                     }
                 }
-                if refused < 10 { return format!("WRONG: {refused} tries"); }
+                if refused < 10 {
+                    return format!("WRONG: {refused} tries");
+                }
                 println!("a race for {}: {refused} refused, {made} made", target.text);
                 "refused, or made anew".into()
             });

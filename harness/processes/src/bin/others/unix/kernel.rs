@@ -41,9 +41,13 @@ pub(crate) fn give(path: &Path, user: u32) {
 pub(crate) fn let_in(path: &Path, user: u32, list: &str) {
     // Version 2; tag, rights and number each: owner, user, group, mask, others.
     let mut bytes = 2_u32.to_le_bytes().to_vec();
-    for (tag, rights, number) in
-        [(1_u16, 6_u16, u32::MAX), (2, 6, user), (4, 0, u32::MAX), (0x10, 6, u32::MAX), (0x20, 0, u32::MAX)]
-    {
+    for (tag, rights, number) in [
+        (1_u16, 6_u16, u32::MAX),
+        (2, 6, user),
+        (4, 0, u32::MAX),
+        (0x10, 6, u32::MAX),
+        (0x20, 0, u32::MAX),
+    ] {
         bytes.extend(tag.to_le_bytes());
         bytes.extend(rights.to_le_bytes());
         bytes.extend(number.to_le_bytes());

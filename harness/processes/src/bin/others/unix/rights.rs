@@ -1,7 +1,8 @@
 //! What other users may do to a map that lives, and what a handle for reading can be made into.
 
 use super::{
-    DENIED, LIMIT, SQUATTERS, TimedOut, USER, World, as_user, by, fs, kernel, look, seen_of, staying,
+    DENIED, LIMIT, SQUATTERS, TimedOut, USER, World, as_user, by, fs, kernel, look, seen_of,
+    staying,
 };
 use mapvar::{Access, ErrorKind, Map, Name, Protection, Section};
 use mapvar_processes::unix::stay_as;
@@ -41,7 +42,10 @@ fn code(result: &io::Result<()>) -> String {
 
 /// The mode of what we make is ours, whatever the process's mask and the folder's lists say.
 fn made_private(world: &mut World) {
-    for (case, listed) in [("made private, whatever the mask", false), ("made private, whatever the folder's ACL", true)] {
+    for (case, listed) in [
+        ("made private, whatever the mask", false),
+        ("made private, whatever the folder's ACL", true),
+    ] {
         let mut seen = Vec::new();
         for squatter in SQUATTERS {
             let (name, mut file) = (world.name(USER), world.file());
@@ -73,7 +77,10 @@ fn made_private(world: &mut World) {
                 });
                 let right = tried.as_deref() == Ok("EACCES EACCES") && matches!(mode, Ok(0o600));
                 let tried = tried.unwrap_or_else(|why| why);
-                seen.push(super::Seen::new(right, format!("mode {:o}, {tried}", mode.unwrap_or(0))));
+                seen.push(super::Seen::new(
+                    right,
+                    format!("mode {:o}, {tried}", mode.unwrap_or(0)),
+                ));
             }
             drop(making);
             // The user was killed with its map open, so the name is left to the next.
@@ -153,7 +160,8 @@ fn living(world: &mut World) {
         }
         let seen = SQUATTERS.map(|squatter| {
             let answer = as_user(squatter, LIMIT, || {
-                let native = target.path.file_name().and_then(|name| name.to_str()).expect("a name");
+                let native =
+                    target.path.file_name().and_then(|name| name.to_str()).expect("a name");
                 let native = Section::options().name(Name::native(native).expect("a name")).open();
                 let file = Section::options().file(&target.path).open();
                 let map = Map::options().file(&target.path).open();
@@ -206,7 +214,11 @@ fn handed_over(world: &mut World) {
         });
         seen_of(answer, true)
     });
-    world.table.row("reader: its descriptor and view, given to another user", "EACCES, EBADF, EPERM", &seen);
+    world.table.row(
+        "reader: its descriptor and view, given to another user",
+        "EACCES, EBADF, EPERM",
+        &seen,
+    );
 }
 
 fn result(code: i64) -> io::Result<()> {
@@ -221,8 +233,7 @@ fn pwrite(fd: i32) -> io::Result<()> {
 fn map_for_writing(fd: i32) -> io::Result<()> {
     let how = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new mapping where nothing is; nobody uses it.
-    let mapped =
-        unsafe { libc::mmap(std::ptr::null_mut(), 4096, how, libc::MAP_SHARED, fd, 0) };
+    let mapped = unsafe { libc::mmap(std::ptr::null_mut(), 4096, how, libc::MAP_SHARED, fd, 0) };
     if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
@@ -274,7 +285,8 @@ fn reader(world: &mut World) {
 /// A view or descriptor of that file by which this process could write to it.
 fn writable_parts(path: &Path) -> Option<String> {
     let maps = fs::read_to_string("/proc/self/maps").expect("maps");
-    let ours: Vec<_> = maps.lines().filter(|line| line.contains(path.to_str().unwrap_or("?"))).collect();
+    let ours: Vec<_> =
+        maps.lines().filter(|line| line.contains(path.to_str().unwrap_or("?"))).collect();
     if ours.is_empty() {
         return Some("WRONG: no view".into());
     }
@@ -317,7 +329,9 @@ fn gate(world: &mut World) {
         let answer = as_user(USER, LIMIT, || {
             let began = std::time::Instant::now();
             match target.options().open() {
-                Err(error) if error.kind() == TimedOut && began.elapsed() < Duration::from_secs(5) => {
+                Err(error)
+                    if error.kind() == TimedOut && began.elapsed() < Duration::from_secs(5) =>
+                {
                     "TimedOut".into()
                 }
                 other => format!("WRONG: {other:?} after {:?}", began.elapsed()),
@@ -353,7 +367,8 @@ fn sealed(world: &mut World) {
         let making = making.expect("a squatter");
         let path = format!("/proc/{}/fd/{}", making.pid, making.said);
         let answer = as_user(USER, LIMIT, || {
-            let answers = [Map::options().file(&path).open(), Map::options().file(&path).open_or_create()];
+            let answers =
+                [Map::options().file(&path).open(), Map::options().file(&path).open_or_create()];
             let wrong = answers.into_iter().find_map(|answer| match answer {
                 Err(error) if DENIED[0].contains(&error.kind()) => None,
                 other => Some(format!("WRONG: {other:?}")),
@@ -374,5 +389,9 @@ fn sealed(world: &mut World) {
         });
         seen_of(answer, true)
     });
-    world.table.row("file: memory sealed against writing, /proc/self/fd", "PermissionDenied", &seen);
+    world.table.row(
+        "file: memory sealed against writing, /proc/self/fd",
+        "PermissionDenied",
+        &seen,
+    );
 }
