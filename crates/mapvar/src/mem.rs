@@ -146,6 +146,8 @@ faults! {
     TokenNotCompared = "token-not-compared",
     /// A seat is taken as long as its holder's process number is.
     SeatByNumber = "seat-by-number",
+    /// Whoever began to fill an extent is taken for living.
+    FillersLive = "fillers-live",
 }
 
 /// A region's memory.

@@ -251,14 +251,26 @@ pub fn place_of(uid: u32, name: &str) -> PathBuf {
     PathBuf::from(format!("{folder}/mapvar.{uid}.{name}.map"))
 }
 
-/// Objects of the system whose name has `what` in it.
-pub fn objects(what: &str) -> usize {
+fn those_of(what: &str) -> impl Iterator<Item = PathBuf> {
     ["/dev/shm", "/var/tmp"]
         .iter()
         .filter_map(|folder| std::fs::read_dir(folder).ok())
         .flatten()
-        .filter(|e| e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().contains(what)))
-        .count()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(move |path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("mapvar.") && name.contains(what)
+        })
+}
+
+/// Objects of ours in the system, whose name has `what` in it.
+pub fn objects(what: &str) -> usize {
+    those_of(what).count()
+}
+
+/// Removes them, after a run that went wrong; `what` is of this run alone.
+pub fn remove_objects(what: &str) {
+    those_of(what).for_each(|path| drop(std::fs::remove_file(path)));
 }
 
 /// A folder of this run's own, removed with all that is in it.

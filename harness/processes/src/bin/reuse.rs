@@ -493,6 +493,7 @@ fn run(args: &Args) {
         "all 0",
     );
     if !tally.wrong.is_empty() {
+        mapvar_processes::remove_objects(&name);
         println!(
             "{} things are wrong; the same again: --seed {} {rounds}",
             tally.wrong.len(),
@@ -608,6 +609,8 @@ fn all_rounds(maps: &[Maps], rounds: u64, random: &mut Random, tally: &mut Tally
             look(maps, kind, round, &mut second, tally);
             second.kill();
         }
-        tally.missed += waiting.len() as u64;
+        if tally.rounds < rounds {
+            tally.missed += waiting.len() as u64;
+        }
     }
 }

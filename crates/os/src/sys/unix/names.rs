@@ -95,7 +95,13 @@ impl Life {
         if self.inherit || !here {
             return Some(self);
         }
+        if planted("removed-under-others") {
+            let _ = fs::unlink(&self.path);
+        }
         let _ = ofd::set(fd, ofd::LIFE, Hold::Nothing);
+        if planted("name-kept") {
+            return None;
+        }
         // Fails with a descriptor for reading only, which cannot lock exclusively.
         let Ok(reaped) = reap(fd, &self.path) else { return Some(self) };
         if reaped {

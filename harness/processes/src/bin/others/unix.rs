@@ -337,9 +337,10 @@ pub(crate) fn run(args: &Args) {
     races(&mut world, args);
 
     let (right, wrong) = std::mem::take(&mut world.table).end();
-    let left = mapvar_processes::objects("others.");
+    let left = mapvar_processes::objects(&format!("others.{}.", std::process::id()));
     if left > 0 {
         println!("WRONG: {left} objects are left in /dev/shm");
+        mapvar_processes::remove_objects(&format!("others.{}.", std::process::id()));
     }
     figure(
         "other users and squatted names",

@@ -15,6 +15,8 @@ use std::{
 
 pub(crate) struct Task {
     pub(crate) stays: bool,
+    /// Sets large values in the first map, and little else.
+    pub(crate) copies: bool,
     pub(crate) number: usize,
     pub(crate) seed: u64,
     /// What the maps hold that are meant: who finds another has another map.
@@ -191,12 +193,23 @@ impl Worker<'_> {
         Ok(())
     }
 
+    /// A value that takes long to write: who is killed is mostly in the midst of one.
+    fn copy(&mut self, map: &Map) -> Done {
+        let own = format!("c{}", self.task.number);
+        let value = vec![self.random.next() as u8; 2 << 20];
+        self.timed("set a large one", || map.set(&own, &value))?;
+        std::thread::sleep(Duration::from_micros(self.random.below(2_000)));
+        Ok(())
+    }
+
     /// A map that comes and goes, and grows, under a name that others may have at the same time.
     fn passing(&mut self) -> Done {
-        let number = self.random.below(PASSING);
+        // Nobody kills those who stay, so of a name of theirs nothing may ever be left.
+        let number = if self.task.stays { "k" } else { "t" }.to_owned()
+            + &self.random.below(if self.task.stays { 1 } else { PASSING }).to_string();
         let place = match &self.task.places[self.random.below(2) as usize] {
-            Place::Name(name) => Place::Name(format!("{name}.t{number}")),
-            Place::File(path) => Place::File(path.with_file_name(format!("t{number}.map"))),
+            Place::Name(name) => Place::Name(format!("{name}.{number}")),
+            Place::File(path) => Place::File(path.with_file_name(format!("{number}.map"))),
         };
         let options = place.options().size(4_000).max_size(64 << 20).timeout(LIMIT);
         let map = self.timed("open or create", || options.open_or_create())?;
@@ -277,6 +290,10 @@ fn work(task: &mut Task, orders: &Receiver<String>) -> Done {
             for _ in 0..20 {
                 if ORDERED.load(Ordering::Relaxed) {
                     break;
+                }
+                if worker.task.copies && at == 0 {
+                    worker.copy(&map)?;
+                    continue;
                 }
                 let other = kept.get(at).filter(|_| worker.random.below(2) == 0).cloned();
                 worker.step(other.as_ref().unwrap_or(&map))?;

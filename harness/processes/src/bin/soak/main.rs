@@ -19,17 +19,23 @@ use std::{
 const USAGE: &str = "soak [MINUTES] [--short] [--seed S] [--processes N]";
 /// Kills in a second.
 const KILLS: u32 = if cfg!(windows) { 2 } else { 5 };
+/// Those that set large values; every other kill is of one of them.
+const COPIERS: usize = 2;
 /// What the shared accounts hold together, whoever moves something from one to another.
 pub(crate) const SUM: i64 = 8_000;
+/// Bytes that the map with a name may grow to: at each rest it is told to hold more, and so to look
+/// for all that nobody owns. The map in a file is never short of room.
+const NAMED_MAX: usize = 128 << 20;
 /// Maps that come and go, by name and by file.
 pub(crate) const PASSING: u64 = 4;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match &words[..] {
-        [role, number, seed, epoch, places @ ..] if role == "stay" || role == "pass" => {
+        [role, number, seed, epoch, places @ ..] if ["stay", "pass", "copy"].contains(&&**role) => {
             child::run(child::Task {
                 stays: role == "stay",
+                copies: role == "copy",
                 number: number.parse().expect("a number"),
                 seed: seed.parse().expect("a number"),
                 epoch: epoch.parse().expect("a number"),
@@ -57,6 +63,7 @@ struct Crew {
     places: Vec<Place>,
     told: Arc<Mutex<Told>>,
     peers: Vec<Peer>,
+    processes: usize,
     stayers: usize,
     epoch: u64,
     random: Random,
@@ -68,7 +75,11 @@ impl Crew {
     }
 
     fn start(&mut self, number: usize) -> Peer {
-        let role = if number < self.stayers { "stay" } else { "pass" };
+        let role = match number {
+            number if number < self.stayers => "stay",
+            number if number >= self.processes - COPIERS => "copy",
+            _ => "pass",
+        };
         let (seed, epoch) = (self.random.next() >> 1, self.epoch);
         let [number_text, seed, epoch] = [number.to_string(), seed.to_string(), epoch.to_string()];
         let places: Vec<String> = self.places.iter().map(Place::text).collect();
@@ -87,8 +98,15 @@ impl Crew {
 
     /// Kills one that does not stay, and puts another in its place.
     fn kill_one(&mut self) {
-        let passers = (self.peers.len() - self.stayers) as u64;
-        let number = self.stayers + self.random.below(passers) as usize;
+        let among = |random: &mut Random, from: usize, to: usize| {
+            from + random.below((to - from) as u64) as usize
+        };
+        let copiers = self.processes - COPIERS;
+        let number = if self.random.below(2) == 0 {
+            among(&mut self.random, copiers, self.processes)
+        } else {
+            among(&mut self.random, self.stayers, copiers)
+        };
         self.peers[number].kill();
         self.peers[number] = self.start(number);
     }
@@ -151,6 +169,10 @@ fn prepare(map: &Map, epoch: u64) -> Result<(), mapvar::Error> {
 /// Removes everything; answers how many bytes are taken by what is not there.
 fn clear(map: &Map) -> Result<u64, mapvar::Error> {
     map.clear()?;
+    if !map.stat()?.file {
+        let full = map.set("beyond", vec![0_u8; NAMED_MAX]).err().map(|error| error.kind());
+        assert!(matches!(full, Some(ErrorKind::Full | ErrorKind::TooLarge)), "{full:?}");
+    }
     for _ in 0..if map.stat()?.file { 3 } else { 0 } {
         // Each flush gives up what the one before knows to be removed.
         map.set("flushed", 1)?;
@@ -173,7 +195,8 @@ fn run(args: &Args) {
     let maps: Vec<Map> = places
         .iter()
         .map(|place| {
-            let options = place.options().size(64 << 10).max_size(512 << 20).timeout(LIMIT);
+            let most = if place.is_file() { 512 << 20 } else { NAMED_MAX };
+            let options = place.options().size(64 << 10).max_size(most as u64).timeout(LIMIT);
             options.create().expect("a map")
         })
         .collect();
@@ -184,6 +207,7 @@ fn run(args: &Args) {
         places,
         told: Arc::default(),
         peers: Vec::new(),
+        processes,
         stayers: processes / 4,
         epoch: 1,
         random: Random::new(args.seed),
@@ -246,6 +270,7 @@ fn run(args: &Args) {
         println!("WRONG: {what}");
     }
     if !wrong.is_empty() {
+        mapvar_processes::remove_objects(&name);
         println!("{} things are wrong; the same again: --seed {}", wrong.len(), args.seed);
         std::process::exit(1);
     }
@@ -266,8 +291,11 @@ fn at_rest(
         if sum.map_err(told)? != SUM {
             return Err("a transaction was torn: the sum is another".into());
         }
-        figures.region += map.stat().map_err(told)?.region;
-        figures.used += clear(map).map_err(told)?;
+        if place.is_file() {
+            figures.region = map.stat().map_err(told)?.region;
+        }
+        let used = clear(map).map_err(told)?;
+        *(if place.is_file() { &mut figures.unswept } else { &mut figures.used }) = used;
         let region = Region::open(place).map_err(told)?;
         // The seats of those who were just killed come free when the system has cleared up.
         let mut taken = usize::MAX;
@@ -282,6 +310,9 @@ fn at_rest(
         figures.seats += taken as u64;
     }
     let entries = fs::read_dir(folder.path()).map_err(|error| error.to_string())?;
+    if objects(&format!("{name}.k")) > 0 {
+        return Err("a name is left behind, and none of its users was killed".into());
+    }
     figures.files = objects(name) as u64 + entries.count() as u64;
     Ok(figures)
 }
