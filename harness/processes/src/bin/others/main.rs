@@ -11,7 +11,7 @@ use std::time::Duration;
 
 fn main() {
     let args = Args::read("others [--short] [--seed S]");
-    watch(Duration::from_secs(60));
+    watch(Duration::from_mins(1));
     #[cfg(unix)]
     unix::run(&args);
     #[cfg(windows)]

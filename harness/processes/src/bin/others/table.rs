@@ -1,6 +1,55 @@
 //! The cases, what was expected of each and what was seen.
 
-use mapvar_processes::doing;
+use mapvar::{ErrorKind, Map, MapOptions};
+use mapvar_processes::{LIMIT, doing};
+use std::time::Instant;
+
+/// Kinds that each call may answer, in the order open, create, open or create, for reading; none
+/// where a call is not refused.
+pub(crate) type Kinds = [&'static [ErrorKind]; 4];
+
+pub(crate) fn told(kinds: &Kinds) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for kind in kinds.iter().flat_map(|kinds| kinds.iter()) {
+        if !names.contains(&kind.name()) {
+            names.push(kind.name());
+        }
+    }
+    names.join(", ")
+}
+
+/// Makes all the calls of a victim; what is wrong with their answers, or what they were.
+pub(crate) fn ask(options: &MapOptions, text: &str, kinds: &Kinds) -> String {
+    type Call<'a> = (&'a str, &'a dyn Fn() -> Result<Map, mapvar::Error>);
+    let reading = options.clone().read_only(true);
+    let calls: [Call<'_>; 4] = [
+        ("open", &|| options.open()),
+        ("create", &|| options.create()),
+        ("open_or_create", &|| options.open_or_create()),
+        ("open for reading", &|| reading.open()),
+    ];
+    let (mut seen, mut wrong): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
+    for ((call, operate), kinds) in calls.iter().zip(kinds) {
+        let began = Instant::now();
+        let answer = operate();
+        if began.elapsed() > LIMIT {
+            wrong.push(format!("{call} took {:?}", began.elapsed()));
+        }
+        match answer {
+            _ if kinds.is_empty() => {}
+            Ok(_) => wrong.push(format!("{call} LET IN")),
+            Err(error) if !kinds.contains(&error.kind()) => {
+                wrong.push(format!("{call}: {error:?}"));
+            }
+            Err(error) if !error.to_string().contains(text) => {
+                wrong.push(format!("{call} does not name it: {error}"));
+            }
+            Err(error) if !seen.contains(&error.kind().name()) => seen.push(error.kind().name()),
+            Err(_) => {}
+        }
+    }
+    if wrong.is_empty() { seen.join(", ") } else { format!("WRONG: {}", wrong.join("; ")) }
+}
 
 #[derive(Default)]
 pub(crate) struct Table {

@@ -7,7 +7,7 @@
 mod kernel;
 mod rights;
 
-use crate::table::{Seen, Table};
+use crate::table::{Kinds, Seen, Table, ask, told};
 use mapvar::{ErrorKind, Map, MapOptions, Scope};
 use mapvar_processes::{
     Args, Folder, Random, SKIPPED, doing, figure, place_of, unique,
@@ -60,9 +60,6 @@ impl Target {
     }
 }
 
-/// Kinds that each call may answer; in the order open, create, open or create, for reading.
-pub(crate) type Kinds = [&'static [ErrorKind]; 4];
-
 use ErrorKind::{
     AlreadyExists, ForeignOwner, NameTaken, NotAMap, NotFound, PermissionDenied, TimedOut,
     Truncated,
@@ -74,50 +71,6 @@ const DENIED: Kinds = [&[PermissionDenied]; 4];
 const DENIED_FILE: Kinds =
     [&[PermissionDenied], &[AlreadyExists], &[PermissionDenied], &[PermissionDenied]];
 const NO_MAP: Kinds = [&[NotAMap], &[AlreadyExists], &[NotAMap], &[NotAMap]];
-
-pub(crate) fn told(kinds: &Kinds) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for kind in kinds.iter().flat_map(|kinds| kinds.iter()) {
-        if !names.contains(&kind.name()) {
-            names.push(kind.name());
-        }
-    }
-    names.join(", ")
-}
-
-/// All calls of the victim; what is wrong with their answers, or what they were.
-fn victim(target: &Target, kinds: &Kinds) -> String {
-    let options = target.options();
-    let reading = options.clone().read_only(true);
-    let calls: [(&str, &dyn Fn() -> Result<Map, mapvar::Error>); 4] = [
-        ("open", &|| options.open()),
-        ("create", &|| options.create()),
-        ("open_or_create", &|| options.open_or_create()),
-        ("open for reading", &|| reading.open()),
-    ];
-    let (mut seen, mut wrong): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
-    for ((call, operate), kinds) in calls.iter().zip(kinds) {
-        let began = Instant::now();
-        let answer = operate();
-        if began.elapsed() > Duration::from_secs(5) {
-            wrong.push(format!("{call} took {:?}", began.elapsed()));
-        }
-        match answer {
-            // What a call may do that is not refused is told by an empty list.
-            Ok(map) if kinds.is_empty() => drop(map),
-            Ok(_) => wrong.push(format!("{call} LET IN")),
-            Err(error) if !kinds.contains(&error.kind()) => {
-                wrong.push(format!("{call}: {error:?}"))
-            }
-            Err(error) if !error.to_string().contains(&target.text) => {
-                wrong.push(format!("{call} does not name it: {error}"));
-            }
-            Err(error) if !seen.contains(&error.kind().name()) => seen.push(error.kind().name()),
-            Err(_) => {}
-        }
-    }
-    if wrong.is_empty() { seen.join(", ") } else { format!("WRONG: {}", wrong.join("; ")) }
-}
 
 impl World {
     pub(crate) fn name(&mut self, victim: u32) -> Target {
@@ -165,7 +118,7 @@ impl World {
                 doing(format!("{what}: {squatter} against {user}, {}", target.text));
                 let kept = squat(self, squatter, user, &target);
                 let (before, beside) = (look(&target.path), listed(&target.path));
-                let answer = as_user(user, LIMIT, || victim(&target, &kinds));
+                let answer = as_user(user, LIMIT, || ask(&target.options(), &target.text, &kinds));
                 let (after, beside_after) = (look(&target.path), listed(&target.path));
                 drop(kept);
                 seen.push(match answer {
@@ -176,7 +129,7 @@ impl World {
                     Ok(_) if before != after => {
                         Seen::new(false, format!("WRONG: changed: {before:?} is {after:?}"))
                     }
-                    Ok(_) if before.as_ref().is_none_or(|before| before.is_empty()) => {
+                    Ok(_) if before.as_ref().is_none_or(String::is_empty) => {
                         Seen::new(false, "WRONG: nothing was there to begin with")
                     }
                     Ok(_) if beside != beside_after => Seen::new(false, "WRONG: something is left"),
@@ -239,7 +192,7 @@ fn look(path: &Path) -> Option<String> {
         && to != path
         && !to.starts_with("/dev/zero")
     {
-        all += &format!(" -> {}", of(&to)?);
+        all = format!("{all} -> {}", of(&to)?);
     }
     Some(all)
 }
@@ -309,7 +262,7 @@ pub(crate) fn run(args: &Args) {
         mode(&home, 0o700);
         let precious = home.join("precious");
         by(victim, || {
-            write(&precious, "what nobody may change\n".repeat(20_000).as_bytes(), 0o600)
+            write(&precious, "what nobody may change\n".repeat(20_000).as_bytes(), 0o600);
         });
     }
     let (name, file) = (world.name(0), world.file());
@@ -610,7 +563,7 @@ fn files(world: &mut World) {
         &BOTH,
         program,
         |_, squatter, _, at| {
-            by(squatter, || write(&at.path, &[0x7f; 70_000], 0o6777));
+            by(squatter, || write(&at.path, &vec![0x7f; 70_000], 0o6777));
         },
     );
     world.case("a link to what is precious", File, &BOTH, NO_MAP, |w, squatter, user, at| {
@@ -673,7 +626,7 @@ fn within_folders(world: &mut World) {
                 let path = if through.is_empty() { &folder } else { &link }.join("x.map");
                 let target = Target { text: path.display().to_string(), path, scope: None };
                 let before = look(&folder);
-                let answer = as_user(USER, LIMIT, || victim(&target, &kinds));
+                let answer = as_user(USER, LIMIT, || ask(&target.options(), &target.text, &kinds));
                 let same = before == look(&folder);
                 remove(&folder);
                 remove(&link);
@@ -694,7 +647,7 @@ fn within_folders(world: &mut World) {
         let path = part.path.join("x.map");
         let target = Target { text: path.display().to_string(), path, scope: None };
         let before = look(&part.path);
-        let answer = as_user(USER, LIMIT, || victim(&target, &kinds));
+        let answer = as_user(USER, LIMIT, || ask(&target.options(), &target.text, &kinds));
         let same = before == look(&part.path);
         remove(&part.path);
         seen_of(answer, same)

@@ -90,7 +90,7 @@ impl Worker<'_> {
     /// One of the things that a program does.
     fn step(&mut self, map: &Map) -> Done {
         let own = format!("p{}.{}", self.task.number, self.random.below(6));
-        let stamp = self.random.next() >> 1;
+        let stamp = self.random.word() >> 1;
         match self.random.below(14) {
             0 | 1 => {
                 let number = stamp as i64;
@@ -196,7 +196,7 @@ impl Worker<'_> {
     /// A value that takes long to write: who is killed is mostly in the midst of one.
     fn copy(&mut self, map: &Map) -> Done {
         let own = format!("c{}", self.task.number);
-        let value = vec![self.random.next() as u8; 2 << 20];
+        let value = vec![self.random.word() as u8; 2 << 20];
         self.timed("set a large one", || map.set(&own, &value))?;
         std::thread::sleep(Duration::from_micros(self.random.below(2_000)));
         Ok(())
@@ -268,12 +268,12 @@ fn told_or_end() -> String {
 fn work(task: &mut Task, orders: &Receiver<String>) -> Done {
     let mut random = Random::new(task.seed);
     // Half of those who stay keep their maps for as long as they live, and open others beside them.
-    let keeps = task.stays && task.number % 2 == 0;
+    let keeps = task.stays && task.number.is_multiple_of(2);
     let mut kept = Vec::new();
     loop {
         let mut worker = Worker {
             task,
-            random: Random::new(random.next()),
+            random: Random::new(random.word()),
             operations: Cell::default(),
             slowest: Cell::default(),
         };

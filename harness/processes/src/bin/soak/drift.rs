@@ -54,7 +54,7 @@ pub(crate) struct Figures {
     pub(crate) used: u64,
     /// Of the map in a file, which looks for that only when room is short.
     pub(crate) unswept: u64,
-    /// Of both.
+    /// Of both, those that nobody has who lives.
     pub(crate) seats: u64,
     pub(crate) files: u64,
 }
@@ -108,6 +108,9 @@ impl Drift {
             let (first, last) = (most(&rest[..quarter]), most(&rest[rest.len() - quarter..]));
             let (part, more) = bound(what);
             let grown = last as i64 - first as i64;
+            if what == "seats" && last > 0 {
+                wrong.push(format!("seats are taken by nobody: {values:?}"));
+            }
             if last > first + (first as f64 * part) as u64 + more {
                 wrong.push(format!("{row} has grown from {first} to {last}: {values:?}"));
             }

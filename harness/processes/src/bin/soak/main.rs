@@ -80,7 +80,7 @@ impl Crew {
             number if number >= self.processes - COPIERS => "copy",
             _ => "pass",
         };
-        let (seed, epoch) = (self.random.next() >> 1, self.epoch);
+        let (seed, epoch) = (self.random.word() >> 1, self.epoch);
         let [number_text, seed, epoch] = [number.to_string(), seed.to_string(), epoch.to_string()];
         let places: Vec<String> = self.places.iter().map(Place::text).collect();
         let mut arguments = vec![role, &number_text, &seed, &epoch];
@@ -183,7 +183,7 @@ fn clear(map: &Map) -> Result<u64, mapvar::Error> {
 }
 
 fn run(args: &Args) {
-    watch(Duration::from_secs(120));
+    watch(Duration::from_mins(2));
     let processes = args.processes.unwrap_or(if cfg!(windows) { 8 } else { 64 }).max(4);
     let minutes = args.number.unwrap_or(10);
     let length = Duration::from_secs(if args.short { 8 } else { minutes * 60 });
@@ -297,17 +297,18 @@ fn at_rest(
         let used = clear(map).map_err(told)?;
         *(if place.is_file() { &mut figures.unswept } else { &mut figures.used }) = used;
         let region = Region::open(place).map_err(told)?;
-        // The seats of those who were just killed come free when the system has cleared up.
-        let mut taken = usize::MAX;
+        // Theirs who keep the map open, if they ever needed one, and ours. Those of who was just
+        // killed come free when the system has cleared up.
+        let theirs = crew.stayers.div_ceil(2) + 1;
+        let mut more = 0;
         for _ in 0..100 {
-            let now = region.seats_taken().map_err(told)?;
-            if now >= taken && now <= crew.stayers / 2 + 1 {
+            more = region.seats_taken().map_err(told)?.saturating_sub(theirs);
+            if more == 0 {
                 break;
             }
-            taken = now;
             std::thread::sleep(Duration::from_millis(10));
         }
-        figures.seats += taken as u64;
+        figures.seats += more as u64;
     }
     let entries = fs::read_dir(folder.path()).map_err(|error| error.to_string())?;
     if objects(&format!("{name}.k")) > 0 {
@@ -383,8 +384,9 @@ fn end(
     }
     for entry in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
+        let is_map = entry.path().extension().is_some_and(|end| end == "map");
         // On Windows a killed maker leaves its file (docs/PLATFORM.md).
-        if !name.ends_with(".map") && !name.starts_with(".mapvar-") {
+        if !is_map && !name.starts_with(".mapvar-") {
             wrong.push(format!("{name} is left in the folder"));
         }
     }

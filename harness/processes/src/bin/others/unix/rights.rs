@@ -84,8 +84,12 @@ fn made_private(world: &mut World) {
             }
             drop(making);
             // The user was killed with its map open, so the name is left to the next.
-            targets.iter().for_each(|target| super::remove(&target.path));
-            targets[1].path.parent().filter(|_| listed).into_iter().for_each(super::remove);
+            for target in &targets {
+                super::remove(&target.path);
+            }
+            if let Some(folder) = targets[1].path.parent().filter(|_| listed) {
+                super::remove(folder);
+            }
         }
         world.table.row(&format!("rights: {case}"), "mode 600, EACCES", &seen);
     }
