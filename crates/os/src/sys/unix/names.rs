@@ -256,8 +256,7 @@ fn no_directory(error: Error) -> Error {
 
 /// Opens what bears the name, if it is a section of ours; `None` where there is nothing.
 fn open(path: &Path, access: OFlags) -> Result<Option<OwnedFd>> {
-    let mut flags =
-        access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     if planted("links-followed") {
         flags -= OFlags::NOFOLLOW;
     }

@@ -466,11 +466,12 @@ fn files(world: &mut World, garbage: &[u8], ours: &[u8]) {
         )
     };
     let server = owned(server);
+    // Its one end is taken by the first who opens it; the others hear that it is busy (231).
     let kinds: Kinds = [
-        &[NameTaken, TimedOut],
+        &[NameTaken],
         &[NameTaken, ErrorKind::NotFound],
-        &[NameTaken, TimedOut],
-        &[NameTaken, TimedOut],
+        &[NameTaken, ErrorKind::Io],
+        &[NameTaken, ErrorKind::Io],
     ];
     let mut seen = victim(&Map::options().file(&pipe), "pipe", &kinds);
     seen.what = seen.what.replace(&pipe, "it");

@@ -72,7 +72,7 @@ fn bound(what: &str) -> (f64, u64) {
         "open" => (0.0, if cfg!(windows) { 6 } else { 0 }),
         "memory" => (0.1, if cfg!(windows) { 4 << 20 } else { 1 << 20 }),
         // It grows by half of what it is.
-        "region" => (0.6, 0),
+        "region" => (0.6, 32 << 20),
         "unswept" => (0.5, 16 << 20),
         "files" => (0.0, 2 * crate::PASSING),
         _ => (0.0, 0),
