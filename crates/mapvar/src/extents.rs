@@ -383,7 +383,8 @@ impl<M: Mem> Store<M> {
         let head_at = at - extent::HEAD;
         let head = self.mem.words(head_at, extent::WORDS).ok_or_else(|| outside(head_at))?;
         let filler = head.load(extent::FILLER, Acquire);
-        if filler != 0 && self.lives(filler)? && !self.mem.planted(Fault::FillerIgnored) {
+        let lives = || Ok::<_, Trouble>(self.mem.planted(Fault::FillersLive) || self.lives(filler)?);
+        if filler != 0 && !self.mem.planted(Fault::FillerIgnored) && lives()? {
             return Ok(true);
         }
         let record = head.load(extent::RECORD, Relaxed);
@@ -428,7 +429,8 @@ impl<M: Mem> Store<M> {
         let words = self.mem.words(seat::at(number), seat::WORDS);
         let words = words.ok_or_else(|| outside(seat::at(number)))?;
         // In this order: asking takes a seat of one's own, which may be the dead one's.
-        Ok(self.mem.is_seat_taken(number) && words.load(seat::TOKEN, Acquire) == filler)
+        let same = words.load(seat::TOKEN, Acquire) == filler;
+        Ok(self.mem.is_seat_taken(number) && (same || self.mem.planted(Fault::TokenNotCompared)))
     }
 
     /// Pins the extent of the variable's value, if it lies in one. With the record's lock, so that

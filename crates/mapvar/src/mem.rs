@@ -38,8 +38,9 @@ use mapvar_os::{
     Error, ErrorKind, Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine,
 };
 use std::{
+    cell::Cell,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 #[cfg(any(test, feature = "internals"))]
@@ -283,6 +284,12 @@ faults! {
     SecondLock = "second-lock",
     /// A failed insertion's journal is not ended by who takes L next.
     InsertNotUndone = "insert-not-undone",
+    /// Whoever has a seat is taken for who had it before.
+    TokenNotCompared = "token-not-compared",
+    /// A seat is taken as long as its holder's process number is.
+    SeatByNumber = "seat-by-number",
+    /// Whoever began to fill an extent is taken for living.
+    FillersLive = "fillers-live",
 }
 
 /// A region's memory.
@@ -475,6 +482,12 @@ pub struct Mapped {
     timeout: Duration,
 }
 
+thread_local! {
+    /// Since when this thread has been waiting by [`Mem::pause`]: it waits for one thing at a time,
+    /// and begins with round 0.
+    static WAITS_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
 /// What the system's objects for a region are named after, and who can see them.
 #[derive(Debug)]
 pub(crate) struct Called {
@@ -552,6 +565,9 @@ impl Mapped {
         // The pin of who had the seat before goes first; then nobody takes his extents for ours.
         words.store(seat::PIN, 0, Ordering::SeqCst);
         words.store(seat::TOKEN, token, Ordering::SeqCst);
+        if self.planted(Fault::SeatByNumber) {
+            words.store(1, std::process::id().into(), Ordering::SeqCst);
+        }
         let seated = Seated { seat: Arc::new(taken), token };
         *seat = Some(seated.clone());
         Ok(seated)
@@ -613,13 +629,19 @@ impl Mem for Mapped {
     }
 
     fn pause(&self, round: u32) -> bool {
-        const NAP: Duration = Duration::from_micros(50);
-        if round < 64 {
+        const YIELDS: u32 = 64;
+        const SHORT: u32 = 64;
+        if round < YIELDS {
+            WAITS_SINCE.set(None);
             std::thread::yield_now();
             return true;
         }
-        std::thread::sleep(NAP);
-        NAP * (round - 64) < self.timeout
+        // By the clock: a nap takes longer than was asked for, on a busy machine many times as long.
+        let since = WAITS_SINCE.get().unwrap_or_else(Instant::now);
+        WAITS_SINCE.set(Some(since));
+        let short = round < YIELDS + SHORT;
+        std::thread::sleep(Duration::from_micros(if short { 50 } else { 1_000 }));
+        since.elapsed() < self.timeout
     }
 
     #[inline]
@@ -692,6 +714,11 @@ impl Mem for Mapped {
     }
 
     fn is_seat_taken(&self, number: usize) -> bool {
+        if self.planted(Fault::SeatByNumber) {
+            let words = self.words(seat::at(number), seat::WORDS);
+            let holder = words.map_or(0, |words| words.load(1, Ordering::SeqCst));
+            return mapvar_os::seeded::is_number_taken(holder as u32);
+        }
         // Where nobody can tell, whoever it is lives: only room is lost.
         self.seated().map_or(true, |seated| seated.seat.is_taken(number).unwrap_or(true))
     }
@@ -724,5 +751,29 @@ mod tests {
         assert_eq!(seats, layout::PARTICIPANT_SLOTS - 1);
         let last = others.iter().find(|map| map.inner.store.mem().seat().is_err()).unwrap();
         assert!(last.inner.store.lives(token).unwrap());
+    }
+
+    /// It was counted by the naps that were meant: of 5 s became 15, and more on Windows.
+    #[test]
+    fn who_waits_for_a_living_flusher_waits_as_long_as_it_was_told() {
+        use std::time::{Duration, Instant};
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wait.map");
+        let first = Map::options().file(&path).create().unwrap();
+        let timeout = Duration::from_secs(1);
+        let second = Map::options().file(&path).timeout(timeout).open().unwrap();
+        let mem = first.inner.store.mem();
+        let token = mem.seat().unwrap();
+        let words = mem.words_mut(layout::live::AT, layout::live::WORDS).unwrap();
+        words.store(layout::live::FLUSHER, token, super::Ordering::SeqCst);
+        second.set("x", 1).unwrap();
+        let began = Instant::now();
+        let error = second.flush().unwrap_err();
+        let took = began.elapsed();
+        assert_eq!(error.kind(), mapvar_os::ErrorKind::TimedOut);
+        assert!(took >= timeout && took < 3 * timeout, "{took:?} for {timeout:?}");
+        words.store(layout::live::FLUSHER, 0, super::Ordering::SeqCst);
+        second.flush().unwrap();
     }
 }

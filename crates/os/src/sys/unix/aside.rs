@@ -54,7 +54,8 @@ impl Aside {
             other => other.map_err(cvt)?,
         };
         // Exactly this, whatever the process's mask.
-        fs::fchmod(&aside.fd, PRIVATE).map_err(cvt)?;
+        let mode = if planted("made-for-all") { Mode::from_raw_mode(0o666) } else { PRIVATE };
+        fs::fchmod(&aside.fd, mode).map_err(cvt)?;
         Ok(aside)
     }
 

@@ -39,7 +39,7 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     pub(super) fn new(section: &Section, spec: &MapSpec) -> Result<Self> {
         let mut protection = ProtFlags::READ;
-        if spec.access != Access::Read {
+        if spec.access != Access::Read || planted("reader-mapped-for-writing") {
             protection |= ProtFlags::WRITE;
         }
         if spec.execute {
@@ -151,6 +151,9 @@ impl Mapping {
         }
         // SAFETY: this runs once to its end (see below), and nobody looks at the field after it.
         unsafe { ManuallyDrop::drop(&mut self.registered) };
+        if planted("view-kept") {
+            return Ok(());
+        }
         // SAFETY: the range is this value's own (made in `new`), and no reference into it is left:
         // those that `View` hands out borrow the view, which owns this value. Called once: by
         // `drop`, or by `unmap`, which never drops.

@@ -95,7 +95,13 @@ impl Life {
         if self.inherit || !here {
             return Some(self);
         }
+        if planted("removed-under-others") {
+            let _ = fs::unlink(&self.path);
+        }
         let _ = ofd::set(fd, ofd::LIFE, Hold::Nothing);
+        if planted("name-kept") {
+            return None;
+        }
         // Fails with a descriptor for reading only, which cannot lock exclusively.
         if planted("name-left-behind") {
             return None;
@@ -212,7 +218,7 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Found> {
         return Ok(Found::Passing);
     }
     let living = Section::new(fd, Kind::Named, false, true).living(Life::new(path, options));
-    if options.protection.writable() {
+    if options.protection.writable() || planted("reader-opened-for-writing") {
         return Ok(Found::Living(living));
     }
     // For reading: a descriptor that cannot write, with a lock of its own before the first goes.
@@ -255,7 +261,10 @@ fn no_directory(error: Error) -> Error {
 
 /// Opens what bears the name, if it is a section of ours; `None` where there is nothing.
 fn open(path: &Path, access: OFlags) -> Result<Option<OwnedFd>> {
-    let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    if planted("links-followed") {
+        flags -= OFlags::NOFOLLOW;
+    }
     match fs::open(path, flags, Mode::empty()) {
         Ok(fd) => {
             let stat = fs::fstat(&fd).map_err(cvt)?;
@@ -279,11 +288,12 @@ fn open(path: &Path, access: OFlags) -> Result<Option<OwnedFd>> {
 
 /// Whether anything in it may be believed: the directory is open to all users.
 fn trust(stat: &fs::Stat) -> Result<()> {
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    if !regular && !planted("kind-not-checked") {
         return Err(other_kind());
     }
     let (owner, user) = (stat.st_uid, rustix::process::geteuid().as_raw());
-    if owner != user {
+    if owner != user && !planted("owner-not-checked") {
         return Err(refuse(
             ErrorKind::ForeignOwner,
             format!(
@@ -291,13 +301,13 @@ fn trust(stat: &fs::Stat) -> Result<()> {
             ),
         ));
     }
-    if stat.st_mode & 0o022 != 0 {
+    if stat.st_mode & 0o022 != 0 && !planted("mode-not-checked") {
         return Err(refuse(
             ErrorKind::PermissionDenied,
             "other users may write to it, so nothing in it is trusted; remove it from the directory of shared memory",
         ));
     }
-    if stat.st_nlink > 1 {
+    if stat.st_nlink > 1 && !planted("second-name-not-checked") {
         return Err(refuse(
             ErrorKind::PermissionDenied,
             "it has a second name in the file system, so nothing in it is trusted; remove it from the directory of shared memory",

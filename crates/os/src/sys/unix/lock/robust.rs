@@ -25,7 +25,7 @@ use super::super::{error::cvt, machine};
 use crate::{
     Error, ErrorKind, Holder, Refused, Result, Taken, View,
     lock::{DIED, FIRST_MARK, LockSpec, OWNER, WAITERS},
-    seeded::planted,
+    seeded::{is_number_taken, planted},
     words::Half,
 };
 use rustix::{
@@ -163,6 +163,9 @@ impl Me {
     /// Has the kernel look at this word should the thread end.
     #[inline]
     fn announce(self, word: &Half) {
+        if planted("lock-by-number") {
+            return;
+        }
         debug_assert!(self.is_settled(), "a thread holds one lock at a time");
         if planted("not-announced") {
             return;
@@ -317,7 +320,10 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
     // the sleepers. It then keeps `WAITERS` set for the others, whatever becomes of it.
     let mut slept = false;
     loop {
-        let owner = if planted("owner-not-asked") { 0 } else { found & OWNER };
+        let mut owner = if planted("owner-not-asked") { 0 } else { found & OWNER };
+        if planted("lock-by-number") && owner < FIRST_MARK && !is_number_taken(owner) {
+            owner = 0;
+        }
         if owner == 0 {
             let mine = me.tid | found & WAITERS | if slept { WAITERS } else { 0 };
             // SYNC POINT: as in `lock`; and with the kernel's change of the word at a death, which
