@@ -6,12 +6,18 @@ use crate::{
     stage::{Place, Stage},
 };
 use mapvar::{Map, Severity, Value, Version};
-use std::time::{Duration, Instant};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 /// Ways to take over: which operation comes first, and so which lock is taken first.
 pub const WAYS: usize = 4;
 /// Longer than this nobody waits for the dead.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// More than any map of the harness may grow to.
+pub static TOO_LARGE: LazyLock<Value> = LazyLock::new(|| Value::Bytes(vec![0; 1 << 20]));
 
 /// Which of its states each variable was found in.
 pub type Found = Vec<usize>;
@@ -19,20 +25,26 @@ pub type Found = Vec<usize>;
 type Checked<T> = Result<T, String>;
 
 /// Opens what `stage` shows, as one who comes after a death, and uses it until it is empty. Answers
-/// the states before and after the takeover.
-pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<(Found, Found)> {
+/// the states that it found; none where those are not final yet, since nobody had to finish a
+/// transaction before the variables were set.
+pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<Option<Found>> {
     let began = Instant::now();
     let map = stage.options().open().map_err(|error| format!("open: {error}"))?;
     let seen = look(&map, oracle)?;
     faultless(&map, false)?;
-    let recovered = if way == 0 {
+    let found = if way == 0 {
         // Whoever sets first takes over by the record's lock alone.
-        seen.clone()
+        (!oracle.lags).then_some(seen)
     } else {
         let at_once = snapshot(&map, oracle)?;
         never_back(oracle, &seen, &at_once)?;
         as_one(oracle, &at_once)?;
-        at_once
+        for (var, state) in oracle.vars.iter().zip(&at_once) {
+            if *state < var.least {
+                return Err(format!("{:?} is {} again", var.name, brief(&var.states[*state])));
+            }
+        }
+        Some(at_once)
     };
     match way % WAYS {
         0 => {
@@ -67,7 +79,7 @@ pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<(Found, Fou
     if took > PATIENCE {
         return Err(format!("it took {took:?}"));
     }
-    Ok((seen, recovered))
+    Ok(found)
 }
 
 /// Each variable as one finds it, before anything is changed.
@@ -227,22 +239,20 @@ fn nothing_leaks(map: &Map, stage: &Stage, oracle: &Oracle) -> Checked<()> {
     }
     // Where no room is found everything is collected and swept, and the section grows as far as it
     // may.
-    let too_large = vec![0_u8; 2 * crate::window::MOST];
-    match map.set("too large", too_large) {
+    match map.set_value("too large", &TOO_LARGE) {
         Err(error) if error.kind() == mapvar::ErrorKind::Full => {}
         other => return Err(format!("too large a value: {other:?}")),
     }
     if stage.place != Place::Named {
         map.flush().map_err(failed("flush"))?;
         map.flush().map_err(failed("flush again"))?;
-        let _ = map.set("too large", vec![0_u8; 2 * crate::window::MOST]);
+        let _ = map.set_value("too large", &TOO_LARGE);
     }
     let stat = map.stat().map_err(failed("stat"))?;
     if stat.variables != 0 {
         return Err(format!("{} variables in an empty map", stat.variables));
     }
-    let kept = 320 * oracle.vars.iter().filter(|var| var.atomic).count() as u64;
-    if stat.used > kept {
+    if stat.used > 320 * oracle.kept as u64 {
         return Err(format!("leaked: {} bytes in an empty map are used", stat.used));
     }
     faultless(map, true)?;

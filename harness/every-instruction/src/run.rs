@@ -204,7 +204,8 @@ struct Run<'a> {
 fn run(op: &Op, settings: &Settings) -> Figures {
     let places: &[Place] = match op.place {
         Place::Named => &[Place::Named],
-        Place::Alone | Place::Peer => &[Place::Alone, Place::Peer],
+        Place::Alone | Place::Peer if op.beside => &[Place::Alone, Place::Peer],
+        Place::Alone | Place::Peer => &[Place::Alone],
     };
     let stages = || places.iter().map(|place| Stage::new(*place, 1, 1 << 20)).collect();
     let mut run = Run {
@@ -302,12 +303,14 @@ impl Run<'_> {
                 let way = if self.op.ways < accept::WAYS { number % accept::WAYS } else { way };
                 stage.show(image, of);
                 self.figures.checked += 1;
-                let (_, recovered) = accept(stage, &self.oracle, way)
+                let now = accept(stage, &self.oracle, way)
                     .map_err(|why| format!("({}, way {way}): {why}", stage.place.word()))?;
-                // By single reads some of a transaction may be seen without the rest.
-                if way != 0 || !self.oracle.as_one {
-                    found = Some(recovered);
+                if let (Some(found), Some(now)) = (&found, &now)
+                    && found != now
+                {
+                    return Err(format!("({}, way {way}): {found:?} or {now:?}", stage.place.word()));
                 }
+                found = now.or(found);
             }
         }
         Ok(found.unwrap_or_else(|| vec![0; self.oracle.vars.len()]))
@@ -343,7 +346,7 @@ impl Run<'_> {
         }
         let (taken, shown) = (&self.taken[which], &self.shown);
         let Some(taker) = &self.takers[which] else { return Ok(()) };
-        let mut known: HashMap<u128, Found> = HashMap::new();
+        let mut known: HashMap<u128, Option<Found>> = HashMap::new();
         let mut last: Option<Found> = None;
         let figures = &mut self.figures;
         figures.takeovers += 1;
@@ -358,18 +361,18 @@ impl Run<'_> {
                 let turn = figures.pair_distinct as usize;
                 let (stage, way) = (&shown[turn % shown.len()], turn / shown.len() % accept::WAYS);
                 stage.show(image, taken);
-                let (_, found) = accept(stage, &oracle, way).map_err(|why| {
+                let found = accept(stage, &oracle, way).map_err(|why| {
                     let place = stage.place.word();
                     format!("and then, in `{script}`, {} ({place}, way {way}): {why}", told(at))
                 })?;
                 known.insert(hash, found.clone());
                 found
             };
-            if let Some(last) = &last {
-                accept::never_back(&oracle, last, &found)
+            if let (Some(last), Some(found)) = (&last, &found) {
+                accept::never_back(&oracle, last, found)
                     .map_err(|why| format!("and then, in `{script}`, {} {why}", told(at)))?;
             }
-            last = Some(found);
+            last = found.or(last.take());
             Ok(())
         });
         match walked {

@@ -80,19 +80,21 @@ pub fn walk(
     }
 }
 
-/// The function and line of an instruction.
+/// The function and line of an instruction, and whose call is inlined there.
 pub fn name_of(instruction: u64) -> String {
     let at = (crate::trace::mark_end as *const () as u64).wrapping_add(instruction);
     let mut names = Vec::new();
     backtrace::resolve(at as *mut _, |symbol| {
-        if let (Some(name), Some(file), Some(line)) =
-            (symbol.name(), symbol.filename(), symbol.lineno())
-        {
-            let file = file.file_name().unwrap_or_default().to_string_lossy();
+        let place = symbol.filename().zip(symbol.lineno()).zip(symbol.name());
+        let Some(((file, line), name)) = place else { return };
+        // Not what lies between, of the standard library.
+        if file.components().any(|part| part.as_os_str() == "crates") {
             let name = format!("{name:#}");
+            let name = name.split('<').next().unwrap_or_default();
             let name = name.rsplit("::").next().unwrap_or_default();
+            let file = file.file_name().unwrap_or_default().to_string_lossy();
             names.push(format!("{name} ({file}:{line})"));
         }
     });
-    if names.is_empty() { "a system library".into() } else { names.join(" in ") }
+    if names.is_empty() { "a line of another library".into() } else { names.join(" in ") }
 }
