@@ -13,7 +13,7 @@ use crate::{
         journal, kind, live, record, seat, slot,
     },
     mem::{
-        Load, Mem,
+        Fault, Load, Mem,
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         Store as _,
     },
@@ -418,7 +418,9 @@ impl<M: Mem> Store<M> {
         let words = self.mem.words(seat::at(number), seat::WORDS);
         let words = words.ok_or_else(|| outside(seat::at(number)))?;
         // In this order: asking takes a seat of one's own, which may be the dead one's.
-        Ok(self.mem.is_seat_taken(number) && words.load(seat::TOKEN, Acquire) == filler)
+        let taken = self.mem.is_seat_taken(number);
+        let same = || words.load(seat::TOKEN, Acquire) == filler;
+        Ok(taken && (same() || self.mem.planted(Fault::SeatWithoutToken)))
     }
 
     /// Pins the extent of the variable's value, if it lies in one. With the record's lock, so that
@@ -515,6 +517,9 @@ impl<M: Mem> Store<M> {
 
     fn journal_run(&self, first: u64, span: u64) -> Result<(), Trouble> {
         let journal = self.journal()?;
+        if self.mem.planted(Fault::RunJournalEarly) {
+            journal.store(journal::OPERATION, journal::RUN, Release);
+        }
         journal.store(journal::OLD, first, Relaxed);
         journal.store(journal::NEW, span, Relaxed);
         // SYNC POINT S8.

@@ -148,11 +148,11 @@ impl<M: Mem> Store<M> {
             return Err(Trouble::ReadOnly);
         }
         // SYNC POINT S5, S8.
-        match self.mem.lock(live::LOCK_L) {
-            Ok(Taken::Clean | Taken::Recovered) => {}
-            Err(refused) => return Err(Trouble::Lock(refused)),
-        }
+        let taken = self.mem.lock(live::LOCK_L).map_err(Trouble::Lock)?;
         let held = Structure(self);
+        if taken == Taken::Clean && self.mem.planted(Fault::ReplayIfTold) {
+            return Ok(held);
+        }
         // Always, and not only when the last holder died: the journal is the truth, the kernel's
         // word only a hint.
         self.replay()?;
@@ -252,7 +252,9 @@ impl<M: Mem> Store<M> {
         journal.store(journal::RECORD, room.at, Relaxed);
         journal.store(journal::BLOCK, block.map_or(0, |block| block.at), Relaxed);
         // SYNC POINT S8.
-        journal.store(journal::OPERATION, journal::INSERT, Release);
+        if !self.mem.planted(Fault::InsertUnjournalled) {
+            journal.store(journal::OPERATION, journal::INSERT, Release);
+        }
         self.take_bit(room)?;
         if let Some(block) = block {
             self.take_bit(block)?;
@@ -384,9 +386,11 @@ impl<M: Mem> Store<M> {
             return Ok(());
         }
         let journal = self.journal()?;
+        let mark = || self.mem.mark(handle.lock(), Locks::MARK_L);
+        let early = self.mem.planted(Fault::CollectMarkUnjournalled).then(mark);
         journal.store(journal::RECORD, handle.at, Relaxed);
         journal.store(journal::OPERATION, journal::UNLINK, Release);
-        match self.mem.mark(handle.lock(), Locks::MARK_L) {
+        match early.unwrap_or_else(mark) {
             Ok(taken) => {
                 if taken == Taken::Recovered {
                     self.mem.wake(handle.wake());
@@ -513,6 +517,9 @@ impl<M: Mem> Store<M> {
         } else {
             0
         };
+        if self.mem.planted(Fault::BitBeforeId) {
+            self.clear_bit(room)?;
+        }
         // As an insertion that is undone.
         let journal = self.journal()?;
         journal.store(journal::RECORD, at, Relaxed);
@@ -545,6 +552,9 @@ impl<M: Mem> Store<M> {
                 // SYNC POINT S3.
                 self.mem.fence(Release);
                 self.mem.wake(handle.wake());
+                if self.mem.planted(Fault::CollectEndsEarly) {
+                    journal.store(journal::OPERATION, journal::NOTHING, Release);
+                }
                 self.unlink(at)?;
                 for number in 0..slot::COUNT {
                     if Desc(words.load(handle.slot(number) + slot::DESC, Relaxed)).is_extent() {

@@ -39,12 +39,17 @@ pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<Option<Foun
         let at_once = snapshot(&map, oracle)?;
         never_back(oracle, &seen, &at_once)?;
         as_one(oracle, &at_once)?;
-        for (var, state) in oracle.vars.iter().zip(&at_once) {
+        take_over(&map, oracle, way)?;
+        faultless(&map, false)?;
+        let after = snapshot(&map, oracle)?;
+        never_back(oracle, &at_once, &after)?;
+        as_one(oracle, &after)?;
+        for (var, state) in oracle.vars.iter().zip(&after) {
             if *state < var.least {
                 return Err(format!("{:?} is {} again", var.name, brief(&var.states[*state])));
             }
         }
-        Some(at_once)
+        Some(after)
     };
     match way % WAYS {
         0 => {
@@ -116,7 +121,9 @@ fn brief(value: &Option<Value>) -> String {
     let Some(value) = value else { return "nothing".into() };
     let text = value.to_string();
     match text.char_indices().nth(60) {
-        Some((at, _)) => format!("{}... ({:?}, {} characters)", &text[..at], value.kind(), text.len()),
+        Some((at, _)) => {
+            format!("{}... ({:?}, {} characters)", &text[..at], value.kind(), text.len())
+        }
         None => format!("{value:?}"),
     }
 }
@@ -131,6 +138,35 @@ fn snapshot(map: &Map, oracle: &Oracle) -> Checked<Found> {
         state_of(var, &there.then_some(value).flatten())
     };
     oracle.vars.iter().map(state).collect()
+}
+
+/// Takes every lock, and changes none of the variables: what the dead left is ended, or undone.
+fn take_over(map: &Map, oracle: &Oracle, way: usize) -> Checked<()> {
+    let structure = || {
+        put(map, "other's", &Value::from(1))?;
+        told("remove", "other's", map.remove("other's")).map(drop)
+    };
+    let transaction = || {
+        let done = map.transaction(|transaction| transaction.set("other's, as one", 1));
+        told("transact", "other's, as one", done)?;
+        told("remove", "other's, as one", map.remove("other's, as one")).map(drop)
+    };
+    let records = || {
+        for var in oracle.vars.iter().filter(|var| !var.atomic) {
+            if read(map, &var.name)?.is_some() {
+                let refused = map.compare_and_set(&var.name, Version::ABSENT, 0);
+                if told("compare and set", &var.name, refused)?.is_ok() {
+                    return Err(format!("{:?} was there, and was absent", var.name));
+                }
+            }
+        }
+        Ok(())
+    };
+    match way % WAYS {
+        1 => structure().and_then(|()| transaction()).and_then(|()| records()),
+        2 => transaction().and_then(|()| records()).and_then(|()| structure()),
+        _ => records().and_then(|()| structure()).and_then(|()| transaction()),
+    }
 }
 
 /// What was new once is not old again.
@@ -201,7 +237,9 @@ fn insert(map: &Map) -> Checked<()> {
 }
 
 fn transact(map: &Map, oracle: &Oracle) -> Checked<()> {
-    let vars = || oracle.vars.iter().filter(|var| !var.atomic && !matches!(var.states[0], Some(Value::Nil)));
+    let vars = || {
+        oracle.vars.iter().filter(|var| !var.atomic && !matches!(var.states[0], Some(Value::Nil)))
+    };
     let done = map.transaction(|transaction| {
         for var in vars() {
             transaction.set(&var.name, var.next(3).to_string())?;

@@ -143,7 +143,7 @@ pub struct Op {
     pub beside: bool,
     /// Part of the short run.
     pub short: bool,
-    /// Ways to take over that each image is given.
+    /// Ways to go on that an image is given in which nobody has left anything to take over.
     pub ways: usize,
 }
 
@@ -285,7 +285,6 @@ pub fn all() -> Vec<Op> {
                 map.set_value("v", actor.new(0)).expect("set");
                 actor.end();
             },
-            pairs: Some(8),
             ways: 1,
             ..PLAIN
         },
@@ -307,7 +306,7 @@ pub fn all() -> Vec<Op> {
                 map.set_value("v", actor.new(0)).expect("set");
                 actor.end();
             },
-            pairs: None,
+            pairs: Some(16),
             ways: 1,
             ..PLAIN
         },
@@ -350,11 +349,24 @@ pub fn all() -> Vec<Op> {
             ..PLAIN
         },
         Op {
+            name: "insert: an atomic where one was removed",
+            oracle: || Oracle::new([atomic("v", [None, Some(2)])]),
+            act: |actor| {
+                let map = actor.ready();
+                drop(map.atomic_or("v", 7_i64).expect("make it"));
+                map.remove("v").expect("remove");
+                actor.begin();
+                drop(map.atomic_or("v", 2_i64).expect("make it"));
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
             name: "insert: the index grows",
             size: 40 << 10,
             oracle: || Oracle::new([var("v", [None, some(2)])]).others(713),
             act: set_first,
-            pairs: None,
+            pairs: Some(8),
             ways: 1,
             ..PLAIN
         },
@@ -368,7 +380,6 @@ pub fn all() -> Vec<Op> {
                 map.set_value("v", actor.new(0)).expect("set");
                 actor.end();
             },
-            pairs: Some(16),
             ways: 1,
             ..PLAIN
         },
@@ -377,7 +388,6 @@ pub fn all() -> Vec<Op> {
             max: 12 * CHUNK,
             oracle: || Oracle::new([var("v", [some(1), Some(bytes(2, 60_000))])]),
             act: set_first,
-            pairs: None,
             ways: 1,
             ..PLAIN
         },
@@ -476,7 +486,6 @@ pub fn all() -> Vec<Op> {
                 .as_one()
             },
             act: transact,
-            pairs: Some(4),
             ..PLAIN
         },
         Op {
@@ -494,7 +503,6 @@ pub fn all() -> Vec<Op> {
                 assert_eq!(map.clear().expect("clear"), 3);
                 actor.end();
             },
-            pairs: Some(4),
             ..PLAIN
         },
         Op {
@@ -511,7 +519,6 @@ pub fn all() -> Vec<Op> {
                 assert!(map.set_value("more", &TOO_LARGE).is_err());
                 actor.end();
             },
-            pairs: Some(16),
             ..PLAIN
         },
         Op {
@@ -526,7 +533,6 @@ pub fn all() -> Vec<Op> {
                 map.close().expect("close");
                 actor.end();
             },
-            pairs: Some(16),
             ..PLAIN
         },
         Op {
@@ -580,13 +586,7 @@ pub fn all() -> Vec<Op> {
         },
         Op {
             name: "file, flush: a set, a removal, an atomic",
-            oracle: || {
-                Oracle::new([
-                    var("v", [some(2)]),
-                    var("w", [None]),
-                    atomic("n", [Some(3)]),
-                ])
-            },
+            oracle: || Oracle::new([var("v", [some(2)]), var("w", [None]), atomic("n", [Some(3)])]),
             act: |actor| {
                 let map = actor.ready();
                 map.set("v", 1).expect("set");
@@ -598,7 +598,6 @@ pub fn all() -> Vec<Op> {
                 map.flush().expect("flush");
                 actor.end();
             },
-            pairs: Some(8),
             ..IN_FILE
         },
         Op {
@@ -616,7 +615,6 @@ pub fn all() -> Vec<Op> {
                 assert!(map.set_value("more", &TOO_LARGE).is_err());
                 actor.end();
             },
-            pairs: Some(8),
             ..IN_FILE
         },
         Op {
@@ -631,7 +629,6 @@ pub fn all() -> Vec<Op> {
                 map.set_value("v", actor.new(0)).expect("set");
                 actor.end();
             },
-            pairs: Some(16),
             ..IN_FILE
         },
         Op {
@@ -645,7 +642,6 @@ pub fn all() -> Vec<Op> {
                 map.close().expect("close");
                 actor.end();
             },
-            pairs: Some(16),
             ..IN_FILE
         },
         Op {
@@ -685,7 +681,7 @@ pub fn all() -> Vec<Op> {
             },
             // Beside another nobody may recover it.
             beside: false,
-            pairs: Some(64),
+            pairs: Some(8),
             ways: 1,
             ..IN_FILE
         },
@@ -715,6 +711,8 @@ pub fn take_over(name: &str, place: &str, target: &str) {
     let op = all().into_iter().find(|op| op.name == name).expect("an operation");
     let actor = Actor { place: place_of(place), target: target.into(), oracle: (op.oracle)() };
     trace::let_parent_trace();
+    // Here it is shown the first image.
+    actor.end();
     for line in std::io::stdin().lines() {
         let line = line.expect("a line");
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -728,9 +726,7 @@ pub fn take_over(name: &str, place: &str, target: &str) {
             match (what, var) {
                 ("s", Some(var)) => map.set_value(&var.name, &var.next(1)).expect("set"),
                 ("t", Some(var)) => map
-                    .transaction(|transaction| {
-                        transaction.set(&var.name, var.next(1).to_string())
-                    })
+                    .transaction(|transaction| transaction.set(&var.name, var.next(1).to_string()))
                     .expect("transact"),
                 ("i", _) => map.set(TAKER, 1).expect("insert"),
                 ("f", _) => map.flush().expect("flush"),
@@ -739,6 +735,8 @@ pub fn take_over(name: &str, place: &str, target: &str) {
         }
         actor.end();
         drop(map);
+        // And here the next: nothing of this one is left.
+        actor.end();
     }
     std::process::exit(0);
 }

@@ -58,15 +58,18 @@ struct Settings {
     pairs: bool,
     /// Findings of one operation that are told before it is given up.
     most: u64,
+    /// Whether the first finding ends the run.
+    first: bool,
 }
 
 pub fn main(words: &[&str]) -> ExitCode {
-    let mut settings = Settings { short: false, pairs: true, most: 3 };
+    let mut settings = Settings { short: false, pairs: true, most: 3, first: false };
     let mut wanted = Vec::new();
     for word in words {
         match *word {
             "--short" => settings.short = true,
             "--no-pairs" => settings.pairs = false,
+            "--first" => (settings.first, settings.most) = (true, 1),
             "--list" => {
                 for op in ops::all() {
                     println!("{}", op.name);
@@ -75,7 +78,7 @@ pub fn main(words: &[&str]) -> ExitCode {
             }
             option if option.starts_with("--") => {
                 eprintln!(
-                    "no option {option}: --short, --no-pairs, --list, and words of operations' names"
+                    "no option {option}: --short, --no-pairs, --first, --list, and words of operations' names"
                 );
                 return ExitCode::from(2);
             }
@@ -138,12 +141,15 @@ fn run_all(chosen: &[Op], settings: &Settings) -> ExitCode {
     );
     let next = AtomicUsize::new(0);
     let all = Mutex::new(Figures::default());
+    let is_over = || settings.first && all.lock().unwrap_or_else(PoisonError::into_inner).bad > 0;
     thread::scope(|scope| {
         for number in 0..thread::available_parallelism().map_or(1, usize::from) {
-            let (next, all) = (&next, &all);
+            let (next, all, is_over) = (&next, &all, &is_over);
             scope.spawn(move || {
                 trace::stay_on(number);
-                while let Some(op) = chosen.get(next.fetch_add(1, Relaxed)) {
+                while let Some(op) = chosen.get(next.fetch_add(1, Relaxed))
+                    && !is_over()
+                {
                     let began = Instant::now();
                     let figures = run(op, settings);
                     println!(
@@ -248,7 +254,10 @@ impl Run<'_> {
             } else {
                 self.figures.distinct += 1;
                 number += 1;
-                let found = match self.check(image, &source, number) {
+                let pending = Pending::of(image);
+                // Where nothing is left behind there is nothing to take over in another order.
+                let ways = if pending.is_any() { accept::WAYS } else { self.op.ways };
+                let found = match self.check(image, &source, number, ways) {
                     Ok(found) => found,
                     Err(why) => {
                         self.tell(&format!("{} {why}", told(at)));
@@ -260,7 +269,8 @@ impl Run<'_> {
                 };
                 known.insert(hash, found.clone());
                 if let (true, Some(stride)) = (self.settings.pairs, self.op.pairs) {
-                    let pending = Pending::of(image);
+                    // The short run looks into every fourth.
+                    let stride = if self.settings.short { 4 * stride } else { stride };
                     if pending.is_any() || self.op.place == Place::Alone {
                         pending_number += 1;
                         if pending_number.is_multiple_of(stride)
@@ -296,11 +306,17 @@ impl Run<'_> {
     }
 
     /// Opens an image in each place and way; answers in what state each variable is then.
-    fn check(&mut self, image: &[u8], of: &Stage, number: usize) -> Result<Found, String> {
+    fn check(
+        &mut self,
+        image: &[u8],
+        of: &Stage,
+        number: usize,
+        ways: usize,
+    ) -> Result<Found, String> {
         let mut found: Option<Found> = None;
         for stage in &self.shown {
-            for way in 0..self.op.ways {
-                let way = if self.op.ways < accept::WAYS { number % accept::WAYS } else { way };
+            for way in 0..ways {
+                let way = if ways < accept::WAYS { number % accept::WAYS } else { way };
                 stage.show(image, of);
                 self.figures.checked += 1;
                 let now = accept(stage, &self.oracle, way)
@@ -308,7 +324,10 @@ impl Run<'_> {
                 if let (Some(found), Some(now)) = (&found, &now)
                     && found != now
                 {
-                    return Err(format!("({}, way {way}): {found:?} or {now:?}", stage.place.word()));
+                    return Err(format!(
+                        "({}, way {way}): {found:?} or {now:?}",
+                        stage.place.word()
+                    ));
                 }
                 found = now.or(found);
             }
@@ -329,19 +348,19 @@ impl Run<'_> {
         let script = script(pending, &self.oracle, self.taken[which].place);
         let oracle = ops::oracle_of_takeover(&self.oracle, recovered, &script);
         if self.takers[which].is_none() {
-            let mut taker = Tracee::start(&mut part("take-over", self.op, &self.taken[which]));
-            self.taken[which].show(image, of);
-            ask(&mut taker, &script);
+            let taker = Tracee::start(&mut part("take-over", self.op, &self.taken[which]));
             match taker.await_first() {
                 Stop::Mark => self.takers[which] = Some(taker),
-                other => return Err(format!("taking over: {other:?} before it began")),
+                other => return Err(format!("who takes over came to {other:?} before he began")),
             }
-        } else if let Some(taker) = &mut self.takers[which] {
-            self.taken[which].show(image, of);
+        }
+        self.taken[which].show(image, of);
+        if let Some(taker) = &mut self.takers[which] {
             ask(taker, &script);
-            match taker.go() {
-                Stop::Mark => {}
-                other => return Err(format!("taking over: {other:?} before it began")),
+            let stop = taker.go();
+            if stop != Stop::Mark {
+                self.takers[which] = None;
+                return Err(format!("`{script}`: {stop:?} before it began"));
             }
         }
         let (taken, shown) = (&self.taken[which], &self.shown);
@@ -378,7 +397,13 @@ impl Run<'_> {
         match walked {
             Ok(images) => {
                 figures.pair_images += images;
-                Ok(())
+                match taker.go() {
+                    Stop::Mark => Ok(()),
+                    other => {
+                        self.takers[which] = None;
+                        Err(format!("`{script}`: {other:?} after its end"))
+                    }
+                }
             }
             Err(why) => {
                 // It may be anywhere.

@@ -25,6 +25,7 @@ use super::super::{error::cvt, machine};
 use crate::{
     Error, ErrorKind, Holder, Refused, Result, Taken, View,
     lock::{DIED, FIRST_MARK, LockSpec, OWNER, WAITERS},
+    seeded,
     words::Half,
 };
 use rustix::{
@@ -113,6 +114,9 @@ pub(in crate::sys) fn try_lock(_: &Locks, view: &View, at: usize) -> bool {
 #[inline(always)]
 pub(in crate::sys) fn unlock(_: &Locks, view: &View, at: usize) {
     let Some(word) = view.half(at) else { return };
+    if seeded::planted("settled-before-unlock") {
+        ME.get().settle();
+    }
     // SYNC POINT: Release pairs with the Acquire of whoever takes the lock next.
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
         rouse(word, 1);
@@ -162,6 +166,9 @@ impl Me {
         debug_assert!(self.is_settled(), "a thread holds one lock at a time");
         let word = ptr::from_ref(word).cast_mut().cast::<c_void>();
         let entry = word.wrapping_byte_offset(self.offset.wrapping_neg());
+        if seeded::planted("lock-unannounced") {
+            return;
+        }
         // SAFETY: `pending` is a field of this thread's list head, which lives as long as the
         // thread (see `introduce`), and only this thread and the kernel, when the thread has
         // ended, look at it. Volatile: the kernel's look is no access that the compiler knows of.
