@@ -130,7 +130,10 @@ impl Map {
     pub fn check_at_rest(&self) -> Result<Check> {
         self.run(|| {
             let Pass { found, variables, .. } = Pass::run(&self.inner.store, true);
-            Ok(Check { findings: found.into_iter().map(|found| found.finding).collect(), variables })
+            Ok(Check {
+                findings: found.into_iter().map(|found| found.finding).collect(),
+                variables,
+            })
         })
         .map_err(|trouble: Trouble| trouble.during("check", self.object()))
     }

@@ -326,7 +326,7 @@ impl<M: Mem> Store<M> {
         match place {
             Place::Cut(room, cut) => {
                 self.clear_bit(room)?;
-                self.free_if_empty(room, cut)?;
+                self.free_if_empty(at / CHUNK, cut)?;
             }
             Place::Run(first, span) => {
                 self.free_run_of(first, span)?;
@@ -565,6 +565,12 @@ impl<M: Mem> Store<M> {
                             if self.reclaim(at + extent::HEAD)? {
                                 freed += cut.bytes();
                             }
+                        }
+                        // Of one who died before he took its first, or after he freed its last.
+                        if self.chunk_kind(number)?.0 == kind::EXTENTS
+                            && self.free_if_empty(number, cut)?
+                        {
+                            freed += CHUNK;
                         }
                     }
                     kind::RUN => {

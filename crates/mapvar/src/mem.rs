@@ -174,6 +174,8 @@ faults! {
     OldIndexFreed = "old-index-freed",
     /// The journal is replayed only where the kernel says that a holder died.
     ReplayIfTold = "replay-if-told",
+    /// A replay ends the journal before it has undone what it says.
+    ReplayEndsEarly = "replay-ends-early",
     /// The place of a retired record is free before its id is gone.
     BitBeforeId = "bit-before-id",
     /// A removed Atomic is one again before it has its value.

@@ -619,6 +619,9 @@ impl<M: Mem> Store<M> {
             && let Some(room) = self.room_at(at)?
         {
             if line.load(record::ID, Acquire) == 0 {
+                if self.mem.planted(Fault::ReplayEndsEarly) {
+                    journal.store(journal::OPERATION, journal::NOTHING, Release);
+                }
                 // Not published: its index word goes first, then its bits.
                 self.unlink(at)?;
                 self.clear_bit(room)?;

@@ -125,6 +125,13 @@ pub fn left_over(image: &[u8]) -> Result<(), String> {
             return Err(format!("{what} is left at {value:#x}"));
         }
     }
+    let chunks = at(live::AT, live::CHUNKS).min(image.len() as u64 / CHUNK);
+    for number in layout::META_CHUNKS..chunks {
+        let said = word(image, layout::table_word(number));
+        if matches!(said & 0xff, kind::EXTENTS | kind::RUN | kind::REST) {
+            return Err(format!("chunk {number} is left as one of large values: {said:#x}"));
+        }
+    }
     for place in places(image) {
         let lock = half(image, place + record::LOCK);
         if lock & OWNER != 0 {

@@ -366,7 +366,7 @@ pub fn all() -> Vec<Op> {
             size: 40 << 10,
             oracle: || Oracle::new([var("v", [None, some(2)])]).others(713),
             act: set_first,
-            pairs: Some(8),
+            pairs: Some(250),
             ways: 1,
             ..PLAIN
         },
@@ -681,7 +681,7 @@ pub fn all() -> Vec<Op> {
             },
             // Beside another nobody may recover it.
             beside: false,
-            pairs: Some(8),
+            pairs: Some(16),
             ways: 1,
             ..IN_FILE
         },

@@ -9,6 +9,7 @@ use crate::{
     walk::{At, name_of, walk},
 };
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     io::Write as _,
     process::{Command, ExitCode, Stdio},
@@ -97,6 +98,8 @@ pub fn main(words: &[&str]) -> ExitCode {
             wanted.iter().any(|word| op.name.contains(word))
         }
     });
+    // Those that take longest come first.
+    chosen.sort_by_key(|op| Reverse(op.pairs));
     ctrlc::set_handler(|| {
         stage::clean_up();
         std::process::exit(130);
