@@ -46,7 +46,11 @@ pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<Option<Foun
         as_one(oracle, &after)?;
         for (var, state) in oracle.vars.iter().zip(&after) {
             if *state < var.least {
-                return Err(format!("{:?} is {} again", var.name, brief(&var.states[*state])));
+                return Err(format!(
+                    "{:?} is {} again",
+                    var.name,
+                    brief(var.states[*state].as_ref())
+                ));
             }
         }
         Some(after)
@@ -89,7 +93,7 @@ pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<Option<Foun
 
 /// Each variable as one finds it, before anything is changed.
 fn look(map: &Map, oracle: &Oracle) -> Checked<Found> {
-    let found = oracle.vars.iter().map(|var| state_of(var, &read(map, &var.name)?));
+    let found = oracle.vars.iter().map(|var| state_of(var, read(map, &var.name)?.as_ref()));
     let found: Found = found.collect::<Checked<_>>()?;
     for number in 0..oracle.others {
         let name = format!("other {number}");
@@ -110,14 +114,14 @@ fn read(map: &Map, name: &str) -> Checked<Option<Value>> {
     }
 }
 
-fn state_of(var: &Var, value: &Option<Value>) -> Checked<usize> {
-    var.states.iter().position(|state| state == value).ok_or_else(|| {
-        let states: Vec<_> = var.states.iter().map(brief).collect();
+fn state_of(var: &Var, value: Option<&Value>) -> Checked<usize> {
+    var.states.iter().position(|state| state.as_ref() == value).ok_or_else(|| {
+        let states: Vec<_> = var.states.iter().map(|state| brief(state.as_ref())).collect();
         format!("{:?} holds {}, and may hold {}", var.name, brief(value), states.join(" or "))
     })
 }
 
-fn brief(value: &Option<Value>) -> String {
+fn brief(value: Option<&Value>) -> String {
     let Some(value) = value else { return "nothing".into() };
     let text = value.to_string();
     match text.char_indices().nth(60) {
@@ -135,7 +139,7 @@ fn snapshot(map: &Map, oracle: &Oracle) -> Checked<Found> {
         let value =
             shot.value(&var.name).map_err(|error| format!("snapshot {:?}: {error}", var.name))?;
         let there = shot.version(&var.name) != Version::ABSENT;
-        state_of(var, &there.then_some(value).flatten())
+        state_of(var, there.then_some(value).flatten().as_ref())
     };
     oracle.vars.iter().map(state).collect()
 }
@@ -176,8 +180,8 @@ pub fn never_back(oracle: &Oracle, before: &[usize], after: &[usize]) -> Checked
             return Err(format!(
                 "{:?} was {} and is {} again",
                 var.name,
-                brief(&var.states[*before]),
-                brief(&var.states[*after])
+                brief(var.states[*before].as_ref()),
+                brief(var.states[*after].as_ref())
             ));
         }
     }
@@ -250,7 +254,11 @@ fn transact(map: &Map, oracle: &Oracle) -> Checked<()> {
     for var in vars() {
         let found = read(map, &var.name)?;
         if found != Some(Value::Str(var.next(3).to_string())) {
-            return Err(format!("{:?}: after a transaction it holds {}", var.name, brief(&found)));
+            return Err(format!(
+                "{:?}: after a transaction it holds {}",
+                var.name,
+                brief(found.as_ref())
+            ));
         }
     }
     Ok(())

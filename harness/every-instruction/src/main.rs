@@ -23,6 +23,7 @@ fn main() -> std::process::ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
+        ["probe"] => trace::let_parent_trace(),
         ["act", op, place, target] => ops::act(op, place, target),
         ["take-over", op, place, target] => ops::take_over(op, place, target),
         _ => return run::main(&words),
@@ -31,6 +32,7 @@ fn main() -> std::process::ExitCode {
 }
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-fn main() {
+fn main() -> std::process::ExitCode {
     println!("SKIPPED: stepping through machine instructions takes Linux on x86-64");
+    std::process::ExitCode::from(77)
 }

@@ -49,7 +49,7 @@ impl Oracle {
         Self { vars, kept, ..Self::default() }
     }
 
-    fn as_one(self) -> Self {
+    fn changing_as_one(self) -> Self {
         Self { as_one: true, lags: true, ..self }
     }
 
@@ -67,6 +67,7 @@ fn atomic<const N: usize>(name: &str, states: [Option<i64>; N]) -> Var {
     Var { name: name.into(), states, least: 0, atomic: true }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "a table of states")]
 fn some(value: impl Into<Value>) -> Option<Value> {
     Some(value.into())
 }
@@ -112,16 +113,17 @@ impl Actor {
     }
 
     /// What variable `number` becomes.
-    fn new(&self, number: usize) -> &Value {
+    fn becomes(&self, number: usize) -> &Value {
         let var = &self.oracle.vars[number];
         var.states.last().and_then(Option::as_ref).expect("a value")
     }
 
+    #[allow(clippy::unused_self, reason = "it reads as what the actor does")]
     fn begin(&self) {
-        // Not by way of anything that allocates: the first call is not to be another than the next.
         trace::mark_begin(trace::mark_end as *const () as usize, trace::robust_head());
     }
 
+    #[allow(clippy::unused_self, reason = "as `begin`")]
     fn end(&self) {
         trace::mark_end();
     }
@@ -167,7 +169,7 @@ const CHUNK: u64 = 16 << 10;
 /// Sets the first variable.
 fn set_first(actor: &Actor) {
     let map = actor.ready();
-    let (name, value) = (&actor.oracle.vars[0].name, actor.new(0));
+    let (name, value) = (&actor.oracle.vars[0].name, actor.becomes(0));
     // Once before: room is cut, and the first call of each function is behind.
     map.set("warm", 1).expect("warm up");
     actor.begin();
@@ -233,7 +235,7 @@ pub fn all() -> Vec<Op> {
             act: |actor| {
                 let map = actor.ready();
                 let var = map.var::<String>("v").expect("a handle");
-                let value = actor.new(0).to_string();
+                let value = actor.becomes(0).to_string();
                 actor.begin();
                 var.set(value).expect("set");
                 actor.end();
@@ -264,7 +266,7 @@ pub fn all() -> Vec<Op> {
                     map.set_value("v", value).expect("set");
                 }
                 actor.begin();
-                map.set_value("v", actor.new(0)).expect("set");
+                map.set_value("v", actor.becomes(0)).expect("set");
                 actor.end();
             },
             ..PLAIN
@@ -282,7 +284,7 @@ pub fn all() -> Vec<Op> {
                 let map = actor.ready();
                 // What the journal says of a run from before is this one's.
                 actor.begin();
-                map.set_value("v", actor.new(0)).expect("set");
+                map.set_value("v", actor.becomes(0)).expect("set");
                 actor.end();
             },
             ways: 1,
@@ -303,7 +305,7 @@ pub fn all() -> Vec<Op> {
                 map.set_value("large", &bytes(1, 16_000)).expect("set");
                 map.remove("large").expect("remove");
                 actor.begin();
-                map.set_value("v", actor.new(0)).expect("set");
+                map.set_value("v", actor.becomes(0)).expect("set");
                 actor.end();
             },
             pairs: Some(16),
@@ -318,7 +320,7 @@ pub fn all() -> Vec<Op> {
                 let map = actor.ready();
                 map.set(&long("warm"), 1).expect("warm up");
                 actor.begin();
-                map.set_value(&actor.oracle.vars[0].name, actor.new(0)).expect("set");
+                map.set_value(&actor.oracle.vars[0].name, actor.becomes(0)).expect("set");
                 actor.end();
             },
             ..PLAIN
@@ -331,7 +333,7 @@ pub fn all() -> Vec<Op> {
                 let map = actor.ready();
                 map.set_value("warm", &bytes(3, 1500)).expect("warm up");
                 actor.begin();
-                map.set_value("v", actor.new(0)).expect("set");
+                map.set_value("v", actor.becomes(0)).expect("set");
                 actor.end();
             },
             ..PLAIN
@@ -377,7 +379,7 @@ pub fn all() -> Vec<Op> {
             act: |actor| {
                 let map = actor.ready();
                 actor.begin();
-                map.set_value("v", actor.new(0)).expect("set");
+                map.set_value("v", actor.becomes(0)).expect("set");
                 actor.end();
             },
             ways: 1,
@@ -468,7 +470,7 @@ pub fn all() -> Vec<Op> {
                     var("b", [some(2), some(5)]),
                     var("c", [some(3), some(6)]),
                 ])
-                .as_one()
+                .changing_as_one()
             },
             act: transact,
             short: true,
@@ -483,7 +485,7 @@ pub fn all() -> Vec<Op> {
                     var("b", [some(2), None]),
                     var("c", [Some(bytes(4, 700)), Some(bytes(2, 1400))]),
                 ])
-                .as_one()
+                .changing_as_one()
             },
             act: transact,
             ..PLAIN
@@ -514,7 +516,7 @@ pub fn all() -> Vec<Op> {
                 for stamp in 0..4 {
                     map.set_value("v", &bytes(stamp, 1800)).expect("set");
                 }
-                map.set_value("v", actor.new(0)).expect("set");
+                map.set_value("v", actor.becomes(0)).expect("set");
                 actor.begin();
                 assert!(map.set_value("more", &TOO_LARGE).is_err());
                 actor.end();
@@ -529,7 +531,7 @@ pub fn all() -> Vec<Op> {
                 drop(actor.ready());
                 actor.begin();
                 let map = actor.open();
-                map.set_value("v", actor.new(0)).expect("set");
+                map.set_value("v", actor.becomes(0)).expect("set");
                 map.close().expect("close");
                 actor.end();
             },
@@ -579,7 +581,7 @@ pub fn all() -> Vec<Op> {
                     var("b", [some(2), some(5)]),
                     var("c", [some(3), some(6)]),
                 ])
-                .as_one()
+                .changing_as_one()
             },
             act: transact,
             ..IN_FILE
@@ -626,7 +628,7 @@ pub fn all() -> Vec<Op> {
                 map.flush().expect("flush");
                 map.remove("v").expect("remove");
                 actor.begin();
-                map.set_value("v", actor.new(0)).expect("set");
+                map.set_value("v", actor.becomes(0)).expect("set");
                 actor.end();
             },
             ..IN_FILE

@@ -80,7 +80,7 @@ impl Stage {
         let name = format!("every-instruction.{}.{number}", std::process::id());
         let (target, path) = match place {
             Place::Named => {
-                // SAFETY-free way to the user's number: who owns what this process makes.
+                // The number of the user.
                 let uid = std::fs::metadata("/proc/self").expect("/proc").uid();
                 let path = Path::new("/dev/shm").join(format!("mapvar.{uid}.{name}.map"));
                 (name, path)
