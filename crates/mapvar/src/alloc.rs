@@ -259,13 +259,16 @@ impl<M: Mem> Store<M> {
             self.make_index_fit(places.min(self.mem.size() / 320))?;
         }
         if let Some(number) = self.free_run(1)? {
-            self.cut_chunk(number, cut)?;
-            live.store(live::FREE_HINT, number + 1, Relaxed);
-            live.store(cut.hint, number, Relaxed);
+            // Counted before it is cut: after a death in between the next one searches, finds none
+            // and puts the count right. Where its places were not counted he would cut another
+            // chunk, and one of records is never whole again.
             counts.fetch_add(cut.count_word, cut.count as u64, Relaxed);
             if cut.kind == kind::RECORDS {
                 counts.fetch_add(room::RECORDS, cut.count as u64, Relaxed);
             }
+            self.cut_chunk(number, cut)?;
+            live.store(live::FREE_HINT, number + 1, Relaxed);
+            live.store(cut.hint, number, Relaxed);
             return self.room_in(number, cut);
         }
         if expected { Ok(None) } else { search() }
@@ -385,17 +388,18 @@ impl<M: Mem> Store<M> {
         Ok(taken.map(|bit| at + CHUNK_HEADER + bit as u64 * cut.bytes).collect())
     }
 
-    /// Makes a chunk free of whose parts none is taken.
-    pub(crate) fn free_if_empty(&self, room: Room, cut: Cut) -> Result<(), Trouble> {
-        let header = self.chunk_header(room.chunk)?;
+    /// Makes a chunk free of whose parts none is taken; answers whether it did.
+    pub(crate) fn free_if_empty(&self, number: u64, cut: Cut) -> Result<bool, Trouble> {
+        let header = self.chunk_header(number)?;
         if (0..cut.bit_words()).any(|word| header.load(chunk::BITS + word, Relaxed) != 0) {
-            return Ok(());
+            return Ok(false);
         }
         let counts = self.counts()?;
         let free = counts.load(cut.count_word, Relaxed);
         counts.store(cut.count_word, free.saturating_sub(cut.count as u64), Relaxed);
-        self.hint_free(room.chunk)?;
-        self.set_chunk(room.chunk, kind::FREE, 0)
+        self.hint_free(number)?;
+        self.set_chunk(number, kind::FREE, 0)?;
+        Ok(true)
     }
 
     /// A chunk was cut up so, and all of its parts are free.

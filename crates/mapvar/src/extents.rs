@@ -331,7 +331,7 @@ impl<M: Mem> Store<M> {
         match place {
             Place::Cut(room, cut) => {
                 self.clear_bit(room)?;
-                self.free_if_empty(room, cut)?;
+                self.free_if_empty(at / CHUNK, cut)?;
             }
             Place::Run(first, span) => {
                 self.free_run_of(first, span)?;
@@ -429,8 +429,9 @@ impl<M: Mem> Store<M> {
         let words = self.mem.words(seat::at(number), seat::WORDS);
         let words = words.ok_or_else(|| outside(seat::at(number)))?;
         // In this order: asking takes a seat of one's own, which may be the dead one's.
-        let same = words.load(seat::TOKEN, Acquire) == filler;
-        Ok(self.mem.is_seat_taken(number) && (same || self.mem.planted(Fault::TokenNotCompared)))
+        let taken = self.mem.is_seat_taken(number);
+        let same = || words.load(seat::TOKEN, Acquire) == filler;
+        Ok(taken && (same() || self.mem.planted(Fault::TokenNotCompared)))
     }
 
     /// Pins the extent of the variable's value, if it lies in one. With the record's lock, so that
@@ -532,6 +533,9 @@ impl<M: Mem> Store<M> {
 
     fn journal_run(&self, first: u64, span: u64) -> Result<(), Trouble> {
         let journal = self.journal()?;
+        if self.mem.planted(Fault::RunJournalEarly) {
+            journal.store(journal::OPERATION, journal::RUN, Release);
+        }
         journal.store(journal::OLD, first, Relaxed);
         journal.store(journal::NEW, span, Relaxed);
         // SYNC POINT S8.
@@ -583,6 +587,12 @@ impl<M: Mem> Store<M> {
                             if self.reclaim(at + extent::HEAD)? {
                                 freed += cut.bytes();
                             }
+                        }
+                        // Of one who died before he took its first, or after he freed its last.
+                        if self.chunk_kind(number)?.0 == kind::EXTENTS
+                            && self.free_if_empty(number, cut)?
+                        {
+                            freed += CHUNK;
                         }
                     }
                     kind::RUN => {

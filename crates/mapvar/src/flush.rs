@@ -91,7 +91,9 @@ impl<M: Mem> Store<M> {
         loop {
             let owner = live.load(live::FLUSHER, Acquire);
             // One's own is left over: the threads of a process take turns before they come here.
-            let free = owner == 0 || owner == token || !self.lives(owner)?;
+            let free = owner == 0
+                || owner == token
+                || (!self.mem.planted(Fault::FlusherKept) && !self.lives(owner)?);
             if free && live.compare_exchange(live::FLUSHER, owner, token).is_ok() {
                 return Ok(Flusher { store: self, token });
             }

@@ -335,6 +335,9 @@ impl<M: Mem> Engine<M> {
         journal.store(journal::NEW, new.root(), Relaxed);
         journal.store(journal::OPERATION, journal::ROOT, Release);
         self.set_run(first, chunks, kind::INDEX)?;
+        if self.mem.planted(Fault::RootBeforeWords) {
+            live.store(live::ROOT, new.root(), Release);
+        }
         let words =
             self.mem.words_mut(new.at, (lines * 8) as usize).ok_or_else(|| outside(new.at))?;
         // SYNC POINT S9: the chunks may have been an index that somebody still looks in.
@@ -379,7 +382,8 @@ impl<M: Mem> Engine<M> {
         if published && !self.mem.planted(Fault::SeqNotCounted) {
             live.fetch_add(live::INDEX_SEQ, 1, Release);
         }
-        let unused = if published { old } else { new };
+        let old_one = published || self.mem.planted(Fault::OldIndexFreed);
+        let unused = if old_one { old } else { new };
         self.free_index(unused)?;
         journal.store(journal::OPERATION, journal::NOTHING, Release);
         Ok(())

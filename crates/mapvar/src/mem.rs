@@ -290,6 +290,40 @@ faults! {
     SeatByNumber = "seat-by-number",
     /// Whoever began to fill an extent is taken for living.
     FillersLive = "fillers-live",
+    /// An insertion is not journalled.
+    InsertUnjournalled = "insert-unjournalled",
+    /// The journal names its operation before the other words are this one's.
+    RunJournalEarly = "run-journal-early",
+    /// The journal of a collection ends before it is done.
+    CollectEndsEarly = "collect-ends-early",
+    /// A collection sets its mark before it is journalled.
+    CollectMarkUnjournalled = "collect-mark-unjournalled",
+    /// A slot is published before it is filled.
+    PublishBeforeFill = "publish-before-fill",
+    /// A transaction says that it is done before its slots are filled.
+    CommitEarly = "commit-early",
+    /// A transaction sets a mark before it is journalled.
+    MarkUnjournalled = "mark-unjournalled",
+    /// A transaction takes its mark away before it publishes.
+    UnmarkBeforePublish = "unmark-before-publish",
+    /// The replay of a transaction publishes what was published, again.
+    ApplyAgain = "apply-again",
+    /// The lock of who died flushing is not taken over.
+    FlusherKept = "flusher-kept",
+    /// The identity is stored before a recovery.
+    IdentityFirst = "identity-first",
+    /// A new index is published before it has its words.
+    RootBeforeWords = "root-before-words",
+    /// What ends the rebuilding of an index frees the old one, whichever is published.
+    OldIndexFreed = "old-index-freed",
+    /// The journal is replayed only where the kernel says that a holder died.
+    ReplayIfTold = "replay-if-told",
+    /// A replay ends the journal before it has undone what it says.
+    ReplayEndsEarly = "replay-ends-early",
+    /// The place of a retired record is free before its id is gone.
+    BitBeforeId = "bit-before-id",
+    /// A removed Atomic is one again before it has its value.
+    ReviveBeforeValue = "revive-before-value",
 }
 
 /// A region's memory.

@@ -369,6 +369,9 @@ impl<M: Mem> Store<M> {
             state.free_slot()
         };
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
+        if self.mem.planted(Fault::PublishBeforeFill) {
+            self.publish(line, handle, state, version, number, removing);
+        }
         let replaced = self.fill_slot(handle.slot_at(number), version, raw, false)?;
         if self.file && !self.mem.planted(Fault::LostDirty) {
             self.mark_dirty(handle.at)?;
@@ -479,6 +482,9 @@ impl<M: Mem> Store<M> {
         self.lock_record(handle)?;
         // Somebody may have been quicker.
         if State(words.load(record::STATE, Relaxed)).removed() {
+            if self.mem.planted(Fault::ReviveBeforeValue) {
+                let _ = self.write_locked(handle, raw, Expect::Any);
+            }
             // Before `REMOVED` goes: until then nobody's operation begins.
             words.store(record::VALUE, raw.first_word(), Release);
             let _ = self.write_locked(handle, raw, Expect::Any);

@@ -148,11 +148,11 @@ impl<M: Mem> Store<M> {
             return Err(Trouble::ReadOnly);
         }
         // SYNC POINT S5, S8.
-        match self.mem.lock(live::LOCK_L) {
-            Ok(Taken::Clean | Taken::Recovered) => {}
-            Err(refused) => return Err(Trouble::Lock(refused)),
-        }
+        let taken = self.mem.lock(live::LOCK_L).map_err(Trouble::Lock)?;
         let held = Structure(self);
+        if taken == Taken::Clean && self.mem.planted(Fault::ReplayIfTold) {
+            return Ok(held);
+        }
         // Always, and not only when the last holder died: the journal is the truth, the kernel's
         // word only a hint.
         self.replay()?;
@@ -257,7 +257,9 @@ impl<M: Mem> Store<M> {
             self.take_bit(room)?;
         }
         // SYNC POINT S8.
-        journal.store(journal::OPERATION, journal::INSERT, Release);
+        if !self.mem.planted(Fault::InsertUnjournalled) {
+            journal.store(journal::OPERATION, journal::INSERT, Release);
+        }
         if !self.mem.planted(Fault::BitsBeforeJournal) {
             self.take_bit(room)?;
         }
@@ -392,9 +394,11 @@ impl<M: Mem> Store<M> {
             return Ok(());
         }
         let journal = self.journal()?;
+        let mark = || self.mem.mark(handle.lock(), Locks::MARK_L);
+        let early = self.mem.planted(Fault::CollectMarkUnjournalled).then(mark);
         journal.store(journal::RECORD, handle.at, Relaxed);
         journal.store(journal::OPERATION, journal::UNLINK, Release);
-        match self.mem.mark(handle.lock(), Locks::MARK_L) {
+        match early.unwrap_or_else(mark) {
             Ok(taken) => {
                 if taken == Taken::Recovered {
                     self.mem.wake(handle.wake());
@@ -526,6 +530,9 @@ impl<M: Mem> Store<M> {
         } else {
             0
         };
+        if self.mem.planted(Fault::BitBeforeId) {
+            self.clear_bit(room)?;
+        }
         // As an insertion that is undone.
         let journal = self.journal()?;
         journal.store(journal::RECORD, at, Relaxed);
@@ -559,6 +566,9 @@ impl<M: Mem> Store<M> {
                 // SYNC POINT S3.
                 self.mem.fence(Release);
                 self.mem.wake(handle.wake());
+                if self.mem.planted(Fault::CollectEndsEarly) {
+                    journal.store(journal::OPERATION, journal::NOTHING, Release);
+                }
                 self.unlink(at)?;
                 for number in 0..slot::COUNT {
                     if Desc(words.load(handle.slot(number) + slot::DESC, Relaxed)).is_extent() {
@@ -630,6 +640,9 @@ impl<M: Mem> Store<M> {
             && let Some(room) = self.room_at(at)?
         {
             if line.load(record::ID, Acquire) == 0 {
+                if self.mem.planted(Fault::ReplayEndsEarly) {
+                    journal.store(journal::OPERATION, journal::NOTHING, Release);
+                }
                 // Not published: its index word goes first, then its bits.
                 if !self.mem.planted(Fault::ReplayKeepsWord) {
                     self.unlink(at)?;

@@ -202,11 +202,18 @@ impl<M: Mem> Store<M> {
     fn try_mark_all(&self, changes: &[Change<'_>]) -> Result<Option<Met>, Trouble> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         for (number, change) in changes.iter().enumerate() {
+            if self.mem.planted(Fault::MarkUnjournalled)
+                && let Some(met) = self.try_mark(change.handle)
+            {
+                return Ok(Some(met));
+            }
             // A mark is journalled before it is set.
             entries.store(number, change.handle.at, Relaxed);
             // SYNC POINT S13.
             commits.store(commit::COUNT, number as u64 + 1, Release);
-            if let Some(met) = self.try_mark(change.handle) {
+            if !self.mem.planted(Fault::MarkUnjournalled)
+                && let Some(met) = self.try_mark(change.handle)
+            {
                 return Ok(Some(met));
             }
         }
@@ -256,6 +263,9 @@ impl<M: Mem> Store<M> {
 
     fn commit(&self, changes: &[Change<'_>], replaced: &mut Vec<Replaced>) -> Result<(), Trouble> {
         let (commits, entries) = (self.commits()?, self.entries()?);
+        if self.mem.planted(Fault::CommitEarly) {
+            commits.store(commit::STATUS, commit::COMMITTED, Release);
+        }
         for (number, change) in changes.iter().enumerate() {
             let (Some(raw), handle) = (&change.raw, change.handle) else { continue };
             let lost = || outside(handle.at);
@@ -293,7 +303,9 @@ impl<M: Mem> Store<M> {
         for number in 0..count {
             let entry = entries.load(number, Relaxed);
             let Some(handle) = self.journalled(entry)? else { continue };
-            if entry & marks::WRITES == 0 || !self.mem.is_marked(handle.lock(), Locks::MARK_T) {
+            let again = self.mem.planted(Fault::ApplyAgain);
+            let marked = again || self.mem.is_marked(handle.lock(), Locks::MARK_T);
+            if entry & marks::WRITES == 0 || !marked {
                 continue;
             }
             let lost = || outside(handle.at);
@@ -303,7 +315,10 @@ impl<M: Mem> Store<M> {
             let at = handle.slot_at(to);
             let slot = self.mem.words_mut(at, slot::LEAST).ok_or_else(lost)?;
             let version = slot.load(slot::VERSION, Relaxed);
-            if version > state.version() && version <= State::LARGEST {
+            if self.mem.planted(Fault::UnmarkBeforePublish) {
+                self.unmark(entry)?;
+            }
+            if (again || version > state.version()) && version <= State::LARGEST {
                 self.publish(line, handle, state, version, to, false);
             }
         }

@@ -274,6 +274,11 @@ fn check_chunks(store: &Store<Mortal>, told: &str) {
         match store.chunk_kind(number).unwrap().0 {
             kind::FREE => assert!(number >= hint, "{told}: chunk {number} is never found"),
             kind::INDEX => index += 1,
+            kind::EXTENTS => {
+                let class = store.chunk_kind(number).unwrap().1;
+                let taken = store.taken(number, Cut::extents(class)).unwrap();
+                assert!(!taken.is_empty(), "{told}: chunk {number} is cut up for nothing");
+            }
             _ => {}
         }
     }
@@ -722,4 +727,26 @@ fn i3_a_read_overtaken_by_the_dying_is_whole() {
         }
         dies_at += 1;
     }
+}
+
+#[test]
+fn i16_a_death_while_a_chunk_is_cut_costs_no_second_chunk() {
+    let world = World::new(12, 12, |store| put(store, "small", b"before"));
+    let mut steps = 0;
+    loop {
+        world.shared.back_to(&world.start);
+        let store = world.process(1);
+        store.mem.dies_at(steps);
+        let done = to_its_end(|| put(&store, "new", &value(9, 300)).unwrap()).is_some();
+        let store = world.process(1);
+        put(&store, "block", &value(9, 300)).unwrap();
+        let chunks = layout::META_CHUNKS..store.chunk_count().unwrap();
+        let cut = chunks.filter(|number| store.chunk_kind(*number).unwrap() == (kind::RECORDS, 2));
+        assert_eq!(cut.count(), 1, "a death at step {steps}");
+        if done {
+            break;
+        }
+        steps += 1;
+    }
+    assert!(steps > 10, "{steps}");
 }

@@ -114,6 +114,9 @@ pub(in crate::sys) fn try_lock(_: &Locks, view: &View, at: usize) -> bool {
 #[inline(always)]
 pub(in crate::sys) fn unlock(_: &Locks, view: &View, at: usize) {
     let Some(word) = view.half(at) else { return };
+    if planted("settled-before-unlock") {
+        ME.get().settle();
+    }
     // SYNC POINT: Release pairs with the Acquire of whoever takes the lock next.
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
         rouse(word, 1);

@@ -1,0 +1,776 @@
+//! The operations, and what each may leave: in the traced process what is done, in the other what
+//! may be found.
+
+use crate::{
+    accept::TOO_LARGE,
+    stage::{Place, options},
+    trace,
+};
+use mapvar::{Map, Value};
+
+/// A variable, and what it may hold, in the order in which it comes to: first what it held before.
+/// Once it was seen to be one of them it is none before.
+#[derive(Clone, Debug)]
+pub struct Var {
+    pub name: String,
+    pub states: Vec<Option<Value>>,
+    /// The first of them that is possible once who comes after a death has taken over.
+    pub least: usize,
+    /// An [`Atomic`](mapvar::Atomic).
+    pub atomic: bool,
+}
+
+impl Var {
+    /// What is set by who takes over: other than all that it may hold.
+    pub fn next(&self, number: i64) -> Value {
+        if self.atomic { Value::from(9000 + number) } else { Value::Str(format!("after {number}")) }
+    }
+}
+
+/// What may be found.
+#[derive(Clone, Debug, Default)]
+pub struct Oracle {
+    pub vars: Vec<Var>,
+    /// All variables come from one state to the next as one.
+    pub as_one: bool,
+    /// A single read may find what was before a transaction that is done, until somebody takes its
+    /// lock.
+    pub lags: bool,
+    /// Variables `other 0` and so on, which nobody touches.
+    pub others: usize,
+    /// Records that stay taken in an empty map: a removed Atomic's waits for an Atomic of its name.
+    pub kept: usize,
+}
+
+impl Oracle {
+    fn new(vars: impl IntoIterator<Item = Var>) -> Self {
+        let vars: Vec<Var> = vars.into_iter().collect();
+        let kept = vars.iter().filter(|var| var.atomic).count();
+        Self { vars, kept, ..Self::default() }
+    }
+
+    fn changing_as_one(self) -> Self {
+        Self { as_one: true, lags: true, ..self }
+    }
+
+    fn others(self, others: usize) -> Self {
+        Self { others, ..self }
+    }
+}
+
+fn var<const N: usize>(name: &str, states: [Option<Value>; N]) -> Var {
+    Var { name: name.into(), states: states.into(), least: 0, atomic: false }
+}
+
+fn atomic<const N: usize>(name: &str, states: [Option<i64>; N]) -> Var {
+    let states = states.into_iter().map(|state| state.map(Value::from)).collect();
+    Var { name: name.into(), states, least: 0, atomic: true }
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "a table of states")]
+fn some(value: impl Into<Value>) -> Option<Value> {
+    Some(value.into())
+}
+
+/// Bytes of which each word is another, and says whose it is.
+fn bytes(stamp: u8, len: usize) -> Value {
+    Value::Bytes((0..len).map(|at| stamp ^ (at as u8).rotate_left(u32::from(stamp))).collect())
+}
+
+fn long(name: &str) -> String {
+    format!("{name} {}", "long ".repeat(30))
+}
+
+/// The traced process: makes things ready, then does what is stepped through between
+/// [`begin`](Self::begin) and [`end`](Self::end).
+pub struct Actor {
+    place: Place,
+    target: String,
+    oracle: Oracle,
+}
+
+impl Actor {
+    /// Opens the map, and sets each variable to what it held before.
+    fn ready(&self) -> Map {
+        let map = self.open();
+        for number in 0..self.oracle.others {
+            map.set(&format!("other {number}"), number as u64).expect("set another");
+        }
+        for var in &self.oracle.vars {
+            match (&var.states[0], var.atomic) {
+                (Some(Value::I64(value)), true) => {
+                    drop(map.atomic_or(&var.name, *value).expect("make an atomic"));
+                }
+                (Some(value), _) => map.set_value(&var.name, value).expect("set a variable"),
+                (None, _) => {}
+            }
+        }
+        map
+    }
+
+    fn open(&self) -> Map {
+        options(self.place, &self.target).open().expect("open the map")
+    }
+
+    /// What variable `number` becomes.
+    fn becomes(&self, number: usize) -> &Value {
+        let var = &self.oracle.vars[number];
+        var.states.last().and_then(Option::as_ref).expect("a value")
+    }
+
+    #[allow(clippy::unused_self, reason = "it reads as what the actor does")]
+    fn begin(&self) {
+        trace::mark_begin(trace::mark_end as *const () as usize, trace::robust_head());
+    }
+
+    #[allow(clippy::unused_self, reason = "as `begin`")]
+    fn end(&self) {
+        trace::mark_end();
+    }
+}
+
+/// An operation.
+pub struct Op {
+    pub name: &'static str,
+    /// Where its map lives: by a name, or in a file.
+    pub place: Place,
+    /// Bytes of values that the map is made for, and the most that it may grow to.
+    pub size: u64,
+    pub max: u64,
+    pub oracle: fn() -> Oracle,
+    pub act: fn(&Actor),
+    /// Whether what takes over after each death is stepped through too: of every how-manieth image.
+    pub pairs: Option<usize>,
+    /// Whether an image in a file is opened beside another who has it open too.
+    pub beside: bool,
+    /// Part of the short run.
+    pub short: bool,
+    /// Ways to go on that an image is given in which nobody has left anything to take over.
+    pub ways: usize,
+}
+
+const NONE: fn() -> Oracle = Oracle::default;
+const PLAIN: Op = Op {
+    name: "",
+    place: Place::Named,
+    size: 1,
+    max: 1,
+    oracle: NONE,
+    act: |_| {},
+    pairs: Some(1),
+    beside: true,
+    short: false,
+    ways: 4,
+};
+const IN_FILE: Op = Op { place: Place::Alone, ..PLAIN };
+
+const CHUNK: u64 = 16 << 10;
+
+/// Sets the first variable.
+fn set_first(actor: &Actor) {
+    let map = actor.ready();
+    let (name, value) = (&actor.oracle.vars[0].name, actor.becomes(0));
+    // Once before: room is cut, and the first call of each function is behind.
+    map.set("warm", 1).expect("warm up");
+    actor.begin();
+    map.set_value(name, value).expect("set");
+    actor.end();
+}
+
+fn remove_first(actor: &Actor) {
+    let map = actor.ready();
+    let name = &actor.oracle.vars[0].name;
+    actor.begin();
+    assert!(map.remove(name).expect("remove"));
+    actor.end();
+}
+
+fn transact(actor: &Actor) {
+    let map = actor.ready();
+    actor.begin();
+    map.transaction(|transaction| {
+        for var in &actor.oracle.vars {
+            match var.states.last().expect("a state") {
+                Some(value) => match value {
+                    Value::I64(value) => transaction.set(&var.name, *value)?,
+                    Value::Bytes(value) => transaction.set(&var.name, value)?,
+                    other => transaction.set(&var.name, other.to_string())?,
+                },
+                None => transaction.remove(&var.name)?,
+            }
+        }
+        Ok(())
+    })
+    .expect("transact");
+    actor.end();
+}
+
+/// Writes what lies in the file of a map that is closed.
+fn rewrite(actor: &Actor, bytes: &[u8]) {
+    let file = std::fs::OpenOptions::new().write(true).open(&actor.target).expect("open the file");
+    file.set_len(bytes.len() as u64).expect("set its length");
+    std::os::unix::fs::FileExt::write_all_at(&file, bytes, 0).expect("write it");
+}
+
+/// What a power cut leaves: all as it is, of another boot.
+fn cut_power(image: &mut [u8]) {
+    let boot = 0x200;
+    image[boot] ^= 0xff;
+}
+
+pub fn all() -> Vec<Op> {
+    vec![
+        Op {
+            name: "set: a number",
+            oracle: || Oracle::new([var("v", [some(1), some(2)])]),
+            act: set_first,
+            short: true,
+            ..PLAIN
+        },
+        Op {
+            name: "set: text, by a handle",
+            oracle: || {
+                Oracle::new([var("v", [some("old".repeat(9)), some("the new one".repeat(7))])])
+            },
+            act: |actor| {
+                let map = actor.ready();
+                let var = map.var::<String>("v").expect("a handle");
+                let value = actor.becomes(0).to_string();
+                actor.begin();
+                var.set(value).expect("set");
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "set: a number becomes a text beyond its record",
+            oracle: || Oracle::new([var("v", [some(1), some("outgrown ".repeat(30))])]),
+            act: set_first,
+            ..PLAIN
+        },
+        Op {
+            name: "set: 5,000 bytes, a fresh extent",
+            size: 4096,
+            oracle: || Oracle::new([var("v", [Some(bytes(1, 3000)), Some(bytes(2, 5000))])]),
+            act: set_first,
+            ..PLAIN
+        },
+        Op {
+            name: "set: 3,000 bytes in place",
+            size: 4096,
+            oracle: || Oracle::new([var("v", [Some(bytes(5, 3000)), Some(bytes(2, 3000))])]),
+            act: |actor| {
+                let map = actor.ready();
+                let value = actor.oracle.vars[0].states[0].as_ref().expect("a value");
+                for _ in 0..4 {
+                    map.set_value("v", value).expect("set");
+                }
+                actor.begin();
+                map.set_value("v", actor.becomes(0)).expect("set");
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "set: 70,000 bytes, a run of chunks",
+            size: 32 << 10,
+            oracle: || {
+                Oracle::new([
+                    var("v", [Some(bytes(1, 66_000)), Some(bytes(2, 70_000))]),
+                    var("kept", [Some(bytes(7, 20_000))]),
+                ])
+            },
+            act: |actor| {
+                let map = actor.ready();
+                // What the journal says of a run from before is this one's.
+                actor.begin();
+                map.set_value("v", actor.becomes(0)).expect("set");
+                actor.end();
+            },
+            ways: 1,
+            ..PLAIN
+        },
+        Op {
+            name: "insert: a short name",
+            oracle: || Oracle::new([var("v", [None, some(2)])]),
+            act: set_first,
+            short: true,
+            ..PLAIN
+        },
+        Op {
+            name: "insert: the first of its class, in a chunk that was another's",
+            oracle: || Oracle::new([var("v", [None, some("x".repeat(90))])]),
+            act: |actor| {
+                let map = actor.ready();
+                map.set_value("large", &bytes(1, 16_000)).expect("set");
+                map.remove("large").expect("remove");
+                actor.begin();
+                map.set_value("v", actor.becomes(0)).expect("set");
+                actor.end();
+            },
+            pairs: Some(16),
+            ways: 1,
+            ..PLAIN
+        },
+        Op {
+            name: "insert: a long name",
+            size: 4096,
+            oracle: || Oracle::new([var(&long("v"), [None, some(2)])]),
+            act: |actor| {
+                let map = actor.ready();
+                map.set(&long("warm"), 1).expect("warm up");
+                actor.begin();
+                map.set_value(&actor.oracle.vars[0].name, actor.becomes(0)).expect("set");
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "insert: a large value",
+            size: 4096,
+            oracle: || Oracle::new([var("v", [None, Some(bytes(2, 1500))])]),
+            act: |actor| {
+                let map = actor.ready();
+                map.set_value("warm", &bytes(3, 1500)).expect("warm up");
+                actor.begin();
+                map.set_value("v", actor.becomes(0)).expect("set");
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "insert: an atomic",
+            oracle: || Oracle::new([atomic("v", [None, Some(2)])]),
+            act: |actor| {
+                let map = actor.ready();
+                map.set("warm", 1).expect("warm up");
+                actor.begin();
+                drop(map.atomic_or("v", 2_i64).expect("make it"));
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "insert: an atomic where one was removed",
+            oracle: || Oracle::new([atomic("v", [None, Some(2)])]),
+            act: |actor| {
+                let map = actor.ready();
+                drop(map.atomic_or("v", 7_i64).expect("make it"));
+                map.remove("v").expect("remove");
+                actor.begin();
+                drop(map.atomic_or("v", 2_i64).expect("make it"));
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "insert: the index grows",
+            size: 40 << 10,
+            oracle: || Oracle::new([var("v", [None, some(2)])]).others(713),
+            act: set_first,
+            pairs: Some(250),
+            ways: 1,
+            ..PLAIN
+        },
+        Op {
+            name: "insert: the section grows",
+            max: 8 * CHUNK,
+            oracle: || Oracle::new([var("v", [None, some(2)])]).others(153),
+            act: |actor| {
+                let map = actor.ready();
+                actor.begin();
+                map.set_value("v", actor.becomes(0)).expect("set");
+                actor.end();
+            },
+            ways: 1,
+            ..PLAIN
+        },
+        Op {
+            name: "set: a large value, the section grows",
+            max: 12 * CHUNK,
+            oracle: || Oracle::new([var("v", [some(1), Some(bytes(2, 60_000))])]),
+            act: set_first,
+            ways: 1,
+            ..PLAIN
+        },
+        Op {
+            name: "remove",
+            oracle: || Oracle::new([var("v", [some(1), None])]),
+            act: remove_first,
+            short: true,
+            ..PLAIN
+        },
+        Op {
+            name: "remove: a long name",
+            size: 4096,
+            oracle: || Oracle::new([var(&long("v"), [some(1), None])]),
+            act: remove_first,
+            ..PLAIN
+        },
+        Op {
+            name: "remove: a large value",
+            size: 4096,
+            oracle: || Oracle::new([var("v", [Some(bytes(1, 5000)), None])]),
+            act: remove_first,
+            ..PLAIN
+        },
+        Op {
+            name: "remove: a run of chunks",
+            size: 16 << 10,
+            oracle: || Oracle::new([var("v", [Some(bytes(1, 40_000)), None])]),
+            act: remove_first,
+            ..PLAIN
+        },
+        Op {
+            name: "remove: an atomic",
+            oracle: || Oracle::new([atomic("v", [Some(1), None])]),
+            act: remove_first,
+            ..PLAIN
+        },
+        Op {
+            name: "fetch_add",
+            oracle: || Oracle::new([atomic("v", [Some(40), Some(42)])]),
+            act: |actor| {
+                let map = actor.ready();
+                let atomic = map.atomic::<i64>("v").expect("a handle");
+                actor.begin();
+                atomic.fetch_add(2).expect("add");
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "compare_and_set",
+            oracle: || Oracle::new([var("v", [some("one"), some("two")])]),
+            act: |actor| {
+                let map = actor.ready();
+                let version = map.version("v").expect("a version");
+                actor.begin();
+                assert!(map.compare_and_set("v", version, "two").expect("set").is_ok());
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "update",
+            oracle: || Oracle::new([var("v", [some(7), some(8)])]),
+            act: |actor| {
+                let map = actor.ready();
+                actor.begin();
+                map.update("v", |value: Option<i64>| value.unwrap_or(0) + 1).expect("update");
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "transaction: three variables",
+            oracle: || {
+                Oracle::new([
+                    var("a", [some(1), some(4)]),
+                    var("b", [some(2), some(5)]),
+                    var("c", [some(3), some(6)]),
+                ])
+                .changing_as_one()
+            },
+            act: transact,
+            short: true,
+            ..PLAIN
+        },
+        Op {
+            name: "transaction: one inserted, one removed, one large",
+            size: 8192,
+            oracle: || {
+                Oracle::new([
+                    var("a", [None, some(4)]),
+                    var("b", [some(2), None]),
+                    var("c", [Some(bytes(4, 700)), Some(bytes(2, 1400))]),
+                ])
+                .changing_as_one()
+            },
+            act: transact,
+            ..PLAIN
+        },
+        Op {
+            name: "clear",
+            oracle: || {
+                Oracle::new([
+                    var("a", [some(1), None]),
+                    var("b", [some(2), None]),
+                    var("c", [some("three"), None]),
+                ])
+            },
+            act: |actor| {
+                let map = actor.ready();
+                actor.begin();
+                assert_eq!(map.clear().expect("clear"), 3);
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "collect and sweep, for room",
+            size: 4096,
+            oracle: || Oracle::new([var("v", [some("kept".repeat(200))])]),
+            act: |actor| {
+                let map = actor.ready();
+                for stamp in 0..4 {
+                    map.set_value("v", &bytes(stamp, 1800)).expect("set");
+                }
+                map.set_value("v", actor.becomes(0)).expect("set");
+                actor.begin();
+                assert!(map.set_value("more", &TOO_LARGE).is_err());
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "attach, take a seat, detach",
+            size: 4096,
+            oracle: || Oracle::new([var("v", [some(1), Some(bytes(3, 1500))])]),
+            act: |actor| {
+                drop(actor.ready());
+                actor.begin();
+                let map = actor.open();
+                map.set_value("v", actor.becomes(0)).expect("set");
+                map.close().expect("close");
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "file, set: a number",
+            oracle: || Oracle::new([var("v", [some(1), some(2)])]),
+            act: set_first,
+            ..IN_FILE
+        },
+        Op {
+            name: "file, insert",
+            oracle: || Oracle::new([var("v", [None, some(2)])]),
+            act: set_first,
+            ..IN_FILE
+        },
+        Op {
+            name: "file, remove: what is durable",
+            oracle: || Oracle::new([var("v", [some(1), None])]),
+            act: |actor| {
+                let map = actor.ready();
+                map.flush().expect("flush");
+                actor.begin();
+                map.remove("v").expect("remove");
+                actor.end();
+            },
+            ..IN_FILE
+        },
+        Op {
+            name: "file, fetch_add",
+            oracle: || Oracle::new([atomic("v", [Some(40), Some(42)])]),
+            act: |actor| {
+                let map = actor.ready();
+                let atomic = map.atomic::<i64>("v").expect("a handle");
+                actor.begin();
+                atomic.fetch_add(2).expect("add");
+                actor.end();
+            },
+            ..IN_FILE
+        },
+        Op {
+            name: "file, transaction: three variables",
+            oracle: || {
+                Oracle::new([
+                    var("a", [some(1), some(4)]),
+                    var("b", [some(2), some(5)]),
+                    var("c", [some(3), some(6)]),
+                ])
+                .changing_as_one()
+            },
+            act: transact,
+            ..IN_FILE
+        },
+        Op {
+            name: "file, flush: a set, a removal, an atomic",
+            oracle: || Oracle::new([var("v", [some(2)]), var("w", [None]), atomic("n", [Some(3)])]),
+            act: |actor| {
+                let map = actor.ready();
+                map.set("v", 1).expect("set");
+                map.set("w", 1).expect("set");
+                map.flush().expect("a first flush");
+                map.set("v", 2).expect("set");
+                map.remove("w").expect("remove");
+                actor.begin();
+                map.flush().expect("flush");
+                actor.end();
+            },
+            ..IN_FILE
+        },
+        Op {
+            name: "file, flush: retired records come free",
+            oracle: || Oracle::new([var(&long("v"), [None]), var("w", [some(1)])]),
+            act: |actor| {
+                let map = actor.ready();
+                map.set(&long("v"), 1).expect("set");
+                map.flush().expect("flush");
+                map.remove(&long("v")).expect("remove");
+                map.flush().expect("flush");
+                map.flush().expect("flush");
+                actor.begin();
+                // Beyond what the map may become: everything is collected, and no room is found.
+                assert!(map.set_value("more", &TOO_LARGE).is_err());
+                actor.end();
+            },
+            ..IN_FILE
+        },
+        Op {
+            name: "file, set: where a removed atomic was",
+            oracle: || Oracle { kept: 1, ..Oracle::new([var("v", [None, some("text")])]) },
+            act: |actor| {
+                let map = actor.ready();
+                drop(map.atomic_or("v", 1_i64).expect("make it"));
+                map.flush().expect("flush");
+                map.remove("v").expect("remove");
+                actor.begin();
+                map.set_value("v", actor.becomes(0)).expect("set");
+                actor.end();
+            },
+            ..IN_FILE
+        },
+        Op {
+            name: "file, open alone, set, close with a flush",
+            oracle: || Oracle::new([var("v", [some(1), some(2)])]),
+            act: |actor| {
+                actor.ready().close().expect("close");
+                actor.begin();
+                let map = actor.open();
+                map.set("v", 2).expect("set");
+                map.close().expect("close");
+                actor.end();
+            },
+            ..IN_FILE
+        },
+        Op {
+            name: "file, open after a power cut",
+            size: 2048,
+            oracle: || {
+                Oracle::new([
+                    var("v", [some("flushed")]),
+                    var(&long("n"), [some(1)]),
+                    var("new", [None]),
+                    var("removed", [None]),
+                    var("back", [some(3)]),
+                    var("large", [Some(bytes(3, 900))]),
+                    atomic("count", [Some(5)]),
+                ])
+            },
+            act: |actor| {
+                let map = actor.ready();
+                map.set("removed", 1).expect("set");
+                map.flush().expect("flush");
+                map.remove("removed").expect("remove");
+                map.flush().expect("flush");
+                // What no flush has.
+                map.set("v", "lost").expect("set");
+                map.set("new", "lost").expect("set");
+                map.remove("back").expect("remove");
+                map.set_value("large", &bytes(1, 900)).expect("set");
+                map.atomic::<i64>("count").expect("an atomic").fetch_add(1).expect("add");
+                let mut image = std::fs::read(&actor.target).expect("read the file");
+                map.close().expect("close");
+                cut_power(&mut image);
+                rewrite(actor, &image);
+                actor.begin();
+                let map = actor.open();
+                actor.end();
+                drop(map);
+            },
+            // Beside another nobody may recover it.
+            beside: false,
+            pairs: Some(16),
+            ways: 1,
+            ..IN_FILE
+        },
+    ]
+}
+
+/// The traced process of an operation.
+pub fn act(name: &str, place: &str, target: &str) {
+    let op = all().into_iter().find(|op| op.name == name).expect("an operation");
+    let actor = Actor { place: place_of(place), target: target.into(), oracle: (op.oracle)() };
+    trace::let_parent_trace();
+    (op.act)(&actor);
+    // Whoever holds the map still need not close it: nobody looks any more.
+    std::process::exit(0);
+}
+
+fn place_of(word: &str) -> Place {
+    [Place::Named, Place::Alone, Place::Peer]
+        .into_iter()
+        .find(|place| place.word() == word)
+        .expect("a place")
+}
+
+/// The traced process that takes over, once for each line of its input: `s` with a number sets that
+/// variable, `i` inserts one, `t` with a number sets that variable in a transaction, `f` flushes.
+pub fn take_over(name: &str, place: &str, target: &str) {
+    let op = all().into_iter().find(|op| op.name == name).expect("an operation");
+    let actor = Actor { place: place_of(place), target: target.into(), oracle: (op.oracle)() };
+    trace::let_parent_trace();
+    // Here it is shown the first image.
+    actor.end();
+    for line in std::io::stdin().lines() {
+        let line = line.expect("a line");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let early = (actor.place != Place::Alone).then(|| actor.open());
+        actor.begin();
+        // Where nobody else is, opening is what takes over.
+        let map = early.unwrap_or_else(|| actor.open());
+        for word in words {
+            let (what, number) = word.split_at(1);
+            let var = number.parse().ok().and_then(|number: usize| actor.oracle.vars.get(number));
+            match (what, var) {
+                ("s", Some(var)) => map.set_value(&var.name, &var.next(1)).expect("set"),
+                ("t", Some(var)) => map
+                    .transaction(|transaction| transaction.set(&var.name, var.next(1).to_string()))
+                    .expect("transact"),
+                ("i", _) => map.set(TAKER, 1).expect("insert"),
+                ("f", _) => map.flush().expect("flush"),
+                _ => {}
+            }
+        }
+        actor.end();
+        drop(map);
+        // And here the next: nothing of this one is left.
+        actor.end();
+    }
+    std::process::exit(0);
+}
+
+/// What who takes over inserts.
+pub const TAKER: &str = "taker";
+
+/// What may be found where somebody who took over died too: `recovered` is what the variables were
+/// after a takeover that was not cut off.
+pub fn oracle_of_takeover(oracle: &Oracle, recovered: &[usize], script: &str) -> Oracle {
+    let mut vars: Vec<Var> = oracle
+        .vars
+        .iter()
+        .zip(recovered)
+        .map(|(var, state)| {
+            let first = if oracle.lags { 0 } else { *state };
+            let states = var.states[first..=*state].to_vec();
+            Var { states, least: *state - first, ..var.clone() }
+        })
+        .collect();
+    for word in script.split_whitespace() {
+        let (what, number) = word.split_at(1);
+        match (what, number.parse::<usize>()) {
+            ("s" | "t", Ok(number)) => {
+                let next = Some(vars[number].next(1));
+                if vars[number].states.last() != Some(&next) {
+                    vars[number].states.push(next);
+                }
+            }
+            ("i", _) => vars.push(var(TAKER, [None, some(1)])),
+            _ => {}
+        }
+    }
+    Oracle { vars, as_one: false, ..oracle.clone() }
+}
