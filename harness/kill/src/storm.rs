@@ -609,11 +609,11 @@ fn wait(child: &mut std::process::Child, limit: Duration) -> Result<String, Flaw
 /// All removed: nothing of it may take room, but the records of Atomics, which wait for their like.
 fn emptied(map: &Map, target: &Target, atomics: u64) -> Result<(), Flaw> {
     let mut told = String::new();
-    for _ in 0..4 {
+    for _ in 0..8 {
         map.clear()?;
         // A value for which there is no room has all looked through that the dead left behind.
         let stat = map.stat()?;
-        let len = stat.largest_free as usize + (64 << 10);
+        let len = stat.free as usize + (64 << 10);
         map.set("sweep", Bytes::new(&vec![0; len]))?;
         map.remove("sweep")?;
         if target.is_file() {
