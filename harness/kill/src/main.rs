@@ -3,6 +3,7 @@
 mod leaks;
 mod order;
 mod process;
+mod recovery;
 mod settle;
 mod shared;
 mod storm;
@@ -31,6 +32,12 @@ struct Options {
     /// Kills on one map
     #[arg(long, default_value_t = if cfg!(windows) { 250 } else { 2_000 })]
     era: u64,
+    /// Instead: how long it takes until others go on, after so many deaths of holders of each kind
+    #[arg(long, num_args = 0..=1, default_missing_value = "200")]
+    recovery: Option<u64>,
+    /// The same with 4 GB mapped; a tenth of `--recovery` if not given
+    #[arg(long)]
+    large: Option<u64>,
     /// Start a program for each process, as under Wine, instead of a fork
     #[arg(long)]
     start: bool,
@@ -43,6 +50,7 @@ fn main() -> ExitCode {
     let role = match words.as_slice() {
         ["life", shared, order] => process::run(Path::new(shared), order),
         ["survivor", shared, ..] => survivor::run(Path::new(shared), &arguments[2..]),
+        ["hold", shared, ..] => recovery::hold(Path::new(shared), &arguments[2..]),
         #[cfg(unix)]
         ["zygote", shared] => zygote::run(Path::new(shared)).map(|()| ExitCode::SUCCESS),
         _ => run(&Options::parse()),
@@ -57,8 +65,14 @@ fn run(options: &Options) -> std::io::Result<ExitCode> {
     let seed = options.seed.unwrap_or_else(|| {
         SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64 & 0xffff_ffff
     });
-    println!("{} kills, --seed {seed}", options.kills);
     let place = Place::new()?;
+    if let Some(deaths) = options.recovery {
+        let large = options.large.unwrap_or(deaths / 10);
+        let done = recovery::run(&place, deaths, large);
+        place.clean();
+        return Ok(if done? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    println!("{} kills, --seed {seed}", options.kills);
     let plan = Plan {
         kills: options.kills,
         seed,
