@@ -13,7 +13,7 @@ use crate::{
         journal, kind, live, record, seat, slot,
     },
     mem::{
-        Load, Mem,
+        Fault, Load, Mem,
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         Store as _,
     },
@@ -415,6 +415,9 @@ impl<M: Mem> Store<M> {
         if number >= layout::PARTICIPANT_SLOTS {
             return Ok(false);
         }
+        if self.mem.planted(Fault::DeadSeatLives) {
+            return Ok(true);
+        }
         let words = self.mem.words(seat::at(number), seat::WORDS);
         let words = words.ok_or_else(|| outside(seat::at(number)))?;
         // In this order: asking takes a seat of one's own, which may be the dead one's.
@@ -505,7 +508,8 @@ impl<M: Mem> Store<M> {
                 bits &= bits - 1;
                 let words = self.mem.words(seat::at(number), seat::WORDS);
                 let pin = words.ok_or_else(|| outside(seat::at(number)))?.load(seat::PIN, SeqCst);
-                if pin == at && self.mem.is_seat_taken(number) {
+                let counts = self.mem.planted(Fault::DeadPinCounts);
+                if pin == at && (counts || self.mem.is_seat_taken(number)) {
                     return Ok(true);
                 }
             }
@@ -545,6 +549,9 @@ impl<M: Mem> Store<M> {
     pub(crate) fn sweep(&self) -> Result<u64, Trouble> {
         self.trim_all()?;
         let mut freed = 0;
+        if self.mem.planted(Fault::NoSweep) {
+            return Ok(0);
+        }
         let mut number = layout::META_CHUNKS;
         while number < self.chunk_count()? {
             let _held = self.lock_structure()?;

@@ -4,7 +4,7 @@ use crate::{
     engine::Store,
     layout::{self, CHUNK, kind, live},
     mem::{
-        Load, Mem,
+        Fault, Load, Mem,
         Ordering::{Relaxed, Release},
         Store as _,
     },
@@ -62,6 +62,9 @@ impl<M: Mem> Store<M> {
         }
         let least = needed.min(room);
         let more = least.max((chunks / 2).min(STEP)).min(room);
+        if self.mem.planted(Fault::GrownBeforeMemory) {
+            self.live_mut()?.store(live::CHUNKS, chunks + more, Release);
+        }
         let grown = match self.mem.grow((chunks + more) * CHUNK) {
             Ok(()) => more,
             Err(_) if more > least => {

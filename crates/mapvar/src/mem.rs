@@ -142,6 +142,34 @@ faults! {
     AcceptedRewritten = "accepted-rewritten",
     /// A recovery stores the identity before the rest is on the disk.
     NoBarrierInRecovery = "no-barrier-in-recovery",
+    /// Who takes L does not look at its journal.
+    NoReplay = "no-replay",
+    /// Who takes T does not look at its journal.
+    NoReplayOfTransactions = "no-replay-of-transactions",
+    /// A record's place is taken before the journal says so.
+    BitsBeforeJournal = "bits-before-journal",
+    /// The journal of L is cleared before a collection is done.
+    JournalClearedFirst = "journal-cleared-first",
+    /// What undoes an insertion forgets the block of its name.
+    BlockForgotten = "block-forgotten",
+    /// A transaction is said to be committed before its slots are filled.
+    CommitBeforeSlots = "commit-before-slots",
+    /// A transaction is published without being committed.
+    NoCommit = "no-commit",
+    /// A transaction is acknowledged when it is committed, and published by the next.
+    AcknowledgedUnpublished = "acknowledged-unpublished",
+    /// A record is marked before the journal of T says so.
+    MarkBeforeEntry = "mark-before-entry",
+    /// A token of any seat is taken for one of a process that lives.
+    DeadSeatLives = "dead-seat-lives",
+    /// The pin of a process that is gone still counts.
+    DeadPinCounts = "dead-pin-counts",
+    /// A sweep leaves the extents that nobody owns.
+    NoSweep = "no-sweep",
+    /// Retired records are never freed.
+    RetiredKept = "retired-kept",
+    /// A region says that it has grown before it has.
+    GrownBeforeMemory = "grown-before-memory",
 }
 
 /// A region's memory.

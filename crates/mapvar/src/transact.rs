@@ -8,7 +8,7 @@ use crate::{
     engine::{Expect, Handle, Store, Wrote},
     layout::{Meta, State, commit, live, marks, record, slot},
     mem::{
-        Load, Mem,
+        Fault, Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         Store as _,
     },
@@ -89,7 +89,9 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S5, S13.
         let _ = self.mem.lock(live::LOCK_T).map_err(Trouble::Lock)?;
         let held = Transactions(self);
-        self.replay_transaction()?;
+        if !self.mem.planted(Fault::NoReplayOfTransactions) {
+            self.replay_transaction()?;
+        }
         Ok(held)
     }
 
@@ -204,10 +206,15 @@ impl<M: Mem> Store<M> {
         for (number, change) in changes.iter().enumerate() {
             // A mark is journalled before it is set.
             entries.store(number, change.handle.at, Relaxed);
-            // SYNC POINT S13.
-            commits.store(commit::COUNT, number as u64 + 1, Release);
+            if !self.mem.planted(Fault::MarkBeforeEntry) {
+                // SYNC POINT S13.
+                commits.store(commit::COUNT, number as u64 + 1, Release);
+            }
             if let Some(met) = self.try_mark(change.handle) {
                 return Ok(Some(met));
+            }
+            if self.mem.planted(Fault::MarkBeforeEntry) {
+                commits.store(commit::COUNT, number as u64 + 1, Release);
             }
         }
         Ok(None)
@@ -254,6 +261,9 @@ impl<M: Mem> Store<M> {
 
     fn commit(&self, changes: &[Change<'_>], replaced: &mut Vec<Replaced>) -> Result<(), Trouble> {
         let (commits, entries) = (self.commits()?, self.entries()?);
+        if self.mem.planted(Fault::CommitBeforeSlots) {
+            commits.store(commit::STATUS, commit::COMMITTED, Release);
+        }
         for (number, change) in changes.iter().enumerate() {
             let (Some(raw), handle) = (&change.raw, change.handle) else { continue };
             let lost = || outside(handle.at);
@@ -270,8 +280,13 @@ impl<M: Mem> Store<M> {
         }
         // From here on a snapshot waits.
         self.live_mut()?.fetch_add(live::TSEQ, 1, AcqRel);
-        // SYNC POINT S13: the commit. Who takes T from here on, publishes.
-        commits.store(commit::STATUS, commit::COMMITTED, Release);
+        if !self.mem.planted(Fault::NoCommit) {
+            // SYNC POINT S13: the commit. Who takes T from here on, publishes.
+            commits.store(commit::STATUS, commit::COMMITTED, Release);
+        }
+        if self.mem.planted(Fault::AcknowledgedUnpublished) {
+            return Ok(());
+        }
         self.apply()?;
         for change in changes {
             if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {

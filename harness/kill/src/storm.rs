@@ -154,7 +154,8 @@ impl<'a> Run<'a> {
                 if left == 0 || self.failed.load(SeqCst) {
                     break;
                 }
-                let kills = left.min(self.plan.era);
+                // At least one map of each kind.
+                let kills = left.min(self.plan.era).min(self.plan.kills.div_ceil(2));
                 left -= kills;
                 let told = format!("era {era}");
                 if let Err(flaw) = self.era(era, kills, &mut killers) {

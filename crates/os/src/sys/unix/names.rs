@@ -95,6 +95,9 @@ impl Life {
             return Some(self);
         }
         let _ = ofd::set(fd, ofd::LIFE, Hold::Nothing);
+        if crate::seeded::planted("name-left") {
+            return None;
+        }
         // Fails with a descriptor for reading only, which cannot lock exclusively.
         let Ok(reaped) = reap(fd, &self.path) else { return Some(self) };
         if reaped {

@@ -25,6 +25,7 @@ use super::super::{error::cvt, machine};
 use crate::{
     Error, ErrorKind, Holder, Refused, Result, Taken, View,
     lock::{DIED, FIRST_MARK, LockSpec, OWNER, WAITERS},
+    seeded,
     words::Half,
 };
 use rustix::{
@@ -101,9 +102,15 @@ pub(in crate::sys) fn try_lock(_: &Locks, view: &View, at: usize) -> bool {
     if me.generation != machine::known_generation() {
         return false;
     }
-    me.announce(word);
+    let late = seeded::planted("announced-late");
+    if !late {
+        me.announce(word);
+    }
     // SYNC POINT: as in `take`.
     let taken = word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_ok();
+    if late && taken {
+        me.announce(word);
+    }
     if !taken {
         me.settle();
     }
@@ -113,6 +120,9 @@ pub(in crate::sys) fn try_lock(_: &Locks, view: &View, at: usize) -> bool {
 #[inline(always)]
 pub(in crate::sys) fn unlock(_: &Locks, view: &View, at: usize) {
     let Some(word) = view.half(at) else { return };
+    if seeded::planted("settled-early") {
+        ME.get().settle();
+    }
     // SYNC POINT: Release pairs with the Acquire of whoever takes the lock next.
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
         rouse(word, 1);
@@ -311,7 +321,8 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
     let mut slept = false;
     loop {
         let owner = found & OWNER;
-        if owner == 0 {
+        let ignored = found & DIED != 0 && seeded::planted("death-ignored");
+        if owner == 0 && !ignored {
             let mine = me.tid | found & WAITERS | if slept { WAITERS } else { 0 };
             // SYNC POINT: as in `lock`; and with the kernel's change of the word at a death, which
             // comes after all that the dead thread wrote.
