@@ -162,8 +162,6 @@ faults! {
     MarkBeforeEntry = "mark-before-entry",
     /// A token of any seat is taken for one of a process that lives.
     DeadSeatLives = "dead-seat-lives",
-    /// The pin of a process that is gone still counts.
-    DeadPinCounts = "dead-pin-counts",
     /// A sweep leaves the extents that nobody owns.
     NoSweep = "no-sweep",
     /// Retired records are never freed.

@@ -232,6 +232,9 @@ impl<M: Mem> Store<M> {
         };
         let wanted = if self.has_room_to_spare()? { wanted } else { least };
         let room = self.find_record(wanted, least)?;
+        if self.mem.planted(Fault::BitsBeforeJournal) {
+            self.take_bit(room)?;
+        }
         if !self.index_has_room()? {
             match self.rebuild() {
                 Ok(()) => {}
@@ -253,9 +256,6 @@ impl<M: Mem> Store<M> {
         let journal = self.journal()?;
         journal.store(journal::RECORD, room.at, Relaxed);
         journal.store(journal::BLOCK, block.map_or(0, |block| block.at), Relaxed);
-        if self.mem.planted(Fault::BitsBeforeJournal) {
-            self.take_bit(room)?;
-        }
         // SYNC POINT S8.
         journal.store(journal::OPERATION, journal::INSERT, Release);
         self.take_bit(room)?;

@@ -14,7 +14,7 @@ mod work;
 mod zygote;
 
 use clap::Parser;
-use std::{path::Path, process::ExitCode, time::SystemTime};
+use std::{path::Path, process::ExitCode, sync::atomic::Ordering, time::SystemTime};
 use storm::{MOST_CHAINS, Place, Plan, Run};
 
 #[derive(Parser)]
@@ -66,6 +66,13 @@ fn run(options: &Options) -> std::io::Result<ExitCode> {
         SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64 & 0xffff_ffff
     });
     let place = Place::new()?;
+    // It comes to its end, and takes away what it made. The second time it ends at once.
+    let interrupted = || {
+        if storm::INTERRUPTED.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(interrupted).map_err(std::io::Error::other)?;
     if let Some(deaths) = options.recovery {
         let large = options.large.unwrap_or(deaths / 10);
         let done = recovery::run(&place, deaths, large);

@@ -59,8 +59,17 @@ impl Killer for Processes {
     }
 }
 
+/// Ends this process when the one that started it ends, and its pipe with it.
+pub(crate) fn end_with_parent() {
+    std::thread::spawn(|| {
+        let _ = io::Read::read(&mut io::stdin(), &mut [0]);
+        std::process::exit(4);
+    });
+}
+
 /// The process itself.
 pub(crate) fn run(shared: &Path, order: &str) -> io::Result<ExitCode> {
+    end_with_parent();
     let shared = Shared::open(shared)?;
     let order = Order::parse(order).ok_or_else(|| io::Error::other("no order"))?;
     eprintln!("{}", live(&order, &shared));

@@ -9,7 +9,7 @@ use crate::{
     order::START,
     process,
     shared::{Actor, Shared, word},
-    storm::Place,
+    storm::{INTERRUPTED, Place},
     work::{LIMIT, Target},
 };
 use mapvar::{Map, internals::layout};
@@ -86,6 +86,7 @@ fn record_of(view: &View, name: &str) -> io::Result<usize> {
 
 /// The process that is to be killed.
 pub(crate) fn hold(shared: &Path, arguments: &[String]) -> io::Result<ExitCode> {
+    process::end_with_parent();
     let shared = Shared::open(shared)?;
     let [held, life, touched, path] = arguments else { return Err(other("no holder")) };
     let held = Held::ALL[held.parse::<usize>().map_err(other)? & 3];
@@ -236,6 +237,9 @@ pub(crate) fn run(place: &Place, count: u64, large: u64) -> io::Result<bool> {
         for held in Held::ALL {
             let (mut from_kill, mut from_end) = (Vec::new(), Vec::new());
             for _ in 0..count {
+                if INTERRUPTED.load(SeqCst) {
+                    return Ok(false);
+                }
                 life += 1;
                 let sample = sample(&map, (&shared, &shared_path), &path, held, life, touched)?;
                 from_kill.push(sample.from_kill);

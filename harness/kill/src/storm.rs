@@ -104,7 +104,11 @@ pub(crate) struct Run<'a> {
     shared_path: PathBuf,
     counts: Mutex<Counts>,
     failed: AtomicBool,
+    survivors: Mutex<Option<std::process::Child>>,
 }
+
+/// Whether somebody at the terminal wants it to end.
+pub(crate) static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -116,11 +120,16 @@ impl<'a> Run<'a> {
         let shared = Shared::create(&shared_path)?;
         let counts = Counts { within: vec![0; Op::ALL.len()], ..Counts::default() };
         let (counts, failed) = (Mutex::new(counts), AtomicBool::new(false));
-        Ok(Self { plan, place, shared, shared_path, counts, failed })
+        let survivors = Mutex::new(None);
+        Ok(Self { plan, place, shared, shared_path, counts, failed, survivors })
     }
 
     /// Says what is wrong; nobody begins anything new after that.
     fn fail(&self, context: &str, flaw: &Flaw) {
+        if INTERRUPTED.load(SeqCst) {
+            // The processes of the run were, too.
+            return;
+        }
         println!("{flaw}\n    {context}, --seed {}", self.plan.seed);
         self.failed.store(true, SeqCst);
         let kind = match flaw {
@@ -141,6 +150,11 @@ impl<'a> Run<'a> {
         Ok(Box::new(process::Processes(self.shared_path.clone())))
     }
 
+    /// Something is wrong, or somebody wants it to end.
+    fn is_over(&self) -> bool {
+        self.failed.load(SeqCst) || INTERRUPTED.load(SeqCst)
+    }
+
     /// All of it; whether all is well.
     pub(crate) fn storm(&self) -> std::io::Result<bool> {
         let began = Instant::now();
@@ -151,7 +165,7 @@ impl<'a> Run<'a> {
             scope.spawn(|| self.watch(&done));
             let mut left = self.plan.kills;
             for era in 0.. {
-                if left == 0 || self.failed.load(SeqCst) {
+                if left == 0 || self.is_over() {
                     break;
                 }
                 // At least one map of each kind.
@@ -167,7 +181,7 @@ impl<'a> Run<'a> {
         drop(killers);
         let took = began.elapsed();
         self.report(took);
-        Ok(!self.failed.load(SeqCst))
+        Ok(!self.is_over())
     }
 
     /// Ends the run where an operation of anybody does not end.
@@ -185,6 +199,17 @@ impl<'a> Run<'a> {
                     let op = actor.under_way().map_or("?".into(), |it| Op::name(it.op));
                     let what = format!("{} is at {op} for {:?}", who(number), since.elapsed());
                     self.fail("by the watchdog", &Flaw::Hung(what));
+                    // Who waits with a limit comes to its end; who does not is killed.
+                    for _ in 0..80 {
+                        if done.load(SeqCst) {
+                            return;
+                        }
+                        thread::sleep(Duration::from_millis(100));
+                    }
+                    if let Some(survivors) = &mut *lock(&self.survivors) {
+                        let _ = survivors.kill();
+                        let _ = survivors.wait();
+                    }
                     self.report(Duration::ZERO);
                     self.place.clean();
                     std::process::exit(1);
@@ -204,6 +229,9 @@ impl<'a> Run<'a> {
         let passing = 8 + random.below(120);
         let before = (leaks::handles(), leaks::mappings());
         self.weather(era, kills, &target, passing, seed, killers)?;
+        if self.is_over() {
+            return Ok(());
+        }
         let after = (leaks::handles(), leaks::mappings());
         // Under Wine the system's libraries keep handles of their own now and then.
         let more = |before: Option<usize>, after: Option<usize>, slack| {
@@ -247,8 +275,8 @@ impl<'a> Run<'a> {
         for number in (DYING..DYING + chains).chain([SURVIVORS, SURVIVORS + 1, SURVIVORS + 2]) {
             of(number).make_own()?;
         }
-        let mut survivors =
-            survivor::start(&self.shared_path, SURVIVORS, seed, passing, target).map_err(other)?;
+        let survivors = survivor::start(&self.shared_path, SURVIVORS, seed, passing, target);
+        *lock(&self.survivors) = Some(survivors.map_err(other)?);
 
         let left = AtomicU64::new(kills);
         let perhaps = Mutex::new(Perhaps::default());
@@ -270,11 +298,12 @@ impl<'a> Run<'a> {
             let _ = checker.join();
         });
         self.shared.actor(SURVIVORS).put(word::STOP, 1);
-        let ended = wait(&mut survivors, START)?;
+        let survivors = lock(&self.survivors).take();
+        let ended = survivors.map_or(Ok(String::new()), |survivors| wait(survivors, START))?;
         if ended != "exit 0" {
             return Err(Flaw::Other(format!("the survivors ended with {ended}, see above")));
         }
-        if self.failed.load(SeqCst) {
+        if self.is_over() {
             return Ok(());
         }
 
@@ -305,6 +334,7 @@ impl<'a> Run<'a> {
         let atomics = 1 + 2 * (1 + chains as u64 + 3);
         emptied(&map, target, atomics)?;
         seats(&map, target)?;
+        self.closed_by_the_last(target)?;
         for number in 0..ACTORS {
             remove_private(&target.private(number))?;
         }
@@ -348,6 +378,18 @@ impl<'a> Run<'a> {
                 Err(error) => self.fail("a check beside the others", &error.into()),
             }
         }
+    }
+
+    /// A name goes with its last user, without anybody asking for it.
+    fn closed_by_the_last(&self, target: &Target) -> Result<(), Flaw> {
+        let target = target.private(DRIVER);
+        let (Target::Name(name), tag) = (&target, &self.place.tag) else { return Ok(()) };
+        drop(target.options().create()?);
+        let left = leaks::names(tag);
+        if left.iter().any(|left| left.contains(name.as_str())) {
+            return Err(Flaw::Leaked(format!("left in {}: {left:?}", leaks::NAMES)));
+        }
+        Ok(())
     }
 
     /// A map whose last user was killed: its name is nobody's; its file holds what was told.
@@ -504,7 +546,7 @@ impl Chain<'_> {
     ) {
         let mut random = Random::new(self.seed ^ (self.number as u64 + 1) << 40);
         for life in 1.. {
-            if self.run.failed.load(SeqCst)
+            if self.run.is_over()
                 || left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err()
             {
                 return;
@@ -601,13 +643,15 @@ fn other(error: impl std::fmt::Display) -> Flaw {
 }
 
 fn faults(check: &mapvar::Check) -> String {
-    let mut told: Vec<_> = check.findings().iter().map(ToString::to_string).collect();
+    let mut found: Vec<_> = check.findings().iter().collect();
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    let mut told: Vec<_> = found.iter().map(ToString::to_string).collect();
     told.truncate(12);
     told.join("; ")
 }
 
 /// Waits for a process to end by itself, and says how it did.
-fn wait(child: &mut std::process::Child, limit: Duration) -> Result<String, Flaw> {
+fn wait(mut child: std::process::Child, limit: Duration) -> Result<String, Flaw> {
     let began = Instant::now();
     loop {
         match child.try_wait().map_err(other)? {
@@ -632,7 +676,11 @@ fn emptied(map: &Map, target: &Target, atomics: u64) -> Result<(), Flaw> {
         // A value for which there is no room has all looked through that the dead left behind.
         let stat = map.stat()?;
         let len = stat.free as usize + (64 << 10);
-        map.set("sweep", Bytes::new(&vec![0; len]))?;
+        match map.set("sweep", Bytes::new(&vec![0; len])) {
+            // It may not grow so far; all was looked through nonetheless.
+            Err(error) if error.kind() == ErrorKind::Full => {}
+            done => done?,
+        }
         map.remove("sweep")?;
         if target.is_file() {
             // What was removed is given back when two flushes have seen it.

@@ -4,7 +4,7 @@ use crate::{
     leaks,
     shared::{Shared, word},
     value::Random,
-    work::{Flaw, Op, Target, Worker},
+    work::{Flaw, LIMIT, Op, Target, Worker},
 };
 use std::{
     io,
@@ -55,6 +55,8 @@ pub(crate) fn run(shared: &Path, arguments: &[String]) -> io::Result<ExitCode> {
         let _ = scope.spawn(|| {
             let _ = io::Read::read(&mut io::stdin(), &mut [0]);
             shared.actor(first).put(word::STOP, 1);
+            thread::sleep(LIMIT * 2);
+            std::process::exit(4);
         });
         let mut code = ExitCode::SUCCESS;
         for handle in handles {

@@ -105,7 +105,7 @@ impl Target {
     pub(crate) fn options(&self) -> MapOptions {
         let options = Map::options().timeout(LIMIT).size(4_000);
         match self {
-            Self::Name(name) => options.name(name).max_size(256 << 20),
+            Self::Name(name) => options.name(name).max_size(64 << 20),
             Self::File(path) => options.file(path),
         }
     }
@@ -505,13 +505,18 @@ impl<'a> Worker<'a> {
     }
 
     fn read_own(&mut self) -> Result<(), Flaw> {
-        let number = self.random.below(BYTES.len() as u64 + 1) as usize;
+        let number = self.random.below(BYTES.len() as u64 + 2) as usize;
         self.begin(Op::Read, word::NOTHING, 0);
         if let Some((of, what, size)) = BYTES.get(number).copied() {
             let name = self.own_name(what);
             let found = self.read(&name, size)?;
             let acknowledged = self.actor.get(of);
             self.same(what, acknowledged, found.unwrap_or(0))?;
+        } else if number == BYTES.len() {
+            // What a transaction has set is there for every read when it has returned.
+            let (what, size) = TX[0];
+            let found = self.read(&self.own_name(what), size)?;
+            self.same(what, self.actor.get(own::TX), found.unwrap_or(0))?;
         } else {
             let number = self.random.below(self.passing);
             let name = passing_name(self.actor.number, number);
