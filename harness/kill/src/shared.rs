@@ -71,6 +71,7 @@ impl Shared {
         Actor { shared: self, number }
     }
 
+    #[allow(clippy::cast_ptr_alignment, reason = "a mapping begins at a page")]
     fn word(&self, at: usize) -> &AtomicU64 {
         assert!(at * 8 + 8 <= self.0.len());
         // SAFETY: the place lies within the mapping, by the line above.

@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     thread,
     time::{Duration, Instant, SystemTime},
@@ -278,7 +278,7 @@ impl<'a> Run<'a> {
         let survivors = survivor::start(&self.shared_path, SURVIVORS, seed, passing, target);
         *lock(&self.survivors) = Some(survivors.map_err(other)?);
 
-        let left = AtomicU64::new(kills);
+        let left = AtomicUsize::new(kills as usize);
         let perhaps = Mutex::new(Perhaps::default());
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -457,7 +457,7 @@ impl<'a> Run<'a> {
         if cfg!(windows) {
             // What a creator that is killed leaves there, as docs/PLATFORM.md says.
             let (left, others) = files.into_iter().partition::<Vec<_>, _>(|name| {
-                name.starts_with(".mapvar-") && name.ends_with(".new")
+                name.starts_with(".mapvar-") && name.strip_suffix(".new").is_some()
             });
             for name in &left {
                 std::fs::remove_file(self.place.folder.join(name)).map_err(other)?;
@@ -541,7 +541,7 @@ impl Chain<'_> {
         &self,
         killer: &mut dyn Killer,
         mut looking: Worker<'_>,
-        left: &AtomicU64,
+        left: &AtomicUsize,
         perhaps: &Mutex<Perhaps>,
     ) {
         let mut random = Random::new(self.seed ^ (self.number as u64 + 1) << 40);
