@@ -14,7 +14,12 @@ mod work;
 mod zygote;
 
 use clap::Parser;
-use std::{path::Path, process::ExitCode, sync::atomic::Ordering, time::SystemTime};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::Ordering,
+    time::SystemTime,
+};
 use storm::{MOST_CHAINS, Place, Plan, Run};
 
 #[derive(Parser)]
@@ -38,6 +43,12 @@ struct Options {
     /// The same with 4 GB mapped; a tenth of `--recovery` if not given
     #[arg(long)]
     large: Option<u64>,
+    /// Only maps in files
+    #[arg(long)]
+    files: bool,
+    /// Where a file that is not as it should be is copied to
+    #[arg(long)]
+    keep: Option<PathBuf>,
     /// Start a program for each process, as under Wine, instead of a fork
     #[arg(long)]
     start: bool,
@@ -86,6 +97,8 @@ fn run(options: &Options) -> std::io::Result<ExitCode> {
         chains: options.chains.clamp(1, MOST_CHAINS),
         era: options.era.max(1),
         start: options.start,
+        files: options.files,
+        keep: options.keep.clone(),
     };
     let done = Run::new(plan, &place).and_then(|run| run.storm());
     place.clean();

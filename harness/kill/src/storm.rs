@@ -31,7 +31,7 @@ const SURVIVORS: usize = 17;
 pub(crate) const MOST_CHAINS: usize = 8;
 
 /// How a run goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) kills: u64,
     pub(crate) seed: u64,
@@ -41,6 +41,9 @@ pub(crate) struct Plan {
     #[cfg_attr(windows, allow(dead_code, reason = "nothing can be forked"))]
     /// Start a program for each, and fork none.
     pub(crate) start: bool,
+    /// No maps by name.
+    pub(crate) files: bool,
+    pub(crate) keep: Option<PathBuf>,
 }
 
 /// What a run leaves behind on a machine, taken away however it ends.
@@ -142,6 +145,7 @@ impl<'a> Run<'a> {
         lock(&self.counts).flaws[kind] += 1;
     }
 
+    #[cfg_attr(windows, allow(clippy::unnecessary_wraps, reason = "a fork can fail"))]
     fn killer(&self) -> std::io::Result<Box<dyn Killer>> {
         #[cfg(unix)]
         if !self.plan.start {
@@ -174,6 +178,7 @@ impl<'a> Run<'a> {
                 let told = format!("era {era}");
                 if let Err(flaw) = self.era(era, kills, &mut killers) {
                     self.fail(&told, &flaw);
+                    self.keep(era);
                 }
             }
             done.store(true, SeqCst);
@@ -182,6 +187,15 @@ impl<'a> Run<'a> {
         let took = began.elapsed();
         self.report(took);
         Ok(!self.is_over())
+    }
+
+    fn keep(&self, era: u64) {
+        let Some(folder) = &self.plan.keep else { return };
+        let name = format!("{era}.map");
+        let to = folder.join(format!("{}.{name}", self.place.tag));
+        if std::fs::copy(self.place.folder.join(name), &to).is_ok() {
+            println!("    kept as {}", to.display());
+        }
     }
 
     /// Ends the run where an operation of anybody does not end.
@@ -221,7 +235,7 @@ impl<'a> Run<'a> {
     fn era(&self, era: u64, kills: u64, killers: &mut [Box<dyn Killer>]) -> Result<(), Flaw> {
         let seed = mix(self.plan.seed.wrapping_add(era << 32));
         let mut random = Random::new(seed);
-        let target = if era.is_multiple_of(2) {
+        let target = if era.is_multiple_of(2) && !self.plan.files {
             Target::Name(format!("{}.{era}", self.place.tag))
         } else {
             Target::File(self.place.folder.join(format!("{era}.map")).to_string_lossy().into())
