@@ -383,7 +383,8 @@ impl<M: Mem> Store<M> {
         let head_at = at - extent::HEAD;
         let head = self.mem.words(head_at, extent::WORDS).ok_or_else(|| outside(head_at))?;
         let filler = head.load(extent::FILLER, Acquire);
-        let lives = || Ok::<_, Trouble>(self.mem.planted(Fault::FillersLive) || self.lives(filler)?);
+        let lives =
+            || Ok::<_, Trouble>(self.mem.planted(Fault::FillersLive) || self.lives(filler)?);
         if filler != 0 && !self.mem.planted(Fault::FillerIgnored) && lives()? {
             return Ok(true);
         }
@@ -425,6 +426,9 @@ impl<M: Mem> Store<M> {
         let number = (filler >> 56) as usize;
         if number >= layout::PARTICIPANT_SLOTS {
             return Ok(false);
+        }
+        if self.mem.planted(Fault::DeadSeatLives) {
+            return Ok(true);
         }
         let words = self.mem.words(seat::at(number), seat::WORDS);
         let words = words.ok_or_else(|| outside(seat::at(number)))?;
@@ -572,6 +576,9 @@ impl<M: Mem> Store<M> {
     pub fn sweep(&self) -> Result<u64, Trouble> {
         self.trim_all()?;
         let mut freed = 0;
+        if self.mem.planted(Fault::NoSweep) {
+            return Ok(0);
+        }
         let mut number = layout::META_CHUNKS;
         while number < self.chunk_count()? {
             let _held = self.lock_structure()?;

@@ -324,6 +324,22 @@ faults! {
     BitBeforeId = "bit-before-id",
     /// A removed Atomic is one again before it has its value.
     ReviveBeforeValue = "revive-before-value",
+    /// Who takes L does not look at its journal.
+    NoReplay = "no-replay",
+    /// Who takes T does not look at its journal.
+    NoReplayOfTransactions = "no-replay-of-transactions",
+    /// The journal of L is cleared before a collection is done.
+    JournalClearedFirst = "journal-cleared-first",
+    /// What undoes an insertion forgets the block of its name.
+    BlockForgotten = "block-forgotten",
+    /// A transaction is acknowledged when it is committed, and published by the next.
+    AcknowledgedUnpublished = "acknowledged-unpublished",
+    /// A token of any seat is taken for one of a process that lives.
+    DeadSeatLives = "dead-seat-lives",
+    /// A sweep leaves the extents that nobody owns.
+    NoSweep = "no-sweep",
+    /// Retired records are never freed.
+    RetiredKept = "retired-kept",
 }
 
 /// A region's memory.

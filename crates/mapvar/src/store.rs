@@ -155,7 +155,9 @@ impl<M: Mem> Store<M> {
         }
         // Always, and not only when the last holder died: the journal is the truth, the kernel's
         // word only a hint.
-        self.replay()?;
+        if !self.mem.planted(Fault::NoReplay) {
+            self.replay()?;
+        }
         Ok(held)
     }
 
@@ -232,6 +234,9 @@ impl<M: Mem> Store<M> {
         };
         let wanted = if self.has_room_to_spare()? { wanted } else { least };
         let room = self.find_record(wanted, least)?;
+        if self.mem.planted(Fault::BitsBeforeJournal) {
+            self.take_bit(room)?;
+        }
         if !self.index_has_room()? {
             match self.rebuild() {
                 Ok(()) => {}
@@ -253,9 +258,6 @@ impl<M: Mem> Store<M> {
         let journal = self.journal()?;
         journal.store(journal::RECORD, room.at, Relaxed);
         journal.store(journal::BLOCK, block.map_or(0, |block| block.at), Relaxed);
-        if self.mem.planted(Fault::BitsBeforeJournal) {
-            self.take_bit(room)?;
-        }
         // SYNC POINT S8.
         if !self.mem.planted(Fault::InsertUnjournalled) {
             journal.store(journal::OPERATION, journal::INSERT, Release);
@@ -492,6 +494,9 @@ impl<M: Mem> Store<M> {
     /// bytes came free.
     fn free_retired(&self) -> Result<u64, Trouble> {
         let mut freed = 0;
+        if self.mem.planted(Fault::RetiredKept) {
+            return Ok(0);
+        }
         for number in layout::META_CHUNKS..self.chunk_count()? {
             let (layout::kind::RECORDS, class) = self.chunk_kind(number)? else { continue };
             let base = number * layout::CHUNK + layout::CHUNK_HEADER;
@@ -550,6 +555,9 @@ impl<M: Mem> Store<M> {
     /// From the mark on a record to its end: idempotent, so that a replay does it from its start.
     fn finish_collect(&self, at: u64) -> Result<(), Trouble> {
         let journal = self.journal()?;
+        if self.mem.planted(Fault::JournalClearedFirst) {
+            journal.store(journal::OPERATION, journal::NOTHING, Release);
+        }
         let line = self.mem.words_mut(at, record::LINE).ok_or_else(|| outside(at))?;
         let meta = Meta(line.load(record::META, Relaxed));
         if let Some(handle) = Handle::checked(at, 0, meta, &self.mem)
@@ -648,7 +656,7 @@ impl<M: Mem> Store<M> {
                     self.unlink(at)?;
                 }
                 self.clear_bit(room)?;
-                if block != 0 {
+                if block != 0 && !self.mem.planted(Fault::BlockForgotten) {
                     self.free_block(block)?;
                 }
             } else {

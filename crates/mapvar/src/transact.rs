@@ -89,7 +89,9 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S5, S13.
         let _ = self.mem.lock(live::LOCK_T).map_err(Trouble::Lock)?;
         let held = Transactions(self);
-        self.replay_transaction()?;
+        if !self.mem.planted(Fault::NoReplayOfTransactions) {
+            self.replay_transaction()?;
+        }
         Ok(held)
     }
 
@@ -202,19 +204,17 @@ impl<M: Mem> Store<M> {
     fn try_mark_all(&self, changes: &[Change<'_>]) -> Result<Option<Met>, Trouble> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         for (number, change) in changes.iter().enumerate() {
-            if self.mem.planted(Fault::MarkUnjournalled)
-                && let Some(met) = self.try_mark(change.handle)
-            {
-                return Ok(Some(met));
-            }
             // A mark is journalled before it is set.
             entries.store(number, change.handle.at, Relaxed);
-            // SYNC POINT S13.
-            commits.store(commit::COUNT, number as u64 + 1, Release);
-            if !self.mem.planted(Fault::MarkUnjournalled)
-                && let Some(met) = self.try_mark(change.handle)
-            {
+            if !self.mem.planted(Fault::MarkUnjournalled) {
+                // SYNC POINT S13.
+                commits.store(commit::COUNT, number as u64 + 1, Release);
+            }
+            if let Some(met) = self.try_mark(change.handle) {
                 return Ok(Some(met));
+            }
+            if self.mem.planted(Fault::MarkUnjournalled) {
+                commits.store(commit::COUNT, number as u64 + 1, Release);
             }
         }
         Ok(None)
@@ -282,9 +282,12 @@ impl<M: Mem> Store<M> {
         }
         // From here on a snapshot waits.
         self.live_mut()?.fetch_add(live::TSEQ, 1, AcqRel);
-        // SYNC POINT S13: the commit. Who takes T from here on, publishes.
         if !self.mem.planted(Fault::NoCommitWord) {
+            // SYNC POINT S13: the commit. Who takes T from here on, publishes.
             commits.store(commit::STATUS, commit::COMMITTED, Release);
+        }
+        if self.mem.planted(Fault::AcknowledgedUnpublished) {
+            return Ok(());
         }
         self.apply()?;
         for change in changes {

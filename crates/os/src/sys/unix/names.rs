@@ -103,7 +103,7 @@ impl Life {
             return None;
         }
         // Fails with a descriptor for reading only, which cannot lock exclusively.
-        if planted("name-left-behind") {
+        if planted("name-kept-behind") {
             return None;
         }
         let Ok(reaped) = reap(fd, &self.path) else { return Some(self) };

@@ -102,9 +102,15 @@ pub(in crate::sys) fn try_lock(_: &Locks, view: &View, at: usize) -> bool {
     if me.generation != machine::known_generation() {
         return false;
     }
-    me.announce(word);
+    let late = planted("announced-late");
+    if !late {
+        me.announce(word);
+    }
     // SYNC POINT: as in `take`.
     let taken = word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_ok();
+    if late && taken {
+        me.announce(word);
+    }
     if !taken {
         me.settle();
     }
@@ -327,7 +333,8 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
         if planted("lock-by-number") && owner < FIRST_MARK && !is_number_taken(owner) {
             owner = 0;
         }
-        if owner == 0 {
+        let ignored = found & DIED != 0 && planted("death-ignored");
+        if owner == 0 && !ignored {
             let mine = me.tid | found & WAITERS | if slept { WAITERS } else { 0 };
             // SYNC POINT: as in `lock`; and with the kernel's change of the word at a death, which
             // comes after all that the dead thread wrote.

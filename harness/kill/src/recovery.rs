@@ -1,0 +1,288 @@
+//! How long it takes from the death of a process that holds something until a peer that waits for it
+//! has got on.
+//!
+//! The process takes the lock itself, by the same `Locks` that the engine uses, on the map's own
+//! word, so that it holds it for sure when it is killed. For a flush it is the engine that holds F: a
+//! flush that waits for a variable whose lock another thread of the process has.
+
+use crate::{
+    order::START,
+    process,
+    shared::{Actor, Shared, word},
+    storm::{INTERRUPTED, Place},
+    work::{LIMIT, Target},
+};
+use mapvar::{Map, internals::layout};
+use mapvar_os::{Locks, Scope, Section, View};
+use std::{
+    io,
+    path::Path,
+    process::ExitCode,
+    sync::atomic::Ordering::{Acquire, SeqCst},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What the process holds that is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    Variable,
+    Structure,
+    Transactions,
+    Flush,
+}
+
+impl Held {
+    const ALL: [Self; 4] = [Self::Variable, Self::Structure, Self::Transactions, Self::Flush];
+
+    fn told(self) -> &'static str {
+        match self {
+            Self::Variable => "a variable's lock",
+            Self::Structure => "the lock of the structure",
+            Self::Transactions => "the lock of transactions",
+            Self::Flush => "a flush",
+        }
+    }
+}
+
+fn other(error: impl std::fmt::Display) -> io::Error {
+    io::Error::other(error.to_string())
+}
+
+/// The view of a map's file, and its locks.
+fn region(path: &str) -> io::Result<(Section, View, Locks)> {
+    let section = Section::options().file(path).open().map_err(other)?;
+    let view = section.view().map().map_err(other)?;
+    let words = view.words(0, layout::header::WORDS).ok_or_else(|| other("no header"))?;
+    let id = format!("{:016x}{:016x}", words.load(3, Acquire), words.load(4, Acquire));
+    let table = layout::PARTICIPANTS as usize;
+    let locks = Locks::new(Scope::Global, &id, table, layout::PARTICIPANT_SLOTS).map_err(other)?;
+    Ok((section, view, locks))
+}
+
+/// Where the record of this variable lies, whose name has at most 8 bytes; by FORMAT.md.
+fn record_of(view: &View, name: &str) -> io::Result<usize> {
+    let mut bytes = [0; 8];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    let wanted = u64::from_le_bytes(bytes);
+    let word = |at: usize| view.words(at, 1).map_or(0, |words| words.load(0, Acquire));
+    let chunks = view.len() / layout::CHUNK as usize;
+    for number in layout::META_CHUNKS as usize..chunks {
+        let kind = word(layout::table_word(number as u64) as usize);
+        if kind & 0xff != layout::kind::RECORDS {
+            continue;
+        }
+        let class = (kind >> 8) as usize & 3;
+        for within in 0..layout::records_in_chunk(class) {
+            let first = number * layout::CHUNK as usize + layout::CHUNK_HEADER as usize;
+            let at = first + within * layout::record_bytes(class);
+            if word(at + 32) == wanted && word(at + 16) != 0 {
+                return Ok(at);
+            }
+        }
+    }
+    Err(other("no such variable"))
+}
+
+/// The process that is to be killed.
+pub(crate) fn hold(shared: &Path, arguments: &[String]) -> io::Result<ExitCode> {
+    process::end_with_parent();
+    let shared = Shared::open(shared)?;
+    let [held, life, touched, path] = arguments else { return Err(other("no holder")) };
+    let held = Held::ALL[held.parse::<usize>().map_err(other)? & 3];
+    let life: u64 = life.parse().map_err(other)?;
+    let touched: usize = touched.parse().map_err(other)?;
+    let map = Target::File(path.clone()).options().open().map_err(other)?;
+    let (_section, view, locks) = region(path)?;
+    for at in (0..touched.min(view.len())).step_by(4096) {
+        // A page that is written to, and stays as it was.
+        if let Some(words) = view.words_mut(at, 1) {
+            words.fetch_or(0, 0, SeqCst);
+        }
+    }
+    if let Some(mapped) = mapped()
+        && mapped < touched as u64 / 100 * 99
+    {
+        return Err(other(format!("only {mapped} bytes are in the page tables")));
+    }
+    let at = match held {
+        Held::Variable | Held::Flush => record_of(&view, "held")? + 8,
+        Held::Structure => layout::live::LOCK_L as usize,
+        Held::Transactions => layout::live::LOCK_T as usize,
+    };
+    if held == Held::Flush {
+        // So that there is something to flush.
+        map.set("held", life).map_err(other)?;
+    }
+    let _ = locks.lock(&view, at, LIMIT).map_err(|refused| other(format!("{refused:?}")))?;
+    if held == Held::Flush {
+        thread::spawn(move || map.flush());
+        let flusher = || {
+            let at = layout::live::AT as usize + layout::live::FLUSHER * 8;
+            view.words(at, 1).map_or(0, |words| words.load(0, Acquire))
+        };
+        while flusher() == 0 {
+            thread::sleep(Duration::from_micros(100));
+        }
+    } else {
+        std::mem::forget(map);
+    }
+    shared.actor(1).put(word::READY, life);
+    loop {
+        thread::sleep(START);
+    }
+}
+
+/// One death.
+struct Sample {
+    /// From right before the call that kills until the peer's operation had returned.
+    from_kill: Duration,
+    /// The same, from when the death was reported.
+    from_end: Duration,
+}
+
+fn sample(
+    map: &Map,
+    shared: (&Shared, &Path),
+    path: &str,
+    held: Held,
+    life: u64,
+    touched: usize,
+) -> io::Result<Sample> {
+    let actor: Actor<'_> = shared.0.actor(1);
+    let kind = Held::ALL.iter().position(|it| *it == held).unwrap_or(0);
+    let arguments = [kind.to_string(), life.to_string(), touched.to_string()];
+    let [kind, told, bytes] = &arguments;
+    let mut child = process::start("hold", shared.1, &[kind, told, bytes, path])?;
+    let began = Instant::now();
+    while actor.get(word::READY) != life {
+        if began.elapsed() > START * 3 || child.try_wait()?.is_some() {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(other(format!("who was to hold {held:?} did not come so far")));
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+    thread::scope(|scope| {
+        let peer = scope.spawn(|| {
+            let done = match held {
+                Held::Variable => map.set("held", life),
+                Held::Structure => map.set(&format!("new {life}"), life),
+                Held::Transactions => map.transaction(|tx| {
+                    tx.set("left", life)?;
+                    tx.set("right", life)
+                }),
+                Held::Flush => map.flush(),
+            };
+            (done, Instant::now())
+        });
+        // Until it sleeps.
+        thread::sleep(Duration::from_millis(3));
+        let waits = !peer.is_finished();
+        let killed = Instant::now();
+        child.kill()?;
+        child.wait()?;
+        let ended = Instant::now();
+        let (done, at) = peer.join().map_err(|_| other("the peer panicked"))?;
+        done.map_err(|error| other(format!("{held:?}: {error}")))?;
+        if !waits {
+            return Err(other(format!("the peer did not wait for {held:?}")));
+        }
+        Ok(Sample {
+            from_kill: at.saturating_duration_since(killed),
+            from_end: at.saturating_duration_since(ended),
+        })
+    })
+}
+
+/// Bytes of shared memory in this process's page tables.
+fn mapped() -> Option<u64> {
+    if cfg!(windows) {
+        // Under Wine another process opens it, and answers for itself.
+        return None;
+    }
+    let told = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = told.lines().find_map(|line| line.strip_prefix("RssShmem:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
+}
+
+/// Bytes that are available to new processes.
+fn available() -> u64 {
+    let Ok(told) = std::fs::read_to_string("/proc/meminfo") else { return 0 };
+    let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) << 10
+}
+
+/// `count` deaths of each kind, and `large` of each with 4 GB of the map in the page tables of who
+/// dies.
+pub(crate) fn run(place: &Place, count: u64, large: u64) -> io::Result<bool> {
+    let shared_path = place.folder.join("held");
+    let shared = Shared::create(&shared_path)?;
+    let mut life = 0;
+    for (size, touched, count) in [(4_000, 0, count), (1 << 30, 4_usize << 30, large)] {
+        if count == 0 {
+            continue;
+        }
+        // Under Wine too: its /proc is this one's.
+        let needed = if touched == 0 { 0 } else { 7_u64 << 30 };
+        if available() < needed {
+            println!("SKIPPED: recovery with 4 GB mapped: less than 7 GB of memory are available");
+            continue;
+        }
+        let path = place.folder.join(format!("held.{size}.map"));
+        let path = path.to_string_lossy();
+        let target = Target::File(path.clone().into());
+        let map = target.options().size(size).create().map_err(other)?;
+        for name in ["held", "left", "right"] {
+            map.set(name, 0_u64).map_err(other)?;
+        }
+        for held in Held::ALL {
+            let (mut from_kill, mut from_end) = (Vec::new(), Vec::new());
+            for _ in 0..count {
+                if INTERRUPTED.load(SeqCst) {
+                    return Ok(false);
+                }
+                life += 1;
+                let sample = sample(&map, (&shared, &shared_path), &path, held, life, touched)?;
+                from_kill.push(sample.from_kill);
+                from_end.push(sample.from_end);
+            }
+            tell(held, touched, &mut from_kill, &mut from_end);
+        }
+        drop(map);
+        std::fs::remove_file(&*path)?;
+    }
+    Ok(true)
+}
+
+fn tell(held: Held, touched: usize, from_kill: &mut [Duration], from_end: &mut [Duration]) {
+    from_kill.sort();
+    from_end.sort();
+    let at = |all: &[Duration], part: f64| {
+        let last = all.len().saturating_sub(1);
+        all.get((last as f64 * part).round() as usize).copied().unwrap_or_default()
+    };
+    let (where_, goal) = match (cfg!(windows), held) {
+        (true, _) => ("Wine", "50 ms"),
+        (false, Held::Flush) => ("native", "25 ms"),
+        (false, _) => ("native", "1 ms"),
+    };
+    println!(
+        "{}: from the report of the death: p50 {:.1?}, p99 {:.1?}, most {:.1?}",
+        held.told(),
+        at(from_end, 0.5),
+        at(from_end, 0.99),
+        at(from_end, 1.0)
+    );
+    println!(
+        "figure: peer goes on after the death of who held {}, {where_}, {} GB mapped, {} deaths = p50 \
+         {:.2?}, p99 {:.2?}, most {:.2?} (goal p99 {goal})",
+        held.told(),
+        touched >> 30,
+        from_kill.len(),
+        at(from_kill, 0.5),
+        at(from_kill, 0.99),
+        at(from_kill, 1.0)
+    );
+}
