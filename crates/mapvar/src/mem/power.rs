@@ -98,7 +98,7 @@ impl Process {
 }
 
 /// All that work changes, to be put back.
-struct Saved {
+pub struct Saved {
     words: Vec<u64>,
     halves: Vec<u32>,
     touched: Vec<u64>,
@@ -319,7 +319,8 @@ impl Machine {
         self.processes[number].off.store(true, Relaxed);
     }
 
-    fn save(&self) -> Saved {
+    /// All of the memory, and what the disk may have.
+    pub fn save(&self) -> Saved {
         let len = self.len.load(Relaxed) as usize;
         Saved {
             words: self.words[..len / 8].iter().map(|word| word.load(Relaxed)).collect(),
@@ -330,7 +331,8 @@ impl Machine {
         }
     }
 
-    fn put_back(&self, saved: Saved) {
+    /// As it was when this was saved.
+    pub fn put_back(&self, saved: Saved) {
         let longest = self.len.swap(saved.words.len() as u64 * 8, Relaxed);
         for (at, word) in self.words[..(longest / 8) as usize].iter().enumerate() {
             word.store(saved.words.get(at).copied().unwrap_or(0), Relaxed);
