@@ -267,7 +267,7 @@ fn judge(path: &Path, killed: &Killed, tidy: bool) -> Result<u64, String> {
         return Err(format!("a recovery reports damage where there is none: {recovery:?}"));
     }
     let mut found = Content::new();
-    for entry in map.iter() {
+    for entry in &map {
         let entry = entry.map_err(told)?;
         let value = if entry.name() == COUNT {
             entry.get::<u64>().map(|it| it.to_le_bytes().to_vec())

@@ -40,7 +40,6 @@ const FAULTS: &[(Fault, bool)] = &[
     (Fault::OneSuperblock, true),
     (Fault::SuperblockUnchecked, true),
     (Fault::RetiredEarly, true),
-    (Fault::SealsBeforeFlight, false),
     (Fault::PlaceEarly, true),
     (Fault::SealKept, true),
     (Fault::DurableExtentFreed, true),
@@ -308,7 +307,7 @@ fn main() -> ExitCode {
         }
     };
     std::panic::set_hook(Box::new(|info| {
-        PANIC.with(|panic| panic.replace(info.to_string()).clear())
+        PANIC.with(|panic| drop(panic.replace(info.to_string())));
     }));
     println!("seed {}", options.seed);
     let mut well = true;
