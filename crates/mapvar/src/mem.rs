@@ -227,9 +227,6 @@ faults! {
     SuperblockUnchecked = "superblock-unchecked",
     /// A removed variable is retired when its tombstone is sealed, and not durable.
     RetiredEarly = "retired-early",
-    /// Who erases a removed variable looks at its seals before he looks whether a flush is about to
-    /// set one.
-    SealsBeforeFlight = "seals-before-flight",
     /// The place of a retired record is used before the next flush is complete.
     PlaceEarly = "place-early",
     /// A slot that is written again keeps its seal.

@@ -435,13 +435,11 @@ impl<M: Mem> Store<M> {
             return Ok(Fate::Erased);
         }
         let seal = |number| words.load(handle.slot(number) + slot::SEAL, Acquire);
-        let never_sealed = || (0..slot::COUNT).all(|number| seal(number) == 0);
         let (header, bit) = layout::dirty_bit(handle.at);
         let header = self.mem.words(header, chunk::WORDS).ok_or_else(|| outside(header))?;
-        let late = self.mem.planted(Fault::SealsBeforeFlight) && never_sealed();
         // Before the seals: a flush that chose it seals it, and then clears the bit.
         let chosen = header.load(chunk::FLUSHING, Acquire) & bit != 0;
-        if late || never_sealed() {
+        if (0..slot::COUNT).all(|number| seal(number) == 0) {
             // If no flush is about to seal it either, no file knows of it.
             return Ok(if chosen { Fate::Kept } else { Fate::Erased });
         }

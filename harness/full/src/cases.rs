@@ -63,7 +63,9 @@ pub fn fill(map: &Map, style: Style, acked: &mut Values) -> Result<Error, String
         let set: Vec<(String, Vec<u8>)> = match style {
             Style::Small => vec![(format!("s{number}"), value(number, 16 + number % 5 * 16))],
             Style::Extents => vec![(format!("e{number}"), value(number, 1_200 + number % 5 * 900))],
-            Style::Runs => vec![(format!("r{number}"), value(number, 20_000 + number % 4 * 17_000))],
+            Style::Runs => {
+                vec![(format!("r{number}"), value(number, 20_000 + number % 4 * 17_000))]
+            }
             Style::Growing => vec![("grown".into(), value(number, number * 3_000))],
             Style::Transactions => [30, 900, 3_000]
                 .into_iter()
@@ -72,7 +74,9 @@ pub fn fill(map: &Map, style: Style, acked: &mut Values) -> Result<Error, String
         };
         let done = match set.as_slice() {
             [(name, value)] => map.set(name, value),
-            many => map.transaction(|tx| many.iter().try_for_each(|(name, value)| tx.set(name, value))),
+            many => {
+                map.transaction(|tx| many.iter().try_for_each(|(name, value)| tx.set(name, value)))
+            }
         };
         match done {
             Ok(()) => acked.extend(set),
@@ -483,7 +487,9 @@ pub fn view_truncated(path: &str, pages: usize) -> Result<bool, String> {
             left -= i32::from(waiting.is_finished());
             for page in 0..pages {
                 let mut into = [0; 64];
-                for done in [view.read_at(page * 4_096, &mut into), view.write_at(page * 4_096, &[7; 64])] {
+                for done in
+                    [view.read_at(page * 4_096, &mut into), view.write_at(page * 4_096, &[7; 64])]
+                {
                     match done {
                         Ok(()) => {}
                         Err(error) if LOST.contains(&error.kind()) => lost += 1,

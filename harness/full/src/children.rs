@@ -47,7 +47,11 @@ fn ended(status: ExitStatus) -> String {
 
 /// Runs a role to its end; answers what it said, and an error if it did not end well. When it says
 /// that it is ready, `act` is done, and it is told so.
-pub fn run(program: &Program, arguments: &[&str], act: Option<&mut dyn FnMut()>) -> Result<String, String> {
+pub fn run(
+    program: &Program,
+    arguments: &[&str],
+    act: Option<&mut dyn FnMut()>,
+) -> Result<String, String> {
     let mut command = program.command(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Owned(command.spawn().map_err(|error| format!("{arguments:?}: {error}"))?);

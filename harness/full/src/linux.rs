@@ -97,7 +97,8 @@ pub fn disks(options: &Options) -> Figure {
 pub fn shorter(options: &Options) -> Figure {
     let mut figure = Figure::new("truncation and holes");
     let this = Program::this();
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+    let folder =
+        tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
     let path = folder.path().join("shorter.map");
     let file = path.to_string_lossy().into_owned();
     let len = match cases::filled(&file).map(|map| map.stat()) {
@@ -116,14 +117,16 @@ pub fn shorter(options: &Options) -> Figure {
         let mut random = mapvar_random(options.seed ^ page);
         for role in ["while-truncated", "view-truncated"] {
             let all = all.to_string();
-            let arguments: &[&str] = if role == "view-truncated" { &[role, &file, &all] } else { &[role, &file] };
+            let arguments: &[&str] =
+                if role == "view-truncated" { &[role, &file, &all] } else { &[role, &file] };
             let mut cut = || {
                 thread::sleep(Duration::from_micros(random() % 3_000));
                 let opened = fs::OpenOptions::new().write(true).open(&path);
                 let _ = opened.and_then(|file| file.set_len(page * PAGE));
             };
             let done = run(&this, arguments, Some(&mut cut));
-            let lost = done.as_ref().is_ok_and(|said| said.contains("lost") && !said.contains("lost 0"));
+            let lost =
+                done.as_ref().is_ok_and(|said| said.contains("lost") && !said.contains("lost 0"));
             noticed += u64::from(lost);
             let done = match done {
                 // Header, live words, table and index are looked at by each.
@@ -152,7 +155,8 @@ pub fn limits(options: &Options) -> [Figure; 2] {
     let mut files = Figure::new("RLIMIT_FSIZE");
     let mut memory = Figure::new("RLIMIT_AS");
     let this = Program::this();
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+    let folder =
+        tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
     let path = folder.path().join("limited.map");
     let file = path.to_string_lossy().into_owned();
     let pages = pages(options);
@@ -209,7 +213,11 @@ pub fn limited(kind: &str, pages: u64, style: Style, what: &str) -> Result<bool,
     let limit = getrlimit(resource);
     setrlimit(resource, Rlimit { current: Some(most), maximum: limit.maximum })
         .map_err(|error| error.to_string())?;
-    let done = if kind == "file" { cases::fill_one(what, style) } else { cases::fill_in_memory(what, style) };
+    let done = if kind == "file" {
+        cases::fill_one(what, style)
+    } else {
+        cases::fill_in_memory(what, style)
+    };
     setrlimit(resource, limit).map_err(|error| error.to_string())?;
     done
 }

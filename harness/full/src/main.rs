@@ -76,7 +76,9 @@ fn main() -> ExitCode {
 
 #[cfg(not(target_os = "linux"))]
 fn legs(_: &Options, _: Option<&str>) -> bool {
-    println!("SKIPPED: file systems of any size are made on Linux alone; this program is the child there");
+    println!(
+        "SKIPPED: file systems of any size are made on Linux alone; this program is the child there"
+    );
     true
 }
 
@@ -96,7 +98,9 @@ fn legs(options: &Options, apart: Option<&str>) -> bool {
             continue;
         }
         match &how {
-            None => println!("{leg} SKIPPED: this user may not mount a file system (unshare -m, unshare -Urm)"),
+            None => println!(
+                "{leg} SKIPPED: this user may not mount a file system (unshare -m, unshare -Urm)"
+            ),
             Some(how) => well &= linux::begin_apart(how, leg),
         }
     }

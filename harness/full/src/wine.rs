@@ -32,15 +32,17 @@ pub fn full(options: &Options) -> Figure {
     let sizes: Vec<u64> = (1..=64).filter(|pages| !options.short || pages % 32 == 31).collect();
     for (number, pages) in sizes.iter().enumerate() {
         let style = Style::ALL[number % Style::ALL.len()].name();
-        let done = size(small, pages * PAGE)
-            .and_then(|()| run(&program, &["fill", style, &path], None));
+        let done =
+            size(small, pages * PAGE).and_then(|()| run(&program, &["fill", style, &path], None));
         figure.note(&format!("{pages} pages"), done);
         let _ = std::fs::remove_file(small.join("full.map"));
     }
     for style in Style::ALL.iter().take(if options.short { 1 } else { 5 }) {
         let done = run(&program, &["fill-lossy", style.name(), "full"], None);
         if done.as_ref().is_err_and(|told| told.contains("no end to the room")) {
-            println!("page-file sections SKIPPED: this Wine keeps them elsewhere than in /run/user");
+            println!(
+                "page-file sections SKIPPED: this Wine keeps them elsewhere than in /run/user"
+            );
             break;
         }
         figure.note("page-file sections in a folder of 24 MiB", done);

@@ -147,7 +147,13 @@ fn complete(file: &[u8]) -> Option<&[u8]> {
 /// Runs a process on a new map, kills it some time after a flush, and says what there may be.
 fn kill_one(path: &Path, seed: u64, random: &mut Random) -> Result<Killed, String> {
     let told = |error: std::io::Error| error.to_string();
-    drop(Map::options().file(path).size(4_000 + random.below(60_000)).create().map_err(|it| it.to_string())?);
+    drop(
+        Map::options()
+            .file(path)
+            .size(4_000 + random.below(60_000))
+            .create()
+            .map_err(|it| it.to_string())?,
+    );
     let this = std::env::current_exe().map_err(told)?;
     let mut command = Command::new(this);
     command.args(["--writer", &path.to_string_lossy(), &seed.to_string()]);
@@ -261,7 +267,7 @@ fn judge(path: &Path, killed: &Killed, tidy: bool) -> Result<u64, String> {
         return Err(format!("a recovery reports damage where there is none: {recovery:?}"));
     }
     let mut found = Content::new();
-    for entry in map.iter() {
+    for entry in &map {
         let entry = entry.map_err(told)?;
         let value = if entry.name() == COUNT {
             entry.get::<u64>().map(|it| it.to_le_bytes().to_vec())

@@ -40,7 +40,6 @@ const FAULTS: &[(Fault, bool)] = &[
     (Fault::OneSuperblock, true),
     (Fault::SuperblockUnchecked, true),
     (Fault::RetiredEarly, true),
-    (Fault::SealsBeforeFlight, false),
     (Fault::PlaceEarly, true),
     (Fault::SealKept, true),
     (Fault::DurableExtentFreed, true),
@@ -148,7 +147,8 @@ struct Options {
     legs: Vec<String>,
 }
 
-const USAGE: &str = "ci/power [N] [--short] [--minutes M] [--seed S] [--fault NAME] [faults] [cuts] [files]";
+const USAGE: &str =
+    "ci/power [N] [--short] [--minutes M] [--seed S] [--fault NAME] [faults] [cuts] [files]";
 
 fn options() -> Result<Options, String> {
     let mut cuts = None;
@@ -208,12 +208,22 @@ fn faults(options: &Options) -> bool {
         let took = began.elapsed().as_secs_f64();
         if let Some((seed, what)) = wrong.first() {
             found += 1;
-            println!("  {:25} found in {took:.1} s, {} histories: seed {seed}: {what}", fault.name(), counts.histories);
+            println!(
+                "  {:25} found in {took:.1} s, {} histories: seed {seed}: {what}",
+                fault.name(),
+                counts.histories
+            );
         } else {
-            println!("  {:25} NOT FOUND in {took:.1} s, {} histories", fault.name(), counts.histories);
+            println!(
+                "  {:25} NOT FOUND in {took:.1} s, {} histories",
+                fault.name(),
+                counts.histories
+            );
         }
     }
-    println!("figure: planted faults of the power cuts = {found} of {all} found (goal {all} of {all})");
+    println!(
+        "figure: planted faults of the power cuts = {found} of {all} found (goal {all} of {all})"
+    );
     found == all
 }
 
@@ -296,7 +306,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    std::panic::set_hook(Box::new(|info| PANIC.with(|panic| panic.replace(info.to_string()).clear())));
+    std::panic::set_hook(Box::new(|info| {
+        PANIC.with(|panic| drop(panic.replace(info.to_string())));
+    }));
     println!("seed {}", options.seed);
     let mut well = true;
     if wanted(&options, "faults") && options.fault.is_none() {

@@ -1,7 +1,9 @@
 //! The region that is cut off, and what can be seen of it.
 
 use mapvar::internals::{
-    Data, Facts, Handle, Load as _, Mem, Ordering::SeqCst, Seen, Store, StoreWords as _, Trouble,
+    Data, Facts, Handle, Load as _, Mem,
+    Ordering::SeqCst,
+    Seen, Store, StoreWords as _, Trouble,
     layout::{CHUNK, META_CHUNKS, identity, kind, table_word},
     power::{Power, Random},
     region,
@@ -65,7 +67,11 @@ impl Given {
         if known != name {
             return Err(format!("the id {} is given twice", found.handle.id));
         }
-        if found.handle.atomic { Ok(()) } else { self.version(found.handle.id, found.version, &found.value) }
+        if found.handle.atomic {
+            Ok(())
+        } else {
+            self.version(found.handle.id, found.version, &found.value)
+        }
     }
 }
 
@@ -161,7 +167,9 @@ pub fn recover(
         });
         match opened {
             Some(Ok((_, recovered))) if recovered.damaged || recovered.lost > 0 => {
-                return Err(format!("a recovery reports damage where there is none: {recovered:?}"));
+                return Err(format!(
+                    "a recovery reports damage where there is none: {recovered:?}"
+                ));
             }
             Some(Ok((store, _))) => {
                 counts.cuts += 1;

@@ -6,8 +6,9 @@ use crate::map::{Content, Counts, Given, content, facts, format, nothing_leaked,
 use mapvar::{
     Kind,
     internals::{
-        Change, Expect, Facts, Fault, Inserted, Ordering::SeqCst, Outcome, Raw, Store,
-        StoreWords as _, Trouble,
+        Change, Expect, Facts, Fault, Inserted,
+        Ordering::SeqCst,
+        Outcome, Raw, Store, StoreWords as _, Trouble,
         layout::record,
         power::{Power, Random, Turn},
     },
@@ -353,9 +354,21 @@ impl World {
 
     /// The power fails, and the map is opened again, perhaps after more of that.
     fn power_cut(&mut self, random: &mut Random) -> Result<(), String> {
+        // Of one moment there are many disks.
+        for _ in 0..random.below(6) {
+            let saved = self.power.machine().save();
+            self.lose_and_recover(random)?;
+            self.power.machine().put_back(saved);
+        }
+        let now = self.lose_and_recover(random)?;
+        self.allowed = vec![now.clone()];
+        self.truth().now = now;
+        Ok(())
+    }
+
+    fn lose_and_recover(&mut self, random: &mut Random) -> Result<Content, String> {
         self.power.restart(random);
-        self.store =
-            recover(&self.power, &self.facts, &mut self.boots, random, &mut self.counts)?;
+        self.store = recover(&self.power, &self.facts, &mut self.boots, random, &mut self.counts)?;
         let now = content(&self.store, &mut self.given)?;
         self.counts.values += now.len() as u64;
         if !self.allowed.contains(&now) {
@@ -366,9 +379,7 @@ impl World {
             let allowed: Vec<_> = self.allowed.iter().map(short).collect();
             return Err(format!("recovered {:?}, allowed {allowed:?}", short(&now)));
         }
-        self.allowed = vec![now.clone()];
-        self.truth().now = now;
-        Ok(())
+        Ok(now)
     }
 }
 

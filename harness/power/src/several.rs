@@ -8,8 +8,9 @@ use generator::{Generator, Gn};
 use mapvar::{
     Kind,
     internals::{
-        Change, Expect, Facts, Fault, Inserted, Ordering::SeqCst, Outcome, Raw, Store,
-        StoreWords as _, Trouble,
+        Change, Expect, Facts, Fault, Inserted,
+        Ordering::SeqCst,
+        Outcome, Raw, Store, StoreWords as _, Trouble,
         layout::record,
         power::{Power, PowerWords, Random},
     },
@@ -179,13 +180,15 @@ impl Log {
         } else {
             u64::MAX
         };
-        let acked_before = |it: &Write| it.state == State::Done && it.ended.is_some_and(|at| at < since);
+        let acked_before =
+            |it: &Write| it.state == State::Done && it.ended.is_some_and(|at| at < since);
         let mut seen: Vec<Vec<&Write>> = Vec::new();
         for (variable, stamp) in found.iter().enumerate() {
             let of_it = || self.writes.iter().filter(move |it| it.variable == variable);
             let stale =
                 |one: &&Write| of_it().any(|it| acked_before(it) && one.is_surely_before(it));
-            let said: Vec<_> = of_it().filter(|it| it.stamp == *stamp && it.state != State::Void).collect();
+            let said: Vec<_> =
+                of_it().filter(|it| it.stamp == *stamp && it.state != State::Void).collect();
             if said.is_empty() {
                 return Err(format!("variable {variable} has {stamp}, which nobody set"));
             }
@@ -197,7 +200,8 @@ impl Log {
                     "{what}: variable {variable} has {stamp}, and {newest:?} was acknowledged"
                 ));
             }
-            let fit: Vec<_> = fresh.into_iter().filter(|it| it.began == 0 || it.began < until).collect();
+            let fit: Vec<_> =
+                fresh.into_iter().filter(|it| it.began == 0 || it.began < until).collect();
             if fit.is_empty() {
                 return Err(format!(
                     "variable {variable} has {stamp}, which was set after the last flush"
@@ -206,7 +210,9 @@ impl Log {
             seen.push(fit);
         }
         // Whether what was seen of a variable was surely set before, or surely after.
-        for write in self.writes.iter().filter(|it| it.transaction.is_some() && it.state != State::Void) {
+        for write in
+            self.writes.iter().filter(|it| it.transaction.is_some() && it.state != State::Void)
+        {
             let parts: Vec<_> =
                 self.writes.iter().filter(|it| it.transaction == write.transaction).collect();
             let new = seen.get(write.variable).is_some_and(|seen| {
@@ -216,7 +222,8 @@ impl Log {
                 })
             });
             let old = parts.iter().find(|part| {
-                seen.get(part.variable).is_some_and(|seen| seen.iter().all(|it| it.is_surely_before(part)))
+                seen.get(part.variable)
+                    .is_some_and(|seen| seen.iter().all(|it| it.is_surely_before(part)))
             });
             if let (true, Some(old)) = (new, old) {
                 return Err(format!("a transaction is torn: {write:?} is there, {old:?} is not"));
@@ -312,7 +319,8 @@ fn operation(
         }
         2 => {
             // Long enough for an extent it would have to be reserved first.
-            let others = (0..taste.names as usize).filter(|_| random.below(2) == 0).chain([variable]);
+            let others =
+                (0..taste.names as usize).filter(|_| random.below(2) == 0).chain([variable]);
             let mut variables: Vec<_> = others.collect();
             variables.sort_unstable();
             variables.dedup();
@@ -454,6 +462,18 @@ impl World {
         locked(&self.log).died(number);
     }
 
+    fn lose_and_recover(
+        &mut self,
+        random: &mut Random,
+    ) -> Result<(Store<Power>, [u64; NAMES], u64), String> {
+        self.power.restart(random);
+        let store = recover(&self.power, &self.facts, &mut self.boots, random, &mut self.counts)?;
+        let (found, count) = stamps(&store, &mut self.given)?;
+        self.counts.values += found.iter().filter(|stamp| **stamp != REMOVED).count() as u64;
+        locked(&self.log).judge(&found, count, true)?;
+        Ok((store, found, count))
+    }
+
     /// All of them, until the power fails or all is done; answers what is wrong.
     fn run(&mut self, random: &mut Random) -> Result<(), String> {
         let quantum = [2, 20, 200, 2_000][random.below(4) as usize];
@@ -462,6 +482,7 @@ impl World {
             left = random.below(left.min(3_000)) + 1;
         }
         let deadly = random.below(2) == 0;
+        let mixed = random.below(2) == 0;
         for number in 0..self.running.len() {
             self.start(number, random);
         }
@@ -478,6 +499,9 @@ impl World {
                 continue;
             }
             let Some(process) = &mut self.running[number] else { continue };
+            // Short turns and long ones: what happens between two steps of another may be much.
+            let quantum =
+                if mixed { [2, 20, 200, 4_000][random.below(4) as usize] } else { quantum };
             self.power.machine().turn_in(random.steps(quantum));
             process.resume();
             if process.is_done() {
@@ -541,16 +565,14 @@ pub fn history(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
     let rounds = 1 + random.below(3);
     for round in 1..=rounds {
         world.run(&mut random)?;
-        world.power.restart(&mut random);
-        let recovered =
-            recover(&world.power, &facts, &mut world.boots, &mut random, &mut world.counts);
-        let store = recovered?;
-        let (found, count) = stamps(&store, &mut world.given)?;
-        world.counts.values += found.iter().filter(|stamp| **stamp != REMOVED).count() as u64;
-        let mut log = locked(&world.log);
-        log.judge(&found, count, true)?;
-        log.begin_anew(&found, count);
-        drop(log);
+        // Of one moment there are many disks.
+        for _ in 0..random.below(6) {
+            let saved = world.power.machine().save();
+            world.lose_and_recover(&mut random)?;
+            world.power.machine().put_back(saved);
+        }
+        let (store, found, count) = world.lose_and_recover(&mut random)?;
+        locked(&world.log).begin_anew(&found, count);
         if round == rounds && random.below(2) == 0 {
             nothing_leaked(&store)?;
         }

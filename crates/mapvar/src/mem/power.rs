@@ -71,8 +71,10 @@ struct Process {
     after_barrier: AtomicI64,
     /// Cut off: it stores nothing any more.
     off: AtomicBool,
-    /// How often it began anew: another seat each time.
+    /// How often it began anew: another token each time.
     births: AtomicU64,
+    /// It lives, and has its seat.
+    seated: AtomicBool,
 }
 
 impl Process {
@@ -82,12 +84,21 @@ impl Process {
             after_barrier: AtomicI64::new(-1),
             off: AtomicBool::new(false),
             births: AtomicU64::new(0),
+            seated: AtomicBool::new(false),
         }
     }
 }
 
+impl Process {
+    fn begin_anew(&self) {
+        self.off.store(false, Relaxed);
+        self.births.fetch_add(1, Relaxed);
+        self.seated.store(false, Relaxed);
+    }
+}
+
 /// All that work changes, to be put back.
-struct Saved {
+pub struct Saved {
     words: Vec<u64>,
     halves: Vec<u32>,
     touched: Vec<u64>,
@@ -215,8 +226,7 @@ impl Power {
 
     /// The process is gone, its locks say so; and one begins anew in its place.
     pub fn die(&self) {
-        self.me().off.store(false, Relaxed);
-        self.me().births.fetch_add(1, Relaxed);
+        self.me().begin_anew();
         for at in locked(&self.machine.touched).iter() {
             let half = self.machine.half(*at);
             if half.load(Relaxed) == self.held() {
@@ -228,8 +238,7 @@ impl Power {
     /// The machine starts again, with what the disk has.
     pub fn restart(&self, random: &mut Random) {
         for process in &self.machine.processes {
-            process.off.store(false, Relaxed);
-            process.births.fetch_add(1, Relaxed);
+            process.begin_anew();
         }
         self.machine.lose(random);
     }
@@ -310,7 +319,8 @@ impl Machine {
         self.processes[number].off.store(true, Relaxed);
     }
 
-    fn save(&self) -> Saved {
+    /// All of the memory, and what the disk may have.
+    pub fn save(&self) -> Saved {
         let len = self.len.load(Relaxed) as usize;
         Saved {
             words: self.words[..len / 8].iter().map(|word| word.load(Relaxed)).collect(),
@@ -321,7 +331,8 @@ impl Machine {
         }
     }
 
-    fn put_back(&self, saved: Saved) {
+    /// As it was when this was saved.
+    pub fn put_back(&self, saved: Saved) {
         let longest = self.len.swap(saved.words.len() as u64 * 8, Relaxed);
         for (at, word) in self.words[..(longest / 8) as usize].iter().enumerate() {
             word.store(saved.words.get(at).copied().unwrap_or(0), Relaxed);
@@ -604,6 +615,7 @@ impl Mem for Power {
     }
 
     fn seat(&self) -> Result<u64, Trouble> {
+        self.me().seated.store(true, Relaxed);
         let births = self.me().births.load(Relaxed);
         let token = (self.process as u64) << 56 | births << 1 | 1;
         let at = seat::at(self.process);
@@ -616,7 +628,7 @@ impl Mem for Power {
     }
 
     fn is_seat_taken(&self, number: usize) -> bool {
-        self.machine.processes.get(number).is_some_and(|it| !it.off.load(Relaxed))
+        self.machine.processes.get(number).is_some_and(|it| it.seated.load(Relaxed))
     }
 
     fn barrier(&self, ranges: &[(u64, u64)]) -> Result<(), Trouble> {

@@ -204,7 +204,7 @@ fn i03_no_value_is_torn_whatever_its_size() {
 
 /// On every system: the pages go to the file (`msync`, `FlushViewOfFile`), then all of it to the
 /// device (`fdatasync`, `FlushFileBuffers`). Seen by strace in `unix.rs`; that one of them is enough:
-/// `src/flush/histories.rs`.
+/// `harness/power`.
 #[test]
 fn i21_the_barrier_is_in_that_order() {
     let code = |below: &str, file: &str| {

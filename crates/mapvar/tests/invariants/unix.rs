@@ -614,7 +614,7 @@ fn traced(maps: &[&str]) -> Option<String> {
 }
 
 /// The order on Windows: `crates/os/src/sys/windows/tests`; that one barrier is enough:
-/// `src/flush/histories.rs`.
+/// `harness/power`.
 #[test]
 #[cfg(target_os = "linux")]
 fn i21_a_flush_writes_back_and_then_waits_once() {
