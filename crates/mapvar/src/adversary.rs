@@ -342,7 +342,7 @@ fn operate(store: &mut Store<Adversary>, handles: &[Handle], which: u64, number:
             let _ = (store.chunk_says(chunk), store.place(handle.at, number % 4));
             let _ = (store.block_of(handle.at), store.is_headed(number as u64 * 64, handle));
         }
-        19 => drop(store.grow(CHUNK)),
+        19 => drop(store.chunk_count().and_then(|seen| store.grow(CHUNK, seen))),
         20 => drop((store.space(), store.is_dirty())),
         21 | 22 => {
             let mut changes: Vec<_> = handles

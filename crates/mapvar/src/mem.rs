@@ -149,6 +149,8 @@ faults! {
     SeatByNumber = "seat-by-number",
     /// Whoever began to fill an extent is taken for living.
     FillersLive = "fillers-live",
+    /// Of many who find the region full at once each makes it longer.
+    GrowthNotLookedFor = "growth-not-looked-for",
 }
 
 /// A region's memory.
