@@ -189,7 +189,7 @@ pub fn operate<M: Mem>(store: &mut Store<M>, handles: &[Handle], which: u64, num
             let _ = (store.chunk_says(chunk), store.place(handle.at, number % 4));
             let _ = (store.block_of(handle.at), store.is_headed(number as u64 * 64, handle));
         }
-        19 => drop(store.grow(CHUNK)),
+        19 => drop(store.chunk_count().and_then(|seen| store.grow(CHUNK, seen))),
         20 => drop((store.space(), store.is_dirty())),
         21 | 22 => {
             let mut changes: Vec<_> = handles

@@ -337,6 +337,8 @@ faults! {
     NoSweep = "no-sweep",
     /// Retired records are never freed.
     RetiredKept = "retired-kept",
+    /// Of many who find the region full at once each makes it longer.
+    GrowthNotLookedFor = "growth-not-looked-for",
 }
 
 /// A region's memory.

@@ -603,7 +603,8 @@ impl<M: Mem> Store<M> {
         let places = counts.load(room::RECORDS, Relaxed).min(self.mem.size() / 320);
         match self.make_index_fit(places) {
             Err(Trouble::Full { needed, .. }) => {
-                self.grow(needed)?;
+                let seen = self.chunk_count()?;
+                self.grow(needed, seen)?;
                 self.make_index_fit(places)?;
             }
             done => done?,

@@ -110,6 +110,10 @@ impl World {
         let mut seen = Vec::new();
         for squatter in SQUATTERS {
             for &user in victims {
+                // What hangs once hangs each time.
+                if seen.iter().any(|seen: &Seen| seen.what.contains("HUNG")) {
+                    continue;
+                }
                 let target = match place {
                     Where::Name => self.name(user),
                     Where::Global => self.global(),

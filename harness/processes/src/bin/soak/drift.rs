@@ -72,7 +72,7 @@ fn bound(what: &str) -> (f64, u64) {
         "open" => (0.0, if cfg!(windows) { 6 } else { 0 }),
         "memory" => (0.1, if cfg!(windows) { 4 << 20 } else { 1 << 20 }),
         // It grows by half of what it is.
-        "region" => (0.6, 32 << 20),
+        "region" => (0.6, 8 << 20),
         "unswept" => (0.5, 16 << 20),
         "files" => (0.0, 2 * crate::PASSING),
         _ => (0.0, 0),
@@ -130,10 +130,11 @@ impl Drift {
         figure(
             &format!("drift in the soak{system}"),
             format!(
-                "{} {}, views {}, threads {}, seats {}, files {}; memory of a process at most {:+.2} MB \
+                "{} {:+} (to {}), views {}, threads {}, seats {}, files {}; memory of a process at most {:+.2} MB \
                  (to {:.2}), region {:.1} to {:.1} MB, bytes taken when all is removed {} to {}",
                 if cfg!(windows) { "handles" } else { "descriptors" },
                 grown("open"),
+                of("open").1,
                 grown("views"),
                 grown("threads"),
                 grown("seats"),
