@@ -651,6 +651,11 @@ impl<M: Mem> Store<M> {
         })?;
         for handle in trimmed {
             let _held = self.lock_structure()?;
+            let line = self.mem.words(handle.at, record::LINE);
+            if line.is_none_or(|line| line.load(record::ID, Acquire) != handle.id) {
+                // Given back since: a replay would do that again, and its block may be another's.
+                continue;
+            }
             let journal = self.journal()?;
             journal.store(journal::RECORD, handle.at, Relaxed);
             // A mark is journalled before it is set. That it is the mark of a collection is no harm:
@@ -660,12 +665,7 @@ impl<M: Mem> Store<M> {
                 if taken == mapvar_os::Taken::Recovered {
                     self.mem.wake(handle.wake());
                 }
-                let line = self.mem.words(handle.at, record::LINE);
-                let stale = match line.map(|line| line.load(record::ID, Acquire)) {
-                    Some(id) if id == handle.id => self.drop_stale(handle, None),
-                    _ => Vec::new(),
-                };
-                for Replaced(at) in stale {
+                for Replaced(at) in self.drop_stale(handle, None) {
                     self.reclaim(at)?;
                 }
                 self.mem.unmark(handle.lock());

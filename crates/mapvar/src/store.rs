@@ -422,9 +422,14 @@ impl<M: Mem> Store<M> {
 
     /// What can become of a record. It counts under the record's mark; without, it is a guess.
     fn fate(&self, handle: Handle, words: M::Words<'_>) -> Result<Fate, Trouble> {
-        if self.file && words.load(record::ID, Acquire) & record::RETIRED != 0 {
+        let id = words.load(record::ID, Acquire);
+        if self.file && id & record::RETIRED != 0 {
             // Who retired it died in the midst of it.
             return Ok(Fate::Retired);
+        }
+        if id == 0 {
+            // The same, of who erased it: a flush that has begun since does not know the record.
+            return Ok(Fate::Erased);
         }
         let state = State(words.load(record::STATE, Acquire));
         let desc = Desc(words.load(handle.slot(state.current()) + slot::DESC, Relaxed));

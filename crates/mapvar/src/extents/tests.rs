@@ -615,6 +615,42 @@ fn every_meeting(world: &World, one: Operation, other: Operation, told: &str) {
     }
 }
 
+/// A sweep looks first which records have an old value, and then takes L for each: meanwhile one of
+/// them may have been given back, and the block of its name be another variable's.
+#[test]
+fn i5_a_sweep_killed_anywhere_takes_nothing_from_who_came_meanwhile() {
+    const OTHER: &str = "another name that is longer than what a record holds, for the same block";
+    const THIRD: &str =
+        "a third one that is longer than what a record holds, for a block of its own";
+    let world = World::new(24, 24, |store| {
+        put(store, LONG, &value(1, 3000))?;
+        put(store, LONG, &value(2, 3000))
+    });
+    for step in 0.. {
+        world.shared.back_to(&world.start);
+        let (sweeper, other) = (world.process(1), world.process(2));
+        sweeper.mem.before_lock(live::LOCK_L, 0, move || {
+            remove(&other, LONG).unwrap();
+            // In a record of another class: the place of the first stays free.
+            put(&other, OTHER, &value(3, 400)).unwrap();
+        });
+        sweeper.mem.dies_at(step);
+        let done = to_its_end(|| sweeper.sweep().unwrap()).is_some();
+        if !sweeper.mem.others_are_done() {
+            continue;
+        }
+        let store = world.process(3);
+        drop(store.lock_structure().unwrap());
+        put(&store, THIRD, b"third").unwrap();
+        assert!(look(&store, OTHER) == Some(value(3, 400)), "step {step}");
+        assert!(look(&store, THIRD) == Some(b"third".to_vec()), "step {step}");
+        world.check(&store, &format!("step {step}"));
+        if done {
+            break;
+        }
+    }
+}
+
 const OPERATIONS: [(&str, Operation); 9] = [
     ("large", |store| put(store, "new", &value(9, 3000))),
     ("run", |store| put(store, "run", &value(9, 70_000))),

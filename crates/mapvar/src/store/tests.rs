@@ -11,13 +11,17 @@ use proptest::prelude::*;
 use std::collections::HashMap;
 
 pub(super) fn heap(size: u64) -> Store<Heap> {
+    made(size, false)
+}
+
+fn made(size: u64, file: bool) -> Store<Heap> {
     let facts = Facts {
         uuid: [11, 12],
         seed: 13,
         size,
         region: region::region_bytes(size).unwrap(),
         max_size: 0,
-        file: false,
+        file,
         created: 0,
         creator: 0,
     };
@@ -301,6 +305,36 @@ fn a_collection_that_was_cut_off_is_done() {
         assert_eq!(store.space().unwrap().used, 0, "{step}");
         put(&store, b"gone", b"back").unwrap();
         assert_eq!(look(&store, b"gone"), Some(b"back".to_vec()));
+    }
+}
+
+/// Found by `ci/kill`: a flush that begins after the death, and before somebody takes L, has the
+/// record's bit in flight, since it was dirty.
+#[test]
+fn an_erasure_that_was_cut_off_is_done_whatever_flush_has_begun() {
+    for unlinked in [false, true] {
+        let store = made(65536, true);
+        let name = vec![b'k'; 300];
+        put(&store, &name, b"value").unwrap();
+        let handle = store.find(store.query(&name)).unwrap().unwrap();
+        store.write(handle, &Raw::TOMBSTONE).unwrap();
+        let journal = store.journal().unwrap();
+        journal.store(journal::RECORD, handle.at, Relaxed);
+        journal.store(journal::OPERATION, journal::UNLINK, Relaxed);
+        assert!(store.mem.mark(handle.lock(), Locks::MARK_L).is_ok());
+        store.mem.words_mut(handle.at, 8).unwrap().store(record::ID, 0, Relaxed);
+        if unlinked {
+            store.unlink(handle.at).unwrap();
+        }
+        let (header, bit) = layout::dirty_bit(handle.at);
+        let header = store.mem.words_mut(header, chunk::WORDS).unwrap();
+        header.store(chunk::DIRTY, 0, Relaxed);
+        header.store(chunk::FLUSHING, bit, Relaxed);
+        drop(store.lock_structure().unwrap());
+        header.store(chunk::FLUSHING, 0, Relaxed);
+        assert_eq!(store.space().unwrap().used, 0, "{unlinked}");
+        let check = store.check(&[], true);
+        assert!(check.findings().is_empty(), "{:?}", check.findings());
     }
 }
 
