@@ -340,7 +340,7 @@ pub fn tidy<M: Mem>(store: &Store<M>) -> Result<u64, Trouble> {
 
 /// Makes the region longer by a chunk at least.
 pub fn grow<M: Mem>(store: &Store<M>) -> Result<bool, Trouble> {
-    store.grow(CHUNK)
+    store.grow(CHUNK, store.chunk_count()?)
 }
 
 /// Makes the checksum right that covers the word at `at`, so that what a fuzzer wrote there is

@@ -90,14 +90,14 @@ fn i01_the_adversary_goes_back_and_fails_as_told() {
     let before = mem.image();
     let raw = Raw::bytes(Kind::Bytes, 0, b"other");
     store.set(store.query(b"a"), &raw).unwrap();
-    store.grow(CHUNK).unwrap();
+    store.grow(CHUNK, u64::MAX).unwrap();
     assert_ne!(mem.image().words, before.words);
     mem.reset();
     assert_eq!(mem.image().words, before.words);
     mem.fail(1, 1);
-    assert!(store.grow(CHUNK).is_err() && mem.failed() == [Call::Lock]);
+    assert!(store.grow(CHUNK, u64::MAX).is_err() && mem.failed() == [Call::Lock]);
     mem.fail(2, 1);
-    assert!(store.grow(CHUNK).is_err() && mem.failed() == [Call::Grow]);
+    assert!(store.grow(CHUNK, u64::MAX).is_err() && mem.failed() == [Call::Grow]);
     mem.dies_at(3);
     let _ = store.set(store.query(b"a"), &raw);
     assert!(mem.death().is_some_and(|death| death.held.iter().all(|it| it.1 != Held::Alive)));
