@@ -197,7 +197,9 @@ struct World {
 impl World {
     fn new(random: &mut Random, fault: Option<Fault>) -> Self {
         let taste = Taste::new(random);
-        let facts = facts(1_000 + random.below(20_000));
+        // Small ones grow.
+        let size = if random.below(2) == 0 { 1 } else { 1_000 + random.below(20_000) };
+        let facts = facts(size);
         let power = Power::new(facts.region as usize, fault);
         format(&power, &facts);
         let visitor: Arc<Mutex<Option<Visitor>>> = Arc::default();
