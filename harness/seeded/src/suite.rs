@@ -17,7 +17,7 @@ pub struct Suite {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Of {
-    /// The package in `harness/NAME`.
+    /// The package in `harness/NAME`; `NAME/PROGRAM` where it has several.
     Harness(String),
     /// A test of the workspace: `os:contract`, or `mapvar:lib` for those within the crate.
     Test(String, String),
@@ -70,9 +70,13 @@ impl Suite {
         };
         match &self.of {
             Of::Harness(name) => {
-                let manifest = root.join("harness").join(name).join("Cargo.toml");
+                let (folder, program) = name.split_once('/').unwrap_or((name, ""));
+                let manifest = root.join("harness").join(folder).join("Cargo.toml");
                 cargo.args(["build", "--release", "--features", "seeded", "--manifest-path"]);
                 cargo.arg(manifest);
+                if !program.is_empty() {
+                    cargo.args(["--bin", program]);
+                }
             }
             Of::Test(package, test) => {
                 let package = package_of(package);
