@@ -16,15 +16,24 @@ pub struct Files {
     folder: PathBuf,
 }
 
+/// Where files are made: in a folder that `ci/fuzz` removes however this ends, or in memory, where the
+/// system has that.
+pub fn base() -> PathBuf {
+    let shared = PathBuf::from("/dev/shm");
+    match std::env::var_os("MAPVAR_FUZZ_FOLDER") {
+        Some(folder) => folder.into(),
+        None if shared.is_dir() => shared,
+        None => std::env::temp_dir(),
+    }
+}
+
 static FOLDERS: AtomicU64 = AtomicU64::new(0);
 
 impl Files {
     /// With all the regions, and a folder in memory where the system has that.
     pub fn new() -> Self {
-        let base = PathBuf::from("/dev/shm");
-        let base = if base.is_dir() { base } else { std::env::temp_dir() };
         let number = FOLDERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let folder = base.join(format!("mapvar-fuzz-files-{}-{number}", std::process::id()));
+        let folder = base().join(format!("mapvar-fuzz-files-{}-{number}", std::process::id()));
         std::fs::create_dir(&folder).expect("a folder");
         Self { bytes: Bytes::new(), folder }
     }

@@ -221,6 +221,7 @@ fn scribbled(wanted: &Wanted, time: Duration) -> Option<(bool, String)> {
         );
         return Some((true, figure));
     }
+    scribble::reap(child.id());
     println!(
         "FAILED: target scribbler, seed {}: the victim ended with {status}\n  again: ci/fuzz --one \
          scribbler --seed {} (it is a race: the same seed may need several runs)",
