@@ -40,8 +40,8 @@ impl Sample {
 
     #[cfg(windows)]
     pub(crate) fn here(_: &str) -> Self {
-        use mapvar_processes::windows::{handles, memory};
-        Self { open: handles(), views: 0, memory: memory(), threads: 0 }
+        let (open, threads) = mapvar_processes::windows::handles_and_threads();
+        Self { open, views: 0, memory: mapvar_processes::windows::memory(), threads }
     }
 }
 
