@@ -95,9 +95,10 @@ pub(crate) fn hold(shared: &Path, arguments: &[String]) -> io::Result<ExitCode> 
     let map = Target::File(path.clone()).options().open().map_err(other)?;
     let (_section, view, locks) = region(path)?;
     for at in (0..touched.min(view.len())).step_by(4096) {
-        // A page that is written to, and stays as it was.
-        if let Some(words) = view.words_mut(at, 1) {
-            words.fetch_or(0, 0, SeqCst);
+        // A page that is written to, and stays as it was: nobody else is at work now. (Of an `or` of
+        // nothing the compiler leaves nothing.)
+        if let (Some(words), Some(seen)) = (view.words_mut(at, 1), view.words(at, 1)) {
+            words.store(0, seen.load(0, SeqCst), SeqCst);
         }
     }
     if let Some(mapped) = mapped()

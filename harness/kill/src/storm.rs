@@ -242,7 +242,13 @@ impl<'a> Run<'a> {
         };
         let passing = 8 + random.below(120);
         let before = (leaks::handles(), leaks::mappings());
+        let began = Instant::now();
         self.weather(era, kills, &target, passing, seed, killers)?;
+        if cfg!(windows) {
+            // There it takes long enough for somebody to wonder.
+            let by = if target.is_file() { "in a file" } else { "by name" };
+            println!("map {era}, {by}: {kills} kills, {:.1} s", began.elapsed().as_secs_f64());
+        }
         if self.is_over() {
             return Ok(());
         }

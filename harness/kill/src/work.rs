@@ -106,6 +106,8 @@ impl Target {
         let options = Map::options().timeout(LIMIT).size(4_000);
         match self {
             Self::Name(name) => options.name(name).max_size(64 << 20),
+            // Wine keeps a byte for each page that is set aside, and no limit means 64 GiB.
+            Self::File(path) if cfg!(windows) => options.file(path).max_size(256 << 20),
             Self::File(path) => options.file(path),
         }
     }
