@@ -307,8 +307,11 @@ pub fn integer(word: u64) -> Raw<'static> {
     Raw::word(Kind::I64, word)
 }
 
-/// Adds to an `Atomic`; `None` where it is no more.
+/// Adds to an `Atomic`; `None` where it is none, or no more.
 pub fn add<M: Mem>(store: &Store<M>, handle: Handle, word: u64) -> Result<Option<u64>, Trouble> {
+    if !handle.atomic {
+        return Ok(None);
+    }
     store.atomic(handle, |words| words.fetch_add(record::VALUE, word, SeqCst))
 }
 
@@ -319,7 +322,7 @@ pub fn find_or_make<M: Mem>(
     raw: &Raw<'_>,
     atomic: bool,
 ) -> Result<(), Trouble> {
-    for _ in 0..4 {
+    for _ in 0..crate::map::AGAIN {
         if let Some(handle) = store.find(query)?
             && plain(store, handle)?.is_some()
         {
