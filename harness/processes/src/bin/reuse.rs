@@ -254,20 +254,19 @@ struct Maps {
 }
 
 impl Maps {
-    fn make(place: Place) -> Self {
-        let patient = place.options().size(1 << 20).max_size(64 << 20).timeout(LIMIT);
-        let patient = patient.create().expect("a new map");
-        patient.set("held", vec![0_u8; 40]).expect("set");
-        patient.set("large", vec![0_u8; LARGE]).expect("set");
-        let brief = place.options().timeout(BRIEF).open().expect("the map");
+    fn make(place: Place) -> Result<Self, mapvar::Error> {
+        let patient = place.options().size(1 << 20).max_size(64 << 20).timeout(LIMIT).create()?;
+        patient.set("held", vec![0_u8; 40])?;
+        patient.set("large", vec![0_u8; LARGE])?;
+        let brief = place.options().timeout(BRIEF).open()?;
         // Both have their seats from now on.
-        brief.set("large", vec![1_u8; LARGE]).expect("set");
-        patient.set("large", vec![2_u8; LARGE]).expect("set");
+        brief.set("large", vec![1_u8; LARGE])?;
+        patient.set("large", vec![2_u8; LARGE])?;
         if place.is_file() {
-            patient.flush().expect("flush");
-            brief.flush().expect("flush");
+            patient.flush()?;
+            brief.flush()?;
         }
-        Self { place, patient, brief }
+        Ok(Self { place, patient, brief })
     }
 
     /// Does what takes this. The map `patiently` or briefly.
@@ -451,16 +450,21 @@ fn run(args: &Args) {
     let name = unique("reuse");
     // Where nobody chooses, many wait for their numbers at once, each in a map of its own.
     let copies = if cfg!(windows) { KINDS.len() } else { 1 };
-    let maps: Vec<Maps> = (0..copies)
+    let maps: Result<Vec<Maps>, _> = (0..copies)
         .flat_map(|number| {
             let file = folder.join(&format!("{number}.map"));
             [Place::Name(format!("{name}.{number}")), Place::File(file)].map(Maps::make)
         })
         .collect();
     let mut tally = Tally::default();
-    all_rounds(&maps, rounds, &mut random, &mut tally);
-    for maps in maps {
-        at_the_end(maps, &mut tally);
+    match maps {
+        Ok(maps) => {
+            all_rounds(&maps, rounds, &mut random, &mut tally);
+            for maps in maps {
+                at_the_end(maps, &mut tally);
+            }
+        }
+        Err(error) => tally.wrong(format!("no map to begin with: {error}")),
     }
     if cfg!(unix) && objects(&name) > 0 {
         tally.wrong("the name is left".into());
