@@ -277,6 +277,8 @@ faults! {
     BarrierSwallowed = "barrier-swallowed",
     /// A reader that finds no sense keeps the record's lock.
     LockKept = "lock-kept",
+    /// Who gives up before a record's marks has its lock.
+    LastTryKept = "last-try-kept",
     /// Who reads with T held takes the record's lock too.
     SecondLock = "second-lock",
     /// A failed insertion's journal is not ended by who takes L next.

@@ -177,7 +177,8 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         mut taken: Result<Taken, Refused>,
     ) -> Result<(), Trouble> {
-        for _ in 0..TRIES {
+        let mut tries = 0..TRIES;
+        loop {
             match taken {
                 Ok(Taken::Clean) => return Ok(()),
                 // Its holder may have published and died before it woke those who wait for it.
@@ -191,9 +192,15 @@ impl<M: Mem> Store<M> {
                 Err(Refused::Marked(Locks::MARK_T)) => drop(self.lock_transactions()?),
                 Err(refused) => return Err(Trouble::Lock(refused)),
             }
+            // Before the next attempt: what the last one took, nobody would give back.
+            if tries.next().is_none() {
+                if self.mem.planted(Fault::LastTryKept) {
+                    let _ = self.mem.lock(handle.lock());
+                }
+                return Err(Trouble::Contended);
+            }
             taken = self.mem.lock(handle.lock());
         }
-        Err(Trouble::Contended)
     }
 
     /// Makes a variable, unless there is one.
