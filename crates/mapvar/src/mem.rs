@@ -319,6 +319,8 @@ faults! {
     ReplayIfTold = "replay-if-told",
     /// A replay ends the journal before it has undone what it says.
     ReplayEndsEarly = "replay-ends-early",
+    /// What a removal leaves behind until a flush is not counted.
+    LeftUncounted = "left-uncounted",
     /// The place of a retired record is free before its id is gone.
     BitBeforeId = "bit-before-id",
     /// A removed Atomic is one again before it has its value.

@@ -6,7 +6,9 @@
 use crate::{
     engine::{Expect, Handle, Store, Which, Wrote, meta_crc},
     index::{self, Query},
-    layout::{self, Desc, Meta, State, Table, chunk, journal, live, record, record_bytes, slot},
+    layout::{
+        self, Desc, Meta, State, Table, chunk, journal, live, record, record_bytes, room, slot,
+    },
     mem::{
         Fault, Load, Mem,
         Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -399,7 +401,13 @@ impl<M: Mem> Store<M> {
     pub(crate) fn collect(&self, handle: Handle) -> Result<(), Trouble> {
         let _held = self.lock_structure()?;
         let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
-        if words.load(record::ID, Relaxed) != handle.id || !self.collectable(handle, words) {
+        if words.load(record::ID, Relaxed) != handle.id {
+            return Ok(());
+        }
+        if !self.collectable(handle, words) {
+            if self.file && !self.mem.planted(Fault::LeftUncounted) {
+                self.count_left()?;
+            }
             return Ok(());
         }
         let journal = self.journal()?;
@@ -420,6 +428,13 @@ impl<M: Mem> Store<M> {
                 Ok(())
             }
         }
+    }
+
+    /// One more record is left behind until a flush.
+    fn count_left(&self) -> Result<(), Trouble> {
+        let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(Trouble::ReadOnly)?;
+        counts.fetch_add(room::LEFT, 1, Relaxed);
+        Ok(())
     }
 
     /// Whether the record can be given back, or the next flush is to be waited for.
