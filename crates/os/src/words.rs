@@ -186,6 +186,12 @@ pub(crate) fn copy_out(words: &[AtomicU64], skip: usize, into: &mut [u8]) {
     }
     if let (false, Some(word)) = (rest.is_empty(), words.get(whole.len())) {
         let bytes = word.load(Ordering::Relaxed).to_le_bytes();
+        if crate::seeded::planted("last-word-whole") {
+            // SAFETY: none, where `rest` is shorter than a word: this is the bug that is planted, a
+            // write of some bytes behind a buffer, in code that a sanitizer sees.
+            unsafe { rest.as_mut_ptr().cast::<[u8; 8]>().write(bytes) };
+            return;
+        }
         for (to, from) in rest.iter_mut().zip(bytes) {
             *to = from;
         }

@@ -1,16 +1,18 @@
 //! Plants the bugs of `bugs.txt`, one at a time, and sees each caught by the harness that is meant
 //! for it. `ci/seeded` runs it.
 
+mod places;
 mod run;
 mod suite;
 mod table;
 
+use places::Places;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread,
@@ -20,11 +22,12 @@ use suite::{Job, Programs};
 use table::Bug;
 
 const USAGE: &str = "\
-ci/seeded [--short] [--times N] [--jobs N] [--check] [WORD]...
+ci/seeded [--short] [--times N] [--jobs N] [--check] [--show] [WORD]...
   --short    a handful, by the quickest harnesses
   --times N  each bug so often
   --jobs N   so many at a time (as many as there are processors)
   --check    only whether the table is of the bugs that the sources have
+  --show     also the lines of each run that speak of a failure
   WORD       only bugs that have such a word in their name or command";
 
 /// What the goal is.
@@ -34,6 +37,7 @@ const GOAL: usize = 40;
 struct Options {
     short: bool,
     check: bool,
+    show: bool,
     times: usize,
     jobs: usize,
     words: Vec<String>,
@@ -42,12 +46,14 @@ struct Options {
 impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
         let jobs = thread::available_parallelism().map_or(1, usize::from);
-        let mut options = Self { short: false, check: false, times: 1, jobs, words: Vec::new() };
+        let mut options =
+            Self { short: false, check: false, show: false, times: 1, jobs, words: Vec::new() };
         while let Some(arg) = args.next() {
             let mut number = || args.next()?.parse().ok().filter(|number| *number > 0);
             match arg.as_str() {
                 "--short" => options.short = true,
                 "--check" => options.check = true,
+                "--show" => options.show = true,
                 "--times" => options.times = number()?,
                 "--jobs" => options.jobs = number()?,
                 _ if arg.starts_with('-') => return None,
@@ -68,13 +74,26 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let _ = ctrlc::set_handler(|| {
+    let places = match Places::new() {
+        Ok(places) => Arc::new(places),
+        Err(error) => {
+            eprintln!("seeded: no temporary folder: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let of_handler = Arc::clone(&places);
+    let handled = ctrlc::set_handler(move || {
         run::end_all();
+        of_handler.remove();
         std::process::exit(130);
     });
-    match go(&options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    if let Err(error) = handled {
+        eprintln!("seeded: Ctrl-C will leave folders behind: {error}");
+    }
+    let done = go(&options, &places);
+    places.remove();
+    match done {
+        Ok(code) => code,
         Err(what) => {
             eprintln!("seeded: {what}");
             ExitCode::FAILURE
@@ -82,7 +101,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn go(options: &Options) -> Result<bool, String> {
+fn go(options: &Options, places: &Places) -> Result<ExitCode, String> {
     // Where it was built: the table is in the sources, which the harnesses are built from anyway.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = folder.join("../..").canonicalize().map_err(|error| error.to_string())?;
@@ -91,9 +110,10 @@ fn go(options: &Options) -> Result<bool, String> {
     for misfit in &misfits {
         println!("MISFIT: {misfit}");
     }
-    println!("{} bugs in the table, {} misfits", all.len(), misfits.len());
+    let names: BTreeSet<_> = all.iter().map(|bug| &bug.name).collect();
+    println!("{} bugs in {} lines of the table, {} misfits", names.len(), all.len(), misfits.len());
     if options.check {
-        return Ok(misfits.is_empty());
+        return Ok(if misfits.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
 
     let bugs: Vec<Bug> = all.into_iter().filter(|bug| options.wants(bug)).collect();
@@ -110,141 +130,186 @@ fn go(options: &Options) -> Result<bool, String> {
     }
     let outputs = target().join("seeded-output");
     std::fs::create_dir_all(&outputs).map_err(|error| error.to_string())?;
+    let bench = Bench { options, places, root: &root, programs: &programs, outputs: &outputs };
     let began = Instant::now();
 
     // Without a bug first: else a failure would prove nothing.
-    let sound = baselines(&jobs, &programs, &root, &outputs, options.jobs);
-    let (is_skipped, bugs): (Vec<Bug>, Vec<Bug>) = bugs.into_iter().partition(|bug| {
-        matches!(sound.get(bug.command.as_str()), Some(Baseline::Skipped))
-            || jobs.iter().any(|job| {
-                job.command == bug.command && programs.skipped.contains(&job.suite.name())
-            })
-    });
-    for bug in &is_skipped {
-        println!("SKIPPED: {}: {} cannot be had here", bug.name, bug.command);
-    }
+    let baselines = bench.baselines(&jobs);
+    let (skipped, run): (Vec<&Bug>, Vec<&Bug>) = bugs
+        .iter()
+        .partition(|bug| matches!(baselines.get(bug.command.as_str()), Some(Baseline::Skipped(_))));
 
     println!("{:<28} {:>6}  caught by", "bug", "s");
     let caught = Mutex::new((0, Duration::ZERO, Vec::new()));
-    each(&bugs, options.jobs, |bug| {
-        let told = match sound.get(bug.command.as_str()) {
-            Some(Baseline::Sound(job)) => {
-                plant(bug, job, &programs, &root, &outputs, options.times)
-            }
+    each(&run, options.jobs, |bug| {
+        let told = match baselines.get(bug.command.as_str()) {
+            Some(Baseline::Well(job)) => bench.plant(bug, job),
             _ => Err("its harness is not sound without it".to_owned()),
         };
         let mut caught = caught.lock().unwrap_or_else(PoisonError::into_inner);
         match told {
-            Ok((took, word)) => {
+            Ok((took, line)) => {
                 let seconds = took.as_secs_f64();
-                println!("{:<28} {seconds:>6.1}  {}: {word}", bug.name, bug.command);
+                println!("{:<28} {seconds:>6.1}  {}: {}", bug.name, bug.command, short(&line));
                 caught.0 += 1;
                 caught.1 = caught.1.max(took);
             }
             Err(why) => {
                 println!("{:<28}      -  NOT CAUGHT by {}: {why}", bug.name, bug.command);
-                caught.2.push(bug.name.clone());
+                caught.2.push(format!("{} by {}", bug.name, bug.command));
             }
         }
     });
     let (count, slowest, missed) = caught.into_inner().unwrap_or_else(PoisonError::into_inner);
 
-    println!(
-        "{} bugs, {} skipped, in {} s after the builds",
-        bugs.len(),
-        is_skipped.len(),
-        began.elapsed().as_secs()
-    );
+    for bug in &skipped {
+        let why = match baselines.get(bug.command.as_str()) {
+            Some(Baseline::Skipped(why)) => why.as_str(),
+            _ => "",
+        };
+        println!("SKIPPED: {} by {}: {why}", bug.name, bug.command);
+    }
+    for bug in &missed {
+        println!("not caught: {bug}");
+    }
+    println!("{} lines in {} s after the builds", bugs.len(), began.elapsed().as_secs());
     let models =
         if options.short || !options.words.is_empty() { Some(()) } else { of_models(&root) };
-    let skipped = match is_skipped.len() {
-        0 => String::new(),
-        some => format!(", {some} more SKIPPED"),
-    };
     println!(
-        "figure: planted bugs = {count} of {} caught{skipped}, slowest {:.1} s (goal all, {GOAL} at least, each within {} s)",
-        bugs.len(),
+        "figure: planted bugs = caught {count} of {} run, {} skipped{}, slowest {:.1} s (goal all, {GOAL} at least, each within {} s)",
+        run.len(),
+        skipped.len(),
+        by_suite(&skipped, &jobs),
         slowest.as_secs_f64(),
         run::LIMIT.as_secs()
     );
-    for name in &missed {
-        println!("not caught: {name}");
-    }
-    Ok(missed.is_empty() && misfits.is_empty() && programs.failed.is_empty() && models.is_some())
+    let well =
+        missed.is_empty() && misfits.is_empty() && programs.failed.is_empty() && models.is_some();
+    Ok(match (well, run.is_empty()) {
+        (false, _) => ExitCode::FAILURE,
+        // Nothing was shown.
+        (true, true) => ExitCode::from(77),
+        (true, false) => ExitCode::SUCCESS,
+    })
 }
 
-/// What a command is without a bug.
-#[derive(Clone, Copy)]
+/// How many lines each harness skipped, in words.
+fn by_suite(skipped: &[&Bug], jobs: &[Job]) -> String {
+    let mut of: BTreeMap<String, usize> = BTreeMap::new();
+    for bug in skipped {
+        if let Some(job) = jobs.iter().find(|job| job.command == bug.command) {
+            *of.entry(job.suite.name()).or_default() += 1;
+        }
+    }
+    let each: Vec<String> = of.iter().map(|(suite, count)| format!("{suite} {count}")).collect();
+    if each.is_empty() { String::new() } else { format!(" ({})", each.join(", ")) }
+}
+
+/// What came of a command without a bug.
+#[derive(Debug)]
 enum Baseline<'a> {
-    Sound(&'a Job),
-    /// It cannot be run on this machine, and says so (exit code 77).
-    Skipped,
+    Well(&'a Job),
+    /// It cannot be run here, and why.
+    Skipped(String),
     Unsound,
 }
 
-/// Runs each command without a bug.
-fn baselines<'a>(
-    jobs: &'a [Job],
-    programs: &Programs,
-    root: &Path,
-    outputs: &Path,
-    at_a_time: usize,
-) -> BTreeMap<&'a str, Baseline<'a>> {
-    let sound = Mutex::new(BTreeMap::new());
-    each(jobs, at_a_time, |job| {
-        let Some(program) = programs.built.get(&job.suite) else { return };
-        let output = outputs.join(format!("baseline {}.txt", file_name(&job.command)));
-        let ran = run::run(program.command(root, job), &output, run::BASELINE);
-        let is_skipped = ran.as_ref().is_ok_and(run::Ran::is_skipped);
-        let wrong = match &ran {
-            _ if is_skipped => None,
-            Err(error) => Some(error.to_string()),
+/// What all runs have in common.
+struct Bench<'a> {
+    options: &'a Options,
+    places: &'a Places,
+    root: &'a Path,
+    programs: &'a Programs,
+    outputs: &'a Path,
+}
+
+impl Bench<'_> {
+    fn run(
+        &self,
+        job: &Job,
+        bug: Option<&Bug>,
+        output: &Path,
+        limit: Duration,
+    ) -> Result<run::Ran, String> {
+        let program = self.programs.built.get(&job.suite).ok_or("it was not built")?;
+        let temporary = self.places.temporary().map_err(|error| error.to_string())?;
+        let mut command = program.command(self.root, job, self.places, &temporary);
+        if let Some(bug) = bug {
+            command.env("MAPVAR_SEEDED", &bug.name);
+        }
+        run::run(command, output, limit).map_err(|error| error.to_string())
+    }
+
+    /// Runs each command without a bug.
+    fn baselines<'a>(&self, jobs: &'a [Job]) -> BTreeMap<&'a str, Baseline<'a>> {
+        let baselines = Mutex::new(BTreeMap::new());
+        each(jobs, self.options.jobs, |job| {
+            let output = self.outputs.join(format!("baseline {}.txt", file_name(&job.command)));
+            let came = match self.programs.skipped.get(&job.suite) {
+                Some(why) => Baseline::Skipped(why.clone()),
+                None => self.baseline(job, &output),
+            };
+            let mut baselines = baselines.lock().unwrap_or_else(PoisonError::into_inner);
+            baselines.insert(job.command.as_str(), came);
+        });
+        let baselines = baselines.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let count = |wanted: fn(&Baseline<'_>) -> bool| {
+            baselines.values().filter(|baseline| wanted(baseline)).count()
+        };
+        println!(
+            "without a bug {} of {} commands are well, {} are skipped, {} fail",
+            count(|it| matches!(it, Baseline::Well(_))),
+            jobs.len(),
+            count(|it| matches!(it, Baseline::Skipped(_))),
+            count(|it| matches!(it, Baseline::Unsound))
+        );
+        baselines
+    }
+
+    fn baseline<'a>(&self, job: &'a Job, output: &Path) -> Baseline<'a> {
+        let ran = self.run(job, None, output, run::BASELINE);
+        if let Some(why) = ran.as_ref().ok().and_then(|ran| ran.skipped(&job.args)) {
+            return Baseline::Skipped(why.to_owned());
+        }
+        let wrong = match ran {
+            Err(error) => Some(error),
             Ok(ran) if job.suite.is_test() && ran.output.contains("running 0 tests") => {
                 Some("no test has such a name".into())
             }
             Ok(ran) => ran.failure().map(|failure| format!("{failure}\n    {}", ran.tail())),
         };
-        if let Some(wrong) = &wrong {
-            println!("WITHOUT A BUG {} fails: {wrong}", job.command);
+        match wrong {
+            None => Baseline::Well(job),
+            Some(wrong) => {
+                println!("WITHOUT A BUG {} fails: {wrong}", job.command);
+                Baseline::Unsound
+            }
         }
-        let mut sound = sound.lock().unwrap_or_else(PoisonError::into_inner);
-        let baseline = match wrong {
-            _ if is_skipped => Baseline::Skipped,
-            None => Baseline::Sound(job),
-            Some(_) => Baseline::Unsound,
-        };
-        sound.insert(job.command.as_str(), baseline);
-    });
-    let sound = sound.into_inner().unwrap_or_else(PoisonError::into_inner);
-    println!(
-        "without a bug {} of {} commands are well",
-        sound.values().filter(|baseline| matches!(baseline, Baseline::Sound(_))).count(),
-        jobs.len()
-    );
-    sound
+    }
+
+    /// Plants a bug so many times; answers how long the slowest took to be caught, and by which line.
+    fn plant(&self, bug: &Bug, job: &Job) -> Result<(Duration, String), String> {
+        let output = format!("{} by {}.txt", bug.name, file_name(&job.suite.name()));
+        let output = self.outputs.join(output);
+        let mut slowest = (Duration::ZERO, String::new());
+        for _ in 0..self.options.times {
+            let ran = self.run(job, Some(bug), &output, run::LIMIT)?;
+            if self.options.show {
+                for line in ran.verdicts().iter().take(8) {
+                    println!("  shown: {}: {}", bug.name, short(line));
+                }
+            }
+            let line = ran.caught(bug).map_err(|why| format!("{why}; see {}", output.display()))?;
+            slowest = slowest.max((ran.took, line.to_owned()));
+        }
+        Ok(slowest)
+    }
 }
 
-/// Plants a bug so many times; answers how long the slowest took to be caught, and the line that says so.
-fn plant(
-    bug: &Bug,
-    job: &Job,
-    programs: &Programs,
-    root: &Path,
-    outputs: &Path,
-    times: usize,
-) -> Result<(Duration, String), String> {
-    let program = programs.built.get(&job.suite).ok_or("it was not built")?;
-    let output = outputs.join(format!("{}.txt", bug.name));
-    let mut slowest = (Duration::ZERO, String::new());
-    for _ in 0..times {
-        let mut command = program.command(root, job);
-        command.env("MAPVAR_SEEDED", &bug.name);
-        let ran = run::run(command, &output, run::LIMIT).map_err(|error| error.to_string())?;
-        let word = ran.caught(bug).map_err(|why| format!("{why}; see {}", output.display()))?;
-        let line = ran.output.lines().find(|line| line.contains(word)).unwrap_or(word);
-        slowest = slowest.max((ran.took, line.trim().chars().take(160).collect()));
-    }
-    Ok(slowest)
+/// As much of a line as others can be read beside.
+fn short(line: &str) -> String {
+    let cut: String = line.trim().chars().take(200).collect();
+    if cut.len() < line.trim().len() { format!("{cut}...") } else { cut }
 }
 
 /// The models beside the engine have faults of their own, which they plant by themselves.
@@ -277,7 +342,7 @@ fn of_models(root: &Path) -> Option<()> {
 }
 
 /// The folder of builds, into which the script has put this program's own.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target/seeded".into(), PathBuf::from)
 }
 

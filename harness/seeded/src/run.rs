@@ -44,24 +44,61 @@ impl Ran {
         }
     }
 
-    /// Whether it says that it cannot be run here.
-    pub fn is_skipped(&self) -> bool {
-        self.status.is_some_and(|status| status.code() == Some(77))
+    /// The line by which it caught the bug; else why it did not.
+    pub fn caught(&self, bug: &Bug) -> Result<&str, String> {
+        let Some(failure) = self.failure() else { return Err("nothing was found".into()) };
+        // What hangs is caught only if the harness's own watchdog said so.
+        if self.status.is_none() {
+            return Err(failure);
+        }
+        let said = |line: &&str| bug.sentences.iter().any(|sentence| sentence.is_in(line));
+        self.output.lines().find(said).map(str::trim).ok_or_else(|| {
+            let sentences: Vec<String> = bug.sentences.iter().map(ToString::to_string).collect();
+            format!("{failure}, and it does not say {}", sentences.join(" or "))
+        })
     }
 
-    /// The word by which it caught the bug; else why it did not.
-    pub fn caught<'a>(&self, bug: &'a Bug) -> Result<&'a str, String> {
-        match self.failure() {
-            None => Err("nothing was found".into()),
-            // What hangs is caught only if the harness's own watchdog said so.
-            Some(failure) if self.status.is_none() => Err(failure),
-            Some(failure) => {
-                let word = bug.words.iter().find(|word| self.output.contains(&**word));
-                word.map(String::as_str).ok_or_else(|| {
-                    format!("{failure}, and not a word of {}", bug.words.join(" or "))
-                })
+    /// Why it cannot be run here, if it says so: by exit code 77, or of a part that was asked for by
+    /// this word.
+    pub fn skipped(&self, words: &[String]) -> Option<&str> {
+        let says = |line: &&str| {
+            let (part, _) = line.trim().split_once(" SKIPPED").unwrap_or_default();
+            words.iter().any(|word| word == part)
+        };
+        let code = self.status.and_then(|status| status.code());
+        let part = self.output.lines().find(says);
+        let all =
+            || self.output.lines().find(|line| line.contains("SKIPPED")).or(Some("exit code 77"));
+        if code == Some(77) { all() } else { part }.map(str::trim)
+    }
+
+    /// The lines that speak of a failure, for who looks for the sentence of a bug.
+    pub fn verdicts(&self) -> Vec<&str> {
+        const WORDS: [&str; 13] = [
+            "WRONG",
+            "FAILED",
+            "BAD",
+            "TORN",
+            "MIXED",
+            "LOST",
+            "LEAKED",
+            "STUCK",
+            "TROUBLE",
+            "HUNG",
+            "ERROR",
+            "panicked at",
+            "assertion",
+        ];
+        let lines: Vec<&str> = self.output.lines().collect();
+        let mut told = Vec::new();
+        for (at, line) in lines.iter().enumerate() {
+            if WORDS.iter().any(|word| line.contains(word)) {
+                told.push(*line);
+                // The message stands in the line after the place.
+                told.extend(lines.get(at + 1).filter(|_| line.contains("panicked at")));
             }
         }
+        told
     }
 
     /// The last lines that it wrote, for who is to find out.
@@ -117,8 +154,10 @@ fn end_group(group: u32) {
     }
 }
 
-/// Ends whatever runs.
+/// Ends whatever runs, and lets nothing be started after it.
 pub fn end_all() {
     let groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
     groups.iter().for_each(|group| end_group(*group));
+    // Who wants to start something waits for it until this process has ended.
+    std::mem::forget(groups);
 }

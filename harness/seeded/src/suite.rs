@@ -1,6 +1,7 @@
 //! What a line of the table runs: a harness, or a test of the workspace; both built with the feature
 //! `seeded`, in a target folder of their own.
 
+use crate::places::{Places, Temporary};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -10,9 +11,35 @@ use std::{
 /// What is built once and run for several bugs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Suite {
-    /// For Windows, under Wine.
-    pub wine: bool,
+    pub how: How,
     pub of: Of,
+}
+
+/// How it is built and run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum How {
+    Native,
+    /// For Windows, under Wine.
+    Wine,
+    /// Natively, with a second build of the same for Windows, which it starts as its `--wine`.
+    WithWine,
+    /// Natively, with a second build of the same under `AddressSanitizer`, which it starts as its
+    /// `--victim`.
+    Sanitized,
+}
+
+impl How {
+    const ALL: [Self; 4] = [Self::Native, Self::Wine, Self::WithWine, Self::Sanitized];
+
+    /// The word before a harness.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Native => "",
+            Self::Wine => "wine",
+            Self::WithWine => "with-wine",
+            Self::Sanitized => "sanitized",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +57,11 @@ pub type Settings = Vec<(String, String)>;
 #[derive(Clone, Debug)]
 pub struct Built {
     program: PathBuf,
+    /// The second build, and the option by which it is told.
+    second: Option<(&'static str, PathBuf)>,
+    wine: bool,
+    /// Wine's folder, if it is not that of all others.
+    prefix: Option<PathBuf>,
     /// Where it is run.
     folder: PathBuf,
 }
@@ -44,26 +76,29 @@ impl Suite {
             settings.push((name.into(), value.into()));
             words.next();
         }
-        let wine = words.next_if(|word| word == "wine").is_some();
+        let how =
+            How::ALL.into_iter().find(|how| words.next_if(|word| word == how.word()).is_some());
+        let how = how.unwrap_or(How::Native);
         let first = words.next().ok_or_else(|| format!("{command:?} names no harness"))?;
         let of = match first.split_once(':') {
             Some((package, test)) => Of::Test(package.into(), test.into()),
             None => Of::Harness(first),
         };
-        Ok((Self { wine, of }, settings, words.collect()))
+        Ok((Self { how, of }, settings, words.collect()))
     }
 
     pub fn name(&self) -> String {
-        let wine = if self.wine { "wine " } else { "" };
-        match &self.of {
-            Of::Harness(name) => format!("{wine}{name}"),
-            Of::Test(package, test) => format!("{wine}{package}:{test}"),
-        }
+        let how = self.how.word();
+        let name = match &self.of {
+            Of::Harness(name) => name.clone(),
+            Of::Test(package, test) => format!("{package}:{test}"),
+        };
+        if how.is_empty() { name } else { format!("{how} {name}") }
     }
 
     /// The call of cargo that builds it.
-    fn cargo(&self, root: &Path) -> Command {
-        let mut cargo = if self.wine {
+    fn cargo(&self, root: &Path, windows: bool) -> Command {
+        let mut cargo = if windows {
             Command::new(root.join("ci/windows"))
         } else {
             Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -95,28 +130,78 @@ impl Suite {
         cargo
     }
 
-    /// Builds it. `Err(None)`: this machine cannot, which was said.
-    pub fn build(&self, root: &Path) -> Result<Built, Option<String>> {
-        let name = self.name();
-        let output = self.cargo(root).output().map_err(|error| Some(format!("{name}: {error}")))?;
-        if output.status.code() == Some(77) && self.wine {
-            return Err(None);
-        }
-        if !output.status.success() {
-            return Err(Some(format!("{name} cannot be built")));
-        }
-        // The last program that cargo tells of: those of dependencies come before it.
-        let program = String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter_map(|told| told.get("executable")?.as_str().map(PathBuf::from))
-            .next_back()
-            .ok_or_else(|| Some(format!("{name} has no program")))?;
+    /// Builds it.
+    pub fn build(&self, root: &Path) -> Result<Built, NotBuilt> {
+        let wine = self.how == How::Wine;
+        let program = self.program(&mut self.cargo(root, wine))?;
+        // What mounts over Wine's folders has a prefix and a server of its own, as in ci/full.
+        let prefix = (self.how == How::WithWine).then(|| crate::target().join("wine-apart"));
+        let second = match self.how {
+            How::Native | How::Wine => None,
+            How::Sanitized => Some(("--victim", self.victim(root)?)),
+            How::WithWine => Some(("--wine", self.child_for_windows(root, prefix.as_deref())?)),
+        };
         let folder = match &self.of {
             Of::Harness(_) => root.into(),
             Of::Test(package, _) => root.join("crates").join(package),
         };
-        Ok(Built { program, folder })
+        Ok(Built { program, second, wine, prefix, folder })
+    }
+
+    fn child_for_windows(&self, root: &Path, prefix: Option<&Path>) -> Result<PathBuf, NotBuilt> {
+        let mut cargo = self.cargo(root, true);
+        let mut server = Command::new("wineserver");
+        if let Some(prefix) = prefix {
+            cargo.env("WINEPREFIX", prefix);
+            server.env("WINEPREFIX", prefix);
+        }
+        let built = self.program(&mut cargo);
+        // What made the prefix may still write to it.
+        let _ = server.arg("-k").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        built
+    }
+
+    /// The program with `AddressSanitizer`, in a folder of its own, as `ci/fuzz` has it.
+    fn victim(&self, root: &Path) -> Result<PathBuf, NotBuilt> {
+        let said = |arg: &[&str]| {
+            let output = Command::new("rustc").args(arg).output().ok()?;
+            String::from_utf8(output.stdout).ok()
+        };
+        let host = said(&["-vV"]).unwrap_or_default();
+        let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
+        let sysroot = said(&["--print", "sysroot"]).unwrap_or_default();
+        let runtime = Path::new(sysroot.trim())
+            .join(format!("lib/rustlib/{host}/lib/librustc-stable_rt.asan.a"));
+        if host != "x86_64-unknown-linux-gnu" || !runtime.exists() {
+            return Err(NotBuilt::Skipped(format!(
+                "this toolchain has no AddressSanitizer for {host:?}"
+            )));
+        }
+        let mut cargo = self.cargo(root, false);
+        cargo.args(["--target", host]).env("RUSTC_BOOTSTRAP", "1");
+        cargo.env("RUSTFLAGS", "-Zsanitizer=address --cfg sanitized");
+        cargo.env("CARGO_TARGET_DIR", crate::target().join("sanitized"));
+        self.program(&mut cargo)
+    }
+
+    /// What cargo makes.
+    fn program(&self, cargo: &mut Command) -> Result<PathBuf, NotBuilt> {
+        let name = self.name();
+        let output =
+            cargo.output().map_err(|error| NotBuilt::Failed(format!("{name}: {error}")))?;
+        if output.status.code() == Some(77) && matches!(self.how, How::Wine | How::WithWine) {
+            return Err(NotBuilt::Skipped("ci/windows cannot set up Wine here".into()));
+        }
+        if !output.status.success() {
+            return Err(NotBuilt::Failed(format!("{name} cannot be built")));
+        }
+        // The last program that cargo tells of: those of dependencies come before it.
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter_map(|told| told.get("executable")?.as_str().map(PathBuf::from))
+            .next_back()
+            .ok_or_else(|| NotBuilt::Failed(format!("{name} has no program")))
     }
 
     /// Whether a run that found no test is a mistake of the table.
@@ -125,23 +210,48 @@ impl Suite {
     }
 }
 
+/// Why there is no program.
+#[derive(Debug)]
+pub enum NotBuilt {
+    /// This machine cannot, and why.
+    Skipped(String),
+    Failed(String),
+}
+
 impl Built {
-    pub fn command(&self, root: &Path, job: &Job) -> Command {
+    pub fn command(
+        &self,
+        root: &Path,
+        job: &Job,
+        places: &Places,
+        temporary: &Temporary,
+    ) -> Command {
         let Job { suite, settings, args, .. } = job;
-        let mut command = if suite.wine {
+        let mut command = if self.wine {
             let mut command = Command::new("wine");
             command.arg(&self.program);
+            command
+        } else {
+            places.program(&self.program)
+        };
+        if let Some((option, program)) = &self.second {
+            command.arg(option).arg(program);
+        }
+        if matches!(suite.how, How::Wine | How::WithWine) {
             // As ci/windows has it.
-            if std::env::var_os("WINEPREFIX").is_none() {
+            if let Some(prefix) = &self.prefix {
+                command.env("WINEPREFIX", prefix);
+            } else if std::env::var_os("WINEPREFIX").is_none() {
                 command.env("WINEPREFIX", root.join("target/wine"));
             }
             if std::env::var_os("WINEDEBUG").is_none() {
                 command.env("WINEDEBUG", "-all");
             }
-            command
-        } else {
-            Command::new(&self.program)
-        };
+            // Wine hands these on without the first four letters.
+            command.env("WINETEMP", temporary.for_windows());
+            command.env("WINETMP", temporary.for_windows());
+        }
+        command.env("TMPDIR", temporary.path());
         command.args(args).current_dir(&self.folder).stdin(Stdio::null());
         command.env("CARGO_MANIFEST_DIR", &self.folder).env("RUST_BACKTRACE", "0");
         command.envs(settings.iter().map(|(name, value)| (name, value)));
@@ -156,7 +266,7 @@ pub struct Job {
     pub command: String,
     pub suite: Suite,
     settings: Settings,
-    args: Vec<String>,
+    pub args: Vec<String>,
 }
 
 impl Job {
@@ -170,7 +280,8 @@ impl Job {
 #[derive(Debug, Default)]
 pub struct Programs {
     pub built: BTreeMap<Suite, Built>,
-    pub skipped: Vec<String>,
+    /// What cannot be had here, and why.
+    pub skipped: BTreeMap<Suite, String>,
     pub failed: Vec<String>,
 }
 
@@ -178,7 +289,7 @@ impl Programs {
     pub fn build(root: &Path, suites: impl IntoIterator<Item = Suite>) -> Self {
         let mut programs = Self::default();
         for suite in suites {
-            if programs.built.contains_key(&suite) {
+            if programs.built.contains_key(&suite) || programs.skipped.contains_key(&suite) {
                 continue;
             }
             println!("building {}", suite.name());
@@ -186,8 +297,10 @@ impl Programs {
                 Ok(built) => {
                     programs.built.insert(suite, built);
                 }
-                Err(None) => programs.skipped.push(suite.name()),
-                Err(Some(what)) => programs.failed.push(what),
+                Err(NotBuilt::Skipped(why)) => {
+                    programs.skipped.insert(suite, why);
+                }
+                Err(NotBuilt::Failed(what)) => programs.failed.push(what),
             }
         }
         programs

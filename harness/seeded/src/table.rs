@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
@@ -13,11 +13,39 @@ pub struct Bug {
     /// What is run, as [`crate::suite::Suite`] reads it.
     pub command: String,
     /// The output must have one of these.
-    pub words: Vec<String>,
+    pub sentences: Vec<Sentence>,
     /// What the bug is.
     pub what: String,
     /// Whether the short run has it.
     pub short: bool,
+}
+
+/// What an oracle says, in one line of the output; `*` stands for whatever it has there.
+#[derive(Clone, Debug)]
+pub struct Sentence(String);
+
+impl Sentence {
+    /// Whether a line has it.
+    pub fn is_in(&self, line: &str) -> bool {
+        let mut rest = Some(line);
+        for part in self.0.split('*') {
+            rest = rest.and_then(|rest| rest.split_once(part)).map(|(_, after)| after);
+        }
+        rest.is_some()
+    }
+
+    /// Whether it says no more than that something failed, as any other failure does too.
+    fn says_nothing(&self) -> bool {
+        let words = self.0.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '\'');
+        words.filter(|word| word.chars().any(|c| c.is_lowercase() || c.is_numeric())).count() < 2
+            && !self.0.contains('_')
+    }
+}
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// Reads the table; what is wrong with a line is an error.
@@ -33,20 +61,23 @@ pub fn read(path: &Path) -> Result<Vec<Bug>, String> {
             [fields @ .., "short"] => (fields, true),
             fields => (fields, false),
         };
-        let [name, command, words, what] = fields else {
-            return Err(format!("line {}: name | command | words | what it is", number + 1));
+        let [name, command, sentences, what] = fields else {
+            return Err(format!("line {}: name | command | sentences | what it is", number + 1));
         };
         let bug = Bug {
             name: (*name).into(),
             command: (*command).into(),
-            words: words.split(" or ").map(|word| word.trim().into()).collect(),
+            sentences: sentences.split(" or ").map(|it| Sentence(it.trim().into())).collect(),
             what: (*what).into(),
             short,
         };
-        if bug.words.iter().any(String::is_empty) || bug.name.is_empty() || bug.what.is_empty() {
+        if bug.name.is_empty() || bug.command.is_empty() || bug.what.is_empty() {
             return Err(format!("line {}: an empty field", number + 1));
         }
-        if bugs.iter().any(|other| other.name == bug.name) {
+        if let Some(sentence) = bug.sentences.iter().find(|it| it.says_nothing()) {
+            return Err(format!("line {}: {sentence} is said of any failure", number + 1));
+        }
+        if bugs.iter().any(|other| other.name == bug.name && other.command == bug.command) {
             return Err(format!("line {}: {} is there twice", number + 1, bug.name));
         }
         bugs.push(bug);
@@ -59,7 +90,11 @@ pub fn read(path: &Path) -> Result<Vec<Bug>, String> {
 pub fn misfits(root: &Path, bugs: &[Bug]) -> Vec<String> {
     let planted = planted(root);
     let mut misfits = Vec::new();
-    for bug in bugs {
+    for (at, bug) in bugs.iter().enumerate() {
+        // Planted once, it may be for two harnesses.
+        if bugs.iter().take(at).any(|other| other.name == bug.name) {
+            continue;
+        }
         match planted.get(&bug.name).map(Vec::as_slice) {
             None => misfits.push(format!("{} is planted nowhere", bug.name)),
             Some([_]) => {}

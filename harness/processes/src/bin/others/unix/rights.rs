@@ -196,8 +196,14 @@ fn handed_over(world: &mut World) {
             map.set("own", 1).expect("set");
             let name = Name::new(&target.text).expect("a name").with_suffix(".map");
             let section = Section::options().name(name).protection(Protection::ReadOnly).open();
-            let section = section.expect("a reader");
-            let view = section.view().access(Access::Read).map().expect("a view");
+            let section = match section {
+                Ok(section) => section,
+                Err(error) => return format!("WRONG: no section for who reads: {error}"),
+            };
+            let view = match section.view().access(Access::Read).map() {
+                Ok(view) => view,
+                Err(error) => return format!("WRONG: no view for who reads: {error}"),
+            };
             let (fd, address) = (section.as_fd().as_raw_fd(), view.as_ptr().addr());
             let given = as_user(squatter, LIMIT, || {
                 let again = fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{fd}"));
@@ -273,7 +279,10 @@ fn reader(world: &mut World) {
                 map
             });
             let answer = as_user(user, LIMIT, || {
-                let map = target.options().read_only(true).open().expect("a reader");
+                let map = match target.options().read_only(true).open() {
+                    Ok(map) => map,
+                    Err(error) => return format!("WRONG: no map for who reads: {error}"),
+                };
                 assert_eq!(map.get::<i64>("own").expect("own"), 1);
                 writable_parts(&target.path).unwrap_or("none".into())
             });

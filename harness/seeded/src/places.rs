@@ -1,0 +1,117 @@
+//! Where what is run makes its folders and names: apart from everybody else's, and gone when it has
+//! ended, in whatever way.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+/// The names of sections: what is killed leaves some.
+const MEMORY: &str = "/dev/shm";
+
+/// A mount of its own on `/dev/shm`, then the program: it goes with the last process that sees it.
+const AS_ROOT: &str = r#"mount -t tmpfs -o mode=1777 none /dev/shm && exec "$@""#;
+/// The same for who is not root, who is himself again afterwards.
+const AS_USER: &str = r#"mount -t tmpfs -o mode=1777 none /dev/shm && user=$1 group=$2 && shift 2 &&
+exec unshare -U --map-user="$user" --map-group="$group" -- "$@""#;
+
+/// All that this program's runs have, until [`Places::remove`].
+#[derive(Debug)]
+pub struct Places {
+    folder: PathBuf,
+    next: AtomicUsize,
+    /// What a program is started by, to have `/dev/shm` to itself; empty where that cannot be had.
+    apart: Vec<String>,
+}
+
+impl Places {
+    pub fn new() -> io::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("mapvar-seeded.{}", std::process::id()));
+        fs::create_dir(&folder)?;
+        // Harnesses become other users, who must get through.
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+        let apart = apart();
+        if apart.is_empty() && Path::new(MEMORY).is_dir() {
+            println!(
+                "this user may not mount (unshare -m, unshare -Urm): what a run that is killed leaves in \
+                 {MEMORY} stays there"
+            );
+        }
+        Ok(Self { folder, next: AtomicUsize::new(0), apart })
+    }
+
+    /// A temporary folder for one run.
+    pub fn temporary(&self) -> io::Result<Temporary> {
+        let folder = self.folder.join(self.next.fetch_add(1, Relaxed).to_string());
+        fs::create_dir(&folder)?;
+        // As the system's own is.
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777))?;
+        Ok(Temporary(folder))
+    }
+
+    /// The program, started so that nobody else sees its `/dev/shm`.
+    pub fn program(&self, program: &Path) -> Command {
+        match self.apart.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        }
+    }
+
+    /// Removes whatever is left. What was ended a moment ago may write a moment longer.
+    pub fn remove(&self) {
+        for _ in 0..40 {
+            let _ = fs::remove_dir_all(&self.folder);
+            if !self.folder.exists() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        eprintln!("seeded: {} cannot be removed", self.folder.display());
+    }
+}
+
+/// One run's folder, gone with this.
+#[derive(Debug)]
+pub struct Temporary(PathBuf);
+
+impl Temporary {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// As Windows programs see it under Wine.
+    pub fn for_windows(&self) -> String {
+        format!("Z:{}", self.0.to_string_lossy().replace('/', "\\"))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn apart() -> Vec<String> {
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let how = if user.is_root() {
+        words(&["unshare", "-m", "sh", "-c", AS_ROOT, "sh"])
+    } else {
+        let (user, group) = (user.as_raw().to_string(), group.as_raw().to_string());
+        words(&["unshare", "-Urm", "sh", "-c", AS_USER, "sh", &user, &group])
+    };
+    let Some((first, rest)) = how.split_first() else { return Vec::new() };
+    let mut command = Command::new(first);
+    command.args(rest).arg("true");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if command.status().is_ok_and(|status| status.success()) { how } else { Vec::new() }
+}
