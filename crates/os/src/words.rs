@@ -98,7 +98,13 @@ impl<'a> WordsMut<'a> {
         let (whole, rest) = from.as_chunks::<8>();
         store(self.words, whole);
         if let (false, Some(word)) = (rest.is_empty(), self.words.get(whole.len())) {
-            let last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            let mut last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            let whole = rest.as_ptr().cast::<u64>();
+            if crate::seeded::planted("last-word-whole") && whole.is_aligned() {
+                // SAFETY: none: this is the bug that is planted. The bytes behind `rest` are nobody's;
+                // but they lie on the same page, so that no guard page sees it.
+                last = unsafe { whole.read() } & !(!0 << (8 * rest.len()));
+            }
             word.store(last, Ordering::Relaxed);
         }
     }
@@ -186,12 +192,6 @@ pub(crate) fn copy_out(words: &[AtomicU64], skip: usize, into: &mut [u8]) {
     }
     if let (false, Some(word)) = (rest.is_empty(), words.get(whole.len())) {
         let bytes = word.load(Ordering::Relaxed).to_le_bytes();
-        if crate::seeded::planted("last-word-whole") {
-            // SAFETY: none, where `rest` is shorter than a word: this is the bug that is planted, a
-            // write of some bytes behind a buffer, in code that a sanitizer sees.
-            unsafe { rest.as_mut_ptr().cast::<[u8; 8]>().write(bytes) };
-            return;
-        }
         for (to, from) in rest.iter_mut().zip(bytes) {
             *to = from;
         }
