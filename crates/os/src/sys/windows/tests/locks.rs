@@ -334,6 +334,18 @@ fn a_slot_has_its_next_owner_and_the_locks_of_the_last_one_have_none() {
 }
 
 #[test]
+fn a_thread_gives_back_the_slots_of_maps_that_are_closed() {
+    let region = Region::new();
+    for round in 0..8 {
+        // More maps, one after the other, than there are slots.
+        let locks = Locks::new(Scope::Local, &region.id, 0, 3).unwrap();
+        let taken = locks.lock(&region.view, AT, LONG);
+        assert!(taken.is_ok(), "map {round}: {taken:?}");
+        locks.unlock(&region.view, AT);
+    }
+}
+
+#[test]
 fn when_all_slots_are_taken_it_is_said() {
     let region = Region::new();
     let locks = Locks::new(Scope::Local, &region.id, 0, 2).unwrap();
