@@ -268,7 +268,7 @@ impl Bench<'_> {
 
     fn baseline<'a>(&self, job: &'a Job, output: &Path) -> Baseline<'a> {
         let ran = self.run(job, None, output, run::BASELINE);
-        if let Some(why) = ran.as_ref().ok().and_then(|ran| ran.skipped(&job.args)) {
+        if let Some(why) = ran.as_ref().ok().and_then(|ran| ran.skipped(job)) {
             return Baseline::Skipped(why.to_owned());
         }
         let wrong = match ran {

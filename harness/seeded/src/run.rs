@@ -1,6 +1,6 @@
 //! Runs a program, with a bug or without, and never for ever.
 
-use crate::table::Bug;
+use crate::{suite::Job, table::Bug};
 use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions};
 use std::{
     fs::{self, File},
@@ -58,18 +58,16 @@ impl Ran {
         })
     }
 
-    /// Why it cannot be run here, if it says so: by exit code 77, or of a part that was asked for by
-    /// this word.
-    pub fn skipped(&self, words: &[String]) -> Option<&str> {
-        let says = |line: &&str| {
-            let (part, _) = line.trim().split_once(" SKIPPED").unwrap_or_default();
-            words.iter().any(|word| word == part)
-        };
+    /// Why it cannot be run here, if it says so: by exit code 77; of a part that was asked for by a
+    /// word of the command; or within a test.
+    pub fn skipped(&self, job: &Job) -> Option<&str> {
         let code = self.status.and_then(|status| status.code());
-        let part = self.output.lines().find(says);
-        let all =
-            || self.output.lines().find(|line| line.contains("SKIPPED")).or(Some("exit code 77"));
-        if code == Some(77) { all() } else { part }.map(str::trim)
+        let says = |line: &&str| {
+            line.split_once("SKIPPED")
+                .is_some_and(|(part, _)| code == Some(77) || job.asks_for(part.trim()))
+        };
+        let line = self.output.lines().find(says).map(str::trim);
+        line.or((code == Some(77)).then_some("exit code 77"))
     }
 
     /// The lines that speak of a failure, for who looks for the sentence of a bug.
