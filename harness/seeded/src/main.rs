@@ -130,7 +130,7 @@ fn go(options: &Options, places: &Places) -> Result<ExitCode, String> {
     }
     let outputs = target().join("seeded-output");
     std::fs::create_dir_all(&outputs).map_err(|error| error.to_string())?;
-    let bench = Bench { options, places, root: &root, programs: &programs, outputs: &outputs };
+    let bench = Bench { options, places, programs: &programs, outputs: &outputs };
     let began = Instant::now();
 
     // Without a bug first: else a failure would prove nothing.
@@ -218,7 +218,6 @@ enum Baseline<'a> {
 struct Bench<'a> {
     options: &'a Options,
     places: &'a Places,
-    root: &'a Path,
     programs: &'a Programs,
     outputs: &'a Path,
 }
@@ -233,7 +232,7 @@ impl Bench<'_> {
     ) -> Result<run::Ran, String> {
         let program = self.programs.built.get(&job.suite).ok_or("it was not built")?;
         let temporary = self.places.temporary().map_err(|error| error.to_string())?;
-        let mut command = program.command(self.root, job, self.places, &temporary);
+        let mut command = program.command(job, self.places, &temporary);
         if let Some(bug) = bug {
             command.env("MAPVAR_SEEDED", &bug.name);
         }

@@ -1,7 +1,9 @@
 //! Where what is run makes its folders and names: apart from everybody else's, and gone when it has
 //! ended, in whatever way.
 
+use crate::suite;
 use std::{
+    collections::BTreeSet,
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -27,6 +29,10 @@ pub struct Places {
     next: AtomicUsize,
     /// What a program is started by, to have `/dev/shm` to itself; empty where that cannot be had.
     apart: Vec<String>,
+    /// Wine's folder.
+    prefix: PathBuf,
+    /// What its temporary folders had before: a Windows program cannot be given another.
+    before: BTreeSet<PathBuf>,
 }
 
 impl Places {
@@ -42,7 +48,9 @@ impl Places {
                  {MEMORY} stays there"
             );
         }
-        Ok(Self { folder, next: AtomicUsize::new(0), apart })
+        let prefix = suite::wine_prefix();
+        let before = in_wine(&prefix);
+        Ok(Self { folder, next: AtomicUsize::new(0), apart, prefix, before })
     }
 
     /// A temporary folder for one run.
@@ -68,6 +76,9 @@ impl Places {
 
     /// Removes whatever is left. What was ended a moment ago may write a moment longer.
     pub fn remove(&self) {
+        for path in in_wine(&self.prefix).difference(&self.before) {
+            let _ = fs::remove_dir_all(path).or_else(|_| fs::remove_file(path));
+        }
         for _ in 0..40 {
             let _ = fs::remove_dir_all(&self.folder);
             if !self.folder.exists() {
@@ -87,17 +98,26 @@ impl Temporary {
     pub fn path(&self) -> &Path {
         &self.0
     }
-
-    /// As Windows programs see it under Wine.
-    pub fn for_windows(&self) -> String {
-        format!("Z:{}", self.0.to_string_lossy().replace('/', "\\"))
-    }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// What the temporary folders of all users of a Wine prefix have.
+fn in_wine(prefix: &Path) -> BTreeSet<PathBuf> {
+    let Ok(users) = fs::read_dir(prefix.join("drive_c/users")) else { return BTreeSet::new() };
+    let folders = users
+        .flatten()
+        .flat_map(|user| ["Temp", "AppData/Local/Temp"].map(|temp| user.path().join(temp)));
+    folders
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .flatten()
+        .map(|it| it.path())
+        .collect()
 }
 
 fn apart() -> Vec<String> {

@@ -219,13 +219,7 @@ pub enum NotBuilt {
 }
 
 impl Built {
-    pub fn command(
-        &self,
-        root: &Path,
-        job: &Job,
-        places: &Places,
-        temporary: &Temporary,
-    ) -> Command {
+    pub fn command(&self, job: &Job, places: &Places, temporary: &Temporary) -> Command {
         let Job { suite, settings, args, .. } = job;
         let mut command = if self.wine {
             let mut command = Command::new("wine");
@@ -241,15 +235,12 @@ impl Built {
             // As ci/windows has it.
             if let Some(prefix) = &self.prefix {
                 command.env("WINEPREFIX", prefix);
-            } else if std::env::var_os("WINEPREFIX").is_none() {
-                command.env("WINEPREFIX", root.join("target/wine"));
+            } else {
+                command.env("WINEPREFIX", wine_prefix());
             }
             if std::env::var_os("WINEDEBUG").is_none() {
                 command.env("WINEDEBUG", "-all");
             }
-            // Wine hands these on without the first four letters.
-            command.env("WINETEMP", temporary.for_windows());
-            command.env("WINETMP", temporary.for_windows());
         }
         command.env("TMPDIR", temporary.path());
         if suite.is_test() {
@@ -314,6 +305,12 @@ impl Programs {
         }
         programs
     }
+}
+
+/// Wine's folder, as ci/windows has it.
+pub fn wine_prefix() -> PathBuf {
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/wine");
+    std::env::var_os("WINEPREFIX").map_or_else(own, PathBuf::from)
 }
 
 fn package_of(name: &str) -> String {
