@@ -1,6 +1,9 @@
 //! A walk over the variables of a map.
 
-use crate::{Kind, Map, Value, codec, raw::Captured, slots::Seen, store::Cursor, trouble::Trouble};
+use crate::{
+    Kind, Map, Value, codec, gem::Gem, map::Body, raw::Captured, slots::Seen, store::Cursor,
+    stored::Stored, trouble::Trouble,
+};
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -59,32 +62,54 @@ impl Entry {
 /// The variables of a map, in the order of their records; from [`Map::iter`].
 pub struct Iter<'a> {
     map: &'a Map,
-    cursor: Cursor,
-    failed_at: Option<Cursor>,
+    walk: Walk<'a>,
+}
+
+enum Walk<'a> {
+    Store {
+        map: &'a Stored,
+        cursor: Cursor,
+        failed_at: Option<Cursor>,
+    },
+    /// Of a gem's map all at once, when the iterator was made.
+    Gem(std::vec::IntoIter<Result<Entry>>),
 }
 
 impl<'a> Iter<'a> {
     pub(crate) fn new(map: &'a Map) -> Self {
-        Self { map, cursor: Cursor::default(), failed_at: None }
+        let walk = match &map.0 {
+            Body::Store(map) => Walk::Store { map, cursor: Cursor::default(), failed_at: None },
+            Body::Gem(gem) => Walk::Gem(entries(gem).into_iter()),
+        };
+        Self { map, walk }
     }
+}
 
-    fn step(&mut self) -> Result<Option<Entry>, Trouble> {
-        self.map.usable()?;
-        let store = &self.map.inner.store;
-        while let Some(handle) = store.next_record(&mut self.cursor)? {
-            // The name first: if the record became another's, the read's last look at the id says
-            // so.
-            let name = store.name_of(handle.at);
-            let Seen::Value(captured, version) = store.read(handle, |shot| shot.capture())? else {
-                continue;
-            };
-            let name = name
-                .and_then(|name| String::from_utf8(name).ok())
-                .ok_or(Trouble::Corrupt("a variable's name makes no sense", handle.at))?;
-            return Ok(Some(Entry { name, captured: captured?, version }));
-        }
-        Ok(None)
+fn entries(gem: &Gem) -> Vec<Result<Entry>> {
+    match gem.all() {
+        Ok(all) => all
+            .into_iter()
+            .map(|(name, captured)| Ok(Entry { name, captured: captured?, version: 0 }))
+            .collect(),
+        Err(error) => vec![Err(error)],
     }
+}
+
+fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, Trouble> {
+    map.usable()?;
+    let store = &map.inner.store;
+    while let Some(handle) = store.next_record(cursor)? {
+        // The name first: if the record became another's, the read's last look at the id says so.
+        let name = store.name_of(handle.at);
+        let Seen::Value(captured, version) = store.read(handle, |shot| shot.capture())? else {
+            continue;
+        };
+        let name = name
+            .and_then(|name| String::from_utf8(name).ok())
+            .ok_or(Trouble::Corrupt("a variable's name makes no sense", handle.at))?;
+        return Ok(Some(Entry { name, captured: captured?, version }));
+    }
+    Ok(None)
 }
 
 impl Iterator for Iter<'_> {
@@ -93,13 +118,17 @@ impl Iterator for Iter<'_> {
     /// An error stands for one variable that could not be read: the next call goes on behind it.
     /// Where it cannot get on, the error is the map's, and the end comes after it.
     fn next(&mut self) -> Option<Result<Entry>> {
-        match self.step() {
+        let (map, cursor, failed_at) = match &mut self.walk {
+            Walk::Gem(entries) => return entries.next(),
+            Walk::Store { map, cursor, failed_at } => (*map, cursor, failed_at),
+        };
+        match step(map, cursor) {
             Ok(entry) => entry.map(Ok),
             // It does not get on: the error is the map's, and was told.
-            Err(_) if self.failed_at == Some(self.cursor) => None,
+            Err(_) if *failed_at == Some(*cursor) => None,
             Err(trouble) => {
-                self.failed_at = Some(self.cursor);
-                let error: Error = trouble.during("list variables of", self.map.object());
+                *failed_at = Some(*cursor);
+                let error: Error = trouble.during("list variables of", map.object());
                 debug_assert_ne!(error.kind(), ErrorKind::NotFound);
                 Some(Err(error))
             }

@@ -103,6 +103,10 @@ mod recover;
 mod codec;
 mod whole;
 mod value;
+mod facts;
+mod stored;
+mod marshal;
+mod gem;
 mod map;
 mod iter;
 mod var;
@@ -116,8 +120,9 @@ mod adversary;
 
 pub use check::{Check, Finding, Severity};
 pub use engine::Version;
+pub use facts::{Clobbered, Format, LockStat, OnClobber, Recovery, Stat, Unlocked};
 pub use iter::{Entry, Iter};
-pub use map::{Map, Recovery, Stat};
+pub use map::Map;
 pub use mapvar_os::{
     Access, Error, ErrorKind, Holder, Name, Origin, Protection, Result, Scope, Section,
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,

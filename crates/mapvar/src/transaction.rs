@@ -3,11 +3,12 @@
 use crate::{
     Map, Value, codec,
     engine::{Expect, Handle, Version},
-    map::{AGAIN, checked},
+    map::Body,
     mem::{Fault, Mem, Ordering::Acquire},
     raw::{Captured, Payload, Raw},
     slots::Seen,
     store::Inserted,
+    stored::{AGAIN, Stored, checked},
     transact::{Change, Outcome},
     trouble::Trouble,
 };
@@ -42,7 +43,8 @@ enum Look {
 /// the process dies in that moment, until somebody who may write finishes it (the next write to one
 /// of its variables does, the next transaction, the next flush).
 pub struct Transaction<'m> {
-    map: &'m Map,
+    handle: &'m Map,
+    map: &'m Stored,
     looks: BTreeMap<String, Look>,
     /// `None` = to be removed.
     writes: BTreeMap<String, Option<Captured>>,
@@ -83,12 +85,14 @@ impl Map {
         &self,
         mut body: impl FnMut(&mut Transaction<'_>) -> Result<R>,
     ) -> Result<R> {
-        let failed = |trouble: Trouble| trouble.during("run a transaction in", self.object());
-        self.usable().map_err(failed)?;
+        let map = self.stored("run a transaction in", NO_TRANSACTIONS)?;
+        let failed = |trouble: Trouble| trouble.during("run a transaction in", map.object());
+        map.usable().map_err(failed)?;
         for run in 0..RUNS {
-            let seen = self.inner.store.transactions_seen().map_err(failed)?;
+            let seen = map.inner.store.transactions_seen().map_err(failed)?;
             let mut transaction = Transaction {
-                map: self,
+                handle: self,
+                map,
                 looks: BTreeMap::new(),
                 writes: BTreeMap::new(),
                 seen,
@@ -103,7 +107,7 @@ impl Map {
             }
             // The later, the longer.
             for _ in 0..run {
-                let _ = self.inner.store.mem().pause(run);
+                let _ = map.inner.store.mem().pause(run);
             }
         }
         Err(Error::new(ErrorKind::Conflict, "run a transaction in", self.object()).detail(format!(
@@ -126,6 +130,23 @@ impl Map {
     /// Those of [`get`](Self::get), without `NotFound`; [`Contended`](ErrorKind::Contended) where
     /// others write all the time and the map was opened for reading.
     pub fn snapshot(&self, names: &[&str]) -> Result<Snapshot> {
+        let values = match &self.0 {
+            Body::Store(map) => map.snapshot(names)?,
+            Body::Gem(gem) => Values(
+                names
+                    .iter()
+                    .map(|name| (*name).into())
+                    .zip(gem.captured_all(names)?)
+                    .map(|(name, found)| (name, found.map(|found| (found, Version::ABSENT))))
+                    .collect(),
+            ),
+        };
+        Ok(Snapshot { map: self.clone(), values })
+    }
+}
+
+impl Stored {
+    fn snapshot(&self, names: &[&str]) -> Result<Values> {
         let failed = |trouble: Trouble| trouble.during("take a snapshot of", self.object());
         let look = || {
             let store = &self.inner.store;
@@ -141,8 +162,7 @@ impl Map {
             }
             if patient { Err(Trouble::Contended) } else { self.hold_and_look(names) }
         };
-        let values = self.run(look).map_err(failed)?;
-        Ok(Snapshot { map: self.clone(), values })
+        self.run(look).map_err(failed)
     }
 
     /// Reads every variable, and then looks whether any has changed since.
@@ -252,34 +272,6 @@ impl Map {
         Err(Trouble::Contended)
     }
 
-    /// The present version of a variable; [`Version::ABSENT`] where there is none.
-    ///
-    /// # Errors
-    /// Those of [`contains`](Self::contains); [`WrongKind`](ErrorKind::WrongKind) for an
-    /// [`Atomic`](crate::Atomic), which has none.
-    pub fn version(&self, name: &str) -> Result<Version> {
-        let version = || match self.resolve_versioned(name)? {
-            Some((handle, _)) if handle.atomic => Err(Trouble::WrongKind(NO_VERSIONS)),
-            Some((handle, number)) => Ok(Version { id: handle.id, number }),
-            None => Ok(Version::ABSENT),
-        };
-        self.run(version)
-            .map_err(|trouble| self.failed("get the version of variable", name, trouble))
-    }
-
-    /// The value of a variable and its version, for [`compare_and_set`](Self::compare_and_set).
-    ///
-    /// # Errors
-    /// Those of [`get`](Self::get); [`WrongKind`](ErrorKind::WrongKind) for an
-    /// [`Atomic`](crate::Atomic).
-    pub fn get_versioned<T: DeserializeOwned>(&self, name: &str) -> Result<(T, Version)> {
-        let (value, version) = self.find_versioned(name)?;
-        match value {
-            Some(value) => Ok((value, version)),
-            None => Err(self.absent("get variable", name)),
-        }
-    }
-
     fn find_versioned<T: DeserializeOwned>(&self, name: &str) -> Result<(Option<T>, Version)> {
         let found = self.run(|| self.look(name));
         match found.map_err(|trouble| self.failed("get variable", name, trouble))? {
@@ -292,6 +284,37 @@ impl Map {
                     .map_err(|error| self.told("get variable", name, error))?;
                 Ok((Some(value), Version { id: handle.id, number }))
             }
+        }
+    }
+}
+
+impl Map {
+    /// The present version of a variable; [`Version::ABSENT`] where there is none.
+    ///
+    /// # Errors
+    /// Those of [`contains`](Self::contains); [`WrongKind`](ErrorKind::WrongKind) for an
+    /// [`Atomic`](crate::Atomic), which has none.
+    pub fn version(&self, name: &str) -> Result<Version> {
+        let map = self.stored("get the version of variable", NO_VERSIONED)?;
+        let version = || match map.resolve_versioned(name)? {
+            Some((handle, _)) if handle.atomic => Err(Trouble::WrongKind(NO_VERSIONS)),
+            Some((handle, number)) => Ok(Version { id: handle.id, number }),
+            None => Ok(Version::ABSENT),
+        };
+        map.run(version).map_err(|trouble| map.failed("get the version of variable", name, trouble))
+    }
+
+    /// The value of a variable and its version, for [`compare_and_set`](Self::compare_and_set).
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get); [`WrongKind`](ErrorKind::WrongKind) for an
+    /// [`Atomic`](crate::Atomic).
+    pub fn get_versioned<T: DeserializeOwned>(&self, name: &str) -> Result<(T, Version)> {
+        let map = self.stored("get variable", NO_VERSIONED)?;
+        let (value, version) = map.find_versioned(name)?;
+        match value {
+            Some(value) => Ok((value, version)),
+            None => Err(map.absent("get variable", name)),
         }
     }
 
@@ -316,15 +339,16 @@ impl Map {
         expected: Version,
         value: impl Serialize,
     ) -> Result<std::result::Result<Version, Version>> {
+        let map = self.stored("set variable", NO_VERSIONED)?;
         let put = &mut |raw: &Raw<'_>| {
-            self.run(|| {
-                let store = &self.inner.store;
+            map.run(|| {
+                let store = &map.inner.store;
                 store.set_if(store.query(checked(name)?), raw, expected.expected())
             })
         };
         let done = codec::encode(&value, put)
-            .map_err(|error| self.told("set variable", name, error))?
-            .map_err(|trouble| self.failed("set variable", name, trouble))?;
+            .map_err(|error| map.told("set variable", name, error))?
+            .map_err(|trouble| map.failed("set variable", name, trouble))?;
         Ok(done.map(Version::from).map_err(Version::from))
     }
 
@@ -347,8 +371,12 @@ impl Map {
         name: &str,
         mut change: impl FnMut(Option<T>) -> T,
     ) -> Result<T> {
+        let map = match &self.0 {
+            Body::Store(map) => map,
+            Body::Gem(gem) => return gem.update(name, change),
+        };
         for round in 0..UPDATES {
-            let (value, version) = self.find_versioned(name)?;
+            let (value, version) = map.find_versioned(name)?;
             let value = change(value);
             if planted("update-blindly") {
                 self.set(name, &value)?;
@@ -357,13 +385,17 @@ impl Map {
             if self.compare_and_set(name, version, &value)?.is_ok() {
                 return Ok(value);
             }
-            let _ = self.inner.store.mem().pause(round);
+            let _ = map.inner.store.mem().pause(round);
         }
-        Err(Error::new(ErrorKind::Conflict, "update variable", self.variable(name))
+        Err(Error::new(ErrorKind::Conflict, "update variable", map.variable(name))
             .detail("others wrote it each time; try again, or use an Atomic"))
     }
 }
 
+const NO_TRANSACTIONS: &str = "the gem's layout has no transactions; `update` changes one variable, \
+                               or make the map with Format::Store";
+const NO_VERSIONED: &str = "the gem's layout has no versions; use `update`, or make the map with \
+                            Format::Store";
 const NO_VERSIONS: &str = "it is an Atomic, which has no versions; use its `compare_exchange`";
 /// How often an update is tried.
 const UPDATES: u32 = 1000;
@@ -371,7 +403,7 @@ const UPDATES: u32 = 1000;
 impl Transaction<'_> {
     /// The map.
     pub fn map(&self) -> &Map {
-        self.map
+        self.handle
     }
 
     /// The value of a variable, as this transaction has set it or as it was when the transaction

@@ -14,6 +14,7 @@
 //! | `names` | sections by name, and how a name dies with its last handle |
 //! | `attach` | who else uses a file |
 //! | `seat` | which processes use a section |
+//! | `ruby` | the lock of a gem's map |
 //! | `mapping` | ranges mapped into this process |
 //! | `faults` | what happens when such a range is gone |
 //! | `lock` | lock words that survive their holder |
@@ -31,6 +32,7 @@ mod mapping;
 mod names;
 mod ofd;
 mod pause;
+mod ruby;
 mod seat;
 mod section;
 
@@ -41,7 +43,7 @@ use crate::{
 };
 use std::time::Duration;
 
-pub(crate) use names::check_native_name;
+pub(crate) use names::{check_native_name, gem_name};
 
 #[derive(Debug)]
 pub(crate) struct Imp;
@@ -53,6 +55,8 @@ impl Platform for Imp {
     type Locks = lock::Locks;
     /// The lock belongs to the open file.
     type Seat = ();
+    /// And so does this one.
+    type RubyLock = ();
 
     fn obtain(
         options: &SectionOptions,
@@ -184,6 +188,24 @@ impl Platform for Imp {
     #[inline]
     fn is_generation(generation: u32) -> bool {
         machine::known_generation() == generation
+    }
+
+    const RUBY_LOCK_HAS_A_NAME: bool = false;
+
+    fn ruby_lock(_: &SectionOptions) -> Result<()> {
+        Ok(())
+    }
+
+    fn ruby_take((): &(), section: Option<&Self::Section>, timeout: Duration) -> Result<bool> {
+        section.map_or(Ok(false), |section| ruby::take(section, timeout))
+    }
+
+    fn ruby_give((): &(), section: Option<&Self::Section>) -> Result<bool> {
+        section.map_or(Ok(true), ruby::give)
+    }
+
+    fn ruby_unlock((): &(), section: Option<&Self::Section>, _: bool) -> Result<bool> {
+        section.map_or(Ok(false), ruby::unlock)
     }
 
     fn locks(spec: LockSpec) -> Result<Self::Locks> {

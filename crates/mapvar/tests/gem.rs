@@ -1,0 +1,334 @@
+//! Maps in the layout of Ruby's gem win32-mmap: what lies there, what is refused, and two processes
+//! that share one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by a panic"
+)]
+
+mod common;
+
+use common::{Owned, Watchdog, child, role, start, unique};
+use mapvar::{ErrorKind, Format, Map, MapOptions, Name, OnClobber, Scope, Section, Unlocked, View};
+use std::{
+    io::{BufRead, BufReader},
+    thread,
+    time::Duration,
+};
+
+/// What the gem itself wrote for `foo = 'hello'; bar = 77`.
+const GEM: &[u8] =
+    b"\x04\x08\x7b\x07I\"\x08foo\x06:\x06ETI\"\x0ahello\x06;\x00TI\"\x08bar\x06;\x00TiR";
+
+fn options(name: &str) -> MapOptions {
+    Map::options().name(name).format(Format::Marshal)
+}
+
+/// The memory itself, as a program of others sees it.
+fn bytes(name: &str) -> View {
+    let name = Name::of_gem(name, Scope::Local).unwrap();
+    Section::options().name(name).open().unwrap().view().map().unwrap()
+}
+
+#[test]
+fn a_new_map_holds_the_empty_hash() {
+    let name = unique("gem-new");
+    let map = options(&name).size(100).create().unwrap();
+    assert_eq!(bytes(&name).read_string(4).unwrap(), [4, 8, b'{', 0]);
+    assert_eq!((map.len().unwrap(), map.stat().unwrap().size), (0, 100));
+    assert_eq!(map.stat().unwrap().layout, Format::Marshal);
+    let again = options(&name).create().unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+}
+
+#[test]
+fn variables_are_where_the_gem_has_them_and_are_recognised() {
+    let name = unique("gem-bytes");
+    let map = options(&name).create().unwrap();
+    bytes(&name).write_at(0, GEM).unwrap();
+    bytes(&name).write_at(GEM.len(), b"garbage behind it").unwrap();
+    for map in [&map, &Map::open(&name).unwrap()] {
+        assert_eq!(map.get::<String>("foo").unwrap(), "hello");
+        assert_eq!(map.get::<u8>("bar").unwrap(), 77);
+        assert_eq!(map.get::<bool>("bar").unwrap_err().kind(), ErrorKind::WrongKind);
+        assert_eq!(map.get::<u8>("baz").unwrap_err().kind(), ErrorKind::NotFound);
+        let names: Vec<_> = map.iter().map(|entry| entry.unwrap().name().to_owned()).collect();
+        assert_eq!(names.len(), 2);
+        let seen = map.snapshot(&["bar", "baz"]).unwrap();
+        assert_eq!(seen.find::<i64>("bar").unwrap(), Some(77));
+        assert_eq!(seen.find::<i64>("baz").unwrap(), None);
+        assert_eq!(map.check().unwrap().variables(), 2);
+    }
+    assert_eq!(map.update("bar", |bar: Option<i64>| bar.unwrap() + 1).unwrap(), 78);
+    assert!(map.remove("foo").unwrap());
+    assert!(!map.remove("foo").unwrap());
+    assert!(!map.contains("foo").unwrap());
+    assert_eq!(map.clear().unwrap(), 1);
+    assert_eq!(bytes(&name).read_string(4).unwrap(), [4, 8, b'{', 0]);
+}
+
+/// d18 and d19: what others wrote stays.
+#[test]
+fn a_write_changes_what_it_sets_and_nothing_else() {
+    let name = unique("gem-merge");
+    let one = options(&name).create().unwrap();
+    let two = options(&name).open().unwrap();
+    one.set("foo", "one").unwrap();
+    two.set("bar", 2).unwrap();
+    one.set("foo", "three").unwrap();
+    assert_eq!(two.get::<String>("foo").unwrap(), "three");
+    assert_eq!(one.get::<i64>("bar").unwrap(), 2);
+}
+
+/// d4: a map that nobody has written to.
+#[test]
+fn zeros_are_a_map_without_variables() {
+    let name = unique("gem-zeros");
+    let section = Name::of_gem(&name, Scope::Local).unwrap();
+    let _section = Section::options().name(section).size(4096).create().unwrap();
+    assert_eq!(Map::open(&name).unwrap_err().kind(), ErrorKind::NotFound);
+    let map = options(&name).open().unwrap();
+    assert_eq!(map.find::<i64>("foo").unwrap(), None);
+    map.set("foo", 1).unwrap();
+    assert_eq!(Map::open(&name).unwrap().get::<i64>("foo").unwrap(), 1);
+}
+
+/// d20: what does not fit changes nothing.
+#[test]
+fn what_does_not_fit_is_refused_and_nothing_changes() {
+    let name = unique("gem-full");
+    let map = options(&name).size(100).create().unwrap();
+    map.set("foo", "hello").unwrap();
+    let before = bytes(&name).read_string(100).unwrap();
+    assert_eq!(map.set("bar", "x".repeat(90)).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(map.write_string("x".repeat(101)).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(bytes(&name).read_string(100).unwrap(), before);
+    // An opener does not see the creator's size where memory comes in pages; it can say it.
+    let opener = options(&name).size(100).open().unwrap();
+    assert_eq!(opener.set("bar", "x".repeat(90)).unwrap_err().kind(), ErrorKind::TooLarge);
+}
+
+/// d23 and d24: raw bytes are bytes, and no variables are written over them.
+#[test]
+fn raw_bytes_are_kept_until_they_are_cleared() {
+    let name = unique("gem-raw");
+    let map = options(&name).size(64).create().unwrap();
+    map.write_string("h\u{e9}llo\u{20ac}").unwrap();
+    let raw = map.read_string(9).unwrap();
+    assert_eq!(raw, "h\u{e9}llo\u{20ac}".as_bytes());
+    for refused in [
+        map.set("foo", 1).unwrap_err(),
+        map.find::<i64>("foo").unwrap_err(),
+        map.remove("foo").unwrap_err(),
+        map.len().unwrap_err(),
+    ] {
+        assert_eq!(refused.kind(), ErrorKind::NotAMap);
+        assert!(refused.to_string().contains("read_string"), "{refused}");
+    }
+    assert_eq!(map.read_string(9).unwrap(), raw);
+    assert!(!map.check().unwrap().is_whole());
+    map.clear().unwrap();
+    map.set("foo", 1).unwrap();
+    assert_eq!(map.read_string(1 << 30).unwrap_err().kind(), ErrorKind::TooLarge);
+    let store = Map::options().name(unique("gem-store")).create().unwrap();
+    assert_eq!(store.read_string(1).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn half_a_hash_is_corrupt_and_can_be_cleared() {
+    let name = unique("gem-torn");
+    let map = options(&name).size(64).create().unwrap();
+    bytes(&name).write_at(0, b"\x04\x08{\x06I\"\x08fo").unwrap();
+    assert_eq!(map.find::<i64>("foo").unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(map.set("foo", 1).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(!map.check().unwrap().is_whole());
+    map.clear().unwrap();
+    map.set("foo", 1).unwrap();
+}
+
+#[test]
+fn what_the_layout_cannot_do_says_what_to_use() {
+    let map = options(&unique("gem-unsupported")).create().unwrap();
+    map.set("foo", 1).unwrap();
+    for refused in [
+        map.var::<i64>("foo").unwrap_err(),
+        map.var_or("foo", 1).unwrap_err(),
+        map.atomic::<i64>("foo").unwrap_err(),
+        map.atomic_or("foo", 1_i64).unwrap_err(),
+        map.version("foo").unwrap_err(),
+        map.get_versioned::<i64>("foo").unwrap_err(),
+        map.compare_and_set("foo", mapvar::Version::ABSENT, 2).unwrap_err(),
+        map.transaction(|tx| tx.set("foo", 2)).unwrap_err(),
+    ] {
+        assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
+        assert!(refused.to_string().contains("Format::Store"), "{refused}");
+    }
+    assert_eq!(map.get::<i64>("foo").unwrap(), 1);
+}
+
+#[test]
+fn a_file_is_recognised_by_its_first_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gem.map");
+    let map = Map::options().file(&path).format(Format::Marshal).size(2000).create().unwrap();
+    map.set("foo", "hello").unwrap();
+    map.close().unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 2000);
+    assert!(std::fs::read(&path).unwrap().starts_with(b"\x04\x08{\x06I\"\x08foo"));
+    for options in [Map::options(), Map::options().read_only(true)] {
+        let map = options.file(&path).open().unwrap();
+        assert_eq!(map.get::<String>("foo").unwrap(), "hello");
+    }
+    let reader = Map::options().file(&path).read_only(true).open().unwrap();
+    assert_eq!(reader.set("foo", 1).unwrap_err().kind(), ErrorKind::ReadOnly);
+    assert!(Map::options().file(&path).check().unwrap().is_whole());
+    let new = Map::options().file(dir.path().join("new.map")).create().unwrap();
+    assert_eq!(Map::options().file(&path).salvage(&new).unwrap().saved(), 1);
+    assert_eq!(new.get::<String>("foo").unwrap(), "hello");
+    let store = Map::options().file(&path).format(Format::Store).open();
+    assert_eq!(store.unwrap_err().kind(), ErrorKind::NotAMap);
+}
+
+/// What a gem's write does: its own Hash, and nothing of others'.
+fn erase(name: &str) {
+    bytes(name).write_at(0, b"\x04\x08{\x06I\"\x06g\x06:\x06ETi\x06").unwrap();
+}
+
+#[test]
+fn what_is_erased_is_reported_and_put_back() {
+    let name = unique("gem-reassert");
+    let map = options(&name).on_clobber(OnClobber::Reassert).create().unwrap();
+    map.set("foo", "hello").unwrap();
+    map.set("bar", 77).unwrap();
+    map.set("baz", 78).unwrap();
+    map.remove("baz").unwrap();
+    assert_eq!(map.clobbered().count, 0);
+    erase(&name);
+    assert_eq!(map.find::<i64>("bar").unwrap(), None);
+    assert_eq!(map.find::<i64>("bar").unwrap(), None);
+    let seen = map.clobbered();
+    assert_eq!((seen.count, seen.names), (2, vec!["bar".to_owned(), "foo".into()]));
+    map.set("new", 1).unwrap();
+    assert_eq!(map.get::<String>("foo").unwrap(), "hello");
+    assert_eq!(map.get::<i64>("bar").unwrap(), 77);
+    assert_eq!(map.get::<i64>("g").unwrap(), 1);
+    assert!(!map.contains("baz").unwrap());
+    let seen = map.clobbered();
+    assert_eq!((seen.count, seen.names.len()), (2, 0));
+    erase(&name);
+    map.remove("new").unwrap();
+    assert_eq!(map.clobbered().count, 5);
+    assert_eq!(map.get::<i64>("bar").unwrap(), 77);
+    assert!(!map.contains("new").unwrap());
+}
+
+#[test]
+fn what_is_erased_is_an_error_once() {
+    let name = unique("gem-error");
+    let map = options(&name).on_clobber(OnClobber::Error).create().unwrap();
+    map.set("foo", 1).unwrap();
+    erase(&name);
+    let error = map.set("bar", 2).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Removed);
+    assert!(error.to_string().contains("foo"), "{error}");
+    assert!(!map.contains("bar").unwrap());
+    map.set("bar", 2).unwrap();
+    assert!(!map.contains("foo").unwrap());
+}
+
+#[test]
+fn an_erase_is_accepted_unless_asked_otherwise() {
+    let name = unique("gem-accept");
+    let map = options(&name).create().unwrap();
+    map.set("foo", 1).unwrap();
+    erase(&name);
+    map.set("bar", 2).unwrap();
+    assert!(!map.contains("foo").unwrap());
+    assert_eq!(map.clobbered().count, 0);
+}
+
+/// d9: threads.
+#[test]
+fn threads_of_one_handle_take_turns() {
+    let _watchdog = Watchdog::new("threads_of_one_handle_take_turns", Duration::from_secs(120));
+    let map = options(&unique("gem-threads")).timeout(Duration::from_secs(60)).create().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..common::scaled(500) {
+                    map.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(map.get::<i64>("n").unwrap(), 4 * common::scaled(500) as i64);
+}
+
+/// Not a test: the second process of the two below.
+#[test]
+fn entry() {
+    let Some((role, arguments)) = role() else { return };
+    let [name, rounds] = arguments.as_slice() else { panic!("{arguments:?}") };
+    let map = options(name).timeout(Duration::from_secs(60)).open().unwrap();
+    match role.as_str() {
+        "count" => {
+            for round in 0..rounds.parse::<i64>().unwrap() {
+                map.update("both", |n: Option<i64>| n.unwrap_or(0) + 1).unwrap();
+                map.set("theirs", round).unwrap();
+            }
+        }
+        "write" => {
+            println!("ready");
+            for round in 0.. {
+                map.set("theirs", "x".repeat(round % 1000)).unwrap();
+            }
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn two_processes_lose_nothing_of_each_other() {
+    let _watchdog = Watchdog::new("two_processes_lose_nothing", Duration::from_secs(120));
+    let name = unique("gem-two");
+    let map = options(&name).timeout(Duration::from_secs(60)).create().unwrap();
+    let rounds = common::scaled(2000);
+    let mut other = Owned(start(&mut child("entry", "count", &[&name, &rounds.to_string()])));
+    for round in 0..rounds {
+        map.update("both", |n: Option<i64>| n.unwrap_or(0) + 1).unwrap();
+        map.set("ours", round as i64).unwrap();
+    }
+    assert!(other.0.wait().unwrap().success());
+    assert_eq!(map.get::<usize>("both").unwrap(), 2 * rounds);
+    assert_eq!(map.get::<usize>("ours").unwrap(), rounds - 1);
+    assert_eq!(map.get::<usize>("theirs").unwrap(), rounds - 1);
+}
+
+/// d7: a dead holder.
+#[test]
+fn a_process_that_is_killed_keeps_no_lock() {
+    let _watchdog = Watchdog::new("a_process_that_is_killed", Duration::from_secs(240));
+    let name = unique("gem-kill");
+    let map = options(&name).timeout(Duration::from_secs(20)).create().unwrap();
+    for round in 0..common::scaled(60).max(6) {
+        let mut other = start(&mut child("entry", "write", &[&name, "0"]));
+        let mut line = String::new();
+        let mut out = BufReader::new(other.stdout.take().unwrap());
+        while !line.contains("ready") {
+            line.clear();
+            assert_ne!(out.read_line(&mut line).unwrap(), 0);
+        }
+        thread::sleep(Duration::from_micros(500 * round as u64));
+        other.kill().unwrap();
+        other.wait().unwrap();
+        match map.set("ours", round as i64) {
+            Ok(()) => {}
+            // Killed in the midst of its copy.
+            Err(error) if error.kind() == ErrorKind::Corrupt => drop(map.clear().unwrap()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(options(&name).unlock(false).unwrap(), Unlocked::WasFree);
+    assert!(map.lock_stat().unwrap().taken > 0);
+}
