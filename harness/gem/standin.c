@@ -34,10 +34,29 @@ static long decode(const unsigned char *from) {
     return value;
 }
 
+/* Where the Hash ends: what lies behind it is left of longer ones. 0: it is none that is understood. */
+static long end_of_hash(void) {
+    if (memcmp(view, "\004\010{", 3)) return 0;
+    long at = 3, left = decode(view + at);
+    at += (signed char)view[at] > 0 && view[at] <= 4 ? 1 + view[at] : 1;
+    for (; left > 0 && at < size - 64; left--) {
+        if (view[at] != 'I' || view[at + 1] != '"' || view[at + 2] < 6) return 0;
+        at += 3 + view[at + 2] - 5;
+        if (view[at++] != 6) return 0;
+        at += view[at] == ':' ? 4 : 3;
+        if (view[at] == 'T' || view[at] == 'F') { at++; continue; }
+        if (view[at++] != 'i') return 0;
+        at += view[at] >= 1 && view[at] <= 4 ? 1 + view[at] : 1;
+    }
+    return left == 0 ? at : 0;
+}
+
+static long end;
+
 /* Where the value of the variable of this name of two letters stands; NULL: nowhere. */
 static const unsigned char *find(const char *name) {
     unsigned char key[] = {'I', '"', 7, (unsigned char)name[0], (unsigned char)name[1], 6};
-    for (long at = 0; at + 16 < size; at++) {
+    for (long at = 0; at < end; at++) {
         if (memcmp(view + at, key, sizeof key)) continue;
         const unsigned char *next = view + at + sizeof key;
         if (next[0] == ':' && next[1] == 6 && next[2] == 'E') return next + 4;
@@ -97,6 +116,7 @@ int main(int argc, char **argv) {
     fflush(stdout);
     while ((LONG)(GetTickCount() - until) < 0) {
         if (WaitForSingleObject(semaphore, 10) != WAIT_OBJECT_0) { missed++; continue; }
+        end = end_of_hash();
         char var[3] = "g0";
         for (; rounds > 0 && var[1] < '4'; var[1]++) {
             const unsigned char *value = find(var);

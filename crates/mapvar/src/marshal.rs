@@ -1,6 +1,8 @@
 //! A stand-in for the codec of Marshal, until that is merged: a Hash of Strings to nil, booleans,
 //! Fixnums and Strings, and nothing else.
 
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "a stand-in")]
+
 use crate::value::Value;
 use std::collections::BTreeMap;
 

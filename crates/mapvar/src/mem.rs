@@ -796,9 +796,15 @@ mod tests {
         let others: Vec<Map> = (0..layout::PARTICIPANT_SLOTS)
             .map(|_| Map::options().file(&path).open().unwrap())
             .collect();
-        let seats = others.iter().filter(|map| map.inner.store.mem().seat().is_ok()).count();
+        let seats = others
+            .iter()
+            .filter(|map| map.stored("", "").unwrap().inner.store.mem().seat().is_ok())
+            .count();
         assert_eq!(seats, layout::PARTICIPANT_SLOTS - 1);
-        let last = others.iter().find(|map| map.inner.store.mem().seat().is_err()).unwrap();
+        let last = others
+            .iter()
+            .find(|map| map.stored("", "").unwrap().inner.store.mem().seat().is_err())
+            .unwrap();
         assert!(last.stored("", "").unwrap().inner.store.lives(token).unwrap());
     }
 

@@ -27,6 +27,7 @@ const SUFFIX: &str = ".map";
 /// Options to make or open a [`Map`]; from [`Map::options`]. One of [`name`](Self::name) and
 /// [`file`](Self::file) is needed.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[must_use = "options do nothing until `create`, `open` or `open_or_create`"]
 pub struct MapOptions {
     name: Option<String>,

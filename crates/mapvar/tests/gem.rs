@@ -4,7 +4,10 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test fails by a panic"
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_possible_wrap,
+    reason = "a test fails by a panic, and counts little"
 )]
 
 mod common;
@@ -251,8 +254,8 @@ fn an_erase_is_accepted_unless_asked_otherwise() {
 /// d9: threads.
 #[test]
 fn threads_of_one_handle_take_turns() {
-    let _watchdog = Watchdog::new("threads_of_one_handle_take_turns", Duration::from_secs(120));
-    let map = options(&unique("gem-threads")).timeout(Duration::from_secs(60)).create().unwrap();
+    let _watchdog = Watchdog::new("threads_of_one_handle_take_turns", Duration::from_mins(2));
+    let map = options(&unique("gem-threads")).timeout(Duration::from_mins(1)).create().unwrap();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -270,7 +273,7 @@ fn threads_of_one_handle_take_turns() {
 fn entry() {
     let Some((role, arguments)) = role() else { return };
     let [name, rounds] = arguments.as_slice() else { panic!("{arguments:?}") };
-    let map = options(name).timeout(Duration::from_secs(60)).open().unwrap();
+    let map = options(name).timeout(Duration::from_mins(1)).open().unwrap();
     match role.as_str() {
         "count" => {
             for round in 0..rounds.parse::<i64>().unwrap() {
@@ -290,9 +293,9 @@ fn entry() {
 
 #[test]
 fn two_processes_lose_nothing_of_each_other() {
-    let _watchdog = Watchdog::new("two_processes_lose_nothing", Duration::from_secs(120));
+    let _watchdog = Watchdog::new("two_processes_lose_nothing", Duration::from_mins(2));
     let name = unique("gem-two");
-    let map = options(&name).timeout(Duration::from_secs(60)).create().unwrap();
+    let map = options(&name).timeout(Duration::from_mins(1)).create().unwrap();
     let rounds = common::scaled(2000);
     let mut other = Owned(start(&mut child("entry", "count", &[&name, &rounds.to_string()])));
     for round in 0..rounds {
@@ -308,7 +311,7 @@ fn two_processes_lose_nothing_of_each_other() {
 /// d7: a dead holder.
 #[test]
 fn a_process_that_is_killed_keeps_no_lock() {
-    let _watchdog = Watchdog::new("a_process_that_is_killed", Duration::from_secs(240));
+    let _watchdog = Watchdog::new("a_process_that_is_killed", Duration::from_mins(4));
     let name = unique("gem-kill");
     let map = options(&name).timeout(Duration::from_secs(20)).create().unwrap();
     for round in 0..common::scaled(60).max(6) {

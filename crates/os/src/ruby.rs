@@ -158,10 +158,10 @@ impl RubyHeld<'_> {
         let Some(lock) = self.lock.take() else {
             return Ok(RubyGiven { exclusive: true, held: Duration::ZERO });
         };
-        let exclusive = Imp::ruby_give(&lock.sys, lock.sys_section());
-        let held = self.since.elapsed();
+        let given = Imp::ruby_give(&lock.sys, lock.sys_section());
         lock.next();
-        Ok(RubyGiven { exclusive: exclusive?, held })
+        let (exclusive, at) = given?;
+        Ok(RubyGiven { exclusive, held: at.saturating_duration_since(self.since) })
     }
 }
 

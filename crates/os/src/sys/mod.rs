@@ -7,7 +7,10 @@ use crate::{
     Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Losses,
     lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 #[cfg_attr(unix, path = "unix/mod.rs")]
 #[cfg_attr(windows, path = "windows/mod.rs")]
@@ -203,8 +206,9 @@ pub(crate) trait Platform {
         timeout: Duration,
     ) -> Result<bool>;
 
-    /// Gives back what this thread took; answers whether nobody else had done so.
-    fn ruby_give(lock: &Self::RubyLock, section: Option<&Self::Section>) -> Result<bool>;
+    /// Gives back what this thread took; answers whether nobody else had done so, and when.
+    fn ruby_give(lock: &Self::RubyLock, section: Option<&Self::Section>)
+    -> Result<(bool, Instant)>;
 
     /// See [`crate::RubyLock::unlock`].
     fn ruby_unlock(

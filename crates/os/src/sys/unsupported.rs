@@ -161,7 +161,7 @@ impl Platform for Imp {
         match *lock {}
     }
 
-    fn ruby_give(lock: &Infallible, _: Option<&Infallible>) -> Result<bool> {
+    fn ruby_give(lock: &Infallible, _: Option<&Infallible>) -> Result<(bool, std::time::Instant)> {
         match *lock {}
     }
 

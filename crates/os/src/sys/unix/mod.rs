@@ -41,7 +41,7 @@ use crate::{
     Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Losses,
     lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use names::{check_native_name, gem_name};
 
@@ -55,8 +55,7 @@ impl Platform for Imp {
     type Locks = lock::Locks;
     /// The lock belongs to the open file.
     type Seat = ();
-    /// And so does this one.
-    type RubyLock = ();
+    type RubyLock = ruby::RubyLock;
 
     fn obtain(
         options: &SectionOptions,
@@ -192,19 +191,23 @@ impl Platform for Imp {
 
     const RUBY_LOCK_HAS_A_NAME: bool = false;
 
-    fn ruby_lock(_: &SectionOptions) -> Result<()> {
-        Ok(())
+    fn ruby_lock(_: &SectionOptions) -> Result<Self::RubyLock> {
+        Ok(ruby::RubyLock)
     }
 
-    fn ruby_take((): &(), section: Option<&Self::Section>, timeout: Duration) -> Result<bool> {
+    fn ruby_take(
+        _: &Self::RubyLock,
+        section: Option<&Self::Section>,
+        timeout: Duration,
+    ) -> Result<bool> {
         section.map_or(Ok(false), |section| ruby::take(section, timeout))
     }
 
-    fn ruby_give((): &(), section: Option<&Self::Section>) -> Result<bool> {
-        section.map_or(Ok(true), ruby::give)
+    fn ruby_give(_: &Self::RubyLock, section: Option<&Self::Section>) -> Result<(bool, Instant)> {
+        section.map_or(Ok(true), ruby::give).map(|exclusive| (exclusive, Instant::now()))
     }
 
-    fn ruby_unlock((): &(), section: Option<&Self::Section>, _: bool) -> Result<bool> {
+    fn ruby_unlock(_: &Self::RubyLock, section: Option<&Self::Section>, _: bool) -> Result<bool> {
         section.map_or(Ok(false), ruby::unlock)
     }
 

@@ -12,6 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The lock belongs to the open file: there is nothing to keep beside it.
+#[derive(Debug)]
+pub(crate) struct RubyLock;
+
 pub(super) fn take(section: &Section, timeout: Duration) -> Result<bool> {
     check(section)?;
     let began = Instant::now();

@@ -29,7 +29,7 @@ use crate::{
 };
 use std::{
     os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub(crate) use names::{check_native_name, gem_name};
@@ -222,7 +222,7 @@ impl Platform for Imp {
         lock.take(timeout)
     }
 
-    fn ruby_give(lock: &Self::RubyLock, _: Option<&Self::Section>) -> Result<bool> {
+    fn ruby_give(lock: &Self::RubyLock, _: Option<&Self::Section>) -> Result<(bool, Instant)> {
         lock.give()
     }
 

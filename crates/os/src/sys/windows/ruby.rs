@@ -90,14 +90,15 @@ impl RubyLock {
         Ok(recovered)
     }
 
-    /// Answers whether nobody gave it back meanwhile.
-    pub(super) fn give(&self) -> Result<bool> {
+    /// Answers whether nobody gave it back meanwhile, and when that was done here.
+    pub(super) fn give(&self) -> Result<(bool, Instant)> {
         let semaphore = self.semaphore.lock().unwrap_or_else(PoisonError::into_inner).take();
         let posted = semaphore.as_ref().map_or(Ok(true), post);
+        let at = Instant::now();
         drop(semaphore);
         // After the handle is closed: the next of ours is to find none but its own.
         drop(Turn(&self.turn));
-        posted
+        posted.map(|posted| (posted, at))
     }
 
     pub(super) fn unlock(&self, force: bool) -> Result<bool> {
