@@ -103,6 +103,7 @@ mod recover;
 mod codec;
 mod whole;
 mod value;
+mod marshal;
 mod map;
 mod iter;
 mod var;
@@ -154,6 +155,10 @@ pub mod internals {
     /// Memory that lies and fails, and every operation on it.
     pub mod adversary {
         pub use crate::adversary::*;
+    }
+    /// Ruby's Marshal, for maps of its gem.
+    pub mod marshal {
+        pub use crate::marshal::*;
     }
     /// Making and recognising a region.
     pub mod region {
