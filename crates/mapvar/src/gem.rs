@@ -10,7 +10,7 @@
 use crate::{
     codec,
     facts::{Clobbered, Format, LockStat, OnClobber, Stat, Unlocked},
-    marshal::Dump,
+    marshal::{Dump, Flaw},
     raw::{Captured, Raw},
     stored::checked,
     trouble::Trouble,
@@ -687,8 +687,8 @@ fn raw() -> Error {
     Error::new(ErrorKind::NotAMap, "", "").detail(RAW)
 }
 
-fn flawed(flaw: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::InvalidArgument, "", "")
+fn flawed(flaw: Flaw) -> Error {
+    Error::new(flaw.kind(), "", "")
         .detail(format!("it cannot be written as Ruby's Marshal: {flaw}"))
 }
 

@@ -160,6 +160,10 @@ pub mod internals {
     pub mod adversary {
         pub use crate::adversary::*;
     }
+    /// Ruby's Marshal, for maps of its gem.
+    pub mod marshal {
+        pub use crate::marshal::*;
+    }
     /// Making and recognising a region.
     pub mod region {
         pub use crate::region::{examine, format, region_bytes, table_chunks};
