@@ -224,14 +224,16 @@ impl Gem {
     }
 
     pub(crate) fn value(&self, name: &str) -> Result<Value> {
-        let found = self.look_at("get variable", name, |dump| dump.value(name))?;
-        found.ok_or_else(|| self.absent(name))
+        let told = |error: Error| error.during("get variable", self.variable(name));
+        let found = self.look_at("get variable", name, |dump| value(dump, name))?;
+        found.map_err(told)?.ok_or_else(|| self.absent(name))
     }
 
     fn captured(&self, name: &str) -> Result<Option<Captured>> {
-        let found = self.look_at("get variable", name, |dump| dump.value(name))?;
-        let captured = found.as_ref().map(captured).transpose();
-        captured.map_err(|error| error.during("get variable", self.variable(name)))
+        let found = self.look_at("get variable", name, |dump| value(dump, name))?;
+        found
+            .and_then(|found| found.as_ref().map(captured).transpose())
+            .map_err(|error| error.during("get variable", self.variable(name)))
     }
 
     pub(crate) fn contains(&self, name: &str) -> Result<bool> {
@@ -257,10 +259,10 @@ impl Gem {
         const UPDATE: &str = "update variable";
         checked(name).map_err(|trouble| trouble.during(UPDATE, self.variable(name)))?;
         self.change(|dump| {
-            let old = dump.value(name).as_ref().map(captured).transpose()?;
+            let old = value(dump, name)?.as_ref().map(captured).transpose()?;
             let new = change(old.map(codec::decode).transpose()?);
-            let value = codec::encode(&new, &mut |raw: &Raw<'_>| Captured::of(raw))?;
-            set(dump, name, &Value::of(value)?)?;
+            let raw = codec::encode(&new, &mut |raw: &Raw<'_>| Captured::of(raw))?;
+            set(dump, name, &Value::of(raw)?)?;
             Ok((Edit::Set(name.into()), new))
         })
         .map_err(|error| error.during(UPDATE, self.variable(name)))
@@ -271,9 +273,9 @@ impl Gem {
         let dump = self.look().map_err(|error| error.during("list variables of", self.object()))?;
         let names: Vec<String> = dump.names().map(String::from).collect();
         let all = names.into_iter().filter_map(|name| {
-            let value = dump.value(&name)?;
             let told = |error: Error| error.during("get variable", self.variable(&name));
-            let captured = captured(&value).map_err(told);
+            let found = value(&dump, &name).transpose()?;
+            let captured = found.and_then(|found| captured(&found)).map_err(told);
             Some((name, captured))
         });
         Ok(all.collect())
@@ -282,7 +284,12 @@ impl Gem {
     pub(crate) fn captured_all(&self, names: &[&str]) -> Result<Vec<Option<Captured>>> {
         const SNAPSHOT: &str = "take a snapshot of";
         let dump = self.look().map_err(|error| error.during(SNAPSHOT, self.object()))?;
-        names.iter().map(|name| dump.value(name).as_ref().map(captured).transpose()).collect()
+        let look = |name: &&str| value(&dump, name)?.as_ref().map(captured).transpose();
+        names
+            .iter()
+            .map(look)
+            .collect::<Result<_>>()
+            .map_err(|error| error.during(SNAPSHOT, self.object()))
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
@@ -539,8 +546,10 @@ impl Gem {
         let write = state.writes;
         match edit {
             Edit::Set(name) => {
-                let dump = dump.dump_of(name).unwrap_or_default();
-                state.mine.insert(name.clone(), Mine { dump, write, gone: false });
+                // What was just set can be taken out again.
+                if let Some(dump) = dump.dump_of(name) {
+                    state.mine.insert(name.clone(), Mine { dump, write, gone: false });
+                }
             }
             Edit::Removed(name) => drop(state.mine.remove(name)),
         }
@@ -694,6 +703,17 @@ fn flawed(flaw: Flaw) -> Error {
 
 fn set(dump: &mut Dump, name: &str, value: &Value) -> Result<()> {
     dump.set(name, value).map_err(flawed)
+}
+
+/// The value of a variable; `None` where there is none.
+fn value(dump: &Dump, name: &str) -> Result<Option<Value>> {
+    match dump.value(name) {
+        None if dump.contains(name) => Err(Error::new(ErrorKind::TooLarge, "", "").detail(
+            "its objects hold each other so that a copy of it is larger than the whole map; it is \
+             kept as it is",
+        )),
+        value => Ok(value),
+    }
 }
 
 fn captured(value: &Value) -> Result<Captured> {

@@ -71,6 +71,33 @@ fn variables_are_where_the_gem_has_them_and_are_recognised() {
     assert_eq!(bytes(&name).read_string(4).unwrap(), [4, 8, b'{', 0]);
 }
 
+#[test]
+fn values_of_every_kind_come_back_and_others_keep_their_bytes() {
+    let name = unique("gem-kinds");
+    let map = options(&name).create().unwrap();
+    // A variable that is a Time of Ruby's, which nobody here understands.
+    let hash = include_bytes!("fixtures/marshal/time.bin");
+    bytes(&name).write_at(0, hash).unwrap();
+    let time = map.iter().next().unwrap().unwrap().name().to_owned();
+    let kept = map.value(&time).unwrap();
+    assert_eq!(kept.kind(), mapvar::Kind::Opaque);
+    map.set("float", 1.5).unwrap();
+    map.set("large", u64::MAX).unwrap();
+    map.set("bytes", vec![0_u8, 255]).unwrap();
+    map.set("list", (1, "two", 3.5)).unwrap();
+    map.set("nil", None::<u8>).unwrap();
+    assert_eq!(map.get::<f64>("float").unwrap().to_bits(), 1.5_f64.to_bits());
+    assert_eq!(map.get::<u64>("large").unwrap(), u64::MAX);
+    assert_eq!(map.get::<Vec<u8>>("bytes").unwrap(), [0, 255]);
+    assert_eq!(map.get::<(i64, String, f64)>("list").unwrap(), (1, "two".into(), 3.5));
+    assert_eq!(map.get::<Option<u8>>("nil").unwrap(), None);
+    assert_eq!(map.value(&time).unwrap(), kept);
+    for name in ["float", "large", "bytes", "list", "nil"] {
+        assert!(map.remove(name).unwrap());
+    }
+    assert_eq!(bytes(&name).read_string(hash.len()).unwrap(), hash);
+}
+
 /// d18 and d19: what others wrote stays.
 #[test]
 fn a_write_changes_what_it_sets_and_nothing_else() {
