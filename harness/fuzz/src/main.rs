@@ -6,7 +6,7 @@ use mapvar_fuzz::{
     files::Files,
     guard::Counting,
     loads::Loads,
-    marshal::Marshal,
+    marshal::{self, Marshal},
     random::Random,
     scribble,
     sequences::Sequences,
@@ -154,7 +154,10 @@ fn run(wanted: &Wanted) -> bool {
             "files" => driver::drive(name, Files::new, seed, time, threads),
             "loads" => driver::drive(name, Loads::new, seed, time, threads),
             "sequences" => driver::drive(name, Sequences::new, seed, time, threads),
-            "marshal" => driver::drive(name, Marshal::new, seed, time, threads),
+            "marshal" => {
+                marshal::patterns();
+                driver::drive(name, Marshal::new, seed, time, threads)
+            }
             _ => {
                 scribbler = scribbled(wanted, time);
                 well &= scribbler.as_ref().is_none_or(|it| it.0);
@@ -182,6 +185,16 @@ fn run(wanted: &Wanted) -> bool {
              (goal 20 million in 10 min, 0, 0)",
             took / 60.0,
             each.join(", ")
+        );
+    }
+    if let Some((_, sum)) = sums.iter().find(|(name, _)| *name == "marshal") {
+        println!(
+            "figure: fuzz, Marshal = {} executions in {:.1} min, {} failures, at most {:.1} bytes of \
+             memory for each byte beside 64 KiB (goal 5 min, 0, 64)",
+            sum.executions,
+            sum.took.as_secs_f64() / 60.0,
+            sum.failures,
+            marshal::worst()
         );
     }
     if let Some((_, figure)) = scribbler {

@@ -9,6 +9,7 @@ use mapvar::{
     Value,
     internals::marshal::{Dump, Flaw, dump, load},
 };
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What Ruby wrote.
 const FIXTURES: [&[u8]; 12] = [
@@ -83,8 +84,18 @@ fn allowed(bytes: usize) -> usize {
     64 * bytes + (64 << 10)
 }
 
+/// The most memory that an operation took for each byte, beside the 64 KiB; in hundredths.
+static WORST: AtomicU64 = AtomicU64::new(0);
+
+/// What the most memory was that an operation took for each byte.
+pub fn worst() -> f64 {
+    f64::from(WORST.load(Relaxed) as u32) / 100.0
+}
+
 fn bounded<R>(what: &str, bytes: usize, work: impl FnOnce() -> R) -> R {
     let (done, peak) = guard::peak(work);
+    let each = peak.saturating_sub(64 << 10) * 100 / bytes.max(1);
+    WORST.fetch_max(each as u64, Relaxed);
     assert!(peak <= allowed(bytes), "{what} of {bytes} bytes took {peak} bytes of memory");
     done
 }
@@ -235,6 +246,48 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
         if opaque(&before) && opaque(&after) {
             assert_eq!(format!("{after:?}"), format!("{before:?}"), "its neighbour changed");
         }
+    }
+}
+
+/// Each part, and each two, many times: as many objects, Symbols, links
+/// and levels as bytes can ask for.
+pub fn patterns() {
+    let case = Case::new(0);
+    for (number, first) in PARTS.iter().enumerate() {
+        for second in [&b""[..]].iter().chain(&PARTS) {
+            let one = [*first, *second].concat();
+            // With two, a few levels: what differs is only how the two alternate.
+            let times = if second.is_empty() { (1 << 17) / one.len() } else { 1 << 9 };
+            let repeated = one.repeat(times);
+            let nested =
+                [&b"\x04\x08{\x06\"\x06a"[..], &repeated, &vec![b'0'; times], &vec![0; times]];
+            use_up(&nested.concat(), &case, &mut Random::new(number as u64));
+            for each in [1, 2] {
+                let mut list = b"\x04\x08{\x07\"\x06bi\0\"\x06a[\x03".to_vec();
+                list.extend(&(each * times).to_le_bytes()[..3]);
+                list.extend(&repeated);
+                list.push(0);
+                use_up(&list, &case, &mut Random::new(number as u64));
+                let mut hash = b"\x04\x08{\x03".to_vec();
+                hash.extend(&(each * times / 2).to_le_bytes()[..3]);
+                hash.extend(&repeated);
+                use_up(&hash, &case, &mut Random::new(number as u64));
+            }
+        }
+    }
+    // Symbols, Floats and names that are all different.
+    let mut symbols = b"\x04\x08{\x06\"\x06a[\x03\xff\xff\0".to_vec();
+    let mut floats = symbols.clone();
+    let mut hash = b"\x04\x08{\x03\xff\xff\0".to_vec();
+    for number in 0..0xffff_u16 {
+        let [low, high] = number.to_le_bytes();
+        symbols.extend([b':', 7, low, high]);
+        floats.extend(format!("f\x0a{number:05}").bytes());
+        hash.extend([b'"', 7, low & 0x7f, high & 0x7f, b'0']);
+    }
+    for bytes in [symbols, floats, hash] {
+        assert!(Dump::parse(&bytes).is_ok(), "a pattern that is no Marshal");
+        use_up(&bytes, &case, &mut Random::new(1));
     }
 }
 
