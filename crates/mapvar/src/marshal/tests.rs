@@ -114,6 +114,11 @@ fn what_is_no_hash_of_variables_says_what_it_is() {
     assert_eq!(flaw(b"\x04\x08[\0"), Flaw::NotAHash(b'['));
     assert_eq!(flaw(b"\x04\x08I\"\0\x06:\x06ET"), Flaw::NotAHash(b'"'));
     assert!(matches!(flaw(b"\x04\x08?"), Flaw::Invalid(_, 2)));
+    // Prefixes of what bears none.
+    for prefixed in [&b"I0"[..], b"I@\x06", b"II:\x06a\0\0", b"C:\x06A@\x06", b"e:\x06Mi\0"] {
+        let bytes = hash(1, &[b"\"\x06a", prefixed, b"\0\0"].concat());
+        assert!(matches!(flaw(&bytes), Flaw::Invalid(..)), "{}", bytes.escape_ascii());
+    }
     let basic = fixture("basic").encode();
     for len in 0..basic.len() {
         assert_eq!(flaw(&basic[..len]), Flaw::Truncated, "{len} bytes");

@@ -166,9 +166,14 @@ impl<'a> Walk<'a> {
         let mut numbered = Numbered::Nothing;
         let mut letter = self.reader.byte()?;
         let mut variables = false;
+        // A link could not become what it stands for there, and Ruby writes no such thing.
+        let plain = matches!(letter, b'0' | b'T' | b'F' | b'i' | b':' | b';' | b'@');
+        if plain && from != begin as usize {
+            return Err(Flaw::Invalid("a prefix before what bears none", from));
+        }
         if letter == b'I' {
             match self.reader.peek() {
-                Some(b':') => {
+                Some(b':') if from == begin as usize => {
                     self.reader.go(from);
                     self.tasks.push(Task::Symbol);
                     return Ok(None);
