@@ -159,13 +159,13 @@ fn a_map_of_the_gem_is_held_and_recognised() {
         let words = [&words[..1], &place, &words[1..]].concat();
         words.into_iter().map(String::from).collect::<Vec<_>>()
     };
-    run(&with(&["set", "--format", "marshal", "--size", "2000", "foo", "hello"])).ok();
-    assert_eq!(run(&with(&["get", "foo"])).ok(), "hello\n");
-    assert_eq!(run(&with(&["check"])).ok(), "1 variable, 0 faults, 0 notes\n");
-    let stat = run(&with(&["stat"])).ok();
+    run(with(&["set", "--format", "marshal", "--size", "2000", "foo", "hello"])).ok();
+    assert_eq!(run(with(&["get", "foo"])).ok(), "hello\n");
+    assert_eq!(run(with(&["check"])).ok(), "1 variable, 0 faults, 0 notes\n");
+    let stat = run(with(&["stat"])).ok();
     assert!(stat.contains("format: marshal 4.8"), "{stat}");
     assert!(stat.contains("size: 2000 bytes"), "{stat}");
-    assert_eq!(run(&with(&["unlock"])).ok(), "nobody held its lock\n");
-    run(&with(&["rm", "foo"])).ok();
-    assert_eq!(run(&with(&["list"])).ok(), "");
+    assert_eq!(run(with(&["unlock"])).ok(), "nobody held its lock\n");
+    run(with(&["rm", "foo"])).ok();
+    assert_eq!(run(with(&["list"])).ok(), "");
 }
