@@ -16,7 +16,7 @@
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 #![cfg_attr(
     not(feature = "internals"),
-    allow(dead_code, reason = "the format of maps that is built on it comes next")
+    allow(dead_code, unused_imports, reason = "the format of maps that is built on it comes next")
 )]
 
 mod bytes;
