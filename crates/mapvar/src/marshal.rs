@@ -16,7 +16,7 @@
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 #![cfg_attr(
     not(feature = "internals"),
-    allow(dead_code, reason = "the harnesses use more of it than maps do")
+    allow(dead_code, unused_imports, reason = "the harnesses use more of it than maps do")
 )]
 
 mod bytes;

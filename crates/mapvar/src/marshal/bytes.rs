@@ -92,14 +92,14 @@ impl<'a> Reader<'a> {
 pub(super) fn put_long(to: &mut Vec<u8>, number: i64) {
     match number {
         0 => to.push(0),
-        1..=122 => to.push((number + 5) as u8),
-        -123..=-1 => to.push((number - 5) as u8),
+        1..=122 => to.push((number + 5).cast_unsigned() as u8),
+        -123..=-1 => to.push((number - 5).cast_unsigned() as u8),
         _ => {
             let end = if number < 0 { -1 } else { 0 };
             let mut rest = number;
             let mut bytes = Vec::with_capacity(4);
             while rest != end && bytes.len() < 4 {
-                bytes.push(rest as u8);
+                bytes.push(rest.cast_unsigned() as u8);
                 rest >>= 8;
             }
             let len = bytes.len() as u8;
@@ -109,7 +109,15 @@ pub(super) fn put_long(to: &mut Vec<u8>, number: i64) {
     }
 }
 
-pub(super) fn put_text(to: &mut Vec<u8>, text: &[u8]) {
-    put_long(to, text.len() as i64);
+/// A length or count, which Ruby's Marshal has no more than 31 bits for.
+pub(super) fn put_count(to: &mut Vec<u8>, count: usize) -> Result<(), Flaw> {
+    let number = i32::try_from(count).map_err(|_| Flaw::TooLarge(count))?;
+    put_long(to, number.into());
+    Ok(())
+}
+
+pub(super) fn put_text(to: &mut Vec<u8>, text: &[u8]) -> Result<(), Flaw> {
+    put_count(to, text.len())?;
     to.extend_from_slice(text);
+    Ok(())
 }

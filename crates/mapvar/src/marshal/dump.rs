@@ -215,7 +215,7 @@ impl Dump {
             |entry: &Entry| entry.len as usize == name.len() && self.name_of(entry) == Some(name);
         let others = self.entries.iter().filter(|entry| !bears(entry)).count();
         writer.raw(bytes.get(self.letter..=self.letter).unwrap_or_default())?;
-        writer.long((others + usize::from(new.is_some())) as i64);
+        writer.count(others + usize::from(new.is_some()))?;
         copier.numbered(&mut writer, HEAD as u32);
         let mut place = new;
         for entry in &self.entries {
@@ -229,7 +229,7 @@ impl Dump {
             }
         }
         if let Some(new) = place {
-            writer.string(name);
+            writer.string(name)?;
             Copier::new(new).copy_all(&mut writer)?;
         }
         let mut at = self.tail;

@@ -55,19 +55,19 @@ fn put<'v>(writer: &mut Writer, value: &'v Value) -> Result<Option<Todo<'v>>, Fl
             }
             _ => put_bignum(writer, (*number).into())?,
         },
-        Value::F64(number) => writer.text(b'f', float_text(*number).as_bytes()),
-        Value::Str(text) => writer.string(text),
-        Value::Bytes(bytes) => writer.text(b'"', bytes),
+        Value::F64(number) => writer.text(b'f', float_text(*number).as_bytes())?,
+        Value::Str(text) => writer.string(text)?,
+        Value::Bytes(bytes) => writer.text(b'"', bytes)?,
         Value::List(values) => {
             writer.next_object();
             writer.raw(b"[")?;
-            writer.long(values.len() as i64);
+            writer.count(values.len())?;
             return Ok(Some(Todo::Values(values.iter())));
         }
         Value::Dict(pairs) => {
             writer.next_object();
             writer.raw(b"{")?;
-            writer.long(pairs.len() as i64);
+            writer.count(pairs.len())?;
             return Ok(Some(Todo::Pairs(pairs.iter())));
         }
         Value::Opaque { language: RUBY, bytes } => {
@@ -83,6 +83,6 @@ fn put_bignum(writer: &mut Writer, number: i128) -> Result<(), Flaw> {
     let (sign, bytes) = bignum_bytes(number);
     writer.next_object();
     writer.raw(&[b'l', sign])?;
-    writer.long((bytes.len() / 2) as i64);
+    writer.count(bytes.len() / 2)?;
     writer.raw(&bytes)
 }

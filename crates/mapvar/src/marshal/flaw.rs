@@ -19,7 +19,7 @@ pub enum Flaw {
     NotAHash(u8),
     /// A value alone is followed by something else, from this byte on.
     Trailing(usize),
-    /// More bytes than the tables can number.
+    /// More bytes or elements than Marshal, or a table of their places, can count.
     TooLarge(usize),
     /// User-defined objects that hold each other so that a copy of a part is larger than the whole.
     Tangled,
@@ -61,7 +61,9 @@ impl fmt::Display for Flaw {
             Self::Trailing(at) => {
                 write!(f, "the marshalled value ends at byte {at}, and more follows")
             }
-            Self::TooLarge(len) => write!(f, "{len} bytes of Marshal are more than 4 GiB"),
+            Self::TooLarge(len) => {
+                write!(f, "{len} bytes or elements are more than Marshal can count")
+            }
             Self::Tangled => f.write_str(
                 "its user-defined objects hold each other so that it cannot be written alone",
             ),

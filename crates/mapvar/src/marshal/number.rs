@@ -22,7 +22,7 @@ pub(super) fn float_text(number: f64) -> String {
     // Digits before the point.
     let point = exponent + 1;
     let (first, rest) = digits.split_at_checked(1).unwrap_or((digits.as_str(), ""));
-    if point < -3 || point > digits.len() as i32 {
+    if point < -3 || i32::try_from(digits.len()).is_ok_and(|len| point > len) {
         let dot = if rest.is_empty() { "" } else { "." };
         format!("{sign}{first}{dot}{rest}e{exponent}")
     } else if let Ok(before) = usize::try_from(point)

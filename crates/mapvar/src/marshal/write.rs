@@ -2,7 +2,7 @@
 //! linked to from elsewhere is written out where it is first met.
 
 use super::{
-    bytes::{put_long, put_text},
+    bytes::{put_count, put_long, put_text},
     flaw::Flaw,
     scan::{HEAD, Scan},
     walk::{Numbered, Step, Task},
@@ -51,6 +51,10 @@ impl Writer {
         put_long(&mut self.out, number);
     }
 
+    pub(super) fn count(&mut self, count: usize) -> Result<(), Flaw> {
+        put_count(&mut self.out, count)
+    }
+
     /// The number of the object that was just begun.
     pub(super) fn next_object(&mut self) -> u32 {
         self.objects += 1;
@@ -82,16 +86,16 @@ impl Writer {
     }
 
     /// Type letter and counted text of a new object.
-    pub(super) fn text(&mut self, letter: u8, text: &[u8]) {
+    pub(super) fn text(&mut self, letter: u8, text: &[u8]) -> Result<(), Flaw> {
         self.next_object();
         self.out.push(letter);
-        put_text(&mut self.out, text);
+        put_text(&mut self.out, text)
     }
 
     /// A String in UTF-8.
-    pub(super) fn string(&mut self, text: &str) {
+    pub(super) fn string(&mut self, text: &str) -> Result<(), Flaw> {
         self.out.push(b'I');
-        self.text(b'"', text.as_bytes());
+        self.text(b'"', text.as_bytes())?;
         self.long(1);
         let name = (b':', &b"E"[..]);
         if let Some(number) = self.known(name) {
@@ -100,9 +104,10 @@ impl Writer {
         } else {
             self.next_symbol(Some(name));
             self.out.push(b':');
-            put_text(&mut self.out, name.1);
+            put_text(&mut self.out, name.1)?;
         }
         self.out.push(b'T');
+        Ok(())
     }
 }
 

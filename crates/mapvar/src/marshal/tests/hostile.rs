@@ -160,7 +160,7 @@ fn no_nesting_is_too_deep() {
         bytes.extend(prefix.repeat(100_000));
         use_up(&bytes);
         bytes.push(b'0');
-        bytes.extend([0; 100_000]);
+        bytes.extend(vec![0; 100_000]);
         use_up(&bytes);
     }
 }
