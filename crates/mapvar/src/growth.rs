@@ -2,7 +2,7 @@
 
 use crate::{
     engine::Store,
-    layout::{self, CHUNK, kind, live},
+    layout::{self, CHUNK, kind, live, room},
     mem::{
         Fault, Load, Mem,
         Ordering::{Relaxed, Release},
@@ -15,6 +15,8 @@ use crate::{
 const TRIES: usize = 8;
 /// Chunks that are added at once, at the most, where fewer are needed: 256 MiB.
 const STEP: u64 = (256 << 20) / CHUNK;
+/// Fewer records that were left behind are not looked for while there is room.
+const MANY: u64 = 1_000;
 
 impl<M: Mem> Store<M> {
     /// Runs `attempt`, which needs about `bytes`; where the region is full, makes room and runs it
@@ -26,6 +28,7 @@ impl<M: Mem> Store<M> {
         bytes: u64,
         mut attempt: impl FnMut() -> Result<R, Trouble>,
     ) -> Result<R, Trouble> {
+        self.collect_what_was_left()?;
         for round in 0..TRIES {
             let seen = self.chunk_count()?;
             let needed = match attempt() {
@@ -47,6 +50,20 @@ impl<M: Mem> Store<M> {
         attempt()
     }
 
+    /// Looks for records that removed variables left behind for a flush, when there are many: a
+    /// chunk that is cut for records is never whole again, so their places are used again before
+    /// another is cut. Each removal pays for a look at a few places.
+    fn collect_what_was_left(&self) -> Result<(), Trouble> {
+        let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(Trouble::ReadOnly)?;
+        let left = counts.load(room::LEFT, Relaxed);
+        if left >= MANY && left >= counts.load(room::RECORDS, Relaxed) / 4 {
+            // First, so that of many who see it one looks.
+            counts.store(room::LEFT, 0, Relaxed);
+            self.collect_all()?;
+        }
+        Ok(())
+    }
+
     /// Makes the region longer by `bytes` at least, and by half of what it has where that is more;
     /// false where it may not grow so far. The section first, then the word that says so: a death
     /// in between leaves a longer section, which the next one uses.
@@ -64,12 +81,12 @@ impl<M: Mem> Store<M> {
         // A table may come to lie in the new part.
         let needed = bytes.div_ceil(CHUNK) + 2;
         let needed = needed + needed / 1024;
-        let room = most.saturating_sub(chunks);
-        if room == 0 {
+        let most_more = most.saturating_sub(chunks);
+        if most_more == 0 {
             return Ok(false);
         }
-        let least = needed.min(room);
-        let more = least.max((chunks / 2).min(STEP)).min(room);
+        let least = needed.min(most_more);
+        let more = least.max((chunks / 2).min(STEP)).min(most_more);
         if self.mem.planted(Fault::CountBeforeGrowth) {
             self.live_mut()?.store(live::CHUNKS, chunks + more, Release);
         }
@@ -125,5 +142,29 @@ mod tests {
         assert_eq!(store.chunk_count().unwrap(), grown);
         assert!(store.grow(1, grown).unwrap());
         assert!(store.chunk_count().unwrap() > grown);
+    }
+
+    /// Found by `ci/soak`: a file to which new names came and went grew for ever. Their records waited
+    /// for room to be short, and by then there was a chunk for records wherever there had been room.
+    #[test]
+    fn names_that_come_and_go_do_not_make_a_file_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let map = Map::options().file(dir.path().join("churn.map")).create().unwrap();
+        let large = vec![7_u8; 100_000];
+        let mut regions = Vec::new();
+        for round in 0..60 {
+            let names: Vec<String> = (0..100).map(|at| format!("{round}.{at}")).collect();
+            for name in &names {
+                map.set(name, 1).unwrap();
+            }
+            map.set("large", &large).unwrap();
+            map.flush().unwrap();
+            assert!(names.iter().all(|name| map.remove(name).unwrap()));
+            map.remove("large").unwrap();
+            map.flush().unwrap();
+            regions.push(map.stat().unwrap().region);
+        }
+        assert_eq!(regions[20], regions[59], "{regions:?}");
+        assert!(map.check().unwrap().is_whole());
     }
 }

@@ -173,13 +173,15 @@ pub mod journal {
 /// How much room there is: hints, exact to within one for each death of a holder of L.
 pub mod room {
     pub const AT: u64 = 0x1240;
-    pub const WORDS: usize = 16;
+    pub const WORDS: usize = 17;
     /// Free places in chunks of records, by class, then in chunks of blocks.
     pub const FREE: usize = 0;
     /// Places for records in all, free or not: the index has words for as many.
     pub const RECORDS: usize = 8;
     /// Free extents in chunks of extents, by class.
     pub const EXTENTS: usize = 9;
+    /// Variables whose removal has left their records behind, since all of those were last looked for.
+    pub const LEFT: usize = 16;
 }
 
 /// The journal of T: what its holder is about. Its entries lie apart, at [`marks::AT`].

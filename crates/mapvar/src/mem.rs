@@ -277,6 +277,8 @@ faults! {
     BarrierSwallowed = "barrier-swallowed",
     /// A reader that finds no sense keeps the record's lock.
     LockKept = "lock-kept",
+    /// Who gives up before a record's marks has its lock.
+    LastTryKept = "last-try-kept",
     /// Who reads with T held takes the record's lock too.
     SecondLock = "second-lock",
     /// A failed insertion's journal is not ended by who takes L next.
@@ -317,6 +319,8 @@ faults! {
     ReplayIfTold = "replay-if-told",
     /// A replay ends the journal before it has undone what it says.
     ReplayEndsEarly = "replay-ends-early",
+    /// What a removal leaves behind until a flush is not counted.
+    LeftUncounted = "left-uncounted",
     /// The place of a retired record is free before its id is gone.
     BitBeforeId = "bit-before-id",
     /// A removed Atomic is one again before it has its value.

@@ -6,7 +6,9 @@
 use crate::{
     engine::{Expect, Handle, Store, Which, Wrote, meta_crc},
     index::{self, Query},
-    layout::{self, Desc, Meta, State, Table, chunk, journal, live, record, record_bytes, slot},
+    layout::{
+        self, Desc, Meta, State, Table, chunk, journal, live, record, record_bytes, room, slot,
+    },
     mem::{
         Fault, Load, Mem,
         Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -177,7 +179,8 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         mut taken: Result<Taken, Refused>,
     ) -> Result<(), Trouble> {
-        for _ in 0..TRIES {
+        let mut tries = 0..TRIES;
+        loop {
             match taken {
                 Ok(Taken::Clean) => return Ok(()),
                 // Its holder may have published and died before it woke those who wait for it.
@@ -191,9 +194,15 @@ impl<M: Mem> Store<M> {
                 Err(Refused::Marked(Locks::MARK_T)) => drop(self.lock_transactions()?),
                 Err(refused) => return Err(Trouble::Lock(refused)),
             }
+            // Before the next attempt: what the last one took, nobody would give back.
+            if tries.next().is_none() {
+                if self.mem.planted(Fault::LastTryKept) {
+                    let _ = self.mem.lock(handle.lock());
+                }
+                return Err(Trouble::Contended);
+            }
             taken = self.mem.lock(handle.lock());
         }
-        Err(Trouble::Contended)
     }
 
     /// Makes a variable, unless there is one.
@@ -392,7 +401,13 @@ impl<M: Mem> Store<M> {
     pub(crate) fn collect(&self, handle: Handle) -> Result<(), Trouble> {
         let _held = self.lock_structure()?;
         let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
-        if words.load(record::ID, Relaxed) != handle.id || !self.collectable(handle, words) {
+        if words.load(record::ID, Relaxed) != handle.id {
+            return Ok(());
+        }
+        if !self.collectable(handle, words) {
+            if self.file && !self.mem.planted(Fault::LeftUncounted) {
+                self.count_left()?;
+            }
             return Ok(());
         }
         let journal = self.journal()?;
@@ -413,6 +428,13 @@ impl<M: Mem> Store<M> {
                 Ok(())
             }
         }
+    }
+
+    /// One more record is left behind until a flush.
+    fn count_left(&self) -> Result<(), Trouble> {
+        let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(Trouble::ReadOnly)?;
+        counts.fetch_add(room::LEFT, 1, Relaxed);
+        Ok(())
     }
 
     /// Whether the record can be given back, or the next flush is to be waited for.

@@ -265,10 +265,11 @@ fn tell(held: Held, touched: usize, from_kill: &mut [Duration], from_end: &mut [
         all.get((last as f64 * part).round() as usize).copied().unwrap_or_default()
     };
     let (where_, goal) = match (cfg!(windows), held) {
-        (true, _) => ("Wine", "50 ms"),
-        (false, Held::Flush) => ("native", "25 ms"),
-        (false, _) => ("native", "1 ms"),
+        (true, _) => ("Wine", 50),
+        (false, Held::Flush) => ("native", 25),
+        (false, _) => ("native", 1),
     };
+    let missed = if at(from_kill, 0.99) > Duration::from_millis(goal) { ", MISSED" } else { "" };
     println!(
         "{}: from the report of the death: p50 {:.1?}, p99 {:.1?}, most {:.1?}",
         held.told(),
@@ -278,7 +279,7 @@ fn tell(held: Held, touched: usize, from_kill: &mut [Duration], from_end: &mut [
     );
     println!(
         "figure: peer goes on after the death of who held {}, {where_}, {} GB mapped, {} deaths = p50 \
-         {:.2?}, p99 {:.2?}, most {:.2?} (goal p99 {goal})",
+         {:.2?}, p99 {:.2?}, most {:.2?} (goal p99 {goal} ms{missed})",
         held.told(),
         touched >> 30,
         from_kill.len(),

@@ -186,6 +186,15 @@ impl<'a> Run<'a> {
         drop(killers);
         let took = began.elapsed();
         self.report(took);
+        let (kills, checks) = {
+            let counts = lock(&self.counts);
+            (counts.kills, counts.checks)
+        };
+        // A quarter of a second passes before the first check.
+        if !self.is_over() && (kills < self.plan.kills || checks == 0 && kills >= 100) {
+            println!("WRONG: {kills} of {} kills, {checks} checks", self.plan.kills);
+            return Ok(false);
+        }
         Ok(!self.is_over())
     }
 
@@ -311,11 +320,12 @@ impl<'a> Run<'a> {
                 threads
                     .push(scope.spawn(move || chain.run(killer.as_mut(), looking, left, perhaps)));
             }
+            let panicked = || Flaw::Other("a thread that looks has panicked, see above".into());
             for thread in threads {
-                let _ = thread.join();
+                thread.join().unwrap_or_else(|_| self.fail(&format!("era {era}"), &panicked()));
             }
             over.store(true, SeqCst);
-            let _ = checker.join();
+            checker.join().unwrap_or_else(|_| self.fail(&format!("era {era}"), &panicked()));
         });
         self.shared.actor(SURVIVORS).put(word::STOP, 1);
         let survivors = lock(&self.survivors).take();

@@ -120,3 +120,18 @@ fn i01_who_reads_under_a_lock_takes_no_second_one() {
     drop(store.read(handle, |shot| shot.capture()));
     assert_ne!(mem.calls(), 0);
 }
+
+/// A mark is met again and again, and gone at any attempt: also at the last one.
+#[test]
+fn i01_who_gives_up_before_marks_has_no_lock() {
+    let (store, handles) = populated(1_000, SPARE);
+    let (mem, handle) = (store.mem(), handles[0]);
+    let raw = Raw::bytes(Kind::Bytes, 0, b"other");
+    let refused = (0..200).filter(|attempts| {
+        mem.mark_for(handle.lock(), *attempts);
+        let wrote = store.write(handle, &raw);
+        assert_eq!(mem.held(), [], "after {attempts} marks");
+        wrote.is_err()
+    });
+    assert!((1..200).contains(&refused.count()));
+}

@@ -184,6 +184,8 @@ struct State {
     /// How many fail from there on.
     fails: u64,
     failed: Vec<Call>,
+    /// The lock that bears a mark, and how often that is seen before it is free.
+    marked: Option<(u64, usize)>,
     /// Whether lies are told now.
     lying: bool,
     /// The user died: so it was then.
@@ -210,6 +212,7 @@ impl Adversary {
             fails_at: 0,
             fails: 0,
             failed: Vec::new(),
+            marked: None,
             lying: false,
             death: None,
         };
@@ -272,6 +275,7 @@ impl Adversary {
         state.calls = 0;
         state.fails_at = 0;
         state.failed.clear();
+        state.marked = None;
         state.death = None;
         self.0.size.store(state.kept.words.len() as u64 * 8, Relaxed);
         self.0.stores.store(u64::MAX, Relaxed);
@@ -361,6 +365,11 @@ impl Adversary {
         let mut state = self.state();
         state.held.retain(|(other, _)| *other != at);
         state.held.extend(held.map(|held| (at, held)));
+    }
+
+    /// A lock bears L's mark for the next so many attempts to take it.
+    pub fn mark_for(&self, at: u64, attempts: usize) {
+        self.state().marked = Some((at, attempts));
     }
 
     /// The word at offset `at`, as it stands.
@@ -667,6 +676,13 @@ impl Mem for Adversary {
         self.holds_none();
         if self.fails(Call::Lock) {
             return Err(Refused::TimedOut(None));
+        }
+        if let Some((marked, attempts)) = &mut self.state().marked
+            && *marked == at
+            && *attempts > 0
+        {
+            *attempts -= 1;
+            return Err(Refused::Marked(Locks::MARK_L));
         }
         let found = self.lock_of(at);
         if let Some((choice, _)) = self.tick() {

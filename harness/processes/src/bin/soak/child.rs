@@ -5,6 +5,7 @@ use mapvar::Map;
 use mapvar_processes::{LIMIT, Place, Random, peer::say};
 use std::{
     cell::Cell,
+    collections::HashMap,
     fs,
     sync::{
         atomic::{AtomicBool, Ordering},
@@ -42,8 +43,25 @@ fn is_stamped(bytes: &[u8]) -> bool {
 /// Whether there is an order that one is to see to soon.
 static ORDERED: AtomicBool = AtomicBool::new(false);
 
+/// What a variable of a process's own holds, which nobody else sets; by map and name.
+#[derive(Clone, PartialEq)]
+enum Own {
+    Number(i64),
+    Bytes(u64),
+    Nothing,
+}
+
+/// What a process remembers of what it did, until all is removed.
+#[derive(Default)]
+struct Memory {
+    own: HashMap<(usize, String), Own>,
+    /// Ones that were added to the Atomic of each map, since that was last told.
+    added: [u64; 2],
+}
+
 struct Worker<'a> {
     task: &'a Task,
+    memory: &'a mut Memory,
     random: Random,
     operations: Cell<u64>,
     slowest: Cell<Duration>,
@@ -87,32 +105,41 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// One of the things that a program does.
-    fn step(&mut self, map: &Map) -> Done {
+    /// Whether a variable of this process's own is as it was left, however long ago that was.
+    fn look(&self, map: &Map, at: usize, own: &str) -> Done {
+        let Some(left) = self.memory.own.get(&(at, own.to_owned())) else { return Ok(()) };
+        let is_so = match left {
+            Own::Number(number) => {
+                self.timed("get a number", || map.find::<i64>(own))? == Some(*number)
+            }
+            Own::Bytes(stamp) => {
+                self.timed("get bytes", || map.find::<Vec<u8>>(own))? == Some(stamped(*stamp))
+            }
+            Own::Nothing => !self.timed("look", || map.contains(own))?,
+        };
+        if is_so { Ok(()) } else { Err(format!("{own} is not as it was left")) }
+    }
+
+    /// Looks at a variable of this process's own, gives it a new value and looks again.
+    fn leave(&mut self, map: &Map, at: usize, own: &str, left: Own) -> Done {
+        self.look(map, at, own)?;
+        match &left {
+            Own::Number(number) => self.timed("set a number", || map.set(own, *number))?,
+            Own::Bytes(stamp) => self.timed("set bytes", || map.set(own, stamped(*stamp)))?,
+            Own::Nothing => drop(self.timed("remove", || map.remove(own))?),
+        }
+        self.memory.own.insert((at, own.to_owned()), left);
+        self.look(map, at, own)
+    }
+
+    /// One of the things that a program does, in the map at `at`.
+    fn step(&mut self, map: &Map, at: usize) -> Done {
         let own = format!("p{}.{}", self.task.number, self.random.below(6));
         let stamp = self.random.word() >> 1;
         match self.random.below(14) {
-            0 | 1 => {
-                let number = stamp as i64;
-                let own = format!("{own}n");
-                self.timed("set a number", || map.set(&own, number))?;
-                if self.timed("get a number", || map.get::<i64>(&own))? != number {
-                    return Err(format!("{own} is not what was set"));
-                }
-            }
-            2 | 3 => {
-                let value = stamped(stamp);
-                self.timed("set bytes", || map.set(&own, &value))?;
-                if self.timed("get bytes", || map.get::<Vec<u8>>(&own))? != value {
-                    return Err(format!("{own} is not what was set"));
-                }
-            }
-            4 => {
-                self.timed("remove", || map.remove(&own))?;
-                if self.timed("look", || map.contains(&own))? {
-                    return Err(format!("{own} was removed and is there"));
-                }
-            }
+            0 | 1 => self.leave(map, at, &format!("{own}n"), Own::Number(stamp as i64))?,
+            2 | 3 => self.leave(map, at, &own, Own::Bytes(stamp))?,
+            4 => self.leave(map, at, &own, Own::Nothing)?,
             5 | 6 => {
                 let (from, to) = (stamp % 8, (stamp / 8) % 7);
                 let to = if to >= from { to + 1 } else { to };
@@ -137,6 +164,7 @@ impl Worker<'_> {
             8 => {
                 let count = self.timed("atomic", || map.atomic_or("count", 0_u64))?;
                 self.timed("add", || count.fetch_add(1))?;
+                self.memory.added[at] += 1;
             }
             9 => {
                 let shared = format!("s{}", stamp % 5);
@@ -270,9 +298,11 @@ fn work(task: &mut Task, orders: &Receiver<String>) -> Done {
     // Half of those who stay keep their maps for as long as they live, and open others beside them.
     let keeps = task.stays && task.number.is_multiple_of(2);
     let mut kept = Vec::new();
+    let mut memory = Memory::default();
     loop {
         let mut worker = Worker {
             task,
+            memory: &mut memory,
             random: Random::new(random.word()),
             operations: Cell::default(),
             slowest: Cell::default(),
@@ -296,7 +326,7 @@ fn work(task: &mut Task, orders: &Receiver<String>) -> Done {
                     continue;
                 }
                 let other = kept.get(at).filter(|_| worker.random.below(2) == 0).cloned();
-                worker.step(other.as_ref().unwrap_or(&map))?;
+                worker.step(other.as_ref().unwrap_or(&map), at)?;
                 std::thread::sleep(Duration::from_micros(worker.random.below(10_000)));
             }
             worker.close(map)?;
@@ -306,7 +336,9 @@ fn work(task: &mut Task, orders: &Receiver<String>) -> Done {
             attaches += 1;
         }
         let slowest = worker.slowest.get().as_micros();
-        say(format!("round {attaches} {} {slowest}", worker.operations.get()));
+        let operations = worker.operations.get();
+        let [first, second] = std::mem::take(&mut worker.memory.added);
+        say(format!("round {attaches} {operations} {slowest} {} {first} {second}", task.epoch));
         match orders.try_recv().as_deref() {
             Err(_) => {}
             Ok("pause") => {
@@ -321,6 +353,8 @@ fn work(task: &mut Task, orders: &Receiver<String>) -> Done {
                 match orders.recv().as_deref().map(|order| order.strip_prefix("go ")) {
                     Ok(Some(epoch)) => {
                         task.epoch = epoch.parse().map_err(|_| "no epoch".to_owned())?;
+                        // All was removed meanwhile.
+                        memory.own.clear();
                     }
                     _ => return Ok(()),
                 }

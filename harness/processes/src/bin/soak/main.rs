@@ -53,6 +53,9 @@ pub(crate) struct Told {
     operations: u64,
     /// In microseconds.
     slowest: u64,
+    /// Ones that were added to the Atomic of each map, since all was removed for the last time.
+    added: [u64; 2],
+    epoch: u64,
     wrong: Vec<String>,
     /// By the child's number, which its successor has too.
     paused: HashMap<usize, Sample>,
@@ -137,6 +140,7 @@ impl Crew {
         let epoch = self.epoch;
         let mut told = self.told();
         told.heard.values_mut().for_each(|heard| *heard = Instant::now());
+        (told.epoch, told.added) = (epoch, [0; 2]);
         drop(told);
         for peer in &mut self.peers {
             peer.tell(&format!("go {epoch}"));
@@ -153,6 +157,10 @@ fn hear(told: &mut Told, number: usize, line: &str) {
             told.attaches += next();
             told.operations += next();
             told.slowest = told.slowest.max(next());
+            if next() == told.epoch {
+                told.added[0] += next();
+                told.added[1] += next();
+            }
         }
         Some("paused") => drop(told.paused.insert(number, Sample::of(words))),
         _ => told.wrong.push(format!("process {number}: {line}")),
@@ -216,6 +224,7 @@ fn run(args: &Args) {
         let peer = crew.start(number);
         crew.peers.push(peer);
     }
+    crew.told().epoch = 1;
     let mut drift = Drift::default();
     let (mut kills, mut tick) = (0_u64, 0_u64);
     for sample in 0..samples {
@@ -286,7 +295,13 @@ fn at_rest(
 ) -> Result<drift::Figures, String> {
     let told = |error: mapvar::Error| format!("at rest: {error}");
     let mut figures = drift::Figures { children, ..drift::Figures::default() };
-    for (map, place) in maps.iter().zip(&crew.places) {
+    let added = crew.told().added;
+    for ((map, place), added) in maps.iter().zip(&crew.places).zip(added) {
+        // Of who was killed, the last are not told.
+        let count = map.find::<u64>("count").map_err(told)?.unwrap_or(0);
+        if count < added {
+            return Err(format!("{added} were added to an Atomic, and it says {count}"));
+        }
         let sum = (0..8).try_fold(0, |sum, at| Ok(sum + map.get::<i64>(&format!("a{at}"))?));
         if sum.map_err(told)? != SUM {
             return Err("a transaction was torn: the sum is another".into());
