@@ -144,6 +144,14 @@ impl From<(u64, u64)> for Version {
     }
 }
 
+/// The id of the variable and the number of the value; zeros = [`ABSENT`](Version::ABSENT). For
+/// other languages: the numbers mean nothing by themselves.
+impl From<Version> for (u64, u64) {
+    fn from(version: Version) -> Self {
+        (version.id, version.number)
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.id, self.number)

@@ -3,7 +3,7 @@
 use crate::{Kind, Map, Value, codec, raw::Captured, slots::Seen, store::Cursor, trouble::Trouble};
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// A variable as [`Map::iter`] found it: name, value and version of one moment.
 #[derive(Clone, Debug)]
@@ -58,13 +58,13 @@ impl Entry {
 
 /// The variables of a map, in the order of their records; from [`Map::iter`].
 pub struct Iter<'a> {
-    map: &'a Map,
+    map: Cow<'a, Map>,
     cursor: Cursor,
     failed_at: Option<Cursor>,
 }
 
 impl<'a> Iter<'a> {
-    pub(crate) fn new(map: &'a Map) -> Self {
+    pub(crate) fn new(map: Cow<'a, Map>) -> Self {
         Self { map, cursor: Cursor::default(), failed_at: None }
     }
 
@@ -109,7 +109,7 @@ impl Iterator for Iter<'_> {
 
 impl fmt::Debug for Iter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter").field("map", self.map).finish_non_exhaustive()
+        f.debug_struct("Iter").field("map", &*self.map).finish_non_exhaustive()
     }
 }
 
@@ -128,7 +128,7 @@ impl Map {
     /// # Ok::<(), mapvar::Error>(())
     /// ```
     pub fn iter(&self) -> Iter<'_> {
-        Iter::new(self)
+        Iter::new(Cow::Borrowed(self))
     }
 }
 
@@ -138,5 +138,15 @@ impl<'a> IntoIterator for &'a Map {
 
     fn into_iter(self) -> Iter<'a> {
         self.iter()
+    }
+}
+
+/// A walk that owns the handle.
+impl IntoIterator for Map {
+    type Item = Result<crate::Entry>;
+    type IntoIter = Iter<'static>;
+
+    fn into_iter(self) -> Iter<'static> {
+        Iter::new(Cow::Owned(self))
     }
 }

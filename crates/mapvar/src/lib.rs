@@ -122,6 +122,8 @@ pub use mapvar_os::{
     Access, Error, ErrorKind, Holder, Name, Origin, Protection, Result, Scope, Section,
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,
 };
+#[doc(inline)]
+pub use mapvar_os::faults::leave_alone as leave_faults_alone;
 pub use options::MapOptions;
 pub use raw::Kind;
 pub use salvage::{Lost, Salvage};
