@@ -44,6 +44,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// As a length of a text: it ends with its first NUL.
+#define MAPVAR_NUL SIZE_MAX
+
 // Done.
 #define MAPVAR_OK 0
 
@@ -365,7 +368,7 @@ const char *mapvar_error_name(int32_t code);
 const char *mapvar_library_version(void);
 
 // New options.
-int32_t mapvar_options_new(Out<mapvar_options*> out);
+int32_t mapvar_options_new(mapvar_options **out);
 
 // Frees options; the maps made by them stay. NULL is well.
 int32_t mapvar_options_free(mapvar_options *options);
@@ -403,33 +406,33 @@ int32_t mapvar_options_allow_network(mapvar_options *options, int32_t allow);
 // Makes the map; it must not exist. May wait. Errors: MAPVAR_ALREADY_EXISTS, MAPVAR_INVALID_NAME,
 // MAPVAR_INVALID_ARGUMENT (no name and no file, or both; a size of 0), MAPVAR_TOO_LARGE,
 // MAPVAR_NO_SPACE with nothing left behind, MAPVAR_PERMISSION_DENIED, MAPVAR_NAME_TAKEN.
-int32_t mapvar_options_create(mapvar_options *options, Out<mapvar_map*> out);
+int32_t mapvar_options_create(mapvar_options *options, mapvar_map **out);
 
 // Opens the map; it must exist. May wait. Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP, MAPVAR_VERSION,
 // MAPVAR_CORRUPT, MAPVAR_TRUNCATED, MAPVAR_NEEDS_RECOVERY, MAPVAR_FOREIGN_OWNER, MAPVAR_TIMED_OUT,
 // MAPVAR_PERMISSION_DENIED, MAPVAR_UNSUPPORTED.
 int32_t mapvar_options_open(mapvar_options *options,
-                            Out<mapvar_map*> out);
+                            mapvar_map **out);
 
 // Opens the map, or makes it where there is none: mapvar_map_was_created says which. Of many processes
 // that do so at once, one makes it and all get the same. May wait. Errors: those of both.
 int32_t mapvar_options_open_or_create(mapvar_options *options,
-                                      Out<mapvar_map*> out);
+                                      mapvar_map **out);
 
 // Looks at every part of a map that may be damaged, without opening it, and writes nothing. What is
 // wrong with it is no error of this call. Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP where there is
 // nothing of a map, MAPVAR_VERSION.
-int32_t mapvar_options_check(mapvar_options *options, Out<mapvar_check*> out);
+int32_t mapvar_options_check(mapvar_options *options, mapvar_check **out);
 
 // Sets, in the map `into`, every variable of this one that is whole, also where opening refuses it.
 // Not one byte of the damaged map changes. Errors: MAPVAR_NOT_A_MAP where there is nothing of a map,
 // MAPVAR_INVALID_ARGUMENT where both are the same, and those of setting a variable.
 int32_t mapvar_options_salvage(mapvar_options *options,
                                mapvar_map *into,
-                               Out<mapvar_salvage*> out);
+                               mapvar_salvage **out);
 
 // Opens the map of this name, in this session, for reading and writing. As mapvar_options_open.
-int32_t mapvar_map_open(const char *name, size_t name_len, Out<mapvar_map*> out);
+int32_t mapvar_map_open(const char *name, size_t name_len, mapvar_map **out);
 
 // Closes the handle and reports what the system says; the last one of a process that has the map of a
 // file open flushes it first, if anything was set since it was flushed. The map itself stays open for
@@ -440,22 +443,22 @@ int32_t mapvar_map_open(const char *name, size_t name_len, Out<mapvar_map*> out)
 int32_t mapvar_map_close(mapvar_map *map);
 
 // A second handle to the same map, to be closed by itself.
-int32_t mapvar_map_duplicate(mapvar_map *map, Out<mapvar_map*> out);
+int32_t mapvar_map_duplicate(mapvar_map *map, mapvar_map **out);
 
 // 1 where the call that opened the map made it, 0 where it found it.
-int32_t mapvar_map_was_created(mapvar_map *map, Out<int32_t> created);
+int32_t mapvar_map_was_created(mapvar_map *map, int32_t *created);
 
 // How long a call on the map waits for a lock at most, in milliseconds.
-int32_t mapvar_map_timeout(mapvar_map *map, Out<uint64_t> milliseconds);
+int32_t mapvar_map_timeout(mapvar_map *map, uint64_t *milliseconds);
 
 // What opening the map recovered: `happened` is 0 where there was nothing to do, the usual case, and
 // the others are 0 then; else how many `variables` there were, how many were `lost`, and whether the
 // file is `damaged` so that the disk did not keep what it had acknowledged. Each may be NULL.
 int32_t mapvar_map_recovery(mapvar_map *map,
-                            Out<int32_t> happened,
-                            Out<uint64_t> variables,
-                            Out<uint64_t> lost,
-                            Out<int32_t> damaged);
+                            int32_t *happened,
+                            uint64_t *variables,
+                            uint64_t *lost,
+                            int32_t *damaged);
 
 // Sets a variable to a whole number, making it where there is none; its kind may change. When this
 // has returned, every process that reads it gets this value or a later one, whatever happens to this
@@ -507,16 +510,16 @@ int32_t mapvar_map_set_value(mapvar_map *map,
 int32_t mapvar_map_get_i64(mapvar_map *map,
                            const char *name,
                            size_t name_len,
-                           Out<int64_t> out);
+                           int64_t *out);
 
 // As mapvar_map_get_i64; MAPVAR_OUT_OF_RANGE for a number below 0.
-int32_t mapvar_map_get_u64(mapvar_map *map, const char *name, size_t name_len, Out<uint64_t> out);
+int32_t mapvar_map_get_u64(mapvar_map *map, const char *name, size_t name_len, uint64_t *out);
 
 // A variable's value as a double, as mapvar_map_get_i64; a whole number is MAPVAR_WRONG_KIND.
-int32_t mapvar_map_get_f64(mapvar_map *map, const char *name, size_t name_len, Out<double> out);
+int32_t mapvar_map_get_f64(mapvar_map *map, const char *name, size_t name_len, double *out);
 
 // A variable's value as true (1) or false (0), as mapvar_map_get_i64.
-int32_t mapvar_map_get_bool(mapvar_map *map, const char *name, size_t name_len, Out<int32_t> out);
+int32_t mapvar_map_get_bool(mapvar_map *map, const char *name, size_t name_len, int32_t *out);
 
 // A variable's text into a buffer (C3), a NUL behind it where there is room; `len` is its length
 // without that. Errors as mapvar_map_get_i64, and MAPVAR_TOO_LARGE.
@@ -525,7 +528,7 @@ int32_t mapvar_map_get_str(mapvar_map *map,
                            size_t name_len,
                            char *into,
                            size_t capacity,
-                           Out<size_t> len);
+                           size_t *len);
 
 // The bytes of a variable that holds text, bytes, a pod or an opaque value, into a buffer (C3). Errors
 // as mapvar_map_get_i64, and MAPVAR_TOO_LARGE.
@@ -534,29 +537,29 @@ int32_t mapvar_map_get_bytes(mapvar_map *map,
                              size_t name_len,
                              void *into,
                              size_t capacity,
-                             Out<size_t> len);
+                             size_t *len);
 
 // A variable's value, of whatever kind it is: a new handle, to be freed. Errors: MAPVAR_NOT_FOUND,
 // MAPVAR_INVALID_NAME, MAPVAR_CORRUPT, MAPVAR_TIMED_OUT, MAPVAR_CONTENDED.
 int32_t mapvar_map_get_value(mapvar_map *map,
                              const char *name,
                              size_t name_len,
-                             Out<mapvar_value*> out);
+                             mapvar_value **out);
 
 // 1 where there is a variable of this name, else 0. Errors: MAPVAR_INVALID_NAME, MAPVAR_CORRUPT.
-int32_t mapvar_map_contains(mapvar_map *map, const char *name, size_t name_len, Out<int32_t> out);
+int32_t mapvar_map_contains(mapvar_map *map, const char *name, size_t name_len, int32_t *out);
 
 // Removes a variable; `removed` (may be NULL) is 1 where there was one, else 0. May wait for who is
 // just writing it. Errors: MAPVAR_READ_ONLY, MAPVAR_TIMED_OUT, MAPVAR_CORRUPT.
-int32_t mapvar_map_remove(mapvar_map *map, const char *name, size_t name_len, Out<int32_t> removed);
+int32_t mapvar_map_remove(mapvar_map *map, const char *name, size_t name_len, int32_t *removed);
 
 // Removes every variable that it finds, one after the other; those that others make meanwhile may
 // stay. `removed` (may be NULL) is how many. Errors: those of mapvar_map_remove, the first that it
 // met, after it has removed the others.
-int32_t mapvar_map_clear(mapvar_map *map, Out<uint64_t> removed);
+int32_t mapvar_map_clear(mapvar_map *map, uint64_t *removed);
 
 // How many variables there are, counted by a walk over them.
-int32_t mapvar_map_count(mapvar_map *map, Out<uint64_t> count);
+int32_t mapvar_map_count(mapvar_map *map, uint64_t *count);
 
 // Makes everything that was set before this call survive a power cut, and waits until the device says
 // so; nothing to do for a map without a file. Errors: MAPVAR_IO where the device fails, and at each
@@ -565,12 +568,12 @@ int32_t mapvar_map_count(mapvar_map *map, Out<uint64_t> count);
 int32_t mapvar_map_flush(mapvar_map *map);
 
 // Facts and figures, of this moment: a new handle, to be freed.
-int32_t mapvar_map_stat(mapvar_map *map, Out<mapvar_stat*> out);
+int32_t mapvar_map_stat(mapvar_map *map, mapvar_stat **out);
 
 // Looks at every part of the map, and compares it with all others that speak of it; others may go on
 // using the map. What it finds is no error of this call. A new handle, to be freed.
 int32_t mapvar_map_check(mapvar_map *map,
-                         Out<mapvar_check*> out);
+                         mapvar_check **out);
 
 // Leaves the signals and exceptions of this process alone, for a host that owns them all: a file that
 // is made shorter under a map then ends the process, and is no error any more. To be called before
@@ -578,97 +581,94 @@ int32_t mapvar_map_check(mapvar_map *map,
 int32_t mapvar_leave_faults_alone(void);
 
 // A new value: nothing.
-int32_t mapvar_value_nil(Out<mapvar_value*> out);
+int32_t mapvar_value_nil(mapvar_value **out);
 
 // A new value: true or false.
-int32_t mapvar_value_bool(int32_t value, Out<mapvar_value*> out);
+int32_t mapvar_value_bool(int32_t value, mapvar_value **out);
 
 // A new value: a whole number.
-int32_t mapvar_value_i64(int64_t value, Out<mapvar_value*> out);
+int32_t mapvar_value_i64(int64_t value, mapvar_value **out);
 
 // A new value: a whole number. One that fits int64_t is of MAPVAR_KIND_I64.
-int32_t mapvar_value_u64(uint64_t value, Out<mapvar_value*> out);
+int32_t mapvar_value_u64(uint64_t value, mapvar_value **out);
 
 // A new value: a double.
-int32_t mapvar_value_f64(double value, Out<mapvar_value*> out);
+int32_t mapvar_value_f64(double value, mapvar_value **out);
 
 // A new value: text, `text_len` bytes of UTF-8 or up to the NUL (C1); what is not UTF-8 answers
 // MAPVAR_INVALID_ARGUMENT. It is copied.
-int32_t mapvar_value_str(const char *text, size_t text_len, Out<mapvar_value*> out);
+int32_t mapvar_value_str(const char *text, size_t text_len, mapvar_value **out);
 
 // A new value: bytes. They are copied.
-int32_t mapvar_value_bytes(const void *bytes, size_t bytes_len, Out<mapvar_value*> out);
+int32_t mapvar_value_bytes(const void *bytes, size_t bytes_len, mapvar_value **out);
 
 // A new value: the bytes of a plain type that its users know by the number `type_id`. They are
 // copied.
-int32_t mapvar_value_pod(uint32_t type_id,
-                         const void *bytes,
-                         size_t bytes_len,
-                         Out<mapvar_value*> out);
+int32_t mapvar_value_pod(uint32_t type_id, const void *bytes, size_t bytes_len, mapvar_value **out);
 
 // A new value: bytes that only the language of the number `language` understands. They are copied.
 int32_t mapvar_value_opaque(uint32_t language,
                             const void *bytes,
                             size_t bytes_len,
-                            Out<mapvar_value*> out);
+                            mapvar_value **out);
 
 // A new value: a list of `count` values. Their handles stay the caller's, to be freed by him.
 // MAPVAR_TOO_LARGE where lists and dictionaries would lie more than 128 deep in each other.
-int32_t mapvar_value_list(mapvar_value *const *items, size_t count, Out<mapvar_value*> out);
+int32_t mapvar_value_list(mapvar_value *const *items, size_t count, mapvar_value **out);
 
 // A new value: a dictionary of `count` keys, which may be of any kind, and as many values, in this
 // order. Their handles stay the caller's. MAPVAR_TOO_LARGE as in mapvar_value_list.
 int32_t mapvar_value_dict(mapvar_value *const *keys,
                           mapvar_value *const *values,
                           size_t count,
-                          Out<mapvar_value*> out);
+                          mapvar_value **out);
 
 // Its kind, one of MAPVAR_KIND_…; there may be more one day.
-int32_t mapvar_value_kind(mapvar_value *value, Out<uint32_t> kind);
+int32_t mapvar_value_kind(mapvar_value *value, uint32_t *kind);
 
 // True (1) or false (0). MAPVAR_WRONG_KIND for what is no bool.
-int32_t mapvar_value_as_bool(mapvar_value *value, Out<int32_t> out);
+int32_t mapvar_value_as_bool(mapvar_value *value, int32_t *out);
 
 // A whole number. MAPVAR_OUT_OF_RANGE for one beyond int64_t; MAPVAR_WRONG_KIND for what is no whole
 // number.
 int32_t mapvar_value_as_i64(mapvar_value *value,
-                            Out<int64_t> out);
+                            int64_t *out);
 
 // A whole number. MAPVAR_OUT_OF_RANGE for one below 0; MAPVAR_WRONG_KIND for what is no whole number.
 int32_t mapvar_value_as_u64(mapvar_value *value,
-                            Out<uint64_t> out);
+                            uint64_t *out);
 
 // A double. MAPVAR_WRONG_KIND for what is none, a whole number too: nothing is converted in silence.
 int32_t mapvar_value_as_f64(mapvar_value *value,
-                            Out<double> out);
+                            double *out);
 
 // Where the bytes of a text, bytes, pod or opaque value lie, and how many. They belong to the value,
 // never change, and live until it is freed; no NUL follows. MAPVAR_WRONG_KIND for other kinds.
 int32_t mapvar_value_as_bytes(mapvar_value *value,
-                              Out<const void*> bytes,
-                              Out<size_t> bytes_len);
+                              const void **bytes,
+                              size_t *bytes_len);
 
 // The number of a pod's type, or of an opaque value's language. MAPVAR_WRONG_KIND for other kinds.
-int32_t mapvar_value_type_id(mapvar_value *value, Out<uint32_t> type_id);
+int32_t mapvar_value_type_id(mapvar_value *value, uint32_t *type_id);
 
 // How many items a list has, or pairs a dictionary. MAPVAR_WRONG_KIND for other kinds.
-int32_t mapvar_value_count(mapvar_value *value, Out<size_t> count);
+int32_t mapvar_value_count(mapvar_value *value, size_t *count);
 
 // The item of a list at `index`, from 0 on, or the value of a dictionary's pair: a new handle, nothing
 // is copied. MAPVAR_OUT_OF_RANGE beyond the end; MAPVAR_WRONG_KIND for other kinds.
 int32_t mapvar_value_item(mapvar_value *value,
                           size_t index,
-                          Out<mapvar_value*> out);
+                          mapvar_value **out);
 
 // The key of a dictionary's pair at `index`, as mapvar_value_item.
-int32_t mapvar_value_key(mapvar_value *value, size_t index, Out<mapvar_value*> out);
+int32_t mapvar_value_key(mapvar_value *value, size_t index, mapvar_value **out);
 
 // The value as a person reads it (text as it is, bytes in hexadecimal, lists and dictionaries in the
 // manner of JSON), into a buffer (C3).
 int32_t mapvar_value_display(mapvar_value *value,
                              void *into,
                              size_t capacity,
-                             Out<size_t> len);
+                             size_t *len);
 
 // Frees a value, and with it the bytes that mapvar_value_as_bytes told of. Its items live on if they
 // have handles of their own. NULL is well.
@@ -676,10 +676,7 @@ int32_t mapvar_value_free(mapvar_value *value);
 
 // The present version of a variable; both 0 where there is none. MAPVAR_WRONG_KIND for an atomic,
 // which has none.
-int32_t mapvar_map_version(mapvar_map *map,
-                           const char *name,
-                           size_t name_len,
-                           Out<mapvar_version> out);
+int32_t mapvar_map_version(mapvar_map *map, const char *name, size_t name_len, mapvar_version *out);
 
 // A variable's value, of whatever kind, and its version, of one moment, for mapvar_map_compare_and_set.
 // Where there is no such variable that is no error: the value is NULL and the version both 0.
@@ -687,8 +684,8 @@ int32_t mapvar_map_version(mapvar_map *map,
 int32_t mapvar_map_get_versioned(mapvar_map *map,
                                  const char *name,
                                  size_t name_len,
-                                 Out<mapvar_value*> value,
-                                 Out<mapvar_version> version);
+                                 mapvar_value **value,
+                                 mapvar_version *version);
 
 // Sets a variable if it still has the version `expected`; both 0 there: if there is none. `now` (may
 // be NULL) is the new version, or, with MAPVAR_CONFLICT, the one that stands there instead. To change
@@ -702,7 +699,7 @@ int32_t mapvar_map_compare_and_set(mapvar_map *map,
                                    mapvar_version *now);
 
 // A handle to a variable. MAPVAR_NOT_FOUND where there is none.
-int32_t mapvar_map_var(mapvar_map *map, const char *name, size_t name_len, Out<mapvar_var*> out);
+int32_t mapvar_map_var(mapvar_map *map, const char *name, size_t name_len, mapvar_var **out);
 
 // A handle to a variable, which is made with `init` where there is none; the handle `init` stays the
 // caller's. Errors: those of mapvar_map_set_i64.
@@ -710,31 +707,31 @@ int32_t mapvar_map_var_or(mapvar_map *map,
                           const char *name,
                           size_t name_len,
                           mapvar_value *init,
-                          Out<mapvar_var*> out);
+                          mapvar_var **out);
 
 // Frees a handle; the variable stays. NULL is well.
 int32_t mapvar_var_free(mapvar_var *var);
 
 // The variable's name into a buffer (C3).
-int32_t mapvar_var_name(mapvar_var *var, char *into, size_t capacity, Out<size_t> len);
+int32_t mapvar_var_name(mapvar_var *var, char *into, size_t capacity, size_t *len);
 
 // Its present kind, one of MAPVAR_KIND_….
-int32_t mapvar_var_kind(mapvar_var *var, Out<uint32_t> out);
+int32_t mapvar_var_kind(mapvar_var *var, uint32_t *out);
 
 // Its present version.
-int32_t mapvar_var_version(mapvar_var *var, Out<mapvar_version> out);
+int32_t mapvar_var_version(mapvar_var *var, mapvar_version *out);
 
 // Its value as a whole number, as mapvar_map_get_i64.
-int32_t mapvar_var_get_i64(mapvar_var *var, Out<int64_t> out);
+int32_t mapvar_var_get_i64(mapvar_var *var, int64_t *out);
 
 // Its value as a whole number, as mapvar_map_get_u64.
-int32_t mapvar_var_get_u64(mapvar_var *var, Out<uint64_t> out);
+int32_t mapvar_var_get_u64(mapvar_var *var, uint64_t *out);
 
 // Its value as a double, as mapvar_map_get_f64.
-int32_t mapvar_var_get_f64(mapvar_var *var, Out<double> out);
+int32_t mapvar_var_get_f64(mapvar_var *var, double *out);
 
 // Its value as true (1) or false (0), as mapvar_map_get_bool.
-int32_t mapvar_var_get_bool(mapvar_var *var, Out<int32_t> out);
+int32_t mapvar_var_get_bool(mapvar_var *var, int32_t *out);
 
 // The bytes of its value (text, bytes, pod, opaque) into a buffer, as many as fit; `len` is how many
 // there are: where that is more than `capacity` the rest is not there, and the answer MAPVAR_TOO_LARGE
@@ -743,15 +740,13 @@ int32_t mapvar_var_get_bool(mapvar_var *var, Out<int32_t> out);
 int32_t mapvar_var_get_into(mapvar_var *var,
                             void *into,
                             size_t capacity,
-                            Out<size_t> len);
+                            size_t *len);
 
 // Its value, of whatever kind it is: a new handle, to be freed.
-int32_t mapvar_var_get_value(mapvar_var *var, Out<mapvar_value*> out);
+int32_t mapvar_var_get_value(mapvar_var *var, mapvar_value **out);
 
 // Its value, of whatever kind it is, and the version of that: a new handle, to be freed.
-int32_t mapvar_var_get_versioned(mapvar_var *var,
-                                 Out<mapvar_value*> value,
-                                 Out<mapvar_version> version);
+int32_t mapvar_var_get_versioned(mapvar_var *var, mapvar_value **value, mapvar_version *version);
 
 // Sets it to a whole number. Errors: MAPVAR_REMOVED, and those of mapvar_map_set_i64.
 int32_t mapvar_var_set_i64(mapvar_var *var, int64_t value);
@@ -788,14 +783,14 @@ int32_t mapvar_var_compare_and_set(mapvar_var *var,
 int32_t mapvar_atomic_free(mapvar_atomic *atomic);
 
 // The variable's name into a buffer (C3).
-int32_t mapvar_atomic_name(mapvar_atomic *atomic, char *into, size_t capacity, Out<size_t> len);
+int32_t mapvar_atomic_name(mapvar_atomic *atomic, char *into, size_t capacity, size_t *len);
 
 // A handle to an atomic of int64_t. Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND where the variable is no
 // atomic, or one of another type.
 int32_t mapvar_map_atomic_i64(mapvar_map *map,
                               const char *name,
                               size_t name_len,
-                              Out<mapvar_atomic*> out);
+                              mapvar_atomic **out);
 
 // A handle to an atomic, which is made with `init` where there is none. Errors: MAPVAR_WRONG_KIND, and
 // those of mapvar_map_set_i64.
@@ -803,39 +798,39 @@ int32_t mapvar_map_atomic_i64_or(mapvar_map *map,
                                  const char *name,
                                  size_t name_len,
                                  int64_t init,
-                                 Out<mapvar_atomic*> out);
+                                 mapvar_atomic **out);
 
 // Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
-int32_t mapvar_atomic_get_i64(mapvar_atomic *atomic, Out<int64_t> out);
+int32_t mapvar_atomic_get_i64(mapvar_atomic *atomic, int64_t *out);
 
 // Stores `value` and answers the one `before`, which may be NULL. Errors: those of
 // mapvar_atomic_get_i64, and MAPVAR_READ_ONLY.
-int32_t mapvar_atomic_swap_i64(mapvar_atomic *atomic, int64_t value, Out<int64_t> before);
+int32_t mapvar_atomic_swap_i64(mapvar_atomic *atomic, int64_t value, int64_t *before);
 
 // Stores `new_value` where `old_value` stands: `exchanged` is 1 then, else 0; `found` is what stood there. Either
 // may be NULL.
 int32_t mapvar_atomic_compare_exchange_i64(mapvar_atomic *atomic,
                                            int64_t old_value,
                                            int64_t new_value,
-                                           Out<int32_t> exchanged,
-                                           Out<int64_t> found);
+                                           int32_t *exchanged,
+                                           int64_t *found);
 
 // Adds `value`, wrapping around at the ends of the type, and answers the one `before`, which may be
 // NULL.
-int32_t mapvar_atomic_add_i64(mapvar_atomic *atomic, int64_t value, Out<int64_t> before);
+int32_t mapvar_atomic_add_i64(mapvar_atomic *atomic, int64_t value, int64_t *before);
 
 // Subtracts `value`, wrapping around at the ends of the type, and answers the one `before`, which may be
 // NULL.
 int32_t mapvar_atomic_sub_i64(mapvar_atomic *atomic,
                               int64_t value,
-                              Out<int64_t> before);
+                              int64_t *before);
 
 // A handle to an atomic of uint64_t. Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND where the variable is no
 // atomic, or one of another type.
 int32_t mapvar_map_atomic_u64(mapvar_map *map,
                               const char *name,
                               size_t name_len,
-                              Out<mapvar_atomic*> out);
+                              mapvar_atomic **out);
 
 // A handle to an atomic, which is made with `init` where there is none. Errors: MAPVAR_WRONG_KIND, and
 // those of mapvar_map_set_i64.
@@ -843,39 +838,39 @@ int32_t mapvar_map_atomic_u64_or(mapvar_map *map,
                                  const char *name,
                                  size_t name_len,
                                  uint64_t init,
-                                 Out<mapvar_atomic*> out);
+                                 mapvar_atomic **out);
 
 // Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
-int32_t mapvar_atomic_get_u64(mapvar_atomic *atomic, Out<uint64_t> out);
+int32_t mapvar_atomic_get_u64(mapvar_atomic *atomic, uint64_t *out);
 
 // Stores `value` and answers the one `before`, which may be NULL. Errors: those of
 // mapvar_atomic_get_u64, and MAPVAR_READ_ONLY.
-int32_t mapvar_atomic_swap_u64(mapvar_atomic *atomic, uint64_t value, Out<uint64_t> before);
+int32_t mapvar_atomic_swap_u64(mapvar_atomic *atomic, uint64_t value, uint64_t *before);
 
 // Stores `new_value` where `old_value` stands: `exchanged` is 1 then, else 0; `found` is what stood there. Either
 // may be NULL.
 int32_t mapvar_atomic_compare_exchange_u64(mapvar_atomic *atomic,
                                            uint64_t old_value,
                                            uint64_t new_value,
-                                           Out<int32_t> exchanged,
-                                           Out<uint64_t> found);
+                                           int32_t *exchanged,
+                                           uint64_t *found);
 
 // Adds `value`, wrapping around at the ends of the type, and answers the one `before`, which may be
 // NULL.
-int32_t mapvar_atomic_add_u64(mapvar_atomic *atomic, uint64_t value, Out<uint64_t> before);
+int32_t mapvar_atomic_add_u64(mapvar_atomic *atomic, uint64_t value, uint64_t *before);
 
 // Subtracts `value`, wrapping around at the ends of the type, and answers the one `before`, which may be
 // NULL.
 int32_t mapvar_atomic_sub_u64(mapvar_atomic *atomic,
                               uint64_t value,
-                              Out<uint64_t> before);
+                              uint64_t *before);
 
 // A handle to an atomic of double. Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND where the variable is no
 // atomic, or one of another type.
 int32_t mapvar_map_atomic_f64(mapvar_map *map,
                               const char *name,
                               size_t name_len,
-                              Out<mapvar_atomic*> out);
+                              mapvar_atomic **out);
 
 // A handle to an atomic, which is made with `init` where there is none. Errors: MAPVAR_WRONG_KIND, and
 // those of mapvar_map_set_i64.
@@ -883,29 +878,29 @@ int32_t mapvar_map_atomic_f64_or(mapvar_map *map,
                                  const char *name,
                                  size_t name_len,
                                  double init,
-                                 Out<mapvar_atomic*> out);
+                                 mapvar_atomic **out);
 
 // Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
-int32_t mapvar_atomic_get_f64(mapvar_atomic *atomic, Out<double> out);
+int32_t mapvar_atomic_get_f64(mapvar_atomic *atomic, double *out);
 
 // Stores `value` and answers the one `before`, which may be NULL. Errors: those of
 // mapvar_atomic_get_f64, and MAPVAR_READ_ONLY.
-int32_t mapvar_atomic_swap_f64(mapvar_atomic *atomic, double value, Out<double> before);
+int32_t mapvar_atomic_swap_f64(mapvar_atomic *atomic, double value, double *before);
 
 // Stores `new_value` where `old_value` stands: `exchanged` is 1 then, else 0; `found` is what stood there. Either
 // may be NULL. Compared by their bits.
 int32_t mapvar_atomic_compare_exchange_f64(mapvar_atomic *atomic,
                                            double old_value,
                                            double new_value,
-                                           Out<int32_t> exchanged,
-                                           Out<double> found);
+                                           int32_t *exchanged,
+                                           double *found);
 
 // A handle to an atomic of bool. Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND where the variable is no
 // atomic, or one of another type.
 int32_t mapvar_map_atomic_bool(mapvar_map *map,
                                const char *name,
                                size_t name_len,
-                               Out<mapvar_atomic*> out);
+                               mapvar_atomic **out);
 
 // A handle to an atomic, which is made with `init` where there is none. Errors: MAPVAR_WRONG_KIND, and
 // those of mapvar_map_set_i64.
@@ -913,25 +908,25 @@ int32_t mapvar_map_atomic_bool_or(mapvar_map *map,
                                   const char *name,
                                   size_t name_len,
                                   int32_t init,
-                                  Out<mapvar_atomic*> out);
+                                  mapvar_atomic **out);
 
 // Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
-int32_t mapvar_atomic_get_bool(mapvar_atomic *atomic, Out<int32_t> out);
+int32_t mapvar_atomic_get_bool(mapvar_atomic *atomic, int32_t *out);
 
 // Stores `value` and answers the one `before`, which may be NULL. Errors: those of
 // mapvar_atomic_get_bool, and MAPVAR_READ_ONLY.
-int32_t mapvar_atomic_swap_bool(mapvar_atomic *atomic, int32_t value, Out<int32_t> before);
+int32_t mapvar_atomic_swap_bool(mapvar_atomic *atomic, int32_t value, int32_t *before);
 
 // Stores `new_value` where `old_value` stands: `exchanged` is 1 then, else 0; `found` is what stood there. Either
 // may be NULL.
 int32_t mapvar_atomic_compare_exchange_bool(mapvar_atomic *atomic,
                                             int32_t old_value,
                                             int32_t new_value,
-                                            Out<int32_t> exchanged,
-                                            Out<int32_t> found);
+                                            int32_t *exchanged,
+                                            int32_t *found);
 
 // Begins a transaction.
-int32_t mapvar_transaction_begin(mapvar_map *map, Out<mapvar_transaction*> out);
+int32_t mapvar_transaction_begin(mapvar_map *map, mapvar_transaction **out);
 
 // The value of a variable, as this transaction has set it, or as it was when the transaction first
 // looked; where there is none, `value` is NULL and that is no error. Errors: MAPVAR_CONFLICT: restart;
@@ -939,7 +934,7 @@ int32_t mapvar_transaction_begin(mapvar_map *map, Out<mapvar_transaction*> out);
 int32_t mapvar_transaction_get(mapvar_transaction *transaction,
                                const char *name,
                                size_t name_len,
-                               Out<mapvar_value*> value);
+                               mapvar_value **value);
 
 // Sets a variable when the transaction is committed; the handle `value` stays the caller's.
 int32_t mapvar_transaction_set(mapvar_transaction *transaction,
@@ -971,103 +966,103 @@ int32_t mapvar_map_snapshot(mapvar_map *map,
                             const char *const *names,
                             const size_t *name_lens,
                             size_t count,
-                            Out<mapvar_snapshot*> out);
+                            mapvar_snapshot **out);
 
 // The value that a variable had: a new handle, to be freed. MAPVAR_NOT_FOUND where there was none, or
 // the snapshot was not asked for it.
 int32_t mapvar_snapshot_get(mapvar_snapshot *snapshot,
                             const char *name,
                             size_t name_len,
-                            Out<mapvar_value*> value);
+                            mapvar_value **value);
 
 // The version that a variable had; both 0 where there was none.
 int32_t mapvar_snapshot_version(mapvar_snapshot *snapshot,
                                 const char *name,
                                 size_t name_len,
-                                Out<mapvar_version> version);
+                                mapvar_version *version);
 
 // Frees a snapshot. NULL is well.
 int32_t mapvar_snapshot_free(mapvar_snapshot *snapshot);
 
 // Begins a walk.
-int32_t mapvar_map_iter(mapvar_map *map, Out<mapvar_iter*> out);
+int32_t mapvar_map_iter(mapvar_map *map, mapvar_iter **out);
 
 // The next variable: a new handle, to be freed; NULL at the end. An error stands for one variable that
 // could not be read, or for the map: the next call goes on behind it, or comes to the end.
 int32_t mapvar_iter_next(mapvar_iter *iter,
-                         Out<mapvar_entry*> entry);
+                         mapvar_entry **entry);
 
 // Frees a walk, not the variables that it found. NULL is well.
 int32_t mapvar_iter_free(mapvar_iter *iter);
 
 // Where its name lies, UTF-8 without a NUL, and how long it is; it lives until the entry is freed.
-int32_t mapvar_entry_name(mapvar_entry *entry, Out<const char*> name, Out<size_t> name_len);
+int32_t mapvar_entry_name(mapvar_entry *entry, const char **name, size_t *name_len);
 
 // Its kind, one of MAPVAR_KIND_….
-int32_t mapvar_entry_kind(mapvar_entry *entry, Out<uint32_t> kind);
+int32_t mapvar_entry_kind(mapvar_entry *entry, uint32_t *kind);
 
 // Its value: a new handle, to be freed.
-int32_t mapvar_entry_value(mapvar_entry *entry, Out<mapvar_value*> value);
+int32_t mapvar_entry_value(mapvar_entry *entry, mapvar_value **value);
 
 // The number of its version: the how-manieth value of this variable it is.
-int32_t mapvar_entry_version(mapvar_entry *entry, Out<uint64_t> number);
+int32_t mapvar_entry_version(mapvar_entry *entry, uint64_t *number);
 
 // Frees an entry, and with it its name. NULL is well.
 int32_t mapvar_entry_free(mapvar_entry *entry);
 
 // One of the figures: `which` is one of MAPVAR_STAT_….
-int32_t mapvar_stat_get(mapvar_stat *stat, uint32_t which, Out<uint64_t> out);
+int32_t mapvar_stat_get(mapvar_stat *stat, uint32_t which, uint64_t *out);
 
 // Frees figures. NULL is well.
 int32_t mapvar_stat_free(mapvar_stat *stat);
 
 // How many findings there are, notes and faults.
-int32_t mapvar_check_count(mapvar_check *check, Out<uint64_t> out);
+int32_t mapvar_check_count(mapvar_check *check, uint64_t *out);
 
 // How many of them are faults; a map without any is whole.
-int32_t mapvar_check_faults(mapvar_check *check, Out<uint64_t> out);
+int32_t mapvar_check_faults(mapvar_check *check, uint64_t *out);
 
 // How many variables were found.
-int32_t mapvar_check_variables(mapvar_check *check, Out<uint64_t> out);
+int32_t mapvar_check_variables(mapvar_check *check, uint64_t *out);
 
 // The finding at `index`, from 0 on: the byte `at` which it lies, whether it is a fault (1) or a note
 // (0), the variable that it concerns (`name` is NULL where it is none), and what it is. The texts are
 // UTF-8 without a NUL and live until the check is freed. MAPVAR_OUT_OF_RANGE beyond the last.
 int32_t mapvar_check_finding(mapvar_check *check,
                              size_t index,
-                             Out<uint64_t> at,
-                             Out<int32_t> fault,
-                             Out<const char*> name,
-                             Out<size_t> name_len,
-                             Out<const char*> what,
-                             Out<size_t> what_len);
+                             uint64_t *at,
+                             int32_t *fault,
+                             const char **name,
+                             size_t *name_len,
+                             const char **what,
+                             size_t *what_len);
 
 // Frees what a check found, and with it its texts. NULL is well.
 int32_t mapvar_check_free(mapvar_check *check);
 
 // How many variables were saved, those with an older value among them.
-int32_t mapvar_salvage_saved(mapvar_salvage *salvage, Out<uint64_t> out);
+int32_t mapvar_salvage_saved(mapvar_salvage *salvage, uint64_t *out);
 
 // How many were lost, or their newest value.
-int32_t mapvar_salvage_lost_count(mapvar_salvage *salvage, Out<uint64_t> out);
+int32_t mapvar_salvage_lost_count(mapvar_salvage *salvage, uint64_t *out);
 
 // What was lost, at `index`, from 0 on: where the damage lies, whether an older value of it is saved
 // (1), its name as far as it is known (else NULL), and what is wrong there. Texts as in
 // mapvar_check_finding.
 int32_t mapvar_salvage_lost(mapvar_salvage *salvage,
                             size_t index,
-                            Out<uint64_t> at,
-                            Out<int32_t> older,
-                            Out<const char*> name,
-                            Out<size_t> name_len,
-                            Out<const char*> what,
-                            Out<size_t> what_len);
+                            uint64_t *at,
+                            int32_t *older,
+                            const char **name,
+                            size_t *name_len,
+                            const char **what,
+                            size_t *what_len);
 
 // Frees what came of a salvage, and with it its texts. NULL is well.
 int32_t mapvar_salvage_free(mapvar_salvage *salvage);
 
 // New options.
-int32_t mapvar_section_options_new(Out<mapvar_section_options*> out);
+int32_t mapvar_section_options_new(mapvar_section_options **out);
 
 // Frees options; the sections made by them stay. NULL is well.
 int32_t mapvar_section_options_free(mapvar_section_options *options);
@@ -1113,27 +1108,27 @@ int32_t mapvar_section_options_timeout(mapvar_section_options *options, uint64_t
 
 // Makes the section; it must not exist. Its bytes are 0. Errors as mapvar_options_create, and
 // MAPVAR_UNSUPPORTED.
-int32_t mapvar_section_options_create(mapvar_section_options *options, Out<mapvar_section*> out);
+int32_t mapvar_section_options_create(mapvar_section_options *options, mapvar_section **out);
 
 // Opens the section; it must exist. Errors: MAPVAR_NOT_FOUND, MAPVAR_FOREIGN_OWNER, MAPVAR_TOO_LARGE
 // where it is smaller than the size asked for, and those of creating.
 int32_t mapvar_section_options_open(mapvar_section_options *options,
-                                    Out<mapvar_section*> out);
+                                    mapvar_section **out);
 
 // Opens the section, or makes it.
 int32_t mapvar_section_options_open_or_create(mapvar_section_options *options,
-                                              Out<mapvar_section*> out);
+                                              mapvar_section **out);
 
 // Closes the handle; views that are there keep theirs. NULL is well.
 int32_t mapvar_section_close(mapvar_section *section);
 
 // 1 where the call that opened the section made it, 0 where it found it.
-int32_t mapvar_section_was_created(mapvar_section *section, Out<int32_t> created);
+int32_t mapvar_section_was_created(mapvar_section *section, int32_t *created);
 
 // Its true size in bytes, now; of one without a file on Windows rounded up to a page, or the most that
 // it may grow to.
 int32_t mapvar_section_size(mapvar_section *section,
-                            Out<uint64_t> bytes);
+                            uint64_t *bytes);
 
 // Makes it at least `bytes` long, for every process; never shorter. Views stay as long as they are.
 // Errors: MAPVAR_NO_SPACE, MAPVAR_TOO_LARGE, MAPVAR_READ_ONLY, MAPVAR_TIMED_OUT, MAPVAR_UNSUPPORTED.
@@ -1141,7 +1136,7 @@ int32_t mapvar_section_grow(mapvar_section *section,
                             uint64_t bytes);
 
 // New options.
-int32_t mapvar_view_options_new(Out<mapvar_view_options*> out);
+int32_t mapvar_view_options_new(mapvar_view_options **out);
 
 // Frees options; the views made by them stay. NULL is well.
 int32_t mapvar_view_options_free(mapvar_view_options *options);
@@ -1166,23 +1161,20 @@ int32_t mapvar_view_options_base_address(mapvar_view_options *options, size_t ad
 // MAPVAR_NO_SPACE.
 int32_t mapvar_section_view(mapvar_section *section,
                             mapvar_view_options *options,
-                            Out<mapvar_view*> out);
+                            mapvar_view **out);
 
 // Unmaps the range; where another thread is in a call on it, when that ends. NULL is well.
 int32_t mapvar_view_close(mapvar_view *view);
 
 // Its length in bytes, how long it can grow, and where in the section it begins; each may be NULL.
-int32_t mapvar_view_extent(mapvar_view *view,
-                           Out<size_t> len,
-                           Out<size_t> reserved,
-                           Out<uint64_t> offset);
+int32_t mapvar_view_extent(mapvar_view *view, size_t *len, size_t *reserved, uint64_t *offset);
 
 // What it may do, MAPVAR_ACCESS_….
-int32_t mapvar_view_access(mapvar_view *view, Out<uint32_t> access);
+int32_t mapvar_view_access(mapvar_view *view, uint32_t *access);
 
 // The address of its first byte, for those who hand it to foreign code. It is the system's memory:
 // other processes change it, and after mapvar_view_close it is gone.
-int32_t mapvar_view_address(mapvar_view *view, Out<void*> out);
+int32_t mapvar_view_address(mapvar_view *view, void **out);
 
 // Makes its first `len` bytes reachable, where it is; the section must be that long.
 int32_t mapvar_view_grow(mapvar_view *view, size_t len);
@@ -1230,13 +1222,13 @@ int32_t mapvar_view_lost(mapvar_view *view);
 // lie within, or not at a multiple of 8 in the section.
 int32_t mapvar_view_load(mapvar_view *view,
                          size_t at,
-                         Out<uint64_t> out);
+                         uint64_t *out);
 
 // Stores the 64-bit word at byte `at`, atomically, with release order.
 int32_t mapvar_view_store(mapvar_view *view, size_t at, uint64_t value);
 
 // Adds to the 64-bit word at byte `at`, atomically; `before` may be NULL.
-int32_t mapvar_view_add(mapvar_view *view, size_t at, uint64_t value, Out<uint64_t> before);
+int32_t mapvar_view_add(mapvar_view *view, size_t at, uint64_t value, uint64_t *before);
 
 // Stores `new_value` in the 64-bit word at byte `at` where `old_value` stands, atomically: `exchanged`
 // is 1 then, else 0; `found` is what stood there. Either may be NULL.
@@ -1244,8 +1236,8 @@ int32_t mapvar_view_compare_exchange(mapvar_view *view,
                                      size_t at,
                                      uint64_t old_value,
                                      uint64_t new_value,
-                                     Out<int32_t> exchanged,
-                                     Out<uint64_t> found);
+                                     int32_t *exchanged,
+                                     uint64_t *found);
 
 #ifdef __cplusplus
 }  // extern "C"

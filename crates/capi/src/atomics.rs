@@ -2,13 +2,14 @@
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::{
-    border::{self, Out, offer, wanted},
+    border::{self, offer, wanted},
     errors::{answer, refused},
     handles::{close, make, with},
     map::mapvar_map,
 };
 use mapvar::{Atomic, ErrorKind, Result};
 use std::ffi::c_char;
+use std::mem::MaybeUninit;
 
 /// A number of one machine word, for ever of its type (int64_t, uint64_t, double or bool), whose
 /// operations take no lock and have no versions. It keeps its map open. Any number of threads may use
@@ -31,8 +32,8 @@ fn other() -> mapvar::Error {
 /// What an exchange came to: `found` is what stood there.
 fn settle<T>(
     done: std::result::Result<T, T>,
-    out: Out<'_, i32>,
-    found: Out<'_, T>,
+    out: Option<&mut MaybeUninit<i32>>,
+    found: Option<&mut MaybeUninit<T>>,
 ) -> Result<()> {
     let exchanged = done.is_ok();
     let (Ok(value) | Err(value)) = done;
@@ -53,7 +54,7 @@ pub unsafe extern "C" fn mapvar_atomic_name(
     atomic: *mut mapvar_atomic,
     into: *mut c_char,
     capacity: usize,
-    len: Out<'_, usize>,
+    len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     answer("mapvar_atomic_name", || {
         // SAFETY: C3 for `into`.
@@ -77,7 +78,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, *mut mapvar_atomic>,
+    out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
     answer("mapvar_map_atomic_i64", || {
         // SAFETY: C1 for `name`.
@@ -94,7 +95,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64_or(
     name: *const c_char,
     name_len: usize,
     init: i64,
-    out: Out<'_, *mut mapvar_atomic>,
+    out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
     answer("mapvar_map_atomic_i64_or", || {
         // SAFETY: C1 for `name`.
@@ -105,7 +106,10 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64_or(
 
 /// Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_atomic_get_i64(atomic: *mut mapvar_atomic, out: Out<'_, i64>) -> i32 {
+pub extern "C" fn mapvar_atomic_get_i64(
+    atomic: *mut mapvar_atomic,
+    out: Option<&mut MaybeUninit<i64>>,
+) -> i32 {
     answer("mapvar_atomic_get_i64", || {
         let out = wanted("out", out)?;
         with(atomic, |atomic| {
@@ -122,7 +126,7 @@ pub extern "C" fn mapvar_atomic_get_i64(atomic: *mut mapvar_atomic, out: Out<'_,
 pub extern "C" fn mapvar_atomic_swap_i64(
     atomic: *mut mapvar_atomic,
     value: i64,
-    before: Out<'_, i64>,
+    before: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
     answer("mapvar_atomic_swap_i64", || {
         with(atomic, |atomic| {
@@ -140,8 +144,8 @@ pub extern "C" fn mapvar_atomic_compare_exchange_i64(
     atomic: *mut mapvar_atomic,
     old_value: i64,
     new_value: i64,
-    exchanged: Out<'_, i32>,
-    found: Out<'_, i64>,
+    exchanged: Option<&mut MaybeUninit<i32>>,
+    found: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
     answer("mapvar_atomic_compare_exchange_i64", || {
         with(atomic, |atomic| {
@@ -158,7 +162,7 @@ pub extern "C" fn mapvar_atomic_compare_exchange_i64(
 pub extern "C" fn mapvar_atomic_add_i64(
     atomic: *mut mapvar_atomic,
     value: i64,
-    before: Out<'_, i64>,
+    before: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
     answer("mapvar_atomic_add_i64", || {
         with(atomic, |atomic| {
@@ -175,7 +179,7 @@ pub extern "C" fn mapvar_atomic_add_i64(
 pub extern "C" fn mapvar_atomic_sub_i64(
     atomic: *mut mapvar_atomic,
     value: i64,
-    before: Out<'_, i64>,
+    before: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
     answer("mapvar_atomic_sub_i64", || {
         with(atomic, |atomic| {
@@ -193,7 +197,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, *mut mapvar_atomic>,
+    out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
     answer("mapvar_map_atomic_u64", || {
         // SAFETY: C1 for `name`.
@@ -210,7 +214,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64_or(
     name: *const c_char,
     name_len: usize,
     init: u64,
-    out: Out<'_, *mut mapvar_atomic>,
+    out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
     answer("mapvar_map_atomic_u64_or", || {
         // SAFETY: C1 for `name`.
@@ -221,7 +225,10 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64_or(
 
 /// Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_atomic_get_u64(atomic: *mut mapvar_atomic, out: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_atomic_get_u64(
+    atomic: *mut mapvar_atomic,
+    out: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_atomic_get_u64", || {
         let out = wanted("out", out)?;
         with(atomic, |atomic| {
@@ -238,7 +245,7 @@ pub extern "C" fn mapvar_atomic_get_u64(atomic: *mut mapvar_atomic, out: Out<'_,
 pub extern "C" fn mapvar_atomic_swap_u64(
     atomic: *mut mapvar_atomic,
     value: u64,
-    before: Out<'_, u64>,
+    before: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
     answer("mapvar_atomic_swap_u64", || {
         with(atomic, |atomic| {
@@ -256,8 +263,8 @@ pub extern "C" fn mapvar_atomic_compare_exchange_u64(
     atomic: *mut mapvar_atomic,
     old_value: u64,
     new_value: u64,
-    exchanged: Out<'_, i32>,
-    found: Out<'_, u64>,
+    exchanged: Option<&mut MaybeUninit<i32>>,
+    found: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
     answer("mapvar_atomic_compare_exchange_u64", || {
         with(atomic, |atomic| {
@@ -274,7 +281,7 @@ pub extern "C" fn mapvar_atomic_compare_exchange_u64(
 pub extern "C" fn mapvar_atomic_add_u64(
     atomic: *mut mapvar_atomic,
     value: u64,
-    before: Out<'_, u64>,
+    before: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
     answer("mapvar_atomic_add_u64", || {
         with(atomic, |atomic| {
@@ -291,7 +298,7 @@ pub extern "C" fn mapvar_atomic_add_u64(
 pub extern "C" fn mapvar_atomic_sub_u64(
     atomic: *mut mapvar_atomic,
     value: u64,
-    before: Out<'_, u64>,
+    before: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
     answer("mapvar_atomic_sub_u64", || {
         with(atomic, |atomic| {
@@ -309,7 +316,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, *mut mapvar_atomic>,
+    out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
     answer("mapvar_map_atomic_f64", || {
         // SAFETY: C1 for `name`.
@@ -326,7 +333,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64_or(
     name: *const c_char,
     name_len: usize,
     init: f64,
-    out: Out<'_, *mut mapvar_atomic>,
+    out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
     answer("mapvar_map_atomic_f64_or", || {
         // SAFETY: C1 for `name`.
@@ -337,7 +344,10 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64_or(
 
 /// Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_atomic_get_f64(atomic: *mut mapvar_atomic, out: Out<'_, f64>) -> i32 {
+pub extern "C" fn mapvar_atomic_get_f64(
+    atomic: *mut mapvar_atomic,
+    out: Option<&mut MaybeUninit<f64>>,
+) -> i32 {
     answer("mapvar_atomic_get_f64", || {
         let out = wanted("out", out)?;
         with(atomic, |atomic| {
@@ -354,7 +364,7 @@ pub extern "C" fn mapvar_atomic_get_f64(atomic: *mut mapvar_atomic, out: Out<'_,
 pub extern "C" fn mapvar_atomic_swap_f64(
     atomic: *mut mapvar_atomic,
     value: f64,
-    before: Out<'_, f64>,
+    before: Option<&mut MaybeUninit<f64>>,
 ) -> i32 {
     answer("mapvar_atomic_swap_f64", || {
         with(atomic, |atomic| {
@@ -372,8 +382,8 @@ pub extern "C" fn mapvar_atomic_compare_exchange_f64(
     atomic: *mut mapvar_atomic,
     old_value: f64,
     new_value: f64,
-    exchanged: Out<'_, i32>,
-    found: Out<'_, f64>,
+    exchanged: Option<&mut MaybeUninit<i32>>,
+    found: Option<&mut MaybeUninit<f64>>,
 ) -> i32 {
     answer("mapvar_atomic_compare_exchange_f64", || {
         with(atomic, |atomic| {
@@ -391,7 +401,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, *mut mapvar_atomic>,
+    out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
     answer("mapvar_map_atomic_bool", || {
         // SAFETY: C1 for `name`.
@@ -408,7 +418,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool_or(
     name: *const c_char,
     name_len: usize,
     init: i32,
-    out: Out<'_, *mut mapvar_atomic>,
+    out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
     answer("mapvar_map_atomic_bool_or", || {
         // SAFETY: C1 for `name`.
@@ -419,7 +429,10 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool_or(
 
 /// Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_atomic_get_bool(atomic: *mut mapvar_atomic, out: Out<'_, i32>) -> i32 {
+pub extern "C" fn mapvar_atomic_get_bool(
+    atomic: *mut mapvar_atomic,
+    out: Option<&mut MaybeUninit<i32>>,
+) -> i32 {
     answer("mapvar_atomic_get_bool", || {
         let out = wanted("out", out)?;
         with(atomic, |atomic| {
@@ -436,7 +449,7 @@ pub extern "C" fn mapvar_atomic_get_bool(atomic: *mut mapvar_atomic, out: Out<'_
 pub extern "C" fn mapvar_atomic_swap_bool(
     atomic: *mut mapvar_atomic,
     value: i32,
-    before: Out<'_, i32>,
+    before: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
     answer("mapvar_atomic_swap_bool", || {
         with(atomic, |atomic| {
@@ -454,8 +467,8 @@ pub extern "C" fn mapvar_atomic_compare_exchange_bool(
     atomic: *mut mapvar_atomic,
     old_value: i32,
     new_value: i32,
-    exchanged: Out<'_, i32>,
-    found: Out<'_, i32>,
+    exchanged: Option<&mut MaybeUninit<i32>>,
+    found: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
     answer("mapvar_atomic_compare_exchange_bool", || {
         with(atomic, |atomic| {

@@ -64,7 +64,7 @@ pub const MAPVAR_IO: i32 = 27;
 /// is done or not; the map and the handle can be used on.
 pub const MAPVAR_PANICKED: i32 = 255;
 
-/// As a length of a text: it ends with its first NUL.
+/// As a length of a text: it ends with its first NUL. (The header has it by `cbindgen.toml`.)
 pub const MAPVAR_NUL: usize = usize::MAX;
 
 /// Nothing.

@@ -2,12 +2,13 @@
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::{
-    border::{Out, wanted},
+    border::wanted,
     errors::{answer, refused},
     handles::{Handle, close, with},
     walk::lend,
 };
 use mapvar::{Check, ErrorKind, Result, Salvage, Severity, Stat};
+use std::mem::MaybeUninit;
 use std::{ffi::c_char, time::SystemTime};
 
 /// Facts and figures of a map, of one moment.
@@ -44,7 +45,11 @@ pub const MAPVAR_STAT_CREATOR: u32 = 12;
 
 /// One of the figures: `which` is one of MAPVAR_STAT_….
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_stat_get(stat: *mut mapvar_stat, which: u32, out: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_stat_get(
+    stat: *mut mapvar_stat,
+    which: u32,
+    out: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_stat_get", || {
         let out = wanted("out", out)?;
         with(stat, |stat| {
@@ -85,7 +90,7 @@ pub extern "C" fn mapvar_stat_free(stat: *mut mapvar_stat) -> i32 {
 
 fn count<H: Handle>(
     handle: *mut H,
-    out: Out<'_, u64>,
+    out: Option<&mut MaybeUninit<u64>>,
     count: impl FnOnce(&H::Object) -> u64,
 ) -> Result<()> {
     let out = wanted("out", out)?;
@@ -101,19 +106,28 @@ fn beyond(index: usize) -> mapvar::Error {
 
 /// How many findings there are, notes and faults.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_check_count(check: *mut mapvar_check, out: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_check_count(
+    check: *mut mapvar_check,
+    out: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_check_count", || count(check, out, |check| check.findings().len() as u64))
 }
 
 /// How many of them are faults; a map without any is whole.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_check_faults(check: *mut mapvar_check, out: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_check_faults(
+    check: *mut mapvar_check,
+    out: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_check_faults", || count(check, out, |check| check.faults() as u64))
 }
 
 /// How many variables were found.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_check_variables(check: *mut mapvar_check, out: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_check_variables(
+    check: *mut mapvar_check,
+    out: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_check_variables", || count(check, out, Check::variables))
 }
 
@@ -124,12 +138,12 @@ pub extern "C" fn mapvar_check_variables(check: *mut mapvar_check, out: Out<'_, 
 pub extern "C" fn mapvar_check_finding(
     check: *mut mapvar_check,
     index: usize,
-    at: Out<'_, u64>,
-    fault: Out<'_, i32>,
-    name: Out<'_, *const c_char>,
-    name_len: Out<'_, usize>,
-    what: Out<'_, *const c_char>,
-    what_len: Out<'_, usize>,
+    at: Option<&mut MaybeUninit<u64>>,
+    fault: Option<&mut MaybeUninit<i32>>,
+    name: Option<&mut MaybeUninit<*const c_char>>,
+    name_len: Option<&mut MaybeUninit<usize>>,
+    what: Option<&mut MaybeUninit<*const c_char>>,
+    what_len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     answer("mapvar_check_finding", || {
         let (at, fault) = (wanted("at", at)?, wanted("fault", fault)?);
@@ -157,7 +171,10 @@ pub extern "C" fn mapvar_check_free(check: *mut mapvar_check) -> i32 {
 
 /// How many variables were saved, those with an older value among them.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_salvage_saved(salvage: *mut mapvar_salvage, out: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_salvage_saved(
+    salvage: *mut mapvar_salvage,
+    out: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_salvage_saved", || count(salvage, out, Salvage::saved))
 }
 
@@ -165,7 +182,7 @@ pub extern "C" fn mapvar_salvage_saved(salvage: *mut mapvar_salvage, out: Out<'_
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_salvage_lost_count(
     salvage: *mut mapvar_salvage,
-    out: Out<'_, u64>,
+    out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
     answer("mapvar_salvage_lost_count", || {
         count(salvage, out, |salvage| salvage.lost().len() as u64)
@@ -179,12 +196,12 @@ pub extern "C" fn mapvar_salvage_lost_count(
 pub extern "C" fn mapvar_salvage_lost(
     salvage: *mut mapvar_salvage,
     index: usize,
-    at: Out<'_, u64>,
-    older: Out<'_, i32>,
-    name: Out<'_, *const c_char>,
-    name_len: Out<'_, usize>,
-    what: Out<'_, *const c_char>,
-    what_len: Out<'_, usize>,
+    at: Option<&mut MaybeUninit<u64>>,
+    older: Option<&mut MaybeUninit<i32>>,
+    name: Option<&mut MaybeUninit<*const c_char>>,
+    name_len: Option<&mut MaybeUninit<usize>>,
+    what: Option<&mut MaybeUninit<*const c_char>>,
+    what_len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     answer("mapvar_salvage_lost", || {
         let (at, older) = (wanted("at", at)?, wanted("older", older)?);

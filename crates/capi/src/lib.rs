@@ -8,7 +8,10 @@
 //! the table in [`handles`], never addresses, so none of them is ever followed.
 #![allow(non_camel_case_types, reason = "the names of C")]
 #![allow(clippy::missing_safety_doc, reason = "the header says it, for all of them: C1 to C4")]
-#![allow(missing_debug_implementations, reason = "the types of handles, of which there is never one")]
+#![allow(
+    missing_debug_implementations,
+    reason = "the types of handles, of which there is never one"
+)]
 #![allow(clippy::too_many_arguments, reason = "results of C are arguments")]
 
 pub mod codes;

@@ -2,13 +2,14 @@
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::{
-    border::{self, Octets, Out, offer, wanted},
+    border::{self, Octets, offer, wanted},
     errors::{answer, refused},
     facts::{mapvar_check, mapvar_stat},
     handles::{close, make, with},
     values::{Tree, mapvar_value},
 };
 use mapvar::{ErrorKind, Map, Origin, Result};
+use std::mem::MaybeUninit;
 use std::{
     ffi::{c_char, c_void},
     time::Duration,
@@ -23,7 +24,7 @@ pub struct mapvar_map;
 pub unsafe extern "C" fn mapvar_map_open(
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, *mut mapvar_map>,
+    out: Option<&mut MaybeUninit<*mut mapvar_map>>,
 ) -> i32 {
     answer("mapvar_map_open", || {
         // SAFETY: C1 for `name`.
@@ -50,14 +51,17 @@ pub extern "C" fn mapvar_map_close(map: *mut mapvar_map) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_duplicate(
     map: *mut mapvar_map,
-    out: Out<'_, *mut mapvar_map>,
+    out: Option<&mut MaybeUninit<*mut mapvar_map>>,
 ) -> i32 {
     answer("mapvar_map_duplicate", || make(out, || with(map, |map| Ok(map.clone()))))
 }
 
 /// 1 where the call that opened the map made it, 0 where it found it.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_map_was_created(map: *mut mapvar_map, created: Out<'_, i32>) -> i32 {
+pub extern "C" fn mapvar_map_was_created(
+    map: *mut mapvar_map,
+    created: Option<&mut MaybeUninit<i32>>,
+) -> i32 {
     answer("mapvar_map_was_created", || {
         let created = wanted("created", created)?;
         with(map, |map| {
@@ -69,7 +73,10 @@ pub extern "C" fn mapvar_map_was_created(map: *mut mapvar_map, created: Out<'_, 
 
 /// How long a call on the map waits for a lock at most, in milliseconds.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_map_timeout(map: *mut mapvar_map, milliseconds: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_map_timeout(
+    map: *mut mapvar_map,
+    milliseconds: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_map_timeout", || {
         let out = wanted("milliseconds", milliseconds)?;
         with(map, |map| {
@@ -86,10 +93,10 @@ pub extern "C" fn mapvar_map_timeout(map: *mut mapvar_map, milliseconds: Out<'_,
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_recovery(
     map: *mut mapvar_map,
-    happened: Out<'_, i32>,
-    variables: Out<'_, u64>,
-    lost: Out<'_, u64>,
-    damaged: Out<'_, i32>,
+    happened: Option<&mut MaybeUninit<i32>>,
+    variables: Option<&mut MaybeUninit<u64>>,
+    lost: Option<&mut MaybeUninit<u64>>,
+    damaged: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
     answer("mapvar_map_recovery", || {
         with(map, |map| {
@@ -118,7 +125,7 @@ fn set(
 fn get<T>(
     map: *mut mapvar_map,
     name: Result<&str>,
-    out: Out<'_, T>,
+    out: Option<&mut MaybeUninit<T>>,
     get: impl FnOnce(&Map, &str) -> Result<T>,
 ) -> Result<()> {
     let (name, out) = (name?, wanted("out", out)?);
@@ -254,7 +261,9 @@ pub unsafe extern "C" fn mapvar_map_set_value(
     answer("mapvar_map_set_value", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
-        set(map, name, |map, name| with(value, |tree| tree.lend(|value| map.set_value(name, value))))
+        set(map, name, |map, name| {
+            with(value, |tree| tree.lend(|value| map.set_value(name, value)))
+        })
     })
 }
 
@@ -267,7 +276,7 @@ pub unsafe extern "C" fn mapvar_map_get_i64(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, i64>,
+    out: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
     answer("mapvar_map_get_i64", || {
         // SAFETY: C1 for `name`.
@@ -282,7 +291,7 @@ pub unsafe extern "C" fn mapvar_map_get_u64(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, u64>,
+    out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
     answer("mapvar_map_get_u64", || {
         // SAFETY: C1 for `name`.
@@ -297,7 +306,7 @@ pub unsafe extern "C" fn mapvar_map_get_f64(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, f64>,
+    out: Option<&mut MaybeUninit<f64>>,
 ) -> i32 {
     answer("mapvar_map_get_f64", || {
         // SAFETY: C1 for `name`.
@@ -312,7 +321,7 @@ pub unsafe extern "C" fn mapvar_map_get_bool(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, i32>,
+    out: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
     answer("mapvar_map_get_bool", || {
         // SAFETY: C1 for `name`.
@@ -330,7 +339,7 @@ pub unsafe extern "C" fn mapvar_map_get_str(
     name_len: usize,
     into: *mut c_char,
     capacity: usize,
-    len: Out<'_, usize>,
+    len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     answer("mapvar_map_get_str", || {
         // SAFETY: C1 for `name`.
@@ -351,7 +360,7 @@ pub unsafe extern "C" fn mapvar_map_get_bytes(
     name_len: usize,
     into: *mut c_void,
     capacity: usize,
-    len: Out<'_, usize>,
+    len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     answer("mapvar_map_get_bytes", || {
         // SAFETY: C1 for `name`.
@@ -370,7 +379,7 @@ pub unsafe extern "C" fn mapvar_map_get_value(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, *mut mapvar_value>,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_map_get_value", || {
         // SAFETY: C1 for `name`.
@@ -386,7 +395,7 @@ pub unsafe extern "C" fn mapvar_map_contains(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, i32>,
+    out: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
     answer("mapvar_map_contains", || {
         // SAFETY: C1 for `name`.
@@ -402,7 +411,7 @@ pub unsafe extern "C" fn mapvar_map_remove(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    removed: Out<'_, i32>,
+    removed: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
     answer("mapvar_map_remove", || {
         // SAFETY: C1 for `name`.
@@ -419,7 +428,10 @@ pub unsafe extern "C" fn mapvar_map_remove(
 /// stay. `removed` (may be NULL) is how many. Errors: those of mapvar_map_remove, the first that it
 /// met, after it has removed the others.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_map_clear(map: *mut mapvar_map, removed: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_map_clear(
+    map: *mut mapvar_map,
+    removed: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_map_clear", || {
         with(map, |map| {
             offer(removed, map.clear()?);
@@ -430,7 +442,10 @@ pub extern "C" fn mapvar_map_clear(map: *mut mapvar_map, removed: Out<'_, u64>) 
 
 /// How many variables there are, counted by a walk over them.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_map_count(map: *mut mapvar_map, count: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_map_count(
+    map: *mut mapvar_map,
+    count: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_map_count", || {
         let count = wanted("count", count)?;
         with(map, |map| {
@@ -451,14 +466,20 @@ pub extern "C" fn mapvar_map_flush(map: *mut mapvar_map) -> i32 {
 
 /// Facts and figures, of this moment: a new handle, to be freed.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_map_stat(map: *mut mapvar_map, out: Out<'_, *mut mapvar_stat>) -> i32 {
+pub extern "C" fn mapvar_map_stat(
+    map: *mut mapvar_map,
+    out: Option<&mut MaybeUninit<*mut mapvar_stat>>,
+) -> i32 {
     answer("mapvar_map_stat", || make(out, || with(map, Map::stat)))
 }
 
 /// Looks at every part of the map, and compares it with all others that speak of it; others may go on
 /// using the map. What it finds is no error of this call. A new handle, to be freed.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_map_check(map: *mut mapvar_map, out: Out<'_, *mut mapvar_check>) -> i32 {
+pub extern "C" fn mapvar_map_check(
+    map: *mut mapvar_map,
+    out: Option<&mut MaybeUninit<*mut mapvar_check>>,
+) -> i32 {
     answer("mapvar_map_check", || make(out, || with(map, Map::check)))
 }
 

@@ -2,13 +2,14 @@
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::{
-    border::{self, Out},
+    border,
     errors::{answer, refused},
     facts::{mapvar_check, mapvar_salvage},
     handles::{close, locked, make, with},
     map::mapvar_map,
 };
 use mapvar::{ErrorKind, Map, MapOptions, Result, Scope};
+use std::mem::MaybeUninit;
 use std::{ffi::c_char, sync::Mutex, time::Duration};
 
 /// How to make or open a map: a name or a file is needed, all else may be left as it is. Can be used
@@ -22,7 +23,7 @@ pub const MAPVAR_SCOPE_GLOBAL: u32 = 1;
 
 /// New options.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_options_new(out: Out<'_, *mut mapvar_options>) -> i32 {
+pub extern "C" fn mapvar_options_new(out: Option<&mut MaybeUninit<*mut mapvar_options>>) -> i32 {
     answer("mapvar_options_new", || make(out, || Ok(Mutex::new(Map::options()))))
 }
 
@@ -134,7 +135,7 @@ pub extern "C" fn mapvar_options_allow_network(options: *mut mapvar_options, all
 
 fn obtain(
     options: *mut mapvar_options,
-    out: Out<'_, *mut mapvar_map>,
+    out: Option<&mut MaybeUninit<*mut mapvar_map>>,
     how: impl FnOnce(&MapOptions) -> Result<Map>,
 ) -> Result<()> {
     make(out, || {
@@ -150,7 +151,7 @@ fn obtain(
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_create(
     options: *mut mapvar_options,
-    out: Out<'_, *mut mapvar_map>,
+    out: Option<&mut MaybeUninit<*mut mapvar_map>>,
 ) -> i32 {
     answer("mapvar_options_create", || obtain(options, out, MapOptions::create))
 }
@@ -161,7 +162,7 @@ pub extern "C" fn mapvar_options_create(
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_open(
     options: *mut mapvar_options,
-    out: Out<'_, *mut mapvar_map>,
+    out: Option<&mut MaybeUninit<*mut mapvar_map>>,
 ) -> i32 {
     answer("mapvar_options_open", || obtain(options, out, MapOptions::open))
 }
@@ -171,7 +172,7 @@ pub extern "C" fn mapvar_options_open(
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_open_or_create(
     options: *mut mapvar_options,
-    out: Out<'_, *mut mapvar_map>,
+    out: Option<&mut MaybeUninit<*mut mapvar_map>>,
 ) -> i32 {
     answer("mapvar_options_open_or_create", || obtain(options, out, MapOptions::open_or_create))
 }
@@ -182,7 +183,7 @@ pub extern "C" fn mapvar_options_open_or_create(
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_check(
     options: *mut mapvar_options,
-    out: Out<'_, *mut mapvar_check>,
+    out: Option<&mut MaybeUninit<*mut mapvar_check>>,
 ) -> i32 {
     answer("mapvar_options_check", || {
         make(out, || with(options, |options| Ok(locked(options).clone()))?.check())
@@ -196,7 +197,7 @@ pub extern "C" fn mapvar_options_check(
 pub extern "C" fn mapvar_options_salvage(
     options: *mut mapvar_options,
     into: *mut mapvar_map,
-    out: Out<'_, *mut mapvar_salvage>,
+    out: Option<&mut MaybeUninit<*mut mapvar_salvage>>,
 ) -> i32 {
     answer("mapvar_options_salvage", || {
         make(out, || {

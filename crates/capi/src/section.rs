@@ -2,12 +2,13 @@
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::{
-    border::{self, Out, wanted},
+    border::{self, wanted},
     errors::{answer, refused},
     handles::{close, locked, make, with},
     options::scope,
 };
 use mapvar::{ErrorKind, Name, Origin, Protection, Result, Section, SectionFlags, SectionOptions};
+use std::mem::MaybeUninit;
 use std::{ffi::c_char, sync::Mutex, time::Duration};
 
 /// How to make or open a section. Without a file and a name it is anonymous: of this process alone.
@@ -44,7 +45,9 @@ pub const MAPVAR_SECTION_WRITE_COMBINE: u32 = 32;
 
 /// New options.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_section_options_new(out: Out<'_, *mut mapvar_section_options>) -> i32 {
+pub extern "C" fn mapvar_section_options_new(
+    out: Option<&mut MaybeUninit<*mut mapvar_section_options>>,
+) -> i32 {
     answer("mapvar_section_options_new", || make(out, || Ok(Mutex::new(Section::options()))))
 }
 
@@ -215,7 +218,7 @@ pub extern "C" fn mapvar_section_options_timeout(
 
 fn obtain(
     options: *mut mapvar_section_options,
-    out: Out<'_, *mut mapvar_section>,
+    out: Option<&mut MaybeUninit<*mut mapvar_section>>,
     how: impl FnOnce(&SectionOptions) -> Result<Section>,
 ) -> Result<()> {
     make(out, || how(&with(options, |options| Ok(locked(options).clone()))?))
@@ -226,7 +229,7 @@ fn obtain(
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_create(
     options: *mut mapvar_section_options,
-    out: Out<'_, *mut mapvar_section>,
+    out: Option<&mut MaybeUninit<*mut mapvar_section>>,
 ) -> i32 {
     answer("mapvar_section_options_create", || obtain(options, out, SectionOptions::create))
 }
@@ -236,7 +239,7 @@ pub extern "C" fn mapvar_section_options_create(
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_open(
     options: *mut mapvar_section_options,
-    out: Out<'_, *mut mapvar_section>,
+    out: Option<&mut MaybeUninit<*mut mapvar_section>>,
 ) -> i32 {
     answer("mapvar_section_options_open", || obtain(options, out, SectionOptions::open))
 }
@@ -245,7 +248,7 @@ pub extern "C" fn mapvar_section_options_open(
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_open_or_create(
     options: *mut mapvar_section_options,
-    out: Out<'_, *mut mapvar_section>,
+    out: Option<&mut MaybeUninit<*mut mapvar_section>>,
 ) -> i32 {
     answer("mapvar_section_options_open_or_create", || {
         obtain(options, out, SectionOptions::open_or_create)
@@ -265,7 +268,7 @@ pub extern "C" fn mapvar_section_close(section: *mut mapvar_section) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_was_created(
     section: *mut mapvar_section,
-    created: Out<'_, i32>,
+    created: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
     answer("mapvar_section_was_created", || {
         let created = wanted("created", created)?;
@@ -279,7 +282,10 @@ pub extern "C" fn mapvar_section_was_created(
 /// Its true size in bytes, now; of one without a file on Windows rounded up to a page, or the most that
 /// it may grow to.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_section_size(section: *mut mapvar_section, bytes: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_section_size(
+    section: *mut mapvar_section,
+    bytes: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_section_size", || {
         let bytes = wanted("bytes", bytes)?;
         with(section, |section| {

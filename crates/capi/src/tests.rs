@@ -59,17 +59,13 @@ fn the_cost_of_the_table_beside_the_call_of_rust() {
         let code = unsafe { mapvar_map_get_i64(of_map, c"count".as_ptr(), 5, Some(&mut out)) };
         assert_eq!(code, 0);
         // SAFETY: it was initialised above.
-        unsafe {
-            out.assume_init()
-        }
+        unsafe { out.assume_init() }
     });
     time("Var::get", &mut || var.get_as().unwrap());
     time("mapvar_var_get_i64", &mut || {
         let mut out = std::mem::MaybeUninit::new(0);
         assert_eq!(mapvar_var_get_i64(of_var, Some(&mut out)), 0);
         // SAFETY: it was initialised above.
-        unsafe {
-            out.assume_init()
-        }
+        unsafe { out.assume_init() }
     });
 }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::{
-    border::{self, Out, wanted},
+    border::{self, wanted},
     errors::{answer, refused},
     handles::{close, locked, make, make_if_any, with},
     map::mapvar_map,
@@ -10,6 +10,7 @@ use crate::{
     versions::mapvar_version,
 };
 use mapvar::{ErrorKind, Map};
+use std::mem::MaybeUninit;
 use std::{ffi::c_char, sync::Mutex};
 
 /// Many variables, read and written as one: what is set here is kept aside until
@@ -26,7 +27,7 @@ pub struct mapvar_snapshot;
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_transaction_begin(
     map: *mut mapvar_map,
-    out: Out<'_, *mut mapvar_transaction>,
+    out: Option<&mut MaybeUninit<*mut mapvar_transaction>>,
 ) -> i32 {
     answer("mapvar_transaction_begin", || make(out, || with(map, Map::begin).map(Mutex::new)))
 }
@@ -39,7 +40,7 @@ pub unsafe extern "C" fn mapvar_transaction_get(
     transaction: *mut mapvar_transaction,
     name: *const c_char,
     name_len: usize,
-    value: Out<'_, *mut mapvar_value>,
+    value: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_transaction_get", || {
         // SAFETY: C1 for `name`.
@@ -112,7 +113,7 @@ pub unsafe extern "C" fn mapvar_map_snapshot(
     names: *const *const c_char,
     name_lens: *const usize,
     count: usize,
-    out: Out<'_, *mut mapvar_snapshot>,
+    out: Option<&mut MaybeUninit<*mut mapvar_snapshot>>,
 ) -> i32 {
     answer("mapvar_map_snapshot", || {
         // SAFETY: C1 for `names`.
@@ -141,7 +142,7 @@ pub unsafe extern "C" fn mapvar_snapshot_get(
     snapshot: *mut mapvar_snapshot,
     name: *const c_char,
     name_len: usize,
-    value: Out<'_, *mut mapvar_value>,
+    value: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_snapshot_get", || {
         // SAFETY: C1 for `name`.
@@ -160,7 +161,7 @@ pub unsafe extern "C" fn mapvar_snapshot_version(
     snapshot: *mut mapvar_snapshot,
     name: *const c_char,
     name_len: usize,
-    version: Out<'_, mapvar_version>,
+    version: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> i32 {
     answer("mapvar_snapshot_version", || {
         // SAFETY: C1 for `name`.

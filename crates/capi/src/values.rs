@@ -2,11 +2,12 @@
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::{
-    border::{self, Out, wanted},
+    border::{self, wanted},
     errors::{answer, refused},
     handles::{close, make, with},
 };
 use mapvar::{ErrorKind, Kind, Result, Value};
+use std::mem::MaybeUninit;
 use std::{
     ffi::{c_char, c_void},
     sync::Arc,
@@ -100,31 +101,43 @@ fn out_of_range(number: impl std::fmt::Display) -> mapvar::Error {
 
 /// A new value: nothing.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_value_nil(out: Out<'_, *mut mapvar_value>) -> i32 {
+pub extern "C" fn mapvar_value_nil(out: Option<&mut MaybeUninit<*mut mapvar_value>>) -> i32 {
     answer("mapvar_value_nil", || make(out, || Ok(Tree::of(Value::Nil))))
 }
 
 /// A new value: true or false.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_value_bool(value: i32, out: Out<'_, *mut mapvar_value>) -> i32 {
+pub extern "C" fn mapvar_value_bool(
+    value: i32,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
+) -> i32 {
     answer("mapvar_value_bool", || make(out, || Ok(Tree::of(Value::Bool(value != 0)))))
 }
 
 /// A new value: a whole number.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_value_i64(value: i64, out: Out<'_, *mut mapvar_value>) -> i32 {
+pub extern "C" fn mapvar_value_i64(
+    value: i64,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
+) -> i32 {
     answer("mapvar_value_i64", || make(out, || Ok(Tree::of(Value::I64(value)))))
 }
 
 /// A new value: a whole number. One that fits int64_t is of MAPVAR_KIND_I64.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_value_u64(value: u64, out: Out<'_, *mut mapvar_value>) -> i32 {
+pub extern "C" fn mapvar_value_u64(
+    value: u64,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
+) -> i32 {
     answer("mapvar_value_u64", || make(out, || Ok(Tree::of(Value::from(value)))))
 }
 
 /// A new value: a double.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_value_f64(value: f64, out: Out<'_, *mut mapvar_value>) -> i32 {
+pub extern "C" fn mapvar_value_f64(
+    value: f64,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
+) -> i32 {
     answer("mapvar_value_f64", || make(out, || Ok(Tree::of(Value::F64(value)))))
 }
 
@@ -134,7 +147,7 @@ pub extern "C" fn mapvar_value_f64(value: f64, out: Out<'_, *mut mapvar_value>) 
 pub unsafe extern "C" fn mapvar_value_str(
     text: *const c_char,
     text_len: usize,
-    out: Out<'_, *mut mapvar_value>,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_value_str", || {
         // SAFETY: C1 for `text`.
@@ -148,7 +161,7 @@ pub unsafe extern "C" fn mapvar_value_str(
 pub unsafe extern "C" fn mapvar_value_bytes(
     bytes: *const c_void,
     bytes_len: usize,
-    out: Out<'_, *mut mapvar_value>,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_value_bytes", || {
         // SAFETY: C1 for `bytes`.
@@ -164,7 +177,7 @@ pub unsafe extern "C" fn mapvar_value_pod(
     type_id: u32,
     bytes: *const c_void,
     bytes_len: usize,
-    out: Out<'_, *mut mapvar_value>,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_value_pod", || {
         // SAFETY: C1 for `bytes`.
@@ -179,7 +192,7 @@ pub unsafe extern "C" fn mapvar_value_opaque(
     language: u32,
     bytes: *const c_void,
     bytes_len: usize,
-    out: Out<'_, *mut mapvar_value>,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_value_opaque", || {
         // SAFETY: C1 for `bytes`.
@@ -194,7 +207,7 @@ pub unsafe extern "C" fn mapvar_value_opaque(
 pub unsafe extern "C" fn mapvar_value_list(
     items: *const *mut mapvar_value,
     count: usize,
-    out: Out<'_, *mut mapvar_value>,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_value_list", || {
         // SAFETY: C1 for `items`.
@@ -210,7 +223,7 @@ pub unsafe extern "C" fn mapvar_value_dict(
     keys: *const *mut mapvar_value,
     values: *const *mut mapvar_value,
     count: usize,
-    out: Out<'_, *mut mapvar_value>,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_value_dict", || {
         // SAFETY: C1 for `keys`.
@@ -230,7 +243,10 @@ fn trees(handles: &[*mut mapvar_value]) -> Result<Vec<Arc<Tree>>> {
 
 /// Its kind, one of MAPVAR_KIND_…; there may be more one day.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_value_kind(value: *mut mapvar_value, kind: Out<'_, u32>) -> i32 {
+pub extern "C" fn mapvar_value_kind(
+    value: *mut mapvar_value,
+    kind: Option<&mut MaybeUninit<u32>>,
+) -> i32 {
     answer("mapvar_value_kind", || {
         let kind = wanted("kind", kind)?;
         with(value, |tree| {
@@ -242,7 +258,10 @@ pub extern "C" fn mapvar_value_kind(value: *mut mapvar_value, kind: Out<'_, u32>
 
 /// True (1) or false (0). MAPVAR_WRONG_KIND for what is no bool.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_value_as_bool(value: *mut mapvar_value, out: Out<'_, i32>) -> i32 {
+pub extern "C" fn mapvar_value_as_bool(
+    value: *mut mapvar_value,
+    out: Option<&mut MaybeUninit<i32>>,
+) -> i32 {
     answer("mapvar_value_as_bool", || {
         let out = wanted("out", out)?;
         with(value, |tree| {
@@ -256,7 +275,10 @@ pub extern "C" fn mapvar_value_as_bool(value: *mut mapvar_value, out: Out<'_, i3
 /// A whole number. MAPVAR_OUT_OF_RANGE for one beyond int64_t; MAPVAR_WRONG_KIND for what is no whole
 /// number.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_value_as_i64(value: *mut mapvar_value, out: Out<'_, i64>) -> i32 {
+pub extern "C" fn mapvar_value_as_i64(
+    value: *mut mapvar_value,
+    out: Option<&mut MaybeUninit<i64>>,
+) -> i32 {
     answer("mapvar_value_as_i64", || {
         let out = wanted("out", out)?;
         with(value, |tree| {
@@ -272,7 +294,10 @@ pub extern "C" fn mapvar_value_as_i64(value: *mut mapvar_value, out: Out<'_, i64
 
 /// A whole number. MAPVAR_OUT_OF_RANGE for one below 0; MAPVAR_WRONG_KIND for what is no whole number.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_value_as_u64(value: *mut mapvar_value, out: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_value_as_u64(
+    value: *mut mapvar_value,
+    out: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_value_as_u64", || {
         let out = wanted("out", out)?;
         with(value, |tree| {
@@ -290,7 +315,10 @@ pub extern "C" fn mapvar_value_as_u64(value: *mut mapvar_value, out: Out<'_, u64
 
 /// A double. MAPVAR_WRONG_KIND for what is none, a whole number too: nothing is converted in silence.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_value_as_f64(value: *mut mapvar_value, out: Out<'_, f64>) -> i32 {
+pub extern "C" fn mapvar_value_as_f64(
+    value: *mut mapvar_value,
+    out: Option<&mut MaybeUninit<f64>>,
+) -> i32 {
     answer("mapvar_value_as_f64", || {
         let out = wanted("out", out)?;
         with(value, |tree| {
@@ -306,8 +334,8 @@ pub extern "C" fn mapvar_value_as_f64(value: *mut mapvar_value, out: Out<'_, f64
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_as_bytes(
     value: *mut mapvar_value,
-    bytes: Out<'_, *const c_void>,
-    bytes_len: Out<'_, usize>,
+    bytes: Option<&mut MaybeUninit<*const c_void>>,
+    bytes_len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     answer("mapvar_value_as_bytes", || {
         let (bytes, len) = (wanted("bytes", bytes)?, wanted("bytes_len", bytes_len)?);
@@ -328,7 +356,10 @@ pub extern "C" fn mapvar_value_as_bytes(
 
 /// The number of a pod's type, or of an opaque value's language. MAPVAR_WRONG_KIND for other kinds.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_value_type_id(value: *mut mapvar_value, type_id: Out<'_, u32>) -> i32 {
+pub extern "C" fn mapvar_value_type_id(
+    value: *mut mapvar_value,
+    type_id: Option<&mut MaybeUninit<u32>>,
+) -> i32 {
     answer("mapvar_value_type_id", || {
         let out = wanted("type_id", type_id)?;
         with(value, |tree| {
@@ -344,7 +375,10 @@ pub extern "C" fn mapvar_value_type_id(value: *mut mapvar_value, type_id: Out<'_
 
 /// How many items a list has, or pairs a dictionary. MAPVAR_WRONG_KIND for other kinds.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_value_count(value: *mut mapvar_value, count: Out<'_, usize>) -> i32 {
+pub extern "C" fn mapvar_value_count(
+    value: *mut mapvar_value,
+    count: Option<&mut MaybeUninit<usize>>,
+) -> i32 {
     answer("mapvar_value_count", || {
         let count = wanted("count", count)?;
         with(value, |tree| {
@@ -364,7 +398,7 @@ pub extern "C" fn mapvar_value_count(value: *mut mapvar_value, count: Out<'_, us
 pub extern "C" fn mapvar_value_item(
     value: *mut mapvar_value,
     index: usize,
-    out: Out<'_, *mut mapvar_value>,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_value_item", || {
         make(out, || {
@@ -385,7 +419,7 @@ pub extern "C" fn mapvar_value_item(
 pub extern "C" fn mapvar_value_key(
     value: *mut mapvar_value,
     index: usize,
-    out: Out<'_, *mut mapvar_value>,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_value_key", || {
         make(out, || {
@@ -405,7 +439,7 @@ pub unsafe extern "C" fn mapvar_value_display(
     value: *mut mapvar_value,
     into: *mut c_void,
     capacity: usize,
-    len: Out<'_, usize>,
+    len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     answer("mapvar_value_display", || {
         // SAFETY: C3 for `into`.

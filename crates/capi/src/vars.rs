@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::{
-    border::{self, Octets, Out, wanted},
+    border::{self, Octets, wanted},
     errors::answer,
     handles::{close, make, with},
     map::mapvar_map,
@@ -11,6 +11,7 @@ use crate::{
 };
 use mapvar::{Map, Result, Value, Var, Version};
 use std::ffi::{c_char, c_void};
+use std::mem::MaybeUninit;
 
 /// A variable, found once: each call by it saves looking for the name. It keeps its map open. Any
 /// number of threads may use one at once. Where the variable is removed it answers MAPVAR_REMOVED
@@ -23,7 +24,7 @@ pub unsafe extern "C" fn mapvar_map_var(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, *mut mapvar_var>,
+    out: Option<&mut MaybeUninit<*mut mapvar_var>>,
 ) -> i32 {
     answer("mapvar_map_var", || {
         // SAFETY: C1 for `name`.
@@ -40,14 +41,12 @@ pub unsafe extern "C" fn mapvar_map_var_or(
     name: *const c_char,
     name_len: usize,
     init: *mut mapvar_value,
-    out: Out<'_, *mut mapvar_var>,
+    out: Option<&mut MaybeUninit<*mut mapvar_var>>,
 ) -> i32 {
     answer("mapvar_map_var_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || {
-            with(map, |map| with(init, |tree| tree.lend(|init| var_or(map, name, init))))
-        })
+        make(out, || with(map, |map| with(init, |tree| tree.lend(|init| var_or(map, name, init)))))
     })
 }
 
@@ -70,7 +69,7 @@ pub extern "C" fn mapvar_var_free(var: *mut mapvar_var) -> i32 {
 #[inline]
 fn get<T>(
     var: *mut mapvar_var,
-    out: Out<'_, T>,
+    out: Option<&mut MaybeUninit<T>>,
     get: impl FnOnce(&Var<Value>) -> Result<T>,
 ) -> Result<()> {
     let out = wanted("out", out)?;
@@ -86,7 +85,7 @@ pub unsafe extern "C" fn mapvar_var_name(
     var: *mut mapvar_var,
     into: *mut c_char,
     capacity: usize,
-    len: Out<'_, usize>,
+    len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     answer("mapvar_var_name", || {
         // SAFETY: C3 for `into`.
@@ -97,37 +96,52 @@ pub unsafe extern "C" fn mapvar_var_name(
 
 /// Its present kind, one of MAPVAR_KIND_….
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_var_kind(var: *mut mapvar_var, out: Out<'_, u32>) -> i32 {
+pub extern "C" fn mapvar_var_kind(var: *mut mapvar_var, out: Option<&mut MaybeUninit<u32>>) -> i32 {
     answer("mapvar_var_kind", || get(var, out, |var| var.kind().map(|kind| kind as u32)))
 }
 
 /// Its present version.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_var_version(var: *mut mapvar_var, out: Out<'_, mapvar_version>) -> i32 {
+pub extern "C" fn mapvar_var_version(
+    var: *mut mapvar_var,
+    out: Option<&mut MaybeUninit<mapvar_version>>,
+) -> i32 {
     answer("mapvar_var_version", || get(var, out, |var| var.version().map(Into::into)))
 }
 
 /// Its value as a whole number, as mapvar_map_get_i64.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_var_get_i64(var: *mut mapvar_var, out: Out<'_, i64>) -> i32 {
+pub extern "C" fn mapvar_var_get_i64(
+    var: *mut mapvar_var,
+    out: Option<&mut MaybeUninit<i64>>,
+) -> i32 {
     answer("mapvar_var_get_i64", || get(var, out, Var::get_as))
 }
 
 /// Its value as a whole number, as mapvar_map_get_u64.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_var_get_u64(var: *mut mapvar_var, out: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_var_get_u64(
+    var: *mut mapvar_var,
+    out: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_var_get_u64", || get(var, out, Var::get_as))
 }
 
 /// Its value as a double, as mapvar_map_get_f64.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_var_get_f64(var: *mut mapvar_var, out: Out<'_, f64>) -> i32 {
+pub extern "C" fn mapvar_var_get_f64(
+    var: *mut mapvar_var,
+    out: Option<&mut MaybeUninit<f64>>,
+) -> i32 {
     answer("mapvar_var_get_f64", || get(var, out, Var::get_as))
 }
 
 /// Its value as true (1) or false (0), as mapvar_map_get_bool.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_var_get_bool(var: *mut mapvar_var, out: Out<'_, i32>) -> i32 {
+pub extern "C" fn mapvar_var_get_bool(
+    var: *mut mapvar_var,
+    out: Option<&mut MaybeUninit<i32>>,
+) -> i32 {
     answer("mapvar_var_get_bool", || get(var, out, |var| var.get_as::<bool>().map(i32::from)))
 }
 
@@ -140,7 +154,7 @@ pub unsafe extern "C" fn mapvar_var_get_into(
     var: *mut mapvar_var,
     into: *mut c_void,
     capacity: usize,
-    len: Out<'_, usize>,
+    len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     answer("mapvar_var_get_into", || {
         // SAFETY: C3 for `into`.
@@ -158,7 +172,7 @@ pub unsafe extern "C" fn mapvar_var_get_into(
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_get_value(
     var: *mut mapvar_var,
-    out: Out<'_, *mut mapvar_value>,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_var_get_value", || make(out, || with(var, |var| var.value().map(Tree::of))))
 }
@@ -167,8 +181,8 @@ pub extern "C" fn mapvar_var_get_value(
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_get_versioned(
     var: *mut mapvar_var,
-    value: Out<'_, *mut mapvar_value>,
-    version: Out<'_, mapvar_version>,
+    value: Option<&mut MaybeUninit<*mut mapvar_value>>,
+    version: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> i32 {
     answer("mapvar_var_get_versioned", || {
         let version = wanted("version", version)?;

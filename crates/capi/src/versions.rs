@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::{
-    border::{self, Out, wanted},
+    border::{self, wanted},
     errors::{answer, refused},
     handles::{make_if_any, with},
     map::mapvar_map,
@@ -10,6 +10,7 @@ use crate::{
 };
 use mapvar::{ErrorKind, Result, Version};
 use std::ffi::c_char;
+use std::mem::MaybeUninit;
 
 /// Which value of a variable: two that are equal stand for the same set. The numbers mean nothing by
 /// themselves; both 0 = there is no variable of the name.
@@ -38,7 +39,7 @@ impl From<mapvar_version> for Version {
 /// What a set that expects a version came to: the new one or the other's, written for the caller.
 pub(crate) fn settle(
     done: std::result::Result<Version, Version>,
-    now: Out<'_, mapvar_version>,
+    now: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> Result<()> {
     let (Ok(version) | Err(version)) = done;
     crate::border::offer(now, version.into());
@@ -61,7 +62,7 @@ pub unsafe extern "C" fn mapvar_map_version(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    out: Out<'_, mapvar_version>,
+    out: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> i32 {
     answer("mapvar_map_version", || {
         // SAFETY: C1 for `name`.
@@ -82,8 +83,8 @@ pub unsafe extern "C" fn mapvar_map_get_versioned(
     map: *mut mapvar_map,
     name: *const c_char,
     name_len: usize,
-    value: Out<'_, *mut mapvar_value>,
-    version: Out<'_, mapvar_version>,
+    value: Option<&mut MaybeUninit<*mut mapvar_value>>,
+    version: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> i32 {
     answer("mapvar_map_get_versioned", || {
         // SAFETY: C1 for `name`.
@@ -118,9 +119,7 @@ pub unsafe extern "C" fn mapvar_map_compare_and_set(
         // SAFETY: C1 for `expected`, one item.
         let expected = unsafe { expected_of(expected) }?;
         let done = with(map, |map| {
-            with(value, |tree| {
-                tree.lend(|value| map.compare_and_set_value(name, expected, value))
-            })
+            with(value, |tree| tree.lend(|value| map.compare_and_set_value(name, expected, value)))
         })?;
         // SAFETY: C2 for `now`.
         settle(done, unsafe { now_of(now) })
@@ -141,7 +140,9 @@ pub(crate) unsafe fn expected_of(at: *const mapvar_version) -> Result<Version> {
 ///
 /// # Safety
 /// C2 for `at`.
-pub(crate) unsafe fn now_of<'a>(at: *mut mapvar_version) -> Out<'a, mapvar_version> {
+pub(crate) unsafe fn now_of<'a>(
+    at: *mut mapvar_version,
+) -> Option<&'a mut MaybeUninit<mapvar_version>> {
     // SAFETY: by C2 it is null or leads to room for one, aligned, that nobody else uses.
-    unsafe { at.cast::<std::mem::MaybeUninit<mapvar_version>>().as_mut() }
+    unsafe { at.cast::<MaybeUninit<mapvar_version>>().as_mut() }
 }

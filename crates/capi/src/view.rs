@@ -2,12 +2,13 @@
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::{
-    border::{self, Out, offer, wanted},
+    border::{self, offer, wanted},
     errors::{answer, refused},
     handles::{close, locked, make, with},
     section::mapvar_section,
 };
 use mapvar::{Access, Error, ErrorKind, Result, View, WordsMut};
+use std::mem::MaybeUninit;
 use std::{
     ffi::{c_char, c_void},
     sync::{Mutex, atomic::Ordering},
@@ -39,7 +40,9 @@ pub(crate) struct Range {
 
 /// New options.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_view_options_new(out: Out<'_, *mut mapvar_view_options>) -> i32 {
+pub extern "C" fn mapvar_view_options_new(
+    out: Option<&mut MaybeUninit<*mut mapvar_view_options>>,
+) -> i32 {
     answer("mapvar_view_options_new", || make(out, || Ok(Mutex::default())))
 }
 
@@ -103,9 +106,7 @@ pub extern "C" fn mapvar_view_options_execute(
     options: *mut mapvar_view_options,
     execute: i32,
 ) -> i32 {
-    answer("mapvar_view_options_execute", || {
-        change(options, |range| range.execute = execute != 0)
-    })
+    answer("mapvar_view_options_execute", || change(options, |range| range.execute = execute != 0))
 }
 
 /// Where to map, a multiple of the system's granularity; 0 = anywhere. There or nowhere.
@@ -126,7 +127,7 @@ pub extern "C" fn mapvar_view_options_base_address(
 pub extern "C" fn mapvar_section_view(
     section: *mut mapvar_section,
     options: *mut mapvar_view_options,
-    out: Out<'_, *mut mapvar_view>,
+    out: Option<&mut MaybeUninit<*mut mapvar_view>>,
 ) -> i32 {
     answer("mapvar_section_view", || {
         make(out, || {
@@ -158,9 +159,9 @@ pub extern "C" fn mapvar_view_close(view: *mut mapvar_view) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_extent(
     view: *mut mapvar_view,
-    len: Out<'_, usize>,
-    reserved: Out<'_, usize>,
-    offset: Out<'_, u64>,
+    len: Option<&mut MaybeUninit<usize>>,
+    reserved: Option<&mut MaybeUninit<usize>>,
+    offset: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
     answer("mapvar_view_extent", || {
         with(view, |view| {
@@ -174,7 +175,10 @@ pub extern "C" fn mapvar_view_extent(
 
 /// What it may do, MAPVAR_ACCESS_….
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_view_access(view: *mut mapvar_view, access: Out<'_, u32>) -> i32 {
+pub extern "C" fn mapvar_view_access(
+    view: *mut mapvar_view,
+    access: Option<&mut MaybeUninit<u32>>,
+) -> i32 {
     answer("mapvar_view_access", || {
         let out = wanted("access", access)?;
         with(view, |view| {
@@ -191,7 +195,10 @@ pub extern "C" fn mapvar_view_access(view: *mut mapvar_view, access: Out<'_, u32
 /// The address of its first byte, for those who hand it to foreign code. It is the system's memory:
 /// other processes change it, and after mapvar_view_close it is gone.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_view_address(view: *mut mapvar_view, out: Out<'_, *mut c_void>) -> i32 {
+pub extern "C" fn mapvar_view_address(
+    view: *mut mapvar_view,
+    out: Option<&mut MaybeUninit<*mut c_void>>,
+) -> i32 {
     answer("mapvar_view_address", || {
         let out = wanted("out", out)?;
         with(view, |view| {
@@ -331,7 +338,11 @@ fn operate<T>(
 /// The 64-bit word at byte `at`, atomically, with acquire order. MAPVAR_OUT_OF_RANGE where it does not
 /// lie within, or not at a multiple of 8 in the section.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_view_load(view: *mut mapvar_view, at: usize, out: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_view_load(
+    view: *mut mapvar_view,
+    at: usize,
+    out: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_view_load", || {
         let out = wanted("out", out)?;
         with(view, |view| {
@@ -356,7 +367,7 @@ pub extern "C" fn mapvar_view_add(
     view: *mut mapvar_view,
     at: usize,
     value: u64,
-    before: Out<'_, u64>,
+    before: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
     answer("mapvar_view_add", || {
         offer(before, operate(view, at, |words| words.fetch_add(0, value, Ordering::SeqCst))?);
@@ -372,8 +383,8 @@ pub extern "C" fn mapvar_view_compare_exchange(
     at: usize,
     old_value: u64,
     new_value: u64,
-    exchanged: Out<'_, i32>,
-    found: Out<'_, u64>,
+    exchanged: Option<&mut MaybeUninit<i32>>,
+    found: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
     answer("mapvar_view_compare_exchange", || {
         let done = operate(view, at, |words| words.compare_exchange(0, old_value, new_value))?;

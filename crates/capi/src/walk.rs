@@ -2,13 +2,14 @@
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::{
-    border::{Out, wanted},
+    border::wanted,
     errors::answer,
     handles::{close, locked, make, make_if_any, with},
     map::mapvar_map,
     values::{Tree, mapvar_value},
 };
 use mapvar::{Entry, Map};
+use std::mem::MaybeUninit;
 use std::{
     ffi::{c_char, c_void},
     sync::Mutex,
@@ -24,7 +25,10 @@ pub struct mapvar_entry;
 
 /// Begins a walk.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_map_iter(map: *mut mapvar_map, out: Out<'_, *mut mapvar_iter>) -> i32 {
+pub extern "C" fn mapvar_map_iter(
+    map: *mut mapvar_map,
+    out: Option<&mut MaybeUninit<*mut mapvar_iter>>,
+) -> i32 {
     answer("mapvar_map_iter", || {
         make(out, || with(map, |map| Ok(Mutex::new(Map::clone(map).into_iter()))))
     })
@@ -35,7 +39,7 @@ pub extern "C" fn mapvar_map_iter(map: *mut mapvar_map, out: Out<'_, *mut mapvar
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_iter_next(
     iter: *mut mapvar_iter,
-    entry: Out<'_, *mut mapvar_entry>,
+    entry: Option<&mut MaybeUninit<*mut mapvar_entry>>,
 ) -> i32 {
     answer("mapvar_iter_next", || {
         make_if_any(entry, || with(iter, |iter| locked(iter).next().transpose()))
@@ -52,8 +56,8 @@ pub extern "C" fn mapvar_iter_free(iter: *mut mapvar_iter) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_entry_name(
     entry: *mut mapvar_entry,
-    name: Out<'_, *const c_char>,
-    name_len: Out<'_, usize>,
+    name: Option<&mut MaybeUninit<*const c_char>>,
+    name_len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     answer("mapvar_entry_name", || {
         let (name, len) = (wanted("name", name)?, wanted("name_len", name_len)?);
@@ -65,18 +69,17 @@ pub extern "C" fn mapvar_entry_name(
 }
 
 /// Tells where a text lies that lives as long as its handle.
-pub(crate) fn lend(
-    text: &str,
-    at: &mut std::mem::MaybeUninit<*const c_char>,
-    len: &mut std::mem::MaybeUninit<usize>,
-) {
+pub(crate) fn lend(text: &str, at: &mut MaybeUninit<*const c_char>, len: &mut MaybeUninit<usize>) {
     at.write(text.as_ptr().cast::<c_void>().cast());
     len.write(text.len());
 }
 
 /// Its kind, one of MAPVAR_KIND_….
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_entry_kind(entry: *mut mapvar_entry, kind: Out<'_, u32>) -> i32 {
+pub extern "C" fn mapvar_entry_kind(
+    entry: *mut mapvar_entry,
+    kind: Option<&mut MaybeUninit<u32>>,
+) -> i32 {
     answer("mapvar_entry_kind", || {
         let kind = wanted("kind", kind)?;
         with(entry, |entry| {
@@ -90,14 +93,17 @@ pub extern "C" fn mapvar_entry_kind(entry: *mut mapvar_entry, kind: Out<'_, u32>
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_entry_value(
     entry: *mut mapvar_entry,
-    value: Out<'_, *mut mapvar_value>,
+    value: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     answer("mapvar_entry_value", || make(value, || with(entry, Entry::value).map(Tree::of)))
 }
 
 /// The number of its version: the how-manieth value of this variable it is.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_entry_version(entry: *mut mapvar_entry, number: Out<'_, u64>) -> i32 {
+pub extern "C" fn mapvar_entry_version(
+    entry: *mut mapvar_entry,
+    number: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
     answer("mapvar_entry_version", || {
         let number = wanted("number", number)?;
         with(entry, |entry| {

@@ -118,12 +118,12 @@ pub use check::{Check, Finding, Severity};
 pub use engine::Version;
 pub use iter::{Entry, Iter};
 pub use map::{Map, Recovery, Stat};
+#[doc(inline)]
+pub use mapvar_os::faults::leave_alone as leave_faults_alone;
 pub use mapvar_os::{
     Access, Error, ErrorKind, Holder, Name, Origin, Protection, Result, Scope, Section,
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,
 };
-#[doc(inline)]
-pub use mapvar_os::faults::leave_alone as leave_faults_alone;
 pub use options::MapOptions;
 pub use raw::Kind;
 pub use salvage::{Lost, Salvage};

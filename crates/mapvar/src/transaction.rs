@@ -377,8 +377,7 @@ impl Map {
             let store = &self.inner.store;
             store.set_if(store.query(checked(name)?), raw, expected.expected())
         };
-        let done =
-            self.run(put).map_err(|trouble| self.failed("set variable", name, trouble))?;
+        let done = self.run(put).map_err(|trouble| self.failed("set variable", name, trouble))?;
         Ok(done.map(Version::from).map_err(Version::from))
     }
 

@@ -303,8 +303,7 @@ impl<T> Var<T> {
     /// Those of [`value`](Self::value).
     pub fn value_versioned(&self) -> Result<(Value, Version)> {
         let (captured, version) = self.captured()?;
-        let value =
-            Value::of(captured).map_err(|error| self.target.told("get variable", error))?;
+        let value = Value::of(captured).map_err(|error| self.target.told("get variable", error))?;
         Ok((value, version))
     }
 
