@@ -7,7 +7,7 @@ use crate::{
     handles::{close, make, with},
     map::mapvar_map,
 };
-use mapvar::{Atomic, ErrorKind, Result};
+use mapvar::{Atomic, ErrorKind};
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
 
@@ -34,12 +34,11 @@ fn settle<T>(
     done: std::result::Result<T, T>,
     out: Option<&mut MaybeUninit<i32>>,
     found: Option<&mut MaybeUninit<T>>,
-) -> Result<()> {
+) {
     let exchanged = done.is_ok();
     let (Ok(value) | Err(value)) = done;
     offer(found, value);
     offer(out, exchanged.into());
-    Ok(())
 }
 
 /// Frees a handle; the variable stays. NULL is well.
@@ -151,7 +150,8 @@ pub extern "C" fn mapvar_atomic_compare_exchange_i64(
         with(atomic, |atomic| {
             let AnyAtomic::I64(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value, new_value)?;
-            settle(done, exchanged, found)
+            settle(done, exchanged, found);
+            Ok(())
         })
     })
 }
@@ -270,7 +270,8 @@ pub extern "C" fn mapvar_atomic_compare_exchange_u64(
         with(atomic, |atomic| {
             let AnyAtomic::U64(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value, new_value)?;
-            settle(done, exchanged, found)
+            settle(done, exchanged, found);
+            Ok(())
         })
     })
 }
@@ -389,7 +390,8 @@ pub extern "C" fn mapvar_atomic_compare_exchange_f64(
         with(atomic, |atomic| {
             let AnyAtomic::F64(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value, new_value)?;
-            settle(done, exchanged, found)
+            settle(done, exchanged, found);
+            Ok(())
         })
     })
 }
@@ -474,7 +476,8 @@ pub extern "C" fn mapvar_atomic_compare_exchange_bool(
         with(atomic, |atomic| {
             let AnyAtomic::Bool(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value != 0, new_value != 0)?;
-            settle(done.map(i32::from).map_err(i32::from), exchanged, found)
+            settle(done.map(i32::from).map_err(i32::from), exchanged, found);
+            Ok(())
         })
     })
 }

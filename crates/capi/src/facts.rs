@@ -153,7 +153,8 @@ pub extern "C" fn mapvar_check_finding(
             let found = check.findings().get(index).ok_or_else(|| beyond(index))?;
             at.write(found.at);
             fault.write((found.severity == Severity::Fault).into());
-            (name.write(std::ptr::null()), name_len.write(0));
+            name.write(std::ptr::null());
+            name_len.write(0);
             if let Some(variable) = &found.variable {
                 lend(variable, name, name_len);
             }
@@ -211,7 +212,8 @@ pub extern "C" fn mapvar_salvage_lost(
             let lost = salvage.lost().get(index).ok_or_else(|| beyond(index))?;
             at.write(lost.at);
             older.write(lost.older.into());
-            (name.write(std::ptr::null()), name_len.write(0));
+            name.write(std::ptr::null());
+            name_len.write(0);
             if let Some(variable) = &lost.variable {
                 lend(variable, name, name_len);
             }

@@ -301,7 +301,7 @@ pub(crate) fn close<H: Handle>(handle: *mut H) -> Result<Option<H::Object>> {
     }
     // One of those who close it at once finds it there.
     let before = place.occupant.compare_and_swap(&seen, None);
-    if !before.as_ref().is_some_and(|it| it.token == token) {
+    if before.as_ref().is_none_or(|it| it.token != token) {
         return Err(gone());
     }
     TABLE.give_back(number, place);

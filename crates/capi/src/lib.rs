@@ -12,6 +12,7 @@
     missing_debug_implementations,
     reason = "the types of handles, of which there is never one"
 )]
+#![allow(clippy::doc_markdown, reason = "what is documented here goes into a header of C")]
 #![allow(clippy::too_many_arguments, reason = "results of C are arguments")]
 
 pub mod codes;
