@@ -9,6 +9,7 @@
 
 use crate::{
     codec,
+    engine::Version,
     facts::{Clobbered, Format, LockStat, OnClobber, Stat, Unlocked},
     marshal::{Dump, Flaw},
     raw::{Captured, Raw},
@@ -27,6 +28,11 @@ use std::{
     thread,
     time::{Duration, Instant, SystemTime},
 };
+use xxhash_rust::xxh3::xxh3_128;
+
+/// What messages call the operations.
+const GET: &str = "get variable";
+const SET: &str = "set variable";
 
 /// How long operations wait, unless it was set: the gem's own 10 ms are too short where a timeout is
 /// an error.
@@ -139,6 +145,8 @@ struct Seen {
 
 /// What an edit wants to become of the variables of this map.
 enum Edit {
+    /// The map is to stay as it is.
+    None,
     Set(String),
     Removed(String),
 }
@@ -190,15 +198,11 @@ impl Gem {
     // --- Variables -------------------------------------------------------------------------------
 
     pub(crate) fn set(&self, name: &str, value: impl Serialize) -> Result<()> {
-        self.put(
-            "set variable",
-            name,
-            codec::encode(&value, &mut |raw: &Raw<'_>| Captured::of(raw)),
-        )
+        self.put(SET, name, codec::encode(&value, &mut |raw: &Raw<'_>| Captured::of(raw)))
     }
 
     pub(crate) fn set_value(&self, name: &str, value: &Value) -> Result<()> {
-        self.put("set variable", name, value.encode(&mut |raw: &Raw<'_>| Captured::of(raw)))
+        self.put(SET, name, value.encode(&mut |raw: &Raw<'_>| Captured::of(raw)))
     }
 
     fn put(&self, operation: &'static str, name: &str, captured: Result<Captured>) -> Result<()> {
@@ -220,20 +224,20 @@ impl Gem {
         self.captured(name)?
             .map(codec::decode)
             .transpose()
-            .map_err(|error| error.during("get variable", self.variable(name)))
+            .map_err(|error| error.during(GET, self.variable(name)))
     }
 
     pub(crate) fn value(&self, name: &str) -> Result<Value> {
-        let told = |error: Error| error.during("get variable", self.variable(name));
-        let found = self.look_at("get variable", name, |dump| value(dump, name))?;
+        let told = |error: Error| error.during(GET, self.variable(name));
+        let found = self.look_at(GET, name, |dump| value(dump, name))?;
         found.map_err(told)?.ok_or_else(|| self.absent(name))
     }
 
     fn captured(&self, name: &str) -> Result<Option<Captured>> {
-        let found = self.look_at("get variable", name, |dump| value(dump, name))?;
+        let found = self.look_at(GET, name, |dump| value(dump, name))?;
         found
             .and_then(|found| found.as_ref().map(captured).transpose())
-            .map_err(|error| error.during("get variable", self.variable(name)))
+            .map_err(|error| error.during(GET, self.variable(name)))
     }
 
     pub(crate) fn contains(&self, name: &str) -> Result<bool> {
@@ -268,12 +272,56 @@ impl Gem {
         .map_err(|error| error.during(UPDATE, self.variable(name)))
     }
 
+    // --- By their versions -----------------------------------------------------------------------
+
+    pub(crate) fn version(&self, name: &str) -> Result<Version> {
+        self.look_at("get the version of variable", name, |dump| version(dump, name))
+    }
+
+    pub(crate) fn find_versioned<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<(Option<T>, Version)> {
+        let told = |error: Error| error.during(GET, self.variable(name));
+        let (value, version) = self.value_versioned(name)?;
+        let captured = value.as_ref().map(captured).transpose().map_err(told)?;
+        Ok((captured.map(codec::decode).transpose().map_err(told)?, version))
+    }
+
+    pub(crate) fn value_versioned(&self, name: &str) -> Result<(Option<Value>, Version)> {
+        let look = |dump: &Dump| value(dump, name).map(|value| (value, version(dump, name)));
+        self.look_at(GET, name, look)?.map_err(|error| error.during(GET, self.variable(name)))
+    }
+
+    /// Sets a variable if it has the version; `Err` with the one that stands there instead.
+    pub(crate) fn set_if(
+        &self,
+        name: &str,
+        expected: Version,
+        captured: Result<Captured>,
+    ) -> Result<std::result::Result<Version, Version>> {
+        let told = |error: Error| error.during(SET, self.variable(name));
+        checked(name).map_err(|trouble| trouble.during(SET, self.variable(name)))?;
+        let value = captured.and_then(Value::of).map_err(told)?;
+        self.change(|dump| {
+            let there = version(dump, name);
+            if there != expected {
+                return Ok((Edit::None, Err(there)));
+            }
+            set(dump, name, &value)?;
+            Ok((Edit::Set(name.into()), Ok(version(dump, name))))
+        })
+        .map_err(told)
+    }
+
+    // --- All of them -----------------------------------------------------------------------------
+
     /// Every variable, of one instant.
     pub(crate) fn all(&self) -> Result<Vec<(String, Result<Captured>)>> {
         let dump = self.look().map_err(|error| error.during("list variables of", self.object()))?;
         let names: Vec<String> = dump.names().map(String::from).collect();
         let all = names.into_iter().filter_map(|name| {
-            let told = |error: Error| error.during("get variable", self.variable(&name));
+            let told = |error: Error| error.during(GET, self.variable(&name));
             let found = value(&dump, &name).transpose()?;
             let captured = found.and_then(|found| captured(&found)).map_err(told);
             Some((name, captured))
@@ -505,6 +553,9 @@ impl Gem {
             self.compare(&dump, writes)?;
             self.reassert(&mut dump, writes)?;
             let (edit, result) = edit(&mut dump)?;
+            if let Edit::None = edit {
+                return Ok(result);
+            }
             let new = dump.encode();
             self.fits(new.len())?;
             match self.replace(&bytes, &new, &dump, &edit)? {
@@ -552,6 +603,7 @@ impl Gem {
                 }
             }
             Edit::Removed(name) => drop(state.mine.remove(name)),
+            Edit::None => {}
         }
         // What was gone has been put back.
         for mine in state.mine.values_mut().filter(|mine| mine.gone) {
@@ -575,6 +627,7 @@ impl Gem {
         Ok(match edit {
             Edit::Set(name) => now.dump_of(name) == dump.dump_of(name),
             Edit::Removed(name) => !now.contains(name),
+            Edit::None => true,
         })
     }
 
@@ -672,7 +725,7 @@ impl Gem {
     }
 
     fn absent(&self, name: &str) -> Error {
-        Error::new(ErrorKind::NotFound, "get variable", self.variable(name))
+        Error::new(ErrorKind::NotFound, GET, self.variable(name))
             .detail("no variable of this name; `set` makes it")
     }
 
@@ -714,6 +767,16 @@ fn value(dump: &Dump, name: &str) -> Result<Option<Value>> {
         )),
         value => Ok(value),
     }
+}
+
+/// Of the value's own bytes: the layout counts nothing.
+fn version(dump: &Dump, name: &str) -> Version {
+    let Some(bytes) = dump.dump_of(name) else {
+        return Version::ABSENT;
+    };
+    let hash = xxh3_128(&bytes);
+    // Never that of an absent one.
+    Version { id: (hash >> 64) as u64 | 1, number: hash as u64 }
 }
 
 fn captured(value: &Value) -> Result<Captured> {

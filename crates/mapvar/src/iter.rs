@@ -6,7 +6,7 @@ use crate::{
 };
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// A variable as [`Map::iter`] found it: name, value and version of one moment.
 #[derive(Clone, Debug)]
@@ -61,13 +61,13 @@ impl Entry {
 
 /// The variables of a map, in the order of their records; from [`Map::iter`].
 pub struct Iter<'a> {
-    map: &'a Map,
+    map: Cow<'a, Map>,
     walk: Walk<'a>,
 }
 
 enum Walk<'a> {
     Store {
-        map: &'a Stored,
+        map: Cow<'a, Stored>,
         cursor: Cursor,
         failed_at: Option<Cursor>,
     },
@@ -76,10 +76,14 @@ enum Walk<'a> {
 }
 
 impl<'a> Iter<'a> {
-    pub(crate) fn new(map: &'a Map) -> Self {
-        let walk = match &map.0 {
-            Body::Store(map) => Walk::Store { map, cursor: Cursor::default(), failed_at: None },
-            Body::Gem(gem) => Walk::Gem(entries(gem).into_iter()),
+    pub(crate) fn new(map: Cow<'a, Map>) -> Self {
+        let of = |map| Walk::Store { map, cursor: Cursor::default(), failed_at: None };
+        let walk = match &map {
+            Cow::Borrowed(Map(Body::Store(map))) => of(Cow::Borrowed(map)),
+            Cow::Owned(Map(Body::Store(map))) => of(Cow::Owned(map.clone())),
+            Cow::Borrowed(Map(Body::Gem(gem))) | Cow::Owned(Map(Body::Gem(gem))) => {
+                Walk::Gem(entries(gem).into_iter())
+            }
         };
         Self { map, walk }
     }
@@ -120,7 +124,7 @@ impl Iterator for Iter<'_> {
     fn next(&mut self) -> Option<Result<Entry>> {
         let (map, cursor, failed_at) = match &mut self.walk {
             Walk::Gem(entries) => return entries.next(),
-            Walk::Store { map, cursor, failed_at } => (*map, cursor, failed_at),
+            Walk::Store { map, cursor, failed_at } => (&**map, cursor, failed_at),
         };
         match step(map, cursor) {
             Ok(entry) => entry.map(Ok),
@@ -138,7 +142,7 @@ impl Iterator for Iter<'_> {
 
 impl fmt::Debug for Iter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter").field("map", self.map).finish_non_exhaustive()
+        f.debug_struct("Iter").field("map", &*self.map).finish_non_exhaustive()
     }
 }
 
@@ -157,7 +161,7 @@ impl Map {
     /// # Ok::<(), mapvar::Error>(())
     /// ```
     pub fn iter(&self) -> Iter<'_> {
-        Iter::new(self)
+        Iter::new(Cow::Borrowed(self))
     }
 }
 
@@ -167,5 +171,15 @@ impl<'a> IntoIterator for &'a Map {
 
     fn into_iter(self) -> Iter<'a> {
         self.iter()
+    }
+}
+
+/// A walk that owns the handle.
+impl IntoIterator for Map {
+    type Item = Result<crate::Entry>;
+    type IntoIter = Iter<'static>;
+
+    fn into_iter(self) -> Iter<'static> {
+        Iter::new(Cow::Owned(self))
     }
 }

@@ -123,6 +123,8 @@ pub use engine::Version;
 pub use facts::{Clobbered, Format, LockStat, OnClobber, Recovery, Stat, Unlocked};
 pub use iter::{Entry, Iter};
 pub use map::Map;
+#[doc(inline)]
+pub use mapvar_os::faults::leave_alone as leave_faults_alone;
 pub use mapvar_os::{
     Access, Error, ErrorKind, Holder, Name, Origin, Protection, Result, Scope, Section,
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,

@@ -1,7 +1,7 @@
 //! Handles to one variable: resolved once, then a few nanoseconds an operation.
 
 use crate::{
-    Map, codec,
+    Map, Value, codec,
     engine::{Expect, Handle, Version, Wrote},
     layout,
     mem::{
@@ -9,7 +9,7 @@ use crate::{
         Ordering::{Relaxed, SeqCst},
         Private,
     },
-    raw::{Kind, Raw},
+    raw::{Captured, Kind, Raw},
     slots::Seen,
     stored::{AGAIN, Stored},
     trouble::Trouble,
@@ -273,14 +273,13 @@ impl<T> Var<T> {
     }
 }
 
-impl<T: DeserializeOwned> Var<T> {
-    /// Its value.
+impl<T> Var<T> {
+    /// Its value, as another type than the handle's: for who learns it while the program runs.
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`], [`ErrorKind::WrongKind`], [`ErrorKind::OutOfRange`],
-    /// [`ErrorKind::Corrupt`].
+    /// Those of [`get`](Self::get).
     #[inline]
-    pub fn get(&self) -> Result<T> {
+    pub fn get_as<U: DeserializeOwned>(&self) -> Result<U> {
         if let Some((desc, word)) = self.target.stored.inner.store.peek(self.target.handle())
             && let Some(value) = codec::of_plain(desc, word)
             && self.target.stored.is_usable()
@@ -292,16 +291,112 @@ impl<T: DeserializeOwned> Var<T> {
 
     #[cold]
     #[inline(never)]
-    fn get_slowly(&self) -> Result<T> {
-        let store = &self.target.stored.inner.store;
-        let captured =
-            self.target.with("get variable", |handle| store.read(handle, |shot| shot.capture()))?;
-        let captured = captured
-            .map_err(|trouble| self.target.stored.failed("get variable", self.name(), trouble))?;
+    fn get_slowly<U: DeserializeOwned>(&self) -> Result<U> {
+        let (captured, _) = self.captured()?;
         codec::decode(captured).map_err(|error| self.target.told("get variable", error))
+    }
+
+    /// Its value, of whatever kind it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`], [`ErrorKind::Corrupt`].
+    pub fn value(&self) -> Result<Value> {
+        self.value_versioned().map(|(value, _)| value)
+    }
+
+    /// Its value, of whatever kind it is, and the version of that, for
+    /// [`compare_and_set_value`](Self::compare_and_set_value).
+    ///
+    /// # Errors
+    /// Those of [`value`](Self::value).
+    pub fn value_versioned(&self) -> Result<(Value, Version)> {
+        let (captured, version) = self.captured()?;
+        let value = Value::of(captured).map_err(|error| self.target.told("get variable", error))?;
+        Ok((value, version))
+    }
+
+    fn captured(&self) -> Result<(Captured, Version)> {
+        let store = &self.target.stored.inner.store;
+        self.target.with("get variable", |handle| {
+            Ok(match store.read(handle, |shot| shot.capture())? {
+                Seen::Value(captured, number) => {
+                    Seen::Value((captured?, Version { id: handle.id, number }), number)
+                }
+                Seen::Absent => Seen::Absent,
+                Seen::Stale => Seen::Stale,
+            })
+        })
+    }
+
+    /// Sets it, to a value of another type than the handle's.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    #[inline]
+    pub fn set_as(&self, value: impl Serialize) -> Result<()> {
+        if let Some((kind, word)) = codec::plain(&value) {
+            return self.put(&Raw::word(kind, word));
+        }
+        codec::encode(&value, &mut |raw: &Raw<'_>| self.put(raw))
+            .map_err(|error| self.target.told("set variable", error))?
+    }
+
+    /// Sets it to a [`Value`], keeping the kind and number of its `Pod` and `Opaque`.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn set_value(&self, value: &Value) -> Result<()> {
+        value
+            .encode(&mut |raw: &Raw<'_>| self.put(raw))
+            .map_err(|error| self.target.told("set variable", error))?
+    }
+
+    /// As [`compare_and_set`](Self::compare_and_set), keeping the kind and number of a `Pod` and an
+    /// `Opaque`.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn compare_and_set_value(
+        &self,
+        expected: Version,
+        value: &Value,
+    ) -> Result<std::result::Result<Version, Version>> {
+        value
+            .encode(&mut |raw: &Raw<'_>| self.put_if(expected, raw))
+            .map_err(|error| self.target.told("set variable", error))?
+    }
+
+    fn put_if(
+        &self,
+        expected: Version,
+        raw: &Raw<'_>,
+    ) -> Result<std::result::Result<Version, Version>> {
+        let store = &self.target.stored.inner.store;
+        self.target.with("set variable", |handle| {
+            // A version of another variable of this name is none of this one's.
+            let number = if expected.id == handle.id { expected.number } else { u64::MAX };
+            let which = |number| Version { id: handle.id, number };
+            Ok(match store.write_if(handle, raw, Expect::Version(number))? {
+                Wrote::Version(version) => Seen::Value(Ok(which(version)), version),
+                Wrote::Absent | Wrote::Other(0) => Seen::Absent,
+                Wrote::Other(version) => Seen::Value(Err(which(version)), version),
+                Wrote::Stale | Wrote::Unfit => Seen::Stale,
+            })
+        })
     }
 }
 
+impl<T: DeserializeOwned> Var<T> {
+    /// Its value.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`], [`ErrorKind::WrongKind`], [`ErrorKind::OutOfRange`],
+    /// [`ErrorKind::Corrupt`].
+    #[inline]
+    pub fn get(&self) -> Result<T> {
+        self.get_as()
+    }
+}
 impl<T: Serialize + DeserializeOwned> Var<T> {
     /// Replaces its value by what `change` makes of it, and answers that. If somebody else writes it
     /// meanwhile, `change` is called again: no lock is held while it runs.
@@ -313,15 +408,7 @@ impl<T: Serialize + DeserializeOwned> Var<T> {
         const UPDATES: u32 = 1000;
         let store = &self.target.stored.inner.store;
         for round in 0..UPDATES {
-            let (captured, version) = self.target.with("get variable", |handle| {
-                Ok(match store.read(handle, |shot| shot.capture())? {
-                    Seen::Value(captured, number) => {
-                        Seen::Value((captured?, Version { id: handle.id, number }), number)
-                    }
-                    Seen::Absent => Seen::Absent,
-                    Seen::Stale => Seen::Stale,
-                })
-            })?;
+            let (captured, version) = self.captured()?;
             let value =
                 codec::decode(captured).map_err(|error| self.target.told("get variable", error))?;
             let value = change(value);
@@ -346,21 +433,7 @@ impl<T: Serialize> Var<T> {
         expected: Version,
         value: impl std::borrow::Borrow<T>,
     ) -> Result<std::result::Result<Version, Version>> {
-        let store = &self.target.stored.inner.store;
-        let put = &mut |raw: &Raw<'_>| {
-            self.target.with("set variable", |handle| {
-                // A version of another variable of this name is none of this one's.
-                let number = if expected.id == handle.id { expected.number } else { u64::MAX };
-                let which = |number| Version { id: handle.id, number };
-                Ok(match store.write_if(handle, raw, Expect::Version(number))? {
-                    Wrote::Version(version) => Seen::Value(Ok(which(version)), version),
-                    Wrote::Absent | Wrote::Other(0) => Seen::Absent,
-                    Wrote::Other(version) => Seen::Value(Err(which(version)), version),
-                    Wrote::Stale | Wrote::Unfit => Seen::Stale,
-                })
-            })
-        };
-        codec::encode(value.borrow(), put)
+        codec::encode(value.borrow(), &mut |raw: &Raw<'_>| self.put_if(expected, raw))
             .map_err(|error| self.target.told("set variable", error))?
     }
 
@@ -371,11 +444,7 @@ impl<T: Serialize> Var<T> {
     /// [`ErrorKind::ReadOnly`].
     #[inline]
     pub fn set(&self, value: T) -> Result<()> {
-        if let Some((kind, word)) = codec::plain(&value) {
-            return self.put(&Raw::word(kind, word));
-        }
-        codec::encode(&value, &mut |raw: &Raw<'_>| self.put(raw))
-            .map_err(|error| self.target.told("set variable", error))?
+        self.set_as(value)
     }
 }
 
