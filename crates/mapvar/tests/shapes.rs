@@ -1,19 +1,14 @@
 //! Every shape that serde knows comes back as it was set, and whatever does not fit is refused with
 //! the old value kept; values as the command and other languages see them.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use mapvar::{ErrorKind, Kind, Map, Value, Version};
 use serde::{Deserialize, Serialize, de::DeserializeOwned, ser};
-use std::{
-    collections::BTreeMap,
-    fmt::Debug,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::{collections::BTreeMap, fmt::Debug};
 
-fn map() -> Map {
-    static MADE: AtomicU32 = AtomicU32::new(0);
-    let number = MADE.fetch_add(1, Ordering::Relaxed);
-    let name = format!("test.shapes.{}.{number}", std::process::id());
-    Map::options().name(&name).create().unwrap()
+fn named(name: &str) -> Map {
+    Map::options().name(format!("shapes-{name}.{}", std::process::id())).create().unwrap()
 }
 
 #[derive(Serialize, Deserialize, Debug, PartialEq, Clone)]
@@ -57,7 +52,7 @@ where
 
 #[test]
 fn every_shape_comes_back() {
-    let map = map();
+    let map = named("all");
     comes_back(&map, &(), Kind::Nil);
     comes_back(&map, &Unit, Kind::Nil);
     comes_back(&map, &Newtype(0.1), Kind::F64);
@@ -93,7 +88,7 @@ fn every_shape_comes_back() {
 
 #[test]
 fn wide_integers_are_numbers_where_they_fit_and_refused_where_not() {
-    let map = map();
+    let map = named("wide");
     for number in [i128::from(i64::MIN), -1, 0, i128::from(i64::MAX), i128::from(u64::MAX)] {
         map.set("x", number).unwrap();
         assert_eq!(map.get::<i128>("x").unwrap(), number);
@@ -131,7 +126,7 @@ impl Serialize for Refuses {
 
 #[test]
 fn what_a_type_of_the_users_refuses_is_told() {
-    let map = map();
+    let map = named("refused");
     map.set("x", 1).unwrap();
     for refused in [map.set("x", Refuses), map.set("x", (1, Refuses))] {
         let error = refused.unwrap_err();
@@ -149,7 +144,7 @@ fn what_a_type_of_the_users_refuses_is_told() {
 
 #[test]
 fn every_kind_of_value_is_shown_and_set_again() {
-    let map = map();
+    let map = named("values");
     let values = [
         (Value::Nil, Kind::Nil, "nil"),
         (Value::Bool(true), Kind::Bool, "true"),
@@ -183,7 +178,7 @@ fn every_kind_of_value_is_shown_and_set_again() {
 
 #[test]
 fn transactions_and_snapshots_know_what_is_there() {
-    let map = map();
+    let map = named("sets");
     map.set("a", 1).unwrap();
     let (there, not_there) =
         map.transaction(|tx| Ok((tx.contains("a")?, tx.contains("b")?))).unwrap();
@@ -219,13 +214,13 @@ fn transactions_and_snapshots_know_what_is_there() {
 
 #[test]
 fn handles_say_what_they_are_handles_of() {
-    let map = map();
+    let map = named("handles");
     map.set("a", 1).unwrap();
     let (var, count) = (map.var::<i32>("a").unwrap(), map.atomic_or("n", 0_i64).unwrap());
     assert_eq!(var.map().get::<i32>("a").unwrap(), 1);
     for told in [format!("{map:?}"), format!("{var:?}"), format!("{count:?}")] {
-        assert!(told.contains("test.shapes"), "{told}");
+        assert!(told.contains("shapes-handles"), "{told}");
     }
-    assert!(format!("{var:?}").contains("a") && format!("{count:?}").contains("n"));
+    assert!(format!("{var:?}").contains('a') && format!("{count:?}").contains('n'));
     assert!(!map.timeout().is_zero());
 }
