@@ -248,7 +248,7 @@ impl Gem {
         const REMOVE: &str = "remove variable";
         checked(name).map_err(|trouble| trouble.during(REMOVE, self.variable(name)))?;
         self.change(|dump| {
-            let there = dump.remove(name);
+            let there = dump.remove(name).map_err(flawed)?;
             Ok((Edit::Removed(name.into()), there))
         })
         .map_err(|error| error.during(REMOVE, self.variable(name)))

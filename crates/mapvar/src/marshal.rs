@@ -14,10 +14,6 @@
 //! [`Value`]: crate::Value
 
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
-#![cfg_attr(
-    not(feature = "internals"),
-    allow(dead_code, unused_imports, reason = "the harnesses use more of it than maps do")
-)]
 
 mod bytes;
 mod flaw;
@@ -34,17 +30,20 @@ mod tests;
 pub use dump::Dump;
 pub use flaw::Flaw;
 
+#[cfg(any(test, feature = "internals"))]
 use crate::value::Value;
 
 /// The number of Ruby's Marshal among the languages of opaque values.
 pub const RUBY: u32 = 1;
 
 /// A value as `Marshal.dump` would give it.
+#[cfg(any(test, feature = "internals"))]
 pub fn dump(value: &Value) -> Result<Vec<u8>, Flaw> {
     encode::encode(value)
 }
 
 /// What `Marshal.dump` gave, as a value.
+#[cfg(any(test, feature = "internals"))]
 pub fn load(bytes: &[u8]) -> Result<Value, Flaw> {
     view::view(&scan::Scan::of_alone(bytes)?, scan::HEAD)
 }

@@ -13,7 +13,10 @@
 mod common;
 
 use common::{Owned, Watchdog, child, role, start, unique};
-use mapvar::{ErrorKind, Format, Map, MapOptions, Name, OnClobber, Scope, Section, Unlocked, View};
+use mapvar::{
+    ErrorKind, Format, Map, MapOptions, Name, OnClobber, Scope, Section, Unlocked, Value, Version,
+    View,
+};
 use std::{
     io::{BufRead, BufReader},
     thread,
@@ -178,6 +181,68 @@ fn half_a_hash_is_corrupt_and_can_be_cleared() {
 }
 
 #[test]
+fn a_value_is_set_by_its_version() {
+    let name = unique("gem-versions");
+    let map = options(&name).create().unwrap();
+    let other = options(&name).open().unwrap();
+    assert_eq!(map.version("foo").unwrap(), Version::ABSENT);
+    assert_eq!(map.value_versioned("foo").unwrap(), (None, Version::ABSENT));
+    let one = map.compare_and_set("foo", Version::ABSENT, 1).unwrap().unwrap();
+    assert_eq!(other.compare_and_set("foo", Version::ABSENT, 5).unwrap(), Err(one));
+    assert_eq!(other.get_versioned::<i64>("foo").unwrap(), (1, one));
+    // What others set beside it changes nothing of it.
+    other.set("bar", "hello").unwrap();
+    assert_eq!(map.version("foo").unwrap(), one);
+    let text = Value::Str("two".into());
+    let two = map.compare_and_set_value("foo", one, &text).unwrap().unwrap();
+    assert_ne!(one, two);
+    assert_eq!(other.value_versioned("foo").unwrap(), (Some(text), two));
+    assert_eq!(other.compare_and_set("foo", one, 3).unwrap(), Err(two));
+    assert_eq!(map.get::<String>("foo").unwrap(), "two");
+    map.remove("foo").unwrap();
+    assert_eq!(other.compare_and_set("foo", two, 3).unwrap(), Err(Version::ABSENT));
+    assert!(!map.contains("foo").unwrap());
+}
+
+#[test]
+fn two_that_count_by_versions_lose_nothing() {
+    let _watchdog =
+        Watchdog::new("two_that_count_by_versions_lose_nothing", Duration::from_mins(1));
+    let name = unique("gem-count");
+    let map = options(&name).create().unwrap();
+    map.set("count", 0).unwrap();
+    let count = |map: &Map| {
+        for _ in 0..200 {
+            loop {
+                let (count, version) = map.get_versioned::<i64>("count").unwrap();
+                if map.compare_and_set("count", version, count + 1).unwrap().is_ok() {
+                    break;
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| count(&options(&name).open().unwrap()));
+        }
+    });
+    assert_eq!(map.get::<i64>("count").unwrap(), 400);
+}
+
+#[test]
+fn a_walk_that_owns_its_map_sees_all() {
+    let map = options(&unique("gem-walk")).create().unwrap();
+    map.set("foo", 1).unwrap();
+    map.set("bar", "two").unwrap();
+    let found: Vec<(String, Value)> = map
+        .into_iter()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.name().to_owned(), entry.value().unwrap()))
+        .collect();
+    assert_eq!(found, [("foo".into(), Value::I64(1)), ("bar".into(), Value::Str("two".into()))]);
+}
+
+#[test]
 fn what_the_layout_cannot_do_says_what_to_use() {
     let map = options(&unique("gem-unsupported")).create().unwrap();
     map.set("foo", 1).unwrap();
@@ -186,10 +251,8 @@ fn what_the_layout_cannot_do_says_what_to_use() {
         map.var_or("foo", 1).unwrap_err(),
         map.atomic::<i64>("foo").unwrap_err(),
         map.atomic_or("foo", 1_i64).unwrap_err(),
-        map.version("foo").unwrap_err(),
-        map.get_versioned::<i64>("foo").unwrap_err(),
-        map.compare_and_set("foo", mapvar::Version::ABSENT, 2).unwrap_err(),
         map.transaction(|tx| tx.set("foo", 2)).unwrap_err(),
+        map.begin().unwrap_err(),
     ] {
         assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
         assert!(refused.to_string().contains("Format::Store"), "{refused}");

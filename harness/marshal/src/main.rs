@@ -79,7 +79,7 @@ fn from_ruby(peer: &mut Peer, seed: u64, sum: &mut Sum) -> io::Result<()> {
 
     let other = peer.ask(b'G', &[&(seed ^ 0xffff).to_be_bytes()])?;
     let mut edited = dump.clone();
-    if !edited.remove(gone) {
+    if edited.remove(gone) != Ok(true) {
         sum.fail("removing", seed, gone);
     }
     if let Err(flaw) = edited.set_dump("added", &other) {

@@ -149,11 +149,6 @@ impl Dump {
         self.index.len()
     }
 
-    /// Whether there is no name.
-    pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
-    }
-
     /// Whether there is this variable.
     pub fn contains(&self, name: &str) -> bool {
         self.find(name).is_some()
@@ -184,17 +179,12 @@ impl Dump {
     }
 
     /// Removes the variable; whether it was there.
-    pub fn remove(&mut self, name: &str) -> bool {
-        if !self.contains(name) {
-            return false;
+    pub fn remove(&mut self, name: &str) -> Result<bool, Flaw> {
+        let there = self.contains(name);
+        if there {
+            *self = self.rewritten(name, None)?;
         }
-        match self.rewritten(name, None) {
-            Ok(dump) => {
-                *self = dump;
-                true
-            }
-            Err(_) => false,
-        }
+        Ok(there)
     }
 
     fn put(&mut self, name: &str, value: &Scan) -> Result<(), Flaw> {

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn what_was_shared_moves_to_where_it_is_met_first() {
     let mut dump = fixture("samestring");
-    assert!(dump.remove("a"));
+    assert!(dump.remove("a").unwrap());
     let wanted = b"\x04\x08{\x06I\"\x06b\x06:\x06ETI\"\x0bshared\x06;\0T";
     assert_eq!(dump.encode(), wanted);
     let mut dump = fixture("samestring");
@@ -13,7 +13,7 @@ fn what_was_shared_moves_to_where_it_is_met_first() {
     assert_eq!(dump.value("b"), Some(text("shared")));
     assert_eq!(dump.dump_of("b").unwrap(), b"\x04\x08I\"\x0bshared\x06:\x06ET");
     let mut dump = fixture("sym");
-    assert!(dump.remove("a"));
+    assert!(dump.remove("a").unwrap());
     assert_eq!(dump.encode(), b"\x04\x08{\x06I\"\x06b\x06:\x06ET:\x06x");
 }
 
@@ -26,7 +26,7 @@ fn an_object_within_the_removed_one_is_written_out_where_it_is_needed() {
     let inner = Value::List(vec![y, x.clone()]);
     let c = Value::List(vec![x, inner.clone()]);
     assert_eq!(dump.value("c"), Some(c.clone()));
-    assert!(dump.remove("a"));
+    assert!(dump.remove("a").unwrap());
     // The inner list stands in b now, with x in it; c links to both.
     assert_eq!(
         dump.encode(),
@@ -45,7 +45,7 @@ fn a_user_defined_object_has_its_number_behind_its_instance_variables() {
     assert_eq!(dump.value("b"), Some(opaque(user)));
     let list = vec![opaque(user), Value::Bytes(b"s".into()), opaque(user)];
     assert_eq!(dump.value("a"), Some(Value::List(list)));
-    assert!(dump.remove("a"));
+    assert!(dump.remove("a").unwrap());
     assert_eq!(dump.encode(), hash(1, b"\"\x06bIu:\x06U\x06z\x06:\x07@s\"\x06s").as_slice());
     // Of marshal_dump the object is before what it gave.
     let bytes = hash(2, b"\"\x06a[\x08U:\x06U\"\x06s@\x08@\x09\"\x06b@\x09");
@@ -80,7 +80,7 @@ fn an_encoding_s_name_is_shared_between_strings() {
     let bytes = hash(2, &[b"\"\x06a", &one[..], b"\"\x06bI\"\x06b\x06;\0@\x08"].concat());
     let mut dump = Dump::parse(&bytes).unwrap();
     assert_eq!(dump.value("b"), Some(opaque(b"\x04\x08I\"\x06b\x06:\x0dencoding\"\x0eShift_JIS")));
-    assert!(dump.remove("a"));
+    assert!(dump.remove("a").unwrap());
     let wanted = hash(1, b"\"\x06bI\"\x06b\x06:\x0dencoding\"\x0eShift_JIS");
     assert_eq!(dump.encode(), wanted);
 }
