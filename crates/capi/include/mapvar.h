@@ -178,7 +178,7 @@
 // Every session of the machine: services' maps. To create one takes a privilege on Windows.
 #define MAPVAR_SCOPE_GLOBAL 1
 
-// Version of the map's format.
+// Version of the map's format; of a gem's map 408, for Marshal 4.8.
 #define MAPVAR_STAT_FORMAT 1
 
 // Bytes of values that the map was made for.
@@ -208,11 +208,48 @@
 // 1 where the map lives in a file.
 #define MAPVAR_STAT_FILE 10
 
-// When it was made, in seconds since 1970 (UTC).
+// When it was made, in seconds since 1970 (UTC); 0 for a gem's map.
 #define MAPVAR_STAT_CREATED 11
 
 // The process that made it; it may be long gone, and its number another's.
 #define MAPVAR_STAT_CREATOR 12
+
+// A layout of our own: lock-free reads, growth, transactions, durable flushes.
+#define MAPVAR_FORMAT_STORE 0
+
+// The layout of Ruby's gem win32-mmap, to share variables with programs that use it. Variables can be
+// set, read, removed, walked over, and set by their version; handles of variables, atomics and
+// transactions answer MAPVAR_UNSUPPORTED. Every call takes the gem's lock and may wait for it.
+#define MAPVAR_FORMAT_MARSHAL 1
+
+// What a gem erases stays so.
+#define MAPVAR_CLOBBER_ACCEPT 0
+
+// Each is put back by this map's next write, and told by mapvar_map_clobbered. What another process
+// removes on purpose looks the same.
+#define MAPVAR_CLOBBER_REASSERT 1
+
+// The next call on variables does nothing and answers MAPVAR_REMOVED, once, with their names; told by
+// mapvar_map_clobbered as well.
+#define MAPVAR_CLOBBER_ERROR 2
+
+// How often the lock was taken.
+#define MAPVAR_LOCK_STAT_TAKEN 1
+
+// How often its last holder was found to be gone.
+#define MAPVAR_LOCK_STAT_RECOVERED 2
+
+// How often somebody else gave it back while it was held here, as a gem's close does.
+#define MAPVAR_LOCK_STAT_BROKEN 3
+
+// Nanoseconds: half of the times for which it was held were no longer.
+#define MAPVAR_LOCK_STAT_MEDIAN 4
+
+// Nanoseconds: 99 of 100 were no longer.
+#define MAPVAR_LOCK_STAT_P99 5
+
+// Nanoseconds: the longest.
+#define MAPVAR_LOCK_STAT_LONGEST 6
 
 // PAGE_READONLY: views read, or write on their own copy.
 #define MAPVAR_PROTECTION_READ_ONLY 0
@@ -267,6 +304,9 @@ typedef struct mapvar_atomic mapvar_atomic;
 // What a check found.
 typedef struct mapvar_check mapvar_check;
 
+// What was seen to be erased of what a map had set. It never changes.
+typedef struct mapvar_clobbered mapvar_clobbered;
+
 // A variable as a walk found it: name, value and version of one moment. It never changes.
 typedef struct mapvar_entry mapvar_entry;
 
@@ -274,6 +314,9 @@ typedef struct mapvar_entry mapvar_entry;
 // variables meanwhile: one that is there throughout comes exactly once. It keeps its map open. Threads
 // that use one at once take turns.
 typedef struct mapvar_iter mapvar_iter;
+
+// How the lock of a gem's map went, up to one moment.
+typedef struct mapvar_lock_stat mapvar_lock_stat;
 
 // Named variables in a piece of memory that other processes share. Any number of threads may use one
 // at once. A child of a fork gets MAPVAR_CLOSED from its parent's and opens its own.
@@ -324,7 +367,8 @@ typedef struct mapvar_view mapvar_view;
 typedef struct mapvar_view_options mapvar_view_options;
 
 // Which value of a variable: two that are equal stand for the same set. The numbers mean nothing by
-// themselves; both 0 = there is no variable of the name.
+// themselves; both 0 = there is no variable of the name. Of a gem's map: two that are equal stand for the
+// same value, which may have gone and come back.
 typedef struct {
     // Which variable of the name.
     uint64_t variable;
@@ -1060,6 +1104,73 @@ int32_t mapvar_salvage_lost(mapvar_salvage *salvage,
 
 // Frees what came of a salvage, and with it its texts. NULL is well.
 int32_t mapvar_salvage_free(mapvar_salvage *salvage);
+
+// How the variables lie in the memory: MAPVAR_FORMAT_STORE or MAPVAR_FORMAT_MARSHAL. A new map is of the
+// first unless set; one that is there is recognised (a gem's, where a Hash lies in it). Of a gem's map
+// mapvar_options_size is exactly the bytes of the section, and the timeout 1,000 ms unless set.
+int32_t mapvar_options_format(mapvar_options *options,
+                              uint32_t format);
+
+// What to do when a gem erases variables that this map has set, as each of a gem's writes does with those
+// that it does not know: one of MAPVAR_CLOBBER_…; MAPVAR_CLOBBER_ACCEPT unless set.
+int32_t mapvar_options_on_clobber(mapvar_options *options,
+                                  uint32_t on_clobber);
+
+// Frees the lock of a gem's map whose holder is gone; calls on the map do so by themselves, where they can
+// tell. `force`, not 0: also where a living program may hold it, as a gem does for ever after an
+// exception. `freed` (may be NULL) is 1 where it was held, 0 where nobody held it. Waits up to a second.
+// Errors: MAPVAR_TIMED_OUT where a living program may hold it; MAPVAR_NOT_FOUND.
+int32_t mapvar_options_unlock(mapvar_options *options,
+                              int32_t force,
+                              int32_t *freed);
+
+// How the variables of this map lie in the memory: one of MAPVAR_FORMAT_….
+int32_t mapvar_map_format(mapvar_map *map, uint32_t *format);
+
+// What a gem has erased of what this map has set, where it was opened with MAPVAR_CLOBBER_REASSERT or
+// MAPVAR_CLOBBER_ERROR: seen by calls on variables, and told once. A new handle, to be freed.
+int32_t mapvar_map_clobbered(mapvar_map *map,
+                             mapvar_clobbered **out);
+
+// How often a variable of the map was seen to be erased since it was opened (`total`), and how many names
+// there are here: those since the last mapvar_map_clobbered, the last 1,024 of them. Each may be NULL.
+int32_t mapvar_clobbered_count(mapvar_clobbered *clobbered,
+                               uint64_t *total,
+                               size_t *names);
+
+// The name at `index`, from 0 on, in the order in which the erases were seen: UTF-8 without a NUL; it
+// lives until the handle is freed. MAPVAR_OUT_OF_RANGE beyond the last.
+int32_t mapvar_clobbered_name(mapvar_clobbered *clobbered,
+                              size_t index,
+                              const char **name,
+                              size_t *name_len);
+
+// Frees it, and with it its names. NULL is well.
+int32_t mapvar_clobbered_free(mapvar_clobbered *clobbered);
+
+// How the lock of a gem's map went, for this handle and its duplicates: a new handle, to be freed; NULL,
+// and no error, for a map of another format, which has no such lock.
+int32_t mapvar_map_lock_stat(mapvar_map *map,
+                             mapvar_lock_stat **out);
+
+// One of the figures: `which` is one of MAPVAR_LOCK_STAT_….
+int32_t mapvar_lock_stat_get(mapvar_lock_stat *stat, uint32_t which, uint64_t *out);
+
+// Frees figures. NULL is well.
+int32_t mapvar_lock_stat_free(mapvar_lock_stat *stat);
+
+// The first `len` bytes of a gem's map as they lie there, variables or not, into a buffer (C3) of as
+// many. May wait for the lock. Errors: MAPVAR_TOO_LARGE beyond the map's end; MAPVAR_TIMED_OUT;
+// MAPVAR_UNSUPPORTED for a map of another format: raw bytes have a section.
+int32_t mapvar_map_read_string(mapvar_map *map,
+                               void *into,
+                               size_t len);
+
+// Writes bytes to the start of a gem's map, without a terminator, over its variables. May wait for the
+// lock. Errors: those of mapvar_map_read_string; MAPVAR_READ_ONLY.
+int32_t mapvar_map_write_string(mapvar_map *map,
+                                const void *bytes,
+                                size_t len);
 
 // New options.
 int32_t mapvar_section_options_new(mapvar_section_options **out);

@@ -18,7 +18,7 @@ pub struct mapvar_check;
 /// What was salvaged from a damaged map, and what not.
 pub struct mapvar_salvage;
 
-/// Version of the map's format.
+/// Version of the map's format; of a gem's map 408, for Marshal 4.8.
 pub const MAPVAR_STAT_FORMAT: u32 = 1;
 /// Bytes of values that the map was made for.
 pub const MAPVAR_STAT_SIZE: u32 = 2;
@@ -38,7 +38,7 @@ pub const MAPVAR_STAT_OVERHEAD: u32 = 8;
 pub const MAPVAR_STAT_VARIABLES: u32 = 9;
 /// 1 where the map lives in a file.
 pub const MAPVAR_STAT_FILE: u32 = 10;
-/// When it was made, in seconds since 1970 (UTC).
+/// When it was made, in seconds since 1970 (UTC); 0 for a gem's map.
 pub const MAPVAR_STAT_CREATED: u32 = 11;
 /// The process that made it; it may be long gone, and its number another's.
 pub const MAPVAR_STAT_CREATOR: u32 = 12;

@@ -11,6 +11,7 @@ use crate::{
     border::{Out, wanted},
     errors::refused,
     facts::{mapvar_check, mapvar_salvage, mapvar_stat},
+    gem::{mapvar_clobbered, mapvar_lock_stat},
     map::mapvar_map,
     options::mapvar_options,
     section::{mapvar_section, mapvar_section_options},
@@ -22,8 +23,8 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 use mapvar::{
-    Check, Entry, ErrorKind, Iter, Map, MapOptions, Result, Salvage, Section, SectionOptions,
-    Snapshot, Stat, Transaction, Value, Var, View,
+    Check, Clobbered, Entry, ErrorKind, Iter, LockStat, Map, MapOptions, Result, Salvage, Section,
+    SectionOptions, Snapshot, Stat, Transaction, Value, Var, View,
 };
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -91,6 +92,8 @@ objects! {
     Section = 14: mapvar_section is Section, "mapvar_section";
     ViewOptions = 15: mapvar_view_options is Mutex<Range>, "mapvar_view_options";
     View = 16: mapvar_view is View, "mapvar_view";
+    Clobbered = 17: mapvar_clobbered is Clobbered, "mapvar_clobbered";
+    LockStat = 18: mapvar_lock_stat is LockStat, "mapvar_lock_stat";
 }
 
 /// An object in its place.
@@ -336,8 +339,8 @@ mod tests {
     fn a_token_keeps_its_parts() {
         for place in [0, 1, 63, 64, MOST - 1] {
             for had in [1, 2, MOST_HAD] {
-                let token = pack(16, place, had);
-                assert_eq!((tag_of(token), place_of(token), token >> HAD_AT), (16, place, had));
+                let token = pack(18, place, had);
+                assert_eq!((tag_of(token), place_of(token), token >> HAD_AT), (18, place, had));
             }
         }
     }

@@ -28,6 +28,7 @@ pub mod atomics;
 pub mod transactions;
 pub mod walk;
 pub mod facts;
+pub mod gem;
 pub mod section;
 pub mod view;
 

@@ -33,7 +33,7 @@ pub extern "C" fn mapvar_options_free(options: *mut mapvar_options) -> i32 {
     answer("mapvar_options_free", || close(options).map(drop))
 }
 
-fn change(
+pub(crate) fn change(
     options: *mut mapvar_options,
     change: impl FnOnce(MapOptions) -> MapOptions,
 ) -> Result<()> {

@@ -13,7 +13,8 @@ use std::ffi::c_char;
 use std::mem::MaybeUninit;
 
 /// Which value of a variable: two that are equal stand for the same set. The numbers mean nothing by
-/// themselves; both 0 = there is no variable of the name.
+/// themselves; both 0 = there is no variable of the name. Of a gem's map: two that are equal stand for the
+/// same value, which may have gone and come back.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct mapvar_version {

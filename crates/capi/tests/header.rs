@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 /// In the order of the header.
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     "codes",
     "errors",
     "options",
@@ -16,6 +16,7 @@ const SOURCES: [&str; 13] = [
     "transactions",
     "walk",
     "facts",
+    "gem",
     "section",
     "view",
 ];

@@ -2,7 +2,7 @@
 
 use crate::{
     Value,
-    facts::{Clobbered, LockStat, Recovery, Stat},
+    facts::{Clobbered, Format, LockStat, Recovery, Stat},
     gem::Gem,
     stored::Stored,
 };
@@ -61,6 +61,14 @@ impl Map {
         match &self.0 {
             Body::Store(map) => map.recovery(),
             Body::Gem(_) => None,
+        }
+    }
+
+    /// How the variables lie in the memory.
+    pub fn format(&self) -> Format {
+        match &self.0 {
+            Body::Store(_) => Format::Store,
+            Body::Gem(_) => Format::Marshal,
         }
     }
 

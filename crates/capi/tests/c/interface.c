@@ -3,37 +3,7 @@
 //
 //     interface            runs everything; starts itself anew for the second process
 //     interface peer NAME  the second process
-#include <mapvar.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#ifdef _WIN32
-#include <process.h>
-#include <windows.h>
-#else
-#include <pthread.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#endif
-
-static int failures;
-#define CHECK(what) \
-    do { \
-        if (!(what)) { \
-            failures++; \
-            fprintf(stderr, "%s:%d: %s (last error: %s)\n", __FILE__, __LINE__, #what, mapvar_last_error_message()); \
-        } \
-    } while (0)
-#define OK(call) CHECK((call) == MAPVAR_OK)
-#define N MAPVAR_NUL
-
-static unsigned long process_id(void) {
-#ifdef _WIN32
-    return GetCurrentProcessId();
-#else
-    return (unsigned long)getpid();
-#endif
-}
+#include "check.h"
 
 static mapvar_map *make(const char *name) {
     mapvar_options *options = NULL;
