@@ -9,7 +9,7 @@ use crate::{
     values::{Tree, mapvar_value},
     versions::{expected_of, mapvar_version, now_of, settle},
 };
-use mapvar::{Map, Result, Value, Var, Version};
+use mapvar::{ErrorKind, Map, Result, Value, Var, Version};
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
 
@@ -52,8 +52,9 @@ pub unsafe extern "C" fn mapvar_map_var_or(
 
 /// By the version, which keeps the number of a pod and an opaque value.
 fn var_or(map: &Map, name: &str, init: &Value) -> Result<Var<Value>> {
-    if let Ok(var) = map.var(name) {
-        return Ok(var);
+    match map.var(name) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        found => return found,
     }
     // Whoever was quicker has made it; who removes it at once has what he wants.
     let _ = map.compare_and_set_value(name, Version::ABSENT, init)?;

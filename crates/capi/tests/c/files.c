@@ -80,7 +80,7 @@ static void it_grows_until_it_is_full(const char *path) {
     mapvar_options *options = options_of(path);
     mapvar_map *map = NULL, *second = NULL;
     static char text[10000];
-    char name[16];
+    char name[32];
     size_t len = 0;
     int code = MAPVAR_OK, set = 0;
     OK(mapvar_options_max_size(options, 1000000));

@@ -162,11 +162,13 @@ static void what_the_layout_cannot_do(const char *name) {
     mapvar_value *one = NULL, *found = NULL;
     mapvar_version none = {0, 0}, first, now;
     uint32_t format = 9;
+    int32_t there = 9;
     char bytes[4];
     OK(mapvar_value_i64(1, &one));
     CHECK(mapvar_map_var_or(map, "x", N, one, &var) == MAPVAR_UNSUPPORTED && var == NULL);
     CHECK(mapvar_map_atomic_i64_or(map, "x", N, 1, &atomic) == MAPVAR_UNSUPPORTED && atomic == NULL);
     CHECK(mapvar_transaction_begin(map, &transaction) == MAPVAR_UNSUPPORTED && transaction == NULL);
+    CHECK(mapvar_map_contains(map, "x", N, &there) == MAPVAR_OK && there == 0);
     // Values by their versions it can.
     OK(mapvar_map_compare_and_set(map, "x", N, &none, one, &first));
     CHECK(mapvar_map_compare_and_set(map, "x", N, &none, one, &now) == MAPVAR_CONFLICT);
