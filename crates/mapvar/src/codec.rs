@@ -497,9 +497,11 @@ impl Decoder {
         if !self.is(Kind::Str) {
             return Err(Mismatch::kind(self.0.kind, wanted));
         }
-        let text = String::from_utf8(self.bytes());
-        assert!(text.is_ok() || !mapvar_os::seeded::planted(Fault::TextTrusted.name()));
-        text.map_err(|_| Mismatch {
+        let bytes = self.bytes();
+        if mapvar_os::seeded::planted(Fault::TextTrusted.name()) {
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        String::from_utf8(bytes).map_err(|_| Mismatch {
             kind: ErrorKind::Corrupt,
             detail: "its text is not UTF-8".into(),
         })

@@ -212,10 +212,15 @@ fn rewrite(actor: &Actor, bytes: &[u8]) {
     std::os::unix::fs::FileExt::write_all_at(&file, bytes, 0).expect("write it");
 }
 
-/// What a power cut leaves: all as it is, of another boot.
+/// What a power cut leaves: all as it is, and the identity of another boot, which is whole
+/// (docs/FORMAT.md, Identity).
 fn cut_power(image: &mut [u8]) {
-    let boot = 0x200;
-    image[boot] ^= 0xff;
+    const IDENTITY: usize = 0x200;
+    let (words, sum) = image[IDENTITY..IDENTITY + 56].split_at_mut(48);
+    let crc = |words: &[u8]| (u64::from(crc32fast::hash(words)) | 1 << 32).to_le_bytes();
+    assert_eq!(sum, crc(words), "the identity lies elsewhere");
+    words[0] ^= 0xff;
+    sum.copy_from_slice(&crc(words));
 }
 
 pub fn all() -> Vec<Op> {

@@ -8,7 +8,7 @@ use std::{
     cell::RefCell,
     io,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Child, Command, ExitCode, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -51,12 +51,22 @@ impl Killer for Processes {
         Ok(match by_itself {
             // By its own answer: on Windows a killed one has a code like any other.
             Some(status) => Ended::Otherwise(format!("ended by itself: {status}")),
-            None if matches!(status.code(), Some(3 | 101)) => {
-                Ended::Otherwise(format!("ended by itself: {status}"))
-            }
-            None => Ended::Killed,
+            None if was_killed(status) => Ended::Killed,
+            None => Ended::Otherwise(format!("ended by itself: {status}")),
         })
     }
+}
+
+/// Whether it ended by what `Child::kill` does, and by nothing else: a crash is none.
+#[cfg(unix)]
+fn was_killed(status: ExitStatus) -> bool {
+    std::os::unix::process::ExitStatusExt::signal(&status) == Some(9)
+}
+
+/// The same: `Child::kill` terminates with the code 1, with which no child of ours ends.
+#[cfg(windows)]
+fn was_killed(status: ExitStatus) -> bool {
+    status.code() == Some(1)
 }
 
 /// Ends this process when the one that started it ends, and its pipe with it.

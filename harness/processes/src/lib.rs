@@ -104,21 +104,39 @@ pub fn done_last() -> String {
     DOING.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
 }
 
-/// Ends this process if one thing takes longer than `each`; its children see their input end.
+/// Ends this process if one thing takes longer than `each`, or at Ctrl-C, with what it started and
+/// made; its children see their input end.
 pub fn watch(each: Duration) {
     doing("begin");
+    let _ = ctrlc::set_handler(|| abandon(130));
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(Duration::from_millis(200));
             let (what, since) = DOING.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if since.is_some_and(|since| since.elapsed() > each) {
                 println!("WRONG: hangs for {each:?}: {what}");
-                #[cfg(unix)]
-                unix::end_children();
-                std::process::exit(101);
+                abandon(101);
             }
         }
     });
+}
+
+/// Ends this process before its time: nobody else removes what it has made.
+fn abandon(code: i32) -> ! {
+    #[cfg(unix)]
+    unix::end_children();
+    // All of it is called by `unique`.
+    let own = format!(".{}.", std::process::id());
+    remove_objects(&own);
+    for parent in [PathBuf::from("/dev/shm"), std::env::temp_dir()] {
+        for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("mapvar-") && name.contains(&own) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+    std::process::exit(code)
 }
 
 /// Where a map is: a text with a slash in it is a file's path.

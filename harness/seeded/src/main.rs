@@ -115,8 +115,10 @@ fn go(options: &Options) -> Result<bool, String> {
     // Without a bug first: else a failure would prove nothing.
     let sound = baselines(&jobs, &programs, &root, &outputs, options.jobs);
     let (is_skipped, bugs): (Vec<Bug>, Vec<Bug>) = bugs.into_iter().partition(|bug| {
-        jobs.iter()
-            .any(|job| job.command == bug.command && programs.skipped.contains(&job.suite.name()))
+        matches!(sound.get(bug.command.as_str()), Some(Baseline::Skipped))
+            || jobs.iter().any(|job| {
+                job.command == bug.command && programs.skipped.contains(&job.suite.name())
+            })
     });
     for bug in &is_skipped {
         println!("SKIPPED: {}: {} cannot be had here", bug.name, bug.command);
@@ -125,10 +127,11 @@ fn go(options: &Options) -> Result<bool, String> {
     println!("{:<28} {:>6}  caught by", "bug", "s");
     let caught = Mutex::new((0, Duration::ZERO, Vec::new()));
     each(&bugs, options.jobs, |bug| {
-        let seen = sound.get(bug.command.as_str()).copied().flatten();
-        let told = match seen {
-            None => Err("its harness is not sound without it".to_owned()),
-            Some(job) => plant(bug, job, &programs, &root, &outputs, options.times),
+        let told = match sound.get(bug.command.as_str()) {
+            Some(Baseline::Sound(job)) => {
+                plant(bug, job, &programs, &root, &outputs, options.times)
+            }
+            _ => Err("its harness is not sound without it".to_owned()),
         };
         let mut caught = caught.lock().unwrap_or_else(PoisonError::into_inner);
         match told {
@@ -154,8 +157,12 @@ fn go(options: &Options) -> Result<bool, String> {
     );
     let models =
         if options.short || !options.words.is_empty() { Some(()) } else { of_models(&root) };
+    let skipped = match is_skipped.len() {
+        0 => String::new(),
+        some => format!(", {some} more SKIPPED"),
+    };
     println!(
-        "figure: planted bugs = {count} of {} caught, slowest {:.1} s (goal all, {GOAL} at least, each within {} s)",
+        "figure: planted bugs = {count} of {} caught{skipped}, slowest {:.1} s (goal all, {GOAL} at least, each within {} s)",
         bugs.len(),
         slowest.as_secs_f64(),
         run::LIMIT.as_secs()
@@ -166,20 +173,31 @@ fn go(options: &Options) -> Result<bool, String> {
     Ok(missed.is_empty() && misfits.is_empty() && programs.failed.is_empty() && models.is_some())
 }
 
-/// Runs each command without a bug; answers those that are well.
+/// What a command is without a bug.
+#[derive(Clone, Copy)]
+enum Baseline<'a> {
+    Sound(&'a Job),
+    /// It cannot be run on this machine, and says so (exit code 77).
+    Skipped,
+    Unsound,
+}
+
+/// Runs each command without a bug.
 fn baselines<'a>(
     jobs: &'a [Job],
     programs: &Programs,
     root: &Path,
     outputs: &Path,
     at_a_time: usize,
-) -> BTreeMap<&'a str, Option<&'a Job>> {
+) -> BTreeMap<&'a str, Baseline<'a>> {
     let sound = Mutex::new(BTreeMap::new());
     each(jobs, at_a_time, |job| {
         let Some(program) = programs.built.get(&job.suite) else { return };
         let output = outputs.join(format!("baseline {}.txt", file_name(&job.command)));
         let ran = run::run(program.command(root, job), &output, run::BASELINE);
+        let is_skipped = ran.as_ref().is_ok_and(run::Ran::is_skipped);
         let wrong = match &ran {
+            _ if is_skipped => None,
             Err(error) => Some(error.to_string()),
             Ok(ran) if job.suite.is_test() && ran.output.contains("running 0 tests") => {
                 Some("no test has such a name".into())
@@ -190,18 +208,23 @@ fn baselines<'a>(
             println!("WITHOUT A BUG {} fails: {wrong}", job.command);
         }
         let mut sound = sound.lock().unwrap_or_else(PoisonError::into_inner);
-        sound.insert(job.command.as_str(), wrong.is_none().then_some(job));
+        let baseline = match wrong {
+            _ if is_skipped => Baseline::Skipped,
+            None => Baseline::Sound(job),
+            Some(_) => Baseline::Unsound,
+        };
+        sound.insert(job.command.as_str(), baseline);
     });
     let sound = sound.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!(
         "without a bug {} of {} commands are well",
-        sound.values().flatten().count(),
+        sound.values().filter(|baseline| matches!(baseline, Baseline::Sound(_))).count(),
         jobs.len()
     );
     sound
 }
 
-/// Plants a bug so many times; answers how long the slowest took to be caught, and by which word.
+/// Plants a bug so many times; answers how long the slowest took to be caught, and the line that says so.
 fn plant(
     bug: &Bug,
     job: &Job,
@@ -218,7 +241,8 @@ fn plant(
         command.env("MAPVAR_SEEDED", &bug.name);
         let ran = run::run(command, &output, run::LIMIT).map_err(|error| error.to_string())?;
         let word = ran.caught(bug).map_err(|why| format!("{why}; see {}", output.display()))?;
-        slowest = slowest.max((ran.took, word.to_owned()));
+        let line = ran.output.lines().find(|line| line.contains(word)).unwrap_or(word);
+        slowest = slowest.max((ran.took, line.trim().chars().take(160).collect()));
     }
     Ok(slowest)
 }

@@ -44,6 +44,11 @@ impl Ran {
         }
     }
 
+    /// Whether it says that it cannot be run here.
+    pub fn is_skipped(&self) -> bool {
+        self.status.is_some_and(|status| status.code() == Some(77))
+    }
+
     /// The word by which it caught the bug; else why it did not.
     pub fn caught<'a>(&self, bug: &'a Bug) -> Result<&'a str, String> {
         match self.failure() {

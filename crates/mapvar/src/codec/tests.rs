@@ -165,3 +165,13 @@ fn hostile_message_pack_is_an_error_and_no_more() {
         let _ = decode::<u64>(captured);
     }
 }
+
+#[test]
+fn text_that_is_none_is_told() {
+    for bytes in [vec![0xff], vec![b'a', 0xc3], vec![0xed, 0xa0, 0x80]] {
+        let captured =
+            Captured { kind: Kind::Str as u8, type_id: 0, data: Data::Bytes(bytes.clone()) };
+        let error = decode::<String>(captured).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{bytes:?}");
+    }
+}
