@@ -1048,7 +1048,7 @@ int32_t mapvar_entry_kind(mapvar_entry *entry, uint32_t *kind);
 // Its value: a new handle, to be freed.
 int32_t mapvar_entry_value(mapvar_entry *entry, mapvar_value **value);
 
-// The number of its version: the how-manieth value of this variable it is.
+// The number of its version: the how-manieth value of this variable it is; 0 of a gem's map.
 int32_t mapvar_entry_version(mapvar_entry *entry, uint64_t *number);
 
 // Frees an entry, and with it its name. NULL is well.

@@ -98,7 +98,7 @@ pub extern "C" fn mapvar_entry_value(
     answer("mapvar_entry_value", || make(value, || with(entry, Entry::value).map(Tree::of)))
 }
 
-/// The number of its version: the how-manieth value of this variable it is.
+/// The number of its version: the how-manieth value of this variable it is; 0 of a gem's map.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_entry_version(
     entry: *mut mapvar_entry,

@@ -330,10 +330,14 @@ impl Gem {
         Ok(all.collect())
     }
 
-    pub(crate) fn captured_all(&self, names: &[&str]) -> Result<Vec<Option<Captured>>> {
+    /// Some variables, of one instant.
+    pub(crate) fn captured_all(&self, names: &[&str]) -> Result<Vec<Option<(Captured, Version)>>> {
         const SNAPSHOT: &str = "take a snapshot of";
         let dump = self.look().map_err(|error| error.during(SNAPSHOT, self.object()))?;
-        let look = |name: &&str| value(&dump, name)?.as_ref().map(captured).transpose();
+        let look = |name: &&str| -> Result<_> {
+            let captured = value(&dump, name)?.as_ref().map(captured).transpose()?;
+            Ok(captured.map(|captured| (captured, version(&dump, name))))
+        };
         names
             .iter()
             .map(look)

@@ -49,7 +49,8 @@ impl Entry {
     }
 
     /// Its version: grows with each `set`, and begins anew when the variable is removed and made
-    /// again. An [`Atomic`](crate::Atomic)'s does not change.
+    /// again. An [`Atomic`](crate::Atomic)'s does not change; of a gem's map, whose layout counts
+    /// nothing, it is 0.
     pub fn version(&self) -> u64 {
         self.version
     }

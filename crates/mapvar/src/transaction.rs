@@ -144,12 +144,7 @@ impl Map {
         let values = match &self.0 {
             Body::Store(map) => map.snapshot(names)?,
             Body::Gem(gem) => Values(
-                names
-                    .iter()
-                    .map(|name| (*name).into())
-                    .zip(gem.captured_all(names)?)
-                    .map(|(name, found)| (name, found.map(|found| (found, Version::ABSENT))))
-                    .collect(),
+                names.iter().map(|name| (*name).into()).zip(gem.captured_all(names)?).collect(),
             ),
         };
         Ok(Snapshot { map: self.clone(), values })

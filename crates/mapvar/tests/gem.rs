@@ -190,6 +190,8 @@ fn a_value_is_set_by_its_version() {
     let one = map.compare_and_set("foo", Version::ABSENT, 1).unwrap().unwrap();
     assert_eq!(other.compare_and_set("foo", Version::ABSENT, 5).unwrap(), Err(one));
     assert_eq!(other.get_versioned::<i64>("foo").unwrap(), (1, one));
+    let seen = other.snapshot(&["foo", "absent"]).unwrap();
+    assert_eq!((seen.version("foo"), seen.version("absent")), (one, Version::ABSENT));
     // What others set beside it changes nothing of it.
     other.set("bar", "hello").unwrap();
     assert_eq!(map.version("foo").unwrap(), one);
