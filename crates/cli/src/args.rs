@@ -1,7 +1,7 @@
 //! What may be typed.
 
 use crate::parse::{self, Type};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint, error::ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint, error::ErrorKind};
 use std::{path::PathBuf, time::Duration};
 
 const EXAMPLES: &str = "\
@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Check(Check),
     Repair(Repair),
     Hold(Hold),
+    Unlock(Unlock),
     /// Shows two processes that exchange variables, by a name and through a file
     Demo,
     #[command(hide = true)]
@@ -61,6 +62,29 @@ pub(crate) struct Place {
     /// Use a file on a network drive, where other machines do not see the changes
     #[arg(long, requires = "file")]
     pub(crate) allow_network: bool,
+
+    /// How the variables lie there; recognised unless given. `marshal` is the layout of Ruby's gem
+    /// win32-mmap
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(crate) format: Option<Format>,
+}
+
+/// How variables lie in the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// mapvar's own
+    Store,
+    /// That of Ruby's gem win32-mmap
+    Marshal,
+}
+
+impl From<Format> for mapvar::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Store => Self::Store,
+            Format::Marshal => Self::Marshal,
+        }
+    }
 }
 
 /// Sets a variable; makes it, and with --file the map, where there is none
@@ -275,6 +299,31 @@ pub(crate) struct Hold {
     /// How long to wait for another process, as 5s or 500ms
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse::duration)]
     pub(crate) timeout: Duration,
+
+    /// `marshal`: in the layout of Ruby's gem win32-mmap, of exactly --size bytes
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "store")]
+    pub(crate) format: Format,
+}
+
+/// Frees the lock of a map of Ruby's gem win32-mmap whose holder is gone
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "mapvar unlock [OPTIONS] NAME\n       mapvar unlock [OPTIONS] --file PATH",
+    after_help = "Others free it by themselves where nobody lives who could hold it. A program of \
+                  the gem that\nlives may have left it for good, after an exception: --force, if \
+                  you know that it does not write."
+)]
+pub(crate) struct Unlock {
+    #[command(flatten)]
+    pub(crate) place: Place,
+
+    /// The map
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) name: Option<String>,
+
+    /// Also where a living program may hold it
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// The second process of the demonstration.

@@ -8,6 +8,7 @@ mod repair;
 mod rm;
 mod set;
 mod stat;
+mod unlock;
 
 use crate::{
     args::{Cli, Command, Place},
@@ -27,6 +28,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Check(args) => check::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Hold(args) => hold::run(&args),
+        Command::Unlock(args) => unlock::run(&args),
         Command::Demo => demo::first(),
         Command::DemoPeer(args) => demo::second(&args),
     }
@@ -37,7 +39,10 @@ const fn scope(global: bool) -> Scope {
 }
 
 fn options(place: &Place, name: Option<&str>) -> MapOptions {
-    let options = Map::options().timeout(place.timeout).scope(scope(place.global));
+    let mut options = Map::options().timeout(place.timeout).scope(scope(place.global));
+    if let Some(format) = place.format {
+        options = options.format(format.into());
+    }
     match (&place.file, name) {
         (Some(file), _) => options.file(file).allow_network(place.allow_network),
         (None, Some(name)) => options.name(name),

@@ -41,7 +41,7 @@ fn dependencies_point_one_way() {
 
     let packages = metadata["packages"].as_array().expect("a list of packages");
     let names: Vec<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
-    for expected in [OS, LIBRARY, "mapvar-cli"] {
+    for expected in [OS, LIBRARY, "mapvar-cli", "mapvar-c"] {
         assert!(
             names.contains(&expected),
             "{expected} is not a member of the workspace: {names:?}"
@@ -106,7 +106,7 @@ fn the_os_is_named_in_one_folder() {
     let border = root().join("crates/os/src/sys");
     let mut wrong = Vec::new();
     let mut seen_below_the_border = 0;
-    for krate in ["os", "mapvar", "cli"] {
+    for krate in ["os", "mapvar", "cli", "capi"] {
         for file in sources(&root().join("crates").join(krate).join("src")) {
             let found = os_conditions(&code_of(&file));
             if file.starts_with(&border) {

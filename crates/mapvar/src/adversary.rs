@@ -322,7 +322,7 @@ pub fn find_or_make<M: Mem>(
     raw: &Raw<'_>,
     atomic: bool,
 ) -> Result<(), Trouble> {
-    for _ in 0..crate::map::AGAIN {
+    for _ in 0..crate::stored::AGAIN {
         if let Some(handle) = store.find(query)?
             && plain(store, handle)?.is_some()
         {

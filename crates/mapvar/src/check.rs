@@ -11,6 +11,7 @@ use crate::{
         self, CHUNK, Desc, Meta, State, Table, chunk, commit, extent, header, identity, index_word,
         journal, kind, live, marks, record, slot,
     },
+    map::Body,
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed},
@@ -120,22 +121,38 @@ impl Map {
     /// # Errors
     /// What happens to the memory, or to the process; never what the check finds.
     pub fn check(&self) -> Result<Check> {
-        self.run(|| Ok(self.inner.store.check(&[], true)))
-            .map_err(|trouble: Trouble| trouble.during("check", self.object()))
+        match &self.0 {
+            Body::Store(map) => map
+                .run(|| Ok(map.inner.store.check(&[], true)))
+                .map_err(|trouble: Trouble| trouble.during("check", map.object())),
+            Body::Gem(gem) => Ok(of_payload(gem.examine()?)),
+        }
     }
 
     /// As [`check`](Self::check), where nobody else is at work: one look counts.
     #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn check_at_rest(&self) -> Result<Check> {
-        self.run(|| {
-            let Pass { found, variables, .. } = Pass::run(&self.inner.store, true);
+        let map = self.stored("check", "the gem's layout has no parts; use `check`")?;
+        map.run(|| {
+            let Pass { found, variables, .. } = Pass::run(&map.inner.store, true);
             Ok(Check {
                 findings: found.into_iter().map(|found| found.finding).collect(),
                 variables,
             })
         })
-        .map_err(|trouble: Trouble| trouble.during("check", self.object()))
+        .map_err(|trouble: Trouble| trouble.during("check", map.object()))
+    }
+}
+
+/// The gem's payload makes sense, or not: there are no parts of it.
+fn of_payload(examined: std::result::Result<u64, String>) -> Check {
+    match examined {
+        Ok(variables) => Check { findings: Vec::new(), variables },
+        Err(what) => {
+            let finding = Finding { severity: Severity::Fault, at: 0, variable: None, what };
+            Check { findings: vec![finding], variables: 0 }
+        }
     }
 }
 
@@ -153,6 +170,9 @@ impl MapOptions {
     }
 
     fn check_told(&self) -> Result<Check> {
+        if let Some(gem) = self.open_gem_if_it_is_one()? {
+            return Ok(of_payload(gem.examine()?));
+        }
         let region = look_at(self)?;
         let seedless = !matches!(region.flaw, None | Some(Flaw::Truncated { .. }));
         let mut known = Vec::new();

@@ -122,7 +122,7 @@ pub enum Wrote {
 pub type Which = (u64, u64);
 
 /// Which value of a variable it is: of which variable of the name, and the how-manieth. Two that are
-/// equal stand for the same `set`.
+/// equal stand for the same `set`; of a gem's map, whose layout counts nothing, for the same value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version {
     pub(crate) id: u64,
@@ -141,6 +141,14 @@ impl Version {
 impl From<(u64, u64)> for Version {
     fn from((id, number): (u64, u64)) -> Self {
         Self { id, number }
+    }
+}
+
+/// The id of the variable and the number of the value; zeros = [`ABSENT`](Version::ABSENT). For
+/// other languages: the numbers mean nothing by themselves.
+impl From<Version> for (u64, u64) {
+    fn from(version: Version) -> Self {
+        (version.id, version.number)
     }
 }
 

@@ -131,7 +131,7 @@ mod tests {
     fn of_many_who_find_the_region_full_one_makes_it_longer() {
         let dir = tempfile::tempdir().unwrap();
         let map = Map::options().file(dir.path().join("full.map")).create().unwrap();
-        let store = &map.inner.store;
+        let store = &map.stored("", "").unwrap().inner.store;
         let seen = store.chunk_count().unwrap();
         assert!(store.grow(1, seen).unwrap());
         let grown = store.chunk_count().unwrap();

@@ -1,9 +1,12 @@
 //! A walk over the variables of a map.
 
-use crate::{Kind, Map, Value, codec, raw::Captured, slots::Seen, store::Cursor, trouble::Trouble};
+use crate::{
+    Kind, Map, Value, codec, gem::Gem, map::Body, raw::Captured, slots::Seen, store::Cursor,
+    stored::Stored, trouble::Trouble,
+};
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// A variable as [`Map::iter`] found it: name, value and version of one moment.
 #[derive(Clone, Debug)]
@@ -46,7 +49,8 @@ impl Entry {
     }
 
     /// Its version: grows with each `set`, and begins anew when the variable is removed and made
-    /// again. An [`Atomic`](crate::Atomic)'s does not change.
+    /// again. An [`Atomic`](crate::Atomic)'s does not change; of a gem's map, whose layout counts
+    /// nothing, it is 0.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -58,33 +62,59 @@ impl Entry {
 
 /// The variables of a map, in the order of their records; from [`Map::iter`].
 pub struct Iter<'a> {
-    map: &'a Map,
-    cursor: Cursor,
-    failed_at: Option<Cursor>,
+    map: Cow<'a, Map>,
+    walk: Walk<'a>,
+}
+
+enum Walk<'a> {
+    Store {
+        map: Cow<'a, Stored>,
+        cursor: Cursor,
+        failed_at: Option<Cursor>,
+    },
+    /// Of a gem's map all at once, when the iterator was made.
+    Gem(std::vec::IntoIter<Result<Entry>>),
 }
 
 impl<'a> Iter<'a> {
-    pub(crate) fn new(map: &'a Map) -> Self {
-        Self { map, cursor: Cursor::default(), failed_at: None }
+    pub(crate) fn new(map: Cow<'a, Map>) -> Self {
+        let of = |map| Walk::Store { map, cursor: Cursor::default(), failed_at: None };
+        let walk = match &map {
+            Cow::Borrowed(Map(Body::Store(map))) => of(Cow::Borrowed(map)),
+            Cow::Owned(Map(Body::Store(map))) => of(Cow::Owned(map.clone())),
+            Cow::Borrowed(Map(Body::Gem(gem))) | Cow::Owned(Map(Body::Gem(gem))) => {
+                Walk::Gem(entries(gem).into_iter())
+            }
+        };
+        Self { map, walk }
     }
+}
 
-    fn step(&mut self) -> Result<Option<Entry>, Trouble> {
-        self.map.usable()?;
-        let store = &self.map.inner.store;
-        while let Some(handle) = store.next_record(&mut self.cursor)? {
-            // The name first: if the record became another's, the read's last look at the id says
-            // so.
-            let name = store.name_of(handle.at);
-            let Seen::Value(captured, version) = store.read(handle, |shot| shot.capture())? else {
-                continue;
-            };
-            let name = name
-                .and_then(|name| String::from_utf8(name).ok())
-                .ok_or(Trouble::Corrupt("a variable's name makes no sense", handle.at))?;
-            return Ok(Some(Entry { name, captured: captured?, version }));
-        }
-        Ok(None)
+fn entries(gem: &Gem) -> Vec<Result<Entry>> {
+    match gem.all() {
+        Ok(all) => all
+            .into_iter()
+            .map(|(name, captured)| Ok(Entry { name, captured: captured?, version: 0 }))
+            .collect(),
+        Err(error) => vec![Err(error)],
     }
+}
+
+fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, Trouble> {
+    map.usable()?;
+    let store = &map.inner.store;
+    while let Some(handle) = store.next_record(cursor)? {
+        // The name first: if the record became another's, the read's last look at the id says so.
+        let name = store.name_of(handle.at);
+        let Seen::Value(captured, version) = store.read(handle, |shot| shot.capture())? else {
+            continue;
+        };
+        let name = name
+            .and_then(|name| String::from_utf8(name).ok())
+            .ok_or(Trouble::Corrupt("a variable's name makes no sense", handle.at))?;
+        return Ok(Some(Entry { name, captured: captured?, version }));
+    }
+    Ok(None)
 }
 
 impl Iterator for Iter<'_> {
@@ -93,13 +123,17 @@ impl Iterator for Iter<'_> {
     /// An error stands for one variable that could not be read: the next call goes on behind it.
     /// Where it cannot get on, the error is the map's, and the end comes after it.
     fn next(&mut self) -> Option<Result<Entry>> {
-        match self.step() {
+        let (map, cursor, failed_at) = match &mut self.walk {
+            Walk::Gem(entries) => return entries.next(),
+            Walk::Store { map, cursor, failed_at } => (&**map, cursor, failed_at),
+        };
+        match step(map, cursor) {
             Ok(entry) => entry.map(Ok),
             // It does not get on: the error is the map's, and was told.
-            Err(_) if self.failed_at == Some(self.cursor) => None,
+            Err(_) if *failed_at == Some(*cursor) => None,
             Err(trouble) => {
-                self.failed_at = Some(self.cursor);
-                let error: Error = trouble.during("list variables of", self.map.object());
+                *failed_at = Some(*cursor);
+                let error: Error = trouble.during("list variables of", map.object());
                 debug_assert_ne!(error.kind(), ErrorKind::NotFound);
                 Some(Err(error))
             }
@@ -109,7 +143,7 @@ impl Iterator for Iter<'_> {
 
 impl fmt::Debug for Iter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter").field("map", self.map).finish_non_exhaustive()
+        f.debug_struct("Iter").field("map", &*self.map).finish_non_exhaustive()
     }
 }
 
@@ -128,7 +162,7 @@ impl Map {
     /// # Ok::<(), mapvar::Error>(())
     /// ```
     pub fn iter(&self) -> Iter<'_> {
-        Iter::new(self)
+        Iter::new(Cow::Borrowed(self))
     }
 }
 
@@ -138,5 +172,15 @@ impl<'a> IntoIterator for &'a Map {
 
     fn into_iter(self) -> Iter<'a> {
         self.iter()
+    }
+}
+
+/// A walk that owns the handle.
+impl IntoIterator for Map {
+    type Item = Result<crate::Entry>;
+    type IntoIter = Iter<'static>;
+
+    fn into_iter(self) -> Iter<'static> {
+        Iter::new(Cow::Owned(self))
     }
 }

@@ -103,6 +103,10 @@ mod recover;
 mod codec;
 mod whole;
 mod value;
+mod facts;
+mod stored;
+mod marshal;
+mod gem;
 mod map;
 mod iter;
 mod var;
@@ -116,8 +120,11 @@ mod adversary;
 
 pub use check::{Check, Finding, Severity};
 pub use engine::Version;
+pub use facts::{Clobbered, Format, LockStat, OnClobber, Recovery, Stat, Unlocked};
 pub use iter::{Entry, Iter};
-pub use map::{Map, Recovery, Stat};
+pub use map::Map;
+#[doc(inline)]
+pub use mapvar_os::faults::leave_alone as leave_faults_alone;
 pub use mapvar_os::{
     Access, Error, ErrorKind, Holder, Name, Origin, Protection, Result, Scope, Section,
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,
@@ -154,6 +161,10 @@ pub mod internals {
     /// Memory that lies and fails, and every operation on it.
     pub mod adversary {
         pub use crate::adversary::*;
+    }
+    /// Ruby's Marshal, for maps of its gem.
+    pub mod marshal {
+        pub use crate::marshal::*;
     }
     /// Making and recognising a region.
     pub mod region {

@@ -1,24 +1,14 @@
-//! The map: a section laid out as a region of named variables.
+//! The map: named variables that processes share, in one of the layouts.
 
 use crate::{
-    Value, codec,
-    engine::{Handle, Store, Wrote},
-    layout,
-    mem::{Mapped, Ordering::Relaxed, Private},
-    raw::{Captured, Raw},
-    recover::Recovered,
-    region::Facts,
-    slots::Seen,
-    store::Inserted,
-    trouble::Trouble,
+    Value,
+    facts::{Clobbered, Format, LockStat, Recovery, Stat},
+    gem::Gem,
+    stored::Stored,
 };
-use mapvar_os::{Attachment, Error, ErrorKind, Origin, Result, machine};
+use mapvar_os::{Error, ErrorKind, Origin, Result};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{
-    fmt,
-    sync::{Arc, Weak},
-    time::{Duration, SystemTime},
-};
+use std::{fmt, time::Duration};
 
 /// Named variables in a piece of memory that other processes share: by a name, or by a file.
 ///
@@ -43,125 +33,51 @@ use std::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Map {
-    // Before what it looks after.
-    closing: Arc<Closing>,
-    pub(crate) inner: Arc<Inner>,
-}
+pub struct Map(pub(crate) Body);
 
-/// The last handle of a map in a file flushes it when it goes.
-struct Closing(Weak<Inner>);
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        if let Some(inner) = self.0.upgrade() {
-            // Nobody is there to be told. Who wants to know closes the map, or flushes it.
-            let _ = inner.flush_if_dirty();
-        }
-    }
-}
-
-impl Inner {
-    /// Flushes a map in a file, if this process may write to it and anything was set since the last
-    /// flush.
-    fn flush_if_dirty(&self) -> Result<(), Trouble> {
-        if !self.facts.file
-            || self.store.mem().view().lost().is_some()
-            || self.store.live_mut().is_err()
-            || !machine::is_generation(self.generation)
-        {
-            return Ok(());
-        }
-        let dirty = self.store.is_dirty()? && !mapvar_os::seeded::planted("closed-unflushed");
-        if dirty { self.store.flush() } else { Ok(()) }
-    }
-}
-
-pub(crate) struct Inner {
-    // In the order in which they go: the view and the handle, the place among the users.
-    pub(crate) store: Store<Mapped>,
-    pub(crate) attachment: Attachment,
-    pub(crate) facts: Facts,
-    /// What opening it recovered.
-    pub(crate) recovered: Option<Recovered>,
-    /// What messages call it.
-    pub(crate) object: String,
-    /// The process that opened it, as opposed to one forked from it.
-    pub(crate) generation: u32,
-    /// Up to when nothing is known that would forbid its use.
-    pub(crate) epoch: Private,
-}
-
-/// What [`Map::stat`] answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stat {
-    /// Version of the region's format.
-    pub format: u32,
-    /// Bytes of values that the map was made for.
-    pub size: u64,
-    /// Bytes of the region.
-    pub region: u64,
-    /// Bytes taken by variables, with their names and the spare slots of their values.
-    pub used: u64,
-    /// Bytes free for more of them, before the map has to grow.
-    pub free: u64,
-    /// The longest piece of those that is not cut up: room for a large value.
-    pub largest_free: u64,
-    /// Bytes that the region may grow to; `None` = as far as the disk goes.
-    pub max_size: Option<u64>,
-    /// Bytes that are neither: header, tables, index, ends of chunks.
-    pub overhead: u64,
-    /// Variables.
-    pub variables: u64,
-    /// Whether the map lives in a file.
-    pub file: bool,
-    /// When it was made.
-    pub created: SystemTime,
-    /// The process that made it; it may be long gone, and its number another's.
-    pub creator: u32,
-}
-
-impl Stat {
-    /// How much of the free room is scattered: 0.0 where it is one piece, near 1.0 where it is
-    /// many small ones, which serve small values only.
-    #[allow(clippy::cast_precision_loss, reason = "a ratio, for the eye")]
-    pub fn fragmentation(&self) -> f64 {
-        if self.free == 0 { 0.0 } else { 1.0 - self.largest_free as f64 / self.free as f64 }
-    }
-}
-
-/// What [`Map::recovery`] answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Recovery {
-    /// Variables that were recovered.
-    pub variables: u64,
-    /// Variables that the last complete flush had and that are lost, or as an earlier one left them:
-    /// not 0 only where the disk did not keep what it had acknowledged.
-    pub lost: u64,
-    /// Whether the file is damaged so.
-    pub damaged: bool,
+/// The layouts.
+#[derive(Clone)]
+pub(crate) enum Body {
+    Store(Stored),
+    Gem(Gem),
 }
 
 impl Map {
-    pub(crate) fn of(inner: Inner) -> Self {
-        let inner = Arc::new(inner);
-        Self { closing: Arc::new(Closing(Arc::downgrade(&inner))), inner }
+    /// The map as one of our own layout; where it is a gem's, `remedy` says what to use instead.
+    #[inline]
+    pub(crate) fn stored(&self, operation: &'static str, remedy: &str) -> Result<&Stored> {
+        match &self.0 {
+            Body::Store(map) => Ok(map),
+            Body::Gem(gem) => {
+                Err(Error::new(ErrorKind::Unsupported, operation, gem.object()).detail(remedy))
+            }
+        }
     }
 
     /// What opening the map recovered: after a restart of the machine, and of a file that was
     /// copied, the map is as the last complete [`flush`](Self::flush) left it. `None` where there
     /// was nothing to do: the usual case.
     pub fn recovery(&self) -> Option<Recovery> {
-        let found = self.inner.recovered?;
-        let Recovered { variables, lost, damaged, .. } = found;
-        Some(Recovery { variables, lost, damaged })
+        match &self.0 {
+            Body::Store(map) => map.recovery(),
+            Body::Gem(_) => None,
+        }
+    }
+
+    /// How the variables lie in the memory.
+    pub fn format(&self) -> Format {
+        match &self.0 {
+            Body::Store(_) => Format::Store,
+            Body::Gem(_) => Format::Marshal,
+        }
     }
 
     /// Whether this handle's call made the map or found it.
     pub fn origin(&self) -> Origin {
-        self.inner.store.mem().section().origin()
+        match &self.0 {
+            Body::Store(map) => map.origin(),
+            Body::Gem(gem) => gem.origin(),
+        }
     }
 
     /// Sets a variable, making it where there is none. Any serde type: numbers, `bool`, text,
@@ -189,11 +105,10 @@ impl Map {
     /// [`ReadOnly`](ErrorKind::ReadOnly).
     #[inline]
     pub fn set(&self, name: &str, value: impl Serialize) -> Result<()> {
-        if let Some((kind, word)) = codec::plain(&value) {
-            return self.put(name, &Raw::word(kind, word));
+        match &self.0 {
+            Body::Store(map) => map.set(name, value),
+            Body::Gem(gem) => gem.set(name, value),
         }
-        let put = &mut |raw: &Raw<'_>| self.put(name, raw);
-        codec::encode(&value, put).map_err(|error| self.told("set variable", name, error))?
     }
 
     /// Sets a variable to a [`Value`], keeping the kind and number of its `Pod` and `Opaque`.
@@ -201,31 +116,10 @@ impl Map {
     /// # Errors
     /// Those of [`set`](Self::set).
     pub fn set_value(&self, name: &str, value: &Value) -> Result<()> {
-        let put = &mut |raw: &Raw<'_>| self.put(name, raw);
-        value.encode(put).map_err(|error| self.told("set variable", name, error))?
-    }
-
-    #[inline]
-    fn put(&self, name: &str, raw: &Raw<'_>) -> Result<()> {
-        let store = &self.inner.store;
-        if self.is_usable()
-            && let Some(handle) = store.hit(&store.query(name.as_bytes()))
-            && store.poke(handle, raw, true)
-        {
-            return self.acknowledged("set variable", name, ());
+        match &self.0 {
+            Body::Store(map) => map.set_value(name, value),
+            Body::Gem(gem) => gem.set_value(name, value),
         }
-        self.put_slowly(name, *raw)
-    }
-
-    // By value: by reference it would be written to memory on the fast path too.
-    #[cold]
-    #[inline(never)]
-    fn put_slowly(&self, name: &str, raw: Raw<'_>) -> Result<()> {
-        let set = || {
-            let store = &self.inner.store;
-            store.set(store.query(checked(name)?), &raw)
-        };
-        self.run(set).map(|_| ()).map_err(|trouble| self.failed("set variable", name, trouble))
     }
 
     /// The value of a variable. Integers convert with a check of their range; nothing else
@@ -238,12 +132,9 @@ impl Map {
     /// opened for reading, [`Contended`](ErrorKind::Contended).
     #[inline]
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        if let Some(value) = self.peek(name) {
-            return Ok(value);
-        }
-        match self.find_slowly(name)? {
-            Some(value) => Ok(value),
-            None => Err(self.absent("get variable", name)),
+        match &self.0 {
+            Body::Store(map) => map.get(name),
+            Body::Gem(gem) => gem.get(name),
         }
     }
 
@@ -253,28 +144,10 @@ impl Map {
     /// Those of [`get`](Self::get), without `NotFound`.
     #[inline]
     pub fn find<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        match self.peek(name) {
-            Some(value) => Ok(Some(value)),
-            None => self.find_slowly(name),
+        match &self.0 {
+            Body::Store(map) => map.find(name),
+            Body::Gem(gem) => gem.find(name),
         }
-    }
-
-    /// A number or `bool`, if a first look finds it.
-    #[inline]
-    fn peek<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let store = &self.inner.store;
-        let handle = store.hit(&store.query(name.as_bytes()))?;
-        let (desc, word) = store.peek(handle)?;
-        // Last: what was read may have been zeros in the place of something that is gone.
-        codec::of_plain(desc, word).filter(|_| self.is_usable())
-    }
-
-    #[inline(never)]
-    fn find_slowly<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        self.captured(name)?
-            .map(|(captured, _)| codec::decode(captured))
-            .transpose()
-            .map_err(|error| self.told("get variable", name, error))
     }
 
     /// The value of a variable, of whatever kind it is.
@@ -282,28 +155,10 @@ impl Map {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound), [`Corrupt`](ErrorKind::Corrupt).
     pub fn value(&self, name: &str) -> Result<Value> {
-        let (captured, _) =
-            self.captured(name)?.ok_or_else(|| self.absent("get variable", name))?;
-        Value::of(captured).map_err(|error| self.told("get variable", name, error))
-    }
-
-    #[inline]
-    fn captured(&self, name: &str) -> Result<Option<(Captured, u64)>> {
-        let read = || {
-            let store = &self.inner.store;
-            let query = store.query(checked(name)?);
-            // A record that became another variable's between the two steps: look again.
-            for _ in 0..AGAIN {
-                let Some(handle) = store.find(query)? else { return Ok(None) };
-                match store.read(handle, |shot| shot.capture())? {
-                    Seen::Value(captured, version) => return Ok(Some((captured?, version))),
-                    Seen::Absent => return Ok(None),
-                    Seen::Stale => {}
-                }
-            }
-            Err(Trouble::Contended)
-        };
-        self.run(read).map_err(|trouble| self.failed("get variable", name, trouble))
+        match &self.0 {
+            Body::Store(map) => map.value(name),
+            Body::Gem(gem) => gem.value(name),
+        }
     }
 
     /// Whether there is a variable of this name.
@@ -311,8 +166,10 @@ impl Map {
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName), [`Corrupt`](ErrorKind::Corrupt).
     pub fn contains(&self, name: &str) -> Result<bool> {
-        let found = self.run(|| self.resolve(name));
-        Ok(found.map_err(|trouble| self.failed("look for variable", name, trouble))?.is_some())
+        match &self.0 {
+            Body::Store(map) => map.contains(name),
+            Body::Gem(gem) => gem.contains(name),
+        }
     }
 
     /// Removes a variable; answers whether there was one.
@@ -321,11 +178,10 @@ impl Map {
     /// [`ReadOnly`](ErrorKind::ReadOnly), [`TimedOut`](ErrorKind::TimedOut),
     /// [`Corrupt`](ErrorKind::Corrupt).
     pub fn remove(&self, name: &str) -> Result<bool> {
-        let remove = || {
-            let store = &self.inner.store;
-            store.remove(store.query(checked(name)?))
-        };
-        self.run(remove).map_err(|trouble| self.failed("remove variable", name, trouble))
+        match &self.0 {
+            Body::Store(map) => map.remove(name),
+            Body::Gem(gem) => gem.remove(name),
+        }
     }
 
     /// Removes every variable that it finds, one after the other, whatever it holds: those that
@@ -334,19 +190,10 @@ impl Map {
     /// # Errors
     /// Those of [`remove`](Self::remove): the first that it met, after it has removed the others.
     pub fn clear(&self) -> Result<u64> {
-        let clear = || {
-            let (mut removed, mut trouble) = (0, None);
-            self.inner.store.each_record(|handle| {
-                match self.inner.store.remove_record(handle) {
-                    Ok(Wrote::Version(_)) => removed += 1,
-                    Ok(_) => {}
-                    Err(met) => trouble = trouble.take().or(Some(met)),
-                }
-                true
-            })?;
-            trouble.map_or(Ok(removed), Err)
-        };
-        self.run(clear).map_err(|trouble| trouble.during("clear", self.object()))
+        match &self.0 {
+            Body::Store(map) => map.clear(),
+            Body::Gem(gem) => gem.clear(),
+        }
     }
 
     /// How many variables there are, counted by a walk over them.
@@ -354,20 +201,10 @@ impl Map {
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt).
     pub fn len(&self) -> Result<u64> {
-        let count = || {
-            let (mut count, mut trouble) = (0, None);
-            self.inner.store.each_record(|handle| {
-                match self.inner.store.read(handle, |_| ()) {
-                    Ok(Seen::Value(..)) => count += 1,
-                    Ok(_) => {}
-                    Err(met) => trouble = Some(met),
-                }
-                trouble.is_none()
-            })?;
-            trouble.map_or(Ok(count), Err)
-        };
-        self.run(count)
-            .map_err(|trouble: Trouble| trouble.during("count variables of", self.object()))
+        match &self.0 {
+            Body::Store(map) => map.len(),
+            Body::Gem(gem) => gem.len(),
+        }
     }
 
     /// Whether there is no variable.
@@ -376,43 +213,6 @@ impl Map {
     /// Those of [`len`](Self::len).
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
-    }
-
-    /// The record of a variable that is there.
-    pub(crate) fn resolve(&self, name: &str) -> Result<Option<Handle>, Trouble> {
-        let store = &self.inner.store;
-        let query = store.query(checked(name)?);
-        for _ in 0..AGAIN {
-            let Some(handle) = store.find(query)? else { return Ok(None) };
-            match store.read(handle, |_| ())? {
-                Seen::Value(..) => return Ok(Some(handle)),
-                Seen::Absent => return Ok(None),
-                Seen::Stale => {}
-            }
-        }
-        Err(Trouble::Contended)
-    }
-
-    pub(crate) fn find_or_make(
-        &self,
-        name: &str,
-        raw: &Raw<'_>,
-        atomic: bool,
-    ) -> Result<Handle, Trouble> {
-        let store = &self.inner.store;
-        for _ in 0..AGAIN {
-            if let Some(handle) = self.resolve(name)? {
-                return Ok(handle);
-            }
-            let query = store.query(checked(name)?);
-            // What is there now and was absent before is a removed variable, or one that somebody
-            // has just made.
-            match store.insert(query, raw, atomic)? {
-                Inserted::New(handle) => return Ok(handle),
-                Inserted::Found(handle) => store.revive(handle, raw, atomic)?,
-            }
-        }
-        Err(Trouble::Contended)
     }
 
     /// Makes everything that was set before this call survive a power cut, and waits until the
@@ -431,8 +231,10 @@ impl Map {
     /// writes a variable, and does not go on: nothing is lost, and the next flush does it.
     /// [`ReadOnly`](ErrorKind::ReadOnly).
     pub fn flush(&self) -> Result<()> {
-        self.run(|| self.inner.store.flush())
-            .map_err(|trouble| trouble.during("flush", self.object()))
+        match &self.0 {
+            Body::Store(map) => map.flush(),
+            Body::Gem(gem) => gem.flush(),
+        }
     }
 
     /// Facts and figures.
@@ -440,24 +242,10 @@ impl Map {
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt).
     pub fn stat(&self) -> Result<Stat> {
-        let space = self
-            .run(|| self.inner.store.space())
-            .map_err(|trouble| trouble.during("stat", self.object()))?;
-        let facts = &self.inner.facts;
-        Ok(Stat {
-            format: layout::VERSION as u32,
-            size: facts.size,
-            region: space.region,
-            used: space.used,
-            free: space.free,
-            largest_free: space.largest_free,
-            max_size: (facts.max_size != 0).then_some(facts.max_size),
-            overhead: space.overhead,
-            variables: self.len()?,
-            file: facts.file,
-            created: SystemTime::UNIX_EPOCH + Duration::from_secs(facts.created.min(1 << 40)),
-            creator: facts.creator,
-        })
+        match &self.0 {
+            Body::Store(map) => map.stat(),
+            Body::Gem(gem) => gem.stat(),
+        }
     }
 
     /// Closes this handle and reports what the system says; the last one of a map in a file flushes
@@ -468,140 +256,98 @@ impl Map {
     /// Those of [`flush`](Self::flush); [`Io`](ErrorKind::Io) with the system's code. It is closed
     /// nonetheless.
     pub fn close(self) -> Result<()> {
-        let Self { closing, inner } = self;
-        let flushed = match Arc::into_inner(closing) {
-            Some(mut last) => {
-                // Here, where somebody is told what comes of it.
-                last.0 = Weak::new();
-                inner
-                    .flush_if_dirty()
-                    .map_err(|trouble| trouble.during("flush", inner.object.clone()))
-            }
-            None => Ok(()),
-        };
-        match Arc::into_inner(inner) {
-            Some(Inner { store, attachment, .. }) => {
-                let (unmapped, section) = store.into_mem().close();
-                drop(attachment);
-                flushed.and(unmapped).and(section.close())
-            }
-            None => Ok(()),
+        match self.0 {
+            Body::Store(map) => map.close(),
+            Body::Gem(gem) => gem.close(),
         }
     }
 
     /// How long an operation waits for a lock.
     pub fn timeout(&self) -> Duration {
-        self.inner.store.mem().timeout()
+        match &self.0 {
+            Body::Store(map) => map.timeout(),
+            Body::Gem(gem) => gem.timeout(),
+        }
     }
 
-    /// What messages call the map: `map "alpha"`, or `map file "x"`.
+    /// What a gem has erased of what this map has set, where it was opened with
+    /// [`OnClobber::Reassert`](crate::OnClobber::Reassert) or `Error`. An erase counts when it is seen: by
+    /// any operation on variables.
+    pub fn clobbered(&self) -> Clobbered {
+        match &self.0 {
+            Body::Store(_) => Clobbered::default(),
+            Body::Gem(gem) => gem.clobbered(),
+        }
+    }
+
+    /// How the lock of a gem's map went; `None` for a map of our own layout, which has none.
+    pub fn lock_stat(&self) -> Option<LockStat> {
+        match &self.0 {
+            Body::Store(_) => None,
+            Body::Gem(gem) => Some(gem.lock_stat()),
+        }
+    }
+
+    /// The first `len` bytes of a gem's map as they lie there, variables or not, as the gem's
+    /// `read_string` answers them.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond its end; [`TimedOut`](ErrorKind::TimedOut);
+    /// [`Unsupported`](ErrorKind::Unsupported) for a map of our own layout: raw bytes have a
+    /// [`Section`](crate::Section).
+    pub fn read_string(&self, len: usize) -> Result<Vec<u8>> {
+        match &self.0 {
+            Body::Gem(gem) => gem.read_string(len),
+            Body::Store(map) => Err(no_raw("read raw bytes of", map)),
+        }
+    }
+
+    /// Writes bytes to the start of a gem's map, without a terminator: over its variables, as the
+    /// gem's `write_string` does.
+    ///
+    /// # Errors
+    /// Those of [`read_string`](Self::read_string); [`ReadOnly`](ErrorKind::ReadOnly).
+    pub fn write_string(&self, bytes: impl AsRef<[u8]>) -> Result<()> {
+        match &self.0 {
+            Body::Gem(gem) => gem.write_string(bytes.as_ref()),
+            Body::Store(map) => Err(no_raw("write raw bytes to", map)),
+        }
+    }
+}
+
+/// For messages.
+impl Map {
     pub(crate) fn object(&self) -> String {
-        self.inner.object.clone()
-    }
-
-    /// Runs an operation, and answers what came of it if it may be believed: it may not in a child
-    /// of the process that opened the map, nor where the memory is gone.
-    pub(crate) fn run<R>(
-        &self,
-        operate: impl FnOnce() -> Result<R, Trouble>,
-    ) -> Result<R, Trouble> {
-        self.usable()?;
-        let done = operate();
-        self.usable()?;
-        done
-    }
-
-    pub(crate) fn usable(&self) -> Result<(), Trouble> {
-        if self.is_usable() { Ok(()) } else { self.look_whether_usable() }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn look_whether_usable(&self) -> Result<(), Trouble> {
-        // Before the questions: what happens meanwhile makes it another.
-        let epoch = machine::epoch();
-        if !machine::is_generation(self.inner.generation) {
-            return Err(forked());
+        match &self.0 {
+            Body::Store(map) => map.object(),
+            Body::Gem(gem) => gem.object(),
         }
-        if let Some(lost) = self.inner.store.mem().view().lost() {
-            return Err(Trouble::Told(lost));
-        }
-        self.inner.epoch.store(epoch.into(), Relaxed);
-        Ok(())
-    }
-
-    /// By one load and one comparison.
-    #[inline]
-    pub(crate) fn is_usable(&self) -> bool {
-        machine::is_epoch(self.inner.epoch.load(Relaxed) as u32)
-    }
-
-    /// `done`, if what was written is where the others are: the end of a write.
-    #[inline]
-    pub(crate) fn acknowledged<R>(
-        &self,
-        operation: &'static str,
-        name: &str,
-        done: R,
-    ) -> Result<R> {
-        if self.is_usable() {
-            return Ok(done);
-        }
-        self.usable().map_err(|trouble| self.failed(operation, name, trouble))?;
-        Ok(done)
-    }
-
-    #[cold]
-    pub(crate) fn failed(&self, operation: &'static str, name: &str, trouble: Trouble) -> Error {
-        trouble.during(operation, self.variable(name))
     }
 
     #[cold]
     pub(crate) fn told(&self, operation: &'static str, name: &str, error: Error) -> Error {
-        error.during(operation, self.variable(name))
+        error.during(operation, format!("{name:?} of {}", self.object()))
     }
 
     #[cold]
     pub(crate) fn absent(&self, operation: &'static str, name: &str) -> Error {
-        Error::new(ErrorKind::NotFound, operation, self.variable(name))
-            .detail("no variable of this name; `set` makes it")
-    }
-
-    pub(crate) fn variable(&self, name: &str) -> String {
-        format!("{name:?} of {}", self.inner.object)
+        let error = Error::new(ErrorKind::NotFound, "", "");
+        self.told(operation, name, error.detail("no variable of this name; `set` makes it"))
     }
 }
 
-/// How often an operation looks again when a record became another variable's.
-pub(crate) const AGAIN: usize = 64;
-
-#[cold]
-fn forked() -> Trouble {
-    Trouble::Told(
-        Error::new(ErrorKind::Closed, "use map", "")
-            .detail("this process was forked from the one that opened it; open it here"),
-    )
-}
-
-#[inline]
-pub(crate) fn checked(name: &str) -> Result<&[u8], Trouble> {
-    let bytes = name.as_bytes();
-    if bytes.is_empty() || bytes.len() > layout::LONGEST_NAME {
-        return Err(invalid_name(bytes.len()));
-    }
-    Ok(bytes)
-}
-
-#[cold]
-fn invalid_name(len: usize) -> Trouble {
-    Trouble::Told(
-        Error::new(ErrorKind::InvalidName, "name variable", "")
-            .detail(format!("its name has {len} bytes; use 1 to {}", layout::LONGEST_NAME)),
+fn no_raw(operation: &'static str, map: &Stored) -> Error {
+    Error::new(ErrorKind::Unsupported, operation, map.object()).detail(
+        "only a gem's map (Format::Marshal) has bytes of its own; set a variable to bytes, or use \
+         a Section",
     )
 }
 
 impl fmt::Debug for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Map").field(&self.inner.object).finish()
+        match &self.0 {
+            Body::Store(map) => map.fmt(f),
+            Body::Gem(gem) => f.debug_tuple("Map").field(&gem.object()).finish(),
+        }
     }
 }

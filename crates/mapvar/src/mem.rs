@@ -796,14 +796,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("seats.map");
         let first = Map::options().file(&path).create().unwrap();
-        let token = first.inner.store.mem().seat().unwrap();
+        let token = first.stored("", "").unwrap().inner.store.mem().seat().unwrap();
         let others: Vec<Map> = (0..layout::PARTICIPANT_SLOTS)
             .map(|_| Map::options().file(&path).open().unwrap())
             .collect();
-        let seats = others.iter().filter(|map| map.inner.store.mem().seat().is_ok()).count();
+        let seats = others
+            .iter()
+            .filter(|map| map.stored("", "").unwrap().inner.store.mem().seat().is_ok())
+            .count();
         assert_eq!(seats, layout::PARTICIPANT_SLOTS - 1);
-        let last = others.iter().find(|map| map.inner.store.mem().seat().is_err()).unwrap();
-        assert!(last.inner.store.lives(token).unwrap());
+        let last = others
+            .iter()
+            .find(|map| map.stored("", "").unwrap().inner.store.mem().seat().is_err())
+            .unwrap();
+        assert!(last.stored("", "").unwrap().inner.store.lives(token).unwrap());
     }
 
     /// It was counted by the naps that were meant: of 5 s became 15, and more on Windows.
@@ -816,7 +822,7 @@ mod tests {
         let first = Map::options().file(&path).create().unwrap();
         let timeout = Duration::from_secs(1);
         let second = Map::options().file(&path).timeout(timeout).open().unwrap();
-        let mem = first.inner.store.mem();
+        let mem = first.stored("", "").unwrap().inner.store.mem();
         let token = mem.seat().unwrap();
         let words = mem.words_mut(layout::live::AT, layout::live::WORDS).unwrap();
         words.store(layout::live::FLUSHER, token, super::Ordering::SeqCst);

@@ -3,11 +3,14 @@
 use crate::{
     Map,
     engine::Store,
+    facts::{Format, OnClobber, Unlocked},
+    gem::{self, Gem},
     layout,
-    map::Inner,
+    map::Body,
     mem::{Called, Mapped, Ordering, Private},
     recover::Recovered,
     region::{self, Facts, Flaw, Identity},
+    stored::{Inner, Stored},
 };
 use mapvar_os::{
     Error, ErrorKind, Locks, Name, Origin, Protection, Result, Scope, Section, SectionOptions,
@@ -24,14 +27,19 @@ const SUFFIX: &str = ".map";
 /// Options to make or open a [`Map`]; from [`Map::options`]. One of [`name`](Self::name) and
 /// [`file`](Self::file) is needed.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[must_use = "options do nothing until `create`, `open` or `open_or_create`"]
 pub struct MapOptions {
     name: Option<String>,
     file: Option<PathBuf>,
     scope: Scope,
+    format: Option<Format>,
+    on_clobber: OnClobber,
     size: u64,
+    sized: bool,
     max_size: Option<u64>,
     timeout: Duration,
+    timed: bool,
     read_only: bool,
     allow_network: bool,
 }
@@ -42,9 +50,13 @@ impl MapOptions {
             name: None,
             file: None,
             scope: Scope::Local,
+            format: None,
+            on_clobber: OnClobber::Accept,
             size: 64 << 10,
+            sized: false,
             max_size: None,
             timeout: Duration::from_secs(5),
+            timed: false,
             read_only: false,
             allow_network: false,
         }
@@ -70,14 +82,33 @@ impl MapOptions {
         self
     }
 
+    /// How the variables lie in the memory. A new map is of [`Format::Store`] unless set. A map that
+    /// is there is recognised: a file by its first bytes; under a name our own object comes first,
+    /// and if there is none, the gem's section of exactly that name, as far as a Hash lies in it
+    /// (one of zeros, or with raw bytes, is opened where the format is set).
+    pub fn format(mut self, format: Format) -> Self {
+        self.format = Some(format);
+        self
+    }
+
+    /// What to do when a gem erases variables of this map ([`Format::Marshal`]).
+    pub fn on_clobber(mut self, on_clobber: OnClobber) -> Self {
+        self.on_clobber = on_clobber;
+        self
+    }
+
     /// Bytes of values that a new map has room for; 64 KiB unless set. The region is larger: 32 KiB
     /// for header and index, and eight times the size (four times above 1 MiB), because each
     /// variable has four slots of its class: a number takes 320 bytes, a text 576
     /// or more. So it holds less than `size` bytes of small values (numbers: a fifth of it, texts of
     /// 100 bytes: a third) and more of those near a class's end; [`Map::stat`] shows what is used
     /// and free. Ignored for a map that is there.
+    ///
+    /// Of a [`Format::Marshal`] exactly the bytes of the section, in which the marshalled Hash must
+    /// fit. Who opens one sees it rounded up to a page, on Windows, and the gem that made it reads
+    /// no more than it asked for: set the size that the creator did, and no more is written.
     pub fn size(mut self, bytes: u64) -> Self {
-        self.size = bytes;
+        (self.size, self.sized) = (bytes, true);
         self
     }
 
@@ -94,9 +125,9 @@ impl MapOptions {
     }
 
     /// How long operations wait for a lock, and opening for a map that is just being made; 5 s
-    /// unless set.
+    /// unless set, and 1 s for a [`Format::Marshal`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        (self.timeout, self.timed) = (timeout, true);
         self
     }
 
@@ -196,6 +227,103 @@ impl MapOptions {
     }
 
     fn obtain_told(&self, want: Want, object: &str) -> Result<Map> {
+        let stored = |want| Ok(Map(Body::Store(self.obtain_stored(want, object)?)));
+        match (self.format, want) {
+            (Some(Format::Marshal), _) => Ok(Map(Body::Gem(self.obtain_gem(want)?))),
+            (Some(Format::Store), _) | (None, Want::Create) => stored(want),
+            (None, Want::Open | Want::Either) => {
+                // A new file is none of a gem's; under a name the gem's comes before a new one.
+                let first = if self.file.is_some() { want } else { Want::Open };
+                match stored(first) {
+                    Err(error)
+                        if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotAMap) =>
+                    {
+                        match self.recognised_gem() {
+                            Some(gem) => Ok(Map(Body::Gem(gem?))),
+                            None if first != want && error.kind() == ErrorKind::NotFound => {
+                                stored(want)
+                            }
+                            None => Err(error),
+                        }
+                    }
+                    other => other,
+                }
+            }
+        }
+    }
+
+    /// The gem's map that these options lead to, if there is one that is seen to be one.
+    fn recognised_gem(&self) -> Option<Result<Gem>> {
+        let spec = self.gem_spec().ok()?;
+        gem::is_one(&spec).then(|| Gem::open(&spec))
+    }
+
+    /// For those who look at what cannot be opened: a gem's map, where it is one.
+    pub(crate) fn open_gem_if_it_is_one(&self) -> Result<Option<Gem>> {
+        let reading = self.clone().read_only(true);
+        match self.format {
+            Some(Format::Marshal) => reading.obtain_gem(Want::Open).map(Some),
+            Some(Format::Store) => Ok(None),
+            None => {
+                if self.file.is_none() && self.section()?.open().is_ok() {
+                    return Ok(None);
+                }
+                reading.recognised_gem().transpose()
+            }
+        }
+    }
+
+    fn obtain_gem(&self, want: Want) -> Result<Gem> {
+        let spec = self.gem_spec()?;
+        match want {
+            Want::Create => Gem::create(&spec),
+            Want::Open => Gem::open(&spec),
+            Want::Either => match Gem::open(&spec) {
+                Err(error) if error.kind() == ErrorKind::NotFound => match Gem::create(&spec) {
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => Gem::open(&spec),
+                    other => other,
+                },
+                other => other,
+            },
+        }
+    }
+
+    fn gem_spec(&self) -> Result<gem::Spec> {
+        let section = match (&self.file, &self.name) {
+            (None, Some(name)) => Section::options().name(Name::of_gem(name, self.scope)?),
+            _ => self.section()?,
+        };
+        let protection = if self.read_only { Protection::ReadOnly } else { Protection::ReadWrite };
+        let timeout = if self.timed { self.timeout } else { gem::TIMEOUT };
+        Ok(gem::Spec {
+            section: section
+                .protection(protection)
+                .allow_network(self.allow_network)
+                .timeout(timeout),
+            size: self.size,
+            sized: self.sized,
+            read_only: self.read_only,
+            file: self.file.is_some(),
+            timeout,
+            on_clobber: self.on_clobber,
+            object: self.object(),
+        })
+    }
+
+    /// Frees the lock of a gem's map whose holder is gone; others who open the map do so by
+    /// themselves, where they can tell. `force`: also where a living program may hold it, as a gem
+    /// does for ever after an exception.
+    ///
+    /// # Errors
+    /// [`TimedOut`](ErrorKind::TimedOut) where a living program may hold it;
+    /// [`NotFound`](ErrorKind::NotFound), and the others of opening a section.
+    pub fn unlock(&self, force: bool) -> Result<Unlocked> {
+        self.gem_spec()
+            .and_then(|spec| gem::unlock(&spec, force))
+            .map_err(|error| error.during("unlock", self.object()))
+    }
+
+    fn obtain_stored(&self, want: Want, object: &str) -> Result<Stored> {
         let options = self.section()?;
         let made = if want == Want::Open { None } else { Some(self.facts()?) };
         let section = match (want, &made) {
@@ -254,7 +382,7 @@ impl MapOptions {
             settle(&mut store, attachment.alone()).map_err(corrupt)?
         };
         attachment.done()?;
-        Ok(Map::of(Inner {
+        Ok(Stored::of(Inner {
             store,
             attachment,
             facts,

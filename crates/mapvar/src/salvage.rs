@@ -2,14 +2,16 @@
 //! header, nor the chunk table, nor the index is needed; the damaged map is only read.
 
 use crate::{
-    Map, MapOptions,
+    Map, MapOptions, Value,
     engine::{Handle, Store},
+    gem::Gem,
     layout::{self, CHUNK, State, chunk, journal, kind, record, slot},
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed},
     },
     raw::{Captured, Kind, Raw},
+    stored::Stored,
     trouble::Trouble,
     unopened::look_at,
     whole::{Header, Held, Place},
@@ -99,6 +101,10 @@ impl MapOptions {
     }
 
     fn salvage_told(&self, into: &Map) -> Result<Salvage> {
+        if let Some(gem) = self.open_gem_if_it_is_one()? {
+            return of_payload(&gem, into);
+        }
+        let into = into.stored("salvage", "salvage into a map with Format::Store")?;
         let region = look_at(self)?;
         let store = &region.store;
         let same = if into.inner.facts.file {
@@ -129,7 +135,17 @@ impl MapOptions {
     }
 }
 
-fn save(into: &Map, name: &str, atomic: bool, captured: &Captured) -> Result<()> {
+/// Of a gem's map all of it can be had, or nothing.
+fn of_payload(gem: &Gem, into: &Map) -> Result<Salvage> {
+    let mut salvage = Salvage::default();
+    for (name, captured) in gem.all()? {
+        into.set_value(&name, &Value::of(captured?)?)?;
+        salvage.saved += 1;
+    }
+    Ok(salvage)
+}
+
+fn save(into: &Stored, name: &str, atomic: bool, captured: &Captured) -> Result<()> {
     let raw = if captured.kind == Kind::Nil as u8 {
         Raw::bytes(Kind::Nil, 0, &[])
     } else {

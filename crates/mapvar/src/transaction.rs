@@ -3,17 +3,18 @@
 use crate::{
     Map, Value, codec,
     engine::{Expect, Handle, Version},
-    map::{AGAIN, checked},
+    map::Body,
     mem::{Fault, Mem, Ordering::Acquire},
     raw::{Captured, Payload, Raw},
     slots::Seen,
     store::Inserted,
+    stored::{AGAIN, Stored, checked},
     transact::{Change, Outcome},
     trouble::Trouble,
 };
 use mapvar_os::{Error, ErrorKind, Result, seeded::planted};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 /// How often a transaction is run before it answers `Conflict`.
 const RUNS: u32 = 16;
@@ -42,13 +43,16 @@ enum Look {
 /// the process dies in that moment, until somebody who may write finishes it (the next write to one
 /// of its variables does, the next transaction, the next flush).
 pub struct Transaction<'m> {
-    map: &'m Map,
+    handle: Cow<'m, Map>,
+    map: Cow<'m, Stored>,
     looks: BTreeMap<String, Look>,
     /// `None` = to be removed.
     writes: BTreeMap<String, Option<Captured>>,
     /// The map's count of transactions when this one began.
     seen: u64,
     conflict: bool,
+    /// How often it was begun.
+    runs: u32,
 }
 
 impl Map {
@@ -83,32 +87,43 @@ impl Map {
         &self,
         mut body: impl FnMut(&mut Transaction<'_>) -> Result<R>,
     ) -> Result<R> {
-        let failed = |trouble: Trouble| trouble.during("run a transaction in", self.object());
-        self.usable().map_err(failed)?;
-        for run in 0..RUNS {
-            let seen = self.inner.store.transactions_seen().map_err(failed)?;
-            let mut transaction = Transaction {
-                map: self,
-                looks: BTreeMap::new(),
-                writes: BTreeMap::new(),
-                seen,
-                conflict: false,
-            };
+        let mut transaction = Transaction::new(Cow::Borrowed(self))?;
+        loop {
             match body(&mut transaction) {
                 Err(error) if !transaction.conflict => return Err(error),
-                Ok(result) if !transaction.conflict && transaction.commit().map_err(failed)? => {
-                    return Ok(result);
-                }
-                _ => {}
-            }
-            // The later, the longer.
-            for _ in 0..run {
-                let _ = self.inner.store.mem().pause(run);
+                Ok(result) if transaction.publish()? => return Ok(result),
+                _ => transaction.restart()?,
             }
         }
-        Err(Error::new(ErrorKind::Conflict, "run a transaction in", self.object()).detail(format!(
-            "others changed what it read, in each of {RUNS} runs; try again, or make it shorter"
-        )))
+    }
+
+    /// A transaction that is a value and no closure: for who cannot hand on a closure, such as
+    /// another language. [`Transaction::commit`] does it; dropped before, it has done nothing.
+    ///
+    /// ```
+    /// # let map = mapvar::Map::options().name(&format!("doc-begin.{}", std::process::id())).create()?;
+    /// use mapvar::ErrorKind;
+    ///
+    /// map.set("count", 1)?;
+    /// let mut tx = map.begin()?;
+    /// loop {
+    ///     let done = tx.get::<i64>("count").and_then(|count| {
+    ///         tx.set("count", count + 1)?;
+    ///         tx.commit()
+    ///     });
+    ///     match done {
+    ///         Err(error) if error.kind() == ErrorKind::Conflict => tx.restart()?,
+    ///         done => break done?,
+    ///     }
+    /// }
+    /// assert_eq!(map.get::<i64>("count")?, 2);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed) in a forked child.
+    pub fn begin(&self) -> Result<Transaction<'static>> {
+        Transaction::new(Cow::Owned(self.clone()))
     }
 
     /// Several variables as they were at one instant.
@@ -126,6 +141,18 @@ impl Map {
     /// Those of [`get`](Self::get), without `NotFound`; [`Contended`](ErrorKind::Contended) where
     /// others write all the time and the map was opened for reading.
     pub fn snapshot(&self, names: &[&str]) -> Result<Snapshot> {
+        let values = match &self.0 {
+            Body::Store(map) => map.snapshot(names)?,
+            Body::Gem(gem) => Values(
+                names.iter().map(|name| (*name).into()).zip(gem.captured_all(names)?).collect(),
+            ),
+        };
+        Ok(Snapshot { map: self.clone(), values })
+    }
+}
+
+impl Stored {
+    fn snapshot(&self, names: &[&str]) -> Result<Values> {
         let failed = |trouble: Trouble| trouble.during("take a snapshot of", self.object());
         let look = || {
             let store = &self.inner.store;
@@ -141,8 +168,7 @@ impl Map {
             }
             if patient { Err(Trouble::Contended) } else { self.hold_and_look(names) }
         };
-        let values = self.run(look).map_err(failed)?;
-        Ok(Snapshot { map: self.clone(), values })
+        self.run(look).map_err(failed)
     }
 
     /// Reads every variable, and then looks whether any has changed since.
@@ -252,19 +278,61 @@ impl Map {
         Err(Trouble::Contended)
     }
 
+    fn find_versioned<T: DeserializeOwned>(&self, name: &str) -> Result<(Option<T>, Version)> {
+        self.captured_versioned(name, codec::decode)
+    }
+
+    fn captured_versioned<T>(
+        &self,
+        name: &str,
+        decode: impl FnOnce(Captured) -> Result<T>,
+    ) -> Result<(Option<T>, Version)> {
+        let found = self.run(|| self.look(name));
+        match found.map_err(|trouble| self.failed("get variable", name, trouble))? {
+            None => Ok((None, Version::ABSENT)),
+            Some(Found { handle, .. }) if handle.atomic => {
+                Err(self.failed("get variable", name, Trouble::WrongKind(NO_VERSIONS)))
+            }
+            Some(Found { handle, captured, number }) => {
+                let value =
+                    decode(captured).map_err(|error| self.told("get variable", name, error))?;
+                Ok((Some(value), Version { id: handle.id, number }))
+            }
+        }
+    }
+
+    fn put_if(
+        &self,
+        name: &str,
+        expected: Version,
+        raw: &Raw<'_>,
+    ) -> Result<std::result::Result<Version, Version>> {
+        let put = || {
+            let store = &self.inner.store;
+            store.set_if(store.query(checked(name)?), raw, expected.expected())
+        };
+        let done = self.run(put).map_err(|trouble| self.failed("set variable", name, trouble))?;
+        Ok(done.map(Version::from).map_err(Version::from))
+    }
+}
+
+impl Map {
     /// The present version of a variable; [`Version::ABSENT`] where there is none.
     ///
     /// # Errors
     /// Those of [`contains`](Self::contains); [`WrongKind`](ErrorKind::WrongKind) for an
     /// [`Atomic`](crate::Atomic), which has none.
     pub fn version(&self, name: &str) -> Result<Version> {
-        let version = || match self.resolve_versioned(name)? {
+        let map = match &self.0 {
+            Body::Store(map) => map,
+            Body::Gem(gem) => return gem.version(name),
+        };
+        let version = || match map.resolve_versioned(name)? {
             Some((handle, _)) if handle.atomic => Err(Trouble::WrongKind(NO_VERSIONS)),
             Some((handle, number)) => Ok(Version { id: handle.id, number }),
             None => Ok(Version::ABSENT),
         };
-        self.run(version)
-            .map_err(|trouble| self.failed("get the version of variable", name, trouble))
+        map.run(version).map_err(|trouble| map.failed("get the version of variable", name, trouble))
     }
 
     /// The value of a variable and its version, for [`compare_and_set`](Self::compare_and_set).
@@ -273,30 +341,34 @@ impl Map {
     /// Those of [`get`](Self::get); [`WrongKind`](ErrorKind::WrongKind) for an
     /// [`Atomic`](crate::Atomic).
     pub fn get_versioned<T: DeserializeOwned>(&self, name: &str) -> Result<(T, Version)> {
-        let (value, version) = self.find_versioned(name)?;
+        let (value, version) = match &self.0 {
+            Body::Store(map) => map.find_versioned(name)?,
+            Body::Gem(gem) => gem.find_versioned(name)?,
+        };
         match value {
             Some(value) => Ok((value, version)),
             None => Err(self.absent("get variable", name)),
         }
     }
 
-    fn find_versioned<T: DeserializeOwned>(&self, name: &str) -> Result<(Option<T>, Version)> {
-        let found = self.run(|| self.look(name));
-        match found.map_err(|trouble| self.failed("get variable", name, trouble))? {
-            None => Ok((None, Version::ABSENT)),
-            Some(Found { handle, .. }) if handle.atomic => {
-                Err(self.failed("get variable", name, Trouble::WrongKind(NO_VERSIONS)))
-            }
-            Some(Found { handle, captured, number }) => {
-                let value = codec::decode(captured)
-                    .map_err(|error| self.told("get variable", name, error))?;
-                Ok((Some(value), Version { id: handle.id, number }))
-            }
+    /// The value of a variable, of whatever kind it is, and its version, for
+    /// [`compare_and_set_value`](Self::compare_and_set_value); `None` and [`Version::ABSENT`] where
+    /// there is none.
+    ///
+    /// # Errors
+    /// Those of [`get_versioned`](Self::get_versioned), without `NotFound`.
+    pub fn value_versioned(&self, name: &str) -> Result<(Option<Value>, Version)> {
+        match &self.0 {
+            Body::Store(map) => map.captured_versioned(name, Value::of),
+            Body::Gem(gem) => gem.value_versioned(name),
         }
     }
 
     /// Sets a variable if it still has the version `expected`, or, for [`Version::ABSENT`], if there
     /// is none; answers the new version, or `Err` with the one that stands there instead.
+    ///
+    /// The layout of a gem's map counts nothing: there a version is a hash of the value, and a value
+    /// that went and came back has the same one.
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-cas.{}", std::process::id())).create()?;
@@ -316,16 +388,38 @@ impl Map {
         expected: Version,
         value: impl Serialize,
     ) -> Result<std::result::Result<Version, Version>> {
-        let put = &mut |raw: &Raw<'_>| {
-            self.run(|| {
-                let store = &self.inner.store;
-                store.set_if(store.query(checked(name)?), raw, expected.expected())
-            })
-        };
-        let done = codec::encode(&value, put)
-            .map_err(|error| self.told("set variable", name, error))?
-            .map_err(|trouble| self.failed("set variable", name, trouble))?;
-        Ok(done.map(Version::from).map_err(Version::from))
+        match &self.0 {
+            Body::Store(map) => {
+                codec::encode(&value, &mut |raw: &Raw<'_>| map.put_if(name, expected, raw))
+                    .map_err(|error| map.told("set variable", name, error))?
+            }
+            Body::Gem(gem) => gem.set_if(
+                name,
+                expected,
+                codec::encode(&value, &mut |raw: &Raw<'_>| Captured::of(raw)),
+            ),
+        }
+    }
+
+    /// As [`compare_and_set`](Self::compare_and_set), keeping the kind and number of a `Pod` and an
+    /// `Opaque`.
+    ///
+    /// # Errors
+    /// Those of [`compare_and_set`](Self::compare_and_set).
+    pub fn compare_and_set_value(
+        &self,
+        name: &str,
+        expected: Version,
+        value: &Value,
+    ) -> Result<std::result::Result<Version, Version>> {
+        match &self.0 {
+            Body::Store(map) => value
+                .encode(&mut |raw: &Raw<'_>| map.put_if(name, expected, raw))
+                .map_err(|error| map.told("set variable", name, error))?,
+            Body::Gem(gem) => {
+                gem.set_if(name, expected, value.encode(&mut |raw: &Raw<'_>| Captured::of(raw)))
+            }
+        }
     }
 
     /// Replaces the value of a variable by what `change` makes of it (of `None`, where there is
@@ -347,8 +441,12 @@ impl Map {
         name: &str,
         mut change: impl FnMut(Option<T>) -> T,
     ) -> Result<T> {
+        let map = match &self.0 {
+            Body::Store(map) => map,
+            Body::Gem(gem) => return gem.update(name, change),
+        };
         for round in 0..UPDATES {
-            let (value, version) = self.find_versioned(name)?;
+            let (value, version) = map.find_versioned(name)?;
             let value = change(value);
             if planted("update-blindly") {
                 self.set(name, &value)?;
@@ -357,21 +455,82 @@ impl Map {
             if self.compare_and_set(name, version, &value)?.is_ok() {
                 return Ok(value);
             }
-            let _ = self.inner.store.mem().pause(round);
+            let _ = map.inner.store.mem().pause(round);
         }
-        Err(Error::new(ErrorKind::Conflict, "update variable", self.variable(name))
+        Err(Error::new(ErrorKind::Conflict, "update variable", map.variable(name))
             .detail("others wrote it each time; try again, or use an Atomic"))
     }
 }
 
+const NO_TRANSACTIONS: &str = "the gem's layout has no transactions; `update` changes one variable, \
+                               or make the map with Format::Store";
+/// What messages call it.
+const RUN: &str = "run a transaction in";
 const NO_VERSIONS: &str = "it is an Atomic, which has no versions; use its `compare_exchange`";
 /// How often an update is tried.
 const UPDATES: u32 = 1000;
 
-impl Transaction<'_> {
+impl<'m> Transaction<'m> {
+    fn new(handle: Cow<'m, Map>) -> Result<Self> {
+        let map = match &handle {
+            Cow::Borrowed(handle) => Cow::Borrowed(handle.stored(RUN, NO_TRANSACTIONS)?),
+            Cow::Owned(handle) => Cow::Owned(handle.stored(RUN, NO_TRANSACTIONS)?.clone()),
+        };
+        let seen = map
+            .run(|| map.inner.store.transactions_seen())
+            .map_err(|trouble| trouble.during(RUN, map.object()))?;
+        let (looks, writes) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { handle, map, looks, writes, seen, conflict: false, runs: 1 })
+    }
+
+    /// Forgets what it has read and written, waits a little, the longer the more often, and begins
+    /// anew: after [`Conflict`](ErrorKind::Conflict).
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) after 16 runs; [`Closed`](ErrorKind::Closed).
+    pub fn restart(&mut self) -> Result<()> {
+        let failed = |trouble: Trouble| trouble.during(RUN, self.map.object());
+        // The later, the longer.
+        for _ in 1..self.runs {
+            let _ = self.map.inner.store.mem().pause(self.runs - 1);
+        }
+        if self.runs >= RUNS {
+            return Err(Error::new(ErrorKind::Conflict, RUN, self.map.object()).detail(format!(
+                "others changed what it read, in each of {RUNS} runs; try again, or make it shorter"
+            )));
+        }
+        let seen = self.map.run(|| self.map.inner.store.transactions_seen()).map_err(failed)?;
+        self.forget();
+        (self.seen, self.runs) = (seen, self.runs + 1);
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.looks.clear();
+        self.writes.clear();
+        self.conflict = false;
+    }
+
+    /// Does all that it wrote as one, if what it read has not changed meanwhile; it is then an empty
+    /// transaction, for the next.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict), with nothing written: [`restart`](Self::restart) it and
+    /// do it all again; and those of [`Map::transaction`].
+    pub fn commit(&mut self) -> Result<()> {
+        if self.publish()? {
+            self.forget();
+            self.runs = 1;
+            return Ok(());
+        }
+        self.conflict = true;
+        Err(Error::new(ErrorKind::Conflict, RUN, self.map.object())
+            .detail("others changed what it read; restart it and do it all again"))
+    }
+
     /// The map.
     pub fn map(&self) -> &Map {
-        self.map
+        &self.handle
     }
 
     /// The value of a variable, as this transaction has set it or as it was when the transaction
@@ -392,11 +551,8 @@ impl Transaction<'_> {
     /// # Errors
     /// Those of [`get`](Self::get), without `NotFound`.
     pub fn find<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
-        let map = self.map;
-        self.captured(name)?
-            .map(codec::decode)
-            .transpose()
-            .map_err(|error| map.told("get variable", name, error))
+        let found = self.captured(name)?.map(codec::decode).transpose();
+        found.map_err(|error| self.map.told("get variable", name, error))
     }
 
     /// The value of a variable, of whatever kind it is; `None` where there is none.
@@ -404,11 +560,8 @@ impl Transaction<'_> {
     /// # Errors
     /// Those of [`find`](Self::find).
     pub fn value(&mut self, name: &str) -> Result<Option<Value>> {
-        let map = self.map;
-        self.captured(name)?
-            .map(Value::of)
-            .transpose()
-            .map_err(|error| map.told("get variable", name, error))
+        let found = self.captured(name)?.map(Value::of).transpose();
+        found.map_err(|error| self.map.told("get variable", name, error))
     }
 
     /// Whether there is a variable of this name.
@@ -449,9 +602,21 @@ impl Transaction<'_> {
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName), and those of encoding the value.
     pub fn set(&mut self, name: &str, value: impl Serialize) -> Result<()> {
+        self.keep(name, codec::encode(&value, &mut |raw: &Raw<'_>| Captured::of(raw)))
+    }
+
+    /// Sets a variable to a [`Value`] when the transaction ends, keeping the kind and number of its
+    /// `Pod` and `Opaque`.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn set_value(&mut self, name: &str, value: &Value) -> Result<()> {
+        self.keep(name, value.encode(&mut |raw: &Raw<'_>| Captured::of(raw)))
+    }
+
+    fn keep(&mut self, name: &str, encoded: Result<Captured>) -> Result<()> {
         checked(name).map_err(|trouble| self.map.failed("set variable", name, trouble))?;
-        let captured = codec::encode(&value, &mut |raw: &Raw<'_>| Captured::of(raw))
-            .map_err(|error| self.map.told("set variable", name, error))?;
+        let captured = encoded.map_err(|error| self.map.told("set variable", name, error))?;
         self.writes.insert(name.into(), Some(captured));
         Ok(())
     }
@@ -467,7 +632,14 @@ impl Transaction<'_> {
     }
 
     /// Does it; false where something that was read has changed.
-    fn commit(&self) -> Result<bool, Trouble> {
+    fn publish(&self) -> Result<bool> {
+        self.try_publish().map_err(|trouble| trouble.during(RUN, self.map.object()))
+    }
+
+    fn try_publish(&self) -> Result<bool, Trouble> {
+        if self.conflict {
+            return Ok(false);
+        }
         if self.looks.is_empty() && self.writes.is_empty() {
             return Ok(true);
         }
@@ -571,7 +743,7 @@ impl Transaction<'_> {
 impl fmt::Debug for Transaction<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transaction")
-            .field("map", &self.map)
+            .field("map", &*self.handle)
             .field("reads", &self.looks.len())
             .field("writes", &self.writes.len())
             .finish_non_exhaustive()

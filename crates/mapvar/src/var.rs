@@ -1,17 +1,17 @@
 //! Handles to one variable: resolved once, then a few nanoseconds an operation.
 
 use crate::{
-    Map, codec,
+    Map, Value, codec,
     engine::{Expect, Handle, Version, Wrote},
     layout,
-    map::AGAIN,
     mem::{
         Mem,
         Ordering::{Relaxed, SeqCst},
         Private,
     },
-    raw::{Kind, Raw},
+    raw::{Captured, Kind, Raw},
     slots::Seen,
+    stored::{AGAIN, Stored},
     trouble::Trouble,
 };
 use mapvar_os::{Error, ErrorKind, Result, WordsMut};
@@ -20,7 +20,9 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 /// What `Var` and `Atomic` share: the map, the name, and where the variable was found last.
 struct Target {
+    /// What users are handed.
     map: Map,
+    stored: Stored,
     name: Arc<str>,
     /// A packed handle's offset, size and flag; and its id. Two words that may be of two moments:
     /// then they do not fit each other, and the name is resolved again.
@@ -30,9 +32,9 @@ struct Target {
 }
 
 impl Target {
-    fn new(map: Map, name: &str, handle: Handle, atomic: Option<Kind>) -> Self {
+    fn new(map: &Map, stored: &Stored, name: &str, handle: Handle, atomic: Option<Kind>) -> Self {
         let place = [Private::new(pack(handle)), Private::new(handle.id)];
-        Self { map, name: name.into(), place, atomic }
+        Self { map: map.clone(), stored: stored.clone(), name: name.into(), place, atomic }
     }
 
     #[inline]
@@ -44,13 +46,13 @@ impl Target {
     /// Where the variable was found last, if this process may write to the map.
     #[inline]
     fn at_hand(&self) -> Option<Handle> {
-        self.map.is_usable().then(|| self.handle())
+        self.stored.is_usable().then(|| self.handle())
     }
 
     /// `done`, if what was written is where the others are.
     #[inline]
     fn acknowledged<R>(&self, operation: &'static str, done: R) -> Result<R> {
-        self.map.acknowledged(operation, &self.name, done)
+        self.stored.acknowledged(operation, &self.name, done)
     }
 
     /// Runs `operate` on the variable's record, and again on another where it has moved on; an
@@ -61,7 +63,7 @@ impl Target {
         operation: &'static str,
         mut operate: impl FnMut(Handle) -> Result<Seen<R>, Trouble>,
     ) -> Result<R> {
-        let first = self.map.run(|| operate(self.handle()));
+        let first = self.stored.run(|| operate(self.handle()));
         match first {
             Ok(Seen::Value(value, _)) => Ok(value),
             other => self.again(operation, other, operate),
@@ -75,21 +77,21 @@ impl Target {
         mut last: Result<Seen<R>, Trouble>,
         mut operate: impl FnMut(Handle) -> Result<Seen<R>, Trouble>,
     ) -> Result<R> {
-        let failed = |trouble| self.map.failed(operation, &self.name, trouble);
+        let failed = |trouble| self.stored.failed(operation, &self.name, trouble);
         for _ in 0..AGAIN {
             match last.map_err(failed)? {
                 Seen::Value(value, _) => return Ok(value),
                 Seen::Absent => return Err(self.removed(operation)),
                 Seen::Stale => {}
             }
-            let Some(handle) = self.map.resolve(&self.name).map_err(failed)? else {
+            let Some(handle) = self.stored.resolve(&self.name).map_err(failed)? else {
                 return Err(self.removed(operation));
             };
             self.still_atomic(handle).map_err(failed)?;
             let [place, id] = &self.place;
             place.store(pack(handle), Relaxed);
             id.store(handle.id, Relaxed);
-            last = self.map.run(|| operate(handle));
+            last = self.stored.run(|| operate(handle));
         }
         Err(failed(Trouble::Contended))
     }
@@ -99,7 +101,7 @@ impl Target {
     fn still_atomic(&self, handle: Handle) -> Result<(), Trouble> {
         let Some(kind) = self.atomic else { return Ok(()) };
         let fits = handle.atomic
-            && self.map.inner.store.atomic_kind(handle)?.is_none_or(|found| found == kind as u8);
+            && self.stored.inner.store.atomic_kind(handle)?.is_none_or(|found| found == kind as u8);
         if fits {
             return Ok(());
         }
@@ -108,12 +110,12 @@ impl Target {
 
     #[cold]
     fn removed(&self, operation: &'static str) -> Error {
-        Error::new(ErrorKind::Removed, operation, self.map.variable(&self.name))
+        Error::new(ErrorKind::Removed, operation, self.stored.variable(&self.name))
             .detail("it was removed; `set` of the map makes it again")
     }
 
     fn told(&self, operation: &'static str, error: Error) -> Error {
-        error.during(operation, self.map.variable(&self.name))
+        error.during(operation, self.stored.variable(&self.name))
     }
 }
 
@@ -121,7 +123,13 @@ impl Clone for Target {
     fn clone(&self) -> Self {
         let [place, id] = &self.place;
         let place = [Private::new(place.load(Relaxed)), Private::new(id.load(Relaxed))];
-        Self { map: self.map.clone(), name: self.name.clone(), place, atomic: self.atomic }
+        Self {
+            map: self.map.clone(),
+            stored: self.stored.clone(),
+            name: self.name.clone(),
+            place,
+            atomic: self.atomic,
+        }
     }
 }
 
@@ -162,8 +170,8 @@ pub struct Var<T> {
 }
 
 impl<T> Var<T> {
-    pub(crate) fn new(map: Map, name: &str, handle: Handle) -> Self {
-        Self { target: Target::new(map, name, handle, None), of: PhantomData }
+    pub(crate) fn new(map: &Map, stored: &Stored, name: &str, handle: Handle) -> Self {
+        Self { target: Target::new(map, stored, name, handle, None), of: PhantomData }
     }
 
     /// The variable's name.
@@ -182,7 +190,7 @@ impl<T> Var<T> {
     /// [`ErrorKind::Removed`].
     pub fn kind(&self) -> Result<Kind> {
         let number = self.target.with("get variable", |handle| {
-            self.target.map.inner.store.read(handle, |shot| shot.kind())
+            self.target.stored.inner.store.read(handle, |shot| shot.kind())
         })?;
         Kind::of(number).ok_or_else(|| {
             Error::new(ErrorKind::WrongKind, "get variable", self.name())
@@ -197,7 +205,7 @@ impl<T> Var<T> {
     /// [`ErrorKind::Removed`].
     pub fn version(&self) -> Result<Version> {
         self.target.with("get variable", |handle| {
-            Ok(match self.target.map.inner.store.read(handle, |_| ())? {
+            Ok(match self.target.stored.inner.store.read(handle, |_| ())? {
                 Seen::Value((), number) => Seen::Value(Version { id: handle.id, number }, number),
                 Seen::Absent => Seen::Absent,
                 Seen::Stale => Seen::Stale,
@@ -212,8 +220,8 @@ impl<T> Var<T> {
     /// [`ErrorKind::Removed`].
     #[inline]
     pub fn get_into(&self, into: &mut [u8]) -> Result<usize> {
-        if let Some(len) = self.target.map.inner.store.peek_into(self.target.handle(), into)
-            && self.target.map.is_usable()
+        if let Some(len) = self.target.stored.inner.store.peek_into(self.target.handle(), into)
+            && self.target.stored.is_usable()
         {
             return Ok(len);
         }
@@ -224,7 +232,7 @@ impl<T> Var<T> {
     #[inline(never)]
     fn get_into_slowly(&self, into: &mut [u8]) -> Result<usize> {
         self.target.with("get variable", |handle| {
-            self.target.map.inner.store.read(handle, |shot| {
+            self.target.stored.inner.store.read(handle, |shot| {
                 shot.copy_to(into);
                 shot.len()
             })
@@ -243,7 +251,7 @@ impl<T> Var<T> {
     #[inline]
     fn put(&self, raw: &Raw<'_>) -> Result<()> {
         if let Some(handle) = self.target.at_hand()
-            && self.target.map.inner.store.poke(handle, raw, false)
+            && self.target.stored.inner.store.poke(handle, raw, false)
         {
             return self.target.acknowledged("set variable", ());
         }
@@ -254,12 +262,125 @@ impl<T> Var<T> {
     #[cold]
     #[inline(never)]
     fn put_slowly(&self, raw: Raw<'_>) -> Result<()> {
-        let store = &self.target.map.inner.store;
+        let store = &self.target.stored.inner.store;
         self.target.with("set variable", |handle| {
             Ok(match store.write_if(handle, &raw, Expect::Present)? {
                 Wrote::Version(version) => Seen::Value((), version),
                 Wrote::Absent => Seen::Absent,
                 Wrote::Stale | Wrote::Unfit | Wrote::Other(_) => Seen::Stale,
+            })
+        })
+    }
+}
+
+impl<T> Var<T> {
+    /// Its value, as another type than the handle's: for who learns it while the program runs.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get).
+    #[inline]
+    pub fn get_as<U: DeserializeOwned>(&self) -> Result<U> {
+        if let Some((desc, word)) = self.target.stored.inner.store.peek(self.target.handle())
+            && let Some(value) = codec::of_plain(desc, word)
+            && self.target.stored.is_usable()
+        {
+            return Ok(value);
+        }
+        self.get_slowly()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_slowly<U: DeserializeOwned>(&self) -> Result<U> {
+        let (captured, _) = self.captured()?;
+        codec::decode(captured).map_err(|error| self.target.told("get variable", error))
+    }
+
+    /// Its value, of whatever kind it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`], [`ErrorKind::Corrupt`].
+    pub fn value(&self) -> Result<Value> {
+        self.value_versioned().map(|(value, _)| value)
+    }
+
+    /// Its value, of whatever kind it is, and the version of that, for
+    /// [`compare_and_set_value`](Self::compare_and_set_value).
+    ///
+    /// # Errors
+    /// Those of [`value`](Self::value).
+    pub fn value_versioned(&self) -> Result<(Value, Version)> {
+        let (captured, version) = self.captured()?;
+        let value = Value::of(captured).map_err(|error| self.target.told("get variable", error))?;
+        Ok((value, version))
+    }
+
+    fn captured(&self) -> Result<(Captured, Version)> {
+        let store = &self.target.stored.inner.store;
+        self.target.with("get variable", |handle| {
+            Ok(match store.read(handle, |shot| shot.capture())? {
+                Seen::Value(captured, number) => {
+                    Seen::Value((captured?, Version { id: handle.id, number }), number)
+                }
+                Seen::Absent => Seen::Absent,
+                Seen::Stale => Seen::Stale,
+            })
+        })
+    }
+
+    /// Sets it, to a value of another type than the handle's.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    #[inline]
+    pub fn set_as(&self, value: impl Serialize) -> Result<()> {
+        if let Some((kind, word)) = codec::plain(&value) {
+            return self.put(&Raw::word(kind, word));
+        }
+        codec::encode(&value, &mut |raw: &Raw<'_>| self.put(raw))
+            .map_err(|error| self.target.told("set variable", error))?
+    }
+
+    /// Sets it to a [`Value`], keeping the kind and number of its `Pod` and `Opaque`.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn set_value(&self, value: &Value) -> Result<()> {
+        value
+            .encode(&mut |raw: &Raw<'_>| self.put(raw))
+            .map_err(|error| self.target.told("set variable", error))?
+    }
+
+    /// As [`compare_and_set`](Self::compare_and_set), keeping the kind and number of a `Pod` and an
+    /// `Opaque`.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn compare_and_set_value(
+        &self,
+        expected: Version,
+        value: &Value,
+    ) -> Result<std::result::Result<Version, Version>> {
+        value
+            .encode(&mut |raw: &Raw<'_>| self.put_if(expected, raw))
+            .map_err(|error| self.target.told("set variable", error))?
+    }
+
+    fn put_if(
+        &self,
+        expected: Version,
+        raw: &Raw<'_>,
+    ) -> Result<std::result::Result<Version, Version>> {
+        let store = &self.target.stored.inner.store;
+        self.target.with("set variable", |handle| {
+            // A version of another variable of this name is none of this one's.
+            let number = if expected.id == handle.id { expected.number } else { u64::MAX };
+            let which = |number| Version { id: handle.id, number };
+            Ok(match store.write_if(handle, raw, Expect::Version(number))? {
+                Wrote::Version(version) => Seen::Value(Ok(which(version)), version),
+                Wrote::Absent | Wrote::Other(0) => Seen::Absent,
+                Wrote::Other(version) => Seen::Value(Err(which(version)), version),
+                Wrote::Stale | Wrote::Unfit => Seen::Stale,
             })
         })
     }
@@ -273,27 +394,9 @@ impl<T: DeserializeOwned> Var<T> {
     /// [`ErrorKind::Corrupt`].
     #[inline]
     pub fn get(&self) -> Result<T> {
-        if let Some((desc, word)) = self.target.map.inner.store.peek(self.target.handle())
-            && let Some(value) = codec::of_plain(desc, word)
-            && self.target.map.is_usable()
-        {
-            return Ok(value);
-        }
-        self.get_slowly()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn get_slowly(&self) -> Result<T> {
-        let store = &self.target.map.inner.store;
-        let captured =
-            self.target.with("get variable", |handle| store.read(handle, |shot| shot.capture()))?;
-        let captured = captured
-            .map_err(|trouble| self.target.map.failed("get variable", self.name(), trouble))?;
-        codec::decode(captured).map_err(|error| self.target.told("get variable", error))
+        self.get_as()
     }
 }
-
 impl<T: Serialize + DeserializeOwned> Var<T> {
     /// Replaces its value by what `change` makes of it, and answers that. If somebody else writes it
     /// meanwhile, `change` is called again: no lock is held while it runs.
@@ -303,17 +406,9 @@ impl<T: Serialize + DeserializeOwned> Var<T> {
     /// it each time.
     pub fn update(&self, mut change: impl FnMut(T) -> T) -> Result<T> {
         const UPDATES: u32 = 1000;
-        let store = &self.target.map.inner.store;
+        let store = &self.target.stored.inner.store;
         for round in 0..UPDATES {
-            let (captured, version) = self.target.with("get variable", |handle| {
-                Ok(match store.read(handle, |shot| shot.capture())? {
-                    Seen::Value(captured, number) => {
-                        Seen::Value((captured?, Version { id: handle.id, number }), number)
-                    }
-                    Seen::Absent => Seen::Absent,
-                    Seen::Stale => Seen::Stale,
-                })
-            })?;
+            let (captured, version) = self.captured()?;
             let value =
                 codec::decode(captured).map_err(|error| self.target.told("get variable", error))?;
             let value = change(value);
@@ -338,21 +433,7 @@ impl<T: Serialize> Var<T> {
         expected: Version,
         value: impl std::borrow::Borrow<T>,
     ) -> Result<std::result::Result<Version, Version>> {
-        let store = &self.target.map.inner.store;
-        let put = &mut |raw: &Raw<'_>| {
-            self.target.with("set variable", |handle| {
-                // A version of another variable of this name is none of this one's.
-                let number = if expected.id == handle.id { expected.number } else { u64::MAX };
-                let which = |number| Version { id: handle.id, number };
-                Ok(match store.write_if(handle, raw, Expect::Version(number))? {
-                    Wrote::Version(version) => Seen::Value(Ok(which(version)), version),
-                    Wrote::Absent | Wrote::Other(0) => Seen::Absent,
-                    Wrote::Other(version) => Seen::Value(Err(which(version)), version),
-                    Wrote::Stale | Wrote::Unfit => Seen::Stale,
-                })
-            })
-        };
-        codec::encode(value.borrow(), put)
+        codec::encode(value.borrow(), &mut |raw: &Raw<'_>| self.put_if(expected, raw))
             .map_err(|error| self.target.told("set variable", error))?
     }
 
@@ -363,11 +444,7 @@ impl<T: Serialize> Var<T> {
     /// [`ErrorKind::ReadOnly`].
     #[inline]
     pub fn set(&self, value: T) -> Result<()> {
-        if let Some((kind, word)) = codec::plain(&value) {
-            return self.put(&Raw::word(kind, word));
-        }
-        codec::encode(&value, &mut |raw: &Raw<'_>| self.put(raw))
-            .map_err(|error| self.target.told("set variable", error))?
+        self.set_as(value)
     }
 }
 
@@ -379,7 +456,7 @@ impl<T> Clone for Var<T> {
 
 impl<T> fmt::Debug for Var<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Var").field(&self.target.map.variable(self.name())).finish()
+        f.debug_tuple("Var").field(&self.target.stored.variable(self.name())).finish()
     }
 }
 
@@ -449,8 +526,8 @@ pub struct Atomic<T> {
 }
 
 impl<T: Scalar> Atomic<T> {
-    pub(crate) fn new(map: Map, name: &str, handle: Handle) -> Self {
-        Self { target: Target::new(map, name, handle, Some(T::KIND)), of: PhantomData }
+    pub(crate) fn new(map: &Map, stored: &Stored, name: &str, handle: Handle) -> Self {
+        Self { target: Target::new(map, stored, name, handle, Some(T::KIND)), of: PhantomData }
     }
 
     /// The variable's name.
@@ -470,8 +547,8 @@ impl<T: Scalar> Atomic<T> {
     /// name.
     #[inline]
     pub fn get(&self) -> Result<T> {
-        if let Some(word) = self.target.map.inner.store.peek_atomic(self.target.handle())
-            && self.target.map.is_usable()
+        if let Some(word) = self.target.stored.inner.store.peek_atomic(self.target.handle())
+            && self.target.stored.is_usable()
         {
             return Ok(T::from_word(word));
         }
@@ -481,7 +558,7 @@ impl<T: Scalar> Atomic<T> {
     #[cold]
     #[inline(never)]
     fn get_slowly(&self) -> Result<T> {
-        let store = &self.target.map.inner.store;
+        let store = &self.target.stored.inner.store;
         let word = self.target.with("get atomic", |handle| {
             Ok(store.atomic_load(handle)?.map_or(Seen::Stale, |word| Seen::Value(word, 0)))
         })?;
@@ -524,7 +601,7 @@ impl<T: Scalar> Atomic<T> {
     #[inline]
     fn operate<R>(&self, mut operate: impl FnMut(WordsMut<'_>) -> R) -> Result<R> {
         if let Some(handle) = self.target.at_hand()
-            && let Some(done) = self.target.map.inner.store.poke_atomic(handle, &mut operate)
+            && let Some(done) = self.target.stored.inner.store.poke_atomic(handle, &mut operate)
         {
             return self.target.acknowledged("set atomic", done);
         }
@@ -534,7 +611,7 @@ impl<T: Scalar> Atomic<T> {
     #[cold]
     #[inline(never)]
     fn operate_slowly<R>(&self, mut operate: impl FnMut(WordsMut<'_>) -> R) -> Result<R> {
-        let store = &self.target.map.inner.store;
+        let store = &self.target.stored.inner.store;
         self.target.with("set atomic", |handle| {
             Ok(store
                 .atomic(handle, &mut operate)?
@@ -574,9 +651,14 @@ impl<T> Clone for Atomic<T> {
 
 impl<T> fmt::Debug for Atomic<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Atomic").field(&self.target.map.variable(&self.target.name)).finish()
+        f.debug_tuple("Atomic").field(&self.target.stored.variable(&self.target.name)).finish()
     }
 }
+
+const NO_HANDLES: &str = "the gem's layout has no places of their own for variables; use `get` and \
+                          `set` of the map, or make it with Format::Store";
+const NO_ATOMICS: &str = "the gem's layout has no Atomics; use `update` of the map, or make it with \
+                          Format::Store";
 
 impl Map {
     /// A handle to a variable, for those who use it often.
@@ -585,9 +667,10 @@ impl Map {
     /// [`NotFound`](ErrorKind::NotFound): [`var_or`](Self::var_or) makes it. The type is checked
     /// with each `get`.
     pub fn var<T>(&self, name: &str) -> Result<Var<T>> {
-        match self.resolve(name).map_err(|trouble| self.failed("open variable", name, trouble))? {
-            Some(handle) => Ok(Var::new(self.clone(), name, handle)),
-            None => Err(self.absent("open variable", name)),
+        let map = self.stored("open variable", NO_HANDLES)?;
+        match map.resolve(name).map_err(|trouble| map.failed("open variable", name, trouble))? {
+            Some(handle) => Ok(Var::new(self, map, name, handle)),
+            None => Err(map.absent("open variable", name)),
         }
     }
 
@@ -596,11 +679,12 @@ impl Map {
     /// # Errors
     /// Those of [`set`](Self::set).
     pub fn var_or<T: Serialize>(&self, name: &str, init: T) -> Result<Var<T>> {
-        let make = &mut |raw: &Raw<'_>| self.find_or_make(name, raw, false);
+        let map = self.stored("make variable", NO_HANDLES)?;
+        let make = &mut |raw: &Raw<'_>| map.find_or_make(name, raw, false);
         let handle = codec::encode(&init, make)
-            .map_err(|error| self.told("make variable", name, error))?
-            .map_err(|trouble| self.failed("make variable", name, trouble))?;
-        Ok(Var::new(self.clone(), name, handle))
+            .map_err(|error| map.told("make variable", name, error))?
+            .map_err(|trouble| map.failed("make variable", name, trouble))?;
+        Ok(Var::new(self, map, name, handle))
     }
 
     /// A handle to an [`Atomic`]: a number of one machine word, for ever of its kind, with
@@ -610,13 +694,14 @@ impl Map {
     /// [`NotFound`](ErrorKind::NotFound); [`WrongKind`](ErrorKind::WrongKind) where the variable is
     /// no `Atomic` or one of another type.
     pub fn atomic<T: Scalar>(&self, name: &str) -> Result<Atomic<T>> {
-        let open = || match self.resolve(name)? {
-            Some(handle) => self.as_atomic::<T>(name, handle).map(Some),
+        let map = self.stored("open atomic", NO_ATOMICS)?;
+        let open = || match map.resolve(name)? {
+            Some(handle) => self.as_atomic::<T>(map, name, handle).map(Some),
             None => Ok(None),
         };
         open()
-            .map_err(|trouble| self.failed("open atomic", name, trouble))?
-            .ok_or_else(|| self.absent("open atomic", name))
+            .map_err(|trouble| map.failed("open atomic", name, trouble))?
+            .ok_or_else(|| map.absent("open atomic", name))
     }
 
     /// A handle to an [`Atomic`], which is made with `init` where there is none.
@@ -624,25 +709,31 @@ impl Map {
     /// # Errors
     /// Those of [`atomic`](Self::atomic) and [`set`](Self::set).
     pub fn atomic_or<T: Scalar>(&self, name: &str, init: T) -> Result<Atomic<T>> {
+        let map = self.stored("make atomic", NO_ATOMICS)?;
         let make = || {
             let raw = Raw::word(T::KIND, init.to_word());
-            let handle = self.find_or_make(name, &raw, true)?;
-            self.as_atomic(name, handle)
+            let handle = map.find_or_make(name, &raw, true)?;
+            self.as_atomic(map, name, handle)
         };
-        make().map_err(|trouble| self.failed("make atomic", name, trouble))
+        make().map_err(|trouble| map.failed("make atomic", name, trouble))
     }
 
-    fn as_atomic<T: Scalar>(&self, name: &str, handle: Handle) -> Result<Atomic<T>, Trouble> {
+    fn as_atomic<T: Scalar>(
+        &self,
+        map: &Stored,
+        name: &str,
+        handle: Handle,
+    ) -> Result<Atomic<T>, Trouble> {
         if !handle.atomic {
             return Err(Trouble::WrongKind(
                 "it is a variable and no Atomic; use `var`, or remove it first",
             ));
         }
-        match self.inner.store.atomic_kind(handle)? {
+        match map.inner.store.atomic_kind(handle)? {
             Some(kind) if kind != T::KIND as u8 => Err(Trouble::WrongKind(
                 "it is an Atomic of another type; ask for that one, or remove it first",
             )),
-            _ => Ok(Atomic::new(self.clone(), name, handle)),
+            _ => Ok(Atomic::new(self, map, name, handle)),
         }
     }
 }

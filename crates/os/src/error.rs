@@ -69,7 +69,7 @@ kinds! {
     Contended = 20,
     /// A transaction met other writers too often.
     Conflict = 21,
-    /// The variable of this handle was removed.
+    /// The variable of this handle was removed, or another program erased what this one had set.
     Removed = 22,
     /// The handle was opened for reading only.
     ReadOnly = 23,

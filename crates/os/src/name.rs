@@ -104,6 +104,16 @@ impl Name {
         Ok(Self { text: text.into(), kind: Kind::Native })
     }
 
+    /// The section of a map in the layout of Ruby's gem win32-mmap. On Windows exactly the gem's own,
+    /// `x` or `Global\\x`: it is opened as native names are, whoever made it. Elsewhere, where there is
+    /// no gem to meet, a name of ours beside the others.
+    ///
+    /// # Errors
+    /// As [`Name::new`]; on Windows any name of ASCII will do that has no backslash.
+    pub fn of_gem(text: &str, scope: Scope) -> Result<Self> {
+        crate::sys::gem_name(text, scope)
+    }
+
     /// Who can see it. A native name counts as [`Scope::Local`].
     pub fn scope(&self) -> Scope {
         match self.kind {

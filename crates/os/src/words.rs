@@ -98,12 +98,12 @@ impl<'a> WordsMut<'a> {
         let (whole, rest) = from.as_chunks::<8>();
         store(self.words, whole);
         if let (false, Some(word)) = (rest.is_empty(), self.words.get(whole.len())) {
-            let mut last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-            let whole = rest.as_ptr().cast::<u64>();
-            if crate::seeded::planted("last-word-whole") && whole.is_aligned() {
-                // SAFETY: none: this is the bug that is planted. The bytes behind `rest` are nobody's;
-                // but they lie on the same page, so that no guard page sees it.
-                last = unsafe { whole.read() } & !(!0 << (8 * rest.len()));
+            let last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            if crate::seeded::planted("last-word-whole") && rest.as_ptr().addr() % 8 == 0 {
+                let behind = rest.as_ptr().wrapping_add(rest.len());
+                // SAFETY: none: this is the bug that is planted. The byte behind `rest` is nobody's;
+                // but it lies on the same page, so that no guard page sees it.
+                let _ = unsafe { behind.read_volatile() };
             }
             word.store(last, Ordering::Relaxed);
         }

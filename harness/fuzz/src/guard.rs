@@ -17,6 +17,7 @@ thread_local! {
     static WATCHED: Cell<bool> = const { Cell::new(false) };
     static LIVE: Cell<isize> = const { Cell::new(0) };
     static HUGE: Cell<usize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
 /// The system's allocator, which counts.
@@ -28,6 +29,7 @@ fn count(bytes: usize) -> bool {
         return true;
     }
     LIVE.set(LIVE.get() + bytes.cast_signed());
+    PEAK.set(PEAK.get().max(LIVE.get()));
     if bytes > LARGEST || LIVE.get() > AT_ONCE {
         HUGE.set(HUGE.get().max(bytes).max(LIVE.get().max(0).cast_unsigned()));
     }
@@ -88,4 +90,11 @@ pub fn measured<R>(work: impl FnOnce() -> R) -> (R, usize) {
     let done = work();
     drop(unwatched);
     (done, HUGE.get())
+}
+
+/// Runs `work`; the most bytes that it had at once.
+pub fn peak<R>(work: impl FnOnce() -> R) -> (R, usize) {
+    PEAK.set(0);
+    let (done, _) = measured(work);
+    (done, PEAK.get().max(0).cast_unsigned())
 }

@@ -5,6 +5,7 @@ pub mod driver;
 pub mod files;
 pub mod guard;
 pub mod loads;
+pub mod marshal;
 pub mod random;
 pub mod regions;
 pub mod scribble;

@@ -18,6 +18,7 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
 
     let options = Map::options()
         .name(&args.name)
+        .format(args.format.into())
         .scope(super::scope(args.global))
         .size(args.size)
         .max_size(args.max_size)

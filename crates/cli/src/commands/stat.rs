@@ -5,6 +5,7 @@ use crate::{
     exit::{Exit, Failure},
     show::Out,
 };
+use mapvar::Format;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) fn run(args: &Stat) -> Result<Exit, Failure> {
@@ -16,9 +17,12 @@ pub(crate) fn run(args: &Stat) -> Result<Exit, Failure> {
         (None, name) => format!("name {}", name.as_deref().unwrap_or_default()),
     };
     let mut out = Out::new();
-    for (key, value) in [
+    let ours = stat.layout == Format::Store;
+    let format =
+        if ours { format!("version {}", stat.format) } else { "marshal 4.8, of win32-mmap".into() };
+    let all = [
         ("map", what),
-        ("format", format!("version {}", stat.format)),
+        ("format", format),
         ("variables", stat.variables.to_string()),
         ("size", bytes(stat.size)),
         ("used", bytes(stat.used)),
@@ -29,7 +33,12 @@ pub(crate) fn run(args: &Stat) -> Result<Exit, Failure> {
         ("max-size", stat.max_size.map_or("no limit".into(), bytes)),
         ("created", utc(stat.created)),
         ("creator", format!("process {}", stat.creator)),
-    ] {
+    ];
+    for (key, value) in all {
+        // What the gem's layout does not know.
+        if !ours && matches!(key, "overhead" | "fragmentation" | "created" | "creator") {
+            continue;
+        }
         out.line(&format!("{key}: {value}"))?;
     }
     out.flush()?;

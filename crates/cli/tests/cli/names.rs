@@ -1,6 +1,6 @@
 //! Maps by name: `hold`, and the others from processes of their own.
 
-use crate::harness::{Held, run, unique, wait};
+use crate::harness::{Folder, Held, run, unique, wait};
 use std::{
     env::consts::FAMILY,
     process::{Command, Stdio},
@@ -137,4 +137,35 @@ fn a_full_map_loses_nothing() {
     run(["rm", name, "v000"]).ok();
     run(["set", name, "new", &value(0)]).ok();
     assert_eq!(run(["list", "--names", name]).ok().lines().count(), made);
+}
+
+/// `hold`, `get`, `set`, `list`, `stat`, `check` and `unlock` of a map in the layout of Ruby's gem.
+#[test]
+fn a_map_of_the_gem_is_held_and_recognised() {
+    let alpha = &unique("gem");
+    let held = Held::new([alpha.as_str(), "--format", "marshal", "--size", "4096"]);
+    assert!(held.line.contains("of 4096 bytes"), "{}", held.line);
+    run(["set", alpha, "bar", "77"]).ok();
+    assert_eq!(run(["list", alpha]).ok(), "bar\tint\t77\n");
+    assert_eq!(run(["unlock", alpha]).ok(), "nobody held its lock\n");
+    let error = run(["get", "--format", "store", alpha, "bar"]).fails(11);
+    assert!(error.contains("hold"), "{error}");
+
+    let folder = Folder::new();
+    let path = &folder.path("gem.map");
+    let path = path.as_str();
+    let place = ["--file", path];
+    let with = |words: &[&str]| {
+        let words = [&words[..1], &place, &words[1..]].concat();
+        words.into_iter().map(String::from).collect::<Vec<_>>()
+    };
+    run(with(&["set", "--format", "marshal", "--size", "2000", "foo", "hello"])).ok();
+    assert_eq!(run(with(&["get", "foo"])).ok(), "hello\n");
+    assert_eq!(run(with(&["check"])).ok(), "1 variable, 0 faults, 0 notes\n");
+    let stat = run(with(&["stat"])).ok();
+    assert!(stat.contains("format: marshal 4.8"), "{stat}");
+    assert!(stat.contains("size: 2000 bytes"), "{stat}");
+    assert_eq!(run(with(&["unlock"])).ok(), "nobody held its lock\n");
+    run(with(&["rm", "foo"])).ok();
+    assert_eq!(run(with(&["list"])).ok(), "");
 }

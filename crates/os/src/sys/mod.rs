@@ -7,14 +7,17 @@ use crate::{
     Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Losses,
     lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 #[cfg_attr(unix, path = "unix/mod.rs")]
 #[cfg_attr(windows, path = "windows/mod.rs")]
 #[cfg_attr(not(any(unix, windows)), path = "unsupported.rs")]
 mod imp;
 
-pub(crate) use imp::{Imp, check_native_name};
+pub(crate) use imp::{Imp, check_native_name, gem_name};
 
 /// What is asked of a section that may or may not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub(crate) trait Platform {
     /// What keeps a seat taken, as far as the section's handle does not. Dropping it closes it in
     /// silence.
     type Seat: fmt::Debug + Send + Sync;
+    /// What [`crate::RubyLock`] keeps, beside the section.
+    type RubyLock: fmt::Debug + Send + Sync;
 
     /// Finds or makes a section.
     ///
@@ -185,6 +190,32 @@ pub(crate) trait Platform {
     fn generation() -> u32;
     /// See [`crate::machine`].
     fn is_generation(generation: u32) -> bool;
+
+    /// Whether the lock of a gem's map is an object with a name, which can be there before its section
+    /// is. If not, `ruby_take` and the others are handed the section.
+    const RUBY_LOCK_HAS_A_NAME: bool;
+
+    /// The lock of a section with these options.
+    fn ruby_lock(options: &SectionOptions) -> Result<Self::RubyLock>;
+
+    /// Takes it for this thread, by one thread of the process at a time; answers whether its last holder was
+    /// gone.
+    fn ruby_take(
+        lock: &Self::RubyLock,
+        section: Option<&Self::Section>,
+        timeout: Duration,
+    ) -> Result<bool>;
+
+    /// Gives back what this thread took; answers whether nobody else had done so, and when.
+    fn ruby_give(lock: &Self::RubyLock, section: Option<&Self::Section>)
+    -> Result<(bool, Instant)>;
+
+    /// See [`crate::RubyLock::unlock`].
+    fn ruby_unlock(
+        lock: &Self::RubyLock,
+        section: Option<&Self::Section>,
+        force: bool,
+    ) -> Result<bool>;
 
     /// See [`crate::Locks::new`].
     fn locks(spec: LockSpec) -> Result<Self::Locks>;

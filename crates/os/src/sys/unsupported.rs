@@ -20,10 +20,16 @@ pub(crate) fn check_native_name(_: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "the signature that every system has")]
+pub(crate) fn gem_name(text: &str, scope: crate::Scope) -> Result<crate::Name> {
+    crate::Name::scoped(text, scope)
+}
+
 impl Platform for Imp {
     type Section = Infallible;
     type Mapping = Infallible;
     type Locks = Infallible;
+    type RubyLock = Infallible;
 
     fn obtain(
         options: &SectionOptions,
@@ -143,6 +149,24 @@ impl Platform for Imp {
 
     fn is_generation(generation: u32) -> bool {
         generation == 0
+    }
+
+    const RUBY_LOCK_HAS_A_NAME: bool = false;
+
+    fn ruby_lock(_: &SectionOptions) -> Result<Infallible> {
+        Err(unsupported())
+    }
+
+    fn ruby_take(lock: &Infallible, _: Option<&Infallible>, _: Duration) -> Result<bool> {
+        match *lock {}
+    }
+
+    fn ruby_give(lock: &Infallible, _: Option<&Infallible>) -> Result<(bool, std::time::Instant)> {
+        match *lock {}
+    }
+
+    fn ruby_unlock(lock: &Infallible, _: Option<&Infallible>, _: bool) -> Result<bool> {
+        match *lock {}
     }
 
     fn locks(_: LockSpec) -> Result<Infallible> {

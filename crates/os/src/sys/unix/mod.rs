@@ -14,6 +14,7 @@
 //! | `names` | sections by name, and how a name dies with its last handle |
 //! | `attach` | who else uses a file |
 //! | `seat` | which processes use a section |
+//! | `ruby` | the lock of a gem's map |
 //! | `mapping` | ranges mapped into this process |
 //! | `faults` | what happens when such a range is gone |
 //! | `lock` | lock words that survive their holder |
@@ -31,6 +32,7 @@ mod mapping;
 mod names;
 mod ofd;
 mod pause;
+mod ruby;
 mod seat;
 mod section;
 
@@ -39,9 +41,9 @@ use crate::{
     Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Losses,
     lock::LockSpec, seat::SeatSpec, view::MapSpec,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub(crate) use names::check_native_name;
+pub(crate) use names::{check_native_name, gem_name};
 
 #[derive(Debug)]
 pub(crate) struct Imp;
@@ -53,6 +55,7 @@ impl Platform for Imp {
     type Locks = lock::Locks;
     /// The lock belongs to the open file.
     type Seat = ();
+    type RubyLock = ruby::RubyLock;
 
     fn obtain(
         options: &SectionOptions,
@@ -184,6 +187,28 @@ impl Platform for Imp {
     #[inline]
     fn is_generation(generation: u32) -> bool {
         machine::known_generation() == generation
+    }
+
+    const RUBY_LOCK_HAS_A_NAME: bool = false;
+
+    fn ruby_lock(_: &SectionOptions) -> Result<Self::RubyLock> {
+        Ok(ruby::RubyLock)
+    }
+
+    fn ruby_take(
+        _: &Self::RubyLock,
+        section: Option<&Self::Section>,
+        timeout: Duration,
+    ) -> Result<bool> {
+        section.map_or(Ok(false), |section| ruby::take(section, timeout))
+    }
+
+    fn ruby_give(_: &Self::RubyLock, section: Option<&Self::Section>) -> Result<(bool, Instant)> {
+        section.map_or(Ok(true), ruby::give).map(|exclusive| (exclusive, Instant::now()))
+    }
+
+    fn ruby_unlock(_: &Self::RubyLock, section: Option<&Self::Section>, _: bool) -> Result<bool> {
+        section.map_or(Ok(false), ruby::unlock)
     }
 
     fn locks(spec: LockSpec) -> Result<Self::Locks> {

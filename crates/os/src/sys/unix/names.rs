@@ -135,6 +135,11 @@ pub(crate) fn check_native_name(text: &str) -> Result<(), &'static str> {
     }
 }
 
+/// See [`Name::of_gem`].
+pub(crate) fn gem_name(text: &str, scope: Scope) -> Result<Name> {
+    Ok(Name::scoped(text, scope)?.with_suffix(".marshal"))
+}
+
 fn place(name: &Name) -> PathBuf {
     let uid = rustix::process::geteuid().as_raw();
     let file = match name.scope() {

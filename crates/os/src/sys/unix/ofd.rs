@@ -30,6 +30,8 @@ pub(super) const ROOM: u64 = FAR + 2;
 pub(super) const SEATS: u64 = FAR - Seat::MOST as u64;
 /// Held by who makes a section longer.
 pub(super) const GROWTH: u64 = FAR + 3;
+/// Held by who reads or writes a gem's map; shared by who can only read.
+pub(super) const RUBY: u64 = FAR + 4;
 
 /// Beyond the end of every file: ext4 ends at 2^44, xfs, btrfs and tmpfs at 2^63 - 1, and no
 /// section has sixteen bytes less than that. (The bytes of the seats, before it, could lie in a file

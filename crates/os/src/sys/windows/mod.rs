@@ -13,6 +13,7 @@ mod mapping;
 mod named;
 mod names;
 mod placeholder;
+mod ruby;
 mod seat;
 mod section;
 mod security;
@@ -28,10 +29,10 @@ use crate::{
 };
 use std::{
     os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-pub(crate) use names::check_native_name;
+pub(crate) use names::{check_native_name, gem_name};
 
 #[derive(Debug)]
 pub(crate) struct Imp;
@@ -48,6 +49,7 @@ impl Platform for Imp {
     type Mapping = mapping::Mapping;
     type Locks = lock::Locks;
     type Seat = OwnedHandle;
+    type RubyLock = ruby::RubyLock;
 
     fn obtain(
         options: &SectionOptions,
@@ -204,6 +206,28 @@ impl Platform for Imp {
     #[inline]
     fn is_generation(generation: u32) -> bool {
         generation == 0
+    }
+
+    const RUBY_LOCK_HAS_A_NAME: bool = true;
+
+    fn ruby_lock(options: &SectionOptions) -> Result<Self::RubyLock> {
+        ruby::RubyLock::new(options)
+    }
+
+    fn ruby_take(
+        lock: &Self::RubyLock,
+        _: Option<&Self::Section>,
+        timeout: Duration,
+    ) -> Result<bool> {
+        lock.take(timeout)
+    }
+
+    fn ruby_give(lock: &Self::RubyLock, _: Option<&Self::Section>) -> Result<(bool, Instant)> {
+        lock.give()
+    }
+
+    fn ruby_unlock(lock: &Self::RubyLock, _: Option<&Self::Section>, force: bool) -> Result<bool> {
+        lock.unlock(force)
     }
 
     fn locks(spec: LockSpec) -> Result<Self::Locks> {

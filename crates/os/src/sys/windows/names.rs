@@ -27,6 +27,20 @@ pub(crate) fn check_native_name(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// See [`Name::of_gem`]. Of ASCII, which is the same in every code page.
+pub(crate) fn gem_name(text: &str, scope: Scope) -> Result<Name> {
+    if !text.is_ascii() || text.contains('\\') {
+        return Err(Error::new(ErrorKind::InvalidName, "name section", format!("{text:?}")).detail(
+            "the gem's names depend on the code page; use one of ASCII, without a backslash (the \
+             scope says Global)",
+        ));
+    }
+    match scope {
+        Scope::Local => Name::native(text),
+        Scope::Global => Name::native(&scoped(scope, text)),
+    }
+}
+
 /// The name of the kernel object that `name` stands for.
 pub(super) fn object(name: &Name) -> String {
     if name.is_native() { name.as_str().into() } else { scoped(name.scope(), name.as_str()) }

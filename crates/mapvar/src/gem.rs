@@ -1,0 +1,872 @@
+//! A map in the layout of Ruby's gem win32-mmap: one marshalled Hash at offset 0, behind a semaphore.
+//!
+//! A gem that misses the lock once, after 10 ms, is of no use any more. So the lock is held for a
+//! copy and no longer: the payload is copied under it and parsed, changed and encoded outside; to
+//! write, it is taken again, and what lies there compared with the copy; if it is another, all over.
+//!
+//! Whoever is killed while he writes leaves half a payload, which nothing in this layout can prevent;
+//! it answers `Corrupt` until somebody clears the map.
+
+use crate::{
+    codec,
+    engine::Version,
+    facts::{Clobbered, Format, LockStat, OnClobber, Stat, Unlocked},
+    marshal::{Dump, Flaw},
+    raw::{Captured, Raw},
+    stored::checked,
+    trouble::Trouble,
+    value::Value,
+};
+use mapvar_os::{
+    Access, Error, ErrorKind, Origin, Result, RubyGiven, RubyHeld, RubyLock, Section,
+    SectionOptions, View, machine, seeded::planted,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// What messages call the operations.
+const GET: &str = "get variable";
+const SET: &str = "set variable";
+
+/// How long operations wait, unless it was set: the gem's own 10 ms are too short where a timeout is
+/// an error.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
+/// The empty Hash.
+const EMPTY: [u8; 4] = [4, 8, b'{', 0];
+/// How often a payload that makes no sense is looked at again: a gem whose lock was given away may be
+/// in the midst of writing it.
+const LOOKS: u32 = 8;
+/// How much is copied where the length of the payload is not known yet.
+const FIRST: usize = 16 << 10;
+/// Erases that are kept for `clobbered`.
+const KEPT: usize = 1024;
+
+/// What to open.
+pub(crate) struct Spec {
+    pub(crate) section: SectionOptions,
+    pub(crate) size: u64,
+    /// Whether the user said the size.
+    pub(crate) sized: bool,
+    pub(crate) read_only: bool,
+    pub(crate) file: bool,
+    pub(crate) timeout: Duration,
+    pub(crate) on_clobber: OnClobber,
+    pub(crate) object: String,
+}
+
+/// Whether a Hash lies there.
+pub(crate) fn is_one(spec: &Spec) -> bool {
+    let look = || -> Result<bool> {
+        let section = spec.section.clone().protection(mapvar_os::Protection::ReadOnly).open()?;
+        if section.size()? < EMPTY.len() as u64 {
+            return Ok(false);
+        }
+        let mut head = [0; 3];
+        section.view().len(4).access(Access::Read).map()?.read_at(0, &mut head)?;
+        Ok(is_hash(&head))
+    };
+    look().unwrap_or(false)
+}
+
+fn is_hash(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[4, 8, b'{']) || bytes.starts_with(&[4, 8, b'}'])
+}
+
+/// See [`crate::MapOptions::unlock`].
+pub(crate) fn unlock(spec: &Spec, force: bool) -> Result<Unlocked> {
+    let section = spec.section.open()?;
+    let held = RubyLock::of(&section)?.unlock(force)?;
+    Ok(if held { Unlocked::Freed } else { Unlocked::WasFree })
+}
+
+/// A handle to be shared; the last one of a file flushes it.
+#[derive(Clone)]
+pub(crate) struct Gem(Arc<Inner>);
+
+struct Inner {
+    view: View,
+    section: Section,
+    lock: RubyLock,
+    /// Bytes that a payload may have.
+    limit: usize,
+    read_only: bool,
+    file: bool,
+    timeout: Duration,
+    on_clobber: OnClobber,
+    object: String,
+    generation: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What was set by this map and acknowledged, where `on_clobber` asks for it.
+    mine: BTreeMap<String, Mine>,
+    /// How many writes there were.
+    writes: u64,
+    /// Bytes that the payload had, with some to spare.
+    guess: usize,
+    dirty: bool,
+    erased: u64,
+    names: VecDeque<String>,
+    times: Times,
+    recovered: u64,
+    broken: u64,
+}
+
+struct Mine {
+    dump: Vec<u8>,
+    /// The write that it came with.
+    write: u64,
+    /// Whether it was seen to be gone.
+    gone: bool,
+}
+
+/// What lies there.
+enum Content {
+    Hash(Dump),
+    /// Something else, that `write_string` wrote, or a gem's.
+    Raw,
+}
+
+/// A copy of the memory's first bytes.
+struct Seen {
+    bytes: Vec<u8>,
+    content: Content,
+    /// The writes of this map that it has.
+    writes: u64,
+}
+
+/// What an edit wants to become of the variables of this map.
+enum Edit {
+    /// The map is to stay as it is.
+    None,
+    Set(String),
+    Removed(String),
+}
+
+impl Gem {
+    /// Makes one, with an empty Hash: a gem that finds zeros keeps the lock for ever.
+    pub(crate) fn create(spec: &Spec) -> Result<Self> {
+        let refuse =
+            |detail: &str| Err(Error::new(ErrorKind::InvalidArgument, "create", "").detail(detail));
+        if spec.read_only {
+            return refuse("a new map for reading alone would stay empty; leave `read_only` out");
+        }
+        if spec.size < EMPTY.len() as u64 {
+            return refuse("the empty Hash takes 4 bytes; give a size of at least that");
+        }
+        let options = spec.section.clone().size(spec.size);
+        let (section, lock) = RubyLock::create(&options, spec.timeout, |view| {
+            if planted("gem-starts-blank") { Ok(()) } else { view.write_at(0, &EMPTY) }
+        })?;
+        Self::over(spec, section, lock, spec.size)
+    }
+
+    pub(crate) fn open(spec: &Spec) -> Result<Self> {
+        let section = spec.section.open()?;
+        let size = section.size()?;
+        let limit = if spec.sized { size.min(spec.size) } else { size };
+        let lock = RubyLock::of(&section)?;
+        Self::over(spec, section, lock, limit)
+    }
+
+    fn over(spec: &Spec, section: Section, lock: RubyLock, limit: u64) -> Result<Self> {
+        let access = if spec.read_only { Access::Read } else { Access::ReadWrite };
+        let view = section.view().access(access).map()?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(view.len());
+        Ok(Self(Arc::new(Inner {
+            view,
+            section,
+            lock,
+            limit,
+            read_only: spec.read_only,
+            file: spec.file,
+            timeout: spec.timeout,
+            on_clobber: spec.on_clobber,
+            object: spec.object.clone(),
+            generation: machine::generation(),
+            state: Mutex::new(State { guess: FIRST, ..State::default() }),
+        })))
+    }
+
+    // --- Variables -------------------------------------------------------------------------------
+
+    pub(crate) fn set(&self, name: &str, value: impl Serialize) -> Result<()> {
+        self.put(SET, name, codec::encode(&value, &mut |raw: &Raw<'_>| Captured::of(raw)))
+    }
+
+    pub(crate) fn set_value(&self, name: &str, value: &Value) -> Result<()> {
+        self.put(SET, name, value.encode(&mut |raw: &Raw<'_>| Captured::of(raw)))
+    }
+
+    fn put(&self, operation: &'static str, name: &str, captured: Result<Captured>) -> Result<()> {
+        let told = |error: Error| error.during(operation, self.variable(name));
+        checked(name).map_err(|trouble| trouble.during(operation, self.variable(name)))?;
+        let value = captured.and_then(Value::of).map_err(told)?;
+        self.change(|dump| {
+            set(dump, name, &value)?;
+            Ok((Edit::Set(name.into()), ()))
+        })
+        .map_err(told)
+    }
+
+    pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        self.find(name)?.ok_or_else(|| self.absent(name))
+    }
+
+    pub(crate) fn find<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        self.captured(name)?
+            .map(codec::decode)
+            .transpose()
+            .map_err(|error| error.during(GET, self.variable(name)))
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Result<Value> {
+        let told = |error: Error| error.during(GET, self.variable(name));
+        let found = self.look_at(GET, name, |dump| value(dump, name))?;
+        found.map_err(told)?.ok_or_else(|| self.absent(name))
+    }
+
+    fn captured(&self, name: &str) -> Result<Option<Captured>> {
+        let found = self.look_at(GET, name, |dump| value(dump, name))?;
+        found
+            .and_then(|found| found.as_ref().map(captured).transpose())
+            .map_err(|error| error.during(GET, self.variable(name)))
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> Result<bool> {
+        self.look_at("look for variable", name, |dump| dump.contains(name))
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> Result<bool> {
+        const REMOVE: &str = "remove variable";
+        checked(name).map_err(|trouble| trouble.during(REMOVE, self.variable(name)))?;
+        self.change(|dump| {
+            let there = dump.remove(name).map_err(flawed)?;
+            Ok((Edit::Removed(name.into()), there))
+        })
+        .map_err(|error| error.during(REMOVE, self.variable(name)))
+    }
+
+    /// Replaces a value by what `change` makes of it, outside of the lock.
+    pub(crate) fn update<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        mut change: impl FnMut(Option<T>) -> T,
+    ) -> Result<T> {
+        const UPDATE: &str = "update variable";
+        checked(name).map_err(|trouble| trouble.during(UPDATE, self.variable(name)))?;
+        self.change(|dump| {
+            let old = value(dump, name)?.as_ref().map(captured).transpose()?;
+            let new = change(old.map(codec::decode).transpose()?);
+            let raw = codec::encode(&new, &mut |raw: &Raw<'_>| Captured::of(raw))?;
+            set(dump, name, &Value::of(raw)?)?;
+            Ok((Edit::Set(name.into()), new))
+        })
+        .map_err(|error| error.during(UPDATE, self.variable(name)))
+    }
+
+    // --- By their versions -----------------------------------------------------------------------
+
+    pub(crate) fn version(&self, name: &str) -> Result<Version> {
+        self.look_at("get the version of variable", name, |dump| version(dump, name))
+    }
+
+    pub(crate) fn find_versioned<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<(Option<T>, Version)> {
+        let told = |error: Error| error.during(GET, self.variable(name));
+        let (value, version) = self.value_versioned(name)?;
+        let captured = value.as_ref().map(captured).transpose().map_err(told)?;
+        Ok((captured.map(codec::decode).transpose().map_err(told)?, version))
+    }
+
+    pub(crate) fn value_versioned(&self, name: &str) -> Result<(Option<Value>, Version)> {
+        let look = |dump: &Dump| value(dump, name).map(|value| (value, version(dump, name)));
+        self.look_at(GET, name, look)?.map_err(|error| error.during(GET, self.variable(name)))
+    }
+
+    /// Sets a variable if it has the version; `Err` with the one that stands there instead.
+    pub(crate) fn set_if(
+        &self,
+        name: &str,
+        expected: Version,
+        captured: Result<Captured>,
+    ) -> Result<std::result::Result<Version, Version>> {
+        let told = |error: Error| error.during(SET, self.variable(name));
+        checked(name).map_err(|trouble| trouble.during(SET, self.variable(name)))?;
+        let value = captured.and_then(Value::of).map_err(told)?;
+        self.change(|dump| {
+            let there = version(dump, name);
+            if there != expected {
+                return Ok((Edit::None, Err(there)));
+            }
+            set(dump, name, &value)?;
+            Ok((Edit::Set(name.into()), Ok(version(dump, name))))
+        })
+        .map_err(told)
+    }
+
+    // --- All of them -----------------------------------------------------------------------------
+
+    /// Every variable, of one instant.
+    pub(crate) fn all(&self) -> Result<Vec<(String, Result<Captured>)>> {
+        let dump = self.look().map_err(|error| error.during("list variables of", self.object()))?;
+        let names: Vec<String> = dump.names().map(String::from).collect();
+        let all = names.into_iter().filter_map(|name| {
+            let told = |error: Error| error.during(GET, self.variable(&name));
+            let found = value(&dump, &name).transpose()?;
+            let captured = found.and_then(|found| captured(&found)).map_err(told);
+            Some((name, captured))
+        });
+        Ok(all.collect())
+    }
+
+    /// Some variables, of one instant.
+    pub(crate) fn captured_all(&self, names: &[&str]) -> Result<Vec<Option<(Captured, Version)>>> {
+        const SNAPSHOT: &str = "take a snapshot of";
+        let dump = self.look().map_err(|error| error.during(SNAPSHOT, self.object()))?;
+        let look = |name: &&str| -> Result<_> {
+            let captured = value(&dump, name)?.as_ref().map(captured).transpose()?;
+            Ok(captured.map(|captured| (captured, version(&dump, name))))
+        };
+        names
+            .iter()
+            .map(look)
+            .collect::<Result<_>>()
+            .map_err(|error| error.during(SNAPSHOT, self.object()))
+    }
+
+    pub(crate) fn len(&self) -> Result<u64> {
+        let dump =
+            self.look().map_err(|error| error.during("count variables of", self.object()))?;
+        Ok(dump.len() as u64)
+    }
+
+    /// Removes all variables; also what is no variables, or makes no sense.
+    pub(crate) fn clear(&self) -> Result<u64> {
+        self.overwrite(&EMPTY, true).map_err(|error| error.during("clear", self.object()))
+    }
+
+    // --- Bytes -----------------------------------------------------------------------------------
+
+    pub(crate) fn read_string(&self, len: usize) -> Result<Vec<u8>> {
+        let read = || {
+            if len > self.0.view.len() {
+                return Err(Error::new(ErrorKind::TooLarge, "", "")
+                    .detail(format!("{len} bytes of {}; ask for less", self.0.view.len())));
+            }
+            self.copy(len).map(|(bytes, _)| bytes)
+        };
+        read().map_err(|error| error.during("read raw bytes of", self.object()))
+    }
+
+    pub(crate) fn write_string(&self, bytes: &[u8]) -> Result<()> {
+        self.overwrite(bytes, false)
+            .map(drop)
+            .map_err(|error| error.during("write raw bytes to", self.object()))
+    }
+
+    /// Writes over whatever lies there; answers how many variables that was, where that is asked.
+    fn overwrite(&self, bytes: &[u8], count: bool) -> Result<u64> {
+        self.writable()?;
+        self.fits(bytes.len())?;
+        let before = if count {
+            match self.see().map(|seen| seen.content) {
+                Ok(Content::Hash(dump)) => dump.len() as u64,
+                Ok(Content::Raw) => 0,
+                Err(error) if error.kind() == ErrorKind::Corrupt => 0,
+                Err(error) => return Err(error),
+            }
+        } else {
+            0
+        };
+        loop {
+            let held = self.take()?;
+            self.0.view.write_at(0, bytes)?;
+            let mut state = self.state();
+            state.mine.clear();
+            state.writes += 1;
+            state.dirty = true;
+            drop(state);
+            if self.give(held)?.exclusive {
+                return Ok(before);
+            }
+        }
+    }
+
+    // --- Facts -----------------------------------------------------------------------------------
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.0.section.origin()
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.0.timeout
+    }
+
+    pub(crate) fn object(&self) -> String {
+        self.0.object.clone()
+    }
+
+    pub(crate) fn stat(&self) -> Result<Stat> {
+        let dump = self.look().map_err(|error| error.during("stat", self.object()))?;
+        let (used, limit) = (dump.encode().len() as u64, self.0.limit as u64);
+        let free = limit.saturating_sub(used);
+        Ok(Stat {
+            layout: Format::Marshal,
+            format: 408,
+            size: limit,
+            region: self.0.view.len() as u64,
+            used,
+            free,
+            largest_free: free,
+            max_size: Some(limit),
+            overhead: 0,
+            variables: dump.len() as u64,
+            file: self.0.file,
+            created: SystemTime::UNIX_EPOCH,
+            creator: 0,
+        })
+    }
+
+    /// How many variables there are, or what is wrong with the payload.
+    pub(crate) fn examine(&self) -> Result<std::result::Result<u64, String>> {
+        match self.see() {
+            Ok(Seen { content: Content::Hash(dump), .. }) => Ok(Ok(dump.len() as u64)),
+            Ok(_) => Ok(Err(RAW.into())),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Err(error.to_string())),
+            Err(error) => Err(error.during("check", self.object())),
+        }
+    }
+
+    pub(crate) fn clobbered(&self) -> Clobbered {
+        let mut state = self.state();
+        Clobbered { count: state.erased, names: state.names.drain(..).collect() }
+    }
+
+    pub(crate) fn lock_stat(&self) -> LockStat {
+        let state = self.state();
+        LockStat {
+            taken: state.times.count,
+            recovered: state.recovered,
+            broken: state.broken,
+            median: state.times.below(50),
+            p99: state.times.below(99),
+            longest: state.times.longest,
+        }
+    }
+
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.usable().and_then(|()| self.0.flush()).map_err(|e| e.during("flush", self.object()))
+    }
+
+    pub(crate) fn close(self) -> Result<()> {
+        let object = self.object();
+        match Arc::into_inner(self.0) {
+            Some(inner) => inner.flush_if_dirty().map_err(|e| e.during("flush", object)),
+            None => Ok(()),
+        }
+    }
+
+    // --- Reading ---------------------------------------------------------------------------------
+
+    fn look_at<R>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        ask: impl FnOnce(&Dump) -> R,
+    ) -> Result<R> {
+        let told = |error: Error| error.during(operation, self.variable(name));
+        checked(name).map_err(|trouble: Trouble| trouble.during(operation, self.variable(name)))?;
+        self.look().map(|dump| ask(&dump)).map_err(told)
+    }
+
+    /// The variables, as they are now.
+    fn look(&self) -> Result<Dump> {
+        let seen = self.see()?;
+        let Content::Hash(dump) = seen.content else { return Err(raw()) };
+        self.compare(&dump, seen.writes)?;
+        Ok(dump)
+    }
+
+    fn see(&self) -> Result<Seen> {
+        self.usable()?;
+        let mut torn = None;
+        let mut looks = 0;
+        while looks < LOOKS {
+            let guess = self.state().guess.min(self.0.view.len());
+            let (bytes, writes) = self.copy(guess)?;
+            match parse(&bytes) {
+                Ok(content) => return Ok(Seen { bytes, content, writes }),
+                // Perhaps it is only longer than what was copied.
+                Err(_) if guess < self.0.view.len() => {
+                    self.state().guess = guess.saturating_mul(4);
+                }
+                Err(what) => {
+                    torn = Some(what);
+                    looks += 1;
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::Corrupt, "", "").detail(format!(
+            "the Hash makes no sense: {}; whoever wrote it was killed, or broke in; `clear` makes the \
+             map anew",
+            torn.unwrap_or_default()
+        )))
+    }
+
+    /// The first `len` bytes, copied under the lock, and how many writes of this map came before.
+    fn copy(&self, len: usize) -> Result<(Vec<u8>, u64)> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| {
+            Error::new(ErrorKind::NoSpace, "", "").detail("no memory for a copy; free some")
+        })?;
+        bytes.resize(len, 0);
+        for _ in 0..LOOKS {
+            let held = self.take()?;
+            self.0.view.read_at(0, &mut bytes)?;
+            let writes = self.state().writes;
+            if self.give(held)?.exclusive {
+                return Ok((bytes, writes));
+            }
+        }
+        // Others keep posting a lock that they do not hold: what was read is parsed all the same.
+        let writes = self.state().writes;
+        Ok((bytes, writes))
+    }
+
+    // --- Writing ---------------------------------------------------------------------------------
+
+    /// Changes the variables: only what `edit` does, whatever others write meanwhile. It is called
+    /// again where they did.
+    fn change<R>(&self, mut edit: impl FnMut(&mut Dump) -> Result<(Edit, R)>) -> Result<R> {
+        self.writable()?;
+        let deadline = Instant::now().checked_add(self.0.timeout);
+        loop {
+            let Seen { bytes, content, writes } = self.see()?;
+            let Content::Hash(mut dump) = content else { return Err(raw()) };
+            self.compare(&dump, writes)?;
+            self.reassert(&mut dump, writes)?;
+            let (edit, result) = edit(&mut dump)?;
+            if let Edit::None = edit {
+                return Ok(result);
+            }
+            let new = dump.encode();
+            self.fits(new.len())?;
+            match self.replace(&bytes, &new, &dump, &edit)? {
+                Wrote::Done => return Ok(result),
+                // Where what was set is there, whoever broke in did no harm.
+                Wrote::Broken if self.is_there(&dump, &edit)? => return Ok(result),
+                Wrote::Broken | Wrote::Changed => {}
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Error::new(ErrorKind::Contended, "", "")
+                    .detail("others changed the map each time it was tried; try again"));
+            }
+        }
+    }
+
+    fn replace(&self, old: &[u8], new: &[u8], dump: &Dump, edit: &Edit) -> Result<Wrote> {
+        let mut now = vec![0; old.len()];
+        let held = self.take()?;
+        self.0.view.read_at(0, &mut now)?;
+        if now != old && !planted("gem-merge-forgets") {
+            self.give(held)?;
+            return Ok(Wrote::Changed);
+        }
+        if planted("gem-lock-early") {
+            self.give(held)?;
+            self.0.view.write_at(0, new)?;
+            self.acknowledge(dump, edit, new.len());
+            return Ok(Wrote::Done);
+        }
+        self.0.view.write_at(0, new)?;
+        self.acknowledge(dump, edit, new.len());
+        let given = self.give(held)?;
+        Ok(if given.exclusive { Wrote::Done } else { Wrote::Broken })
+    }
+
+    /// Still under the lock: in the order in which it was written.
+    fn acknowledge(&self, dump: &Dump, edit: &Edit, len: usize) {
+        let mut state = self.state();
+        state.writes += 1;
+        state.dirty = true;
+        state.guess = state.guess.max(len.saturating_mul(2)).min(self.0.view.len());
+        if self.0.on_clobber == OnClobber::Accept {
+            return;
+        }
+        let write = state.writes;
+        match edit {
+            Edit::Set(name) => {
+                // What was just set can be taken out again.
+                if let Some(dump) = dump.dump_of(name) {
+                    state.mine.insert(name.clone(), Mine { dump, write, gone: false });
+                }
+            }
+            Edit::Removed(name) => drop(state.mine.remove(name)),
+            Edit::None => {}
+        }
+        // What was gone has been put back.
+        for mine in state.mine.values_mut().filter(|mine| mine.gone) {
+            (mine.gone, mine.write) = (false, write);
+        }
+    }
+
+    fn is_there(&self, dump: &Dump, edit: &Edit) -> Result<bool> {
+        let now = match self.see() {
+            Ok(Seen { content: Content::Hash(now), .. }) => now,
+            Ok(_) => return Err(raw()),
+            // Two wrote at once. What we had is whole, at least; the gem has its own at heart, too.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let held = self.take()?;
+                self.0.view.write_at(0, &dump.encode())?;
+                self.give(held)?;
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(match edit {
+            Edit::Set(name) => now.dump_of(name) == dump.dump_of(name),
+            Edit::Removed(name) => !now.contains(name),
+            Edit::None => true,
+        })
+    }
+
+    // --- What others erase -----------------------------------------------------------------------
+
+    /// Looks which variables of this map are gone, though nobody here removed them.
+    fn compare(&self, dump: &Dump, writes: u64) -> Result<()> {
+        if self.0.on_clobber == OnClobber::Accept {
+            return Ok(());
+        }
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let mut erased = Vec::new();
+        for (name, mine) in &mut state.mine {
+            if mine.write <= writes && !mine.gone && !dump.contains(name) {
+                mine.gone = true;
+                erased.push(name.clone());
+            }
+        }
+        if !planted("gem-erase-untold") {
+            state.erased += erased.len() as u64;
+            state.names.extend(erased.iter().cloned());
+        }
+        let over = state.names.len().saturating_sub(KEPT);
+        state.names.drain(..over);
+        if erased.is_empty() || self.0.on_clobber != OnClobber::Error {
+            return Ok(());
+        }
+        state.mine.retain(|_, mine| !mine.gone);
+        drop(guard);
+        Err(Error::new(ErrorKind::Removed, "", "").detail(format!(
+            "another program has erased what this map had set: {}; set it again, or open with \
+             OnClobber::Reassert",
+            erased.join(", ")
+        )))
+    }
+
+    fn reassert(&self, dump: &mut Dump, writes: u64) -> Result<()> {
+        for (name, mine) in self.state().mine.iter().filter(|(_, mine)| mine.gone) {
+            if mine.write <= writes && !dump.contains(name) && !planted("gem-erase-stays") {
+                dump.set_dump(name, &mine.dump).map_err(flawed)?;
+            }
+        }
+        Ok(())
+    }
+
+    // --- The lock --------------------------------------------------------------------------------
+
+    fn take(&self) -> Result<RubyHeld<'_>> {
+        let held = self.0.lock.take(self.0.timeout)?;
+        if held.recovered() {
+            self.state().recovered += 1;
+        }
+        Ok(held)
+    }
+
+    fn give(&self, held: RubyHeld<'_>) -> Result<RubyGiven> {
+        let given = held.give()?;
+        let mut state = self.state();
+        state.times.add(given.held);
+        state.broken += u64::from(!given.exclusive);
+        Ok(given)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // --- Refusals --------------------------------------------------------------------------------
+
+    fn usable(&self) -> Result<()> {
+        if machine::is_generation(self.0.generation) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Closed, "", "")
+            .detail("this process was forked from the one that opened it; open it here"))
+    }
+
+    fn writable(&self) -> Result<()> {
+        self.usable()?;
+        if !self.0.read_only {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::ReadOnly, "", "")
+            .detail("the map was opened for reading; open it without `read_only`"))
+    }
+
+    fn fits(&self, len: usize) -> Result<()> {
+        if len <= self.0.limit {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::TooLarge, "", "").detail(format!(
+            "it would take {len} bytes, and the map has {}, which cannot grow; remove variables, or \
+             make it with a larger size",
+            self.0.limit
+        )))
+    }
+
+    fn absent(&self, name: &str) -> Error {
+        Error::new(ErrorKind::NotFound, GET, self.variable(name))
+            .detail("no variable of this name; `set` makes it")
+    }
+
+    fn variable(&self, name: &str) -> String {
+        format!("{name:?} of {}", self.0.object)
+    }
+}
+
+enum Wrote {
+    Done,
+    /// Somebody wrote before.
+    Changed,
+    /// Somebody may have written at the same time.
+    Broken,
+}
+
+const RAW: &str = "it holds raw bytes and no variables; `read_string` reads them, `clear` makes an \
+                   empty map of it";
+
+fn raw() -> Error {
+    Error::new(ErrorKind::NotAMap, "", "").detail(RAW)
+}
+
+fn flawed(flaw: Flaw) -> Error {
+    Error::new(flaw.kind(), "", "")
+        .detail(format!("it cannot be written as Ruby's Marshal: {flaw}"))
+}
+
+fn set(dump: &mut Dump, name: &str, value: &Value) -> Result<()> {
+    dump.set(name, value).map_err(flawed)
+}
+
+/// The value of a variable; `None` where there is none.
+fn value(dump: &Dump, name: &str) -> Result<Option<Value>> {
+    match dump.value(name) {
+        None if dump.contains(name) => Err(Error::new(ErrorKind::TooLarge, "", "").detail(
+            "its objects hold each other so that a copy of it is larger than the whole map; it is \
+             kept as it is",
+        )),
+        value => Ok(value),
+    }
+}
+
+/// Of the value's own bytes: the layout counts nothing.
+fn version(dump: &Dump, name: &str) -> Version {
+    let Some(bytes) = dump.dump_of(name) else {
+        return Version::ABSENT;
+    };
+    let hash = xxh3_128(&bytes);
+    // Never that of an absent one.
+    Version { id: (hash >> 64) as u64 | 1, number: hash as u64 }
+}
+
+fn captured(value: &Value) -> Result<Captured> {
+    value.encode(&mut |raw: &Raw<'_>| Captured::of(raw))
+}
+
+/// What the bytes are; an error where they begin as a Hash and do not go on as one.
+fn parse(bytes: &[u8]) -> Result<Content, String> {
+    if is_hash(bytes) {
+        return Dump::parse(bytes).map(Content::Hash).map_err(|flaw| flaw.to_string());
+    }
+    // Nobody has written anything yet.
+    if bytes.iter().take(EMPTY.len()).all(|byte| *byte == 0) {
+        return Ok(Content::Hash(Dump::new()));
+    }
+    Ok(Content::Raw)
+}
+
+impl Inner {
+    fn flush(&self) -> Result<()> {
+        if self.file && !self.read_only {
+            self.view.flush_durable(0..self.view.len())?;
+        }
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).dirty = false;
+        Ok(())
+    }
+
+    fn flush_if_dirty(&self) -> Result<()> {
+        let dirty = self.state.lock().unwrap_or_else(PoisonError::into_inner).dirty;
+        if dirty && machine::is_generation(self.generation) { self.flush() } else { Ok(()) }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Nobody is there to be told; who wants to know closes the map.
+        let _ = self.flush_if_dirty();
+    }
+}
+
+/// How long the lock was held: counts, in classes an eighth apart.
+struct Times {
+    counts: [u64; 64 * 8],
+    count: u64,
+    longest: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { counts: [0; 64 * 8], count: 0, longest: Duration::ZERO }
+    }
+}
+
+impl Times {
+    fn add(&mut self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(8);
+        let power = nanos.ilog2();
+        let class = power as usize * 8 + (nanos >> (power - 3) & 7) as usize;
+        if let Some(count) = self.counts.get_mut(class) {
+            *count += 1;
+        }
+        self.count += 1;
+        self.longest = self.longest.max(time);
+    }
+
+    /// The upper end of the class in which that many of 100 end.
+    fn below(&self, percent: u64) -> Duration {
+        let mut left = (self.count * percent).div_ceil(100);
+        for (class, count) in self.counts.iter().enumerate() {
+            if left <= *count && left > 0 {
+                let (power, eighth) = (class / 8, class % 8);
+                let end = (9 + eighth as u128) << power >> 3;
+                return Duration::from_nanos(u64::try_from(end).unwrap_or(u64::MAX))
+                    .min(self.longest);
+            }
+            left -= count;
+        }
+        self.longest
+    }
+}

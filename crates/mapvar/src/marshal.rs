@@ -1,0 +1,49 @@
+//! Ruby's Marshal 4.8, as far as a map of the gem win32-mmap needs it: one Hash of variables, of
+//! which single ones are read, set and removed, while all others keep their bytes.
+//!
+//! The bytes may be hostile. Nothing is executed, and nothing is built from them but tables of where
+//! objects and Symbols begin; a claimed length or count is compared with the bytes that are there
+//! before it is believed; no function calls itself for each level of nesting, but for a fixed number
+//! of levels of lists and dictionaries. So memory stays below 64 times the bytes, and each
+//! operation takes a time that grows as they do.
+//!
+//! Within, in this order: the smallest parts (`bytes`), the grammar (`walk`), where everything begins
+//! (`scan`), writing a dump from parts of others (`write`), a [`Value`] of an object (`view`) and the
+//! reverse (`encode`), the Hash (`dump`).
+//!
+//! [`Value`]: crate::Value
+
+#![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+
+mod bytes;
+mod flaw;
+mod walk;
+mod scan;
+mod write;
+mod number;
+mod view;
+mod encode;
+mod dump;
+#[cfg(test)]
+mod tests;
+
+pub use dump::Dump;
+pub use flaw::Flaw;
+
+#[cfg(any(test, feature = "internals"))]
+use crate::value::Value;
+
+/// The number of Ruby's Marshal among the languages of opaque values.
+pub const RUBY: u32 = 1;
+
+/// A value as `Marshal.dump` would give it.
+#[cfg(any(test, feature = "internals"))]
+pub fn dump(value: &Value) -> Result<Vec<u8>, Flaw> {
+    encode::encode(value)
+}
+
+/// What `Marshal.dump` gave, as a value.
+#[cfg(any(test, feature = "internals"))]
+pub fn load(bytes: &[u8]) -> Result<Value, Flaw> {
+    view::view(&scan::Scan::of_alone(bytes)?, scan::HEAD)
+}

@@ -1,0 +1,127 @@
+//! The smallest parts of the format: bytes, numbers, counted text. Never beyond the end.
+
+use super::flaw::Flaw;
+use mapvar_os::seeded::planted;
+
+/// Reads forward in bytes that may be hostile.
+#[derive(Clone, Debug)]
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn go(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    fn left(&self) -> usize {
+        self.bytes.len().saturating_sub(self.at)
+    }
+
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// The byte after the next.
+    pub(super) fn peek_second(&self) -> Option<u8> {
+        self.bytes.get(self.at.checked_add(1)?).copied()
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, Flaw> {
+        let byte = self.peek().ok_or(Flaw::Truncated)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], Flaw> {
+        let end = self.at.checked_add(len).ok_or(Flaw::Truncated)?;
+        let taken = self.bytes.get(self.at..end).ok_or(Flaw::Truncated)?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    /// A number in one to five bytes.
+    pub(super) fn long(&mut self) -> Result<i64, Flaw> {
+        let first = i64::from(self.byte()?.cast_signed());
+        Ok(match first {
+            0 => 0,
+            5.. => first - 5,
+            ..=-5 => first + 5,
+            1..=4 => self.little(first.unsigned_abs())?.cast_signed(),
+            _ => {
+                let len = first.unsigned_abs();
+                (u64::MAX << (8 * len) | self.little(len)?).cast_signed()
+            }
+        })
+    }
+
+    fn little(&mut self, len: u64) -> Result<u64, Flaw> {
+        let bytes = self.take(len as usize)?;
+        Ok(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+    }
+
+    /// A number that counts `what`, each of which takes at least a byte: more than there are bytes
+    /// is refused before anything is done with it.
+    pub(super) fn count(&mut self, what: &'static str) -> Result<usize, Flaw> {
+        let at = self.at;
+        let count = usize::try_from(self.long()?).map_err(|_| Flaw::Invalid(what, at))?;
+        if count > self.left() && planted("marshal-cut-believed") {
+            return Ok(self.left());
+        }
+        if count > self.left() { Err(Flaw::Truncated) } else { Ok(count) }
+    }
+
+    /// A number of an object or symbol.
+    pub(super) fn number(&mut self) -> Result<u32, Flaw> {
+        let at = self.at;
+        u32::try_from(self.long()?).map_err(|_| Flaw::Invalid("a link to nothing", at))
+    }
+
+    pub(super) fn text(&mut self) -> Result<&'a [u8], Flaw> {
+        let len = self.count("text of a negative length")?;
+        self.take(len)
+    }
+}
+
+/// As `w_long` of Ruby: the shortest form.
+pub(super) fn put_long(to: &mut Vec<u8>, number: i64) {
+    match number {
+        0 => to.push(0),
+        1..=122 => to.push((number + 5).cast_unsigned() as u8),
+        -123..=-1 => to.push((number - 5).cast_unsigned() as u8),
+        _ => {
+            let end = if number < 0 { -1 } else { 0 };
+            let mut rest = number;
+            let mut bytes = Vec::with_capacity(4);
+            while rest != end && bytes.len() < 4 {
+                bytes.push(rest.cast_unsigned() as u8);
+                rest >>= 8;
+            }
+            let len = bytes.len() as u8;
+            to.push(if number < 0 { len.wrapping_neg() } else { len });
+            to.extend(bytes);
+        }
+    }
+}
+
+/// A length or count, which Ruby's Marshal has no more than 31 bits for.
+pub(super) fn put_count(to: &mut Vec<u8>, count: usize) -> Result<(), Flaw> {
+    let number = i32::try_from(count).map_err(|_| Flaw::TooLarge(count))?;
+    put_long(to, number.into());
+    Ok(())
+}
+
+pub(super) fn put_text(to: &mut Vec<u8>, text: &[u8]) -> Result<(), Flaw> {
+    put_count(to, text.len())?;
+    to.extend_from_slice(text);
+    Ok(())
+}

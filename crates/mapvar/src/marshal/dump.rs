@@ -1,0 +1,281 @@
+//! The variables of a gem's map.
+
+use super::{
+    encode::encode,
+    flaw::Flaw,
+    scan::{HEAD, Scan},
+    view::view,
+    walk::Task,
+    write::{Copier, Writer, alone, enough},
+};
+use crate::value::Value;
+
+/// The variables of a gem's map: one Hash with String keys. What is not touched keeps its bytes.
+#[derive(Clone, Debug)]
+pub struct Dump {
+    scan: Scan,
+    /// Where the Hash's own letter stands, behind prefixes that are rare.
+    letter: usize,
+    entries: Vec<Entry>,
+    /// Behind the last entry.
+    tail: usize,
+    /// The entries that are shown, by their names.
+    index: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Where the key begins, and where the value does.
+    key: u32,
+    value: u32,
+    /// The name's text.
+    name: u32,
+    len: u32,
+    shown: Shown,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Shown {
+    Yes,
+    /// A later one bears its name, as in no Hash that Ruby wrote.
+    Hidden,
+    /// Its key is no text.
+    No,
+}
+
+impl Default for Dump {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Dump {
+    /// The empty Hash.
+    pub fn new() -> Self {
+        let scan = Scan::of_empty_hash();
+        let tail = scan.bytes().len();
+        Self { scan, letter: HEAD, entries: Vec::new(), tail, index: Vec::new() }
+    }
+
+    /// The Hash at the beginning of `bytes`; what follows it is left out.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Flaw> {
+        if bytes.first() == Some(&0) && bytes.iter().all(|byte| *byte == 0) {
+            return Err(Flaw::Blank);
+        }
+        Self::of(Scan::of(bytes)?)
+    }
+
+    fn of(scan: Scan) -> Result<Self, Flaw> {
+        let mut reader = scan.reader(HEAD);
+        loop {
+            match reader.byte()? {
+                b'I' => {}
+                b'C' | b'e' => reader.go(scan.walk(reader.at(), Task::Symbol).finish()?),
+                b'{' | b'}' => break,
+                letter => return Err(Flaw::NotAHash(letter)),
+            }
+        }
+        let letter = reader.at() - 1;
+        let count = reader.count("fewer than no pairs")?;
+        let mut entries = Vec::with_capacity(count);
+        let mut at = reader.at();
+        // Keys that are links to one long text must not take its length each.
+        let mut linked = scan.bytes().len();
+        for _ in 0..count {
+            let key = at;
+            let value = scan.end(key)?;
+            at = scan.end(value)?;
+            let name = name(&scan, key, &mut linked)?;
+            let (shown, (name, len)) = name.map_or((Shown::No, (0, 0)), |it| (Shown::Yes, it));
+            let [key, value, name, len] = [key, value, name, len].map(|place| place as u32);
+            entries.push(Entry { key, value, name, len, shown });
+        }
+        let tail = at;
+        let mut dump = Self { scan, letter, entries, tail, index: Vec::new() };
+        dump.index = dump.sorted();
+        Ok(dump)
+    }
+
+    /// Hides what a later one of the same name hides; the others by their names.
+    fn sorted(&mut self) -> Vec<u32> {
+        let mut index: Vec<u32> = Vec::with_capacity(self.entries.len());
+        index.extend((0..self.entries.len() as u32).filter(|at| self.name(*at).is_some()));
+        index.sort_unstable_by_key(|at| (self.name(*at), *at));
+        let mut hidden = Vec::new();
+        for pair in index.windows(2) {
+            if let [first, second] = pair
+                && self.name(*first) == self.name(*second)
+            {
+                hidden.push(*first);
+            }
+        }
+        for at in hidden {
+            if let Some(entry) = self.entries.get_mut(at as usize) {
+                entry.shown = Shown::Hidden;
+            }
+        }
+        index.retain(|at| self.entries.get(*at as usize).is_some_and(|it| it.shown == Shown::Yes));
+        index
+    }
+
+    fn name(&self, at: u32) -> Option<&str> {
+        self.name_of(self.entries.get(at as usize)?)
+    }
+
+    fn name_of(&self, entry: &Entry) -> Option<&str> {
+        let end = entry.name as usize + entry.len as usize;
+        let text = self.scan.bytes().get(entry.name as usize..end)?;
+        std::str::from_utf8(text).ok().filter(|_| entry.shown != Shown::No)
+    }
+
+    fn find(&self, name: &str) -> Option<&Entry> {
+        let at = self.index.binary_search_by_key(&Some(name), |at| self.name(*at)).ok()?;
+        self.entries.get(*self.index.get(at)? as usize)
+    }
+
+    /// The bytes: those that were parsed, where nothing was changed.
+    pub fn encode(&self) -> Vec<u8> {
+        self.scan.bytes().to_vec()
+    }
+
+    /// The names, in the order of the Hash. Keys that are no UTF-8 text are kept, and not shown.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let shown = self.entries.iter().filter(|entry| entry.shown == Shown::Yes);
+        shown.filter_map(|entry| self.name_of(entry))
+    }
+
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is this variable.
+    pub fn contains(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// The variable's value; what has no other form is opaque, as [`Dump::dump_of`] gives it.
+    ///
+    /// `None` also where user-defined objects hold each other so that a part of them, written
+    /// alone, would be larger than the whole: Ruby writes none such by itself.
+    pub fn value(&self, name: &str) -> Option<Value> {
+        view(&self.scan, self.find(name)?.value as usize).ok()
+    }
+
+    /// Sets the variable: in the place that it has, or behind the others.
+    pub fn set(&mut self, name: &str, value: &Value) -> Result<(), Flaw> {
+        self.put(name, &Scan::of_alone(&encode(value)?)?)
+    }
+
+    /// The variable's value alone, as `Marshal.dump` would give it.
+    pub fn dump_of(&self, name: &str) -> Option<Vec<u8>> {
+        let at = self.find(name)?.value as usize;
+        Some(alone(&self.scan, at, enough(self.scan.bytes().len())).ok()?.0)
+    }
+
+    /// Sets the variable to a value that `Marshal.dump` gave, and nothing behind it.
+    pub fn set_dump(&mut self, name: &str, dump: &[u8]) -> Result<(), Flaw> {
+        self.put(name, &Scan::of_alone(dump)?)
+    }
+
+    /// Removes the variable; whether it was there.
+    pub fn remove(&mut self, name: &str) -> Result<bool, Flaw> {
+        let there = self.contains(name);
+        if there {
+            *self = self.rewritten(name, None)?;
+        }
+        Ok(there)
+    }
+
+    fn put(&mut self, name: &str, value: &Scan) -> Result<(), Flaw> {
+        *self = self.rewritten(name, Some(value))?;
+        Ok(())
+    }
+
+    /// With another value of this name, or without it. All of it is written anew: what others share
+    /// with the old value gets other numbers, or moves.
+    fn rewritten(&self, name: &str, new: Option<&Scan>) -> Result<Self, Flaw> {
+        let bytes = self.scan.bytes();
+        let added = new.map_or(0, |new| new.bytes().len().saturating_add(name.len()));
+        let mut writer = Writer::new(enough(bytes.len().saturating_add(added)));
+        let mut copier = Copier::new(&self.scan);
+        let variables = self.copy_prefixes(&mut writer, &mut copier)?;
+
+        let bears =
+            |entry: &Entry| entry.len as usize == name.len() && self.name_of(entry) == Some(name);
+        let others = self.entries.iter().filter(|entry| !bears(entry)).count();
+        writer.raw(bytes.get(self.letter..=self.letter).unwrap_or_default())?;
+        writer.count(others + usize::from(new.is_some()))?;
+        copier.numbered(&mut writer, HEAD as u32);
+        let mut place = new;
+        for entry in &self.entries {
+            if !bears(entry) {
+                copier.copy(&mut writer, entry.key as usize, Task::Objects(2))?;
+            } else if entry.shown == Shown::Yes
+                && let Some(new) = place.take()
+            {
+                copier.copy(&mut writer, entry.key as usize, Task::Objects(1))?;
+                Copier::new(new).copy_all(&mut writer)?;
+            }
+        }
+        if let Some(new) = place {
+            writer.string(name)?;
+            Copier::new(new).copy_all(&mut writer)?;
+        }
+        let mut at = self.tail;
+        if bytes.get(self.letter) == Some(&b'}') {
+            at = copier.copy(&mut writer, at, Task::Objects(1))?;
+        }
+        for _ in 0..variables {
+            at = copier.copy(&mut writer, at, Task::Variables)?;
+        }
+        drop(copier);
+        Self::of(Scan::of_alone(&writer.done())?)
+    }
+
+    /// What stands before the Hash's letter; how often instance variables stand behind its entries.
+    fn copy_prefixes(&self, writer: &mut Writer, copier: &mut Copier<'_>) -> Result<usize, Flaw> {
+        let mut variables = 0;
+        let mut reader = self.scan.reader(HEAD);
+        while reader.at() < self.letter {
+            let letter = reader.byte()?;
+            writer.raw(&[letter])?;
+            if letter == b'I' {
+                variables += 1;
+            } else {
+                reader.go(copier.copy(writer, reader.at(), Task::Symbol)?);
+            }
+        }
+        Ok(variables)
+    }
+}
+
+/// Where the name's text stands, and its length, if this key is text that Ruby takes for equal to a
+/// UTF-8 String.
+fn name(scan: &Scan, key: usize, linked: &mut usize) -> Result<Option<(usize, usize)>, Flaw> {
+    let at = scan.resolve(key)?;
+    let mut reader = scan.reader(at);
+    let variables = match reader.byte()? {
+        b'I' if reader.peek() == Some(b'"') => {
+            reader.byte()?;
+            true
+        }
+        b'"' => false,
+        _ => return Ok(None),
+    };
+    let text = reader.text()?;
+    if at != key {
+        match linked.checked_sub(text.len()) {
+            Some(left) => *linked = left,
+            None => return Ok(None),
+        }
+    }
+    let letter =
+        if variables { scan.short_encoding(reader.at())?.map(|it| it.0) } else { Some(b'F') };
+    let known = match letter {
+        Some(b'T') => std::str::from_utf8(text).is_ok(),
+        Some(_) => text.is_ascii(),
+        None => false,
+    };
+    Ok(known.then_some((reader.at() - text.len(), text.len())))
+}

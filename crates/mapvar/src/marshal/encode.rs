@@ -1,0 +1,92 @@
+//! A [`Value`] as `Marshal.dump` would give it.
+
+use super::{
+    RUBY,
+    flaw::Flaw,
+    number::{bignum_bytes, float_text, is_fixnum},
+    scan::Scan,
+    write::{Copier, Writer},
+};
+use crate::value::Value;
+use mapvar_os::seeded::planted;
+use std::slice::Iter;
+
+/// What is still to be written, the last one first: a value may be nested as deeply as it likes.
+enum Todo<'v> {
+    Values(Iter<'v, Value>),
+    Pairs(Iter<'v, (Value, Value)>),
+    One(&'v Value),
+}
+
+pub(super) fn encode(value: &Value) -> Result<Vec<u8>, Flaw> {
+    let mut writer = Writer::new(usize::MAX);
+    let mut todo = vec![Todo::One(value)];
+    while let Some(next) = todo.pop() {
+        match next {
+            Todo::One(value) => todo.extend(put(&mut writer, value)?),
+            Todo::Values(mut values) => {
+                if let Some(value) = values.next() {
+                    todo.extend([Todo::Values(values), Todo::One(value)]);
+                }
+            }
+            Todo::Pairs(mut pairs) => {
+                if let Some((key, value)) = pairs.next() {
+                    todo.extend([Todo::Pairs(pairs), Todo::One(value), Todo::One(key)]);
+                }
+            }
+        }
+    }
+    Ok(writer.done())
+}
+
+/// The value, or its beginning and what follows that.
+fn put<'v>(writer: &mut Writer, value: &'v Value) -> Result<Option<Todo<'v>>, Flaw> {
+    match value {
+        Value::Nil => writer.raw(b"0")?,
+        Value::Bool(value) => writer.raw(if *value { b"T" } else { b"F" })?,
+        Value::I64(number) if is_fixnum(*number) => {
+            writer.raw(b"i")?;
+            writer.long(*number);
+        }
+        Value::I64(number) => put_bignum(writer, (*number).into())?,
+        Value::U64(number) => match i64::try_from(*number) {
+            Ok(number) if is_fixnum(number) => {
+                writer.raw(b"i")?;
+                writer.long(number);
+            }
+            _ => put_bignum(writer, (*number).into())?,
+        },
+        Value::F64(number) => writer.text(b'f', float_text(*number).as_bytes())?,
+        Value::Str(text) => writer.string(text)?,
+        Value::Bytes(bytes) => writer.text(b'"', bytes)?,
+        Value::List(values) => {
+            writer.next_object();
+            writer.raw(b"[")?;
+            writer.count(values.len())?;
+            return Ok(Some(Todo::Values(values.iter())));
+        }
+        Value::Dict(pairs) => {
+            writer.next_object();
+            writer.raw(b"{")?;
+            writer.count(pairs.len())?;
+            return Ok(Some(Todo::Pairs(pairs.iter())));
+        }
+        Value::Opaque { language: RUBY, bytes } if planted("marshal-opaque-as-bytes") => {
+            writer.text(b'"', bytes)?;
+        }
+        Value::Opaque { language: RUBY, bytes } => {
+            Copier::new(&Scan::of_alone(bytes)?).copy_all(writer)?;
+        }
+        Value::Opaque { language, .. } => return Err(Flaw::Language(*language)),
+        Value::Pod { type_id, .. } => return Err(Flaw::Pod(*type_id)),
+    }
+    Ok(None)
+}
+
+fn put_bignum(writer: &mut Writer, number: i128) -> Result<(), Flaw> {
+    let (sign, bytes) = bignum_bytes(number);
+    writer.next_object();
+    writer.raw(&[b'l', sign])?;
+    writer.count(bytes.len() / 2)?;
+    writer.raw(&bytes)
+}

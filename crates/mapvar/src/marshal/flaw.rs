@@ -1,0 +1,84 @@
+//! What is wrong with bytes that should be Marshal, or with a value that should become some.
+
+use mapvar_os::ErrorKind;
+use std::fmt;
+
+/// Why bytes are no map of the gem, or a value cannot be put into one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Flaw {
+    /// Nothing but zeros: a map into which nobody has written.
+    Blank,
+    /// The bytes end before what they begin.
+    Truncated,
+    /// Another version of the format: major and minor number.
+    Version(u8, u8),
+    /// Bytes that are no Marshal: what, and where.
+    Invalid(&'static str, usize),
+    /// Valid Marshal, but of another type than Hash: its letter.
+    NotAHash(u8),
+    /// A value alone is followed by something else, from this byte on.
+    Trailing(usize),
+    /// More bytes or elements than Marshal, or a table of their places, can count.
+    TooLarge(usize),
+    /// User-defined objects that hold each other so that a copy of a part is larger than the whole.
+    Tangled,
+    /// The value is of a plain type that Ruby does not know: its number.
+    Pod(u32),
+    /// The value is opaque bytes of another language than Ruby: its number.
+    Language(u32),
+}
+
+impl Flaw {
+    /// The kind of the error that a map makes of it.
+    pub fn kind(self) -> ErrorKind {
+        match self {
+            Self::Blank | Self::Version(..) | Self::NotAHash(_) => ErrorKind::NotAMap,
+            Self::Truncated | Self::Invalid(..) => ErrorKind::Corrupt,
+            Self::Trailing(_) => ErrorKind::InvalidArgument,
+            Self::TooLarge(_) | Self::Tangled => ErrorKind::TooLarge,
+            Self::Pod(_) | Self::Language(_) => ErrorKind::Unsupported,
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blank => f.write_str("it is all zeros: nobody has written variables into it"),
+            Self::Truncated => f.write_str("the marshalled bytes end before what they begin"),
+            Self::Version(major, minor) => write!(
+                f,
+                "it begins with the bytes {major:#04x} {minor:#04x}, and not with 0x04 0x08 as \
+                 what Ruby's Marshal writes"
+            ),
+            Self::Invalid(what, at) => write!(f, "no Marshal: {what}, at byte {at}"),
+            Self::NotAHash(letter) => write!(
+                f,
+                "it holds a marshalled value of type '{}' and not the Hash of variables",
+                letter.escape_ascii()
+            ),
+            Self::Trailing(at) => {
+                write!(f, "the marshalled value ends at byte {at}, and more follows")
+            }
+            Self::TooLarge(len) => {
+                write!(f, "{len} bytes or elements are more than Marshal can count")
+            }
+            Self::Tangled => f.write_str(
+                "its user-defined objects hold each other so that it cannot be written alone",
+            ),
+            Self::Pod(type_id) => write!(
+                f,
+                "plain bytes of type {type_id} are nothing that Ruby's Marshal knows; store bytes, \
+                 or a list"
+            ),
+            Self::Language(language) => write!(
+                f,
+                "opaque bytes of language {language} cannot stand among Ruby's (language 1); store \
+                 bytes instead"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Flaw {}

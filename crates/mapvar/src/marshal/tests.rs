@@ -1,0 +1,181 @@
+use super::{Dump, Flaw, RUBY, dump, load};
+use crate::Value;
+
+mod links;
+mod hostile;
+mod types;
+
+const FIXTURES: [(&str, &[u8]); 12] = [
+    ("basic", include_bytes!("../../tests/fixtures/marshal/basic.bin")),
+    ("bignum", include_bytes!("../../tests/fixtures/marshal/bignum.bin")),
+    ("cyc", include_bytes!("../../tests/fixtures/marshal/cyc.bin")),
+    ("float", include_bytes!("../../tests/fixtures/marshal/float.bin")),
+    ("nested", include_bytes!("../../tests/fixtures/marshal/nested.bin")),
+    ("range", include_bytes!("../../tests/fixtures/marshal/range.bin")),
+    ("samestring", include_bytes!("../../tests/fixtures/marshal/samestring.bin")),
+    ("struct", include_bytes!("../../tests/fixtures/marshal/struct.bin")),
+    ("sym", include_bytes!("../../tests/fixtures/marshal/sym.bin")),
+    ("time", include_bytes!("../../tests/fixtures/marshal/time.bin")),
+    ("usascii", include_bytes!("../../tests/fixtures/marshal/usascii.bin")),
+    ("utf8", include_bytes!("../../tests/fixtures/marshal/utf8.bin")),
+];
+
+fn fixture(name: &str) -> Dump {
+    let (_, bytes) = FIXTURES.iter().find(|it| it.0 == name).unwrap();
+    Dump::parse(bytes).unwrap()
+}
+
+fn text(text: &str) -> Value {
+    Value::Str(text.into())
+}
+
+fn opaque(bytes: &[u8]) -> Value {
+    Value::Opaque { language: RUBY, bytes: bytes.to_vec() }
+}
+
+/// A Hash of these entries, each of key and value as they lie in a dump.
+fn hash(count: u8, entries: &[u8]) -> Vec<u8> {
+    [&[4, 8, b'{', if count == 0 { 0 } else { count + 5 }], entries].concat()
+}
+
+#[test]
+fn every_fixture_comes_back_byte_for_byte() {
+    for (name, bytes) in FIXTURES {
+        let mut garbage = bytes.to_vec();
+        garbage.extend(b"\0\0 what a longer map left behind");
+        assert_eq!(Dump::parse(&garbage).unwrap().encode(), bytes, "{name}");
+        // And written anew: every number is given again.
+        let mut anew = Dump::parse(bytes).unwrap();
+        anew.set("one more", &Value::Nil).unwrap();
+        assert!(anew.remove("one more").unwrap());
+        assert_eq!(anew.encode(), bytes, "{name}");
+    }
+}
+
+#[test]
+fn the_fixtures_hold_what_ruby_put_in() {
+    let basic = fixture("basic");
+    assert_eq!(basic.names().collect::<Vec<_>>(), ["foo", "bar"]);
+    assert_eq!(basic.value("foo"), Some(text("hello")));
+    assert_eq!(basic.value("bar"), Some(Value::I64(77)));
+    assert_eq!(basic.value("baz"), None);
+    assert_eq!(fixture("bignum").value("t"), Some(Value::I64(5_000_000_000)));
+    let float = fixture("float");
+    assert_eq!(float.value("f"), Some(Value::F64(3.25)));
+    assert_eq!(float.value("i"), Some(Value::F64(f64::INFINITY)));
+    assert!(matches!(float.value("n"), Some(Value::F64(nan)) if nan.is_nan()));
+    let list = vec![Value::I64(1), text("x"), Value::I64(3), Value::Nil, Value::Bool(true)];
+    let nested = Value::Dict(vec![(text("foo"), Value::I64(0)), (text("l"), Value::List(list))]);
+    assert_eq!(fixture("nested").value("h"), Some(nested));
+    assert_eq!(fixture("samestring").value("b"), Some(text("shared")));
+    assert_eq!(fixture("usascii").value("s"), Some(text("a")));
+    assert_eq!(fixture("utf8").value("s"), Some(text("hé")));
+    assert_eq!(fixture("sym").value("b"), Some(opaque(b"\x04\x08:\x06x")));
+    assert_eq!(fixture("cyc").value("a"), Some(opaque(b"\x04\x08[\x07i\x06@\0")));
+    let range = b"\x04\x08o:\x0aRange\x08:\x09exclF:\x0abegini\x06:\x08endi\x08";
+    assert_eq!(fixture("range").value("r"), Some(opaque(range)));
+    let record = b"\x04\x08S:\x0fStruct::Pt\x07:\x06xi\x06:\x06yi\x07";
+    assert_eq!(fixture("struct").value("r"), Some(opaque(record)));
+    let time = b"\x04\x08Iu:\x09Time\x0d \x80\x11\x80\0\0\0\0\x07:\x0boffseti\0:\x09zoneI\"\x08UTC\x06:\x06EF";
+    assert_eq!(fixture("time").value("t"), Some(opaque(time)));
+}
+
+#[test]
+fn the_issue_s_example_is_what_set_writes() {
+    let mut dump = Dump::new();
+    assert_eq!(dump.encode(), [4, 8, 0x7b, 0]);
+    dump.set("foo", &text("hello")).unwrap();
+    dump.set("bar", &Value::I64(77)).unwrap();
+    assert_eq!(dump.encode(), fixture("basic").encode());
+}
+
+#[test]
+fn a_set_keeps_the_place_of_its_name_and_a_new_one_comes_last() {
+    let mut dump = fixture("basic");
+    dump.set("foo", &Value::List(vec![text("a"), Value::Bytes(vec![0xff])])).unwrap();
+    dump.set("last", &Value::Nil).unwrap();
+    assert_eq!(dump.names().collect::<Vec<_>>(), ["foo", "bar", "last"]);
+    assert_eq!(dump.len(), 3);
+    let wanted = b"\x04\x08{\x08I\"\x08foo\x06:\x06ET[\x07I\"\x06a\x06;\0T\"\x06\xffI\"\x08bar\x06;\0TiRI\"\x09last\x06;\0T0";
+    assert_eq!(dump.encode(), wanted);
+    assert!(dump.remove("foo").unwrap() && !dump.remove("foo").unwrap());
+    assert!(!dump.contains("foo") && dump.contains("bar"));
+    assert_eq!(dump.encode(), b"\x04\x08{\x07I\"\x08bar\x06:\x06ETiRI\"\x09last\x06;\0T0");
+}
+
+#[test]
+fn what_is_no_hash_of_variables_says_what_it_is() {
+    let flaw = |bytes: &[u8]| Dump::parse(bytes).unwrap_err();
+    assert_eq!(flaw(&[0; 4096]), Flaw::Blank);
+    assert_eq!(flaw(b""), Flaw::Truncated);
+    assert_eq!(flaw(b"\x04\x08"), Flaw::Truncated);
+    assert_eq!(flaw(b"hello"), Flaw::Version(b'h', b'e'));
+    assert_eq!(flaw(b"\x04\x09{\0"), Flaw::Version(4, 9));
+    assert_eq!(flaw(b"\x04\x08[\0"), Flaw::NotAHash(b'['));
+    assert_eq!(flaw(b"\x04\x08I\"\0\x06:\x06ET"), Flaw::NotAHash(b'"'));
+    assert!(matches!(flaw(b"\x04\x08?"), Flaw::Invalid(_, 2)));
+    // Prefixes of what bears none.
+    for prefixed in [&b"I0"[..], b"I@\x06", b"II:\x06a\0\0", b"C:\x06A@\x06", b"e:\x06Mi\0"] {
+        let bytes = hash(1, &[b"\"\x06a", prefixed, b"\0\0"].concat());
+        assert!(matches!(flaw(&bytes), Flaw::Invalid(..)), "{}", bytes.escape_ascii());
+    }
+    let basic = fixture("basic").encode();
+    for len in 0..basic.len() {
+        assert_eq!(flaw(&basic[..len]), Flaw::Truncated, "{len} bytes");
+    }
+}
+
+#[test]
+fn what_ruby_does_not_know_is_refused_and_nothing_changes() {
+    let mut dump = fixture("basic");
+    let foreign = Value::Opaque { language: 2, bytes: b"\x04\x080".to_vec() };
+    assert_eq!(dump.set("foo", &foreign), Err(Flaw::Language(2)));
+    let pod = Value::Pod { type_id: 9, bytes: vec![1] };
+    assert_eq!(dump.set("foo", &Value::List(vec![pod])), Err(Flaw::Pod(9)));
+    assert_eq!(dump.set("foo", &opaque(b"\x04\x08[\x07i")), Err(Flaw::Truncated));
+    assert_eq!(dump.set_dump("foo", b"\x04\x0800"), Err(Flaw::Trailing(3)));
+    assert_eq!(dump.encode(), fixture("basic").encode());
+}
+
+#[test]
+fn keys_that_are_no_text_are_kept_and_not_shown() {
+    // A Symbol, nil, binary bytes, binary ASCII (which Ruby takes for equal), US-ASCII, a name twice.
+    let entries =
+        b":\x06ai\x060i\x07\"\x06\xffi\x08\"\x06bi\x09I\"\x06c\x06:\x06EFi\x0a\"\x06ci\x0b";
+    let bytes = hash(6, entries);
+    let mut dump = Dump::parse(&bytes).unwrap();
+    assert_eq!(dump.names().collect::<Vec<_>>(), ["b", "c"]);
+    assert_eq!(dump.value("c"), Some(Value::I64(6)), "the last one counts, as when Ruby loads it");
+    assert_eq!(dump.encode(), bytes);
+    assert!(dump.remove("c").unwrap());
+    assert_eq!(dump.encode(), hash(4, b":\x06ai\x060i\x07\"\x06\xffi\x08\"\x06bi\x09"));
+}
+
+#[test]
+fn a_hash_with_a_default_or_of_a_class_of_its_own_stays_so() {
+    let bytes = b"\x04\x08IC:\x08Sub}\x06\"\x06ai\x06[\0\x06:\x07@vi\x07";
+    let mut dump = Dump::parse(bytes).unwrap();
+    dump.set("a", &text("b")).unwrap();
+    assert_eq!(
+        dump.encode(),
+        b"\x04\x08IC:\x08Sub}\x06\"\x06aI\"\x06b\x06:\x06ET[\0\x06:\x07@vi\x07"
+    );
+}
+
+#[test]
+fn a_dump_alone_goes_out_and_comes_back() {
+    for (name, bytes) in FIXTURES {
+        let dump = Dump::parse(bytes).unwrap();
+        let mut other = Dump::new();
+        for variable in dump.names() {
+            let alone = dump.dump_of(variable).unwrap();
+            other.set_dump(variable, &alone).unwrap();
+            assert_eq!(other.dump_of(variable), Some(alone), "{name}: {variable}");
+        }
+        // Only what two variables share becomes two.
+        if name != "samestring" {
+            assert_eq!(other.encode(), bytes, "{name}");
+        }
+    }
+    assert_eq!(load(&dump(&text("é")).unwrap()), Ok(text("é")));
+}

@@ -1,0 +1,170 @@
+//! A marshalled object as a [`Value`].
+//!
+//! Links are expanded, so that the bytes of one object may be needed many times: what that may take
+//! is bounded, and a value beyond the bound is one opaque value, as is one that holds itself.
+
+use super::{
+    RUBY,
+    bytes::Reader,
+    flaw::Flaw,
+    number::{bignum_of, float_of},
+    scan::Scan,
+    write::{alone, enough},
+};
+use crate::value::Value;
+
+/// Lists and dictionaries within each other; what lies deeper is opaque.
+const DEPTH: usize = 100;
+
+/// Why it becomes no list or dictionary.
+enum Stop {
+    /// It holds itself, or would take too much room.
+    Whole,
+    Flaw(Flaw),
+}
+
+impl From<Flaw> for Stop {
+    fn from(flaw: Flaw) -> Self {
+        Self::Flaw(flaw)
+    }
+}
+
+/// The object that begins here. [`Flaw::Tangled`] where it cannot be written alone.
+pub(super) fn view(scan: &Scan, at: usize) -> Result<Value, Flaw> {
+    let at = scan.resolve(at)?;
+    let len = scan.bytes().len();
+    // A nil in a list takes 32 bytes; what nobody shares never takes more than this.
+    let left = len.saturating_mul(size_of::<Value>() + 6).saturating_add(16 << 10);
+    let mut viewer = Viewer { scan, open: Vec::new(), left };
+    match viewer.object(at) {
+        Ok((value, _)) => Ok(value),
+        Err(Stop::Flaw(flaw)) => Err(flaw),
+        Err(Stop::Whole) => {
+            let (bytes, _) = alone(scan, at, enough(len))?;
+            Ok(Value::Opaque { language: RUBY, bytes })
+        }
+    }
+}
+
+struct Viewer<'s> {
+    scan: &'s Scan,
+    /// Where the lists and dictionaries begin that are not at their end.
+    open: Vec<u32>,
+    /// Bytes that may still be taken.
+    left: usize,
+}
+
+impl Viewer<'_> {
+    fn charge(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.left = self.left.checked_sub(bytes).ok_or(Stop::Whole)?;
+        Ok(())
+    }
+
+    /// The object, and where it ends.
+    fn object(&mut self, at: usize) -> Result<(Value, usize), Stop> {
+        let mut reader = self.scan.reader(at);
+        let value = match reader.byte()? {
+            b'0' => Value::Nil,
+            b'T' => Value::Bool(true),
+            b'F' => Value::Bool(false),
+            b'i' => Value::I64(reader.long()?),
+            b'@' => {
+                let target = self.scan.object(reader.number()?)?;
+                if self.open.contains(&target) {
+                    return Err(Stop::Whole);
+                }
+                self.object(target as usize)?.0
+            }
+            b'f' => match float_of(reader.text()?) {
+                Some(number) => Value::F64(number),
+                None => return self.opaque(at),
+            },
+            b'l' => {
+                let sign = reader.byte()?;
+                let len = reader.count("a number of a negative length")?;
+                match bignum_of(sign, reader.take(len.saturating_mul(2))?) {
+                    Some(number) => number,
+                    None => return self.opaque(at),
+                }
+            }
+            b'"' => {
+                let text = reader.text()?;
+                self.charge(text.len())?;
+                Value::Bytes(text.to_vec())
+            }
+            b'I' if reader.peek() == Some(b'"') => match self.string(&mut reader)? {
+                Some(text) => {
+                    self.charge(text.len())?;
+                    Value::Str(text.into())
+                }
+                None => return self.opaque(at),
+            },
+            b'[' | b'{' | b'}' if self.open.len() >= DEPTH => return self.opaque(at),
+            b'[' => self.list(at, &mut reader)?,
+            letter @ (b'{' | b'}') => self.dict(at, letter, &mut reader)?,
+            _ => return self.opaque(at),
+        };
+        Ok((value, reader.at()))
+    }
+
+    fn list(&mut self, at: usize, reader: &mut Reader<'_>) -> Result<Value, Stop> {
+        let count = reader.count("fewer than no elements")?;
+        self.charge(count.saturating_mul(size_of::<Value>()))?;
+        self.open.push(at as u32);
+        let mut values = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (value, end) = self.object(reader.at())?;
+            values.push(value);
+            reader.go(end);
+        }
+        self.open.pop();
+        Ok(Value::List(values))
+    }
+
+    fn dict(&mut self, at: usize, letter: u8, reader: &mut Reader<'_>) -> Result<Value, Stop> {
+        let count = reader.count("fewer than no pairs")?;
+        self.charge(count.saturating_mul(2 * size_of::<Value>()))?;
+        self.open.push(at as u32);
+        let mut pairs = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (key, end) = self.object(reader.at())?;
+            let (value, end) = self.object(end)?;
+            pairs.push((key, value));
+            reader.go(end);
+        }
+        self.open.pop();
+        if letter == b'}' {
+            // What the Hash answers for keys that it does not have.
+            reader.go(self.scan.end(reader.at())?);
+        }
+        Ok(Value::Dict(pairs))
+    }
+
+    /// Text in UTF-8 or US-ASCII with nothing else about it.
+    fn string<'b>(&self, reader: &mut Reader<'b>) -> Result<Option<&'b str>, Stop> {
+        reader.byte()?;
+        let text = reader.text()?;
+        let Some((letter, end)) = self.scan.short_encoding(reader.at())? else { return Ok(None) };
+        reader.go(end);
+        let known = letter == b'T' || text.is_ascii();
+        Ok(std::str::from_utf8(text).ok().filter(|_| known))
+    }
+
+    fn opaque(&mut self, at: usize) -> Result<(Value, usize), Stop> {
+        if self.open.is_empty() {
+            // All of it.
+            return Err(Stop::Whole);
+        }
+        let (bytes, copier) = match alone(self.scan, at, self.left) {
+            Ok(alone) => alone,
+            Err(Flaw::Tangled) => return Err(Stop::Whole),
+            Err(flaw) => return Err(flaw.into()),
+        };
+        // Through it the value holds itself.
+        if self.open.iter().any(|begin| copier.wrote(*begin)) {
+            return Err(Stop::Whole);
+        }
+        self.charge(bytes.len())?;
+        Ok((Value::Opaque { language: RUBY, bytes }, self.scan.end(at)?))
+    }
+}

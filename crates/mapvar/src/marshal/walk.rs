@@ -1,0 +1,273 @@
+//! The grammar of Marshal 4.8, walked with a stack of its own: no nesting is too deep, and nothing
+//! is built.
+//!
+//! What numbers an object bears follows Ruby's loader: an object has its number where its type
+//! letter is met, except that one of `marshal_dump` (`U`) or of data (`d`) has it after its class,
+//! and a user-defined one (`u`) after its bytes, and after its instance variables if those stand
+//! right before it (`Iu`). Numbers, Symbols, nil, true, false and links have none, Floats and
+//! Bignums do.
+
+use super::{bytes::Reader, flaw::Flaw};
+
+/// What is to be read next; the last one first. Eight bytes each, as hostile bytes can ask for one
+/// with every byte.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Task {
+    /// So many objects.
+    Objects(u32),
+    /// What is left of the object that began here, before its prefixes.
+    Rest(u32),
+    /// A Symbol, or a link to one.
+    Symbol,
+    /// The Symbol itself.
+    Name,
+    /// So many pairs of a Symbol and an object.
+    Pairs(u32),
+    /// A count, and so many pairs.
+    Variables,
+    /// The bytes of a user-defined object.
+    Text,
+    /// The object that began here has its number now.
+    Number(u32),
+    /// What follows is told again.
+    Loud,
+    /// On with the bytes here.
+    Return(u32),
+}
+
+/// What gets its number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Numbered {
+    Nothing,
+    /// The object that begins here.
+    Object(u32),
+    /// The Symbol that begins here.
+    Symbol(u32),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// Bytes that mean the same wherever they stand, from and to; and what has its number by them.
+    Raw(usize, usize, Numbered),
+    /// An object that may bear a number begins here; it can be left out by `skip`.
+    Object(u32),
+    /// A Symbol begins here; it can be left out by `skip`.
+    Symbol(u32),
+    /// A link to an object, by its number.
+    Link(u32),
+    /// A link to a Symbol, by its number.
+    SymbolLink(u32),
+}
+
+#[derive(Debug)]
+pub(super) struct Walk<'a> {
+    reader: Reader<'a>,
+    tasks: Vec<Task>,
+    quiet: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// Of fewer than 2^32 bytes.
+    pub(super) fn new(bytes: &'a [u8], at: usize, task: Task) -> Self {
+        Self { reader: Reader::new(bytes, at), tasks: vec![task], quiet: false }
+    }
+
+    /// The end of what was walked.
+    pub(super) fn at(&self) -> usize {
+        self.reader.at()
+    }
+
+    /// Leaves out the object or Symbol that the last step told of.
+    pub(super) fn skip(&mut self) {
+        if let Some(task) = self.tasks.pop() {
+            self.tasks.extend([Task::Loud, task]);
+            self.quiet = true;
+        }
+    }
+
+    /// Goes on with an object or Symbol elsewhere, and then here.
+    pub(super) fn visit(&mut self, at: u32, task: Task) {
+        self.tasks.extend([Task::Return(self.reader.at() as u32), task]);
+        self.reader.go(at as usize);
+    }
+
+    /// Goes to the end; where it is.
+    pub(super) fn finish(mut self) -> Result<usize, Flaw> {
+        self.quiet = true;
+        while self.step()?.is_some() {}
+        Ok(self.at())
+    }
+
+    /// `None` at the end.
+    pub(super) fn step(&mut self) -> Result<Option<Step>, Flaw> {
+        while let Some(task) = self.tasks.pop() {
+            let step = match task {
+                Task::Loud => {
+                    self.quiet = false;
+                    None
+                }
+                Task::Return(at) => {
+                    self.reader.go(at as usize);
+                    None
+                }
+                Task::Objects(0) | Task::Pairs(0) => None,
+                Task::Objects(count) => {
+                    if count > 1 {
+                        self.tasks.push(Task::Objects(count - 1));
+                    }
+                    self.object()
+                }
+                Task::Pairs(count) => {
+                    if count > 1 {
+                        self.tasks.push(Task::Pairs(count - 1));
+                    }
+                    self.tasks.extend([Task::Objects(1), Task::Symbol]);
+                    None
+                }
+                Task::Rest(begin) => self.rest(begin)?,
+                Task::Symbol => Some(self.symbol()?),
+                Task::Name => Some(self.name()?),
+                Task::Variables => {
+                    let from = self.at();
+                    let count = self.reader.count("fewer than no instance variables")?;
+                    self.tasks.push(Task::Pairs(count as u32));
+                    Some(Step::Raw(from, self.at(), Numbered::Nothing))
+                }
+                Task::Text => {
+                    let from = self.at();
+                    self.reader.text()?;
+                    Some(Step::Raw(from, self.at(), Numbered::Nothing))
+                }
+                Task::Number(begin) => {
+                    Some(Step::Raw(self.at(), self.at(), Numbered::Object(begin)))
+                }
+            };
+            if let Some(step) = step
+                && !self.quiet
+            {
+                return Ok(Some(step));
+            }
+        }
+        Ok(None)
+    }
+
+    fn object(&mut self) -> Option<Step> {
+        let begin = self.at() as u32;
+        self.tasks.push(Task::Rest(begin));
+        match self.reader.peek() {
+            Some(b'0' | b'T' | b'F' | b'i' | b':' | b';' | b'@') | None => None,
+            Some(_) => Some(Step::Object(begin)),
+        }
+    }
+
+    /// From a prefix or the type letter on.
+    fn rest(&mut self, begin: u32) -> Result<Option<Step>, Flaw> {
+        let from = self.at();
+        let mut numbered = Numbered::Nothing;
+        let mut letter = self.reader.byte()?;
+        let mut variables = false;
+        // A link could not become what it stands for there, and Ruby writes no such thing.
+        let plain = matches!(letter, b'0' | b'T' | b'F' | b'i' | b':' | b';' | b'@');
+        if plain && from != begin as usize {
+            return Err(Flaw::Invalid("a prefix before what bears none", from));
+        }
+        if letter == b'I' {
+            match self.reader.peek() {
+                Some(b':') if from == begin as usize => {
+                    self.reader.go(from);
+                    self.tasks.push(Task::Symbol);
+                    return Ok(None);
+                }
+                Some(b'u') => {
+                    letter = self.reader.byte()?;
+                    variables = true;
+                }
+                _ => {
+                    self.tasks.extend([Task::Variables, Task::Rest(begin)]);
+                    return Ok(Some(Step::Raw(from, self.at(), numbered)));
+                }
+            }
+        }
+        match letter {
+            b'0' | b'T' | b'F' => {}
+            b'i' => drop(self.reader.long()?),
+            b':' | b';' => {
+                self.reader.go(from);
+                self.tasks.push(Task::Symbol);
+                return Ok(None);
+            }
+            b'@' => return Ok(Some(Step::Link(self.reader.number()?))),
+            b'f' | b'"' | b'c' | b'm' | b'M' => {
+                self.reader.text()?;
+                numbered = Numbered::Object(begin);
+            }
+            b'/' => {
+                self.reader.text()?;
+                self.reader.byte()?;
+                numbered = Numbered::Object(begin);
+            }
+            b'l' => {
+                self.reader.byte()?;
+                let len = self.reader.count("a number of a negative length")?;
+                self.reader.take(len.saturating_mul(2))?;
+                numbered = Numbered::Object(begin);
+            }
+            b'[' => {
+                let count = self.reader.count("fewer than no elements")?;
+                self.tasks.push(Task::Objects(count as u32));
+                numbered = Numbered::Object(begin);
+            }
+            b'{' | b'}' => {
+                let pairs = self.reader.count("fewer than no pairs")?;
+                // As large as the bytes that are left, and so at most 2^32.
+                let count = pairs.saturating_mul(2).saturating_add(usize::from(letter == b'}'));
+                let count = u32::try_from(count).map_err(|_| Flaw::Truncated)?;
+                self.tasks.push(Task::Objects(count));
+                numbered = Numbered::Object(begin);
+            }
+            b'S' | b'o' => {
+                self.tasks.extend([Task::Variables, Task::Symbol]);
+                numbered = Numbered::Object(begin);
+            }
+            b'u' => {
+                self.tasks.push(Task::Number(begin));
+                if variables {
+                    self.tasks.push(Task::Variables);
+                }
+                self.tasks.extend([Task::Text, Task::Symbol]);
+            }
+            b'U' | b'd' => {
+                self.tasks.extend([Task::Objects(1), Task::Number(begin), Task::Symbol]);
+            }
+            b'e' | b'C' => self.tasks.extend([Task::Rest(begin), Task::Symbol]),
+            _ => return Err(Flaw::Invalid("a type that Marshal 4.8 does not have", from)),
+        }
+        Ok(Some(Step::Raw(from, self.at(), numbered)))
+    }
+
+    fn symbol(&mut self) -> Result<Step, Flaw> {
+        let begin = self.at();
+        match (self.reader.peek(), self.reader.peek_second()) {
+            (Some(b';'), _) => {
+                self.reader.byte()?;
+                Ok(Step::SymbolLink(self.reader.number()?))
+            }
+            (Some(b':'), _) | (Some(b'I'), Some(b':')) => {
+                self.tasks.push(Task::Name);
+                Ok(Step::Symbol(begin as u32))
+            }
+            (None, _) | (Some(b'I'), None) => Err(Flaw::Truncated),
+            _ => Err(Flaw::Invalid("something else where a Symbol should stand", begin)),
+        }
+    }
+
+    fn name(&mut self) -> Result<Step, Flaw> {
+        let from = self.at();
+        if self.reader.byte()? == b'I' {
+            self.reader.byte()?;
+            self.tasks.push(Task::Variables);
+        }
+        self.reader.text()?;
+        Ok(Step::Raw(from, self.at(), Numbered::Symbol(from as u32)))
+    }
+}

@@ -1,0 +1,436 @@
+//! A map whose variables lie in a region of our own layout.
+
+use crate::{
+    Value, codec,
+    engine::{Handle, Store, Wrote},
+    facts::{Format, Recovery, Stat},
+    layout,
+    mem::{Mapped, Ordering::Relaxed, Private},
+    raw::{Captured, Raw},
+    recover::Recovered,
+    region::Facts,
+    slots::Seen,
+    store::Inserted,
+    trouble::Trouble,
+};
+use mapvar_os::{Attachment, Error, ErrorKind, Origin, Result, machine};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::{Duration, SystemTime},
+};
+
+/// See [`crate::Map`].
+#[derive(Clone)]
+pub(crate) struct Stored {
+    // Before what it looks after.
+    closing: Arc<Closing>,
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// The last handle of a map in a file flushes it when it goes.
+struct Closing(Weak<Inner>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            // Nobody is there to be told. Who wants to know closes the map, or flushes it.
+            let _ = inner.flush_if_dirty();
+        }
+    }
+}
+
+impl Inner {
+    /// Flushes a map in a file, if this process may write to it and anything was set since the last
+    /// flush.
+    fn flush_if_dirty(&self) -> Result<(), Trouble> {
+        if !self.facts.file
+            || self.store.mem().view().lost().is_some()
+            || self.store.live_mut().is_err()
+            || !machine::is_generation(self.generation)
+        {
+            return Ok(());
+        }
+        let dirty = self.store.is_dirty()? && !mapvar_os::seeded::planted("closed-unflushed");
+        if dirty { self.store.flush() } else { Ok(()) }
+    }
+}
+
+pub(crate) struct Inner {
+    // In the order in which they go: the view and the handle, the place among the users.
+    pub(crate) store: Store<Mapped>,
+    pub(crate) attachment: Attachment,
+    pub(crate) facts: Facts,
+    /// What opening it recovered.
+    pub(crate) recovered: Option<Recovered>,
+    /// What messages call it.
+    pub(crate) object: String,
+    /// The process that opened it, as opposed to one forked from it.
+    pub(crate) generation: u32,
+    /// Up to when nothing is known that would forbid its use.
+    pub(crate) epoch: Private,
+}
+
+impl Stored {
+    pub(crate) fn of(inner: Inner) -> Self {
+        let inner = Arc::new(inner);
+        Self { closing: Arc::new(Closing(Arc::downgrade(&inner))), inner }
+    }
+
+    pub(crate) fn recovery(&self) -> Option<Recovery> {
+        let found = self.inner.recovered?;
+        let Recovered { variables, lost, damaged, .. } = found;
+        Some(Recovery { variables, lost, damaged })
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.inner.store.mem().section().origin()
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, name: &str, value: impl Serialize) -> Result<()> {
+        if let Some((kind, word)) = codec::plain(&value) {
+            return self.put(name, &Raw::word(kind, word));
+        }
+        let put = &mut |raw: &Raw<'_>| self.put(name, raw);
+        codec::encode(&value, put).map_err(|error| self.told("set variable", name, error))?
+    }
+
+    pub(crate) fn set_value(&self, name: &str, value: &Value) -> Result<()> {
+        let put = &mut |raw: &Raw<'_>| self.put(name, raw);
+        value.encode(put).map_err(|error| self.told("set variable", name, error))?
+    }
+
+    #[inline]
+    fn put(&self, name: &str, raw: &Raw<'_>) -> Result<()> {
+        let store = &self.inner.store;
+        if self.is_usable()
+            && let Some(handle) = store.hit(&store.query(name.as_bytes()))
+            && store.poke(handle, raw, true)
+        {
+            return self.acknowledged("set variable", name, ());
+        }
+        self.put_slowly(name, *raw)
+    }
+
+    // By value: by reference it would be written to memory on the fast path too.
+    #[cold]
+    #[inline(never)]
+    fn put_slowly(&self, name: &str, raw: Raw<'_>) -> Result<()> {
+        let set = || {
+            let store = &self.inner.store;
+            store.set(store.query(checked(name)?), &raw)
+        };
+        self.run(set).map(|_| ()).map_err(|trouble| self.failed("set variable", name, trouble))
+    }
+
+    #[inline]
+    pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        if let Some(value) = self.peek(name) {
+            return Ok(value);
+        }
+        match self.find_slowly(name)? {
+            Some(value) => Ok(value),
+            None => Err(self.absent("get variable", name)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn find<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        match self.peek(name) {
+            Some(value) => Ok(Some(value)),
+            None => self.find_slowly(name),
+        }
+    }
+
+    /// A number or `bool`, if a first look finds it.
+    #[inline]
+    fn peek<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let store = &self.inner.store;
+        let handle = store.hit(&store.query(name.as_bytes()))?;
+        let (desc, word) = store.peek(handle)?;
+        // Last: what was read may have been zeros in the place of something that is gone.
+        codec::of_plain(desc, word).filter(|_| self.is_usable())
+    }
+
+    #[inline(never)]
+    fn find_slowly<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        self.captured(name)?
+            .map(|(captured, _)| codec::decode(captured))
+            .transpose()
+            .map_err(|error| self.told("get variable", name, error))
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Result<Value> {
+        let (captured, _) =
+            self.captured(name)?.ok_or_else(|| self.absent("get variable", name))?;
+        Value::of(captured).map_err(|error| self.told("get variable", name, error))
+    }
+
+    #[inline]
+    fn captured(&self, name: &str) -> Result<Option<(Captured, u64)>> {
+        let read = || {
+            let store = &self.inner.store;
+            let query = store.query(checked(name)?);
+            // A record that became another variable's between the two steps: look again.
+            for _ in 0..AGAIN {
+                let Some(handle) = store.find(query)? else { return Ok(None) };
+                match store.read(handle, |shot| shot.capture())? {
+                    Seen::Value(captured, version) => return Ok(Some((captured?, version))),
+                    Seen::Absent => return Ok(None),
+                    Seen::Stale => {}
+                }
+            }
+            Err(Trouble::Contended)
+        };
+        self.run(read).map_err(|trouble| self.failed("get variable", name, trouble))
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> Result<bool> {
+        let found = self.run(|| self.resolve(name));
+        Ok(found.map_err(|trouble| self.failed("look for variable", name, trouble))?.is_some())
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> Result<bool> {
+        let remove = || {
+            let store = &self.inner.store;
+            store.remove(store.query(checked(name)?))
+        };
+        self.run(remove).map_err(|trouble| self.failed("remove variable", name, trouble))
+    }
+
+    pub(crate) fn clear(&self) -> Result<u64> {
+        let clear = || {
+            let (mut removed, mut trouble) = (0, None);
+            self.inner.store.each_record(|handle| {
+                match self.inner.store.remove_record(handle) {
+                    Ok(Wrote::Version(_)) => removed += 1,
+                    Ok(_) => {}
+                    Err(met) => trouble = trouble.take().or(Some(met)),
+                }
+                true
+            })?;
+            trouble.map_or(Ok(removed), Err)
+        };
+        self.run(clear).map_err(|trouble| trouble.during("clear", self.object()))
+    }
+
+    pub(crate) fn len(&self) -> Result<u64> {
+        let count = || {
+            let (mut count, mut trouble) = (0, None);
+            self.inner.store.each_record(|handle| {
+                match self.inner.store.read(handle, |_| ()) {
+                    Ok(Seen::Value(..)) => count += 1,
+                    Ok(_) => {}
+                    Err(met) => trouble = Some(met),
+                }
+                trouble.is_none()
+            })?;
+            trouble.map_or(Ok(count), Err)
+        };
+        self.run(count)
+            .map_err(|trouble: Trouble| trouble.during("count variables of", self.object()))
+    }
+
+    /// The record of a variable that is there.
+    pub(crate) fn resolve(&self, name: &str) -> Result<Option<Handle>, Trouble> {
+        let store = &self.inner.store;
+        let query = store.query(checked(name)?);
+        for _ in 0..AGAIN {
+            let Some(handle) = store.find(query)? else { return Ok(None) };
+            match store.read(handle, |_| ())? {
+                Seen::Value(..) => return Ok(Some(handle)),
+                Seen::Absent => return Ok(None),
+                Seen::Stale => {}
+            }
+        }
+        Err(Trouble::Contended)
+    }
+
+    pub(crate) fn find_or_make(
+        &self,
+        name: &str,
+        raw: &Raw<'_>,
+        atomic: bool,
+    ) -> Result<Handle, Trouble> {
+        let store = &self.inner.store;
+        for _ in 0..AGAIN {
+            if let Some(handle) = self.resolve(name)? {
+                return Ok(handle);
+            }
+            let query = store.query(checked(name)?);
+            // What is there now and was absent before is a removed variable, or one that somebody
+            // has just made.
+            match store.insert(query, raw, atomic)? {
+                Inserted::New(handle) => return Ok(handle),
+                Inserted::Found(handle) => store.revive(handle, raw, atomic)?,
+            }
+        }
+        Err(Trouble::Contended)
+    }
+
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.run(|| self.inner.store.flush())
+            .map_err(|trouble| trouble.during("flush", self.object()))
+    }
+
+    pub(crate) fn stat(&self) -> Result<Stat> {
+        let space = self
+            .run(|| self.inner.store.space())
+            .map_err(|trouble| trouble.during("stat", self.object()))?;
+        let facts = &self.inner.facts;
+        Ok(Stat {
+            layout: Format::Store,
+            format: layout::VERSION as u32,
+            size: facts.size,
+            region: space.region,
+            used: space.used,
+            free: space.free,
+            largest_free: space.largest_free,
+            max_size: (facts.max_size != 0).then_some(facts.max_size),
+            overhead: space.overhead,
+            variables: self.len()?,
+            file: facts.file,
+            created: SystemTime::UNIX_EPOCH + Duration::from_secs(facts.created.min(1 << 40)),
+            creator: facts.creator,
+        })
+    }
+
+    pub(crate) fn close(self) -> Result<()> {
+        let Self { closing, inner } = self;
+        let flushed = match Arc::into_inner(closing) {
+            Some(mut last) => {
+                // Here, where somebody is told what comes of it.
+                last.0 = Weak::new();
+                inner
+                    .flush_if_dirty()
+                    .map_err(|trouble| trouble.during("flush", inner.object.clone()))
+            }
+            None => Ok(()),
+        };
+        match Arc::into_inner(inner) {
+            Some(Inner { store, attachment, .. }) => {
+                let (unmapped, section) = store.into_mem().close();
+                drop(attachment);
+                flushed.and(unmapped).and(section.close())
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.inner.store.mem().timeout()
+    }
+
+    /// What messages call the map: `map "alpha"`, or `map file "x"`.
+    pub(crate) fn object(&self) -> String {
+        self.inner.object.clone()
+    }
+
+    /// Runs an operation, and answers what came of it if it may be believed: it may not in a child
+    /// of the process that opened the map, nor where the memory is gone.
+    pub(crate) fn run<R>(
+        &self,
+        operate: impl FnOnce() -> Result<R, Trouble>,
+    ) -> Result<R, Trouble> {
+        self.usable()?;
+        let done = operate();
+        self.usable()?;
+        done
+    }
+
+    pub(crate) fn usable(&self) -> Result<(), Trouble> {
+        if self.is_usable() { Ok(()) } else { self.look_whether_usable() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_whether_usable(&self) -> Result<(), Trouble> {
+        // Before the questions: what happens meanwhile makes it another.
+        let epoch = machine::epoch();
+        if !machine::is_generation(self.inner.generation) {
+            return Err(forked());
+        }
+        if let Some(lost) = self.inner.store.mem().view().lost() {
+            return Err(Trouble::Told(lost));
+        }
+        self.inner.epoch.store(epoch.into(), Relaxed);
+        Ok(())
+    }
+
+    /// By one load and one comparison.
+    #[inline]
+    pub(crate) fn is_usable(&self) -> bool {
+        machine::is_epoch(self.inner.epoch.load(Relaxed) as u32)
+    }
+
+    /// `done`, if what was written is where the others are: the end of a write.
+    #[inline]
+    pub(crate) fn acknowledged<R>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        done: R,
+    ) -> Result<R> {
+        if self.is_usable() {
+            return Ok(done);
+        }
+        self.usable().map_err(|trouble| self.failed(operation, name, trouble))?;
+        Ok(done)
+    }
+
+    #[cold]
+    pub(crate) fn failed(&self, operation: &'static str, name: &str, trouble: Trouble) -> Error {
+        trouble.during(operation, self.variable(name))
+    }
+
+    #[cold]
+    pub(crate) fn told(&self, operation: &'static str, name: &str, error: Error) -> Error {
+        error.during(operation, self.variable(name))
+    }
+
+    #[cold]
+    pub(crate) fn absent(&self, operation: &'static str, name: &str) -> Error {
+        Error::new(ErrorKind::NotFound, operation, self.variable(name))
+            .detail("no variable of this name; `set` makes it")
+    }
+
+    pub(crate) fn variable(&self, name: &str) -> String {
+        format!("{name:?} of {}", self.inner.object)
+    }
+}
+
+/// How often an operation looks again when a record became another variable's.
+pub(crate) const AGAIN: usize = 64;
+
+#[cold]
+fn forked() -> Trouble {
+    Trouble::Told(
+        Error::new(ErrorKind::Closed, "use map", "")
+            .detail("this process was forked from the one that opened it; open it here"),
+    )
+}
+
+#[inline]
+pub(crate) fn checked(name: &str) -> Result<&[u8], Trouble> {
+    let bytes = name.as_bytes();
+    if bytes.is_empty() || bytes.len() > layout::LONGEST_NAME {
+        return Err(invalid_name(bytes.len()));
+    }
+    Ok(bytes)
+}
+
+#[cold]
+fn invalid_name(len: usize) -> Trouble {
+    Trouble::Told(
+        Error::new(ErrorKind::InvalidName, "name variable", "")
+            .detail(format!("its name has {len} bytes; use 1 to {}", layout::LONGEST_NAME)),
+    )
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Map").field(&self.inner.object).finish()
+    }
+}

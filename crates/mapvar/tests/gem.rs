@@ -1,0 +1,429 @@
+//! Maps in the layout of Ruby's gem win32-mmap: what lies there, what is refused, and two processes
+//! that share one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_possible_wrap,
+    reason = "a test fails by a panic, and counts little"
+)]
+
+mod common;
+
+use common::{Owned, Watchdog, child, role, start, unique};
+use mapvar::{
+    ErrorKind, Format, Map, MapOptions, Name, OnClobber, Scope, Section, Unlocked, Value, Version,
+    View,
+};
+use std::{
+    io::{BufRead, BufReader},
+    thread,
+    time::Duration,
+};
+
+/// What the gem itself wrote for `foo = 'hello'; bar = 77`.
+const GEM: &[u8] =
+    b"\x04\x08\x7b\x07I\"\x08foo\x06:\x06ETI\"\x0ahello\x06;\x00TI\"\x08bar\x06;\x00TiR";
+
+fn options(name: &str) -> MapOptions {
+    Map::options().name(name).format(Format::Marshal)
+}
+
+/// The memory itself, as a program of others sees it.
+fn bytes(name: &str) -> View {
+    let name = Name::of_gem(name, Scope::Local).unwrap();
+    Section::options().name(name).open().unwrap().view().map().unwrap()
+}
+
+#[test]
+fn a_new_map_holds_the_empty_hash() {
+    let name = unique("gem-new");
+    let map = options(&name).size(100).create().unwrap();
+    assert_eq!(bytes(&name).read_string(4).unwrap(), [4, 8, b'{', 0]);
+    assert_eq!((map.len().unwrap(), map.stat().unwrap().size), (0, 100));
+    assert_eq!(map.stat().unwrap().layout, Format::Marshal);
+    let again = options(&name).create().unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+}
+
+#[test]
+fn variables_are_where_the_gem_has_them_and_are_recognised() {
+    let name = unique("gem-bytes");
+    let map = options(&name).create().unwrap();
+    bytes(&name).write_at(0, GEM).unwrap();
+    bytes(&name).write_at(GEM.len(), b"garbage behind it").unwrap();
+    for map in [&map, &Map::open(&name).unwrap()] {
+        assert_eq!(map.get::<String>("foo").unwrap(), "hello");
+        assert_eq!(map.get::<u8>("bar").unwrap(), 77);
+        assert_eq!(map.get::<bool>("bar").unwrap_err().kind(), ErrorKind::WrongKind);
+        assert_eq!(map.get::<u8>("baz").unwrap_err().kind(), ErrorKind::NotFound);
+        let names: Vec<_> = map.iter().map(|entry| entry.unwrap().name().to_owned()).collect();
+        assert_eq!(names.len(), 2);
+        let seen = map.snapshot(&["bar", "baz"]).unwrap();
+        assert_eq!(seen.find::<i64>("bar").unwrap(), Some(77));
+        assert_eq!(seen.find::<i64>("baz").unwrap(), None);
+        assert_eq!(map.check().unwrap().variables(), 2);
+    }
+    assert_eq!(map.update("bar", |bar: Option<i64>| bar.unwrap() + 1).unwrap(), 78);
+    assert!(map.remove("foo").unwrap());
+    assert!(!map.remove("foo").unwrap());
+    assert!(!map.contains("foo").unwrap());
+    assert_eq!(map.clear().unwrap(), 1);
+    assert_eq!(bytes(&name).read_string(4).unwrap(), [4, 8, b'{', 0]);
+}
+
+#[test]
+fn values_of_every_kind_come_back_and_others_keep_their_bytes() {
+    let name = unique("gem-kinds");
+    let map = options(&name).create().unwrap();
+    // A variable that is a Time of Ruby's, which nobody here understands.
+    let hash = include_bytes!("fixtures/marshal/time.bin");
+    bytes(&name).write_at(0, hash).unwrap();
+    let time = map.iter().next().unwrap().unwrap().name().to_owned();
+    let kept = map.value(&time).unwrap();
+    assert_eq!(kept.kind(), mapvar::Kind::Opaque);
+    map.set("float", 1.5).unwrap();
+    map.set("large", u64::MAX).unwrap();
+    map.set("bytes", vec![0_u8, 255]).unwrap();
+    map.set("list", (1, "two", 3.5)).unwrap();
+    map.set("nil", None::<u8>).unwrap();
+    assert_eq!(map.get::<f64>("float").unwrap().to_bits(), 1.5_f64.to_bits());
+    assert_eq!(map.get::<u64>("large").unwrap(), u64::MAX);
+    assert_eq!(map.get::<Vec<u8>>("bytes").unwrap(), [0, 255]);
+    assert_eq!(map.get::<(i64, String, f64)>("list").unwrap(), (1, "two".into(), 3.5));
+    assert_eq!(map.get::<Option<u8>>("nil").unwrap(), None);
+    assert_eq!(map.value(&time).unwrap(), kept);
+    for name in ["float", "large", "bytes", "list", "nil"] {
+        assert!(map.remove(name).unwrap());
+    }
+    assert_eq!(bytes(&name).read_string(hash.len()).unwrap(), hash);
+}
+
+/// d18 and d19: what others wrote stays.
+#[test]
+fn a_write_changes_what_it_sets_and_nothing_else() {
+    let name = unique("gem-merge");
+    let one = options(&name).create().unwrap();
+    let two = options(&name).open().unwrap();
+    one.set("foo", "one").unwrap();
+    two.set("bar", 2).unwrap();
+    one.set("foo", "three").unwrap();
+    assert_eq!(two.get::<String>("foo").unwrap(), "three");
+    assert_eq!(one.get::<i64>("bar").unwrap(), 2);
+}
+
+/// d4: a map that nobody has written to.
+#[test]
+fn zeros_are_a_map_without_variables() {
+    let name = unique("gem-zeros");
+    let section = Name::of_gem(&name, Scope::Local).unwrap();
+    let _section = Section::options().name(section).size(4096).create().unwrap();
+    assert_eq!(Map::open(&name).unwrap_err().kind(), ErrorKind::NotFound);
+    let map = options(&name).open().unwrap();
+    assert_eq!(map.find::<i64>("foo").unwrap(), None);
+    map.set("foo", 1).unwrap();
+    assert_eq!(Map::open(&name).unwrap().get::<i64>("foo").unwrap(), 1);
+}
+
+/// d20: what does not fit changes nothing.
+#[test]
+fn what_does_not_fit_is_refused_and_nothing_changes() {
+    let name = unique("gem-full");
+    let map = options(&name).size(100).create().unwrap();
+    map.set("foo", "hello").unwrap();
+    let before = bytes(&name).read_string(100).unwrap();
+    assert_eq!(map.set("bar", "x".repeat(90)).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(map.write_string("x".repeat(101)).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(bytes(&name).read_string(100).unwrap(), before);
+    // An opener does not see the creator's size where memory comes in pages; it can say it.
+    let opener = options(&name).size(100).open().unwrap();
+    assert_eq!(opener.set("bar", "x".repeat(90)).unwrap_err().kind(), ErrorKind::TooLarge);
+}
+
+/// d23 and d24: raw bytes are bytes, and no variables are written over them.
+#[test]
+fn raw_bytes_are_kept_until_they_are_cleared() {
+    let name = unique("gem-raw");
+    let map = options(&name).size(64).create().unwrap();
+    map.write_string("h\u{e9}llo\u{20ac}").unwrap();
+    let raw = map.read_string(9).unwrap();
+    assert_eq!(raw, "h\u{e9}llo\u{20ac}".as_bytes());
+    for refused in [
+        map.set("foo", 1).unwrap_err(),
+        map.find::<i64>("foo").unwrap_err(),
+        map.remove("foo").unwrap_err(),
+        map.len().unwrap_err(),
+    ] {
+        assert_eq!(refused.kind(), ErrorKind::NotAMap);
+        assert!(refused.to_string().contains("read_string"), "{refused}");
+    }
+    assert_eq!(map.read_string(9).unwrap(), raw);
+    assert!(!map.check().unwrap().is_whole());
+    map.clear().unwrap();
+    map.set("foo", 1).unwrap();
+    assert_eq!(map.read_string(1 << 30).unwrap_err().kind(), ErrorKind::TooLarge);
+    let store = Map::options().name(unique("gem-store")).create().unwrap();
+    assert_eq!(store.read_string(1).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn half_a_hash_is_corrupt_and_can_be_cleared() {
+    let name = unique("gem-torn");
+    let map = options(&name).size(64).create().unwrap();
+    bytes(&name).write_at(0, b"\x04\x08{\x06I\"\x08fo").unwrap();
+    assert_eq!(map.find::<i64>("foo").unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(map.set("foo", 1).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(!map.check().unwrap().is_whole());
+    map.clear().unwrap();
+    map.set("foo", 1).unwrap();
+}
+
+#[test]
+fn a_value_is_set_by_its_version() {
+    let name = unique("gem-versions");
+    let map = options(&name).create().unwrap();
+    let other = options(&name).open().unwrap();
+    assert_eq!(map.version("foo").unwrap(), Version::ABSENT);
+    assert_eq!(map.value_versioned("foo").unwrap(), (None, Version::ABSENT));
+    let one = map.compare_and_set("foo", Version::ABSENT, 1).unwrap().unwrap();
+    assert_eq!(other.compare_and_set("foo", Version::ABSENT, 5).unwrap(), Err(one));
+    assert_eq!(other.get_versioned::<i64>("foo").unwrap(), (1, one));
+    let seen = other.snapshot(&["foo", "absent"]).unwrap();
+    assert_eq!((seen.version("foo"), seen.version("absent")), (one, Version::ABSENT));
+    // What others set beside it changes nothing of it.
+    other.set("bar", "hello").unwrap();
+    assert_eq!(map.version("foo").unwrap(), one);
+    let text = Value::Str("two".into());
+    let two = map.compare_and_set_value("foo", one, &text).unwrap().unwrap();
+    assert_ne!(one, two);
+    assert_eq!(other.value_versioned("foo").unwrap(), (Some(text), two));
+    assert_eq!(other.compare_and_set("foo", one, 3).unwrap(), Err(two));
+    assert_eq!(map.get::<String>("foo").unwrap(), "two");
+    map.remove("foo").unwrap();
+    assert_eq!(other.compare_and_set("foo", two, 3).unwrap(), Err(Version::ABSENT));
+    assert!(!map.contains("foo").unwrap());
+}
+
+#[test]
+fn two_that_count_by_versions_lose_nothing() {
+    let _watchdog =
+        Watchdog::new("two_that_count_by_versions_lose_nothing", Duration::from_mins(1));
+    let name = unique("gem-count");
+    let map = options(&name).create().unwrap();
+    map.set("count", 0).unwrap();
+    let count = |map: &Map| {
+        for _ in 0..200 {
+            loop {
+                let (count, version) = map.get_versioned::<i64>("count").unwrap();
+                if map.compare_and_set("count", version, count + 1).unwrap().is_ok() {
+                    break;
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| count(&options(&name).open().unwrap()));
+        }
+    });
+    assert_eq!(map.get::<i64>("count").unwrap(), 400);
+}
+
+#[test]
+fn a_walk_that_owns_its_map_sees_all() {
+    let map = options(&unique("gem-walk")).create().unwrap();
+    map.set("foo", 1).unwrap();
+    map.set("bar", "two").unwrap();
+    let found: Vec<(String, Value)> = map
+        .into_iter()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.name().to_owned(), entry.value().unwrap()))
+        .collect();
+    assert_eq!(found, [("foo".into(), Value::I64(1)), ("bar".into(), Value::Str("two".into()))]);
+}
+
+#[test]
+fn what_the_layout_cannot_do_says_what_to_use() {
+    let map = options(&unique("gem-unsupported")).create().unwrap();
+    map.set("foo", 1).unwrap();
+    for refused in [
+        map.var::<i64>("foo").unwrap_err(),
+        map.var_or("foo", 1).unwrap_err(),
+        map.atomic::<i64>("foo").unwrap_err(),
+        map.atomic_or("foo", 1_i64).unwrap_err(),
+        map.transaction(|tx| tx.set("foo", 2)).unwrap_err(),
+        map.begin().unwrap_err(),
+    ] {
+        assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
+        assert!(refused.to_string().contains("Format::Store"), "{refused}");
+    }
+    assert_eq!(map.get::<i64>("foo").unwrap(), 1);
+}
+
+#[test]
+fn a_file_is_recognised_by_its_first_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gem.map");
+    let map = Map::options().file(&path).format(Format::Marshal).size(2000).create().unwrap();
+    map.set("foo", "hello").unwrap();
+    map.close().unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 2000);
+    assert!(std::fs::read(&path).unwrap().starts_with(b"\x04\x08{\x06I\"\x08foo"));
+    for options in [Map::options(), Map::options().read_only(true)] {
+        let map = options.file(&path).open().unwrap();
+        assert_eq!(map.get::<String>("foo").unwrap(), "hello");
+    }
+    let reader = Map::options().file(&path).read_only(true).open().unwrap();
+    assert_eq!(reader.set("foo", 1).unwrap_err().kind(), ErrorKind::ReadOnly);
+    assert!(Map::options().file(&path).check().unwrap().is_whole());
+    let new = Map::options().file(dir.path().join("new.map")).create().unwrap();
+    assert_eq!(Map::options().file(&path).salvage(&new).unwrap().saved(), 1);
+    assert_eq!(new.get::<String>("foo").unwrap(), "hello");
+    let store = Map::options().file(&path).format(Format::Store).open();
+    assert_eq!(store.unwrap_err().kind(), ErrorKind::NotAMap);
+}
+
+/// What a gem's write does: its own Hash, and nothing of others'.
+fn erase(name: &str) {
+    bytes(name).write_at(0, b"\x04\x08{\x06I\"\x06g\x06:\x06ETi\x06").unwrap();
+}
+
+#[test]
+fn what_is_erased_is_reported_and_put_back() {
+    let name = unique("gem-reassert");
+    let map = options(&name).on_clobber(OnClobber::Reassert).create().unwrap();
+    map.set("foo", "hello").unwrap();
+    map.set("bar", 77).unwrap();
+    map.set("baz", 78).unwrap();
+    map.remove("baz").unwrap();
+    assert_eq!(map.clobbered().count, 0);
+    erase(&name);
+    assert_eq!(map.find::<i64>("bar").unwrap(), None);
+    assert_eq!(map.find::<i64>("bar").unwrap(), None);
+    let seen = map.clobbered();
+    assert_eq!((seen.count, seen.names), (2, vec!["bar".to_owned(), "foo".into()]));
+    map.set("new", 1).unwrap();
+    assert_eq!(map.get::<String>("foo").unwrap(), "hello");
+    assert_eq!(map.get::<i64>("bar").unwrap(), 77);
+    assert_eq!(map.get::<i64>("g").unwrap(), 1);
+    assert!(!map.contains("baz").unwrap());
+    let seen = map.clobbered();
+    assert_eq!((seen.count, seen.names.len()), (2, 0));
+    erase(&name);
+    map.remove("new").unwrap();
+    assert_eq!(map.clobbered().count, 5);
+    assert_eq!(map.get::<i64>("bar").unwrap(), 77);
+    assert!(!map.contains("new").unwrap());
+}
+
+#[test]
+fn what_is_erased_is_an_error_once() {
+    let name = unique("gem-error");
+    let map = options(&name).on_clobber(OnClobber::Error).create().unwrap();
+    map.set("foo", 1).unwrap();
+    erase(&name);
+    let error = map.set("bar", 2).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Removed);
+    assert!(error.to_string().contains("foo"), "{error}");
+    assert!(!map.contains("bar").unwrap());
+    map.set("bar", 2).unwrap();
+    assert!(!map.contains("foo").unwrap());
+}
+
+#[test]
+fn an_erase_is_accepted_unless_asked_otherwise() {
+    let name = unique("gem-accept");
+    let map = options(&name).create().unwrap();
+    map.set("foo", 1).unwrap();
+    erase(&name);
+    map.set("bar", 2).unwrap();
+    assert!(!map.contains("foo").unwrap());
+    assert_eq!(map.clobbered().count, 0);
+}
+
+/// d9: threads.
+#[test]
+fn threads_of_one_handle_take_turns() {
+    let _watchdog = Watchdog::new("threads_of_one_handle_take_turns", Duration::from_mins(2));
+    let map = options(&unique("gem-threads")).timeout(Duration::from_mins(1)).create().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..common::scaled(500) {
+                    map.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(map.get::<i64>("n").unwrap(), 4 * common::scaled(500) as i64);
+}
+
+/// Not a test: the second process of the two below.
+#[test]
+fn entry() {
+    let Some((role, arguments)) = role() else { return };
+    let [name, rounds] = arguments.as_slice() else { panic!("{arguments:?}") };
+    let map = options(name).timeout(Duration::from_mins(1)).open().unwrap();
+    match role.as_str() {
+        "count" => {
+            for round in 0..rounds.parse::<i64>().unwrap() {
+                map.update("both", |n: Option<i64>| n.unwrap_or(0) + 1).unwrap();
+                map.set("theirs", round).unwrap();
+            }
+        }
+        "write" => {
+            println!("ready");
+            for round in 0.. {
+                map.set("theirs", "x".repeat(round % 1000)).unwrap();
+            }
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn two_processes_lose_nothing_of_each_other() {
+    let _watchdog = Watchdog::new("two_processes_lose_nothing", Duration::from_mins(2));
+    let name = unique("gem-two");
+    let map = options(&name).timeout(Duration::from_mins(1)).create().unwrap();
+    let rounds = common::scaled(2000);
+    let mut other = Owned(start(&mut child("entry", "count", &[&name, &rounds.to_string()])));
+    for round in 0..rounds {
+        map.update("both", |n: Option<i64>| n.unwrap_or(0) + 1).unwrap();
+        map.set("ours", round as i64).unwrap();
+    }
+    assert!(other.0.wait().unwrap().success());
+    assert_eq!(map.get::<usize>("both").unwrap(), 2 * rounds);
+    assert_eq!(map.get::<usize>("ours").unwrap(), rounds - 1);
+    assert_eq!(map.get::<usize>("theirs").unwrap(), rounds - 1);
+}
+
+/// d7: a dead holder.
+#[test]
+fn a_process_that_is_killed_keeps_no_lock() {
+    let _watchdog = Watchdog::new("a_process_that_is_killed", Duration::from_mins(4));
+    let name = unique("gem-kill");
+    let map = options(&name).timeout(Duration::from_secs(20)).create().unwrap();
+    for round in 0..common::scaled(60).max(6) {
+        let mut other = start(&mut child("entry", "write", &[&name, "0"]));
+        let mut line = String::new();
+        let mut out = BufReader::new(other.stdout.take().unwrap());
+        while !line.contains("ready") {
+            line.clear();
+            assert_ne!(out.read_line(&mut line).unwrap(), 0);
+        }
+        thread::sleep(Duration::from_micros(500 * round as u64));
+        other.kill().unwrap();
+        other.wait().unwrap();
+        match map.set("ours", round as i64) {
+            Ok(()) => {}
+            // Killed in the midst of its copy.
+            Err(error) if error.kind() == ErrorKind::Corrupt => drop(map.clear().unwrap()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(options(&name).unlock(false).unwrap(), Unlocked::WasFree);
+    assert!(map.lock_stat().unwrap().taken > 0);
+}
