@@ -99,11 +99,12 @@ impl<'a> WordsMut<'a> {
         store(self.words, whole);
         if let (false, Some(word)) = (rest.is_empty(), self.words.get(whole.len())) {
             let mut last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-            let whole = rest.as_ptr().cast::<u64>();
-            if crate::seeded::planted("last-word-whole") && whole.is_aligned() {
+            let whole = rest.as_ptr().cast::<[u8; 8]>();
+            if crate::seeded::planted("last-word-whole") && whole.addr().is_multiple_of(8) {
                 // SAFETY: none: this is the bug that is planted. The bytes behind `rest` are nobody's;
                 // but they lie on the same page, so that no guard page sees it.
-                last = unsafe { whole.read() } & !(!0 << (8 * rest.len()));
+                let read = unsafe { whole.read() };
+                last = u64::from_le_bytes(read) & !(!0 << (8 * rest.len()));
             }
             word.store(last, Ordering::Relaxed);
         }
