@@ -389,7 +389,7 @@ impl Gem {
         } else {
             0
         };
-        loop {
+        for _ in 0..LOOKS {
             let held = self.take()?;
             self.0.view.write_at(0, bytes)?;
             let mut state = self.state();
@@ -401,6 +401,9 @@ impl Gem {
                 return Ok(before);
             }
         }
+        Err(Error::new(ErrorKind::Contended, "", "").detail(
+            "others broke in each time, and may have written over it; look, and write it again",
+        ))
     }
 
     // --- Facts -----------------------------------------------------------------------------------
