@@ -218,7 +218,7 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
         let back = bounded("a loaded dump", alone.len(), || load(&alone));
         let Ok(back) = back else { panic!("what was taken out cannot be loaded: {back:?}") };
         if !matches!(value, Value::Opaque { .. }) && !matches!(back, Value::Opaque { .. }) {
-            assert_eq!(format!("{back:?}"), format!("{value:?}"), "another value alone");
+            assert_eq!(shape(&back), shape(&value), "another value alone");
         }
         assert!(dump(&value).is_ok(), "a value that was read cannot be written");
         case.tell(|| "put it in under another name".into());
@@ -250,6 +250,23 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
         if opaque(&before) && opaque(&after) {
             assert_eq!(format!("{after:?}"), format!("{before:?}"), "its neighbour changed");
         }
+    }
+}
+
+/// A value without the bytes of what is opaque in it: a Symbol that stands there twice, its length
+/// written in two ways (Ruby does so never), is a link to the first where it is taken out.
+fn shape(value: &Value) -> String {
+    match value {
+        Value::List(items) => {
+            format!("[{}]", items.iter().map(shape).collect::<Vec<_>>().join(", "))
+        }
+        Value::Dict(pairs) => {
+            let pairs =
+                pairs.iter().map(|(key, value)| format!("{}: {}", shape(key), shape(value)));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        Value::Opaque { language, .. } => format!("opaque {language}"),
+        plain => format!("{plain:?}"),
     }
 }
 
