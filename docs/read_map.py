@@ -164,9 +164,17 @@ def nested(value):
         return '"' + "".join(named.get(c) or (c if c.isprintable() else f"\\u{{{ord(c):x}}}") for c in value) + '"'
     if isinstance(value, list):
         return "[" + ", ".join(map(nested, value)) + "]"
+    if isinstance(value, Foreign):
+        return value.shown
     if isinstance(value, Pairs):
         return "{" + ", ".join(f"{nested(key)}: {nested(of)}" for key, of in value.pairs) + "}"
     return str(value)
+
+
+class Foreign:
+    """A pod or opaque value, as it is shown."""
+    def __init__(self, shown):
+        self.shown = shown
 
 
 class Pairs:
@@ -180,6 +188,7 @@ SCALARS = {0xca: ">f", 0xcb: ">d", 0xcc: ">B", 0xcd: ">H", 0xce: ">I", 0xcf: ">Q
            0xd0: ">b", 0xd1: ">h", 0xd2: ">i", 0xd3: ">q"}
 LENGTHS = {0xd9: (">B", "str"), 0xda: (">H", "str"), 0xdb: (">I", "str"),
            0xc4: (">B", "bin"), 0xc5: (">H", "bin"), 0xc6: (">I", "bin"),
+           0xc7: (">B", "ext"), 0xc8: (">H", "ext"), 0xc9: (">I", "ext"),
            0xdc: (">H", "list"), 0xdd: (">I", "list"), 0xde: (">H", "map"), 0xdf: (">I", "map")}
 
 
@@ -197,11 +206,19 @@ def unpack(data, at):
     if tag in LENGTHS:
         form, what = LENGTHS[tag]
         count, at = struct.unpack_from(form, data, at)[0], at + struct.calcsize(form)
+    elif 0xd4 <= tag <= 0xd8:
+        what, count = "ext", 1 << tag - 0xd4
     elif tag < 0xc0:
         what = "map" if tag < 0x90 else "list" if tag < 0xa0 else "str"
         count = tag & (0x1f if what == "str" else 0x0f)
     else:
         raise Damaged(f"MessagePack has no {tag:#x} here")
+    if what == "ext":
+        kind, at = struct.unpack_from(">b", data, at)[0], at + 1
+        part = data[at:at + count]
+        if kind not in (10, 11) or len(part) < count or count < 4:
+            raise Damaged(f"no extension of ours: type {kind}, {count} bytes")
+        return Foreign(shown(KINDS[kind], part[4:], int.from_bytes(part[:4], "little"))), at + count
     if what in ("str", "bin"):
         if at + count > len(data):
             raise Damaged("MessagePack ends too soon")

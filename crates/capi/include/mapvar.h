@@ -495,6 +495,11 @@ int32_t mapvar_map_was_created(mapvar_map *map, int32_t *created);
 // How long a call on the map waits for a lock at most, in milliseconds.
 int32_t mapvar_map_timeout(mapvar_map *map, uint64_t *milliseconds);
 
+// Bytes of values that the map was made for; of a gem's map those that its variables, marshalled, may
+// take.
+int32_t mapvar_map_size(mapvar_map *map,
+                        uint64_t *bytes);
+
 // What opening the map recovered: `happened` is 0 where there was nothing to do, the usual case, and
 // the others are 0 then; else how many `variables` there were, how many were `lost`, and whether the
 // file is `damaged` so that the disk did not keep what it had acknowledged. Each may be NULL.
@@ -1116,6 +1121,32 @@ int32_t mapvar_options_format(mapvar_options *options,
 int32_t mapvar_options_on_clobber(mapvar_options *options,
                                   uint32_t on_clobber);
 
+// The protection of a gem's section, MAPVAR_PROTECTION_…: read and write unless set, or read only with
+// mapvar_options_read_only. One that cannot be written to opens for reading alone, unless the access is
+// MAPVAR_ACCESS_COPY_ON_WRITE. A map of another format answers MAPVAR_UNSUPPORTED when it is opened with this,
+// or one of the five below.
+int32_t mapvar_options_protection(mapvar_options *options,
+                                  uint32_t protection);
+
+// MAPVAR_SECTION_… flags of a gem's section, added together.
+int32_t mapvar_options_flags(mapvar_options *options, uint32_t flags);
+
+// Not 0: child processes inherit the handle of a gem's section.
+int32_t mapvar_options_inherit(mapvar_options *options, int32_t inherit);
+
+// What this process does with the memory of a gem's map, MAPVAR_ACCESS_…. With MAPVAR_ACCESS_COPY_ON_WRITE
+// nobody else sees what it sets, and it is lost when the map is closed.
+int32_t mapvar_options_access(mapvar_options *options,
+                              uint32_t access);
+
+// Not 0: this process may run code in the memory of a gem's map; the protection must allow it.
+int32_t mapvar_options_execute(mapvar_options *options, int32_t execute);
+
+// Where to map a gem's map, a multiple of the system's granularity (64 KiB on Windows, else a page); 0 =
+// anywhere. There or nowhere.
+int32_t mapvar_options_base_address(mapvar_options *options,
+                                    size_t address);
+
 // Frees the lock of a gem's map whose holder is gone; calls on the map do so by themselves, where they can
 // tell. `force`, not 0: also where a living program may hold it, as a gem does for ever after an
 // exception. `freed` (may be NULL) is 1 where it was held, 0 where nobody held it. Waits up to a second.
@@ -1126,6 +1157,11 @@ int32_t mapvar_options_unlock(mapvar_options *options,
 
 // How the variables of this map lie in the memory: one of MAPVAR_FORMAT_….
 int32_t mapvar_map_format(mapvar_map *map, uint32_t *format);
+
+// Where the memory of a gem's map begins in this process, for those who hand it to foreign code: others
+// change it, and it is gone when the last handle is closed. MAPVAR_UNSUPPORTED for a map of another format.
+int32_t mapvar_map_address(mapvar_map *map,
+                           void **out);
 
 // What a gem has erased of what this map has set, where it was opened with MAPVAR_CLOBBER_REASSERT or
 // MAPVAR_CLOBBER_ERROR: seen by calls on variables, and told once. A new handle, to be freed.
@@ -1171,6 +1207,40 @@ int32_t mapvar_map_read_string(mapvar_map *map,
 int32_t mapvar_map_write_string(mapvar_map *map,
                                 const void *bytes,
                                 size_t len);
+
+// A new value: what Ruby's Marshal.dump wrote, of a kind of ours where there is one, else
+// MAPVAR_KIND_OPAQUE of language 1, and so within lists and dictionaries. Nothing is executed. A Hash
+// loses its default, and objects that are one become copies. Errors: MAPVAR_CORRUPT or MAPVAR_NOT_A_MAP for
+// what is no Marshal 4.8, MAPVAR_INVALID_ARGUMENT where more follows it.
+int32_t mapvar_value_from_marshal(const void *bytes,
+                                  size_t bytes_len,
+                                  mapvar_value **out);
+
+// The value as Ruby's Marshal.dump would write it, into a buffer (C3). MAPVAR_UNSUPPORTED where it is or
+// holds a pod, or an opaque value of another language.
+int32_t mapvar_value_to_marshal(mapvar_value *value,
+                                void *into,
+                                size_t capacity,
+                                size_t *len);
+
+// A variable as Ruby's Marshal.dump would write it, into a buffer (C3); of a gem's map the bytes that lie
+// there, with all that a value does not have. Errors as mapvar_map_get_value and
+// mapvar_value_to_marshal, and MAPVAR_TOO_LARGE.
+int32_t mapvar_map_get_marshal(mapvar_map *map,
+                               const char *name,
+                               size_t name_len,
+                               void *into,
+                               size_t capacity,
+                               size_t *len);
+
+// The names of the classes and modules that Ruby's Marshal.load would look up, and run code of, to load
+// these bytes: each once, in UTF-8 with a NUL behind it, one after the other, into a buffer (C3). Errors:
+// those of mapvar_value_from_marshal, and MAPVAR_TOO_LARGE.
+int32_t mapvar_marshal_classes(const void *bytes,
+                               size_t bytes_len,
+                               void *into,
+                               size_t capacity,
+                               size_t *len);
 
 // New options.
 int32_t mapvar_section_options_new(mapvar_section_options **out);

@@ -7,6 +7,8 @@ use crate::{
     handles::{close, locked, make, make_if_any, with},
     map::mapvar_map,
     options::{change, mapvar_options},
+    section::{flags_of, protection_of},
+    view::access_of,
     walk::lend,
 };
 use mapvar::{ErrorKind, Format, LockStat, Map, OnClobber, Result, Unlocked};
@@ -81,6 +83,56 @@ pub extern "C" fn mapvar_options_on_clobber(options: *mut mapvar_options, on_clo
     })
 }
 
+/// The protection of a gem's section, MAPVAR_PROTECTION_…: read and write unless set, or read only with
+/// mapvar_options_read_only. One that cannot be written to opens for reading alone, unless the access is
+/// MAPVAR_ACCESS_COPY_ON_WRITE. A map of another format answers MAPVAR_UNSUPPORTED when it is opened with this,
+/// or one of the five below.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_options_protection(options: *mut mapvar_options, protection: u32) -> i32 {
+    answer("mapvar_options_protection", || {
+        let protection = protection_of(protection)?;
+        change(options, |options| options.protection(protection))
+    })
+}
+
+/// MAPVAR_SECTION_… flags of a gem's section, added together.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_options_flags(options: *mut mapvar_options, flags: u32) -> i32 {
+    answer("mapvar_options_flags", || {
+        let flags = flags_of(flags)?;
+        change(options, |options| options.flags(flags))
+    })
+}
+
+/// Not 0: child processes inherit the handle of a gem's section.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_options_inherit(options: *mut mapvar_options, inherit: i32) -> i32 {
+    answer("mapvar_options_inherit", || change(options, |it| it.inherit(inherit != 0)))
+}
+
+/// What this process does with the memory of a gem's map, MAPVAR_ACCESS_…. With MAPVAR_ACCESS_COPY_ON_WRITE
+/// nobody else sees what it sets, and it is lost when the map is closed.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_options_access(options: *mut mapvar_options, access: u32) -> i32 {
+    answer("mapvar_options_access", || {
+        let access = access_of(access)?;
+        change(options, |options| options.access(access))
+    })
+}
+
+/// Not 0: this process may run code in the memory of a gem's map; the protection must allow it.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_options_execute(options: *mut mapvar_options, execute: i32) -> i32 {
+    answer("mapvar_options_execute", || change(options, |it| it.execute(execute != 0)))
+}
+
+/// Where to map a gem's map, a multiple of the system's granularity (64 KiB on Windows, else a page); 0 =
+/// anywhere. There or nowhere.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_options_base_address(options: *mut mapvar_options, address: usize) -> i32 {
+    answer("mapvar_options_base_address", || change(options, |it| it.base_address(address)))
+}
+
 /// Frees the lock of a gem's map whose holder is gone; calls on the map do so by themselves, where they can
 /// tell. `force`, not 0: also where a living program may hold it, as a gem does for ever after an
 /// exception. `freed` (may be NULL) is 1 where it was held, 0 where nobody held it. Waits up to a second.
@@ -116,6 +168,26 @@ pub extern "C" fn mapvar_map_format(
                     return Err(refused(ErrorKind::Unsupported, "mapvar_map", detail));
                 }
             });
+            Ok(())
+        })
+    })
+}
+
+/// Where the memory of a gem's map begins in this process, for those who hand it to foreign code: others
+/// change it, and it is gone when the last handle is closed. MAPVAR_UNSUPPORTED for a map of another format.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_map_address(
+    map: *mut mapvar_map,
+    out: Option<&mut MaybeUninit<*mut c_void>>,
+) -> i32 {
+    answer("mapvar_map_address", || {
+        let out = wanted("out", out)?;
+        with(map, |map| {
+            let none = "only a gem's map is one piece of memory; raw bytes have a section";
+            let address = map.address();
+            let address =
+                address.ok_or_else(|| refused(ErrorKind::Unsupported, "mapvar_map", none))?;
+            out.write(std::ptr::without_provenance_mut(address));
             Ok(())
         })
     })

@@ -22,6 +22,7 @@ mod border;
 pub mod values;
 pub mod options;
 pub mod map;
+pub mod marshal;
 pub mod versions;
 pub mod vars;
 pub mod atomics;

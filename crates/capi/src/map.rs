@@ -87,6 +87,22 @@ pub extern "C" fn mapvar_map_timeout(
     })
 }
 
+/// Bytes of values that the map was made for; of a gem's map those that its variables, marshalled, may
+/// take.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_map_size(
+    map: *mut mapvar_map,
+    bytes: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
+    answer("mapvar_map_size", || {
+        let out = wanted("bytes", bytes)?;
+        with(map, |map| {
+            out.write(map.size());
+            Ok(())
+        })
+    })
+}
+
 /// What opening the map recovered: `happened` is 0 where there was nothing to do, the usual case, and
 /// the others are 0 then; else how many `variables` there were, how many were `lost`, and whether the
 /// file is `damaged` so that the disk did not keep what it had acknowledged. Each may be NULL.

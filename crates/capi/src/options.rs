@@ -129,10 +129,6 @@ pub extern "C" fn mapvar_options_allow_network(options: *mut mapvar_options, all
     answer("mapvar_options_allow_network", || change(options, |it| it.allow_network(allow != 0)))
 }
 
-// The place of options that are yet to come: the layout of a map's bytes (mapvar_options_format), and
-// what is done about a peer that overwrites (mapvar_options_on_clobber). New functions; none above
-// changes.
-
 fn obtain(
     options: *mut mapvar_options,
     out: Option<&mut MaybeUninit<*mut mapvar_map>>,

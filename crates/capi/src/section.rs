@@ -138,19 +138,23 @@ pub extern "C" fn mapvar_section_options_protection(
     protection: u32,
 ) -> i32 {
     answer("mapvar_section_options_protection", || {
-        let protection = match protection {
-            MAPVAR_PROTECTION_READ_ONLY => Protection::ReadOnly,
-            MAPVAR_PROTECTION_READ_WRITE => Protection::ReadWrite,
-            MAPVAR_PROTECTION_WRITE_COPY => Protection::WriteCopy,
-            MAPVAR_PROTECTION_EXECUTE_READ => Protection::ExecuteRead,
-            MAPVAR_PROTECTION_EXECUTE_READ_WRITE => Protection::ExecuteReadWrite,
-            MAPVAR_PROTECTION_EXECUTE_WRITE_COPY => Protection::ExecuteWriteCopy,
-            _ => {
-                let detail = format!("{protection} is none; use one of MAPVAR_PROTECTION_…");
-                return Err(refused(ErrorKind::InvalidArgument, "protection", detail));
-            }
-        };
+        let protection = protection_of(protection)?;
         change(options, |options| options.protection(protection))
+    })
+}
+
+pub(crate) fn protection_of(protection: u32) -> Result<Protection> {
+    Ok(match protection {
+        MAPVAR_PROTECTION_READ_ONLY => Protection::ReadOnly,
+        MAPVAR_PROTECTION_READ_WRITE => Protection::ReadWrite,
+        MAPVAR_PROTECTION_WRITE_COPY => Protection::WriteCopy,
+        MAPVAR_PROTECTION_EXECUTE_READ => Protection::ExecuteRead,
+        MAPVAR_PROTECTION_EXECUTE_READ_WRITE => Protection::ExecuteReadWrite,
+        MAPVAR_PROTECTION_EXECUTE_WRITE_COPY => Protection::ExecuteWriteCopy,
+        _ => {
+            let detail = format!("{protection} is none; use one of MAPVAR_PROTECTION_…");
+            return Err(refused(ErrorKind::InvalidArgument, "protection", detail));
+        }
     })
 }
 
@@ -161,28 +165,33 @@ pub extern "C" fn mapvar_section_options_flags(
     flags: u32,
 ) -> i32 {
     answer("mapvar_section_options_flags", || {
-        let known = [
-            (MAPVAR_SECTION_COMMIT, SectionFlags::COMMIT),
-            (MAPVAR_SECTION_RESERVE, SectionFlags::RESERVE),
-            (MAPVAR_SECTION_IMAGE, SectionFlags::IMAGE),
-            (MAPVAR_SECTION_NO_CACHE, SectionFlags::NO_CACHE),
-            (MAPVAR_SECTION_LARGE_PAGES, SectionFlags::LARGE_PAGES),
-            (MAPVAR_SECTION_WRITE_COMBINE, SectionFlags::WRITE_COMBINE),
-        ];
-        let mut left = flags;
-        let mut set = SectionFlags::empty();
-        for (number, flag) in known {
-            if flags & number != 0 {
-                set = set | flag;
-                left &= !number;
-            }
-        }
-        if left != 0 {
-            let detail = format!("{left:#x} is none; use MAPVAR_SECTION_…");
-            return Err(refused(ErrorKind::InvalidArgument, "flags", detail));
-        }
-        change(options, |options| options.flags(set))
+        let flags = flags_of(flags)?;
+        change(options, |options| options.flags(flags))
     })
+}
+
+pub(crate) fn flags_of(flags: u32) -> Result<SectionFlags> {
+    let known = [
+        (MAPVAR_SECTION_COMMIT, SectionFlags::COMMIT),
+        (MAPVAR_SECTION_RESERVE, SectionFlags::RESERVE),
+        (MAPVAR_SECTION_IMAGE, SectionFlags::IMAGE),
+        (MAPVAR_SECTION_NO_CACHE, SectionFlags::NO_CACHE),
+        (MAPVAR_SECTION_LARGE_PAGES, SectionFlags::LARGE_PAGES),
+        (MAPVAR_SECTION_WRITE_COMBINE, SectionFlags::WRITE_COMBINE),
+    ];
+    let mut left = flags;
+    let mut set = SectionFlags::empty();
+    for (number, flag) in known {
+        if flags & number != 0 {
+            set = set | flag;
+            left &= !number;
+        }
+    }
+    if left != 0 {
+        let detail = format!("{left:#x} is none; use MAPVAR_SECTION_…");
+        return Err(refused(ErrorKind::InvalidArgument, "flags", detail));
+    }
+    Ok(set)
 }
 
 /// Not 0: child processes inherit the handle.

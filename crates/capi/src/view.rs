@@ -87,17 +87,21 @@ pub extern "C" fn mapvar_view_options_access(
     access: u32,
 ) -> i32 {
     answer("mapvar_view_options_access", || {
-        let access = match access {
-            MAPVAR_ACCESS_READ => Access::Read,
-            MAPVAR_ACCESS_READ_WRITE => Access::ReadWrite,
-            MAPVAR_ACCESS_COPY_ON_WRITE => Access::CopyOnWrite,
-            _ => {
-                let detail = format!("{access} is none; use one of MAPVAR_ACCESS_…");
-                return Err(refused(ErrorKind::InvalidArgument, "access", detail));
-            }
-        };
+        let access = access_of(access)?;
         change(options, |range| range.access = Some(access))
     })
+}
+
+pub(crate) fn access_of(access: u32) -> Result<Access> {
+    match access {
+        MAPVAR_ACCESS_READ => Ok(Access::Read),
+        MAPVAR_ACCESS_READ_WRITE => Ok(Access::ReadWrite),
+        MAPVAR_ACCESS_COPY_ON_WRITE => Ok(Access::CopyOnWrite),
+        _ => {
+            let detail = format!("{access} is none; use one of MAPVAR_ACCESS_…");
+            Err(refused(ErrorKind::InvalidArgument, "access", detail))
+        }
+    }
 }
 
 /// Not 0: code in the range may be run; the section's protection must allow it.

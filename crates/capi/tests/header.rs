@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 /// In the order of the header.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     "codes",
     "errors",
     "options",
@@ -17,6 +17,7 @@ const SOURCES: [&str; 14] = [
     "walk",
     "facts",
     "gem",
+    "marshal",
     "section",
     "view",
 ];

@@ -38,6 +38,9 @@ fn the_other_reader_prints_the_same() {
     let map = mapvar::Map::options().file(&large).size(1).create().unwrap();
     map.set("large", vec![7_u8; 9 << 20]).unwrap();
     map.set("after", (1, "two", 0.25, [1e-9, 1e22])).unwrap();
+    let pod = |len| mapvar::Value::Pod { type_id: 7, bytes: vec![1; len] };
+    let within = mapvar::Value::List([0, 4, 12, 300, 70_000].map(pod).into());
+    map.set_value("within", &within).unwrap();
     map.close().unwrap();
     maps.push(large);
     assert!(maps.len() >= 3);

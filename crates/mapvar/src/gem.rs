@@ -57,7 +57,16 @@ pub(crate) struct Spec {
     pub(crate) file: bool,
     pub(crate) timeout: Duration,
     pub(crate) on_clobber: OnClobber,
+    pub(crate) mapping: Mapping,
     pub(crate) object: String,
+}
+
+/// How its memory is mapped.
+#[derive(Clone, Copy)]
+pub(crate) struct Mapping {
+    pub(crate) access: Access,
+    pub(crate) execute: bool,
+    pub(crate) base_address: usize,
 }
 
 /// Whether a Hash lies there.
@@ -169,17 +178,34 @@ impl Gem {
         Self::over(spec, section, lock, spec.size)
     }
 
-    pub(crate) fn open(spec: &Spec) -> Result<Self> {
+    /// Opens one. `lengthen`: a file that is shorter than the size becomes that long, as a gem makes it.
+    pub(crate) fn open(spec: &Spec, lengthen: bool) -> Result<Self> {
         let section = spec.section.open()?;
         let size = section.size()?;
-        let limit = if spec.sized { size.min(spec.size) } else { size };
         let lock = RubyLock::of(&section)?;
-        Self::over(spec, section, lock, limit)
+        if !spec.sized || spec.size <= size {
+            let limit = if spec.sized { spec.size } else { size };
+            return Self::over(spec, section, lock, limit);
+        }
+        if !(lengthen && spec.file && !spec.read_only) {
+            return Err(Error::new(ErrorKind::TooLarge, "", "").detail(format!(
+                "a size of {} bytes was asked for, and it has {size}; ask for no more, or leave the \
+                 size out",
+                spec.size
+            )));
+        }
+        section.grow(spec.size)?;
+        let gem = Self::over(spec, section, lock, spec.size)?;
+        if size == 0 {
+            gem.clear()?;
+        }
+        Ok(gem)
     }
 
     fn over(spec: &Spec, section: Section, lock: RubyLock, limit: u64) -> Result<Self> {
-        let access = if spec.read_only { Access::Read } else { Access::ReadWrite };
-        let view = section.view().access(access).map()?;
+        let Mapping { access, execute, base_address } = spec.mapping;
+        let view =
+            section.view().access(access).execute(execute).base_address(base_address).map()?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(view.len());
         Ok(Self(Arc::new(Inner {
             view,
@@ -232,6 +258,16 @@ impl Gem {
         let told = |error: Error| error.during(GET, self.variable(name));
         let found = self.look_at(GET, name, |dump| value(dump, name))?;
         found.map_err(told)?.ok_or_else(|| self.absent(name))
+    }
+
+    /// The bytes of a variable's value, as a dump of its own.
+    pub(crate) fn marshal(&self, name: &str) -> Result<Vec<u8>> {
+        let told = |error: Error| error.during(GET, self.variable(name));
+        let look = |dump: &Dump| match dump.dump_of(name) {
+            None if dump.contains(name) => Err(tangled()),
+            bytes => Ok(bytes),
+        };
+        self.look_at(GET, name, look)?.map_err(told)?.ok_or_else(|| self.absent(name))
     }
 
     fn captured(&self, name: &str) -> Result<Option<Captured>> {
@@ -414,6 +450,14 @@ impl Gem {
 
     pub(crate) fn timeout(&self) -> Duration {
         self.0.timeout
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.0.limit as u64
+    }
+
+    pub(crate) fn address(&self) -> usize {
+        self.0.view.as_ptr().addr()
     }
 
     pub(crate) fn object(&self) -> String {
@@ -777,12 +821,16 @@ fn set(dump: &mut Dump, name: &str, value: &Value) -> Result<()> {
 /// The value of a variable; `None` where there is none.
 fn value(dump: &Dump, name: &str) -> Result<Option<Value>> {
     match dump.value(name) {
-        None if dump.contains(name) => Err(Error::new(ErrorKind::TooLarge, "", "").detail(
-            "its objects hold each other so that a copy of it is larger than the whole map; it is \
-             kept as it is",
-        )),
+        None if dump.contains(name) => Err(tangled()),
         value => Ok(value),
     }
+}
+
+fn tangled() -> Error {
+    Error::new(ErrorKind::TooLarge, "", "").detail(
+        "its objects hold each other so that a copy of it is larger than the whole map; it is kept as \
+         it is",
+    )
 }
 
 /// Of the value's own bytes: the layout counts nothing.

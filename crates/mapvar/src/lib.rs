@@ -108,6 +108,7 @@ mod stored;
 mod marshal;
 mod gem;
 mod map;
+mod ruby;
 mod iter;
 mod var;
 mod transaction;
@@ -131,6 +132,7 @@ pub use mapvar_os::{
 };
 pub use options::MapOptions;
 pub use raw::Kind;
+pub use ruby::marshal_classes;
 pub use salvage::{Lost, Salvage};
 pub use transaction::{Snapshot, Transaction};
 pub use value::Value;

@@ -288,6 +288,25 @@ impl Map {
         }
     }
 
+    /// Bytes of values that the map was made for ([`MapOptions::size`](crate::MapOptions::size)); of a
+    /// [`Format::Marshal`] those that a payload may take.
+    pub fn size(&self) -> u64 {
+        match &self.0 {
+            Body::Store(map) => map.size(),
+            Body::Gem(gem) => gem.size(),
+        }
+    }
+
+    /// Where the memory of a [`Format::Marshal`] begins in this process, for those who hand it to
+    /// foreign code: others change it, and it is gone when the last handle is closed. `None` of a
+    /// store, whose memory is no one piece.
+    pub fn address(&self) -> Option<usize> {
+        match &self.0 {
+            Body::Store(_) => None,
+            Body::Gem(gem) => Some(gem.address()),
+        }
+    }
+
     /// The first `len` bytes of a gem's map as they lie there, variables or not, as the gem's
     /// `read_string` answers them.
     ///

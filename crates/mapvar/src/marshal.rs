@@ -9,7 +9,7 @@
 //!
 //! Within, in this order: the smallest parts (`bytes`), the grammar (`walk`), where everything begins
 //! (`scan`), writing a dump from parts of others (`write`), a [`Value`] of an object (`view`) and the
-//! reverse (`encode`), the Hash (`dump`).
+//! reverse (`encode`), the classes that a dump names (`classes`), the Hash (`dump`).
 //!
 //! [`Value`]: crate::Value
 
@@ -23,27 +23,26 @@ mod write;
 mod number;
 mod view;
 mod encode;
+mod classes;
 mod dump;
 #[cfg(test)]
 mod tests;
 
+pub use classes::classes;
 pub use dump::Dump;
 pub use flaw::Flaw;
 
-#[cfg(any(test, feature = "internals"))]
 use crate::value::Value;
 
 /// The number of Ruby's Marshal among the languages of opaque values.
 pub const RUBY: u32 = 1;
 
 /// A value as `Marshal.dump` would give it.
-#[cfg(any(test, feature = "internals"))]
 pub fn dump(value: &Value) -> Result<Vec<u8>, Flaw> {
     encode::encode(value)
 }
 
 /// What `Marshal.dump` gave, as a value.
-#[cfg(any(test, feature = "internals"))]
 pub fn load(bytes: &[u8]) -> Result<Value, Flaw> {
     view::view(&scan::Scan::of_alone(bytes)?, scan::HEAD)
 }

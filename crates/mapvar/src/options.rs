@@ -4,7 +4,7 @@ use crate::{
     Map,
     engine::Store,
     facts::{Format, OnClobber, Unlocked},
-    gem::{self, Gem},
+    gem::{self, Gem, Mapping},
     layout,
     map::Body,
     mem::{Called, Mapped, Ordering, Private},
@@ -13,8 +13,8 @@ use crate::{
     stored::{Inner, Stored},
 };
 use mapvar_os::{
-    Error, ErrorKind, Locks, Name, Origin, Protection, Result, Scope, Section, SectionOptions,
-    View, machine,
+    Access, Error, ErrorKind, Locks, Name, Origin, Protection, Result, Scope, Section,
+    SectionFlags, SectionOptions, View, machine,
 };
 use std::{
     path::{Path, PathBuf},
@@ -42,6 +42,18 @@ pub struct MapOptions {
     timed: bool,
     read_only: bool,
     allow_network: bool,
+    raw: Raw,
+}
+
+/// What only a gem's map has: the settings of the section and view that it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Raw {
+    protection: Option<Protection>,
+    flags: SectionFlags,
+    inherit: bool,
+    access: Option<Access>,
+    execute: bool,
+    base_address: usize,
 }
 
 impl MapOptions {
@@ -59,6 +71,7 @@ impl MapOptions {
             timed: false,
             read_only: false,
             allow_network: false,
+            raw: Raw::default(),
         }
     }
 
@@ -106,7 +119,9 @@ impl MapOptions {
     ///
     /// Of a [`Format::Marshal`] exactly the bytes of the section, in which the marshalled Hash must
     /// fit. Who opens one sees it rounded up to a page, on Windows, and the gem that made it reads
-    /// no more than it asked for: set the size that the creator did, and no more is written.
+    /// no more than it asked for: set the size that the creator did, and no more is written. More than
+    /// the section has is [`TooLarge`](ErrorKind::TooLarge); but a file that is shorter is lengthened by
+    /// [`open_or_create`](Self::open_or_create).
     pub fn size(mut self, bytes: u64) -> Self {
         (self.size, self.sized) = (bytes, true);
         self
@@ -141,6 +156,49 @@ impl MapOptions {
     /// other's changes. Refused unless set.
     pub fn allow_network(mut self, allow: bool) -> Self {
         self.allow_network = allow;
+        self
+    }
+
+    /// The protection of a [`Format::Marshal`]'s section: [`Protection::ReadWrite`] unless set, or
+    /// `ReadOnly` with [`read_only`](Self::read_only). One that cannot be written to opens for
+    /// reading alone, unless [`access`](Self::access) is [`Access::CopyOnWrite`]. A store answers
+    /// [`Unsupported`](ErrorKind::Unsupported) to this and the five below.
+    pub fn protection(mut self, protection: Protection) -> Self {
+        self.raw.protection = Some(protection);
+        self
+    }
+
+    /// The `SEC_` flags of a [`Format::Marshal`]'s section; see [`SectionOptions::flags`].
+    pub fn flags(mut self, flags: SectionFlags) -> Self {
+        self.raw.flags = flags;
+        self
+    }
+
+    /// Whether child processes inherit the handle of a [`Format::Marshal`]'s section; see
+    /// [`SectionOptions::inherit`].
+    pub fn inherit(mut self, inherit: bool) -> Self {
+        self.raw.inherit = inherit;
+        self
+    }
+
+    /// What this process does with a [`Format::Marshal`]'s memory. With [`Access::CopyOnWrite`] what it
+    /// sets is seen by nobody else, and lost when it closes the map.
+    pub fn access(mut self, access: Access) -> Self {
+        self.raw.access = Some(access);
+        self
+    }
+
+    /// Whether code in a [`Format::Marshal`]'s memory may be run by this process; the
+    /// [`protection`](Self::protection) must allow it.
+    pub fn execute(mut self, execute: bool) -> Self {
+        self.raw.execute = execute;
+        self
+    }
+
+    /// Where a [`Format::Marshal`]'s memory is mapped: a multiple of the system's granularity (64 KiB
+    /// on Windows, a page elsewhere), there or nowhere; 0, the default, is anywhere.
+    pub fn base_address(mut self, address: usize) -> Self {
+        self.raw.base_address = address;
         self
     }
 
@@ -255,7 +313,7 @@ impl MapOptions {
     /// The gem's map that these options lead to, if there is one that is seen to be one.
     fn recognised_gem(&self) -> Option<Result<Gem>> {
         let spec = self.gem_spec().ok()?;
-        gem::is_one(&spec).then(|| Gem::open(&spec))
+        gem::is_one(&spec).then(|| Gem::open(&spec, false))
     }
 
     /// For those who look at what cannot be opened: a gem's map, where it is one.
@@ -277,10 +335,12 @@ impl MapOptions {
         let spec = self.gem_spec()?;
         match want {
             Want::Create => Gem::create(&spec),
-            Want::Open => Gem::open(&spec),
-            Want::Either => match Gem::open(&spec) {
+            Want::Open => Gem::open(&spec, false),
+            Want::Either => match Gem::open(&spec, true) {
                 Err(error) if error.kind() == ErrorKind::NotFound => match Gem::create(&spec) {
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => Gem::open(&spec),
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                        Gem::open(&spec, true)
+                    }
                     other => other,
                 },
                 other => other,
@@ -293,16 +353,32 @@ impl MapOptions {
             (None, Some(name)) => Section::options().name(Name::of_gem(name, self.scope)?),
             _ => self.section()?,
         };
-        let protection = if self.read_only { Protection::ReadOnly } else { Protection::ReadWrite };
+        let usual = if self.read_only { Protection::ReadOnly } else { Protection::ReadWrite };
+        let protection = self.raw.protection.unwrap_or(usual);
+        let reads = self.read_only || !protection.writable();
+        let usual = if reads { Access::Read } else { Access::ReadWrite };
+        let access = self.raw.access.unwrap_or(usual);
+        if self.read_only && access != Access::Read {
+            return Err(Error::new(ErrorKind::InvalidArgument, "open", "").detail(format!(
+                "`read_only` and an access of {access:?}; leave one of them out"
+            )));
+        }
         let timeout = if self.timed { self.timeout } else { gem::TIMEOUT };
         Ok(gem::Spec {
             section: section
                 .protection(protection)
+                .flags(self.raw.flags)
+                .inherit(self.raw.inherit)
                 .allow_network(self.allow_network)
                 .timeout(timeout),
             size: self.size,
             sized: self.sized,
-            read_only: self.read_only,
+            read_only: access == Access::Read,
+            mapping: Mapping {
+                access,
+                execute: self.raw.execute,
+                base_address: self.raw.base_address,
+            },
             file: self.file.is_some(),
             timeout,
             on_clobber: self.on_clobber,
@@ -324,6 +400,12 @@ impl MapOptions {
     }
 
     fn obtain_stored(&self, want: Want, object: &str) -> Result<Stored> {
+        if self.raw != Raw::default() {
+            return Err(Error::new(ErrorKind::Unsupported, "open", "").detail(
+                "protection, access, flags, inherit, execute and base_address are for a map of \
+                 Format::Marshal, or a Section; leave them out, or use `read_only`",
+            ));
+        }
         let options = self.section()?;
         let made = if want == Want::Open { None } else { Some(self.facts()?) };
         let section = match (want, &made) {

@@ -319,6 +319,10 @@ impl Stored {
         }
     }
 
+    pub(crate) fn size(&self) -> u64 {
+        self.inner.facts.size
+    }
+
     pub(crate) fn timeout(&self) -> Duration {
         self.inner.store.mem().timeout()
     }

@@ -186,7 +186,8 @@ fn hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
-/// `Pod` and `Opaque` lose their number here, as bytes: [`crate::Map::set_value`] keeps it.
+/// By itself a `Pod` or `Opaque` loses its number here, as bytes: [`crate::Map::set_value`] keeps it.
+/// Within lists and dictionaries, in MessagePack, it is an extension (docs/FORMAT.md, "Values").
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -196,6 +197,12 @@ impl Serialize for Value {
             Self::U64(value) => to.serialize_u64(*value),
             Self::F64(value) => to.serialize_f64(*value),
             Self::Str(text) => to.serialize_str(text),
+            Self::Pod { type_id, bytes } if !to.is_human_readable() => {
+                Extension::of(Kind::Pod, *type_id, bytes).serialize(to)
+            }
+            Self::Opaque { language, bytes } if !to.is_human_readable() => {
+                Extension::of(Kind::Opaque, *language, bytes).serialize(to)
+            }
             Self::Bytes(bytes) | Self::Pod { bytes, .. } | Self::Opaque { bytes, .. } => {
                 to.serialize_bytes(bytes)
             }
@@ -208,6 +215,44 @@ impl Serialize for Value {
                 map.end()
             }
         }
+    }
+}
+
+/// A MessagePack extension: its type, and its bytes.
+struct Extension(i8, Vec<u8>);
+
+impl Extension {
+    /// The type is the kind's number; the bytes are the type's or language's number, and then the
+    /// value's.
+    fn of(kind: Kind, number: u32, bytes: &[u8]) -> Self {
+        Self(kind as i8, [&number.to_le_bytes(), bytes].concat())
+    }
+
+    /// The value; `None` for an extension of somebody else's.
+    fn value(tag: i8, bytes: &[u8]) -> Option<Value> {
+        let (number, bytes) = bytes.split_first_chunk()?;
+        let (number, bytes) = (u32::from_le_bytes(*number), bytes.to_vec());
+        match u8::try_from(tag).ok().and_then(Kind::of)? {
+            Kind::Pod => Some(Value::Pod { type_id: number, bytes }),
+            Kind::Opaque => Some(Value::Opaque { language: number, bytes }),
+            _ => None,
+        }
+    }
+}
+
+impl Serialize for Extension {
+    /// In the way by which rmp-serde is told of one.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_newtype_struct("_ExtStruct", &(self.0, Octets(&self.1)))
+    }
+}
+
+/// Bytes that are no sequence of numbers.
+struct Octets<'a>(&'a [u8]);
+
+impl Serialize for Octets<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(self.0)
     }
 }
 
@@ -238,8 +283,20 @@ impl<'de> Visitor<'de> for Any {
         Value::deserialize(from)
     }
 
+    /// What MessagePack has as an extension; of an unknown one the list of its type and bytes.
     fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
-        Value::deserialize(from)
+        let value = Value::deserialize(from)?;
+        let parts = match &value {
+            Value::List(parts) => parts.as_slice(),
+            _ => &[],
+        };
+        let found = match parts {
+            [Value::I64(tag), Value::Bytes(bytes)] => {
+                i8::try_from(*tag).ok().and_then(|tag| Extension::value(tag, bytes))
+            }
+            _ => None,
+        };
+        Ok(found.unwrap_or(value))
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {

@@ -101,6 +101,107 @@ fn values_of_every_kind_come_back_and_others_keep_their_bytes() {
     assert_eq!(bytes(&name).read_string(hash.len()).unwrap(), hash);
 }
 
+/// d21 and d36: a size that is not there is an error, and a file is lengthened only where it may be made.
+#[test]
+fn a_size_beyond_the_section_is_refused_and_a_short_file_lengthened() {
+    let name = unique("gem-size");
+    let _map = options(&name).size(100).create().unwrap();
+    let error = options(&name).size(1_000_000).open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(error.to_string().contains("1000000"), "{error}");
+    let error = options(&name).size(1_000_000).open_or_create().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert_eq!(options(&name).size(50).open().unwrap().size(), 50);
+
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        |file: &str| Map::options().file(folder.path().join(file)).format(Format::Marshal);
+    options("a").size(100).create().unwrap().set("foo", 1).unwrap();
+    assert_eq!(options("a").size(300).open().unwrap_err().kind(), ErrorKind::TooLarge);
+    let read_only = options("a").size(300).read_only(true).open_or_create().unwrap_err();
+    assert_eq!(read_only.kind(), ErrorKind::TooLarge);
+    let longer = options("a").size(300).open_or_create().unwrap();
+    assert_eq!((longer.size(), longer.get::<i64>("foo").unwrap()), (300, 1));
+    drop(longer);
+    assert_eq!(options("a").open().unwrap().size(), 300);
+
+    // An empty file becomes an empty map, as a new one is.
+    std::fs::write(folder.path().join("empty"), b"").unwrap();
+    let map = options("empty").size(64).open_or_create().unwrap();
+    assert_eq!(map.read_string(4).unwrap(), [4, 8, b'{', 0]);
+}
+
+/// d43: what a section or view may do is said once, and kept.
+#[test]
+fn the_settings_of_the_section_hold() {
+    use mapvar::{Access, Protection, SectionFlags};
+    let name = unique("gem-access");
+    let map = options(&name).inherit(true).flags(SectionFlags::COMMIT).create().unwrap();
+    map.set("foo", 1).unwrap();
+    assert_ne!(map.address().unwrap(), 0);
+
+    let copy = options(&name).access(Access::CopyOnWrite).open().unwrap();
+    copy.set("foo", 2).unwrap();
+    assert_eq!((copy.get::<i64>("foo").unwrap(), map.get::<i64>("foo").unwrap()), (2, 1));
+
+    for reading in [
+        options(&name).protection(Protection::ReadOnly),
+        options(&name).access(Access::Read),
+        options(&name).read_only(true),
+    ] {
+        let reader = reading.open().unwrap();
+        assert_eq!(reader.get::<i64>("foo").unwrap(), 1);
+        assert_eq!(reader.set("foo", 2).unwrap_err().kind(), ErrorKind::ReadOnly);
+    }
+    let both = options(&name).protection(Protection::ReadOnly).access(Access::ReadWrite).open();
+    assert_eq!(both.unwrap_err().kind(), ErrorKind::ReadOnly);
+    let both = options(&name).read_only(true).access(Access::ReadWrite).open();
+    assert_eq!(both.unwrap_err().kind(), ErrorKind::InvalidArgument);
+
+    let executable = options(&name).protection(Protection::ReadWrite).execute(true).open();
+    assert_eq!(executable.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    let odd = options(&name).base_address(1).open();
+    assert_eq!(odd.unwrap_err().kind(), ErrorKind::InvalidArgument);
+
+    // A store is no one section.
+    let store = unique("store-access");
+    let store = || Map::options().name(store.clone());
+    for odd in [
+        store().protection(Protection::ReadWrite),
+        store().flags(SectionFlags::COMMIT),
+        store().inherit(true),
+        store().access(Access::Read),
+        store().execute(true),
+        store().base_address(1 << 40),
+    ] {
+        assert_eq!(odd.create().unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+    let plain = store().create().unwrap();
+    assert_eq!((plain.address(), plain.size()), (None, 64 << 10));
+}
+
+/// What a `Value` does not have comes back as it lies there.
+#[test]
+fn the_bytes_of_a_variable_are_told_as_marshal() {
+    let name = unique("gem-marshal");
+    let map = options(&name).create().unwrap();
+    let counts = b"\x04\x08}\x06I\"\x06a\x06:\x06ETi\x06i\x00";
+    let opaque = Value::Opaque { language: 1, bytes: counts.to_vec() };
+    map.set_value("counts", &opaque).unwrap();
+    assert_eq!(map.value("counts").unwrap().to_string(), "{\"a\": 1}");
+    assert_eq!(map.marshal("counts").unwrap(), counts);
+    assert_eq!(map.marshal("none").unwrap_err().kind(), ErrorKind::NotFound);
+
+    let store = Map::options().name(unique("store-marshal")).create().unwrap();
+    store.set_value("counts", &Value::from_marshal(counts).unwrap()).unwrap();
+    let kept = store.marshal("counts").unwrap();
+    assert_eq!(kept, b"\x04\x08{\x06I\"\x06a\x06:\x06ETi\x06");
+    store.set_value("pod", &Value::Pod { type_id: 1, bytes: vec![1] }).unwrap();
+    let error = store.marshal("pod").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("\"pod\" of map"), "{error}");
+}
+
 /// d18 and d19: what others wrote stays.
 #[test]
 fn a_write_changes_what_it_sets_and_nothing_else() {

@@ -42,11 +42,14 @@ fn value() -> impl Strategy<Value = Value> {
         (any::<u32>(), prop::collection::vec(any::<u8>(), 0..100))
             .prop_map(|(language, bytes)| Value::Opaque { language, bytes }),
     ];
-    // Within a list or dictionary a `Pod` is bytes.
     let inner = prop_oneof![
         Just(Value::Nil),
         any::<i64>().prop_map(Value::I64),
         "[a-z]{0,8}".prop_map(Value::Str),
+        (any::<u32>(), prop::collection::vec(any::<u8>(), 0..20))
+            .prop_map(|(type_id, bytes)| Value::Pod { type_id, bytes }),
+        (any::<u32>(), prop::collection::vec(any::<u8>(), 0..300))
+            .prop_map(|(language, bytes)| Value::Opaque { language, bytes }),
     ];
     prop_oneof![
         8 => leaf,

@@ -157,6 +157,14 @@ fn every_kind_of_value_is_shown_and_set_again() {
         (Value::Dict(vec![(Value::Str("k".into()), Value::Nil)]), Kind::Dict, "{\"k\": nil}"),
         (Value::Pod { type_id: 9, bytes: vec![1, 2] }, Kind::Pod, ""),
         (Value::Opaque { language: 3, bytes: vec![4, 5] }, Kind::Opaque, ""),
+        (
+            Value::List(vec![
+                Value::Opaque { language: 1, bytes: b"\x04\x08:\x06a".to_vec() },
+                Value::Pod { type_id: u32::MAX, bytes: Vec::new() },
+            ]),
+            Kind::List,
+            "[opaque 1:0x04083a0661, pod 4294967295:0x]",
+        ),
     ];
     for (value, kind, shown) in values {
         map.set_value("x", &value).unwrap();

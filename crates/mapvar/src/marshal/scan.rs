@@ -157,6 +157,15 @@ impl Scan {
         Ok(Some((name, end)))
     }
 
+    /// The bytes of the Symbol that begins here, whatever its encoding.
+    pub(super) fn symbol_text(&self, begin: u32) -> Result<&[u8], Flaw> {
+        let mut reader = self.reader(begin as usize);
+        if reader.byte()? == b'I' {
+            reader.byte()?;
+        }
+        reader.text()
+    }
+
     /// What tells the Symbol that begins here from others: how it is encoded, and its bytes.
     pub(super) fn identity(&self, begin: u32) -> Option<(u8, &[u8])> {
         let mut reader = self.reader(begin as usize);

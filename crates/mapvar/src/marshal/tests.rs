@@ -1,4 +1,4 @@
-use super::{Dump, Flaw, RUBY, dump, load};
+use super::{Dump, Flaw, RUBY, classes, dump, load};
 use crate::Value;
 
 mod links;

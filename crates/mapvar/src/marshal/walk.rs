@@ -19,6 +19,8 @@ pub(super) enum Task {
     Rest(u32),
     /// A Symbol, or a link to one.
     Symbol,
+    /// One that names a class or module.
+    Class,
     /// The Symbol itself.
     Name,
     /// So many pairs of a Symbol and an object.
@@ -64,17 +66,24 @@ pub(super) struct Walk<'a> {
     reader: Reader<'a>,
     tasks: Vec<Task>,
     quiet: bool,
+    names_class: bool,
 }
 
 impl<'a> Walk<'a> {
     /// Of fewer than 2^32 bytes.
     pub(super) fn new(bytes: &'a [u8], at: usize, task: Task) -> Self {
-        Self { reader: Reader::new(bytes, at), tasks: vec![task], quiet: false }
+        Self { reader: Reader::new(bytes, at), tasks: vec![task], quiet: false, names_class: false }
     }
 
     /// The end of what was walked.
     pub(super) fn at(&self) -> usize {
         self.reader.at()
+    }
+
+    /// Whether the last step names a class or module: by its Symbol, or by the text of the reference
+    /// to one that a class or module is itself.
+    pub(super) fn names_class(&self) -> bool {
+        self.names_class
     }
 
     /// Leaves out the object or Symbol that the last step told of.
@@ -101,6 +110,7 @@ impl<'a> Walk<'a> {
     /// `None` at the end.
     pub(super) fn step(&mut self) -> Result<Option<Step>, Flaw> {
         while let Some(task) = self.tasks.pop() {
+            self.names_class = false;
             let step = match task {
                 Task::Loud => {
                     self.quiet = false;
@@ -126,6 +136,10 @@ impl<'a> Walk<'a> {
                 }
                 Task::Rest(begin) => self.rest(begin)?,
                 Task::Symbol => Some(self.symbol()?),
+                Task::Class => {
+                    self.names_class = true;
+                    Some(self.symbol()?)
+                }
                 Task::Name => Some(self.name()?),
                 Task::Variables => {
                     let from = self.at();
@@ -200,6 +214,7 @@ impl<'a> Walk<'a> {
             b'f' | b'"' | b'c' | b'm' | b'M' => {
                 self.reader.text()?;
                 numbered = Numbered::Object(begin);
+                self.names_class = matches!(letter, b'c' | b'm' | b'M');
             }
             b'/' => {
                 self.reader.text()?;
@@ -226,7 +241,7 @@ impl<'a> Walk<'a> {
                 numbered = Numbered::Object(begin);
             }
             b'S' | b'o' => {
-                self.tasks.extend([Task::Variables, Task::Symbol]);
+                self.tasks.extend([Task::Variables, Task::Class]);
                 numbered = Numbered::Object(begin);
             }
             b'u' => {
@@ -234,12 +249,12 @@ impl<'a> Walk<'a> {
                 if variables {
                     self.tasks.push(Task::Variables);
                 }
-                self.tasks.extend([Task::Text, Task::Symbol]);
+                self.tasks.extend([Task::Text, Task::Class]);
             }
             b'U' | b'd' => {
-                self.tasks.extend([Task::Objects(1), Task::Number(begin), Task::Symbol]);
+                self.tasks.extend([Task::Objects(1), Task::Number(begin), Task::Class]);
             }
-            b'e' | b'C' => self.tasks.extend([Task::Rest(begin), Task::Symbol]),
+            b'e' | b'C' => self.tasks.extend([Task::Rest(begin), Task::Class]),
             _ => return Err(Flaw::Invalid("a type that Marshal 4.8 does not have", from)),
         }
         Ok(Some(Step::Raw(from, self.at(), numbered)))

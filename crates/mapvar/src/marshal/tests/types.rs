@@ -157,3 +157,36 @@ fn every_other_type_is_kept_as_it_is() {
         assert_eq!(dump.value("behind"), Some(Value::F64(1.5)));
     }
 }
+
+/// What Ruby's loader would look up by a name, and nothing else that is a Symbol or text.
+#[test]
+fn the_classes_of_a_dump_are_named() {
+    let named = |bytes: &[u8]| -> Vec<String> {
+        classes(&[b"\x04\x08", bytes].concat()).unwrap().into_iter().collect()
+    };
+    for (bytes, expected) in [
+        (b"0".as_slice(), vec![]),
+        (b"I\"\x0dString:A\x06:\x06ET", vec![]),
+        (b"{\x06:\x06AI:\x07\xc3\xa9\x06:\x06ET", vec![]),
+        (b"/\x06A\0", vec![]),
+        (b"o:\x06A\x06:\x07@bi\x06", vec!["A"]),
+        (b"[\x07o:\x06A\0o;\0\0", vec!["A"]),
+        (b"[\x07o:\x06A\0o:\x06B\x06:\x07@ao;\0\0", vec!["A", "B"]),
+        (b"S:\x06S\x06:\x06aS:\x06T\0", vec!["S", "T"]),
+        (b"Iu:\x06U\x08abc\x06:\x06zo:\x06Z\0", vec!["U", "Z"]),
+        (b"U:\x06U[\x06o:\x06V\0", vec!["U", "V"]),
+        (b"d:\x06D[\0", vec!["D"]),
+        (b"e:\x06Mo:\x06O\0", vec!["M", "O"]),
+        (b"IC:\x06S\"\x06a\x06:\x06ET", vec!["S"]),
+        (b"c\x0aA::B:", vec!["A::B:"]),
+        (b"[\x07m\x06MM\x06N", vec!["M", "N"]),
+        (b"}\0o:\x06A\0", vec!["A"]),
+        (b"I[\0\x06:\x07@vo:\x06A\0", vec!["A"]),
+        (b"I/\x06a\0\x06:\x06Ec\x06A", vec!["A"]),
+        (b"o:\x06\xff\0", vec!["\u{fffd}"]),
+    ] {
+        assert_eq!(named(bytes), expected, "{}", bytes.escape_ascii());
+    }
+    assert_eq!(classes(b"\x04\x08o:\x06A"), Err(Flaw::Truncated));
+    assert_eq!(classes(b"\x04\x0800"), Err(Flaw::Trailing(3)));
+}

@@ -1,0 +1,321 @@
+# frozen_string_literal: true
+
+require "ffi"
+require_relative "error"
+
+module Mapvar
+  # The library's C interface, include/mapvar.h.
+  #
+  # Handles are numbers that the library looks up, as wide as a pointer; so a stale one does no harm.
+  # @api private
+  module Library
+    extend FFI::Library
+
+    # Where the library may lie: where MAPVAR_LIB says, else beside this file, else where the system looks.
+    def self.candidates(env: ENV, folder: File.join(__dir__, "native"), platform: FFI::Platform)
+      chosen = env["MAPVAR_LIB"]
+      return [chosen] if chosen && !chosen.empty?
+
+      names = if platform.windows? then ["mapvar.dll"]
+              elsif platform.mac? then ["libmapvar.dylib"]
+              else ["libmapvar.so.0", "libmapvar.so"]
+              end
+      beside = names.map { |name| File.join(folder, name) }.select { |path| File.file?(path) }
+      beside + names
+    end
+
+    begin
+      ffi_lib candidates
+    rescue LoadError => e
+      raise LoadError, "mapvar's library cannot be loaded: #{e.message.strip}; install it, or set MAPVAR_LIB " \
+                       "to its path"
+    end
+
+    typedef :size_t, :handle
+    typedef :pointer, :out
+
+    # A name or other text: where it lies, and its length in bytes.
+    TEXT = %i[buffer_in size_t].freeze
+    # A buffer, its capacity, and where the length goes.
+    BUFFER = %i[pointer size_t out].freeze
+
+    # One that may wait: other threads of Ruby run meanwhile.
+    def self.waits(name, *arguments)
+      attach_function name, arguments, :int32, blocking: true
+    end
+
+    # One that does not.
+    def self.quick(name, *arguments, returns: :int32)
+      attach_function name, arguments, returns
+    end
+    private_class_method :waits, :quick
+
+    quick :mapvar_last_error
+    quick :mapvar_last_error_message, returns: :string
+    quick :mapvar_last_error_operation, returns: :string
+    quick :mapvar_last_error_object, returns: :string
+    quick :mapvar_last_error_holder, returns: :uint32
+    quick :mapvar_last_error_holder_program, returns: :string
+    quick :mapvar_last_error_os_code
+    quick :mapvar_error_name, :int32, returns: :string
+    quick :mapvar_library_version, returns: :string
+
+    quick :mapvar_options_new, :out
+    quick :mapvar_options_free, :handle
+    quick :mapvar_options_name, :handle, *TEXT
+    quick :mapvar_options_file, :handle, *TEXT
+    quick :mapvar_options_scope, :handle, :uint32
+    quick :mapvar_options_size, :handle, :uint64
+    quick :mapvar_options_max_size, :handle, :uint64
+    quick :mapvar_options_timeout, :handle, :uint64
+    quick :mapvar_options_read_only, :handle, :int32
+    quick :mapvar_options_allow_network, :handle, :int32
+    quick :mapvar_options_format, :handle, :uint32
+    quick :mapvar_options_on_clobber, :handle, :uint32
+    quick :mapvar_options_protection, :handle, :uint32
+    quick :mapvar_options_flags, :handle, :uint32
+    quick :mapvar_options_inherit, :handle, :int32
+    quick :mapvar_options_access, :handle, :uint32
+    quick :mapvar_options_execute, :handle, :int32
+    quick :mapvar_options_base_address, :handle, :size_t
+    waits :mapvar_options_create, :handle, :out
+    waits :mapvar_options_open, :handle, :out
+    waits :mapvar_options_open_or_create, :handle, :out
+    waits :mapvar_options_unlock, :handle, :int32, :out
+
+    waits :mapvar_map_close, :handle
+    quick :mapvar_map_was_created, :handle, :out
+    quick :mapvar_map_size, :handle, :out
+    quick :mapvar_map_address, :handle, :out
+    quick :mapvar_map_format, :handle, :out
+    quick :mapvar_map_recovery, :handle, :out, :out, :out, :out
+    waits :mapvar_map_set_value, :handle, *TEXT, :handle
+    waits :mapvar_map_get_value, :handle, *TEXT, :out
+    waits :mapvar_map_get_marshal, :handle, *TEXT, *BUFFER
+    waits :mapvar_map_contains, :handle, *TEXT, :out
+    waits :mapvar_map_remove, :handle, *TEXT, :out
+    waits :mapvar_map_clear, :handle, :out
+    waits :mapvar_map_count, :handle, :out
+    waits :mapvar_map_flush, :handle
+    waits :mapvar_map_stat, :handle, :out
+    waits :mapvar_map_check, :handle, :out
+    waits :mapvar_map_version, :handle, *TEXT, :out
+    waits :mapvar_map_compare_and_set, :handle, *TEXT, :pointer, :handle, :out
+    waits :mapvar_map_snapshot, :handle, :pointer, :pointer, :size_t, :out
+    waits :mapvar_map_iter, :handle, :out
+    waits :mapvar_map_read_string, :handle, :pointer, :size_t
+    waits :mapvar_map_write_string, :handle, *TEXT
+    waits :mapvar_map_clobbered, :handle, :out
+    quick :mapvar_map_lock_stat, :handle, :out
+
+    quick :mapvar_value_opaque, :uint32, *TEXT, :out
+    quick :mapvar_value_pod, :uint32, *TEXT, :out
+    quick :mapvar_value_from_marshal, *TEXT, :out
+    quick :mapvar_value_to_marshal, :handle, *BUFFER
+    quick :mapvar_value_kind, :handle, :out
+    quick :mapvar_value_as_bytes, :handle, :out, :out
+    quick :mapvar_value_type_id, :handle, :out
+    quick :mapvar_value_count, :handle, :out
+    quick :mapvar_value_item, :handle, :size_t, :out
+    quick :mapvar_value_key, :handle, :size_t, :out
+    quick :mapvar_value_display, :handle, *BUFFER
+    quick :mapvar_value_free, :handle
+    quick :mapvar_marshal_classes, *TEXT, *BUFFER
+
+    quick :mapvar_snapshot_get, :handle, *TEXT, :out
+    quick :mapvar_snapshot_free, :handle
+
+    quick :mapvar_transaction_begin, :handle, :out
+    waits :mapvar_transaction_get, :handle, *TEXT, :out
+    waits :mapvar_transaction_set, :handle, *TEXT, :handle
+    waits :mapvar_transaction_remove, :handle, *TEXT
+    waits :mapvar_transaction_commit, :handle
+    waits :mapvar_transaction_restart, :handle
+    quick :mapvar_transaction_free, :handle
+
+    # The types of atomics, and how FFI calls them.
+    ATOMICS = { i64: :int64, u64: :uint64, f64: :double, bool: :int32 }.freeze
+
+    quick :mapvar_atomic_free, :handle
+    ATOMICS.each do |type, native|
+      waits :"mapvar_map_atomic_#{type}", :handle, *TEXT, :out
+      waits :"mapvar_map_atomic_#{type}_or", :handle, *TEXT, native, :out
+      quick :"mapvar_atomic_get_#{type}", :handle, :out
+      quick :"mapvar_atomic_swap_#{type}", :handle, native, :out
+      quick :"mapvar_atomic_compare_exchange_#{type}", :handle, native, native, :out, :out
+    end
+    %i[i64 u64].each do |type|
+      quick :"mapvar_atomic_add_#{type}", :handle, ATOMICS[type], :out
+      quick :"mapvar_atomic_sub_#{type}", :handle, ATOMICS[type], :out
+    end
+
+    waits :mapvar_iter_next, :handle, :out
+    quick :mapvar_iter_free, :handle
+    quick :mapvar_entry_name, :handle, :out, :out
+    quick :mapvar_entry_value, :handle, :out
+    quick :mapvar_entry_free, :handle
+
+    quick :mapvar_stat_get, :handle, :uint32, :out
+    quick :mapvar_stat_free, :handle
+    quick :mapvar_check_count, :handle, :out
+    quick :mapvar_check_finding, :handle, :size_t, :out, :out, :out, :out, :out, :out
+    quick :mapvar_check_free, :handle
+    quick :mapvar_clobbered_count, :handle, :out, :out
+    quick :mapvar_clobbered_name, :handle, :size_t, :out, :out
+    quick :mapvar_clobbered_free, :handle
+    quick :mapvar_lock_stat_get, :handle, :uint32, :out
+    quick :mapvar_lock_stat_free, :handle
+
+    # Codes that are looked at.
+    OK = 0
+    NOT_FOUND = NotFound::CODE
+    TOO_LARGE = TooLarge::CODE
+    TIMED_OUT = TimedOut::CODE
+    CONFLICT = Conflict::CODE
+    UNSUPPORTED = Unsupported::CODE
+
+    # Seconds for which a wait may keep Ctrl-C and Thread#kill waiting: the library waits no longer at a time,
+    # and is called again.
+    SLICE = 0.1
+
+    class << self
+      # Raises what a code stands for.
+      def check(code)
+        raise error(code) unless code == OK
+      end
+
+      # The error of this thread's last failure.
+      def error(code)
+        kind = Error::BY_CODE.fetch(code, Error)
+        # A signal handler or finalizer may have failed at something else in between.
+        return kind.new(mapvar_error_name(code)) unless mapvar_last_error == code
+
+        kind.new(text(mapvar_last_error_message), operation: text(mapvar_last_error_operation),
+                                                  object: text(mapvar_last_error_object), holder: holder,
+                                                  os_code: mapvar_last_error_os_code.nonzero?)
+      end
+
+      # Calls again, as long as it runs into a slice's end and the time allowed (in seconds) has not passed. The
+      # code of the last call.
+      def patiently(timeout)
+        began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+        loop do
+          code = yield
+          return code unless code == TIMED_OUT
+          return code if Process.clock_gettime(Process::CLOCK_MONOTONIC) - began >= timeout
+        end
+      end
+
+      # The handle that a call gives, nil where it gives none; freed where an interrupt comes in between.
+      def handle(free)
+        out = FFI::MemoryPointer.new(:size_t)
+        check(yield(out))
+        taken = handle_at(out)
+      ensure
+        left = taken ? 0 : out&.read(:size_t)
+        public_send(free, left) if left&.nonzero?
+      end
+
+      # Yields the handle that a call gives, and frees it in the end.
+      def with(free, make)
+        handle = handle(free, &make)
+        yield handle
+      ensure
+        public_send(free, handle) if handle
+      end
+
+      # What a call puts into a buffer, which is made larger as it asks; nil where the block's code is one of
+      # those that `except` has.
+      def bytes(except: nil)
+        Scratch.use do |scratch|
+          loop do
+            scratch.out.write(:size_t, 0)
+            code = yield(scratch.bytes, scratch.capacity, scratch.out)
+            next scratch.grow if code == TOO_LARGE && scratch.length > scratch.capacity
+            return code if except&.include?(code)
+
+            check(code)
+            return scratch.read
+          end
+        end
+      end
+
+      # The number that a call gives.
+      def number(type)
+        out = FFI::MemoryPointer.new(type)
+        check(yield(out))
+        out.read(type)
+      end
+
+      # The text at a pointer that a call gives, with its length.
+      def text_at(pointer, length)
+        text(pointer.read_pointer.read_bytes(length.read(:size_t)))
+      end
+
+      private
+
+      def handle_at(out)
+        handle = out.read(:size_t)
+        handle unless handle.zero?
+      end
+
+      def text(bytes)
+        bytes.force_encoding(Encoding::UTF_8)
+      end
+
+      def holder
+        pid = mapvar_last_error_holder
+        Error::Holder.new(pid, text(mapvar_last_error_holder_program)) unless pid.zero?
+      end
+    end
+
+    # A buffer for results, used by one call at a time: a signal handler that calls meanwhile gets another.
+    class Scratch
+      POOL = []
+      # Of larger ones none is kept.
+      KEPT = 64 << 10
+      private_constant :POOL, :KEPT
+
+      attr_reader :bytes, :capacity, :out
+
+      def self.use
+        scratch = POOL.pop || new
+        yield scratch
+      ensure
+        POOL.push(scratch) if scratch && scratch.capacity <= KEPT && POOL.length < 16
+      end
+
+      def initialize
+        @out = FFI::MemoryPointer.new(:size_t)
+        resize(4096)
+      end
+
+      # How many bytes the last call had.
+      def length
+        @out.read(:size_t)
+      end
+
+      # A value may grow between two calls: with some to spare.
+      def grow
+        resize(length + (length / 4) + 64)
+      end
+
+      def read
+        @bytes.read_bytes(length)
+      end
+
+      private
+
+      def resize(capacity)
+        @bytes = FFI::MemoryPointer.new(:char, capacity)
+        @capacity = capacity
+      end
+    end
+
+    unless mapvar_library_version == VERSION
+      raise LoadError, "mapvar's library is of version #{mapvar_library_version}, and the gem of #{VERSION}; " \
+                       "install the same of both"
+    end
+  end
+  private_constant :Library
+end

@@ -1,0 +1,614 @@
+# frozen_string_literal: true
+
+module Mapvar
+  # Named variables in a piece of memory that other processes share: by a name, or by a file.
+  #
+  #   map = Mapvar::Map.open_or_create("alpha")
+  #   map[:foo] = "hello"
+  #   map[:foo]     #=> "hello", here and in every other process that opens it
+  #   map.close
+  #
+  # Names are Strings or Symbols, 1 to 1,023 bytes of UTF-8. Every operation on one variable is atomic, for
+  # threads and for processes; reading takes no lock, and no process that is killed harms the others. A call that
+  # has to wait lets other threads run, ends at Ctrl-C, and raises {TimedOut} after {#timeout}.
+  #
+  # A value is nil, true, false, an Integer, Float, String, Array or Hash, which every other language reads too;
+  # or any object that Marshal can dump, which only Ruby does. To load one runs code of its class, and whoever may
+  # write to the map chooses which: so only Symbol, Time, Rational, Complex, Range and Regexp are, and those that
+  # `permitted` names. All other values raise {DisallowedClass}.
+  #
+  # Any number of threads may use one map. In a child after `fork` its parent's maps raise {Closed}: it opens its
+  # own. Ractors other than the main one cannot use it.
+  class Map
+    include Enumerable
+
+    class << self
+      # Opens a map that is there.
+      #
+      # @param name [String, Symbol, nil] 1 to 120 of `A-Z a-z 0-9 . _ -`: a map without a file, which lives until
+      #   its last user is gone
+      # @param file [String, #to_path, nil] instead of the name: a map in this file
+      # @param options [Hash] as {.create}
+      # @yield [map] which is closed at the end of the block
+      # @return [Map, Object] the map, or what the block answers
+      # @raise [NotFound, NotAMap, PermissionDenied, Error]
+      def open(name = nil, **options, &block)
+        obtain(:open, name, options, &block)
+      end
+
+      # Makes a map, which must not exist.
+      #
+      # @param name (see .open)
+      # @param file [String, #to_path, nil] instead of the name: a map in this file
+      # @param size [Integer] bytes of values that it has room for from the start; 64 KiB unless given. It grows
+      # @param max_size [Integer] bytes that it may grow to; 1 GiB for a name and no limit for a file, unless given
+      # @param scope [:local, :global] whether other sessions see the name, as a service's must
+      # @param timeout [Numeric] seconds that a call may wait for others; 5 unless given
+      # @param read_only [Boolean] opens for reading alone
+      # @param permitted [Array<Class, String>, :all] classes whose objects may be loaded
+      # @param allow_network [Boolean] allows a file on a network drive, whose users on other machines do not see
+      #   each other's changes
+      # @param format [:mapvar, :marshal, nil] how the variables lie in memory: the store; the layout of the gem
+      #   win32-mmap; nil (to open only): what is there
+      # @param on_clobber [:accept, :reassert, :error] what to do when a program with the gem win32-mmap erases
+      #   variables of this map (format: :marshal)
+      # @yield [map] which is closed at the end of the block
+      # @return [Map, Object] the map, or what the block answers
+      # @raise [AlreadyExists, InvalidName, NoSpace, Error]
+      def create(name = nil, **options, &block)
+        obtain(:create, name, options, &block)
+      end
+
+      # Opens a map, or makes it where there is none; {#created?} says which. Of many processes that do so at once
+      # one makes it, and all get the same.
+      #
+      # @param name (see .open)
+      # @param options [Hash] as {.create}
+      # @yield [map] which is closed at the end of the block
+      # @return [Map, Object] the map, or what the block answers
+      def open_or_create(name = nil, **options, &block)
+        obtain(:open_or_create, name, options, &block)
+      end
+
+      # Frees the lock of a map in the gem's layout whose holder is gone; maps do so by themselves, where they can
+      # tell.
+      #
+      # @param name (see .open)
+      # @param file (see .create)
+      # @param force [Boolean] also where a living program may hold it, as the gem does for ever after an exception
+      # @return [Boolean] whether it was held
+      def unlock(name = nil, file: nil, scope: nil, force: false)
+        Opening.new(name: name, file: file, scope: scope, format: :marshal).unlock(force)
+      end
+
+      # @api private
+      def opening(**options)
+        Opening.new(**options)
+      end
+
+      # @api private
+      def over(how, opening, permitted, &block)
+        map = new(how, opening, permitted)
+        return map unless block
+
+        map.__send__(:closing, &block)
+      end
+
+      private :new
+
+      private
+
+      def obtain(how, name, options, &block)
+        permitted = options.delete(:permitted) || []
+        over(how, Opening.new(name: name, **options), permitted, &block)
+      end
+    end
+
+    # @return [String, nil] its name
+    attr_reader :name
+    # @return [String, nil] the path of its file
+    attr_reader :file
+    # @return [Numeric] seconds that a call may wait for others
+    attr_reader :timeout
+
+    # @api private
+    def initialize(how, opening, permitted)
+      @name = opening.name
+      @file = opening.file
+      @timeout = opening.timeout
+      @permitted = Values.permitted(permitted)
+      @owned = Owned.new(:mapvar_map_close, opening.open(how))
+      ObjectSpace.define_finalizer(self, Owned.finalizer(@owned))
+      @marshal = Library.number(:uint32) { |out| Library.mapvar_map_format(handle, out) } == 1
+    end
+
+    # @param seconds [Numeric] that a call may wait for others
+    def timeout=(seconds)
+      @timeout = Opening.seconds(seconds)
+    end
+
+    # --- Variables ------------------------------------------------------------------------------------------------
+
+    # A variable's value; nil where there is none ({#fetch} tells that from a variable that holds nil).
+    #
+    # @param name [String, Symbol]
+    # @return [Object, nil]
+    # @raise [DisallowedClass, TimedOut, Closed, Error]
+    def [](name)
+      fetch(name, nil)
+    end
+
+    # A variable's value.
+    #
+    # @param name [String, Symbol]
+    # @param default [Object] the answer where there is no such variable
+    # @yield [name] where there is none and no default
+    # @return [Object]
+    # @raise [KeyError] where there is none, no default and no block
+    # @raise [DisallowedClass, TimedOut, Closed, Error]
+    def fetch(name, default = (no_default = true))
+      text = Opening.utf8(name)
+      found = marshalled(text)
+      return Values.load(found, @permitted) unless found.is_a?(Integer)
+      return odd(text) if found == Library::UNSUPPORTED
+      return yield(name) if block_given?
+      return default unless no_default
+
+      raise KeyError.new("no variable #{text.inspect} in #{inspect}", receiver: self, key: name)
+    end
+
+    # Sets a variable, making it where there is none. When this has returned, every process that reads it gets this
+    # value or a later one, whatever happens to this process.
+    #
+    # @param name [String, Symbol]
+    # @param value [Object]
+    # @return [Object] the value
+    # @raise [TypeError] for what Marshal cannot dump, with nothing done
+    # @raise [Full, TooLarge, TimedOut, ReadOnly, Closed, Error]
+    def []=(name, value)
+      text = Opening.utf8(name)
+      with_value(value) do |it|
+        wait { Library.mapvar_map_set_value(handle, text, text.bytesize, it) }
+      end
+    end
+    alias store []=
+
+    # Whether there is a variable of this name.
+    def key?(name)
+      text = Opening.utf8(name)
+      number(:int32) { |out| Library.mapvar_map_contains(handle, text, text.bytesize, out) } == 1
+    end
+    alias has_key? key?
+    alias include? key?
+    alias member? key?
+
+    # Removes a variable.
+    #
+    # @return [Boolean] whether there was one
+    def delete(name)
+      text = Opening.utf8(name)
+      number(:int32) { |out| Library.mapvar_map_remove(handle, text, text.bytesize, out) } == 1
+    end
+
+    # Removes all variables that it finds; others may make new ones meanwhile.
+    #
+    # @return [Integer] how many
+    def clear
+      number(:uint64) { |out| Library.mapvar_map_clear(handle, out) }
+    end
+
+    # Sets a variable to what the block makes of its value, as one: where others set it meanwhile the block runs
+    # again.
+    #
+    # @param name [String, Symbol]
+    # @param initial [Object] what the block gets where there is no such variable
+    # @yield [value]
+    # @return [Object] the new value
+    def update(name, initial = nil)
+      loop do
+        revision = revision(name)
+        value = yield fetch(name, initial)
+        return value if compare_and_set(name, revision, value)
+      end
+    end
+
+    # Which value of a variable this is, for {#compare_and_set}.
+    #
+    # @return [Revision, nil] nil where there is no such variable
+    # @raise [WrongKind] for an {Atomic}, which has none
+    def revision(name)
+      text = Opening.utf8(name)
+      out = FFI::MemoryPointer.new(:uint64, 2)
+      wait { Library.mapvar_map_version(handle, text, text.bytesize, out) }
+      variable, number = out.read_array_of_uint64(2)
+      Revision.new(variable, number) unless variable.zero? && number.zero?
+    end
+
+    # Sets a variable if it still has this revision; nil: if there is none.
+    #
+    # @return [Boolean] whether it had
+    def compare_and_set(name, revision, value)
+      text = Opening.utf8(name)
+      expected = FFI::MemoryPointer.new(:uint64, 2)
+      expected.write_array_of_uint64(revision.to_a) if revision
+      with_value(value) do |it|
+        code = Library.patiently(@timeout) do
+          Library.mapvar_map_compare_and_set(handle, text, text.bytesize, expected, it, nil)
+        end
+        return false if code == Library::CONFLICT
+
+        Library.check(code)
+      end
+      true
+    end
+
+    # --- All of them ----------------------------------------------------------------------------------------------
+
+    # The names and values of all variables, in no order that means anything. Others may set, make and remove some
+    # meanwhile: one that is there throughout comes once. What may not be loaded comes as an {Opaque}.
+    #
+    # @yield [name, value]
+    # @return [self, Enumerator]
+    def each
+      return enum_for(:each) { count } unless block_given?
+
+      walk do |entry|
+        value = Library.with(:mapvar_value_free, ->(out) { Library.mapvar_entry_value(entry, out) }) do |it|
+          Values.of(it, @permitted, lenient: true)
+        end
+        yield [entry_name(entry), value]
+      end
+      self
+    end
+    alias each_pair each
+
+    # @return [Array<String>] the names of all variables, sorted
+    def keys
+      names = []
+      walk { |entry| names << entry_name(entry) }
+      names.sort
+    end
+
+    # How many variables there are; with an argument or block as Enumerable has it.
+    def count(*item, &block)
+      return super if block || !item.empty?
+
+      number(:uint64) { |out| Library.mapvar_map_count(handle, out) }
+    end
+    alias size count
+    alias length count
+
+    # @return [Boolean] whether there are no variables
+    def empty?
+      count.zero?
+    end
+
+    # Several variables as they were at one instant. What may not be loaded comes as an {Opaque}.
+    #
+    # @param names [Array<String, Symbol>]
+    # @return [Hash{String => Object}] of those that there are
+    def snapshot(*names)
+      names = names.flatten.map { |name| Opening.utf8(name) }
+      texts = names.map { |name| FFI::MemoryPointer.new(:char, name.bytesize + 1).put_bytes(0, name) }
+      list = FFI::MemoryPointer.new(:pointer, [names.length, 1].max).write_array_of_pointer(texts)
+      lengths = FFI::MemoryPointer.new(:size_t, [names.length, 1].max)
+      names.each_with_index { |name, index| lengths.put(:size_t, index * lengths.type_size, name.bytesize) }
+      make = lambda do |out|
+        Library.patiently(@timeout) { Library.mapvar_map_snapshot(handle, list, lengths, names.length, out) }
+      end
+      Library.with(:mapvar_snapshot_free, make) do |snapshot|
+        names.each_with_object({}) { |name, found| taken(snapshot, name, found) }
+      end
+    end
+
+    # Reads and writes many variables as one. The block gets a {Transaction}; when it has ended all that it set is
+    # done at once, if what it read has not changed meanwhile; else it runs again, up to 16 times. An exception in
+    # the block leaves everything as it was.
+    #
+    # @yield [transaction]
+    # @return [Object] what the block answers
+    # @raise [Conflict] where others were faster 16 times
+    # @raise [Unsupported] for a map in the gem's layout
+    def transaction
+      make = ->(out) { Library.mapvar_transaction_begin(handle, out) }
+      Library.with(:mapvar_transaction_free, make) do |it|
+        loop do
+          begin
+            answer = yield Transaction.new(it, self)
+            Library.check(Library.patiently(@timeout) { Library.mapvar_transaction_commit(it) })
+            return answer
+          rescue Conflict
+            Library.check(Library.mapvar_transaction_restart(it))
+          end
+        end
+      end
+    end
+
+    # A number or boolean whose operations take no lock.
+    #
+    # @param name [String, Symbol]
+    # @param initial [Integer, Float, Boolean, nil] makes it where there is none; nil: there must be one
+    # @param type [:i64, :u64, :f64, :bool, nil] as the initial value has it unless given; :i64 without one
+    # @return [Atomic]
+    # @raise [NotFound, WrongKind, Unsupported]
+    def atomic(name, initial = nil, type: nil)
+      Atomic.__send__(:new, self, Opening.utf8(name), initial, type)
+    end
+
+    # --- The map --------------------------------------------------------------------------------------------------
+
+    # Makes all that was set before survive a power cut, and waits until the disk says so. Nothing to do without a
+    # file.
+    #
+    # @return [self]
+    def flush
+      wait { Library.mapvar_map_flush(handle) }
+      self
+    end
+
+    # Closes the map; a file's is flushed, if this process has no other handle to it. Closed twice is closed.
+    def close
+      @owned.free { |it| Library.mapvar_map_close(it) }
+      ObjectSpace.undefine_finalizer(self)
+      nil
+    end
+
+    # @return [Boolean]
+    def closed?
+      @owned.freed?
+    end
+
+    # @return [Boolean] whether this handle's opening made the map
+    def created?
+      number(:int32) { |out| Library.mapvar_map_was_created(handle, out) } == 1
+    end
+
+    # @return [:mapvar, :marshal] how the variables lie in memory
+    def format
+      @marshal ? :marshal : :mapvar
+    end
+
+    # @return [Integer] bytes of values that the map was made for
+    def bytesize
+      number(:uint64) { |out| Library.mapvar_map_size(handle, out) }
+    end
+
+    # The figures of {#stat}.
+    STAT = %i[format size region used free largest_free max_size overhead variables file created creator].freeze
+    private_constant :STAT
+
+    # Facts and figures, of this moment: bytes (`size` for which the map was made, `region`, `used`, `free`,
+    # `largest_free`, `overhead`, `max_size` or nil), `variables`, `format` by its number, whether it is in a
+    # `file`, when and by which process it was `created`.
+    #
+    # @return [Hash{Symbol => Object}]
+    def stat
+      make = ->(out) { Library.patiently(@timeout) { Library.mapvar_map_stat(handle, out) } }
+      Library.with(:mapvar_stat_free, make) do |stat|
+        found = STAT.each_with_index.to_h do |key, index|
+          [key, Library.number(:uint64) { |out| Library.mapvar_stat_get(stat, index + 1, out) }]
+        end
+        found.merge(file: found[:file] == 1, max_size: found[:max_size].nonzero?,
+                    created: found[:created].nonzero?&.then { |it| Time.at(it) })
+      end
+    end
+
+    # Looks at every part of the map. Others may go on using it.
+    #
+    # @return [Array<Hash{Symbol => Object}>] what it found: the byte `at` which it lies, whether it is a `fault` or
+    #   a note, the variable's `name` or nil, and `what` it is
+    def check
+      make = ->(out) { Library.patiently(@timeout) { Library.mapvar_map_check(handle, out) } }
+      Library.with(:mapvar_check_free, make) do |check|
+        count = Library.number(:uint64) { |out| Library.mapvar_check_count(check, out) }
+        Array.new(count) { |index| finding(check, index) }
+      end
+    end
+
+    # What the programs of the gem win32-mmap have erased of what this map has set, each told once
+    # (format: :marshal, on_clobber: :reassert or :error).
+    #
+    # @return [Array<String>] names
+    def clobbered
+      Library.with(:mapvar_clobbered_free, ->(out) { Library.mapvar_map_clobbered(handle, out) }) do |it|
+        count = Library.number(:size_t) { |out| Library.mapvar_clobbered_count(it, nil, out) }
+        Array.new(count) do |index|
+          named { |text, length| Library.mapvar_clobbered_name(it, index, text, length) }
+        end
+      end
+    end
+
+    # The figures of {#lock_stat}.
+    LOCK_STAT = %i[taken recovered broken median p99 longest].freeze
+    private_constant :LOCK_STAT
+
+    # How the lock of a map in the gem's layout went: how often it was `taken`, `recovered` of a dead holder and
+    # `broken` by others; and for how long it was held, in nanoseconds (`median`, `p99`, `longest`).
+    #
+    # @return [Hash{Symbol => Integer}, nil] nil of a store, which has no such lock
+    def lock_stat
+      stat = Library.handle(:mapvar_lock_stat_free) { |out| Library.mapvar_map_lock_stat(handle, out) } or return
+      LOCK_STAT.each_with_index.to_h do |key, index|
+        [key, Library.number(:uint64) { |out| Library.mapvar_lock_stat_get(stat, index + 1, out) }]
+      end
+    ensure
+      Library.mapvar_lock_stat_free(stat) if stat
+    end
+
+    # The first bytes of a map in the gem's layout, variables or not.
+    #
+    # @param length [Integer] how many
+    # @return [String] binary
+    # @raise [TooLarge, Unsupported]
+    def read_string(length = bytesize)
+      raise ArgumentError, "#{length.inspect} bytes; give a number from 0 on" unless length.is_a?(Integer) && length >= 0
+      # Before a buffer of that length is made.
+      raise TooLarge, "#{length} bytes are more than any map has" if length > 1 << 47
+
+      buffer = FFI::MemoryPointer.new(:char, [length, 1].max)
+      wait { Library.mapvar_map_read_string(handle, buffer, length) }
+      buffer.read_bytes(length)
+    end
+
+    # Writes bytes to the start of a map in the gem's layout, over its variables.
+    #
+    # @param content [String]
+    # @return [Integer] how many bytes it were
+    # @raise [TooLarge, ReadOnly, Unsupported]
+    def write_string(content)
+      bytes = String(content).b
+      wait { Library.mapvar_map_write_string(handle, bytes, bytes.bytesize) }
+      bytes.bytesize
+    end
+
+    # @return [Integer] where the memory of a map in the gem's layout begins in this process
+    # @raise [Unsupported] for a store, whose memory is no one piece
+    def address
+      Library.number(:size_t) { |out| Library.mapvar_map_address(handle, out) }
+    end
+
+    # @return [String]
+    def inspect
+      "#<#{self.class} #{(@file || @name).inspect}#{" (closed)" if closed?}>"
+    end
+    alias to_s inspect
+
+    # A copy would close what the original still uses.
+    # @api private
+    def initialize_copy(_other)
+      raise TypeError, "a map cannot be copied; open it once more"
+    end
+
+    private
+
+    def handle
+      @owned.handle
+    end
+
+    def wait(&block)
+      Library.check(Library.patiently(@timeout, &block))
+    end
+
+    def number(type, &block)
+      Library.number(type) { |out| Library.patiently(@timeout) { block.call(out) } }
+    end
+
+    def with_value(value, &block)
+      @marshal ? Values.verbatim(value, &block) : Values.with(value, &block)
+    end
+
+    # A variable's bytes of Marshal, or the code where there are none.
+    def marshalled(text)
+      Library.bytes(except: [Library::NOT_FOUND, Library::UNSUPPORTED]) do |*buffer|
+        Library.patiently(@timeout) { Library.mapvar_map_get_marshal(handle, text, text.bytesize, *buffer) }
+      end
+    end
+
+    # A value that holds what Marshal does not know.
+    def odd(text)
+      make = lambda do |out|
+        Library.patiently(@timeout) { Library.mapvar_map_get_value(handle, text, text.bytesize, out) }
+      end
+      Library.with(:mapvar_value_free, make) { |value| Values.of(value, @permitted) }
+    end
+
+    # Yields the handle of each entry. An Enumerator that is left in the midst frees the walk when it is collected.
+    def walk
+      make = ->(out) { Library.patiently(@timeout) { Library.mapvar_map_iter(handle, out) } }
+      owned = Owned.new(:mapvar_iter_free, Library.handle(:mapvar_iter_free, &make))
+      ObjectSpace.define_finalizer(guard = Object.new, Owned.finalizer(owned))
+      loop do
+        entry = Library.handle(:mapvar_entry_free) do |out|
+          Library.patiently(@timeout) { Library.mapvar_iter_next(owned.handle, out) }
+        end
+        break unless entry
+
+        begin
+          yield entry
+        ensure
+          Library.mapvar_entry_free(entry)
+        end
+      end
+    ensure
+      owned&.free { |it| Library.mapvar_iter_free(it) }
+      ObjectSpace.undefine_finalizer(guard) if guard
+    end
+
+    def entry_name(entry)
+      named { |text, length| Library.mapvar_entry_name(entry, text, length) }
+    end
+
+    # A text that the library lends.
+    def named
+      text = FFI::MemoryPointer.new(:pointer)
+      length = FFI::MemoryPointer.new(:size_t)
+      Library.check(yield(text, length))
+      Library.text_at(text, length).freeze
+    end
+
+    def taken(snapshot, name, found)
+      value = Library.handle(:mapvar_value_free) do |out|
+        code = Library.mapvar_snapshot_get(snapshot, name, name.bytesize, out)
+        code == Library::NOT_FOUND ? Library::OK : code
+      end
+      found[name] = Values.of(value, @permitted, lenient: true) if value
+    ensure
+      Library.mapvar_value_free(value) if value
+    end
+
+    def finding(check, index)
+      at = FFI::MemoryPointer.new(:uint64)
+      fault = FFI::MemoryPointer.new(:int32)
+      name, what = Array.new(2) { FFI::MemoryPointer.new(:pointer) }
+      name_length, what_length = Array.new(2) { FFI::MemoryPointer.new(:size_t) }
+      Library.check(Library.mapvar_check_finding(check, index, at, fault, name, name_length, what, what_length))
+      { at: at.read(:uint64), fault: fault.read(:int32) == 1,
+        name: (Library.text_at(name, name_length) unless name.read_pointer.null?),
+        what: Library.text_at(what, what_length) }
+    end
+
+    def closing
+      yield self
+    ensure
+      close
+    end
+  end
+
+  # A handle of the library's that is freed once: at the end of its use, or when nobody has it any more.
+  # @api private
+  class Owned
+    def initialize(free, handle)
+      @free = free
+      @handle = handle
+    end
+
+    # @raise [Closed] once it is freed
+    def handle
+      @handle or raise Closed, "it is closed; open it once more"
+    end
+
+    def freed?
+      @handle.nil?
+    end
+
+    # Frees it by the block, which answers a code; nothing where it is freed already.
+    def free
+      handle = @handle
+      @handle = nil
+      Library.check(yield(handle)) if handle
+    end
+
+    # Must not hold the object that it is for.
+    def self.finalizer(owned)
+      ->(_id) { owned.finish }
+    end
+
+    # In a finalizer: nobody is there to be told.
+    def finish
+      handle = @handle
+      @handle = nil
+      Library.public_send(@free, handle) if handle
+    end
+  end
+  private_constant :Owned
+end

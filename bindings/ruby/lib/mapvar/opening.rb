@@ -1,0 +1,93 @@
+# frozen_string_literal: true
+
+module Mapvar
+  # Options as the library takes them, and the opening of a map.
+  # @api private
+  class Opening
+    FORMATS = { mapvar: 0, marshal: 1 }.freeze
+    SCOPES = { local: 0, global: 1 }.freeze
+    CLOBBER = { accept: 0, reassert: 1, error: 2 }.freeze
+    # Seconds.
+    TIMEOUTS = { mapvar: 5.0, marshal: 1.0 }.freeze
+
+    attr_reader :name, :file, :format, :timeout
+
+    # Of nil nothing is set.
+    def initialize(name: nil, file: nil, scope: nil, format: :mapvar, size: nil, max_size: nil, timeout: nil,
+                   read_only: nil, allow_network: nil, on_clobber: nil, section: {})
+      @name = name && Opening.utf8(name)
+      @file = file && Opening.utf8(File.path(file))
+      @format = format
+      @timeout = Opening.seconds(timeout || TIMEOUTS.fetch(format, 5.0))
+      @settings = {
+        scope: scope && pick(:scope, SCOPES, scope),
+        format: format && pick(:format, FORMATS, format),
+        size: size && count(:size, size),
+        max_size: max_size && count(:max_size, max_size),
+        timeout: ([@timeout, Library::SLICE].min * 1000).ceil,
+        read_only: read_only && 1,
+        allow_network: allow_network && 1,
+        on_clobber: on_clobber && pick(:on_clobber, CLOBBER, on_clobber),
+        **section
+      }.compact
+    end
+
+    # @param how [:create, :open, :open_or_create]
+    # @return [Integer] the map's handle
+    def open(how)
+      options do |options|
+        function = :"mapvar_options_#{how}"
+        Library.handle(:mapvar_map_close) do |out|
+          Library.patiently(@timeout) { Library.public_send(function, options, out) }
+        end
+      end
+    end
+
+    # @return [Boolean] whether the lock of a gem's map was held
+    def unlock(force)
+      options do |options|
+        Library.number(:int32) { |out| Library.mapvar_options_unlock(options, force ? 1 : 0, out) } == 1
+      end
+    end
+
+    # Text as the library takes it. A string that other threads may change is copied first.
+    def self.utf8(text)
+      text = text.name if text.is_a?(Symbol)
+      text = String.try_convert(text) or raise TypeError, "a String or Symbol is needed, and no #{text.class}"
+      text.encode(Encoding::UTF_8).then { |it| it.frozen? ? it : it.dup }
+    rescue EncodingError => e
+      raise ArgumentError, "#{text.inspect} cannot be written in UTF-8: #{e.message}"
+    end
+
+    # @return [Float, Integer]
+    def self.seconds(value)
+      return value if value.is_a?(Numeric) && value.real? && value >= 0
+
+      raise ArgumentError, "a timeout of #{value.inspect}; give seconds from 0 on, Float::INFINITY to wait for ever"
+    end
+
+    private
+
+    def options
+      Library.with(:mapvar_options_free, ->(out) { Library.mapvar_options_new(out) }) do |options|
+        Library.check(Library.mapvar_options_name(options, @name, @name.bytesize)) if @name
+        Library.check(Library.mapvar_options_file(options, @file, @file.bytesize)) if @file
+        @settings.each { |key, value| Library.check(Library.public_send(:"mapvar_options_#{key}", options, value)) }
+        yield options
+      end
+    end
+
+    def pick(option, table, key)
+      table.fetch(key.to_sym) do
+        raise ArgumentError, "#{option}: #{key.inspect} is none; one of #{table.keys.map(&:inspect).join(", ")}"
+      end
+    end
+
+    def count(option, value)
+      return value if value.is_a?(Integer) && (0...1 << 64).cover?(value)
+
+      raise ArgumentError, "#{option}: #{value.inspect}; give a number of bytes"
+    end
+  end
+  private_constant :Opening
+end

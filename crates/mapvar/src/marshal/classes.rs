@@ -1,0 +1,36 @@
+//! Which classes and modules a dump asks its loader for: what Ruby's `Marshal.load` would run the code
+//! of, before it does.
+
+use super::{
+    flaw::Flaw,
+    scan::{HEAD, Scan},
+    walk::{Step, Task},
+};
+use std::collections::BTreeSet;
+
+/// The names in a dump, each once, in order: of the classes of objects, structs, user-defined ones,
+/// of subclasses of built-in ones, of the modules that objects are extended with, and of classes
+/// and modules themselves. Text that is not UTF-8 is shown with replacement characters.
+pub fn classes(bytes: &[u8]) -> Result<BTreeSet<String>, Flaw> {
+    let scan = Scan::of_alone(bytes)?;
+    let mut names = BTreeSet::new();
+    let mut walk = scan.walk(HEAD, Task::Objects(1));
+    while let Some(step) = walk.step()? {
+        if !walk.names_class() {
+            continue;
+        }
+        let name = match step {
+            Step::Symbol(begin) => scan.symbol_text(begin)?,
+            Step::SymbolLink(number) => scan.symbol_text(scan.symbol(number)?)?,
+            Step::Raw(from, ..) => {
+                // `Ic` is its prefix's own step, so this is the letter.
+                let mut reader = scan.reader(from);
+                reader.byte()?;
+                reader.text()?
+            }
+            Step::Object(_) | Step::Link(_) => continue,
+        };
+        names.insert(String::from_utf8_lossy(name).into_owned());
+    }
+    Ok(names)
+}

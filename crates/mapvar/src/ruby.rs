@@ -1,0 +1,83 @@
+//! Values as Ruby's Marshal writes them: for its binding, and for whoever speaks with Ruby programs.
+
+use crate::{
+    Map, Value,
+    map::Body,
+    marshal::{self, Flaw},
+};
+use mapvar_os::{Error, Result};
+
+impl Value {
+    /// What Ruby's `Marshal.dump` wrote, as a value: of a kind of our own where there is one, else
+    /// [`Opaque`](Value::Opaque) of language 1, and so within lists and dictionaries. A Hash loses
+    /// its default, and objects that are shared become copies; one that holds itself stays opaque.
+    /// Nothing is executed and nothing looked up by the names in it.
+    ///
+    /// ```
+    /// # use mapvar::Value;
+    /// assert_eq!(Value::from_marshal(b"\x04\x08[\x07i\x06T")?.to_string(), "[1, true]");
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`NotAMap`](crate::ErrorKind::NotAMap) for what is no
+    /// Marshal of version 4.8, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) where more
+    /// follows it.
+    pub fn from_marshal(bytes: &[u8]) -> Result<Self> {
+        marshal::load(bytes).map_err(|flaw| told("read a value from", flaw))
+    }
+
+    /// The value as Ruby's `Marshal.dump` would write it.
+    ///
+    /// ```
+    /// # use mapvar::Value;
+    /// assert_eq!(Value::from(77).to_marshal()?, b"\x04\x08iR");
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a [`Pod`](Value::Pod), or an opaque value of
+    /// another language, also within.
+    pub fn to_marshal(&self) -> Result<Vec<u8>> {
+        marshal::dump(self).map_err(|flaw| told("write a value as", flaw))
+    }
+}
+
+impl Map {
+    /// A variable as Ruby's `Marshal.dump` would write it. Of a [`Format::Marshal`] the bytes that lie
+    /// there, with all that a [`Value`] does not have: a Hash's default, objects that are one.
+    ///
+    /// [`Format::Marshal`]: crate::Format::Marshal
+    ///
+    /// # Errors
+    /// Those of [`value`](Self::value) and of [`Value::to_marshal`].
+    pub fn marshal(&self, name: &str) -> Result<Vec<u8>> {
+        match &self.0 {
+            Body::Gem(gem) => gem.marshal(name),
+            Body::Store(map) => map.value(name)?.to_marshal().map_err(|error| {
+                error.during("get variable", format!("{name:?} of {}", map.object()))
+            }),
+        }
+    }
+}
+
+/// The classes and modules that Ruby's `Marshal.load` would look up, and run code of, to load these
+/// bytes: each name once, in the order of their bytes. Who trusts them all can have them loaded.
+/// Numbers, text, Symbols, Arrays, Hashes and Regexps name none.
+///
+/// ```
+/// let range = b"\x04\x08o:\x0aRange\x08:\x09exclF:\x0abegini\x06:\x08endi\x07";
+/// assert_eq!(mapvar::marshal_classes(range)?, ["Range"]);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`Value::from_marshal`].
+pub fn marshal_classes(bytes: &[u8]) -> Result<Vec<String>> {
+    let names = marshal::classes(bytes);
+    names.map(|names| names.into_iter().collect()).map_err(|flaw| told("look for classes in", flaw))
+}
+
+fn told(operation: &'static str, flaw: Flaw) -> Error {
+    Error::new(flaw.kind(), operation, "Ruby's Marshal").detail(flaw.to_string())
+}
