@@ -184,7 +184,8 @@ impl Gem {
         let size = section.size()?;
         let lock = RubyLock::of(&section)?;
         if !spec.sized || spec.size <= size {
-            let limit = if spec.sized { spec.size } else { size };
+            // A file is as long as it looks; a section may have been made a part of a page shorter.
+            let limit = if spec.sized && !spec.file { spec.size } else { size };
             return Self::over(spec, section, lock, limit);
         }
         if !(lengthen && spec.file && !spec.read_only) {

@@ -124,6 +124,7 @@ fn a_size_beyond_the_section_is_refused_and_a_short_file_lengthened() {
     assert_eq!((longer.size(), longer.get::<i64>("foo").unwrap()), (300, 1));
     drop(longer);
     assert_eq!(options("a").open().unwrap().size(), 300);
+    assert_eq!(options("a").size(100).open().unwrap().size(), 300);
 
     // An empty file becomes an empty map, as a new one is.
     std::fs::write(folder.path().join("empty"), b"").unwrap();

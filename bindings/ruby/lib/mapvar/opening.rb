@@ -25,8 +25,8 @@ module Mapvar
         size: size && count(:size, size),
         max_size: max_size && count(:max_size, max_size),
         timeout: ([@timeout, Library::SLICE].min * 1000).ceil,
-        read_only: read_only && 1,
-        allow_network: allow_network && 1,
+        read_only: (1 if read_only),
+        allow_network: (1 if allow_network),
         on_clobber: on_clobber && pick(:on_clobber, CLOBBER, on_clobber),
         **section
       }.compact

@@ -77,7 +77,7 @@ module Win32
     # @option opts [String] :file (nil) path of the backing file, created if absent; nil: backed by the page file
     # @option opts [String] :name (nil) name of the section, for other processes to open; `Global\` or `Local\`
     #   before it says for whom. nil, without a file: for this process alone
-    # @option opts [Integer] :size (0) bytes; for a file, at least the file's size
+    # @option opts [Integer] :size (0) bytes; of a file that is longer, all. 0: what is there is opened, nothing made
     # @option opts [Integer] :protection (PAGE_READWRITE) PAGE_…, with SEC_…
     # @option opts [Integer] :access (FILE_MAP_WRITE) FILE_MAP_…
     # @option opts [Boolean] :inherit (false) whether child processes inherit the handle
@@ -230,7 +230,7 @@ module Win32
     def method_missing(method, *arguments, &block)
       name = method.name
       if block.nil? && arguments.length == 1 && (setter = variable(name.delete_suffix("="))) && name.end_with?("=")
-        refuse(setter) if self.class.method_defined?(setter)
+        refuse(setter) if reserved?(setter)
         return self[setter] = arguments.first
       end
       return self[name] if block.nil? && arguments.empty? && variable(name)
@@ -242,7 +242,7 @@ module Win32
     def respond_to_missing?(method, include_private = false)
       name = method.name
       setter = variable(name.delete_suffix("=")) if name.end_with?("=")
-      return true if setter && !self.class.method_defined?(setter)
+      return true if setter && !reserved?(setter)
 
       (variable(name) && key?(name)) || super
     rescue Mapvar::Error
@@ -253,6 +253,11 @@ module Win32
 
     def variable(name)
       name if name.match?(/\A[[:alpha:]_][[:alnum:]_]*\z/) && !CONVERSIONS.include?(name)
+    end
+
+    # Of `inherit` there is only `inherit?`, and the gem had a writer.
+    def reserved?(name)
+      name == "inherit" || self.class.method_defined?(name)
     end
 
     def refuse(name)
@@ -287,15 +292,15 @@ module Win32
       number!("base_address", @base_address)
     end
 
+    # Without a size nothing can be made.
     def how(options)
-      return :open_or_create unless options["open"] || (@file && options["size"].zero? && File.exist?(@file))
-
-      :open
+      options["open"] || options["size"].zero? ? :open : :open_or_create
     end
 
     def opening(options)
       raise ArgumentError, "both a file and a name; give one: processes share a file by its path" if @file && @name
       raise ArgumentError, "open: a name is needed" if options["open"] && @name.nil?
+      raise ArgumentError, "size: without a name and a file it is needed" unless @file || @name || options["size"].positive?
 
       scope, name = scoped(options["scope"])
       Mapvar::Map.opening(
