@@ -2,15 +2,17 @@
 
 $LOAD_PATH.unshift(File.expand_path("../lib", __dir__))
 
-# The library that the repository built, unless another is asked for.
+require "rbconfig"
+WINDOWS = RbConfig::CONFIG["host_os"].match?(/mingw|mswin/)
+
+# What the repository built, in the folder of its library, unless another is asked for.
 ENV["MAPVAR_LIB"] ||= begin
-  file = Gem.win_platform? ? "mapvar.dll" : "libmapvar.#{RUBY_PLATFORM.include?("darwin") ? "dylib" : "so"}"
+  file = WINDOWS ? "mapvar.dll" : "libmapvar.#{RUBY_PLATFORM.include?("darwin") ? "dylib" : "so"}"
   target = ENV["CARGO_TARGET_DIR"] || File.expand_path("../../../target", __dir__)
   %w[debug release].map { |kind| File.join(target, kind, file) }.find { |path| File.file?(path) }
 end
 
 require "test/unit"
-require "rbconfig"
 require "tmpdir"
 require "win32/mmap"
 
@@ -41,8 +43,13 @@ class Case < Test::Unit::TestCase
   end
 
   # Another process of Ruby, which runs the code. Yields its pipe; killed at the limit, and at the end.
-  def process(code, *arguments)
-    pipe = IO.popen([*RUBY, "-r", "win32/mmap", "-e", code, *arguments.map(&:to_s)], "r+", err: %i[child out])
+  def process(code, *arguments, &block)
+    start(*RUBY, "-r", "win32/mmap", "-e", code, *arguments.map(&:to_s), &block)
+  end
+
+  # Another process.
+  def start(*command)
+    pipe = IO.popen(command, "r+", err: %i[child out])
     watchdog = Thread.new do
       sleep LIMIT
       kill(pipe)
@@ -94,8 +101,51 @@ class Case < Test::Unit::TestCase
     Map.open(name, format: :marshal) { |map| map.write_string(bytes) }
   end
 
-  # On Windows a process that is killed and one that crashes look alike.
   def windows?
-    Gem.win_platform?
+    WINDOWS
   end
+
+  # A program that was built beside the library, nil where there is none.
+  def built(path)
+    file = File.join(File.dirname(ENV.fetch("MAPVAR_LIB")), "#{path}#{".exe" if windows?}")
+    file if File.file?(file)
+  end
+
+  # Another process holds the lock of a map in the gem's layout; yields its pipe, of which a line lets go.
+  def holding(name)
+    process(HOLDER, name) do |pipe|
+      assert_equal("held", pipe.gets.to_s.chomp)
+      yield pipe
+    end
+  end
+
+  # The lock's place is docs/PLATFORM.md's: the semaphore of the gem, or a byte beyond the end of the file.
+  HOLDER = <<~'RUBY'
+    if RUBY_PLATFORM.match?(/mingw|mswin/)
+      module Kernel32
+        extend FFI::Library
+        ffi_lib "kernel32"
+        ffi_convention :stdcall
+        attach_function :CreateSemaphoreA, %i[pointer long long string], :pointer
+        attach_function :WaitForSingleObject, %i[pointer ulong], :ulong
+        attach_function :ReleaseSemaphore, %i[pointer long pointer], :int
+      end
+      lock = Kernel32.CreateSemaphoreA(nil, 1, 1, "#{ARGV[0]}.ruby_lock")
+      raise "not held" unless Kernel32.WaitForSingleObject(lock, 1000).zero?
+
+      free = -> { Kernel32.ReleaseSemaphore(lock, 1, nil) }
+    else
+      file = File.open("/dev/shm/mapvar.#{Process.euid}.#{ARGV[0]}.marshal", "r+")
+      lock = ->(type) { file.fcntl(37, [type, 0, (1 << 63) - 12, 1, 0].pack("ssx4qqlx4")) }
+      lock.(1)
+      free = -> { lock.(2) }
+    end
+    puts "held"
+    STDOUT.flush
+    while STDIN.gets
+      free.()
+      puts "free"
+      STDOUT.flush
+    end
+  RUBY
 end

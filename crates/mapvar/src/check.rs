@@ -22,7 +22,7 @@ use crate::{
     unopened::{Region, look_at},
     whole::{Header, Held, Place},
 };
-use mapvar_os::{Error, Result};
+use mapvar_os::{Error, Result, machine};
 use std::{
     collections::{HashMap, HashSet},
     fmt, thread,
@@ -248,7 +248,7 @@ impl<M: Mem> Store<M> {
             if found.is_empty() {
                 break;
             }
-            thread::sleep(Duration::from_millis(2) * (1 << round));
+            machine::nap(Duration::from_millis(2) * (1 << round));
             pass = Pass::run(self, sound);
             let again: HashSet<&Found> = pass.found.iter().collect();
             found.retain(|found| again.contains(found));

@@ -25,7 +25,6 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
     time::{Duration, Instant, SystemTime},
 };
 use xxhash_rust::xxh3::xxh3_128;
@@ -562,7 +561,7 @@ impl Gem {
                 Err(what) => {
                     torn = Some(what);
                     looks += 1;
-                    thread::sleep(Duration::from_millis(1));
+                    machine::nap(Duration::from_millis(1));
                 }
             }
         }

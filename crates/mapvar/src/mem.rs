@@ -693,7 +693,7 @@ impl Mem for Mapped {
         let since = WAITS_SINCE.get().unwrap_or_else(Instant::now);
         WAITS_SINCE.set(Some(since));
         let short = round < YIELDS + SHORT;
-        std::thread::sleep(Duration::from_micros(if short { 50 } else { 1_000 }));
+        machine::nap(Duration::from_micros(if short { 50 } else { 1_000 }));
         since.elapsed() < self.timeout
     }
 

@@ -568,7 +568,7 @@ impl MapOptions {
                 None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                     return Err(told_flaw(flaw, bytes));
                 }
-                None => std::thread::sleep(Duration::from_millis(1)),
+                None => machine::nap(Duration::from_millis(1)),
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     sys::{Imp, Platform},
     words::Half,
 };
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 /// Bytes of a page.
 pub fn page_size() -> usize {
@@ -38,6 +38,14 @@ pub fn pid_namespace() -> u64 {
 /// [`Io`](crate::ErrorKind::Io) where it has none.
 pub fn random() -> Result<[u64; 2]> {
     Imp::random()
+}
+
+/// Sleeps about that long, or less: a signal ends it, so whoever waits for something looks at the
+/// clock. The standard library's sleep goes on with the rest of its time, which the system rounds
+/// up: among signals that come faster than that it never ends, and Ruby sends such to a thread
+/// that is to be interrupted.
+pub fn nap(time: Duration) {
+    Imp::nap(time);
 }
 
 /// Changes in a child process after `fork`; the same value for ever in a process. What was opened

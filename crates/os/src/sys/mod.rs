@@ -181,6 +181,10 @@ pub(crate) trait Platform {
     /// See [`crate::machine`].
     fn granularity() -> usize;
     /// See [`crate::machine`].
+    fn nap(time: Duration) {
+        std::thread::sleep(time);
+    }
+    /// See [`crate::machine`].
     fn boot_id() -> Result<[u64; 2]>;
     /// See [`crate::machine`].
     fn pid_namespace() -> u64;

@@ -163,6 +163,10 @@ impl Platform for Imp {
         machine::page_size()
     }
 
+    fn nap(time: Duration) {
+        machine::nap(time);
+    }
+
     fn granularity() -> usize {
         machine::page_size()
     }

@@ -1,9 +1,7 @@
 //! Waiting for a moment of another process's to pass, where the system has nothing to wait on.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use super::machine::nap;
+use std::time::{Duration, Instant};
 
 /// Short sleeps that grow, up to a deadline.
 pub(super) struct Pause {
@@ -26,7 +24,7 @@ impl Pause {
         if left.is_zero() {
             return false;
         }
-        sleep(self.next.min(left));
+        nap(self.next.min(left));
         self.next = (self.next * 2).min(Self::LONGEST);
         true
     }

@@ -3,6 +3,7 @@
 
 use super::{
     error::refuse,
+    machine,
     ofd::{self, Hold},
     section::Section,
 };
@@ -31,7 +32,7 @@ pub(super) fn take(section: &Section, timeout: Duration) -> Result<bool> {
         // It is held for microseconds.
         match round {
             0..20 => thread::yield_now(),
-            _ => thread::sleep(Duration::from_micros(20 << (round / 50).min(5))),
+            _ => machine::nap(Duration::from_micros(20 << (round / 50).min(5))),
         }
     }
     Err(refuse(ErrorKind::TimedOut, "another process holds its lock; end it if it hangs"))

@@ -396,7 +396,7 @@ fn sleep(word: &Half, value: u32, at_most: Duration) {
         // Woken, changed before, timed out, a signal: the caller looks again in any case.
         Ok(()) | Err(Errno::AGAIN | Errno::TIMEDOUT | Errno::INTR) => {}
         // A sandbox without futexes: looked at now and then.
-        Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        Err(_) => machine::nap(Duration::from_millis(1)),
     }
 }
 
