@@ -109,7 +109,7 @@ class ValuesTest < Case
       assert_same(cycle, cycle[1])
       map[:identity] = { "a" => 1 }.compare_by_identity
       assert_true(map[:identity].compare_by_identity?)
-      deep = 500.times.inject(1) { |inner, _| [inner] }
+      deep = 450.times.inject(1) { |inner, _| [inner] }
       map[:deep] = deep
       assert_equal(deep, map[:deep])
     end
@@ -172,7 +172,9 @@ class ValuesTest < Case
       end
       # Deeper than a stack is.
       map[:v] = Mapvar::Opaque.new(1, "\x04\b#{"[\x06" * 1_000_000}0".b)
-      assert_raise(SystemStackError, Mapvar::Error) { map[:v] }
+      assert_raise(Mapvar::TooLarge) { map[:v] }
+      map[:v] = Mapvar::Opaque.new(1, "\x04\b#{"[\x06" * 501}0".b)
+      assert_raise(Mapvar::TooLarge) { map[:v] }
     end
   end
 end

@@ -1235,7 +1235,8 @@ int32_t mapvar_map_get_marshal(mapvar_map *map,
 
 // The names of the classes and modules that Ruby's Marshal.load would look up, and run code of, to load
 // these bytes: each once, in UTF-8 with a NUL behind it, one after the other, into a buffer (C3). Errors:
-// those of mapvar_value_from_marshal, and MAPVAR_TOO_LARGE.
+// those of mapvar_value_from_marshal, and MAPVAR_TOO_LARGE, also where objects lie in each other more than
+// 500 levels deep, for which the loader's stack may not do.
 int32_t mapvar_marshal_classes(const void *bytes,
                                size_t bytes_len,
                                void *into,

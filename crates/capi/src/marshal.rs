@@ -71,7 +71,8 @@ pub unsafe extern "C" fn mapvar_map_get_marshal(
 
 /// The names of the classes and modules that Ruby's Marshal.load would look up, and run code of, to load
 /// these bytes: each once, in UTF-8 with a NUL behind it, one after the other, into a buffer (C3). Errors:
-/// those of mapvar_value_from_marshal, and MAPVAR_TOO_LARGE.
+/// those of mapvar_value_from_marshal, and MAPVAR_TOO_LARGE, also where objects lie in each other more than
+/// 500 levels deep, for which the loader's stack may not do.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_marshal_classes(
     bytes: *const c_void,

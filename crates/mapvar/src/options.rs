@@ -120,7 +120,7 @@ impl MapOptions {
     /// Of a [`Format::Marshal`] exactly the bytes of the section, in which the marshalled Hash must
     /// fit. Who opens one sees it rounded up to a page, on Windows, and the gem that made it reads
     /// no more than it asked for: set the size that the creator did, and no more is written (of a
-    /// file all of it is used). More than the section has is [`TooLarge`](ErrorKind::TooLarge); but a file that is shorter is lengthened by
+    /// file all of it is used). More than the section has is [`TooLarge`](ErrorKind::TooLarge); but a file that is shorter is lengthened (on Windows to a multiple of 64 KiB) by
     /// [`open_or_create`](Self::open_or_create).
     pub fn size(mut self, bytes: u64) -> Self {
         (self.size, self.sized) = (bytes, true);

@@ -63,7 +63,8 @@ impl Map {
 
 /// The classes and modules that Ruby's `Marshal.load` would look up, and run code of, to load these
 /// bytes: each name once, in the order of their bytes. Who trusts them all can have them loaded.
-/// Numbers, text, Symbols, Arrays, Hashes and Regexps name none.
+/// Numbers, text, Symbols, Arrays, Hashes and Regexps name none. What is safe to load by these names
+/// does not overrun the loader's stack either.
 ///
 /// ```
 /// let range = b"\x04\x08o:\x0aRange\x08:\x09exclF:\x0abegini\x06:\x08endi\x07";
@@ -72,7 +73,8 @@ impl Map {
 /// ```
 ///
 /// # Errors
-/// Those of [`Value::from_marshal`].
+/// Those of [`Value::from_marshal`]; [`TooLarge`](crate::ErrorKind::TooLarge) where objects lie in each
+/// other more than 500 levels deep, for which the loader's stack may not do.
 pub fn marshal_classes(bytes: &[u8]) -> Result<Vec<String>> {
     let names = marshal::classes(bytes);
     names.map(|names| names.into_iter().collect()).map_err(|flaw| told("look for classes in", flaw))

@@ -8,14 +8,22 @@ use super::{
 };
 use std::collections::BTreeSet;
 
+/// How many objects may lie in each other: the loader calls itself for each level, and on Windows a
+/// stack of Ruby's that is at its end ends the process (seen beyond 2,000 levels, in a thread).
+const LEVELS: u32 = 500;
+
 /// The names in a dump, each once, in order: of the classes of objects, structs, user-defined ones,
 /// of subclasses of built-in ones, of the modules that objects are extended with, and of classes
 /// and modules themselves. Text that is not UTF-8 is shown with replacement characters.
+/// [`Flaw::Deep`] for what no loader is to be given.
 pub fn classes(bytes: &[u8]) -> Result<BTreeSet<String>, Flaw> {
     let scan = Scan::of_alone(bytes)?;
     let mut names = BTreeSet::new();
-    let mut walk = scan.walk(HEAD, Task::Objects(1));
+    let mut walk = scan.walk(HEAD, Task::Objects(1)).counting_levels();
     while let Some(step) = walk.step()? {
+        if walk.level() > LEVELS {
+            return Err(Flaw::Deep(LEVELS));
+        }
         if !walk.names_class() {
             continue;
         }

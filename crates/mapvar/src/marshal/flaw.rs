@@ -21,6 +21,8 @@ pub enum Flaw {
     Trailing(usize),
     /// More bytes or elements than Marshal, or a table of their places, can count.
     TooLarge(usize),
+    /// Objects lie in each other more than so many levels deep.
+    Deep(u32),
     /// User-defined objects that hold each other so that a copy of a part is larger than the whole.
     Tangled,
     /// The value is of a plain type that Ruby does not know: its number.
@@ -36,7 +38,7 @@ impl Flaw {
             Self::Blank | Self::Version(..) | Self::NotAHash(_) => ErrorKind::NotAMap,
             Self::Truncated | Self::Invalid(..) => ErrorKind::Corrupt,
             Self::Trailing(_) => ErrorKind::InvalidArgument,
-            Self::TooLarge(_) | Self::Tangled => ErrorKind::TooLarge,
+            Self::TooLarge(_) | Self::Deep(_) | Self::Tangled => ErrorKind::TooLarge,
             Self::Pod(_) | Self::Language(_) => ErrorKind::Unsupported,
         }
     }
@@ -64,6 +66,11 @@ impl fmt::Display for Flaw {
             Self::TooLarge(len) => {
                 write!(f, "{len} bytes or elements are more than Marshal can count")
             }
+            Self::Deep(levels) => write!(
+                f,
+                "its objects lie in each other more than {levels} levels deep, which a stack may not \
+                 bear"
+            ),
             Self::Tangled => f.write_str(
                 "its user-defined objects hold each other so that it cannot be written alone",
             ),

@@ -33,6 +33,8 @@ pub(super) enum Task {
     Number(u32),
     /// What follows is told again.
     Loud,
+    /// The end of an object, where levels are counted.
+    Leave,
     /// On with the bytes here.
     Return(u32),
 }
@@ -67,17 +69,36 @@ pub(super) struct Walk<'a> {
     tasks: Vec<Task>,
     quiet: bool,
     names_class: bool,
+    /// How many objects lie around the place, where that is counted.
+    level: Option<u32>,
 }
 
 impl<'a> Walk<'a> {
     /// Of fewer than 2^32 bytes.
     pub(super) fn new(bytes: &'a [u8], at: usize, task: Task) -> Self {
-        Self { reader: Reader::new(bytes, at), tasks: vec![task], quiet: false, names_class: false }
+        Self {
+            reader: Reader::new(bytes, at),
+            tasks: vec![task],
+            quiet: false,
+            names_class: false,
+            level: None,
+        }
     }
 
     /// The end of what was walked.
     pub(super) fn at(&self) -> usize {
         self.reader.at()
+    }
+
+    /// Counts from now on how many objects lie in each other.
+    pub(super) fn counting_levels(mut self) -> Self {
+        self.level = Some(0);
+        self
+    }
+
+    /// How many objects lie around the place.
+    pub(super) fn level(&self) -> u32 {
+        self.level.unwrap_or(0)
     }
 
     /// Whether the last step names a class or module: by its Symbol, or by the text of the reference
@@ -114,6 +135,10 @@ impl<'a> Walk<'a> {
             let step = match task {
                 Task::Loud => {
                     self.quiet = false;
+                    None
+                }
+                Task::Leave => {
+                    self.level = self.level.map(|level| level.saturating_sub(1));
                     None
                 }
                 Task::Return(at) => {
@@ -167,6 +192,10 @@ impl<'a> Walk<'a> {
 
     fn object(&mut self) -> Option<Step> {
         let begin = self.at() as u32;
+        if let Some(level) = &mut self.level {
+            *level += 1;
+            self.tasks.push(Task::Leave);
+        }
         self.tasks.push(Task::Rest(begin));
         match self.reader.peek() {
             Some(b'0' | b'T' | b'F' | b'i' | b':' | b';' | b'@') | None => None,
