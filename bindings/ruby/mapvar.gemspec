@@ -9,13 +9,13 @@ Gem::Specification.new do |spec|
   spec.description = "Named variables in shared memory, for Windows, Linux and macOS: reads take no lock, and no " \
                      "process that is killed harms the others. Provides win32/mmap too, in the layout of the gem " \
                      "win32-mmap."
-  spec.authors = ["The mapvar developers"]
+  spec.authors = ["mapvar contributors"]
   spec.licenses = ["MIT", "Apache-2.0"]
   spec.required_ruby_version = ">= 3.1"
   spec.add_runtime_dependency "ffi", ">= 1.15", "< 2"
 
-  # The library, where `rake native` has put it: such a gem is for one platform.
-  libraries = Dir.chdir(__dir__) { Dir["lib/mapvar/native/*.{so,dylib,dll}"] }
-  spec.platform = ENV.fetch("MAPVAR_GEM_PLATFORM", Gem::Platform.local.to_s) unless libraries.empty?
-  spec.files = Dir.chdir(__dir__) { Dir["lib/**/*.rb", "sig/*.rbs", "README.md"] } + libraries
+  # The library and the licences, where `rake native` has put them: such a gem is for one platform.
+  native = Dir.chdir(__dir__) { Dir["lib/mapvar/native/*"] }
+  spec.platform = ENV.fetch("MAPVAR_GEM_PLATFORM", Gem::Platform.local.to_s) unless native.empty?
+  spec.files = Dir.chdir(__dir__) { Dir["lib/**/*.rb", "sig/*.rbs"] } + native + ["README.md"]
 end

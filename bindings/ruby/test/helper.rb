@@ -16,9 +16,6 @@ require "test/unit"
 require "tmpdir"
 require "win32/mmap"
 
-# GC.stress is for Ruby's border with the library, not for the reading of files.
-GC.stress = true if ENV["MAPVAR_GC_STRESS"]
-
 # What the tests have in common.
 class Case < Test::Unit::TestCase
   MMap = Win32::MMap
@@ -34,6 +31,14 @@ class Case < Test::Unit::TestCase
     return unless ENV["MAPVAR_GC_STRESS"]
 
     define_method(:setup) { omit("starts processes") }
+  end
+
+  # A collection of garbage at each allocation, of the test's own alone: test-unit's would take for ever.
+  def run_test
+    GC.stress = true if ENV["MAPVAR_GC_STRESS"]
+    super
+  ensure
+    GC.stress = false
   end
 
   # @return [String] a name that no other test has

@@ -170,11 +170,18 @@ class ValuesTest < Case
         map[:v] = Mapvar::Opaque.new(1, bytes.b)
         assert_raise(Mapvar::DisallowedClass, Mapvar::Corrupt, Mapvar::NotAMap) { map[:v] }
       end
+      # No Time, whatever it says of itself; a walk goes on all the same.
+      map[:time] = Mapvar::Opaque.new(1, "\x04\bu:\x09Time\x07ab".b)
+      assert_match(/cannot load/, assert_raise(Mapvar::Corrupt) { map[:time] }.message)
+      map[:half] = Mapvar::Opaque.new(1, "\x04\bU:\x0dRational[\0".b)
+      assert_raise(Mapvar::Corrupt) { map[:half] }
+      assert_kind_of(Mapvar::Opaque, map.to_h["time"])
       # Deeper than a stack is.
       map[:v] = Mapvar::Opaque.new(1, "\x04\b#{"[\x06" * 1_000_000}0".b)
       assert_raise(Mapvar::TooLarge) { map[:v] }
       map[:v] = Mapvar::Opaque.new(1, "\x04\b#{"[\x06" * 501}0".b)
       assert_raise(Mapvar::TooLarge) { map[:v] }
+      assert_kind_of(Mapvar::Opaque, map.to_h["v"])
     end
   end
 end

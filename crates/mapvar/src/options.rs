@@ -42,12 +42,12 @@ pub struct MapOptions {
     timed: bool,
     read_only: bool,
     allow_network: bool,
-    raw: Raw,
+    one_piece: OnePiece,
 }
 
-/// What only a gem's map has: the settings of the section and view that it is.
+/// What only a gem's map has, which is one section and one view: their settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Raw {
+struct OnePiece {
     protection: Option<Protection>,
     flags: SectionFlags,
     inherit: bool,
@@ -71,7 +71,7 @@ impl MapOptions {
             timed: false,
             read_only: false,
             allow_network: false,
-            raw: Raw::default(),
+            one_piece: OnePiece::default(),
         }
     }
 
@@ -164,41 +164,41 @@ impl MapOptions {
     /// reading alone, unless [`access`](Self::access) is [`Access::CopyOnWrite`]. A store answers
     /// [`Unsupported`](ErrorKind::Unsupported) to this and the five below.
     pub fn protection(mut self, protection: Protection) -> Self {
-        self.raw.protection = Some(protection);
+        self.one_piece.protection = Some(protection);
         self
     }
 
     /// The `SEC_` flags of a [`Format::Marshal`]'s section; see [`SectionOptions::flags`].
     pub fn flags(mut self, flags: SectionFlags) -> Self {
-        self.raw.flags = flags;
+        self.one_piece.flags = flags;
         self
     }
 
     /// Whether child processes inherit the handle of a [`Format::Marshal`]'s section; see
     /// [`SectionOptions::inherit`].
     pub fn inherit(mut self, inherit: bool) -> Self {
-        self.raw.inherit = inherit;
+        self.one_piece.inherit = inherit;
         self
     }
 
     /// What this process does with a [`Format::Marshal`]'s memory. With [`Access::CopyOnWrite`] what it
     /// sets is seen by nobody else, and lost when it closes the map.
     pub fn access(mut self, access: Access) -> Self {
-        self.raw.access = Some(access);
+        self.one_piece.access = Some(access);
         self
     }
 
     /// Whether code in a [`Format::Marshal`]'s memory may be run by this process; the
     /// [`protection`](Self::protection) must allow it.
     pub fn execute(mut self, execute: bool) -> Self {
-        self.raw.execute = execute;
+        self.one_piece.execute = execute;
         self
     }
 
     /// Where a [`Format::Marshal`]'s memory is mapped: a multiple of the system's granularity (64 KiB
     /// on Windows, a page elsewhere), there or nowhere; 0, the default, is anywhere.
     pub fn base_address(mut self, address: usize) -> Self {
-        self.raw.base_address = address;
+        self.one_piece.base_address = address;
         self
     }
 
@@ -354,10 +354,10 @@ impl MapOptions {
             _ => self.section()?,
         };
         let usual = if self.read_only { Protection::ReadOnly } else { Protection::ReadWrite };
-        let protection = self.raw.protection.unwrap_or(usual);
+        let protection = self.one_piece.protection.unwrap_or(usual);
         let reads = self.read_only || !protection.writable();
         let usual = if reads { Access::Read } else { Access::ReadWrite };
-        let access = self.raw.access.unwrap_or(usual);
+        let access = self.one_piece.access.unwrap_or(usual);
         if self.read_only && access != Access::Read {
             return Err(Error::new(ErrorKind::InvalidArgument, "open", "").detail(format!(
                 "`read_only` and an access of {access:?}; leave one of them out"
@@ -367,8 +367,8 @@ impl MapOptions {
         Ok(gem::Spec {
             section: section
                 .protection(protection)
-                .flags(self.raw.flags)
-                .inherit(self.raw.inherit)
+                .flags(self.one_piece.flags)
+                .inherit(self.one_piece.inherit)
                 .allow_network(self.allow_network)
                 .timeout(timeout),
             size: self.size,
@@ -376,8 +376,8 @@ impl MapOptions {
             read_only: access == Access::Read,
             mapping: Mapping {
                 access,
-                execute: self.raw.execute,
-                base_address: self.raw.base_address,
+                execute: self.one_piece.execute,
+                base_address: self.one_piece.base_address,
             },
             file: self.file.is_some(),
             timeout,
@@ -400,10 +400,10 @@ impl MapOptions {
     }
 
     fn obtain_stored(&self, want: Want, object: &str) -> Result<Stored> {
-        if self.raw != Raw::default() {
+        if self.one_piece != OnePiece::default() {
             return Err(Error::new(ErrorKind::Unsupported, "open", "").detail(
                 "protection, access, flags, inherit, execute and base_address are for a map of \
-                 Format::Marshal, or a Section; leave them out, or use `read_only`",
+                 Format::Marshal, or a Section; say that format, or leave them out",
             ));
         }
         let options = self.section()?;

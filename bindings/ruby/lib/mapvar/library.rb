@@ -224,8 +224,8 @@ module Mapvar
         public_send(free, handle) if handle
       end
 
-      # What a call puts into a buffer, which is made larger as it asks; nil where the block's code is one of
-      # those that `except` has.
+      # What a call puts into a buffer, which is made larger as it asks; its code, where that is one of those that
+      # `except` has.
       def bytes(except: nil)
         Scratch.use do |scratch|
           loop do

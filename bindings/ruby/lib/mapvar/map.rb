@@ -27,7 +27,6 @@ module Mapvar
       #
       # @param name [String, Symbol, nil] 1 to 120 of `A-Z a-z 0-9 . _ -`: a map without a file, which lives until
       #   its last user is gone
-      # @param file [String, #to_path, nil] instead of the name: a map in this file
       # @param options [Hash] as {.create}
       # @yield [map] which is closed at the end of the block
       # @return [Map, Object] the map, or what the block answers
@@ -39,18 +38,18 @@ module Mapvar
       # Makes a map, which must not exist.
       #
       # @param name (see .open)
-      # @param file [String, #to_path, nil] instead of the name: a map in this file
-      # @param size [Integer] bytes of values that it has room for from the start; 64 KiB unless given. It grows
-      # @param max_size [Integer] bytes that it may grow to; 1 GiB for a name and no limit for a file, unless given
-      # @param scope [:local, :global] whether other sessions see the name, as a service's must
-      # @param timeout [Numeric] seconds that a call may wait for others; 5 unless given
-      # @param read_only [Boolean] opens for reading alone
-      # @param permitted [Array<Class, String>, :all] classes whose objects may be loaded
-      # @param allow_network [Boolean] allows a file on a network drive, whose users on other machines do not see
+      # @option options [String, #to_path] :file instead of the name: a map in this file
+      # @option options [Integer] :size bytes of values that it has room for from the start; 64 KiB unless given. It grows
+      # @option options [Integer] :max_size bytes that it may grow to; 1 GiB for a name and no limit for a file, unless given
+      # @option options [:local, :global] :scope whether other sessions see the name, as a service's must
+      # @option options [Numeric] :timeout seconds that a call may wait for others; 5 unless given
+      # @option options [Boolean] :read_only opens for reading alone
+      # @option options [Array<Class, String>, :all] :permitted classes whose objects may be loaded
+      # @option options [Boolean] :allow_network allows a file on a network drive, whose users on other machines do not see
       #   each other's changes
-      # @param format [:mapvar, :marshal, nil] how the variables lie in memory: the store; the layout of the gem
+      # @option options [:mapvar, :marshal, nil] :format how the variables lie in memory: the store; the layout of the gem
       #   win32-mmap; nil (to open only): what is there
-      # @param on_clobber [:accept, :reassert, :error] what to do when a program with the gem win32-mmap erases
+      # @option options [:accept, :reassert, :error] :on_clobber what to do when a program with the gem win32-mmap erases
       #   variables of this map (format: :marshal)
       # @yield [map] which is closed at the end of the block
       # @return [Map, Object] the map, or what the block answers
@@ -314,7 +313,7 @@ module Mapvar
       Library.with(:mapvar_transaction_free, make) do |it|
         loop do
           begin
-            answer = yield Transaction.new(it, self)
+            answer = yield Transaction.new(it, self, @permitted)
             Library.check(Library.patiently(@timeout) { Library.mapvar_transaction_commit(it) })
             return answer
           rescue Conflict

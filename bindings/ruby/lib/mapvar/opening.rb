@@ -50,11 +50,11 @@ module Mapvar
       end
     end
 
-    # Text as the library takes it. A string that other threads may change is copied first.
+    # Text as the library takes it: a copy, since other threads may change what the caller has.
     def self.utf8(text)
       text = text.name if text.is_a?(Symbol)
       text = String.try_convert(text) or raise TypeError, "a String or Symbol is needed, and no #{text.class}"
-      text.encode(Encoding::UTF_8).then { |it| it.frozen? ? it : it.dup }
+      text.encode(Encoding::UTF_8)
     rescue EncodingError => e
       raise ArgumentError, "#{text.inspect} cannot be written in UTF-8: #{e.message}"
     end

@@ -4,9 +4,10 @@ module Mapvar
   # What the block of {Map#transaction} gets: reads and writes that become one. It is of no use after the block.
   class Transaction
     # @api private
-    def initialize(handle, map)
+    def initialize(handle, map, permitted)
       @handle = handle
       @map = map
+      @permitted = permitted
     end
 
     # A variable's value, as this transaction has set it, or as it was when the transaction first looked; nil where
@@ -21,7 +22,7 @@ module Mapvar
       value = Library.handle(:mapvar_value_free) do |out|
         patiently { Library.mapvar_transaction_get(@handle, text, text.bytesize, out) }
       end
-      return Values.of(value, @map.instance_variable_get(:@permitted)) if value
+      return Values.of(value, @permitted) if value
       return yield(name) if block_given?
       return default unless no_default
 

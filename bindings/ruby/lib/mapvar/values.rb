@@ -71,7 +71,7 @@ module Mapvar
           refused = classes(bytes) - SAFE - permitted
           raise disallowed(refused) unless refused.empty?
         end
-        Marshal.load(bytes) # rubocop:disable Security/MarshalLoad -- looked at just before
+        restore(bytes)
       end
 
       # The object of a value's handle. What may not be loaded raises, or comes as it is where `lenient`.
@@ -82,13 +82,20 @@ module Mapvar
         return walk(value, permitted, lenient) unless bytes.is_a?(String)
 
         load(bytes, permitted)
-      rescue DisallowedClass
-        raise unless lenient
+      rescue DisallowedClass, TooLarge, Corrupt
+        raise unless lenient && bytes.is_a?(String)
 
         Opaque.new(Opaque::RUBY, bytes)
       end
 
       private
+
+      # What Marshal has, and not what its classes want: a Time of two bytes.
+      def restore(bytes)
+        Marshal.load(bytes) # rubocop:disable Security/MarshalLoad -- looked at just before
+      rescue TypeError, ArgumentError => e
+        raise Corrupt, "Ruby cannot load it: #{e.message}; set it anew"
+      end
 
       def foreign(object)
         bytes = String(object.bytes)

@@ -305,7 +305,7 @@ module Win32
       scope, name = scoped(options["scope"])
       Mapvar::Map.opening(
         file: @file, name: name, scope: scope, size: options["size"].nonzero?, timeout: @timeout / 1000.0,
-        format: options["format"], on_clobber: options["on_clobber"], section: section(options),
+        format: options["format"], on_clobber: options["on_clobber"], section: section,
         **(@store ? { read_only: reading? } : {})
       )
     end
@@ -342,13 +342,13 @@ module Win32
     end
 
     # The options of the system's section, as the library has them.
-    def section(options)
+    def section
       number!("access", @access)
       protection = PROTECTIONS.fetch(@protection & 0xff) { refuse_option("protection", @protection) }
       flags = FLAGS.sum { |flag, number| @protection & flag == 0 ? 0 : number }
       unknown = @protection & ~0xff & ~FLAGS.keys.sum
       refuse_option("protection", unknown) unless unknown.zero?
-      return plain(options, protection, flags) if @store
+      return plain(protection, flags) if @store
 
       { protection: protection, flags: flags.nonzero?, inherit: (1 if @inherit), access: native_access,
         execute: (1 if @access & FILE_MAP_EXECUTE != 0 && @access != FILE_MAP_ALL_ACCESS),
@@ -364,7 +364,7 @@ module Win32
     end
 
     # A store is no one section: what only that has is refused.
-    def plain(_options, protection, flags)
+    def plain(protection, flags)
       odd = { protection: protection > 1, "SEC_… flags": flags > 1, inherit: @inherit,
               base_address: @base_address.nonzero?, access: @access & FILE_MAP_COPY != 0 && reading? }
       odd = odd.select { |_, it| it }.keys

@@ -10,6 +10,14 @@ use crate::{Result, words::Half};
 use rustix::{fs::Timespec, io::Errno};
 use std::{io, sync::Once, sync::atomic::Ordering, time::Duration};
 
+/// See [`crate::machine::nap`].
+pub(super) fn nap(time: Duration) {
+    // One too long for the system's clock ends at once, as a signal would end it.
+    if let Ok(time) = Timespec::try_from(time) {
+        let _ = rustix::thread::nanosleep(&time);
+    }
+}
+
 pub(super) fn page_size() -> usize {
     rustix::param::page_size()
 }
@@ -20,13 +28,6 @@ static GENERATION: Half = Half::new(0);
 
 /// See [`crate::machine::generation`].
 #[inline]
-pub(super) fn nap(time: Duration) {
-    // One too long for the system's clock ends at once, as a signal would end it.
-    if let Ok(time) = Timespec::try_from(time) {
-        let _ = rustix::thread::nanosleep(&time);
-    }
-}
-
 pub(super) fn generation() -> u32 {
     match GENERATION.load(Ordering::Relaxed) {
         0 => watch_forks(),
