@@ -32,7 +32,7 @@ use crate::{
     region::{self, Facts, Flaw, Identity},
     slots::Seen,
     store::Inserted,
-    transact::Change,
+    transact::Part,
     trouble::Trouble,
     unopened,
     value::Value,
@@ -197,7 +197,7 @@ pub fn operate<M: Mem>(store: &mut Store<M>, handles: &[Handle], which: u64, num
                 .take(4)
                 // What does not fit its record is put into an extent beforehand.
                 .filter(|handle| !handle.atomic && raw.inline_len() <= handle.room())
-                .map(|handle| Change { handle: *handle, expect: Expect::Any, raw: Some(raw) })
+                .map(|handle| Part { handle: *handle, expect: Expect::Any, raw: Some(raw) })
                 .collect();
             let _ = store.transact(&mut changes);
         }

@@ -663,7 +663,7 @@ impl<M: Mem> Store<M> {
             journal.store(journal::OPERATION, journal::UNLINK, Release);
             if let Ok(taken) = self.mem.mark(handle.lock(), Locks::MARK_L) {
                 if taken == mapvar_os::Taken::Recovered {
-                    self.mem.wake(handle.wake());
+                    self.wake_waiters(handle);
                 }
                 for Replaced(at) in self.drop_stale(handle, None) {
                     self.reclaim(at)?;

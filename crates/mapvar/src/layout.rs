@@ -115,6 +115,8 @@ pub mod live {
     pub const BIRTHS: usize = 8;
     /// A 32-bit word: woken when a variable is born. Byte offset in the region.
     pub const BIRTHS_WAKE: u64 = AT + 72;
+    /// The same: woken when a variable is born, or any changed that is waited for.
+    pub const CHANGES_WAKE: u64 = AT + 76;
     /// Odd while a transaction is being applied; grows by 2 with each.
     pub const TSEQ: usize = 16;
     /// Last complete flush epoch.

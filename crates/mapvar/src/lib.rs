@@ -25,6 +25,7 @@
 //! | [`Map`] | named variables in a file or a named piece of memory; a cheap handle, to be cloned |
 //! | [`Var`] | a handle to one variable: resolved once, then a few nanoseconds an operation |
 //! | [`Atomic`] | a number of one machine word, with operations that take no lock |
+//! | [`Watch`] | waits for one variable, or many, to change |
 //! | [`Value`] | what a variable holds, when its type is not known beforehand |
 //! | [`Section`], [`View`] | the system's memory itself: raw bytes, when no variables are wanted |
 //!
@@ -95,6 +96,7 @@ mod growth;
 mod index;
 mod slots;
 mod extents;
+mod waiting;
 mod transact;
 mod store;
 mod checksums;
@@ -112,6 +114,7 @@ mod ruby;
 mod iter;
 mod var;
 mod transaction;
+mod watch;
 mod options;
 mod unopened;
 mod check;
@@ -137,6 +140,7 @@ pub use salvage::{Lost, Salvage};
 pub use transaction::{Snapshot, Transaction};
 pub use value::Value;
 pub use var::{Atomic, Integer, Scalar, Var};
+pub use watch::{Change, Watch};
 
 /// The Rust blocks of the README.
 #[cfg(doctest)]
@@ -157,8 +161,9 @@ pub mod internals {
         region::{Facts, Flaw, Identity},
         slots::Seen,
         store::Inserted,
-        transact::{Change, Outcome},
+        transact::{Outcome, Part},
         trouble::Trouble,
+        waiting::Stand,
     };
     /// Memory that lies and fails, and every operation on it.
     pub mod adversary {

@@ -25,6 +25,8 @@
 //! | S13 | `status.store(Release)` in `transact::commit` | `lock(T)`, which replays | slots filled, entries of the journal |
 //! | S14 | compare-exchange of F in `flush::claim_flush`, and its `Drop` | the same, in the next flusher | D, the superblocks, bits in flight |
 //! | S15 | `seal.store(Release)` in `flush::seal`, then `epoch.store(Release)` | `epoch.load(Acquire)`, `seal.load(Acquire)` in `store::fate` | that a tombstone is durable |
+//! | S17 | `state.swap(AcqRel)` in `slots::publish`, after which WAIT is looked at | `state.fetch_or(WAIT, AcqRel)` in `waiting::arm` | one of the two sees the other: the writer that it is waited for, or who waits that it has changed |
+//! | S18 | the addition in `mapvar_os::Locks::wake` | the load in `Mem::wakes`, before `waiting::arm` | that the variable changed before the count that was seen |
 //! | S16 | `fence(SeqCst)` in `store::retire`, after the slots were cleared | `next_epoch.store(SeqCst)` in `flush`, before the barrier | a flush with a number from R on finds them clear |
 
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
@@ -181,6 +183,16 @@ faults! {
     VersionNotCompared = "version-not-compared",
     /// Who takes a dead writer's lock does not wake those whom he had not woken.
     HeirWakesNobody = "heir-wakes-nobody",
+    /// Who waits for a variable does not say so in its `state`.
+    WaitNotSet = "wait-not-set",
+    /// Who waits looks at the variable before he notes how often the wake word was counted up.
+    CountedLate = "counted-late",
+    /// A writer wakes those who wait before it publishes what they wait for.
+    WakeBeforePublish = "wake-before-publish",
+    /// A writer wakes nobody.
+    NobodyWoken = "nobody-woken",
+    /// A new variable wakes only those who wait for its name, not for any.
+    BirthUntold = "birth-untold",
     /// A transaction publishes without the word that commits it.
     NoCommitWord = "no-commit-word",
     /// A record is let go before those who wait for its value are woken.
@@ -433,6 +445,21 @@ pub trait Mem: Send + Sync + 'static {
     fn unmark(&self, at: u64);
     /// Adds 1 to the 32-bit word at offset `at` and wakes those who sleep on it.
     fn wake(&self, at: u64);
+    /// The count of the wake word at offset `at`, loaded (Acquire) before what is waited for.
+    ///
+    /// # Errors
+    /// [`Trouble::ReadOnly`] where the region is mapped for reading.
+    fn wakes(&self, _: u64) -> Result<u32, Trouble> {
+        Ok(0)
+    }
+    /// Sleeps until the wake word at offset `at` counts beyond `seen`, or for nothing, and no longer
+    /// than `at_most`. A memory with nobody else in it does not sleep.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn park(&self, _at: u64, _seen: u32, _at_most: Duration) -> Result<(), Trouble> {
+        Ok(())
+    }
     /// Frees a lock whose holders are all gone.
     fn reset(&self, at: u64);
 
@@ -717,6 +744,15 @@ impl Mem for Mapped {
     #[cold]
     fn wake(&self, at: u64) {
         self.locks.wake(&self.view, within(at));
+    }
+
+    fn wakes(&self, at: u64) -> Result<u32, Trouble> {
+        self.locks.wakes(&self.view, within(at)).ok_or(Trouble::ReadOnly)
+    }
+
+    fn park(&self, at: u64, seen: u32, at_most: Duration) -> Result<(), Trouble> {
+        self.locks.park(&self.view, within(at), seen, at_most)?;
+        Ok(())
     }
 
     fn reset(&self, at: u64) {

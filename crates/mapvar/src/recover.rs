@@ -343,7 +343,7 @@ impl<M: Mem> Store<M> {
 
     /// Frees what users held who are gone: locks, journals, pins, F.
     fn forget_users(&self) -> Result<(), Trouble> {
-        for at in [live::LOCK_L, live::LOCK_T, live::BIRTHS_WAKE] {
+        for at in [live::LOCK_L, live::LOCK_T, live::BIRTHS_WAKE, live::CHANGES_WAKE] {
             if !self.mem.planted(Fault::LocksKept) {
                 self.mem.reset(at);
             }

@@ -320,7 +320,7 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S5.
         match self.mem.try_lock(handle.lock()) {
             Some(Taken::Clean) => {}
-            Some(Taken::Recovered) => self.mem.wake(handle.wake()),
+            Some(Taken::Recovered) => self.wake_waiters(handle),
             None => return false,
         }
         let expect = if revived { Expect::Any } else { Expect::Present };
@@ -397,10 +397,15 @@ impl<M: Mem> Store<M> {
             new = State(new.0 | State::REMOVED);
         }
         let order = self.mem.order_unless(Fault::PublishRelaxed, AcqRel);
+        let early = self.mem.planted(Fault::WakeBeforePublish);
+        if early {
+            self.wake_waiters(handle);
+        }
+        // SYNC POINT S17.
         let old = State(line.swap(record::STATE, new.0, order));
-        if old.waited_for() {
+        if old.waited_for() && !early {
             // Before the lock is given back: if this process dies here, the next holder is told.
-            self.mem.wake(handle.wake());
+            self.wake_waiters(handle);
         }
     }
 
@@ -572,7 +577,7 @@ impl<M: Mem> Store<M> {
     #[cold]
     fn wake_atomic(&self, words: M::WordsMut<'_>, handle: Handle) {
         words.fetch_and(record::STATE, !State::WAIT, AcqRel);
-        self.mem.wake(handle.wake());
+        self.wake_waiters(handle);
     }
 
     /// As [`atomic`](Self::atomic); `None` where nothing was done, and that tells why.

@@ -186,7 +186,7 @@ impl<M: Mem> Store<M> {
                 // Its holder may have published and died before it woke those who wait for it.
                 Ok(Taken::Recovered) => {
                     if !self.mem.planted(Fault::HeirWakesNobody) {
-                        self.mem.wake(handle.wake());
+                        self.wake_waiters(handle);
                     }
                     return Ok(());
                 }
@@ -334,7 +334,7 @@ impl<M: Mem> Store<M> {
             // later one would look at it.
             self.mark_dirty(room.at).ok_or_else(|| outside(room.at))?;
         }
-        self.mem.wake(live::BIRTHS_WAKE);
+        self.wake_for_birth();
         journal.store(journal::OPERATION, journal::NOTHING, Release);
         Ok(Inserted::New(Handle { id, ..handle }))
     }
@@ -418,7 +418,7 @@ impl<M: Mem> Store<M> {
         match early.unwrap_or_else(mark) {
             Ok(taken) => {
                 if taken == Taken::Recovered {
-                    self.mem.wake(handle.wake());
+                    self.wake_waiters(handle);
                 }
                 self.finish_collect(handle.at)
             }
@@ -494,7 +494,7 @@ impl<M: Mem> Store<M> {
         words.store(record::ID, id | record::RETIRED, Relaxed);
         // SYNC POINT S3.
         self.mem.fence(Release);
-        self.mem.wake(handle.wake());
+        self.wake_waiters(handle);
         self.unlink(handle.at)?;
         for number in (0..slot::COUNT).filter(|number| *number != kept) {
             let at = handle.slot(number);
@@ -598,7 +598,7 @@ impl<M: Mem> Store<M> {
                 line.store(record::ID, 0, Relaxed);
                 // SYNC POINT S3.
                 self.mem.fence(Release);
-                self.mem.wake(handle.wake());
+                self.wake_waiters(handle);
                 if self.mem.planted(Fault::CollectEndsEarly) {
                     journal.store(journal::OPERATION, journal::NOTHING, Release);
                 }
@@ -622,7 +622,7 @@ impl<M: Mem> Store<M> {
             } else {
                 // Who set the mark may have found a dead holder's lock, and died before he woke
                 // those whom the dead one had not woken.
-                self.mem.wake(handle.wake());
+                self.wake_waiters(handle);
             }
             self.mem.unmark(handle.lock());
         }
@@ -688,7 +688,7 @@ impl<M: Mem> Store<M> {
                 if self.file && !self.mem.planted(Fault::ReplayNotDirty) {
                     self.mark_dirty(at).ok_or_else(|| outside(at))?;
                 }
-                self.mem.wake(live::BIRTHS_WAKE);
+                self.wake_for_birth();
             }
         }
         journal.store(journal::OPERATION, journal::NOTHING, Release);

@@ -20,7 +20,7 @@ use mapvar_os::{Locks, Taken};
 
 /// What a transaction does to one variable.
 #[derive(Clone, Copy, Debug)]
-pub struct Change<'a> {
+pub struct Part<'a> {
     /// The variable's record.
     pub handle: Handle,
     /// What it was when the transaction looked at it.
@@ -70,8 +70,8 @@ fn gone(expect: Expect) -> Outcome {
 
 /// Two variables cannot have the same record at once: one of them is no more, and the record would
 /// be marked twice, for which its first mark is in the way. `changes` are in the order of places.
-fn same_place(changes: &[Change<'_>]) -> Option<Outcome> {
-    let same = |pair: &&[Change<'_>]| match pair {
+fn same_place(changes: &[Part<'_>]) -> Option<Outcome> {
+    let same = |pair: &&[Part<'_>]| match pair {
         [one, two] => one.handle.at == two.handle.at,
         _ => false,
     };
@@ -105,7 +105,7 @@ impl<M: Mem> Store<M> {
 
     /// Does all of `changes`, or nothing. They are of different records, and their large values lie
     /// in extents already, which are the caller's again unless it is committed.
-    pub fn transact(&self, changes: &mut [Change<'_>]) -> Result<Outcome, Trouble> {
+    pub fn transact(&self, changes: &mut [Part<'_>]) -> Result<Outcome, Trouble> {
         if changes.len() > marks::MOST {
             return Err(Trouble::TooMany { given: changes.len(), most: marks::MOST });
         }
@@ -153,7 +153,7 @@ impl<M: Mem> Store<M> {
         }
         let changes: Vec<_> = handles
             .iter()
-            .map(|handle| Change { handle: *handle, expect: Expect::Any, raw: None })
+            .map(|handle| Part { handle: *handle, expect: Expect::Any, raw: None })
             .collect();
         let _held = self.mark_all(&changes)?;
         let seen = look();
@@ -162,7 +162,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Takes T and marks every record.
-    fn mark_all(&self, changes: &[Change<'_>]) -> Result<Transactions<'_, M>, Trouble> {
+    fn mark_all(&self, changes: &[Part<'_>]) -> Result<Transactions<'_, M>, Trouble> {
         for _ in 0..TRIES {
             let held = self.lock_transactions()?;
             let met = self.try_mark_all(changes);
@@ -198,10 +198,10 @@ impl<M: Mem> Store<M> {
     /// Marks one record, under T; what is in the way, where something is. Ended by
     /// [`unmark_all`](Self::unmark_all) in each case.
     pub(crate) fn mark_one(&self, handle: Handle) -> Result<Option<Met>, Trouble> {
-        self.try_mark_all(&[Change { handle, expect: Expect::Any, raw: None }])
+        self.try_mark_all(&[Part { handle, expect: Expect::Any, raw: None }])
     }
 
-    fn try_mark_all(&self, changes: &[Change<'_>]) -> Result<Option<Met>, Trouble> {
+    fn try_mark_all(&self, changes: &[Part<'_>]) -> Result<Option<Met>, Trouble> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         for (number, change) in changes.iter().enumerate() {
             // A mark is journalled before it is set.
@@ -225,7 +225,7 @@ impl<M: Mem> Store<M> {
             match self.mem.mark(handle.lock(), Locks::MARK_T) {
                 Ok(taken) => {
                     if taken == Taken::Recovered {
-                        self.mem.wake(handle.wake());
+                        self.wake_waiters(handle);
                     }
                     return None;
                 }
@@ -240,9 +240,9 @@ impl<M: Mem> Store<M> {
     }
 
     /// Whether a record is not as expected, now that nobody can write to it.
-    fn unexpected(&self, changes: &[Change<'_>]) -> Result<Option<Outcome>, Trouble> {
+    fn unexpected(&self, changes: &[Part<'_>]) -> Result<Option<Outcome>, Trouble> {
         for change in changes {
-            let Change { handle, expect, .. } = *change;
+            let Part { handle, expect, .. } = *change;
             let lost = || outside(handle.at);
             let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
             if line.load(record::ID, Acquire) != handle.id {
@@ -261,7 +261,7 @@ impl<M: Mem> Store<M> {
         Ok(None)
     }
 
-    fn commit(&self, changes: &[Change<'_>], replaced: &mut Vec<Replaced>) -> Result<(), Trouble> {
+    fn commit(&self, changes: &[Part<'_>], replaced: &mut Vec<Replaced>) -> Result<(), Trouble> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         if self.mem.planted(Fault::CommitEarly) {
             commits.store(commit::STATUS, commit::COMMITTED, Release);
@@ -349,7 +349,7 @@ impl<M: Mem> Store<M> {
             }
             // Those who wait for the value: of a record that was marked after its holder had died,
             // or published by one who died before he woke them.
-            self.mem.wake(handle.wake());
+            self.wake_waiters(handle);
             self.mem.unmark(handle.lock());
         }
         Ok(())

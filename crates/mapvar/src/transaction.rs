@@ -9,7 +9,7 @@ use crate::{
     slots::Seen,
     store::Inserted,
     stored::{AGAIN, Stored, checked},
-    transact::{Change, Outcome},
+    transact::{Outcome, Part},
     trouble::Trouble,
 };
 use mapvar_os::{Error, ErrorKind, Result, seeded::planted};
@@ -711,7 +711,7 @@ impl<'m> Transaction<'m> {
                     }
                     Some(Some(captured)) => Some(captured.raw()),
                 };
-                changes.push(Change { handle, expect, raw });
+                changes.push(Part { handle, expect, raw });
             }
             for change in &mut changes {
                 if let Some(raw) = change.raw

@@ -170,6 +170,23 @@ impl Locks {
         }
     }
 
+    /// The count of the wake word at byte `at`, to be seen before the look at what is waited for:
+    /// Acquire, so that what is looked at later is at least as new.
+    pub fn wakes(&self, view: &View, at: usize) -> Option<u32> {
+        Some(view.half(at)?.load(Ordering::Acquire) & !WAITERS)
+    }
+
+    /// Sleeps until [`wake`](Self::wake) has counted beyond `seen`, up to `at_most`, and answers at
+    /// once (false) where it has already. Wakes for nothing now and then: look, and sleep again.
+    /// On Windows a thread sleeps by the slot that it has for its locks.
+    ///
+    /// # Errors
+    /// [`ReadOnly`](crate::ErrorKind::ReadOnly) where the view is for reading. On Windows what the
+    /// system says, and [`NoSpace`](crate::ErrorKind::NoSpace) where all slots are taken.
+    pub fn park(&self, view: &View, at: usize, seen: u32, at_most: Duration) -> Result<bool> {
+        Imp::park(&self.sys, view, at, seen, at_most)
+    }
+
     /// Makes a lock word free, whoever held it: for who knows that no holder is left, because the
     /// machine was started anew since.
     pub fn reset(&self, view: &View, at: usize) {

@@ -10,7 +10,7 @@ use crate::{
 use mapvar::{
     Kind,
     internals::{
-        Change, Expect, Facts, Handle, Outcome, Raw, Store, Trouble, Wrote,
+        Expect, Facts, Handle, Outcome, Part, Raw, Store, Trouble, Wrote,
         adversary::{self, Adversary, Call, Held, Plain},
         layout::CHUNK,
     },
@@ -291,7 +291,7 @@ impl Run<'_> {
             };
             let expect =
                 if conflicts && number == 0 { Expect::Version(1 << 50) } else { Expect::Present };
-            changes.push(Change { handle, expect, raw: Some(*raw) });
+            changes.push(Part { handle, expect, raw: Some(*raw) });
         }
         match self.store.transact(&mut changes)? {
             Outcome::Committed => {

@@ -6,9 +6,9 @@ use crate::map::{Content, Counts, Given, content, facts, format, nothing_leaked,
 use mapvar::{
     Kind,
     internals::{
-        Change, Expect, Facts, Fault, Inserted,
+        Expect, Facts, Fault, Inserted,
         Ordering::SeqCst,
-        Outcome, Raw, Store, StoreWords as _, Trouble,
+        Outcome, Part, Raw, Store, StoreWords as _, Trouble,
         layout::record,
         power::{Power, Random, Turn},
     },
@@ -130,7 +130,7 @@ impl Op {
                     let Some(handle) = store.find(store.query(&name(at)))? else {
                         return Ok(None);
                     };
-                    changes.push(Change { handle, expect: Expect::Present, raw: Some(raw) });
+                    changes.push(Part { handle, expect: Expect::Present, raw: Some(raw) });
                 }
                 assert_ne!(store.transact(&mut changes)?, Outcome::Stale);
             }

@@ -8,9 +8,9 @@ use generator::{Generator, Gn};
 use mapvar::{
     Kind,
     internals::{
-        Change, Expect, Facts, Fault, Inserted,
+        Expect, Facts, Fault, Inserted,
         Ordering::SeqCst,
-        Outcome, Raw, Store, StoreWords as _, Trouble,
+        Outcome, Part, Raw, Store, StoreWords as _, Trouble,
         layout::record,
         power::{Power, PowerWords, Random},
     },
@@ -336,7 +336,7 @@ fn operation(
             let mut handles = Vec::new();
             for variable in variables {
                 if let Some(handle) = store.find(store.query(&name(variable)))? {
-                    changes.push(Change { handle, expect: Expect::Present, raw: Some(raw) });
+                    changes.push(Part { handle, expect: Expect::Present, raw: Some(raw) });
                     handles.push(variable);
                 }
             }

@@ -9,7 +9,7 @@ use crate::{
     mem::mortal::{Mortal, Point, Shared, to_its_end},
     raw::{Data, Kind},
     region::Facts,
-    transact::{Change, Outcome},
+    transact::{Outcome, Part},
 };
 use std::{
     collections::BTreeMap,
@@ -341,7 +341,7 @@ fn transaction(store: &Store<Mortal>) -> Result<(), Trouble> {
     let large = value(9, 5000);
     let extent = store.reserve(block, large.len())?;
     store.fill(extent, &large)?;
-    let change = |handle, raw| Change { handle, expect: Expect::Any, raw: Some(raw) };
+    let change = |handle, raw| Part { handle, expect: Expect::Any, raw: Some(raw) };
     let outcome = store.transact(&mut [
         change(small, Raw::bytes(Kind::Bytes, 0, b"after")),
         change(block, Raw::bytes(Kind::Bytes, 0, &large).lying_in(extent)),
@@ -672,7 +672,7 @@ fn lasting_transaction(store: &Store<Mortal>) -> Result<(), Trouble> {
     let block = found(store, "block");
     let extent = store.reserve(block, large.len())?;
     store.fill(extent, &large)?;
-    let change = |handle, raw| Change { handle, expect: Expect::Any, raw: Some(raw) };
+    let change = |handle, raw| Part { handle, expect: Expect::Any, raw: Some(raw) };
     let outcome = store.transact(&mut [
         change(found(store, "small"), Raw::bytes(Kind::Bytes, 0, b"after")),
         change(block, Raw::bytes(Kind::Bytes, 0, &large).lying_in(extent)),

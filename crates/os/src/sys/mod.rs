@@ -248,4 +248,13 @@ pub(crate) trait Platform {
 
     /// Wakes all who sleep on the 32-bit word at byte `at`, without changing it.
     fn wake(locks: &Self::Locks, view: &View, at: usize);
+
+    /// See [`crate::Locks::park`].
+    fn park(
+        locks: &Self::Locks,
+        view: &View,
+        at: usize,
+        seen: u32,
+        at_most: Duration,
+    ) -> Result<bool>;
 }

@@ -184,4 +184,8 @@ impl Platform for Imp {
     fn wake(locks: &Infallible, _: &View, _: usize) {
         match *locks {}
     }
+
+    fn park(locks: &Infallible, _: &View, _: usize, _: u32, _: Duration) -> Result<bool> {
+        match *locks {}
+    }
 }

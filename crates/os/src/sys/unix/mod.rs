@@ -242,4 +242,14 @@ impl Platform for Imp {
     fn wake(locks: &Self::Locks, view: &View, at: usize) {
         lock::wake(locks, view, at);
     }
+
+    fn park(
+        locks: &Self::Locks,
+        view: &View,
+        at: usize,
+        seen: u32,
+        at_most: Duration,
+    ) -> Result<bool> {
+        lock::park(locks, view, at, seen, at_most)
+    }
 }

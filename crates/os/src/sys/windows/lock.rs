@@ -11,7 +11,8 @@
 //! | 1 | process id of the owner, for messages | the same |
 //! | 2 | thread id of the owner, for messages | the same |
 //! | 3 | start of the owner's process, for messages | the same |
-//! | 4..=7 | 0 | nobody |
+//! | 4 | the word on which the owner sleeps, by its byte in the region; 0 = on none | the owner |
+//! | 5..=7 | of other owners (docs/FORMAT.md) | nobody here |
 //!
 //! The owner in a lock word is `generation << 10 | slot`, in which the generation is taken to
 //! `1..=0xf_fffe`: never 0, and below the marks. A lock word that a dead thread left would be taken
@@ -21,12 +22,14 @@
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
 use super::{
+    event::{self, Events},
     names,
     token::{self, Look},
+    wait,
 };
 use crate::{
     Error, ErrorKind, Holder, Refused, Result, Taken, View,
-    lock::{DIED, FIRST_MARK, LockSpec, OWNER},
+    lock::{DIED, FIRST_MARK, LockSpec, OWNER, WAITERS},
     seeded,
     words::{Half, Word},
 };
@@ -34,7 +37,7 @@ use std::{
     ffi::OsString,
     os::windows::{
         ffi::OsStringExt,
-        io::{AsRawHandle, FromRawHandle, OwnedHandle},
+        io::{AsHandle, AsRawHandle, FromRawHandle, OwnedHandle},
     },
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
@@ -56,8 +59,9 @@ const SLOT_BITS: u32 = 10;
 const GENERATIONS: u64 = 0xf_fffe;
 const _: () = assert!((GENERATIONS << SLOT_BITS | (MOST_SLOTS as u64 - 1)) < FIRST_MARK as u64);
 
-/// Words of a slot.
+/// Words of a slot, and the one that says on which word its owner sleeps.
 const WORDS: usize = 8;
+const SLEEPS_ON: usize = 4;
 
 /// How long a waiter only looks at the word.
 const BRIEFLY: Duration = Duration::from_micros(100);
@@ -69,6 +73,9 @@ pub(crate) struct Locks {
     number: u64,
     /// What a token is called, less its slot. In an `Arc` so that a thread sees when it is gone.
     tokens: Arc<str>,
+    /// What the event of a thread that sleeps is called, less its slot.
+    events: Box<str>,
+    signalled: Events,
     table: usize,
     slots: usize,
 }
@@ -94,6 +101,8 @@ impl Locks {
             // Relaxed: only the number counts, nothing is published by it.
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             tokens: names::scoped(*scope, &format!("mapvar.{id}.t")).into(),
+            events: names::scoped(*scope, &format!("mapvar.{id}.w")).into(),
+            signalled: Events::default(),
             table: *table,
             slots: *slots,
         })
@@ -120,6 +129,49 @@ impl Locks {
             // changes the word of a living holder, so a store will do.
             word.store(0, Ordering::Release);
         }
+    }
+
+    /// See [`crate::Locks::park`].
+    pub(super) fn park(
+        &self,
+        view: &View,
+        at: usize,
+        seen: u32,
+        at_most: Duration,
+    ) -> Result<bool> {
+        let Some(word) = view.half(at) else { return Err(misplaced(at)) };
+        let mine = match token::cached(self.number) {
+            Some(mine) => mine,
+            None => self.claim(view)?,
+        };
+        let slot = (mine & (MOST_SLOTS as u32 - 1)) as usize;
+        let event = token::event(self.number, || event::make(&self.events, slot))?;
+        self.sleep_on(view, slot, at as u64)?;
+        // SYNC POINT (park). Release carries the slot's word to `wake`, whose addition is Acquire: a
+        // load would not, where another has set the bit already.
+        let found = word.fetch_or(WAITERS, Ordering::AcqRel);
+        let slept = (found | WAITERS) == (seen | WAITERS);
+        let waited =
+            if slept { wait::for_object(event.as_handle(), at_most).map(|_| ()) } else { Ok(()) };
+        self.sleep_on(view, slot, 0)?;
+        waited.map(|()| slept)
+    }
+
+    /// Signals those who sleep on the word at byte `at`.
+    pub(super) fn wake(&self, view: &View, at: usize) {
+        for slot in 0..self.slots {
+            // SYNC POINT: `crate::Locks::wake` has read the bit that `park` set after this word.
+            if self.slot_word(view, slot, SLEEPS_ON).is_ok_and(|on| on == at as u64) {
+                self.signalled.signal(&self.events, slot);
+            }
+        }
+    }
+
+    fn sleep_on(&self, view: &View, slot: usize, at: u64) -> Result<()> {
+        let place = self.table + slot * WORDS * 8;
+        let words = view.words_mut(place, WORDS).ok_or_else(|| misplaced(place))?;
+        words.store(SLEEPS_ON, at, Ordering::Release);
+        Ok(())
     }
 
     #[cold]
@@ -219,6 +271,7 @@ impl Locks {
             words.store(1, current_process().into(), Ordering::Relaxed);
             words.store(2, current_thread().into(), Ordering::Relaxed);
             words.store(3, started_here(), Ordering::Relaxed);
+            words.store(SLEEPS_ON, 0, Ordering::Relaxed);
             words.store(0, generation, Ordering::Release);
             Ok(owner_of(slot, generation))
         })

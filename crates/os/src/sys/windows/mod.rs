@@ -4,6 +4,7 @@
 
 mod attach;
 mod cvt;
+mod event;
 mod faults;
 mod file;
 mod grow;
@@ -249,7 +250,19 @@ impl Platform for Imp {
         lock::Locks::unlock(view, at);
     }
 
-    // Nobody sleeps on a word here: who waits for a lock waits for its owner's token, and looks at
-    // the word every few milliseconds. The events of those who wait for values come with watching.
-    fn wake(_: &Self::Locks, _: &View, _: usize) {}
+    // Nobody sleeps on a lock word here: who waits for a lock waits for its owner's token, and looks
+    // at the word every few milliseconds.
+    fn wake(locks: &Self::Locks, view: &View, at: usize) {
+        locks.wake(view, at);
+    }
+
+    fn park(
+        locks: &Self::Locks,
+        view: &View,
+        at: usize,
+        seen: u32,
+        at_most: Duration,
+    ) -> Result<bool> {
+        locks.park(view, at, seen, at_most)
+    }
 }

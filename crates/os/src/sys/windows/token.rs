@@ -43,6 +43,8 @@ struct Claim {
     name: Box<str>,
     slot: usize,
     owner: u32,
+    /// What ends its sleep; made when it first sleeps.
+    event: Option<Arc<OwnedHandle>>,
     _token: Token,
 }
 
@@ -117,6 +119,7 @@ pub(super) fn claim(
                     name: (&**tokens).into(),
                     slot,
                     owner,
+                    event: None,
                     _token: token,
                 };
                 claims.0.insert(number, claim);
@@ -130,6 +133,29 @@ pub(super) fn claim(
         .unwrap_or_else(|_| Err(ends()))?;
     remember(number, owner);
     Ok(owner)
+}
+
+/// The event of this thread in the region where it has a slot; made once.
+pub(super) fn event(
+    number: u64,
+    make: impl FnOnce() -> Result<OwnedHandle>,
+) -> Result<Arc<OwnedHandle>> {
+    let none = || {
+        Error::new(ErrorKind::Closed, "wait for a change", "")
+            .detail("the thread is ending; wait before that")
+    };
+    CLAIMS
+        .try_with(|claims| {
+            let mut claims = claims.try_borrow_mut().map_err(|_| none())?;
+            let claim = claims.0.get_mut(&number).ok_or_else(none)?;
+            if let Some(event) = &claim.event {
+                return Ok(Arc::clone(event));
+            }
+            let event = Arc::new(make()?);
+            claim.event = Some(Arc::clone(&event));
+            Ok(event)
+        })
+        .unwrap_or_else(|_| Err(none()))
 }
 
 impl Claim {

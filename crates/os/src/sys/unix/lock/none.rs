@@ -35,6 +35,10 @@ pub(in crate::sys) fn wake(locks: &Locks, _: &View, _: usize) {
     match *locks {}
 }
 
+pub(in crate::sys) fn park(locks: &Locks, _: &View, _: usize, _: u32, _: Duration) -> Result<bool> {
+    match *locks {}
+}
+
 pub(in crate::sys) fn is_held_within(_: Range<usize>) -> bool {
     false
 }

@@ -139,6 +139,28 @@ pub(in crate::sys) fn wake(_: &Locks, view: &View, at: usize) {
     }
 }
 
+pub(in crate::sys) fn park(
+    _: &Locks,
+    view: &View,
+    at: usize,
+    seen: u32,
+    at_most: Duration,
+) -> Result<bool> {
+    let Some(word) = view.half(at) else {
+        return Err(Error::new(ErrorKind::ReadOnly, "wait for a change", "").detail(format!(
+            "byte {at} is no wake word of this view, or the view is for reading"
+        )));
+    };
+    // SYNC POINT (park). Acquire pairs with the addition of `crate::Locks::wake`. What it has added
+    // by now the kernel finds, and does not sleep; what it adds later finds the bit.
+    let found = word.fetch_or(WAITERS, Ordering::AcqRel);
+    let slept = (found | WAITERS) == (seen | WAITERS);
+    if slept {
+        sleep(word, seen | WAITERS, at_most);
+    }
+    Ok(slept)
+}
+
 /// Whether the lock word that this thread holds lies in that range of addresses.
 pub(in crate::sys) fn is_held_within(addresses: Range<usize>) -> bool {
     let me = ME.get();

@@ -1,0 +1,302 @@
+//! Watches: one variable, many, a prefix, all; set by other processes, some of which are killed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by a panic, and says what it saw"
+)]
+
+mod common;
+
+use common::{Owned, Watchdog, child, role, scaled, start, unique};
+use mapvar::{ErrorKind, Format, Map, Version, Watch};
+use std::{
+    collections::HashMap,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+const LONG: Duration = Duration::from_secs(30);
+const SHORT: Duration = Duration::from_millis(30);
+
+#[test]
+fn child_entry() {
+    let Some((role, arguments)) = role() else { return };
+    let map = Map::open(&arguments[0]).unwrap();
+    match role.as_str() {
+        // Answers each value that it is asked for with one greater by 1,000,000.
+        "echo" => {
+            let mut watch = map.watch("ask").unwrap();
+            map.set("ready", true).unwrap();
+            loop {
+                let asked: u64 = watch.wait().unwrap().get().unwrap();
+                map.set("answer", asked + 1_000_000).unwrap();
+            }
+        }
+        // Counts up every variable of a range, over and over.
+        "counter" => {
+            let [first, count, rounds] = [1, 2, 3].map(|at| arguments[at].parse::<u64>().unwrap());
+            let names = (first..first + count).map(|number| format!("n.{number}"));
+            let vars: Vec<_> = names.map(|name| map.var_or(&name, 0_u64).unwrap()).collect();
+            for round in 1..=rounds {
+                for var in &vars {
+                    var.set(round).unwrap();
+                }
+            }
+        }
+        other => panic!("no role {other}"),
+    }
+}
+
+fn other(role: &str, arguments: &[&str]) -> Owned {
+    Owned(start(child("child_entry", role, arguments).stdout(Stdio::null())))
+}
+
+fn map(what: &str) -> (Map, String) {
+    let name = unique(what);
+    (Map::options().name(&name).create().unwrap(), name)
+}
+
+fn nothing(watch: &mut Watch) {
+    assert!(watch.try_wait().unwrap().is_none());
+    let begin = Instant::now();
+    assert!(watch.wait_timeout(SHORT).unwrap().is_none());
+    assert!(begin.elapsed() >= SHORT);
+}
+
+#[test]
+fn what_was_before_is_no_change_and_what_comes_after_is() {
+    let _watchdog = Watchdog::new("what_was_before", LONG);
+    let (map, _) = map("watch-one");
+    map.set("foo", 1).unwrap();
+    let mut watch = map.watch("foo").unwrap();
+    nothing(&mut watch);
+    map.set("foo", 2).unwrap();
+    let change = watch.wait().unwrap();
+    assert_eq!((change.name(), change.get::<i64>().unwrap(), change.skipped()), ("foo", 2, 0));
+    assert_eq!(change.version(), map.version("foo").unwrap());
+    nothing(&mut watch);
+    for value in 3..=9 {
+        map.set("foo", value).unwrap();
+    }
+    let change = watch.wait().unwrap();
+    assert_eq!((change.get::<i64>().unwrap(), change.skipped()), (9, 6));
+    // The same value again is a change: it was set.
+    map.set("foo", 9).unwrap();
+    assert_eq!(watch.wait().unwrap().skipped(), 0);
+    map.set("other", 1).unwrap();
+    nothing(&mut watch);
+}
+
+#[test]
+fn a_variable_comes_goes_and_comes_again() {
+    let _watchdog = Watchdog::new("comes_goes", LONG);
+    let (map, _) = map("watch-life");
+    let mut watch = map.watch("foo").unwrap();
+    nothing(&mut watch);
+    map.set("foo", "born").unwrap();
+    let born = watch.wait().unwrap();
+    assert_eq!((born.get::<String>().unwrap().as_str(), born.skipped()), ("born", 0));
+    assert!(map.remove("foo").unwrap());
+    let gone = watch.wait().unwrap();
+    assert!(gone.is_removed() && gone.skipped() == 0);
+    assert!(gone.value().unwrap().is_none() && gone.kind().unwrap().is_none());
+    assert_eq!(gone.get::<String>().unwrap_err().kind(), ErrorKind::NotFound);
+    nothing(&mut watch);
+    map.set("foo", 77).unwrap();
+    assert_eq!(watch.wait().unwrap().get::<i64>().unwrap(), 77);
+    // Removed and made again between two looks.
+    map.remove("foo").unwrap();
+    map.set("foo", 78).unwrap();
+    let again = watch.wait().unwrap();
+    assert_eq!(again.get::<i64>().unwrap(), 78);
+    assert!(again.skipped() >= 1, "the removal is told as skipped");
+    nothing(&mut watch);
+}
+
+#[test]
+fn many_a_prefix_and_all() {
+    let _watchdog = Watchdog::new("many", LONG);
+    let (map, _) = map("watch-many");
+    for name in ["a.1", "a.2", "b.1"] {
+        map.set(name, 0).unwrap();
+    }
+    let mut any = map.watch_any(["a.1", "b.1", "later", "a.1"]).unwrap();
+    let mut prefix = map.watch_prefix("a.").unwrap();
+    let mut all = map.watch_all().unwrap();
+    assert_eq!([any.len(), prefix.len(), all.len()], [3, 2, 3]);
+    for name in ["a.1", "a.2", "a.3", "b.1", "later"] {
+        map.set(name, 1).unwrap();
+    }
+    map.remove("a.2").unwrap();
+    let told = |watch: &mut Watch| {
+        let mut told: Vec<_> = std::iter::from_fn(|| watch.wait_timeout(SHORT).unwrap())
+            .map(|change| {
+                format!("{}{}", change.name(), if change.is_removed() { "-" } else { "" })
+            })
+            .collect();
+        told.sort();
+        told.join(" ")
+    };
+    assert_eq!(told(&mut any), "a.1 b.1 later");
+    assert_eq!(told(&mut prefix), "a.1 a.2- a.3");
+    assert_eq!(told(&mut all), "a.1 a.2- a.3 b.1 later");
+}
+
+#[test]
+fn atomics_and_transactions_are_told() {
+    let _watchdog = Watchdog::new("atomics", LONG);
+    let (map, _) = map("watch-atomic");
+    let atomic = map.atomic_or("hits", 5_u64).unwrap();
+    map.set("x", 0).unwrap();
+    map.set("y", 0).unwrap();
+    let mut hits = map.watch("hits").unwrap();
+    let mut both = map.watch_any(["x", "y"]).unwrap();
+    let other = map.clone();
+    let waiter = thread::spawn(move || {
+        let change = hits.wait().unwrap();
+        (change.get::<u64>().unwrap(), change.skipped())
+    });
+    thread::sleep(SHORT);
+    atomic.fetch_add(1).unwrap();
+    assert_eq!(waiter.join().unwrap(), (6, 0));
+    let waiter = thread::spawn(move || [both.wait().unwrap(), both.wait().unwrap()]);
+    thread::sleep(SHORT);
+    other
+        .transaction(|transaction| {
+            transaction.set("x", 1)?;
+            transaction.set("y", 2)
+        })
+        .unwrap();
+    let mut changes = waiter.join().unwrap().map(|change| {
+        let value: i64 = change.get().unwrap();
+        (change.name().to_owned(), value)
+    });
+    changes.sort();
+    assert_eq!(changes, [("x".to_owned(), 1), ("y".to_owned(), 2)]);
+    map.remove("hits").unwrap();
+    let mut hits = map.watch("hits").unwrap();
+    nothing(&mut hits);
+    map.atomic_or("hits", 1_u64).unwrap();
+    assert_eq!(hits.wait().unwrap().get::<u64>().unwrap(), 1);
+}
+
+#[test]
+fn another_process_is_woken_and_wakes() {
+    let _watchdog = Watchdog::new("another_process", 4 * LONG);
+    let (map, name) = map("watch-echo");
+    map.set("ask", 0_u64).unwrap();
+    let mut ready = map.watch("ready").unwrap();
+    let mut answers = map.watch("answer").unwrap();
+    let _echo = other("echo", &[&name]);
+    ready.wait().unwrap();
+    for asked in 1..=scaled(2_000) as u64 {
+        map.set("ask", asked).unwrap();
+        let answer = answers.wait().unwrap();
+        assert_eq!((answer.get::<u64>().unwrap(), answer.skipped()), (asked + 1_000_000, 0));
+    }
+}
+
+#[test]
+fn waiters_that_are_killed_cost_the_others_nothing() {
+    let _watchdog = Watchdog::new("killed", 2 * LONG);
+    let (map, name) = map("watch-killed");
+    map.set("ask", 0_u64).unwrap();
+    let mut ready = map.watch("ready").unwrap();
+    for _ in 0..5 {
+        let echo = other("echo", &[&name]);
+        ready.wait().unwrap();
+        drop(echo);
+    }
+    let mut answers = map.watch("answer").unwrap();
+    let _echo = other("echo", &[&name]);
+    ready.wait().unwrap();
+    map.set("ask", 7_u64).unwrap();
+    assert_eq!(answers.wait().unwrap().get::<u64>().unwrap(), 1_000_007);
+}
+
+#[test]
+fn each_variable_is_told_in_its_order_and_nothing_is_missed() {
+    const PROCESSES: u64 = 4;
+    let _watchdog = Watchdog::new("each_variable", 4 * LONG);
+    let name = unique("watch-order");
+    let map = Map::options().name(&name).size(1 << 20).create().unwrap();
+    let (each, rounds) = (scaled(250).max(10) as u64, 40_u64);
+    let mut watch = map.watch_prefix("n.").unwrap();
+    let counters: Vec<_> = (0..PROCESSES)
+        .map(|process| {
+            let first = (process * each).to_string();
+            other("counter", &[&name, &first, &each.to_string(), &rounds.to_string()])
+        })
+        .collect();
+    let (mut last, mut counted) = (HashMap::new(), HashMap::<String, u64>::new());
+    while last.len() < (PROCESSES * each) as usize || last.values().any(|value| *value < rounds) {
+        let change = watch.wait().unwrap();
+        let value: u64 = change.get().unwrap();
+        let before = last.insert(change.name().to_owned(), value);
+        assert!(before.is_none_or(|before| before < value), "{} goes back", change.name());
+        *counted.entry(change.name().to_owned()).or_default() += 1 + change.skipped();
+    }
+    // The making, with 0, and each round.
+    assert!(counted.values().all(|count| *count == rounds + 1), "{counted:?}");
+    drop(counters);
+}
+
+#[test]
+fn a_map_for_reading_is_watched_too() {
+    let _watchdog = Watchdog::new("for_reading", LONG);
+    let (map, name) = map("watch-reading");
+    map.set("foo", 1).unwrap();
+    let reader = Map::options().name(&name).read_only(true).open().unwrap();
+    let mut one = reader.watch("foo").unwrap();
+    let mut all = reader.watch_all().unwrap();
+    let setter = thread::spawn(move || {
+        thread::sleep(SHORT);
+        map.set("foo", 2).unwrap();
+        map.set("new", 3).unwrap();
+        map
+    });
+    assert_eq!(one.wait().unwrap().get::<i64>().unwrap(), 2);
+    let mut names =
+        [all.wait().unwrap(), all.wait().unwrap()].map(|change| change.name().to_owned());
+    names.sort();
+    assert_eq!(names, ["foo", "new"]);
+    setter.join().unwrap();
+}
+
+#[test]
+fn what_cannot_be_watched_says_so() {
+    let (map, _) = map("watch-refused");
+    assert_eq!(map.watch("").unwrap_err().kind(), ErrorKind::InvalidName);
+    assert_eq!(map.watch_any([""; 0]).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let gem = Map::options().name(unique("watch-gem")).format(Format::Marshal).create().unwrap();
+    let error = gem.watch("foo").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("gem"), "{error}");
+    assert_eq!(map.version("foo").unwrap(), Version::ABSENT);
+}
+
+#[test]
+fn a_file_that_is_flushed_and_collected_is_watched_on() {
+    let _watchdog = Watchdog::new("flushed", LONG);
+    let folder = tempfile::tempdir().unwrap();
+    let map = Map::options().file(folder.path().join("watched")).create().unwrap();
+    map.set("foo", 1).unwrap();
+    let mut watch = map.watch("foo").unwrap();
+    map.flush().unwrap();
+    nothing(&mut watch);
+    map.remove("foo").unwrap();
+    assert!(watch.wait().unwrap().is_removed());
+    // What is removed is given back after two flushes, and its record may become another's.
+    for round in 0..4 {
+        map.flush().unwrap();
+        map.set(&format!("other.{round}"), round).unwrap();
+        nothing(&mut watch);
+    }
+    map.set("foo", 2).unwrap();
+    assert_eq!(watch.wait().unwrap().get::<i64>().unwrap(), 2);
+}
