@@ -663,7 +663,7 @@ impl<M: Mem> Store<M> {
             journal.store(journal::OPERATION, journal::UNLINK, Release);
             if let Ok(taken) = self.mem.mark(handle.lock(), Locks::MARK_L) {
                 if taken == mapvar_os::Taken::Recovered {
-                    self.wake_waiters(handle);
+                    self.rouse_waiters(handle);
                 }
                 for Replaced(at) in self.drop_stale(handle, None) {
                     self.reclaim(at)?;

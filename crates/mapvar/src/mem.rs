@@ -183,6 +183,8 @@ faults! {
     VersionNotCompared = "version-not-compared",
     /// Who takes a dead writer's lock does not wake those whom he had not woken.
     HeirWakesNobody = "heir-wakes-nobody",
+    /// Who takes a dead writer's lock wakes only where the wake word says that somebody sleeps.
+    HeirTrustsSign = "heir-trusts-sign",
     /// Who waits for a variable does not say so in its `state`.
     WaitNotSet = "wait-not-set",
     /// Who waits looks at the variable before he notes how often the wake word was counted up.
@@ -445,6 +447,11 @@ pub trait Mem: Send + Sync + 'static {
     fn unmark(&self, at: u64);
     /// Adds 1 to the 32-bit word at offset `at` and wakes those who sleep on it.
     fn wake(&self, at: u64);
+    /// As [`wake`](Self::wake), whether anybody says that he sleeps or not: where somebody died who
+    /// was about to wake them.
+    fn rouse(&self, at: u64) {
+        self.wake(at);
+    }
     /// The count of the wake word at offset `at`, loaded (Acquire) before what is waited for.
     ///
     /// # Errors
@@ -744,6 +751,11 @@ impl Mem for Mapped {
     #[cold]
     fn wake(&self, at: u64) {
         self.locks.wake(&self.view, within(at));
+    }
+
+    #[cold]
+    fn rouse(&self, at: u64) {
+        self.locks.rouse(&self.view, within(at));
     }
 
     fn wakes(&self, at: u64) -> Result<u32, Trouble> {

@@ -320,7 +320,7 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S5.
         match self.mem.try_lock(handle.lock()) {
             Some(Taken::Clean) => {}
-            Some(Taken::Recovered) => self.wake_waiters(handle),
+            Some(Taken::Recovered) => self.rouse_waiters(handle),
             None => return false,
         }
         let expect = if revived { Expect::Any } else { Expect::Present };

@@ -186,7 +186,7 @@ impl<M: Mem> Store<M> {
                 // Its holder may have published and died before it woke those who wait for it.
                 Ok(Taken::Recovered) => {
                     if !self.mem.planted(Fault::HeirWakesNobody) {
-                        self.wake_waiters(handle);
+                        self.rouse_waiters(handle);
                     }
                     return Ok(());
                 }
@@ -418,7 +418,7 @@ impl<M: Mem> Store<M> {
         match early.unwrap_or_else(mark) {
             Ok(taken) => {
                 if taken == Taken::Recovered {
-                    self.wake_waiters(handle);
+                    self.rouse_waiters(handle);
                 }
                 self.finish_collect(handle.at)
             }
@@ -643,6 +643,7 @@ impl<M: Mem> Store<M> {
             journal.store(journal::OPERATION, journal::NOTHING, Release);
         }
         let at = journal.load(journal::RECORD, Relaxed);
+        self.rouse_at(at);
         match operation {
             journal::INSERT if self.mem.planted(Fault::InsertNotUndone) => {
                 journal.store(journal::OPERATION, journal::NOTHING, Release);

@@ -225,7 +225,7 @@ impl<M: Mem> Store<M> {
             match self.mem.mark(handle.lock(), Locks::MARK_T) {
                 Ok(taken) => {
                     if taken == Taken::Recovered {
-                        self.wake_waiters(handle);
+                        self.rouse_waiters(handle);
                     }
                     return None;
                 }
@@ -388,12 +388,28 @@ impl<M: Mem> Store<M> {
         if commits.load(commit::STATUS, Acquire) == commit::COMMITTED
             && !self.mem.planted(Fault::CommittedUndone)
         {
+            self.rouse_journalled()?;
             return self.apply();
         }
         if commits.load(commit::COUNT, Relaxed) != 0
             || self.live()?.load(live::TSEQ, Relaxed) & 1 == 1
         {
+            self.rouse_journalled()?;
             return self.unmark_all();
+        }
+        Ok(())
+    }
+
+    /// Wakes those whom the dead holder of T was about to wake: a record keeps its mark until after
+    /// that.
+    fn rouse_journalled(&self) -> Result<(), Trouble> {
+        let entries = self.entries()?;
+        for number in 0..self.count()? {
+            if let Some(handle) = self.journalled(entries.load(number, Relaxed))?
+                && self.mem.is_marked(handle.lock(), Locks::MARK_T)
+            {
+                self.rouse_waiters(handle);
+            }
         }
         Ok(())
     }

@@ -163,11 +163,100 @@ impl<M: Mem> Store<M> {
         self.mem.wake(live::CHANGES_WAKE);
     }
 
+    /// As [`wake_waiters`](Self::wake_waiters), where somebody may have died who was about to do so:
+    /// he may have taken the sign away that somebody sleeps.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn rouse_waiters(&self, handle: Handle) {
+        if self.mem.planted(Fault::HeirTrustsSign) {
+            return self.wake_waiters(handle);
+        }
+        self.mem.rouse(handle.wake());
+        self.mem.rouse(live::CHANGES_WAKE);
+    }
+
+    /// The same for who replays what was done to the record at `at`, or was to be one.
+    #[cold]
+    pub(crate) fn rouse_at(&self, at: u64) {
+        if self.mem.words(at, record::LINE).is_some() {
+            self.mem.rouse(at + record::WAKE);
+        }
+        self.mem.rouse(live::BIRTHS_WAKE);
+        self.mem.rouse(live::CHANGES_WAKE);
+    }
+
     /// Wakes who waits for a variable that there was not.
     pub(crate) fn wake_for_birth(&self) {
         self.mem.wake(live::BIRTHS_WAKE);
         if !self.mem.planted(Fault::BirthUntold) {
             self.mem.wake(live::CHANGES_WAKE);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by a panic")]
+mod tests {
+    use super::*;
+    use crate::{mem::heap::Heap, raw::Raw, region};
+
+    fn store() -> Store<Heap> {
+        let facts = region::Facts {
+            uuid: [1, 2],
+            seed: 3,
+            size: 1024,
+            region: 12 * crate::layout::CHUNK,
+            max_size: 0,
+            file: false,
+            created: 0,
+            creator: 0,
+        };
+        let heap = Heap::new(12 * crate::layout::CHUNK as usize);
+        let words = heap.words_mut(0, 12 * crate::layout::CHUNK as usize / 8).unwrap();
+        region::format(words, &facts);
+        Store::new(heap, &facts).unwrap()
+    }
+
+    /// How often births and changes were told to who sleeps for them.
+    fn told(store: &Store<Heap>) -> (u32, u32) {
+        let count = |at| store.mem().wakes(at).unwrap();
+        (count(live::BIRTHS_WAKE), count(live::CHANGES_WAKE))
+    }
+
+    #[test]
+    fn who_waits_for_many_is_woken_by_births_and_by_what_is_waited_for() {
+        let store = store();
+        let set = |name: &str| {
+            store.set(store.query(name.as_bytes()), &Raw::word(crate::Kind::U64, 1)).unwrap();
+        };
+        set("a");
+        assert_eq!(told(&store), (1, 1));
+        // Nobody waits: nothing that others share is touched.
+        set("a");
+        assert_eq!(told(&store), (1, 1));
+        let handle = store.find(store.query(b"a")).unwrap().unwrap();
+        let stand = store.stand(handle).unwrap().unwrap();
+        assert!(store.is_as(handle, stand) && store.arm(handle, stand).unwrap());
+        set("a");
+        assert_eq!(told(&store), (1, 2));
+        assert!(!store.is_as(handle, stand) && !store.arm(handle, stand).unwrap());
+        assert!(store.doze(handle, stand, NAP).unwrap());
+        set("b");
+        assert_eq!(told(&store), (2, 4), "what was armed is told once, and the birth");
+    }
+
+    #[test]
+    fn a_removed_variable_stands_and_a_collected_one_does_not() {
+        let store = store();
+        let query = store.query(b"a");
+        store.set(query, &Raw::word(crate::Kind::U64, 1)).unwrap();
+        let handle = store.find(query).unwrap().unwrap();
+        let here = store.stand(handle).unwrap().unwrap();
+        assert!(store.remove(query).unwrap());
+        // On the heap a removal collects at once.
+        assert!(!store.is_as(handle, here));
+        assert!(store.stand(handle).unwrap().is_none_or(|stand| stand.removed));
+        assert!(!store.arm(handle, here).unwrap());
+        assert!(matches!(store.follow(handle).unwrap(), Found::Stale | Found::Removed(_)));
     }
 }

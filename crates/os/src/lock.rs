@@ -170,6 +170,16 @@ impl Locks {
         }
     }
 
+    /// As [`wake`](Self::wake), by a system call in any case: for who takes over from one who died,
+    /// and may have taken the bit away before he woke anybody.
+    pub fn rouse(&self, view: &View, at: usize) {
+        if let Some(word) = view.half(at) {
+            word.fetch_add(1, Ordering::AcqRel);
+            word.fetch_and(!WAITERS, Ordering::AcqRel);
+            Imp::wake(&self.sys, view, at);
+        }
+    }
+
     /// The count of the wake word at byte `at`, to be seen before the look at what is waited for:
     /// Acquire, so that what is looked at later is at least as new.
     pub fn wakes(&self, view: &View, at: usize) -> Option<u32> {

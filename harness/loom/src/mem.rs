@@ -15,9 +15,12 @@
 use crate::setup::Region as Setup;
 use loom::{
     cell::Cell,
-    sync::atomic::{AtomicU32, AtomicU64},
+    sync::{
+        Condvar, Mutex as LoomMutex,
+        atomic::{AtomicU32, AtomicU64},
+    },
 };
-use mapvar::internals::{Fault, Load, Mem, Ordering, StoreWords, layout};
+use mapvar::internals::{Fault, Load, Mem, Ordering, StoreWords, Trouble, layout};
 use mapvar_os::{Locks, Refused, Taken};
 use std::{
     any::Any,
@@ -26,6 +29,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed as Plain},
     },
+    time::Duration,
 };
 
 /// What a word is.
@@ -46,6 +50,8 @@ pub enum On {
     Lock,
     /// A lock word into which a mark is put, or from which it is taken.
     Mark,
+    /// A wake word.
+    Wake,
     Other,
 }
 
@@ -126,6 +132,15 @@ pub struct Shared {
     hot: Vec<AtomicU64>,
     cold: Vec<Cold>,
     locks: Vec<(u64, AtomicU32)>,
+    wakes: Vec<(u64, Futex)>,
+}
+
+/// A wake word, and the kernel's queue of those who sleep on it.
+#[derive(Debug, Default)]
+struct Futex {
+    word: AtomicU32,
+    queue: LoomMutex<()>,
+    woken: Condvar,
 }
 
 impl Shared {
@@ -135,6 +150,7 @@ impl Shared {
             hot: values(&setup.hot).into_iter().map(AtomicU64::new).collect(),
             cold: values(&setup.cold).into_iter().map(|word| Cold(Cell::new(word))).collect(),
             locks: setup.locks.iter().map(|at| (*at, AtomicU32::new(0))).collect(),
+            wakes: setup.wakes.iter().map(|at| (*at, Futex::default())).collect(),
             setup: Arc::clone(setup),
         })
     }
@@ -162,6 +178,8 @@ pub struct LoomMem {
 
 /// As in the lock words of the product; more than any mark.
 const DIED: u32 = 0x4000_0000;
+/// As in the wake words of the product: somebody sleeps on the word.
+const WAITERS: u32 = 0x8000_0000;
 /// How often a thread tries for a lock that another has before it gives up, as after a timeout.
 const PATIENCE: usize = 3;
 
@@ -234,6 +252,11 @@ impl LoomMem {
     fn lock_word(&self, at: u64) -> &AtomicU32 {
         let found = self.shared.locks.iter().find(|(place, _)| *place == at);
         &found.unwrap_or_else(|| panic!("FORGOTTEN: the model has no lock at {at:#x}")).1
+    }
+
+    fn futex(&self, at: u64) -> Option<&Futex> {
+        let found = self.shared.wakes.iter().find(|(place, _)| *place == at);
+        found.map(|(_, futex)| futex)
     }
 
     /// Takes a lock that nobody has; else who has it.
@@ -452,8 +475,51 @@ impl Mem for LoomMem {
         self.lock_word(at).store(0, self.order(Op::Store, On::Mark, Ordering::Release));
     }
 
-    /// Nobody sleeps in these models.
-    fn wake(&self, _: u64) {}
+    /// As `mapvar_os::Locks::wake`. Nobody sleeps on the words that a model does not name.
+    fn wake(&self, at: u64) {
+        let Some(futex) = self.futex(at).filter(|_| !self.over()) else { return };
+        self.step();
+        let order = self.order(Op::Swap, On::Wake, Ordering::AcqRel);
+        if futex.word.fetch_add(1, order) & WAITERS != 0 {
+            self.step();
+            futex.word.fetch_and(!WAITERS, order);
+            self.step();
+            let _queue = futex.queue.lock().unwrap();
+            futex.woken.notify_all();
+        }
+    }
+
+    fn rouse(&self, at: u64) {
+        let Some(futex) = self.futex(at).filter(|_| !self.over()) else { return };
+        futex.word.fetch_add(1, Ordering::AcqRel);
+        self.step();
+        futex.word.fetch_and(!WAITERS, Ordering::AcqRel);
+        self.step();
+        let _queue = futex.queue.lock().unwrap();
+        futex.woken.notify_all();
+    }
+
+    fn wakes(&self, at: u64) -> Result<u32, Trouble> {
+        let futex = self.futex(at).unwrap_or_else(|| panic!("FORGOTTEN: a wake word at {at:#x}"));
+        let order = self.order(Op::Load, On::Wake, Ordering::Acquire);
+        Ok(futex.word.load(order) & !WAITERS)
+    }
+
+    /// As `mapvar_os::Locks::park` of Linux, without an end: who is not woken sleeps for ever, which
+    /// loom tells.
+    fn park(&self, at: u64, seen: u32, _: Duration) -> Result<(), Trouble> {
+        let futex = self.futex(at).unwrap_or_else(|| panic!("FORGOTTEN: a wake word at {at:#x}"));
+        let order = self.order(Op::Swap, On::Wake, Ordering::AcqRel);
+        if futex.word.fetch_or(WAITERS, order) | WAITERS == seen | WAITERS {
+            // The kernel compares and queues under one lock, which who wakes takes too.
+            let mut queue = futex.queue.lock().unwrap();
+            if futex.word.load(Ordering::Relaxed) == seen | WAITERS {
+                queue = futex.woken.wait(queue).unwrap();
+            }
+            drop(queue);
+        }
+        Ok(())
+    }
 
     /// Of a chunk that is being cut into records; the locks of a model's own records stand.
     fn reset(&self, at: u64) {
@@ -461,7 +527,7 @@ impl Mem for LoomMem {
         assert!(!known, "FORGOTTEN: the model resets the lock at {at:#x}");
     }
 
-    fn seat(&self) -> Result<u64, mapvar::internals::Trouble> {
+    fn seat(&self) -> Result<u64, Trouble> {
         Ok(1)
     }
 

@@ -14,6 +14,7 @@ mod read;
 mod set;
 mod structure;
 mod takeover;
+mod wait;
 
 /// A process: an engine on the shared memory.
 type Process = Store<LoomMem>;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(structure::cases());
     cases.extend(index::cases());
     cases.extend(read::cases());
+    cases.extend(wait::cases());
     cases
 }
 

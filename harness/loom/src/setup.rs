@@ -60,6 +60,8 @@ pub struct Region {
     pub hot: Vec<usize>,
     pub cold: Vec<usize>,
     pub locks: Vec<u64>,
+    /// Wake words on which the model's threads sleep.
+    pub wakes: Vec<u64>,
 }
 
 impl Region {
@@ -91,6 +93,7 @@ impl Region {
             hot: Vec::new(),
             cold: Vec::new(),
             locks: Vec::new(),
+            wakes: Vec::new(),
         }
     }
 
@@ -179,6 +182,12 @@ impl Region {
             .cold(live(layout::live::CLASS_HINT)..=live(layout::live::INDEX_USED));
         region.locks.push(layout::live::LOCK_L);
         region
+    }
+
+    /// Threads sleep on these wake words.
+    pub fn wakes(mut self, words: impl IntoIterator<Item = u64>) -> Self {
+        self.wakes.extend(words);
+        self
     }
 
     /// Words that only one thread at a time touches.

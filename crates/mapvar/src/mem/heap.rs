@@ -142,6 +142,10 @@ impl Mem for Heap {
         }
     }
 
+    fn wakes(&self, at: u64) -> Result<u32, Trouble> {
+        Ok(self.half(at).map_or(0, |word| word.load(Ordering::Acquire)))
+    }
+
     fn reset(&self, at: u64) {
         if let Some(word) = self.half(at) {
             word.store(0, Ordering::Release);

@@ -1,0 +1,160 @@
+//! Waiting: nobody who waits for a variable sleeps while it has changed. Sleeps have no end here, so
+//! that a wake which is lost is a deadlock, and loom tells it.
+
+use super::{caught, holds, process};
+use crate::{
+    check::{Body, Case},
+    mem::{On, Op, Shared, Ways},
+    setup::{Region, Vars, record},
+};
+use loom::thread;
+use mapvar::internals::{Fault, Handle, Mem, Ordering, Stand, layout};
+use std::{sync::Arc, time::Duration};
+
+/// Whatever is given: sleeps end by a wake alone.
+const FOR_EVER: Duration = Duration::MAX;
+const CHANGES: u64 = layout::live::CHANGES_WAKE;
+
+/// `a` and `b`, each at version 3.
+fn region() -> Region {
+    Region::new(|store| {
+        for name in ["a", "b"] {
+            for value in 101..=103 {
+                assert!(store.put(name, value).is_some());
+            }
+        }
+    })
+    .values(record(0))
+    .values(record(1))
+    .wakes([0, 1].map(|number| record(number) + layout::record::WAKE))
+    .wakes([CHANGES])
+}
+
+fn stand(handle: Handle, version: u64) -> Stand {
+    Stand { id: handle.id, number: version, removed: false }
+}
+
+/// Waits for one variable until it is beyond `version`.
+fn await_one(store: &super::Process, name: &str, version: u64) {
+    let handle = store.handle(name).expect("it is there");
+    let mut seen = stand(handle, 3);
+    while seen.number <= version {
+        while !store.doze(handle, seen, FOR_EVER).expect("a sleep") {}
+        let now = store.stand(handle).expect("a look").expect("it is there");
+        assert!(now.number > seen.number, "BACK: {now:?} after {seen:?}");
+        seen = now;
+    }
+}
+
+/// Waits for either variable to be beyond version 3, as a watch of many does.
+fn await_any(store: &super::Process) {
+    let handles = ["a", "b"].map(|name| store.handle(name).expect("it is there"));
+    loop {
+        let seen = store.mem().wakes(CHANGES).expect("a wake word");
+        let armed = handles.map(|handle| store.arm(handle, stand(handle, 3)).expect("a look"));
+        if armed.contains(&false) {
+            return;
+        }
+        store.mem().park(CHANGES, seen, FOR_EVER).expect("a sleep");
+    }
+}
+
+/// `waiters` wait for `a` to be set `sets` times by a writer each, one of them for both variables if
+/// `any`.
+fn body(waiters: u32, sets: u32, any: bool, ways: &Ways) -> Body {
+    let region = region().done();
+    let ways = ways.clone();
+    Arc::new(move |_| {
+        let shared = Shared::new(&region);
+        let mut threads = Vec::new();
+        for number in 0..waiters {
+            let store = process(&shared, 10 + number, &ways);
+            threads.push(thread::spawn(move || {
+                if any && number == 0 {
+                    await_any(&store);
+                } else {
+                    await_one(&store, "a", 2 + u64::from(sets));
+                }
+            }));
+        }
+        for number in 1..sets {
+            let store = process(&shared, number, &ways);
+            threads.push(thread::spawn(move || {
+                store.put("a", 1000).expect("nobody has the lock for long");
+            }));
+        }
+        let store = process(&shared, 5, &ways);
+        store.put("a", 2000).expect("nobody has the lock for long");
+        for thread in threads {
+            thread.join().expect("it ends");
+        }
+    })
+}
+
+/// A writer dies at some step, and an heir sets the same variable. One waits for it.
+fn heir(ways: &Ways) -> Body {
+    let region = region().done();
+    let ways = ways.clone();
+    Arc::new(move |step| {
+        let shared = Shared::new(&region);
+        let store = process(&shared, 10, &ways);
+        let waiter = thread::spawn(move || await_one(&store, "a", 3));
+        let mortal = process(&shared, 1, &ways.clone().dies(step));
+        let handle = mortal.handle("a").expect("it is there");
+        let mortal = thread::spawn(move || {
+            mortal.mem().mortal(|| mortal.put_by(handle, 1001));
+        });
+        mortal.join().expect("the mortal");
+        let store = process(&shared, 2, &ways);
+        assert!(store.put_by(handle, 2001).is_some(), "LOST: the lock");
+        waiter.join().expect("the waiter");
+    })
+}
+
+pub fn cases() -> Vec<Case> {
+    let as_is = Ways::default();
+    let planted = |fault| Ways::default().fault(fault);
+    // loom's own word for a thread that sleeps for ever.
+    let words: &[&str] = &["deadlock"];
+    let swap = |on| as_is.clone().weak(Op::Swap, on, Ordering::AcqRel);
+    vec![
+        Case {
+            bound: 3,
+            short: 2,
+            ..holds("wait: a writer, two who wait", body(2, 1, false, &as_is))
+        },
+        Case {
+            // With more switches a writer gives the lock up.
+            bound: 2,
+            short: 2,
+            ..holds("wait: two writers, one who waits for both", body(1, 2, false, &as_is))
+        },
+        Case {
+            bound: 3,
+            short: 2,
+            ..holds("wait: for one, and for any", body(2, 1, true, &as_is))
+        },
+        Case { bound: 3, short: 2, dies: true, ..holds("wait: the writer dies", heir(&as_is)) },
+        caught(
+            "wait, WAIT loaded and not set",
+            words,
+            body(1, 1, false, &planted(Fault::WaitNotSet)),
+        ),
+        caught("wait, counted late", words, body(1, 1, false, &planted(Fault::CountedLate))),
+        caught(
+            "wait, woken before published",
+            words,
+            body(1, 1, false, &planted(Fault::WakeBeforePublish)),
+        ),
+        caught("wait, nobody woken", words, body(1, 1, false, &planted(Fault::NobodyWoken))),
+        Case {
+            dies: true,
+            ..caught("wait, heir wakes nobody", words, heir(&planted(Fault::HeirWakesNobody)))
+        },
+        Case {
+            dies: true,
+            ..caught("wait, heir trusts the sign", words, heir(&planted(Fault::HeirTrustsSign)))
+        },
+        caught("wait, wake word Relaxed", words, body(1, 1, true, &swap(On::Wake))),
+    ]
+}
