@@ -13,7 +13,7 @@ use crate::{
     facts::{Clobbered, Format, LockStat, OnClobber, Stat, Unlocked},
     marshal::{Dump, Flaw},
     raw::{Captured, Raw},
-    stored::checked,
+    stored::checked_length,
     trouble::Trouble,
     value::Value,
 };
@@ -234,7 +234,7 @@ impl Gem {
 
     fn put(&self, operation: &'static str, name: &str, captured: Result<Captured>) -> Result<()> {
         let told = |error: Error| error.during(operation, self.variable(name));
-        checked(name).map_err(|trouble| trouble.during(operation, self.variable(name)))?;
+        checked_length(name).map_err(|trouble| trouble.during(operation, self.variable(name)))?;
         let value = captured.and_then(Value::of).map_err(told)?;
         self.change(|dump| {
             set(dump, name, &value)?;
@@ -283,7 +283,7 @@ impl Gem {
 
     pub(crate) fn remove(&self, name: &str) -> Result<bool> {
         const REMOVE: &str = "remove variable";
-        checked(name).map_err(|trouble| trouble.during(REMOVE, self.variable(name)))?;
+        checked_length(name).map_err(|trouble| trouble.during(REMOVE, self.variable(name)))?;
         self.change(|dump| {
             let there = dump.remove(name).map_err(flawed)?;
             Ok((Edit::Removed(name.into()), there))
@@ -298,7 +298,7 @@ impl Gem {
         mut change: impl FnMut(Option<T>) -> T,
     ) -> Result<T> {
         const UPDATE: &str = "update variable";
-        checked(name).map_err(|trouble| trouble.during(UPDATE, self.variable(name)))?;
+        checked_length(name).map_err(|trouble| trouble.during(UPDATE, self.variable(name)))?;
         self.change(|dump| {
             let old = value(dump, name)?.as_ref().map(captured).transpose()?;
             let new = change(old.map(codec::decode).transpose()?);
@@ -338,7 +338,7 @@ impl Gem {
         captured: Result<Captured>,
     ) -> Result<std::result::Result<Version, Version>> {
         let told = |error: Error| error.during(SET, self.variable(name));
-        checked(name).map_err(|trouble| trouble.during(SET, self.variable(name)))?;
+        checked_length(name).map_err(|trouble| trouble.during(SET, self.variable(name)))?;
         let value = captured.and_then(Value::of).map_err(told)?;
         self.change(|dump| {
             let there = version(dump, name);
@@ -533,7 +533,8 @@ impl Gem {
         ask: impl FnOnce(&Dump) -> R,
     ) -> Result<R> {
         let told = |error: Error| error.during(operation, self.variable(name));
-        checked(name).map_err(|trouble: Trouble| trouble.during(operation, self.variable(name)))?;
+        checked_length(name)
+            .map_err(|trouble: Trouble| trouble.during(operation, self.variable(name)))?;
         self.look().map(|dump| ask(&dump)).map_err(told)
     }
 

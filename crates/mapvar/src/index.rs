@@ -170,6 +170,12 @@ impl<M: Mem> Engine<M> {
         words.is_some_and(|words| words_are(words, 0, name))
     }
 
+    /// Whether the name of the record at `at` begins with this byte.
+    pub(crate) fn begins_with(&self, at: u64, byte: u8) -> bool {
+        let line = self.mem.words(at, record::LINE);
+        line.is_some_and(|line| line.load(record::NAME, Relaxed) as u8 == byte)
+    }
+
     /// The name of the record at `at`, whatever its id says; `None` where it makes no sense.
     pub fn name_of(&self, at: u64) -> Option<Vec<u8>> {
         let line = self.mem.words(at, record::LINE)?;

@@ -1,8 +1,14 @@
 //! A walk over the variables of a map.
 
 use crate::{
-    Kind, Map, Value, codec, gem::Gem, map::Body, raw::Captured, slots::Seen, store::Cursor,
-    stored::Stored, trouble::Trouble,
+    Kind, Map, Value, codec,
+    gem::Gem,
+    map::Body,
+    raw::Captured,
+    slots::Seen,
+    store::Cursor,
+    stored::{Stored, is_reserved},
+    trouble::Trouble,
 };
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
@@ -106,6 +112,9 @@ fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, Trouble> {
     while let Some(handle) = store.next_record(cursor)? {
         // The name first: if the record became another's, the read's last look at the id says so.
         let name = store.name_of(handle.at);
+        if name.as_deref().is_some_and(is_reserved) {
+            continue;
+        }
         let Seen::Value(captured, version) = store.read(handle, |shot| shot.capture())? else {
             continue;
         };

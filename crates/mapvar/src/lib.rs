@@ -26,6 +26,7 @@
 //! | [`Var`] | a handle to one variable: resolved once, then a few nanoseconds an operation |
 //! | [`Atomic`] | a number of one machine word, with operations that take no lock |
 //! | [`Watch`] | waits for one variable, or many, to change |
+//! | [`Lock`] | a named lock, for the user's own critical sections: says who has it |
 //! | [`Value`] | what a variable holds, when its type is not known beforehand |
 //! | [`Section`], [`View`] | the system's memory itself: raw bytes, when no variables are wanted |
 //!
@@ -115,6 +116,7 @@ mod iter;
 mod var;
 mod transaction;
 mod watch;
+mod lock;
 mod options;
 mod unopened;
 mod check;
@@ -126,6 +128,7 @@ pub use check::{Check, Finding, Severity};
 pub use engine::Version;
 pub use facts::{Clobbered, Format, LockStat, OnClobber, Recovery, Stat, Unlocked};
 pub use iter::{Entry, Iter};
+pub use lock::{Claim, Lock, LockGuard, Outcome};
 pub use map::Map;
 #[doc(inline)]
 pub use mapvar_os::faults::leave_alone as leave_faults_alone;

@@ -106,6 +106,7 @@ impl Stored {
     fn put(&self, name: &str, raw: &Raw<'_>) -> Result<()> {
         let store = &self.inner.store;
         if self.is_usable()
+            && !is_reserved(name.as_bytes())
             && let Some(handle) = store.hit(&store.query(name.as_bytes()))
             && store.poke(handle, raw, true)
         {
@@ -204,6 +205,9 @@ impl Stored {
         let clear = || {
             let (mut removed, mut trouble) = (0, None);
             self.inner.store.each_record(|handle| {
+                if self.is_reserved_at(handle) {
+                    return true;
+                }
                 match self.inner.store.remove_record(handle) {
                     Ok(Wrote::Version(_)) => removed += 1,
                     Ok(_) => {}
@@ -221,6 +225,7 @@ impl Stored {
             let (mut count, mut trouble) = (0, None);
             self.inner.store.each_record(|handle| {
                 match self.inner.store.read(handle, |_| ()) {
+                    Ok(Seen::Value(..)) if self.is_reserved_at(handle) => {}
                     Ok(Seen::Value(..)) => count += 1,
                     Ok(_) => {}
                     Err(met) => trouble = Some(met),
@@ -231,6 +236,11 @@ impl Stored {
         };
         self.run(count)
             .map_err(|trouble: Trouble| trouble.during("count variables of", self.object()))
+    }
+
+    /// Whether the record is a variable of the library's own.
+    fn is_reserved_at(&self, handle: Handle) -> bool {
+        self.inner.store.begins_with(handle.at, RESERVED)
     }
 
     /// The record of a variable that is there.
@@ -416,13 +426,39 @@ fn forked() -> Trouble {
     )
 }
 
+/// The first byte of names that are the library's own: of locks.
+pub(crate) const RESERVED: u8 = 0;
+
+/// Whether a variable of this name is one of the library's own, which no walk shows.
+#[inline]
+pub(crate) fn is_reserved(name: &[u8]) -> bool {
+    name.first() == Some(&RESERVED)
+}
+
 #[inline]
 pub(crate) fn checked(name: &str) -> Result<&[u8], Trouble> {
+    let bytes = name.as_bytes();
+    if is_reserved(bytes) {
+        return Err(reserved_name());
+    }
+    checked_length(name)
+}
+
+/// As [`checked`], of a gem's map, which has no names of its own.
+#[inline]
+pub(crate) fn checked_length(name: &str) -> Result<&[u8], Trouble> {
     let bytes = name.as_bytes();
     if bytes.is_empty() || bytes.len() > layout::LONGEST_NAME {
         return Err(invalid_name(bytes.len()));
     }
     Ok(bytes)
+}
+
+#[cold]
+fn reserved_name() -> Trouble {
+    Trouble::Told(Error::new(ErrorKind::InvalidName, "name variable", "").detail(
+        "names that begin with a zero byte are the library's own (locks); begin it otherwise",
+    ))
 }
 
 #[cold]

@@ -242,7 +242,7 @@ mod tests {
         assert!(!store.is_as(handle, stand) && !store.arm(handle, stand).unwrap());
         assert!(store.doze(handle, stand, NAP).unwrap());
         set("b");
-        assert_eq!(told(&store), (2, 4), "what was armed is told once, and the birth");
+        assert_eq!(told(&store), (2, 3), "what was armed is told once, and the birth");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     layout::live,
     mem::Mem,
     raw::Captured,
-    stored::{AGAIN, Stored, checked},
+    stored::{AGAIN, Stored, checked, is_reserved},
     trouble::Trouble,
     waiting::{Found, NAP, Stand},
 };
@@ -400,7 +400,8 @@ impl Watch {
                     let name =
                         store.name_of(handle.at).and_then(|name| String::from_utf8(name).ok());
                     // A name that was read while the record became another's is looked up below.
-                    let of_ours = name.filter(|name| name.starts_with(&prefix) && !name.is_empty());
+                    let of_ours = name
+                        .filter(|name| name.starts_with(&prefix) && !is_reserved(name.as_bytes()));
                     new.extend(of_ours.filter(|name| !self.is_followed(name, handle)));
                     true
                 })?;

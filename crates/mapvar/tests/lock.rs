@@ -1,0 +1,229 @@
+//! Named locks: exclusive, shared, in order, with a deadline; held by processes that are killed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by a panic, and says what it saw"
+)]
+
+mod common;
+
+use common::{Owned, Watchdog, child, role, scaled, start, unique};
+use mapvar::{ErrorKind, Format, Lock, Map, Outcome};
+use std::{
+    process::Stdio,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(50);
+
+#[test]
+fn child_entry() {
+    let Some((role, arguments)) = role() else { return };
+    let options = Map::options().timeout(LONG);
+    let is_file = arguments[0].contains(['/', '\\']);
+    let options = if is_file { options.file(&arguments[0]) } else { options.name(&arguments[0]) };
+    let map = options.open().unwrap();
+    let lock = map.lock("jobs").unwrap();
+    match role.as_str() {
+        // Holds it until it is killed.
+        "holder" => {
+            let guard = if arguments[1] == "shared" { lock.share() } else { lock.acquire() };
+            let guard = guard.unwrap();
+            map.set(&format!("held.{}", std::process::id()), true).unwrap();
+            thread::sleep(LONG);
+            drop(guard);
+        }
+        // Adds to a number that nothing else protects.
+        "adder" => {
+            let rounds: u64 = arguments[1].parse().unwrap();
+            for _ in 0..rounds {
+                let guard = lock.acquire().unwrap();
+                let sum: u64 = map.get("sum").unwrap();
+                map.set("sum", sum + 1).unwrap();
+                guard.release().unwrap();
+            }
+        }
+        other => panic!("no role {other}"),
+    }
+}
+
+fn other(role: &str, arguments: &[&str]) -> Owned {
+    Owned(start(child("child_entry", role, arguments).stdout(Stdio::null())))
+}
+
+/// A process that holds the lock by now.
+fn holder(map: &Map, name: &str, how: &str) -> Owned {
+    let mut held = map.watch_prefix("held.").unwrap();
+    let process = other("holder", &[name, how]);
+    while held.wait().unwrap().name() != format!("held.{}", process.0.id()) {}
+    process
+}
+
+fn map(what: &str) -> (Map, Lock, String) {
+    let name = unique(what);
+    let map = Map::options().name(&name).timeout(LONG).create().unwrap();
+    let lock = map.lock("jobs").unwrap();
+    (map, lock, name)
+}
+
+#[test]
+fn one_has_it_and_gives_it_back() {
+    let _watchdog = Watchdog::new("one_has_it", LONG);
+    let (map, lock, _) = map("lock-one");
+    assert!(lock.claims().unwrap().is_empty());
+    let guard = lock.acquire().unwrap();
+    assert_eq!(guard.outcome(), &Outcome::Acquired);
+    assert_eq!(guard.lock().name(), "jobs");
+    let claims = lock.claims().unwrap();
+    assert_eq!(claims.len(), 1);
+    assert!(claims[0].held && claims[0].alive && !claims[0].shared);
+    assert_eq!(claims[0].holder.pid, std::process::id());
+    assert!(claims[0].holder.program.is_some() && claims[0].holder.since.is_some());
+    // The same thread.
+    let twice = lock.acquire().unwrap_err();
+    assert_eq!(twice.kind(), ErrorKind::InvalidArgument);
+    assert!(twice.to_string().contains("jobs"), "{twice}");
+    // Another thread.
+    let other = lock.clone();
+    let begin = Instant::now();
+    thread::spawn(move || {
+        assert!(other.try_acquire().unwrap().is_none());
+        assert!(other.try_share().unwrap().is_none());
+        let late = other.acquire_timeout(SHORT).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        assert_eq!(late.holder().unwrap().pid, std::process::id());
+    })
+    .join()
+    .unwrap();
+    assert!(begin.elapsed() >= SHORT);
+    assert_eq!(lock.claims().unwrap().len(), 1, "who gave up waits no more");
+    guard.release().unwrap();
+    drop(lock.try_acquire().unwrap().unwrap());
+    assert!(lock.claims().unwrap().is_empty());
+    // Locks are no variables.
+    assert!(map.is_empty().unwrap() && map.iter().next().is_none());
+    assert_eq!(map.clear().unwrap(), 0);
+    assert_eq!(map.locks().unwrap().iter().map(Lock::name).collect::<Vec<_>>(), ["jobs"]);
+}
+
+#[test]
+fn those_who_share_do_so_and_nobody_overtakes() {
+    let _watchdog = Watchdog::new("share", LONG);
+    let (_map, lock, _) = map("lock-share");
+    let first = lock.share().unwrap();
+    let (said, heard) = mpsc::channel();
+    // A second one shares at once.
+    let other = lock.clone();
+    thread::spawn(move || drop(other.share().unwrap())).join().unwrap();
+    // One wants it alone, and a third, who comes after him, waits behind him.
+    let spawn = |who: &'static str, shared: bool| {
+        let (lock, said) = (lock.clone(), said.clone());
+        let waiting = lock.claims().unwrap().len() + 1;
+        let watch = lock.clone();
+        let thread = thread::spawn(move || {
+            let guard = if shared { lock.share() } else { lock.acquire() }.unwrap();
+            said.send(who).unwrap();
+            drop(guard);
+        });
+        while watch.claims().unwrap().len() < waiting {
+            thread::yield_now();
+        }
+        thread
+    };
+    let threads = [spawn("alone", false), spawn("shared", true)];
+    assert!(heard.recv_timeout(SHORT).is_err());
+    drop(first);
+    assert_eq!([heard.recv().unwrap(), heard.recv().unwrap()], ["alone", "shared"]);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn who_dies_with_it_is_replaced_and_told() {
+    let _watchdog = Watchdog::new("who_dies", 2 * LONG);
+    let (map, lock, name) = map("lock-dies");
+    for _ in 0..3 {
+        let process = holder(&map, &name, "alone");
+        let pid = process.0.id();
+        let late = lock.acquire_timeout(SHORT).unwrap_err();
+        assert_eq!((late.kind(), late.holder().unwrap().pid), (ErrorKind::TimedOut, pid));
+        let other = lock.clone();
+        let waiter = thread::spawn(move || other.acquire().unwrap().outcome().clone());
+        thread::sleep(SHORT);
+        drop(process);
+        let Outcome::Recovered(dead) = waiter.join().unwrap() else { panic!("not told") };
+        assert_eq!(dead.pid, pid);
+        // Told once.
+        assert_eq!(lock.acquire().unwrap().outcome(), &Outcome::Acquired);
+    }
+    // Who only shared it leaves nothing half-changed.
+    let process = holder(&map, &name, "shared");
+    drop(process);
+    assert_eq!(lock.acquire().unwrap().outcome(), &Outcome::Acquired);
+}
+
+#[test]
+fn it_is_taken_away_by_force_and_all_are_told() {
+    let _watchdog = Watchdog::new("by_force", LONG);
+    let (map, lock, name) = map("lock-force");
+    let process = holder(&map, &name, "alone");
+    let robbed = lock.force_unlock().unwrap();
+    assert_eq!((robbed.len(), robbed[0].holder.pid), (1, process.0.id()));
+    assert!(robbed[0].alive);
+    let guard = lock.acquire().unwrap();
+    assert!(matches!(guard.outcome(), Outcome::Recovered(_)));
+    assert_eq!(lock.force_unlock().unwrap().len(), 1);
+    assert_eq!(guard.release().unwrap_err().kind(), ErrorKind::Removed);
+    assert!(lock.force_unlock().unwrap().is_empty());
+}
+
+#[test]
+fn processes_add_together() {
+    let _watchdog = Watchdog::new("add_together", 2 * LONG);
+    let (map, _lock, name) = map("lock-add");
+    map.set("sum", 0_u64).unwrap();
+    let (processes, rounds) = (4, scaled(500) as u64);
+    let all: Vec<_> =
+        (0..processes).map(|_| other("adder", &[&name, &rounds.to_string()])).collect();
+    for mut process in all {
+        assert!(process.0.wait().unwrap().success());
+    }
+    assert_eq!(map.get::<u64>("sum").unwrap(), processes * rounds);
+}
+
+#[test]
+fn names_that_cannot_be_are_refused() {
+    let (map, _, _) = map("lock-names");
+    assert_eq!(map.lock("").unwrap_err().kind(), ErrorKind::InvalidName);
+    assert_eq!(map.lock(&"x".repeat(1_018)).unwrap_err().kind(), ErrorKind::InvalidName);
+    drop(map.lock(&"x".repeat(1_017)).unwrap().acquire().unwrap());
+    for error in [map.set("\0lock\0jobs", 1).unwrap_err(), map.watch("\0x").unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::InvalidName, "{error}");
+    }
+    let gem = Map::options().name(unique("lock-gem")).format(Format::Marshal).create().unwrap();
+    assert_eq!(gem.lock("jobs").unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn a_lock_in_a_file_that_everybody_left_is_recovered() {
+    let _watchdog = Watchdog::new("file", LONG);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("locks");
+    let map = Map::options().file(&path).create().unwrap();
+    let process = holder(&map, path.to_str().unwrap(), "alone");
+    let pid = process.0.id();
+    map.close().unwrap();
+    drop(process);
+    let map = Map::options().file(&path).timeout(LONG).open().unwrap();
+    let guard = map.lock("jobs").unwrap().acquire().unwrap();
+    let Outcome::Recovered(dead) = guard.outcome() else { panic!("not told") };
+    assert_eq!(dead.pid, pid);
+}
