@@ -213,11 +213,16 @@ pub mod marks {
 pub const PARTICIPANTS: u64 = 0x2000;
 pub const PARTICIPANT_SLOTS: usize = 128;
 
+/// Below this number a process takes a seat to be seen; the others are for those who need one.
+pub const SEATS_OF_PRESENCE: usize = 96;
+
 /// Words of a participant's slot that belong to the process with the seat of that number.
 pub mod seat {
     pub const WORDS: usize = 8;
     /// Tells apart processes that have the seat one after the other.
     pub const TOKEN: usize = 5;
+    /// Process id in the low half, and since when, in seconds since 1970, above: for messages.
+    pub const WHO: usize = 6;
     /// The extent that the process reads, by the offset of its data; 0 = none.
     pub const PIN: usize = 7;
 

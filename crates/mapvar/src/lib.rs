@@ -117,6 +117,7 @@ mod var;
 mod transaction;
 mod watch;
 mod lock;
+mod presence;
 mod options;
 mod unopened;
 mod check;
@@ -137,6 +138,7 @@ pub use mapvar_os::{
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,
 };
 pub use options::MapOptions;
+pub use presence::Participant;
 pub use raw::Kind;
 pub use ruby::marshal_classes;
 pub use salvage::{Lost, Salvage};
@@ -164,7 +166,7 @@ pub mod internals {
         region::{Facts, Flaw, Identity},
         slots::Seen,
         store::Inserted,
-        transact::{Outcome, Part},
+        transact::{Ended, Part},
         trouble::Trouble,
         waiting::Stand,
     };

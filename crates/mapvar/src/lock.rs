@@ -345,11 +345,17 @@ impl Lock {
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt).
     pub fn claims(&self) -> Result<Vec<Claim>> {
-        let claims = || {
+        Ok(self.entries()?.into_iter().map(|(_, claim)| claim).collect())
+    }
+
+    /// The same, with the tokens of their seats.
+    pub(crate) fn entries(&self) -> Result<Vec<(u64, Claim)>> {
+        let entries = || {
             let (queue, ..) = self.read()?;
-            queue.entries.iter().map(|entry| self.claim(entry)).collect()
+            let entries = queue.entries.iter();
+            entries.map(|entry| Ok((entry.token, self.claim(entry)?))).collect()
         };
-        self.map.run(claims).map_err(|trouble| self.failed("look at", trouble))
+        self.map.run(entries).map_err(|trouble| self.failed("look at", trouble))
     }
 
     /// Takes it from whoever has it, living or not, and answers who that was. For a person who knows

@@ -42,7 +42,7 @@ use mapvar_os::{
 use std::{
     cell::Cell,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 #[cfg(any(test, feature = "internals"))]
@@ -636,14 +636,24 @@ impl Mapped {
     }
 
     fn seated(&self) -> Result<Seated, Trouble> {
+        self.seated_among(layout::PARTICIPANT_SLOTS)
+    }
+
+    /// Takes a seat so that others see that this process is here, unless most are taken.
+    pub(crate) fn be_seen(&self) {
+        let _ = self.seated_among(layout::SEATS_OF_PRESENCE);
+    }
+
+    fn seated_among(&self, among: usize) -> Result<Seated, Trouble> {
         let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seated) = &*seat {
             return Ok(seated.clone());
         }
-        let taken = self.section.take_seat(
+        let taken = self.section.take_seat_among(
             self.called.scope,
             &self.called.id,
             layout::PARTICIPANT_SLOTS,
+            among,
         )?;
         let number = taken.slot();
         let words = self.words_mut(seat::at(number), seat::WORDS).ok_or(Trouble::ReadOnly)?;
@@ -651,6 +661,10 @@ impl Mapped {
         let token = (number as u64) << 56 | random >> 8 | 1;
         // The pin of who had the seat before goes first; then nobody takes his extents for ours.
         words.store(seat::PIN, 0, Ordering::SeqCst);
+        // Who it is, for those who ask; before the token, which says that it is so.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = since.as_secs().min(u32::MAX.into());
+        words.store(seat::WHO, since << 32 | u64::from(std::process::id()), Ordering::SeqCst);
         words.store(seat::TOKEN, token, Ordering::SeqCst);
         if self.planted(Fault::SeatByNumber) {
             words.store(1, std::process::id().into(), Ordering::SeqCst);

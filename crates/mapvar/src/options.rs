@@ -464,6 +464,9 @@ impl MapOptions {
             settle(&mut store, attachment.alone()).map_err(corrupt)?
         };
         attachment.done()?;
+        if !self.read_only {
+            store.mem().be_seen();
+        }
         Ok(Stored::of(Inner {
             store,
             attachment,

@@ -31,7 +31,7 @@ pub struct Part<'a> {
 
 /// What came of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Ended {
     /// All of it is done.
     Committed,
     /// Nothing is done: a variable is not as expected.
@@ -64,20 +64,20 @@ const SPINS: usize = 200;
 
 /// What comes of a change to a variable that is no more: what was read is not as it was; what was
 /// not read is looked for again.
-fn gone(expect: Expect) -> Outcome {
-    if matches!(expect, Expect::Version(_)) { Outcome::Conflict } else { Outcome::Stale }
+fn gone(expect: Expect) -> Ended {
+    if matches!(expect, Expect::Version(_)) { Ended::Conflict } else { Ended::Stale }
 }
 
 /// Two variables cannot have the same record at once: one of them is no more, and the record would
 /// be marked twice, for which its first mark is in the way. `changes` are in the order of places.
-fn same_place(changes: &[Part<'_>]) -> Option<Outcome> {
+fn same_place(changes: &[Part<'_>]) -> Option<Ended> {
     let same = |pair: &&[Part<'_>]| match pair {
         [one, two] => one.handle.at == two.handle.at,
         _ => false,
     };
     let pair = changes.windows(2).find(same)?;
     let read = pair.iter().find(|change| matches!(change.expect, Expect::Version(_)));
-    Some(read.map_or(Outcome::Stale, |change| gone(change.expect)))
+    Some(read.map_or(Ended::Stale, |change| gone(change.expect)))
 }
 
 impl<M: Mem> Store<M> {
@@ -105,7 +105,7 @@ impl<M: Mem> Store<M> {
 
     /// Does all of `changes`, or nothing. They are of different records, and their large values lie
     /// in extents already, which are the caller's again unless it is committed.
-    pub fn transact(&self, changes: &mut [Part<'_>]) -> Result<Outcome, Trouble> {
+    pub fn transact(&self, changes: &mut [Part<'_>]) -> Result<Ended, Trouble> {
         if changes.len() > marks::MOST {
             return Err(Trouble::TooMany { given: changes.len(), most: marks::MOST });
         }
@@ -128,7 +128,7 @@ impl<M: Mem> Store<M> {
                     outcome
                 }
                 None => match self.commit(changes, &mut replaced) {
-                    Ok(()) => Outcome::Committed,
+                    Ok(()) => Ended::Committed,
                     Err(trouble) => {
                         self.unmark_all()?;
                         return Err(trouble);
@@ -240,7 +240,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Whether a record is not as expected, now that nobody can write to it.
-    fn unexpected(&self, changes: &[Part<'_>]) -> Result<Option<Outcome>, Trouble> {
+    fn unexpected(&self, changes: &[Part<'_>]) -> Result<Option<Ended>, Trouble> {
         for change in changes {
             let Part { handle, expect, .. } = *change;
             let lost = || outside(handle.at);
@@ -254,8 +254,8 @@ impl<M: Mem> Store<M> {
                 None => {}
                 Some(Wrote::Absent | Wrote::Other(_))
                     if self.mem.planted(Fault::ConflictOverlooked) => {}
-                Some(Wrote::Absent | Wrote::Other(_)) => return Ok(Some(Outcome::Conflict)),
-                Some(_) => return Ok(Some(Outcome::Stale)),
+                Some(Wrote::Absent | Wrote::Other(_)) => return Ok(Some(Ended::Conflict)),
+                Some(_) => return Ok(Some(Ended::Stale)),
             }
         }
         Ok(None)

@@ -9,7 +9,7 @@ use crate::{
     slots::Seen,
     store::Inserted,
     stored::{AGAIN, Stored, checked},
-    transact::{Outcome, Part},
+    transact::{Ended, Part},
     trouble::Trouble,
 };
 use mapvar_os::{Error, ErrorKind, Result, seeded::planted};
@@ -649,18 +649,18 @@ impl<'m> Transaction<'m> {
         }
         for _ in 0..AGAIN {
             match self.try_commit()? {
-                Outcome::Committed => {
+                Ended::Committed => {
                     self.map.usable()?;
                     return Ok(true);
                 }
-                Outcome::Conflict => return Ok(false),
-                Outcome::Stale => {}
+                Ended::Conflict => return Ok(false),
+                Ended::Stale => {}
             }
         }
         Err(Trouble::Contended)
     }
 
-    fn try_commit(&self) -> Result<Outcome, Trouble> {
+    fn try_commit(&self) -> Result<Ended, Trouble> {
         let store = &self.map.inner.store;
         let names = self.looks.keys().chain(self.writes.keys());
         let names: std::collections::BTreeSet<&str> = names.map(String::as_str).collect();
@@ -692,7 +692,7 @@ impl<'m> Transaction<'m> {
                             store.insert(query, &Raw::TOMBSTONE, false)?;
                         if handle.atomic {
                             // An Atomic, which the next look refuses; or a removed one, still.
-                            return Ok(Outcome::Stale);
+                            return Ok(Ended::Stale);
                         }
                         made.push(handle);
                         handle
@@ -725,7 +725,7 @@ impl<'m> Transaction<'m> {
             }
             store.transact(&mut changes)
         })();
-        if !matches!(outcome, Ok(Outcome::Committed)) && !store.mem().planted(Fault::ReservedKept) {
+        if !matches!(outcome, Ok(Ended::Committed)) && !store.mem().planted(Fault::ReservedKept) {
             for change in &changes {
                 if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
                     store.forsake(extent);

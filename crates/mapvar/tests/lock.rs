@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(50);
 
 #[test]
@@ -226,4 +226,38 @@ fn a_lock_in_a_file_that_everybody_left_is_recovered() {
     let guard = map.lock("jobs").unwrap().acquire().unwrap();
     let Outcome::Recovered(dead) = guard.outcome() else { panic!("not told") };
     assert_eq!(dead.pid, pid);
+}
+
+#[test]
+fn who_is_there_and_what_he_has_is_seen() {
+    let _watchdog = Watchdog::new("who_is_there", LONG);
+    let (map, lock, name) = map("lock-who");
+    let me = map.participants().unwrap();
+    assert_eq!(me.len(), 1);
+    assert!(me[0].this && me[0].holder.pid == std::process::id());
+    assert!(me[0].holder.since.is_some() && me[0].holds.is_empty());
+    let process = holder(&map, &name, "alone");
+    let pid = process.0.id();
+    let waiting = lock.clone();
+    let waiter = thread::spawn(move || waiting.acquire().map(drop));
+    while lock.claims().unwrap().len() < 2 {
+        thread::yield_now();
+    }
+    let all = map.participants().unwrap();
+    assert_eq!(all.len(), 2);
+    let other = all.iter().find(|one| one.holder.pid == pid).unwrap();
+    assert!(!other.this && other.holder.program.is_some());
+    assert_eq!(other.holds, ["jobs"]);
+    let mine = all.iter().find(|one| one.this).unwrap();
+    assert_eq!((mine.holds.len(), mine.waits_for.join(" ")), (0, "jobs".to_owned()));
+    drop(process);
+    waiter.join().unwrap().unwrap();
+    while map.participants().unwrap().len() > 1 {
+        thread::yield_now();
+    }
+    let second = Map::open(&name).unwrap();
+    assert_eq!(map.participants().unwrap().iter().filter(|one| one.this).count(), 1);
+    assert_eq!(second.participants().unwrap().len(), 2);
+    let reader = Map::options().name(&name).read_only(true).open().unwrap();
+    assert_eq!(reader.participants().unwrap_err().kind(), ErrorKind::ReadOnly);
 }

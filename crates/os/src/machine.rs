@@ -32,6 +32,11 @@ pub fn pid_namespace() -> u64 {
     Imp::pid_namespace()
 }
 
+/// The name of the program that a process runs, where the system tells it to us.
+pub fn program(pid: u32) -> Option<String> {
+    Imp::program(pid)
+}
+
 /// Random bits of the operating system's.
 ///
 /// # Errors

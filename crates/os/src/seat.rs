@@ -42,6 +42,8 @@ pub(crate) struct SeatSpec {
     #[allow(dead_code, reason = "only Windows has objects to name")]
     pub(crate) id: String,
     pub(crate) seats: usize,
+    /// Below which number one is taken.
+    pub(crate) among: usize,
 }
 
 /// Of one handle: that it has a seat.
@@ -88,6 +90,21 @@ impl Section {
     /// that did not open the section itself. [`ErrorKind::Unsupported`] where the system, or the
     /// section's file system, cannot tell the dead from the living.
     pub fn take_seat(&self, scope: Scope, id: &str, seats: usize) -> Result<Seat> {
+        self.take_seat_among(scope, id, seats, seats)
+    }
+
+    /// As [`take_seat`](Self::take_seat), one below `among`, so that the others stay free for who
+    /// needs one more.
+    ///
+    /// # Errors
+    /// Those of [`take_seat`](Self::take_seat).
+    pub fn take_seat_among(
+        &self,
+        scope: Scope,
+        id: &str,
+        seats: usize,
+        among: usize,
+    ) -> Result<Seat> {
         const TAKE: &str = "take a seat of";
         let refuse =
             |kind, detail: String| Err(self.told(TAKE, Error::new(kind, "", "").detail(detail)));
@@ -104,7 +121,7 @@ impl Section {
             let detail = "this handle has a seat already; open the section again for a second one";
             return refuse(ErrorKind::InvalidArgument, detail.into());
         }
-        let spec = SeatSpec { scope, id: id.into(), seats };
+        let spec = SeatSpec { scope, id: id.into(), seats, among: among.min(seats) };
         let taken = Imp::take_seat(&self.shared.sys, &spec);
         if !matches!(taken, Ok(Some(_))) {
             self.shared.seated.store(false, Ordering::Release);
@@ -114,7 +131,8 @@ impl Section {
                 Ok(Seat { sys, spec, place: Place { shared: self.shared.clone(), slot } })
             }
             None => {
-                let detail = format!("all {seats} seats are taken; end a process that has one");
+                let detail =
+                    format!("all {} seats are taken; end a process that has one", spec.among);
                 refuse(ErrorKind::Full, detail)
             }
         }

@@ -10,7 +10,7 @@ use crate::{
 use mapvar::{
     Kind,
     internals::{
-        Expect, Facts, Handle, Outcome, Part, Raw, Store, Trouble, Wrote,
+        Ended, Expect, Facts, Handle, Part, Raw, Store, Trouble, Wrote,
         adversary::{self, Adversary, Call, Held, Plain},
         layout::CHUNK,
     },
@@ -294,14 +294,14 @@ impl Run<'_> {
             changes.push(Part { handle, expect, raw: Some(*raw) });
         }
         match self.store.transact(&mut changes)? {
-            Outcome::Committed => {
+            Ended::Committed => {
                 assert!(!conflicts, "a transaction that conflicts is committed");
                 for (name, word) in names.into_iter().zip(words) {
                     self.model.insert(name, (Kind::I64 as u8, word.to_le_bytes().to_vec()));
                 }
             }
-            Outcome::Conflict => assert!(conflicts, "a conflict with nobody"),
-            Outcome::Stale => panic!("a variable that is there is said to be gone"),
+            Ended::Conflict => assert!(conflicts, "a conflict with nobody"),
+            Ended::Stale => panic!("a variable that is there is said to be gone"),
         }
         Ok(())
     }

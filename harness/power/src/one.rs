@@ -6,9 +6,9 @@ use crate::map::{Content, Counts, Given, content, facts, format, nothing_leaked,
 use mapvar::{
     Kind,
     internals::{
-        Expect, Facts, Fault, Inserted,
+        Ended, Expect, Facts, Fault, Inserted,
         Ordering::SeqCst,
-        Outcome, Part, Raw, Store, StoreWords as _, Trouble,
+        Part, Raw, Store, StoreWords as _, Trouble,
         layout::record,
         power::{Power, Random, Turn},
     },
@@ -132,7 +132,7 @@ impl Op {
                     };
                     changes.push(Part { handle, expect: Expect::Present, raw: Some(raw) });
                 }
-                assert_ne!(store.transact(&mut changes)?, Outcome::Stale);
+                assert_ne!(store.transact(&mut changes)?, Ended::Stale);
             }
             Self::Add(n) => {
                 let raw = Raw::word(Kind::U64, *n);

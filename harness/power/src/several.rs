@@ -8,9 +8,9 @@ use generator::{Generator, Gn};
 use mapvar::{
     Kind,
     internals::{
-        Expect, Facts, Fault, Inserted,
+        Ended, Expect, Facts, Fault, Inserted,
         Ordering::SeqCst,
-        Outcome, Part, Raw, Store, StoreWords as _, Trouble,
+        Part, Raw, Store, StoreWords as _, Trouble,
         layout::record,
         power::{Power, PowerWords, Random},
     },
@@ -351,7 +351,7 @@ fn operation(
                 }
             }
             let done = store.transact(&mut changes);
-            let committed = matches!(done, Ok(Outcome::Committed));
+            let committed = matches!(done, Ok(Ended::Committed));
             end(&writes, if committed { State::Done } else { State::Void });
             done.map(drop)
         }

@@ -9,7 +9,7 @@ use crate::{
     mem::mortal::{Mortal, Point, Shared, to_its_end},
     raw::{Data, Kind},
     region::Facts,
-    transact::{Outcome, Part},
+    transact::{Ended, Part},
 };
 use std::{
     collections::BTreeMap,
@@ -347,7 +347,7 @@ fn transaction(store: &Store<Mortal>) -> Result<(), Trouble> {
         change(block, Raw::bytes(Kind::Bytes, 0, &large).lying_in(extent)),
         change(place, Raw::TOMBSTONE),
     ])?;
-    assert_eq!(outcome, Outcome::Committed);
+    assert_eq!(outcome, Ended::Committed);
     store.collect(place)
 }
 
@@ -677,7 +677,7 @@ fn lasting_transaction(store: &Store<Mortal>) -> Result<(), Trouble> {
         change(found(store, "small"), Raw::bytes(Kind::Bytes, 0, b"after")),
         change(block, Raw::bytes(Kind::Bytes, 0, &large).lying_in(extent)),
     ]);
-    if !matches!(outcome, Ok(Outcome::Committed)) {
+    if !matches!(outcome, Ok(Ended::Committed)) {
         store.forsake(extent);
     }
     outcome.map(|_| ())

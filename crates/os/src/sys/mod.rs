@@ -114,7 +114,7 @@ pub(crate) trait Platform {
     /// Gives back gate and room, whichever is held. Never fails loudly.
     fn detach(section: &Self::Section);
 
-    /// Takes one of `spec.seats` seats (see [`crate::Section::take_seat`]) for a handle that may
+    /// Takes one of `spec.seats` seats, below `spec.among` (see [`crate::Section::take_seat`]) for a handle that may
     /// write and has none, and answers its number; `None` where all are taken. A seat is taken
     /// from here until `leave_seat` has run and the answer was dropped, or until the process that
     /// took it has ended, in any way; it is had by one at a time. Refused (`Closed`) to a process
@@ -188,6 +188,10 @@ pub(crate) trait Platform {
     fn boot_id() -> Result<[u64; 2]>;
     /// See [`crate::machine`].
     fn pid_namespace() -> u64;
+    /// See [`crate::machine`].
+    fn program(_: u32) -> Option<String> {
+        None
+    }
     /// See [`crate::machine`].
     fn random() -> Result<[u64; 2]>;
     /// See [`crate::machine`].

@@ -175,6 +175,10 @@ impl Platform for Imp {
         machine::boot_id()
     }
 
+    fn program(pid: u32) -> Option<String> {
+        machine::program(pid)
+    }
+
     fn pid_namespace() -> u64 {
         machine::pid_namespace()
     }

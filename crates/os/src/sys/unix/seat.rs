@@ -10,7 +10,7 @@ use crate::{ErrorKind, Result, seat::SeatSpec, seeded::planted};
 
 pub(super) fn take(section: &Section, spec: &SeatSpec) -> Result<Option<usize>> {
     check(section)?;
-    for slot in 0..spec.seats {
+    for slot in 0..spec.among {
         if ofd::set(section.fd(), byte(slot), Hold::Exclusive)? {
             return Ok(Some(slot));
         }

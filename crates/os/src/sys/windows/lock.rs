@@ -291,7 +291,7 @@ impl Locks {
             return None;
         }
         let pid = u32::try_from(word(1)?).ok().filter(|pid| *pid != 0)?;
-        Some(Holder::new(pid).with_program(program(pid, word(3)?)))
+        Some(Holder::new(pid).with_program(program(pid, Some(word(3)?))))
     }
 }
 
@@ -345,8 +345,8 @@ fn started(process: *mut std::ffi::c_void) -> u64 {
     u64::from(created.dwHighDateTime) << 32 | u64::from(created.dwLowDateTime)
 }
 
-/// The program of a process, if it is still the one that was started then.
-fn program(pid: u32, start: u64) -> Option<String> {
+/// The program of a process, if it is still the one that was started then, where that is known.
+pub(super) fn program(pid: u32, start: Option<u64>) -> Option<String> {
     // SAFETY: no pointer.
     let process = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, pid) };
     if process.is_null() {
@@ -354,7 +354,7 @@ fn program(pid: u32, start: u64) -> Option<String> {
     }
     // SAFETY: the call gave us this handle, and nobody else has it.
     let process = unsafe { OwnedHandle::from_raw_handle(process) };
-    if started(process.as_raw_handle()) != start {
+    if start.is_some_and(|start| started(process.as_raw_handle()) != start) {
         return None;
     }
     let mut path = vec![0_u16; 32_768];

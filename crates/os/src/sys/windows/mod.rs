@@ -192,6 +192,10 @@ impl Platform for Imp {
         machine::boot_id()
     }
 
+    fn program(pid: u32) -> Option<String> {
+        lock::program(pid, None)
+    }
+
     fn pid_namespace() -> u64 {
         0
     }

@@ -27,7 +27,7 @@ use windows_sys::Win32::{
 
 pub(super) fn take(spec: &SeatSpec) -> Result<Option<(usize, OwnedHandle)>> {
     let private = Private::new()?;
-    for slot in 0..spec.seats {
+    for slot in 0..spec.among {
         if let Some(mutex) = make(&object(spec, slot), &private)? {
             return Ok(Some((slot, mutex)));
         }

@@ -434,6 +434,5 @@ fn rouse(word: &Half, count: u32) {
 fn holder(tid: u32) -> Option<Holder> {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     let pid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
-    let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
-    Some(Holder::new(pid).with_program(program.map(|name| name.trim_end().to_owned())))
+    Some(Holder::new(pid).with_program(machine::program(pid)))
 }
