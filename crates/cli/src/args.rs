@@ -15,6 +15,10 @@ Examples:
   mapvar get alpha bar
   mapvar stat alpha
 
+  mapvar watch alpha                     a line for each change, until Ctrl-C
+  mapvar wait-for alpha bar=77 && echo it is
+  mapvar lock alpha backup -- cp -r a b  one at a time
+
 Exit codes: 0 done; 1 a variable is absent, or check found faults, or repair could not save
 all; 2 wrong usage; 11 and up another error, a code for each kind: 11 no such map, 15 the map is
 full, 24 it is no map.";
@@ -37,16 +41,40 @@ pub(crate) enum Command {
     Check(Check),
     Repair(Repair),
     Hold(Hold),
+    Watch(Watch),
+    WaitFor(WaitFor),
+    Lock(Lock),
+    Locks(Locks),
     Unlock(Unlock),
+    Who(Who),
     /// Shows two processes that exchange variables, by a name and through a file
     Demo,
     #[command(hide = true)]
     DemoPeer(DemoPeer),
 }
 
-/// Which map.
+/// Which map, and for how long other processes are waited for.
 #[derive(Args, Debug)]
 pub(crate) struct Place {
+    #[command(flatten)]
+    at: At,
+
+    /// How long to wait for another process, as 5s or 500ms
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse::duration)]
+    pub(crate) timeout: Duration,
+}
+
+impl std::ops::Deref for Place {
+    type Target = At;
+
+    fn deref(&self) -> &At {
+        &self.at
+    }
+}
+
+/// Which map.
+#[derive(Args, Debug)]
+pub(crate) struct At {
     /// The map in this file, in place of NAME
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
@@ -54,10 +82,6 @@ pub(crate) struct Place {
     /// NAME is of the whole machine, as those of services, not of this session
     #[arg(long, conflicts_with = "file")]
     pub(crate) global: bool,
-
-    /// How long to wait for another process, as 5s or 500ms
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse::duration)]
-    pub(crate) timeout: Duration,
 
     /// Use a file on a network drive, where other machines do not see the changes
     #[arg(long, requires = "file")]
@@ -305,25 +329,209 @@ pub(crate) struct Hold {
     pub(crate) format: Format,
 }
 
-/// Frees the lock of a map of Ruby's gem win32-mmap whose holder is gone
+/// Prints each change of variables as it happens, a line each, until Ctrl-C
 #[derive(Args, Debug)]
 #[command(
-    override_usage = "mapvar unlock [OPTIONS] NAME\n       mapvar unlock [OPTIONS] --file PATH",
-    after_help = "Others free it by themselves where nobody lives who could hold it. A program of \
-                  the gem that\nlives may have left it for good, after an exception: --force, if \
-                  you know that it does not write."
+    override_usage = "mapvar watch [OPTIONS] NAME [VAR]...\n       \
+                      mapvar watch [OPTIONS] --file PATH [VAR]...",
+    after_help = "Examples:\n  \
+        mapvar watch alpha                     all variables\n  \
+        mapvar watch alpha foo bar             these, whether they are there yet or not\n  \
+        mapvar watch alpha --prefix engine.\n  \
+        mapvar watch alpha foo --timeout 8s    until 8 seconds have passed without a change\n  \
+        mapvar watch alpha foo --exec 'echo \"$MAPVAR_VAR is $MAPVAR_VALUE\"'\n\n\
+        A line is a change: name, kind and value, or `removed` for the kind. Changes that come \
+        faster than\nthey are printed are skipped, but for the newest of each variable.\n\
+        Exit code 29: the time of --timeout has passed."
 )]
-pub(crate) struct Unlock {
+pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) at: At,
+
+    /// NAME of the map, left out with --file; and the variables; all, if there are none
+    #[arg(value_name = "NAME VAR")]
+    words: Vec<String>,
+
+    /// Variables whose names begin so
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) prefix: Option<String>,
+
+    /// End when so long no change came, as 8s or 500ms [default: never]
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// End after so many changes
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) count: Option<u64>,
+
+    /// How many changes of the variable were skipped before this one, as a column of its own
+    #[arg(long)]
+    pub(crate) skipped: bool,
+
+    /// Run this by the shell for each change, one after the other, in place of printing it:
+    /// `MAPVAR_VAR`, `MAPVAR_KIND`, `MAPVAR_VALUE` and `MAPVAR_SKIPPED` are in its environment
+    #[arg(long, value_name = "CMD")]
+    pub(crate) exec: Option<String>,
+}
+
+impl Watch {
+    /// Map and variables.
+    pub(crate) fn words(&self) -> Result<(Option<&str>, &[String]), clap::Error> {
+        let (map, vars) = self.at.split(&self.words);
+        if map.is_none() && self.at.file.is_none() {
+            return Err(miscounted("watch", None, "NAME", &[]));
+        }
+        if self.prefix.is_some() && !vars.is_empty() {
+            let message = "either variables or --prefix, not both";
+            return Err(wrong("watch", ErrorKind::ArgumentConflict, message));
+        }
+        Ok((map, vars))
+    }
+}
+
+/// Waits until variables have these values
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "mapvar wait-for [OPTIONS] NAME CONDITION...\n       \
+                      mapvar wait-for [OPTIONS] --file PATH CONDITION...",
+    after_help = "A CONDITION is VAR=VALUE, VAR!=VALUE (also where there is none), VAR (there is \
+                  one) or !VAR (there is none).\nAll of them are to hold at once, as far as single \
+                  looks can tell.\n\n\
+        Examples:\n  \
+        mapvar wait-for alpha state=ready --timeout 8s && ./start\n  \
+        mapvar wait-for alpha !lockfile\n\n\
+        Exit code 0: they hold; 29: the time of --timeout has passed."
+)]
+pub(crate) struct WaitFor {
+    #[command(flatten)]
+    pub(crate) at: At,
+
+    /// NAME of the map, left out with --file; and one CONDITION or more
+    #[arg(value_name = "NAME CONDITION", required = true)]
+    words: Vec<String>,
+
+    /// How long to wait, as 8s or 500ms [default: for ever]
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl WaitFor {
+    pub(crate) fn words(&self) -> Result<(Option<&str>, &[String]), clap::Error> {
+        match self.at.split(&self.words) {
+            (map, []) => Err(miscounted("wait-for", map, "CONDITION...", &[])),
+            other => Ok(other),
+        }
+    }
+}
+
+/// Runs a command while it has a lock
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "mapvar lock [OPTIONS] NAME LOCK -- CMD [ARG]...\n       \
+                      mapvar lock [OPTIONS] --file PATH LOCK -- CMD [ARG]...",
+    after_help = "Examples:\n  \
+        mapvar lock alpha backup -- cp -r a b\n  \
+        mapvar lock --shared alpha data -- ./report\n  \
+        mapvar lock --timeout 0s alpha job -- ./job     or not at all, if somebody has it\n\n\
+        The lock is given back when CMD ends. If this process is killed, CMD goes on without the \
+        lock, and the\nnext to take it is told. Exit code: that of CMD, 128 where a signal \
+        ended it;\n29: the lock was not to be had in time, and CMD was not run."
+)]
+pub(crate) struct Lock {
+    #[command(flatten)]
+    pub(crate) at: At,
+
+    /// NAME of the map, left out with --file; and LOCK
+    #[arg(value_name = "NAME LOCK", required = true, num_args = 1..=2)]
+    words: Vec<String>,
+
+    /// Together with others that share it
+    #[arg(long)]
+    pub(crate) shared: bool,
+
+    /// How long to wait for it, as 8s or 500ms [default: for ever]
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// The command, after `--`, and its arguments
+    #[arg(value_name = "CMD", last = true, required = true)]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+impl Lock {
+    /// Map and lock.
+    pub(crate) fn words(&self) -> Result<(Option<&str>, &str), clap::Error> {
+        match self.at.split(&self.words) {
+            (map, [lock]) => Ok((map, lock)),
+            (map, words) => Err(miscounted("lock", map, "LOCK", words)),
+        }
+    }
+}
+
+/// Lists the locks of a map: who has them, and who waits
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "mapvar locks [OPTIONS] NAME\n       mapvar locks [OPTIONS] --file PATH",
+    after_help = "A line is a lock and somebody who has it or waits for it: lock, state (free, held, \
+                  shared, waits,\nor gone for one whose holder is dead), process, program, since \
+                  when."
+)]
+pub(crate) struct Locks {
     #[command(flatten)]
     pub(crate) place: Place,
 
     /// The map
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     pub(crate) name: Option<String>,
+}
+
+/// Lists the processes that have a map open for writing
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "mapvar who [OPTIONS] NAME\n       mapvar who [OPTIONS] --file PATH",
+    after_help = "A line is a process: its id, program, since when it has the map open, which locks \
+                  it has, and\nwhich it waits for. This command itself is left out."
+)]
+pub(crate) struct Who {
+    #[command(flatten)]
+    pub(crate) place: Place,
+
+    /// The map
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) name: Option<String>,
+}
+
+/// Takes a lock away from who has it; without LOCK, that of a map of Ruby's gem win32-mmap
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "mapvar unlock [OPTIONS] NAME [LOCK]\n       mapvar unlock [OPTIONS] --file PATH [LOCK]",
+    after_help = "What a dead process held is free by itself, and the next to take it is told. A \
+                  process that lives\nmay hang, or, of the gem, have left its lock for good after \
+                  an exception: --force, if you know that it\ndoes not write."
+)]
+pub(crate) struct Unlock {
+    #[command(flatten)]
+    pub(crate) place: Place,
+
+    /// NAME of the map, left out with --file; and LOCK
+    #[arg(value_name = "NAME LOCK")]
+    words: Vec<String>,
 
     /// Also where a living program may hold it
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+impl Unlock {
+    /// Map and lock.
+    pub(crate) fn words(&self) -> Result<(Option<&str>, Option<&str>), clap::Error> {
+        match self.place.split(&self.words) {
+            (None, []) if self.place.file.is_none() => Err(miscounted("unlock", None, "NAME", &[])),
+            (map, []) => Ok((map, None)),
+            (map, [lock]) => Ok((map, Some(lock))),
+            (map, words) => Err(miscounted("unlock", map, "LOCK", words)),
+        }
+    }
 }
 
 /// The second process of the demonstration.
@@ -333,7 +541,7 @@ pub(crate) struct DemoPeer {
     pub(crate) file: PathBuf,
 }
 
-impl Place {
+impl At {
     /// The map's name, if it has one, and the words behind it.
     fn split<'a>(&self, words: &'a [String]) -> (Option<&'a str>, &'a [String]) {
         match words.split_first() {

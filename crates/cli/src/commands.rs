@@ -4,14 +4,19 @@ mod check;
 mod get;
 mod hold;
 mod list;
+mod lock;
+mod locks;
 mod repair;
 mod rm;
 mod set;
 mod stat;
 mod unlock;
+mod wait_for;
+mod watch;
+mod who;
 
 use crate::{
-    args::{Cli, Command, Place},
+    args::{At, Cli, Command, Place},
     demo,
     exit::{Exit, Failure},
 };
@@ -28,7 +33,12 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Check(args) => check::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Hold(args) => hold::run(&args),
+        Command::Watch(args) => watch::run(&args),
+        Command::WaitFor(args) => wait_for::run(&args),
+        Command::Lock(args) => lock::run(&args),
+        Command::Locks(args) => locks::run(&args),
         Command::Unlock(args) => unlock::run(&args),
+        Command::Who(args) => who::run(&args),
         Command::Demo => demo::first(),
         Command::DemoPeer(args) => demo::second(&args),
     }
@@ -39,7 +49,11 @@ const fn scope(global: bool) -> Scope {
 }
 
 fn options(place: &Place, name: Option<&str>) -> MapOptions {
-    let mut options = Map::options().timeout(place.timeout).scope(scope(place.global));
+    options_at(place, name).timeout(place.timeout)
+}
+
+fn options_at(place: &At, name: Option<&str>) -> MapOptions {
+    let mut options = Map::options().scope(scope(place.global));
     if let Some(format) = place.format {
         options = options.format(format.into());
     }
@@ -63,8 +77,21 @@ fn open(place: &Place, name: Option<&str>, read_only: bool) -> Result<Map, Failu
     opened.map_err(|error| remedy(place, name, error))
 }
 
+/// Opens a map that is there, to wait for something in it: who waits says so in the map, and only
+/// where it may not write looks again and again instead.
+fn open_to_wait(place: &At, name: Option<&str>) -> Result<Map, Failure> {
+    let options = options_at(place, name);
+    let opened = match options.clone().open() {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnly) => {
+            options.read_only(true).open().map_err(|_| error)
+        }
+        opened => opened,
+    };
+    opened.map_err(|error| remedy(place, name, error))
+}
+
 /// What to do about an error in opening a map that should be there.
-fn remedy(place: &Place, name: Option<&str>, error: Error) -> Failure {
+fn remedy(place: &At, name: Option<&str>, error: Error) -> Failure {
     let error = match name {
         _ if error.kind() != ErrorKind::NotFound => error,
         Some(name) if place.global => error.detail(format!(
@@ -78,6 +105,18 @@ fn remedy(place: &Place, name: Option<&str>, error: Error) -> Failure {
         None => error.detail("no such file; `mapvar set --file PATH VAR VALUE` makes one"),
     };
     error.into()
+}
+
+/// How long ago, in one unit.
+fn ago(since: Option<std::time::SystemTime>) -> String {
+    let Some(since) = since else { return "?".into() };
+    let seconds = since.elapsed().unwrap_or_default().as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
 }
 
 /// `1 variable`, `2 variables`.

@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Absent,
     /// A map that was looked at is damaged.
     Damaged,
+    /// As a command that it ran did.
+    Of(u8),
     /// It was not understood.
     Usage,
     /// An error of this kind.
@@ -28,6 +30,7 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Absent | Self::Damaged => 1,
+            Self::Of(code) => code,
             Self::Usage => 2,
             Self::Kind(kind) => 10 + kind.number(),
         }

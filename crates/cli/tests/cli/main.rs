@@ -15,3 +15,4 @@ mod files;
 mod harness;
 mod names;
 mod usage;
+mod waits;

@@ -1,0 +1,29 @@
+//! `mapvar who`
+
+use crate::{
+    args::Who,
+    exit::{Exit, Failure},
+    show::Out,
+};
+
+pub(crate) fn run(args: &Who) -> Result<Exit, Failure> {
+    let map = super::open(&args.place, args.name.as_deref(), false)?;
+    let mut rows = Vec::new();
+    for one in map.participants()?.iter().filter(|one| !one.this) {
+        let some = |what: &str, locks: &[String]| match locks {
+            [] => String::new(),
+            locks => format!("{what} {}", locks.join(", ")),
+        };
+        rows.push([
+            one.holder.pid.to_string(),
+            one.holder.program.clone().unwrap_or_default(),
+            super::ago(one.holder.since),
+            some("holds", &one.holds),
+            some("waits for", &one.waits_for),
+        ]);
+    }
+    let mut out = Out::new();
+    out.table(&rows)?;
+    out.flush()?;
+    Ok(Exit::Done)
+}

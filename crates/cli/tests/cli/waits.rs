@@ -1,0 +1,195 @@
+//! `watch`, `wait-for`, `lock`, `locks`, `unlock`, `who`.
+
+use crate::harness::{Folder, Held, command, finish, run, start, unique, wait};
+use std::{
+    env::consts::FAMILY,
+    io::{BufRead, BufReader},
+    process::{Child, ChildStdout},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+/// A command that runs, and the lines that it prints; killed when dropped.
+struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Running {
+    fn new<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut child = start(&mut command(args));
+        let out: BufReader<ChildStdout> = BufReader::new(child.stdout.take().unwrap());
+        let (tell, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let _ = tell.send(line);
+            }
+        });
+        Self { child, lines }
+    }
+
+    #[track_caller]
+    fn line(&self) -> String {
+        self.lines.recv_timeout(Duration::from_secs(20)).expect("a line")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Until the map's participants are these many beside `who` itself.
+fn await_participants(map: &str, number: usize) {
+    for _ in 0..2_000 {
+        if run(["who", map]).ok().lines().count() == number {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("not {number} participants");
+}
+
+/// Until somebody has the lock.
+fn await_lock(map: &str, state: &str) {
+    for _ in 0..2_000 {
+        if run(["locks", map]).ok().contains(state) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("nobody {state}");
+}
+
+#[test]
+fn each_change_is_a_line_at_once() {
+    let map = &unique("watch");
+    let _held = Held::new([map.as_str(), "--var", "foo=1"]);
+    let all = Running::new(["watch", map]);
+    let one = Running::new(["watch", map, "bar", "--skipped"]);
+    let prefix = Running::new(["watch", map, "--prefix", "b"]);
+    await_participants(map, 4);
+    run(["set", map, "foo", "2"]).ok();
+    assert_eq!(all.line(), "foo\tint\t2");
+    run(["set", map, "bar", "a\nb"]).ok();
+    assert_eq!(all.line(), "bar\tstr\ta\\u{a}b");
+    assert_eq!(one.line(), "bar\tstr\t0\ta\\u{a}b");
+    assert_eq!(prefix.line(), "bar\tstr\ta\\u{a}b");
+    run(["rm", map, "bar"]).ok();
+    assert_eq!(all.line(), "bar\tremoved\t");
+    assert_eq!(prefix.line(), "bar\tremoved\t");
+}
+
+#[test]
+fn a_watch_ends_by_itself() {
+    let map = &unique("watch-end");
+    let _held = Held::new([map.as_str()]);
+    let idle = run(["watch", map, "--timeout", "50ms"]);
+    assert_eq!((idle.code, idle.out.len()), (Some(29), 0));
+    let mut two = Running::new(["watch", map, "--count", "2"]);
+    await_participants(map, 2);
+    run(["set", map, "a", "1"]).ok();
+    assert_eq!(two.line(), "a\tint\t1");
+    run(["set", map, "b", "2"]).ok();
+    assert_eq!(two.line(), "b\tint\t2");
+    assert!(wait(&mut two.child).success());
+    run(["watch", "no-such-map-at-all"]).fails(11);
+    run(["watch"]).misused();
+    run(["watch", map, "a", "--prefix", "b"]).misused();
+}
+
+#[test]
+fn a_command_is_run_for_each_change() {
+    let map = &unique("watch-exec");
+    let _held = Held::new([map.as_str()]);
+    let echo = if FAMILY == "windows" {
+        "echo %MAPVAR_VAR%=%MAPVAR_VALUE%"
+    } else {
+        "echo $MAPVAR_VAR=$MAPVAR_VALUE"
+    };
+    let exec = Running::new(["watch", map, "--exec", echo, "--count", "1"]);
+    await_participants(map, 2);
+    run(["set", map, "foo", "77"]).ok();
+    assert_eq!(exec.line().trim_end(), "foo=77");
+}
+
+#[test]
+fn conditions_are_waited_for() {
+    let map = &unique("wait-for");
+    let _held = Held::new([map.as_str(), "--var", "here=1"]);
+    for holds in ["here", "here=1", "here!=2", "!gone", "gone!=1"] {
+        run(["wait-for", map, holds]).ok();
+    }
+    for not in ["!here", "here=2", "here!=1", "gone", "gone=1"] {
+        let late = run(["wait-for", map, not, "--timeout", "30ms"]).fails(29);
+        assert!(late.contains(not), "{late}");
+    }
+    let mut waiting = Running::new(["wait-for", map, "foo=hello", "bar=77"]);
+    await_participants(map, 2);
+    run(["set", map, "foo", "hello"]).ok();
+    run(["set", map, "bar", "76"]).ok();
+    thread::sleep(Duration::from_millis(50));
+    assert!(waiting.child.try_wait().unwrap().is_none());
+    run(["set", map, "bar", "77"]).ok();
+    assert!(wait(&mut waiting.child).success());
+    run(["wait-for", map]).misused();
+}
+
+#[test]
+fn a_command_runs_while_it_has_the_lock() {
+    let map = &unique("lock");
+    let _held = Held::new([map.as_str()]);
+    assert_eq!(run(["locks", map]).ok(), "");
+    let exe = env!("CARGO_BIN_EXE_mapvar");
+    // A command that runs until a variable is set.
+    let mut first = Running::new(["lock", map, "job", "--", exe, "wait-for", map, "go"]);
+    await_lock(map, "\theld\t");
+    let late = run(["lock", map, "job", "--timeout", "30ms", "--", exe, "--version"]).fails(29);
+    assert!(late.contains(&format!("process {}", first.child.id())), "{late}");
+    let locks = run(["locks", map]).ok();
+    assert!(locks.starts_with(&format!("job\theld\t{}\t", first.child.id())), "{locks}");
+    let who = run(["who", map]).ok();
+    assert!(who.contains("holds job"), "{who}");
+    let error = run(["unlock", map, "job"]).fails(29);
+    assert!(error.contains("--force"), "{error}");
+    run(["set", map, "go", "1"]).ok();
+    assert!(wait(&mut first.child).success());
+    assert_eq!(run(["locks", map]).ok(), "job\tfree\t\t\t\n");
+    // Its exit code is the command's.
+    let absent = run(["lock", map, "job", "--", exe, "get", map, "absent"]);
+    assert_eq!(absent.code, Some(1), "{absent:?}");
+    let nothing = run(["lock", map, "job", "--", "no-such-program-at-all"]);
+    assert_eq!(nothing.code, Some(37), "{nothing:?}");
+    assert_eq!(run(["unlock", map, "job"]).ok(), "nobody held it\n");
+    run(["lock", map, "job"]).misused();
+}
+
+#[test]
+fn who_is_killed_with_the_lock_is_told_of() {
+    let folder = Folder::new();
+    let file = &folder.path("locks.map");
+    run(["set", "--file", file, "x", "1"]).ok();
+    let exe = env!("CARGO_BIN_EXE_mapvar");
+    let mut first = start(&mut command([
+        "lock", "--file", file, "job", "--", exe, "wait-for", "--file", file, "go",
+    ]));
+    for _ in 0..2_000 {
+        if run(["locks", "--file", file]).ok().contains("\theld\t") {
+            break;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    first.kill().unwrap();
+    // What it has started holds no lock, and goes on.
+    run(["set", "--file", file, "go", "1"]).ok();
+    let pid = first.id();
+    drop(finish(first));
+    let next = run(["lock", "--file", file, "job", "--timeout", "10s", "--", exe, "--version"]);
+    assert_eq!(next.code, Some(0), "{next:?}");
+    assert!(next.err.contains(&format!("left behind by process {pid}")), "{next:?}");
+    let again = run(["lock", "--file", file, "job", "--", exe, "--version"]);
+    assert_eq!((again.code, again.err.as_str()), (Some(0), ""));
+}
