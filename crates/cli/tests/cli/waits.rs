@@ -176,8 +176,9 @@ fn who_is_killed_with_the_lock_is_told_of() {
     let mut first = start(&mut command([
         "lock", "--file", file, "job", "--", exe, "wait-for", "--file", file, "go",
     ]));
+    // Both are there: the one that has the lock, and the one that it has started.
     for _ in 0..2_000 {
-        if run(["locks", "--file", file]).ok().contains("\theld\t") {
+        if run(["who", "--file", file]).ok().lines().count() == 2 {
             break;
         }
         thread::sleep(Duration::from_millis(5));
