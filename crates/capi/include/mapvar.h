@@ -301,6 +301,9 @@
 // one at once; each operation is of one of its type, else MAPVAR_WRONG_KIND.
 typedef struct mapvar_atomic mapvar_atomic;
 
+// A change as a watch saw it: the newest value when it was asked. It never changes.
+typedef struct mapvar_change mapvar_change;
+
 // What a check found.
 typedef struct mapvar_check mapvar_check;
 
@@ -310,10 +313,17 @@ typedef struct mapvar_clobbered mapvar_clobbered;
 // A variable as a walk found it: name, value and version of one moment. It never changes.
 typedef struct mapvar_entry mapvar_entry;
 
+// That a lock is had: until this is given back, or the process ends in any way. Any thread may give it
+// back.
+typedef struct mapvar_held mapvar_held;
+
 // A walk over the variables of a map, in no order that means anything. Others may set, make and remove
 // variables meanwhile: one that is there throughout comes exactly once. It keeps its map open. Threads
 // that use one at once take turns.
 typedef struct mapvar_iter mapvar_iter;
+
+// A named lock of a map. It keeps its map open. Any number of threads may use one at once.
+typedef struct mapvar_lock mapvar_lock;
 
 // How the lock of a gem's map went, up to one moment.
 typedef struct mapvar_lock_stat mapvar_lock_stat;
@@ -325,6 +335,9 @@ typedef struct mapvar_map mapvar_map;
 // How to make or open a map: a name or a file is needed, all else may be left as it is. Can be used
 // any number of times. Threads that use one at once take turns.
 typedef struct mapvar_options mapvar_options;
+
+// A place in the queue of a lock.
+typedef struct mapvar_place mapvar_place;
 
 // What was salvaged from a damaged map, and what not.
 typedef struct mapvar_salvage mapvar_salvage;
@@ -365,6 +378,11 @@ typedef struct mapvar_view mapvar_view;
 
 // Which range of a section to map, and how: the whole, for reading and writing, unless changed.
 typedef struct mapvar_view_options mapvar_view_options;
+
+// Waits for variables of a map to change. It begins with its making: what changes after that is told,
+// whether somebody waits at that moment or not. It keeps its map open. Threads that use one at once take
+// turns: a thread that wants one to itself makes its own.
+typedef struct mapvar_watch mapvar_watch;
 
 // Which value of a variable: two that are equal stand for the same set. The numbers mean nothing by
 // themselves; both 0 = there is no variable of the name. Of a gem's map: two that are equal stand for the
@@ -1058,6 +1076,113 @@ int32_t mapvar_entry_version(mapvar_entry *entry, uint64_t *number);
 
 // Frees an entry, and with it its name. NULL is well.
 int32_t mapvar_entry_free(mapvar_entry *entry);
+
+// Begins to watch one variable, which need not be there yet. Errors: MAPVAR_UNSUPPORTED for a gem's map.
+int32_t mapvar_map_watch(mapvar_map *map,
+                         const char *name,
+                         size_t name_len,
+                         mapvar_watch **out);
+
+// Begins to watch the `count` variables of these names, which need not be there yet. `name_lens` may be
+// NULL: then each name ends with a NUL.
+int32_t mapvar_map_watch_any(mapvar_map *map,
+                             const char *const *names,
+                             const size_t *name_lens,
+                             size_t count,
+                             mapvar_watch **out);
+
+// Begins to watch the variables whose names begin so, also those that are made later; all, where the
+// prefix is empty.
+int32_t mapvar_map_watch_prefix(mapvar_map *map,
+                                const char *prefix,
+                                size_t prefix_len,
+                                mapvar_watch **out);
+
+// Waits for the next change up to so many milliseconds (0 looks whether there is one; UINT64_MAX is as
+// good as for ever): a new handle, to be freed; NULL where none came in time, and that is no error. Of
+// several changes of one variable since the last look the newest is told.
+int32_t mapvar_watch_next(mapvar_watch *watch,
+                          uint64_t milliseconds,
+                          mapvar_change **change);
+
+// Frees a watch, not the changes that it told. NULL is well. A thread that waits by it goes on to wait.
+int32_t mapvar_watch_free(mapvar_watch *watch);
+
+// Where the variable's name lies, UTF-8 without a NUL, and how long it is; it lives until the change is
+// freed.
+int32_t mapvar_change_name(mapvar_change *change,
+                           const char **name,
+                           size_t *name_len);
+
+// Its value: a new handle, to be freed; NULL where the variable was removed, and that is no error.
+int32_t mapvar_change_value(mapvar_change *change, mapvar_value **value);
+
+// Its version. Of an atomic the number is its word.
+int32_t mapvar_change_version(mapvar_change *change, mapvar_version *version);
+
+// How many changes of this variable there were between the last one that the watch told and this one;
+// at least so many, where the variable was removed and made again meanwhile; of an atomic 0.
+int32_t mapvar_change_skipped(mapvar_change *change,
+                              uint64_t *skipped);
+
+// Frees a change, and with it its name. NULL is well.
+int32_t mapvar_change_free(mapvar_change *change);
+
+// A handle to the lock of this name, 1 to 1,017 bytes, which need not have been used before. Errors:
+// MAPVAR_UNSUPPORTED for a gem's map.
+int32_t mapvar_map_lock(mapvar_map *map,
+                        const char *name,
+                        size_t name_len,
+                        mapvar_lock **out);
+
+// Takes the lock, alone or (`shared` not 0) together with others that share it; waits up to so many
+// milliseconds. Those who came before have it before; a holder that lives is never robbed. Errors:
+// MAPVAR_TIMED_OUT, with mapvar_last_error_holder; MAPVAR_INVALID_ARGUMENT where this thread has it
+// already; MAPVAR_READ_ONLY; MAPVAR_FULL.
+int32_t mapvar_lock_take(mapvar_lock *lock,
+                         int32_t shared,
+                         uint64_t milliseconds,
+                         mapvar_held **held);
+
+// Enters the queue of a lock and waits for nothing: for callers that wait in slices, to be interrupted,
+// and do not want to lose their place between two of them.
+int32_t mapvar_lock_queue(mapvar_lock *lock,
+                          int32_t shared,
+                          mapvar_place **place);
+
+// Waits for the lock up to so many milliseconds. The place is kept at MAPVAR_TIMED_OUT: call it again.
+int32_t mapvar_place_wait(mapvar_place *place,
+                          uint64_t milliseconds,
+                          mapvar_held **held);
+
+// Gives a place up; a lock that was had by it stays held. NULL is well.
+int32_t mapvar_place_free(mapvar_place *place);
+
+// Takes the lock if it is to be had at once; NULL where somebody has it, or came before, and that is no
+// error.
+int32_t mapvar_lock_try(mapvar_lock *lock,
+                        int32_t shared,
+                        mapvar_held **held);
+
+// The process that has the lock, or the first of them; 0 where nobody has it.
+int32_t mapvar_lock_holder(mapvar_lock *lock, uint32_t *process);
+
+// Takes the lock away from whoever has it, living or not; says how many that were. What it protects may
+// be half-changed, which the next to take it is told.
+int32_t mapvar_lock_force_unlock(mapvar_lock *lock,
+                                 size_t *robbed);
+
+// Frees a handle; what is held by it stays held. NULL is well.
+int32_t mapvar_lock_free(mapvar_lock *lock);
+
+// The process whose lock this was, and who ended without giving it back, or had it taken away: what the
+// lock protects may be half-changed. 0 where it was given back, the usual case.
+int32_t mapvar_held_recovered(mapvar_held *held,
+                              uint32_t *process);
+
+// Gives the lock back; the handle is gone, whatever comes of it. NULL is well. Errors: MAPVAR_REMOVED
+// where it was taken away by force.
+int32_t mapvar_held_release(mapvar_held *held);
 
 // One of the figures: `which` is one of MAPVAR_STAT_….
 int32_t mapvar_stat_get(mapvar_stat *stat, uint32_t which, uint64_t *out);

@@ -138,6 +138,32 @@ pub(crate) unsafe fn array<'a, T>(
     Ok(unsafe { std::slice::from_raw_parts(at, count) })
 }
 
+/// Names of variables: each ends with a NUL where `lens` is NULL.
+///
+/// # Safety
+/// C1 for `at` and `lens` and `count` items, and for each name, until the caller's call returns.
+pub(crate) unsafe fn names<'a>(
+    at: *const *const c_char,
+    lens: *const usize,
+    count: usize,
+) -> Result<Vec<&'a str>> {
+    // SAFETY: C1 for `at` is the caller's promise to this function too.
+    let all = unsafe { array("names", at, count) }?;
+    let lens = if lens.is_null() {
+        None
+    } else {
+        // SAFETY: as above, for `lens`.
+        Some(unsafe { array("name_lens", lens, count) }?)
+    };
+    let mut names = Vec::with_capacity(all.len());
+    for (number, at) in all.iter().enumerate() {
+        let len = lens.and_then(|lens| lens.get(number)).copied().unwrap_or(MAPVAR_NUL);
+        // SAFETY: C1 for each name is the caller's promise to this function too.
+        names.push(unsafe { name(*at, len) }?);
+    }
+    Ok(names)
+}
+
 /// The caller's buffer.
 ///
 /// # Safety

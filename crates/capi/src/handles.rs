@@ -12,6 +12,7 @@ use crate::{
     errors::refused,
     facts::{mapvar_check, mapvar_salvage, mapvar_stat},
     gem::{mapvar_clobbered, mapvar_lock_stat},
+    locks::{mapvar_held, mapvar_lock, mapvar_place},
     map::mapvar_map,
     options::mapvar_options,
     section::{mapvar_section, mapvar_section_options},
@@ -20,11 +21,13 @@ use crate::{
     vars::mapvar_var,
     view::{Range, mapvar_view, mapvar_view_options},
     walk::{mapvar_entry, mapvar_iter},
+    watch::{mapvar_change, mapvar_watch},
 };
 use arc_swap::ArcSwapOption;
 use mapvar::{
-    Check, Clobbered, Entry, ErrorKind, Iter, LockStat, Map, MapOptions, Result, Salvage, Section,
-    SectionOptions, Snapshot, Stat, Transaction, Value, Var, View,
+    Change, Check, Clobbered, Entry, ErrorKind, HeldLock, Iter, Lock, LockPlace, LockStat, Map,
+    MapOptions, Result, Salvage, Section, SectionOptions, Snapshot, Stat, Transaction, Value, Var,
+    View, Watch,
 };
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -94,6 +97,11 @@ objects! {
     View = 16: mapvar_view is View, "mapvar_view";
     Clobbered = 17: mapvar_clobbered is Clobbered, "mapvar_clobbered";
     LockStat = 18: mapvar_lock_stat is LockStat, "mapvar_lock_stat";
+    Watch = 19: mapvar_watch is Mutex<Watch>, "mapvar_watch";
+    Change = 20: mapvar_change is Change, "mapvar_change";
+    Lock = 21: mapvar_lock is Lock, "mapvar_lock";
+    Held = 22: mapvar_held is HeldLock, "mapvar_held";
+    Place = 23: mapvar_place is Mutex<LockPlace>, "mapvar_place";
 }
 
 /// An object in its place.

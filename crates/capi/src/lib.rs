@@ -28,6 +28,8 @@ pub mod vars;
 pub mod atomics;
 pub mod transactions;
 pub mod walk;
+pub mod watch;
+pub mod locks;
 pub mod facts;
 pub mod gem;
 pub mod section;

@@ -116,22 +116,9 @@ pub unsafe extern "C" fn mapvar_map_snapshot(
     out: Option<&mut MaybeUninit<*mut mapvar_snapshot>>,
 ) -> i32 {
     answer("mapvar_map_snapshot", || {
-        // SAFETY: C1 for `names`.
-        let names = unsafe { border::array("names", names, count) }?;
-        let lens = if name_lens.is_null() {
-            None
-        } else {
-            // SAFETY: C1 for `name_lens`.
-            Some(unsafe { border::array("name_lens", name_lens, count) }?)
-        };
-        let mut texts = Vec::with_capacity(names.len());
-        for (at, name) in names.iter().enumerate() {
-            let len = lens.and_then(|lens| lens.get(at)).copied();
-            let len = len.unwrap_or(crate::codes::MAPVAR_NUL);
-            // SAFETY: C1 for each of `names`.
-            texts.push(unsafe { border::name(*name, len) }?);
-        }
-        make(out, || with(map, |map| map.snapshot(&texts)))
+        // SAFETY: C1 for `names`, each of them, and `name_lens`.
+        let names = unsafe { border::names(names, name_lens, count) }?;
+        make(out, || with(map, |map| map.snapshot(&names)))
     })
 }
 

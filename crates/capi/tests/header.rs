@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 /// In the order of the header.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 17] = [
     "codes",
     "errors",
     "options",
@@ -15,6 +15,8 @@ const SOURCES: [&str; 15] = [
     "atomics",
     "transactions",
     "walk",
+    "watch",
+    "locks",
     "facts",
     "gem",
     "marshal",

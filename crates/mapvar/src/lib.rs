@@ -129,7 +129,7 @@ pub use check::{Check, Finding, Severity};
 pub use engine::Version;
 pub use facts::{Clobbered, Format, LockStat, OnClobber, Recovery, Stat, Unlocked};
 pub use iter::{Entry, Iter};
-pub use lock::{Claim, Lock, LockGuard, Outcome};
+pub use lock::{Claim, HeldLock, Lock, LockGuard, LockPlace, Outcome};
 pub use map::Map;
 #[doc(inline)]
 pub use mapvar_os::faults::leave_alone as leave_faults_alone;

@@ -83,15 +83,32 @@ pub struct Lock {
 /// That this thread has a [`Lock`]: given back by [`release`](Self::release), when it is dropped, or
 /// when its process ends in any way.
 ///
-/// Not `Send`: the thread that took the lock gives it back. One that is leaked is held until its
-/// process ends or closes the map.
+/// Not `Send`: the thread that took the lock gives it back; see [`HeldLock`]. One that is leaked is
+/// held until its process ends or closes the map.
 #[must_use = "dropping it gives the lock back"]
 pub struct LockGuard {
+    held: HeldLock,
+    _thread: PhantomData<*const ()>,
+}
+
+/// As [`LockGuard`], of which it is made, but `Send`: whichever thread has it gives the lock back. For
+/// tasks that move between threads, and for other languages.
+#[must_use = "dropping it gives the lock back"]
+pub struct HeldLock {
     lock: Lock,
     ticket: u64,
     outcome: Outcome,
     released: bool,
-    _thread: PhantomData<*const ()>,
+}
+
+/// A place in the queue of a [`Lock`]; from [`Lock::queue`]. Dropping it gives the place up.
+#[must_use = "dropping it gives the place up"]
+pub struct LockPlace {
+    lock: Lock,
+    mine: Entry,
+    ready: Option<HeldLock>,
+    /// The lock was had.
+    over: bool,
 }
 
 /// An entry of the queue.
@@ -340,6 +357,20 @@ impl Lock {
         self.try_take(true)
     }
 
+    /// Enters the queue and waits for nothing: for callers that wait in slices, to be interrupted,
+    /// and do not want to lose their place between two of them.
+    ///
+    /// # Errors
+    /// Those of [`acquire`](Self::acquire), without `TimedOut`.
+    pub fn queue(&self, shared: bool) -> Result<LockPlace> {
+        let queued = self.map.run(|| {
+            let mine = self.entry(shared)?;
+            let ready = self.enter(&mine, true)?.flatten().map(HeldLock::from);
+            Ok(LockPlace { lock: self.clone(), mine, ready, over: false })
+        });
+        queued.map_err(|trouble| self.failed("take", trouble))
+    }
+
     /// Who has it and who waits for it, in the order in which they came.
     ///
     /// # Errors
@@ -509,7 +540,8 @@ impl Lock {
     }
 
     fn guard(&self, ticket: u64, outcome: Outcome) -> LockGuard {
-        LockGuard { lock: self.clone(), ticket, outcome, released: false, _thread: PhantomData }
+        let held = HeldLock { lock: self.clone(), ticket, outcome, released: false };
+        LockGuard { held, _thread: PhantomData }
     }
 
     fn entry(&self, shared: bool) -> Result<Entry, Trouble> {
@@ -593,7 +625,34 @@ fn senseless() -> Trouble {
     Trouble::Told(told.detail("what stands in it makes no sense; `force_unlock` makes it free"))
 }
 
+impl From<LockGuard> for HeldLock {
+    fn from(guard: LockGuard) -> Self {
+        guard.held
+    }
+}
+
 impl LockGuard {
+    /// Whether the lock was free, or somebody has left it behind.
+    pub fn outcome(&self) -> &Outcome {
+        self.held.outcome()
+    }
+
+    /// Which lock it is.
+    pub fn lock(&self) -> &Lock {
+        self.held.lock()
+    }
+
+    /// Gives it back, and says what comes of it. Dropping it does the same in silence.
+    ///
+    /// # Errors
+    /// [`Removed`](ErrorKind::Removed) where it was taken away by [`Lock::force_unlock`]; those of
+    /// [`Map::set`].
+    pub fn release(self) -> Result<()> {
+        self.held.release()
+    }
+}
+
+impl HeldLock {
     /// Whether the lock was free, or somebody has left it behind.
     pub fn outcome(&self) -> &Outcome {
         &self.outcome
@@ -607,8 +666,7 @@ impl LockGuard {
     /// Gives it back, and says what comes of it. Dropping it does the same in silence.
     ///
     /// # Errors
-    /// [`Removed`](ErrorKind::Removed) where it was taken away by [`Lock::force_unlock`]; those of
-    /// [`Map::set`].
+    /// Those of [`LockGuard::release`].
     pub fn release(mut self) -> Result<()> {
         self.released = true;
         self.give_back()
@@ -632,7 +690,51 @@ impl LockGuard {
     }
 }
 
-impl Drop for LockGuard {
+impl LockPlace {
+    /// Waits for the lock up to `timeout`. The place is kept where that passes: call it again.
+    ///
+    /// # Errors
+    /// Those of [`Lock::acquire`]; [`InvalidArgument`](ErrorKind::InvalidArgument) once the lock was
+    /// had.
+    pub fn wait(&mut self, timeout: Duration) -> Result<HeldLock> {
+        let lock = &self.lock;
+        if self.over {
+            let told = Error::new(ErrorKind::InvalidArgument, "", "");
+            let told = told.detail("the lock was had by this place; queue again");
+            return Err(lock.failed("take", Trouble::Told(told)));
+        }
+        let held = match self.ready.take() {
+            Some(held) => held,
+            None => {
+                let deadline = Instant::now().checked_add(timeout);
+                let taken = lock.map.run(|| lock.wait(&self.mine, deadline));
+                taken.map_err(|trouble| lock.failed("take", trouble))?.into()
+            }
+        };
+        self.over = true;
+        Ok(held)
+    }
+}
+
+impl Drop for LockPlace {
+    fn drop(&mut self) {
+        if !self.over && self.ready.is_none() {
+            let leave = || {
+                let ticket = self.mine.ticket;
+                self.lock.change(|queue| queue.entries.retain(|entry| entry.ticket != ticket))
+            };
+            let _ = self.lock.map.run(leave);
+        }
+    }
+}
+
+impl fmt::Debug for LockPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockPlace").field("lock", &self.lock).finish_non_exhaustive()
+    }
+}
+
+impl Drop for HeldLock {
     fn drop(&mut self) {
         if !self.released {
             // In a child after fork it is the parent's, and is refused there.
@@ -652,7 +754,13 @@ impl fmt::Debug for Lock {
 
 impl fmt::Debug for LockGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockGuard")
+        f.debug_tuple("LockGuard").field(&self.held).finish()
+    }
+}
+
+impl fmt::Debug for HeldLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldLock")
             .field("lock", &self.lock)
             .field("outcome", &self.outcome)
             .finish_non_exhaustive()

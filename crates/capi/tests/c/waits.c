@@ -1,0 +1,159 @@
+// Waiting for variables to change, and locks, between two processes.
+#include "check.h"
+
+// The second process: counts up what the first waits for, then keeps a lock until it is killed.
+static int peer(const char *name) {
+    mapvar_map *map;
+    mapvar_lock *lock;
+    mapvar_held *held;
+    uint32_t dead = 1;
+    OK(mapvar_map_open(name, N, &map));
+    for (int64_t i = 1; i <= 100; i++) OK(mapvar_map_set_i64(map, "count", N, i));
+    OK(mapvar_map_lock(map, "jobs", N, &lock));
+    OK(mapvar_lock_take(lock, 0, 20000, &held));
+    OK(mapvar_held_recovered(held, &dead));
+    CHECK(dead == 0);
+    OK(mapvar_map_set_bool(map, "held", N, 1));
+    sleep_ms(60000);
+    return failures != 0;
+}
+
+static void watches(mapvar_map *map) {
+    const char *names[] = {"a", "b"};
+    mapvar_watch *one, *any, *all;
+    mapvar_change *change = (mapvar_change *)1;
+    mapvar_value *value;
+    mapvar_version version, now;
+    const char *text;
+    size_t len;
+    uint64_t skipped = 99;
+    int64_t number = 0;
+    OK(mapvar_map_watch(map, "a", N, &one));
+    OK(mapvar_map_watch_any(map, names, NULL, 2, &any));
+    OK(mapvar_map_watch_prefix(map, "", 0, &all));
+    OK(mapvar_watch_next(one, 0, &change));
+    CHECK(change == NULL);
+    OK(mapvar_watch_next(all, 10, &change));
+    CHECK(change == NULL);
+    OK(mapvar_map_set_i64(map, "a", N, 1));
+    OK(mapvar_map_set_i64(map, "a", N, 2));
+    OK(mapvar_watch_next(one, 1000, &change));
+    OK(mapvar_change_name(change, &text, &len));
+    CHECK(len == 1 && text[0] == 'a');
+    OK(mapvar_change_skipped(change, &skipped));
+    CHECK(skipped == 1);
+    OK(mapvar_change_version(change, &version));
+    OK(mapvar_map_version(map, "a", N, &now));
+    CHECK(version.variable == now.variable && version.number == now.number);
+    OK(mapvar_change_value(change, &value));
+    OK(mapvar_value_as_i64(value, &number));
+    CHECK(number == 2);
+    OK(mapvar_value_free(value));
+    OK(mapvar_change_free(change));
+    OK(mapvar_watch_next(any, 1000, &change));
+    OK(mapvar_change_free(change));
+    OK(mapvar_map_remove(map, "a", N, NULL));
+    OK(mapvar_watch_next(any, 1000, &change));
+    OK(mapvar_change_value(change, &value));
+    CHECK(value == NULL);
+    OK(mapvar_change_free(change));
+    // Misuse.
+    CHECK(mapvar_map_watch(map, "", N, &any) == MAPVAR_INVALID_NAME && any == NULL);
+    CHECK(mapvar_map_watch_any(map, names, NULL, 0, &any) == MAPVAR_INVALID_ARGUMENT);
+    CHECK(mapvar_watch_next(one, 0, NULL) == MAPVAR_INVALID_ARGUMENT);
+    OK(mapvar_watch_free(one));
+    CHECK(mapvar_watch_next(one, 0, &change) == MAPVAR_CLOSED);
+    OK(mapvar_watch_free(all));
+    OK(mapvar_watch_free(NULL));
+}
+
+static void locks(mapvar_map *map) {
+    mapvar_lock *lock;
+    mapvar_place *place;
+    mapvar_held *held, *second;
+    uint32_t process = 1;
+    size_t robbed = 9;
+    OK(mapvar_map_lock(map, "mine", N, &lock));
+    OK(mapvar_lock_holder(lock, &process));
+    CHECK(process == 0);
+    OK(mapvar_lock_take(lock, 0, 0, &held));
+    OK(mapvar_lock_holder(lock, &process));
+    CHECK(process == process_id());
+    CHECK(mapvar_lock_take(lock, 0, 0, &second) == MAPVAR_INVALID_ARGUMENT && second == NULL);
+    OK(mapvar_held_release(held));
+    CHECK(mapvar_held_release(held) == MAPVAR_CLOSED);
+    OK(mapvar_lock_queue(lock, 0, &place));
+    OK(mapvar_place_wait(place, 0, &held));
+    CHECK(mapvar_place_wait(place, 0, &second) == MAPVAR_INVALID_ARGUMENT);
+    OK(mapvar_place_free(place));
+    OK(mapvar_lock_holder(lock, &process));
+    CHECK(process == process_id());
+    OK(mapvar_held_release(held));
+    OK(mapvar_lock_try(lock, 1, &held));
+    CHECK(held != NULL);
+    OK(mapvar_lock_force_unlock(lock, &robbed));
+    CHECK(robbed == 1);
+    CHECK(mapvar_held_release(held) == MAPVAR_REMOVED);
+    CHECK(mapvar_map_lock(map, "", 0, &lock) == MAPVAR_INVALID_NAME);
+}
+
+static void second_process(const char *program, const char *name, mapvar_map *map) {
+    mapvar_watch *count, *ready;
+    mapvar_change *change;
+    mapvar_value *value;
+    mapvar_lock *lock;
+    mapvar_held *held;
+    int64_t last = 0, number = 0;
+    uint64_t skipped = 0, told = 0;
+    uint32_t dead = 0;
+    OK(mapvar_map_watch(map, "count", N, &count));
+    OK(mapvar_map_watch(map, "held", N, &ready));
+    child other = start_child(program, "peer", name);
+    while (last < 100) {
+        OK(mapvar_watch_next(count, 20000, &change));
+        CHECK(change != NULL);
+        if (change == NULL) break;
+        OK(mapvar_change_value(change, &value));
+        OK(mapvar_value_as_i64(value, &number));
+        CHECK(number > last);
+        OK(mapvar_change_skipped(change, &skipped));
+        told += 1 + skipped;
+        last = number;
+        OK(mapvar_value_free(value));
+        OK(mapvar_change_free(change));
+    }
+    CHECK(told == 100);
+    OK(mapvar_watch_next(ready, 20000, &change));
+    OK(mapvar_change_free(change));
+    OK(mapvar_map_lock(map, "jobs", N, &lock));
+    OK(mapvar_lock_try(lock, 0, &held));
+    CHECK(held == NULL);
+    CHECK(mapvar_lock_take(lock, 0, 20, &held) == MAPVAR_TIMED_OUT);
+    CHECK(mapvar_last_error_holder() == (uint32_t)other.dwProcessId);
+    kill_child(&other);
+    OK(mapvar_lock_take(lock, 0, 20000, &held));
+    OK(mapvar_held_recovered(held, &dead));
+    CHECK(dead == (uint32_t)other.dwProcessId);
+    OK(mapvar_held_release(held));
+    OK(mapvar_lock_free(lock));
+    OK(mapvar_watch_free(count));
+    OK(mapvar_watch_free(ready));
+}
+
+int main(int count, char **arguments) {
+    char name[64];
+    mapvar_options *options;
+    mapvar_map *map;
+    if (count == 3) return peer(arguments[2]);
+    snprintf(name, sizeof name, "c-waits.%lu", process_id());
+    OK(mapvar_options_new(&options));
+    OK(mapvar_options_name(options, name, N));
+    OK(mapvar_options_create(options, &map));
+    OK(mapvar_options_free(options));
+    watches(map);
+    locks(map);
+    second_process(arguments[0], name, map);
+    OK(mapvar_map_close(map));
+    printf("C tests of waits: %d failed\n", failures);
+    return failures != 0;
+}
