@@ -155,6 +155,28 @@ module Mapvar
     quick :mapvar_entry_value, :handle, :out
     quick :mapvar_entry_free, :handle
 
+    waits :mapvar_map_watch, :handle, *TEXT, :out
+    waits :mapvar_map_watch_any, :handle, :pointer, :pointer, :size_t, :out
+    waits :mapvar_map_watch_prefix, :handle, *TEXT, :out
+    waits :mapvar_watch_next, :handle, :uint64, :out
+    quick :mapvar_watch_free, :handle
+    quick :mapvar_change_name, :handle, :out, :out
+    quick :mapvar_change_value, :handle, :out
+    quick :mapvar_change_version, :handle, :out
+    quick :mapvar_change_skipped, :handle, :out
+    quick :mapvar_change_free, :handle
+
+    quick :mapvar_map_lock, :handle, *TEXT, :out
+    waits :mapvar_lock_queue, :handle, :int32, :out
+    waits :mapvar_place_wait, :handle, :uint64, :out
+    waits :mapvar_place_free, :handle
+    waits :mapvar_lock_try, :handle, :int32, :out
+    waits :mapvar_lock_holder, :handle, :out
+    waits :mapvar_lock_force_unlock, :handle, :out
+    quick :mapvar_lock_free, :handle
+    quick :mapvar_held_recovered, :handle, :out
+    waits :mapvar_held_release, :handle
+
     quick :mapvar_stat_get, :handle, :uint32, :out
     quick :mapvar_stat_free, :handle
     quick :mapvar_check_count, :handle, :out

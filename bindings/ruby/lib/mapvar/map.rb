@@ -334,6 +334,38 @@ module Mapvar
       Atomic.__send__(:new, self, Opening.utf8(name), initial, type)
     end
 
+    # Waits for changes of variables, which need not be there yet: those named, those whose names begin so, or all.
+    #
+    #   map.watch(:foo) { |watch| watch.wait(5) }
+    #
+    # @param names [Array<String, Symbol>] all variables, where there are none and no prefix
+    # @param prefix [String, nil]
+    # @yield [watch] which is closed at the end of the block
+    # @return [Watch, Object] the watch, or what the block answers
+    # @raise [Unsupported] of a map in the gem's layout, which counts no changes
+    def watch(*names, prefix: nil)
+      raise ArgumentError, "either names or a prefix, not both" if prefix && !names.empty?
+
+      watch = Watch.__send__(:new, self, @permitted, names.empty? ? watcher_of(prefix || "") : watcher(names.flatten))
+      return watch unless block_given?
+
+      begin
+        yield watch
+      ensure
+        watch.close
+      end
+    end
+
+    # A named lock, which need not have been used before.
+    #
+    # @param name [String, Symbol]
+    # @return [Lock]
+    # @raise [InvalidName, Unsupported]
+    def lock(name)
+      text = Opening.utf8(name)
+      Lock.__send__(:new, self, text.dup.freeze, ->(out) { Library.mapvar_map_lock(handle, text, text.bytesize, out) })
+    end
+
     # --- The map --------------------------------------------------------------------------------------------------
 
     # Makes all that was set before survive a power cut, and waits until the disk says so. Nothing to do without a
@@ -509,6 +541,27 @@ module Mapvar
         Library.patiently(@timeout) { Library.mapvar_map_get_value(handle, text, text.bytesize, out) }
       end
       Library.with(:mapvar_value_free, make) { |value| Values.of(value, @permitted) }
+    end
+
+    # What makes a watch of the variables whose names begin so.
+    def watcher_of(prefix)
+      text = Opening.utf8(prefix)
+      ->(out) { Library.mapvar_map_watch_prefix(handle, text, text.bytesize, out) }
+    end
+
+    # What makes a watch of these variables.
+    def watcher(names)
+      texts = names.map { |name| Opening.utf8(name) }
+      places = texts.map { |text| FFI::MemoryPointer.new(:char, [text.bytesize, 1].max).put_bytes(0, text) }
+      list = FFI::MemoryPointer.new(:pointer, texts.size).write_array_of_pointer(places)
+      lengths = FFI::MemoryPointer.new(:size_t, texts.size)
+      texts.each_with_index { |text, at| lengths.put(:size_t, at * FFI.type_size(:size_t), text.bytesize) }
+      lambda do |out|
+        code = Library.mapvar_map_watch_any(handle, list, lengths, texts.size, out)
+        # Until here they are needed.
+        places.clear
+        code
+      end
     end
 
     # Yields the handle of each entry. An Enumerator that is left in the midst frees the walk when it is collected.

@@ -57,6 +57,7 @@ static void watches(mapvar_map *map) {
     OK(mapvar_change_value(change, &value));
     CHECK(value == NULL);
     OK(mapvar_change_free(change));
+    OK(mapvar_watch_free(any));
     // Misuse.
     CHECK(mapvar_map_watch(map, "", N, &any) == MAPVAR_INVALID_NAME && any == NULL);
     CHECK(mapvar_map_watch_any(map, names, NULL, 0, &any) == MAPVAR_INVALID_ARGUMENT);
@@ -94,7 +95,8 @@ static void locks(mapvar_map *map) {
     OK(mapvar_lock_force_unlock(lock, &robbed));
     CHECK(robbed == 1);
     CHECK(mapvar_held_release(held) == MAPVAR_REMOVED);
-    CHECK(mapvar_map_lock(map, "", 0, &lock) == MAPVAR_INVALID_NAME);
+    OK(mapvar_lock_free(lock));
+    CHECK(mapvar_map_lock(map, "", 0, &lock) == MAPVAR_INVALID_NAME && lock == NULL);
 }
 
 static void second_process(const char *program, const char *name, mapvar_map *map) {

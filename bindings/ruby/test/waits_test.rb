@@ -1,0 +1,189 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+# Watches and locks.
+class WaitsTest < Case
+  not_under_stress
+
+  def setup_map
+    map = Map.create(unique, timeout: 20)
+    within_limit { yield map }
+  ensure
+    map&.close
+  end
+
+  def test_one_variable
+    setup_map do |map|
+      map[:foo] = 1
+      watch = map.watch(:foo)
+      assert_nil(watch.try_wait)
+      assert_nil(watch.wait(0.01))
+      map[:foo] = 2
+      map[:foo] = [3, "three"]
+      change = watch.wait
+      assert_equal(["foo", [3, "three"], 1, false], [change.name, change.value, change.skipped, change.removed?])
+      assert_predicate(change, :frozen?)
+      map.delete(:foo)
+      assert_predicate(watch.wait(5), :removed?)
+      assert_nil(watch.try_wait)
+      watch.close
+      assert_predicate(watch, :closed?)
+      assert_raise(Mapvar::Closed) { watch.wait(0) }
+    end
+  end
+
+  def test_many_a_prefix_and_all
+    setup_map do |map|
+      any = map.watch(:a, "b")
+      prefix = map.watch(prefix: "a")
+      all = map.watch
+      map[:a] = 1
+      map[:ab] = 2
+      map[:b] = 3
+      told = ->(watch) { Array.new(3) { watch.wait(0.05)&.name }.compact.sort }
+      assert_equal(%w[a b], told.(any))
+      assert_equal(%w[a ab], told.(prefix))
+      assert_equal(%w[a ab b], told.(all))
+      assert_raise(ArgumentError) { map.watch(:a, prefix: "b") }
+      assert_raise(Mapvar::InvalidName) { map.watch("") }
+      map[:a] = 4
+      told_in_block = map.watch(:a) do |watch|
+        map[:a] = 5
+        watch.wait(5).value
+      end
+      assert_equal(5, told_in_block)
+      assert_equal(%w[a], any.each.lazy.map(&:name).first(1))
+    end
+  end
+
+  def test_another_process_sets_and_is_told
+    setup_map do |map|
+      watch = map.watch(:answer)
+      process(<<~'RUBY', map.name) do |pipe|
+        Mapvar::Map.open(ARGV[0]) do |map|
+          watch = map.watch(:ask)
+          puts "ready"
+          STDOUT.flush
+          watch.each { |change| map[:answer] = change.value * 2 }
+        end
+      RUBY
+        assert_equal("ready", pipe.gets.chomp)
+        1.upto(50) do |number|
+          map[:ask] = number
+          assert_equal(number * 2, watch.wait(20).value)
+        end
+      end
+    end
+  end
+
+  def test_ctrl_c_ends_a_wait
+    omit("no signals between processes") if windows?
+    setup_map do |map|
+      map.lock(:jobs).synchronize do
+        ["map.watch(:foo).wait", "map.lock(:jobs).synchronize(timeout: 60) { }"].each do |wait|
+          process(<<~RUBY, map.name) do |pipe|
+            map = Mapvar::Map.open(ARGV[0])
+            puts "ready"
+            STDOUT.flush
+            begin
+              #{wait}
+            rescue Interrupt
+              puts "interrupted"
+            end
+          RUBY
+            assert_equal("ready", pipe.gets.chomp)
+            sleep 0.05
+            Process.kill(:INT, pipe.pid)
+            assert_equal("interrupted", pipe.gets.to_s.chomp)
+          end
+        end
+      end
+    end
+  end
+
+  def test_other_threads_run_and_a_wait_is_ended
+    setup_map do |map|
+      waiter = Thread.new { map.watch(:foo).wait.value }
+      sleep 0.02
+      map[:foo] = 77
+      assert_equal(77, waiter.value)
+      killed = Thread.new { map.watch(:foo).wait }
+      sleep 0.02
+      killed.kill
+      assert_nil(killed.value)
+      require "timeout"
+      assert_raise(Timeout::Error) { Timeout.timeout(0.05) { map.watch(:foo).wait } }
+    end
+  end
+
+  def test_locks
+    setup_map do |map|
+      lock = map.lock(:jobs)
+      assert_nil(lock.holder)
+      answer = lock.synchronize do |recovered|
+        assert_nil(recovered)
+        assert_equal(Process.pid, lock.holder)
+        assert_raise(Mapvar::InvalidArgument) { lock.synchronize(timeout: 0) { flunk } }
+        late = Thread.new do
+          assert_nil(lock.try_synchronize { flunk })
+          assert_raise(Mapvar::TimedOut) { lock.synchronize(timeout: 0.05) { flunk } }
+        end
+        assert_equal(Process.pid, late.value.holder.pid)
+        :done
+      end
+      assert_equal(:done, answer)
+      assert_equal(1, lock.try_synchronize { 1 })
+      assert_raise(RuntimeError) { lock.synchronize { raise "in the midst" } }
+      assert_nil(lock.holder)
+      assert_equal([nil, nil], Array.new(2) { Thread.new { lock.synchronize(shared: true) { |it| it } } }.map(&:value))
+      assert_raise(Mapvar::Removed) { lock.synchronize { lock.force_unlock } }
+      assert_equal(Process.pid, lock.synchronize { |recovered| recovered })
+      assert_equal([], map.keys)
+    end
+  end
+
+  def test_who_dies_with_a_lock_is_told_of
+    setup_map do |map|
+      process(<<~'RUBY', map.name) do |pipe|
+        Mapvar::Map.open(ARGV[0]).lock(:jobs).synchronize do
+          puts "held"
+          STDOUT.flush
+          sleep
+        end
+      RUBY
+        assert_equal("held", pipe.gets.chomp)
+        lock = map.lock(:jobs)
+        pid = lock.holder
+        assert_equal(pid, assert_raise(Mapvar::TimedOut) { lock.synchronize(timeout: 0.05) { flunk } }.holder.pid)
+        kill(pipe)
+        assert_equal(pid, lock.synchronize { |recovered| recovered })
+        assert_nil(lock.synchronize { |recovered| recovered })
+      end
+    end
+  end
+
+  def test_threads_of_processes_add_together
+    setup_map do |map|
+      map[:sum] = 0
+      threads = Array.new(3) do
+        Thread.new { 50.times { map.lock(:sum).synchronize { map[:sum] += 1 } } }
+      end
+      output(<<~'RUBY', map.name)
+        map = Mapvar::Map.open(ARGV[0], timeout: 20)
+        50.times { map.lock(:sum).synchronize { map[:sum] += 1 } }
+      RUBY
+      threads.each(&:join)
+      assert_equal(200, map[:sum])
+    end
+  end
+
+  def test_a_gem_s_map_has_neither
+    name = unique
+    gem = Map.create(name, format: :marshal, size: 100)
+    assert_raise(Mapvar::Unsupported) { gem.watch(:foo) }
+    assert_raise(Mapvar::Unsupported) { gem.lock(:foo) }
+  ensure
+    gem&.close
+  end
+end
