@@ -153,25 +153,36 @@ impl<M: Mem> Store<M> {
     }
 
     /// Wakes who waits for a variable: by itself, and among others.
+    #[inline]
+    pub(crate) fn wake_waiters(&self, handle: Handle) {
+        self.wake_at(handle.wake());
+    }
+
+    // By one word: the fast path would lay a handle out in memory for it.
     #[cold]
     #[inline(never)]
-    pub(crate) fn wake_waiters(&self, handle: Handle) {
+    fn wake_at(&self, word: u64) {
         if self.mem.planted(Fault::NobodyWoken) {
             return;
         }
-        self.mem.wake(handle.wake());
+        self.mem.wake(word);
         self.mem.wake(live::CHANGES_WAKE);
     }
 
     /// As [`wake_waiters`](Self::wake_waiters), where somebody may have died who was about to do so:
     /// he may have taken the sign away that somebody sleeps.
+    #[inline]
+    pub(crate) fn rouse_waiters(&self, handle: Handle) {
+        self.rouse_word(handle.wake());
+    }
+
     #[cold]
     #[inline(never)]
-    pub(crate) fn rouse_waiters(&self, handle: Handle) {
+    fn rouse_word(&self, word: u64) {
         if self.mem.planted(Fault::HeirTrustsSign) {
-            return self.wake_waiters(handle);
+            return self.wake_at(word);
         }
-        self.mem.rouse(handle.wake());
+        self.mem.rouse(word);
         self.mem.rouse(live::CHANGES_WAKE);
     }
 

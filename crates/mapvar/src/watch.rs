@@ -323,8 +323,16 @@ impl Watch {
     /// The next change, of those that were found, or of all.
     fn next_known(&mut self) -> Result<Option<Change>, Trouble> {
         if self.changed.is_empty() {
-            self.search()?;
-            self.sweep(false)?;
+            match self.single() {
+                Some((handle, stand)) if self.map.inner.store.is_as(handle, stand) => {
+                    return Ok(None);
+                }
+                Some(_) => return self.look(0),
+                None => {
+                    self.search()?;
+                    self.sweep(false)?;
+                }
+            }
         }
         while let Some(at) = self.changed.pop_front() {
             if let Some(change) = self.look(at)? {
@@ -334,16 +342,25 @@ impl Watch {
         Ok(None)
     }
 
+    /// The one variable that this watch is for, if it is one, and has a record.
+    #[inline]
+    fn single(&self) -> Option<(Handle, Stand)> {
+        match (&*self.watched, &self.scope) {
+            ([Watched { handle: Some(handle), stand: Some(stand), .. }], Scope::Names) => {
+                Some((*handle, *stand))
+            }
+            _ => None,
+        }
+    }
+
     /// Looks a moment at a single variable, where others run beside this thread: a wake takes some
     /// microseconds more than a change that comes at once.
     fn spin(&self) -> bool {
-        let ([Watched { handle: Some(handle), stand: Some(stand), .. }], true) =
-            (&*self.watched, beside_others())
-        else {
+        let (Some((handle, stand)), true) = (self.single(), beside_others()) else {
             return false;
         };
         for _ in 0..SPINS {
-            if !self.map.inner.store.is_as(*handle, *stand) {
+            if !self.map.inner.store.is_as(handle, stand) {
                 return true;
             }
             std::hint::spin_loop();
@@ -353,13 +370,11 @@ impl Watch {
 
     /// Says of each variable that it is waited for, and sleeps, unless one has changed.
     fn sleep(&mut self, at_most: Duration) -> Result<(), Trouble> {
-        let map = self.map.clone();
-        let store = &map.inner.store;
-        if let ([Watched { handle: Some(handle), stand: Some(stand), .. }], Scope::Names) =
-            (&*self.watched, &self.scope)
-        {
-            return store.doze(*handle, *stand, at_most).map(drop);
+        if let Some((handle, stand)) = self.single() {
+            return self.map.inner.store.doze(handle, stand, at_most).map(drop);
         }
+        let inner = Arc::clone(&self.map.inner);
+        let store = &inner.store;
         let nothing = self.watched.iter().all(|watched| watched.handle.is_none());
         let single = nothing && self.watched.len() == 1 && matches!(self.scope, Scope::Names);
         let word = if single { live::BIRTHS_WAKE } else { live::CHANGES_WAKE };
@@ -375,8 +390,8 @@ impl Watch {
 
     /// Finds variables that were made since the last search.
     fn search(&mut self) -> Result<(), Trouble> {
-        let map = self.map.clone();
-        let store = &map.inner.store;
+        let inner = Arc::clone(&self.map.inner);
+        let store = &inner.store;
         // SYNC POINT S18. Of a map for reading nobody knows: searched each time.
         let births = store.mem().wakes(live::BIRTHS_WAKE).ok();
         if births.is_some() && births == self.births {

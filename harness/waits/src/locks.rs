@@ -14,7 +14,7 @@ const STOP: Duration = Duration::from_secs(10);
 
 /// Takes locks by turns until it is killed.
 pub fn worker(name: &str, rest: &[String]) {
-    let map = Map::options().name(name).timeout(Duration::from_secs(60)).open().expect("the map");
+    let map = Map::options().name(name).timeout(Duration::from_mins(1)).open().expect("the map");
     let mut random = Random(rest[0].parse::<u64>().expect("a seed") | 1);
     let me = u64::from(std::process::id());
     let taken = map.atomic_or("taken", 0_u64).expect("a counter");

@@ -20,6 +20,11 @@ fn main() -> ExitCode {
     if let [role, name, rest @ ..] = &*words
         && role.starts_with("as-")
     {
+        if let (true, Some(Ok(processor))) =
+            (matches!(role.as_str(), "as-echo" | "as-raw"), rest.first().map(|word| word.parse()))
+        {
+            raw::pin(processor);
+        }
         match role.as_str() {
             "as-worker" => locks::worker(name, rest),
             "as-setter" => many::setter(name, rest),

@@ -1,6 +1,7 @@
 //! The same by what the system has: a futex in a shared mapping, or two named events.
 
 #![allow(unsafe_code, reason = "what is measured against is the system itself")]
+#![allow(clippy::disallowed_types, reason = "as above")]
 
 #[cfg(unix)]
 pub use unix::*;
@@ -22,6 +23,9 @@ mod unix {
 
     pub const WHAT: (&str, f64) = ("a raw futex", 1.1);
 
+    /// Looks before a sleep: one, where both processes have one processor.
+    static LOOKS: AtomicU32 = AtomicU32::new(1);
+
     fn words(path: &str) -> &'static [AtomicU32; 32] {
         let file = File::options().read(true).write(true).open(path).expect("the file");
         // SAFETY: a new mapping of a whole page at an address that the system chooses; it is never
@@ -34,10 +38,20 @@ mod unix {
         unsafe { &*at }
     }
 
+    /// Has this process run on one processor alone.
+    pub fn pin(processor: usize) -> bool {
+        LOOKS.store(if processor == 0 { 1 } else { 100 }, SeqCst);
+        let mut set = rustix::thread::CpuSet::new();
+        set.set(processor);
+        rustix::thread::sched_setaffinity(None, &set).is_ok()
+    }
+
     /// Waits until the word is beyond `seen`.
     fn wait(word: &AtomicU32, seen: u32) -> u32 {
+        // On one processor it would keep the other from running.
+        let looks = LOOKS.load(SeqCst);
         loop {
-            for _ in 0..100 {
+            for _ in 0..looks {
                 let now = word.load(SeqCst);
                 if now != seen {
                     return now;
@@ -70,10 +84,11 @@ mod unix {
     }
 
     impl Pinger {
-        pub fn new() -> Self {
+        pub fn new(processor: &str) -> Self {
+            LOOKS.store(if processor == "0" { 1 } else { 100 }, SeqCst);
             let path = format!("/dev/shm/{}", unique("raw"));
             File::create_new(&path).and_then(|file| file.set_len(4096)).expect("a file");
-            let echo = Owned::start("as-raw", &path, &[]);
+            let echo = Owned::start("as-raw", &path, &[processor]);
             let words = words(&path);
             wait(&words[0], 0);
             Self { words, path, _echo: echo }
@@ -103,6 +118,10 @@ mod windows {
     };
 
     pub const WHAT: (&str, f64) = ("a raw named event", 1.2);
+
+    pub fn pin(_: usize) -> bool {
+        false
+    }
 
     fn event(name: &str) -> HANDLE {
         let wide: Vec<u16> = format!("Local\\{name}").encode_utf16().chain([0]).collect();
@@ -138,10 +157,10 @@ mod windows {
     }
 
     impl Pinger {
-        pub fn new() -> Self {
+        pub fn new(processor: &str) -> Self {
             let name = unique("raw");
             let (ping, pong) = (event(&format!("{name}.ping")), event(&format!("{name}.pong")));
-            let echo = Owned::start("as-raw", &name, &[]);
+            let echo = Owned::start("as-raw", &name, &[processor]);
             wait(pong);
             Self { ping, pong, _echo: echo }
         }

@@ -15,7 +15,22 @@ pub fn echo(name: &str) {
     }
 }
 
+/// Where the scheduler puts the two decides more than all else, and it is in one mood or the other
+/// for seconds: so both are put on one processor, then on two.
 pub fn run(plan: &Plan) -> bool {
+    let pinned = raw::pin(0);
+    let modes: &[(&str, &str)] = if pinned {
+        &[("one processor", "0"), ("two processors", "1")]
+    } else {
+        &[("any processor", "")]
+    };
+    for (mode, other) in modes {
+        measure(plan, mode, other);
+    }
+    true
+}
+
+fn measure(plan: &Plan, mode: &str, other: &str) {
     let (turns, rounds) = if plan.short { (5, 100) } else { (40, 500) };
     let name = unique("wake");
     let map = Map::options().name(&name).create().expect("a map");
@@ -23,9 +38,9 @@ pub fn run(plan: &Plan) -> bool {
     let ping = map.var_or("ping", 0_u64).expect("a variable");
     let mut watch = map.watch("pong").expect("a watch");
     let mut ready = map.watch("ready").expect("a watch");
-    let _echo = Owned::start("as-echo", &name, &[]);
+    let _echo = Owned::start("as-echo", &name, &[other]);
     ready.wait().expect("a change");
-    let raw = raw::Pinger::new();
+    let raw = raw::Pinger::new(other);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let mut number = 0;
     for turn in 0..turns {
@@ -48,10 +63,9 @@ pub fn run(plan: &Plan) -> bool {
         let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
         let missed = if ratio > goal { ", MISSED" } else { "" };
         println!(
-            "figure: waits, there and back, {share} = {ratio:.2} of {what} ({ours:.1?} and {theirs:.1?}; goal {goal}{missed})"
+            "figure: waits, there and back on {mode}, {share} = {ratio:.2} of {what} ({ours:.1?} and {theirs:.1?}; goal {goal}{missed})"
         );
     }
-    true
 }
 
 /// The first of a turn finds both processes asleep, or the processor elsewhere.
