@@ -15,7 +15,7 @@ use crate::{
     trouble::Trouble,
     waiting::{Found, NAP, Stand},
 };
-use mapvar_os::{Error, ErrorKind, Holder, Result, machine};
+use mapvar_os::{Error, ErrorKind, Holder, Result, machine, seeded::planted};
 use std::{
     fmt,
     marker::PhantomData,
@@ -177,6 +177,7 @@ impl Queue {
         let Some(mine) = self.entries.get(at) else { return false };
         let mut held = self.entries.iter().filter(|entry| entry.held);
         let before = self.entries.get(..at).unwrap_or_default();
+        let impatient = impatient || planted("lock-overtaken");
         if mine.shared {
             let in_order = before.iter().all(|entry| entry.shared);
             held.all(|entry| entry.shared) && (in_order || impatient)
@@ -187,8 +188,9 @@ impl Queue {
 
     /// Takes out those of whom `gone` says so; an exclusive holder among them is noted as lost.
     fn take_out(&mut self, gone: impl Fn(&Entry) -> bool) {
-        for entry in self.entries.iter().filter(|entry| entry.held && !entry.shared && gone(entry))
-        {
+        let untold = planted("lock-untold");
+        let lost = |entry: &&Entry| entry.held && !entry.shared && gone(entry) && !untold;
+        for entry in self.entries.iter().filter(lost) {
             self.lost = Some((entry.pid, entry.program.clone(), entry.since));
         }
         self.entries.retain(|entry| !gone(entry));
@@ -562,7 +564,9 @@ impl Lock {
     fn gone(&self, queue: &Queue) -> Result<Vec<u64>, Trouble> {
         let mut gone = Vec::new();
         for entry in &queue.entries {
-            if !gone.contains(&entry.token) && !self.map.inner.store.lives(entry.token)? {
+            if !gone.contains(&entry.token)
+                && (!self.map.inner.store.lives(entry.token)? || planted("lock-robbed"))
+            {
                 gone.push(entry.token);
             }
         }

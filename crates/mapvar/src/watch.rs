@@ -10,7 +10,7 @@ use crate::{
     trouble::Trouble,
     waiting::{Found, NAP, Stand},
 };
-use mapvar_os::{Error, ErrorKind, Result, machine};
+use mapvar_os::{Error, ErrorKind, Result, machine, seeded::planted};
 use serde::de::DeserializeOwned;
 use std::{
     collections::{HashMap, VecDeque},
@@ -120,7 +120,7 @@ impl Watched {
         };
         let atomic = self.handle.is_some_and(|handle| handle.atomic);
         let skipped = match before {
-            _ if atomic => 0,
+            _ if atomic || planted("skipped-uncounted") => 0,
             Some(before) if before.id == now.id => {
                 now.number.saturating_sub(before.number).saturating_sub(1)
             }

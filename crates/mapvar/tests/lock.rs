@@ -132,7 +132,7 @@ fn those_who_share_do_so_and_nobody_overtakes() {
             said.send(who).unwrap();
             drop(guard);
         });
-        while watch.claims().unwrap().len() < waiting {
+        while watch.claims().unwrap().len() < waiting && !thread.is_finished() {
             thread::yield_now();
         }
         thread
