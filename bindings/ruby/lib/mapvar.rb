@@ -14,6 +14,7 @@ end
 require_relative "mapvar/version"
 require_relative "mapvar/error"
 require_relative "mapvar/library"
+require_relative "mapvar/uncopied"
 require_relative "mapvar/opening"
 require_relative "mapvar/values"
 require_relative "mapvar/map"

@@ -342,4 +342,32 @@ class MapTest < Case
     RUBY
     assert_match(/^Ractor::(Isolation|Unsafe)Error\n1\n\z/, message)
   end
+
+  def test_what_cannot_be_copied_is_not_and_the_original_lives_on
+    map = Map.create(unique)
+    map[:foo] = 1
+    win32 = MMap.new(name: unique, size: 100)
+    win32.foo = 1
+    atomic = map.atomic(:hits, 0)
+    all = [map, win32, atomic, map.watch(:foo), map.lock(:jobs)]
+    all.each do |one|
+      20.times do
+        assert_raise(TypeError) { one.dup }
+        assert_raise(TypeError) { one.clone }
+      end
+      assert_raise(TypeError) { Marshal.dump(one) }
+    end
+    # A half-made copy that is collected must not close what it was to be a copy of.
+    5.times do
+      Array.new(1000) { Object.new }
+      GC.start
+    end
+    assert_equal([1, 1, 1], [map[:foo], win32.foo, atomic.add])
+    assert_nil(all[3].try_wait)
+    assert_equal(:held, all[4].synchronize { :held })
+    assert_match(/Integer/, assert_raise(TypeError) { map[3] }.message)
+  ensure
+    map&.freeze&.close
+    win32&.close
+  end
 end

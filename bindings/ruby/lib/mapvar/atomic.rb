@@ -7,6 +7,8 @@ module Mapvar
   #   counter = map.atomic(:requests, 0)
   #   counter.add(1) #=> 1
   class Atomic
+    include Uncopied
+
     # @return [String] the variable's name
     attr_reader :name
     # @return [:i64, :u64, :f64, :bool]
@@ -74,11 +76,6 @@ module Mapvar
       "#<#{self.class} #{@type} #{@name.inspect}>"
     end
     alias to_s inspect
-
-    # @api private
-    def initialize_copy(_other)
-      raise TypeError, "an atomic cannot be copied; ask the map for another"
-    end
 
     private
 

@@ -11,6 +11,8 @@ module Mapvar
   # Who comes first has it first; those who share it have it together. A holder that is stopped is never robbed; one
   # that died is replaced, and the next is told. A wait lets other threads run, and ends at Ctrl-C.
   class Lock
+    include Uncopied
+
     # @return [String]
     attr_reader :name
 

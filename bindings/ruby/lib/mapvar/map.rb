@@ -21,6 +21,7 @@ module Mapvar
   # own. Ractors other than the main one cannot use it.
   class Map
     include Enumerable
+    include Uncopied
 
     class << self
       # Opens a map that is there.
@@ -380,7 +381,7 @@ module Mapvar
     # Closes the map; a file's is flushed, if this process has no other handle to it. Closed twice is closed.
     def close
       @owned.free { |it| Library.mapvar_map_close(it) }
-      ObjectSpace.undefine_finalizer(self)
+      ObjectSpace.undefine_finalizer(self) unless frozen?
       nil
     end
 
@@ -503,12 +504,6 @@ module Mapvar
       "#<#{self.class} #{(@file || @name).inspect}#{" (closed)" if closed?}>"
     end
     alias to_s inspect
-
-    # A copy would close what the original still uses.
-    # @api private
-    def initialize_copy(_other)
-      raise TypeError, "a map cannot be copied; open it once more"
-    end
 
     private
 

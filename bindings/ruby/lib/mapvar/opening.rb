@@ -52,8 +52,8 @@ module Mapvar
 
     # Text as the library takes it: a copy, since other threads may change what the caller has.
     def self.utf8(text)
-      text = text.name if text.is_a?(Symbol)
-      text = String.try_convert(text) or raise TypeError, "a String or Symbol is needed, and no #{text.class}"
+      given = text.is_a?(Symbol) ? text.name : text
+      text = String.try_convert(given) or raise TypeError, "a String or Symbol is needed, and no #{given.class}"
       text.encode(Encoding::UTF_8)
     rescue EncodingError => e
       raise ArgumentError, "#{text.inspect} cannot be written in UTF-8: #{e.message}"

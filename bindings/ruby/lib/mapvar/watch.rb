@@ -44,6 +44,7 @@ module Mapvar
   # A wait lets other threads run, and ends at Ctrl-C. A thread that wants a watch to itself makes its own.
   class Watch
     include Enumerable
+    include Uncopied
 
     class << self
       private :new
@@ -92,7 +93,7 @@ module Mapvar
     # Ends it; what waits by it in another thread raises {Closed}. The map stays open.
     def close
       @owned.free { |it| Library.mapvar_watch_free(it) }
-      ObjectSpace.undefine_finalizer(self)
+      ObjectSpace.undefine_finalizer(self) unless frozen?
       nil
     end
 

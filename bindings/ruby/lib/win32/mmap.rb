@@ -26,6 +26,7 @@ module Win32
   # The README lists what is different from the gem on purpose, and why.
   class MMap
     include Constants
+    include Mapvar.const_get(:Uncopied)
 
     # The version of this library.
     VERSION = Mapvar::VERSION
@@ -219,11 +220,6 @@ module Win32
       "#<#{self.class} #{(@file || @name || "unnamed").inspect}, #{@size} bytes#{" (closed)" if closed?}>"
     end
     alias to_s inspect
-
-    # @api private
-    def initialize_copy(_other)
-      raise TypeError, "a map cannot be copied; open it once more"
-    end
 
     # `map.foo = value` sets a variable, `map.foo` reads it. Names of methods are none of variables; `map[:size]`
     # reaches those. What Ruby itself asks for (`to_ary`), `foo?`, `foo!` and operators are no variables either.
