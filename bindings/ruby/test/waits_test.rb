@@ -186,4 +186,55 @@ class WaitsTest < Case
   ensure
     gem&.close
   end
+
+  def test_an_interrupt_loses_no_change
+    setup_map do |map|
+      require "timeout"
+      map[:n] = 0
+      watch = map.watch(:n)
+      setter = Thread.new do
+        500.times do |number|
+          map[:n] = number + 1
+          sleep 0.0005
+        end
+      end
+      told = 0
+      add = ->(change) { told += 1 + change.skipped if change }
+      while setter.alive?
+        begin
+          add.(Timeout.timeout(0.003) { watch.wait })
+        rescue Timeout::Error
+          nil
+        end
+      end
+      add.(watch.wait(0.05))
+      add.(watch.wait(0.05))
+      # But for those few that an interrupt met between the end of `wait` and the block's.
+      assert_include(480..500, told)
+    end
+  end
+
+  def test_a_forked_child_is_told
+    omit("no fork here") if windows?
+    setup_map do |map|
+      watch = map.watch(:foo)
+      waiter = Thread.new { watch.wait }
+      sleep 0.05
+      reader, writer = IO.pipe
+      child = fork do
+        writer.puts(begin
+          watch.try_wait.inspect
+        rescue Mapvar::Error => e
+          e.class.name
+        end)
+        writer.close
+        exit!(0)
+      end
+      writer.close
+      assert_equal("Mapvar::Closed", reader.read.chomp)
+      Process.wait(child)
+      map[:foo] = 1
+      assert_equal(1, waiter.value.value)
+    end
+  end
 end

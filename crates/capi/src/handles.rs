@@ -29,9 +29,12 @@ use mapvar::{
     MapOptions, Result, Salvage, Section, SectionOptions, Snapshot, Stat, Transaction, Value, Var,
     View, Watch,
 };
-use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 /// A type of handles: the name that C has for it, and what it stands for.
@@ -97,11 +100,11 @@ objects! {
     View = 16: mapvar_view is View, "mapvar_view";
     Clobbered = 17: mapvar_clobbered is Clobbered, "mapvar_clobbered";
     LockStat = 18: mapvar_lock_stat is LockStat, "mapvar_lock_stat";
-    Watch = 19: mapvar_watch is Mutex<Watch>, "mapvar_watch";
+    Watch = 19: mapvar_watch is Turns<Watch>, "mapvar_watch";
     Change = 20: mapvar_change is Change, "mapvar_change";
     Lock = 21: mapvar_lock is Lock, "mapvar_lock";
     Held = 22: mapvar_held is HeldLock, "mapvar_held";
-    Place = 23: mapvar_place is Mutex<LockPlace>, "mapvar_place";
+    Place = 23: mapvar_place is Turns<LockPlace>, "mapvar_place";
 }
 
 /// An object in its place.
@@ -319,6 +322,36 @@ pub(crate) fn close<H: Handle>(handle: *mut H) -> Result<Option<H::Object>> {
     drop(seen);
     let last = arc_swap::Guard::into_inner(before).and_then(Arc::into_inner);
     Ok(last.and_then(|occupant| H::unwrap(occupant.object)))
+}
+
+/// What one thread at a time may use, for long: the others wait no longer than they want to. A child of
+/// `fork` gets an error, where a thread that it has not used it in its parent.
+pub(crate) struct Turns<T> {
+    inner: Mutex<T>,
+    process: u32,
+}
+
+impl<T> Turns<T> {
+    pub(crate) fn new(inner: T) -> Self {
+        Self { inner: Mutex::new(inner), process: std::process::id() }
+    }
+
+    /// `None` where another thread used it all that time.
+    pub(crate) fn within(&self, timeout: Duration) -> Result<Option<MutexGuard<'_, T>>> {
+        let began = Instant::now();
+        loop {
+            match self.inner.try_lock() {
+                Ok(turn) => return Ok(Some(turn)),
+                Err(TryLockError::Poisoned(turn)) => return Ok(Some(turn.into_inner())),
+                Err(TryLockError::WouldBlock) if self.process != std::process::id() => {
+                    let detail = "this process was forked from the one that made it; make it here";
+                    return Err(refused(ErrorKind::Closed, "handle", detail));
+                }
+                Err(TryLockError::WouldBlock) if began.elapsed() >= timeout => return Ok(None),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
 }
 
 /// What one thread at a time may use. A panic in the midst of its use leaves it usable.

@@ -4,11 +4,11 @@
 use crate::{
     border::{self, offer, wanted},
     errors::answer,
-    handles::{close, locked, make, make_if_any, with},
+    handles::{Turns, close, make, make_if_any, with},
     map::mapvar_map,
 };
 use mapvar::{ErrorKind, HeldLock, Outcome};
-use std::{ffi::c_char, mem::MaybeUninit, sync::Mutex, time::Duration};
+use std::{ffi::c_char, mem::MaybeUninit, time::Duration};
 
 /// A named lock of a map. It keeps its map open. Any number of threads may use one at once.
 pub struct mapvar_lock;
@@ -71,7 +71,7 @@ pub extern "C" fn mapvar_lock_queue(
     place: Option<&mut MaybeUninit<*mut mapvar_place>>,
 ) -> i32 {
     answer("mapvar_lock_queue", || {
-        make(place, || with(lock, |lock| lock.queue(shared != 0).map(Mutex::new)))
+        make(place, || with(lock, |lock| lock.queue(shared != 0).map(Turns::new)))
     })
 }
 
@@ -83,7 +83,18 @@ pub extern "C" fn mapvar_place_wait(
     held: Option<&mut MaybeUninit<*mut mapvar_held>>,
 ) -> i32 {
     let timeout = Duration::from_millis(milliseconds);
-    answer("mapvar_place_wait", || make(held, || with(place, |place| locked(place).wait(timeout))))
+    answer("mapvar_place_wait", || {
+        make(held, || {
+            with(place, |place| match place.within(timeout)? {
+                Some(mut turn) => turn.wait(timeout),
+                None => Err(crate::errors::refused(
+                    ErrorKind::TimedOut,
+                    "place",
+                    "another thread waits by it; each needs a place of its own",
+                )),
+            })
+        })
+    })
 }
 
 /// Gives a place up; a lock that was had by it stays held. NULL is well.

@@ -4,14 +4,18 @@
 use crate::{
     border::{self, wanted},
     errors::answer,
-    handles::{close, locked, make, make_if_any, with},
+    handles::{Turns, close, make, make_if_any, with},
     map::mapvar_map,
     values::{Tree, mapvar_value},
     versions::mapvar_version,
     walk::lend,
 };
 use mapvar::{Change, Map};
-use std::{ffi::c_char, mem::MaybeUninit, sync::Mutex, time::Duration};
+use std::{
+    ffi::c_char,
+    mem::MaybeUninit,
+    time::{Duration, Instant},
+};
 
 /// Waits for variables of a map to change. It begins with its making: what changes after that is told,
 /// whether somebody waits at that moment or not. It keeps its map open. Threads that use one at once take
@@ -32,7 +36,7 @@ pub unsafe extern "C" fn mapvar_map_watch(
     answer("mapvar_map_watch", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| map.watch(name).map(Mutex::new)))
+        make(out, || with(map, |map| map.watch(name).map(Turns::new)))
     })
 }
 
@@ -49,7 +53,7 @@ pub unsafe extern "C" fn mapvar_map_watch_any(
     answer("mapvar_map_watch_any", || {
         // SAFETY: C1 for `names`, each of them, and `name_lens`.
         let names = unsafe { border::names(names, name_lens, count) }?;
-        make(out, || with(map, |map| map.watch_any(&names).map(Mutex::new)))
+        make(out, || with(map, |map| map.watch_any(&names).map(Turns::new)))
     })
 }
 
@@ -65,7 +69,7 @@ pub unsafe extern "C" fn mapvar_map_watch_prefix(
     answer("mapvar_map_watch_prefix", || {
         // SAFETY: C1 for `prefix`.
         let prefix = unsafe { border::text("prefix", prefix, prefix_len) }?;
-        make(out, || with(map, |map: &Map| map.watch_prefix(prefix).map(Mutex::new)))
+        make(out, || with(map, |map: &Map| map.watch_prefix(prefix).map(Turns::new)))
     })
 }
 
@@ -80,7 +84,11 @@ pub extern "C" fn mapvar_watch_next(
 ) -> i32 {
     answer("mapvar_watch_next", || {
         make_if_any(change, || {
-            with(watch, |watch| locked(watch).wait_timeout(Duration::from_millis(milliseconds)))
+            with(watch, |watch| {
+                let (began, timeout) = (Instant::now(), Duration::from_millis(milliseconds));
+                let Some(mut turn) = watch.within(timeout)? else { return Ok(None) };
+                turn.wait_timeout(timeout.saturating_sub(began.elapsed()))
+            })
         })
     })
 }

@@ -102,7 +102,7 @@ pub fn populated(size: u64, spare: u64) -> (Store<Adversary>, Vec<Handle>) {
 }
 
 /// How many operations there are: [`operate`] does the one of a number below it.
-pub const OPERATIONS: u64 = 28;
+pub const OPERATIONS: u64 = 29;
 
 /// What [`operate`] does, in a word.
 pub const fn operation_name(which: u64) -> &'static str {
@@ -130,6 +130,7 @@ pub const fn operation_name(which: u64) -> &'static str {
         24 => "rebuild",
         25 => "open",
         26 => "check",
+        27 => "wait",
         _ => "salvage",
     }
 }
@@ -224,6 +225,16 @@ pub fn operate<M: Mem>(store: &mut Store<M>, handles: &[Handle], which: u64, num
             }
         }
         26 => drop(one_look(store, number.is_multiple_of(2))),
+        27 => {
+            // As a watch does, of the variable and of a removed one.
+            for handle in handles {
+                if let Ok(Some(stand)) = store.stand(*handle) {
+                    let _ = (store.is_as(*handle, stand), store.arm(*handle, stand));
+                    let _ = store.doze(*handle, stand, std::time::Duration::ZERO);
+                }
+                let _ = store.follow(*handle);
+            }
+        }
         _ => drop(salvaged(store, store.mem().size())),
     }
 }

@@ -469,26 +469,25 @@ impl Lock {
             let gone = self.gone(&queue)?;
             let mut seen = queue.clone();
             seen.take_out(|entry| gone.contains(&entry.token));
-            let Some(place) = seen.place(mine.ticket) else {
+            let left =
+                deadline.map_or(NAP, |deadline| deadline.saturating_duration_since(Instant::now()));
+            let place = seen.place(mine.ticket);
+            if place.is_none() {
                 // It was thrown out of the queue: a map that was restored, or a hostile peer.
                 if let Some(Some(guard)) = self.enter(mine, true)? {
                     return Ok(guard);
                 }
-                continue;
-            };
-            if seen.may_have(place, impatient) {
+            }
+            if place.is_some_and(|place| seen.may_have(place, impatient)) {
                 let granted = self.change(|queue| {
                     queue.take_out(|entry| gone.contains(&entry.token));
                     let place = queue.place(mine.ticket)?;
                     queue.may_have(place, impatient).then(|| queue.grant(place))
                 })?;
-                match granted {
-                    Some(outcome) => return Ok(self.guard(mine.ticket, outcome)),
-                    None => continue,
+                if let Some(outcome) = granted {
+                    return Ok(self.guard(mine.ticket, outcome));
                 }
             }
-            let left =
-                deadline.map_or(NAP, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 let holder =
                     seen.entries.iter().find(|entry| entry.held || entry.ticket != mine.ticket);
@@ -496,7 +495,9 @@ impl Lock {
                 let told = told.detail("it did not become free in time; its holder lives");
                 return Err(Trouble::Told(told.held_by(holder.map(Entry::holder))));
             }
-            let first = place == 0 || seen.entries.iter().take(place).all(|entry| entry.held);
+            // What was read has changed since: the sleep below ends at once.
+            let first =
+                place.is_none_or(|place| seen.entries.iter().take(place).all(|entry| entry.held));
             let at_most = left.min(if first { LOOK } else { NAP });
             match at {
                 Some((handle, stand)) => drop(store.doze(handle, stand, at_most)?),

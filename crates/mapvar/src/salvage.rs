@@ -11,7 +11,7 @@ use crate::{
         Ordering::{Acquire, Relaxed},
     },
     raw::{Captured, Kind, Raw},
-    stored::Stored,
+    stored::{Stored, is_reserved},
     trouble::Trouble,
     unopened::look_at,
     whole::{Header, Held, Place},
@@ -119,7 +119,8 @@ impl MapOptions {
         }
         let mut salvage = Salvage::default();
         let found = store.survivors(region.bytes.div_ceil(CHUNK), &mut salvage.lost);
-        for (name, handle) in found {
+        // Whose locks they were is of no use in another map.
+        for (name, handle) in found.into_iter().filter(|(name, _)| !is_reserved(name.as_bytes())) {
             let (captured, lost) = store.newest_whole(handle);
             if let Some((at, what)) = lost {
                 let older = captured.is_some();

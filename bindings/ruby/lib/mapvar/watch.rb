@@ -5,7 +5,7 @@ module Mapvar
   class Change
     # @return [String] the variable
     attr_reader :name
-    # @return [Object, nil] its value, nil where it was removed
+    # @return [Object, nil] its value, nil where it was removed; as {Map#each} has it, where it may not be loaded
     attr_reader :value
     # @return [Array(Integer, Integer)] which value it is, as {Map#version} tells it
     attr_reader :version
@@ -47,6 +47,15 @@ module Mapvar
     include Uncopied
 
     class << self
+      # Must not hold the object that it is for.
+      # @api private
+      def finalizer(owned, left)
+        lambda do |_id|
+          owned.finish
+          Library.mapvar_change_free(left.pop) until left.empty?
+        end
+      end
+
       private :new
     end
 
@@ -55,14 +64,16 @@ module Mapvar
       @map = map
       @permitted = permitted
       @owned = Owned.new(:mapvar_watch_free, Library.handle(:mapvar_watch_free, &make))
-      ObjectSpace.define_finalizer(self, Owned.finalizer(@owned))
+      # Changes that came while their wait was interrupted: for the next one.
+      @left = Thread::Queue.new
+      ObjectSpace.define_finalizer(self, Watch.finalizer(@owned, @left))
     end
 
     # Waits for the next change.
     #
     # @param timeout [Numeric, nil] seconds; nil: for as long as it takes
     # @return [Change, nil] nil where none came in time
-    # @raise [DisallowedClass, Closed, Error]
+    # @raise [Closed, Error]
     def wait(timeout = nil)
       left = timeout.nil? ? Float::INFINITY : Opening.seconds(timeout)
       ends = Process.clock_gettime(Process::CLOCK_MONOTONIC) + left
@@ -93,6 +104,7 @@ module Mapvar
     # Ends it; what waits by it in another thread raises {Closed}. The map stays open.
     def close
       @owned.free { |it| Library.mapvar_watch_free(it) }
+      Library.mapvar_change_free(@left.pop) until @left.empty?
       ObjectSpace.undefine_finalizer(self) unless frozen?
       nil
     end
@@ -110,13 +122,24 @@ module Mapvar
     private
 
     def look(seconds)
-      free = :mapvar_change_free
-      change = Library.handle(free) do |out|
-        Library.mapvar_watch_next(@owned.handle, (seconds * 1000).ceil, out)
+      handle = @owned.handle
+      out = FFI::MemoryPointer.new(:size_t)
+      begin
+        out.write(:size_t, @left.pop(true))
+      rescue ThreadError
+        Library.check(Library.mapvar_watch_next(handle, (seconds * 1000).ceil, out))
       end
-      change && told(change)
+      change = out.read(:size_t)
+      return nil if change.zero?
+
+      built = told(change)
+      out.write(:size_t, 0)
+      Library.mapvar_change_free(change)
+      built
     ensure
-      Library.public_send(free, change) if change
+      # An exception of another thread's, or Ctrl-C, came in between: the watch has moved on, and has it no more.
+      left = out&.read(:size_t)
+      @left.push(left) if left&.nonzero?
     end
 
     def told(change)
@@ -126,7 +149,7 @@ module Mapvar
       Library.check(Library.mapvar_change_version(change, version))
       skipped = Library.number(:uint64) { |out| Library.mapvar_change_skipped(change, out) }
       value = Library.handle(:mapvar_value_free) { |out| Library.mapvar_change_value(change, out) }
-      Change.new(Library.text_at(*name), value && Values.of(value, @permitted), value.nil?,
+      Change.new(Library.text_at(*name), value && Values.of(value, @permitted, lenient: true), value.nil?,
                  version.read_array_of_uint64(2).freeze, skipped)
     ensure
       Library.mapvar_value_free(value) if value

@@ -95,12 +95,6 @@ fn last_error() -> crate::Error {
     cvt(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO))
 }
 
-/// See [`crate::machine::program`]. Systems without `/proc` do not tell.
-pub(super) fn program(pid: u32) -> Option<String> {
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(name.trim_end().to_owned())
-}
-
 /// See [`crate::machine::boot_id`].
 pub(super) fn boot_id() -> Result<[u64; 2]> {
     let id = boot_id_text()?;

@@ -176,7 +176,7 @@ impl Platform for Imp {
     }
 
     fn program(pid: u32) -> Option<String> {
-        machine::program(pid)
+        lock::program(pid)
     }
 
     fn pid_namespace() -> u64 {

@@ -39,6 +39,10 @@ pub(in crate::sys) fn park(locks: &Locks, _: &View, _: usize, _: u32, _: Duratio
     match *locks {}
 }
 
+pub(in crate::sys) fn program(_: u32) -> Option<String> {
+    None
+}
+
 pub(in crate::sys) fn is_held_within(_: Range<usize>) -> bool {
     false
 }

@@ -434,5 +434,11 @@ fn rouse(word: &Half, count: u32) {
 fn holder(tid: u32) -> Option<Holder> {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     let pid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
-    Some(Holder::new(pid).with_program(machine::program(pid)))
+    Some(Holder::new(pid).with_program(program(pid)))
+}
+
+/// See [`crate::machine::program`].
+pub(in crate::sys) fn program(pid: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
 }
