@@ -339,6 +339,38 @@ class DefectsTest < Case
     end
   end
 
+  # d30. Each read allocated a buffer of the map's size, and a copy of it.
+  def test_d30_a_read_takes_what_the_variable_takes
+    map = MMap.new(name: unique, size: 32 << 20)
+    map.foo = 77
+    GC.start
+    GC.disable
+    before = GC.stat(:malloc_increase_bytes)
+    100.times { assert_equal(77, map.foo) }
+    assert_operator(GC.stat(:malloc_increase_bytes) - before, :<, 32 << 20)
+  ensure
+    GC.enable
+    map&.close
+  end
+
+  # d32. The upper half of the size was always 0: from 4 GiB on a RangeError.
+  def test_d32_a_map_may_have_more_than_4_gib
+    omit("Wine writes the whole file") if windows?
+    folder do |dir|
+      path = File.join(dir, "large")
+      map = MMap.new(file: path, size: 5 << 30)
+      assert_equal([5 << 30, 5 << 30], [map.size, File.size(path)])
+      map.foo = "hello"
+      map.close
+      map = MMap.new(file: path)
+      assert_equal(["hello", 5 << 30], [map.foo, map.size])
+    rescue Mapvar::NoSpace
+      omit("no room for it on this disk")
+    ensure
+      map&.close
+    end
+  end
+
   # d31. What cannot be dumped stayed in the map's own copy, and every later set raised.
   def test_d31_what_cannot_be_stored_changes_nothing
     with do |map, _|
