@@ -661,8 +661,11 @@ impl<'a, M: Mem> Pass<'a, M> {
                     Some((handle.at, "its state says that it is removed, and it is not".into()))
                 }
                 Held::Tombstone => None,
-                Held::Value(_) => {
-                    self.variables += 1;
+                Held::Value(captured) => {
+                    // It is none if it ended with its process.
+                    let owner = captured.owner;
+                    let there = owner == 0 || self.store.lives(owner).unwrap_or(true);
+                    self.variables += u64::from(there);
                     None
                 }
             };

@@ -152,7 +152,7 @@ impl<M: Mem> Store<M> {
             extent: None,
             first_word: 0,
         };
-        if version == slot::INVALID || desc.flags() & !slot::EXTENT != 0 {
+        if version == slot::INVALID || !desc.is_known() {
             return Ok(None);
         }
         if desc.is_extent() {

@@ -17,9 +17,9 @@ use crate::{
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         Store as _,
     },
-    raw::{Payload, Raw, Shot},
+    raw::{Noted, Payload, Raw, Shot},
     region,
-    slots::{Replaced, Seen},
+    slots::{Owned, Replaced, Seen},
     trouble::{Trouble, outside},
 };
 use mapvar_os::Locks;
@@ -32,7 +32,7 @@ const BATCH: u64 = if cfg!(test) { 2 } else { 256 };
 #[derive(Debug)]
 pub(crate) struct Pinned {
     desc: Desc,
-    type_id: u32,
+    noted: Noted,
     at: u64,
     room: usize,
     version: u64,
@@ -432,7 +432,6 @@ impl<M: Mem> Store<M> {
         }
         let words = self.mem.words(seat::at(number), seat::WORDS);
         let words = words.ok_or_else(|| outside(seat::at(number)))?;
-        // In this order: asking takes a seat of one's own, which may be the dead one's.
         let taken = self.mem.is_seat_taken(number);
         let same = || words.load(seat::TOKEN, Acquire) == filler;
         Ok(taken && (same() || self.mem.planted(Fault::TokenNotCompared)))
@@ -468,7 +467,10 @@ impl<M: Mem> Store<M> {
         self.mem.fence(SeqCst);
         Ok(Some(Pinned {
             desc,
-            type_id: (slot.load(slot::TYPE, Relaxed) >> 32) as u32,
+            noted: Noted {
+                type_id: (slot.load(slot::TYPE, Relaxed) >> 32) as u32,
+                owner: if desc.is_ephemeral() { slot.load(slot::DATA + 2, Relaxed) } else { 0 },
+            },
             at: data,
             room,
             version: state.version(),
@@ -482,7 +484,7 @@ impl<M: Mem> Store<M> {
         &self,
         pinned: &Pinned,
         mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
-    ) -> Result<Seen<R>, Trouble> {
+    ) -> Result<Owned<R>, Trouble> {
         let slot = self.mem.words(pinned.slot, slot::LEAST).ok_or_else(|| outside(pinned.slot));
         if self.mem.planted(Fault::PinDroppedEarly)
             && let Some(words) = self.mem.words_mut(seat::at(pinned.seat), seat::WORDS)
@@ -496,12 +498,12 @@ impl<M: Mem> Store<M> {
                 slot,
                 data: pinned.at,
                 room: pinned.room,
-                type_id: Some(pinned.type_id),
+                noted: Some(pinned.noted),
             };
             if !shot.is_value() {
                 return Err(Trouble::Corrupt("a value's description makes no sense", pinned.slot));
             }
-            Ok(Seen::Value(take(shot), pinned.version))
+            Ok((Seen::Value(take(shot), pinned.version), pinned.noted.owner))
         });
         if let Some(words) = self.mem.words_mut(seat::at(pinned.seat), seat::WORDS) {
             // Release: the copy is made before it goes.

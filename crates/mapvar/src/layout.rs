@@ -363,6 +363,11 @@ pub mod slot {
     /// Flag in `desc`: the value lies in an extent, whose offset and capacity are the first two
     /// words of the slot's data.
     pub const EXTENT: u8 = 1;
+    /// Flag in `desc`: the value is as long as the process that set it has the map open. The token
+    /// of its seat is the word behind the value's last one, or behind the extent's capacity.
+    pub const EPHEMERAL: u8 = 2;
+    /// Flags that this version knows.
+    pub const KNOWN: u8 = EXTENT | EPHEMERAL;
 }
 
 /// Where the name begins in a block, behind the id of its variable.
@@ -530,9 +535,8 @@ impl Desc {
         Self((len as u64) << 16 | (kind as u64) << 8)
     }
 
-    /// Of a value that lies in an extent.
-    pub const fn in_extent(len: usize, kind: u8) -> Self {
-        Self(Self::new(len, kind).0 | slot::EXTENT as u64)
+    pub const fn with(self, flag: u8) -> Self {
+        Self(self.0 | flag as u64)
     }
 
     pub const fn len(self) -> u64 {
@@ -545,7 +549,21 @@ impl Desc {
 
     /// Whether the slot refers to an extent.
     pub const fn is_extent(self) -> bool {
-        self.flags() == slot::EXTENT
+        self.flags() & slot::EXTENT != 0
+    }
+
+    pub const fn is_ephemeral(self) -> bool {
+        self.flags() & slot::EPHEMERAL != 0
+    }
+
+    /// Whether all its flags are known.
+    pub const fn is_known(self) -> bool {
+        self.flags() & !slot::KNOWN == 0
+    }
+
+    /// Words of the slot's data before the token of an ephemeral value.
+    pub const fn words_before_owner(self) -> u64 {
+        if self.is_extent() { 2 } else { self.len().div_ceil(8) }
     }
 
     pub const fn flags(self) -> u8 {

@@ -117,6 +117,7 @@ mod var;
 mod transaction;
 mod watch;
 mod lock;
+mod ephemeral;
 mod presence;
 mod options;
 mod unopened;

@@ -351,6 +351,8 @@ faults! {
     AcknowledgedUnpublished = "acknowledged-unpublished",
     /// A token of any seat is taken for one of a process that lives.
     DeadSeatLives = "dead-seat-lives",
+    /// What ended with its process is passed over, and nobody removes it.
+    NotBuried = "not-buried",
     /// A sweep leaves the extents that nobody owns.
     NoSweep = "no-sweep",
     /// Retired records are never freed.
@@ -836,8 +838,14 @@ impl Mem for Mapped {
             let holder = words.map_or(0, |words| words.load(1, Ordering::SeqCst));
             return mapvar_os::seeded::is_number_taken(holder as u32);
         }
+        let own = self.seat.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let taken = match own {
+            Some(seated) => seated.seat.is_taken(number),
+            // To ask takes none: who may only read asks too.
+            None => self.section.is_seat_taken(self.called.scope, &self.called.id, number),
+        };
         // Where nobody can tell, whoever it is lives: only room is lost.
-        self.seated().map_or(true, |seated| seated.seat.is_taken(number).unwrap_or(true))
+        taken.unwrap_or(true)
     }
 }
 

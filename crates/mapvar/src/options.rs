@@ -18,6 +18,7 @@ use mapvar_os::{
 };
 use std::{
     path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -475,6 +476,7 @@ impl MapOptions {
             object: object.into(),
             generation: machine::generation(),
             epoch: Private::new(machine::epoch().into()),
+            ephemeral: AtomicBool::new(false),
         }))
     }
 

@@ -2,13 +2,16 @@
 
 use crate::{
     Map,
+    ephemeral::holder,
     layout::{self, seat},
     lock::Claim,
     mem::{Mem, Ordering::Acquire},
-    trouble::outside,
+    slots::Seen,
+    stored::Stored,
+    trouble::{Trouble, outside},
 };
-use mapvar_os::{Holder, Result, machine};
-use std::time::{Duration, SystemTime};
+use mapvar_os::{Holder, Result};
+use std::collections::HashMap;
 
 /// A process that uses a map; from [`Map::participants`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct Participant {
     pub holds: Vec<String>,
     /// The locks that it waits for.
     pub waits_for: Vec<String>,
+    /// The variables that end with it ([`Map::set_ephemeral`]).
+    pub owns: Vec<String>,
 }
 
 impl Map {
@@ -40,7 +45,6 @@ impl Map {
     ///
     /// # Errors
     /// [`Unsupported`](mapvar_os::ErrorKind::Unsupported) for a gem's map, which knows nobody;
-    /// [`ReadOnly`](mapvar_os::ErrorKind::ReadOnly) where it was opened for reading;
     /// [`Corrupt`](mapvar_os::ErrorKind::Corrupt).
     pub fn participants(&self) -> Result<Vec<Participant>> {
         let map = self.stored(
@@ -48,8 +52,8 @@ impl Map {
             "a gem's map does not know who uses it; use a map of our own layout",
         )?;
         let store = &map.inner.store;
-        let mine = map.run(|| store.mem().seat());
-        let mine = mine.map_err(|trouble| trouble.during("list participants of", map.object()))?;
+        // Who may only read, or came when all were taken, has none.
+        let mine = store.mem().seat().ok();
         let mut claims = Vec::new();
         for lock in self.locks()? {
             claims.extend(
@@ -65,28 +69,44 @@ impl Map {
             claims.iter().filter_map(named).collect::<Vec<_>>()
         };
         let list = || {
-            let mut all = Vec::new();
+            let (mut all, mut owned) = (Vec::new(), owned(map)?);
             for number in 0..layout::PARTICIPANT_SLOTS {
                 let words = store.mem().words(seat::at(number), seat::WORDS);
                 let words = words.ok_or_else(|| outside(seat::at(number)))?;
-                let (token, who) =
-                    (words.load(seat::TOKEN, Acquire), words.load(seat::WHO, Acquire));
-                let of_this_seat = token != 0 && (token >> 56) as usize == number;
-                // What stood there of an earlier one is not believed.
-                if !of_this_seat
-                    || !store.lives(token)?
-                    || words.load(seat::TOKEN, Acquire) != token
-                {
+                let token = words.load(seat::TOKEN, Acquire);
+                if (token >> 56) as usize != number {
                     continue;
                 }
-                let pid = who as u32;
-                let mut holder = Holder::new(pid).with_program(machine::program(pid));
-                holder.since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(who >> 32));
+                let Some(holder) = holder(store, token)? else { continue };
                 let (holds, waits_for) = (of(token, true), of(token, false));
-                all.push(Participant { holder, this: token == mine, holds, waits_for });
+                let owns = owned.remove(&token).unwrap_or_default();
+                all.push(Participant { holder, this: Some(token) == mine, holds, waits_for, owns });
             }
             Ok(all)
         };
         map.run(list).map_err(|trouble| trouble.during("list participants of", map.object()))
     }
+}
+
+/// The names of the variables that end with a process, by the token of its seat.
+fn owned(map: &Stored) -> Result<HashMap<u64, Vec<String>>, Trouble> {
+    let store = &map.inner.store;
+    let mut ephemeral = Vec::new();
+    store.each_record(|handle| {
+        if store.is_ephemeral(handle) {
+            ephemeral.push(handle);
+        }
+        true
+    })?;
+    let mut owned: HashMap<u64, Vec<String>> = HashMap::new();
+    for handle in ephemeral {
+        // The name first: if the record became another's, the read says so.
+        let name = store.name_of(handle.at).and_then(|name| String::from_utf8(name).ok());
+        if let (Some(name), Seen::Value(owner, _)) =
+            (name, store.read(handle, |shot| shot.owner())?)
+        {
+            owned.entry(owner).or_default().push(name);
+        }
+    }
+    Ok(owned)
 }

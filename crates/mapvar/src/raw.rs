@@ -90,6 +90,8 @@ pub struct Raw<'a> {
     pub(crate) kind: u8,
     pub(crate) type_id: u32,
     pub(crate) payload: Payload<'a>,
+    /// The token of the seat whose process it ends with; 0: it stays.
+    pub(crate) owner: u64,
 }
 
 /// The bytes of a value.
@@ -108,17 +110,17 @@ impl<'a> Raw<'a> {
     /// A number of `kind`.
     #[inline]
     pub fn word(kind: Kind, word: u64) -> Self {
-        Self { kind: kind as u8, type_id: 0, payload: Payload::Word(word) }
+        Self { kind: kind as u8, type_id: 0, payload: Payload::Word(word), owner: 0 }
     }
 
     /// A value of `kind` with these bytes.
     #[inline]
     pub fn bytes(kind: Kind, type_id: u32, bytes: &'a [u8]) -> Self {
-        Self { kind: kind as u8, type_id, payload: Payload::Bytes(bytes) }
+        Self { kind: kind as u8, type_id, payload: Payload::Bytes(bytes), owner: 0 }
     }
 
     pub(crate) const TOMBSTONE: Raw<'static> =
-        Raw { kind: slot::TOMBSTONE, type_id: 0, payload: Payload::Bytes(&[]) };
+        Raw { kind: slot::TOMBSTONE, type_id: 0, payload: Payload::Bytes(&[]), owner: 0 };
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -132,16 +134,34 @@ impl<'a> Raw<'a> {
     /// Bytes that it takes in the slot itself.
     #[inline]
     pub(crate) fn inline_len(&self) -> usize {
-        match self.payload {
+        let len = match self.payload {
             Payload::Extent { .. } => 16,
             _ => self.len(),
-        }
+        };
+        if self.owner == 0 { len } else { len.next_multiple_of(8) + 8 }
+    }
+
+    /// The same value, to end with the process whose seat has this token.
+    #[must_use]
+    pub fn owned_by(self, owner: u64) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// How a slot describes it.
+    #[inline]
+    pub(crate) fn desc(&self) -> Desc {
+        let desc = Desc::new(self.len(), self.kind);
+        let desc = match self.payload {
+            Payload::Extent { .. } => desc.with(slot::EXTENT),
+            _ => desc,
+        };
+        if self.owner == 0 { desc } else { desc.with(slot::EPHEMERAL) }
     }
 
     /// The same value, whose bytes were copied to an extent.
     pub(crate) fn lying_in(&self, extent: Extent) -> Raw<'static> {
         let payload = Payload::Extent { extent, len: self.len() };
-        Raw { kind: self.kind, type_id: self.type_id, payload }
+        Raw { payload, ..*self }
     }
 }
 
@@ -158,8 +178,16 @@ pub struct Shot<'a, M: Mem> {
     pub(crate) data: u64,
     /// Bytes that lie there.
     pub(crate) room: usize,
-    /// The type, where the slot was left to others and only the extent is pinned.
-    pub(crate) type_id: Option<u32>,
+    /// What else the slot said, where it was left to others and only the extent is pinned.
+    pub(crate) noted: Option<Noted>,
+}
+
+/// What a slot said beside its description, when its extent was pinned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noted {
+    pub(crate) type_id: u32,
+    /// The token of an ephemeral value, else 0.
+    pub(crate) owner: u64,
 }
 
 impl<M: Mem> Shot<'_, M> {
@@ -180,8 +208,33 @@ impl<M: Mem> Shot<'_, M> {
     pub(crate) fn is_value(&self) -> bool {
         // A slot that refers to no extent at all has room for 0 bytes.
         self.kind() != slot::TOMBSTONE
-            && self.desc.flags() & !slot::EXTENT == 0
+            && self.desc.is_known()
             && self.desc.len() <= self.room as u64
+            && (!self.desc.is_ephemeral() || self.has_room_for_owner())
+    }
+
+    #[cold]
+    fn has_room_for_owner(&self) -> bool {
+        // The words of an extent are in the smallest slot.
+        self.desc.is_extent() || self.desc.words_before_owner() * 8 < self.room as u64
+    }
+
+    /// The token of whose process the value ends with; 0: it stays.
+    #[inline]
+    pub(crate) fn owner(&self) -> u64 {
+        if self.desc.is_ephemeral() { self.read_owner() } else { 0 }
+    }
+
+    #[cold]
+    fn read_owner(&self) -> u64 {
+        if let Some(noted) = self.noted {
+            return noted.owner;
+        }
+        if self.desc.is_extent() {
+            return self.slot.load(slot::DATA + 2, Relaxed);
+        }
+        let at = self.data.saturating_add(self.desc.words_before_owner() * 8);
+        self.mem.near(at, 1).map_or(0, |word| word.load(0, Relaxed))
     }
 
     /// The first word, 0 where there is none.
@@ -218,14 +271,16 @@ impl<M: Mem> Shot<'_, M> {
     /// The value, copied out.
     #[inline]
     pub fn capture(&self) -> Result<Captured, Trouble> {
-        let type_id =
-            self.type_id.unwrap_or_else(|| (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32);
+        let type_id = match self.noted {
+            Some(noted) => noted.type_id,
+            None => (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32,
+        };
         let data = match (self.kind(), self.len()) {
             // Nil, bool and numbers.
             (1, 0) | (2..=5, 8) => Data::Word(self.word()),
             // Of another length they are of no kind.
             (1..=5, _) => {
-                return Ok(Captured { kind: 0, type_id: 0, data: Data::Word(0) });
+                return Ok(Captured { kind: 0, type_id: 0, data: Data::Word(0), owner: 0 });
             }
             _ => {
                 let len = if self.mem.planted(Fault::LengthReadTwice) {
@@ -241,7 +296,7 @@ impl<M: Mem> Shot<'_, M> {
                 Data::Bytes(bytes)
             }
         };
-        Ok(Captured { kind: self.kind(), type_id, data })
+        Ok(Captured { kind: self.kind(), type_id, data, owner: self.owner() })
     }
 }
 
@@ -252,6 +307,8 @@ pub struct Captured {
     pub(crate) type_id: u32,
     /// What it holds.
     pub data: Data,
+    /// The token of whose process it ends with; 0: it stays.
+    pub(crate) owner: u64,
 }
 
 /// The bytes of a [`Captured`] value.
@@ -272,16 +329,16 @@ impl Captured {
             // On its way it lies in no extent yet.
             Payload::Extent { .. } => Data::Bytes(Vec::new()),
         };
-        Self { kind: raw.kind, type_id: raw.type_id, data }
+        Self { kind: raw.kind, type_id: raw.type_id, data, owner: raw.owner }
     }
 
-    /// As it is written again.
+    /// As it is written again, to stay.
     pub(crate) fn raw(&self) -> Raw<'_> {
         let payload = match &self.data {
             Data::Word(word) => Payload::Word(*word),
             Data::Bytes(bytes) => Payload::Bytes(bytes),
         };
-        Raw { kind: self.kind, type_id: self.type_id, payload }
+        Raw { kind: self.kind, type_id: self.type_id, payload, owner: 0 }
     }
 
     /// Its kind; a number that this version does not know is an error.

@@ -300,6 +300,8 @@ impl<M: Mem> Store<M> {
         let published = version(current) == state.version();
         let flaw = if published {
             match self.held(handle, current) {
+                // Whoever it was to end with has ended.
+                Held::Value(captured) if captured.owner != 0 => return (None, None),
                 Held::Value(captured) => return (Some(captured), None),
                 Held::Tombstone => return (None, None),
                 Held::Nothing => (handle.at, "its current slot holds nothing".into()),
@@ -320,8 +322,10 @@ impl<M: Mem> Store<M> {
         }
         for number in others {
             match self.held(handle, number) {
-                Held::Value(captured) => return (Some(captured), Some(flaw)),
-                Held::Tombstone => break,
+                Held::Value(captured) if captured.owner == 0 => {
+                    return (Some(captured), Some(flaw));
+                }
+                Held::Value(_) | Held::Tombstone => break,
                 Held::Nothing | Held::Flawed(..) => {}
             }
         }

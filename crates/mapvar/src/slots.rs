@@ -47,18 +47,23 @@ enum Look<R> {
     Outside,
 }
 
-impl<R> Look<(Option<R>, Desc)> {
-    fn seen(self, handle: Handle) -> Result<Seen<R>, Trouble> {
+/// What a read found, and the token of whose process the value ends with, 0: it stays.
+pub(crate) type Owned<R> = (Seen<R>, u64);
+
+impl<R> Look<(Option<(R, u64)>, Desc)> {
+    fn seen(self, handle: Handle) -> Result<Owned<R>, Trouble> {
         match self {
-            Self::Whole((Some(taken), _), version) => Ok(Seen::Value(taken, version)),
-            Self::Whole((None, desc), _) if desc.kind() == slot::TOMBSTONE => Ok(Seen::Absent),
+            Self::Whole((Some((taken, owner)), _), version) => {
+                Ok((Seen::Value(taken, version), owner))
+            }
+            Self::Whole((None, desc), _) if desc.kind() == slot::TOMBSTONE => Ok((Seen::Absent, 0)),
             Self::Whole((None, _), _) => {
                 Err(Trouble::Corrupt("a value's description makes no sense", handle.at))
             }
             Self::Changed => {
                 Err(Trouble::Corrupt("a value's version is not the one published", handle.at))
             }
-            Self::Stale => Ok(Seen::Stale),
+            Self::Stale => Ok((Seen::Stale, 0)),
             Self::Outside => Err(outside(handle.at)),
         }
     }
@@ -80,7 +85,8 @@ impl<M: Mem> Store<M> {
     /// called several times, on what is half-written; what it answered counts once the read was
     /// found to be whole.
     ///
-    /// Takes no lock and writes nothing, unless others rewrite the variable all the time.
+    /// Takes no lock and writes nothing, unless others rewrite the variable all the time, or the
+    /// process that it was to end with is gone: then it is removed.
     pub fn read<R>(
         &self,
         handle: Handle,
@@ -90,9 +96,16 @@ impl<M: Mem> Store<M> {
         if self.mem.words(handle.at, handle.words()).is_none() {
             return Err(outside(handle.at));
         }
-        match self.read_at_once(handle, &mut take)? {
-            Some(seen) => Ok(seen),
-            None => self.read_patiently(handle, take),
+        let (seen, owner) = match self.look_again(handle, &mut take)? {
+            Some(seen) => seen,
+            None => self.read_patiently(handle, take)?,
+        };
+        match seen {
+            Seen::Value(_, version) if owner != 0 && !self.lives(owner)? => {
+                self.bury(handle, version);
+                Ok(Seen::Absent)
+            }
+            seen => Ok(seen),
         }
     }
 
@@ -104,6 +117,18 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
     ) -> Result<Option<Seen<R>>, Trouble> {
+        match self.look_again(handle, &mut take)? {
+            Some((_, owner)) if owner != 0 && !self.lives(owner)? => Ok(Some(Seen::Absent)),
+            seen => Ok(seen.map(|(seen, _)| seen)),
+        }
+    }
+
+    #[inline]
+    fn look_again<R>(
+        &self,
+        handle: Handle,
+        mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
+    ) -> Result<Option<Owned<R>>, Trouble> {
         for _ in 0..M::ATTEMPTS {
             match self.look_at_value(handle, &mut take) {
                 Look::Changed => std::hint::spin_loop(),
@@ -122,7 +147,7 @@ impl<M: Mem> Store<M> {
         &self,
         handle: Handle,
         mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
-    ) -> Result<Seen<R>, Trouble> {
+    ) -> Result<Owned<R>, Trouble> {
         if self.mem.words_mut(handle.at, handle.words()).is_none() {
             // Mapped for reading: patience is all there is.
             let mut round = 0;
@@ -199,10 +224,14 @@ impl<M: Mem> Store<M> {
         &'a self,
         handle: Handle,
         take: &mut impl FnMut(Shot<'a, M>) -> R,
-    ) -> Look<(Option<R>, Desc)> {
+    ) -> Look<(Option<(R, u64)>, Desc)> {
         self.look(handle, |shot| {
             let desc = shot.desc;
-            (shot.is_value().then(|| take(shot)), desc)
+            let taken = shot.is_value().then(|| {
+                let owner = shot.owner();
+                (take(shot), owner)
+            });
+            (taken, desc)
         })
     }
 
@@ -217,7 +246,7 @@ impl<M: Mem> Store<M> {
             } else {
                 self.referred(slot, desc)
             };
-            take(Shot { mem: &self.mem, desc, slot, data, room, type_id: None })
+            take(Shot { mem: &self.mem, desc, slot, data, room, noted: None })
         })
     }
 
@@ -286,7 +315,57 @@ impl<M: Mem> Store<M> {
         raw: &Raw<'_>,
         expect: Expect,
     ) -> Result<Wrote, Trouble> {
+        if expect != Expect::Any || raw.kind == slot::TOMBSTONE {
+            self.settle(handle)?;
+        }
+        self.write_settled(handle, raw, expect)
+    }
+
+    /// Sees to it that what is there only in name, since its process is gone, is removed. Should it
+    /// end after this, the operation came before that.
+    fn settle(&self, handle: Handle) -> Result<(), Trouble> {
+        if self.is_ephemeral(handle) {
+            // A removal of it, if it is to be one.
+            let _ = self.read(handle, |_| ())?;
+        }
+        Ok(())
+    }
+
+    /// Whether the variable seems to end with a process.
+    pub(crate) fn is_ephemeral(&self, handle: Handle) -> bool {
+        let desc = self.mem.words(handle.at, handle.words()).map(|words| {
+            let state = State(words.load(record::STATE, Acquire));
+            Desc(words.load(handle.slot(state.current()) + slot::DESC, Relaxed))
+        });
+        desc.is_some_and(Desc::is_ephemeral)
+    }
+
+    /// Removes the value of this version, whose process is gone: as anybody may who finds it so. It
+    /// counts as absent whatever comes of this.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn bury(&self, handle: Handle, version: u64) {
+        if self.mem.planted(Fault::NotBuried) {
+            return;
+        }
+        let removed = self.write_settled(handle, &Raw::TOMBSTONE, Expect::Version(version));
+        if matches!(removed, Ok(Wrote::Version(_))) {
+            let _ = self.collect(handle);
+        }
+    }
+
+    fn write_settled(
+        &self,
+        handle: Handle,
+        raw: &Raw<'_>,
+        expect: Expect,
+    ) -> Result<Wrote, Trouble> {
         if handle.atomic {
+            if raw.owner != 0 {
+                return Err(Trouble::WrongKind(
+                    "it is an Atomic, which cannot end with a process; remove it first",
+                ));
+            }
             if matches!(expect, Expect::Version(_) | Expect::Absent) {
                 return Err(Trouble::WrongKind(
                     "it is an Atomic, which has no versions; use its `compare_exchange`",
@@ -461,16 +540,21 @@ impl<M: Mem> Store<M> {
             slot.store(slot::SEAL, 0, Relaxed);
         }
         slot.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
-        if let Payload::Extent { extent, len } = raw.payload {
+        let desc = raw.desc();
+        if raw.owner != 0 {
+            let owner = at + slot::DATA_AT + desc.words_before_owner() * 8;
+            self.mem.near_mut(owner, 1)?.store(0, raw.owner, Relaxed);
+        }
+        if let Payload::Extent { extent, .. } = raw.payload {
             slot.store(slot::DATA, extent.at, Relaxed);
             slot.store(slot::DATA + 1, extent.capacity, Relaxed);
-            slot.store(slot::DESC, Desc::in_extent(len, raw.kind).0, Release);
+            slot.store(slot::DESC, desc.0, Release);
             if replaced.0 == extent.at {
                 // Written in place.
                 replaced = Replaced::NOTHING;
             }
         } else {
-            slot.store(slot::DESC, Desc::new(raw.len(), raw.kind).0, Relaxed);
+            slot.store(slot::DESC, desc.0, Relaxed);
         }
         match data {
             None if matches!(raw.payload, Payload::Extent { .. }) => {}

@@ -17,7 +17,7 @@ use mapvar_os::{Attachment, Error, ErrorKind, Origin, Result, machine};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -35,6 +35,7 @@ struct Closing(Weak<Inner>);
 impl Drop for Closing {
     fn drop(&mut self) {
         if let Some(inner) = self.0.upgrade() {
+            inner.remove_ephemeral();
             // Nobody is there to be told. Who wants to know closes the map, or flushes it.
             let _ = inner.flush_if_dirty();
         }
@@ -70,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) generation: u32,
     /// Up to when nothing is known that would forbid its use.
     pub(crate) epoch: Private,
+    /// Whether a variable was set that is to end with it.
+    pub(crate) ephemeral: AtomicBool,
 }
 
 impl Stored {
@@ -313,6 +316,7 @@ impl Stored {
             Some(mut last) => {
                 // Here, where somebody is told what comes of it.
                 last.0 = Weak::new();
+                inner.remove_ephemeral();
                 inner
                     .flush_if_dirty()
                     .map_err(|trouble| trouble.during("flush", inner.object.clone()))

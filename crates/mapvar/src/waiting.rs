@@ -4,7 +4,7 @@
 
 use crate::{
     engine::{Handle, Store},
-    layout::{State, live, record, slot},
+    layout::{Desc, State, live, record, slot},
     mem::{
         Fault, Load, Mem,
         Ordering::{AcqRel, Acquire, SeqCst},
@@ -89,7 +89,8 @@ impl<M: Mem> Store<M> {
             let word = line.load(record::VALUE, Acquire);
             let at = handle.slot_at(state.current());
             let slot = self.mem.words(at, slot::LEAST).ok_or_else(|| outside(at))?;
-            let kind = crate::layout::Desc(slot.load(slot::DESC, Acquire)).kind();
+            let desc = Desc(slot.load(slot::DESC, Acquire));
+            let owner = self.owner_at(at, handle, desc);
             // SYNC POINT S2.
             self.mem.fence(Acquire);
             let whole = handle.atomic || slot.load(slot::VERSION, Acquire) == state.version();
@@ -98,12 +99,27 @@ impl<M: Mem> Store<M> {
             }
             if whole {
                 let number = if handle.atomic { word } else { state.version() };
-                let removed = if handle.atomic { state.removed() } else { kind == slot::TOMBSTONE };
+                let removed = if handle.atomic {
+                    state.removed()
+                } else {
+                    // What ended with its process is removed, if not by anybody yet.
+                    desc.kind() == slot::TOMBSTONE || (owner != 0 && !self.lives(owner)?)
+                };
                 return Ok(Some(Stand { id: handle.id, number, removed }));
             }
             std::hint::spin_loop();
         }
         Err(Trouble::Contended)
+    }
+
+    /// The token of whose process the value in the slot at `at` ends with; 0: it stays.
+    fn owner_at(&self, at: u64, handle: Handle, desc: Desc) -> u64 {
+        let before = desc.words_before_owner();
+        if !desc.is_ephemeral() || handle.atomic || before * 8 >= handle.room() as u64 {
+            return 0;
+        }
+        let word = self.mem.words(at + slot::DATA_AT + before * 8, 1);
+        word.map_or(0, |word| word.load(0, Acquire))
     }
 
     /// Whether the variable is as it stood, by two loads.

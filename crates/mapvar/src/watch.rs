@@ -94,6 +94,8 @@ struct Watched {
     handle: Option<Handle>,
     /// `None`: there is no record.
     stand: Option<Stand>,
+    /// The token of whose process its value ends with; 0: it stays.
+    owner: u64,
 }
 
 impl Watched {
@@ -113,6 +115,7 @@ impl Watched {
             return None;
         }
         self.stand = stand;
+        self.owner = captured.as_ref().map_or(0, |captured| captured.owner);
         let Some(now) = stand else {
             // Its record is gone: collected after a removal.
             let version = before.map_or(Version::ABSENT, |stand| (stand.id, stand.number).into());
@@ -127,8 +130,9 @@ impl Watched {
             // Another variable of the name: its first value, and the removal of the one before.
             _ => now.number.saturating_sub(base.max(1)).saturating_add(u64::from(was)),
         };
-        if now.removed && before.is_none() && skipped == 0 {
-            // Found as it was left, by a record that was not known yet.
+        if now.removed && !was && skipped == 0 {
+            // Found as it was left, by a record that was not known yet; or what had ended with its
+            // process was removed meanwhile.
             return None;
         }
         Some(self.change(captured, (now.id, now.number).into(), skipped))
@@ -182,6 +186,8 @@ pub struct Watch {
     births: Option<u32>,
     /// Those that seem to have changed, in the order in which they are told.
     changed: VecDeque<usize>,
+    /// How many of `watched` end with a process.
+    ending: usize,
 }
 
 impl Map {
@@ -242,6 +248,7 @@ impl Map {
             known: HashMap::new(),
             births: None,
             changed: VecDeque::new(),
+            ending: 0,
         })
     }
 }
@@ -276,7 +283,10 @@ impl Watch {
     /// # Errors
     /// Those of [`wait`](Self::wait).
     pub fn try_wait(&mut self) -> Result<Option<Change>> {
-        let next = self.map.usable().and_then(|()| self.next_known());
+        let next = self.map.usable().and_then(|()| match self.next_known()? {
+            None if self.note_ended()? => self.next_known(),
+            next => Ok(next),
+        });
         next.map_err(|trouble| self.failed(trouble))
     }
 
@@ -310,10 +320,11 @@ impl Watch {
             if left.is_zero() {
                 return Ok(None);
             }
-            if self.spin() {
+            if self.spin() || self.note_ended()? {
                 continue;
             }
-            match self.sleep(left.min(NAP)) {
+            let nap = if self.ends() { SHORT_NAP } else { NAP };
+            match self.sleep(left.min(nap)) {
                 Err(Trouble::ReadOnly) => machine::nap(left.min(LOOK)),
                 slept => slept?,
             }
@@ -388,6 +399,34 @@ impl Watch {
         Ok(())
     }
 
+    /// Whether any of the variables ends with a process: of that nobody is woken.
+    fn ends(&self) -> bool {
+        self.ending != 0
+    }
+
+    /// Notes the variables that have ended with their processes; answers whether there are any.
+    fn note_ended(&mut self) -> Result<bool, Trouble> {
+        if !self.ends() {
+            return Ok(false);
+        }
+        let store = &self.map.inner.store;
+        let mut asked = HashMap::new();
+        for (at, watched) in self.watched.iter().enumerate().filter(|(_, it)| it.owner != 0) {
+            let lives = match asked.get(&watched.owner) {
+                Some(lives) => *lives,
+                None => {
+                    let lives = store.lives(watched.owner)?;
+                    asked.insert(watched.owner, lives);
+                    lives
+                }
+            };
+            if !lives {
+                self.changed.push_back(at);
+            }
+        }
+        Ok(!self.changed.is_empty())
+    }
+
     /// Finds variables that were made since the last search.
     fn search(&mut self) -> Result<(), Trouble> {
         let inner = Arc::clone(&self.map.inner);
@@ -443,7 +482,8 @@ impl Watch {
         }
         let name: Arc<str> = name.into();
         let at = self.watched.len();
-        self.watched.push(Watched { name: Arc::clone(&name), handle: None, stand: None });
+        let watched = Watched { name: Arc::clone(&name), handle: None, stand: None, owner: 0 };
+        self.watched.push(watched);
         self.known.insert(name, at);
         at
     }
@@ -472,14 +512,19 @@ impl Watch {
                 None => store.find(store.query(watched.name.as_bytes()))?,
             };
             watched.handle = handle;
-            let Some(handle) = handle else { return Ok(watched.turn(None, None, base)) };
-            match store.follow(handle)? {
-                Found::Value(captured, stand) => {
-                    return Ok(watched.turn(Some(stand), Some(captured), base));
+            let (stand, captured) = match handle.map(|handle| store.follow(handle)).transpose()? {
+                Some(Found::Value(captured, stand)) => (Some(stand), Some(captured)),
+                Some(Found::Removed(stand)) => (Some(stand), None),
+                Some(Found::Stale) => {
+                    watched.handle = None;
+                    continue;
                 }
-                Found::Removed(stand) => return Ok(watched.turn(Some(stand), None, base)),
-                Found::Stale => watched.handle = None,
-            }
+                None => (None, None),
+            };
+            let before = usize::from(watched.owner != 0);
+            let change = watched.turn(stand, captured, base);
+            self.ending = self.ending - before + usize::from(watched.owner != 0);
+            return Ok(change);
         }
         Err(Trouble::Contended)
     }
@@ -504,6 +549,9 @@ impl Watch {
 
 /// How often a single variable is looked at before the thread sleeps: about a microsecond.
 const SPINS: u32 = 100;
+
+/// How long a watch sleeps at most of variables that end with a process.
+const SHORT_NAP: Duration = Duration::from_millis(20);
 
 /// How often a map is looked at that was opened for reading.
 const LOOK: Duration = Duration::from_millis(5);

@@ -139,7 +139,7 @@ impl<M: Mem> Store<M> {
         }
         let desc = Desc(words.load(slot::DESC, Relaxed));
         let flawed = |word: usize, what: &str| Held::Flawed(at + word as u64 * 8, what.into());
-        if desc.flags() & !slot::EXTENT != 0 {
+        if !desc.is_known() {
             return flawed(slot::DESC, "the slot has a flag that this version does not know");
         }
         if desc.kind() == slot::TOMBSTONE {
@@ -167,7 +167,10 @@ impl<M: Mem> Store<M> {
         if desc.len() > room as u64 {
             return flawed(slot::DESC, "the value is longer than its room");
         }
-        let shot = Shot { mem: &self.mem, desc, slot: words, data, room, type_id: None };
+        let shot = Shot { mem: &self.mem, desc, slot: words, data, room, noted: None };
+        if !shot.is_value() {
+            return flawed(slot::DESC, "there is no room for whose process it ends with");
+        }
         let captured = match shot.capture() {
             Ok(captured) => captured,
             Err(trouble) => {

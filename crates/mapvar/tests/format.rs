@@ -169,3 +169,27 @@ fn the_page_describes_what_is_written() {
     ids.dedup();
     assert_eq!(ids.len() as u64, variables, "no id twice");
 }
+
+#[test]
+fn the_page_describes_ephemeral_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("format.map");
+    let map = Map::options().file(&path).size(50_000).create().unwrap();
+    map.set_ephemeral("short", "hello you").unwrap();
+    map.set_ephemeral("long", "x".repeat(5000)).unwrap();
+    map.flush().unwrap();
+    let region = Region(std::fs::read(&path).unwrap());
+    let pid = u64::from(std::process::id());
+    for (name, flags, before) in [("short", 2, 2), ("long", 3, 2)] {
+        let record = region.find(name.as_bytes()).unwrap();
+        let (state, meta) = (region.word(record), region.word(record + 24));
+        let room = [32, 96, 480, 1008][(meta >> 8) as usize & 0xff];
+        let slot = record + 64 + (state >> 6) as usize % 4 * (32 + room);
+        assert_eq!(region.word(slot + 8) & 0xff, flags, "{name}");
+        let token = region.word(slot + 32 + before * 8);
+        let seat = 0x2000 + (token >> 56) as usize * 64;
+        assert_eq!(token & 1, 1);
+        assert_eq!(region.word(seat + 5 * 8), token, "{name}");
+        assert_eq!(region.word(seat + 6 * 8) & 0xffff_ffff, pid);
+    }
+}

@@ -71,9 +71,15 @@ impl Seat {
         if slot >= self.spec.seats {
             return Ok(false);
         }
-        let others = Imp::is_seat_taken(&shared.sys, &self.spec, slot)
-            .map_err(|error| error.during("look at a seat of", shared.options.describe()))?;
+        let others = shared.is_seat_taken(&self.spec, slot)?;
         Ok(others || slot == self.slot())
+    }
+}
+
+impl Shared {
+    fn is_seat_taken(&self, spec: &SeatSpec, slot: usize) -> Result<bool> {
+        Imp::is_seat_taken(&self.sys, spec, slot)
+            .map_err(|error| error.during("look at a seat of", self.options.describe()))
     }
 }
 
@@ -91,6 +97,17 @@ impl Section {
     /// section's file system, cannot tell the dead from the living.
     pub fn take_seat(&self, scope: Scope, id: &str, seats: usize) -> Result<Seat> {
         self.take_seat_among(scope, id, seats, seats)
+    }
+
+    /// Whether a living process has that seat, by whatever handle but this one: for who has none of
+    /// its own, and may have opened the section for reading. `scope` and `id` are those of
+    /// [`take_seat`](Self::take_seat). Takes nothing and waits for nobody.
+    ///
+    /// # Errors
+    /// Those of [`Seat::is_taken`].
+    pub fn is_seat_taken(&self, scope: Scope, id: &str, slot: usize) -> Result<bool> {
+        let spec = SeatSpec { scope, id: id.into(), seats: Seat::MOST, among: 0 };
+        if slot < spec.seats { self.shared.is_seat_taken(&spec, slot) } else { Ok(false) }
     }
 
     /// As [`take_seat`](Self::take_seat), one below `among`, so that the others stay free for who

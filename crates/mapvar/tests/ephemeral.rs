@@ -1,0 +1,314 @@
+//! Ephemeral variables: set by processes that end, by themselves and by being killed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by a panic, and says what it saw"
+)]
+
+mod common;
+
+use common::{Owned, Random, Watchdog, child, role, scaled, start, unique};
+use mapvar::{ErrorKind, Format, Map, Severity, Value, Version};
+use std::{
+    collections::HashMap,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+const LONG: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_millis(10);
+
+#[test]
+fn child_entry() {
+    let Some((role, arguments)) = role() else { return };
+    let map = Map::open(&arguments[0]).or_else(|_| Map::options().file(&arguments[0]).open());
+    let map = map.unwrap();
+    match role.as_str() {
+        // Sets these, and stays until it is killed or its input ends.
+        "holder" => {
+            for name in &arguments[1..] {
+                map.set_ephemeral(name, std::process::id()).unwrap();
+            }
+            map.set_ephemeral("ready", true).unwrap();
+            let _ = std::io::stdin().read_line(&mut String::new());
+        }
+        // The same, and ends at once without closing anything.
+        "leaver" => {
+            for name in &arguments[1..] {
+                map.set_ephemeral(name, std::process::id()).unwrap();
+            }
+            std::process::exit(0);
+        }
+        // Sets and removes and takes over, until it is killed.
+        "churner" => {
+            let mut random = Random::new("churner");
+            map.set_ephemeral(&format!("churner.{}", std::process::id()), 0).unwrap();
+            loop {
+                let name = format!("shared.{}", random.below(4));
+                let long = vec![7_u8; random.below(3000) as usize];
+                match random.below(5) {
+                    0 => drop(map.remove(&name).unwrap()),
+                    1 => map.set_ephemeral(&name, std::process::id()).unwrap(),
+                    2 => map.set_ephemeral_value(&name, &Value::Bytes(long)).unwrap(),
+                    3 => drop(map.find::<u32>(&name)),
+                    _ => drop(map.compare_and_set(&name, Version::ABSENT, 1).unwrap()),
+                }
+            }
+        }
+        other => panic!("no role {other}"),
+    }
+}
+
+fn other(role: &str, arguments: &[&str]) -> Owned {
+    Owned(start(child("child_entry", role, arguments).stdout(Stdio::null())))
+}
+
+fn holder(map: &Map, name: &str, names: &[&str]) -> Owned {
+    let mut arguments = vec![name];
+    arguments.extend(names);
+    let holder = other("holder", &arguments);
+    await_that(|| map.contains("ready").unwrap());
+    holder
+}
+
+fn map(what: &str) -> (Map, String) {
+    let name = unique(what);
+    (Map::options().name(&name).create().unwrap(), name)
+}
+
+/// What does not come is ended by the test's watchdog.
+fn await_that(mut what: impl FnMut() -> bool) {
+    while !what() {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn it_is_a_variable_as_any_while_its_process_lives() {
+    let _watchdog = Watchdog::new("it_is_a_variable", LONG);
+    let (map, name) = map("ephemeral-any");
+    let long = "x".repeat(100_000);
+    let room = "y".repeat(90);
+    map.set_ephemeral("number", 7).unwrap();
+    map.set_ephemeral("text", "hello").unwrap();
+    map.set_ephemeral("long", &long).unwrap();
+    map.set_ephemeral("room", &room).unwrap();
+    map.set_ephemeral("list", (1, "two")).unwrap();
+    map.set_ephemeral("nil", None::<u8>).unwrap();
+    map.set_ephemeral_value("pod", &Value::Pod { type_id: 9, bytes: vec![1, 2, 3] }).unwrap();
+    let second = Map::open(&name).unwrap();
+    for map in [&map, &second] {
+        assert_eq!(map.get::<i64>("number").unwrap(), 7);
+        assert_eq!(map.get::<String>("text").unwrap(), "hello");
+        assert_eq!(map.get::<String>("long").unwrap(), long);
+        assert_eq!(map.get::<String>("room").unwrap(), room);
+        assert_eq!(map.value("list").unwrap().to_string(), "[1, \"two\"]");
+        assert_eq!(map.value("nil").unwrap(), Value::Nil);
+        assert_eq!(map.value("pod").unwrap(), Value::Pod { type_id: 9, bytes: vec![1, 2, 3] });
+        assert_eq!(map.len().unwrap(), 7);
+        assert_eq!(map.iter().map(Result::unwrap).count(), 7);
+        assert!(map.contains("number").unwrap());
+        let owner = map.owner("number").unwrap().unwrap();
+        assert_eq!(owner.pid, std::process::id());
+    }
+    let var = second.var::<i64>("number").unwrap();
+    assert_eq!(var.get().unwrap(), 7);
+    let mine = map.participants().unwrap().into_iter().find(|one| one.this).unwrap();
+    assert_eq!(mine.owns.len(), 7);
+    // Longer and shorter, in its place.
+    for len in [0, 1, 7, 8, 9, 23, 24, 25, 31, 32, 33, 88, 96, 97, 1000, 1001, 1008, 5000, 70_000] {
+        let text = "z".repeat(len);
+        map.set_ephemeral("text", &text).unwrap();
+        assert_eq!(second.get::<String>("text").unwrap(), text);
+        assert!(second.owner("text").unwrap().is_some());
+    }
+    drop(map);
+    assert_eq!(second.len().unwrap(), 0);
+    assert_eq!(var.get().unwrap_err().kind(), ErrorKind::Removed);
+}
+
+#[test]
+fn any_other_write_makes_it_stay() {
+    let _watchdog = Watchdog::new("any_other_write", LONG);
+    let (map, name) = map("ephemeral-stay");
+    let worker = Map::open(&name).unwrap();
+    for name in ["set", "cas", "transaction", "var", "update", "again", "taken"] {
+        worker.set_ephemeral(name, 1).unwrap();
+    }
+    map.set("set", 2).unwrap();
+    let version = map.version("cas").unwrap();
+    map.compare_and_set("cas", version, 2).unwrap().unwrap();
+    map.transaction(|all| all.set("transaction", 2)).unwrap();
+    map.var::<i64>("var").unwrap().set(2).unwrap();
+    worker.set("again", 1).unwrap();
+    worker.set_ephemeral("again", 2).unwrap();
+    map.set_ephemeral("taken", 2).unwrap();
+    drop(worker);
+    let mut left: Vec<_> = map.iter().map(|entry| entry.unwrap().name().to_owned()).collect();
+    left.sort();
+    assert_eq!(left, ["cas", "set", "taken", "transaction", "var"]);
+    assert!(map.owner("set").unwrap().is_none() && map.owner("none").unwrap().is_none());
+    assert_eq!(map.owner("taken").unwrap().unwrap().pid, std::process::id());
+}
+
+#[test]
+fn who_is_killed_leaves_nothing_and_who_watches_is_told() {
+    let _watchdog = Watchdog::new("who_is_killed", LONG);
+    let (map, name) = map("ephemeral-killed");
+    let reader = Map::options().name(&name).read_only(true).open().unwrap();
+    let holder = holder(&map, &name, &["one", "two"]);
+    let pid = holder.0.id();
+    assert_eq!(map.owner("one").unwrap().unwrap().pid, pid);
+    assert_eq!(reader.owner("two").unwrap().unwrap().pid, pid);
+    let owner = map.participants().unwrap().into_iter().find(|one| one.holder.pid == pid);
+    let mut owns = owner.unwrap().owns;
+    owns.sort();
+    assert_eq!(owns, ["one", "ready", "two"]);
+    let mut one = map.watch("one").unwrap();
+    let mut all = map.watch_all().unwrap();
+    let mut read = reader.watch_any(["one", "two"]).unwrap();
+    assert!(one.try_wait().unwrap().is_none() && read.try_wait().unwrap().is_none());
+    drop(holder);
+    let change = one.wait().unwrap();
+    assert!(change.is_removed() && change.skipped() == 0);
+    let mut told = HashMap::new();
+    for _ in 0..3 {
+        let change = all.wait().unwrap();
+        assert!(change.is_removed());
+        told.insert(change.name().to_owned(), ());
+    }
+    assert_eq!(told.len(), 3);
+    for _ in 0..2 {
+        assert!(read.wait().unwrap().is_removed());
+    }
+    // Told once.
+    for watch in [&mut one, &mut all, &mut read] {
+        assert!(watch.wait_timeout(SOON).unwrap().is_none());
+    }
+    assert!(map.is_empty().unwrap() && reader.is_empty().unwrap());
+    // Made anew they are others.
+    map.set("one", 5).unwrap();
+    assert_eq!(one.wait().unwrap().get::<i64>().unwrap(), 5);
+    assert_eq!(reader.get::<i64>("one").unwrap(), 5);
+}
+
+#[test]
+fn who_may_only_read_finds_nothing_though_nobody_removes() {
+    let _watchdog = Watchdog::new("who_may_only_read", LONG);
+    let (map, name) = map("ephemeral-read");
+    let reader = Map::options().name(&name).read_only(true).open().unwrap();
+    let mut watch = reader.watch("one").unwrap();
+    drop(other("leaver", &[&name, "one"]).0.wait());
+    // It may have come and gone between two looks.
+    await_that(|| !reader.contains("one").unwrap());
+    while watch.wait_timeout(SOON).unwrap().is_some() {}
+    assert_eq!(reader.find::<u32>("one").unwrap(), None);
+    assert_eq!(reader.get::<u32>("one").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!((reader.len().unwrap(), reader.iter().count()), (0, 0));
+    assert_eq!(reader.version("one").unwrap(), Version::ABSENT);
+    // It lies there yet: each of these finds it gone.
+    assert!(!map.remove("one").unwrap());
+    drop(other("leaver", &[&name, "two", "three", "four", "five", "six"]).0.wait());
+    await_that(|| !reader.contains("six").unwrap());
+    assert!(map.compare_and_set("two", Version::ABSENT, 1).unwrap().is_ok());
+    map.atomic_or("three", 3_i64).unwrap();
+    assert_eq!(map.var_or("four", 4_i64).unwrap().get().unwrap(), 4);
+    map.transaction(|all| {
+        assert!(all.find::<i64>("five")?.is_none());
+        all.set("five", 5)
+    })
+    .unwrap();
+    assert_eq!(map.clear().unwrap(), 4);
+    assert_eq!(map.check().unwrap().findings(), []);
+}
+
+#[test]
+fn of_a_file_it_ends_with_its_process_too() {
+    let _watchdog = Watchdog::new("of_a_file", LONG);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.map");
+    let map = Map::options().file(&path).size(2000).create().unwrap();
+    let path = path.to_str().unwrap();
+    map.set("stays", 1).unwrap();
+    let holder = holder(&map, path, &["one"]);
+    let own = Map::options().file(path).open().unwrap();
+    own.set_ephemeral("two", "x".repeat(5000)).unwrap();
+    map.flush().unwrap();
+    own.close().unwrap();
+    assert!(!map.contains("two").unwrap());
+    drop(holder);
+    await_that(|| map.len().unwrap() == 1);
+    map.flush().unwrap();
+    drop(map);
+    let map = Map::options().file(path).open().unwrap();
+    assert_eq!(map.len().unwrap(), 1);
+    // Of a copy made while it was there nobody is its process.
+    map.set_ephemeral("three", 3).unwrap();
+    map.flush().unwrap();
+    let copy = folder.path().join("copy.map");
+    std::fs::copy(path, &copy).unwrap();
+    let copied = Map::options().file(&copy).open().unwrap();
+    assert!(copied.recovery().is_some());
+    assert_eq!(copied.len().unwrap(), 1);
+    assert_eq!(map.len().unwrap(), 2);
+    assert_eq!(map.check().unwrap().findings(), []);
+    assert!(copied.check().unwrap().findings().is_empty());
+}
+
+#[test]
+fn what_cannot_be_ephemeral_is_refused() {
+    let (map, _) = map("ephemeral-refused");
+    map.atomic_or("count", 3_i64).unwrap();
+    let error = map.set_ephemeral("count", 4_i64).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongKind);
+    assert_eq!(map.get::<i64>("count").unwrap(), 3);
+    let error = map.set_ephemeral("", 4).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidName);
+    let gem = Map::options().name(&unique("ephemeral-gem")).format(Format::Marshal).size(500);
+    let gem = gem.create().unwrap();
+    assert_eq!(gem.set_ephemeral("a", 4).unwrap_err().kind(), ErrorKind::Unsupported);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.map");
+    drop(Map::options().file(&path).create().unwrap());
+    let reader = Map::options().file(&path).read_only(true).open().unwrap();
+    assert_eq!(reader.set_ephemeral("a", 4).unwrap_err().kind(), ErrorKind::ReadOnly);
+}
+
+#[test]
+fn many_are_killed_and_nothing_of_theirs_stays() {
+    let _watchdog = Watchdog::new("many_are_killed", LONG);
+    let (map, name) = map("ephemeral-many");
+    let mut random = Random::new("many_are_killed");
+    let mut churners = Vec::new();
+    let begin = Instant::now();
+    let mut killed = 0;
+    while begin.elapsed() < Duration::from_secs(4) {
+        while churners.len() < 3 {
+            churners.push(other("churner", &[&name]));
+        }
+        thread::sleep(Duration::from_millis(20 + random.below(60)));
+        if map.len().unwrap() > 0 {
+            let at = random.below(3) as usize;
+            drop(churners.swap_remove(at));
+            killed += 1;
+        }
+    }
+    assert!(killed >= scaled(20).min(3));
+    drop(churners);
+    // Of those who were killed nobody lives; what a compare-and-set has made stays.
+    await_that(|| map.iter().all(|entry| map.owner(entry.unwrap().name()).unwrap().is_none()));
+    for entry in &map {
+        let entry = entry.unwrap();
+        assert!(entry.name().starts_with("shared."), "{}", entry.name());
+        assert_eq!(entry.get::<u32>().unwrap(), 1);
+    }
+    assert_eq!(map.participants().unwrap().len(), 1);
+    // What those who were killed were about may lie there until room is needed.
+    let check = map.check().unwrap();
+    assert!(check.findings().iter().all(|found| found.severity == Severity::Note), "{check:?}");
+}
