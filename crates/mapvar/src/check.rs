@@ -657,15 +657,17 @@ impl<'a, M: Mem> Pass<'a, M> {
                 Held::Tombstone if handle.atomic && !state.removed() => {
                     Some((handle.at, "an Atomic is removed, and its state does not say so".into()))
                 }
-                Held::Value(_) if state.removed() => {
+                Held::Value(_) | Held::Ephemeral(_) if state.removed() => {
                     Some((handle.at, "its state says that it is removed, and it is not".into()))
                 }
                 Held::Tombstone => None,
-                Held::Value(captured) => {
-                    // It is none if it ended with its process.
-                    let owner = captured.owner;
-                    let there = owner == 0 || self.store.lives(owner).unwrap_or(true);
-                    self.variables += u64::from(there);
+                Held::Value(_) => {
+                    self.variables += 1;
+                    None
+                }
+                // It is none if it ended with its process.
+                Held::Ephemeral(owner) => {
+                    self.variables += u64::from(self.store.lives(owner).unwrap_or(true));
                     None
                 }
             };

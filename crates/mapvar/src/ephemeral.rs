@@ -7,7 +7,6 @@ use crate::{
     layout::{PARTICIPANT_SLOTS, seat},
     mem::{Load as _, Mapped, Mem, Ordering::Acquire},
     raw::Raw,
-    slots::Seen,
     stored::{Inner, Stored, checked},
     trouble::{Trouble, outside},
 };
@@ -78,10 +77,10 @@ impl Map {
         let look = || {
             let Some(handle) = map.resolve(name)? else { return Ok(None) };
             let store = &map.inner.store;
-            Ok(match store.read(handle, |shot| shot.owner())? {
-                Seen::Value(owner, _) if owner != 0 => holder(store, owner)?,
-                _ => None,
-            })
+            match store.owner(handle)? {
+                Some((owner, _)) => holder(store, owner),
+                None => Ok(None),
+            }
         };
         map.run(look).map_err(|trouble| map.failed("ask the owner of variable", name, trouble))
     }
@@ -125,8 +124,7 @@ impl Store<Mapped> {
         let own = self.mem().seat()?;
         let mut owned = Vec::new();
         self.each_record(|handle| {
-            if self.is_ephemeral(handle)
-                && let Ok(Seen::Value(owner, version)) = self.read(handle, |shot| shot.owner())
+            if let Ok(Some((owner, version))) = self.owner(handle)
                 && owner == own
             {
                 owned.push((handle, version));

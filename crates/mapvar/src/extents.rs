@@ -17,9 +17,9 @@ use crate::{
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         Store as _,
     },
-    raw::{Noted, Payload, Raw, Shot},
+    raw::{Payload, Raw, Shot},
     region,
-    slots::{Owned, Replaced, Seen},
+    slots::{Replaced, Seen},
     trouble::{Trouble, outside},
 };
 use mapvar_os::Locks;
@@ -32,7 +32,9 @@ const BATCH: u64 = if cfg!(test) { 2 } else { 256 };
 #[derive(Debug)]
 pub(crate) struct Pinned {
     desc: Desc,
-    noted: Noted,
+    type_id: u32,
+    /// The token of whose process it ends with; 0: it stays.
+    owner: u64,
     at: u64,
     room: usize,
     version: u64,
@@ -467,10 +469,8 @@ impl<M: Mem> Store<M> {
         self.mem.fence(SeqCst);
         Ok(Some(Pinned {
             desc,
-            noted: Noted {
-                type_id: (slot.load(slot::TYPE, Relaxed) >> 32) as u32,
-                owner: if desc.is_ephemeral() { slot.load(slot::DATA + 2, Relaxed) } else { 0 },
-            },
+            type_id: (slot.load(slot::TYPE, Relaxed) >> 32) as u32,
+            owner: self.owner_at(at, desc),
             at: data,
             room,
             version: state.version(),
@@ -484,7 +484,7 @@ impl<M: Mem> Store<M> {
         &self,
         pinned: &Pinned,
         mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
-    ) -> Result<Owned<R>, Trouble> {
+    ) -> Result<Seen<R>, Trouble> {
         let slot = self.mem.words(pinned.slot, slot::LEAST).ok_or_else(|| outside(pinned.slot));
         if self.mem.planted(Fault::PinDroppedEarly)
             && let Some(words) = self.mem.words_mut(seat::at(pinned.seat), seat::WORDS)
@@ -498,16 +498,19 @@ impl<M: Mem> Store<M> {
                 slot,
                 data: pinned.at,
                 room: pinned.room,
-                noted: Some(pinned.noted),
+                type_id: Some(pinned.type_id),
             };
             if !shot.is_value() {
                 return Err(Trouble::Corrupt("a value's description makes no sense", pinned.slot));
             }
-            Ok((Seen::Value(take(shot), pinned.version), pinned.noted.owner))
+            Ok(Seen::Value(take(shot), pinned.version))
         });
         if let Some(words) = self.mem.words_mut(seat::at(pinned.seat), seat::WORDS) {
             // Release: the copy is made before it goes.
             words.store(seat::PIN, 0, Release);
+        }
+        if pinned.owner != 0 && !self.lives(pinned.owner)? {
+            return Ok(Seen::Absent);
         }
         seen
     }

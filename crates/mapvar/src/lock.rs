@@ -583,7 +583,7 @@ impl Lock {
                 return Ok((Queue::default(), Version::ABSENT, None));
             };
             match store.follow(handle)? {
-                Found::Value(captured, stand) => {
+                Found::Value(captured, stand, _) => {
                     let version = Version { id: stand.id, number: stand.number };
                     let queue = Queue::of(captured).map_err(|_| senseless())?;
                     return Ok((queue, version, Some((handle, stand))));

@@ -6,7 +6,6 @@ use crate::{
     layout::{self, seat},
     lock::Claim,
     mem::{Mem, Ordering::Acquire},
-    slots::Seen,
     stored::Stored,
     trouble::{Trouble, outside},
 };
@@ -91,22 +90,15 @@ impl Map {
 /// The names of the variables that end with a process, by the token of its seat.
 fn owned(map: &Stored) -> Result<HashMap<u64, Vec<String>>, Trouble> {
     let store = &map.inner.store;
-    let mut ephemeral = Vec::new();
+    let mut owned: HashMap<u64, Vec<String>> = HashMap::new();
     store.each_record(|handle| {
-        if store.is_ephemeral(handle) {
-            ephemeral.push(handle);
+        // The name first: if the record became another's, the owner says so.
+        let name = store.is_ephemeral(handle).then(|| store.name_of(handle.at)).flatten();
+        let name = name.and_then(|name| String::from_utf8(name).ok());
+        if let (Some(name), Ok(Some((owner, _)))) = (name, store.owner(handle)) {
+            owned.entry(owner).or_default().push(name);
         }
         true
     })?;
-    let mut owned: HashMap<u64, Vec<String>> = HashMap::new();
-    for handle in ephemeral {
-        // The name first: if the record became another's, the read says so.
-        let name = store.name_of(handle.at).and_then(|name| String::from_utf8(name).ok());
-        if let (Some(name), Seen::Value(owner, _)) =
-            (name, store.read(handle, |shot| shot.owner())?)
-        {
-            owned.entry(owner).or_default().push(name);
-        }
-    }
     Ok(owned)
 }

@@ -178,16 +178,8 @@ pub struct Shot<'a, M: Mem> {
     pub(crate) data: u64,
     /// Bytes that lie there.
     pub(crate) room: usize,
-    /// What else the slot said, where it was left to others and only the extent is pinned.
-    pub(crate) noted: Option<Noted>,
-}
-
-/// What a slot said beside its description, when its extent was pinned.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Noted {
-    pub(crate) type_id: u32,
-    /// The token of an ephemeral value, else 0.
-    pub(crate) owner: u64,
+    /// The type, where the slot was left to others and only the extent is pinned.
+    pub(crate) type_id: Option<u32>,
 }
 
 impl<M: Mem> Shot<'_, M> {
@@ -210,31 +202,6 @@ impl<M: Mem> Shot<'_, M> {
         self.kind() != slot::TOMBSTONE
             && self.desc.is_known()
             && self.desc.len() <= self.room as u64
-            && (!self.desc.is_ephemeral() || self.has_room_for_owner())
-    }
-
-    #[cold]
-    fn has_room_for_owner(&self) -> bool {
-        // The words of an extent are in the smallest slot.
-        self.desc.is_extent() || self.desc.words_before_owner() * 8 < self.room as u64
-    }
-
-    /// The token of whose process the value ends with; 0: it stays.
-    #[inline]
-    pub(crate) fn owner(&self) -> u64 {
-        if self.desc.is_ephemeral() { self.read_owner() } else { 0 }
-    }
-
-    #[cold]
-    fn read_owner(&self) -> u64 {
-        if let Some(noted) = self.noted {
-            return noted.owner;
-        }
-        if self.desc.is_extent() {
-            return self.slot.load(slot::DATA + 2, Relaxed);
-        }
-        let at = self.data.saturating_add(self.desc.words_before_owner() * 8);
-        self.mem.near(at, 1).map_or(0, |word| word.load(0, Relaxed))
     }
 
     /// The first word, 0 where there is none.
@@ -271,16 +238,14 @@ impl<M: Mem> Shot<'_, M> {
     /// The value, copied out.
     #[inline]
     pub fn capture(&self) -> Result<Captured, Trouble> {
-        let type_id = match self.noted {
-            Some(noted) => noted.type_id,
-            None => (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32,
-        };
+        let type_id =
+            self.type_id.unwrap_or_else(|| (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32);
         let data = match (self.kind(), self.len()) {
             // Nil, bool and numbers.
             (1, 0) | (2..=5, 8) => Data::Word(self.word()),
             // Of another length they are of no kind.
             (1..=5, _) => {
-                return Ok(Captured { kind: 0, type_id: 0, data: Data::Word(0), owner: 0 });
+                return Ok(Captured { kind: 0, type_id: 0, data: Data::Word(0) });
             }
             _ => {
                 let len = if self.mem.planted(Fault::LengthReadTwice) {
@@ -296,7 +261,7 @@ impl<M: Mem> Shot<'_, M> {
                 Data::Bytes(bytes)
             }
         };
-        Ok(Captured { kind: self.kind(), type_id, data, owner: self.owner() })
+        Ok(Captured { kind: self.kind(), type_id, data })
     }
 }
 
@@ -307,8 +272,6 @@ pub struct Captured {
     pub(crate) type_id: u32,
     /// What it holds.
     pub data: Data,
-    /// The token of whose process it ends with; 0: it stays.
-    pub(crate) owner: u64,
 }
 
 /// The bytes of a [`Captured`] value.
@@ -329,7 +292,7 @@ impl Captured {
             // On its way it lies in no extent yet.
             Payload::Extent { .. } => Data::Bytes(Vec::new()),
         };
-        Self { kind: raw.kind, type_id: raw.type_id, data, owner: raw.owner }
+        Self { kind: raw.kind, type_id: raw.type_id, data }
     }
 
     /// As it is written again, to stay.

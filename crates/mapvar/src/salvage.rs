@@ -300,10 +300,9 @@ impl<M: Mem> Store<M> {
         let published = version(current) == state.version();
         let flaw = if published {
             match self.held(handle, current) {
-                // Whoever it was to end with has ended.
-                Held::Value(captured) if captured.owner != 0 => return (None, None),
                 Held::Value(captured) => return (Some(captured), None),
-                Held::Tombstone => return (None, None),
+                // Whoever an ephemeral one was to end with has ended.
+                Held::Tombstone | Held::Ephemeral(_) => return (None, None),
                 Held::Nothing => (handle.at, "its current slot holds nothing".into()),
                 Held::Flawed(at, what) => (at, what),
             }
@@ -322,10 +321,8 @@ impl<M: Mem> Store<M> {
         }
         for number in others {
             match self.held(handle, number) {
-                Held::Value(captured) if captured.owner == 0 => {
-                    return (Some(captured), Some(flaw));
-                }
-                Held::Value(_) | Held::Tombstone => break,
+                Held::Value(captured) => return (Some(captured), Some(flaw)),
+                Held::Ephemeral(_) | Held::Tombstone => break,
                 Held::Nothing | Held::Flawed(..) => {}
             }
         }

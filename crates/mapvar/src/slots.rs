@@ -47,23 +47,18 @@ enum Look<R> {
     Outside,
 }
 
-/// What a read found, and the token of whose process the value ends with, 0: it stays.
-pub(crate) type Owned<R> = (Seen<R>, u64);
-
-impl<R> Look<(Option<(R, u64)>, Desc)> {
-    fn seen(self, handle: Handle) -> Result<Owned<R>, Trouble> {
+impl<R> Look<(Option<R>, Desc)> {
+    fn seen(self, handle: Handle) -> Result<Seen<R>, Trouble> {
         match self {
-            Self::Whole((Some((taken, owner)), _), version) => {
-                Ok((Seen::Value(taken, version), owner))
-            }
-            Self::Whole((None, desc), _) if desc.kind() == slot::TOMBSTONE => Ok((Seen::Absent, 0)),
+            Self::Whole((Some(taken), _), version) => Ok(Seen::Value(taken, version)),
+            Self::Whole((None, desc), _) if desc.kind() == slot::TOMBSTONE => Ok(Seen::Absent),
             Self::Whole((None, _), _) => {
                 Err(Trouble::Corrupt("a value's description makes no sense", handle.at))
             }
             Self::Changed => {
                 Err(Trouble::Corrupt("a value's version is not the one published", handle.at))
             }
-            Self::Stale => Ok((Seen::Stale, 0)),
+            Self::Stale => Ok(Seen::Stale),
             Self::Outside => Err(outside(handle.at)),
         }
     }
@@ -96,16 +91,9 @@ impl<M: Mem> Store<M> {
         if self.mem.words(handle.at, handle.words()).is_none() {
             return Err(outside(handle.at));
         }
-        let (seen, owner) = match self.look_again(handle, &mut take)? {
-            Some(seen) => seen,
-            None => self.read_patiently(handle, take)?,
-        };
-        match seen {
-            Seen::Value(_, version) if owner != 0 && !self.lives(owner)? => {
-                self.bury(handle, version);
-                Ok(Seen::Absent)
-            }
-            seen => Ok(seen),
+        match self.look_again(handle, &mut take, true)? {
+            Some(seen) => Ok(seen),
+            None => self.read_patiently(handle, take),
         }
     }
 
@@ -117,22 +105,24 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
     ) -> Result<Option<Seen<R>>, Trouble> {
-        match self.look_again(handle, &mut take)? {
-            Some((_, owner)) if owner != 0 && !self.lives(owner)? => Ok(Some(Seen::Absent)),
-            seen => Ok(seen.map(|(seen, _)| seen)),
-        }
+        self.look_again(handle, &mut take, false)
     }
 
+    /// A few looks. What has ended with its process is to be `buried`: by who holds no lock.
     #[inline]
     fn look_again<R>(
         &self,
         handle: Handle,
         mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
-    ) -> Result<Option<Owned<R>>, Trouble> {
+        bury: bool,
+    ) -> Result<Option<Seen<R>>, Trouble> {
         for _ in 0..M::ATTEMPTS {
             match self.look_at_value(handle, &mut take) {
                 Look::Changed => std::hint::spin_loop(),
-                look => return look.seen(handle).map(Some),
+                look => match self.judge(handle, look, bury)? {
+                    None => std::hint::spin_loop(),
+                    seen => return Ok(seen),
+                },
             }
         }
         if self.mem.planted(Fault::SecondLock) {
@@ -141,20 +131,88 @@ impl<M: Mem> Store<M> {
         Ok(None)
     }
 
+    /// What a look has found, and for an ephemeral value whether its process lives; `None`: it is to
+    /// be looked at again.
+    #[inline]
+    fn judge<R>(
+        &self,
+        handle: Handle,
+        look: Look<(Option<R>, Desc)>,
+        bury: bool,
+    ) -> Result<Option<Seen<R>>, Trouble> {
+        match look {
+            Look::Whole((Some(taken), desc), version) if desc.is_ephemeral() => {
+                self.judge_ephemeral(handle, taken, version, bury)
+            }
+            look => look.seen(handle).map(Some),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn judge_ephemeral<R>(
+        &self,
+        handle: Handle,
+        taken: R,
+        version: u64,
+        bury: bool,
+    ) -> Result<Option<Seen<R>>, Trouble> {
+        let Some((owner, _)) = self.owner(handle)?.filter(|(_, of)| *of == version) else {
+            return Ok(None);
+        };
+        if self.lives(owner)? {
+            return Ok(Some(Seen::Value(taken, version)));
+        }
+        if bury {
+            self.bury(handle, version);
+        }
+        Ok(Some(Seen::Absent))
+    }
+
+    /// The token of whose process the variable ends with, and its version; `None` where it is no
+    /// such, or is being written.
+    pub(crate) fn owner(&self, handle: Handle) -> Result<Option<(u64, u64)>, Trouble> {
+        let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
+        // SYNC POINT S1.
+        let state = State(words.load(record::STATE, Acquire));
+        let (number, at) = (handle.slot(state.current()), handle.slot_at(state.current()));
+        let desc = Desc(words.load(number + slot::DESC, Relaxed));
+        let owner = self.owner_at(at, desc);
+        // SYNC POINT S2.
+        self.mem.fence(Acquire);
+        let same = words.load(number + slot::VERSION, Relaxed) == state.version()
+            && words.load(record::ID, Relaxed) == handle.id;
+        let ephemeral = desc.is_ephemeral() && !handle.atomic;
+        Ok((same && ephemeral).then_some((owner, state.version())))
+    }
+
+    /// The token in the slot at `at` of an ephemeral value, else 0, which is nobody's.
+    pub(crate) fn owner_at(&self, at: u64, desc: Desc) -> u64 {
+        if !desc.is_ephemeral() {
+            return 0;
+        }
+        // Of a length that makes no sense another word, or none: of nobody either.
+        let at = at.saturating_add(slot::DATA_AT + desc.words_before_owner() * 8);
+        self.mem.words(at, 1).map_or(0, |word| word.load(0, Relaxed))
+    }
+
     /// The bounded fallback: with the record's lock nobody writes.
     #[cold]
     fn read_patiently<R>(
         &self,
         handle: Handle,
         mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
-    ) -> Result<Owned<R>, Trouble> {
+    ) -> Result<Seen<R>, Trouble> {
         if self.mem.words_mut(handle.at, handle.words()).is_none() {
             // Mapped for reading: patience is all there is.
             let mut round = 0;
             while self.mem.pause(round) {
                 match self.look_at_value(handle, &mut take) {
                     Look::Changed => round += 1,
-                    look => return look.seen(handle),
+                    look => match self.judge(handle, look, false)? {
+                        None => round += 1,
+                        Some(seen) => return Ok(seen),
+                    },
                 }
             }
             return Err(Trouble::Contended);
@@ -165,10 +223,13 @@ impl<M: Mem> Store<M> {
         match self.pin(handle) {
             Ok(None) => {
                 let look = self.look_at_value(handle, &mut take);
-                if !(matches!(look, Look::Changed) && self.mem.planted(Fault::LockKept)) {
+                let kept = matches!(look, Look::Changed) && self.mem.planted(Fault::LockKept);
+                // Nobody can write it, and what is gone is passed over.
+                let seen = self.judge(handle, look, false);
+                if !kept {
                     self.mem.unlock(handle.lock());
                 }
-                look.seen(handle)
+                seen?.ok_or(Trouble::Contended)
             }
             Ok(Some(pinned)) => {
                 // What is pinned does not change: nobody need wait while it is copied.
@@ -224,14 +285,10 @@ impl<M: Mem> Store<M> {
         &'a self,
         handle: Handle,
         take: &mut impl FnMut(Shot<'a, M>) -> R,
-    ) -> Look<(Option<(R, u64)>, Desc)> {
+    ) -> Look<(Option<R>, Desc)> {
         self.look(handle, |shot| {
             let desc = shot.desc;
-            let taken = shot.is_value().then(|| {
-                let owner = shot.owner();
-                (take(shot), owner)
-            });
-            (taken, desc)
+            (shot.is_value().then(|| take(shot)), desc)
         })
     }
 
@@ -246,7 +303,7 @@ impl<M: Mem> Store<M> {
             } else {
                 self.referred(slot, desc)
             };
-            take(Shot { mem: &self.mem, desc, slot, data, room, noted: None })
+            take(Shot { mem: &self.mem, desc, slot, data, room, type_id: None })
         })
     }
 
@@ -393,6 +450,8 @@ impl<M: Mem> Store<M> {
     /// is to be `revived`.
     #[inline(always)]
     pub fn poke(&self, handle: Handle, raw: &Raw<'_>, revived: bool) -> bool {
+        // What ends with a process is set slowly: the compiler is to know that this is none.
+        let raw = &Raw { owner: 0, ..*raw };
         if handle.atomic || raw.inline_len() > handle.room() {
             return false;
         }

@@ -43,8 +43,8 @@ impl Stand {
 /// A variable as who follows it finds it.
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// Here, with its value.
-    Value(Captured, Stand),
+    /// Here, with its value, and the token of whose process it ends with, 0: it stays.
+    Value(Captured, Stand, u64),
     /// Removed, its record still there.
     Removed(Stand),
     /// The record is another variable's, or nobody's, by now.
@@ -63,7 +63,9 @@ impl<M: Mem> Store<M> {
                         _ => version,
                     };
                     let stand = Stand { id: handle.id, number, removed: false };
-                    return Ok(Found::Value(captured, stand));
+                    // Of a later value, which is looked at again anyway, it may be none.
+                    let owner = self.owner(handle)?.map_or(0, |(owner, _)| owner);
+                    return Ok(Found::Value(captured, stand, owner));
                 }
                 Seen::Stale => return Ok(Found::Stale),
                 Seen::Absent => {}
@@ -90,7 +92,7 @@ impl<M: Mem> Store<M> {
             let at = handle.slot_at(state.current());
             let slot = self.mem.words(at, slot::LEAST).ok_or_else(|| outside(at))?;
             let desc = Desc(slot.load(slot::DESC, Acquire));
-            let owner = self.owner_at(at, handle, desc);
+            let owner = self.owner_at(at, desc);
             // SYNC POINT S2.
             self.mem.fence(Acquire);
             let whole = handle.atomic || slot.load(slot::VERSION, Acquire) == state.version();
@@ -103,23 +105,13 @@ impl<M: Mem> Store<M> {
                     state.removed()
                 } else {
                     // What ended with its process is removed, if not by anybody yet.
-                    desc.kind() == slot::TOMBSTONE || (owner != 0 && !self.lives(owner)?)
+                    desc.kind() == slot::TOMBSTONE || (desc.is_ephemeral() && !self.lives(owner)?)
                 };
                 return Ok(Some(Stand { id: handle.id, number, removed }));
             }
             std::hint::spin_loop();
         }
         Err(Trouble::Contended)
-    }
-
-    /// The token of whose process the value in the slot at `at` ends with; 0: it stays.
-    fn owner_at(&self, at: u64, handle: Handle, desc: Desc) -> u64 {
-        let before = desc.words_before_owner();
-        if !desc.is_ephemeral() || handle.atomic || before * 8 >= handle.room() as u64 {
-            return 0;
-        }
-        let word = self.mem.words(at + slot::DATA_AT + before * 8, 1);
-        word.map_or(0, |word| word.load(0, Acquire))
     }
 
     /// Whether the variable is as it stood, by two loads.

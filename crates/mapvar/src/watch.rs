@@ -115,7 +115,6 @@ impl Watched {
             return None;
         }
         self.stand = stand;
-        self.owner = captured.as_ref().map_or(0, |captured| captured.owner);
         let Some(now) = stand else {
             // Its record is gone: collected after a removal.
             let version = before.map_or(Version::ABSENT, |stand| (stand.id, stand.number).into());
@@ -512,18 +511,21 @@ impl Watch {
                 None => store.find(store.query(watched.name.as_bytes()))?,
             };
             watched.handle = handle;
-            let (stand, captured) = match handle.map(|handle| store.follow(handle)).transpose()? {
-                Some(Found::Value(captured, stand)) => (Some(stand), Some(captured)),
-                Some(Found::Removed(stand)) => (Some(stand), None),
+            let (stand, captured, owner) = match handle
+                .map(|handle| store.follow(handle))
+                .transpose()?
+            {
+                Some(Found::Value(captured, stand, owner)) => (Some(stand), Some(captured), owner),
+                Some(Found::Removed(stand)) => (Some(stand), None, 0),
                 Some(Found::Stale) => {
                     watched.handle = None;
                     continue;
                 }
-                None => (None, None),
+                None => (None, None, 0),
             };
-            let before = usize::from(watched.owner != 0);
+            let before = std::mem::replace(&mut watched.owner, owner);
+            self.ending = self.ending - usize::from(before != 0) + usize::from(owner != 0);
             let change = watched.turn(stand, captured, base);
-            self.ending = self.ending - before + usize::from(watched.owner != 0);
             return Ok(change);
         }
         Err(Trouble::Contended)

@@ -47,6 +47,8 @@ pub(crate) enum Held {
     Tombstone,
     /// A value, whole.
     Value(Captured),
+    /// A value, whole, that ends with the process whose seat has this token.
+    Ephemeral(u64),
     /// Where the fault is, and what.
     Flawed(u64, String),
 }
@@ -167,8 +169,9 @@ impl<M: Mem> Store<M> {
         if desc.len() > room as u64 {
             return flawed(slot::DESC, "the value is longer than its room");
         }
-        let shot = Shot { mem: &self.mem, desc, slot: words, data, room, noted: None };
-        if !shot.is_value() {
+        let shot = Shot { mem: &self.mem, desc, slot: words, data, room, type_id: None };
+        let before = desc.words_before_owner() * 8;
+        if desc.is_ephemeral() && (handle.atomic || before >= handle.room() as u64) {
             return flawed(slot::DESC, "there is no room for whose process it ends with");
         }
         let captured = match shot.capture() {
@@ -183,6 +186,7 @@ impl<M: Mem> Store<M> {
         }
         match senseless(kind, &captured) {
             Some(what) => flawed(slot::DATA, what),
+            None if desc.is_ephemeral() => Held::Ephemeral(self.owner_at(at, desc)),
             None => Held::Value(captured),
         }
     }

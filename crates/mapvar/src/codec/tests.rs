@@ -12,12 +12,7 @@ fn agrees<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
     for number in 0..=255 {
         for word in [0, 1, 2, 127, 200, 1 << 40, 1 << 63, u64::MAX, 1.5_f64.to_bits()] {
             let fast = of_plain::<T>(Desc::new(8, number), word);
-            let full = decode::<T>(Captured {
-                kind: number,
-                type_id: 0,
-                data: Data::Word(word),
-                owner: 0,
-            });
+            let full = decode::<T>(Captured { kind: number, type_id: 0, data: Data::Word(word) });
             if let Some(fast) = fast {
                 // By what they show: a NaN is not equal to itself.
                 let shown = (format!("{fast:?}"), format!("{:?}", full.unwrap()));
@@ -149,7 +144,6 @@ fn hostile_message_pack_is_an_error_and_no_more() {
         kind: kind as u8,
         type_id: 0,
         data: Data::Bytes(bytes.to_vec()),
-        owner: 0,
     };
     // A list of 2^32 - 1 elements that is not there; nesting without end; a map cut off.
     let deep = vec![0x91; 100_000];
@@ -165,7 +159,7 @@ fn hostile_message_pack_is_an_error_and_no_more() {
         ErrorKind::Corrupt
     );
     for number in 0..=255 {
-        let captured = Captured { kind: number, type_id: 0, data: Data::Word(7), owner: 0 };
+        let captured = Captured { kind: number, type_id: 0, data: Data::Word(7) };
         let _ = Value::of(captured.clone());
         let _ = decode::<Pose>(captured.clone());
         let _ = decode::<u64>(captured);
@@ -175,12 +169,8 @@ fn hostile_message_pack_is_an_error_and_no_more() {
 #[test]
 fn text_that_is_none_is_told() {
     for bytes in [vec![0xff], vec![b'a', 0xc3], vec![0xed, 0xa0, 0x80]] {
-        let captured = Captured {
-            kind: Kind::Str as u8,
-            type_id: 0,
-            data: Data::Bytes(bytes.clone()),
-            owner: 0,
-        };
+        let captured =
+            Captured { kind: Kind::Str as u8, type_id: 0, data: Data::Bytes(bytes.clone()) };
         let error = decode::<String>(captured).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{bytes:?}");
     }

@@ -469,7 +469,7 @@ fn i3_what_is_pinned_stays_until_its_reader_is_done_or_dead() {
                 shot.capture().unwrap().data
             });
             let seen = seen.unwrap();
-            let (Seen::Value(Data::Bytes(bytes), _), 0) = seen else { panic!("{seen:?}") };
+            let Seen::Value(Data::Bytes(bytes), _) = seen else { panic!("{seen:?}") };
             assert!(bytes == expected, "{name}: a pinned extent was used again");
         }
         let handle = found(&writer, "new");
