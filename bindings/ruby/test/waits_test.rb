@@ -237,4 +237,38 @@ class WaitsTest < Case
       assert_equal(1, waiter.value.value)
     end
   end
+
+  def test_what_ends_with_a_process
+    setup_map do |map|
+      watch = map.watch("worker")
+      pid = nil
+      process(<<~'RUBY', map.name) do |pipe|
+        map = Mapvar::Map.open(ARGV[0])
+        map.set_ephemeral("worker", [1, Time.at(0)])
+        puts Process.pid
+        STDOUT.flush
+        sleep
+      RUBY
+        pid = Integer(pipe.gets)
+        refute_predicate(watch.wait(20), :removed?)
+        assert_equal(pid, map.owner(:worker))
+        seen = map.participants.find { |one| one[:pid] == pid }
+        assert_equal([false, ["worker"], []], seen.values_at(:this, :owns, :holds))
+        assert_kind_of(Time, seen[:since])
+        assert_true(map.participants.find { |one| one[:this] }[:pid] == Process.pid)
+      end
+      assert_predicate(watch.wait(20), :removed?)
+      assert_nil(map[:worker])
+      assert_nil(map.owner(:worker))
+      assert_equal(7, map.set_ephemeral(:mine, 7))
+      assert_equal(Process.pid, map.owner("mine"))
+      map[:mine] = 8
+      assert_nil(map.owner("mine"))
+      assert_raise(Mapvar::InvalidName) { map.set_ephemeral("", 1) }
+    end
+    Map.create(unique, size: 500, format: :marshal) do |map|
+      assert_raise(Mapvar::Unsupported) { map.set_ephemeral(:a, 1) }
+      assert_raise(Mapvar::Unsupported) { map.participants }
+    end
+  end
 end

@@ -1184,6 +1184,30 @@ int32_t mapvar_held_recovered(mapvar_held *held,
 // where it was taken away by force.
 int32_t mapvar_held_release(mapvar_held *held);
 
+// Sets a variable that ends with this process: it is there as long as this process has the map open, and
+// vanishes when it closes the map, or ends in any way; who watches it is told. Any other write makes it
+// one that stays. The handle of the value stays the caller's. Errors: those of mapvar_map_set_i64;
+// MAPVAR_UNSUPPORTED for a gem's map.
+int32_t mapvar_map_set_ephemeral(mapvar_map *map,
+                                 const char *name,
+                                 size_t name_len,
+                                 mapvar_value *value);
+
+// The process that a variable ends with, as mapvar_map_set_ephemeral set it; 0 of one that stays, or is
+// not there.
+int32_t mapvar_map_owner(mapvar_map *map,
+                         const char *name,
+                         size_t name_len,
+                         uint32_t *process);
+
+// The processes that have the map open for writing, living ones alone, by the system's own word: a list
+// with a dictionary for each, a new handle, to be freed. Its keys: "pid" (a whole number), "program"
+// (text or nil), "since" (seconds since 1970, or nil), "this" (whether it is this handle of the map),
+// "holds" and "waits_for" (lists of locks), "owns" (a list of the variables that end with it). Other
+// keys may be added. Errors: MAPVAR_UNSUPPORTED for a gem's map.
+int32_t mapvar_map_participants(mapvar_map *map,
+                                mapvar_value **out);
+
 // One of the figures: `which` is one of MAPVAR_STAT_….
 int32_t mapvar_stat_get(mapvar_stat *stat, uint32_t which, uint64_t *out);
 

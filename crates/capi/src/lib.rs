@@ -30,6 +30,7 @@ pub mod transactions;
 pub mod walk;
 pub mod watch;
 pub mod locks;
+pub mod presence;
 pub mod facts;
 pub mod gem;
 pub mod section;

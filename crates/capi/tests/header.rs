@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 /// In the order of the header.
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 18] = [
     "codes",
     "errors",
     "options",
@@ -17,6 +17,7 @@ const SOURCES: [&str; 17] = [
     "walk",
     "watch",
     "locks",
+    "presence",
     "facts",
     "gem",
     "marshal",

@@ -290,12 +290,14 @@ pub(crate) struct Repair {
     pub(crate) allow_network: bool,
 }
 
-/// Makes a map without a file and keeps it until Ctrl-C
+/// Makes a map without a file and keeps it until Ctrl-C, or while a command runs
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
         mapvar hold alpha --size 64KiB &\n  \
-        mapvar hold alpha --var foo=hello --var bar=77\n\n\
-        The map lives as long as a process has it open: others may hold it too, with --join.")]
+        mapvar hold alpha --var foo=hello --var bar=77\n  \
+        mapvar hold alpha --join --ephemeral worker.7=busy -- ./worker\n\n\
+        The map lives as long as a process has it open: others may hold it too, with --join.\n\
+        Exit code with CMD: that of CMD, 128 where a signal ended it.")]
 pub(crate) struct Hold {
     /// The map: 1 to 120 of A-Z a-z 0-9 . _ -
     pub(crate) name: String,
@@ -312,6 +314,10 @@ pub(crate) struct Hold {
     #[arg(long = "var", value_name = "VAR=VALUE", value_parser = parse::assignment)]
     pub(crate) vars: Vec<(String, String)>,
 
+    /// The same, of a variable that vanishes when this process ends
+    #[arg(long = "ephemeral", value_name = "VAR=VALUE", value_parser = parse::assignment)]
+    pub(crate) ephemeral: Vec<(String, String)>,
+
     /// Hold the map that is there already, if there is one
     #[arg(long)]
     pub(crate) join: bool,
@@ -327,6 +333,10 @@ pub(crate) struct Hold {
     /// `marshal`: in the layout of Ruby's gem win32-mmap, of exactly --size bytes
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "store")]
     pub(crate) format: Format,
+
+    /// A command, after `--`, and its arguments: the map is held while it runs
+    #[arg(value_name = "CMD", last = true)]
+    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 /// Prints each change of variables as it happens, a line each, until Ctrl-C
@@ -490,7 +500,8 @@ pub(crate) struct Locks {
 #[command(
     override_usage = "mapvar who [OPTIONS] NAME\n       mapvar who [OPTIONS] --file PATH",
     after_help = "A line is a process: its id, program, since when it has the map open, which locks \
-                  it has, and\nwhich it waits for. This command itself is left out."
+                  it has, which\nit waits for, and which variables end with it. This command itself \
+                  is left out."
 )]
 pub(crate) struct Who {
     #[command(flatten)]

@@ -21,6 +21,7 @@ use crate::{
     exit::{Exit, Failure},
 };
 use mapvar::{Error, ErrorKind, Map, MapOptions, Scope};
+use std::{ffi::OsString, process};
 
 /// Does what was typed.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
@@ -105,6 +106,16 @@ fn remedy(place: &At, name: Option<&str>, error: Error) -> Failure {
         None => error.detail("no such file; `mapvar set --file PATH VAR VALUE` makes one"),
     };
     error.into()
+}
+
+/// Runs a command to its end; answers its exit code, 128 where a signal ended it. Who calls this has
+/// seen to it that Ctrl-C, which goes to the command too, does not end this process before.
+fn alongside(words: &[OsString]) -> Result<u8, Failure> {
+    let Some((program, arguments)) = words.split_first() else { return Ok(0) };
+    let status = process::Command::new(program).args(arguments).status().map_err(|cause| {
+        Error::new(ErrorKind::Io, "run", program.display().to_string()).because(cause)
+    })?;
+    Ok(status.code().map_or(128, |code| u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
 /// How long ago, in one unit.

@@ -90,6 +90,9 @@ module Mapvar
     quick :mapvar_map_format, :handle, :out
     quick :mapvar_map_recovery, :handle, :out, :out, :out, :out
     waits :mapvar_map_set_value, :handle, *TEXT, :handle
+    waits :mapvar_map_set_ephemeral, :handle, *TEXT, :handle
+    waits :mapvar_map_owner, :handle, *TEXT, :out
+    waits :mapvar_map_participants, :handle, :out
     waits :mapvar_map_get_value, :handle, *TEXT, :out
     waits :mapvar_map_get_marshal, :handle, *TEXT, *BUFFER
     waits :mapvar_map_contains, :handle, *TEXT, :out

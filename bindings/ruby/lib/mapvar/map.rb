@@ -242,6 +242,35 @@ module Mapvar
       true
     end
 
+    # Sets a variable that ends with this process: it is there as long as this process has the map open, and vanishes
+    # when the map is closed (or collected), or the process ends in any way. Who watches it is told. Any other write
+    # makes it one that stays.
+    #
+    #   map.set_ephemeral("worker.7", "busy")
+    #
+    # @param name [String, Symbol]
+    # @param value [Object]
+    # @return [Object] the value
+    # @raise [Unsupported] of a map in the gem's layout, which knows no processes
+    # @raise (see #[]=)
+    def set_ephemeral(name, value)
+      text = Opening.utf8(name)
+      with_value(value) do |it|
+        wait { Library.mapvar_map_set_ephemeral(handle, text, text.bytesize, it) }
+      end
+      value
+    end
+
+    # The process that a variable ends with ({#set_ephemeral}).
+    #
+    # @param name [String, Symbol]
+    # @return [Integer, nil] nil of one that stays, or is not there
+    # @raise [Unsupported] of a map in the gem's layout
+    def owner(name)
+      text = Opening.utf8(name)
+      number(:uint32) { |out| Library.mapvar_map_owner(handle, text, text.bytesize, out) }.nonzero?
+    end
+
     # --- All of them ----------------------------------------------------------------------------------------------
 
     # The names and values of all variables, in no order that means anything. Others may set, make and remove some
@@ -365,6 +394,20 @@ module Mapvar
     def lock(name)
       text = Opening.utf8(name)
       Lock.__send__(:new, self, text.dup.freeze, ->(out) { Library.mapvar_map_lock(handle, text, text.bytesize, out) })
+    end
+
+    # The processes that have the map open for writing, living ones alone, by the system's own word.
+    #
+    # @return [Array<Hash>] of each `:pid`, `:program` (or nil), `:since` (a Time, or nil), `:this` (whether it is this
+    #   handle), `:holds` and `:waits_for` (locks), `:owns` (the variables that end with it)
+    # @raise [Unsupported] of a map in the gem's layout
+    def participants
+      make = ->(out) { Library.patiently(@timeout) { Library.mapvar_map_participants(handle, out) } }
+      all = Library.with(:mapvar_value_free, make) { |value| Values.of(value, @permitted) }
+      all.map do |one|
+        one = one.transform_keys(&:to_sym)
+        one.merge(since: one[:since] && Time.at(one[:since]))
+      end
     end
 
     # --- The map --------------------------------------------------------------------------------------------------

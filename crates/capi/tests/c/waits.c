@@ -1,6 +1,13 @@
 // Waiting for variables to change, and locks, between two processes.
 #include "check.h"
 
+static void ephemeral(mapvar_map *map, const char *name, const char *text) {
+    mapvar_value *value;
+    OK(mapvar_value_str(text, N, &value));
+    OK(mapvar_map_set_ephemeral(map, name, N, value));
+    OK(mapvar_value_free(value));
+}
+
 // The second process: counts up what the first waits for, then keeps a lock until it is killed.
 static int peer(const char *name) {
     mapvar_map *map;
@@ -8,6 +15,7 @@ static int peer(const char *name) {
     mapvar_held *held;
     uint32_t dead = 1;
     OK(mapvar_map_open(name, N, &map));
+    ephemeral(map, "theirs", "busy");
     for (int64_t i = 1; i <= 100; i++) OK(mapvar_map_set_i64(map, "count", N, i));
     OK(mapvar_map_lock(map, "jobs", N, &lock));
     OK(mapvar_lock_take(lock, 0, 20000, &held));
@@ -99,8 +107,42 @@ static void locks(mapvar_map *map) {
     CHECK(mapvar_map_lock(map, "", 0, &lock) == MAPVAR_INVALID_NAME && lock == NULL);
 }
 
+static void presence(const char *name, mapvar_map *map) {
+    mapvar_map *other;
+    mapvar_value *all, *value;
+    mapvar_watch *watch;
+    mapvar_change *change;
+    uint32_t process = 1;
+    size_t count = 0;
+    int32_t there = 1;
+    OK(mapvar_map_set_i64(map, "stays", N, 1));
+    OK(mapvar_map_owner(map, "stays", N, &process));
+    CHECK(process == 0);
+    OK(mapvar_map_open(name, N, &other));
+    ephemeral(other, "mine", "hello");
+    OK(mapvar_map_owner(map, "mine", N, &process));
+    CHECK(process == process_id());
+    OK(mapvar_map_participants(map, &all));
+    OK(mapvar_value_count(all, &count));
+    CHECK(count == 2);
+    OK(mapvar_value_free(all));
+    OK(mapvar_map_watch(map, "mine", N, &watch));
+    OK(mapvar_map_close(other));
+    OK(mapvar_watch_next(watch, 20000, &change));
+    OK(mapvar_change_value(change, &value));
+    CHECK(value == NULL);
+    OK(mapvar_change_free(change));
+    OK(mapvar_watch_free(watch));
+    OK(mapvar_map_contains(map, "mine", N, &there));
+    CHECK(there == 0);
+    // Misuse.
+    CHECK(mapvar_map_set_ephemeral(map, "", N, NULL) == MAPVAR_INVALID_ARGUMENT);
+    CHECK(mapvar_map_owner(map, "mine", N, NULL) == MAPVAR_INVALID_ARGUMENT);
+    CHECK(mapvar_map_participants(other, &all) == MAPVAR_CLOSED && all == NULL);
+}
+
 static void second_process(const char *program, const char *name, mapvar_map *map) {
-    mapvar_watch *count, *ready;
+    mapvar_watch *count, *ready, *theirs;
     mapvar_change *change;
     mapvar_value *value;
     mapvar_lock *lock;
@@ -130,6 +172,9 @@ static void second_process(const char *program, const char *name, mapvar_map *ma
     OK(mapvar_map_lock(map, "jobs", N, &lock));
     OK(mapvar_lock_try(lock, 0, &held));
     CHECK(held == NULL);
+    OK(mapvar_map_owner(map, "theirs", N, &dead));
+    CHECK(dead == (uint32_t)other.dwProcessId);
+    OK(mapvar_map_watch(map, "theirs", N, &theirs));
     CHECK(mapvar_lock_take(lock, 0, 20, &held) == MAPVAR_TIMED_OUT);
     CHECK(mapvar_last_error_holder() == (uint32_t)other.dwProcessId);
     kill_child(&other);
@@ -138,6 +183,12 @@ static void second_process(const char *program, const char *name, mapvar_map *ma
     CHECK(dead == (uint32_t)other.dwProcessId);
     OK(mapvar_held_release(held));
     OK(mapvar_lock_free(lock));
+    OK(mapvar_watch_next(theirs, 20000, &change));
+    CHECK(change != NULL);
+    OK(mapvar_change_value(change, &value));
+    CHECK(value == NULL);
+    OK(mapvar_change_free(change));
+    OK(mapvar_watch_free(theirs));
     OK(mapvar_watch_free(count));
     OK(mapvar_watch_free(ready));
 }
@@ -154,6 +205,7 @@ int main(int count, char **arguments) {
     OK(mapvar_options_free(options));
     watches(map);
     locks(map);
+    presence(name, map);
     second_process(arguments[0], name, map);
     OK(mapvar_map_close(map));
     printf("C tests of waits: %d failed\n", failures);

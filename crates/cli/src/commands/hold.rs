@@ -9,7 +9,8 @@ use mapvar::{Error, ErrorKind, Map, Origin};
 use std::sync::mpsc;
 
 pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
-    // Before there is a map, so that there is no moment at which Ctrl-C leaves one behind.
+    // Before there is a map, so that there is no moment at which Ctrl-C leaves one behind. A command
+    // gets it too: it says when it ends.
     let (tell, told) = mpsc::channel();
     ctrlc::set_handler(move || {
         let _ = tell.send(());
@@ -36,7 +37,15 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
     for (var, text) in &args.vars {
         map.set_value(var, &parse::guess(text))?;
     }
+    for (var, text) in &args.ephemeral {
+        map.set_ephemeral_value(var, &parse::guess(text))?;
+    }
 
+    if !args.command.is_empty() {
+        let code = super::alongside(&args.command)?;
+        map.close()?;
+        return Ok(Exit::Of(code));
+    }
     let (name, pid) = (&args.name, std::process::id());
     let size = map.stat()?.size;
     exit::say(&match map.origin() {

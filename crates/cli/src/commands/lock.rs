@@ -5,10 +5,7 @@ use crate::{
     exit::{self, Exit, Failure},
 };
 use mapvar::{Error, ErrorKind, Outcome};
-use std::{
-    process::{Command, ExitStatus},
-    time::Duration,
-};
+use std::time::Duration;
 
 /// As good as for ever.
 const AGES: Duration = Duration::from_hours(24 * 365 * 100);
@@ -28,18 +25,10 @@ pub(crate) fn run(args: &Lock) -> Result<Exit, Failure> {
     // Ctrl-C goes to the command too: it says when it ends, and the lock is given back after that.
     ctrlc::set_handler(|| ())
         .map_err(|cause| Error::new(ErrorKind::Io, "wait for", "Ctrl-C").because(cause))?;
-    let Some((program, arguments)) = args.command.split_first() else { return Ok(Exit::Usage) };
-    let status = Command::new(program).args(arguments).status().map_err(|cause| {
-        Error::new(ErrorKind::Io, "run", program.display().to_string()).because(cause)
-    })?;
+    let code = super::alongside(&args.command)?;
     match guard.release() {
         Err(error) if error.kind() == ErrorKind::Removed => exit::say(&error.to_string()),
         released => released?,
     }
-    Ok(Exit::Of(code(status)))
-}
-
-/// Where a signal ended it, as shells say it, less the signal's number.
-fn code(status: ExitStatus) -> u8 {
-    status.code().map_or(128, |code| u8::try_from(code).unwrap_or(u8::MAX))
+    Ok(Exit::Of(code))
 }

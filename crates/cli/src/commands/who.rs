@@ -7,12 +7,12 @@ use crate::{
 };
 
 pub(crate) fn run(args: &Who) -> Result<Exit, Failure> {
-    let map = super::open(&args.place, args.name.as_deref(), false)?;
+    let map = super::open(&args.place, args.name.as_deref(), true)?;
     let mut rows = Vec::new();
     for one in map.participants()?.iter().filter(|one| !one.this) {
-        let some = |what: &str, locks: &[String]| match locks {
+        let some = |what: &str, names: &[String]| match names {
             [] => String::new(),
-            locks => format!("{what} {}", locks.join(", ")),
+            names => format!("{what} {}", names.join(", ")),
         };
         rows.push([
             one.holder.pid.to_string(),
@@ -20,6 +20,7 @@ pub(crate) fn run(args: &Who) -> Result<Exit, Failure> {
             super::ago(one.holder.since),
             some("holds", &one.holds),
             some("waits for", &one.waits_for),
+            some("owns", &one.owns),
         ]);
     }
     let mut out = Out::new();

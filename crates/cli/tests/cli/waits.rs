@@ -194,3 +194,41 @@ fn who_is_killed_with_the_lock_is_told_of() {
     let again = run(["lock", "--file", file, "job", "--", exe, "--version"]);
     assert_eq!((again.code, again.err.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn a_variable_ends_with_its_command_or_its_holder() {
+    let map = &unique("ephemeral");
+    let _held = Held::new([map.as_str(), "--var", "foo=1"]);
+    let all = Running::new(["watch", map]);
+    let holder = Running::new(["hold", map, "--join", "--ephemeral", "door=open"]);
+    assert_eq!(all.line(), "door\tstr\topen");
+    let who = run(["who", map]).ok();
+    assert!(who.lines().any(|line| line.ends_with("owns door")), "{who}");
+    drop(holder);
+    assert_eq!(all.line(), "door\tremoved\t");
+    run(["get", map, "door"]).fails(1);
+    // While a command runs: this one, which waits for another variable.
+    let this = env!("CARGO_BIN_EXE_mapvar");
+    let mut worker = Running::new([
+        "hold",
+        map,
+        "--join",
+        "--ephemeral",
+        "worker.7=busy",
+        "--",
+        this,
+        "wait-for",
+        map,
+        "go",
+    ]);
+    assert_eq!(all.line(), "worker.7\tstr\tbusy");
+    run(["get", map, "worker.7"]).ok();
+    run(["set", map, "go", "1"]).ok();
+    assert_eq!(all.line(), "go\tint\t1");
+    assert!(wait(&mut worker.child).success());
+    assert_eq!(all.line(), "worker.7\tremoved\t");
+    assert_eq!(run(["list", map, "--names"]).ok(), "foo\ngo\n");
+    let code = run(["hold", map, "--join", "--", this, "get", map, "nothing"]);
+    assert_eq!(code.code, Some(1));
+    run(["hold", map, "--join", "--", "no-such-program-at-all"]).fails(37);
+}
