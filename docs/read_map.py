@@ -22,7 +22,8 @@ RECORDS = 2                             # a kind of chunk
 INVALID = 2**64 - 1                     # version of a slot that holds nothing
 RETIRED = 1 << 63
 TOMBSTONE = 255
-EXTENT = 1                              # flag of a slot
+EXTENT = 1                              # flags of a slot
+EPHEMERAL = 2
 KINDS = [None, "nil", "bool", "int", "uint", "float", "str", "bytes", "list", "dict", "pod", "opaque"]
 
 
@@ -114,9 +115,9 @@ class Region:
             raise Damaged(f"the value of the record at {at:#x} is not the one published")
         desc = self.word(slot + 8)
         length, kind, flags = desc >> 16, desc >> 8 & 0xff, desc & 0xff
-        if kind == TOMBSTONE:
-            return None
-        if kind >= len(KINDS) or kind == 0 or flags & ~EXTENT:
+        if kind == TOMBSTONE or flags & EPHEMERAL:
+            return None                 # of a file that nobody uses: its process is gone
+        if kind >= len(KINDS) or kind == 0 or flags & ~(EXTENT | EPHEMERAL):
             raise Damaged(f"the value at {slot:#x} is of a kind that this does not know")
         if atomic:
             data = self.bytes(at + 56, 8)

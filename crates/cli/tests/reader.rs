@@ -41,8 +41,13 @@ fn the_other_reader_prints_the_same() {
     let pod = |len| mapvar::Value::Pod { type_id: 7, bytes: vec![1; len] };
     let within = mapvar::Value::List([0, 4, 12, 300, 70_000].map(pod).into());
     map.set_value("within", &within).unwrap();
+    // While what ends with this process is there.
+    map.set_ephemeral("mine", 1).unwrap();
+    map.flush().unwrap();
+    let live = dir.path().join("live.map");
+    fs::copy(&large, &live).unwrap();
     map.close().unwrap();
-    maps.push(large);
+    maps.extend([large, live]);
     assert!(maps.len() >= 3);
     for map in maps {
         let copy = dir.path().join("copy.map");

@@ -116,6 +116,8 @@ mod iter;
 mod var;
 mod transaction;
 mod watch;
+#[cfg(feature = "tokio")]
+mod stream;
 mod lock;
 mod ephemeral;
 mod presence;
@@ -143,6 +145,8 @@ pub use presence::Participant;
 pub use raw::Kind;
 pub use ruby::marshal_classes;
 pub use salvage::{Lost, Salvage};
+#[cfg(feature = "tokio")]
+pub use stream::Changes;
 pub use transaction::{Snapshot, Transaction};
 pub use value::Value;
 pub use var::{Atomic, Integer, Scalar, Var};

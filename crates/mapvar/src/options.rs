@@ -477,6 +477,8 @@ impl MapOptions {
             generation: machine::generation(),
             epoch: Private::new(machine::epoch().into()),
             ephemeral: AtomicBool::new(false),
+            #[cfg(feature = "tokio")]
+            notifier: std::sync::Mutex::default(),
         }))
     }
 

@@ -73,6 +73,9 @@ pub(crate) struct Inner {
     pub(crate) epoch: Private,
     /// Whether a variable was set that is to end with it.
     pub(crate) ephemeral: AtomicBool,
+    /// What wakes the streams of its changes, where there are any.
+    #[cfg(feature = "tokio")]
+    pub(crate) notifier: std::sync::Mutex<Weak<crate::stream::Notifier>>,
 }
 
 impl Stored {

@@ -378,6 +378,35 @@ impl Watch {
         false
     }
 
+    /// What a stream of these changes has to do with the map.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn inner(&self) -> &Arc<crate::stored::Inner> {
+        &self.map.inner
+    }
+
+    /// The one variable whose changes are all that there is to wait for.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn probe(&self) -> Option<(Handle, Stand)> {
+        self.single()
+    }
+
+    /// Says of each variable that it is waited for; answers whether none has changed. Where nothing
+    /// can be said, of a map for reading, it answers so too.
+    ///
+    /// # Errors
+    /// Those of [`wait`](Self::wait).
+    #[cfg(feature = "tokio")]
+    pub(crate) fn arm(&mut self) -> Result<bool> {
+        let armed = match self.single() {
+            Some((handle, stand)) => self.map.inner.store.arm(handle, stand),
+            None => self.search().and_then(|()| self.sweep(true)).map(|()| self.changed.is_empty()),
+        };
+        match armed {
+            Err(Trouble::ReadOnly) => Ok(true),
+            armed => armed.map_err(|trouble| self.failed(trouble)),
+        }
+    }
+
     /// Says of each variable that it is waited for, and sleeps, unless one has changed.
     fn sleep(&mut self, at_most: Duration) -> Result<(), Trouble> {
         if let Some((handle, stand)) = self.single() {
@@ -399,7 +428,7 @@ impl Watch {
     }
 
     /// Whether any of the variables ends with a process: of that nobody is woken.
-    fn ends(&self) -> bool {
+    pub(crate) fn ends(&self) -> bool {
         self.ending != 0
     }
 
@@ -553,10 +582,10 @@ impl Watch {
 const SPINS: u32 = 100;
 
 /// How long a watch sleeps at most of variables that end with a process.
-const SHORT_NAP: Duration = Duration::from_millis(20);
+pub(crate) const SHORT_NAP: Duration = Duration::from_millis(20);
 
 /// How often a map is looked at that was opened for reading.
-const LOOK: Duration = Duration::from_millis(5);
+pub(crate) const LOOK: Duration = Duration::from_millis(5);
 
 /// Whether this process may run on more than one processor.
 fn beside_others() -> bool {

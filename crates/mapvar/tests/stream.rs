@@ -1,0 +1,208 @@
+//! Streams of changes: many on one thread of the map, dropped in the midst, of maps for reading.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by a panic, and says what it saw"
+)]
+
+mod common;
+
+use common::{Owned, Watchdog, child, role, scaled, start, unique};
+use mapvar::{Changes, Map};
+use std::{process::Stdio, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+const LONG: Duration = Duration::from_mins(1);
+const SOON: Duration = Duration::from_millis(30);
+
+#[test]
+fn child_entry() {
+    let Some((role, arguments)) = role() else { return };
+    let map = Map::open(&arguments[0]).unwrap();
+    match role.as_str() {
+        // Answers each value that it is asked for with one greater by 1,000,000.
+        "echo" => {
+            let mut watch = map.watch("ask").unwrap();
+            map.set("ready", true).unwrap();
+            loop {
+                let asked: u64 = watch.wait().unwrap().get().unwrap();
+                map.set("answer", asked + 1_000_000).unwrap();
+            }
+        }
+        "holder" => {
+            map.set_ephemeral("here", true).unwrap();
+            let _ = std::io::stdin().read_line(&mut String::new());
+        }
+        other => panic!("no role {other}"),
+    }
+}
+
+fn other(role: &str, arguments: &[&str]) -> Owned {
+    Owned(start(child("child_entry", role, arguments).stdout(Stdio::null())))
+}
+
+fn map(what: &str) -> (Map, String) {
+    let name = unique(what);
+    (Map::options().name(&name).create().unwrap(), name)
+}
+
+async fn nothing(changes: &mut Changes) {
+    assert!(timeout(SOON, changes.change()).await.is_err());
+}
+
+/// How many threads this process has; none where the system does not say.
+fn threads() -> Option<usize> {
+    std::fs::read_dir("/proc/self/task").ok().map(Iterator::count)
+}
+
+#[tokio::test]
+async fn changes_come_and_a_dropped_wait_loses_none() {
+    let _watchdog = Watchdog::new("changes_come", LONG);
+    let (map, _) = map("stream-one");
+    map.set("foo", 1).unwrap();
+    let mut one = map.watch("foo").unwrap().into_stream().unwrap();
+    let mut unborn = map.watch("bar").unwrap().into_stream().unwrap();
+    let mut all = map.watch_all().unwrap().into_stream().unwrap();
+    nothing(&mut one).await;
+    nothing(&mut unborn).await;
+    nothing(&mut all).await;
+    map.set("foo", 2).unwrap();
+    assert_eq!(one.change().await.unwrap().get::<i64>().unwrap(), 2);
+    assert_eq!(all.change().await.unwrap().name(), "foo");
+    nothing(&mut one).await;
+    map.set("bar", 3).unwrap();
+    assert_eq!(unborn.change().await.unwrap().get::<i64>().unwrap(), 3);
+    assert_eq!(all.change().await.unwrap().name(), "bar");
+    map.remove("bar").unwrap();
+    assert!(unborn.change().await.unwrap().is_removed());
+    assert!(all.change().await.unwrap().is_removed());
+    // An Atomic that changes and changes back is looked at again, and goes on being waited for.
+    let atomic = map.atomic_or("count", 1_i64).unwrap();
+    let mut count = map.watch("count").unwrap().into_stream().unwrap();
+    for round in 0..20 {
+        let waiting = tokio::spawn(async move {
+            let change = count.change().await.unwrap();
+            (count, change.get::<i64>().unwrap())
+        });
+        tokio::task::yield_now().await;
+        atomic.fetch_add(1).unwrap();
+        atomic.fetch_add(-1).unwrap();
+        atomic.set(100 + round).unwrap();
+        let told = waiting.await.unwrap();
+        count = told.0;
+        if told.1 != 100 + round {
+            assert_eq!(count.change().await.unwrap().get::<i64>().unwrap(), 100 + round);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_process_is_answered_at_once() {
+    let _watchdog = Watchdog::new("another_process", LONG);
+    let (map, name) = map("stream-echo");
+    let mut ready = map.watch("ready").unwrap().into_stream().unwrap();
+    let mut answer = map.watch("answer").unwrap().into_stream().unwrap();
+    let _echo = other("echo", &[&name]);
+    ready.change().await.unwrap();
+    for number in 0..scaled(2000) as u64 {
+        map.set("ask", number).unwrap();
+        let change = answer.change().await.unwrap();
+        assert_eq!((change.get::<u64>().unwrap(), change.skipped()), (number + 1_000_000, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_streams_are_one_thread() {
+    let _watchdog = Watchdog::new("a_thousand", LONG);
+    let (map, _) = map("stream-many");
+    let before = threads();
+    let mut tasks = Vec::new();
+    for number in 0..1000 {
+        let mut changes = map.watch(&format!("n.{number}")).unwrap().into_stream().unwrap();
+        tasks.push(tokio::spawn(async move {
+            let mut told = 0;
+            loop {
+                let change = changes.change().await.unwrap();
+                told += 1 + change.skipped();
+                if change.get::<u64>().unwrap() == 9 {
+                    return told;
+                }
+            }
+        }));
+    }
+    tokio::task::yield_now().await;
+    if let (Some(before), Some(now)) = (before, threads()) {
+        assert!(now <= before + 1 + PARALLEL, "{before} threads, then {now}");
+    }
+    for round in 0..10_u64 {
+        for number in 0..1000 {
+            map.set(&format!("n.{number}"), round).unwrap();
+        }
+        tokio::task::yield_now().await;
+    }
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), 10);
+    }
+    // The thread has ended with the last stream, and the map closes.
+    map.close().unwrap();
+}
+
+/// Threads of other tests, which run beside this one.
+const PARALLEL: usize = 16;
+
+#[tokio::test]
+async fn the_end_of_a_process_and_a_map_for_reading() {
+    let _watchdog = Watchdog::new("the_end_of_a_process", LONG);
+    let (map, name) = map("stream-end");
+    let reader = Map::options().name(&name).read_only(true).open().unwrap();
+    let mut here = map.watch("here").unwrap().into_stream().unwrap();
+    let mut read = reader.watch_prefix("he").unwrap().into_stream().unwrap();
+    let holder = other("holder", &[&name]);
+    assert!(!here.change().await.unwrap().is_removed());
+    assert!(!read.change().await.unwrap().is_removed());
+    nothing(&mut here).await;
+    drop(holder);
+    assert!(here.change().await.unwrap().is_removed());
+    assert!(read.change().await.unwrap().is_removed());
+    nothing(&mut here).await;
+    nothing(&mut read).await;
+}
+
+#[test]
+fn a_stream_is_dropped_by_its_own_waker() {
+    use std::{
+        pin::pin,
+        sync::Mutex,
+        task::{Context, Wake, Waker},
+    };
+    struct Dropper(Mutex<Option<Changes>>);
+    impl Wake for Dropper {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.lock().unwrap().take());
+        }
+    }
+    let _watchdog = Watchdog::new("dropped_by_its_own_waker", LONG);
+    let (map, _) = map("stream-drop");
+    let mut changes = map.watch("foo").unwrap().into_stream().unwrap();
+    let dropper = Arc::new(Dropper(Mutex::new(None)));
+    let waker = Waker::from(Arc::clone(&dropper));
+    {
+        let future = pin!(changes.change());
+        assert!(future.poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    *dropper.0.lock().unwrap() = Some(changes);
+    map.set("foo", 1).unwrap();
+    while dropper.0.lock().unwrap().is_some() {
+        std::thread::yield_now();
+    }
+    map.set("foo", 2).unwrap();
+    // A new one has a new thread.
+    let mut watch = map.watch("foo").unwrap();
+    map.set("foo", 3).unwrap();
+    assert!(watch.wait_timeout(LONG).unwrap().is_some());
+    drop(watch.into_stream().unwrap());
+}
