@@ -1310,6 +1310,10 @@ fn seats_are_for_writers_and_there_are_some() {
     is(reader.take_seat(Scope::Local, &id, 4), ErrorKind::ReadOnly, "a.map");
     let seat = sit(&writer, &id, Seat::MOST);
     assert!(!seat.is_taken(Seat::MOST - 1).unwrap());
+    // Who may only read looks, and takes nothing by it.
+    let looked = |slot| reader.is_seat_taken(Scope::Local, &id, slot).unwrap();
+    assert!(looked(seat.slot()) && !looked(seat.slot() + 1) && !looked(usize::MAX));
+    assert!(looked(seat.slot()));
     // Attaching is another matter.
     let mut attachment = writer.attach(SECOND).unwrap();
     assert!(attachment.alone());
