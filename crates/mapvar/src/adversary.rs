@@ -102,7 +102,7 @@ pub fn populated(size: u64, spare: u64) -> (Store<Adversary>, Vec<Handle>) {
 }
 
 /// How many operations there are: [`operate`] does the one of a number below it.
-pub const OPERATIONS: u64 = 29;
+pub const OPERATIONS: u64 = 30;
 
 /// What [`operate`] does, in a word.
 pub const fn operation_name(which: u64) -> &'static str {
@@ -131,6 +131,7 @@ pub const fn operation_name(which: u64) -> &'static str {
         25 => "open",
         26 => "check",
         27 => "wait",
+        28 => "ephemeral",
         _ => "salvage",
     }
 }
@@ -234,6 +235,18 @@ pub fn operate<M: Mem>(store: &mut Store<M>, handles: &[Handle], which: u64, num
                 }
                 let _ = store.follow(*handle);
             }
+        }
+        28 => {
+            // Of a process that lives, and of one that never was; and what the memory says of both.
+            let own = store.mem().seat().unwrap_or(1);
+            let owner = if number.is_multiple_of(2) { own } else { number as u64 };
+            drop(store.set(store.query(&name), &raw.owned_by(owner)));
+            for handle in handles {
+                let _ = (store.is_ephemeral(*handle), store.owner(*handle));
+                let _ =
+                    (store.read(*handle, |shot| shot.copy_to(&mut [0; 64])), store.follow(*handle));
+            }
+            drop(store.remove(store.query(&name)));
         }
         _ => drop(salvaged(store, store.mem().size())),
     }

@@ -335,6 +335,46 @@ fn i5_an_insertion_killed_anywhere_is_all_or_nothing() {
     World::usual().every_death(|store| put(store, "new", b"a small one"));
 }
 
+/// A value of a process that is gone: there is none.
+fn put_of_the_dead(store: &Store<Mortal>, name: &str, value: &[u8]) -> Result<(), Trouble> {
+    let raw = Raw::bytes(Kind::Bytes, 0, value).owned_by(5 << 56 | 77);
+    store.set(store.query(name.as_bytes()), &raw).map(|_| ())
+}
+
+#[test]
+fn i5_a_value_that_ends_with_its_process_killed_anywhere_is_there_or_not() {
+    World::usual().every_death(|store| put_of_the_dead(store, "small", b"theirs"));
+    World::usual().every_death(|store| put_of_the_dead(store, "new", b"theirs"));
+    World::usual().every_death(|store| put_of_the_dead(store, "block", &value(9, 5000)));
+}
+
+#[test]
+fn i5_who_finds_the_dead_killed_anywhere_leaves_no_half_of_it() {
+    const GONE: &[&str] = &["small", "block", "run", LONG];
+    let world = || {
+        World::new(24, 24, |store| {
+            for (name, len) in GONE.iter().zip([20, 3000, 40_000, 700]) {
+                put_of_the_dead(store, name, &value(1, len))?;
+            }
+            put(store, "place", b"stays")
+        })
+    };
+    world().every_death(|store| {
+        assert!(GONE.iter().all(|name| look(store, name).is_none()));
+        Ok(())
+    });
+    world().every_death(|store| {
+        assert!(!store.remove(store.query(b"run"))?, "it was there no more");
+        put(store, LONG, b"anew")
+    });
+    world().every_death(|store| {
+        let raw = Raw::bytes(Kind::Bytes, 0, b"mine");
+        let set = store.set_if(store.query(b"block"), &raw, None)?;
+        assert!(set.is_ok(), "its name is nobody's");
+        Ok(())
+    });
+}
+
 /// Three variables at once, one of them large, one removed.
 fn transaction(store: &Store<Mortal>) -> Result<(), Trouble> {
     let [small, block, place] = ["small", "block", "place"].map(|name| found(store, name));
