@@ -434,7 +434,7 @@ impl Watch {
 
     /// Notes the variables that have ended with their processes; answers whether there are any.
     fn note_ended(&mut self) -> Result<bool, Trouble> {
-        if !self.ends() {
+        if !self.ends() || planted("end-untold") {
             return Ok(false);
         }
         let store = &self.map.inner.store;
