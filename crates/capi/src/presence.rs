@@ -8,7 +8,7 @@ use crate::{
     map::mapvar_map,
     values::{Tree, mapvar_value},
 };
-use mapvar::{Participant, Value};
+use mapvar::{Participant, Value, Watches};
 use std::{ffi::c_char, mem::MaybeUninit, time::SystemTime};
 
 /// Sets a variable that ends with this process: it is there as long as this process has the map open, and
@@ -52,8 +52,8 @@ pub unsafe extern "C" fn mapvar_map_owner(
 /// The processes that have the map open for writing, living ones alone, by the system's own word: a list
 /// with a dictionary for each, a new handle, to be freed. Its keys: "pid" (a whole number), "program"
 /// (text or nil), "since" (seconds since 1970, or nil), "this" (whether it is this handle of the map),
-/// "holds" and "waits_for" (lists of locks), "owns" (a list of the variables that end with it). Other
-/// keys may be added. Errors: MAPVAR_UNSUPPORTED for a gem's map.
+/// "holds" and "waits_for" (lists of locks), "owns" (a list of the variables that end with it), "watches"
+/// (the variable that it waits for to change; true for several, nil for none). Other keys may be added. Errors: MAPVAR_UNSUPPORTED for a gem's map.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_participants(
     map: *mut mapvar_map,
@@ -72,6 +72,11 @@ pub extern "C" fn mapvar_map_participants(
 fn described(one: Participant) -> Value {
     let names = |names: Vec<String>| Value::List(names.into_iter().map(Value::Str).collect());
     let since = one.holder.since.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let watches = match one.watches {
+        None => Value::Nil,
+        Some(Watches::Variable(name)) => Value::Str(name),
+        Some(Watches::Others) => Value::Bool(true),
+    };
     let pairs = [
         ("pid", Value::I64(one.holder.pid.into())),
         ("program", one.holder.program.map_or(Value::Nil, Value::Str)),
@@ -80,6 +85,7 @@ fn described(one: Participant) -> Value {
         ("holds", names(one.holds)),
         ("waits_for", names(one.waits_for)),
         ("owns", names(one.owns)),
+        ("watches", watches),
     ];
     Value::Dict(pairs.into_iter().map(|(key, value)| (Value::Str(key.into()), value)).collect())
 }

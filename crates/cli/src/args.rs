@@ -500,8 +500,8 @@ pub(crate) struct Locks {
 #[command(
     override_usage = "mapvar who [OPTIONS] NAME\n       mapvar who [OPTIONS] --file PATH",
     after_help = "A line is a process: its id, program, since when it has the map open, which locks \
-                  it has, which\nit waits for, and which variables end with it. This command itself \
-                  is left out."
+                  it has, which\nit waits for, which variables end with it, and whose change it \
+                  waits for. This command itself\nis left out."
 )]
 pub(crate) struct Who {
     #[command(flatten)]

@@ -236,20 +236,27 @@ pub fn operate<M: Mem>(store: &mut Store<M>, handles: &[Handle], which: u64, num
                 let _ = store.follow(*handle);
             }
         }
-        28 => {
-            // Of a process that lives, and of one that never was; and what the memory says of both.
-            let own = store.mem().seat().unwrap_or(1);
-            let owner = if number.is_multiple_of(2) { own } else { number as u64 };
-            drop(store.set(store.query(&name), &raw.owned_by(owner)));
-            for handle in handles {
-                let _ = (store.is_ephemeral(*handle), store.owner(*handle));
-                let _ =
-                    (store.read(*handle, |shot| shot.copy_to(&mut [0; 64])), store.follow(*handle));
-            }
-            drop(store.remove(store.query(&name)));
-        }
+        28 => ephemeral(store, handles, &name, &raw, number),
         _ => drop(salvaged(store, store.mem().size())),
     }
+}
+
+/// What ends with a process that lives, or never was; and what the memory says of both.
+fn ephemeral<M: Mem>(
+    store: &Store<M>,
+    handles: &[Handle],
+    name: &[u8],
+    raw: &Raw<'_>,
+    number: usize,
+) {
+    let own = store.mem().seat().unwrap_or(1);
+    let owner = if number.is_multiple_of(2) { own } else { number as u64 };
+    drop(store.set(store.query(name), &raw.owned_by(owner)));
+    for handle in handles {
+        let _ = (store.is_ephemeral(*handle), store.owner(*handle));
+        let _ = (store.read(*handle, |shot| shot.copy_to(&mut [0; 64])), store.follow(*handle));
+    }
+    drop(store.remove(store.query(name)));
 }
 
 /// Reads every variable, by all that it says of itself.

@@ -209,6 +209,17 @@ pub mod marks {
     pub const WRITES: u64 = 4;
 }
 
+/// A word for each seat: the byte offset of the wake word on which a thread of its process sleeps, 0
+/// for none. For messages.
+pub mod sleeping {
+    pub const AT: u64 = 0x1400;
+
+    /// Offset of the word of seat `number`.
+    pub const fn at(number: usize) -> u64 {
+        AT + (number % super::PARTICIPANT_SLOTS) as u64 * 8
+    }
+}
+
 /// A slot for each thread that writes (locks on Windows), and for each process that has a seat.
 pub const PARTICIPANTS: u64 = 0x2000;
 pub const PARTICIPANT_SLOTS: usize = 128;

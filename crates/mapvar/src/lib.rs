@@ -141,7 +141,7 @@ pub use mapvar_os::{
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,
 };
 pub use options::MapOptions;
-pub use presence::Participant;
+pub use presence::{Participant, Watches};
 pub use raw::Kind;
 pub use ruby::marshal_classes;
 pub use salvage::{Lost, Salvage};

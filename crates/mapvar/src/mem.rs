@@ -33,7 +33,7 @@
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
 
 use crate::{
-    layout::{self, live, seat},
+    layout::{self, live, seat, sleeping},
     trouble::Trouble,
 };
 use mapvar_os::{
@@ -41,7 +41,7 @@ use mapvar_os::{
 };
 use std::{
     cell::Cell,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -566,6 +566,8 @@ pub struct Mapped {
     // In the order in which they go: the view, the seat, the handle.
     view: View,
     seat: Mutex<Option<Seated>>,
+    /// The seat's number, once there is one.
+    sleeping: OnceLock<usize>,
     section: Section,
     locks: Locks,
     /// What the region's objects are called.
@@ -593,6 +595,15 @@ struct Seated {
     token: u64,
 }
 
+/// That a thread sleeps, as others are told.
+pub(crate) struct Sleeping<'a>(WordsMut<'a>);
+
+impl Drop for Sleeping<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, 0, Ordering::Relaxed);
+    }
+}
+
 impl Mapped {
     pub(crate) fn new(
         view: View,
@@ -601,7 +612,15 @@ impl Mapped {
         called: Called,
         timeout: Duration,
     ) -> Self {
-        Self { view, seat: Mutex::new(None), section, locks, called, timeout }
+        Self {
+            view,
+            seat: Mutex::new(None),
+            sleeping: OnceLock::new(),
+            section,
+            locks,
+            called,
+            timeout,
+        }
     }
 
     pub(crate) fn view(&self) -> &View {
@@ -639,6 +658,17 @@ impl Mapped {
         }
     }
 
+    /// Says, for those who ask what this process waits for, that a thread is about to sleep on the wake
+    /// word at `at`, until what this answers is dropped; of several threads the first is told of.
+    pub(crate) fn tell_sleeping(&self, at: u64) -> Option<Sleeping<'_>> {
+        let word = self.near_mut(sleeping::at(*self.sleeping.get()?), 1)?;
+        if word.load(0, Ordering::Relaxed) != 0 {
+            return None;
+        }
+        word.store(0, at, Ordering::Relaxed);
+        Some(Sleeping(word))
+    }
+
     fn seated(&self) -> Result<Seated, Trouble> {
         self.seated_among(layout::PARTICIPANT_SLOTS)
     }
@@ -665,6 +695,9 @@ impl Mapped {
         let token = (number as u64) << 56 | random >> 8 | 1;
         // The pin of who had the seat before goes first; then nobody takes his extents for ours.
         words.store(seat::PIN, 0, Ordering::SeqCst);
+        let sleeping = self.words_mut(sleeping::at(number), 1).ok_or(Trouble::ReadOnly)?;
+        sleeping.store(0, 0, Ordering::Relaxed);
+        let _ = self.sleeping.set(number);
         // Who it is, for those who ask; before the token, which says that it is so.
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let since = since.as_secs().min(u32::MAX.into());

@@ -3,10 +3,13 @@
 use crate::{
     Map,
     ephemeral::holder,
-    layout::{self, seat},
+    layout::{self, live, record, seat, sleeping},
     lock::Claim,
-    mem::{Mem, Ordering::Acquire},
-    stored::Stored,
+    mem::{
+        Mem,
+        Ordering::{Acquire, Relaxed},
+    },
+    stored::{Stored, is_reserved},
     trouble::{Trouble, outside},
 };
 use mapvar_os::{Holder, Result};
@@ -25,6 +28,18 @@ pub struct Participant {
     pub waits_for: Vec<String>,
     /// The variables that end with it ([`Map::set_ephemeral`]).
     pub owns: Vec<String>,
+    /// What it waits for to change, by a [`Watch`](crate::Watch), at this moment: of several threads
+    /// one of them.
+    pub watches: Option<Watches>,
+}
+
+/// What a process waits for to change; of a [`Participant`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watches {
+    /// This variable.
+    Variable(String),
+    /// Several, or one that is not there yet: which, nobody has written down.
+    Others,
 }
 
 impl Map {
@@ -79,7 +94,9 @@ impl Map {
                 let Some(holder) = holder(store, token)? else { continue };
                 let (holds, waits_for) = (of(token, true), of(token, false));
                 let owns = owned.remove(&token).unwrap_or_default();
-                all.push(Participant { holder, this: Some(token) == mine, holds, waits_for, owns });
+                let this = Some(token) == mine;
+                let watches = watches(map, number);
+                all.push(Participant { holder, this, holds, waits_for, owns, watches });
             }
             Ok(all)
         };
@@ -101,4 +118,20 @@ fn owned(map: &Stored) -> Result<HashMap<u64, Vec<String>>, Trouble> {
         true
     })?;
     Ok(owned)
+}
+
+/// On what the process with this seat says that it sleeps.
+fn watches(map: &Stored, seat: usize) -> Option<Watches> {
+    let store = &map.inner.store;
+    let word = store.mem().words(sleeping::at(seat), 1)?.load(0, Relaxed);
+    match word {
+        0 => None,
+        live::BIRTHS_WAKE | live::CHANGES_WAKE => Some(Watches::Others),
+        // Whatever a peer has written there.
+        word => {
+            let name = store.name_of(word.checked_sub(record::WAKE)?)?;
+            let name = String::from_utf8(name).ok().filter(|name| !is_reserved(name.as_bytes()));
+            name.map(Watches::Variable)
+        }
+    }
 }

@@ -219,7 +219,10 @@ impl Shared {
             let seen = mem.wakes(live::CHANGES_WAKE);
             let nap = self.wake_changed();
             let parked = match seen {
-                Ok(seen) => mem.park(live::CHANGES_WAKE, seen, nap).is_ok(),
+                Ok(seen) => {
+                    let _told = mem.tell_sleeping(live::CHANGES_WAKE);
+                    mem.park(live::CHANGES_WAKE, seen, nap).is_ok()
+                }
                 Err(_) => false,
             };
             if !parked {

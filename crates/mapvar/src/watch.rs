@@ -410,7 +410,9 @@ impl Watch {
     /// Says of each variable that it is waited for, and sleeps, unless one has changed.
     fn sleep(&mut self, at_most: Duration) -> Result<(), Trouble> {
         if let Some((handle, stand)) = self.single() {
-            return self.map.inner.store.doze(handle, stand, at_most).map(drop);
+            let store = &self.map.inner.store;
+            let _told = store.mem().tell_sleeping(handle.wake());
+            return store.doze(handle, stand, at_most).map(drop);
         }
         let inner = Arc::clone(&self.map.inner);
         let store = &inner.store;
@@ -422,6 +424,7 @@ impl Watch {
         self.search()?;
         self.sweep(true)?;
         if self.changed.is_empty() {
+            let _told = store.mem().tell_sleeping(word);
             store.mem().park(word, seen, at_most)?;
         }
         Ok(())

@@ -12,7 +12,7 @@
 mod common;
 
 use common::{Owned, Watchdog, child, role, scaled, start, unique};
-use mapvar::{ErrorKind, Format, Lock, Map, Outcome};
+use mapvar::{ErrorKind, Format, Lock, Map, Outcome, Watches};
 use std::{
     process::Stdio,
     sync::mpsc,
@@ -250,6 +250,23 @@ fn who_is_there_and_what_he_has_is_seen() {
     assert_eq!(other.holds, ["jobs"]);
     let mine = all.iter().find(|one| one.this).unwrap();
     assert_eq!((mine.holds.len(), mine.waits_for.join(" ")), (0, "jobs".to_owned()));
+    // What it waits for to change is seen too, as long as it does.
+    assert_eq!(mine.watches, None, "a lock is no variable");
+    let mut watch = map.watch("state").unwrap();
+    let mut several = Map::open(&name).unwrap().watch_all().unwrap();
+    map.set("state", 1).unwrap();
+    assert!(watch.try_wait().unwrap().is_some() && several.try_wait().unwrap().is_some());
+    let threads =
+        [thread::spawn(move || drop(watch.wait())), thread::spawn(move || drop(several.wait()))];
+    for wanted in [Watches::Variable("state".into()), Watches::Others] {
+        while !map.participants().unwrap().iter().any(|one| one.watches == Some(wanted.clone())) {
+            thread::yield_now();
+        }
+    }
+    map.set("state", 2).unwrap();
+    for thread in threads {
+        thread.join().unwrap();
+    }
     drop(process);
     waiter.join().unwrap().unwrap();
     while map.participants().unwrap().len() > 1 {

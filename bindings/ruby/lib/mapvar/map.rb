@@ -399,7 +399,8 @@ module Mapvar
     # The processes that have the map open for writing, living ones alone, by the system's own word.
     #
     # @return [Array<Hash>] of each `:pid`, `:program` (or nil), `:since` (a Time, or nil), `:this` (whether it is this
-    #   handle), `:holds` and `:waits_for` (locks), `:owns` (the variables that end with it)
+    #   handle), `:holds` and `:waits_for` (locks), `:owns` (the variables that end with it),
+    #   `:watches` (the variable that it waits for to change; true for several, nil for none)
     # @raise [Unsupported] of a map in the gem's layout
     def participants
       make = ->(out) { Library.patiently(@timeout) { Library.mapvar_map_participants(handle, out) } }

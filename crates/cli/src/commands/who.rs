@@ -5,6 +5,7 @@ use crate::{
     exit::{Exit, Failure},
     show::Out,
 };
+use mapvar::Watches;
 
 pub(crate) fn run(args: &Who) -> Result<Exit, Failure> {
     let map = super::open(&args.place, args.name.as_deref(), true)?;
@@ -21,6 +22,11 @@ pub(crate) fn run(args: &Who) -> Result<Exit, Failure> {
             some("holds", &one.holds),
             some("waits for", &one.waits_for),
             some("owns", &one.owns),
+            match &one.watches {
+                None => String::new(),
+                Some(Watches::Variable(name)) => format!("watches {name}"),
+                Some(Watches::Others) => "watches several".into(),
+            },
         ]);
     }
     let mut out = Out::new();

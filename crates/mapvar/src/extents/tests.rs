@@ -337,7 +337,7 @@ fn i5_an_insertion_killed_anywhere_is_all_or_nothing() {
 
 /// A value of a process that is gone: there is none.
 fn put_of_the_dead(store: &Store<Mortal>, name: &str, value: &[u8]) -> Result<(), Trouble> {
-    let raw = Raw::bytes(Kind::Bytes, 0, value).owned_by(5 << 56 | 77);
+    let raw = Raw::bytes(Kind::Bytes, 0, value).owned_by(5 << 56 | 0x77);
     store.set(store.query(name.as_bytes()), &raw).map(|_| ())
 }
 
