@@ -21,6 +21,7 @@ use std::{
     marker::PhantomData,
     path::Path,
     sync::{Arc, OnceLock},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -184,6 +185,17 @@ impl Queue {
         } else {
             held.next().is_none() && (before.is_empty() || impatient)
         }
+    }
+
+    /// The tickets of those before the entry at `at` that have not got the lock, where the first of
+    /// them could take it and does not: it is stopped, or slow. Where he waits himself, for somebody
+    /// who has it, nobody is idle.
+    fn idle_before(&self, at: usize) -> Option<Vec<u64>> {
+        let before = self.entries.get(..at)?;
+        let first = before.iter().position(|entry| !entry.held)?;
+        let waiting = before.iter().filter(|entry| !entry.held);
+        let could = self.may_have(first, false) || planted("waiting-passed-by");
+        could.then(|| waiting.map(|entry| entry.ticket).collect())
     }
 
     /// Takes out those of whom `gone` says so; an exclusive holder among them is noted as lost.
@@ -400,7 +412,7 @@ impl Lock {
     /// then; [`ReadOnly`](ErrorKind::ReadOnly).
     pub fn force_unlock(&self) -> Result<Vec<Claim>> {
         let unlock = || {
-            let (queue, version, _) = match self.read() {
+            let (queue, ..) = match self.read() {
                 Err(trouble @ (Trouble::Told(_) | Trouble::Corrupt(..))) => {
                     let store = &self.map.inner.store;
                     store.remove(store.query(self.variable.as_bytes()))?;
@@ -414,7 +426,6 @@ impl Lock {
             if claims.is_empty() {
                 return Ok(claims);
             }
-            let _ = version;
             self.change(|queue| queue.take_out(|entry| entry.held))?;
             Ok(claims)
         };
@@ -450,28 +461,29 @@ impl Lock {
         let waited = self.wait(&mine, deadline);
         if waited.is_err() {
             // Whatever it was, nobody is to wait for this one.
-            let _ = self.change(|queue| queue.entries.retain(|entry| entry.ticket != mine.ticket));
+            let _ = self.leave(mine.ticket);
         }
         waited
     }
 
     fn wait(&self, mine: &Entry, deadline: Option<Instant>) -> Result<LockGuard, Trouble> {
         let store = &self.map.inner.store;
-        let mut last = (Version::ABSENT, Instant::now());
+        let mut idle = (Vec::new(), Instant::now());
         loop {
             self.map.usable()?;
-            let (queue, version, at) = self.read()?;
-            if last.0 != version {
-                last = (version, Instant::now());
-            }
-            // Nobody has moved for so long: who came before does not take it.
-            let impatient = last.1.elapsed() >= NAP;
-            let gone = self.gone(&queue)?;
-            let mut seen = queue.clone();
+            let (mut seen, _, at) = self.read()?;
+            let gone = self.gone(&seen)?;
             seen.take_out(|entry| gone.contains(&entry.token));
             let left =
                 deadline.map_or(NAP, |deadline| deadline.saturating_duration_since(Instant::now()));
             let place = seen.place(mine.ticket);
+            let before = place.and_then(|place| seen.idle_before(place)).unwrap_or_default();
+            if idle.0 != before {
+                idle = (before, Instant::now());
+            }
+            // Each of them has his time, so that they are passed by in their order.
+            let patience = NAP.saturating_mul(u32::try_from(idle.0.len()).unwrap_or(u32::MAX));
+            let impatient = !idle.0.is_empty() && idle.1.elapsed() >= patience;
             if place.is_none() {
                 // It was thrown out of the queue: a map that was restored, or a hostile peer.
                 if let Some(Some(guard)) = self.enter(mine, true)? {
@@ -619,10 +631,44 @@ impl Lock {
         }
     }
 
+    /// Takes an entry out of the queue; answers whether it was there. Where somebody is stopped in the
+    /// midst of a step it is done when that goes on: an entry of a process that lives is never taken
+    /// out by others.
+    fn leave(&self, ticket: u64) -> Result<bool> {
+        let left = self.leave_at_once(ticket);
+        if left.as_ref().is_err_and(held_up) {
+            let lock = self.clone();
+            let later = move || {
+                while lock.leave_at_once(ticket).is_err_and(|error| held_up(&error)) {
+                    machine::nap(LOOK);
+                }
+            };
+            // Without a thread it stays until the process ends.
+            let _ = thread::Builder::new().name("mapvar-release".into()).spawn(later);
+        }
+        left
+    }
+
+    fn leave_at_once(&self, ticket: u64) -> Result<bool> {
+        let leave = || {
+            self.change(|queue| {
+                let before = queue.entries.len();
+                queue.entries.retain(|entry| entry.ticket != ticket);
+                queue.entries.len() < before
+            })
+        };
+        self.map.run(leave).map_err(|trouble| self.failed("release", trouble))
+    }
+
     #[cold]
     fn failed(&self, operation: &'static str, trouble: Trouble) -> Error {
         trouble.during(operation, format!("lock {:?} of {}", self.name, self.map.object()))
     }
+}
+
+/// Whether somebody else was in the way, and it is worth another attempt.
+fn held_up(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Contended)
 }
 
 fn senseless() -> Trouble {
@@ -678,20 +724,12 @@ impl HeldLock {
     }
 
     fn give_back(&self) -> Result<()> {
-        let lock = &self.lock;
-        let give = || {
-            let was_there = lock.change(|queue| {
-                let before = queue.entries.len();
-                queue.entries.retain(|entry| entry.ticket != self.ticket);
-                queue.entries.len() < before
-            })?;
-            if was_there {
-                return Ok(());
-            }
-            let told = Error::new(ErrorKind::Removed, "", "");
-            Err(Trouble::Told(told.detail("it was taken away by force; somebody else may have it")))
-        };
-        lock.map.run(give).map_err(|trouble| lock.failed("release", trouble))
+        if self.lock.leave(self.ticket)? {
+            return Ok(());
+        }
+        let told = Error::new(ErrorKind::Removed, "", "");
+        let told = told.detail("it was taken away by force; somebody else may have it");
+        Err(self.lock.failed("release", Trouble::Told(told)))
     }
 }
 
@@ -724,11 +762,7 @@ impl LockPlace {
 impl Drop for LockPlace {
     fn drop(&mut self) {
         if !self.over && self.ready.is_none() {
-            let leave = || {
-                let ticket = self.mine.ticket;
-                self.lock.change(|queue| queue.entries.retain(|entry| entry.ticket != ticket))
-            };
-            let _ = self.lock.map.run(leave);
+            let _ = self.lock.leave(self.mine.ticket);
         }
     }
 }
@@ -771,5 +805,8 @@ impl fmt::Debug for HeldLock {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 const _: () = assert!(matches!(PREFIX.as_bytes().first(), Some(&RESERVED)));

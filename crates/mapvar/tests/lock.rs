@@ -15,7 +15,11 @@ use common::{Owned, Watchdog, child, role, scaled, start, unique};
 use mapvar::{ErrorKind, Format, Lock, Map, Outcome, Watches};
 use std::{
     process::Stdio,
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -278,4 +282,33 @@ fn who_is_there_and_what_he_has_is_seen() {
     let reader = Map::options().name(&name).read_only(true).open().unwrap();
     let seen = reader.participants().unwrap();
     assert!(seen.len() == 2 && seen.iter().all(|one| !one.this));
+}
+
+#[test]
+fn a_writer_is_not_starved_by_readers_that_come_and_go() {
+    let _watchdog = Watchdog::new("a_writer_is_not_starved", LONG);
+    let (_map, lock, _) = map("lock-readers");
+    let stop = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..2)
+        .map(|number| {
+            let (lock, stop) = (lock.clone(), Arc::clone(&stop));
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(200 * number));
+                // Each longer than the patience of those who wait.
+                while !stop.load(Ordering::Relaxed) {
+                    let guard = lock.share_timeout(LONG).unwrap();
+                    thread::sleep(Duration::from_millis(400));
+                    guard.release().unwrap();
+                }
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(300));
+    for _ in 0..2 {
+        lock.acquire_timeout(LONG / 6).unwrap().release().unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.join().unwrap();
+    }
 }
