@@ -87,9 +87,9 @@ objects! {
     Value = 3: mapvar_value is Arc<Tree>, "mapvar_value";
     Var = 4: mapvar_var is Var<Value>, "mapvar_var";
     Atomic = 5: mapvar_atomic is AnyAtomic, "mapvar_atomic";
-    Transaction = 6: mapvar_transaction is Mutex<Transaction<'static>>, "mapvar_transaction";
+    Transaction = 6: mapvar_transaction is Turns<Transaction<'static>>, "mapvar_transaction";
     Snapshot = 7: mapvar_snapshot is Snapshot, "mapvar_snapshot";
-    Iter = 8: mapvar_iter is Mutex<Iter<'static>>, "mapvar_iter";
+    Iter = 8: mapvar_iter is Turns<Iter<'static>>, "mapvar_iter";
     Entry = 9: mapvar_entry is Entry, "mapvar_entry";
     Stat = 10: mapvar_stat is Stat, "mapvar_stat";
     Check = 11: mapvar_check is Check, "mapvar_check";
@@ -336,6 +336,14 @@ impl<T> Turns<T> {
         Self { inner: Mutex::new(inner), process: std::process::id() }
     }
 
+    /// Waits for as long as it takes.
+    pub(crate) fn turn(&self) -> Result<MutexGuard<'_, T>> {
+        if self.process == std::process::id() {
+            return Ok(locked(&self.inner));
+        }
+        self.within(Duration::ZERO)?.ok_or_else(forked)
+    }
+
     /// `None` where another thread used it all that time.
     pub(crate) fn within(&self, timeout: Duration) -> Result<Option<MutexGuard<'_, T>>> {
         let began = Instant::now();
@@ -344,14 +352,18 @@ impl<T> Turns<T> {
                 Ok(turn) => return Ok(Some(turn)),
                 Err(TryLockError::Poisoned(turn)) => return Ok(Some(turn.into_inner())),
                 Err(TryLockError::WouldBlock) if self.process != std::process::id() => {
-                    let detail = "this process was forked from the one that made it; make it here";
-                    return Err(refused(ErrorKind::Closed, "handle", detail));
+                    return Err(forked());
                 }
                 Err(TryLockError::WouldBlock) if began.elapsed() >= timeout => return Ok(None),
                 Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
             }
         }
     }
+}
+
+fn forked() -> mapvar::Error {
+    let detail = "this process was forked from the one that made it; make it here";
+    refused(ErrorKind::Closed, "handle", detail)
 }
 
 /// What one thread at a time may use. A panic in the midst of its use leaves it usable.

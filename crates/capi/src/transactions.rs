@@ -4,14 +4,14 @@
 use crate::{
     border::{self, wanted},
     errors::{answer, refused},
-    handles::{close, locked, make, make_if_any, with},
+    handles::{Turns, close, make, make_if_any, with},
     map::mapvar_map,
     values::{Tree, mapvar_value},
     versions::mapvar_version,
 };
 use mapvar::{ErrorKind, Map};
+use std::ffi::c_char;
 use std::mem::MaybeUninit;
-use std::{ffi::c_char, sync::Mutex};
 
 /// Many variables, read and written as one: what is set here is kept aside until
 /// mapvar_transaction_commit, and then there whole or not at all. No lock is held meanwhile. Begin,
@@ -29,7 +29,7 @@ pub extern "C" fn mapvar_transaction_begin(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_transaction>>,
 ) -> i32 {
-    answer("mapvar_transaction_begin", || make(out, || with(map, Map::begin).map(Mutex::new)))
+    answer("mapvar_transaction_begin", || make(out, || with(map, Map::begin).map(Turns::new)))
 }
 
 /// The value of a variable, as this transaction has set it, or as it was when the transaction first
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn mapvar_transaction_get(
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make_if_any(value, || {
-            let found = with(transaction, |it| locked(it).value(name))?;
+            let found = with(transaction, |it| it.turn()?.value(name))?;
             Ok(found.map(Tree::of))
         })
     })
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn mapvar_transaction_set(
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         with(transaction, |it| {
-            with(value, |tree| tree.lend(|value| locked(it).set_value(name, value)))
+            with(value, |tree| tree.lend(|value| it.turn()?.set_value(name, value)))
         })
     })
 }
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn mapvar_transaction_remove(
     answer("mapvar_transaction_remove", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        with(transaction, |it| locked(it).remove(name))
+        with(transaction, |it| it.turn()?.remove(name))
     })
 }
 
@@ -88,14 +88,14 @@ pub unsafe extern "C" fn mapvar_transaction_remove(
 /// MAPVAR_TOO_LARGE for more than 512 variables; those of mapvar_map_set_i64.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_transaction_commit(transaction: *mut mapvar_transaction) -> i32 {
-    answer("mapvar_transaction_commit", || with(transaction, |it| locked(it).commit()))
+    answer("mapvar_transaction_commit", || with(transaction, |it| it.turn()?.commit()))
 }
 
 /// Forgets what was read and set, waits a little, the longer the more often, and begins anew.
 /// MAPVAR_CONFLICT after 16 runs.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_transaction_restart(transaction: *mut mapvar_transaction) -> i32 {
-    answer("mapvar_transaction_restart", || with(transaction, |it| locked(it).restart()))
+    answer("mapvar_transaction_restart", || with(transaction, |it| it.turn()?.restart()))
 }
 
 /// Frees a transaction; what was not committed is not done. NULL is well.

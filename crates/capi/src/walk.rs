@@ -4,16 +4,13 @@
 use crate::{
     border::wanted,
     errors::answer,
-    handles::{close, locked, make, make_if_any, with},
+    handles::{Turns, close, make, make_if_any, with},
     map::mapvar_map,
     values::{Tree, mapvar_value},
 };
 use mapvar::{Entry, Map};
+use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
-use std::{
-    ffi::{c_char, c_void},
-    sync::Mutex,
-};
 
 /// A walk over the variables of a map, in no order that means anything. Others may set, make and remove
 /// variables meanwhile: one that is there throughout comes exactly once. It keeps its map open. Threads
@@ -30,7 +27,7 @@ pub extern "C" fn mapvar_map_iter(
     out: Option<&mut MaybeUninit<*mut mapvar_iter>>,
 ) -> i32 {
     answer("mapvar_map_iter", || {
-        make(out, || with(map, |map| Ok(Mutex::new(Map::clone(map).into_iter()))))
+        make(out, || with(map, |map| Ok(Turns::new(Map::clone(map).into_iter()))))
     })
 }
 
@@ -42,7 +39,7 @@ pub extern "C" fn mapvar_iter_next(
     entry: Option<&mut MaybeUninit<*mut mapvar_entry>>,
 ) -> i32 {
     answer("mapvar_iter_next", || {
-        make_if_any(entry, || with(iter, |iter| locked(iter).next().transpose()))
+        make_if_any(entry, || with(iter, |iter| iter.turn()?.next().transpose()))
     })
 }
 
