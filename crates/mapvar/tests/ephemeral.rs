@@ -157,7 +157,7 @@ fn any_other_write_makes_it_stay() {
 }
 
 #[test]
-fn who_is_killed_leaves_nothing_and_who_watches_is_told() {
+fn i24_who_is_killed_leaves_nothing_and_who_watches_is_told() {
     let _watchdog = Watchdog::new("who_is_killed", LONG);
     let (map, name) = map("ephemeral-killed");
     let reader = Map::options().name(&name).read_only(true).open().unwrap();
@@ -280,7 +280,7 @@ fn what_cannot_be_ephemeral_is_refused() {
 }
 
 #[test]
-fn many_are_killed_and_nothing_of_theirs_stays() {
+fn i24_many_are_killed_and_nothing_of_theirs_stays() {
     let _watchdog = Watchdog::new("many_are_killed", LONG);
     let (map, name) = map("ephemeral-many");
     let mut random = Random::new("many_are_killed");

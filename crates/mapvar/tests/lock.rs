@@ -78,7 +78,7 @@ fn map(what: &str) -> (Map, Lock, String) {
 }
 
 #[test]
-fn one_has_it_and_gives_it_back() {
+fn i23_one_has_it_and_gives_it_back() {
     let _watchdog = Watchdog::new("one_has_it", LONG);
     let (map, lock, _) = map("lock-one");
     assert!(lock.claims().unwrap().is_empty());
@@ -151,7 +151,7 @@ fn those_who_share_do_so_and_nobody_overtakes() {
 }
 
 #[test]
-fn who_dies_with_it_is_replaced_and_told() {
+fn i23_who_dies_with_it_is_replaced_and_told() {
     let _watchdog = Watchdog::new("who_dies", 2 * LONG);
     let (map, lock, name) = map("lock-dies");
     for _ in 0..3 {
@@ -285,7 +285,7 @@ fn who_is_there_and_what_he_has_is_seen() {
 }
 
 #[test]
-fn a_writer_is_not_starved_by_readers_that_come_and_go() {
+fn i23_a_writer_is_not_starved_by_readers_that_come_and_go() {
     let _watchdog = Watchdog::new("a_writer_is_not_starved", LONG);
     let (_map, lock, _) = map("lock-readers");
     let stop = Arc::new(AtomicBool::new(false));

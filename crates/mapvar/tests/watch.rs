@@ -202,7 +202,7 @@ fn another_process_is_woken_and_wakes() {
 }
 
 #[test]
-fn waiters_that_are_killed_cost_the_others_nothing() {
+fn i22_waiters_that_are_killed_cost_the_others_nothing() {
     let _watchdog = Watchdog::new("killed", 2 * LONG);
     let (map, name) = map("watch-killed");
     map.set("ask", 0_u64).unwrap();
@@ -220,7 +220,7 @@ fn waiters_that_are_killed_cost_the_others_nothing() {
 }
 
 #[test]
-fn each_variable_is_told_in_its_order_and_nothing_is_missed() {
+fn i22_each_variable_is_told_in_its_order_and_nothing_is_missed() {
     const PROCESSES: u64 = 4;
     let _watchdog = Watchdog::new("each_variable", 4 * LONG);
     let name = unique("watch-order");
