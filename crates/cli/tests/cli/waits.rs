@@ -203,7 +203,7 @@ fn a_variable_ends_with_its_command_or_its_holder() {
     let holder = Running::new(["hold", map, "--join", "--ephemeral", "door=open"]);
     assert_eq!(all.line(), "door\tstr\topen");
     let who = run(["who", map]).ok();
-    assert!(who.lines().any(|line| line.ends_with("owns door")), "{who}");
+    assert!(who.lines().any(|line| line.contains("\towns door")), "{who}");
     drop(holder);
     assert_eq!(all.line(), "door\tremoved\t");
     run(["get", map, "door"]).fails(1);
