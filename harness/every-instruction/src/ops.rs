@@ -295,6 +295,47 @@ pub fn all() -> Vec<Op> {
             ways: 1,
             ..PLAIN
         },
+        // Whatever these leave is of a process that is gone: there is none then, and who takes over
+        // removes it, which is stepped through as the second of a pair.
+        Op {
+            name: "ephemeral: a number",
+            oracle: || Oracle::new([var("v", [some(1), None])]),
+            act: |actor| {
+                let map = actor.ready();
+                map.set_ephemeral("warm", 1).expect("warm up");
+                map.remove("warm").expect("remove");
+                actor.begin();
+                map.set_ephemeral("v", 2).expect("set");
+                actor.end();
+            },
+            short: true,
+            ..PLAIN
+        },
+        Op {
+            name: "ephemeral: 5,000 bytes, a fresh extent",
+            size: 4096,
+            oracle: || Oracle::new([var("v", [Some(bytes(1, 3000)), None])]),
+            act: |actor| {
+                let map = actor.ready();
+                let value = bytes(2, 5000);
+                actor.begin();
+                map.set_ephemeral_value("v", &value).expect("set");
+                actor.end();
+            },
+            ..PLAIN
+        },
+        Op {
+            name: "ephemeral: made an ordinary one",
+            oracle: || Oracle::new([var("v", [None, some(2)])]),
+            act: |actor| {
+                let map = actor.ready();
+                map.set_ephemeral("v", 1).expect("set");
+                actor.begin();
+                map.set("v", 2).expect("set");
+                actor.end();
+            },
+            ..PLAIN
+        },
         Op {
             name: "insert: a short name",
             oracle: || Oracle::new([var("v", [None, some(2)])]),
