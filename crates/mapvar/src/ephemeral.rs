@@ -31,8 +31,10 @@ impl Map {
     ///
     /// Any other write makes it an ordinary variable, which stays: [`set`](Self::set) by whomever,
     /// `compare_and_set`, a transaction. `set_ephemeral` by another process makes it that one's. A
-    /// read of it asks the system whether its process lives: a microsecond, and not nanoseconds; the
-    /// fast way is a variable for the value, and an ephemeral one that says that somebody is there.
+    /// read of it asks the system whether its process lives, which takes some 50 times as long as
+    /// another read (0.7 µs on Linux; more on Windows: 20 to 50 µs under Wine); setting it takes no
+    /// longer. The fast way is a variable for the value, and an ephemeral one that says that somebody is
+    /// there.
     ///
     /// ```
     /// # let name = format!("doc-ephemeral.{}", std::process::id());
