@@ -253,8 +253,12 @@ fn forged_words_cost_no_more_than_time() {
     let region = Region::new();
     let locks = region.locks();
     let word = region.view.half(AT).unwrap();
+    // Not the slot of this thread, which has the one that its number leads to.
+    let _ = locks.lock(&region.view, AT, LONG).unwrap();
+    let free = if region.word() & 1023 == 5 { 6 } else { 5 };
+    locks.unlock(&region.view, AT);
     // A slot that there is not; one that nobody ever had; one of another generation.
-    for owner in [1 << 10 | 1023, 1 << 10 | 5, 77 << 10 | 5] {
+    for owner in [1 << 10 | 1023, 1 << 10 | free, 77 << 10 | free] {
         word.store(owner, Ordering::Relaxed);
         assert_eq!(locks.lock(&region.view, AT, LONG).unwrap(), Taken::Recovered, "{owner:#x}");
         locks.unlock(&region.view, AT);
@@ -266,11 +270,11 @@ fn forged_words_cost_no_more_than_time() {
     }
     // Squatted tokens: another kind of object cannot be an owner's; one that lets nobody in can.
     let token = |slot| format!("Local\\mapvar.{}.t{slot}", region.id);
-    let words = region.view.words_mut(5 * _Locks::SLOT, 1).unwrap();
+    let words = region.view.words_mut(free as usize * _Locks::SLOT, 1).unwrap();
     words.store(0, 0, Ordering::Relaxed);
-    word.store(1 << 10 | 5, Ordering::Relaxed);
+    word.store(1 << 10 | free, Ordering::Relaxed);
     let denied = with_descriptor("D:P", |sa| {
-        let name = Wide::new(token(5)).unwrap();
+        let name = Wide::new(token(free)).unwrap();
         // SAFETY: name and attributes live until after the call, and the name ends with a zero.
         let mutex = unsafe { CreateMutexW(sa, 0, name.as_ptr()) };
         // SAFETY: the call gave us this handle.
