@@ -120,9 +120,18 @@ fn from_us(peer: &mut Peer, seed: u64, sum: &mut Sum) -> io::Result<()> {
     Ok(())
 }
 
+/// Seeds that once found a fault.
+const KNOWN: [u64; 1] = [
+    // A user-defined object that holds itself, linked to once it is done.
+    542_189_025,
+];
+
 fn run(count: u64, seed: u64) -> io::Result<bool> {
     let mut peer = Peer::start()?;
     let mut sum = Sum::default();
+    for known in KNOWN {
+        from_ruby(&mut peer, known, &mut sum)?;
+    }
     for number in 0..count {
         from_ruby(&mut peer, seed.wrapping_add(number), &mut sum)?;
         from_us(&mut peer, seed.wrapping_add(number), &mut sum)?;

@@ -130,7 +130,9 @@ impl<'s> Copier<'s> {
     pub(super) fn numbered(&mut self, writer: &mut Writer, begin: u32) {
         let new = writer.next_object();
         if let Some(old) = self.scan.number_of_object(begin) {
-            self.objects.insert(old, new);
+            // A user-defined object that holds itself is written twice, and has its second number when
+            // it is done: links go to the first, as Ruby's do.
+            self.objects.entry(old).or_insert(new);
         }
     }
 
