@@ -1204,7 +1204,8 @@ int32_t mapvar_map_owner(mapvar_map *map,
 // with a dictionary for each, a new handle, to be freed. Its keys: "pid" (a whole number), "program"
 // (text or nil), "since" (seconds since 1970, or nil), "this" (whether it is this handle of the map),
 // "holds" and "waits_for" (lists of locks), "owns" (a list of the variables that end with it), "watches"
-// (the variable that it waits for to change; true for several, nil for none). Other keys may be added. Errors: MAPVAR_UNSUPPORTED for a gem's map.
+// (the variable that it waits for to change; true for several, nil for none). Other keys may be added.
+// Errors: MAPVAR_UNSUPPORTED for a gem's map.
 int32_t mapvar_map_participants(mapvar_map *map,
                                 mapvar_value **out);
 

@@ -33,9 +33,8 @@ fn a_panic_ends_at_the_border() {
     assert!(message.contains("mapvar_test") && message.contains("deliberate"), "{message}");
 }
 
-/// `cargo test --release -p mapvar-c -- --ignored --nocapture cost`
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement: cargo test --release -p mapvar-c -- --ignored --nocapture cost"]
 fn the_cost_of_the_table_beside_the_call_of_rust() {
     use crate::{handles, map::mapvar_map_get_i64, vars::mapvar_var_get_i64};
     const ROUNDS: u32 = 2_000_000;

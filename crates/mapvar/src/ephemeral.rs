@@ -3,7 +3,7 @@
 
 use crate::{
     Map, Value, codec,
-    engine::{Expect, Store},
+    engine::Store,
     layout::{PARTICIPANT_SLOTS, seat},
     mem::{Load as _, Mapped, Mem, Ordering::Acquire},
     raw::Raw,
@@ -124,22 +124,15 @@ impl Inner {
 impl Store<Mapped> {
     fn remove_owned(&self) -> Result<(), Trouble> {
         let own = self.mem().seat()?;
-        let mut owned = Vec::new();
         self.each_record(|handle| {
             if let Ok(Some((owner, version))) = self.owner(handle)
                 && owner == own
             {
-                owned.push((handle, version));
+                // Another has taken it over, if it is not this version any more.
+                self.bury(handle, version);
             }
             true
-        })?;
-        for (handle, version) in owned {
-            // Another has taken it over, if it is not this version.
-            if self.write_if(handle, &Raw::TOMBSTONE, Expect::Version(version)).is_ok() {
-                let _ = self.collect(handle);
-            }
-        }
-        Ok(())
+        })
     }
 }
 

@@ -5,24 +5,27 @@
 //! instructions leaves the queue before the step, or after it. Who is alive is asked of the kernel,
 //! by the seat of the process that an entry names.
 
+mod queue;
+
 use crate::{
     Map, codec,
     engine::Version,
     layout,
     mem::{Mem, Ordering::Relaxed, Private},
-    raw::{Captured, Raw},
+    raw::Raw,
     stored::{AGAIN, RESERVED, Stored},
     trouble::Trouble,
     waiting::{Found, NAP, Stand},
 };
 use mapvar_os::{Error, ErrorKind, Holder, Result, machine, seeded::planted};
+use queue::{Entry, Queue, now};
 use std::{
     fmt,
     marker::PhantomData,
     path::Path,
     sync::{Arc, OnceLock},
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 /// How a lock was taken.
@@ -110,132 +113,6 @@ pub struct LockPlace {
     ready: Option<HeldLock>,
     /// The lock was had.
     over: bool,
-}
-
-/// An entry of the queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    /// The seat's token of its process.
-    token: u64,
-    /// Told apart from all others by this.
-    ticket: u64,
-    thread: u64,
-    pid: u32,
-    program: String,
-    /// Microseconds since 1970.
-    since: u64,
-    shared: bool,
-    held: bool,
-}
-
-/// What stands in a lock's variable.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Queue {
-    /// The last exclusive holder that did not give it back, until somebody is told.
-    lost: Option<(u32, String, u64)>,
-    /// In the order in which they came.
-    entries: Vec<Entry>,
-}
-
-/// A queue as it is written: without names of fields, which every entry would repeat.
-type Written = (Option<(u32, String, u64)>, Vec<(u64, u64, u64, u32, String, u64, u8)>);
-
-const SHARED: u8 = 1;
-const HELD: u8 = 2;
-
-impl Queue {
-    fn of(captured: Captured) -> Result<Self> {
-        let (lost, entries): Written = codec::decode(captured)?;
-        let entries =
-            entries.into_iter().map(|(token, ticket, thread, pid, program, since, bits)| Entry {
-                token,
-                ticket,
-                thread,
-                pid,
-                program,
-                since,
-                shared: bits & SHARED != 0,
-                held: bits & HELD != 0,
-            });
-        Ok(Self { lost, entries: entries.collect() })
-    }
-
-    fn written(&self) -> Written {
-        let entries = self.entries.iter().map(|entry| {
-            let bits = u8::from(entry.shared) * SHARED + u8::from(entry.held) * HELD;
-            let program = entry.program.clone();
-            (entry.token, entry.ticket, entry.thread, entry.pid, program, entry.since, bits)
-        });
-        (self.lost.clone(), entries.collect())
-    }
-
-    fn place(&self, ticket: u64) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.ticket == ticket)
-    }
-
-    /// Whether the entry at `at` may have the lock now; with `impatient` though others came before.
-    fn may_have(&self, at: usize, impatient: bool) -> bool {
-        let Some(mine) = self.entries.get(at) else { return false };
-        let mut held = self.entries.iter().filter(|entry| entry.held);
-        let before = self.entries.get(..at).unwrap_or_default();
-        let impatient = impatient || planted("lock-overtaken");
-        if mine.shared {
-            let in_order = before.iter().all(|entry| entry.shared);
-            held.all(|entry| entry.shared) && (in_order || impatient)
-        } else {
-            held.next().is_none() && (before.is_empty() || impatient)
-        }
-    }
-
-    /// The tickets of those before the entry at `at` that have not got the lock, where the first of
-    /// them could take it and does not: it is stopped, or slow. Where he waits himself, for somebody
-    /// who has it, nobody is idle.
-    fn idle_before(&self, at: usize) -> Option<Vec<u64>> {
-        let before = self.entries.get(..at)?;
-        let first = before.iter().position(|entry| !entry.held)?;
-        let waiting = before.iter().filter(|entry| !entry.held);
-        let could = self.may_have(first, false) || planted("waiting-passed-by");
-        could.then(|| waiting.map(|entry| entry.ticket).collect())
-    }
-
-    /// Takes out those of whom `gone` says so; an exclusive holder among them is noted as lost.
-    fn take_out(&mut self, gone: impl Fn(&Entry) -> bool) {
-        let untold = planted("lock-untold");
-        let lost = |entry: &&Entry| entry.held && !entry.shared && gone(entry) && !untold;
-        for entry in self.entries.iter().filter(lost) {
-            self.lost = Some((entry.pid, entry.program.clone(), entry.since));
-        }
-        self.entries.retain(|entry| !gone(entry));
-    }
-
-    /// The entry has the lock from now on; answers how.
-    fn grant(&mut self, at: usize) -> Outcome {
-        if let Some(entry) = self.entries.get_mut(at) {
-            (entry.held, entry.since) = (true, now());
-        }
-        match self.lost.take() {
-            Some((pid, program, since)) => Outcome::Recovered(holder(pid, &program, since)),
-            None => Outcome::Acquired,
-        }
-    }
-}
-
-impl Entry {
-    fn holder(&self) -> Holder {
-        holder(self.pid, &self.program, self.since)
-    }
-}
-
-fn holder(pid: u32, program: &str, since: u64) -> Holder {
-    let mut holder = Holder::new(pid);
-    holder.program = Some(program).filter(|name| !name.is_empty()).map(str::to_owned);
-    holder.since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(since));
-    holder
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The name of this program, as others are told it.
@@ -696,8 +573,9 @@ impl LockGuard {
     /// Gives it back, and says what comes of it. Dropping it does the same in silence.
     ///
     /// # Errors
-    /// [`Removed`](ErrorKind::Removed) where it was taken away by [`Lock::force_unlock`]; those of
-    /// [`Map::set`].
+    /// [`Removed`](ErrorKind::Removed) where it was taken away by [`Lock::force_unlock`];
+    /// [`TimedOut`](ErrorKind::TimedOut) where a process is stopped in the midst of a step on the lock's
+    /// queue: it is given back when that goes on or ends; those of [`Map::set`].
     pub fn release(self) -> Result<()> {
         self.held.release()
     }

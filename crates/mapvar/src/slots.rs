@@ -397,8 +397,8 @@ impl<M: Mem> Store<M> {
         desc.is_some_and(Desc::is_ephemeral)
     }
 
-    /// Removes the value of this version, whose process is gone: as anybody may who finds it so. It
-    /// counts as absent whatever comes of this.
+    /// Removes the value of this version, whose process is gone, or goes: as anybody may who finds it
+    /// so. It counts as absent whatever comes of this.
     #[cold]
     #[inline(never)]
     pub(crate) fn bury(&self, handle: Handle, version: u64) {

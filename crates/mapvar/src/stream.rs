@@ -17,11 +17,12 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 /// The changes that a [`Watch`] tells, as a [`Stream`] without end; from [`Watch::into_stream`].
@@ -82,7 +83,7 @@ impl Changes {
             }
             // Before it says in the map that it waits: who finds that wakes the notifier, which finds
             // this.
-            self.place.register(context.waker(), self.watch.probe(), self.watch.ends());
+            self.place.register(context.waker(), self.watch.single(), self.watch.ends());
             match self.watch.arm() {
                 Ok(true) => return Poll::Pending,
                 Ok(false) => {}
@@ -143,8 +144,6 @@ struct Shared {
     inner: Arc<Inner>,
     waiting: Mutex<Waiting>,
     ended: AtomicBool,
-    /// Told when it has ended, where the thread does not sleep in the map.
-    end: Condvar,
 }
 
 #[derive(Default)]
@@ -172,7 +171,6 @@ impl Notifier {
             inner: Arc::clone(inner),
             waiting: Mutex::default(),
             ended: AtomicBool::new(false),
-            end: Condvar::new(),
         });
         let run = Arc::clone(&shared);
         let thread = thread::Builder::new().name("mapvar-changes".into()).spawn(move || run.run());
@@ -188,11 +186,7 @@ impl Notifier {
 
 impl Drop for Notifier {
     fn drop(&mut self) {
-        {
-            let _waiting = self.shared.waiting();
-            self.shared.ended.store(true, Relaxed);
-        }
-        self.shared.end.notify_all();
+        self.shared.ended.store(true, Relaxed);
         // One needless look of those who sleep on it.
         if self.shared.inner.store.live_mut().is_ok() {
             self.shared.inner.store.mem().wake(live::CHANGES_WAKE);
@@ -202,6 +196,8 @@ impl Drop for Notifier {
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != thread::current().id()
         {
+            // Where it does not sleep in the map.
+            thread.thread().unpark();
             let _ = thread.join();
         }
     }
@@ -228,16 +224,13 @@ impl Shared {
             if !parked {
                 // Mapped for reading, or no object of the system's is to be had: looked at again and
                 // again.
-                let waiting = self.waiting();
-                if !self.ended.load(Relaxed) {
-                    drop(self.end.wait_timeout(waiting, LOOK));
-                }
+                thread::park_timeout(LOOK);
             }
         }
     }
 
     /// Wakes those for whom something may have changed; answers for how long nobody else need be.
-    fn wake_changed(&self) -> std::time::Duration {
+    fn wake_changed(&self) -> Duration {
         let mut nap = NAP;
         let mut woken = Vec::new();
         {

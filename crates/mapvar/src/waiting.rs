@@ -55,8 +55,8 @@ impl<M: Mem> Store<M> {
     /// The variable of a handle, and where it stands.
     pub fn follow(&self, handle: Handle) -> Result<Found, Trouble> {
         for round in 0.. {
-            match self.read(handle, |shot| shot.capture())? {
-                Seen::Value(captured, version) => {
+            match self.read(handle, |shot| (shot.capture(), shot.desc.is_ephemeral()))? {
+                Seen::Value((captured, ephemeral), version) => {
                     let captured = captured?;
                     let number = match captured.data {
                         Data::Word(word) if handle.atomic => word,
@@ -64,7 +64,8 @@ impl<M: Mem> Store<M> {
                     };
                     let stand = Stand { id: handle.id, number, removed: false };
                     // Of a later value, which is looked at again anyway, it may be none.
-                    let owner = self.owner(handle)?.map_or(0, |(owner, _)| owner);
+                    let owner = if ephemeral { self.owner(handle)? } else { None };
+                    let owner = owner.map_or(0, |(owner, _)| owner);
                     return Ok(Found::Value(captured, stand, owner));
                 }
                 Seen::Stale => return Ok(Found::Stale),

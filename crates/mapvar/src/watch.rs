@@ -354,7 +354,7 @@ impl Watch {
 
     /// The one variable that this watch is for, if it is one, and has a record.
     #[inline]
-    fn single(&self) -> Option<(Handle, Stand)> {
+    pub(crate) fn single(&self) -> Option<(Handle, Stand)> {
         match (&*self.watched, &self.scope) {
             ([Watched { handle: Some(handle), stand: Some(stand), .. }], Scope::Names) => {
                 Some((*handle, *stand))
@@ -382,12 +382,6 @@ impl Watch {
     #[cfg(feature = "tokio")]
     pub(crate) fn inner(&self) -> &Arc<crate::stored::Inner> {
         &self.map.inner
-    }
-
-    /// The one variable whose changes are all that there is to wait for.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn probe(&self) -> Option<(Handle, Stand)> {
-        self.single()
     }
 
     /// Says of each variable that it is waited for; answers whether none has changed. Where nothing

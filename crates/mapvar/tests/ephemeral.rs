@@ -11,11 +11,10 @@
 
 mod common;
 
-use common::{Owned, Random, Watchdog, child, role, scaled, start, unique};
+use common::{Owned, Random, Watchdog, map, other, role, scaled, unique};
 use mapvar::{ErrorKind, Format, Map, Severity, Value, Version};
 use std::{
     collections::HashSet,
-    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
@@ -64,21 +63,12 @@ fn child_entry() {
     }
 }
 
-fn other(role: &str, arguments: &[&str]) -> Owned {
-    Owned(start(child("child_entry", role, arguments).stdout(Stdio::null())))
-}
-
 fn holder(map: &Map, name: &str, names: &[&str]) -> Owned {
     let mut arguments = vec![name];
     arguments.extend(names);
     let holder = other("holder", &arguments);
     await_that(|| map.contains("ready").unwrap());
     holder
-}
-
-fn map(what: &str) -> (Map, String) {
-    let name = unique(what);
-    (Map::options().name(&name).create().unwrap(), name)
 }
 
 /// What does not come is ended by the test's watchdog.

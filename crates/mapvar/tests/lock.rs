@@ -11,10 +11,9 @@
 
 mod common;
 
-use common::{Owned, Watchdog, child, role, scaled, start, unique};
+use common::{Owned, Watchdog, other, role, scaled, unique};
 use mapvar::{ErrorKind, Format, Lock, Map, Outcome, Watches};
 use std::{
-    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -56,10 +55,6 @@ fn child_entry() {
         }
         other => panic!("no role {other}"),
     }
-}
-
-fn other(role: &str, arguments: &[&str]) -> Owned {
-    Owned(start(child("child_entry", role, arguments).stdout(Stdio::null())))
 }
 
 /// A process that holds the lock by now.

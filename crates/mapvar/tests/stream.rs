@@ -11,9 +11,9 @@
 
 mod common;
 
-use common::{Owned, Watchdog, child, role, scaled, start, unique};
+use common::{Watchdog, map, other, role, scaled};
 use mapvar::{Changes, Map};
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_mins(1);
@@ -24,30 +24,13 @@ fn child_entry() {
     let Some((role, arguments)) = role() else { return };
     let map = Map::open(&arguments[0]).unwrap();
     match role.as_str() {
-        // Answers each value that it is asked for with one greater by 1,000,000.
-        "echo" => {
-            let mut watch = map.watch("ask").unwrap();
-            map.set("ready", true).unwrap();
-            loop {
-                let asked: u64 = watch.wait().unwrap().get().unwrap();
-                map.set("answer", asked + 1_000_000).unwrap();
-            }
-        }
+        "echo" => common::echo(&map),
         "holder" => {
             map.set_ephemeral("here", true).unwrap();
             let _ = std::io::stdin().read_line(&mut String::new());
         }
         other => panic!("no role {other}"),
     }
-}
-
-fn other(role: &str, arguments: &[&str]) -> Owned {
-    Owned(start(child("child_entry", role, arguments).stdout(Stdio::null())))
-}
-
-fn map(what: &str) -> (Map, String) {
-    let name = unique(what);
-    (Map::options().name(&name).create().unwrap(), name)
 }
 
 async fn nothing(changes: &mut Changes) {

@@ -11,11 +11,10 @@
 
 mod common;
 
-use common::{Owned, Watchdog, child, role, scaled, start, unique};
+use common::{Watchdog, map, other, role, scaled, unique};
 use mapvar::{ErrorKind, Format, Map, Version, Watch};
 use std::{
     collections::HashMap,
-    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
@@ -28,15 +27,7 @@ fn child_entry() {
     let Some((role, arguments)) = role() else { return };
     let map = Map::open(&arguments[0]).unwrap();
     match role.as_str() {
-        // Answers each value that it is asked for with one greater by 1,000,000.
-        "echo" => {
-            let mut watch = map.watch("ask").unwrap();
-            map.set("ready", true).unwrap();
-            loop {
-                let asked: u64 = watch.wait().unwrap().get().unwrap();
-                map.set("answer", asked + 1_000_000).unwrap();
-            }
-        }
+        "echo" => common::echo(&map),
         // Counts up every variable of a range, over and over.
         "counter" => {
             let [first, count, rounds] = [1, 2, 3].map(|at| arguments[at].parse::<u64>().unwrap());
@@ -50,15 +41,6 @@ fn child_entry() {
         }
         other => panic!("no role {other}"),
     }
-}
-
-fn other(role: &str, arguments: &[&str]) -> Owned {
-    Owned(start(child("child_entry", role, arguments).stdout(Stdio::null())))
-}
-
-fn map(what: &str) -> (Map, String) {
-    let name = unique(what);
-    (Map::options().name(&name).create().unwrap(), name)
 }
 
 fn nothing(watch: &mut Watch) {

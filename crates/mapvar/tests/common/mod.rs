@@ -1,6 +1,7 @@
 //! What the tests share: second processes of the test itself, a watchdog, random numbers.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use mapvar::Map;
 use std::{
     io::Write as _,
     process::{Child, Command, Stdio},
@@ -47,6 +48,28 @@ pub(crate) fn role() -> Option<(String, Vec<String>)> {
     let role = std::env::var(ROLE).ok()?;
     let arguments = std::env::var("MAPVAR_TEST_ARGUMENTS").unwrap_or_default();
     Some((role, arguments.split('\u{1f}').map(String::from).collect()))
+}
+
+/// The same with what it prints thrown away, for as long as the test needs it; its entry is the test
+/// `child_entry`.
+pub(crate) fn other(role: &str, arguments: &[&str]) -> Owned {
+    Owned(start(child("child_entry", role, arguments).stdout(Stdio::null())))
+}
+
+/// Answers each value that it is asked for with one greater by 1,000,000: for ever.
+pub(crate) fn echo(map: &Map) {
+    let mut watch = map.watch("ask").unwrap();
+    map.set("ready", true).unwrap();
+    loop {
+        let asked: u64 = watch.wait().unwrap().get().unwrap();
+        map.set("answer", asked + 1_000_000).unwrap();
+    }
+}
+
+/// A map of a name that no other test has.
+pub(crate) fn map(what: &str) -> (Map, String) {
+    let name = unique(what);
+    (Map::options().name(&name).create().unwrap(), name)
 }
 
 /// A child that is killed and waited for when the test is over, however it ends.
