@@ -13,7 +13,7 @@ use crate::{
         journal, kind, live, record, seat, slot,
     },
     mem::{
-        Fault, Load, Mem,
+        Load, Mem,
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         Store as _,
     },
@@ -81,9 +81,7 @@ impl<M: Mem> Store<M> {
                 Ok(wrote)
             }
             other => {
-                if !self.mem.planted(Fault::ExtentNotForsaken) {
-                    self.forsake(extent);
-                }
+                self.forsake(extent);
                 other?.0.map(|(wrote, _)| wrote).ok_or_else(|| outside(handle.at))
             }
         }
@@ -165,9 +163,7 @@ impl<M: Mem> Store<M> {
         if !ours || capacity < bytes.len() as u64 || self.is_pinned(at)? {
             return Ok(None);
         }
-        if !self.mem.planted(Fault::InPlaceNotInvalid) {
-            slot.store(slot::VERSION, slot::INVALID, Relaxed);
-        }
+        slot.store(slot::VERSION, slot::INVALID, Relaxed);
         // SYNC POINT S2: who sees a byte of the new value sees that the slot is invalid.
         self.mem.fence(Release);
         let extent = Extent { at, capacity };
@@ -182,12 +178,11 @@ impl<M: Mem> Store<M> {
     fn drop_stale(&self, handle: Handle, former: Option<State>) -> Vec<Replaced> {
         let Some(line) = self.mem.words(handle.at, record::LINE) else { return Vec::new() };
         let state = State(line.load(record::STATE, Relaxed));
-        let keeps_durable = self.file && !self.mem.planted(Fault::DurableExtentFreed);
         let kept = [
             Some(state.current()),
             former.map(State::current),
-            keeps_durable.then_some(state.a()),
-            keeps_durable.then_some(state.b()),
+            self.file.then_some(state.a()),
+            self.file.then_some(state.b()),
         ];
         let mut stale = Vec::new();
         for number in (0..slot::COUNT).filter(|number| !kept.contains(&Some(*number))) {
@@ -327,7 +322,7 @@ impl<M: Mem> Store<M> {
     /// in the journal but the collection of a record.
     pub(crate) fn reclaim(&self, at: u64) -> Result<bool, Trouble> {
         let Some(place) = self.place_of(at)? else { return Ok(false) };
-        if self.is_in_use(at)? || (self.is_pinned(at)? && !self.mem.planted(Fault::PinIgnored)) {
+        if self.is_in_use(at)? || self.is_pinned(at)? {
             return Ok(false);
         }
         match place {
@@ -385,9 +380,7 @@ impl<M: Mem> Store<M> {
         let head_at = at - extent::HEAD;
         let head = self.mem.words(head_at, extent::WORDS).ok_or_else(|| outside(head_at))?;
         let filler = head.load(extent::FILLER, Acquire);
-        let lives =
-            || Ok::<_, Trouble>(self.mem.planted(Fault::FillersLive) || self.lives(filler)?);
-        if filler != 0 && !self.mem.planted(Fault::FillerIgnored) && lives()? {
+        if filler != 0 && self.lives(filler)? {
             return Ok(true);
         }
         let record = head.load(extent::RECORD, Relaxed);
@@ -407,11 +400,6 @@ impl<M: Mem> Store<M> {
             return Ok(false);
         }
         for number in 0..slot::COUNT {
-            if self.mem.planted(Fault::OldSlotsForgotten)
-                && number != State(line.load(record::STATE, Acquire)).current()
-            {
-                continue;
-            }
             let slot_at = handle.slot_at(number);
             let slot = self.mem.words(slot_at, slot::LEAST).ok_or_else(|| outside(slot_at))?;
             if Desc(slot.load(slot::DESC, Acquire)).is_extent()
@@ -429,14 +417,9 @@ impl<M: Mem> Store<M> {
         if number >= layout::PARTICIPANT_SLOTS {
             return Ok(false);
         }
-        if self.mem.planted(Fault::DeadSeatLives) {
-            return Ok(true);
-        }
         let words = self.mem.words(seat::at(number), seat::WORDS);
         let words = words.ok_or_else(|| outside(seat::at(number)))?;
-        let taken = self.mem.is_seat_taken(number);
-        let same = || words.load(seat::TOKEN, Acquire) == filler;
-        Ok(taken && (same() || self.mem.planted(Fault::TokenNotCompared)))
+        Ok(self.mem.is_seat_taken(number) && words.load(seat::TOKEN, Acquire) == filler)
     }
 
     /// Pins the extent of the variable's value, if it lies in one. With the record's lock, so that
@@ -486,11 +469,6 @@ impl<M: Mem> Store<M> {
         mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
     ) -> Result<Seen<R>, Trouble> {
         let slot = self.mem.words(pinned.slot, slot::LEAST).ok_or_else(|| outside(pinned.slot));
-        if self.mem.planted(Fault::PinDroppedEarly)
-            && let Some(words) = self.mem.words_mut(seat::at(pinned.seat), seat::WORDS)
-        {
-            words.store(seat::PIN, 0, Release);
-        }
         let seen = slot.and_then(|slot| {
             let shot = Shot {
                 mem: &self.mem,
@@ -542,9 +520,6 @@ impl<M: Mem> Store<M> {
 
     fn journal_run(&self, first: u64, span: u64) -> Result<(), Trouble> {
         let journal = self.journal()?;
-        if self.mem.planted(Fault::RunJournalEarly) {
-            journal.store(journal::OPERATION, journal::RUN, Release);
-        }
         journal.store(journal::OLD, first, Relaxed);
         journal.store(journal::NEW, span, Relaxed);
         // SYNC POINT S8.
@@ -559,11 +534,7 @@ impl<M: Mem> Store<M> {
         let span = journal.load(journal::NEW, Relaxed);
         let chunks = self.chunk_count()?;
         if first >= layout::META_CHUNKS && first < chunks {
-            let end = if self.mem.planted(Fault::RunSumUnchecked) {
-                first + span
-            } else {
-                first.saturating_add(span)
-            };
+            let end = first.saturating_add(span);
             for number in first..end.min(chunks) {
                 if matches!(self.chunk_kind(number)?.0, kind::RUN | kind::REST) {
                     self.set_chunk(number, kind::FREE, 0)?;
@@ -581,9 +552,6 @@ impl<M: Mem> Store<M> {
     pub fn sweep(&self) -> Result<u64, Trouble> {
         self.trim_all()?;
         let mut freed = 0;
-        if self.mem.planted(Fault::NoSweep) {
-            return Ok(0);
-        }
         let mut number = layout::META_CHUNKS;
         while number < self.chunk_count()? {
             let _held = self.lock_structure()?;
@@ -609,8 +577,7 @@ impl<M: Mem> Store<M> {
                     }
                     kind::RUN => {
                         let span = self.run_len(number)?;
-                        let least = u64::from(!self.mem.planted(Fault::RunOfNone));
-                        next = number.saturating_add(span.max(least));
+                        next = number.saturating_add(span.max(1));
                         if self.reclaim(number * CHUNK + CHUNK_HEADER)? {
                             freed += span * CHUNK;
                         }

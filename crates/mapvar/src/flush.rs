@@ -10,7 +10,7 @@ use crate::{
     engine::{Handle, Store},
     layout::{self, CHUNK, CHUNK_HEADER, Meta, State, chunk, kind, live, record, slot, superblock},
     mem::{
-        Fault, Load, Mem,
+        Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
         Store as _,
     },
@@ -91,9 +91,7 @@ impl<M: Mem> Store<M> {
         loop {
             let owner = live.load(live::FLUSHER, Acquire);
             // One's own is left over: the threads of a process take turns before they come here.
-            let free = owner == 0
-                || owner == token
-                || (!self.mem.planted(Fault::FlusherKept) && !self.lives(owner)?);
+            let free = owner == 0 || owner == token || !self.lives(owner)?;
             if free && live.compare_exchange(live::FLUSHER, owner, token).is_ok() {
                 return Ok(Flusher { store: self, token });
             }
@@ -115,10 +113,8 @@ impl<M: Mem> Store<M> {
         if epoch >= u64::MAX / 2 {
             return Err(Trouble::Corrupt("the number of the flush makes no sense", live::AT));
         }
-        if !self.mem.planted(Fault::EpochReused) {
-            // Before anything is sealed with it: no other flush may have this number, ever.
-            live.store(live::NEXT_EPOCH, epoch + 1, SeqCst);
-        }
+        // Before anything is sealed with it: no other flush may have this number, ever.
+        live.store(live::NEXT_EPOCH, epoch + 1, SeqCst);
         let chosen = self.choose(complete)?;
 
         let base = self.superblocks()?.into_iter().find(|it| it.good && it.epoch == complete);
@@ -136,7 +132,6 @@ impl<M: Mem> Store<M> {
         let at = match self.superblocks()? {
             // The one that is of the last complete epoch stays until this one is complete.
             [one, _] if one.good && one.epoch == complete => second,
-            [_, two] if two.good && self.mem.planted(Fault::OneSuperblock) => second,
             _ => first,
         };
         self.write_superblock(at, &Superblock { epoch, sealed, all, good: true })?;
@@ -144,17 +139,7 @@ impl<M: Mem> Store<M> {
         // All of the file, since recovery counts on words that no flush chose too: that what was
         // cleared before this flush began is clear. The system writes what is changed and no more.
         let bytes = self.chunk_count()? * CHUNK;
-        if self.mem.planted(Fault::CompleteBeforeBarrier) {
-            live.store(live::EPOCH, epoch, Release);
-        }
-        let reached = if self.mem.planted(Fault::NoBarrier) {
-            Ok(())
-        } else {
-            self.mem.barrier(&[(0, bytes)])
-        };
-        if let Err(trouble) = reached
-            && !self.mem.planted(Fault::BarrierSwallowed)
-        {
+        if let Err(trouble) = self.mem.barrier(&[(0, bytes)]) {
             // For good: what the system could not write it may have thrown away, and the next call
             // would succeed.
             live.store(live::FAILED, 1, Release);
@@ -208,8 +193,7 @@ impl<M: Mem> Store<M> {
         complete: u64,
         chosen: &mut Vec<Chosen>,
     ) -> Result<Option<Met>, Trouble> {
-        let atomics = self.live()?.load(live::ATOMICS, Relaxed) != 0
-            && !self.mem.planted(Fault::AtomicPassedOver);
+        let atomics = self.live()?.load(live::ATOMICS, Relaxed) != 0;
         for number in layout::META_CHUNKS..self.chunk_count()? {
             let (kind::RECORDS, class) = self.chunk_kind(number)? else { continue };
             let class = class & 3;
@@ -217,9 +201,6 @@ impl<M: Mem> Store<M> {
             // SYNC POINT S10. In this order: a death in between loses nothing.
             let dirty = header.load(chunk::DIRTY, Acquire);
             if dirty != 0 {
-                if self.mem.planted(Fault::DirtyClearedFirst) {
-                    header.fetch_and(chunk::DIRTY, !dirty, AcqRel);
-                }
                 header.fetch_or(chunk::FLUSHING, dirty, AcqRel);
                 header.fetch_and(chunk::DIRTY, !dirty, AcqRel);
             }
@@ -246,10 +227,6 @@ impl<M: Mem> Store<M> {
                     chosen.push(Chosen { handle, chunk_id, state });
                 }
                 self.unmark_all()?;
-                if self.mem.planted(Fault::ChoiceInPieces) {
-                    self.mem.unlock(live::LOCK_T);
-                    let _ = self.mem.lock(live::LOCK_T).map_err(Trouble::Lock)?;
-                }
             }
         }
         Ok(None)
@@ -295,7 +272,7 @@ impl<M: Mem> Store<M> {
             let found = words.load(record::STATE, Acquire);
             let state = State(found);
             let seal = words.load(handle.slot(state.b()) + slot::SEAL, Acquire);
-            let durable = seal != 0 && (seal <= complete || self.mem.planted(Fault::PromotedEarly));
+            let durable = seal != 0 && seal <= complete;
             if state.current() == state.b() && durable {
                 return Ok(None);
             }

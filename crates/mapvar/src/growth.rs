@@ -4,7 +4,7 @@ use crate::{
     engine::Store,
     layout::{self, CHUNK, kind, live, room},
     mem::{
-        Fault, Load, Mem,
+        Load, Mem,
         Ordering::{Relaxed, Release},
         Store as _,
     },
@@ -74,7 +74,7 @@ impl<M: Mem> Store<M> {
     pub(crate) fn grow(&self, bytes: u64, seen: u64) -> Result<bool, Trouble> {
         let _held = self.lock_structure()?;
         let chunks = self.chunk_count()?;
-        if chunks > seen && !self.mem.planted(Fault::GrowthNotLookedFor) {
+        if chunks > seen {
             return Ok(true);
         }
         let most = (self.max_size.min(self.mem.limit()) / CHUNK).min(layout::MOST_CHUNKS);
@@ -87,12 +87,8 @@ impl<M: Mem> Store<M> {
         }
         let least = needed.min(most_more);
         let more = least.max((chunks / 2).min(STEP)).min(most_more);
-        if self.mem.planted(Fault::CountBeforeGrowth) {
-            self.live_mut()?.store(live::CHUNKS, chunks + more, Release);
-        }
         let grown = match self.mem.grow((chunks + more) * CHUNK) {
             Ok(()) => more,
-            Err(_) if self.mem.planted(Fault::GrowthUnchecked) => more,
             Err(_) if more > least => {
                 self.mem.grow((chunks + least) * CHUNK)?;
                 least
@@ -105,7 +101,7 @@ impl<M: Mem> Store<M> {
             let kind = if layout::holds_table(number) { kind::TABLE } else { kind::FREE };
             let at = layout::table_word(number);
             let word = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
-            if word.load(0, Relaxed) != kind && !self.mem.planted(Fault::TableTailKept) {
+            if word.load(0, Relaxed) != kind {
                 word.store(0, kind, Relaxed);
             }
         }

@@ -7,7 +7,7 @@ use crate::{
     engine::{Handle, Store as Engine},
     layout::{self, Meta, Table, index_word, journal, kind, live, record},
     mem::{
-        Fault, Load, Mem,
+        Load, Mem,
         Ordering::{Acquire, Relaxed, Release},
         Store,
     },
@@ -79,8 +79,7 @@ impl<M: Mem> Engine<M> {
     #[cold]
     #[inline(never)]
     fn find_slowly(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
-        let most = if self.mem.planted(Fault::LookupUnbounded) { usize::MAX } else { LOOKUPS };
-        for _ in 0..most {
+        for _ in 0..LOOKUPS {
             let words = self.mem.words(live::AT, live::WORDS).ok_or_else(|| outside(live::AT))?;
             // SYNC POINT S7 then S6: index_seq BEFORE root, so that a miss is known to be of the
             // index that was current all the time.
@@ -93,8 +92,7 @@ impl<M: Mem> Engine<M> {
                 return Ok(found);
             }
             self.mem.fence(Acquire);
-            if words.load(live::INDEX_SEQ, Acquire) == seq || self.mem.planted(Fault::MissBelieved)
-            {
+            if words.load(live::INDEX_SEQ, Acquire) == seq {
                 return Ok(None);
             }
         }
@@ -138,9 +136,8 @@ impl<M: Mem> Engine<M> {
             return None;
         }
         // SYNC POINT S3: if the record was remade meanwhile, its id tells.
-        self.mem.fence_unless(Fault::NoFenceInFind, Acquire);
-        let same = line.load(record::ID, Relaxed) == id;
-        (same || self.mem.planted(Fault::NoSecondIdInFind)).then_some(handle)
+        self.mem.fence(Acquire);
+        (line.load(record::ID, Relaxed) == id).then_some(handle)
     }
 
     /// Whether the name stands there word by word, padded with zeros: else no lookup finds it, whatever
@@ -186,7 +183,7 @@ impl<M: Mem> Engine<M> {
         }
         let mut name = vec![0; len];
         let inline = inline_bytes(meta);
-        if len <= inline || self.mem.planted(Fault::NameBeyondRecord) {
+        if len <= inline {
             copy_words(line, record::NAME, &mut name);
         } else {
             let block = line.load(record::NAME + inline / 8 - 1, Relaxed);
@@ -248,10 +245,6 @@ impl<M: Mem> Engine<M> {
                 let line = self.mem.words_mut(at, 8).ok_or_else(|| outside(at))?;
                 for slot in 0..8 {
                     if line.load(slot, Relaxed) == index_word::new(hash, record) {
-                        if self.mem.planted(Fault::UnlinkToEmpty) {
-                            line.store(slot, index_word::EMPTY, Relaxed);
-                            continue;
-                        }
                         line.store(slot, index_word::TOMBSTONE, Relaxed);
                         self.sweep_tombstones(table, at, slot)?;
                     }
@@ -341,13 +334,10 @@ impl<M: Mem> Engine<M> {
         journal.store(journal::NEW, new.root(), Relaxed);
         journal.store(journal::OPERATION, journal::ROOT, Release);
         self.set_run(first, chunks, kind::INDEX)?;
-        if self.mem.planted(Fault::RootBeforeWords) {
-            live.store(live::ROOT, new.root(), Release);
-        }
         let words =
             self.mem.words_mut(new.at, (lines * 8) as usize).ok_or_else(|| outside(new.at))?;
         // SYNC POINT S9: the chunks may have been an index that somebody still looks in.
-        self.mem.fence_unless(Fault::NoFenceInRebuild, Release);
+        self.mem.fence(Release);
         for at in 0..(lines * 8) as usize {
             words.store(at, index_word::EMPTY, Relaxed);
         }
@@ -371,7 +361,7 @@ impl<M: Mem> Engine<M> {
         })?;
         if fits {
             // SYNC POINT S6, then S7.
-            live.store(live::ROOT, new.root(), self.mem.order_unless(Fault::RootRelaxed, Release));
+            live.store(live::ROOT, new.root(), Release);
             live.store(live::INDEX_USED, used, Relaxed);
         }
         self.replay_root()?;
@@ -385,10 +375,10 @@ impl<M: Mem> Engine<M> {
         let old = Table::of_root(journal.load(journal::OLD, Relaxed));
         let new = Table::of_root(journal.load(journal::NEW, Relaxed));
         let published = Table::of_root(live.load(live::ROOT, Relaxed)) == new;
-        if published && !self.mem.planted(Fault::SeqNotCounted) {
+        if published {
             live.fetch_add(live::INDEX_SEQ, 1, Release);
         }
-        let old_one = published || self.mem.planted(Fault::OldIndexFreed);
+        let old_one = published;
         let unused = if old_one { old } else { new };
         self.free_index(unused)?;
         journal.store(journal::OPERATION, journal::NOTHING, Release);
@@ -452,9 +442,6 @@ fn tail(name: &[u8]) -> u64 {
     if let Some(last) = name.last_chunk::<8>() {
         // Shifted out of the last 8 bytes: a copy into a padded buffer took twice as long.
         return u64::from_le_bytes(*last) >> (64 - 8 * rest.len() as u32);
-    }
-    if mapvar_os::seeded::planted("big-endian-name") {
-        return rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
     }
     rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }

@@ -166,7 +166,7 @@ pub mod internals {
         alloc::Space,
         engine::{Expect, Handle, Store, Wrote},
         index::Query,
-        mem::{Fault, Load, Mapped, Mem, Ordering, Store as StoreWords, heap::Heap, power},
+        mem::{Load, Mapped, Mem, Ordering, Store as StoreWords, heap::Heap, power},
         raw::{Captured, Data, Raw, Shot},
         region::{Facts, Flaw, Identity},
         slots::Seen,

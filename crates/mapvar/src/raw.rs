@@ -4,7 +4,7 @@
 
 use crate::{
     layout::{self, Desc, Extent, slot},
-    mem::{Fault, Load, Mem, Ordering::Relaxed},
+    mem::{Load, Mem, Ordering::Relaxed},
     trouble::Trouble,
 };
 use mapvar_os::{Error, ErrorKind};
@@ -248,11 +248,7 @@ impl<M: Mem> Shot<'_, M> {
                 return Ok(Captured { kind: 0, type_id: 0, data: Data::Word(0) });
             }
             _ => {
-                let len = if self.mem.planted(Fault::LengthReadTwice) {
-                    Desc(self.slot.load(slot::DESC, Relaxed)).len() as usize
-                } else {
-                    self.len()
-                };
+                let len = self.len();
                 // No more than is mapped; and where memory is short, an error and no abort.
                 let mut bytes = Vec::new();
                 bytes.try_reserve_exact(len).map_err(|_| no_memory(len))?;

@@ -16,7 +16,7 @@ use crate::{
         superblock,
     },
     mem::{
-        Fault, Load, Mem,
+        Load, Mem,
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         Store as _,
     },
@@ -86,9 +86,7 @@ impl<M: Mem> Store<M> {
         let scan = self.scan(bytes)?;
         let accepted = self.accept(&scan)?;
         let recovered = self.rebuild_all(&scan, &accepted)?;
-        if !self.mem.planted(Fault::NoBarrierInRecovery) {
-            self.mem.barrier(&[(0, scan.chunks * CHUNK)])?;
-        }
+        self.mem.barrier(&[(0, scan.chunks * CHUNK)])?;
         // After the barrier: in the file it says that the epoch was complete.
         self.live_mut()?.store(live::EPOCH, accepted.epoch, Release);
         self.settled()?;
@@ -177,7 +175,7 @@ impl<M: Mem> Store<M> {
             }
             let Some(sum) = self.slot_sum(chunk_id, handle, number, seal)? else { continue };
             let lies = sum.extent.is_none_or(|extent| extent_lies(scan, extent));
-            let same = sum.crc == sum.said || self.mem.planted(Fault::SlotSumIgnored);
+            let same = sum.crc == sum.said;
             if !same || sum.version > State::LARGEST || !lies {
                 continue;
             }
@@ -196,7 +194,7 @@ impl<M: Mem> Store<M> {
         let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
         let id = line.load(record::ID, Acquire) & !record::RETIRED;
         let meta = Meta(line.load(record::META, Relaxed));
-        if id == 0 || (meta.class() != class && !self.mem.planted(Fault::ClassUnchecked)) {
+        if id == 0 || (meta.class() != class) {
             return Ok(None);
         }
         let inline = index::inline_bytes(meta);
@@ -212,10 +210,7 @@ impl<M: Mem> Store<M> {
         }
         // The checksum is over the name alone; what pads it, and the beginning in the record of a name
         // in a block, have to be right too, or nobody finds the variable by it.
-        let found = |name: &[u8]| {
-            self.name_is(line, meta, &Query::new(name, self.seed))
-                || self.mem.planted(Fault::LongNameUnchecked)
-        };
+        let found = |name: &[u8]| self.name_is(line, meta, &Query::new(name, self.seed));
         let whole = self
             .name_of(at)
             .is_some_and(|name| meta_crc(id, meta, &name) == meta.crc() && found(&name));
@@ -230,9 +225,7 @@ impl<M: Mem> Store<M> {
         let epoch_of = |at: usize| scan.superblocks.get(at).map_or(0, |it| it.epoch);
         order.sort_by_key(|at| std::cmp::Reverse(epoch_of(*at)));
         let matches = |at: usize| match (scan.superblocks.get(at), scan.found.get(at)) {
-            (Some(superblock), Some(found)) => {
-                superblock.sealed == *found || self.mem.planted(Fault::NoSumCheck)
-            }
+            (Some(superblock), Some(found)) => superblock.sealed == *found,
             _ => false,
         };
         let (mut taken, mut damaged) = (None, false);
@@ -335,8 +328,7 @@ impl<M: Mem> Store<M> {
         let words = self.mem.words_mut(incarnation::AT, incarnation::WORDS);
         let words = words.ok_or(Trouble::ReadOnly)?;
         let count = words.load(incarnation::COUNT, Relaxed);
-        let count = count.saturating_add(u64::from(!self.mem.planted(Fault::IncarnationKept)));
-        let count = count.min(LAST_INCARNATION);
+        let count = count.saturating_add(1).min(LAST_INCARNATION);
         words.store(incarnation::COUNT, count, Relaxed);
         Ok(count << 40)
     }
@@ -344,19 +336,15 @@ impl<M: Mem> Store<M> {
     /// Frees what users held who are gone: locks, journals, pins, F.
     fn forget_users(&self) -> Result<(), Trouble> {
         for at in [live::LOCK_L, live::LOCK_T, live::BIRTHS_WAKE, live::CHANGES_WAKE] {
-            if !self.mem.planted(Fault::LocksKept) {
-                self.mem.reset(at);
-            }
+            self.mem.reset(at);
         }
         let zero = |at: u64, from: usize, count: usize| {
             let words = self.mem.words_mut(at, from + count).ok_or(Trouble::ReadOnly)?;
             (from..from + count).for_each(|word| words.store(word, 0, Relaxed));
             Ok::<_, Trouble>(())
         };
-        if !self.mem.planted(Fault::JournalKept) {
-            zero(journal::AT, 0, journal::WORDS)?;
-            zero(commit::AT, 0, commit::WORDS)?;
-        }
+        zero(journal::AT, 0, journal::WORDS)?;
+        zero(commit::AT, 0, commit::WORDS)?;
         for number in 0..layout::PARTICIPANT_SLOTS {
             // The tokens too: of a copy, on Windows, the original's users seem to have the seats, and
             // so its locks, and what ends with them. Nobody has taken one of this file yet.
@@ -400,7 +388,7 @@ impl<M: Mem> Store<M> {
         // again is free. The words of these chunks end with the table that has room for them.
         for number in scan.chunks..layout::MOST_CHUNKS {
             let at = layout::table_word(number);
-            if at >= scan.chunks * CHUNK || self.mem.planted(Fault::TableTailKept) {
+            if at >= scan.chunks * CHUNK {
                 break;
             }
             let word = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
@@ -455,7 +443,7 @@ impl<M: Mem> Store<M> {
             let wiped = words.load(slot + slot::SEAL, Relaxed) == 0
                 && words.load(slot + slot::VERSION, Relaxed) == slot::INVALID
                 && words.load(slot + slot::DESC, Relaxed) == 0;
-            if !wiped && !self.mem.planted(Fault::OthersKept) {
+            if !wiped {
                 words.store(slot + slot::SEAL, 0, Relaxed);
                 words.store(slot + slot::VERSION, slot::INVALID, Relaxed);
                 words.store(slot + slot::DESC, 0, Relaxed);
@@ -467,11 +455,6 @@ impl<M: Mem> Store<M> {
             }
             return Ok(None);
         };
-        if self.mem.planted(Fault::AcceptedRewritten) {
-            let slot = handle.slot(number);
-            words.store(slot + slot::VERSION, sum.version + 1, Relaxed);
-            words.store(slot + slot::SEAL, accepted.epoch, Relaxed);
-        }
         if sum.tombstone {
             words.store(record::ID, handle.id | record::RETIRED, Relaxed);
             words.store(record::STATE, accepted.next_epoch | record::QUIET, Relaxed);
@@ -507,11 +490,7 @@ impl<M: Mem> Store<M> {
         for number in (0..slot::COUNT).filter(|number| mask >> number & 1 != 0) {
             let seal = words.load(handle.slot(number) + slot::SEAL, Relaxed);
             let version = words.load(handle.slot(number) + slot::VERSION, Relaxed);
-            let older = self.mem.planted(Fault::OlderAccepted);
-            if seal != 0
-                && seal <= epoch
-                && newest.is_none_or(|(best, ..)| (version > best) != older)
-            {
+            if seal != 0 && seal <= epoch && newest.is_none_or(|(best, ..)| version > best) {
                 newest = Some((version, number, seal));
             }
         }

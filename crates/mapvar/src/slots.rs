@@ -8,7 +8,7 @@ use crate::{
     engine::{Expect, Handle, Store, Wrote},
     layout::{self, Desc, State, chunk, record, slot},
     mem::{
-        Fault, Load, Mem,
+        Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
         Store as _,
     },
@@ -125,9 +125,6 @@ impl<M: Mem> Store<M> {
                 },
             }
         }
-        if self.mem.planted(Fault::SecondLock) {
-            return self.read_patiently(handle, take).map(Some);
-        }
         Ok(None)
     }
 
@@ -223,12 +220,9 @@ impl<M: Mem> Store<M> {
         match self.pin(handle) {
             Ok(None) => {
                 let look = self.look_at_value(handle, &mut take);
-                let kept = matches!(look, Look::Changed) && self.mem.planted(Fault::LockKept);
                 // Nobody can write it, and what is gone is passed over.
                 let seen = self.judge(handle, look, false);
-                if !kept {
-                    self.mem.unlock(handle.lock());
-                }
+                self.mem.unlock(handle.lock());
                 seen?.ok_or(Trouble::Contended)
             }
             Ok(Some(pinned)) => {
@@ -317,8 +311,7 @@ impl<M: Mem> Store<M> {
     ) -> Look<R> {
         let Some(line) = self.mem.near(handle.at, record::LINE) else { return Look::Outside };
         // SYNC POINT S1: the slot's content as it was published.
-        let state =
-            State(line.load(record::STATE, self.mem.order_unless(Fault::StateRelaxed, Acquire)));
+        let state = State(line.load(record::STATE, Acquire));
         if line.load(record::ID, Acquire) != handle.id {
             return Look::Stale;
         }
@@ -326,14 +319,14 @@ impl<M: Mem> Store<M> {
         let Some(slot) = self.mem.near(at, slot::LEAST) else { return Look::Outside };
         let taken = take(Desc(slot.load(slot::DESC, Relaxed)), slot, at);
         // SYNC POINT S2: if any of it was written over, the slot's version tells.
-        self.mem.fence_unless(Fault::NoFenceBeforeVersion, Acquire);
+        self.mem.fence(Acquire);
         let whole = slot.load(slot::VERSION, Relaxed) == state.version();
         // SYNC POINT S3: if the record was remade, its id tells.
         let same = line.load(record::ID, Relaxed) == handle.id;
-        if !whole && !self.mem.planted(Fault::NoVersionCheck) {
+        if !whole {
             return Look::Changed;
         }
-        if !same && !self.mem.planted(Fault::NoIdCheck) {
+        if !same {
             return Look::Stale;
         }
         Look::Whole(taken, state.version())
@@ -346,11 +339,9 @@ impl<M: Mem> Store<M> {
         let at = slot.load(slot::DATA, Relaxed);
         let capacity = slot.load(slot::DATA + 1, Relaxed);
         let lies_within = || {
-            self.mem.planted(Fault::ExtentUnbounded)
-                || layout::pieces(at, desc.len()).all(|(at, len)| {
-                    usize::try_from(len)
-                        .is_ok_and(|len| self.mem.words(at, len.div_ceil(8)).is_some())
-                })
+            layout::pieces(at, desc.len()).all(|(at, len)| {
+                usize::try_from(len).is_ok_and(|len| self.mem.words(at, len.div_ceil(8)).is_some())
+            })
         };
         match usize::try_from(desc.len()) {
             Ok(len) if desc.len() <= capacity && at < self.mem.limit() && lies_within() => {
@@ -402,9 +393,6 @@ impl<M: Mem> Store<M> {
     #[cold]
     #[inline(never)]
     pub(crate) fn bury(&self, handle: Handle, version: u64) {
-        if self.mem.planted(Fault::NotBuried) {
-            return;
-        }
         let removed = self.write_settled(handle, &Raw::TOMBSTONE, Expect::Version(version));
         if matches!(removed, Ok(Wrote::Version(_))) {
             let _ = self.collect(handle);
@@ -485,33 +473,20 @@ impl<M: Mem> Store<M> {
     ) -> Option<(Wrote, Replaced)> {
         let line = self.mem.near_mut(handle.at, record::LINE)?;
         let state = State(line.load(record::STATE, Relaxed));
-        if line.load(record::ID, Acquire) != handle.id
-            && !self.mem.planted(Fault::NoIdCheckUnderLock)
-        {
+        if line.load(record::ID, Acquire) != handle.id {
             return Some((Wrote::Stale, Replaced::NOTHING));
         }
         let removing = raw.kind == slot::TOMBSTONE;
         if expect != Expect::Any || removing {
             let removed = self.is_removed(handle, state)?;
-            if let Some(refused) = expect.refuses(state.version(), removed, removing)
-                && !self.mem.planted(Fault::VersionNotCompared)
-            {
+            if let Some(refused) = expect.refuses(state.version(), removed, removing) {
                 return Some((refused, Replaced::NOTHING));
             }
         }
-        let number = if self.mem.planted(Fault::ReuseCurrent) {
-            state.current()
-        } else if self.mem.planted(Fault::ReuseDurable) {
-            (state.current() + 1) & 1
-        } else {
-            state.free_slot()
-        };
+        let number = state.free_slot();
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
-        if self.mem.planted(Fault::PublishBeforeFill) {
-            self.publish(line, handle, state, version, number, removing);
-        }
         let replaced = self.fill_slot(handle.slot_at(number), version, raw, false)?;
-        if self.file && !self.mem.planted(Fault::LostDirty) {
+        if self.file {
             self.mark_dirty(handle.at)?;
         }
         self.publish(line, handle, state, version, number, removing);
@@ -534,14 +509,9 @@ impl<M: Mem> Store<M> {
         if removing && handle.atomic {
             new = State(new.0 | State::REMOVED);
         }
-        let order = self.mem.order_unless(Fault::PublishRelaxed, AcqRel);
-        let early = self.mem.planted(Fault::WakeBeforePublish);
-        if early {
-            self.wake_waiters(handle);
-        }
         // SYNC POINT S17.
-        let old = State(line.swap(record::STATE, new.0, order));
-        if old.waited_for() && !early {
+        let old = State(line.swap(record::STATE, new.0, AcqRel));
+        if old.waited_for() {
             // Before the lock is given back: if this process dies here, the next holder is told.
             self.wake_waiters(handle);
         }
@@ -589,15 +559,11 @@ impl<M: Mem> Store<M> {
             if Desc(slot.load(slot::DESC, Relaxed)).is_extent() {
                 replaced = Replaced(slot.load(slot::DATA, Relaxed));
             }
-            if !self.mem.planted(Fault::NoInvalid) {
-                slot.store(slot::VERSION, slot::INVALID, Relaxed);
-            }
+            slot.store(slot::VERSION, slot::INVALID, Relaxed);
             // SYNC POINT S2: who sees a word of the new value sees that the slot is invalid.
-            self.mem.fence_unless(Fault::NoFenceAfterInvalid, Release);
+            self.mem.fence(Release);
         }
-        if !self.mem.planted(Fault::SealKept) {
-            slot.store(slot::SEAL, 0, Relaxed);
-        }
+        slot.store(slot::SEAL, 0, Relaxed);
         slot.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
         let desc = raw.desc();
         if raw.owner != 0 {
@@ -630,9 +596,6 @@ impl<M: Mem> Store<M> {
         self.lock_record(handle)?;
         // Somebody may have been quicker.
         if State(words.load(record::STATE, Relaxed)).removed() {
-            if self.mem.planted(Fault::ReviveBeforeValue) {
-                let _ = self.write_locked(handle, raw, Expect::Any);
-            }
             // Before `REMOVED` goes: until then nobody's operation begins.
             words.store(record::VALUE, raw.first_word(), Release);
             let _ = self.write_locked(handle, raw, Expect::Any);

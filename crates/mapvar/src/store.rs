@@ -10,7 +10,7 @@ use crate::{
         self, Desc, Meta, State, Table, chunk, journal, live, record, record_bytes, room, slot,
     },
     mem::{
-        Fault, Load, Mem,
+        Load, Mem,
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         Store as _,
     },
@@ -150,16 +150,11 @@ impl<M: Mem> Store<M> {
             return Err(Trouble::ReadOnly);
         }
         // SYNC POINT S5, S8.
-        let taken = self.mem.lock(live::LOCK_L).map_err(Trouble::Lock)?;
+        let _ = self.mem.lock(live::LOCK_L).map_err(Trouble::Lock)?;
         let held = Structure(self);
-        if taken == Taken::Clean && self.mem.planted(Fault::ReplayIfTold) {
-            return Ok(held);
-        }
         // Always, and not only when the last holder died: the journal is the truth, the kernel's
         // word only a hint.
-        if !self.mem.planted(Fault::NoReplay) {
-            self.replay()?;
-        }
+        self.replay()?;
         Ok(held)
     }
 
@@ -185,9 +180,7 @@ impl<M: Mem> Store<M> {
                 Ok(Taken::Clean) => return Ok(()),
                 // Its holder may have published and died before it woke those who wait for it.
                 Ok(Taken::Recovered) => {
-                    if !self.mem.planted(Fault::HeirWakesNobody) {
-                        self.rouse_waiters(handle);
-                    }
+                    self.rouse_waiters(handle);
                     return Ok(());
                 }
                 Err(Refused::Marked(Locks::MARK_L)) => drop(self.lock_structure()?),
@@ -196,9 +189,6 @@ impl<M: Mem> Store<M> {
             }
             // Before the next attempt: what the last one took, nobody would give back.
             if tries.next().is_none() {
-                if self.mem.planted(Fault::LastTryKept) {
-                    let _ = self.mem.lock(handle.lock());
-                }
                 return Err(Trouble::Contended);
             }
             taken = self.mem.lock(handle.lock());
@@ -243,9 +233,6 @@ impl<M: Mem> Store<M> {
         };
         let wanted = if self.has_room_to_spare()? { wanted } else { least };
         let room = self.find_record(wanted, least)?;
-        if self.mem.planted(Fault::BitsBeforeJournal) {
-            self.take_bit(room)?;
-        }
         if !self.index_has_room()? {
             match self.rebuild() {
                 Ok(()) => {}
@@ -268,12 +255,8 @@ impl<M: Mem> Store<M> {
         journal.store(journal::RECORD, room.at, Relaxed);
         journal.store(journal::BLOCK, block.map_or(0, |block| block.at), Relaxed);
         // SYNC POINT S8.
-        if !self.mem.planted(Fault::InsertUnjournalled) {
-            journal.store(journal::OPERATION, journal::INSERT, Release);
-        }
-        if !self.mem.planted(Fault::BitsBeforeJournal) {
-            self.take_bit(room)?;
-        }
+        journal.store(journal::OPERATION, journal::INSERT, Release);
+        self.take_bit(room)?;
         if let Some(block) = block {
             self.take_bit(block)?;
         }
@@ -282,7 +265,7 @@ impl<M: Mem> Store<M> {
         let words = self.mem.words_mut(room.at, handle.words()).ok_or_else(|| outside(room.at))?;
         words.store(record::ID, 0, Relaxed);
         // SYNC POINT S3: who still reads the old variable here sees that it is no more.
-        self.mem.fence_unless(Fault::NoFenceInInsert, Release);
+        self.mem.fence(Release);
         let id = self.new_id()?;
         if let Some(block) = block {
             let count = query.name.len().div_ceil(8) + 1;
@@ -304,9 +287,7 @@ impl<M: Mem> Store<M> {
             words.store(handle.slot(number) + slot::SEAL, 0, Relaxed);
             // It has none of the extents that the variable before it had: one of them may be this
             // one's before long, by another slot.
-            if !self.mem.planted(Fault::OldExtentsKept) {
-                words.store(handle.slot(number) + slot::DESC, 0, Relaxed);
-            }
+            words.store(handle.slot(number) + slot::DESC, 0, Relaxed);
         }
         let version = 1.max(self.version_base);
         let _ = self
@@ -318,18 +299,11 @@ impl<M: Mem> Store<M> {
         }
         words.store(record::STATE, State::new(version, 0, 0, 0).0, Release);
 
-        if self.mem.planted(Fault::IdBeforeIndex) {
-            words.store(record::ID, id, Release);
-        }
-        let dirty_before_id = self.mem.planted(Fault::DirtyBeforeId);
-        if dirty_before_id {
-            self.mark_dirty(room.at).ok_or_else(|| outside(room.at))?;
-        }
         self.link(place, query.hash, room.at)?;
         // SYNC POINT S4: the publication. Before it, a name that leads here finds a record without
         // id; after it, the variable is there.
         words.store(record::ID, id, Release);
-        if self.file && !dirty_before_id {
+        if self.file {
             // Not before: a flush that came between would pass over a record without an id, and no
             // later one would look at it.
             self.mark_dirty(room.at).ok_or_else(|| outside(room.at))?;
@@ -405,24 +379,21 @@ impl<M: Mem> Store<M> {
             return Ok(());
         }
         if !self.collectable(handle, words) {
-            if self.file && !self.mem.planted(Fault::LeftUncounted) {
+            if self.file {
                 self.count_left()?;
             }
             return Ok(());
         }
         let journal = self.journal()?;
-        let mark = || self.mem.mark(handle.lock(), Locks::MARK_L);
-        let early = self.mem.planted(Fault::CollectMarkUnjournalled).then(mark);
         journal.store(journal::RECORD, handle.at, Relaxed);
         journal.store(journal::OPERATION, journal::UNLINK, Release);
-        match early.unwrap_or_else(mark) {
+        match self.mem.mark(handle.lock(), Locks::MARK_L) {
             Ok(taken) => {
                 if taken == Taken::Recovered {
                     self.rouse_waiters(handle);
                 }
                 self.finish_collect(handle.at)
             }
-            Err(_) if self.mem.planted(Fault::CollectUnmarked) => self.finish_collect(handle.at),
             Err(_) => {
                 journal.store(journal::OPERATION, journal::NOTHING, Release);
                 Ok(())
@@ -458,7 +429,7 @@ impl<M: Mem> Store<M> {
         if desc.kind() != slot::TOMBSTONE {
             return Ok(Fate::Kept);
         }
-        if !self.file || self.mem.planted(Fault::EraseAtOnce) {
+        if !self.file {
             return Ok(Fate::Erased);
         }
         let seal = |number| words.load(handle.slot(number) + slot::SEAL, Acquire);
@@ -472,7 +443,6 @@ impl<M: Mem> Store<M> {
         }
         let durable = seal(state.b());
         let complete = self.live()?.load(live::EPOCH, Acquire);
-        let complete = if self.mem.planted(Fault::RetiredEarly) { u64::MAX } else { complete };
         let retired = state.current() == state.b() && durable != 0 && durable <= complete;
         Ok(if retired { Fate::Retired } else { Fate::Kept })
     }
@@ -519,9 +489,6 @@ impl<M: Mem> Store<M> {
     /// bytes came free.
     fn free_retired(&self) -> Result<u64, Trouble> {
         let mut freed = 0;
-        if self.mem.planted(Fault::RetiredKept) {
-            return Ok(0);
-        }
         for number in layout::META_CHUNKS..self.chunk_count()? {
             let (layout::kind::RECORDS, class) = self.chunk_kind(number)? else { continue };
             let base = number * layout::CHUNK + layout::CHUNK_HEADER;
@@ -542,7 +509,7 @@ impl<M: Mem> Store<M> {
         let state = line.load(record::STATE, Acquire);
         let atomic = Meta(line.load(record::META, Relaxed)).atomic();
         Ok(line.load(record::ID, Acquire) & record::RETIRED != 0
-            && (state & !record::QUIET <= complete || self.mem.planted(Fault::PlaceEarly))
+            && state & !record::QUIET <= complete
             // An operation on it may still be under way, and it has no second look.
             && (!atomic || state & record::QUIET != 0))
     }
@@ -560,9 +527,6 @@ impl<M: Mem> Store<M> {
         } else {
             0
         };
-        if self.mem.planted(Fault::BitBeforeId) {
-            self.clear_bit(room)?;
-        }
         // As an insertion that is undone.
         let journal = self.journal()?;
         journal.store(journal::RECORD, at, Relaxed);
@@ -580,15 +544,11 @@ impl<M: Mem> Store<M> {
     /// From the mark on a record to its end: idempotent, so that a replay does it from its start.
     fn finish_collect(&self, at: u64) -> Result<(), Trouble> {
         let journal = self.journal()?;
-        if self.mem.planted(Fault::JournalClearedFirst) {
-            journal.store(journal::OPERATION, journal::NOTHING, Release);
-        }
         let line = self.mem.words_mut(at, record::LINE).ok_or_else(|| outside(at))?;
         let meta = Meta(line.load(record::META, Relaxed));
         if let Some(handle) = Handle::checked(at, 0, meta, &self.mem)
             && self.records_lie_at(handle)?
-            && (self.mem.is_marked(handle.lock(), Locks::MARK_L)
-                || self.mem.planted(Fault::CollectUnmarked))
+            && self.mem.is_marked(handle.lock(), Locks::MARK_L)
         {
             let words = self.mem.words(at, handle.words()).ok_or_else(|| outside(at))?;
             let fate = self.fate(handle, words)?;
@@ -599,9 +559,6 @@ impl<M: Mem> Store<M> {
                 // SYNC POINT S3.
                 self.mem.fence(Release);
                 self.wake_waiters(handle);
-                if self.mem.planted(Fault::CollectEndsEarly) {
-                    journal.store(journal::OPERATION, journal::NOTHING, Release);
-                }
                 self.unlink(at)?;
                 for number in 0..slot::COUNT {
                     if Desc(words.load(handle.slot(number) + slot::DESC, Relaxed)).is_extent() {
@@ -639,16 +596,9 @@ impl<M: Mem> Store<M> {
         if operation == journal::NOTHING {
             return Ok(());
         }
-        if self.mem.planted(Fault::ReplayEndsFirst) {
-            journal.store(journal::OPERATION, journal::NOTHING, Release);
-        }
         let at = journal.load(journal::RECORD, Relaxed);
         self.rouse_at(at);
         match operation {
-            journal::INSERT if self.mem.planted(Fault::InsertNotUndone) => {
-                journal.store(journal::OPERATION, journal::NOTHING, Release);
-                Ok(())
-            }
             journal::INSERT => self.replay_insert(at, journal.load(journal::BLOCK, Relaxed)),
             journal::UNLINK => self.finish_collect_if_record(at),
             journal::ROOT => self.replay_root(),
@@ -674,19 +624,14 @@ impl<M: Mem> Store<M> {
             && let Some(room) = self.room_at(at)?
         {
             if line.load(record::ID, Acquire) == 0 {
-                if self.mem.planted(Fault::ReplayEndsEarly) {
-                    journal.store(journal::OPERATION, journal::NOTHING, Release);
-                }
                 // Not published: its index word goes first, then its bits.
-                if !self.mem.planted(Fault::ReplayKeepsWord) {
-                    self.unlink(at)?;
-                }
+                self.unlink(at)?;
                 self.clear_bit(room)?;
-                if block != 0 && !self.mem.planted(Fault::BlockForgotten) {
+                if block != 0 {
                     self.free_block(block)?;
                 }
             } else {
-                if self.file && !self.mem.planted(Fault::ReplayNotDirty) {
+                if self.file {
                     self.mark_dirty(at).ok_or_else(|| outside(at))?;
                 }
                 self.wake_for_birth();
@@ -741,9 +686,7 @@ impl<M: Mem> Store<M> {
                 }
             }
             cursor.chunk += 1;
-            if !self.mem.planted(Fault::CursorNotReset) {
-                cursor.within = 0;
-            }
+            cursor.within = 0;
         }
         Ok(None)
     }

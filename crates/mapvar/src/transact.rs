@@ -8,7 +8,7 @@ use crate::{
     engine::{Expect, Handle, Store, Wrote},
     layout::{Meta, State, commit, live, marks, record, slot},
     mem::{
-        Fault, Load, Mem,
+        Load, Mem,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         Store as _,
     },
@@ -89,9 +89,7 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S5, S13.
         let _ = self.mem.lock(live::LOCK_T).map_err(Trouble::Lock)?;
         let held = Transactions(self);
-        if !self.mem.planted(Fault::NoReplayOfTransactions) {
-            self.replay_transaction()?;
-        }
+        self.replay_transaction()?;
         Ok(held)
     }
 
@@ -206,15 +204,10 @@ impl<M: Mem> Store<M> {
         for (number, change) in changes.iter().enumerate() {
             // A mark is journalled before it is set.
             entries.store(number, change.handle.at, Relaxed);
-            if !self.mem.planted(Fault::MarkUnjournalled) {
-                // SYNC POINT S13.
-                commits.store(commit::COUNT, number as u64 + 1, Release);
-            }
+            // SYNC POINT S13.
+            commits.store(commit::COUNT, number as u64 + 1, Release);
             if let Some(met) = self.try_mark(change.handle) {
                 return Ok(Some(met));
-            }
-            if self.mem.planted(Fault::MarkUnjournalled) {
-                commits.store(commit::COUNT, number as u64 + 1, Release);
             }
         }
         Ok(None)
@@ -252,8 +245,6 @@ impl<M: Mem> Store<M> {
             let removed = self.is_removed(handle, state).ok_or_else(lost)?;
             match expect.refuses(state.version(), removed, false) {
                 None => {}
-                Some(Wrote::Absent | Wrote::Other(_))
-                    if self.mem.planted(Fault::ConflictOverlooked) => {}
                 Some(Wrote::Absent | Wrote::Other(_)) => return Ok(Some(Ended::Conflict)),
                 Some(_) => return Ok(Some(Ended::Stale)),
             }
@@ -263,9 +254,6 @@ impl<M: Mem> Store<M> {
 
     fn commit(&self, changes: &[Part<'_>], replaced: &mut Vec<Replaced>) -> Result<(), Trouble> {
         let (commits, entries) = (self.commits()?, self.entries()?);
-        if self.mem.planted(Fault::CommitEarly) {
-            commits.store(commit::STATUS, commit::COMMITTED, Release);
-        }
         for (number, change) in changes.iter().enumerate() {
             let (Some(raw), handle) = (&change.raw, change.handle) else { continue };
             let lost = || outside(handle.at);
@@ -276,19 +264,14 @@ impl<M: Mem> Store<M> {
             replaced
                 .push(self.fill_slot(handle.slot_at(to), version, raw, false).ok_or_else(lost)?);
             entries.store(number, handle.at | marks::WRITES | to as u64, Relaxed);
-            if self.file && !self.mem.planted(Fault::TransactionNotDirty) {
+            if self.file {
                 self.mark_dirty(handle.at).ok_or_else(lost)?;
             }
         }
         // From here on a snapshot waits.
         self.live_mut()?.fetch_add(live::TSEQ, 1, AcqRel);
-        if !self.mem.planted(Fault::NoCommitWord) {
-            // SYNC POINT S13: the commit. Who takes T from here on, publishes.
-            commits.store(commit::STATUS, commit::COMMITTED, Release);
-        }
-        if self.mem.planted(Fault::AcknowledgedUnpublished) {
-            return Ok(());
-        }
+        // SYNC POINT S13: the commit. Who takes T from here on, publishes.
+        commits.store(commit::STATUS, commit::COMMITTED, Release);
         self.apply()?;
         for change in changes {
             if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
@@ -306,8 +289,7 @@ impl<M: Mem> Store<M> {
         for number in 0..count {
             let entry = entries.load(number, Relaxed);
             let Some(handle) = self.journalled(entry)? else { continue };
-            let again = self.mem.planted(Fault::ApplyAgain);
-            let marked = again || self.mem.is_marked(handle.lock(), Locks::MARK_T);
+            let marked = self.mem.is_marked(handle.lock(), Locks::MARK_T);
             if entry & marks::WRITES == 0 || !marked {
                 continue;
             }
@@ -318,10 +300,7 @@ impl<M: Mem> Store<M> {
             let at = handle.slot_at(to);
             let slot = self.mem.words_mut(at, slot::LEAST).ok_or_else(lost)?;
             let version = slot.load(slot::VERSION, Relaxed);
-            if self.mem.planted(Fault::UnmarkBeforePublish) {
-                self.unmark(entry)?;
-            }
-            if (again || version > state.version()) && version <= State::LARGEST {
+            if version > state.version() && version <= State::LARGEST {
                 self.publish(line, handle, state, version, to, false);
             }
         }
@@ -344,9 +323,6 @@ impl<M: Mem> Store<M> {
         if let Some(handle) = self.journalled(entry)?
             && self.mem.is_marked(handle.lock(), Locks::MARK_T)
         {
-            if self.mem.planted(Fault::UnlockBeforeWake) {
-                self.mem.unmark(handle.lock());
-            }
             // Those who wait for the value: of a record that was marked after its holder had died,
             // or published by one who died before he woke them.
             self.wake_waiters(handle);
@@ -385,9 +361,7 @@ impl<M: Mem> Store<M> {
     fn replay_transaction(&self) -> Result<(), Trouble> {
         let commits = self.commits()?;
         // SYNC POINT S13.
-        if commits.load(commit::STATUS, Acquire) == commit::COMMITTED
-            && !self.mem.planted(Fault::CommittedUndone)
-        {
+        if commits.load(commit::STATUS, Acquire) == commit::COMMITTED {
             self.rouse_journalled()?;
             return self.apply();
         }

@@ -4,7 +4,7 @@ use crate::{
     Map, Value, codec,
     engine::{Expect, Handle, Version},
     map::Body,
-    mem::{Fault, Mem, Ordering::Acquire},
+    mem::{Mem, Ordering::Acquire},
     raw::{Captured, Payload, Raw},
     slots::Seen,
     store::Inserted,
@@ -725,7 +725,7 @@ impl<'m> Transaction<'m> {
             }
             store.transact(&mut changes)
         })();
-        if !matches!(outcome, Ok(Ended::Committed)) && !store.mem().planted(Fault::ReservedKept) {
+        if !matches!(outcome, Ok(Ended::Committed)) {
             for change in &changes {
                 if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
                     store.forsake(extent);

@@ -6,7 +6,7 @@ use crate::{
     engine::{Handle, Store},
     layout::{Desc, State, live, record, slot},
     mem::{
-        Fault, Load, Mem,
+        Load, Mem,
         Ordering::{AcqRel, Acquire, SeqCst},
         Store as _,
     },
@@ -134,7 +134,7 @@ impl<M: Mem> Store<M> {
         let line = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
         // SYNC POINT S17.
         let mut state = State(line.load(record::STATE, Acquire));
-        if !state.waited_for() && !self.mem.planted(Fault::WaitNotSet) {
+        if !state.waited_for() {
             // A record that is another's by now, or its own kind of word, is not to be changed: the
             // bit would be harmless in a state, and is none in the epoch of a retired one.
             if line.load(record::ID, Acquire) != stand.id {
@@ -148,14 +148,10 @@ impl<M: Mem> Store<M> {
 
     /// One sleep of who waits for one variable: whether it was seen to have changed.
     pub fn doze(&self, handle: Handle, stand: Stand, at_most: Duration) -> Result<bool, Trouble> {
-        let late = self.mem.planted(Fault::CountedLate);
         // SYNC POINT S18.
-        let mut seen = self.mem.wakes(handle.wake())?;
+        let seen = self.mem.wakes(handle.wake())?;
         if !self.arm(handle, stand)? {
             return Ok(true);
-        }
-        if late {
-            seen = self.mem.wakes(handle.wake())?;
         }
         self.mem.park(handle.wake(), seen, at_most)?;
         Ok(!self.is_as(handle, stand))
@@ -171,9 +167,6 @@ impl<M: Mem> Store<M> {
     #[cold]
     #[inline(never)]
     fn wake_at(&self, word: u64) {
-        if self.mem.planted(Fault::NobodyWoken) {
-            return;
-        }
         self.mem.wake(word);
         self.mem.wake(live::CHANGES_WAKE);
     }
@@ -188,9 +181,6 @@ impl<M: Mem> Store<M> {
     #[cold]
     #[inline(never)]
     fn rouse_word(&self, word: u64) {
-        if self.mem.planted(Fault::HeirTrustsSign) {
-            return self.wake_at(word);
-        }
         self.mem.rouse(word);
         self.mem.rouse(live::CHANGES_WAKE);
     }
@@ -208,9 +198,7 @@ impl<M: Mem> Store<M> {
     /// Wakes who waits for a variable that there was not.
     pub(crate) fn wake_for_birth(&self) {
         self.mem.wake(live::BIRTHS_WAKE);
-        if !self.mem.planted(Fault::BirthUntold) {
-            self.mem.wake(live::CHANGES_WAKE);
-        }
+        self.mem.wake(live::CHANGES_WAKE);
     }
 }
 

@@ -110,7 +110,7 @@ fn what_was_flushed_is_recovered_and_nothing_else() {
 
 fn on_disk(size: u64) -> (power::Power, Store<power::Power>, Facts) {
     let facts = facts(size);
-    let power = power::Power::new(facts.region as usize, None);
+    let power = power::Power::new(facts.region as usize);
     formatted(&power, &facts);
     (power.clone(), Store::new(power, &facts).unwrap(), facts)
 }

@@ -12,7 +12,7 @@
     reason = "a memory of the tests, where an index that is out of bounds is a fault"
 )]
 
-use super::{Fault, Load, Mem, Ordering, Store};
+use super::{Load, Mem, Ordering, Store};
 use crate::{
     layout::{CHUNK, live, record, seat},
     trouble::Trouble,
@@ -130,7 +130,6 @@ pub struct Machine {
     pub barriers: AtomicU64,
     /// Loads that there were, about.
     pub loads: AtomicU64,
-    fault: Option<Fault>,
 }
 
 const DIED: u32 = 0x4000_0000;
@@ -153,7 +152,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Power {
     /// Process 0 of a machine with a file of so many bytes, which can grow a little.
-    pub fn new(bytes: usize, fault: Option<Fault>) -> Self {
+    pub fn new(bytes: usize) -> Self {
         let len = bytes as u64;
         let bytes = bytes + 12 * CHUNK as usize;
         let machine = Machine {
@@ -170,7 +169,6 @@ impl Power {
             disk_fails: AtomicBool::new(false),
             barriers: AtomicU64::new(0),
             loads: AtomicU64::new(0),
-            fault,
         };
         Self { machine: Arc::new(machine), process: 0 }
     }
@@ -650,9 +648,5 @@ impl Mem for Power {
         locked(&self.machine.lens).drain(..lens);
         self.machine.barriers.fetch_add(1, Relaxed);
         Ok(())
-    }
-
-    fn planted(&self, fault: Fault) -> bool {
-        self.machine.fault == Some(fault) || mapvar_os::seeded::planted(fault.name())
     }
 }
