@@ -1,5 +1,5 @@
 //! The layers of the workspace, held by a test: dependencies point one way
-//! (`rustix | libc | windows-sys -> mapvar-os -> mapvar -> the leaves`), and the source keeps the
+//! (`rustix | libc | windows-sys -> mapvar-os -> mapvar-engine -> mapvar -> the leaves`), and the source keeps the
 //! borders that a manifest cannot show: where `unsafe` may stand and where the OS may be named.
 
 #![allow(
@@ -17,6 +17,9 @@ use serde_json::Value;
 /// The crates that speak to an operating system, and the one crate that may use them.
 const SYSTEM: [&str; 3] = ["rustix", "libc", "windows-sys"];
 const OS: &str = "mapvar-os";
+/// The engine, which only the library and the memories of its own tests stand on.
+const ENGINE: &str = "mapvar-engine";
+const SIM: &str = "mapvar-engine-sim";
 const LIBRARY: &str = "mapvar";
 
 fn root() -> PathBuf {
@@ -41,7 +44,7 @@ fn dependencies_point_one_way() {
 
     let packages = metadata["packages"].as_array().expect("a list of packages");
     let names: Vec<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
-    for expected in [OS, LIBRARY, "mapvar-cli", "mapvar-c"] {
+    for expected in [OS, ENGINE, SIM, LIBRARY, "mapvar-cli", "mapvar-c"] {
         assert!(
             names.contains(&expected),
             "{expected} is not a member of the workspace: {names:?}"
@@ -68,9 +71,14 @@ fn broken_rule(from: &str, to: &str, members: &[&str]) -> Option<&'static str> {
     if SYSTEM.contains(&to) {
         (from != OS).then_some("only mapvar-os speaks to the operating system")
     } else if to == OS {
-        (from != LIBRARY).then_some("only mapvar stands on mapvar-os")
+        (![ENGINE, SIM, LIBRARY].contains(&from))
+            .then_some("only the engine and mapvar stand on mapvar-os")
     } else if from == OS && members.contains(&to) {
         Some("mapvar-os stands on no other crate of the workspace")
+    } else if to == ENGINE {
+        (![SIM, LIBRARY].contains(&from)).then_some("only mapvar stands on mapvar-engine")
+    } else if from == ENGINE && members.contains(&to) {
+        Some("mapvar-engine stands on mapvar-os alone")
     } else if to != LIBRARY && members.contains(&to) {
         Some("leaves never depend on each other, and nothing depends on a leaf")
     } else {
@@ -80,7 +88,7 @@ fn broken_rule(from: &str, to: &str, members: &[&str]) -> Option<&'static str> {
 
 #[test]
 fn the_rules_find_what_they_forbid() {
-    let members = [OS, LIBRARY, "mapvar-cli", "mapvar-c"];
+    let members = [OS, ENGINE, SIM, LIBRARY, "mapvar-cli", "mapvar-c"];
     let broken = |from, to| broken_rule(from, to, &members).is_some();
     for system in SYSTEM {
         assert!(!broken(OS, system));
@@ -89,13 +97,20 @@ fn the_rules_find_what_they_forbid() {
     assert!(
         !broken(LIBRARY, OS) && !broken("mapvar-cli", LIBRARY) && !broken("mapvar-cli", "clap")
     );
-    assert!(broken("mapvar-cli", OS) && broken(OS, LIBRARY));
+    assert!(!broken(ENGINE, OS) && !broken(LIBRARY, ENGINE) && !broken(SIM, ENGINE));
+    assert!(broken("mapvar-cli", OS) && broken(OS, LIBRARY) && broken(OS, ENGINE));
+    assert!(broken("mapvar-cli", ENGINE) && broken(ENGINE, LIBRARY) && broken(LIBRARY, SIM));
     assert!(broken("mapvar-cli", "mapvar-c") && broken(LIBRARY, "mapvar-cli"));
 }
 
 #[test]
 fn unsafe_stays_in_mapvar_os() {
-    for file in ["crates/mapvar/src/lib.rs", "crates/cli/src/main.rs"] {
+    for file in [
+        "crates/engine/src/lib.rs",
+        "crates/engine-sim/src/lib.rs",
+        "crates/mapvar/src/lib.rs",
+        "crates/cli/src/main.rs",
+    ] {
         let code = code_of(&root().join(file));
         assert!(code.contains("#![forbid(unsafe_code)]"), "{file}: no #![forbid(unsafe_code)]");
     }
@@ -106,7 +121,7 @@ fn the_os_is_named_in_one_folder() {
     let border = root().join("crates/os/src/sys");
     let mut wrong = Vec::new();
     let mut seen_below_the_border = 0;
-    for krate in ["os", "mapvar", "cli", "capi"] {
+    for krate in ["os", "engine", "engine-sim", "mapvar", "cli", "capi"] {
         for file in sources(&root().join("crates").join(krate).join("src")) {
             let found = os_conditions(&code_of(&file));
             if file.starts_with(&border) {

@@ -3,9 +3,9 @@
 //! Plain values have kinds of their own, so that every language and the command can show them; all
 //! else is MessagePack with field names.
 
-use crate::{
+use mapvar_engine::{
     layout::Desc,
-    raw::{Captured, Data, Kind, Raw},
+    value::{Captured, Data, Kind, Raw},
 };
 use mapvar_os::{Error, ErrorKind};
 use serde::{
@@ -548,7 +548,7 @@ impl<'de> de::Deserializer<'de> for Decoder {
             Some(Kind::List | Kind::Dict) => {
                 self.unpack(|unpacker| serde::Deserializer::deserialize_any(unpacker, visitor))
             }
-            None => Err(Mismatch::kind(self.0.kind, "a known kind")),
+            _ => Err(Mismatch::kind(self.0.kind, "a known kind")),
         }
     }
 
@@ -719,6 +719,11 @@ impl<'de> de::Deserializer<'de> for Decoder {
 }
 
 /// A MessagePack value, whole, as a `T`.
+/// Whether bytes are one MessagePack value, whole, and not nested beyond what is read.
+pub(crate) fn is_message_pack(bytes: &[u8]) -> bool {
+    unpack::<serde::de::IgnoredAny>(bytes).is_ok()
+}
+
 pub(crate) fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Error> {
     let mut unpacker = rmp_serde::Deserializer::new(bytes);
     unpacker.set_max_depth(DEEPEST);

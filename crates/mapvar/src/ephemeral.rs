@@ -3,12 +3,15 @@
 
 use crate::{
     Map, Value, codec,
-    engine::Store,
-    layout::{PARTICIPANT_SLOTS, seat},
-    mem::{Load as _, Mapped, Mem, Ordering::Acquire},
-    raw::Raw,
     stored::{Inner, Stored, checked},
-    trouble::{Trouble, outside},
+};
+use mapvar_engine::{
+    error::{Trouble, outside},
+    layout::{PARTICIPANT_SLOTS, seat},
+    mem::Ordering::Acquire,
+    mem::{Load as _, Mem},
+    store::Store,
+    value::Raw,
 };
 use mapvar_os::{Holder, Result, machine};
 use serde::Serialize;
@@ -118,21 +121,6 @@ impl Inner {
         }
         // Nobody is there to be told: what cannot be removed here, others pass over.
         let _ = self.store.remove_owned();
-    }
-}
-
-impl Store<Mapped> {
-    fn remove_owned(&self) -> Result<(), Trouble> {
-        let own = self.mem().seat()?;
-        self.each_record(|handle| {
-            if let Ok(Some((owner, version))) = self.owner(handle)
-                && owner == own
-            {
-                // Another has taken it over, if it is not this version any more.
-                self.bury(handle, version);
-            }
-            true
-        })
     }
 }
 

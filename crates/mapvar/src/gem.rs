@@ -9,13 +9,15 @@
 
 use crate::{
     codec,
-    engine::Version,
     facts::{Clobbered, Format, LockStat, OnClobber, Stat, Unlocked},
     marshal::{Dump, Flaw},
-    raw::{Captured, Raw},
     stored::checked_length,
-    trouble::Trouble,
     value::Value,
+};
+use mapvar_engine::{
+    error::Trouble,
+    value::{Captured, Raw},
+    version::Version,
 };
 use mapvar_os::{
     Access, Error, ErrorKind, Origin, Result, RubyGiven, RubyHeld, RubyLock, Section,
@@ -841,7 +843,7 @@ fn version(dump: &Dump, name: &str) -> Version {
     };
     let hash = xxh3_128(&bytes);
     // Never that of an absent one.
-    Version { id: (hash >> 64) as u64 | 1, number: hash as u64 }
+    Version::from(((hash >> 64) as u64 | 1, hash as u64))
 }
 
 fn captured(value: &Value) -> Result<Captured> {

@@ -4,12 +4,9 @@ use crate::{
     Kind, Map, Value, codec,
     gem::Gem,
     map::Body,
-    raw::Captured,
-    slots::Seen,
-    store::Cursor,
     stored::{Stored, is_reserved},
-    trouble::Trouble,
 };
+use mapvar_engine::{error::Trouble, record::read::Seen, space::walk::Cursor, value::Captured};
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use std::{borrow::Cow, fmt};

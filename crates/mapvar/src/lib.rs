@@ -86,25 +86,7 @@
 //! A module imports only those before it in the list below.
 #![forbid(unsafe_code)]
 
-mod layout;
-mod trouble;
-mod mem;
-mod raw;
-mod region;
-mod engine;
-mod alloc;
-mod growth;
-mod index;
-mod slots;
-mod extents;
-mod waiting;
-mod transact;
-mod store;
-mod checksums;
-mod flush;
-mod recover;
 mod codec;
-mod whole;
 mod value;
 mod facts;
 mod stored;
@@ -125,15 +107,20 @@ mod options;
 mod unopened;
 mod check;
 mod salvage;
-#[cfg(any(test, feature = "internals"))]
-mod adversary;
 
-pub use check::{Check, Finding, Severity};
-pub use engine::Version;
 pub use facts::{Clobbered, Format, LockStat, OnClobber, Recovery, Stat, Unlocked};
 pub use iter::{Entry, Iter};
 pub use lock::{Claim, HeldLock, Lock, LockGuard, LockPlace, Outcome};
 pub use map::Map;
+#[doc(inline)]
+pub use mapvar_engine::{
+    inspect::{
+        survivors::Lost,
+        verify::{Check, Finding, Severity},
+    },
+    value::Kind,
+    version::Version,
+};
 #[doc(inline)]
 pub use mapvar_os::faults::leave_alone as leave_faults_alone;
 pub use mapvar_os::{
@@ -142,9 +129,8 @@ pub use mapvar_os::{
 };
 pub use options::MapOptions;
 pub use presence::{Participant, Watches};
-pub use raw::Kind;
 pub use ruby::marshal_classes;
-pub use salvage::{Lost, Salvage};
+pub use salvage::Salvage;
 #[cfg(feature = "tokio")]
 pub use stream::Changes;
 pub use transaction::{Snapshot, Transaction};
@@ -156,39 +142,3 @@ pub use watch::{Change, Watch};
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
-
-/// The engine, for the harnesses of this repository: models, fuzzers, benchmarks. Not part of what
-/// the version number promises.
-#[cfg(feature = "internals")]
-#[doc(hidden)]
-pub mod internals {
-    pub use crate::{
-        alloc::Space,
-        engine::{Expect, Handle, Store, Wrote},
-        index::Query,
-        mem::{Load, Mapped, Mem, Ordering, Store as StoreWords, heap::Heap, power},
-        raw::{Captured, Data, Raw, Shot},
-        region::{Facts, Flaw, Identity},
-        slots::Seen,
-        store::Inserted,
-        transact::{Ended, Part},
-        trouble::Trouble,
-        waiting::Stand,
-    };
-    /// Memory that lies and fails, and every operation on it.
-    pub mod adversary {
-        pub use crate::adversary::*;
-    }
-    /// Ruby's Marshal, for maps of its gem.
-    pub mod marshal {
-        pub use crate::marshal::*;
-    }
-    /// Making and recognising a region.
-    pub mod region {
-        pub use crate::region::{examine, format, region_bytes, table_chunks};
-    }
-    /// Offsets and sizes, for those who place faults.
-    pub mod layout {
-        pub use crate::layout::*;
-    }
-}

@@ -9,13 +9,17 @@ mod queue;
 
 use crate::{
     Map, codec,
-    engine::Version,
+    stored::{AGAIN, RESERVED, Stored, which},
+};
+use mapvar_engine::{
+    error::Trouble,
     layout,
-    mem::{Mem, Ordering::Relaxed, Private},
-    raw::Raw,
-    stored::{AGAIN, RESERVED, Stored},
-    trouble::Trouble,
-    waiting::{Found, NAP, Stand},
+    mem::Ordering::Relaxed,
+    mem::{Mem, Private},
+    record::wait::{NAP, Stand},
+    value::Raw,
+    variable::follow::Followed,
+    version::Version,
 };
 use mapvar_os::{Error, ErrorKind, Holder, Result, machine, seeded::planted};
 use queue::{Entry, Queue, now};
@@ -465,22 +469,24 @@ impl Lock {
 
     /// The queue, its version, and where it stands.
     #[allow(clippy::type_complexity, reason = "used here only")]
-    fn read(&self) -> Result<(Queue, Version, Option<(crate::engine::Handle, Stand)>), Trouble> {
+    fn read(
+        &self,
+    ) -> Result<(Queue, Version, Option<(mapvar_engine::handle::Handle, Stand)>), Trouble> {
         let store = &self.map.inner.store;
         for _ in 0..AGAIN {
             let Some(handle) = store.find(store.query(self.variable.as_bytes()))? else {
                 return Ok((Queue::default(), Version::ABSENT, None));
             };
             match store.follow(handle)? {
-                Found::Value(captured, stand, _) => {
-                    let version = Version { id: stand.id, number: stand.number };
+                Followed::Value(captured, stand, _) => {
+                    let version = Version::from((stand.id, stand.number));
                     let queue = Queue::of(captured).map_err(|_| senseless())?;
                     return Ok((queue, version, Some((handle, stand))));
                 }
-                Found::Removed(stand) => {
+                Followed::Removed(stand) => {
                     return Ok((Queue::default(), Version::ABSENT, Some((handle, stand))));
                 }
-                Found::Stale => {}
+                Followed::Stale => {}
             }
         }
         Err(Trouble::Contended)
@@ -498,7 +504,7 @@ impl Lock {
                 return Ok(answer);
             }
             let put = &mut |raw: &Raw<'_>| {
-                store.set_if(store.query(self.variable.as_bytes()), raw, version.expected())
+                store.set_if(store.query(self.variable.as_bytes()), raw, which(version))
             };
             match codec::encode(&after.written(), put)?? {
                 Ok(_) => return Ok(answer),

@@ -2,15 +2,19 @@
 
 use crate::{
     Map,
-    engine::Store,
     facts::{Format, OnClobber, Unlocked},
     gem::{self, Gem, Mapping},
-    layout,
     map::Body,
-    mem::{Called, Mapped, Ordering, Private},
-    recover::Recovered,
-    region::{self, Facts, Flaw, Identity},
     stored::{Inner, Stored},
+};
+use mapvar_engine::{
+    durable::recover::Recovered,
+    header,
+    header::{Facts, Flaw, Identity},
+    layout,
+    mem::mapped::{Called, Mapped},
+    mem::{Ordering, Private},
+    store::Store,
 };
 use mapvar_os::{
     Access, Error, ErrorKind, Locks, Name, Origin, Protection, Result, Scope, Section,
@@ -454,7 +458,8 @@ impl MapOptions {
         let id = format!("{:016x}{:016x}", facts.uuid[0], facts.uuid[1]);
         let locks =
             Locks::new(scope, &id, layout::PARTICIPANTS as usize, layout::PARTICIPANT_SLOTS)?;
-        let corrupt = |trouble: crate::trouble::Trouble| trouble.during("open", object.into());
+        let corrupt =
+            |trouble: mapvar_engine::error::Trouble| trouble.during("open", object.into());
         let called = Called { scope, id };
         let mem = Mapped::new(view, section, locks, called, self.timeout);
         let mut store = Store::new(mem, &facts).map_err(corrupt)?;
@@ -506,7 +511,7 @@ impl MapOptions {
                 "size 0; give a size of at least 1 byte".into(),
             );
         }
-        let Some(region) = region::region_bytes(self.size) else {
+        let Some(region) = header::region_bytes(self.size) else {
             return refuse(
                 ErrorKind::TooLarge,
                 format!(
@@ -550,7 +555,7 @@ impl MapOptions {
         };
         let deadline = Instant::now().checked_add(self.timeout);
         loop {
-            let flaw = match region::examine(words()?, bytes) {
+            let flaw = match header::examine(words()?, bytes) {
                 Ok(facts) => return Ok(facts),
                 Err(flaw) => flaw,
             };
@@ -566,7 +571,7 @@ impl MapOptions {
                     let region = facts.region.min(bytes / layout::CHUNK * layout::CHUNK);
                     let facts = Facts { region, ..*facts };
                     section.refill(|whole| {
-                        if region::examine(words()?, bytes) == Err(Flaw::NotReady) {
+                        if header::examine(words()?, bytes) == Err(Flaw::NotReady) {
                             fill(whole, &facts)?;
                         }
                         Ok(())
@@ -628,11 +633,11 @@ fn fill(view: &View, facts: &Facts) -> Result<()> {
     if !facts.file {
         identity(None)?.write(words(layout::identity::AT, layout::identity::WORDS)?);
     }
-    for chunk in region::table_chunks(0, facts.region / layout::CHUNK) {
+    for chunk in header::table_chunks(0, facts.region / layout::CHUNK) {
         words(layout::table_word(chunk), 1)?.store(0, layout::kind::TABLE, Ordering::Relaxed);
     }
     let meta = (layout::META_CHUNKS * layout::CHUNK) as usize;
-    region::format(words(0, meta / 8)?, facts);
+    header::format(words(0, meta / 8)?, facts);
     if facts.file {
         // Before it has its name: a file that a power cut leaves is a map, though an empty one.
         view.flush_durable(0..meta)?;
@@ -652,7 +657,7 @@ fn needs_recovery(detail: &str) -> Error {
 
 /// Refuses what was not recovered, for one who only reads.
 fn foreign(store: &Store<Mapped>) -> Result<()> {
-    use crate::mem::Mem;
+    use mapvar_engine::mem::Mem;
     if !store.file {
         return Ok(());
     }
@@ -675,8 +680,8 @@ fn foreign(store: &Store<Mapped>) -> Result<()> {
 fn settle(
     store: &mut Store<Mapped>,
     alone: bool,
-) -> Result<Option<Recovered>, crate::trouble::Trouble> {
-    use crate::{mem::Mem, trouble::Trouble};
+) -> Result<Option<Recovered>, mapvar_engine::error::Trouble> {
+    use mapvar_engine::{error::Trouble, mem::Mem};
     let section = store.mem().section();
     let (created, bytes) = (section.origin() == Origin::Created, section.size()?);
     let ours = identity(section.id()?)?;

@@ -3,14 +3,14 @@
 use crate::{
     Map,
     ephemeral::holder,
-    layout::{self, live, record, seat, sleeping},
     lock::Claim,
-    mem::{
-        Mem,
-        Ordering::{Acquire, Relaxed},
-    },
     stored::{Stored, is_reserved},
-    trouble::{Trouble, outside},
+};
+use mapvar_engine::{
+    error::{Trouble, outside},
+    layout::{self, live, record, seat, sleeping},
+    mem::Mem,
+    mem::Ordering::{Acquire, Relaxed},
 };
 use mapvar_os::{Holder, Result};
 use std::collections::HashMap;

@@ -2,16 +2,22 @@
 
 use crate::{
     Value, codec,
-    engine::{Handle, Store, Wrote},
     facts::{Format, Recovery, Stat},
+};
+use mapvar_engine::{
+    durable::recover::Recovered,
+    error::Trouble,
+    handle::Handle,
+    header::Facts,
     layout,
-    mem::{Mapped, Ordering::Relaxed, Private},
-    raw::{Captured, Raw},
-    recover::Recovered,
-    region::Facts,
-    slots::Seen,
-    store::Inserted,
-    trouble::Trouble,
+    mem::Ordering::Relaxed,
+    mem::Private,
+    mem::mapped::Mapped,
+    record::read::Seen,
+    store::Store,
+    value::{Captured, Raw},
+    variable::insert::Inserted,
+    version::{Version, Which, Wrote},
 };
 use mapvar_os::{Attachment, Error, ErrorKind, Origin, Result, machine};
 use serde::{Serialize, de::DeserializeOwned};
@@ -422,6 +428,11 @@ impl Stored {
     }
 }
 
+/// The value that a version stands for, as the engine expects it: `None` for no variable at all.
+pub(crate) fn which(version: Version) -> Option<Which> {
+    (version != Version::ABSENT).then(|| version.into())
+}
+
 /// How often an operation looks again when a record became another variable's.
 pub(crate) const AGAIN: usize = 64;
 
@@ -481,3 +492,7 @@ impl fmt::Debug for Stored {
         f.debug_tuple("Map").field(&self.inner.object).finish()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by a panic")]
+mod tests;

@@ -2,14 +2,16 @@
 //! map that wakes all of them.
 
 use crate::{
-    engine::Handle,
-    layout::live,
-    mem::Mem,
     stored::Inner,
-    waiting::{NAP, Stand},
     watch::{Change, LOOK, SHORT_NAP, Watch},
 };
 use futures_core::Stream;
+use mapvar_engine::{
+    handle::Handle,
+    layout::live,
+    mem::Mem,
+    record::wait::{NAP, Stand},
+};
 use mapvar_os::{Error, ErrorKind, Result};
 use std::{
     collections::HashMap,

@@ -2,15 +2,19 @@
 
 use crate::{
     Map, Value, codec,
-    engine::{Expect, Handle, Version},
     map::Body,
-    mem::{Mem, Ordering::Acquire},
-    raw::{Captured, Payload, Raw},
-    slots::Seen,
-    store::Inserted,
-    stored::{AGAIN, Stored, checked},
-    transact::{Ended, Part},
-    trouble::Trouble,
+    stored::{AGAIN, Stored, checked, which},
+};
+use mapvar_engine::{
+    commit::{Ended, Part},
+    error::Trouble,
+    handle::Handle,
+    mem::Mem,
+    mem::Ordering::Acquire,
+    record::read::Seen,
+    value::{Captured, Payload, Raw},
+    variable::insert::Inserted,
+    version::{Expect, Version},
 };
 use mapvar_os::{Error, ErrorKind, Result, seeded::planted};
 use serde::{Serialize, de::DeserializeOwned};
@@ -296,7 +300,7 @@ impl Stored {
             Some(Found { handle, captured, number }) => {
                 let value =
                     decode(captured).map_err(|error| self.told("get variable", name, error))?;
-                Ok((Some(value), Version { id: handle.id, number }))
+                Ok((Some(value), Version::from((handle.id, number))))
             }
         }
     }
@@ -309,7 +313,7 @@ impl Stored {
     ) -> Result<std::result::Result<Version, Version>> {
         let put = || {
             let store = &self.inner.store;
-            store.set_if(store.query(checked(name)?), raw, expected.expected())
+            store.set_if(store.query(checked(name)?), raw, which(expected))
         };
         let done = self.run(put).map_err(|trouble| self.failed("set variable", name, trouble))?;
         Ok(done.map(Version::from).map_err(Version::from))
@@ -329,7 +333,7 @@ impl Map {
         };
         let version = || match map.resolve_versioned(name)? {
             Some((handle, _)) if handle.atomic => Err(Trouble::WrongKind(NO_VERSIONS)),
-            Some((handle, number)) => Ok(Version { id: handle.id, number }),
+            Some((handle, number)) => Ok(Version::from((handle.id, number))),
             None => Ok(Version::ABSENT),
         };
         map.run(version).map_err(|trouble| map.failed("get the version of variable", name, trouble))
@@ -757,7 +761,7 @@ impl Values {
     fn new(names: &[&str], found: Vec<Option<Found>>) -> Self {
         let entries = names.iter().zip(found).map(|(name, found)| {
             let found = found.map(|Found { handle, captured, number }| {
-                (captured, Version { id: handle.id, number })
+                (captured, Version::from((handle.id, number)))
             });
             ((*name).into(), found)
         });

@@ -1,9 +1,7 @@
 //! A value whose type is not known when the program is written.
 
-use crate::{
-    codec,
-    raw::{Captured, Data, Kind, Raw},
-};
+use crate::codec;
+use mapvar_engine::value::{Captured, Data, Kind, Raw};
 use mapvar_os::{Error, Result};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,

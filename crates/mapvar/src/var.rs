@@ -2,17 +2,17 @@
 
 use crate::{
     Map, Value, codec,
-    engine::{Expect, Handle, Version, Wrote},
-    layout,
-    mem::{
-        Mem,
-        Ordering::{Relaxed, SeqCst},
-        Private,
-    },
-    raw::{Captured, Kind, Raw},
-    slots::Seen,
     stored::{AGAIN, Stored},
-    trouble::Trouble,
+};
+use mapvar_engine::{
+    error::Trouble,
+    handle::Handle,
+    layout,
+    mem::Ordering::{Relaxed, SeqCst},
+    mem::{Mem, Private},
+    record::read::Seen,
+    value::{Captured, Kind, Raw},
+    version::{Expect, Version, Wrote},
 };
 use mapvar_os::{Error, ErrorKind, Result, WordsMut};
 use serde::{Serialize, de::DeserializeOwned};
@@ -206,7 +206,7 @@ impl<T> Var<T> {
     pub fn version(&self) -> Result<Version> {
         self.target.with("get variable", |handle| {
             Ok(match self.target.stored.inner.store.read(handle, |_| ())? {
-                Seen::Value((), number) => Seen::Value(Version { id: handle.id, number }, number),
+                Seen::Value((), number) => Seen::Value(Version::from((handle.id, number)), number),
                 Seen::Absent => Seen::Absent,
                 Seen::Stale => Seen::Stale,
             })
@@ -320,7 +320,7 @@ impl<T> Var<T> {
         self.target.with("get variable", |handle| {
             Ok(match store.read(handle, |shot| shot.capture())? {
                 Seen::Value(captured, number) => {
-                    Seen::Value((captured?, Version { id: handle.id, number }), number)
+                    Seen::Value((captured?, Version::from((handle.id, number))), number)
                 }
                 Seen::Absent => Seen::Absent,
                 Seen::Stale => Seen::Stale,
@@ -374,8 +374,9 @@ impl<T> Var<T> {
         let store = &self.target.stored.inner.store;
         self.target.with("set variable", |handle| {
             // A version of another variable of this name is none of this one's.
-            let number = if expected.id == handle.id { expected.number } else { u64::MAX };
-            let which = |number| Version { id: handle.id, number };
+            let (id, number) = expected.into();
+            let number = if id == handle.id { number } else { u64::MAX };
+            let which = |number| Version::from((handle.id, number));
             Ok(match store.write_if(handle, raw, Expect::Version(number))? {
                 Wrote::Version(version) => Seen::Value(Ok(which(version)), version),
                 Wrote::Absent | Wrote::Other(0) => Seen::Absent,
@@ -461,7 +462,7 @@ impl<T> fmt::Debug for Var<T> {
 }
 
 mod sealed {
-    use crate::raw::Kind;
+    use mapvar_engine::value::Kind;
 
     pub trait Word: Copy {
         const KIND: Kind;
@@ -641,7 +642,7 @@ impl<T: Integer> Atomic<T> {
     }
 }
 
-const WORD: usize = crate::layout::record::VALUE;
+const WORD: usize = mapvar_engine::layout::record::VALUE;
 
 impl<T> Clone for Atomic<T> {
     fn clone(&self) -> Self {

@@ -2,13 +2,16 @@
 
 use crate::{
     Kind, Map, Value, Version, codec,
-    engine::Handle,
+    stored::{AGAIN, Stored, checked, is_reserved},
+};
+use mapvar_engine::{
+    error::Trouble,
+    handle::Handle,
     layout::live,
     mem::Mem,
-    raw::Captured,
-    stored::{AGAIN, Stored, checked, is_reserved},
-    trouble::Trouble,
-    waiting::{Found, NAP, Stand},
+    record::wait::{NAP, Stand},
+    value::Captured,
+    variable::follow::Followed,
 };
 use mapvar_os::{Error, ErrorKind, Result, machine, seeded::planted};
 use serde::de::DeserializeOwned;
@@ -537,18 +540,18 @@ impl Watch {
                 None => store.find(store.query(watched.name.as_bytes()))?,
             };
             watched.handle = handle;
-            let (stand, captured, owner) = match handle
-                .map(|handle| store.follow(handle))
-                .transpose()?
-            {
-                Some(Found::Value(captured, stand, owner)) => (Some(stand), Some(captured), owner),
-                Some(Found::Removed(stand)) => (Some(stand), None, 0),
-                Some(Found::Stale) => {
-                    watched.handle = None;
-                    continue;
-                }
-                None => (None, None, 0),
-            };
+            let (stand, captured, owner) =
+                match handle.map(|handle| store.follow(handle)).transpose()? {
+                    Some(Followed::Value(captured, stand, owner)) => {
+                        (Some(stand), Some(captured), owner)
+                    }
+                    Some(Followed::Removed(stand)) => (Some(stand), None, 0),
+                    Some(Followed::Stale) => {
+                        watched.handle = None;
+                        continue;
+                    }
+                    None => (None, None, 0),
+                };
             let before = std::mem::replace(&mut watched.owner, owner);
             self.ending = self.ending - usize::from(before != 0) + usize::from(owner != 0);
             let change = watched.turn(stand, captured, base);

@@ -1,7 +1,8 @@
 //! The queue of a lock, as it stands in the lock's variable: docs/FORMAT.md, "Locks of users".
 
 use super::Outcome;
-use crate::{codec, raw::Captured};
+use crate::codec;
+use mapvar_engine::value::Captured;
 use mapvar_os::{Holder, Result, seeded::planted};
 use std::time::{Duration, SystemTime};
 

@@ -1,0 +1,443 @@
+//! A region whose users die when a test says so: at a chosen store, lock or unlock the thread unwinds,
+//! and what it held is left as the kernel leaves it.
+
+use crate::heap::{Heap, HeapWords};
+use mapvar_engine::mem::{Load, Mem, Ordering, StoreWords};
+use mapvar_engine::{error::Trouble, layout::seat};
+use mapvar_os::{Locks, Refused, Taken};
+use std::{
+    cell::Cell,
+    collections::{HashMap, HashSet},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+};
+
+/// What all processes share: the words, and what the kernel knows.
+#[derive(Debug)]
+pub struct Shared {
+    heap: Heap,
+    kernel: Mutex<Kernel>,
+}
+
+#[derive(Debug, Default)]
+struct Kernel {
+    /// Bytes that the region has by now.
+    size: u64,
+    /// Lock words that are not 0.
+    locks: HashMap<u64, Held>,
+    /// How often each wake word was woken.
+    wakes: HashMap<u64, u32>,
+    /// Seats of processes that live.
+    seats: HashSet<usize>,
+    /// Processes that there ever were.
+    born: u64,
+    /// Words as they were before each store, newest last.
+    undo: Vec<(u64, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    By(usize),
+    Died,
+    Marked(u32),
+}
+
+/// How far to go back, to use a region again.
+#[derive(Clone, Debug)]
+pub struct Point {
+    undo: usize,
+    size: u64,
+    locks: HashMap<u64, Held>,
+}
+
+impl Shared {
+    /// `bytes` of a region, of which `size` are there at first.
+    pub fn new(bytes: usize, size: u64) -> Arc<Self> {
+        let kernel = Mutex::new(Kernel { size, ..Kernel::default() });
+        Arc::new(Self { heap: Heap::new(bytes), kernel })
+    }
+
+    fn kernel(&self) -> MutexGuard<'_, Kernel> {
+        self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A process with seat `seat`, which lives until it is told when to die.
+    pub fn process(self: &Arc<Self>, seat: usize) -> Mortal {
+        let mut kernel = self.kernel();
+        kernel.seats.insert(seat);
+        kernel.born += 1;
+        let token = (seat as u64) << 56 | kernel.born << 8 | 1;
+        let mapped = Mutex::new(kernel.size);
+        Mortal {
+            shared: Arc::clone(self),
+            seat,
+            token,
+            mapped,
+            left: Mutex::new(None),
+            looks: AtomicBool::new(false),
+            meanwhile: Mutex::new(None),
+        }
+    }
+
+    /// What the region and the kernel hold now.
+    pub fn point(&self) -> Point {
+        let kernel = self.kernel();
+        Point { undo: kernel.undo.len(), size: kernel.size, locks: kernel.locks.clone() }
+    }
+
+    /// Everything as it was at `point`, and nobody there.
+    pub fn back_to(&self, point: &Point) {
+        let mut kernel = self.kernel();
+        while kernel.undo.len() > point.undo {
+            if let Some((at, word)) = kernel.undo.pop()
+                && let Some(words) = self.heap.words_mut(at, 1)
+            {
+                words.store(0, word, Ordering::Relaxed);
+            }
+        }
+        kernel.size = point.size;
+        kernel.locks.clone_from(&point.locks);
+        kernel.wakes.clear();
+        kernel.seats.clear();
+    }
+
+    /// How often a wake word was woken.
+    pub fn wakes(&self, at: u64) -> u32 {
+        self.kernel().wakes.get(&at).copied().unwrap_or(0)
+    }
+
+    /// Lock words that bear a mark, or that somebody who lives holds.
+    pub fn taken_locks(&self) -> usize {
+        self.kernel().locks.values().filter(|held| **held != Held::Died).count()
+    }
+
+    fn die(&self, seat: usize) {
+        let mut kernel = self.kernel();
+        kernel.seats.remove(&seat);
+        for held in kernel.locks.values_mut() {
+            if *held == Held::By(seat) {
+                *held = Held::Died;
+            }
+        }
+    }
+}
+
+/// A process, as far as a region knows it.
+#[derive(Debug)]
+pub struct Mortal {
+    shared: Arc<Shared>,
+    seat: usize,
+    token: u64,
+    /// Bytes that it has mapped.
+    mapped: Mutex<u64>,
+    /// Steps until it dies: stores that change something, locks and unlocks. `None` = it lives on.
+    left: Mutex<Option<u64>>,
+    /// Whether loads are steps too.
+    looks: AtomicBool,
+    meanwhile: Mutex<Option<Meanwhile>>,
+}
+
+/// What others do before a lock is taken.
+struct Meanwhile {
+    /// Before this lock is taken; `None` = before any step.
+    lock: Option<u64>,
+    /// How often that is so before the work is done.
+    times: u64,
+    work: Box<dyn FnOnce() + Send>,
+}
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meanwhile").field("lock", &self.lock).finish_non_exhaustive()
+    }
+}
+
+/// What a dying thread unwinds with.
+struct Death;
+
+thread_local! {
+    /// Between a death and its end: nothing that destructors do reaches the region.
+    static DYING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work`; `None` where its process died in it.
+pub fn to_its_end<R>(work: impl FnOnce() -> R) -> Option<R> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    DYING.set(false);
+    match done {
+        Ok(done) => Some(done),
+        Err(payload) if payload.is::<Death>() => None,
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+impl Mortal {
+    /// It dies instead of step `steps`, counted from 0.
+    pub fn dies_at(&self, steps: u64) {
+        *self.left() = Some(steps);
+    }
+
+    /// Others do `work` before this process takes `lock` for the next time but `times`.
+    pub fn before_lock(&self, lock: u64, times: u64, work: impl FnOnce() + Send + 'static) {
+        *self.meanwhile() = Some(Meanwhile { lock: Some(lock), times, work: Box::new(work) });
+    }
+
+    /// Others do `work` before step `times`, counted from 0; with `looks`, loads are steps too.
+    pub fn before_step(&self, times: u64, looks: bool, work: impl FnOnce() + Send + 'static) {
+        *self.meanwhile() = Some(Meanwhile { lock: None, times, work: Box::new(work) });
+        self.looks.store(looks, Ordering::Relaxed);
+    }
+
+    /// Whether others have done what they were to do before a step, or a lock.
+    pub fn others_are_done(&self) -> bool {
+        self.meanwhile().is_none()
+    }
+
+    fn meanwhile(&self) -> MutexGuard<'_, Option<Meanwhile>> {
+        self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn let_others_work(&self, at: Option<u64>) {
+        let mut waiting = self.meanwhile();
+        let now = match &mut *waiting {
+            Some(meanwhile) if meanwhile.lock == at => {
+                meanwhile.times = meanwhile.times.wrapping_sub(1);
+                meanwhile.times == u64::MAX
+            }
+            _ => false,
+        };
+        let meanwhile = if now { waiting.take() } else { None };
+        drop(waiting);
+        if let Some(Meanwhile { work, .. }) = meanwhile {
+            work();
+        }
+    }
+
+    fn left(&self) -> MutexGuard<'_, Option<u64>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// False where its process is dead already.
+    fn step(&self) -> bool {
+        if DYING.get() {
+            return false;
+        }
+        self.let_others_work(None);
+        let mut left = self.left();
+        match *left {
+            Some(0) => {
+                drop(left);
+                self.shared.die(self.seat);
+                DYING.set(true);
+                // Without the hook: it is no failure, and there are thousands.
+                resume_unwind(Box::new(Death));
+            }
+            Some(more) => *left = Some(more - 1),
+            None => {}
+        }
+        true
+    }
+
+    fn mapped(&self) -> u64 {
+        *self.mapped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn range(&self, at: u64, count: usize) -> Option<HeapWords<'_>> {
+        let end = at.checked_add((count as u64).checked_mul(8)?)?;
+        (end <= self.mapped() || self.reach(end)).then(|| self.shared.heap.words_mut(at, count))?
+    }
+}
+
+/// A range of words that one process looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct MortalWords<'a> {
+    process: &'a Mortal,
+    words: HeapWords<'a>,
+    at: u64,
+}
+
+impl MortalWords<'_> {
+    /// A store that changes nothing is no step: nobody can tell a death before it from one after.
+    fn change(self, at: usize, change: impl Fn(u64) -> u64, order: Ordering) -> u64 {
+        let found = self.words.load(at, Ordering::Relaxed);
+        if found == change(found) || !self.process.step() {
+            return found;
+        }
+        // Others may have worked before this step.
+        let old = self.words.load(at, Ordering::Relaxed);
+        let order = if order == Ordering::Relaxed { order } else { Ordering::Release };
+        self.process.shared.kernel().undo.push((self.at + at as u64 * 8, old));
+        self.words.store(at, change(old), order);
+        old
+    }
+}
+
+impl Load for MortalWords<'_> {
+    fn load(self, at: usize, order: Ordering) -> u64 {
+        if self.process.looks.load(Ordering::Relaxed) && !DYING.get() {
+            self.process.let_others_work(None);
+        }
+        self.words.load(at, order)
+    }
+}
+
+impl StoreWords for MortalWords<'_> {
+    fn store(self, at: usize, value: u64, order: Ordering) {
+        self.change(at, |_| value, order);
+    }
+
+    /// In two steps: what lies between shows nothing else.
+    fn copy_from(self, from: &[u8]) {
+        let halves = from.split_at(from.len() / 16 * 8);
+        for (first, half) in [(0, halves.0), (halves.0.len() / 8, halves.1)] {
+            if half.is_empty() || !self.process.step() {
+                continue;
+            }
+            let mut kernel = self.process.shared.kernel();
+            for (number, bytes) in half.chunks(8).enumerate() {
+                let at = first + number;
+                let word = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+                kernel.undo.push((self.at + at as u64 * 8, self.words.load(at, Ordering::Relaxed)));
+                self.words.store(at, word, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn swap(self, at: usize, value: u64, order: Ordering) -> u64 {
+        self.change(at, |_| value, order)
+    }
+
+    fn fetch_add(self, at: usize, value: u64, order: Ordering) -> u64 {
+        self.change(at, |old| old.wrapping_add(value), order)
+    }
+
+    fn fetch_and(self, at: usize, value: u64, order: Ordering) -> u64 {
+        self.change(at, |old| old & value, order)
+    }
+
+    fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64 {
+        self.change(at, |old| old | value, order)
+    }
+
+    fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64> {
+        let swap = |found| if found == old { new } else { found };
+        let found = self.change(at, swap, Ordering::SeqCst);
+        if found == old { Ok(found) } else { Err(found) }
+    }
+}
+
+impl Mem for Mortal {
+    type Words<'a> = MortalWords<'a>;
+    type WordsMut<'a> = MortalWords<'a>;
+
+    fn size(&self) -> u64 {
+        self.mapped()
+    }
+
+    fn words(&self, at: u64, count: usize) -> Option<MortalWords<'_>> {
+        self.range(at, count).map(|words| MortalWords { process: self, words, at })
+    }
+
+    fn words_mut(&self, at: u64, count: usize) -> Option<MortalWords<'_>> {
+        self.words(at, count)
+    }
+
+    fn reach(&self, bytes: u64) -> bool {
+        let there = bytes <= self.shared.kernel().size;
+        let mut mapped = self.mapped.lock().unwrap_or_else(PoisonError::into_inner);
+        if there {
+            *mapped = bytes.max(*mapped);
+        }
+        there
+    }
+
+    fn limit(&self) -> u64 {
+        self.shared.heap.size()
+    }
+
+    fn grow(&self, bytes: u64) -> Result<(), Trouble> {
+        if bytes > self.limit() {
+            return Err(Trouble::Full { needed: bytes, free: 0 });
+        }
+        if self.step() {
+            let mut kernel = self.shared.kernel();
+            kernel.size = bytes.max(kernel.size);
+        }
+        self.reach(bytes);
+        Ok(())
+    }
+
+    fn seat(&self) -> Result<u64, Trouble> {
+        let token = self.token;
+        if let Some(words) = self.words_mut(seat::at(self.seat), seat::WORDS)
+            && words.load(seat::TOKEN, Ordering::Relaxed) != token
+        {
+            words.store(seat::PIN, 0, Ordering::SeqCst);
+            words.store(seat::TOKEN, token, Ordering::SeqCst);
+        }
+        Ok(token)
+    }
+
+    fn is_seat_taken(&self, number: usize) -> bool {
+        // Who asks has a seat itself.
+        let _ = self.seat();
+        self.shared.kernel().seats.contains(&number)
+    }
+
+    fn fence(&self, order: Ordering) {
+        std::sync::atomic::fence(order);
+    }
+
+    fn lock(&self, at: u64) -> Result<Taken, Refused> {
+        self.step();
+        self.let_others_work(Some(at));
+        let mut kernel = self.shared.kernel();
+        match kernel.locks.get(&at).copied() {
+            Some(Held::Marked(mark)) => Err(Refused::Marked(mark)),
+            // One thread runs at a time: nobody will come to unlock it.
+            Some(Held::By(_)) => Err(Refused::TimedOut(None)),
+            found => {
+                kernel.locks.insert(at, Held::By(self.seat));
+                Ok(if found.is_some() { Taken::Recovered } else { Taken::Clean })
+            }
+        }
+    }
+
+    fn unlock(&self, at: u64) {
+        self.reset(at);
+    }
+
+    fn mark(&self, at: u64, mark: u32) -> Result<Taken, u32> {
+        self.step();
+        let mut kernel = self.shared.kernel();
+        match kernel.locks.get(&at).copied() {
+            Some(Held::Marked(mark)) => Err(mark),
+            Some(Held::By(_)) => Err(1),
+            found => {
+                kernel.locks.insert(at, Held::Marked(mark));
+                Ok(if found.is_some() { Taken::Recovered } else { Taken::Clean })
+            }
+        }
+    }
+
+    fn is_marked(&self, at: u64, mark: u32) -> bool {
+        self.shared.kernel().locks.get(&at) == Some(&Held::Marked(mark))
+    }
+
+    fn unmark(&self, at: u64) {
+        debug_assert!(self.is_marked(at, Locks::MARK_L) || self.is_marked(at, Locks::MARK_T));
+        self.reset(at);
+    }
+
+    fn wake(&self, at: u64) {
+        if self.step() {
+            *self.shared.kernel().wakes.entry(at).or_insert(0) += 1;
+        }
+    }
+
+    fn reset(&self, at: u64) {
+        if self.step() {
+            self.shared.kernel().locks.remove(&at);
+        }
+    }
+}

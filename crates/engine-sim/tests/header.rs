@@ -1,0 +1,76 @@
+//! A region's header and identity: made, and recognised.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by a panic"
+)]
+
+use mapvar_engine::{
+    header::{Facts, Flaw, Identity, examine, format, region_bytes},
+    layout::{self, header, identity},
+    mem::{Load, Mem, Ordering::Relaxed, StoreWords},
+};
+use mapvar_engine_sim::heap::Heap;
+
+fn facts() -> Facts {
+    Facts {
+        uuid: [1, 2],
+        seed: 3,
+        size: 1024,
+        region: region_bytes(1024).unwrap(),
+        max_size: 0,
+        file: true,
+        created: 4,
+        creator: 5,
+    }
+}
+
+#[test]
+fn what_is_formatted_is_recognised() {
+    let heap = Heap::new(facts().region as usize);
+    let words = heap.words_mut(0, (layout::META_CHUNKS * layout::CHUNK / 8) as usize).unwrap();
+    assert_eq!(examine(words, facts().region), Err(Flaw::NotReady));
+    format(words, &facts());
+    assert_eq!(examine(words, facts().region), Ok(facts()));
+    assert_eq!(examine(words, facts().region - 1), Err(Flaw::Truncated { said: facts().region }));
+}
+
+#[test]
+fn every_flipped_bit_of_the_header_is_seen() {
+    let heap = Heap::new(facts().region as usize);
+    let words = heap.words_mut(0, (layout::META_CHUNKS * layout::CHUNK / 8) as usize).unwrap();
+    format(words, &facts());
+    for at in 0..header::WORDS {
+        for bit in 0..64 {
+            let old = words.load(at, Relaxed);
+            words.store(at, old ^ 1 << bit, Relaxed);
+            assert!(examine(words, facts().region).is_err(), "word {at} bit {bit}");
+            words.store(at, old, Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_region_is_of_whole_chunks_and_grows_with_the_size() {
+    let mut last = 0;
+    for size in [1, 1024, 2000, 65536, 65537, 1 << 20, (1 << 20) + 1, 1 << 30] {
+        let bytes = region_bytes(size).unwrap();
+        assert!(bytes >= 4 * size + 4 * layout::CHUNK && bytes >= last, "{size}");
+        assert!(bytes.is_multiple_of(layout::CHUNK));
+        last = bytes;
+    }
+    assert_eq!(region_bytes(1024), Some(5 * layout::CHUNK));
+    assert_eq!(region_bytes(u64::MAX), None);
+}
+
+#[test]
+fn an_identity_comes_back_and_zeros_are_none() {
+    let heap = Heap::new(512);
+    let words = heap.words_mut(0, identity::WORDS).unwrap();
+    assert_eq!(Identity::read(words), None);
+    let identity = Identity { boot: [1, 2], file: [3, 4, 5], pid_namespace: 6 };
+    identity.write(words);
+    assert_eq!(Identity::read(words), Some(identity));
+}

@@ -1,0 +1,256 @@
+//! Transactions: many variables written as one. Whoever holds the transaction lock, T, marks the
+//! records, looks whether they are as expected, fills a free slot of each, and then publishes them
+//! all; from the word COMMITTED on, whoever takes T next does it in his place.
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    layout::{State, commit, live, marks, record},
+    locks::Transactions,
+    mem::{
+        Load, Mem,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        StoreWords as _,
+    },
+    record::write::Replaced,
+    store::Store,
+    value::{Payload, Raw},
+    version::{Expect, Wrote},
+};
+use mapvar_os::{Locks, Taken};
+
+/// What a transaction does to one variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The variable's record.
+    pub handle: Handle,
+    /// What it was when the transaction looked at it.
+    pub expect: Expect,
+    /// What it is to become; `None` = it is only looked at.
+    pub raw: Option<Raw<'a>>,
+}
+
+/// What came of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All of it is done.
+    Committed,
+    /// Nothing is done: a variable is not as expected.
+    Conflict,
+    /// Nothing is done: a record is another variable's by now.
+    Stale,
+}
+
+/// Why not all records could be marked.
+pub(crate) enum Met {
+    /// The holder of L has marked it.
+    Structure,
+    /// Somebody holds its lock.
+    Holder(Handle),
+}
+
+/// How often marking begins again because of others.
+const TRIES: usize = 10_000;
+
+/// How often a record that somebody holds is tried again before all are let go: sets are short.
+const SPINS: usize = 200;
+
+impl<M: Mem> Store<M> {
+    /// Does all of `changes`, or nothing. They are of different records, and their large values lie
+    /// in extents already, which are the caller's again unless it is committed.
+    pub fn transact(&self, changes: &mut [Part<'_>]) -> Result<Ended, Trouble> {
+        if changes.len() > marks::MOST {
+            return Err(Trouble::TooMany { given: changes.len(), most: marks::MOST });
+        }
+        if changes.iter().any(|change| change.handle.atomic) {
+            return Err(Trouble::WrongKind(
+                "it is an Atomic, which takes no part in transactions; use a variable",
+            ));
+        }
+        // In the order of their places, so that a journal says the same whoever wrote it.
+        changes.sort_by_key(|change| change.handle.at);
+        if let Some(outcome) = same_place(changes) {
+            return Ok(outcome);
+        }
+        let mut replaced = Vec::with_capacity(changes.len());
+        let outcome = {
+            let _held = self.mark_all(changes)?;
+            match self.unexpected(changes)? {
+                Some(outcome) => {
+                    self.unmark_all()?;
+                    outcome
+                }
+                None => match self.commit(changes, &mut replaced) {
+                    Ok(()) => Ended::Committed,
+                    Err(trouble) => {
+                        self.unmark_all()?;
+                        return Err(trouble);
+                    }
+                },
+            }
+        };
+        for replaced in replaced {
+            self.release_quietly(replaced);
+        }
+        Ok(outcome)
+    }
+
+    /// Runs `look` while nobody can write to these records.
+    pub fn with_all_marked<R>(
+        &self,
+        handles: &[Handle],
+        look: impl FnOnce() -> Result<R, Trouble>,
+    ) -> Result<R, Trouble> {
+        if handles.len() > marks::MOST {
+            return Err(Trouble::TooMany { given: handles.len(), most: marks::MOST });
+        }
+        let changes: Vec<_> = handles
+            .iter()
+            .map(|handle| Part { handle: *handle, expect: Expect::Any, raw: None })
+            .collect();
+        let _held = self.mark_all(&changes)?;
+        let seen = look();
+        self.unmark_all()?;
+        seen
+    }
+
+    /// Takes T and marks every record.
+    fn mark_all(&self, changes: &[Part<'_>]) -> Result<Transactions<'_, M>, Trouble> {
+        for _ in 0..TRIES {
+            let held = self.lock_transactions()?;
+            let met = self.try_mark_all(changes);
+            match met {
+                Ok(None) => return Ok(held),
+                Ok(Some(met)) => {
+                    self.unmark_all()?;
+                    drop(held);
+                    self.wait_for(&met)?;
+                }
+                Err(trouble) => {
+                    self.unmark_all()?;
+                    return Err(trouble);
+                }
+            }
+        }
+        Err(Trouble::Contended)
+    }
+
+    /// Waits for what was in the way, with T given back.
+    pub(crate) fn wait_for(&self, met: &Met) -> Result<(), Trouble> {
+        match met {
+            Met::Structure => drop(self.lock_structure()?),
+            // Waits for it, and takes it over from who is dead.
+            Met::Holder(handle) => {
+                self.lock_record(*handle)?;
+                self.mem.unlock(handle.lock());
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks one record, under T; what is in the way, where something is. Ended by
+    /// [`unmark_all`](Self::unmark_all) in each case.
+    pub(crate) fn mark_one(&self, handle: Handle) -> Result<Option<Met>, Trouble> {
+        self.try_mark_all(&[Part { handle, expect: Expect::Any, raw: None }])
+    }
+
+    fn try_mark_all(&self, changes: &[Part<'_>]) -> Result<Option<Met>, Trouble> {
+        let (commits, entries) = (self.commits()?, self.entries()?);
+        for (number, change) in changes.iter().enumerate() {
+            // A mark is journalled before it is set.
+            entries.store(number, change.handle.at, Relaxed);
+            // SYNC POINT S13.
+            commits.store(commit::COUNT, number as u64 + 1, Release);
+            if let Some(met) = self.try_mark(change.handle) {
+                return Ok(Some(met));
+            }
+        }
+        Ok(None)
+    }
+
+    fn try_mark(&self, handle: Handle) -> Option<Met> {
+        for spin in 0..SPINS {
+            match self.mem.mark(handle.lock(), Locks::MARK_T) {
+                Ok(taken) => {
+                    if taken == Taken::Recovered {
+                        self.rouse_waiters(handle);
+                    }
+                    return None;
+                }
+                Err(Locks::MARK_L) => return Some(Met::Structure),
+                Err(_) if spin < SPINS / 2 => std::hint::spin_loop(),
+                Err(_) => {
+                    let _ = self.mem.pause(0);
+                }
+            }
+        }
+        Some(Met::Holder(handle))
+    }
+
+    /// Whether a record is not as expected, now that nobody can write to it.
+    fn unexpected(&self, changes: &[Part<'_>]) -> Result<Option<Ended>, Trouble> {
+        for change in changes {
+            let Part { handle, expect, .. } = *change;
+            let lost = || outside(handle.at);
+            let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
+            if line.load(record::ID, Acquire) != handle.id {
+                return Ok(Some(gone(expect)));
+            }
+            let state = State(line.load(record::STATE, Relaxed));
+            let removed = self.is_removed(handle, state).ok_or_else(lost)?;
+            match expect.refuses(state.version(), removed, false) {
+                None => {}
+                Some(Wrote::Absent | Wrote::Other(_)) => return Ok(Some(Ended::Conflict)),
+                Some(_) => return Ok(Some(Ended::Stale)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn commit(&self, changes: &[Part<'_>], replaced: &mut Vec<Replaced>) -> Result<(), Trouble> {
+        let (commits, entries) = (self.commits()?, self.entries()?);
+        for (number, change) in changes.iter().enumerate() {
+            let (Some(raw), handle) = (&change.raw, change.handle) else { continue };
+            let lost = || outside(handle.at);
+            let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
+            let state = State(line.load(record::STATE, Relaxed));
+            let to = state.free_slot();
+            let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
+            replaced
+                .push(self.fill_slot(handle.slot_at(to), version, raw, false).ok_or_else(lost)?);
+            entries.store(number, handle.at | marks::WRITES | to as u64, Relaxed);
+            if self.file {
+                self.mark_dirty(handle.at).ok_or_else(lost)?;
+            }
+        }
+        // From here on a snapshot waits.
+        self.live_mut()?.fetch_add(live::TSEQ, 1, AcqRel);
+        // SYNC POINT S13: the commit. Who takes T from here on, publishes.
+        commits.store(commit::STATUS, commit::COMMITTED, Release);
+        self.apply()?;
+        for change in changes {
+            if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
+                self.filled(extent);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What comes of a change to a variable that is no more: what was read is not as it was; what was
+/// not read is looked for again.
+fn gone(expect: Expect) -> Ended {
+    if matches!(expect, Expect::Version(_)) { Ended::Conflict } else { Ended::Stale }
+}
+
+/// Two variables cannot have the same record at once: one of them is no more, and the record would
+/// be marked twice, for which its first mark is in the way. `changes` are in the order of places.
+fn same_place(changes: &[Part<'_>]) -> Option<Ended> {
+    let same = |pair: &&[Part<'_>]| match pair {
+        [one, two] => one.handle.at == two.handle.at,
+        _ => false,
+    };
+    let pair = changes.windows(2).find(same)?;
+    let read = pair.iter().find(|change| matches!(change.expect, Expect::Version(_)));
+    Some(read.map_or(Ended::Stale, |change| gone(change.expect)))
+}

@@ -1,0 +1,236 @@
+//! What stands in a file for "this reached it whole": the checksum of a slot, with which it is
+//! sealed, and the superblocks, which say how many slots an epoch sealed.
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    layout::{self, Desc, Extent, record, slot, superblock},
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed, Release},
+        StoreWords as _,
+    },
+    store::Store,
+};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Bytes that are hashed at a time: no flush needs memory for a whole value.
+const PIECE: u64 = 64 << 10;
+
+/// A slot as it was hashed: each of its words was loaded once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sum {
+    pub(crate) version: u64,
+    /// Number of the type.
+    pub type_id: u64,
+    /// The checksum of what was hashed.
+    pub crc: u32,
+    /// What the slot says that its checksum is.
+    pub(crate) said: u32,
+    pub(crate) tombstone: bool,
+    pub(crate) extent: Option<Extent>,
+    pub(crate) first_word: u64,
+}
+
+/// Slots counted, and the sum of their hashes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) count: u64,
+    pub(crate) sum: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, id: u64, version: u64, crc: u32) {
+        self.count = self.count.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(hash(id, version, crc));
+    }
+
+    pub(crate) fn remove(&mut self, id: u64, version: u64, crc: u32) {
+        self.count = self.count.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(hash(id, version, crc));
+    }
+}
+
+/// What a superblock says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Superblock {
+    pub(crate) epoch: u64,
+    pub(crate) sealed: Tally,
+    pub(crate) all: Tally,
+    /// Whether its check is right.
+    pub(crate) good: bool,
+}
+
+impl<M: Mem> Store<M> {
+    /// Both superblocks.
+    pub(crate) fn superblocks(&self) -> Result<[Superblock; 2], Trouble> {
+        let [first, second] = superblock::AT;
+        Ok([self.superblock(first)?, self.superblock(second)?])
+    }
+
+    fn superblock(&self, at: u64) -> Result<Superblock, Trouble> {
+        let words = self.mem.words(at, superblock::WORDS).ok_or_else(|| outside(at))?;
+        let word = |at| words.load(at, Relaxed);
+        let said = [
+            word(superblock::EPOCH),
+            word(superblock::COUNT),
+            word(superblock::SUM),
+            word(superblock::ALL_COUNT),
+            word(superblock::ALL_SUM),
+        ];
+        let [epoch, count, sum, all_count, all_sum] = said;
+        Ok(Superblock {
+            epoch,
+            sealed: Tally { count, sum },
+            all: Tally { count: all_count, sum: all_sum },
+            // Zeros are none: an epoch's number is never 0.
+            good: epoch != 0 && word(superblock::CHECK) == check(said, self.region_id()?),
+        })
+    }
+
+    pub(crate) fn write_superblock(&self, at: u64, block: &Superblock) -> Result<(), Trouble> {
+        let words = self.mem.words_mut(at, superblock::WORDS).ok_or(Trouble::ReadOnly)?;
+        let (sealed, all) = (block.sealed, block.all);
+        let said = [block.epoch, sealed.count, sealed.sum, all.count, all.sum];
+        for (number, word) in said.into_iter().enumerate() {
+            words.store(superblock::EPOCH + number, word, Relaxed);
+        }
+        words.store(superblock::CHECK, check(said, self.region_id()?), Release);
+        Ok(())
+    }
+
+    /// Both words of the region's own number.
+    fn region_id(&self) -> Result<[u64; 2], Trouble> {
+        let at = layout::header::AT;
+        let header = self.mem.words(at, layout::header::WORDS).ok_or_else(|| outside(at))?;
+        Ok([self.uuid, header.load(layout::header::UUID + 1, Relaxed)])
+    }
+
+    /// The checksum of slot `number`, as one that is sealed for `seal` in a chunk of this id. `None`
+    /// where the slot describes nothing that lies within the region.
+    pub fn slot_sum(
+        &self,
+        chunk_id: u64,
+        handle: Handle,
+        number: usize,
+        seal: u64,
+    ) -> Result<Option<Sum>, Trouble> {
+        let at = handle.slot_at(number);
+        let words = usize::from(handle.slot_words);
+        let slot = self.mem.words(at, words).ok_or_else(|| outside(at))?;
+        let version = slot.load(slot::VERSION, Acquire);
+        let desc = Desc(slot.load(slot::DESC, Relaxed));
+        let typed = slot.load(slot::TYPE, Relaxed);
+        let type_id = typed >> 32;
+        let mut crc = crc32fast::Hasher::new();
+        for word in [chunk_id, handle.id & !record::RETIRED, version, desc.0, type_id, seal] {
+            crc.update(&word.to_le_bytes());
+        }
+        let mut sum = Sum {
+            version,
+            type_id,
+            crc: 0,
+            said: typed as u32,
+            tombstone: desc.kind() == slot::TOMBSTONE,
+            extent: None,
+            first_word: 0,
+        };
+        if version == slot::INVALID || !desc.is_known() {
+            return Ok(None);
+        }
+        if desc.is_extent() {
+            let extent = Extent {
+                at: slot.load(slot::DATA, Relaxed),
+                capacity: slot.load(slot::DATA + 1, Relaxed),
+            };
+            crc.update(&extent.at.to_le_bytes());
+            crc.update(&extent.capacity.to_le_bytes());
+            if desc.len() > extent.capacity || !self.hash_extent(extent.at, desc.len(), &mut crc) {
+                return Ok(None);
+            }
+            sum.extent = Some(extent);
+        } else {
+            if desc.len() > handle.room() as u64 {
+                return Ok(None);
+            }
+            for word in 0..(desc.len() as usize).div_ceil(8) {
+                let word_at = slot::DATA + word;
+                let value = slot.load(word_at, Relaxed);
+                if word == 0 {
+                    sum.first_word = value;
+                }
+                crc.update(&value.to_le_bytes());
+            }
+        }
+        sum.crc = crc.finalize();
+        Ok(Some(sum))
+    }
+
+    fn hash_extent(&self, at: u64, len: u64, crc: &mut crc32fast::Hasher) -> bool {
+        if at >= self.mem.limit() || len > self.mem.limit() || !at.is_multiple_of(8) {
+            return false;
+        }
+        // What lies outside is found out before anything is hashed: the words said so.
+        let within = |(at, len): (u64, u64)| {
+            self.mem.words(at, usize::try_from(len.div_ceil(8)).unwrap_or(usize::MAX)).is_some()
+        };
+        if !layout::pieces(at, len).all(within) {
+            return false;
+        }
+        let mut bytes = vec![0; PIECE.min(len) as usize];
+        for (at, len) in layout::pieces(at, len) {
+            let mut done = 0;
+            while done < len {
+                let piece = PIECE.min(len - done);
+                let (Some(words), Some(into)) = (
+                    self.mem.words(at + done, piece.div_ceil(8) as usize),
+                    bytes.get_mut(..piece as usize),
+                ) else {
+                    return false;
+                };
+                words.copy_to(into);
+                crc.update(into);
+                done += piece;
+            }
+        }
+        true
+    }
+}
+
+/// What a slot adds to the sum of its epoch.
+fn hash(id: u64, version: u64, crc: u32) -> u64 {
+    let mut bytes = [0; 24];
+    let words = [id & !record::RETIRED, version, u64::from(crc)];
+    for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+        to.copy_from_slice(&word.to_le_bytes());
+    }
+    xxh3_64(&bytes)
+}
+
+/// The check word of a superblock with these words, of the region of this number.
+pub fn check(words: [u64; 5], uuid: [u64; 2]) -> u64 {
+    let mut bytes = [0; 56];
+    for (to, word) in bytes.chunks_exact_mut(8).zip(words.iter().chain(&uuid)) {
+        to.copy_from_slice(&word.to_le_bytes());
+    }
+    xxh3_64(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_added_can_be_removed() {
+        let mut tally = Tally::default();
+        tally.add(1, 2, 3);
+        let one = tally;
+        tally.add(4, 5, 6);
+        assert_ne!(tally, one);
+        tally.remove(4, 5, 6);
+        assert_eq!(tally, one);
+        // Retired or not, it is the same variable.
+        tally.remove(1 | record::RETIRED, 2, 3);
+        assert_eq!(tally, Tally::default());
+    }
+}

@@ -1,0 +1,381 @@
+//! A flush: a checkpoint of all variables, complete or as if it had never been. It chooses a slot of
+//! each record that was written since the last one, seals it, says in a superblock how many it
+//! sealed, and waits once for the disk. `docs/FORMAT.md` has the steps, and why they are in this
+//! order.
+
+use crate::{
+    commit::Met,
+    durable::checksum::{Superblock, Tally},
+    error::{Trouble, outside},
+    handle::Handle,
+    layout::{self, CHUNK, CHUNK_HEADER, Meta, State, chunk, kind, live, record, slot, superblock},
+    mem::{
+        Load, Mem,
+        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+        StoreWords as _,
+    },
+    store::Store,
+    value::{Kind, Raw},
+};
+use mapvar_os::{Error, ErrorKind, Refused};
+use std::sync::PoisonError;
+
+/// How often the choice begins again because others have a record.
+const TRIES: usize = 10_000;
+
+/// How often a word is tried that others change meanwhile: a bit, of those who wait.
+const SWAPS: usize = 1_000;
+
+/// A record of which a slot is to be sealed.
+#[derive(Clone, Copy, Debug)]
+struct Chosen {
+    handle: Handle,
+    chunk_id: u64,
+    /// Its state as the flush made it: slot B is the one.
+    state: State,
+}
+
+/// F, held: this process flushes, and no other does.
+struct Flusher<'a, M: Mem> {
+    store: &'a Store<M>,
+    token: u64,
+}
+
+impl<M: Mem> Drop for Flusher<'_, M> {
+    fn drop(&mut self) {
+        if let Ok(live) = self.store.live_mut() {
+            let _ = live.compare_exchange(live::FLUSHER, self.token, 0);
+        }
+    }
+}
+
+impl<M: Mem> Store<M> {
+    /// Makes everything that was set before this call survive a power cut, and ends when the device
+    /// says so. Nothing to do for a map without a file.
+    pub fn flush(&self) -> Result<(), Trouble> {
+        if !self.file {
+            return Ok(());
+        }
+        let removed = {
+            // The threads of a process take turns here, the processes at F.
+            let _turn = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _held = self.claim_flush()?;
+            self.flush_once()?
+        };
+        // Their index words and large values go at once; their records when the next flush is done.
+        for handle in removed {
+            let _ = self.collect(handle);
+        }
+        Ok(())
+    }
+
+    /// Whether anything was set that no complete flush has.
+    pub fn is_dirty(&self) -> Result<bool, Trouble> {
+        for number in layout::META_CHUNKS..self.chunk_count()? {
+            if self.chunk_kind(number)?.0 == kind::RECORDS {
+                let header = self.header_of(number)?;
+                if header.load(chunk::DIRTY, Relaxed) | header.load(chunk::FLUSHING, Relaxed) != 0 {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes F: free, or of a process that is gone. A thread may hold one robust word and needs T
+    /// meanwhile, so F is a word that names its owner's seat.
+    fn claim_flush(&self) -> Result<Flusher<'_, M>, Trouble> {
+        let live = self.live_mut()?;
+        let token = self.mem.seat()?;
+        let mut round = 0;
+        loop {
+            let owner = live.load(live::FLUSHER, Acquire);
+            // One's own is left over: the threads of a process take turns before they come here.
+            let free = owner == 0 || owner == token || !self.lives(owner)?;
+            if free && live.compare_exchange(live::FLUSHER, owner, token).is_ok() {
+                return Ok(Flusher { store: self, token });
+            }
+            if !self.mem.pause(round) {
+                return Err(Trouble::Lock(Refused::TimedOut(None)));
+            }
+            round += 1;
+        }
+    }
+
+    /// All of a flush, with F held; answers which of the variables that it made durable are removed.
+    fn flush_once(&self) -> Result<Vec<Handle>, Trouble> {
+        let live = self.live_mut()?;
+        if live.load(live::FAILED, Acquire) != 0 {
+            return Err(failed_before());
+        }
+        let complete = live.load(live::EPOCH, Acquire);
+        let epoch = live.load(live::NEXT_EPOCH, Acquire).max(complete.saturating_add(1));
+        if epoch >= u64::MAX / 2 {
+            return Err(Trouble::Corrupt("the number of the flush makes no sense", live::AT));
+        }
+        // Before anything is sealed with it: no other flush may have this number, ever.
+        live.store(live::NEXT_EPOCH, epoch + 1, SeqCst);
+        let chosen = self.choose(complete)?;
+
+        let base = self.superblocks()?.into_iter().find(|it| it.good && it.epoch == complete);
+        let recount = live.load(live::RECOUNT, Acquire) != 0 || (base.is_none() && complete != 0);
+        let mut all = base.map_or(Tally::default(), |base| base.all);
+        let mut sealed = Tally::default();
+        let mut removed = Vec::new();
+        for one in &chosen {
+            self.seal(one, epoch, complete, &mut sealed, &mut all, &mut removed)?;
+        }
+        if recount {
+            all = self.count_all(epoch)?;
+        }
+        let [first, second] = superblock::AT;
+        let at = match self.superblocks()? {
+            // The one that is of the last complete epoch stays until this one is complete.
+            [one, _] if one.good && one.epoch == complete => second,
+            _ => first,
+        };
+        self.write_superblock(at, &Superblock { epoch, sealed, all, good: true })?;
+
+        // All of the file, since recovery counts on words that no flush chose too: that what was
+        // cleared before this flush began is clear. The system writes what is changed and no more.
+        let bytes = self.chunk_count()? * CHUNK;
+        if let Err(trouble) = self.mem.barrier(&[(0, bytes)]) {
+            // For good: what the system could not write it may have thrown away, and the next call
+            // would succeed.
+            live.store(live::FAILED, 1, Release);
+            return Err(trouble);
+        }
+        if recount {
+            live.store(live::RECOUNT, 0, Relaxed);
+        }
+        live.store(live::EPOCH, epoch, Release);
+        for number in layout::META_CHUNKS..self.chunk_count()? {
+            if self.chunk_kind(number)?.0 == kind::RECORDS {
+                let header = self.header_of(number)?;
+                if header.load(chunk::FLUSHING, Relaxed) != 0 {
+                    header.store(chunk::FLUSHING, 0, Release);
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    fn header_of(&self, number: u64) -> Result<M::WordsMut<'_>, Trouble> {
+        let at = number * CHUNK;
+        self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))
+    }
+
+    /// Chooses a slot of each record that was written, all in one hold of T: no transaction commits
+    /// meanwhile, so each is in the epoch as a whole or not at all.
+    fn choose(&self, complete: u64) -> Result<Vec<Chosen>, Trouble> {
+        for _ in 0..TRIES {
+            let held = self.lock_transactions()?;
+            let mut chosen = Vec::new();
+            let met = match self.choose_under(complete, &mut chosen) {
+                Ok(None) => return Ok(chosen),
+                Ok(Some(met)) => met,
+                Err(trouble) => {
+                    self.unmark_all()?;
+                    return Err(trouble);
+                }
+            };
+            self.unmark_all()?;
+            drop(held);
+            // A transaction may commit from here on, so what was chosen does not count. It is chosen
+            // again: its slot B is not durable.
+            self.wait_for(&met)?;
+        }
+        Err(Trouble::Contended)
+    }
+
+    fn choose_under(
+        &self,
+        complete: u64,
+        chosen: &mut Vec<Chosen>,
+    ) -> Result<Option<Met>, Trouble> {
+        let atomics = self.live()?.load(live::ATOMICS, Relaxed) != 0;
+        for number in layout::META_CHUNKS..self.chunk_count()? {
+            let (kind::RECORDS, class) = self.chunk_kind(number)? else { continue };
+            let class = class & 3;
+            let header = self.header_of(number)?;
+            // SYNC POINT S10. In this order: a death in between loses nothing.
+            let dirty = header.load(chunk::DIRTY, Acquire);
+            if dirty != 0 {
+                header.fetch_or(chunk::FLUSHING, dirty, AcqRel);
+                header.fetch_and(chunk::DIRTY, !dirty, AcqRel);
+            }
+            let flushing = header.load(chunk::FLUSHING, Acquire);
+            if flushing == 0 && !atomics {
+                continue;
+            }
+            let chunk_id = header.load(chunk::ID, Relaxed);
+            for within in 0..layout::records_in_chunk(class) {
+                let at =
+                    number * CHUNK + CHUNK_HEADER + (within * layout::record_bytes(class)) as u64;
+                let (_, bit) = layout::dirty_bit(at);
+                let Some(handle) = self.record_to_flush(at, class)? else { continue };
+                if flushing & bit == 0 && !(handle.atomic && self.is_behind(handle, complete)?) {
+                    continue;
+                }
+                if let Some(met) = self.mark_one(handle)? {
+                    return Ok(Some(met));
+                }
+                if let Some(state) = self.choose_slot(handle, complete)? {
+                    // An Atomic may come here without its bit, and so may what was just made in its
+                    // place: without the bit it could be erased before it is sealed.
+                    header.fetch_or(chunk::FLUSHING, bit, AcqRel);
+                    chosen.push(Chosen { handle, chunk_id, state });
+                }
+                self.unmark_all()?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record at `at`, if it is a variable's. One that becomes one only now gets its dirty bit
+    /// after its id: the next flush finds it.
+    fn record_to_flush(&self, at: u64, class: usize) -> Result<Option<Handle>, Trouble> {
+        let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
+        let id = line.load(record::ID, Acquire);
+        let meta = Meta(line.load(record::META, Relaxed));
+        if id == 0 || id & record::RETIRED != 0 || meta.class() != class {
+            return Ok(None);
+        }
+        Ok(Handle::checked(at, id, meta, &self.mem))
+    }
+
+    /// Whether an `Atomic`'s word is another than the durable one, or it has none. A look without a
+    /// lock: an operation that ended before it is seen.
+    fn is_behind(&self, handle: Handle, complete: u64) -> Result<bool, Trouble> {
+        let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
+        let state = State(words.load(record::STATE, Acquire));
+        let current = handle.slot(state.current());
+        let seal = words.load(current + slot::SEAL, Acquire);
+        let durable = state.current() == state.b() && seal != 0 && seal <= complete;
+        let same = state.removed()
+            || words.load(record::VALUE, SeqCst) == words.load(current + slot::DATA, Relaxed);
+        Ok(!durable || !same)
+    }
+
+    /// Makes the current slot of a marked record slot B, unless it is and is durable.
+    fn choose_slot(&self, handle: Handle, complete: u64) -> Result<Option<State>, Trouble> {
+        let lost = || outside(handle.at);
+        let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
+        // It may have become another's before it was marked; that one has its dirty bit.
+        if words.load(record::ID, Acquire) != handle.id {
+            return Ok(None);
+        }
+        if handle.atomic {
+            self.copy_atomic(handle)?;
+        }
+        for _ in 0..SWAPS {
+            let found = words.load(record::STATE, Acquire);
+            let state = State(found);
+            let seal = words.load(handle.slot(state.b()) + slot::SEAL, Acquire);
+            let durable = seal != 0 && seal <= complete;
+            if state.current() == state.b() && durable {
+                return Ok(None);
+            }
+            let a = if durable { state.b() } else { state.a() };
+            let bits = found & (State::WAIT | State::REMOVED);
+            let new =
+                State(State::new(state.version(), state.current(), a, state.current()).0 | bits);
+            // With the mark nobody writes here; who waits sets a bit.
+            if words.compare_exchange(record::STATE, found, new.0).is_ok() {
+                return Ok(Some(new));
+            }
+        }
+        Err(Trouble::Contended)
+    }
+
+    /// Copies the word of a marked `Atomic` to a slot, if it is another than the current one's.
+    fn copy_atomic(&self, handle: Handle) -> Result<(), Trouble> {
+        let lost = || outside(handle.at);
+        let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
+        let state = State(words.load(record::STATE, Acquire));
+        let current = handle.slot(state.current());
+        let word = words.load(record::VALUE, SeqCst);
+        if state.removed() || words.load(current + slot::DATA, Relaxed) == word {
+            return Ok(());
+        }
+        let desc = layout::Desc(words.load(current + slot::DESC, Relaxed));
+        let Some(kind) = Kind::of(desc.kind()) else { return Ok(()) };
+        let raw = Raw { kind: desc.kind(), ..Raw::word(kind, word) };
+        let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
+        let number = state.free_slot();
+        let _ = self.fill_slot(handle.slot_at(number), version, &raw, false).ok_or_else(lost)?;
+        let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
+        self.publish(line, handle, state, version, number, false);
+        Ok(())
+    }
+
+    /// Seals slot B of a chosen record. No lock: writers keep off it, and so does who collects.
+    fn seal(
+        &self,
+        one: &Chosen,
+        epoch: u64,
+        complete: u64,
+        sealed: &mut Tally,
+        all: &mut Tally,
+        removed: &mut Vec<Handle>,
+    ) -> Result<(), Trouble> {
+        let Chosen { handle, chunk_id, state } = *one;
+        let lost = || outside(handle.at);
+        let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
+        // What describes nothing within the region was forged: what is durable stays so.
+        let Some(sum) = self.slot_sum(chunk_id, handle, state.b(), epoch)? else { return Ok(()) };
+        let a = handle.slot(state.a());
+        let former = words.load(a + slot::SEAL, Acquire);
+        if state.a() != state.b() && former != 0 && former <= complete {
+            let desc = layout::Desc(words.load(a + slot::DESC, Relaxed));
+            if desc.kind() != slot::TOMBSTONE {
+                let version = words.load(a + slot::VERSION, Relaxed);
+                all.remove(handle.id, version, words.load(a + slot::TYPE, Relaxed) as u32);
+            }
+        }
+        let b = handle.slot(state.b());
+        words.store(b + slot::TYPE, sum.type_id << 32 | u64::from(sum.crc), Relaxed);
+        words.store(b + slot::SEAL, epoch, Release);
+        sealed.add(handle.id, sum.version, sum.crc);
+        if !sum.tombstone {
+            all.add(handle.id, sum.version, sum.crc);
+        } else if !handle.atomic {
+            removed.push(handle);
+        }
+        Ok(())
+    }
+
+    /// The newest slot of each variable that is sealed for an epoch up to this one, except
+    /// tombstones.
+    fn count_all(&self, epoch: u64) -> Result<Tally, Trouble> {
+        let mut all = Tally::default();
+        self.each_record(|handle| {
+            let Some(words) = self.mem.words(handle.at, handle.words()) else { return true };
+            let state = State(words.load(record::STATE, Acquire));
+            for number in [state.b(), state.a()] {
+                let slot = handle.slot(number);
+                let seal = words.load(slot + slot::SEAL, Acquire);
+                if seal != 0 && seal <= epoch {
+                    let desc = layout::Desc(words.load(slot + slot::DESC, Relaxed));
+                    if desc.kind() != slot::TOMBSTONE {
+                        let version = words.load(slot + slot::VERSION, Relaxed);
+                        let crc = words.load(slot + slot::TYPE, Relaxed) as u32;
+                        all.add(handle.id, version, crc);
+                    }
+                    break;
+                }
+            }
+            true
+        })?;
+        Ok(all)
+    }
+}
+
+#[cold]
+fn failed_before() -> Trouble {
+    Trouble::Told(Error::new(ErrorKind::Io, "flush", "").detail(
+        "the disk failed at an earlier flush, and what it did not write may be lost; copy what \
+         matters to a map in another file. After a restart the map is as the last flush that \
+         succeeded left it",
+    ))
+}

@@ -1,0 +1,6 @@
+//! What survives a power cut, of a map in a file: checksums, the flush that makes a checkpoint, and
+//! the recovery that finds the last one.
+
+pub mod checksum;
+pub mod flush;
+pub mod recover;

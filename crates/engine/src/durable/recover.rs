@@ -1,0 +1,673 @@
+//! Recovery: what a file holds after a restart is the last epoch that reached it whole, and nothing
+//! else. First it is only read, and found out what that epoch is; then all else is wiped, and what
+//! is made of the rest (tables, bits, index) is made anew. Cut off anywhere it begins again, and
+//! finds the same. `docs/FORMAT.md` has the steps.
+
+use crate::{
+    durable::checksum::{Sum, Superblock, Tally},
+    error::{Trouble, outside},
+    handle::Handle,
+    header::{chunk_crc, meta_crc, table_chunks},
+    index::{Query, inline_bytes},
+    layout::{
+        self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, EXTENT_CLASSES, Extent, Meta, State, Table,
+        chunk, commit, extent, incarnation, journal, kind, live, record, room, seat, slot,
+        superblock,
+    },
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed, Release, SeqCst},
+        StoreWords as _,
+    },
+    space::chunks::Cut,
+    store::Store,
+};
+
+/// What a recovery found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The epoch that it accepted; 0 = no flush was ever complete.
+    pub epoch: u64,
+    /// Variables that the map has.
+    pub variables: u64,
+    /// Variables that the epoch had and that are lost, or are older than it says.
+    pub lost: u64,
+    /// Whether the file is damaged: an epoch that was complete is not there as it was.
+    pub damaged: bool,
+}
+
+/// What the chunks say that they are, and which slots count.
+struct Scan {
+    chunks: u64,
+    /// Kind and class of each chunk with a good header.
+    kinds: Vec<(u8, u8)>,
+    /// A bit for each slot that counts, of each place for a record, in order.
+    masks: Vec<u8>,
+    superblocks: [Superblock; 2],
+    /// Slots that are sealed for the epoch of each superblock.
+    found: [Tally; 2],
+    greatest_id: u64,
+    /// The greatest epoch that a superblock or a seal names, whole or not.
+    greatest_epoch: u64,
+}
+
+impl Scan {
+    fn highest(&self) -> u64 {
+        self.superblocks.iter().filter(|it| it.good).map(|it| it.epoch).max().unwrap_or(0)
+    }
+
+    /// A number so far above all that is good is nonsense, and not to use up the others.
+    fn note_epoch(&mut self, number: u64) {
+        if number <= self.highest().saturating_add(superblock::FARTHEST) {
+            self.greatest_epoch = self.greatest_epoch.max(number);
+        }
+    }
+}
+
+/// What was accepted, and what follows from it.
+#[derive(Clone, Copy, Debug)]
+struct Accepted {
+    epoch: u64,
+    next_epoch: u64,
+    damaged: bool,
+    /// What the epoch's superblock says of all variables.
+    all: Option<Tally>,
+    rejected: [bool; 2],
+}
+
+/// The greatest incarnation: above it there are no versions.
+const LAST_INCARNATION: u64 = (1 << 16) - 2;
+
+impl<M: Mem> Store<M> {
+    /// Makes the region what the last complete flush saw. For who is alone with a file that no
+    /// running system has written to; `bytes` is its real length. Ends with all of it on the disk.
+    pub fn recover(&mut self, bytes: u64) -> Result<Recovered, Trouble> {
+        let scan = self.scan(bytes)?;
+        let accepted = self.accept(&scan)?;
+        let recovered = self.rebuild_all(&scan, &accepted)?;
+        self.mem.barrier(&[(0, scan.chunks * CHUNK)])?;
+        // After the barrier: in the file it says that the epoch was complete.
+        self.live_mut()?.store(live::EPOCH, accepted.epoch, Release);
+        self.settled()?;
+        Ok(recovered)
+    }
+
+    /// Looks at everything, and changes nothing.
+    fn scan(&self, bytes: u64) -> Result<Scan, Trouble> {
+        let most = bytes.min(self.mem.limit()).min(self.max_size) / CHUNK;
+        let most = most.min(layout::MOST_CHUNKS);
+        let chunks = if self.mem.reach(most * CHUNK) { most } else { self.mem.size() / CHUNK };
+        let mut scan = Scan {
+            chunks: chunks.min(most),
+            kinds: Vec::new(),
+            masks: Vec::new(),
+            superblocks: self.superblocks()?,
+            found: [Tally::default(); 2],
+            greatest_id: 0,
+            greatest_epoch: 0,
+        };
+        for superblock in scan.superblocks {
+            scan.note_epoch(superblock.epoch);
+        }
+        let mut ids = Vec::new();
+        for number in 0..scan.chunks {
+            let (found, id) = if number < layout::META_CHUNKS || layout::holds_table(number) {
+                ((0, 0), 0)
+            } else {
+                self.trusted_header(number)?
+            };
+            scan.kinds.push(found);
+            if u64::from(found.0) == kind::RECORDS {
+                ids.push((number, usize::from(found.1), id));
+                scan.greatest_id = scan.greatest_id.max(id);
+            }
+        }
+        for (number, class, chunk_id) in ids {
+            for within in 0..layout::records_in_chunk(class) {
+                let at = place(number, class, within);
+                let mask = self.look_at_record(&mut scan, at, class, chunk_id)?;
+                scan.masks.push(mask);
+            }
+        }
+        Ok(scan)
+    }
+
+    /// Kind and class of a chunk, and a chunk of records' id, by its header; zeros if it has none.
+    fn trusted_header(&self, number: u64) -> Result<((u8, u8), u64), Trouble> {
+        const NONE: ((u8, u8), u64) = ((0, 0), 0);
+        let at = number * CHUNK;
+        let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+        let mark = header.load(chunk::MARK, Relaxed);
+        let (found, class) = ((mark >> 32) & 0xff, (mark >> 40) & 0xff);
+        if mark & 0xffff_ffff != chunk::MAGIC || mark >> 48 != 0 {
+            return Ok(NONE);
+        }
+        let id = if found == kind::RECORDS { header.load(chunk::ID, Relaxed) } else { 0 };
+        let good = header.load(chunk::NUMBER, Relaxed) == number
+            && header.load(chunk::UUID, Relaxed) == self.uuid
+            && header.load(chunk::CRC, Relaxed) == chunk_crc(mark, number, self.uuid, id);
+        let known = found == kind::RUN && class == 0 || Cut::of(found, class as usize).is_some();
+        Ok(if good && known { ((found as u8, class as u8), id) } else { NONE })
+    }
+
+    /// Which slots of the record at `at` count.
+    fn look_at_record(
+        &self,
+        scan: &mut Scan,
+        at: u64,
+        class: usize,
+        chunk_id: u64,
+    ) -> Result<u8, Trouble> {
+        let plain = Handle::new(at, 0, class, false);
+        let words = self.mem.words(at, plain.words()).ok_or_else(|| outside(at))?;
+        for number in 0..slot::COUNT {
+            let seal = words.load(plain.slot(number) + slot::SEAL, Relaxed);
+            scan.note_epoch(seal);
+        }
+        let Some(handle) = self.good_record(scan, at, class)? else { return Ok(0) };
+        scan.greatest_id = scan.greatest_id.max(handle.id);
+        let mut mask = 0;
+        for number in 0..slot::COUNT {
+            let seal = words.load(handle.slot(number) + slot::SEAL, Relaxed);
+            if seal == 0 {
+                continue;
+            }
+            let Some(sum) = self.slot_sum(chunk_id, handle, number, seal)? else { continue };
+            let lies = sum.extent.is_none_or(|extent| extent_lies(scan, extent));
+            let same = sum.crc == sum.said;
+            if !same || sum.version > State::LARGEST || !lies {
+                continue;
+            }
+            mask |= 1 << number;
+            for (superblock, found) in scan.superblocks.iter().zip(&mut scan.found) {
+                if superblock.good && superblock.epoch == seal {
+                    found.add(handle.id, sum.version, sum.crc);
+                }
+            }
+        }
+        Ok(mask)
+    }
+
+    /// The record at `at`, with its id as it is without the bit, if its head is whole.
+    fn good_record(&self, scan: &Scan, at: u64, class: usize) -> Result<Option<Handle>, Trouble> {
+        let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
+        let id = line.load(record::ID, Acquire) & !record::RETIRED;
+        let meta = Meta(line.load(record::META, Relaxed));
+        if id == 0 || (meta.class() != class) {
+            return Ok(None);
+        }
+        let inline = inline_bytes(meta);
+        if meta.name_len() > inline {
+            let block = line.load(record::NAME + inline / 8 - 1, Relaxed);
+            if !block_lies(scan, block, meta.name_len()) {
+                return Ok(None);
+            }
+            let first = self.mem.words(block, 1).ok_or_else(|| outside(block))?;
+            if first.load(0, Relaxed) != id {
+                return Ok(None);
+            }
+        }
+        // The checksum is over the name alone; what pads it, and the beginning in the record of a name
+        // in a block, have to be right too, or nobody finds the variable by it.
+        let found = |name: &[u8]| self.name_is(line, meta, &Query::new(name, self.seed));
+        let whole = self
+            .name_of(at)
+            .is_some_and(|name| meta_crc(id, meta, &name) == meta.crc() && found(&name));
+        Ok(Handle::checked(at, id, meta, &self.mem).filter(|_| whole))
+    }
+
+    /// Decides which epoch the file is of.
+    fn accept(&self, scan: &Scan) -> Result<Accepted, Trouble> {
+        let complete = self.live()?.load(live::EPOCH, Acquire);
+        let good = |at: &usize| scan.superblocks.get(*at).is_some_and(|it| it.good);
+        let mut order: Vec<usize> = (0..2).filter(good).collect();
+        let epoch_of = |at: usize| scan.superblocks.get(at).map_or(0, |it| it.epoch);
+        order.sort_by_key(|at| std::cmp::Reverse(epoch_of(*at)));
+        let matches = |at: usize| match (scan.superblocks.get(at), scan.found.get(at)) {
+            (Some(superblock), Some(found)) => superblock.sealed == *found,
+            _ => false,
+        };
+        let (mut taken, mut damaged) = (None, false);
+        for at in &order {
+            if matches(*at) {
+                taken = Some(*at);
+                break;
+            }
+            if complete >= epoch_of(*at) {
+                // It was complete: this is no torn flush, but rot.
+                (taken, damaged) = (Some(*at), true);
+                break;
+            }
+        }
+        if taken.is_none() && complete != 0 {
+            damaged = true;
+            taken = order.first().copied();
+        }
+        let reasonable =
+            |number: u64| number <= scan.highest().saturating_add(superblock::FARTHEST);
+        let epoch = match taken {
+            Some(at) => epoch_of(at),
+            None if complete != 0 && reasonable(complete) => complete,
+            None => 0,
+        };
+        let next_epoch = scan.greatest_epoch.max(epoch).saturating_add(1);
+        let rejected = |at: usize| {
+            scan.superblocks
+                .get(at)
+                .is_some_and(|it| it.epoch > epoch || (!it.good && taken != Some(at)))
+        };
+        Ok(Accepted {
+            epoch,
+            next_epoch,
+            damaged,
+            all: taken.and_then(|at| scan.superblocks.get(at)).map(|it| it.all),
+            rejected: [rejected(0), rejected(1)],
+        })
+    }
+
+    /// Writes everything but the slots that were accepted.
+    fn rebuild_all(&self, scan: &Scan, accepted: &Accepted) -> Result<Recovered, Trouble> {
+        let base = self.count_incarnation()?;
+        self.forget_users()?;
+        self.begin_tables(scan)?;
+        let live = self.live_mut()?;
+        live.store(live::BIRTHS, scan.greatest_id.max(base), Relaxed);
+        live.store(live::VERSION_BASE, base, Relaxed);
+        live.store(live::NEXT_EPOCH, accepted.next_epoch, Relaxed);
+
+        let mut recovered =
+            Recovered { epoch: accepted.epoch, damaged: accepted.damaged, ..Recovered::default() };
+        let mut all = Tally::default();
+        let mut present = Vec::new();
+        let mut masks = scan.masks.iter();
+        for number in 0..scan.chunks {
+            let (found, class) = scan.kinds.get(number as usize).copied().unwrap_or_default();
+            let class = usize::from(class) & 3;
+            if u64::from(found) != kind::RECORDS {
+                continue;
+            }
+            let header = self.mem.words(number * CHUNK, chunk::WORDS);
+            let header = header.ok_or_else(|| outside(number * CHUNK))?;
+            let chunk_id = header.load(chunk::ID, Relaxed);
+            for within in 0..layout::records_in_chunk(class) {
+                let at = place(number, class, within);
+                let mask = masks.next().copied().unwrap_or(0);
+                let kept = self.restore(scan, accepted, at, class, chunk_id, mask, &mut all)?;
+                if let Some(handle) = kept {
+                    present.push(handle);
+                }
+            }
+        }
+        recovered.variables = present.len() as u64;
+        if let Some(said) = accepted.all {
+            recovered.lost = said.count.saturating_sub(all.count);
+            if said != all {
+                recovered.damaged = true;
+                recovered.lost = recovered.lost.max(1);
+            }
+        }
+        if recovered.damaged {
+            live.store(live::RECOUNT, 1, Relaxed);
+        }
+        let atomics = present.iter().filter(|handle| handle.atomic).count();
+        live.store(live::ATOMICS, atomics as u64, Relaxed);
+        self.index_all(&present)?;
+        for (at, rejected) in superblock::AT.into_iter().zip(accepted.rejected) {
+            if rejected {
+                // Its check, and nothing else: to zero all of it could make it good half-way.
+                let words = self.mem.words_mut(at, superblock::WORDS).ok_or(Trouble::ReadOnly)?;
+                words.store(superblock::CHECK, 0, Relaxed);
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// Counts the incarnation; answers the number that its ids and versions begin above.
+    fn count_incarnation(&self) -> Result<u64, Trouble> {
+        let words = self.mem.words_mut(incarnation::AT, incarnation::WORDS);
+        let words = words.ok_or(Trouble::ReadOnly)?;
+        let count = words.load(incarnation::COUNT, Relaxed);
+        let count = count.saturating_add(1).min(LAST_INCARNATION);
+        words.store(incarnation::COUNT, count, Relaxed);
+        Ok(count << 40)
+    }
+
+    /// Frees what users held who are gone: locks, journals, pins, F.
+    fn forget_users(&self) -> Result<(), Trouble> {
+        for at in [live::LOCK_L, live::LOCK_T, live::BIRTHS_WAKE, live::CHANGES_WAKE] {
+            self.mem.reset(at);
+        }
+        let zero = |at: u64, from: usize, count: usize| {
+            let words = self.mem.words_mut(at, from + count).ok_or(Trouble::ReadOnly)?;
+            (from..from + count).for_each(|word| words.store(word, 0, Relaxed));
+            Ok::<_, Trouble>(())
+        };
+        zero(journal::AT, 0, journal::WORDS)?;
+        zero(commit::AT, 0, commit::WORDS)?;
+        for number in 0..layout::PARTICIPANT_SLOTS {
+            // The tokens too: of a copy, on Windows, the original's users seem to have the seats, and
+            // so its locks, and what ends with them. Nobody has taken one of this file yet.
+            zero(seat::at(number), seat::TOKEN, 3)?;
+        }
+        let live = self.live_mut()?;
+        live.store(live::TSEQ, 0, Relaxed);
+        for word in [live::PINS, live::PINS + 1, live::FLUSHER, live::FAILED, live::RECOUNT] {
+            live.store(word, 0, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The chunk table with nothing in it but chunks of records, whose places are all free; an empty
+    /// index; counts and hints to match.
+    fn begin_tables(&self, scan: &Scan) -> Result<(), Trouble> {
+        let live = self.live_mut()?;
+        let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(Trouble::ReadOnly)?;
+        (0..room::WORDS).for_each(|word| counts.store(word, 0, Relaxed));
+        for (number, (found, class)) in (0..scan.chunks).zip(&scan.kinds) {
+            let is_records = u64::from(*found) == kind::RECORDS;
+            let (kind, class) = match number {
+                _ if number < layout::META_CHUNKS => (kind::META, 0),
+                _ if layout::holds_table(number) => (kind::TABLE, 0),
+                _ if is_records => (kind::RECORDS, usize::from(*class) & 3),
+                _ => (kind::FREE, 0),
+            };
+            self.set_chunk(number, kind, class)?;
+            if is_records {
+                let at = number * CHUNK;
+                let header = self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+                for word in [chunk::BITS, chunk::DIRTY, chunk::FLUSHING] {
+                    header.store(word, 0, Relaxed);
+                }
+                let places = layout::records_in_chunk(class) as u64;
+                counts.fetch_add(room::FREE + class, places, Relaxed);
+                counts.fetch_add(room::RECORDS, places, Relaxed);
+            }
+        }
+        // The file may have been longer, and its length not have reached the disk: what grows there
+        // again is free. The words of these chunks end with the table that has room for them.
+        for number in scan.chunks..layout::MOST_CHUNKS {
+            let at = layout::table_word(number);
+            if at >= scan.chunks * CHUNK {
+                break;
+            }
+            let word = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
+            if word.load(0, Relaxed) != 0 {
+                word.store(0, 0, Relaxed);
+            }
+        }
+        live.store(live::CHUNKS, scan.chunks, Relaxed);
+        live.store(live::FREE_HINT, layout::META_CHUNKS, Relaxed);
+        (0..8).for_each(|class| live.store(live::CLASS_HINT + class, 0, Relaxed));
+        (0..EXTENT_CLASSES.len())
+            .for_each(|class| live.store(live::EXTENT_HINT + class, 0, Relaxed));
+        live.store(live::RUN_HINT, 0, Relaxed);
+        let table = Table { at: layout::FIRST_INDEX, lines: layout::FIRST_INDEX_LINES };
+        let words = (table.lines * 8) as usize;
+        let first = self.mem.words_mut(table.at, words).ok_or(Trouble::ReadOnly)?;
+        (0..words).for_each(|word| first.store(word, 0, Relaxed));
+        live.store(live::ROOT, table.root(), Relaxed);
+        live.store(live::INDEX_USED, 0, Relaxed);
+        live.fetch_add(live::INDEX_SEQ, 1, Relaxed);
+        Ok(())
+    }
+
+    /// Makes one place for a record what the accepted epoch says; answers its variable.
+    #[allow(clippy::too_many_arguments, reason = "what is known of one place")]
+    fn restore(
+        &self,
+        scan: &Scan,
+        accepted: &Accepted,
+        at: u64,
+        class: usize,
+        chunk_id: u64,
+        mask: u8,
+        all: &mut Tally,
+    ) -> Result<Option<Handle>, Trouble> {
+        self.mem.reset(at + record::LOCK);
+        self.mem.reset(at + record::WAKE);
+        let found = self.newest(accepted.epoch, at, class, chunk_id, mask)?;
+        let found = match found {
+            // Two variables can never have the same room; if they say so, they are forged.
+            Some((handle, number, sum)) if self.claim(scan, handle, &sum)? => {
+                Some((handle, number, sum))
+            }
+            _ => None,
+        };
+        let plain = Handle::new(at, 0, class, false);
+        let words = self.mem.words_mut(at, plain.words()).ok_or_else(|| outside(at))?;
+        let kept = found.map(|(_, number, _)| number);
+        for number in (0..slot::COUNT).filter(|number| Some(*number) != kept) {
+            let slot = plain.slot(number);
+            // Only where it is not so: a page that stays as it is need not be written.
+            let wiped = words.load(slot + slot::SEAL, Relaxed) == 0
+                && words.load(slot + slot::VERSION, Relaxed) == slot::INVALID
+                && words.load(slot + slot::DESC, Relaxed) == 0;
+            if !wiped {
+                words.store(slot + slot::SEAL, 0, Relaxed);
+                words.store(slot + slot::VERSION, slot::INVALID, Relaxed);
+                words.store(slot + slot::DESC, 0, Relaxed);
+            }
+        }
+        let Some((handle, number, sum)) = found else {
+            if words.load(record::ID, Relaxed) != 0 {
+                words.store(record::ID, 0, Relaxed);
+            }
+            return Ok(None);
+        };
+        if sum.tombstone {
+            words.store(record::ID, handle.id | record::RETIRED, Relaxed);
+            words.store(record::STATE, accepted.next_epoch | record::QUIET, Relaxed);
+            return Ok(None);
+        }
+        all.add(handle.id, sum.version, sum.crc);
+        words.store(record::ID, handle.id, Relaxed);
+        words.store(record::STATE, State::new(sum.version, number, number, number).0, Relaxed);
+        if handle.atomic {
+            words.store(record::VALUE, sum.first_word, Relaxed);
+        }
+        Ok(Some(handle))
+    }
+
+    /// The slot with the greatest version of those that count in the accepted epoch.
+    fn newest(
+        &self,
+        epoch: u64,
+        at: u64,
+        class: usize,
+        chunk_id: u64,
+        mask: u8,
+    ) -> Result<Option<(Handle, usize, Sum)>, Trouble> {
+        if mask == 0 {
+            return Ok(None);
+        }
+        let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
+        let id = line.load(record::ID, Acquire) & !record::RETIRED;
+        let meta = Meta(line.load(record::META, Relaxed));
+        let handle = Handle::new(at, id, class, meta.atomic());
+        let words = self.mem.words(at, handle.words()).ok_or_else(|| outside(at))?;
+        let mut newest: Option<(u64, usize, u64)> = None;
+        for number in (0..slot::COUNT).filter(|number| mask >> number & 1 != 0) {
+            let seal = words.load(handle.slot(number) + slot::SEAL, Relaxed);
+            let version = words.load(handle.slot(number) + slot::VERSION, Relaxed);
+            if seal != 0 && seal <= epoch && newest.is_none_or(|(best, ..)| version > best) {
+                newest = Some((version, number, seal));
+            }
+        }
+        let Some((_, number, seal)) = newest else { return Ok(None) };
+        let sum = self.slot_sum(chunk_id, handle, number, seal)?;
+        Ok(sum.map(|sum| (handle, number, sum)))
+    }
+
+    /// Takes the place, the block and the extent of a record; false, with nothing taken that another
+    /// has, where one of them has an owner already.
+    fn claim(&self, scan: &Scan, handle: Handle, sum: &Sum) -> Result<bool, Trouble> {
+        let line = self.mem.words(handle.at, record::LINE).ok_or_else(|| outside(handle.at))?;
+        let meta = Meta(line.load(record::META, Relaxed));
+        let inline = inline_bytes(meta);
+        if let Some(extent) = sum.extent
+            && !self.claim_extent(scan, handle, extent)?
+        {
+            return Ok(false);
+        }
+        if meta.name_len() > inline {
+            let block = line.load(record::NAME + inline / 8 - 1, Relaxed);
+            if !self.claim_part(scan, block, kind::BLOCKS)? {
+                return Ok(false);
+            }
+        }
+        if let Some(room) = self.room_at(handle.at)? {
+            self.take_bit(room)?;
+        }
+        Ok(true)
+    }
+
+    /// Takes a part of a chunk of blocks or extents, which becomes one with its first.
+    fn claim_part(&self, scan: &Scan, at: u64, wanted: u64) -> Result<bool, Trouble> {
+        let number = at / CHUNK;
+        let (_, class) = scan.kinds.get(number as usize).copied().unwrap_or_default();
+        let class = usize::from(class);
+        let Some(cut) = Cut::of(wanted, class) else { return Ok(false) };
+        match self.chunk_kind(number)? {
+            (kind::FREE, _) => {
+                let base = number * CHUNK;
+                let header = self.mem.words_mut(base, chunk::WORDS).ok_or_else(|| outside(base))?;
+                header.store(chunk::BITS, 0, Relaxed);
+                header.store(chunk::BITS + 1, 0, Relaxed);
+                self.set_chunk(number, wanted, class)?;
+                self.count_free(cut)?;
+            }
+            (found, of) if found == wanted && of == class => {}
+            _ => return Ok(false),
+        }
+        let Some(room) = self.room_of(at, wanted)? else { return Ok(false) };
+        if self.is_taken(room)? {
+            return Ok(false);
+        }
+        self.take_bit(room)?;
+        Ok(true)
+    }
+
+    fn claim_extent(&self, scan: &Scan, handle: Handle, owned: Extent) -> Result<bool, Trouble> {
+        // Once more, as the slot was: a hostile peer may have changed it since the scan.
+        if !extent_lies(scan, owned) {
+            return Ok(false);
+        }
+        let number = owned.at / CHUNK;
+        let (found, _) = scan.kinds.get(number as usize).copied().unwrap_or_default();
+        if u64::from(found) == kind::RUN {
+            let Some(span) = run_span(owned, scan.chunks) else { return Ok(false) };
+            let own = |number: &u64| !layout::holds_table(*number);
+            for number in (number..number + span).filter(own) {
+                if self.chunk_kind(number)?.0 != kind::FREE {
+                    return Ok(false);
+                }
+            }
+            for number in (number + 1..number + span).filter(own) {
+                self.set_chunk(number, kind::REST, 0)?;
+            }
+            self.set_run_head(number, span)?;
+        } else if !self.claim_part(scan, owned.at - extent::HEAD, kind::EXTENTS)? {
+            return Ok(false);
+        }
+        let at = owned.at - extent::HEAD;
+        let head = self.mem.words_mut(at, extent::WORDS).ok_or_else(|| outside(at))?;
+        head.store(extent::RECORD, handle.at, Relaxed);
+        head.store(extent::ID, handle.id, Relaxed);
+        head.store(extent::FILLER, 0, Release);
+        Ok(true)
+    }
+
+    /// Makes the index of these variables. Of two with one name, the younger has it.
+    fn index_all(&self, present: &[Handle]) -> Result<(), Trouble> {
+        let counts = self.mem.words(room::AT, room::WORDS).ok_or_else(|| outside(room::AT))?;
+        let places = counts.load(room::RECORDS, Relaxed).min(self.mem.size() / 320);
+        match self.make_index_fit(places) {
+            Err(Trouble::Full { needed, .. }) => {
+                let seen = self.chunk_count()?;
+                self.grow(needed, seen)?;
+                self.make_index_fit(places)?;
+            }
+            done => done?,
+        }
+        let mut youngest_first: Vec<&Handle> = present.iter().collect();
+        youngest_first.sort_by_key(|handle| std::cmp::Reverse(handle.id));
+        for handle in youngest_first {
+            let Some(name) = self.name_of(handle.at) else { continue };
+            let query = Query::new(&name, self.seed);
+            if self.find(query)?.is_some() {
+                continue;
+            }
+            let mut vacancy = self.vacancy(self.table()?, query.hash)?;
+            if vacancy.is_none() || !self.index_has_room()? {
+                match self.rebuild() {
+                    // No chunk for a larger one: this one serves until its probe bound.
+                    Err(Trouble::Full { .. }) if vacancy.is_some() => {}
+                    done => {
+                        done?;
+                        vacancy = self.vacancy(self.table()?, query.hash)?;
+                    }
+                }
+            }
+            let place = vacancy.ok_or(Trouble::Corrupt("the index overflows at a low load", 0))?;
+            self.link(place, query.hash, handle.at)?;
+        }
+        self.live_mut()?.fetch_add(live::INDEX_SEQ, 1, SeqCst);
+        Ok(())
+    }
+}
+
+/// Offset of a place for a record.
+fn place(number: u64, class: usize, within: usize) -> u64 {
+    number * CHUNK + CHUNK_HEADER + (within * layout::record_bytes(class)) as u64
+}
+
+/// Whether a block for a name of `len` bytes can begin at `at`, by the chunks' headers.
+fn block_lies(scan: &Scan, at: u64, len: usize) -> bool {
+    let Some((found, class)) = scan.kinds.get((at / CHUNK) as usize) else { return false };
+    let Some(bytes) = BLOCK_CLASSES.get(usize::from(*class)) else { return false };
+    let Some(within) = (at % CHUNK).checked_sub(CHUNK_HEADER) else { return false };
+    u64::from(*found) == kind::BLOCKS
+        && within.is_multiple_of(*bytes as u64)
+        && within + *bytes as u64 <= CHUNK - CHUNK_HEADER
+        && len + layout::BLOCK_NAME as usize <= *bytes
+}
+
+/// Whether an extent can lie where a slot says, by the chunks' headers.
+fn extent_lies(scan: &Scan, owned: Extent) -> bool {
+    let Some((found, class)) = scan.kinds.get((owned.at / CHUNK) as usize) else { return false };
+    match u64::from(*found) {
+        kind::RUN => owned.at % CHUNK == CHUNK_HEADER && run_span(owned, scan.chunks).is_some(),
+        kind::EXTENTS => {
+            let Some(bytes) = EXTENT_CLASSES.get(usize::from(*class)) else { return false };
+            let (bytes, head) = (*bytes as u64, CHUNK_HEADER + extent::HEAD);
+            (owned.at % CHUNK).checked_sub(head).is_some_and(|within| {
+                within.is_multiple_of(bytes)
+                    && within + bytes <= CHUNK - CHUNK_HEADER
+                    && owned.capacity <= bytes - extent::HEAD
+            })
+        }
+        _ => false,
+    }
+}
+
+/// Chunks from the first to the last of a run, tables between them too, of a region of `chunks`.
+fn run_span(owned: Extent, chunks: u64) -> Option<u64> {
+    let bytes = owned.capacity.checked_add(CHUNK_HEADER)?;
+    if bytes == CHUNK_HEADER || !bytes.is_multiple_of(CHUNK) || bytes / CHUNK > chunks {
+        return None;
+    }
+    let first = owned.at / CHUNK;
+    let (mut end, mut left) = (first, bytes / CHUNK);
+    // Group by group: a table lies at the beginning of each.
+    for (at, len) in layout::pieces(first * CHUNK, bytes) {
+        end = (at + len) / CHUNK;
+        left = left.saturating_sub(len / CHUNK);
+        if end > chunks {
+            return None;
+        }
+    }
+    let tables = table_chunks(first, end).count() as u64;
+    (left == 0 && end - first - tables == bytes / CHUNK).then_some(end - first)
+}
+
+const _: () = assert!(extent::WORDS * 8 == extent::HEAD as usize, "a head is before its data");

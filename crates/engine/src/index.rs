@@ -1,0 +1,486 @@
+//! Names to records: open addressing over words of the region.
+
+#![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    layout::{self, Meta, Table, index_word, journal, kind, live, record},
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed, Release},
+        StoreWords,
+    },
+    store::Store,
+};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// A name that is looked for, with its hash.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    pub(crate) name: &'a [u8],
+    /// Its hash, by the seed of the region.
+    pub hash: u64,
+    /// The name as words, padded with zeros, as far as a record holds it.
+    head: [u64; HEAD],
+}
+
+/// Words of a name that lie in its record.
+const HEAD: usize = record::NAME_BYTES / 8;
+
+impl<'a> Query<'a> {
+    /// The name `name`, in a region of this seed.
+    #[inline(always)]
+    pub fn new(name: &'a [u8], seed: u64) -> Self {
+        // Word by word: a loop over the whole ones was made a call of `memcpy`.
+        let (whole, _) = name.as_chunks::<8>();
+        let word = |number: usize| match whole.get(number) {
+            Some(bytes) => u64::from_le_bytes(*bytes),
+            None if number == whole.len() => tail(name),
+            None => 0,
+        };
+        Self {
+            name,
+            hash: xxh3_64_with_seed(name, seed),
+            head: [word(0), word(1), word(2), word(3)],
+        }
+    }
+}
+
+/// A line of the index lies outside the region. Small, for the fast path.
+pub(crate) struct Outside(u64);
+
+/// How often a lookup begins again because the index changed under it.
+const LOOKUPS: usize = 64;
+
+/// A word of the index that can take a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vacancy {
+    at: u64,
+    slot: usize,
+    empty: bool,
+}
+
+impl<M: Mem> Store<M> {
+    /// The hashed form of a name in this region.
+    #[inline]
+    pub fn query<'a>(&self, name: &'a [u8]) -> Query<'a> {
+        Query::new(name, self.seed)
+    }
+
+    /// Finds the record of a name. It may be of a variable that was removed: reading tells.
+    #[inline]
+    pub fn find(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
+        match self.hit(&query) {
+            Some(handle) => Ok(Some(handle)),
+            None => self.find_slowly(query),
+        }
+    }
+
+    /// The record of a name, if a first look finds it. A miss means nothing yet.
+    #[inline(always)]
+    pub fn hit(&self, query: &Query<'_>) -> Option<Handle> {
+        let words = self.mem.near(live::AT, live::WORDS)?;
+        // SYNC POINT S6.
+        let table = Table::of_root(words.load(live::ROOT, Acquire));
+        self.probe(table, query).ok().flatten()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_slowly(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
+        for _ in 0..LOOKUPS {
+            let words = self.mem.words(live::AT, live::WORDS).ok_or_else(|| outside(live::AT))?;
+            // SYNC POINT S7 then S6: index_seq BEFORE root, so that a miss is known to be of the
+            // index that was current all the time.
+            let seq = words.load(live::INDEX_SEQ, Acquire);
+            let table = Table::of_root(words.load(live::ROOT, Acquire));
+            // Both may lie where the region has grown to.
+            let _ = self.chunk_count()?;
+            let found = self.probe(table, &query).map_err(|Outside(at)| outside(at))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            self.mem.fence(Acquire);
+            if words.load(live::INDEX_SEQ, Acquire) == seq {
+                return Ok(None);
+            }
+        }
+        Err(Trouble::Contended)
+    }
+
+    #[inline(always)]
+    fn probe(&self, table: Table, query: &Query<'_>) -> Result<Option<Handle>, Outside> {
+        for step in 0..layout::PROBE_LINES.min(table.lines) {
+            let at = table.line(query.hash, step);
+            let line = self.mem.near(at, 8).ok_or(Outside(at))?;
+            for slot in 0..8 {
+                let word = line.load(slot, Acquire);
+                if word == index_word::EMPTY {
+                    return Ok(None);
+                }
+                // A tombstone names no record: it lies where none can be.
+                if index_word::fits(word, query.hash)
+                    && let Some(handle) = self.names(index_word::record(word), query)
+                {
+                    return Ok(Some(handle));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The handle of the record at `at`, if it bears `name` and is one at all: the word that led
+    /// here may be anything.
+    #[inline(always)]
+    fn names(&self, at: u64, query: &Query<'_>) -> Option<Handle> {
+        let line = self.mem.near(at, record::LINE)?;
+        // SYNC POINT S4: what was written before the id is seen.
+        let id = line.load(record::ID, Acquire);
+        if id == 0 || id & record::RETIRED != 0 {
+            return None;
+        }
+        let meta = Meta(line.load(record::META, Relaxed));
+        let handle = Handle::checked(at, id, meta, &self.mem)?;
+        if meta.name_len() != query.name.len() || !self.name_is(line, meta, query) {
+            return None;
+        }
+        // SYNC POINT S3: if the record was remade meanwhile, its id tells.
+        self.mem.fence(Acquire);
+        (line.load(record::ID, Relaxed) == id).then_some(handle)
+    }
+
+    /// Whether the name stands there word by word, padded with zeros: else no lookup finds it, whatever
+    /// [`name_of`](Self::name_of) makes of it.
+    #[inline(always)]
+    pub(crate) fn name_is(&self, line: M::Words<'_>, meta: Meta, query: &Query<'_>) -> bool {
+        let inline = inline_bytes(meta);
+        if query.name.len() > inline {
+            return self.long_name_is(line, inline, query.name);
+        }
+        let count = query.name.len().div_ceil(8);
+        query.head.iter().enumerate().all(|(number, word)| {
+            number >= count || line.load(record::NAME + number, Relaxed) == *word
+        })
+    }
+
+    /// Whether a name that is too long for its record is `name`, in the record and in its block.
+    #[inline(never)]
+    pub(crate) fn long_name_is(&self, line: M::Words<'_>, inline: usize, name: &[u8]) -> bool {
+        let prefix = inline - 8;
+        let Some((head, _)) = name.split_at_checked(prefix) else { return false };
+        if !words_are(line, record::NAME, head) {
+            return false;
+        }
+        let block = line.load(record::NAME + prefix / 8, Relaxed);
+        let words = self.mem.words(block.wrapping_add(layout::BLOCK_NAME), name.len().div_ceil(8));
+        words.is_some_and(|words| words_are(words, 0, name))
+    }
+
+    /// Whether the name of the record at `at` begins with this byte.
+    pub fn begins_with(&self, at: u64, byte: u8) -> bool {
+        let line = self.mem.words(at, record::LINE);
+        line.is_some_and(|line| line.load(record::NAME, Relaxed) as u8 == byte)
+    }
+
+    /// The name of the record at `at`, whatever its id says; `None` where it makes no sense.
+    pub fn name_of(&self, at: u64) -> Option<Vec<u8>> {
+        let line = self.mem.words(at, record::LINE)?;
+        let meta = Meta(line.load(record::META, Relaxed));
+        let len = meta.name_len();
+        if len == 0 || len > layout::LONGEST_NAME {
+            return None;
+        }
+        let mut name = vec![0; len];
+        let inline = inline_bytes(meta);
+        if len <= inline {
+            copy_words(line, record::NAME, &mut name);
+        } else {
+            let block = line.load(record::NAME + inline / 8 - 1, Relaxed);
+            let at = block.wrapping_add(layout::BLOCK_NAME);
+            copy_words(self.mem.words(at, len.div_ceil(8))?, 0, &mut name);
+        }
+        Some(name)
+    }
+
+    /// Whether the index has room for one name more without being rebuilt.
+    pub(crate) fn index_has_room(&self) -> Result<bool, Trouble> {
+        let words = self.live()?;
+        let table = Table::of_root(words.load(live::ROOT, Relaxed));
+        let used = words.load(live::INDEX_USED, Relaxed);
+        Ok(used.saturating_add(1).saturating_mul(10) <= table.lines.saturating_mul(8 * 7))
+    }
+
+    /// The word into which a new name goes, under L: the first tombstone or empty word. `None`
+    /// where the probe bound is reached.
+    pub(crate) fn vacancy(&self, table: Table, hash: u64) -> Result<Option<Vacancy>, Trouble> {
+        let mut tombstone = None;
+        for step in 0..layout::PROBE_LINES.min(table.lines) {
+            let at = table.line(hash, step);
+            let line = self.mem.words(at, 8).ok_or_else(|| outside(at))?;
+            for slot in 0..8 {
+                match line.load(slot, Relaxed) {
+                    index_word::EMPTY => {
+                        return Ok(tombstone.or(Some(Vacancy { at, slot, empty: true })));
+                    }
+                    index_word::TOMBSTONE if tombstone.is_none() => {
+                        tombstone = Some(Vacancy { at, slot, empty: false });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(tombstone)
+    }
+
+    /// Puts `record` into its place, under L.
+    pub(crate) fn link(&self, place: Vacancy, hash: u64, record: u64) -> Result<(), Trouble> {
+        let line = self.mem.words_mut(place.at, 8).ok_or_else(|| outside(place.at))?;
+        line.store(place.slot, index_word::new(hash, record), Release);
+        if place.empty {
+            self.live_mut()?.fetch_add(live::INDEX_USED, 1, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Takes the word of `record` out of the index, under L, if it stands there. Nothing is done
+    /// for a name that makes no sense.
+    pub fn unlink(&self, record: u64) -> Result<(), Trouble> {
+        let live = self.live_mut()?;
+        if let Some(name) = self.name_of(record) {
+            let hash = Query::new(&name, self.seed).hash;
+            let table = Table::of_root(live.load(live::ROOT, Relaxed));
+            for step in 0..layout::PROBE_LINES.min(table.lines) {
+                let at = table.line(hash, step);
+                let line = self.mem.words_mut(at, 8).ok_or_else(|| outside(at))?;
+                for slot in 0..8 {
+                    if line.load(slot, Relaxed) == index_word::new(hash, record) {
+                        line.store(slot, index_word::TOMBSTONE, Relaxed);
+                        self.sweep_tombstones(table, at, slot)?;
+                    }
+                }
+            }
+        }
+        // SYNC POINT S7: a lookup that found nothing looks again.
+        live.fetch_add(live::INDEX_SEQ, 1, Release);
+        Ok(())
+    }
+
+    /// Tombstones before an empty word are not needed by any probe: no name was put beyond it.
+    /// Makes them empty, backwards within the line, so that lookups of absent names stay short.
+    fn sweep_tombstones(&self, table: Table, at: u64, slot: usize) -> Result<(), Trouble> {
+        let line = self.mem.words_mut(at, 8).ok_or_else(|| outside(at))?;
+        let next = if slot < 7 {
+            line.load(slot + 1, Relaxed)
+        } else {
+            let next = table.line(at.wrapping_sub(table.at) / 64, 1);
+            self.mem.words(next, 8).ok_or_else(|| outside(next))?.load(0, Relaxed)
+        };
+        if next != index_word::EMPTY {
+            return Ok(());
+        }
+        for slot in (0..=slot).rev() {
+            if line.load(slot, Relaxed) != index_word::TOMBSTONE {
+                break;
+            }
+            line.store(slot, index_word::EMPTY, Relaxed);
+            let live = self.live_mut()?;
+            let used = live.load(live::INDEX_USED, Relaxed);
+            live.store(live::INDEX_USED, used.saturating_sub(1), Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Makes a new index, larger if most of the old one is names and not tombstones, and publishes
+    /// it. Under L, with nothing in the journal.
+    pub fn rebuild(&self) -> Result<(), Trouble> {
+        let live = self.live_mut()?;
+        let old = Table::of_root(live.load(live::ROOT, Relaxed));
+        let mut names = 0;
+        self.each_word(old, |_| names += 1)?;
+        let mut lines = if names * 20 >= old.lines * 8 * 7 { old.lines * 2 } else { old.lines };
+        // A line that overflows at a low load means hostile names; a few doublings and no more.
+        for _ in 0..3 {
+            if self.rebuild_with(old, lines)? {
+                return Ok(());
+            }
+            lines *= 2;
+        }
+        Err(Trouble::Corrupt("the index overflows at a low load", old.at))
+    }
+
+    /// Sees that the index has words for `places` records, while there are chunks for a larger one:
+    /// later all of them may be cut up for records. Under L, with nothing in the journal.
+    pub fn make_index_fit(&self, places: u64) -> Result<(), Trouble> {
+        let old = Table::of_root(self.live()?.load(live::ROOT, Relaxed));
+        let mut lines = old.lines;
+        while lines.saturating_mul(8 * 7) < places.saturating_mul(10) {
+            lines *= 2;
+        }
+        if lines == old.lines {
+            return Ok(());
+        }
+        match self.rebuild_with(old, lines) {
+            Ok(_) => Ok(()),
+            // No room for it: the old one serves until its probe bound.
+            Err(Trouble::Full { .. }) if !self.can_grow()? => Ok(()),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    fn rebuild_with(&self, old: Table, lines: u64) -> Result<bool, Trouble> {
+        let live = self.live_mut()?;
+        let chunks = (lines * 64).div_ceil(layout::CHUNK);
+        let Some(first) = self.free_run(chunks)? else {
+            return Err(Trouble::Full {
+                // A table may lie in its way.
+                needed: chunks.saturating_mul(layout::CHUNK),
+                free: self.free_chunks()? * layout::CHUNK,
+            });
+        };
+        let new = Table { at: first * layout::CHUNK, lines };
+        let journal = self.journal()?;
+        journal.store(journal::OLD, old.root(), Relaxed);
+        journal.store(journal::NEW, new.root(), Relaxed);
+        journal.store(journal::OPERATION, journal::ROOT, Release);
+        self.set_run(first, chunks, kind::INDEX)?;
+        let words =
+            self.mem.words_mut(new.at, (lines * 8) as usize).ok_or_else(|| outside(new.at))?;
+        // SYNC POINT S9: the chunks may have been an index that somebody still looks in.
+        self.mem.fence(Release);
+        for at in 0..(lines * 8) as usize {
+            words.store(at, index_word::EMPTY, Relaxed);
+        }
+        let mut fits = true;
+        let mut used = 0;
+        self.each_word(old, |word| {
+            let record = index_word::record(word);
+            let Some(name) = self.name_of(record) else { return };
+            let hash = Query::new(&name, self.seed).hash;
+            match self.vacancy(new, hash) {
+                Ok(Some(place)) if index_word::fits(word, hash) => {
+                    if let Some(line) = self.mem.words_mut(place.at, 8) {
+                        line.store(place.slot, index_word::new(hash, record), Relaxed);
+                        used += 1;
+                    }
+                }
+                // A word that does not fit its record's name is a forgery; nobody finds it anyway.
+                Ok(Some(_)) => {}
+                _ => fits = false,
+            }
+        })?;
+        if fits {
+            // SYNC POINT S6, then S7.
+            live.store(live::ROOT, new.root(), Release);
+            live.store(live::INDEX_USED, used, Relaxed);
+        }
+        self.replay_root()?;
+        Ok(fits)
+    }
+
+    /// Ends a rebuilding, whether it was published or not: idempotent.
+    pub(crate) fn replay_root(&self) -> Result<(), Trouble> {
+        let live = self.live_mut()?;
+        let journal = self.journal()?;
+        let old = Table::of_root(journal.load(journal::OLD, Relaxed));
+        let new = Table::of_root(journal.load(journal::NEW, Relaxed));
+        let published = Table::of_root(live.load(live::ROOT, Relaxed)) == new;
+        if published {
+            live.fetch_add(live::INDEX_SEQ, 1, Release);
+        }
+        let old_one = published;
+        let unused = if old_one { old } else { new };
+        self.free_index(unused)?;
+        journal.store(journal::OPERATION, journal::NOTHING, Release);
+        Ok(())
+    }
+
+    /// Gives back the chunks of an index, if they are ones.
+    fn free_index(&self, table: Table) -> Result<(), Trouble> {
+        let first = table.at / layout::CHUNK;
+        if table.chunks() == 0 || !table.at.is_multiple_of(layout::CHUNK) {
+            return Ok(());
+        }
+        let end = first.saturating_add(table.chunks()).min(self.chunk_count()?);
+        for number in first..end {
+            match self.chunk_kind(number)? {
+                (kind::INDEX, _) => self.set_chunk(number, kind::FREE, 0)?,
+                // Of one that somebody died freeing, or before he had made all of it.
+                (kind::FREE, _) => {}
+                _ => break,
+            }
+        }
+        self.hint_free(first)
+    }
+
+    fn each_word(&self, table: Table, mut each: impl FnMut(u64)) -> Result<(), Trouble> {
+        let words = table.lines.checked_mul(8).ok_or_else(|| outside(table.at))?;
+        let words = usize::try_from(words).map_err(|_| outside(table.at))?;
+        let range = self.mem.words(table.at, words).ok_or_else(|| outside(table.at))?;
+        for at in 0..words {
+            let word = range.load(at, Relaxed);
+            if word != index_word::EMPTY && word != index_word::TOMBSTONE {
+                each(word);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of a name that fit the record itself; a longer one has 8 less there, and the offset of its
+/// block.
+#[inline]
+pub fn inline_bytes(meta: Meta) -> usize {
+    if meta.atomic() { record::ATOMIC_NAME_BYTES } else { record::NAME_BYTES }
+}
+
+/// The last `len % 8` bytes of a name as a word, padded with zeros.
+#[inline]
+fn tail(name: &[u8]) -> u64 {
+    let (_, rest) = name.as_chunks::<8>();
+    if rest.is_empty() {
+        return 0;
+    }
+    if let Some(last) = name.last_chunk::<8>() {
+        // Shifted out of the last 8 bytes: a copy into a padded buffer took twice as long.
+        return u64::from_le_bytes(*last) >> (64 - 8 * rest.len() as u32);
+    }
+    rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// Whether the words from `first` are `name`, padded with zeros.
+#[inline]
+pub fn words_are(words: impl Load, first: usize, name: &[u8]) -> bool {
+    let (chunks, rest) = name.as_chunks::<8>();
+    let mut at = first;
+    for chunk in chunks {
+        if words.load(at, Relaxed) != u64::from_le_bytes(*chunk) {
+            return false;
+        }
+        at += 1;
+    }
+    rest.is_empty() || words.load(at, Relaxed) == tail(name)
+}
+
+/// Stores `name` into the words from `first`, padded with zeros.
+pub fn store_name(words: impl StoreWords, first: usize, name: &[u8]) {
+    let (chunks, rest) = name.as_chunks::<8>();
+    let mut at = first;
+    for chunk in chunks {
+        words.store(at, u64::from_le_bytes(*chunk), Relaxed);
+        at += 1;
+    }
+    if !rest.is_empty() {
+        words.store(at, tail(name), Relaxed);
+    }
+}
+
+/// Copies the words from `first` into `into`.
+pub fn copy_words(words: impl Load, first: usize, into: &mut [u8]) {
+    for (at, bytes) in into.chunks_mut(8).enumerate() {
+        let word = words.load(first + at, Relaxed).to_le_bytes();
+        for (to, from) in bytes.iter_mut().zip(word) {
+            *to = from;
+        }
+    }
+}

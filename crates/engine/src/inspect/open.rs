@@ -1,0 +1,88 @@
+//! A store over whatever lies in a memory, for a program that only looks.
+
+use crate::{
+    error::Trouble,
+    header::{Facts, Flaw, examine, header_crc},
+    inspect::parts::ChunkHeader,
+    layout::{self, CHUNK, header},
+    mem::{Load, Mem, Ordering::Relaxed},
+    store::Store,
+};
+use std::collections::HashMap;
+
+impl<M: Mem> Store<M> {
+    /// The number of the map that most chunks say they are of.
+    fn usual_uuid(&mut self, chunks: u64) -> Option<u64> {
+        let mut votes: HashMap<u64, u64> = HashMap::new();
+        let before = self.uuid;
+        for number in layout::META_CHUNKS..chunks.min(layout::MOST_CHUNKS) {
+            let at = number * CHUNK + layout::chunk::UUID as u64 * 8;
+            let Some(word) = self.mem.words(at, 1) else { continue };
+            // Judged as if it were of that map.
+            self.uuid = word.load(0, Relaxed);
+            if matches!(self.chunk_says(number), ChunkHeader::Good(..)) {
+                *votes.entry(self.uuid).or_default() += 1;
+            }
+        }
+        self.uuid = before;
+        votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(uuid, _)| uuid)
+    }
+}
+
+/// Why a memory cannot even be looked at as a region.
+#[derive(Debug)]
+pub enum NotOpened {
+    /// What its header says.
+    Header(Flaw),
+    /// Anything else.
+    Engine(Trouble),
+}
+
+/// A store over what lies there, whatever its header says, and what is wrong with that.
+///
+/// # Errors
+/// [`NotOpened`], where there is nothing of a region, or one of another version.
+pub fn store_over<M: Mem>(
+    mem: M,
+    bytes: u64,
+    named: bool,
+) -> Result<(Store<M>, Option<Flaw>), NotOpened> {
+    let words = mem.words(header::AT, header::WORDS);
+    let words = words.ok_or(NotOpened::Header(Flaw::NotAMap))?;
+    let (facts, flaw) = match examine(words, bytes) {
+        Ok(facts) => (facts, None),
+        Err(flaw @ (Flaw::Version(_) | Flaw::Layout)) if is_sealed(words) => {
+            return Err(NotOpened::Header(flaw));
+        }
+        Err(flaw) => {
+            let version = words.load(header::VERSION, Relaxed);
+            let facts = Facts {
+                uuid: [words.load(header::UUID, Relaxed), words.load(header::UUID + 1, Relaxed)],
+                seed: words.load(header::SEED, Relaxed),
+                size: words.load(header::SIZE, Relaxed),
+                region: bytes,
+                max_size: 0,
+                file: version & header::FILE != 0 || !named,
+                created: 0,
+                creator: 0,
+            };
+            (facts, Some(flaw))
+        }
+    };
+    let mut store = Store::new(mem, &facts).map_err(NotOpened::Engine)?;
+    if let Some(flaw) = flaw {
+        match store.usual_uuid(bytes.div_ceil(CHUNK)) {
+            Some(uuid) => store.uuid = uuid,
+            None if matches!(flaw, Flaw::NotAMap | Flaw::NotReady) => {
+                return Err(NotOpened::Header(Flaw::NotAMap));
+            }
+            None => {}
+        }
+    }
+    Ok((store, flaw))
+}
+
+/// Whether the header's checksum is right: then it says what it means.
+fn is_sealed(words: impl Load) -> bool {
+    words.load(header::CRC, Relaxed) == header_crc(words)
+}

@@ -1,0 +1,225 @@
+//! The variables that can still be read of a damaged region: its records, each judged by its own words.
+
+use crate::{
+    handle::Handle,
+    inspect::IsMessagePack,
+    inspect::parts::{ChunkHeader, RecordState, SlotContent},
+    layout::{self, CHUNK, State, chunk, journal, kind, record, slot},
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed},
+    },
+    store::Store,
+    value::Captured,
+};
+use std::collections::hash_map::Entry;
+use std::{collections::HashMap, fmt};
+
+/// A variable that was lost, or its newest value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lost {
+    /// Where the damage is, in bytes from the start of the damaged map.
+    pub at: u64,
+    /// Its name, as far as it is known.
+    pub variable: Option<String>,
+    /// What is wrong there.
+    pub what: String,
+    /// Whether an older value of it was saved, or one that is not known to be the newest.
+    pub older: bool,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lost at {:#x}: ", self.at)?;
+        match &self.variable {
+            Some(name) => write!(f, "variable {name:?}: {}", self.what)?,
+            None => f.write_str(&self.what)?,
+        }
+        f.write_str(if self.older { "; an older value of it is saved" } else { "" })
+    }
+}
+
+impl Lost {
+    /// What was found at offset `at`.
+    pub fn new(at: u64, variable: Option<String>, what: impl Into<String>, older: bool) -> Self {
+        Self { at, variable, what: what.into(), older }
+    }
+}
+
+/// Whether a chunk holds records.
+enum Holds {
+    /// Of this class, and everything in it that is no record is one that was lost.
+    Records(usize),
+    /// Perhaps: what is whole counts.
+    Perhaps,
+    Others,
+}
+
+impl<M: Mem> Store<M> {
+    /// The variables whose names are whole, in the order of their records.
+    pub fn survivors(&self, chunks: u64, lost: &mut Vec<Lost>) -> Vec<(String, Handle)> {
+        let mut by_name: HashMap<String, Handle> = HashMap::new();
+        let mut add = |handle: Handle, name: String| match by_name.entry(name) {
+            // Of two that bear a name the newer one counts.
+            Entry::Occupied(mut entry) if entry.get().id < handle.id => {
+                entry.insert(handle);
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(entry) => {
+                entry.insert(handle);
+            }
+        };
+        let mut number = layout::META_CHUNKS;
+        while number < chunks.min(layout::MOST_CHUNKS) {
+            if let Some(span) = self.run_from(number) {
+                number += span;
+                continue;
+            }
+            match self.holds(number) {
+                Holds::Records(class) => self.in_chunk(number, class, &mut add, Some(lost)),
+                Holds::Perhaps => {
+                    for class in 0..layout::RECORD_CLASSES.len() {
+                        self.in_chunk(number, class, &mut add, None);
+                    }
+                }
+                Holds::Others => {}
+            }
+            number += 1;
+        }
+        let mut found: Vec<_> = by_name.into_iter().collect();
+        found.sort_unstable_by_key(|(_, handle)| handle.at);
+        found
+    }
+
+    /// Chunks of the run that begins with chunk `number`, if table and header agree that one does.
+    fn run_from(&self, number: u64) -> Option<u64> {
+        let agreed = self.chunk_says(number) == ChunkHeader::Good(kind::RUN, 0)
+            && self.chunk_kind(number).is_ok_and(|(kind, _)| kind == kind::RUN);
+        let span = self.run_len(number).ok().filter(|_| agreed)?;
+        // Each of its chunks says so in the table: else it is cut short there.
+        let rest = (1..span.min(layout::MOST_CHUNKS)).take_while(|next| {
+            layout::holds_table(number + next)
+                || self.chunk_kind(number + next).is_ok_and(|(kind, _)| kind == kind::REST)
+        });
+        Some(1 + rest.count() as u64)
+    }
+
+    fn holds(&self, number: u64) -> Holds {
+        let table = self.chunk_kind(number).ok();
+        match (self.chunk_says(number), table) {
+            (ChunkHeader::Good(kind::RECORDS, class), _)
+                if class < layout::RECORD_CLASSES.len() =>
+            {
+                Holds::Records(class)
+            }
+            (ChunkHeader::Good(..), _) => Holds::Others,
+            (_, Some((kind::RECORDS, class))) if class < layout::RECORD_CLASSES.len() => {
+                Holds::Records(class)
+            }
+            // Another's header, whole, is the image of a map in a value that is gone.
+            (ChunkHeader::Bad(_), Some((kind::FREE, _))) if self.is_anothers(number) => {
+                Holds::Others
+            }
+            (ChunkHeader::Bad(_), _) | (ChunkHeader::None, Some((kind::RECORDS, _))) => {
+                Holds::Perhaps
+            }
+            (ChunkHeader::None, _) => Holds::Others,
+        }
+    }
+
+    fn is_anothers(&self, number: u64) -> bool {
+        let Some(words) = self.mem().words(number * CHUNK, chunk::WORDS) else { return false };
+        let load = |word| words.load(word, Relaxed);
+        let said = load(chunk::NUMBER);
+        said != number || load(chunk::UUID) != self.uuid
+    }
+
+    fn in_chunk(
+        &self,
+        number: u64,
+        class: usize,
+        add: &mut impl FnMut(Handle, String),
+        mut lost: Option<&mut Vec<Lost>>,
+    ) {
+        let base = number * CHUNK;
+        let taken = self.mem().words(base, chunk::WORDS).map_or(0, |words| {
+            // Only a header that is whole says which places are taken.
+            let whole = matches!(self.chunk_says(number), ChunkHeader::Good(..));
+            if whole { words.load(chunk::BITS, Relaxed) } else { 0 }
+        });
+        for within in 0..layout::records_in_chunk(class) {
+            let at = base + layout::CHUNK_HEADER + (within * layout::record_bytes(class)) as u64;
+            let (at, what, variable) = match self.place(at, class) {
+                RecordState::Variable(handle, name) => {
+                    add(handle, name);
+                    continue;
+                }
+                RecordState::Free { atomic: false }
+                    if taken >> within & 1 != 0 && !self.is_journalled(at) =>
+                {
+                    (at, "its place is taken, and nothing stands there", None)
+                }
+                RecordState::Flawed(at, what, name) => (at, what, name),
+                RecordState::Free { .. } | RecordState::Retired(..) => continue,
+            };
+            if let Some(lost) = &mut lost {
+                lost.push(Lost { at, variable, what: what.into(), older: false });
+            }
+        }
+    }
+
+    /// Whether the record was just being made or collected.
+    fn is_journalled(&self, at: u64) -> bool {
+        self.mem().words(journal::AT, journal::WORDS).is_some_and(|journal| {
+            journal.load(journal::OPERATION, Relaxed) != journal::NOTHING
+                && journal.load(journal::RECORD, Relaxed) == at
+        })
+    }
+
+    /// The value of a variable, or the newest of its older ones where that is damaged: then also
+    /// where the damage is, and what. Nothing at all for one that is removed.
+    pub fn newest_whole(
+        &self,
+        handle: Handle,
+        is_message_pack: IsMessagePack,
+    ) -> (Option<Captured>, Option<(u64, String)>) {
+        let Some(line) = self.mem().words(handle.at, record::LINE) else { return (None, None) };
+        let state = State(line.load(record::STATE, Acquire));
+        let version = |number| {
+            let words = self.mem().words(handle.slot_at(number), slot::LEAST);
+            words.map_or(slot::INVALID, |words| words.load(slot::VERSION, Relaxed))
+        };
+        let current = state.current();
+        let published = version(current) == state.version();
+        let flaw = if published {
+            match self.held(handle, current, is_message_pack) {
+                SlotContent::Value(captured) => return (Some(captured), None),
+                // Whoever an ephemeral one was to end with has ended.
+                SlotContent::Tombstone | SlotContent::Ephemeral(_) => return (None, None),
+                SlotContent::Nothing => (handle.at, "its current slot holds nothing".into()),
+                SlotContent::Flawed(at, what) => (at, what),
+            }
+        } else {
+            (handle.at, "the version of its value is not the one published".into())
+        };
+        // One that is newer than what was published was not.
+        let mut others: Vec<usize> = (0..slot::COUNT)
+            .filter(|number| version(*number) != slot::INVALID && version(*number) > 0)
+            .filter(|number| !published || version(*number) < state.version())
+            .collect();
+        others.sort_unstable_by_key(|number| std::cmp::Reverse(version(*number)));
+        if handle.atomic && others.len() != 1 {
+            // Its slots say only of which kind the word is.
+            others.clear();
+        }
+        for number in others {
+            match self.held(handle, number, is_message_pack) {
+                SlotContent::Value(captured) => return (Some(captured), Some(flaw)),
+                SlotContent::Ephemeral(_) | SlotContent::Tombstone => break,
+                SlotContent::Nothing | SlotContent::Flawed(..) => {}
+            }
+        }
+        (None, Some(flaw))
+    }
+}

@@ -1,0 +1,680 @@
+//! Whether a region is whole: every part of it compared with every other that speaks of it. Reads and writes nothing; what looks wrong in a region that others change meanwhile counts only if it looks the same again and again.
+
+use crate::{
+    handle::Handle,
+    index::Query,
+    inspect::IsMessagePack,
+    inspect::parts::{ChunkHeader, RecordState, SlotContent},
+    layout::{
+        self, CHUNK, Desc, Meta, State, Table, chunk, commit, extent, index_word, journal, kind,
+        live, marks, record, slot,
+    },
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed},
+    },
+    space::chunks::Cut,
+    store::Store,
+};
+use mapvar_os::machine;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::fmt;
+use std::thread;
+use std::time::Duration;
+
+/// How bad a [`Finding`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Severity {
+    /// Nothing is lost: an operation is under way or was cut short, or room is not given back yet.
+    /// The next who opens the map for writing, or needs the room, sees to it.
+    Note,
+    /// The map contradicts itself.
+    Fault,
+}
+
+/// What [`Map::check`] or [`MapOptions::check`] found at one place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Finding {
+    /// Offset in the region, in bytes.
+    pub at: u64,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The variable that it is about, where one is known.
+    pub variable: Option<String>,
+    /// What it is.
+    pub what: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Note => "note",
+            Severity::Fault => "fault",
+        };
+        write!(f, "{severity} at {:#x}: ", self.at)?;
+        if let Some(variable) = &self.variable {
+            write!(f, "variable {variable:?}: ")?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+/// What came of a check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    findings: Vec<Finding>,
+    variables: u64,
+}
+
+impl Finding {
+    /// That the map contradicts itself at offset `at`.
+    pub fn fault(at: u64, what: impl Into<String>) -> Self {
+        Self { at, severity: Severity::Fault, variable: None, what: what.into() }
+    }
+
+    /// That nothing is lost, but something is not at its end, at offset `at`.
+    pub fn note(at: u64, what: impl Into<String>) -> Self {
+        Self { at, severity: Severity::Note, variable: None, what: what.into() }
+    }
+}
+
+impl Check {
+    /// What was found, in the order of its places, and how many variables are whole.
+    pub fn new(findings: Vec<Finding>, variables: u64) -> Self {
+        Self { findings, variables }
+    }
+
+    /// All that was found, in the order of its places.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// How many findings are faults.
+    pub fn faults(&self) -> usize {
+        self.findings.iter().filter(|found| found.severity == Severity::Fault).count()
+    }
+
+    /// How many are notes.
+    pub fn notes(&self) -> usize {
+        self.findings.len() - self.faults()
+    }
+
+    /// How many variables were found whole.
+    pub fn variables(&self) -> u64 {
+        self.variables
+    }
+
+    /// Whether there is no fault.
+    pub fn is_whole(&self) -> bool {
+        self.faults() == 0
+    }
+}
+
+/// A finding, and the words that it was concluded from: where others were at work, those differ at
+/// the next look.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Suspicion {
+    finding: Finding,
+    stamp: [u64; 3],
+}
+
+/// How often all is looked at before something counts as found.
+const PASSES: u32 = 4;
+
+/// How often a value is looked at that others write.
+const LOOKS: usize = 64;
+
+/// One look at everything.
+struct Pass<'a, M: Mem> {
+    store: &'a Store<M>,
+    sound: bool,
+    is_message_pack: IsMessagePack,
+    chunks: u64,
+    found: Vec<Suspicion>,
+    variables: u64,
+    /// Records of variables by name, and by id.
+    names: HashMap<String, u64>,
+    ids: HashMap<u64, u64>,
+    /// Blocks and extents that somebody owns, and whose record that is.
+    blocks: HashMap<u64, u64>,
+    extents: HashMap<u64, u64>,
+    /// What the holder of L is about.
+    journal: [u64; journal::NEW + 1],
+}
+
+impl<'a, M: Mem> Pass<'a, M> {
+    fn run(store: &'a Store<M>, sound: bool, is_message_pack: IsMessagePack) -> Self {
+        let mut pass = Self {
+            store,
+            sound,
+            is_message_pack,
+            chunks: 0,
+            found: Vec::new(),
+            variables: 0,
+            names: HashMap::new(),
+            ids: HashMap::new(),
+            blocks: HashMap::new(),
+            extents: HashMap::new(),
+            journal: [0; journal::NEW + 1],
+        };
+        pass.live();
+        pass.journals();
+        pass.table();
+        for number in layout::META_CHUNKS..pass.chunks {
+            if let Ok((kind::RECORDS, class)) = store.chunk_kind(number)
+                && class < layout::RECORD_CLASSES.len()
+            {
+                pass.records(number, class);
+            }
+        }
+        pass.index();
+        pass.owned();
+        pass
+    }
+
+    fn tell(&mut self, finding: Finding, stamp: [u64; 3]) {
+        self.found.push(Suspicion { finding, stamp });
+    }
+
+    fn fault(&mut self, at: u64, what: impl Into<String>, stamp: [u64; 3]) {
+        self.tell(Finding::fault(at, what), stamp);
+    }
+
+    fn note(&mut self, at: u64, what: impl Into<String>, stamp: [u64; 3]) {
+        self.tell(Finding::note(at, what), stamp);
+    }
+
+    fn about(&mut self, name: &str, at: u64, what: impl Into<String>, stamp: [u64; 3]) {
+        self.tell(Finding { variable: Some(name.into()), ..Finding::fault(at, what) }, stamp);
+    }
+
+    fn word(&self, at: u64) -> u64 {
+        self.store.mem.words(at, 1).map_or(0, |word| word.load(0, Acquire))
+    }
+
+    /// Whether the holder of L is about this record or block.
+    fn is_under_way(&self, at: u64) -> bool {
+        let [operation, record, block, ..] = self.journal;
+        operation != journal::NOTHING && (at == record || at == block)
+    }
+
+    fn live(&mut self) {
+        let at = live::AT + live::CHUNKS as u64 * 8;
+        let said = self.word(at);
+        self.chunks = self.store.chunk_count().unwrap_or(0);
+        if said > self.chunks {
+            let what = format!("{said} chunks are said to be there, and {} are", self.chunks);
+            self.fault(at, what, [said, 0, 0]);
+        } else if said < layout::META_CHUNKS {
+            self.fault(at, format!("{said} chunks are too few for a map"), [said, 0, 0]);
+        }
+    }
+
+    fn journals(&mut self) {
+        for (at, word) in self.journal.iter_mut().enumerate() {
+            let at = journal::AT + at as u64 * 8;
+            *word = self.store.mem.words(at, 1).map_or(0, |word| word.load(0, Acquire));
+        }
+        let [operation, at, ..] = self.journal;
+        let what = match operation {
+            journal::NOTHING => None,
+            journal::INSERT => Some("a variable is being made"),
+            journal::UNLINK => Some("a removed variable is being collected"),
+            journal::ROOT => Some("the index is being rebuilt"),
+            journal::RUN => Some("room for a large value is being taken"),
+            _ => {
+                let what = format!("the journal has an operation {operation}, which is none");
+                self.fault(journal::AT, what, self.stamp_of_journal());
+                None
+            }
+        };
+        if let Some(what) = what {
+            let what =
+                format!("{what}, or who did so has died: the next to change something ends it");
+            self.note(journal::AT, what, [operation, at, self.word(live::AT + 8)]);
+        }
+        let [status, count] =
+            [commit::STATUS, commit::COUNT].map(|word| self.word(commit::AT + word as u64 * 8));
+        let stamp = [status, count, 0];
+        if status > commit::COMMITTED || count > marks::MOST as u64 {
+            self.fault(commit::AT, "the journal of transactions makes no sense", stamp);
+        } else if status != 0 || count != 0 {
+            let what = "a transaction is under way, or who did it has died: the next to change \
+                        something ends it";
+            self.note(commit::AT, what, stamp);
+        }
+    }
+
+    fn stamp_of_journal(&self) -> [u64; 3] {
+        let [operation, record, block, ..] = self.journal;
+        [operation, record, block]
+    }
+
+    /// The chunk table, and what stands in the chunks' headers.
+    fn table(&mut self) {
+        let mut number = 0;
+        while number < self.chunks {
+            let at = layout::table_word(number);
+            let word = self.word(at);
+            let (found, class) = (word & 0xff, (word >> 8) as usize & 0xff);
+            let mut next = number + 1;
+            let is_table = layout::holds_table(number) && number >= layout::TABLE_WORDS;
+            match found {
+                kind::META if number < layout::META_CHUNKS => {}
+                kind::TABLE if is_table => {}
+                _ if is_table || number < layout::META_CHUNKS => {
+                    let what = format!("chunk {number} is said to be of kind {found}");
+                    self.fault(at, format!("{what}, and holds the tables"), [word, 0, 0]);
+                }
+                kind::FREE | kind::INDEX => {}
+                kind::RECORDS | kind::BLOCKS | kind::EXTENTS => {
+                    self.header(number, found, class, word);
+                }
+                kind::RUN => {
+                    self.header(number, found, class, word);
+                    next = self.run_of(number, word);
+                }
+                kind::REST => {
+                    let what = format!("chunk {number} is the rest of a large value that is gone");
+                    self.note(at, what, [word, 0, 0]);
+                }
+                _ => {
+                    let what =
+                        format!("chunk {number} is said to be of kind {found}, which is none");
+                    self.fault(at, what, [word, 0, 0]);
+                }
+            }
+            number = next;
+        }
+    }
+
+    fn header(&mut self, number: u64, said: u64, class: usize, word: u64) {
+        let at = number * CHUNK;
+        let stamp = [word, self.word(at), self.word(at + 24)];
+        match self.store.chunk_says(number) {
+            ChunkHeader::Good(kind, of) if (kind, of) == (said, class) => {}
+            ChunkHeader::Good(kind, of) => self.fault(
+                at,
+                format!(
+                    "chunk {number} says that it is of kind {kind}, class {of}; the table says \
+                     kind {said}, class {class}"
+                ),
+                stamp,
+            ),
+            ChunkHeader::Bad(what) => self.fault(at, format!("chunk {number}: {what}"), stamp),
+            ChunkHeader::None => self.fault(at, format!("chunk {number} has no header"), stamp),
+        }
+        let places = match said {
+            kind::RECORDS if class < layout::RECORD_CLASSES.len() => {
+                layout::records_in_chunk(class)
+            }
+            kind::BLOCKS if class < layout::BLOCK_CLASSES.len() => layout::blocks_in_chunk(class),
+            kind::EXTENTS => {
+                let bytes = layout::EXTENT_CLASSES.get(class);
+                bytes.map_or(0, |bytes| (CHUNK - layout::CHUNK_HEADER) as usize / bytes)
+            }
+            kind::RUN => return,
+            _ => 0,
+        };
+        if places == 0 {
+            let what = format!("chunk {number} is said to be of class {class}, which is none");
+            self.fault(layout::table_word(number), what, [word, 0, 0]);
+            return;
+        }
+        for bits in 0..places.div_ceil(64) {
+            let at = at + (chunk::BITS + bits) as u64 * 8;
+            let word = self.word(at);
+            let here = (places - bits * 64).min(64);
+            if here < 64 && word >> here != 0 {
+                let what = format!("chunk {number} has more places taken than it has places");
+                self.fault(at, what, [word, 0, 0]);
+            }
+        }
+    }
+
+    /// The chunks of a run; answers the first behind it.
+    fn run_of(&mut self, number: u64, word: u64) -> u64 {
+        let span = word >> 32;
+        let end = number.saturating_add(span);
+        if span == 0 || end > self.chunks {
+            let what = format!("a large value in chunk {number} has {span} chunks, beyond the end");
+            self.fault(layout::table_word(number), what, [word, 0, 0]);
+        }
+        for next in number + 1..end.min(self.chunks) {
+            let at = layout::table_word(next);
+            let found = self.word(at);
+            if found & 0xff != kind::REST && !layout::holds_table(next) {
+                let what =
+                    format!("chunk {next} should be the rest of the value in chunk {number}");
+                self.fault(at, what, [word, found, 0]);
+                return next;
+            }
+        }
+        end.clamp(number + 1, self.chunks.max(number + 1))
+    }
+
+    fn records(&mut self, number: u64, class: usize) {
+        let base = number * CHUNK;
+        for within in 0..layout::records_in_chunk(class) {
+            let at = base + layout::CHUNK_HEADER + (within * layout::record_bytes(class)) as u64;
+            let Some(line) = self.store.mem.words(at, record::LINE) else {
+                self.fault(at, "a record lies beyond the end", [0; 3]);
+                return;
+            };
+            let stamp =
+                || [record::STATE, record::ID, record::META].map(|word| line.load(word, Acquire));
+            let before = stamp();
+            let place = self.store.place(at, class);
+            let taken = self.word(base + chunk::BITS as u64 * 8) >> within & 1 != 0;
+            match place {
+                RecordState::Free { atomic } => {
+                    if taken && !atomic && !self.is_under_way(at) {
+                        self.note(at, "a place for a record is taken, by no variable", before);
+                    }
+                    continue;
+                }
+                RecordState::Flawed(at, what, name) => {
+                    self.tell(Finding { variable: name, ..Finding::fault(at, what) }, before);
+                }
+                RecordState::Variable(handle, name) => self.variable(handle, &name, before),
+                RecordState::Retired(handle, name) => self.name(handle, &name, before),
+            }
+            if !taken && !self.is_under_way(at) {
+                let at = base + chunk::BITS as u64 * 8;
+                let what = format!("the place of record {within} is said to be free, and is not");
+                self.fault(at, what, before);
+            }
+        }
+    }
+
+    fn variable(&mut self, handle: Handle, name: &str, stamp: [u64; 3]) {
+        let at = handle.at;
+        self.name(handle, name, stamp);
+        if let Some(other) = self.names.insert(name.into(), at) {
+            let what = format!("the variable at {other:#x} has the same name");
+            self.about(name, at, what, stamp);
+        }
+        if let Some(other) = self.ids.insert(handle.id, at) {
+            let what = format!("the variable at {other:#x} has the same id");
+            self.about(name, at + record::ID as u64 * 8, what, stamp);
+        }
+        let births = self.word(live::AT + live::BIRTHS as u64 * 8);
+        if handle.id > births.max(self.store.version_base) {
+            let what = format!("its id, {}, was never given out: {births} were", handle.id);
+            self.about(name, at + record::ID as u64 * 8, what, [stamp[0], stamp[1], births]);
+        }
+        let query = Query::new(name.as_bytes(), self.store.seed);
+        match self.store.find(query) {
+            Ok(Some(found)) if found.at == at => {}
+            _ if !self.sound || self.is_under_way(at) => {}
+            Ok(_) => self.about(name, at, "the index does not lead to it", stamp),
+            Err(_) => self.about(name, at, "the index lies beyond the end", stamp),
+        }
+        self.extents_of(handle, name, stamp);
+        self.value(handle, name);
+    }
+
+    /// The block in which a long name lies.
+    fn name(&mut self, handle: Handle, name: &str, stamp: [u64; 3]) {
+        let block = self.store.block_of(handle.at);
+        if block == 0 {
+            return;
+        }
+        let room = self.store.room_of(block, kind::BLOCKS).ok().flatten();
+        let taken = room.and_then(|room| self.store.is_taken(room).ok());
+        let what = match taken {
+            None => Some("its name lies in no block for names".to_owned()),
+            Some(false) if !self.is_under_way(block) => {
+                Some("the block of its name is said to be free".to_owned())
+            }
+            Some(_) => None,
+        };
+        if let Some(what) = what {
+            self.about(name, block, what, stamp);
+        }
+        if let Some(other) = self.blocks.insert(block, handle.at) {
+            let what = format!("the block of its name is also the one of the record at {other:#x}");
+            self.about(name, block, what, stamp);
+        }
+    }
+
+    /// The extents that its slots refer to.
+    fn extents_of(&mut self, handle: Handle, name: &str, stamp: [u64; 3]) {
+        if handle.atomic {
+            return;
+        }
+        for number in 0..slot::COUNT {
+            let at = handle.slot_at(number);
+            let Some(words) = self.store.mem.words(at, slot::LEAST) else { continue };
+            let version = words.load(slot::VERSION, Acquire);
+            let desc = Desc(words.load(slot::DESC, Acquire));
+            let (data, capacity) =
+                (words.load(slot::DATA, Acquire), words.load(slot::DATA + 1, Acquire));
+            if !desc.is_extent() || desc.kind() == slot::TOMBSTONE {
+                continue;
+            }
+            let owned = self.store.is_headed(data, handle);
+            if version == slot::INVALID {
+                // Being written, or left by who died: it may own what it refers to.
+                if owned {
+                    self.extents.entry(data).or_insert(handle.at);
+                }
+                continue;
+            }
+            let stamp = [stamp[1], version, desc.0 ^ data];
+            let at = at + slot::DATA as u64 * 8;
+            match self.store.capacity_at(data) {
+                _ if !owned => {
+                    self.about(name, at, "a slot refers to an extent that is not its own", stamp);
+                    continue;
+                }
+                Ok(Some(room)) if room == capacity => {}
+                Ok(Some(room)) => {
+                    let what = format!("an extent of {room} bytes is said to have {capacity}");
+                    self.about(name, at, what, stamp);
+                }
+                _ => self.about(
+                    name,
+                    at,
+                    "a slot refers to an extent that is said to be free",
+                    stamp,
+                ),
+            }
+            if let Some(other) = self.extents.insert(data, handle.at) {
+                let what = format!("its extent belongs also to a slot of the record at {other:#x}");
+                self.about(name, at, what, stamp);
+            }
+        }
+    }
+
+    /// What it holds now, by as many looks as it takes while others write it.
+    fn value(&mut self, handle: Handle, name: &str) {
+        let Some(line) = self.store.mem.words(handle.at, record::LINE) else { return };
+        for look in 0..LOOKS {
+            let state = State(line.load(record::STATE, Acquire));
+            if line.load(record::ID, Acquire) != handle.id {
+                return;
+            }
+            let number = state.current();
+            let held = self.store.held(handle, number, self.is_message_pack);
+            self.store.mem.fence(Acquire);
+            let version = self.word(handle.slot_at(number));
+            let same = line.load(record::STATE, Relaxed) == state.0
+                && line.load(record::ID, Relaxed) == handle.id;
+            if !same || (look == 0 && version != state.version()) {
+                thread::yield_now();
+                continue;
+            }
+            let whole = version == state.version();
+            let flaw = match held {
+                _ if !whole => {
+                    Some((handle.at, "the version of its value is not the one published".into()))
+                }
+                SlotContent::Nothing => Some((handle.at, "its current slot holds nothing".into())),
+                SlotContent::Flawed(at, what) => Some((at, what)),
+                SlotContent::Tombstone if handle.atomic && !state.removed() => {
+                    Some((handle.at, "an Atomic is removed, and its state does not say so".into()))
+                }
+                SlotContent::Value(_) | SlotContent::Ephemeral(_) if state.removed() => {
+                    Some((handle.at, "its state says that it is removed, and it is not".into()))
+                }
+                SlotContent::Tombstone => None,
+                SlotContent::Value(_) => {
+                    self.variables += 1;
+                    None
+                }
+                // It is none if it ended with its process.
+                SlotContent::Ephemeral(owner) => {
+                    self.variables += u64::from(self.store.lives(owner).unwrap_or(true));
+                    None
+                }
+            };
+            if let Some((at, what)) = flaw {
+                self.about(name, at, what, [state.0, handle.id, version]);
+            }
+            return;
+        }
+        // Others write it all the time: it is one.
+        self.variables += 1;
+    }
+
+    fn index(&mut self) {
+        let at = live::AT + live::ROOT as u64 * 8;
+        let root = self.word(at);
+        let table = Table::of_root(root);
+        let first = table.at / CHUNK;
+        let count = usize::try_from(table.lines * 8).unwrap_or(usize::MAX);
+        let Some(words) = self.store.mem.words(table.at, count) else {
+            self.fault(at, "the index lies beyond the end", [root, 0, 0]);
+            return;
+        };
+        let lies_well = if table.at == layout::FIRST_INDEX {
+            table.lines == layout::FIRST_INDEX_LINES
+        } else {
+            table.at.is_multiple_of(CHUNK)
+                && (first..first + table.chunks()).all(|number| {
+                    self.store.chunk_kind(number).is_ok_and(|(found, _)| found == kind::INDEX)
+                })
+        };
+        if !lies_well {
+            self.fault(at, "the index lies in chunks that are not its own", [root, 0, 0]);
+        }
+        let mut led = HashSet::new();
+        for number in 0..count {
+            let word = words.load(number, Acquire);
+            if word != index_word::EMPTY && word != index_word::TOMBSTONE {
+                self.index_word(table.at + number as u64 * 8, word, root, &mut led);
+            }
+        }
+        let [operation, ..] = self.journal;
+        for number in layout::META_CHUNKS..self.chunks {
+            let is_of_it = table.at != layout::FIRST_INDEX
+                && (first..first + table.chunks()).contains(&number);
+            if operation != journal::ROOT
+                && !is_of_it
+                && matches!(self.store.chunk_kind(number), Ok((kind::INDEX, _)))
+            {
+                let at = layout::table_word(number);
+                self.note(at, format!("chunk {number} is of an index out of use"), [root, 0, 0]);
+            }
+        }
+    }
+
+    fn index_word(&mut self, at: u64, word: u64, root: u64, led: &mut HashSet<u64>) {
+        let record = index_word::record(word);
+        if self.is_under_way(record) {
+            return;
+        }
+        let line = self.store.mem.words(record, record::LINE);
+        let room = self.store.room_at(record).ok().flatten();
+        let (Some(line), Some(_)) = (line, room) else {
+            let what = format!("the index leads to {record:#x}, where no record can be");
+            return self.fault(at, what, [word, root, 0]);
+        };
+        let (id, meta) = (line.load(record::ID, Acquire), line.load(record::META, Acquire));
+        let stamp = [word, id, root ^ meta];
+        if id == 0 || id & record::RETIRED != 0 {
+            let what = format!("the index leads to {record:#x}, where no variable is");
+            return self.fault(at, what, stamp);
+        }
+        if !led.insert(record) {
+            self.fault(at, format!("the index leads to {record:#x} twice"), stamp);
+        }
+        let name = self.store.name_of(record);
+        let fits = name
+            .is_some_and(|name| index_word::fits(word, Query::new(&name, self.store.seed).hash));
+        if self.sound && !fits && Meta(meta).is_known() {
+            let what = format!("the index leads to {record:#x} by the hash of another name");
+            self.fault(at, what, stamp);
+        }
+    }
+
+    /// Blocks and extents that are taken, and that nobody owns.
+    fn owned(&mut self) {
+        for number in layout::META_CHUNKS..self.chunks {
+            let Ok((found, class)) = self.store.chunk_kind(number) else { continue };
+            if found == kind::RUN {
+                self.extent(number * CHUNK + layout::CHUNK_HEADER);
+            }
+            if found != kind::BLOCKS && found != kind::EXTENTS {
+                continue;
+            }
+            let Some(cut) = Cut::of(found, class) else { continue };
+            for at in self.store.taken(number, cut).unwrap_or_default() {
+                if found == kind::EXTENTS {
+                    self.extent(at + extent::HEAD);
+                } else if !self.blocks.contains_key(&at) && !self.is_under_way(at) {
+                    let stamp = [self.word(at), self.word(at + 8), 0];
+                    self.note(at, "a block for a name is taken, by no variable", stamp);
+                }
+            }
+        }
+    }
+
+    fn extent(&mut self, data: u64) {
+        if self.extents.contains_key(&data) {
+            return;
+        }
+        let head = data - extent::HEAD;
+        let [of, id, filler] = [extent::RECORD, extent::ID, extent::FILLER]
+            .map(|word| self.word(head + word as u64 * 8));
+        let what = if filler == 0 {
+            "an extent belongs to no value: it is freed when room is needed"
+        } else {
+            "an extent is being filled, or who did so has died"
+        };
+        self.note(head, what, [of, id, filler]);
+    }
+}
+
+impl<M: Mem> Store<M> {
+    /// As [`check`](Self::check), of a region that nobody changes meanwhile: one look counts.
+    pub fn check_once(&self, sound: bool, is_message_pack: IsMessagePack) -> Check {
+        let pass = Pass::run(self, sound, is_message_pack);
+        let findings = pass.found.into_iter().map(|found| found.finding).collect();
+        Check { findings, variables: pass.variables }
+    }
+
+    /// Checks the whole region. What is `known` already is told with the rest. Unless the header is
+    /// `sound` nobody knows the seed of the names' hash, and no name is looked up.
+    pub fn check(&self, known: &[Finding], sound: bool, is_message_pack: IsMessagePack) -> Check {
+        let mut pass = Pass::run(self, sound, is_message_pack);
+        let mut found = std::mem::take(&mut pass.found);
+        for round in 0..PASSES {
+            if found.is_empty() {
+                break;
+            }
+            machine::nap(Duration::from_millis(2) * (1 << round));
+            pass = Pass::run(self, sound, is_message_pack);
+            let again: HashSet<&Suspicion> = pass.found.iter().collect();
+            found.retain(|found| again.contains(found));
+        }
+        let mut findings: Vec<_> = found.into_iter().map(|found| found.finding).collect();
+        findings.extend_from_slice(known);
+        findings.sort_by(|one, other| (one.at, &one.what).cmp(&(other.at, &other.what)));
+        Check { findings, variables: pass.variables }
+    }
+}

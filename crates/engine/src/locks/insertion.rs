@@ -1,0 +1,37 @@
+//! An insertion that its process did not end: undone, or completed once it was published.
+
+use crate::{
+    error::{Trouble, outside},
+    layout::{journal, record},
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Release},
+        StoreWords as _,
+    },
+    store::Store,
+};
+
+impl<M: Mem> Store<M> {
+    pub(crate) fn replay_insert(&self, at: u64, block: u64) -> Result<(), Trouble> {
+        let journal = self.journal()?;
+        if let Some(line) = self.mem.words(at, record::LINE)
+            && let Some(room) = self.room_at(at)?
+        {
+            if line.load(record::ID, Acquire) == 0 {
+                // Not published: its index word goes first, then its bits.
+                self.unlink(at)?;
+                self.clear_bit(room)?;
+                if block != 0 {
+                    self.free_block(block)?;
+                }
+            } else {
+                if self.file {
+                    self.mark_dirty(at).ok_or_else(|| outside(at))?;
+                }
+                self.wake_for_birth();
+            }
+        }
+        journal.store(journal::OPERATION, journal::NOTHING, Release);
+        Ok(())
+    }
+}

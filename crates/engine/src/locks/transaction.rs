@@ -1,0 +1,136 @@
+//! The journal of a transaction: what publishes it once it is committed, and what takes its marks away.
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    layout::{Meta, State, commit, live, marks, record, slot},
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed, Release},
+        StoreWords as _,
+    },
+    store::Store,
+};
+use mapvar_os::Locks;
+
+impl<M: Mem> Store<M> {
+    pub(crate) fn commits(&self) -> Result<M::WordsMut<'_>, Trouble> {
+        self.mem.words_mut(commit::AT, commit::WORDS).ok_or(Trouble::ReadOnly)
+    }
+
+    pub(crate) fn entries(&self) -> Result<M::WordsMut<'_>, Trouble> {
+        self.mem.words_mut(marks::AT, marks::MOST).ok_or(Trouble::ReadOnly)
+    }
+
+    /// Publishes what is committed. Idempotent: what was published already, and unmarked, is another
+    /// writer's by now.
+    pub(crate) fn apply(&self) -> Result<(), Trouble> {
+        let (commits, entries) = (self.commits()?, self.entries()?);
+        let count = self.count()?;
+        for number in 0..count {
+            let entry = entries.load(number, Relaxed);
+            let Some(handle) = self.journalled(entry)? else { continue };
+            let marked = self.mem.is_marked(handle.lock(), Locks::MARK_T);
+            if entry & marks::WRITES == 0 || !marked {
+                continue;
+            }
+            let lost = || outside(handle.at);
+            let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
+            let state = State(line.load(record::STATE, Relaxed));
+            let to = (entry & 3) as usize;
+            let at = handle.slot_at(to);
+            let slot = self.mem.words_mut(at, slot::LEAST).ok_or_else(lost)?;
+            let version = slot.load(slot::VERSION, Relaxed);
+            if version > state.version() && version <= State::LARGEST {
+                self.publish(line, handle, state, version, to, false);
+            }
+        }
+        for number in 0..count {
+            self.unmark(entries.load(number, Relaxed))?;
+        }
+        self.end_transaction(commits)
+    }
+
+    /// Takes away every mark in the journal, with nothing published.
+    pub(crate) fn unmark_all(&self) -> Result<(), Trouble> {
+        let (commits, entries) = (self.commits()?, self.entries()?);
+        for number in 0..self.count()? {
+            self.unmark(entries.load(number, Relaxed))?;
+        }
+        self.end_transaction(commits)
+    }
+
+    fn unmark(&self, entry: u64) -> Result<(), Trouble> {
+        if let Some(handle) = self.journalled(entry)?
+            && self.mem.is_marked(handle.lock(), Locks::MARK_T)
+        {
+            // Those who wait for the value: of a record that was marked after its holder had died,
+            // or published by one who died before he woke them.
+            self.wake_waiters(handle);
+            self.mem.unmark(handle.lock());
+        }
+        Ok(())
+    }
+
+    fn end_transaction(&self, commits: M::WordsMut<'_>) -> Result<(), Trouble> {
+        let live = self.live_mut()?;
+        if live.load(live::TSEQ, Relaxed) & 1 == 1 {
+            live.fetch_add(live::TSEQ, 1, Release);
+        }
+        commits.store(commit::STATUS, 0, Release);
+        commits.store(commit::COUNT, 0, Release);
+        Ok(())
+    }
+
+    fn count(&self) -> Result<usize, Trouble> {
+        let said = self.commits()?.load(commit::COUNT, Relaxed);
+        Ok(usize::try_from(said).unwrap_or(marks::MOST).min(marks::MOST))
+    }
+
+    /// The record of an entry of the journal, if it is one: a hostile peer may have written it.
+    fn journalled(&self, entry: u64) -> Result<Option<Handle>, Trouble> {
+        let at = entry & !63;
+        let Some(line) = self.mem.words(at, record::LINE) else { return Ok(None) };
+        let meta = Meta(line.load(record::META, Relaxed));
+        let id = line.load(record::ID, Acquire);
+        match Handle::checked(at, id, meta, &self.mem) {
+            Some(handle) if self.records_lie_at(handle)? => Ok(Some(handle)),
+            _ => Ok(None),
+        }
+    }
+
+    pub(crate) fn replay_transaction(&self) -> Result<(), Trouble> {
+        let commits = self.commits()?;
+        // SYNC POINT S13.
+        if commits.load(commit::STATUS, Acquire) == commit::COMMITTED {
+            self.rouse_journalled()?;
+            return self.apply();
+        }
+        if commits.load(commit::COUNT, Relaxed) != 0
+            || self.live()?.load(live::TSEQ, Relaxed) & 1 == 1
+        {
+            self.rouse_journalled()?;
+            return self.unmark_all();
+        }
+        Ok(())
+    }
+
+    /// Wakes those whom the dead holder of T was about to wake: a record keeps its mark until after
+    /// that.
+    fn rouse_journalled(&self) -> Result<(), Trouble> {
+        let entries = self.entries()?;
+        for number in 0..self.count()? {
+            if let Some(handle) = self.journalled(entries.load(number, Relaxed))?
+                && self.mem.is_marked(handle.lock(), Locks::MARK_T)
+            {
+                self.rouse_waiters(handle);
+            }
+        }
+        Ok(())
+    }
+
+    /// A number that is even between transactions, and another after each.
+    pub fn transactions_seen(&self) -> Result<u64, Trouble> {
+        Ok(self.live()?.load(live::TSEQ, Acquire))
+    }
+}

@@ -1,0 +1,389 @@
+//! A region in a mapped section.
+
+use crate::{
+    error::Trouble,
+    layout::{self, live, seat, sleeping},
+    mem::{Load, Mem, Ordering, StoreWords, within},
+};
+use mapvar_os::{
+    Error, ErrorKind, Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine,
+};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::OnceLock;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+use std::time::SystemTime;
+
+impl Load for Words<'_> {
+    #[inline]
+    fn load(self, at: usize, order: Ordering) -> u64 {
+        Words::load(self, at, order)
+    }
+
+    #[inline]
+    fn copy_to(self, into: &mut [u8]) {
+        Words::copy_to(self, into);
+    }
+}
+
+impl Load for WordsMut<'_> {
+    #[inline]
+    fn load(self, at: usize, order: Ordering) -> u64 {
+        WordsMut::load(self, at, order)
+    }
+}
+
+impl StoreWords for WordsMut<'_> {
+    #[inline]
+    fn store(self, at: usize, value: u64, order: Ordering) {
+        WordsMut::store(self, at, value, order);
+    }
+
+    #[inline]
+    fn copy_from(self, from: &[u8]) {
+        WordsMut::copy_from(self, from);
+    }
+
+    #[inline]
+    fn swap(self, at: usize, value: u64, order: Ordering) -> u64 {
+        WordsMut::swap(self, at, value, order)
+    }
+
+    #[inline]
+    fn fetch_add(self, at: usize, value: u64, order: Ordering) -> u64 {
+        WordsMut::fetch_add(self, at, value, order)
+    }
+
+    #[inline]
+    fn fetch_and(self, at: usize, value: u64, order: Ordering) -> u64 {
+        WordsMut::fetch_and(self, at, value, order)
+    }
+
+    #[inline]
+    fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64 {
+        WordsMut::fetch_or(self, at, value, order)
+    }
+
+    #[inline]
+    fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64> {
+        WordsMut::compare_exchange(self, at, old, new)
+    }
+}
+
+/// A region in a mapped section, from its first byte.
+#[derive(Debug)]
+pub struct Mapped {
+    // In the order in which they go: the view, the seat, the handle.
+    view: View,
+    seat: Mutex<Option<Seated>>,
+    /// The seat's number, once there is one.
+    sleeping: OnceLock<usize>,
+    section: Section,
+    locks: Locks,
+    /// What the region's objects are called.
+    called: Called,
+    timeout: Duration,
+}
+
+thread_local! {
+    /// Since when this thread has been waiting by [`Mem::pause`]: it waits for one thing at a time,
+    /// and begins with round 0.
+    static WAITS_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// What the system's objects for a region are named after, and who can see them.
+#[derive(Debug)]
+pub struct Called {
+    /// Who can see them.
+    pub scope: Scope,
+    /// What their names are made of.
+    pub id: String,
+}
+
+/// This process's seat, and the word that stands for it in the region.
+#[derive(Clone, Debug)]
+struct Seated {
+    seat: Arc<Seat>,
+    token: u64,
+}
+
+/// That a thread sleeps, as others are told.
+#[derive(Debug)]
+pub struct Sleeping<'a>(WordsMut<'a>);
+
+impl Drop for Sleeping<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, 0, Ordering::Relaxed);
+    }
+}
+
+impl Mapped {
+    /// The region that `view` maps of `section`.
+    pub fn new(
+        view: View,
+        section: Section,
+        locks: Locks,
+        called: Called,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            view,
+            seat: Mutex::new(None),
+            sleeping: OnceLock::new(),
+            section,
+            locks,
+            called,
+            timeout,
+        }
+    }
+
+    /// The mapped range.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The section.
+    pub fn section(&self) -> &Section {
+        &self.section
+    }
+
+    /// What the system says to unmapping, and the section, to be closed last.
+    pub fn close(self) -> (mapvar_os::Result<()>, Section) {
+        (self.view.close(), self.section)
+    }
+
+    /// How long an operation waits for a lock, at the most.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Whether the region has grown so far that these words lie within it by now. What stands in
+    /// its head is another's word for it, and the section's own length has the last.
+    #[cold]
+    #[inline(never)]
+    fn reaches_to(&self, at: u64, count: usize) -> bool {
+        let chunks = live::AT / 8 + live::CHUNKS as u64;
+        let said = self.view.plain_words(within(chunks * 8), 1);
+        let said = said.map_or(0, |words| words.load(0, Ordering::Acquire));
+        let said = said.min(layout::MOST_CHUNKS);
+        let end = at.checked_add((count as u64).saturating_mul(8));
+        match end {
+            Some(end) if end > self.size() && end <= said * layout::CHUNK => {
+                self.reach(said * layout::CHUNK)
+            }
+            _ => false,
+        }
+    }
+
+    /// Says, for those who ask what this process waits for, that a thread is about to sleep on the wake
+    /// word at `at`, until what this answers is dropped; of several threads the first is told of.
+    pub fn tell_sleeping(&self, at: u64) -> Option<Sleeping<'_>> {
+        let word = self.near_mut(sleeping::at(*self.sleeping.get()?), 1)?;
+        if word.load(0, Ordering::Relaxed) != 0 {
+            return None;
+        }
+        word.store(0, at, Ordering::Relaxed);
+        Some(Sleeping(word))
+    }
+
+    fn seated(&self) -> Result<Seated, Trouble> {
+        self.seated_among(layout::PARTICIPANT_SLOTS)
+    }
+
+    /// Takes a seat so that others see that this process is here, unless most are taken.
+    pub fn be_seen(&self) {
+        let _ = self.seated_among(layout::SEATS_OF_PRESENCE);
+    }
+
+    fn seated_among(&self, among: usize) -> Result<Seated, Trouble> {
+        let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seated) = &*seat {
+            return Ok(seated.clone());
+        }
+        let taken = self.section.take_seat_among(
+            self.called.scope,
+            &self.called.id,
+            layout::PARTICIPANT_SLOTS,
+            among,
+        )?;
+        let number = taken.slot();
+        let words = self.words_mut(seat::at(number), seat::WORDS).ok_or(Trouble::ReadOnly)?;
+        let [random, _] = machine::random()?;
+        let token = (number as u64) << 56 | random >> 8 | 1;
+        // The pin of who had the seat before goes first; then nobody takes his extents for ours.
+        words.store(seat::PIN, 0, Ordering::SeqCst);
+        let sleeping = self.words_mut(sleeping::at(number), 1).ok_or(Trouble::ReadOnly)?;
+        sleeping.store(0, 0, Ordering::Relaxed);
+        let _ = self.sleeping.set(number);
+        // Who it is, for those who ask; before the token, which says that it is so.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = since.as_secs().min(u32::MAX.into());
+        words.store(seat::WHO, since << 32 | u64::from(std::process::id()), Ordering::SeqCst);
+        words.store(seat::TOKEN, token, Ordering::SeqCst);
+        let seated = Seated { seat: Arc::new(taken), token };
+        *seat = Some(seated.clone());
+        Ok(seated)
+    }
+}
+
+impl Mem for Mapped {
+    type Words<'a> = Words<'a>;
+    type WordsMut<'a> = WordsMut<'a>;
+
+    #[inline]
+    fn size(&self) -> u64 {
+        self.view.len() as u64
+    }
+
+    #[inline]
+    fn near(&self, at: u64, count: usize) -> Option<Words<'_>> {
+        self.view.plain_words(within(at), count)
+    }
+
+    #[inline]
+    fn near_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
+        self.view.plain_words_mut(within(at), count)
+    }
+
+    fn words(&self, at: u64, count: usize) -> Option<Words<'_>> {
+        match self.view.plain_words(within(at), count) {
+            None if self.reaches_to(at, count) => self.view.plain_words(within(at), count),
+            words => words,
+        }
+    }
+
+    fn words_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
+        match self.view.plain_words_mut(within(at), count) {
+            None if self.reaches_to(at, count) => self.view.plain_words_mut(within(at), count),
+            words => words,
+        }
+    }
+
+    #[inline]
+    fn fence(&self, order: Ordering) {
+        std::sync::atomic::fence(order);
+    }
+
+    #[inline]
+    fn lock(&self, at: u64) -> Result<Taken, Refused> {
+        self.locks.lock(&self.view, within(at), self.timeout)
+    }
+
+    #[inline]
+    fn try_lock(&self, at: u64) -> Option<Taken> {
+        self.locks.try_lock(&self.view, within(at)).then_some(Taken::Clean)
+    }
+
+    fn pause(&self, round: u32) -> bool {
+        const YIELDS: u32 = 64;
+        const SHORT: u32 = 64;
+        if round < YIELDS {
+            WAITS_SINCE.set(None);
+            std::thread::yield_now();
+            return true;
+        }
+        // By the clock: a nap takes longer than was asked for, on a busy machine many times as long.
+        let since = WAITS_SINCE.get().unwrap_or_else(Instant::now);
+        WAITS_SINCE.set(Some(since));
+        let short = round < YIELDS + SHORT;
+        machine::nap(Duration::from_micros(if short { 50 } else { 1_000 }));
+        since.elapsed() < self.timeout
+    }
+
+    #[inline]
+    fn unlock(&self, at: u64) {
+        self.locks.unlock(&self.view, within(at));
+    }
+
+    fn mark(&self, at: u64, mark: u32) -> Result<Taken, u32> {
+        self.locks.mark(&self.view, within(at), mark)
+    }
+
+    fn is_marked(&self, at: u64, mark: u32) -> bool {
+        self.locks.is_marked(&self.view, within(at), mark)
+    }
+
+    fn unmark(&self, at: u64) {
+        self.locks.unmark(&self.view, within(at));
+    }
+
+    #[cold]
+    fn wake(&self, at: u64) {
+        self.locks.wake(&self.view, within(at));
+    }
+
+    #[cold]
+    fn rouse(&self, at: u64) {
+        self.locks.rouse(&self.view, within(at));
+    }
+
+    fn wakes(&self, at: u64) -> Result<u32, Trouble> {
+        self.locks.wakes(&self.view, within(at)).ok_or(Trouble::ReadOnly)
+    }
+
+    fn park(&self, at: u64, seen: u32, at_most: Duration) -> Result<(), Trouble> {
+        self.locks.park(&self.view, within(at), seen, at_most)?;
+        Ok(())
+    }
+
+    fn reset(&self, at: u64) {
+        self.locks.reset(&self.view, within(at));
+    }
+
+    #[cold]
+    fn reach(&self, bytes: u64) -> bool {
+        let len = within(bytes);
+        len <= self.view.len() || (bytes <= self.limit() && self.view.grow(len).is_ok())
+    }
+
+    #[cold]
+    fn out_of_reach(&self, bytes: u64) -> Option<Trouble> {
+        if self.section.size().is_ok_and(|size| size < bytes) {
+            return None;
+        }
+        if bytes <= self.limit() {
+            return self.view.grow(within(bytes)).err().map(Trouble::Told);
+        }
+        let detail = format!(
+            "it has grown to {bytes} bytes, and this process set aside {} of address space; open it \
+             anew, with a larger `max_size`",
+            self.limit()
+        );
+        Some(Trouble::Told(Error::new(ErrorKind::Full, "", "").detail(detail)))
+    }
+
+    fn limit(&self) -> u64 {
+        self.view.reserved() as u64
+    }
+
+    fn grow(&self, bytes: u64) -> Result<(), Trouble> {
+        self.section.grow(bytes)?;
+        Ok(self.view.grow(within(bytes))?)
+    }
+
+    fn barrier(&self, ranges: &[(u64, u64)]) -> Result<(), Trouble> {
+        let len = self.view.len();
+        for (from, to) in ranges {
+            self.view.flush_start(within(*from).min(len)..within(*to).min(len))?;
+        }
+        Ok(self.view.sync()?)
+    }
+
+    fn seat(&self) -> Result<u64, Trouble> {
+        Ok(self.seated()?.token)
+    }
+
+    fn is_seat_taken(&self, number: usize) -> bool {
+        let own = self.seat.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let taken = match own {
+            Some(seated) => seated.seat.is_taken(number),
+            // To ask takes none: who may only read asks too.
+            None => self.section.is_seat_taken(self.called.scope, &self.called.id, number),
+        };
+        // Where nobody can tell, whoever it is lives: only room is lost.
+        taken.unwrap_or(true)
+    }
+}

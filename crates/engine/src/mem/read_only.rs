@@ -1,0 +1,101 @@
+//! A region that is only looked at: mapped for reading, with no lock to be taken, whatever stands in
+//! it. What `check` and `salvage` see of a file that no map can be opened of.
+
+use crate::{
+    error::Trouble,
+    layout::{self},
+    mem::{Load, Mem, Ordering, within},
+};
+use mapvar_os::{Refused, Section, Taken, View, Words, WordsMut};
+
+/// The whole words of a section.
+#[derive(Debug)]
+pub struct Bare {
+    // In the order in which they go: the view, the handle.
+    view: View,
+    section: Section,
+}
+
+impl Bare {
+    /// Maps the first `bytes` of the section, with room to follow it as far as `reserved`.
+    pub fn new(section: Section, bytes: u64, reserved: u64) -> mapvar_os::Result<Self> {
+        let view = section.view().len(bytes).reserve(reserved.max(bytes)).map()?;
+        Ok(Self { view, section })
+    }
+
+    /// The section.
+    pub fn section(&self) -> &Section {
+        &self.section
+    }
+
+    /// Why its memory is gone, if it is.
+    pub fn lost(&self) -> Option<mapvar_os::Error> {
+        self.view.lost()
+    }
+}
+
+impl Mem for Bare {
+    type Words<'a> = Words<'a>;
+    type WordsMut<'a> = WordsMut<'a>;
+
+    fn size(&self) -> u64 {
+        self.view.len() as u64
+    }
+
+    fn words(&self, at: u64, count: usize) -> Option<Words<'_>> {
+        self.view.plain_words(within(at), count)
+    }
+
+    fn words_mut(&self, _: u64, _: usize) -> Option<WordsMut<'_>> {
+        None
+    }
+
+    fn fence(&self, order: Ordering) {
+        std::sync::atomic::fence(order);
+    }
+
+    fn reach(&self, bytes: u64) -> bool {
+        let len = within(bytes);
+        len <= self.view.len()
+            || (len <= self.view.reserved()
+                && self.section.size().is_ok_and(|size| bytes <= size)
+                && self.view.grow(len).is_ok())
+    }
+
+    fn limit(&self) -> u64 {
+        self.view.reserved() as u64
+    }
+
+    fn seat(&self) -> Result<u64, Trouble> {
+        Err(Trouble::ReadOnly)
+    }
+
+    fn is_seat_taken(&self, _: usize) -> bool {
+        true
+    }
+
+    fn lock(&self, _: u64) -> Result<Taken, Refused> {
+        Err(Refused::TimedOut(None))
+    }
+
+    fn unlock(&self, _: u64) {}
+
+    fn mark(&self, _: u64, _: u32) -> Result<Taken, u32> {
+        Err(0)
+    }
+
+    fn is_marked(&self, _: u64, _: u32) -> bool {
+        false
+    }
+
+    fn unmark(&self, _: u64) {}
+
+    fn wake(&self, _: u64) {}
+
+    fn reset(&self, _: u64) {}
+}
+
+/// How long a region says that it is.
+pub fn said_length(words: impl Load) -> u64 {
+    words.load(layout::live::CHUNKS, Ordering::Acquire).saturating_mul(layout::CHUNK)
+}

@@ -1,0 +1,92 @@
+//! An `Atomic`'s word: operations that take no lock.
+
+#![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    layout::{State, record},
+    mem::{
+        Load, Mem,
+        Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
+        StoreWords as _,
+    },
+    store::Store,
+};
+
+impl<M: Mem> Store<M> {
+    /// A lock-free operation on the word of an `Atomic`; `None` where the variable is no more. Its
+    /// record is never another variable's, so one look at the id is enough.
+    ///
+    /// `operate` changes the word by a read-modify-write that is `SeqCst`, as is the load of
+    /// `state` here, and as are both of who waits (WAIT set, then the word loaded): one of the two
+    /// sees the other. On x86 that costs nothing beyond the read-modify-write; a store and a fence
+    /// would take three times as long.
+    #[inline]
+    pub fn atomic<R>(
+        &self,
+        handle: Handle,
+        operate: impl FnOnce(M::WordsMut<'_>) -> R,
+    ) -> Result<Option<R>, Trouble> {
+        let words = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
+        Ok(self.operate(words, handle, operate))
+    }
+
+    #[inline(always)]
+    fn operate<R>(
+        &self,
+        words: M::WordsMut<'_>,
+        handle: Handle,
+        operate: impl FnOnce(M::WordsMut<'_>) -> R,
+    ) -> Option<R> {
+        if words.load(record::ID, Acquire) != handle.id
+            || State(words.load(record::STATE, Acquire)).removed()
+        {
+            return None;
+        }
+        let result = operate(words);
+        if self.file {
+            // After the operation: a flush that begins when this has returned finds it.
+            let _ = self.mark_dirty(handle.at);
+        }
+        if State(words.load(record::STATE, SeqCst)).waited_for() {
+            self.wake_atomic(words, handle);
+        }
+        Some(result)
+    }
+
+    #[cold]
+    fn wake_atomic(&self, words: M::WordsMut<'_>, handle: Handle) {
+        words.fetch_and(record::STATE, !State::WAIT, AcqRel);
+        self.wake_waiters(handle);
+    }
+
+    /// As [`atomic`](Self::atomic); `None` where nothing was done, and that tells why.
+    #[inline(always)]
+    pub fn poke_atomic<R>(
+        &self,
+        handle: Handle,
+        operate: impl FnOnce(M::WordsMut<'_>) -> R,
+    ) -> Option<R> {
+        let words = self.mem.near_mut(handle.at, record::LINE)?;
+        self.operate(words, handle, operate)
+    }
+
+    /// The word of an `Atomic`; `None` where the variable is no more.
+    pub fn atomic_load(&self, handle: Handle) -> Result<Option<u64>, Trouble> {
+        if self.mem.words(handle.at, record::LINE).is_none() {
+            return Err(outside(handle.at));
+        }
+        Ok(self.peek_atomic(handle))
+    }
+
+    /// As [`atomic_load`](Self::atomic_load); `None` where that tells what there is instead.
+    #[inline(always)]
+    pub fn peek_atomic(&self, handle: Handle) -> Option<u64> {
+        let words = self.mem.near(handle.at, record::LINE)?;
+        let value = words.load(record::VALUE, Acquire);
+        let there = words.load(record::ID, Relaxed) == handle.id
+            && !State(words.load(record::STATE, Relaxed)).removed();
+        there.then_some(value)
+    }
+}

@@ -1,0 +1,238 @@
+//! Reading a slot without a lock: attempts, each of which finds out by itself whether what it read is whole.
+
+#![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    layout::{self, Desc, State, record, slot},
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed},
+    },
+    store::Store,
+    value::Shot,
+};
+
+/// What a read found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen<R> {
+    /// The value, whole, and its version.
+    Value(R, u64),
+    /// The variable is removed.
+    Absent,
+    /// The record is another variable's, or nobody's, by now.
+    Stale,
+}
+
+/// What one look at a slot found.
+pub(crate) enum Look<R> {
+    /// What `take` made of it, on a slot that was whole all the time; and its version.
+    Whole(R, u64),
+    Changed,
+    Stale,
+    /// The record or the slot lies beyond the region.
+    Outside,
+}
+
+impl<R> Look<(Option<R>, Desc)> {
+    fn seen(self, handle: Handle) -> Result<Seen<R>, Trouble> {
+        match self {
+            Self::Whole((Some(taken), _), version) => Ok(Seen::Value(taken, version)),
+            Self::Whole((None, desc), _) if desc.kind() == slot::TOMBSTONE => Ok(Seen::Absent),
+            Self::Whole((None, _), _) => {
+                Err(Trouble::Corrupt("a value's description makes no sense", handle.at))
+            }
+            Self::Changed => {
+                Err(Trouble::Corrupt("a value's version is not the one published", handle.at))
+            }
+            Self::Stale => Ok(Seen::Stale),
+            Self::Outside => Err(outside(handle.at)),
+        }
+    }
+}
+
+impl<M: Mem> Store<M> {
+    /// As [`read`](Self::read), without the lock, whatever others do: `None` where each attempt met
+    /// somebody who writes. For who holds a lock already, and may not take a second one.
+    #[inline]
+    pub fn read_at_once<R>(
+        &self,
+        handle: Handle,
+        mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
+    ) -> Result<Option<Seen<R>>, Trouble> {
+        self.look_again(handle, &mut take, false)
+    }
+
+    /// A few looks. What has ended with its process is to be `buried`: by who holds no lock.
+    #[inline]
+    pub(crate) fn look_again<R>(
+        &self,
+        handle: Handle,
+        mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
+        bury: bool,
+    ) -> Result<Option<Seen<R>>, Trouble> {
+        for _ in 0..M::ATTEMPTS {
+            match self.look_at_value(handle, &mut take) {
+                Look::Changed => std::hint::spin_loop(),
+                look => match self.judge(handle, look, bury)? {
+                    None => std::hint::spin_loop(),
+                    seen => return Ok(seen),
+                },
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a look has found, and for an ephemeral value whether its process lives; `None`: it is to
+    /// be looked at again.
+    #[inline]
+    pub(crate) fn judge<R>(
+        &self,
+        handle: Handle,
+        look: Look<(Option<R>, Desc)>,
+        bury: bool,
+    ) -> Result<Option<Seen<R>>, Trouble> {
+        match look {
+            Look::Whole((Some(taken), desc), version) if desc.is_ephemeral() => {
+                self.judge_ephemeral(handle, taken, version, bury)
+            }
+            look => look.seen(handle).map(Some),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn judge_ephemeral<R>(
+        &self,
+        handle: Handle,
+        taken: R,
+        version: u64,
+        bury: bool,
+    ) -> Result<Option<Seen<R>>, Trouble> {
+        let Some((owner, _)) = self.owner(handle)?.filter(|(_, of)| *of == version) else {
+            return Ok(None);
+        };
+        if self.lives(owner)? {
+            return Ok(Some(Seen::Value(taken, version)));
+        }
+        if bury {
+            self.bury(handle, version);
+        }
+        Ok(Some(Seen::Absent))
+    }
+
+    /// As [`peek`](Self::peek), of the bytes of any value, as many as fit; answers how many it has.
+    #[inline(always)]
+    pub fn peek_into(&self, handle: Handle, into: &mut [u8]) -> Option<usize> {
+        if handle.atomic {
+            return None;
+        }
+        // What lies in an extent, and what makes no sense, is the slow path's.
+        let copy = |desc: Desc, _, at: u64| {
+            let len = usize::try_from(desc.len()).ok().filter(|len| *len <= handle.room())?;
+            if desc.flags() != 0 || desc.kind() == slot::TOMBSTONE {
+                return None;
+            }
+            let into = into.get_mut(..len.min(into.len()))?;
+            self.mem.near(at + slot::DATA_AT, into.len().div_ceil(8))?.copy_to(into);
+            Some(len)
+        };
+        match self.look_at_slot(handle, copy) {
+            Look::Whole(len, _) => len,
+            _ => None,
+        }
+    }
+
+    /// The description of the value, of which nothing was checked, and its first word, if one look
+    /// finds them; else [`read`](Self::read) is to be asked. For the fast path: what it answers is
+    /// small, and has nothing to drop.
+    #[inline(always)]
+    pub fn peek(&self, handle: Handle) -> Option<(Desc, u64)> {
+        if handle.atomic {
+            return None;
+        }
+        match self.look_at_slot(handle, |desc, slot, _| (desc, slot.load(slot::DATA, Relaxed))) {
+            Look::Whole(read, _) => Some(read),
+            _ => None,
+        }
+    }
+
+    /// Whether there is a value to take is told with it, by its description.
+    #[inline(always)]
+    pub(crate) fn look_at_value<'a, R>(
+        &'a self,
+        handle: Handle,
+        take: &mut impl FnMut(Shot<'a, M>) -> R,
+    ) -> Look<(Option<R>, Desc)> {
+        self.look(handle, |shot| {
+            let desc = shot.desc;
+            (shot.is_value().then(|| take(shot)), desc)
+        })
+    }
+
+    #[inline(always)]
+    fn look<'a, R>(&'a self, handle: Handle, take: impl FnOnce(Shot<'a, M>) -> R) -> Look<R> {
+        self.look_at_slot(handle, |desc, slot, at| {
+            let (data, room) = if handle.atomic {
+                // An Atomic's value is one word, which is not the slot's.
+                (handle.at + record::VALUE_AT, 8)
+            } else if desc.flags() & slot::EXTENT == 0 {
+                (at + slot::DATA_AT, handle.room())
+            } else {
+                self.referred(slot, desc)
+            };
+            take(Shot { mem: &self.mem, desc, slot, data, room, type_id: None })
+        })
+    }
+
+    /// Looks at the current slot: `take` is handed its description, its first words and its offset.
+    /// Only at what is mapped already: [`read`](Self::read) has seen to it.
+    #[inline(always)]
+    fn look_at_slot<'a, R>(
+        &'a self,
+        handle: Handle,
+        take: impl FnOnce(Desc, M::Words<'a>, u64) -> R,
+    ) -> Look<R> {
+        let Some(line) = self.mem.near(handle.at, record::LINE) else { return Look::Outside };
+        // SYNC POINT S1: the slot's content as it was published.
+        let state = State(line.load(record::STATE, Acquire));
+        if line.load(record::ID, Acquire) != handle.id {
+            return Look::Stale;
+        }
+        let at = handle.slot_at(state.current());
+        let Some(slot) = self.mem.near(at, slot::LEAST) else { return Look::Outside };
+        let taken = take(Desc(slot.load(slot::DESC, Relaxed)), slot, at);
+        // SYNC POINT S2: if any of it was written over, the slot's version tells.
+        self.mem.fence(Acquire);
+        let whole = slot.load(slot::VERSION, Relaxed) == state.version();
+        // SYNC POINT S3: if the record was remade, its id tells.
+        let same = line.load(record::ID, Relaxed) == handle.id;
+        if !whole {
+            return Look::Changed;
+        }
+        if !same {
+            return Look::Stale;
+        }
+        Look::Whole(taken, state.version())
+    }
+
+    /// Where the slot says that its value lies, and for how many bytes that holds; no bytes where
+    /// it does not lie within the region.
+    #[inline(never)]
+    pub(crate) fn referred(&self, slot: M::Words<'_>, desc: Desc) -> (u64, usize) {
+        let at = slot.load(slot::DATA, Relaxed);
+        let capacity = slot.load(slot::DATA + 1, Relaxed);
+        let lies_within = || {
+            layout::pieces(at, desc.len()).all(|(at, len)| {
+                usize::try_from(len).is_ok_and(|len| self.mem.words(at, len.div_ceil(8)).is_some())
+            })
+        };
+        match usize::try_from(desc.len()) {
+            Ok(len) if desc.len() <= capacity && at < self.mem.limit() && lies_within() => {
+                (at, len)
+            }
+            _ => (at, 0),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Writing a slot and publishing it. The record's lock, or its mark, is the caller's.
+
+#![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+
+use crate::{
+    handle::Handle,
+    layout::{self, Desc, State, chunk, record, slot},
+    mem::{
+        Load, Mem,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        StoreWords as _,
+    },
+    store::Store,
+    value::{Payload, Raw},
+    version::{Expect, Wrote},
+};
+
+/// The extent, by the offset of its data, that a slot referred to before it was written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it leaks until the next sweep unless it is released"]
+pub(crate) struct Replaced(pub(crate) u64);
+
+impl Replaced {
+    pub(crate) const NOTHING: Self = Self(0);
+}
+
+impl<M: Mem> Store<M> {
+    /// Writes to the record, whose lock is held, and which has room for the value. `None` where
+    /// the record lies beyond what may be written. Answers also the extent that the written slot
+    /// referred to before, which is to be released.
+    #[inline(always)]
+    pub(crate) fn write_locked(
+        &self,
+        handle: Handle,
+        raw: &Raw<'_>,
+        expect: Expect,
+    ) -> Option<(Wrote, Replaced)> {
+        let line = self.mem.near_mut(handle.at, record::LINE)?;
+        let state = State(line.load(record::STATE, Relaxed));
+        if line.load(record::ID, Acquire) != handle.id {
+            return Some((Wrote::Stale, Replaced::NOTHING));
+        }
+        let removing = raw.kind == slot::TOMBSTONE;
+        if expect != Expect::Any || removing {
+            let removed = self.is_removed(handle, state)?;
+            if let Some(refused) = expect.refuses(state.version(), removed, removing) {
+                return Some((refused, Replaced::NOTHING));
+            }
+        }
+        let number = state.free_slot();
+        let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
+        let replaced = self.fill_slot(handle.slot_at(number), version, raw, false)?;
+        if self.file {
+            self.mark_dirty(handle.at)?;
+        }
+        self.publish(line, handle, state, version, number, removing);
+        Some((Wrote::Version(version), replaced))
+    }
+
+    /// Publishes slot `number`, and wakes who waits for the variable.
+    #[inline(always)]
+    pub(crate) fn publish(
+        &self,
+        line: M::WordsMut<'_>,
+        handle: Handle,
+        state: State,
+        version: u64,
+        number: usize,
+        removing: bool,
+    ) {
+        // SYNC POINT S1: the publication.
+        let mut new = state.publish(version, number);
+        if removing && handle.atomic {
+            new = State(new.0 | State::REMOVED);
+        }
+        // SYNC POINT S17.
+        let old = State(line.swap(record::STATE, new.0, AcqRel));
+        if old.waited_for() {
+            // Before the lock is given back: if this process dies here, the next holder is told.
+            self.wake_waiters(handle);
+        }
+    }
+
+    /// Whether the current slot is a tombstone. With the record's lock, or its mark.
+    pub(crate) fn is_removed(&self, handle: Handle, state: State) -> Option<bool> {
+        let current = self.mem.words_mut(handle.slot_at(state.current()), slot::LEAST)?;
+        Some(Desc(current.load(slot::DESC, Relaxed)).kind() == slot::TOMBSTONE)
+    }
+
+    /// Notes, for the next flush, that the record at `at` was written. Before the publication: what
+    /// a flush does not find here, nobody was told to be set.
+    #[inline(always)]
+    pub(crate) fn mark_dirty(&self, at: u64) -> Option<()> {
+        let (header, bit) = layout::dirty_bit(at);
+        let header = self.mem.near_mut(header, chunk::WORDS)?;
+        if header.load(chunk::DIRTY, Relaxed) & bit == 0 {
+            // SYNC POINT S10.
+            header.fetch_or(chunk::DIRTY, bit, AcqRel);
+        }
+        Some(())
+    }
+
+    /// Writes the slot at `at`, all of it, and answers the extent that it referred to before. A
+    /// `fresh` one is of a record that has no id: nobody reads it. `None` where it lies beyond what
+    /// may be written.
+    #[inline(always)]
+    pub(crate) fn fill_slot(
+        &self,
+        at: u64,
+        version: u64,
+        raw: &Raw<'_>,
+        fresh: bool,
+    ) -> Option<Replaced> {
+        let slot = self.mem.near_mut(at, slot::LEAST)?;
+        let data = match raw.payload {
+            Payload::Word(_) | Payload::Extent { .. } => None,
+            Payload::Bytes(bytes) => {
+                Some((bytes, self.mem.near_mut(at + slot::DATA_AT, bytes.len().div_ceil(8))?))
+            }
+        };
+        let mut replaced = Replaced::NOTHING;
+        if !fresh {
+            if Desc(slot.load(slot::DESC, Relaxed)).is_extent() {
+                replaced = Replaced(slot.load(slot::DATA, Relaxed));
+            }
+            slot.store(slot::VERSION, slot::INVALID, Relaxed);
+            // SYNC POINT S2: who sees a word of the new value sees that the slot is invalid.
+            self.mem.fence(Release);
+        }
+        slot.store(slot::SEAL, 0, Relaxed);
+        slot.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
+        let desc = raw.desc();
+        if raw.owner != 0 {
+            let owner = at + slot::DATA_AT + desc.words_before_owner() * 8;
+            self.mem.near_mut(owner, 1)?.store(0, raw.owner, Relaxed);
+        }
+        if let Payload::Extent { extent, .. } = raw.payload {
+            slot.store(slot::DATA, extent.at, Relaxed);
+            slot.store(slot::DATA + 1, extent.capacity, Relaxed);
+            slot.store(slot::DESC, desc.0, Release);
+            if replaced.0 == extent.at {
+                // Written in place.
+                replaced = Replaced::NOTHING;
+            }
+        } else {
+            slot.store(slot::DESC, desc.0, Relaxed);
+        }
+        match data {
+            None if matches!(raw.payload, Payload::Extent { .. }) => {}
+            None => slot.store(slot::DATA, raw.first_word(), Relaxed),
+            Some((bytes, data)) => data.copy_from(bytes),
+        }
+        slot.store(slot::VERSION, version, Release);
+        Some(replaced)
+    }
+
+    /// Takes away the extents of slots that hold neither what is current, nor what was `former`ly,
+    /// nor what is durable. With the record's lock.
+    pub(crate) fn drop_stale(&self, handle: Handle, former: Option<State>) -> Vec<Replaced> {
+        let Some(line) = self.mem.words(handle.at, record::LINE) else { return Vec::new() };
+        let state = State(line.load(record::STATE, Relaxed));
+        let kept = [
+            Some(state.current()),
+            former.map(State::current),
+            self.file.then_some(state.a()),
+            self.file.then_some(state.b()),
+        ];
+        let mut stale = Vec::new();
+        for number in (0..slot::COUNT).filter(|number| !kept.contains(&Some(*number))) {
+            let Some(slot) = self.mem.words_mut(handle.slot_at(number), slot::LEAST) else {
+                continue;
+            };
+            if Desc(slot.load(slot::DESC, Relaxed)).is_extent() {
+                stale.push(Replaced(slot.load(slot::DATA, Relaxed)));
+                slot.store(slot::VERSION, slot::INVALID, Relaxed);
+                // SYNC POINT S2.
+                self.mem.fence(Release);
+                slot.store(slot::SEAL, 0, Relaxed);
+                slot.store(slot::DESC, 0, Release);
+            }
+        }
+        stale
+    }
+
+    pub(crate) fn has_stale(&self, handle: Handle) -> bool {
+        let Some(words) = self.mem.words(handle.at, handle.words()) else { return false };
+        let state = State(words.load(record::STATE, Relaxed));
+        (0..slot::COUNT)
+            .filter(|number| *number != state.current())
+            .filter(|number| !self.file || (*number != state.a() && *number != state.b()))
+            .any(|number| Desc(words.load(handle.slot(number) + slot::DESC, Relaxed)).is_extent())
+    }
+}

@@ -1,0 +1,136 @@
+//! Giving back the records of removed variables.
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    index::inline_bytes,
+    layout::{self, Meta, journal, live, record, record_bytes, room},
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed, Release},
+        StoreWords as _,
+    },
+    store::Store,
+};
+use mapvar_os::{Locks, Taken};
+
+impl<M: Mem> Store<M> {
+    /// Gives a removed variable's record back. Tried once: who holds the record, or has made it a
+    /// variable again, keeps it.
+    pub fn collect(&self, handle: Handle) -> Result<(), Trouble> {
+        let _held = self.lock_structure()?;
+        let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
+        if words.load(record::ID, Relaxed) != handle.id {
+            return Ok(());
+        }
+        if !self.collectable(handle, words) {
+            if self.file {
+                self.count_left()?;
+            }
+            return Ok(());
+        }
+        let journal = self.journal()?;
+        journal.store(journal::RECORD, handle.at, Relaxed);
+        journal.store(journal::OPERATION, journal::UNLINK, Release);
+        match self.mem.mark(handle.lock(), Locks::MARK_L) {
+            Ok(taken) => {
+                if taken == Taken::Recovered {
+                    self.rouse_waiters(handle);
+                }
+                self.finish_collect(handle.at)
+            }
+            Err(_) => {
+                journal.store(journal::OPERATION, journal::NOTHING, Release);
+                Ok(())
+            }
+        }
+    }
+
+    /// One more record is left behind until a flush.
+    fn count_left(&self) -> Result<(), Trouble> {
+        let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(Trouble::ReadOnly)?;
+        counts.fetch_add(room::LEFT, 1, Relaxed);
+        Ok(())
+    }
+
+    /// Frees the records that were retired before the last complete flush began; answers how many
+    /// bytes came free.
+    fn free_retired(&self) -> Result<u64, Trouble> {
+        let mut freed = 0;
+        for number in layout::META_CHUNKS..self.chunk_count()? {
+            let (layout::kind::RECORDS, class) = self.chunk_kind(number)? else { continue };
+            let base = number * layout::CHUNK + layout::CHUNK_HEADER;
+            for within in 0..layout::records_in_chunk(class & 3) {
+                let at = base + (within * record_bytes(class & 3)) as u64;
+                if self.is_over(at)? && self.free_retired_record(at)? {
+                    freed += record_bytes(class & 3) as u64;
+                }
+            }
+        }
+        Ok(freed)
+    }
+
+    /// Whether the record at `at` is retired, and the file needs it no more.
+    fn is_over(&self, at: u64) -> Result<bool, Trouble> {
+        let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
+        let complete = self.live()?.load(live::EPOCH, Acquire);
+        let state = line.load(record::STATE, Acquire);
+        let atomic = Meta(line.load(record::META, Relaxed)).atomic();
+        Ok(line.load(record::ID, Acquire) & record::RETIRED != 0
+            && state & !record::QUIET <= complete
+            // An operation on it may still be under way, and it has no second look.
+            && (!atomic || state & record::QUIET != 0))
+    }
+
+    fn free_retired_record(&self, at: u64) -> Result<bool, Trouble> {
+        let _held = self.lock_structure()?;
+        let line = self.mem.words_mut(at, record::LINE).ok_or_else(|| outside(at))?;
+        let meta = Meta(line.load(record::META, Relaxed));
+        let Some(room) = self.room_at(at)?.filter(|_| self.is_over(at).unwrap_or(false)) else {
+            return Ok(false);
+        };
+        let inline = inline_bytes(meta);
+        let block = if meta.name_len() > inline {
+            line.load(record::NAME + inline / 8 - 1, Relaxed)
+        } else {
+            0
+        };
+        // As an insertion that is undone.
+        let journal = self.journal()?;
+        journal.store(journal::RECORD, at, Relaxed);
+        journal.store(journal::BLOCK, block, Relaxed);
+        journal.store(journal::OPERATION, journal::INSERT, Release);
+        line.store(record::ID, 0, Release);
+        self.clear_bit(room)?;
+        if block != 0 {
+            self.free_block(block)?;
+        }
+        journal.store(journal::OPERATION, journal::NOTHING, Release);
+        Ok(true)
+    }
+
+    /// Collects the removed variables that nobody has collected yet; answers how many bytes they
+    /// took, about.
+    pub fn collect_all(&self) -> Result<u64, Trouble> {
+        let mut removed = Vec::new();
+        self.each_record(|handle| {
+            if !handle.atomic
+                && let Some(words) = self.mem.words(handle.at, handle.words())
+                && self.collectable(handle, words)
+            {
+                removed.push(handle);
+            }
+            true
+        })?;
+        for handle in &removed {
+            // Where the kernel sets no flag in a dead holder's word, only taking the lock tells, and
+            // that is not to be done while L is held.
+            if self.lock_record(*handle).is_ok() {
+                self.mem.unlock(handle.lock());
+            }
+            self.collect(*handle)?;
+        }
+        let freed: u64 = removed.iter().map(|handle| handle.words() as u64 * 8).sum();
+        Ok(freed + if self.file { self.free_retired()? } else { 0 })
+    }
+}

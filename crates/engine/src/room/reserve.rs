@@ -1,0 +1,80 @@
+//! Extents of values on their way: reserved before they are filled, released when nothing refers to them.
+
+#![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    layout::{self, CHUNK, Extent, extent, journal, kind},
+    mem::{
+        Mem,
+        Ordering::{Relaxed, Release},
+        StoreWords as _,
+    },
+    record::write::Replaced,
+    space::extents::ExtentLocation,
+    store::Store,
+};
+
+impl<M: Mem> Store<M> {
+    /// An extent for a value of the variable, which nobody but the caller knows of. It is the
+    /// caller's for as long as this process lives, or until a slot refers to it.
+    pub fn reserve(&self, handle: Handle, len: usize) -> Result<Extent, Trouble> {
+        let filler = self.mem.seat()?;
+        self.with_room(len as u64 + CHUNK, || {
+            let _held = self.lock_structure()?;
+            let place = self.vacant(len)?;
+            let at = place.data();
+            let head_at = at - extent::HEAD;
+            let head =
+                self.mem.words_mut(head_at, extent::WORDS).ok_or_else(|| outside(head_at))?;
+            let write_head = || {
+                head.store(extent::RECORD, handle.at, Relaxed);
+                head.store(extent::ID, handle.id, Relaxed);
+                head.store(extent::FILLER, filler, Release);
+            };
+            match place {
+                ExtentLocation::Cut(room, _) => {
+                    write_head();
+                    self.take_bit(room)?;
+                }
+                ExtentLocation::Run(first, span) => {
+                    // SYNC POINT S9.
+                    self.mem.fence(Release);
+                    self.write_run_header(first)?;
+                    write_head();
+                    self.journal_run(first, span)?;
+                    for number in (first + 1..first + span).rev() {
+                        if !layout::holds_table(number) {
+                            self.set_chunk(number, kind::REST, 0)?;
+                        }
+                    }
+                    self.set_run_head(first, span)?;
+                    self.journal()?.store(journal::OPERATION, journal::NOTHING, Release);
+                }
+            }
+            Ok(Extent { at, capacity: place.capacity() })
+        })
+    }
+
+    /// Gives back an extent that no slot refers to.
+    pub fn forsake(&self, extent: Extent) {
+        self.filled(extent);
+        self.release_quietly(Replaced(extent.at));
+    }
+
+    /// Gives back an extent that a slot referred to. If it cannot be, a sweep finds it.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "on the path of every set; most release nothing")]
+    pub(crate) fn release_quietly(&self, replaced: Replaced) {
+        if replaced != Replaced::NOTHING {
+            let _ = self.release(replaced.0);
+        }
+    }
+
+    #[cold]
+    fn release(&self, at: u64) -> Result<bool, Trouble> {
+        let _held = self.lock_structure()?;
+        self.reclaim(at)
+    }
+}

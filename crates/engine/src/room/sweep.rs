@@ -1,0 +1,121 @@
+//! The sweep: extents that no value refers to any more.
+
+use crate::{
+    error::Trouble,
+    layout::{self, CHUNK, CHUNK_HEADER, extent, journal, kind, record},
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed, Release},
+        StoreWords as _,
+    },
+    record::write::Replaced,
+    space::chunks::Cut,
+    store::Store,
+};
+use mapvar_os::Locks;
+
+/// Chunks that a sweep looks at before it gives L back.
+const BATCH: u64 = if cfg!(test) { 2 } else { 256 };
+
+impl<M: Mem> Store<M> {
+    /// Frees every extent that nothing refers to, and those of old values that nobody needs; answers
+    /// how many bytes came free. L is given back now and then.
+    #[allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
+    pub fn sweep(&self) -> Result<u64, Trouble> {
+        self.trim_all()?;
+        let mut freed = 0;
+        let mut number = layout::META_CHUNKS;
+        while number < self.chunk_count()? {
+            let _held = self.lock_structure()?;
+            let end = self.chunk_count()?.min(number.saturating_add(BATCH));
+            number = self.past_run(number)?;
+            while number < end {
+                let (found, class) = self.chunk_kind(number)?;
+                let mut next = number + 1;
+                match found {
+                    kind::EXTENTS => {
+                        let cut = Cut::extents(class);
+                        for at in self.taken(number, cut)? {
+                            if self.reclaim(at + extent::HEAD)? {
+                                freed += cut.bytes();
+                            }
+                        }
+                        // Of one who died before he took its first, or after he freed its last.
+                        if self.chunk_kind(number)?.0 == kind::EXTENTS
+                            && self.free_if_empty(number, cut)?
+                        {
+                            freed += CHUNK;
+                        }
+                    }
+                    kind::RUN => {
+                        let span = self.run_len(number)?;
+                        next = number.saturating_add(span.max(1));
+                        if self.reclaim(number * CHUNK + CHUNK_HEADER)? {
+                            freed += span * CHUNK;
+                        }
+                    }
+                    // Not behind a head: of a run that somebody died freeing.
+                    kind::REST => {
+                        self.hint_free(number)?;
+                        self.set_chunk(number, kind::FREE, 0)?;
+                        freed += CHUNK;
+                    }
+                    _ => {}
+                }
+                number = next;
+            }
+        }
+        Ok(freed)
+    }
+
+    /// The end of the run in whose midst chunk `number` lies, else `number`: a run may have been
+    /// made since a sweep came so far. Under L.
+    fn past_run(&self, number: u64) -> Result<u64, Trouble> {
+        let mut first = number;
+        while first > layout::META_CHUNKS {
+            match self.chunk_kind(first)?.0 {
+                kind::REST | kind::TABLE => first -= 1,
+                kind::RUN if first < number => {
+                    return Ok(number.max(first.saturating_add(self.run_len(first)?)));
+                }
+                _ => break,
+            }
+        }
+        Ok(number)
+    }
+
+    /// Takes away the extents of old values, of every record that is free at once.
+    fn trim_all(&self) -> Result<(), Trouble> {
+        let mut trimmed = Vec::new();
+        self.each_record(|handle| {
+            if self.has_stale(handle) {
+                trimmed.push(handle);
+            }
+            true
+        })?;
+        for handle in trimmed {
+            let _held = self.lock_structure()?;
+            let line = self.mem.words(handle.at, record::LINE);
+            if line.is_none_or(|line| line.load(record::ID, Acquire) != handle.id) {
+                // Given back since: a replay would do that again, and its block may be another's.
+                continue;
+            }
+            let journal = self.journal()?;
+            journal.store(journal::RECORD, handle.at, Relaxed);
+            // A mark is journalled before it is set. That it is the mark of a collection is no harm:
+            // what is not removed is not collected.
+            journal.store(journal::OPERATION, journal::UNLINK, Release);
+            if let Ok(taken) = self.mem.mark(handle.lock(), Locks::MARK_L) {
+                if taken == mapvar_os::Taken::Recovered {
+                    self.rouse_waiters(handle);
+                }
+                for Replaced(at) in self.drop_stale(handle, None) {
+                    self.reclaim(at)?;
+                }
+                self.mem.unmark(handle.lock());
+            }
+            journal.store(journal::OPERATION, journal::NOTHING, Release);
+        }
+        Ok(())
+    }
+}

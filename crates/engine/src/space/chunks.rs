@@ -1,0 +1,438 @@
+//! Chunks, and the records, blocks and small extents that they are divided into. The structure lock is the caller's wherever something changes.
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    header::chunk_crc,
+    layout::{
+        self, BLOCK_CLASSES, CHUNK, CHUNK_HEADER, EXTENT_CLASSES, RECORD_CLASSES, chunk, kind,
+        live, record, room,
+    },
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed, Release},
+        StoreWords as _,
+    },
+    store::Store,
+};
+
+/// A record's or block's place in a chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    pub(crate) at: u64,
+    pub(crate) class: usize,
+    chunk: u64,
+    bit: usize,
+    /// The hint that counts the free ones of its class.
+    count_word: usize,
+}
+
+/// What a chunk is cut into.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    kind: u64,
+    class: usize,
+    pub(crate) bytes: u64,
+    pub(crate) count: usize,
+    /// The live word that hints where to look.
+    hint: usize,
+    /// The word that counts the free ones.
+    count_word: usize,
+}
+
+impl Cut {
+    pub(crate) fn new(
+        kind: u64,
+        class: usize,
+        bytes: usize,
+        hint: usize,
+        count_word: usize,
+    ) -> Self {
+        let count = (CHUNK - CHUNK_HEADER) as usize / bytes;
+        Self { kind, class, bytes: bytes as u64, count, hint, count_word }
+    }
+
+    pub(crate) fn records(class: usize) -> Self {
+        let class = class & 3;
+        let bytes = layout::record_bytes(class);
+        Self::new(kind::RECORDS, class, bytes, live::CLASS_HINT + class, room::FREE + class)
+    }
+
+    fn blocks(class: usize) -> Self {
+        let class = class & 3;
+        let bytes = BLOCK_CLASSES.get(class).map_or(1024, |bytes| *bytes);
+        Self::new(kind::BLOCKS, class, bytes, live::CLASS_HINT + 4 + class, room::FREE + 4 + class)
+    }
+
+    /// Of extents of `class`.
+    pub fn extents(class: usize) -> Self {
+        let class = class.min(EXTENT_CLASSES.len() - 1);
+        let bytes = EXTENT_CLASSES.get(class).map_or(16320, |bytes| *bytes);
+        Self::new(kind::EXTENTS, class, bytes, live::EXTENT_HINT + class, room::EXTENTS + class)
+    }
+
+    /// What a chunk of this kind and class is cut into, if it is cut up at all.
+    pub(crate) fn of(kind: u64, class: usize) -> Option<Self> {
+        match kind {
+            kind::RECORDS if class < RECORD_CLASSES.len() => Some(Self::records(class)),
+            kind::BLOCKS if class < BLOCK_CLASSES.len() => Some(Self::blocks(class)),
+            kind::EXTENTS if class < EXTENT_CLASSES.len() => Some(Self::extents(class)),
+            _ => None,
+        }
+    }
+
+    /// Words of bits in the chunk's header.
+    pub(crate) fn bit_words(self) -> usize {
+        self.count.div_ceil(64)
+    }
+
+    /// Bytes of each part.
+    pub fn bytes(self) -> u64 {
+        self.bytes
+    }
+}
+
+impl<M: Mem> Store<M> {
+    /// Chunks of the region: what the live words say, and never more than is mapped.
+    pub fn chunk_count(&self) -> Result<u64, Trouble> {
+        // SYNC POINT S11.
+        let said = self.live()?.load(live::CHUNKS, Acquire).min(layout::MOST_CHUNKS);
+        if self.mem.reach(said * CHUNK) {
+            return Ok(said);
+        }
+        // Else a name that lies there would seem to be none, and be made a second time.
+        match self.mem.out_of_reach(said * CHUNK) {
+            Some(trouble) => Err(trouble),
+            None => Ok(said.min(self.mem.size() / CHUNK)),
+        }
+    }
+
+    /// Kind and class of a chunk.
+    pub fn chunk_kind(&self, number: u64) -> Result<(u64, usize), Trouble> {
+        let at = layout::table_word(number);
+        let word = self.mem.words(at, 1).ok_or_else(|| outside(at))?.load(0, Acquire);
+        Ok((word & 0xff, (word >> 8) as usize & 0xff))
+    }
+
+    /// Writes what a chunk is into the chunk table.
+    pub fn set_chunk(&self, number: u64, kind: u64, class: usize) -> Result<(), Trouble> {
+        let at = layout::table_word(number);
+        let words = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
+        words.store(0, kind | (class as u64) << 8, Release);
+        Ok(())
+    }
+
+    /// Chunks of the run that begins with chunk `number`, tables between included.
+    pub fn run_len(&self, number: u64) -> Result<u64, Trouble> {
+        let at = layout::table_word(number);
+        Ok(self.mem.words(at, 1).ok_or_else(|| outside(at))?.load(0, Acquire) >> 32)
+    }
+
+    /// Makes chunk `number` the first of a run of `count`.
+    pub fn set_run_head(&self, number: u64, count: u64) -> Result<(), Trouble> {
+        let at = layout::table_word(number);
+        let words = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
+        words.store(0, kind::RUN | count << 32, Release);
+        Ok(())
+    }
+
+    /// Finds `count` free chunks in a row.
+    pub fn free_run(&self, count: u64) -> Result<Option<u64>, Trouble> {
+        let chunks = self.chunk_count()?;
+        let hint = self.live()?.load(live::FREE_HINT, Relaxed);
+        let mut run = 0;
+        for number in hint.max(layout::META_CHUNKS)..chunks {
+            run = if self.chunk_kind(number)?.0 == kind::FREE { run + 1 } else { 0 };
+            if run == count {
+                return Ok(Some(number + 1 - count));
+            }
+        }
+        if count == 1 {
+            // Not looked for again until one is given back.
+            self.live_mut()?.store(live::FREE_HINT, chunks, Relaxed);
+        }
+        Ok(None)
+    }
+
+    /// Finds free chunks for an extent of `count`, which may go on behind a table: the first, and
+    /// how many there are with the tables between. Looks from where the last one was found.
+    pub fn free_span(&self, count: u64) -> Result<Option<(u64, u64)>, Trouble> {
+        let chunks = self.chunk_count()?;
+        let live = self.live_mut()?;
+        let least = live.load(live::FREE_HINT, Relaxed).max(layout::META_CHUNKS);
+        let hint = live.load(live::RUN_HINT, Relaxed).clamp(least, chunks.max(least));
+        // The second time from the beginning, and to the end: a run that begins before the hint ends
+        // behind it, and tables may lie between.
+        for range in [hint..chunks, least..chunks] {
+            let (mut first, mut found) = (range.start, 0);
+            for number in range {
+                match self.chunk_kind(number)?.0 {
+                    kind::FREE => {
+                        if found == 0 {
+                            first = number;
+                        }
+                        found += 1;
+                        if found == count {
+                            live.store(live::RUN_HINT, number + 1, Relaxed);
+                            return Ok(Some((first, number + 1 - first)));
+                        }
+                    }
+                    kind::TABLE => {}
+                    _ => found = 0,
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn set_run(&self, first: u64, count: u64, kind: u64) -> Result<(), Trouble> {
+        for number in first..first + count {
+            self.set_chunk(number, kind, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Chunks become free from `first` on. Before they are: a free one below the hint is not found
+    /// again.
+    pub(crate) fn hint_free(&self, first: u64) -> Result<(), Trouble> {
+        let live = self.live_mut()?;
+        let hint = live.load(live::FREE_HINT, Relaxed);
+        live.store(live::FREE_HINT, hint.min(first), Relaxed);
+        Ok(())
+    }
+
+    /// How many chunks are free.
+    pub fn free_chunks(&self) -> Result<u64, Trouble> {
+        let mut free = 0;
+        for number in layout::META_CHUNKS..self.chunk_count()? {
+            free += u64::from(self.chunk_kind(number)?.0 == kind::FREE);
+        }
+        Ok(free)
+    }
+
+    pub(crate) fn find_room(&self, cut: Cut) -> Result<Option<Room>, Trouble> {
+        let live = self.live_mut()?;
+        let counts = self.counts()?;
+        let hint = live.load(cut.hint, Relaxed);
+        if let Some(room) = self.room_in(hint, cut)? {
+            return Ok(Some(room));
+        }
+        let search = || {
+            for number in layout::META_CHUNKS..self.chunk_count()? {
+                if let Some(room) = self.room_in(number, cut)? {
+                    live.store(cut.hint, number, Relaxed);
+                    return Ok(Some(room));
+                }
+            }
+            counts.store(cut.count_word, 0, Relaxed);
+            Ok(None)
+        };
+        // What is free in chunks that are cut comes first: a chunk is never whole again.
+        let expected = counts.load(cut.count_word, Relaxed) > 0;
+        if expected && let Some(room) = search()? {
+            return Ok(Some(room));
+        }
+        if cut.kind == kind::RECORDS && self.free_run(1)?.is_some() {
+            let places = counts.load(room::RECORDS, Relaxed).saturating_add(cut.count as u64);
+            self.make_index_fit(places.min(self.mem.size() / 320))?;
+        }
+        if let Some(number) = self.free_run(1)? {
+            // Counted before it is cut: after a death in between the next one searches, finds none
+            // and puts the count right. Where its places were not counted he would cut another
+            // chunk, and one of records is never whole again.
+            counts.fetch_add(cut.count_word, cut.count as u64, Relaxed);
+            if cut.kind == kind::RECORDS {
+                counts.fetch_add(room::RECORDS, cut.count as u64, Relaxed);
+            }
+            self.cut_chunk(number, cut)?;
+            live.store(live::FREE_HINT, number + 1, Relaxed);
+            live.store(cut.hint, number, Relaxed);
+            return self.room_in(number, cut);
+        }
+        if expected { Ok(None) } else { search() }
+    }
+
+    fn counts(&self) -> Result<M::WordsMut<'_>, Trouble> {
+        self.mem.words_mut(room::AT, room::WORDS).ok_or(Trouble::ReadOnly)
+    }
+
+    fn room_in(&self, number: u64, cut: Cut) -> Result<Option<Room>, Trouble> {
+        if number < layout::META_CHUNKS
+            || number >= self.chunk_count()?
+            || self.chunk_kind(number)? != (cut.kind, cut.class)
+        {
+            return Ok(None);
+        }
+        let header = self.chunk_header(number)?;
+        for word in 0..cut.bit_words() {
+            let free = !header.load(chunk::BITS + word, Relaxed);
+            let bit = word * 64 + free.trailing_zeros() as usize;
+            if free != 0 && bit < cut.count {
+                let at = number * CHUNK + CHUNK_HEADER + bit as u64 * cut.bytes;
+                let count_word = cut.count_word;
+                return Ok(Some(Room { at, class: cut.class, chunk: number, bit, count_word }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn chunk_header(&self, number: u64) -> Result<M::WordsMut<'_>, Trouble> {
+        let at = number * CHUNK;
+        self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))
+    }
+
+    /// Makes a free chunk one of records or blocks: header and content first, then its word in the
+    /// table, so that a death in between leaves it free.
+    fn cut_chunk(&self, number: u64, cut: Cut) -> Result<(), Trouble> {
+        let base = number * CHUNK;
+        let words = self.mem.words_mut(base, (CHUNK / 8) as usize).ok_or_else(|| outside(base))?;
+        let line = (cut.bytes / 8) as usize;
+        let header = (CHUNK_HEADER / 8) as usize;
+        // SYNC POINT S9: the chunk may have been an index that somebody still looks in, or part of
+        // an extent that somebody still reads.
+        self.mem.fence(Release);
+        for at in 0..(CHUNK / 8) as usize {
+            let of_record = at.checked_sub(header).map(|at| at % line);
+            // Lock and wake words of records are words of 32 bits, and reset as such.
+            if cut.kind == kind::RECORDS && of_record == Some(1) && at + 1 < (CHUNK / 8) as usize {
+                self.mem.reset(base + at as u64 * 8);
+                self.mem.reset(base + at as u64 * 8 + 4);
+            } else {
+                words.store(at, 0, Relaxed);
+            }
+        }
+        let mark = chunk::MAGIC | cut.kind << 32 | (cut.class as u64) << 40;
+        words.store(chunk::MARK, mark, Relaxed);
+        words.store(chunk::NUMBER, number, Relaxed);
+        words.store(chunk::UUID, self.uuid, Relaxed);
+        let id = if cut.kind == kind::RECORDS { self.new_id()? } else { 0 };
+        if cut.kind == kind::RECORDS {
+            words.store(chunk::ID, id, Relaxed);
+        }
+        words.store(chunk::CRC, chunk_crc(mark, number, self.uuid, id), Relaxed);
+        self.set_chunk(number, cut.kind, cut.class)
+    }
+
+    pub(crate) fn take_bit(&self, room: Room) -> Result<(), Trouble> {
+        let (header, bit) = (self.chunk_header(room.chunk)?, 1 << (room.bit % 64));
+        if header.fetch_or(chunk::BITS + room.bit / 64, bit, Release) & bit == 0 {
+            let counts = self.counts()?;
+            let free = counts.load(room.count_word, Relaxed);
+            counts.store(room.count_word, free.saturating_sub(1), Relaxed);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn clear_bit(&self, room: Room) -> Result<(), Trouble> {
+        let (header, bit) = (self.chunk_header(room.chunk)?, 1 << (room.bit % 64));
+        if header.fetch_and(chunk::BITS + room.bit / 64, !bit, Release) & bit != 0 {
+            self.counts()?.fetch_add(room.count_word, 1, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The room whose record begins at `at`, if one can.
+    pub(crate) fn room_at(&self, at: u64) -> Result<Option<Room>, Trouble> {
+        self.room_of(at, kind::RECORDS)
+    }
+
+    /// The part of a chunk of the kind `wanted` that begins at `at`, if one can.
+    pub(crate) fn room_of(&self, at: u64, wanted: u64) -> Result<Option<Room>, Trouble> {
+        let number = at / CHUNK;
+        if number < layout::META_CHUNKS || number >= self.chunk_count()? {
+            return Ok(None);
+        }
+        let (kind, class) = self.chunk_kind(number)?;
+        let Some(cut) = Cut::of(kind, class).filter(|_| kind == wanted) else { return Ok(None) };
+        let Some(within) = (at % CHUNK).checked_sub(CHUNK_HEADER) else { return Ok(None) };
+        let bit = (within / cut.bytes) as usize;
+        let fits = within.is_multiple_of(cut.bytes) && bit < cut.count;
+        let count_word = cut.count_word;
+        Ok(fits.then_some(Room { at, class, chunk: number, bit, count_word }))
+    }
+
+    pub(crate) fn is_taken(&self, room: Room) -> Result<bool, Trouble> {
+        let at = room.chunk * CHUNK;
+        let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+        Ok(header.load(chunk::BITS + room.bit / 64, Relaxed) >> (room.bit % 64) & 1 != 0)
+    }
+
+    /// The parts of a chunk that are taken.
+    pub fn taken(&self, number: u64, cut: Cut) -> Result<Vec<u64>, Trouble> {
+        let at = number * CHUNK;
+        let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+        let taken = (0..cut.count)
+            .filter(|bit| header.load(chunk::BITS + bit / 64, Acquire) >> (bit % 64) & 1 != 0);
+        Ok(taken.map(|bit| at + CHUNK_HEADER + bit as u64 * cut.bytes).collect())
+    }
+
+    /// Makes a chunk free of whose parts none is taken; answers whether it did.
+    pub(crate) fn free_if_empty(&self, number: u64, cut: Cut) -> Result<bool, Trouble> {
+        let header = self.chunk_header(number)?;
+        if (0..cut.bit_words()).any(|word| header.load(chunk::BITS + word, Relaxed) != 0) {
+            return Ok(false);
+        }
+        let counts = self.counts()?;
+        let free = counts.load(cut.count_word, Relaxed);
+        counts.store(cut.count_word, free.saturating_sub(cut.count as u64), Relaxed);
+        self.hint_free(number)?;
+        self.set_chunk(number, kind::FREE, 0)?;
+        Ok(true)
+    }
+
+    /// A chunk was cut up so, and all of its parts are free.
+    pub(crate) fn count_free(&self, cut: Cut) -> Result<(), Trouble> {
+        self.counts()?.fetch_add(cut.count_word, cut.count as u64, Relaxed);
+        Ok(())
+    }
+
+    /// Whether a record of the handle's class can begin where it does.
+    pub(crate) fn records_lie_at(&self, handle: Handle) -> Result<bool, Trouble> {
+        Ok(self.room_at(handle.at)?.is_some_and(|room| handle.is_of(room.class)))
+    }
+
+    pub(crate) fn free_record(&self, handle: Handle) -> Result<(), Trouble> {
+        if let Some(room) = self.room_at(handle.at)? {
+            self.clear_bit(room)?;
+            self.live_mut()?.store(Cut::records(room.class).hint, room.chunk, Relaxed);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn free_block(&self, at: u64) -> Result<(), Trouble> {
+        if let Some(room) = self.room_of(at, kind::BLOCKS)? {
+            self.clear_bit(room)?;
+            self.live_mut()?.store(Cut::blocks(room.class).hint, room.chunk, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Whether less than half of the region's chunks are cut up: then records get room to spare.
+    pub(crate) fn has_room_to_spare(&self) -> Result<bool, Trouble> {
+        Ok(self.live()?.load(live::FREE_HINT, Relaxed) < self.chunk_count()? / 2)
+    }
+
+    /// Finds room for a name that is too long for its record.
+    pub(crate) fn find_block(&self, bytes: usize) -> Result<Room, Trouble> {
+        let fits = BLOCK_CLASSES.iter().position(|room| *room >= bytes);
+        for class in fits.unwrap_or(BLOCK_CLASSES.len())..BLOCK_CLASSES.len() {
+            if let Some(room) = self.find_room(Cut::blocks(class))? {
+                return Ok(room);
+            }
+        }
+        Err(self.full(bytes as u64)?)
+    }
+
+    pub(crate) fn full(&self, needed: u64) -> Result<Trouble, Trouble> {
+        Ok(Trouble::Full { needed, free: self.space()?.free })
+    }
+
+    /// Whether the region may become longer.
+    pub(crate) fn can_grow(&self) -> Result<bool, Trouble> {
+        let most = self.max_size.min(self.mem.limit()) / CHUNK;
+        Ok(self.chunk_count()? < most.min(layout::MOST_CHUNKS))
+    }
+}
+
+const _: () =
+    assert!(record::LOCK == 8 && record::WAKE == 12, "word 1 of a record is two of 32 bits");

@@ -1,0 +1,250 @@
+//! Extents, in which large values lie. The structure lock is the caller's wherever one is reserved or freed.
+//!
+//! Who owns an extent is not stored: it is in use if one of the slots of the record that its head names refers to it, or while the process that fills it lives. So freeing it is a question and not a promise ([`Store::reclaim`]): it can be asked twice, and what a death leaves behind is found by the next sweep.
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    header::{chunk_crc, table_chunks},
+    layout::{
+        self, CHUNK, CHUNK_HEADER, Desc, EXTENT_CLASSES, Extent, Meta, chunk, extent, journal,
+        kind, live, record, seat, slot,
+    },
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed, Release, SeqCst},
+        StoreWords as _,
+    },
+    space::chunks::{Cut, Room},
+    store::Store,
+};
+
+/// Where an extent lies: in a chunk that is cut up, or in chunks of its own.
+#[derive(Clone, Copy, Debug)]
+pub enum ExtentLocation {
+    /// One part of a chunk that is divided.
+    Cut(Room, Cut),
+    /// First chunk and number of chunks.
+    Run(u64, u64),
+}
+
+impl ExtentLocation {
+    /// Where its data begin.
+    pub(crate) fn data(self) -> u64 {
+        match self {
+            Self::Cut(room, _) => room.at + extent::HEAD,
+            Self::Run(first, _) => first * CHUNK + CHUNK_HEADER,
+        }
+    }
+
+    /// Bytes that it holds.
+    pub fn capacity(self) -> u64 {
+        match self {
+            Self::Cut(_, cut) => cut.bytes() - extent::HEAD,
+            Self::Run(first, span) => {
+                let tables = table_chunks(first, first + span).count() as u64;
+                // A forged run may consist of tables.
+                (span.saturating_sub(tables) * CHUNK).saturating_sub(CHUNK_HEADER)
+            }
+        }
+    }
+}
+
+impl<M: Mem> Store<M> {
+    pub(crate) fn vacant(&self, len: usize) -> Result<ExtentLocation, Trouble> {
+        let needed = len as u64 + extent::HEAD;
+        let full = || -> Result<Trouble, Trouble> {
+            Ok(Trouble::Full { needed, free: self.space()?.free })
+        };
+        if let Some(class) = EXTENT_CLASSES.iter().position(|room| *room as u64 >= needed) {
+            let cut = Cut::extents(class);
+            return match self.find_room(cut)? {
+                Some(room) => Ok(ExtentLocation::Cut(room, cut)),
+                None => Err(full()?),
+            };
+        }
+        match self.free_span((len as u64).saturating_add(CHUNK_HEADER).div_ceil(CHUNK))? {
+            Some((first, span)) => Ok(ExtentLocation::Run(first, span)),
+            None => Err(full()?),
+        }
+    }
+
+    pub(crate) fn write_run_header(&self, first: u64) -> Result<(), Trouble> {
+        let at = first * CHUNK;
+        let words = self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+        let mark = chunk::MAGIC | kind::RUN << 32;
+        words.store(chunk::MARK, mark, Relaxed);
+        words.store(chunk::NUMBER, first, Relaxed);
+        words.store(chunk::UUID, self.uuid, Relaxed);
+        words.store(chunk::CRC, chunk_crc(mark, first, self.uuid, 0), Relaxed);
+        Ok(())
+    }
+
+    /// Copies a value into an extent that nobody reads yet.
+    pub fn fill(&self, extent: Extent, bytes: &[u8]) -> Result<(), Trouble> {
+        // SYNC POINT S9: who still reads what lay here sees, with a byte of the new value, that its
+        // slot was made invalid.
+        self.mem.fence(Release);
+        self.copy_in(extent, bytes)
+    }
+
+    pub(crate) fn copy_in(&self, extent: Extent, bytes: &[u8]) -> Result<(), Trouble> {
+        let mut bytes = bytes;
+        for (at, len) in layout::pieces(extent.at, bytes.len() as u64) {
+            let (piece, rest) = bytes.split_at(bytes.len().min(len as usize));
+            let words = self.mem.words_mut(at, piece.len().div_ceil(8));
+            words.ok_or_else(|| outside(at))?.copy_from(piece);
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// A slot refers to it now. With the record's lock, or its mark.
+    pub(crate) fn filled(&self, extent: Extent) {
+        if let Some(head) = self.mem.words_mut(extent.at - extent::HEAD, extent::WORDS) {
+            // Pairs with the Acquire in `is_in_use`: who finds no filler finds the slot.
+            head.store(extent::FILLER, 0, Release);
+        }
+    }
+
+    /// Frees the extent at `at`, unless it is in use; answers whether it did. Under L, with nothing
+    /// in the journal but the collection of a record.
+    pub(crate) fn reclaim(&self, at: u64) -> Result<bool, Trouble> {
+        let Some(place) = self.place_of(at)? else { return Ok(false) };
+        if self.is_in_use(at)? || self.is_pinned(at)? {
+            return Ok(false);
+        }
+        match place {
+            ExtentLocation::Cut(room, cut) => {
+                self.clear_bit(room)?;
+                self.free_if_empty(at / CHUNK, cut)?;
+            }
+            ExtentLocation::Run(first, span) => {
+                self.free_run_of(first, span)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the chunks of a run free. A death in between leaves chunks of kind `REST` behind no
+    /// head, and those the next sweep frees: there is no journal to be had, since the caller may be
+    /// in the midst of a collection.
+    fn free_run_of(&self, first: u64, span: u64) -> Result<(), Trouble> {
+        self.hint_free(first)?;
+        self.set_chunk(first, kind::FREE, 0)?;
+        for number in first + 1..first + span {
+            if self.chunk_kind(number)?.0 == kind::REST {
+                self.set_chunk(number, kind::FREE, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the extent lies whose data begin at `at`; `None` where there is none.
+    pub fn place_of(&self, at: u64) -> Result<Option<ExtentLocation>, Trouble> {
+        let (number, chunks) = (at / CHUNK, self.chunk_count()?);
+        if number < layout::META_CHUNKS || number >= chunks {
+            return Ok(None);
+        }
+        let (found, class) = self.chunk_kind(number)?;
+        if found == kind::RUN && at % CHUNK == CHUNK_HEADER {
+            let span = self.run_len(number)?.min(chunks - number);
+            return Ok((span > 0).then_some(ExtentLocation::Run(number, span)));
+        }
+        let room = match at.checked_sub(extent::HEAD) {
+            Some(head) if found == kind::EXTENTS => self.room_of(head, kind::EXTENTS)?,
+            _ => None,
+        };
+        let Some(room) = room else { return Ok(None) };
+        let cut = Cut::extents(class);
+        Ok(self.is_taken(room)?.then_some(ExtentLocation::Cut(room, cut)))
+    }
+
+    /// Bytes that the extent holds whose data begin at `at`; `None` where there is none.
+    pub(crate) fn capacity_at(&self, at: u64) -> Result<Option<u64>, Trouble> {
+        Ok(self.place_of(at)?.map(ExtentLocation::capacity))
+    }
+
+    fn is_in_use(&self, at: u64) -> Result<bool, Trouble> {
+        let head_at = at - extent::HEAD;
+        let head = self.mem.words(head_at, extent::WORDS).ok_or_else(|| outside(head_at))?;
+        let filler = head.load(extent::FILLER, Acquire);
+        if filler != 0 && self.lives(filler)? {
+            return Ok(true);
+        }
+        let record = head.load(extent::RECORD, Relaxed);
+        let id = head.load(extent::ID, Relaxed);
+        self.refers(record, id, at)
+    }
+
+    /// Whether a slot of the variable `id` in the record at `record` refers to the extent.
+    fn refers(&self, record: u64, id: u64, at: u64) -> Result<bool, Trouble> {
+        let Some(line) = self.mem.words(record, record::LINE) else { return Ok(false) };
+        let found = line.load(record::ID, Acquire);
+        let meta = Meta(line.load(record::META, Relaxed));
+        let Some(handle) = Handle::checked(record, found, meta, &self.mem) else {
+            return Ok(false);
+        };
+        if found & !record::RETIRED != id || !self.records_lie_at(handle)? {
+            return Ok(false);
+        }
+        for number in 0..slot::COUNT {
+            let slot_at = handle.slot_at(number);
+            let slot = self.mem.words(slot_at, slot::LEAST).ok_or_else(|| outside(slot_at))?;
+            if Desc(slot.load(slot::DESC, Acquire)).is_extent()
+                && slot.load(slot::DATA, Acquire) == at
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether somebody who lives reads the extent. Whoever asks has seen to it that no slot that is
+    /// current refers to it.
+    pub(crate) fn is_pinned(&self, at: u64) -> Result<bool, Trouble> {
+        // SYNC POINT S12.
+        self.mem.fence(SeqCst);
+        for word in 0..2 {
+            let mut bits = self.live()?.load(live::PINS + word, SeqCst);
+            while bits != 0 {
+                let number = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let words = self.mem.words(seat::at(number), seat::WORDS);
+                let pin = words.ok_or_else(|| outside(seat::at(number)))?.load(seat::PIN, SeqCst);
+                if pin == at && self.mem.is_seat_taken(number) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn journal_run(&self, first: u64, span: u64) -> Result<(), Trouble> {
+        let journal = self.journal()?;
+        journal.store(journal::OLD, first, Relaxed);
+        journal.store(journal::NEW, span, Relaxed);
+        // SYNC POINT S8.
+        journal.store(journal::OPERATION, journal::RUN, Release);
+        Ok(())
+    }
+
+    /// Undoes the taking of a run.
+    pub(crate) fn replay_run(&self) -> Result<(), Trouble> {
+        let journal = self.journal()?;
+        let first = journal.load(journal::OLD, Relaxed);
+        let span = journal.load(journal::NEW, Relaxed);
+        let chunks = self.chunk_count()?;
+        if first >= layout::META_CHUNKS && first < chunks {
+            let end = first.saturating_add(span);
+            for number in first..end.min(chunks) {
+                if matches!(self.chunk_kind(number)?.0, kind::RUN | kind::REST) {
+                    self.set_chunk(number, kind::FREE, 0)?;
+                }
+            }
+            self.hint_free(first)?;
+        }
+        journal.store(journal::OPERATION, journal::NOTHING, Release);
+        Ok(())
+    }
+}

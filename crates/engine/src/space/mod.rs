@@ -1,0 +1,7 @@
+//! The region's bytes: chunks, what they are divided into, and the extents of large values.
+
+pub mod chunks;
+pub mod usage;
+pub mod walk;
+pub mod pin;
+pub mod extents;

@@ -1,0 +1,63 @@
+//! What a region's bytes are used for.
+
+use crate::{
+    error::{Trouble, outside},
+    layout::{self, CHUNK, chunk, kind},
+    mem::{Load, Mem, Ordering::Relaxed},
+    space::chunks::Cut,
+    store::Store,
+};
+
+/// Bytes of a region, by what they are used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub region: u64,
+    /// Records of variables, with their names and values.
+    pub used: u64,
+    /// Room for more.
+    pub free: u64,
+    /// The longest piece of it that is not cut up: room for a large value.
+    pub largest_free: u64,
+    /// Header, tables and index, and what is left over at the end of chunks.
+    pub overhead: u64,
+}
+
+impl<M: Mem> Store<M> {
+    /// What the region's room is used for.
+    pub fn space(&self) -> Result<Space, Trouble> {
+        let mut space = Space { overhead: layout::META_CHUNKS * CHUNK, ..Space::default() };
+        let chunks = self.chunk_count()?;
+        space.region = chunks * CHUNK;
+        let mut run = 0;
+        for number in layout::META_CHUNKS..chunks {
+            let (kind, class) = self.chunk_kind(number)?;
+            let Some(cut) = Cut::of(kind, class) else {
+                match kind {
+                    kind::FREE => {
+                        space.free += CHUNK;
+                        run += 1;
+                        space.largest_free = space.largest_free.max(run * CHUNK);
+                        continue;
+                    }
+                    kind::RUN | kind::REST => space.used += CHUNK,
+                    _ => space.overhead += CHUNK,
+                }
+                run = 0;
+                continue;
+            };
+            run = 0;
+            let at = number * CHUNK;
+            let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+            let taken: u64 = (0..cut.bit_words())
+                .map(|word| u64::from(header.load(chunk::BITS + word, Relaxed).count_ones()))
+                .sum();
+            let taken = taken.min(cut.count as u64) * cut.bytes;
+            let all = cut.count as u64 * cut.bytes;
+            space.used += taken;
+            space.free += all - taken;
+            space.overhead += CHUNK - all;
+        }
+        Ok(space)
+    }
+}

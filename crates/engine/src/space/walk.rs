@@ -1,0 +1,62 @@
+//! The walk over all records.
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    layout::{self, Meta, record, record_bytes},
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed},
+    },
+    store::Store,
+};
+
+/// Where a walk over the records stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    chunk: u64,
+    within: usize,
+}
+
+impl<M: Mem> Store<M> {
+    /// Walks over all records that bear an id, in record order, until `each` says false.
+    pub fn each_record(&self, mut each: impl FnMut(Handle) -> bool) -> Result<(), Trouble> {
+        let mut cursor = Cursor::default();
+        while let Some(handle) = self.next_record(&mut cursor)? {
+            if !each(handle) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next record with an id, in record order. A variable keeps its record for life, so one
+    /// that is there throughout comes exactly once.
+    pub fn next_record(&self, cursor: &mut Cursor) -> Result<Option<Handle>, Trouble> {
+        let chunks = self.chunk_count()?;
+        while cursor.chunk < chunks {
+            if let (layout::kind::RECORDS, class) = self.chunk_kind(cursor.chunk)? {
+                let class = class & 3;
+                let base = cursor.chunk * layout::CHUNK + layout::CHUNK_HEADER;
+                while cursor.within < layout::records_in_chunk(class) {
+                    let at = base + (cursor.within * record_bytes(class)) as u64;
+                    cursor.within += 1;
+                    let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
+                    // SYNC POINT S4.
+                    let id = line.load(record::ID, Acquire);
+                    let meta = Meta(line.load(record::META, Relaxed));
+                    if id != 0
+                        && id & record::RETIRED == 0
+                        && meta.class() == class
+                        && let Some(handle) = Handle::checked(at, id, meta, &self.mem)
+                    {
+                        return Ok(Some(handle));
+                    }
+                }
+            }
+            cursor.chunk += 1;
+            cursor.within = 0;
+        }
+        Ok(None)
+    }
+}

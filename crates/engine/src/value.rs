@@ -1,0 +1,351 @@
+//! A value as the engine sees it: a kind, a type and bytes.
+
+use crate::{
+    error::Trouble,
+    layout::{self, Desc, Extent, slot},
+    mem::{Load, Mem, Ordering::Relaxed},
+};
+use mapvar_os::{Error, ErrorKind};
+use std::fmt;
+
+/// What kind of value a variable holds. The numbers are part of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Kind {
+    /// Nothing; 0 bytes.
+    Nil = 1,
+    /// True or false; a word.
+    Bool = 2,
+    /// A whole number from -2^63 to 2^63 - 1; a word.
+    I64 = 3,
+    /// A whole number from 2^63 to 2^64 - 1; a word.
+    U64 = 4,
+    /// A 64-bit floating-point number; a word.
+    F64 = 5,
+    /// Text, UTF-8.
+    Str = 6,
+    /// Bytes.
+    Bytes = 7,
+    /// A list, as MessagePack.
+    List = 8,
+    /// Keys and values, as MessagePack.
+    Dict = 9,
+    /// The bytes of a plain type that its users know by a number.
+    Pod = 10,
+    /// Bytes that another language wrote and only it understands.
+    Opaque = 11,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: &'static [Kind] = &[
+        Self::Nil,
+        Self::Bool,
+        Self::I64,
+        Self::U64,
+        Self::F64,
+        Self::Str,
+        Self::Bytes,
+        Self::List,
+        Self::Dict,
+        Self::Pod,
+        Self::Opaque,
+    ];
+
+    /// The kind of this number.
+    #[inline]
+    pub fn of(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number).wrapping_sub(1)).copied()
+    }
+
+    /// What the command shows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nil => "nil",
+            Self::Bool => "bool",
+            Self::I64 => "int",
+            Self::U64 => "uint",
+            Self::F64 => "float",
+            Self::Str => "str",
+            Self::Bytes => "bytes",
+            Self::List => "list",
+            Self::Dict => "dict",
+            Self::Pod => "pod",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A value on its way into a slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw<'a> {
+    /// Number of its kind.
+    pub kind: u8,
+    pub(crate) type_id: u32,
+    /// What it holds.
+    pub payload: Payload<'a>,
+    /// The token of the seat whose process it ends with; 0: it stays.
+    pub(crate) owner: u64,
+}
+
+/// The bytes of a value.
+#[derive(Clone, Copy, Debug)]
+pub enum Payload<'a> {
+    /// A number.
+    Word(u64),
+    /// Bytes of the caller.
+    Bytes(&'a [u8]),
+    /// `len` bytes that lie in an extent already.
+    Extent {
+        /// Where they lie.
+        extent: Extent,
+        /// How many there are.
+        len: usize,
+    },
+}
+
+#[allow(clippy::len_without_is_empty, reason = "nothing asks whether a value is empty")]
+impl<'a> Raw<'a> {
+    /// A number of `kind`.
+    #[inline]
+    pub fn word(kind: Kind, word: u64) -> Self {
+        Self { kind: kind as u8, type_id: 0, payload: Payload::Word(word), owner: 0 }
+    }
+
+    /// A value of `kind` with these bytes.
+    #[inline]
+    pub fn bytes(kind: Kind, type_id: u32, bytes: &'a [u8]) -> Self {
+        Self { kind: kind as u8, type_id, payload: Payload::Bytes(bytes), owner: 0 }
+    }
+
+    /// What stands for a removed variable.
+    pub const TOMBSTONE: Raw<'static> =
+        Raw { kind: slot::TOMBSTONE, type_id: 0, payload: Payload::Bytes(&[]), owner: 0 };
+
+    /// Bytes of the value.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match self.payload {
+            Payload::Word(_) => 8,
+            Payload::Bytes(bytes) => bytes.len(),
+            Payload::Extent { len, .. } => len,
+        }
+    }
+
+    /// Bytes that it takes in the slot itself.
+    #[inline]
+    pub fn inline_len(&self) -> usize {
+        let len = match self.payload {
+            Payload::Extent { .. } => 16,
+            _ => self.len(),
+        };
+        if self.owner == 0 { len } else { len.next_multiple_of(8) + 8 }
+    }
+
+    /// The same value, to end with the process whose seat has this token.
+    #[must_use]
+    pub fn owned_by(self, owner: u64) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// How a slot describes it.
+    #[inline]
+    pub(crate) fn desc(&self) -> Desc {
+        let desc = Desc::new(self.len(), self.kind);
+        let desc = match self.payload {
+            Payload::Extent { .. } => desc.with(slot::EXTENT),
+            _ => desc,
+        };
+        if self.owner == 0 { desc } else { desc.with(slot::EPHEMERAL) }
+    }
+
+    /// The same value, whose bytes were copied to an extent.
+    pub fn lying_in(&self, extent: Extent) -> Raw<'static> {
+        let payload = Payload::Extent { extent, len: self.len() };
+        Raw { payload, ..*self }
+    }
+}
+
+/// A value as it lies in a slot, while it is being read: every word may change at any moment, so
+/// what is made of it counts only when the read is found to be whole. Each word of the slot's
+/// header is loaded once: it is checked, then used.
+#[derive(Debug)]
+pub struct Shot<'a, M: Mem> {
+    pub(crate) mem: &'a M,
+    pub(crate) desc: Desc,
+    /// The slot, as far as the smallest goes.
+    pub(crate) slot: M::Words<'a>,
+    /// Offset of the data.
+    pub(crate) data: u64,
+    /// Bytes that lie there.
+    pub(crate) room: usize,
+    /// The type, where the slot was left to others and only the extent is pinned.
+    pub(crate) type_id: Option<u32>,
+}
+
+#[allow(clippy::len_without_is_empty, reason = "nothing asks whether a value is empty")]
+impl<M: Mem> Shot<'_, M> {
+    /// Number of the kind.
+    #[inline]
+    pub fn kind(&self) -> u8 {
+        self.desc.kind()
+    }
+
+    /// Bytes, at most what lies in the slot.
+    #[inline]
+    pub fn len(&self) -> usize {
+        usize::try_from(self.desc.len()).map_or(self.room, |len| len.min(self.room))
+    }
+
+    /// Whether it describes a value.
+    #[inline]
+    pub(crate) fn is_value(&self) -> bool {
+        // A slot that refers to no extent at all has room for 0 bytes.
+        self.kind() != slot::TOMBSTONE
+            && self.desc.is_known()
+            && self.desc.len() <= self.room as u64
+    }
+
+    /// The first word, 0 where there is none.
+    #[inline]
+    pub(crate) fn word(&self) -> u64 {
+        match self.mem.near(self.data, 1) {
+            Some(data) if self.len() >= 8 => data.load(0, Relaxed),
+            _ => 0,
+        }
+    }
+
+    /// Copies as many bytes as fit.
+    #[inline]
+    pub fn copy_to(&self, into: &mut [u8]) {
+        let len = into.len().min(self.len());
+        let Some(into) = into.get_mut(..len) else { return };
+        if self.desc.is_extent() {
+            self.copy_pieces_to(into);
+        } else if let Some(data) = self.mem.near(self.data, len.div_ceil(8)) {
+            data.copy_to(into);
+        }
+    }
+
+    fn copy_pieces_to(&self, mut into: &mut [u8]) {
+        for (at, len) in layout::pieces(self.data, into.len() as u64) {
+            let (piece, rest) = into.split_at_mut(into.len().min(len as usize));
+            if let Some(data) = self.mem.words(at, piece.len().div_ceil(8)) {
+                data.copy_to(piece);
+            }
+            into = rest;
+        }
+    }
+
+    /// The value, copied out.
+    #[inline]
+    pub fn capture(&self) -> Result<Captured, Trouble> {
+        let type_id =
+            self.type_id.unwrap_or_else(|| (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32);
+        let data = match (self.kind(), self.len()) {
+            // Nil, bool and numbers.
+            (1, 0) | (2..=5, 8) => Data::Word(self.word()),
+            // Of another length they are of no kind.
+            (1..=5, _) => {
+                return Ok(Captured { kind: 0, type_id: 0, data: Data::Word(0) });
+            }
+            _ => {
+                let len = self.len();
+                // No more than is mapped; and where memory is short, an error and no abort.
+                let mut bytes = Vec::new();
+                bytes.try_reserve_exact(len).map_err(|_| no_memory(len))?;
+                bytes.resize(len, 0);
+                self.copy_to(&mut bytes);
+                Data::Bytes(bytes)
+            }
+        };
+        Ok(Captured { kind: self.kind(), type_id, data })
+    }
+}
+
+/// A value that was copied out of a slot.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    /// Number of its kind; 0 if it is none.
+    /// Number of its kind.
+    pub kind: u8,
+    /// Number of its type.
+    pub type_id: u32,
+    /// What it holds.
+    pub data: Data,
+}
+
+/// The bytes of a [`Captured`] value.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// A number.
+    Word(u64),
+    /// All else.
+    Bytes(Vec<u8>),
+}
+
+impl Captured {
+    /// A copy of a value on its way.
+    pub fn of(raw: &Raw<'_>) -> Self {
+        let data = match raw.payload {
+            Payload::Word(word) => Data::Word(word),
+            Payload::Bytes(bytes) => Data::Bytes(bytes.to_vec()),
+            // On its way it lies in no extent yet.
+            Payload::Extent { .. } => Data::Bytes(Vec::new()),
+        };
+        Self { kind: raw.kind, type_id: raw.type_id, data }
+    }
+
+    /// As it is written again, to stay.
+    pub fn raw(&self) -> Raw<'_> {
+        let payload = match &self.data {
+            Data::Word(word) => Payload::Word(*word),
+            Data::Bytes(bytes) => Payload::Bytes(bytes),
+        };
+        Raw { kind: self.kind, type_id: self.type_id, payload, owner: 0 }
+    }
+
+    /// Its kind; a number that this version does not know is an error.
+    #[inline]
+    pub fn kind(&self) -> Result<Kind, Error> {
+        Kind::of(self.kind).ok_or_else(|| unknown_kind(self.kind))
+    }
+}
+
+#[cold]
+fn no_memory(len: usize) -> Trouble {
+    Trouble::Told(
+        Error::new(ErrorKind::NoSpace, "get", "")
+            .detail(format!("no memory for a copy of {len} bytes; read it in parts")),
+    )
+}
+
+#[cold]
+fn unknown_kind(number: u8) -> Error {
+    Error::new(ErrorKind::WrongKind, "get", "").detail(format!(
+        "the value is of kind {number}, which this version does not know; use a newer version"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_numbered_from_one() {
+        for (at, kind) in Kind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, at + 1);
+            assert_eq!(Kind::of(*kind as u8), Some(*kind));
+        }
+        assert_eq!(Kind::of(0), None);
+        assert_eq!(Kind::of(12), None);
+        assert_eq!(Kind::of(slot::TOMBSTONE), None);
+    }
+}

@@ -1,0 +1,168 @@
+//! Making a variable.
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    header::meta_crc,
+    index::{Query, inline_bytes, store_name},
+    layout::{self, Meta, RECORD_CLASSES, State, journal, live, record, slot},
+    mem::{
+        Mem,
+        Ordering::{Relaxed, Release},
+        StoreWords as _,
+    },
+    space::chunks::{Cut, Room},
+    store::Store,
+    value::{Payload, Raw},
+};
+
+/// What came of an insertion.
+#[derive(Debug)]
+pub enum Inserted {
+    /// A new variable.
+    New(Handle),
+    /// Somebody was quicker, or it was there: nothing was changed.
+    Found(Handle),
+}
+
+impl<M: Mem> Store<M> {
+    /// Makes a variable, unless there is one.
+    pub fn insert(
+        &self,
+        query: Query<'_>,
+        raw: &Raw<'_>,
+        atomic: bool,
+    ) -> Result<Inserted, Trouble> {
+        let bytes = layout::record_bytes(layout::RECORD_CLASSES.len() - 1) as u64;
+        if raw.inline_len() > layout::RECORD_CLASSES[3] {
+            // A removed variable, for the present: its value is written to its record, as any.
+            let made =
+                self.with_room(bytes, || self.insert_once(query, &Raw::TOMBSTONE, atomic))?;
+            let (Inserted::New(handle) | Inserted::Found(handle)) = made;
+            return Ok(Inserted::Found(handle));
+        }
+        self.with_room(bytes, || self.insert_once(query, raw, atomic))
+    }
+
+    fn insert_once(
+        &self,
+        query: Query<'_>,
+        raw: &Raw<'_>,
+        atomic: bool,
+    ) -> Result<Inserted, Trouble> {
+        let _held = self.lock_structure()?;
+        if let Some(found) = self.find(query)? {
+            return Ok(Inserted::Found(found));
+        }
+        let (wanted, least) = classes_for(raw);
+        let flags = if atomic { record::ATOMIC } else { 0 };
+        let inline = inline_bytes(Meta::new(0, 0, flags));
+        let block = if query.name.len() > inline {
+            Some(self.find_block(query.name.len() + 8)?)
+        } else {
+            None
+        };
+        let wanted = if self.has_room_to_spare()? { wanted } else { least };
+        let room = self.find_record(wanted, least)?;
+        if !self.index_has_room()? {
+            match self.rebuild() {
+                Ok(()) => {}
+                // No chunk for a larger one: the old one serves until its probe bound.
+                Err(Trouble::Full { .. }) if !self.can_grow()? => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        let place = match self.vacancy(self.table()?, query.hash)? {
+            Some(place) => place,
+            None => {
+                self.rebuild()?;
+                let again = self.vacancy(self.table()?, query.hash)?;
+                again.ok_or(Trouble::Corrupt("the index overflows at a low load", 0))?
+            }
+        };
+
+        // The journal before the bits: else they leak.
+        let journal = self.journal()?;
+        journal.store(journal::RECORD, room.at, Relaxed);
+        journal.store(journal::BLOCK, block.map_or(0, |block| block.at), Relaxed);
+        // SYNC POINT S8.
+        journal.store(journal::OPERATION, journal::INSERT, Release);
+        self.take_bit(room)?;
+        if let Some(block) = block {
+            self.take_bit(block)?;
+        }
+
+        let handle = Handle::new(room.at, 0, room.class, atomic);
+        let words = self.mem.words_mut(room.at, handle.words()).ok_or_else(|| outside(room.at))?;
+        words.store(record::ID, 0, Relaxed);
+        // SYNC POINT S3: who still reads the old variable here sees that it is no more.
+        self.mem.fence(Release);
+        let id = self.new_id()?;
+        if let Some(block) = block {
+            let count = query.name.len().div_ceil(8) + 1;
+            let name = self.mem.words_mut(block.at, count).ok_or_else(|| outside(block.at))?;
+            // Whose it is: a name may be made again in the same block while its former record is
+            // still in the file.
+            name.store(0, id, Relaxed);
+            store_name(name, (layout::BLOCK_NAME / 8) as usize, query.name);
+            let (prefix, _) = query.name.split_at(inline - 8);
+            store_name(words, record::NAME, prefix);
+            words.store(record::NAME + inline / 8 - 1, block.at, Relaxed);
+        } else {
+            store_name(words, record::NAME, query.name);
+        }
+        let meta = Meta::new(query.name.len(), room.class, flags);
+        words.store(record::META, meta.with_crc(meta_crc(id, meta, query.name)).0, Relaxed);
+        for number in 1..slot::COUNT {
+            words.store(handle.slot(number) + slot::VERSION, slot::INVALID, Relaxed);
+            words.store(handle.slot(number) + slot::SEAL, 0, Relaxed);
+            // It has none of the extents that the variable before it had: one of them may be this
+            // one's before long, by another slot.
+            words.store(handle.slot(number) + slot::DESC, 0, Relaxed);
+        }
+        let version = 1.max(self.version_base);
+        let _ = self
+            .fill_slot(handle.slot_at(0), version, raw, true)
+            .ok_or_else(|| outside(room.at))?;
+        if atomic {
+            self.live_mut()?.fetch_add(live::ATOMICS, 1, Relaxed);
+            words.store(record::VALUE, raw.first_word(), Relaxed);
+        }
+        words.store(record::STATE, State::new(version, 0, 0, 0).0, Release);
+
+        self.link(place, query.hash, room.at)?;
+        // SYNC POINT S4: the publication. Before it, a name that leads here finds a record without
+        // id; after it, the variable is there.
+        words.store(record::ID, id, Release);
+        if self.file {
+            // Not before: a flush that came between would pass over a record without an id, and no
+            // later one would look at it.
+            self.mark_dirty(room.at).ok_or_else(|| outside(room.at))?;
+        }
+        self.wake_for_birth();
+        journal.store(journal::OPERATION, journal::NOTHING, Release);
+        Ok(Inserted::New(Handle { id, ..handle }))
+    }
+
+    /// Finds room for a record of the class `wanted`, or of a larger one where there is none, or
+    /// of a smaller one that still holds the value. Nothing is marked as taken yet.
+    pub(crate) fn find_record(&self, wanted: usize, least: usize) -> Result<Room, Trouble> {
+        for class in (wanted..RECORD_CLASSES.len()).chain(least..wanted) {
+            if let Some(room) = self.find_room(Cut::records(class))? {
+                return Ok(room);
+            }
+        }
+        Err(self.full(layout::record_bytes(least) as u64)?)
+    }
+}
+
+/// The class of record for a new variable, and the least that will do. Text and bytes often grow:
+/// they get a little room to spare. What outgrows its record goes to an extent.
+fn classes_for(raw: &Raw<'_>) -> (usize, usize) {
+    let fits = |bytes: usize| layout::RECORD_CLASSES.iter().position(|room| *room >= bytes);
+    let least = fits(raw.inline_len()).unwrap_or(0);
+    match raw.payload {
+        Payload::Bytes(_) if raw.kind != slot::TOMBSTONE => (least.max(1), least),
+        _ => (least, least),
+    }
+}

@@ -1,0 +1,287 @@
+//! Writing to the record of a variable that there is.
+
+#![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
+
+use crate::{
+    error::{Trouble, outside},
+    handle::Handle,
+    layout::{Desc, Extent, State, extent, record, slot},
+    mem::{
+        Load, Mem,
+        Ordering::{Acquire, Relaxed, Release, SeqCst},
+        StoreWords as _,
+    },
+    record::read::Seen,
+    record::write::Replaced,
+    store::Store,
+    value::{Payload, Raw},
+    version::{Expect, Wrote},
+};
+use mapvar_os::Taken;
+
+impl Raw<'_> {
+    /// The first word, for an `Atomic`.
+    #[inline]
+    pub(crate) fn first_word(&self) -> u64 {
+        match self.payload {
+            Payload::Word(word) => word,
+            Payload::Bytes(_) | Payload::Extent { .. } => 0,
+        }
+    }
+}
+
+impl<M: Mem> Store<M> {
+    /// Writes a value, or a tombstone, to the record of a handle.
+    pub fn write(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, Trouble> {
+        self.write_if(handle, raw, Expect::Any)
+    }
+
+    /// As [`write`](Self::write), where what stands there is as expected.
+    pub fn write_if(
+        &self,
+        handle: Handle,
+        raw: &Raw<'_>,
+        expect: Expect,
+    ) -> Result<Wrote, Trouble> {
+        if expect != Expect::Any || raw.kind == slot::TOMBSTONE {
+            self.settle(handle)?;
+        }
+        self.write_settled(handle, raw, expect)
+    }
+
+    /// Sees to it that what is there only in name, since its process is gone, is removed. Should it
+    /// end after this, the operation came before that.
+    fn settle(&self, handle: Handle) -> Result<(), Trouble> {
+        if self.is_ephemeral(handle) {
+            // A removal of it, if it is to be one.
+            let _ = self.read(handle, |_| ())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write_settled(
+        &self,
+        handle: Handle,
+        raw: &Raw<'_>,
+        expect: Expect,
+    ) -> Result<Wrote, Trouble> {
+        if handle.atomic {
+            if raw.owner != 0 {
+                return Err(Trouble::WrongKind(
+                    "it is an Atomic, which cannot end with a process; remove it first",
+                ));
+            }
+            if matches!(expect, Expect::Version(_) | Expect::Absent) {
+                return Err(Trouble::WrongKind(
+                    "it is an Atomic, which has no versions; use its `compare_exchange`",
+                ));
+            }
+            return self.write_atomic(handle, raw);
+        }
+        if self.mem.words_mut(handle.at, handle.words()).is_none() {
+            return Err(Trouble::ReadOnly);
+        }
+        if raw.inline_len() > handle.room() {
+            return self.write_large(handle, raw, expect);
+        }
+        // SYNC POINT S5.
+        self.lock_record(handle)?;
+        let wrote = self.write_locked(handle, raw, expect);
+        self.mem.unlock(handle.lock());
+        let (wrote, replaced) = wrote.ok_or_else(|| outside(handle.at))?;
+        self.release_quietly(replaced);
+        Ok(wrote)
+    }
+
+    /// Writes a value, if the record's lock is free at once and nothing else is in the way; else
+    /// [`write_if`](Self::write_if) is to be asked. A removed variable is made one again only if it
+    /// is to be `revived`.
+    #[inline(always)]
+    pub fn poke(&self, handle: Handle, raw: &Raw<'_>, revived: bool) -> bool {
+        // What ends with a process is set slowly: the compiler is to know that this is none.
+        let raw = &Raw { owner: 0, ..*raw };
+        if handle.atomic || raw.inline_len() > handle.room() {
+            return false;
+        }
+        // SYNC POINT S5.
+        match self.mem.try_lock(handle.lock()) {
+            Some(Taken::Clean) => {}
+            Some(Taken::Recovered) => self.rouse_waiters(handle),
+            None => return false,
+        }
+        let expect = if revived { Expect::Any } else { Expect::Present };
+        let wrote = self.write_locked(handle, raw, expect);
+        self.mem.unlock(handle.lock());
+        match wrote {
+            Some((Wrote::Version(_), replaced)) => {
+                self.release_quietly(replaced);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes a removed `Atomic` one again, of the kind and with the value of `raw`.
+    pub fn revive_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<(), Trouble> {
+        let words = self.mem.words_mut(handle.at, handle.words()).ok_or(Trouble::ReadOnly)?;
+        self.lock_record(handle)?;
+        // Somebody may have been quicker.
+        if State(words.load(record::STATE, Relaxed)).removed() {
+            // Before `REMOVED` goes: until then nobody's operation begins.
+            words.store(record::VALUE, raw.first_word(), Release);
+            let _ = self.write_locked(handle, raw, Expect::Any);
+        }
+        self.mem.unlock(handle.lock());
+        Ok(())
+    }
+
+    /// A value stored to an `Atomic`, or its removal.
+    fn write_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, Trouble> {
+        if self.mem.words_mut(handle.at, handle.words()).is_none() {
+            return Err(Trouble::ReadOnly);
+        }
+        if raw.kind == slot::TOMBSTONE {
+            self.lock_record(handle)?;
+            let wrote = self.write_locked(handle, raw, Expect::Any);
+            self.mem.unlock(handle.lock());
+            return wrote.map(|(wrote, _)| wrote).ok_or_else(|| outside(handle.at));
+        }
+        match self.read(handle, |shot| shot.kind())? {
+            Seen::Stale => Ok(Wrote::Stale),
+            // Removed, and its remover did not come to collect it.
+            Seen::Absent => Ok(Wrote::Unfit),
+            Seen::Value(kind, version) if kind == raw.kind => {
+                let word = raw.first_word();
+                let stored =
+                    self.atomic(handle, |words| words.swap(record::VALUE, word, SeqCst))?;
+                Ok(stored.map_or(Wrote::Stale, |_| Wrote::Version(version)))
+            }
+            Seen::Value(..) => Err(Trouble::WrongKind(
+                "it is an Atomic of another kind, and an Atomic's kind never changes; remove it \
+                 first",
+            )),
+        }
+    }
+
+    /// Writes a value that the record itself has no room for.
+    #[cold]
+    pub(crate) fn write_large(
+        &self,
+        handle: Handle,
+        raw: &Raw<'_>,
+        expect: Expect,
+    ) -> Result<Wrote, Trouble> {
+        let Payload::Bytes(bytes) = raw.payload else {
+            return Err(Trouble::Corrupt("a number does not fit its record", handle.at));
+        };
+        if bytes.len() <= extent::IN_PLACE
+            && let Some(wrote) = self.write_in_place(handle, raw, bytes, expect)?
+        {
+            return Ok(wrote);
+        }
+        let extent = self.reserve(handle, bytes.len())?;
+        let wrote = self.fill(extent, bytes).and_then(|()| {
+            self.lock_record(handle)?;
+            Ok(self.publish_large(handle, &raw.lying_in(extent), expect))
+        });
+        match wrote {
+            Ok((Some((wrote @ Wrote::Version(_), replaced)), stale)) => {
+                self.release_quietly(replaced);
+                for stale in stale {
+                    self.release_quietly(stale);
+                }
+                Ok(wrote)
+            }
+            other => {
+                self.forsake(extent);
+                other?.0.map(|(wrote, _)| wrote).ok_or_else(|| outside(handle.at))
+            }
+        }
+    }
+
+    /// Publishes what lies in an extent, with the record's lock, which is given back.
+    fn publish_large(
+        &self,
+        handle: Handle,
+        raw: &Raw<'_>,
+        expect: Expect,
+    ) -> (Option<(Wrote, Replaced)>, Vec<Replaced>) {
+        let former = self.mem.words(handle.at, record::LINE).map(|line| line.load(0, Relaxed));
+        let wrote = self.write_locked(handle, raw, expect);
+        let mut stale = Vec::new();
+        if let Some((Wrote::Version(_), _)) = wrote
+            && let Payload::Extent { extent, .. } = raw.payload
+        {
+            self.filled(extent);
+            if raw.len() > extent::IN_PLACE {
+                // Of large values only the former is kept, for those who still read it.
+                stale = self.drop_stale(handle, former.map(State));
+            }
+        }
+        self.mem.unlock(handle.lock());
+        (wrote, stale)
+    }
+
+    /// Writes a value into the extent of the slot that is written next, if it has one that is large
+    /// enough and that nobody reads any more.
+    fn write_in_place(
+        &self,
+        handle: Handle,
+        raw: &Raw<'_>,
+        bytes: &[u8],
+        expect: Expect,
+    ) -> Result<Option<Wrote>, Trouble> {
+        // SYNC POINT S5.
+        self.lock_record(handle)?;
+        let wrote = self.write_in_place_locked(handle, raw, bytes, expect);
+        self.mem.unlock(handle.lock());
+        match wrote? {
+            Some((wrote, replaced)) => {
+                self.release_quietly(replaced);
+                Ok(Some(wrote))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn write_in_place_locked(
+        &self,
+        handle: Handle,
+        raw: &Raw<'_>,
+        bytes: &[u8],
+        expect: Expect,
+    ) -> Result<Option<(Wrote, Replaced)>, Trouble> {
+        let line = self.mem.words(handle.at, record::LINE).ok_or_else(|| outside(handle.at))?;
+        let state = State(line.load(record::STATE, Relaxed));
+        if line.load(record::ID, Acquire) != handle.id {
+            return Ok(Some((Wrote::Stale, Replaced::NOTHING)));
+        }
+        let removed = self.is_removed(handle, state).ok_or_else(|| outside(handle.at))?;
+        if let Some(refused) = expect.refuses(state.version(), removed, false) {
+            return Ok(Some((refused, Replaced::NOTHING)));
+        }
+        let at = handle.slot_at(state.free_slot());
+        let slot = self.mem.words_mut(at, slot::LEAST).ok_or_else(|| outside(at))?;
+        if !Desc(slot.load(slot::DESC, Relaxed)).is_extent() {
+            return Ok(None);
+        }
+        let at = slot.load(slot::DATA, Relaxed);
+        let Some(place) = self.place_of(at)? else { return Ok(None) };
+        let capacity = place.capacity();
+        let Some(head) = self.mem.words(at - extent::HEAD, extent::WORDS) else { return Ok(None) };
+        let ours = head.load(extent::RECORD, Relaxed) == handle.at
+            && head.load(extent::ID, Relaxed) == handle.id
+            && head.load(extent::FILLER, Relaxed) == 0;
+        if !ours || capacity < bytes.len() as u64 || self.is_pinned(at)? {
+            return Ok(None);
+        }
+        slot.store(slot::VERSION, slot::INVALID, Relaxed);
+        // SYNC POINT S2: who sees a byte of the new value sees that the slot is invalid.
+        self.mem.fence(Release);
+        let extent = Extent { at, capacity };
+        self.copy_in(extent, bytes)?;
+        self.write_locked(handle, &raw.lying_in(extent), expect)
+            .map(Some)
+            .ok_or_else(|| outside(handle.at))
+    }
+}
