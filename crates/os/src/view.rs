@@ -4,7 +4,6 @@ use crate::{
     Access, Error, ErrorKind, Result, Section, Words, WordsMut,
     faults::Cause,
     section::Shared,
-    seeded::{self, planted},
     sys::{Imp, Platform},
     words::{self, Half, Length, Word},
 };
@@ -341,7 +340,7 @@ impl View {
     /// As [`words`](Self::words), to write too; `None` also where the view is for reading.
     #[inline]
     pub fn words_mut(&self, at: usize, count: usize) -> Option<WordsMut<'_>> {
-        if self.access == Access::Read && !planted("reader-may-write") {
+        if self.access == Access::Read {
             return None;
         }
         self.range(at, count).map(WordsMut::new)
@@ -367,8 +366,7 @@ impl View {
     fn plain_range<const WRITE: bool>(&self, at: usize, count: usize) -> Option<&[Word]> {
         let plain = if WRITE { &self.plain_mut } else { &self.plain }.load(Ordering::Relaxed);
         let end = at.checked_add(count.checked_mul(8)?)?;
-        let within = end <= plain || seeded::planted("view-end-unchecked");
-        if !within || !at.is_multiple_of(8) {
+        if end > plain || !at.is_multiple_of(8) {
             return None;
         }
         // SAFETY: where `plain` is not 0, the range begins with the mapping and has as many bytes
@@ -421,8 +419,7 @@ impl View {
     fn half_anywhere(&self, at: usize) -> Option<&Half> {
         let first = at.checked_add(self.skip)?;
         let len = self.len.load(Ordering::Relaxed);
-        let aligned = first.is_multiple_of(4) || planted("lock-not-aligned");
-        if at.checked_add(4)? > len || !aligned || self.access == Access::Read {
+        if at.checked_add(4)? > len || !first.is_multiple_of(4) || self.access == Access::Read {
             return None;
         }
         let address = self.mapping_ptr().wrapping_add(first).cast::<Half>();
@@ -443,7 +440,7 @@ impl View {
     /// `fence(Acquire)` before it, as for [`is_epoch`](crate::machine::is_epoch).
     #[inline]
     pub fn is_lost(&self) -> bool {
-        Imp::losses(&self.mapping).is_lost() && !crate::seeded::planted("loss-not-told")
+        Imp::losses(&self.mapping).is_lost()
     }
 
     #[cold]
@@ -496,7 +493,7 @@ impl View {
         words::copy_out(self.all(), skip, into);
         // A page that another thread found gone was replaced after the mark was set.
         fence(Ordering::Acquire);
-        if planted("loss-not-told") { Ok(()) } else { self.believe("read from") }
+        self.believe("read from")
     }
 
     /// Copies `from` in, to byte `at` of the range.

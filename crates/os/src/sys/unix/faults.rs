@@ -11,10 +11,7 @@
 
 #![allow(unsafe_code, reason = "signals, and memory put in the place of lost memory")]
 
-use crate::{
-    faults::{Cause, Piece, find},
-    seeded::planted,
-};
+use crate::faults::{Cause, Piece, find};
 use rustix::mm::{self, MapFlags, ProtFlags};
 use std::{
     ffi::c_int,
@@ -91,7 +88,7 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut l
     // signal, valid until the handler returns.
     let told = unsafe { &*info };
     if !is_fault(told.si_code) {
-        if !planted("foreign-signal-swallowed") && pass_on(signal, info, context) {
+        if pass_on(signal, info, context) {
             keep_standing();
         }
         return;
@@ -126,7 +123,7 @@ fn replace(address: usize) -> bool {
     let truncated = file_ends.is_some_and(|end| end <= piece.offset.saturating_add(at as u64));
     let cause = if truncated { Cause::Truncated } else { Cause::Io };
     // First of all: see `Entry::mark`.
-    if !planted("loss-not-marked") && !entry.mark(&piece, cause, address) {
+    if !entry.mark(&piece, cause, address) {
         return false;
     }
     // Another thread may have stored to one of these pages and not yet have asked whether the view
@@ -181,7 +178,6 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void
     let before = unsafe { before.as_ref() };
     // SAFETY: as in `handler`.
     let faulted = unsafe { &*info }.si_code > 0;
-    let before = before.filter(|_| !planted("handler-not-chained"));
     match before.map_or(libc::SIG_DFL, |before| before.sa_sigaction) {
         // A fault ends the process also where the signal is ignored.
         libc::SIG_IGN if !faulted => {}

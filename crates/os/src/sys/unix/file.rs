@@ -5,9 +5,7 @@ use super::{
     error::{cvt, refuse},
     section::{Kind, Section, check_size, size_to_create},
 };
-use crate::{
-    Error, ErrorKind, Origin, Result, SectionFlags, SectionOptions, seeded::planted, sys::How,
-};
+use crate::{Error, ErrorKind, Origin, Result, SectionFlags, SectionOptions, sys::How};
 use rustix::{
     fs::{self, FileType, Mode, OFlags},
     io::Errno,
@@ -64,15 +62,10 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Section> {
         }
     };
     // Looked at before it is opened: to open a device can do things, and a fifo waits.
-    if !planted("fifo-waited-for") {
-        check_kind(fs::stat(path).map_err(told)?.st_mode)?;
-    }
+    check_kind(fs::stat(path).map_err(told)?.st_mode)?;
     let writable = options.protection.writable();
     let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
-    let mut flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    if planted("fifo-waited-for") {
-        flags -= OFlags::NONBLOCK;
-    }
+    let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = fs::open(path, flags, Mode::empty()).map_err(told)?;
     check_kind(fs::fstat(&fd).map_err(cvt)?.st_mode)?;
     check_place(fd.as_fd(), options)?;

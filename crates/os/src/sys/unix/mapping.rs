@@ -10,7 +10,6 @@ use super::{
 use crate::{
     Access, ErrorKind, Result,
     faults::{Losses, Registered},
-    seeded::planted,
     view::MapSpec,
 };
 use rustix::{
@@ -39,7 +38,7 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     pub(super) fn new(section: &Section, spec: &MapSpec) -> Result<Self> {
         let mut protection = ProtFlags::READ;
-        if spec.access != Access::Read || planted("reader-mapped-for-writing") {
+        if spec.access != Access::Read {
             protection |= ProtFlags::WRITE;
         }
         if spec.execute {
@@ -95,9 +94,7 @@ impl Mapping {
             return Err(cvt(Errno::NOMEM));
         };
         let page = section.page().max(machine::page_size());
-        let seen = if planted("guard-of-first-length") { spec.len } else { len };
-        let piece =
-            faults::piece(section.fd(), spec.offset, address.addr(), seen, page, protection);
+        let piece = faults::piece(section.fd(), spec.offset, address.addr(), len, page, protection);
         let registered = ManuallyDrop::new(Registered::new(&piece));
         let mapping = Self { address, len, registered };
         if spec.base_address != 0 && address.as_ptr().addr() != spec.base_address {
@@ -151,9 +148,6 @@ impl Mapping {
         }
         // SAFETY: this runs once to its end (see below), and nobody looks at the field after it.
         unsafe { ManuallyDrop::drop(&mut self.registered) };
-        if planted("view-kept") {
-            return Ok(());
-        }
         // SAFETY: the range is this value's own (made in `new`), and no reference into it is left:
         // those that `View` hands out borrow the view, which owns this value. Called once: by
         // `drop`, or by `unmap`, which never drops.

@@ -59,8 +59,7 @@ use super::{
     section::{Kind, Section, check_size, size_to_create},
 };
 use crate::{
-    Error, ErrorKind, Name, Origin, Result, Scope, SectionFlags, SectionOptions, seeded::planted,
-    sys::How,
+    Error, ErrorKind, Name, Origin, Result, Scope, SectionFlags, SectionOptions, sys::How,
 };
 use rustix::{
     fs::{self, FileType, Mode, OFlags},
@@ -95,17 +94,8 @@ impl Life {
         if self.inherit || !here {
             return Some(self);
         }
-        if planted("removed-under-others") {
-            let _ = fs::unlink(&self.path);
-        }
         let _ = ofd::set(fd, ofd::LIFE, Hold::Nothing);
-        if planted("name-kept") {
-            return None;
-        }
         // Fails with a descriptor for reading only, which cannot lock exclusively.
-        if planted("name-kept-behind") {
-            return None;
-        }
         let Ok(reaped) = reap(fd, &self.path) else { return Some(self) };
         if reaped {
             let _ = ofd::set(fd, ofd::LIFE, Hold::Nothing);
@@ -143,8 +133,6 @@ pub(crate) fn gem_name(text: &str, scope: Scope) -> Result<Name> {
 fn place(name: &Name) -> PathBuf {
     let uid = rustix::process::geteuid().as_raw();
     let file = match name.scope() {
-        Scope::Local if planted("name-without-user") => format!("mapvar.{name}"),
-        _ if planted("name-without-case") => format!("mapvar.{uid}.{name}").to_ascii_lowercase(),
         Scope::Local => format!("mapvar.{uid}.{name}"),
         // Not `mapvar.<name>`: that of "0.x" would be the local "x" of root.
         Scope::Global => format!("mapvar.global.{name}"),
@@ -223,7 +211,7 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Found> {
         return Ok(Found::Passing);
     }
     let living = Section::new(fd, Kind::Named, false, true).living(Life::new(path, options));
-    if options.protection.writable() || planted("reader-opened-for-writing") {
+    if options.protection.writable() {
         return Ok(Found::Living(living));
     }
     // For reading: a descriptor that cannot write, with a lock of its own before the first goes.
@@ -266,10 +254,7 @@ fn no_directory(error: Error) -> Error {
 
 /// Opens what bears the name, if it is a section of ours; `None` where there is nothing.
 fn open(path: &Path, access: OFlags) -> Result<Option<OwnedFd>> {
-    let mut flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    if planted("links-followed") {
-        flags -= OFlags::NOFOLLOW;
-    }
+    let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     match fs::open(path, flags, Mode::empty()) {
         Ok(fd) => {
             let stat = fs::fstat(&fd).map_err(cvt)?;
@@ -294,11 +279,11 @@ fn open(path: &Path, access: OFlags) -> Result<Option<OwnedFd>> {
 /// Whether anything in it may be believed: the directory is open to all users.
 fn trust(stat: &fs::Stat) -> Result<()> {
     let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    if !regular && !planted("kind-not-checked") {
+    if !regular {
         return Err(other_kind());
     }
     let (owner, user) = (stat.st_uid, rustix::process::geteuid().as_raw());
-    if owner != user && !planted("owner-not-checked") {
+    if owner != user {
         return Err(refuse(
             ErrorKind::ForeignOwner,
             format!(
@@ -306,13 +291,13 @@ fn trust(stat: &fs::Stat) -> Result<()> {
             ),
         ));
     }
-    if stat.st_mode & 0o022 != 0 && !planted("mode-not-checked") {
+    if stat.st_mode & 0o022 != 0 {
         return Err(refuse(
             ErrorKind::PermissionDenied,
             "other users may write to it, so nothing in it is trusted; remove it from the directory of shared memory",
         ));
     }
-    if stat.st_nlink > 1 && !planted("second-name-not-checked") {
+    if stat.st_nlink > 1 {
         return Err(refuse(
             ErrorKind::PermissionDenied,
             "it has a second name in the file system, so nothing in it is trusted; remove it from the directory of shared memory",
@@ -344,7 +329,7 @@ fn reap(fd: BorrowedFd<'_>, path: &Path) -> Result<bool> {
     if !ofd::set(fd, ofd::LIFE, Hold::Exclusive)? {
         return Ok(false);
     }
-    if is_bound(path, fd)? || planted("reaped-blindly") {
+    if is_bound(path, fd)? {
         fs::unlink(path).map_err(cvt)?;
     }
     Ok(true)

@@ -8,9 +8,7 @@ use super::{
     file, machine,
     names::{self, Life},
 };
-use crate::{
-    ErrorKind, Origin, Result, SectionFlags, SectionId, SectionOptions, seeded::planted, sys::How,
-};
+use crate::{ErrorKind, Origin, Result, SectionFlags, SectionId, SectionOptions, sys::How};
 use rustix::{fs, io::Errno};
 use std::{
     mem::ManuallyDrop,
@@ -57,15 +55,8 @@ impl Handle {
     fn end(&mut self) -> Result<()> {
         let here = self.generation == machine::generation();
         let life = self.life.take().and_then(|life| life.leave(self.fd.as_fd(), here));
-        if planted("descriptor-kept") {
-            return Ok(());
-        }
         // SAFETY: this function runs once (see above), and `fd` is not used after it.
         let fd = unsafe { ManuallyDrop::take(&mut self.fd) };
-        if crate::seeded::planted("descriptor-leaked") {
-            let _ = fd.into_raw_fd();
-            return Ok(());
-        }
         // SAFETY: the descriptor was owned and is given up by `into_raw_fd`; nobody else closes
         // it, and it is not used again whatever the answer.
         let closed = unsafe { libc::close(fd.into_raw_fd()) };
@@ -158,10 +149,9 @@ fn check_flags(options: &SectionOptions) -> Result<()> {
 
 /// The size that a new section needs.
 pub(super) fn size_to_create(options: &SectionOptions) -> Result<u64> {
-    let size = options.size.ok_or_else(|| {
+    options.size.ok_or_else(|| {
         refuse(ErrorKind::InvalidArgument, "there is none yet and no size; give one")
-    })?;
-    Ok(if planted("size-in-whole-pages") { size.next_multiple_of(4096) } else { size })
+    })
 }
 
 impl Section {
@@ -211,7 +201,7 @@ impl Section {
 
     /// Whether this process opened it: a child after fork shares its locks and must not free them.
     pub(super) fn is_of_this_process(&self) -> bool {
-        self.handle.generation == machine::generation() || planted("fork-overlooked")
+        self.handle.generation == machine::generation()
     }
 
     pub(super) fn has_file(&self) -> bool {
@@ -243,14 +233,10 @@ impl Section {
         if !self.has_file() {
             return Ok(());
         }
-        if !planted("device-not-waited-for") {
-            to_device(self.fd())?;
-        }
+        to_device(self.fd())?;
         let mut directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = directory.as_ref() {
-            if !planted("directory-not-synced") {
-                fs::fsync(open).map_err(cvt)?;
-            }
+            fs::fsync(open).map_err(cvt)?;
             *directory = None;
         }
         Ok(())

@@ -25,7 +25,6 @@ use super::super::{error::cvt, machine};
 use crate::{
     Error, ErrorKind, Holder, Refused, Result, Taken, View,
     lock::{DIED, FIRST_MARK, LockSpec, OWNER, WAITERS},
-    seeded::{is_number_taken, planted},
     words::Half,
 };
 use rustix::{
@@ -102,15 +101,9 @@ pub(in crate::sys) fn try_lock(_: &Locks, view: &View, at: usize) -> bool {
     if me.generation != machine::known_generation() {
         return false;
     }
-    let late = planted("announced-late");
-    if !late {
-        me.announce(word);
-    }
+    me.announce(word);
     // SYNC POINT: as in `take`.
     let taken = word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_ok();
-    if late && taken {
-        me.announce(word);
-    }
     if !taken {
         me.settle();
     }
@@ -120,15 +113,9 @@ pub(in crate::sys) fn try_lock(_: &Locks, view: &View, at: usize) -> bool {
 #[inline(always)]
 pub(in crate::sys) fn unlock(_: &Locks, view: &View, at: usize) {
     let Some(word) = view.half(at) else { return };
-    if planted("settled-before-unlock") {
-        ME.get().settle();
-    }
     // SYNC POINT: Release pairs with the Acquire of whoever takes the lock next.
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
         rouse(word, 1);
-    }
-    if planted("not-settled") {
-        return;
     }
     ME.get().settle();
 }
@@ -194,13 +181,7 @@ impl Me {
     /// Has the kernel look at this word should the thread end.
     #[inline]
     fn announce(self, word: &Half) {
-        if planted("lock-by-number") {
-            return;
-        }
         debug_assert!(self.is_settled(), "a thread holds one lock at a time");
-        if planted("not-announced") {
-            return;
-        }
         let word = ptr::from_ref(word).cast_mut().cast::<c_void>();
         let entry = word.wrapping_byte_offset(self.offset.wrapping_neg());
         // SAFETY: `pending` is a field of this thread's list head, which lives as long as the
@@ -351,25 +332,19 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
     // the sleepers. It then keeps `WAITERS` set for the others, whatever becomes of it.
     let mut slept = false;
     loop {
-        let mut owner = if planted("owner-not-asked") { 0 } else { found & OWNER };
-        if planted("lock-by-number") && owner < FIRST_MARK && !is_number_taken(owner) {
-            owner = 0;
-        }
-        let ignored = found & DIED != 0 && planted("death-ignored");
-        if owner == 0 && !ignored {
+        let owner = found & OWNER;
+        if owner == 0 {
             let mine = me.tid | found & WAITERS | if slept { WAITERS } else { 0 };
             // SYNC POINT: as in `lock`; and with the kernel's change of the word at a death, which
             // comes after all that the dead thread wrote.
             match word.compare_exchange(found, mine, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) if found & DIED != 0 && !planted("death-not-told") => {
-                    return Ok(Taken::Recovered);
-                }
+                Ok(_) if found & DIED != 0 => return Ok(Taken::Recovered),
                 Ok(_) => return Ok(Taken::Clean),
                 Err(now) => found = now,
             }
             continue;
         }
-        if owner >= FIRST_MARK && !planted("marks-overlooked") {
+        if owner >= FIRST_MARK {
             if slept {
                 // They are to see the mark too.
                 rouse(word, ALL);
