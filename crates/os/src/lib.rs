@@ -36,24 +36,32 @@
 //! answers [`ErrorKind::Unsupported`].
 
 mod bulk;
+mod epoch;
 mod error;
+mod foreign;
 mod lock;
+mod mapped;
 mod name;
+mod native_name;
 mod options;
+mod registry;
 mod ruby;
 mod seat;
 mod section;
+mod shared;
+mod spec;
 mod sys;
 mod view;
 mod words;
 
 pub use error::{Error, ErrorKind, Holder, Result};
-pub use lock::{Locks, Refused, Taken};
+pub use lock::Locks;
 pub use name::{Name, Scope};
 pub use options::{Access, Protection, SectionFlags, SectionOptions};
 pub use ruby::{RubyGiven, RubyHeld, RubyLock};
 pub use seat::Seat;
-pub use section::{Attachment, Origin, Section, SectionId};
+pub use section::{Attachment, Section};
+pub use spec::{Origin, Refused, SectionId, Taken};
 pub use view::{View, ViewOptions};
 pub use words::{Words, WordsMut};
 

@@ -9,7 +9,7 @@ use super::{
     error::{cvt, refuse},
     machine,
 };
-use crate::{ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use rustix::{
     fs::{self, Mode, OFlags},
     io::Errno,

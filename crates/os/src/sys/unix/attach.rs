@@ -2,11 +2,11 @@
 
 use super::{
     error::refuse,
+    handle::Section,
     ofd::{self, Hold},
     pause::Pause,
-    section::Section,
 };
-use crate::{ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use std::{sync::atomic::Ordering, time::Duration};
 
 pub(super) fn attach(section: &Section, timeout: Duration) -> Result<bool> {

@@ -11,36 +11,40 @@
 
 #![allow(unsafe_code, reason = "signals, and memory put in the place of lost memory")]
 
-use crate::faults::{Cause, Piece, find};
+use crate::registry::{self, Cause, Piece, Registered, find};
 use rustix::mm::{self, MapFlags, ProtFlags};
 use std::{
     ffi::c_int,
     mem::MaybeUninit,
+    num::NonZeroUsize,
     os::fd::{AsRawFd, BorrowedFd},
     ptr,
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-/// What the handler is told of a mapping.
-pub(super) fn piece(
+/// Registers a mapping of `len` bytes at `address`, for the handler to know it, and installs the
+/// handler before the first.
+pub(super) fn register(
     file: BorrowedFd<'_>,
     offset: u64,
-    address: std::num::NonZeroUsize,
+    address: NonZeroUsize,
     len: usize,
     page: usize,
     protection: ProtFlags,
-) -> Piece {
+) -> Registered {
+    registry::guard_once(guard);
     let file = file.as_raw_fd().cast_unsigned() as usize;
     let address = address.get();
-    Piece { address, len, page, protection: protection.bits(), file, offset, kept: false }
+    let protection = protection.bits();
+    Registered::new(&Piece { address, len, page, protection, file, offset, kept: false })
 }
 
 /// What was installed for SIGBUS before us; null for the default. Never freed: the handler may be
 /// reading it.
 static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
 
-/// See [`crate::sys::Platform::guard`].
-pub(super) fn guard() -> bool {
+/// Installs the handler; whether it stands.
+fn guard() -> bool {
     all_threads::prepare();
     let Some(before) = action(None) else { return false };
     // Before ours stands: it may be needed at once.

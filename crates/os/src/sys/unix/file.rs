@@ -3,9 +3,13 @@
 use super::{
     aside::{self, Aside},
     error::{cvt, refuse},
-    section::{Kind, Section, check_size, size_to_create},
+    handle::{Kind, Section, check_size, size_to_create},
 };
-use crate::{Error, ErrorKind, Origin, Result, SectionFlags, SectionOptions, sys::How};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    options::{SectionFlags, SectionOptions},
+    spec::{How, Origin},
+};
 use rustix::{
     fs::{self, FileType, Mode, OFlags},
     io::Errno,
@@ -140,7 +144,7 @@ fn is_remote(fd: BorrowedFd<'_>) -> Result<bool> {
     ];
     let told = fs::fstatfs(fd).map_err(cvt)?;
     // 32 bits, in a type that differs between targets and may be signed.
-    Ok(REMOTE.contains(&(super::section::number(told.f_type) & 0xffff_ffff)))
+    Ok(REMOTE.contains(&(super::handle::number(told.f_type) & 0xffff_ffff)))
 }
 
 #[cfg(target_vendor = "apple")]

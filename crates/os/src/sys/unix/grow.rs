@@ -13,11 +13,14 @@
 use super::{
     aside,
     error::{cvt, refuse},
+    handle::{Kind, Section, size_of},
     ofd::{self, Hold},
     pause::Pause,
-    section::{Kind, Section, size_of},
 };
-use crate::{ErrorKind, Result, SectionFlags, SectionOptions};
+use crate::{
+    error::{ErrorKind, Result},
+    options::{SectionFlags, SectionOptions},
+};
 use rustix::{fs, io::Errno};
 use std::{
     os::fd::BorrowedFd,

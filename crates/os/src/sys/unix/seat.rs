@@ -3,10 +3,13 @@
 
 use super::{
     error::refuse,
+    handle::Section,
     ofd::{self, Hold},
-    section::Section,
 };
-use crate::{ErrorKind, Result, seat::SeatSpec};
+use crate::{
+    error::{ErrorKind, Result},
+    spec::SeatSpec,
+};
 
 pub(super) fn take(section: &Section, spec: &SeatSpec) -> Result<Option<usize>> {
     check(section)?;

@@ -9,7 +9,12 @@ use super::{
     security::{self, Private},
     wait::{self, Waited},
 };
-use crate::{Error, ErrorKind, Name, Origin, Result, SectionFlags, SectionOptions, sys::How};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    name::Name,
+    options::{SectionFlags, SectionOptions},
+    spec::{How, Origin},
+};
 use std::{
     marker::PhantomData,
     os::windows::io::{AsHandle, AsRawHandle, FromRawHandle, OwnedHandle},

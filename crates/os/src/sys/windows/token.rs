@@ -4,12 +4,12 @@
 
 use super::{
     cvt::{is, last},
-    lock::current_thread,
+    machine::current_thread,
     names::Wide,
     security::Private,
     wait::{self, Waited},
 };
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,

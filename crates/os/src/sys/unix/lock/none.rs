@@ -1,6 +1,11 @@
 //! Systems whose kernel tells nobody that the holder of a word has died.
 
-use crate::{ErrorKind, Refused, Result, Taken, View, lock::LockSpec, sys::imp::error::refuse};
+use super::super::error::refuse;
+use crate::{
+    error::{ErrorKind, Result},
+    mapped::MappedRange,
+    spec::{LockSpec, Refused, Taken},
+};
 use std::{ops::Range, time::Duration};
 
 #[derive(Debug)]
@@ -16,31 +21,33 @@ pub(in crate::sys) fn locks(_: &LockSpec) -> Result<Locks> {
 
 pub(in crate::sys) fn lock(
     locks: &Locks,
-    _: &View,
+    _: &MappedRange,
     _: usize,
     _: Duration,
 ) -> Result<Taken, Refused> {
     match *locks {}
 }
 
-pub(in crate::sys) fn try_lock(locks: &Locks, _: &View, _: usize) -> bool {
+pub(in crate::sys) fn try_lock(locks: &Locks, _: &MappedRange, _: usize) -> bool {
     match *locks {}
 }
 
-pub(in crate::sys) fn unlock(locks: &Locks, _: &View, _: usize) {
+pub(in crate::sys) fn unlock(locks: &Locks, _: &MappedRange, _: usize) {
     match *locks {}
 }
 
-pub(in crate::sys) fn wake(locks: &Locks, _: &View, _: usize) {
+pub(in crate::sys) fn wake(locks: &Locks, _: &MappedRange, _: usize) {
     match *locks {}
 }
 
-pub(in crate::sys) fn park(locks: &Locks, _: &View, _: usize, _: u32, _: Duration) -> Result<bool> {
+pub(in crate::sys) fn park(
+    locks: &Locks,
+    _: &MappedRange,
+    _: usize,
+    _: u32,
+    _: Duration,
+) -> Result<bool> {
     match *locks {}
-}
-
-pub(in crate::sys) fn program(_: u32) -> Option<String> {
-    None
 }
 
 pub(in crate::sys) fn is_held_within(_: Range<usize>) -> bool {

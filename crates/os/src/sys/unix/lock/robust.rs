@@ -23,8 +23,9 @@
 
 use super::super::{error::cvt, machine};
 use crate::{
-    Error, ErrorKind, Holder, Refused, Result, Taken, View,
-    lock::{DIED, FIRST_MARK, LockSpec, OWNER, WAITERS},
+    error::{Error, ErrorKind, Holder, Result},
+    mapped::MappedRange,
+    spec::{DIED, FIRST_MARK, LockSpec, OWNER, Refused, Taken, WAITERS},
     words::Half,
 };
 use rustix::{
@@ -86,17 +87,17 @@ pub(in crate::sys) fn locks(_: &LockSpec) -> Result<Locks> {
 #[inline]
 pub(in crate::sys) fn lock(
     _: &Locks,
-    view: &View,
+    range: &MappedRange,
     at: usize,
     timeout: Duration,
 ) -> Result<Taken, Refused> {
-    let Some(word) = view.half(at) else { return Err(misplaced(at)) };
+    let Some(word) = range.half(at) else { return Err(misplaced(at)) };
     take(word, timeout).map_err(|refused| *refused)
 }
 
 #[inline(always)]
-pub(in crate::sys) fn try_lock(_: &Locks, view: &View, at: usize) -> bool {
-    let Some(word) = view.half(at) else { return false };
+pub(in crate::sys) fn try_lock(_: &Locks, range: &MappedRange, at: usize) -> bool {
+    let Some(word) = range.half(at) else { return false };
     let me = ME.get();
     if me.generation != machine::known_generation() {
         return false;
@@ -111,29 +112,29 @@ pub(in crate::sys) fn try_lock(_: &Locks, view: &View, at: usize) -> bool {
 }
 
 #[inline(always)]
-pub(in crate::sys) fn unlock(_: &Locks, view: &View, at: usize) {
-    let Some(word) = view.half(at) else { return };
+pub(in crate::sys) fn unlock(_: &Locks, range: &MappedRange, at: usize) {
+    let Some(word) = range.half(at) else { return };
     // SYNC POINT: Release pairs with the Acquire of whoever takes the lock next.
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
-        rouse(word, 1);
+        wake_sleepers(word, 1);
     }
     ME.get().settle();
 }
 
-pub(in crate::sys) fn wake(_: &Locks, view: &View, at: usize) {
-    if let Some(word) = view.half(at) {
-        rouse(word, ALL);
+pub(in crate::sys) fn wake(_: &Locks, range: &MappedRange, at: usize) {
+    if let Some(word) = range.half(at) {
+        wake_sleepers(word, ALL);
     }
 }
 
 pub(in crate::sys) fn park(
     _: &Locks,
-    view: &View,
+    range: &MappedRange,
     at: usize,
     seen: u32,
     at_most: Duration,
 ) -> Result<bool> {
-    let Some(word) = view.half(at) else {
+    let Some(word) = range.half(at) else {
         return Err(Error::new(ErrorKind::ReadOnly, "wait for a change", "").detail(format!(
             "byte {at} is no wake word of this view, or the view is for reading"
         )));
@@ -347,7 +348,7 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
         if owner >= FIRST_MARK {
             if slept {
                 // They are to see the mark too.
-                rouse(word, ALL);
+                wake_sleepers(word, ALL);
             }
             me.settle();
             return Err(Box::new(Refused::Marked(owner)));
@@ -400,7 +401,7 @@ fn sleep(word: &Half, value: u32, at_most: Duration) {
 const ALL: u32 = i32::MAX.cast_unsigned();
 
 #[cold]
-fn rouse(word: &Half, count: u32) {
+fn wake_sleepers(word: &Half, count: u32) {
     // Shared between processes: not `PRIVATE`. Fails only where nobody can sleep either.
     let _ = futex::wake(word, futex::Flags::empty(), count);
 }
@@ -409,11 +410,5 @@ fn rouse(word: &Half, count: u32) {
 fn holder(tid: u32) -> Option<Holder> {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     let pid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
-    Some(Holder::new(pid).with_program(program(pid)))
-}
-
-/// See [`crate::machine::program`].
-pub(in crate::sys) fn program(pid: u32) -> Option<String> {
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(name.trim_end().to_owned())
+    Some(Holder::new(pid).with_program(machine::program(pid)))
 }

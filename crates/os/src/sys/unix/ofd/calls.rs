@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code, reason = "rustix has no locks on bytes")]
 
-use super::Hold;
-use crate::{Result, sys::imp::error::cvt};
+use super::{super::error::cvt, hold::Hold};
+use crate::error::Result;
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
 

@@ -3,12 +3,15 @@
 #![allow(unsafe_code, reason = "nothing safe reports what `close` says")]
 
 use super::{
-    anonymous,
     error::{cvt, refuse},
-    file, machine,
-    names::{self, Life},
+    life::Life,
+    machine,
 };
-use crate::{ErrorKind, Origin, Result, SectionFlags, SectionId, SectionOptions, sys::How};
+use crate::{
+    error::{ErrorKind, Result},
+    options::SectionOptions,
+    spec::SectionId,
+};
 use rustix::{fs, io::Errno};
 use std::{
     mem::ManuallyDrop,
@@ -76,75 +79,6 @@ impl Drop for Handle {
     fn drop(&mut self) {
         let _ = self.end();
     }
-}
-
-/// See [`crate::sys::Platform::obtain`].
-pub(super) fn obtain(
-    options: &SectionOptions,
-    how: How,
-    fill: &mut dyn FnMut(Section) -> Result<()>,
-) -> Result<(Section, Origin)> {
-    // What `fill` answers is passed on as it is; our own errors are told of the object.
-    let mut unfilled = None;
-    let mut fill = |section| {
-        fill(section).map_err(|error| {
-            unfilled = Some(error);
-            refuse(ErrorKind::Io, "")
-        })
-    };
-    let obtained = check_flags(options).and_then(|()| match (&options.file, &options.name) {
-        (Some(_), Some(_)) => Err(refuse(
-            ErrorKind::Unsupported,
-            "a section with both a file and a name is of Windows; give one of them, other processes find a file by its path",
-        )),
-        (Some(path), None) => file::obtain(path, options, how, &mut fill),
-        (None, Some(name)) => names::obtain(name, options, how, &mut fill),
-        (None, None) => anonymous::obtain(options, how, &mut fill),
-    });
-    let obtained = obtained.and_then(|(section, origin)| {
-        if options.inherit {
-            rustix::io::fcntl_setfd(section.fd(), rustix::io::FdFlags::empty()).map_err(cvt)?;
-        }
-        Ok((section, origin))
-    });
-    obtained.map_err(|error| match unfilled {
-        Some(unfilled) => unfilled,
-        None => error.during(how.verb(), options.describe()),
-    })
-}
-
-fn check_flags(options: &SectionOptions) -> Result<()> {
-    let has = |flag| options.flags.contains(flag);
-    let windows_only = |flag: &str, remedy: &str| {
-        Err(refuse(ErrorKind::Unsupported, format!("{flag} is of Windows; {remedy}")))
-    };
-    if has(SectionFlags::IMAGE) {
-        return windows_only("SectionFlags::IMAGE", "map the file without it, or use dlopen");
-    }
-    if has(SectionFlags::NO_CACHE) {
-        return windows_only(
-            "SectionFlags::NO_CACHE",
-            "leave it out; the processor's caches agree",
-        );
-    }
-    if has(SectionFlags::WRITE_COMBINE) {
-        return windows_only("SectionFlags::WRITE_COMBINE", "leave it out");
-    }
-    if has(SectionFlags::COMMIT | SectionFlags::RESERVE) {
-        return Err(refuse(
-            ErrorKind::InvalidArgument,
-            "SectionFlags::COMMIT and RESERVE contradict each other; give one",
-        ));
-    }
-    if has(SectionFlags::LARGE_PAGES)
-        && (!cfg!(target_os = "linux") || options.file.is_some() || options.name.is_some())
-    {
-        return Err(refuse(
-            ErrorKind::Unsupported,
-            "large pages are for anonymous sections on Linux here; leave SectionFlags::LARGE_PAGES out",
-        ));
-    }
-    Ok(())
 }
 
 /// The size that a new section needs.
@@ -311,11 +245,8 @@ fn to_device(fd: BorrowedFd<'_>) -> Result<()> {
     fs::fdatasync(fd).map_err(cvt)
 }
 
-/// To hand the section to foreign code, or to another process. A duplicate of the descriptor keeps
-/// the memory, but its name only where the section was opened with
-/// [`inherit`](SectionOptions::inherit).
-impl AsFd for crate::Section {
+impl AsFd for Section {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.shared.sys.fd()
+        self.fd()
     }
 }
