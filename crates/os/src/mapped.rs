@@ -15,7 +15,7 @@ pub(crate) struct MappedRange {
     /// First byte of the mapping, which lies at the beginning of a page.
     address: NonNull<u8>,
     /// Bytes between the mapping's first byte and the range's.
-    skip: usize,
+    lead: usize,
     access: Access,
     /// Bytes of the range that can be reached. Only `reach` changes it, and only upward.
     ///
@@ -38,14 +38,14 @@ unsafe impl Send for MappedRange {}
 unsafe impl Sync for MappedRange {}
 
 impl MappedRange {
-    /// A range that begins `skip` bytes into a mapping, of which nothing can be reached yet.
+    /// A range that begins `lead` bytes into a mapping, of which nothing can be reached yet.
     ///
     /// # Safety
     /// As long as the value lives a mapping begins at `address`, at the beginning of a page.
-    pub(crate) unsafe fn new(address: NonNull<u8>, skip: usize, access: Access) -> Self {
+    pub(crate) unsafe fn new(address: NonNull<u8>, lead: usize, access: Access) -> Self {
         Self {
             address,
-            skip,
+            lead,
             access,
             len: Length::new(0),
             plain: Length::new(0),
@@ -57,9 +57,9 @@ impl MappedRange {
     ///
     /// # Safety
     /// As long as the value lives the mapping is readable to the end of the page in which
-    /// `skip + len` bytes end, and writable there if the access says so.
+    /// `lead + len` bytes end, and writable there if the access says so.
     pub(crate) unsafe fn reach(&self, len: usize) {
-        let plain = if self.skip == 0 { len & !7 } else { 0 };
+        let plain = if self.lead == 0 { len & !7 } else { 0 };
         let plain_mut = if self.access == Access::Read { 0 } else { plain };
         // The greatest wins, so that of two threads that grow at once neither takes from the other.
         // `len` last: a thread that has seen it (Acquire) finds as much by the quick way.
@@ -80,8 +80,8 @@ impl MappedRange {
         self.len.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn skip(&self) -> usize {
-        self.skip
+    pub(crate) fn lead(&self) -> usize {
+        self.lead
     }
 
     pub(crate) fn access(&self) -> Access {
@@ -90,7 +90,7 @@ impl MappedRange {
 
     /// Address of the first byte of the range.
     pub(crate) fn as_ptr(&self) -> *mut u8 {
-        self.first().wrapping_add(self.skip)
+        self.first().wrapping_add(self.lead)
     }
 
     /// Address of the first byte of the mapping.
@@ -99,14 +99,14 @@ impl MappedRange {
         self.address.as_ptr()
     }
 
-    /// All words of the mapping, from its first byte: `skip` is inside.
+    /// All words of the mapping, from its first byte: `lead` is inside.
     #[allow(clippy::cast_ptr_alignment, reason = "a mapping starts at a page")]
     #[inline]
     pub(crate) fn all(&self) -> &[Word] {
         // The mapping ends at a page, so the last word that the range touches is whole.
-        let words = (self.skip + self.bound()).div_ceil(8);
+        let words = (self.lead + self.bound()).div_ceil(8);
         // SAFETY: the mapping starts at a page, so it is aligned; it is readable up to the end of
-        // the page in which `skip + len` ends (`reach`, which ran before `len` had this value), so
+        // the page in which `lead + len` ends (`reach`, which ran before `len` had this value), so
         // each of the words lies in it; it lives as long as `self` (`new`). An atomic word has no
         // invalid values and may be changed by others through a shared reference. On a mapping for
         // reading only relaxed loads reach it: `words_mut` and `View::write_at` refuse it, and
@@ -161,12 +161,12 @@ impl MappedRange {
     #[inline]
     fn part(&self, at: usize, count: usize) -> Option<&[Word]> {
         let end = count.checked_mul(8)?.checked_add(at)?;
-        let first = at.checked_add(self.skip)?;
+        let first = at.checked_add(self.lead)?;
         if end > self.bound() || !first.is_multiple_of(8) {
             return None;
         }
         let address = self.first().wrapping_add(first).cast::<Word>();
-        // SAFETY: as in `all`, of which this is a part: the words from `first` end at `skip + end`,
+        // SAFETY: as in `all`, of which this is a part: the words from `first` end at `lead + end`,
         // and `end` is at most `len` (checked above); `first` is a multiple of 8, and the mapping
         // starts at a page, so they are aligned. Not through `all`, which is on the path of every
         // read: its length and the second check of bounds cost as much as the read.
@@ -195,7 +195,7 @@ impl MappedRange {
     #[allow(clippy::cast_ptr_alignment, reason = "checked: a multiple of 4 from a page's start")]
     #[cold]
     fn half_anywhere(&self, at: usize) -> Option<&Half> {
-        let first = at.checked_add(self.skip)?;
+        let first = at.checked_add(self.lead)?;
         let len = self.bound();
         if at.checked_add(4)? > len || !first.is_multiple_of(4) || self.access == Access::Read {
             return None;

@@ -162,7 +162,7 @@ impl<'a> ViewOptions<'a> {
         // SAFETY: the mapping begins there, at a page (contract of `Platform::map`). `View` owns
         // both it and the range, and hands out the range by reference only.
         let range = unsafe { MappedRange::new(Imp::address(&mapping), skip as usize, access) };
-        // SAFETY: `spec.len` bytes were mapped, which are `skip + len`, to the end of their last
+        // SAFETY: `spec.len` bytes were mapped, which are `lead + len`, to the end of their last
         // page and with this access (contract of `Platform::map`).
         unsafe { range.reach(len as usize) };
         Ok(View { mapping, range, section: section.clone(), offset })
@@ -200,7 +200,7 @@ impl View {
     /// [reserved](ViewOptions::reserve), or as much of that as the system gave; its length, or a
     /// little more, where nothing was.
     pub fn reserved(&self) -> usize {
-        Imp::reserved(&self.mapping).saturating_sub(self.range.skip()).max(self.len())
+        Imp::reserved(&self.mapping).saturating_sub(self.range.lead()).max(self.len())
     }
 
     /// Makes the first `len` bytes of the range reachable, at the address that the view has, while
@@ -221,7 +221,7 @@ impl View {
             Error::new(kind, "grow the view of", self.section.options.describe()).detail(detail)
         };
         let reserved = self.reserved();
-        if self.range.skip() != 0 || len > reserved {
+        if self.range.lead() != 0 || len > reserved {
             return Err(refuse(
                 ErrorKind::TooLarge,
                 format!("{len} bytes where {reserved} are reserved; map it again, or reserve more"),
@@ -242,7 +242,7 @@ impl View {
         }
         Imp::extend(&self.section.sys, &self.mapping, len).map_err(context)?;
         // SAFETY: the system has made as many bytes reachable, to the end of their last page and
-        // with the view's access (contract of `Platform::extend`); `skip` is 0.
+        // with the view's access (contract of `Platform::extend`); `lead` is 0.
         unsafe { self.range.reach(len) };
         Ok(())
     }
@@ -269,7 +269,7 @@ impl View {
     /// any, is not made shorter.
     #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
     pub unsafe fn as_slice(&self) -> &[u8] {
-        // SAFETY: the mapping is readable over `skip + len` bytes for as long as `self` lives
+        // SAFETY: the mapping is readable over `lead + len` bytes for as long as `self` lives
         // (contract of `Platform::map` and `extend`; `len` never falls), u8 has no alignment and no invalid values, and the caller
         // promises that nothing writes to it or unmaps its backing meanwhile.
         unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len()) }
@@ -327,7 +327,7 @@ impl View {
     #[cold]
     fn loss(&self, operation: &'static str) -> Option<Error> {
         let loss = Imp::losses(&self.mapping).loss()?;
-        let byte = (self.offset - self.range.skip() as u64).saturating_add(loss.at as u64);
+        let byte = (self.offset - self.range.lead() as u64).saturating_add(loss.at as u64);
         let (kind, detail) = match loss.cause {
             Cause::Truncated => (
                 ErrorKind::Truncated,
@@ -353,7 +353,7 @@ impl View {
     fn bounds(&self, operation: &'static str, at: usize, len: usize) -> Result<usize> {
         let whole = self.range.bound();
         match at.checked_add(len) {
-            Some(end) if end <= whole => Ok(at + self.range.skip()),
+            Some(end) if end <= whole => Ok(at + self.range.lead()),
             _ => Err(Error::new(ErrorKind::OutOfRange, operation, self.section.options.describe())
                 .detail(format!(
                     "bytes {at}..{} of a view of {whole}; stay within",

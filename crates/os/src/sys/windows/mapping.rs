@@ -118,7 +118,7 @@ impl Mapping {
             self.reserved.store(parts.reserved(), Ordering::Relaxed);
             return more;
         }
-        match parts.pieces.as_slice() {
+        match &*parts.pieces {
             // Of a section that is reserved only there is one piece.
             [one] => one.commit(len),
             _ => Ok(()),

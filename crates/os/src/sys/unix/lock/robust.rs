@@ -80,12 +80,12 @@ const NAP: Duration = Duration::from_millis(100);
 const SPINS: u32 = 100;
 
 /// Fails early, and not at the first lock, where the kernel has no robust lists.
-pub(in crate::sys) fn locks(_: &LockSpec) -> Result<Locks> {
+pub(crate) fn locks(_: &LockSpec) -> Result<Locks> {
     introduce().map(|_| Locks(()))
 }
 
 #[inline]
-pub(in crate::sys) fn lock(
+pub(crate) fn lock(
     _: &Locks,
     range: &MappedRange,
     at: usize,
@@ -96,7 +96,7 @@ pub(in crate::sys) fn lock(
 }
 
 #[inline(always)]
-pub(in crate::sys) fn try_lock(_: &Locks, range: &MappedRange, at: usize) -> bool {
+pub(crate) fn try_lock(_: &Locks, range: &MappedRange, at: usize) -> bool {
     let Some(word) = range.half(at) else { return false };
     let me = ME.get();
     if me.generation != machine::known_generation() {
@@ -112,7 +112,7 @@ pub(in crate::sys) fn try_lock(_: &Locks, range: &MappedRange, at: usize) -> boo
 }
 
 #[inline(always)]
-pub(in crate::sys) fn unlock(_: &Locks, range: &MappedRange, at: usize) {
+pub(crate) fn unlock(_: &Locks, range: &MappedRange, at: usize) {
     let Some(word) = range.half(at) else { return };
     // SYNC POINT: Release pairs with the Acquire of whoever takes the lock next.
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
@@ -121,13 +121,13 @@ pub(in crate::sys) fn unlock(_: &Locks, range: &MappedRange, at: usize) {
     ME.get().settle();
 }
 
-pub(in crate::sys) fn wake(_: &Locks, range: &MappedRange, at: usize) {
+pub(crate) fn wake(_: &Locks, range: &MappedRange, at: usize) {
     if let Some(word) = range.half(at) {
         wake_sleepers(word, ALL);
     }
 }
 
-pub(in crate::sys) fn park(
+pub(crate) fn park(
     _: &Locks,
     range: &MappedRange,
     at: usize,
@@ -150,7 +150,7 @@ pub(in crate::sys) fn park(
 }
 
 /// Whether the lock word that this thread holds lies in that range of addresses.
-pub(in crate::sys) fn is_held_within(addresses: Range<usize>) -> bool {
+pub(crate) fn is_held_within(addresses: Range<usize>) -> bool {
     let me = ME.get();
     if me.pending.is_null() {
         return false;
