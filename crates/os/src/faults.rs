@@ -7,8 +7,8 @@
 //! handler is installed that knows where this crate's views lie. For a fault in one of them it
 //!
 //! 1. marks the view as lost, for ever: [`View::lost`](crate::View::lost);
-//! 2. changes the word that [`machine::is_epoch`] looks at, so that who
-//!    uses many views learns of it by one load;
+//! 2. changes the word that [`is_epoch`](crate::machine::is_epoch) reads, so that a thread which
+//!    uses many views learns of the loss by one load;
 //! 3. puts private memory, all zeros, where the page is gone, and lets the instruction be done
 //!    again.
 //!

@@ -35,24 +35,28 @@
 //! and held to one contract, the trait `sys::Platform`. Other targets compile against a stub that
 //! answers [`ErrorKind::Unsupported`].
 
-mod bulk;
-mod epoch;
+// From the bottom to the top: a module uses only those before it.
 mod error;
-mod foreign;
-mod lock;
-mod mapped;
-mod name;
-mod native_name;
-mod options;
+mod bulk;
+mod words;
+mod epoch;
 mod registry;
-mod ruby;
-mod seat;
-mod section;
-mod shared;
+mod name;
+mod options;
+mod mapped;
 mod spec;
 mod sys;
+mod native_name;
+/// Facts about this machine and process.
+pub mod machine;
+pub mod faults;
+mod shared;
 mod view;
-mod words;
+mod section;
+mod foreign;
+mod lock;
+mod seat;
+mod ruby;
 
 pub use error::{Error, ErrorKind, Holder, Result};
 pub use lock::Locks;
@@ -65,8 +69,5 @@ pub use spec::{Origin, Refused, SectionId, Taken};
 pub use view::{View, ViewOptions};
 pub use words::{Words, WordsMut};
 
-pub mod faults;
-/// Facts about this machine and process.
-pub mod machine;
 #[doc(hidden)]
 pub mod seeded;

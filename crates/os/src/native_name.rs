@@ -12,7 +12,7 @@ impl Name {
     /// its leading slash.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidName`] where it is empty, holds a NUL, or has a slash (Unix) or
+    /// [`InvalidName`](crate::ErrorKind::InvalidName) where it is empty, holds a NUL, or has a slash (Unix) or
     /// backslash (Windows) in its midst.
     pub fn native(text: &str) -> Result<Self> {
         Self::native_by(text, sys::check_native_name)

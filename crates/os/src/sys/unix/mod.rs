@@ -19,31 +19,32 @@
 //! | `attach` | who else uses a file |
 //! | `seat` | which processes use a section |
 //! | `ruby` | the lock of a gem's map |
-//! | `lock` | lock words that survive their owner |
 //! | `faults` | what happens when a mapping is gone |
+//! | `lock` | lock words that survive their owner |
 //! | `mapping` | ranges mapped into this process |
 
-mod anonymous;
-mod aside;
-mod attach;
+// From the bottom to the top: a module uses only those before it.
 mod error;
-mod faults;
-mod file;
-mod grow;
-mod handle;
-mod life;
-mod lock;
 mod machine;
-mod mapping;
+mod pause;
+mod ofd;
+mod aside;
+mod shm;
+mod life;
+mod handle;
+mod anonymous;
+mod file;
 mod names;
 #[cfg_attr(not(target_os = "linux"), path = "native_shm.rs")]
 mod native;
 mod obtain;
-mod ofd;
-mod pause;
-mod ruby;
+mod grow;
+mod attach;
 mod seat;
-mod shm;
+mod ruby;
+mod faults;
+mod lock;
+mod mapping;
 
 use super::platform::Platform;
 use crate::{

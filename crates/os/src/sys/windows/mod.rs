@@ -2,27 +2,28 @@
 //!
 //! Seen under Wine 8; what Wine does otherwise than Windows stands in `docs/PLATFORM.md`.
 
-mod attach;
+// From the bottom to the top: a module uses only those before it.
 mod cvt;
-mod event;
-mod faults;
-mod file;
-mod grow;
-mod lock;
-mod machine;
-mod mapping;
-mod named;
 mod names;
-mod pages;
-mod placeholder;
-mod ruby;
-mod seat;
-mod section;
+mod machine;
 mod security;
+mod wait;
+mod placeholder;
+mod faults;
+mod pages;
+mod section;
+mod named;
+mod file;
+mod attach;
+mod grow;
+mod mapping;
+mod event;
+mod token;
+mod lock;
+mod seat;
+mod ruby;
 #[cfg(test)]
 mod tests;
-mod token;
-mod wait;
 
 use super::platform::Platform;
 use crate::{
