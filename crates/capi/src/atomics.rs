@@ -5,24 +5,11 @@ use crate::{
     border::{self, offer, wanted},
     errors::{answer, refused},
     handles::{close, make, with},
-    map::mapvar_map,
+    types::{AnyAtomic, mapvar_atomic, mapvar_map},
 };
-use mapvar::{Atomic, ErrorKind};
+use mapvar::ErrorKind;
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
-
-/// A number of one machine word, for ever of its type (int64_t, uint64_t, double or bool), whose
-/// operations take no lock and have no versions. It keeps its map open. Any number of threads may use
-/// one at once; each operation is of one of its type, else MAPVAR_WRONG_KIND.
-pub struct mapvar_atomic;
-
-/// Of whatever type it is.
-pub(crate) enum AnyAtomic {
-    I64(Atomic<i64>),
-    U64(Atomic<u64>),
-    F64(Atomic<f64>),
-    Bool(Atomic<bool>),
-}
 
 fn other() -> mapvar::Error {
     let detail = "it is of another type; use the functions of the type that it was opened with";

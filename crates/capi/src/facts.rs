@@ -5,18 +5,12 @@ use crate::{
     border::wanted,
     errors::{answer, refused},
     handles::{Handle, close, with},
+    types::{mapvar_check, mapvar_salvage, mapvar_stat},
     walk::lend,
 };
 use mapvar::{Check, ErrorKind, Result, Salvage, Severity, Stat};
 use std::mem::MaybeUninit;
 use std::{ffi::c_char, time::SystemTime};
-
-/// Facts and figures of a map, of one moment.
-pub struct mapvar_stat;
-/// What a check found.
-pub struct mapvar_check;
-/// What was salvaged from a damaged map, and what not.
-pub struct mapvar_salvage;
 
 /// Version of the map's format; of a gem's map 408, for Marshal 4.8.
 pub const MAPVAR_STAT_FORMAT: u32 = 1;

@@ -5,9 +5,9 @@ use crate::{
     border::{self, offer, wanted},
     errors::{answer, refused},
     handles::{close, locked, make, make_if_any, with},
-    map::mapvar_map,
-    options::{change, mapvar_options},
+    options::change,
     section::{flags_of, protection_of},
+    types::{mapvar_clobbered, mapvar_lock_stat, mapvar_map, mapvar_options},
     view::access_of,
     walk::lend,
 };
@@ -17,12 +17,6 @@ use std::{
     mem::MaybeUninit,
     time::Duration,
 };
-
-/// What was seen to be erased of what a map had set. It never changes.
-pub struct mapvar_clobbered;
-
-/// How the lock of a gem's map went, up to one moment.
-pub struct mapvar_lock_stat;
 
 /// A layout of our own: lock-free reads, growth, transactions, durable flushes.
 pub const MAPVAR_FORMAT_STORE: u32 = 0;

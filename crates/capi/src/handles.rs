@@ -7,21 +7,16 @@
 //! does making and closing one, so that a forked child finds no lock held for ever.
 
 use crate::{
-    atomics::{AnyAtomic, mapvar_atomic},
     border::{Out, wanted},
     errors::refused,
-    facts::{mapvar_check, mapvar_salvage, mapvar_stat},
-    gem::{mapvar_clobbered, mapvar_lock_stat},
-    locks::{mapvar_held, mapvar_lock, mapvar_place},
-    map::mapvar_map,
-    options::mapvar_options,
-    section::{mapvar_section, mapvar_section_options},
-    transactions::{mapvar_snapshot, mapvar_transaction},
-    values::{Tree, mapvar_value},
-    vars::mapvar_var,
-    view::{Range, mapvar_view, mapvar_view_options},
-    walk::{mapvar_entry, mapvar_iter},
-    watch::{mapvar_change, mapvar_watch},
+    tree::Tree,
+    types::{
+        AnyAtomic, Range, mapvar_atomic, mapvar_change, mapvar_check, mapvar_clobbered,
+        mapvar_entry, mapvar_held, mapvar_iter, mapvar_lock, mapvar_lock_stat, mapvar_map,
+        mapvar_options, mapvar_place, mapvar_salvage, mapvar_section, mapvar_section_options,
+        mapvar_snapshot, mapvar_stat, mapvar_transaction, mapvar_value, mapvar_var, mapvar_view,
+        mapvar_view_options, mapvar_watch,
+    },
 };
 use arc_swap::ArcSwapOption;
 use mapvar::{

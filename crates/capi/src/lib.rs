@@ -17,8 +17,10 @@
 
 pub mod codes;
 pub mod errors;
-mod handles;
 mod border;
+mod tree;
+pub mod types;
+mod handles;
 pub mod values;
 pub mod options;
 pub mod map;
@@ -32,9 +34,9 @@ pub mod watch;
 pub mod locks;
 pub mod presence;
 pub mod facts;
-pub mod gem;
 pub mod section;
 pub mod view;
+pub mod gem;
 
 #[cfg(test)]
 mod tests;

@@ -5,17 +5,10 @@ use crate::{
     border::{self, offer, wanted},
     errors::answer,
     handles::{Turns, close, make, make_if_any, with},
-    map::mapvar_map,
+    types::{mapvar_held, mapvar_lock, mapvar_map, mapvar_place},
 };
 use mapvar::{ErrorKind, HeldLock, Outcome};
 use std::{ffi::c_char, mem::MaybeUninit, time::Duration};
-
-/// A named lock of a map. It keeps its map open. Any number of threads may use one at once.
-pub struct mapvar_lock;
-
-/// That a lock is had: until this is given back, or the process ends in any way. Any thread may give it
-/// back.
-pub struct mapvar_held;
 
 /// A handle to the lock of this name, 1 to 1,017 bytes, which need not have been used before. Errors:
 /// MAPVAR_UNSUPPORTED for a gem's map.
@@ -58,9 +51,6 @@ pub extern "C" fn mapvar_lock_take(
         })
     })
 }
-
-/// A place in the queue of a lock.
-pub struct mapvar_place;
 
 /// Enters the queue of a lock and waits for nothing: for callers that wait in slices, to be interrupted,
 /// and do not want to lose their place between two of them.

@@ -4,9 +4,9 @@
 use crate::{
     border::{self, Octets, offer, wanted},
     errors::{answer, refused},
-    facts::{mapvar_check, mapvar_stat},
     handles::{close, make, with},
-    values::{Tree, mapvar_value},
+    tree::Tree,
+    types::{mapvar_check, mapvar_map, mapvar_stat, mapvar_value},
 };
 use mapvar::{ErrorKind, Map, Origin, Result};
 use std::mem::MaybeUninit;
@@ -14,10 +14,6 @@ use std::{
     ffi::{c_char, c_void},
     time::Duration,
 };
-
-/// Named variables in a piece of memory that other processes share. Any number of threads may use one
-/// at once. A child of a fork gets MAPVAR_CLOSED from its parent's and opens its own.
-pub struct mapvar_map;
 
 /// Opens the map of this name, in this session, for reading and writing. As mapvar_options_open.
 #[unsafe(no_mangle)]

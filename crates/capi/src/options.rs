@@ -4,17 +4,12 @@
 use crate::{
     border,
     errors::{answer, refused},
-    facts::{mapvar_check, mapvar_salvage},
     handles::{close, locked, make, with},
-    map::mapvar_map,
+    types::{mapvar_check, mapvar_map, mapvar_options, mapvar_salvage},
 };
 use mapvar::{ErrorKind, Map, MapOptions, Result, Scope};
 use std::mem::MaybeUninit;
 use std::{ffi::c_char, sync::Mutex, time::Duration};
-
-/// How to make or open a map: a name or a file is needed, all else may be left as it is. Can be used
-/// any number of times. Threads that use one at once take turns.
-pub struct mapvar_options;
 
 /// Programs of this user in this session; on Unix in all his sessions.
 pub const MAPVAR_SCOPE_LOCAL: u32 = 0;

@@ -5,8 +5,8 @@ use crate::{
     border::{self, wanted},
     errors::answer,
     handles::{make, with},
-    map::mapvar_map,
-    values::{Tree, mapvar_value},
+    tree::Tree,
+    types::{mapvar_map, mapvar_value},
 };
 use mapvar::{Participant, Value, Watches};
 use std::{ffi::c_char, mem::MaybeUninit, time::SystemTime};

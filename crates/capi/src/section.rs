@@ -6,16 +6,11 @@ use crate::{
     errors::{answer, refused},
     handles::{close, locked, make, with},
     options::scope,
+    types::{mapvar_section, mapvar_section_options},
 };
 use mapvar::{ErrorKind, Name, Origin, Protection, Result, Section, SectionFlags, SectionOptions};
 use std::mem::MaybeUninit;
 use std::{ffi::c_char, sync::Mutex, time::Duration};
-
-/// How to make or open a section. Without a file and a name it is anonymous: of this process alone.
-pub struct mapvar_section_options;
-/// The system's object: a file, a named piece of memory, or an anonymous one. Any number of threads may
-/// use one at once. A named one lives until its last handle and view is gone.
-pub struct mapvar_section;
 
 /// PAGE_READONLY: views read, or write on their own copy.
 pub const MAPVAR_PROTECTION_READ_ONLY: u32 = 0;

@@ -42,8 +42,8 @@ fn the_cost_of_the_table_beside_the_call_of_rust() {
     let map = mapvar::Map::options().name(&name).create().unwrap();
     map.set("count", 7).unwrap();
     let var = map.var::<mapvar::Value>("count").unwrap();
-    let of_map = handles::open::<crate::map::mapvar_map>(map.clone()).unwrap();
-    let of_var = handles::open::<crate::vars::mapvar_var>(var.clone()).unwrap();
+    let of_map = handles::open::<crate::types::mapvar_map>(map.clone()).unwrap();
+    let of_var = handles::open::<crate::types::mapvar_var>(var.clone()).unwrap();
     let time = |what: &str, call: &mut dyn FnMut() -> i64| {
         let began = Instant::now();
         for _ in 0..ROUNDS {

@@ -5,23 +5,13 @@ use crate::{
     border::{self, wanted},
     errors::{answer, refused},
     handles::{Turns, close, make, make_if_any, with},
-    map::mapvar_map,
-    values::{Tree, mapvar_value},
+    tree::Tree,
+    types::{mapvar_map, mapvar_snapshot, mapvar_transaction, mapvar_value},
     versions::mapvar_version,
 };
 use mapvar::{ErrorKind, Map};
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
-
-/// Many variables, read and written as one: what is set here is kept aside until
-/// mapvar_transaction_commit, and then there whole or not at all. No lock is held meanwhile. Begin,
-/// read and set, commit; whichever of these answers MAPVAR_CONFLICT: mapvar_transaction_restart, and
-/// all of it once more. Up to 512 variables, no atomic. It keeps its map open. Threads that use one at
-/// once take turns.
-pub struct mapvar_transaction;
-
-/// Several variables as they were at one instant. It never changes.
-pub struct mapvar_snapshot;
 
 /// Begins a transaction.
 #[unsafe(no_mangle)]

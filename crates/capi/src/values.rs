@@ -5,95 +5,15 @@ use crate::{
     border::{self, wanted},
     errors::{answer, refused},
     handles::{close, make, with},
+    tree::{Node, Tree},
+    types::mapvar_value,
 };
-use mapvar::{ErrorKind, Kind, Result, Value};
+use mapvar::{ErrorKind, Result, Value};
 use std::mem::MaybeUninit;
 use std::{
     ffi::{c_char, c_void},
     sync::Arc,
 };
-
-/// A value of any kind: what a variable holds, or is to hold. It never changes, so any number of
-/// threads may use it at once. It is a copy: what happens to the variable does not concern it.
-pub struct mapvar_value;
-
-/// A value whose parts can be handed out without being copied.
-pub(crate) struct Tree {
-    node: Node,
-    /// Of lists and dictionaries in each other; 0 for all else.
-    depth: usize,
-}
-
-enum Node {
-    Leaf(Value),
-    List(Vec<Arc<Tree>>),
-    Dict(Vec<(Arc<Tree>, Arc<Tree>)>),
-}
-
-/// As deep as the library decodes.
-const DEEPEST: usize = 128;
-
-impl Tree {
-    /// `Value` comes from the library, which bounds its depth.
-    pub(crate) fn of(value: Value) -> Arc<Self> {
-        Arc::new(match value {
-            Value::List(values) => Self::list(values.into_iter().map(Self::of).collect()),
-            Value::Dict(pairs) => Self::dict(
-                pairs.into_iter().map(|(key, value)| (Self::of(key), Self::of(value))).collect(),
-            ),
-            leaf => Self { node: Node::Leaf(leaf), depth: 0 },
-        })
-    }
-
-    fn list(items: Vec<Arc<Self>>) -> Self {
-        let depth = 1 + items.iter().map(|item| item.depth).max().unwrap_or(0);
-        Self { node: Node::List(items), depth }
-    }
-
-    fn dict(pairs: Vec<(Arc<Self>, Arc<Self>)>) -> Self {
-        let deepest = pairs.iter().map(|(key, value)| key.depth.max(value.depth)).max();
-        Self { depth: 1 + deepest.unwrap_or(0), node: Node::Dict(pairs) }
-    }
-
-    fn shallow(self) -> Result<Arc<Self>> {
-        if self.depth > DEEPEST {
-            let detail = format!("lists in each other, {} deep; {DEEPEST} can be read", self.depth);
-            return Err(refused(ErrorKind::TooLarge, "items", detail));
-        }
-        Ok(Arc::new(self))
-    }
-
-    /// Hands it on as the library has it.
-    pub(crate) fn lend<R>(&self, to: impl FnOnce(&Value) -> R) -> R {
-        match &self.node {
-            Node::Leaf(value) => to(value),
-            _ => to(&self.value()),
-        }
-    }
-
-    fn value(&self) -> Value {
-        match &self.node {
-            Node::Leaf(value) => value.clone(),
-            Node::List(items) => Value::List(items.iter().map(|item| item.value()).collect()),
-            Node::Dict(pairs) => {
-                Value::Dict(pairs.iter().map(|(key, value)| (key.value(), value.value())).collect())
-            }
-        }
-    }
-
-    fn kind(&self) -> Kind {
-        match &self.node {
-            Node::Leaf(value) => value.kind(),
-            Node::List(_) => Kind::List,
-            Node::Dict(_) => Kind::Dict,
-        }
-    }
-
-    fn other(&self, wanted: &str) -> mapvar::Error {
-        let detail = format!("it is a value of kind {}; this asks for {wanted}", self.kind());
-        refused(ErrorKind::WrongKind, "value", detail)
-    }
-}
 
 fn out_of_range(number: impl std::fmt::Display) -> mapvar::Error {
     refused(ErrorKind::OutOfRange, "value", format!("{number} does not fit the type asked for"))
@@ -250,7 +170,7 @@ pub extern "C" fn mapvar_value_kind(
     answer("mapvar_value_kind", || {
         let kind = wanted("kind", kind)?;
         with(value, |tree| {
-            kind.write(tree.kind() as u32);
+            kind.write(tree.value_kind() as u32);
             Ok(())
         })
     })

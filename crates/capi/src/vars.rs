@@ -5,18 +5,13 @@ use crate::{
     border::{self, Octets, wanted},
     errors::answer,
     handles::{close, make, with},
-    map::mapvar_map,
-    values::{Tree, mapvar_value},
+    tree::Tree,
+    types::{mapvar_map, mapvar_value, mapvar_var},
     versions::{expected_of, mapvar_version, now_of, settle},
 };
 use mapvar::{ErrorKind, Map, Result, Value, Var, Version};
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
-
-/// A variable, found once: each call by it saves looking for the name. It keeps its map open. Any
-/// number of threads may use one at once. Where the variable is removed it answers MAPVAR_REMOVED
-/// until there is one of that name again, and then it is that one's.
-pub struct mapvar_var;
 
 /// A handle to a variable. MAPVAR_NOT_FOUND where there is none.
 #[unsafe(no_mangle)]

@@ -5,8 +5,8 @@ use crate::{
     border::{self, wanted},
     errors::{answer, refused},
     handles::{make_if_any, with},
-    map::mapvar_map,
-    values::{Tree, mapvar_value},
+    tree::Tree,
+    types::{mapvar_map, mapvar_value},
 };
 use mapvar::{ErrorKind, Result, Version};
 use std::ffi::c_char;

@@ -5,7 +5,7 @@ use crate::{
     border::{self, offer, wanted},
     errors::{answer, refused},
     handles::{close, locked, make, with},
-    section::mapvar_section,
+    types::{Range, mapvar_section, mapvar_view, mapvar_view_options},
 };
 use mapvar::{Access, Error, ErrorKind, Result, View, WordsMut};
 use std::mem::MaybeUninit;
@@ -14,29 +14,12 @@ use std::{
     sync::{Mutex, atomic::Ordering},
 };
 
-/// Which range of a section to map, and how: the whole, for reading and writing, unless changed.
-pub struct mapvar_view_options;
-/// A range of a section, mapped into this process. Any number of threads may use one at once; bytes
-/// that another process writes meanwhile come old or new, each by itself. Offsets count from the
-/// range's first byte.
-pub struct mapvar_view;
-
 /// Read only.
 pub const MAPVAR_ACCESS_READ: u32 = 1;
 /// Read and write; others see the writes.
 pub const MAPVAR_ACCESS_READ_WRITE: u32 = 2;
 /// Read and write on pages of its own.
 pub const MAPVAR_ACCESS_COPY_ON_WRITE: u32 = 3;
-
-#[derive(Clone, Default)]
-pub(crate) struct Range {
-    offset: u64,
-    len: Option<u64>,
-    reserve: u64,
-    access: Option<Access>,
-    execute: bool,
-    base_address: usize,
-}
 
 /// New options.
 #[unsafe(no_mangle)]

@@ -5,20 +5,12 @@ use crate::{
     border::wanted,
     errors::answer,
     handles::{Turns, close, make, make_if_any, with},
-    map::mapvar_map,
-    values::{Tree, mapvar_value},
+    tree::Tree,
+    types::{mapvar_entry, mapvar_iter, mapvar_map, mapvar_value},
 };
 use mapvar::{Entry, Map};
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
-
-/// A walk over the variables of a map, in no order that means anything. Others may set, make and remove
-/// variables meanwhile: one that is there throughout comes exactly once. It keeps its map open. Threads
-/// that use one at once take turns.
-pub struct mapvar_iter;
-
-/// A variable as a walk found it: name, value and version of one moment. It never changes.
-pub struct mapvar_entry;
 
 /// Begins a walk.
 #[unsafe(no_mangle)]

@@ -5,8 +5,8 @@ use crate::{
     border::{self, wanted},
     errors::answer,
     handles::{Turns, close, make, make_if_any, with},
-    map::mapvar_map,
-    values::{Tree, mapvar_value},
+    tree::Tree,
+    types::{mapvar_change, mapvar_map, mapvar_value, mapvar_watch},
     versions::mapvar_version,
     walk::lend,
 };
@@ -16,14 +16,6 @@ use std::{
     mem::MaybeUninit,
     time::{Duration, Instant},
 };
-
-/// Waits for variables of a map to change. It begins with its making: what changes after that is told,
-/// whether somebody waits at that moment or not. It keeps its map open. Threads that use one at once take
-/// turns: a thread that wants one to itself makes its own.
-pub struct mapvar_watch;
-
-/// A change as a watch saw it: the newest value when it was asked. It never changes.
-pub struct mapvar_change;
 
 /// Begins to watch one variable, which need not be there yet. Errors: MAPVAR_UNSUPPORTED for a gem's map.
 #[unsafe(no_mangle)]

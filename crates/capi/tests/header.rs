@@ -4,9 +4,10 @@
 use std::{fs, path::Path};
 
 /// In the order of the header.
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 19] = [
     "codes",
     "errors",
+    "types",
     "options",
     "map",
     "values",

@@ -35,30 +35,39 @@
 //! and held to one contract, the trait `sys::Platform`. Other targets compile against a stub that
 //! answers [`ErrorKind::Unsupported`].
 
-mod bulk;
+// From the bottom to the top: a module uses only those before it.
 mod error;
-mod lock;
+mod bulk;
+mod words;
+mod epoch;
+mod registry;
 mod name;
 mod options;
-mod ruby;
-mod seat;
-mod section;
+mod mapped;
+mod spec;
 mod sys;
+mod native_name;
+/// Facts about this machine and process.
+pub mod machine;
+pub mod faults;
+mod shared;
 mod view;
-mod words;
+mod section;
+mod foreign;
+mod lock;
+mod seat;
+mod ruby;
 
 pub use error::{Error, ErrorKind, Holder, Result};
-pub use lock::{Locks, Refused, Taken};
+pub use lock::Locks;
 pub use name::{Name, Scope};
 pub use options::{Access, Protection, SectionFlags, SectionOptions};
 pub use ruby::{RubyGiven, RubyHeld, RubyLock};
 pub use seat::Seat;
-pub use section::{Attachment, Origin, Section, SectionId};
+pub use section::{Attachment, Section};
+pub use spec::{Origin, Refused, SectionId, Taken};
 pub use view::{View, ViewOptions};
 pub use words::{Words, WordsMut};
 
-pub mod faults;
-/// Facts about this machine and process.
-pub mod machine;
 #[doc(hidden)]
 pub mod seeded;

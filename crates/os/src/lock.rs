@@ -10,67 +10,25 @@
 //!   thread owns a slot by owning a named mutex, its token. Who can acquire a token knows that its
 //!   owner is gone.
 //!
-//! | bits of the word | meaning | who changes it |
-//! | --- | --- | --- |
-//! | 0..=29 | owner: thread id (Linux), slot and generation (Windows), or a mark; 0 = free | who takes, frees, marks; the kernel at death |
-//! | 30 `DIED` | the owner ended while it held the lock | the kernel (Linux) sets it, the next taker clears it |
-//! | 31 `WAITERS` | somebody sleeps on the word, or may | who is about to sleep sets it; the one who frees clears it with the word |
+//! The bits of the word are described in `spec.rs`.
 //!
 //! A *mark* stands for a thread that holds another lock and has taken this one by way of it: it has
 //! no owner to die, the holder of that other lock (or who recovers it) takes the mark away.
 
 use crate::{
-    Error, Holder, Result, Scope, View,
+    error::Result,
+    name::Scope,
+    spec::{DIED, FIRST_MARK, LockSpec, OWNER, Refused, Taken, WAITERS},
     sys::{Imp, Platform},
+    view::View,
 };
 use std::{fmt, sync::atomic::Ordering, time::Duration};
-
-/// The owner's bits of a lock word.
-pub(crate) const OWNER: u32 = 0x3fff_ffff;
-/// The owner ended while it held the lock.
-pub(crate) const DIED: u32 = 0x4000_0000;
-/// Somebody sleeps on the word.
-pub(crate) const WAITERS: u32 = 0x8000_0000;
-/// Owners from here on are marks. Thread ids on Linux end at 2^22; slots and generations on
-/// Windows are kept below.
-pub(crate) const FIRST_MARK: u32 = 0x3fff_fff0;
-
-/// A lock was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the lock is held until `unlock`"]
-pub enum Taken {
-    /// It was free.
-    Clean,
-    /// Its owner ended while it held it: what it protects may be half-changed.
-    Recovered,
-}
-
-/// A lock was not taken.
-#[derive(Debug)]
-pub enum Refused {
-    /// It bears this mark; take the lock that the mark stands for.
-    Marked(u32),
-    /// It was not free in time; who holds it, where the system tells.
-    TimedOut(Option<Holder>),
-    /// This thread cannot take locks at all, and why.
-    Failed(Error),
-}
 
 /// Takes the lock words of one region.
 ///
 /// `Send` and `Sync`. A lock belongs to the thread that took it and is freed by it.
 pub struct Locks {
     sys: <Imp as Platform>::Locks,
-}
-
-/// Where in the region the table of slots lies, and what its tokens are called.
-#[derive(Clone, Debug)]
-#[allow(dead_code, reason = "only Windows has tokens to name and slots to own")]
-pub(crate) struct LockSpec {
-    pub(crate) scope: Scope,
-    pub(crate) id: String,
-    pub(crate) table: usize,
-    pub(crate) slots: usize,
 }
 
 impl Locks {
@@ -100,14 +58,14 @@ impl Locks {
     /// [`Refused`] says why it was not taken.
     #[inline]
     pub fn lock(&self, view: &View, at: usize, timeout: Duration) -> Result<Taken, Refused> {
-        Imp::lock(&self.sys, view, at, timeout)
+        Imp::lock(&self.sys, view.range(), at, timeout)
     }
 
     /// Frees a lock that this thread took, and wakes one who waits for it.
     #[allow(clippy::inline_always, reason = "as `try_lock`")]
     #[inline(always)]
     pub fn unlock(&self, view: &View, at: usize) {
-        Imp::unlock(&self.sys, view, at);
+        Imp::unlock(&self.sys, view.range(), at);
     }
 
     /// As [`lock`](Self::lock), if the word is free at the first look and its last holder lived.
@@ -116,7 +74,7 @@ impl Locks {
     #[allow(clippy::inline_always, reason = "measured: a call costs as much as the lock")]
     #[inline(always)]
     pub fn try_lock(&self, view: &View, at: usize) -> bool {
-        Imp::try_lock(&self.sys, view, at)
+        Imp::try_lock(&self.sys, view.range(), at)
     }
 
     /// Puts `mark` into a free lock word, once, without waiting. `Ok` says whether its last owner
@@ -125,10 +83,10 @@ impl Locks {
     /// # Errors
     /// The owner found.
     pub fn mark(&self, view: &View, at: usize, mark: u32) -> Result<Taken, u32> {
-        let Some(word) = view.half(at) else { return Err(0) };
+        let Some(word) = view.range().half(at) else { return Err(0) };
         // Acquire pairs with the Release of `unlock`: what the last holder wrote is seen.
         let found = word.load(Ordering::Relaxed);
-        if found & OWNER != 0 && !crate::seeded::planted("mark-over-owner") {
+        if found & OWNER != 0 {
             return Err(found & OWNER);
         }
         let marked = mark | found & WAITERS;
@@ -141,16 +99,16 @@ impl Locks {
 
     /// Whether the lock word bears `mark`.
     pub fn is_marked(&self, view: &View, at: usize, mark: u32) -> bool {
-        view.half(at).is_some_and(|word| word.load(Ordering::Acquire) & OWNER == mark)
+        view.range().half(at).is_some_and(|word| word.load(Ordering::Acquire) & OWNER == mark)
     }
 
     /// Takes a mark away. Those who wait for the word are woken first, while it still stands: if
     /// this process dies in between, who recovers does it again. They find the mark, or a free
     /// lock.
     pub fn unmark(&self, view: &View, at: usize) {
-        let Some(word) = view.half(at) else { return };
+        let Some(word) = view.range().half(at) else { return };
         if word.load(Ordering::Relaxed) & WAITERS != 0 {
-            Imp::wake(&self.sys, view, at);
+            Imp::wake(&self.sys, view.range(), at);
         }
         // Release pairs with the Acquire of `lock`.
         word.store(0, Ordering::Release);
@@ -160,12 +118,12 @@ impl Locks {
     /// that somebody does: who is about to sleep sets it, and then sleeps on the value with it;
     /// without it no system call is made.
     pub fn wake(&self, view: &View, at: usize) {
-        if let Some(word) = view.half(at) {
+        if let Some(word) = view.range().half(at) {
             // Release pairs with the Acquire load of who is about to sleep.
             if word.fetch_add(1, Ordering::AcqRel) & WAITERS != 0 {
                 // Who sets it between the two sleeps on a value that does not stand there any more.
                 word.fetch_and(!WAITERS, Ordering::AcqRel);
-                Imp::wake(&self.sys, view, at);
+                Imp::wake(&self.sys, view.range(), at);
             }
         }
     }
@@ -173,17 +131,17 @@ impl Locks {
     /// As [`wake`](Self::wake), by a system call in any case: for who takes over from one who died,
     /// and may have taken the bit away before he woke anybody.
     pub fn rouse(&self, view: &View, at: usize) {
-        if let Some(word) = view.half(at) {
+        if let Some(word) = view.range().half(at) {
             word.fetch_add(1, Ordering::AcqRel);
             word.fetch_and(!WAITERS, Ordering::AcqRel);
-            Imp::wake(&self.sys, view, at);
+            Imp::wake(&self.sys, view.range(), at);
         }
     }
 
     /// The count of the wake word at byte `at`, to be seen before the look at what is waited for:
     /// Acquire, so that what is looked at later is at least as new.
     pub fn wakes(&self, view: &View, at: usize) -> Option<u32> {
-        Some(view.half(at)?.load(Ordering::Acquire) & !WAITERS)
+        Some(view.range().half(at)?.load(Ordering::Acquire) & !WAITERS)
     }
 
     /// Sleeps until [`wake`](Self::wake) has counted beyond `seen`, up to `at_most`, and answers at
@@ -194,13 +152,13 @@ impl Locks {
     /// [`ReadOnly`](crate::ErrorKind::ReadOnly) where the view is for reading. On Windows what the
     /// system says, and [`NoSpace`](crate::ErrorKind::NoSpace) where all slots are taken.
     pub fn park(&self, view: &View, at: usize, seen: u32, at_most: Duration) -> Result<bool> {
-        Imp::park(&self.sys, view, at, seen, at_most)
+        Imp::park(&self.sys, view.range(), at, seen, at_most)
     }
 
     /// Makes a lock word free, whoever held it: for who knows that no holder is left, because the
     /// machine was started anew since.
     pub fn reset(&self, view: &View, at: usize) {
-        if let Some(word) = view.half(at) {
+        if let Some(word) = view.range().half(at) {
             word.store(0, Ordering::Release);
         }
     }

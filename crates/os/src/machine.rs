@@ -1,11 +1,11 @@
 //! Facts about this machine and process, as far as shared memory needs them.
 
 use crate::{
-    Result,
+    epoch,
+    error::Result,
     sys::{Imp, Platform},
-    words::Half,
 };
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 /// Bytes of a page.
 pub fn page_size() -> usize {
@@ -67,18 +67,13 @@ pub fn is_generation(generation: u32) -> bool {
     Imp::is_generation(generation)
 }
 
-/// Changed by [`next_epoch`].
-static EPOCH: Half = Half::new(1);
-
 /// Changes in a child process after `fork`, and in any process when a view is
 /// [lost](crate::View::lost). What was checked under this value, each view that is used and
 /// [`generation`], holds for as long as [`is_epoch`] says so.
 pub fn epoch() -> u32 {
     // So that a fork changes it.
     generation();
-    // SYNC POINT: Acquire pairs with the Release of `next_epoch`: who asks for the epoch and then
-    // whether a view is lost is told of all losses up to then.
-    EPOCH.load(Ordering::Acquire)
+    epoch::current()
 }
 
 /// Whether [`epoch`] still answers what it answered: one load and one comparison, for the end of
@@ -90,11 +85,5 @@ pub fn epoch() -> u32 {
 /// replaces anything; elsewhere a `fence(SeqCst)` belongs between.
 #[inline]
 pub fn is_epoch(epoch: u32) -> bool {
-    EPOCH.load(Ordering::Relaxed) == epoch
-}
-
-/// Begins a new epoch. In a signal handler, or in a child of `fork` before anything else runs.
-pub(crate) fn next_epoch() {
-    // SYNC POINT: see `epoch`.
-    EPOCH.fetch_add(1, Ordering::SeqCst);
+    epoch::is_current(epoch)
 }

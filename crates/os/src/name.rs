@@ -1,6 +1,6 @@
 //! Names of sections, and what they become on each system.
 
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use std::fmt;
 
 /// Who can see a name.
@@ -86,32 +86,20 @@ impl Name {
         Ok(Self { text: text.into(), kind: Kind::Scoped(scope) })
     }
 
-    /// Exactly this name of the operating system, for objects that other programs made: on Windows
-    /// `Local\x`, `Global\x` or a bare `x`; on Unix the name given to `shm_open`, with or without
-    /// its leading slash.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidName`] where it is empty, holds a NUL, or has a slash (Unix) or
-    /// backslash (Windows) in its midst.
-    pub fn native(text: &str) -> Result<Self> {
+    /// A native name: `text` as it is, if it is neither empty nor with a NUL and `check`, the rule
+    /// of the system, has nothing against it.
+    pub(crate) fn native_by(
+        text: &str,
+        check: impl FnOnce(&str) -> Result<(), &'static str>,
+    ) -> Result<Self> {
         let invalid = |detail: &str| {
             Error::new(ErrorKind::InvalidName, "name section", format!("{text:?}")).detail(detail)
         };
         if text.is_empty() || text.contains('\0') {
             return Err(invalid("empty, or with a NUL; give the object's name"));
         }
-        crate::sys::check_native_name(text).map_err(invalid)?;
+        check(text).map_err(invalid)?;
         Ok(Self { text: text.into(), kind: Kind::Native })
-    }
-
-    /// The section of a map in the layout of Ruby's gem win32-mmap. On Windows exactly the gem's own,
-    /// `x` or `Global\\x`: it is opened as native names are, whoever made it. Elsewhere, where there is
-    /// no gem to meet, a name of ours beside the others.
-    ///
-    /// # Errors
-    /// As [`Name::new`]; on Windows any name of ASCII will do that has no backslash.
-    pub fn of_gem(text: &str, scope: Scope) -> Result<Self> {
-        crate::sys::gem_name(text, scope)
     }
 
     /// Who can see it. A native name counts as [`Scope::Local`].
@@ -169,12 +157,5 @@ mod tests {
             let error = Name::new(bad).expect_err(bad);
             assert_eq!(error.kind(), ErrorKind::InvalidName, "{bad:?}");
         }
-    }
-
-    #[test]
-    fn native_names_are_taken_as_they_are() {
-        assert_eq!(Name::native("psm_1234").unwrap().as_str(), "psm_1234");
-        assert!(Name::native("").is_err());
-        assert!(Name::native("a\0").is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! What a section is made of and how it may be used.
 
-use crate::{Name, Result, Section, View};
+use crate::name::Name;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -93,7 +93,7 @@ impl std::ops::BitOr for SectionFlags {
     }
 }
 
-/// How to make or find a [`Section`]; from [`Section::options`].
+/// How to make or find a [`Section`](crate::Section); from [`Section::options`](crate::Section::options).
 ///
 /// Without [`file`](Self::file) and [`name`](Self::name) the section is anonymous: memory that
 /// only this process and those that inherit its handle can reach.
@@ -146,9 +146,9 @@ impl SectionOptions {
         self
     }
 
-    /// How far a section without a file may [`grow`](Section::grow), in bytes. Windows must be told
+    /// How far a section without a file may [`grow`](crate::Section::grow), in bytes. Windows must be told
     /// when it is made: it sets aside that much of nothing but numbers, and
-    /// [`Section::size`] tells it. Others grow a section that was made without, too. A file grows
+    /// [`Section::size`](crate::Section::size) tells it. Others grow a section that was made without, too. A file grows
     /// as far as its disk.
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);
@@ -186,62 +186,6 @@ impl SectionOptions {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
-    }
-
-    /// Makes the section; it must not exist.
-    ///
-    /// # Errors
-    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists),
-    /// [`NoSpace`](crate::ErrorKind::NoSpace) with nothing left behind,
-    /// [`NameTaken`](crate::ErrorKind::NameTaken) where another kind of object bears the name,
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied),
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument),
-    /// [`Unsupported`](crate::ErrorKind::Unsupported).
-    pub fn create(&self) -> Result<Section> {
-        Section::create(self, &mut |_| Ok(()))
-    }
-
-    /// Opens the section; it must exist.
-    ///
-    /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound),
-    /// [`ForeignOwner`](crate::ErrorKind::ForeignOwner) for a name of another user's,
-    /// [`TooLarge`](crate::ErrorKind::TooLarge) where it is smaller than the
-    /// [`size`](Self::size) asked for, and those of [`create`](Self::create).
-    pub fn open(&self) -> Result<Section> {
-        Section::open(self)
-    }
-
-    /// Opens the section or makes it; [`Section::origin`] says which.
-    ///
-    /// # Errors
-    /// Those of [`create`](Self::create) and [`open`](Self::open).
-    pub fn open_or_create(&self) -> Result<Section> {
-        Section::open_or_create(self, &mut |_| Ok(()))
-    }
-
-    /// As [`create`](Self::create); `fill` writes the first content before others see the section:
-    /// files, and names on Unix, are built aside and published whole. A named section of Windows
-    /// is visible from its first moment, so there `fill` runs under a mutex that
-    /// `open_or_create_with` waits for, and must store a mark last by which
-    /// openers know that it is ready ([`Section::refill`] is for those who find none).
-    ///
-    /// # Errors
-    /// Those of [`create`](Self::create), and what `fill` answers, with nothing left behind.
-    pub fn create_with(&self, mut fill: impl FnMut(&View) -> Result<()>) -> Result<Section> {
-        Section::create(self, &mut fill)
-    }
-
-    /// As [`open_or_create`](Self::open_or_create), with `fill` as in
-    /// [`create_with`](Self::create_with).
-    ///
-    /// # Errors
-    /// Those of [`open_or_create`](Self::open_or_create), and what `fill` answers.
-    pub fn open_or_create_with(
-        &self,
-        mut fill: impl FnMut(&View) -> Result<()>,
-    ) -> Result<Section> {
-        Section::open_or_create(self, &mut fill)
     }
 
     /// What the user calls the object, for messages.

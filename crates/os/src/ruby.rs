@@ -1,9 +1,12 @@
 //! The lock of Ruby's gem win32-mmap, to share its maps with programs that still use it.
 
 use crate::{
-    Error, Result, Section, SectionOptions, View,
-    section::Shared,
+    error::{Error, Result},
+    options::SectionOptions,
+    section::Section,
+    shared::Shared,
     sys::{Imp, Platform},
+    view::View,
 };
 use std::{
     fmt,

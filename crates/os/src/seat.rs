@@ -1,8 +1,11 @@
 //! Seats: which processes use a section, as the kernel knows it.
 
 use crate::{
-    Error, ErrorKind, Result, Scope, Section,
-    section::Shared,
+    error::{Error, ErrorKind, Result},
+    name::Scope,
+    section::Section,
+    shared::Shared,
+    spec::{MOST_SEATS, SeatSpec},
     sys::{Imp, Platform},
 };
 use std::{
@@ -34,18 +37,6 @@ pub struct Seat {
     place: Place,
 }
 
-/// Which seats there are, and what the system's objects for them are called.
-#[derive(Clone, Debug)]
-pub(crate) struct SeatSpec {
-    #[allow(dead_code, reason = "only Windows has objects to name")]
-    pub(crate) scope: Scope,
-    #[allow(dead_code, reason = "only Windows has objects to name")]
-    pub(crate) id: String,
-    pub(crate) seats: usize,
-    /// Below which number one is taken.
-    pub(crate) among: usize,
-}
-
 /// Of one handle: that it has a seat.
 struct Place {
     shared: Arc<Shared>,
@@ -54,7 +45,7 @@ struct Place {
 
 impl Seat {
     /// The most seats that a section can have.
-    pub const MOST: usize = 1 << 16;
+    pub const MOST: usize = MOST_SEATS;
 
     /// Its number, below the number of seats.
     pub fn slot(&self) -> usize {
@@ -71,16 +62,14 @@ impl Seat {
         if slot >= self.spec.seats {
             return Ok(false);
         }
-        let others = shared.is_seat_taken(&self.spec, slot)?;
+        let others = is_seat_taken(shared, &self.spec, slot)?;
         Ok(others || slot == self.slot())
     }
 }
 
-impl Shared {
-    fn is_seat_taken(&self, spec: &SeatSpec, slot: usize) -> Result<bool> {
-        Imp::is_seat_taken(&self.sys, spec, slot)
-            .map_err(|error| error.during("look at a seat of", self.options.describe()))
-    }
+fn is_seat_taken(shared: &Shared, spec: &SeatSpec, slot: usize) -> Result<bool> {
+    Imp::is_seat_taken(&shared.sys, spec, slot)
+        .map_err(|error| shared.with_context("look at a seat of", error))
 }
 
 impl Section {
@@ -107,7 +96,7 @@ impl Section {
     /// Those of [`Seat::is_taken`].
     pub fn is_seat_taken(&self, scope: Scope, id: &str, slot: usize) -> Result<bool> {
         let spec = SeatSpec { scope, id: id.into(), seats: Seat::MOST, among: 0 };
-        if slot < spec.seats { self.shared.is_seat_taken(&spec, slot) } else { Ok(false) }
+        if slot < spec.seats { is_seat_taken(&self.shared, &spec, slot) } else { Ok(false) }
     }
 
     /// As [`take_seat`](Self::take_seat), one below `among`, so that the others stay free for who
@@ -123,8 +112,9 @@ impl Section {
         among: usize,
     ) -> Result<Seat> {
         const TAKE: &str = "take a seat of";
-        let refuse =
-            |kind, detail: String| Err(self.told(TAKE, Error::new(kind, "", "").detail(detail)));
+        let refuse = |kind, detail: String| {
+            Err(self.shared.with_context(TAKE, Error::new(kind, "", "").detail(detail)))
+        };
         if seats == 0 || seats > Seat::MOST {
             let detail = format!("{seats} seats; give 1 to {}", Seat::MOST);
             return refuse(ErrorKind::InvalidArgument, detail);
@@ -143,7 +133,7 @@ impl Section {
         if !matches!(taken, Ok(Some(_))) {
             self.shared.seated.store(false, Ordering::Release);
         }
-        match taken.map_err(|error| self.told(TAKE, error))? {
+        match taken.map_err(|error| self.shared.with_context(TAKE, error))? {
             Some((slot, sys)) => {
                 Ok(Seat { sys, spec, place: Place { shared: self.shared.clone(), slot } })
             }
@@ -158,9 +148,6 @@ impl Section {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if crate::seeded::planted("seat-and-handle-kept") {
-            return std::mem::forget(self.shared.clone());
-        }
         Imp::leave_seat(&self.shared.sys, self.slot);
         self.shared.seated.store(false, Ordering::Release);
     }

@@ -1,23 +1,14 @@
 //! A section: the operating system's object behind a piece of shared memory.
 
 use crate::{
-    Error, ErrorKind, Result, SectionFlags, SectionOptions, View, ViewOptions,
-    sys::{How, Imp, Platform},
+    error::{Error, ErrorKind, Result},
+    options::{SectionFlags, SectionOptions},
+    shared::Shared,
+    spec::{How, Origin, SectionId},
+    sys::{Imp, Platform},
+    view::{View, ViewOptions},
 };
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
-
-/// Whether a section was made or found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// This call made it; its bytes are zero.
-    Created,
-    /// It was there.
-    Opened,
-}
+use std::{fmt, sync::Arc, time::Duration};
 
 /// The operating system's object: a file, a named piece of page-file memory, or an anonymous one.
 ///
@@ -31,49 +22,10 @@ pub struct Section {
     origin: Origin,
 }
 
-/// What a section and its views own together. Views hold it in an `Arc`: mapping first, handle
-/// after.
-pub(crate) struct Shared {
-    pub(crate) sys: <Imp as Platform>::Section,
-    pub(crate) options: SectionOptions,
-    /// Whether a [`Seat`](crate::Seat) of this handle lives.
-    pub(crate) seated: AtomicBool,
-}
-
-/// The identity of a file: what tells it from a copy of it, or from another file at its path.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct SectionId {
-    /// Device (Unix) or volume serial number (Windows).
-    pub volume: u64,
-    /// Inode number or file id.
-    pub file: u64,
-    /// When it was made, in the system's own unit; 0 where the system does not tell so that it could
-    /// be relied on (Windows).
-    pub born: u64,
-}
-
 impl Section {
     /// Options to make or open one.
     pub fn options() -> SectionOptions {
         SectionOptions::new()
-    }
-
-    pub(crate) fn create(
-        options: &SectionOptions,
-        fill: &mut dyn FnMut(&View) -> Result<()>,
-    ) -> Result<Self> {
-        Self::obtain(options, How::Create, fill)
-    }
-
-    pub(crate) fn open(options: &SectionOptions) -> Result<Self> {
-        Self::obtain(options, How::Open, &mut |_| Ok(()))
-    }
-
-    pub(crate) fn open_or_create(
-        options: &SectionOptions,
-        fill: &mut dyn FnMut(&View) -> Result<()>,
-    ) -> Result<Self> {
-        Self::obtain(options, How::OpenOrCreate, fill)
     }
 
     fn obtain(
@@ -108,8 +60,7 @@ impl Section {
     }
 
     fn wrap(sys: <Imp as Platform>::Section, options: &SectionOptions, origin: Origin) -> Self {
-        let shared = Shared { sys, options: options.clone(), seated: AtomicBool::new(false) };
-        Self { shared: Arc::new(shared), origin }
+        Self { shared: Arc::new(Shared::new(sys, options.clone())), origin }
     }
 
     /// Of what is to be filled: not of what it may grow to, where the system tells that as its size.
@@ -146,7 +97,7 @@ impl Section {
     /// # Errors
     /// [`ErrorKind::Io`] with the system's code.
     pub fn size(&self) -> Result<u64> {
-        Imp::size(&self.shared.sys).map_err(|error| self.told("ask the size of", error))
+        self.shared.size()
     }
 
     /// Makes it at least `size` bytes long, for every process, with memory or disk behind all of
@@ -178,9 +129,8 @@ impl Section {
                     "{size} bytes where it may have {max}; make it anew with a larger max_size"
                 ),
             ),
-            _ => {
-                Imp::grow(&self.shared.sys, options, size).map_err(|error| self.told("grow", error))
-            }
+            _ => Imp::grow(&self.shared.sys, options, size)
+                .map_err(|error| self.shared.with_context("grow", error)),
         }
     }
 
@@ -189,12 +139,12 @@ impl Section {
     /// # Errors
     /// [`ErrorKind::Io`] with the system's code.
     pub fn id(&self) -> Result<Option<SectionId>> {
-        Imp::id(&self.shared.sys).map_err(|error| self.told("identify", error))
+        Imp::id(&self.shared.sys).map_err(|error| self.shared.with_context("identify", error))
     }
 
     /// Options to map a range of it: the whole, readable and writable, unless changed.
     pub fn view(&self) -> ViewOptions<'_> {
-        ViewOptions::new(self)
+        ViewOptions::new(&self.shared)
     }
 
     /// Registers this handle among the users of the section, in a way that the system takes back
@@ -211,7 +161,7 @@ impl Section {
     /// [`ErrorKind::Io`].
     pub fn attach(&self, timeout: Duration) -> Result<Attachment> {
         let alone = Imp::attach(&self.shared.sys, timeout)
-            .map_err(|error| self.told("attach to", error))?;
+            .map_err(|error| self.shared.with_context("attach to", error))?;
         Ok(Attachment { shared: self.shared.clone(), alone, done: false })
     }
 
@@ -221,17 +171,12 @@ impl Section {
     /// # Errors
     /// [`ErrorKind::Io`] with the system's code. The handle is gone nonetheless.
     pub fn close(self) -> Result<()> {
-        let described = self.shared.options.describe();
         match Arc::into_inner(self.shared) {
-            Some(shared) => {
-                Imp::close(shared.sys).map_err(|error| error.during("close", described))
+            Some(Shared { sys, options, .. }) => {
+                Imp::close(sys).map_err(|error| error.during("close", options.describe()))
             }
             None => Ok(()),
         }
-    }
-
-    pub(crate) fn told(&self, operation: &'static str, error: Error) -> Error {
-        error.during(operation, self.shared.options.describe())
     }
 }
 
@@ -245,9 +190,61 @@ impl fmt::Debug for Section {
     }
 }
 
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Section").field(&self.options.describe()).finish()
+impl SectionOptions {
+    /// Makes the section; it must not exist.
+    ///
+    /// # Errors
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists),
+    /// [`NoSpace`](crate::ErrorKind::NoSpace) with nothing left behind,
+    /// [`NameTaken`](crate::ErrorKind::NameTaken) where another kind of object bears the name,
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied),
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument),
+    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    pub fn create(&self) -> Result<Section> {
+        Section::obtain(self, How::Create, &mut |_| Ok(()))
+    }
+
+    /// Opens the section; it must exist.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound),
+    /// [`ForeignOwner`](crate::ErrorKind::ForeignOwner) for a name of another user's,
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) where it is smaller than the
+    /// [`size`](Self::size) asked for, and those of [`create`](Self::create).
+    pub fn open(&self) -> Result<Section> {
+        Section::obtain(self, How::Open, &mut |_| Ok(()))
+    }
+
+    /// Opens the section or makes it; [`Section::origin`] says which.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create) and [`open`](Self::open).
+    pub fn open_or_create(&self) -> Result<Section> {
+        Section::obtain(self, How::OpenOrCreate, &mut |_| Ok(()))
+    }
+
+    /// As [`create`](Self::create); `fill` writes the first content before others see the section:
+    /// files, and names on Unix, are built aside and published whole. A named section of Windows
+    /// is visible from its first moment, so there `fill` runs under a mutex that
+    /// `open_or_create_with` waits for, and must store a mark last by which
+    /// openers know that it is ready ([`Section::refill`] is for those who find none).
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create), and what `fill` answers, with nothing left behind.
+    pub fn create_with(&self, mut fill: impl FnMut(&View) -> Result<()>) -> Result<Section> {
+        Section::obtain(self, How::Create, &mut fill)
+    }
+
+    /// As [`open_or_create`](Self::open_or_create), with `fill` as in
+    /// [`create_with`](Self::create_with).
+    ///
+    /// # Errors
+    /// Those of [`open_or_create`](Self::open_or_create), and what `fill` answers.
+    pub fn open_or_create_with(
+        &self,
+        mut fill: impl FnMut(&View) -> Result<()>,
+    ) -> Result<Section> {
+        Section::obtain(self, How::OpenOrCreate, &mut fill)
     }
 }
 
@@ -273,7 +270,7 @@ impl Attachment {
     pub fn done(&mut self) -> Result<()> {
         if !self.done {
             Imp::attached(&self.shared.sys)
-                .map_err(|error| error.during("attach to", self.shared.options.describe()))?;
+                .map_err(|error| self.shared.with_context("attach to", error))?;
             self.done = true;
         }
         Ok(())

@@ -1,12 +1,14 @@
 //! A view: a range of a section, mapped into this process.
 
 use crate::{
-    Access, Error, ErrorKind, Result, Section, Words, WordsMut,
-    faults::Cause,
-    section::Shared,
-    seeded::{self, planted},
+    error::{Error, ErrorKind, Result},
+    mapped::MappedRange,
+    options::Access,
+    registry::Cause,
+    shared::Shared,
+    spec::MapSpec,
     sys::{Imp, Platform},
-    words::{self, Half, Length, Word},
+    words::{self, Words, WordsMut},
 };
 use std::{
     fmt,
@@ -17,11 +19,11 @@ use std::{
     },
 };
 
-/// How to map a range of a section; from [`Section::view`].
+/// How to map a range of a section; from [`Section::view`](crate::Section::view).
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until `map`"]
 pub struct ViewOptions<'a> {
-    section: &'a Section,
+    section: &'a Arc<Shared>,
     offset: u64,
     pub(crate) len: Option<u64>,
     reserve: u64,
@@ -31,8 +33,8 @@ pub struct ViewOptions<'a> {
 }
 
 impl<'a> ViewOptions<'a> {
-    pub(crate) fn new(section: &'a Section) -> Self {
-        let writable = section.shared.options.protection.writable();
+    pub(crate) fn new(section: &'a Arc<Shared>) -> Self {
+        let writable = section.options.protection.writable();
         Self {
             section,
             offset: 0,
@@ -92,10 +94,11 @@ impl<'a> ViewOptions<'a> {
     /// [`ErrorKind::InvalidArgument`] for an empty range or a misplaced base address;
     /// [`ErrorKind::ReadOnly`] or [`ErrorKind::PermissionDenied`] where the section's protection
     /// does not allow the access; [`ErrorKind::NoSpace`] where address space is short.
+    #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
     pub fn map(self) -> Result<View> {
         let Self { section, offset, len, reserve, access, execute, base_address } = self;
         let refuse = |kind, detail: String| {
-            Error::new(kind, "map a view of", section.shared.options.describe()).detail(detail)
+            Error::new(kind, "map a view of", section.options.describe()).detail(detail)
         };
         let size = section.size()?;
         let len = len.unwrap_or(size.saturating_sub(offset));
@@ -110,7 +113,7 @@ impl<'a> ViewOptions<'a> {
                 ),
             ));
         }
-        let protection = section.shared.options.protection;
+        let protection = section.options.protection;
         if access == Access::ReadWrite && !protection.writable() {
             return Err(refuse(
                 ErrorKind::ReadOnly,
@@ -154,33 +157,16 @@ impl<'a> ViewOptions<'a> {
             execute,
             base_address,
         };
-        let mapping = Imp::map(&section.shared.sys, &spec)
-            .map_err(|error| section.told("map a view of", error))?;
-        let view = View {
-            mapping,
-            section: section.shared.clone(),
-            offset,
-            skip: skip as usize,
-            len: Length::new(0),
-            access,
-            plain: Length::new(0),
-            plain_mut: Length::new(0),
-        };
-        view.reach(len as usize);
-        Ok(view)
+        let mapping = Imp::map(&section.sys, &spec)
+            .map_err(|error| section.with_context("map a view of", error))?;
+        // SAFETY: the mapping begins there, at a page (contract of `Platform::map`). `View` owns
+        // both it and the range, and hands out the range by reference only.
+        let range = unsafe { MappedRange::new(Imp::address(&mapping), skip as usize, access) };
+        // SAFETY: `spec.len` bytes were mapped, which are `lead + len`, to the end of their last
+        // page and with this access (contract of `Platform::map`).
+        unsafe { range.reach(len as usize) };
+        Ok(View { mapping, range, section: section.clone(), offset })
     }
-}
-
-/// What `sys` is asked to map: aligned to the granularity, checked against the section.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MapSpec {
-    pub(crate) offset: u64,
-    pub(crate) len: usize,
-    /// How long it may become: `len` or more.
-    pub(crate) reserve: usize,
-    pub(crate) access: Access,
-    pub(crate) execute: bool,
-    pub(crate) base_address: usize,
 }
 
 /// A range of a section, mapped into this process.
@@ -192,31 +178,17 @@ pub struct View {
     // view.
     mapping: <Imp as Platform>::Mapping,
     section: Arc<Shared>,
+    /// The part of the mapping that can be reached.
+    range: MappedRange,
     /// First byte of the range in the section.
     offset: u64,
-    /// Bytes between the mapping's first byte and the range's.
-    skip: usize,
-    /// Bytes of the range that can be reached. Only `reach` changes it, and only upward.
-    ///
-    /// SYNC POINT: Release there, after the system was asked for the bytes. Who loads it and then
-    /// touches the new part does so after that. Acquire in `len`; the accessors load it, and the
-    /// two below, Relaxed: whether an address may be touched is decided by the system, which orders
-    /// what it did for one thread before a later fault of another, and a touch cannot come before
-    /// the check that it depends on. Who was told of the growth by another thread (a lock, an
-    /// Acquire) sees the new length, since loads of one place never go back.
-    len: Length,
-    access: Access,
-    /// Bytes of the whole words in a range that begins where the mapping does, 0 for any other; and
-    /// of those that may be written.
-    plain: Length,
-    plain_mut: Length,
 }
 
 impl View {
     /// Length of the range in bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.len.load(Ordering::Acquire)
+        self.range.len()
     }
 
     /// Never: an empty range cannot be mapped.
@@ -228,11 +200,11 @@ impl View {
     /// [reserved](ViewOptions::reserve), or as much of that as the system gave; its length, or a
     /// little more, where nothing was.
     pub fn reserved(&self) -> usize {
-        Imp::reserved(&self.mapping).saturating_sub(self.skip).max(self.len())
+        Imp::reserved(&self.mapping).saturating_sub(self.range.lead()).max(self.len())
     }
 
     /// Makes the first `len` bytes of the range reachable, at the address that the view has, while
-    /// other threads use it. The section must be that long already ([`Section::grow`], by whatever
+    /// other threads use it. The section must be that long already ([`Section::grow`](crate::Section::grow), by whatever
     /// process). Never makes it shorter; many threads may call it at once.
     ///
     /// # Errors
@@ -240,6 +212,7 @@ impl View {
     /// [`ErrorKind::OutOfRange`] beyond the end of the section;
     /// [`ErrorKind::NoSpace`] and [`ErrorKind::Io`] as the system says; the error of a view that is
     /// [lost](Self::lost). The view is as long as it was.
+    #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
     pub fn grow(&self, len: usize) -> Result<()> {
         if len <= self.len() {
             return Ok(());
@@ -248,7 +221,7 @@ impl View {
             Error::new(kind, "grow the view of", self.section.options.describe()).detail(detail)
         };
         let reserved = self.reserved();
-        if self.skip != 0 || len > reserved {
+        if self.range.lead() != 0 || len > reserved {
             return Err(refuse(
                 ErrorKind::TooLarge,
                 format!("{len} bytes where {reserved} are reserved; map it again, or reserve more"),
@@ -256,8 +229,8 @@ impl View {
         }
         // It would not come back.
         self.believe("grow the view of")?;
-        let told = |error: Error| error.during("grow the view of", self.section.options.describe());
-        let size = Imp::size(&self.section.sys).map_err(told)?;
+        let context = |error| self.section.with_context("grow the view of", error);
+        let size = Imp::size(&self.section.sys).map_err(context)?;
         if self.offset.checked_add(len as u64).is_none_or(|end| end > size) {
             return Err(refuse(
                 ErrorKind::OutOfRange,
@@ -267,20 +240,11 @@ impl View {
                 ),
             ));
         }
-        Imp::extend(&self.section.sys, &self.mapping, len).map_err(told)?;
-        self.reach(len);
+        Imp::extend(&self.section.sys, &self.mapping, len).map_err(context)?;
+        // SAFETY: the system has made as many bytes reachable, to the end of their last page and
+        // with the view's access (contract of `Platform::extend`); `lead` is 0.
+        unsafe { self.range.reach(len) };
         Ok(())
-    }
-
-    /// Lets everybody reach the first `len` bytes, which the mapping has.
-    fn reach(&self, len: usize) {
-        let plain = if self.skip == 0 { len & !7 } else { 0 };
-        let plain_mut = if self.access == Access::Read { 0 } else { plain };
-        // The greatest wins, so that of two who grow at once neither takes from the other. `len`
-        // last: who has seen it (Acquire) finds as much by the quick way.
-        self.plain.fetch_max(plain, Ordering::Release);
-        self.plain_mut.fetch_max(plain_mut, Ordering::Release);
-        self.len.fetch_max(len, Ordering::Release);
     }
 
     /// Where in the section the range begins.
@@ -290,17 +254,12 @@ impl View {
 
     /// What it may do.
     pub fn access(&self) -> Access {
-        self.access
+        self.range.access()
     }
 
     /// Address of the first byte in this process, for those who hand it to foreign code.
     pub fn as_ptr(&self) -> *mut u8 {
-        self.mapping_ptr().wrapping_add(self.skip)
-    }
-
-    #[inline]
-    fn mapping_ptr(&self) -> *mut u8 {
-        Imp::address(&self.mapping)
+        self.range.as_ptr()
     }
 
     /// The range as bytes.
@@ -310,124 +269,43 @@ impl View {
     /// any, is not made shorter.
     #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
     pub unsafe fn as_slice(&self) -> &[u8] {
-        // SAFETY: the mapping is readable over `skip + len` bytes for as long as `self` lives
+        // SAFETY: the mapping is readable over `lead + len` bytes for as long as `self` lives
         // (contract of `Platform::map` and `extend`; `len` never falls), u8 has no alignment and no invalid values, and the caller
         // promises that nothing writes to it or unmaps its backing meanwhile.
         unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len()) }
-    }
-
-    /// All words of the mapping, from its first byte: `skip` is inside.
-    #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
-    #[allow(clippy::cast_ptr_alignment, reason = "a mapping starts at a page")]
-    #[inline]
-    fn all(&self) -> &[Word] {
-        // The mapping ends at a page, so the last word that the range touches is whole.
-        let words = (self.skip + self.len.load(Ordering::Relaxed)).div_ceil(8);
-        // SAFETY: the mapping starts at a page, so it is aligned; it is readable up to the end of
-        // the page in which `skip + len` ends (contract of `Platform::map` and `extend`, which
-        // returned before `len` had this value), so each of the words lies in it; it lives as long as `self`. An atomic word has no invalid values and may be
-        // changed by others through a shared reference. On a mapping for reading only relaxed
-        // loads reach it: `words_mut` and `write_at` refuse it, and `Words` has no stores.
-        unsafe { std::slice::from_raw_parts(self.mapping_ptr().cast::<Word>(), words) }
     }
 
     /// `count` words from byte `at` of the range; `None` where they do not lie within it, or where
     /// `at` is not a multiple of 8 in the section.
     #[inline]
     pub fn words(&self, at: usize, count: usize) -> Option<Words<'_>> {
-        self.range(at, count).map(Words::new)
+        self.range.words(at, count)
     }
 
     /// As [`words`](Self::words), to write too; `None` also where the view is for reading.
     #[inline]
     pub fn words_mut(&self, at: usize, count: usize) -> Option<WordsMut<'_>> {
-        if self.access == Access::Read && !planted("reader-may-write") {
-            return None;
-        }
-        self.range(at, count).map(WordsMut::new)
+        self.range.words_mut(at, count)
     }
 
     /// As [`words`](Self::words), by two comparisons; `None` for any range where the view does not
     /// begin at a multiple of [`granularity`](crate::machine::granularity) in the section.
     #[inline]
     pub fn plain_words(&self, at: usize, count: usize) -> Option<Words<'_>> {
-        self.plain_range::<false>(at, count).map(Words::new)
+        self.range.plain_words(at, count)
     }
 
     /// As [`plain_words`](Self::plain_words), to write too.
     #[inline]
     pub fn plain_words_mut(&self, at: usize, count: usize) -> Option<WordsMut<'_>> {
-        self.plain_range::<true>(at, count).map(WordsMut::new)
+        self.range.plain_words_mut(at, count)
     }
 
-    #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
-    #[allow(clippy::cast_ptr_alignment, reason = "checked: a multiple of 8 from a page's start")]
+    /// What its lock words are found by.
     #[allow(clippy::inline_always, reason = "measured: a call costs as much as a read")]
     #[inline(always)]
-    fn plain_range<const WRITE: bool>(&self, at: usize, count: usize) -> Option<&[Word]> {
-        let plain = if WRITE { &self.plain_mut } else { &self.plain }.load(Ordering::Relaxed);
-        let end = at.checked_add(count.checked_mul(8)?)?;
-        let within = end <= plain || seeded::planted("view-end-unchecked");
-        if !within || !at.is_multiple_of(8) {
-            return None;
-        }
-        // SAFETY: where `plain` is not 0, the range begins with the mapping and has as many bytes
-        // at least, and `at..end` lies within them.
-        let first = unsafe { self.mapping_ptr().add(at) };
-        // SAFETY: as in `all`, of which these words are some.
-        Some(unsafe { std::slice::from_raw_parts(first.cast::<Word>(), count) })
-    }
-
-    #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
-    #[allow(clippy::cast_ptr_alignment, reason = "checked: a multiple of 8 from a page's start")]
-    #[inline]
-    fn range(&self, at: usize, count: usize) -> Option<&[Word]> {
-        let end = count.checked_mul(8)?.checked_add(at)?;
-        let first = at.checked_add(self.skip)?;
-        if end > self.len.load(Ordering::Relaxed) || !first.is_multiple_of(8) {
-            return None;
-        }
-        let address = self.mapping_ptr().wrapping_add(first).cast::<Word>();
-        // SAFETY: as in `all`, of which this is a part: the words from `first` end at `skip + end`,
-        // and `end` is at most `len` (checked above); `first` is a multiple of 8, and the mapping
-        // starts at a page, so they are aligned. Not through `all`, which is on the path of every
-        // read: its length and the second check of bounds cost as much as the read.
-        Some(unsafe { std::slice::from_raw_parts(address, count) })
-    }
-
-    /// The 32-bit word at byte `at` of the range: a lock or wake word, which nobody ever touches
-    /// as part of a 64-bit one. `None` where it is not within, not aligned, or not writable.
-    #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
-    #[allow(clippy::cast_ptr_alignment, reason = "checked: a multiple of 4 from a page's start")]
-    #[allow(clippy::inline_always, reason = "measured: a call costs as much as a read")]
-    #[inline(always)]
-    pub(crate) fn half(&self, at: usize) -> Option<&Half> {
-        // The quick way, as in `plain_range`. `plain_mut` is a multiple of 8, so with a multiple of
-        // 4 below it the three bytes after that are within too.
-        if at >= self.plain_mut.load(Ordering::Relaxed) || !at.is_multiple_of(4) {
-            return self.half_anywhere(at);
-        }
-        // SAFETY: as in `plain_range`.
-        let address = unsafe { self.mapping_ptr().add(at) };
-        // SAFETY: the word lies within the mapping (checked above), which is writable, aligned to a
-        // page and lives as long as `self`; `at` is a multiple of 4. An atomic word has no invalid
-        // values.
-        Some(unsafe { &*address.cast::<Half>() })
-    }
-
-    #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
-    #[allow(clippy::cast_ptr_alignment, reason = "checked: a multiple of 4 from a page's start")]
-    #[cold]
-    fn half_anywhere(&self, at: usize) -> Option<&Half> {
-        let first = at.checked_add(self.skip)?;
-        let len = self.len.load(Ordering::Relaxed);
-        let aligned = first.is_multiple_of(4) || planted("lock-not-aligned");
-        if at.checked_add(4)? > len || !aligned || self.access == Access::Read {
-            return None;
-        }
-        let address = self.mapping_ptr().wrapping_add(first).cast::<Half>();
-        // SAFETY: as in `half`, with `first` for `at`.
-        Some(unsafe { &*address })
+    pub(crate) fn range(&self) -> &MappedRange {
+        &self.range
     }
 
     /// What became of the memory: `None` as long as all of it is there. Otherwise, and for ever, an
@@ -443,13 +321,13 @@ impl View {
     /// `fence(Acquire)` before it, as for [`is_epoch`](crate::machine::is_epoch).
     #[inline]
     pub fn is_lost(&self) -> bool {
-        Imp::losses(&self.mapping).is_lost() && !crate::seeded::planted("loss-not-told")
+        Imp::losses(&self.mapping).is_lost()
     }
 
     #[cold]
     fn loss(&self, operation: &'static str) -> Option<Error> {
         let loss = Imp::losses(&self.mapping).loss()?;
-        let byte = (self.offset - self.skip as u64).saturating_add(loss.at as u64);
+        let byte = (self.offset - self.range.lead() as u64).saturating_add(loss.at as u64);
         let (kind, detail) = match loss.cause {
             Cause::Truncated => (
                 ErrorKind::Truncated,
@@ -473,9 +351,9 @@ impl View {
     }
 
     fn bounds(&self, operation: &'static str, at: usize, len: usize) -> Result<usize> {
-        let whole = self.len.load(Ordering::Relaxed);
+        let whole = self.range.bound();
         match at.checked_add(len) {
-            Some(end) if end <= whole => Ok(at + self.skip),
+            Some(end) if end <= whole => Ok(at + self.range.lead()),
             _ => Err(Error::new(ErrorKind::OutOfRange, operation, self.section.options.describe())
                 .detail(format!(
                     "bytes {at}..{} of a view of {whole}; stay within",
@@ -493,10 +371,10 @@ impl View {
     /// [`ErrorKind::Io`], with anything copied, where the view is [lost](Self::lost).
     pub fn read_at(&self, at: usize, into: &mut [u8]) -> Result<()> {
         let skip = self.bounds("read from", at, into.len())?;
-        words::copy_out(self.all(), skip, into);
+        words::copy_out(self.range.all(), skip, into);
         // A page that another thread found gone was replaced after the mark was set.
         fence(Ordering::Acquire);
-        if planted("loss-not-told") { Ok(()) } else { self.believe("read from") }
+        self.believe("read from")
     }
 
     /// Copies `from` in, to byte `at` of the range.
@@ -505,7 +383,7 @@ impl View {
     /// [`ErrorKind::OutOfRange`] and [`ErrorKind::ReadOnly`], with nothing written;
     /// [`ErrorKind::Truncated`] and [`ErrorKind::Io`] where the view is [lost](Self::lost).
     pub fn write_at(&self, at: usize, from: &[u8]) -> Result<()> {
-        if self.access == Access::Read {
+        if self.range.access() == Access::Read {
             return Err(Error::new(
                 ErrorKind::ReadOnly,
                 "write to",
@@ -514,7 +392,7 @@ impl View {
             .detail("the view is for reading; map it with Access::ReadWrite"));
         }
         let skip = self.bounds("write to", at, from.len())?;
-        words::copy_in(self.all(), skip, from);
+        words::copy_in(self.range.all(), skip, from);
         // The same for stores, which a later load may overtake otherwise.
         fence(Ordering::SeqCst);
         self.believe("write to")
@@ -579,8 +457,7 @@ impl View {
     /// # Errors
     /// [`ErrorKind::Io`]; nothing is known then of what reached the device.
     pub fn sync(&self) -> Result<()> {
-        Imp::sync(&self.section.sys)
-            .map_err(|error| error.during("flush", self.section.options.describe()))
+        Imp::sync(&self.section.sys).map_err(|error| self.section.with_context("flush", error))
     }
 
     fn flushed(&self, range: Range<usize>, wait: bool) -> Result<()> {
@@ -589,7 +466,7 @@ impl View {
         let flushed = Imp::flush(&self.section.sys, &self.mapping, first, len, wait);
         // First: what was flushed, or failed to be, was not the file's.
         self.believe("flush")?;
-        flushed.map_err(|error| error.during("flush", self.section.options.describe()))
+        flushed.map_err(|error| self.section.with_context("flush", error))
     }
 
     /// Unmaps the range and reports what the system says. Dropping a view unmaps it in silence.
@@ -599,7 +476,7 @@ impl View {
     pub fn close(self) -> Result<()> {
         let Self { mapping, section, .. } = self;
         let unmapped = Imp::unmap(mapping);
-        unmapped.map_err(|error| error.during("unmap", section.options.describe()))
+        unmapped.map_err(|error| section.with_context("unmap", error))
     }
 }
 
@@ -610,7 +487,7 @@ impl fmt::Debug for View {
             .field("offset", &self.offset)
             .field("len", &self.len())
             .field("reserved", &self.reserved())
-            .field("access", &self.access)
+            .field("access", &self.access())
             .finish_non_exhaustive()
     }
 }

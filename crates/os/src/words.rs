@@ -99,12 +99,6 @@ impl<'a> WordsMut<'a> {
         store(self.words, whole);
         if let (false, Some(word)) = (rest.is_empty(), self.words.get(whole.len())) {
             let last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-            if crate::seeded::planted("last-word-whole") && rest.as_ptr().addr() % 8 == 0 {
-                let behind = rest.as_ptr().wrapping_add(rest.len());
-                // SAFETY: none: this is the bug that is planted. The byte behind `rest` is nobody's;
-                // but it lies on the same page, so that no guard page sees it.
-                let _ = unsafe { behind.read_volatile() };
-            }
             word.store(last, Ordering::Relaxed);
         }
     }
@@ -169,8 +163,8 @@ pub(crate) fn copy_out(words: &[AtomicU64], skip: usize, into: &mut [u8]) {
         let from = words.as_ptr().cast::<u8>().wrapping_add(skip);
         // SAFETY: as many bytes from `skip` on lie within `words` (checked above), which are only
         // read, as atomics may be by others meanwhile; `into` is private to the caller and not a
-        // part of them. (Not so where `bulk_len` plants its bug.)
-        unsafe { bulk::copy(from, into.as_mut_ptr(), bulk_len(into.len())) };
+        // part of them.
+        unsafe { bulk::copy(from, into.as_mut_ptr(), into.len()) };
         return;
     }
     let (first, within) = (skip / 8, skip % 8);
@@ -196,12 +190,6 @@ pub(crate) fn copy_out(words: &[AtomicU64], skip: usize, into: &mut [u8]) {
             *to = from;
         }
     }
-}
-
-/// The length of a copy: rounded up, with a bug that is planted.
-#[inline]
-fn bulk_len(len: usize) -> usize {
-    if crate::seeded::planted("copy-rounds-up") { len.next_multiple_of(8) } else { len }
 }
 
 /// Stores whole words: as many as there are of both.

@@ -1,11 +1,15 @@
 //! Targets that are neither Windows nor Unix: everything compiles, and answers `Unsupported`.
 
-use super::{How, Platform};
+use super::platform::Platform;
 use crate::{
-    Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
-    faults::Losses, lock::LockSpec, seat::SeatSpec, view::MapSpec,
+    error::{Error, ErrorKind, Result},
+    mapped::MappedRange,
+    name::{Name, Scope},
+    options::SectionOptions,
+    registry::Losses,
+    spec::{How, LockSpec, MapSpec, Origin, Refused, SeatSpec, SectionId, Taken},
 };
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, ptr::NonNull, time::Duration};
 
 #[derive(Debug)]
 pub(crate) struct Imp;
@@ -21,14 +25,15 @@ pub(crate) fn check_native_name(_: &str) -> Result<(), &'static str> {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the signature that every system has")]
-pub(crate) fn gem_name(text: &str, scope: crate::Scope) -> Result<crate::Name> {
-    crate::Name::scoped(text, scope)
+pub(crate) fn gem_name(text: &str, scope: Scope) -> Result<Name> {
+    Name::scoped(text, scope)
 }
 
 impl Platform for Imp {
     type Section = Infallible;
     type Mapping = Infallible;
     type Locks = Infallible;
+    type Seat = Infallible;
     type RubyLock = Infallible;
 
     fn obtain(
@@ -95,10 +100,6 @@ impl Platform for Imp {
         match *mapping {}
     }
 
-    fn guard() -> bool {
-        false
-    }
-
     fn extend(section: &Infallible, _: &Infallible, _: usize) -> Result<()> {
         match *section {}
     }
@@ -107,7 +108,7 @@ impl Platform for Imp {
         match *mapping {}
     }
 
-    fn address(mapping: &Infallible) -> *mut u8 {
+    fn address(mapping: &Infallible) -> NonNull<u8> {
         match *mapping {}
     }
 
@@ -173,19 +174,19 @@ impl Platform for Imp {
         Err(unsupported())
     }
 
-    fn lock(locks: &Infallible, _: &View, _: usize, _: Duration) -> Result<Taken, Refused> {
+    fn lock(locks: &Infallible, _: &MappedRange, _: usize, _: Duration) -> Result<Taken, Refused> {
         match *locks {}
     }
 
-    fn unlock(locks: &Infallible, _: &View, _: usize) {
+    fn unlock(locks: &Infallible, _: &MappedRange, _: usize) {
         match *locks {}
     }
 
-    fn wake(locks: &Infallible, _: &View, _: usize) {
+    fn wake(locks: &Infallible, _: &MappedRange, _: usize) {
         match *locks {}
     }
 
-    fn park(locks: &Infallible, _: &View, _: usize, _: u32, _: Duration) -> Result<bool> {
+    fn park(locks: &Infallible, _: &MappedRange, _: usize, _: u32, _: Duration) -> Result<bool> {
         match *locks {}
     }
 }

@@ -3,13 +3,17 @@
 use super::{
     aside,
     error::{cvt, refuse},
-    section::{Kind, Section, size_to_create},
+    handle::{Kind, Section, size_to_create},
 };
-use crate::{ErrorKind, Origin, Result, SectionOptions, sys::How};
+use crate::{
+    error::{ErrorKind, Result},
+    options::SectionOptions,
+    spec::{How, Origin},
+};
 use rustix::fs;
 use std::os::fd::{AsFd, OwnedFd};
 #[cfg(target_os = "linux")]
-use {crate::SectionFlags, rustix::io::Errno, std::os::fd::BorrowedFd};
+use {crate::options::SectionFlags, rustix::io::Errno, std::os::fd::BorrowedFd};
 
 pub(super) fn obtain(
     options: &SectionOptions,

@@ -9,7 +9,7 @@ use super::{
     error::{cvt, refuse},
     machine,
 };
-use crate::{ErrorKind, Result, seeded::planted};
+use crate::error::{ErrorKind, Result};
 use rustix::{
     fs::{self, Mode, OFlags},
     io::Errno,
@@ -54,8 +54,7 @@ impl Aside {
             other => other.map_err(cvt)?,
         };
         // Exactly this, whatever the process's mask.
-        let mode = if planted("made-for-all") { Mode::from_raw_mode(0o666) } else { PRIVATE };
-        fs::fchmod(&aside.fd, mode).map_err(cvt)?;
+        fs::fchmod(&aside.fd, PRIVATE).map_err(cvt)?;
         Ok(aside)
     }
 
@@ -138,7 +137,7 @@ pub(super) fn allocate(fd: BorrowedFd<'_>, size: u64, reserve: bool) -> Result<(
         Errno::INVAL => cvt(Errno::FBIG),
         errno => cvt(errno),
     })?;
-    if reserve || planted("no-blocks-at-creation") {
+    if reserve {
         return Ok(());
     }
     loop {
@@ -156,7 +155,7 @@ pub(super) fn allocate(fd: BorrowedFd<'_>, size: u64, reserve: bool) -> Result<(
 pub(super) fn check_limits(size: u64) -> Result<()> {
     // Beyond that limit the system does not answer an error but ends the process (SIGXFSZ).
     let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
-    if limit.is_some_and(|limit| size > limit) && !planted("limit-unchecked") {
+    if limit.is_some_and(|limit| size > limit) {
         return Err(refuse(
             ErrorKind::TooLarge,
             "this process may not make files of that size; raise its limit (ulimit -f)",

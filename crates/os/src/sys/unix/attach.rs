@@ -2,11 +2,11 @@
 
 use super::{
     error::refuse,
+    handle::Section,
     ofd::{self, Hold},
     pause::Pause,
-    section::Section,
 };
-use crate::{ErrorKind, Result, seeded::planted};
+use crate::error::{ErrorKind, Result};
 use std::{sync::atomic::Ordering, time::Duration};
 
 pub(super) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
@@ -49,15 +49,11 @@ fn take(section: &Section, timeout: Duration) -> Result<bool> {
         ofd::set(section.fd(), ofd::GATE, Hold::Nothing)?;
         return Ok(false);
     }
-    if !planted("gate-open") {
-        wait_for(ofd::GATE, Hold::Exclusive)?;
-    }
+    wait_for(ofd::GATE, Hold::Exclusive)?;
     let alone = ofd::set(section.fd(), ofd::ROOM, Hold::Exclusive)?;
     // The exclusive lock becomes a shared one in one step: from here on others see the room in use,
     // which is no later than they could look, since the gate is held.
-    if !planted("room-not-kept") {
-        wait_for(ofd::ROOM, Hold::Shared)?;
-    }
+    wait_for(ofd::ROOM, Hold::Shared)?;
     Ok(alone)
 }
 

@@ -1,6 +1,6 @@
 //! What the codes of the system mean: the one reader of `errno`.
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 use rustix::io::Errno;
 use std::io;
 

@@ -11,39 +11,40 @@
 
 #![allow(unsafe_code, reason = "signals, and memory put in the place of lost memory")]
 
-use crate::{
-    faults::{Cause, Piece, find},
-    seeded::planted,
-};
+use crate::registry::{self, Cause, Piece, Registered, find};
 use rustix::mm::{self, MapFlags, ProtFlags};
 use std::{
     ffi::c_int,
     mem::MaybeUninit,
+    num::NonZeroUsize,
     os::fd::{AsRawFd, BorrowedFd},
     ptr,
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-/// What the handler is told of a mapping.
-pub(super) fn piece(
+/// Registers a mapping of `len` bytes at `address`, for the handler to know it, and installs the
+/// handler before the first.
+pub(super) fn register(
     file: BorrowedFd<'_>,
     offset: u64,
-    address: std::num::NonZeroUsize,
+    address: NonZeroUsize,
     len: usize,
     page: usize,
     protection: ProtFlags,
-) -> Piece {
+) -> Registered {
+    registry::guard_once(guard);
     let file = file.as_raw_fd().cast_unsigned() as usize;
     let address = address.get();
-    Piece { address, len, page, protection: protection.bits(), file, offset, kept: false }
+    let protection = protection.bits();
+    Registered::new(&Piece { address, len, page, protection, file, offset, kept: false })
 }
 
 /// What was installed for SIGBUS before us; null for the default. Never freed: the handler may be
 /// reading it.
 static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
 
-/// See [`crate::sys::Platform::guard`].
-pub(super) fn guard() -> bool {
+/// Installs the handler; whether it stands.
+fn guard() -> bool {
     all_threads::prepare();
     let Some(before) = action(None) else { return false };
     // Before ours stands: it may be needed at once.
@@ -91,7 +92,7 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut l
     // signal, valid until the handler returns.
     let told = unsafe { &*info };
     if !is_fault(told.si_code) {
-        if !planted("foreign-signal-swallowed") && pass_on(signal, info, context) {
+        if pass_on(signal, info, context) {
             keep_standing();
         }
         return;
@@ -126,7 +127,7 @@ fn replace(address: usize) -> bool {
     let truncated = file_ends.is_some_and(|end| end <= piece.offset.saturating_add(at as u64));
     let cause = if truncated { Cause::Truncated } else { Cause::Io };
     // First of all: see `Entry::mark`.
-    if !planted("loss-not-marked") && !entry.mark(&piece, cause, address) {
+    if !entry.mark(&piece, cause, address) {
         return false;
     }
     // Another thread may have stored to one of these pages and not yet have asked whether the view
@@ -181,7 +182,6 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void
     let before = unsafe { before.as_ref() };
     // SAFETY: as in `handler`.
     let faulted = unsafe { &*info }.si_code > 0;
-    let before = before.filter(|_| !planted("handler-not-chained"));
     match before.map_or(libc::SIG_DFL, |before| before.sa_sigaction) {
         // A fault ends the process also where the signal is ignored.
         libc::SIG_IGN if !faulted => {}

@@ -3,10 +3,12 @@
 use super::{
     aside::{self, Aside},
     error::{cvt, refuse},
-    section::{Kind, Section, check_size, size_to_create},
+    handle::{Kind, Section, check_size, size_to_create},
 };
 use crate::{
-    Error, ErrorKind, Origin, Result, SectionFlags, SectionOptions, seeded::planted, sys::How,
+    error::{Error, ErrorKind, Result},
+    options::{SectionFlags, SectionOptions},
+    spec::{How, Origin},
 };
 use rustix::{
     fs::{self, FileType, Mode, OFlags},
@@ -64,15 +66,10 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Section> {
         }
     };
     // Looked at before it is opened: to open a device can do things, and a fifo waits.
-    if !planted("fifo-waited-for") {
-        check_kind(fs::stat(path).map_err(told)?.st_mode)?;
-    }
+    check_kind(fs::stat(path).map_err(told)?.st_mode)?;
     let writable = options.protection.writable();
     let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
-    let mut flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    if planted("fifo-waited-for") {
-        flags -= OFlags::NONBLOCK;
-    }
+    let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = fs::open(path, flags, Mode::empty()).map_err(told)?;
     check_kind(fs::fstat(&fd).map_err(cvt)?.st_mode)?;
     check_place(fd.as_fd(), options)?;
@@ -147,7 +144,7 @@ fn is_remote(fd: BorrowedFd<'_>) -> Result<bool> {
     ];
     let told = fs::fstatfs(fd).map_err(cvt)?;
     // 32 bits, in a type that differs between targets and may be signed.
-    Ok(REMOTE.contains(&(super::section::number(told.f_type) & 0xffff_ffff)))
+    Ok(REMOTE.contains(&(super::handle::number(told.f_type) & 0xffff_ffff)))
 }
 
 #[cfg(target_vendor = "apple")]

@@ -13,11 +13,14 @@
 use super::{
     aside,
     error::{cvt, refuse},
+    handle::{Kind, Section, size_of},
     ofd::{self, Hold},
     pause::Pause,
-    section::{Kind, Section, size_of},
 };
-use crate::{ErrorKind, Result, SectionFlags, SectionOptions, seeded::planted};
+use crate::{
+    error::{ErrorKind, Result},
+    options::{SectionFlags, SectionOptions},
+};
 use rustix::{fs, io::Errno};
 use std::{
     os::fd::BorrowedFd,
@@ -43,16 +46,12 @@ pub(super) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Re
     if from >= size {
         return Ok(());
     }
-    let reserve = options.flags.contains(SectionFlags::RESERVE) || planted("no-blocks-at-growth");
+    let reserve = options.flags.contains(SectionFlags::RESERVE);
     #[cfg(target_os = "linux")]
     if section.kind == Kind::Anonymous && !reserve {
         super::anonymous::check_memory(size - from)?;
     }
-    let grown = if reserve || planted("growth-not-backed") {
-        retry(|| fs::ftruncate(fd, size))
-    } else {
-        extend(fd, from, size)
-    };
+    let grown = if reserve { retry(|| fs::ftruncate(fd, size)) } else { extend(fd, from, size) };
     grown.map_err(|errno| {
         back(fd, from, size);
         match errno {
@@ -117,7 +116,6 @@ fn retry(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
 fn extend(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
     match retry(|| blocks(fd, from, size)) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => aside::zeros(fd, from, size),
-        Err(_) if planted("no-room-swallowed") => fs::ftruncate(fd, size),
         done => done,
     }
 }

@@ -6,7 +6,11 @@
 )]
 
 use super::error::cvt;
-use crate::{Result, words::Half};
+use crate::{
+    epoch,
+    error::{Error, Result},
+    words::Half,
+};
 use rustix::{fs::Timespec, io::Errno};
 use std::{io, sync::Once, sync::atomic::Ordering, time::Duration};
 
@@ -59,7 +63,7 @@ fn watch_forks() -> u32 {
 
 extern "C" fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    crate::machine::next_epoch();
+    epoch::begin_next();
 }
 
 /// See [`crate::machine::random`].
@@ -75,7 +79,7 @@ pub(super) fn random() -> Result<[u64; 2]> {
             return Ok(bits);
         }
         let error = last_error();
-        if error.kind() != crate::ErrorKind::Interrupted {
+        if error.kind() != crate::error::ErrorKind::Interrupted {
             return Err(error);
         }
     }
@@ -91,7 +95,7 @@ pub(super) fn random() -> Result<[u64; 2]> {
     if done == 0 { Ok(bits) } else { Err(last_error()) }
 }
 
-fn last_error() -> crate::Error {
+fn last_error() -> Error {
     cvt(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO))
 }
 
@@ -150,4 +154,16 @@ pub(super) fn pid_namespace() -> u64 {
     #[cfg(not(target_os = "linux"))]
     let inode = 0;
     inode
+}
+
+/// See [`crate::machine::program`].
+#[cfg(target_os = "linux")]
+pub(super) fn program(pid: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn program(_: u32) -> Option<String> {
+    None
 }

@@ -4,14 +4,15 @@
 
 use super::{
     error::{cvt, refuse},
-    faults, lock, machine,
-    section::Section,
+    faults,
+    handle::Section,
+    lock, machine,
 };
 use crate::{
-    Access, ErrorKind, Result,
-    faults::{Losses, Registered},
-    seeded::planted,
-    view::MapSpec,
+    error::{Error, ErrorKind, Result},
+    options::Access,
+    registry::{Losses, Registered},
+    spec::MapSpec,
 };
 use rustix::{
     io::Errno,
@@ -39,7 +40,7 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     pub(super) fn new(section: &Section, spec: &MapSpec) -> Result<Self> {
         let mut protection = ProtFlags::READ;
-        if spec.access != Access::Read || planted("reader-mapped-for-writing") {
+        if spec.access != Access::Read {
             protection |= ProtFlags::WRITE;
         }
         if spec.execute {
@@ -90,26 +91,24 @@ impl Mapping {
         // replaced; the descriptor is open for as long as it is borrowed.
         let address =
             unsafe { mm::mmap(wanted, len, protection, flags, section.fd(), spec.offset) }
-                .map_err(|errno| told(errno, spec))?;
+                .map_err(|errno| explain(errno, spec))?;
         let Some(address) = NonNull::new(address.cast::<u8>()) else {
             return Err(cvt(Errno::NOMEM));
         };
         let page = section.page().max(machine::page_size());
-        let seen = if planted("guard-of-first-length") { spec.len } else { len };
-        let piece =
-            faults::piece(section.fd(), spec.offset, address.addr(), seen, page, protection);
-        let registered = ManuallyDrop::new(Registered::new(&piece));
-        let mapping = Self { address, len, registered };
+        let registered =
+            faults::register(section.fd(), spec.offset, address.addr(), len, page, protection);
+        let mapping = Self { address, len, registered: ManuallyDrop::new(registered) };
         if spec.base_address != 0 && address.as_ptr().addr() != spec.base_address {
             // A system that took the address for a hint; dropping `mapping` unmaps it.
-            return Err(told(Errno::EXIST, spec));
+            return Err(explain(Errno::EXIST, spec));
         }
         Ok(mapping)
     }
 
     #[inline]
-    pub(super) fn address(&self) -> *mut u8 {
-        self.address.as_ptr()
+    pub(super) fn address(&self) -> NonNull<u8> {
+        self.address
     }
 
     #[inline]
@@ -128,7 +127,7 @@ impl Mapping {
         let end = first.checked_add(len).filter(|end| *end <= self.len);
         let (Some(end), true) = (end, len != 0) else { return Ok(()) };
         let start = first - first % machine::page_size();
-        let address = self.address().wrapping_add(start).cast::<c_void>();
+        let address = self.address.as_ptr().wrapping_add(start).cast::<c_void>();
         let how = if wait { MsyncFlags::SYNC } else { MsyncFlags::ASYNC };
         // SAFETY: `start..end` lies within the mapping (checked above), which lives as long as
         // `self`; to write pages out changes nothing in them.
@@ -140,7 +139,7 @@ impl Mapping {
     }
 
     fn end(&mut self) -> Result<()> {
-        let first = self.address().addr();
+        let first = self.address.addr().get();
         if lock::is_held_within(first..first + self.len) {
             // The kernel is going to write to the word when the thread ends: it stays mapped, for
             // others to be told, and not to have it hit what comes to lie there.
@@ -151,13 +150,10 @@ impl Mapping {
         }
         // SAFETY: this runs once to its end (see below), and nobody looks at the field after it.
         unsafe { ManuallyDrop::drop(&mut self.registered) };
-        if planted("view-kept") {
-            return Ok(());
-        }
         // SAFETY: the range is this value's own (made in `new`), and no reference into it is left:
         // those that `View` hands out borrow the view, which owns this value. Called once: by
         // `drop`, or by `unmap`, which never drops.
-        unsafe { mm::munmap(self.address().cast(), self.len) }.map_err(cvt)
+        unsafe { mm::munmap(self.address.as_ptr().cast(), self.len) }.map_err(cvt)
     }
 }
 
@@ -189,7 +185,7 @@ fn exactly() -> MapFlags {
     MapFlags::empty()
 }
 
-fn told(errno: Errno, spec: &MapSpec) -> crate::Error {
+fn explain(errno: Errno, spec: &MapSpec) -> Error {
     match errno {
         Errno::EXIST => refuse(
             ErrorKind::InvalidArgument,

@@ -7,41 +7,57 @@
 //! | `pause` | waiting for a moment of another process's to pass |
 //! | `ofd` | byte locks that belong to an open file |
 //! | `aside` | files built aside and published whole |
-//! | `section` | the handle of a section, whatever it is of |
+//! | `shm` | the directory of named sections, and what in it is trusted |
+//! | `life` | how a name lives as long as its handles |
+//! | `handle` | the handle of a section, whatever it is of |
 //! | `anonymous` | sections of memory alone |
 //! | `file` | sections over files |
-//! | `grow` | sections made longer |
 //! | `names` | sections by name, and how a name dies with its last handle |
+//! | `native` | objects of other programs, by their own names |
+//! | `obtain` | which of the four above finds or makes a section |
+//! | `grow` | sections made longer |
 //! | `attach` | who else uses a file |
 //! | `seat` | which processes use a section |
 //! | `ruby` | the lock of a gem's map |
+//! | `faults` | what happens when a mapping is gone |
+//! | `lock` | lock words that survive their owner |
 //! | `mapping` | ranges mapped into this process |
-//! | `faults` | what happens when such a range is gone |
-//! | `lock` | lock words that survive their holder |
 
-mod anonymous;
-mod aside;
-mod attach;
+// From the bottom to the top: a module uses only those before it.
 mod error;
-mod faults;
-mod file;
-mod grow;
-mod lock;
 mod machine;
-mod mapping;
-mod names;
-mod ofd;
 mod pause;
-mod ruby;
+mod ofd;
+mod aside;
+mod shm;
+mod life;
+mod handle;
+mod anonymous;
+mod file;
+mod names;
+#[cfg_attr(not(target_os = "linux"), path = "native_shm.rs")]
+mod native;
+mod obtain;
+mod grow;
+mod attach;
 mod seat;
-mod section;
+mod ruby;
+mod faults;
+mod lock;
+mod mapping;
 
-use super::{How, Platform};
+use super::platform::Platform;
 use crate::{
-    Origin, Refused, Result, SectionId, SectionOptions, Taken, View, faults::Losses,
-    lock::LockSpec, seat::SeatSpec, view::MapSpec,
+    error::Result,
+    mapped::MappedRange,
+    options::SectionOptions,
+    registry::Losses,
+    spec::{How, LockSpec, MapSpec, Origin, Refused, SeatSpec, SectionId, Taken},
 };
-use std::time::{Duration, Instant};
+use std::{
+    ptr::NonNull,
+    time::{Duration, Instant},
+};
 
 pub(crate) use names::{check_native_name, gem_name};
 
@@ -50,7 +66,7 @@ pub(crate) struct Imp;
 
 #[allow(clippy::inline_always, reason = "as in `crate::Locks`")]
 impl Platform for Imp {
-    type Section = section::Section;
+    type Section = handle::Section;
     type Mapping = mapping::Mapping;
     type Locks = lock::Locks;
     /// The lock belongs to the open file.
@@ -62,7 +78,7 @@ impl Platform for Imp {
         how: How,
         fill: &mut dyn FnMut(Self::Section) -> Result<()>,
     ) -> Result<(Self::Section, Origin)> {
-        section::obtain(options, how, fill)
+        obtain::obtain(options, how, fill)
     }
 
     // A section is published after it was filled, so there is nobody to keep out.
@@ -132,12 +148,8 @@ impl Platform for Imp {
         mapping.losses()
     }
 
-    fn guard() -> bool {
-        faults::guard()
-    }
-
     #[inline]
-    fn address(mapping: &Self::Mapping) -> *mut u8 {
+    fn address(mapping: &Self::Mapping) -> NonNull<u8> {
         mapping.address()
     }
 
@@ -176,7 +188,7 @@ impl Platform for Imp {
     }
 
     fn program(pid: u32) -> Option<String> {
-        lock::program(pid)
+        machine::program(pid)
     }
 
     fn pid_namespace() -> u64 {
@@ -226,34 +238,34 @@ impl Platform for Imp {
     #[inline]
     fn lock(
         locks: &Self::Locks,
-        view: &View,
+        range: &MappedRange,
         at: usize,
         timeout: Duration,
     ) -> Result<Taken, Refused> {
-        lock::lock(locks, view, at, timeout)
+        lock::lock(locks, range, at, timeout)
     }
 
     #[inline(always)]
-    fn try_lock(locks: &Self::Locks, view: &View, at: usize) -> bool {
-        lock::try_lock(locks, view, at)
+    fn try_lock(locks: &Self::Locks, range: &MappedRange, at: usize) -> bool {
+        lock::try_lock(locks, range, at)
     }
 
     #[inline(always)]
-    fn unlock(locks: &Self::Locks, view: &View, at: usize) {
-        lock::unlock(locks, view, at);
+    fn unlock(locks: &Self::Locks, range: &MappedRange, at: usize) {
+        lock::unlock(locks, range, at);
     }
 
-    fn wake(locks: &Self::Locks, view: &View, at: usize) {
-        lock::wake(locks, view, at);
+    fn wake(locks: &Self::Locks, range: &MappedRange, at: usize) {
+        lock::wake(locks, range, at);
     }
 
     fn park(
         locks: &Self::Locks,
-        view: &View,
+        range: &MappedRange,
         at: usize,
         seen: u32,
         at_most: Duration,
     ) -> Result<bool> {
-        lock::park(locks, view, at, seen, at_most)
+        lock::park(locks, range, at, seen, at_most)
     }
 }

@@ -44,83 +44,27 @@
 //!
 //! Somebody else who unlinks the file by hand (`rm`, or systemd's `RemoveIPC`) breaks rule 2; the
 //! handles go on, later openers do not find them.
-//!
-//! Native names are objects of others: opened as they are, without locks and without a look at the
-//! owner, and never removed.
-
-#[cfg_attr(not(target_os = "linux"), path = "names/native_shm.rs")]
-mod native;
 
 use super::{
     aside::{self, Aside},
     error::{cvt, refuse},
+    handle::{Kind, Section, check_size, size_to_create},
+    life::{Life, is_bound, reap},
     ofd::{self, Hold},
     pause::Pause,
-    section::{Kind, Section, check_size, size_to_create},
+    shm,
 };
 use crate::{
-    Error, ErrorKind, Name, Origin, Result, Scope, SectionFlags, SectionOptions, seeded::planted,
-    sys::How,
+    error::{Error, ErrorKind, Result},
+    name::{Name, Scope},
+    options::{SectionFlags, SectionOptions},
+    spec::{How, Origin},
 };
-use rustix::{
-    fs::{self, FileType, Mode, OFlags},
-    io::Errno,
-};
+use rustix::{fs::OFlags, io::Errno};
 use std::{
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::AsFd,
     path::{Path, PathBuf},
 };
-
-/// Memory on Linux. Elsewhere a directory that the system does not tidy up by itself: shared
-/// memory objects have no locks there, and can be neither published whole nor told from left ones.
-const DIRECTORY: &str = if cfg!(target_os = "linux") { "/dev/shm" } else { "/var/tmp" };
-
-/// The name that a handle helps to keep alive.
-#[derive(Debug)]
-pub(super) struct Life {
-    path: PathBuf,
-    /// Whether copies of the descriptor in other processes count as handles.
-    inherit: bool,
-}
-
-impl Life {
-    fn new(path: &Path, options: &SectionOptions) -> Self {
-        Self { path: path.into(), inherit: options.inherit }
-    }
-
-    /// Before the descriptor is closed, in the process that opened it or (not `here`) in a child:
-    /// gives the lock back and takes the name away if it was the last. Answers itself where that
-    /// can only be done after the descriptor is closed.
-    pub(super) fn leave(self, fd: BorrowedFd<'_>, here: bool) -> Option<Self> {
-        if self.inherit || !here {
-            return Some(self);
-        }
-        if planted("removed-under-others") {
-            let _ = fs::unlink(&self.path);
-        }
-        let _ = ofd::set(fd, ofd::LIFE, Hold::Nothing);
-        if planted("name-kept") {
-            return None;
-        }
-        // Fails with a descriptor for reading only, which cannot lock exclusively.
-        if planted("name-kept-behind") {
-            return None;
-        }
-        let Ok(reaped) = reap(fd, &self.path) else { return Some(self) };
-        if reaped {
-            let _ = ofd::set(fd, ofd::LIFE, Hold::Nothing);
-        }
-        None
-    }
-
-    /// After the descriptor is closed: takes the name away if it was the last. Whatever is in the
-    /// way, who comes next does it.
-    pub(super) fn look_after(self) {
-        if let Ok(Some(fd)) = open(&self.path, OFlags::RDWR) {
-            let _ = reap(fd.as_fd(), &self.path);
-        }
-    }
-}
 
 pub(crate) fn check_native_name(text: &str) -> Result<(), &'static str> {
     let bare = text.strip_prefix('/').unwrap_or(text);
@@ -143,13 +87,11 @@ pub(crate) fn gem_name(text: &str, scope: Scope) -> Result<Name> {
 fn place(name: &Name) -> PathBuf {
     let uid = rustix::process::geteuid().as_raw();
     let file = match name.scope() {
-        Scope::Local if planted("name-without-user") => format!("mapvar.{name}"),
-        _ if planted("name-without-case") => format!("mapvar.{uid}.{name}").to_ascii_lowercase(),
         Scope::Local => format!("mapvar.{uid}.{name}"),
         // Not `mapvar.<name>`: that of "0.x" would be the local "x" of root.
         Scope::Global => format!("mapvar.global.{name}"),
     };
-    Path::new(DIRECTORY).join(file)
+    Path::new(shm::DIRECTORY).join(file)
 }
 
 pub(super) fn obtain(
@@ -158,9 +100,6 @@ pub(super) fn obtain(
     how: How,
     fill: &mut dyn FnMut(Section) -> Result<()>,
 ) -> Result<(Section, Origin)> {
-    if name.is_native() {
-        return native::obtain(name, options, how, fill);
-    }
     let path = place(name);
     let mut pause = Pause::up_to(options.timeout);
     loop {
@@ -215,7 +154,7 @@ enum Found {
 }
 
 fn find(path: &Path, options: &SectionOptions) -> Result<Found> {
-    let Some(fd) = open(path, OFlags::RDWR)? else { return Ok(Found::Nothing) };
+    let Some(fd) = shm::open(path, OFlags::RDWR)? else { return Ok(Found::Nothing) };
     if reap(fd.as_fd(), path)? {
         return Ok(Found::Nothing);
     }
@@ -223,11 +162,11 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Found> {
         return Ok(Found::Passing);
     }
     let living = Section::new(fd, Kind::Named, false, true).living(Life::new(path, options));
-    if options.protection.writable() || planted("reader-opened-for-writing") {
+    if options.protection.writable() {
         return Ok(Found::Living(living));
     }
     // For reading: a descriptor that cannot write, with a lock of its own before the first goes.
-    let Some(fd) = open(path, OFlags::RDONLY)? else { return Ok(Found::Passing) };
+    let Some(fd) = shm::open(path, OFlags::RDONLY)? else { return Ok(Found::Passing) };
     if !ofd::set(fd.as_fd(), ofd::LIFE, Hold::Shared)? || !is_bound(path, fd.as_fd())? {
         return Ok(Found::Passing);
     }
@@ -242,7 +181,7 @@ fn make(
     fill: &mut dyn FnMut(Section) -> Result<()>,
 ) -> Result<Option<Section>> {
     let size = size_to_create(options)?;
-    let new = Aside::new(path).map_err(no_directory)?;
+    let new = Aside::new(path).map_err(shm::explain_directory)?;
     aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE))?;
     // Nobody else can know the file yet.
     if !ofd::set(new.fd(), ofd::LIFE, Hold::Shared)? {
@@ -252,100 +191,4 @@ fn make(
     let Some(fd) = new.publish(path)? else { return Ok(None) };
     let section = Section::new(fd, Kind::Named, true, true);
     Ok(Some(section.living(Life::new(path, options))))
-}
-
-fn no_directory(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::NotFound => {
-            refuse(ErrorKind::Unsupported, format!("{DIRECTORY} is not there; mount a tmpfs on it"))
-                .because(error)
-        }
-        _ => error,
-    }
-}
-
-/// Opens what bears the name, if it is a section of ours; `None` where there is nothing.
-fn open(path: &Path, access: OFlags) -> Result<Option<OwnedFd>> {
-    let mut flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    if planted("links-followed") {
-        flags -= OFlags::NOFOLLOW;
-    }
-    match fs::open(path, flags, Mode::empty()) {
-        Ok(fd) => {
-            let stat = fs::fstat(&fd).map_err(cvt)?;
-            // Without a name since: removed between the two calls.
-            if stat.st_nlink == 0 {
-                return Ok(None);
-            }
-            trust(&stat)?;
-            Ok(Some(fd))
-        }
-        Err(Errno::NOENT) => Ok(None),
-        Err(errno) => {
-            // Whose it is, and of what kind, says more than that it cannot be opened.
-            if let Ok(stat) = fs::lstat(path) {
-                trust(&stat)?;
-            }
-            Err(cvt(errno))
-        }
-    }
-}
-
-/// Whether anything in it may be believed: the directory is open to all users.
-fn trust(stat: &fs::Stat) -> Result<()> {
-    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    if !regular && !planted("kind-not-checked") {
-        return Err(other_kind());
-    }
-    let (owner, user) = (stat.st_uid, rustix::process::geteuid().as_raw());
-    if owner != user && !planted("owner-not-checked") {
-        return Err(refuse(
-            ErrorKind::ForeignOwner,
-            format!(
-                "it belongs to user {owner} and this is user {user}; choose another name, or run as that user"
-            ),
-        ));
-    }
-    if stat.st_mode & 0o022 != 0 && !planted("mode-not-checked") {
-        return Err(refuse(
-            ErrorKind::PermissionDenied,
-            "other users may write to it, so nothing in it is trusted; remove it from the directory of shared memory",
-        ));
-    }
-    if stat.st_nlink > 1 && !planted("second-name-not-checked") {
-        return Err(refuse(
-            ErrorKind::PermissionDenied,
-            "it has a second name in the file system, so nothing in it is trusted; remove it from the directory of shared memory",
-        ));
-    }
-    Ok(())
-}
-
-fn other_kind() -> Error {
-    refuse(
-        ErrorKind::NameTaken,
-        "another kind of object bears the name (a directory, a link, a fifo); remove it, or choose another name",
-    )
-}
-
-/// Whether the name stands for the file of this descriptor.
-fn is_bound(path: &Path, fd: BorrowedFd<'_>) -> Result<bool> {
-    let file = fs::fstat(fd).map_err(cvt)?;
-    match fs::lstat(path) {
-        Ok(name) => Ok((name.st_dev, name.st_ino) == (file.st_dev, file.st_ino)),
-        Err(Errno::NOENT) => Ok(false),
-        Err(errno) => Err(cvt(errno)),
-    }
-}
-
-/// Takes the name away where nobody lives behind it; whether that was so. The exclusive lock is
-/// held until `fd` is closed.
-fn reap(fd: BorrowedFd<'_>, path: &Path) -> Result<bool> {
-    if !ofd::set(fd, ofd::LIFE, Hold::Exclusive)? {
-        return Ok(false);
-    }
-    if is_bound(path, fd)? || planted("reaped-blindly") {
-        fs::unlink(path).map_err(cvt)?;
-    }
-    Ok(true)
 }

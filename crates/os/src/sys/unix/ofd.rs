@@ -15,10 +15,12 @@
     path = "ofd/missing.rs"
 )]
 mod calls;
+mod hold;
 
-use crate::Seat;
+use crate::spec::MOST_SEATS;
 
 pub(super) use calls::{is_held, set};
+pub(super) use hold::Hold;
 
 /// Held shared by each handle of a named section for as long as it lives.
 pub(super) const LIFE: u64 = FAR;
@@ -27,7 +29,7 @@ pub(super) const GATE: u64 = FAR + 1;
 /// Held shared by who is attached to a file.
 pub(super) const ROOM: u64 = FAR + 2;
 /// From here on one byte for each seat, held exclusively by who has it.
-pub(super) const SEATS: u64 = FAR - Seat::MOST as u64;
+pub(super) const SEATS: u64 = FAR - MOST_SEATS as u64;
 /// Held by who makes a section longer.
 pub(super) const GROWTH: u64 = FAR + 3;
 /// Held by who reads or writes a gem's map; shared by who can only read.
@@ -37,11 +39,3 @@ pub(super) const RUBY: u64 = FAR + 4;
 /// section has sixteen bytes less than that. (The bytes of the seats, before it, could lie in a file
 /// of nearly that size. That does no harm: what is in a file is never locked.)
 const FAR: u64 = (1 << 63) - 16;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hold {
-    Shared,
-    /// Takes a descriptor that may write.
-    Exclusive,
-    Nothing,
-}

@@ -3,11 +3,11 @@
 
 use super::{
     error::refuse,
+    handle::Section,
     machine,
     ofd::{self, Hold},
-    section::Section,
 };
-use crate::{ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use std::{
     thread,
     time::{Duration, Instant},

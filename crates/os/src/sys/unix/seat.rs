@@ -3,10 +3,13 @@
 
 use super::{
     error::refuse,
+    handle::Section,
     ofd::{self, Hold},
-    section::Section,
 };
-use crate::{ErrorKind, Result, seat::SeatSpec, seeded::planted};
+use crate::{
+    error::{ErrorKind, Result},
+    spec::SeatSpec,
+};
 
 pub(super) fn take(section: &Section, spec: &SeatSpec) -> Result<Option<usize>> {
     check(section)?;
@@ -24,7 +27,7 @@ pub(super) fn is_taken(section: &Section, slot: usize) -> Result<bool> {
 }
 
 pub(super) fn leave(section: &Section, slot: usize) {
-    if section.is_of_this_process() && !planted("seat-kept") {
+    if section.is_of_this_process() {
         let _ = ofd::set(section.fd(), byte(slot), Hold::Nothing);
     }
 }

@@ -9,9 +9,9 @@
 
 use super::{
     cvt::{is, last},
-    section::Section,
+    section::{Places, Section},
 };
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use std::{
     fs::File,
     os::windows::io::AsRawHandle,
@@ -31,13 +31,6 @@ const GATE: u64 = 0x7fff_ffff_ffff_fff0;
 const ROOM: u64 = GATE + 1;
 /// Held by who makes the file longer.
 pub(super) const GROWTH: u64 = GATE + 2;
-
-/// What a handle holds.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    gate: bool,
-    entered: u32,
-}
 
 pub(super) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
     let Some(file) = &section.file else { return Ok(section.created) };

@@ -1,6 +1,8 @@
 //! The one reader of `GetLastError`, and what its codes mean to a person.
 
-use crate::{Error, ErrorKind};
+#![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
+
+use crate::error::{Error, ErrorKind};
 use std::io;
 use windows_sys::Win32::Foundation as win;
 
@@ -22,6 +24,13 @@ pub(super) fn cvt(error: io::Error) -> Error {
         None => (ErrorKind::Io, ""),
     };
     Error::new(kind, "", "").detail(detail).because(error)
+}
+
+/// The error that a status of `ntdll` stands for.
+pub(super) fn status(status: win::NTSTATUS) -> Error {
+    // SAFETY: no pointer.
+    let code: win::WIN32_ERROR = unsafe { win::RtlNtStatusToDosError(status) };
+    cvt(io::Error::from_raw_os_error(code.cast_signed()))
 }
 
 /// Kind and remedy of a code. What an error means for one call only is said where the call is.

@@ -8,7 +8,7 @@
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
 use super::{cvt::last, names::Wide, security::Private};
-use crate::Result;
+use crate::error::Result;
 use std::{
     collections::HashMap,
     os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle},

@@ -15,7 +15,7 @@
 #![allow(unsafe_code, reason = "exceptions, and memory put in the place of lost memory")]
 
 use super::placeholder;
-use crate::faults::{Cause, Entry, Piece, find};
+use crate::registry::{self, Cause, Entry, Losses, Piece, Registered, find};
 use std::{
     ffi::c_void,
     ptr::{NonNull, with_exposed_provenance_mut},
@@ -39,8 +39,18 @@ use windows_sys::Win32::{
     },
 };
 
-/// See [`crate::sys::Platform::guard`].
-pub(super) fn guard() -> bool {
+/// Registers a piece of a view, for the handler to know it, and installs the handler before the
+/// first. `losses` are those of the view's first piece, unless this is the one.
+pub(super) fn register(piece: &Piece, losses: Option<Losses>) -> Registered {
+    registry::guard_once(guard);
+    match losses {
+        None => Registered::new(piece),
+        Some(losses) => Registered::behind(losses, piece),
+    }
+}
+
+/// Installs the handler; whether it stands.
+fn guard() -> bool {
     // Not to be looked for in the handler.
     placeholder::prepare();
     // SAFETY: the handler lives as long as the program (a library that has been unloaded must not

@@ -4,13 +4,19 @@
 
 use super::{
     cvt::{cvt, is, last, on_a_name, retold},
-    machine, mapping,
+    machine,
     named::{Fill, InitMutex, check_owner, check_size, exists, no_size},
     names::{self, Wide},
+    pages,
     section::{self, Section},
     security::Private,
 };
-use crate::{Error, ErrorKind, Name, Origin, Protection, Result, SectionOptions, sys::How};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    name::Name,
+    options::{Protection, SectionOptions},
+    spec::{How, Origin},
+};
 use std::{
     ffi::OsString,
     fs::{File, OpenOptions},
@@ -177,8 +183,8 @@ fn over(options: &SectionOptions, file: File, writes: bool, created: bool) -> Re
         }
         // What bears the name may be over another file, or over none.
         let (ours, _) = section::make(Some(&file), None, 0, options)?;
-        let ours = mapping::file_behind(ours.as_handle());
-        if ours.is_none() || ours != mapping::file_behind(handle.as_handle()) {
+        let ours = pages::file_behind(ours.as_handle());
+        if ours.is_none() || ours != pages::file_behind(handle.as_handle()) {
             return Err(Error::new(ErrorKind::NameTaken, "", "").detail(
                 "a section that is not over this file bears the name; choose another name",
             ));

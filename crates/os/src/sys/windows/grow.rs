@@ -10,20 +10,31 @@
 use super::{
     attach::{self, GROWTH},
     cvt::{cvt, last},
-    machine, mapping,
+    machine,
+    pages::Piece,
     section::{Pages, Section, length},
 };
-use crate::{Error, ErrorKind, Result, SectionFlags, SectionOptions};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    options::{SectionFlags, SectionOptions},
+};
 use std::{
     fs::File,
     io,
-    os::windows::{fs::FileExt, io::AsRawHandle},
+    os::windows::{
+        fs::FileExt,
+        io::{AsHandle, AsRawHandle},
+    },
     sync::{MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
-use windows_sys::Win32::Storage::FileSystem::{
-    FILE_ALLOCATION_INFO, FileAllocationInfo, LOCKFILE_EXCLUSIVE_LOCK, SetFileInformationByHandle,
+use windows_sys::Win32::{
+    Storage::FileSystem::{
+        FILE_ALLOCATION_INFO, FileAllocationInfo, LOCKFILE_EXCLUSIVE_LOCK,
+        SetFileInformationByHandle,
+    },
+    System::Memory::FILE_MAP_WRITE,
 };
 
 /// See [`crate::sys::Platform::grow`].
@@ -47,9 +58,15 @@ pub(super) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Re
         let size = usize::try_from(size).map_err(|_| {
             Error::new(ErrorKind::TooLarge, "", "").detail("more than this process can map")
         })?;
-        return mapping::commit(section, size);
+        return commit(section, size);
     }
     Ok(())
+}
+
+/// Gives memory to the first `size` bytes of a section that is reserved, for every process.
+fn commit(section: &Section, size: usize) -> Result<()> {
+    // It stays when this view of it has gone.
+    Piece::map(section.object(size as u64)?.as_handle(), FILE_MAP_WRITE, 0, size, 0)?.commit(size)
 }
 
 /// Makes the file at least `size` bytes long, to the end of the granule.

@@ -19,37 +19,23 @@
 //! for a living one's if its slot had 1,048,574 owners since, not one of which left; that costs who
 //! wants the lock a `TimedOut` until the slot has its next owner.
 
-#![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
-
 use super::{
     event::{self, Events},
-    names,
+    machine, names,
     token::{self, Look},
     wait,
 };
 use crate::{
-    Error, ErrorKind, Holder, Refused, Result, Taken, View,
-    lock::{DIED, FIRST_MARK, LockSpec, OWNER, WAITERS},
-    seeded,
+    error::{Error, ErrorKind, Holder, Result},
+    mapped::MappedRange,
+    spec::{DIED, FIRST_MARK, LockSpec, OWNER, Refused, Taken, WAITERS},
     words::{Half, Word},
 };
 use std::{
-    ffi::OsString,
-    os::windows::{
-        ffi::OsStringExt,
-        io::{AsHandle, AsRawHandle, FromRawHandle, OwnedHandle},
-    },
-    path::PathBuf,
+    os::windows::io::AsHandle,
     sync::{Arc, atomic::Ordering},
     thread,
     time::{Duration, Instant},
-};
-use windows_sys::Win32::{
-    Foundation::FILETIME,
-    System::Threading::{
-        GetCurrentProcess, GetCurrentProcessId, GetCurrentThreadId, GetProcessTimes, OpenProcess,
-        PROCESS_QUERY_LIMITED_INFORMATION, QueryFullProcessImageNameW,
-    },
 };
 
 /// Slots that a lock word can name.
@@ -108,23 +94,28 @@ impl Locks {
         })
     }
 
-    pub(super) fn lock(&self, view: &View, at: usize, timeout: Duration) -> Result<Taken, Refused> {
-        let Some(word) = view.half(at) else { return Err(Refused::Failed(misplaced(at))) };
+    pub(super) fn lock(
+        &self,
+        range: &MappedRange,
+        at: usize,
+        timeout: Duration,
+    ) -> Result<Taken, Refused> {
+        let Some(word) = range.half(at) else { return Err(Refused::Failed(misplaced(at))) };
         let mine = match token::cached(self.number) {
             Some(mine) => mine,
-            None => self.claim(view).map_err(Refused::Failed)?,
+            None => self.claim(range).map_err(Refused::Failed)?,
         };
         // SYNC POINT (lock). Acquire pairs with the Release of `unlock` and `unmark`: what the last
         // holder wrote is seen. Release pairs with the Acquire loads of `wait`: who sees this owner
         // sees its generation in the table, which was stored before.
         match word.compare_exchange(0, mine, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => Ok(Taken::Clean),
-            Err(_) => self.wait(view, word, mine, timeout),
+            Err(_) => self.wait(range, word, mine, timeout),
         }
     }
 
-    pub(super) fn unlock(view: &View, at: usize) {
-        if let Some(word) = view.half(at) {
+    pub(super) fn unlock(range: &MappedRange, at: usize) {
+        if let Some(word) = range.half(at) {
             // SYNC POINT (unlock). Release pairs with the Acquire of `lock` and `wait`. Nobody else
             // changes the word of a living holder, so a store will do.
             word.store(0, Ordering::Release);
@@ -134,42 +125,42 @@ impl Locks {
     /// See [`crate::Locks::park`].
     pub(super) fn park(
         &self,
-        view: &View,
+        range: &MappedRange,
         at: usize,
         seen: u32,
         at_most: Duration,
     ) -> Result<bool> {
-        let Some(word) = view.half(at) else { return Err(misplaced(at)) };
+        let Some(word) = range.half(at) else { return Err(misplaced(at)) };
         let mine = match token::cached(self.number) {
             Some(mine) => mine,
-            None => self.claim(view)?,
+            None => self.claim(range)?,
         };
         let slot = (mine & (MOST_SLOTS as u32 - 1)) as usize;
         let event = token::event(self.number, || event::make(&self.events, slot))?;
-        self.sleep_on(view, slot, at as u64)?;
+        self.sleep_on(range, slot, at as u64)?;
         // SYNC POINT (park). Release carries the slot's word to `wake`, whose addition is Acquire: a
         // load would not, where another has set the bit already.
         let found = word.fetch_or(WAITERS, Ordering::AcqRel);
         let slept = (found | WAITERS) == (seen | WAITERS);
         let waited =
             if slept { wait::for_object(event.as_handle(), at_most).map(|_| ()) } else { Ok(()) };
-        self.sleep_on(view, slot, 0)?;
+        self.sleep_on(range, slot, 0)?;
         waited.map(|()| slept)
     }
 
     /// Signals those who sleep on the word at byte `at`.
-    pub(super) fn wake(&self, view: &View, at: usize) {
+    pub(super) fn wake(&self, range: &MappedRange, at: usize) {
         for slot in 0..self.slots {
             // SYNC POINT: `crate::Locks::wake` has read the bit that `park` set after this word.
-            if self.slot_word(view, slot, SLEEPS_ON).is_ok_and(|on| on == at as u64) {
+            if self.slot_word(range, slot, SLEEPS_ON).is_ok_and(|on| on == at as u64) {
                 self.signalled.signal(&self.events, slot);
             }
         }
     }
 
-    fn sleep_on(&self, view: &View, slot: usize, at: u64) -> Result<()> {
+    fn sleep_on(&self, range: &MappedRange, slot: usize, at: u64) -> Result<()> {
         let place = self.table + slot * WORDS * 8;
-        let words = view.words_mut(place, WORDS).ok_or_else(|| misplaced(place))?;
+        let words = range.words_mut(place, WORDS).ok_or_else(|| misplaced(place))?;
         words.store(SLEEPS_ON, at, Ordering::Release);
         Ok(())
     }
@@ -177,7 +168,7 @@ impl Locks {
     #[cold]
     fn wait(
         &self,
-        view: &View,
+        range: &MappedRange,
         word: &Half,
         mine: u32,
         timeout: Duration,
@@ -210,7 +201,7 @@ impl Locks {
             });
             // 1 ms, growing to 5: a plain unlock shows only when the word is read again.
             let patience = Duration::from_millis((1 + looks / 4).min(5));
-            let gone = !free && self.gone(view, owner, &mut look, patience.min(left))?;
+            let gone = !free && self.gone(range, owner, &mut look, patience.min(left))?;
             if free || gone {
                 // Only if the word still says so. An owner who is gone never comes back, so that
                 // nothing can have happened in between that leaves the same word behind.
@@ -222,7 +213,7 @@ impl Locks {
                 }
             }
             if left.is_zero() {
-                return Err(Refused::TimedOut(self.holder(view, owner)));
+                return Err(Refused::TimedOut(self.holder(range, owner)));
             }
             looks += 1;
         }
@@ -231,7 +222,7 @@ impl Locks {
     /// Whether the owner that a lock word names is gone; waits a little for it to go.
     fn gone(
         &self,
-        view: &View,
+        range: &MappedRange,
         owner: u32,
         look: &mut Look,
         patience: Duration,
@@ -242,15 +233,8 @@ impl Locks {
         if slot >= self.slots {
             return Ok(true);
         }
-        if seeded::planted("death-ignored") {
-            thread::sleep(patience);
-            return Ok(false);
-        }
-        let generation = self.slot_word(view, slot, 0).map_err(Refused::Failed)?;
+        let generation = self.slot_word(range, slot, 0).map_err(Refused::Failed)?;
         if owner_of(slot, generation) != owner {
-            return Ok(true);
-        }
-        if crate::seeded::planted("token-not-asked") {
             return Ok(true);
         }
         look.owner_is_gone(&self.tokens, slot, patience).map_err(Refused::Failed)
@@ -258,40 +242,39 @@ impl Locks {
 
     /// Gets this thread a slot, once in this region; answers how lock words name it.
     #[cold]
-    fn claim(&self, view: &View) -> Result<u32> {
+    fn claim(&self, range: &MappedRange) -> Result<u32> {
         // Before a token is had, so that nothing is to be given back.
-        self.slot_word(view, self.slots - 1, WORDS - 1)?;
+        self.slot_word(range, self.slots - 1, WORDS - 1)?;
         token::claim(self.number, &self.tokens, self.slots, |slot| {
             let at = self.table + slot * WORDS * 8;
-            let words = view.words_mut(at, WORDS).ok_or_else(|| misplaced(at))?;
-            let raised = u64::from(!crate::seeded::planted("generation-not-raised"));
-            let generation = words.read().load(0, Ordering::Relaxed).wrapping_add(raised);
+            let words = range.words_mut(at, WORDS).ok_or_else(|| misplaced(at))?;
+            let generation = words.read().load(0, Ordering::Relaxed).wrapping_add(1);
             // Relaxed: the messages may be wrong for a moment, and the generation is published by
             // the Release of the first `lock`.
-            words.store(1, current_process().into(), Ordering::Relaxed);
-            words.store(2, current_thread().into(), Ordering::Relaxed);
-            words.store(3, started_here(), Ordering::Relaxed);
+            words.store(1, machine::current_process().into(), Ordering::Relaxed);
+            words.store(2, machine::current_thread().into(), Ordering::Relaxed);
+            words.store(3, machine::started_here(), Ordering::Relaxed);
             words.store(SLEEPS_ON, 0, Ordering::Relaxed);
             words.store(0, generation, Ordering::Release);
             Ok(owner_of(slot, generation))
         })
     }
 
-    fn slot_word(&self, view: &View, slot: usize, word: usize) -> Result<u64> {
+    fn slot_word(&self, range: &MappedRange, slot: usize, word: usize) -> Result<u64> {
         let at = self.table + slot * WORDS * 8;
-        let words = view.words_mut(at, WORDS).ok_or_else(|| misplaced(at))?;
+        let words = range.words_mut(at, WORDS).ok_or_else(|| misplaced(at))?;
         Ok(words.read().load(word, Ordering::Relaxed))
     }
 
     /// Who holds it, as far as its slot tells: a hint, which a peer may have forged.
-    fn holder(&self, view: &View, owner: u32) -> Option<Holder> {
+    fn holder(&self, range: &MappedRange, owner: u32) -> Option<Holder> {
         let slot = (owner & (MOST_SLOTS as u32 - 1)) as usize;
-        let word = |word| self.slot_word(view, slot, word).ok();
+        let word = |word| self.slot_word(range, slot, word).ok();
         if slot >= self.slots || owner_of(slot, word(0)?) != owner {
             return None;
         }
         let pid = u32::try_from(word(1)?).ok().filter(|pid| *pid != 0)?;
-        Some(Holder::new(pid).with_program(program(pid, Some(word(3)?))))
+        Some(Holder::new(pid).with_program(machine::program(pid, Some(word(3)?))))
     }
 }
 
@@ -306,66 +289,4 @@ fn misplaced(at: usize) -> Error {
         "byte {at} is not a lock word of this view, or the view is for reading; give the region's \
          writable view"
     ))
-}
-
-fn current_process() -> u32 {
-    // SAFETY: no argument.
-    unsafe { GetCurrentProcessId() }
-}
-
-pub(super) fn current_thread() -> u32 {
-    // SAFETY: no argument.
-    unsafe { GetCurrentThreadId() }
-}
-
-/// When this process was started; 0 where the system does not tell.
-fn started_here() -> u64 {
-    // SAFETY: no argument. The answer is a constant that needs no closing.
-    started(unsafe { GetCurrentProcess() })
-}
-
-/// When a process was started: with its id it names a process for ever.
-fn started(process: *mut std::ffi::c_void) -> u64 {
-    let mut times = [FILETIME::default(); 4];
-    let [created, exited, kernel, user] = &mut times;
-    // SAFETY: a handle that does not lead to a process makes the call fail; the four places for the
-    // answers are valid.
-    let done = unsafe {
-        GetProcessTimes(
-            process,
-            &raw mut *created,
-            &raw mut *exited,
-            &raw mut *kernel,
-            &raw mut *user,
-        )
-    };
-    if done == 0 {
-        return 0;
-    }
-    u64::from(created.dwHighDateTime) << 32 | u64::from(created.dwLowDateTime)
-}
-
-/// The program of a process, if it is still the one that was started then, where that is known.
-pub(super) fn program(pid: u32, start: Option<u64>) -> Option<String> {
-    // SAFETY: no pointer.
-    let process = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, pid) };
-    if process.is_null() {
-        return None;
-    }
-    // SAFETY: the call gave us this handle, and nobody else has it.
-    let process = unsafe { OwnedHandle::from_raw_handle(process) };
-    if start.is_some_and(|start| started(process.as_raw_handle()) != start) {
-        return None;
-    }
-    let mut path = vec![0_u16; 32_768];
-    let mut len = path.len() as u32;
-    // SAFETY: the handle is open; the place for the answer is as long as `len` says.
-    let done = unsafe {
-        QueryFullProcessImageNameW(process.as_raw_handle(), 0, path.as_mut_ptr(), &raw mut len)
-    };
-    if done == 0 {
-        return None;
-    }
-    let path = PathBuf::from(OsString::from_wide(path.get(..len as usize)?));
-    Some(path.file_name()?.to_string_lossy().into_owned())
 }

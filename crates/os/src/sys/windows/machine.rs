@@ -1,15 +1,31 @@
-//! Facts about the machine.
+//! Facts about the machine and its processes.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
-use super::{cvt::last, section::status};
-use crate::{Error, ErrorKind, Result};
-use std::{ptr::null_mut, sync::OnceLock};
+use super::cvt::{last, status};
+use crate::error::{Error, ErrorKind, Result};
+use std::{
+    ffi::OsString,
+    os::windows::{
+        ffi::OsStringExt,
+        io::{AsRawHandle, FromRawHandle, OwnedHandle},
+    },
+    path::PathBuf,
+    ptr::null_mut,
+    sync::OnceLock,
+};
 use windows_sys::{
     Wdk::System::SystemInformation::{NtQuerySystemInformation, SystemTimeOfDayInformation},
     Win32::{
+        Foundation::FILETIME,
         Security::Authentication::Identity::RtlGenRandom,
-        System::SystemInformation::{GetSystemInfo, SYSTEM_INFO},
+        System::{
+            SystemInformation::{GetSystemInfo, SYSTEM_INFO},
+            Threading::{
+                GetCurrentProcess, GetCurrentProcessId, GetCurrentThreadId, GetProcessTimes,
+                OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION, QueryFullProcessImageNameW,
+            },
+        },
     },
 };
 
@@ -71,4 +87,66 @@ pub(super) fn random() -> Result<[u64; 2]> {
     } else {
         Err(last().during("ask for", "random bits"))
     }
+}
+
+pub(super) fn current_process() -> u32 {
+    // SAFETY: no argument.
+    unsafe { GetCurrentProcessId() }
+}
+
+pub(super) fn current_thread() -> u32 {
+    // SAFETY: no argument.
+    unsafe { GetCurrentThreadId() }
+}
+
+/// When this process was started; 0 where the system does not tell.
+pub(super) fn started_here() -> u64 {
+    // SAFETY: no argument. The answer is a constant that needs no closing.
+    started(unsafe { GetCurrentProcess() })
+}
+
+/// When a process was started: with its id it names a process for ever.
+fn started(process: *mut std::ffi::c_void) -> u64 {
+    let mut times = [FILETIME::default(); 4];
+    let [created, exited, kernel, user] = &mut times;
+    // SAFETY: a handle that does not lead to a process makes the call fail; the four places for the
+    // answers are valid.
+    let done = unsafe {
+        GetProcessTimes(
+            process,
+            &raw mut *created,
+            &raw mut *exited,
+            &raw mut *kernel,
+            &raw mut *user,
+        )
+    };
+    if done == 0 {
+        return 0;
+    }
+    u64::from(created.dwHighDateTime) << 32 | u64::from(created.dwLowDateTime)
+}
+
+/// The program of a process, if it is still the one that was started then, where that is known.
+pub(super) fn program(pid: u32, start: Option<u64>) -> Option<String> {
+    // SAFETY: no pointer.
+    let process = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, pid) };
+    if process.is_null() {
+        return None;
+    }
+    // SAFETY: the call gave us this handle, and nobody else has it.
+    let process = unsafe { OwnedHandle::from_raw_handle(process) };
+    if start.is_some_and(|start| started(process.as_raw_handle()) != start) {
+        return None;
+    }
+    let mut path = vec![0_u16; 32_768];
+    let mut len = path.len() as u32;
+    // SAFETY: the handle is open; the place for the answer is as long as `len` says.
+    let done = unsafe {
+        QueryFullProcessImageNameW(process.as_raw_handle(), 0, path.as_mut_ptr(), &raw mut len)
+    };
+    if done == 0 {
+        return None;
+    }
+    let path = PathBuf::from(OsString::from_wide(path.get(..len as usize)?));
+    Some(path.file_name()?.to_string_lossy().into_owned())
 }

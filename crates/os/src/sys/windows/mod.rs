@@ -2,34 +2,40 @@
 //!
 //! Seen under Wine 8; what Wine does otherwise than Windows stands in `docs/PLATFORM.md`.
 
-mod attach;
+// From the bottom to the top: a module uses only those before it.
 mod cvt;
-mod event;
-mod faults;
-mod file;
-mod grow;
-mod lock;
-mod machine;
-mod mapping;
-mod named;
 mod names;
-mod placeholder;
-mod ruby;
-mod seat;
-mod section;
+mod machine;
 mod security;
+mod wait;
+mod placeholder;
+mod faults;
+mod pages;
+mod section;
+mod named;
+mod file;
+mod attach;
+mod grow;
+mod mapping;
+mod event;
+mod token;
+mod lock;
+mod seat;
+mod ruby;
 #[cfg(test)]
 mod tests;
-mod token;
-mod wait;
 
-use super::{How, Platform};
+use super::platform::Platform;
 use crate::{
-    Error, ErrorKind, Origin, Refused, Result, SectionId, SectionOptions, Taken, View,
-    faults::Losses, lock::LockSpec, seat::SeatSpec, view::MapSpec,
+    error::{Error, ErrorKind, Result},
+    mapped::MappedRange,
+    options::SectionOptions,
+    registry::Losses,
+    spec::{How, LockSpec, MapSpec, Origin, Refused, SeatSpec, SectionId, Taken},
 };
 use std::{
-    os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle},
+    os::windows::io::OwnedHandle,
+    ptr::NonNull,
     time::{Duration, Instant},
 };
 
@@ -37,13 +43,6 @@ pub(crate) use names::{check_native_name, gem_name};
 
 #[derive(Debug)]
 pub(crate) struct Imp;
-
-/// The handle of the section object; of an empty file, of which Windows makes none, the file's.
-impl AsHandle for crate::Section {
-    fn as_handle(&self) -> BorrowedHandle<'_> {
-        self.shared.sys.as_handle()
-    }
-}
 
 impl Platform for Imp {
     type Section = section::Section;
@@ -153,12 +152,8 @@ impl Platform for Imp {
         mapping.losses()
     }
 
-    fn guard() -> bool {
-        faults::guard()
-    }
-
     #[inline]
-    fn address(mapping: &Self::Mapping) -> *mut u8 {
+    fn address(mapping: &Self::Mapping) -> NonNull<u8> {
         mapping.address()
     }
 
@@ -193,7 +188,7 @@ impl Platform for Imp {
     }
 
     fn program(pid: u32) -> Option<String> {
-        lock::program(pid, None)
+        machine::program(pid, None)
     }
 
     fn pid_namespace() -> u64 {
@@ -242,31 +237,31 @@ impl Platform for Imp {
     #[inline]
     fn lock(
         locks: &Self::Locks,
-        view: &View,
+        range: &MappedRange,
         at: usize,
         timeout: Duration,
     ) -> Result<Taken, Refused> {
-        locks.lock(view, at, timeout)
+        locks.lock(range, at, timeout)
     }
 
     #[inline]
-    fn unlock(_: &Self::Locks, view: &View, at: usize) {
-        lock::Locks::unlock(view, at);
+    fn unlock(_: &Self::Locks, range: &MappedRange, at: usize) {
+        lock::Locks::unlock(range, at);
     }
 
     // Nobody sleeps on a lock word here: who waits for a lock waits for its owner's token, and looks
     // at the word every few milliseconds.
-    fn wake(locks: &Self::Locks, view: &View, at: usize) {
-        locks.wake(view, at);
+    fn wake(locks: &Self::Locks, range: &MappedRange, at: usize) {
+        locks.wake(range, at);
     }
 
     fn park(
         locks: &Self::Locks,
-        view: &View,
+        range: &MappedRange,
         at: usize,
         seen: u32,
         at_most: Duration,
     ) -> Result<bool> {
-        locks.park(view, at, seen, at_most)
+        locks.park(range, at, seen, at_most)
     }
 }

@@ -1,6 +1,10 @@
 //! Names as Windows wants them: UTF-16 with a zero at the end.
 
-use crate::{Error, ErrorKind, Name, Result, Scope};
+use super::cvt::cvt;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    name::{Name, Scope},
+};
 use std::{
     ffi::OsStr,
     os::windows::ffi::OsStrExt,
@@ -36,8 +40,8 @@ pub(crate) fn gem_name(text: &str, scope: Scope) -> Result<Name> {
         ));
     }
     match scope {
-        Scope::Local => Name::native(text),
-        Scope::Global => Name::native(&scoped(scope, text)),
+        Scope::Local => Name::native_by(text, check_native_name),
+        Scope::Global => Name::native_by(&scoped(scope, text), check_native_name),
     }
 }
 
@@ -75,7 +79,7 @@ impl Wide {
 
 /// A file's path as the calls of Windows want it, whatever the current folder and however long.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
-    let path = std::path::absolute(path).map_err(super::cvt::cvt)?;
+    let path = std::path::absolute(path).map_err(cvt)?;
     // Up to MAX_PATH, less what the name of the file aside may be longer than this one's, the calls
     // take it as it is.
     if path.as_os_str().len() < 200 {

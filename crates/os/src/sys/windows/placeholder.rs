@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
 use super::cvt::last;
-use crate::Result;
+use crate::error::Result;
 use std::{
     ffi::{CStr, c_void},
     mem::transmute,

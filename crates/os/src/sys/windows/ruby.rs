@@ -16,13 +16,15 @@
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
 use super::{
-    cvt::{is, last, on_a_name},
+    cvt::{is, last, on_a_name, status},
     names::{self, Wide},
-    section::status,
     security::Private,
     wait::{self, Waited},
 };
-use crate::{Error, ErrorKind, Result, SectionOptions};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    options::SectionOptions,
+};
 use std::{
     ffi::c_void,
     os::windows::io::{AsHandle, AsRawHandle, FromRawHandle, OwnedHandle},

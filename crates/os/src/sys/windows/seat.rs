@@ -12,7 +12,7 @@ use super::{
     names::{self, Wide},
     security::Private,
 };
-use crate::{Result, seat::SeatSpec};
+use crate::{error::Result, spec::SeatSpec};
 use std::{
     io,
     os::windows::io::{FromRawHandle, OwnedHandle},

@@ -4,13 +4,16 @@
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
 use super::{
-    attach::Places,
-    cvt::{cvt, last},
-    mapping,
+    cvt::{cvt, last, status},
     names::Wide,
+    pages,
     security::Private,
 };
-use crate::{Error, ErrorKind, Protection, Result, SectionFlags, SectionId, SectionOptions};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    options::{Protection, SectionFlags, SectionOptions},
+    spec::SectionId,
+};
 use std::{
     ffi::c_void,
     fs::File,
@@ -24,7 +27,7 @@ use std::{
 use windows_sys::Win32::{
     Foundation::{
         CloseHandle, ERROR_ALREADY_EXISTS, GetLastError, HANDLE, INVALID_HANDLE_VALUE, NTSTATUS,
-        RtlNtStatusToDosError, SetLastError, WIN32_ERROR,
+        SetLastError,
     },
     Storage::FileSystem::{BY_HANDLE_FILE_INFORMATION, GetFileInformationByHandle, READ_CONTROL},
     System::Memory::{
@@ -60,6 +63,13 @@ pub(crate) struct Section {
     pub(super) places: Mutex<Places>,
     /// One thread at a time makes it longer.
     pub(super) growing: Mutex<()>,
+}
+
+/// What a handle holds among the users of a file.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    pub(super) gate: bool,
+    pub(super) entered: u32,
 }
 
 /// A section object to map.
@@ -415,13 +425,6 @@ unsafe extern "system" {
     ) -> NTSTATUS;
 }
 
-/// The error that a status of `ntdll` stands for.
-pub(super) fn status(status: NTSTATUS) -> Error {
-    // SAFETY: no pointer.
-    let code: WIN32_ERROR = unsafe { RtlNtStatusToDosError(status) };
-    cvt(io::Error::from_raw_os_error(code.cast_signed()))
-}
-
 /// Size, exact for a file and rounded up to a page for memory in the page file, and `SEC_`
 /// attributes.
 fn query(section: &OwnedHandle) -> Result<(u64, u32)> {
@@ -445,5 +448,5 @@ fn query(section: &OwnedHandle) -> Result<(u64, u32)> {
     // A foreign section may not let itself be asked (it takes SECTION_QUERY). A view of the whole
     // of it tells as much, to the page.
     let asked = status(code);
-    mapping::size_by_view(section.as_handle()).map(|size| (size, 0)).map_err(|_| asked)
+    pages::size_by_view(section.as_handle()).map(|size| (size, 0)).map_err(|_| asked)
 }

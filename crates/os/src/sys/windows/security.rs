@@ -6,7 +6,7 @@ use super::{
     cvt::{cvt, last},
     names::Wide,
 };
-use crate::Result;
+use crate::error::Result;
 use std::{
     ffi::c_void,
     io,

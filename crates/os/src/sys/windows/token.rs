@@ -4,12 +4,12 @@
 
 use super::{
     cvt::{is, last},
-    lock::current_thread,
+    machine::current_thread,
     names::Wide,
     security::Private,
     wait::{self, Waited},
 };
-use crate::{Error, ErrorKind, Result, seeded::planted};
+use crate::error::{Error, ErrorKind, Result};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -101,8 +101,7 @@ pub(super) fn claim(
         .try_with(|claims| {
             let mut claims = claims.try_borrow_mut().map_err(|_| ends())?;
             // What maps that are closed left with this thread: nobody else can give it back.
-            let kept = planted("claims-kept");
-            claims.0.retain(|_, claim| kept || claim.tokens.strong_count() > 0);
+            claims.0.retain(|_, claim| claim.tokens.strong_count() > 0);
             let private = Private::new()?;
             // Threads begin at different slots, so that the first try is mostly the last. Their ids
             // are multiples of 4.
@@ -207,7 +206,7 @@ impl Look {
             Some(claims.0.values().any(|claim| claim.is(tokens, slot)))
         });
         let own = own.ok().flatten().unwrap_or(true);
-        if own && !crate::seeded::planted("own-token-believed") {
+        if own {
             std::thread::sleep(patience);
             return Ok(false);
         }

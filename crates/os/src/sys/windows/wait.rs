@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
 use super::cvt::last;
-use crate::Result;
+use crate::error::Result;
 use std::{
     os::windows::io::{AsRawHandle, BorrowedHandle},
     time::{Duration, Instant},

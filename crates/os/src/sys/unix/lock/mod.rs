@@ -4,4 +4,4 @@
 #[cfg_attr(not(target_os = "linux"), path = "none.rs")]
 mod imp;
 
-pub(super) use imp::{Locks, is_held_within, lock, locks, park, program, try_lock, unlock, wake};
+pub(super) use imp::{Locks, is_held_within, lock, locks, park, try_lock, unlock, wake};

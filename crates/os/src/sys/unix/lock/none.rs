@@ -1,12 +1,17 @@
 //! Systems whose kernel tells nobody that the holder of a word has died.
 
-use crate::{ErrorKind, Refused, Result, Taken, View, lock::LockSpec, sys::imp::error::refuse};
+use super::super::error::refuse;
+use crate::{
+    error::{ErrorKind, Result},
+    mapped::MappedRange,
+    spec::{LockSpec, Refused, Taken},
+};
 use std::{ops::Range, time::Duration};
 
 #[derive(Debug)]
 pub(crate) enum Locks {}
 
-pub(in crate::sys) fn locks(_: &LockSpec) -> Result<Locks> {
+pub(crate) fn locks(_: &LockSpec) -> Result<Locks> {
     let error = refuse(
         ErrorKind::Unsupported,
         "this system does not tell who died with a lock; write from one process, or use Linux or Windows",
@@ -14,35 +19,31 @@ pub(in crate::sys) fn locks(_: &LockSpec) -> Result<Locks> {
     Err(error.during("make locks", ""))
 }
 
-pub(in crate::sys) fn lock(
+pub(crate) fn lock(
     locks: &Locks,
-    _: &View,
+    _: &MappedRange,
     _: usize,
     _: Duration,
 ) -> Result<Taken, Refused> {
     match *locks {}
 }
 
-pub(in crate::sys) fn try_lock(locks: &Locks, _: &View, _: usize) -> bool {
+pub(crate) fn try_lock(locks: &Locks, _: &MappedRange, _: usize) -> bool {
     match *locks {}
 }
 
-pub(in crate::sys) fn unlock(locks: &Locks, _: &View, _: usize) {
+pub(crate) fn unlock(locks: &Locks, _: &MappedRange, _: usize) {
     match *locks {}
 }
 
-pub(in crate::sys) fn wake(locks: &Locks, _: &View, _: usize) {
+pub(crate) fn wake(locks: &Locks, _: &MappedRange, _: usize) {
     match *locks {}
 }
 
-pub(in crate::sys) fn park(locks: &Locks, _: &View, _: usize, _: u32, _: Duration) -> Result<bool> {
+pub(crate) fn park(locks: &Locks, _: &MappedRange, _: usize, _: u32, _: Duration) -> Result<bool> {
     match *locks {}
 }
 
-pub(in crate::sys) fn program(_: u32) -> Option<String> {
-    None
-}
-
-pub(in crate::sys) fn is_held_within(_: Range<usize>) -> bool {
+pub(crate) fn is_held_within(_: Range<usize>) -> bool {
     false
 }

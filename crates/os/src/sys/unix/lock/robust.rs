@@ -23,9 +23,9 @@
 
 use super::super::{error::cvt, machine};
 use crate::{
-    Error, ErrorKind, Holder, Refused, Result, Taken, View,
-    lock::{DIED, FIRST_MARK, LockSpec, OWNER, WAITERS},
-    seeded::{is_number_taken, planted},
+    error::{Error, ErrorKind, Holder, Result},
+    mapped::MappedRange,
+    spec::{DIED, FIRST_MARK, LockSpec, OWNER, Refused, Taken, WAITERS},
     words::Half,
 };
 use rustix::{
@@ -80,37 +80,31 @@ const NAP: Duration = Duration::from_millis(100);
 const SPINS: u32 = 100;
 
 /// Fails early, and not at the first lock, where the kernel has no robust lists.
-pub(in crate::sys) fn locks(_: &LockSpec) -> Result<Locks> {
+pub(crate) fn locks(_: &LockSpec) -> Result<Locks> {
     introduce().map(|_| Locks(()))
 }
 
 #[inline]
-pub(in crate::sys) fn lock(
+pub(crate) fn lock(
     _: &Locks,
-    view: &View,
+    range: &MappedRange,
     at: usize,
     timeout: Duration,
 ) -> Result<Taken, Refused> {
-    let Some(word) = view.half(at) else { return Err(misplaced(at)) };
+    let Some(word) = range.half(at) else { return Err(misplaced(at)) };
     take(word, timeout).map_err(|refused| *refused)
 }
 
 #[inline(always)]
-pub(in crate::sys) fn try_lock(_: &Locks, view: &View, at: usize) -> bool {
-    let Some(word) = view.half(at) else { return false };
+pub(crate) fn try_lock(_: &Locks, range: &MappedRange, at: usize) -> bool {
+    let Some(word) = range.half(at) else { return false };
     let me = ME.get();
     if me.generation != machine::known_generation() {
         return false;
     }
-    let late = planted("announced-late");
-    if !late {
-        me.announce(word);
-    }
+    me.announce(word);
     // SYNC POINT: as in `take`.
     let taken = word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_ok();
-    if late && taken {
-        me.announce(word);
-    }
     if !taken {
         me.settle();
     }
@@ -118,35 +112,29 @@ pub(in crate::sys) fn try_lock(_: &Locks, view: &View, at: usize) -> bool {
 }
 
 #[inline(always)]
-pub(in crate::sys) fn unlock(_: &Locks, view: &View, at: usize) {
-    let Some(word) = view.half(at) else { return };
-    if planted("settled-before-unlock") {
-        ME.get().settle();
-    }
+pub(crate) fn unlock(_: &Locks, range: &MappedRange, at: usize) {
+    let Some(word) = range.half(at) else { return };
     // SYNC POINT: Release pairs with the Acquire of whoever takes the lock next.
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
-        rouse(word, 1);
-    }
-    if planted("not-settled") {
-        return;
+        wake_sleepers(word, 1);
     }
     ME.get().settle();
 }
 
-pub(in crate::sys) fn wake(_: &Locks, view: &View, at: usize) {
-    if let Some(word) = view.half(at) {
-        rouse(word, ALL);
+pub(crate) fn wake(_: &Locks, range: &MappedRange, at: usize) {
+    if let Some(word) = range.half(at) {
+        wake_sleepers(word, ALL);
     }
 }
 
-pub(in crate::sys) fn park(
+pub(crate) fn park(
     _: &Locks,
-    view: &View,
+    range: &MappedRange,
     at: usize,
     seen: u32,
     at_most: Duration,
 ) -> Result<bool> {
-    let Some(word) = view.half(at) else {
+    let Some(word) = range.half(at) else {
         return Err(Error::new(ErrorKind::ReadOnly, "wait for a change", "").detail(format!(
             "byte {at} is no wake word of this view, or the view is for reading"
         )));
@@ -162,7 +150,7 @@ pub(in crate::sys) fn park(
 }
 
 /// Whether the lock word that this thread holds lies in that range of addresses.
-pub(in crate::sys) fn is_held_within(addresses: Range<usize>) -> bool {
+pub(crate) fn is_held_within(addresses: Range<usize>) -> bool {
     let me = ME.get();
     if me.pending.is_null() {
         return false;
@@ -194,13 +182,7 @@ impl Me {
     /// Has the kernel look at this word should the thread end.
     #[inline]
     fn announce(self, word: &Half) {
-        if planted("lock-by-number") {
-            return;
-        }
         debug_assert!(self.is_settled(), "a thread holds one lock at a time");
-        if planted("not-announced") {
-            return;
-        }
         let word = ptr::from_ref(word).cast_mut().cast::<c_void>();
         let entry = word.wrapping_byte_offset(self.offset.wrapping_neg());
         // SAFETY: `pending` is a field of this thread's list head, which lives as long as the
@@ -351,28 +333,22 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
     // the sleepers. It then keeps `WAITERS` set for the others, whatever becomes of it.
     let mut slept = false;
     loop {
-        let mut owner = if planted("owner-not-asked") { 0 } else { found & OWNER };
-        if planted("lock-by-number") && owner < FIRST_MARK && !is_number_taken(owner) {
-            owner = 0;
-        }
-        let ignored = found & DIED != 0 && planted("death-ignored");
-        if owner == 0 && !ignored {
+        let owner = found & OWNER;
+        if owner == 0 {
             let mine = me.tid | found & WAITERS | if slept { WAITERS } else { 0 };
             // SYNC POINT: as in `lock`; and with the kernel's change of the word at a death, which
             // comes after all that the dead thread wrote.
             match word.compare_exchange(found, mine, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) if found & DIED != 0 && !planted("death-not-told") => {
-                    return Ok(Taken::Recovered);
-                }
+                Ok(_) if found & DIED != 0 => return Ok(Taken::Recovered),
                 Ok(_) => return Ok(Taken::Clean),
                 Err(now) => found = now,
             }
             continue;
         }
-        if owner >= FIRST_MARK && !planted("marks-overlooked") {
+        if owner >= FIRST_MARK {
             if slept {
                 // They are to see the mark too.
-                rouse(word, ALL);
+                wake_sleepers(word, ALL);
             }
             me.settle();
             return Err(Box::new(Refused::Marked(owner)));
@@ -425,7 +401,7 @@ fn sleep(word: &Half, value: u32, at_most: Duration) {
 const ALL: u32 = i32::MAX.cast_unsigned();
 
 #[cold]
-fn rouse(word: &Half, count: u32) {
+fn wake_sleepers(word: &Half, count: u32) {
     // Shared between processes: not `PRIVATE`. Fails only where nobody can sleep either.
     let _ = futex::wake(word, futex::Flags::empty(), count);
 }
@@ -434,11 +410,5 @@ fn rouse(word: &Half, count: u32) {
 fn holder(tid: u32) -> Option<Holder> {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     let pid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
-    Some(Holder::new(pid).with_program(program(pid)))
-}
-
-/// See [`crate::machine::program`].
-pub(in crate::sys) fn program(pid: u32) -> Option<String> {
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(name.trim_end().to_owned())
+    Some(Holder::new(pid).with_program(machine::program(pid)))
 }

@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code, reason = "rustix has no locks on bytes")]
 
-use super::Hold;
-use crate::{Result, seeded::planted, sys::imp::error::cvt};
+use super::{super::error::cvt, hold::Hold};
+use crate::error::Result;
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -16,11 +16,10 @@ use libc::flock64 as Flock;
 /// in the way, and then nothing has changed.
 pub(crate) fn set(fd: BorrowedFd<'_>, byte: u64, hold: Hold) -> Result<bool> {
     let lock = about(byte, hold);
-    let set = if planted("locks-of-the-process") { libc::F_SETLK } else { libc::F_OFD_SETLK };
     loop {
         // SAFETY: the descriptor is open for as long as it is borrowed; the call reads a `flock`
         // through the pointer, which lives across it, and keeps no pointer.
-        let done = unsafe { libc::fcntl(fd.as_raw_fd(), set, &raw const lock) };
+        let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
         if done != -1 {
             return Ok(true);
         }

@@ -1,7 +1,7 @@
 //! Systems without such locks.
 
-use super::Hold;
-use crate::{Error, Result, sys::imp::error::cvt};
+use super::{super::error::cvt, hold::Hold};
+use crate::error::{Error, Result};
 use std::os::fd::BorrowedFd;
 
 pub(crate) fn set(_: BorrowedFd<'_>, _: u64, _: Hold) -> Result<bool> {

@@ -1,6 +1,6 @@
 //! Growth: pieces behind each other, and what is left of them.
 
-use super::{objects::folder, *};
+use super::{super::pages::BETWEEN, objects::folder, *};
 use crate::{ErrorKind, Protection, Section, SectionOptions, View};
 use std::{
     cell::Cell,
@@ -113,9 +113,9 @@ thread_local! {
     static STOLEN: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Called by the code under test in the moment in which the addresses behind a view are nobody's
-/// (where there are no placeholders): takes a granule of them, so far from the first, if asked to.
-pub(in crate::sys::imp) fn between(at: usize) {
+/// Takes a granule of the addresses behind a view in the moment in which they are nobody's, so far
+/// from the first, if asked to.
+fn steal(at: usize) {
     let Some(distance) = THIEF.take() else { return };
     // SAFETY: it reserves addresses that are not in use.
     let at = unsafe {
@@ -133,6 +133,7 @@ fn whoever_takes_the_addresses_behind_a_view_ends_its_growth_and_no_more() {
         view.write_at(GRANULE - 3, b"end").unwrap();
         section.grow(5 * GRANULE as u64).unwrap();
         THIEF.set(Some(distance));
+        BETWEEN.set(steal);
         let grown = view.grow(5 * GRANULE);
         if THIEF.take().is_some() {
             eprintln!("skipped: with placeholders there is no such moment");
@@ -147,7 +148,7 @@ fn whoever_takes_the_addresses_behind_a_view_ends_its_growth_and_no_more() {
         assert_eq!(view.read_string(GRANULE).unwrap()[GRANULE - 3..], *b"end");
         let again = section.view().reserve(4 << 20).map().unwrap();
         assert_eq!((again.len(), again.reserved()), (5 * GRANULE, 4 * MIB));
-        // SAFETY: what `between` has reserved, and nobody uses.
+        // SAFETY: what `steal` has reserved, and nobody uses.
         unsafe { VirtualFree(null_mut::<u8>().with_addr(STOLEN.take()).cast(), 0, MEM_RELEASE) };
         drop((view, again, section));
         fs::remove_file(folder.join("stolen")).unwrap();

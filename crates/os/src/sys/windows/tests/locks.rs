@@ -43,7 +43,7 @@ impl Region {
     }
 
     fn word(&self) -> u32 {
-        self.view.half(AT).unwrap().load(Ordering::Acquire)
+        self.view.range().half(AT).unwrap().load(Ordering::Acquire)
     }
 
     fn add_one(&self) {
@@ -242,7 +242,7 @@ fn the_own_token_proves_nothing() {
         assert_eq!(region.word(), held);
     }
     let _ = two.lock(&region.view, AT + 4, LONG).unwrap();
-    let other = region.view.half(AT + 4).unwrap().load(Ordering::Relaxed);
+    let other = region.view.range().half(AT + 4).unwrap().load(Ordering::Relaxed);
     assert_ne!(other, held, "two maps of one thread share a slot");
     two.unlock(&region.view, AT + 4);
     one.unlock(&region.view, AT);
@@ -252,7 +252,7 @@ fn the_own_token_proves_nothing() {
 fn forged_words_cost_no_more_than_time() {
     let region = Region::new();
     let locks = region.locks();
-    let word = region.view.half(AT).unwrap();
+    let word = region.view.range().half(AT).unwrap();
     // Not the slot of this thread, which has the one that its number leads to.
     let _ = locks.lock(&region.view, AT, LONG).unwrap();
     let free = if region.word() & 1023 == 5 { 6 } else { 5 };

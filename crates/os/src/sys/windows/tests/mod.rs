@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "other programs' objects are made by raw calls")]
 
-pub(super) mod growth;
+mod growth;
 mod locks;
 mod objects;
 

@@ -1,17 +1,18 @@
 //! Objects that other programs made, or will look for, under exactly this name: files in
-//! `/dev/shm`, as `shm_open` makes them.
+//! `/dev/shm`, as `shm_open` makes them. They are opened as they are, without locks and without a look
+//! at the owner, and never removed.
 
-use super::{DIRECTORY, no_directory, other_kind};
+use super::{
+    aside::{self, Aside},
+    error::{cvt, refuse},
+    handle::{Kind, Section, check_size, size_to_create},
+    shm,
+};
 use crate::{
-    ErrorKind, Name, Origin, Result, SectionFlags, SectionOptions,
-    sys::{
-        How,
-        imp::{
-            aside::{self, Aside},
-            error::{cvt, refuse},
-            section::{Kind, Section, check_size, size_to_create},
-        },
-    },
+    error::{ErrorKind, Result},
+    name::Name,
+    options::{SectionFlags, SectionOptions},
+    spec::{How, Origin},
 };
 use rustix::{
     fs::{self, FileType, Mode, OFlags},
@@ -25,7 +26,7 @@ pub(super) fn obtain(
     how: How,
     fill: &mut dyn FnMut(Section) -> Result<()>,
 ) -> Result<(Section, Origin)> {
-    let path = Path::new(DIRECTORY).join(name.as_str().trim_start_matches('/'));
+    let path = Path::new(shm::DIRECTORY).join(name.as_str().trim_start_matches('/'));
     for _ in 0..100 {
         if how != How::Create
             && let Some(section) = find(&path, options)?
@@ -55,7 +56,7 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Option<Section>> {
     };
     let stat = fs::fstat(&fd).map_err(cvt)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(other_kind());
+        return Err(shm::other_kind());
     }
     check_size(fd.as_fd(), options)?;
     Ok(Some(Section::new(fd, Kind::Named, false, writable)))
@@ -67,7 +68,7 @@ fn make(
     fill: &mut dyn FnMut(Section) -> Result<()>,
 ) -> Result<Option<Section>> {
     let size = size_to_create(options)?;
-    let new = Aside::new(path).map_err(no_directory)?;
+    let new = Aside::new(path).map_err(shm::explain_directory)?;
     aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE))?;
     fill(Section::duplicate_of(new.fd(), Kind::Named)?)?;
     Ok(new.publish(path)?.map(|fd| Section::new(fd, Kind::Named, true, true)))

@@ -3,13 +3,14 @@
 #![allow(unsafe_code, reason = "nothing safe reports what `close` says")]
 
 use super::{
-    anonymous,
     error::{cvt, refuse},
-    file, machine,
-    names::{self, Life},
+    life::Life,
+    machine,
 };
 use crate::{
-    ErrorKind, Origin, Result, SectionFlags, SectionId, SectionOptions, seeded::planted, sys::How,
+    error::{ErrorKind, Result},
+    options::SectionOptions,
+    spec::SectionId,
 };
 use rustix::{fs, io::Errno};
 use std::{
@@ -57,15 +58,8 @@ impl Handle {
     fn end(&mut self) -> Result<()> {
         let here = self.generation == machine::generation();
         let life = self.life.take().and_then(|life| life.leave(self.fd.as_fd(), here));
-        if planted("descriptor-kept") {
-            return Ok(());
-        }
         // SAFETY: this function runs once (see above), and `fd` is not used after it.
         let fd = unsafe { ManuallyDrop::take(&mut self.fd) };
-        if crate::seeded::planted("descriptor-leaked") {
-            let _ = fd.into_raw_fd();
-            return Ok(());
-        }
         // SAFETY: the descriptor was owned and is given up by `into_raw_fd`; nobody else closes
         // it, and it is not used again whatever the answer.
         let closed = unsafe { libc::close(fd.into_raw_fd()) };
@@ -87,81 +81,11 @@ impl Drop for Handle {
     }
 }
 
-/// See [`crate::sys::Platform::obtain`].
-pub(super) fn obtain(
-    options: &SectionOptions,
-    how: How,
-    fill: &mut dyn FnMut(Section) -> Result<()>,
-) -> Result<(Section, Origin)> {
-    // What `fill` answers is passed on as it is; our own errors are told of the object.
-    let mut unfilled = None;
-    let mut fill = |section| {
-        fill(section).map_err(|error| {
-            unfilled = Some(error);
-            refuse(ErrorKind::Io, "")
-        })
-    };
-    let obtained = check_flags(options).and_then(|()| match (&options.file, &options.name) {
-        (Some(_), Some(_)) => Err(refuse(
-            ErrorKind::Unsupported,
-            "a section with both a file and a name is of Windows; give one of them, other processes find a file by its path",
-        )),
-        (Some(path), None) => file::obtain(path, options, how, &mut fill),
-        (None, Some(name)) => names::obtain(name, options, how, &mut fill),
-        (None, None) => anonymous::obtain(options, how, &mut fill),
-    });
-    let obtained = obtained.and_then(|(section, origin)| {
-        if options.inherit {
-            rustix::io::fcntl_setfd(section.fd(), rustix::io::FdFlags::empty()).map_err(cvt)?;
-        }
-        Ok((section, origin))
-    });
-    obtained.map_err(|error| match unfilled {
-        Some(unfilled) => unfilled,
-        None => error.during(how.verb(), options.describe()),
-    })
-}
-
-fn check_flags(options: &SectionOptions) -> Result<()> {
-    let has = |flag| options.flags.contains(flag);
-    let windows_only = |flag: &str, remedy: &str| {
-        Err(refuse(ErrorKind::Unsupported, format!("{flag} is of Windows; {remedy}")))
-    };
-    if has(SectionFlags::IMAGE) {
-        return windows_only("SectionFlags::IMAGE", "map the file without it, or use dlopen");
-    }
-    if has(SectionFlags::NO_CACHE) {
-        return windows_only(
-            "SectionFlags::NO_CACHE",
-            "leave it out; the processor's caches agree",
-        );
-    }
-    if has(SectionFlags::WRITE_COMBINE) {
-        return windows_only("SectionFlags::WRITE_COMBINE", "leave it out");
-    }
-    if has(SectionFlags::COMMIT | SectionFlags::RESERVE) {
-        return Err(refuse(
-            ErrorKind::InvalidArgument,
-            "SectionFlags::COMMIT and RESERVE contradict each other; give one",
-        ));
-    }
-    if has(SectionFlags::LARGE_PAGES)
-        && (!cfg!(target_os = "linux") || options.file.is_some() || options.name.is_some())
-    {
-        return Err(refuse(
-            ErrorKind::Unsupported,
-            "large pages are for anonymous sections on Linux here; leave SectionFlags::LARGE_PAGES out",
-        ));
-    }
-    Ok(())
-}
-
 /// The size that a new section needs.
 pub(super) fn size_to_create(options: &SectionOptions) -> Result<u64> {
-    let size = options.size.ok_or_else(|| {
+    options.size.ok_or_else(|| {
         refuse(ErrorKind::InvalidArgument, "there is none yet and no size; give one")
-    })?;
-    Ok(if planted("size-in-whole-pages") { size.next_multiple_of(4096) } else { size })
+    })
 }
 
 impl Section {
@@ -211,7 +135,7 @@ impl Section {
 
     /// Whether this process opened it: a child after fork shares its locks and must not free them.
     pub(super) fn is_of_this_process(&self) -> bool {
-        self.handle.generation == machine::generation() || planted("fork-overlooked")
+        self.handle.generation == machine::generation()
     }
 
     pub(super) fn has_file(&self) -> bool {
@@ -243,14 +167,10 @@ impl Section {
         if !self.has_file() {
             return Ok(());
         }
-        if !planted("device-not-waited-for") {
-            to_device(self.fd())?;
-        }
+        to_device(self.fd())?;
         let mut directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = directory.as_ref() {
-            if !planted("directory-not-synced") {
-                fs::fsync(open).map_err(cvt)?;
-            }
+            fs::fsync(open).map_err(cvt)?;
             *directory = None;
         }
         Ok(())
@@ -325,11 +245,8 @@ fn to_device(fd: BorrowedFd<'_>) -> Result<()> {
     fs::fdatasync(fd).map_err(cvt)
 }
 
-/// To hand the section to foreign code, or to another process. A duplicate of the descriptor keeps
-/// the memory, but its name only where the section was opened with
-/// [`inherit`](SectionOptions::inherit).
-impl AsFd for crate::Section {
+impl AsFd for Section {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.shared.sys.fd()
+        self.fd()
     }
 }

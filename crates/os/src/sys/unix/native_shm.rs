@@ -1,16 +1,16 @@
 //! Objects that other programs made, or will look for, under exactly this name. A new one is
 //! visible before it is sized and filled: these systems have no other way.
 
+use super::{
+    aside,
+    error::{cvt, refuse},
+    handle::{Kind, Section, check_size, size_to_create},
+};
 use crate::{
-    ErrorKind, Name, Origin, Result, SectionOptions,
-    sys::{
-        How,
-        imp::{
-            aside,
-            error::{cvt, refuse},
-            section::{Kind, Section, check_size, size_to_create},
-        },
-    },
+    error::{ErrorKind, Result},
+    name::Name,
+    options::SectionOptions,
+    spec::{How, Origin},
 };
 use rustix::{
     fs::{self, Mode},
