@@ -70,10 +70,13 @@ pub(crate) fn run_libfuzzer(arguments: &[String]) -> Done {
     let flags = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
         -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks";
-    let manifest = machine::root().join("harness/fuzz/libfuzzer/Cargo.toml");
     let mut cargo = cargo();
-    cargo.args(["build", "--quiet", "--release", "--locked", "--target", HOST, "--manifest-path"]);
-    cargo.arg(manifest).env("CARGO_TARGET_DIR", &out).env("RUSTFLAGS", flags);
+    cargo.args(["build", "--quiet", "--locked", "--profile", "checked", "--package", PACKAGE]);
+    cargo.args(["--features", "libfuzzer", "--target", HOST, "--manifest-path"]);
+    cargo.arg(harness::manifest()).env("CARGO_TARGET_DIR", &out).env("RUSTFLAGS", flags);
+    for name in TARGETS {
+        cargo.arg("--bin").arg(format!("libfuzzer-{name}"));
+    }
     run_program(&mut cargo)?;
 
     let wanted =
@@ -98,7 +101,7 @@ fn run_target(out: &Path, name: &str, seconds: u64) -> Done {
     }
     let log = out.join(format!("{name}.log"));
     let file = fs::File::create(&log).map_err(failed(log.display()))?;
-    let mut target = command(out.join(HOST).join("release").join(name));
+    let mut target = command(out.join(HOST).join("checked").join(format!("libfuzzer-{name}")));
     target
         .arg(corpus)
         .arg(format!("-artifact_prefix={}/", artifacts.display()))

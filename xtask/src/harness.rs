@@ -278,22 +278,20 @@ fn kill(harness: &Harness, arguments: &[String]) -> Done {
             "--wine" => native = false,
             "--recovery" => recovery = true,
             "--short" => (short, wine) = (true, false),
-            "--seed" | "--chains" | "--era" | "--large" => {
-                let value = words.next();
-                let value = value.ok_or_else(|| Stop::Usage(format!("{word} wants a value")))?;
-                options.extend([word.clone(), value.clone()]);
+            // These have a value, which is no N.
+            "--seed" | "--chains" | "--era" | "--large" | "--keep" => {
+                options.push(word);
+                options.extend(words.next());
             }
             _ => match word.parse::<u64>() {
                 Ok(it) => number = Some(it),
-                Err(_) => return Err(Stop::Usage(format!("kill: {word:?} is no option"))),
+                Err(_) => options.push(word),
             },
         }
     }
     if short {
-        let storm = number.unwrap_or(3000).to_string();
-        let storm = run_program(harness.program()?.arg(storm).args(&options));
-        let deaths = run_program(harness.program()?.args(["--recovery=10", "--large=0"]));
-        return worse(storm, deaths);
+        let number = number.map(|number: u64| number.to_string());
+        return run_program(harness.program()?.arg("--short").args(number).args(options));
     }
     let what = |number: u64| {
         if recovery { format!("--recovery={number}") } else { number.to_string() }
@@ -339,19 +337,7 @@ fn full(harness: &Harness, arguments: &[String]) -> Done {
 }
 
 fn gem(harness: &Harness, arguments: &[String]) -> Done {
-    let mut seconds = "60".to_owned();
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        match (word.as_str(), word.as_str() == "--seconds") {
-            ("--short", _) => "5".clone_into(&mut seconds),
-            (_, true) => match words.next() {
-                Some(value) => seconds.clone_from(value),
-                None => return Err(Stop::Usage("--seconds wants a value".into())),
-            },
-            _ => return Err(Stop::Usage(format!("gem: {word:?} is no option"))),
-        }
-    }
-    run_program(harness.program()?.args(["--seconds", &seconds]))?;
+    run_program(harness.program()?.args(arguments))?;
     if cfg!(not(target_os = "linux")) {
         return Ok(());
     }
@@ -364,19 +350,20 @@ fn gem(harness: &Harness, arguments: &[String]) -> Done {
         }
         Err(stop) => return Err(stop),
     };
-    let done = gem_in_wine(harness, &windows, &seconds);
+    let done = gem_in_wine(harness, &windows, arguments);
     windows.end_server();
     done
 }
 
-fn gem_in_wine(harness: &Harness, windows: &Windows, seconds: &str) -> Done {
+/// Beside a program that makes the gem's calls.
+fn gem_in_wine(harness: &Harness, windows: &Windows, arguments: &[String]) -> Done {
     let program = harness.program_for_windows(windows)?;
     let standin = target().join("standin.exe");
     let source = machine::root().join("harness/peers/standin.c");
     run_program(Windows::cc().args(["-O2", "-Wall", "-Wextra", "-o"]).arg(&standin).arg(source))?;
     let mut wine = windows.wine(program);
-    wine.args(harness.subcommand).args(["--seconds", seconds, "--standin"]);
-    run_program(wine.arg(path_in_wine(&standin)).current_dir(machine::root()))
+    wine.args(harness.subcommand).args(arguments).arg("--standin").arg(path_in_wine(&standin));
+    run_program(wine.current_dir(machine::root()))
 }
 
 /// `cargo xtask seeded`: what it plants bugs in is built in a folder of its own, so that nothing else is built from it.

@@ -31,6 +31,15 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// The library, the command and the examples, with the features that the tests of Rust give to their
+/// dependencies: for a smaller choice of packages and targets cargo would build all of them again.
+/// xtask is left out, since it is what runs.
+fn build(mut cargo: Command) -> Done {
+    cargo.args(["build", "--quiet", "--workspace", "--exclude", "xtask"]);
+    cargo.args(["--lib", "--bins", "--examples"]).args(crate::test::FEATURES);
+    run_program(cargo.current_dir(machine::root()))
+}
+
 // --- C -------------------------------------------------------------------------------------------
 
 /// `cargo xtask harness c`.
@@ -75,7 +84,7 @@ fn c_on_linux() -> Done {
     machine::need("cc", &["gcc", "libc6-dev"])?;
     let out = machine::target().join("c-tests/linux");
     fs::create_dir_all(&out).map_err(failed(out.display()))?;
-    run_program(cargo().args(["build", "-p", "mapvar-c"]).current_dir(machine::root()))?;
+    build(cargo())?;
     // The shared library under the name that programs look for.
     let library = out.join("libmapvar.so.0");
     fs::copy(built("libmapvar.so"), &library).map_err(failed(library.display()))?;
@@ -132,8 +141,7 @@ fn c_in_wine() -> Done {
     let windows = Windows::set_up(&windows::prefix())?;
     let out = machine::target().join("c-tests/windows");
     fs::create_dir_all(&out).map_err(failed(out.display()))?;
-    let mut cargo = windows.cargo(machine::target());
-    run_program(cargo.args(["build", "-p", "mapvar-c"]).current_dir(machine::root()))?;
+    build(windows.cargo(machine::target()))?;
     let built = windows.built(machine::target(), "debug");
     // A program looks for its DLL in its own folder.
     fs::copy(built.join("mapvar.dll"), out.join("mapvar.dll")).map_err(failed("mapvar.dll"))?;
@@ -212,11 +220,7 @@ fn need_ruby() -> Done {
 /// The library, and the programs that the tests start beside Ruby's.
 fn prepare_ruby() -> Done {
     need_ruby()?;
-    let build = |arguments: &[&str]| {
-        run_program(cargo().arg("build").args(arguments).current_dir(machine::root()))
-    };
-    build(&["-p", "mapvar-c", "-p", "mapvar-cli"])?;
-    build(&["-p", "mapvar", "--example", "peer"])?;
+    build(cargo())?;
     machine::need("cc", &["gcc", "libc6-dev"])?;
     let library = built("libmapvar.a");
     let rest = [&*library.to_string_lossy(), "-pthread", "-ldl", "-lm"];
@@ -362,12 +366,7 @@ fn ruby_in_wine() -> Done {
     // Its last line is the path of ruby.exe.
     let told = read_output(&mut command(machine::root().join("ci/windows-ruby")))?;
     let exe = told.lines().last().unwrap_or_default().to_owned();
-    for arguments in
-        [&["-p", "mapvar-c", "-p", "mapvar-cli"][..], &["-p", "mapvar", "--example", "peer"]]
-    {
-        let mut cargo = windows.cargo(machine::target());
-        run_program(cargo.arg("build").args(arguments).current_dir(machine::root()))?;
-    }
+    build(windows.cargo(machine::target()))?;
     let built = windows.built(machine::target(), "debug");
     let library = built.join("libmapvar.dll.a");
     let peer = built.join("peer-c.exe");

@@ -9,7 +9,7 @@ use crate::{
 use std::{path::Path, process::Command};
 
 /// One set of features in all steps: with another one cargo would build the library again.
-const FEATURES: [&str; 2] = ["--features", "mapvar/tokio"];
+pub(crate) const FEATURES: [&str; 2] = ["--features", "mapvar/tokio"];
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 
 /// The targets that no step builds for.

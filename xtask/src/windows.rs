@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &[String]) -> Done {
     }
     if first == "clippy" && windows.library == Library::Debian {
         // rustup's clippy cannot read what Debian's compiler wrote, and another version has other lints.
-        println!("no clippy for Windows with Debian's compiler: cargo check instead");
+        eprintln!("no clippy for Windows with Debian's compiler: cargo check instead");
         cargo.arg("check").args(rest.iter().take_while(|argument| *argument != "--"));
     } else {
         cargo.args(arguments);
@@ -193,7 +193,7 @@ impl Windows {
 
     fn make_prefix(&self) -> Done {
         let prefix = &self.prefix;
-        println!("making a Wine prefix in {}", prefix.display());
+        eprintln!("making a Wine prefix in {}", prefix.display());
         let log = prefix.join("wineboot.log");
         let file = File::create(&log).map_err(failed(log.display()))?;
         let second = file.try_clone().map_err(failed(log.display()))?;
@@ -207,7 +207,7 @@ impl Windows {
             .stdout(file)
             .stderr(second);
         if let Err(stop) = run_within(&mut boot, Duration::from_mins(5)) {
-            print!("{}", fs::read_to_string(&log).unwrap_or_default());
+            eprint!("{}", fs::read_to_string(&log).unwrap_or_default());
             return Err(match stop {
                 Stop::Failed(what) => Stop::Skipped(what),
                 stop => stop,
@@ -268,7 +268,7 @@ fn library() -> Done<Library> {
         "rustup" => Err(Stop::Skipped(format!("rustup cannot add the target {TARGET}"))),
         "debian" => debian(),
         "auto" => {
-            println!(
+            eprintln!(
                 "rustup cannot add {TARGET}; the library is built from Debian's sources instead"
             );
             debian()
