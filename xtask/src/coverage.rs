@@ -1,6 +1,6 @@
-//! The lines and branches of the library that the workspace's tests reach: figures, and no number fails. The harnesses' own
-//! runs, which reach more, are not counted; neither are processes that a test kills, since they never write what they
-//! counted.
+//! The lines and branches of the library that the workspace's tests reach: figures, and no number
+//! fails. The harnesses' own runs, which reach more, are not counted; neither are processes that a
+//! test kills, since they never write what they counted.
 
 use crate::{
     machine,
@@ -96,8 +96,8 @@ fn llvm_tools() -> Done<Vec<(&'static str, std::path::PathBuf)>> {
 /// Lines and branches: how many, and how many are missed.
 type Counts = [f64; 4];
 
-/// The columns of the table are regions, functions, lines, branches: of each how many, how many are missed, and the share
-/// that is reached.
+/// The columns of the table are regions, functions, lines, branches: of each how many, how many are
+/// missed, and the share that is reached.
 fn figures(table: &str) -> String {
     let mut sums: BTreeMap<&str, Counts> = BTreeMap::new();
     for line in table.lines() {

@@ -35,8 +35,8 @@ pub(crate) fn run(arguments: &[String]) -> Done {
     install(&prefix, &folder)
 }
 
-/// Shared and static library, header and pkg-config file. With a folder everything goes below it, as packagers want it; the
-/// pkg-config file names the prefix alone.
+/// Shared and static library, header and pkg-config file. With a folder everything goes below it,
+/// as packagers want it; the pkg-config file names the prefix alone.
 fn install(prefix: &str, folder: &str) -> Done {
     if cfg!(windows) {
         return Err(Stop::Skipped(
@@ -81,7 +81,8 @@ fn product_version() -> Done<String> {
     Ok(version.ok_or_else(|| Stop::Failed("Cargo.toml has no version".into()))?.to_owned())
 }
 
-/// Copies a file. A program may have the old one mapped, so that one is removed and not written over.
+/// Copies a file. A program may have the old one mapped, so that one is removed and not written
+/// over.
 fn put(from: &Path, to: &Path, mode: u32) -> Done {
     let _ = fs::remove_file(to);
     fs::copy(from, to).map_err(failed(to.display()))?;

@@ -27,7 +27,8 @@ pub(crate) fn run(program: &mut Command, arguments: &[String]) -> Done {
     run_program(program.args(arguments))
 }
 
-/// The same program with `AddressSanitizer`, where the toolchain has it: a peer scribbles over the map of its process.
+/// The same program with `AddressSanitizer`, where the toolchain has it: a peer scribbles over the
+/// map of its process.
 pub(crate) fn build_victim() -> Done<Option<PathBuf>> {
     let host = machine::host()?;
     let runtime =
@@ -39,7 +40,8 @@ pub(crate) fn build_victim() -> Done<Option<PathBuf>> {
     let mut cargo = cargo();
     cargo
         .args(["build", "--quiet", "--locked", "--profile", "checked", "--package", PACKAGE])
-        // The flags are for this target alone, and what is built for it lies in a folder of its name.
+        // The flags are for this target alone, and what is built for it lies in a folder of its
+        // name.
         .args(["--target", HOST, "--manifest-path"])
         .arg(harness::manifest())
         .env("CARGO_TARGET_DIR", harness::target())

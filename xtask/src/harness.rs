@@ -182,8 +182,8 @@ pub(crate) fn target() -> PathBuf {
     machine::target().join("harness")
 }
 
-/// The words after `cargo` that build all programs of a profile. They are built in one call: cargo then builds their
-/// dependencies side by side, and with the same features each time.
+/// The words after `cargo` that build all programs of a profile. They are built in one call: cargo
+/// then builds their dependencies side by side, and with the same features each time.
 fn build_arguments(profile: &str, programs: &[Program]) -> Vec<String> {
     let mut arguments: Vec<String> =
         ["build", "--quiet", "--locked", "--profile", profile].map(String::from).into();
@@ -311,7 +311,8 @@ fn kill(harness: &Harness, arguments: &[String]) -> Done {
     done
 }
 
-/// Small disks under Wine take a prefix whose server nobody else uses, since file systems are mounted over its folders.
+/// Small disks under Wine take a prefix whose server nobody else uses, since file systems are
+/// mounted over its folders.
 fn full(harness: &Harness, arguments: &[String]) -> Done {
     let says = |word: &str| arguments.iter().any(|argument| argument == word);
     let some_parts = ["disks", "shorter", "limits"].into_iter().any(says);
@@ -366,7 +367,8 @@ fn gem_in_wine(harness: &Harness, windows: &Windows, arguments: &[String]) -> Do
     run_program(wine.current_dir(machine::root()))
 }
 
-/// `cargo xtask seeded`: what it plants bugs in is built in a folder of its own, so that nothing else is built from it.
+/// `cargo xtask seeded`: what it plants bugs in is built in a folder of its own, so that nothing
+/// else is built from it.
 pub(crate) fn run_seeded(arguments: &[String]) -> Done {
     build(SEEDED.profile)?;
     let program = target().join(SEEDED.profile).join(format!(
@@ -384,6 +386,7 @@ pub(crate) fn run_bench(arguments: &[String]) -> Done {
     let manifest = machine::root().join("bench/Cargo.toml");
     let mut cargo = cargo();
     cargo.args(["run", "--release", "--locked", "--manifest-path"]).arg(manifest).arg("--");
-    // Other options than the product's own: in one folder the two would throw out each other's builds.
+    // Other options than the product's own: in one folder the two would throw out each other's
+    // builds.
     run_program(cargo.args(arguments).env("CARGO_TARGET_DIR", machine::target().join("bench")))
 }

@@ -1,4 +1,5 @@
-//! The interfaces for other languages, tested from those languages: C here and under Wine, and the Ruby gem.
+//! The interfaces for other languages, tested from those languages: C here and under Wine, and the
+//! Ruby gem.
 
 use crate::{
     machine,
@@ -31,9 +32,9 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The library, the command and the examples, with the features that the tests of Rust give to their
-/// dependencies: for a smaller choice of packages and targets cargo would build all of them again.
-/// xtask is left out, since it is what runs.
+/// The library, the command and the examples, with the features that the tests of Rust give to
+/// their dependencies: for a smaller choice of packages and targets cargo would build all of them
+/// again. xtask is left out, since it is what runs.
 fn build(mut cargo: Command) -> Done {
     cargo.args(["build", "--quiet", "--workspace", "--exclude", "xtask"]);
     cargo.args(["--lib", "--bins", "--examples"]).args(crate::test::FEATURES);
@@ -313,8 +314,9 @@ fn memcheck() -> Done {
     Ok(())
 }
 
-/// The errors of a log of valgrind that did not arise within Ruby, with a frame of the library or of FFI. Ruby's collector
-/// looks at stacks and pages as they come, which memcheck takes for faults of Ruby's.
+/// The errors of a log of valgrind that did not arise within Ruby, with a frame of the library or
+/// of FFI. Ruby's collector looks at stacks and pages as they come, which memcheck takes for faults
+/// of Ruby's.
 fn errors_of_ours(log: &str) -> Vec<String> {
     let mut records = vec![String::new()];
     for line in log.lines() {

@@ -1,4 +1,5 @@
-//! Every harness at its full size, one after the other, in about an hour on two cores, with a table of what they measured.
+//! Every harness at its full size, one after the other, in about an hour on two cores, with a table
+//! of what they measured.
 
 use crate::{
     machine,
@@ -319,7 +320,8 @@ fn today() -> String {
     date(days)
 }
 
-/// The date so many days after 1970-01-01. Years are counted from a March, so that a leap day is a year's last.
+/// The date so many days after 1970-01-01. Years are counted from a March, so that a leap day is a
+/// year's last.
 fn date(days: u64) -> String {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);

@@ -1,4 +1,5 @@
-//! This machine: where the repository and its builds lie, which programs there are, and how missing ones are installed.
+//! This machine: where the repository and its builds lie, which programs there are, and how missing
+//! ones are installed.
 
 use crate::process::{Done, Stop, command, read_output, run, succeeds};
 use std::{

@@ -67,7 +67,8 @@ pub(crate) fn worse(one: Done, other: Done) -> Done {
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Makes SIGINT, SIGTERM and their like end the programs that this one waits for, and then this one.
+/// Makes SIGINT, SIGTERM and their like end the programs that this one waits for, and then this
+/// one.
 pub(crate) fn watch_interrupts() -> Done {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
         .map_err(failed("the handler of Ctrl-C"))

@@ -1,4 +1,5 @@
-//! Everything that a change must pass: `cargo xtask test`, and its beginning for a contributor: `--quick`.
+//! Everything that a change must pass: `cargo xtask test`, and its beginning for a contributor:
+//! `--quick`.
 
 use crate::{
     harness, machine,
@@ -16,7 +17,8 @@ const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 const CHECKED_TARGETS: [&str; 3] =
     ["x86_64-pc-windows-msvc", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin"];
 
-/// Harnesses that find something in some seconds; `cargo xtask long` runs all of them at their full size.
+/// Harnesses that find something in some seconds; `cargo xtask long` runs all of them at their full
+/// size.
 const SHORT_HARNESSES: [&str; 13] = [
     "bindings",
     "loom",
@@ -97,7 +99,8 @@ fn cargo_here() -> Command {
     cargo
 }
 
-/// cargo-nextest runs the tests side by side, each in a process of its own; it runs no examples of the documentation.
+/// cargo-nextest runs the tests side by side, each in a process of its own; it runs no examples of
+/// the documentation.
 fn tests() -> Command {
     let mut cargo = cargo_here();
     if machine::has_nextest() {
@@ -189,7 +192,8 @@ fn test_harnesses(steps: &mut Steps) -> Done {
 
 fn set_up() -> Done {
     if cfg!(target_os = "linux") {
-        // A test counts system calls by it (docs/INVARIANTS.md, I21), and says so where it is missing.
+        // A test counts system calls by it (docs/INVARIANTS.md, I21), and says so where it is
+        // missing.
         if let Err(Stop::Skipped(why)) = machine::need("strace", &["strace"]) {
             println!("{why}");
         }

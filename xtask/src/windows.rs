@@ -1,5 +1,5 @@
-//! cargo for Windows on Linux, by mingw and Wine. What is missing is set up the first time, which takes a few minutes.
-//! Afterwards the set-up costs a fraction of a second.
+//! cargo for Windows on Linux, by mingw and Wine. What is missing is set up the first time, which
+//! takes a few minutes. Afterwards the set-up costs a fraction of a second.
 
 use crate::{
     machine,
@@ -34,12 +34,14 @@ pub(crate) fn run(arguments: &[String]) -> Done {
         Windows::set_up(&prefix())?
     };
     let mut cargo = windows.cargo(machine::target());
-    // Relative paths mean what they say where the caller stands, unless that is outside the repository.
+    // Relative paths mean what they say where the caller stands, unless that is outside the
+    // repository.
     if !std::env::current_dir().is_ok_and(|folder| folder.starts_with(machine::root())) {
         cargo.current_dir(machine::root());
     }
     if first == "clippy" && windows.library == Library::Debian {
-        // rustup's clippy cannot read what Debian's compiler wrote, and another version has other lints.
+        // rustup's clippy cannot read what Debian's compiler wrote, and another version has other
+        // lints.
         eprintln!("no clippy for Windows with Debian's compiler: cargo check instead");
         cargo.arg("check").args(rest.iter().take_while(|argument| *argument != "--"));
     } else {
