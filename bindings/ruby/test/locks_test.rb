@@ -68,7 +68,7 @@ class LocksTest < Case
   end
 
   # d11, d12. A release or wait that failed was taken for one that did not. Here whoever gives away a lock that is held is
-  # seen, and what was written meanwhile is looked at again; see ci/gem, which does it by a program of its own.
+  # seen, and what was written meanwhile is looked at again; see cargo xtask harness gem, which does it by a program of its own.
   def test_d11_how_the_lock_went_is_told
     with do |map, _|
       map.foo = 1

@@ -14,7 +14,7 @@ class ProcessesTest < Case
     found["rust"] = [built("examples/peer")] if built("examples/peer")
     found["c"] = [built("peer-c")] if built("peer-c")
     missing = %w[rust c] - found.keys
-    # `ci/bindings` builds them all.
+    # `cargo xtask harness bindings` builds them all.
     flunk("no peer in #{missing.join(", ")}") if ENV["MAPVAR_TEST_PEERS"] && !missing.empty?
     found
   end

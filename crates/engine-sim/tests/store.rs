@@ -312,7 +312,7 @@ fn a_collection_that_was_cut_off_is_done() {
     }
 }
 
-/// Found by `ci/kill`: a flush that begins after the death, and before somebody takes L, has the
+/// Found by the harness `kill`: a flush that begins after the death, and before somebody takes L, has the
 /// record's bit in flight, since it was dirty.
 #[test]
 fn an_erasure_that_was_cut_off_is_done_whatever_flush_has_begun() {

@@ -2,7 +2,7 @@
 //! refuses what another version would have made of them.
 //!
 //!     MAPVAR_FIXTURES=write cargo test -p mapvar --test fixtures -- --ignored
-//!     MAPVAR_FIXTURES=write ci/windows test -p mapvar --test fixtures -- --ignored
+//!     MAPVAR_FIXTURES=write cargo xtask windows test -p mapvar --test fixtures -- --ignored
 //!
 //! make them anew, each the one of its system: only as long as no version was published.
 #![allow(

@@ -3,7 +3,7 @@
 //! seen; each thread has variables of its own, which must be what it set last; and at the end
 //! nothing has leaked.
 //!
-//! Small in the tests. `ci/long load` runs it at its full size: `MAPVAR_LOAD_SECONDS`,
+//! Small in the tests. `cargo xtask long load` runs it at its full size: `MAPVAR_LOAD_SECONDS`,
 //! `MAPVAR_LOAD_LARGEST` (bytes of a value in the load), `MAPVAR_LOAD_HUGE` (bytes of one more
 //! value, beside it), `MAPVAR_LOAD_GROW` (bytes that the map is to grow to), `MAPVAR_LOAD_NAME`
 //! (a map with a name instead of a file).

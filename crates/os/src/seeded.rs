@@ -1,5 +1,5 @@
 //! Bugs planted on purpose, one at a time, to prove that the harnesses of this repository find what
-//! they are there for (`ci/seeded`, docs/RELIABILITY.md). Not part of what the version number
+//! they are there for (`cargo xtask seeded`, docs/RELIABILITY.md). Not part of what the version number
 //! promises.
 //!
 //! Without the feature `seeded` [`planted`] is the constant `false`: no build that anybody uses has

@@ -1,0 +1,392 @@
+//! The harnesses: the table of their names, and how each is built and run.
+
+use crate::{
+    fuzz, languages, machine,
+    process::{Done, Stop, cargo, command, run as run_program, worse},
+    windows::{self, Windows, path_in_wine},
+};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// What a name stands for.
+#[derive(Debug)]
+struct Harness {
+    name: &'static str,
+    program: Program,
+    /// The first argument of the program.
+    subcommand: Option<&'static str>,
+    run: fn(&Harness, &[String]) -> Done,
+    about: &'static str,
+}
+
+/// A package of the workspace `harness/`, whose program has its name, in the profile that suits it.
+#[derive(Clone, Copy, Debug)]
+struct Program {
+    package: &'static str,
+    profile: &'static str,
+}
+
+/// Optimised, with the engine's own checks in.
+const CHECKED: &str = "checked";
+/// As users build it.
+const RELEASE: &str = "release";
+
+const LOOM: Program = Program { package: "mapvar-loom", profile: CHECKED };
+const POWER: Program = Program { package: "mapvar-power", profile: CHECKED };
+const FUZZ: Program = Program { package: fuzz::PACKAGE, profile: CHECKED };
+const EVERY_INSTRUCTION: Program =
+    Program { package: "mapvar-every-instruction", profile: RELEASE };
+const STRESS: Program = Program { package: "mapvar-stress", profile: RELEASE };
+const PEERS: Program = Program { package: "mapvar-peers", profile: RELEASE };
+const SEEDED: Program = Program { package: "mapvar-seeded", profile: RELEASE };
+const PROGRAMS: [Program; 7] = [LOOM, POWER, FUZZ, EVERY_INSTRUCTION, STRESS, PEERS, SEEDED];
+/// Those that run under Wine too.
+const FOR_WINDOWS: [Program; 2] = [STRESS, PEERS];
+
+const TABLE: &[Harness] = &[
+    Harness {
+        name: "loom",
+        program: LOOM,
+        subcommand: None,
+        run: here,
+        about: "[--short] [WORD]...: the engine in every order that its orderings allow",
+    },
+    Harness {
+        name: "power",
+        program: POWER,
+        subcommand: None,
+        run: here,
+        about: "[N] [--short] [--minutes M] [--seed S] [faults] [cuts] [files]: power cuts",
+    },
+    Harness {
+        name: "fuzz",
+        program: FUZZ,
+        subcommand: None,
+        run: run_fuzz,
+        about: "[MINUTES] [--short] [--seed S] [--one TARGET --seed S] [WORD]...: hostile bytes, loads, failures, peers;\n    \
+                --libfuzzer [MINUTES] [WORD]...: the same targets under libFuzzer",
+    },
+    Harness {
+        name: "every-instruction",
+        program: EVERY_INSTRUCTION,
+        subcommand: None,
+        run: every_instruction,
+        about: "[--short] [--no-pairs] [--first] [--list] [WORD]...: a death after each machine instruction",
+    },
+    Harness {
+        name: "kill",
+        program: STRESS,
+        subcommand: Some("kill"),
+        run: kill,
+        about: "[N] [--recovery] [--native] [--wine] [--short] [--seed S] [--chains C] [--era K] [--large L]: killed processes",
+    },
+    Harness {
+        name: "soak",
+        program: STRESS,
+        subcommand: Some("soak"),
+        run: here_or_in_wine,
+        about: "[MINUTES] [--short] [--seed S] [--processes N] [--wine]: many processes for long",
+    },
+    Harness {
+        name: "waits",
+        program: STRESS,
+        subcommand: Some("waits"),
+        run: here_or_in_wine,
+        about: "[--short] [--wine] [locks] [many] [wake]: locks and watches under kills and stops",
+    },
+    Harness {
+        name: "others",
+        program: STRESS,
+        subcommand: Some("others"),
+        run: here_or_in_wine,
+        about: "[--short] [--seed S] [--wine]: other users, squatted names; takes root on Linux",
+    },
+    Harness {
+        name: "reuse",
+        program: STRESS,
+        subcommand: Some("reuse"),
+        run: here_or_in_wine,
+        about: "[ROUNDS] [--short] [--seed S] [--wine]: process numbers that come back; takes root on Linux",
+    },
+    Harness {
+        name: "many",
+        program: STRESS,
+        subcommand: Some("many"),
+        run: here,
+        about: "[N] [--folder FOLDER]: ten million variables in one map",
+    },
+    Harness {
+        name: "full",
+        program: STRESS,
+        subcommand: Some("full"),
+        run: full,
+        about: "[--short] [--seed S] [disks] [shorter] [limits] [wine]: full disks, truncation, limits",
+    },
+    Harness {
+        name: "gem",
+        program: PEERS,
+        subcommand: Some("gem"),
+        run: gem,
+        about: "[--short] [--seconds S]: beside a stand-in of the gem win32-mmap, under Wine too",
+    },
+    Harness {
+        name: "marshal",
+        program: PEERS,
+        subcommand: Some("marshal"),
+        run: marshal,
+        about: "[COUNT] [--short] [--seed S]: beside Ruby's own Marshal",
+    },
+];
+
+/// Names for what is no package of `harness/`.
+type Leg = (&'static str, fn(&[String]) -> Done, &'static str);
+const LEGS: &[Leg] = &[
+    ("c", languages::run_c, "[linux] [windows]: the C interface, tested from C"),
+    ("bindings", languages::run_ruby, languages::ABOUT_RUBY),
+    ("coverage", crate::coverage::run, "[--lines]: lines and branches that the tests reach"),
+];
+
+/// `cargo xtask harness`.
+pub(crate) fn run(arguments: &[String]) -> Done {
+    let Some((name, rest)) = arguments.split_first() else {
+        for Harness { name, about, .. } in TABLE {
+            println!("{name} {about}");
+        }
+        for (name, _, about) in LEGS {
+            println!("{name} {about}");
+        }
+        return Ok(());
+    };
+    if name == "--build" {
+        return build_all();
+    }
+    if let Some(harness) = TABLE.iter().find(|harness| harness.name == name) {
+        return (harness.run)(harness, rest);
+    }
+    match LEGS.iter().find(|(leg, ..)| leg == name) {
+        Some((_, leg, _)) => leg(rest),
+        None => Err(Stop::Usage(format!("{name:?} is no harness"))),
+    }
+}
+
+// --- Building ------------------------------------------------------------------------------------
+
+pub(crate) fn manifest() -> PathBuf {
+    machine::root().join("harness/Cargo.toml")
+}
+
+/// One folder for all harnesses, so that each crate is built once in each profile.
+pub(crate) fn target() -> PathBuf {
+    machine::target().join("harness")
+}
+
+/// The words after `cargo` that build all programs of a profile. They are built in one call: cargo
+/// then builds their dependencies side by side, and with the same features each time.
+fn build_arguments(profile: &str, programs: &[Program]) -> Vec<String> {
+    let mut arguments: Vec<String> =
+        ["build", "--quiet", "--locked", "--profile", profile].map(String::from).into();
+    arguments.extend(["--manifest-path".into(), manifest().to_string_lossy().into_owned()]);
+    for program in programs.iter().filter(|program| program.profile == profile) {
+        arguments.extend(["--package".into(), program.package.into()]);
+    }
+    arguments
+}
+
+fn build(profile: &str) -> Done {
+    run_program(cargo().args(build_arguments(profile, &PROGRAMS)).env("CARGO_TARGET_DIR", target()))
+}
+
+fn build_all() -> Done {
+    build(RELEASE)?;
+    build(CHECKED)?;
+    fuzz::build_victim().map(|_| ())
+}
+
+impl Harness {
+    /// The program for this system, built.
+    fn program(&self) -> Done<Command> {
+        build(self.program.profile)?;
+        let mut command = command(
+            self.path_in(&target().join(self.program.profile), std::env::consts::EXE_SUFFIX),
+        );
+        command.args(self.subcommand).current_dir(machine::root());
+        Ok(command)
+    }
+
+    /// The program for Windows, built.
+    fn program_for_windows(&self, windows: &Windows) -> Done<PathBuf> {
+        let profile = self.program.profile;
+        run_program(windows.cargo(&target()).args(build_arguments(profile, &FOR_WINDOWS)))?;
+        Ok(self.path_in(&windows.built(&target(), profile), ".exe"))
+    }
+
+    fn path_in(&self, folder: &Path, suffix: &str) -> PathBuf {
+        folder.join(format!("{}{suffix}", self.program.package))
+    }
+
+    fn in_wine(&self) -> Done<Command> {
+        let windows = Windows::set_up(&windows::prefix())?;
+        let mut wine = windows.wine(self.program_for_windows(&windows)?);
+        wine.args(self.subcommand).current_dir(machine::root());
+        Ok(wine)
+    }
+}
+
+// --- Running -------------------------------------------------------------------------------------
+
+fn here(harness: &Harness, arguments: &[String]) -> Done {
+    run_program(harness.program()?.args(arguments))
+}
+
+/// `--wine` says where, and is no word of the program's.
+fn here_or_in_wine(harness: &Harness, arguments: &[String]) -> Done {
+    let wine = arguments.iter().any(|argument| argument == "--wine");
+    let mut program = if wine { harness.in_wine()? } else { harness.program()? };
+    run_program(program.args(arguments.iter().filter(|argument| *argument != "--wine")))
+}
+
+fn every_instruction(harness: &Harness, arguments: &[String]) -> Done {
+    if cfg!(not(all(target_os = "linux", target_arch = "x86_64"))) {
+        return Err(Stop::Skipped("stepping by instructions takes Linux on x86-64".into()));
+    }
+    here(harness, arguments)
+}
+
+fn marshal(harness: &Harness, arguments: &[String]) -> Done {
+    machine::need("ruby", &["ruby"])?;
+    here(harness, arguments)
+}
+
+fn run_fuzz(harness: &Harness, arguments: &[String]) -> Done {
+    match arguments.split_first() {
+        Some((first, rest)) if first == "--libfuzzer" => fuzz::run_libfuzzer(rest),
+        _ => fuzz::run(&mut harness.program()?, arguments),
+    }
+}
+
+/// N processes natively, and 3 in 100 of N more under Wine, where each takes longer.
+fn kill(harness: &Harness, arguments: &[String]) -> Done {
+    let (mut native, mut wine, mut recovery, mut short) = (true, true, false, false);
+    let mut number = None;
+    let mut options = Vec::new();
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--native" => wine = false,
+            "--wine" => native = false,
+            "--recovery" => recovery = true,
+            "--short" => (short, wine) = (true, false),
+            // These have a value, which is no N.
+            "--seed" | "--chains" | "--era" | "--large" | "--keep" => {
+                options.push(word);
+                options.extend(words.next());
+            }
+            _ => match word.parse::<u64>() {
+                Ok(it) => number = Some(it),
+                Err(_) => options.push(word),
+            },
+        }
+    }
+    if short {
+        let number = number.map(|number: u64| number.to_string());
+        return run_program(harness.program()?.arg("--short").args(number).args(options));
+    }
+    let what = |number: u64| {
+        if recovery { format!("--recovery={number}") } else { number.to_string() }
+    };
+    let number = number.unwrap_or(if recovery { 200 } else { 10_000 });
+    let mut done = Ok(());
+    if native {
+        done = run_program(harness.program()?.arg(what(number)).args(&options));
+    }
+    if wine && !matches!(done, Err(Stop::Interrupted)) {
+        let number = if recovery { number } else { (number * 3 / 100).max(1) };
+        let in_wine = harness
+            .in_wine()
+            .and_then(|mut program| run_program(program.arg(what(number)).args(&options)));
+        done = worse(done, in_wine);
+    }
+    done
+}
+
+/// Small disks under Wine take a prefix whose server nobody else uses, since file systems are
+/// mounted over its folders.
+fn full(harness: &Harness, arguments: &[String]) -> Done {
+    let says = |word: &str| arguments.iter().any(|argument| argument == word);
+    let some_parts = ["disks", "shorter", "limits"].into_iter().any(says);
+    let mut program = harness.program()?;
+    if cfg!(target_os = "linux") && (says("wine") || !some_parts) {
+        let prefix = machine::target().join("wine-full");
+        match Windows::set_up(&prefix) {
+            Ok(windows) => {
+                let built = harness.program_for_windows(&windows);
+                // What made the prefix may still write to it.
+                windows.end_server();
+                program.arg("--wine").arg(built?);
+                program.env("WINEPREFIX", prefix);
+            }
+            Err(Stop::Skipped(why)) => println!("wine SKIPPED: {why}"),
+            Err(stop) => return Err(stop),
+        }
+    }
+    if std::env::var_os("WINEDEBUG").is_none() {
+        program.env("WINEDEBUG", "-all");
+    }
+    run_program(program.args(arguments))
+}
+
+fn gem(harness: &Harness, arguments: &[String]) -> Done {
+    run_program(harness.program()?.args(arguments))?;
+    if cfg!(not(target_os = "linux")) {
+        return Ok(());
+    }
+    // In a prefix of its own no other program's objects are in its namespace.
+    let windows = match Windows::set_up(&machine::target().join("wine-gem")) {
+        Ok(windows) => windows,
+        Err(Stop::Skipped(why)) => {
+            println!("wine SKIPPED: {why}");
+            return Ok(());
+        }
+        Err(stop) => return Err(stop),
+    };
+    let done = gem_in_wine(harness, &windows, arguments);
+    windows.end_server();
+    done
+}
+
+/// Beside a program that makes the gem's calls.
+fn gem_in_wine(harness: &Harness, windows: &Windows, arguments: &[String]) -> Done {
+    let program = harness.program_for_windows(windows)?;
+    let standin = target().join("standin.exe");
+    let source = machine::root().join("harness/peers/standin.c");
+    run_program(Windows::cc().args(["-O2", "-Wall", "-Wextra", "-o"]).arg(&standin).arg(source))?;
+    let mut wine = windows.wine(program);
+    wine.args(harness.subcommand).args(arguments).arg("--standin").arg(path_in_wine(&standin));
+    run_program(wine.current_dir(machine::root()))
+}
+
+/// `cargo xtask seeded`: what it plants bugs in is built in a folder of its own, so that nothing
+/// else is built from it.
+pub(crate) fn run_seeded(arguments: &[String]) -> Done {
+    build(SEEDED.profile)?;
+    let program = target().join(SEEDED.profile).join(format!(
+        "{}{}",
+        SEEDED.package,
+        std::env::consts::EXE_SUFFIX
+    ));
+    let mut command = command(program);
+    command.args(arguments).current_dir(machine::root());
+    run_program(command.env("CARGO_TARGET_DIR", machine::target().join("seeded")))
+}
+
+/// `cargo xtask bench`.
+pub(crate) fn run_bench(arguments: &[String]) -> Done {
+    let manifest = machine::root().join("bench/Cargo.toml");
+    let mut cargo = cargo();
+    cargo.args(["run", "--release", "--locked", "--manifest-path"]).arg(manifest).arg("--");
+    // Other options than the product's own: in one folder the two would throw out each other's
+    // builds.
+    run_program(cargo.args(arguments).env("CARGO_TARGET_DIR", machine::target().join("bench")))
+}

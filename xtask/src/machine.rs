@@ -1,0 +1,132 @@
+//! This machine: where the repository and its builds lie, which programs there are, and how missing
+//! ones are installed.
+
+use crate::process::{Done, Stop, command, read_output, run, succeeds};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::Duration,
+};
+
+pub(crate) fn root() -> &'static Path {
+    // xtask lies directly in the repository.
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// The folder of the workspace's builds. Everything else that is built lies in folders below it.
+pub(crate) fn target() -> &'static Path {
+    static TARGET: OnceLock<PathBuf> = OnceLock::new();
+    TARGET.get_or_init(|| match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => std::path::absolute(&folder).unwrap_or_else(|_| folder.into()),
+        None => root().join("target"),
+    })
+}
+
+/// This program, to run one of its commands as a process of its own.
+pub(crate) fn itself() -> Command {
+    static PATH: OnceLock<Option<PathBuf>> = OnceLock::new();
+    // Asked once: a build may replace the file while it runs.
+    let path = PATH.get_or_init(|| std::env::current_exe().ok());
+    let mut itself = command(path.as_deref().unwrap_or(Path::new("xtask")));
+    itself.current_dir(root());
+    itself
+}
+
+/// Whether what CI requires may not be skipped.
+pub(crate) fn is_ci() -> bool {
+    let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|it| it == value);
+    is("CI", "true") || is("MAPVAR_CI", "1")
+}
+
+pub(crate) fn has(program: &str) -> bool {
+    find(program).is_some()
+}
+
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let file = format!("{program}{}", std::env::consts::EXE_SUFFIX);
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(&file)).find(|path| path.is_file())
+}
+
+/// Installs Debian packages if the program is missing.
+pub(crate) fn need(program: &str, packages: &[&str]) -> Done {
+    if has(program) {
+        return Ok(());
+    }
+    install(packages)?;
+    if has(program) {
+        Ok(())
+    } else {
+        Err(Stop::Skipped(format!(
+            "there is no {program} after {} was installed",
+            packages.join(" ")
+        )))
+    }
+}
+
+pub(crate) fn install(packages: &[&str]) -> Done {
+    if cfg!(not(target_os = "linux")) {
+        return Err(Stop::Skipped(format!("install by hand: {}", packages.join(" "))));
+    }
+    run(command(root().join("ci/apt")).args(packages))
+}
+
+/// The compiler's own name for this machine.
+pub(crate) fn host() -> Done<String> {
+    let told = read_output(command("rustc").arg("-vV"))?;
+    Ok(told.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned())
+}
+
+pub(crate) fn sysroot() -> Done<PathBuf> {
+    Ok(read_output(command("rustc").args(["--print", "sysroot"]))?.trim().into())
+}
+
+/// Whether a standard library for the target is there or can be added.
+pub(crate) fn add_target(target: &str) -> Done<bool> {
+    // Looking for the folder costs less than asking rustup, which may go to the network.
+    if sysroot()?.join("lib/rustlib").join(target).join("lib").is_dir() {
+        return Ok(true);
+    }
+    if !has("rustup") {
+        return Ok(false);
+    }
+    let mut rustup = command("rustup");
+    rustup.args(["target", "add", target]);
+    match crate::process::run_within(&mut rustup, Duration::from_mins(5)) {
+        Ok(()) => Ok(true),
+        Err(Stop::Failed(_) | Stop::Skipped(_)) => Ok(false),
+        Err(stop) => Err(stop),
+    }
+}
+
+pub(crate) fn has_nextest() -> bool {
+    succeeds(crate::process::cargo().args(["nextest", "--version"]).current_dir(root()))
+}
+
+/// "90s", "15m" or a number of seconds, from an environment variable.
+pub(crate) fn limit(variable: &str, default: Duration) -> Done<Duration> {
+    let Ok(text) = std::env::var(variable) else { return Ok(default) };
+    read_duration(&text).ok_or_else(|| Stop::Usage(format!("{variable}={text}: say 90s or 15m")))
+}
+
+fn read_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(number) => (number, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    Some(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(unit)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(read_duration("15m"), Some(Duration::from_mins(15)));
+        assert_eq!(read_duration("90s"), Some(Duration::from_secs(90)));
+        assert_eq!(read_duration("7"), Some(Duration::from_secs(7)));
+        assert_eq!(read_duration("soon"), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! Every command of the repository: `cargo xtask`. `ci/` holds only what provisions a machine.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the program speaks to a person at a terminal and to CI"
+)]
+
+mod coverage;
+mod dist;
+mod fuzz;
+mod harness;
+mod languages;
+mod long;
+mod machine;
+mod process;
+mod steps;
+mod test;
+mod windows;
+
+use process::{Done, Stop};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask test [--quick]        what a change must pass; --quick: format, clippy and unit tests alone
+cargo xtask harness NAME [ARGS]   one harness; `cargo xtask harness` lists them
+cargo xtask harness --build       the programs of the harnesses, built and not run
+cargo xtask long [STAGE]... [--record]
+                                  every harness at its full size; `cargo xtask long --list` lists the stages
+cargo xtask seeded [ARGS]         bugs planted one at a time, each to be caught; --check: only the table of bugs
+cargo xtask windows ARGS          cargo for Windows by mingw and Wine, such as `windows test --workspace`
+cargo xtask windows --setup       only set up what the line above needs
+cargo xtask dist [--prefix PREFIX] [--dest FOLDER]
+                                  installs the C library below PREFIX (/usr/local), or below FOLDER for a packager
+cargo xtask dist zip [FILE]       the command and the C library for Windows, as a zip
+cargo xtask bench [ARGS]          mapvar beside its peers, as ratios
+
+Exit code 77: this machine lacks something that cannot be installed, and the message names it.
+
+CARGO_TARGET_DIR     where everything is built; default: target in the repository
+WINEPREFIX           Wine's folder; default: target/wine in the repository
+MAPVAR_WINDOWS_STD   rustup, debian, or auto (default: rustup; debian where rustup cannot add the target)
+MAPVAR_STEP_LIMIT    the limit of a step of `test`; default: 15m
+MAPVAR_STAGE_LIMIT   the limit of a stage of `long`; default: 25m
+CI=true, MAPVAR_CI=1 a skipped step that CI requires is a failure
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = process::watch_interrupts().and_then(|()| dispatch(&arguments));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stop::Usage(what)) => {
+            if !what.is_empty() {
+                eprintln!("xtask: {what}\n");
+            }
+            eprint!("{USAGE}");
+            ExitCode::from(2)
+        }
+        Err(stop) => {
+            eprintln!("xtask: {stop}");
+            ExitCode::from(stop.exit_code())
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Done {
+    let Some((first, rest)) = arguments.split_first() else {
+        return Err(Stop::Usage(String::new()));
+    };
+    match first.as_str() {
+        "test" => test::run(rest),
+        "harness" => harness::run(rest),
+        "long" => long::run(rest),
+        "seeded" => harness::run_seeded(rest),
+        "windows" => windows::run(rest),
+        "dist" => dist::run(rest),
+        "bench" => harness::run_bench(rest),
+        "--help" | "-h" | "help" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        // One step of `test`, which runs it as a process of its own under the watchdog.
+        "step" => test::run_step(rest),
+        unknown => Err(Stop::Usage(format!("{unknown:?} is no command"))),
+    }
+}

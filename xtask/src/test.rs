@@ -1,0 +1,251 @@
+//! Everything that a change must pass: `cargo xtask test`, and its beginning for a contributor:
+//! `--quick`.
+
+use crate::{
+    harness, machine,
+    process::{Done, Stop, cargo, command, run as run_program, succeeds},
+    steps::{May, Steps},
+    windows,
+};
+use std::{path::Path, process::Command};
+
+/// One set of features in all steps: with another one cargo would build the library again.
+pub(crate) const FEATURES: [&str; 2] = ["--features", "mapvar/tokio"];
+const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
+
+/// The targets that no step builds for.
+const CHECKED_TARGETS: [&str; 3] =
+    ["x86_64-pc-windows-msvc", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin"];
+
+/// Harnesses that find something in some seconds; `cargo xtask long` runs all of them at their full
+/// size.
+const SHORT_HARNESSES: [&str; 13] = [
+    "bindings",
+    "loom",
+    "kill",
+    "waits",
+    "every-instruction",
+    "power",
+    "fuzz",
+    "marshal",
+    "full",
+    "soak",
+    "others",
+    "reuse",
+    "gem",
+];
+
+/// `cargo xtask test`.
+pub(crate) fn run(arguments: &[String]) -> Done {
+    let quick = match arguments {
+        [] => false,
+        [word] if word == "--quick" => true,
+        _ => return Err(Stop::Usage("test: say --quick or nothing".into())),
+    };
+    let mut steps = Steps::new()?;
+    steps.step("Set-up", May::BeSkipped, &mut step("set-up", &[]))?;
+    steps.step("Format", May::BeSkipped, cargo_here().args(["fmt", "--all", "--check"]))?;
+    steps.step(
+        "Clippy",
+        May::BeSkipped,
+        cargo_here()
+            .args(["clippy", "--workspace", "--all-targets"])
+            .args(FEATURES)
+            .args(DENY_WARNINGS),
+    )?;
+    if quick {
+        let mut unit_tests = tests();
+        unit_tests.args(["--lib", "--bins"]);
+        steps.step("Unit tests", May::BeSkipped, &mut unit_tests)?;
+        return steps.finish();
+    }
+    steps.step("Tests", May::BeSkipped, &mut tests())?;
+    test_documents(&mut steps)?;
+    let wine = cfg!(target_os = "linux").then(windows::prefix);
+    // A Wine server that ran before is not this run's to end.
+    let wine = wine.filter(|prefix| !windows::has_server(prefix));
+    let done = test_other_systems(&mut steps).and_then(|()| test_harnesses(&mut steps));
+    if let Some(prefix) = wine {
+        windows::end_server(&prefix);
+    }
+    done?;
+    steps.finish()
+}
+
+/// `cargo xtask step`: what a step runs beside cargo.
+pub(crate) fn run_step(arguments: &[String]) -> Done {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["set-up"] => set_up(),
+        ["check", target] => check_for(target),
+        ["check-bench"] => check_bench(),
+        _ => Err(Stop::Usage("step: a part of `test`".into())),
+    }
+}
+
+fn step(name: &str, arguments: &[&str]) -> Command {
+    let mut step = machine::itself();
+    step.args(["step", name]).args(arguments);
+    step
+}
+
+fn cargo_here() -> Command {
+    let mut cargo = cargo();
+    cargo.current_dir(machine::root());
+    if machine::is_ci() {
+        // A clone that is built once gains nothing from it, and it is half the disk.
+        cargo.env("CARGO_INCREMENTAL", "0");
+    }
+    cargo
+}
+
+/// cargo-nextest runs the tests side by side, each in a process of its own; it runs no examples of
+/// the documentation.
+fn tests() -> Command {
+    let mut cargo = cargo_here();
+    if machine::has_nextest() {
+        cargo.args(["nextest", "run"]);
+    } else {
+        cargo.arg("test");
+    }
+    cargo.args(["--workspace", "--no-fail-fast"]).args(FEATURES);
+    cargo
+}
+
+fn test_documents(steps: &mut Steps) -> Done {
+    // Without nextest the step before has run these.
+    if machine::has_nextest() {
+        let mut examples = cargo_here();
+        examples.args(["test", "--doc", "--workspace", "--no-fail-fast"]).args(FEATURES);
+        steps.step("Tests in the documentation", May::BeSkipped, &mut examples)?;
+    }
+    let mut pages = cargo_here();
+    pages.args(["doc", "--no-deps", "--workspace"]).args(FEATURES);
+    steps.step("Documentation", May::BeSkipped, pages.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn test_other_systems(steps: &mut Steps) -> Done {
+    let leg = |name: &str| {
+        let mut leg = machine::itself();
+        leg.args(["harness", "c", name]);
+        leg
+    };
+    if cfg!(not(target_os = "linux")) {
+        return Ok(());
+    }
+    for (title, arguments) in [
+        ("Windows: set-up of mingw and Wine", &["--setup"][..]),
+        ("Windows: clippy", &["clippy", "--workspace", "--all-targets"]),
+        // Without doctests cargo builds no examples by itself, and a test runs them.
+        ("Windows: examples", &["build", "--workspace", "--examples"]),
+        (
+            "Windows: tests under Wine",
+            &["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"],
+        ),
+    ] {
+        let mut windows = machine::itself();
+        windows.arg("windows").args(arguments);
+        if title != "Windows: set-up of mingw and Wine" {
+            windows.args(FEATURES);
+        }
+        if title == "Windows: clippy" {
+            windows.args(DENY_WARNINGS);
+        }
+        steps.step(title, May::NotBeSkipped, &mut windows)?;
+    }
+    for target in CHECKED_TARGETS {
+        let title = format!("Check for {target}");
+        steps.step(&title, May::BeSkipped, &mut step("check", &[target]))?;
+    }
+    steps.step("C interface, on Linux", May::BeSkipped, &mut leg("linux"))?;
+    steps.step("C interface, under Wine", May::NotBeSkipped, &mut leg("windows"))
+}
+
+fn test_harnesses(steps: &mut Steps) -> Done {
+    let manifest = harness::manifest();
+    let of_harnesses = |words: &[&str]| {
+        let mut cargo = cargo_here();
+        cargo.args(words).arg("--manifest-path").arg(&manifest);
+        cargo.env("CARGO_TARGET_DIR", harness::target());
+        cargo
+    };
+    let xtask = |words: &[&str]| {
+        let mut xtask = machine::itself();
+        xtask.args(words);
+        xtask
+    };
+    // Without --all, which would go on into the crates that they depend on by path.
+    steps.step("Harnesses: format", May::BeSkipped, &mut of_harnesses(&["fmt", "--check"]))?;
+    steps.step(
+        "Harnesses: clippy",
+        May::BeSkipped,
+        of_harnesses(&["clippy", "--workspace", "--all-targets", "--locked"]).args(DENY_WARNINGS),
+    )?;
+    steps.step("Harnesses: build", May::BeSkipped, &mut xtask(&["harness", "--build"]))?;
+    steps.step("Seeded bugs: the table", May::BeSkipped, &mut xtask(&["seeded", "--check"]))?;
+    for name in SHORT_HARNESSES {
+        let title = format!("Harness {name}, short");
+        steps.step(&title, May::BeSkipped, &mut xtask(&["harness", name, "--short"]))?;
+    }
+    steps.step("Bench: check", May::BeSkipped, &mut step("check-bench", &[]))
+}
+
+fn set_up() -> Done {
+    if cfg!(target_os = "linux") {
+        // A test counts system calls by it (docs/INVARIANTS.md, I21), and says so where it is
+        // missing.
+        if let Err(Stop::Skipped(why)) = machine::need("strace", &["strace"]) {
+            println!("{why}");
+        }
+    }
+    if machine::has("rustup") {
+        for (tool, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+            if !succeeds(cargo_here().args([tool, "--version"])) {
+                run_program(command("rustup").args(["component", "add", component]))?;
+            }
+        }
+    }
+    run_program(cargo_here().arg("--version"))?;
+    run_program(cargo_here().args(["clippy", "--version"]))?;
+    if !machine::has_nextest() {
+        println!("no cargo-nextest: cargo test runs the tests");
+    }
+    // Fails when Cargo.lock is not the one that belongs to the manifests.
+    run_program(cargo_here().args(["fetch", "--locked"]))
+}
+
+fn check_for(target: &str) -> Done {
+    if !machine::add_target(target)? {
+        return Err(Stop::Skipped(format!("no standard library for {target} can be had here")));
+    }
+    let mut cargo = cargo_here();
+    cargo.args(["check", "--workspace", "--lib", "--bins", "--tests"]).args(FEATURES);
+    run_program(cargo.args(["--target", target]))
+}
+
+fn check_bench() -> Done {
+    // bindgen, below a peer that the bench measures itself against, reads C headers by libclang.
+    if cfg!(target_os = "linux") && !has_libclang() {
+        machine::install(&["libclang-dev"])?;
+    }
+    let manifest = machine::root().join("bench/Cargo.toml");
+    run_program(cargo_here().args(["fmt", "--check", "--manifest-path"]).arg(&manifest))?;
+    let mut cargo = cargo_here();
+    cargo.args(["check", "--all-targets", "--locked", "--manifest-path"]).arg(&manifest);
+    run_program(cargo.env("CARGO_TARGET_DIR", machine::target().join("bench")))
+}
+
+fn has_libclang() -> bool {
+    let files = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    files(Path::new("/usr/lib")).iter().any(|folder| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("llvm-")
+            && files(&folder.join("lib")).iter().any(|file| {
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                name.starts_with("libclang") && name.contains(".so")
+            })
+    })
+}

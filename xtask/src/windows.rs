@@ -1,0 +1,323 @@
+//! cargo for Windows on Linux, by mingw and Wine. What is missing is set up the first time, which
+//! takes a few minutes. Afterwards the set-up costs a fraction of a second.
+
+use crate::{
+    machine,
+    process::{Done, Stop, command, failed, read_output, run_within, succeeds},
+};
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+pub(crate) const TARGET: &str = "x86_64-pc-windows-gnu";
+const MINGW: &str = "x86_64-w64-mingw32";
+
+/// `cargo xtask windows`.
+pub(crate) fn run(arguments: &[String]) -> Done {
+    let Some((first, rest)) = arguments.split_first() else {
+        return Err(Stop::Usage("windows: say what cargo is to do, or --setup".into()));
+    };
+    if first == "--setup" {
+        let windows = Windows::set_up(&prefix())?;
+        let wine = read_output(&mut windows.wine("--version"))?;
+        println!("ready: standard library by {:?}, {}", windows.library, wine.trim());
+        return Ok(());
+    }
+    // These link nothing and run nothing.
+    let windows = if ["check", "c", "clippy", "doc"].contains(&first.as_str()) {
+        Windows::without_linker()?
+    } else {
+        Windows::set_up(&prefix())?
+    };
+    let mut cargo = windows.cargo(machine::target());
+    // Relative paths mean what they say where the caller stands, unless that is outside the
+    // repository.
+    if !std::env::current_dir().is_ok_and(|folder| folder.starts_with(machine::root())) {
+        cargo.current_dir(machine::root());
+    }
+    if first == "clippy" && windows.library == Library::Debian {
+        // rustup's clippy cannot read what Debian's compiler wrote, and another version has other
+        // lints.
+        eprintln!("no clippy for Windows with Debian's compiler: cargo check instead");
+        cargo.arg("check").args(rest.iter().take_while(|argument| *argument != "--"));
+    } else {
+        cargo.args(arguments);
+    }
+    crate::process::run(&mut cargo)
+}
+
+/// Wine's folder, unless a harness has one of its own.
+pub(crate) fn prefix() -> PathBuf {
+    std::env::var_os("WINEPREFIX").map_or_else(|| machine::target().join("wine"), PathBuf::from)
+}
+
+/// Where Rust's standard library for Windows comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Library {
+    Rustup,
+    /// cargo builds it from the compiler's sources, which Debian ships.
+    Debian,
+}
+
+#[derive(Debug)]
+pub(crate) struct Windows {
+    library: Library,
+    prefix: PathBuf,
+}
+
+impl Windows {
+    /// All that is needed to build programs for Windows, and to run them in Wine's folder `prefix`.
+    pub(crate) fn set_up(prefix: &Path) -> Done<Self> {
+        let windows = Self { library: library()?, prefix: prefix.into() };
+        let linker = format!("{MINGW}-gcc");
+        if missing(&linker).is_some() {
+            machine::install(&[
+                "wine",
+                "wine64",
+                "gcc-mingw-w64-x86-64-win32",
+                "mingw-w64-x86-64-dev",
+            ])?;
+        }
+        if let Some(missing) = missing(&linker) {
+            return Err(Stop::Skipped(format!("{missing} is not where it should be")));
+        }
+        windows.start()?;
+        Ok(windows)
+    }
+
+    /// Enough for commands that link nothing.
+    fn without_linker() -> Done<Self> {
+        Ok(Self { library: library()?, prefix: prefix() })
+    }
+
+    /// cargo with the settings for Windows; `target` is the folder of the builds.
+    pub(crate) fn cargo(&self, target: &Path) -> Command {
+        let mut cargo = match self.library {
+            Library::Rustup => crate::process::cargo(),
+            Library::Debian => command("/usr/bin/cargo"),
+        };
+        if self.library == Library::Debian {
+            cargo
+                .env("RUSTC", "/usr/bin/rustc")
+                .env("RUSTDOC", "/usr/bin/rustdoc")
+                // Building the standard library is unstable.
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_unwind,test");
+        }
+        self.for_wine(&mut cargo);
+        cargo
+            .env("CARGO_TARGET_DIR", self.folder(target))
+            .env("CARGO_BUILD_TARGET", TARGET)
+            .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", format!("{MINGW}-gcc"))
+            .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", "wine");
+        cargo
+    }
+
+    /// Where cargo puts what it builds in this profile.
+    pub(crate) fn built(&self, target: &Path, profile: &str) -> PathBuf {
+        self.folder(target).join(TARGET).join(profile)
+    }
+
+    fn folder(&self, target: &Path) -> PathBuf {
+        match self.library {
+            Library::Rustup => target.into(),
+            // Another compiler: in a common folder each would throw out what the other has built.
+            Library::Debian => target.join("debian-rust"),
+        }
+    }
+
+    /// A program for Windows under Wine.
+    pub(crate) fn wine(&self, program: impl Into<OsString>) -> Command {
+        let mut wine = command("wine");
+        wine.arg(program.into());
+        self.for_wine(&mut wine);
+        wine
+    }
+
+    /// The C compiler for Windows.
+    pub(crate) fn cc() -> Command {
+        command(format!("{MINGW}-gcc"))
+    }
+
+    /// The DLLs that a program or a DLL names.
+    pub(crate) fn needed_dlls(binary: &Path) -> Done<Vec<String>> {
+        let told = read_output(command(format!("{MINGW}-objdump")).arg("-p").arg(binary))?;
+        let mut names: Vec<String> = told
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("DLL Name: "))
+            .map(|name| name.trim().to_lowercase())
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Ends the server of this prefix, and all that runs on it.
+    pub(crate) fn end_server(&self) {
+        let mut server = command("wineserver");
+        self.for_wine(&mut server);
+        succeeds(server.arg("-k"));
+    }
+
+    fn for_wine(&self, command: &mut Command) {
+        command.env("WINEPREFIX", &self.prefix);
+        if std::env::var_os("WINEDEBUG").is_none() {
+            // Wine's remarks about itself would end up in the standard error that the tests read.
+            command.env("WINEDEBUG", "-all");
+        }
+    }
+
+    /// Makes the prefix, and starts a server on it.
+    fn start(&self) -> Done {
+        let prefix = &self.prefix;
+        fs::create_dir_all(prefix).map_err(failed(prefix.display()))?;
+        // Two first runs at once would make one broken prefix.
+        let lock = prefix.join(".mapvar-lock");
+        let lock = File::create(&lock)
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(failed(lock.display()))?;
+        if !prefix.join(".mapvar-ready").exists() {
+            self.make_prefix()?;
+        }
+        // A server that outlives its last program by a minute saves its start for each test
+        // binary. Where one runs already, this one leaves by itself.
+        let mut server = command("wineserver");
+        self.for_wine(&mut server);
+        // The server must not hold the caller's pipes open for that minute.
+        succeeds(server.arg("-p60"));
+        drop(lock);
+        Ok(())
+    }
+
+    fn make_prefix(&self) -> Done {
+        let prefix = &self.prefix;
+        eprintln!("making a Wine prefix in {}", prefix.display());
+        let log = prefix.join("wineboot.log");
+        let file = File::create(&log).map_err(failed(log.display()))?;
+        let second = file.try_clone().map_err(failed(log.display()))?;
+        let mut boot = command("wineboot");
+        self.for_wine(&mut boot);
+        boot.arg("-i")
+            // No .NET, no browser, no menu entries in the user's desktop: they take time, and the
+            // desktop is not this project's.
+            .env("WINEDLLOVERRIDES", "mscoree,mshtml=;winemenubuilder.exe=d")
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(second);
+        if let Err(stop) = run_within(&mut boot, Duration::from_mins(5)) {
+            eprint!("{}", fs::read_to_string(&log).unwrap_or_default());
+            return Err(match stop {
+                Stop::Failed(what) => Stop::Skipped(what),
+                stop => stop,
+            });
+        }
+        // Rust's standard library for Windows loads a DLL that Wine 8 lacks.
+        let library = prefix.join("drive_c/windows/system32/bcryptprimitives.dll");
+        if !library.exists() {
+            let source = machine::root().join("ci/bcryptprimitives.c");
+            let mut cc = Self::cc();
+            cc.args(["-O2", "-Wall", "-shared", "-o"]).arg(&library).arg(source).arg("-ladvapi32");
+            crate::process::run(&mut cc)?;
+        }
+        let ready = prefix.join(".mapvar-ready");
+        File::create(&ready).map_err(failed(ready.display()))?;
+        Ok(())
+    }
+}
+
+/// Whether a Wine server runs on the prefix now.
+pub(crate) fn has_server(prefix: &Path) -> bool {
+    if !machine::has("wineserver") {
+        return false;
+    }
+    let mut server = command("wineserver");
+    // -w waits until the server is gone.
+    server.arg("-w").env("WINEPREFIX", prefix).stdin(Stdio::null()).stderr(Stdio::null());
+    run_within(&mut server, Duration::from_millis(200)).is_err()
+}
+
+pub(crate) fn end_server(prefix: &Path) {
+    Windows { library: Library::Rustup, prefix: prefix.into() }.end_server();
+}
+
+/// A path of this system as a program under Wine names it.
+pub(crate) fn path_in_wine(path: &Path) -> String {
+    format!("Z:{}", path.to_string_lossy().replace('/', "\\"))
+}
+
+/// The first of the tools that is not there.
+fn missing(linker: &str) -> Option<String> {
+    for tool in ["wine", "wineserver", linker] {
+        if !machine::has(tool) {
+            return Some(tool.into());
+        }
+    }
+    let header = format!("/usr/{MINGW}/include/windows.h");
+    (!Path::new(&header).exists()).then_some(header)
+}
+
+fn library() -> Done<Library> {
+    if cfg!(not(target_os = "linux")) {
+        return Err(Stop::Skipped("Wine and mingw are set up on Linux alone".into()));
+    }
+    let wanted = std::env::var("MAPVAR_WINDOWS_STD").unwrap_or_else(|_| "auto".into());
+    match wanted.as_str() {
+        "rustup" | "auto" if machine::add_target(TARGET)? => Ok(Library::Rustup),
+        "rustup" => Err(Stop::Skipped(format!("rustup cannot add the target {TARGET}"))),
+        "debian" => debian(),
+        "auto" => {
+            eprintln!(
+                "rustup cannot add {TARGET}; the library is built from Debian's sources instead"
+            );
+            debian()
+        }
+        _ => Err(Stop::Usage(format!("MAPVAR_WINDOWS_STD={wanted}: say rustup, debian or auto"))),
+    }
+}
+
+fn debian() -> Done<Library> {
+    if !debian_is_ready() {
+        machine::install(&["rustc-web", "cargo-web", "rust-web-src"])?;
+    }
+    if debian_is_ready() {
+        Ok(Library::Debian)
+    } else {
+        Err(Stop::Skipped("Debian's Rust is older than this project's rust-version".into()))
+    }
+}
+
+fn debian_is_ready() -> bool {
+    let there = Path::new("/usr/bin/cargo").exists()
+        && Path::new("/usr/lib/rustlib/src/rust/library/Cargo.lock").exists();
+    let told = read_output(command("/usr/bin/rustc").arg("--version").stderr(Stdio::null()));
+    let has = told.ok().and_then(|told| version(told.split_whitespace().nth(1)?));
+    there && has >= version(env!("CARGO_PKG_RUST_VERSION"))
+}
+
+/// The first two numbers of a version: no other is part of a `rust-version` here.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(version("1.95.0") >= version("1.95"));
+        assert!(version("1.100.0-nightly") > version("1.95"));
+        assert!(version("1.9.3") < version("1.95"));
+        assert!(version("old") < version("1.95"));
+    }
+
+    #[test]
+    fn paths_in_wine() {
+        assert_eq!(path_in_wine(Path::new("/a/b.exe")), r"Z:\a\b.exe");
+    }
+}
