@@ -8,6 +8,7 @@ use crate::{
     trace::{self, Stop, Tracee},
     walk::{At, name_of, walk},
 };
+use mapvar_harness::{SKIPPED, peer, watchdog};
 use std::{
     cmp::Reverse,
     collections::HashMap,
@@ -22,8 +23,6 @@ use std::{
 };
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Grows while there is progress.
-static PROGRESS: AtomicUsize = AtomicUsize::new(0);
 /// Without progress for so long something hangs.
 const STALLED: Duration = Duration::from_mins(1);
 
@@ -91,7 +90,7 @@ pub fn main(words: &[&str]) -> ExitCode {
     }
     if let Err(why) = can_trace() {
         println!("SKIPPED: {why}");
-        return ExitCode::from(77);
+        return ExitCode::from(SKIPPED);
     }
     let mut chosen: Vec<Op> = ops::all();
     chosen.retain(|op| {
@@ -103,12 +102,7 @@ pub fn main(words: &[&str]) -> ExitCode {
     });
     // Those that take longest come first.
     chosen.sort_by_key(|op| Reverse(op.pairs));
-    ctrlc::set_handler(|| {
-        stage::clean_up();
-        std::process::exit(130);
-    })
-    .expect("a handler of signals");
-    watch();
+    watchdog::watch(STALLED, stage::clean_up);
     run_all(&chosen, &settings)
 }
 
@@ -117,29 +111,10 @@ fn can_trace() -> Result<(), String> {
     if !std::path::Path::new("/dev/shm").is_dir() {
         return Err("/dev/shm is not there; mount a tmpfs on it".into());
     }
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    match Command::new(program).arg("probe").status() {
+    match peer::this(["probe"]).status() {
         Ok(status) if status.success() => Ok(()),
         other => Err(format!("no process can be traced here (ptrace): {other:?}")),
     }
-}
-
-/// Ends the process where nothing goes on.
-fn watch() {
-    thread::spawn(|| {
-        let (mut last, mut since) = (0, Instant::now());
-        loop {
-            thread::sleep(Duration::from_secs(1));
-            let now = PROGRESS.load(Relaxed);
-            if now != last {
-                (last, since) = (now, Instant::now());
-            } else if since.elapsed() > STALLED {
-                eprintln!("watchdog: no progress for {STALLED:?}");
-                stage::clean_up();
-                std::process::exit(101);
-            }
-        }
-    });
 }
 
 fn run_all(chosen: &[Op], settings: &Settings) -> ExitCode {
@@ -256,7 +231,7 @@ impl Run<'_> {
         let (mut number, mut pending_number) = (0_usize, 0_usize);
         let oracle = self.oracle.clone();
         let images = walk(&tracee, &source, |image, at| {
-            PROGRESS.fetch_add(1, Relaxed);
+            watchdog::step();
             let hash = xxh3_128(image);
             let found = if let Some(found) = known.get(&hash) {
                 found.clone()
@@ -380,7 +355,7 @@ impl Run<'_> {
         let figures = &mut self.figures;
         figures.takeovers += 1;
         let walked = walk(taker, taken, |image, at| {
-            PROGRESS.fetch_add(1, Relaxed);
+            watchdog::step();
             let hash = xxh3_128(image);
             let found = if let Some(found) = known.get(&hash) {
                 found.clone()

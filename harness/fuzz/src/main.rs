@@ -11,10 +11,11 @@ use mapvar_fuzz::{
     scribble,
     sequences::Sequences,
 };
+use mapvar_harness::seed_of_clock;
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 #[global_allocator]
@@ -35,11 +36,9 @@ struct Wanted {
 
 impl Wanted {
     fn of(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let seed = since.map_or(1, |since| since.as_nanos() as u64 >> 10 & 0xffff_ffff);
         let mut wanted = Self {
             time: Duration::from_mins(10),
-            seed,
+            seed: seed_of_clock(),
             one: None,
             victim: None,
             words: Vec::new(),
