@@ -6,7 +6,7 @@ use mapvar_fuzz::sequences::Sequences;
 use std::cell::RefCell;
 
 thread_local! {
-    static TARGET: RefCell<Sequences> = RefCell::new(Sequences::new());
+    static TARGET: RefCell<Sequences> = RefCell::new(Sequences::default());
 }
 
 fuzz_target!(|bytes: &[u8]| TARGET.with_borrow_mut(|target| target.run_bytes(bytes)));

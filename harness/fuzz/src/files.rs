@@ -21,7 +21,7 @@ pub struct Files {
     folder: Folder,
 }
 
-/// Where files are made: in a folder that `ci/fuzz` removes however this ends, or in memory, where the
+/// Where files are made: in the folder of MAPVAR_FUZZ_FOLDER, which the starter removes however this ends, or in memory, where the
 /// system has that.
 pub fn base() -> PathBuf {
     let shared = PathBuf::from("/dev/shm");
@@ -32,19 +32,13 @@ pub fn base() -> PathBuf {
     }
 }
 
-impl Files {
+impl Default for Files {
     /// With all the regions, and a folder in memory where the system has that.
-    pub fn new() -> Self {
+    fn default() -> Self {
         static FOLDERS: AtomicU64 = AtomicU64::new(0);
         let number = FOLDERS.fetch_add(1, Relaxed);
         let folder = Folder::within(&base(), &format!("fuzz-files-{number}"));
-        Self { bytes: Bytes::new(), folder: folder.expect("a folder") }
-    }
-}
-
-impl Default for Files {
-    fn default() -> Self {
-        Self::new()
+        Self { bytes: Bytes::default(), folder: folder.expect("a folder") }
     }
 }
 

@@ -243,7 +243,6 @@ impl Peer {
 }
 
 /// Pages that nobody may touch, on both sides of where the map lies.
-#[cfg(target_os = "linux")]
 mod guards {
     use std::fs;
 
@@ -335,34 +334,6 @@ mod guards {
     fn unmap(at: *mut libc::c_void) {
         // SAFETY: a mapping of this module's own, of this length, that nobody can have used.
         unsafe { libc::munmap(at, BYTES) };
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod guards {
-    pub(super) struct Guards;
-
-    pub(super) struct Edge(Vec<u8>);
-
-    impl Edge {
-        pub(super) fn new() -> Self {
-            Self(vec![0; 4096])
-        }
-
-        pub(super) fn last(&mut self, len: usize) -> &mut [u8] {
-            let from = self.0.len() - len.min(self.0.len());
-            &mut self.0[from..]
-        }
-    }
-
-    impl Guards {
-        pub(super) fn beside() -> Self {
-            Self
-        }
-
-        pub(super) fn count(&self) -> usize {
-            0
-        }
     }
 }
 
@@ -544,9 +515,48 @@ pub fn victim(peer: &Path, seed: u64, time: Duration) {
     );
 }
 
+/// Runs a victim, which has this program as its peer; whether all was well, and the figure.
+pub fn run(victim: Option<&Path>, seed: u64, time: Duration) -> (bool, String) {
+    let own = std::env::current_exe().expect("this program");
+    if victim.is_none() {
+        println!("scribbler: no program with AddressSanitizer, so only the guard pages look");
+    }
+    let mut command = Command::new(victim.unwrap_or(&own));
+    command.arg("victim").arg(&own).args([seed.to_string(), time.as_millis().to_string()]);
+    // An address space as large as a map sets aside is no leak; and where it aborts, at once.
+    command.env("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=0:exitcode=99");
+    let mut child = Owned::start(command.stdout(Stdio::piped())).expect("the victim starts");
+    let mut said = String::new();
+    if let Some(out) = child.0.stdout.as_mut() {
+        let _ = out.read_to_string(&mut said);
+    }
+    let status = child.0.wait().expect("the victim ends");
+    let line = said.lines().find_map(|line| line.strip_prefix("victim: "));
+    let numbers: Vec<&str> = line.unwrap_or_default().splitn(6, ' ').collect();
+    if let (true, [written, operations, errors, lives, guards, sanitizer]) =
+        (status.success(), numbers.as_slice())
+    {
+        println!(
+            "scribbler: {lives} maps, {guards} guards beside their mappings; {errors} of the \
+             operations were refused"
+        );
+        let figure = format!(
+            "figure: fuzz, scribbler = {written} hostile writes, {operations} operations under \
+             {sanitizer}, 0 reports (goal 0 reports)"
+        );
+        return (true, figure);
+    }
+    reap(child.0.id());
+    println!(
+        "FAILED: target scribbler, seed {seed}: the victim ended with {status}\n  again: fuzz --one \
+         scribbler --seed {seed} (it is a race: the same seed may need several runs)"
+    );
+    (false, "figure: fuzz, scribbler = 1 report (goal 0 reports)".into())
+}
+
 /// Takes away the names that a victim with this process id left when it died: who opens one is its
 /// last user.
-pub fn reap(victim: u32) {
+fn reap(victim: u32) {
     for life in 0..2_000 {
         drop(Map::options().name(format!("fuzz.{victim}.{life}")).read_only(true).open());
     }

@@ -1,4 +1,4 @@
-//! Numbers of processes and threads that come back: `ci/reuse`. See README.md.
+//! Numbers of processes and threads that come back.
 //!
 //! A holder of something dies; before anybody has looked, another process gets its number. Then a
 //! third one must get what the dead held (a dead one is not taken for a living one); and when the

@@ -1,6 +1,7 @@
 //! What a child does where there is no room, and what must be so afterwards.
 
 use mapvar::{Error, ErrorKind, Map, MapOptions};
+use mapvar_harness::peer::say;
 use std::{
     collections::BTreeMap,
     fs,
@@ -165,21 +166,19 @@ pub fn options(what: &str) -> MapOptions {
     if what.contains(['/', '\\']) { options.file(what) } else { options.name(what) }
 }
 
+/// A new map; `None` where there is no room for one.
+fn made(what: &str) -> Result<Option<Map>, String> {
+    options(what).create().map_or_else(|error| no_room(&error).map(|()| None), |map| Ok(Some(map)))
+}
+
 fn folder(what: &str) -> Option<PathBuf> {
     what.contains(['/', '\\']).then(|| Path::new(what).parent().map(Path::to_path_buf)).flatten()
 }
 
 /// Role: fills a map, by a file or a name, and goes on. Answers whether there was room for one.
 pub fn fill_one(what: &str, style: Style) -> Result<bool, String> {
-    let map = match options(what).create() {
-        Ok(map) => map,
-        Err(error) => {
-            no_room(&error)?;
-            if let Some(folder) = folder(what) {
-                leftovers(&folder, None)?;
-            }
-            return Ok(false);
-        }
+    let Some(map) = made(what)? else {
+        return folder(what).map_or(Ok(()), |folder| leftovers(&folder, None)).map(|()| false);
     };
     if let Some(folder) = folder(what) {
         leftovers(&folder, Some(Path::new(what)))?;
@@ -246,10 +245,7 @@ pub fn fill_lossy(what: &str, style: Style) -> Result<bool, String> {
 /// Role, where the process may have no more memory: as [`fill_one`], but for what needs memory
 /// beside the map.
 pub fn fill_in_memory(what: &str, style: Style) -> Result<bool, String> {
-    let map = match options(what).create() {
-        Ok(map) => map,
-        Err(error) => return no_room(&error).map(|()| false),
-    };
+    let Some(map) = made(what)? else { return Ok(false) };
     let mut acked = Values::new();
     let mut number = 0;
     // The values that were acknowledged take memory too: no more of them than there is for.
@@ -286,10 +282,7 @@ pub fn take_all(path: &Path) -> Result<(), String> {
 /// Role: the disk is full of something else, and then it is not.
 pub fn room_again(path: &str) -> Result<bool, String> {
     let Some(folder) = folder(path) else { return Err("no folder".into()) };
-    let map = match options(path).create() {
-        Ok(map) => map,
-        Err(error) => return no_room(&error).map(|()| false),
-    };
+    let Some(map) = made(path)? else { return Ok(false) };
     let mut acked = Values::new();
     for number in 0..4 {
         let (name, value) = (format!("v{number}"), value(number, 1_000));
@@ -323,10 +316,7 @@ pub fn room_again(path: &str) -> Result<bool, String> {
 /// Role: a map is recovered after a power cut, on a disk that is full.
 pub fn recover(path: &str) -> Result<bool, String> {
     let Some(folder) = folder(path) else { return Err("no folder".into()) };
-    let map = match options(path).create() {
-        Ok(map) => map,
-        Err(error) => return no_room(&error).map(|()| false),
-    };
+    let Some(map) = made(path)? else { return Ok(false) };
     let mut acked = Values::new();
     no_room(&fill(&map, Style::Extents, &mut acked)?)?;
     let filler = folder.join("filler");
@@ -426,10 +416,7 @@ pub const AFTER_ZEROS: &[ErrorKind] = &[
 
 /// Role: uses a map in three threads while its file is made shorter by whoever started this.
 pub fn while_truncated(path: &str) -> Result<bool, String> {
-    use std::{
-        io::Write,
-        sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    };
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
     let map = filled(path)?;
     let (stop, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
     let result = std::thread::scope(|scope| {
@@ -444,8 +431,7 @@ pub fn while_truncated(path: &str) -> Result<bool, String> {
                 })
             })
             .collect();
-        println!("ready");
-        let _ = std::io::stdout().flush();
+        say("ready");
         let mut line = String::new();
         let heard = std::io::stdin().read_line(&mut line);
         // It is shorter now, and each thread is to see it.
@@ -474,11 +460,9 @@ pub fn while_truncated(path: &str) -> Result<bool, String> {
 
 /// Role: the same with raw bytes.
 pub fn view_truncated(path: &str, pages: usize) -> Result<bool, String> {
-    use std::io::Write;
     let section = mapvar::Section::options().file(path).size(pages as u64 * 4_096).create();
     let view = section.map_err(told)?.view().map().map_err(told)?;
-    println!("ready");
-    let _ = std::io::stdout().flush();
+    say("ready");
     let (mut line, mut lost) = (String::new(), 0);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| std::io::stdin().read_line(&mut line).map(drop));

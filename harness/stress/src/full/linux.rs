@@ -27,11 +27,12 @@ fn pages(options: &Options) -> Vec<u64> {
 }
 
 /// A file system in memory, of so many pages, until it is dropped.
-struct Small(PathBuf);
+pub struct Small(PathBuf);
 
 impl Small {
-    fn new(at: &Path, bytes: u64) -> Result<Self, String> {
-        let size = std::ffi::CString::new(format!("size={bytes}")).map_err(|it| it.to_string())?;
+    pub fn new(at: &Path, bytes: u64) -> Result<Self, String> {
+        let size = std::ffi::CString::new(format!("size={bytes},mode=700"))
+            .map_err(|it| it.to_string())?;
         mount("none", at, "tmpfs", MountFlags::empty(), Some(size.as_c_str()))
             .map_err(|error| format!("tmpfs of {bytes} bytes: {error}"))?;
         Ok(Self(at.into()))

@@ -5,10 +5,11 @@ use super::{
     Options,
     cases::Style,
     children::{Program, run},
+    linux::Small,
     report::Figure,
 };
 use mapvar_harness::Folder;
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
+use rustix::mount::{MountFlags, mount_remount};
 use std::{ffi::CString, path::Path, process::Command};
 
 const PAGE: u64 = 4_096;
@@ -23,13 +24,17 @@ pub fn full(options: &Options) -> Figure {
     let own = server.join(rustix::process::getuid().as_raw().to_string());
     let small = Folder::new("full").expect("a folder");
     let small = small.path();
-    let prepared = tmpfs(server, 24 * MIB)
-        .and_then(|()| std::fs::create_dir(&own).map_err(|error| error.to_string()))
-        .and_then(|()| tmpfs(small, MIB));
-    if let Err(told) = prepared {
-        figure.note("set-up", Err(told));
-        return figure;
-    }
+    let prepared = Small::new(server, 24 * MIB).and_then(|server| {
+        std::fs::create_dir(&own).map_err(|error| error.to_string())?;
+        Ok((server, Small::new(small, MIB)?))
+    });
+    let _mounts = match prepared {
+        Ok(mounts) => mounts,
+        Err(told) => {
+            figure.note("set-up", Err(told));
+            return figure;
+        }
+    };
     let path = format!("Z:{}", small.join("full.map").to_string_lossy().replace('/', "\\"));
     let sizes: Vec<u64> = (1..=64).filter(|pages| !options.short || pages % 32 == 31).collect();
     for (number, pages) in sizes.iter().enumerate() {
@@ -53,21 +58,11 @@ pub fn full(options: &Options) -> Figure {
     // The server of this place alone: none that runs elsewhere can be seen from here.
     let _ = Command::new("wineserver").arg("-k").status();
     let _ = Command::new("wineserver").arg("-w").status();
-    let _ = unmount(small, UnmountFlags::DETACH);
     figure
 }
 
-fn text(bytes: u64) -> CString {
-    CString::new(format!("size={bytes}")).expect("no zero in it")
-}
-
-fn tmpfs(at: &Path, bytes: u64) -> Result<(), String> {
-    let size = CString::new(format!("size={bytes},mode=700")).expect("no zero in it");
-    mount("none", at, "tmpfs", MountFlags::empty(), Some(size.as_c_str()))
-        .map_err(|error| format!("tmpfs of {bytes} bytes: {error}"))
-}
-
 fn size(at: &Path, bytes: u64) -> Result<(), String> {
-    mount_remount(at, MountFlags::empty(), text(bytes).as_c_str())
+    let size = CString::new(format!("size={bytes}")).expect("no zero in it");
+    mount_remount(at, MountFlags::empty(), size.as_c_str())
         .map_err(|error| format!("{bytes} bytes: {error}"))
 }

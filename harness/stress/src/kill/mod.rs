@@ -20,7 +20,7 @@ use std::{
     process::ExitCode,
     sync::atomic::Ordering,
 };
-use storm::{MOST_CHAINS, Place, Plan, Run};
+use storm::{MOST_CHAINS, Plan, Run, Scratch};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -74,7 +74,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 fn run_all(options: &Options) -> io::Result<bool> {
-    let place = Place::new()?;
+    let place = Scratch::new()?;
     // It comes to its end, and removes what it made. The second time it ends at once.
     let interrupted = || {
         if storm::INTERRUPTED.swap(true, Ordering::SeqCst) {

@@ -2,8 +2,9 @@
 
 use super::{
     shared::{Shared, word},
-    work::{Flaw, Op, Target, Worker},
+    work::{Flaw, Op, Worker},
 };
+use crate::region::Place;
 use mapvar_harness::Random;
 use std::{
     io,
@@ -34,7 +35,7 @@ pub(crate) struct Order {
     pub(crate) passing: u64,
     pub(crate) when: When,
     pub(crate) delay: Duration,
-    pub(crate) target: Target,
+    pub(crate) target: Place,
 }
 
 impl Order {
@@ -42,7 +43,7 @@ impl Order {
         let Self { seed, actor, life, only, passing, when, delay, target } = self;
         let only = only.map_or(-1, |op| op as i64);
         let (when, delay) = (*when as u64, delay.as_nanos());
-        format!("{seed}\t{actor}\t{life}\t{only}\t{passing}\t{when}\t{delay}\t{}", target.told())
+        format!("{seed}\t{actor}\t{life}\t{only}\t{passing}\t{when}\t{delay}\t{}", target.text())
     }
 
     pub(crate) fn parse(told: &str) -> Option<Self> {
@@ -58,7 +59,7 @@ impl Order {
             _ => When::Told,
         };
         let delay = Duration::from_nanos(number()? as u64);
-        let target = Target::parse(fields.next()?)?;
+        let target = Place::of(fields.next()?);
         Some(Self { seed, actor, life, only, passing, when, delay, target })
     }
 }

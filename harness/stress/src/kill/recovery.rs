@@ -10,9 +10,9 @@ use super::{
     process,
     shared::{Actor, Shared, word},
     storm::{self, INTERRUPTED},
-    work::{LIMIT, Target},
+    work::options,
 };
-use crate::region::{Place, Region, at};
+use crate::region::{LIMIT, Place, Region, at};
 use mapvar::Map;
 use mapvar_harness::{figure, percentile};
 use std::{
@@ -58,7 +58,7 @@ pub(crate) fn hold(shared: &Path, arguments: &[&str]) -> io::Result<ExitCode> {
     let held = Held::ALL[held.parse::<usize>().map_err(other)? & 3];
     let life: u64 = life.parse().map_err(other)?;
     let touched: usize = touched.parse().map_err(other)?;
-    let map = Target::File((*path).into()).options().open().map_err(other)?;
+    let map = options(&Place::File(path.into())).open().map_err(other)?;
     let region = Region::open(&Place::File(path.into())).map_err(other)?;
     let Region { view, locks, .. } = &region;
     for at in (0..touched.min(view.len())).step_by(4096) {
@@ -182,7 +182,7 @@ fn available() -> u64 {
 
 /// `count` deaths of each kind, and `large` of each with 4 GB of the map in the page tables of who
 /// dies.
-pub(crate) fn run(place: &storm::Place, count: u64, large: u64) -> io::Result<bool> {
+pub(crate) fn run(place: &storm::Scratch, count: u64, large: u64) -> io::Result<bool> {
     let shared_path = place.folder.join("held");
     let shared = Shared::create(&shared_path)?;
     let mut life = 0;
@@ -198,8 +198,8 @@ pub(crate) fn run(place: &storm::Place, count: u64, large: u64) -> io::Result<bo
         }
         let path = place.folder.join(format!("held.{size}.map"));
         let path = path.to_string_lossy();
-        let target = Target::File(path.clone().into());
-        let map = target.options().size(size).create().map_err(other)?;
+        let target = Place::of(&path);
+        let map = options(&target).size(size).create().map_err(other)?;
         for name in ["held", "left", "right"] {
             map.set(name, 0_u64).map_err(other)?;
         }

@@ -4,8 +4,9 @@
 use super::{
     shared::{Actor, word},
     value::{PASSING, SMALL},
-    work::{BYTES, Flaw, LIMIT, Op, Target, Worker, own, passing_name},
+    work::{BYTES, Flaw, Op, Worker, options, own, passing_name, private},
 };
+use crate::region::{LIMIT, Place};
 use serde_bytes::Bytes;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ pub(crate) struct Perhaps {
 pub(crate) fn settle(
     by: &mut Worker<'_>,
     dead: Actor<'_>,
-    target: &Target,
+    target: &Place,
     passing: u64,
     all: bool,
     perhaps: &mut Perhaps,
@@ -61,7 +62,7 @@ pub(crate) fn settle(
     }
     let was_private = under_way.is_some_and(|it| it.op == Op::Private as u64);
     if target.is_file() && dead.get(own::PRIVATE) != 0 && (all || was_private) {
-        let map = target.private(dead.number).options().open()?;
+        let map = options(&private(target, dead.number)).open()?;
         let bytes = map.find::<serde_bytes::ByteBuf>("private")?.unwrap_or_default();
         let found = SMALL.stamp_of(&bytes);
         let found = found.ok_or_else(|| Flaw::Torn(format!("private: {bytes:x?}")))?;

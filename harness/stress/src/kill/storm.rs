@@ -8,9 +8,9 @@ use super::{
     settle::{Perhaps, probe, settle},
     shared::{ACTORS, Shared, word},
     survivor,
-    work::{Flaw, LIMIT, Op, Target, Worker},
+    work::{Flaw, Op, Worker, options, private},
 };
-use crate::region::{objects, remove_objects};
+use crate::region::{LIMIT, Place, objects, remove_objects};
 use mapvar::{ErrorKind, Map};
 use mapvar_harness::{Folder, Random, figure, percentile, random::mix, unique};
 use serde_bytes::Bytes;
@@ -48,13 +48,13 @@ pub(crate) struct Plan {
 }
 
 /// What a run leaves behind on a machine, removed however it ends.
-pub(crate) struct Place {
+pub(crate) struct Scratch {
     pub(crate) folder: Folder,
     /// In the name of each of its maps.
     pub(crate) tag: String,
 }
 
-impl Place {
+impl Scratch {
     pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self { folder: Folder::quick("kill")?, tag: unique("kill") })
     }
@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Scratch {
     fn drop(&mut self) {
         self.clean();
     }
@@ -95,7 +95,7 @@ struct Counts {
 
 pub(crate) struct Run<'a> {
     plan: Plan,
-    place: &'a Place,
+    place: &'a Scratch,
     shared: Shared,
     shared_path: PathBuf,
     counts: Mutex<Counts>,
@@ -111,7 +111,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(plan: Plan, place: &'a Place) -> std::io::Result<Self> {
+    pub(crate) fn new(plan: Plan, place: &'a Scratch) -> std::io::Result<Self> {
         let shared_path = place.folder.join("shared");
         let shared = Shared::create(&shared_path)?;
         let counts = Counts { within: vec![0; Op::ALL.len()], ..Counts::default() };
@@ -238,9 +238,9 @@ impl<'a> Run<'a> {
         let seed = mix(self.plan.seed.wrapping_add(era << 32));
         let mut random = Random::new(seed);
         let target = if era.is_multiple_of(2) && !self.plan.files {
-            Target::Name(format!("{}.{era}", self.place.tag))
+            Place::Name(format!("{}.{era}", self.place.tag))
         } else {
-            Target::File(self.place.folder.join(format!("{era}.map")).to_string_lossy().into())
+            Place::File(self.place.folder.join(format!("{era}.map")))
         };
         let passing = 8 + random.below(120);
         let before = (leaks::handles(), leaks::mappings());
@@ -273,12 +273,12 @@ impl<'a> Run<'a> {
         &self,
         era: u64,
         kills: u64,
-        target: &Target,
+        target: &Place,
         passing: u64,
         seed: u64,
         killers: &mut [Box<dyn Killer>],
     ) -> Result<(), Flaw> {
-        let map = target.options().create()?;
+        let map = options(target).create()?;
         let first_size = map.stat()?.region;
         let chains = killers.len();
         let of = |number: usize| {
@@ -354,7 +354,7 @@ impl<'a> Run<'a> {
         seats(&map, target)?;
         Self::closed_by_the_last(target)?;
         for number in 0..ACTORS {
-            remove_private(&target.private(number))?;
+            remove_private(&private(target, number))?;
         }
         self.last_one_killed(map, driver, target, passing, seed, killers[0].as_mut())
     }
@@ -399,10 +399,10 @@ impl<'a> Run<'a> {
     }
 
     /// A name goes with its last user, without anybody asking for it.
-    fn closed_by_the_last(target: &Target) -> Result<(), Flaw> {
-        let target = target.private(DRIVER);
-        let Target::Name(name) = &target else { return Ok(()) };
-        drop(target.options().create()?);
+    fn closed_by_the_last(target: &Place) -> Result<(), Flaw> {
+        let target = private(target, DRIVER);
+        let Place::Name(name) = &target else { return Ok(()) };
+        drop(options(&target).create()?);
         nothing_left(name)
     }
 
@@ -411,7 +411,7 @@ impl<'a> Run<'a> {
         &self,
         map: Map,
         mut driver: Worker<'_>,
-        target: &Target,
+        target: &Place,
         passing: u64,
         seed: u64,
         killer: &mut dyn Killer,
@@ -438,11 +438,11 @@ impl<'a> Run<'a> {
             return Err(Flaw::Other(format!("a process {how}")));
         }
         match target {
-            Target::Name(_) => {
+            Place::Name(_) => {
                 // Its process may be seen to be gone a moment before all that it had.
                 let began = Instant::now();
                 loop {
-                    match target.options().open() {
+                    match options(target).open() {
                         Err(error) if error.kind() == ErrorKind::NotFound => break,
                         Ok(_) if began.elapsed() < LIMIT => thread::sleep(Duration::from_millis(1)),
                         Ok(_) => {
@@ -452,8 +452,8 @@ impl<'a> Run<'a> {
                     }
                 }
             }
-            Target::File(path) => {
-                let map = target.options().open()?;
+            Place::File(path) => {
+                let map = options(target).open()?;
                 let actor = self.shared.actor(DRIVER);
                 let mut looking = Worker::of(map, target, actor, 1, passing, Random::new(seed));
                 settle(&mut looking, dying, target, passing, true, &mut Perhaps::default())?;
@@ -465,7 +465,7 @@ impl<'a> Run<'a> {
                 let _ = std::fs::remove_file(path);
             }
         }
-        remove_private(&target.private(DYING))?;
+        remove_private(&private(target, DYING))?;
         dying.cancel();
         let mut files = leaks::files(self.place.folder.path());
         if cfg!(windows) {
@@ -535,7 +535,7 @@ struct Chain<'a> {
     era: u64,
     number: usize,
     passing: u64,
-    target: &'a Target,
+    target: &'a Place,
     seed: u64,
 }
 
@@ -681,7 +681,7 @@ fn wait(mut child: std::process::Child, limit: Duration) -> Result<String, Flaw>
 }
 
 /// All removed: nothing of it may take room, but the records of Atomics, which wait for their like.
-fn emptied(map: &Map, target: &Target, atomics: u64) -> Result<(), Flaw> {
+fn emptied(map: &Map, target: &Place, atomics: u64) -> Result<(), Flaw> {
     let mut told = String::new();
     for _ in 0..8 {
         map.clear()?;
@@ -718,14 +718,14 @@ fn emptied(map: &Map, target: &Target, atomics: u64) -> Result<(), Flaw> {
 const SEATS: usize = 128;
 
 /// All seats but this process's own can be had, and so can places for writing threads.
-fn seats(map: &Map, target: &Target) -> Result<(), Flaw> {
+fn seats(map: &Map, target: &Place) -> Result<(), Flaw> {
     // A value that is filled outside the record takes its process a seat.
     let take = |map: &Map| map.set("seat", Bytes::new(&[0; 3_000]));
     take(map)?;
     let mut others = Vec::new();
     let began = Instant::now();
     for number in 1..SEATS {
-        let other = target.options().open()?;
+        let other = options(target).open()?;
         // A process that was killed may keep its seat for some milliseconds.
         while let Err(error) = take(&other) {
             if began.elapsed() > LIMIT {
@@ -740,8 +740,8 @@ fn seats(map: &Map, target: &Target) -> Result<(), Flaw> {
 }
 
 /// The map that was one actor's alone: by name there is none any more, of a file it is whole.
-fn remove_private(target: &Target) -> Result<(), Flaw> {
-    match target.options().open() {
+fn remove_private(target: &Place) -> Result<(), Flaw> {
+    match options(target).open() {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error.into()),
         Ok(map) => {
@@ -751,8 +751,8 @@ fn remove_private(target: &Target) -> Result<(), Flaw> {
             }
             drop(map);
             match target {
-                Target::File(path) => std::fs::remove_file(path).map_err(other),
-                Target::Name(_) => Err(Flaw::Leaked(format!("{target:?}, whose user is gone"))),
+                Place::File(path) => std::fs::remove_file(path).map_err(other),
+                Place::Name(_) => Err(Flaw::Leaked(format!("{target:?}, whose user is gone"))),
             }
         }
     }

@@ -3,8 +3,9 @@
 use super::{
     leaks,
     shared::{Shared, word},
-    work::{Flaw, LIMIT, Op, Target, Worker},
+    work::{Flaw, Op, Worker, options},
 };
+use crate::region::{LIMIT, Place};
 use mapvar_harness::Random;
 use std::{
     io,
@@ -24,10 +25,10 @@ pub(crate) fn start(
     first: usize,
     seed: u64,
     passing: u64,
-    target: &Target,
+    target: &Place,
 ) -> io::Result<Child> {
     let numbers = [first.to_string(), seed.to_string(), passing.to_string()];
-    let target = target.told();
+    let target = target.text();
     let [first, seed, passing] = &numbers;
     super::process::start("survivor", shared, &[first, seed, passing, &target])
 }
@@ -38,7 +39,7 @@ pub(crate) fn run(shared: &Path, arguments: &[&str]) -> io::Result<ExitCode> {
     let parsed = || {
         let [first, seed, passing, target] = arguments else { return None };
         let numbers = (first.parse().ok()?, seed.parse().ok()?, passing.parse().ok()?);
-        Some((numbers, Target::parse(target)?))
+        Some((numbers, Place::of(target)))
     };
     let ((first, seed, passing), target): ((usize, u64, u64), _) =
         parsed().ok_or_else(|| io::Error::other("no survivor"))?;
@@ -88,13 +89,13 @@ fn survive(
     number: usize,
     seed: u64,
     passing: u64,
-    target: &Target,
+    target: &Place,
 ) -> Result<(), Flaw> {
     let actor = shared.actor(first + number);
     let random = Random::new(seed + number as u64);
     let mut worker = Worker::open(target, actor, 1, passing, random)?;
     if number == 2 {
-        worker.map = target.options().read_only(true).open()?;
+        worker.map = options(target).read_only(true).open()?;
     }
     actor.put(word::READY, 1);
     let only = [None, Some(Op::ReadCommon), Some(Op::ReadCommon)][number];

@@ -5,17 +5,11 @@ use super::{
     shared::{Actor, word},
     value::{HUGE, LARGE, MID, PASSING, SMALL, Size},
 };
+use crate::region::{LIMIT, Place};
 use mapvar::{Error, ErrorKind, Map, MapOptions, Var};
 use mapvar_harness::Random;
 use serde_bytes::{ByteBuf, Bytes};
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
-
-/// How long an operation may take. A map's own timeout is the same, so that who waits for a lock
-/// says for whose.
-pub(crate) const LIMIT: Duration = Duration::from_secs(5);
+use std::{fmt, time::Instant};
 
 /// Variables that are an actor's own, as words of its block.
 pub(crate) mod own {
@@ -79,51 +73,20 @@ impl From<Error> for Flaw {
     }
 }
 
-/// Where the map of an era is.
-#[derive(Clone, Debug)]
-pub(crate) enum Target {
-    Name(String),
-    File(String),
+/// How the map of an era is opened.
+pub(crate) fn options(place: &Place) -> MapOptions {
+    let options = place.options().timeout(LIMIT).size(4_000);
+    match place {
+        Place::Name(_) => options.max_size(64 << 20),
+        // Wine keeps a byte for each page that is set aside, and no limit means 64 GiB.
+        Place::File(_) if cfg!(windows) => options.max_size(256 << 20),
+        Place::File(_) => options,
+    }
 }
 
-impl Target {
-    /// As it stands in an order to a process, and back.
-    pub(crate) fn told(&self) -> String {
-        match self {
-            Self::Name(name) => format!("name={name}"),
-            Self::File(path) => format!("file={path}"),
-        }
-    }
-
-    pub(crate) fn parse(told: &str) -> Option<Self> {
-        match told.split_once('=')? {
-            ("name", name) => Some(Self::Name(name.into())),
-            ("file", path) => Some(Self::File(path.into())),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn options(&self) -> MapOptions {
-        let options = Map::options().timeout(LIMIT).size(4_000);
-        match self {
-            Self::Name(name) => options.name(name).max_size(64 << 20),
-            // Wine keeps a byte for each page that is set aside, and no limit means 64 GiB.
-            Self::File(path) if cfg!(windows) => options.file(path).max_size(256 << 20),
-            Self::File(path) => options.file(path),
-        }
-    }
-
-    pub(crate) fn is_file(&self) -> bool {
-        matches!(self, Self::File(_))
-    }
-
-    /// A map beside it that is one actor's alone.
-    pub(crate) fn private(&self, actor: usize) -> Self {
-        match self {
-            Self::Name(name) => Self::Name(format!("{name}.p{actor}")),
-            Self::File(path) => Self::File(format!("{path}.p{actor}")),
-        }
-    }
+/// A map beside it that is one actor's alone.
+pub(crate) fn private(place: &Place, actor: usize) -> Place {
+    Place::of(&format!("{}.p{actor}", place.text()))
 }
 
 macro_rules! operations {
@@ -170,7 +133,7 @@ pub(crate) struct Worker<'a> {
     pub(crate) map: Map,
     pub(crate) actor: Actor<'a>,
     pub(crate) random: Random,
-    target: Target,
+    target: Place,
     /// Of the stamps.
     base: u64,
     number: u64,
@@ -196,21 +159,21 @@ fn account(number: u64) -> String {
 
 impl<'a> Worker<'a> {
     pub(crate) fn open(
-        target: &Target,
+        target: &Place,
         actor: Actor<'a>,
         life: u64,
         passing: u64,
         random: Random,
     ) -> Result<Self, Flaw> {
         actor.begin(Op::Open as u64, word::NOTHING, 0);
-        let map = target.options().open()?;
+        let map = options(target).open()?;
         actor.end();
         Ok(Self::of(map, target, actor, life, passing, random))
     }
 
     pub(crate) fn of(
         map: Map,
-        target: &Target,
+        target: &Place,
         actor: Actor<'a>,
         life: u64,
         passing: u64,
@@ -234,7 +197,7 @@ impl<'a> Worker<'a> {
     pub(crate) fn reopen(&mut self) -> Result<(), Flaw> {
         self.handles = [const { None }; 4];
         self.actor.begin(Op::Open as u64, word::NOTHING, 0);
-        self.map = self.target.options().open()?;
+        self.map = options(&self.target).open()?;
         self.actor.end();
         Ok(())
     }
@@ -651,11 +614,11 @@ impl<'a> Worker<'a> {
     /// A map of its own, opened or made, and closed. In a file it keeps what was set.
     fn use_private(&mut self) -> Result<(), Flaw> {
         let stamp = self.stamp();
-        let target = self.target.private(self.actor.number);
+        let target = private(&self.target, self.actor.number);
         let of = if target.is_file() { own::PRIVATE } else { word::NOTHING };
         SMALL.fill(stamp, &mut self.buffer);
         self.begin(Op::Private, of, stamp);
-        let map = target.options().open_or_create()?;
+        let map = options(&target).open_or_create()?;
         map.set("private", Bytes::new(&self.buffer))?;
         drop(map);
         self.end()

@@ -15,7 +15,7 @@ use crate::{
     verdict,
 };
 use mapvar::{ErrorKind, Map, MapOptions, Scope};
-use mapvar_harness::{Folder, Random, SKIPPED, figure, unique, watchdog::doing};
+use mapvar_harness::{Folder, Random, SKIPPED, figure, peer::Owned, unique, watchdog::doing};
 use std::{
     fs,
     os::unix::{
@@ -107,7 +107,18 @@ impl World {
         &mut self,
         what: &str,
         place: Where,
+        kinds: Kinds,
+        squat: impl Fn(&Self, u32, u32, &Target) -> K,
+    ) {
+        self.case_against(&[USER, 0], what, place, kinds, squat);
+    }
+
+    /// The same against these victims.
+    fn case_against<K>(
+        &mut self,
         victims: &[u32],
+        what: &str,
+        place: Where,
         kinds: Kinds,
         squat: impl Fn(&Self, u32, u32, &Target) -> K,
     ) {
@@ -239,9 +250,6 @@ pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
 }
 
-const BOTH: [u32; 2] = [USER, 0];
-const ALONE: [u32; 1] = [USER];
-
 pub(crate) fn run(options: Seeded) -> ExitCode {
     if !is_root() || !cfg!(target_os = "linux") {
         println!("SKIPPED: it takes root on Linux to be other users");
@@ -261,7 +269,7 @@ pub(crate) fn run(options: Seeded) -> ExitCode {
     }
     let mut world =
         World { table: Table::default(), named: Vec::new(), filed: Vec::new(), folder, count: 0 };
-    for victim in BOTH {
+    for victim in [USER, 0] {
         let home = world.home(victim);
         fs::create_dir(&home).expect("a folder");
         kernel::give(&home, victim);
@@ -317,47 +325,32 @@ pub(crate) fn run(options: Seeded) -> ExitCode {
 /// What a name must not lead to: in the folder of shared memory, which is open to all users.
 fn names(world: &mut World) {
     use Where::{Global, Name};
-    for (what, mode) in [("0600", 0o600), ("0644", 0o644), ("0666", 0o666)] {
-        world.case(
-            &format!("other bytes, mode {what}"),
-            Name,
-            &BOTH,
-            FOREIGN,
-            |_, squatter, _, at| {
-                by(squatter, || write(&at.path, "foo = hello\n".repeat(9_000).as_bytes(), mode));
-            },
-        );
-        world.case(
-            &format!("a good map, mode {what}"),
-            Name,
-            &BOTH,
-            FOREIGN,
-            |w, squatter, _, at| {
-                by(squatter, || write(&at.path, &w.named, mode));
-            },
-        );
-    }
-    world.case("a good map with a set-uid bit", Name, &BOTH, FOREIGN, |w, squatter, _, at| {
-        by(squatter, || write(&at.path, &w.named, 0o6777));
-    });
-    world.case(
-        "a good map, opened to all by an ACL",
-        Name,
-        &BOTH,
-        FOREIGN,
-        |w, squatter, user, at| {
-            by(squatter, || {
-                write(&at.path, &w.named, 0o600);
-                kernel::let_in(&at.path, user, "system.posix_acl_access");
-            });
-        },
-    );
-    for (what, len) in [("of 0 bytes", 0), ("of 100 bytes", 100), ("of an odd size", 70_001)] {
-        world.case(&format!("a file {what}"), Name, &BOTH, FOREIGN, |w, squatter, _, at| {
-            by(squatter, || write(&at.path, w.named.get(..len).unwrap_or(&w.named), 0o666));
+    let other = "foo = hello\n".repeat(9_000).into_bytes();
+    let good = world.named.clone();
+    for (what, place, bytes, mode) in [
+        ("other bytes, mode 0600", Name, &*other, 0o600),
+        ("other bytes, mode 0644", Name, &other, 0o644),
+        ("other bytes, mode 0666", Name, &other, 0o666),
+        ("a good map, mode 0600", Name, &good, 0o600),
+        ("a good map, mode 0644", Name, &good, 0o644),
+        ("a good map, mode 0666", Name, &good, 0o666),
+        ("a good map with a set-uid bit", Name, &good, 0o6777),
+        ("a file of 0 bytes", Name, &[], 0o666),
+        ("a file of 100 bytes", Name, &good[..100], 0o666),
+        ("a file of an odd size", Name, good.get(..70_001).unwrap_or(&good), 0o666),
+        ("a good map, mode 0666", Global, &good, 0o666),
+    ] {
+        world.case(what, place, FOREIGN, |_, squatter, _, at| {
+            by(squatter, || write(&at.path, bytes, mode));
         });
     }
-    world.case("a file of 1 TiB, empty", Name, &BOTH, FOREIGN, |w, squatter, _, at| {
+    world.case("a good map, opened to all by an ACL", Name, FOREIGN, |w, squatter, user, at| {
+        by(squatter, || {
+            write(&at.path, &w.named, 0o600);
+            kernel::let_in(&at.path, user, "system.posix_acl_access");
+        });
+    });
+    world.case("a file of 1 TiB, empty", Name, FOREIGN, |w, squatter, _, at| {
         by(squatter, || {
             write(&at.path, &w.named, 0o666);
             let file = fs::OpenOptions::new().write(true).open(&at.path).expect("open");
@@ -367,7 +360,6 @@ fn names(world: &mut World) {
     world.case(
         "a good map, every byte that we lock locked",
         Name,
-        &BOTH,
         FOREIGN,
         |w, squatter, _, at| {
             staying(squatter, || {
@@ -379,47 +371,27 @@ fn names(world: &mut World) {
             })
         },
     );
-    world.case("another user's living map", Global, &BOTH, FOREIGN, |_, squatter, _, at| {
+    world.case("another user's living map", Global, FOREIGN, |_, squatter, _, at| {
         staying(squatter, || {
             let map = at.options().create().expect("a map");
             map.set("planted", 1).expect("set");
             map
         })
     });
-    world.case("a good map, mode 0666", Global, &BOTH, FOREIGN, |w, squatter, _, at| {
-        by(squatter, || write(&at.path, &w.named, 0o666));
+    world.case("a hard link to another user's map", Name, FOREIGN, |w, squatter, _, at| {
+        linked(at, &w.named, (squatter, 0o666), squatter, fs::hard_link)
     });
-    world.case("a hard link to another user's map", Name, &BOTH, FOREIGN, |w, squatter, _, at| {
-        let other = w.folder.join("drop/other");
-        remove(&other);
-        by(squatter, || write(&other, &w.named, 0o666));
-        // /dev/shm is another file system than the folder.
-        let beside = at.path.with_extension("x");
-        by(squatter, || write(&beside, &w.named, 0o666));
-        fs::hard_link(&beside, &at.path).expect("link");
-        Removed(beside)
-    });
-    world.case("a second name of one's own map", Name, &BOTH, DENIED, |w, _, user, at| {
-        let beside = at.path.with_extension("x");
-        by(user, || write(&beside, &w.named, 0o600));
-        fs::hard_link(&beside, &at.path).expect("link");
-        Removed(beside)
+    world.case("a second name of one's own map", Name, DENIED, |w, _, user, at| {
+        linked(at, &w.named, (user, 0o600), user, fs::hard_link)
     });
     for (what, mode) in [("0620", 0o620), ("0602", 0o602), ("0666", 0o666), ("0777", 0o777)] {
-        world.case(
-            &format!("one's own map with mode {what}"),
-            Name,
-            &BOTH,
-            DENIED,
-            |w, _, user, at| {
-                by(user, || write(&at.path, &w.named, mode));
-            },
-        );
+        world.case(&format!("one's own map with mode {what}"), Name, DENIED, |w, _, user, at| {
+            by(user, || write(&at.path, &w.named, mode));
+        });
     }
     world.case(
         "one's own map, opened to another user by an ACL",
         Name,
-        &BOTH,
         DENIED,
         |w, squatter, user, at| {
             by(user, || {
@@ -429,82 +401,87 @@ fn names(world: &mut World) {
         },
     );
     kinds(world, Name, TAKEN);
-    world.case("a fifo", Global, &BOTH, TAKEN, |_, squatter, _, at| {
+    world.case("a fifo", Global, TAKEN, |_, squatter, _, at| {
         by(squatter, || kernel::fifo(&at.path));
     });
-    world.case("a link to one's own map", Name, &BOTH, TAKEN, |w, squatter, user, at| {
-        let own = at.path.with_extension("own");
-        by(user, || write(&own, &w.named, 0o600));
-        by(squatter, || symlink(&own, &at.path).expect("link"));
-        Removed(own)
+    world.case("a link to one's own map", Name, TAKEN, |w, squatter, user, at| {
+        linked(at, &w.named, (user, 0o600), squatter, symlink)
     });
-    world.case("a link of one's own to one's own map", Name, &BOTH, TAKEN, |w, _, user, at| {
-        let own = at.path.with_extension("own");
-        by(user, || write(&own, &w.named, 0o600));
-        by(user, || symlink(&own, &at.path).expect("link"));
-        Removed(own)
+    world.case("a link of one's own to one's own map", Name, TAKEN, |w, _, user, at| {
+        linked(at, &w.named, (user, 0o600), user, symlink)
     });
-    world.case("a link to another user's map", Name, &BOTH, TAKEN, |w, squatter, _, at| {
-        let other = at.path.with_extension("other");
-        by(squatter, || write(&other, &w.named, 0o666));
-        by(squatter, || symlink(&other, &at.path).expect("link"));
-        Removed(other)
+    world.case("a link to another user's map", Name, TAKEN, |w, squatter, _, at| {
+        linked(at, &w.named, (squatter, 0o666), squatter, symlink)
     });
-    world.case("a link to what is precious", Name, &BOTH, TAKEN, |w, squatter, user, at| {
+    world.case("a link to what is precious", Name, TAKEN, |w, squatter, user, at| {
         let precious = w.home(user).join("precious");
         by(squatter, || symlink(precious, &at.path).expect("link"));
     });
 }
 
+/// A file beside the target, which the target is made a link to.
+fn linked(
+    at: &Target,
+    bytes: &[u8],
+    (writer, mode): (u32, u32),
+    linker: u32,
+    link: fn(PathBuf, PathBuf) -> std::io::Result<()>,
+) -> Removed {
+    let beside = at.path.with_extension("beside");
+    by(writer, || write(&beside, bytes, mode));
+    by(linker, || link(beside.clone(), at.path.clone()).expect("link"));
+    Removed(beside)
+}
+
 /// Other kinds of object, wherever.
 fn kinds(world: &mut World, place: Where, taken: Kinds) {
-    world.case("a fifo", place, &BOTH, taken, |_, squatter, _, at| {
+    world.case("a fifo", place, taken, |_, squatter, _, at| {
         by(squatter, || kernel::fifo(&at.path));
     });
-    world.case("a fifo that somebody writes to", place, &BOTH, taken, |_, squatter, _, at| {
+    world.case("a fifo that somebody writes to", place, taken, |_, squatter, _, at| {
         staying(squatter, || {
             kernel::fifo(&at.path);
             fs::OpenOptions::new().read(true).write(true).open(&at.path).expect("open")
         })
     });
-    world.case("a socket, listened at", place, &BOTH, taken, |_, squatter, _, at| {
+    world.case("a socket, listened at", place, taken, |_, squatter, _, at| {
         staying(squatter, || {
             let socket = UnixListener::bind(&at.path).expect("bind");
             fs::set_permissions(&at.path, fs::Permissions::from_mode(0o777)).expect("chmod");
             socket
         })
     });
-    world.case("a folder", place, &BOTH, taken, |_, squatter, _, at| {
+    world.case("a folder", place, taken, |_, squatter, _, at| {
         by(squatter, || fs::create_dir(&at.path).expect("a folder"));
     });
-    world.case("a folder that is not empty", place, &BOTH, taken, |_, squatter, _, at| {
+    world.case("a folder that is not empty", place, taken, |_, squatter, _, at| {
         by(squatter, || {
             fs::create_dir(&at.path).expect("a folder");
             fs::set_permissions(&at.path, fs::Permissions::from_mode(0o777)).expect("chmod");
             fs::write(at.path.join("x"), "x").expect("write");
         });
     });
-    world.case("a character device (zeros)", place, &BOTH, taken, |_, squatter, _, at| {
+    world.case("a character device (zeros)", place, taken, |_, squatter, _, at| {
         kernel::device(&at.path, false);
         kernel::give(&at.path, squatter);
     });
-    world.case("a block device", place, &BOTH, taken, |_, squatter, _, at| {
+    world.case("a block device", place, taken, |_, squatter, _, at| {
         kernel::device(&at.path, true);
         kernel::give(&at.path, squatter);
     });
-    world.case("a link to a fifo", place, &BOTH, taken, |_, squatter, _, at| {
+    world.case("a link to a fifo", place, taken, |_, squatter, _, at| {
         let fifo = at.path.with_extension("fifo");
         by(squatter, || kernel::fifo(&fifo));
         by(squatter, || symlink(&fifo, &at.path).expect("link"));
         Removed(fifo)
     });
-    world.case("a link to a folder", place, &BOTH, taken, |_, squatter, _, at| {
+    world.case("a link to a folder", place, taken, |_, squatter, _, at| {
         by(squatter, || symlink("/", &at.path).expect("link"));
     });
-    world.case("a link to a device", place, &BOTH, taken, |_, squatter, _, at| {
+    world.case("a link to a device", place, taken, |_, squatter, _, at| {
         by(squatter, || symlink("/dev/zero", &at.path).expect("link"));
     });
-    world.case("a link to itself", place, &BOTH, taken, |_, squatter, _, at| {
+    world.case("a link to itself", place, taken, |_, squatter, _, at| {
         by(squatter, || symlink(&at.path, &at.path).expect("link"));
     });
     let mut nowhere = taken;
@@ -512,7 +489,7 @@ fn kinds(world: &mut World, place: Where, taken: Kinds) {
         nowhere[0] = &[NotFound];
         nowhere[3] = &[NotFound];
     }
-    world.case("a link to nothing", place, &BOTH, nowhere, |w, squatter, user, at| {
+    world.case("a link to nothing", place, nowhere, |w, squatter, user, at| {
         let nothing = w.home(user).join("nothing");
         by(squatter, || symlink(nothing, &at.path).expect("link"));
     });
@@ -523,87 +500,70 @@ fn kinds(world: &mut World, place: Where, taken: Kinds) {
 fn files(world: &mut World) {
     use Where::File;
     kinds(world, File, TAKEN);
-    world.case("a good map, mode 0600", File, &ALONE, DENIED_FILE, |w, squatter, _, at| {
-        by(squatter, || write(&at.path, &w.filed, 0o600));
-    });
+    world.case_against(
+        &[USER],
+        "a good map, mode 0600",
+        File,
+        DENIED_FILE,
+        |w, squatter, _, at| {
+            by(squatter, || write(&at.path, &w.filed, 0o600));
+        },
+    );
     let mut readable = DENIED_FILE;
     readable[3] = &[];
-    world.case(
+    world.case_against(
+        &[USER],
         "a good map, mode 0644 (may be read)",
         File,
-        &ALONE,
         readable,
         |w, squatter, _, at| {
             by(squatter, || write(&at.path, &kept_by(w), 0o644));
         },
     );
-    world.case(
+    world.case_against(
+        &[USER],
         "a link to a good map, mode 0600",
         File,
-        &ALONE,
         DENIED_FILE,
-        |w, squatter, _, at| {
-            let other = at.path.with_extension("other");
-            by(squatter, || write(&other, &w.filed, 0o600));
-            by(squatter, || symlink(&other, &at.path).expect("link"));
-            Removed(other)
-        },
+        |w, squatter, _, at| linked(at, &w.filed, (squatter, 0o600), squatter, symlink),
     );
-    world.case(
+    world.case_against(
+        &[USER],
         "a hard link to a good map, mode 0600",
         File,
-        &ALONE,
         DENIED_FILE,
-        |w, squatter, _, at| {
-            let other = at.path.with_extension("other");
-            by(squatter, || write(&other, &w.filed, 0o600));
-            by(squatter, || fs::hard_link(&other, &at.path).expect("link"));
-            Removed(other)
-        },
+        |w, squatter, _, at| linked(at, &w.filed, (squatter, 0o600), squatter, fs::hard_link),
     );
     let mut program = NO_MAP;
     program[0] = &[NotAMap, PermissionDenied];
     program[2] = &[NotAMap, PermissionDenied];
-    world.case(
-        "other bytes with a set-uid bit, mode 0777",
-        File,
-        &BOTH,
-        program,
-        |_, squatter, _, at| {
-            by(squatter, || write(&at.path, &vec![0x7f; 70_000], 0o6777));
-        },
-    );
-    world.case("a link to what is precious", File, &BOTH, NO_MAP, |w, squatter, user, at| {
+    world.case("other bytes with a set-uid bit, mode 0777", File, program, |_, squatter, _, at| {
+        by(squatter, || write(&at.path, &vec![0x7f; 70_000], 0o6777));
+    });
+    world.case("a link to what is precious", File, NO_MAP, |w, squatter, user, at| {
         let precious = w.home(user).join("precious");
         by(squatter, || symlink(precious, &at.path).expect("link"));
     });
     for (what, len) in [("0 bytes", 0), ("100 bytes", 100), ("32,767 bytes", 32_767)] {
-        world.case(
-            &format!("the first {what} of a map"),
-            File,
-            &BOTH,
-            NO_MAP,
-            |w, squatter, _, at| {
-                by(squatter, || write(&at.path, &w.filed[..len], 0o666));
-            },
-        );
+        world.case(&format!("the first {what} of a map"), File, NO_MAP, |w, squatter, _, at| {
+            by(squatter, || write(&at.path, &w.filed[..len], 0o666));
+        });
     }
     let cut = [&[Truncated][..], &[AlreadyExists], &[Truncated], &[Truncated]];
-    world.case("a map that lacks its last byte", File, &BOTH, cut, |w, squatter, _, at| {
+    world.case("a map that lacks its last byte", File, cut, |w, squatter, _, at| {
         by(squatter, || write(&at.path, &w.filed[..w.filed.len() - 1], 0o666));
     });
-    world.case("the bytes of a map with a name", File, &BOTH, NO_MAP, |w, squatter, _, at| {
+    world.case("the bytes of a map with a name", File, NO_MAP, |w, squatter, _, at| {
         by(squatter, || write(&at.path, &w.named, 0o666));
     });
     world.case(
         "a program that runs",
         File,
-        &BOTH,
         [&[PermissionDenied, NotAMap], &[AlreadyExists], &[PermissionDenied, NotAMap], &[NotAMap]],
         |_, squatter, _, at| {
             fs::copy("/bin/sleep", &at.path).expect("copy");
             kernel::give(&at.path, squatter);
-            Running(std::process::Command::new(&at.path).arg("60").spawn().ok())
+            Owned::start(std::process::Command::new(&at.path).arg("60")).ok()
         },
     );
     within_folders(world);
@@ -686,17 +646,6 @@ struct Removed(PathBuf);
 impl Drop for Removed {
     fn drop(&mut self) {
         remove(&self.0);
-    }
-}
-
-struct Running(Option<std::process::Child>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }
 

@@ -130,26 +130,23 @@ fn content(of: &OwnedHandle, len: usize) -> Vec<u8> {
 
 type Maker = unsafe fn(*const SECURITY_ATTRIBUTES, *const u16) -> HANDLE;
 
-unsafe fn mutex(sa: *const SECURITY_ATTRIBUTES, name: *const u16) -> HANDLE {
-    // SAFETY: the caller's promise.
-    unsafe { CreateMutexW(sa, 0, name) }
+macro_rules! makers {
+    ($($name:ident: $call:ident $(, $argument:literal)*;)+) => {$(
+        unsafe fn $name(sa: *const SECURITY_ATTRIBUTES, name: *const u16) -> HANDLE {
+            // SAFETY: the caller's promise.
+            unsafe { $call(sa, $($argument,)* name) }
+        }
+    )+};
 }
-unsafe fn event(sa: *const SECURITY_ATTRIBUTES, name: *const u16) -> HANDLE {
-    // SAFETY: the caller's promise.
-    unsafe { CreateEventW(sa, 0, 0, name) }
+
+makers! {
+    mutex: CreateMutexW, 0;
+    event: CreateEventW, 0, 0;
+    semaphore: CreateSemaphoreW, 0, 1;
+    timer: CreateWaitableTimerW, 0;
+    job: CreateJobObjectW;
 }
-unsafe fn semaphore(sa: *const SECURITY_ATTRIBUTES, name: *const u16) -> HANDLE {
-    // SAFETY: the caller's promise.
-    unsafe { CreateSemaphoreW(sa, 0, 1, name) }
-}
-unsafe fn timer(sa: *const SECURITY_ATTRIBUTES, name: *const u16) -> HANDLE {
-    // SAFETY: the caller's promise.
-    unsafe { CreateWaitableTimerW(sa, 0, name) }
-}
-unsafe fn job(sa: *const SECURITY_ATTRIBUTES, name: *const u16) -> HANDLE {
-    // SAFETY: the caller's promise.
-    unsafe { CreateJobObjectW(sa, name) }
-}
+
 const MAKERS: [(&str, Maker); 5] = [
     ("a mutex", mutex),
     ("an event", event),
@@ -205,7 +202,7 @@ impl World {
     /// A path at which `squat` puts something.
     fn file<K>(&mut self, what: &str, kinds: Kinds, squat: impl FnOnce(&Path) -> K) {
         self.count += 1;
-        let path = self.folder.join(&format!("{}.map", self.count));
+        let path = self.folder.join(format!("{}.map", self.count));
         doing(what);
         let kept = squat(&path);
         self.path(what, kinds, &path);

@@ -1,4 +1,4 @@
-//! Many processes on shared maps for long, some of them killed all the time: `ci/soak`. See README.md.
+//! Many processes on shared maps for long, some of them killed all the time.
 
 mod child;
 mod drift;

@@ -1,7 +1,7 @@
 //! A section that is made again and again from an image: what a process finds that comes after a
 //! death.
 
-use crate::{
+use super::{
     image::{change_identity, identity_of},
     window::Window,
 };
@@ -56,7 +56,7 @@ pub fn options(place: Place, target: &str) -> MapOptions {
     match place {
         Place::Named => options.name(target),
         // So much address space as is needed, and no more: there are very many openings.
-        Place::Alone | Place::Peer => options.file(target).max_size(crate::window::MOST as u64),
+        Place::Alone | Place::Peer => options.file(target).max_size(super::window::MOST as u64),
     }
 }
 

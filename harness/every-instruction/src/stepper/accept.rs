@@ -1,6 +1,6 @@
 //! Whether a memory image is good: it is opened as after the death of who made it, and used.
 
-use crate::{
+use super::{
     image,
     ops::{Oracle, Var},
     stage::{Place, Stage},
@@ -55,30 +55,12 @@ pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<Option<Foun
         }
         Some(after)
     };
-    match way % WAYS {
-        0 => {
-            set(&map, oracle, 2)?;
-            insert(&map)?;
-            transact(&map, oracle)?;
-            remove(&map, oracle)?;
-        }
-        1 => {
-            insert(&map)?;
-            transact(&map, oracle)?;
-            remove(&map, oracle)?;
-            set(&map, oracle, 2)?;
-        }
-        2 => {
-            transact(&map, oracle)?;
-            remove(&map, oracle)?;
-            set(&map, oracle, 2)?;
-            insert(&map)?;
-        }
-        _ => {
-            remove(&map, oracle)?;
-            set(&map, oracle, 2)?;
-            insert(&map)?;
-            transact(&map, oracle)?;
+    for step in 0..WAYS {
+        match (way + step) % WAYS {
+            0 => set(&map, oracle, 2)?,
+            1 => insert(&map)?,
+            2 => transact(&map, oracle)?,
+            _ => remove(&map, oracle)?,
         }
     }
     faultless(&map, false)?;

@@ -1,6 +1,6 @@
 //! The run: every operation, its figures, and what went wrong.
 
-use crate::{
+use super::{
     accept::{self, Found, accept},
     image::Pending,
     ops::{self, Op, Oracle},

@@ -1,7 +1,7 @@
 //! The operations, and what each may leave: in the traced process what is done, in the other what
 //! may be found.
 
-use crate::{
+use super::{
     accept::TOO_LARGE,
     stage::{Place, options},
     trace,
@@ -127,6 +127,15 @@ impl Actor {
     fn end(&self) {
         trace::mark_end();
     }
+
+    /// Does what is stepped through.
+    fn traced<T>(&self, work: impl FnOnce() -> T) {
+        self.begin();
+        let done = work();
+        self.end();
+        // What it returns is dropped here, for that is no part of the operation.
+        drop(done);
+    }
 }
 
 /// An operation.
@@ -149,20 +158,51 @@ pub struct Op {
     pub ways: usize,
 }
 
-const NONE: fn() -> Oracle = Oracle::default;
-const PLAIN: Op = Op {
-    name: "",
-    place: Place::Named,
-    size: 1,
-    max: 1,
-    oracle: NONE,
-    act: |_| {},
-    pairs: Some(1),
-    beside: true,
-    short: false,
-    ways: 4,
-};
-const IN_FILE: Op = Op { place: Place::Alone, ..PLAIN };
+impl Op {
+    fn size(self, size: u64) -> Self {
+        Self { size, ..self }
+    }
+
+    fn max(self, max: u64) -> Self {
+        Self { max, ..self }
+    }
+
+    fn pairs(self, stride: usize) -> Self {
+        Self { pairs: Some(stride), ..self }
+    }
+
+    fn short(self) -> Self {
+        Self { short: true, ..self }
+    }
+
+    fn ways(self, ways: usize) -> Self {
+        Self { ways, ..self }
+    }
+
+    /// No image of it is opened beside another process.
+    fn alone(self) -> Self {
+        Self { beside: false, ..self }
+    }
+}
+
+fn plain(name: &'static str, oracle: fn() -> Oracle, act: fn(&Actor)) -> Op {
+    Op {
+        name,
+        place: Place::Named,
+        size: 1,
+        max: 1,
+        oracle,
+        act,
+        pairs: Some(1),
+        beside: true,
+        short: false,
+        ways: 4,
+    }
+}
+
+fn in_file(name: &'static str, oracle: fn() -> Oracle, act: fn(&Actor)) -> Op {
+    Op { place: Place::Alone, ..plain(name, oracle, act) }
+}
 
 const CHUNK: u64 = 16 << 10;
 
@@ -172,37 +212,52 @@ fn set_first(actor: &Actor) {
     let (name, value) = (&actor.oracle.vars[0].name, actor.becomes(0));
     // Once before: room is cut, and the first call of each function is behind.
     map.set("warm", 1).expect("warm up");
-    actor.begin();
-    map.set_value(name, value).expect("set");
-    actor.end();
+    actor.traced(|| map.set_value(name, value).expect("set"));
+}
+
+/// The same, with nothing done before.
+fn set_first_cold(actor: &Actor) {
+    let map = actor.ready();
+    let (name, value) = (&actor.oracle.vars[0].name, actor.becomes(0));
+    actor.traced(|| map.set_value(name, value).expect("set"));
+}
+
+fn add_to_first(actor: &Actor) {
+    let map = actor.ready();
+    let atomic = map.atomic::<i64>(&actor.oracle.vars[0].name).expect("a handle");
+    actor.traced(|| atomic.fetch_add(2).expect("add"));
+}
+
+/// Three variables that a transaction changes.
+fn three_as_one() -> Oracle {
+    let vars = [("a", 1), ("b", 2), ("c", 3)];
+    Oracle::new(vars.map(|(name, old)| var(name, [some(old), some(old + 3)]))).changing_as_one()
 }
 
 fn remove_first(actor: &Actor) {
     let map = actor.ready();
     let name = &actor.oracle.vars[0].name;
-    actor.begin();
-    assert!(map.remove(name).expect("remove"));
-    actor.end();
+    actor.traced(|| assert!(map.remove(name).expect("remove")));
 }
 
 fn transact(actor: &Actor) {
     let map = actor.ready();
-    actor.begin();
-    map.transaction(|transaction| {
-        for var in &actor.oracle.vars {
-            match var.states.last().expect("a state") {
-                Some(value) => match value {
-                    Value::I64(value) => transaction.set(&var.name, *value)?,
-                    Value::Bytes(value) => transaction.set(&var.name, value)?,
-                    other => transaction.set(&var.name, other.to_string())?,
-                },
-                None => transaction.remove(&var.name)?,
+    actor.traced(|| {
+        map.transaction(|transaction| {
+            for var in &actor.oracle.vars {
+                match var.states.last().expect("a state") {
+                    Some(value) => match value {
+                        Value::I64(value) => transaction.set(&var.name, *value)?,
+                        Value::Bytes(value) => transaction.set(&var.name, value)?,
+                        other => transaction.set(&var.name, other.to_string())?,
+                    },
+                    None => transaction.remove(&var.name)?,
+                }
             }
-        }
-        Ok(())
-    })
-    .expect("transact");
-    actor.end();
+            Ok(())
+        })
+        .expect("transact")
+    });
 }
 
 /// Writes what lies in the file of a map that is closed.
@@ -225,307 +280,209 @@ fn cut_power(image: &mut [u8]) {
 
 pub fn all() -> Vec<Op> {
     vec![
-        Op {
-            name: "set: a number",
-            oracle: || Oracle::new([var("v", [some(1), some(2)])]),
-            act: set_first,
-            short: true,
-            ..PLAIN
-        },
-        Op {
-            name: "set: text, by a handle",
-            oracle: || {
-                Oracle::new([var("v", [some("old".repeat(9)), some("the new one".repeat(7))])])
-            },
-            act: |actor| {
+        plain("set: a number", || Oracle::new([var("v", [some(1), some(2)])]), set_first).short(),
+        plain(
+            "set: text, by a handle",
+            || Oracle::new([var("v", [some("old".repeat(9)), some("the new one".repeat(7))])]),
+            |actor| {
                 let map = actor.ready();
                 let var = map.var::<String>("v").expect("a handle");
                 let value = actor.becomes(0).to_string();
-                actor.begin();
-                var.set(value).expect("set");
-                actor.end();
+                actor.traced(|| var.set(value).expect("set"));
             },
-            ..PLAIN
-        },
-        Op {
-            name: "set: a number becomes a text beyond its record",
-            oracle: || Oracle::new([var("v", [some(1), some("outgrown ".repeat(30))])]),
-            act: set_first,
-            ..PLAIN
-        },
-        Op {
-            name: "set: 5,000 bytes, a fresh extent",
-            size: 4096,
-            oracle: || Oracle::new([var("v", [Some(bytes(1, 3000)), Some(bytes(2, 5000))])]),
-            act: set_first,
-            ..PLAIN
-        },
-        Op {
-            name: "set: 3,000 bytes in place",
-            size: 4096,
-            oracle: || Oracle::new([var("v", [Some(bytes(5, 3000)), Some(bytes(2, 3000))])]),
-            act: |actor| {
+        ),
+        plain(
+            "set: a number becomes a text beyond its record",
+            || Oracle::new([var("v", [some(1), some("outgrown ".repeat(30))])]),
+            set_first,
+        ),
+        plain(
+            "set: 5,000 bytes, a fresh extent",
+            || Oracle::new([var("v", [Some(bytes(1, 3000)), Some(bytes(2, 5000))])]),
+            set_first,
+        )
+        .size(4096),
+        plain(
+            "set: 3,000 bytes in place",
+            || Oracle::new([var("v", [Some(bytes(5, 3000)), Some(bytes(2, 3000))])]),
+            |actor| {
                 let map = actor.ready();
                 let value = actor.oracle.vars[0].states[0].as_ref().expect("a value");
                 for _ in 0..4 {
                     map.set_value("v", value).expect("set");
                 }
-                actor.begin();
-                map.set_value("v", actor.becomes(0)).expect("set");
-                actor.end();
+                actor.traced(|| map.set_value("v", actor.becomes(0)).expect("set"));
             },
-            ..PLAIN
-        },
-        Op {
-            name: "set: 70,000 bytes, a run of chunks",
-            size: 32 << 10,
-            oracle: || {
+        )
+        .size(4096),
+        plain(
+            "set: 70,000 bytes, a run of chunks",
+            || {
                 Oracle::new([
                     var("v", [Some(bytes(1, 66_000)), Some(bytes(2, 70_000))]),
                     var("kept", [Some(bytes(7, 20_000))]),
                 ])
             },
-            act: |actor| {
-                let map = actor.ready();
-                // What the journal says of a run from before is this one's.
-                actor.begin();
-                map.set_value("v", actor.becomes(0)).expect("set");
-                actor.end();
-            },
-            ways: 1,
-            ..PLAIN
-        },
+            // What the journal says of a run from before is this one's.
+            set_first_cold,
+        )
+        .size(32 << 10)
+        .ways(1),
         // Whatever these leave is of a process that is gone: there is none then, and who takes over
         // removes it, which is stepped through as the second of a pair.
-        Op {
-            name: "ephemeral: a number",
-            oracle: || Oracle::new([var("v", [some(1), None])]),
-            act: |actor| {
+        plain(
+            "ephemeral: a number",
+            || Oracle::new([var("v", [some(1), None])]),
+            |actor| {
                 let map = actor.ready();
                 map.set_ephemeral("warm", 1).expect("warm up");
                 map.remove("warm").expect("remove");
-                actor.begin();
-                map.set_ephemeral("v", 2).expect("set");
-                actor.end();
+                actor.traced(|| map.set_ephemeral("v", 2).expect("set"));
             },
-            short: true,
-            ..PLAIN
-        },
-        Op {
-            name: "ephemeral: 5,000 bytes, a fresh extent",
-            size: 4096,
-            oracle: || Oracle::new([var("v", [Some(bytes(1, 3000)), None])]),
-            act: |actor| {
+        )
+        .short(),
+        plain(
+            "ephemeral: 5,000 bytes, a fresh extent",
+            || Oracle::new([var("v", [Some(bytes(1, 3000)), None])]),
+            |actor| {
                 let map = actor.ready();
                 let value = bytes(2, 5000);
-                actor.begin();
-                map.set_ephemeral_value("v", &value).expect("set");
-                actor.end();
+                actor.traced(|| map.set_ephemeral_value("v", &value).expect("set"));
             },
-            ..PLAIN
-        },
-        Op {
-            name: "ephemeral: made an ordinary one",
-            oracle: || Oracle::new([var("v", [None, some(2)])]),
-            act: |actor| {
+        )
+        .size(4096),
+        plain(
+            "ephemeral: made an ordinary one",
+            || Oracle::new([var("v", [None, some(2)])]),
+            |actor| {
                 let map = actor.ready();
                 map.set_ephemeral("v", 1).expect("set");
-                actor.begin();
-                map.set("v", 2).expect("set");
-                actor.end();
+                actor.traced(|| map.set("v", 2).expect("set"));
             },
-            ..PLAIN
-        },
-        Op {
-            name: "insert: a short name",
-            oracle: || Oracle::new([var("v", [None, some(2)])]),
-            act: set_first,
-            short: true,
-            ..PLAIN
-        },
-        Op {
-            name: "insert: the first of its class, in a chunk that was another's",
-            oracle: || Oracle::new([var("v", [None, some("x".repeat(90))])]),
-            act: |actor| {
+        ),
+        plain("insert: a short name", || Oracle::new([var("v", [None, some(2)])]), set_first)
+            .short(),
+        plain(
+            "insert: the first of its class, in a chunk that was another's",
+            || Oracle::new([var("v", [None, some("x".repeat(90))])]),
+            |actor| {
                 let map = actor.ready();
                 map.set_value("large", &bytes(1, 16_000)).expect("set");
                 map.remove("large").expect("remove");
-                actor.begin();
-                map.set_value("v", actor.becomes(0)).expect("set");
-                actor.end();
+                actor.traced(|| map.set_value("v", actor.becomes(0)).expect("set"));
             },
-            pairs: Some(16),
-            ways: 1,
-            ..PLAIN
-        },
-        Op {
-            name: "insert: a long name",
-            size: 4096,
-            oracle: || Oracle::new([var(&long("v"), [None, some(2)])]),
-            act: |actor| {
+        )
+        .pairs(16)
+        .ways(1),
+        plain(
+            "insert: a long name",
+            || Oracle::new([var(&long("v"), [None, some(2)])]),
+            |actor| {
                 let map = actor.ready();
                 map.set(&long("warm"), 1).expect("warm up");
-                actor.begin();
-                map.set_value(&actor.oracle.vars[0].name, actor.becomes(0)).expect("set");
-                actor.end();
+                actor.traced(|| {
+                    map.set_value(&actor.oracle.vars[0].name, actor.becomes(0)).expect("set")
+                });
             },
-            ..PLAIN
-        },
-        Op {
-            name: "insert: a large value",
-            size: 4096,
-            oracle: || Oracle::new([var("v", [None, Some(bytes(2, 1500))])]),
-            act: |actor| {
+        )
+        .size(4096),
+        plain(
+            "insert: a large value",
+            || Oracle::new([var("v", [None, Some(bytes(2, 1500))])]),
+            |actor| {
                 let map = actor.ready();
                 map.set_value("warm", &bytes(3, 1500)).expect("warm up");
-                actor.begin();
-                map.set_value("v", actor.becomes(0)).expect("set");
-                actor.end();
+                actor.traced(|| map.set_value("v", actor.becomes(0)).expect("set"));
             },
-            ..PLAIN
-        },
-        Op {
-            name: "insert: an atomic",
-            oracle: || Oracle::new([atomic("v", [None, Some(2)])]),
-            act: |actor| {
+        )
+        .size(4096),
+        plain(
+            "insert: an atomic",
+            || Oracle::new([atomic("v", [None, Some(2)])]),
+            |actor| {
                 let map = actor.ready();
                 map.set("warm", 1).expect("warm up");
-                actor.begin();
-                drop(map.atomic_or("v", 2_i64).expect("make it"));
-                actor.end();
+                actor.traced(|| drop(map.atomic_or("v", 2_i64).expect("make it")));
             },
-            ..PLAIN
-        },
-        Op {
-            name: "insert: an atomic where one was removed",
-            oracle: || Oracle::new([atomic("v", [None, Some(2)])]),
-            act: |actor| {
+        ),
+        plain(
+            "insert: an atomic where one was removed",
+            || Oracle::new([atomic("v", [None, Some(2)])]),
+            |actor| {
                 let map = actor.ready();
                 drop(map.atomic_or("v", 7_i64).expect("make it"));
                 map.remove("v").expect("remove");
-                actor.begin();
-                drop(map.atomic_or("v", 2_i64).expect("make it"));
-                actor.end();
+                actor.traced(|| drop(map.atomic_or("v", 2_i64).expect("make it")));
             },
-            ..PLAIN
-        },
-        Op {
-            name: "insert: the index grows",
-            size: 40 << 10,
-            oracle: || Oracle::new([var("v", [None, some(2)])]).others(713),
-            act: set_first,
-            pairs: Some(250),
-            ways: 1,
-            ..PLAIN
-        },
-        Op {
-            name: "insert: the section grows",
-            max: 8 * CHUNK,
-            oracle: || Oracle::new([var("v", [None, some(2)])]).others(153),
-            act: |actor| {
-                let map = actor.ready();
-                actor.begin();
-                map.set_value("v", actor.becomes(0)).expect("set");
-                actor.end();
-            },
-            ways: 1,
-            ..PLAIN
-        },
-        Op {
-            name: "set: a large value, the section grows",
-            max: 12 * CHUNK,
-            oracle: || Oracle::new([var("v", [some(1), Some(bytes(2, 60_000))])]),
-            act: set_first,
-            ways: 1,
-            ..PLAIN
-        },
-        Op {
-            name: "remove",
-            oracle: || Oracle::new([var("v", [some(1), None])]),
-            act: remove_first,
-            short: true,
-            ..PLAIN
-        },
-        Op {
-            name: "remove: a long name",
-            size: 4096,
-            oracle: || Oracle::new([var(&long("v"), [some(1), None])]),
-            act: remove_first,
-            ..PLAIN
-        },
-        Op {
-            name: "remove: a large value",
-            size: 4096,
-            oracle: || Oracle::new([var("v", [Some(bytes(1, 5000)), None])]),
-            act: remove_first,
-            ..PLAIN
-        },
-        Op {
-            name: "remove: a run of chunks",
-            size: 16 << 10,
-            oracle: || Oracle::new([var("v", [Some(bytes(1, 40_000)), None])]),
-            act: remove_first,
-            ..PLAIN
-        },
-        Op {
-            name: "remove: an atomic",
-            oracle: || Oracle::new([atomic("v", [Some(1), None])]),
-            act: remove_first,
-            ..PLAIN
-        },
-        Op {
-            name: "fetch_add",
-            oracle: || Oracle::new([atomic("v", [Some(40), Some(42)])]),
-            act: |actor| {
-                let map = actor.ready();
-                let atomic = map.atomic::<i64>("v").expect("a handle");
-                actor.begin();
-                atomic.fetch_add(2).expect("add");
-                actor.end();
-            },
-            ..PLAIN
-        },
-        Op {
-            name: "compare_and_set",
-            oracle: || Oracle::new([var("v", [some("one"), some("two")])]),
-            act: |actor| {
+        ),
+        plain(
+            "insert: the index grows",
+            || Oracle::new([var("v", [None, some(2)])]).others(713),
+            set_first,
+        )
+        .size(40 << 10)
+        .pairs(250)
+        .ways(1),
+        plain(
+            "insert: the section grows",
+            || Oracle::new([var("v", [None, some(2)])]).others(153),
+            set_first_cold,
+        )
+        .max(8 * CHUNK)
+        .ways(1),
+        plain(
+            "set: a large value, the section grows",
+            || Oracle::new([var("v", [some(1), Some(bytes(2, 60_000))])]),
+            set_first,
+        )
+        .max(12 * CHUNK)
+        .ways(1),
+        plain("remove", || Oracle::new([var("v", [some(1), None])]), remove_first).short(),
+        plain(
+            "remove: a long name",
+            || Oracle::new([var(&long("v"), [some(1), None])]),
+            remove_first,
+        )
+        .size(4096),
+        plain(
+            "remove: a large value",
+            || Oracle::new([var("v", [Some(bytes(1, 5000)), None])]),
+            remove_first,
+        )
+        .size(4096),
+        plain(
+            "remove: a run of chunks",
+            || Oracle::new([var("v", [Some(bytes(1, 40_000)), None])]),
+            remove_first,
+        )
+        .size(16 << 10),
+        plain("remove: an atomic", || Oracle::new([atomic("v", [Some(1), None])]), remove_first),
+        plain("fetch_add", || Oracle::new([atomic("v", [Some(40), Some(42)])]), add_to_first),
+        plain(
+            "compare_and_set",
+            || Oracle::new([var("v", [some("one"), some("two")])]),
+            |actor| {
                 let map = actor.ready();
                 let version = map.version("v").expect("a version");
-                actor.begin();
-                assert!(map.compare_and_set("v", version, "two").expect("set").is_ok());
-                actor.end();
+                actor.traced(|| {
+                    assert!(map.compare_and_set("v", version, "two").expect("set").is_ok())
+                });
             },
-            ..PLAIN
-        },
-        Op {
-            name: "update",
-            oracle: || Oracle::new([var("v", [some(7), some(8)])]),
-            act: |actor| {
+        ),
+        plain(
+            "update",
+            || Oracle::new([var("v", [some(7), some(8)])]),
+            |actor| {
                 let map = actor.ready();
-                actor.begin();
-                map.update("v", |value: Option<i64>| value.unwrap_or(0) + 1).expect("update");
-                actor.end();
+                actor.traced(|| {
+                    map.update("v", |value: Option<i64>| value.unwrap_or(0) + 1).expect("update")
+                });
             },
-            ..PLAIN
-        },
-        Op {
-            name: "transaction: three variables",
-            oracle: || {
-                Oracle::new([
-                    var("a", [some(1), some(4)]),
-                    var("b", [some(2), some(5)]),
-                    var("c", [some(3), some(6)]),
-                ])
-                .changing_as_one()
-            },
-            act: transact,
-            short: true,
-            ..PLAIN
-        },
-        Op {
-            name: "transaction: one inserted, one removed, one large",
-            size: 8192,
-            oracle: || {
+        ),
+        Op { short: true, ..plain("transaction: three variables", three_as_one, transact) },
+        plain(
+            "transaction: one inserted, one removed, one large",
+            || {
                 Oracle::new([
                     var("a", [None, some(4)]),
                     var("b", [some(2), None]),
@@ -533,47 +490,40 @@ pub fn all() -> Vec<Op> {
                 ])
                 .changing_as_one()
             },
-            act: transact,
-            ..PLAIN
-        },
-        Op {
-            name: "clear",
-            oracle: || {
+            transact,
+        )
+        .size(8192),
+        plain(
+            "clear",
+            || {
                 Oracle::new([
                     var("a", [some(1), None]),
                     var("b", [some(2), None]),
                     var("c", [some("three"), None]),
                 ])
             },
-            act: |actor| {
+            |actor| {
                 let map = actor.ready();
-                actor.begin();
-                assert_eq!(map.clear().expect("clear"), 3);
-                actor.end();
+                actor.traced(|| assert_eq!(map.clear().expect("clear"), 3));
             },
-            ..PLAIN
-        },
-        Op {
-            name: "collect and sweep, for room",
-            size: 4096,
-            oracle: || Oracle::new([var("v", [some("kept".repeat(200))])]),
-            act: |actor| {
+        ),
+        plain(
+            "collect and sweep, for room",
+            || Oracle::new([var("v", [some("kept".repeat(200))])]),
+            |actor| {
                 let map = actor.ready();
                 for stamp in 0..4 {
                     map.set_value("v", &bytes(stamp, 1800)).expect("set");
                 }
                 map.set_value("v", actor.becomes(0)).expect("set");
-                actor.begin();
-                assert!(map.set_value("more", &TOO_LARGE).is_err());
-                actor.end();
+                actor.traced(|| assert!(map.set_value("more", &TOO_LARGE).is_err()));
             },
-            ..PLAIN
-        },
-        Op {
-            name: "attach, take a seat, detach",
-            size: 4096,
-            oracle: || Oracle::new([var("v", [some(1), Some(bytes(3, 1500))])]),
-            act: |actor| {
+        )
+        .size(4096),
+        plain(
+            "attach, take a seat, detach",
+            || Oracle::new([var("v", [some(1), Some(bytes(3, 1500))])]),
+            |actor| {
                 drop(actor.ready());
                 actor.begin();
                 let map = actor.open();
@@ -581,77 +531,42 @@ pub fn all() -> Vec<Op> {
                 map.close().expect("close");
                 actor.end();
             },
-            ..PLAIN
-        },
-        Op {
-            name: "file, set: a number",
-            oracle: || Oracle::new([var("v", [some(1), some(2)])]),
-            act: set_first,
-            ..IN_FILE
-        },
-        Op {
-            name: "file, insert",
-            oracle: || Oracle::new([var("v", [None, some(2)])]),
-            act: set_first,
-            ..IN_FILE
-        },
-        Op {
-            name: "file, remove: what is durable",
-            oracle: || Oracle::new([var("v", [some(1), None])]),
-            act: |actor| {
+        )
+        .size(4096),
+        in_file("file, set: a number", || Oracle::new([var("v", [some(1), some(2)])]), set_first),
+        in_file("file, insert", || Oracle::new([var("v", [None, some(2)])]), set_first),
+        in_file(
+            "file, remove: what is durable",
+            || Oracle::new([var("v", [some(1), None])]),
+            |actor| {
                 let map = actor.ready();
                 map.flush().expect("flush");
-                actor.begin();
-                map.remove("v").expect("remove");
-                actor.end();
+                actor.traced(|| map.remove("v").expect("remove"));
             },
-            ..IN_FILE
-        },
-        Op {
-            name: "file, fetch_add",
-            oracle: || Oracle::new([atomic("v", [Some(40), Some(42)])]),
-            act: |actor| {
-                let map = actor.ready();
-                let atomic = map.atomic::<i64>("v").expect("a handle");
-                actor.begin();
-                atomic.fetch_add(2).expect("add");
-                actor.end();
-            },
-            ..IN_FILE
-        },
-        Op {
-            name: "file, transaction: three variables",
-            oracle: || {
-                Oracle::new([
-                    var("a", [some(1), some(4)]),
-                    var("b", [some(2), some(5)]),
-                    var("c", [some(3), some(6)]),
-                ])
-                .changing_as_one()
-            },
-            act: transact,
-            ..IN_FILE
-        },
-        Op {
-            name: "file, flush: a set, a removal, an atomic",
-            oracle: || Oracle::new([var("v", [some(2)]), var("w", [None]), atomic("n", [Some(3)])]),
-            act: |actor| {
+        ),
+        in_file(
+            "file, fetch_add",
+            || Oracle::new([atomic("v", [Some(40), Some(42)])]),
+            add_to_first,
+        ),
+        in_file("file, transaction: three variables", three_as_one, transact),
+        in_file(
+            "file, flush: a set, a removal, an atomic",
+            || Oracle::new([var("v", [some(2)]), var("w", [None]), atomic("n", [Some(3)])]),
+            |actor| {
                 let map = actor.ready();
                 map.set("v", 1).expect("set");
                 map.set("w", 1).expect("set");
                 map.flush().expect("a first flush");
                 map.set("v", 2).expect("set");
                 map.remove("w").expect("remove");
-                actor.begin();
-                map.flush().expect("flush");
-                actor.end();
+                actor.traced(|| map.flush().expect("flush"));
             },
-            ..IN_FILE
-        },
-        Op {
-            name: "file, flush: retired records come free",
-            oracle: || Oracle::new([var(&long("v"), [None]), var("w", [some(1)])]),
-            act: |actor| {
+        ),
+        in_file(
+            "file, flush: retired records come free",
+            || Oracle::new([var(&long("v"), [None]), var("w", [some(1)])]),
+            |actor| {
                 let map = actor.ready();
                 map.set(&long("v"), 1).expect("set");
                 map.flush().expect("flush");
@@ -663,26 +578,22 @@ pub fn all() -> Vec<Op> {
                 assert!(map.set_value("more", &TOO_LARGE).is_err());
                 actor.end();
             },
-            ..IN_FILE
-        },
-        Op {
-            name: "file, set: where a removed atomic was",
-            oracle: || Oracle { kept: 1, ..Oracle::new([var("v", [None, some("text")])]) },
-            act: |actor| {
+        ),
+        in_file(
+            "file, set: where a removed atomic was",
+            || Oracle { kept: 1, ..Oracle::new([var("v", [None, some("text")])]) },
+            |actor| {
                 let map = actor.ready();
                 drop(map.atomic_or("v", 1_i64).expect("make it"));
                 map.flush().expect("flush");
                 map.remove("v").expect("remove");
-                actor.begin();
-                map.set_value("v", actor.becomes(0)).expect("set");
-                actor.end();
+                actor.traced(|| map.set_value("v", actor.becomes(0)).expect("set"));
             },
-            ..IN_FILE
-        },
-        Op {
-            name: "file, open alone, set, close with a flush",
-            oracle: || Oracle::new([var("v", [some(1), some(2)])]),
-            act: |actor| {
+        ),
+        in_file(
+            "file, open alone, set, close with a flush",
+            || Oracle::new([var("v", [some(1), some(2)])]),
+            |actor| {
                 actor.ready().close().expect("close");
                 actor.begin();
                 let map = actor.open();
@@ -690,12 +601,10 @@ pub fn all() -> Vec<Op> {
                 map.close().expect("close");
                 actor.end();
             },
-            ..IN_FILE
-        },
-        Op {
-            name: "file, open after a power cut",
-            size: 2048,
-            oracle: || {
+        ),
+        in_file(
+            "file, open after a power cut",
+            || {
                 Oracle::new([
                     var("v", [some("flushed")]),
                     var(&long("n"), [some(1)]),
@@ -706,7 +615,7 @@ pub fn all() -> Vec<Op> {
                     atomic("count", [Some(5)]),
                 ])
             },
-            act: |actor| {
+            |actor| {
                 let map = actor.ready();
                 map.set("removed", 1).expect("set");
                 map.flush().expect("flush");
@@ -727,12 +636,12 @@ pub fn all() -> Vec<Op> {
                 actor.end();
                 drop(map);
             },
-            // Beside another nobody may recover it.
-            beside: false,
-            pairs: Some(16),
-            ways: 1,
-            ..IN_FILE
-        },
+        )
+        // Beside another nobody may recover it.
+        .size(2048)
+        .alone()
+        .pairs(16)
+        .ways(1),
     ]
 }
 

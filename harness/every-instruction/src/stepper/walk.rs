@@ -1,7 +1,7 @@
 //! A walk through an operation, instruction by instruction: after each the memory as the kernel would
 //! leave it if the thread died there.
 
-use crate::{
+use super::{
     image,
     stage::Stage,
     trace::{Stop, Tracee},
@@ -12,7 +12,7 @@ use crate::{
 pub struct At {
     /// Instructions since the beginning.
     pub step: u64,
-    /// The next one, by its distance from [`mark_end`](crate::trace::mark_end).
+    /// The next one, by its distance from [`mark_end`](super::trace::mark_end).
     pub instruction: u64,
 }
 
@@ -82,7 +82,7 @@ pub fn walk(
 
 /// The function and line of an instruction, and whose call is inlined there.
 pub fn name_of(instruction: u64) -> String {
-    let at = (crate::trace::mark_end as *const () as u64).wrapping_add(instruction);
+    let at = (super::trace::mark_end as *const () as u64).wrapping_add(instruction);
     let mut names = Vec::new();
     backtrace::resolve(at as *mut _, |symbol| {
         let place = symbol.filename().zip(symbol.lineno()).zip(symbol.name());
