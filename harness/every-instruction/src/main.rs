@@ -5,7 +5,9 @@
 mod stepper;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-use stepper::main;
+fn main() -> std::process::ExitCode {
+    stepper::main()
+}
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 fn main() -> std::process::ExitCode {

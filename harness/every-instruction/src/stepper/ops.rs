@@ -256,7 +256,7 @@ fn transact(actor: &Actor) {
             }
             Ok(())
         })
-        .expect("transact")
+        .expect("transact");
     });
 }
 
@@ -381,7 +381,7 @@ pub fn all() -> Vec<Op> {
                 let map = actor.ready();
                 map.set(&long("warm"), 1).expect("warm up");
                 actor.traced(|| {
-                    map.set_value(&actor.oracle.vars[0].name, actor.becomes(0)).expect("set")
+                    map.set_value(&actor.oracle.vars[0].name, actor.becomes(0)).expect("set");
                 });
             },
         )
@@ -465,7 +465,7 @@ pub fn all() -> Vec<Op> {
                 let map = actor.ready();
                 let version = map.version("v").expect("a version");
                 actor.traced(|| {
-                    assert!(map.compare_and_set("v", version, "two").expect("set").is_ok())
+                    assert!(map.compare_and_set("v", version, "two").expect("set").is_ok());
                 });
             },
         ),
