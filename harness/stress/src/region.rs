@@ -157,3 +157,10 @@ pub(crate) fn remove_objects(what: &str) {
         let _ = std::fs::remove_file(path);
     }
 }
+
+/// Bytes that the line of this name in a file of /proc says.
+pub(crate) fn proc_bytes(file: &str, line: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|text| text.strip_prefix(line))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
+}

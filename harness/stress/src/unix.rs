@@ -5,7 +5,7 @@ use mapvar_harness::peer::{Life, Peer};
 use std::{
     ffi::CString,
     io::{self, Read, Write},
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, OwnedFd},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -84,43 +84,11 @@ pub(crate) fn as_user(
     limit: Duration,
     body: impl FnOnce() -> String,
 ) -> Result<String, String> {
-    let mut ends = [0; 2];
-    // SAFETY: writes two descriptors to a local.
-    if unsafe { libc::pipe(ends.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error().to_string());
-    }
-    // SAFETY: the call gave us this descriptor, and nobody else has it.
-    let mut reader = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(ends[0]) });
-    // SAFETY: the same.
-    let mut writer = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(ends[1]) });
-    // SAFETY: the child has one thread, which only goes on with code of this program; the other
-    // threads of the parent (a watchdog that sleeps) hold no lock that the child would need.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        drop(reader);
-        let body = std::panic::AssertUnwindSafe(|| {
-            become_user(uid).map_or_else(|error| format!("no such user: {error}"), |()| body())
-        });
-        let answer = std::panic::catch_unwind(body).unwrap_or_else(|_| "PANIC".into());
-        let _ = writer.write_all(answer.as_bytes());
-        // SAFETY: ends the child at once, without what its parent registered for the end.
-        unsafe { libc::_exit(0) };
-    }
-    drop(writer);
-    if child < 0 {
-        return Err(io::Error::last_os_error().to_string());
-    }
-    born(child);
-    let mut answer = String::new();
-    let answered = readable(&reader, limit) && reader.read_to_string(&mut answer).is_ok();
-    kill_child(child);
-    if answered && !answer.is_empty() {
-        Ok(answer)
-    } else if answered {
-        Err("ended without an answer".into())
-    } else {
-        Err(format!("HUNG for {limit:?}"))
-    }
+    let body = std::panic::AssertUnwindSafe(body);
+    let caught = || std::panic::catch_unwind(body).unwrap_or_else(|_| "PANIC".into());
+    let mut child = stay_as(uid, limit, || (caught(), ()))?;
+    let said = std::mem::take(&mut child.said);
+    if said.is_empty() { Err("ended without an answer".into()) } else { Ok(said) }
 }
 
 /// A child of another user that stays until this is dropped.
@@ -147,7 +115,8 @@ pub(crate) fn stay_as<K>(
 ) -> Result<Staying, String> {
     let (mut reader, mut writer) = io::pipe().map_err(|error| error.to_string())?;
     let (their_end, end) = io::pipe().map_err(|error| error.to_string())?;
-    // SAFETY: as in `as_user`.
+    // SAFETY: the child has one thread, which only goes on with code of this program; the other
+    // threads of the parent (a watchdog that sleeps) hold no lock that the child would need.
     let child = unsafe { libc::fork() };
     if child == 0 {
         drop((reader, end));
@@ -161,7 +130,7 @@ pub(crate) fn stay_as<K>(
             let mut their_end = their_end;
             let _ = their_end.read(&mut [0]);
         }
-        // SAFETY: as in `as_user`.
+        // SAFETY: ends the child at once, without what its parent registered for the end.
         unsafe { libc::_exit(0) };
     }
     drop((writer, their_end));

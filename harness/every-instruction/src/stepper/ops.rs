@@ -159,29 +159,9 @@ pub struct Op {
 }
 
 impl Op {
-    fn size(self, size: u64) -> Self {
-        Self { size, ..self }
-    }
-
-    fn max(self, max: u64) -> Self {
-        Self { max, ..self }
-    }
-
-    fn pairs(self, stride: usize) -> Self {
-        Self { pairs: Some(stride), ..self }
-    }
-
-    fn short(self) -> Self {
-        Self { short: true, ..self }
-    }
-
-    fn ways(self, ways: usize) -> Self {
-        Self { ways, ..self }
-    }
-
-    /// No image of it is opened beside another process.
-    fn alone(self) -> Self {
-        Self { beside: false, ..self }
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 }
 
@@ -280,7 +260,8 @@ fn cut_power(image: &mut [u8]) {
 
 pub fn all() -> Vec<Op> {
     vec![
-        plain("set: a number", || Oracle::new([var("v", [some(1), some(2)])]), set_first).short(),
+        plain("set: a number", || Oracle::new([var("v", [some(1), some(2)])]), set_first)
+            .with(|op| op.short = true),
         plain(
             "set: text, by a handle",
             || Oracle::new([var("v", [some("old".repeat(9)), some("the new one".repeat(7))])]),
@@ -301,7 +282,7 @@ pub fn all() -> Vec<Op> {
             || Oracle::new([var("v", [Some(bytes(1, 3000)), Some(bytes(2, 5000))])]),
             set_first,
         )
-        .size(4096),
+        .with(|op| op.size = 4096),
         plain(
             "set: 3,000 bytes in place",
             || Oracle::new([var("v", [Some(bytes(5, 3000)), Some(bytes(2, 3000))])]),
@@ -314,7 +295,7 @@ pub fn all() -> Vec<Op> {
                 actor.traced(|| map.set_value("v", actor.becomes(0)).expect("set"));
             },
         )
-        .size(4096),
+        .with(|op| op.size = 4096),
         plain(
             "set: 70,000 bytes, a run of chunks",
             || {
@@ -326,8 +307,7 @@ pub fn all() -> Vec<Op> {
             // What the journal says of a run from before is this one's.
             set_first_cold,
         )
-        .size(32 << 10)
-        .ways(1),
+        .with(|op| (op.size, op.ways) = (32 << 10, 1)),
         // Whatever these leave is of a process that is gone: there is none then, and who takes over
         // removes it, which is stepped through as the second of a pair.
         plain(
@@ -340,7 +320,7 @@ pub fn all() -> Vec<Op> {
                 actor.traced(|| map.set_ephemeral("v", 2).expect("set"));
             },
         )
-        .short(),
+        .with(|op| op.short = true),
         plain(
             "ephemeral: 5,000 bytes, a fresh extent",
             || Oracle::new([var("v", [Some(bytes(1, 3000)), None])]),
@@ -350,7 +330,7 @@ pub fn all() -> Vec<Op> {
                 actor.traced(|| map.set_ephemeral_value("v", &value).expect("set"));
             },
         )
-        .size(4096),
+        .with(|op| op.size = 4096),
         plain(
             "ephemeral: made an ordinary one",
             || Oracle::new([var("v", [None, some(2)])]),
@@ -361,7 +341,7 @@ pub fn all() -> Vec<Op> {
             },
         ),
         plain("insert: a short name", || Oracle::new([var("v", [None, some(2)])]), set_first)
-            .short(),
+            .with(|op| op.short = true),
         plain(
             "insert: the first of its class, in a chunk that was another's",
             || Oracle::new([var("v", [None, some("x".repeat(90))])]),
@@ -372,8 +352,7 @@ pub fn all() -> Vec<Op> {
                 actor.traced(|| map.set_value("v", actor.becomes(0)).expect("set"));
             },
         )
-        .pairs(16)
-        .ways(1),
+        .with(|op| (op.pairs, op.ways) = (Some(16), 1)),
         plain(
             "insert: a long name",
             || Oracle::new([var(&long("v"), [None, some(2)])]),
@@ -385,7 +364,7 @@ pub fn all() -> Vec<Op> {
                 });
             },
         )
-        .size(4096),
+        .with(|op| op.size = 4096),
         plain(
             "insert: a large value",
             || Oracle::new([var("v", [None, Some(bytes(2, 1500))])]),
@@ -395,7 +374,7 @@ pub fn all() -> Vec<Op> {
                 actor.traced(|| map.set_value("v", actor.becomes(0)).expect("set"));
             },
         )
-        .size(4096),
+        .with(|op| op.size = 4096),
         plain(
             "insert: an atomic",
             || Oracle::new([atomic("v", [None, Some(2)])]),
@@ -420,42 +399,39 @@ pub fn all() -> Vec<Op> {
             || Oracle::new([var("v", [None, some(2)])]).others(713),
             set_first,
         )
-        .size(40 << 10)
-        .pairs(250)
-        .ways(1),
+        .with(|op| (op.size, op.pairs, op.ways) = (40 << 10, Some(250), 1)),
         plain(
             "insert: the section grows",
             || Oracle::new([var("v", [None, some(2)])]).others(153),
             set_first_cold,
         )
-        .max(8 * CHUNK)
-        .ways(1),
+        .with(|op| (op.max, op.ways) = (8 * CHUNK, 1)),
         plain(
             "set: a large value, the section grows",
             || Oracle::new([var("v", [some(1), Some(bytes(2, 60_000))])]),
             set_first,
         )
-        .max(12 * CHUNK)
-        .ways(1),
-        plain("remove", || Oracle::new([var("v", [some(1), None])]), remove_first).short(),
+        .with(|op| (op.max, op.ways) = (12 * CHUNK, 1)),
+        plain("remove", || Oracle::new([var("v", [some(1), None])]), remove_first)
+            .with(|op| op.short = true),
         plain(
             "remove: a long name",
             || Oracle::new([var(&long("v"), [some(1), None])]),
             remove_first,
         )
-        .size(4096),
+        .with(|op| op.size = 4096),
         plain(
             "remove: a large value",
             || Oracle::new([var("v", [Some(bytes(1, 5000)), None])]),
             remove_first,
         )
-        .size(4096),
+        .with(|op| op.size = 4096),
         plain(
             "remove: a run of chunks",
             || Oracle::new([var("v", [Some(bytes(1, 40_000)), None])]),
             remove_first,
         )
-        .size(16 << 10),
+        .with(|op| op.size = 16 << 10),
         plain("remove: an atomic", || Oracle::new([atomic("v", [Some(1), None])]), remove_first),
         plain("fetch_add", || Oracle::new([atomic("v", [Some(40), Some(42)])]), add_to_first),
         plain(
@@ -492,7 +468,7 @@ pub fn all() -> Vec<Op> {
             },
             transact,
         )
-        .size(8192),
+        .with(|op| op.size = 8192),
         plain(
             "clear",
             || {
@@ -519,7 +495,7 @@ pub fn all() -> Vec<Op> {
                 actor.traced(|| assert!(map.set_value("more", &TOO_LARGE).is_err()));
             },
         )
-        .size(4096),
+        .with(|op| op.size = 4096),
         plain(
             "attach, take a seat, detach",
             || Oracle::new([var("v", [some(1), Some(bytes(3, 1500))])]),
@@ -532,7 +508,7 @@ pub fn all() -> Vec<Op> {
                 actor.end();
             },
         )
-        .size(4096),
+        .with(|op| op.size = 4096),
         in_file("file, set: a number", || Oracle::new([var("v", [some(1), some(2)])]), set_first),
         in_file("file, insert", || Oracle::new([var("v", [None, some(2)])]), set_first),
         in_file(
@@ -637,11 +613,8 @@ pub fn all() -> Vec<Op> {
                 drop(map);
             },
         )
-        // Beside another nobody may recover it.
-        .size(2048)
-        .alone()
-        .pairs(16)
-        .ways(1),
+        // Beside another process nobody may recover it.
+        .with(|op| (op.size, op.beside, op.pairs, op.ways) = (2048, false, Some(16), 1)),
     ]
 }
 

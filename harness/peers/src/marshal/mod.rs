@@ -8,7 +8,7 @@ use mapvar::{
     Value,
     internals::marshal::{Dump, dump, load},
 };
-use mapvar_harness::{Random, figure, seed_of_clock};
+use mapvar_harness::{Random, SKIPPED, figure, seed_of_clock};
 use peer::Peer;
 use std::{io, process::ExitCode};
 use values::Maker;
@@ -173,6 +173,10 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     match compare(count, seed) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            println!("SKIPPED: there is no program ruby");
+            ExitCode::from(SKIPPED)
+        }
         Err(error) => {
             println!("FAILED: Ruby ended: {error}");
             ExitCode::FAILURE

@@ -12,7 +12,7 @@ use super::{
     storm::{self, INTERRUPTED},
     work::options,
 };
-use crate::region::{LIMIT, Place, Region, at};
+use crate::region::{LIMIT, Place, Region, at, proc_bytes};
 use mapvar::Map;
 use mapvar_harness::{figure, percentile};
 use std::{
@@ -68,7 +68,9 @@ pub(crate) fn hold(shared: &Path, arguments: &[&str]) -> io::Result<ExitCode> {
             words.store(0, seen.load(0, SeqCst), SeqCst);
         }
     }
-    if let Some(mapped) = mapped()
+    // Under Wine another process opens it, and answers for itself.
+    if !cfg!(windows)
+        && let Some(mapped) = proc_bytes("/proc/self/status", "RssShmem:")
         && mapped < touched as u64 / 100 * 99
     {
         return Err(other(format!("only {mapped} bytes are in the page tables")));
@@ -161,25 +163,6 @@ fn sample(
     })
 }
 
-/// Bytes of shared memory in this process's page tables.
-fn mapped() -> Option<u64> {
-    if cfg!(windows) {
-        // Under Wine another process opens it, and answers for itself.
-        return None;
-    }
-    let told = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = told.lines().find_map(|line| line.strip_prefix("RssShmem:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
-}
-
-/// Bytes that are available to new processes.
-fn available() -> u64 {
-    let Ok(told) = std::fs::read_to_string("/proc/meminfo") else { return 0 };
-    let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.unwrap_or(0) << 10
-}
-
 /// `count` deaths of each kind, and `large` of each with 4 GB of the map in the page tables of who
 /// dies.
 pub(crate) fn run(place: &storm::Scratch, count: u64, large: u64) -> io::Result<bool> {
@@ -192,7 +175,7 @@ pub(crate) fn run(place: &storm::Scratch, count: u64, large: u64) -> io::Result<
         }
         // Under Wine too: its /proc is this one's.
         let needed = if touched == 0 { 0 } else { 7_u64 << 30 };
-        if available() < needed {
+        if proc_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(0) < needed {
             println!("SKIPPED: recovery with 4 GB mapped: less than 7 GB of memory are available");
             continue;
         }

@@ -1,5 +1,7 @@
 //! What must not grow: taken many times while all are at rest, and compared.
 
+#[cfg(unix)]
+use crate::region::proc_bytes;
 use mapvar_harness::{figure, system};
 use std::collections::HashMap;
 
@@ -26,14 +28,10 @@ impl Sample {
     pub(crate) fn here(what: &str) -> Self {
         let count = |folder: &str| std::fs::read_dir(folder).map_or(0, |all| all.count() as u64);
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let memory =
-            anonymous.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         Self {
             open: count("/proc/self/fd"),
             views: maps.lines().filter(|line| line.contains(what)).count() as u64,
-            memory: memory.unwrap_or(0) << 10,
+            memory: proc_bytes("/proc/self/status", "RssAnon:").unwrap_or(0),
             threads: count("/proc/self/task"),
         }
     }
