@@ -22,16 +22,10 @@ pub struct Bytes {
     regions: Vec<Region>,
 }
 
-impl Bytes {
-    /// With all the regions.
-    pub fn new() -> Self {
-        Self { regions: regions::all() }
-    }
-}
-
 impl Default for Bytes {
+    /// With all the regions.
     fn default() -> Self {
-        Self::new()
+        Self { regions: regions::all() }
     }
 }
 

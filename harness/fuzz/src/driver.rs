@@ -139,9 +139,9 @@ struct Desk {
 }
 
 /// Runs a target in all threads for so long; ends with the first case that fails.
-pub fn drive<T: Target>(
+pub fn drive(
     called: &'static str,
-    make: impl Fn() -> T + Sync,
+    make: impl Fn() -> Box<dyn Target> + Sync,
     seed: u64,
     time: Duration,
     threads: usize,
@@ -173,7 +173,7 @@ pub fn drive<T: Target>(
                         let case = Case::new(batch << BATCH | seeds.word() >> (64 - BATCH));
                         desk.seed.store(case.seed, Relaxed);
                         desk.since.store(now(), Relaxed);
-                        match attempt(&mut target, &case) {
+                        match attempt(&mut *target, &case) {
                             Ok(executions) => {
                                 done.fetch_add(executions, Relaxed);
                             }
@@ -183,10 +183,10 @@ pub fn drive<T: Target>(
                                 let mut failures =
                                     failures.lock().unwrap_or_else(PoisonError::into_inner);
                                 *failures += 1;
-                                let smaller = made_smaller(&mut target, case.seed, &told);
+                                let smaller = made_smaller(&mut *target, case.seed, &told);
                                 println!(
                                     "FAILED: target {called}, seed {}: {told}\n{smaller}  again: \
-                                     ci/fuzz --one {called} --seed {}",
+                                     fuzz --one {called} --seed {}",
                                     case.seed, case.seed
                                 );
                             }
@@ -204,7 +204,7 @@ pub fn drive<T: Target>(
                     let seed = desk.seed.load(Relaxed);
                     println!(
                         "FAILED: target {called}, seed {seed}: it hangs, for more than {PATIENCE:?}\n  \
-                         again: ci/fuzz --one {called} --seed {seed}"
+                         again: fuzz --one {called} --seed {seed}"
                     );
                     std::process::exit(1);
                 }

@@ -7,16 +7,21 @@ use crate::{
     random::Random,
 };
 use mapvar::{ErrorKind, Map, Value};
-use std::{path::PathBuf, sync::atomic::AtomicU64, time::Duration};
+use mapvar_harness::Folder;
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
-/// A folder of this thread's, gone in the end.
+/// Damaged files, in a folder of this thread's.
 #[derive(Debug)]
 pub struct Files {
     bytes: Bytes,
-    folder: PathBuf,
+    folder: Folder,
 }
 
-/// Where files are made: in a folder that `ci/fuzz` removes however this ends, or in memory, where the
+/// Where files are made: in the folder of MAPVAR_FUZZ_FOLDER, which the starter removes however this ends, or in memory, where the
 /// system has that.
 pub fn base() -> PathBuf {
     let shared = PathBuf::from("/dev/shm");
@@ -27,27 +32,13 @@ pub fn base() -> PathBuf {
     }
 }
 
-static FOLDERS: AtomicU64 = AtomicU64::new(0);
-
-impl Files {
-    /// With all the regions, and a folder in memory where the system has that.
-    pub fn new() -> Self {
-        let number = FOLDERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let folder = base().join(format!("mapvar-fuzz-files-{}-{number}", std::process::id()));
-        std::fs::create_dir(&folder).expect("a folder");
-        Self { bytes: Bytes::new(), folder }
-    }
-}
-
 impl Default for Files {
+    /// With all the regions, and a folder in memory where the system has that.
     fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
+        static FOLDERS: AtomicU64 = AtomicU64::new(0);
+        let number = FOLDERS.fetch_add(1, Relaxed);
+        let folder = Folder::within(&base(), &format!("fuzz-files-{number}"));
+        Self { bytes: Bytes::default(), folder: folder.expect("a folder") }
     }
 }
 

@@ -1,4 +1,4 @@
-//! mapvar under hostile bytes, lying loads, failing platforms and a peer that scribbles: README.md.
+//! mapvar under hostile bytes, lying loads, failing platforms and a peer that scribbles.
 
 pub mod bytes;
 pub mod driver;
@@ -8,5 +8,6 @@ pub mod loads;
 pub mod marshal;
 pub mod random;
 pub mod regions;
+#[cfg(target_os = "linux")]
 pub mod scribble;
 pub mod sequences;

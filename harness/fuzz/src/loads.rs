@@ -19,12 +19,14 @@ pub struct Loads {
     honest: HashMap<(usize, u64, usize), u64>,
 }
 
-impl Loads {
+impl Default for Loads {
     /// With all the regions.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { regions: regions::all(), honest: HashMap::new() }
     }
+}
 
+impl Loads {
     /// Loads that an operation makes where nobody lies.
     fn honest(&mut self, at: usize, which: u64, number: usize) -> u64 {
         let region = &self.regions[at];
@@ -41,12 +43,6 @@ impl Loads {
         let mut store = Store::new(region.mem.clone(), &region.facts).expect("a store");
         region.mem.begin(Some(lies), MOST_LOADS);
         adversary::operate(&mut store, &region.handles, which, number);
-    }
-}
-
-impl Default for Loads {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -1,5 +1,8 @@
-//! `ci/fuzz`: see README.md.
+//! The fuzzers: README.md of the harnesses says what each target shows.
 
+use clap::Parser;
+#[cfg(target_os = "linux")]
+use mapvar_fuzz::scribble;
 use mapvar_fuzz::{
     bytes::Bytes,
     driver::{self, Sum, Target},
@@ -8,64 +11,42 @@ use mapvar_fuzz::{
     loads::Loads,
     marshal::{self, Marshal},
     random::Random,
-    scribble,
     sequences::Sequences,
 };
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
-    time::{Duration, SystemTime},
-};
+use mapvar_harness::seed_of_clock;
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const USAGE: &str = "ci/fuzz [MINUTES] [--short] [--seed S] [--one TARGET --seed S] [target words]
-
-Targets: bytes, files, loads, sequences, marshal, scribbler. MINUTES, 10 unless given, are for all of them.";
-
+#[derive(Parser)]
+#[command(name = "mapvar-fuzz")]
 struct Wanted {
-    time: Duration,
-    seed: u64,
-    one: Option<String>,
-    /// The program that is the victim of the scribbler, built with a sanitizer.
-    victim: Option<PathBuf>,
+    /// Minutes for all targets (10), and words: only those targets whose names contain one
     words: Vec<String>,
+    /// Some seconds
+    #[arg(long)]
+    short: bool,
+    /// Repeats a run
+    #[arg(long, default_value_t = seed_of_clock())]
+    seed: u64,
+    /// Only one case, of this target and this seed
+    #[arg(long)]
+    one: Option<String>,
+    /// The program that is the victim of the scribbler, built with a sanitizer
+    #[arg(long)]
+    victim: Option<PathBuf>,
 }
 
 impl Wanted {
-    fn of(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let seed = since.map_or(1, |since| since.as_nanos() as u64 >> 10 & 0xffff_ffff);
-        let mut wanted = Self {
-            time: Duration::from_mins(10),
-            seed,
-            one: None,
-            victim: None,
-            words: Vec::new(),
-        };
-        let mut arguments = arguments;
-        while let Some(argument) = arguments.next() {
-            let mut next = || arguments.next().ok_or(format!("{argument} needs a value"));
-            match argument.as_str() {
-                "--short" => wanted.time = Duration::from_secs(14),
-                "--seed" => wanted.seed = next()?.parse().map_err(|_| "no number".to_owned())?,
-                "--one" => wanted.one = Some(next()?),
-                "--victim" => wanted.victim = Some(next()?.into()),
-                other => match other.parse::<f64>() {
-                    Ok(minutes) if minutes > 0.0 => {
-                        wanted.time = Duration::from_secs_f64(minutes * 60.0);
-                    }
-                    _ if other.starts_with('-') => return Err(format!("{other}?")),
-                    _ => wanted.words.push(argument),
-                },
-            }
-        }
-        Ok(wanted)
+    fn time(&self) -> Duration {
+        let minutes = self.words.iter().find_map(|word| word.parse().ok()).unwrap_or(10.0_f64);
+        Duration::from_secs_f64(if self.short { 14.0 } else { minutes * 60.0 })
     }
 
     fn wants(&self, target: &str) -> bool {
-        self.words.is_empty() || self.words.iter().any(|word| target.contains(word.as_str()))
+        let mut words = self.words.iter().filter(|word| word.parse::<f64>().is_err()).peekable();
+        words.peek().is_none() || words.any(|word| target.contains(word.as_str()))
     }
 }
 
@@ -79,64 +60,70 @@ const SHARES: [(&str, u32); 6] = [
     ("scribbler", 12),
 ];
 
-fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1).peekable();
-    let role = arguments.next_if(|first| first == "peer" || first == "victim");
-    let rest: Vec<String> = if role.is_some() { arguments.by_ref().collect() } else { Vec::new() };
-    match (role.as_deref(), rest.as_slice()) {
-        (Some("peer"), [what, seed]) => {
-            return match scribble::peer(what, seed.parse().unwrap_or(1)) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("the peer: {error}");
-                    ExitCode::FAILURE
-                }
-            };
+/// What a second process of the scribbler does; `None` for the first.
+#[cfg(target_os = "linux")]
+fn role(words: &[&str]) -> Option<ExitCode> {
+    match words {
+        ["peer", what, seed] => {
+            if let Err(error) = scribble::peer(what, seed.parse().unwrap_or(1)) {
+                eprintln!("the peer: {error}");
+                return Some(ExitCode::FAILURE);
+            }
         }
-        (Some("victim"), [peer, seed, millis]) => {
+        ["victim", peer, seed, millis] => {
             let time = Duration::from_millis(millis.parse().unwrap_or(1_000));
-            scribble::victim(Path::new(peer), seed.parse().unwrap_or(1), time);
-            return ExitCode::SUCCESS;
+            scribble::victim(std::path::Path::new(peer), seed.parse().unwrap_or(1), time);
         }
-        _ => {}
+        _ => return None,
     }
-    let wanted = match Wanted::of(arguments) {
-        Ok(wanted) => wanted,
-        Err(wrong) => {
-            eprintln!("{wrong}\n{USAGE}");
-            return ExitCode::FAILURE;
+    Some(ExitCode::SUCCESS)
+}
+
+fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if let Some(code) = role(&words) {
+            return code;
         }
-    };
+    }
+    let wanted = Wanted::parse();
     if wanted.one.as_deref() != Some("scribbler") {
         driver::hook();
     }
     if run(&wanted) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// A target by its name; `None` for the scribbler, which is a program of its own.
+fn target(name: &str) -> Option<Box<dyn Target>> {
+    Some(match name {
+        "bytes" => Box::new(Bytes::default()),
+        "files" => Box::new(Files::default()),
+        "loads" => Box::new(Loads::default()),
+        "sequences" => Box::new(Sequences::default()),
+        "marshal" => Box::new(Marshal),
+        _ => return None,
+    })
+}
+
 fn run(wanted: &Wanted) -> bool {
     let seed = wanted.seed;
     if let Some(one) = &wanted.one {
-        let mut target: Box<dyn Target> = match one.as_str() {
-            "bytes" => Box::new(Bytes::new()),
-            "files" => Box::new(Files::new()),
-            "loads" => Box::new(Loads::new()),
-            "sequences" => Box::new(Sequences::new()),
-            "marshal" => Box::new(Marshal::new()),
-            "scribbler" => {
-                return scribbled(wanted, Duration::from_secs(20)).is_some_and(|it| it.0);
-            }
-            _ => {
-                eprintln!("no target {one}\n{USAGE}");
-                return false;
-            }
+        if one == "scribbler" {
+            return scribbled(wanted, Duration::from_secs(20)).is_some_and(|it| it.0);
+        }
+        let Some(mut target) = target(one) else {
+            eprintln!("no target {one}");
+            return false;
         };
         return driver::one(&mut *target, seed);
     }
-    println!("seed {seed}; repeat with: ci/fuzz --seed {seed}");
+    println!("seed {seed}; repeat with --seed {seed}");
     let all: u32 =
         SHARES.iter().filter(|(name, _)| wanted.wants(name)).map(|(_, share)| share).sum();
     if all == 0 {
-        eprintln!("no target has such a name\n{USAGE}");
+        eprintln!("no target has such a name");
         return false;
     }
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -147,23 +134,18 @@ fn run(wanted: &Wanted) -> bool {
         if !wanted.wants(name) {
             continue;
         }
-        let time = wanted.time * share / all;
+        let time = wanted.time() * share / all;
         let seed = Random::new(seed ^ u64::from(share) << 56).word() >> 16;
-        let sum = match name {
-            "bytes" => driver::drive(name, Bytes::new, seed, time, threads),
-            "files" => driver::drive(name, Files::new, seed, time, threads),
-            "loads" => driver::drive(name, Loads::new, seed, time, threads),
-            "sequences" => driver::drive(name, Sequences::new, seed, time, threads),
-            "marshal" => {
-                marshal::patterns();
-                driver::drive(name, Marshal::new, seed, time, threads)
-            }
-            _ => {
-                scribbler = scribbled(wanted, time);
-                well &= scribbler.as_ref().is_none_or(|it| it.0);
-                continue;
-            }
-        };
+        if target(name).is_none() {
+            scribbler = scribbled(wanted, time);
+            well &= scribbler.as_ref().is_none_or(|it| it.0);
+            continue;
+        }
+        if name == "marshal" {
+            marshal::patterns();
+        }
+        let make = || target(name).expect("a target");
+        let sum = driver::drive(name, make, seed, time, threads);
         let rate = sum.executions as f64 / sum.took.as_secs_f64();
         println!(
             "{name:9} {:>11} executions in {:5.1} s, {rate:>7.0} a second, {} failed",
@@ -203,51 +185,14 @@ fn run(wanted: &Wanted) -> bool {
     well
 }
 
-/// Runs a victim and its peer; whether all was well, and the figure. `None` where it was skipped.
+#[cfg(target_os = "linux")]
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere it is skipped")]
 fn scribbled(wanted: &Wanted, time: Duration) -> Option<(bool, String)> {
-    if !cfg!(target_os = "linux") {
-        println!("scribbler SKIPPED: it looks for its mappings in /proc/self/maps");
-        return None;
-    }
-    let own = std::env::current_exe().expect("this program");
-    let victim = wanted.victim.clone().unwrap_or_else(|| {
-        println!("scribbler: no program with AddressSanitizer, so only the guard pages look");
-        own.clone()
-    });
-    let mut child = Command::new(&victim)
-        .arg("victim")
-        .arg(&own)
-        .args([wanted.seed.to_string(), time.as_millis().to_string()])
-        // An address space as large as a map sets aside is no leak; and where it aborts, at once.
-        .env("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=0:exitcode=99")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the victim starts");
-    let mut said = String::new();
-    if let Some(out) = child.stdout.as_mut() {
-        let _ = std::io::Read::read_to_string(out, &mut said);
-    }
-    let status = child.wait().expect("the victim ends");
-    let line = said.lines().find_map(|line| line.strip_prefix("victim: "));
-    let numbers: Vec<&str> = line.unwrap_or_default().splitn(6, ' ').collect();
-    if let (true, [written, operations, errors, lives, guards, sanitizer]) =
-        (status.success(), numbers.as_slice())
-    {
-        println!(
-            "scribbler: {lives} maps, {guards} guards beside their mappings; {errors} of the \
-             operations were refused"
-        );
-        let figure = format!(
-            "figure: fuzz, scribbler = {written} hostile writes, {operations} operations under \
-             {sanitizer}, 0 reports (goal 0 reports)"
-        );
-        return Some((true, figure));
-    }
-    scribble::reap(child.id());
-    println!(
-        "FAILED: target scribbler, seed {}: the victim ended with {status}\n  again: ci/fuzz --one \
-         scribbler --seed {} (it is a race: the same seed may need several runs)",
-        wanted.seed, wanted.seed
-    );
-    Some((false, "figure: fuzz, scribbler = 1 report (goal 0 reports)".into()))
+    Some(scribble::run(wanted.victim.as_deref(), wanted.seed, time))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn scribbled(_: &Wanted, _: Duration) -> Option<(bool, String)> {
+    println!("scribbler SKIPPED: it looks for its mappings in /proc/self/maps");
+    None
 }

@@ -180,11 +180,6 @@ fn input(random: &mut Random) -> Vec<u8> {
 }
 
 impl Marshal {
-    /// It keeps nothing.
-    pub fn new() -> Self {
-        Self
-    }
-
     /// The same for bytes that somebody else made.
     pub fn run_bytes(&mut self, bytes: &[u8]) {
         use_up(bytes, &Case::new(0), &mut Random::new(bytes.len() as u64));

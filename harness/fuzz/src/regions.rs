@@ -118,29 +118,19 @@ fn set(store: &Store<Adversary>, name: &[u8], len: usize, byte: u8) {
 fn populate(store: &Store<Adversary>) {
     for number in 0..NAMES {
         let (name, value) = (adversary::name(number), adversary::value(number));
-        let raw = Raw::bytes(Kind::Bytes, 0, &value);
+        let set_as = |kind, bytes: &[u8]| {
+            store.set(store.query(&name), &Raw::bytes(kind, 0, bytes)).map(drop).expect("set");
+        };
         match number {
             3 | 7 => {
                 let made = store.insert(store.query(&name), &adversary::integer(7), true);
                 made.map(drop).expect("insert");
             }
-            4 => store
-                .set(store.query(&name), &Raw::bytes(Kind::Str, 0, "hallo, Jürgen".as_bytes()))
-                .map(drop)
-                .expect("set"),
+            4 => set_as(Kind::Str, "hallo, Jürgen".as_bytes()),
             // Lists and dictionaries, as MessagePack.
-            5 => store
-                .set(store.query(&name), &Raw::bytes(Kind::List, 0, &[0x93, 1, 0xa1, b'x', 0xc3]))
-                .map(drop)
-                .expect("set"),
-            8 => store
-                .set(
-                    store.query(&name),
-                    &Raw::bytes(Kind::Dict, 0, &[0x81, 0xa1, b'k', 0x92, 1, 2]),
-                )
-                .map(drop)
-                .expect("set"),
-            _ => store.set(store.query(&name), &raw).map(drop).expect("set"),
+            5 => set_as(Kind::List, &[0x93, 1, 0xa1, b'x', 0xc3]),
+            8 => set_as(Kind::Dict, &[0x81, 0xa1, b'k', 0x92, 1, 2]),
+            _ => set_as(Kind::Bytes, &value),
         }
     }
 }
@@ -180,22 +170,13 @@ fn tombstones(store: &Store<Adversary>) {
 
 fn extents(store: &Store<Adversary>) {
     populate(store);
+    let lens = [1_200, 5_000, 20_000, 40_000];
     for number in 0..8_u8 {
-        set(
-            store,
-            &[b'x', number],
-            [1_200, 5_000, 20_000, 40_000][usize::from(number) % 4],
-            number,
-        );
+        set(store, &[b'x', number], lens[usize::from(number) % 4], number);
     }
     store.flush().expect("flush");
     for number in 0..4_u8 {
-        set(
-            store,
-            &[b'x', number],
-            [40_000, 20_000, 5_000, 1_200][usize::from(number) % 4],
-            number,
-        );
+        set(store, &[b'x', number], lens[3 - usize::from(number)], number);
     }
 }
 

@@ -2,18 +2,19 @@
 //! with AddressSanitizer where that is to be had, and with pages beside its mapping that nobody may
 //! touch; another, the peer, writes hostile words to the same memory as fast as it can.
 
-use crate::random::Random;
+use crate::{files::base, random::Random};
 use mapvar::{
     ErrorKind, Map, MapOptions, Name, Section, Value, WordsMut,
     internals::layout::{self, CHUNK, chunk, commit, header, journal, kind, live, marks, record},
 };
+use mapvar_harness::{Folder, peer::Owned, watchdog};
 use std::{
     io::{Read, Write},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -215,41 +216,33 @@ pub fn peer(what: &str, seed: u64) -> mapvar::Result<()> {
 // --- The victim ----------------------------------------------------------------------------------
 
 /// A peer that is ended and waited for, however the victim goes.
-struct Peer(Child);
+struct Peer(Owned);
 
 impl Peer {
     fn start(program: &Path, what: &str, seed: u64) -> Self {
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["peer", what, &seed.to_string()])
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the peer starts");
-        let mut peer = Self(child);
+            .stdout(Stdio::piped());
+        let mut peer = Owned::start(&mut command).expect("the peer starts");
         let ready = peer.0.stdout.as_mut().map(|out| out.read_exact(&mut [0]));
         assert!(ready.is_some_and(|ready| ready.is_ok()), "the peer does not open the memory");
-        peer
+        Self(peer)
     }
 
-    fn end(mut self) -> u64 {
-        drop(self.0.stdin.take());
+    fn end(self) -> u64 {
+        let mut child = self.0;
+        drop(child.0.stdin.take());
         let mut written = [0; 8];
-        let read = self.0.stdout.as_mut().map(|out| out.read_exact(&mut written));
+        let read = child.0.stdout.as_mut().map(|out| out.read_exact(&mut written));
         assert!(read.is_some_and(|read| read.is_ok()), "the peer died");
-        let _ = self.0.wait();
+        let _ = child.0.wait();
         u64::from_le_bytes(written)
     }
 }
 
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Pages that nobody may touch, on both sides of where the map lies.
-#[cfg(target_os = "linux")]
 mod guards {
     use std::fs;
 
@@ -341,34 +334,6 @@ mod guards {
     fn unmap(at: *mut libc::c_void) {
         // SAFETY: a mapping of this module's own, of this length, that nobody can have used.
         unsafe { libc::munmap(at, BYTES) };
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod guards {
-    pub(super) struct Guards;
-
-    pub(super) struct Edge(Vec<u8>);
-
-    impl Edge {
-        pub(super) fn new() -> Self {
-            Self(vec![0; 4096])
-        }
-
-        pub(super) fn last(&mut self, len: usize) -> &mut [u8] {
-            let from = self.0.len() - len.min(self.0.len());
-            &mut self.0[from..]
-        }
-    }
-
-    impl Guards {
-        pub(super) fn beside() -> Self {
-            Self
-        }
-
-        pub(super) fn count(&self) -> usize {
-            0
-        }
     }
 }
 
@@ -487,7 +452,6 @@ fn life(
     time: Duration,
     random: &mut Random,
     done: &mut Done,
-    beats: &AtomicU64,
 ) -> (u64, usize) {
     let map = options.create().expect("a map");
     populate(&map).expect("variables");
@@ -496,7 +460,7 @@ fn life(
     let peer = Peer::start(peer, what, random.word());
     let began = Instant::now();
     while began.elapsed() < time {
-        beats.fetch_add(1, Relaxed);
+        watchdog::step();
         operate(&map, random, done, &mut edge);
         if random.one_in(2_000) {
             // Another handle, opened beside it; and looked at without being opened.
@@ -518,16 +482,15 @@ fn life(
 /// panic, or as the sanitizer likes, if something is wrong.
 pub fn victim(peer: &Path, seed: u64, time: Duration) {
     let mut random = Random::new(seed);
-    let folder = Folder::new(seed);
+    let folder = Folder::within(&base(), "fuzz").expect("a folder");
     let mut done = Done::default();
     let (mut written, mut guards, mut lives) = (0, 0, 0_u64);
-    let beats = Arc::new(AtomicU64::new(0));
-    watch(Arc::clone(&beats), seed);
+    watchdog::watch(PATIENCE, || ());
     let began = Instant::now();
     let each = (time / 6).clamp(Duration::from_millis(300), Duration::from_secs(3));
     while began.elapsed() < time {
         let name = format!("fuzz.{}.{lives}", std::process::id());
-        let path = folder.0.join(&name);
+        let path = folder.join(&name);
         let (what, options) = if lives.is_multiple_of(2) {
             (name.clone(), Map::options().name(&name))
         } else {
@@ -537,7 +500,7 @@ pub fn victim(peer: &Path, seed: u64, time: Duration) {
         let size = random.of(&[12_000, 40_000]);
         let most = if lives % 4 < 2 { 1 } else { 4 << 20 };
         let options = options.size(size).max_size(most).timeout(TIMEOUT);
-        let (more, there) = life(&options, &what, peer, each, &mut random, &mut done, &beats);
+        let (more, there) = life(&options, &what, peer, each, &mut random, &mut done);
         written += more;
         guards += there;
         lives += 1;
@@ -552,45 +515,49 @@ pub fn victim(peer: &Path, seed: u64, time: Duration) {
     );
 }
 
-/// Ends the process when no operation ends.
-fn watch(beats: Arc<AtomicU64>, seed: u64) {
-    std::thread::spawn(move || {
-        let (mut last, mut since) = (u64::MAX, Instant::now());
-        loop {
-            std::thread::sleep(Duration::from_millis(100));
-            let now = beats.load(Relaxed);
-            if now != last {
-                (last, since) = (now, Instant::now());
-            } else if since.elapsed() > PATIENCE {
-                eprintln!("an operation hangs for more than {PATIENCE:?}; seed {seed}");
-                std::process::exit(1);
-            }
-        }
-    });
+/// Runs a victim, which has this program as its peer; whether all was well, and the figure.
+pub fn run(victim: Option<&Path>, seed: u64, time: Duration) -> (bool, String) {
+    let own = std::env::current_exe().expect("this program");
+    if victim.is_none() {
+        println!("scribbler: no program with AddressSanitizer, so only the guard pages look");
+    }
+    let mut command = Command::new(victim.unwrap_or(&own));
+    command.arg("victim").arg(&own).args([seed.to_string(), time.as_millis().to_string()]);
+    // An address space as large as a map sets aside is no leak; and where it aborts, at once.
+    command.env("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=0:exitcode=99");
+    let mut child = Owned::start(command.stdout(Stdio::piped())).expect("the victim starts");
+    let mut said = String::new();
+    if let Some(out) = child.0.stdout.as_mut() {
+        let _ = out.read_to_string(&mut said);
+    }
+    let status = child.0.wait().expect("the victim ends");
+    let line = said.lines().find_map(|line| line.strip_prefix("victim: "));
+    let numbers: Vec<&str> = line.unwrap_or_default().splitn(6, ' ').collect();
+    if let (true, [written, operations, errors, lives, guards, sanitizer]) =
+        (status.success(), numbers.as_slice())
+    {
+        println!(
+            "scribbler: {lives} maps, {guards} guards beside their mappings; {errors} of the \
+             operations were refused"
+        );
+        let figure = format!(
+            "figure: fuzz, scribbler = {written} hostile writes, {operations} operations under \
+             {sanitizer}, 0 reports (goal 0 reports)"
+        );
+        return (true, figure);
+    }
+    reap(child.0.id());
+    println!(
+        "FAILED: target scribbler, seed {seed}: the victim ended with {status}\n  again: fuzz --one \
+         scribbler --seed {seed} (it is a race: the same seed may need several runs)"
+    );
+    (false, "figure: fuzz, scribbler = 1 report (goal 0 reports)".into())
 }
 
 /// Takes away the names that a victim with this process id left when it died: who opens one is its
 /// last user.
-pub fn reap(victim: u32) {
+fn reap(victim: u32) {
     for life in 0..2_000 {
         drop(Map::options().name(format!("fuzz.{victim}.{life}")).read_only(true).open());
-    }
-}
-
-/// A folder, gone in the end.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new(seed: u64) -> Self {
-        let folder =
-            crate::files::base().join(format!("mapvar-fuzz-{}-{seed:x}", std::process::id()));
-        std::fs::create_dir(&folder).expect("a folder");
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

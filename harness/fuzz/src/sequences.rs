@@ -25,9 +25,9 @@ pub struct Sequences {
     empty: Vec<(Adversary, Facts)>,
 }
 
-impl Sequences {
+impl Default for Sequences {
     /// With a file and without, with room to grow and without.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let make = |(file, spare): (bool, u64)| {
             let facts = adversary::facts(1, 0, file);
             let mem = Adversary::new(facts.region, spare * CHUNK);
@@ -37,12 +37,6 @@ impl Sequences {
             (mem, facts)
         };
         Self { empty: [(true, 24), (true, 2), (false, 24), (false, 2)].map(make).to_vec() }
-    }
-}
-
-impl Default for Sequences {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -1,0 +1,129 @@
+//! A section that is made again and again from an image: what a process finds that comes after a
+//! death.
+
+use super::{
+    image::{change_identity, identity_of},
+    window::Window,
+};
+use mapvar::{Map, MapOptions, internals::layout::identity};
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::{FileExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// Where a map lives, and who else is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// By a name. Somebody else lives who has it open: else the name would be gone.
+    Named,
+    /// In a file, and nobody else has it open.
+    Alone,
+    /// In a file that somebody else has open.
+    Peer,
+}
+
+impl Place {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Named => "named",
+            Self::Alone => "alone",
+            Self::Peer => "peer",
+        }
+    }
+}
+
+/// How long an operation waits for a lock. Nobody holds one: it is for who would wait for ever.
+pub const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is to be removed if the harness ends early.
+static LEFT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+pub fn clean_up() {
+    for path in LEFT.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// A map to be opened: by a name, or a file's path.
+pub fn options(place: Place, target: &str) -> MapOptions {
+    let options = Map::options().timeout(TIMEOUT);
+    match place {
+        Place::Named => options.name(target),
+        // So much address space as is needed, and no more: there are very many openings.
+        Place::Alone | Place::Peer => options.file(target).max_size(super::window::MOST as u64),
+    }
+}
+
+pub struct Stage {
+    pub place: Place,
+    pub target: String,
+    pub window: Window,
+    pub inode: u64,
+    path: PathBuf,
+    file: File,
+    /// The identity of its own file.
+    identity: [u64; identity::WORDS],
+    holder: Option<Map>,
+}
+
+impl Stage {
+    /// A new map.
+    pub fn new(place: Place, size: u64, max: u64) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let name = format!("every-instruction.{}.{number}", std::process::id());
+        let (target, path) = match place {
+            Place::Named => {
+                // The number of the user.
+                let uid = std::fs::metadata("/proc/self").expect("/proc").uid();
+                let path = Path::new("/dev/shm").join(format!("mapvar.{uid}.{name}.map"));
+                (name, path)
+            }
+            Place::Alone | Place::Peer => {
+                let path = Path::new("/dev/shm").join(format!("{name}.map"));
+                (path.to_str().expect("a path in UTF-8").to_owned(), path)
+            }
+        };
+        LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
+        let options = options(place, &target).size(size).max_size(max);
+        let holder = options.create().expect("make a map");
+        let file = OpenOptions::new().read(true).write(true).open(&path).expect("open its memory");
+        let window = Window::new(&file);
+        let identity = identity_of(window.bytes());
+        let inode = file.metadata().expect("its number").ino();
+        let holder = (place != Place::Alone).then_some(holder);
+        Self { place, target, window, inode, path, file, identity, holder }
+    }
+
+    /// Makes its memory that of `image`, which is one of `of`'s.
+    pub fn show(&self, image: &[u8], of: &Stage) {
+        let bytes = if of.place == Place::Named {
+            None
+        } else {
+            let mut bytes = image.to_vec();
+            change_identity(&mut bytes, &of.identity, &self.identity);
+            Some(bytes)
+        };
+        let bytes = bytes.as_deref().unwrap_or(image);
+        self.file.set_len(bytes.len() as u64).expect("set its length");
+        self.file.write_all_at(bytes, 0).expect("write its memory");
+    }
+
+    pub fn options(&self) -> MapOptions {
+        options(self.place, &self.target)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        drop(self.holder.take());
+        let _ = std::fs::remove_file(&self.path);
+        LEFT.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.path);
+    }
+}

@@ -1,0 +1,28 @@
+//! mapvar beside Ruby: README.md of the harnesses says what each subcommand shows.
+
+#![forbid(unsafe_code)]
+
+mod gem;
+mod marshal;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "mapvar-peers")]
+enum Peers {
+    /// Maps in the layout of Ruby's gem win32-mmap, shared with others
+    Gem(gem::Options),
+    /// Our Marshal beside Ruby's own
+    Marshal(marshal::Options),
+}
+
+fn main() -> ExitCode {
+    match Peers::parse() {
+        Peers::Gem(options) => {
+            gem::run(&options);
+            ExitCode::SUCCESS
+        }
+        Peers::Marshal(options) => marshal::run(&options),
+    }
+}

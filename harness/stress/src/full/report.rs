@@ -1,0 +1,47 @@
+//! What was seen, as figures.
+
+/// What a child says that found no room even for a map.
+pub const NO_MAP: &str = "no room for a map";
+
+pub struct Figure {
+    what: &'static str,
+    pub sizes: usize,
+    cases: usize,
+    /// Those that found no room even for a map.
+    none: usize,
+    signals: usize,
+    wrong: usize,
+}
+
+impl Figure {
+    pub fn new(what: &'static str) -> Self {
+        Self { what, sizes: 0, cases: 0, none: 0, signals: 0, wrong: 0 }
+    }
+
+    pub fn note(&mut self, case: &str, done: Result<String, String>) {
+        self.cases += 1;
+        match done {
+            Ok(said) => self.none += usize::from(said.contains(NO_MAP)),
+            Err(told) => {
+                self.wrong += 1;
+                self.signals += usize::from(told.contains("ENDED BY SIGNAL"));
+                if self.wrong <= 20 {
+                    println!("WRONG: {}: {case}: {told}", self.what);
+                }
+            }
+        }
+    }
+
+    /// The line of the table; and whether all is well.
+    pub fn end(&self) -> bool {
+        mapvar_harness::figure(
+            self.what,
+            format!(
+                "{} cases at {} sizes ({} without room for a map), {} signals, {} wrong",
+                self.cases, self.sizes, self.none, self.signals, self.wrong
+            ),
+            "0, 0",
+        );
+        self.wrong == 0 && self.cases > self.none
+    }
+}

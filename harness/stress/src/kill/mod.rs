@@ -1,0 +1,102 @@
+//! Processes that use a map, killed at random moments.
+
+mod leaks;
+mod order;
+mod process;
+mod recovery;
+mod settle;
+mod shared;
+mod storm;
+mod survivor;
+mod value;
+mod work;
+#[cfg(unix)]
+mod zygote;
+
+use crate::{Seeded, verdict};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::Ordering,
+};
+use storm::{MOST_CHAINS, Plan, Run, Scratch};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// How many processes are killed: 10,000, or 3,000 if it is to be short
+    kills: Option<u64>,
+    #[command(flatten)]
+    seeded: Seeded,
+    /// How many processes are killed at a time
+    #[arg(long, default_value_t = if cfg!(windows) { 4 } else { 3 })]
+    chains: usize,
+    /// Kills on one map
+    #[arg(long, default_value_t = if cfg!(windows) { 250 } else { 2_000 })]
+    era: u64,
+    /// Instead: how long it takes until others go on, after so many deaths of holders of each kind
+    #[arg(long, num_args = 0..=1, default_missing_value = "200", conflicts_with = "short")]
+    recovery: Option<u64>,
+    /// The same with 4 GB mapped; a tenth of `--recovery` if not given
+    #[arg(long)]
+    large: Option<u64>,
+    /// Only maps in files
+    #[arg(long)]
+    files: bool,
+    /// Where a file that is not as it should be is copied to
+    #[arg(long)]
+    keep: Option<PathBuf>,
+    /// Start a program for each process, as under Wine, instead of a fork
+    #[arg(long)]
+    start: bool,
+}
+
+pub(crate) fn role(words: &[&str]) -> ExitCode {
+    told(match words {
+        ["life", shared, order] => process::run(Path::new(shared), order),
+        ["survivor", shared, rest @ ..] => survivor::run(Path::new(shared), rest),
+        ["hold", shared, rest @ ..] => recovery::hold(Path::new(shared), rest),
+        #[cfg(unix)]
+        ["zygote", shared] => zygote::run(Path::new(shared)).map(|()| ExitCode::SUCCESS),
+        other => panic!("no role {other:?}"),
+    })
+}
+
+fn told(done: io::Result<ExitCode>) -> ExitCode {
+    done.unwrap_or_else(|error| {
+        println!("WRONG: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+pub(crate) fn run(options: &Options) -> ExitCode {
+    told(run_all(options).map(verdict))
+}
+
+fn run_all(options: &Options) -> io::Result<bool> {
+    let place = Scratch::new()?;
+    // It comes to its end, and removes what it made. The second time it ends at once.
+    let interrupted = || {
+        if storm::INTERRUPTED.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(interrupted).map_err(io::Error::other)?;
+    if let Some(deaths) = options.recovery {
+        return recovery::run(&place, deaths, options.large.unwrap_or(deaths / 10));
+    }
+    let kills = options.kills.unwrap_or(if options.seeded.short { 3_000 } else { 10_000 });
+    println!("{kills} kills, --seed {}", options.seeded.seed);
+    let plan = Plan {
+        kills,
+        seed: options.seeded.seed,
+        chains: options.chains.clamp(1, MOST_CHAINS),
+        era: options.era.max(1),
+        start: options.start,
+        files: options.files,
+        keep: options.keep.clone(),
+    };
+    let well = Run::new(plan, &place)?.storm()?;
+    // Of each kind of holder some deaths too.
+    Ok(if options.seeded.short { recovery::run(&place, 10, 0)? && well } else { well })
+}

@@ -1,0 +1,240 @@
+//! How long it takes from the death of a process that holds something until a peer that waits for it
+//! has got on.
+//!
+//! The process takes the lock itself, by the same `Locks` that the engine uses, on the map's own
+//! word, so that it holds it for sure when it is killed. For a flush it is the engine that holds F: a
+//! flush that waits for a variable whose lock another thread of the process has.
+
+use super::{
+    order::START,
+    process,
+    shared::{Actor, Shared, word},
+    storm::{self, INTERRUPTED},
+    work::options,
+};
+use crate::region::{LIMIT, Place, Region, at, proc_bytes};
+use mapvar::Map;
+use mapvar_harness::{figure, percentile};
+use std::{
+    io,
+    path::Path,
+    process::ExitCode,
+    sync::atomic::Ordering::SeqCst,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What the process holds that is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    Variable,
+    Structure,
+    Transactions,
+    Flush,
+}
+
+impl Held {
+    const ALL: [Self; 4] = [Self::Variable, Self::Structure, Self::Transactions, Self::Flush];
+
+    fn told(self) -> &'static str {
+        match self {
+            Self::Variable => "a variable's lock",
+            Self::Structure => "the lock of the structure",
+            Self::Transactions => "the lock of transactions",
+            Self::Flush => "a flush",
+        }
+    }
+}
+
+fn other(error: impl std::fmt::Display) -> io::Error {
+    io::Error::other(error.to_string())
+}
+
+/// The process that is to be killed.
+pub(crate) fn hold(shared: &Path, arguments: &[&str]) -> io::Result<ExitCode> {
+    process::end_with_parent();
+    let shared = Shared::open(shared)?;
+    let [held, life, touched, path] = arguments else { return Err(other("no holder")) };
+    let held = Held::ALL[held.parse::<usize>().map_err(other)? & 3];
+    let life: u64 = life.parse().map_err(other)?;
+    let touched: usize = touched.parse().map_err(other)?;
+    let map = options(&Place::File(path.into())).open().map_err(other)?;
+    let region = Region::open(&Place::File(path.into())).map_err(other)?;
+    let Region { view, locks, .. } = &region;
+    for at in (0..touched.min(view.len())).step_by(4096) {
+        // A page that is written to, and stays as it was: nobody else is at work now. (Of an `or` of
+        // nothing the compiler leaves nothing.)
+        if let (Some(words), Some(seen)) = (view.words_mut(at, 1), view.words(at, 1)) {
+            words.store(0, seen.load(0, SeqCst), SeqCst);
+        }
+    }
+    // Under Wine another process opens it, and answers for itself.
+    if !cfg!(windows)
+        && let Some(mapped) = proc_bytes("/proc/self/status", "RssShmem:")
+        && mapped < touched as u64 / 100 * 99
+    {
+        return Err(other(format!("only {mapped} bytes are in the page tables")));
+    }
+    let word = match held {
+        Held::Variable | Held::Flush => {
+            region.record("held").ok_or_else(|| other("no such variable"))? + 8
+        }
+        Held::Structure => at::L,
+        Held::Transactions => at::T,
+    };
+    if held == Held::Flush {
+        // So that there is something to flush.
+        map.set("held", life).map_err(other)?;
+    }
+    let _ = locks.lock(view, word, LIMIT).map_err(|refused| other(format!("{refused:?}")))?;
+    if held == Held::Flush {
+        thread::spawn(move || map.flush());
+        while region.word(at::FLUSHER) == 0 {
+            thread::sleep(Duration::from_micros(100));
+        }
+    } else {
+        std::mem::forget(map);
+    }
+    shared.actor(1).put(word::READY, life);
+    loop {
+        thread::sleep(START);
+    }
+}
+
+/// One death.
+struct Sample {
+    /// From right before the call that kills until the peer's operation had returned.
+    from_kill: Duration,
+    /// The same, from when the death was reported.
+    from_end: Duration,
+}
+
+fn sample(
+    map: &Map,
+    shared: (&Shared, &Path),
+    path: &str,
+    held: Held,
+    life: u64,
+    touched: usize,
+) -> io::Result<Sample> {
+    let actor: Actor<'_> = shared.0.actor(1);
+    let kind = Held::ALL.iter().position(|it| *it == held).unwrap_or(0);
+    let arguments = [kind.to_string(), life.to_string(), touched.to_string()];
+    let [kind, told, bytes] = &arguments;
+    let mut child = process::start("hold", shared.1, &[kind, told, bytes, path])?;
+    let began = Instant::now();
+    while actor.get(word::READY) != life {
+        if began.elapsed() > START * 3 || child.try_wait()?.is_some() {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(other(format!("who was to hold {held:?} did not come so far")));
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+    thread::scope(|scope| {
+        let peer = scope.spawn(|| {
+            let done = match held {
+                Held::Variable => map.set("held", life),
+                Held::Structure => map.set(&format!("new {life}"), life),
+                Held::Transactions => map.transaction(|tx| {
+                    tx.set("left", life)?;
+                    tx.set("right", life)
+                }),
+                Held::Flush => map.flush(),
+            };
+            (done, Instant::now())
+        });
+        // Until it sleeps.
+        thread::sleep(Duration::from_millis(3));
+        let waits = !peer.is_finished();
+        let killed = Instant::now();
+        child.kill()?;
+        child.wait()?;
+        let ended = Instant::now();
+        let (done, at) = peer.join().map_err(|_| other("the peer panicked"))?;
+        done.map_err(|error| other(format!("{held:?}: {error}")))?;
+        if !waits {
+            return Err(other(format!("the peer did not wait for {held:?}")));
+        }
+        Ok(Sample {
+            from_kill: at.saturating_duration_since(killed),
+            from_end: at.saturating_duration_since(ended),
+        })
+    })
+}
+
+/// `count` deaths of each kind, and `large` of each with 4 GB of the map in the page tables of who
+/// dies.
+pub(crate) fn run(place: &storm::Scratch, count: u64, large: u64) -> io::Result<bool> {
+    let shared_path = place.folder.join("held");
+    let shared = Shared::create(&shared_path)?;
+    let mut life = 0;
+    for (size, touched, count) in [(4_000, 0, count), (1 << 30, 4_usize << 30, large)] {
+        if count == 0 {
+            continue;
+        }
+        // Under Wine too: its /proc is this one's.
+        let needed = if touched == 0 { 0 } else { 7_u64 << 30 };
+        if proc_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(0) < needed {
+            println!("SKIPPED: recovery with 4 GB mapped: less than 7 GB of memory are available");
+            continue;
+        }
+        let path = place.folder.join(format!("held.{size}.map"));
+        let path = path.to_string_lossy();
+        let target = Place::of(&path);
+        let map = options(&target).size(size).create().map_err(other)?;
+        for name in ["held", "left", "right"] {
+            map.set(name, 0_u64).map_err(other)?;
+        }
+        for held in Held::ALL {
+            let (mut from_kill, mut from_end) = (Vec::new(), Vec::new());
+            for _ in 0..count {
+                if INTERRUPTED.load(SeqCst) {
+                    return Ok(false);
+                }
+                life += 1;
+                let sample = sample(&map, (&shared, &shared_path), &path, held, life, touched)?;
+                from_kill.push(sample.from_kill);
+                from_end.push(sample.from_end);
+            }
+            tell(held, touched, &mut from_kill, &mut from_end);
+        }
+        drop(map);
+        std::fs::remove_file(&*path)?;
+    }
+    Ok(true)
+}
+
+fn tell(held: Held, touched: usize, from_kill: &mut [Duration], from_end: &mut [Duration]) {
+    from_kill.sort();
+    from_end.sort();
+    let (where_, goal) = match (cfg!(windows), held) {
+        (true, _) => ("Wine", 50),
+        (false, Held::Flush) => ("native", 25),
+        (false, _) => ("native", 1),
+    };
+    let missed =
+        if percentile(from_kill, 0.99) > Duration::from_millis(goal) { ", MISSED" } else { "" };
+    println!(
+        "{}: from the report of the death: p50 {:.1?}, p99 {:.1?}, most {:.1?}",
+        held.told(),
+        percentile(from_end, 0.5),
+        percentile(from_end, 0.99),
+        percentile(from_end, 1.0)
+    );
+    figure(
+        &format!(
+            "peer goes on after the death of who held {}, {where_}, {} GB mapped, {} deaths",
+            held.told(),
+            touched >> 30,
+            from_kill.len()
+        ),
+        format!(
+            "p50 {:.2?}, p99 {:.2?}, most {:.2?}",
+            percentile(from_kill, 0.5),
+            percentile(from_kill, 0.99),
+            percentile(from_kill, 1.0)
+        ),
+        &format!("p99 {goal} ms{missed}"),
+    );
+}

@@ -1,0 +1,127 @@
+//! After a death: what the dead one's variables hold must be what it was told to be done, or what it
+//! was about. Then that is what counts for who comes next.
+
+use super::{
+    shared::{Actor, word},
+    value::{PASSING, SMALL},
+    work::{BYTES, Flaw, Op, Worker, options, own, passing_name, private},
+};
+use crate::region::{LIMIT, Place};
+use serde_bytes::Bytes;
+use std::time::{Duration, Instant};
+
+/// What nobody can know, since a process died in the midst of it: how often each of the counts that
+/// all share may be higher than what was acknowledged.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Perhaps {
+    pub(crate) adds: u64,
+    pub(crate) steps: u64,
+    pub(crate) moves: u64,
+}
+
+/// Looks at all own variables of `dead`, of the passing ones at those that it was about and some
+/// more, or `all`.
+pub(crate) fn settle(
+    by: &mut Worker<'_>,
+    dead: Actor<'_>,
+    target: &Place,
+    passing: u64,
+    all: bool,
+    perhaps: &mut Perhaps,
+) -> Result<(), Flaw> {
+    by.actor.begin(Op::Read as u64, word::NOTHING, 0);
+    let name = |what: &str| format!("{}.{what}", dead.number);
+    for (of, what, size) in BYTES {
+        let name = name(what);
+        let found = by.read(&name, size)?;
+        accept(dead, of, &name, found.unwrap_or(0))?;
+    }
+    for (of, what) in [(own::WORD, "word"), (own::STEPS, "steps")] {
+        let name = name(what);
+        accept(dead, of, &name, by.map.find::<u64>(&name)?.unwrap_or(0))?;
+    }
+    for (of, what) in [(own::COUNT, "count"), (own::MARK, "mark")] {
+        let name = name(what);
+        accept(dead, of, &name, by.map.atomic::<u64>(&name)?.get()?)?;
+    }
+    let transacted = by.transacted_of(dead.number)?;
+    accept(dead, own::TX, &name("tx"), transacted)?;
+
+    let under_way = dead.under_way();
+    let about = under_way.map(|it| it.of as u64).filter(|of| *of >= word::PASSING as u64);
+    let about = about.map(|of| of - word::PASSING as u64);
+    let some: Vec<u64> = if all {
+        (0..passing).collect()
+    } else {
+        (0..4).map(|_| by.random.below(passing)).chain(about).collect()
+    };
+    for number in some {
+        let name = passing_name(dead.number, number);
+        let found = by.read(&name, PASSING)?;
+        accept(dead, word::PASSING + number as usize, &name, found.unwrap_or(0))?;
+    }
+    let was_private = under_way.is_some_and(|it| it.op == Op::Private as u64);
+    if target.is_file() && dead.get(own::PRIVATE) != 0 && (all || was_private) {
+        let map = options(&private(target, dead.number)).open()?;
+        let bytes = map.find::<serde_bytes::ByteBuf>("private")?.unwrap_or_default();
+        let found = SMALL.stamp_of(&bytes);
+        let found = found.ok_or_else(|| Flaw::Torn(format!("private: {bytes:x?}")))?;
+        accept(dead, own::PRIVATE, &name("private"), found)?;
+    }
+    match under_way.map(|it| it.of) {
+        Some(word::ADDS) => perhaps.adds += 1,
+        Some(word::STEPS) => perhaps.steps += 1,
+        Some(word::MOVES) => perhaps.moves += 1,
+        _ => {}
+    }
+    dead.cancel();
+    by.actor.end();
+    Ok(())
+}
+
+fn accept(dead: Actor<'_>, of: usize, name: &str, found: u64) -> Result<(), Flaw> {
+    let (acknowledged, under_way) = dead.expected(of);
+    if found == acknowledged {
+        return Ok(());
+    }
+    if Some(found) == under_way {
+        dead.put(of, found);
+        return Ok(());
+    }
+    let under_way = under_way.map_or(String::new(), |it| format!(" and {it:#x} under way"));
+    Err(Flaw::Lost(format!("{name}: {acknowledged:#x} acknowledged{under_way}, found {found:#x}")))
+}
+
+/// Writes where the dead one may have held something, at once: to what it was about, to the index,
+/// by a transaction. Answers how long that took.
+pub(crate) fn probe(
+    by: &mut Worker<'_>,
+    dead: Actor<'_>,
+    about: Option<usize>,
+) -> Result<Duration, Flaw> {
+    let began = Instant::now();
+    by.actor.begin(Op::SetSmall as u64, word::NOTHING, 0);
+    let name = format!("probe.{}", dead.number);
+    let stamp = dead.get(word::STAMP) | 1 << 63;
+    if let Some((of, what, size)) = BYTES.iter().find(|it| Some(it.0) == about).copied() {
+        // No variable of the dead one is another's before it was looked at: see `Chain`.
+        let mut bytes = Vec::new();
+        size.fill(stamp, &mut bytes);
+        by.map.set(&format!("{}.{what}", dead.number), Bytes::new(&bytes))?;
+        dead.put(of, stamp);
+    }
+    by.map.set(&name, 1)?;
+    by.map.transaction(|tx| {
+        tx.set(&name, 2)?;
+        tx.set("probe", 3)
+    })?;
+    if !by.map.remove(&name)? {
+        return Err(Flaw::Lost(format!("{name} was not there to be removed")));
+    }
+    by.actor.end();
+    let took = began.elapsed();
+    if took > LIMIT {
+        return Err(Flaw::Hung(format!("set, transaction and removal after a kill took {took:?}")));
+    }
+    Ok(took)
+}

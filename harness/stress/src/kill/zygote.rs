@@ -1,0 +1,115 @@
+//! Unix: a small process with one thread, which has no map open, forks those that are to be killed.
+//! A fork takes a tenth of what it takes to start a program.
+
+#![allow(unsafe_code, reason = "fork, and what comes after it")]
+
+use super::{
+    order::{Ended, Killer, Order, When, await_moment, live},
+    shared::Shared,
+};
+use mapvar_harness::peer::Peer;
+use std::{
+    io::{self, BufRead, Write},
+    path::Path,
+    time::Duration,
+};
+
+pub(crate) struct Zygote(Peer);
+
+impl Zygote {
+    /// To be called by a thread that outlives it: the system kills it when that one ends.
+    pub(crate) fn start(shared: &Path) -> io::Result<Self> {
+        Peer::start(crate::child("kill", "zygote", []).arg(shared)).map(Self)
+    }
+
+    fn hear(&mut self) -> io::Result<String> {
+        self.0.hear().ok_or_else(|| io::Error::other("the process that forks is gone"))
+    }
+}
+
+impl Killer for Zygote {
+    fn run(&mut self, order: &Order, _: &Shared, ready: &mut dyn FnMut()) -> io::Result<Ended> {
+        self.0.tell(&order.told());
+        if order.when == When::Told {
+            self.hear()?;
+            ready();
+            self.0.tell("kill");
+        }
+        Ok(match self.hear()?.as_str() {
+            "killed" => Ended::Killed,
+            other => Ended::Otherwise(other.into()),
+        })
+    }
+}
+
+/// Ends this process when the one that started it ends.
+fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: sets what signal this process gets when its parent's thread ends.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    }
+}
+
+/// The process itself: an order a line, an answer each.
+pub(crate) fn run(shared: &Path) -> io::Result<()> {
+    end_with_parent();
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: sleeps end when they are to, and not 50 µs later.
+        unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_u64) };
+    }
+    let shared = Shared::open(shared)?;
+    let mut orders = io::stdin().lock();
+    let mut answers = io::stdout().lock();
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if orders.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let order = Order::parse(&line).ok_or_else(|| io::Error::other("no order"))?;
+        // SAFETY: this process has one thread, so that the child may do all that it could.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            end_with_parent();
+            let lived = std::panic::catch_unwind(|| eprintln!("{}", live(&order, &shared)));
+            // SAFETY: ends the process at once, as a child after fork ought to.
+            unsafe { libc::_exit(if lived.is_ok() { 3 } else { 101 }) };
+        }
+        if pid < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        await_moment(&order, &shared, Duration::from_micros(5), || has_ended(pid));
+        if order.when == When::Told {
+            writeln!(answers, "ready")?;
+            answers.flush()?;
+            line.clear();
+            orders.read_line(&mut line)?;
+        }
+        // SAFETY: a child of this process that was not waited for: the number is its own.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+        let mut status = 0;
+        // SAFETY: as above; the place for the answer is valid.
+        unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL {
+            writeln!(answers, "killed")?;
+        } else if libc::WIFSIGNALED(status) {
+            writeln!(answers, "ended by signal {}", libc::WTERMSIG(status))?;
+        } else {
+            writeln!(answers, "ended by itself with {}", libc::WEXITSTATUS(status))?;
+        }
+        answers.flush()?;
+    }
+}
+
+/// Whether the child has ended; it stays to be waited for.
+fn has_ended(pid: libc::pid_t) -> bool {
+    // SAFETY: plain numbers, for which zeros are a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the place for the answer is valid.
+    unsafe { libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, how) };
+    // SAFETY: the call has filled it, or it is all zeros.
+    unsafe { info.si_pid() == pid }
+}

@@ -1,0 +1,731 @@
+//! As two other users, each a child of its own, against a user and against root.
+#![allow(
+    unsafe_code,
+    reason = "nodes, attributes and descriptors that the standard library has not"
+)]
+
+mod kernel;
+mod rights;
+
+use super::table::{Kinds, Seen, Table, ask, told};
+use crate::{
+    Seeded,
+    region::{objects, place_of, remove_objects},
+    unix::{Staying, as_user, is_root, stay_as},
+    verdict,
+};
+use mapvar::{ErrorKind, Map, MapOptions, Scope};
+use mapvar_harness::{Folder, Random, SKIPPED, figure, peer::Owned, unique, watchdog::doing};
+use std::{
+    fs,
+    os::unix::{
+        fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink},
+        net::UnixListener,
+    },
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+/// Who squats: two users that nobody is.
+pub(crate) const SQUATTERS: [u32; 2] = [2_061_001, 2_061_002];
+/// Whose programs are to be kept from it.
+pub(crate) const USER: u32 = 2_061_003;
+/// How long any of the calls may take, of which each is told to wait for 0.2 s.
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_millis(200);
+
+pub(crate) struct World {
+    pub(crate) table: Table,
+    pub(crate) folder: Folder,
+    /// Bytes of a good map with a name, and of one in a file, in each of which `planted` is 1.
+    pub(crate) named: Vec<u8>,
+    pub(crate) filed: Vec<u8>,
+    count: u32,
+}
+
+/// Where the victim looks.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// What it says.
+    pub(crate) text: String,
+    /// Where that is in the file system.
+    pub(crate) path: PathBuf,
+    scope: Option<Scope>,
+}
+
+impl Target {
+    pub(crate) fn options(&self) -> MapOptions {
+        let options = match self.scope {
+            Some(scope) => Map::options().name(&self.text).scope(scope),
+            None => Map::options().file(&self.text),
+        };
+        options.timeout(TIMEOUT)
+    }
+}
+
+use ErrorKind::{
+    AlreadyExists, ForeignOwner, NameTaken, NotAMap, NotFound, PermissionDenied, TimedOut,
+    Truncated,
+};
+const FOREIGN: Kinds = [&[ForeignOwner]; 4];
+const TAKEN: Kinds = [&[NameTaken]; 4];
+const DENIED: Kinds = [&[PermissionDenied]; 4];
+/// A file that is there and of another user.
+const DENIED_FILE: Kinds =
+    [&[PermissionDenied], &[AlreadyExists], &[PermissionDenied], &[PermissionDenied]];
+const NO_MAP: Kinds = [&[NotAMap], &[AlreadyExists], &[NotAMap], &[NotAMap]];
+
+impl World {
+    pub(crate) fn name(&mut self, victim: u32) -> Target {
+        self.count += 1;
+        let text = format!("{}.{}", unique("others"), self.count);
+        Target { path: place_of(victim, &text), text, scope: Some(Scope::Local) }
+    }
+
+    fn global(&mut self) -> Target {
+        let target = self.name(0);
+        let path = format!("/dev/shm/mapvar.global.{}.map", target.text).into();
+        Target { path, scope: Some(Scope::Global), ..target }
+    }
+
+    /// In a folder in which everybody may make files, as in /tmp.
+    pub(crate) fn file(&mut self) -> Target {
+        self.count += 1;
+        let path = self.folder.join("drop").join(format!("{}.map", self.count));
+        Target { text: path.display().to_string(), path, scope: None }
+    }
+
+    /// The victims' own, where nobody else may go.
+    pub(crate) fn home(&self, victim: u32) -> PathBuf {
+        self.folder.join(format!("home {victim}"))
+    }
+
+    /// One case with every squatter and every victim: `squat` makes what is in the way, as that user,
+    /// and what it answers stays meanwhile.
+    fn case<K>(
+        &mut self,
+        what: &str,
+        place: Where,
+        kinds: Kinds,
+        squat: impl Fn(&Self, u32, u32, &Target) -> K,
+    ) {
+        self.case_against(&[USER, 0], what, place, kinds, squat);
+    }
+
+    /// The same against these victims.
+    fn case_against<K>(
+        &mut self,
+        victims: &[u32],
+        what: &str,
+        place: Where,
+        kinds: Kinds,
+        squat: impl Fn(&Self, u32, u32, &Target) -> K,
+    ) {
+        let mut seen = Vec::new();
+        for squatter in SQUATTERS {
+            for &user in victims {
+                // What hangs once hangs each time.
+                if seen.iter().any(|seen: &Seen| seen.what.contains("HUNG")) {
+                    continue;
+                }
+                let target = match place {
+                    Where::Name => self.name(user),
+                    Where::Global => self.global(),
+                    Where::File => self.file(),
+                };
+                doing(format!("{what}: {squatter} against {user}, {}", target.text));
+                let kept = squat(self, squatter, user, &target);
+                let (before, beside) = (look(&target.path), listed(&target.path));
+                let answer = as_user(user, LIMIT, || ask(&target.options(), &target.text, &kinds));
+                let (after, beside_after) = (look(&target.path), listed(&target.path));
+                drop(kept);
+                seen.push(match answer {
+                    Err(why) => Seen::new(false, format!("WRONG: {why}")),
+                    Ok(answer) if answer.starts_with("WRONG") || answer == "PANIC" => {
+                        Seen::new(false, format!("{answer} (victim {user})"))
+                    }
+                    Ok(_) if before != after => {
+                        Seen::new(false, format!("WRONG: changed: {before:?} is {after:?}"))
+                    }
+                    Ok(_) if before.as_ref().is_none_or(String::is_empty) => {
+                        Seen::new(false, "WRONG: nothing was there to begin with")
+                    }
+                    Ok(_) if beside != beside_after => Seen::new(false, "WRONG: something is left"),
+                    Ok(answer) => Seen::new(true, answer),
+                });
+                remove(&target.path);
+            }
+        }
+        let title = format!("{}: {what}", place.told());
+        self.table.row(&title, &told(&kinds), &seen);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Where {
+    Name,
+    Global,
+    File,
+}
+
+impl Where {
+    fn told(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Global => "global name",
+            Self::File => "file",
+        }
+    }
+}
+
+/// All that is to stay as it is: of the object and, of a link, of what it leads to.
+fn look(path: &Path) -> Option<String> {
+    let of = |path: &Path| -> Option<String> {
+        let stat = fs::symlink_metadata(path).ok()?;
+        let content = if stat.is_file() && stat.len() < 100 << 20 {
+            let bytes = fs::read(path).ok()?;
+            let sum = bytes
+                .iter()
+                .fold(0_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+            format!("{sum:x}")
+        } else if stat.is_dir() {
+            format!("{} entries", fs::read_dir(path).ok()?.count())
+        } else {
+            fs::read_link(path).map(|to| to.display().to_string()).unwrap_or_default()
+        };
+        let fifo = stat.file_type().is_fifo();
+        Some(format!(
+            "{:o} of {}, {} names, {} bytes, inode {}, written {}.{}, {fifo}, {content}",
+            stat.mode(),
+            stat.uid(),
+            stat.nlink(),
+            stat.len(),
+            stat.ino(),
+            stat.mtime(),
+            stat.mtime_nsec()
+        ))
+    };
+    let mut all = of(path)?;
+    if let Ok(to) = fs::canonicalize(path)
+        && to != path
+        && !to.starts_with("/dev/zero")
+    {
+        all = format!("{all} -> {}", of(&to)?);
+    }
+    Some(all)
+}
+
+/// What lies beside it, of ours.
+fn listed(path: &Path) -> Vec<String> {
+    let Some(entries) = path.parent().and_then(|folder| fs::read_dir(folder).ok()) else {
+        return Vec::new();
+    };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    // Other programs come and go in /dev/shm.
+    let this = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut names: Vec<_> = names
+        .filter(|name| !path.starts_with("/dev/shm") || name.contains(&this) || name.contains('~'))
+        .collect();
+    names.sort();
+    names
+}
+
+fn remove(path: &Path) {
+    let _ = fs::remove_file(path);
+    let _ = fs::remove_dir_all(path);
+}
+
+/// Has that user do this, which must come to an end.
+pub(crate) fn by(user: u32, body: impl FnOnce()) {
+    let done = as_user(user, LIMIT, || {
+        body();
+        "done".into()
+    });
+    assert_eq!(done.as_deref(), Ok("done"), "a squatter cannot do its part");
+}
+
+pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) {
+    fs::write(path, bytes).expect("write");
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+}
+
+pub(crate) fn run(options: Seeded) -> ExitCode {
+    if !is_root() || !cfg!(target_os = "linux") {
+        println!("SKIPPED: it takes root on Linux to be other users");
+        return ExitCode::from(SKIPPED);
+    }
+    let folder = Folder::new("others").expect("a folder");
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+    };
+    mode(folder.path(), 0o755);
+    fs::create_dir(folder.join("drop")).expect("a folder");
+    mode(&folder.join("drop"), 0o1777);
+    let reached = as_user(USER, LIMIT, || fs::read_dir(folder.join("drop")).is_ok().to_string());
+    if reached.as_deref() != Ok("true") {
+        println!("SKIPPED: other users cannot reach {}", folder.path().display());
+        return ExitCode::from(SKIPPED);
+    }
+    let mut world =
+        World { table: Table::default(), named: Vec::new(), filed: Vec::new(), folder, count: 0 };
+    for victim in [USER, 0] {
+        let home = world.home(victim);
+        fs::create_dir(&home).expect("a folder");
+        kernel::give(&home, victim);
+        mode(&home, 0o700);
+        let precious = home.join("precious");
+        by(victim, || {
+            write(&precious, "what nobody may change\n".repeat(20_000).as_bytes(), 0o600);
+        });
+    }
+    let (name, file) = (world.name(0), world.file());
+    let bytes = |target: &Target| {
+        let map = target.options().create().expect("a map");
+        map.set("planted", 1).expect("set");
+        if target.scope.is_none() {
+            map.flush().expect("flush");
+        }
+        fs::read(&target.path).expect("its bytes")
+    };
+    // In children: this process has no map when it makes children of itself.
+    let keep = world.folder.join("keep");
+    for target in [&name, &file] {
+        by(0, || fs::write(&keep, bytes(target)).expect("write"));
+        let bytes = fs::read(&keep).expect("read");
+        *(if target.scope.is_some() { &mut world.named } else { &mut world.filed }) = bytes;
+    }
+    remove(&file.path);
+    remove(&keep);
+
+    names(&mut world);
+    files(&mut world);
+    rights::all(&mut world);
+    races(&mut world, options);
+
+    let (right, wrong) = std::mem::take(&mut world.table).end();
+    let own = format!("others.{}.", std::process::id());
+    let left = objects(&own).len();
+    if left > 0 {
+        println!("WRONG: {left} objects are left in /dev/shm");
+        remove_objects(&own);
+    }
+    figure(
+        "other users and squatted names",
+        format!("{} cases as 2 uids, {right} refused", right + wrong),
+        "at least 30, all refused",
+    );
+    let well = wrong == 0 && left == 0;
+    if !well {
+        println!("{wrong} cases are wrong; the same again: --seed {}", options.seed);
+    }
+    verdict(well)
+}
+
+/// What a name must not lead to: in the folder of shared memory, which is open to all users.
+fn names(world: &mut World) {
+    use Where::{Global, Name};
+    let other = "foo = hello\n".repeat(9_000).into_bytes();
+    let good = world.named.clone();
+    for (what, place, bytes, mode) in [
+        ("other bytes, mode 0600", Name, &*other, 0o600),
+        ("other bytes, mode 0644", Name, &other, 0o644),
+        ("other bytes, mode 0666", Name, &other, 0o666),
+        ("a good map, mode 0600", Name, &good, 0o600),
+        ("a good map, mode 0644", Name, &good, 0o644),
+        ("a good map, mode 0666", Name, &good, 0o666),
+        ("a good map with a set-uid bit", Name, &good, 0o6777),
+        ("a file of 0 bytes", Name, &[], 0o666),
+        ("a file of 100 bytes", Name, &good[..100], 0o666),
+        ("a file of an odd size", Name, good.get(..70_001).unwrap_or(&good), 0o666),
+        ("a good map, mode 0666", Global, &good, 0o666),
+    ] {
+        world.case(what, place, FOREIGN, |_, squatter, _, at| {
+            by(squatter, || write(&at.path, bytes, mode));
+        });
+    }
+    world.case("a good map, opened to all by an ACL", Name, FOREIGN, |w, squatter, user, at| {
+        by(squatter, || {
+            write(&at.path, &w.named, 0o600);
+            kernel::let_in(&at.path, user, "system.posix_acl_access");
+        });
+    });
+    world.case("a file of 1 TiB, empty", Name, FOREIGN, |w, squatter, _, at| {
+        by(squatter, || {
+            write(&at.path, &w.named, 0o666);
+            let file = fs::OpenOptions::new().write(true).open(&at.path).expect("open");
+            file.set_len(1 << 40).expect("sparse");
+        });
+    });
+    world.case(
+        "a good map, every byte that we lock locked",
+        Name,
+        FOREIGN,
+        |w, squatter, _, at| {
+            staying(squatter, || {
+                write(&at.path, &w.named, 0o666);
+                let file =
+                    fs::OpenOptions::new().read(true).write(true).open(&at.path).expect("open");
+                kernel::lock_all(&file, true);
+                file
+            })
+        },
+    );
+    world.case("another user's living map", Global, FOREIGN, |_, squatter, _, at| {
+        staying(squatter, || {
+            let map = at.options().create().expect("a map");
+            map.set("planted", 1).expect("set");
+            map
+        })
+    });
+    world.case("a hard link to another user's map", Name, FOREIGN, |w, squatter, _, at| {
+        linked(at, &w.named, (squatter, 0o666), squatter, fs::hard_link)
+    });
+    world.case("a second name of one's own map", Name, DENIED, |w, _, user, at| {
+        linked(at, &w.named, (user, 0o600), user, fs::hard_link)
+    });
+    for (what, mode) in [("0620", 0o620), ("0602", 0o602), ("0666", 0o666), ("0777", 0o777)] {
+        world.case(&format!("one's own map with mode {what}"), Name, DENIED, |w, _, user, at| {
+            by(user, || write(&at.path, &w.named, mode));
+        });
+    }
+    world.case(
+        "one's own map, opened to another user by an ACL",
+        Name,
+        DENIED,
+        |w, squatter, user, at| {
+            by(user, || {
+                write(&at.path, &w.named, 0o600);
+                kernel::let_in(&at.path, squatter, "system.posix_acl_access");
+            });
+        },
+    );
+    kinds(world, Name, TAKEN);
+    world.case("a fifo", Global, TAKEN, |_, squatter, _, at| {
+        by(squatter, || kernel::fifo(&at.path));
+    });
+    world.case("a link to one's own map", Name, TAKEN, |w, squatter, user, at| {
+        linked(at, &w.named, (user, 0o600), squatter, symlink)
+    });
+    world.case("a link of one's own to one's own map", Name, TAKEN, |w, _, user, at| {
+        linked(at, &w.named, (user, 0o600), user, symlink)
+    });
+    world.case("a link to another user's map", Name, TAKEN, |w, squatter, _, at| {
+        linked(at, &w.named, (squatter, 0o666), squatter, symlink)
+    });
+    world.case("a link to what is precious", Name, TAKEN, |w, squatter, user, at| {
+        let precious = w.home(user).join("precious");
+        by(squatter, || symlink(precious, &at.path).expect("link"));
+    });
+}
+
+/// A file beside the target, which the target is made a link to.
+fn linked(
+    at: &Target,
+    bytes: &[u8],
+    (writer, mode): (u32, u32),
+    linker: u32,
+    link: fn(PathBuf, PathBuf) -> std::io::Result<()>,
+) -> Removed {
+    let beside = at.path.with_extension("beside");
+    by(writer, || write(&beside, bytes, mode));
+    by(linker, || link(beside.clone(), at.path.clone()).expect("link"));
+    Removed(beside)
+}
+
+/// Other kinds of object, wherever.
+fn kinds(world: &mut World, place: Where, taken: Kinds) {
+    world.case("a fifo", place, taken, |_, squatter, _, at| {
+        by(squatter, || kernel::fifo(&at.path));
+    });
+    world.case("a fifo that somebody writes to", place, taken, |_, squatter, _, at| {
+        staying(squatter, || {
+            kernel::fifo(&at.path);
+            fs::OpenOptions::new().read(true).write(true).open(&at.path).expect("open")
+        })
+    });
+    world.case("a socket, listened at", place, taken, |_, squatter, _, at| {
+        staying(squatter, || {
+            let socket = UnixListener::bind(&at.path).expect("bind");
+            fs::set_permissions(&at.path, fs::Permissions::from_mode(0o777)).expect("chmod");
+            socket
+        })
+    });
+    world.case("a folder", place, taken, |_, squatter, _, at| {
+        by(squatter, || fs::create_dir(&at.path).expect("a folder"));
+    });
+    world.case("a folder that is not empty", place, taken, |_, squatter, _, at| {
+        by(squatter, || {
+            fs::create_dir(&at.path).expect("a folder");
+            fs::set_permissions(&at.path, fs::Permissions::from_mode(0o777)).expect("chmod");
+            fs::write(at.path.join("x"), "x").expect("write");
+        });
+    });
+    world.case("a character device (zeros)", place, taken, |_, squatter, _, at| {
+        kernel::device(&at.path, false);
+        kernel::give(&at.path, squatter);
+    });
+    world.case("a block device", place, taken, |_, squatter, _, at| {
+        kernel::device(&at.path, true);
+        kernel::give(&at.path, squatter);
+    });
+    world.case("a link to a fifo", place, taken, |_, squatter, _, at| {
+        let fifo = at.path.with_extension("fifo");
+        by(squatter, || kernel::fifo(&fifo));
+        by(squatter, || symlink(&fifo, &at.path).expect("link"));
+        Removed(fifo)
+    });
+    world.case("a link to a folder", place, taken, |_, squatter, _, at| {
+        by(squatter, || symlink("/", &at.path).expect("link"));
+    });
+    world.case("a link to a device", place, taken, |_, squatter, _, at| {
+        by(squatter, || symlink("/dev/zero", &at.path).expect("link"));
+    });
+    world.case("a link to itself", place, taken, |_, squatter, _, at| {
+        by(squatter, || symlink(&at.path, &at.path).expect("link"));
+    });
+    let mut nowhere = taken;
+    if matches!(place, Where::File) {
+        nowhere[0] = &[NotFound];
+        nowhere[3] = &[NotFound];
+    }
+    world.case("a link to nothing", place, nowhere, |w, squatter, user, at| {
+        let nothing = w.home(user).join("nothing");
+        by(squatter, || symlink(nothing, &at.path).expect("link"));
+    });
+}
+
+/// A path says whose file is meant, and whether its user may is the file system's business: what it
+/// does not let in, what is no file and what is no map is refused.
+fn files(world: &mut World) {
+    use Where::File;
+    kinds(world, File, TAKEN);
+    world.case_against(
+        &[USER],
+        "a good map, mode 0600",
+        File,
+        DENIED_FILE,
+        |w, squatter, _, at| {
+            by(squatter, || write(&at.path, &w.filed, 0o600));
+        },
+    );
+    let mut readable = DENIED_FILE;
+    readable[3] = &[];
+    world.case_against(
+        &[USER],
+        "a good map, mode 0644 (may be read)",
+        File,
+        readable,
+        |w, squatter, _, at| {
+            by(squatter, || write(&at.path, &kept_by(w), 0o644));
+        },
+    );
+    world.case_against(
+        &[USER],
+        "a link to a good map, mode 0600",
+        File,
+        DENIED_FILE,
+        |w, squatter, _, at| linked(at, &w.filed, (squatter, 0o600), squatter, symlink),
+    );
+    world.case_against(
+        &[USER],
+        "a hard link to a good map, mode 0600",
+        File,
+        DENIED_FILE,
+        |w, squatter, _, at| linked(at, &w.filed, (squatter, 0o600), squatter, fs::hard_link),
+    );
+    let mut program = NO_MAP;
+    program[0] = &[NotAMap, PermissionDenied];
+    program[2] = &[NotAMap, PermissionDenied];
+    world.case("other bytes with a set-uid bit, mode 0777", File, program, |_, squatter, _, at| {
+        by(squatter, || write(&at.path, &vec![0x7f; 70_000], 0o6777));
+    });
+    world.case("a link to what is precious", File, NO_MAP, |w, squatter, user, at| {
+        let precious = w.home(user).join("precious");
+        by(squatter, || symlink(precious, &at.path).expect("link"));
+    });
+    for (what, len) in [("0 bytes", 0), ("100 bytes", 100), ("32,767 bytes", 32_767)] {
+        world.case(&format!("the first {what} of a map"), File, NO_MAP, |w, squatter, _, at| {
+            by(squatter, || write(&at.path, &w.filed[..len], 0o666));
+        });
+    }
+    let cut = [&[Truncated][..], &[AlreadyExists], &[Truncated], &[Truncated]];
+    world.case("a map that lacks its last byte", File, cut, |w, squatter, _, at| {
+        by(squatter, || write(&at.path, &w.filed[..w.filed.len() - 1], 0o666));
+    });
+    world.case("the bytes of a map with a name", File, NO_MAP, |w, squatter, _, at| {
+        by(squatter, || write(&at.path, &w.named, 0o666));
+    });
+    world.case(
+        "a program that runs",
+        File,
+        [&[PermissionDenied, NotAMap], &[AlreadyExists], &[PermissionDenied, NotAMap], &[NotAMap]],
+        |_, squatter, _, at| {
+            fs::copy("/bin/sleep", &at.path).expect("copy");
+            kernel::give(&at.path, squatter);
+            Owned::start(std::process::Command::new(&at.path).arg("60")).ok()
+        },
+    );
+    within_folders(world);
+}
+
+/// What stands in the path before the file's name.
+fn within_folders(world: &mut World) {
+    for (what, mode, kinds) in [
+        ("in another user's folder, mode 0700", 0o700, DENIED),
+        (
+            "missing, in another user's folder, mode 0755",
+            0o755,
+            [&[NotFound][..], &[PermissionDenied], &[PermissionDenied], &[NotFound]],
+        ),
+    ] {
+        for through in ["", ", through a link in the midst of the path"] {
+            let seen = SQUATTERS.map(|squatter| {
+                let (folder, link) = (world.file().path, world.file().path);
+                by(squatter, || {
+                    fs::create_dir(&folder).expect("a folder");
+                    fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).expect("chmod");
+                    symlink(&folder, &link).expect("link");
+                    if mode == 0o700 {
+                        write(&folder.join("x.map"), &world.filed, 0o666);
+                    }
+                });
+                let path = if through.is_empty() { &folder } else { &link }.join("x.map");
+                let target = Target { text: path.display().to_string(), path, scope: None };
+                let before = look(&folder);
+                let answer = as_user(USER, LIMIT, || ask(&target.options(), &target.text, &kinds));
+                let same = before == look(&folder);
+                remove(&folder);
+                remove(&link);
+                seen_of(answer, same)
+            });
+            world.table.row(&format!("file: {what}{through}"), &told(&kinds), &seen);
+        }
+    }
+    let kinds: Kinds = [
+        &[NotFound],
+        &[NotFound, NameTaken, PermissionDenied],
+        &[NotFound, NameTaken],
+        &[NotFound],
+    ];
+    let seen = SQUATTERS.map(|squatter| {
+        let part = world.file();
+        by(squatter, || write(&part.path, b"no folder", 0o666));
+        let path = part.path.join("x.map");
+        let target = Target { text: path.display().to_string(), path, scope: None };
+        let before = look(&part.path);
+        let answer = as_user(USER, LIMIT, || ask(&target.options(), &target.text, &kinds));
+        let same = before == look(&part.path);
+        remove(&part.path);
+        seen_of(answer, same)
+    });
+    world.table.row("file: a part of the path is a file", &told(&kinds), &seen);
+}
+
+pub(crate) fn seen_of(answer: Result<String, String>, same: bool) -> Seen {
+    match answer {
+        Ok(answer) if !answer.starts_with("WRONG") && answer != "PANIC" && same => {
+            Seen::new(true, answer)
+        }
+        Ok(answer) => Seen::new(false, if same { answer } else { format!("CHANGED: {answer}") }),
+        Err(why) => Seen::new(false, format!("WRONG: {why}")),
+    }
+}
+
+/// A map's file that is this file's: a copy is refused for other reasons.
+fn kept_by(world: &World) -> Vec<u8> {
+    // The identity is the first file's; without one the copy counts as new and empty.
+    let mut bytes = world.filed.clone();
+    bytes[0x200..0x400].fill(0);
+    bytes[0x1040..0x1048].fill(0);
+    bytes
+}
+
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
+}
+
+fn staying<K>(user: u32, body: impl FnOnce() -> K) -> Staying {
+    let staying = stay_as(user, LIMIT, || ("there".into(), body())).expect("a squatter");
+    assert_eq!(staying.said, "there", "a squatter cannot do its part");
+    staying
+}
+
+/// While another user changes what is there, all the time.
+fn races(world: &mut World, options: Seeded) {
+    let long = Duration::from_millis(if options.short { 700 } else { 5_000 });
+    for place in [Where::Name, Where::Global, Where::File] {
+        let seen = SQUATTERS.map(|squatter| {
+            let target = match place {
+                Where::Name => world.name(USER),
+                Where::Global => world.global(),
+                Where::File => world.file(),
+            };
+            doing(format!("a race of {squatter} for {}", target.text));
+            let (planted, home, seed) = (world.named.clone(), world.home(USER), options.seed);
+            let own = home.join("own");
+            by(USER, || write(&own, &planted, 0o600));
+            let (file, at) = (world.filed.clone(), target.path.clone());
+            let squatting = stay_as(squatter, LIMIT, || {
+                let other = at.with_extension("other");
+                write(&other, if matches!(place, Where::File) { &file } else { &planted }, 0o600);
+                let mut random = Random::new(seed);
+                std::thread::spawn(move || {
+                    loop {
+                        remove(&at);
+                        match random.below(6) {
+                            0 => kernel::fifo_if(&at),
+                            1 => drop(symlink(&own, &at)),
+                            2 => drop(symlink(&other, &at)),
+                            3 => drop(fs::create_dir(&at)),
+                            4 => drop(fs::hard_link(&other, &at)),
+                            _ => {}
+                        }
+                        std::thread::sleep(Duration::from_micros(random.below(300)));
+                    }
+                });
+                ("there".into(), ())
+            });
+            let squatting = squatting.expect("a squatter");
+            let answer = as_user(USER, LIMIT + long, || {
+                let (began, mut refused, mut made) = (Instant::now(), 0_u64, 0_u64);
+                while began.elapsed() < long {
+                    for call in 0..3 {
+                        let options = target.options();
+                        let answer = match call {
+                            0 => options.open(),
+                            1 => options.create(),
+                            _ => options.open_or_create(),
+                        };
+                        match answer {
+                            // Where for a moment there was nothing, it is the victim's own.
+                            Ok(map) if call > 0 && map.contains("planted").is_ok_and(|p| !p) => {
+                                made += 1;
+                                drop(map);
+                                let _ = fs::remove_file(&target.path);
+                            }
+                            Ok(_) => return "WRONG: let in".into(),
+                            Err(_) => refused += 1,
+                        }
+                    }
+                }
+                if refused < 10 {
+                    return format!("WRONG: {refused} tries");
+                }
+                println!("a race for {}: {refused} refused, {made} made", target.text);
+                "refused, or made anew".into()
+            });
+            drop(squatting);
+            remove(&target.path);
+            remove(&target.path.with_extension("other"));
+            let precious = fs::read(home.join("own")).is_ok_and(|bytes| bytes == world.named);
+            seen_of(answer, precious)
+        });
+        let what = format!("{}: replaced all the time while it is opened", place.told());
+        world.table.row(&what, "refused, or made anew", &seen);
+    }
+}

@@ -1,0 +1,443 @@
+//! Many processes on shared maps for long, some of them killed all the time.
+
+mod child;
+mod drift;
+
+use crate::{
+    Seeded, clean_up,
+    region::{LIMIT, Place, Region, objects, remove_objects},
+    verdict,
+};
+use drift::{Drift, Sample};
+use mapvar::{ErrorKind, Map};
+use mapvar_harness::{
+    Folder, Random, figure,
+    peer::Peer,
+    system, unique,
+    watchdog::{doing, watch},
+};
+use std::{
+    collections::HashMap,
+    fs,
+    io::BufRead,
+    process::ExitCode,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Kills in a second.
+const KILLS: u32 = if cfg!(windows) { 2 } else { 5 };
+/// Those that set large values; every other kill is of one of them.
+const COPIERS: usize = 2;
+/// What the shared accounts hold together, whoever moves something from one to another.
+pub(crate) const SUM: i64 = 8_000;
+/// Bytes that the map with a name may grow to: at each rest it is told to hold more, and so to look
+/// for all that nobody owns. The map in a file is never short of room.
+const NAMED_MAX: usize = 128 << 20;
+/// Maps that come and go, by name and by file.
+pub(crate) const PASSING: u64 = 4;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[arg(default_value_t = 10)]
+    minutes: u64,
+    #[command(flatten)]
+    seeded: Seeded,
+    #[arg(long, default_value_t = if cfg!(windows) { 8 } else { 64 })]
+    processes: usize,
+}
+
+pub(crate) fn role(words: &[&str]) -> ExitCode {
+    let [role, number, seed, epoch, places @ ..] = words else { panic!("no role {words:?}") };
+    child::run(child::Task {
+        stays: *role == "stay",
+        copies: *role == "copy",
+        number: number.parse().expect("a number"),
+        seed: seed.parse().expect("a number"),
+        epoch: epoch.parse().expect("a number"),
+        places: places.iter().map(|place| Place::of(place)).collect(),
+    });
+    ExitCode::SUCCESS
+}
+
+/// What the children have told.
+#[derive(Default)]
+pub(crate) struct Told {
+    attaches: u64,
+    operations: u64,
+    /// In microseconds.
+    slowest: u64,
+    /// Ones that were added to the Atomic of each map, since all was removed for the last time.
+    added: [u64; 2],
+    epoch: u64,
+    wrong: Vec<String>,
+    /// By the child's number, which its successor has too.
+    paused: HashMap<usize, Sample>,
+    heard: HashMap<usize, Instant>,
+}
+
+struct Crew {
+    places: Vec<Place>,
+    told: Arc<Mutex<Told>>,
+    peers: Vec<Peer>,
+    processes: usize,
+    stayers: usize,
+    epoch: u64,
+    random: Random,
+}
+
+impl Crew {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&mut self, number: usize) -> Peer {
+        let role = match number {
+            number if number < self.stayers => "stay",
+            number if number >= self.processes - COPIERS => "copy",
+            _ => "pass",
+        };
+        let (seed, epoch) = (self.random.word() >> 1, self.epoch);
+        let [number_text, seed, epoch] = [number.to_string(), seed.to_string(), epoch.to_string()];
+        let places: Vec<String> = self.places.iter().map(Place::text).collect();
+        let mut arguments = vec![&*number_text, &seed, &epoch];
+        arguments.extend(places.iter().map(String::as_str));
+        let mut command = crate::child("soak", role, arguments);
+        // Memory that is freed goes back to the system at once (glibc): what grows, leaks.
+        command.env("MALLOC_MMAP_THRESHOLD_", "65536").env("MALLOC_TRIM_THRESHOLD_", "65536");
+        let mut peer = Peer::start(&mut command).expect("start a process");
+        let (output, told) = (peer.take_output().expect("its output"), self.told.clone());
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                hear(&mut told.lock().unwrap_or_else(PoisonError::into_inner), number, &line);
+            }
+        });
+        self.told().heard.insert(number, Instant::now());
+        peer
+    }
+
+    /// Kills one that does not stay, and puts another in its place.
+    fn kill_one(&mut self) {
+        let among = |random: &mut Random, from: usize, to: usize| {
+            from + random.below((to - from) as u64) as usize
+        };
+        let copiers = self.processes - COPIERS;
+        let number = if self.random.below(2) == 0 {
+            among(&mut self.random, copiers, self.processes)
+        } else {
+            among(&mut self.random, self.stayers, copiers)
+        };
+        self.peers[number].kill();
+        self.peers[number] = self.start(number);
+    }
+
+    /// Has all of them come to rest, and answers what they are like.
+    fn pause(&mut self) -> HashMap<usize, Sample> {
+        self.told().paused.clear();
+        for peer in &mut self.peers {
+            peer.tell("pause");
+        }
+        let began = Instant::now();
+        loop {
+            let mut told = self.told();
+            if told.paused.len() == self.peers.len() || !told.wrong.is_empty() {
+                return std::mem::take(&mut told.paused);
+            }
+            if began.elapsed() > LIMIT * 4 {
+                let missing =
+                    (0..self.peers.len()).find(|number| !told.paused.contains_key(number));
+                told.wrong.push(format!("process {missing:?} does not come to rest"));
+            }
+            drop(told);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn go_on(&mut self) {
+        let epoch = self.epoch;
+        let mut told = self.told();
+        told.heard.values_mut().for_each(|heard| *heard = Instant::now());
+        (told.epoch, told.added) = (epoch, [0; 2]);
+        drop(told);
+        for peer in &mut self.peers {
+            peer.tell(&format!("go {epoch}"));
+        }
+    }
+}
+
+fn hear(told: &mut Told, number: usize, line: &str) {
+    told.heard.insert(number, Instant::now());
+    let mut words = line.split(' ');
+    match words.next() {
+        Some("round") => {
+            let mut next = || words.next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+            told.attaches += next();
+            told.operations += next();
+            told.slowest = told.slowest.max(next());
+            if next() == told.epoch {
+                told.added[0] += next();
+                told.added[1] += next();
+            }
+        }
+        Some("paused") => drop(told.paused.insert(number, Sample::of(words))),
+        _ => told.wrong.push(format!("process {number}: {line}")),
+    }
+}
+
+/// Gives the map what the processes start from.
+fn prepare(map: &Map, epoch: u64) -> Result<(), mapvar::Error> {
+    map.transaction(|tx| (0..8).try_for_each(|at| tx.set(&format!("a{at}"), SUM / 8)))?;
+    map.set("tick", 0_u64)?;
+    map.set("epoch", epoch)
+}
+
+/// Removes everything; answers how many bytes are taken by what is not there.
+fn clear(map: &Map) -> Result<u64, mapvar::Error> {
+    map.clear()?;
+    if !map.stat()?.file {
+        let full = map.set("beyond", vec![0_u8; NAMED_MAX]).err().map(|error| error.kind());
+        assert!(matches!(full, Some(ErrorKind::Full | ErrorKind::TooLarge)), "{full:?}");
+    }
+    for _ in 0..if map.stat()?.file { 3 } else { 0 } {
+        // Each flush gives up what the one before knows to be removed.
+        map.set("flushed", 1)?;
+        map.remove("flushed")?;
+        map.flush()?;
+    }
+    Ok(map.stat()?.used)
+}
+
+pub(crate) fn run(options: &Options) -> ExitCode {
+    watch(Duration::from_mins(2), clean_up);
+    let Options { minutes, seeded: Seeded { short, seed }, processes } = *options;
+    let processes = processes.max(4);
+    let length = Duration::from_secs(if short { 8 } else { minutes * 60 });
+    let samples = if short { 10 } else { (minutes as usize * 4).clamp(16, 240) };
+    println!("soak: {processes} processes for {length:?}, --seed {seed}");
+    let name = unique("soak");
+    let folder = Folder::quick("soak").expect("a folder");
+    let places = vec![Place::Name(name.clone()), Place::File(folder.join("soak.map"))];
+    let maps: Vec<Map> = places
+        .iter()
+        .map(|place| {
+            let most = if place.is_file() { 512 << 20 } else { NAMED_MAX };
+            let options = place.options().size(64 << 10).max_size(most as u64).timeout(LIMIT);
+            options.create().expect("a map")
+        })
+        .collect();
+    for map in &maps {
+        prepare(map, 1).expect("variables");
+    }
+    let mut crew = Crew {
+        places,
+        told: Arc::default(),
+        peers: Vec::new(),
+        processes,
+        stayers: processes / 4,
+        epoch: 1,
+        random: Random::new(seed),
+    };
+    for number in 0..processes {
+        let peer = crew.start(number);
+        crew.peers.push(peer);
+    }
+    crew.told().epoch = 1;
+    let mut drift = Drift::default();
+    let (mut kills, mut tick) = (0_u64, 0_u64);
+    for sample in 0..samples {
+        let began = Instant::now();
+        let mut next_kill = Instant::now();
+        while began.elapsed() < length / samples as u32 && crew.told().wrong.is_empty() {
+            doing(format!("sample {sample}, kill {kills}"));
+            tick += 1;
+            for map in &maps {
+                if let Err(error) = map.set("tick", tick) {
+                    crew.told().wrong.push(format!("tick: {error}"));
+                }
+            }
+            if Instant::now() >= next_kill {
+                crew.kill_one();
+                kills += 1;
+                // Between half and one and a half of the mean.
+                let mean = 1_000_000 / KILLS;
+                let pause = u64::from(mean / 2) + crew.random.below(mean.into());
+                next_kill += Duration::from_micros(pause);
+            }
+            let mut told = crew.told();
+            let silent = told.heard.iter().find(|(_, heard)| heard.elapsed() > LIMIT * 4);
+            if let Some(number) = silent.map(|(number, _)| *number) {
+                told.wrong.push(format!("process {number} hangs: no word for {:?}", LIMIT * 4));
+            }
+            drop(told);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        doing(format!("pause {sample}"));
+        let children = crew.pause();
+        if !crew.told().wrong.is_empty() {
+            break;
+        }
+        let figures = at_rest(&crew, &maps, &folder, &name, children);
+        match figures {
+            Ok(figures) => drift.note(figures, crew.stayers),
+            Err(wrong) => crew.told().wrong.push(wrong),
+        }
+        crew.epoch += 1;
+        for map in &maps {
+            if let Err(error) = prepare(map, crew.epoch) {
+                crew.told().wrong.push(format!("at rest: {error}"));
+            }
+        }
+        crew.go_on();
+    }
+    let mut wrong = end(crew, maps, &folder, &name, kills, options);
+    wrong.extend(drift.judge());
+    drop(folder);
+    for what in &wrong {
+        println!("WRONG: {what}");
+    }
+    if !wrong.is_empty() {
+        remove_objects(&name);
+        println!("{} things are wrong; the same again: --seed {seed}", wrong.len());
+    }
+    verdict(wrong.is_empty())
+}
+
+/// What is there while nobody does anything.
+fn at_rest(
+    crew: &Crew,
+    maps: &[Map],
+    folder: &Folder,
+    name: &str,
+    children: HashMap<usize, Sample>,
+) -> Result<drift::Figures, String> {
+    let told = |error: mapvar::Error| format!("at rest: {error}");
+    let mut figures = drift::Figures { children, ..drift::Figures::default() };
+    let added = crew.told().added;
+    for ((map, place), added) in maps.iter().zip(&crew.places).zip(added) {
+        // Of who was killed, the last are not told.
+        let count = map.find::<u64>("count").map_err(told)?.unwrap_or(0);
+        if count < added {
+            return Err(format!("{added} were added to an Atomic, and it says {count}"));
+        }
+        let sum = (0..8).try_fold(0, |sum, at| Ok(sum + map.get::<i64>(&format!("a{at}"))?));
+        if sum.map_err(told)? != SUM {
+            return Err("a transaction was torn: the sum is another".into());
+        }
+        if place.is_file() {
+            figures.region = map.stat().map_err(told)?.region;
+        }
+        let used = clear(map).map_err(told)?;
+        *(if place.is_file() { &mut figures.unswept } else { &mut figures.used }) = used;
+        let region = Region::open(place).map_err(told)?;
+        // Theirs who keep the map open, if they ever needed one, and ours. Those of who was just
+        // killed come free when the system has cleared up.
+        let theirs = crew.stayers.div_ceil(2) + 1;
+        let mut more = 0;
+        for _ in 0..100 {
+            more = region.seats_taken().map_err(told)?.saturating_sub(theirs);
+            if more == 0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        figures.seats += more as u64;
+    }
+    let entries = fs::read_dir(folder.path()).map_err(|error| error.to_string())?;
+    if !objects(&format!("{name}.k")).is_empty() {
+        return Err("a name is left behind, and none of its users was killed".into());
+    }
+    figures.files = objects(name).len() as u64 + entries.count() as u64;
+    Ok(figures)
+}
+
+/// Has all of them end, and looks what is left.
+fn end(
+    mut crew: Crew,
+    maps: Vec<Map>,
+    folder: &Folder,
+    name: &str,
+    kills: u64,
+    options: &Options,
+) -> Vec<String> {
+    doing("the end");
+    let mut wrong = std::mem::take(&mut crew.told().wrong);
+    if !wrong.is_empty() {
+        crew.peers.clear();
+        return wrong;
+    }
+    let peers = std::mem::take(&mut crew.peers);
+    let count = peers.len();
+    for (number, mut peer) in peers.into_iter().enumerate() {
+        if !peer.finish() {
+            wrong.push(format!("process {number} failed"));
+        }
+    }
+    wrong.append(&mut crew.told().wrong);
+    let mut notes = 0;
+    for (map, place) in maps.into_iter().zip(&crew.places) {
+        let mut left = || -> Result<u64, mapvar::Error> {
+            clear(&map)?;
+            // Has all that nobody owns taken back: there is no room for it.
+            let full = map.set("beyond", vec![0_u8; 600 << 20]).err().map(|error| error.kind());
+            if !matches!(full, Some(ErrorKind::Full | ErrorKind::TooLarge | ErrorKind::NoSpace)) {
+                wrong.push(format!("a map took more than it may have: {full:?}"));
+            }
+            clear(&map)
+        };
+        match left() {
+            // The place of the Atomic, which is kept for one of its name; and of "flushed", until one more
+            // flush knows that it is removed.
+            Ok(used) if used <= if place.is_file() { 1_000 } else { 320 } => {}
+            other => wrong.push(format!("{other:?} bytes are taken by nobody in {}", place.text())),
+        }
+        match map.check() {
+            Ok(check) if check.is_whole() => notes += check.notes(),
+            other => wrong.push(format!("check of {}: {other:?}", place.text())),
+        }
+        if let Err(error) = map.close() {
+            wrong.push(error.to_string());
+        }
+    }
+    if !objects(&format!("{name}.map")).is_empty() {
+        wrong.push("the name is left behind by its last user".into());
+    }
+    // What killed ones left under a passing name goes with who looks for it next.
+    for number in 0..PASSING {
+        let passing = Place::Name(format!("{name}.t{number}"));
+        match passing.options().open() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => wrong.push(format!("{} has users: {other:?}", passing.text())),
+        }
+    }
+    let left = objects(name).len();
+    if left > 0 {
+        wrong.push(format!("{left} objects are left"));
+    }
+    for entry in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_map = entry.path().extension().is_some_and(|end| end == "map");
+        // On Windows a killed maker leaves its file (docs/PLATFORM.md).
+        if !is_map && !name.starts_with(".mapvar-") {
+            wrong.push(format!("{name} is left in the folder"));
+        }
+    }
+    let told = crew.told();
+    println!(
+        "{} operations, the slowest {:.1} ms; at the end {notes} notes of the check",
+        told.operations,
+        told.slowest as f64 / 1000.0
+    );
+    let length = if options.seeded.short { "0.1".into() } else { options.minutes.to_string() };
+    figure(
+        &format!("soak{}", system()),
+        format!(
+            "{length} min, {count} processes, {kills} kills, {} attaches, {} operations, {} hung",
+            told.attaches,
+            told.operations,
+            u64::from(told.slowest > LIMIT.as_micros() as u64)
+        ),
+        "0 hung",
+    );
+    drop(told);
+    wrong
+}

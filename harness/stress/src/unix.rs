@@ -1,0 +1,236 @@
+//! What the standard library has not: children of other users, and of a number that is asked for.
+#![allow(unsafe_code, reason = "fork, clone3 and their companions")]
+
+use mapvar_harness::peer::{Life, Peer};
+use std::{
+    ffi::CString,
+    io::{self, Read, Write},
+    os::fd::{AsRawFd, OwnedFd},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Children that are to end with this process, also where its watchdog ends it.
+static CHILDREN: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+/// Kills every child that was made here and is not waited for yet.
+pub(crate) fn end_children() {
+    let children = std::mem::take(&mut *CHILDREN.lock().unwrap_or_else(PoisonError::into_inner));
+    children.into_iter().for_each(kill);
+}
+
+fn kill(pid: i32) {
+    // SAFETY: no pointer; the number is that of a child that nobody has waited for, so it is still
+    // that child's.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+fn born(pid: i32) {
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
+}
+
+/// A child made here that is killed and waited for when this is dropped; `None` when it is gone.
+struct Cloned(Option<i32>);
+
+impl Life for Cloned {
+    fn kill(&mut self) {
+        self.0.take().into_iter().for_each(kill_child);
+    }
+
+    fn finish(&mut self) -> bool {
+        self.0.take().is_none_or(|pid| wait_for(pid) == Some(0))
+    }
+}
+
+impl Drop for Cloned {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Kills a child made here, and waits for it.
+fn kill_child(pid: i32) {
+    kill(pid);
+    wait_for(pid);
+}
+
+/// Waits for a child made here; its exit code, or `None` if it was killed.
+fn wait_for(pid: i32) -> Option<i32> {
+    let mut status = 0;
+    loop {
+        // SAFETY: writes the status to a local.
+        let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        if waited == pid || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            break;
+        }
+    }
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner).retain(|child| *child != pid);
+    libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))
+}
+
+pub(crate) fn is_root() -> bool {
+    effective_user() == 0
+}
+
+fn effective_user() -> u32 {
+    // SAFETY: no argument.
+    unsafe { libc::geteuid() }
+}
+
+/// Runs `body` in a child that is this user and nobody else; answers what it answers, or why there
+/// is no answer within `limit`. To be called while no other thread holds anything.
+pub(crate) fn as_user(
+    uid: u32,
+    limit: Duration,
+    body: impl FnOnce() -> String,
+) -> Result<String, String> {
+    let body = std::panic::AssertUnwindSafe(body);
+    let caught = || std::panic::catch_unwind(body).unwrap_or_else(|_| "PANIC".into());
+    let mut child = stay_as(uid, limit, || (caught(), ()))?;
+    let said = std::mem::take(&mut child.said);
+    if said.is_empty() { Err("ended without an answer".into()) } else { Ok(said) }
+}
+
+/// A child of another user that stays until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Staying {
+    pub(crate) pid: i32,
+    /// What `body` answered.
+    pub(crate) said: String,
+    // The child ends when its end of this is closed, too.
+    _end: OwnedFd,
+}
+
+impl Drop for Staying {
+    fn drop(&mut self) {
+        kill_child(self.pid);
+    }
+}
+
+/// Runs `body` in a child of this user, which keeps what `body` keeps and stays.
+pub(crate) fn stay_as<K>(
+    uid: u32,
+    limit: Duration,
+    body: impl FnOnce() -> (String, K),
+) -> Result<Staying, String> {
+    let (mut reader, mut writer) = io::pipe().map_err(|error| error.to_string())?;
+    let (their_end, end) = io::pipe().map_err(|error| error.to_string())?;
+    // SAFETY: the child has one thread, which only goes on with code of this program; the other
+    // threads of the parent (a watchdog that sleeps) hold no lock that the child would need.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        drop((reader, end));
+        let body = std::panic::AssertUnwindSafe(|| {
+            become_user(uid).expect("to be another user");
+            body()
+        });
+        if let Ok((said, _kept)) = std::panic::catch_unwind(body) {
+            let _ = writer.write_all(said.as_bytes());
+            drop(writer);
+            let mut their_end = their_end;
+            let _ = their_end.read(&mut [0]);
+        }
+        // SAFETY: ends the child at once, without what its parent registered for the end.
+        unsafe { libc::_exit(0) };
+    }
+    drop((writer, their_end));
+    if child < 0 {
+        return Err(io::Error::last_os_error().to_string());
+    }
+    born(child);
+    let mut staying = Staying { pid: child, said: String::new(), _end: OwnedFd::from(end) };
+    if readable(&reader, limit) && reader.read_to_string(&mut staying.said).is_ok() {
+        return Ok(staying);
+    }
+    Err(format!("HUNG for {limit:?}"))
+}
+
+fn readable(reader: &impl AsRawFd, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut wanted = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one structure is read and written, which is a local.
+        let ready = unsafe { libc::poll(&raw mut wanted, 1, left.as_millis() as i32 + 1) };
+        if ready > 0 {
+            return true;
+        }
+        if left.is_zero() {
+            return false;
+        }
+    }
+}
+
+fn become_user(uid: u32) -> io::Result<()> {
+    let done = |code: i32| if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    if uid == effective_user() {
+        return Ok(());
+    }
+    // SAFETY: no group is read.
+    done(unsafe { libc::setgroups(0, std::ptr::null()) })?;
+    // SAFETY: no pointer.
+    done(unsafe { libc::setresgid(uid, uid, uid) })?;
+    // SAFETY: no pointer.
+    done(unsafe { libc::setresuid(uid, uid, uid) })
+}
+
+/// Starts this program with these arguments, under this process number if one is given.
+#[cfg(target_os = "linux")]
+pub(crate) fn start_as(arguments: &[&str], pid: Option<i32>) -> io::Result<Peer> {
+    let (theirs, input) = io::pipe()?;
+    let (output, their_output) = io::pipe()?;
+    let pid = clone_program(arguments, &theirs, &their_output, pid)?;
+    let (input, output) = (Box::new(input), Box::new(output));
+    Ok(Peer::of(input, output, Box::new(Cloned(Some(pid))), pid.cast_unsigned()))
+}
+
+/// The same, by `clone3`; for a number it takes a privilege.
+#[cfg(target_os = "linux")]
+fn clone_program(
+    arguments: &[&str],
+    input: &impl AsRawFd,
+    output: &impl AsRawFd,
+    pid: Option<i32>,
+) -> io::Result<i32> {
+    let program = c"/proc/self/exe";
+    let words = std::iter::once("harness").chain(arguments.iter().copied());
+    let words: Vec<CString> =
+        words.map(|word| CString::new(word).expect("an argument without a zero")).collect();
+    let mut pointers: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    let (input, output) = (input.as_raw_fd(), output.as_raw_fd());
+    let wanted = [pid.unwrap_or(0)];
+    // SAFETY: the structure is made of integers, for which all zeros is a value.
+    let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
+    how.exit_signal = libc::SIGCHLD as u64;
+    if pid.is_some() {
+        how.set_tid = wanted.as_ptr().expose_provenance() as u64;
+        how.set_tid_size = 1;
+    }
+    // SAFETY: the structure and the number live until after the call. Without CLONE_VM the child has
+    // memory of its own; it goes on here as one thread, and until `execv` makes only system calls.
+    let child =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of::<libc::clone_args>()) };
+    if child == 0 {
+        // SAFETY: descriptors of the child's own; no pointer.
+        unsafe { libc::dup2(input, 0) };
+        // SAFETY: the same.
+        unsafe { libc::dup2(output, 1) };
+        // SAFETY: both end with a zero, or a null pointer, and live until the call does not return.
+        unsafe { libc::execv(program.as_ptr(), pointers.as_ptr()) };
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(127) };
+    }
+    if child < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    born(child as i32);
+    Ok(child as i32)
+}
+
+/// The number of the calling thread.
+#[cfg(target_os = "linux")]
+pub(crate) fn thread_number() -> i32 {
+    // SAFETY: no argument.
+    unsafe { libc::gettid() }
+}
