@@ -4,7 +4,7 @@
 //!
 //! Its nodes are files. A folder's `mod.rs` may stand below its children or above them, but like
 //! every file in no circle. What the test cannot resolve it passes over: a method whose name
-//! several files define, or the standard library too.
+//! several files define, a crate below, or the standard library.
 
 #![allow(
     clippy::expect_used,
@@ -159,10 +159,15 @@ const OF_STD: &[&str] = &[
 #[test]
 fn a_module_uses_only_those_declared_before_it() {
     let mut wrong = Vec::new();
+    // A method of a crate below may be meant as well.
+    let mut below = BTreeSet::new();
     for name in CRATES {
         let root =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates").join(name).join("src");
-        let tree = Tree::read(&root);
+        let mut tree = Tree::read(&root);
+        let own: Vec<_> = tree.methods.keys().cloned().collect();
+        tree.methods.retain(|method, _| !below.contains(method));
+        below.extend(own);
         assert!(tree.files.len() > 3, "{name}: the sources were not found");
         wrong.extend(tree.faults().into_iter().map(|fault| format!("{name}: {fault}")));
     }
@@ -187,6 +192,9 @@ fn what_goes_the_wrong_way_is_found() {
     assert_ne!(faults("fn f() { crate::high::g(); }", "pub fn g() {}"), 0);
     let calls = "pub struct Low; impl Low { pub fn climb_down(&self) { self.fly_high(); } }";
     assert_ne!(faults(calls, "use crate::low::Low; impl Low { pub fn fly_high(&self) {} }"), 0);
+    // Also of a name that the standard library has, if the type calls it of itself.
+    let reads = "pub struct Low;\nimpl Low { pub fn climb_down(&self) { self.read(); } }";
+    assert_ne!(faults(reads, "use crate::low::Low;\nimpl Low { pub fn read(&self) {} }"), 0);
     // Not what a test or a comment says.
     assert_eq!(
         faults(
@@ -224,6 +232,8 @@ struct Tree {
     handed_on: HashMap<(Module, String), Module>,
     /// The one file that defines a method of this name.
     methods: HashMap<String, Option<Module>>,
+    /// The file that defines a method of a type, by the names of both.
+    of_type: HashMap<(String, String), Module>,
 }
 
 impl Tree {
@@ -239,6 +249,7 @@ impl Tree {
             children: HashMap::new(),
             handed_on: HashMap::new(),
             methods: HashMap::new(),
+            of_type: HashMap::new(),
         };
         for (path, text) in sources {
             let mut module: Module = path
@@ -261,6 +272,13 @@ impl Tree {
                 let of = tree.methods.entry(method).or_insert_with(|| Some(module.clone()));
                 if of.as_ref() != Some(module) {
                     *of = None;
+                }
+            }
+        }
+        for (module, code) in &tree.files {
+            for (of, block) in impls_of(code) {
+                for method in methods_of(block) {
+                    tree.of_type.insert((of.clone(), method), module.clone());
                 }
             }
         }
@@ -331,7 +349,14 @@ impl Tree {
             if module.is_empty() {
                 continue;
             }
-            for method in calls_of(code) {
+            // What a type calls of itself is its own, whatever else has such a name.
+            for (of, block) in impls_of(code) {
+                for method in calls_of(block, true) {
+                    let file = self.of_type.get(&(of.clone(), method.clone()));
+                    add(file.cloned(), format!("self.{method}()"));
+                }
+            }
+            for method in calls_of(code, false) {
                 if !OF_STD.contains(&method.as_str())
                     && let Some(Some(of)) = self.methods.get(&method)
                 {
@@ -484,15 +509,46 @@ fn methods_of(code: &str) -> Vec<String> {
         .collect()
 }
 
-/// Methods that a file calls.
-fn calls_of(code: &str) -> BTreeSet<String> {
+/// Methods that are called, of anything or only of `self`.
+fn calls_of(code: &str, of_self: bool) -> BTreeSet<String> {
     words(code)
         .filter(|(at, word)| {
             let called = code[at + word.len()..].starts_with(['(', ':']);
-            called && code[..*at].trim_end().ends_with('.')
+            let before = code[..*at].trim_end().strip_suffix('.');
+            let receiver = |it: &str| it.trim_end().ends_with("self");
+            called && before.is_some_and(|before| !of_self || receiver(before))
         })
         .map(|(_, word)| word.to_owned())
         .collect()
+}
+
+/// The `impl` blocks of types, and of which.
+fn impls_of(code: &str) -> Vec<(String, &str)> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("\nimpl") {
+        let Some(open) = code[at..].find('{').map(|open| at + open) else { continue };
+        let head = &code[at + 5..open];
+        // Without parameters, and without a trait.
+        let mut level = 0_i32;
+        let plain: String = head
+            .chars()
+            .filter(|c| {
+                level += i32::from(*c == '<') - i32::from(*c == '>');
+                level == 0 && *c != '>'
+            })
+            .collect();
+        let of = plain.split(" for ").last().unwrap_or_default();
+        let Some((_, name)) = words(of).next() else { continue };
+        let mut depth = 0_i32;
+        let close = code[open..].char_indices().find(|(_, c)| {
+            depth += i32::from(*c == '{') - i32::from(*c == '}');
+            depth == 0
+        });
+        if let Some((len, _)) = close {
+            found.push((name.to_owned(), &code[open..open + len]));
+        }
+    }
+    found
 }
 
 /// The paths of `use` lines, taken apart; and whether they are public.

@@ -149,6 +149,15 @@ impl<'a> Raw<'a> {
         if self.owner == 0 { len } else { len.next_multiple_of(8) + 8 }
     }
 
+    /// The first word, for an `Atomic`.
+    #[inline]
+    pub(crate) fn first_word(&self) -> u64 {
+        match self.payload {
+            Payload::Word(word) => word,
+            Payload::Bytes(_) | Payload::Extent { .. } => 0,
+        }
+    }
+
     /// The same value, to end with the process whose seat has this token.
     #[must_use]
     pub fn owned_by(self, owner: u64) -> Self {

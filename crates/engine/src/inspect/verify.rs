@@ -271,10 +271,10 @@ impl<'a, M: Mem> Pass<'a, M> {
                 }
                 kind::FREE | kind::INDEX => {}
                 kind::RECORDS | kind::BLOCKS | kind::EXTENTS => {
-                    self.header(number, found, class, word);
+                    self.chunk_header_of(number, found, class, word);
                 }
                 kind::RUN => {
-                    self.header(number, found, class, word);
+                    self.chunk_header_of(number, found, class, word);
                     next = self.run_of(number, word);
                 }
                 kind::REST => {
@@ -291,7 +291,7 @@ impl<'a, M: Mem> Pass<'a, M> {
         }
     }
 
-    fn header(&mut self, number: u64, said: u64, class: usize, word: u64) {
+    fn chunk_header_of(&mut self, number: u64, said: u64, class: usize, word: u64) {
         let at = number * CHUNK;
         let stamp = [word, self.word(at), self.word(at + 24)];
         match self.store.chunk_says(number) {

@@ -25,7 +25,17 @@ pub enum Seen<R> {
     Stale,
 }
 
-/// What one look at a slot found.
+/// What a read found.
+#[derive(Debug)]
+#[must_use = "an expired value stays until somebody removes it"]
+pub(crate) enum ReadOutcome<R> {
+    Seen(Seen<R>),
+    /// The value of this version has ended with its process: it counts as absent, and is to be
+    /// removed by a process that holds no lock.
+    Expired(u64),
+}
+
+/// What one attempt at a slot found.
 pub(crate) enum Look<R> {
     /// What `take` made of it, on a slot that was whole all the time; and its version.
     Whole(R, u64),
@@ -61,43 +71,44 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
     ) -> Result<Option<Seen<R>>, Trouble> {
-        self.look_again(handle, &mut take, false)
+        Ok(self.try_read(handle, &mut take)?.map(|outcome| match outcome {
+            ReadOutcome::Seen(seen) => seen,
+            ReadOutcome::Expired(_) => Seen::Absent,
+        }))
     }
 
-    /// A few looks. What has ended with its process is to be `buried`: by who holds no lock.
+    /// A few attempts; `None` where each of them met a writer.
     #[inline]
-    pub(crate) fn look_again<R>(
+    pub(crate) fn try_read<R>(
         &self,
         handle: Handle,
         mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
-        bury: bool,
-    ) -> Result<Option<Seen<R>>, Trouble> {
+    ) -> Result<Option<ReadOutcome<R>>, Trouble> {
         for _ in 0..M::ATTEMPTS {
-            match self.look_at_value(handle, &mut take) {
+            match self.read_attempt(handle, &mut take) {
                 Look::Changed => std::hint::spin_loop(),
-                look => match self.judge(handle, look, bury)? {
+                look => match self.judge(handle, look)? {
                     None => std::hint::spin_loop(),
-                    seen => return Ok(seen),
+                    outcome => return Ok(outcome),
                 },
             }
         }
         Ok(None)
     }
 
-    /// What a look has found, and for an ephemeral value whether its process lives; `None`: it is to
-    /// be looked at again.
+    /// What an attempt found, and for an ephemeral value whether its process lives; `None`: another
+    /// attempt is due.
     #[inline]
     pub(crate) fn judge<R>(
         &self,
         handle: Handle,
         look: Look<(Option<R>, Desc)>,
-        bury: bool,
-    ) -> Result<Option<Seen<R>>, Trouble> {
+    ) -> Result<Option<ReadOutcome<R>>, Trouble> {
         match look {
             Look::Whole((Some(taken), desc), version) if desc.is_ephemeral() => {
-                self.judge_ephemeral(handle, taken, version, bury)
+                self.judge_ephemeral(handle, taken, version)
             }
-            look => look.seen(handle).map(Some),
+            look => look.seen(handle).map(|seen| Some(ReadOutcome::Seen(seen))),
         }
     }
 
@@ -108,18 +119,15 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         taken: R,
         version: u64,
-        bury: bool,
-    ) -> Result<Option<Seen<R>>, Trouble> {
+    ) -> Result<Option<ReadOutcome<R>>, Trouble> {
         let Some((owner, _)) = self.owner(handle)?.filter(|(_, of)| *of == version) else {
             return Ok(None);
         };
-        if self.lives(owner)? {
-            return Ok(Some(Seen::Value(taken, version)));
-        }
-        if bury {
-            self.bury(handle, version);
-        }
-        Ok(Some(Seen::Absent))
+        Ok(Some(if self.lives(owner)? {
+            ReadOutcome::Seen(Seen::Value(taken, version))
+        } else {
+            ReadOutcome::Expired(version)
+        }))
     }
 
     /// As [`peek`](Self::peek), of the bytes of any value, as many as fit; answers how many it has.
@@ -160,7 +168,7 @@ impl<M: Mem> Store<M> {
 
     /// Whether there is a value to take is told with it, by its description.
     #[inline(always)]
-    pub(crate) fn look_at_value<'a, R>(
+    pub(crate) fn read_attempt<'a, R>(
         &'a self,
         handle: Handle,
         take: &mut impl FnMut(Shot<'a, M>) -> R,

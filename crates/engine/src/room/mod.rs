@@ -1,6 +1,6 @@
 //! Space that is given back, and space that is made.
 
-pub mod reserve;
 pub mod collect;
 pub mod sweep;
 pub mod grow;
+pub mod reserve;

@@ -58,7 +58,7 @@ impl Cut {
         Self::new(kind::RECORDS, class, bytes, live::CLASS_HINT + class, room::FREE + class)
     }
 
-    fn blocks(class: usize) -> Self {
+    pub(crate) fn blocks(class: usize) -> Self {
         let class = class & 3;
         let bytes = BLOCK_CLASSES.get(class).map_or(1024, |bytes| *bytes);
         Self::new(kind::BLOCKS, class, bytes, live::CLASS_HINT + 4 + class, room::FREE + 4 + class)
@@ -210,7 +210,14 @@ impl<M: Mem> Store<M> {
         Ok(free)
     }
 
-    pub(crate) fn find_room(&self, cut: Cut) -> Result<Option<Room>, Trouble> {
+    /// Finds a free part of a chunk that is divided so; divides another where there is none. Nothing is
+    /// taken yet. `prepare` is told how many places for records there are to be, before a chunk is
+    /// divided for them.
+    pub(crate) fn find_room(
+        &self,
+        cut: Cut,
+        prepare: impl FnOnce(u64) -> Result<(), Trouble>,
+    ) -> Result<Option<Room>, Trouble> {
         let live = self.live_mut()?;
         let counts = self.counts()?;
         let hint = live.load(cut.hint, Relaxed);
@@ -234,7 +241,7 @@ impl<M: Mem> Store<M> {
         }
         if cut.kind == kind::RECORDS && self.free_run(1)?.is_some() {
             let places = counts.load(room::RECORDS, Relaxed).saturating_add(cut.count as u64);
-            self.make_index_fit(places.min(self.mem.size() / 320))?;
+            prepare(places.min(self.mem.size() / 320))?;
         }
         if let Some(number) = self.free_run(1)? {
             // Counted before it is cut: after a death in between the next one searches, finds none
@@ -410,21 +417,6 @@ impl<M: Mem> Store<M> {
     /// Whether less than half of the region's chunks are cut up: then records get room to spare.
     pub(crate) fn has_room_to_spare(&self) -> Result<bool, Trouble> {
         Ok(self.live()?.load(live::FREE_HINT, Relaxed) < self.chunk_count()? / 2)
-    }
-
-    /// Finds room for a name that is too long for its record.
-    pub(crate) fn find_block(&self, bytes: usize) -> Result<Room, Trouble> {
-        let fits = BLOCK_CLASSES.iter().position(|room| *room >= bytes);
-        for class in fits.unwrap_or(BLOCK_CLASSES.len())..BLOCK_CLASSES.len() {
-            if let Some(room) = self.find_room(Cut::blocks(class))? {
-                return Ok(room);
-            }
-        }
-        Err(self.full(bytes as u64)?)
-    }
-
-    pub(crate) fn full(&self, needed: u64) -> Result<Trouble, Trouble> {
-        Ok(Trouble::Full { needed, free: self.space()?.free })
     }
 
     /// Whether the region may become longer.

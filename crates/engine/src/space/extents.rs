@@ -58,7 +58,7 @@ impl<M: Mem> Store<M> {
         };
         if let Some(class) = EXTENT_CLASSES.iter().position(|room| *room as u64 >= needed) {
             let cut = Cut::extents(class);
-            return match self.find_room(cut)? {
+            return match self.find_room(cut, |_| Ok(()))? {
                 Some(room) => Ok(ExtentLocation::Cut(room, cut)),
                 None => Err(full()?),
             };

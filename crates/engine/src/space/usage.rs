@@ -60,4 +60,8 @@ impl<M: Mem> Store<M> {
         }
         Ok(space)
     }
+
+    pub(crate) fn full(&self, needed: u64) -> Result<Trouble, Trouble> {
+        Ok(Trouble::Full { needed, free: self.space()?.free })
+    }
 }

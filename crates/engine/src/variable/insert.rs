@@ -5,7 +5,7 @@ use crate::{
     handle::Handle,
     header::meta_crc,
     index::{Query, inline_bytes, store_name},
-    layout::{self, Meta, RECORD_CLASSES, State, journal, live, record, slot},
+    layout::{self, BLOCK_CLASSES, Meta, RECORD_CLASSES, State, journal, live, record, slot},
     mem::{
         Mem,
         Ordering::{Relaxed, Release},
@@ -148,11 +148,24 @@ impl<M: Mem> Store<M> {
     /// of a smaller one that still holds the value. Nothing is marked as taken yet.
     pub(crate) fn find_record(&self, wanted: usize, least: usize) -> Result<Room, Trouble> {
         for class in (wanted..RECORD_CLASSES.len()).chain(least..wanted) {
-            if let Some(room) = self.find_room(Cut::records(class))? {
+            if let Some(room) =
+                self.find_room(Cut::records(class), |places| self.make_index_fit(places))?
+            {
                 return Ok(room);
             }
         }
         Err(self.full(layout::record_bytes(least) as u64)?)
+    }
+
+    /// Finds room for a name that is too long for its record.
+    fn find_block(&self, bytes: usize) -> Result<Room, Trouble> {
+        let fits = BLOCK_CLASSES.iter().position(|room| *room >= bytes);
+        for class in fits.unwrap_or(BLOCK_CLASSES.len())..BLOCK_CLASSES.len() {
+            if let Some(room) = self.find_room(Cut::blocks(class), |_| Ok(()))? {
+                return Ok(room);
+            }
+        }
+        Err(self.full(bytes as u64)?)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Operations on variables: what the library above is built of.
 
-pub mod write;
 pub mod read;
+pub mod write;
+pub mod ephemeral;
 pub mod insert;
 pub mod set;
 pub mod follow;

@@ -154,18 +154,4 @@ impl<M: Mem> Store<M> {
         }
         Ok(())
     }
-
-    /// Removes the ephemeral variables that end with this process.
-    pub fn remove_owned(&self) -> Result<(), Trouble> {
-        let own = self.mem().seat()?;
-        self.each_record(|handle| {
-            if let Ok(Some((owner, version))) = self.owner(handle)
-                && owner == own
-            {
-                // Another has taken it over, if it is not this version any more.
-                self.bury(handle, version);
-            }
-            true
-        })
-    }
 }

@@ -11,7 +11,7 @@ use crate::{
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         StoreWords as _,
     },
-    record::read::Seen,
+    record::read::{ReadOutcome, Seen},
     record::write::Replaced,
     store::Store,
     value::{Payload, Raw},
@@ -19,47 +19,8 @@ use crate::{
 };
 use mapvar_os::Taken;
 
-impl Raw<'_> {
-    /// The first word, for an `Atomic`.
-    #[inline]
-    pub(crate) fn first_word(&self) -> u64 {
-        match self.payload {
-            Payload::Word(word) => word,
-            Payload::Bytes(_) | Payload::Extent { .. } => 0,
-        }
-    }
-}
-
 impl<M: Mem> Store<M> {
-    /// Writes a value, or a tombstone, to the record of a handle.
-    pub fn write(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, Trouble> {
-        self.write_if(handle, raw, Expect::Any)
-    }
-
-    /// As [`write`](Self::write), where what stands there is as expected.
-    pub fn write_if(
-        &self,
-        handle: Handle,
-        raw: &Raw<'_>,
-        expect: Expect,
-    ) -> Result<Wrote, Trouble> {
-        if expect != Expect::Any || raw.kind == slot::TOMBSTONE {
-            self.settle(handle)?;
-        }
-        self.write_settled(handle, raw, expect)
-    }
-
-    /// Sees to it that what is there only in name, since its process is gone, is removed. Should it
-    /// end after this, the operation came before that.
-    fn settle(&self, handle: Handle) -> Result<(), Trouble> {
-        if self.is_ephemeral(handle) {
-            // A removal of it, if it is to be one.
-            let _ = self.read(handle, |_| ())?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn write_settled(
+    pub(crate) fn write_record(
         &self,
         handle: Handle,
         raw: &Raw<'_>,
@@ -146,17 +107,17 @@ impl<M: Mem> Store<M> {
             self.mem.unlock(handle.lock());
             return wrote.map(|(wrote, _)| wrote).ok_or_else(|| outside(handle.at));
         }
-        match self.read(handle, |shot| shot.kind())? {
-            Seen::Stale => Ok(Wrote::Stale),
+        match self.observe(handle, |shot| shot.kind())? {
+            ReadOutcome::Seen(Seen::Stale) => Ok(Wrote::Stale),
             // Removed, and its remover did not come to collect it.
-            Seen::Absent => Ok(Wrote::Unfit),
-            Seen::Value(kind, version) if kind == raw.kind => {
+            ReadOutcome::Seen(Seen::Absent) | ReadOutcome::Expired(_) => Ok(Wrote::Unfit),
+            ReadOutcome::Seen(Seen::Value(kind, version)) if kind == raw.kind => {
                 let word = raw.first_word();
                 let stored =
                     self.atomic(handle, |words| words.swap(record::VALUE, word, SeqCst))?;
                 Ok(stored.map_or(Wrote::Stale, |_| Wrote::Version(version)))
             }
-            Seen::Value(..) => Err(Trouble::WrongKind(
+            ReadOutcome::Seen(Seen::Value(..)) => Err(Trouble::WrongKind(
                 "it is an Atomic of another kind, and an Atomic's kind never changes; remove it \
                  first",
             )),
