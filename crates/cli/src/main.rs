@@ -2,12 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-mod args;
-mod commands;
-mod demo;
+mod show;
 mod exit;
 mod parse;
-mod show;
+mod args;
+mod demo;
+mod commands;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -268,7 +268,7 @@ impl Tree {
             tree.files.insert(module, code);
         }
         for (module, code) in &tree.files {
-            for method in methods_of(code) {
+            for method in methods_of(&without_trait_impls(code)) {
                 let of = tree.methods.entry(method).or_insert_with(|| Some(module.clone()));
                 if of.as_ref() != Some(module) {
                     *of = None;
@@ -384,7 +384,12 @@ impl Tree {
             }
         }
         for circle in circles(&edges) {
-            faults.push(format!("a circle: {}", circle.join(", ")));
+            let within = |name: &Module| circle.contains(&name.join("/"));
+            let arrows = edges.iter().filter(|(from, _)| within(from)).flat_map(|(from, tos)| {
+                let inner = tos.iter().filter(|(to, _)| within(to));
+                inner.map(|(to, by)| format!("{} -> {} ({by})", from.join("/"), to.join("/")))
+            });
+            faults.push(format!("a circle: {}", arrows.collect::<Vec<_>>().join(", ")));
         }
         faults
     }
@@ -522,6 +527,19 @@ fn calls_of(code: &str, of_self: bool) -> BTreeSet<String> {
         .collect()
 }
 
+/// The code without the blocks in which a trait is implemented: their methods are the trait's.
+fn without_trait_impls(code: &str) -> String {
+    let mut rest = code.to_owned();
+    for (_, block) in impls_of(code) {
+        let before = code[..block.as_ptr() as usize - code.as_ptr() as usize].trim_end();
+        let head = before.rsplit("\nimpl").next().unwrap_or_default();
+        if head.contains(" for ") {
+            rest = rest.replacen(block, "", 1);
+        }
+    }
+    rest
+}
+
 /// The `impl` blocks of types, and of which.
 fn impls_of(code: &str) -> Vec<(String, &str)> {
     let mut found = Vec::new();
@@ -618,7 +636,10 @@ fn paths_of(code: &str) -> Vec<Vec<String>> {
             .chars()
             .take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':')
             .collect();
-        found.push(path.split("::").filter(|it| !it.is_empty()).map(String::from).collect());
+        // A group is taken apart by `uses_of`.
+        if !path.ends_with(':') {
+            found.push(path.split("::").filter(|it| !it.is_empty()).map(String::from).collect());
+        }
     }
     found
 }

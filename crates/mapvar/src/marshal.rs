@@ -15,8 +15,8 @@
 
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 
-mod bytes;
 mod flaw;
+mod bytes;
 mod walk;
 mod scan;
 mod write;

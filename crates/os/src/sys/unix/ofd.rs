@@ -5,6 +5,7 @@
 //! the lock: an explicit unlock frees it for all of them, a `close` only when it is the last.
 //! (The older record locks of POSIX are lost when *any* descriptor of the file is closed.)
 
+mod hold;
 #[cfg_attr(
     not(any(
         target_os = "linux",
@@ -15,7 +16,6 @@
     path = "ofd/missing.rs"
 )]
 mod calls;
-mod hold;
 
 use crate::spec::MOST_SEATS;
 
