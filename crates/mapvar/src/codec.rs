@@ -5,7 +5,6 @@
 
 use crate::{
     layout::Desc,
-    mem::Fault,
     raw::{Captured, Data, Kind, Raw},
 };
 use mapvar_os::{Error, ErrorKind};
@@ -497,11 +496,7 @@ impl Decoder {
         if !self.is(Kind::Str) {
             return Err(Mismatch::kind(self.0.kind, wanted));
         }
-        let bytes = self.bytes();
-        if mapvar_os::seeded::planted(Fault::TextTrusted.name()) {
-            return Ok(String::from_utf8_lossy(&bytes).into_owned());
-        }
-        String::from_utf8(bytes).map_err(|_| Mismatch {
+        String::from_utf8(self.bytes()).map_err(|_| Mismatch {
             kind: ErrorKind::Corrupt,
             detail: "its text is not UTF-8".into(),
         })

@@ -676,10 +676,7 @@ fn settle(
     store: &mut Store<Mapped>,
     alone: bool,
 ) -> Result<Option<Recovered>, crate::trouble::Trouble> {
-    use crate::{
-        mem::{Fault, Mem},
-        trouble::Trouble,
-    };
+    use crate::{mem::Mem, trouble::Trouble};
     let section = store.mem().section();
     let (created, bytes) = (section.origin() == Origin::Created, section.size()?);
     let ours = identity(section.id()?)?;
@@ -693,9 +690,6 @@ fn settle(
         return Ok(None);
     }
     if alone && store.file {
-        if store.mem().planted(Fault::IdentityFirst) {
-            ours.write(store.mem().words_mut(at, count).ok_or(Trouble::ReadOnly)?);
-        }
         let recovered =
             if is_foreign(theirs, &ours) && !created { Some(store.recover(bytes)?) } else { None };
         // Last: until it is there, the next opener begins anew.

@@ -4,7 +4,7 @@ use crate::{
     Map, Value, codec,
     engine::{Expect, Handle, Version},
     map::Body,
-    mem::{Fault, Mem, Ordering::Acquire},
+    mem::{Mem, Ordering::Acquire},
     raw::{Captured, Payload, Raw},
     slots::Seen,
     store::Inserted,
@@ -12,7 +12,7 @@ use crate::{
     transact::{Ended, Part},
     trouble::Trouble,
 };
-use mapvar_os::{Error, ErrorKind, Result, seeded::planted};
+use mapvar_os::{Error, ErrorKind, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -448,10 +448,6 @@ impl Map {
         for round in 0..UPDATES {
             let (value, version) = map.find_versioned(name)?;
             let value = change(value);
-            if planted("update-blindly") {
-                self.set(name, &value)?;
-                return Ok(value);
-            }
             if self.compare_and_set(name, version, &value)?.is_ok() {
                 return Ok(value);
             }
@@ -725,7 +721,7 @@ impl<'m> Transaction<'m> {
             }
             store.transact(&mut changes)
         })();
-        if !matches!(outcome, Ok(Ended::Committed)) && !store.mem().planted(Fault::ReservedKept) {
+        if !matches!(outcome, Ok(Ended::Committed)) {
             for change in &changes {
                 if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
                     store.forsake(extent);

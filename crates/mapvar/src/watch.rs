@@ -10,7 +10,7 @@ use crate::{
     trouble::Trouble,
     waiting::{Found, NAP, Stand},
 };
-use mapvar_os::{Error, ErrorKind, Result, machine, seeded::planted};
+use mapvar_os::{Error, ErrorKind, Result, machine};
 use serde::de::DeserializeOwned;
 use std::{
     collections::{HashMap, VecDeque},
@@ -122,7 +122,7 @@ impl Watched {
         };
         let atomic = self.handle.is_some_and(|handle| handle.atomic);
         let skipped = match before {
-            _ if atomic || planted("skipped-uncounted") => 0,
+            _ if atomic => 0,
             Some(before) if before.id == now.id => {
                 now.number.saturating_sub(before.number).saturating_sub(1)
             }
@@ -431,7 +431,7 @@ impl Watch {
 
     /// Notes the variables that have ended with their processes; answers whether there are any.
     fn note_ended(&mut self) -> Result<bool, Trouble> {
-        if !self.ends() || planted("end-untold") {
+        if !self.ends() {
             return Ok(false);
         }
         let store = &self.map.inner.store;
