@@ -263,8 +263,6 @@ faults! {
     GrowthUnchecked = "growth-unchecked",
     /// Growth says how many chunks there are before the section is as long.
     CountBeforeGrowth = "count-before-growth",
-    /// A transaction that fails keeps what it reserved.
-    ReservedKept = "reserved-kept",
     /// A recovery does not look at the part of a long name that its record has.
     LongNameUnchecked = "long-name-unchecked",
     /// The length of a value is checked, and loaded again for the copy.
@@ -283,8 +281,6 @@ faults! {
     ClassUnchecked = "class-unchecked",
     /// A flush makes room for as many bytes as a slot says that there are, before it looks.
     HashUnbounded = "hash-unbounded",
-    /// Text is taken to be UTF-8.
-    TextTrusted = "text-trusted",
     /// The extent of a value that could not be published is not given back.
     ExtentNotForsaken = "extent-not-forsaken",
     /// A flush does not tell that the disk failed.
@@ -323,8 +319,6 @@ faults! {
     ApplyAgain = "apply-again",
     /// The lock of who died flushing is not taken over.
     FlusherKept = "flusher-kept",
-    /// The identity is stored before a recovery.
-    IdentityFirst = "identity-first",
     /// A new index is published before it has its words.
     RootBeforeWords = "root-before-words",
     /// What ends the rebuilding of an index frees the old one, whichever is published.
