@@ -108,8 +108,8 @@ pub fn misfits(root: &Path, bugs: &[Bug], mutants: &Mutants) -> Vec<String> {
         }
     }
     // A warning until all have moved.
-    for file in in_the_product {
-        println!("warning: {file}");
+    if let [first, rest @ ..] = in_the_product.as_slice() {
+        println!("warning: {first} ({} more files)", rest.len());
     }
     misfits
 }
