@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Longer than any run takes, on a machine that does much else.
-const WATCHDOG: Duration = Duration::from_mins(5);
+const WATCHDOG: Duration = Duration::from_mins(10);
 
 /// The process groups of the programs that run, to be ended with this one.
 static GROUPS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
