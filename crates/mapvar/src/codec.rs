@@ -496,8 +496,7 @@ impl Decoder {
         if !self.is(Kind::Str) {
             return Err(Mismatch::kind(self.0.kind, wanted));
         }
-        let bytes = self.bytes();
-        String::from_utf8(bytes).map_err(|_| Mismatch {
+        String::from_utf8(self.bytes()).map_err(|_| Mismatch {
             kind: ErrorKind::Corrupt,
             detail: "its text is not UTF-8".into(),
         })

@@ -21,7 +21,7 @@ use mapvar_engine::{
 };
 use mapvar_os::{
     Access, Error, ErrorKind, Origin, Result, RubyGiven, RubyHeld, RubyLock, Section,
-    SectionOptions, View, machine, seeded::planted,
+    SectionOptions, View, machine,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -173,9 +173,8 @@ impl Gem {
             return refuse("the empty Hash takes 4 bytes; give a size of at least that");
         }
         let options = spec.section.clone().size(spec.size);
-        let (section, lock) = RubyLock::create(&options, spec.timeout, |view| {
-            if planted("gem-starts-blank") { Ok(()) } else { view.write_at(0, &EMPTY) }
-        })?;
+        let (section, lock) =
+            RubyLock::create(&options, spec.timeout, |view| view.write_at(0, &EMPTY))?;
         Self::over(spec, section, lock, spec.size)
     }
 
@@ -630,15 +629,9 @@ impl Gem {
         let mut now = vec![0; old.len()];
         let held = self.take()?;
         self.0.view.read_at(0, &mut now)?;
-        if now != old && !planted("gem-merge-forgets") {
+        if now != old {
             self.give(held)?;
             return Ok(Wrote::Changed);
-        }
-        if planted("gem-lock-early") {
-            self.give(held)?;
-            self.0.view.write_at(0, new)?;
-            self.acknowledge(dump, edit, new.len());
-            return Ok(Wrote::Done);
         }
         self.0.view.write_at(0, new)?;
         self.acknowledge(dump, edit, new.len());
@@ -708,10 +701,8 @@ impl Gem {
                 erased.push(name.clone());
             }
         }
-        if !planted("gem-erase-untold") {
-            state.erased += erased.len() as u64;
-            state.names.extend(erased.iter().cloned());
-        }
+        state.erased += erased.len() as u64;
+        state.names.extend(erased.iter().cloned());
         let over = state.names.len().saturating_sub(KEPT);
         state.names.drain(..over);
         if erased.is_empty() || self.0.on_clobber != OnClobber::Error {
@@ -728,7 +719,7 @@ impl Gem {
 
     fn reassert(&self, dump: &mut Dump, writes: u64) -> Result<()> {
         for (name, mine) in self.state().mine.iter().filter(|(_, mine)| mine.gone) {
-            if mine.write <= writes && !dump.contains(name) && !planted("gem-erase-stays") {
+            if mine.write <= writes && !dump.contains(name) {
                 dump.set_dump(name, &mine.dump).map_err(flawed)?;
             }
         }

@@ -59,8 +59,7 @@ impl Inner {
         {
             return Ok(());
         }
-        let dirty = self.store.is_dirty()? && !mapvar_os::seeded::planted("closed-unflushed");
-        if dirty { self.store.flush() } else { Ok(()) }
+        if self.store.is_dirty()? { self.store.flush() } else { Ok(()) }
     }
 }
 

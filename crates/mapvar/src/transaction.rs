@@ -16,7 +16,7 @@ use mapvar_engine::{
     variable::insert::Inserted,
     version::{Expect, Version},
 };
-use mapvar_os::{Error, ErrorKind, Result, seeded::planted};
+use mapvar_os::{Error, ErrorKind, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -452,10 +452,6 @@ impl Map {
         for round in 0..UPDATES {
             let (value, version) = map.find_versioned(name)?;
             let value = change(value);
-            if planted("update-blindly") {
-                self.set(name, &value)?;
-                return Ok(value);
-            }
             if self.compare_and_set(name, version, &value)?.is_ok() {
                 return Ok(value);
             }

@@ -13,7 +13,7 @@ use mapvar_engine::{
     value::Captured,
     variable::follow::Followed,
 };
-use mapvar_os::{Error, ErrorKind, Result, machine, seeded::planted};
+use mapvar_os::{Error, ErrorKind, Result, machine};
 use serde::de::DeserializeOwned;
 use std::{
     collections::{HashMap, VecDeque},
@@ -125,7 +125,7 @@ impl Watched {
         };
         let atomic = self.handle.is_some_and(|handle| handle.atomic);
         let skipped = match before {
-            _ if atomic || planted("skipped-uncounted") => 0,
+            _ if atomic => 0,
             Some(before) if before.id == now.id => {
                 now.number.saturating_sub(before.number).saturating_sub(1)
             }
@@ -434,7 +434,7 @@ impl Watch {
 
     /// Notes the variables that have ended with their processes; answers whether there are any.
     fn note_ended(&mut self) -> Result<bool, Trouble> {
-        if !self.ends() || planted("end-untold") {
+        if !self.ends() {
             return Ok(false);
         }
         let store = &self.map.inner.store;

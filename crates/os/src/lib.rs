@@ -68,6 +68,3 @@ pub use section::{Attachment, Section};
 pub use spec::{Origin, Refused, SectionId, Taken};
 pub use view::{View, ViewOptions};
 pub use words::{Words, WordsMut};
-
-#[doc(hidden)]
-pub mod seeded;

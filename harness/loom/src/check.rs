@@ -21,7 +21,7 @@ pub enum Verdict {
     Holds,
     /// An execution panics with a message that begins with one of these words.
     Caught(&'static [&'static str]),
-    /// A fault was planted, and no execution finds it: another ordering, named in the model's
+    /// An ordering was left out, and no execution finds it: another ordering, named in the model's
     /// comment, covers it.
     Covered,
 }
@@ -44,7 +44,7 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Keeps the panics that planted faults are to end in off the screen.
+/// Keeps the panics that orderings left out are to end in off the screen.
 pub fn quiet() {
     let usual = take_hook();
     set_hook(Box::new(move |panic| {

@@ -20,7 +20,7 @@ use loom::{
         atomic::{AtomicU32, AtomicU64},
     },
 };
-use mapvar::internals::{Fault, Load, Mem, Ordering, StoreWords, Trouble, layout};
+use mapvar::internals::{Load, Mem, Ordering, StoreWords, Trouble, layout};
 use mapvar_os::{Locks, Refused, Taken};
 use std::{
     any::Any,
@@ -84,7 +84,6 @@ impl Weak {
 #[derive(Clone, Debug, Default)]
 pub struct Ways {
     weak: Vec<Weak>,
-    faults: Vec<Fault>,
     /// Dies instead of its nth step, a step being a store or a lock; 0 = lives.
     dies: usize,
     /// An id of 0 is taken for one.
@@ -94,11 +93,6 @@ pub struct Ways {
 impl Ways {
     pub fn weak(mut self, op: Op, on: On, from: Ordering) -> Self {
         self.weak.push(Weak::new(op, on, from));
-        self
-    }
-
-    pub fn fault(mut self, fault: Fault) -> Self {
-        self.faults.push(fault);
         self
     }
 
@@ -534,10 +528,6 @@ impl Mem for LoomMem {
     /// Of the one process of these models.
     fn is_seat_taken(&self, number: usize) -> bool {
         number == 0
-    }
-
-    fn planted(&self, fault: Fault) -> bool {
-        self.ways.faults.contains(&fault) || mapvar_os::seeded::planted(fault.name())
     }
 }
 

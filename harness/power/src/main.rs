@@ -6,9 +6,9 @@ mod one;
 mod several;
 
 use map::Counts;
-use mapvar::internals::Fault;
 use std::{
     cell::RefCell,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
     sync::{
@@ -19,48 +19,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// Faults that histories must find; whether some seconds are enough, for the short run.
-const FAULTS: &[(Fault, bool)] = &[
-    (Fault::NoBarrier, true),
-    (Fault::NoSumCheck, true),
-    (Fault::ReuseDurable, true),
-    (Fault::EpochReused, true),
-    (Fault::EraseAtOnce, true),
-    (Fault::AcceptedRewritten, true),
-    (Fault::NoBarrierInRecovery, true),
-    (Fault::LostDirty, true),
-    (Fault::TransactionNotDirty, true),
-    (Fault::ReplayNotDirty, false),
-    (Fault::DirtyBeforeId, false),
-    (Fault::DirtyClearedFirst, false),
-    (Fault::AtomicPassedOver, false),
-    (Fault::ChoiceInPieces, false),
-    (Fault::PromotedEarly, true),
-    (Fault::CompleteBeforeBarrier, true),
-    (Fault::OneSuperblock, true),
-    (Fault::SuperblockUnchecked, true),
-    (Fault::RetiredEarly, false),
-    (Fault::PlaceEarly, true),
-    (Fault::SealKept, true),
-    (Fault::DurableExtentFreed, true),
-    (Fault::TableTailKept, false),
-    (Fault::JournalKept, false),
-    (Fault::LocksKept, true),
-    (Fault::IncarnationKept, true),
-    (Fault::OthersKept, true),
-    (Fault::OlderAccepted, true),
-    (Fault::LongNameUnchecked, false),
-];
-
 thread_local! {
     /// Where the last panic of this thread was, and why.
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 /// History number `seed`.
-fn history(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
-    let several = seed % 2 == 1;
-    let run = || if several { several::history(seed, fault) } else { one::history(seed, fault) };
+fn history(seed: u64) -> Result<Counts, String> {
+    let run = || if seed % 2 == 1 { several::history(seed) } else { one::history(seed) };
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(done) => done,
         Err(_) => Err(PANIC.with(RefCell::take)),
@@ -83,17 +49,16 @@ struct Run {
     active: AtomicUsize,
 }
 
-/// Histories from `first` on, on all processors, until `enough` says so or one goes wrong; answers
-/// what was seen, and the seeds that went wrong.
+/// The histories of these seeds, in their order, on so many threads, until `enough` says so or one goes
+/// wrong; returns what was seen, and the seeds that went wrong.
 fn histories(
-    first: u64,
-    fault: Option<Fault>,
+    seeds: Range<u64>,
     threads: usize,
     enough: impl Fn(&Counts) -> bool + Sync,
 ) -> (Counts, Vec<(u64, String)>) {
     let run = Run {
         began: Instant::now(),
-        next: AtomicU64::new(first),
+        next: AtomicU64::new(seeds.start),
         watched: (0..threads)
             .map(|_| Watched { seed: AtomicU64::new(0), since: AtomicU64::new(u64::MAX) })
             .collect(),
@@ -109,10 +74,15 @@ fn histories(
                     if !locked().1.is_empty() || enough(&locked().0) {
                         break;
                     }
+                    // A seed that was given out is run to its end: the first that goes wrong is always
+                    // among those that are reported, whatever the threads do meanwhile.
                     let seed = run.next.fetch_add(1, Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
                     watched.seed.store(seed, Relaxed);
                     watched.since.store(run.began.elapsed().as_millis() as u64, Relaxed);
-                    match history(seed, fault) {
+                    match history(seed) {
                         Ok(counts) => locked().0.add(counts),
                         Err(wrong) => locked().1.push((seed, wrong)),
                     }
@@ -134,21 +104,25 @@ fn histories(
             }
         }
     });
-    all.into_inner().unwrap_or_else(PoisonError::into_inner)
+    let (counts, mut wrong) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // The first is the same whatever the threads did.
+    wrong.sort_unstable_by_key(|(seed, _)| *seed);
+    (counts, wrong)
 }
 
 struct Options {
     cuts: u64,
     time: Duration,
+    /// So many histories, in place of cuts and time.
+    histories: Option<u64>,
     seed: u64,
     short: bool,
     threads: usize,
-    fault: Option<Fault>,
     legs: Vec<String>,
 }
 
 const USAGE: &str =
-    "ci/power [N] [--short] [--minutes M] [--seed S] [--fault NAME] [faults] [cuts] [files]";
+    "ci/power [N] [--short] [--minutes M] [--histories H] [--seed S] [--threads T] [cuts] [files]";
 
 fn options() -> Result<Options, String> {
     let mut cuts = None;
@@ -157,10 +131,10 @@ fn options() -> Result<Options, String> {
     let mut options = Options {
         cuts: 0,
         time: Duration::ZERO,
+        histories: None,
         seed: now.map_or(1, |it| it.as_secs() << 24),
         short: false,
         threads: thread::available_parallelism().map_or(2, usize::from),
-        fault: None,
         legs: Vec::new(),
     };
     let mut words = std::env::args().skip(1);
@@ -171,12 +145,8 @@ fn options() -> Result<Options, String> {
             "--minutes" => minutes = Some(next()?.parse::<f64>().map_err(|it| it.to_string())?),
             "--seed" => options.seed = next()?.parse().map_err(|_| USAGE)?,
             "--threads" => options.threads = next()?.parse().map_err(|_| USAGE)?,
-            "--fault" => {
-                let name = next()?;
-                let found = FAULTS.iter().find(|(fault, _)| fault.name() == name);
-                options.fault = Some(found.ok_or(format!("no fault {name}"))?.0);
-            }
-            "faults" | "cuts" | "files" => options.legs.push(word),
+            "--histories" => options.histories = Some(next()?.parse().map_err(|_| USAGE)?),
+            "cuts" | "files" => options.legs.push(word),
             _ => cuts = Some(word.parse().map_err(|_| format!("what is {word}? {USAGE}"))?),
         }
     }
@@ -192,45 +162,12 @@ fn wanted(options: &Options, leg: &str) -> bool {
     options.legs.is_empty() || options.legs.iter().any(|it| it == leg)
 }
 
-/// Each fault of the list is planted in the memory of the histories, and found.
-fn faults(options: &Options) -> bool {
-    println!("planted faults, each to be found within a minute:");
-    let (mut found, mut all) = (0, 0);
-    for (fault, quick) in FAULTS {
-        if options.short && !quick {
-            continue;
-        }
-        all += 1;
-        let began = Instant::now();
-        let (counts, wrong) = histories(options.seed, Some(*fault), options.threads, |_| {
-            began.elapsed() > Duration::from_mins(1)
-        });
-        let took = began.elapsed().as_secs_f64();
-        if let Some((seed, what)) = wrong.first() {
-            found += 1;
-            println!(
-                "  {:25} found in {took:.1} s, {} histories: seed {seed}: {what}",
-                fault.name(),
-                counts.histories
-            );
-        } else {
-            println!(
-                "  {:25} NOT FOUND in {took:.1} s, {} histories",
-                fault.name(),
-                counts.histories
-            );
-        }
-    }
-    println!(
-        "figure: planted faults of the power cuts = {found} of {all} found (goal {all} of {all})"
-    );
-    found == all
-}
-
 fn cuts(options: &Options) -> bool {
     let began = Instant::now();
-    let (counts, wrong) = histories(options.seed, options.fault, options.threads, |counts| {
-        counts.cuts >= options.cuts && began.elapsed() >= options.time
+    let (first, count) = (options.seed, options.histories);
+    let end = count.map_or(u64::MAX, |count| first.saturating_add(count));
+    let (counts, wrong) = histories(first..end, options.threads, |counts| {
+        count.is_none() && counts.cuts >= options.cuts && began.elapsed() >= options.time
     });
     let took = began.elapsed().as_secs_f64();
     for (seed, what) in &wrong {
@@ -311,15 +248,10 @@ fn main() -> ExitCode {
     }));
     println!("seed {}", options.seed);
     let mut well = true;
-    // One that is planted by its name is in all of them.
-    let seeded = std::env::var_os("MAPVAR_SEEDED").is_some();
-    if wanted(&options, "faults") && options.fault.is_none() && !seeded {
-        well &= faults(&options);
-    }
     if wanted(&options, "cuts") {
         well &= cuts(&options);
     }
-    if wanted(&options, "files") && options.fault.is_none() {
+    if wanted(&options, "files") {
         well &= files(&options);
     }
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -6,7 +6,7 @@ use crate::map::{Content, Counts, Given, content, facts, format, nothing_leaked,
 use mapvar::{
     Kind,
     internals::{
-        Ended, Expect, Facts, Fault, Inserted,
+        Ended, Expect, Facts, Inserted,
         Ordering::SeqCst,
         Part, Raw, Store, StoreWords as _, Trouble,
         layout::record,
@@ -195,12 +195,12 @@ struct World {
 }
 
 impl World {
-    fn new(random: &mut Random, fault: Option<Fault>) -> Self {
+    fn new(random: &mut Random) -> Self {
         let taste = Taste::new(random);
         // Small ones grow.
         let size = if random.below(2) == 0 { 1 } else { 1_000 + random.below(20_000) };
         let facts = facts(size);
-        let power = Power::new(facts.region as usize, fault);
+        let power = Power::new(facts.region as usize, None);
         format(&power, &facts);
         let visitor: Arc<Mutex<Option<Visitor>>> = Arc::default();
         let coming = visitor.clone();
@@ -386,9 +386,9 @@ impl World {
 }
 
 /// One history; what is wrong with it.
-pub fn history(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
+pub fn history(seed: u64) -> Result<Counts, String> {
     let mut random = Random(seed);
-    let mut world = World::new(&mut random, fault);
+    let mut world = World::new(&mut random);
     for _ in 0..=random.below(4) {
         let cut_at = random.below(14);
         for at in 0..=cut_at {

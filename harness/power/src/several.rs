@@ -8,7 +8,7 @@ use generator::{Generator, Gn};
 use mapvar::{
     Kind,
     internals::{
-        Ended, Expect, Facts, Fault, Inserted,
+        Ended, Expect, Facts, Inserted,
         Ordering::SeqCst,
         Part, Raw, Store, StoreWords as _, Trouble,
         layout::record,
@@ -536,10 +536,10 @@ impl World {
 }
 
 /// One history; what is wrong with it.
-pub fn history(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
+pub fn history(seed: u64) -> Result<Counts, String> {
     let mut random = Random(seed ^ 0x5e5e_5e5e);
     let facts = facts(if random.below(2) == 0 { 1 } else { 1_000 + random.below(20_000) });
-    let power = Power::new(facts.region as usize, fault);
+    let power = Power::new(facts.region as usize, None);
     format(&power, &facts);
     power.machine().shared(|_, _| {
         // Outside of a process nobody else is there to act.

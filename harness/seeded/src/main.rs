@@ -1,16 +1,19 @@
-//! Plants the bugs of `bugs.txt`, one at a time, and sees each caught by the harness that is meant
-//! for it. `ci/seeded` runs it.
+//! Plants the bugs of `mutants` in a scratch tree, chooses one at a time, and sees each caught by the
+//! harness that `bugs.txt` names for it. `ci/seeded` runs it.
 
+mod mutants;
 mod places;
 mod run;
 mod suite;
 mod table;
+mod tree;
 
+use mutants::Mutants;
 use places::Places;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::ExitCode,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -22,21 +25,32 @@ use suite::{Job, Programs};
 use table::Bug;
 
 const USAGE: &str = "\
-ci/seeded [--short] [--times N] [--jobs N] [--check] [--show] [WORD]...
+ci/seeded [--short] [--times N] [--jobs N] [--check] [--tree] [--show] [WORD]...
   --short    a handful, by the quickest harnesses
   --times N  each bug so often
   --jobs N   so many at a time (as many as there are processors)
-  --check    only whether the table is of the bugs that the sources have
+  --check    only whether snippets, product and table fit
+  --tree     only the scratch tree, for a bug by hand
   --show     also the lines of each run that speak of a failure
   WORD       only bugs that have such a word in their name or command";
 
 /// What the goal is.
 const GOAL: usize = 40;
+/// How soon each is to be caught, on a machine that does little else: a figure, and no verdict.
+const SOON: Duration = Duration::from_mins(1);
+
+/// How far it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Check,
+    Tree,
+    Runs,
+}
 
 #[derive(Debug)]
 struct Options {
+    until: Until,
     short: bool,
-    check: bool,
     show: bool,
     times: usize,
     jobs: usize,
@@ -46,13 +60,20 @@ struct Options {
 impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
         let jobs = thread::available_parallelism().map_or(1, usize::from);
-        let mut options =
-            Self { short: false, check: false, show: false, times: 1, jobs, words: Vec::new() };
+        let mut options = Self {
+            until: Until::Runs,
+            short: false,
+            show: false,
+            times: 1,
+            jobs,
+            words: Vec::new(),
+        };
         while let Some(arg) = args.next() {
             let mut number = || args.next()?.parse().ok().filter(|number| *number > 0);
             match arg.as_str() {
                 "--short" => options.short = true,
-                "--check" => options.check = true,
+                "--check" => options.until = Until::Check,
+                "--tree" => options.until = Until::Tree,
                 "--show" => options.show = true,
                 "--times" => options.times = number()?,
                 "--jobs" => options.jobs = number()?,
@@ -106,14 +127,21 @@ fn go(options: &Options, places: &Places) -> Result<ExitCode, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = folder.join("../..").canonicalize().map_err(|error| error.to_string())?;
     let all = table::read(&folder.join("bugs.txt"))?;
-    let misfits = table::misfits(&root, &all);
+    let mutants = Mutants::read(&root, &folder.join("mutants"))?;
+    let misfits = table::misfits(&root, &all, &mutants);
     for misfit in &misfits {
         println!("MISFIT: {misfit}");
     }
     let names: BTreeSet<_> = all.iter().map(|bug| &bug.name).collect();
     println!("{} bugs in {} lines of the table, {} misfits", names.len(), all.len(), misfits.len());
-    if options.check {
+    if options.until == Until::Check || !mutants.misfits.is_empty() {
         return Ok(if misfits.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    let tree = target().join("tree");
+    tree::lay_out(&root, &mutants, &tree)?;
+    if options.until == Until::Tree {
+        println!("{}", tree.display());
+        return Ok(ExitCode::SUCCESS);
     }
 
     let bugs: Vec<Bug> = all.into_iter().filter(|bug| options.wants(bug)).collect();
@@ -124,7 +152,7 @@ fn go(options: &Options, places: &Places) -> Result<ExitCode, String> {
     for command in bugs.iter().map(|bug| &bug.command).collect::<BTreeSet<_>>() {
         jobs.push(Job::parse(command)?);
     }
-    let programs = Programs::build(&root, jobs.iter().map(|job| job.suite.clone()));
+    let programs = Programs::build(&tree, jobs.iter().map(|job| job.suite.clone()));
     for failed in &programs.failed {
         println!("FAILED: {failed}");
     }
@@ -173,18 +201,15 @@ fn go(options: &Options, places: &Places) -> Result<ExitCode, String> {
         println!("not caught: {bug}");
     }
     println!("{} lines in {} s after the builds", bugs.len(), began.elapsed().as_secs());
-    let models =
-        if options.short || !options.words.is_empty() { Some(()) } else { of_models(&root) };
     println!(
         "figure: planted bugs = caught {count} of {} run, {} skipped{}, slowest {:.1} s (goal all, {GOAL} at least, each within {} s)",
         run.len(),
         skipped.len(),
         by_suite(&skipped, &jobs),
         slowest.as_secs_f64(),
-        run::LIMIT.as_secs()
+        SOON.as_secs()
     );
-    let well =
-        missed.is_empty() && misfits.is_empty() && programs.failed.is_empty() && models.is_some();
+    let well = missed.is_empty() && misfits.is_empty() && programs.failed.is_empty();
     Ok(match (well, run.is_empty()) {
         (false, _) => ExitCode::FAILURE,
         // Nothing was shown.
@@ -223,20 +248,14 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn run(
-        &self,
-        job: &Job,
-        bug: Option<&Bug>,
-        output: &Path,
-        limit: Duration,
-    ) -> Result<run::Ran, String> {
+    fn run(&self, job: &Job, bug: Option<&Bug>, output: &Path) -> Result<run::Ran, String> {
         let program = self.programs.built.get(&job.suite).ok_or("it was not built")?;
         let temporary = self.places.temporary().map_err(|error| error.to_string())?;
         let mut command = program.command(job, self.places, &temporary);
         if let Some(bug) = bug {
             command.env("MAPVAR_SEEDED", &bug.name);
         }
-        run::run(command, output, limit).map_err(|error| error.to_string())
+        run::run(command, output).map_err(|error| error.to_string())
     }
 
     /// Runs each command without a bug.
@@ -266,7 +285,7 @@ impl Bench<'_> {
     }
 
     fn baseline<'a>(&self, job: &'a Job, output: &Path) -> Baseline<'a> {
-        let ran = self.run(job, None, output, run::BASELINE);
+        let ran = self.run(job, None, output);
         if let Some(why) = ran.as_ref().ok().and_then(|ran| ran.skipped(job)) {
             return Baseline::Skipped(why.to_owned());
         }
@@ -292,7 +311,7 @@ impl Bench<'_> {
         let output = self.outputs.join(output);
         let mut slowest = (Duration::ZERO, String::new());
         for _ in 0..self.options.times {
-            let ran = self.run(job, Some(bug), &output, run::LIMIT)?;
+            let ran = self.run(job, Some(bug), &output)?;
             if self.options.show {
                 for line in ran.verdicts().iter().take(8) {
                     println!("  shown: {}: {}", bug.name, short(line));
@@ -311,38 +330,12 @@ fn short(line: &str) -> String {
     if cut.len() < line.trim().len() { format!("{cut}...") } else { cut }
 }
 
-/// The models beside the engine have faults of their own, which they plant by themselves.
-fn of_models(root: &Path) -> Option<()> {
-    let mut well = Some(());
-    // The simulator's faults with few runs of what has none: that is `ci/simulate`'s to show.
-    for (name, args) in [("model", &[][..]), ("simulate", &["10000"])] {
-        let mut command = Command::new(root.join("ci").join(name));
-        // Where they build when they are called by themselves.
-        let folder = target().parent().map(Path::to_owned).unwrap_or_default();
-        let output = command.args(args).env("CARGO_TARGET_DIR", folder).output();
-        let Ok(output) = output else {
-            println!("FAILED: ci/{name} cannot be run");
-            well = None;
-            continue;
-        };
-        let said = String::from_utf8_lossy(&output.stdout);
-        let caught = said
-            .lines()
-            .filter(|line| line.contains("fault caught") || line.contains(" s  caught"))
-            .filter(|line| !line.contains("WRONG"))
-            .count();
-        println!("figure: faults that ci/{name} plants in its own model = {caught} caught");
-        if !output.status.success() {
-            println!("FAILED: ci/{name}\n{said}");
-            well = None;
-        }
-    }
-    well
-}
-
 /// The folder of builds, into which the script has put this program's own.
 pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target/seeded".into(), PathBuf::from)
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/seeded");
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(own, PathBuf::from);
+    // Builds run in the scratch tree.
+    std::path::absolute(&folder).unwrap_or(folder)
 }
 
 fn file_name(command: &str) -> String {

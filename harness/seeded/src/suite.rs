@@ -1,5 +1,5 @@
-//! What a line of the table runs: a harness, or a test of the workspace; both built with the feature
-//! `seeded`, in a target folder of their own.
+//! What a line of the table runs: a harness, or a test of the workspace; both built from the scratch
+//! tree, in a target folder of their own.
 
 use crate::places::{Places, Temporary};
 use std::{
@@ -107,16 +107,14 @@ impl Suite {
             Of::Harness(name) => {
                 let (folder, program) = name.split_once('/').unwrap_or((name, ""));
                 let manifest = root.join("harness").join(folder).join("Cargo.toml");
-                cargo.args(["build", "--release", "--features", "seeded", "--manifest-path"]);
+                cargo.args(["build", "--release", "--manifest-path"]);
                 cargo.arg(manifest);
                 if !program.is_empty() {
                     cargo.args(["--bin", program]);
                 }
             }
             Of::Test(package, test) => {
-                let package = package_of(package);
-                cargo.args(["test", "--no-run", "--package", &package, "--features"]);
-                cargo.arg(format!("{package}/seeded"));
+                cargo.args(["test", "--no-run", "--package", &package_of(package)]);
                 if test == "lib" {
                     cargo.arg("--lib");
                 } else {
@@ -126,6 +124,11 @@ impl Suite {
         }
         cargo.args(["--locked", "--message-format=json-render-diagnostics"]);
         cargo.current_dir(root).stdin(Stdio::null()).stderr(Stdio::inherit());
+        cargo.env("CARGO_TARGET_DIR", crate::target());
+        if windows {
+            // That of the repository, which has been set up, and not one of the scratch tree.
+            cargo.env("WINEPREFIX", wine_prefix());
+        }
         cargo.env_remove("MAPVAR_SEEDED");
         cargo
     }

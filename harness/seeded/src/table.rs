@@ -1,7 +1,8 @@
-//! The table, `bugs.txt`, and whether it is of the bugs that the sources have.
+//! The table, `bugs.txt`, and whether it is of the bugs that the snippets plant.
 
+use crate::mutants::{Mutants, collect};
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     fmt, fs,
     path::{Path, PathBuf},
 };
@@ -85,100 +86,45 @@ pub fn read(path: &Path) -> Result<Vec<Bug>, String> {
     Ok(bugs)
 }
 
-/// What does not fit: a bug of the table that is planted nowhere, or twice; one that is planted and
-/// in no line.
-pub fn misfits(root: &Path, bugs: &[Bug]) -> Vec<String> {
-    let planted = planted(root);
-    let mut misfits = Vec::new();
-    for (at, bug) in bugs.iter().enumerate() {
-        // Planted once, it may be for two harnesses.
-        if bugs.iter().take(at).any(|other| other.name == bug.name) {
-            continue;
-        }
-        match planted.get(&bug.name).map(Vec::as_slice) {
-            None => misfits.push(format!("{} is planted nowhere", bug.name)),
-            Some([_]) => {}
-            // The same mistake on two systems.
-            Some(places) if of_different_systems(places) => {}
-            Some(places) => misfits.push(format!("{} is planted twice: {places:?}", bug.name)),
+/// What does not fit: a bug of the table that no snippet plants, one that is planted and in no line, and
+/// what the sources plant themselves.
+pub fn misfits(root: &Path, bugs: &[Bug], mutants: &Mutants) -> Vec<String> {
+    let mut misfits = mutants.misfits.clone();
+    let in_the_product = in_the_product(root);
+    let known: BTreeSet<&str> = bugs.iter().map(|bug| bug.name.as_str()).collect();
+    for name in &known {
+        if !mutants.names.contains_key(*name) && in_the_product.is_empty() {
+            misfits.push(format!(
+                "{name} is in bugs.txt and no snippet plants it; add one in harness/seeded/mutants, or remove its lines"
+            ));
         }
     }
-    for (name, places) in &planted {
-        if !bugs.iter().any(|bug| bug.name == *name) {
-            misfits.push(format!("{name} has no line in bugs.txt: planted in {places:?}"));
+    for (name, files) in &mutants.names {
+        if !known.contains(name.as_str()) {
+            misfits.push(format!(
+                "{name}, {files:?}: no line in bugs.txt says what catches it; add one, or remove the snippet in \
+                 harness/seeded/mutants"
+            ));
         }
+    }
+    // A warning until all have moved.
+    if let [first, rest @ ..] = in_the_product.as_slice() {
+        println!("warning: {first} ({} more files)", rest.len());
     }
     misfits
 }
 
-fn of_different_systems(places: &[PathBuf]) -> bool {
-    let system = |path: &PathBuf| {
-        let mut parts = path.components().skip_while(|part| part.as_os_str() != "sys").skip(1);
-        parts.next().map(|part| part.as_os_str().to_owned())
-    };
-    let mut systems: Vec<_> = places.iter().filter_map(system).collect();
-    systems.sort();
-    systems.dedup();
-    systems.len() == places.len()
-}
-
-/// Names of planted bugs, with the files that have them: `planted("name")`, and `Fault = "name"` in
-/// the list of the engine's, if `Fault` is asked for.
-fn planted(root: &Path) -> BTreeMap<String, Vec<PathBuf>> {
+/// Product sources that plant bugs themselves.
+fn in_the_product(root: &Path) -> Vec<String> {
     let mut files = Vec::new();
-    for folder in ["crates", "harness"] {
-        rust_files(&root.join(folder), &mut files);
+    for entry in fs::read_dir(root.join("crates")).into_iter().flatten().flatten() {
+        collect(&entry.path().join("src"), "rs", &mut files);
     }
-    let mut planted: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    let mut asked = String::new();
-    for (path, text) in &files {
-        // Not this file, which has the words for what it seeks.
-        if path.ends_with("harness/seeded/src/table.rs") {
-            continue;
-        }
-        let short = path.strip_prefix(root).unwrap_or(path);
-        for part in text.split("planted(\"").skip(1) {
-            if let Some((name, _)) = part.split_once('"') {
-                let places = planted.entry(name.into()).or_default();
-                // One mistake may take two lines.
-                if places.last().is_none_or(|last| last != short) {
-                    places.push(short.into());
-                }
-            }
-        }
-        if path.starts_with(root.join("crates")) {
-            asked += text;
-        }
-    }
-    let list = files.iter().find(|(path, _)| path.ends_with("crates/mapvar/src/mem.rs"));
-    let list = list.map_or("", |(_, text)| text.as_str());
-    let list = list.split("\nfaults! {").nth(1).and_then(|list| list.split("\n}").next());
-    for line in list.unwrap_or_default().lines() {
-        let Some((fault, name)) = line.trim().split_once(" = ") else { continue };
-        let is_asked = asked
-            .split(&format!("Fault::{fault}"))
-            .skip(1)
-            .any(|rest| !rest.starts_with(|next: char| next.is_alphanumeric()));
-        if is_asked {
-            let name = name.trim_matches(['"', ',']);
-            planted.entry(name.into()).or_default().push("crates/mapvar/src/mem.rs".into());
-        }
-    }
-    planted
-}
-
-fn rust_files(folder: &Path, files: &mut Vec<(PathBuf, String)>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            if entry.file_name() != "target" {
-                rust_files(&path, files);
-            }
-        } else if path.extension().is_some_and(|end| end == "rs")
-            && let Ok(text) = fs::read_to_string(&path)
-        {
-            files.push((path, text));
-        }
-    }
+    files.sort();
+    let plants = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|it| it.contains("planted("));
+    let of_it = files.iter().filter(|path| plants(path)).map(|path| {
+        let path = path.strip_prefix(root).unwrap_or(path).display();
+        format!("{path} has `planted(`; move the bug to a snippet in harness/seeded/mutants")
+    });
+    of_it.collect()
 }

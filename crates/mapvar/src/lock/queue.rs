@@ -3,7 +3,7 @@
 use super::Outcome;
 use crate::codec;
 use mapvar_engine::value::Captured;
-use mapvar_os::{Holder, Result, seeded::planted};
+use mapvar_os::{Holder, Result};
 use std::time::{Duration, SystemTime};
 
 /// An entry of the queue.
@@ -72,7 +72,6 @@ impl Queue {
         let Some(mine) = self.entries.get(at) else { return false };
         let mut held = self.entries.iter().filter(|entry| entry.held);
         let before = self.entries.get(..at).unwrap_or_default();
-        let impatient = impatient || planted("lock-overtaken");
         if mine.shared {
             let in_order = before.iter().all(|entry| entry.shared);
             held.all(|entry| entry.shared) && (in_order || impatient)
@@ -88,14 +87,12 @@ impl Queue {
         let before = self.entries.get(..at)?;
         let first = before.iter().position(|entry| !entry.held)?;
         let waiting = before.iter().filter(|entry| !entry.held);
-        let could = self.may_have(first, false) || planted("waiting-passed-by");
-        could.then(|| waiting.map(|entry| entry.ticket).collect())
+        self.may_have(first, false).then(|| waiting.map(|entry| entry.ticket).collect())
     }
 
     /// Takes out those of whom `gone` says so; an exclusive holder among them is noted as lost.
     pub(super) fn take_out(&mut self, gone: impl Fn(&Entry) -> bool) {
-        let untold = planted("lock-untold");
-        let lost = |entry: &&Entry| entry.held && !entry.shared && gone(entry) && !untold;
+        let lost = |entry: &&Entry| entry.held && !entry.shared && gone(entry);
         for entry in self.entries.iter().filter(lost) {
             self.lost = Some((entry.pid, entry.program.clone(), entry.since));
         }

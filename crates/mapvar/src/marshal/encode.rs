@@ -8,7 +8,6 @@ use super::{
     write::{Copier, Writer},
 };
 use crate::value::Value;
-use mapvar_os::seeded::planted;
 use std::slice::Iter;
 
 /// What is still to be written, the last one first: a value may be nested as deeply as it likes.
@@ -70,9 +69,6 @@ fn put<'v>(writer: &mut Writer, value: &'v Value) -> Result<Option<Todo<'v>>, Fl
             writer.raw(b"{")?;
             writer.count(pairs.len())?;
             return Ok(Some(Todo::Pairs(pairs.iter())));
-        }
-        Value::Opaque { language: RUBY, bytes } if planted("marshal-opaque-as-bytes") => {
-            writer.text(b'"', bytes)?;
         }
         Value::Opaque { language: RUBY, bytes } => {
             Copier::new(&Scan::of_alone(bytes)?).copy_all(writer)?;

@@ -7,7 +7,6 @@ use super::{
     scan::{HEAD, Scan},
     walk::{Numbered, Step, Task},
 };
-use mapvar_os::seeded::planted;
 use std::collections::HashMap;
 
 /// A dump that grows.
@@ -191,7 +190,6 @@ impl<'s> Copier<'s> {
                         walk.skip();
                     }
                 }
-                Step::Link(old) if planted("marshal-links-kept") => writer.link(b'@', old)?,
                 Step::Link(old) => match self.objects.get(&old) {
                     Some(new) => writer.link(b'@', *new)?,
                     None => walk.visit(self.scan.object(old)?, Task::Objects(1)),

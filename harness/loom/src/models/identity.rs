@@ -22,7 +22,7 @@ use crate::{
 };
 use loom::thread;
 use mapvar::internals::{
-    Fault, Handle,
+    Handle,
     Ordering::{Acquire, Release},
     Wrote,
 };
@@ -167,21 +167,6 @@ pub fn cases() -> Vec<Case> {
         holds("identity: set by old handle, another name", seen(Look::Set, "b", as_is)),
         holds("identity: the fast read by old handle, another name", seen(Look::Peek, "b", as_is)),
         holds("identity: the fast set by old handle, another name", seen(Look::Poke, "b", as_is)),
-        caught(
-            "identity, no id check under the lock, fast",
-            &["LOST", "TROUBLE"],
-            seen(Look::Poke, "b", &as_is.clone().fault(Fault::NoIdCheckUnderLock)),
-        ),
-        caught(
-            "identity, no id check",
-            mixed,
-            seen(Look::ByHandle, "b", &as_is.clone().fault(Fault::NoIdCheck)),
-        ),
-        caught(
-            "identity, no id check under the lock",
-            &["LOST", "TROUBLE"],
-            seen(Look::Set, "b", &as_is.clone().fault(Fault::NoIdCheckUnderLock)),
-        ),
         covered("identity, unmark Relaxed", body(Look::Set, "b", false, [&unmark, as_is, as_is])),
         caught(
             "identity, unmark Relaxed and no fence(Release) in collect",

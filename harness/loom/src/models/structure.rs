@@ -17,7 +17,6 @@ use crate::{
 };
 use loom::{sync::atomic::AtomicBool, thread};
 use mapvar::internals::{
-    Fault,
     Ordering::{Acquire, Release},
     layout,
 };
@@ -292,11 +291,6 @@ pub fn cases() -> Vec<Case> {
         }),
         alone(holds("death in insert of a long name", long_death(Deed::Insert))),
         alone(holds("death in remove of a long name", long_death(Deed::Remove))),
-        dies(caught(
-            "death in insert, id before index word",
-            &["LEAKED"],
-            death(Deed::Insert, false, &as_is.clone().fault(Fault::IdBeforeIndex), as_is),
-        )),
         dies(caught(
             "death in insert, a record without id not passed over",
             &["VANISHED", "BACK"],

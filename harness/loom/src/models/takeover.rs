@@ -1,13 +1,13 @@
 //! Takeover: a process dies at each step of a write, while others write and read.
 
-use super::{caught, holds, process};
+use super::{holds, process};
 use crate::{
     check::{Body, Case},
     mem::{Shared, Ways},
     setup::{Got, Region, Vars, record},
 };
 use loom::thread;
-use mapvar::internals::{Fault, Wrote};
+use mapvar::internals::Wrote;
 use std::sync::Arc;
 
 /// `a`, at version 3 with the value 103.
@@ -99,10 +99,5 @@ pub fn cases() -> Vec<Case> {
             ..holds("takeover: a writer dies, another sets, one reads", body(true, &as_is))
         }),
         dies(Case { bound: 6, ..holds("takeover: a writer dies, one reads", body(false, &as_is)) }),
-        dies(caught(
-            "takeover, the current slot is written",
-            &["TROUBLE", "LOST"],
-            body(false, &as_is.clone().fault(Fault::ReuseCurrent)),
-        )),
     ]
 }

@@ -8,7 +8,7 @@ use crate::{
     setup::{Region, Vars, record},
 };
 use loom::thread;
-use mapvar::internals::{Fault, Handle, Mem, Ordering, Stand, layout};
+use mapvar::internals::{Handle, Mem, Ordering, Stand, layout};
 use std::{sync::Arc, time::Duration};
 
 /// Whatever is given: sleeps end by a wake alone.
@@ -113,7 +113,6 @@ fn heir(ways: &Ways) -> Body {
 
 pub fn cases() -> Vec<Case> {
     let as_is = Ways::default();
-    let planted = |fault| Ways::default().fault(fault);
     // loom's own word for a thread that sleeps for ever.
     let words: &[&str] = &["deadlock"];
     let swap = |on| as_is.clone().weak(Op::Swap, on, Ordering::AcqRel);
@@ -135,26 +134,6 @@ pub fn cases() -> Vec<Case> {
             ..holds("wait: for one, and for any", body(2, 1, true, &as_is))
         },
         Case { bound: 3, short: 2, dies: true, ..holds("wait: the writer dies", heir(&as_is)) },
-        caught(
-            "wait, WAIT loaded and not set",
-            words,
-            body(1, 1, false, &planted(Fault::WaitNotSet)),
-        ),
-        caught("wait, counted late", words, body(1, 1, false, &planted(Fault::CountedLate))),
-        caught(
-            "wait, woken before published",
-            words,
-            body(1, 1, false, &planted(Fault::WakeBeforePublish)),
-        ),
-        caught("wait, nobody woken", words, body(1, 1, false, &planted(Fault::NobodyWoken))),
-        Case {
-            dies: true,
-            ..caught("wait, heir wakes nobody", words, heir(&planted(Fault::HeirWakesNobody)))
-        },
-        Case {
-            dies: true,
-            ..caught("wait, heir trusts the sign", words, heir(&planted(Fault::HeirTrustsSign)))
-        },
         caught("wait, wake word Relaxed", words, body(1, 1, true, &swap(On::Wake))),
     ]
 }

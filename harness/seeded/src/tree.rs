@@ -1,0 +1,105 @@
+//! The scratch tree: a copy of what the builds need, with all bugs in it. Nothing is written outside of it.
+
+use crate::mutants::Mutants;
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// What the builds need of the repository.
+const NEEDED: [&str; 10] = [
+    ".cargo",
+    "Cargo.lock",
+    "Cargo.toml",
+    "README.md",
+    "ci",
+    "crates",
+    "docs",
+    "harness",
+    "rust-toolchain.toml",
+    "xtask",
+];
+/// The crate that has the module, where its root is, and the module.
+const ROOT_OF_OS: &str = "crates/os/src/lib.rs";
+const MODULE: &str = "crates/os/src/seeded.rs";
+const DECLARATION: &str = "\npub mod seeded;\n";
+
+/// Makes the tree as the repository is now, with the bugs. It writes only what differs, so that cargo builds only that
+/// anew, and removes what the repository no longer has.
+pub fn lay_out(root: &Path, mutants: &Mutants, tree: &Path) -> Result<(), String> {
+    let told = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: io::Error| format!("scratch tree: {path}: {error}")
+    };
+    let mut sources = BTreeMap::new();
+    for name in NEEDED {
+        files(&root.join(name), Path::new(name), &mut sources).map_err(told(&root.join(name)))?;
+    }
+    let mut made: BTreeMap<&Path, String> =
+        mutants.files.iter().map(|(path, text)| (path.as_path(), text.clone())).collect();
+    plant_module(root, &mut made).map_err(told(Path::new(MODULE)))?;
+
+    let mut left = BTreeMap::new();
+    for name in NEEDED {
+        files(&tree.join(name), Path::new(name), &mut left).map_err(told(tree))?;
+    }
+    for (path, old) in &left {
+        if !sources.contains_key(path) && !made.contains_key(path.as_path()) {
+            fs::remove_file(old).map_err(told(old))?;
+        }
+    }
+    for (path, source) in &sources {
+        if !made.contains_key(path.as_path()) {
+            let bytes = fs::read(source).map_err(told(source))?;
+            let to = tree.join(path);
+            write(&to, &bytes).map_err(told(&to))?;
+            // Scripts can be run.
+            let rights = fs::metadata(source).map_err(told(source))?.permissions();
+            fs::set_permissions(&to, rights).map_err(told(&to))?;
+        }
+    }
+    for (path, text) in made {
+        let to = tree.join(path);
+        write(&to, text.as_bytes()).map_err(told(&to))?;
+    }
+    Ok(())
+}
+
+/// Adds the module with `planted` to the files that are made anew.
+fn plant_module(root: &Path, made: &mut BTreeMap<&Path, String>) -> io::Result<()> {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("planted.rs");
+    made.insert(Path::new(MODULE), fs::read_to_string(module)?);
+    let lib = match made.remove(Path::new(ROOT_OF_OS)) {
+        Some(mutated) => mutated,
+        None => fs::read_to_string(root.join(ROOT_OF_OS))?,
+    };
+    let declared = lib.contains(DECLARATION.trim());
+    made.insert(Path::new(ROOT_OF_OS), lib + if declared { "" } else { DECLARATION });
+    Ok(())
+}
+
+fn write(to: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::read(to).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(to, bytes)
+}
+
+/// The file `at`, or all files below it, builds and hidden ones apart, by their paths from the root.
+fn files(at: &Path, path: &Path, all: &mut BTreeMap<PathBuf, PathBuf>) -> io::Result<()> {
+    if at.is_dir() {
+        for entry in fs::read_dir(at)? {
+            let name = entry?.file_name();
+            if name != "target" && !name.to_string_lossy().starts_with('.') {
+                files(&at.join(&name), &path.join(&name), all)?;
+            }
+        }
+    } else if at.exists() {
+        all.insert(path.into(), at.into());
+    }
+    Ok(())
+}
