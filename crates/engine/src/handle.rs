@@ -14,7 +14,7 @@ pub struct Handle {
     /// The variable's id.
     pub id: u64,
     /// Words of one of its slots: what its class comes to.
-    pub slot_words: u8,
+    pub(crate) slot_words: u8,
     /// Whether it is an `Atomic`.
     pub atomic: bool,
 }
@@ -40,6 +40,23 @@ impl Handle {
     #[inline]
     pub fn new(at: u64, id: u64, class: usize, atomic: bool) -> Self {
         Self { at, id, slot_words: (slot_bytes(class) / 8) as u8, atomic }
+    }
+
+    /// All of it but the id in one word: the offset, the words of a slot from bit 56, and the flag in
+    /// bit 0.
+    pub fn packed(self) -> u64 {
+        u64::from(self.slot_words) << 56 | self.at | u64::from(self.atomic)
+    }
+
+    /// The handle of which [`packed`](Self::packed) gave this word, and with this id.
+    #[inline]
+    pub fn from_packed(packed: u64, id: u64) -> Self {
+        Self {
+            at: packed & 0x00ff_ffff_ffff_ffc0,
+            id,
+            slot_words: (packed >> 56) as u8,
+            atomic: packed & 1 != 0,
+        }
     }
 
     /// Words of its record.
@@ -84,3 +101,5 @@ impl Handle {
         self.at + record::WAKE
     }
 }
+
+const _: () = assert!(layout::MOST_CHUNKS * layout::CHUNK <= 1 << 56, "an offset fits its bits");

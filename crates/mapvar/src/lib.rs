@@ -86,32 +86,24 @@
 //! A module imports only those before it in the list below.
 #![forbid(unsafe_code)]
 
-mod codec;
+mod name;
+mod report;
 mod value;
-mod facts;
-mod stored;
-mod marshal;
 mod gem;
 mod map;
-mod ruby;
-mod iter;
-mod var;
-mod transaction;
-mod watch;
-#[cfg(feature = "tokio")]
-mod stream;
-mod lock;
-mod ephemeral;
-mod presence;
-mod options;
-mod unopened;
-mod check;
-mod salvage;
+mod sync;
+mod repair;
 
-pub use facts::{Clobbered, Format, LockStat, OnClobber, Recovery, Stat, Unlocked};
-pub use iter::{Entry, Iter};
-pub use lock::{Claim, HeldLock, Lock, LockGuard, LockPlace, Outcome};
-pub use map::Map;
+pub use gem::value::marshal_classes;
+pub use map::{
+    Map,
+    atomic::{Atomic, Integer, Scalar},
+    iter::{Entry, Iter},
+    options::MapOptions,
+    snapshot::Snapshot,
+    transaction::Transaction,
+    var::Var,
+};
 #[doc(inline)]
 pub use mapvar_engine::{
     inspect::{
@@ -127,16 +119,18 @@ pub use mapvar_os::{
     Access, Error, ErrorKind, Holder, Name, Origin, Protection, Result, Scope, Section,
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,
 };
-pub use options::MapOptions;
-pub use presence::{Participant, Watches};
-pub use ruby::marshal_classes;
-pub use salvage::Salvage;
+pub use repair::salvage::Salvage;
+pub use report::{Clobbered, Format, LockStat, OnClobber, Recovery, Stat, Unlocked};
 #[cfg(feature = "tokio")]
-pub use stream::Changes;
-pub use transaction::{Snapshot, Transaction};
+pub use sync::stream::Changes;
+pub use sync::{
+    change::Change,
+    lock::{Claim, HeldLock, Lock, LockGuard, LockPlace},
+    participants::{Participant, Watches},
+    queue::Outcome,
+    watch::Watch,
+};
 pub use value::Value;
-pub use var::{Atomic, Integer, Scalar, Var};
-pub use watch::{Change, Watch};
 
 /// The Rust blocks of the README.
 #[cfg(doctest)]

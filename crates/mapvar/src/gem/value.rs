@@ -1,10 +1,6 @@
-//! Values as Ruby's Marshal writes them: for its binding, and for whoever speaks with Ruby programs.
+//! Values as Ruby's Marshal writes them: for the Ruby binding, and for programs that speak with Ruby's.
 
-use crate::{
-    Map, Value,
-    map::Body,
-    marshal::{self, Flaw},
-};
+use crate::{Value, gem::marshal, gem::marshal::Flaw};
 use mapvar_os::{Error, Result};
 
 impl Value {
@@ -43,24 +39,6 @@ impl Value {
     }
 }
 
-impl Map {
-    /// A variable as Ruby's `Marshal.dump` would write it. Of a [`Format::Marshal`] the bytes that lie
-    /// there, with all that a [`Value`] does not have: a Hash's default, objects that are one.
-    ///
-    /// [`Format::Marshal`]: crate::Format::Marshal
-    ///
-    /// # Errors
-    /// Those of [`value`](Self::value) and of [`Value::to_marshal`].
-    pub fn marshal(&self, name: &str) -> Result<Vec<u8>> {
-        match &self.0 {
-            Body::Gem(gem) => gem.marshal(name),
-            Body::Store(map) => map.value(name)?.to_marshal().map_err(|error| {
-                error.during("get variable", format!("{name:?} of {}", map.object()))
-            }),
-        }
-    }
-}
-
 /// The classes and modules that Ruby's `Marshal.load` would look up, and run code of, to load these
 /// bytes: each name once, in the order of their bytes. Who trusts them all can have them loaded.
 /// Numbers, text, Symbols, Arrays, Hashes and Regexps name none. What is safe to load by these names
@@ -80,6 +58,6 @@ pub fn marshal_classes(bytes: &[u8]) -> Result<Vec<String>> {
     names.map(|names| names.into_iter().collect()).map_err(|flaw| told("look for classes in", flaw))
 }
 
-fn told(operation: &'static str, flaw: Flaw) -> Error {
+pub(crate) fn told(operation: &'static str, flaw: Flaw) -> Error {
     Error::new(flaw.kind(), operation, "Ruby's Marshal").detail(flaw.to_string())
 }

@@ -3,10 +3,11 @@
 //! the same again and again.
 
 use crate::{
-    Map, MapOptions, codec,
+    Map, MapOptions,
     map::Body,
-    options,
-    unopened::{Region, look_at},
+    map::open::identity,
+    repair::open::{Region, look_at},
+    value::codec,
 };
 use mapvar_engine::{
     error::Trouble,
@@ -98,7 +99,7 @@ fn recovery(region: &Region) -> Result<Option<Finding>> {
     let mem = region.store.mem();
     let Some(words) = mem.words(identity::AT, identity::WORDS) else { return Ok(None) };
     let Some(id) = mem.section().id()? else { return Ok(None) };
-    let ours = options::identity(Some(id))?;
+    let ours = identity(Some(id))?;
     let what = match Identity::read(words) {
         None => "nobody's identity stands here: the next opener recovers the map",
         Some(theirs) if theirs.boot != ours.boot => {

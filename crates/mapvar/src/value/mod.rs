@@ -1,6 +1,7 @@
 //! A value whose type is not known when the program is written.
 
-use crate::codec;
+pub(crate) mod codec;
+
 use mapvar_engine::value::{Captured, Data, Kind, Raw};
 use mapvar_os::{Error, Result};
 use serde::{
@@ -222,7 +223,7 @@ struct Extension(i8, Vec<u8>);
 impl Extension {
     /// The type is the kind's number; the bytes are the type's or language's number, and then the
     /// value's.
-    fn of(kind: Kind, number: u32, bytes: &[u8]) -> Self {
+    pub(crate) fn of(kind: Kind, number: u32, bytes: &[u8]) -> Self {
         Self(kind as i8, [&number.to_le_bytes(), bytes].concat())
     }
 

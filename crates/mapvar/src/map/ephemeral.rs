@@ -1,10 +1,7 @@
 //! Ephemeral variables: they end with the process that set them. `docs/FORMAT.md`, "Ephemeral
 //! values".
 
-use crate::{
-    Map, Value, codec,
-    stored::{Inner, Stored, checked},
-};
+use crate::{Map, Value, map::store_map::Stored, name::checked, value::codec};
 use mapvar_engine::{
     error::{Trouble, outside},
     layout::{PARTICIPANT_SLOTS, seat},
@@ -106,21 +103,6 @@ impl Stored {
             store.set(query, &raw.owned_by(owner))
         };
         self.run(set).map(drop).map_err(|trouble| self.failed(SET, name, trouble))
-    }
-}
-
-impl Inner {
-    /// Removes what ends with this handle's process, as it goes: else those who watch it would
-    /// notice some milliseconds later.
-    pub(crate) fn remove_ephemeral(&self) {
-        if !self.ephemeral.load(Relaxed)
-            || !machine::is_generation(self.generation)
-            || self.store.mem().view().lost().is_some()
-        {
-            return;
-        }
-        // Nobody is there to be told: what cannot be removed here, others pass over.
-        let _ = self.store.remove_owned();
     }
 }
 

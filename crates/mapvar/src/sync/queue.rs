@@ -1,10 +1,20 @@
 //! The queue of a lock, as it stands in the lock's variable: docs/FORMAT.md, "Locks of users".
 
-use super::Outcome;
-use crate::codec;
+use crate::value::codec;
 use mapvar_engine::value::Captured;
 use mapvar_os::{Holder, Result};
 use std::time::{Duration, SystemTime};
+
+/// How a lock was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nobody had it, or whoever had it gave it back.
+    Acquired,
+    /// Its last exclusive holder ended without giving it back, or it was taken from him by
+    /// [`Lock::force_unlock`]: what the lock protects may be half-changed. Told to the one who takes
+    /// it next.
+    Recovered(Holder),
+}
 
 /// An entry of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +45,7 @@ pub(super) struct Queue {
 type Written = (Option<(u32, String, u64)>, Vec<(u64, u64, u64, u32, String, u64, u8)>);
 
 const SHARED: u8 = 1;
+
 const HELD: u8 = 2;
 
 impl Queue {

@@ -1,8 +1,10 @@
 //! A map whose variables lie in a region of our own layout.
 
 use crate::{
-    Value, codec,
-    facts::{Format, Recovery, Stat},
+    Value,
+    name::{RESERVED, checked, is_reserved},
+    report::{Format, Recovery, Stat},
+    value::codec,
 };
 use mapvar_engine::{
     durable::recover::Recovered,
@@ -23,7 +25,8 @@ use mapvar_os::{Attachment, Error, ErrorKind, Origin, Result, machine};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
-    sync::{Arc, Weak, atomic::AtomicBool},
+    sync::atomic::AtomicBool,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -48,21 +51,6 @@ impl Drop for Closing {
     }
 }
 
-impl Inner {
-    /// Flushes a map in a file, if this process may write to it and anything was set since the last
-    /// flush.
-    fn flush_if_dirty(&self) -> Result<(), Trouble> {
-        if !self.facts.file
-            || self.store.mem().view().lost().is_some()
-            || self.store.live_mut().is_err()
-            || !machine::is_generation(self.generation)
-        {
-            return Ok(());
-        }
-        if self.store.is_dirty()? { self.store.flush() } else { Ok(()) }
-    }
-}
-
 pub(crate) struct Inner {
     // In the order in which they go: the view and the handle, the place among the users.
     pub(crate) store: Store<Mapped>,
@@ -78,9 +66,40 @@ pub(crate) struct Inner {
     pub(crate) epoch: Private,
     /// Whether a variable was set that is to end with it.
     pub(crate) ephemeral: AtomicBool,
-    /// What wakes the streams of its changes, where there are any.
+    /// What wakes the streams of its changes, where there are any. The map only keeps it: its type is
+    /// of the layer above, which alone knows what it is.
     #[cfg(feature = "tokio")]
-    pub(crate) notifier: std::sync::Mutex<Weak<crate::stream::Notifier>>,
+    pub(crate) notifier: std::sync::Mutex<Option<Weak<dyn std::any::Any + Send + Sync>>>,
+}
+
+impl Inner {
+    /// Flushes a map in a file, if this process may write to it and anything was set since the last
+    /// flush.
+    fn flush_if_dirty(&self) -> Result<(), Trouble> {
+        if !self.facts.file
+            || self.store.mem().view().lost().is_some()
+            || self.store.live_mut().is_err()
+            || !machine::is_generation(self.generation)
+        {
+            return Ok(());
+        }
+        if self.store.is_dirty()? { self.store.flush() } else { Ok(()) }
+    }
+}
+
+impl Inner {
+    /// Removes what ends with this handle's process, as it goes: else those who watch it would
+    /// notice some milliseconds later.
+    pub(crate) fn remove_ephemeral(&self) {
+        if !self.ephemeral.load(Relaxed)
+            || !machine::is_generation(self.generation)
+            || self.store.mem().view().lost().is_some()
+        {
+            return;
+        }
+        // Nobody is there to be told: what cannot be removed here, others pass over.
+        let _ = self.store.remove_owned();
+    }
 }
 
 impl Stored {
@@ -440,49 +459,6 @@ fn forked() -> Trouble {
     Trouble::Told(
         Error::new(ErrorKind::Closed, "use map", "")
             .detail("this process was forked from the one that opened it; open it here"),
-    )
-}
-
-/// The first byte of names that are the library's own: of locks.
-pub(crate) const RESERVED: u8 = 0;
-
-/// Whether a variable of this name is one of the library's own, which no walk shows.
-#[inline]
-pub(crate) fn is_reserved(name: &[u8]) -> bool {
-    name.first() == Some(&RESERVED)
-}
-
-#[inline]
-pub(crate) fn checked(name: &str) -> Result<&[u8], Trouble> {
-    let bytes = name.as_bytes();
-    if is_reserved(bytes) {
-        return Err(reserved_name());
-    }
-    checked_length(name)
-}
-
-/// As [`checked`], of a gem's map, which has no names of its own.
-#[inline]
-pub(crate) fn checked_length(name: &str) -> Result<&[u8], Trouble> {
-    let bytes = name.as_bytes();
-    if bytes.is_empty() || bytes.len() > layout::LONGEST_NAME {
-        return Err(invalid_name(bytes.len()));
-    }
-    Ok(bytes)
-}
-
-#[cold]
-fn reserved_name() -> Trouble {
-    Trouble::Told(Error::new(ErrorKind::InvalidName, "name variable", "").detail(
-        "names that begin with a zero byte are the library's own (locks); begin it otherwise",
-    ))
-}
-
-#[cold]
-fn invalid_name(len: usize) -> Trouble {
-    Trouble::Told(
-        Error::new(ErrorKind::InvalidName, "name variable", "")
-            .detail(format!("its name has {len} bytes; use 1 to {}", layout::LONGEST_NAME)),
     )
 }
 

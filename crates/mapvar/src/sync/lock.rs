@@ -5,11 +5,12 @@
 //! instructions leaves the queue before the step, or after it. Who is alive is asked of the kernel,
 //! by the seat of the process that an entry names.
 
-mod queue;
-
 use crate::{
-    Map, codec,
-    stored::{AGAIN, RESERVED, Stored, which},
+    Map,
+    map::store_map::{AGAIN, Stored, which},
+    name::RESERVED,
+    sync::queue::{Entry, Outcome, Queue, now},
+    value::codec,
 };
 use mapvar_engine::{
     error::Trouble,
@@ -22,7 +23,6 @@ use mapvar_engine::{
     version::Version,
 };
 use mapvar_os::{Error, ErrorKind, Holder, Result, machine};
-use queue::{Entry, Queue, now};
 use std::{
     fmt,
     marker::PhantomData,
@@ -31,17 +31,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-/// How a lock was taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nobody had it, or whoever had it gave it back.
-    Acquired,
-    /// Its last exclusive holder ended without giving it back, or it was taken from him by
-    /// [`Lock::force_unlock`]: what the lock protects may be half-changed. Told to the one who takes
-    /// it next.
-    Recovered(Holder),
-}
 
 /// Somebody who has a lock, or waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +135,7 @@ pub(crate) const PREFIX: &str = "\0lock\0";
 const LONGEST: usize = layout::LONGEST_NAME - PREFIX.len();
 
 /// How long the first who waits sleeps before it looks whether the holder lives.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 impl Map {
     /// The lock of this name, which need not have been used before: 1 to 1,017 bytes. Locks and

@@ -10,7 +10,8 @@ use mapvar_engine::{
 use mapvar_os::{Error, ErrorKind};
 use serde::{
     Deserialize, Serialize,
-    de::{self, DeserializeOwned, IntoDeserializer, Visitor, value::SeqDeserializer},
+    de::value::SeqDeserializer,
+    de::{self, DeserializeOwned, IntoDeserializer, Visitor},
     ser::{self, Impossible},
 };
 use std::fmt;
@@ -421,7 +422,7 @@ pub(crate) struct Mismatch {
 
 impl Mismatch {
     #[cold]
-    fn told(self) -> Error {
+    pub(crate) fn told(self) -> Error {
         Error::new(self.kind, "decode a value", "").detail(self.detail)
     }
 

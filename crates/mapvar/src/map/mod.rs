@@ -1,10 +1,22 @@
 //! The map: named variables that processes share, in one of the layouts.
 
+pub(crate) mod store_map;
+pub(crate) mod options;
+pub(crate) mod open;
+mod target;
+pub(crate) mod var;
+pub(crate) mod atomic;
+mod versioned;
+pub(crate) mod snapshot;
+pub(crate) mod transaction;
+pub(crate) mod iter;
+pub(crate) mod ephemeral;
+
 use crate::{
     Value,
-    facts::{Clobbered, Format, LockStat, Recovery, Stat},
-    gem::Gem,
-    stored::Stored,
+    gem::map::Gem,
+    map::store_map::Stored,
+    report::{Clobbered, Format, LockStat, Recovery, Stat},
 };
 use mapvar_os::{Error, ErrorKind, Origin, Result};
 use serde::{Serialize, de::DeserializeOwned};
@@ -330,6 +342,24 @@ impl Map {
         match &self.0 {
             Body::Gem(gem) => gem.write_string(bytes.as_ref()),
             Body::Store(map) => Err(no_raw("write raw bytes to", map)),
+        }
+    }
+}
+
+impl Map {
+    /// A variable as Ruby's `Marshal.dump` would write it. Of a [`Format::Marshal`] the bytes that lie
+    /// there, with all that a [`Value`] does not have: a Hash's default, objects that are one.
+    ///
+    /// [`Format::Marshal`]: crate::Format::Marshal
+    ///
+    /// # Errors
+    /// Those of [`value`](Self::value) and of [`Value::to_marshal`].
+    pub fn marshal(&self, name: &str) -> Result<Vec<u8>> {
+        match &self.0 {
+            Body::Gem(gem) => gem.marshal(name),
+            Body::Store(map) => map.value(name)?.to_marshal().map_err(|error| {
+                error.during("get variable", format!("{name:?} of {}", map.object()))
+            }),
         }
     }
 }

@@ -1,10 +1,8 @@
 //! A walk over the variables of a map.
 
 use crate::{
-    Kind, Map, Value, codec,
-    gem::Gem,
-    map::Body,
-    stored::{Stored, is_reserved},
+    Kind, Map, Value, gem::map::Gem, map::Body, map::store_map::Stored, name::is_reserved,
+    value::codec,
 };
 use mapvar_engine::{error::Trouble, record::read::Seen, space::walk::Cursor, value::Captured};
 use mapvar_os::{Error, ErrorKind, Result};

@@ -2,10 +2,8 @@
 //! header, nor the chunk table, nor the index is needed; the damaged map is only read.
 
 use crate::{
-    Map, MapOptions, Value, codec,
-    gem::Gem,
-    stored::{Stored, is_reserved},
-    unopened::look_at,
+    Map, MapOptions, Value, gem::map::Gem, map::store_map::Stored, name::is_reserved,
+    repair::open::look_at, value::codec,
 };
 use mapvar_engine::{
     error::Trouble,

@@ -1,10 +1,7 @@
 //! Who uses a map: processes with a seat, as the kernel knows it.
 
 use crate::{
-    Map,
-    ephemeral::holder,
-    lock::Claim,
-    stored::{Stored, is_reserved},
+    Map, map::ephemeral::holder, map::store_map::Stored, name::is_reserved, sync::lock::Claim,
 };
 use mapvar_engine::{
     error::{Trouble, outside},

@@ -8,11 +8,11 @@
 //! it answers `Corrupt` until somebody clears the map.
 
 use crate::{
-    codec,
-    facts::{Clobbered, Format, LockStat, OnClobber, Stat, Unlocked},
-    marshal::{Dump, Flaw},
-    stored::checked_length,
-    value::Value,
+    gem::hold_times::{FIRST, KEPT, Times},
+    gem::marshal::{Dump, Flaw},
+    name::checked_length,
+    report::{Clobbered, Format, LockStat, OnClobber, Stat, Unlocked},
+    value::{Value, codec},
 };
 use mapvar_engine::{
     error::Trouble,
@@ -33,20 +33,19 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// What messages call the operations.
 const GET: &str = "get variable";
+
 const SET: &str = "set variable";
 
 /// How long operations wait, unless it was set: the gem's own 10 ms are too short where a timeout is
 /// an error.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The empty Hash.
 const EMPTY: [u8; 4] = [4, 8, b'{', 0];
+
 /// How often a payload that makes no sense is looked at again: a gem whose lock was given away may be
 /// in the midst of writing it.
 const LOOKS: u32 = 8;
-/// How much is copied where the length of the payload is not known yet.
-const FIRST: usize = 16 << 10;
-/// Erases that are kept for `clobbered`.
-const KEPT: usize = 1024;
 
 /// What to open.
 pub(crate) struct Spec {
@@ -97,9 +96,9 @@ pub(crate) fn unlock(spec: &Spec, force: bool) -> Result<Unlocked> {
 
 /// A handle to be shared; the last one of a file flushes it.
 #[derive(Clone)]
-pub(crate) struct Gem(Arc<Inner>);
+pub(crate) struct Gem(Arc<Opened>);
 
-struct Inner {
+pub(crate) struct Opened {
     view: View,
     section: Section,
     lock: RubyLock,
@@ -109,7 +108,7 @@ struct Inner {
     file: bool,
     timeout: Duration,
     on_clobber: OnClobber,
-    object: String,
+    pub(crate) object: String,
     generation: u32,
     state: Mutex<State>,
 }
@@ -208,7 +207,7 @@ impl Gem {
         let view =
             section.view().access(access).execute(execute).base_address(base_address).map()?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(view.len());
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Opened {
             view,
             section,
             lock,
@@ -540,7 +539,7 @@ impl Gem {
     }
 
     /// The variables, as they are now.
-    fn look(&self) -> Result<Dump> {
+    pub(crate) fn look(&self) -> Result<Dump> {
         let seen = self.see()?;
         let Content::Hash(dump) = seen.content else { return Err(raw()) };
         self.compare(&dump, seen.writes)?;
@@ -853,7 +852,7 @@ fn parse(bytes: &[u8]) -> Result<Content, String> {
     Ok(Content::Raw)
 }
 
-impl Inner {
+impl Opened {
     fn flush(&self) -> Result<()> {
         if self.file && !self.read_only {
             self.view.flush_durable(0..self.view.len())?;
@@ -868,50 +867,9 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
+impl Drop for Opened {
     fn drop(&mut self) {
         // Nobody is there to be told; who wants to know closes the map.
         let _ = self.flush_if_dirty();
-    }
-}
-
-/// How long the lock was held: counts, in classes an eighth apart.
-struct Times {
-    counts: [u64; 64 * 8],
-    count: u64,
-    longest: Duration,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self { counts: [0; 64 * 8], count: 0, longest: Duration::ZERO }
-    }
-}
-
-impl Times {
-    fn add(&mut self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(8);
-        let power = nanos.ilog2();
-        let class = power as usize * 8 + (nanos >> (power - 3) & 7) as usize;
-        if let Some(count) = self.counts.get_mut(class) {
-            *count += 1;
-        }
-        self.count += 1;
-        self.longest = self.longest.max(time);
-    }
-
-    /// The upper end of the class in which that many of 100 end.
-    fn below(&self, percent: u64) -> Duration {
-        let mut left = (self.count * percent).div_ceil(100);
-        for (class, count) in self.counts.iter().enumerate() {
-            if left <= *count && left > 0 {
-                let (power, eighth) = (class / 8, class % 8);
-                let end = (9 + eighth as u128) << power >> 3;
-                return Duration::from_nanos(u64::try_from(end).unwrap_or(u64::MAX))
-                    .min(self.longest);
-            }
-            left -= count;
-        }
-        self.longest
     }
 }

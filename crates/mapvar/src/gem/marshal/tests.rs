@@ -6,18 +6,18 @@ mod hostile;
 mod types;
 
 const FIXTURES: [(&str, &[u8]); 12] = [
-    ("basic", include_bytes!("../../tests/fixtures/marshal/basic.bin")),
-    ("bignum", include_bytes!("../../tests/fixtures/marshal/bignum.bin")),
-    ("cyc", include_bytes!("../../tests/fixtures/marshal/cyc.bin")),
-    ("float", include_bytes!("../../tests/fixtures/marshal/float.bin")),
-    ("nested", include_bytes!("../../tests/fixtures/marshal/nested.bin")),
-    ("range", include_bytes!("../../tests/fixtures/marshal/range.bin")),
-    ("samestring", include_bytes!("../../tests/fixtures/marshal/samestring.bin")),
-    ("struct", include_bytes!("../../tests/fixtures/marshal/struct.bin")),
-    ("sym", include_bytes!("../../tests/fixtures/marshal/sym.bin")),
-    ("time", include_bytes!("../../tests/fixtures/marshal/time.bin")),
-    ("usascii", include_bytes!("../../tests/fixtures/marshal/usascii.bin")),
-    ("utf8", include_bytes!("../../tests/fixtures/marshal/utf8.bin")),
+    ("basic", include_bytes!("../../../tests/fixtures/marshal/basic.bin")),
+    ("bignum", include_bytes!("../../../tests/fixtures/marshal/bignum.bin")),
+    ("cyc", include_bytes!("../../../tests/fixtures/marshal/cyc.bin")),
+    ("float", include_bytes!("../../../tests/fixtures/marshal/float.bin")),
+    ("nested", include_bytes!("../../../tests/fixtures/marshal/nested.bin")),
+    ("range", include_bytes!("../../../tests/fixtures/marshal/range.bin")),
+    ("samestring", include_bytes!("../../../tests/fixtures/marshal/samestring.bin")),
+    ("struct", include_bytes!("../../../tests/fixtures/marshal/struct.bin")),
+    ("sym", include_bytes!("../../../tests/fixtures/marshal/sym.bin")),
+    ("time", include_bytes!("../../../tests/fixtures/marshal/time.bin")),
+    ("usascii", include_bytes!("../../../tests/fixtures/marshal/usascii.bin")),
+    ("utf8", include_bytes!("../../../tests/fixtures/marshal/utf8.bin")),
 ];
 
 fn fixture(name: &str) -> Dump {

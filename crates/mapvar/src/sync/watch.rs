@@ -1,8 +1,10 @@
 //! Watches: waiting for one variable, or many, to change.
 
 use crate::{
-    Kind, Map, Value, Version, codec,
-    stored::{AGAIN, Stored, checked, is_reserved},
+    Map, Version,
+    map::store_map::{AGAIN, Stored},
+    name::{checked, is_reserved},
+    sync::change::Change,
 };
 use mapvar_engine::{
     error::Trouble,
@@ -14,7 +16,6 @@ use mapvar_engine::{
     variable::follow::Followed,
 };
 use mapvar_os::{Error, ErrorKind, Result, machine};
-use serde::de::DeserializeOwned;
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
@@ -23,73 +24,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-/// What a variable changed to, as a [`Watch`] saw it: the newest value when it was asked.
-#[derive(Clone, Debug)]
-pub struct Change {
-    name: Arc<str>,
-    captured: Option<Captured>,
-    version: Version,
-    skipped: u64,
-}
-
-impl Change {
-    /// The variable.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Whether it was removed, and there is no value.
-    pub fn is_removed(&self) -> bool {
-        self.captured.is_none()
-    }
-
-    /// Its value, or `None` where it was removed.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corrupt`].
-    pub fn value(&self) -> Result<Option<Value>> {
-        self.captured.clone().map(Value::of).transpose().map_err(|error| self.told(error))
-    }
-
-    /// Its value as a `T`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] where it was removed; [`ErrorKind::WrongKind`],
-    /// [`ErrorKind::OutOfRange`], [`ErrorKind::Corrupt`].
-    pub fn get<T: DeserializeOwned>(&self) -> Result<T> {
-        let Some(captured) = self.captured.clone() else {
-            let error = Error::new(ErrorKind::NotFound, "", "");
-            return Err(self.told(error.detail("the change is that it was removed")));
-        };
-        codec::decode(captured).map_err(|error| self.told(error))
-    }
-
-    /// Its kind, or `None` where it was removed.
-    ///
-    /// # Errors
-    /// [`ErrorKind::WrongKind`] where this version does not know it.
-    pub fn kind(&self) -> Result<Option<Kind>> {
-        self.captured.as_ref().map(Captured::kind).transpose().map_err(|error| self.told(error))
-    }
-
-    /// Which value it is: of the same number as [`Map::version`] tells. Of an
-    /// [`Atomic`](crate::Atomic) the number is its word.
-    pub fn version(&self) -> Version {
-        self.version
-    }
-
-    /// How many changes of this variable there were since the last one that the watch told, and
-    /// before this one. Exact, but where the variable was removed and made again meanwhile: then at
-    /// least so many. Of an [`Atomic`](crate::Atomic), whose changes nobody counts, 0.
-    pub fn skipped(&self) -> u64 {
-        self.skipped
-    }
-
-    fn told(&self, error: Error) -> Error {
-        error.during("get variable", format!("{:?}", self.name))
-    }
-}
 
 /// A variable that is watched, and where it stood when it was last told of.
 struct Watched {
@@ -383,7 +317,7 @@ impl Watch {
 
     /// What a stream of these changes has to do with the map.
     #[cfg(feature = "tokio")]
-    pub(crate) fn inner(&self) -> &Arc<crate::stored::Inner> {
+    pub(crate) fn inner(&self) -> &Arc<crate::map::store_map::Inner> {
         &self.map.inner
     }
 
@@ -504,7 +438,7 @@ impl Watch {
     }
 
     /// Notes a name once, and answers its place.
-    fn add(&mut self, name: &str) -> usize {
+    pub(crate) fn add(&mut self, name: &str) -> usize {
         if let Some(at) = self.known.get(name) {
             return *at;
         }
@@ -530,7 +464,7 @@ impl Watch {
     }
 
     /// Looks at one variable; answers its change since it was last told of.
-    fn look(&mut self, at: usize) -> Result<Option<Change>, Trouble> {
+    pub(crate) fn look(&mut self, at: usize) -> Result<Option<Change>, Trouble> {
         let store = &self.map.inner.store;
         let Some(watched) = self.watched.get_mut(at) else { return Ok(None) };
         let base = store.version_base;

@@ -1,6 +1,6 @@
 //! A region as it lies there, for who only looks: opened though no map can be made of it.
 
-use crate::{MapOptions, options::told_flaw};
+use crate::{MapOptions, map::open::told_flaw};
 use mapvar_engine::{
     header::Flaw,
     inspect::open::{NotOpened, store_over},

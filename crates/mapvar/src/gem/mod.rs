@@ -1,0 +1,6 @@
+//! Maps in the layout of Ruby's gem win32-mmap, and its Marshal.
+
+pub(crate) mod marshal;
+pub(crate) mod value;
+mod hold_times;
+pub(crate) mod map;

@@ -1,0 +1,356 @@
+//! Handles to one variable: resolved once, then a few nanoseconds an operation.
+
+use crate::{Map, Value, map::store_map::Stored, map::target::Target, value::codec};
+use mapvar_engine::{
+    handle::Handle,
+    mem::Mem,
+    record::read::Seen,
+    value::{Captured, Kind, Raw},
+    version::{Expect, Version, Wrote},
+};
+use mapvar_os::{Error, ErrorKind, Result};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{fmt, marker::PhantomData};
+
+/// A handle to one variable, of type `T`. Owns a clone of the map: `'static`, `Send` and `Sync`.
+///
+/// A handle to a removed variable answers [`Removed`](ErrorKind::Removed) until there is a variable
+/// of that name again, and then follows that one.
+///
+/// ```
+/// # let map = mapvar::Map::options().name(&format!("doc-var.{}", std::process::id())).create()?;
+/// let speed = map.var_or("speed", 0.0)?;
+/// speed.set(3.5)?;
+/// assert_eq!(speed.get()?, 3.5);
+/// assert_eq!(map.get::<f64>("speed")?, 3.5);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
+pub struct Var<T> {
+    target: Target,
+    // `fn() -> T`: a handle owns no `T`, so it is `Send` and `Sync` whatever `T` is.
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Var<T> {
+    pub(crate) fn new(map: &Map, stored: &Stored, name: &str, handle: Handle) -> Self {
+        Self { target: Target::new(map, stored, name, handle, None), of: PhantomData }
+    }
+
+    /// The variable's name.
+    pub fn name(&self) -> &str {
+        &self.target.name
+    }
+
+    /// The map that it is of.
+    pub fn map(&self) -> &Map {
+        &self.target.map
+    }
+
+    /// Its present kind.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`].
+    pub fn kind(&self) -> Result<Kind> {
+        let number = self.target.with("get variable", |handle| {
+            self.target.stored.inner.store.read(handle, |shot| shot.kind())
+        })?;
+        Kind::of(number).ok_or_else(|| {
+            Error::new(ErrorKind::WrongKind, "get variable", self.name())
+                .detail("it is of a kind that this version does not know")
+        })
+    }
+
+    /// Its present version, another with each `set`, in whatever process, and another again when the
+    /// variable is removed and made anew.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`].
+    pub fn version(&self) -> Result<Version> {
+        self.target.with("get variable", |handle| {
+            Ok(match self.target.stored.inner.store.read(handle, |_| ())? {
+                Seen::Value((), number) => Seen::Value(Version::from((handle.id, number)), number),
+                Seen::Absent => Seen::Absent,
+                Seen::Stale => Seen::Stale,
+            })
+        })
+    }
+
+    /// Copies the bytes of its value (text, bytes, plain types) into `into`, as many as fit, and
+    /// answers how many it has. Nothing is set aside on the way.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`].
+    #[inline]
+    pub fn get_into(&self, into: &mut [u8]) -> Result<usize> {
+        if let Some(len) = self.target.stored.inner.store.peek_into(self.target.handle(), into)
+            && self.target.stored.is_usable()
+        {
+            return Ok(len);
+        }
+        self.get_into_slowly(into)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_into_slowly(&self, into: &mut [u8]) -> Result<usize> {
+        self.target.with("get variable", |handle| {
+            self.target.stored.inner.store.read(handle, |shot| {
+                shot.copy_to(into);
+                shot.len()
+            })
+        })
+    }
+
+    /// Sets it to these bytes.
+    ///
+    /// # Errors
+    /// Those of [`Var::set`].
+    #[inline]
+    pub fn set_from(&self, bytes: &[u8]) -> Result<()> {
+        self.put(&Raw::bytes(Kind::Bytes, 0, bytes))
+    }
+
+    #[inline]
+    fn put(&self, raw: &Raw<'_>) -> Result<()> {
+        if let Some(handle) = self.target.at_hand()
+            && self.target.stored.inner.store.poke(handle, raw, false)
+        {
+            return self.target.acknowledged("set variable", ());
+        }
+        self.put_slowly(*raw)
+    }
+
+    // By value: by reference it would be written to memory on the fast path too.
+    #[cold]
+    #[inline(never)]
+    fn put_slowly(&self, raw: Raw<'_>) -> Result<()> {
+        let store = &self.target.stored.inner.store;
+        self.target.with("set variable", |handle| {
+            Ok(match store.write_if(handle, &raw, Expect::Present)? {
+                Wrote::Version(version) => Seen::Value((), version),
+                Wrote::Absent => Seen::Absent,
+                Wrote::Stale | Wrote::Unfit | Wrote::Other(_) => Seen::Stale,
+            })
+        })
+    }
+}
+
+impl<T> Var<T> {
+    /// Its value, as another type than the handle's: for who learns it while the program runs.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get).
+    #[inline]
+    pub fn get_as<U: DeserializeOwned>(&self) -> Result<U> {
+        if let Some((desc, word)) = self.target.stored.inner.store.peek(self.target.handle())
+            && let Some(value) = codec::of_plain(desc, word)
+            && self.target.stored.is_usable()
+        {
+            return Ok(value);
+        }
+        self.get_slowly()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_slowly<U: DeserializeOwned>(&self) -> Result<U> {
+        let (captured, _) = self.captured()?;
+        codec::decode(captured).map_err(|error| self.target.told("get variable", error))
+    }
+
+    /// Its value, of whatever kind it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`], [`ErrorKind::Corrupt`].
+    pub fn value(&self) -> Result<Value> {
+        self.value_versioned().map(|(value, _)| value)
+    }
+
+    /// Its value, of whatever kind it is, and the version of that, for
+    /// [`compare_and_set_value`](Self::compare_and_set_value).
+    ///
+    /// # Errors
+    /// Those of [`value`](Self::value).
+    pub fn value_versioned(&self) -> Result<(Value, Version)> {
+        let (captured, version) = self.captured()?;
+        let value = Value::of(captured).map_err(|error| self.target.told("get variable", error))?;
+        Ok((value, version))
+    }
+
+    fn captured(&self) -> Result<(Captured, Version)> {
+        let store = &self.target.stored.inner.store;
+        self.target.with("get variable", |handle| {
+            Ok(match store.read(handle, |shot| shot.capture())? {
+                Seen::Value(captured, number) => {
+                    Seen::Value((captured?, Version::from((handle.id, number))), number)
+                }
+                Seen::Absent => Seen::Absent,
+                Seen::Stale => Seen::Stale,
+            })
+        })
+    }
+
+    /// Sets it, to a value of another type than the handle's.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    #[inline]
+    pub fn set_as(&self, value: impl Serialize) -> Result<()> {
+        if let Some((kind, word)) = codec::plain(&value) {
+            return self.put(&Raw::word(kind, word));
+        }
+        codec::encode(&value, &mut |raw: &Raw<'_>| self.put(raw))
+            .map_err(|error| self.target.told("set variable", error))?
+    }
+
+    /// Sets it to a [`Value`], keeping the kind and number of its `Pod` and `Opaque`.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn set_value(&self, value: &Value) -> Result<()> {
+        value
+            .encode(&mut |raw: &Raw<'_>| self.put(raw))
+            .map_err(|error| self.target.told("set variable", error))?
+    }
+
+    /// As [`compare_and_set`](Self::compare_and_set), keeping the kind and number of a `Pod` and an
+    /// `Opaque`.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn compare_and_set_value(
+        &self,
+        expected: Version,
+        value: &Value,
+    ) -> Result<std::result::Result<Version, Version>> {
+        value
+            .encode(&mut |raw: &Raw<'_>| self.put_if(expected, raw))
+            .map_err(|error| self.target.told("set variable", error))?
+    }
+
+    fn put_if(
+        &self,
+        expected: Version,
+        raw: &Raw<'_>,
+    ) -> Result<std::result::Result<Version, Version>> {
+        let store = &self.target.stored.inner.store;
+        self.target.with("set variable", |handle| {
+            // A version of another variable of this name is none of this one's.
+            let (id, number) = expected.into();
+            let number = if id == handle.id { number } else { u64::MAX };
+            let which = |number| Version::from((handle.id, number));
+            Ok(match store.write_if(handle, raw, Expect::Version(number))? {
+                Wrote::Version(version) => Seen::Value(Ok(which(version)), version),
+                Wrote::Absent | Wrote::Other(0) => Seen::Absent,
+                Wrote::Other(version) => Seen::Value(Err(which(version)), version),
+                Wrote::Stale | Wrote::Unfit => Seen::Stale,
+            })
+        })
+    }
+}
+
+impl<T: DeserializeOwned> Var<T> {
+    /// Its value.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`], [`ErrorKind::WrongKind`], [`ErrorKind::OutOfRange`],
+    /// [`ErrorKind::Corrupt`].
+    #[inline]
+    pub fn get(&self) -> Result<T> {
+        self.get_as()
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Var<T> {
+    /// Replaces its value by what `change` makes of it, and answers that. If somebody else writes it
+    /// meanwhile, `change` is called again: no lock is held while it runs.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get) and [`set`](Self::set); [`ErrorKind::Conflict`] where others wrote
+    /// it each time.
+    pub fn update(&self, mut change: impl FnMut(T) -> T) -> Result<T> {
+        const UPDATES: u32 = 1000;
+        let store = &self.target.stored.inner.store;
+        for round in 0..UPDATES {
+            let (captured, version) = self.captured()?;
+            let value =
+                codec::decode(captured).map_err(|error| self.target.told("get variable", error))?;
+            let value = change(value);
+            if self.compare_and_set(version, &value)?.is_ok() {
+                return Ok(value);
+            }
+            let _ = store.mem().pause(round);
+        }
+        Err(Error::new(ErrorKind::Conflict, "update variable", self.name())
+            .detail("others wrote it each time; try again, or use an Atomic"))
+    }
+}
+
+impl<T: Serialize> Var<T> {
+    /// Sets it if it still has the version `expected`; answers the new one, or `Err` with the one
+    /// that stands there instead.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn compare_and_set(
+        &self,
+        expected: Version,
+        value: impl std::borrow::Borrow<T>,
+    ) -> Result<std::result::Result<Version, Version>> {
+        codec::encode(value.borrow(), &mut |raw: &Raw<'_>| self.put_if(expected, raw))
+            .map_err(|error| self.target.told("set variable", error))?
+    }
+
+    /// Sets it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Removed`], [`ErrorKind::TooLarge`], [`ErrorKind::TimedOut`],
+    /// [`ErrorKind::ReadOnly`].
+    #[inline]
+    pub fn set(&self, value: T) -> Result<()> {
+        self.set_as(value)
+    }
+}
+
+impl<T> Clone for Var<T> {
+    fn clone(&self) -> Self {
+        Self { target: self.target.clone(), of: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Var<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Var").field(&self.target.stored.variable(self.name())).finish()
+    }
+}
+
+const NO_HANDLES: &str = "the gem's layout has no places of their own for variables; use `get` and \
+                          `set` of the map, or make it with Format::Store";
+
+impl Map {
+    /// A handle to a variable, for those who use it often.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound): [`var_or`](Self::var_or) makes it. The type is checked
+    /// with each `get`.
+    pub fn var<T>(&self, name: &str) -> Result<Var<T>> {
+        let map = self.stored("open variable", NO_HANDLES)?;
+        match map.resolve(name).map_err(|trouble| map.failed("open variable", name, trouble))? {
+            Some(handle) => Ok(Var::new(self, map, name, handle)),
+            None => Err(map.absent("open variable", name)),
+        }
+    }
+
+    /// A handle to a variable, which is made with `init` where there is none.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn var_or<T: Serialize>(&self, name: &str, init: T) -> Result<Var<T>> {
+        let map = self.stored("make variable", NO_HANDLES)?;
+        let make = &mut |raw: &Raw<'_>| map.find_or_make(name, raw, false);
+        let handle = codec::encode(&init, make)
+            .map_err(|error| map.told("make variable", name, error))?
+            .map_err(|trouble| map.failed("make variable", name, trouble))?;
+        Ok(Var::new(self, map, name, handle))
+    }
+}

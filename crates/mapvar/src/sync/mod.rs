@@ -1,0 +1,11 @@
+//! Waiting for variables to change, locks of users, and who has a map open.
+
+pub(crate) mod change;
+pub(crate) mod watch;
+#[cfg(feature = "tokio")]
+pub(crate) mod notifier;
+#[cfg(feature = "tokio")]
+pub(crate) mod stream;
+pub(crate) mod queue;
+pub(crate) mod lock;
+pub(crate) mod participants;
