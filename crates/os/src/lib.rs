@@ -53,7 +53,6 @@ pub mod faults;
 mod shared;
 mod view;
 mod section;
-mod foreign;
 mod lock;
 mod seat;
 mod ruby;

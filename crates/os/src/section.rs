@@ -5,7 +5,7 @@ use crate::{
     options::{SectionFlags, SectionOptions},
     shared::Shared,
     spec::{How, Origin, SectionId},
-    sys::{Imp, Platform},
+    sys::{Imp, Platform, lend_handle},
     view::{View, ViewOptions},
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -179,6 +179,8 @@ impl Section {
         }
     }
 }
+
+lend_handle!(Section);
 
 impl fmt::Debug for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

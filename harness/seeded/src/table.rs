@@ -90,10 +90,9 @@ pub fn read(path: &Path) -> Result<Vec<Bug>, String> {
 /// what the sources plant themselves.
 pub fn misfits(root: &Path, bugs: &[Bug], mutants: &Mutants) -> Vec<String> {
     let mut misfits = mutants.misfits.clone();
-    let in_the_product = in_the_product(root);
     let known: BTreeSet<&str> = bugs.iter().map(|bug| bug.name.as_str()).collect();
     for name in &known {
-        if !mutants.names.contains_key(*name) && in_the_product.is_empty() {
+        if !mutants.names.contains_key(*name) {
             misfits.push(format!(
                 "{name} is in bugs.txt and no snippet plants it; add one in harness/seeded/mutants, or remove its lines"
             ));
@@ -107,10 +106,7 @@ pub fn misfits(root: &Path, bugs: &[Bug], mutants: &Mutants) -> Vec<String> {
             ));
         }
     }
-    // A warning until all have moved.
-    if let [first, rest @ ..] = in_the_product.as_slice() {
-        println!("warning: {first} ({} more files)", rest.len());
-    }
+    misfits.extend(in_the_product(root));
     misfits
 }
 

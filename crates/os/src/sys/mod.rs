@@ -1,5 +1,5 @@
 //! The operating systems, one folder each, held to one contract: [`Platform`]. The target is asked
-//! for here, and in `foreign.rs`, which names types of the target's standard library.
+//! for here alone.
 
 #[cfg_attr(unix, path = "unix/mod.rs")]
 #[cfg_attr(windows, path = "windows/mod.rs")]
@@ -7,5 +7,5 @@
 mod imp;
 mod platform;
 
-pub(crate) use imp::{Imp, check_native_name, gem_name};
+pub(crate) use imp::{Imp, check_native_name, gem_name, lend_handle};
 pub(crate) use platform::Platform;

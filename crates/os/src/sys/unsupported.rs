@@ -190,3 +190,9 @@ impl Platform for Imp {
         match *locks {}
     }
 }
+
+/// There is no handle to lend.
+macro_rules! lend_handle {
+    ($section:ty) => {};
+}
+pub(crate) use lend_handle;

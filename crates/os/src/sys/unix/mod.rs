@@ -61,6 +61,21 @@ use std::{
 
 pub(crate) use names::{check_native_name, gem_name};
 
+/// Lends a section's descriptor, as the standard library calls that: a macro, since the types are of
+/// this system and the section is of the layer above.
+macro_rules! lend_handle {
+    ($section:ty) => {
+        /// A duplicate of the descriptor keeps the memory, but its name only where the section was
+        /// opened with [`inherit`](crate::SectionOptions::inherit).
+        impl std::os::fd::AsFd for $section {
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                self.shared.sys.as_fd()
+            }
+        }
+    };
+}
+pub(crate) use lend_handle;
+
 #[derive(Debug)]
 pub(crate) struct Imp;
 

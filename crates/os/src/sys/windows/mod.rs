@@ -41,6 +41,21 @@ use std::{
 
 pub(crate) use names::{check_native_name, gem_name};
 
+/// Lends a section's handle, as the standard library calls that: a macro, since the types are of this
+/// system and the section is of the layer above.
+macro_rules! lend_handle {
+    ($section:ty) => {
+        /// The handle of the section object; of an empty file, of which Windows makes none, the
+        /// file's.
+        impl std::os::windows::io::AsHandle for $section {
+            fn as_handle(&self) -> std::os::windows::io::BorrowedHandle<'_> {
+                self.shared.sys.as_handle()
+            }
+        }
+    };
+}
+pub(crate) use lend_handle;
+
 #[derive(Debug)]
 pub(crate) struct Imp;
 
