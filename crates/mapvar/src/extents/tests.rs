@@ -16,6 +16,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+mod two_deaths;
+
 /// Values by name.
 type Values = BTreeMap<&'static str, Vec<u8>>;
 type Operation = fn(&Store<Mortal>) -> Result<(), Trouble>;
