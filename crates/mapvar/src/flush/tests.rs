@@ -9,6 +9,8 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
+mod rot;
+
 fn facts(size: u64) -> Facts {
     Facts {
         uuid: [11, 12],
