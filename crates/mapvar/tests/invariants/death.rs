@@ -85,7 +85,7 @@ fn killed_again_and_again(name: &str, map: &Map) {
     assert!(map.is_empty().unwrap());
 }
 
-/// Fuller: `tests/kill.rs` (1,000 kills), `harness/model` (a death between any two steps).
+/// Fuller: `tests/kill.rs` (1,000 kills), `extents/tests/two_deaths.rs` (deaths at every pair of steps).
 #[test]
 fn i04_i05_killed_writers_lose_nothing_by_name() {
     let name = unique("i04");

@@ -33,7 +33,7 @@ const SMALL: u64 = 1;
 const LARGE: u64 = 2;
 /// So many loads from its first and from its last one a reader stops before each; between them, where
 /// it copies a large value, before every `AMID`th.
-const NEAR: u64 = 24;
+const NEAR: u64 = 16;
 const AMID: u64 = 397;
 
 const fn after_step(step: u64) -> u64 {
@@ -47,6 +47,8 @@ const TAGS: u8 = 0x20;
 /// chunks, with a journal.
 const CHUNKFUL: usize = 8_200;
 const RUN: usize = 16_400;
+/// A run of three chunks: once it is freed by halves, another run may lie in its place.
+const LONG_RUN: usize = 33_000;
 
 fn tag(name: &str) -> u8 {
     let number = ALL.iter().position(|known| *known == name).expect("a known name");
@@ -210,8 +212,12 @@ fn large(len: usize, free: u64) -> World {
             set_large(store, "left", 1, CHUNKFUL)?;
             set(store, "right", 1)
         },
-        _ => |store| {
+        RUN => |store| {
             set_large(store, "left", 1, RUN)?;
+            set(store, "right", 1)
+        },
+        _ => |store| {
+            set_large(store, "left", 1, LONG_RUN)?;
             set(store, "right", 1)
         },
     };
@@ -647,6 +653,15 @@ fn i5_a_large_writer_and_its_successor_die() {
 }
 
 #[test]
+fn i4_a_run_freed_by_halves_takes_nothing_from_who_came_meanwhile() {
+    let small_and_sweep: Script = &[|s| set(s, "left", 2), sweep];
+    let world = large(LONG_RUN, 0);
+    succession(&world, "small, sweep, run", small_and_sweep, &[|s| run(s, "new", 3)]);
+    succession(&world, "remove, run", &[|s| remove(s, "left")], &[|s| run(s, "new", 3)]);
+    meeting(&world, LARGE, "small, sweep, run", [small_and_sweep, NOBODY, &[|s| run(s, "new", 3)]]);
+}
+
+#[test]
 fn i5_a_grower_and_its_successor_die() {
     let world = full();
     succession(&world, "growth, growth", &[|s| chunkful(s, "new", 2)], &[|s| run(s, "other", 3)]);
@@ -916,6 +931,44 @@ fn i3_a_large_read_beside_the_dying_is_whole() {
         &[|s| set(s, "left", 2), |s| set(s, "left", 3)],
         &[|s| run(s, "new", 4)],
     );
+}
+
+/// A reader has a value pinned, or died with it, while a writer goes through all slots and dies.
+#[test]
+fn i3_what_is_pinned_is_not_written_in_place() {
+    let mut world = World::new(8, 8, |s| (1..6).try_for_each(|round| chunkful(s, "left", round)));
+    world.names = ALL;
+    let sets: Script =
+        &[|s| chunkful(s, "left", 6), |s| chunkful(s, "left", 7), |s| chunkful(s, "left", 8)];
+    let oracle = Oracle::new(&world, &[NOBODY, sets]);
+    for reader_dies in [false, true] {
+        for step in 0.. {
+            let told = format!("the reader dies: {reader_dies}, the writer at step {step}");
+            world.shared.back_to(&world.start);
+            let waited = waiting(&world);
+            let (reader, writer) = (world.process(1), world.process(2));
+            let expected = look(&reader, "left").unwrap();
+            let handle = found(&reader, "left");
+            reader.lock_record(handle).unwrap();
+            let pinned = reader.pin(handle).unwrap().unwrap();
+            reader.mem.unlock(handle.lock());
+            if reader_dies {
+                reader.mem.dies_at(0);
+                assert!(to_its_end(|| drop(reader.lock_structure())).is_none());
+            }
+            writer.mem.dies_at(step);
+            let (done, lived) = act(&writer, sets);
+            if !reader_dies {
+                let seen = reader.take_pinned(&pinned, |shot| shot.capture().unwrap().data);
+                let Seen::Value(Data::Bytes(bytes), _) = seen.unwrap() else { panic!("{told}") };
+                assert!(bytes == expected, "{told}: a pinned extent was used again");
+            }
+            finish(&world, &oracle, [0, done, 0], &Looks::new(), &waited, &told);
+            if lived {
+                break;
+            }
+        }
+    }
 }
 
 #[test]
