@@ -515,7 +515,7 @@ fn a_sweep_leaves_runs_alone_that_are_made_meanwhile() {
     std::thread::scope(|scope| {
         let sweeper = scope.spawn(|| {
             while !stop.load(Relaxed) {
-                store.sweep().unwrap();
+                store.sweep_in_batches(2).unwrap();
             }
         });
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

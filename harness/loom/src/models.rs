@@ -14,6 +14,7 @@ mod read;
 mod set;
 mod structure;
 mod takeover;
+mod two_deaths;
 mod wait;
 
 /// A process: an engine on the shared memory.
@@ -28,6 +29,7 @@ pub fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(set::cases());
     cases.extend(takeover::cases());
+    cases.extend(two_deaths::cases());
     cases.extend(identity::cases());
     cases.extend(structure::cases());
     cases.extend(index::cases());

@@ -250,6 +250,9 @@ impl<M: Mem> Store<M> {
             None if complete != 0 && reasonable(complete) => complete,
             None => 0,
         };
+        // The newest superblock may have rotted while the one before it is whole: what is then taken is
+        // older than what the file says was complete.
+        let damaged = damaged || complete > epoch;
         let next_epoch = scan.greatest_epoch.max(epoch).saturating_add(1);
         let rejected = |at: usize| {
             scan.superblocks

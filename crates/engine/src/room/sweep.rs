@@ -15,19 +15,24 @@ use crate::{
 use mapvar_os::Locks;
 
 /// Chunks that a sweep looks at before it gives L back.
-const BATCH: u64 = if cfg!(test) { 2 } else { 256 };
+const BATCH: u64 = 256;
 
 impl<M: Mem> Store<M> {
     /// Frees every extent that nothing refers to, and those of old values that nobody needs; answers
     /// how many bytes came free. L is given back now and then.
     #[allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
     pub fn sweep(&self) -> Result<u64, Trouble> {
+        self.sweep_in_batches(BATCH)
+    }
+
+    /// As [`sweep`](Self::sweep), with the structure lock given back after each `batch` of chunks.
+    pub fn sweep_in_batches(&self, batch: u64) -> Result<u64, Trouble> {
         self.trim_all()?;
         let mut freed = 0;
         let mut number = layout::META_CHUNKS;
         while number < self.chunk_count()? {
             let _held = self.lock_structure()?;
-            let end = self.chunk_count()?.min(number.saturating_add(BATCH));
+            let end = self.chunk_count()?.min(number.saturating_add(batch));
             number = self.past_run(number)?;
             while number < end {
                 let (found, class) = self.chunk_kind(number)?;

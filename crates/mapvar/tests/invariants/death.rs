@@ -85,7 +85,7 @@ fn killed_again_and_again(name: &str, map: &Map) {
     assert!(map.is_empty().unwrap());
 }
 
-/// Fuller: `tests/kill.rs` (1,000 kills).
+/// Fuller: `tests/kill.rs` (1,000 kills), `mapvar-engine-sim`, `tests/deaths` (at every pair of steps).
 #[test]
 fn i04_i05_killed_writers_lose_nothing_by_name() {
     let name = unique("i04");

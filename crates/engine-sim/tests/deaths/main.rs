@@ -30,6 +30,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+mod two_deaths;
+
 /// Values by name.
 type Values = BTreeMap<&'static str, Vec<u8>>;
 type Operation = fn(&Store<Mortal>) -> Result<(), Trouble>;
@@ -146,14 +148,14 @@ impl World {
         for (name, value) in &values {
             put(store, name, value).unwrap();
         }
-        store.sweep().unwrap();
+        store.sweep_in_batches(2).unwrap();
         values
     }
 
     /// What must be so when nobody is at work, after one look at everything.
     fn check(&self, store: &Store<Mortal>, told: &str) {
         store.collect_all().unwrap();
-        store.sweep().unwrap();
+        store.sweep_in_batches(2).unwrap();
         assert_eq!(self.shared.taken_locks(), 0, "{told}: locks");
         assert_eq!(store.transactions_seen().unwrap() & 1, 0, "{told}: a transaction is open");
         let mut used = 0;
@@ -474,7 +476,7 @@ fn i16_a_sweep_killed_anywhere_loses_nothing() {
     })
     .every_death(|store| {
         store.collect_all()?;
-        store.sweep().map(|_| ())
+        store.sweep_in_batches(2).map(|_| ())
     });
 }
 
@@ -511,14 +513,14 @@ fn i3_what_is_pinned_stays_until_its_reader_is_done_or_dead() {
             reader.mem().unlock(handle.lock());
             for round in 0..9 {
                 put(&writer, name, &value(50 + round, expected.len())).unwrap();
-                writer.sweep().unwrap();
+                writer.sweep_in_batches(2).unwrap();
             }
             remove(&writer, name).unwrap();
             put(&writer, "new", &value(8, expected.len())).unwrap();
-            writer.sweep().unwrap();
+            writer.sweep_in_batches(2).unwrap();
             let seen = reader.take_pinned(&pinned, |shot| {
                 // Also in the last moment before it is copied.
-                writer.sweep().unwrap();
+                writer.sweep_in_batches(2).unwrap();
                 put(&writer, "newer", &value(9, expected.len())).unwrap();
                 shot.capture().unwrap().data
             });
@@ -531,7 +533,7 @@ fn i3_what_is_pinned_stays_until_its_reader_is_done_or_dead() {
         let pinned = reader.pin(handle).unwrap().unwrap();
         reader.mem().unlock(handle.lock());
         remove(&writer, "new").unwrap();
-        writer.sweep().unwrap();
+        writer.sweep_in_batches(2).unwrap();
         assert!(writer.place_of(pinned.at).unwrap().is_some());
         if dies {
             reader.mem().dies_at(0);
@@ -563,8 +565,8 @@ fn i6_who_waits_is_woken_though_two_die_before_they_do_it() {
             writer.mem().dies_at(steps);
             let done = to_its_end(|| put(&writer, "place", &value(9, 1999)).unwrap()).is_some();
             sweeper.mem().dies_at(second);
-            let swept = to_its_end(|| sweeper.sweep().unwrap()).is_some();
-            last.sweep().unwrap();
+            let swept = to_its_end(|| sweeper.sweep_in_batches(2).unwrap()).is_some();
+            last.sweep_in_batches(2).unwrap();
             last.lock_record(handle).unwrap();
             last.mem().unlock(handle.lock());
             let told = version(&last) == before || world.shared.wakes(handle.wake()) > 0;
@@ -596,7 +598,7 @@ fn i4_a_run_that_a_sweep_comes_to_in_its_midst_stays() {
     let large = value(2, 20 * CHUNK as usize);
     // The run is made while the sweep has given L back: the second time that it takes it.
     store.mem().before_lock(live::LOCK_L, 1, move || put(&other, "run", &large).unwrap());
-    store.sweep().unwrap();
+    store.sweep_in_batches(2).unwrap();
     let handle = found(&store, "run");
     assert_eq!(look(&store, "run").unwrap(), value(2, 20 * CHUNK as usize));
     let words = store.mem().words(handle.slot_at(1), slot::LEAST).unwrap();
@@ -617,7 +619,7 @@ fn i1_a_sweep_over_forged_chunks_ends() {
             let store = world.process(1);
             let word = store.mem().words_mut(layout::table_word(chunk), 1).unwrap();
             word.store(0, forged, Relaxed);
-            store.sweep().unwrap();
+            store.sweep_in_batches(2).unwrap();
             let at = chunk * CHUNK + CHUNK_HEADER;
             let _ = store.place_of(at).unwrap().map(ExtentLocation::capacity);
             let _ = put(&store, "new", &value(1, 40_000));
@@ -689,7 +691,7 @@ fn i5_a_sweep_killed_anywhere_takes_nothing_from_who_came_meanwhile() {
             put(&other, OTHER, &value(3, 400)).unwrap();
         });
         sweeper.mem().dies_at(step);
-        let done = to_its_end(|| sweeper.sweep().unwrap()).is_some();
+        let done = to_its_end(|| sweeper.sweep_in_batches(2).unwrap()).is_some();
         if !sweeper.mem().others_are_done() {
             continue;
         }
@@ -717,7 +719,7 @@ const OPERATIONS: [(&str, Operation); 9] = [
         put(store, "place", &value(10, 1990))?;
         put(store, "place", &value(11, 1990))
     }),
-    ("sweep", |store| store.sweep().map(|_| ())),
+    ("sweep", |store| store.sweep_in_batches(2).map(|_| ())),
 ];
 
 /// As [`transaction`], of variables that stay.
@@ -761,7 +763,7 @@ fn i3_a_read_overtaken_anywhere_is_whole() {
         },
         |store| {
             put(store, "place", b"small")?;
-            store.sweep()?;
+            store.sweep_in_batches(2)?;
             put(store, "new", &value(30, 2000))
         },
         |store| {

@@ -29,6 +29,8 @@ use mapvar_engine_sim::{
 use mapvar_os::ErrorKind;
 use std::collections::BTreeMap;
 
+mod rot;
+
 fn file(size: u64) -> Store<Heap> {
     let facts = facts(size, 0, true);
     formatted(Heap::new(facts.region as usize), &facts)
