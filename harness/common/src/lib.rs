@@ -5,8 +5,26 @@ pub mod peer;
 pub mod random;
 pub mod watchdog;
 
-pub use random::Random;
+/// Ruby's Marshal as the library has it, by its own sources: the library keeps it to itself, and its
+/// harnesses hold it to Ruby's own and to hostile bytes.
+#[path = "../../../crates/mapvar/src/gem/marshal/mod.rs"]
+#[allow(
+    clippy::pedantic,
+    clippy::len_without_is_empty,
+    dead_code,
+    reason = "the library's own lints hold there"
+)]
+pub mod marshal;
 
+/// The values that it reads and writes.
+#[path = "../../../crates/mapvar/src/value/mod.rs"]
+#[allow(clippy::pedantic, dead_code, reason = "as above")]
+pub mod value;
+
+pub use random::Random;
+pub use value::Value;
+
+use mapvar_engine::value::Captured;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -15,6 +33,16 @@ use std::{
 
 /// The exit code of a harness that cannot be run on this machine.
 pub const SKIPPED: u8 = 77;
+
+/// Whether the library makes a value of these bytes.
+pub fn decodes(captured: Captured) -> bool {
+    value::Value::of(captured).is_ok()
+}
+
+/// Whether the library takes these bytes for MessagePack.
+pub fn is_message_pack(bytes: &[u8]) -> bool {
+    value::codec::is_message_pack(bytes)
+}
 
 /// A seed that no other run has, short enough to be typed.
 pub fn seed_of_clock() -> u64 {

@@ -2,18 +2,20 @@
 //! checksums that are right again, or all of it is noise; then it is opened, repaired, read, checked
 //! and written to.
 
+use crate::DECODER;
 use crate::{
     driver::{Case, Target},
     random::Random,
     regions::{self, Places, Region},
 };
-use mapvar::{
-    Severity,
-    internals::{
-        Store,
-        adversary::{self, Adversary, Held, MOST_LOADS},
-        layout::{self, CHUNK, chunk, commit, extent, header, journal, live, marks, record, slot},
-    },
+use mapvar::Severity;
+use mapvar_engine::{
+    layout::{self, CHUNK, chunk, commit, extent, header, journal, live, marks, record, slot},
+    store::Store,
+};
+use mapvar_engine_sim::{
+    adversary::{Adversary, Held, MOST_LOADS},
+    operations,
 };
 
 /// What there is to damage.
@@ -230,7 +232,7 @@ impl Change {
             Self::Word(at, word, sealed) => {
                 mem.poke(at, word);
                 if sealed {
-                    adversary::reseal(store, at);
+                    operations::reseal(store, at);
                 }
             }
             Self::Copy(from, to, bytes) => {
@@ -241,7 +243,7 @@ impl Change {
                 if bytes == CHUNK {
                     // As if it were this chunk's own.
                     mem.poke(to + chunk::NUMBER as u64 * 8, to / CHUNK);
-                    adversary::reseal(store, to);
+                    operations::reseal(store, to);
                 }
             }
             Self::Zero(to, bytes) => {
@@ -259,7 +261,7 @@ impl Change {
 
 /// All the faults that a check finds, in words.
 fn faults(store: &Store<Adversary>) -> Vec<String> {
-    let check = adversary::one_look(store, true);
+    let check = operations::one_look(store, true, DECODER);
     let faults = check.findings().iter().filter(|found| found.severity == Severity::Fault);
     faults.map(ToString::to_string).take(8).collect()
 }
@@ -355,19 +357,25 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
     if random.below(8) < 3 {
         // Looked at, as no map.
         case.tell(|| "look at it".into());
-        let Some((mut store, sound)) = adversary::looked_at(mem.clone(), bytes) else { return };
+        let Some((mut store, sound)) = operations::looked_at(mem.clone(), bytes) else { return };
         for which in [11, 26, 27] {
             if random.one_in(2) {
                 begin();
-                case.tell(|| adversary::operation_name(which).into());
-                adversary::operate(&mut store, &region.handles, which, usize::from(!sound));
-                free(adversary::operation_name(which));
+                case.tell(|| operations::operation_name(which).into());
+                operations::operate(
+                    &mut store,
+                    &region.handles,
+                    which,
+                    usize::from(!sound),
+                    DECODER,
+                );
+                free(operations::operation_name(which));
             }
         }
         return;
     }
     case.tell(|| "open it".into());
-    let Ok(Some(mut store)) = adversary::opened(mem.clone(), bytes) else { return };
+    let Ok(Some(mut store)) = operations::opened(mem.clone(), bytes) else { return };
     begin();
     match random.below(5) {
         // Of another boot.
@@ -389,8 +397,8 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
             if undamaged {
                 assert!(quiet.is_ok(), "what a death left cannot be ended: {quiet:?}");
                 begin();
-                adversary::tidy(&store).expect("tidy");
-                let check = adversary::one_look(&store, true);
+                operations::tidy(&store).expect("tidy");
+                let check = operations::one_look(&store, true, DECODER);
                 let findings: Vec<String> =
                     check.findings().iter().map(ToString::to_string).take(8).collect();
                 assert!(findings.is_empty(), "ended, and not whole: {findings:#?}");
@@ -399,16 +407,17 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
         _ => {}
     }
     for _ in 0..=random.below(3) {
-        let (which, number) = (random.below(adversary::OPERATIONS), random.below(1 << 16) as usize);
+        let (which, number) =
+            (random.below(operations::OPERATIONS), random.below(1 << 16) as usize);
         begin();
-        case.tell(|| format!("{} {number}", adversary::operation_name(which)));
-        adversary::operate(&mut store, &region.handles, which, number);
-        free(adversary::operation_name(which));
+        case.tell(|| format!("{} {number}", operations::operation_name(which)));
+        operations::operate(&mut store, &region.handles, which, number, DECODER);
+        free(operations::operation_name(which));
     }
 }
 
 fn adversary_size(mem: &Adversary) -> u64 {
-    use mapvar::internals::Mem;
+    use mapvar_engine::mem::Mem;
     mem.size()
 }
 

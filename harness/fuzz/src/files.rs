@@ -44,7 +44,8 @@ impl Default for Files {
 
 fn use_all(map: &Map, random: &mut Random) {
     for _ in 0..=random.below(12) {
-        let name = String::from_utf8(mapvar::internals::adversary::name(random.below(12) as usize));
+        let name =
+            String::from_utf8(mapvar_engine_sim::operations::name(random.below(12) as usize));
         let name = name.unwrap_or_default();
         match random.below(12) {
             0 => drop(map.get::<i64>(&name)),

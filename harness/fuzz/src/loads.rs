@@ -1,14 +1,16 @@
 //! Target (b): every load answered by the attacker. One operation on a valid region, in which one
 //! load, a few or all are answered by what he likes.
 
+use crate::DECODER;
 use crate::{
     driver::{Case, Target},
     random::Random,
     regions::{self, Region},
 };
-use mapvar::internals::{
-    Store,
-    adversary::{self, Lies, MOST_LOADS, OPERATIONS},
+use mapvar_engine::store::Store;
+use mapvar_engine_sim::{
+    adversary::{Lies, MOST_LOADS},
+    operations::{self, OPERATIONS},
 };
 use std::collections::HashMap;
 
@@ -33,7 +35,7 @@ impl Loads {
         *self.honest.entry((at, which, number)).or_insert_with(|| {
             region.mem.reset();
             let mut store = Store::new(region.mem.clone(), &region.facts).expect("a store");
-            adversary::operate(&mut store, &region.handles, which, number);
+            operations::operate(&mut store, &region.handles, which, number, DECODER);
             region.mem.loads().max(1)
         })
     }
@@ -42,7 +44,7 @@ impl Loads {
         region.mem.reset();
         let mut store = Store::new(region.mem.clone(), &region.facts).expect("a store");
         region.mem.begin(Some(lies), MOST_LOADS);
-        adversary::operate(&mut store, &region.handles, which, number);
+        operations::operate(&mut store, &region.handles, which, number, DECODER);
     }
 }
 
@@ -69,7 +71,7 @@ impl Target for Loads {
         let region = &self.regions[at];
         let lies = regions::lies(&mut random, honest, &region.places);
         case.tell(|| {
-            let operation = adversary::operation_name(which);
+            let operation = operations::operation_name(which);
             format!("region: {}; {operation} {number} ({honest} loads); {lies:?}", region.called)
         });
         Self::lied_to(region, which, number, lies);

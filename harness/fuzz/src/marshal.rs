@@ -5,10 +5,8 @@ use crate::{
     guard,
     random::Random,
 };
-use mapvar::{
-    Value,
-    internals::marshal::{Dump, Flaw, dump, load},
-};
+use mapvar_harness::marshal::{Dump, Flaw, dump, load};
+use mapvar_harness::Value;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What Ruby wrote.

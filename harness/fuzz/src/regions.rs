@@ -1,14 +1,19 @@
 //! Valid maps to begin with: small and grown, with large values, Atomics, tombstones, several
 //! epochs, and as a death in the midst of each kind of operation leaves them.
 
+use crate::DECODER;
 use crate::{driver, random::Random};
-use mapvar::{
-    Kind,
-    internals::{
-        Facts, Handle, Raw, Store,
-        adversary::{self, Adversary, Image, Lies, NAMES},
-        layout::{self, CHUNK, kind},
-    },
+use mapvar::Kind;
+use mapvar_engine::{
+    handle::Handle,
+    header::Facts,
+    layout::{self, CHUNK, kind},
+    store::Store,
+    value::Raw,
+};
+use mapvar_engine_sim::{
+    adversary::{Adversary, Image, Lies},
+    operations::{self, NAMES},
 };
 use std::{
     collections::HashMap,
@@ -117,13 +122,13 @@ fn set(store: &Store<Adversary>, name: &[u8], len: usize, byte: u8) {
 
 fn populate(store: &Store<Adversary>) {
     for number in 0..NAMES {
-        let (name, value) = (adversary::name(number), adversary::value(number));
+        let (name, value) = (operations::name(number), operations::value(number));
         let set_as = |kind, bytes: &[u8]| {
             store.set(store.query(&name), &Raw::bytes(kind, 0, bytes)).map(drop).expect("set");
         };
         match number {
             3 | 7 => {
-                let made = store.insert(store.query(&name), &adversary::integer(7), true);
+                let made = store.insert(store.query(&name), &operations::integer(7), true);
                 made.map(drop).expect("insert");
             }
             4 => set_as(Kind::Str, "hallo, Jürgen".as_bytes()),
@@ -137,31 +142,31 @@ fn populate(store: &Store<Adversary>) {
 
 fn small(store: &Store<Adversary>) {
     for number in 0..NAMES as u8 {
-        set(store, &adversary::name(usize::from(number) / 5 * 5), 3, number);
+        set(store, &operations::name(usize::from(number) / 5 * 5), 3, number);
     }
     for number in [0, 1, 2] {
-        set(store, &adversary::name(number), 5, 1);
+        set(store, &operations::name(number), 5, 1);
     }
     store.flush().expect("flush");
-    set(store, &adversary::name(0), 9, 2);
+    set(store, &operations::name(0), 9, 2);
 }
 
 fn epochs(store: &Store<Adversary>) {
     populate(store);
     for round in 0..3_u8 {
         for number in [0, 1, 2, 6] {
-            set(store, &adversary::name(number), 10 + usize::from(round), round);
+            set(store, &operations::name(number), 10 + usize::from(round), round);
         }
         store.flush().expect("flush");
     }
-    set(store, &adversary::name(2), 33, 9);
+    set(store, &operations::name(2), 33, 9);
 }
 
 fn tombstones(store: &Store<Adversary>) {
     populate(store);
     store.flush().expect("flush");
     for number in 0..6 {
-        store.remove(store.query(&adversary::name(number))).expect("remove");
+        store.remove(store.query(&operations::name(number))).expect("remove");
         if number == 3 {
             store.flush().expect("flush");
         }
@@ -192,7 +197,7 @@ fn region_of(called: &str, facts: Facts, image: &Image) -> Region {
     let mem = Adversary::of(image, SPARE);
     let store = Store::new(mem.clone(), &facts).expect("a store");
     let mut handles: Vec<Handle> = (0..NAMES)
-        .filter_map(|number| store.find(store.query(&adversary::name(number))).ok().flatten())
+        .filter_map(|number| store.find(store.query(&operations::name(number))).ok().flatten())
         .collect();
     if handles.is_empty() {
         handles.extend(store.find(store.query(b"x")).ok().flatten());
@@ -212,7 +217,7 @@ fn deaths(region: &Region, which: u64, number: usize, all: &mut Vec<Region>) {
         let mut store = Store::new(mem.clone(), facts).expect("a store");
         // Who is dead reads what he did not write: that need not make sense.
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            adversary::operate(&mut store, handles, which, number);
+            operations::operate(&mut store, handles, which, number, DECODER);
         }));
         let Some(image) = mem.death() else { break };
         // Some of each state of the journals: the first, the third, the ninth, and so on.
@@ -225,7 +230,7 @@ fn deaths(region: &Region, which: u64, number: usize, all: &mut Vec<Region>) {
         let times = seen.entry(journals).or_default();
         *times += 1;
         if journals != 0 && 3_u64.pow(times.ilog(3)) == *times {
-            let what = adversary::operation_name(which);
+            let what = operations::operation_name(which);
             all.push(region_of(
                 &format!("{called}, dead at store {stores} of {what}"),
                 *facts,
@@ -259,14 +264,14 @@ fn make() -> Vec<Region> {
     ];
     let mut regions: Vec<Region> = Vec::new();
     for (called, size, make) in makes {
-        let facts = adversary::facts(size, 0, true);
-        let store = adversary::formatted(Adversary::new(facts.region, 40 * CHUNK), &facts);
+        let facts = operations::facts(size, 0, true);
+        let store = operations::formatted(Adversary::new(facts.region, 40 * CHUNK), &facts);
         make(&store);
         regions.push(region_of(called, facts, &store.mem().image()));
     }
     // Without a file there are no epochs.
-    let facts = adversary::facts(1_000, 1 << 20, false);
-    let store = adversary::formatted(Adversary::new(facts.region, 40 * CHUNK), &facts);
+    let facts = operations::facts(1_000, 1 << 20, false);
+    let store = operations::formatted(Adversary::new(facts.region, 40 * CHUNK), &facts);
     populate(&store);
     regions.push(region_of("named", facts, &store.mem().image()));
     // The deaths begin with the map whose operations are of most kinds.

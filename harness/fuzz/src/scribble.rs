@@ -3,9 +3,9 @@
 //! touch; another, the peer, writes hostile words to the same memory as fast as it can.
 
 use crate::{files::base, random::Random};
-use mapvar::{
-    ErrorKind, Map, MapOptions, Name, Section, Value, WordsMut,
-    internals::layout::{self, CHUNK, chunk, commit, header, journal, kind, live, marks, record},
+use mapvar::{ErrorKind, Map, MapOptions, Name, Section, Value, WordsMut};
+use mapvar_engine::layout::{
+    self, CHUNK, chunk, commit, header, journal, kind, live, marks, record,
 };
 use mapvar_harness::{Folder, peer::Owned, watchdog};
 use std::{

@@ -3,17 +3,25 @@
 //! or an error that changed nothing; no lock stays behind, nothing leaks, and what was flushed comes
 //! back.
 
+use crate::DECODER;
 use crate::{
     driver::{Case, Target},
     random::Random,
 };
-use mapvar::{
-    Kind,
-    internals::{
-        Ended, Expect, Facts, Handle, Part, Raw, Store, Trouble, Wrote,
-        adversary::{self, Adversary, Call, Held, Plain},
-        layout::CHUNK,
-    },
+use mapvar::Kind;
+use mapvar_engine::{
+    commit::{Ended, Part},
+    error::Trouble,
+    handle::Handle,
+    header::Facts,
+    layout::CHUNK,
+    store::Store,
+    value::Raw,
+    version::{Expect, Wrote},
+};
+use mapvar_engine_sim::{
+    adversary::{Adversary, Call, Held},
+    operations::{self, Plain},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,9 +37,9 @@ impl Default for Sequences {
     /// With a file and without, with room to grow and without.
     fn default() -> Self {
         let make = |(file, spare): (bool, u64)| {
-            let facts = adversary::facts(1, 0, file);
+            let facts = operations::facts(1, 0, file);
             let mem = Adversary::new(facts.region, spare * CHUNK);
-            let store = adversary::formatted(mem.clone(), &facts);
+            let store = operations::formatted(mem.clone(), &facts);
             drop(store);
             mem.keep();
             (mem, facts)
@@ -92,7 +100,7 @@ impl Run<'_> {
 
     /// Nothing but what the model has, and all of it; and whole.
     fn compare(&self, what: &str) {
-        let content = adversary::content(&self.store).expect("what is there can be read");
+        let content = operations::content(&self.store).expect("what is there can be read");
         let found: Model = content.iter().cloned().collect();
         assert_eq!(content.len(), found.len(), "a name twice, after {what}");
         assert!(found == self.model, "after {what}: {}", difference(&found, &self.model));
@@ -100,7 +108,7 @@ impl Run<'_> {
             let found = self.store.find(self.store.query(name)).expect("a lookup");
             assert!(found.is_some(), "after {what} no lookup finds {name:?}");
         }
-        let check = adversary::one_look(&self.store, true);
+        let check = operations::one_look(&self.store, true, DECODER);
         let fault = check.findings().iter().find(|it| it.severity == mapvar::Severity::Fault);
         assert!(
             fault.is_none(),
@@ -141,7 +149,7 @@ impl Run<'_> {
         let before = (!there && self.file).then(|| self.model.clone());
         let query = self.store.query(&name);
         let raw = Raw::bytes(Kind::Bytes, 0, &bytes);
-        let integer = adversary::integer(word);
+        let integer = operations::integer(word);
         let plain = (Kind::I64 as u8, word.to_le_bytes().to_vec());
         let what;
         let done: Result<(), Trouble> = match which {
@@ -174,7 +182,7 @@ impl Run<'_> {
             }
             7 => {
                 what = "make";
-                adversary::find_or_make(&self.store, query, &raw, false).map(|()| {
+                operations::find_or_make(&self.store, query, &raw, false).map(|()| {
                     if !there {
                         self.atomics.remove(&name);
                         self.model.insert(name, (Kind::Bytes as u8, bytes));
@@ -184,7 +192,7 @@ impl Run<'_> {
             8 if word.is_multiple_of(4) => {
                 what = "make an Atomic";
                 self.had_atomics = true;
-                adversary::find_or_make(&self.store, query, &integer, true).map(|()| {
+                operations::find_or_make(&self.store, query, &integer, true).map(|()| {
                     if !there {
                         self.atomics.insert(name.clone());
                         self.model.insert(name, plain);
@@ -194,7 +202,7 @@ impl Run<'_> {
             8 | 9 => {
                 what = "add to an Atomic";
                 match self.store.find(query) {
-                    Ok(Some(handle)) if was_atomic => adversary::add(&self.store, handle, word)
+                    Ok(Some(handle)) if was_atomic => operations::add(&self.store, handle, word)
                         .map(|old| {
                             assert_eq!(old.is_some(), there, "an Atomic that is not there counts");
                             if let (Some(old), Some(now)) = (old, self.model.get_mut(&name)) {
@@ -224,11 +232,11 @@ impl Run<'_> {
             }
             12 => {
                 what = "tidy up";
-                adversary::tidy(&self.store).map(drop)
+                operations::tidy(&self.store).map(drop)
             }
             13 => {
                 what = "grow";
-                adversary::grow(&self.store).map(drop)
+                operations::grow(&self.store).map(drop)
             }
             14 => {
                 what = "write by a handle";
@@ -276,7 +284,7 @@ impl Run<'_> {
             names.remove(random.below(names.len() as u64) as usize);
         }
         let words: Vec<u64> = names.iter().map(|_| random.below(1_000)).collect();
-        let raws: Vec<Raw<'static>> = words.iter().map(|word| adversary::integer(*word)).collect();
+        let raws: Vec<Raw<'static>> = words.iter().map(|word| operations::integer(*word)).collect();
         let conflicts = random.one_in(4) && !names.is_empty();
         let mut changes = Vec::new();
         for (number, (name, raw)) in names.iter().zip(&raws).enumerate() {
@@ -358,10 +366,10 @@ impl Run<'_> {
         for _ in 0..3 {
             mem.be_honest();
             self.store.flush().expect("flush");
-            adversary::tidy(&self.store).expect("tidy");
+            operations::tidy(&self.store).expect("tidy");
         }
         let space = self.store.space().expect("space");
-        let check = adversary::one_look(&self.store, true);
+        let check = operations::one_look(&self.store, true, DECODER);
         assert!(
             space.used == 0 && check.findings().is_empty(),
             "{} bytes are taken by nobody: {:?}",
@@ -375,12 +383,12 @@ impl Run<'_> {
         let mem = self.store.mem().clone();
         mem.be_honest();
         let bytes = {
-            use mapvar::internals::Mem;
+            use mapvar_engine::mem::Mem;
             mem.size()
         };
         let recovered = self.store.recover(bytes).expect("recover");
         assert!(!recovered.damaged && recovered.lost == 0, "{recovered:?} of what nobody damaged");
-        let found: Model = adversary::content(&self.store).expect("content").into_iter().collect();
+        let found: Model = operations::content(&self.store).expect("content").into_iter().collect();
         if !self.durable.contains(&found) {
             let nearest = self.durable.last().cloned().unwrap_or_default();
             panic!("it is as no flush left it; the last: {}", difference(&found, &nearest));

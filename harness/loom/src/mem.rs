@@ -20,7 +20,11 @@ use loom::{
         atomic::{AtomicU32, AtomicU64},
     },
 };
-use mapvar::internals::{Load, Mem, Ordering, StoreWords, Trouble, layout};
+use mapvar_engine::{
+    error::Trouble,
+    layout,
+    mem::{Load, Mem, Ordering, StoreWords},
+};
 use mapvar_os::{Locks, Refused, Taken};
 use std::{
     any::Any,

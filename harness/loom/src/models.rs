@@ -5,7 +5,7 @@ use crate::{
     mem::{LoomMem, Shared, Ways},
     setup::FACTS,
 };
-use mapvar::internals::Store;
+use mapvar_engine::store::Store;
 use std::sync::Arc;
 
 mod identity;

@@ -1,11 +1,21 @@
 //! Regions to begin with: made by the engine itself, in plain words, before loom comes in.
 
 use crate::mem::{On, Place, kind_of};
-use mapvar::Kind;
-use mapvar::internals::{
-    Facts, Handle, Heap, Load, Mem, Ordering::Relaxed, Raw, Seen, Store, Trouble, Wrote, layout,
-    region,
+use mapvar_engine::value::Kind;
+use mapvar_engine::{
+    error::Trouble,
+    handle::Handle,
+    header as region,
+    header::Facts,
+    layout,
+    mem::Ordering::Relaxed,
+    mem::{Load, Mem},
+    record::read::Seen,
+    store::Store,
+    value::Raw,
+    version::Wrote,
 };
+use mapvar_engine_sim::heap::Heap;
 use std::sync::Arc;
 
 const CHUNKS: u64 = 12;

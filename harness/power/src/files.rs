@@ -2,10 +2,9 @@
 //! when a flush returned, as it was read while the process ran, and as it was left, the harness makes
 //! disks, sector by sector. Each is a new file for the library, not of its boot, so it is recovered.
 
-use mapvar::{
-    Map,
-    internals::{layout, power::Random},
-};
+use mapvar::Map;
+use mapvar_engine::layout;
+use mapvar_engine_sim::power::Random;
 use std::{
     collections::BTreeMap,
     fs,

@@ -1,13 +1,18 @@
 //! The region that is cut off, and what can be seen of it.
 
-use mapvar::internals::{
-    Data, Facts, Handle, Load as _, Mem,
-    Ordering::SeqCst,
-    Seen, Store, StoreWords as _, Trouble,
+use mapvar_engine::{
+    error::Trouble,
+    handle::Handle,
+    header as region,
+    header::Facts,
     layout::{CHUNK, META_CHUNKS, identity, kind, table_word},
-    power::{Power, Random},
-    region,
+    mem::Ordering::SeqCst,
+    mem::{Load as _, Mem, StoreWords as _},
+    record::read::Seen,
+    store::Store,
+    value::Data,
 };
+use mapvar_engine_sim::power::{Power, Random};
 use std::collections::{BTreeMap, HashMap};
 
 /// What the harness has seen, for its figures.
@@ -196,7 +201,7 @@ pub fn nothing_leaked(store: &Store<Power>) -> Result<(), String> {
         store.sweep()
     };
     tidy().map_err(told)?;
-    let check = store.check(&[], true);
+    let check = store.check(&[], true, mapvar_harness::is_message_pack);
     if let Some(finding) = check.findings().first() {
         return Err(format!("check: {finding}"));
     }

@@ -3,16 +3,20 @@
 //! flush saw, or one that was under way.
 
 use crate::map::{Content, Counts, Given, content, facts, format, nothing_leaked, recover};
-use mapvar::{
-    Kind,
-    internals::{
-        Ended, Expect, Facts, Inserted,
-        Ordering::SeqCst,
-        Part, Raw, Store, StoreWords as _, Trouble,
-        layout::record,
-        power::{Power, Random, Turn},
-    },
+use mapvar::Kind;
+use mapvar_engine::{
+    commit::{Ended, Part},
+    error::Trouble,
+    header::Facts,
+    layout::record,
+    mem::Ordering::SeqCst,
+    mem::StoreWords as _,
+    store::Store,
+    value::Raw,
+    variable::insert::Inserted,
+    version::Expect,
 };
+use mapvar_engine_sim::power::{Power, Random, Turn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Clone, Debug)]
@@ -137,7 +141,7 @@ impl Op {
             Self::Add(n) => {
                 let raw = Raw::word(Kind::U64, *n);
                 if let Inserted::Found(handle) = store.insert(store.query(COUNT), &raw, true)? {
-                    let add = |words: mapvar::internals::power::PowerWords<'_>| {
+                    let add = |words: mapvar_engine_sim::power::PowerWords<'_>| {
                         words.fetch_add(record::VALUE, *n, SeqCst)
                     };
                     if store.atomic(handle, add)?.is_none() {
@@ -200,7 +204,7 @@ impl World {
         // Small ones grow.
         let size = if random.below(2) == 0 { 1 } else { 1_000 + random.below(20_000) };
         let facts = facts(size);
-        let power = Power::new(facts.region as usize, None);
+        let power = Power::new(facts.region as usize);
         format(&power, &facts);
         let visitor: Arc<Mutex<Option<Visitor>>> = Arc::default();
         let coming = visitor.clone();

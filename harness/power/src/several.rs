@@ -5,16 +5,20 @@
 
 use crate::map::{Counts, Given, facts, format, look, nothing_leaked, recover};
 use generator::{Generator, Gn};
-use mapvar::{
-    Kind,
-    internals::{
-        Ended, Expect, Facts, Inserted,
-        Ordering::SeqCst,
-        Part, Raw, Store, StoreWords as _, Trouble,
-        layout::record,
-        power::{Power, PowerWords, Random},
-    },
+use mapvar::Kind;
+use mapvar_engine::{
+    commit::{Ended, Part},
+    error::Trouble,
+    header::Facts,
+    layout::record,
+    mem::Ordering::SeqCst,
+    mem::StoreWords as _,
+    store::Store,
+    value::Raw,
+    variable::insert::Inserted,
+    version::Expect,
 };
+use mapvar_engine_sim::power::{Power, PowerWords, Random};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const NAMES: usize = 6;
@@ -539,7 +543,7 @@ impl World {
 pub fn history(seed: u64) -> Result<Counts, String> {
     let mut random = Random(seed ^ 0x5e5e_5e5e);
     let facts = facts(if random.below(2) == 0 { 1 } else { 1_000 + random.below(20_000) });
-    let power = Power::new(facts.region as usize, None);
+    let power = Power::new(facts.region as usize);
     format(&power, &facts);
     power.machine().shared(|_, _| {
         // Outside of a process nobody else is there to act.

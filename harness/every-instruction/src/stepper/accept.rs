@@ -31,7 +31,7 @@ pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<Option<Foun
     let began = Instant::now();
     let map = stage.options().open().map_err(|error| format!("open: {error}"))?;
     let seen = look(&map, oracle)?;
-    faultless(&map, false)?;
+    faultless(stage, false)?;
     let found = if way == 0 {
         // Whoever sets first takes over by the record's lock alone.
         (!oracle.lags).then_some(seen)
@@ -40,7 +40,7 @@ pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<Option<Foun
         never_back(oracle, &seen, &at_once)?;
         as_one(oracle, &at_once)?;
         take_over(&map, oracle, way)?;
-        faultless(&map, false)?;
+        faultless(stage, false)?;
         let after = snapshot(&map, oracle)?;
         never_back(oracle, &at_once, &after)?;
         as_one(oracle, &after)?;
@@ -63,7 +63,7 @@ pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<Option<Foun
             _ => remove(&map, oracle)?,
         }
     }
-    faultless(&map, false)?;
+    faultless(stage, false)?;
     nothing_leaks(&map, stage, oracle)?;
     map.close().map_err(|error| format!("close: {error}"))?;
     let took = began.elapsed();
@@ -179,8 +179,8 @@ pub fn as_one(oracle: &Oracle, found: &[usize]) -> Checked<()> {
 }
 
 /// No fault in the map; with `notes` nothing at all is to be found.
-fn faultless(map: &Map, notes: bool) -> Checked<()> {
-    let check = map.check_at_rest().map_err(|error| format!("check: {error}"))?;
+fn faultless(stage: &Stage, notes: bool) -> Checked<()> {
+    let check = stage.check_at_rest().map_err(|error| format!("check: {error}"))?;
     let bad = |found: &&mapvar::Finding| notes || found.severity == Severity::Fault;
     match check.findings().iter().find(bad) {
         Some(found) => Err(format!("check: {found}")),
@@ -283,6 +283,6 @@ fn nothing_leaks(map: &Map, stage: &Stage, oracle: &Oracle) -> Checked<()> {
     if stat.used > 320 * oracle.kept as u64 {
         return Err(format!("leaked: {} bytes in an empty map are used", stat.used));
     }
-    faultless(map, true)?;
+    faultless(stage, true)?;
     image::left_over(stage.window.bytes())
 }

@@ -1,7 +1,7 @@
 //! What is read out of a region's bytes without the engine: which locks stand there, and what the
 //! kernel makes of them.
 
-use mapvar::internals::layout::{self, CHUNK, commit, identity, journal, kind, live, record};
+use mapvar_engine::layout::{self, CHUNK, commit, identity, journal, kind, live, record};
 
 const OWNER: u32 = 0x3fff_ffff;
 const DIED: u32 = 0x4000_0000;

@@ -5,7 +5,8 @@ use super::{
     image::{change_identity, identity_of},
     window::Window,
 };
-use mapvar::{Map, MapOptions, internals::layout::identity};
+use mapvar::{Check, Map, MapOptions, Protection, Section};
+use mapvar_engine::{inspect::open::store_over, layout::identity, mem::read_only::Bare};
 use std::{
     fs::{File, OpenOptions},
     os::unix::fs::{FileExt as _, MetadataExt as _},
@@ -117,6 +118,19 @@ impl Stage {
 
     pub fn options(&self) -> MapOptions {
         options(self.place, &self.target)
+    }
+
+    /// As `Map::check`, where nobody is at work: one look counts, and no time passes between two.
+    pub fn check_at_rest(&self) -> Result<Check, String> {
+        let told = |error: mapvar::Error| error.to_string();
+        let section = Section::options().file(&self.path).protection(Protection::ReadOnly);
+        let section = section.open().map_err(told)?;
+        let bytes = section.size().map_err(told)?;
+        let memory = Bare::new(section, bytes, bytes).map_err(told)?;
+        let (store, flaw) = store_over(memory, bytes, self.place == Place::Named)
+            .map_err(|why| format!("{why:?}"))?;
+        flaw.map_or(Ok(()), |flaw| Err(format!("{flaw:?}")))?;
+        Ok(store.check_once(true, mapvar_harness::is_message_pack))
     }
 }
 

@@ -21,10 +21,10 @@ use crate::{
     setup::{Got, Region, Vars, record},
 };
 use loom::thread;
-use mapvar::internals::{
-    Handle,
-    Ordering::{Acquire, Release},
-    Wrote,
+use mapvar_engine::{
+    handle::Handle,
+    mem::Ordering::{Acquire, Release},
+    version::Wrote,
 };
 use std::sync::Arc;
 

@@ -15,9 +15,9 @@ use crate::{
     setup::{Got, LARGE, Region, Vars, home, live, record},
 };
 use loom::thread;
-use mapvar::internals::{
-    Ordering::{Acquire, Release},
+use mapvar_engine::{
     layout,
+    mem::Ordering::{Acquire, Release},
 };
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use crate::{
     setup::{Got, Region, Vars, record},
 };
 use loom::thread;
-use mapvar::internals::Ordering::{AcqRel, Acquire, Release};
+use mapvar_engine::mem::Ordering::{AcqRel, Acquire, Release};
 use std::sync::Arc;
 
 /// `a`, at version 3; each of its slots that is not kept had a value.

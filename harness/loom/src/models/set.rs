@@ -11,9 +11,9 @@ use crate::{
     setup::{Got, Region, Vars, record},
 };
 use loom::thread;
-use mapvar::internals::{
-    Ordering::{Acquire, Release},
-    Wrote,
+use mapvar_engine::{
+    mem::Ordering::{Acquire, Release},
+    version::Wrote,
 };
 use std::sync::Arc;
 

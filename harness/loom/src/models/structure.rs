@@ -16,9 +16,9 @@ use crate::{
     setup::{Got, Region, Vars, names, record},
 };
 use loom::{sync::atomic::AtomicBool, thread};
-use mapvar::internals::{
-    Ordering::{Acquire, Release},
+use mapvar_engine::{
     layout,
+    mem::Ordering::{Acquire, Release},
 };
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use crate::{
     setup::{Got, Region, Vars, record},
 };
 use loom::thread;
-use mapvar::internals::Wrote;
+use mapvar_engine::version::Wrote;
 use std::sync::Arc;
 
 /// `a`, at version 3 with the value 103.

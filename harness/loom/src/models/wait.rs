@@ -8,7 +8,12 @@ use crate::{
     setup::{Region, Vars, record},
 };
 use loom::thread;
-use mapvar::internals::{Handle, Mem, Ordering, Stand, layout};
+use mapvar_engine::{
+    handle::Handle,
+    layout,
+    mem::{Mem, Ordering},
+    record::wait::Stand,
+};
 use std::{sync::Arc, time::Duration};
 
 /// Whatever is given: sleeps end by a wake alone.
