@@ -39,11 +39,14 @@ const FUZZ: Program = Program { package: fuzz::PACKAGE, profile: CHECKED };
 const EVERY_INSTRUCTION: Program =
     Program { package: "mapvar-every-instruction", profile: RELEASE };
 const STRESS: Program = Program { package: "mapvar-stress", profile: RELEASE };
-const PEERS: Program = Program { package: "mapvar-peers", profile: RELEASE };
+const GEM: Program = Program { package: "mapvar-peers", profile: RELEASE };
+/// The assertions of the codec are part of what it shows.
+const MARSHAL: Program = Program { package: "mapvar-peers", profile: CHECKED };
+const PROGRAMS: [Program; 7] = [LOOM, POWER, FUZZ, MARSHAL, EVERY_INSTRUCTION, STRESS, GEM];
+/// It depends on nothing of the product, so it is built alone.
 const SEEDED: Program = Program { package: "mapvar-seeded", profile: RELEASE };
-const PROGRAMS: [Program; 7] = [LOOM, POWER, FUZZ, EVERY_INSTRUCTION, STRESS, PEERS, SEEDED];
 /// Those that run under Wine too.
-const FOR_WINDOWS: [Program; 2] = [STRESS, PEERS];
+const FOR_WINDOWS: [Program; 2] = [STRESS, GEM];
 
 const TABLE: &[Harness] = &[
     Harness {
@@ -126,14 +129,14 @@ const TABLE: &[Harness] = &[
     },
     Harness {
         name: "gem",
-        program: PEERS,
+        program: GEM,
         subcommand: Some("gem"),
         run: gem,
         about: "[--short] [--seconds S]: beside a stand-in of the gem win32-mmap, under Wine too",
     },
     Harness {
         name: "marshal",
-        program: PEERS,
+        program: MARSHAL,
         subcommand: Some("marshal"),
         run: marshal,
         about: "[COUNT] [--short] [--seed S]: beside Ruby's own Marshal",
@@ -194,20 +197,20 @@ fn build_arguments(profile: &str, programs: &[Program]) -> Vec<String> {
     arguments
 }
 
-fn build(profile: &str) -> Done {
-    run_program(cargo().args(build_arguments(profile, &PROGRAMS)).env("CARGO_TARGET_DIR", target()))
+fn build(profile: &str, programs: &[Program]) -> Done {
+    run_program(cargo().args(build_arguments(profile, programs)).env("CARGO_TARGET_DIR", target()))
 }
 
 fn build_all() -> Done {
-    build(RELEASE)?;
-    build(CHECKED)?;
+    build(RELEASE, &PROGRAMS)?;
+    build(CHECKED, &PROGRAMS)?;
     fuzz::build_victim().map(|_| ())
 }
 
 impl Harness {
     /// The program for this system, built.
     fn program(&self) -> Done<Command> {
-        build(self.program.profile)?;
+        build(self.program.profile, &PROGRAMS)?;
         let mut command = command(
             self.path_in(&target().join(self.program.profile), std::env::consts::EXE_SUFFIX),
         );
@@ -370,7 +373,7 @@ fn gem_in_wine(harness: &Harness, windows: &Windows, arguments: &[String]) -> Do
 /// `cargo xtask seeded`: what it plants bugs in is built in a folder of its own, so that nothing
 /// else is built from it.
 pub(crate) fn run_seeded(arguments: &[String]) -> Done {
-    build(SEEDED.profile)?;
+    build(SEEDED.profile, &[SEEDED])?;
     let program = target().join(SEEDED.profile).join(format!(
         "{}{}",
         SEEDED.package,
@@ -378,6 +381,8 @@ pub(crate) fn run_seeded(arguments: &[String]) -> Done {
     ));
     let mut command = command(program);
     command.args(arguments).current_dir(machine::root());
+    // The tree's own folder would be another one, which nobody has set up.
+    command.env("WINEPREFIX", windows::prefix());
     run_program(command.env("CARGO_TARGET_DIR", machine::target().join("seeded")))
 }
 

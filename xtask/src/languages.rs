@@ -7,6 +7,7 @@ use crate::{
         Done, Scratch, Stop, cargo, command, failed, read_output, run as run_program, run_within,
         succeeds, worse,
     },
+    test::{FEATURES, PRODUCT},
     windows::{self, Windows, path_in_wine},
 };
 use std::{
@@ -34,10 +35,9 @@ fn seconds(seconds: u64) -> Duration {
 
 /// The library, the command and the examples, with the features that the tests of Rust give to
 /// their dependencies: for a smaller choice of packages and targets cargo would build all of them
-/// again. xtask is left out, since it is what runs.
+/// again.
 fn build(mut cargo: Command) -> Done {
-    cargo.args(["build", "--quiet", "--workspace", "--exclude", "xtask"]);
-    cargo.args(["--lib", "--bins", "--examples"]).args(crate::test::FEATURES);
+    cargo.args(["build", "--quiet", "--lib", "--bins", "--examples", FEATURES]).args(PRODUCT);
     run_program(cargo.current_dir(machine::root()))
 }
 

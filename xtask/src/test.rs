@@ -10,8 +10,14 @@ use crate::{
 use std::{path::Path, process::Command};
 
 /// One set of features in all steps: with another one cargo would build the library again.
-pub(crate) const FEATURES: [&str; 2] = ["--features", "mapvar/tokio"];
+pub(crate) const FEATURES: &str = "--all-features";
+/// What is built of the product without xtask. xtask is what runs, and the features that the others
+/// give to its dependencies would make it another program, which Windows cannot put in its place.
+pub(crate) const PRODUCT: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
+
+/// Also the layers and the modules of the product, which take its sources alone.
+const OF_XTASK: &str = "Tests of xtask, layers, modules";
 
 /// The targets that no step builds for.
 const CHECKED_TARGETS: [&str; 3] =
@@ -48,18 +54,17 @@ pub(crate) fn run(arguments: &[String]) -> Done {
     steps.step(
         "Clippy",
         May::BeSkipped,
-        cargo_here()
-            .args(["clippy", "--workspace", "--all-targets"])
-            .args(FEATURES)
-            .args(DENY_WARNINGS),
+        cargo_here().args(["clippy", "--workspace", "--all-targets", FEATURES]).args(DENY_WARNINGS),
     )?;
     if quick {
         let mut unit_tests = tests();
-        unit_tests.args(["--lib", "--bins"]);
+        unit_tests.args(PRODUCT).args([FEATURES, "--lib", "--bins"]);
         steps.step("Unit tests", May::BeSkipped, &mut unit_tests)?;
+        steps.step(OF_XTASK, May::BeSkipped, tests().args(["--package", "xtask"]))?;
         return steps.finish();
     }
-    steps.step("Tests", May::BeSkipped, &mut tests())?;
+    steps.step("Tests", May::BeSkipped, tests().args(PRODUCT).arg(FEATURES))?;
+    steps.step(OF_XTASK, May::BeSkipped, tests().args(["--package", "xtask"]))?;
     test_documents(&mut steps)?;
     let wine = cfg!(target_os = "linux").then(windows::prefix);
     // A Wine server that ran before is not this run's to end.
@@ -108,7 +113,7 @@ fn tests() -> Command {
     } else {
         cargo.arg("test");
     }
-    cargo.args(["--workspace", "--no-fail-fast"]).args(FEATURES);
+    cargo.arg("--no-fail-fast");
     cargo
 }
 
@@ -116,11 +121,11 @@ fn test_documents(steps: &mut Steps) -> Done {
     // Without nextest the step before has run these.
     if machine::has_nextest() {
         let mut examples = cargo_here();
-        examples.args(["test", "--doc", "--workspace", "--no-fail-fast"]).args(FEATURES);
+        examples.args(["test", "--doc", "--no-fail-fast", FEATURES]).args(PRODUCT);
         steps.step("Tests in the documentation", May::BeSkipped, &mut examples)?;
     }
     let mut pages = cargo_here();
-    pages.args(["doc", "--no-deps", "--workspace"]).args(FEATURES);
+    pages.args(["doc", "--no-deps", "--workspace", FEATURES]);
     steps.step("Documentation", May::BeSkipped, pages.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
@@ -135,22 +140,32 @@ fn test_other_systems(steps: &mut Steps) -> Done {
     }
     for (title, arguments) in [
         ("Windows: set-up of mingw and Wine", &["--setup"][..]),
-        ("Windows: clippy", &["clippy", "--workspace", "--all-targets"]),
+        (
+            "Windows: clippy",
+            &["clippy", "--workspace", "--all-targets", FEATURES, "--", "-D", "warnings"],
+        ),
         // Without doctests cargo builds no examples by itself, and a test runs them.
-        ("Windows: examples", &["build", "--workspace", "--examples"]),
+        (
+            "Windows: examples",
+            &["build", "--workspace", "--exclude", "xtask", "--examples", FEATURES],
+        ),
         (
             "Windows: tests under Wine",
-            &["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"],
+            &[
+                "test",
+                "--workspace",
+                "--exclude",
+                "xtask",
+                "--no-fail-fast",
+                "--lib",
+                "--bins",
+                "--tests",
+                FEATURES,
+            ],
         ),
     ] {
         let mut windows = machine::itself();
         windows.arg("windows").args(arguments);
-        if title != "Windows: set-up of mingw and Wine" {
-            windows.args(FEATURES);
-        }
-        if title == "Windows: clippy" {
-            windows.args(DENY_WARNINGS);
-        }
         steps.step(title, May::NotBeSkipped, &mut windows)?;
     }
     for target in CHECKED_TARGETS {
@@ -181,8 +196,8 @@ fn test_harnesses(steps: &mut Steps) -> Done {
         May::BeSkipped,
         of_harnesses(&["clippy", "--workspace", "--all-targets", "--locked"]).args(DENY_WARNINGS),
     )?;
+    steps.step("Seeded bugs: check", May::BeSkipped, &mut xtask(&["seeded", "--check"]))?;
     steps.step("Harnesses: build", May::BeSkipped, &mut xtask(&["harness", "--build"]))?;
-    steps.step("Seeded bugs: the table", May::BeSkipped, &mut xtask(&["seeded", "--check"]))?;
     for name in SHORT_HARNESSES {
         let title = format!("Harness {name}, short");
         steps.step(&title, May::BeSkipped, &mut xtask(&["harness", name, "--short"]))?;
@@ -219,7 +234,7 @@ fn check_for(target: &str) -> Done {
         return Err(Stop::Skipped(format!("no standard library for {target} can be had here")));
     }
     let mut cargo = cargo_here();
-    cargo.args(["check", "--workspace", "--lib", "--bins", "--tests"]).args(FEATURES);
+    cargo.args(["check", "--workspace", "--lib", "--bins", "--tests", FEATURES]);
     run_program(cargo.args(["--target", target]))
 }
 

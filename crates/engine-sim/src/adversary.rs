@@ -11,7 +11,7 @@
 )]
 
 use mapvar_engine::mem::{Load, Mem, Ordering, StoreWords};
-use mapvar_engine::{error::Trouble, layout::seat};
+use mapvar_engine::{error::EngineError, layout::seat};
 use mapvar_os::{Error, ErrorKind, Locks, Refused, Taken};
 use std::{
     sync::{
@@ -35,12 +35,12 @@ pub struct Image {
     /// All of its words.
     pub words: Vec<u64>,
     /// Lock words that are not 0, by offset.
-    pub held: Vec<(u64, Held)>,
+    pub held: Vec<(u64, LockState)>,
 }
 
 /// What stands in a lock word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
+pub enum LockState {
     /// Somebody who lives.
     Alive,
     /// Somebody who died.
@@ -173,7 +173,7 @@ struct State {
     kept: Image,
     touched: Vec<usize>,
     lies: Option<Lies>,
-    held: Vec<(u64, Held)>,
+    held: Vec<(u64, LockState)>,
     /// The lock that this process's thread holds: it may hold one.
     own: Option<u64>,
     /// Calls of the platform that were made, and the first of them that fails; 0 = none does.
@@ -187,7 +187,7 @@ struct State {
     /// Whether lies are told now.
     lying: bool,
     /// The user died: so it was then.
-    death: Option<Vec<(u64, Held)>>,
+    death: Option<Vec<(u64, LockState)>>,
 }
 
 impl Adversary {
@@ -347,19 +347,19 @@ impl Adversary {
     pub fn death(&self) -> Option<Image> {
         let held = self.state().death.clone()?;
         let held = held.into_iter().map(|(at, held)| match held {
-            Held::Alive => (at, Held::Died),
+            LockState::Alive => (at, LockState::Died),
             other => (at, other),
         });
         Some(Image { held: held.collect(), ..self.image() })
     }
 
     /// Lock words that are not 0.
-    pub fn held(&self) -> Vec<(u64, Held)> {
+    pub fn held(&self) -> Vec<(u64, LockState)> {
         self.state().held.clone()
     }
 
     /// Puts something into a lock word, or takes it away.
-    pub fn put_lock(&self, at: u64, held: Option<Held>) {
+    pub fn put_lock(&self, at: u64, held: Option<LockState>) {
         let mut state = self.state();
         state.held.retain(|(other, _)| *other != at);
         state.held.extend(held.map(|held| (at, held)));
@@ -497,14 +497,14 @@ impl Adversary {
         fails
     }
 
-    fn lock_of(&self, at: u64) -> Option<Held> {
+    fn lock_of(&self, at: u64) -> Option<LockState> {
         let state = self.state();
         state.held.iter().find(|(other, _)| *other == at).map(|(_, held)| *held)
     }
 
     fn take(&self, at: u64) {
         self.state().own = Some(at);
-        self.store_lock(at, Some(Held::Alive));
+        self.store_lock(at, Some(LockState::Alive));
     }
 
     /// The kernel frees one lock of a thread that dies.
@@ -513,15 +513,17 @@ impl Adversary {
         assert!(own.is_none(), "a thread takes a lock while it holds the one at {own:x?}");
     }
 
-    fn store_lock(&self, at: u64, held: Option<Held>) {
+    fn store_lock(&self, at: u64, held: Option<LockState>) {
         if self.lives() {
             self.put_lock(at, held);
         }
     }
 }
 
-fn no_room() -> Trouble {
-    Trouble::Told(Error::new(ErrorKind::NoSpace, "grow", "").detail("no room, says the harness"))
+fn no_room() -> EngineError {
+    EngineError::Explained(
+        Error::new(ErrorKind::NoSpace, "grow", "").detail("no room, says the harness"),
+    )
 }
 
 /// A range of an [`Adversary`].
@@ -635,12 +637,12 @@ impl Mem for Adversary {
         self.0.words.len() as u64 * 8
     }
 
-    fn grow(&self, bytes: u64) -> Result<(), Trouble> {
+    fn grow(&self, bytes: u64) -> Result<(), EngineError> {
         if self.fails(Call::Grow) {
             return Err(no_room());
         }
         if bytes > self.limit() {
-            return Err(Trouble::Full { needed: bytes, free: 0 });
+            return Err(EngineError::Full { needed: bytes, free: 0 });
         }
         if self.lives() {
             self.0.size.fetch_max(bytes, Relaxed);
@@ -648,9 +650,9 @@ impl Mem for Adversary {
         Ok(())
     }
 
-    fn seat(&self) -> Result<u64, Trouble> {
+    fn seat(&self) -> Result<u64, EngineError> {
         if self.fails(Call::Seat) {
-            return Err(Trouble::Told(
+            return Err(EngineError::Explained(
                 Error::new(ErrorKind::Full, "take a seat", "").detail("none, says the harness"),
             ));
         }
@@ -696,9 +698,9 @@ impl Mem for Adversary {
             };
         }
         match found {
-            Some(Held::Marked(mark)) => Err(Refused::Marked(mark)),
-            Some(Held::Alive) => Err(Refused::TimedOut(None)),
-            None | Some(Held::Died) => {
+            Some(LockState::Marked(mark)) => Err(Refused::Marked(mark)),
+            Some(LockState::Alive) => Err(Refused::TimedOut(None)),
+            None | Some(LockState::Died) => {
                 self.take(at);
                 Ok(if found.is_some() { Taken::Recovered } else { Taken::Clean })
             }
@@ -737,17 +739,17 @@ impl Mem for Adversary {
             });
         }
         match found {
-            Some(Held::Marked(mark)) => Err(mark),
-            Some(Held::Alive) => Err(1),
-            None | Some(Held::Died) => {
-                self.store_lock(at, Some(Held::Marked(mark)));
+            Some(LockState::Marked(mark)) => Err(mark),
+            Some(LockState::Alive) => Err(1),
+            None | Some(LockState::Died) => {
+                self.store_lock(at, Some(LockState::Marked(mark)));
                 Ok(if found.is_some() { Taken::Recovered } else { Taken::Clean })
             }
         }
     }
 
     fn is_marked(&self, at: u64, mark: u32) -> bool {
-        let honest = self.lock_of(at) == Some(Held::Marked(mark));
+        let honest = self.lock_of(at) == Some(LockState::Marked(mark));
         honest != self.tick().is_some()
     }
 
@@ -763,9 +765,9 @@ impl Mem for Adversary {
         self.store_lock(at, None);
     }
 
-    fn barrier(&self, _: &[(u64, u64)]) -> Result<(), Trouble> {
+    fn barrier(&self, _: &[(u64, u64)]) -> Result<(), EngineError> {
         if self.fails(Call::Barrier) {
-            return Err(Trouble::Told(
+            return Err(EngineError::Explained(
                 Error::new(ErrorKind::Io, "flush", "").detail("the disk fails, says the harness"),
             ));
         }

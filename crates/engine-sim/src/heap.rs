@@ -1,7 +1,7 @@
 //! A region in plain words of this process: for tests and models.
 
 use mapvar_engine::mem::{Load, Mem, Ordering, StoreWords};
-use mapvar_engine::{error::Trouble, layout::seat};
+use mapvar_engine::{error::EngineError, layout::seat};
 use mapvar_os::{Locks, Refused, Taken};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -140,7 +140,7 @@ impl Mem for Heap {
         }
     }
 
-    fn wakes(&self, at: u64) -> Result<u32, Trouble> {
+    fn wakes(&self, at: u64) -> Result<u32, EngineError> {
         Ok(self.half(at).map_or(0, |word| word.load(Ordering::Acquire)))
     }
 
@@ -150,7 +150,7 @@ impl Mem for Heap {
         }
     }
 
-    fn seat(&self) -> Result<u64, Trouble> {
+    fn seat(&self) -> Result<u64, EngineError> {
         // Everything on the heap is of this process.
         if let Some(words) = self.words_mut(seat::at(0), seat::WORDS) {
             words.store(seat::TOKEN, 1, Ordering::SeqCst);

@@ -3,7 +3,7 @@
 
 use crate::heap::{Heap, HeapWords};
 use mapvar_engine::mem::{Load, Mem, Ordering, StoreWords};
-use mapvar_engine::{error::Trouble, layout::seat};
+use mapvar_engine::{error::EngineError, layout::seat};
 use mapvar_os::{Locks, Refused, Taken};
 use std::{
     cell::Cell,
@@ -24,7 +24,7 @@ struct Kernel {
     /// Bytes that the region has by now.
     size: u64,
     /// Lock words that are not 0.
-    locks: HashMap<u64, Held>,
+    locks: HashMap<u64, LockState>,
     /// How often each wake word was woken.
     wakes: HashMap<u64, u32>,
     /// Seats of processes that live.
@@ -36,7 +36,7 @@ struct Kernel {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
+enum LockState {
     By(usize),
     Died,
     Marked(u32),
@@ -47,7 +47,7 @@ enum Held {
 pub struct Point {
     undo: usize,
     size: u64,
-    locks: HashMap<u64, Held>,
+    locks: HashMap<u64, LockState>,
 }
 
 impl Shared {
@@ -108,15 +108,15 @@ impl Shared {
 
     /// Lock words that bear a mark, or that somebody who lives holds.
     pub fn taken_locks(&self) -> usize {
-        self.kernel().locks.values().filter(|held| **held != Held::Died).count()
+        self.kernel().locks.values().filter(|held| **held != LockState::Died).count()
     }
 
     fn die(&self, seat: usize) {
         let mut kernel = self.kernel();
         kernel.seats.remove(&seat);
         for held in kernel.locks.values_mut() {
-            if *held == Held::By(seat) {
-                *held = Held::Died;
+            if *held == LockState::By(seat) {
+                *held = LockState::Died;
             }
         }
     }
@@ -355,9 +355,9 @@ impl Mem for Mortal {
         self.shared.heap.size()
     }
 
-    fn grow(&self, bytes: u64) -> Result<(), Trouble> {
+    fn grow(&self, bytes: u64) -> Result<(), EngineError> {
         if bytes > self.limit() {
-            return Err(Trouble::Full { needed: bytes, free: 0 });
+            return Err(EngineError::Full { needed: bytes, free: 0 });
         }
         if self.step() {
             let mut kernel = self.shared.kernel();
@@ -367,7 +367,7 @@ impl Mem for Mortal {
         Ok(())
     }
 
-    fn seat(&self) -> Result<u64, Trouble> {
+    fn seat(&self) -> Result<u64, EngineError> {
         let token = self.token;
         if let Some(words) = self.words_mut(seat::at(self.seat), seat::WORDS)
             && words.load(seat::TOKEN, Ordering::Relaxed) != token
@@ -393,11 +393,11 @@ impl Mem for Mortal {
         self.let_others_work(Some(at));
         let mut kernel = self.shared.kernel();
         match kernel.locks.get(&at).copied() {
-            Some(Held::Marked(mark)) => Err(Refused::Marked(mark)),
+            Some(LockState::Marked(mark)) => Err(Refused::Marked(mark)),
             // One thread runs at a time: nobody will come to unlock it.
-            Some(Held::By(_)) => Err(Refused::TimedOut(None)),
+            Some(LockState::By(_)) => Err(Refused::TimedOut(None)),
             found => {
-                kernel.locks.insert(at, Held::By(self.seat));
+                kernel.locks.insert(at, LockState::By(self.seat));
                 Ok(if found.is_some() { Taken::Recovered } else { Taken::Clean })
             }
         }
@@ -411,17 +411,17 @@ impl Mem for Mortal {
         self.step();
         let mut kernel = self.shared.kernel();
         match kernel.locks.get(&at).copied() {
-            Some(Held::Marked(mark)) => Err(mark),
-            Some(Held::By(_)) => Err(1),
+            Some(LockState::Marked(mark)) => Err(mark),
+            Some(LockState::By(_)) => Err(1),
             found => {
-                kernel.locks.insert(at, Held::Marked(mark));
+                kernel.locks.insert(at, LockState::Marked(mark));
                 Ok(if found.is_some() { Taken::Recovered } else { Taken::Clean })
             }
         }
     }
 
     fn is_marked(&self, at: u64, mark: u32) -> bool {
-        self.shared.kernel().locks.get(&at) == Some(&Held::Marked(mark))
+        self.shared.kernel().locks.get(&at) == Some(&LockState::Marked(mark))
     }
 
     fn unmark(&self, at: u64) {

@@ -7,13 +7,13 @@
 //! `flush/tests.rs`; in use: `tests/invariants`.
 
 use mapvar_engine::{
-    commit::Part,
+    commit::TxEntry,
     durable::checksum::check,
-    error::Trouble,
+    error::EngineError,
     handle::Handle,
     header::{
-        Facts, Flaw, Identity, chunk_crc, examine, format, header_crc, meta_crc, region_bytes,
-        table_chunks,
+        Facts, HeaderError, Identity, chunk_crc, examine, format, header_crc, meta_crc,
+        region_bytes, table_chunks,
     },
     index::Query,
     inspect::{IsMessagePack, open::store_over, verify::Check},
@@ -25,12 +25,12 @@ use mapvar_engine::{
     },
     record::read::Seen,
     store::Store,
-    value::{Captured, Data, Kind, Raw},
+    value::{Data, Kind, OwnedValue, Raw},
     variable::insert::Inserted,
     version::Expect,
 };
 
-pub use crate::adversary::{Adversary, Call, Held, Image, Lies, MOST_LOADS};
+pub use crate::adversary::{Adversary, Call, Image, Lies, LockState, MOST_LOADS};
 
 /// What the library above makes of a value's bytes: the engine knows no MessagePack.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub struct Decoder {
     /// Whether bytes are MessagePack.
     pub is_message_pack: IsMessagePack,
     /// Decodes a value; whether it could.
-    pub decode: fn(Captured) -> bool,
+    pub decode: fn(OwnedValue) -> bool,
 }
 
 impl Decoder {
@@ -172,17 +172,17 @@ pub fn operate<M: Mem>(
             }
         }
         6 | 7 => {
-            let captured = store.read(handle, |shot| shot.capture());
+            let captured = store.read(handle, |view| view.capture());
             if let Ok(Seen::Value(Ok(captured), _)) = captured {
                 let _ = (decoder.decode)(captured);
             }
             let mut into = [0; 2_000];
-            let _ = (store.peek(handle), store.peek_into(handle, &mut into));
-            let _ = store.read(handle, |shot| shot.copy_to(&mut into));
+            let _ = (store.try_read_fast(handle), store.try_read_fast_into(handle, &mut into));
+            let _ = store.read(handle, |view| view.copy_to(&mut into));
             let _ = store.atomic_load(handle);
         }
         8 => {
-            let _ = (store.poke(handle, &raw, false), store.write(handle, &raw));
+            let _ = (store.try_write_fast(handle, &raw, false), store.write(handle, &raw));
             let _ = store.write_if(handle, &raw, Expect::Version(2));
         }
         9 => drop(store.remove(store.query(&name))),
@@ -211,7 +211,7 @@ pub fn operate<M: Mem>(
                 .take(4)
                 // What does not fit its record is put into an extent beforehand.
                 .filter(|handle| !handle.atomic && raw.inline_len() <= handle.room())
-                .map(|handle| Part { handle: *handle, expect: Expect::Any, raw: Some(raw) })
+                .map(|handle| TxEntry { handle: *handle, expect: Expect::Any, raw: Some(raw) })
                 .collect();
             let _ = store.transact(&mut changes);
         }
@@ -222,7 +222,7 @@ pub fn operate<M: Mem>(
             // As a snapshot reads where others write all the time.
             let _ = store.with_all_marked(&handles, || {
                 for handle in &handles {
-                    let _ = store.read_at_once(*handle, |shot| shot.capture())?;
+                    let _ = store.read_at_once(*handle, |view| view.capture())?;
                 }
                 store.births()
             });
@@ -241,7 +241,7 @@ pub fn operate<M: Mem>(
         27 => {
             // As a watch does, of the variable and of a removed one.
             for handle in handles {
-                if let Ok(Some(stand)) = store.stand(*handle) {
+                if let Ok(Some(stand)) = store.observed(*handle) {
                     let _ = (store.is_as(*handle, stand), store.arm(*handle, stand));
                     let _ = store.doze(*handle, stand, std::time::Duration::ZERO);
                 }
@@ -266,7 +266,7 @@ fn ephemeral<M: Mem>(
     drop(store.set(store.query(name), &raw.owned_by(owner)));
     for handle in handles {
         let _ = (store.is_ephemeral(*handle), store.owner(*handle));
-        let _ = (store.read(*handle, |shot| shot.copy_to(&mut [0; 64])), store.follow(*handle));
+        let _ = (store.read(*handle, |view| view.copy_to(&mut [0; 64])), store.follow(*handle));
     }
     drop(store.remove(store.query(name)));
 }
@@ -277,7 +277,7 @@ pub fn read_all<M: Mem>(store: &Store<M>, decoder: Decoder) {
         if let Some(name) = store.name_of(handle.at) {
             let _ = store.find(store.query(&name));
         }
-        let captured = store.read(handle, |shot| shot.capture());
+        let captured = store.read(handle, |view| view.capture());
         if let Ok(Seen::Value(Ok(captured), _)) = captured {
             let _ = (decoder.decode)(captured);
         }
@@ -300,8 +300,10 @@ pub fn salvaged<M: Mem>(store: &Store<M>, bytes: u64, decoder: Decoder) -> usize
 }
 
 /// Opens a region of `bytes` bytes as a map is opened, up to where locks are taken.
-pub fn opened<M: Mem>(mem: M, bytes: u64) -> Result<Option<Store<M>>, Flaw> {
-    let Some(words) = mem.words(header::AT, header::WORDS) else { return Err(Flaw::NotAMap) };
+pub fn opened<M: Mem>(mem: M, bytes: u64) -> Result<Option<Store<M>>, HeaderError> {
+    let Some(words) = mem.words(header::AT, header::WORDS) else {
+        return Err(HeaderError::NotAMap);
+    };
     let facts = examine(words, bytes)?;
     Ok(Store::new(mem, &facts).ok())
 }
@@ -317,7 +319,7 @@ pub fn looked_at<M: Mem>(mem: M, bytes: u64) -> Option<(Store<M>, bool)> {
 pub type Plain = (u8, Vec<u8>);
 
 /// All variables, in record order; those that cannot be read are an error.
-pub fn content<M: Mem>(store: &Store<M>) -> Result<Vec<(Vec<u8>, Plain)>, Trouble> {
+pub fn content<M: Mem>(store: &Store<M>) -> Result<Vec<(Vec<u8>, Plain)>, EngineError> {
     let mut content = Vec::new();
     let mut failed = None;
     store.each_record(|handle| {
@@ -333,10 +335,10 @@ pub fn content<M: Mem>(store: &Store<M>) -> Result<Vec<(Vec<u8>, Plain)>, Troubl
 }
 
 /// The value of a variable; `None` where it is no more.
-pub fn plain<M: Mem>(store: &Store<M>, handle: Handle) -> Result<Option<Plain>, Trouble> {
-    Ok(match store.read(handle, |shot| shot.capture())? {
+pub fn plain<M: Mem>(store: &Store<M>, handle: Handle) -> Result<Option<Plain>, EngineError> {
+    Ok(match store.read(handle, |view| view.capture())? {
         Seen::Value(captured, _) => {
-            let Captured { kind, data, .. } = captured?;
+            let OwnedValue { kind, data, .. } = captured?;
             Some(match data {
                 Data::Word(word) => (kind, word.to_le_bytes().to_vec()),
                 Data::Bytes(bytes) => (kind, bytes),
@@ -352,7 +354,11 @@ pub fn integer(word: u64) -> Raw<'static> {
 }
 
 /// Adds to an `Atomic`; `None` where it is none, or no more.
-pub fn add<M: Mem>(store: &Store<M>, handle: Handle, word: u64) -> Result<Option<u64>, Trouble> {
+pub fn add<M: Mem>(
+    store: &Store<M>,
+    handle: Handle,
+    word: u64,
+) -> Result<Option<u64>, EngineError> {
     if !handle.atomic {
         return Ok(None);
     }
@@ -365,7 +371,7 @@ pub fn find_or_make<M: Mem>(
     query: Query<'_>,
     raw: &Raw<'_>,
     atomic: bool,
-) -> Result<(), Trouble> {
+) -> Result<(), EngineError> {
     for _ in 0..64 {
         if let Some(handle) = store.find(query)?
             && plain(store, handle)?.is_some()
@@ -377,16 +383,16 @@ pub fn find_or_make<M: Mem>(
             Inserted::Found(handle) => store.revive(handle, raw, atomic)?,
         }
     }
-    Err(Trouble::Contended)
+    Err(EngineError::Contended)
 }
 
 /// Gives back what nobody needs; answers how many bytes.
-pub fn tidy<M: Mem>(store: &Store<M>) -> Result<u64, Trouble> {
+pub fn tidy<M: Mem>(store: &Store<M>) -> Result<u64, EngineError> {
     Ok(store.collect_all()? + store.sweep()?)
 }
 
 /// Makes the region longer by a chunk at least.
-pub fn grow<M: Mem>(store: &Store<M>) -> Result<bool, Trouble> {
+pub fn grow<M: Mem>(store: &Store<M>) -> Result<bool, EngineError> {
     store.grow(CHUNK, store.chunk_count()?)
 }
 

@@ -12,7 +12,7 @@
 
 use mapvar_engine::mem::{Load, Mem, Ordering, StoreWords};
 use mapvar_engine::{
-    error::Trouble,
+    error::EngineError,
     layout::{CHUNK, live, record, seat},
 };
 use mapvar_os::{Error, ErrorKind, Locks, Refused, Taken};
@@ -525,10 +525,10 @@ impl Mem for Power {
         self.machine.words.len() as u64 * 8
     }
 
-    fn grow(&self, bytes: u64) -> Result<(), Trouble> {
+    fn grow(&self, bytes: u64) -> Result<(), EngineError> {
         self.step();
         if bytes > self.limit() {
-            return Err(Trouble::Full { needed: bytes, free: 0 });
+            return Err(EngineError::Full { needed: bytes, free: 0 });
         }
         if bytes > self.size() {
             locked(&self.machine.lens).push(bytes);
@@ -610,12 +610,12 @@ impl Mem for Power {
         }
     }
 
-    fn seat(&self) -> Result<u64, Trouble> {
+    fn seat(&self) -> Result<u64, EngineError> {
         self.me().seated.store(true, Relaxed);
         let births = self.me().births.load(Relaxed);
         let token = (self.process as u64) << 56 | births << 1 | 1;
         let at = seat::at(self.process);
-        let words = self.words_mut(at, seat::WORDS).ok_or(Trouble::ReadOnly)?;
+        let words = self.words_mut(at, seat::WORDS).ok_or(EngineError::ReadOnly)?;
         if words.load(seat::TOKEN, Ordering::SeqCst) != token {
             words.store(seat::PIN, 0, Ordering::SeqCst);
             words.store(seat::TOKEN, token, Ordering::SeqCst);
@@ -627,11 +627,11 @@ impl Mem for Power {
         self.machine.processes.get(number).is_some_and(|it| it.seated.load(Relaxed))
     }
 
-    fn barrier(&self, ranges: &[(u64, u64)]) -> Result<(), Trouble> {
+    fn barrier(&self, ranges: &[(u64, u64)]) -> Result<(), EngineError> {
         // Behind the region's last chunk nothing has a meaning.
         assert!(matches!(ranges, [(0, to)] if *to <= self.size()), "all of the file");
         if self.machine.disk_fails.load(Relaxed) {
-            return Err(Trouble::Told(Error::new(ErrorKind::Io, "flush", "")));
+            return Err(EngineError::Explained(Error::new(ErrorKind::Io, "flush", "")));
         }
         // What is stored from here on may be in it or not.
         let stored = self.machine.pending();

@@ -8,7 +8,7 @@
 )]
 
 use mapvar_engine::{
-    header::{Facts, Flaw, Identity, examine, format, region_bytes},
+    header::{Facts, HeaderError, Identity, examine, format, region_bytes},
     layout::{self, header, identity},
     mem::{Load, Mem, Ordering::Relaxed, StoreWords},
 };
@@ -31,10 +31,13 @@ fn facts() -> Facts {
 fn what_is_formatted_is_recognised() {
     let heap = Heap::new(facts().region as usize);
     let words = heap.words_mut(0, (layout::META_CHUNKS * layout::CHUNK / 8) as usize).unwrap();
-    assert_eq!(examine(words, facts().region), Err(Flaw::NotReady));
+    assert_eq!(examine(words, facts().region), Err(HeaderError::NotReady));
     format(words, &facts());
     assert_eq!(examine(words, facts().region), Ok(facts()));
-    assert_eq!(examine(words, facts().region - 1), Err(Flaw::Truncated { said: facts().region }));
+    assert_eq!(
+        examine(words, facts().region - 1),
+        Err(HeaderError::Truncated { said: facts().region })
+    );
 }
 
 #[test]

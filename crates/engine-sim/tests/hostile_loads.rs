@@ -16,7 +16,7 @@ use mapvar_engine::{
     value::{Kind, Raw},
 };
 use mapvar_engine_sim::{
-    adversary::{Adversary, Call, Held, Lies},
+    adversary::{Adversary, Call, Lies, LockState},
     operations::{Decoder, NAMES, OPERATIONS, facts, name, operate, operation_name, populated},
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -120,7 +120,7 @@ fn i01_the_adversary_goes_back_and_fails_as_told() {
     assert!(store.grow(CHUNK, u64::MAX).is_err() && mem.failed() == [Call::Grow]);
     mem.dies_at(3);
     let _ = store.set(store.query(b"a"), &raw);
-    assert!(mem.death().is_some_and(|death| death.held.iter().all(|it| it.1 != Held::Alive)));
+    assert!(mem.death().is_some_and(|death| death.held.iter().all(|it| it.1 != LockState::Alive)));
 }
 
 /// A snapshot reads while it holds T, and no thread may hold two locks.
@@ -128,16 +128,16 @@ fn i01_the_adversary_goes_back_and_fails_as_told() {
 fn i01_who_reads_under_a_lock_takes_no_second_one() {
     let (store, handles) = populated(1_000, SPARE);
     let (mem, handle) = (store.mem(), handles[0]);
-    let captured = store.read_at_once(handle, |shot| shot.capture()).unwrap();
+    let captured = store.read_at_once(handle, |view| view.capture()).unwrap();
     assert!(matches!(captured, Some(Seen::Value(..))));
     // The version of its current slot is another each time.
     let current = layout::State(mem.peek(handle.at)).current();
     mem.lie(Lies::random(1, 1, 0).restless(handle.slot_at(current)));
     mem.fail(0, 0);
-    let changed = store.read_at_once(handle, |shot| shot.capture()).unwrap();
+    let changed = store.read_at_once(handle, |view| view.capture()).unwrap();
     assert!(changed.is_none() && mem.calls() == 0);
     // In time it would.
-    drop(store.read(handle, |shot| shot.capture()));
+    drop(store.read(handle, |view| view.capture()));
     assert_ne!(mem.calls(), 0);
 }
 

@@ -10,7 +10,7 @@
 )]
 
 use mapvar_engine::{
-    error::Trouble,
+    error::EngineError,
     layout::{self, State, chunk, journal, live, record, slot},
     mem::{
         Load, Mem,
@@ -39,13 +39,13 @@ fn made(size: u64, file: bool) -> Store<Heap> {
     formatted(Heap::new(facts.region as usize), &facts)
 }
 
-fn put(store: &Store<Heap>, name: &[u8], bytes: &[u8]) -> Result<u64, Trouble> {
+fn put(store: &Store<Heap>, name: &[u8], bytes: &[u8]) -> Result<u64, EngineError> {
     store.set(store.query(name), &Raw::bytes(Kind::Bytes, 0, bytes))
 }
 
 fn look(store: &Store<Heap>, name: &[u8]) -> Option<Vec<u8>> {
     let handle = store.find(store.query(name)).unwrap()?;
-    match store.read(handle, |shot| shot.capture()).unwrap() {
+    match store.read(handle, |view| view.capture()).unwrap() {
         Seen::Value(captured, _) => match captured.unwrap().data {
             Data::Bytes(bytes) => Some(bytes),
             Data::Word(word) => Some(word.to_le_bytes().to_vec()),
@@ -113,7 +113,7 @@ proptest! {
                     let value = vec![byte; usize::from(len)];
                     match put(&store, &name(n), &value) {
                         Ok(_) => { model.insert(name(n), value); }
-                        Err(Trouble::Full { .. }) => {}
+                        Err(EngineError::Full { .. }) => {}
                         Err(other) => prop_assert!(false, "{:?}", other),
                     }
                 }
@@ -150,7 +150,7 @@ fn a_full_map_says_so_and_loses_nothing() {
             Err(trouble) => break trouble,
         }
     };
-    let Trouble::Full { needed, free } = full else { panic!("{full:?}") };
+    let EngineError::Full { needed, free } = full else { panic!("{full:?}") };
     assert!(needed > 0 && free < needed * 51, "{needed} {free}");
     assert!(made.len() >= 50, "{}", made.len());
     for name in &made {
@@ -214,7 +214,7 @@ fn a_large_value_that_does_not_fit_changes_nothing() {
     let used = store.space().unwrap().used;
     for name in [&b"x"[..], b"y"] {
         let trouble = put(&store, name, &vec![1; 64 << 20]).unwrap_err();
-        assert!(matches!(trouble, Trouble::Full { .. }), "{trouble:?}");
+        assert!(matches!(trouble, EngineError::Full { .. }), "{trouble:?}");
     }
     assert_eq!(look(&store, b"x"), Some(vec![7; 2000]));
     assert_eq!(look(&store, b"y"), None);
@@ -233,7 +233,7 @@ fn atomics_keep_their_kind_and_their_record() {
     assert_eq!(store.atomic_load(handle).unwrap(), Some(6));
     assert_eq!(look(&store, b"count"), Some(6_u64.to_le_bytes().to_vec()));
     let wrong = store.set(store.query(b"count"), &Raw::bytes(Kind::Str, 0, b"x"));
-    assert!(matches!(wrong, Err(Trouble::WrongKind(_))));
+    assert!(matches!(wrong, Err(EngineError::WrongKind(_))));
     assert!(store.remove(store.query(b"count")).unwrap());
     assert_eq!(store.atomic_load(handle).unwrap(), None);
     put(&store, b"count", b"text").unwrap();
@@ -375,7 +375,7 @@ fn how_many_fit(store: &Store<Heap>) -> usize {
         let raw = Raw::word(Kind::I64, 1);
         match store.set(store.query(format!("fit {number}").as_bytes()), &raw) {
             Ok(_) => {}
-            Err(Trouble::Full { .. }) => return number,
+            Err(EngineError::Full { .. }) => return number,
             Err(other) => panic!("{other:?}"),
         }
     }
@@ -479,7 +479,7 @@ proptest! {
         for number in 0..45_u8 {
             let name = name(number);
             if let Ok(Some(handle)) = store.find(store.query(&name)) {
-                let _ = store.read(handle, |shot| shot.capture());
+                let _ = store.read(handle, |view| view.capture());
             }
             let _ = put(&store, &name, &[1; 20]);
             let _ = store.remove(store.query(&name));

@@ -43,7 +43,7 @@ fn who_waits_for_many_is_woken_by_births_and_by_what_is_waited_for() {
     set("a");
     assert_eq!(told(&store), (1, 1));
     let handle = store.find(store.query(b"a")).unwrap().unwrap();
-    let stand = store.stand(handle).unwrap().unwrap();
+    let stand = store.observed(handle).unwrap().unwrap();
     assert!(store.is_as(handle, stand) && store.arm(handle, stand).unwrap());
     set("a");
     assert_eq!(told(&store), (1, 2));
@@ -59,11 +59,11 @@ fn a_removed_variable_stands_and_a_collected_one_does_not() {
     let query = store.query(b"a");
     store.set(query, &Raw::word(Kind::U64, 1)).unwrap();
     let handle = store.find(query).unwrap().unwrap();
-    let here = store.stand(handle).unwrap().unwrap();
+    let here = store.observed(handle).unwrap().unwrap();
     assert!(store.remove(query).unwrap());
     // On the heap a removal collects at once.
     assert!(!store.is_as(handle, here));
-    assert!(store.stand(handle).unwrap().is_none_or(|stand| stand.removed));
+    assert!(store.observed(handle).unwrap().is_none_or(|stand| stand.removed));
     assert!(!store.arm(handle, here).unwrap());
     assert!(matches!(store.follow(handle).unwrap(), Followed::Stale | Followed::Removed(_)));
 }

@@ -3,7 +3,7 @@
 //! all; from the word COMMITTED on, whoever takes T next does it in his place.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{State, commit, live, marks, record},
     locks::Transactions,
@@ -21,7 +21,7 @@ use mapvar_os::{Locks, Taken};
 
 /// What a transaction does to one variable.
 #[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
+pub struct TxEntry<'a> {
     /// The variable's record.
     pub handle: Handle,
     /// What it was when the transaction looked at it.
@@ -32,7 +32,7 @@ pub struct Part<'a> {
 
 /// What came of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum CommitOutcome {
     /// All of it is done.
     Committed,
     /// Nothing is done: a variable is not as expected.
@@ -42,7 +42,7 @@ pub enum Ended {
 }
 
 /// Why not all records could be marked.
-pub(crate) enum Met {
+pub(crate) enum Blocked {
     /// The holder of L has marked it.
     Structure,
     /// Somebody holds its lock.
@@ -58,12 +58,12 @@ const SPINS: usize = 200;
 impl<M: Mem> Store<M> {
     /// Does all of `changes`, or nothing. They are of different records, and their large values lie
     /// in extents already, which are the caller's again unless it is committed.
-    pub fn transact(&self, changes: &mut [Part<'_>]) -> Result<Ended, Trouble> {
+    pub fn transact(&self, changes: &mut [TxEntry<'_>]) -> Result<CommitOutcome, EngineError> {
         if changes.len() > marks::MOST {
-            return Err(Trouble::TooMany { given: changes.len(), most: marks::MOST });
+            return Err(EngineError::TooMany { given: changes.len(), most: marks::MOST });
         }
         if changes.iter().any(|change| change.handle.atomic) {
-            return Err(Trouble::WrongKind(
+            return Err(EngineError::WrongKind(
                 "it is an Atomic, which takes no part in transactions; use a variable",
             ));
         }
@@ -81,7 +81,7 @@ impl<M: Mem> Store<M> {
                     outcome
                 }
                 None => match self.commit(changes, &mut replaced) {
-                    Ok(()) => Ended::Committed,
+                    Ok(()) => CommitOutcome::Committed,
                     Err(trouble) => {
                         self.unmark_all()?;
                         return Err(trouble);
@@ -99,14 +99,14 @@ impl<M: Mem> Store<M> {
     pub fn with_all_marked<R>(
         &self,
         handles: &[Handle],
-        look: impl FnOnce() -> Result<R, Trouble>,
-    ) -> Result<R, Trouble> {
+        look: impl FnOnce() -> Result<R, EngineError>,
+    ) -> Result<R, EngineError> {
         if handles.len() > marks::MOST {
-            return Err(Trouble::TooMany { given: handles.len(), most: marks::MOST });
+            return Err(EngineError::TooMany { given: handles.len(), most: marks::MOST });
         }
         let changes: Vec<_> = handles
             .iter()
-            .map(|handle| Part { handle: *handle, expect: Expect::Any, raw: None })
+            .map(|handle| TxEntry { handle: *handle, expect: Expect::Any, raw: None })
             .collect();
         let _held = self.mark_all(&changes)?;
         let seen = look();
@@ -115,7 +115,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Takes T and marks every record.
-    fn mark_all(&self, changes: &[Part<'_>]) -> Result<Transactions<'_, M>, Trouble> {
+    fn mark_all(&self, changes: &[TxEntry<'_>]) -> Result<Transactions<'_, M>, EngineError> {
         for _ in 0..TRIES {
             let held = self.lock_transactions()?;
             let met = self.try_mark_all(changes);
@@ -132,15 +132,15 @@ impl<M: Mem> Store<M> {
                 }
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     /// Waits for what was in the way, with T given back.
-    pub(crate) fn wait_for(&self, met: &Met) -> Result<(), Trouble> {
+    pub(crate) fn wait_for(&self, met: &Blocked) -> Result<(), EngineError> {
         match met {
-            Met::Structure => drop(self.lock_structure()?),
+            Blocked::Structure => drop(self.lock_structure()?),
             // Waits for it, and takes it over from who is dead.
-            Met::Holder(handle) => {
+            Blocked::Holder(handle) => {
                 self.lock_record(*handle)?;
                 self.mem.unlock(handle.lock());
             }
@@ -150,11 +150,11 @@ impl<M: Mem> Store<M> {
 
     /// Marks one record, under T; what is in the way, where something is. Ended by
     /// [`unmark_all`](Self::unmark_all) in each case.
-    pub(crate) fn mark_one(&self, handle: Handle) -> Result<Option<Met>, Trouble> {
-        self.try_mark_all(&[Part { handle, expect: Expect::Any, raw: None }])
+    pub(crate) fn mark_one(&self, handle: Handle) -> Result<Option<Blocked>, EngineError> {
+        self.try_mark_all(&[TxEntry { handle, expect: Expect::Any, raw: None }])
     }
 
-    fn try_mark_all(&self, changes: &[Part<'_>]) -> Result<Option<Met>, Trouble> {
+    fn try_mark_all(&self, changes: &[TxEntry<'_>]) -> Result<Option<Blocked>, EngineError> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         for (number, change) in changes.iter().enumerate() {
             // A mark is journalled before it is set.
@@ -168,29 +168,29 @@ impl<M: Mem> Store<M> {
         Ok(None)
     }
 
-    fn try_mark(&self, handle: Handle) -> Option<Met> {
+    fn try_mark(&self, handle: Handle) -> Option<Blocked> {
         for spin in 0..SPINS {
             match self.mem.mark(handle.lock(), Locks::MARK_T) {
                 Ok(taken) => {
                     if taken == Taken::Recovered {
-                        self.rouse_waiters(handle);
+                        self.force_wake_waiters(handle);
                     }
                     return None;
                 }
-                Err(Locks::MARK_L) => return Some(Met::Structure),
+                Err(Locks::MARK_L) => return Some(Blocked::Structure),
                 Err(_) if spin < SPINS / 2 => std::hint::spin_loop(),
                 Err(_) => {
                     let _ = self.mem.pause(0);
                 }
             }
         }
-        Some(Met::Holder(handle))
+        Some(Blocked::Holder(handle))
     }
 
     /// Whether a record is not as expected, now that nobody can write to it.
-    fn unexpected(&self, changes: &[Part<'_>]) -> Result<Option<Ended>, Trouble> {
+    fn unexpected(&self, changes: &[TxEntry<'_>]) -> Result<Option<CommitOutcome>, EngineError> {
         for change in changes {
-            let Part { handle, expect, .. } = *change;
+            let TxEntry { handle, expect, .. } = *change;
             let lost = || outside(handle.at);
             let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
             if line.load(record::ID, Acquire) != handle.id {
@@ -200,14 +200,18 @@ impl<M: Mem> Store<M> {
             let removed = self.is_removed(handle, state).ok_or_else(lost)?;
             match expect.refuses(state.version(), removed, false) {
                 None => {}
-                Some(Wrote::Absent | Wrote::Other(_)) => return Ok(Some(Ended::Conflict)),
-                Some(_) => return Ok(Some(Ended::Stale)),
+                Some(Wrote::Absent | Wrote::Other(_)) => return Ok(Some(CommitOutcome::Conflict)),
+                Some(_) => return Ok(Some(CommitOutcome::Stale)),
             }
         }
         Ok(None)
     }
 
-    fn commit(&self, changes: &[Part<'_>], replaced: &mut Vec<Replaced>) -> Result<(), Trouble> {
+    fn commit(
+        &self,
+        changes: &[TxEntry<'_>],
+        replaced: &mut Vec<Replaced>,
+    ) -> Result<(), EngineError> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         for (number, change) in changes.iter().enumerate() {
             let (Some(raw), handle) = (&change.raw, change.handle) else { continue };
@@ -239,18 +243,22 @@ impl<M: Mem> Store<M> {
 
 /// What comes of a change to a variable that is no more: what was read is not as it was; what was
 /// not read is looked for again.
-fn gone(expect: Expect) -> Ended {
-    if matches!(expect, Expect::Version(_)) { Ended::Conflict } else { Ended::Stale }
+fn gone(expect: Expect) -> CommitOutcome {
+    if matches!(expect, Expect::Version(_)) {
+        CommitOutcome::Conflict
+    } else {
+        CommitOutcome::Stale
+    }
 }
 
 /// Two variables cannot have the same record at once: one of them is no more, and the record would
 /// be marked twice, for which its first mark is in the way. `changes` are in the order of places.
-fn same_place(changes: &[Part<'_>]) -> Option<Ended> {
-    let same = |pair: &&[Part<'_>]| match pair {
+fn same_place(changes: &[TxEntry<'_>]) -> Option<CommitOutcome> {
+    let same = |pair: &&[TxEntry<'_>]| match pair {
         [one, two] => one.handle.at == two.handle.at,
         _ => false,
     };
     let pair = changes.windows(2).find(same)?;
     let read = pair.iter().find(|change| matches!(change.expect, Expect::Version(_)));
-    Some(read.map_or(Ended::Stale, |change| gone(change.expect)))
+    Some(read.map_or(CommitOutcome::Stale, |change| gone(change.expect)))
 }

@@ -4,7 +4,7 @@ use mapvar_os::{Error, ErrorKind, Refused};
 
 /// Why an operation on the region stopped.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum EngineError {
     /// The region contradicts itself: what, and where.
     Corrupt(&'static str, u64),
     /// No room for the record: bytes needed, bytes free.
@@ -30,16 +30,16 @@ pub enum Trouble {
     /// A lock was not to be had.
     Lock(Refused),
     /// Something underneath, told already.
-    Told(Error),
+    Explained(Error),
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for EngineError {
     fn from(error: Error) -> Self {
-        Self::Told(error)
+        Self::Explained(error)
     }
 }
 
-impl Trouble {
+impl EngineError {
     /// As the error of `operation` on `object`.
     #[cold]
     pub fn during(self, operation: &'static str, object: String) -> Error {
@@ -80,12 +80,12 @@ impl Trouble {
                 "its lock bears a mark that no operation stands for".into(),
             ),
             Self::Lock(Refused::Failed(cause)) => cause.during(operation, object),
-            Self::Told(told) => told.during(operation, object),
+            Self::Explained(told) => told.during(operation, object),
         }
     }
 }
 
 /// A part of the region that should lie within it does not.
-pub fn outside(at: u64) -> Trouble {
-    Trouble::Corrupt("a part lies outside the region", at)
+pub fn outside(at: u64) -> EngineError {
+    EngineError::Corrupt("a part lies outside the region", at)
 }

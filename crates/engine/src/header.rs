@@ -32,7 +32,7 @@ pub struct Facts {
 
 /// Why a header is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub enum HeaderError {
     /// Its creator is not done.
     NotReady,
     /// Something else.
@@ -145,18 +145,18 @@ pub fn table_chunks(first: u64, chunks: u64) -> impl Iterator<Item = u64> {
 }
 
 /// Reads a header: `words` are the first 64 words, `bytes` the region's real length.
-pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, Flaw> {
+pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, HeaderError> {
     // Pairs with the Release store in `format`.
     match words.load(header::MAGIC, Acquire) {
         layout::MAGIC => {}
-        0 => return Err(Flaw::NotReady),
-        _ => return Err(Flaw::NotAMap),
+        0 => return Err(HeaderError::NotReady),
+        _ => return Err(HeaderError::NotAMap),
     }
     let word = |at| words.load(at, Relaxed);
     let version = word(header::VERSION);
     if version & !header::FILE != layout::VERSION {
         // An unknown flag counts as a version of its own.
-        return Err(Flaw::Version(version as u32));
+        return Err(HeaderError::Version(version as u32));
     }
     let facts = Facts {
         uuid: [word(header::UUID), word(header::UUID + 1)],
@@ -169,19 +169,19 @@ pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, Flaw> {
         creator: word(header::CREATOR) as u32,
     };
     if word(header::CRC) != header_crc(words) {
-        return Err(Flaw::Corrupt("the checksum of the header is wrong"));
+        return Err(HeaderError::Corrupt("the checksum of the header is wrong"));
     }
     if word(header::LAYOUT) != layout::LAYOUT {
-        return Err(Flaw::Layout);
+        return Err(HeaderError::Layout);
     }
     if facts.region < layout::META_CHUNKS * layout::CHUNK {
-        return Err(Flaw::Corrupt("the region is too short to be one"));
+        return Err(HeaderError::Corrupt("the region is too short to be one"));
     }
     if facts.max_size != 0 && facts.max_size < facts.region {
-        return Err(Flaw::Corrupt("the region is larger than it may grow to"));
+        return Err(HeaderError::Corrupt("the region is larger than it may grow to"));
     }
     if facts.region > bytes {
-        return Err(Flaw::Truncated { said: facts.region });
+        return Err(HeaderError::Truncated { said: facts.region });
     }
     Ok(facts)
 }

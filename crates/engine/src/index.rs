@@ -3,7 +3,7 @@
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{self, Meta, Table, index_word, journal, kind, live, record},
     mem::{
@@ -70,7 +70,7 @@ impl<M: Mem> Store<M> {
 
     /// Finds the record of a name. It may be of a variable that was removed: reading tells.
     #[inline]
-    pub fn find(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
+    pub fn find(&self, query: Query<'_>) -> Result<Option<Handle>, EngineError> {
         match self.hit(&query) {
             Some(handle) => Ok(Some(handle)),
             None => self.find_slowly(query),
@@ -80,7 +80,7 @@ impl<M: Mem> Store<M> {
     /// The record of a name, if a first look finds it. A miss means nothing yet.
     #[inline(always)]
     pub fn hit(&self, query: &Query<'_>) -> Option<Handle> {
-        let words = self.mem.near(live::AT, live::WORDS)?;
+        let words = self.mem.mapped_words(live::AT, live::WORDS)?;
         // SYNC POINT S6.
         let table = Table::of_root(words.load(live::ROOT, Acquire));
         self.probe(table, query).ok().flatten()
@@ -88,7 +88,7 @@ impl<M: Mem> Store<M> {
 
     #[cold]
     #[inline(never)]
-    fn find_slowly(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
+    fn find_slowly(&self, query: Query<'_>) -> Result<Option<Handle>, EngineError> {
         for _ in 0..LOOKUPS {
             let words = self.mem.words(live::AT, live::WORDS).ok_or_else(|| outside(live::AT))?;
             // SYNC POINT S7 then S6: index_seq BEFORE root, so that a miss is known to be of the
@@ -106,14 +106,14 @@ impl<M: Mem> Store<M> {
                 return Ok(None);
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     #[inline(always)]
     fn probe(&self, table: Table, query: &Query<'_>) -> Result<Option<Handle>, Outside> {
         for step in 0..layout::PROBE_LINES.min(table.lines) {
             let at = table.line(query.hash, step);
-            let line = self.mem.near(at, 8).ok_or(Outside(at))?;
+            let line = self.mem.mapped_words(at, 8).ok_or(Outside(at))?;
             for slot in 0..8 {
                 let word = line.load(slot, Acquire);
                 if word == index_word::EMPTY {
@@ -134,7 +134,7 @@ impl<M: Mem> Store<M> {
     /// here may be anything.
     #[inline(always)]
     fn names(&self, at: u64, query: &Query<'_>) -> Option<Handle> {
-        let line = self.mem.near(at, record::LINE)?;
+        let line = self.mem.mapped_words(at, record::LINE)?;
         // SYNC POINT S4: what was written before the id is seen.
         let id = line.load(record::ID, Acquire);
         if id == 0 || id & record::RETIRED != 0 {
@@ -204,7 +204,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Whether the index has room for one name more without being rebuilt.
-    pub(crate) fn index_has_room(&self) -> Result<bool, Trouble> {
+    pub(crate) fn index_has_space(&self) -> Result<bool, EngineError> {
         let words = self.live()?;
         let table = Table::of_root(words.load(live::ROOT, Relaxed));
         let used = words.load(live::INDEX_USED, Relaxed);
@@ -213,7 +213,7 @@ impl<M: Mem> Store<M> {
 
     /// The word into which a new name goes, under L: the first tombstone or empty word. `None`
     /// where the probe bound is reached.
-    pub(crate) fn vacancy(&self, table: Table, hash: u64) -> Result<Option<Vacancy>, Trouble> {
+    pub(crate) fn vacancy(&self, table: Table, hash: u64) -> Result<Option<Vacancy>, EngineError> {
         let mut tombstone = None;
         for step in 0..layout::PROBE_LINES.min(table.lines) {
             let at = table.line(hash, step);
@@ -234,7 +234,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Puts `record` into its place, under L.
-    pub(crate) fn link(&self, place: Vacancy, hash: u64, record: u64) -> Result<(), Trouble> {
+    pub(crate) fn link(&self, place: Vacancy, hash: u64, record: u64) -> Result<(), EngineError> {
         let line = self.mem.words_mut(place.at, 8).ok_or_else(|| outside(place.at))?;
         line.store(place.slot, index_word::new(hash, record), Release);
         if place.empty {
@@ -245,7 +245,7 @@ impl<M: Mem> Store<M> {
 
     /// Takes the word of `record` out of the index, under L, if it stands there. Nothing is done
     /// for a name that makes no sense.
-    pub fn unlink(&self, record: u64) -> Result<(), Trouble> {
+    pub fn unlink(&self, record: u64) -> Result<(), EngineError> {
         let live = self.live_mut()?;
         if let Some(name) = self.name_of(record) {
             let hash = Query::new(&name, self.seed).hash;
@@ -268,7 +268,7 @@ impl<M: Mem> Store<M> {
 
     /// Tombstones before an empty word are not needed by any probe: no name was put beyond it.
     /// Makes them empty, backwards within the line, so that lookups of absent names stay short.
-    fn sweep_tombstones(&self, table: Table, at: u64, slot: usize) -> Result<(), Trouble> {
+    fn sweep_tombstones(&self, table: Table, at: u64, slot: usize) -> Result<(), EngineError> {
         let line = self.mem.words_mut(at, 8).ok_or_else(|| outside(at))?;
         let next = if slot < 7 {
             line.load(slot + 1, Relaxed)
@@ -293,7 +293,7 @@ impl<M: Mem> Store<M> {
 
     /// Makes a new index, larger if most of the old one is names and not tombstones, and publishes
     /// it. Under L, with nothing in the journal.
-    pub fn rebuild(&self) -> Result<(), Trouble> {
+    pub fn rebuild(&self) -> Result<(), EngineError> {
         let live = self.live_mut()?;
         let old = Table::of_root(live.load(live::ROOT, Relaxed));
         let mut names = 0;
@@ -306,12 +306,12 @@ impl<M: Mem> Store<M> {
             }
             lines *= 2;
         }
-        Err(Trouble::Corrupt("the index overflows at a low load", old.at))
+        Err(EngineError::Corrupt("the index overflows at a low load", old.at))
     }
 
     /// Sees that the index has words for `places` records, while there are chunks for a larger one:
     /// later all of them may be cut up for records. Under L, with nothing in the journal.
-    pub fn make_index_fit(&self, places: u64) -> Result<(), Trouble> {
+    pub fn make_index_fit(&self, places: u64) -> Result<(), EngineError> {
         let old = Table::of_root(self.live()?.load(live::ROOT, Relaxed));
         let mut lines = old.lines;
         while lines.saturating_mul(8 * 7) < places.saturating_mul(10) {
@@ -323,16 +323,16 @@ impl<M: Mem> Store<M> {
         match self.rebuild_with(old, lines) {
             Ok(_) => Ok(()),
             // No room for it: the old one serves until its probe bound.
-            Err(Trouble::Full { .. }) if !self.can_grow()? => Ok(()),
+            Err(EngineError::Full { .. }) if !self.can_grow()? => Ok(()),
             Err(trouble) => Err(trouble),
         }
     }
 
-    fn rebuild_with(&self, old: Table, lines: u64) -> Result<bool, Trouble> {
+    fn rebuild_with(&self, old: Table, lines: u64) -> Result<bool, EngineError> {
         let live = self.live_mut()?;
         let chunks = (lines * 64).div_ceil(layout::CHUNK);
         let Some(first) = self.free_run(chunks)? else {
-            return Err(Trouble::Full {
+            return Err(EngineError::Full {
                 // A table may lie in its way.
                 needed: chunks.saturating_mul(layout::CHUNK),
                 free: self.free_chunks()? * layout::CHUNK,
@@ -379,7 +379,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Ends a rebuilding, whether it was published or not: idempotent.
-    pub(crate) fn replay_root(&self) -> Result<(), Trouble> {
+    pub(crate) fn replay_root(&self) -> Result<(), EngineError> {
         let live = self.live_mut()?;
         let journal = self.journal()?;
         let old = Table::of_root(journal.load(journal::OLD, Relaxed));
@@ -396,7 +396,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Gives back the chunks of an index, if they are ones.
-    fn free_index(&self, table: Table) -> Result<(), Trouble> {
+    fn free_index(&self, table: Table) -> Result<(), EngineError> {
         let first = table.at / layout::CHUNK;
         if table.chunks() == 0 || !table.at.is_multiple_of(layout::CHUNK) {
             return Ok(());
@@ -413,7 +413,7 @@ impl<M: Mem> Store<M> {
         self.hint_free(first)
     }
 
-    fn each_word(&self, table: Table, mut each: impl FnMut(u64)) -> Result<(), Trouble> {
+    fn each_word(&self, table: Table, mut each: impl FnMut(u64)) -> Result<(), EngineError> {
         let words = table.lines.checked_mul(8).ok_or_else(|| outside(table.at))?;
         let words = usize::try_from(words).map_err(|_| outside(table.at))?;
         let range = self.mem.words(table.at, words).ok_or_else(|| outside(table.at))?;

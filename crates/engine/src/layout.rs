@@ -292,7 +292,7 @@ pub mod kind {
     pub const RECORDS: u64 = 2;
     pub const BLOCKS: u64 = 3;
     pub const INDEX: u64 = 4;
-    /// Cut into extents of one size.
+    /// Divided into extents of one size.
     pub const EXTENTS: u64 = 5;
     /// First chunk of a run that is one extent.
     pub const RUN: u64 = 6;

@@ -23,7 +23,7 @@
 //! | [`space`] | chunks, extents, pins; the walk over all records |
 //! | [`index`] | names to records |
 //! | [`locks`] | the engine's locks, and what a process does for a dead owner when it takes one |
-//! | [`room`] | space given back, and made: collection, sweep, growth |
+//! | [`reclaim`] | space given back, and made: collection, sweep, growth |
 //! | [`commit`] | transactions |
 //! | [`durable`] | checksums, flush, recovery |
 //! | [`variable`] | operations on variables by name, in terms of all the above |
@@ -42,7 +42,7 @@ pub mod record;
 pub mod space;
 pub mod index;
 pub mod locks;
-pub mod room;
+pub mod reclaim;
 pub mod commit;
 pub mod durable;
 pub mod variable;

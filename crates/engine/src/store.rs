@@ -1,7 +1,7 @@
 //! The store over its memory: what all parts of the engine share.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     header::Facts,
     layout::{State, Table, chunk, journal, live, record},
     mem::{
@@ -33,7 +33,7 @@ pub struct Store<M> {
 
 impl<M: Mem> Store<M> {
     /// The store in a region whose header said this.
-    pub fn new(mem: M, facts: &Facts) -> Result<Self, Trouble> {
+    pub fn new(mem: M, facts: &Facts) -> Result<Self, EngineError> {
         let store = Self {
             mem,
             seed: facts.seed,
@@ -45,12 +45,12 @@ impl<M: Mem> Store<M> {
             flushing: Mutex::new(()),
         };
         let mut store = store;
-        store.settled()?;
+        store.reload()?;
         Ok(store)
     }
 
     /// Reads anew what a recovery may have changed.
-    pub(crate) fn settled(&mut self) -> Result<(), Trouble> {
+    pub(crate) fn reload(&mut self) -> Result<(), EngineError> {
         let base = self.live()?.load(live::VERSION_BASE, Acquire);
         self.version_base = base.min(State::LARGEST);
         Ok(())
@@ -67,34 +67,34 @@ impl<M: Mem> Store<M> {
     }
 
     /// The live words, for reading.
-    pub fn live(&self) -> Result<M::Words<'_>, Trouble> {
+    pub fn live(&self) -> Result<M::Words<'_>, EngineError> {
         self.mem.words(live::AT, live::WORDS).ok_or_else(|| outside(live::AT))
     }
 
     /// The live words, for writing.
-    pub fn live_mut(&self) -> Result<M::WordsMut<'_>, Trouble> {
-        self.mem.words_mut(live::AT, live::WORDS).ok_or(Trouble::ReadOnly)
+    pub fn live_mut(&self) -> Result<M::WordsMut<'_>, EngineError> {
+        self.mem.words_mut(live::AT, live::WORDS).ok_or(EngineError::ReadOnly)
     }
 
     /// The journal of the structure lock.
-    pub fn journal(&self) -> Result<M::WordsMut<'_>, Trouble> {
-        self.mem.words_mut(journal::AT, journal::WORDS).ok_or(Trouble::ReadOnly)
+    pub fn journal(&self) -> Result<M::WordsMut<'_>, EngineError> {
+        self.mem.words_mut(journal::AT, journal::WORDS).ok_or(EngineError::ReadOnly)
     }
 
     /// A number that no variable of this region, and no chunk, ever had. Under L.
-    pub(crate) fn new_id(&self) -> Result<u64, Trouble> {
+    pub(crate) fn new_id(&self) -> Result<u64, EngineError> {
         let births = self.live_mut()?.fetch_add(live::BIRTHS, 1, Relaxed).saturating_add(1);
         // Never 0 and never with the bit, whatever a peer made of the counter.
         Ok((births.max(self.version_base) & !record::RETIRED).max(1))
     }
 
     /// How many variables, and chunks of them, were ever made.
-    pub fn births(&self) -> Result<u64, Trouble> {
+    pub fn births(&self) -> Result<u64, EngineError> {
         Ok(self.live()?.load(live::BIRTHS, Acquire))
     }
 
     /// The index that is current, for the owner of the structure lock.
-    pub fn table(&self) -> Result<Table, Trouble> {
+    pub fn table(&self) -> Result<Table, EngineError> {
         Ok(Table::of_root(self.live()?.load(live::ROOT, Relaxed)))
     }
 }

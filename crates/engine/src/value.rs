@@ -1,7 +1,7 @@
 //! A value as the engine sees it: a kind, a type and bytes.
 
 use crate::{
-    error::Trouble,
+    error::EngineError,
     layout::{self, Desc, Extent, slot},
     mem::{Load, Mem, Ordering::Relaxed},
 };
@@ -186,7 +186,7 @@ impl<'a> Raw<'a> {
 /// what is made of it counts only when the read is found to be whole. Each word of the slot's
 /// header is loaded once: it is checked, then used.
 #[derive(Debug)]
-pub struct Shot<'a, M: Mem> {
+pub struct SlotView<'a, M: Mem> {
     pub(crate) mem: &'a M,
     pub(crate) desc: Desc,
     /// The slot, as far as the smallest goes.
@@ -200,7 +200,7 @@ pub struct Shot<'a, M: Mem> {
 }
 
 #[allow(clippy::len_without_is_empty, reason = "nothing asks whether a value is empty")]
-impl<M: Mem> Shot<'_, M> {
+impl<M: Mem> SlotView<'_, M> {
     /// Number of the kind.
     #[inline]
     pub fn kind(&self) -> u8 {
@@ -225,7 +225,7 @@ impl<M: Mem> Shot<'_, M> {
     /// The first word, 0 where there is none.
     #[inline]
     pub(crate) fn word(&self) -> u64 {
-        match self.mem.near(self.data, 1) {
+        match self.mem.mapped_words(self.data, 1) {
             Some(data) if self.len() >= 8 => data.load(0, Relaxed),
             _ => 0,
         }
@@ -238,7 +238,7 @@ impl<M: Mem> Shot<'_, M> {
         let Some(into) = into.get_mut(..len) else { return };
         if self.desc.is_extent() {
             self.copy_pieces_to(into);
-        } else if let Some(data) = self.mem.near(self.data, len.div_ceil(8)) {
+        } else if let Some(data) = self.mem.mapped_words(self.data, len.div_ceil(8)) {
             data.copy_to(into);
         }
     }
@@ -255,7 +255,7 @@ impl<M: Mem> Shot<'_, M> {
 
     /// The value, copied out.
     #[inline]
-    pub fn capture(&self) -> Result<Captured, Trouble> {
+    pub fn capture(&self) -> Result<OwnedValue, EngineError> {
         let type_id =
             self.type_id.unwrap_or_else(|| (self.slot.load(slot::TYPE, Relaxed) >> 32) as u32);
         let data = match (self.kind(), self.len()) {
@@ -263,7 +263,7 @@ impl<M: Mem> Shot<'_, M> {
             (1, 0) | (2..=5, 8) => Data::Word(self.word()),
             // Of another length they are of no kind.
             (1..=5, _) => {
-                return Ok(Captured { kind: 0, type_id: 0, data: Data::Word(0) });
+                return Ok(OwnedValue { kind: 0, type_id: 0, data: Data::Word(0) });
             }
             _ => {
                 let len = self.len();
@@ -275,13 +275,13 @@ impl<M: Mem> Shot<'_, M> {
                 Data::Bytes(bytes)
             }
         };
-        Ok(Captured { kind: self.kind(), type_id, data })
+        Ok(OwnedValue { kind: self.kind(), type_id, data })
     }
 }
 
 /// A value that was copied out of a slot.
 #[derive(Clone, Debug)]
-pub struct Captured {
+pub struct OwnedValue {
     /// Number of its kind; 0 if it is none.
     /// Number of its kind.
     pub kind: u8,
@@ -291,7 +291,7 @@ pub struct Captured {
     pub data: Data,
 }
 
-/// The bytes of a [`Captured`] value.
+/// The bytes of an [`OwnedValue`].
 #[derive(Clone, Debug)]
 pub enum Data {
     /// A number.
@@ -300,7 +300,7 @@ pub enum Data {
     Bytes(Vec<u8>),
 }
 
-impl Captured {
+impl OwnedValue {
     /// A copy of a value on its way.
     pub fn of(raw: &Raw<'_>) -> Self {
         let data = match raw.payload {
@@ -329,8 +329,8 @@ impl Captured {
 }
 
 #[cold]
-fn no_memory(len: usize) -> Trouble {
-    Trouble::Told(
+fn no_memory(len: usize) -> EngineError {
+    EngineError::Explained(
         Error::new(ErrorKind::NoSpace, "get", "")
             .detail(format!("no memory for a copy of {len} bytes; read it in parts")),
     )

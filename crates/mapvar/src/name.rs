@@ -1,6 +1,6 @@
 //! Names of variables: which there can be, and which are the library's own.
 
-use mapvar_engine::{error::Trouble, layout};
+use mapvar_engine::{error::EngineError, layout};
 use mapvar_os::{Error, ErrorKind, Result};
 
 /// The first byte of names that are the library's own: of locks.
@@ -13,7 +13,7 @@ pub(crate) fn is_reserved(name: &[u8]) -> bool {
 }
 
 #[inline]
-pub(crate) fn checked(name: &str) -> Result<&[u8], Trouble> {
+pub(crate) fn checked(name: &str) -> Result<&[u8], EngineError> {
     let bytes = name.as_bytes();
     if is_reserved(bytes) {
         return Err(reserved_name());
@@ -23,7 +23,7 @@ pub(crate) fn checked(name: &str) -> Result<&[u8], Trouble> {
 
 /// As [`checked`], of a gem's map, which has no names of its own.
 #[inline]
-pub(crate) fn checked_length(name: &str) -> Result<&[u8], Trouble> {
+pub(crate) fn checked_length(name: &str) -> Result<&[u8], EngineError> {
     let bytes = name.as_bytes();
     if bytes.is_empty() || bytes.len() > layout::LONGEST_NAME {
         return Err(invalid_name(bytes.len()));
@@ -32,15 +32,15 @@ pub(crate) fn checked_length(name: &str) -> Result<&[u8], Trouble> {
 }
 
 #[cold]
-fn reserved_name() -> Trouble {
-    Trouble::Told(Error::new(ErrorKind::InvalidName, "name variable", "").detail(
+fn reserved_name() -> EngineError {
+    EngineError::Explained(Error::new(ErrorKind::InvalidName, "name variable", "").detail(
         "names that begin with a zero byte are the library's own (locks); begin it otherwise",
     ))
 }
 
 #[cold]
-fn invalid_name(len: usize) -> Trouble {
-    Trouble::Told(
+fn invalid_name(len: usize) -> EngineError {
+    EngineError::Explained(
         Error::new(ErrorKind::InvalidName, "name variable", "")
             .detail(format!("its name has {len} bytes; use 1 to {}", layout::LONGEST_NAME)),
     )

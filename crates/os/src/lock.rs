@@ -130,7 +130,7 @@ impl Locks {
 
     /// As [`wake`](Self::wake), by a system call in any case: for who takes over from one who died,
     /// and may have taken the bit away before he woke anybody.
-    pub fn rouse(&self, view: &View, at: usize) {
+    pub fn force_wake(&self, view: &View, at: usize) {
         if let Some(word) = view.range().half(at) {
             word.fetch_add(1, Ordering::AcqRel);
             word.fetch_and(!WAITERS, Ordering::AcqRel);

@@ -24,7 +24,7 @@ pub mod value;
 pub use random::Random;
 pub use value::Value;
 
-use mapvar_engine::value::Captured;
+use mapvar_engine::value::OwnedValue;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -35,7 +35,7 @@ use std::{
 pub const SKIPPED: u8 = 77;
 
 /// Whether the library makes a value of these bytes.
-pub fn decodes(captured: Captured) -> bool {
+pub fn decodes(captured: OwnedValue) -> bool {
     value::Value::of(captured).is_ok()
 }
 

@@ -14,7 +14,7 @@ use mapvar_engine::{
     store::Store,
 };
 use mapvar_engine_sim::{
-    adversary::{Adversary, Held, MOST_LOADS},
+    adversary::{Adversary, LockState, MOST_LOADS},
     operations,
 };
 
@@ -45,7 +45,7 @@ enum Change {
     /// The region is so long.
     Length(u64),
     /// A lock word is not free.
-    Lock(u64, Held),
+    Lock(u64, LockState),
 }
 
 impl Change {
@@ -139,10 +139,10 @@ impl Change {
                     _ => random.of(&places.records).0 + record::LOCK,
                 };
                 let held = match random.below(5) {
-                    0 => Held::Alive,
-                    1 => Held::Died,
-                    2 => Held::Marked(random.word() as u32 | 1),
-                    number => Held::Marked(0x3fff_ffed + number as u32),
+                    0 => LockState::Alive,
+                    1 => LockState::Died,
+                    2 => LockState::Marked(random.word() as u32 | 1),
+                    number => LockState::Marked(0x3fff_ffed + number as u32),
                 };
                 return Self::Lock(lock, held);
             }
@@ -304,9 +304,9 @@ impl Bytes {
         for (at, held) in image.held {
             // Lock words lie in the file.
             let word: u32 = match held {
-                Held::Alive => random.below(200) as u32 + 1,
-                Held::Died => 0x4000_0000,
-                Held::Marked(mark) => mark,
+                LockState::Alive => random.below(200) as u32 + 1,
+                LockState::Died => 0x4000_0000,
+                LockState::Marked(mark) => mark,
             };
             if let Some(to) = bytes.get_mut(at as usize..at as usize + 4) {
                 to.copy_from_slice(&word.to_le_bytes());
@@ -344,14 +344,14 @@ impl Bytes {
 /// Opens a region and does things to it, as `random` says. What only rotted is whole after a recovery.
 fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, undamaged: bool) {
     let mem = &region.mem;
-    let forged: Vec<(u64, Held)> = mem.held();
+    let forged: Vec<(u64, LockState)> = mem.held();
     let bytes = adversary_size(mem);
     // Nobody lies: whoever needs more does not come to an end.
     let begin = || mem.begin(None, MOST_LOADS / 4);
     begin();
     let free = |what: &str| {
         let held = mem.held();
-        let left = held.iter().find(|it| it.1 == Held::Alive && !forged.contains(it));
+        let left = held.iter().find(|it| it.1 == LockState::Alive && !forged.contains(it));
         assert!(left.is_none(), "{what} left a lock behind: {left:x?}");
     };
     if random.below(8) < 3 {

@@ -5,8 +5,8 @@ use crate::{
     guard,
     random::Random,
 };
-use mapvar_harness::marshal::{Dump, Flaw, dump, load};
 use mapvar_harness::Value;
+use mapvar_harness::marshal::{Dump, ParseError, dump, load};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What Ruby wrote.
@@ -219,7 +219,7 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
         let total = len + alone.len();
         match bounded("setting", total, || other.set_dump("another", &alone)) {
             Ok(()) => assert_eq!(other.dump_of("another"), Some(alone), "put in and taken out"),
-            Err(flaw) => assert_eq!(flaw, Flaw::Tangled),
+            Err(flaw) => assert_eq!(flaw, ParseError::Tangled),
         }
     }
     if names.is_empty() {
@@ -231,7 +231,7 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
     match bounded("removing", len, || rest.remove(&gone)) {
         Ok(there) => assert!(there, "removed what it has"),
         Err(flaw) => {
-            assert_eq!(flaw, Flaw::Tangled);
+            assert_eq!(flaw, ParseError::Tangled);
             return;
         }
     }

@@ -10,8 +10,8 @@ use crate::{
 };
 use mapvar::Kind;
 use mapvar_engine::{
-    commit::{Ended, Part},
-    error::Trouble,
+    commit::{CommitOutcome, TxEntry},
+    error::EngineError,
     handle::Handle,
     header::Facts,
     layout::CHUNK,
@@ -20,7 +20,7 @@ use mapvar_engine::{
     version::{Expect, Wrote},
 };
 use mapvar_engine_sim::{
-    adversary::{Adversary, Call, Held},
+    adversary::{Adversary, Call, LockState},
     operations::{self, Plain},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,14 +87,14 @@ struct Run<'a> {
 }
 
 /// What an error may be where nothing failed.
-fn may_be(trouble: &Trouble) -> bool {
-    matches!(trouble, Trouble::Full { .. } | Trouble::WrongKind(_))
+fn may_be(trouble: &EngineError) -> bool {
+    matches!(trouble, EngineError::Full { .. } | EngineError::WrongKind(_))
 }
 
 impl Run<'_> {
     fn free(&self, what: &str) {
         let held = self.store.mem().held();
-        let left = held.iter().find(|it| it.1 != Held::Died);
+        let left = held.iter().find(|it| it.1 != LockState::Died);
         assert!(left.is_none(), "{what} left a lock behind: {left:x?}");
     }
 
@@ -152,7 +152,7 @@ impl Run<'_> {
         let integer = operations::integer(word);
         let plain = (Kind::I64 as u8, word.to_le_bytes().to_vec());
         let what;
-        let done: Result<(), Trouble> = match which {
+        let done: Result<(), EngineError> = match which {
             0..=3 => {
                 what = "set";
                 let set = self.store.set(query, &raw).map(drop);
@@ -277,7 +277,7 @@ impl Run<'_> {
         }
     }
 
-    fn transact(&mut self, random: &mut Random) -> Result<(), Trouble> {
+    fn transact(&mut self, random: &mut Random) -> Result<(), EngineError> {
         let mut names: Vec<Vec<u8>> = self.model.keys().cloned().collect();
         names.retain(|name| !self.atomics.contains(name));
         while names.len() > 3 {
@@ -293,22 +293,22 @@ impl Run<'_> {
             };
             let expect =
                 if conflicts && number == 0 { Expect::Version(1 << 50) } else { Expect::Present };
-            changes.push(Part { handle, expect, raw: Some(*raw) });
+            changes.push(TxEntry { handle, expect, raw: Some(*raw) });
         }
         match self.store.transact(&mut changes)? {
-            Ended::Committed => {
+            CommitOutcome::Committed => {
                 assert!(!conflicts, "a transaction that conflicts is committed");
                 for (name, word) in names.into_iter().zip(words) {
                     self.model.insert(name, (Kind::I64 as u8, word.to_le_bytes().to_vec()));
                 }
             }
-            Ended::Conflict => assert!(conflicts, "a conflict with nobody"),
-            Ended::Stale => panic!("a variable that is there is said to be gone"),
+            CommitOutcome::Conflict => assert!(conflicts, "a conflict with nobody"),
+            CommitOutcome::Stale => panic!("a variable that is there is said to be gone"),
         }
         Ok(())
     }
 
-    fn by_handle(&mut self, random: &mut Random) -> Result<(), Trouble> {
+    fn by_handle(&mut self, random: &mut Random) -> Result<(), EngineError> {
         // As many as there are, for later: one of them may be a variable's that is no more.
         let mut found = Vec::new();
         for name in self.model.keys() {
@@ -332,7 +332,7 @@ impl Run<'_> {
         let raw = Raw::bytes(Kind::Bytes, 0, &bytes);
         let wrote = if bytes.len() < 20 && random.one_in(2) {
             // The fast path; whatever it does not do, the slow one is asked.
-            let poked = self.store.poke(handle, &raw, false);
+            let poked = self.store.try_write_fast(handle, &raw, false);
             assert!(!poked || (same && self.model.contains_key(&name)), "poked what is no more");
             if poked { Wrote::Version(0) } else { self.store.write(handle, &raw)? }
         } else {

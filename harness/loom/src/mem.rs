@@ -21,7 +21,7 @@ use loom::{
     },
 };
 use mapvar_engine::{
-    error::Trouble,
+    error::EngineError,
     layout,
     mem::{Load, Mem, Ordering, StoreWords},
 };
@@ -487,7 +487,7 @@ impl Mem for LoomMem {
         }
     }
 
-    fn rouse(&self, at: u64) {
+    fn force_wake(&self, at: u64) {
         let Some(futex) = self.futex(at).filter(|_| !self.over()) else { return };
         futex.word.fetch_add(1, Ordering::AcqRel);
         self.step();
@@ -497,7 +497,7 @@ impl Mem for LoomMem {
         futex.woken.notify_all();
     }
 
-    fn wakes(&self, at: u64) -> Result<u32, Trouble> {
+    fn wakes(&self, at: u64) -> Result<u32, EngineError> {
         let futex = self.futex(at).unwrap_or_else(|| panic!("FORGOTTEN: a wake word at {at:#x}"));
         let order = self.order(Op::Load, On::Wake, Ordering::Acquire);
         Ok(futex.word.load(order) & !WAITERS)
@@ -505,7 +505,7 @@ impl Mem for LoomMem {
 
     /// As `mapvar_os::Locks::park` of Linux, without an end: who is not woken sleeps for ever, which
     /// loom tells.
-    fn park(&self, at: u64, seen: u32, _: Duration) -> Result<(), Trouble> {
+    fn park(&self, at: u64, seen: u32, _: Duration) -> Result<(), EngineError> {
         let futex = self.futex(at).unwrap_or_else(|| panic!("FORGOTTEN: a wake word at {at:#x}"));
         let order = self.order(Op::Swap, On::Wake, Ordering::AcqRel);
         if futex.word.fetch_or(WAITERS, order) | WAITERS == seen | WAITERS {
@@ -525,7 +525,7 @@ impl Mem for LoomMem {
         assert!(!known, "FORGOTTEN: the model resets the lock at {at:#x}");
     }
 
-    fn seat(&self) -> Result<u64, Trouble> {
+    fn seat(&self) -> Result<u64, EngineError> {
         Ok(1)
     }
 

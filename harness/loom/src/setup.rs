@@ -3,7 +3,7 @@
 use crate::mem::{On, Place, kind_of};
 use mapvar_engine::value::Kind;
 use mapvar_engine::{
-    error::Trouble,
+    error::EngineError,
     handle::Handle,
     header as region,
     header::Facts,
@@ -276,10 +276,10 @@ pub trait Vars {
 }
 
 /// Takes a timeout out of a result; any other trouble is a fault of the engine.
-fn in_time<T>(result: Result<T, Trouble>) -> Option<T> {
+fn in_time<T>(result: Result<T, EngineError>) -> Option<T> {
     match result {
         Ok(done) => Some(done),
-        Err(Trouble::Lock(mapvar_os::Refused::TimedOut(_))) => None,
+        Err(EngineError::Lock(mapvar_os::Refused::TimedOut(_))) => None,
         Err(trouble) => panic!("TROUBLE: {trouble:?}"),
     }
 }
@@ -300,19 +300,19 @@ impl<M: Mem> Vars for Store<M> {
     }
 
     fn poke_by(&self, handle: Handle, value: u64) -> bool {
-        self.poke(handle, &Raw::bytes(Kind::Bytes, 0, &bytes(value)), false)
+        self.try_write_fast(handle, &Raw::bytes(Kind::Bytes, 0, &bytes(value)), false)
     }
 
     fn peek_by(&self, handle: Handle) -> Option<u64> {
         let mut copy = [0; 16];
-        let len = self.peek_into(handle, &mut copy)?;
+        let len = self.try_read_fast_into(handle, &mut copy)?;
         assert!(len == 16, "TORN: {len} bytes");
         Some(whole(copy, "?"))
     }
 
     fn get_by(&self, handle: Handle) -> Got {
         let mut copy = [0; 16];
-        let Some(seen) = in_time(self.read(handle, |shot| shot.copy_to(&mut copy))) else {
+        let Some(seen) = in_time(self.read(handle, |view| view.copy_to(&mut copy))) else {
             return Got::Busy;
         };
         match seen {

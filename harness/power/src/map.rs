@@ -1,7 +1,7 @@
 //! The region that is cut off, and what can be seen of it.
 
 use mapvar_engine::{
-    error::Trouble,
+    error::EngineError,
     handle::Handle,
     header as region,
     header::Facts,
@@ -108,7 +108,7 @@ pub fn look(store: &Store<Power>, given: &mut Given) -> Result<BTreeMap<Vec<u8>,
     let mut all = BTreeMap::new();
     let mut wrong = None;
     let walked = store.each_record(|handle| {
-        let seen = match store.read(handle, |shot| shot.capture()) {
+        let seen = match store.read(handle, |view| view.capture()) {
             Ok(Seen::Value(Ok(captured), version)) => (captured.data, version),
             Ok(Seen::Absent | Seen::Stale) => return true,
             other => {
@@ -166,9 +166,10 @@ pub fn recover(
             let mut store = Store::new(power.clone(), facts)?;
             let recovered = store.recover(power.size())?;
             // As the identity: by this word nobody recovers again.
-            let sector = power.words_mut(identity::AT, identity::WORDS).ok_or(Trouble::ReadOnly)?;
+            let sector =
+                power.words_mut(identity::AT, identity::WORDS).ok_or(EngineError::ReadOnly)?;
             sector.store(identity::BOOT, boot, SeqCst);
-            Ok::<_, Trouble>((store, recovered))
+            Ok::<_, EngineError>((store, recovered))
         });
         match opened {
             Some(Ok((_, recovered))) if recovered.damaged || recovered.lost > 0 => {
@@ -192,7 +193,7 @@ pub fn recover(
 
 /// What somebody takes, nobody needs: after a recovery and a sweep there is nothing of that.
 pub fn nothing_leaked(store: &Store<Power>) -> Result<(), String> {
-    let told = |trouble: Trouble| format!("at the end: {trouble:?}");
+    let told = |trouble: EngineError| format!("at the end: {trouble:?}");
     let tidy = || {
         store.collect_all()?;
         store.sweep()?;

@@ -5,8 +5,8 @@
 use crate::map::{Content, Counts, Given, content, facts, format, nothing_leaked, recover};
 use mapvar::Kind;
 use mapvar_engine::{
-    commit::{Ended, Part},
-    error::Trouble,
+    commit::{CommitOutcome, TxEntry},
+    error::EngineError,
     header::Facts,
     layout::record,
     mem::Ordering::SeqCst,
@@ -118,7 +118,7 @@ impl Op {
     }
 
     /// Does it; answers the version that a set got.
-    fn run(&self, store: &Store<Power>) -> Result<Option<u64>, Trouble> {
+    fn run(&self, store: &Store<Power>) -> Result<Option<u64>, EngineError> {
         match self {
             Self::Set(at, value) => {
                 let name = name(*at);
@@ -134,9 +134,9 @@ impl Op {
                     let Some(handle) = store.find(store.query(&name(at)))? else {
                         return Ok(None);
                     };
-                    changes.push(Part { handle, expect: Expect::Present, raw: Some(raw) });
+                    changes.push(TxEntry { handle, expect: Expect::Present, raw: Some(raw) });
                 }
-                assert_ne!(store.transact(&mut changes)?, Ended::Stale);
+                assert_ne!(store.transact(&mut changes)?, CommitOutcome::Stale);
             }
             Self::Add(n) => {
                 let raw = Raw::word(Kind::U64, *n);
@@ -254,7 +254,7 @@ impl World {
             match doing.run(&store) {
                 Ok(_) => locked(&truth).apply(&doing),
                 // It met a record that is held, and does not wait.
-                Err(Trouble::Full { .. } | Trouble::Lock(_) | Trouble::Contended) => {}
+                Err(EngineError::Full { .. } | EngineError::Lock(_) | EngineError::Contended) => {}
                 Err(other) => panic!("{other:?}"),
             }
         };
@@ -307,7 +307,7 @@ impl World {
                     self.allowed = since;
                 }
             }
-            Some(Err(Trouble::Full { .. })) => {}
+            Some(Err(EngineError::Full { .. })) => {}
             Some(Err(other)) => return Err(format!("{op:?}: {other:?}")),
             None => {
                 if is_flush {
@@ -333,7 +333,7 @@ impl World {
         }
         self.power.die();
         self.counts.deaths += 1;
-        let told = |trouble: Trouble| format!("after a death: {trouble:?}");
+        let told = |trouble: EngineError| format!("after a death: {trouble:?}");
         self.store = Store::new(self.power.clone(), &self.facts).map_err(told)?;
         if random.below(2) == 0 {
             self.store.quiesce().map_err(told)?;

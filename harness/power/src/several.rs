@@ -7,8 +7,8 @@ use crate::map::{Counts, Given, facts, format, look, nothing_leaked, recover};
 use generator::{Generator, Gn};
 use mapvar::Kind;
 use mapvar_engine::{
-    commit::{Ended, Part},
-    error::Trouble,
+    commit::{CommitOutcome, TxEntry},
+    error::EngineError,
     header::Facts,
     layout::record,
     mem::Ordering::SeqCst,
@@ -276,7 +276,7 @@ fn live(
     for _ in 0..=random.below(taste.operations) {
         let done = operation(&store, number, log, taste, random);
         match done {
-            Ok(()) | Err(Trouble::Full { .. }) => {}
+            Ok(()) | Err(EngineError::Full { .. }) => {}
             Err(other) => {
                 locked(log).wrong = Some(format!("process {number}: {other:?}"));
                 return;
@@ -292,7 +292,7 @@ fn operation(
     log: &Shared,
     taste: &Taste,
     random: &mut Random,
-) -> Result<(), Trouble> {
+) -> Result<(), EngineError> {
     let end = |writes: &[usize], state: State| {
         let mut log = locked(log);
         let now = log.tick();
@@ -340,7 +340,7 @@ fn operation(
             let mut handles = Vec::new();
             for variable in variables {
                 if let Some(handle) = store.find(store.query(&name(variable)))? {
-                    changes.push(Part { handle, expect: Expect::Present, raw: Some(raw) });
+                    changes.push(TxEntry { handle, expect: Expect::Present, raw: Some(raw) });
                     handles.push(variable);
                 }
             }
@@ -355,7 +355,7 @@ fn operation(
                 }
             }
             let done = store.transact(&mut changes);
-            let committed = matches!(done, Ok(Ended::Committed));
+            let committed = matches!(done, Ok(CommitOutcome::Committed));
             end(&writes, if committed { State::Done } else { State::Void });
             done.map(drop)
         }
@@ -382,7 +382,7 @@ fn operation(
 }
 
 /// Adds to the Atomic a bit that it does not have.
-fn add(store: &Store<Power>, number: usize, log: &Shared) -> Result<(), Trouble> {
+fn add(store: &Store<Power>, number: usize, log: &Shared) -> Result<(), EngineError> {
     let (write, bit) = {
         let mut log = locked(log);
         let Some(bit) = log.bits.pop() else { return Ok(()) };
@@ -517,7 +517,7 @@ impl World {
         }
         self.power.machine().turn_in(-1);
         if self.running.iter().all(Option::is_none) {
-            let told = |trouble: Trouble| format!("when all was done: {trouble:?}");
+            let told = |trouble: EngineError| format!("when all was done: {trouble:?}");
             let store = Store::new(self.power.process(7), &self.facts).map_err(told)?;
             // What a dead one committed is published by the next to take T.
             store.transact(&mut []).map_err(told)?;

@@ -1,5 +1,5 @@
 //! Plants the bugs of `mutants` in a scratch tree, chooses one at a time, and sees each caught by the
-//! harness that `bugs.txt` names for it. `ci/seeded` runs it.
+//! harness that `bugs.txt` names for it. `cargo xtask seeded` runs it.
 
 mod mutants;
 mod places;
@@ -25,7 +25,7 @@ use suite::{Job, Programs};
 use table::Bug;
 
 const USAGE: &str = "\
-ci/seeded [--short] [--times N] [--jobs N] [--check] [--tree] [--show] [WORD]...
+cargo xtask seeded [--short] [--times N] [--jobs N] [--check] [--tree] [--show] [WORD]...
   --short    a handful, by the quickest harnesses
   --times N  each bug so often
   --jobs N   so many at a time (as many as there are processors)
@@ -307,7 +307,8 @@ impl Bench<'_> {
 
     /// Plants a bug so many times; answers how long the slowest took to be caught, and by which line.
     fn plant(&self, bug: &Bug, job: &Job) -> Result<(Duration, String), String> {
-        let output = format!("{} by {}.txt", bug.name, file_name(&job.suite.name()));
+        // By the whole command: two lines of one bug may run at a time.
+        let output = format!("{} by {}.txt", bug.name, file_name(&job.command));
         let output = self.outputs.join(output);
         let mut slowest = (Duration::ZERO, String::new());
         for _ in 0..self.options.times {
@@ -330,7 +331,7 @@ fn short(line: &str) -> String {
     if cut.len() < line.trim().len() { format!("{cut}...") } else { cut }
 }
 
-/// The folder of builds, into which the script has put this program's own.
+/// The folder of builds, which `cargo xtask seeded` sets.
 pub fn target() -> PathBuf {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/seeded");
     let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(own, PathBuf::from);

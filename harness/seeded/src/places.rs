@@ -18,7 +18,7 @@ const MEMORY: &str = "/dev/shm";
 
 /// A mount of its own on `/dev/shm`, then the program: it goes with the last process that sees it.
 const AS_ROOT: &str = r#"mount -t tmpfs -o mode=1777 none /dev/shm && exec "$@""#;
-/// The same for who is not root, who is himself again afterwards.
+/// The same for a user other than root, whom the program is started as.
 const AS_USER: &str = r#"mount -t tmpfs -o mode=1777 none /dev/shm && user=$1 group=$2 && shift 2 &&
 exec unshare -U --map-user="$user" --map-group="$group" -- "$@""#;
 
@@ -39,7 +39,7 @@ impl Places {
     pub fn new() -> io::Result<Self> {
         let folder = std::env::temp_dir().join(format!("mapvar-seeded.{}", std::process::id()));
         fs::create_dir(&folder)?;
-        // Harnesses become other users, who must get through.
+        // Harnesses become other users, which must get through.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
         let apart = apart();
         if apart.is_empty() && Path::new(MEMORY).is_dir() {

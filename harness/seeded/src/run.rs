@@ -68,7 +68,7 @@ impl Ran {
         line.or((code == Some(77)).then_some("exit code 77"))
     }
 
-    /// The lines that speak of a failure, for who looks for the sentence of a bug.
+    /// The lines that speak of a failure, among which an author finds the sentence of a bug.
     pub fn verdicts(&self) -> Vec<&str> {
         const WORDS: [&str; 13] = [
             "WRONG",
@@ -97,7 +97,7 @@ impl Ran {
         told
     }
 
-    /// The last lines that it wrote, for who is to find out.
+    /// The last lines that it wrote, which tell why.
     pub fn tail(&self) -> String {
         let lines: Vec<&str> = self.output.lines().collect();
         let from = lines.len().saturating_sub(12);
@@ -154,6 +154,6 @@ fn end_group(group: u32) {
 pub fn end_all() {
     let groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
     groups.iter().for_each(|group| end_group(*group));
-    // Who wants to start something waits for it until this process has ended.
+    // A thread that wants to start something waits for it until this process has ended.
     std::mem::forget(groups);
 }

@@ -44,7 +44,7 @@ impl How {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Of {
-    /// The package in `harness/NAME`; `NAME/PROGRAM` where it has several.
+    /// The package `mapvar-NAME` of `harness/`.
     Harness(String),
     /// A test of the workspace: `os:contract`, or `mapvar:lib` for those within the crate.
     Test(String, String),
@@ -98,20 +98,15 @@ impl Suite {
 
     /// The call of cargo that builds it.
     fn cargo(&self, root: &Path, windows: bool) -> Command {
-        let mut cargo = if windows {
-            Command::new(root.join("ci/windows"))
-        } else {
-            Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        };
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        if windows {
+            cargo.args(["xtask", "windows"]);
+        }
         match &self.of {
             Of::Harness(name) => {
-                let (folder, program) = name.split_once('/').unwrap_or((name, ""));
-                let manifest = root.join("harness").join(folder).join("Cargo.toml");
-                cargo.args(["build", "--release", "--manifest-path"]);
-                cargo.arg(manifest);
-                if !program.is_empty() {
-                    cargo.args(["--bin", program]);
-                }
+                cargo.args(["build", "--profile", profile_of(name), "--manifest-path"]);
+                cargo.arg(root.join("harness/Cargo.toml"));
+                cargo.args(["--package", &package_of(name)]);
             }
             Of::Test(package, test) => {
                 cargo.args(["test", "--no-run", "--package", &package_of(package)]);
@@ -137,7 +132,7 @@ impl Suite {
     pub fn build(&self, root: &Path) -> Result<Built, NotBuilt> {
         let wine = self.how == How::Wine;
         let program = self.program(&mut self.cargo(root, wine))?;
-        // What mounts over Wine's folders has a prefix and a server of its own, as in ci/full.
+        // What mounts over Wine's folders has a prefix and a server of its own.
         let prefix = (self.how == How::WithWine).then(|| crate::target().join("wine-apart"));
         let second = match self.how {
             How::Native | How::Wine => None,
@@ -164,7 +159,7 @@ impl Suite {
         built
     }
 
-    /// The program with `AddressSanitizer`, in a folder of its own, as `ci/fuzz` has it.
+    /// The program with `AddressSanitizer`, in a folder of its own.
     fn victim(&self, root: &Path) -> Result<PathBuf, NotBuilt> {
         let said = |arg: &[&str]| {
             let output = Command::new("rustc").args(arg).output().ok()?;
@@ -193,7 +188,7 @@ impl Suite {
         let output =
             cargo.output().map_err(|error| NotBuilt::Failed(format!("{name}: {error}")))?;
         if output.status.code() == Some(77) && matches!(self.how, How::Wine | How::WithWine) {
-            return Err(NotBuilt::Skipped("ci/windows cannot set up Wine here".into()));
+            return Err(NotBuilt::Skipped("cargo xtask windows cannot set up Wine here".into()));
         }
         if !output.status.success() {
             return Err(NotBuilt::Failed(format!("{name} cannot be built")));
@@ -231,11 +226,7 @@ impl Built {
         } else {
             places.program(&self.program)
         };
-        if let Some((option, program)) = &self.second {
-            command.arg(option).arg(program);
-        }
         if matches!(suite.how, How::Wine | How::WithWine) {
-            // As ci/windows has it.
             if let Some(prefix) = &self.prefix {
                 command.env("WINEPREFIX", prefix);
             } else {
@@ -251,6 +242,10 @@ impl Built {
             command.arg("--show-output");
         }
         command.args(args).current_dir(&self.folder).stdin(Stdio::null());
+        // Behind the arguments: the first of them may be a subcommand, whose option this is.
+        if let Some((option, program)) = &self.second {
+            command.arg(option).arg(program);
+        }
         command.env("CARGO_MANIFEST_DIR", &self.folder).env("RUST_BACKTRACE", "0");
         command.envs(settings.iter().map(|(name, value)| (name, value)));
         command.env_remove("MAPVAR_SEEDED");
@@ -310,7 +305,7 @@ impl Programs {
     }
 }
 
-/// Wine's folder, as ci/windows has it.
+/// Wine's folder, as `cargo xtask windows` has it.
 pub fn wine_prefix() -> PathBuf {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/wine");
     std::env::var_os("WINEPREFIX").map_or_else(own, PathBuf::from)
@@ -318,6 +313,11 @@ pub fn wine_prefix() -> PathBuf {
 
 fn package_of(name: &str) -> String {
     if name == "mapvar" { name.into() } else { format!("mapvar-{name}") }
+}
+
+/// The profile that suits a harness: optimised with the engine's own checks in, or as users build it.
+fn profile_of(harness: &str) -> &'static str {
+    if ["loom", "power", "fuzz"].contains(&harness) { "checked" } else { "release" }
 }
 
 /// Words, those in double quotes whole.

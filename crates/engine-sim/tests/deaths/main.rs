@@ -12,14 +12,14 @@
 )]
 
 use mapvar_engine::{
-    commit::{Ended, Part},
-    error::Trouble,
+    commit::{CommitOutcome, TxEntry},
+    error::EngineError,
     handle::Handle,
     header::{Facts, format, table_chunks},
     layout::{self, CHUNK, CHUNK_HEADER, Desc, State, Table, index_word, kind, live, record, slot},
     mem::{Load, Mem, Ordering::Relaxed, StoreWords},
     record::read::Seen,
-    space::{chunks::Cut, extents::ExtentLocation},
+    space::{chunks::SizeClass, extents::ExtentLocation},
     store::Store,
     value::{Data, Kind, Raw},
     version::Expect,
@@ -34,7 +34,7 @@ mod two_deaths;
 
 /// Values by name.
 type Values = BTreeMap<&'static str, Vec<u8>>;
-type Operation = fn(&Store<Mortal>) -> Result<(), Trouble>;
+type Operation = fn(&Store<Mortal>) -> Result<(), EngineError>;
 
 /// A region in which every operation starts, and every name that is of interest.
 struct World {
@@ -51,13 +51,13 @@ fn value(byte: u8, len: usize) -> Vec<u8> {
     (0..len).map(|at| byte ^ (at / 8) as u8).collect()
 }
 
-fn put(store: &Store<Mortal>, name: &str, value: &[u8]) -> Result<(), Trouble> {
+fn put(store: &Store<Mortal>, name: &str, value: &[u8]) -> Result<(), EngineError> {
     store.set(store.query(name.as_bytes()), &Raw::bytes(Kind::Bytes, 0, value)).map(|_| ())
 }
 
 fn look(store: &Store<Mortal>, name: &str) -> Option<Vec<u8>> {
     let handle = store.find(store.query(name.as_bytes())).unwrap()?;
-    match store.read(handle, |shot| shot.capture()).unwrap() {
+    match store.read(handle, |view| view.capture()).unwrap() {
         Seen::Value(captured, _) => match captured.unwrap().data {
             Data::Bytes(bytes) => Some(bytes),
             Data::Word(word) => Some(word.to_le_bytes().to_vec()),
@@ -70,7 +70,7 @@ fn found(store: &Store<Mortal>, name: &str) -> Handle {
     store.find(store.query(name.as_bytes())).unwrap().expect("it is there")
 }
 
-fn remove(store: &Store<Mortal>, name: &str) -> Result<(), Trouble> {
+fn remove(store: &Store<Mortal>, name: &str) -> Result<(), EngineError> {
     store.remove(store.query(name.as_bytes())).map(|_| ())
 }
 
@@ -176,7 +176,7 @@ impl World {
                     let place = store.place_of(at).unwrap().expect("it is an extent");
                     assert_eq!(words.load(slot::DATA + 1, Relaxed), place.capacity());
                     used += match place {
-                        ExtentLocation::Cut(_, cut) => cut.bytes(),
+                        ExtentLocation::Part(_, cut) => cut.bytes(),
                         ExtentLocation::Run(_, span) => span * CHUNK,
                     };
                     assert_eq!(owners.insert(at, handle), None, "{told}: two owners of {at:#x}");
@@ -292,7 +292,7 @@ fn check_chunks(store: &Store<Mortal>, told: &str) {
             kind::INDEX => index += 1,
             kind::EXTENTS => {
                 let class = store.chunk_kind(number).unwrap().1;
-                let taken = store.taken(number, Cut::extents(class)).unwrap();
+                let taken = store.taken(number, SizeClass::extents(class)).unwrap();
                 assert!(!taken.is_empty(), "{told}: chunk {number} is cut up for nothing");
             }
             _ => {}
@@ -352,7 +352,7 @@ fn i5_an_insertion_killed_anywhere_is_all_or_nothing() {
 }
 
 /// A value of a process that is gone: there is none.
-fn put_of_the_dead(store: &Store<Mortal>, name: &str, value: &[u8]) -> Result<(), Trouble> {
+fn put_of_the_dead(store: &Store<Mortal>, name: &str, value: &[u8]) -> Result<(), EngineError> {
     let raw = Raw::bytes(Kind::Bytes, 0, value).owned_by(5 << 56 | 0x77);
     store.set(store.query(name.as_bytes()), &raw).map(|_| ())
 }
@@ -392,18 +392,18 @@ fn i5_who_finds_the_dead_killed_anywhere_leaves_no_half_of_it() {
 }
 
 /// Three variables at once, one of them large, one removed.
-fn transaction(store: &Store<Mortal>) -> Result<(), Trouble> {
+fn transaction(store: &Store<Mortal>) -> Result<(), EngineError> {
     let [small, block, place] = ["small", "block", "place"].map(|name| found(store, name));
     let large = value(9, 5000);
     let extent = store.reserve(block, large.len())?;
     store.fill(extent, &large)?;
-    let change = |handle, raw| Part { handle, expect: Expect::Any, raw: Some(raw) };
+    let change = |handle, raw| TxEntry { handle, expect: Expect::Any, raw: Some(raw) };
     let outcome = store.transact(&mut [
         change(small, Raw::bytes(Kind::Bytes, 0, b"after")),
         change(block, Raw::bytes(Kind::Bytes, 0, &large).lying_in(extent)),
         change(place, Raw::TOMBSTONE),
     ])?;
-    assert_eq!(outcome, Ended::Committed);
+    assert_eq!(outcome, CommitOutcome::Committed);
     store.collect(place)
 }
 
@@ -453,7 +453,7 @@ fn i5_a_snapshot_killed_anywhere_leaves_no_mark() {
         })?;
         store.with_all_marked(&handles, || {
             for handle in &handles {
-                let _ = store.read(*handle, |shot| shot.len())?;
+                let _ = store.read(*handle, |view| view.len())?;
             }
             Ok(())
         })
@@ -518,11 +518,11 @@ fn i3_what_is_pinned_stays_until_its_reader_is_done_or_dead() {
             remove(&writer, name).unwrap();
             put(&writer, "new", &value(8, expected.len())).unwrap();
             writer.sweep_in_batches(2).unwrap();
-            let seen = reader.take_pinned(&pinned, |shot| {
+            let seen = reader.take_pinned(&pinned, |view| {
                 // Also in the last moment before it is copied.
                 writer.sweep_in_batches(2).unwrap();
                 put(&writer, "newer", &value(9, expected.len())).unwrap();
-                shot.capture().unwrap().data
+                view.capture().unwrap().data
             });
             let seen = seen.unwrap();
             let Seen::Value(Data::Bytes(bytes), _) = seen else { panic!("{seen:?}") };
@@ -664,7 +664,7 @@ fn every_meeting(world: &World, one: Operation, other: Operation, told: &str) {
                 allowed.each_ref().map(|allowed| differing(&values, allowed))
             ),
             // What it met was locked, by who cannot go on before it.
-            Err(Trouble::Lock(_) | Trouble::Contended) => {}
+            Err(EngineError::Lock(_) | EngineError::Contended) => {}
             Err(trouble) => panic!("{told}: {trouble:?}"),
         }
         world.check(&store, &told);
@@ -723,17 +723,17 @@ const OPERATIONS: [(&str, Operation); 9] = [
 ];
 
 /// As [`transaction`], of variables that stay.
-fn lasting_transaction(store: &Store<Mortal>) -> Result<(), Trouble> {
+fn lasting_transaction(store: &Store<Mortal>) -> Result<(), EngineError> {
     let large = value(9, 5000);
     let block = found(store, "block");
     let extent = store.reserve(block, large.len())?;
     store.fill(extent, &large)?;
-    let change = |handle, raw| Part { handle, expect: Expect::Any, raw: Some(raw) };
+    let change = |handle, raw| TxEntry { handle, expect: Expect::Any, raw: Some(raw) };
     let outcome = store.transact(&mut [
         change(found(store, "small"), Raw::bytes(Kind::Bytes, 0, b"after")),
         change(block, Raw::bytes(Kind::Bytes, 0, &large).lying_in(extent)),
     ]);
-    if !matches!(outcome, Ok(Ended::Committed)) {
+    if !matches!(outcome, Ok(CommitOutcome::Committed)) {
         store.forsake(extent);
     }
     outcome.map(|_| ())

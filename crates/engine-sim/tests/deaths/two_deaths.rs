@@ -61,11 +61,11 @@ fn of(name: &str, round: u8, len: usize) -> Vec<u8> {
     value(tag(name) | round, len)
 }
 
-fn set(store: &Store<Mortal>, name: &str, round: u8) -> Result<(), Trouble> {
+fn set(store: &Store<Mortal>, name: &str, round: u8) -> Result<(), EngineError> {
     put(store, name, &of(name, round, 24))
 }
 
-fn set_large(store: &Store<Mortal>, name: &str, round: u8, len: usize) -> Result<(), Trouble> {
+fn set_large(store: &Store<Mortal>, name: &str, round: u8, len: usize) -> Result<(), EngineError> {
     put(store, name, &of(name, round, len))
 }
 
@@ -77,25 +77,25 @@ fn assert_whole(name: &str, bytes: &[u8], told: &str) {
 }
 
 /// Collects the removed variable, which may have another one's record by now.
-fn collect(store: &Store<Mortal>, name: &str) -> Result<(), Trouble> {
+fn collect(store: &Store<Mortal>, name: &str) -> Result<(), EngineError> {
     match store.find(store.query(name.as_bytes()))? {
         Some(handle) => store.collect(handle),
         None => Ok(()),
     }
 }
 
-fn rebuild(store: &Store<Mortal>) -> Result<(), Trouble> {
+fn rebuild(store: &Store<Mortal>) -> Result<(), EngineError> {
     let _held = store.lock_structure()?;
     store.rebuild()
 }
 
-fn sweep(store: &Store<Mortal>) -> Result<(), Trouble> {
+fn sweep(store: &Store<Mortal>) -> Result<(), EngineError> {
     store.sweep_in_batches(2).map(|_| ())
 }
 
-fn try_look(store: &Store<Mortal>, name: &str) -> Result<Option<Vec<u8>>, Trouble> {
+fn try_look(store: &Store<Mortal>, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
     let Some(handle) = store.find(store.query(name.as_bytes()))? else { return Ok(None) };
-    Ok(match store.read(handle, |shot| shot.capture())? {
+    Ok(match store.read(handle, |view| view.capture())? {
         Seen::Value(captured, _) => match captured?.data {
             Data::Bytes(bytes) => Some(bytes),
             Data::Word(word) => Some(word.to_le_bytes().to_vec()),
@@ -115,7 +115,7 @@ fn look_at_all(store: &Store<Mortal>) -> Looks {
                 }
                 seen.insert(name, value);
             }
-            Err(Trouble::Lock(_) | Trouble::Contended) => {}
+            Err(EngineError::Lock(_) | EngineError::Contended) => {}
             Err(trouble) => panic!("{trouble:?}"),
         }
     }
@@ -124,7 +124,7 @@ fn look_at_all(store: &Store<Mortal>) -> Looks {
 
 /// The variable of a name for a transaction, as `Map::transaction` does it: where there is none one
 /// is made, empty.
-fn find_or_make(store: &Store<Mortal>, name: &str) -> Result<Handle, Trouble> {
+fn find_or_make(store: &Store<Mortal>, name: &str) -> Result<Handle, EngineError> {
     let query = store.query(name.as_bytes());
     if let Some(handle) = store.find(query)? {
         return Ok(handle);
@@ -135,24 +135,24 @@ fn find_or_make(store: &Store<Mortal>, name: &str) -> Result<Handle, Trouble> {
 }
 
 /// Sets names as one.
-fn transact(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), Trouble> {
+fn transact(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), EngineError> {
     for _ in 0..64 {
         let handles = [find_or_make(store, names[0])?, find_or_make(store, names[1])?];
         let values = names.map(|name| of(name, round, 24));
         let mut parts = Vec::new();
         for (handle, value) in handles.iter().zip(&values) {
             let raw = Some(Raw::bytes(Kind::Bytes, 0, value));
-            parts.push(Part { handle: *handle, expect: Expect::Any, raw });
+            parts.push(TxEntry { handle: *handle, expect: Expect::Any, raw });
         }
-        if store.transact(&mut parts)? == Ended::Committed {
+        if store.transact(&mut parts)? == CommitOutcome::Committed {
             return Ok(());
         }
     }
-    Err(Trouble::Contended)
+    Err(EngineError::Contended)
 }
 
 /// The same of a value in an extent of its own, and a small one.
-fn transact_large(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), Trouble> {
+fn transact_large(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), EngineError> {
     for _ in 0..64 {
         let [large, small] = [find_or_make(store, names[0])?, find_or_make(store, names[1])?];
         let values = [of(names[0], round, CHUNKFUL), of(names[1], round, 24)];
@@ -161,27 +161,27 @@ fn transact_large(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<
             Raw::bytes(Kind::Bytes, 0, &values[0]).lying_in(extent),
             Raw::bytes(Kind::Bytes, 0, &values[1]),
         ];
-        let change = |handle, raw| Part { handle, expect: Expect::Any, raw: Some(raw) };
+        let change = |handle, raw| TxEntry { handle, expect: Expect::Any, raw: Some(raw) };
         let mut parts = [change(large, raws[0]), change(small, raws[1])];
         let ended = store.fill(extent, &values[0]).and_then(|()| store.transact(&mut parts));
-        if !matches!(ended, Ok(Ended::Committed)) {
+        if !matches!(ended, Ok(CommitOutcome::Committed)) {
             store.forsake(extent);
         }
-        if ended? == Ended::Committed {
+        if ended? == CommitOutcome::Committed {
             return Ok(());
         }
     }
-    Err(Trouble::Contended)
+    Err(EngineError::Contended)
 }
 
 /// Looks at `left` and `right`, which are only ever set together, under their marks.
-fn snapshot(store: &Store<Mortal>) -> Result<(), Trouble> {
+fn snapshot(store: &Store<Mortal>) -> Result<(), EngineError> {
     let found = |name: &str| store.find(store.query(name.as_bytes()));
     let (Some(left), Some(right)) = (found("left")?, found("right")?) else { return Ok(()) };
     let mut rounds = Vec::new();
     store.with_all_marked(&[left, right], || {
         for handle in [left, right] {
-            if let Seen::Value(captured, _) = store.read(handle, |shot| shot.capture())?
+            if let Seen::Value(captured, _) = store.read(handle, |view| view.capture())?
                 && let Data::Bytes(bytes) = captured?.data
             {
                 rounds.push(bytes.first().map(|first| first & (TAGS - 1)));
@@ -239,14 +239,14 @@ fn full() -> World {
 }
 
 /// How many operations of each process's script are done, and what stands in the region then.
-type Stand = ([usize; 3], Values);
+type Observed = ([usize; 3], Values);
 /// What a look meanwhile found, of each name that it could look at.
 type Looks = BTreeMap<&'static str, Option<Vec<u8>>>;
 
 /// What is asked of the end of a history.
 struct Oracle {
     start: Values,
-    stands: Vec<Stand>,
+    stands: Vec<Observed>,
 }
 
 impl Oracle {
@@ -254,7 +254,7 @@ impl Oracle {
     fn new(world: &World, scripts: &[Script]) -> Self {
         world.shared.back_to(&world.start);
         let start = world.values(&world.process(1));
-        let mut stands: Vec<Stand> = Vec::new();
+        let mut stands: Vec<Observed> = Vec::new();
         let mut orders: Vec<Vec<usize>> = vec![Vec::new()];
         while let Some(order) = orders.pop() {
             world.shared.back_to(&world.start);
@@ -280,7 +280,7 @@ impl Oracle {
     /// The end must be one in which of each script at least `least` and at most `most` are done, and
     /// every value that was `seen` had come.
     fn check(&self, values: &Values, least: [usize; 3], seen: &Looks, told: &str) {
-        let allowed = |(counts, stand): &&Stand| {
+        let allowed = |(counts, stand): &&Observed| {
             let enough = counts.iter().zip(least).all(|(count, least)| {
                 // The operation after those that are done may be done too.
                 *count >= least && *count <= least + 1
@@ -315,7 +315,9 @@ fn act(store: &Store<Mortal>, script: Script) -> (usize, bool) {
                 Ok(()) => done.set(done.get() + 1),
                 // What it met was locked, by a process that cannot go on before it; or there is no
                 // room, which the others have.
-                Err(Trouble::Lock(_) | Trouble::Contended | Trouble::Full { .. }) => return,
+                Err(EngineError::Lock(_) | EngineError::Contended | EngineError::Full { .. }) => {
+                    return;
+                }
                 Err(trouble) => panic!("{trouble:?}"),
             }
         }
@@ -357,7 +359,7 @@ fn finish(
     store.collect_all().unwrap();
     for (name, value) in &values {
         match put(&store, name, value) {
-            Ok(()) | Err(Trouble::Full { .. }) => {}
+            Ok(()) | Err(EngineError::Full { .. }) => {}
             Err(trouble) => panic!("{told}: {trouble:?}"),
         }
     }
@@ -537,19 +539,19 @@ fn loads(world: &World, name: &str) -> u64 {
     beyond
 }
 
-fn both(store: &Store<Mortal>, round: u8) -> Result<(), Trouble> {
+fn both(store: &Store<Mortal>, round: u8) -> Result<(), EngineError> {
     transact(store, ["left", "right"], round)
 }
 
-fn chunkful(store: &Store<Mortal>, name: &str, round: u8) -> Result<(), Trouble> {
+fn chunkful(store: &Store<Mortal>, name: &str, round: u8) -> Result<(), EngineError> {
     set_large(store, name, round, CHUNKFUL)
 }
 
-fn run(store: &Store<Mortal>, name: &str, round: u8) -> Result<(), Trouble> {
+fn run(store: &Store<Mortal>, name: &str, round: u8) -> Result<(), EngineError> {
     set_large(store, name, round, RUN)
 }
 
-fn grow(store: &Store<Mortal>) -> Result<(), Trouble> {
+fn grow(store: &Store<Mortal>) -> Result<(), EngineError> {
     let seen = store.chunk_count()?;
     store.grow(CHUNK, seen).map(|_| ())
 }
@@ -959,7 +961,7 @@ fn i3_what_is_pinned_is_not_written_in_place() {
             writer.mem().dies_at(step);
             let (done, lived) = act(&writer, sets);
             if !reader_dies {
-                let seen = reader.take_pinned(&pinned, |shot| shot.capture().unwrap().data);
+                let seen = reader.take_pinned(&pinned, |view| view.capture().unwrap().data);
                 let Seen::Value(Data::Bytes(bytes), _) = seen.unwrap() else { panic!("{told}") };
                 assert!(bytes == expected, "{told}: a pinned extent was used again");
             }

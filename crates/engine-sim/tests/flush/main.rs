@@ -9,7 +9,7 @@
 )]
 
 use mapvar_engine::{
-    error::Trouble,
+    error::EngineError,
     header::Facts,
     layout::{State, live, record, slot},
     mem::{
@@ -36,7 +36,7 @@ fn file(size: u64) -> Store<Heap> {
     formatted(Heap::new(facts.region as usize), &facts)
 }
 
-fn put<M: Mem>(store: &Store<M>, name: &[u8], bytes: &[u8]) -> Result<u64, Trouble> {
+fn put<M: Mem>(store: &Store<M>, name: &[u8], bytes: &[u8]) -> Result<u64, EngineError> {
     store.set(store.query(name), &Raw::bytes(Kind::Bytes, 0, bytes))
 }
 
@@ -45,7 +45,7 @@ fn content<M: Mem>(store: &Store<M>) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut content = BTreeMap::new();
     store
         .each_record(|handle| {
-            if let Ok(Seen::Value(captured, _)) = store.read(handle, |shot| shot.capture()) {
+            if let Ok(Seen::Value(captured, _)) = store.read(handle, |view| view.capture()) {
                 let value = match captured.unwrap().data {
                     Data::Bytes(bytes) => bytes,
                     Data::Word(word) => word.to_le_bytes().to_vec(),

@@ -2,7 +2,7 @@
 //! sealed, and the superblocks, which say how many slots an epoch sealed.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{self, Desc, Extent, record, slot, superblock},
     mem::{
@@ -63,12 +63,12 @@ pub(crate) struct Superblock {
 
 impl<M: Mem> Store<M> {
     /// Both superblocks.
-    pub(crate) fn superblocks(&self) -> Result<[Superblock; 2], Trouble> {
+    pub(crate) fn superblocks(&self) -> Result<[Superblock; 2], EngineError> {
         let [first, second] = superblock::AT;
         Ok([self.superblock(first)?, self.superblock(second)?])
     }
 
-    fn superblock(&self, at: u64) -> Result<Superblock, Trouble> {
+    fn superblock(&self, at: u64) -> Result<Superblock, EngineError> {
         let words = self.mem.words(at, superblock::WORDS).ok_or_else(|| outside(at))?;
         let word = |at| words.load(at, Relaxed);
         let said = [
@@ -88,8 +88,8 @@ impl<M: Mem> Store<M> {
         })
     }
 
-    pub(crate) fn write_superblock(&self, at: u64, block: &Superblock) -> Result<(), Trouble> {
-        let words = self.mem.words_mut(at, superblock::WORDS).ok_or(Trouble::ReadOnly)?;
+    pub(crate) fn write_superblock(&self, at: u64, block: &Superblock) -> Result<(), EngineError> {
+        let words = self.mem.words_mut(at, superblock::WORDS).ok_or(EngineError::ReadOnly)?;
         let (sealed, all) = (block.sealed, block.all);
         let said = [block.epoch, sealed.count, sealed.sum, all.count, all.sum];
         for (number, word) in said.into_iter().enumerate() {
@@ -100,7 +100,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Both words of the region's own number.
-    fn region_id(&self) -> Result<[u64; 2], Trouble> {
+    fn region_id(&self) -> Result<[u64; 2], EngineError> {
         let at = layout::header::AT;
         let header = self.mem.words(at, layout::header::WORDS).ok_or_else(|| outside(at))?;
         Ok([self.uuid, header.load(layout::header::UUID + 1, Relaxed)])
@@ -114,7 +114,7 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         number: usize,
         seal: u64,
-    ) -> Result<Option<Sum>, Trouble> {
+    ) -> Result<Option<Sum>, EngineError> {
         let at = handle.slot_at(number);
         let words = usize::from(handle.slot_words);
         let slot = self.mem.words(at, words).ok_or_else(|| outside(at))?;

@@ -4,9 +4,9 @@
 //! order.
 
 use crate::{
-    commit::Met,
+    commit::Blocked,
     durable::checksum::{Superblock, Tally},
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{self, CHUNK, CHUNK_HEADER, Meta, State, chunk, kind, live, record, slot, superblock},
     mem::{
@@ -52,7 +52,7 @@ impl<M: Mem> Drop for Flusher<'_, M> {
 impl<M: Mem> Store<M> {
     /// Makes everything that was set before this call survive a power cut, and ends when the device
     /// says so. Nothing to do for a map without a file.
-    pub fn flush(&self) -> Result<(), Trouble> {
+    pub fn flush(&self) -> Result<(), EngineError> {
         if !self.file {
             return Ok(());
         }
@@ -70,7 +70,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Whether anything was set that no complete flush has.
-    pub fn is_dirty(&self) -> Result<bool, Trouble> {
+    pub fn is_dirty(&self) -> Result<bool, EngineError> {
         for number in layout::META_CHUNKS..self.chunk_count()? {
             if self.chunk_kind(number)?.0 == kind::RECORDS {
                 let header = self.header_of(number)?;
@@ -84,7 +84,7 @@ impl<M: Mem> Store<M> {
 
     /// Takes F: free, or of a process that is gone. A thread may hold one robust word and needs T
     /// meanwhile, so F is a word that names its owner's seat.
-    fn claim_flush(&self) -> Result<Flusher<'_, M>, Trouble> {
+    fn claim_flush(&self) -> Result<Flusher<'_, M>, EngineError> {
         let live = self.live_mut()?;
         let token = self.mem.seat()?;
         let mut round = 0;
@@ -96,14 +96,14 @@ impl<M: Mem> Store<M> {
                 return Ok(Flusher { store: self, token });
             }
             if !self.mem.pause(round) {
-                return Err(Trouble::Lock(Refused::TimedOut(None)));
+                return Err(EngineError::Lock(Refused::TimedOut(None)));
             }
             round += 1;
         }
     }
 
     /// All of a flush, with F held; answers which of the variables that it made durable are removed.
-    fn flush_once(&self) -> Result<Vec<Handle>, Trouble> {
+    fn flush_once(&self) -> Result<Vec<Handle>, EngineError> {
         let live = self.live_mut()?;
         if live.load(live::FAILED, Acquire) != 0 {
             return Err(failed_before());
@@ -111,7 +111,7 @@ impl<M: Mem> Store<M> {
         let complete = live.load(live::EPOCH, Acquire);
         let epoch = live.load(live::NEXT_EPOCH, Acquire).max(complete.saturating_add(1));
         if epoch >= u64::MAX / 2 {
-            return Err(Trouble::Corrupt("the number of the flush makes no sense", live::AT));
+            return Err(EngineError::Corrupt("the number of the flush makes no sense", live::AT));
         }
         // Before anything is sealed with it: no other flush may have this number, ever.
         live.store(live::NEXT_EPOCH, epoch + 1, SeqCst);
@@ -160,14 +160,14 @@ impl<M: Mem> Store<M> {
         Ok(removed)
     }
 
-    fn header_of(&self, number: u64) -> Result<M::WordsMut<'_>, Trouble> {
+    fn header_of(&self, number: u64) -> Result<M::WordsMut<'_>, EngineError> {
         let at = number * CHUNK;
         self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))
     }
 
     /// Chooses a slot of each record that was written, all in one hold of T: no transaction commits
     /// meanwhile, so each is in the epoch as a whole or not at all.
-    fn choose(&self, complete: u64) -> Result<Vec<Chosen>, Trouble> {
+    fn choose(&self, complete: u64) -> Result<Vec<Chosen>, EngineError> {
         for _ in 0..TRIES {
             let held = self.lock_transactions()?;
             let mut chosen = Vec::new();
@@ -185,14 +185,14 @@ impl<M: Mem> Store<M> {
             // again: its slot B is not durable.
             self.wait_for(&met)?;
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     fn choose_under(
         &self,
         complete: u64,
         chosen: &mut Vec<Chosen>,
-    ) -> Result<Option<Met>, Trouble> {
+    ) -> Result<Option<Blocked>, EngineError> {
         let atomics = self.live()?.load(live::ATOMICS, Relaxed) != 0;
         for number in layout::META_CHUNKS..self.chunk_count()? {
             let (kind::RECORDS, class) = self.chunk_kind(number)? else { continue };
@@ -234,7 +234,7 @@ impl<M: Mem> Store<M> {
 
     /// The record at `at`, if it is a variable's. One that becomes one only now gets its dirty bit
     /// after its id: the next flush finds it.
-    fn record_to_flush(&self, at: u64, class: usize) -> Result<Option<Handle>, Trouble> {
+    fn record_to_flush(&self, at: u64, class: usize) -> Result<Option<Handle>, EngineError> {
         let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
         let id = line.load(record::ID, Acquire);
         let meta = Meta(line.load(record::META, Relaxed));
@@ -246,7 +246,7 @@ impl<M: Mem> Store<M> {
 
     /// Whether an `Atomic`'s word is another than the durable one, or it has none. A look without a
     /// lock: an operation that ended before it is seen.
-    fn is_behind(&self, handle: Handle, complete: u64) -> Result<bool, Trouble> {
+    fn is_behind(&self, handle: Handle, complete: u64) -> Result<bool, EngineError> {
         let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
         let state = State(words.load(record::STATE, Acquire));
         let current = handle.slot(state.current());
@@ -258,7 +258,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Makes the current slot of a marked record slot B, unless it is and is durable.
-    fn choose_slot(&self, handle: Handle, complete: u64) -> Result<Option<State>, Trouble> {
+    fn choose_slot(&self, handle: Handle, complete: u64) -> Result<Option<State>, EngineError> {
         let lost = || outside(handle.at);
         let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
         // It may have become another's before it was marked; that one has its dirty bit.
@@ -285,11 +285,11 @@ impl<M: Mem> Store<M> {
                 return Ok(Some(new));
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     /// Copies the word of a marked `Atomic` to a slot, if it is another than the current one's.
-    fn copy_atomic(&self, handle: Handle) -> Result<(), Trouble> {
+    fn copy_atomic(&self, handle: Handle) -> Result<(), EngineError> {
         let lost = || outside(handle.at);
         let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
         let state = State(words.load(record::STATE, Acquire));
@@ -318,7 +318,7 @@ impl<M: Mem> Store<M> {
         sealed: &mut Tally,
         all: &mut Tally,
         removed: &mut Vec<Handle>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), EngineError> {
         let Chosen { handle, chunk_id, state } = *one;
         let lost = || outside(handle.at);
         let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
@@ -347,7 +347,7 @@ impl<M: Mem> Store<M> {
 
     /// The newest slot of each variable that is sealed for an epoch up to this one, except
     /// tombstones.
-    fn count_all(&self, epoch: u64) -> Result<Tally, Trouble> {
+    fn count_all(&self, epoch: u64) -> Result<Tally, EngineError> {
         let mut all = Tally::default();
         self.each_record(|handle| {
             let Some(words) = self.mem.words(handle.at, handle.words()) else { return true };
@@ -372,8 +372,8 @@ impl<M: Mem> Store<M> {
 }
 
 #[cold]
-fn failed_before() -> Trouble {
-    Trouble::Told(Error::new(ErrorKind::Io, "flush", "").detail(
+fn failed_before() -> EngineError {
+    EngineError::Explained(Error::new(ErrorKind::Io, "flush", "").detail(
         "the disk failed at an earlier flush, and what it did not write may be lost; copy what \
          matters to a map in another file. After a restart the map is as the last flush that \
          succeeded left it",

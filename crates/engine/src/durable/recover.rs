@@ -5,7 +5,7 @@
 
 use crate::{
     durable::checksum::{Sum, Superblock, Tally},
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     header::{chunk_crc, meta_crc, table_chunks},
     index::{Query, inline_bytes},
@@ -19,7 +19,7 @@ use crate::{
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         StoreWords as _,
     },
-    space::chunks::Cut,
+    space::chunks::SizeClass,
     store::Store,
 };
 
@@ -81,19 +81,19 @@ const LAST_INCARNATION: u64 = (1 << 16) - 2;
 impl<M: Mem> Store<M> {
     /// Makes the region what the last complete flush saw. For who is alone with a file that no
     /// running system has written to; `bytes` is its real length. Ends with all of it on the disk.
-    pub fn recover(&mut self, bytes: u64) -> Result<Recovered, Trouble> {
+    pub fn recover(&mut self, bytes: u64) -> Result<Recovered, EngineError> {
         let scan = self.scan(bytes)?;
         let accepted = self.accept(&scan)?;
         let recovered = self.rebuild_all(&scan, &accepted)?;
         self.mem.barrier(&[(0, scan.chunks * CHUNK)])?;
         // After the barrier: in the file it says that the epoch was complete.
         self.live_mut()?.store(live::EPOCH, accepted.epoch, Release);
-        self.settled()?;
+        self.reload()?;
         Ok(recovered)
     }
 
     /// Looks at everything, and changes nothing.
-    fn scan(&self, bytes: u64) -> Result<Scan, Trouble> {
+    fn scan(&self, bytes: u64) -> Result<Scan, EngineError> {
         let most = bytes.min(self.mem.limit()).min(self.max_size) / CHUNK;
         let most = most.min(layout::MOST_CHUNKS);
         let chunks = if self.mem.reach(most * CHUNK) { most } else { self.mem.size() / CHUNK };
@@ -133,7 +133,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Kind and class of a chunk, and a chunk of records' id, by its header; zeros if it has none.
-    fn trusted_header(&self, number: u64) -> Result<((u8, u8), u64), Trouble> {
+    fn trusted_header(&self, number: u64) -> Result<((u8, u8), u64), EngineError> {
         const NONE: ((u8, u8), u64) = ((0, 0), 0);
         let at = number * CHUNK;
         let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
@@ -146,7 +146,8 @@ impl<M: Mem> Store<M> {
         let good = header.load(chunk::NUMBER, Relaxed) == number
             && header.load(chunk::UUID, Relaxed) == self.uuid
             && header.load(chunk::CRC, Relaxed) == chunk_crc(mark, number, self.uuid, id);
-        let known = found == kind::RUN && class == 0 || Cut::of(found, class as usize).is_some();
+        let known =
+            found == kind::RUN && class == 0 || SizeClass::of(found, class as usize).is_some();
         Ok(if good && known { ((found as u8, class as u8), id) } else { NONE })
     }
 
@@ -157,7 +158,7 @@ impl<M: Mem> Store<M> {
         at: u64,
         class: usize,
         chunk_id: u64,
-    ) -> Result<u8, Trouble> {
+    ) -> Result<u8, EngineError> {
         let plain = Handle::new(at, 0, class, false);
         let words = self.mem.words(at, plain.words()).ok_or_else(|| outside(at))?;
         for number in 0..slot::COUNT {
@@ -189,7 +190,12 @@ impl<M: Mem> Store<M> {
     }
 
     /// The record at `at`, with its id as it is without the bit, if its head is whole.
-    fn good_record(&self, scan: &Scan, at: u64, class: usize) -> Result<Option<Handle>, Trouble> {
+    fn good_record(
+        &self,
+        scan: &Scan,
+        at: u64,
+        class: usize,
+    ) -> Result<Option<Handle>, EngineError> {
         let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
         let id = line.load(record::ID, Acquire) & !record::RETIRED;
         let meta = Meta(line.load(record::META, Relaxed));
@@ -217,7 +223,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Decides which epoch the file is of.
-    fn accept(&self, scan: &Scan) -> Result<Accepted, Trouble> {
+    fn accept(&self, scan: &Scan) -> Result<Accepted, EngineError> {
         let complete = self.live()?.load(live::EPOCH, Acquire);
         let good = |at: &usize| scan.superblocks.get(*at).is_some_and(|it| it.good);
         let mut order: Vec<usize> = (0..2).filter(good).collect();
@@ -269,7 +275,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Writes everything but the slots that were accepted.
-    fn rebuild_all(&self, scan: &Scan, accepted: &Accepted) -> Result<Recovered, Trouble> {
+    fn rebuild_all(&self, scan: &Scan, accepted: &Accepted) -> Result<Recovered, EngineError> {
         let base = self.count_incarnation()?;
         self.forget_users()?;
         self.begin_tables(scan)?;
@@ -318,7 +324,8 @@ impl<M: Mem> Store<M> {
         for (at, rejected) in superblock::AT.into_iter().zip(accepted.rejected) {
             if rejected {
                 // Its check, and nothing else: to zero all of it could make it good half-way.
-                let words = self.mem.words_mut(at, superblock::WORDS).ok_or(Trouble::ReadOnly)?;
+                let words =
+                    self.mem.words_mut(at, superblock::WORDS).ok_or(EngineError::ReadOnly)?;
                 words.store(superblock::CHECK, 0, Relaxed);
             }
         }
@@ -326,9 +333,9 @@ impl<M: Mem> Store<M> {
     }
 
     /// Counts the incarnation; answers the number that its ids and versions begin above.
-    fn count_incarnation(&self) -> Result<u64, Trouble> {
+    fn count_incarnation(&self) -> Result<u64, EngineError> {
         let words = self.mem.words_mut(incarnation::AT, incarnation::WORDS);
-        let words = words.ok_or(Trouble::ReadOnly)?;
+        let words = words.ok_or(EngineError::ReadOnly)?;
         let count = words.load(incarnation::COUNT, Relaxed);
         let count = count.saturating_add(1).min(LAST_INCARNATION);
         words.store(incarnation::COUNT, count, Relaxed);
@@ -336,14 +343,14 @@ impl<M: Mem> Store<M> {
     }
 
     /// Frees what users held who are gone: locks, journals, pins, F.
-    fn forget_users(&self) -> Result<(), Trouble> {
+    fn forget_users(&self) -> Result<(), EngineError> {
         for at in [live::LOCK_L, live::LOCK_T, live::BIRTHS_WAKE, live::CHANGES_WAKE] {
             self.mem.reset(at);
         }
         let zero = |at: u64, from: usize, count: usize| {
-            let words = self.mem.words_mut(at, from + count).ok_or(Trouble::ReadOnly)?;
+            let words = self.mem.words_mut(at, from + count).ok_or(EngineError::ReadOnly)?;
             (from..from + count).for_each(|word| words.store(word, 0, Relaxed));
-            Ok::<_, Trouble>(())
+            Ok::<_, EngineError>(())
         };
         zero(journal::AT, 0, journal::WORDS)?;
         zero(commit::AT, 0, commit::WORDS)?;
@@ -362,9 +369,9 @@ impl<M: Mem> Store<M> {
 
     /// The chunk table with nothing in it but chunks of records, whose places are all free; an empty
     /// index; counts and hints to match.
-    fn begin_tables(&self, scan: &Scan) -> Result<(), Trouble> {
+    fn begin_tables(&self, scan: &Scan) -> Result<(), EngineError> {
         let live = self.live_mut()?;
-        let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(Trouble::ReadOnly)?;
+        let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(EngineError::ReadOnly)?;
         (0..room::WORDS).for_each(|word| counts.store(word, 0, Relaxed));
         for (number, (found, class)) in (0..scan.chunks).zip(&scan.kinds) {
             let is_records = u64::from(*found) == kind::RECORDS;
@@ -406,7 +413,7 @@ impl<M: Mem> Store<M> {
         live.store(live::RUN_HINT, 0, Relaxed);
         let table = Table { at: layout::FIRST_INDEX, lines: layout::FIRST_INDEX_LINES };
         let words = (table.lines * 8) as usize;
-        let first = self.mem.words_mut(table.at, words).ok_or(Trouble::ReadOnly)?;
+        let first = self.mem.words_mut(table.at, words).ok_or(EngineError::ReadOnly)?;
         (0..words).for_each(|word| first.store(word, 0, Relaxed));
         live.store(live::ROOT, table.root(), Relaxed);
         live.store(live::INDEX_USED, 0, Relaxed);
@@ -425,7 +432,7 @@ impl<M: Mem> Store<M> {
         chunk_id: u64,
         mask: u8,
         all: &mut Tally,
-    ) -> Result<Option<Handle>, Trouble> {
+    ) -> Result<Option<Handle>, EngineError> {
         self.mem.reset(at + record::LOCK);
         self.mem.reset(at + record::WAKE);
         let found = self.newest(accepted.epoch, at, class, chunk_id, mask)?;
@@ -479,7 +486,7 @@ impl<M: Mem> Store<M> {
         class: usize,
         chunk_id: u64,
         mask: u8,
-    ) -> Result<Option<(Handle, usize, Sum)>, Trouble> {
+    ) -> Result<Option<(Handle, usize, Sum)>, EngineError> {
         if mask == 0 {
             return Ok(None);
         }
@@ -503,7 +510,7 @@ impl<M: Mem> Store<M> {
 
     /// Takes the place, the block and the extent of a record; false, with nothing taken that another
     /// has, where one of them has an owner already.
-    fn claim(&self, scan: &Scan, handle: Handle, sum: &Sum) -> Result<bool, Trouble> {
+    fn claim(&self, scan: &Scan, handle: Handle, sum: &Sum) -> Result<bool, EngineError> {
         let line = self.mem.words(handle.at, record::LINE).ok_or_else(|| outside(handle.at))?;
         let meta = Meta(line.load(record::META, Relaxed));
         let inline = inline_bytes(meta);
@@ -518,18 +525,18 @@ impl<M: Mem> Store<M> {
                 return Ok(false);
             }
         }
-        if let Some(room) = self.room_at(handle.at)? {
+        if let Some(room) = self.record_at(handle.at)? {
             self.take_bit(room)?;
         }
         Ok(true)
     }
 
     /// Takes a part of a chunk of blocks or extents, which becomes one with its first.
-    fn claim_part(&self, scan: &Scan, at: u64, wanted: u64) -> Result<bool, Trouble> {
+    fn claim_part(&self, scan: &Scan, at: u64, wanted: u64) -> Result<bool, EngineError> {
         let number = at / CHUNK;
         let (_, class) = scan.kinds.get(number as usize).copied().unwrap_or_default();
         let class = usize::from(class);
-        let Some(cut) = Cut::of(wanted, class) else { return Ok(false) };
+        let Some(cut) = SizeClass::of(wanted, class) else { return Ok(false) };
         match self.chunk_kind(number)? {
             (kind::FREE, _) => {
                 let base = number * CHUNK;
@@ -542,7 +549,7 @@ impl<M: Mem> Store<M> {
             (found, of) if found == wanted && of == class => {}
             _ => return Ok(false),
         }
-        let Some(room) = self.room_of(at, wanted)? else { return Ok(false) };
+        let Some(room) = self.allocation_at(at, wanted)? else { return Ok(false) };
         if self.is_taken(room)? {
             return Ok(false);
         }
@@ -550,7 +557,12 @@ impl<M: Mem> Store<M> {
         Ok(true)
     }
 
-    fn claim_extent(&self, scan: &Scan, handle: Handle, owned: Extent) -> Result<bool, Trouble> {
+    fn claim_extent(
+        &self,
+        scan: &Scan,
+        handle: Handle,
+        owned: Extent,
+    ) -> Result<bool, EngineError> {
         // Once more, as the slot was: a hostile peer may have changed it since the scan.
         if !extent_lies(scan, owned) {
             return Ok(false);
@@ -581,11 +593,11 @@ impl<M: Mem> Store<M> {
     }
 
     /// Makes the index of these variables. Of two with one name, the younger has it.
-    fn index_all(&self, present: &[Handle]) -> Result<(), Trouble> {
+    fn index_all(&self, present: &[Handle]) -> Result<(), EngineError> {
         let counts = self.mem.words(room::AT, room::WORDS).ok_or_else(|| outside(room::AT))?;
         let places = counts.load(room::RECORDS, Relaxed).min(self.mem.size() / 320);
         match self.make_index_fit(places) {
-            Err(Trouble::Full { needed, .. }) => {
+            Err(EngineError::Full { needed, .. }) => {
                 let seen = self.chunk_count()?;
                 self.grow(needed, seen)?;
                 self.make_index_fit(places)?;
@@ -601,17 +613,18 @@ impl<M: Mem> Store<M> {
                 continue;
             }
             let mut vacancy = self.vacancy(self.table()?, query.hash)?;
-            if vacancy.is_none() || !self.index_has_room()? {
+            if vacancy.is_none() || !self.index_has_space()? {
                 match self.rebuild() {
                     // No chunk for a larger one: this one serves until its probe bound.
-                    Err(Trouble::Full { .. }) if vacancy.is_some() => {}
+                    Err(EngineError::Full { .. }) if vacancy.is_some() => {}
                     done => {
                         done?;
                         vacancy = self.vacancy(self.table()?, query.hash)?;
                     }
                 }
             }
-            let place = vacancy.ok_or(Trouble::Corrupt("the index overflows at a low load", 0))?;
+            let place =
+                vacancy.ok_or(EngineError::Corrupt("the index overflows at a low load", 0))?;
             self.link(place, query.hash, handle.at)?;
         }
         self.live_mut()?.fetch_add(live::INDEX_SEQ, 1, SeqCst);

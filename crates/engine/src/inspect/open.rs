@@ -1,8 +1,8 @@
 //! A store over whatever lies in a memory, for a program that only looks.
 
 use crate::{
-    error::Trouble,
-    header::{Facts, Flaw, examine, header_crc},
+    error::EngineError,
+    header::{Facts, HeaderError, examine, header_crc},
     inspect::parts::ChunkHeader,
     layout::{self, CHUNK, header},
     mem::{Load, Mem, Ordering::Relaxed},
@@ -33,9 +33,9 @@ impl<M: Mem> Store<M> {
 #[derive(Debug)]
 pub enum NotOpened {
     /// What its header says.
-    Header(Flaw),
+    Header(HeaderError),
     /// Anything else.
-    Engine(Trouble),
+    Engine(EngineError),
 }
 
 /// A store over what lies there, whatever its header says, and what is wrong with that.
@@ -46,12 +46,12 @@ pub fn store_over<M: Mem>(
     mem: M,
     bytes: u64,
     named: bool,
-) -> Result<(Store<M>, Option<Flaw>), NotOpened> {
+) -> Result<(Store<M>, Option<HeaderError>), NotOpened> {
     let words = mem.words(header::AT, header::WORDS);
-    let words = words.ok_or(NotOpened::Header(Flaw::NotAMap))?;
+    let words = words.ok_or(NotOpened::Header(HeaderError::NotAMap))?;
     let (facts, flaw) = match examine(words, bytes) {
         Ok(facts) => (facts, None),
-        Err(flaw @ (Flaw::Version(_) | Flaw::Layout)) if is_sealed(words) => {
+        Err(flaw @ (HeaderError::Version(_) | HeaderError::Layout)) if is_sealed(words) => {
             return Err(NotOpened::Header(flaw));
         }
         Err(flaw) => {
@@ -73,8 +73,8 @@ pub fn store_over<M: Mem>(
     if let Some(flaw) = flaw {
         match store.usual_uuid(bytes.div_ceil(CHUNK)) {
             Some(uuid) => store.uuid = uuid,
-            None if matches!(flaw, Flaw::NotAMap | Flaw::NotReady) => {
-                return Err(NotOpened::Header(Flaw::NotAMap));
+            None if matches!(flaw, HeaderError::NotAMap | HeaderError::NotReady) => {
+                return Err(NotOpened::Header(HeaderError::NotAMap));
             }
             None => {}
         }

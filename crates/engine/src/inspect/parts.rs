@@ -12,7 +12,7 @@ use crate::{
         Ordering::{Acquire, Relaxed},
     },
     store::Store,
-    value::{Captured, Data, Kind, Shot},
+    value::{Data, Kind, OwnedValue, SlotView},
 };
 
 /// What the header of a chunk says.
@@ -50,7 +50,7 @@ pub enum SlotContent {
     /// That the variable was removed.
     Tombstone,
     /// A value, whole.
-    Value(Captured),
+    Value(OwnedValue),
     /// A value, whole, that ends with the process whose seat has this token.
     Ephemeral(u64),
     /// Where the fault is, and what.
@@ -180,12 +180,12 @@ impl<M: Mem> Store<M> {
         if desc.len() > room as u64 {
             return flawed(slot::DESC, "the value is longer than its room");
         }
-        let shot = Shot { mem: &self.mem, desc, slot: words, data, room, type_id: None };
+        let view = SlotView { mem: &self.mem, desc, slot: words, data, room, type_id: None };
         let before = desc.words_before_owner() * 8;
         if desc.is_ephemeral() && (handle.atomic || before >= handle.room() as u64) {
             return flawed(slot::DESC, "there is no room for whose process it ends with");
         }
-        let captured = match shot.capture() {
+        let captured = match view.capture() {
             Ok(captured) => captured,
             Err(trouble) => {
                 let error = trouble.during("read", String::new());
@@ -246,7 +246,7 @@ impl<M: Mem> Store<M> {
 /// What is wrong with the bytes of a value, if they are none of their kind.
 fn senseless(
     kind: Kind,
-    captured: &Captured,
+    captured: &OwnedValue,
     is_message_pack: IsMessagePack,
 ) -> Option<&'static str> {
     if captured.kind != kind as u8 {

@@ -10,7 +10,7 @@ use crate::{
         Ordering::{Acquire, Relaxed},
     },
     store::Store,
-    value::Captured,
+    value::OwnedValue,
 };
 use std::collections::hash_map::Entry;
 use std::{collections::HashMap, fmt};
@@ -183,7 +183,7 @@ impl<M: Mem> Store<M> {
         &self,
         handle: Handle,
         is_message_pack: IsMessagePack,
-    ) -> (Option<Captured>, Option<(u64, String)>) {
+    ) -> (Option<OwnedValue>, Option<(u64, String)>) {
         let Some(line) = self.mem().words(handle.at, record::LINE) else { return (None, None) };
         let state = State(line.load(record::STATE, Acquire));
         let version = |number| {

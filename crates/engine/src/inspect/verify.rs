@@ -13,7 +13,7 @@ use crate::{
         Load, Mem,
         Ordering::{Acquire, Relaxed},
     },
-    space::chunks::Cut,
+    space::chunks::SizeClass,
     store::Store,
 };
 use mapvar_os::machine;
@@ -423,7 +423,7 @@ impl<'a, M: Mem> Pass<'a, M> {
         if block == 0 {
             return;
         }
-        let room = self.store.room_of(block, kind::BLOCKS).ok().flatten();
+        let room = self.store.allocation_at(block, kind::BLOCKS).ok().flatten();
         let taken = room.and_then(|room| self.store.is_taken(room).ok());
         let what = match taken {
             None => Some("its name lies in no block for names".to_owned()),
@@ -589,7 +589,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             return;
         }
         let line = self.store.mem.words(record, record::LINE);
-        let room = self.store.room_at(record).ok().flatten();
+        let room = self.store.record_at(record).ok().flatten();
         let (Some(line), Some(_)) = (line, room) else {
             let what = format!("the index leads to {record:#x}, where no record can be");
             return self.fault(at, what, [word, root, 0]);
@@ -622,7 +622,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             if found != kind::BLOCKS && found != kind::EXTENTS {
                 continue;
             }
-            let Some(cut) = Cut::of(found, class) else { continue };
+            let Some(cut) = SizeClass::of(found, class) else { continue };
             for at in self.store.taken(number, cut).unwrap_or_default() {
                 if found == kind::EXTENTS {
                     self.extent(at + extent::HEAD);

@@ -1,7 +1,7 @@
 //! The collection of a removed variable's record, from its mark to its end: idempotent, so that a successor does it from the start.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     index::inline_bytes,
     layout::{self, Desc, Meta, State, chunk, journal, live, record, slot},
@@ -16,7 +16,7 @@ use mapvar_os::Locks;
 
 /// What can become of the record of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum Disposition {
     /// It is a variable's; or it is removed, and the file does not know so yet.
     Kept,
     /// Free at once: no file knows of it.
@@ -28,27 +28,27 @@ enum Fate {
 impl<M: Mem> Store<M> {
     /// Whether the record can be given back, or the next flush is to be waited for.
     pub(crate) fn collectable(&self, handle: Handle, words: M::Words<'_>) -> bool {
-        self.fate(handle, words).is_ok_and(|fate| fate != Fate::Kept)
+        self.fate(handle, words).is_ok_and(|fate| fate != Disposition::Kept)
     }
 
     /// What can become of a record. It counts under the record's mark; without, it is a guess.
-    fn fate(&self, handle: Handle, words: M::Words<'_>) -> Result<Fate, Trouble> {
+    fn fate(&self, handle: Handle, words: M::Words<'_>) -> Result<Disposition, EngineError> {
         let id = words.load(record::ID, Acquire);
         if self.file && id & record::RETIRED != 0 {
             // Who retired it died in the midst of it.
-            return Ok(Fate::Retired);
+            return Ok(Disposition::Retired);
         }
         if id == 0 {
             // The same, of who erased it: a flush that has begun since does not know the record.
-            return Ok(Fate::Erased);
+            return Ok(Disposition::Erased);
         }
         let state = State(words.load(record::STATE, Acquire));
         let desc = Desc(words.load(handle.slot(state.current()) + slot::DESC, Relaxed));
         if desc.kind() != slot::TOMBSTONE {
-            return Ok(Fate::Kept);
+            return Ok(Disposition::Kept);
         }
         if !self.file {
-            return Ok(Fate::Erased);
+            return Ok(Disposition::Erased);
         }
         let seal = |number| words.load(handle.slot(number) + slot::SEAL, Acquire);
         let (header, bit) = layout::dirty_bit(handle.at);
@@ -57,17 +57,17 @@ impl<M: Mem> Store<M> {
         let chosen = header.load(chunk::FLUSHING, Acquire) & bit != 0;
         if (0..slot::COUNT).all(|number| seal(number) == 0) {
             // If no flush is about to seal it either, no file knows of it.
-            return Ok(if chosen { Fate::Kept } else { Fate::Erased });
+            return Ok(if chosen { Disposition::Kept } else { Disposition::Erased });
         }
         let durable = seal(state.b());
         let complete = self.live()?.load(live::EPOCH, Acquire);
         let retired = state.current() == state.b() && durable != 0 && durable <= complete;
-        Ok(if retired { Fate::Retired } else { Fate::Kept })
+        Ok(if retired { Disposition::Retired } else { Disposition::Kept })
     }
 
     /// Takes a removed variable, which is durably so, out of the map: its tombstone stays in the
     /// file until a flush that began later is complete. Idempotent.
-    fn retire(&self, handle: Handle) -> Result<(), Trouble> {
+    fn retire(&self, handle: Handle) -> Result<(), EngineError> {
         let lost = || outside(handle.at);
         let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
         let id = words.load(record::ID, Acquire);
@@ -104,7 +104,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// From the mark on a record to its end: idempotent, so that a replay does it from its start.
-    pub(crate) fn finish_collect(&self, at: u64) -> Result<(), Trouble> {
+    pub(crate) fn finish_collect(&self, at: u64) -> Result<(), EngineError> {
         let journal = self.journal()?;
         let line = self.mem.words_mut(at, record::LINE).ok_or_else(|| outside(at))?;
         let meta = Meta(line.load(record::META, Relaxed));
@@ -114,9 +114,9 @@ impl<M: Mem> Store<M> {
         {
             let words = self.mem.words(at, handle.words()).ok_or_else(|| outside(at))?;
             let fate = self.fate(handle, words)?;
-            if fate == Fate::Retired {
+            if fate == Disposition::Retired {
                 self.retire(handle)?;
-            } else if fate == Fate::Erased {
+            } else if fate == Disposition::Erased {
                 line.store(record::ID, 0, Relaxed);
                 // SYNC POINT S3.
                 self.mem.fence(Release);
@@ -149,7 +149,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    pub(crate) fn finish_collect_if_record(&self, at: u64) -> Result<(), Trouble> {
+    pub(crate) fn finish_collect_if_record(&self, at: u64) -> Result<(), EngineError> {
         if self.mem.words(at, record::LINE).is_some() {
             return self.finish_collect(at);
         }

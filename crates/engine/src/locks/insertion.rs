@@ -1,7 +1,7 @@
 //! An insertion that its process did not end: undone, or completed once it was published.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     layout::{journal, record},
     mem::{
         Load, Mem,
@@ -12,10 +12,10 @@ use crate::{
 };
 
 impl<M: Mem> Store<M> {
-    pub(crate) fn replay_insert(&self, at: u64, block: u64) -> Result<(), Trouble> {
+    pub(crate) fn replay_insert(&self, at: u64, block: u64) -> Result<(), EngineError> {
         let journal = self.journal()?;
         if let Some(line) = self.mem.words(at, record::LINE)
-            && let Some(room) = self.room_at(at)?
+            && let Some(room) = self.record_at(at)?
         {
             if line.load(record::ID, Acquire) == 0 {
                 // Not published: its index word goes first, then its bits.

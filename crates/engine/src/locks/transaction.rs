@@ -1,7 +1,7 @@
 //! The journal of a transaction: what publishes it once it is committed, and what takes its marks away.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{Meta, State, commit, live, marks, record, slot},
     mem::{
@@ -14,17 +14,17 @@ use crate::{
 use mapvar_os::Locks;
 
 impl<M: Mem> Store<M> {
-    pub(crate) fn commits(&self) -> Result<M::WordsMut<'_>, Trouble> {
-        self.mem.words_mut(commit::AT, commit::WORDS).ok_or(Trouble::ReadOnly)
+    pub(crate) fn commits(&self) -> Result<M::WordsMut<'_>, EngineError> {
+        self.mem.words_mut(commit::AT, commit::WORDS).ok_or(EngineError::ReadOnly)
     }
 
-    pub(crate) fn entries(&self) -> Result<M::WordsMut<'_>, Trouble> {
-        self.mem.words_mut(marks::AT, marks::MOST).ok_or(Trouble::ReadOnly)
+    pub(crate) fn entries(&self) -> Result<M::WordsMut<'_>, EngineError> {
+        self.mem.words_mut(marks::AT, marks::MOST).ok_or(EngineError::ReadOnly)
     }
 
     /// Publishes what is committed. Idempotent: what was published already, and unmarked, is another
     /// writer's by now.
-    pub(crate) fn apply(&self) -> Result<(), Trouble> {
+    pub(crate) fn apply(&self) -> Result<(), EngineError> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         let count = self.count()?;
         for number in 0..count {
@@ -52,7 +52,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Takes away every mark in the journal, with nothing published.
-    pub(crate) fn unmark_all(&self) -> Result<(), Trouble> {
+    pub(crate) fn unmark_all(&self) -> Result<(), EngineError> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         for number in 0..self.count()? {
             self.unmark(entries.load(number, Relaxed))?;
@@ -60,7 +60,7 @@ impl<M: Mem> Store<M> {
         self.end_transaction(commits)
     }
 
-    fn unmark(&self, entry: u64) -> Result<(), Trouble> {
+    fn unmark(&self, entry: u64) -> Result<(), EngineError> {
         if let Some(handle) = self.journalled(entry)?
             && self.mem.is_marked(handle.lock(), Locks::MARK_T)
         {
@@ -72,7 +72,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    fn end_transaction(&self, commits: M::WordsMut<'_>) -> Result<(), Trouble> {
+    fn end_transaction(&self, commits: M::WordsMut<'_>) -> Result<(), EngineError> {
         let live = self.live_mut()?;
         if live.load(live::TSEQ, Relaxed) & 1 == 1 {
             live.fetch_add(live::TSEQ, 1, Release);
@@ -82,13 +82,13 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    fn count(&self) -> Result<usize, Trouble> {
+    fn count(&self) -> Result<usize, EngineError> {
         let said = self.commits()?.load(commit::COUNT, Relaxed);
         Ok(usize::try_from(said).unwrap_or(marks::MOST).min(marks::MOST))
     }
 
     /// The record of an entry of the journal, if it is one: a hostile peer may have written it.
-    fn journalled(&self, entry: u64) -> Result<Option<Handle>, Trouble> {
+    fn journalled(&self, entry: u64) -> Result<Option<Handle>, EngineError> {
         let at = entry & !63;
         let Some(line) = self.mem.words(at, record::LINE) else { return Ok(None) };
         let meta = Meta(line.load(record::META, Relaxed));
@@ -99,17 +99,17 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    pub(crate) fn replay_transaction(&self) -> Result<(), Trouble> {
+    pub(crate) fn replay_transaction(&self) -> Result<(), EngineError> {
         let commits = self.commits()?;
         // SYNC POINT S13.
         if commits.load(commit::STATUS, Acquire) == commit::COMMITTED {
-            self.rouse_journalled()?;
+            self.force_wake_journalled()?;
             return self.apply();
         }
         if commits.load(commit::COUNT, Relaxed) != 0
             || self.live()?.load(live::TSEQ, Relaxed) & 1 == 1
         {
-            self.rouse_journalled()?;
+            self.force_wake_journalled()?;
             return self.unmark_all();
         }
         Ok(())
@@ -117,20 +117,20 @@ impl<M: Mem> Store<M> {
 
     /// Wakes those whom the dead holder of T was about to wake: a record keeps its mark until after
     /// that.
-    fn rouse_journalled(&self) -> Result<(), Trouble> {
+    fn force_wake_journalled(&self) -> Result<(), EngineError> {
         let entries = self.entries()?;
         for number in 0..self.count()? {
             if let Some(handle) = self.journalled(entries.load(number, Relaxed))?
                 && self.mem.is_marked(handle.lock(), Locks::MARK_T)
             {
-                self.rouse_waiters(handle);
+                self.force_wake_waiters(handle);
             }
         }
         Ok(())
     }
 
     /// A number that is even between transactions, and another after each.
-    pub fn transactions_seen(&self) -> Result<u64, Trouble> {
+    pub fn transactions_seen(&self) -> Result<u64, EngineError> {
         Ok(self.live()?.load(live::TSEQ, Acquire))
     }
 }

@@ -1,7 +1,7 @@
 //! A region in a mapped section.
 
 use crate::{
-    error::Trouble,
+    error::EngineError,
     layout::{self, live, seat, sleeping},
     mem::{Load, Mem, Ordering, StoreWords, within},
 };
@@ -181,7 +181,7 @@ impl Mapped {
     /// Says, for those who ask what this process waits for, that a thread is about to sleep on the wake
     /// word at `at`, until what this answers is dropped; of several threads the first is told of.
     pub fn tell_sleeping(&self, at: u64) -> Option<Sleeping<'_>> {
-        let word = self.near_mut(sleeping::at(*self.sleeping.get()?), 1)?;
+        let word = self.mapped_words_mut(sleeping::at(*self.sleeping.get()?), 1)?;
         if word.load(0, Ordering::Relaxed) != 0 {
             return None;
         }
@@ -189,7 +189,7 @@ impl Mapped {
         Some(Sleeping(word))
     }
 
-    fn seated(&self) -> Result<Seated, Trouble> {
+    fn seated(&self) -> Result<Seated, EngineError> {
         self.seated_among(layout::PARTICIPANT_SLOTS)
     }
 
@@ -198,7 +198,7 @@ impl Mapped {
         let _ = self.seated_among(layout::SEATS_OF_PRESENCE);
     }
 
-    fn seated_among(&self, among: usize) -> Result<Seated, Trouble> {
+    fn seated_among(&self, among: usize) -> Result<Seated, EngineError> {
         let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seated) = &*seat {
             return Ok(seated.clone());
@@ -210,12 +210,12 @@ impl Mapped {
             among,
         )?;
         let number = taken.slot();
-        let words = self.words_mut(seat::at(number), seat::WORDS).ok_or(Trouble::ReadOnly)?;
+        let words = self.words_mut(seat::at(number), seat::WORDS).ok_or(EngineError::ReadOnly)?;
         let [random, _] = machine::random()?;
         let token = (number as u64) << 56 | random >> 8 | 1;
         // The pin of who had the seat before goes first; then nobody takes his extents for ours.
         words.store(seat::PIN, 0, Ordering::SeqCst);
-        let sleeping = self.words_mut(sleeping::at(number), 1).ok_or(Trouble::ReadOnly)?;
+        let sleeping = self.words_mut(sleeping::at(number), 1).ok_or(EngineError::ReadOnly)?;
         sleeping.store(0, 0, Ordering::Relaxed);
         let _ = self.sleeping.set(number);
         // Who it is, for those who ask; before the token, which says that it is so.
@@ -239,12 +239,12 @@ impl Mem for Mapped {
     }
 
     #[inline]
-    fn near(&self, at: u64, count: usize) -> Option<Words<'_>> {
+    fn mapped_words(&self, at: u64, count: usize) -> Option<Words<'_>> {
         self.view.plain_words(within(at), count)
     }
 
     #[inline]
-    fn near_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
+    fn mapped_words_mut(&self, at: u64, count: usize) -> Option<WordsMut<'_>> {
         self.view.plain_words_mut(within(at), count)
     }
 
@@ -316,15 +316,15 @@ impl Mem for Mapped {
     }
 
     #[cold]
-    fn rouse(&self, at: u64) {
-        self.locks.rouse(&self.view, within(at));
+    fn force_wake(&self, at: u64) {
+        self.locks.force_wake(&self.view, within(at));
     }
 
-    fn wakes(&self, at: u64) -> Result<u32, Trouble> {
-        self.locks.wakes(&self.view, within(at)).ok_or(Trouble::ReadOnly)
+    fn wakes(&self, at: u64) -> Result<u32, EngineError> {
+        self.locks.wakes(&self.view, within(at)).ok_or(EngineError::ReadOnly)
     }
 
-    fn park(&self, at: u64, seen: u32, at_most: Duration) -> Result<(), Trouble> {
+    fn park(&self, at: u64, seen: u32, at_most: Duration) -> Result<(), EngineError> {
         self.locks.park(&self.view, within(at), seen, at_most)?;
         Ok(())
     }
@@ -340,31 +340,31 @@ impl Mem for Mapped {
     }
 
     #[cold]
-    fn out_of_reach(&self, bytes: u64) -> Option<Trouble> {
+    fn out_of_reach(&self, bytes: u64) -> Option<EngineError> {
         if self.section.size().is_ok_and(|size| size < bytes) {
             return None;
         }
         if bytes <= self.limit() {
-            return self.view.grow(within(bytes)).err().map(Trouble::Told);
+            return self.view.grow(within(bytes)).err().map(EngineError::Explained);
         }
         let detail = format!(
             "it has grown to {bytes} bytes, and this process set aside {} of address space; open it \
              anew, with a larger `max_size`",
             self.limit()
         );
-        Some(Trouble::Told(Error::new(ErrorKind::Full, "", "").detail(detail)))
+        Some(EngineError::Explained(Error::new(ErrorKind::Full, "", "").detail(detail)))
     }
 
     fn limit(&self) -> u64 {
         self.view.reserved() as u64
     }
 
-    fn grow(&self, bytes: u64) -> Result<(), Trouble> {
+    fn grow(&self, bytes: u64) -> Result<(), EngineError> {
         self.section.grow(bytes)?;
         Ok(self.view.grow(within(bytes))?)
     }
 
-    fn barrier(&self, ranges: &[(u64, u64)]) -> Result<(), Trouble> {
+    fn barrier(&self, ranges: &[(u64, u64)]) -> Result<(), EngineError> {
         let len = self.view.len();
         for (from, to) in ranges {
             self.view.flush_start(within(*from).min(len)..within(*to).min(len))?;
@@ -372,7 +372,7 @@ impl Mem for Mapped {
         Ok(self.view.sync()?)
     }
 
-    fn seat(&self) -> Result<u64, Trouble> {
+    fn seat(&self) -> Result<u64, EngineError> {
         Ok(self.seated()?.token)
     }
 

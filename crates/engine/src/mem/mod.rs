@@ -1,40 +1,40 @@
 //! The one seam between the engine and the region: every load, store, fence and lock goes through
 //! [`Mem`].
 //!
-//! What stands behind it: a mapping ([`Mapped`]); plain words of this process ([`heap::Heap`], for
-//! tests); words of which each load may be answered by what an attacker likes
-//! ([`adversary`](adversary::Adversary), for the fuzzers); and, in `harness`, the memory of a model
-//! checker that tries every order that the orderings allow.
+//! What stands behind it: a mapping ([`mapped::Mapped`]), or one that is only looked at
+//! ([`read_only::ReadOnly`]); in `mapvar-engine-sim`, plain words of a process, of which a process
+//! may die at any step, whose loads an attacker answers, or behind which a disk loses power; and in
+//! `harness/loom`, the memory of a model checker that tries every order that the orderings allow.
 //!
 //! SYNC POINTs, both ends of each (engine rules in `docs/FORMAT.md`):
 //!
 //! | # | release | acquire | carries |
 //! | --- | --- | --- | --- |
-//! | S1 | `state.swap(AcqRel)` in `slots::write` | `state.load(Acquire)` in `slots::read` | the slot's content |
-//! | S2 | `fence(Release)` after `version = INVALID` in `slots::write` | `fence(Acquire)` before the last load of `version` in `slots::read` | that the slot is being rewritten |
-//! | S3 | `fence(Release)` after `id = 0` in `store::insert`, `store::collect` | `fence(Acquire)` before the last load of `id` | that the record is being remade |
-//! | S4 | `id.store(Release)` in `store::insert` | `id.load(Acquire)` in `index::find`, `slots::read` | name, meta and first slot of a new record |
+//! | S1 | `state.swap(AcqRel)` in `record::write` | `state.load(Acquire)` in `record::read` | the slot's content |
+//! | S2 | `fence(Release)` after `version = INVALID` in `record::write` | `fence(Acquire)` before the last load of `version` in `record::read` | that the slot is being rewritten |
+//! | S3 | `fence(Release)` after `id = 0` in `variable::insert`, `locks::collection` | `fence(Acquire)` before the last load of `id` | that the record is being remade |
+//! | S4 | `id.store(Release)` in `variable::insert` | `id.load(Acquire)` in `index::find`, `record::read` | name, meta and first slot of a new record |
 //! | S5 | `unlock` (Release) | `lock` (Acquire) | all that was written under the lock |
 //! | S6 | `root.store(Release)` in `index::rebuild` | `root.load(Acquire)` in `index::find` | the new index |
 //! | S7 | `index_seq.fetch_add(Release)` | `index_seq.load(Acquire)` in `index::find` | that an index word or the root changed |
 //! | S8 | `operation.store(Release)` in the journal | `lock(L)`, which replays | the journal's other words |
-//! | S9 | `fence(Release)` before a chunk or an extent is used anew, in `index::rebuild`, `alloc::cut_chunk`, `extents::fill` | `fence(Acquire)` after a miss in `index::find`, before the last load of `version` in `slots::read` | the `index_seq` that was counted before; that the slot was made invalid |
-//! | S10 | `fetch_or` of a dirty bit in `slots::mark_dirty`, before the publication | the sweep of `flush` | that a record is to be flushed |
-//! | S11 | `chunks.store(Release)` in `growth::grow` | `chunks.load(Acquire)` in `alloc::chunk_count` | the new chunks' tables |
-//! | S12 | `fence(SeqCst)` after the pin is set in `extents::pin` | `fence(SeqCst)` in `extents::is_pinned`, after the slot no longer refers to the extent | one of the two sees the other |
-//! | S13 | `status.store(Release)` in `transact::commit` | `lock(T)`, which replays | slots filled, entries of the journal |
-//! | S14 | compare-exchange of F in `flush::claim_flush`, and its `Drop` | the same, in the next flusher | D, the superblocks, bits in flight |
-//! | S15 | `seal.store(Release)` in `flush::seal`, then `epoch.store(Release)` | `epoch.load(Acquire)`, `seal.load(Acquire)` in `store::fate` | that a tombstone is durable |
-//! | S17 | `state.swap(AcqRel)` in `slots::publish`, after which WAIT is looked at | `state.fetch_or(WAIT, AcqRel)` in `waiting::arm` | one of the two sees the other: the writer that it is waited for, or who waits that it has changed |
-//! | S18 | the addition in `mapvar_os::Locks::wake` | the load in `Mem::wakes`, before `waiting::arm` | that the variable changed before the count that was seen |
-//! | S16 | `fence(SeqCst)` in `store::retire`, after the slots were cleared | `next_epoch.store(SeqCst)` in `flush`, before the barrier | a flush with a number from R on finds them clear |
+//! | S9 | `fence(Release)` before a chunk or an extent is used anew, in `index::rebuild`, `space::chunks`, `space::extents` | `fence(Acquire)` after a miss in `index::find`, before the last load of `version` in `record::read` | the `index_seq` that was counted before; that the slot was made invalid |
+//! | S10 | `fetch_or` of a dirty bit in `record::write`, before the publication | the sweep of `durable::flush` | that a record is to be flushed |
+//! | S11 | `chunks.store(Release)` in `reclaim::grow` | `chunks.load(Acquire)` in `space::chunks` | the new chunks' tables |
+//! | S12 | `fence(SeqCst)` after the pin is set in `space::pin` | `fence(SeqCst)` in `space::extents`, after the slot no longer refers to the extent | one of the two sees the other |
+//! | S13 | `status.store(Release)` in `commit` | `lock(T)`, which replays | slots filled, entries of the journal |
+//! | S14 | compare-exchange of F in `durable::flush`, and its `Drop` | the same, in the next flusher | D, the superblocks, bits in flight |
+//! | S15 | `seal.store(Release)` in `durable::flush`, then `epoch.store(Release)` | `epoch.load(Acquire)`, `seal.load(Acquire)` in `locks::collection` | that a tombstone is durable |
+//! | S17 | `state.swap(AcqRel)` in `record::write`, after which WAIT is looked at | `state.fetch_or(WAIT, AcqRel)` in `record::wait` | one of the two sees the other: the writer that it is waited for, or who waits that it has changed |
+//! | S18 | the addition in `mapvar_os::Locks::wake` | the load in `Mem::wakes`, before `record::wait` | that the variable changed before the count that was seen |
+//! | S16 | `fence(SeqCst)` in `locks::collection`, after the slots were cleared | `next_epoch.store(SeqCst)` in `durable::flush`, before the barrier | a flush with a number from R on finds them clear |
 
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
 
 pub mod mapped;
 pub mod read_only;
 
-use crate::error::Trouble;
+use crate::error::EngineError;
 use mapvar_os::{Refused, Taken};
 use std::time::Duration;
 
@@ -106,12 +106,12 @@ pub trait Mem: Send + Sync + 'static {
     /// The same, of what is mapped already: for the fast paths, which look nowhere else. What is
     /// beyond is asked of [`words`](Self::words) afterwards.
     #[inline]
-    fn near(&self, at: u64, count: usize) -> Option<Self::Words<'_>> {
+    fn mapped_words(&self, at: u64, count: usize) -> Option<Self::Words<'_>> {
         self.words(at, count)
     }
-    /// As [`near`](Self::near), for writing too.
+    /// As [`mapped_words`](Self::mapped_words), for writing too.
     #[inline]
-    fn near_mut(&self, at: u64, count: usize) -> Option<Self::WordsMut<'_>> {
+    fn mapped_words_mut(&self, at: u64, count: usize) -> Option<Self::WordsMut<'_>> {
         self.words_mut(at, count)
     }
     /// Makes the first `bytes` reachable, if another process has made the region that long; answers
@@ -121,7 +121,7 @@ pub trait Mem: Send + Sync + 'static {
     }
     /// Why the first `bytes` are not reachable though the region is that long; `None` where it is
     /// not.
-    fn out_of_reach(&self, _: u64) -> Option<Trouble> {
+    fn out_of_reach(&self, _: u64) -> Option<EngineError> {
         None
     }
     /// Bytes that the region can have in this process, at the most.
@@ -132,15 +132,15 @@ pub trait Mem: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the system says: then it is as long as it was.
-    fn grow(&self, _: u64) -> Result<(), Trouble> {
-        Err(Trouble::Full { needed: 0, free: 0 })
+    fn grow(&self, _: u64) -> Result<(), EngineError> {
+        Err(EngineError::Full { needed: 0, free: 0 })
     }
     /// The seat of this process, with its token: what [`is_seat_taken`](Self::is_seat_taken) tells
     /// the others. Taken at the first call.
     ///
     /// # Errors
     /// All seats are taken.
-    fn seat(&self) -> Result<u64, Trouble>;
+    fn seat(&self) -> Result<u64, EngineError>;
     /// Whether a process that lives has the seat of this number.
     fn is_seat_taken(&self, number: usize) -> bool;
     /// The same for writing; `None` also where the region is mapped for reading.
@@ -179,14 +179,14 @@ pub trait Mem: Send + Sync + 'static {
     fn wake(&self, at: u64);
     /// As [`wake`](Self::wake), whether anybody says that he sleeps or not: where somebody died who
     /// was about to wake them.
-    fn rouse(&self, at: u64) {
+    fn force_wake(&self, at: u64) {
         self.wake(at);
     }
     /// The count of the wake word at offset `at`, loaded (Acquire) before what is waited for.
     ///
     /// # Errors
-    /// [`Trouble::ReadOnly`] where the region is mapped for reading.
-    fn wakes(&self, _: u64) -> Result<u32, Trouble> {
+    /// [`EngineError::ReadOnly`] where the region is mapped for reading.
+    fn wakes(&self, _: u64) -> Result<u32, EngineError> {
         Ok(0)
     }
     /// Sleeps until the wake word at offset `at` counts beyond `seen`, or for nothing, and no longer
@@ -194,7 +194,7 @@ pub trait Mem: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the system says.
-    fn park(&self, _at: u64, _seen: u32, _at_most: Duration) -> Result<(), Trouble> {
+    fn park(&self, _at: u64, _seen: u32, _at_most: Duration) -> Result<(), EngineError> {
         Ok(())
     }
     /// Frees a lock whose holders are all gone.
@@ -205,7 +205,7 @@ pub trait Mem: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the system says; then nothing is known of what reached the device.
-    fn barrier(&self, _: &[(u64, u64)]) -> Result<(), Trouble> {
+    fn barrier(&self, _: &[(u64, u64)]) -> Result<(), EngineError> {
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! it. What `check` and `salvage` see of a file that no map can be opened of.
 
 use crate::{
-    error::Trouble,
+    error::EngineError,
     layout::{self},
     mem::{Load, Mem, Ordering, within},
 };
@@ -10,13 +10,13 @@ use mapvar_os::{Refused, Section, Taken, View, Words, WordsMut};
 
 /// The whole words of a section.
 #[derive(Debug)]
-pub struct Bare {
+pub struct ReadOnly {
     // In the order in which they go: the view, the handle.
     view: View,
     section: Section,
 }
 
-impl Bare {
+impl ReadOnly {
     /// Maps the first `bytes` of the section, with room to follow it as far as `reserved`.
     pub fn new(section: Section, bytes: u64, reserved: u64) -> mapvar_os::Result<Self> {
         let view = section.view().len(bytes).reserve(reserved.max(bytes)).map()?;
@@ -34,7 +34,7 @@ impl Bare {
     }
 }
 
-impl Mem for Bare {
+impl Mem for ReadOnly {
     type Words<'a> = Words<'a>;
     type WordsMut<'a> = WordsMut<'a>;
 
@@ -66,8 +66,8 @@ impl Mem for Bare {
         self.view.reserved() as u64
     }
 
-    fn seat(&self) -> Result<u64, Trouble> {
-        Err(Trouble::ReadOnly)
+    fn seat(&self) -> Result<u64, EngineError> {
+        Err(EngineError::ReadOnly)
     }
 
     fn is_seat_taken(&self, _: usize) -> bool {

@@ -3,7 +3,7 @@
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{State, record},
     mem::{
@@ -27,8 +27,8 @@ impl<M: Mem> Store<M> {
         &self,
         handle: Handle,
         operate: impl FnOnce(M::WordsMut<'_>) -> R,
-    ) -> Result<Option<R>, Trouble> {
-        let words = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
+    ) -> Result<Option<R>, EngineError> {
+        let words = self.mem.words_mut(handle.at, record::LINE).ok_or(EngineError::ReadOnly)?;
         Ok(self.operate(words, handle, operate))
     }
 
@@ -63,27 +63,27 @@ impl<M: Mem> Store<M> {
 
     /// As [`atomic`](Self::atomic); `None` where nothing was done, and that tells why.
     #[inline(always)]
-    pub fn poke_atomic<R>(
+    pub fn try_operate_fast<R>(
         &self,
         handle: Handle,
         operate: impl FnOnce(M::WordsMut<'_>) -> R,
     ) -> Option<R> {
-        let words = self.mem.near_mut(handle.at, record::LINE)?;
+        let words = self.mem.mapped_words_mut(handle.at, record::LINE)?;
         self.operate(words, handle, operate)
     }
 
     /// The word of an `Atomic`; `None` where the variable is no more.
-    pub fn atomic_load(&self, handle: Handle) -> Result<Option<u64>, Trouble> {
+    pub fn atomic_load(&self, handle: Handle) -> Result<Option<u64>, EngineError> {
         if self.mem.words(handle.at, record::LINE).is_none() {
             return Err(outside(handle.at));
         }
-        Ok(self.peek_atomic(handle))
+        Ok(self.try_load_fast(handle))
     }
 
     /// As [`atomic_load`](Self::atomic_load); `None` where that tells what there is instead.
     #[inline(always)]
-    pub fn peek_atomic(&self, handle: Handle) -> Option<u64> {
-        let words = self.mem.near(handle.at, record::LINE)?;
+    pub fn try_load_fast(&self, handle: Handle) -> Option<u64> {
+        let words = self.mem.mapped_words(handle.at, record::LINE)?;
         let value = words.load(record::VALUE, Acquire);
         let there = words.load(record::ID, Relaxed) == handle.id
             && !State(words.load(record::STATE, Relaxed)).removed();

@@ -1,7 +1,7 @@
 //! The process that an ephemeral value ends with.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{self, Desc, State, record, seat, slot},
     mem::{
@@ -14,7 +14,7 @@ use crate::{
 impl<M: Mem> Store<M> {
     /// The token of whose process the variable ends with, and its version; `None` where it is no
     /// such, or is being written.
-    pub fn owner(&self, handle: Handle) -> Result<Option<(u64, u64)>, Trouble> {
+    pub fn owner(&self, handle: Handle) -> Result<Option<(u64, u64)>, EngineError> {
         let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
         // SYNC POINT S1.
         let state = State(words.load(record::STATE, Acquire));
@@ -49,7 +49,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Whether the process that this word in an extent's head names lives.
-    pub fn lives(&self, filler: u64) -> Result<bool, Trouble> {
+    pub fn lives(&self, filler: u64) -> Result<bool, EngineError> {
         let number = (filler >> 56) as usize;
         if number >= layout::PARTICIPANT_SLOTS {
             return Ok(false);

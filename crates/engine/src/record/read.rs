@@ -3,7 +3,7 @@
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{self, Desc, State, record, slot},
     mem::{
@@ -11,7 +11,7 @@ use crate::{
         Ordering::{Acquire, Relaxed},
     },
     store::Store,
-    value::Shot,
+    value::SlotView,
 };
 
 /// What a read found.
@@ -36,7 +36,7 @@ pub(crate) enum ReadOutcome<R> {
 }
 
 /// What one attempt at a slot found.
-pub(crate) enum Look<R> {
+pub(crate) enum AttemptOutcome<R> {
     /// What `take` made of it, on a slot that was whole all the time; and its version.
     Whole(R, u64),
     Changed,
@@ -45,16 +45,16 @@ pub(crate) enum Look<R> {
     Outside,
 }
 
-impl<R> Look<(Option<R>, Desc)> {
-    fn seen(self, handle: Handle) -> Result<Seen<R>, Trouble> {
+impl<R> AttemptOutcome<(Option<R>, Desc)> {
+    fn seen(self, handle: Handle) -> Result<Seen<R>, EngineError> {
         match self {
             Self::Whole((Some(taken), _), version) => Ok(Seen::Value(taken, version)),
             Self::Whole((None, desc), _) if desc.kind() == slot::TOMBSTONE => Ok(Seen::Absent),
             Self::Whole((None, _), _) => {
-                Err(Trouble::Corrupt("a value's description makes no sense", handle.at))
+                Err(EngineError::Corrupt("a value's description makes no sense", handle.at))
             }
             Self::Changed => {
-                Err(Trouble::Corrupt("a value's version is not the one published", handle.at))
+                Err(EngineError::Corrupt("a value's version is not the one published", handle.at))
             }
             Self::Stale => Ok(Seen::Stale),
             Self::Outside => Err(outside(handle.at)),
@@ -69,8 +69,8 @@ impl<M: Mem> Store<M> {
     pub fn read_at_once<R>(
         &self,
         handle: Handle,
-        mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
-    ) -> Result<Option<Seen<R>>, Trouble> {
+        mut take: impl for<'a> FnMut(SlotView<'a, M>) -> R,
+    ) -> Result<Option<Seen<R>>, EngineError> {
         Ok(self.try_read(handle, &mut take)?.map(|outcome| match outcome {
             ReadOutcome::Seen(seen) => seen,
             ReadOutcome::Expired(_) => Seen::Absent,
@@ -82,11 +82,11 @@ impl<M: Mem> Store<M> {
     pub(crate) fn try_read<R>(
         &self,
         handle: Handle,
-        mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
-    ) -> Result<Option<ReadOutcome<R>>, Trouble> {
+        mut take: impl for<'a> FnMut(SlotView<'a, M>) -> R,
+    ) -> Result<Option<ReadOutcome<R>>, EngineError> {
         for _ in 0..M::ATTEMPTS {
             match self.read_attempt(handle, &mut take) {
-                Look::Changed => std::hint::spin_loop(),
+                AttemptOutcome::Changed => std::hint::spin_loop(),
                 look => match self.judge(handle, look)? {
                     None => std::hint::spin_loop(),
                     outcome => return Ok(outcome),
@@ -102,10 +102,10 @@ impl<M: Mem> Store<M> {
     pub(crate) fn judge<R>(
         &self,
         handle: Handle,
-        look: Look<(Option<R>, Desc)>,
-    ) -> Result<Option<ReadOutcome<R>>, Trouble> {
+        look: AttemptOutcome<(Option<R>, Desc)>,
+    ) -> Result<Option<ReadOutcome<R>>, EngineError> {
         match look {
-            Look::Whole((Some(taken), desc), version) if desc.is_ephemeral() => {
+            AttemptOutcome::Whole((Some(taken), desc), version) if desc.is_ephemeral() => {
                 self.judge_ephemeral(handle, taken, version)
             }
             look => look.seen(handle).map(|seen| Some(ReadOutcome::Seen(seen))),
@@ -119,7 +119,7 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         taken: R,
         version: u64,
-    ) -> Result<Option<ReadOutcome<R>>, Trouble> {
+    ) -> Result<Option<ReadOutcome<R>>, EngineError> {
         let Some((owner, _)) = self.owner(handle)?.filter(|(_, of)| *of == version) else {
             return Ok(None);
         };
@@ -130,9 +130,9 @@ impl<M: Mem> Store<M> {
         }))
     }
 
-    /// As [`peek`](Self::peek), of the bytes of any value, as many as fit; answers how many it has.
+    /// As [`try_read_fast`](Self::try_read_fast), of the bytes of any value, as many as fit; answers how many it has.
     #[inline(always)]
-    pub fn peek_into(&self, handle: Handle, into: &mut [u8]) -> Option<usize> {
+    pub fn try_read_fast_into(&self, handle: Handle, into: &mut [u8]) -> Option<usize> {
         if handle.atomic {
             return None;
         }
@@ -143,11 +143,11 @@ impl<M: Mem> Store<M> {
                 return None;
             }
             let into = into.get_mut(..len.min(into.len()))?;
-            self.mem.near(at + slot::DATA_AT, into.len().div_ceil(8))?.copy_to(into);
+            self.mem.mapped_words(at + slot::DATA_AT, into.len().div_ceil(8))?.copy_to(into);
             Some(len)
         };
         match self.look_at_slot(handle, copy) {
-            Look::Whole(len, _) => len,
+            AttemptOutcome::Whole(len, _) => len,
             _ => None,
         }
     }
@@ -156,12 +156,12 @@ impl<M: Mem> Store<M> {
     /// finds them; else [`read`](Self::read) is to be asked. For the fast path: what it answers is
     /// small, and has nothing to drop.
     #[inline(always)]
-    pub fn peek(&self, handle: Handle) -> Option<(Desc, u64)> {
+    pub fn try_read_fast(&self, handle: Handle) -> Option<(Desc, u64)> {
         if handle.atomic {
             return None;
         }
         match self.look_at_slot(handle, |desc, slot, _| (desc, slot.load(slot::DATA, Relaxed))) {
-            Look::Whole(read, _) => Some(read),
+            AttemptOutcome::Whole(read, _) => Some(read),
             _ => None,
         }
     }
@@ -171,16 +171,20 @@ impl<M: Mem> Store<M> {
     pub(crate) fn read_attempt<'a, R>(
         &'a self,
         handle: Handle,
-        take: &mut impl FnMut(Shot<'a, M>) -> R,
-    ) -> Look<(Option<R>, Desc)> {
-        self.look(handle, |shot| {
-            let desc = shot.desc;
-            (shot.is_value().then(|| take(shot)), desc)
+        take: &mut impl FnMut(SlotView<'a, M>) -> R,
+    ) -> AttemptOutcome<(Option<R>, Desc)> {
+        self.look(handle, |view| {
+            let desc = view.desc;
+            (view.is_value().then(|| take(view)), desc)
         })
     }
 
     #[inline(always)]
-    fn look<'a, R>(&'a self, handle: Handle, take: impl FnOnce(Shot<'a, M>) -> R) -> Look<R> {
+    fn look<'a, R>(
+        &'a self,
+        handle: Handle,
+        take: impl FnOnce(SlotView<'a, M>) -> R,
+    ) -> AttemptOutcome<R> {
         self.look_at_slot(handle, |desc, slot, at| {
             let (data, room) = if handle.atomic {
                 // An Atomic's value is one word, which is not the slot's.
@@ -190,7 +194,7 @@ impl<M: Mem> Store<M> {
             } else {
                 self.referred(slot, desc)
             };
-            take(Shot { mem: &self.mem, desc, slot, data, room, type_id: None })
+            take(SlotView { mem: &self.mem, desc, slot, data, room, type_id: None })
         })
     }
 
@@ -201,15 +205,19 @@ impl<M: Mem> Store<M> {
         &'a self,
         handle: Handle,
         take: impl FnOnce(Desc, M::Words<'a>, u64) -> R,
-    ) -> Look<R> {
-        let Some(line) = self.mem.near(handle.at, record::LINE) else { return Look::Outside };
+    ) -> AttemptOutcome<R> {
+        let Some(line) = self.mem.mapped_words(handle.at, record::LINE) else {
+            return AttemptOutcome::Outside;
+        };
         // SYNC POINT S1: the slot's content as it was published.
         let state = State(line.load(record::STATE, Acquire));
         if line.load(record::ID, Acquire) != handle.id {
-            return Look::Stale;
+            return AttemptOutcome::Stale;
         }
         let at = handle.slot_at(state.current());
-        let Some(slot) = self.mem.near(at, slot::LEAST) else { return Look::Outside };
+        let Some(slot) = self.mem.mapped_words(at, slot::LEAST) else {
+            return AttemptOutcome::Outside;
+        };
         let taken = take(Desc(slot.load(slot::DESC, Relaxed)), slot, at);
         // SYNC POINT S2: if any of it was written over, the slot's version tells.
         self.mem.fence(Acquire);
@@ -217,12 +225,12 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S3: if the record was remade, its id tells.
         let same = line.load(record::ID, Relaxed) == handle.id;
         if !whole {
-            return Look::Changed;
+            return AttemptOutcome::Changed;
         }
         if !same {
-            return Look::Stale;
+            return AttemptOutcome::Stale;
         }
-        Look::Whole(taken, state.version())
+        AttemptOutcome::Whole(taken, state.version())
     }
 
     /// Where the slot says that its value lies, and for how many bytes that holds; no bytes where

@@ -1,7 +1,7 @@
 //! Waiting for a variable to change: `docs/FORMAT.md`, "Waiting for a change".
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{Desc, State, record, slot},
     mem::{
@@ -18,7 +18,7 @@ pub const NAP: Duration = Duration::from_millis(100);
 
 /// Where a variable stood when it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stand {
+pub struct Observed {
     /// The id of the variable.
     pub id: u64,
     /// Its version; of an `Atomic` its word.
@@ -27,7 +27,7 @@ pub struct Stand {
     pub removed: bool,
 }
 
-impl Stand {
+impl Observed {
     /// Whether it is where the variable of this line, in this state, stands.
     fn is(self, line: impl Load, handle: Handle, state: State) -> bool {
         let number = if handle.atomic { line.load(record::VALUE, SeqCst) } else { state.version() };
@@ -39,7 +39,7 @@ impl Stand {
 
 impl<M: Mem> Store<M> {
     /// Where the variable of a handle stands; `None` where the record is no longer its.
-    pub fn stand(&self, handle: Handle) -> Result<Option<Stand>, Trouble> {
+    pub fn observed(&self, handle: Handle) -> Result<Option<Observed>, EngineError> {
         let line = self.mem.words(handle.at, record::LINE).ok_or_else(|| outside(handle.at))?;
         for _ in 0..64 {
             // SYNC POINT S1.
@@ -63,17 +63,17 @@ impl<M: Mem> Store<M> {
                     // What ended with its process is removed, if not by anybody yet.
                     desc.kind() == slot::TOMBSTONE || (desc.is_ephemeral() && !self.lives(owner)?)
                 };
-                return Ok(Some(Stand { id: handle.id, number, removed }));
+                return Ok(Some(Observed { id: handle.id, number, removed }));
             }
             std::hint::spin_loop();
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     /// Whether the variable is as it stood, by two loads.
     #[inline]
-    pub fn is_as(&self, handle: Handle, stand: Stand) -> bool {
-        let Some(line) = self.mem.near(handle.at, record::LINE) else { return false };
+    pub fn is_as(&self, handle: Handle, stand: Observed) -> bool {
+        let Some(line) = self.mem.mapped_words(handle.at, record::LINE) else { return false };
         // SYNC POINT S17: who sees the version sees the value.
         let state = State(line.load(record::STATE, Acquire));
         stand.is(line, handle, state)
@@ -85,8 +85,8 @@ impl<M: Mem> Store<M> {
     /// Where WAIT stands already a load is enough: whose swap takes it away adds to the wake word,
     /// after the count that was seen, or this load would have found what the swap has published. On
     /// Windows what a waiter says of itself is published by the wake word's own bit.
-    pub fn arm(&self, handle: Handle, stand: Stand) -> Result<bool, Trouble> {
-        let line = self.mem.words_mut(handle.at, record::LINE).ok_or(Trouble::ReadOnly)?;
+    pub fn arm(&self, handle: Handle, stand: Observed) -> Result<bool, EngineError> {
+        let line = self.mem.words_mut(handle.at, record::LINE).ok_or(EngineError::ReadOnly)?;
         // SYNC POINT S17.
         let mut state = State(line.load(record::STATE, Acquire));
         if !state.waited_for() {
@@ -102,7 +102,12 @@ impl<M: Mem> Store<M> {
     }
 
     /// One sleep of who waits for one variable: whether it was seen to have changed.
-    pub fn doze(&self, handle: Handle, stand: Stand, at_most: Duration) -> Result<bool, Trouble> {
+    pub fn doze(
+        &self,
+        handle: Handle,
+        stand: Observed,
+        at_most: Duration,
+    ) -> Result<bool, EngineError> {
         // SYNC POINT S18.
         let seen = self.mem.wakes(handle.wake())?;
         if !self.arm(handle, stand)? {

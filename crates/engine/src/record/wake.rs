@@ -25,25 +25,25 @@ impl<M: Mem> Store<M> {
     /// As [`wake_waiters`](Self::wake_waiters), where somebody may have died who was about to do so:
     /// he may have taken the sign away that somebody sleeps.
     #[inline]
-    pub(crate) fn rouse_waiters(&self, handle: Handle) {
-        self.rouse_word(handle.wake());
+    pub(crate) fn force_wake_waiters(&self, handle: Handle) {
+        self.force_wake_word(handle.wake());
     }
 
     #[cold]
     #[inline(never)]
-    fn rouse_word(&self, word: u64) {
-        self.mem.rouse(word);
-        self.mem.rouse(live::CHANGES_WAKE);
+    fn force_wake_word(&self, word: u64) {
+        self.mem.force_wake(word);
+        self.mem.force_wake(live::CHANGES_WAKE);
     }
 
     /// The same for who replays what was done to the record at `at`, or was to be one.
     #[cold]
-    pub(crate) fn rouse_at(&self, at: u64) {
+    pub(crate) fn force_wake_at(&self, at: u64) {
         if self.mem.words(at, record::LINE).is_some() {
-            self.mem.rouse(at + record::WAKE);
+            self.mem.force_wake(at + record::WAKE);
         }
-        self.mem.rouse(live::BIRTHS_WAKE);
-        self.mem.rouse(live::CHANGES_WAKE);
+        self.mem.force_wake(live::BIRTHS_WAKE);
+        self.mem.force_wake(live::CHANGES_WAKE);
     }
 
     /// Wakes who waits for a variable that there was not.

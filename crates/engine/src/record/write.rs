@@ -35,7 +35,7 @@ impl<M: Mem> Store<M> {
         raw: &Raw<'_>,
         expect: Expect,
     ) -> Option<(Wrote, Replaced)> {
-        let line = self.mem.near_mut(handle.at, record::LINE)?;
+        let line = self.mem.mapped_words_mut(handle.at, record::LINE)?;
         let state = State(line.load(record::STATE, Relaxed));
         if line.load(record::ID, Acquire) != handle.id {
             return Some((Wrote::Stale, Replaced::NOTHING));
@@ -92,7 +92,7 @@ impl<M: Mem> Store<M> {
     #[inline(always)]
     pub(crate) fn mark_dirty(&self, at: u64) -> Option<()> {
         let (header, bit) = layout::dirty_bit(at);
-        let header = self.mem.near_mut(header, chunk::WORDS)?;
+        let header = self.mem.mapped_words_mut(header, chunk::WORDS)?;
         if header.load(chunk::DIRTY, Relaxed) & bit == 0 {
             // SYNC POINT S10.
             header.fetch_or(chunk::DIRTY, bit, AcqRel);
@@ -111,12 +111,13 @@ impl<M: Mem> Store<M> {
         raw: &Raw<'_>,
         fresh: bool,
     ) -> Option<Replaced> {
-        let slot = self.mem.near_mut(at, slot::LEAST)?;
+        let slot = self.mem.mapped_words_mut(at, slot::LEAST)?;
         let data = match raw.payload {
             Payload::Word(_) | Payload::Extent { .. } => None,
-            Payload::Bytes(bytes) => {
-                Some((bytes, self.mem.near_mut(at + slot::DATA_AT, bytes.len().div_ceil(8))?))
-            }
+            Payload::Bytes(bytes) => Some((
+                bytes,
+                self.mem.mapped_words_mut(at + slot::DATA_AT, bytes.len().div_ceil(8))?,
+            )),
         };
         let mut replaced = Replaced::NOTHING;
         if !fresh {
@@ -132,7 +133,7 @@ impl<M: Mem> Store<M> {
         let desc = raw.desc();
         if raw.owner != 0 {
             let owner = at + slot::DATA_AT + desc.words_before_owner() * 8;
-            self.mem.near_mut(owner, 1)?.store(0, raw.owner, Relaxed);
+            self.mem.mapped_words_mut(owner, 1)?.store(0, raw.owner, Relaxed);
         }
         if let Payload::Extent { extent, .. } = raw.payload {
             slot.store(slot::DATA, extent.at, Relaxed);

@@ -1,7 +1,7 @@
 //! Chunks, and the records, blocks and small extents that they are divided into. The structure lock is the caller's wherever something changes.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     header::chunk_crc,
     layout::{
@@ -18,7 +18,7 @@ use crate::{
 
 /// A record's or block's place in a chunk.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub struct Allocation {
     pub(crate) at: u64,
     pub(crate) class: usize,
     chunk: u64,
@@ -29,7 +29,7 @@ pub struct Room {
 
 /// What a chunk is cut into.
 #[derive(Clone, Copy, Debug)]
-pub struct Cut {
+pub struct SizeClass {
     kind: u64,
     class: usize,
     pub(crate) bytes: u64,
@@ -40,7 +40,7 @@ pub struct Cut {
     count_word: usize,
 }
 
-impl Cut {
+impl SizeClass {
     pub(crate) fn new(
         kind: u64,
         class: usize,
@@ -94,7 +94,7 @@ impl Cut {
 
 impl<M: Mem> Store<M> {
     /// Chunks of the region: what the live words say, and never more than is mapped.
-    pub fn chunk_count(&self) -> Result<u64, Trouble> {
+    pub fn chunk_count(&self) -> Result<u64, EngineError> {
         // SYNC POINT S11.
         let said = self.live()?.load(live::CHUNKS, Acquire).min(layout::MOST_CHUNKS);
         if self.mem.reach(said * CHUNK) {
@@ -108,14 +108,14 @@ impl<M: Mem> Store<M> {
     }
 
     /// Kind and class of a chunk.
-    pub fn chunk_kind(&self, number: u64) -> Result<(u64, usize), Trouble> {
+    pub fn chunk_kind(&self, number: u64) -> Result<(u64, usize), EngineError> {
         let at = layout::table_word(number);
         let word = self.mem.words(at, 1).ok_or_else(|| outside(at))?.load(0, Acquire);
         Ok((word & 0xff, (word >> 8) as usize & 0xff))
     }
 
     /// Writes what a chunk is into the chunk table.
-    pub fn set_chunk(&self, number: u64, kind: u64, class: usize) -> Result<(), Trouble> {
+    pub fn set_chunk(&self, number: u64, kind: u64, class: usize) -> Result<(), EngineError> {
         let at = layout::table_word(number);
         let words = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
         words.store(0, kind | (class as u64) << 8, Release);
@@ -123,13 +123,13 @@ impl<M: Mem> Store<M> {
     }
 
     /// Chunks of the run that begins with chunk `number`, tables between included.
-    pub fn run_len(&self, number: u64) -> Result<u64, Trouble> {
+    pub fn run_len(&self, number: u64) -> Result<u64, EngineError> {
         let at = layout::table_word(number);
         Ok(self.mem.words(at, 1).ok_or_else(|| outside(at))?.load(0, Acquire) >> 32)
     }
 
     /// Makes chunk `number` the first of a run of `count`.
-    pub fn set_run_head(&self, number: u64, count: u64) -> Result<(), Trouble> {
+    pub fn set_run_head(&self, number: u64, count: u64) -> Result<(), EngineError> {
         let at = layout::table_word(number);
         let words = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
         words.store(0, kind::RUN | count << 32, Release);
@@ -137,7 +137,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Finds `count` free chunks in a row.
-    pub fn free_run(&self, count: u64) -> Result<Option<u64>, Trouble> {
+    pub fn free_run(&self, count: u64) -> Result<Option<u64>, EngineError> {
         let chunks = self.chunk_count()?;
         let hint = self.live()?.load(live::FREE_HINT, Relaxed);
         let mut run = 0;
@@ -156,7 +156,7 @@ impl<M: Mem> Store<M> {
 
     /// Finds free chunks for an extent of `count`, which may go on behind a table: the first, and
     /// how many there are with the tables between. Looks from where the last one was found.
-    pub fn free_span(&self, count: u64) -> Result<Option<(u64, u64)>, Trouble> {
+    pub fn free_span(&self, count: u64) -> Result<Option<(u64, u64)>, EngineError> {
         let chunks = self.chunk_count()?;
         let live = self.live_mut()?;
         let least = live.load(live::FREE_HINT, Relaxed).max(layout::META_CHUNKS);
@@ -185,7 +185,7 @@ impl<M: Mem> Store<M> {
         Ok(None)
     }
 
-    pub(crate) fn set_run(&self, first: u64, count: u64, kind: u64) -> Result<(), Trouble> {
+    pub(crate) fn set_run(&self, first: u64, count: u64, kind: u64) -> Result<(), EngineError> {
         for number in first..first + count {
             self.set_chunk(number, kind, 0)?;
         }
@@ -194,7 +194,7 @@ impl<M: Mem> Store<M> {
 
     /// Chunks become free from `first` on. Before they are: a free one below the hint is not found
     /// again.
-    pub(crate) fn hint_free(&self, first: u64) -> Result<(), Trouble> {
+    pub(crate) fn hint_free(&self, first: u64) -> Result<(), EngineError> {
         let live = self.live_mut()?;
         let hint = live.load(live::FREE_HINT, Relaxed);
         live.store(live::FREE_HINT, hint.min(first), Relaxed);
@@ -202,7 +202,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// How many chunks are free.
-    pub fn free_chunks(&self) -> Result<u64, Trouble> {
+    pub fn free_chunks(&self) -> Result<u64, EngineError> {
         let mut free = 0;
         for number in layout::META_CHUNKS..self.chunk_count()? {
             free += u64::from(self.chunk_kind(number)?.0 == kind::FREE);
@@ -213,20 +213,20 @@ impl<M: Mem> Store<M> {
     /// Finds a free part of a chunk that is divided so; divides another where there is none. Nothing is
     /// taken yet. `prepare` is told how many places for records there are to be, before a chunk is
     /// divided for them.
-    pub(crate) fn find_room(
+    pub(crate) fn find_space(
         &self,
-        cut: Cut,
-        prepare: impl FnOnce(u64) -> Result<(), Trouble>,
-    ) -> Result<Option<Room>, Trouble> {
+        cut: SizeClass,
+        prepare: impl FnOnce(u64) -> Result<(), EngineError>,
+    ) -> Result<Option<Allocation>, EngineError> {
         let live = self.live_mut()?;
         let counts = self.counts()?;
         let hint = live.load(cut.hint, Relaxed);
-        if let Some(room) = self.room_in(hint, cut)? {
+        if let Some(room) = self.space_in(hint, cut)? {
             return Ok(Some(room));
         }
         let search = || {
             for number in layout::META_CHUNKS..self.chunk_count()? {
-                if let Some(room) = self.room_in(number, cut)? {
+                if let Some(room) = self.space_in(number, cut)? {
                     live.store(cut.hint, number, Relaxed);
                     return Ok(Some(room));
                 }
@@ -254,16 +254,16 @@ impl<M: Mem> Store<M> {
             self.cut_chunk(number, cut)?;
             live.store(live::FREE_HINT, number + 1, Relaxed);
             live.store(cut.hint, number, Relaxed);
-            return self.room_in(number, cut);
+            return self.space_in(number, cut);
         }
         if expected { Ok(None) } else { search() }
     }
 
-    fn counts(&self) -> Result<M::WordsMut<'_>, Trouble> {
-        self.mem.words_mut(room::AT, room::WORDS).ok_or(Trouble::ReadOnly)
+    fn counts(&self) -> Result<M::WordsMut<'_>, EngineError> {
+        self.mem.words_mut(room::AT, room::WORDS).ok_or(EngineError::ReadOnly)
     }
 
-    fn room_in(&self, number: u64, cut: Cut) -> Result<Option<Room>, Trouble> {
+    fn space_in(&self, number: u64, cut: SizeClass) -> Result<Option<Allocation>, EngineError> {
         if number < layout::META_CHUNKS
             || number >= self.chunk_count()?
             || self.chunk_kind(number)? != (cut.kind, cut.class)
@@ -277,20 +277,26 @@ impl<M: Mem> Store<M> {
             if free != 0 && bit < cut.count {
                 let at = number * CHUNK + CHUNK_HEADER + bit as u64 * cut.bytes;
                 let count_word = cut.count_word;
-                return Ok(Some(Room { at, class: cut.class, chunk: number, bit, count_word }));
+                return Ok(Some(Allocation {
+                    at,
+                    class: cut.class,
+                    chunk: number,
+                    bit,
+                    count_word,
+                }));
             }
         }
         Ok(None)
     }
 
-    fn chunk_header(&self, number: u64) -> Result<M::WordsMut<'_>, Trouble> {
+    fn chunk_header(&self, number: u64) -> Result<M::WordsMut<'_>, EngineError> {
         let at = number * CHUNK;
         self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))
     }
 
     /// Makes a free chunk one of records or blocks: header and content first, then its word in the
     /// table, so that a death in between leaves it free.
-    fn cut_chunk(&self, number: u64, cut: Cut) -> Result<(), Trouble> {
+    fn cut_chunk(&self, number: u64, cut: SizeClass) -> Result<(), EngineError> {
         let base = number * CHUNK;
         let words = self.mem.words_mut(base, (CHUNK / 8) as usize).ok_or_else(|| outside(base))?;
         let line = (cut.bytes / 8) as usize;
@@ -320,7 +326,7 @@ impl<M: Mem> Store<M> {
         self.set_chunk(number, cut.kind, cut.class)
     }
 
-    pub(crate) fn take_bit(&self, room: Room) -> Result<(), Trouble> {
+    pub(crate) fn take_bit(&self, room: Allocation) -> Result<(), EngineError> {
         let (header, bit) = (self.chunk_header(room.chunk)?, 1 << (room.bit % 64));
         if header.fetch_or(chunk::BITS + room.bit / 64, bit, Release) & bit == 0 {
             let counts = self.counts()?;
@@ -330,7 +336,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    pub(crate) fn clear_bit(&self, room: Room) -> Result<(), Trouble> {
+    pub(crate) fn clear_bit(&self, room: Allocation) -> Result<(), EngineError> {
         let (header, bit) = (self.chunk_header(room.chunk)?, 1 << (room.bit % 64));
         if header.fetch_and(chunk::BITS + room.bit / 64, !bit, Release) & bit != 0 {
             self.counts()?.fetch_add(room.count_word, 1, Relaxed);
@@ -339,33 +345,39 @@ impl<M: Mem> Store<M> {
     }
 
     /// The room whose record begins at `at`, if one can.
-    pub(crate) fn room_at(&self, at: u64) -> Result<Option<Room>, Trouble> {
-        self.room_of(at, kind::RECORDS)
+    pub(crate) fn record_at(&self, at: u64) -> Result<Option<Allocation>, EngineError> {
+        self.allocation_at(at, kind::RECORDS)
     }
 
     /// The part of a chunk of the kind `wanted` that begins at `at`, if one can.
-    pub(crate) fn room_of(&self, at: u64, wanted: u64) -> Result<Option<Room>, Trouble> {
+    pub(crate) fn allocation_at(
+        &self,
+        at: u64,
+        wanted: u64,
+    ) -> Result<Option<Allocation>, EngineError> {
         let number = at / CHUNK;
         if number < layout::META_CHUNKS || number >= self.chunk_count()? {
             return Ok(None);
         }
         let (kind, class) = self.chunk_kind(number)?;
-        let Some(cut) = Cut::of(kind, class).filter(|_| kind == wanted) else { return Ok(None) };
+        let Some(cut) = SizeClass::of(kind, class).filter(|_| kind == wanted) else {
+            return Ok(None);
+        };
         let Some(within) = (at % CHUNK).checked_sub(CHUNK_HEADER) else { return Ok(None) };
         let bit = (within / cut.bytes) as usize;
         let fits = within.is_multiple_of(cut.bytes) && bit < cut.count;
         let count_word = cut.count_word;
-        Ok(fits.then_some(Room { at, class, chunk: number, bit, count_word }))
+        Ok(fits.then_some(Allocation { at, class, chunk: number, bit, count_word }))
     }
 
-    pub(crate) fn is_taken(&self, room: Room) -> Result<bool, Trouble> {
+    pub(crate) fn is_taken(&self, room: Allocation) -> Result<bool, EngineError> {
         let at = room.chunk * CHUNK;
         let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
         Ok(header.load(chunk::BITS + room.bit / 64, Relaxed) >> (room.bit % 64) & 1 != 0)
     }
 
     /// The parts of a chunk that are taken.
-    pub fn taken(&self, number: u64, cut: Cut) -> Result<Vec<u64>, Trouble> {
+    pub fn taken(&self, number: u64, cut: SizeClass) -> Result<Vec<u64>, EngineError> {
         let at = number * CHUNK;
         let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
         let taken = (0..cut.count)
@@ -374,7 +386,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Makes a chunk free of whose parts none is taken; answers whether it did.
-    pub(crate) fn free_if_empty(&self, number: u64, cut: Cut) -> Result<bool, Trouble> {
+    pub(crate) fn free_if_empty(&self, number: u64, cut: SizeClass) -> Result<bool, EngineError> {
         let header = self.chunk_header(number)?;
         if (0..cut.bit_words()).any(|word| header.load(chunk::BITS + word, Relaxed) != 0) {
             return Ok(false);
@@ -388,39 +400,39 @@ impl<M: Mem> Store<M> {
     }
 
     /// A chunk was cut up so, and all of its parts are free.
-    pub(crate) fn count_free(&self, cut: Cut) -> Result<(), Trouble> {
+    pub(crate) fn count_free(&self, cut: SizeClass) -> Result<(), EngineError> {
         self.counts()?.fetch_add(cut.count_word, cut.count as u64, Relaxed);
         Ok(())
     }
 
     /// Whether a record of the handle's class can begin where it does.
-    pub(crate) fn records_lie_at(&self, handle: Handle) -> Result<bool, Trouble> {
-        Ok(self.room_at(handle.at)?.is_some_and(|room| handle.is_of(room.class)))
+    pub(crate) fn records_lie_at(&self, handle: Handle) -> Result<bool, EngineError> {
+        Ok(self.record_at(handle.at)?.is_some_and(|room| handle.is_of(room.class)))
     }
 
-    pub(crate) fn free_record(&self, handle: Handle) -> Result<(), Trouble> {
-        if let Some(room) = self.room_at(handle.at)? {
+    pub(crate) fn free_record(&self, handle: Handle) -> Result<(), EngineError> {
+        if let Some(room) = self.record_at(handle.at)? {
             self.clear_bit(room)?;
-            self.live_mut()?.store(Cut::records(room.class).hint, room.chunk, Relaxed);
+            self.live_mut()?.store(SizeClass::records(room.class).hint, room.chunk, Relaxed);
         }
         Ok(())
     }
 
-    pub(crate) fn free_block(&self, at: u64) -> Result<(), Trouble> {
-        if let Some(room) = self.room_of(at, kind::BLOCKS)? {
+    pub(crate) fn free_block(&self, at: u64) -> Result<(), EngineError> {
+        if let Some(room) = self.allocation_at(at, kind::BLOCKS)? {
             self.clear_bit(room)?;
-            self.live_mut()?.store(Cut::blocks(room.class).hint, room.chunk, Relaxed);
+            self.live_mut()?.store(SizeClass::blocks(room.class).hint, room.chunk, Relaxed);
         }
         Ok(())
     }
 
     /// Whether less than half of the region's chunks are cut up: then records get room to spare.
-    pub(crate) fn has_room_to_spare(&self) -> Result<bool, Trouble> {
+    pub(crate) fn has_space_to_spare(&self) -> Result<bool, EngineError> {
         Ok(self.live()?.load(live::FREE_HINT, Relaxed) < self.chunk_count()? / 2)
     }
 
     /// Whether the region may become longer.
-    pub(crate) fn can_grow(&self) -> Result<bool, Trouble> {
+    pub(crate) fn can_grow(&self) -> Result<bool, EngineError> {
         let most = self.max_size.min(self.mem.limit()) / CHUNK;
         Ok(self.chunk_count()? < most.min(layout::MOST_CHUNKS))
     }

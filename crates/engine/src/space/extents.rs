@@ -3,7 +3,7 @@
 //! Who owns an extent is not stored: it is in use if one of the slots of the record that its head names refers to it, or while the process that fills it lives. So freeing it is a question and not a promise ([`Store::reclaim`]): it can be asked twice, and what a death leaves behind is found by the next sweep.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     header::{chunk_crc, table_chunks},
     layout::{
@@ -15,7 +15,7 @@ use crate::{
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         StoreWords as _,
     },
-    space::chunks::{Cut, Room},
+    space::chunks::{Allocation, SizeClass},
     store::Store,
 };
 
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub enum ExtentLocation {
     /// One part of a chunk that is divided.
-    Cut(Room, Cut),
+    Part(Allocation, SizeClass),
     /// First chunk and number of chunks.
     Run(u64, u64),
 }
@@ -32,7 +32,7 @@ impl ExtentLocation {
     /// Where its data begin.
     pub(crate) fn data(self) -> u64 {
         match self {
-            Self::Cut(room, _) => room.at + extent::HEAD,
+            Self::Part(room, _) => room.at + extent::HEAD,
             Self::Run(first, _) => first * CHUNK + CHUNK_HEADER,
         }
     }
@@ -40,7 +40,7 @@ impl ExtentLocation {
     /// Bytes that it holds.
     pub fn capacity(self) -> u64 {
         match self {
-            Self::Cut(_, cut) => cut.bytes() - extent::HEAD,
+            Self::Part(_, cut) => cut.bytes() - extent::HEAD,
             Self::Run(first, span) => {
                 let tables = table_chunks(first, first + span).count() as u64;
                 // A forged run may consist of tables.
@@ -51,15 +51,15 @@ impl ExtentLocation {
 }
 
 impl<M: Mem> Store<M> {
-    pub(crate) fn vacant(&self, len: usize) -> Result<ExtentLocation, Trouble> {
+    pub(crate) fn vacant(&self, len: usize) -> Result<ExtentLocation, EngineError> {
         let needed = len as u64 + extent::HEAD;
-        let full = || -> Result<Trouble, Trouble> {
-            Ok(Trouble::Full { needed, free: self.space()?.free })
+        let full = || -> Result<EngineError, EngineError> {
+            Ok(EngineError::Full { needed, free: self.space()?.free })
         };
         if let Some(class) = EXTENT_CLASSES.iter().position(|room| *room as u64 >= needed) {
-            let cut = Cut::extents(class);
-            return match self.find_room(cut, |_| Ok(()))? {
-                Some(room) => Ok(ExtentLocation::Cut(room, cut)),
+            let cut = SizeClass::extents(class);
+            return match self.find_space(cut, |_| Ok(()))? {
+                Some(room) => Ok(ExtentLocation::Part(room, cut)),
                 None => Err(full()?),
             };
         }
@@ -69,7 +69,7 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    pub(crate) fn write_run_header(&self, first: u64) -> Result<(), Trouble> {
+    pub(crate) fn write_run_header(&self, first: u64) -> Result<(), EngineError> {
         let at = first * CHUNK;
         let words = self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))?;
         let mark = chunk::MAGIC | kind::RUN << 32;
@@ -81,14 +81,14 @@ impl<M: Mem> Store<M> {
     }
 
     /// Copies a value into an extent that nobody reads yet.
-    pub fn fill(&self, extent: Extent, bytes: &[u8]) -> Result<(), Trouble> {
+    pub fn fill(&self, extent: Extent, bytes: &[u8]) -> Result<(), EngineError> {
         // SYNC POINT S9: who still reads what lay here sees, with a byte of the new value, that its
         // slot was made invalid.
         self.mem.fence(Release);
         self.copy_in(extent, bytes)
     }
 
-    pub(crate) fn copy_in(&self, extent: Extent, bytes: &[u8]) -> Result<(), Trouble> {
+    pub(crate) fn copy_in(&self, extent: Extent, bytes: &[u8]) -> Result<(), EngineError> {
         let mut bytes = bytes;
         for (at, len) in layout::pieces(extent.at, bytes.len() as u64) {
             let (piece, rest) = bytes.split_at(bytes.len().min(len as usize));
@@ -109,13 +109,13 @@ impl<M: Mem> Store<M> {
 
     /// Frees the extent at `at`, unless it is in use; answers whether it did. Under L, with nothing
     /// in the journal but the collection of a record.
-    pub(crate) fn reclaim(&self, at: u64) -> Result<bool, Trouble> {
+    pub(crate) fn reclaim(&self, at: u64) -> Result<bool, EngineError> {
         let Some(place) = self.place_of(at)? else { return Ok(false) };
         if self.is_in_use(at)? || self.is_pinned(at)? {
             return Ok(false);
         }
         match place {
-            ExtentLocation::Cut(room, cut) => {
+            ExtentLocation::Part(room, cut) => {
                 self.clear_bit(room)?;
                 self.free_if_empty(at / CHUNK, cut)?;
             }
@@ -129,7 +129,7 @@ impl<M: Mem> Store<M> {
     /// Makes the chunks of a run free. A death in between leaves chunks of kind `REST` behind no
     /// head, and those the next sweep frees: there is no journal to be had, since the caller may be
     /// in the midst of a collection.
-    fn free_run_of(&self, first: u64, span: u64) -> Result<(), Trouble> {
+    fn free_run_of(&self, first: u64, span: u64) -> Result<(), EngineError> {
         self.hint_free(first)?;
         self.set_chunk(first, kind::FREE, 0)?;
         for number in first + 1..first + span {
@@ -141,7 +141,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Where the extent lies whose data begin at `at`; `None` where there is none.
-    pub fn place_of(&self, at: u64) -> Result<Option<ExtentLocation>, Trouble> {
+    pub fn place_of(&self, at: u64) -> Result<Option<ExtentLocation>, EngineError> {
         let (number, chunks) = (at / CHUNK, self.chunk_count()?);
         if number < layout::META_CHUNKS || number >= chunks {
             return Ok(None);
@@ -152,20 +152,20 @@ impl<M: Mem> Store<M> {
             return Ok((span > 0).then_some(ExtentLocation::Run(number, span)));
         }
         let room = match at.checked_sub(extent::HEAD) {
-            Some(head) if found == kind::EXTENTS => self.room_of(head, kind::EXTENTS)?,
+            Some(head) if found == kind::EXTENTS => self.allocation_at(head, kind::EXTENTS)?,
             _ => None,
         };
         let Some(room) = room else { return Ok(None) };
-        let cut = Cut::extents(class);
-        Ok(self.is_taken(room)?.then_some(ExtentLocation::Cut(room, cut)))
+        let cut = SizeClass::extents(class);
+        Ok(self.is_taken(room)?.then_some(ExtentLocation::Part(room, cut)))
     }
 
     /// Bytes that the extent holds whose data begin at `at`; `None` where there is none.
-    pub(crate) fn capacity_at(&self, at: u64) -> Result<Option<u64>, Trouble> {
+    pub(crate) fn capacity_at(&self, at: u64) -> Result<Option<u64>, EngineError> {
         Ok(self.place_of(at)?.map(ExtentLocation::capacity))
     }
 
-    fn is_in_use(&self, at: u64) -> Result<bool, Trouble> {
+    fn is_in_use(&self, at: u64) -> Result<bool, EngineError> {
         let head_at = at - extent::HEAD;
         let head = self.mem.words(head_at, extent::WORDS).ok_or_else(|| outside(head_at))?;
         let filler = head.load(extent::FILLER, Acquire);
@@ -178,7 +178,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Whether a slot of the variable `id` in the record at `record` refers to the extent.
-    fn refers(&self, record: u64, id: u64, at: u64) -> Result<bool, Trouble> {
+    fn refers(&self, record: u64, id: u64, at: u64) -> Result<bool, EngineError> {
         let Some(line) = self.mem.words(record, record::LINE) else { return Ok(false) };
         let found = line.load(record::ID, Acquire);
         let meta = Meta(line.load(record::META, Relaxed));
@@ -202,7 +202,7 @@ impl<M: Mem> Store<M> {
 
     /// Whether somebody who lives reads the extent. Whoever asks has seen to it that no slot that is
     /// current refers to it.
-    pub(crate) fn is_pinned(&self, at: u64) -> Result<bool, Trouble> {
+    pub(crate) fn is_pinned(&self, at: u64) -> Result<bool, EngineError> {
         // SYNC POINT S12.
         self.mem.fence(SeqCst);
         for word in 0..2 {
@@ -220,7 +220,7 @@ impl<M: Mem> Store<M> {
         Ok(false)
     }
 
-    pub(crate) fn journal_run(&self, first: u64, span: u64) -> Result<(), Trouble> {
+    pub(crate) fn journal_run(&self, first: u64, span: u64) -> Result<(), EngineError> {
         let journal = self.journal()?;
         journal.store(journal::OLD, first, Relaxed);
         journal.store(journal::NEW, span, Relaxed);
@@ -230,7 +230,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Undoes the taking of a run.
-    pub(crate) fn replay_run(&self) -> Result<(), Trouble> {
+    pub(crate) fn replay_run(&self) -> Result<(), EngineError> {
         let journal = self.journal()?;
         let first = journal.load(journal::OLD, Relaxed);
         let span = journal.load(journal::NEW, Relaxed);

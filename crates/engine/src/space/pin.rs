@@ -1,7 +1,7 @@
 //! Pins: a reader that copies a large value keeps its extent from being freed.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{Desc, State, live, record, seat, slot},
     mem::{
@@ -11,7 +11,7 @@ use crate::{
     },
     record::read::Seen,
     store::Store,
-    value::Shot,
+    value::SlotView,
 };
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -34,7 +34,7 @@ pub struct Pinned {
 impl<M: Mem> Store<M> {
     /// Pins the extent of the variable's value, if it lies in one. With the record's lock, so that
     /// what the slot says is so; and with [`pinning`](Self::pinning).
-    pub fn pin(&self, handle: Handle) -> Result<Option<Pinned>, Trouble> {
+    pub fn pin(&self, handle: Handle) -> Result<Option<Pinned>, EngineError> {
         let lost = || outside(handle.at);
         let line = self.mem.words(handle.at, record::LINE).ok_or_else(lost)?;
         let state = State(line.load(record::STATE, Relaxed));
@@ -76,11 +76,11 @@ impl<M: Mem> Store<M> {
     pub fn take_pinned<R>(
         &self,
         pinned: &Pinned,
-        mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
-    ) -> Result<Seen<R>, Trouble> {
+        mut take: impl for<'a> FnMut(SlotView<'a, M>) -> R,
+    ) -> Result<Seen<R>, EngineError> {
         let slot = self.mem.words(pinned.slot, slot::LEAST).ok_or_else(|| outside(pinned.slot));
         let seen = slot.and_then(|slot| {
-            let shot = Shot {
+            let view = SlotView {
                 mem: &self.mem,
                 desc: pinned.desc,
                 slot,
@@ -88,10 +88,13 @@ impl<M: Mem> Store<M> {
                 room: pinned.room,
                 type_id: Some(pinned.type_id),
             };
-            if !shot.is_value() {
-                return Err(Trouble::Corrupt("a value's description makes no sense", pinned.slot));
+            if !view.is_value() {
+                return Err(EngineError::Corrupt(
+                    "a value's description makes no sense",
+                    pinned.slot,
+                ));
             }
-            Ok(Seen::Value(take(shot), pinned.version))
+            Ok(Seen::Value(take(view), pinned.version))
         });
         if let Some(words) = self.mem.words_mut(seat::at(pinned.seat), seat::WORDS) {
             // Release: the copy is made before it goes.

@@ -1,10 +1,10 @@
 //! What a region's bytes are used for.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     layout::{self, CHUNK, chunk, kind},
     mem::{Load, Mem, Ordering::Relaxed},
-    space::chunks::Cut,
+    space::chunks::SizeClass,
     store::Store,
 };
 
@@ -15,7 +15,7 @@ pub struct Space {
     pub region: u64,
     /// Records of variables, with their names and values.
     pub used: u64,
-    /// Room for more.
+    /// Space for more.
     pub free: u64,
     /// The longest piece of it that is not cut up: room for a large value.
     pub largest_free: u64,
@@ -25,14 +25,14 @@ pub struct Space {
 
 impl<M: Mem> Store<M> {
     /// What the region's room is used for.
-    pub fn space(&self) -> Result<Space, Trouble> {
+    pub fn space(&self) -> Result<Space, EngineError> {
         let mut space = Space { overhead: layout::META_CHUNKS * CHUNK, ..Space::default() };
         let chunks = self.chunk_count()?;
         space.region = chunks * CHUNK;
         let mut run = 0;
         for number in layout::META_CHUNKS..chunks {
             let (kind, class) = self.chunk_kind(number)?;
-            let Some(cut) = Cut::of(kind, class) else {
+            let Some(cut) = SizeClass::of(kind, class) else {
                 match kind {
                     kind::FREE => {
                         space.free += CHUNK;
@@ -61,7 +61,7 @@ impl<M: Mem> Store<M> {
         Ok(space)
     }
 
-    pub(crate) fn full(&self, needed: u64) -> Result<Trouble, Trouble> {
-        Ok(Trouble::Full { needed, free: self.space()?.free })
+    pub(crate) fn full(&self, needed: u64) -> Result<EngineError, EngineError> {
+        Ok(EngineError::Full { needed, free: self.space()?.free })
     }
 }

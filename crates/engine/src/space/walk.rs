@@ -1,7 +1,7 @@
 //! The walk over all records.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{self, Meta, record, record_bytes},
     mem::{
@@ -20,7 +20,7 @@ pub struct Cursor {
 
 impl<M: Mem> Store<M> {
     /// Walks over all records that bear an id, in record order, until `each` says false.
-    pub fn each_record(&self, mut each: impl FnMut(Handle) -> bool) -> Result<(), Trouble> {
+    pub fn each_record(&self, mut each: impl FnMut(Handle) -> bool) -> Result<(), EngineError> {
         let mut cursor = Cursor::default();
         while let Some(handle) = self.next_record(&mut cursor)? {
             if !each(handle) {
@@ -32,7 +32,7 @@ impl<M: Mem> Store<M> {
 
     /// The next record with an id, in record order. A variable keeps its record for life, so one
     /// that is there throughout comes exactly once.
-    pub fn next_record(&self, cursor: &mut Cursor) -> Result<Option<Handle>, Trouble> {
+    pub fn next_record(&self, cursor: &mut Cursor) -> Result<Option<Handle>, EngineError> {
         let chunks = self.chunk_count()?;
         while cursor.chunk < chunks {
             if let (layout::kind::RECORDS, class) = self.chunk_kind(cursor.chunk)? {

@@ -2,13 +2,13 @@
 //! removes it.
 
 use crate::{
-    error::Trouble,
+    error::EngineError,
     handle::Handle,
     layout::slot,
     mem::Mem,
     record::read::{ReadOutcome, Seen},
     store::Store,
-    value::{Raw, Shot},
+    value::{Raw, SlotView},
     version::{Expect, Wrote},
 };
 
@@ -22,9 +22,9 @@ impl<M: Mem> Store<M> {
     pub fn read<R>(
         &self,
         handle: Handle,
-        take: impl for<'a> FnMut(Shot<'a, M>) -> R,
-    ) -> Result<Seen<R>, Trouble> {
-        match self.observe(handle, take)? {
+        take: impl for<'a> FnMut(SlotView<'a, M>) -> R,
+    ) -> Result<Seen<R>, EngineError> {
+        match self.read_record(handle, take)? {
             ReadOutcome::Seen(seen) => Ok(seen),
             ReadOutcome::Expired(version) => {
                 self.remove_expired(handle, version);
@@ -34,7 +34,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Writes a value, or a tombstone, to the record of a handle.
-    pub fn write(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, Trouble> {
+    pub fn write(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, EngineError> {
         self.write_if(handle, raw, Expect::Any)
     }
 
@@ -44,7 +44,7 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         raw: &Raw<'_>,
         expect: Expect,
-    ) -> Result<Wrote, Trouble> {
+    ) -> Result<Wrote, EngineError> {
         if expect != Expect::Any || raw.kind == slot::TOMBSTONE {
             self.remove_if_expired(handle)?;
         }
@@ -52,7 +52,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Whether the variable is an `Atomic` that was removed: it stays in the index.
-    pub fn is_removed_atomic(&self, handle: Handle) -> Result<bool, Trouble> {
+    pub fn is_removed_atomic(&self, handle: Handle) -> Result<bool, EngineError> {
         Ok(handle.atomic && self.read(handle, |_| ())? == Seen::Absent)
     }
 
@@ -69,7 +69,7 @@ impl<M: Mem> Store<M> {
 
     /// Sees to it that what is there only in name, since its process is gone, is removed. Should it
     /// end after this, the operation came before that.
-    fn remove_if_expired(&self, handle: Handle) -> Result<(), Trouble> {
+    fn remove_if_expired(&self, handle: Handle) -> Result<(), EngineError> {
         if self.is_ephemeral(handle) {
             // A removal of it, if it is to be one.
             let _ = self.read(handle, |_| ())?;
@@ -78,7 +78,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Removes the ephemeral variables that end with this process.
-    pub fn remove_owned(&self) -> Result<(), Trouble> {
+    pub fn remove_owned(&self) -> Result<(), EngineError> {
         let own = self.mem().seat()?;
         self.each_record(|handle| {
             if let Ok(Some((owner, version))) = self.owner(handle)

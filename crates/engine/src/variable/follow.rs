@@ -1,38 +1,38 @@
 //! A variable as a watch finds it.
 
 use crate::{
-    error::Trouble,
+    error::EngineError,
     handle::Handle,
     mem::Mem,
     record::read::Seen,
-    record::wait::Stand,
+    record::wait::Observed,
     store::Store,
-    value::{Captured, Data},
+    value::{Data, OwnedValue},
 };
 
 /// A variable as who follows it finds it.
 #[derive(Clone, Debug)]
 pub enum Followed {
     /// Here, with its value, and the token of whose process it ends with, 0: it stays.
-    Value(Captured, Stand, u64),
+    Value(OwnedValue, Observed, u64),
     /// Removed, its record still there.
-    Removed(Stand),
+    Removed(Observed),
     /// The record is another variable's, or nobody's, by now.
     Stale,
 }
 
 impl<M: Mem> Store<M> {
     /// The variable of a handle, and where it stands.
-    pub fn follow(&self, handle: Handle) -> Result<Followed, Trouble> {
+    pub fn follow(&self, handle: Handle) -> Result<Followed, EngineError> {
         for round in 0.. {
-            match self.read(handle, |shot| (shot.capture(), shot.desc.is_ephemeral()))? {
+            match self.read(handle, |view| (view.capture(), view.desc.is_ephemeral()))? {
                 Seen::Value((captured, ephemeral), version) => {
                     let captured = captured?;
                     let number = match captured.data {
                         Data::Word(word) if handle.atomic => word,
                         _ => version,
                     };
-                    let stand = Stand { id: handle.id, number, removed: false };
+                    let stand = Observed { id: handle.id, number, removed: false };
                     // Of a later value, which is looked at again anyway, it may be none.
                     let owner = if ephemeral { self.owner(handle)? } else { None };
                     let owner = owner.map_or(0, |(owner, _)| owner);
@@ -42,14 +42,14 @@ impl<M: Mem> Store<M> {
                 Seen::Absent => {}
             }
             // Which removal it was, `read` does not tell.
-            match self.stand(handle)? {
+            match self.observed(handle)? {
                 Some(stand) if stand.removed => return Ok(Followed::Removed(stand)),
                 None => return Ok(Followed::Stale),
                 // Set again in between.
                 Some(_) if round < 64 => {}
-                Some(_) => return Err(Trouble::Contended),
+                Some(_) => return Err(EngineError::Contended),
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 }

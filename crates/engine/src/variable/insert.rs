@@ -1,7 +1,7 @@
 //! Making a variable.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     header::meta_crc,
     index::{Query, inline_bytes, store_name},
@@ -11,7 +11,7 @@ use crate::{
         Ordering::{Relaxed, Release},
         StoreWords as _,
     },
-    space::chunks::{Cut, Room},
+    space::chunks::{Allocation, SizeClass},
     store::Store,
     value::{Payload, Raw},
 };
@@ -32,16 +32,16 @@ impl<M: Mem> Store<M> {
         query: Query<'_>,
         raw: &Raw<'_>,
         atomic: bool,
-    ) -> Result<Inserted, Trouble> {
+    ) -> Result<Inserted, EngineError> {
         let bytes = layout::record_bytes(layout::RECORD_CLASSES.len() - 1) as u64;
         if raw.inline_len() > layout::RECORD_CLASSES[3] {
             // A removed variable, for the present: its value is written to its record, as any.
             let made =
-                self.with_room(bytes, || self.insert_once(query, &Raw::TOMBSTONE, atomic))?;
+                self.with_space(bytes, || self.insert_once(query, &Raw::TOMBSTONE, atomic))?;
             let (Inserted::New(handle) | Inserted::Found(handle)) = made;
             return Ok(Inserted::Found(handle));
         }
-        self.with_room(bytes, || self.insert_once(query, raw, atomic))
+        self.with_space(bytes, || self.insert_once(query, raw, atomic))
     }
 
     fn insert_once(
@@ -49,7 +49,7 @@ impl<M: Mem> Store<M> {
         query: Query<'_>,
         raw: &Raw<'_>,
         atomic: bool,
-    ) -> Result<Inserted, Trouble> {
+    ) -> Result<Inserted, EngineError> {
         let _held = self.lock_structure()?;
         if let Some(found) = self.find(query)? {
             return Ok(Inserted::Found(found));
@@ -62,13 +62,13 @@ impl<M: Mem> Store<M> {
         } else {
             None
         };
-        let wanted = if self.has_room_to_spare()? { wanted } else { least };
+        let wanted = if self.has_space_to_spare()? { wanted } else { least };
         let room = self.find_record(wanted, least)?;
-        if !self.index_has_room()? {
+        if !self.index_has_space()? {
             match self.rebuild() {
                 Ok(()) => {}
                 // No chunk for a larger one: the old one serves until its probe bound.
-                Err(Trouble::Full { .. }) if !self.can_grow()? => {}
+                Err(EngineError::Full { .. }) if !self.can_grow()? => {}
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -77,7 +77,7 @@ impl<M: Mem> Store<M> {
             None => {
                 self.rebuild()?;
                 let again = self.vacancy(self.table()?, query.hash)?;
-                again.ok_or(Trouble::Corrupt("the index overflows at a low load", 0))?
+                again.ok_or(EngineError::Corrupt("the index overflows at a low load", 0))?
             }
         };
 
@@ -146,10 +146,14 @@ impl<M: Mem> Store<M> {
 
     /// Finds room for a record of the class `wanted`, or of a larger one where there is none, or
     /// of a smaller one that still holds the value. Nothing is marked as taken yet.
-    pub(crate) fn find_record(&self, wanted: usize, least: usize) -> Result<Room, Trouble> {
+    pub(crate) fn find_record(
+        &self,
+        wanted: usize,
+        least: usize,
+    ) -> Result<Allocation, EngineError> {
         for class in (wanted..RECORD_CLASSES.len()).chain(least..wanted) {
             if let Some(room) =
-                self.find_room(Cut::records(class), |places| self.make_index_fit(places))?
+                self.find_space(SizeClass::records(class), |places| self.make_index_fit(places))?
             {
                 return Ok(room);
             }
@@ -158,10 +162,10 @@ impl<M: Mem> Store<M> {
     }
 
     /// Finds room for a name that is too long for its record.
-    fn find_block(&self, bytes: usize) -> Result<Room, Trouble> {
+    fn find_block(&self, bytes: usize) -> Result<Allocation, EngineError> {
         let fits = BLOCK_CLASSES.iter().position(|room| *room >= bytes);
         for class in fits.unwrap_or(BLOCK_CLASSES.len())..BLOCK_CLASSES.len() {
-            if let Some(room) = self.find_room(Cut::blocks(class), |_| Ok(()))? {
+            if let Some(room) = self.find_space(SizeClass::blocks(class), |_| Ok(()))? {
                 return Ok(room);
             }
         }

@@ -2,22 +2,22 @@
 //! value that has ended with its process is reported, and not removed.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     mem::Mem,
-    record::read::{Look, ReadOutcome, Seen},
+    record::read::{AttemptOutcome, ReadOutcome, Seen},
     store::Store,
-    value::Shot,
+    value::SlotView,
 };
 
 impl<M: Mem> Store<M> {
     /// Reads the record of a handle: `take` copies what it wants out of the slot. It may be called
     /// several times, on what is half-written; its result counts once the read was found whole.
-    pub(crate) fn observe<R>(
+    pub(crate) fn read_record<R>(
         &self,
         handle: Handle,
-        mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
-    ) -> Result<ReadOutcome<R>, Trouble> {
+        mut take: impl for<'a> FnMut(SlotView<'a, M>) -> R,
+    ) -> Result<ReadOutcome<R>, EngineError> {
         // It may lie where the region has grown to.
         if self.mem.words(handle.at, handle.words()).is_none() {
             return Err(outside(handle.at));
@@ -33,21 +33,21 @@ impl<M: Mem> Store<M> {
     fn read_patiently<R>(
         &self,
         handle: Handle,
-        mut take: impl for<'a> FnMut(Shot<'a, M>) -> R,
-    ) -> Result<ReadOutcome<R>, Trouble> {
+        mut take: impl for<'a> FnMut(SlotView<'a, M>) -> R,
+    ) -> Result<ReadOutcome<R>, EngineError> {
         if self.mem.words_mut(handle.at, handle.words()).is_none() {
             // Mapped for reading: patience is all there is.
             let mut round = 0;
             while self.mem.pause(round) {
                 match self.read_attempt(handle, &mut take) {
-                    Look::Changed => round += 1,
+                    AttemptOutcome::Changed => round += 1,
                     look => match self.judge(handle, look)? {
                         None => round += 1,
                         Some(outcome) => return Ok(outcome),
                     },
                 }
             }
-            return Err(Trouble::Contended);
+            return Err(EngineError::Contended);
         }
         // Before the lock, which others wait for.
         let _turn = self.pinning();
@@ -58,7 +58,7 @@ impl<M: Mem> Store<M> {
                 // Nobody can write it.
                 let outcome = self.judge(handle, look);
                 self.mem.unlock(handle.lock());
-                outcome?.ok_or(Trouble::Contended)
+                outcome?.ok_or(EngineError::Contended)
             }
             Ok(Some(pinned)) => {
                 // What is pinned does not change: nobody need wait while it is copied.
@@ -73,8 +73,8 @@ impl<M: Mem> Store<M> {
     }
 
     /// The kind of an `Atomic`; `None` where it is no more.
-    pub fn atomic_kind(&self, handle: Handle) -> Result<Option<u8>, Trouble> {
-        Ok(match self.observe(handle, |shot| shot.kind())? {
+    pub fn atomic_kind(&self, handle: Handle) -> Result<Option<u8>, EngineError> {
+        Ok(match self.read_record(handle, |view| view.kind())? {
             ReadOutcome::Seen(Seen::Value(kind, _)) => Some(kind),
             ReadOutcome::Seen(_) | ReadOutcome::Expired(_) => None,
         })

@@ -1,7 +1,7 @@
 //! Setting and removing variables by name.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     index::Query,
     layout::record,
@@ -19,7 +19,7 @@ const TRIES: usize = 64;
 impl<M: Mem> Store<M> {
     /// Sets a variable, making it where there is none; answers its version.
     #[inline]
-    pub fn set(&self, query: Query<'_>, raw: &Raw<'_>) -> Result<u64, Trouble> {
+    pub fn set(&self, query: Query<'_>, raw: &Raw<'_>) -> Result<u64, EngineError> {
         if let Some(handle) = self.find(query)?
             && let Wrote::Version(version) = self.write(handle, raw)?
         {
@@ -29,7 +29,7 @@ impl<M: Mem> Store<M> {
     }
 
     #[cold]
-    fn set_slowly(&self, query: Query<'_>, raw: &Raw<'_>) -> Result<u64, Trouble> {
+    fn set_slowly(&self, query: Query<'_>, raw: &Raw<'_>) -> Result<u64, EngineError> {
         for _ in 0..TRIES {
             let Some(handle) = self.find(query)? else {
                 match self.insert(query, raw, false)? {
@@ -39,7 +39,7 @@ impl<M: Mem> Store<M> {
             };
             match self.write(handle, raw) {
                 Ok(Wrote::Version(version)) => return Ok(version),
-                Ok(Wrote::Unfit) => self.make_way(handle)?,
+                Ok(Wrote::Unfit) => self.reclaim_name(handle)?,
                 Ok(_) => {}
                 Err(trouble) => {
                     // What may have been made for the value, and stayed empty, goes.
@@ -48,7 +48,7 @@ impl<M: Mem> Store<M> {
                 }
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     /// Sets a variable where what stands there is as expected; `Err` has what stands there instead:
@@ -58,7 +58,7 @@ impl<M: Mem> Store<M> {
         query: Query<'_>,
         raw: &Raw<'_>,
         expect: Option<Which>,
-    ) -> Result<Result<Which, Which>, Trouble> {
+    ) -> Result<Result<Which, Which>, EngineError> {
         for _ in 0..TRIES {
             let Some(handle) = self.find(query)? else {
                 if expect.is_some() {
@@ -74,7 +74,7 @@ impl<M: Mem> Store<M> {
                 if expect.is_some() {
                     return Ok(Err((0, 0)));
                 }
-                self.make_way(handle)?;
+                self.reclaim_name(handle)?;
                 continue;
             }
             let expected = match expect {
@@ -87,15 +87,15 @@ impl<M: Mem> Store<M> {
                 Wrote::Version(version) => return Ok(Ok((handle.id, version))),
                 Wrote::Other(0) => return Ok(Err((0, 0))),
                 Wrote::Other(version) => return Ok(Err((handle.id, version))),
-                Wrote::Unfit => self.make_way(handle)?,
+                Wrote::Unfit => self.reclaim_name(handle)?,
                 Wrote::Stale | Wrote::Absent => {}
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     /// Removes a variable; answers whether it was there.
-    pub fn remove(&self, query: Query<'_>) -> Result<bool, Trouble> {
+    pub fn remove(&self, query: Query<'_>) -> Result<bool, EngineError> {
         for _ in 0..TRIES {
             let Some(handle) = self.find(query)? else { return Ok(false) };
             match self.remove_record(handle)? {
@@ -104,12 +104,12 @@ impl<M: Mem> Store<M> {
                 Wrote::Stale | Wrote::Unfit | Wrote::Other(_) => {}
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     /// Removes the variable that a handle stands for: a tombstone is set as a value is, then the
     /// record is collected.
-    pub fn remove_record(&self, handle: Handle) -> Result<Wrote, Trouble> {
+    pub fn remove_record(&self, handle: Handle) -> Result<Wrote, EngineError> {
         let wrote = self.write(handle, &Raw::TOMBSTONE)?;
         // An Atomic's record waits for an Atomic of the same name.
         if !handle.atomic && (wrote == Wrote::Absent || matches!(wrote, Wrote::Version(_))) {
@@ -121,20 +121,20 @@ impl<M: Mem> Store<M> {
 
     /// Makes a removed variable one again, in its own record or, where it does not fit that, in
     /// none: the caller inserts it then.
-    pub fn revive(&self, handle: Handle, raw: &Raw<'_>, atomic: bool) -> Result<(), Trouble> {
+    pub fn revive(&self, handle: Handle, raw: &Raw<'_>, atomic: bool) -> Result<(), EngineError> {
         match self.read(handle, |_| ())? {
             Seen::Value(..) | Seen::Stale => Ok(()),
             Seen::Absent if handle.atomic && atomic => self.revive_atomic(handle, raw),
-            Seen::Absent if handle.atomic || atomic => self.make_way(handle),
+            Seen::Absent if handle.atomic || atomic => self.reclaim_name(handle),
             Seen::Absent => self.write_if(handle, raw, Expect::Absent).map(|_| ()),
         }
     }
 
     /// As [`find`](Self::find), for who wants the name for a variable: a removed `Atomic` makes way.
-    pub fn find_making_way(&self, query: Query<'_>) -> Result<Option<Handle>, Trouble> {
+    pub fn find_reclaiming(&self, query: Query<'_>) -> Result<Option<Handle>, EngineError> {
         match self.find(query)? {
             Some(handle) if self.is_removed_atomic(handle)? => {
-                self.make_way(handle)?;
+                self.reclaim_name(handle)?;
                 Ok(None)
             }
             found => Ok(found),
@@ -143,7 +143,7 @@ impl<M: Mem> Store<M> {
 
     /// Collects a removed variable whose name another kind of variable is to have. If the file does
     /// not know yet that it is removed, it is told first: else both could come back.
-    fn make_way(&self, handle: Handle) -> Result<(), Trouble> {
+    fn reclaim_name(&self, handle: Handle) -> Result<(), EngineError> {
         self.collect(handle)?;
         if self.file {
             let line = self.mem.words(handle.at, record::LINE).ok_or_else(|| outside(handle.at))?;

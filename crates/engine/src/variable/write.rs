@@ -3,7 +3,7 @@
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{Desc, Extent, State, extent, record, slot},
     mem::{
@@ -25,22 +25,22 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         raw: &Raw<'_>,
         expect: Expect,
-    ) -> Result<Wrote, Trouble> {
+    ) -> Result<Wrote, EngineError> {
         if handle.atomic {
             if raw.owner != 0 {
-                return Err(Trouble::WrongKind(
+                return Err(EngineError::WrongKind(
                     "it is an Atomic, which cannot end with a process; remove it first",
                 ));
             }
             if matches!(expect, Expect::Version(_) | Expect::Absent) {
-                return Err(Trouble::WrongKind(
+                return Err(EngineError::WrongKind(
                     "it is an Atomic, which has no versions; use its `compare_exchange`",
                 ));
             }
             return self.write_atomic(handle, raw);
         }
         if self.mem.words_mut(handle.at, handle.words()).is_none() {
-            return Err(Trouble::ReadOnly);
+            return Err(EngineError::ReadOnly);
         }
         if raw.inline_len() > handle.room() {
             return self.write_large(handle, raw, expect);
@@ -58,7 +58,7 @@ impl<M: Mem> Store<M> {
     /// [`write_if`](Self::write_if) is to be asked. A removed variable is made one again only if it
     /// is to be `revived`.
     #[inline(always)]
-    pub fn poke(&self, handle: Handle, raw: &Raw<'_>, revived: bool) -> bool {
+    pub fn try_write_fast(&self, handle: Handle, raw: &Raw<'_>, revived: bool) -> bool {
         // What ends with a process is set slowly: the compiler is to know that this is none.
         let raw = &Raw { owner: 0, ..*raw };
         if handle.atomic || raw.inline_len() > handle.room() {
@@ -67,7 +67,7 @@ impl<M: Mem> Store<M> {
         // SYNC POINT S5.
         match self.mem.try_lock(handle.lock()) {
             Some(Taken::Clean) => {}
-            Some(Taken::Recovered) => self.rouse_waiters(handle),
+            Some(Taken::Recovered) => self.force_wake_waiters(handle),
             None => return false,
         }
         let expect = if revived { Expect::Any } else { Expect::Present };
@@ -83,8 +83,8 @@ impl<M: Mem> Store<M> {
     }
 
     /// Makes a removed `Atomic` one again, of the kind and with the value of `raw`.
-    pub fn revive_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<(), Trouble> {
-        let words = self.mem.words_mut(handle.at, handle.words()).ok_or(Trouble::ReadOnly)?;
+    pub fn revive_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<(), EngineError> {
+        let words = self.mem.words_mut(handle.at, handle.words()).ok_or(EngineError::ReadOnly)?;
         self.lock_record(handle)?;
         // Somebody may have been quicker.
         if State(words.load(record::STATE, Relaxed)).removed() {
@@ -97,9 +97,9 @@ impl<M: Mem> Store<M> {
     }
 
     /// A value stored to an `Atomic`, or its removal.
-    fn write_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, Trouble> {
+    fn write_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, EngineError> {
         if self.mem.words_mut(handle.at, handle.words()).is_none() {
-            return Err(Trouble::ReadOnly);
+            return Err(EngineError::ReadOnly);
         }
         if raw.kind == slot::TOMBSTONE {
             self.lock_record(handle)?;
@@ -107,7 +107,7 @@ impl<M: Mem> Store<M> {
             self.mem.unlock(handle.lock());
             return wrote.map(|(wrote, _)| wrote).ok_or_else(|| outside(handle.at));
         }
-        match self.observe(handle, |shot| shot.kind())? {
+        match self.read_record(handle, |view| view.kind())? {
             ReadOutcome::Seen(Seen::Stale) => Ok(Wrote::Stale),
             // Removed, and its remover did not come to collect it.
             ReadOutcome::Seen(Seen::Absent) | ReadOutcome::Expired(_) => Ok(Wrote::Unfit),
@@ -117,7 +117,7 @@ impl<M: Mem> Store<M> {
                     self.atomic(handle, |words| words.swap(record::VALUE, word, SeqCst))?;
                 Ok(stored.map_or(Wrote::Stale, |_| Wrote::Version(version)))
             }
-            ReadOutcome::Seen(Seen::Value(..)) => Err(Trouble::WrongKind(
+            ReadOutcome::Seen(Seen::Value(..)) => Err(EngineError::WrongKind(
                 "it is an Atomic of another kind, and an Atomic's kind never changes; remove it \
                  first",
             )),
@@ -131,9 +131,9 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         raw: &Raw<'_>,
         expect: Expect,
-    ) -> Result<Wrote, Trouble> {
+    ) -> Result<Wrote, EngineError> {
         let Payload::Bytes(bytes) = raw.payload else {
-            return Err(Trouble::Corrupt("a number does not fit its record", handle.at));
+            return Err(EngineError::Corrupt("a number does not fit its record", handle.at));
         };
         if bytes.len() <= extent::IN_PLACE
             && let Some(wrote) = self.write_in_place(handle, raw, bytes, expect)?
@@ -191,7 +191,7 @@ impl<M: Mem> Store<M> {
         raw: &Raw<'_>,
         bytes: &[u8],
         expect: Expect,
-    ) -> Result<Option<Wrote>, Trouble> {
+    ) -> Result<Option<Wrote>, EngineError> {
         // SYNC POINT S5.
         self.lock_record(handle)?;
         let wrote = self.write_in_place_locked(handle, raw, bytes, expect);
@@ -211,7 +211,7 @@ impl<M: Mem> Store<M> {
         raw: &Raw<'_>,
         bytes: &[u8],
         expect: Expect,
-    ) -> Result<Option<(Wrote, Replaced)>, Trouble> {
+    ) -> Result<Option<(Wrote, Replaced)>, EngineError> {
         let line = self.mem.words(handle.at, record::LINE).ok_or_else(|| outside(handle.at))?;
         let state = State(line.load(record::STATE, Relaxed));
         if line.load(record::ID, Acquire) != handle.id {

@@ -9,14 +9,14 @@
 
 use crate::{
     gem::hold_times::{FIRST, KEPT, Times},
-    gem::marshal::{Dump, Flaw},
+    gem::marshal::{Dump, ParseError},
     name::checked_length,
     report::{Clobbered, Format, LockStat, OnClobber, Stat, Unlocked},
     value::{Value, codec},
 };
 use mapvar_engine::{
-    error::Trouble,
-    value::{Captured, Raw},
+    error::EngineError,
+    value::{OwnedValue, Raw},
     version::Version,
 };
 use mapvar_os::{
@@ -225,14 +225,14 @@ impl Gem {
     // --- Variables -------------------------------------------------------------------------------
 
     pub(crate) fn set(&self, name: &str, value: impl Serialize) -> Result<()> {
-        self.put(SET, name, codec::encode(&value, &mut |raw: &Raw<'_>| Captured::of(raw)))
+        self.put(SET, name, codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw)))
     }
 
     pub(crate) fn set_value(&self, name: &str, value: &Value) -> Result<()> {
-        self.put(SET, name, value.encode(&mut |raw: &Raw<'_>| Captured::of(raw)))
+        self.put(SET, name, value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw)))
     }
 
-    fn put(&self, operation: &'static str, name: &str, captured: Result<Captured>) -> Result<()> {
+    fn put(&self, operation: &'static str, name: &str, captured: Result<OwnedValue>) -> Result<()> {
         let told = |error: Error| error.during(operation, self.variable(name));
         checked_length(name).map_err(|trouble| trouble.during(operation, self.variable(name)))?;
         let value = captured.and_then(Value::of).map_err(told)?;
@@ -270,7 +270,7 @@ impl Gem {
         self.look_at(GET, name, look)?.map_err(told)?.ok_or_else(|| self.absent(name))
     }
 
-    fn captured(&self, name: &str) -> Result<Option<Captured>> {
+    fn captured(&self, name: &str) -> Result<Option<OwnedValue>> {
         let found = self.look_at(GET, name, |dump| value(dump, name))?;
         found
             .and_then(|found| found.as_ref().map(captured).transpose())
@@ -302,7 +302,7 @@ impl Gem {
         self.change(|dump| {
             let old = value(dump, name)?.as_ref().map(captured).transpose()?;
             let new = change(old.map(codec::decode).transpose()?);
-            let raw = codec::encode(&new, &mut |raw: &Raw<'_>| Captured::of(raw))?;
+            let raw = codec::encode(&new, &mut |raw: &Raw<'_>| OwnedValue::of(raw))?;
             set(dump, name, &Value::of(raw)?)?;
             Ok((Edit::Set(name.into()), new))
         })
@@ -335,7 +335,7 @@ impl Gem {
         &self,
         name: &str,
         expected: Version,
-        captured: Result<Captured>,
+        captured: Result<OwnedValue>,
     ) -> Result<std::result::Result<Version, Version>> {
         let told = |error: Error| error.during(SET, self.variable(name));
         checked_length(name).map_err(|trouble| trouble.during(SET, self.variable(name)))?;
@@ -354,7 +354,7 @@ impl Gem {
     // --- All of them -----------------------------------------------------------------------------
 
     /// Every variable, of one instant.
-    pub(crate) fn all(&self) -> Result<Vec<(String, Result<Captured>)>> {
+    pub(crate) fn all(&self) -> Result<Vec<(String, Result<OwnedValue>)>> {
         let dump = self.look().map_err(|error| error.during("list variables of", self.object()))?;
         let names: Vec<String> = dump.names().map(String::from).collect();
         let all = names.into_iter().filter_map(|name| {
@@ -367,7 +367,10 @@ impl Gem {
     }
 
     /// Some variables, of one instant.
-    pub(crate) fn captured_all(&self, names: &[&str]) -> Result<Vec<Option<(Captured, Version)>>> {
+    pub(crate) fn captured_all(
+        &self,
+        names: &[&str],
+    ) -> Result<Vec<Option<(OwnedValue, Version)>>> {
         const SNAPSHOT: &str = "take a snapshot of";
         let dump = self.look().map_err(|error| error.during(SNAPSHOT, self.object()))?;
         let look = |name: &&str| -> Result<_> {
@@ -534,7 +537,7 @@ impl Gem {
     ) -> Result<R> {
         let told = |error: Error| error.during(operation, self.variable(name));
         checked_length(name)
-            .map_err(|trouble: Trouble| trouble.during(operation, self.variable(name)))?;
+            .map_err(|trouble: EngineError| trouble.during(operation, self.variable(name)))?;
         self.look().map(|dump| ask(&dump)).map_err(told)
     }
 
@@ -802,7 +805,7 @@ fn raw() -> Error {
     Error::new(ErrorKind::NotAMap, "", "").detail(RAW)
 }
 
-fn flawed(flaw: Flaw) -> Error {
+fn flawed(flaw: ParseError) -> Error {
     Error::new(flaw.kind(), "", "")
         .detail(format!("it cannot be written as Ruby's Marshal: {flaw}"))
 }
@@ -836,8 +839,8 @@ fn version(dump: &Dump, name: &str) -> Version {
     Version::from(((hash >> 64) as u64 | 1, hash as u64))
 }
 
-fn captured(value: &Value) -> Result<Captured> {
-    value.encode(&mut |raw: &Raw<'_>| Captured::of(raw))
+fn captured(value: &Value) -> Result<OwnedValue> {
+    value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw))
 }
 
 /// What the bytes are; an error where they begin as a Hash and do not go on as one.

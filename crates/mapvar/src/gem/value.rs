@@ -1,6 +1,6 @@
 //! Values as Ruby's Marshal writes them: for the Ruby binding, and for programs that speak with Ruby's.
 
-use crate::{Value, gem::marshal, gem::marshal::Flaw};
+use crate::{Value, gem::marshal, gem::marshal::ParseError};
 use mapvar_os::{Error, Result};
 
 impl Value {
@@ -20,7 +20,7 @@ impl Value {
     /// Marshal of version 4.8, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) where more
     /// follows it.
     pub fn from_marshal(bytes: &[u8]) -> Result<Self> {
-        marshal::load(bytes).map_err(|flaw| told("read a value from", flaw))
+        marshal::load(bytes).map_err(|flaw| marshal_error("read a value from", flaw))
     }
 
     /// The value as Ruby's `Marshal.dump` would write it.
@@ -35,7 +35,7 @@ impl Value {
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for a [`Pod`](Value::Pod), or an opaque value of
     /// another language, also within.
     pub fn to_marshal(&self) -> Result<Vec<u8>> {
-        marshal::dump(self).map_err(|flaw| told("write a value as", flaw))
+        marshal::dump(self).map_err(|flaw| marshal_error("write a value as", flaw))
     }
 }
 
@@ -55,9 +55,11 @@ impl Value {
 /// other more than 500 levels deep, for which the loader's stack may not do.
 pub fn marshal_classes(bytes: &[u8]) -> Result<Vec<String>> {
     let names = marshal::classes(bytes);
-    names.map(|names| names.into_iter().collect()).map_err(|flaw| told("look for classes in", flaw))
+    names
+        .map(|names| names.into_iter().collect())
+        .map_err(|flaw| marshal_error("look for classes in", flaw))
 }
 
-pub(crate) fn told(operation: &'static str, flaw: Flaw) -> Error {
+pub(crate) fn marshal_error(operation: &'static str, flaw: ParseError) -> Error {
     Error::new(flaw.kind(), operation, "Ruby's Marshal").detail(flaw.to_string())
 }

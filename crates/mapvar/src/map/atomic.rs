@@ -2,7 +2,7 @@
 
 use crate::{Map, map::store_map::Stored, map::target::Target};
 use mapvar_engine::{
-    error::Trouble,
+    error::EngineError,
     handle::Handle,
     mem::Ordering::SeqCst,
     record::read::Seen,
@@ -99,7 +99,7 @@ impl<T: Scalar> Atomic<T> {
     /// name.
     #[inline]
     pub fn get(&self) -> Result<T> {
-        if let Some(word) = self.target.stored.inner.store.peek_atomic(self.target.handle())
+        if let Some(word) = self.target.stored.inner.store.try_load_fast(self.target.handle())
             && self.target.stored.is_usable()
         {
             return Ok(T::from_word(word));
@@ -153,7 +153,8 @@ impl<T: Scalar> Atomic<T> {
     #[inline]
     fn operate<R>(&self, mut operate: impl FnMut(WordsMut<'_>) -> R) -> Result<R> {
         if let Some(handle) = self.target.at_hand()
-            && let Some(done) = self.target.stored.inner.store.poke_atomic(handle, &mut operate)
+            && let Some(done) =
+                self.target.stored.inner.store.try_operate_fast(handle, &mut operate)
         {
             return self.target.acknowledged("set atomic", done);
         }
@@ -247,14 +248,14 @@ impl Map {
         map: &Stored,
         name: &str,
         handle: Handle,
-    ) -> Result<Atomic<T>, Trouble> {
+    ) -> Result<Atomic<T>, EngineError> {
         if !handle.atomic {
-            return Err(Trouble::WrongKind(
+            return Err(EngineError::WrongKind(
                 "it is a variable and no Atomic; use `var`, or remove it first",
             ));
         }
         match map.inner.store.atomic_kind(handle)? {
-            Some(kind) if kind != T::KIND as u8 => Err(Trouble::WrongKind(
+            Some(kind) if kind != T::KIND as u8 => Err(EngineError::WrongKind(
                 "it is an Atomic of another type; ask for that one, or remove it first",
             )),
             _ => Ok(Atomic::new(self, map, name, handle)),

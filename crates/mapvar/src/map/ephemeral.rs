@@ -3,7 +3,7 @@
 
 use crate::{Map, Value, map::store_map::Stored, name::checked, value::codec};
 use mapvar_engine::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     layout::{PARTICIPANT_SLOTS, seat},
     mem::Ordering::Acquire,
     mem::{Load as _, Mem},
@@ -56,7 +56,7 @@ impl Map {
     pub fn set_ephemeral(&self, name: &str, value: impl Serialize) -> Result<()> {
         let map = self.of_processes(SET)?;
         let put = &mut |raw: &Raw<'_>| map.put_ephemeral(name, raw);
-        codec::encode(&value, put).map_err(|error| map.told(SET, name, error))?
+        codec::encode(&value, put).map_err(|error| map.with_context(SET, name, error))?
     }
 
     /// As [`set_ephemeral`](Self::set_ephemeral), of a [`Value`].
@@ -66,7 +66,7 @@ impl Map {
     pub fn set_ephemeral_value(&self, name: &str, value: &Value) -> Result<()> {
         let map = self.of_processes(SET)?;
         let put = &mut |raw: &Raw<'_>| map.put_ephemeral(name, raw);
-        value.encode(put).map_err(|error| map.told(SET, name, error))?
+        value.encode(put).map_err(|error| map.with_context(SET, name, error))?
     }
 
     /// The process that an [ephemeral](Self::set_ephemeral) variable ends with; `None` of a variable
@@ -107,7 +107,7 @@ impl Stored {
 }
 
 /// Who has the seat with this token, if it is still so.
-pub(crate) fn holder<M: Mem>(store: &Store<M>, token: u64) -> Result<Option<Holder>, Trouble> {
+pub(crate) fn holder<M: Mem>(store: &Store<M>, token: u64) -> Result<Option<Holder>, EngineError> {
     let number = (token >> 56) as usize;
     if token == 0 || number >= PARTICIPANT_SLOTS {
         return Ok(None);

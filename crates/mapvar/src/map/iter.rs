@@ -4,7 +4,9 @@ use crate::{
     Kind, Map, Value, gem::map::Gem, map::Body, map::store_map::Stored, name::is_reserved,
     value::codec,
 };
-use mapvar_engine::{error::Trouble, record::read::Seen, space::walk::Cursor, value::Captured};
+use mapvar_engine::{
+    error::EngineError, record::read::Seen, space::walk::Cursor, value::OwnedValue,
+};
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use std::{borrow::Cow, fmt};
@@ -13,7 +15,7 @@ use std::{borrow::Cow, fmt};
 #[derive(Clone, Debug)]
 pub struct Entry {
     name: String,
-    captured: Captured,
+    captured: OwnedValue,
     version: u64,
 }
 
@@ -101,7 +103,7 @@ fn entries(gem: &Gem) -> Vec<Result<Entry>> {
     }
 }
 
-fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, Trouble> {
+fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, EngineError> {
     map.usable()?;
     let store = &map.inner.store;
     while let Some(handle) = store.next_record(cursor)? {
@@ -110,12 +112,12 @@ fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, Trouble> {
         if name.as_deref().is_some_and(is_reserved) {
             continue;
         }
-        let Seen::Value(captured, version) = store.read(handle, |shot| shot.capture())? else {
+        let Seen::Value(captured, version) = store.read(handle, |view| view.capture())? else {
             continue;
         };
         let name = name
             .and_then(|name| String::from_utf8(name).ok())
-            .ok_or(Trouble::Corrupt("a variable's name makes no sense", handle.at))?;
+            .ok_or(EngineError::Corrupt("a variable's name makes no sense", handle.at))?;
         return Ok(Some(Entry { name, captured: captured?, version }));
     }
     Ok(None)

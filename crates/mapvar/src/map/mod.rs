@@ -374,14 +374,14 @@ impl Map {
     }
 
     #[cold]
-    pub(crate) fn told(&self, operation: &'static str, name: &str, error: Error) -> Error {
+    pub(crate) fn with_context(&self, operation: &'static str, name: &str, error: Error) -> Error {
         error.during(operation, format!("{name:?} of {}", self.object()))
     }
 
     #[cold]
     pub(crate) fn absent(&self, operation: &'static str, name: &str) -> Error {
         let error = Error::new(ErrorKind::NotFound, "", "");
-        self.told(operation, name, error.detail("no variable of this name; `set` makes it"))
+        self.with_context(operation, name, error.detail("no variable of this name; `set` makes it"))
     }
 }
 

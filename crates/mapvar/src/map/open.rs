@@ -12,7 +12,7 @@ use crate::{
 use mapvar_engine::{
     durable::recover::Recovered,
     header,
-    header::{Facts, Flaw, Identity},
+    header::{Facts, HeaderError, Identity},
     layout,
     mem::mapped::{Called, Mapped},
     mem::{Ordering, Private},
@@ -80,7 +80,7 @@ impl MapOptions {
 
     fn obtain(&self, verb: &'static str, want: Want) -> Result<Map> {
         let object = self.object();
-        self.obtain_told(want, &object).map_err(|error| {
+        self.try_obtain(want, &object).map_err(|error| {
             let remedy = match (error.kind(), &self.name, self.scope) {
                 (ErrorKind::NotFound, Some(_), Scope::Local) => Some(
                     "no map of this name in this session; somebody must have made it (`mapvar \
@@ -102,7 +102,7 @@ impl MapOptions {
         })
     }
 
-    fn obtain_told(&self, want: Want, object: &str) -> Result<Map> {
+    fn try_obtain(&self, want: Want, object: &str) -> Result<Map> {
         let stored = |want| Ok(Map(Body::Store(self.obtain_stored(want, object)?)));
         match (self.format, want) {
             (Some(Format::Marshal), _) => Ok(Map(Body::Gem(self.obtain_gem(want)?))),
@@ -272,7 +272,7 @@ impl MapOptions {
         let locks =
             Locks::new(scope, &id, layout::PARTICIPANTS as usize, layout::PARTICIPANT_SLOTS)?;
         let corrupt =
-            |trouble: mapvar_engine::error::Trouble| trouble.during("open", object.into());
+            |trouble: mapvar_engine::error::EngineError| trouble.during("open", object.into());
         let called = Called { scope, id };
         let mem = Mapped::new(view, section, locks, called, self.timeout);
         let mut store = Store::new(mem, &facts).map_err(corrupt)?;
@@ -280,7 +280,7 @@ impl MapOptions {
             foreign(&store)?;
             None
         } else {
-            settle(&mut store, attachment.alone()).map_err(corrupt)?
+            recover_if_foreign(&mut store, attachment.alone()).map_err(corrupt)?
         };
         attachment.done()?;
         if !self.read_only {
@@ -372,26 +372,26 @@ impl MapOptions {
                 Ok(facts) => return Ok(facts),
                 Err(flaw) => flaw,
             };
-            if flaw == Flaw::NotReady && self.file.is_some() {
+            if flaw == HeaderError::NotReady && self.file.is_some() {
                 // Files are published whole.
-                return Err(told_flaw(Flaw::NotAMap, bytes));
+                return Err(header_error(HeaderError::NotAMap, bytes));
             }
-            if flaw != Flaw::NotReady {
-                return Err(told_flaw(flaw, bytes));
+            if flaw != HeaderError::NotReady {
+                return Err(header_error(flaw, bytes));
             }
             match made {
                 Some(facts) => {
                     let region = facts.region.min(bytes / layout::CHUNK * layout::CHUNK);
                     let facts = Facts { region, ..*facts };
                     section.refill(|whole| {
-                        if header::examine(words()?, bytes) == Err(Flaw::NotReady) {
+                        if header::examine(words()?, bytes) == Err(HeaderError::NotReady) {
                             fill(whole, &facts)?;
                         }
                         Ok(())
                     })?;
                 }
                 None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
-                    return Err(told_flaw(flaw, bytes));
+                    return Err(header_error(flaw, bytes));
                 }
                 None => machine::nap(Duration::from_millis(1)),
             }
@@ -490,16 +490,16 @@ fn foreign(store: &Store<Mapped>) -> Result<()> {
 
 /// Sees that what the region holds is of this boot and this file: whoever is alone with others'
 /// recovers it.
-fn settle(
+fn recover_if_foreign(
     store: &mut Store<Mapped>,
     alone: bool,
-) -> Result<Option<Recovered>, mapvar_engine::error::Trouble> {
-    use mapvar_engine::{error::Trouble, mem::Mem};
+) -> Result<Option<Recovered>, mapvar_engine::error::EngineError> {
+    use mapvar_engine::{error::EngineError, mem::Mem};
     let section = store.mem().section();
     let (created, bytes) = (section.origin() == Origin::Created, section.size()?);
     let ours = identity(section.id()?)?;
     let (at, count) = (layout::identity::AT, layout::identity::WORDS);
-    let theirs = Identity::read(store.mem().words_mut(at, count).ok_or(Trouble::ReadOnly)?);
+    let theirs = Identity::read(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
     if theirs == Some(ours) {
         // Nobody holds anything where nobody is.
         if alone && store.file {
@@ -511,7 +511,7 @@ fn settle(
         let recovered =
             if is_foreign(theirs, &ours) && !created { Some(store.recover(bytes)?) } else { None };
         // Last: until it is there, the next opener begins anew.
-        ours.write(store.mem().words_mut(at, count).ok_or(Trouble::ReadOnly)?);
+        ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
         return Ok(recovered);
     }
     match theirs {
@@ -528,7 +528,7 @@ fn settle(
         // Whoever was alone with it is past the gate by now: what stands there is another file's,
         // or nothing.
         _ if created => {
-            ours.write(store.mem().words_mut(at, count).ok_or(Trouble::ReadOnly)?);
+            ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
             Ok(None)
         }
         _ if store.file && is_foreign(theirs, &ours) => Err(needs_recovery(
@@ -549,34 +549,34 @@ pub(crate) fn identity(file: Option<mapvar_os::SectionId>) -> Result<Identity> {
     })
 }
 
-pub(crate) fn told_flaw(flaw: Flaw, bytes: u64) -> Error {
+pub(crate) fn header_error(flaw: HeaderError, bytes: u64) -> Error {
     let error = |kind, detail: String| Error::new(kind, "open", "").detail(detail);
     match flaw {
-        Flaw::NotReady => error(
+        HeaderError::NotReady => error(
             ErrorKind::NotAMap,
             "it is not filled: whoever began to make it did not end; remove it, or open it with \
              `open_or_create`"
                 .into(),
         ),
-        Flaw::NotAMap => {
+        HeaderError::NotAMap => {
             error(ErrorKind::NotAMap, "it holds something else; name another, or remove it".into())
         }
-        Flaw::Version(version) => error(
+        HeaderError::Version(version) => error(
             ErrorKind::Version,
             format!(
                 "it is of version {version}, this build knows version {}; use a build that knows it",
                 layout::VERSION
             ),
         ),
-        Flaw::Layout => error(
+        HeaderError::Layout => error(
             ErrorKind::Version,
             "it was laid out by another build of this version; use that build".into(),
         ),
-        Flaw::Corrupt(what) => error(
+        HeaderError::Corrupt(what) => error(
             ErrorKind::Corrupt,
             format!("{what}; it was damaged by a program or the disk, restore it from a copy"),
         ),
-        Flaw::Truncated { said } => error(
+        HeaderError::Truncated { said } => error(
             ErrorKind::Truncated,
             format!("it has {bytes} bytes and should have {said}; restore it from a copy"),
         ),

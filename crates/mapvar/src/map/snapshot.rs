@@ -9,7 +9,7 @@ use crate::{
     value::codec,
 };
 use mapvar_engine::{
-    error::Trouble, mem::Mem, mem::Ordering::Acquire, record::read::Seen, value::Captured,
+    error::EngineError, mem::Mem, mem::Ordering::Acquire, record::read::Seen, value::OwnedValue,
     version::Version,
 };
 use mapvar_os::Result;
@@ -47,7 +47,7 @@ impl Map {
 
 impl Stored {
     fn snapshot(&self, names: &[&str]) -> Result<Values> {
-        let failed = |trouble: Trouble| trouble.during("take a snapshot of", self.object());
+        let failed = |trouble: EngineError| trouble.during("take a snapshot of", self.object());
         let look = || {
             let store = &self.inner.store;
             // Mapped for reading: patience is all there is.
@@ -60,13 +60,13 @@ impl Stored {
                     break;
                 }
             }
-            if patient { Err(Trouble::Contended) } else { self.hold_and_look(names) }
+            if patient { Err(EngineError::Contended) } else { self.hold_and_look(names) }
         };
         self.run(look).map_err(failed)
     }
 
     /// Reads every variable, and then looks whether any has changed since.
-    fn look_at_all(&self, names: &[&str]) -> Result<Option<Values>, Trouble> {
+    fn look_at_all(&self, names: &[&str]) -> Result<Option<Values>, EngineError> {
         let store = &self.inner.store;
         let seen = store.transactions_seen()?;
         if seen & 1 == 1 {
@@ -98,7 +98,7 @@ impl Stored {
     }
 
     /// Reads every variable while nobody can write to those that are in the index.
-    fn hold_and_look(&self, names: &[&str]) -> Result<Values, Trouble> {
+    fn hold_and_look(&self, names: &[&str]) -> Result<Values, EngineError> {
         let store = &self.inner.store;
         for _ in 0..AGAIN {
             let mut handles = Vec::with_capacity(names.len());
@@ -125,7 +125,7 @@ impl Stored {
                         return Ok(None);
                     }
                     // Nor is what bears the mark waited for: only who heeds no mark writes there.
-                    found.push(match store.read_at_once(handle, |shot| shot.capture())? {
+                    found.push(match store.read_at_once(handle, |view| view.capture())? {
                         Some(Seen::Value(captured, number)) => {
                             Some(Found { handle, captured: captured?, number })
                         }
@@ -139,12 +139,12 @@ impl Stored {
                 return Ok(Values::new(names, found));
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 }
 
 /// Values by name, `None` for those that were absent.
-struct Values(BTreeMap<String, Option<(Captured, Version)>>);
+struct Values(BTreeMap<String, Option<(OwnedValue, Version)>>);
 
 impl Values {
     pub(crate) fn new(names: &[&str], found: Vec<Option<Found>>) -> Self {
@@ -182,7 +182,7 @@ impl Snapshot {
         self.captured(name)
             .map(codec::decode)
             .transpose()
-            .map_err(|error| self.map.told("get from a snapshot variable", name, error))
+            .map_err(|error| self.map.with_context("get from a snapshot variable", name, error))
     }
 
     /// The value that a variable had, of whatever kind; `None` where there was none.
@@ -193,7 +193,7 @@ impl Snapshot {
         self.captured(name)
             .map(Value::of)
             .transpose()
-            .map_err(|error| self.map.told("get from a snapshot variable", name, error))
+            .map_err(|error| self.map.with_context("get from a snapshot variable", name, error))
     }
 
     /// The version that a variable had.
@@ -201,7 +201,7 @@ impl Snapshot {
         self.values.0.get(name).and_then(Option::as_ref).map_or(Version::ABSENT, |found| found.1)
     }
 
-    fn captured(&self, name: &str) -> Option<Captured> {
+    fn captured(&self, name: &str) -> Option<OwnedValue> {
         self.values.0.get(name).and_then(Option::as_ref).map(|found| found.0.clone())
     }
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use mapvar_engine::{
     durable::recover::Recovered,
-    error::Trouble,
+    error::EngineError,
     handle::Handle,
     header::Facts,
     layout,
@@ -17,7 +17,7 @@ use mapvar_engine::{
     mem::mapped::Mapped,
     record::read::Seen,
     store::Store,
-    value::{Captured, Raw},
+    value::{OwnedValue, Raw},
     variable::insert::Inserted,
     version::{Version, Which, Wrote},
 };
@@ -75,7 +75,7 @@ pub(crate) struct Inner {
 impl Inner {
     /// Flushes a map in a file, if this process may write to it and anything was set since the last
     /// flush.
-    fn flush_if_dirty(&self) -> Result<(), Trouble> {
+    fn flush_if_dirty(&self) -> Result<(), EngineError> {
         if !self.facts.file
             || self.store.mem().view().lost().is_some()
             || self.store.live_mut().is_err()
@@ -124,12 +124,13 @@ impl Stored {
             return self.put(name, &Raw::word(kind, word));
         }
         let put = &mut |raw: &Raw<'_>| self.put(name, raw);
-        codec::encode(&value, put).map_err(|error| self.told("set variable", name, error))?
+        codec::encode(&value, put)
+            .map_err(|error| self.with_context("set variable", name, error))?
     }
 
     pub(crate) fn set_value(&self, name: &str, value: &Value) -> Result<()> {
         let put = &mut |raw: &Raw<'_>| self.put(name, raw);
-        value.encode(put).map_err(|error| self.told("set variable", name, error))?
+        value.encode(put).map_err(|error| self.with_context("set variable", name, error))?
     }
 
     #[inline]
@@ -138,7 +139,7 @@ impl Stored {
         if self.is_usable()
             && !is_reserved(name.as_bytes())
             && let Some(handle) = store.hit(&store.query(name.as_bytes()))
-            && store.poke(handle, raw, true)
+            && store.try_write_fast(handle, raw, true)
         {
             return self.acknowledged("set variable", name, ());
         }
@@ -158,7 +159,7 @@ impl Stored {
 
     #[inline]
     pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        if let Some(value) = self.peek(name) {
+        if let Some(value) = self.try_get_fast(name) {
             return Ok(value);
         }
         match self.find_slowly(name)? {
@@ -169,7 +170,7 @@ impl Stored {
 
     #[inline]
     pub(crate) fn find<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        match self.peek(name) {
+        match self.try_get_fast(name) {
             Some(value) => Ok(Some(value)),
             None => self.find_slowly(name),
         }
@@ -177,10 +178,10 @@ impl Stored {
 
     /// A number or `bool`, if a first look finds it.
     #[inline]
-    fn peek<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+    fn try_get_fast<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let store = &self.inner.store;
         let handle = store.hit(&store.query(name.as_bytes()))?;
-        let (desc, word) = store.peek(handle)?;
+        let (desc, word) = store.try_read_fast(handle)?;
         // Last: what was read may have been zeros in the place of something that is gone.
         codec::of_plain(desc, word).filter(|_| self.is_usable())
     }
@@ -190,30 +191,30 @@ impl Stored {
         self.captured(name)?
             .map(|(captured, _)| codec::decode(captured))
             .transpose()
-            .map_err(|error| self.told("get variable", name, error))
+            .map_err(|error| self.with_context("get variable", name, error))
     }
 
     pub(crate) fn value(&self, name: &str) -> Result<Value> {
         let (captured, _) =
             self.captured(name)?.ok_or_else(|| self.absent("get variable", name))?;
-        Value::of(captured).map_err(|error| self.told("get variable", name, error))
+        Value::of(captured).map_err(|error| self.with_context("get variable", name, error))
     }
 
     #[inline]
-    fn captured(&self, name: &str) -> Result<Option<(Captured, u64)>> {
+    fn captured(&self, name: &str) -> Result<Option<(OwnedValue, u64)>> {
         let read = || {
             let store = &self.inner.store;
             let query = store.query(checked(name)?);
             // A record that became another variable's between the two steps: look again.
             for _ in 0..AGAIN {
                 let Some(handle) = store.find(query)? else { return Ok(None) };
-                match store.read(handle, |shot| shot.capture())? {
+                match store.read(handle, |view| view.capture())? {
                     Seen::Value(captured, version) => return Ok(Some((captured?, version))),
                     Seen::Absent => return Ok(None),
                     Seen::Stale => {}
                 }
             }
-            Err(Trouble::Contended)
+            Err(EngineError::Contended)
         };
         self.run(read).map_err(|trouble| self.failed("get variable", name, trouble))
     }
@@ -265,7 +266,7 @@ impl Stored {
             trouble.map_or(Ok(count), Err)
         };
         self.run(count)
-            .map_err(|trouble: Trouble| trouble.during("count variables of", self.object()))
+            .map_err(|trouble: EngineError| trouble.during("count variables of", self.object()))
     }
 
     /// Whether the record is a variable of the library's own.
@@ -274,7 +275,7 @@ impl Stored {
     }
 
     /// The record of a variable that is there.
-    pub(crate) fn resolve(&self, name: &str) -> Result<Option<Handle>, Trouble> {
+    pub(crate) fn resolve(&self, name: &str) -> Result<Option<Handle>, EngineError> {
         let store = &self.inner.store;
         let query = store.query(checked(name)?);
         for _ in 0..AGAIN {
@@ -285,7 +286,7 @@ impl Stored {
                 Seen::Stale => {}
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     pub(crate) fn find_or_make(
@@ -293,7 +294,7 @@ impl Stored {
         name: &str,
         raw: &Raw<'_>,
         atomic: bool,
-    ) -> Result<Handle, Trouble> {
+    ) -> Result<Handle, EngineError> {
         let store = &self.inner.store;
         for _ in 0..AGAIN {
             if let Some(handle) = self.resolve(name)? {
@@ -307,7 +308,7 @@ impl Stored {
                 Inserted::Found(handle) => store.revive(handle, raw, atomic)?,
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     pub(crate) fn flush(&self) -> Result<()> {
@@ -377,28 +378,28 @@ impl Stored {
     /// of the process that opened the map, nor where the memory is gone.
     pub(crate) fn run<R>(
         &self,
-        operate: impl FnOnce() -> Result<R, Trouble>,
-    ) -> Result<R, Trouble> {
+        operate: impl FnOnce() -> Result<R, EngineError>,
+    ) -> Result<R, EngineError> {
         self.usable()?;
         let done = operate();
         self.usable()?;
         done
     }
 
-    pub(crate) fn usable(&self) -> Result<(), Trouble> {
+    pub(crate) fn usable(&self) -> Result<(), EngineError> {
         if self.is_usable() { Ok(()) } else { self.look_whether_usable() }
     }
 
     #[cold]
     #[inline(never)]
-    fn look_whether_usable(&self) -> Result<(), Trouble> {
+    fn look_whether_usable(&self) -> Result<(), EngineError> {
         // Before the questions: what happens meanwhile makes it another.
         let epoch = machine::epoch();
         if !machine::is_generation(self.inner.generation) {
             return Err(forked());
         }
         if let Some(lost) = self.inner.store.mem().view().lost() {
-            return Err(Trouble::Told(lost));
+            return Err(EngineError::Explained(lost));
         }
         self.inner.epoch.store(epoch.into(), Relaxed);
         Ok(())
@@ -426,12 +427,17 @@ impl Stored {
     }
 
     #[cold]
-    pub(crate) fn failed(&self, operation: &'static str, name: &str, trouble: Trouble) -> Error {
+    pub(crate) fn failed(
+        &self,
+        operation: &'static str,
+        name: &str,
+        trouble: EngineError,
+    ) -> Error {
         trouble.during(operation, self.variable(name))
     }
 
     #[cold]
-    pub(crate) fn told(&self, operation: &'static str, name: &str, error: Error) -> Error {
+    pub(crate) fn with_context(&self, operation: &'static str, name: &str, error: Error) -> Error {
         error.during(operation, self.variable(name))
     }
 
@@ -455,8 +461,8 @@ pub(crate) fn which(version: Version) -> Option<Which> {
 pub(crate) const AGAIN: usize = 64;
 
 #[cold]
-fn forked() -> Trouble {
-    Trouble::Told(
+fn forked() -> EngineError {
+    EngineError::Explained(
         Error::new(ErrorKind::Closed, "use map", "")
             .detail("this process was forked from the one that opened it; open it here"),
     )

@@ -5,7 +5,7 @@ use crate::{
     map::store_map::{AGAIN, Stored},
 };
 use mapvar_engine::{
-    error::Trouble, handle::Handle, mem::Ordering::Relaxed, mem::Private, record::read::Seen,
+    error::EngineError, handle::Handle, mem::Ordering::Relaxed, mem::Private, record::read::Seen,
     value::Kind,
 };
 use mapvar_os::{Error, ErrorKind, Result};
@@ -60,7 +60,7 @@ impl Target {
     pub(crate) fn with<R>(
         &self,
         operation: &'static str,
-        mut operate: impl FnMut(Handle) -> Result<Seen<R>, Trouble>,
+        mut operate: impl FnMut(Handle) -> Result<Seen<R>, EngineError>,
     ) -> Result<R> {
         let first = self.stored.run(|| operate(self.handle()));
         match first {
@@ -73,8 +73,8 @@ impl Target {
     fn again<R>(
         &self,
         operation: &'static str,
-        mut last: Result<Seen<R>, Trouble>,
-        mut operate: impl FnMut(Handle) -> Result<Seen<R>, Trouble>,
+        mut last: Result<Seen<R>, EngineError>,
+        mut operate: impl FnMut(Handle) -> Result<Seen<R>, EngineError>,
     ) -> Result<R> {
         let failed = |trouble| self.stored.failed(operation, &self.name, trouble);
         for _ in 0..AGAIN {
@@ -92,19 +92,19 @@ impl Target {
             id.store(handle.id, Relaxed);
             last = self.stored.run(|| operate(handle));
         }
-        Err(failed(Trouble::Contended))
+        Err(failed(EngineError::Contended))
     }
 
     /// Looked at only when the name was resolved anew: a record is an `Atomic` of its kind for
     /// ever.
-    fn still_atomic(&self, handle: Handle) -> Result<(), Trouble> {
+    fn still_atomic(&self, handle: Handle) -> Result<(), EngineError> {
         let Some(kind) = self.atomic else { return Ok(()) };
         let fits = handle.atomic
             && self.stored.inner.store.atomic_kind(handle)?.is_none_or(|found| found == kind as u8);
         if fits {
             return Ok(());
         }
-        Err(Trouble::WrongKind("another kind of variable bears its name now; open it again"))
+        Err(EngineError::WrongKind("another kind of variable bears its name now; open it again"))
     }
 
     #[cold]
@@ -113,7 +113,7 @@ impl Target {
             .detail("it was removed; `set` of the map makes it again")
     }
 
-    pub(crate) fn told(&self, operation: &'static str, error: Error) -> Error {
+    pub(crate) fn with_context(&self, operation: &'static str, error: Error) -> Error {
         error.during(operation, self.stored.variable(&self.name))
     }
 }

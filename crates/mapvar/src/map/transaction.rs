@@ -7,11 +7,11 @@ use crate::{
     value::codec,
 };
 use mapvar_engine::{
-    commit::{Ended, Part},
-    error::Trouble,
+    commit::{CommitOutcome, TxEntry},
+    error::EngineError,
     handle::Handle,
     mem::Mem,
-    value::{Captured, Payload, Raw},
+    value::{OwnedValue, Payload, Raw},
     variable::insert::Inserted,
     version::Expect,
 };
@@ -24,7 +24,7 @@ const RUNS: u32 = 16;
 
 /// What a transaction saw of a variable when it first looked.
 #[derive(Clone, Copy)]
-enum Look {
+enum ReadEntry {
     Present(Handle, u64),
     Absent,
 }
@@ -39,9 +39,9 @@ enum Look {
 pub struct Transaction<'m> {
     handle: Cow<'m, Map>,
     map: Cow<'m, Stored>,
-    looks: BTreeMap<String, Look>,
+    looks: BTreeMap<String, ReadEntry>,
     /// `None` = to be removed.
-    writes: BTreeMap<String, Option<Captured>>,
+    writes: BTreeMap<String, Option<OwnedValue>>,
     /// The map's count of transactions when this one began.
     seen: u64,
     conflict: bool,
@@ -146,7 +146,7 @@ impl<'m> Transaction<'m> {
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) after 16 runs; [`Closed`](ErrorKind::Closed).
     pub fn restart(&mut self) -> Result<()> {
-        let failed = |trouble: Trouble| trouble.during(RUN, self.map.object());
+        let failed = |trouble: EngineError| trouble.during(RUN, self.map.object());
         // The later, the longer.
         for _ in 1..self.runs {
             let _ = self.map.inner.store.mem().pause(self.runs - 1);
@@ -209,7 +209,7 @@ impl<'m> Transaction<'m> {
     /// Those of [`get`](Self::get), without `NotFound`.
     pub fn find<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
         let found = self.captured(name)?.map(codec::decode).transpose();
-        found.map_err(|error| self.map.told("get variable", name, error))
+        found.map_err(|error| self.map.with_context("get variable", name, error))
     }
 
     /// The value of a variable, of whatever kind it is; `None` where there is none.
@@ -218,7 +218,7 @@ impl<'m> Transaction<'m> {
     /// Those of [`find`](Self::find).
     pub fn value(&mut self, name: &str) -> Result<Option<Value>> {
         let found = self.captured(name)?.map(Value::of).transpose();
-        found.map_err(|error| self.map.told("get variable", name, error))
+        found.map_err(|error| self.map.with_context("get variable", name, error))
     }
 
     /// Whether there is a variable of this name.
@@ -229,18 +229,21 @@ impl<'m> Transaction<'m> {
         Ok(self.captured(name)?.is_some())
     }
 
-    fn captured(&mut self, name: &str) -> Result<Option<Captured>> {
+    fn captured(&mut self, name: &str) -> Result<Option<OwnedValue>> {
         if let Some(written) = self.writes.get(name) {
             return Ok(written.clone());
         }
         let failed = |trouble| self.map.failed("get variable", name, trouble);
         let found = self.map.look(name).map_err(failed)?;
-        let look =
-            found.as_ref().map_or(Look::Absent, |found| Look::Present(found.handle, found.number));
+        let look = found
+            .as_ref()
+            .map_or(ReadEntry::Absent, |found| ReadEntry::Present(found.handle, found.number));
         let before = *self.looks.entry(name.into()).or_insert(look);
         let same = match (before, look) {
-            (Look::Absent, Look::Absent) => true,
-            (Look::Present(was, version), Look::Present(is, now)) => was == is && version == now,
+            (ReadEntry::Absent, ReadEntry::Absent) => true,
+            (ReadEntry::Present(was, version), ReadEntry::Present(is, now)) => {
+                was == is && version == now
+            }
             _ => false,
         };
         // What was read before may not go with this any more: then there is no sense in going on.
@@ -259,7 +262,7 @@ impl<'m> Transaction<'m> {
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName), and those of encoding the value.
     pub fn set(&mut self, name: &str, value: impl Serialize) -> Result<()> {
-        self.keep(name, codec::encode(&value, &mut |raw: &Raw<'_>| Captured::of(raw)))
+        self.keep(name, codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw)))
     }
 
     /// Sets a variable to a [`Value`] when the transaction ends, keeping the kind and number of its
@@ -268,12 +271,13 @@ impl<'m> Transaction<'m> {
     /// # Errors
     /// Those of [`set`](Self::set).
     pub fn set_value(&mut self, name: &str, value: &Value) -> Result<()> {
-        self.keep(name, value.encode(&mut |raw: &Raw<'_>| Captured::of(raw)))
+        self.keep(name, value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw)))
     }
 
-    fn keep(&mut self, name: &str, encoded: Result<Captured>) -> Result<()> {
+    fn keep(&mut self, name: &str, encoded: Result<OwnedValue>) -> Result<()> {
         checked(name).map_err(|trouble| self.map.failed("set variable", name, trouble))?;
-        let captured = encoded.map_err(|error| self.map.told("set variable", name, error))?;
+        let captured =
+            encoded.map_err(|error| self.map.with_context("set variable", name, error))?;
         self.writes.insert(name.into(), Some(captured));
         Ok(())
     }
@@ -293,7 +297,7 @@ impl<'m> Transaction<'m> {
         self.try_publish().map_err(|trouble| trouble.during(RUN, self.map.object()))
     }
 
-    fn try_publish(&self) -> Result<bool, Trouble> {
+    fn try_publish(&self) -> Result<bool, EngineError> {
         if self.conflict {
             return Ok(false);
         }
@@ -306,18 +310,18 @@ impl<'m> Transaction<'m> {
         }
         for _ in 0..AGAIN {
             match self.try_commit()? {
-                Ended::Committed => {
+                CommitOutcome::Committed => {
                     self.map.usable()?;
                     return Ok(true);
                 }
-                Ended::Conflict => return Ok(false),
-                Ended::Stale => {}
+                CommitOutcome::Conflict => return Ok(false),
+                CommitOutcome::Stale => {}
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
-    fn try_commit(&self) -> Result<Ended, Trouble> {
+    fn try_commit(&self) -> Result<CommitOutcome, EngineError> {
         let store = &self.map.inner.store;
         let names = self.looks.keys().chain(self.writes.keys());
         let names: std::collections::BTreeSet<&str> = names.map(String::as_str).collect();
@@ -328,7 +332,7 @@ impl<'m> Transaction<'m> {
                 let look = self.looks.get(name);
                 let write = self.writes.get(name);
                 let handle = match look {
-                    Some(Look::Present(handle, _)) => Some(*handle),
+                    Some(ReadEntry::Present(handle, _)) => Some(*handle),
                     None if matches!(write, Some(None)) => {
                         let found = store.find(store.query(name.as_bytes()))?;
                         match found {
@@ -336,7 +340,7 @@ impl<'m> Transaction<'m> {
                             found => found,
                         }
                     }
-                    _ => store.find_making_way(store.query(name.as_bytes()))?,
+                    _ => store.find_reclaiming(store.query(name.as_bytes()))?,
                 };
                 let handle = match handle {
                     Some(handle) => handle,
@@ -349,15 +353,15 @@ impl<'m> Transaction<'m> {
                             store.insert(query, &Raw::TOMBSTONE, false)?;
                         if handle.atomic {
                             // An Atomic, which the next look refuses; or a removed one, still.
-                            return Ok(Ended::Stale);
+                            return Ok(CommitOutcome::Stale);
                         }
                         made.push(handle);
                         handle
                     }
                 };
                 let expect = match look {
-                    Some(Look::Present(_, version)) => Expect::Version(*version),
-                    Some(Look::Absent) => Expect::Absent,
+                    Some(ReadEntry::Present(_, version)) => Expect::Version(*version),
+                    Some(ReadEntry::Absent) => Expect::Absent,
                     None => Expect::Any,
                 };
                 let raw = match write {
@@ -368,7 +372,7 @@ impl<'m> Transaction<'m> {
                     }
                     Some(Some(captured)) => Some(captured.raw()),
                 };
-                changes.push(Part { handle, expect, raw });
+                changes.push(TxEntry { handle, expect, raw });
             }
             for change in &mut changes {
                 if let Some(raw) = change.raw
@@ -382,7 +386,7 @@ impl<'m> Transaction<'m> {
             }
             store.transact(&mut changes)
         })();
-        if !matches!(outcome, Ok(Ended::Committed)) {
+        if !matches!(outcome, Ok(CommitOutcome::Committed)) {
             for change in &changes {
                 if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
                     store.forsake(extent);

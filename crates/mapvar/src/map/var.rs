@@ -5,7 +5,7 @@ use mapvar_engine::{
     handle::Handle,
     mem::Mem,
     record::read::Seen,
-    value::{Captured, Kind, Raw},
+    value::{Kind, OwnedValue, Raw},
     version::{Expect, Version, Wrote},
 };
 use mapvar_os::{Error, ErrorKind, Result};
@@ -52,7 +52,7 @@ impl<T> Var<T> {
     /// [`ErrorKind::Removed`].
     pub fn kind(&self) -> Result<Kind> {
         let number = self.target.with("get variable", |handle| {
-            self.target.stored.inner.store.read(handle, |shot| shot.kind())
+            self.target.stored.inner.store.read(handle, |view| view.kind())
         })?;
         Kind::of(number).ok_or_else(|| {
             Error::new(ErrorKind::WrongKind, "get variable", self.name())
@@ -82,7 +82,8 @@ impl<T> Var<T> {
     /// [`ErrorKind::Removed`].
     #[inline]
     pub fn get_into(&self, into: &mut [u8]) -> Result<usize> {
-        if let Some(len) = self.target.stored.inner.store.peek_into(self.target.handle(), into)
+        if let Some(len) =
+            self.target.stored.inner.store.try_read_fast_into(self.target.handle(), into)
             && self.target.stored.is_usable()
         {
             return Ok(len);
@@ -94,9 +95,9 @@ impl<T> Var<T> {
     #[inline(never)]
     fn get_into_slowly(&self, into: &mut [u8]) -> Result<usize> {
         self.target.with("get variable", |handle| {
-            self.target.stored.inner.store.read(handle, |shot| {
-                shot.copy_to(into);
-                shot.len()
+            self.target.stored.inner.store.read(handle, |view| {
+                view.copy_to(into);
+                view.len()
             })
         })
     }
@@ -113,7 +114,7 @@ impl<T> Var<T> {
     #[inline]
     fn put(&self, raw: &Raw<'_>) -> Result<()> {
         if let Some(handle) = self.target.at_hand()
-            && self.target.stored.inner.store.poke(handle, raw, false)
+            && self.target.stored.inner.store.try_write_fast(handle, raw, false)
         {
             return self.target.acknowledged("set variable", ());
         }
@@ -142,7 +143,8 @@ impl<T> Var<T> {
     /// Those of [`get`](Self::get).
     #[inline]
     pub fn get_as<U: DeserializeOwned>(&self) -> Result<U> {
-        if let Some((desc, word)) = self.target.stored.inner.store.peek(self.target.handle())
+        if let Some((desc, word)) =
+            self.target.stored.inner.store.try_read_fast(self.target.handle())
             && let Some(value) = codec::of_plain(desc, word)
             && self.target.stored.is_usable()
         {
@@ -155,7 +157,7 @@ impl<T> Var<T> {
     #[inline(never)]
     fn get_slowly<U: DeserializeOwned>(&self) -> Result<U> {
         let (captured, _) = self.captured()?;
-        codec::decode(captured).map_err(|error| self.target.told("get variable", error))
+        codec::decode(captured).map_err(|error| self.target.with_context("get variable", error))
     }
 
     /// Its value, of whatever kind it is.
@@ -173,14 +175,15 @@ impl<T> Var<T> {
     /// Those of [`value`](Self::value).
     pub fn value_versioned(&self) -> Result<(Value, Version)> {
         let (captured, version) = self.captured()?;
-        let value = Value::of(captured).map_err(|error| self.target.told("get variable", error))?;
+        let value =
+            Value::of(captured).map_err(|error| self.target.with_context("get variable", error))?;
         Ok((value, version))
     }
 
-    fn captured(&self) -> Result<(Captured, Version)> {
+    fn captured(&self) -> Result<(OwnedValue, Version)> {
         let store = &self.target.stored.inner.store;
         self.target.with("get variable", |handle| {
-            Ok(match store.read(handle, |shot| shot.capture())? {
+            Ok(match store.read(handle, |view| view.capture())? {
                 Seen::Value(captured, number) => {
                     Seen::Value((captured?, Version::from((handle.id, number))), number)
                 }
@@ -200,7 +203,7 @@ impl<T> Var<T> {
             return self.put(&Raw::word(kind, word));
         }
         codec::encode(&value, &mut |raw: &Raw<'_>| self.put(raw))
-            .map_err(|error| self.target.told("set variable", error))?
+            .map_err(|error| self.target.with_context("set variable", error))?
     }
 
     /// Sets it to a [`Value`], keeping the kind and number of its `Pod` and `Opaque`.
@@ -210,7 +213,7 @@ impl<T> Var<T> {
     pub fn set_value(&self, value: &Value) -> Result<()> {
         value
             .encode(&mut |raw: &Raw<'_>| self.put(raw))
-            .map_err(|error| self.target.told("set variable", error))?
+            .map_err(|error| self.target.with_context("set variable", error))?
     }
 
     /// As [`compare_and_set`](Self::compare_and_set), keeping the kind and number of a `Pod` and an
@@ -225,7 +228,7 @@ impl<T> Var<T> {
     ) -> Result<std::result::Result<Version, Version>> {
         value
             .encode(&mut |raw: &Raw<'_>| self.put_if(expected, raw))
-            .map_err(|error| self.target.told("set variable", error))?
+            .map_err(|error| self.target.with_context("set variable", error))?
     }
 
     fn put_if(
@@ -273,8 +276,8 @@ impl<T: Serialize + DeserializeOwned> Var<T> {
         let store = &self.target.stored.inner.store;
         for round in 0..UPDATES {
             let (captured, version) = self.captured()?;
-            let value =
-                codec::decode(captured).map_err(|error| self.target.told("get variable", error))?;
+            let value = codec::decode(captured)
+                .map_err(|error| self.target.with_context("get variable", error))?;
             let value = change(value);
             if self.compare_and_set(version, &value)?.is_ok() {
                 return Ok(value);
@@ -298,7 +301,7 @@ impl<T: Serialize> Var<T> {
         value: impl std::borrow::Borrow<T>,
     ) -> Result<std::result::Result<Version, Version>> {
         codec::encode(value.borrow(), &mut |raw: &Raw<'_>| self.put_if(expected, raw))
-            .map_err(|error| self.target.told("set variable", error))?
+            .map_err(|error| self.target.with_context("set variable", error))?
     }
 
     /// Sets it.
@@ -349,7 +352,7 @@ impl Map {
         let map = self.stored("make variable", NO_HANDLES)?;
         let make = &mut |raw: &Raw<'_>| map.find_or_make(name, raw, false);
         let handle = codec::encode(&init, make)
-            .map_err(|error| map.told("make variable", name, error))?
+            .map_err(|error| map.with_context("make variable", name, error))?
             .map_err(|trouble| map.failed("make variable", name, trouble))?;
         Ok(Var::new(self, map, name, handle))
     }

@@ -8,11 +8,11 @@ use crate::{
     value::codec,
 };
 use mapvar_engine::{
-    error::Trouble,
+    error::EngineError,
     handle::Handle,
     mem::Mem,
     record::read::Seen,
-    value::{Captured, Raw},
+    value::{OwnedValue, Raw},
     version::Version,
 };
 use mapvar_os::{Error, ErrorKind, Result};
@@ -21,17 +21,17 @@ use serde::{Serialize, de::DeserializeOwned};
 /// A value that was read, and where.
 pub(crate) struct Found {
     pub(crate) handle: Handle,
-    pub(crate) captured: Captured,
+    pub(crate) captured: OwnedValue,
     pub(crate) number: u64,
 }
 
 impl Stored {
-    pub(crate) fn look(&self, name: &str) -> Result<Option<Found>, Trouble> {
+    pub(crate) fn look(&self, name: &str) -> Result<Option<Found>, EngineError> {
         let store = &self.inner.store;
         let query = store.query(checked(name)?);
         for _ in 0..AGAIN {
             let Some(handle) = store.find(query)? else { return Ok(None) };
-            match store.read(handle, |shot| shot.capture())? {
+            match store.read(handle, |view| view.capture())? {
                 Seen::Value(captured, number) => {
                     return Ok(Some(Found { handle, captured: captured?, number }));
                 }
@@ -39,10 +39,13 @@ impl Stored {
                 Seen::Stale => {}
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
-    pub(crate) fn resolve_versioned(&self, name: &str) -> Result<Option<(Handle, u64)>, Trouble> {
+    pub(crate) fn resolve_versioned(
+        &self,
+        name: &str,
+    ) -> Result<Option<(Handle, u64)>, EngineError> {
         let store = &self.inner.store;
         let query = store.query(checked(name)?);
         for _ in 0..AGAIN {
@@ -53,7 +56,7 @@ impl Stored {
                 Seen::Stale => {}
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     fn find_versioned<T: DeserializeOwned>(&self, name: &str) -> Result<(Option<T>, Version)> {
@@ -63,17 +66,17 @@ impl Stored {
     fn captured_versioned<T>(
         &self,
         name: &str,
-        decode: impl FnOnce(Captured) -> Result<T>,
+        decode: impl FnOnce(OwnedValue) -> Result<T>,
     ) -> Result<(Option<T>, Version)> {
         let found = self.run(|| self.look(name));
         match found.map_err(|trouble| self.failed("get variable", name, trouble))? {
             None => Ok((None, Version::ABSENT)),
             Some(Found { handle, .. }) if handle.atomic => {
-                Err(self.failed("get variable", name, Trouble::WrongKind(NO_VERSIONS)))
+                Err(self.failed("get variable", name, EngineError::WrongKind(NO_VERSIONS)))
             }
             Some(Found { handle, captured, number }) => {
-                let value =
-                    decode(captured).map_err(|error| self.told("get variable", name, error))?;
+                let value = decode(captured)
+                    .map_err(|error| self.with_context("get variable", name, error))?;
                 Ok((Some(value), Version::from((handle.id, number))))
             }
         }
@@ -106,7 +109,7 @@ impl Map {
             Body::Gem(gem) => return gem.version(name),
         };
         let version = || match map.resolve_versioned(name)? {
-            Some((handle, _)) if handle.atomic => Err(Trouble::WrongKind(NO_VERSIONS)),
+            Some((handle, _)) if handle.atomic => Err(EngineError::WrongKind(NO_VERSIONS)),
             Some((handle, number)) => Ok(Version::from((handle.id, number))),
             None => Ok(Version::ABSENT),
         };
@@ -169,12 +172,12 @@ impl Map {
         match &self.0 {
             Body::Store(map) => {
                 codec::encode(&value, &mut |raw: &Raw<'_>| map.put_if(name, expected, raw))
-                    .map_err(|error| map.told("set variable", name, error))?
+                    .map_err(|error| map.with_context("set variable", name, error))?
             }
             Body::Gem(gem) => gem.set_if(
                 name,
                 expected,
-                codec::encode(&value, &mut |raw: &Raw<'_>| Captured::of(raw)),
+                codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw)),
             ),
         }
     }
@@ -193,9 +196,9 @@ impl Map {
         match &self.0 {
             Body::Store(map) => value
                 .encode(&mut |raw: &Raw<'_>| map.put_if(name, expected, raw))
-                .map_err(|error| map.told("set variable", name, error))?,
+                .map_err(|error| map.with_context("set variable", name, error))?,
             Body::Gem(gem) => {
-                gem.set_if(name, expected, value.encode(&mut |raw: &Raw<'_>| Captured::of(raw)))
+                gem.set_if(name, expected, value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw)))
             }
         }
     }

@@ -10,8 +10,8 @@ use crate::{
     value::codec,
 };
 use mapvar_engine::{
-    error::Trouble,
-    header::{Flaw, Identity},
+    error::EngineError,
+    header::{HeaderError, Identity},
     inspect::verify::{Check, Finding},
     layout::{header, identity},
     mem::Mem,
@@ -40,7 +40,7 @@ impl Map {
         match &self.0 {
             Body::Store(map) => map
                 .run(|| Ok(map.inner.store.check(&[], true, codec::is_message_pack)))
-                .map_err(|trouble: Trouble| trouble.during("check", map.object())),
+                .map_err(|trouble: EngineError| trouble.during("check", map.object())),
             Body::Gem(gem) => Ok(of_payload(gem.examine()?)),
         }
     }
@@ -64,15 +64,15 @@ impl MapOptions {
     /// is nothing of a map; [`Version`](crate::ErrorKind::Version) for one that another build
     /// understands; and the others of opening a section.
     pub fn check(&self) -> Result<Check> {
-        self.check_told().map_err(|error: Error| error.during("check", self.object()))
+        self.try_check().map_err(|error: Error| error.during("check", self.object()))
     }
 
-    fn check_told(&self) -> Result<Check> {
+    fn try_check(&self) -> Result<Check> {
         if let Some(gem) = self.open_gem_if_it_is_one()? {
             return Ok(of_payload(gem.examine()?));
         }
         let region = look_at(self)?;
-        let seedless = !matches!(region.flaw, None | Some(Flaw::Truncated { .. }));
+        let seedless = !matches!(region.flaw, None | Some(HeaderError::Truncated { .. }));
         let mut known = Vec::new();
         known.extend(region.flaw.map(|flaw| flawed_header(flaw, region.bytes)));
         known.extend(recovery(&region)?);
@@ -81,13 +81,19 @@ impl MapOptions {
     }
 }
 
-fn flawed_header(flaw: Flaw, bytes: u64) -> Finding {
+fn flawed_header(flaw: HeaderError, bytes: u64) -> Finding {
     let (word, what) = match flaw {
-        Flaw::NotReady | Flaw::NotAMap => (header::MAGIC, "the header's first word is gone".into()),
-        Flaw::Version(version) => (header::VERSION, format!("the header says version {version}")),
-        Flaw::Layout => (header::LAYOUT, "the header says that another build laid it out".into()),
-        Flaw::Corrupt(what) => (header::CRC, what.into()),
-        Flaw::Truncated { said } => {
+        HeaderError::NotReady | HeaderError::NotAMap => {
+            (header::MAGIC, "the header's first word is gone".into())
+        }
+        HeaderError::Version(version) => {
+            (header::VERSION, format!("the header says version {version}"))
+        }
+        HeaderError::Layout => {
+            (header::LAYOUT, "the header says that another build laid it out".into())
+        }
+        HeaderError::Corrupt(what) => (header::CRC, what.into()),
+        HeaderError::Truncated { said } => {
             (header::REGION, format!("the file has {bytes} bytes, and should have {said}"))
         }
     };

@@ -1,11 +1,11 @@
 //! A region as it lies there, for who only looks: opened though no map can be made of it.
 
-use crate::{MapOptions, map::open::told_flaw};
+use crate::{MapOptions, map::open::header_error};
 use mapvar_engine::{
-    header::Flaw,
+    header::HeaderError,
     inspect::open::{NotOpened, store_over},
     layout::{self, CHUNK, live},
-    mem::read_only::{Bare, said_length},
+    mem::read_only::{ReadOnly, said_length},
     store::Store,
 };
 use mapvar_os::{Error, ErrorKind, Result};
@@ -13,8 +13,8 @@ use mapvar_os::{Error, ErrorKind, Result};
 /// A region that is looked at, and what is wrong with its header, if anything is.
 #[derive(Debug)]
 pub(crate) struct Region {
-    pub(crate) store: Store<Bare>,
-    pub(crate) flaw: Option<Flaw>,
+    pub(crate) store: Store<ReadOnly>,
+    pub(crate) flaw: Option<HeaderError>,
     /// Its real length.
     pub(crate) bytes: u64,
 }
@@ -43,9 +43,9 @@ pub(crate) fn look_at(options: &MapOptions) -> Result<Region> {
             len = said_length(words).clamp(CHUNK, bytes);
         }
     }
-    let mem = Bare::new(section, len, len.saturating_mul(2).max(ROOMY))?;
+    let mem = ReadOnly::new(section, len, len.saturating_mul(2).max(ROOMY))?;
     let (store, flaw) = store_over(mem, bytes, named).map_err(|why| match why {
-        NotOpened::Header(flaw) => told_flaw(flaw, bytes),
+        NotOpened::Header(flaw) => header_error(flaw, bytes),
         NotOpened::Engine(trouble) => trouble.during("open", options.object()),
     })?;
     Ok(Region { store, flaw, bytes })

@@ -6,10 +6,10 @@ use crate::{
     repair::open::look_at, value::codec,
 };
 use mapvar_engine::{
-    error::Trouble,
+    error::EngineError,
     inspect::survivors::Lost,
     layout::CHUNK,
-    value::{Captured, Kind, Raw},
+    value::{Kind, OwnedValue, Raw},
 };
 use mapvar_os::{Error, ErrorKind, Result};
 
@@ -63,10 +63,10 @@ impl MapOptions {
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) where both are the same map; and what
     /// setting a variable of the other map answers.
     pub fn salvage(&self, into: &Map) -> Result<Salvage> {
-        self.salvage_told(into).map_err(|error: Error| error.during("salvage", self.object()))
+        self.try_salvage(into).map_err(|error: Error| error.during("salvage", self.object()))
     }
 
-    fn salvage_told(&self, into: &Map) -> Result<Salvage> {
+    fn try_salvage(&self, into: &Map) -> Result<Salvage> {
         if let Some(gem) = self.open_gem_if_it_is_one()? {
             return of_payload(&gem, into);
         }
@@ -112,7 +112,7 @@ fn of_payload(gem: &Gem, into: &Map) -> Result<Salvage> {
     Ok(salvage)
 }
 
-fn save(into: &Stored, name: &str, atomic: bool, captured: &Captured) -> Result<()> {
+fn save(into: &Stored, name: &str, atomic: bool, captured: &OwnedValue) -> Result<()> {
     let raw = if captured.kind == Kind::Nil as u8 {
         Raw::bytes(Kind::Nil, 0, &[])
     } else {
@@ -126,5 +126,5 @@ fn save(into: &Stored, name: &str, atomic: bool, captured: &Captured) -> Result<
             store.set(store.query(name.as_bytes()), &raw).map(|_| ())
         }
     });
-    saved.map_err(|trouble: Trouble| into.failed("save variable", name, trouble))
+    saved.map_err(|trouble: EngineError| into.failed("save variable", name, trouble))
 }

@@ -1,7 +1,7 @@
 //! A change of a variable, as a watch reports it.
 
 use crate::{Kind, Value, Version, value::codec};
-use mapvar_engine::value::Captured;
+use mapvar_engine::value::OwnedValue;
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Change {
     pub(crate) name: Arc<str>,
-    pub(crate) captured: Option<Captured>,
+    pub(crate) captured: Option<OwnedValue>,
     pub(crate) version: Version,
     pub(crate) skipped: u64,
 }
@@ -31,7 +31,7 @@ impl Change {
     /// # Errors
     /// [`ErrorKind::Corrupt`].
     pub fn value(&self) -> Result<Option<Value>> {
-        self.captured.clone().map(Value::of).transpose().map_err(|error| self.told(error))
+        self.captured.clone().map(Value::of).transpose().map_err(|error| self.with_context(error))
     }
 
     /// Its value as a `T`.
@@ -42,9 +42,9 @@ impl Change {
     pub fn get<T: DeserializeOwned>(&self) -> Result<T> {
         let Some(captured) = self.captured.clone() else {
             let error = Error::new(ErrorKind::NotFound, "", "");
-            return Err(self.told(error.detail("the change is that it was removed")));
+            return Err(self.with_context(error.detail("the change is that it was removed")));
         };
-        codec::decode(captured).map_err(|error| self.told(error))
+        codec::decode(captured).map_err(|error| self.with_context(error))
     }
 
     /// Its kind, or `None` where it was removed.
@@ -52,7 +52,11 @@ impl Change {
     /// # Errors
     /// [`ErrorKind::WrongKind`] where this version does not know it.
     pub fn kind(&self) -> Result<Option<Kind>> {
-        self.captured.as_ref().map(Captured::kind).transpose().map_err(|error| self.told(error))
+        self.captured
+            .as_ref()
+            .map(OwnedValue::kind)
+            .transpose()
+            .map_err(|error| self.with_context(error))
     }
 
     /// Which value it is: of the same number as [`Map::version`] tells. Of an
@@ -68,7 +72,7 @@ impl Change {
         self.skipped
     }
 
-    pub(crate) fn told(&self, error: Error) -> Error {
+    pub(crate) fn with_context(&self, error: Error) -> Error {
         error.during("get variable", format!("{:?}", self.name))
     }
 }

@@ -13,11 +13,11 @@ use crate::{
     value::codec,
 };
 use mapvar_engine::{
-    error::Trouble,
+    error::EngineError,
     layout,
     mem::Ordering::Relaxed,
     mem::{Mem, Private},
-    record::wait::{NAP, Stand},
+    record::wait::{NAP, Observed},
     value::Raw,
     variable::follow::Followed,
     version::Version,
@@ -283,7 +283,7 @@ impl Lock {
     pub fn force_unlock(&self) -> Result<Vec<Claim>> {
         let unlock = || {
             let (queue, ..) = match self.read() {
-                Err(trouble @ (Trouble::Told(_) | Trouble::Corrupt(..))) => {
+                Err(trouble @ (EngineError::Explained(_) | EngineError::Corrupt(..))) => {
                     let store = &self.map.inner.store;
                     store.remove(store.query(self.variable.as_bytes()))?;
                     return Err(trouble);
@@ -302,7 +302,7 @@ impl Lock {
         self.map.run(unlock).map_err(|trouble| self.failed("unlock", trouble))
     }
 
-    fn claim(&self, entry: &Entry) -> Result<Claim, Trouble> {
+    fn claim(&self, entry: &Entry) -> Result<Claim, EngineError> {
         let alive = self.map.inner.store.lives(entry.token)?;
         Ok(Claim { holder: entry.holder(), held: entry.held, shared: entry.shared, alive })
     }
@@ -323,7 +323,7 @@ impl Lock {
     }
 
     /// Enters the queue, and waits until the lock is had.
-    fn queue_up(&self, shared: bool, deadline: Option<Instant>) -> Result<LockGuard, Trouble> {
+    fn queue_up(&self, shared: bool, deadline: Option<Instant>) -> Result<LockGuard, EngineError> {
         let mine = self.entry(shared)?;
         if let Some(Some(guard)) = self.enter(&mine, true)? {
             return Ok(guard);
@@ -336,7 +336,7 @@ impl Lock {
         waited
     }
 
-    fn wait(&self, mine: &Entry, deadline: Option<Instant>) -> Result<LockGuard, Trouble> {
+    fn wait(&self, mine: &Entry, deadline: Option<Instant>) -> Result<LockGuard, EngineError> {
         let store = &self.map.inner.store;
         let mut idle = (Vec::new(), Instant::now());
         loop {
@@ -375,7 +375,7 @@ impl Lock {
                     seen.entries.iter().find(|entry| entry.held || entry.ticket != mine.ticket);
                 let told = Error::new(ErrorKind::TimedOut, "", "");
                 let told = told.detail("it did not become free in time; its holder lives");
-                return Err(Trouble::Told(told.held_by(holder.map(Entry::holder))));
+                return Err(EngineError::Explained(told.held_by(holder.map(Entry::holder))));
             }
             // What was read has changed since: the sleep below ends at once.
             let first =
@@ -390,7 +390,7 @@ impl Lock {
 
     /// Takes the lock if it is to be had, and else enters the queue if it is to `wait`.
     #[allow(clippy::option_option, reason = "nothing changed; changed, and got or not")]
-    fn enter(&self, mine: &Entry, wait: bool) -> Result<Option<Option<LockGuard>>, Trouble> {
+    fn enter(&self, mine: &Entry, wait: bool) -> Result<Option<Option<LockGuard>>, EngineError> {
         let mut twice = false;
         let (queue, ..) = self.read()?;
         let gone = self.gone(&queue)?;
@@ -417,7 +417,7 @@ impl Lock {
         })?;
         if twice {
             let told = Error::new(ErrorKind::InvalidArgument, "", "");
-            return Err(Trouble::Told(
+            return Err(EngineError::Explained(
                 told.detail("this thread has it already; release it before"),
             ));
         }
@@ -429,7 +429,7 @@ impl Lock {
         LockGuard { held, _thread: PhantomData }
     }
 
-    fn entry(&self, shared: bool) -> Result<Entry, Trouble> {
+    fn entry(&self, shared: bool) -> Result<Entry, EngineError> {
         let [ticket, _] = machine::random()?;
         Ok(Entry {
             token: self.map.inner.store.mem().seat()?,
@@ -444,7 +444,7 @@ impl Lock {
     }
 
     /// The tokens of those in the queue whose processes live no more.
-    fn gone(&self, queue: &Queue) -> Result<Vec<u64>, Trouble> {
+    fn gone(&self, queue: &Queue) -> Result<Vec<u64>, EngineError> {
         let mut gone = Vec::new();
         for entry in &queue.entries {
             if !gone.contains(&entry.token) && !self.map.inner.store.lives(entry.token)? {
@@ -458,7 +458,8 @@ impl Lock {
     #[allow(clippy::type_complexity, reason = "used here only")]
     fn read(
         &self,
-    ) -> Result<(Queue, Version, Option<(mapvar_engine::handle::Handle, Stand)>), Trouble> {
+    ) -> Result<(Queue, Version, Option<(mapvar_engine::handle::Handle, Observed)>), EngineError>
+    {
         let store = &self.map.inner.store;
         for _ in 0..AGAIN {
             let Some(handle) = store.find(store.query(self.variable.as_bytes()))? else {
@@ -476,11 +477,11 @@ impl Lock {
                 Followed::Stale => {}
             }
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     /// Sets the queue to what `change` makes of it; again, where others changed it meanwhile.
-    fn change<R>(&self, mut change: impl FnMut(&mut Queue) -> R) -> Result<R, Trouble> {
+    fn change<R>(&self, mut change: impl FnMut(&mut Queue) -> R) -> Result<R, EngineError> {
         let store = &self.map.inner.store;
         let mut round = 0;
         loop {
@@ -496,7 +497,7 @@ impl Lock {
             match codec::encode(&after.written(), put)?? {
                 Ok(_) => return Ok(answer),
                 Err(_) if store.mem().pause(round) => round += 1,
-                Err(_) => return Err(Trouble::Contended),
+                Err(_) => return Err(EngineError::Contended),
             }
         }
     }
@@ -531,7 +532,7 @@ impl Lock {
     }
 
     #[cold]
-    fn failed(&self, operation: &'static str, trouble: Trouble) -> Error {
+    fn failed(&self, operation: &'static str, trouble: EngineError) -> Error {
         trouble.during(operation, format!("lock {:?} of {}", self.name, self.map.object()))
     }
 }
@@ -541,9 +542,11 @@ fn held_up(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Contended)
 }
 
-fn senseless() -> Trouble {
+fn senseless() -> EngineError {
     let told = Error::new(ErrorKind::Corrupt, "", "");
-    Trouble::Told(told.detail("what stands in it makes no sense; `force_unlock` makes it free"))
+    EngineError::Explained(
+        told.detail("what stands in it makes no sense; `force_unlock` makes it free"),
+    )
 }
 
 impl From<LockGuard> for HeldLock {
@@ -600,7 +603,7 @@ impl HeldLock {
         }
         let told = Error::new(ErrorKind::Removed, "", "");
         let told = told.detail("it was taken away by force; somebody else may have it");
-        Err(self.lock.failed("release", Trouble::Told(told)))
+        Err(self.lock.failed("release", EngineError::Explained(told)))
     }
 }
 
@@ -615,7 +618,7 @@ impl LockPlace {
         if self.over {
             let told = Error::new(ErrorKind::InvalidArgument, "", "");
             let told = told.detail("the lock was had by this place; queue again");
-            return Err(lock.failed("take", Trouble::Told(told)));
+            return Err(lock.failed("take", EngineError::Explained(told)));
         }
         let held = match self.ready.take() {
             Some(held) => held,

@@ -5,7 +5,7 @@ use mapvar_engine::{
     handle::Handle,
     layout::live,
     mem::Mem,
-    record::wait::{NAP, Stand},
+    record::wait::{NAP, Observed},
 };
 use mapvar_os::{Error, ErrorKind, Result};
 use std::{
@@ -40,7 +40,7 @@ pub(crate) struct Waiting {
 pub(crate) struct Waiter {
     pub(crate) waker: Waker,
     /// The one variable that it waits for; else it is to look by itself.
-    pub(crate) probe: Option<(Handle, Stand)>,
+    pub(crate) probe: Option<(Handle, Observed)>,
     /// Whether what it waits for ends with a process, of which nobody is woken.
     pub(crate) ends: bool,
 }

@@ -4,7 +4,7 @@ use crate::{
     Map, map::ephemeral::holder, map::store_map::Stored, name::is_reserved, sync::lock::Claim,
 };
 use mapvar_engine::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     layout::{self, live, record, seat, sleeping},
     mem::Mem,
     mem::Ordering::{Acquire, Relaxed},
@@ -102,7 +102,7 @@ impl Map {
 }
 
 /// The names of the variables that end with a process, by the token of its seat.
-fn owned(map: &Stored) -> Result<HashMap<u64, Vec<String>>, Trouble> {
+fn owned(map: &Stored) -> Result<HashMap<u64, Vec<String>>, EngineError> {
     let store = &map.inner.store;
     let mut owned: HashMap<u64, Vec<String>> = HashMap::new();
     store.each_record(|handle| {

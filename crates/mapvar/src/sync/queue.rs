@@ -1,7 +1,7 @@
 //! The queue of a lock, as it stands in the lock's variable: docs/FORMAT.md, "Locks of users".
 
 use crate::value::codec;
-use mapvar_engine::value::Captured;
+use mapvar_engine::value::OwnedValue;
 use mapvar_os::{Holder, Result};
 use std::time::{Duration, SystemTime};
 
@@ -49,7 +49,7 @@ const SHARED: u8 = 1;
 const HELD: u8 = 2;
 
 impl Queue {
-    pub(super) fn of(captured: Captured) -> Result<Self> {
+    pub(super) fn of(captured: OwnedValue) -> Result<Self> {
         let (lost, entries): Written = codec::decode(captured)?;
         let entries =
             entries.into_iter().map(|(token, ticket, thread, pid, program, since, bits)| Entry {

@@ -7,7 +7,7 @@ use crate::{
     sync::watch::Watch,
 };
 use futures_core::Stream;
-use mapvar_engine::{handle::Handle, record::wait::Stand};
+use mapvar_engine::{handle::Handle, record::wait::Observed};
 use mapvar_os::Result;
 use std::{
     fmt,
@@ -22,7 +22,7 @@ use std::{
 /// Cancelling a wait loses no change.
 pub struct Changes {
     // Before the thread that wakes it: who is not registered is not woken.
-    place: Place,
+    place: Registration,
     watch: Watch,
 }
 
@@ -54,7 +54,7 @@ impl Watch {
             waiting.next += 1;
             waiting.next
         };
-        Ok(Changes { place: Place { notifier, number }, watch: self })
+        Ok(Changes { place: Registration { notifier, number }, watch: self })
     }
 }
 
@@ -101,13 +101,13 @@ impl fmt::Debug for Changes {
 }
 
 /// Where a stream is registered; it leaves when it is dropped.
-struct Place {
+struct Registration {
     notifier: Arc<Notifier>,
     number: u64,
 }
 
-impl Place {
-    fn register(&self, waker: &Waker, probe: Option<(Handle, Stand)>, ends: bool) {
+impl Registration {
+    fn register(&self, waker: &Waker, probe: Option<(Handle, Observed)>, ends: bool) {
         let waiter = Waiter { waker: waker.clone(), probe, ends };
         let former = self.notifier.shared.waiting().waiters.insert(self.number, waiter);
         // Out of the lock: a waker is the executor's, and may do as it likes.
@@ -120,7 +120,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Registration {
     fn drop(&mut self) {
         self.leave();
     }

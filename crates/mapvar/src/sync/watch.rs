@@ -7,12 +7,12 @@ use crate::{
     sync::change::Change,
 };
 use mapvar_engine::{
-    error::Trouble,
+    error::EngineError,
     handle::Handle,
     layout::live,
     mem::Mem,
-    record::wait::{NAP, Stand},
-    value::Captured,
+    record::wait::{NAP, Observed},
+    value::OwnedValue,
     variable::follow::Followed,
 };
 use mapvar_os::{Error, ErrorKind, Result, machine};
@@ -30,7 +30,7 @@ struct Watched {
     name: Arc<str>,
     handle: Option<Handle>,
     /// `None`: there is no record.
-    stand: Option<Stand>,
+    stand: Option<Observed>,
     /// The token of whose process its value ends with; 0: it stays.
     owner: u64,
 }
@@ -43,8 +43,8 @@ impl Watched {
     /// The change to where it stands now, if it is one.
     fn turn(
         &mut self,
-        stand: Option<Stand>,
-        captured: Option<Captured>,
+        stand: Option<Observed>,
+        captured: Option<OwnedValue>,
         base: u64,
     ) -> Option<Change> {
         let (was, before) = (self.present(), self.stand);
@@ -74,7 +74,7 @@ impl Watched {
         Some(self.change(captured, (now.id, now.number).into(), skipped))
     }
 
-    fn change(&self, captured: Option<Captured>, version: Version, skipped: u64) -> Change {
+    fn change(&self, captured: Option<OwnedValue>, version: Version, skipped: u64) -> Change {
         Change { name: Arc::clone(&self.name), captured, version, skipped }
     }
 }
@@ -241,11 +241,11 @@ impl Watch {
     }
 
     #[cold]
-    fn failed(&self, trouble: Trouble) -> Error {
+    fn failed(&self, trouble: EngineError) -> Error {
         trouble.during(WATCH, self.map.object())
     }
 
-    fn wait_on(&mut self, deadline: Option<Instant>) -> Result<Option<Change>, Trouble> {
+    fn wait_on(&mut self, deadline: Option<Instant>) -> Result<Option<Change>, EngineError> {
         loop {
             self.map.usable()?;
             if let Some(change) = self.next_known()? {
@@ -261,14 +261,14 @@ impl Watch {
             }
             let nap = if self.ends() { SHORT_NAP } else { NAP };
             match self.sleep(left.min(nap)) {
-                Err(Trouble::ReadOnly) => machine::nap(left.min(LOOK)),
+                Err(EngineError::ReadOnly) => machine::nap(left.min(LOOK)),
                 slept => slept?,
             }
         }
     }
 
     /// The next change, of those that were found, or of all.
-    fn next_known(&mut self) -> Result<Option<Change>, Trouble> {
+    fn next_known(&mut self) -> Result<Option<Change>, EngineError> {
         if self.changed.is_empty() {
             match self.single() {
                 Some((handle, stand)) if self.map.inner.store.is_as(handle, stand) => {
@@ -291,7 +291,7 @@ impl Watch {
 
     /// The one variable that this watch is for, if it is one, and has a record.
     #[inline]
-    pub(crate) fn single(&self) -> Option<(Handle, Stand)> {
+    pub(crate) fn single(&self) -> Option<(Handle, Observed)> {
         match (&*self.watched, &self.scope) {
             ([Watched { handle: Some(handle), stand: Some(stand), .. }], Scope::Names) => {
                 Some((*handle, *stand))
@@ -333,13 +333,13 @@ impl Watch {
             None => self.search().and_then(|()| self.sweep(true)).map(|()| self.changed.is_empty()),
         };
         match armed {
-            Err(Trouble::ReadOnly) => Ok(true),
+            Err(EngineError::ReadOnly) => Ok(true),
             armed => armed.map_err(|trouble| self.failed(trouble)),
         }
     }
 
     /// Says of each variable that it is waited for, and sleeps, unless one has changed.
-    fn sleep(&mut self, at_most: Duration) -> Result<(), Trouble> {
+    fn sleep(&mut self, at_most: Duration) -> Result<(), EngineError> {
         if let Some((handle, stand)) = self.single() {
             let store = &self.map.inner.store;
             let _told = store.mem().tell_sleeping(handle.wake());
@@ -367,7 +367,7 @@ impl Watch {
     }
 
     /// Notes the variables that have ended with their processes; answers whether there are any.
-    fn note_ended(&mut self) -> Result<bool, Trouble> {
+    fn note_ended(&mut self) -> Result<bool, EngineError> {
         if !self.ends() {
             return Ok(false);
         }
@@ -390,7 +390,7 @@ impl Watch {
     }
 
     /// Finds variables that were made since the last search.
-    fn search(&mut self) -> Result<(), Trouble> {
+    fn search(&mut self) -> Result<(), EngineError> {
         let inner = Arc::clone(&self.map.inner);
         let store = &inner.store;
         // SYNC POINT S18. Of a map for reading nobody knows: searched each time.
@@ -451,7 +451,7 @@ impl Watch {
     }
 
     /// Notes those that have changed, and with `arm` says of the others that they are waited for.
-    fn sweep(&mut self, arm: bool) -> Result<(), Trouble> {
+    fn sweep(&mut self, arm: bool) -> Result<(), EngineError> {
         let store = &self.map.inner.store;
         for (at, watched) in self.watched.iter().enumerate() {
             let (Some(handle), Some(stand)) = (watched.handle, watched.stand) else { continue };
@@ -464,7 +464,7 @@ impl Watch {
     }
 
     /// Looks at one variable; answers its change since it was last told of.
-    pub(crate) fn look(&mut self, at: usize) -> Result<Option<Change>, Trouble> {
+    pub(crate) fn look(&mut self, at: usize) -> Result<Option<Change>, EngineError> {
         let store = &self.map.inner.store;
         let Some(watched) = self.watched.get_mut(at) else { return Ok(None) };
         let base = store.version_base;
@@ -491,7 +491,7 @@ impl Watch {
             let change = watched.turn(stand, captured, base);
             return Ok(change);
         }
-        Err(Trouble::Contended)
+        Err(EngineError::Contended)
     }
 
     /// Everything as it stands now is known, and nothing of it a change.

@@ -2,7 +2,7 @@
 
 pub(crate) mod codec;
 
-use mapvar_engine::value::{Captured, Data, Kind, Raw};
+use mapvar_engine::value::{Data, Kind, OwnedValue, Raw};
 use mapvar_os::{Error, Result};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -76,13 +76,13 @@ impl Value {
         }
     }
 
-    pub(crate) fn of(captured: Captured) -> Result<Self> {
-        let Captured { type_id, .. } = captured;
+    pub(crate) fn of(captured: OwnedValue) -> Result<Self> {
+        let OwnedValue { type_id, .. } = captured;
         Ok(match (captured.kind()?, captured.data) {
             (Kind::Pod, Data::Bytes(bytes)) => Self::Pod { type_id, bytes },
             (Kind::Opaque, Data::Bytes(bytes)) => Self::Opaque { language: type_id, bytes },
             (Kind::List | Kind::Dict, Data::Bytes(bytes)) => codec::unpack(&bytes)?,
-            (_, data) => codec::decode(Captured { data, ..captured })?,
+            (_, data) => codec::decode(OwnedValue { data, ..captured })?,
         })
     }
 

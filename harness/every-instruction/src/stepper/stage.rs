@@ -6,7 +6,7 @@ use super::{
     window::Window,
 };
 use mapvar::{Check, Map, MapOptions, Protection, Section};
-use mapvar_engine::{inspect::open::store_over, layout::identity, mem::read_only::Bare};
+use mapvar_engine::{inspect::open::store_over, layout::identity, mem::read_only::ReadOnly};
 use std::{
     fs::{File, OpenOptions},
     os::unix::fs::{FileExt as _, MetadataExt as _},
@@ -126,7 +126,7 @@ impl Stage {
         let section = Section::options().file(&self.path).protection(Protection::ReadOnly);
         let section = section.open().map_err(told)?;
         let bytes = section.size().map_err(told)?;
-        let memory = Bare::new(section, bytes, bytes).map_err(told)?;
+        let memory = ReadOnly::new(section, bytes, bytes).map_err(told)?;
         let (store, flaw) = store_over(memory, bytes, self.place == Place::Named)
             .map_err(|why| format!("{why:?}"))?;
         flaw.map_or(Ok(()), |flaw| Err(format!("{flaw:?}")))?;

@@ -11,7 +11,7 @@ use crate::{
     setup::{Got, Region, Vars, record},
 };
 use loom::thread;
-use mapvar_engine::{layout, mem::Mem, record::wait::Stand, version::Wrote};
+use mapvar_engine::{layout, mem::Mem, record::wait::Observed, version::Wrote};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -140,7 +140,7 @@ fn wait(ways: &Ways) -> Body {
         let waiter = process(&shared, 10, &ways);
         let waiter = thread::spawn(move || {
             let handle = waiter.handle("a").expect("it is there");
-            let seen = Stand { id: handle.id, number: 3, removed: false };
+            let seen = Observed { id: handle.id, number: 3, removed: false };
             while !waiter.doze(handle, seen, FOR_EVER).expect("a sleep") {}
         });
         let dying = process(&shared, 1, &ways.clone().dies(first));

@@ -12,7 +12,7 @@ use mapvar_engine::{
     handle::Handle,
     layout,
     mem::{Mem, Ordering},
-    record::wait::Stand,
+    record::wait::Observed,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -35,17 +35,17 @@ fn region() -> Region {
     .wakes([CHANGES])
 }
 
-fn stand(handle: Handle, version: u64) -> Stand {
-    Stand { id: handle.id, number: version, removed: false }
+fn observed(handle: Handle, version: u64) -> Observed {
+    Observed { id: handle.id, number: version, removed: false }
 }
 
 /// Waits for one variable until it is beyond `version`.
 fn await_one(store: &super::Process, name: &str, version: u64) {
     let handle = store.handle(name).expect("it is there");
-    let mut seen = stand(handle, 3);
+    let mut seen = observed(handle, 3);
     while seen.number <= version {
         while !store.doze(handle, seen, FOR_EVER).expect("a sleep") {}
-        let now = store.stand(handle).expect("a look").expect("it is there");
+        let now = store.observed(handle).expect("a look").expect("it is there");
         assert!(now.number > seen.number, "BACK: {now:?} after {seen:?}");
         seen = now;
     }
@@ -56,7 +56,7 @@ fn await_any(store: &super::Process) {
     let handles = ["a", "b"].map(|name| store.handle(name).expect("it is there"));
     loop {
         let seen = store.mem().wakes(CHANGES).expect("a wake word");
-        let armed = handles.map(|handle| store.arm(handle, stand(handle, 3)).expect("a look"));
+        let armed = handles.map(|handle| store.arm(handle, observed(handle, 3)).expect("a look"));
         if armed.contains(&false) {
             return;
         }

@@ -4,8 +4,8 @@
 mod peer;
 mod values;
 
-use mapvar_harness::marshal::{Dump, dump, load};
 use mapvar_harness::Value;
+use mapvar_harness::marshal::{Dump, dump, load};
 use mapvar_harness::{Random, SKIPPED, figure, seed_of_clock};
 use peer::Peer;
 use std::{io, process::ExitCode};

@@ -1,6 +1,6 @@
 //! The smallest parts of the format: bytes, numbers, counted text. Never beyond the end.
 
-use super::flaw::Flaw;
+use super::parse_error::ParseError;
 
 /// Reads forward in bytes that may be hostile.
 #[derive(Clone, Debug)]
@@ -35,21 +35,21 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.at.checked_add(1)?).copied()
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Flaw> {
-        let byte = self.peek().ok_or(Flaw::Truncated)?;
+    pub(super) fn byte(&mut self) -> Result<u8, ParseError> {
+        let byte = self.peek().ok_or(ParseError::Truncated)?;
         self.at += 1;
         Ok(byte)
     }
 
-    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], Flaw> {
-        let end = self.at.checked_add(len).ok_or(Flaw::Truncated)?;
-        let taken = self.bytes.get(self.at..end).ok_or(Flaw::Truncated)?;
+    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], ParseError> {
+        let end = self.at.checked_add(len).ok_or(ParseError::Truncated)?;
+        let taken = self.bytes.get(self.at..end).ok_or(ParseError::Truncated)?;
         self.at = end;
         Ok(taken)
     }
 
     /// A number in one to five bytes.
-    pub(super) fn long(&mut self) -> Result<i64, Flaw> {
+    pub(super) fn long(&mut self) -> Result<i64, ParseError> {
         let first = i64::from(self.byte()?.cast_signed());
         Ok(match first {
             0 => 0,
@@ -63,26 +63,26 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn little(&mut self, len: u64) -> Result<u64, Flaw> {
+    fn little(&mut self, len: u64) -> Result<u64, ParseError> {
         let bytes = self.take(len as usize)?;
         Ok(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
     }
 
     /// A number that counts `what`, each of which takes at least a byte: more than there are bytes
     /// is refused before anything is done with it.
-    pub(super) fn count(&mut self, what: &'static str) -> Result<usize, Flaw> {
+    pub(super) fn count(&mut self, what: &'static str) -> Result<usize, ParseError> {
         let at = self.at;
-        let count = usize::try_from(self.long()?).map_err(|_| Flaw::Invalid(what, at))?;
-        if count > self.left() { Err(Flaw::Truncated) } else { Ok(count) }
+        let count = usize::try_from(self.long()?).map_err(|_| ParseError::Invalid(what, at))?;
+        if count > self.left() { Err(ParseError::Truncated) } else { Ok(count) }
     }
 
     /// A number of an object or symbol.
-    pub(super) fn number(&mut self) -> Result<u32, Flaw> {
+    pub(super) fn number(&mut self) -> Result<u32, ParseError> {
         let at = self.at;
-        u32::try_from(self.long()?).map_err(|_| Flaw::Invalid("a link to nothing", at))
+        u32::try_from(self.long()?).map_err(|_| ParseError::Invalid("a link to nothing", at))
     }
 
-    pub(super) fn text(&mut self) -> Result<&'a [u8], Flaw> {
+    pub(super) fn text(&mut self) -> Result<&'a [u8], ParseError> {
         let len = self.count("text of a negative length")?;
         self.take(len)
     }
@@ -110,13 +110,13 @@ pub(super) fn put_long(to: &mut Vec<u8>, number: i64) {
 }
 
 /// A length or count, which Ruby's Marshal has no more than 31 bits for.
-pub(super) fn put_count(to: &mut Vec<u8>, count: usize) -> Result<(), Flaw> {
-    let number = i32::try_from(count).map_err(|_| Flaw::TooLarge(count))?;
+pub(super) fn put_count(to: &mut Vec<u8>, count: usize) -> Result<(), ParseError> {
+    let number = i32::try_from(count).map_err(|_| ParseError::TooLarge(count))?;
     put_long(to, number.into());
     Ok(())
 }
 
-pub(super) fn put_text(to: &mut Vec<u8>, text: &[u8]) -> Result<(), Flaw> {
+pub(super) fn put_text(to: &mut Vec<u8>, text: &[u8]) -> Result<(), ParseError> {
     put_count(to, text.len())?;
     to.extend_from_slice(text);
     Ok(())

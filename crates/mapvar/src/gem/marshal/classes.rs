@@ -2,7 +2,7 @@
 //! of, before it does.
 
 use super::{
-    flaw::Flaw,
+    parse_error::ParseError,
     scan::{HEAD, Scan},
     walk::{Step, Task},
 };
@@ -15,14 +15,14 @@ const LEVELS: u32 = 500;
 /// The names in a dump, each once, in order: of the classes of objects, structs, user-defined ones,
 /// of subclasses of built-in ones, of the modules that objects are extended with, and of classes
 /// and modules themselves. Text that is not UTF-8 is shown with replacement characters.
-/// [`Flaw::Deep`] for what no loader is to be given.
-pub fn classes(bytes: &[u8]) -> Result<BTreeSet<String>, Flaw> {
+/// [`ParseError::Deep`] for what no loader is to be given.
+pub fn classes(bytes: &[u8]) -> Result<BTreeSet<String>, ParseError> {
     let scan = Scan::of_alone(bytes)?;
     let mut names = BTreeSet::new();
     let mut walk = scan.walk(HEAD, Task::Objects(1)).counting_levels();
     while let Some(step) = walk.step()? {
         if walk.level() > LEVELS {
-            return Err(Flaw::Deep(LEVELS));
+            return Err(ParseError::Deep(LEVELS));
         }
         if !walk.names_class() {
             continue;

@@ -2,7 +2,7 @@
 
 use super::{
     encode::encode,
-    flaw::Flaw,
+    parse_error::ParseError,
     scan::{HEAD, Scan},
     view::view,
     walk::Task,
@@ -58,21 +58,21 @@ impl Dump {
     }
 
     /// The Hash at the beginning of `bytes`; what follows it is left out.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Flaw> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         if bytes.first() == Some(&0) && bytes.iter().all(|byte| *byte == 0) {
-            return Err(Flaw::Blank);
+            return Err(ParseError::Blank);
         }
         Self::of(Scan::of(bytes)?)
     }
 
-    fn of(scan: Scan) -> Result<Self, Flaw> {
+    fn of(scan: Scan) -> Result<Self, ParseError> {
         let mut reader = scan.reader(HEAD);
         loop {
             match reader.byte()? {
                 b'I' => {}
                 b'C' | b'e' => reader.go(scan.walk(reader.at(), Task::Symbol).finish()?),
                 b'{' | b'}' => break,
-                letter => return Err(Flaw::NotAHash(letter)),
+                letter => return Err(ParseError::NotAHash(letter)),
             }
         }
         let letter = reader.at() - 1;
@@ -163,7 +163,7 @@ impl Dump {
     }
 
     /// Sets the variable: in the place that it has, or behind the others.
-    pub fn set(&mut self, name: &str, value: &Value) -> Result<(), Flaw> {
+    pub fn set(&mut self, name: &str, value: &Value) -> Result<(), ParseError> {
         self.put(name, &Scan::of_alone(&encode(value)?)?)
     }
 
@@ -174,12 +174,12 @@ impl Dump {
     }
 
     /// Sets the variable to a value that `Marshal.dump` gave, and nothing behind it.
-    pub fn set_dump(&mut self, name: &str, dump: &[u8]) -> Result<(), Flaw> {
+    pub fn set_dump(&mut self, name: &str, dump: &[u8]) -> Result<(), ParseError> {
         self.put(name, &Scan::of_alone(dump)?)
     }
 
     /// Removes the variable; whether it was there.
-    pub fn remove(&mut self, name: &str) -> Result<bool, Flaw> {
+    pub fn remove(&mut self, name: &str) -> Result<bool, ParseError> {
         let there = self.contains(name);
         if there {
             *self = self.rewritten(name, None)?;
@@ -187,14 +187,14 @@ impl Dump {
         Ok(there)
     }
 
-    fn put(&mut self, name: &str, value: &Scan) -> Result<(), Flaw> {
+    fn put(&mut self, name: &str, value: &Scan) -> Result<(), ParseError> {
         *self = self.rewritten(name, Some(value))?;
         Ok(())
     }
 
     /// With another value of this name, or without it. All of it is written anew: what others share
     /// with the old value gets other numbers, or moves.
-    fn rewritten(&self, name: &str, new: Option<&Scan>) -> Result<Self, Flaw> {
+    fn rewritten(&self, name: &str, new: Option<&Scan>) -> Result<Self, ParseError> {
         let bytes = self.scan.bytes();
         let added = new.map_or(0, |new| new.bytes().len().saturating_add(name.len()));
         let mut writer = Writer::new(enough(bytes.len().saturating_add(added)));
@@ -234,7 +234,11 @@ impl Dump {
     }
 
     /// What stands before the Hash's letter; how often instance variables stand behind its entries.
-    fn copy_prefixes(&self, writer: &mut Writer, copier: &mut Copier<'_>) -> Result<usize, Flaw> {
+    fn copy_prefixes(
+        &self,
+        writer: &mut Writer,
+        copier: &mut Copier<'_>,
+    ) -> Result<usize, ParseError> {
         let mut variables = 0;
         let mut reader = self.scan.reader(HEAD);
         while reader.at() < self.letter {
@@ -252,7 +256,7 @@ impl Dump {
 
 /// Where the name's text stands, and its length, if this key is text that Ruby takes for equal to a
 /// UTF-8 String.
-fn name(scan: &Scan, key: usize, linked: &mut usize) -> Result<Option<(usize, usize)>, Flaw> {
+fn name(scan: &Scan, key: usize, linked: &mut usize) -> Result<Option<(usize, usize)>, ParseError> {
     let at = scan.resolve(key)?;
     let mut reader = scan.reader(at);
     let variables = match reader.byte()? {

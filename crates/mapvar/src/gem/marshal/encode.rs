@@ -2,8 +2,8 @@
 
 use super::{
     RUBY,
-    flaw::Flaw,
     number::{bignum_bytes, float_text, is_fixnum},
+    parse_error::ParseError,
     scan::Scan,
     write::{Copier, Writer},
 };
@@ -17,7 +17,7 @@ enum Todo<'v> {
     One(&'v Value),
 }
 
-pub(super) fn encode(value: &Value) -> Result<Vec<u8>, Flaw> {
+pub(super) fn encode(value: &Value) -> Result<Vec<u8>, ParseError> {
     let mut writer = Writer::new(usize::MAX);
     let mut todo = vec![Todo::One(value)];
     while let Some(next) = todo.pop() {
@@ -39,7 +39,7 @@ pub(super) fn encode(value: &Value) -> Result<Vec<u8>, Flaw> {
 }
 
 /// The value, or its beginning and what follows that.
-fn put<'v>(writer: &mut Writer, value: &'v Value) -> Result<Option<Todo<'v>>, Flaw> {
+fn put<'v>(writer: &mut Writer, value: &'v Value) -> Result<Option<Todo<'v>>, ParseError> {
     match value {
         Value::Nil => writer.raw(b"0")?,
         Value::Bool(value) => writer.raw(if *value { b"T" } else { b"F" })?,
@@ -73,13 +73,13 @@ fn put<'v>(writer: &mut Writer, value: &'v Value) -> Result<Option<Todo<'v>>, Fl
         Value::Opaque { language: RUBY, bytes } => {
             Copier::new(&Scan::of_alone(bytes)?).copy_all(writer)?;
         }
-        Value::Opaque { language, .. } => return Err(Flaw::Language(*language)),
-        Value::Pod { type_id, .. } => return Err(Flaw::Pod(*type_id)),
+        Value::Opaque { language, .. } => return Err(ParseError::Language(*language)),
+        Value::Pod { type_id, .. } => return Err(ParseError::Pod(*type_id)),
     }
     Ok(None)
 }
 
-fn put_bignum(writer: &mut Writer, number: i128) -> Result<(), Flaw> {
+fn put_bignum(writer: &mut Writer, number: i128) -> Result<(), ParseError> {
     let (sign, bytes) = bignum_bytes(number);
     writer.next_object();
     writer.raw(&[b'l', sign])?;

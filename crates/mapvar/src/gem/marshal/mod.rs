@@ -15,7 +15,7 @@
 
 #![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
 
-mod flaw;
+mod parse_error;
 mod bytes;
 mod walk;
 mod scan;
@@ -30,7 +30,7 @@ mod tests;
 
 pub use classes::classes;
 pub use dump::Dump;
-pub use flaw::Flaw;
+pub use parse_error::ParseError;
 
 use crate::value::Value;
 
@@ -38,11 +38,11 @@ use crate::value::Value;
 pub const RUBY: u32 = 1;
 
 /// A value as `Marshal.dump` would give it.
-pub fn dump(value: &Value) -> Result<Vec<u8>, Flaw> {
+pub fn dump(value: &Value) -> Result<Vec<u8>, ParseError> {
     encode::encode(value)
 }
 
 /// What `Marshal.dump` gave, as a value.
-pub fn load(bytes: &[u8]) -> Result<Value, Flaw> {
+pub fn load(bytes: &[u8]) -> Result<Value, ParseError> {
     view::view(&scan::Scan::of_alone(bytes)?, scan::HEAD)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     bytes::Reader,
-    flaw::Flaw,
+    parse_error::ParseError,
     walk::{Numbered, Step, Task, Walk},
 };
 
@@ -25,15 +25,15 @@ pub(super) struct Scan {
 
 impl Scan {
     /// What follows the value is left out.
-    pub(super) fn of(bytes: &[u8]) -> Result<Self, Flaw> {
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, ParseError> {
         match bytes.get(..HEAD) {
-            None => return Err(Flaw::Truncated),
+            None => return Err(ParseError::Truncated),
             Some(head) if head == VERSION => {}
             // Ruby reads older minor versions, whose types are among these.
             Some([4, minor]) if *minor < 8 => {}
             Some(head) => {
                 let (major, minor) = (head.first().copied(), head.get(1).copied());
-                return Err(Flaw::Version(major.unwrap_or(0), minor.unwrap_or(0)));
+                return Err(ParseError::Version(major.unwrap_or(0), minor.unwrap_or(0)));
             }
         }
         // Numbers of objects and places are 32 bits wide.
@@ -43,18 +43,24 @@ impl Scan {
         let mut walk = Walk::new(within, HEAD, Task::Objects(1));
         loop {
             let step = walk.step();
-            if matches!(step, Err(Flaw::Truncated)) && within.len() < bytes.len() {
-                return Err(Flaw::TooLarge(bytes.len()));
+            if matches!(step, Err(ParseError::Truncated)) && within.len() < bytes.len() {
+                return Err(ParseError::TooLarge(bytes.len()));
             }
             match step? {
                 None => break,
                 Some(Step::Raw(_, _, Numbered::Object(begin))) => objects.push(begin),
                 Some(Step::Raw(_, _, Numbered::Symbol(begin))) => symbols.push(begin),
                 Some(Step::Link(number)) if number as usize >= objects.len() => {
-                    return Err(Flaw::Invalid("a link to an object that is not there", walk.at()));
+                    return Err(ParseError::Invalid(
+                        "a link to an object that is not there",
+                        walk.at(),
+                    ));
                 }
                 Some(Step::SymbolLink(number)) if number as usize >= symbols.len() => {
-                    return Err(Flaw::Invalid("a link to a Symbol that is not there", walk.at()));
+                    return Err(ParseError::Invalid(
+                        "a link to a Symbol that is not there",
+                        walk.at(),
+                    ));
                 }
                 Some(_) => {}
             }
@@ -68,10 +74,10 @@ impl Scan {
     }
 
     /// Nothing may follow the value.
-    pub(super) fn of_alone(bytes: &[u8]) -> Result<Self, Flaw> {
+    pub(super) fn of_alone(bytes: &[u8]) -> Result<Self, ParseError> {
         let scan = Self::of(bytes)?;
         if scan.bytes.len() < bytes.len() {
-            return Err(Flaw::Trailing(scan.bytes.len()));
+            return Err(ParseError::Trailing(scan.bytes.len()));
         }
         Ok(scan)
     }
@@ -99,19 +105,19 @@ impl Scan {
     }
 
     /// Behind the object that begins here.
-    pub(super) fn end(&self, at: usize) -> Result<usize, Flaw> {
+    pub(super) fn end(&self, at: usize) -> Result<usize, ParseError> {
         self.walk(at, Task::Objects(1)).finish()
     }
 
     /// Where the object of this number begins.
-    pub(super) fn object(&self, number: u32) -> Result<u32, Flaw> {
-        let none = Flaw::Invalid("a link to an object that is not there", 0);
+    pub(super) fn object(&self, number: u32) -> Result<u32, ParseError> {
+        let none = ParseError::Invalid("a link to an object that is not there", 0);
         self.objects.get(number as usize).copied().ok_or(none)
     }
 
     /// Where the Symbol of this number begins.
-    pub(super) fn symbol(&self, number: u32) -> Result<u32, Flaw> {
-        let none = Flaw::Invalid("a link to a Symbol that is not there", 0);
+    pub(super) fn symbol(&self, number: u32) -> Result<u32, ParseError> {
+        let none = ParseError::Invalid("a link to a Symbol that is not there", 0);
         self.symbols.get(number as usize).copied().ok_or(none)
     }
 
@@ -128,7 +134,7 @@ impl Scan {
     }
 
     /// The object itself where this is a link.
-    pub(super) fn resolve(&self, at: usize) -> Result<usize, Flaw> {
+    pub(super) fn resolve(&self, at: usize) -> Result<usize, ParseError> {
         let mut reader = self.reader(at);
         if reader.peek() != Some(b'@') {
             return Ok(at);
@@ -139,7 +145,7 @@ impl Scan {
 
     /// The name of the Symbol, or link to one, that begins here, and where that ends; `None` for
     /// one that bears an encoding.
-    pub(super) fn plain_symbol(&self, at: usize) -> Result<Option<(&[u8], usize)>, Flaw> {
+    pub(super) fn plain_symbol(&self, at: usize) -> Result<Option<(&[u8], usize)>, ParseError> {
         let mut reader = self.reader(at);
         let (name, end) = match reader.byte()? {
             b';' => {
@@ -158,7 +164,7 @@ impl Scan {
     }
 
     /// The bytes of the Symbol that begins here, whatever its encoding.
-    pub(super) fn symbol_text(&self, begin: u32) -> Result<&[u8], Flaw> {
+    pub(super) fn symbol_text(&self, begin: u32) -> Result<&[u8], ParseError> {
         let mut reader = self.reader(begin as usize);
         if reader.byte()? == b'I' {
             reader.byte()?;
@@ -182,7 +188,7 @@ impl Scan {
 
     /// Of instance variables that are `E` alone: its value's letter, T (UTF-8) or F (US-ASCII), and
     /// where they end. `None` of others.
-    pub(super) fn short_encoding(&self, at: usize) -> Result<Option<(u8, usize)>, Flaw> {
+    pub(super) fn short_encoding(&self, at: usize) -> Result<Option<(u8, usize)>, ParseError> {
         let mut reader = self.reader(at);
         if reader.count("fewer than no instance variables")? != 1 {
             return Ok(None);

@@ -1,4 +1,4 @@
-use super::{Dump, Flaw, RUBY, classes, dump, load};
+use super::{Dump, ParseError, RUBY, classes, dump, load};
 use crate::Value;
 
 mod links;
@@ -106,22 +106,22 @@ fn a_set_keeps_the_place_of_its_name_and_a_new_one_comes_last() {
 #[test]
 fn what_is_no_hash_of_variables_says_what_it_is() {
     let flaw = |bytes: &[u8]| Dump::parse(bytes).unwrap_err();
-    assert_eq!(flaw(&[0; 4096]), Flaw::Blank);
-    assert_eq!(flaw(b""), Flaw::Truncated);
-    assert_eq!(flaw(b"\x04\x08"), Flaw::Truncated);
-    assert_eq!(flaw(b"hello"), Flaw::Version(b'h', b'e'));
-    assert_eq!(flaw(b"\x04\x09{\0"), Flaw::Version(4, 9));
-    assert_eq!(flaw(b"\x04\x08[\0"), Flaw::NotAHash(b'['));
-    assert_eq!(flaw(b"\x04\x08I\"\0\x06:\x06ET"), Flaw::NotAHash(b'"'));
-    assert!(matches!(flaw(b"\x04\x08?"), Flaw::Invalid(_, 2)));
+    assert_eq!(flaw(&[0; 4096]), ParseError::Blank);
+    assert_eq!(flaw(b""), ParseError::Truncated);
+    assert_eq!(flaw(b"\x04\x08"), ParseError::Truncated);
+    assert_eq!(flaw(b"hello"), ParseError::Version(b'h', b'e'));
+    assert_eq!(flaw(b"\x04\x09{\0"), ParseError::Version(4, 9));
+    assert_eq!(flaw(b"\x04\x08[\0"), ParseError::NotAHash(b'['));
+    assert_eq!(flaw(b"\x04\x08I\"\0\x06:\x06ET"), ParseError::NotAHash(b'"'));
+    assert!(matches!(flaw(b"\x04\x08?"), ParseError::Invalid(_, 2)));
     // Prefixes of what bears none.
     for prefixed in [&b"I0"[..], b"I@\x06", b"II:\x06a\0\0", b"C:\x06A@\x06", b"e:\x06Mi\0"] {
         let bytes = hash(1, &[b"\"\x06a", prefixed, b"\0\0"].concat());
-        assert!(matches!(flaw(&bytes), Flaw::Invalid(..)), "{}", bytes.escape_ascii());
+        assert!(matches!(flaw(&bytes), ParseError::Invalid(..)), "{}", bytes.escape_ascii());
     }
     let basic = fixture("basic").encode();
     for len in 0..basic.len() {
-        assert_eq!(flaw(&basic[..len]), Flaw::Truncated, "{len} bytes");
+        assert_eq!(flaw(&basic[..len]), ParseError::Truncated, "{len} bytes");
     }
 }
 
@@ -129,11 +129,11 @@ fn what_is_no_hash_of_variables_says_what_it_is() {
 fn what_ruby_does_not_know_is_refused_and_nothing_changes() {
     let mut dump = fixture("basic");
     let foreign = Value::Opaque { language: 2, bytes: b"\x04\x080".to_vec() };
-    assert_eq!(dump.set("foo", &foreign), Err(Flaw::Language(2)));
+    assert_eq!(dump.set("foo", &foreign), Err(ParseError::Language(2)));
     let pod = Value::Pod { type_id: 9, bytes: vec![1] };
-    assert_eq!(dump.set("foo", &Value::List(vec![pod])), Err(Flaw::Pod(9)));
-    assert_eq!(dump.set("foo", &opaque(b"\x04\x08[\x07i")), Err(Flaw::Truncated));
-    assert_eq!(dump.set_dump("foo", b"\x04\x0800"), Err(Flaw::Trailing(3)));
+    assert_eq!(dump.set("foo", &Value::List(vec![pod])), Err(ParseError::Pod(9)));
+    assert_eq!(dump.set("foo", &opaque(b"\x04\x08[\x07i")), Err(ParseError::Truncated));
+    assert_eq!(dump.set_dump("foo", b"\x04\x0800"), Err(ParseError::Trailing(3)));
     assert_eq!(dump.encode(), fixture("basic").encode());
 }
 

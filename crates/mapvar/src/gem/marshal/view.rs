@@ -6,8 +6,8 @@
 use super::{
     RUBY,
     bytes::Reader,
-    flaw::Flaw,
     number::{bignum_of, float_of},
+    parse_error::ParseError,
     scan::Scan,
     write::{alone, enough},
 };
@@ -20,17 +20,17 @@ const DEPTH: usize = 100;
 enum Stop {
     /// It holds itself, or would take too much room.
     Whole,
-    Flaw(Flaw),
+    ParseError(ParseError),
 }
 
-impl From<Flaw> for Stop {
-    fn from(flaw: Flaw) -> Self {
-        Self::Flaw(flaw)
+impl From<ParseError> for Stop {
+    fn from(flaw: ParseError) -> Self {
+        Self::ParseError(flaw)
     }
 }
 
-/// The object that begins here. [`Flaw::Tangled`] where it cannot be written alone.
-pub(super) fn view(scan: &Scan, at: usize) -> Result<Value, Flaw> {
+/// The object that begins here. [`ParseError::Tangled`] where it cannot be written alone.
+pub(super) fn view(scan: &Scan, at: usize) -> Result<Value, ParseError> {
     let at = scan.resolve(at)?;
     let len = scan.bytes().len();
     // A nil in a list takes 32 bytes; what nobody shares never takes more than this.
@@ -38,7 +38,7 @@ pub(super) fn view(scan: &Scan, at: usize) -> Result<Value, Flaw> {
     let mut viewer = Viewer { scan, open: Vec::new(), left };
     match viewer.object(at) {
         Ok((value, _)) => Ok(value),
-        Err(Stop::Flaw(flaw)) => Err(flaw),
+        Err(Stop::ParseError(flaw)) => Err(flaw),
         Err(Stop::Whole) => {
             let (bytes, _) = alone(scan, at, enough(len))?;
             Ok(Value::Opaque { language: RUBY, bytes })
@@ -157,7 +157,7 @@ impl Viewer<'_> {
         }
         let (bytes, copier) = match alone(self.scan, at, self.left) {
             Ok(alone) => alone,
-            Err(Flaw::Tangled) => return Err(Stop::Whole),
+            Err(ParseError::Tangled) => return Err(Stop::Whole),
             Err(flaw) => return Err(flaw.into()),
         };
         // Through it the value holds itself.

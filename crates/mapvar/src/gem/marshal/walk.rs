@@ -7,7 +7,7 @@
 //! right before it (`Iu`). Numbers, Symbols, nil, true, false and links have none, Floats and
 //! Bignums do.
 
-use super::{bytes::Reader, flaw::Flaw};
+use super::{bytes::Reader, parse_error::ParseError};
 
 /// What is to be read next; the last one first. Eight bytes each, as hostile bytes can ask for one
 /// with every byte.
@@ -122,14 +122,14 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes to the end; where it is.
-    pub(super) fn finish(mut self) -> Result<usize, Flaw> {
+    pub(super) fn finish(mut self) -> Result<usize, ParseError> {
         self.quiet = true;
         while self.step()?.is_some() {}
         Ok(self.at())
     }
 
     /// `None` at the end.
-    pub(super) fn step(&mut self) -> Result<Option<Step>, Flaw> {
+    pub(super) fn step(&mut self) -> Result<Option<Step>, ParseError> {
         while let Some(task) = self.tasks.pop() {
             self.names_class = false;
             let step = match task {
@@ -204,7 +204,7 @@ impl<'a> Walk<'a> {
     }
 
     /// From a prefix or the type letter on.
-    fn rest(&mut self, begin: u32) -> Result<Option<Step>, Flaw> {
+    fn rest(&mut self, begin: u32) -> Result<Option<Step>, ParseError> {
         let from = self.at();
         let mut numbered = Numbered::Nothing;
         let mut letter = self.reader.byte()?;
@@ -212,7 +212,7 @@ impl<'a> Walk<'a> {
         // A link could not become what it stands for there, and Ruby writes no such thing.
         let plain = matches!(letter, b'0' | b'T' | b'F' | b'i' | b':' | b';' | b'@');
         if plain && from != begin as usize {
-            return Err(Flaw::Invalid("a prefix before what bears none", from));
+            return Err(ParseError::Invalid("a prefix before what bears none", from));
         }
         if letter == b'I' {
             match self.reader.peek() {
@@ -265,7 +265,7 @@ impl<'a> Walk<'a> {
                 let pairs = self.reader.count("fewer than no pairs")?;
                 // As large as the bytes that are left, and so at most 2^32.
                 let count = pairs.saturating_mul(2).saturating_add(usize::from(letter == b'}'));
-                let count = u32::try_from(count).map_err(|_| Flaw::Truncated)?;
+                let count = u32::try_from(count).map_err(|_| ParseError::Truncated)?;
                 self.tasks.push(Task::Objects(count));
                 numbered = Numbered::Object(begin);
             }
@@ -284,12 +284,12 @@ impl<'a> Walk<'a> {
                 self.tasks.extend([Task::Objects(1), Task::Number(begin), Task::Class]);
             }
             b'e' | b'C' => self.tasks.extend([Task::Rest(begin), Task::Class]),
-            _ => return Err(Flaw::Invalid("a type that Marshal 4.8 does not have", from)),
+            _ => return Err(ParseError::Invalid("a type that Marshal 4.8 does not have", from)),
         }
         Ok(Some(Step::Raw(from, self.at(), numbered)))
     }
 
-    fn symbol(&mut self) -> Result<Step, Flaw> {
+    fn symbol(&mut self) -> Result<Step, ParseError> {
         let begin = self.at();
         match (self.reader.peek(), self.reader.peek_second()) {
             (Some(b';'), _) => {
@@ -300,12 +300,12 @@ impl<'a> Walk<'a> {
                 self.tasks.push(Task::Name);
                 Ok(Step::Symbol(begin as u32))
             }
-            (None, _) | (Some(b'I'), None) => Err(Flaw::Truncated),
-            _ => Err(Flaw::Invalid("something else where a Symbol should stand", begin)),
+            (None, _) | (Some(b'I'), None) => Err(ParseError::Truncated),
+            _ => Err(ParseError::Invalid("something else where a Symbol should stand", begin)),
         }
     }
 
-    fn name(&mut self) -> Result<Step, Flaw> {
+    fn name(&mut self) -> Result<Step, ParseError> {
         let from = self.at();
         if self.reader.byte()? == b'I' {
             self.reader.byte()?;

@@ -3,7 +3,7 @@
 
 use super::{
     bytes::{put_count, put_long, put_text},
-    flaw::Flaw,
+    parse_error::ParseError,
     scan::{HEAD, Scan},
     walk::{Numbered, Step, Task},
 };
@@ -39,9 +39,9 @@ impl Writer {
         self.out
     }
 
-    pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), ParseError> {
         if self.out.len().saturating_add(bytes.len()) > self.limit {
-            return Err(Flaw::Tangled);
+            return Err(ParseError::Tangled);
         }
         self.out.extend_from_slice(bytes);
         Ok(())
@@ -51,7 +51,7 @@ impl Writer {
         put_long(&mut self.out, number);
     }
 
-    pub(super) fn count(&mut self, count: usize) -> Result<(), Flaw> {
+    pub(super) fn count(&mut self, count: usize) -> Result<(), ParseError> {
         put_count(&mut self.out, count)
     }
 
@@ -61,7 +61,7 @@ impl Writer {
         self.objects - 1
     }
 
-    fn link(&mut self, letter: u8, number: u32) -> Result<(), Flaw> {
+    fn link(&mut self, letter: u8, number: u32) -> Result<(), ParseError> {
         self.raw(&[letter])?;
         self.long(i64::from(number));
         Ok(())
@@ -86,14 +86,14 @@ impl Writer {
     }
 
     /// Type letter and counted text of a new object.
-    pub(super) fn text(&mut self, letter: u8, text: &[u8]) -> Result<(), Flaw> {
+    pub(super) fn text(&mut self, letter: u8, text: &[u8]) -> Result<(), ParseError> {
         self.next_object();
         self.out.push(letter);
         put_text(&mut self.out, text)
     }
 
     /// A String in UTF-8.
-    pub(super) fn string(&mut self, text: &str) -> Result<(), Flaw> {
+    pub(super) fn string(&mut self, text: &str) -> Result<(), ParseError> {
         self.out.push(b'I');
         self.text(b'"', text.as_bytes())?;
         self.long(1);
@@ -159,7 +159,7 @@ impl<'s> Copier<'s> {
         writer: &mut Writer,
         at: usize,
         task: Task,
-    ) -> Result<usize, Flaw> {
+    ) -> Result<usize, ParseError> {
         let mut walk = self.scan.walk(at, task);
         while let Some(step) = walk.step()? {
             match step {
@@ -207,7 +207,7 @@ impl<'s> Copier<'s> {
     }
 
     /// All of it, as one object.
-    pub(super) fn copy_all(mut self, writer: &mut Writer) -> Result<(), Flaw> {
+    pub(super) fn copy_all(mut self, writer: &mut Writer) -> Result<(), ParseError> {
         self.copy(writer, HEAD, Task::Objects(1)).map(drop)
     }
 }
@@ -219,7 +219,11 @@ pub(super) fn enough(bytes: usize) -> usize {
 }
 
 /// The object that begins here, alone; and who copied it.
-pub(super) fn alone(scan: &Scan, at: usize, limit: usize) -> Result<(Vec<u8>, Copier<'_>), Flaw> {
+pub(super) fn alone(
+    scan: &Scan,
+    at: usize,
+    limit: usize,
+) -> Result<(Vec<u8>, Copier<'_>), ParseError> {
     let mut writer = Writer::new(limit);
     let mut copier = Copier::new(scan);
     copier.copy(&mut writer, at, Task::Objects(1))?;

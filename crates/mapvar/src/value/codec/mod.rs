@@ -5,7 +5,7 @@
 
 use mapvar_engine::{
     layout::Desc,
-    value::{Captured, Data, Kind, Raw},
+    value::{Data, Kind, OwnedValue, Raw},
 };
 use mapvar_os::{Error, ErrorKind};
 use serde::{
@@ -409,7 +409,7 @@ impl ser::Serializer for Octet {
 
 /// A value of type `T` from what was copied out of a slot.
 #[inline]
-pub(crate) fn decode<T: DeserializeOwned>(captured: Captured) -> Result<T, Error> {
+pub(crate) fn decode<T: DeserializeOwned>(captured: OwnedValue) -> Result<T, Error> {
     T::deserialize(Decoder(captured)).map_err(Mismatch::told)
 }
 
@@ -458,7 +458,7 @@ impl de::Error for Mismatch {
     }
 }
 
-struct Decoder(Captured);
+struct Decoder(OwnedValue);
 
 impl Decoder {
     #[inline]

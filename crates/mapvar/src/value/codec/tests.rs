@@ -12,7 +12,7 @@ fn agrees<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
     for number in 0..=255 {
         for word in [0, 1, 2, 127, 200, 1 << 40, 1 << 63, u64::MAX, 1.5_f64.to_bits()] {
             let fast = of_plain::<T>(Desc::new(8, number), word);
-            let full = decode::<T>(Captured { kind: number, type_id: 0, data: Data::Word(word) });
+            let full = decode::<T>(OwnedValue { kind: number, type_id: 0, data: Data::Word(word) });
             if let Some(fast) = fast {
                 // By what they show: a NaN is not equal to itself.
                 let shown = (format!("{fast:?}"), format!("{:?}", full.unwrap()));
@@ -23,8 +23,8 @@ fn agrees<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
 }
 
 /// Through a slot and back.
-fn captured<T: Serialize + ?Sized>(value: &T) -> Captured {
-    encode(value, &mut |raw| Captured::of(raw)).unwrap()
+fn captured<T: Serialize + ?Sized>(value: &T) -> OwnedValue {
+    encode(value, &mut |raw| OwnedValue::of(raw)).unwrap()
 }
 
 fn kind<T: Serialize + ?Sized>(value: &T) -> Kind {
@@ -140,7 +140,7 @@ fn kinds_never_convert_silently() {
 
 #[test]
 fn hostile_message_pack_is_an_error_and_no_more() {
-    let hostile = |kind: Kind, bytes: &[u8]| Captured {
+    let hostile = |kind: Kind, bytes: &[u8]| OwnedValue {
         kind: kind as u8,
         type_id: 0,
         data: Data::Bytes(bytes.to_vec()),
@@ -159,7 +159,7 @@ fn hostile_message_pack_is_an_error_and_no_more() {
         ErrorKind::Corrupt
     );
     for number in 0..=255 {
-        let captured = Captured { kind: number, type_id: 0, data: Data::Word(7) };
+        let captured = OwnedValue { kind: number, type_id: 0, data: Data::Word(7) };
         let _ = Value::of(captured.clone());
         let _ = decode::<Pose>(captured.clone());
         let _ = decode::<u64>(captured);
@@ -170,7 +170,7 @@ fn hostile_message_pack_is_an_error_and_no_more() {
 fn text_that_is_none_is_told() {
     for bytes in [vec![0xff], vec![b'a', 0xc3], vec![0xed, 0xa0, 0x80]] {
         let captured =
-            Captured { kind: Kind::Str as u8, type_id: 0, data: Data::Bytes(bytes.clone()) };
+            OwnedValue { kind: Kind::Str as u8, type_id: 0, data: Data::Bytes(bytes.clone()) };
         let error = decode::<String>(captured).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{bytes:?}");
     }

@@ -240,7 +240,7 @@ fn user_defined_objects_that_hold_each_other_end() {
     // With u as the beginning there would be a copy of it for each list: it is refused.
     assert!(dump.dump_of("b").is_none() && dump.value("b").is_none());
     let mut one = dump.clone();
-    assert!(one.remove("a") == Err(Flaw::Tangled) && one.encode() == bytes);
+    assert!(one.remove("a") == Err(ParseError::Tangled) && one.encode() == bytes);
     assert!(dump.dump_of("a").unwrap().len() <= bytes.len());
     use_up(&bytes);
     let mut two = Dump::parse(&bytes).unwrap();

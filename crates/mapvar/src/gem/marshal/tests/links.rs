@@ -102,6 +102,10 @@ fn links_to_what_is_not_there_yet_are_refused() {
         b"\x04\x08{\x06\"\x06a;\0",
         b"\x04\x08{\x06\"\x06a@\xfa",
     ] {
-        assert!(matches!(Dump::parse(bytes), Err(Flaw::Invalid(..))), "{}", bytes.escape_ascii());
+        assert!(
+            matches!(Dump::parse(bytes), Err(ParseError::Invalid(..))),
+            "{}",
+            bytes.escape_ascii()
+        );
     }
 }

@@ -190,9 +190,9 @@ fn the_classes_of_a_dump_are_named() {
     // As deep as a stack bears.
     let nested = |levels: usize| [b"\x04\x08".as_slice(), &b"[\x06".repeat(levels), b"0"].concat();
     assert_eq!(classes(&nested(499)).map(|names| names.len()), Ok(0));
-    assert_eq!(classes(&nested(500)), Err(Flaw::Deep(500)));
+    assert_eq!(classes(&nested(500)), Err(ParseError::Deep(500)));
     let wide = [b"\x04\x08[\x02\xe8\x03".as_slice(), &b"[\x06i\0".repeat(1000)].concat();
     assert_eq!(classes(&wide).map(|names| names.len()), Ok(0));
-    assert_eq!(classes(b"\x04\x08o:\x06A"), Err(Flaw::Truncated));
-    assert_eq!(classes(b"\x04\x0800"), Err(Flaw::Trailing(3)));
+    assert_eq!(classes(b"\x04\x08o:\x06A"), Err(ParseError::Truncated));
+    assert_eq!(classes(b"\x04\x0800"), Err(ParseError::Trailing(3)));
 }

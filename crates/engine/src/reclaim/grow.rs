@@ -1,7 +1,7 @@
 //! Making space when it is short: first what was removed and left behind, then growth, at the region's end.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     layout::{self, CHUNK, kind, live, room},
     mem::{
         Load, Mem,
@@ -25,16 +25,16 @@ impl<M: Mem> Store<M> {
     /// again. First what was removed and left behind is taken back, then the region grows. So each
     /// growth pays for one look at everything, and that is the price of a sweep spread over many
     /// insertions.
-    pub(crate) fn with_room<R>(
+    pub(crate) fn with_space<R>(
         &self,
         bytes: u64,
-        mut attempt: impl FnMut() -> Result<R, Trouble>,
-    ) -> Result<R, Trouble> {
+        mut attempt: impl FnMut() -> Result<R, EngineError>,
+    ) -> Result<R, EngineError> {
         self.collect_what_was_left()?;
         for round in 0..TRIES {
             let seen = self.chunk_count()?;
             let needed = match attempt() {
-                Err(Trouble::Full { needed, .. }) => needed.max(bytes),
+                Err(EngineError::Full { needed, .. }) => needed.max(bytes),
                 done => return done,
             };
             let freed = if round == 0 { self.collect_all()? + self.sweep()? } else { 0 };
@@ -55,8 +55,8 @@ impl<M: Mem> Store<M> {
     /// Looks for records that removed variables left behind for a flush, when there are many: a
     /// chunk that is cut for records is never whole again, so their places are used again before
     /// another is cut. Each removal pays for a look at a few places.
-    fn collect_what_was_left(&self) -> Result<(), Trouble> {
-        let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(Trouble::ReadOnly)?;
+    fn collect_what_was_left(&self) -> Result<(), EngineError> {
+        let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(EngineError::ReadOnly)?;
         let left = counts.load(room::LEFT, Relaxed);
         if left >= MANY && left >= counts.load(room::RECORDS, Relaxed) / 4 {
             // First, so that of many who see it one looks.
@@ -73,7 +73,7 @@ impl<M: Mem> Store<M> {
     /// Who found `seen` chunks full may find more by now: then somebody else has just made it
     /// longer, and that is room to look at first. Else each of many who find it full at once would
     /// make it longer by half, which is beyond all bounds.
-    pub fn grow(&self, bytes: u64, seen: u64) -> Result<bool, Trouble> {
+    pub fn grow(&self, bytes: u64, seen: u64) -> Result<bool, EngineError> {
         let _held = self.lock_structure()?;
         let chunks = self.chunk_count()?;
         if chunks > seen {

@@ -1,7 +1,7 @@
 //! Giving back the records of removed variables.
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     index::inline_bytes,
     layout::{self, Meta, journal, live, record, record_bytes, room},
@@ -17,7 +17,7 @@ use mapvar_os::{Locks, Taken};
 impl<M: Mem> Store<M> {
     /// Gives a removed variable's record back. Tried once: who holds the record, or has made it a
     /// variable again, keeps it.
-    pub fn collect(&self, handle: Handle) -> Result<(), Trouble> {
+    pub fn collect(&self, handle: Handle) -> Result<(), EngineError> {
         let _held = self.lock_structure()?;
         let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
         if words.load(record::ID, Relaxed) != handle.id {
@@ -35,7 +35,7 @@ impl<M: Mem> Store<M> {
         match self.mem.mark(handle.lock(), Locks::MARK_L) {
             Ok(taken) => {
                 if taken == Taken::Recovered {
-                    self.rouse_waiters(handle);
+                    self.force_wake_waiters(handle);
                 }
                 self.finish_collect(handle.at)
             }
@@ -47,15 +47,15 @@ impl<M: Mem> Store<M> {
     }
 
     /// One more record is left behind until a flush.
-    fn count_left(&self) -> Result<(), Trouble> {
-        let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(Trouble::ReadOnly)?;
+    fn count_left(&self) -> Result<(), EngineError> {
+        let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(EngineError::ReadOnly)?;
         counts.fetch_add(room::LEFT, 1, Relaxed);
         Ok(())
     }
 
     /// Frees the records that were retired before the last complete flush began; answers how many
     /// bytes came free.
-    fn free_retired(&self) -> Result<u64, Trouble> {
+    fn free_retired(&self) -> Result<u64, EngineError> {
         let mut freed = 0;
         for number in layout::META_CHUNKS..self.chunk_count()? {
             let (layout::kind::RECORDS, class) = self.chunk_kind(number)? else { continue };
@@ -71,7 +71,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Whether the record at `at` is retired, and the file needs it no more.
-    fn is_over(&self, at: u64) -> Result<bool, Trouble> {
+    fn is_over(&self, at: u64) -> Result<bool, EngineError> {
         let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
         let complete = self.live()?.load(live::EPOCH, Acquire);
         let state = line.load(record::STATE, Acquire);
@@ -82,11 +82,11 @@ impl<M: Mem> Store<M> {
             && (!atomic || state & record::QUIET != 0))
     }
 
-    fn free_retired_record(&self, at: u64) -> Result<bool, Trouble> {
+    fn free_retired_record(&self, at: u64) -> Result<bool, EngineError> {
         let _held = self.lock_structure()?;
         let line = self.mem.words_mut(at, record::LINE).ok_or_else(|| outside(at))?;
         let meta = Meta(line.load(record::META, Relaxed));
-        let Some(room) = self.room_at(at)?.filter(|_| self.is_over(at).unwrap_or(false)) else {
+        let Some(room) = self.record_at(at)?.filter(|_| self.is_over(at).unwrap_or(false)) else {
             return Ok(false);
         };
         let inline = inline_bytes(meta);
@@ -111,7 +111,7 @@ impl<M: Mem> Store<M> {
 
     /// Collects the removed variables that nobody has collected yet; answers how many bytes they
     /// took, about.
-    pub fn collect_all(&self) -> Result<u64, Trouble> {
+    pub fn collect_all(&self) -> Result<u64, EngineError> {
         let mut removed = Vec::new();
         self.each_record(|handle| {
             if !handle.atomic

@@ -6,7 +6,7 @@ use std::fmt;
 /// Why bytes are no map of the gem, or a value cannot be put into one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Flaw {
+pub enum ParseError {
     /// Nothing but zeros: a map into which nobody has written.
     Blank,
     /// The bytes end before what they begin.
@@ -31,7 +31,7 @@ pub enum Flaw {
     Language(u32),
 }
 
-impl Flaw {
+impl ParseError {
     /// The kind of the error that a map makes of it.
     pub fn kind(self) -> ErrorKind {
         match self {
@@ -44,7 +44,7 @@ impl Flaw {
     }
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Blank => f.write_str("it is all zeros: nobody has written variables into it"),
@@ -88,4 +88,4 @@ impl fmt::Display for Flaw {
     }
 }
 
-impl std::error::Error for Flaw {}
+impl std::error::Error for ParseError {}

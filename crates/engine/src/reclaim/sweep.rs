@@ -1,7 +1,7 @@
 //! The sweep: extents that no value refers to any more.
 
 use crate::{
-    error::Trouble,
+    error::EngineError,
     layout::{self, CHUNK, CHUNK_HEADER, extent, journal, kind, record},
     mem::{
         Load, Mem,
@@ -9,7 +9,7 @@ use crate::{
         StoreWords as _,
     },
     record::write::Replaced,
-    space::chunks::Cut,
+    space::chunks::SizeClass,
     store::Store,
 };
 use mapvar_os::Locks;
@@ -21,12 +21,12 @@ impl<M: Mem> Store<M> {
     /// Frees every extent that nothing refers to, and those of old values that nobody needs; answers
     /// how many bytes came free. L is given back now and then.
     #[allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
-    pub fn sweep(&self) -> Result<u64, Trouble> {
+    pub fn sweep(&self) -> Result<u64, EngineError> {
         self.sweep_in_batches(BATCH)
     }
 
     /// As [`sweep`](Self::sweep), with the structure lock given back after each `batch` of chunks.
-    pub fn sweep_in_batches(&self, batch: u64) -> Result<u64, Trouble> {
+    pub fn sweep_in_batches(&self, batch: u64) -> Result<u64, EngineError> {
         self.trim_all()?;
         let mut freed = 0;
         let mut number = layout::META_CHUNKS;
@@ -39,7 +39,7 @@ impl<M: Mem> Store<M> {
                 let mut next = number + 1;
                 match found {
                     kind::EXTENTS => {
-                        let cut = Cut::extents(class);
+                        let cut = SizeClass::extents(class);
                         for at in self.taken(number, cut)? {
                             if self.reclaim(at + extent::HEAD)? {
                                 freed += cut.bytes();
@@ -75,7 +75,7 @@ impl<M: Mem> Store<M> {
 
     /// The end of the run in whose midst chunk `number` lies, else `number`: a run may have been
     /// made since a sweep came so far. Under L.
-    fn past_run(&self, number: u64) -> Result<u64, Trouble> {
+    fn past_run(&self, number: u64) -> Result<u64, EngineError> {
         let mut first = number;
         while first > layout::META_CHUNKS {
             match self.chunk_kind(first)?.0 {
@@ -90,7 +90,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Takes away the extents of old values, of every record that is free at once.
-    fn trim_all(&self) -> Result<(), Trouble> {
+    fn trim_all(&self) -> Result<(), EngineError> {
         let mut trimmed = Vec::new();
         self.each_record(|handle| {
             if self.has_stale(handle) {
@@ -112,7 +112,7 @@ impl<M: Mem> Store<M> {
             journal.store(journal::OPERATION, journal::UNLINK, Release);
             if let Ok(taken) = self.mem.mark(handle.lock(), Locks::MARK_L) {
                 if taken == mapvar_os::Taken::Recovered {
-                    self.rouse_waiters(handle);
+                    self.force_wake_waiters(handle);
                 }
                 for Replaced(at) in self.drop_stale(handle, None) {
                     self.reclaim(at)?;

@@ -3,7 +3,7 @@
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
 use crate::{
-    error::{Trouble, outside},
+    error::{EngineError, outside},
     handle::Handle,
     layout::{self, CHUNK, Extent, extent, journal, kind},
     mem::{
@@ -19,9 +19,9 @@ use crate::{
 impl<M: Mem> Store<M> {
     /// An extent for a value of the variable, which nobody but the caller knows of. It is the
     /// caller's for as long as this process lives, or until a slot refers to it.
-    pub fn reserve(&self, handle: Handle, len: usize) -> Result<Extent, Trouble> {
+    pub fn reserve(&self, handle: Handle, len: usize) -> Result<Extent, EngineError> {
         let filler = self.mem.seat()?;
-        self.with_room(len as u64 + CHUNK, || {
+        self.with_space(len as u64 + CHUNK, || {
             let _held = self.lock_structure()?;
             let place = self.vacant(len)?;
             let at = place.data();
@@ -34,7 +34,7 @@ impl<M: Mem> Store<M> {
                 head.store(extent::FILLER, filler, Release);
             };
             match place {
-                ExtentLocation::Cut(room, _) => {
+                ExtentLocation::Part(room, _) => {
                     write_head();
                     self.take_bit(room)?;
                 }
@@ -73,7 +73,7 @@ impl<M: Mem> Store<M> {
     }
 
     #[cold]
-    fn release(&self, at: u64) -> Result<bool, Trouble> {
+    fn release(&self, at: u64) -> Result<bool, EngineError> {
         let _held = self.lock_structure()?;
         self.reclaim(at)
     }
