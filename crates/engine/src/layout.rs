@@ -2,15 +2,12 @@
 //! it; a test holds the two together.
 
 #![allow(
-    unreachable_pub,
     missing_docs,
-    dead_code,
     clippy::indexing_slicing,
     clippy::len_without_is_empty,
-    clippy::must_use_candidate,
     clippy::return_self_not_must_use,
-    reason = "reached by the harnesses, through `internals`; docs/FORMAT.md describes each; a \
-              constant cannot be indexed otherwise, and each index is masked"
+    reason = "docs/FORMAT.md describes each; a constant cannot be indexed otherwise, and each index \
+              is masked"
 )]
 
 /// First word of a region: `MAPVAR\r\n`. It is stored last, so 0 means that the creator is not

@@ -5,24 +5,12 @@ pub mod peer;
 pub mod random;
 pub mod watchdog;
 
-/// Ruby's Marshal as the library has it, by its own sources: the library keeps it to itself, and its
-/// harnesses hold it to Ruby's own and to hostile bytes.
-#[path = "../../../crates/mapvar/src/gem/marshal/mod.rs"]
-#[allow(
-    clippy::pedantic,
-    clippy::len_without_is_empty,
-    dead_code,
-    reason = "the library's own lints hold there"
-)]
-pub mod marshal;
-
-/// The values that it reads and writes.
+/// The library's values and their codec, by its own sources: the library keeps the codec to itself.
 #[path = "../../../crates/mapvar/src/value/mod.rs"]
-#[allow(clippy::pedantic, dead_code, reason = "as above")]
-pub mod value;
+#[allow(clippy::pedantic, dead_code, reason = "the library's own lints hold there")]
+mod value;
 
 pub use random::Random;
-pub use value::Value;
 
 use mapvar_engine::value::OwnedValue;
 use std::{
@@ -30,13 +18,14 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
+use value::Value;
 
 /// The exit code of a harness that cannot be run on this machine.
 pub const SKIPPED: u8 = 77;
 
 /// Whether the library makes a value of these bytes.
 pub fn decodes(captured: OwnedValue) -> bool {
-    value::Value::of(captured).is_ok()
+    Value::of(captured).is_ok()
 }
 
 /// Whether the library takes these bytes for MessagePack.

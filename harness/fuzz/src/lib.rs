@@ -11,6 +11,22 @@ pub mod regions;
 #[cfg(target_os = "linux")]
 pub mod scribble;
 pub mod sequences;
+/// Ruby's Marshal as the library has it, by its own sources: the library keeps it to itself.
+#[path = "../../../crates/mapvar/src/gem/marshal/mod.rs"]
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    dead_code,
+    unused_imports,
+    reason = "the library's own lints hold there"
+)]
+mod marshal_source;
+/// The values that it reads and writes.
+#[path = "../../../crates/mapvar/src/value/mod.rs"]
+#[allow(clippy::all, clippy::pedantic, dead_code, reason = "as above")]
+mod value;
+
+use value::Value;
 
 /// The library above the engine, which the targets hand every value to that they read.
 pub(crate) const DECODER: mapvar_engine_sim::operations::Decoder =

@@ -1,12 +1,12 @@
 //! Target: bytes as the map of a gem, which any peer can write.
 
 use crate::{
+    Value,
     driver::{Case, Target},
     guard,
+    marshal_source::{Dump, ParseError, dump, load},
     random::Random,
 };
-use mapvar_harness::Value;
-use mapvar_harness::marshal::{Dump, ParseError, dump, load};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What Ruby wrote.

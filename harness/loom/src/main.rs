@@ -1,4 +1,4 @@
-//! The engine under loom. `ci/loom` runs it; `--short` bounds the search, other words select the
+//! The engine under loom. `cargo xtask harness loom` runs it; `--short` bounds the search, other words select the
 //! cases whose names contain one of them.
 
 mod check;

@@ -121,8 +121,7 @@ struct Options {
     legs: Vec<String>,
 }
 
-const USAGE: &str =
-    "ci/power [N] [--short] [--minutes M] [--histories H] [--seed S] [--threads T] [cuts] [files]";
+const USAGE: &str = "cargo xtask harness power [N] [--short] [--minutes M] [--histories H] [--seed S] [--threads T] [cuts] [files]";
 
 fn options() -> Result<Options, String> {
     let mut cuts = None;
@@ -172,7 +171,7 @@ fn cuts(options: &Options) -> bool {
     let took = began.elapsed().as_secs_f64();
     for (seed, what) in &wrong {
         println!("WRONG: seed {seed}: {what}");
-        println!("  again: ci/power 1 --threads 1 --seed {seed} cuts");
+        println!("  again: cargo xtask harness power 1 --threads 1 --seed {seed} cuts");
     }
     println!(
         "{} histories of {} on, {} deaths, {} values compared, {} power cuts in the midst of a recovery, {took:.0} s",
@@ -208,7 +207,9 @@ fn files(options: &Options) -> bool {
         all
     });
     for (seed, what) in &wrong {
-        println!("WRONG: seed {seed}: {what}\n  about: ci/power --seed {seed} files");
+        println!(
+            "WRONG: seed {seed}: {what}\n  about: cargo xtask harness power --seed {seed} files"
+        );
     }
     println!(
         "figure: power cuts on real files = {} disks ({} of them mixed) of {} killed processes, {} values compared, \

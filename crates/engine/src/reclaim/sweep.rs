@@ -20,7 +20,6 @@ const BATCH: u64 = 256;
 impl<M: Mem> Store<M> {
     /// Frees every extent that nothing refers to, and those of old values that nobody needs; answers
     /// how many bytes came free. L is given back now and then.
-    #[allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
     pub fn sweep(&self) -> Result<u64, EngineError> {
         self.sweep_in_batches(BATCH)
     }

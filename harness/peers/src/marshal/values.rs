@@ -1,8 +1,8 @@
 //! Values of a seed. No float, no key and no large number comes twice: Ruby, which has one object
 //! for each of those, would write a link where we write it again.
 
+use crate::Value;
 use mapvar_harness::Random;
-use mapvar_harness::Value;
 
 pub struct Maker {
     random: Random,

@@ -16,7 +16,7 @@ const LEVELS: u32 = 500;
 /// of subclasses of built-in ones, of the modules that objects are extended with, and of classes
 /// and modules themselves. Text that is not UTF-8 is shown with replacement characters.
 /// [`ParseError::Deep`] for what no loader is to be given.
-pub fn classes(bytes: &[u8]) -> Result<BTreeSet<String>, ParseError> {
+pub(crate) fn classes(bytes: &[u8]) -> Result<BTreeSet<String>, ParseError> {
     let scan = Scan::of_alone(bytes)?;
     let mut names = BTreeSet::new();
     let mut walk = scan.walk(HEAD, Task::Objects(1)).counting_levels();

@@ -12,7 +12,7 @@ use crate::value::Value;
 
 /// The variables of a gem's map: one Hash with String keys. What is not touched keeps its bytes.
 #[derive(Clone, Debug)]
-pub struct Dump {
+pub(crate) struct Dump {
     scan: Scan,
     /// Where the Hash's own letter stands, behind prefixes that are rare.
     letter: usize,
@@ -51,14 +51,14 @@ impl Default for Dump {
 
 impl Dump {
     /// The empty Hash.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let scan = Scan::of_empty_hash();
         let tail = scan.bytes().len();
         Self { scan, letter: HEAD, entries: Vec::new(), tail, index: Vec::new() }
     }
 
     /// The Hash at the beginning of `bytes`; what follows it is left out.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         if bytes.first() == Some(&0) && bytes.iter().all(|byte| *byte == 0) {
             return Err(ParseError::Blank);
         }
@@ -134,23 +134,23 @@ impl Dump {
     }
 
     /// The bytes: those that were parsed, where nothing was changed.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         self.scan.bytes().to_vec()
     }
 
     /// The names, in the order of the Hash. Keys that are no UTF-8 text are kept, and not shown.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let shown = self.entries.iter().filter(|entry| entry.shown == Shown::Yes);
         shown.filter_map(|entry| self.name_of(entry))
     }
 
     /// How many names there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
 
     /// Whether there is this variable.
-    pub fn contains(&self, name: &str) -> bool {
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
@@ -158,28 +158,28 @@ impl Dump {
     ///
     /// `None` also where user-defined objects hold each other so that a part of them, written
     /// alone, would be larger than the whole: Ruby writes none such by itself.
-    pub fn value(&self, name: &str) -> Option<Value> {
+    pub(crate) fn value(&self, name: &str) -> Option<Value> {
         view(&self.scan, self.find(name)?.value as usize).ok()
     }
 
     /// Sets the variable: in the place that it has, or behind the others.
-    pub fn set(&mut self, name: &str, value: &Value) -> Result<(), ParseError> {
+    pub(crate) fn set(&mut self, name: &str, value: &Value) -> Result<(), ParseError> {
         self.put(name, &Scan::of_alone(&encode(value)?)?)
     }
 
     /// The variable's value alone, as `Marshal.dump` would give it.
-    pub fn dump_of(&self, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn dump_of(&self, name: &str) -> Option<Vec<u8>> {
         let at = self.find(name)?.value as usize;
         Some(alone(&self.scan, at, enough(self.scan.bytes().len())).ok()?.0)
     }
 
     /// Sets the variable to a value that `Marshal.dump` gave, and nothing behind it.
-    pub fn set_dump(&mut self, name: &str, dump: &[u8]) -> Result<(), ParseError> {
+    pub(crate) fn set_dump(&mut self, name: &str, dump: &[u8]) -> Result<(), ParseError> {
         self.put(name, &Scan::of_alone(dump)?)
     }
 
     /// Removes the variable; whether it was there.
-    pub fn remove(&mut self, name: &str) -> Result<bool, ParseError> {
+    pub(crate) fn remove(&mut self, name: &str) -> Result<bool, ParseError> {
         let there = self.contains(name);
         if there {
             *self = self.rewritten(name, None)?;

@@ -13,8 +13,6 @@
 //!
 //! [`Value`]: crate::Value
 
-#![allow(unreachable_pub, reason = "reached by the harnesses, through `internals`")]
-
 mod parse_error;
 mod bytes;
 mod walk;
@@ -28,21 +26,21 @@ mod dump;
 #[cfg(test)]
 mod tests;
 
-pub use classes::classes;
-pub use dump::Dump;
-pub use parse_error::ParseError;
+pub(crate) use classes::classes;
+pub(crate) use dump::Dump;
+pub(crate) use parse_error::ParseError;
 
 use crate::value::Value;
 
 /// The number of Ruby's Marshal among the languages of opaque values.
-pub const RUBY: u32 = 1;
+pub(crate) const RUBY: u32 = 1;
 
 /// A value as `Marshal.dump` would give it.
-pub fn dump(value: &Value) -> Result<Vec<u8>, ParseError> {
+pub(crate) fn dump(value: &Value) -> Result<Vec<u8>, ParseError> {
     encode::encode(value)
 }
 
 /// What `Marshal.dump` gave, as a value.
-pub fn load(bytes: &[u8]) -> Result<Value, ParseError> {
+pub(crate) fn load(bytes: &[u8]) -> Result<Value, ParseError> {
     view::view(&scan::Scan::of_alone(bytes)?, scan::HEAD)
 }

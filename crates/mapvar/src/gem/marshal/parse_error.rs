@@ -6,7 +6,7 @@ use std::fmt;
 /// Why bytes are no map of the gem, or a value cannot be put into one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum ParseError {
+pub(crate) enum ParseError {
     /// Nothing but zeros: a map into which nobody has written.
     Blank,
     /// The bytes end before what they begin.
@@ -33,7 +33,7 @@ pub enum ParseError {
 
 impl ParseError {
     /// The kind of the error that a map makes of it.
-    pub fn kind(self) -> ErrorKind {
+    pub(crate) fn kind(self) -> ErrorKind {
         match self {
             Self::Blank | Self::Version(..) | Self::NotAHash(_) => ErrorKind::NotAMap,
             Self::Truncated | Self::Invalid(..) => ErrorKind::Corrupt,

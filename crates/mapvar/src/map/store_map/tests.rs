@@ -51,7 +51,7 @@ fn who_waits_for_a_living_flusher_waits_as_long_as_it_was_told() {
     second.flush().unwrap();
 }
 
-/// Found by `ci/soak`: of 64 processes that met the end at once each made the map longer by half.
+/// Found by the harness `soak`: of 64 processes that met the end at once each made the map longer by half.
 #[test]
 fn of_many_who_find_the_region_full_one_makes_it_longer() {
     let dir = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ fn of_many_who_find_the_region_full_one_makes_it_longer() {
     assert!(store.chunk_count().unwrap() > grown);
 }
 
-/// Found by `ci/soak`: a file to which new names came and went grew for ever. Their records waited
+/// Found by the harness `soak`: a file to which new names came and went grew for ever. Their records waited
 /// for room to be short, and by then there was a chunk for records wherever there had been room.
 #[test]
 fn names_that_come_and_go_do_not_make_a_file_longer() {
