@@ -2,14 +2,17 @@
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::{
-    border::{self, offer, wanted},
-    errors::{answer, refused},
-    handles::{close, locked, make, make_if_any, with},
-    options::change,
-    section::{flags_of, protection_of},
-    types::{mapvar_clobbered, mapvar_lock_stat, mapvar_map, mapvar_options},
-    view::access_of,
-    walk::lend,
+    base::{
+        border::{self, offer, wanted},
+        errors::{answer, refused},
+        handles::{close, locked, make, make_if_any, with},
+        types::{mapvar_clobbered, mapvar_lock_stat, mapvar_map, mapvar_options},
+    },
+    maps::{options::change, walk::lend},
+    raw::{
+        section::{flags_of, protection_of},
+        view::access_of,
+    },
 };
 use mapvar::{ErrorKind, Format, LockStat, Map, OnClobber, Result, Unlocked};
 use std::{

@@ -4,8 +4,8 @@
 //! says why it is as it is.
 //!
 //! Each exported function is a line or two: it looks at its arguments, calls the library, and
-//! [`answer`](errors::answer) turns what comes of it, a panic too, into a code. Handles are numbers of
-//! the table in [`handles`], never addresses, so none of them is ever followed.
+//! [`answer`](base::errors::answer) turns what comes of it, a panic too, into a code. Handles are
+//! numbers of the table in [`base::handles`], never addresses, so none of them is ever followed.
 #![allow(non_camel_case_types, reason = "the names of C")]
 #![allow(clippy::missing_safety_doc, reason = "the header says it, for all of them: C1 to C4")]
 #![allow(
@@ -15,27 +15,12 @@
 #![allow(clippy::doc_markdown, reason = "what is documented here goes into a header of C")]
 #![allow(clippy::too_many_arguments, reason = "results of C are arguments")]
 
-pub mod codes;
-pub mod errors;
-mod border;
-mod tree;
-pub mod types;
-mod handles;
-pub mod values;
-pub mod options;
-pub mod map;
-pub mod marshal;
-pub mod versions;
-pub mod vars;
-pub mod atomics;
-pub mod transactions;
-pub mod walk;
-pub mod watch;
-pub mod locks;
-pub mod presence;
-pub mod facts;
-pub mod section;
-pub mod view;
+pub mod base;
+pub mod value;
+pub mod maps;
+pub mod variable;
+pub mod wait;
+pub mod raw;
 pub mod gem;
 
 #[cfg(test)]

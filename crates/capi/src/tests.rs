@@ -1,7 +1,7 @@
 //! What C cannot see of itself.
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
-use crate::{codes, errors};
+use crate::base::{codes, errors};
 use mapvar::{ErrorKind, Kind};
 use std::{ffi::CStr, hint::black_box, time::Instant};
 
@@ -36,14 +36,14 @@ fn a_panic_ends_at_the_border() {
 #[test]
 #[ignore = "a measurement: cargo test --release -p mapvar-c -- --ignored --nocapture cost"]
 fn the_cost_of_the_table_beside_the_call_of_rust() {
-    use crate::{handles, map::mapvar_map_get_i64, vars::mapvar_var_get_i64};
+    use crate::{base::handles, maps::map::mapvar_map_get_i64, variable::vars::mapvar_var_get_i64};
     const ROUNDS: u32 = 2_000_000;
     let name = format!("mapvar-c-cost.{}", std::process::id());
     let map = mapvar::Map::options().name(&name).create().unwrap();
     map.set("count", 7).unwrap();
     let var = map.var::<mapvar::Value>("count").unwrap();
-    let of_map = handles::open::<crate::types::mapvar_map>(map.clone()).unwrap();
-    let of_var = handles::open::<crate::types::mapvar_var>(var.clone()).unwrap();
+    let of_map = handles::open::<crate::base::types::mapvar_map>(map.clone()).unwrap();
+    let of_var = handles::open::<crate::base::types::mapvar_var>(var.clone()).unwrap();
     let time = |what: &str, call: &mut dyn FnMut() -> i64| {
         let began = Instant::now();
         for _ in 0..ROUNDS {

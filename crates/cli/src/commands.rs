@@ -1,19 +1,9 @@
 //! The subcommands, a file each, and what they have in common: opening the map.
 
-mod check;
-mod get;
-mod hold;
-mod list;
-mod lock;
-mod locks;
-mod repair;
-mod rm;
-mod set;
-mod stat;
-mod unlock;
-mod wait_for;
-mod watch;
-mod who;
+mod read;
+mod write;
+mod wait;
+mod mend;
 
 use crate::{
     args::{At, Cli, Command, Place},
@@ -26,20 +16,20 @@ use std::{ffi::OsString, process};
 /// Does what was typed.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
-        Command::Set(args) => set::run(&args),
-        Command::Get(args) => get::run(&args),
-        Command::List(args) => list::run(&args),
-        Command::Rm(args) => rm::run(&args),
-        Command::Stat(args) => stat::run(&args),
-        Command::Check(args) => check::run(&args),
-        Command::Repair(args) => repair::run(&args),
-        Command::Hold(args) => hold::run(&args),
-        Command::Watch(args) => watch::run(&args),
-        Command::WaitFor(args) => wait_for::run(&args),
-        Command::Lock(args) => lock::run(&args),
-        Command::Locks(args) => locks::run(&args),
-        Command::Unlock(args) => unlock::run(&args),
-        Command::Who(args) => who::run(&args),
+        Command::Set(args) => write::set::run(&args),
+        Command::Get(args) => read::get::run(&args),
+        Command::List(args) => read::list::run(&args),
+        Command::Rm(args) => write::rm::run(&args),
+        Command::Stat(args) => read::stat::run(&args),
+        Command::Check(args) => mend::check::run(&args),
+        Command::Repair(args) => mend::repair::run(&args),
+        Command::Hold(args) => wait::hold::run(&args),
+        Command::Watch(args) => wait::watch::run(&args),
+        Command::WaitFor(args) => wait::wait_for::run(&args),
+        Command::Lock(args) => wait::lock::run(&args),
+        Command::Locks(args) => read::locks::run(&args),
+        Command::Unlock(args) => mend::unlock::run(&args),
+        Command::Who(args) => read::who::run(&args),
         Command::Demo => demo::first(),
         Command::DemoPeer(args) => demo::second(&args),
     }

@@ -1,0 +1,234 @@
+//! What crosses the border: pointers with their lengths in, results out.
+#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+
+use crate::base::{codes::MAPVAR_NUL, errors::refused};
+use mapvar::{ErrorKind, Result, Value};
+use serde::{Serialize, Serializer};
+use std::{
+    ffi::{CStr, c_char, c_void},
+    mem::MaybeUninit,
+};
+
+/// Where a result goes: NULL, or room for one (C2). What is there before is not looked at.
+pub(crate) type Out<'a, T> = Option<&'a mut MaybeUninit<T>>;
+
+/// The place of a result that the caller must want.
+#[inline]
+pub(crate) fn wanted<'a, T>(
+    argument: &'static str,
+    out: Out<'a, T>,
+) -> Result<&'a mut MaybeUninit<T>> {
+    out.ok_or_else(|| null(argument))
+}
+
+#[cold]
+pub(crate) fn null(argument: &str) -> mapvar::Error {
+    refused(ErrorKind::InvalidArgument, argument, "it is NULL; something is needed here")
+}
+
+/// Writes a result that the caller may leave out.
+#[inline]
+pub(crate) fn offer<T>(out: Out<'_, T>, value: T) {
+    if let Some(out) = out {
+        out.write(value);
+    }
+}
+
+/// The bytes that an argument leads to. NULL is no bytes, if there are 0 of them.
+///
+/// # Safety
+/// C1 for `at` and `len`, until the caller's call returns.
+#[inline]
+pub(crate) unsafe fn bytes<'a>(
+    argument: &'static str,
+    at: *const c_void,
+    len: usize,
+) -> Result<&'a [u8]> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    if at.is_null() {
+        return Err(null(argument));
+    }
+    if len > isize::MAX.cast_unsigned() {
+        return Err(too_long(argument, len));
+    }
+    // SAFETY: by C1 `len` bytes can be read there, and nobody writes to them before the call
+    // returns; not null and no more than an object can have (checked above).
+    Ok(unsafe { std::slice::from_raw_parts(at.cast(), len) })
+}
+
+#[cold]
+fn too_long(argument: &str, len: usize) -> mapvar::Error {
+    refused(ErrorKind::InvalidArgument, argument, format!("its length is {len}; give the true one"))
+}
+
+/// The UTF-8 text that an argument leads to; what is none is refused with `kind`.
+///
+/// # Safety
+/// C1 for `at` and `len`, until the caller's call returns.
+#[inline]
+unsafe fn utf8<'a>(
+    kind: ErrorKind,
+    argument: &'static str,
+    at: *const c_char,
+    len: usize,
+) -> Result<&'a str> {
+    let bytes = if len == MAPVAR_NUL {
+        if at.is_null() {
+            return Err(null(argument));
+        }
+        // SAFETY: by C1 a text of this length ends with a NUL, and nobody writes to it before the
+        // call returns; not null (checked above).
+        unsafe { CStr::from_ptr(at) }.to_bytes()
+    } else {
+        // SAFETY: C1 is the caller's promise to this function too.
+        unsafe { bytes(argument, at.cast(), len) }?
+    };
+    std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        refused(kind, argument, format!("it is not UTF-8 from byte {at} on; give UTF-8"))
+    })
+}
+
+/// A variable's name, or a map's.
+///
+/// # Safety
+/// C1 for `at` and `len`, until the caller's call returns.
+#[inline]
+pub(crate) unsafe fn name<'a>(at: *const c_char, len: usize) -> Result<&'a str> {
+    // SAFETY: C1 is the caller's promise to this function too.
+    unsafe { utf8(ErrorKind::InvalidName, "name", at, len) }
+}
+
+/// A text that is no name.
+///
+/// # Safety
+/// C1 for `at` and `len`, until the caller's call returns.
+#[inline]
+pub(crate) unsafe fn text<'a>(
+    argument: &'static str,
+    at: *const c_char,
+    len: usize,
+) -> Result<&'a str> {
+    // SAFETY: C1 is the caller's promise to this function too.
+    unsafe { utf8(ErrorKind::InvalidArgument, argument, at, len) }
+}
+
+/// An array of `count` items.
+///
+/// # Safety
+/// C1 for `at` and `count` items, until the caller's call returns.
+pub(crate) unsafe fn array<'a, T>(
+    argument: &'static str,
+    at: *const T,
+    count: usize,
+) -> Result<&'a [T]> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if at.is_null() {
+        return Err(null(argument));
+    }
+    if count > isize::MAX.cast_unsigned() / size_of::<T>().max(1) || !at.is_aligned() {
+        return Err(too_long(argument, count));
+    }
+    // SAFETY: by C1 `count` items can be read there, and nobody writes to them before the call
+    // returns; not null, aligned and no more than an object can have (checked above).
+    Ok(unsafe { std::slice::from_raw_parts(at, count) })
+}
+
+/// Names of variables: each ends with a NUL where `lens` is NULL.
+///
+/// # Safety
+/// C1 for `at` and `lens` and `count` items, and for each name, until the caller's call returns.
+pub(crate) unsafe fn names<'a>(
+    at: *const *const c_char,
+    lens: *const usize,
+    count: usize,
+) -> Result<Vec<&'a str>> {
+    // SAFETY: C1 for `at` is the caller's promise to this function too.
+    let all = unsafe { array("names", at, count) }?;
+    let lens = if lens.is_null() {
+        None
+    } else {
+        // SAFETY: as above, for `lens`.
+        Some(unsafe { array("name_lens", lens, count) }?)
+    };
+    let mut names = Vec::with_capacity(all.len());
+    for (number, at) in all.iter().enumerate() {
+        let len = lens.and_then(|lens| lens.get(number)).copied().unwrap_or(MAPVAR_NUL);
+        // SAFETY: C1 for each name is the caller's promise to this function too.
+        names.push(unsafe { name(*at, len) }?);
+    }
+    Ok(names)
+}
+
+/// The caller's buffer.
+///
+/// # Safety
+/// C3 for `into` and `capacity`, until the caller's call returns.
+#[inline]
+pub(crate) unsafe fn buffer<'a>(into: *mut c_void, capacity: usize) -> Result<&'a mut [u8]> {
+    if capacity == 0 {
+        return Ok(&mut []);
+    }
+    if into.is_null() {
+        return Err(null("into"));
+    }
+    if capacity > isize::MAX.cast_unsigned() {
+        return Err(too_long("capacity", capacity));
+    }
+    // SAFETY: by C3 `capacity` bytes can be written there, and nobody else reads or writes them
+    // before the call returns; not null and no more than an object can have (checked above). Memory
+    // that comes from outside the language has some value to it.
+    Ok(unsafe { std::slice::from_raw_parts_mut(into.cast(), capacity) })
+}
+
+/// Copies what the caller asked for into his buffer, and says how long it is. Where it does not fit
+/// that is an error, unless he has no buffer: then he only asks how long it is.
+pub(crate) fn give(from: &[u8], into: &mut [u8], len: Out<'_, usize>) -> Result<()> {
+    let len = wanted("len", len)?;
+    len.write(from.len());
+    let room = into.len();
+    match into.get_mut(..from.len()) {
+        Some(place) => {
+            place.copy_from_slice(from);
+            // For those who take it for a text of C, where there is room.
+            if let Some(end) = into.get_mut(from.len()) {
+                *end = 0;
+            }
+            Ok(())
+        }
+        None if room == 0 => Ok(()),
+        None => Err(short(room, from.len())),
+    }
+}
+
+#[cold]
+pub(crate) fn short(room: usize, len: usize) -> mapvar::Error {
+    let detail = format!("{len} bytes do not fit the {room} of the buffer; give a larger one");
+    refused(ErrorKind::TooLarge, "capacity", detail)
+}
+
+/// Bytes, as bytes, an empty sequence of them too.
+pub(crate) struct Octets<'a>(pub(crate) &'a [u8]);
+
+impl Serialize for Octets<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.serialize_bytes(self.0)
+    }
+}
+
+/// The bytes of a value that is made of them.
+pub(crate) fn octets(value: Value) -> Result<Vec<u8>> {
+    match value {
+        Value::Str(text) => Ok(text.into_bytes()),
+        Value::Bytes(bytes) | Value::Pod { bytes, .. } | Value::Opaque { bytes, .. } => Ok(bytes),
+        other => Err(refused(
+            ErrorKind::WrongKind,
+            "name",
+            format!("the variable is of kind {}; this asks for text or bytes", other.kind()),
+        )),
+    }
+}

@@ -1,0 +1,8 @@
+//! What every function of the interface stands on: codes, errors, pointers, handles.
+
+pub mod codes;
+pub mod errors;
+pub(crate) mod border;
+pub(crate) mod tree;
+pub mod types;
+pub(crate) mod handles;

@@ -1,0 +1,7 @@
+//! A map as a whole: how it is opened, and what is known of it.
+
+pub mod options;
+pub mod map;
+pub mod walk;
+pub mod facts;
+pub mod presence;

@@ -1,0 +1,109 @@
+//! A walk over the variables of a map.
+#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+
+use crate::base::{
+    border::wanted,
+    errors::answer,
+    handles::{Turns, close, make, make_if_any, with},
+    tree::Tree,
+    types::{mapvar_entry, mapvar_iter, mapvar_map, mapvar_value},
+};
+use mapvar::{Entry, Map};
+use std::ffi::{c_char, c_void};
+use std::mem::MaybeUninit;
+
+/// Begins a walk.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_map_iter(
+    map: *mut mapvar_map,
+    out: Option<&mut MaybeUninit<*mut mapvar_iter>>,
+) -> i32 {
+    answer("mapvar_map_iter", || {
+        make(out, || with(map, |map| Ok(Turns::new(Map::clone(map).into_iter()))))
+    })
+}
+
+/// The next variable: a new handle, to be freed; NULL at the end. An error stands for one variable that
+/// could not be read, or for the map: the next call goes on behind it, or comes to the end.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_iter_next(
+    iter: *mut mapvar_iter,
+    entry: Option<&mut MaybeUninit<*mut mapvar_entry>>,
+) -> i32 {
+    answer("mapvar_iter_next", || {
+        make_if_any(entry, || with(iter, |iter| iter.turn()?.next().transpose()))
+    })
+}
+
+/// Frees a walk, not the variables that it found. NULL is well.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_iter_free(iter: *mut mapvar_iter) -> i32 {
+    answer("mapvar_iter_free", || close(iter).map(drop))
+}
+
+/// Where its name lies, UTF-8 without a NUL, and how long it is; it lives until the entry is freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_entry_name(
+    entry: *mut mapvar_entry,
+    name: Option<&mut MaybeUninit<*const c_char>>,
+    name_len: Option<&mut MaybeUninit<usize>>,
+) -> i32 {
+    answer("mapvar_entry_name", || {
+        let (name, len) = (wanted("name", name)?, wanted("name_len", name_len)?);
+        with(entry, |entry| {
+            lend(entry.name(), name, len);
+            Ok(())
+        })
+    })
+}
+
+/// Tells where a text lies that lives as long as its handle.
+pub(crate) fn lend(text: &str, at: &mut MaybeUninit<*const c_char>, len: &mut MaybeUninit<usize>) {
+    at.write(text.as_ptr().cast::<c_void>().cast());
+    len.write(text.len());
+}
+
+/// Its kind, one of MAPVAR_KIND_….
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_entry_kind(
+    entry: *mut mapvar_entry,
+    kind: Option<&mut MaybeUninit<u32>>,
+) -> i32 {
+    answer("mapvar_entry_kind", || {
+        let kind = wanted("kind", kind)?;
+        with(entry, |entry| {
+            kind.write(entry.kind()? as u32);
+            Ok(())
+        })
+    })
+}
+
+/// Its value: a new handle, to be freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_entry_value(
+    entry: *mut mapvar_entry,
+    value: Option<&mut MaybeUninit<*mut mapvar_value>>,
+) -> i32 {
+    answer("mapvar_entry_value", || make(value, || with(entry, Entry::value).map(Tree::of)))
+}
+
+/// The number of its version: the how-manieth value of this variable it is; 0 of a gem's map.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_entry_version(
+    entry: *mut mapvar_entry,
+    number: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
+    answer("mapvar_entry_version", || {
+        let number = wanted("number", number)?;
+        with(entry, |entry| {
+            number.write(entry.version());
+            Ok(())
+        })
+    })
+}
+
+/// Frees an entry, and with it its name. NULL is well.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_entry_free(entry: *mut mapvar_entry) -> i32 {
+    answer("mapvar_entry_free", || close(entry).map(drop))
+}

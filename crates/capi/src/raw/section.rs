@@ -1,0 +1,309 @@
+//! Raw sections: the system's shared memory, without variables.
+#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+
+use crate::{
+    base::{
+        border::{self, wanted},
+        errors::{answer, refused},
+        handles::{close, locked, make, with},
+        types::{mapvar_section, mapvar_section_options},
+    },
+    maps::options::scope,
+};
+use mapvar::{ErrorKind, Name, Origin, Protection, Result, Section, SectionFlags, SectionOptions};
+use std::mem::MaybeUninit;
+use std::{ffi::c_char, sync::Mutex, time::Duration};
+
+/// PAGE_READONLY: views read, or write on their own copy.
+pub const MAPVAR_PROTECTION_READ_ONLY: u32 = 0;
+/// PAGE_READWRITE; the default.
+pub const MAPVAR_PROTECTION_READ_WRITE: u32 = 1;
+/// PAGE_WRITECOPY: the same rights as read only.
+pub const MAPVAR_PROTECTION_WRITE_COPY: u32 = 2;
+/// PAGE_EXECUTE_READ.
+pub const MAPVAR_PROTECTION_EXECUTE_READ: u32 = 3;
+/// PAGE_EXECUTE_READWRITE.
+pub const MAPVAR_PROTECTION_EXECUTE_READ_WRITE: u32 = 4;
+/// PAGE_EXECUTE_WRITECOPY.
+pub const MAPVAR_PROTECTION_EXECUTE_WRITE_COPY: u32 = 5;
+
+/// SEC_COMMIT: memory is there from the start; the default.
+pub const MAPVAR_SECTION_COMMIT: u32 = 1;
+/// SEC_RESERVE: address space only; memory comes later.
+pub const MAPVAR_SECTION_RESERVE: u32 = 2;
+/// SEC_IMAGE: the file is an executable image. Windows only.
+pub const MAPVAR_SECTION_IMAGE: u32 = 4;
+/// SEC_NOCACHE: uncached pages. Windows only.
+pub const MAPVAR_SECTION_NO_CACHE: u32 = 8;
+/// SEC_LARGE_PAGES: large pages.
+pub const MAPVAR_SECTION_LARGE_PAGES: u32 = 16;
+/// SEC_WRITECOMBINE: write-combined pages. Windows only.
+pub const MAPVAR_SECTION_WRITE_COMBINE: u32 = 32;
+
+/// New options.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_options_new(
+    out: Option<&mut MaybeUninit<*mut mapvar_section_options>>,
+) -> i32 {
+    answer("mapvar_section_options_new", || make(out, || Ok(Mutex::new(Section::options()))))
+}
+
+/// Frees options; the sections made by them stay. NULL is well.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_options_free(options: *mut mapvar_section_options) -> i32 {
+    answer("mapvar_section_options_free", || close(options).map(drop))
+}
+
+fn change(
+    options: *mut mapvar_section_options,
+    change: impl FnOnce(SectionOptions) -> SectionOptions,
+) -> Result<()> {
+    with(options, |options| {
+        let mut options = locked(options);
+        *options = change(options.clone());
+        Ok(())
+    })
+}
+
+/// Known by this name to other processes, 1 to 120 of A-Z a-z 0-9 . _ -, in a scope, MAPVAR_SCOPE_….
+/// MAPVAR_INVALID_NAME says which rule it breaks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_section_options_name(
+    options: *mut mapvar_section_options,
+    name: *const c_char,
+    name_len: usize,
+    scope: u32,
+) -> i32 {
+    answer("mapvar_section_options_name", || {
+        // SAFETY: C1 for `name`.
+        let name = unsafe { border::name(name, name_len) }?;
+        let name = Name::scoped(name, self::scope(scope)?)?;
+        change(options, |options| options.name(name))
+    })
+}
+
+/// Exactly this name of the operating system, for objects that other programs made.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_section_options_native_name(
+    options: *mut mapvar_section_options,
+    name: *const c_char,
+    name_len: usize,
+) -> i32 {
+    answer("mapvar_section_options_native_name", || {
+        // SAFETY: C1 for `name`.
+        let name = Name::native(unsafe { border::name(name, name_len) }?)?;
+        change(options, |options| options.name(name))
+    })
+}
+
+/// Backed by this file; the path is UTF-8 on every system.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_section_options_file(
+    options: *mut mapvar_section_options,
+    path: *const c_char,
+    path_len: usize,
+) -> i32 {
+    answer("mapvar_section_options_file", || {
+        // SAFETY: C1 for `path`.
+        let path = unsafe { border::text("path", path, path_len) }?;
+        change(options, |options| options.file(path))
+    })
+}
+
+/// Bytes. Needed to create; when opening it is the least size that will do.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_options_size(
+    options: *mut mapvar_section_options,
+    bytes: u64,
+) -> i32 {
+    answer("mapvar_section_options_size", || change(options, |it| it.size(bytes)))
+}
+
+/// How far one without a file may grow, in bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_options_max_size(
+    options: *mut mapvar_section_options,
+    bytes: u64,
+) -> i32 {
+    answer("mapvar_section_options_max_size", || change(options, |it| it.max_size(bytes)))
+}
+
+/// The most that views may do, MAPVAR_PROTECTION_….
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_options_protection(
+    options: *mut mapvar_section_options,
+    protection: u32,
+) -> i32 {
+    answer("mapvar_section_options_protection", || {
+        let protection = protection_of(protection)?;
+        change(options, |options| options.protection(protection))
+    })
+}
+
+pub(crate) fn protection_of(protection: u32) -> Result<Protection> {
+    Ok(match protection {
+        MAPVAR_PROTECTION_READ_ONLY => Protection::ReadOnly,
+        MAPVAR_PROTECTION_READ_WRITE => Protection::ReadWrite,
+        MAPVAR_PROTECTION_WRITE_COPY => Protection::WriteCopy,
+        MAPVAR_PROTECTION_EXECUTE_READ => Protection::ExecuteRead,
+        MAPVAR_PROTECTION_EXECUTE_READ_WRITE => Protection::ExecuteReadWrite,
+        MAPVAR_PROTECTION_EXECUTE_WRITE_COPY => Protection::ExecuteWriteCopy,
+        _ => {
+            let detail = format!("{protection} is none; use one of MAPVAR_PROTECTION_…");
+            return Err(refused(ErrorKind::InvalidArgument, "protection", detail));
+        }
+    })
+}
+
+/// MAPVAR_SECTION_… flags, added together.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_options_flags(
+    options: *mut mapvar_section_options,
+    flags: u32,
+) -> i32 {
+    answer("mapvar_section_options_flags", || {
+        let flags = flags_of(flags)?;
+        change(options, |options| options.flags(flags))
+    })
+}
+
+pub(crate) fn flags_of(flags: u32) -> Result<SectionFlags> {
+    let known = [
+        (MAPVAR_SECTION_COMMIT, SectionFlags::COMMIT),
+        (MAPVAR_SECTION_RESERVE, SectionFlags::RESERVE),
+        (MAPVAR_SECTION_IMAGE, SectionFlags::IMAGE),
+        (MAPVAR_SECTION_NO_CACHE, SectionFlags::NO_CACHE),
+        (MAPVAR_SECTION_LARGE_PAGES, SectionFlags::LARGE_PAGES),
+        (MAPVAR_SECTION_WRITE_COMBINE, SectionFlags::WRITE_COMBINE),
+    ];
+    let mut left = flags;
+    let mut set = SectionFlags::empty();
+    for (number, flag) in known {
+        if flags & number != 0 {
+            set = set | flag;
+            left &= !number;
+        }
+    }
+    if left != 0 {
+        let detail = format!("{left:#x} is none; use MAPVAR_SECTION_…");
+        return Err(refused(ErrorKind::InvalidArgument, "flags", detail));
+    }
+    Ok(set)
+}
+
+/// Not 0: child processes inherit the handle.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_options_inherit(
+    options: *mut mapvar_section_options,
+    inherit: i32,
+) -> i32 {
+    answer("mapvar_section_options_inherit", || change(options, |it| it.inherit(inherit != 0)))
+}
+
+/// Not 0: allows a file on a network drive.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_options_allow_network(
+    options: *mut mapvar_section_options,
+    allow: i32,
+) -> i32 {
+    answer("mapvar_section_options_allow_network", || {
+        change(options, |it| it.allow_network(allow != 0))
+    })
+}
+
+/// How long to wait for another process that is just making or removing the object, in milliseconds;
+/// 5,000 unless set.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_options_timeout(
+    options: *mut mapvar_section_options,
+    milliseconds: u64,
+) -> i32 {
+    let timeout = Duration::from_millis(milliseconds);
+    answer("mapvar_section_options_timeout", || change(options, |it| it.timeout(timeout)))
+}
+
+fn obtain(
+    options: *mut mapvar_section_options,
+    out: Option<&mut MaybeUninit<*mut mapvar_section>>,
+    how: impl FnOnce(&SectionOptions) -> Result<Section>,
+) -> Result<()> {
+    make(out, || how(&with(options, |options| Ok(locked(options).clone()))?))
+}
+
+/// Makes the section; it must not exist. Its bytes are 0. Errors as mapvar_options_create, and
+/// MAPVAR_UNSUPPORTED.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_options_create(
+    options: *mut mapvar_section_options,
+    out: Option<&mut MaybeUninit<*mut mapvar_section>>,
+) -> i32 {
+    answer("mapvar_section_options_create", || obtain(options, out, SectionOptions::create))
+}
+
+/// Opens the section; it must exist. Errors: MAPVAR_NOT_FOUND, MAPVAR_FOREIGN_OWNER, MAPVAR_TOO_LARGE
+/// where it is smaller than the size asked for, and those of creating.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_options_open(
+    options: *mut mapvar_section_options,
+    out: Option<&mut MaybeUninit<*mut mapvar_section>>,
+) -> i32 {
+    answer("mapvar_section_options_open", || obtain(options, out, SectionOptions::open))
+}
+
+/// Opens the section, or makes it.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_options_open_or_create(
+    options: *mut mapvar_section_options,
+    out: Option<&mut MaybeUninit<*mut mapvar_section>>,
+) -> i32 {
+    answer("mapvar_section_options_open_or_create", || {
+        obtain(options, out, SectionOptions::open_or_create)
+    })
+}
+
+/// Closes the handle; views that are there keep theirs. NULL is well.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_close(section: *mut mapvar_section) -> i32 {
+    answer("mapvar_section_close", || match close(section)? {
+        Some(section) => section.close(),
+        None => Ok(()),
+    })
+}
+
+/// 1 where the call that opened the section made it, 0 where it found it.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_was_created(
+    section: *mut mapvar_section,
+    created: Option<&mut MaybeUninit<i32>>,
+) -> i32 {
+    answer("mapvar_section_was_created", || {
+        let created = wanted("created", created)?;
+        with(section, |section| {
+            created.write((section.origin() == Origin::Created).into());
+            Ok(())
+        })
+    })
+}
+
+/// Its true size in bytes, now; of one without a file on Windows rounded up to a page, or the most that
+/// it may grow to.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_size(
+    section: *mut mapvar_section,
+    bytes: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
+    answer("mapvar_section_size", || {
+        let bytes = wanted("bytes", bytes)?;
+        with(section, |section| {
+            bytes.write(section.size()?);
+            Ok(())
+        })
+    })
+}
+
+/// Makes it at least `bytes` long, for every process; never shorter. Views stay as long as they are.
+/// Errors: MAPVAR_NO_SPACE, MAPVAR_TOO_LARGE, MAPVAR_READ_ONLY, MAPVAR_TIMED_OUT, MAPVAR_UNSUPPORTED.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_section_grow(section: *mut mapvar_section, bytes: u64) -> i32 {
+    answer("mapvar_section_grow", || with(section, |section| section.grow(bytes)))
+}

@@ -1,0 +1,160 @@
+//! Many variables as one.
+#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+
+use crate::{
+    base::{
+        border::{self, wanted},
+        errors::{answer, refused},
+        handles::{Turns, close, make, make_if_any, with},
+        tree::Tree,
+        types::{mapvar_map, mapvar_snapshot, mapvar_transaction, mapvar_value},
+    },
+    variable::versions::mapvar_version,
+};
+use mapvar::{ErrorKind, Map};
+use std::ffi::c_char;
+use std::mem::MaybeUninit;
+
+/// Begins a transaction.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_transaction_begin(
+    map: *mut mapvar_map,
+    out: Option<&mut MaybeUninit<*mut mapvar_transaction>>,
+) -> i32 {
+    answer("mapvar_transaction_begin", || make(out, || with(map, Map::begin).map(Turns::new)))
+}
+
+/// The value of a variable, as this transaction has set it, or as it was when the transaction first
+/// looked; where there is none, `value` is NULL and that is no error. Errors: MAPVAR_CONFLICT: restart;
+/// those of mapvar_map_get_value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_transaction_get(
+    transaction: *mut mapvar_transaction,
+    name: *const c_char,
+    name_len: usize,
+    value: Option<&mut MaybeUninit<*mut mapvar_value>>,
+) -> i32 {
+    answer("mapvar_transaction_get", || {
+        // SAFETY: C1 for `name`.
+        let name = unsafe { border::name(name, name_len) }?;
+        make_if_any(value, || {
+            let found = with(transaction, |it| it.turn()?.value(name))?;
+            Ok(found.map(Tree::of))
+        })
+    })
+}
+
+/// Sets a variable when the transaction is committed; the handle `value` stays the caller's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_transaction_set(
+    transaction: *mut mapvar_transaction,
+    name: *const c_char,
+    name_len: usize,
+    value: *mut mapvar_value,
+) -> i32 {
+    answer("mapvar_transaction_set", || {
+        // SAFETY: C1 for `name`.
+        let name = unsafe { border::name(name, name_len) }?;
+        with(transaction, |it| {
+            with(value, |tree| tree.lend(|value| it.turn()?.set_value(name, value)))
+        })
+    })
+}
+
+/// Removes a variable when the transaction is committed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_transaction_remove(
+    transaction: *mut mapvar_transaction,
+    name: *const c_char,
+    name_len: usize,
+) -> i32 {
+    answer("mapvar_transaction_remove", || {
+        // SAFETY: C1 for `name`.
+        let name = unsafe { border::name(name, name_len) }?;
+        with(transaction, |it| it.turn()?.remove(name))
+    })
+}
+
+/// Does all that was set as one, if what was read has not changed meanwhile; it is an empty
+/// transaction then, for the next. May wait. Errors: MAPVAR_CONFLICT, with nothing written: restart;
+/// MAPVAR_TOO_LARGE for more than 512 variables; those of mapvar_map_set_i64.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_transaction_commit(transaction: *mut mapvar_transaction) -> i32 {
+    answer("mapvar_transaction_commit", || with(transaction, |it| it.turn()?.commit()))
+}
+
+/// Forgets what was read and set, waits a little, the longer the more often, and begins anew.
+/// MAPVAR_CONFLICT after 16 runs.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_transaction_restart(transaction: *mut mapvar_transaction) -> i32 {
+    answer("mapvar_transaction_restart", || with(transaction, |it| it.turn()?.restart()))
+}
+
+/// Frees a transaction; what was not committed is not done. NULL is well.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_transaction_free(transaction: *mut mapvar_transaction) -> i32 {
+    answer("mapvar_transaction_free", || close(transaction).map(drop))
+}
+
+/// The `count` variables of these names as they were at one instant. `name_lens` may be NULL: then each
+/// name ends with a NUL. A new handle, to be freed. Errors: those of mapvar_map_get_value without
+/// MAPVAR_NOT_FOUND.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_map_snapshot(
+    map: *mut mapvar_map,
+    names: *const *const c_char,
+    name_lens: *const usize,
+    count: usize,
+    out: Option<&mut MaybeUninit<*mut mapvar_snapshot>>,
+) -> i32 {
+    answer("mapvar_map_snapshot", || {
+        // SAFETY: C1 for `names`, each of them, and `name_lens`.
+        let names = unsafe { border::names(names, name_lens, count) }?;
+        make(out, || with(map, |map| map.snapshot(&names)))
+    })
+}
+
+/// The value that a variable had: a new handle, to be freed. MAPVAR_NOT_FOUND where there was none, or
+/// the snapshot was not asked for it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_snapshot_get(
+    snapshot: *mut mapvar_snapshot,
+    name: *const c_char,
+    name_len: usize,
+    value: Option<&mut MaybeUninit<*mut mapvar_value>>,
+) -> i32 {
+    answer("mapvar_snapshot_get", || {
+        // SAFETY: C1 for `name`.
+        let name = unsafe { border::name(name, name_len) }?;
+        let absent = || refused(ErrorKind::NotFound, "name", "no such variable in the snapshot");
+        make(value, || {
+            let found = with(snapshot, |snapshot| snapshot.value(name))?;
+            found.map(Tree::of).ok_or_else(absent)
+        })
+    })
+}
+
+/// The version that a variable had; both 0 where there was none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_snapshot_version(
+    snapshot: *mut mapvar_snapshot,
+    name: *const c_char,
+    name_len: usize,
+    version: Option<&mut MaybeUninit<mapvar_version>>,
+) -> i32 {
+    answer("mapvar_snapshot_version", || {
+        // SAFETY: C1 for `name`.
+        let name = unsafe { border::name(name, name_len) }?;
+        let version = wanted("version", version)?;
+        with(snapshot, |snapshot| {
+            version.write(snapshot.version(name).into());
+            Ok(())
+        })
+    })
+}
+
+/// Frees a snapshot. NULL is well.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_snapshot_free(snapshot: *mut mapvar_snapshot) -> i32 {
+    answer("mapvar_snapshot_free", || close(snapshot).map(drop))
+}

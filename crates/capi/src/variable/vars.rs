@@ -1,0 +1,281 @@
+//! Handles to one variable.
+#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+
+use crate::{
+    base::{
+        border::{self, Octets, wanted},
+        errors::answer,
+        handles::{close, make, with},
+        tree::Tree,
+        types::{mapvar_map, mapvar_value, mapvar_var},
+    },
+    variable::versions::{expected_of, mapvar_version, now_of, settle},
+};
+use mapvar::{ErrorKind, Map, Result, Value, Var, Version};
+use std::ffi::{c_char, c_void};
+use std::mem::MaybeUninit;
+
+/// A handle to a variable. MAPVAR_NOT_FOUND where there is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_map_var(
+    map: *mut mapvar_map,
+    name: *const c_char,
+    name_len: usize,
+    out: Option<&mut MaybeUninit<*mut mapvar_var>>,
+) -> i32 {
+    answer("mapvar_map_var", || {
+        // SAFETY: C1 for `name`.
+        let name = unsafe { border::name(name, name_len) }?;
+        make(out, || with(map, |map| map.var(name)))
+    })
+}
+
+/// A handle to a variable, which is made with `init` where there is none; the handle `init` stays the
+/// caller's. Errors: those of mapvar_map_set_i64.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_map_var_or(
+    map: *mut mapvar_map,
+    name: *const c_char,
+    name_len: usize,
+    init: *mut mapvar_value,
+    out: Option<&mut MaybeUninit<*mut mapvar_var>>,
+) -> i32 {
+    answer("mapvar_map_var_or", || {
+        // SAFETY: C1 for `name`.
+        let name = unsafe { border::name(name, name_len) }?;
+        make(out, || with(map, |map| with(init, |tree| tree.lend(|init| var_or(map, name, init)))))
+    })
+}
+
+/// By the version, which keeps the number of a pod and an opaque value.
+fn var_or(map: &Map, name: &str, init: &Value) -> Result<Var<Value>> {
+    match map.var(name) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        found => return found,
+    }
+    // Whoever was quicker has made it; who removes it at once has what he wants.
+    let _ = map.compare_and_set_value(name, Version::ABSENT, init)?;
+    map.var(name)
+}
+
+/// Frees a handle; the variable stays. NULL is well.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_free(var: *mut mapvar_var) -> i32 {
+    answer("mapvar_var_free", || close(var).map(drop))
+}
+
+#[inline]
+fn get<T>(
+    var: *mut mapvar_var,
+    out: Option<&mut MaybeUninit<T>>,
+    get: impl FnOnce(&Var<Value>) -> Result<T>,
+) -> Result<()> {
+    let out = wanted("out", out)?;
+    with(var, |var| {
+        out.write(get(var)?);
+        Ok(())
+    })
+}
+
+/// The variable's name into a buffer (C3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_var_name(
+    var: *mut mapvar_var,
+    into: *mut c_char,
+    capacity: usize,
+    len: Option<&mut MaybeUninit<usize>>,
+) -> i32 {
+    answer("mapvar_var_name", || {
+        // SAFETY: C3 for `into`.
+        let into = unsafe { border::buffer(into.cast(), capacity) }?;
+        with(var, |var| border::give(var.name().as_bytes(), into, len))
+    })
+}
+
+/// Its present kind, one of MAPVAR_KIND_….
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_kind(var: *mut mapvar_var, out: Option<&mut MaybeUninit<u32>>) -> i32 {
+    answer("mapvar_var_kind", || get(var, out, |var| var.kind().map(|kind| kind as u32)))
+}
+
+/// Its present version.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_version(
+    var: *mut mapvar_var,
+    out: Option<&mut MaybeUninit<mapvar_version>>,
+) -> i32 {
+    answer("mapvar_var_version", || get(var, out, |var| var.version().map(Into::into)))
+}
+
+/// Its value as a whole number, as mapvar_map_get_i64.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_get_i64(
+    var: *mut mapvar_var,
+    out: Option<&mut MaybeUninit<i64>>,
+) -> i32 {
+    answer("mapvar_var_get_i64", || get(var, out, Var::get_as))
+}
+
+/// Its value as a whole number, as mapvar_map_get_u64.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_get_u64(
+    var: *mut mapvar_var,
+    out: Option<&mut MaybeUninit<u64>>,
+) -> i32 {
+    answer("mapvar_var_get_u64", || get(var, out, Var::get_as))
+}
+
+/// Its value as a double, as mapvar_map_get_f64.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_get_f64(
+    var: *mut mapvar_var,
+    out: Option<&mut MaybeUninit<f64>>,
+) -> i32 {
+    answer("mapvar_var_get_f64", || get(var, out, Var::get_as))
+}
+
+/// Its value as true (1) or false (0), as mapvar_map_get_bool.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_get_bool(
+    var: *mut mapvar_var,
+    out: Option<&mut MaybeUninit<i32>>,
+) -> i32 {
+    answer("mapvar_var_get_bool", || get(var, out, |var| var.get_as::<bool>().map(i32::from)))
+}
+
+/// The bytes of its value (text, bytes, pod, opaque) into a buffer, as many as fit; `len` is how many
+/// there are: where that is more than `capacity` the rest is not there, and the answer MAPVAR_TOO_LARGE
+/// unless `capacity` is 0. The quick way for much: nothing is set aside for it. Of a number it has the
+/// eight bytes, of nil none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_var_get_into(
+    var: *mut mapvar_var,
+    into: *mut c_void,
+    capacity: usize,
+    len: Option<&mut MaybeUninit<usize>>,
+) -> i32 {
+    answer("mapvar_var_get_into", || {
+        // SAFETY: C3 for `into`.
+        let into = unsafe { border::buffer(into, capacity) }?;
+        let out = wanted("len", len)?;
+        with(var, |var| {
+            let len = var.get_into(into)?;
+            out.write(len);
+            if len > capacity && capacity > 0 { Err(border::short(capacity, len)) } else { Ok(()) }
+        })
+    })
+}
+
+/// Its value, of whatever kind it is: a new handle, to be freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_get_value(
+    var: *mut mapvar_var,
+    out: Option<&mut MaybeUninit<*mut mapvar_value>>,
+) -> i32 {
+    answer("mapvar_var_get_value", || make(out, || with(var, |var| var.value().map(Tree::of))))
+}
+
+/// Its value, of whatever kind it is, and the version of that: a new handle, to be freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_get_versioned(
+    var: *mut mapvar_var,
+    value: Option<&mut MaybeUninit<*mut mapvar_value>>,
+    version: Option<&mut MaybeUninit<mapvar_version>>,
+) -> i32 {
+    answer("mapvar_var_get_versioned", || {
+        let version = wanted("version", version)?;
+        make(value, || {
+            with(var, |var| {
+                let (value, now) = var.value_versioned()?;
+                version.write(now.into());
+                Ok(Tree::of(value))
+            })
+        })
+    })
+}
+
+/// Sets it to a whole number. Errors: MAPVAR_REMOVED, and those of mapvar_map_set_i64.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_set_i64(var: *mut mapvar_var, value: i64) -> i32 {
+    answer("mapvar_var_set_i64", || with(var, |var| var.set_as(value)))
+}
+
+/// Sets it to a whole number; one that fits int64_t is of MAPVAR_KIND_I64.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_set_u64(var: *mut mapvar_var, value: u64) -> i32 {
+    answer("mapvar_var_set_u64", || with(var, |var| var.set_as(value)))
+}
+
+/// Sets it to a double.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_set_f64(var: *mut mapvar_var, value: f64) -> i32 {
+    answer("mapvar_var_set_f64", || with(var, |var| var.set_as(value)))
+}
+
+/// Sets it to true (not 0) or false (0).
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_set_bool(var: *mut mapvar_var, value: i32) -> i32 {
+    answer("mapvar_var_set_bool", || with(var, |var| var.set_as(value != 0)))
+}
+
+/// Sets it to nothing: it is there, and holds nil.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_set_nil(var: *mut mapvar_var) -> i32 {
+    answer("mapvar_var_set_nil", || with(var, |var| var.set_as(())))
+}
+
+/// Sets it to text. MAPVAR_INVALID_ARGUMENT for what is not UTF-8.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_var_set_str(
+    var: *mut mapvar_var,
+    text: *const c_char,
+    text_len: usize,
+) -> i32 {
+    answer("mapvar_var_set_str", || {
+        // SAFETY: C1 for `text`.
+        let text = unsafe { border::text("text", text, text_len) }?;
+        with(var, |var| var.set_as(text))
+    })
+}
+
+/// Sets it to bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_var_set_bytes(
+    var: *mut mapvar_var,
+    bytes: *const c_void,
+    bytes_len: usize,
+) -> i32 {
+    answer("mapvar_var_set_bytes", || {
+        // SAFETY: C1 for `bytes`.
+        let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?;
+        with(var, |var| var.set_as(Octets(bytes)))
+    })
+}
+
+/// Sets it to a value of any kind; that handle stays the caller's.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_var_set_value(var: *mut mapvar_var, value: *mut mapvar_value) -> i32 {
+    answer("mapvar_var_set_value", || {
+        with(var, |var| with(value, |tree| tree.lend(|value| var.set_value(value))))
+    })
+}
+
+/// Sets it if it still has the version `expected`, as mapvar_map_compare_and_set; MAPVAR_REMOVED where
+/// it is removed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_var_compare_and_set(
+    var: *mut mapvar_var,
+    expected: *const mapvar_version,
+    value: *mut mapvar_value,
+    now: *mut mapvar_version,
+) -> i32 {
+    answer("mapvar_var_compare_and_set", || {
+        // SAFETY: C1 for `expected`, one item.
+        let expected = unsafe { expected_of(expected) }?;
+        let done = with(var, |var| {
+            with(value, |tree| tree.lend(|value| var.compare_and_set_value(expected, value)))
+        })?;
+        // SAFETY: C2 for `now`.
+        settle(done, unsafe { now_of(now) })
+    })
+}

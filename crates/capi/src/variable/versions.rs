@@ -1,0 +1,149 @@
+//! Variables by their version.
+#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+
+use crate::base::{
+    border::{self, wanted},
+    errors::{answer, refused},
+    handles::{make_if_any, with},
+    tree::Tree,
+    types::{mapvar_map, mapvar_value},
+};
+use mapvar::{ErrorKind, Result, Version};
+use std::ffi::c_char;
+use std::mem::MaybeUninit;
+
+/// Which value of a variable: two that are equal stand for the same set. The numbers mean nothing by
+/// themselves; both 0 = there is no variable of the name. Of a gem's map: two that are equal stand for the
+/// same value, which may have gone and come back.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct mapvar_version {
+    /// Which variable of the name.
+    pub variable: u64,
+    /// Which value of it.
+    pub number: u64,
+}
+
+impl From<Version> for mapvar_version {
+    fn from(version: Version) -> Self {
+        let (variable, number) = version.into();
+        Self { variable, number }
+    }
+}
+
+impl From<mapvar_version> for Version {
+    fn from(version: mapvar_version) -> Self {
+        (version.variable, version.number).into()
+    }
+}
+
+/// What a set that expects a version came to: the new one or the other's, written for the caller.
+pub(crate) fn settle(
+    done: std::result::Result<Version, Version>,
+    now: Option<&mut MaybeUninit<mapvar_version>>,
+) -> Result<()> {
+    let (Ok(version) | Err(version)) = done;
+    crate::base::border::offer(now, version.into());
+    match done {
+        Ok(_) => Ok(()),
+        Err(_) => Err(conflict()),
+    }
+}
+
+#[cold]
+fn conflict() -> mapvar::Error {
+    let detail = "the variable has another version; read it again, and decide anew";
+    refused(ErrorKind::Conflict, "expected", detail)
+}
+
+/// The present version of a variable; both 0 where there is none. MAPVAR_WRONG_KIND for an atomic,
+/// which has none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_map_version(
+    map: *mut mapvar_map,
+    name: *const c_char,
+    name_len: usize,
+    out: Option<&mut MaybeUninit<mapvar_version>>,
+) -> i32 {
+    answer("mapvar_map_version", || {
+        // SAFETY: C1 for `name`.
+        let name = unsafe { border::name(name, name_len) }?;
+        let out = wanted("out", out)?;
+        with(map, |map| {
+            out.write(map.version(name)?.into());
+            Ok(())
+        })
+    })
+}
+
+/// A variable's value, of whatever kind, and its version, of one moment, for mapvar_map_compare_and_set.
+/// Where there is no such variable that is no error: the value is NULL and the version both 0.
+/// MAPVAR_WRONG_KIND for an atomic.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_map_get_versioned(
+    map: *mut mapvar_map,
+    name: *const c_char,
+    name_len: usize,
+    value: Option<&mut MaybeUninit<*mut mapvar_value>>,
+    version: Option<&mut MaybeUninit<mapvar_version>>,
+) -> i32 {
+    answer("mapvar_map_get_versioned", || {
+        // SAFETY: C1 for `name`.
+        let name = unsafe { border::name(name, name_len) }?;
+        let version = wanted("version", version)?;
+        make_if_any(value, || {
+            with(map, |map| {
+                let (value, now) = map.value_versioned(name)?;
+                version.write(now.into());
+                Ok(value.map(Tree::of))
+            })
+        })
+    })
+}
+
+/// Sets a variable if it still has the version `expected`; both 0 there: if there is none. `now` (may
+/// be NULL) is the new version, or, with MAPVAR_CONFLICT, the one that stands there instead. To change
+/// a variable by what it holds: mapvar_map_get_versioned, compute, this; at MAPVAR_CONFLICT once more.
+/// Errors: those of mapvar_map_set_i64; MAPVAR_WRONG_KIND for an atomic. `now` may be `expected`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_map_compare_and_set(
+    map: *mut mapvar_map,
+    name: *const c_char,
+    name_len: usize,
+    expected: *const mapvar_version,
+    value: *mut mapvar_value,
+    now: *mut mapvar_version,
+) -> i32 {
+    answer("mapvar_map_compare_and_set", || {
+        // SAFETY: C1 for `name`.
+        let name = unsafe { border::name(name, name_len) }?;
+        // SAFETY: C1 for `expected`, one item.
+        let expected = unsafe { expected_of(expected) }?;
+        let done = with(map, |map| {
+            with(value, |tree| tree.lend(|value| map.compare_and_set_value(name, expected, value)))
+        })?;
+        // SAFETY: C2 for `now`.
+        settle(done, unsafe { now_of(now) })
+    })
+}
+
+/// A copy of what an argument leads to, so that its place may be that of the result too.
+///
+/// # Safety
+/// C1 for one version at `at`.
+pub(crate) unsafe fn expected_of(at: *const mapvar_version) -> Result<Version> {
+    // SAFETY: C1 is the caller's promise to this function too.
+    let versions = unsafe { border::array("expected", at, 1) }?;
+    versions.first().map(|version| (*version).into()).ok_or_else(|| border::null("expected"))
+}
+
+/// The place of a result, from when it is needed.
+///
+/// # Safety
+/// C2 for `at`.
+pub(crate) unsafe fn now_of<'a>(
+    at: *mut mapvar_version,
+) -> Option<&'a mut MaybeUninit<mapvar_version>> {
+    // SAFETY: by C2 it is null or leads to room for one, aligned, that nobody else uses.
+    unsafe { at.cast::<MaybeUninit<mapvar_version>>().as_mut() }
+}

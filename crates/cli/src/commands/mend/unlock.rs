@@ -1,0 +1,61 @@
+//! `mapvar unlock`
+
+use crate::{
+    args::Unlock,
+    commands,
+    exit::{Exit, Failure},
+    show::Out,
+};
+use mapvar::{Error, ErrorKind, Unlocked};
+
+pub(crate) fn run(args: &Unlock) -> Result<Exit, Failure> {
+    let (name, lock) = args.words()?;
+    let said = match lock {
+        Some(lock) => of_a_map(args, name, lock)?,
+        None => of_a_gem(args, name)?.into(),
+    };
+    let mut out = Out::new();
+    out.line(&said)?;
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+fn of_a_gem(args: &Unlock, name: Option<&str>) -> Result<&'static str, Failure> {
+    let found = commands::options(&args.place, name)
+        .unlock(args.force)
+        .map_err(|error| commands::remedy(&args.place, name, error))?;
+    Ok(match found {
+        Unlocked::WasFree => "nobody held its lock",
+        _ => "its lock is free now",
+    })
+}
+
+fn of_a_map(args: &Unlock, name: Option<&str>, lock: &str) -> Result<String, Failure> {
+    let map = commands::open(&args.place, name, false)?;
+    let lock = map.lock(lock)?;
+    if args.force {
+        let held = lock.force_unlock()?;
+        let who: Vec<_> = held.iter().map(|claim| claim.holder.to_string()).collect();
+        return Ok(if who.is_empty() {
+            "nobody held it".into()
+        } else {
+            format!("taken away from {}; the next to take it is told", who.join(", "))
+        });
+    }
+    let claims = lock.claims()?;
+    let mut held = claims.iter().filter(|claim| claim.held);
+    match held.clone().find(|claim| claim.alive) {
+        Some(claim) => {
+            let object = format!("lock {:?}", lock.name());
+            let error = Error::new(ErrorKind::TimedOut, "unlock", object);
+            let error = error.detail("its holder lives; --force takes it away");
+            Err(error.held_by(Some(claim.holder.clone())).into())
+        }
+        None => Ok(match held.next() {
+            Some(claim) => {
+                format!("{} is gone: it is free, and the next to take it is told", claim.holder)
+            }
+            None => "nobody held it".into(),
+        }),
+    }
+}

@@ -1,0 +1,36 @@
+//! `mapvar get`
+
+use crate::{
+    args::Get,
+    commands,
+    exit::{self, Exit, Failure},
+    show::Out,
+};
+use mapvar::{ErrorKind, Value};
+
+pub(crate) fn run(args: &Get) -> Result<Exit, Failure> {
+    let (name, vars) = args.words()?;
+    let map = commands::open(&args.place, name, true)?;
+    let mut out = Out::new();
+    let mut outcome = Exit::Done;
+    for var in vars {
+        match map.value(var) {
+            Ok(value) if args.kind => out.line(value.kind().name())?,
+            Ok(Value::Str(text)) if args.raw => out.raw(text.as_bytes())?,
+            Ok(Value::Bytes(bytes)) if args.raw => out.raw(&bytes)?,
+            Ok(value) => out.line(&value.to_string())?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // The lines before it first, where both go to one place.
+                out.flush()?;
+                exit::tell(&error);
+                outcome = Exit::Absent;
+            }
+            Err(error) => {
+                out.flush()?;
+                return Err(error.into());
+            }
+        }
+    }
+    out.flush()?;
+    Ok(outcome)
+}

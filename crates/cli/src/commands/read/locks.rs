@@ -1,0 +1,43 @@
+//! `mapvar locks`
+
+use crate::{
+    args::Locks,
+    commands,
+    exit::{Exit, Failure},
+    show::Out,
+};
+use mapvar::Claim;
+
+pub(crate) fn run(args: &Locks) -> Result<Exit, Failure> {
+    let map = commands::open(&args.place, args.name.as_deref(), true)?;
+    let mut rows = Vec::new();
+    for lock in map.locks()? {
+        let claims = lock.claims()?;
+        if claims.is_empty() {
+            rows.push([lock.name(), "free", "", "", ""].map(String::from));
+        }
+        for claim in &claims {
+            let holder = &claim.holder;
+            rows.push([
+                lock.name().into(),
+                state(claim).into(),
+                holder.pid.to_string(),
+                holder.program.clone().unwrap_or_default(),
+                commands::ago(holder.since),
+            ]);
+        }
+    }
+    let mut out = Out::new();
+    out.table(&rows)?;
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+fn state(claim: &Claim) -> &'static str {
+    match (claim.alive, claim.held, claim.shared) {
+        (false, ..) => "gone",
+        (true, true, false) => "held",
+        (true, true, true) => "shared",
+        (true, false, _) => "waits",
+    }
+}

@@ -1,0 +1,37 @@
+//! `mapvar who`
+
+use crate::{
+    args::Who,
+    commands,
+    exit::{Exit, Failure},
+    show::Out,
+};
+use mapvar::Watches;
+
+pub(crate) fn run(args: &Who) -> Result<Exit, Failure> {
+    let map = commands::open(&args.place, args.name.as_deref(), true)?;
+    let mut rows = Vec::new();
+    for one in map.participants()?.iter().filter(|one| !one.this) {
+        let some = |what: &str, names: &[String]| match names {
+            [] => String::new(),
+            names => format!("{what} {}", names.join(", ")),
+        };
+        rows.push([
+            one.holder.pid.to_string(),
+            one.holder.program.clone().unwrap_or_default(),
+            commands::ago(one.holder.since),
+            some("holds", &one.holds),
+            some("waits for", &one.waits_for),
+            some("owns", &one.owns),
+            match &one.watches {
+                None => String::new(),
+                Some(Watches::Variable(name)) => format!("watches {name}"),
+                Some(Watches::Others) => "watches several".into(),
+            },
+        ]);
+    }
+    let mut out = Out::new();
+    out.table(&rows)?;
+    out.flush()?;
+    Ok(Exit::Done)
+}

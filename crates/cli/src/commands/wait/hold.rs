@@ -1,0 +1,64 @@
+//! `mapvar hold`
+
+use crate::{
+    args::Hold,
+    commands,
+    exit::{self, Exit, Failure},
+    parse,
+};
+use mapvar::{Error, ErrorKind, Map, Origin};
+use std::sync::mpsc;
+
+pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
+    // Before there is a map, so that there is no moment at which Ctrl-C leaves one behind. A command
+    // gets it too: it says when it ends.
+    let (tell, told) = mpsc::channel();
+    ctrlc::set_handler(move || {
+        let _ = tell.send(());
+    })
+    .map_err(|cause| Error::new(ErrorKind::Io, "wait for", "Ctrl-C").because(cause))?;
+
+    let options = Map::options()
+        .name(&args.name)
+        .format(args.format.into())
+        .scope(commands::scope(args.global))
+        .size(args.size)
+        .max_size(args.max_size)
+        .timeout(args.timeout);
+    let map = if args.join {
+        options.open_or_create()?
+    } else {
+        options.create().map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => error.detail(
+                "somebody holds a map of this name already; use it, or hold it too with --join",
+            ),
+            _ => error,
+        })?
+    };
+    for (var, text) in &args.vars {
+        map.set_value(var, &parse::guess(text))?;
+    }
+    for (var, text) in &args.ephemeral {
+        map.set_ephemeral_value(var, &parse::guess(text))?;
+    }
+
+    if !args.command.is_empty() {
+        let code = commands::alongside(&args.command)?;
+        map.close()?;
+        return Ok(Exit::Of(code));
+    }
+    let (name, pid) = (&args.name, std::process::id());
+    let size = map.stat()?.size;
+    exit::say(&match map.origin() {
+        Origin::Opened => {
+            format!("holding map {name:?} too, of {size} bytes, in process {pid}; Ctrl-C ends it")
+        }
+        Origin::Created => {
+            format!("holding map {name:?} of {size} bytes in process {pid}; Ctrl-C ends it")
+        }
+    });
+    // The handler owns the other end for ever: what comes is Ctrl-C.
+    let _ = told.recv();
+    map.close()?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,79 @@
+//! `mapvar wait-for`
+
+use crate::{
+    args::WaitFor,
+    commands,
+    exit::{Exit, Failure},
+    parse,
+};
+use mapvar::{Error, ErrorKind, Map, Result, Value};
+use std::time::Instant;
+
+/// What is to hold of a variable.
+struct Condition<'a> {
+    var: &'a str,
+    /// `None`: that it is there.
+    value: Option<(&'a str, Value)>,
+    /// That it does not hold.
+    not: bool,
+}
+
+impl<'a> Condition<'a> {
+    fn parse(text: &'a str) -> Self {
+        let with =
+            |var, value: &'a str, not| Self { var, value: Some((value, parse::guess(value))), not };
+        match (text.split_once("!="), text.split_once('=')) {
+            // In `a=b!=c` the value is `b!=c`.
+            (Some((var, value)), Some((other, _))) if var.len() < other.len() => {
+                with(var, value, true)
+            }
+            (_, Some((var, value))) => with(var, value, false),
+            _ => match text.strip_prefix('!') {
+                Some(var) => Self { var, value: None, not: true },
+                None => Self { var: text, value: None, not: false },
+            },
+        }
+    }
+
+    fn holds(&self, map: &Map) -> Result<bool> {
+        let found = match map.value(self.var) {
+            Ok(found) => Some(found),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let holds = match (&self.value, found) {
+            (None, found) => found.is_some(),
+            (Some((text, value)), Some(found)) => found == *value || found.to_string() == *text,
+            (Some(_), None) => false,
+        };
+        Ok(holds != self.not)
+    }
+}
+
+pub(crate) fn run(args: &WaitFor) -> std::result::Result<Exit, Failure> {
+    let (name, words) = args.words()?;
+    let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let conditions: Vec<_> = words.iter().map(|word| Condition::parse(word)).collect();
+    let map = commands::open_to_wait(&args.at, name)?;
+    let mut watch = map.watch_any(conditions.iter().map(|condition| condition.var))?;
+    loop {
+        let mut all = true;
+        for condition in &conditions {
+            all &= condition.holds(&map)?;
+        }
+        if all {
+            return Ok(Exit::Done);
+        }
+        match deadline {
+            None => drop(watch.wait()?),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if watch.wait_timeout(left)?.is_none() {
+                    let what = words.join(" ");
+                    let error = Error::new(ErrorKind::TimedOut, "wait for", what);
+                    return Err(error.detail("it did not come in time").into());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Commands that change variables.
+
+pub(super) mod set;
+pub(super) mod rm;
