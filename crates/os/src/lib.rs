@@ -37,33 +37,24 @@
 
 // From the bottom to the top: a module uses only those before it.
 mod error;
-mod bulk;
-mod words;
-mod epoch;
-mod registry;
 mod name;
 mod options;
-mod mapped;
+mod memory;
 mod spec;
 mod sys;
 mod native_name;
 /// Facts about this machine and process.
 pub mod machine;
-pub mod faults;
-mod shared;
-mod view;
 mod section;
-mod lock;
-mod seat;
-mod ruby;
 
 pub use error::{Error, ErrorKind, Holder, Result};
-pub use lock::Locks;
+pub use memory::faults;
+pub use memory::words::{Words, WordsMut};
 pub use name::{Name, Scope};
 pub use options::{Access, Protection, SectionFlags, SectionOptions};
-pub use ruby::{RubyGiven, RubyHeld, RubyLock};
-pub use seat::Seat;
-pub use section::{Attachment, Section};
+pub use section::handle::{Attachment, Section};
+pub use section::lock::Locks;
+pub use section::ruby::{RubyGiven, RubyHeld, RubyLock};
+pub use section::seat::Seat;
+pub use section::view::{View, ViewOptions};
 pub use spec::{Origin, Refused, SectionId, Taken};
-pub use view::{View, ViewOptions};
-pub use words::{Words, WordsMut};

@@ -1,8 +1,8 @@
 //! Facts about this machine and process, as far as shared memory needs them.
 
 use crate::{
-    epoch,
     error::Result,
+    memory::epoch,
     sys::{Imp, Platform},
 };
 use std::time::Duration;

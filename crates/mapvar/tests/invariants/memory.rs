@@ -217,5 +217,5 @@ fn i21_the_barrier_is_in_that_order() {
     assert!(write.is_some() && write < wait, "{barrier}");
     assert!(code("os/src", "windows/mapping.rs").contains("FlushViewOfFile("));
     // `sync_all` is FlushFileBuffers there.
-    assert!(code("os/src", "windows/section.rs").contains("sync_all()"));
+    assert!(code("os/src", "windows/section/handle.rs").contains("sync_all()"));
 }

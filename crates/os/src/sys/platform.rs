@@ -3,9 +3,8 @@
 
 use crate::{
     error::Result,
-    mapped::MappedRange,
+    memory::{mapped::MappedRange, registry::Losses},
     options::SectionOptions,
-    registry::Losses,
     spec::{How, LockSpec, MapSpec, Origin, Refused, SeatSpec, SectionId, Taken},
 };
 use std::{
@@ -114,8 +113,8 @@ pub(crate) trait Platform {
     /// beyond the range is not touched before `extend`.
     fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping>;
 
-    /// What became of the mapping. All of it is in the [registry](crate::registry), from before it
-    /// is handed out, or reached by `extend`, until it is unmapped.
+    /// What became of the mapping. All of it is in the [registry](crate::memory::registry), from
+    /// before it is handed out, or reached by `extend`, until it is unmapped.
     fn losses(mapping: &Self::Mapping) -> Losses;
 
     /// Makes the memory readable up to the end of the page in which `len` bytes end, writable if

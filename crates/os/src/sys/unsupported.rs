@@ -3,10 +3,9 @@
 use super::platform::Platform;
 use crate::{
     error::{Error, ErrorKind, Result},
-    mapped::MappedRange,
+    memory::{mapped::MappedRange, registry::Losses},
     name::{Name, Scope},
     options::SectionOptions,
-    registry::Losses,
     spec::{How, LockSpec, MapSpec, Origin, Refused, SeatSpec, SectionId, Taken},
 };
 use std::{convert::Infallible, ptr::NonNull, time::Duration};

@@ -2,9 +2,9 @@
 
 use super::{
     error::refuse,
-    handle::Section,
     ofd::{self, Hold},
     pause::Pause,
+    section::handle::Section,
 };
 use crate::error::{ErrorKind, Result};
 use std::{sync::atomic::Ordering, time::Duration};

@@ -11,7 +11,7 @@
 
 #![allow(unsafe_code, reason = "signals, and memory put in the place of lost memory")]
 
-use crate::registry::{self, Cause, Piece, Registered, find};
+use crate::memory::registry::{self, Cause, Piece, Registered, find};
 use rustix::mm::{self, MapFlags, ProtFlags};
 use std::{
     ffi::c_int,
@@ -303,7 +303,7 @@ mod all_threads {
 
 #[cfg(test)]
 mod tests {
-    use crate::bulk;
+    use crate::memory::bulk;
 
     /// Between two pages that may not be touched.
     #[test]

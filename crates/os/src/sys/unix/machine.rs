@@ -7,9 +7,8 @@
 
 use super::error::cvt;
 use crate::{
-    epoch,
     error::{Error, Result},
-    words::Half,
+    memory::{epoch, words::Half},
 };
 use rustix::{fs::Timespec, io::Errno};
 use std::{io, sync::Once, sync::atomic::Ordering, time::Duration};

@@ -4,14 +4,13 @@
 
 use super::{
     error::{cvt, refuse},
-    faults,
-    handle::Section,
-    lock, machine,
+    faults, lock, machine,
+    section::handle::Section,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    memory::registry::{Losses, Registered},
     options::Access,
-    registry::{Losses, Registered},
     spec::MapSpec,
 };
 use rustix::{

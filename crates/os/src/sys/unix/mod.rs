@@ -6,16 +6,7 @@
 //! | `machine` | facts about machine and process |
 //! | `pause` | waiting for a moment of another process's to pass |
 //! | `ofd` | byte locks that belong to an open file |
-//! | `aside` | files built aside and published whole |
-//! | `shm` | the directory of named sections, and what in it is trusted |
-//! | `life` | how a name lives as long as its handles |
-//! | `handle` | the handle of a section, whatever it is of |
-//! | `anonymous` | sections of memory alone |
-//! | `file` | sections over files |
-//! | `names` | sections by name, and how a name dies with its last handle |
-//! | `native` | objects of other programs, by their own names |
-//! | `obtain` | which of the four above finds or makes a section |
-//! | `grow` | sections made longer |
+//! | `section` | how a section is found or made, and made longer |
 //! | `attach` | who else uses a file |
 //! | `seat` | which processes use a section |
 //! | `ruby` | the lock of a gem's map |
@@ -28,17 +19,7 @@ mod error;
 mod machine;
 mod pause;
 mod ofd;
-mod aside;
-mod shm;
-mod life;
-mod handle;
-mod anonymous;
-mod file;
-mod names;
-#[cfg_attr(not(target_os = "linux"), path = "native_shm.rs")]
-mod native;
-mod obtain;
-mod grow;
+mod section;
 mod attach;
 mod seat;
 mod ruby;
@@ -49,17 +30,17 @@ mod mapping;
 use super::platform::Platform;
 use crate::{
     error::Result,
-    mapped::MappedRange,
+    memory::{mapped::MappedRange, registry::Losses},
     options::SectionOptions,
-    registry::Losses,
     spec::{How, LockSpec, MapSpec, Origin, Refused, SeatSpec, SectionId, Taken},
 };
+use section::{grow, handle, obtain};
 use std::{
     ptr::NonNull,
     time::{Duration, Instant},
 };
 
-pub(crate) use names::{check_native_name, gem_name};
+pub(crate) use section::names::{check_native_name, gem_name};
 
 /// Lends a section's descriptor, as the standard library calls that: a macro, since the types are of
 /// this system and the section is of the layer above.

@@ -3,9 +3,9 @@
 
 use super::{
     error::refuse,
-    handle::Section,
     machine,
     ofd::{self, Hold},
+    section::handle::Section,
 };
 use crate::error::{ErrorKind, Result};
 use std::{

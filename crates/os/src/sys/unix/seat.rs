@@ -3,8 +3,8 @@
 
 use super::{
     error::refuse,
-    handle::Section,
     ofd::{self, Hold},
+    section::handle::Section,
 };
 use crate::{
     error::{ErrorKind, Result},

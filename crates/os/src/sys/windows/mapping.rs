@@ -4,16 +4,18 @@
 
 use super::{
     cvt::{is, last},
-    grow, machine,
-    pages::{Addresses, Piece, is_taken},
-    section::{Pages, Section},
+    machine,
+    memory::pages::{Addresses, Piece, is_taken},
+    section::{
+        grow,
+        handle::{Pages, Section},
+    },
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    memory::{registry::Losses, words::Length},
     options::Access,
-    registry::Losses,
     spec::MapSpec,
-    words::Length,
 };
 use std::{
     os::windows::io::AsHandle,

@@ -8,17 +8,9 @@ mod names;
 mod machine;
 mod security;
 mod wait;
-mod placeholder;
-mod faults;
-mod pages;
+mod memory;
 mod section;
-mod named;
-mod file;
-mod attach;
-mod grow;
 mod mapping;
-mod event;
-mod token;
 mod lock;
 mod seat;
 mod ruby;
@@ -28,11 +20,11 @@ mod tests;
 use super::platform::Platform;
 use crate::{
     error::{Error, ErrorKind, Result},
-    mapped::MappedRange,
+    memory::{mapped::MappedRange, registry::Losses},
     options::SectionOptions,
-    registry::Losses,
     spec::{How, LockSpec, MapSpec, Origin, Refused, SeatSpec, SectionId, Taken},
 };
+use section::{attach, file, grow, handle, named};
 use std::{
     os::windows::io::OwnedHandle,
     ptr::NonNull,
@@ -60,9 +52,9 @@ pub(crate) use lend_handle;
 pub(crate) struct Imp;
 
 impl Platform for Imp {
-    type Section = section::Section;
+    type Section = handle::Section;
     type Mapping = mapping::Mapping;
-    type Locks = lock::Locks;
+    type Locks = lock::locks::Locks;
     type Seat = OwnedHandle;
     type RubyLock = ruby::RubyLock;
 
@@ -246,7 +238,7 @@ impl Platform for Imp {
     }
 
     fn locks(spec: LockSpec) -> Result<Self::Locks> {
-        lock::Locks::new(&spec)
+        lock::locks::Locks::new(&spec)
     }
 
     #[inline]
@@ -261,7 +253,7 @@ impl Platform for Imp {
 
     #[inline]
     fn unlock(_: &Self::Locks, range: &MappedRange, at: usize) {
-        lock::Locks::unlock(range, at);
+        lock::locks::Locks::unlock(range, at);
     }
 
     // Nobody sleeps on a lock word here: who waits for a lock waits for its owner's token, and looks

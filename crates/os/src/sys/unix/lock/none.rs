@@ -3,7 +3,7 @@
 use super::super::error::refuse;
 use crate::{
     error::{ErrorKind, Result},
-    mapped::MappedRange,
+    memory::mapped::MappedRange,
     spec::{LockSpec, Refused, Taken},
 };
 use std::{ops::Range, time::Duration};

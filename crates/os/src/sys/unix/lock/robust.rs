@@ -24,9 +24,8 @@
 use super::super::{error::cvt, machine};
 use crate::{
     error::{Error, ErrorKind, Holder, Result},
-    mapped::MappedRange,
+    memory::{mapped::MappedRange, words::Half},
     spec::{DIED, FIRST_MARK, LockSpec, OWNER, Refused, Taken, WAITERS},
-    words::Half,
 };
 use rustix::{
     io::Errno,

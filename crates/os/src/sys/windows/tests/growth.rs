@@ -1,6 +1,6 @@
 //! Growth: pieces behind each other, and what is left of them.
 
-use super::{super::pages::BETWEEN, objects::folder, *};
+use super::{super::memory::pages::BETWEEN, objects::folder, *};
 use crate::{ErrorKind, Protection, Section, SectionOptions, View};
 use std::{
     cell::Cell,

@@ -1,7 +1,9 @@
 //! Lock words, tokens, and who is gone.
 
 use super::*;
-use crate::{ErrorKind, Locks, Refused, Scope, Section, Taken, View, lock::Locks as _Locks};
+use crate::{
+    ErrorKind, Locks, Refused, Scope, Section, Taken, View, section::lock::Locks as _Locks,
+};
 use std::{
     os::windows::io::AsRawHandle,
     sync::Barrier,

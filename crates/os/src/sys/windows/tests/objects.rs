@@ -127,7 +127,7 @@ fn sizes_are_exact_for_files_and_whole_pages_for_the_page_file() {
     let path = folder.join("sized");
     let file = Section::options().file(&path).size(5000).create().unwrap();
     assert_eq!(file.size().unwrap(), 5000);
-    assert_eq!(super::super::pages::size_by_view(file.as_handle()).unwrap(), 8192);
+    assert_eq!(super::super::memory::pages::size_by_view(file.as_handle()).unwrap(), 8192);
     assert_eq!(fs::metadata(&path).unwrap().len(), 5000);
 }
 

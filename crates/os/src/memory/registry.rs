@@ -1,0 +1,444 @@
+//! The registry of mapped memory, by which the handler of [`faults`](crate::faults) knows what it may
+//! replace. The systems register their mappings here, and their handlers ask it.
+
+#![allow(unsafe_code, reason = "blocks of the registry are reached by a pointer")]
+
+use crate::memory::{epoch, words::Word};
+use std::{
+    ptr,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
+    },
+};
+
+/// Whether the handler stands; decided once.
+static GUARDED: OnceLock<bool> = OnceLock::new();
+
+/// Installs the handler by `guard`, unless that was decided before: at the first mapping, or by
+/// [`is_left_alone`].
+pub(crate) fn guard_once(guard: impl FnOnce() -> bool) {
+    GUARDED.get_or_init(guard);
+}
+
+/// Decides that no handler is to stand; false where one does already.
+pub(crate) fn is_left_alone() -> bool {
+    !*GUARDED.get_or_init(|| false)
+}
+
+/// How a mapping got lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// What is behind it was made shorter.
+    Truncated,
+    /// The system could not read, or find room for, a page.
+    Io,
+}
+
+/// The first fault in a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Loss {
+    pub(crate) cause: Cause,
+    /// Byte of the view's mapping.
+    pub(crate) at: usize,
+}
+
+/// What the handler has to know of a mapping.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    pub(crate) address: usize,
+    pub(crate) len: usize,
+    /// Bytes of its pages.
+    pub(crate) page: usize,
+    /// How it may be reached, as the system writes it.
+    pub(crate) protection: u32,
+    /// The file behind it, as the system writes it, and where in it the mapping begins.
+    pub(crate) file: usize,
+    pub(crate) offset: u64,
+    /// Whether its addresses can be kept while nothing is mapped there (Windows).
+    #[allow(dead_code, reason = "only Windows has such addresses")]
+    pub(crate) kept: bool,
+}
+
+// ---------------------------------------------------------------------------------------------
+// The handler reads the registry at any moment, on any thread: so the registry has no lock, and its
+// memory is never released.
+
+const ENTRIES: usize = 64;
+
+struct Block {
+    entries: [Entry; ENTRIES],
+    /// Set once.
+    next: AtomicPtr<Block>,
+}
+
+static FIRST: Block = Block::new();
+
+/// One registered mapping, or room for one.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// | bits | meaning | who changes it |
+    /// | --- | --- | --- |
+    /// | 0..=1 | [`FREE`], [`CLAIMED`] or [`LIVE`] | who registers and unregisters |
+    /// | the rest | counts how often it was freed | who unregisters |
+    ///
+    /// The other fields change while it is `CLAIMED` only, except `lost` and `faults`.
+    turn: AtomicUsize,
+    address: AtomicUsize,
+    len: AtomicUsize,
+    page: AtomicUsize,
+    protection: AtomicUsize,
+    file: AtomicUsize,
+    offset: Word,
+    kept: AtomicBool,
+    /// The piece of the same view that tells of the losses of them all; null where this one does.
+    head: AtomicPtr<Entry>,
+    /// | bits | meaning | who changes it |
+    /// | --- | --- | --- |
+    /// | 0 [`LOST`] | a fault happened | the handler, first of all; never taken back |
+    /// | 1 [`TOLD`] | the epoch has been changed since | the handler, after it did so |
+    /// | 2 [`TRUNCATED`] | why | with `LOST` |
+    /// | 3 [`REPLACED`] | the whole piece is private memory now (Windows) | the handler |
+    /// | the rest | at which byte of the view's mapping | with `LOST` |
+    ///
+    /// Of all pieces of a view the first has the mark; `REPLACED` each has for itself.
+    lost: Word,
+    /// How many there were, to notice one that never ends.
+    faults: AtomicUsize,
+}
+
+const FREE: usize = 0;
+const CLAIMED: usize = 1;
+const LIVE: usize = 2;
+const STATE: usize = 3;
+
+const LOST: u64 = 1;
+const TOLD: u64 = 2;
+const TRUNCATED: u64 = 4;
+const REPLACED: u64 = 8;
+const AT: u32 = 4;
+
+impl Block {
+    const fn new() -> Self {
+        Self { entries: [const { Entry::new() }; ENTRIES], next: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    fn next(&self) -> Option<&'static Block> {
+        // SYNC POINT: Acquire pairs with the Release of `next_or_new`.
+        let next = self.next.load(Ordering::Acquire);
+        // SAFETY: it is null, or was made by `Box::into_raw` in `next_or_new` and published whole
+        // from there; nobody ever frees it, and it is only used through shared references.
+        unsafe { next.as_ref() }
+    }
+
+    fn next_or_new(&self) -> &'static Block {
+        if let Some(next) = self.next() {
+            return next;
+        }
+        let new = Box::into_raw(Box::new(Block::new()));
+        // SYNC POINT: Release pairs with the Acquire of `next`.
+        let was =
+            self.next.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire);
+        let next = match was {
+            Ok(_) => new,
+            Err(quicker) => {
+                // SAFETY: made by `Box::into_raw` above, and nobody else has seen it.
+                drop(unsafe { Box::from_raw(new) });
+                quicker
+            }
+        };
+        // SAFETY: as in `next`; it is not null.
+        unsafe { &*next }
+    }
+}
+
+impl Entry {
+    const fn new() -> Self {
+        Self {
+            turn: AtomicUsize::new(FREE),
+            address: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+            page: AtomicUsize::new(0),
+            protection: AtomicUsize::new(0),
+            file: AtomicUsize::new(0),
+            offset: Word::new(0),
+            kept: AtomicBool::new(false),
+            head: AtomicPtr::new(ptr::null_mut()),
+            lost: Word::new(0),
+            faults: AtomicUsize::new(0),
+        }
+    }
+
+    fn claim(&self) -> bool {
+        let turn = self.turn.load(Ordering::Relaxed);
+        // SYNC POINT: Acquire pairs with the Release of `free`: nothing of the last owner's comes
+        // later than this.
+        turn & STATE == FREE
+            && self
+                .turn
+                .compare_exchange(turn, turn | CLAIMED, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    fn fill(&self, piece: &Piece, head: Option<&'static Entry>) {
+        // SYNC POINT: pairs with the Acquire fence of `read`. Who sees one of the new values sees
+        // that the turn has changed.
+        fence(Ordering::Release);
+        self.address.store(piece.address, Ordering::Relaxed);
+        self.len.store(piece.len, Ordering::Relaxed);
+        self.page.store(piece.page.max(1), Ordering::Relaxed);
+        self.protection.store(piece.protection as usize, Ordering::Relaxed);
+        self.file.store(piece.file, Ordering::Relaxed);
+        self.offset.store(piece.offset, Ordering::Relaxed);
+        self.kept.store(piece.kept, Ordering::Relaxed);
+        let head = head.map_or(ptr::null_mut(), |head| ptr::from_ref(head).cast_mut());
+        self.head.store(head, Ordering::Relaxed);
+        self.lost.store(0, Ordering::Relaxed);
+        self.faults.store(0, Ordering::Relaxed);
+        let turn = self.turn.load(Ordering::Relaxed);
+        // SYNC POINT: Release pairs with the Acquire of `read`.
+        self.turn.store(turn & !STATE | LIVE, Ordering::Release);
+    }
+
+    fn free(&self) {
+        let turn = self.turn.load(Ordering::Relaxed);
+        // SYNC POINT: see `claim`.
+        self.turn.store((turn & !STATE).wrapping_add(STATE + 1) | FREE, Ordering::Release);
+    }
+
+    /// What is registered here; `None` where nothing is, or where it is changing meanwhile, and so
+    /// is not a mapping that anybody uses.
+    pub(crate) fn read(&self) -> Option<Piece> {
+        let turn = self.turn.load(Ordering::Acquire);
+        if turn & STATE != LIVE {
+            return None;
+        }
+        let piece = Piece {
+            address: self.address.load(Ordering::Relaxed),
+            len: self.len.load(Ordering::Relaxed),
+            page: self.page.load(Ordering::Relaxed),
+            protection: self.protection.load(Ordering::Relaxed) as u32,
+            file: self.file.load(Ordering::Relaxed),
+            offset: self.offset.load(Ordering::Relaxed),
+            kept: self.kept.load(Ordering::Relaxed),
+        };
+        fence(Ordering::Acquire);
+        (self.turn.load(Ordering::Relaxed) == turn).then_some(piece)
+    }
+
+    /// The entry that tells of the losses of the whole view.
+    fn head(&self) -> &Self {
+        // SAFETY: it is null, or was a reference to an entry, and those are never freed.
+        unsafe { self.head.load(Ordering::Relaxed).as_ref() }.unwrap_or(self)
+    }
+
+    /// Marks the view as lost and changes the epoch. To be called *before* its memory is
+    /// replaced: who finds a page replaced finds the mark and the new epoch too.
+    ///
+    /// False where there have been more faults than can be: replacing does not help.
+    pub(crate) fn mark(&self, piece: &Piece, cause: Cause, address: usize) -> bool {
+        let head = self.head();
+        let at = address.wrapping_sub(head.address.load(Ordering::Relaxed)) as u64;
+        let why = if cause == Cause::Truncated { TRUNCATED } else { 0 };
+        // The first one stays. Release and Acquire: see `TOLD`.
+        let marked = head.lost.compare_exchange(
+            0,
+            at << AT | why | LOST,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        // Also where another thread has set the mark and has not come further yet: what this one
+        // goes on to replace must not be seen with the old epoch.
+        if marked.map_or_else(|now| now & TOLD == 0, |_| true) {
+            epoch::begin_next();
+            head.lost.fetch_or(TOLD, Ordering::Release);
+        }
+        // Each page faults once and is replaced, with as many threads meeting there as there are.
+        let most = (piece.len / piece.page.max(1)).saturating_mul(4).saturating_add(1 << 16);
+        self.faults.fetch_add(1, Ordering::Relaxed) < most
+    }
+
+    #[allow(dead_code, reason = "only Windows replaces all of a piece")]
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.lost.load(Ordering::Acquire) & REPLACED != 0
+    }
+
+    #[allow(dead_code, reason = "only Windows replaces all of a piece")]
+    pub(crate) fn set_replaced(&self) {
+        self.lost.fetch_or(REPLACED, Ordering::Release);
+    }
+}
+
+/// The registered mapping in which an address lies. Safe to call in a signal handler.
+pub(crate) fn find(address: usize) -> Option<(&'static Entry, Piece)> {
+    let mut block = Some(&FIRST);
+    while let Some(Block { entries, .. }) = block {
+        for entry in entries {
+            if let Some(piece) = entry.read()
+                && address.wrapping_sub(piece.address) < piece.len
+            {
+                return Some((entry, piece));
+            }
+        }
+        block = block.and_then(Block::next);
+    }
+    None
+}
+
+/// A place in the registry, given back when dropped: **before** the mapping is unmapped, for
+/// after that the addresses may be another's.
+#[derive(Debug)]
+pub(crate) struct Registered(&'static Entry);
+
+impl Registered {
+    /// Registers a mapping, before anything can touch it; [`guard_once`] ran before.
+    pub(crate) fn new(piece: &Piece) -> Self {
+        Self::with(piece, None)
+    }
+
+    /// Registers a further piece of a view whose first piece has `losses`, and keeps it at least as
+    /// long as this one.
+    #[allow(dead_code, reason = "only Windows has views of several pieces")]
+    pub(crate) fn behind(losses: Losses, piece: &Piece) -> Self {
+        Self::with(piece, Some(losses.0))
+    }
+
+    fn with(piece: &Piece, head: Option<&'static Entry>) -> Self {
+        let mut block = &FIRST;
+        loop {
+            if let Some(entry) = block.entries.iter().find(|entry| entry.claim()) {
+                entry.fill(piece, head);
+                return Self(entry);
+            }
+            block = block.next_or_new();
+        }
+    }
+
+    /// What tells of faults in it and in what is registered [`behind`](Self::behind) it, for as
+    /// long as it is registered.
+    #[inline]
+    pub(crate) fn losses(&self) -> Losses {
+        Losses(self.0)
+    }
+
+    /// Whether all of it is private memory by now.
+    #[allow(dead_code, reason = "only Windows replaces all of a piece")]
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.0.is_replaced()
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.0.free();
+    }
+}
+
+/// Tells of the faults in a view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Losses(&'static Entry);
+
+impl Losses {
+    /// Whether there was one.
+    #[inline]
+    pub(crate) fn is_lost(self) -> bool {
+        // Relaxed: what orders it is the fence of who asks (see `View::is_lost`).
+        self.0.lost.load(Ordering::Relaxed) & LOST != 0
+    }
+
+    /// The first one.
+    pub(crate) fn loss(self) -> Option<Loss> {
+        let lost = self.0.lost.load(Ordering::Acquire);
+        let cause = if lost & TRUNCATED != 0 { Cause::Truncated } else { Cause::Io };
+        (lost & LOST != 0).then_some(Loss { cause, at: (lost >> AT) as usize })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    fn piece(address: usize, len: usize) -> Piece {
+        Piece { address, len, page: 4096, protection: 3, file: 7, offset: 0, kept: false }
+    }
+
+    #[test]
+    fn a_fault_is_found_in_its_mapping_and_nowhere_else() {
+        // Far from where anything is mapped, and from what the other test registers.
+        let base = 1 << 20;
+        let held: Vec<_> =
+            (0..3 * ENTRIES).map(|at| Registered::new(&piece(base + at * 8192, 4096))).collect();
+        for at in 0..held.len() {
+            let (_, found) = find(base + at * 8192 + 4095).unwrap();
+            assert_eq!(found.address, base + at * 8192);
+            assert!(find(base + at * 8192 + 4096).is_none());
+        }
+        assert!(find(base - 1).is_none());
+        let before = epoch::current();
+        let (entry, found) = find(base + 8192 + 5).unwrap();
+        assert!(entry.mark(&found, Cause::Truncated, base + 8192 + 5));
+        assert!(entry.mark(&found, Cause::Io, base + 8192 + 9));
+        assert!(!epoch::is_current(before));
+        assert_eq!(held[1].losses().loss(), Some(Loss { cause: Cause::Truncated, at: 5 }));
+        assert_eq!(held[0].losses().loss(), None);
+        drop(held);
+        assert!(find(base + 5).is_none());
+        // A place that was lost is as good as new for the next one.
+        let again = Registered::new(&piece(base, 4096));
+        assert!(!again.losses().is_lost());
+    }
+
+    #[test]
+    fn pieces_of_one_view_are_lost_together() {
+        let base = 1 << 24;
+        let first = Registered::new(&piece(base, 4096));
+        let second = Registered::behind(first.losses(), &piece(base + 4096, 8192));
+        let before = epoch::current();
+        let (entry, found) = find(base + 8192).unwrap();
+        assert_eq!(found.address, base + 4096);
+        assert!(entry.mark(&found, Cause::Io, base + 8192));
+        assert!(!epoch::is_current(before));
+        entry.set_replaced();
+        assert!(second.is_replaced() && !first.is_replaced());
+        // Counted from the view's beginning.
+        let lost = Some(Loss { cause: Cause::Io, at: 8192 });
+        assert_eq!(first.losses().loss(), lost);
+        let (entry, found) = find(base).unwrap();
+        assert!(entry.mark(&found, Cause::Truncated, base));
+        assert_eq!(first.losses().loss(), lost, "the first one stays");
+        drop((second, first));
+    }
+
+    #[test]
+    fn a_lookup_never_sees_half_of_a_change() {
+        let base = 1 << 28;
+        let fixed = Registered::new(&piece(base + (1 << 20), 4096));
+        thread::scope(|scope| {
+            for side in [0, 2 << 20] {
+                scope.spawn(move || {
+                    for _ in 0..20_000 {
+                        // Alternately small at one end and large at the other: a mixture of both
+                        // would reach over the fixed one's neighbourhood.
+                        drop(Registered::new(&piece(base + side, 4096)));
+                        drop(Registered::new(&piece(base + (4 << 20) + side, 4 << 20)));
+                    }
+                });
+            }
+            for _ in 0..20_000 {
+                assert_eq!(find(base + (1 << 20) + 8).unwrap().1.address, base + (1 << 20));
+                assert!(find(base + (1 << 20) + 4096).is_none());
+            }
+        });
+        drop(fixed);
+    }
+
+    #[test]
+    fn a_fault_that_never_ends_is_given_up() {
+        let of = piece(1 << 30, 4096);
+        let _held = Registered::new(&of);
+        let (entry, found) = find(1 << 30).unwrap();
+        let marked = (0..1 << 20).take_while(|_| entry.mark(&found, Cause::Io, 1 << 30)).count();
+        assert!(marked > 1 << 15 && marked < 1 << 20);
+    }
+}

@@ -1,0 +1,160 @@
+//! Sections over files.
+
+use super::{
+    super::error::{cvt, refuse},
+    aside::{self, Aside},
+    handle::{Kind, Section, check_size, size_to_create},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    options::{SectionFlags, SectionOptions},
+    spec::{How, Origin},
+};
+use rustix::{
+    fs::{self, FileType, Mode, OFlags},
+    io::Errno,
+};
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+pub(super) fn obtain(
+    path: &Path,
+    options: &SectionOptions,
+    how: How,
+    fill: &mut dyn FnMut(Section) -> Result<()>,
+) -> Result<(Section, Origin)> {
+    // More than one round only where others make and remove the file meanwhile.
+    for _ in 0..100 {
+        if how != How::Create {
+            match find(path, options) {
+                Ok(section) => return Ok((section, Origin::Opened)),
+                Err(error) if error.kind() == ErrorKind::NotFound && how == How::OpenOrCreate => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match fs::lstat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            Err(_) => {}
+            Ok(FileType::RegularFile) if how == How::Create => return Err(cvt(Errno::EXIST)),
+            Ok(FileType::RegularFile) => continue,
+            Ok(FileType::Symlink) => {
+                return Err(match fs::stat(path) {
+                    Ok(stat) => check_kind(stat.st_mode).err().unwrap_or_else(|| cvt(Errno::EXIST)),
+                    Err(_) => refuse(
+                        ErrorKind::NameTaken,
+                        "it is a symbolic link to nothing; remove it, or make what it leads to",
+                    ),
+                });
+            }
+            Ok(_) => return Err(other_kind()),
+        }
+        if let Some(section) = make(path, options, fill)? {
+            return Ok((section, Origin::Created));
+        }
+    }
+    Err(refuse(ErrorKind::Contended, "other processes keep making and removing it; try again"))
+}
+
+fn find(path: &Path, options: &SectionOptions) -> Result<Section> {
+    let told = |errno| {
+        let error = cvt(errno);
+        match errno {
+            Errno::NOENT => error.detail("there is no such file; check the path, or create it"),
+            Errno::NOTDIR => error.detail("a part of the path is no directory; check the path"),
+            _ => error,
+        }
+    };
+    // Looked at before it is opened: to open a device can do things, and a fifo waits.
+    check_kind(fs::stat(path).map_err(told)?.st_mode)?;
+    let writable = options.protection.writable();
+    let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
+    let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = fs::open(path, flags, Mode::empty()).map_err(told)?;
+    check_kind(fs::fstat(&fd).map_err(cvt)?.st_mode)?;
+    check_place(fd.as_fd(), options)?;
+    check_size(fd.as_fd(), options)?;
+    Ok(Section::new(fd, Kind::File, false, writable))
+}
+
+/// A new file under that path; `None` where one has come there meanwhile.
+fn make(
+    path: &Path,
+    options: &SectionOptions,
+    fill: &mut dyn FnMut(Section) -> Result<()>,
+) -> Result<Option<Section>> {
+    let size = size_to_create(options)?;
+    if path.file_name().is_none() {
+        return Err(refuse(ErrorKind::InvalidArgument, "the path names no file; give it a name"));
+    }
+    let new = Aside::new(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            error.detail("its directory does not exist; make it, or choose another")
+        }
+        _ => error,
+    })?;
+    check_place(new.fd(), options)?;
+    aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE))?;
+    fill(Section::duplicate_of(new.fd(), Kind::File)?)?;
+    let Some(fd) = new.publish(path)? else { return Ok(None) };
+    let section = Section::new(fd, Kind::File, true, true);
+    Ok(Some(section.in_directory(open_directory(aside::directory(path)))))
+}
+
+/// To sync the new entry with the first flush; `None` where this user may write to the directory
+/// but not read it, and so cannot.
+fn open_directory(path: &Path) -> Option<OwnedFd> {
+    fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+fn other_kind() -> Error {
+    refuse(
+        ErrorKind::NameTaken,
+        "it is no regular file but another kind of object (a directory, a fifo, a device); choose another path",
+    )
+}
+
+fn check_kind(mode: fs::RawMode) -> Result<()> {
+    if FileType::from_raw_mode(mode) == FileType::RegularFile { Ok(()) } else { Err(other_kind()) }
+}
+
+fn check_place(fd: BorrowedFd<'_>, options: &SectionOptions) -> Result<()> {
+    if options.allow_network || !is_remote(fd)? {
+        return Ok(());
+    }
+    Err(refuse(
+        ErrorKind::Unsupported,
+        "it is on a network drive, where views on different machines do not see each other's writes; use a local file, or allow_network(true)",
+    ))
+}
+
+#[cfg(target_os = "linux")]
+fn is_remote(fd: BorrowedFd<'_>) -> Result<bool> {
+    // From linux/magic.h and the file systems' own sources. FUSE is allowed: what is behind it is
+    // not told, and on one machine its pages are shared.
+    const REMOTE: [u64; 8] = [
+        0x6969,      // nfs
+        0x517b,      // smb
+        0xfe53_4d42, // smb2
+        0xff53_4d42, // cifs
+        0x5346_414f, // afs
+        0x6b41_4653, // kafs
+        0x7375_7245, // coda
+        0x00c3_6400, // ceph
+    ];
+    let told = fs::fstatfs(fd).map_err(cvt)?;
+    // 32 bits, in a type that differs between targets and may be signed.
+    Ok(REMOTE.contains(&(super::handle::number(told.f_type) & 0xffff_ffff)))
+}
+
+#[cfg(target_vendor = "apple")]
+fn is_remote(fd: BorrowedFd<'_>) -> Result<bool> {
+    let told = fs::fstatfs(fd).map_err(cvt)?;
+    Ok(told.f_flags & libc::MNT_LOCAL as u32 == 0)
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+#[allow(clippy::unnecessary_wraps, reason = "the signature that every system has")]
+fn is_remote(_: BorrowedFd<'_>) -> Result<bool> {
+    Ok(false)
+}

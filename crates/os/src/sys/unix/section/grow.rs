@@ -1,0 +1,182 @@
+//! Sections made longer, with memory or disk behind the new part, while others have them mapped.
+//!
+//! One at a time, in all processes: a lock on a byte far beyond the end, and a mutex for the threads
+//! that share a handle. So nobody's bytes are overwritten by zeros, nor cut off after a failure.
+//! Where the file system has no such locks it is the caller's business to be alone; so it is for
+//! handles that came by inheritance or `fork`, which share the lock.
+
+#![cfg_attr(
+    target_vendor = "apple",
+    allow(unsafe_code, reason = "nothing safe allocates beyond the end")
+)]
+
+use super::{
+    super::{
+        error::{cvt, refuse},
+        ofd::{self, Hold},
+        pause::Pause,
+    },
+    aside,
+    handle::{Kind, Section, size_of},
+};
+use crate::{
+    error::{ErrorKind, Result},
+    options::{SectionFlags, SectionOptions},
+};
+use rustix::{fs, io::Errno};
+use std::{
+    os::fd::BorrowedFd,
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// See [`crate::sys::Platform::grow`].
+pub(crate) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Result<()> {
+    if section.page() != 0 {
+        return Err(refuse(
+            ErrorKind::Unsupported,
+            "large pages do not grow; make it anew, or without SectionFlags::LARGE_PAGES",
+        ));
+    }
+    let fd = section.fd();
+    if size_of(fd)? >= size {
+        return Ok(());
+    }
+    aside::check_limits(size)?;
+    let _alone = Alone::within(section, options.timeout)?;
+    let from = size_of(fd)?;
+    if from >= size {
+        return Ok(());
+    }
+    let reserve = options.flags.contains(SectionFlags::RESERVE);
+    #[cfg(target_os = "linux")]
+    if section.kind == Kind::Anonymous && !reserve {
+        super::anonymous::check_memory(size - from)?;
+    }
+    let grown = if reserve { retry(|| fs::ftruncate(fd, size)) } else { extend(fd, from, size) };
+    grown.map_err(|errno| {
+        back(fd, from, size);
+        match errno {
+            // An object of `shm_open` is given its size once.
+            Errno::INVAL if section.kind != Kind::File && !cfg!(target_os = "linux") => refuse(
+                ErrorKind::TooLarge,
+                "memory of this system does not grow; make it anew with max_size, or use a file",
+            ),
+            errno => cvt(errno),
+        }
+    })
+}
+
+/// Held by who makes a section longer.
+struct Alone<'a> {
+    fd: BorrowedFd<'a>,
+    locked: bool,
+    _thread: MutexGuard<'a, ()>,
+}
+
+impl<'a> Alone<'a> {
+    fn within(section: &'a Section, timeout: Duration) -> Result<Self> {
+        let thread = section.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alone = Self { fd: section.fd(), locked: false, _thread: thread };
+        let mut pause = Pause::up_to(timeout);
+        loop {
+            match ofd::set(alone.fd, ofd::GROWTH, Hold::Exclusive) {
+                Ok(true) => alone.locked = true,
+                Ok(false) if pause.once() => continue,
+                Ok(false) => {
+                    return Err(refuse(
+                        ErrorKind::TimedOut,
+                        "another process has been growing it for longer than the timeout; try again, or end that process if it hangs",
+                    ));
+                }
+                // No locks there: see the module.
+                Err(_) => {}
+            }
+            return Ok(alone);
+        }
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        if self.locked {
+            let _ = ofd::set(self.fd, ofd::GROWTH, Hold::Nothing);
+        }
+    }
+}
+
+fn retry(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            done => return done,
+        }
+    }
+}
+
+/// Makes a file of `from` bytes one of `size`, all of it on its device.
+fn extend(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
+    match retry(|| blocks(fd, from, size)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => aside::zeros(fd, from, size),
+        done => done,
+    }
+}
+
+/// The blocks first, beyond the end, where nobody sees them: if there are too few, the file is as
+/// long as it was. Then the length, which takes nothing more and never falls.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn blocks(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
+    use fs::FallocateFlags;
+    retry(|| fs::fallocate(fd, FallocateFlags::KEEP_SIZE, from, size - from))?;
+    fs::fallocate(fd, FallocateFlags::empty(), from, size - from)
+}
+
+/// As on Linux: the blocks, behind the last one that it has, and then the length.
+#[cfg(target_vendor = "apple")]
+fn blocks(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
+    use std::os::fd::AsRawFd;
+    let mut store = libc::fstore_t {
+        fst_flags: libc::F_ALLOCATEALL,
+        fst_posmode: libc::F_PEOFPOSMODE,
+        fst_offset: 0,
+        fst_length: i64::try_from(size - from).map_err(|_| Errno::FBIG)?,
+        fst_bytesalloc: 0,
+    };
+    // SAFETY: the descriptor is open for as long as it is borrowed; the call reads and writes the
+    // structure, which lives across it, and keeps no pointer.
+    let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_PREALLOCATE, &raw mut store) };
+    if done == -1 {
+        let errno = Errno::from_io_error(&std::io::Error::last_os_error());
+        return Err(match errno.unwrap_or(Errno::IO) {
+            Errno::NOTSUP => Errno::OPNOTSUPP,
+            errno => errno,
+        });
+    }
+    fs::ftruncate(fd, size)
+}
+
+#[cfg(target_os = "freebsd")]
+fn blocks(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
+    fs::fallocate(fd, fs::FallocateFlags::empty(), from, size - from)
+}
+
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd"
+)))]
+fn blocks(_: BorrowedFd<'_>, _: u64, _: u64) -> Result<(), Errno> {
+    Err(Errno::OPNOTSUPP)
+}
+
+/// After a failure: gives back what was got for the bytes from `from` on, seen or beyond the end.
+///
+/// Nobody uses them: nobody was told of them, and whoever else grows the section waits. Unless it
+/// is longer than we would have made it: then somebody did so who knows nothing of the lock, and
+/// everything stays.
+fn back(fd: BorrowedFd<'_>, from: u64, size: u64) {
+    if size_of(fd).is_ok_and(|now| (from..=size).contains(&now)) {
+        let _ = retry(|| fs::ftruncate(fd, from));
+    }
+}

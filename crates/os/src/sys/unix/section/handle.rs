@@ -1,0 +1,254 @@
+//! The handle of a section, whatever it is of.
+
+#![allow(unsafe_code, reason = "nothing safe reports what `close` says")]
+
+use super::{
+    super::{
+        error::{cvt, refuse},
+        machine,
+    },
+    life::Life,
+};
+use crate::{
+    error::{ErrorKind, Result},
+    options::SectionOptions,
+    spec::SectionId,
+};
+use rustix::{fs, io::Errno};
+use std::{
+    mem::ManuallyDrop,
+    os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd},
+    sync::{Mutex, PoisonError, atomic::AtomicBool},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Named,
+    Anonymous,
+}
+
+#[derive(Debug)]
+pub(crate) struct Section {
+    handle: Handle,
+    pub(super) kind: Kind,
+    pub(crate) created: bool,
+    /// Whether the descriptor may write, and so may lock exclusively.
+    pub(crate) writable: bool,
+    /// Whether an `Attachment` of this handle lives.
+    pub(crate) attached: AtomicBool,
+    /// Bytes of its pages, where they are not the usual ones.
+    page: usize,
+    /// One thread at a time makes it longer.
+    pub(super) growing: Mutex<()>,
+    /// The directory of a new file, until its entry is known to be on the device.
+    directory: Mutex<Option<OwnedFd>>,
+}
+
+/// The open file, and the name that it helps to keep alive.
+#[derive(Debug)]
+struct Handle {
+    // Taken by `end`, which runs once.
+    fd: ManuallyDrop<OwnedFd>,
+    life: Option<Life>,
+    /// The process that opened it.
+    generation: u32,
+}
+
+impl Handle {
+    /// Leaves the name and closes the file. To be called once, by `drop` or instead of it.
+    fn end(&mut self) -> Result<()> {
+        let here = self.generation == machine::generation();
+        let life = self.life.take().and_then(|life| life.leave(self.fd.as_fd(), here));
+        // SAFETY: this function runs once (see above), and `fd` is not used after it.
+        let fd = unsafe { ManuallyDrop::take(&mut self.fd) };
+        // SAFETY: the descriptor was owned and is given up by `into_raw_fd`; nobody else closes
+        // it, and it is not used again whatever the answer.
+        let closed = unsafe { libc::close(fd.into_raw_fd()) };
+        let error = std::io::Error::last_os_error();
+        if let Some(life) = life {
+            life.look_after();
+        }
+        match Errno::from_io_error(&error) {
+            // Interrupted: Linux has closed it all the same.
+            Some(errno) if closed == -1 && errno != Errno::INTR => Err(cvt(errno)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+/// The size that a new section needs.
+pub(super) fn size_to_create(options: &SectionOptions) -> Result<u64> {
+    options.size.ok_or_else(|| {
+        refuse(ErrorKind::InvalidArgument, "there is none yet and no size; give one")
+    })
+}
+
+impl Section {
+    pub(super) fn new(fd: OwnedFd, kind: Kind, created: bool, writable: bool) -> Self {
+        Self {
+            handle: Handle {
+                fd: ManuallyDrop::new(fd),
+                life: None,
+                generation: machine::generation(),
+            },
+            kind,
+            created,
+            writable,
+            attached: AtomicBool::new(false),
+            page: 0,
+            growing: Mutex::new(()),
+            directory: Mutex::new(None),
+        }
+    }
+
+    /// The same section, of pages of that many bytes.
+    pub(super) fn paged(self, page: usize) -> Self {
+        Self { page, ..self }
+    }
+
+    /// The same section, with its name's life in its hands.
+    pub(super) fn living(mut self, life: Life) -> Self {
+        self.handle.life = Some(life);
+        self
+    }
+
+    /// The same section, which syncs the entry in that directory with its first flush.
+    pub(super) fn in_directory(mut self, directory: Option<OwnedFd>) -> Self {
+        self.directory = Mutex::new(directory);
+        self
+    }
+
+    /// For `fill`: the same open file, with neither name nor locks to care for.
+    pub(super) fn duplicate_of(fd: BorrowedFd<'_>, kind: Kind) -> Result<Self> {
+        let fd = rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(cvt)?;
+        Ok(Self::new(fd, kind, true, true))
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.handle.fd.as_fd()
+    }
+
+    /// Whether this process opened it: a child after fork shares its locks and must not free them.
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.handle.generation == machine::generation()
+    }
+
+    pub(crate) fn has_file(&self) -> bool {
+        self.kind == Kind::File
+    }
+
+    /// What its mappings must be whole pages of; 0 for the usual.
+    pub(crate) fn page(&self) -> usize {
+        self.page
+    }
+
+    pub(crate) fn size(&self) -> Result<u64> {
+        size_of(self.fd())
+    }
+
+    pub(crate) fn id(&self) -> Result<Option<SectionId>> {
+        if !self.has_file() {
+            return Ok(None);
+        }
+        let stat = fs::fstat(self.fd()).map_err(cvt)?;
+        Ok(Some(SectionId {
+            volume: number(stat.st_dev),
+            file: number(stat.st_ino),
+            born: born(self.fd(), &stat),
+        }))
+    }
+
+    pub(crate) fn sync(&self) -> Result<()> {
+        if !self.has_file() {
+            return Ok(());
+        }
+        to_device(self.fd())?;
+        let mut directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = directory.as_ref() {
+            fs::fsync(open).map_err(cvt)?;
+            *directory = None;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn close(self) -> Result<()> {
+        ManuallyDrop::new(self.handle).end()
+    }
+}
+
+pub(super) fn size_of(fd: BorrowedFd<'_>) -> Result<u64> {
+    let stat = fs::fstat(fd).map_err(cvt)?;
+    Ok(u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+/// Refuses a section that was found and is smaller than asked for.
+pub(super) fn check_size(fd: BorrowedFd<'_>, options: &SectionOptions) -> Result<()> {
+    let size = size_of(fd)?;
+    match options.size {
+        Some(wanted) if wanted > size => Err(refuse(
+            ErrorKind::TooLarge,
+            format!(
+                "it has {size} bytes and {wanted} were asked for; ask for no more, or make it anew"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A number of `stat`, whose type differs between systems; a negative device number keeps its bits.
+pub(super) fn number<T: TryInto<u64> + TryInto<i64> + Copy>(number: T) -> u64 {
+    number
+        .try_into()
+        .or_else(|_| TryInto::<i64>::try_into(number).map(i64::cast_unsigned))
+        .unwrap_or(0)
+}
+
+#[cfg(target_os = "linux")]
+fn born(fd: BorrowedFd<'_>, _: &fs::Stat) -> u64 {
+    let flags = fs::AtFlags::EMPTY_PATH;
+    match fs::statx(fd, c"", flags, fs::StatxFlags::BTIME) {
+        Ok(told) if told.stx_mask & fs::StatxFlags::BTIME.bits() != 0 => {
+            nanoseconds(told.stx_btime.tv_sec, told.stx_btime.tv_nsec.into())
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(target_vendor = "apple")]
+fn born(_: BorrowedFd<'_>, stat: &fs::Stat) -> u64 {
+    nanoseconds(stat.st_birthtime, u64::try_from(stat.st_birthtime_nsec).unwrap_or(0))
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+fn born(_: BorrowedFd<'_>, _: &fs::Stat) -> u64 {
+    0
+}
+
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+fn nanoseconds(seconds: i64, nanoseconds: u64) -> u64 {
+    seconds.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
+}
+
+/// `fsync` of macOS leaves the bytes in the drive's cache; this does not.
+#[cfg(target_vendor = "apple")]
+fn to_device(fd: BorrowedFd<'_>) -> Result<()> {
+    fs::fcntl_fullfsync(fd).map_err(cvt)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn to_device(fd: BorrowedFd<'_>) -> Result<()> {
+    fs::fdatasync(fd).map_err(cvt)
+}
+
+impl AsFd for Section {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd()
+    }
+}

@@ -1,0 +1,78 @@
+//! How a name lives as long as the handles of its section. The protocol is that of `names.rs`.
+
+use super::{
+    super::{
+        error::cvt,
+        ofd::{self, Hold},
+    },
+    shm,
+};
+use crate::{error::Result, options::SectionOptions};
+use rustix::{
+    fs::{self, OFlags},
+    io::Errno,
+};
+use std::{
+    os::fd::{AsFd, BorrowedFd},
+    path::{Path, PathBuf},
+};
+
+/// The name that a handle helps to keep alive.
+#[derive(Debug)]
+pub(super) struct Life {
+    path: PathBuf,
+    /// Whether copies of the descriptor in other processes count as handles.
+    inherit: bool,
+}
+
+impl Life {
+    pub(super) fn new(path: &Path, options: &SectionOptions) -> Self {
+        Self { path: path.into(), inherit: options.inherit }
+    }
+
+    /// Before the descriptor is closed, in the process that opened it or (not `here`) in a child:
+    /// gives the lock back and takes the name away if it was the last. Answers itself where that
+    /// can only be done after the descriptor is closed.
+    pub(super) fn leave(self, fd: BorrowedFd<'_>, here: bool) -> Option<Self> {
+        if self.inherit || !here {
+            return Some(self);
+        }
+        let _ = ofd::set(fd, ofd::LIFE, Hold::Nothing);
+        // Fails with a descriptor for reading only, which cannot lock exclusively.
+        let Ok(reaped) = reap(fd, &self.path) else { return Some(self) };
+        if reaped {
+            let _ = ofd::set(fd, ofd::LIFE, Hold::Nothing);
+        }
+        None
+    }
+
+    /// After the descriptor is closed: takes the name away if it was the last. Whatever is in the
+    /// way, who comes next does it.
+    pub(super) fn look_after(self) {
+        if let Ok(Some(fd)) = shm::open(&self.path, OFlags::RDWR) {
+            let _ = reap(fd.as_fd(), &self.path);
+        }
+    }
+}
+
+/// Whether the name stands for the file of this descriptor.
+pub(super) fn is_bound(path: &Path, fd: BorrowedFd<'_>) -> Result<bool> {
+    let file = fs::fstat(fd).map_err(cvt)?;
+    match fs::lstat(path) {
+        Ok(name) => Ok((name.st_dev, name.st_ino) == (file.st_dev, file.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(cvt(errno)),
+    }
+}
+
+/// Takes the name away where nobody lives behind it; whether that was so. The exclusive lock is
+/// held until `fd` is closed.
+pub(super) fn reap(fd: BorrowedFd<'_>, path: &Path) -> Result<bool> {
+    if !ofd::set(fd, ofd::LIFE, Hold::Exclusive)? {
+        return Ok(false);
+    }
+    if is_bound(path, fd)? {
+        fs::unlink(path).map_err(cvt)?;
+    }
+    Ok(true)
+}

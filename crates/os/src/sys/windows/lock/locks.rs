@@ -1,0 +1,293 @@
+//! Lock words whose owner is a slot of the region's table, and who owns a slot owns its token.
+//!
+//! A *token* is the named mutex `<scope>\mapvar.<id>.t<slot>`. A thread that is about to take its
+//! first lock in a region looks for a token that it can have at once, keeps it until the thread
+//! ends, and raises the slot's generation, so that what the slot's last owner left behind names
+//! somebody who is gone. The kernel gives the token free when the thread ends in any way.
+//!
+//! | word of a slot in the table | meaning | who changes it |
+//! | --- | --- | --- |
+//! | 0 | generation: how many owners the slot has had | who has the token, before its first lock |
+//! | 1 | process id of the owner, for messages | the same |
+//! | 2 | thread id of the owner, for messages | the same |
+//! | 3 | start of the owner's process, for messages | the same |
+//! | 4 | the word on which the owner sleeps, by its byte in the region; 0 = on none | the owner |
+//! | 5..=7 | of other owners (docs/FORMAT.md) | nobody here |
+//!
+//! The owner in a lock word is `generation << 10 | slot`, in which the generation is taken to
+//! `1..=0xf_fffe`: never 0, and below the marks. A lock word that a dead thread left would be taken
+//! for a living one's if its slot had 1,048,574 owners since, not one of which left; that costs who
+//! wants the lock a `TimedOut` until the slot has its next owner.
+
+use super::{
+    super::{machine, names, wait},
+    event::{self, Events},
+    token::{self, Look},
+};
+use crate::{
+    error::{Error, ErrorKind, Holder, Result},
+    memory::{
+        mapped::MappedRange,
+        words::{Half, Word},
+    },
+    spec::{DIED, FIRST_MARK, LockSpec, OWNER, Refused, Taken, WAITERS},
+};
+use std::{
+    os::windows::io::AsHandle,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Slots that a lock word can name.
+const MOST_SLOTS: usize = 1 << SLOT_BITS;
+const SLOT_BITS: u32 = 10;
+/// Generations are counted up to here in a lock word.
+const GENERATIONS: u64 = 0xf_fffe;
+const _: () = assert!((GENERATIONS << SLOT_BITS | (MOST_SLOTS as u64 - 1)) < FIRST_MARK as u64);
+
+/// Words of a slot, and the one that says on which word its owner sleeps.
+const WORDS: usize = 8;
+const SLEEPS_ON: usize = 4;
+
+/// How long a waiter only looks at the word.
+const BRIEFLY: Duration = Duration::from_micros(100);
+
+/// What [`crate::Locks`] keeps for one region.
+#[derive(Debug)]
+pub(crate) struct Locks {
+    /// Told apart from every other that this process ever has.
+    number: u64,
+    /// What a token is called, less its slot. In an `Arc` so that a thread sees when it is gone.
+    tokens: Arc<str>,
+    /// What the event of a thread that sleeps is called, less its slot.
+    events: Box<str>,
+    signalled: Events,
+    table: usize,
+    slots: usize,
+}
+
+impl Locks {
+    pub(crate) fn new(spec: &LockSpec) -> Result<Self> {
+        static NUMBERS: Word = Word::new(1);
+        let LockSpec { scope, id, table, slots } = spec;
+        let refuse = |detail: String| {
+            Err(Error::new(ErrorKind::InvalidArgument, "take locks in", format!("region {id:?}"))
+                .detail(detail))
+        };
+        if !(1..=MOST_SLOTS).contains(slots) {
+            return refuse(format!("{slots} slots; give 1 to {MOST_SLOTS}"));
+        }
+        if slots.checked_mul(WORDS * 8).and_then(|len| len.checked_add(*table)).is_none() {
+            return refuse(format!("its table would lie at {table:#x}, beyond any address"));
+        }
+        if id.is_empty() || id.len() > 120 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return refuse("its id is not 1 to 120 letters and digits".into());
+        }
+        Ok(Self {
+            // Relaxed: only the number counts, nothing is published by it.
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            tokens: names::scoped(*scope, &format!("mapvar.{id}.t")).into(),
+            events: names::scoped(*scope, &format!("mapvar.{id}.w")).into(),
+            signalled: Events::default(),
+            table: *table,
+            slots: *slots,
+        })
+    }
+
+    pub(crate) fn lock(
+        &self,
+        range: &MappedRange,
+        at: usize,
+        timeout: Duration,
+    ) -> Result<Taken, Refused> {
+        let Some(word) = range.half(at) else { return Err(Refused::Failed(misplaced(at))) };
+        let mine = match token::cached(self.number) {
+            Some(mine) => mine,
+            None => self.claim(range).map_err(Refused::Failed)?,
+        };
+        // SYNC POINT (lock). Acquire pairs with the Release of `unlock` and `unmark`: what the last
+        // holder wrote is seen. Release pairs with the Acquire loads of `wait`: who sees this owner
+        // sees its generation in the table, which was stored before.
+        match word.compare_exchange(0, mine, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => Ok(Taken::Clean),
+            Err(_) => self.wait(range, word, mine, timeout),
+        }
+    }
+
+    pub(crate) fn unlock(range: &MappedRange, at: usize) {
+        if let Some(word) = range.half(at) {
+            // SYNC POINT (unlock). Release pairs with the Acquire of `lock` and `wait`. Nobody else
+            // changes the word of a living holder, so a store will do.
+            word.store(0, Ordering::Release);
+        }
+    }
+
+    /// See [`crate::Locks::park`].
+    pub(crate) fn park(
+        &self,
+        range: &MappedRange,
+        at: usize,
+        seen: u32,
+        at_most: Duration,
+    ) -> Result<bool> {
+        let Some(word) = range.half(at) else { return Err(misplaced(at)) };
+        let mine = match token::cached(self.number) {
+            Some(mine) => mine,
+            None => self.claim(range)?,
+        };
+        let slot = (mine & (MOST_SLOTS as u32 - 1)) as usize;
+        let event = token::event(self.number, || event::make(&self.events, slot))?;
+        self.sleep_on(range, slot, at as u64)?;
+        // SYNC POINT (park). Release carries the slot's word to `wake`, whose addition is Acquire: a
+        // load would not, where another has set the bit already.
+        let found = word.fetch_or(WAITERS, Ordering::AcqRel);
+        let slept = (found | WAITERS) == (seen | WAITERS);
+        let waited =
+            if slept { wait::for_object(event.as_handle(), at_most).map(|_| ()) } else { Ok(()) };
+        self.sleep_on(range, slot, 0)?;
+        waited.map(|()| slept)
+    }
+
+    /// Signals those who sleep on the word at byte `at`.
+    pub(crate) fn wake(&self, range: &MappedRange, at: usize) {
+        for slot in 0..self.slots {
+            // SYNC POINT: `crate::Locks::wake` has read the bit that `park` set after this word.
+            if self.slot_word(range, slot, SLEEPS_ON).is_ok_and(|on| on == at as u64) {
+                self.signalled.signal(&self.events, slot);
+            }
+        }
+    }
+
+    fn sleep_on(&self, range: &MappedRange, slot: usize, at: u64) -> Result<()> {
+        let place = self.table + slot * WORDS * 8;
+        let words = range.words_mut(place, WORDS).ok_or_else(|| misplaced(place))?;
+        words.store(SLEEPS_ON, at, Ordering::Release);
+        Ok(())
+    }
+
+    #[cold]
+    fn wait(
+        &self,
+        range: &MappedRange,
+        word: &Half,
+        mine: u32,
+        timeout: Duration,
+    ) -> Result<Taken, Refused> {
+        let begin = Instant::now();
+        let deadline = begin.checked_add(timeout);
+        let mut look = Look::default();
+        let (mut spins, mut looks) = (0_u32, 0_u64);
+        loop {
+            // SYNC POINT (wait). Acquire pairs with the Release of the owner's `lock`.
+            let found = word.load(Ordering::Acquire);
+            let owner = found & OWNER;
+            if owner >= FIRST_MARK {
+                return Err(Refused::Marked(owner));
+            }
+            let free = owner == 0;
+            // A holder keeps a lock for less than a microsecond, unless it lost its processor. To wait
+            // for its token takes a tick of the system's clock, 1 to 16 ms.
+            if !free && begin.elapsed() < BRIEFLY {
+                spins += 1;
+                if spins < 64 {
+                    std::hint::spin_loop();
+                } else {
+                    thread::yield_now();
+                }
+                continue;
+            }
+            let left = deadline.map_or(Duration::MAX, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
+            // 1 ms, growing to 5: a plain unlock shows only when the word is read again.
+            let patience = Duration::from_millis((1 + looks / 4).min(5));
+            let gone = !free && self.gone(range, owner, &mut look, patience.min(left))?;
+            if free || gone {
+                // Only if the word still says so. An owner who is gone never comes back, so that
+                // nothing can have happened in between that leaves the same word behind.
+                // SYNC POINT: as in `lock`.
+                match word.compare_exchange(found, mine, Ordering::AcqRel, Ordering::Relaxed) {
+                    Ok(_) if gone || found & DIED != 0 => return Ok(Taken::Recovered),
+                    Ok(_) => return Ok(Taken::Clean),
+                    Err(_) => continue,
+                }
+            }
+            if left.is_zero() {
+                return Err(Refused::TimedOut(self.holder(range, owner)));
+            }
+            looks += 1;
+        }
+    }
+
+    /// Whether the owner that a lock word names is gone; waits a little for it to go.
+    fn gone(
+        &self,
+        range: &MappedRange,
+        owner: u32,
+        look: &mut Look,
+        patience: Duration,
+    ) -> Result<bool, Refused> {
+        let slot = (owner & (MOST_SLOTS as u32 - 1)) as usize;
+        // Nobody can have locked by a slot that there is not, or by a generation that the slot has
+        // no more, or not yet.
+        if slot >= self.slots {
+            return Ok(true);
+        }
+        let generation = self.slot_word(range, slot, 0).map_err(Refused::Failed)?;
+        if owner_of(slot, generation) != owner {
+            return Ok(true);
+        }
+        look.owner_is_gone(&self.tokens, slot, patience).map_err(Refused::Failed)
+    }
+
+    /// Gets this thread a slot, once in this region; answers how lock words name it.
+    #[cold]
+    fn claim(&self, range: &MappedRange) -> Result<u32> {
+        // Before a token is had, so that nothing is to be given back.
+        self.slot_word(range, self.slots - 1, WORDS - 1)?;
+        token::claim(self.number, &self.tokens, self.slots, |slot| {
+            let at = self.table + slot * WORDS * 8;
+            let words = range.words_mut(at, WORDS).ok_or_else(|| misplaced(at))?;
+            let generation = words.read().load(0, Ordering::Relaxed).wrapping_add(1);
+            // Relaxed: the messages may be wrong for a moment, and the generation is published by
+            // the Release of the first `lock`.
+            words.store(1, machine::current_process().into(), Ordering::Relaxed);
+            words.store(2, machine::current_thread().into(), Ordering::Relaxed);
+            words.store(3, machine::started_here(), Ordering::Relaxed);
+            words.store(SLEEPS_ON, 0, Ordering::Relaxed);
+            words.store(0, generation, Ordering::Release);
+            Ok(owner_of(slot, generation))
+        })
+    }
+
+    fn slot_word(&self, range: &MappedRange, slot: usize, word: usize) -> Result<u64> {
+        let at = self.table + slot * WORDS * 8;
+        let words = range.words_mut(at, WORDS).ok_or_else(|| misplaced(at))?;
+        Ok(words.read().load(word, Ordering::Relaxed))
+    }
+
+    /// Who holds it, as far as its slot tells: a hint, which a peer may have forged.
+    fn holder(&self, range: &MappedRange, owner: u32) -> Option<Holder> {
+        let slot = (owner & (MOST_SLOTS as u32 - 1)) as usize;
+        let word = |word| self.slot_word(range, slot, word).ok();
+        if slot >= self.slots || owner_of(slot, word(0)?) != owner {
+            return None;
+        }
+        let pid = u32::try_from(word(1)?).ok().filter(|pid| *pid != 0)?;
+        Some(Holder::new(pid).with_program(machine::program(pid, Some(word(3)?))))
+    }
+}
+
+/// How lock words name the owner of `slot` in `generation`.
+fn owner_of(slot: usize, generation: u64) -> u32 {
+    ((generation % GENERATIONS + 1) as u32) << SLOT_BITS | slot as u32
+}
+
+#[cold]
+fn misplaced(at: usize) -> Error {
+    Error::new(ErrorKind::InvalidArgument, "take lock", "").detail(format!(
+        "byte {at} is not a lock word of this view, or the view is for reading; give the region's \
+         writable view"
+    ))
+}

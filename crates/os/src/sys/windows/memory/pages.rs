@@ -1,0 +1,330 @@
+//! Pages of a section at addresses of this process: a view of Windows' each, and the addresses that
+//! are kept for more of them.
+
+#![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
+
+use super::{
+    super::{
+        cvt::{is, last, retold},
+        machine,
+    },
+    faults, placeholder,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    memory::registry::{self, Losses, Registered},
+};
+use std::{
+    fs::File,
+    mem::ManuallyDrop,
+    os::windows::io::{AsRawHandle, BorrowedHandle},
+    ptr::{NonNull, without_provenance},
+};
+use windows_sys::Win32::{
+    Foundation::{ERROR_ACCESS_DENIED, ERROR_INVALID_ADDRESS, ERROR_INVALID_PARAMETER},
+    System::Memory::{
+        FILE_MAP_READ, MEM_COMMIT, MEM_RELEASE, MEM_RESERVE, MEMORY_BASIC_INFORMATION,
+        MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFileEx, PAGE_NOACCESS, UnmapViewOfFile, VirtualAlloc,
+        VirtualFree, VirtualQuery,
+    },
+};
+
+/// Not in windows-sys.
+const MEM_TOP_DOWN: u32 = 0x0010_0000;
+
+#[cfg(test)]
+thread_local! {
+    /// What a test does in the moment in which the addresses behind a view are nobody's (where there
+    /// are no placeholders). It is given the first of them.
+    pub(crate) static BETWEEN: std::cell::Cell<fn(usize)> = const { std::cell::Cell::new(|_| {}) };
+}
+
+/// One view of Windows', unmapped when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) address: NonNull<u8>,
+    pub(crate) len: usize,
+    /// Whether it has taken the place of a placeholder.
+    placed: bool,
+    /// Dropped by `end`, before it unmaps. `None` for one that is only looked at from outside.
+    registered: Option<Registered>,
+}
+
+impl Piece {
+    pub(crate) fn map(
+        section: BorrowedHandle<'_>,
+        access: u32,
+        offset: u64,
+        len: usize,
+        base_address: usize,
+    ) -> Result<Self> {
+        // SAFETY: the handle is open for as long as it is borrowed. A base address that is not null
+        // is only a wish: where anything is mapped already, the call fails.
+        let view = unsafe {
+            MapViewOfFileEx(
+                section.as_raw_handle(),
+                access,
+                (offset >> 32) as u32,
+                offset as u32,
+                len,
+                without_provenance(base_address),
+            )
+        };
+        match NonNull::new(view.Value.cast()) {
+            Some(address) => Ok(Self { address, len, placed: false, registered: None }),
+            None => Err(explain(last(), base_address)),
+        }
+    }
+
+    /// Looks at the pages that `len` bytes lie in: gives memory to those that the section has only
+    /// reserved, and makes sure that no byte is missing.
+    ///
+    /// Without it a read or write of a page that nobody has committed would end the process.
+    pub(crate) fn commit(&self, len: usize) -> Result<()> {
+        let mut done = 0;
+        while done < len {
+            let at = self.address.as_ptr().wrapping_add(done).cast_const().cast();
+            let pages = query(at)?;
+            // The rest of this run of pages, from `at` on.
+            let run = pages.RegionSize.min(len - done);
+            if pages.AllocationBase != self.address.as_ptr().cast() || run == 0 {
+                return Err(Error::new(ErrorKind::Truncated, "", "")
+                    .detail(format!("the section ends after {done} of {len} bytes")));
+            }
+            if pages.State == MEM_RESERVE {
+                // SAFETY: the run lies in this view, which is mapped for as long as `self`; to
+                // commit pages of a section that has reserved them changes no memory that is in
+                // use, and where another thread or process was quicker, nothing.
+                let committed =
+                    unsafe { VirtualAlloc(at, run, MEM_COMMIT, pages.AllocationProtect) };
+                if committed.is_null() {
+                    return Err(last());
+                }
+            }
+            done += run;
+        }
+        Ok(())
+    }
+
+    /// Tells the guard against faults of it, before anybody may touch it. Answers what tells of the
+    /// losses of the whole view: `losses`, or its own where it is the first piece.
+    pub(crate) fn register(
+        &mut self,
+        file: Option<&File>,
+        access: u32,
+        offset: u64,
+        losses: Option<Losses>,
+    ) -> Losses {
+        let (page, _) = machine::sizes();
+        let piece = registry::Piece {
+            address: self.address.as_ptr().expose_provenance(),
+            // Whole pages: the last one may be touched to its end.
+            len: self.len.next_multiple_of(page),
+            page,
+            protection: faults::protection(access),
+            file: file.map_or(0, |file| file.as_raw_handle().addr()),
+            offset,
+            kept: self.placed,
+        };
+        let registered = faults::register(&piece, losses);
+        let own = registered.losses();
+        self.registered = Some(registered);
+        losses.unwrap_or(own)
+    }
+
+    pub(crate) fn unmap(self) -> Result<()> {
+        ManuallyDrop::new(self).end()
+    }
+
+    /// To be called once, by `drop` or instead of it.
+    fn end(&mut self) -> Result<()> {
+        let registered = self.registered.take();
+        let replaced = registered.as_ref().is_some_and(Registered::is_replaced);
+        // Before the addresses are another's.
+        drop(registered);
+        let done = if replaced {
+            // SAFETY: `faults` has put memory in the place of the view, at its first address, which
+            // is this value's to give back now.
+            unsafe { VirtualFree(self.address.as_ptr().cast(), 0, MEM_RELEASE) }
+        } else {
+            // SAFETY: the view is mapped and owned by this value alone, which gives it up; whatever
+            // was borrowed from it is gone.
+            unsafe { UnmapViewOfFile(self.view()) }
+        };
+        if done == 0 { Err(last()) } else { Ok(()) }
+    }
+
+    fn view(&self) -> MEMORY_MAPPED_VIEW_ADDRESS {
+        MEMORY_MAPPED_VIEW_ADDRESS { Value: self.address.as_ptr().cast() }
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+/// Addresses at which Windows puts nothing, released when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    address: NonNull<u8>,
+    pub(crate) len: usize,
+    /// Whether views can take their place without a moment in between.
+    placeholder: bool,
+}
+
+impl Addresses {
+    /// `len` of them from `base` on, a multiple of the granularity; anywhere where that is 0.
+    pub(crate) fn take(base: usize, len: usize, placeholder: bool) -> Result<Self> {
+        if placeholder && let Some(address) = placeholder::reserve(base, len) {
+            return Ok(Self { address, len, placeholder });
+        }
+        // At the upper end: memory for others is looked for from below, so that nobody is given
+        // these addresses in the moments in which they are free, as long as there are any others.
+        let kind = MEM_RESERVE | if base == 0 { MEM_TOP_DOWN } else { 0 };
+        // SAFETY: to reserve addresses touches no memory; those that are in use are refused.
+        let address = unsafe { VirtualAlloc(without_provenance(base), len, kind, PAGE_NOACCESS) };
+        match NonNull::new(address.cast()) {
+            Some(address) => Ok(Self { address, len, placeholder: false }),
+            None => Err(last()),
+        }
+    }
+
+    /// Maps `len` bytes of a section at the first of them. What is left of them is answered too:
+    /// all, where it failed and they are still to be had.
+    pub(crate) fn fill(
+        self,
+        section: BorrowedHandle<'_>,
+        access: u32,
+        offset: u64,
+        len: usize,
+    ) -> (Result<Piece>, Option<Self>) {
+        if self.placeholder {
+            return self.replace(section, access, offset, len);
+        }
+        let (at, most) = (self.address.as_ptr().addr(), self.len);
+        // From here until they are taken again, these addresses are anybody's, and another thread
+        // may get some: then the call fails, or less is left.
+        drop(self);
+        #[cfg(test)]
+        BETWEEN.get()(at);
+        let piece = Piece::map(section, access, offset, len, at);
+        let next = piece.as_ref().map_or(0, |_| len);
+        let left = (next < most).then(|| Self::take(at + next, most - next, false).ok());
+        (piece, left.flatten())
+    }
+
+    fn replace(
+        self,
+        section: BorrowedHandle<'_>,
+        access: u32,
+        offset: u64,
+        len: usize,
+    ) -> (Result<Piece>, Option<Self>) {
+        let whole = len.next_multiple_of(machine::sizes().0).min(self.len);
+        if whole < self.len
+            && let Err(error) = placeholder::split(self.address, whole)
+        {
+            return (Err(error), Some(self));
+        }
+        match placeholder::replace(section, access, offset, self.address, whole) {
+            Ok(address) => {
+                let rest = self.behind(whole);
+                // It is no more: the view is in its place.
+                std::mem::forget(self);
+                (Ok(Piece { address, len, placed: true, registered: None }), rest)
+            }
+            Err(error) if whole == self.len => (Err(error), Some(self)),
+            Err(error) => match placeholder::join(self.address, self.len) {
+                Ok(()) => (Err(error), Some(self)),
+                // Two of them, then: both are released.
+                Err(_) => {
+                    drop(self.behind(whole));
+                    (Err(error), None)
+                }
+            },
+        }
+    }
+
+    /// What was split off behind the first `len`; to be asked for once.
+    fn behind(&self, len: usize) -> Option<Self> {
+        let address = NonNull::new(self.address.as_ptr().wrapping_add(len))?;
+        (len < self.len).then_some(Self { address, len: self.len - len, placeholder: true })
+    }
+}
+
+impl Drop for Addresses {
+    fn drop(&mut self) {
+        // SAFETY: this value alone owns the reservation, which begins here (`take`, `replace`), and
+        // nothing in it was ever committed or mapped.
+        unsafe { VirtualFree(self.address.as_ptr().cast(), 0, MEM_RELEASE) };
+    }
+}
+
+/// What failing to map means beyond what the code says.
+fn explain(error: Error, base_address: usize) -> Error {
+    if is(&error, ERROR_ACCESS_DENIED) {
+        return retold(
+            &error,
+            ErrorKind::PermissionDenied,
+            "the section does not allow this access, or is smaller; map it for reading, or open it \
+             with another protection",
+        );
+    }
+    if is(&error, ERROR_INVALID_PARAMETER) && base_address != 0 {
+        return retold(
+            &error,
+            ErrorKind::InvalidArgument,
+            format!("nothing can be mapped at {base_address:#x}; choose another base address"),
+        );
+    }
+    error
+}
+
+fn query(at: *const std::ffi::c_void) -> Result<MEMORY_BASIC_INFORMATION> {
+    let mut pages = MEMORY_BASIC_INFORMATION::default();
+    let len = size_of::<MEMORY_BASIC_INFORMATION>();
+    // SAFETY: it reads no memory at `at`, any address may be asked about; the place for the answer
+    // is as long as is said.
+    if unsafe { VirtualQuery(at, &raw mut pages, len) } == 0 { Err(last()) } else { Ok(pages) }
+}
+
+/// The size of a section that does not let itself be asked, in whole pages: by mapping all of it
+/// for a moment.
+pub(crate) fn size_by_view(section: BorrowedHandle<'_>) -> Result<u64> {
+    let piece = Piece::map(section, FILE_MAP_READ, 0, 0, 0)?;
+    let base = piece.address.as_ptr().cast();
+    let mut size = 0;
+    // A section that is reserved only has more than one run of pages; each call advances, so the
+    // end comes.
+    loop {
+        let pages = query(piece.address.as_ptr().wrapping_add(size).cast_const().cast())?;
+        if pages.AllocationBase != base || pages.RegionSize == 0 {
+            return Ok(size as u64);
+        }
+        size += pages.RegionSize;
+    }
+}
+
+/// The file that a section maps, as the kernel calls it; `None` where it does not tell.
+pub(crate) fn file_behind(section: BorrowedHandle<'_>) -> Option<Vec<u16>> {
+    use windows_sys::Win32::System::{
+        ProcessStatus::K32GetMappedFileNameW, Threading::GetCurrentProcess,
+    };
+    let piece = Piece::map(section, FILE_MAP_READ, 0, 1, 0).ok()?;
+    let mut name = vec![0_u16; 32_768];
+    // SAFETY: no argument.
+    let process = unsafe { GetCurrentProcess() };
+    let at = piece.address.as_ptr().cast_const().cast();
+    // SAFETY: the address is in a view that is mapped until the end of this function; the place for
+    // the answer is as long as is said.
+    let len = unsafe { K32GetMappedFileNameW(process, at, name.as_mut_ptr(), name.len() as u32) };
+    name.truncate(len as usize);
+    (len != 0).then_some(name)
+}
+
+/// Whether a piece could not be mapped because its addresses are in use.
+pub(crate) fn is_taken(error: &Error) -> bool {
+    is(error, ERROR_INVALID_ADDRESS)
+}

@@ -1,0 +1,167 @@
+//! Sections made longer, with memory or disk behind the new part, while others have them mapped.
+//!
+//! A file grows by zeros that are written behind its end, whole granules of 64 KiB at a time, since
+//! only there can the next piece of a view be mapped. One at a time, in all processes: a lock on a
+//! byte far beyond the end, and a mutex for the threads that share a handle. So zeros never fall on
+//! what somebody has written.
+
+#![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
+
+use super::{
+    super::{
+        cvt::{cvt, last},
+        machine,
+        memory::pages::Piece,
+    },
+    attach::{self, GROWTH},
+    handle::{Pages, Section, length},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    options::{SectionFlags, SectionOptions},
+};
+use std::{
+    fs::File,
+    io,
+    os::windows::{
+        fs::FileExt,
+        io::{AsHandle, AsRawHandle},
+    },
+    sync::{MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+use windows_sys::Win32::{
+    Storage::FileSystem::{
+        FILE_ALLOCATION_INFO, FileAllocationInfo, LOCKFILE_EXCLUSIVE_LOCK,
+        SetFileInformationByHandle,
+    },
+    System::Memory::FILE_MAP_WRITE,
+};
+
+/// See [`crate::sys::Platform::grow`].
+pub(crate) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Result<()> {
+    if matches!(section.pages, Pages::Large | Pages::Image) {
+        return Err(Error::new(ErrorKind::Unsupported, "", "").detail(
+            "large pages and executable images do not grow; make it anew, without that flag",
+        ));
+    }
+    if let Some(file) = &section.file {
+        return file_to(section, file, options.timeout, size);
+    }
+    if size > section.size {
+        return Err(Error::new(ErrorKind::TooLarge, "", "").detail(format!(
+            "{size} bytes where it was made for {}; make it anew with a larger max_size, or open \
+             it by its file if it has one",
+            section.size
+        )));
+    }
+    if section.pages == Pages::Reserved && !options.flags.contains(SectionFlags::RESERVE) {
+        let size = usize::try_from(size).map_err(|_| {
+            Error::new(ErrorKind::TooLarge, "", "").detail("more than this process can map")
+        })?;
+        return commit(section, size);
+    }
+    Ok(())
+}
+
+/// Gives memory to the first `size` bytes of a section that is reserved, for every process.
+fn commit(section: &Section, size: usize) -> Result<()> {
+    // It stays when this view of it has gone.
+    Piece::map(section.object(size as u64)?.as_handle(), FILE_MAP_WRITE, 0, size, 0)?.commit(size)
+}
+
+/// Makes the file at least `size` bytes long, to the end of the granule.
+pub(crate) fn file_to(section: &Section, file: &File, timeout: Duration, size: u64) -> Result<()> {
+    if length(file)? >= size {
+        return Ok(());
+    }
+    let granule = machine::sizes().1 as u64;
+    let size = size.checked_next_multiple_of(granule).filter(|size| i64::try_from(*size).is_ok());
+    let Some(size) = size else {
+        return Err(Error::new(ErrorKind::TooLarge, "", "").detail("ask for less than 2^63 bytes"));
+    };
+    let _alone = Alone::within(section, file, timeout)?;
+    let from = length(file)?;
+    if from >= size {
+        return Ok(());
+    }
+    allocate(file, size)?;
+    zeros(file, from, size).map_err(|error| {
+        // Where it is mapped, Windows may refuse: then it stays longer, and zero. Nobody uses it,
+        // since nobody was told of it.
+        if length(file).is_ok_and(|now| (from..=size).contains(&now)) {
+            let _ = file.set_len(from);
+        }
+        cvt(error)
+    })
+}
+
+/// Gives the file its disk, before a byte is written and with its length unchanged: a full one is
+/// told here. File systems that cannot do so tell it when the bytes are written.
+fn allocate(file: &File, size: u64) -> Result<()> {
+    let asked = FILE_ALLOCATION_INFO { AllocationSize: size.cast_signed() };
+    // SAFETY: the handle is open for as long as it is borrowed; the structure is the one that this
+    // class of information takes, as long as is said, and lives across the call. It cuts nothing
+    // off: the file is shorter, and nobody else makes it longer meanwhile.
+    let done = unsafe {
+        SetFileInformationByHandle(
+            file.as_raw_handle(),
+            FileAllocationInfo,
+            (&raw const asked).cast(),
+            size_of::<FILE_ALLOCATION_INFO>() as u32,
+        )
+    };
+    if done != 0 {
+        return Ok(());
+    }
+    let error = last();
+    if error.kind() == ErrorKind::NoSpace { Err(error) } else { Ok(()) }
+}
+
+/// Writes zeros from byte `from` to `size`, upward: whatever stops it, all that is there is zero.
+fn zeros(file: &File, from: u64, size: u64) -> io::Result<()> {
+    const PART: usize = 1 << 18;
+    let zeros = vec![0; usize::try_from(size - from).map_or(PART, |len| len.min(PART))];
+    let mut at = from;
+    while at < size {
+        let part = usize::try_from(size - at).map_or(PART, |left| left.min(PART));
+        match file.seek_write(zeros.get(..part).unwrap_or_default(), at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => at += written as u64,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Held by who makes a file longer.
+struct Alone<'a> {
+    file: &'a File,
+    _thread: MutexGuard<'a, ()>,
+}
+
+impl<'a> Alone<'a> {
+    fn within(section: &'a Section, file: &'a File, timeout: Duration) -> Result<Self> {
+        let thread = section.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let deadline = Instant::now().checked_add(timeout);
+        let mut pause = 1;
+        while !attach::try_lock(file, GROWTH, LOCKFILE_EXCLUSIVE_LOCK)? {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Error::new(ErrorKind::TimedOut, "", "").detail(
+                    "another process has been growing it for longer than the timeout; try again, \
+                     or end that process if it hangs",
+                ));
+            }
+            thread::sleep(Duration::from_millis(pause));
+            pause = (pause + 1).min(10);
+        }
+        Ok(Self { file, _thread: thread })
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        let _ = attach::unlock(self.file, GROWTH);
+    }
+}

@@ -1,0 +1,452 @@
+//! The section object: its handle, its file's handle, its true size, and how options become
+//! Windows' constants.
+
+#![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
+
+use super::super::{
+    cvt::{cvt, last, status},
+    memory::pages,
+    names::Wide,
+    security::Private,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    options::{Protection, SectionFlags, SectionOptions},
+    spec::SectionId,
+};
+use std::{
+    ffi::c_void,
+    fs::File,
+    io,
+    os::windows::io::{
+        AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, IntoRawHandle, OwnedHandle,
+    },
+    ptr::{null, null_mut},
+    sync::Mutex,
+};
+use windows_sys::Win32::{
+    Foundation::{
+        CloseHandle, ERROR_ALREADY_EXISTS, GetLastError, HANDLE, INVALID_HANDLE_VALUE, NTSTATUS,
+        SetLastError,
+    },
+    Storage::FileSystem::{BY_HANDLE_FILE_INFORMATION, GetFileInformationByHandle, READ_CONTROL},
+    System::Memory::{
+        CreateFileMappingW, FILE_MAP_READ, FILE_MAP_WRITE, GetLargePageMinimum, OpenFileMappingW,
+        PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_EXECUTE_WRITECOPY, PAGE_READONLY,
+        PAGE_READWRITE, PAGE_WRITECOPY, SEC_COMMIT, SEC_IMAGE, SEC_LARGE_PAGES, SEC_NOCACHE,
+        SEC_RESERVE, SEC_WRITECOMBINE, SECTION_MAP_EXECUTE, SECTION_QUERY,
+    },
+};
+
+/// What the contract calls the system's handle of a section.
+#[derive(Debug)]
+pub(crate) struct Section {
+    /// `None` for a file of 0 bytes, of which Windows makes no section object.
+    object: Option<OwnedHandle>,
+    /// Its file, where we know it: to reach the device, to be told from other files, to attach.
+    pub(crate) file: Option<File>,
+    /// Whether `file` was opened for writing.
+    pub(crate) writes_file: bool,
+    /// The file's volume, asked for when it was opened: Wine knows it no more once the file was
+    /// renamed, and a file does not leave its volume.
+    volume: u32,
+    /// Size of `object` in bytes, which never changes: that of a file may be larger by now.
+    pub(crate) size: u64,
+    /// How to make a larger object over the file.
+    pub(crate) options: SectionOptions,
+    /// Whether this handle's call made it.
+    pub(super) created: bool,
+    /// Whether views may have a file behind them.
+    pub(crate) backed: bool,
+    pub(crate) pages: Pages,
+    /// What this handle holds among the users of the file.
+    pub(super) places: Mutex<Places>,
+    /// One thread at a time makes it longer.
+    pub(super) growing: Mutex<()>,
+}
+
+/// What a handle holds among the users of a file.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    pub(super) gate: bool,
+    pub(super) entered: u32,
+}
+
+/// A section object to map.
+pub(crate) enum Object<'a> {
+    Kept(BorrowedHandle<'a>),
+    New(OwnedHandle),
+}
+
+impl AsHandle for Object<'_> {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        match self {
+            Self::Kept(object) => *object,
+            Self::New(object) => object.as_handle(),
+        }
+    }
+}
+
+/// What its views are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pages {
+    Plain,
+    /// Memory comes behind them only when somebody commits them.
+    Reserved,
+    Large,
+    /// An executable image, whose pages have protections of their own.
+    Image,
+}
+
+impl Section {
+    /// A section and, where it has one, its file, and whether that was opened for writing.
+    pub(super) fn new(
+        section: OwnedHandle,
+        file: Option<(File, bool)>,
+        created: bool,
+        options: &SectionOptions,
+    ) -> Result<Self> {
+        let (size, attributes) = query(&section)?;
+        let backed = file.is_some() || !created;
+        let pages = if attributes & SEC_IMAGE != 0 || options.flags.contains(SectionFlags::IMAGE) {
+            Pages::Image
+        } else if options.flags.contains(SectionFlags::LARGE_PAGES) {
+            Pages::Large
+        } else if file.is_none() && attributes & SEC_RESERVE != 0 {
+            Pages::Reserved
+        } else {
+            Pages::Plain
+        };
+        let (file, writes_file) = file.map_or((None, false), |(file, writes)| (Some(file), writes));
+        let volume = file.as_ref().map_or(Ok(0), |file| about(file).map(volume))?;
+        Ok(Self {
+            object: Some(section),
+            file,
+            writes_file,
+            volume,
+            size,
+            options: options.clone(),
+            created,
+            backed,
+            pages,
+            places: Mutex::default(),
+            growing: Mutex::default(),
+        })
+    }
+
+    /// An empty file. The common code maps no empty range, so the missing object is never asked
+    /// for before the file has grown.
+    pub(super) fn empty(file: File, writes_file: bool, options: &SectionOptions) -> Result<Self> {
+        Ok(Self {
+            object: None,
+            volume: volume(about(&file)?),
+            file: Some(file),
+            writes_file,
+            size: 0,
+            options: options.clone(),
+            created: false,
+            backed: true,
+            pages: Pages::Plain,
+            places: Mutex::default(),
+            growing: Mutex::default(),
+        })
+    }
+
+    /// Other handles to the same objects.
+    pub(super) fn duplicate(&self) -> Result<Self> {
+        let object = self.object.as_ref().map(OwnedHandle::try_clone);
+        let file = self.file.as_ref().map(File::try_clone);
+        Ok(Self {
+            object: object.transpose().map_err(cvt)?,
+            file: file.transpose().map_err(cvt)?,
+            writes_file: self.writes_file,
+            volume: self.volume,
+            size: self.size,
+            options: self.options.clone(),
+            created: self.created,
+            backed: self.backed,
+            pages: self.pages,
+            places: Mutex::default(),
+            growing: Mutex::default(),
+        })
+    }
+
+    /// True size in bytes: the file's, now, or the object's.
+    pub(crate) fn size(&self) -> Result<u64> {
+        match &self.file {
+            Some(file) if self.pages != Pages::Image => length(file),
+            _ => Ok(self.size),
+        }
+    }
+
+    /// A section object of at least `size` bytes: the one that this handle has, or one that is as
+    /// long as the file is now. A view of it needs it no more.
+    pub(crate) fn object(&self, size: u64) -> Result<Object<'_>> {
+        match (&self.object, &self.file) {
+            (Some(object), _) if size <= self.size => Ok(Object::Kept(object.as_handle())),
+            (_, Some(file)) => {
+                make(Some(file), None, 0, &self.options).map(|(o, _)| Object::New(o))
+            }
+            _ => Err(Error::new(ErrorKind::Truncated, "", "")
+                .detail(format!("the section has {} bytes of {size}", self.size))),
+        }
+    }
+
+    /// Volume, index and birth of the file.
+    pub(crate) fn id(&self) -> Result<Option<SectionId>> {
+        let Some(file) = &self.file else { return Ok(None) };
+        let of = about(file)?;
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        Ok(Some(SectionId {
+            volume: self.volume.into(),
+            file: pair(of.nFileIndexHigh, of.nFileIndexLow),
+            // Not the creation time: programs set it as they like, Windows hands it on to a new file
+            // of an old name (tunnelling), and where the disk keeps none (Wine) it is that of the
+            // last change. The index of NTFS has a count of its own of those who had it before.
+            born: 0,
+        }))
+    }
+
+    /// Waits for the device. A handle for reading has nothing to write, and Windows would refuse
+    /// it.
+    pub(crate) fn sync(&self) -> Result<()> {
+        match &self.file {
+            Some(file) if self.writes_file => file.sync_all().map_err(cvt),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes the handles, the file's last, and tells the first failure.
+    pub(crate) fn close(self) -> Result<()> {
+        let object = self.object.map_or(Ok(()), close);
+        let file = self.file.map_or(Ok(()), |file| close(file.into()));
+        object.and(file)
+    }
+}
+
+impl AsHandle for Section {
+    /// The section object's handle; the file's for an empty file, of which there is no object.
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        match (&self.object, &self.file) {
+            (Some(object), _) => object.as_handle(),
+            (None, Some(file)) => file.as_handle(),
+            // SAFETY: the value -1 is not closed by anyone and needs no owner. Neither constructor
+            // leaves both out.
+            (None, None) => unsafe { BorrowedHandle::borrow_raw(INVALID_HANDLE_VALUE) },
+        }
+    }
+}
+
+fn about(file: &File) -> Result<BY_HANDLE_FILE_INFORMATION> {
+    let mut of = BY_HANDLE_FILE_INFORMATION::default();
+    // SAFETY: the handle is open for as long as it is borrowed; the place for the answer is valid.
+    if unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut of) } == 0 {
+        return Err(last());
+    }
+    Ok(of)
+}
+
+pub(super) fn length(file: &File) -> Result<u64> {
+    let of = about(file)?;
+    Ok(u64::from(of.nFileSizeHigh) << 32 | u64::from(of.nFileSizeLow))
+}
+
+fn volume(of: BY_HANDLE_FILE_INFORMATION) -> u32 {
+    of.dwVolumeSerialNumber
+}
+
+fn close(handle: OwnedHandle) -> Result<()> {
+    // SAFETY: the handle was owned by the argument alone, which no longer closes it.
+    if unsafe { CloseHandle(handle.into_raw_handle()) } == 0 { Err(last()) } else { Ok(()) }
+}
+
+/// `PAGE_` and `SEC_` constants of what was asked for; `grows`: of a section in the page file that
+/// is committed bit by bit.
+fn protect(options: &SectionOptions, grows: bool) -> u32 {
+    let page = match options.protection {
+        Protection::ReadOnly => PAGE_READONLY,
+        Protection::ReadWrite => PAGE_READWRITE,
+        Protection::WriteCopy => PAGE_WRITECOPY,
+        Protection::ExecuteRead => PAGE_EXECUTE_READ,
+        Protection::ExecuteReadWrite => PAGE_EXECUTE_READWRITE,
+        Protection::ExecuteWriteCopy => PAGE_EXECUTE_WRITECOPY,
+    };
+    let table = [
+        (SectionFlags::COMMIT, SEC_COMMIT),
+        (SectionFlags::RESERVE, SEC_RESERVE),
+        (SectionFlags::IMAGE, SEC_IMAGE),
+        (SectionFlags::NO_CACHE, SEC_NOCACHE),
+        (SectionFlags::WRITE_COMBINE, SEC_WRITECOMBINE),
+        (SectionFlags::LARGE_PAGES, SEC_LARGE_PAGES),
+    ];
+    let asked = table.iter().filter(|(flag, _)| options.flags.contains(*flag));
+    let flags = asked.fold(0, |flags, (_, constant)| flags | constant);
+    if grows {
+        return page | flags & !SEC_COMMIT | SEC_RESERVE;
+    }
+    // One of the three must be there, and committed is what Windows takes for none.
+    let kind = flags & (SEC_COMMIT | SEC_RESERVE | SEC_IMAGE);
+    page | flags | if kind == 0 { SEC_COMMIT } else { 0 }
+}
+
+/// Rights that views of this protection need of the section's handle.
+fn rights(protection: Protection) -> u32 {
+    let write = if protection.writable() { FILE_MAP_WRITE } else { 0 };
+    // Not FILE_MAP_EXECUTE, which is another bit that the Win32 layer of Windows, and not of Wine,
+    // turns into this one.
+    let execute = if protection.executable() { SECTION_MAP_EXECUTE } else { 0 };
+    FILE_MAP_READ | write | execute
+}
+
+/// Makes a section object over `file`, as long as the file, or over the page file; answers whether
+/// one of this name was there, in which case Windows has ignored size, protection and descriptor.
+pub(super) fn make(
+    file: Option<&File>,
+    name: Option<&str>,
+    size: u64,
+    options: &SectionOptions,
+) -> Result<(OwnedHandle, bool)> {
+    let most = options.max_size.map_or(size, |most| most.max(size));
+    let (size, grows) = if file.is_some() { (size, false) } else { (most, most > size) };
+    check(options, file.is_some(), size)?;
+    let private = Private::new()?;
+    let attributes = private.attributes(options.inherit);
+    let name = name.map(Wide::new).transpose()?;
+    let size = if file.is_some() { 0 } else { size };
+    let file = file.map_or(INVALID_HANDLE_VALUE, AsRawHandle::as_raw_handle);
+    // SAFETY: it only sets the thread's last error, which says afterwards whether there was one.
+    unsafe { SetLastError(0) };
+    // SAFETY: the handle is open or the constant for the page file; attributes and name live until
+    // after the call, and the name ends with a zero.
+    let section = unsafe {
+        CreateFileMappingW(
+            file,
+            attributes.as_ptr(),
+            protect(options, grows),
+            (size >> 32) as u32,
+            size as u32,
+            name.as_ref().map_or(null(), Wide::as_ptr),
+        )
+    };
+    // SAFETY: no argument.
+    let code = unsafe { GetLastError() };
+    if section.is_null() {
+        return Err(cvt(io::Error::from_raw_os_error(code.cast_signed())));
+    }
+    // SAFETY: the call gave us this handle, and nobody else has it.
+    let section = unsafe { OwnedHandle::from_raw_handle(section) };
+    Ok((section, code == ERROR_ALREADY_EXISTS))
+}
+
+/// Refuses what does not go together, with a better reason than Windows gives.
+pub(super) fn check(options: &SectionOptions, file: bool, size: u64) -> Result<()> {
+    let refuse = |kind, detail: String| Err(Error::new(kind, "", "").detail(detail));
+    // Windows counts with a sign; Wine rounds the greatest numbers up to 0.
+    if size > i64::MAX.cast_unsigned() {
+        return refuse(ErrorKind::TooLarge, format!("{size} bytes; ask for less than 2^63"));
+    }
+    if options.flags.contains(SectionFlags::IMAGE) && options.protection.writable() {
+        let detail = "an executable image is for reading; set Protection::ReadOnly";
+        return refuse(ErrorKind::InvalidArgument, detail.into());
+    }
+    if options.flags.contains(SectionFlags::IMAGE) && !file {
+        let detail = "an executable image is a file; give its path";
+        return refuse(ErrorKind::InvalidArgument, detail.into());
+    }
+    if !options.flags.contains(SectionFlags::LARGE_PAGES) {
+        return Ok(());
+    }
+    // SAFETY: no argument.
+    let page = unsafe { GetLargePageMinimum() } as u64;
+    if page == 0 {
+        return refuse(ErrorKind::Unsupported, "this processor has no large pages".into());
+    }
+    if file {
+        let detail = "a file cannot have large pages; leave out the file or the flag";
+        return refuse(ErrorKind::InvalidArgument, detail.into());
+    }
+    if !size.is_multiple_of(page) {
+        let detail = format!("size {size}; large pages take a multiple of {page} bytes");
+        return refuse(ErrorKind::InvalidArgument, detail);
+    }
+    Ok(())
+}
+
+/// Opens the section object `name`. One of ours can be asked for size and owner; a foreign one may
+/// allow neither.
+pub(super) fn open(name: &str, native: bool, options: &SectionOptions) -> Result<OwnedHandle> {
+    let name = Wide::new(name)?;
+    let rights = rights(options.protection);
+    let attempt = |rights: u32| {
+        // SAFETY: the name lives until after the call and ends with a zero.
+        let section = unsafe { OpenFileMappingW(rights, options.inherit.into(), name.as_ptr()) };
+        if section.is_null() {
+            return Err(last());
+        }
+        // SAFETY: the call gave us this handle, and nobody else has it.
+        Ok(unsafe { OwnedHandle::from_raw_handle(section) })
+    };
+    match attempt(rights | SECTION_QUERY | READ_CONTROL) {
+        Err(error) if native && error.kind() == ErrorKind::PermissionDenied => {
+            attempt(rights | SECTION_QUERY).or_else(|_| attempt(rights))
+        }
+        answer => answer,
+    }
+}
+
+/// Of `NtQuerySection`, class 0. Not in windows-sys; unchanged since Windows NT.
+#[repr(C)]
+struct SectionBasicInformation {
+    base: *mut c_void,
+    attributes: u32,
+    size: i64,
+}
+
+#[cfg_attr(
+    not(target_arch = "x86"),
+    link(name = "ntdll.dll", kind = "raw-dylib", modifiers = "+verbatim")
+)]
+#[cfg_attr(
+    target_arch = "x86",
+    link(
+        name = "ntdll.dll",
+        kind = "raw-dylib",
+        modifiers = "+verbatim",
+        import_name_type = "undecorated"
+    )
+)]
+unsafe extern "system" {
+    fn NtQuerySection(
+        section: HANDLE,
+        class: i32,
+        information: *mut c_void,
+        len: usize,
+        answered: *mut usize,
+    ) -> NTSTATUS;
+}
+
+/// Size, exact for a file and rounded up to a page for memory in the page file, and `SEC_`
+/// attributes.
+fn query(section: &OwnedHandle) -> Result<(u64, u32)> {
+    let mut of = SectionBasicInformation { base: null_mut(), attributes: 0, size: 0 };
+    // SAFETY: the handle is open for as long as it is borrowed; the place for the answer is as long
+    // as is said; the length of the answer may be left out.
+    let code = unsafe {
+        NtQuerySection(
+            section.as_raw_handle(),
+            0,
+            (&raw mut of).cast(),
+            size_of::<SectionBasicInformation>(),
+            null_mut(),
+        )
+    };
+    if code >= 0
+        && let Ok(size) = u64::try_from(of.size)
+    {
+        return Ok((size, of.attributes));
+    }
+    // A foreign section may not let itself be asked (it takes SECTION_QUERY). A view of the whole
+    // of it tells as much, to the page.
+    let asked = status(code);
+    pages::size_by_view(section.as_handle()).map(|size| (size, 0)).map_err(|_| asked)
+}
