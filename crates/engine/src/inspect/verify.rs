@@ -34,7 +34,7 @@ pub enum Severity {
     Fault,
 }
 
-/// What [`Map::check`] or [`MapOptions::check`] found at one place.
+/// What `Map::check` or `MapOptions::check` found at one place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Finding {

@@ -151,7 +151,7 @@ pub trait Mem: Send + Sync + 'static {
     /// Takes the lock word at offset `at`.
     ///
     /// # Errors
-    /// As [`Locks::lock`].
+    /// [`Refused`]: why the lock was not to be had.
     fn lock(&self, at: u64) -> Result<Taken, Refused>;
     /// Takes the lock word at offset `at` if it is free at once; a memory that says `None` always
     /// sends the fast paths to the slow ones.

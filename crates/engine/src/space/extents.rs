@@ -1,6 +1,6 @@
 //! Extents, in which large values lie. The structure lock is the caller's wherever one is reserved or freed.
 //!
-//! Who owns an extent is not stored: it is in use if one of the slots of the record that its head names refers to it, or while the process that fills it lives. So freeing it is a question and not a promise ([`Store::reclaim`]): it can be asked twice, and what a death leaves behind is found by the next sweep.
+//! Who owns an extent is not stored: it is in use if one of the slots of the record that its head names refers to it, or while the process that fills it lives. So freeing it is a question and not a promise (`Store::reclaim`): it can be asked twice, and what a death leaves behind is found by the next sweep.
 
 use crate::{
     error::{EngineError, outside},

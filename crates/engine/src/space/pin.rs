@@ -16,7 +16,7 @@ use crate::{
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
-/// The extent of a variable's value, which nobody takes back until [`Store::unpin`].
+/// The extent of a variable's value, which nobody takes back while it is pinned.
 #[derive(Debug)]
 pub struct Pinned {
     desc: Desc,
@@ -33,7 +33,7 @@ pub struct Pinned {
 
 impl<M: Mem> Store<M> {
     /// Pins the extent of the variable's value, if it lies in one. With the record's lock, so that
-    /// what the slot says is so; and with [`pinning`](Self::pinning).
+    /// what the slot says is so; and with `pinning`.
     pub fn pin(&self, handle: Handle) -> Result<Option<Pinned>, EngineError> {
         let lost = || outside(handle.at);
         let line = self.mem.words(handle.at, record::LINE).ok_or_else(lost)?;

@@ -95,8 +95,9 @@ impl<T: Scalar> Atomic<T> {
     /// Its value; acquires what the one who stored it had done before.
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`]; [`ErrorKind::WrongKind`] where another kind of variable took its
-    /// name.
+    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed);
+    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind) where another kind of variable took
+    /// its name.
     #[inline]
     pub fn get(&self) -> Result<T> {
         if let Some(word) = self.target.stored.inner.store.try_load_fast(self.target.handle())
@@ -120,7 +121,7 @@ impl<T: Scalar> Atomic<T> {
     /// Stores a value.
     ///
     /// # Errors
-    /// Those of [`get`](Self::get); [`ErrorKind::ReadOnly`].
+    /// Those of [`get`](Self::get); [`ErrorKind::ReadOnly`](crate::ErrorKind::ReadOnly).
     #[inline]
     pub fn set(&self, value: T) -> Result<()> {
         self.swap(value).map(|_| ())
@@ -216,8 +217,8 @@ impl Map {
     /// operations that take no lock.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound); [`WrongKind`](ErrorKind::WrongKind) where the variable is
-    /// no `Atomic` or one of another type.
+    /// [`NotFound`](crate::ErrorKind::NotFound); [`WrongKind`](crate::ErrorKind::WrongKind) where
+    /// the variable is no `Atomic` or one of another type.
     pub fn atomic<T: Scalar>(&self, name: &str) -> Result<Atomic<T>> {
         let map = self.stored("open atomic", NO_ATOMICS)?;
         let open = || match map.resolve(name)? {

@@ -10,8 +10,8 @@ use std::{
 /// What a map of a name is called among the system's objects, behind the name.
 pub(crate) const SUFFIX: &str = ".map";
 
-/// Options to make or open a [`Map`]; from [`Map::options`]. One of [`name`](Self::name) and
-/// [`file`](Self::file) is needed.
+/// Options to make or open a [`Map`](crate::Map); from [`Map::options`](crate::Map::options). One
+/// of [`name`](Self::name) and [`file`](Self::file) is needed.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[must_use = "options do nothing until `create`, `open` or `open_or_create`"]
@@ -81,10 +81,10 @@ impl MapOptions {
         self
     }
 
-    /// How the variables lie in the memory. A new map is of [`Format::Store`] unless set. A map that
-    /// is there is recognised: a file by its first bytes; under a name our own object comes first,
-    /// and if there is none, the gem's section of exactly that name, as far as a Hash lies in it
-    /// (one of zeros, or with raw bytes, is opened where the format is set).
+    /// How the variables lie in the memory. A new map is of [`Format::Store`] unless set. A map
+    /// that is there is recognised: a file by its first bytes; under a name our own object comes
+    /// first, and if there is none, the gem's section of exactly that name, as far as a Hash lies
+    /// in it (one of zeros, or with raw bytes, is opened where the format is set).
     pub fn format(mut self, format: Format) -> Self {
         self.format = Some(format);
         self
@@ -98,16 +98,17 @@ impl MapOptions {
 
     /// Bytes of values that a new map has room for; 64 KiB unless set. The region is larger: 32 KiB
     /// for header and index, and eight times the size (four times above 1 MiB), because each
-    /// variable has four slots of its class: a number takes 320 bytes, a text 576
-    /// or more. So it holds less than `size` bytes of small values (numbers: a fifth of it, texts of
-    /// 100 bytes: a third) and more of those near a class's end; [`Map::stat`] shows what is used
-    /// and free. Ignored for a map that is there.
+    /// variable has four slots of its class: a number takes 320 bytes, a text 576 or more. So it
+    /// holds less than `size` bytes of small values (numbers: a fifth of it, texts of 100 bytes: a
+    /// third) and more of those near a class's end; [`Map::stat`](crate::Map::stat) shows what is
+    /// used and free. Ignored for a map that is there.
     ///
     /// Of a [`Format::Marshal`] exactly the bytes of the section, in which the marshalled Hash must
     /// fit. Who opens one sees it rounded up to a page, on Windows, and the gem that made it reads
     /// no more than it asked for: set the size that the creator did, and no more is written (of a
-    /// file all of it is used). More than the section has is [`TooLarge`](ErrorKind::TooLarge); but a file that is shorter is lengthened (on Windows to a multiple of 64 KiB) by
-    /// [`open_or_create`](Self::open_or_create).
+    /// file all of it is used). More than the section has is
+    /// [`TooLarge`](crate::ErrorKind::TooLarge); but a file that is shorter is lengthened (on
+    /// Windows to a multiple of 64 KiB) by [`open_or_create`](Self::open_or_create).
     pub fn size(mut self, bytes: u64) -> Self {
         (self.size, self.sized) = (bytes, true);
         self
@@ -118,8 +119,8 @@ impl MapOptions {
     /// limit for one in a file. Until then a map that is full becomes longer, under all who use it.
     ///
     /// For a map that is there, or for a file without limit, it says how much address space is set
-    /// aside: beyond that this process gets [`Full`](ErrorKind::Full), and opens it anew. 64 GiB
-    /// unless set, or four times what it has, where that is more.
+    /// aside: beyond that this process gets [`Full`](crate::ErrorKind::Full), and opens it anew. 64
+    /// GiB unless set, or four times what it has, where that is more.
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);
         self
@@ -148,27 +149,28 @@ impl MapOptions {
     /// The protection of a [`Format::Marshal`]'s section: [`Protection::ReadWrite`] unless set, or
     /// `ReadOnly` with [`read_only`](Self::read_only). One that cannot be written to opens for
     /// reading alone, unless [`access`](Self::access) is [`Access::CopyOnWrite`]. A store answers
-    /// [`Unsupported`](ErrorKind::Unsupported) to this and the five below.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) to this and the five below.
     pub fn protection(mut self, protection: Protection) -> Self {
         self.one_piece.protection = Some(protection);
         self
     }
 
-    /// The `SEC_` flags of a [`Format::Marshal`]'s section; see [`SectionOptions::flags`].
+    /// The `SEC_` flags of a [`Format::Marshal`]'s section; see
+    /// [`SectionOptions::flags`](crate::SectionOptions::flags).
     pub fn flags(mut self, flags: SectionFlags) -> Self {
         self.one_piece.flags = flags;
         self
     }
 
     /// Whether child processes inherit the handle of a [`Format::Marshal`]'s section; see
-    /// [`SectionOptions::inherit`].
+    /// [`SectionOptions::inherit`](crate::SectionOptions::inherit).
     pub fn inherit(mut self, inherit: bool) -> Self {
         self.one_piece.inherit = inherit;
         self
     }
 
-    /// What this process does with a [`Format::Marshal`]'s memory. With [`Access::CopyOnWrite`] what it
-    /// sets is seen by nobody else, and lost when it closes the map.
+    /// What this process does with a [`Format::Marshal`]'s memory. With [`Access::CopyOnWrite`]
+    /// what it sets is seen by nobody else, and lost when it closes the map.
     pub fn access(mut self, access: Access) -> Self {
         self.one_piece.access = Some(access);
         self
@@ -181,8 +183,8 @@ impl MapOptions {
         self
     }
 
-    /// Where a [`Format::Marshal`]'s memory is mapped: a multiple of the system's granularity (64 KiB
-    /// on Windows, a page elsewhere), there or nowhere; 0, the default, is anywhere.
+    /// Where a [`Format::Marshal`]'s memory is mapped: a multiple of the system's granularity (64
+    /// KiB on Windows, a page elsewhere), there or nowhere; 0, the default, is anywhere.
     pub fn base_address(mut self, address: usize) -> Self {
         self.one_piece.base_address = address;
         self

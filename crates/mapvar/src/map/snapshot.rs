@@ -32,8 +32,8 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// Those of [`get`](Self::get), without `NotFound`; [`Contended`](ErrorKind::Contended) where
-    /// others write all the time and the map was opened for reading.
+    /// Those of [`get`](Self::get), without `NotFound`; [`Contended`](crate::ErrorKind::Contended)
+    /// where others write all the time and the map was opened for reading.
     pub fn snapshot(&self, names: &[&str]) -> Result<Snapshot> {
         let values = match &self.0 {
             Body::Store(map) => map.snapshot(names)?,
@@ -168,8 +168,9 @@ impl Snapshot {
     /// The value that a variable had.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) where there was none, or the snapshot was not asked for it;
-    /// [`WrongKind`](ErrorKind::WrongKind), [`OutOfRange`](ErrorKind::OutOfRange).
+    /// [`NotFound`](crate::ErrorKind::NotFound) where there was none, or the snapshot was not asked
+    /// for it; [`WrongKind`](crate::ErrorKind::WrongKind),
+    /// [`OutOfRange`](crate::ErrorKind::OutOfRange).
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         self.find(name)?.ok_or_else(|| self.map.absent("get from a snapshot variable", name))
     }
@@ -188,7 +189,7 @@ impl Snapshot {
     /// The value that a variable had, of whatever kind; `None` where there was none.
     ///
     /// # Errors
-    /// [`Corrupt`](ErrorKind::Corrupt).
+    /// [`Corrupt`](crate::ErrorKind::Corrupt).
     pub fn value(&self, name: &str) -> Result<Option<Value>> {
         self.captured(name)
             .map(Value::of)

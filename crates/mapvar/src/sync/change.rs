@@ -6,7 +6,8 @@ use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
-/// What a variable changed to, as a [`Watch`] saw it: the newest value when it was asked.
+/// What a variable changed to, as a [`Watch`](crate::Watch) saw it: the newest value when it was
+/// asked.
 #[derive(Clone, Debug)]
 pub struct Change {
     pub(crate) name: Arc<str>,
@@ -59,7 +60,7 @@ impl Change {
             .map_err(|error| self.with_context(error))
     }
 
-    /// Which value it is: of the same number as [`Map::version`] tells. Of an
+    /// Which value it is: of the same number as [`Map::version`](crate::Map::version) tells. Of an
     /// [`Atomic`](crate::Atomic) the number is its word.
     pub fn version(&self) -> Version {
         self.version

@@ -11,8 +11,8 @@ pub enum Outcome {
     /// Nobody had it, or whoever had it gave it back.
     Acquired,
     /// Its last exclusive holder ended without giving it back, or it was taken from him by
-    /// [`Lock::force_unlock`]: what the lock protects may be half-changed. Told to the one who takes
-    /// it next.
+    /// [`Lock::force_unlock`](crate::Lock::force_unlock): what the lock protects may be
+    /// half-changed. Told to the one who takes it next.
     Recovered(Holder),
 }
 
@@ -92,8 +92,8 @@ impl Queue {
     }
 
     /// The tickets of those before the entry at `at` that have not got the lock, where the first of
-    /// them could take it and does not: it is stopped, or slow. Where he waits himself, for somebody
-    /// who has it, nobody is idle.
+    /// them could take it and does not: it is stopped, or slow. Where he waits himself, for
+    /// somebody who has it, nobody is idle.
     pub(super) fn idle_before(&self, at: usize) -> Option<Vec<u64>> {
         let before = self.entries.get(..at)?;
         let first = before.iter().position(|entry| !entry.held)?;

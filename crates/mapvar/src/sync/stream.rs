@@ -27,8 +27,8 @@ pub struct Changes {
 }
 
 impl Watch {
-    /// The same changes as a [`Stream`], for tasks: of tokio or any other executor. One thread of the
-    /// map waits for all its streams, however many there are, and ends with the last of them.
+    /// The same changes as a [`Stream`], for tasks: of tokio or any other executor. One thread of
+    /// the map waits for all its streams, however many there are, and ends with the last of them.
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-stream.{}", std::process::id())).create()?;
@@ -46,7 +46,7 @@ impl Watch {
     /// ```
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) where the system starts no thread.
+    /// [`Io`](crate::ErrorKind::Io) where the system starts no thread.
     pub fn into_stream(self) -> Result<Changes> {
         let notifier = Notifier::of(self.inner())?;
         let number = {
