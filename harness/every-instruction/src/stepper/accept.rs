@@ -2,22 +2,16 @@
 
 use super::{
     image,
-    ops::{Oracle, Var},
-    stage::{Place, Stage},
+    oracle::{Oracle, Var},
+    stage::{Place, Stage, TOO_LARGE},
 };
 use mapvar::{Map, Severity, Value, Version};
-use std::{
-    sync::LazyLock,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// Ways to take over: which operation comes first, and so which lock is taken first.
 pub const WAYS: usize = 4;
 /// Longer than this nobody waits for the dead.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// More than any map of the harness may grow to.
-pub static TOO_LARGE: LazyLock<Value> = LazyLock::new(|| Value::Bytes(vec![0; 1 << 20]));
 
 /// Which of its states each variable was found in.
 pub type Found = Vec<usize>;

@@ -1,13 +1,14 @@
 //! The harness itself.
 
-mod accept;
 mod image;
-mod ops;
-mod run;
+mod window;
 mod stage;
 mod trace;
+mod oracle;
+mod accept;
+mod ops;
 mod walk;
-mod window;
+mod run;
 
 use std::process::ExitCode;
 

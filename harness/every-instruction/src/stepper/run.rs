@@ -3,7 +3,8 @@
 use super::{
     accept::{self, Found, accept},
     image::Pending,
-    ops::{self, Op, Oracle},
+    ops::{self, Op},
+    oracle::{Oracle, after_takeover},
     stage::{self, Place, Stage},
     trace::{self, Stop, Tracee},
     walk::{At, name_of, walk},
@@ -201,7 +202,7 @@ fn run(op: &Op, settings: &Settings) -> Figures {
     let mut run = Run {
         op,
         settings,
-        oracle: (op.oracle)(),
+        oracle: op.oracle.clone(),
         shown: stages(),
         taken: stages(),
         takers: places.iter().map(|_| None).collect(),
@@ -331,7 +332,7 @@ impl Run<'_> {
     ) -> Result<(), String> {
         let which = number % self.taken.len();
         let script = script(pending, &self.oracle, self.taken[which].place);
-        let oracle = ops::oracle_of_takeover(&self.oracle, recovered, &script);
+        let oracle = after_takeover(&self.oracle, recovered, &script);
         if self.takers[which].is_none() {
             let taker = Tracee::start(&mut part("take-over", self.op, &self.taken[which]));
             match taker.await_first() {
