@@ -142,19 +142,14 @@ fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 
             }
             // One word to and fro between what is right and what is not, as fast as it goes: whoever
             // loads it twice sees both.
-            6..=11 => {
+            turn @ 6..=13 => {
                 let at = targets.word(random);
-                let (one, other) = (image[at], hostile(random, &image, at));
-                for _ in 0..8_192 {
-                    words.store(at, other, Plain);
-                    words.store(at, one, Plain);
-                }
-                written += 16_384;
-            }
-            // Between two valid ones.
-            12 | 13 => {
-                let at = targets.word(random);
-                let (one, other) = (image[at], image[targets.word(random)]);
+                let one = image[at];
+                // Some between two valid ones.
+                let other = match turn {
+                    ..12 => hostile(random, &image, at),
+                    _ => image[targets.word(random)],
+                };
                 for _ in 0..8_192 {
                     words.store(at, other, Plain);
                     words.store(at, one, Plain);

@@ -73,12 +73,8 @@ impl Op {
 
     fn apply(&self, content: &mut Content) {
         match self {
-            Self::Set(name, value) => {
-                content.insert(name.clone(), value.clone());
-            }
-            Self::Remove(name) => {
-                content.remove(name);
-            }
+            Self::Set(name, value) => drop(content.insert(name.clone(), value.clone())),
+            Self::Remove(name) => drop(content.remove(name)),
             Self::Both(one, other, value) => {
                 content.insert(one.clone(), value.clone());
                 content.insert(other.clone(), value.clone());

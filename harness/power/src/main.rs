@@ -44,13 +44,6 @@ struct Watched {
 /// Longer than any history takes, on a machine that does much else.
 const HANGS: Duration = Duration::from_mins(2);
 
-struct Run {
-    began: Instant,
-    next: AtomicU64,
-    watched: Vec<Watched>,
-    active: AtomicUsize,
-}
-
 /// The histories of these seeds, in their order, on so many threads, until `enough` says so or one goes
 /// wrong; returns what was seen, and the seeds that went wrong.
 fn histories(
@@ -58,19 +51,17 @@ fn histories(
     threads: usize,
     enough: impl Fn(&Counts) -> bool + Sync,
 ) -> (Counts, Vec<(u64, String)>) {
-    let run = Run {
-        began: Instant::now(),
-        next: AtomicU64::new(seeds.start),
-        watched: (0..threads)
-            .map(|_| Watched { seed: AtomicU64::new(0), since: AtomicU64::new(u64::MAX) })
-            .collect(),
-        active: AtomicUsize::new(threads),
-    };
+    let (next, active) = (AtomicU64::new(seeds.start), AtomicUsize::new(threads));
+    let idle = || Watched { seed: AtomicU64::new(0), since: AtomicU64::new(u64::MAX) };
+    let watched: Vec<Watched> = (0..threads).map(|_| idle()).collect();
+    let began = Instant::now();
+    let now = || began.elapsed().as_millis() as u64;
     let all = Mutex::new((Counts::default(), Vec::new()));
     let locked = || all.lock().unwrap_or_else(PoisonError::into_inner);
     thread::scope(|scope| {
-        for watched in &run.watched {
-            let (run, enough, locked) = (&run, &enough, &locked);
+        for watched in &watched {
+            let (next, active, now) = (&next, &active, &now);
+            let (enough, locked) = (&enough, &locked);
             scope.spawn(move || {
                 loop {
                     if !locked().1.is_empty() || enough(&locked().0) {
@@ -78,27 +69,26 @@ fn histories(
                     }
                     // A seed that was given out is run to its end: the first that goes wrong is always
                     // among those that are reported, whatever the threads do meanwhile.
-                    let seed = run.next.fetch_add(1, Relaxed);
+                    let seed = next.fetch_add(1, Relaxed);
                     if seed >= seeds.end {
                         break;
                     }
                     watched.seed.store(seed, Relaxed);
-                    watched.since.store(run.began.elapsed().as_millis() as u64, Relaxed);
+                    watched.since.store(now(), Relaxed);
                     match history(seed) {
                         Ok(counts) => locked().0.add(counts),
                         Err(wrong) => locked().1.push((seed, wrong)),
                     }
                 }
                 watched.since.store(u64::MAX, Relaxed);
-                run.active.fetch_sub(1, Relaxed);
+                active.fetch_sub(1, Relaxed);
             });
         }
-        while run.active.load(Relaxed) > 0 {
+        while active.load(Relaxed) > 0 {
             thread::sleep(Duration::from_millis(2));
-            let now = run.began.elapsed().as_millis() as u64;
-            for watched in &run.watched {
+            for watched in &watched {
                 let since = watched.since.load(Relaxed);
-                if now.saturating_sub(since) > HANGS.as_millis() as u64 {
+                if now().saturating_sub(since) > HANGS.as_millis() as u64 {
                     let seed = watched.seed.load(Relaxed);
                     eprintln!("watchdog: the history of seed {seed} hangs for {HANGS:?}");
                     std::process::exit(101);

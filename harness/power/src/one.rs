@@ -86,12 +86,8 @@ impl Op {
     /// What it makes of the map, if it is done.
     fn apply(&self, content: &mut Content) {
         match self {
-            Self::Set(at, value) => {
-                content.insert(name(*at), value.clone());
-            }
-            Self::Remove(at) => {
-                content.remove(&name(*at));
-            }
+            Self::Set(at, value) => drop(content.insert(name(*at), value.clone())),
+            Self::Remove(at) => drop(content.remove(&name(*at))),
             Self::Both(one, other, value) => {
                 if content.contains_key(&name(*one)) && content.contains_key(&name(*other)) {
                     content.insert(name(*one), value.clone());
@@ -102,9 +98,7 @@ impl Op {
                 let new = content.get(COUNT).map_or(0, |old| first_word(old)).wrapping_add(*n);
                 content.insert(COUNT.to_vec(), new.to_le_bytes().to_vec());
             }
-            Self::RemoveCount => {
-                content.remove(COUNT);
-            }
+            Self::RemoveCount => drop(content.remove(COUNT)),
             Self::Collect | Self::Flush => {}
         }
     }

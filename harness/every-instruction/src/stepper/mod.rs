@@ -19,7 +19,7 @@ pub fn main() -> ExitCode {
         ["probe"] => trace::let_parent_trace(),
         ["act", op, place, target] => ops::act(op, place, target),
         ["take-over", op, place, target] => ops::take_over(op, place, target),
-        _ => return run::main(&words),
+        _ => return run::main(),
     }
     ExitCode::SUCCESS
 }

@@ -68,13 +68,12 @@ fn body(look: Look, name: &'static str, back: bool, ways: [&Ways; 3]) -> Body {
         let looker = process(shared, 3, &looking);
         let old = looker.handle("a").expect("it is there");
         let looker = thread::spawn(move || match look {
-            Look::ByHandle => match looker.get_by(old) {
-                Got::Value(value, version) => {
+            Look::ByHandle => {
+                if let Got::Value(value, version) = looker.get_by(old) {
                     assert!((value, version) == (101, 1), "MIXED: {value} as {version} of a");
-                    Came::Nothing
                 }
-                _ => Came::Nothing,
-            },
+                Came::Nothing
+            }
             Look::Peek => {
                 let got = looker.peek_by(old);
                 assert!(got.is_none_or(|value| value == 101), "MIXED: {got:?} of a");
