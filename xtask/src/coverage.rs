@@ -5,6 +5,7 @@
 use crate::{
     machine,
     process::{Done, Stop, cargo, command, failed, read_output, run as run_program, run_within},
+    repo,
 };
 use std::{
     collections::BTreeMap,
@@ -28,18 +29,18 @@ pub(crate) fn run(arguments: &[String]) -> Done {
         [lines] if lines == "--lines" => options.push("--show-missing-lines"),
         _ => return Err(Stop::Usage("coverage: say --lines or nothing".into())),
     }
-    let tools = machine::target().join("tools");
+    let tools = repo::target().join("tools");
     if !tools.join("bin/cargo-llvm-cov").exists() {
         let mut install = cargo();
         install.args(["install", "--quiet", "--locked", "--root"]).arg(&tools);
         run_program(install.arg("cargo-llvm-cov").env_remove("CARGO_TARGET_DIR"))?;
     }
     let llvm = llvm_tools()?;
-    let target = machine::target().join("coverage");
+    let target = repo::target().join("coverage");
     fs::create_dir_all(&target).map_err(failed(target.display()))?;
     let tool = || {
         let mut tool = command(tools.join("bin/cargo-llvm-cov"));
-        tool.arg("llvm-cov").current_dir(machine::root());
+        tool.arg("llvm-cov").current_dir(repo::root());
         // Branches are counted by an option that the stable compiler has, and calls unstable.
         tool.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &target);
         tool.envs(llvm.iter().map(|(name, path)| (*name, path)));

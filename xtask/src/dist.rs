@@ -3,6 +3,7 @@
 use crate::{
     machine,
     process::{Done, Stop, cargo, command, failed, run as run_program},
+    repo,
     windows::{self, Windows},
 };
 use std::{
@@ -16,7 +17,7 @@ pub(crate) fn run(arguments: &[String]) -> Done {
         && first == "zip"
     {
         return match rest {
-            [] => make_zip(&machine::target().join("mapvar-windows-x86_64.zip")),
+            [] => make_zip(&repo::target().join("mapvar-windows-x86_64.zip")),
             [file] => make_zip(Path::new(file)),
             _ => Err(Stop::Usage("dist zip: name one file".into())),
         };
@@ -43,10 +44,8 @@ fn install(prefix: &str, folder: &str) -> Done {
             "`cargo xtask dist zip` on Linux makes the zip for Windows".into(),
         ));
     }
-    run_program(
-        cargo().args(["build", "--release", "-p", "mapvar-c"]).current_dir(machine::root()),
-    )?;
-    let built = machine::target().join("release");
+    run_program(cargo().args(["build", "--release", "-p", "mapvar-c"]).current_dir(repo::root()))?;
+    let built = repo::target().join("release");
     let place = PathBuf::from(format!("{folder}{prefix}"));
     let (lib, include) = (place.join("lib"), place.join("include"));
     for folder in [&lib.join("pkgconfig"), &include] {
@@ -61,7 +60,7 @@ fn install(prefix: &str, folder: &str) -> Done {
         "-lpthread -ldl -lm"
     };
     put(&built.join("libmapvar.a"), &lib.join("libmapvar.a"), 0o644)?;
-    let capi = machine::root().join("crates/capi");
+    let capi = repo::root().join("crates/capi");
     put(&capi.join("include/mapvar.h"), &include.join("mapvar.h"), 0o644)?;
     let template = capi.join("mapvar.pc.in");
     let text = fs::read_to_string(&template)
@@ -74,7 +73,7 @@ fn install(prefix: &str, folder: &str) -> Done {
 }
 
 fn product_version() -> Done<String> {
-    let manifest = machine::root().join("Cargo.toml");
+    let manifest = repo::root().join("Cargo.toml");
     let text = fs::read_to_string(&manifest).map_err(failed(manifest.display()))?;
     let version =
         text.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
@@ -132,15 +131,15 @@ fn make_zip(file: &Path) -> Done {
     let file = std::path::absolute(file).map_err(failed(file.display()))?;
     let windows = Windows::set_up(&windows::prefix())?;
     machine::need("zip", &["zip"])?;
-    let mut cargo = windows.cargo(machine::target());
+    let mut cargo = windows.cargo(repo::target());
     cargo.args(["build", "--release", "-p", "mapvar-cli", "-p", "mapvar-c"]);
-    run_program(cargo.current_dir(machine::root()))?;
-    let built = windows.built(machine::target(), "release");
-    let parent = machine::target().join("zip");
+    run_program(cargo.current_dir(repo::root()))?;
+    let built = windows.built(repo::target(), "release");
+    let parent = repo::target().join("zip");
     let folder = parent.join(NAME);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(failed(folder.display()))?;
-    let root = machine::root();
+    let root = repo::root();
     for from in [
         built.join("mapvar.exe"),
         built.join("mapvar.dll"),

@@ -1,8 +1,9 @@
 //! The fuzzers: with a victim that is built with `AddressSanitizer`, and under libFuzzer.
 
 use crate::{
-    harness, machine,
-    process::{Done, Scratch, Stop, cargo, command, failed, run as run_program, worse},
+    machine,
+    process::{Done, Scratch, Stop, cargo, command, failed, run as run_program, run_within, worse},
+    repo,
 };
 use std::{
     fs,
@@ -43,13 +44,13 @@ pub(crate) fn build_victim() -> Done<Option<PathBuf>> {
         // The flags are for this target alone, and what is built for it lies in a folder of its
         // name.
         .args(["--target", HOST, "--manifest-path"])
-        .arg(harness::manifest())
-        .env("CARGO_TARGET_DIR", harness::target())
+        .arg(repo::harness_manifest())
+        .env("CARGO_TARGET_DIR", repo::harness_target())
         // The sanitizer's runtime comes with the stable compiler; its option is not stable yet.
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", "-Zsanitizer=address --cfg sanitized");
     run_program(&mut cargo)?;
-    Ok(Some(harness::target().join(HOST).join("checked").join(PACKAGE)))
+    Ok(Some(repo::harness_target().join(HOST).join("checked").join(PACKAGE)))
 }
 
 /// The same targets under libFuzzer, which follows coverage, for long runs. What it finds lies in
@@ -67,7 +68,7 @@ pub(crate) fn run_libfuzzer(arguments: &[String]) -> Done {
     }
     // libFuzzer is C++.
     machine::need("g++", &["g++"])?;
-    let out = machine::target().join("fuzz-libfuzzer");
+    let out = repo::target().join("fuzz-libfuzzer");
     // The flags that cargo-fuzz gives to the compiler, in a form that a stable one takes.
     let flags = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -75,7 +76,7 @@ pub(crate) fn run_libfuzzer(arguments: &[String]) -> Done {
     let mut cargo = cargo();
     cargo.args(["build", "--quiet", "--locked", "--profile", "checked", "--package", PACKAGE]);
     cargo.args(["--features", "libfuzzer", "--target", HOST, "--manifest-path"]);
-    cargo.arg(harness::manifest()).env("CARGO_TARGET_DIR", &out).env("RUSTFLAGS", flags);
+    cargo.arg(repo::harness_manifest()).env("CARGO_TARGET_DIR", &out).env("RUSTFLAGS", flags);
     for name in TARGETS {
         cargo.arg("--bin").arg(format!("libfuzzer-{name}"));
     }
@@ -112,7 +113,7 @@ fn run_target(out: &Path, name: &str, seconds: u64) -> Done {
         .args(["-print_final_stats=1", "-verbosity=0"])
         .stdin(Stdio::null())
         .stderr(file);
-    let done = crate::process::run_within(&mut target, Duration::from_secs(seconds + 300));
+    let done = run_within(&mut target, Duration::from_secs(seconds + 300));
     let told = fs::read_to_string(&log).unwrap_or_default();
     let noise = ["INFO", "WARNING", "#####", "\"", " NEW_FUNC", "\tNEW_FUNC"];
     for line in told.lines().filter(|line| !noise.iter().any(|it| line.starts_with(it))) {

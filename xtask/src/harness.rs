@@ -3,6 +3,7 @@
 use crate::{
     fuzz, languages, machine,
     process::{Done, Stop, cargo, command, run as run_program, worse},
+    repo::{self, harness_manifest, harness_target},
     windows::{self, Windows, path_in_wine},
 };
 use std::{
@@ -176,21 +177,12 @@ pub(crate) fn run(arguments: &[String]) -> Done {
 
 // --- Building ------------------------------------------------------------------------------------
 
-pub(crate) fn manifest() -> PathBuf {
-    machine::root().join("harness/Cargo.toml")
-}
-
-/// One folder for all harnesses, so that each crate is built once in each profile.
-pub(crate) fn target() -> PathBuf {
-    machine::target().join("harness")
-}
-
 /// The words after `cargo` that build all programs of a profile. They are built in one call: cargo
 /// then builds their dependencies side by side, and with the same features each time.
 fn build_arguments(profile: &str, programs: &[Program]) -> Vec<String> {
     let mut arguments: Vec<String> =
         ["build", "--quiet", "--locked", "--profile", profile].map(String::from).into();
-    arguments.extend(["--manifest-path".into(), manifest().to_string_lossy().into_owned()]);
+    arguments.extend(["--manifest-path".into(), harness_manifest().to_string_lossy().into_owned()]);
     for program in programs.iter().filter(|program| program.profile == profile) {
         arguments.extend(["--package".into(), program.package.into()]);
     }
@@ -198,7 +190,9 @@ fn build_arguments(profile: &str, programs: &[Program]) -> Vec<String> {
 }
 
 fn build(profile: &str, programs: &[Program]) -> Done {
-    run_program(cargo().args(build_arguments(profile, programs)).env("CARGO_TARGET_DIR", target()))
+    run_program(
+        cargo().args(build_arguments(profile, programs)).env("CARGO_TARGET_DIR", harness_target()),
+    )
 }
 
 fn build_all() -> Done {
@@ -211,18 +205,20 @@ impl Harness {
     /// The program for this system, built.
     fn program(&self) -> Done<Command> {
         build(self.program.profile, &PROGRAMS)?;
-        let mut command = command(
-            self.path_in(&target().join(self.program.profile), std::env::consts::EXE_SUFFIX),
-        );
-        command.args(self.subcommand).current_dir(machine::root());
+        let mut command =
+            command(self.path_in(
+                &harness_target().join(self.program.profile),
+                std::env::consts::EXE_SUFFIX,
+            ));
+        command.args(self.subcommand).current_dir(repo::root());
         Ok(command)
     }
 
     /// The program for Windows, built.
     fn program_for_windows(&self, windows: &Windows) -> Done<PathBuf> {
         let profile = self.program.profile;
-        run_program(windows.cargo(&target()).args(build_arguments(profile, &FOR_WINDOWS)))?;
-        Ok(self.path_in(&windows.built(&target(), profile), ".exe"))
+        run_program(windows.cargo(&harness_target()).args(build_arguments(profile, &FOR_WINDOWS)))?;
+        Ok(self.path_in(&windows.built(&harness_target(), profile), ".exe"))
     }
 
     fn path_in(&self, folder: &Path, suffix: &str) -> PathBuf {
@@ -232,7 +228,7 @@ impl Harness {
     fn in_wine(&self) -> Done<Command> {
         let windows = Windows::set_up(&windows::prefix())?;
         let mut wine = windows.wine(self.program_for_windows(&windows)?);
-        wine.args(self.subcommand).current_dir(machine::root());
+        wine.args(self.subcommand).current_dir(repo::root());
         Ok(wine)
     }
 }
@@ -321,7 +317,7 @@ fn full(harness: &Harness, arguments: &[String]) -> Done {
     let some_parts = ["disks", "shorter", "limits"].into_iter().any(says);
     let mut program = harness.program()?;
     if cfg!(target_os = "linux") && (says("wine") || !some_parts) {
-        let prefix = machine::target().join("wine-full");
+        let prefix = repo::target().join("wine-full");
         match Windows::set_up(&prefix) {
             Ok(windows) => {
                 let built = harness.program_for_windows(&windows);
@@ -346,7 +342,7 @@ fn gem(harness: &Harness, arguments: &[String]) -> Done {
         return Ok(());
     }
     // In a prefix of its own no other program's objects are in its namespace.
-    let windows = match Windows::set_up(&machine::target().join("wine-gem")) {
+    let windows = match Windows::set_up(&repo::target().join("wine-gem")) {
         Ok(windows) => windows,
         Err(Stop::Skipped(why)) => {
             println!("wine SKIPPED: {why}");
@@ -362,36 +358,36 @@ fn gem(harness: &Harness, arguments: &[String]) -> Done {
 /// Beside a program that makes the gem's calls.
 fn gem_in_wine(harness: &Harness, windows: &Windows, arguments: &[String]) -> Done {
     let program = harness.program_for_windows(windows)?;
-    let standin = target().join("standin.exe");
-    let source = machine::root().join("harness/peers/standin.c");
+    let standin = harness_target().join("standin.exe");
+    let source = repo::root().join("harness/peers/standin.c");
     run_program(Windows::cc().args(["-O2", "-Wall", "-Wextra", "-o"]).arg(&standin).arg(source))?;
     let mut wine = windows.wine(program);
     wine.args(harness.subcommand).args(arguments).arg("--standin").arg(path_in_wine(&standin));
-    run_program(wine.current_dir(machine::root()))
+    run_program(wine.current_dir(repo::root()))
 }
 
 /// `cargo xtask seeded`: what it plants bugs in is built in a folder of its own, so that nothing
 /// else is built from it.
 pub(crate) fn run_seeded(arguments: &[String]) -> Done {
     build(SEEDED.profile, &[SEEDED])?;
-    let program = target().join(SEEDED.profile).join(format!(
+    let program = harness_target().join(SEEDED.profile).join(format!(
         "{}{}",
         SEEDED.package,
         std::env::consts::EXE_SUFFIX
     ));
     let mut command = command(program);
-    command.args(arguments).current_dir(machine::root());
+    command.args(arguments).current_dir(repo::root());
     // The tree's own folder would be another one, which nobody has set up.
     command.env("WINEPREFIX", windows::prefix());
-    run_program(command.env("CARGO_TARGET_DIR", machine::target().join("seeded")))
+    run_program(command.env("CARGO_TARGET_DIR", repo::target().join("seeded")))
 }
 
 /// `cargo xtask bench`.
 pub(crate) fn run_bench(arguments: &[String]) -> Done {
-    let manifest = machine::root().join("bench/Cargo.toml");
+    let manifest = repo::root().join("bench/Cargo.toml");
     let mut cargo = cargo();
     cargo.args(["run", "--release", "--locked", "--manifest-path"]).arg(manifest).arg("--");
     // Other options than the product's own: in one folder the two would throw out each other's
     // builds.
-    run_program(cargo.args(arguments).env("CARGO_TARGET_DIR", machine::target().join("bench")))
+    run_program(cargo.args(arguments).env("CARGO_TARGET_DIR", repo::target().join("bench")))
 }

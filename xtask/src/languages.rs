@@ -7,7 +7,7 @@ use crate::{
         Done, Scratch, Stop, cargo, command, failed, read_output, run as run_program, run_within,
         succeeds, worse,
     },
-    test::{FEATURES, PRODUCT},
+    repo::{self, FEATURES, PRODUCT},
     windows::{self, Windows, path_in_wine},
 };
 use std::{
@@ -22,11 +22,11 @@ const C_FLAGS: [&str; 7] = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wpeda
 const C_TESTS: [&str; 4] = ["interface", "files", "gem", "waits"];
 
 fn capi(path: &str) -> PathBuf {
-    machine::root().join("crates/capi").join(path)
+    repo::root().join("crates/capi").join(path)
 }
 
 fn built(file: &str) -> PathBuf {
-    machine::target().join("debug").join(file)
+    repo::target().join("debug").join(file)
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -38,7 +38,7 @@ fn seconds(seconds: u64) -> Duration {
 /// again.
 fn build(mut cargo: Command) -> Done {
     cargo.args(["build", "--quiet", "--lib", "--bins", "--examples", FEATURES]).args(PRODUCT);
-    run_program(cargo.current_dir(machine::root()))
+    run_program(cargo.current_dir(repo::root()))
 }
 
 // --- C -------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ fn c_on_linux() -> Done {
         return Err(Stop::Skipped("this leg links as Linux does".into()));
     }
     machine::need("cc", &["gcc", "libc6-dev"])?;
-    let out = machine::target().join("c-tests/linux");
+    let out = repo::target().join("c-tests/linux");
     fs::create_dir_all(&out).map_err(failed(out.display()))?;
     build(cargo())?;
     // The shared library under the name that programs look for.
@@ -126,7 +126,7 @@ fn c_on_linux() -> Done {
 }
 
 fn suppressions() -> String {
-    format!("--suppressions={}", machine::root().join("ci/valgrind.supp").display())
+    format!("--suppressions={}", repo::root().join("ci/valgrind.supp").display())
 }
 
 fn expect_hello(hello: &mut Command) -> Done {
@@ -140,10 +140,10 @@ fn expect_hello(hello: &mut Command) -> Done {
 
 fn c_in_wine() -> Done {
     let windows = Windows::set_up(&windows::prefix())?;
-    let out = machine::target().join("c-tests/windows");
+    let out = repo::target().join("c-tests/windows");
     fs::create_dir_all(&out).map_err(failed(out.display()))?;
-    build(windows.cargo(machine::target()))?;
-    let built = windows.built(machine::target(), "debug");
+    build(windows.cargo(repo::target()))?;
+    let built = windows.built(repo::target(), "debug");
     // A program looks for its DLL in its own folder.
     fs::copy(built.join("mapvar.dll"), out.join("mapvar.dll")).map_err(failed("mapvar.dll"))?;
     let library = built.join("libmapvar.dll.a");
@@ -203,7 +203,7 @@ pub(crate) fn run_ruby(arguments: &[String]) -> Done {
 }
 
 fn gem(path: &str) -> PathBuf {
-    machine::root().join("bindings/ruby").join(path)
+    repo::root().join("bindings/ruby").join(path)
 }
 
 /// Ruby, FFI and test-unit, by Debian's packages where they are not there.
@@ -366,10 +366,10 @@ const USE_INSTALLED: &str = r#"
 fn ruby_in_wine() -> Done {
     let windows = Windows::set_up(&windows::prefix())?;
     // Its last line is the path of ruby.exe.
-    let told = read_output(&mut command(machine::root().join("ci/windows-ruby")))?;
+    let told = read_output(&mut command(repo::root().join("ci/windows-ruby")))?;
     let exe = told.lines().last().unwrap_or_default().to_owned();
-    build(windows.cargo(machine::target()))?;
-    let built = windows.built(machine::target(), "debug");
+    build(windows.cargo(repo::target()))?;
+    let built = windows.built(repo::target(), "debug");
     let library = built.join("libmapvar.dll.a");
     let peer = built.join("peer-c.exe");
     compile(Windows::cc(), &gem("test/peers/peer.c"), &peer, &[&library.to_string_lossy()])?;

@@ -3,7 +3,8 @@
 
 use crate::{
     machine,
-    process::{Done, End, SKIPPED, Stop, command, failed, read_output, run_logged},
+    process::{Done, End, SKIPPED, Stop, cargo, command, failed, read_output, run_logged},
+    repo,
 };
 use std::{
     fmt::Write as _,
@@ -164,10 +165,10 @@ impl Load {
             windows.arg("windows");
             windows
         } else {
-            crate::process::cargo()
+            cargo()
         };
         cargo.args(["test", "--release", "--locked", "-p", "mapvar", "--test", "load"]);
-        cargo.args(["--", "--nocapture"]).current_dir(machine::root());
+        cargo.args(["--", "--nocapture"]).current_dir(repo::root());
         let on = if self.on == LoadOn::Disk { "MAPVAR_LOAD_ON_DISK" } else { "MAPVAR_LOAD_NAME" };
         cargo.env(on, "1").env("MAPVAR_LOAD_SECONDS", self.seconds.to_string());
         for (name, bytes) in [
@@ -211,7 +212,7 @@ pub(crate) fn run(arguments: &[String]) -> Done {
         if names.is_empty() { !stage.rare } else { names.contains(&stage.name) }
     };
     let limit = machine::limit("MAPVAR_STAGE_LIMIT", Duration::from_mins(25))?;
-    let logs = machine::target().join("long");
+    let logs = repo::target().join("long");
     fs::create_dir_all(&logs).map_err(failed(logs.display()))?;
     let began = Instant::now();
     let mut report = Report::default();
@@ -296,7 +297,7 @@ fn figures(said: &str) -> Vec<(&str, &str)> {
 }
 
 fn record_file() -> Done<PathBuf> {
-    let folder = machine::root().join("docs/results");
+    let folder = repo::root().join("docs/results");
     fs::create_dir_all(&folder).map_err(failed(folder.display()))?;
     Ok(folder.join(format!("{}-{}.md", today(), commit(&[]))))
 }
@@ -304,7 +305,7 @@ fn record_file() -> Done<PathBuf> {
 fn commit(options: &[&str]) -> String {
     let mut git = command("git");
     git.args(["describe", "--always", "--exclude=*"]).args(options);
-    read_output(git.current_dir(machine::root())).map_or("unknown".into(), |it| it.trim().into())
+    read_output(git.current_dir(repo::root())).map_or("unknown".into(), |it| it.trim().into())
 }
 
 fn processor() -> String {

@@ -1,7 +1,9 @@
-//! This machine: where the repository and its builds lie, which programs there are, and how missing
-//! ones are installed.
+//! This machine: which programs there are, and how missing ones are installed.
 
-use crate::process::{Done, Stop, command, read_output, run, succeeds};
+use crate::{
+    process::{Done, Stop, cargo, command, read_output, run, run_within, succeeds},
+    repo,
+};
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -9,27 +11,13 @@ use std::{
     time::Duration,
 };
 
-pub(crate) fn root() -> &'static Path {
-    // xtask lies directly in the repository.
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
-}
-
-/// The folder of the workspace's builds. Everything else that is built lies in folders below it.
-pub(crate) fn target() -> &'static Path {
-    static TARGET: OnceLock<PathBuf> = OnceLock::new();
-    TARGET.get_or_init(|| match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => std::path::absolute(&folder).unwrap_or_else(|_| folder.into()),
-        None => root().join("target"),
-    })
-}
-
 /// This program, to run one of its commands as a process of its own.
 pub(crate) fn itself() -> Command {
     static PATH: OnceLock<Option<PathBuf>> = OnceLock::new();
     // Asked once: a build may replace the file while it runs.
     let path = PATH.get_or_init(|| std::env::current_exe().ok());
     let mut itself = command(path.as_deref().unwrap_or(Path::new("xtask")));
-    itself.current_dir(root());
+    itself.current_dir(repo::root());
     itself
 }
 
@@ -69,7 +57,7 @@ pub(crate) fn install(packages: &[&str]) -> Done {
     if cfg!(not(target_os = "linux")) {
         return Err(Stop::Skipped(format!("install by hand: {}", packages.join(" "))));
     }
-    run(command(root().join("ci/apt")).args(packages))
+    run(command(repo::root().join("ci/apt")).args(packages))
 }
 
 /// The compiler's own name for this machine.
@@ -93,7 +81,7 @@ pub(crate) fn add_target(target: &str) -> Done<bool> {
     }
     let mut rustup = command("rustup");
     rustup.args(["target", "add", target]);
-    match crate::process::run_within(&mut rustup, Duration::from_mins(5)) {
+    match run_within(&mut rustup, Duration::from_mins(5)) {
         Ok(()) => Ok(true),
         Err(Stop::Failed(_) | Stop::Skipped(_)) => Ok(false),
         Err(stop) => Err(stop),
@@ -101,7 +89,7 @@ pub(crate) fn add_target(target: &str) -> Done<bool> {
 }
 
 pub(crate) fn has_nextest() -> bool {
-    succeeds(crate::process::cargo().args(["nextest", "--version"]).current_dir(root()))
+    succeeds(cargo().args(["nextest", "--version"]).current_dir(repo::root()))
 }
 
 /// "90s", "15m" or a number of seconds, from an environment variable.

@@ -7,17 +7,19 @@
     reason = "the program speaks to a person at a terminal and to CI"
 )]
 
+// In the order of their layers: a module uses those above it.
+mod repo;
+mod process;
+mod machine;
+mod windows;
+mod steps;
+mod languages;
 mod coverage;
 mod dist;
 mod fuzz;
 mod harness;
-mod languages;
-mod long;
-mod machine;
-mod process;
-mod steps;
 mod test;
-mod windows;
+mod long;
 
 use process::{Done, Stop};
 use std::process::ExitCode;

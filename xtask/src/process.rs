@@ -1,5 +1,6 @@
 //! Starts programs and waits for them: with a limit, with a log, and until an interrupt.
 
+use crate::repo;
 use std::{
     ffi::OsStr,
     fmt,
@@ -86,7 +87,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
             // cargo puts its own folders before the caller's. A program under test that found a
             // library there would not be tested as its user runs it.
             let built = |path: &PathBuf| {
-                path.starts_with(crate::machine::target())
+                path.starts_with(repo::target())
                     || path.components().any(|part| part.as_os_str() == "rustlib")
             };
             let kept = std::env::split_paths(&value).filter(|path| !built(path));

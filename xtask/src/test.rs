@@ -2,18 +2,14 @@
 //! `--quick`.
 
 use crate::{
-    harness, machine,
+    machine,
     process::{Done, Stop, cargo, command, run as run_program, succeeds},
+    repo::{self, FEATURES, PRODUCT},
     steps::{May, Steps},
     windows,
 };
 use std::{path::Path, process::Command};
 
-/// One set of features in all steps: with another one cargo would build the library again.
-pub(crate) const FEATURES: &str = "--all-features";
-/// What is built of the product without xtask. xtask is what runs, and the features that the others
-/// give to its dependencies would make it another program, which Windows cannot put in its place.
-pub(crate) const PRODUCT: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 
 /// Also the layers and the modules of the product, which take its sources alone.
@@ -96,7 +92,7 @@ fn step(name: &str, arguments: &[&str]) -> Command {
 
 fn cargo_here() -> Command {
     let mut cargo = cargo();
-    cargo.current_dir(machine::root());
+    cargo.current_dir(repo::root());
     if machine::is_ci() {
         // A clone that is built once gains nothing from it, and it is half the disk.
         cargo.env("CARGO_INCREMENTAL", "0");
@@ -177,11 +173,11 @@ fn test_other_systems(steps: &mut Steps) -> Done {
 }
 
 fn test_harnesses(steps: &mut Steps) -> Done {
-    let manifest = harness::manifest();
+    let manifest = repo::harness_manifest();
     let of_harnesses = |words: &[&str]| {
         let mut cargo = cargo_here();
         cargo.args(words).arg("--manifest-path").arg(&manifest);
-        cargo.env("CARGO_TARGET_DIR", harness::target());
+        cargo.env("CARGO_TARGET_DIR", repo::harness_target());
         cargo
     };
     let xtask = |words: &[&str]| {
@@ -243,11 +239,11 @@ fn check_bench() -> Done {
     if cfg!(target_os = "linux") && !has_libclang() {
         machine::install(&["libclang-dev"])?;
     }
-    let manifest = machine::root().join("bench/Cargo.toml");
+    let manifest = repo::root().join("bench/Cargo.toml");
     run_program(cargo_here().args(["fmt", "--check", "--manifest-path"]).arg(&manifest))?;
     let mut cargo = cargo_here();
     cargo.args(["check", "--all-targets", "--locked", "--manifest-path"]).arg(&manifest);
-    run_program(cargo.env("CARGO_TARGET_DIR", machine::target().join("bench")))
+    run_program(cargo.env("CARGO_TARGET_DIR", repo::target().join("bench")))
 }
 
 fn has_libclang() -> bool {

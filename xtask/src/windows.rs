@@ -3,7 +3,10 @@
 
 use crate::{
     machine,
-    process::{Done, Stop, command, failed, read_output, run_within, succeeds},
+    process::{
+        Done, Stop, cargo, command, failed, read_output, run as run_program, run_within, succeeds,
+    },
+    repo,
 };
 use std::{
     ffi::OsString,
@@ -33,11 +36,11 @@ pub(crate) fn run(arguments: &[String]) -> Done {
     } else {
         Windows::set_up(&prefix())?
     };
-    let mut cargo = windows.cargo(machine::target());
+    let mut cargo = windows.cargo(repo::target());
     // Relative paths mean what they say where the caller stands, unless that is outside the
     // repository.
-    if !std::env::current_dir().is_ok_and(|folder| folder.starts_with(machine::root())) {
-        cargo.current_dir(machine::root());
+    if !std::env::current_dir().is_ok_and(|folder| folder.starts_with(repo::root())) {
+        cargo.current_dir(repo::root());
     }
     if first == "clippy" && windows.library == Library::Debian {
         // rustup's clippy cannot read what Debian's compiler wrote, and another version has other
@@ -47,12 +50,12 @@ pub(crate) fn run(arguments: &[String]) -> Done {
     } else {
         cargo.args(arguments);
     }
-    crate::process::run(&mut cargo)
+    run_program(&mut cargo)
 }
 
 /// Wine's folder, unless a harness has one of its own.
 pub(crate) fn prefix() -> PathBuf {
-    std::env::var_os("WINEPREFIX").map_or_else(|| machine::target().join("wine"), PathBuf::from)
+    std::env::var_os("WINEPREFIX").map_or_else(|| repo::target().join("wine"), PathBuf::from)
 }
 
 /// Where Rust's standard library for Windows comes from.
@@ -97,7 +100,7 @@ impl Windows {
     /// cargo with the settings for Windows; `target` is the folder of the builds.
     pub(crate) fn cargo(&self, target: &Path) -> Command {
         let mut cargo = match self.library {
-            Library::Rustup => crate::process::cargo(),
+            Library::Rustup => cargo(),
             Library::Debian => command("/usr/bin/cargo"),
         };
         if self.library == Library::Debian {
@@ -218,10 +221,10 @@ impl Windows {
         // Rust's standard library for Windows loads a DLL that Wine 8 lacks.
         let library = prefix.join("drive_c/windows/system32/bcryptprimitives.dll");
         if !library.exists() {
-            let source = machine::root().join("ci/bcryptprimitives.c");
+            let source = repo::root().join("ci/bcryptprimitives.c");
             let mut cc = Self::cc();
             cc.args(["-O2", "-Wall", "-shared", "-o"]).arg(&library).arg(source).arg("-ladvapi32");
-            crate::process::run(&mut cc)?;
+            run_program(&mut cc)?;
         }
         let ready = prefix.join(".mapvar-ready");
         File::create(&ready).map_err(failed(ready.display()))?;

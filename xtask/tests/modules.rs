@@ -1,5 +1,5 @@
-//! The modules of every crate stand in one order: a module uses only those that are declared above
-//! it. The test reads paths (`use` lines and all others) and method calls, so that an `impl` block
+//! The modules of every crate, and of xtask, stand in one order: a module uses only those that are
+//! declared above it. The test reads paths (`use` lines and all others) and method calls, so that an `impl` block
 //! which calls a method of a later file is found though it imports nothing.
 //!
 //! Its nodes are files. A folder's `mod.rs` may stand below its children or above them, but like
@@ -171,6 +171,10 @@ fn a_module_uses_only_those_declared_before_it() {
         assert!(tree.files.len() > 3, "{name}: the sources were not found");
         wrong.extend(tree.faults().into_iter().map(|fault| format!("{name}: {fault}")));
     }
+    // It stands beside the crates, and uses none of them.
+    let xtask = Tree::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(xtask.files.len() > 3, "xtask: the sources were not found");
+    wrong.extend(xtask.faults().into_iter().map(|fault| format!("xtask: {fault}")));
     assert!(wrong.is_empty(), "modules that go the wrong way:\n{}", wrong.join("\n"));
 }
 

@@ -56,6 +56,11 @@ pub fn percentile(sorted: &[Duration], part: f64) -> Duration {
     sorted.get((last as f64 * part).round() as usize).copied().unwrap_or_default()
 }
 
+/// Of sorted times the median, the one below which 99 of 100 lie, and the longest.
+pub fn percentiles(sorted: &[Duration]) -> [Duration; 3] {
+    [0.5, 0.99, 1.0].map(|part| percentile(sorted, part))
+}
+
 /// The system that a figure is of, as a suffix.
 pub const fn system() -> &'static str {
     if cfg!(windows) { " under Wine" } else { "" }

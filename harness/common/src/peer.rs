@@ -39,9 +39,7 @@ impl Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        // Fails where it has ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.kill();
     }
 }
 
@@ -55,6 +53,7 @@ pub trait Life: Send {
 
 impl Life for Owned {
     fn kill(&mut self) {
+        // Fails where it has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -11,6 +11,7 @@ use crate::{
 use mapvar::Severity;
 use mapvar_engine::{
     layout::{self, CHUNK, chunk, commit, extent, header, journal, live, marks, record, slot},
+    mem::Mem as _,
     store::Store,
 };
 use mapvar_engine_sim::{
@@ -345,7 +346,7 @@ impl Bytes {
 fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, undamaged: bool) {
     let mem = &region.mem;
     let forged: Vec<(u64, LockState)> = mem.held();
-    let bytes = adversary_size(mem);
+    let bytes = mem.size();
     // Nobody lies: whoever needs more does not come to an end.
     let begin = || mem.begin(None, MOST_LOADS / 4);
     begin();
@@ -354,22 +355,19 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
         let left = held.iter().find(|it| it.1 == LockState::Alive && !forged.contains(it));
         assert!(left.is_none(), "{what} left a lock behind: {left:x?}");
     };
+    let operate = |store: &mut Store<Adversary>, which: u64, number: usize| {
+        begin();
+        case.tell(|| format!("{} {number}", operations::operation_name(which)));
+        operations::operate(store, &region.handles, which, number, DECODER);
+        free(operations::operation_name(which));
+    };
     if random.below(8) < 3 {
         // Looked at, as no map.
         case.tell(|| "look at it".into());
         let Some((mut store, sound)) = operations::looked_at(mem.clone(), bytes) else { return };
         for which in [11, 26, 27] {
             if random.one_in(2) {
-                begin();
-                case.tell(|| operations::operation_name(which).into());
-                operations::operate(
-                    &mut store,
-                    &region.handles,
-                    which,
-                    usize::from(!sound),
-                    DECODER,
-                );
-                free(operations::operation_name(which));
+                operate(&mut store, which, usize::from(!sound));
             }
         }
         return;
@@ -409,23 +407,11 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
     for _ in 0..=random.below(3) {
         let (which, number) =
             (random.below(operations::OPERATIONS), random.below(1 << 16) as usize);
-        begin();
-        case.tell(|| format!("{} {number}", operations::operation_name(which)));
-        operations::operate(&mut store, &region.handles, which, number, DECODER);
-        free(operations::operation_name(which));
+        operate(&mut store, which, number);
     }
-}
-
-fn adversary_size(mem: &Adversary) -> u64 {
-    use mapvar_engine::mem::Mem;
-    mem.size()
 }
 
 impl Target for Bytes {
-    fn name(&self) -> &'static str {
-        "bytes"
-    }
-
     fn run(&mut self, case: &Case) -> u64 {
         let mut random = Random::new(case.seed);
         let region = regions::of_seed(&self.regions, case.seed);

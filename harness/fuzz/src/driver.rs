@@ -3,7 +3,7 @@
 
 use crate::{guard, random::Random};
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Mutex, PoisonError,
@@ -51,21 +51,12 @@ impl Case {
 
 /// Something to be fuzzed. Fails by a panic.
 pub trait Target {
-    /// What it is called.
-    fn name(&self) -> &'static str;
     /// Runs one case; answers how many executions that was.
     fn run(&mut self, case: &Case) -> u64;
 }
 
 thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
-    static CURRENT: Cell<(&'static str, u64)> = const { Cell::new(("nothing", 0)) };
-}
-
-/// What this thread is at.
-pub fn current() -> String {
-    let (target, seed) = CURRENT.get();
-    format!("target {target}, --seed {seed} --one {target}")
 }
 
 /// Panics are kept and told later, by who caught them.
@@ -76,7 +67,7 @@ pub fn hook() {
         let place =
             info.location().map_or(String::new(), |at| format!(", {}:{}", at.file(), at.line()));
         let text = format!("{}{place}", text.unwrap_or_else(|| "a panic".into()));
-        if CURRENT.get().0 == "nothing" {
+        if guard::current().is_none() {
             println!("FAILED: {text}");
         }
         PANIC.with(|panic| *panic.borrow_mut() = Some(text));
@@ -84,8 +75,8 @@ pub fn hook() {
 }
 
 /// Runs one case; what went wrong, if something did.
-fn attempt(target: &mut dyn Target, case: &Case) -> Result<u64, String> {
-    CURRENT.set((target.name(), case.seed));
+fn attempt(called: &'static str, target: &mut dyn Target, case: &Case) -> Result<u64, String> {
+    guard::note(called, case.seed);
     let (done, huge) = guard::measured(|| catch_unwind(AssertUnwindSafe(|| target.run(case))));
     match done {
         Ok(_) if huge != 0 => Err(format!("{huge} bytes of memory were asked for")),
@@ -102,19 +93,19 @@ fn place(told: &str) -> &str {
 }
 
 /// A case that failed, as small as taking parts away makes it, in words.
-fn made_smaller(target: &mut dyn Target, seed: u64, told: &str) -> String {
+fn made_smaller(called: &'static str, target: &mut dyn Target, seed: u64, told: &str) -> String {
     let (mut keep, began) = (u64::MAX, Instant::now());
     for bit in 0..64 {
         if began.elapsed() > Duration::from_secs(4) {
             break;
         }
         let fewer = Case { seed, keep: keep & !(1 << bit), told: None };
-        if attempt(target, &fewer).is_err_and(|other| place(&other) == place(told)) {
+        if attempt(called, target, &fewer).is_err_and(|other| place(&other) == place(told)) {
             keep = fewer.keep;
         }
     }
     let case = Case { seed, keep, told: Some(RefCell::default()) };
-    let _ = attempt(target, &case);
+    let _ = attempt(called, target, &case);
     let lines = case.told.map(RefCell::into_inner).unwrap_or_default();
     lines.into_iter().map(|line| format!("    {line}\n")).collect()
 }
@@ -173,7 +164,7 @@ pub fn drive(
                         let case = Case::new(batch << BATCH | seeds.word() >> (64 - BATCH));
                         desk.seed.store(case.seed, Relaxed);
                         desk.since.store(now(), Relaxed);
-                        match attempt(&mut *target, &case) {
+                        match attempt(called, &mut *target, &case) {
                             Ok(executions) => {
                                 done.fetch_add(executions, Relaxed);
                             }
@@ -183,7 +174,7 @@ pub fn drive(
                                 let mut failures =
                                     failures.lock().unwrap_or_else(PoisonError::into_inner);
                                 *failures += 1;
-                                let smaller = made_smaller(&mut *target, case.seed, &told);
+                                let smaller = made_smaller(called, &mut *target, case.seed, &told);
                                 println!(
                                     "FAILED: target {called}, seed {}: {told}\n{smaller}  again: \
                                      fuzz --one {called} --seed {}",
@@ -216,21 +207,21 @@ pub fn drive(
 }
 
 /// Runs one case, and tells all of it; whether it was well.
-pub fn one(target: &mut dyn Target, seed: u64) -> bool {
+pub fn one(called: &'static str, target: &mut dyn Target, seed: u64) -> bool {
     let case = Case { seed, keep: u64::MAX, told: Some(RefCell::default()) };
-    let done = attempt(target, &case);
+    let done = attempt(called, target, &case);
     for line in case.told.map(RefCell::into_inner).unwrap_or_default() {
         println!("    {line}");
     }
     match done {
         Ok(_) => {
-            println!("seed {seed} of {} is well", target.name());
+            println!("seed {seed} of {called} is well");
             true
         }
         Err(told) => {
             println!(
                 "FAILED: {told}\n  as small as it gets:\n{}",
-                made_smaller(target, seed, &told)
+                made_smaller(called, target, seed, &told)
             );
             false
         }

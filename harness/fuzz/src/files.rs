@@ -78,10 +78,6 @@ fn use_all(map: &Map, random: &mut Random) {
 }
 
 impl Target for Files {
-    fn name(&self) -> &'static str {
-        "files"
-    }
-
     fn run(&mut self, case: &Case) -> u64 {
         let mut random = Random::new(case.seed);
         let bytes = self.bytes.damaged(&mut random, case);

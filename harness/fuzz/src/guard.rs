@@ -18,6 +18,17 @@ thread_local! {
     static LIVE: Cell<isize> = const { Cell::new(0) };
     static HUGE: Cell<usize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
+    static CURRENT: Cell<Option<(&'static str, u64)>> = const { Cell::new(None) };
+}
+
+/// Notes the target and the seed that this thread is at.
+pub fn note(target: &'static str, seed: u64) {
+    CURRENT.set(Some((target, seed)));
+}
+
+/// The target and the seed that this thread is at.
+pub fn current() -> Option<(&'static str, u64)> {
+    CURRENT.get()
 }
 
 /// The system's allocator, which counts.
@@ -71,7 +82,10 @@ unsafe impl GlobalAlloc for Counting {
 #[cold]
 fn refused(bytes: usize) {
     let watched = WATCHED.replace(false);
-    println!("FAILED: an allocation of {bytes} bytes: {}", crate::driver::current());
+    let (target, seed) = current().unwrap_or(("nothing", 0));
+    println!(
+        "FAILED: an allocation of {bytes} bytes: target {target}, --seed {seed} --one {target}"
+    );
     WATCHED.set(watched);
 }
 

@@ -59,10 +59,6 @@ fn operation(random: &mut Random) -> u64 {
 }
 
 impl Target for Loads {
-    fn name(&self) -> &'static str {
-        "loads"
-    }
-
     fn run(&mut self, case: &Case) -> u64 {
         let mut random = Random::new(case.seed);
         let at = regions::number_of_seed(&self.regions, case.seed);

@@ -65,7 +65,7 @@ const SHARES: [(&str, u32); 6] = [
 fn role(words: &[&str]) -> Option<ExitCode> {
     match words {
         ["peer", what, seed] => {
-            if let Err(error) = scribble::peer(what, seed.parse().unwrap_or(1)) {
+            if let Err(error) = scribble::run_peer(what, seed.parse().unwrap_or(1)) {
                 eprintln!("the peer: {error}");
                 return Some(ExitCode::FAILURE);
             }
@@ -113,11 +113,12 @@ fn run(wanted: &Wanted) -> bool {
         if one == "scribbler" {
             return scribbled(wanted, Duration::from_secs(20)).is_some_and(|it| it.0);
         }
-        let Some(mut target) = target(one) else {
+        let called = SHARES.iter().map(|(name, _)| *name).find(|name| name == one);
+        let Some((called, mut target)) = called.and_then(|it| Some((it, target(it)?))) else {
             eprintln!("no target {one}");
             return false;
         };
-        return driver::one(&mut *target, seed);
+        return driver::one(called, &mut *target, seed);
     }
     println!("seed {seed}; repeat with --seed {seed}");
     let all: u32 =

@@ -306,10 +306,6 @@ pub fn patterns() {
 }
 
 impl Target for Marshal {
-    fn name(&self) -> &'static str {
-        "marshal"
-    }
-
     fn run(&mut self, case: &Case) -> u64 {
         let mut random = Random::new(case.seed);
         let bytes = input(&mut random);

@@ -253,27 +253,24 @@ pub fn all() -> Vec<Region> {
 }
 
 fn make() -> Vec<Region> {
-    let makes: [(&str, u64, Make); 7] = [
-        ("empty", 1, |_| {}),
-        ("small", 1, small),
-        ("mixed", 1_000, populate),
-        ("epochs", 1_000, epochs),
-        ("tombstones", 4_000, tombstones),
-        ("extents", 20_000, extents),
-        ("grown", 1, grown),
+    let in_file = |size| operations::facts(size, 0, true);
+    let makes: [(&str, Facts, Make); 8] = [
+        ("empty", in_file(1), |_| {}),
+        ("small", in_file(1), small),
+        ("mixed", in_file(1_000), populate),
+        ("epochs", in_file(1_000), epochs),
+        ("tombstones", in_file(4_000), tombstones),
+        ("extents", in_file(20_000), extents),
+        ("grown", in_file(1), grown),
+        // Without a file there are no epochs.
+        ("named", operations::facts(1_000, 1 << 20, false), populate),
     ];
     let mut regions: Vec<Region> = Vec::new();
-    for (called, size, make) in makes {
-        let facts = operations::facts(size, 0, true);
+    for (called, facts, make) in makes {
         let store = operations::formatted(Adversary::new(facts.region, 40 * CHUNK), &facts);
         make(&store);
         regions.push(region_of(called, facts, &store.mem().image()));
     }
-    // Without a file there are no epochs.
-    let facts = operations::facts(1_000, 1 << 20, false);
-    let store = operations::formatted(Adversary::new(facts.region, 40 * CHUNK), &facts);
-    populate(&store);
-    regions.push(region_of("named", facts, &store.mem().image()));
     // The deaths begin with the map whose operations are of most kinds.
     let mut dead = Vec::new();
     // 1 and 2 set (a large value takes a run), 4 and 5 insert, 9 removes, 15 flushes, 16 recovers, 21

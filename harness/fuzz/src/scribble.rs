@@ -7,9 +7,13 @@ use mapvar::{ErrorKind, Map, MapOptions, Name, Section, Value, WordsMut};
 use mapvar_engine::layout::{
     self, CHUNK, chunk, commit, header, journal, kind, live, marks, record,
 };
-use mapvar_harness::{Folder, peer::Owned, watchdog};
+use mapvar_harness::{
+    Folder,
+    peer::{self, Owned, Peer},
+    watchdog,
+};
 use std::{
-    io::{Read, Write},
+    io::Read,
     path::Path,
     process::{Command, Stdio},
     sync::{
@@ -138,19 +142,14 @@ fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 
             }
             // One word to and fro between what is right and what is not, as fast as it goes: whoever
             // loads it twice sees both.
-            6..=11 => {
+            turn @ 6..=13 => {
                 let at = targets.word(random);
-                let (one, other) = (image[at], hostile(random, &image, at));
-                for _ in 0..8_192 {
-                    words.store(at, other, Plain);
-                    words.store(at, one, Plain);
-                }
-                written += 16_384;
-            }
-            // Between two valid ones.
-            12 | 13 => {
-                let at = targets.word(random);
-                let (one, other) = (image[at], image[targets.word(random)]);
+                let one = image[at];
+                // Some between two valid ones.
+                let other = match turn {
+                    ..12 => hostile(random, &image, at),
+                    _ => image[targets.word(random)],
+                };
                 for _ in 0..8_192 {
                     words.store(at, other, Plain);
                     words.store(at, one, Plain);
@@ -195,7 +194,7 @@ fn section_of(what: &str) -> mapvar::Result<Section> {
 ///
 /// # Errors
 /// It cannot be opened or mapped.
-pub fn peer(what: &str, seed: u64) -> mapvar::Result<()> {
+pub fn run_peer(what: &str, seed: u64) -> mapvar::Result<()> {
     let section = section_of(what)?;
     let view = section.view().map()?;
     let count = view.len() / 8;
@@ -203,43 +202,30 @@ pub fn peer(what: &str, seed: u64) -> mapvar::Result<()> {
     let over = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&over);
     std::thread::spawn(move || {
-        let _ = std::io::stdin().read(&mut [0]);
+        let _ = peer::next_order();
         seen.store(true, Relaxed);
     });
-    let mut out = std::io::stdout();
-    let _ = out.write_all(b"R").and_then(|()| out.flush());
-    let written = scribble(words, &mut Random::new(seed), &over);
-    let _ = out.write_all(&written.to_le_bytes());
+    peer::say("ready");
+    peer::say(scribble(words, &mut Random::new(seed), &over));
     Ok(())
 }
 
 // --- The victim ----------------------------------------------------------------------------------
 
-/// A peer that is ended and waited for, however the victim goes.
-struct Peer(Owned);
+fn start_peer(program: &Path, what: &str, seed: u64) -> Peer {
+    let mut command = Command::new(program);
+    let peer = Peer::start(command.args(["peer", what, &seed.to_string()]));
+    let mut peer = peer.expect("the peer starts");
+    assert_eq!(peer.hear().as_deref(), Some("ready"), "the peer does not open the memory");
+    peer
+}
 
-impl Peer {
-    fn start(program: &Path, what: &str, seed: u64) -> Self {
-        let mut command = Command::new(program);
-        command
-            .args(["peer", what, &seed.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut peer = Owned::start(&mut command).expect("the peer starts");
-        let ready = peer.0.stdout.as_mut().map(|out| out.read_exact(&mut [0]));
-        assert!(ready.is_some_and(|ready| ready.is_ok()), "the peer does not open the memory");
-        Self(peer)
-    }
-
-    fn end(self) -> u64 {
-        let mut child = self.0;
-        drop(child.0.stdin.take());
-        let mut written = [0; 8];
-        let read = child.0.stdout.as_mut().map(|out| out.read_exact(&mut written));
-        assert!(read.is_some_and(|read| read.is_ok()), "the peer died");
-        let _ = child.0.wait();
-        u64::from_le_bytes(written)
-    }
+/// Ends it; how many words it wrote.
+fn end_peer(mut peer: Peer) -> u64 {
+    drop(peer.take_input());
+    let written = peer.hear().and_then(|told| told.parse().ok()).expect("the peer died");
+    peer.finish();
+    written
 }
 
 /// Pages that nobody may touch, on both sides of where the map lies.
@@ -359,23 +345,13 @@ impl Done {
     }
 }
 
-fn names() -> Vec<String> {
-    vec![
-        "int".into(),
-        "text".into(),
-        "a name that is too long for its record".into(),
-        "list".into(),
-        "large".into(),
-        "larger".into(),
-        "count".into(),
-        "passing".into(),
-    ]
-}
+const LONG: &str = "a name that is too long for its record";
+const NAMES: [&str; 8] = ["int", "text", LONG, "list", "large", "larger", "count", "passing"];
 
 fn populate(map: &Map) -> mapvar::Result<()> {
     map.set("int", 77)?;
     map.set("text", "hello, hello, hello")?;
-    map.set("a name that is too long for its record", vec![7_u8; 90])?;
+    map.set(LONG, vec![7_u8; 90])?;
     map.set("list", (1, "two", 3.0, vec!["four", "five"]))?;
     map.set("large", vec![3_u8; 3_000])?;
     map.set("larger", vec![4_u8; 30_000])?;
@@ -387,8 +363,7 @@ fn populate(map: &Map) -> mapvar::Result<()> {
 
 /// Every operation once, whatever it answers.
 fn operate(map: &Map, random: &mut Random, done: &mut Done, edge: &mut guards::Edge) {
-    let names = names();
-    let name = &names[random.below(names.len() as u64) as usize];
+    let name = random.of(&NAMES);
     let text = "some text ".repeat(random.below(20) as usize);
     match random.below(22) {
         0 => drop(done.note(map.get::<i64>(name))),
@@ -457,7 +432,7 @@ fn life(
     populate(&map).expect("variables");
     let guards = guards::Guards::beside();
     let mut edge = guards::Edge::new();
-    let peer = Peer::start(peer, what, random.word());
+    let peer = start_peer(peer, what, random.word());
     let began = Instant::now();
     while began.elapsed() < time {
         watchdog::step();
@@ -471,7 +446,7 @@ fn life(
             let _ = done.note(options.check());
         }
     }
-    let written = peer.end();
+    let written = end_peer(peer);
     let count = guards.count();
     drop(map);
     drop(guards);

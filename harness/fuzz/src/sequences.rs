@@ -15,6 +15,7 @@ use mapvar_engine::{
     handle::Handle,
     header::Facts,
     layout::CHUNK,
+    mem::Mem as _,
     store::Store,
     value::Raw,
     version::{Expect, Wrote},
@@ -155,12 +156,8 @@ impl Run<'_> {
         let done: Result<(), EngineError> = match which {
             0..=3 => {
                 what = "set";
-                let set = self.store.set(query, &raw).map(drop);
-                if set.is_ok() {
-                    self.atomics.remove(&name);
-                    self.model.insert(name, (Kind::Bytes as u8, bytes));
-                }
-                set
+                let set = self.store.set(query, &raw);
+                set.map(|_| self.holds(name, (Kind::Bytes as u8, bytes)))
             }
             4 => {
                 what = "set a number";
@@ -184,8 +181,7 @@ impl Run<'_> {
                 what = "make";
                 operations::find_or_make(&self.store, query, &raw, false).map(|()| {
                     if !there {
-                        self.atomics.remove(&name);
-                        self.model.insert(name, (Kind::Bytes as u8, bytes));
+                        self.holds(name, (Kind::Bytes as u8, bytes));
                     }
                 })
             }
@@ -244,21 +240,12 @@ impl Run<'_> {
             }
             _ => {
                 what = "set if absent";
-                match self.store.set_if(query, &raw, None) {
-                    Ok(set) => {
-                        assert_eq!(
-                            set.is_ok(),
-                            !there,
-                            "set what was there, or did not what was not"
-                        );
-                        if set.is_ok() {
-                            self.atomics.remove(&name);
-                            self.model.insert(name, (Kind::Bytes as u8, bytes));
-                        }
-                        Ok(())
+                self.store.set_if(query, &raw, None).map(|set| {
+                    assert_eq!(set.is_ok(), !there, "set what was there, or did not what was not");
+                    if set.is_ok() {
+                        self.holds(name, (Kind::Bytes as u8, bytes));
                     }
-                    Err(trouble) => Err(trouble),
-                }
+                })
             }
         };
         let failed = mem.failed();
@@ -275,6 +262,12 @@ impl Run<'_> {
             mem.be_honest();
             self.compare(what);
         }
+    }
+
+    /// A variable is set, and no Atomic from now on.
+    fn holds(&mut self, name: Vec<u8>, plain: Plain) {
+        self.atomics.remove(&name);
+        self.model.insert(name, plain);
     }
 
     fn transact(&mut self, random: &mut Random) -> Result<(), EngineError> {
@@ -382,11 +375,7 @@ impl Run<'_> {
         self.case.tell(|| "restart, and recover".into());
         let mem = self.store.mem().clone();
         mem.be_honest();
-        let bytes = {
-            use mapvar_engine::mem::Mem;
-            mem.size()
-        };
-        let recovered = self.store.recover(bytes).expect("recover");
+        let recovered = self.store.recover(mem.size()).expect("recover");
         assert!(!recovered.damaged && recovered.lost == 0, "{recovered:?} of what nobody damaged");
         let found: Model = operations::content(&self.store).expect("content").into_iter().collect();
         if !self.durable.contains(&found) {
@@ -418,10 +407,6 @@ fn difference(found: &Model, wanted: &Model) -> String {
 }
 
 impl Target for Sequences {
-    fn name(&self) -> &'static str {
-        "sequences"
-    }
-
     fn run(&mut self, case: &Case) -> u64 {
         self.execute(case, Random::new(case.seed));
         1

@@ -62,6 +62,16 @@ pub struct Outcome {
 }
 
 impl Case {
+    /// Searched to this bound, and in the short run to `short`.
+    pub fn bound(self, bound: usize, short: usize) -> Self {
+        Self { bound, short, ..self }
+    }
+
+    /// Run for each step at which the mortal thread can die.
+    pub fn dies(self) -> Self {
+        Self { dies: true, ..self }
+    }
+
     pub fn run(&self, short: bool) -> Outcome {
         let began = Instant::now();
         let executions = Arc::new(AtomicUsize::new(0));

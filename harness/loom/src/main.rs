@@ -1,10 +1,11 @@
 //! The engine under loom. `cargo xtask harness loom` runs it; `--short` bounds the search, other words select the
 //! cases whose names contain one of them.
 
-mod check;
-mod mem;
-mod models;
+mod words;
 mod setup;
+mod mem;
+mod check;
+mod models;
 
 use check::{Case, Verdict};
 use std::{

@@ -12,7 +12,10 @@
 //!
 //! What was forgotten in the two lists is thus found, never passed over.
 
-use crate::setup::Region as Setup;
+use crate::{
+    setup::Region as Setup,
+    words::{On, Place},
+};
 use loom::{
     cell::Cell,
     sync::{
@@ -22,7 +25,6 @@ use loom::{
 };
 use mapvar_engine::{
     error::EngineError,
-    layout,
     mem::{Load, Mem, Ordering, StoreWords},
 };
 use mapvar_os::{Locks, Refused, Taken};
@@ -35,29 +37,6 @@ use std::{
     },
     time::Duration,
 };
-
-/// What a word is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum On {
-    Root,
-    IndexSeq,
-    Index,
-    State,
-    Id,
-    Meta,
-    Name,
-    Version,
-    Desc,
-    Type,
-    Data,
-    /// A lock word, whichever.
-    Lock,
-    /// A lock word into which a mark is put, or from which it is taken.
-    Mark,
-    /// A wake word.
-    Wake,
-    Other,
-}
 
 /// What is done to a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,14 +133,6 @@ impl Shared {
     }
 }
 
-/// Where a word's value is.
-#[derive(Clone, Copy, Debug)]
-pub enum Place {
-    Fixed,
-    Hot(usize),
-    Cold(usize),
-}
-
 /// The memory as one thread sees it.
 #[derive(Debug)]
 pub struct LoomMem {
@@ -252,6 +223,7 @@ impl LoomMem {
         &found.unwrap_or_else(|| panic!("FORGOTTEN: the model has no lock at {at:#x}")).1
     }
 
+    /// The wake word at `at`; `None` where the model names none.
     fn futex(&self, at: u64) -> Option<&Futex> {
         let found = self.shared.wakes.iter().find(|(place, _)| *place == at);
         found.map(|(_, futex)| futex)
@@ -259,17 +231,38 @@ impl LoomMem {
 
     /// Takes a lock that nobody has; else who has it.
     fn take(&self, at: u64) -> Result<Taken, u32> {
-        let word = self.lock_word(at);
-        let order = self.order(Op::Swap, On::Lock, Ordering::Acquire);
-        let taken = match word.compare_exchange(0, self.me, order, Ordering::Relaxed) {
-            Ok(_) => Taken::Clean,
-            Err(DIED) => word
-                .compare_exchange(DIED, self.me, order, Ordering::Relaxed)
-                .map(|_| Taken::Recovered)?,
-            Err(owner) => return Err(owner),
-        };
+        let taken = self.put_in(at, self.me, On::Lock)?;
         self.held().push(at);
         Ok(taken)
+    }
+
+    /// Puts an owner or a mark into a lock word that nobody has.
+    fn put_in(&self, at: u64, new: u32, on: On) -> Result<Taken, u32> {
+        let word = self.lock_word(at);
+        let order = self.order(Op::Swap, on, Ordering::Acquire);
+        match word.compare_exchange(0, new, order, Ordering::Relaxed) {
+            Ok(_) => Ok(Taken::Clean),
+            Err(DIED) => {
+                word.compare_exchange(DIED, new, order, Ordering::Relaxed).map(|_| Taken::Recovered)
+            }
+            Err(owner) => Err(owner),
+        }
+    }
+
+    /// Makes a lock word free.
+    fn make_free(&self, at: u64, on: On) {
+        self.step();
+        self.held().retain(|held| *held != at);
+        self.lock_word(at).store(0, self.order(Op::Store, on, Ordering::Release));
+    }
+
+    /// The second half of a wake: the kernel wakes all who sleep.
+    fn wake_sleepers(&self, futex: &Futex, order: Ordering) {
+        self.step();
+        futex.word.fetch_and(!WAITERS, order);
+        self.step();
+        let _queue = futex.queue.lock().unwrap();
+        futex.woken.notify_all();
     }
 
     /// The ordering that is left of `order`.
@@ -440,25 +433,14 @@ impl Mem for LoomMem {
     }
 
     fn unlock(&self, at: u64) {
-        if self.over() {
-            return;
+        if !self.over() {
+            self.make_free(at, On::Lock);
         }
-        self.step();
-        self.held().retain(|held| *held != at);
-        self.lock_word(at).store(0, self.order(Op::Store, On::Lock, Ordering::Release));
     }
 
     fn mark(&self, at: u64, mark: u32) -> Result<Taken, u32> {
         self.step();
-        let word = self.lock_word(at);
-        let order = self.order(Op::Swap, On::Mark, Ordering::Acquire);
-        match word.compare_exchange(0, mark, order, Ordering::Relaxed) {
-            Ok(_) => Ok(Taken::Clean),
-            Err(DIED) => word
-                .compare_exchange(DIED, mark, order, Ordering::Relaxed)
-                .map(|_| Taken::Recovered),
-            Err(owner) => Err(owner),
-        }
+        self.put_in(at, mark, On::Mark)
     }
 
     fn is_marked(&self, at: u64, mark: u32) -> bool {
@@ -466,11 +448,9 @@ impl Mem for LoomMem {
     }
 
     fn unmark(&self, at: u64) {
-        if self.over() {
-            return;
+        if !self.over() {
+            self.make_free(at, On::Mark);
         }
-        self.step();
-        self.lock_word(at).store(0, self.order(Op::Store, On::Mark, Ordering::Release));
     }
 
     /// As `mapvar_os::Locks::wake`. Nobody sleeps on the words that a model does not name.
@@ -479,22 +459,14 @@ impl Mem for LoomMem {
         self.step();
         let order = self.order(Op::Swap, On::Wake, Ordering::AcqRel);
         if futex.word.fetch_add(1, order) & WAITERS != 0 {
-            self.step();
-            futex.word.fetch_and(!WAITERS, order);
-            self.step();
-            let _queue = futex.queue.lock().unwrap();
-            futex.woken.notify_all();
+            self.wake_sleepers(futex, order);
         }
     }
 
     fn force_wake(&self, at: u64) {
         let Some(futex) = self.futex(at).filter(|_| !self.over()) else { return };
         futex.word.fetch_add(1, Ordering::AcqRel);
-        self.step();
-        futex.word.fetch_and(!WAITERS, Ordering::AcqRel);
-        self.step();
-        let _queue = futex.queue.lock().unwrap();
-        futex.woken.notify_all();
+        self.wake_sleepers(futex, Ordering::AcqRel);
     }
 
     fn wakes(&self, at: u64) -> Result<u32, EngineError> {
@@ -532,48 +504,5 @@ impl Mem for LoomMem {
     /// Of the one process of these models.
     fn is_seat_taken(&self, number: usize) -> bool {
         number == 0
-    }
-}
-
-/// Lines of the largest index that a model makes.
-const MOST_LINES: u64 = 8;
-
-/// What the word at index `at` is, in a chunk of this kind; `index` are the places
-/// where an index begins, or may.
-pub fn kind_of(at: usize, index: &[u64], chunk: u64) -> On {
-    use layout::{live, record, slot};
-    let byte = at as u64 * 8;
-    if byte == live::AT + live::ROOT as u64 * 8 {
-        return On::Root;
-    }
-    if byte == live::AT + live::INDEX_SEQ as u64 * 8 {
-        return On::IndexSeq;
-    }
-    if index.iter().any(|line| (*line..*line + MOST_LINES * 64).contains(&byte)) {
-        return On::Index;
-    }
-    let (kind, class) = (chunk & 0xff, (chunk >> 8) as usize & 0xff);
-    let Some(within) = (byte % layout::CHUNK).checked_sub(layout::CHUNK_HEADER) else {
-        return On::Other;
-    };
-    if kind != layout::kind::RECORDS {
-        return On::Other;
-    }
-    let word = within as usize % layout::record_bytes(class) / 8;
-    match word.checked_sub(record::LINE) {
-        None => match word {
-            record::STATE => On::State,
-            record::ID => On::Id,
-            record::META => On::Meta,
-            record::NAME.. => On::Name,
-            _ => On::Other,
-        },
-        Some(of_slots) => match of_slots % (layout::slot_bytes(class) / 8) {
-            slot::VERSION => On::Version,
-            slot::DESC => On::Desc,
-            slot::TYPE => On::Type,
-            slot::SEAL => On::Other,
-            _ => On::Data,
-        },
     }
 }

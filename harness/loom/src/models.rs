@@ -1,11 +1,12 @@
 //! The models, one file for each question.
 
 use crate::{
-    check::{Case, Verdict},
-    mem::{LoomMem, Shared, Ways},
-    setup::FACTS,
+    check::{Body, Case, Verdict},
+    mem::{LoomMem, Op, Shared, Ways},
+    setup::{FACTS, Got, Region, Vars, record},
+    words::On,
 };
-use mapvar_engine::store::Store;
+use mapvar_engine::{handle::Handle, mem::Ordering, store::Store, version::Wrote};
 use std::sync::Arc;
 
 mod identity;
@@ -24,6 +25,64 @@ fn process(shared: &Arc<Shared>, me: u32, ways: &Ways) -> Process {
     Store::new(LoomMem::new(shared, me, ways.clone()), &FACTS).expect("a store")
 }
 
+/// A model on a region, which is given the memory of an execution and the step of a death.
+fn model(region: Region, body: impl Fn(&Arc<Shared>, usize) + Send + Sync + 'static) -> Body {
+    let region = region.done();
+    Arc::new(move |step| body(&Shared::new(&region), step))
+}
+
+/// An ordering is left out, and nothing else.
+fn without(op: Op, on: On, from: Ordering) -> Ways {
+    Ways::default().weak(op, on, from)
+}
+
+/// Sets a variable to 101, 102 and 103, so that it is at version 3 and each of its slots that is
+/// not kept had a value.
+fn set_thrice(store: &impl Vars, name: &str) {
+    for value in 101..=103 {
+        assert!(store.put(name, value).is_some());
+    }
+}
+
+/// `a`, set thrice.
+fn one_variable() -> Region {
+    Region::new(|store| set_thrice(store, "a")).values(record(0))
+}
+
+/// Reads `a` so often, from version 3 on; `is_right` says whether a value and its version belong
+/// together. Returns the last version.
+fn read_on(store: &Process, reads: usize, mut is_right: impl FnMut(u64, u64) -> bool) -> u64 {
+    let handle = store.handle("a").expect("it is there");
+    let mut last = 3;
+    for _ in 0..reads {
+        match store.get_by(handle) {
+            Got::Value(value, version) => {
+                assert!(is_right(value, version), "MIXED: {value} as {version}");
+                assert!(version >= last, "BACK: {version} after {last}");
+                last = version;
+            }
+            Got::Busy => {}
+            got => panic!("LOST: {got:?}"),
+        }
+    }
+    last
+}
+
+/// Whether `a` has what it began with, or what one of two processes set it to.
+fn is_set_by_two(value: u64, version: u64) -> bool {
+    [103, 1001, 2001].contains(&value) && (version == 3) == (value == 103)
+}
+
+/// The lock of the dead is free again: one who comes after `version` sets `a` and reads it.
+fn goes_on(after: &Process, handle: Handle, version: u64) {
+    let next = after.put_by(handle, 3001);
+    assert!(
+        matches!(next, Some(Wrote::Version(next)) if next > version),
+        "STUCK: {next:?} after {version}"
+    );
+    assert!(matches!(after.get_by(handle), Got::Value(3001, _)), "LOST: 3001");
+}
+
 /// All cases, the longest first.
 pub fn all() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -38,14 +97,14 @@ pub fn all() -> Vec<Case> {
     cases
 }
 
-fn holds(name: &'static str, body: crate::check::Body) -> Case {
+fn holds(name: &'static str, body: Body) -> Case {
     Case { name, verdict: Verdict::Holds, bound: 4, short: 3, dies: false, body }
 }
 
-fn caught(name: &'static str, words: &'static [&'static str], body: crate::check::Body) -> Case {
+fn caught(name: &'static str, words: &'static [&'static str], body: Body) -> Case {
     Case { verdict: Verdict::Caught(words), ..holds(name, body) }
 }
 
-fn covered(name: &'static str, body: crate::check::Body) -> Case {
+fn covered(name: &'static str, body: Body) -> Case {
     Case { verdict: Verdict::Covered, ..holds(name, body) }
 }

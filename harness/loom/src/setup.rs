@@ -1,6 +1,6 @@
 //! Regions to begin with: made by the engine itself, in plain words, before loom comes in.
 
-use crate::mem::{On, Place, kind_of};
+use crate::words::{On, Place, kind_of};
 use mapvar_engine::value::Kind;
 use mapvar_engine::{
     error::EngineError,
@@ -113,7 +113,8 @@ impl Region {
         self
     }
 
-    fn hot(mut self, words: impl IntoIterator<Item = usize>) -> Self {
+    /// Words that threads race on.
+    pub fn hot(mut self, words: impl IntoIterator<Item = usize>) -> Self {
         for at in words {
             self.places[at] = Place::Hot(self.hot.len());
             self.hot.push(at);
@@ -121,7 +122,8 @@ impl Region {
         self
     }
 
-    fn cold(mut self, words: impl IntoIterator<Item = usize>) -> Self {
+    /// Words that only one thread at a time touches.
+    pub fn cold(mut self, words: impl IntoIterator<Item = usize>) -> Self {
         for at in words {
             self.places[at] = Place::Cold(self.cold.len());
             self.cold.push(at);
@@ -200,16 +202,6 @@ impl Region {
         self
     }
 
-    /// Words that only one thread at a time touches.
-    pub fn plain(self, words: impl IntoIterator<Item = usize>) -> Self {
-        self.cold(words)
-    }
-
-    /// Words that threads race on.
-    pub fn raced(self, words: impl IntoIterator<Item = usize>) -> Self {
-        self.hot(words)
-    }
-
     pub fn done(self) -> Arc<Self> {
         Arc::new(self)
     }
@@ -241,10 +233,7 @@ pub enum Got {
 pub const LARGE: usize = 120;
 
 fn bytes(value: u64) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&value.to_le_bytes());
-    bytes[8..].copy_from_slice(&value.to_le_bytes());
-    bytes
+    (u128::from(value) << 64 | u128::from(value)).to_le_bytes()
 }
 
 /// The number that was written twice.
@@ -259,8 +248,8 @@ fn whole(copy: [u8; 16], version: impl std::fmt::Display) -> u64 {
 pub trait Vars {
     /// By name; the version, `None` where a lock was not to be had in time.
     fn put(&self, name: &str, value: u64) -> Option<u64>;
-    /// As [`put`](Self::put), of [`LARGE`] bytes.
-    fn put_large(&self, name: &str, byte: u8) -> Option<u64>;
+    /// As [`put`](Self::put), of these bytes.
+    fn put_bytes(&self, name: &str, bytes: &[u8]) -> Option<u64>;
     /// By handle.
     fn put_by(&self, handle: Handle, value: u64) -> Option<Wrote>;
     /// By handle, if nothing is in the way; whether it was done.
@@ -286,13 +275,11 @@ fn in_time<T>(result: Result<T, EngineError>) -> Option<T> {
 
 impl<M: Mem> Vars for Store<M> {
     fn put(&self, name: &str, value: u64) -> Option<u64> {
-        let bytes = bytes(value);
-        in_time(self.set(self.query(name.as_bytes()), &Raw::bytes(Kind::Bytes, 0, &bytes)))
+        self.put_bytes(name, &bytes(value))
     }
 
-    fn put_large(&self, name: &str, byte: u8) -> Option<u64> {
-        let bytes = [byte; LARGE];
-        in_time(self.set(self.query(name.as_bytes()), &Raw::bytes(Kind::Bytes, 0, &bytes)))
+    fn put_bytes(&self, name: &str, bytes: &[u8]) -> Option<u64> {
+        in_time(self.set(self.query(name.as_bytes()), &Raw::bytes(Kind::Bytes, 0, bytes)))
     }
 
     fn put_by(&self, handle: Handle, value: u64) -> Option<Wrote> {

@@ -57,10 +57,13 @@ fn options(name: &str) -> MapOptions {
     Map::options().name(name).format(Format::Marshal).size(SIZE).timeout(Duration::from_secs(10))
 }
 
+/// The stand-in, started; it has said that it is there.
 fn standin(exe: &str, what: &str, name: &str, seconds: f64) -> Peer {
     let mut command = Command::new(exe);
     command.args([what, name, &SIZE.to_string(), &seconds.to_string()]);
-    Peer::start(&mut command).expect("start")
+    let mut peer = Peer::start(&mut command).expect("start");
+    assert_eq!(line(&mut peer), if what == "hold" { "holding" } else { "ready" });
+    peer
 }
 
 fn line(peer: &mut Peer) -> String {
@@ -79,7 +82,6 @@ fn print_holds(map: &Map) {
 fn shared(exe: &str, name: &str, seconds: f64) {
     let map = options(name).on_clobber(OnClobber::Reassert).create().expect("create");
     let mut peer = standin(exe, "share", name, seconds);
-    assert_eq!(line(&mut peer), "ready");
     let mut acknowledged: [Option<i64>; 8] = [None; 8];
     let names: Vec<String> = (0..8).map(|at| format!("m{at}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -136,7 +138,6 @@ fn killed(exe: &str, name: &str) {
     let map = options(name).create().expect("create");
     for round in 1..=5 {
         let mut peer = standin(exe, "hold", name, 0.0);
-        assert_eq!(line(&mut peer), "holding");
         if round == 1 {
             peer.kill();
             // Nobody else has the semaphore open, so it went with its holder.
@@ -165,8 +166,7 @@ fn killed(exe: &str, name: &str) {
 /// d3: kept for ever by one who lives.
 fn leaked(exe: &str, name: &str) {
     let map = options(name).timeout(Duration::from_millis(300)).create().expect("create");
-    let mut peer = standin(exe, "hold", name, 0.0);
-    assert_eq!(line(&mut peer), "holding");
+    let _peer = standin(exe, "hold", name, 0.0);
     assert_eq!(map.set("foo", 1).expect_err("held").kind(), ErrorKind::TimedOut);
     assert_eq!(options(name).unlock(false).expect_err("held").kind(), ErrorKind::TimedOut);
     assert_eq!(options(name).unlock(true).expect("unlock"), Unlocked::Freed);
@@ -179,7 +179,6 @@ fn leaked(exe: &str, name: &str) {
 fn posted(exe: &str, name: &str) {
     let map = options(name).create().expect("create");
     let mut peer = standin(exe, "post", name, 0.0);
-    assert_eq!(line(&mut peer), "ready");
     let section = Name::of_gem(name, Scope::Local).expect("name");
     let section = Section::options().name(section).open().expect("open");
     let lock = RubyLock::of(&section).expect("lock");
@@ -197,7 +196,6 @@ fn posted(exe: &str, name: &str) {
 fn broken(exe: &str, name: &str, seconds: f64) {
     let map = options(name).create().expect("create");
     let mut peer = standin(exe, "post", name, 0.0);
-    assert_eq!(line(&mut peer), "ready");
     let mut to = peer.take_input().expect("its input");
     let poster = thread::spawn(move || {
         let until = Instant::now() + Duration::from_secs_f64(seconds);

@@ -2,18 +2,23 @@
 //! when a flush returned, as it was read while the process ran, and as it was left, the harness makes
 //! disks, sector by sector. Each is a new file for the library, not of its boot, so it is recovered.
 
+use crate::map::first_word;
 use mapvar::Map;
 use mapvar_engine::layout;
 use mapvar_engine_sim::power::Random;
+use mapvar_harness::{
+    Folder,
+    peer::{self, Owned},
+    watchdog,
+};
 use std::{
     collections::BTreeMap,
     fs,
     io::{Read, Write},
     path::Path,
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    process::Stdio,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 type Content = BTreeMap<String, Vec<u8>>;
@@ -68,19 +73,14 @@ impl Op {
 
     fn apply(&self, content: &mut Content) {
         match self {
-            Self::Set(name, value) => {
-                content.insert(name.clone(), value.clone());
-            }
-            Self::Remove(name) => {
-                content.remove(name);
-            }
+            Self::Set(name, value) => drop(content.insert(name.clone(), value.clone())),
+            Self::Remove(name) => drop(content.remove(name)),
             Self::Both(one, other, value) => {
                 content.insert(one.clone(), value.clone());
                 content.insert(other.clone(), value.clone());
             }
             Self::Add => {
-                let old = content.get(COUNT).and_then(|old| old.first_chunk());
-                let new = old.map_or(0, |old| u64::from_le_bytes(*old)) + 1;
+                let new = content.get(COUNT).map_or(0, |old| first_word(old)) + 1;
                 content.insert(COUNT.into(), new.to_le_bytes().to_vec());
             }
             Self::Flush => {}
@@ -110,18 +110,6 @@ pub fn writer(path: &str, seed: u64) -> mapvar::Result<()> {
     Ok(())
 }
 
-struct Owned(Child);
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// When something was last done, for the watchdog.
-pub static ALIVE: AtomicU64 = AtomicU64::new(0);
-
 #[derive(Default)]
 pub struct Counts {
     pub kills: u64,
@@ -146,18 +134,11 @@ fn complete(file: &[u8]) -> Option<&[u8]> {
 /// Runs a process on a new map, kills it some time after a flush, and says what there may be.
 fn kill_one(path: &Path, seed: u64, random: &mut Random) -> Result<Killed, String> {
     let told = |error: std::io::Error| error.to_string();
-    drop(
-        Map::options()
-            .file(path)
-            .size(4_000 + random.below(60_000))
-            .create()
-            .map_err(|it| it.to_string())?,
-    );
-    let this = std::env::current_exe().map_err(told)?;
-    let mut command = Command::new(this);
-    command.args(["--writer", &path.to_string_lossy(), &seed.to_string()]);
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(told)?;
-    let mut child = Owned(child);
+    let options = Map::options().file(path).size(4_000 + random.below(60_000));
+    drop(options.create().map_err(|it| it.to_string())?);
+    let mut command = peer::this(["--writer", &path.to_string_lossy(), &seed.to_string()]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = Owned::start(&mut command).map_err(told)?;
     let (Some(mut input), Some(mut output)) = (child.0.stdin.take(), child.0.stdout.take()) else {
         return Err("no pipes".into());
     };
@@ -277,8 +258,8 @@ fn judge(path: &Path, killed: &Killed, tidy: bool) -> Result<u64, String> {
     }
     if !killed.allowed.contains(&found) {
         let short = |content: &Content| -> Vec<(String, usize, u64)> {
-            let first = |v: &Vec<u8>| v.first_chunk().map_or(0, |v| u64::from_le_bytes(*v));
-            content.iter().map(|(n, v)| (n.chars().take(3).collect(), v.len(), first(v))).collect()
+            let brief = |name: &str| name.chars().take(3).collect();
+            content.iter().map(|(n, v)| (brief(n), v.len(), first_word(v))).collect()
         };
         let allowed: Vec<_> = killed.allowed.iter().map(short).collect();
         return Err(format!("recovered {:?}, allowed {allowed:?}", short(&found)));
@@ -303,17 +284,15 @@ fn judge(path: &Path, killed: &Killed, tidy: bool) -> Result<u64, String> {
 pub fn run(first: u64, kills: u64, images: u64) -> (Counts, Vec<(u64, String)>) {
     let mut counts = Counts::default();
     let mut wrong = Vec::new();
-    let began = Instant::now();
     // The process writes to a file system with a device, where there is one; of what the disks are
     // read from they know nothing, and in memory each is waited for a thousandth as long.
-    let disks = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-    let (dir, disks) = match (tempfile::tempdir(), disks) {
+    let (dir, disks) = match (Folder::new("power"), Folder::quick("power-disks")) {
         (Ok(dir), Ok(disks)) => (dir, disks),
         (Err(error), _) | (_, Err(error)) => return (counts, vec![(first, error.to_string())]),
     };
     for seed in first..first + kills {
         let mut random = Random(seed ^ 0xf11e);
-        let path = dir.path().join("live.map");
+        let path = dir.join("live.map");
         let killed = match kill_one(&path, seed, &mut random) {
             Ok(killed) => killed,
             Err(told) => {
@@ -324,8 +303,8 @@ pub fn run(first: u64, kills: u64, images: u64) -> (Counts, Vec<(u64, String)>) 
         counts.kills += 1;
         let _ = fs::remove_file(&path);
         for number in 0..images {
-            ALIVE.store(began.elapsed().as_millis() as u64, Relaxed);
-            let path = disks.path().join(format!("disk-{number}.map"));
+            watchdog::step();
+            let path = disks.join(format!("disk-{number}.map"));
             let (bytes, mixed) = image(&killed, &mut random);
             let made = fs::write(&path, bytes).map_err(|error| error.to_string());
             match made.and_then(|()| judge(&path, &killed, random.below(4) == 0)) {

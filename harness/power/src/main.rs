@@ -1,11 +1,13 @@
 //! Power cuts on the engine of mapvar itself: README.md says what a run is and what it shows.
 
-mod files;
 mod map;
+mod files;
 mod one;
 mod several;
 
+use clap::Parser;
 use map::Counts;
+use mapvar_harness::watchdog;
 use std::{
     cell::RefCell,
     ops::Range,
@@ -42,13 +44,6 @@ struct Watched {
 /// Longer than any history takes, on a machine that does much else.
 const HANGS: Duration = Duration::from_mins(2);
 
-struct Run {
-    began: Instant,
-    next: AtomicU64,
-    watched: Vec<Watched>,
-    active: AtomicUsize,
-}
-
 /// The histories of these seeds, in their order, on so many threads, until `enough` says so or one goes
 /// wrong; returns what was seen, and the seeds that went wrong.
 fn histories(
@@ -56,19 +51,17 @@ fn histories(
     threads: usize,
     enough: impl Fn(&Counts) -> bool + Sync,
 ) -> (Counts, Vec<(u64, String)>) {
-    let run = Run {
-        began: Instant::now(),
-        next: AtomicU64::new(seeds.start),
-        watched: (0..threads)
-            .map(|_| Watched { seed: AtomicU64::new(0), since: AtomicU64::new(u64::MAX) })
-            .collect(),
-        active: AtomicUsize::new(threads),
-    };
+    let (next, active) = (AtomicU64::new(seeds.start), AtomicUsize::new(threads));
+    let idle = || Watched { seed: AtomicU64::new(0), since: AtomicU64::new(u64::MAX) };
+    let watched: Vec<Watched> = (0..threads).map(|_| idle()).collect();
+    let began = Instant::now();
+    let now = || began.elapsed().as_millis() as u64;
     let all = Mutex::new((Counts::default(), Vec::new()));
     let locked = || all.lock().unwrap_or_else(PoisonError::into_inner);
     thread::scope(|scope| {
-        for watched in &run.watched {
-            let (run, enough, locked) = (&run, &enough, &locked);
+        for watched in &watched {
+            let (next, active, now) = (&next, &active, &now);
+            let (enough, locked) = (&enough, &locked);
             scope.spawn(move || {
                 loop {
                     if !locked().1.is_empty() || enough(&locked().0) {
@@ -76,27 +69,26 @@ fn histories(
                     }
                     // A seed that was given out is run to its end: the first that goes wrong is always
                     // among those that are reported, whatever the threads do meanwhile.
-                    let seed = run.next.fetch_add(1, Relaxed);
+                    let seed = next.fetch_add(1, Relaxed);
                     if seed >= seeds.end {
                         break;
                     }
                     watched.seed.store(seed, Relaxed);
-                    watched.since.store(run.began.elapsed().as_millis() as u64, Relaxed);
+                    watched.since.store(now(), Relaxed);
                     match history(seed) {
                         Ok(counts) => locked().0.add(counts),
                         Err(wrong) => locked().1.push((seed, wrong)),
                     }
                 }
                 watched.since.store(u64::MAX, Relaxed);
-                run.active.fetch_sub(1, Relaxed);
+                active.fetch_sub(1, Relaxed);
             });
         }
-        while run.active.load(Relaxed) > 0 {
+        while active.load(Relaxed) > 0 {
             thread::sleep(Duration::from_millis(2));
-            let now = run.began.elapsed().as_millis() as u64;
-            for watched in &run.watched {
+            for watched in &watched {
                 let since = watched.since.load(Relaxed);
-                if now.saturating_sub(since) > HANGS.as_millis() as u64 {
+                if now().saturating_sub(since) > HANGS.as_millis() as u64 {
                     let seed = watched.seed.load(Relaxed);
                     eprintln!("watchdog: the history of seed {seed} hangs for {HANGS:?}");
                     std::process::exit(101);
@@ -110,63 +102,61 @@ fn histories(
     (counts, wrong)
 }
 
+/// Power cuts on the engine: `cargo xtask harness power`.
+#[derive(Parser)]
 struct Options {
-    cuts: u64,
-    time: Duration,
-    /// So many histories, in place of cuts and time.
-    histories: Option<u64>,
-    seed: u64,
+    /// So many cuts (500,000), and which legs: cuts, files (both)
+    words: Vec<String>,
+    /// Some thousands of cuts
+    #[arg(long)]
     short: bool,
-    threads: usize,
-    legs: Vec<String>,
+    /// Cuts for so long (8, or 0 where a number of cuts is given)
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// So many histories, in place of cuts and time
+    #[arg(long)]
+    histories: Option<u64>,
+    /// The first history
+    #[arg(long, default_value_t = first_seed())]
+    seed: u64,
+    /// Threads (one for each processor)
+    #[arg(long)]
+    threads: Option<usize>,
 }
 
-const USAGE: &str = "cargo xtask harness power [N] [--short] [--minutes M] [--histories H] [--seed S] [--threads T] [cuts] [files]";
+/// A seed that no other run comes to from its own.
+fn first_seed() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |it| it.as_secs() << 24)
+}
 
-fn options() -> Result<Options, String> {
-    let mut cuts = None;
-    let mut minutes = None;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let mut options = Options {
-        cuts: 0,
-        time: Duration::ZERO,
-        histories: None,
-        seed: now.map_or(1, |it| it.as_secs() << 24),
-        short: false,
-        threads: thread::available_parallelism().map_or(2, usize::from),
-        legs: Vec::new(),
-    };
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let mut next = || words.next().ok_or(format!("{word} wants a value; {USAGE}"));
-        match word.as_str() {
-            "--short" => options.short = true,
-            "--minutes" => minutes = Some(next()?.parse::<f64>().map_err(|it| it.to_string())?),
-            "--seed" => options.seed = next()?.parse().map_err(|_| USAGE)?,
-            "--threads" => options.threads = next()?.parse().map_err(|_| USAGE)?,
-            "--histories" => options.histories = Some(next()?.parse().map_err(|_| USAGE)?),
-            "cuts" | "files" => options.legs.push(word),
-            _ => cuts = Some(word.parse().map_err(|_| format!("what is {word}? {USAGE}"))?),
-        }
+impl Options {
+    fn wants(&self, leg: &str) -> bool {
+        let mut legs = self.words.iter().filter(|word| LEGS.contains(&word.as_str())).peekable();
+        legs.peek().is_none() || legs.any(|it| it == leg)
     }
-    let given = cuts.is_some();
-    options.cuts = cuts.unwrap_or(if options.short { 8_000 } else { 500_000 });
-    // So many, or so long, if only one of the two is said; else both.
-    let minutes = minutes.unwrap_or(if options.short || given { 0.0 } else { 8.0 });
-    options.time = Duration::from_secs_f64(minutes * 60.0);
-    Ok(options)
+
+    /// How many cuts, and for how long at the least; `None` where a word says nothing.
+    fn amount(&self) -> Option<(u64, Duration)> {
+        let mut given = None;
+        for word in self.words.iter().filter(|word| !LEGS.contains(&word.as_str())) {
+            given = Some(word.parse().ok()?);
+        }
+        // So many, or so long, if only one of the two is said; else both.
+        let minutes = if self.short || given.is_some() { 0.0 } else { 8.0 };
+        let time = Duration::from_secs_f64(self.minutes.unwrap_or(minutes) * 60.0);
+        Some((given.unwrap_or(if self.short { 8_000 } else { 500_000 }), time))
+    }
 }
 
-fn wanted(options: &Options, leg: &str) -> bool {
-    options.legs.is_empty() || options.legs.iter().any(|it| it == leg)
-}
+const LEGS: [&str; 2] = ["cuts", "files"];
 
-fn cuts(options: &Options) -> bool {
+fn cuts(options: &Options, (least, time): (u64, Duration)) -> bool {
     let began = Instant::now();
     let (first, count) = (options.seed, options.histories);
     let end = count.map_or(u64::MAX, |count| first.saturating_add(count));
-    let (counts, wrong) = histories(first..end, options.threads, |counts| {
-        count.is_none() && counts.cuts >= options.cuts && began.elapsed() >= options.time
+    let threads = options.threads.or(thread::available_parallelism().ok().map(usize::from));
+    let (counts, wrong) = histories(first..end, threads.unwrap_or(2), |counts| {
+        count.is_none() && counts.cuts >= least && began.elapsed() >= time
     });
     let took = began.elapsed().as_secs_f64();
     for (seed, what) in &wrong {
@@ -190,22 +180,9 @@ fn cuts(options: &Options) -> bool {
 fn files(options: &Options) -> bool {
     let (kills, images) = if options.short { (25, 10) } else { (200, 20) };
     let began = Instant::now();
-    let done = AtomicU64::new(0);
-    let (counts, wrong) = thread::scope(|scope| {
-        scope.spawn(|| {
-            while done.load(Relaxed) == 0 {
-                thread::sleep(Duration::from_millis(20));
-                let alive = Duration::from_millis(files::ALIVE.load(Relaxed));
-                if began.elapsed().saturating_sub(alive) > HANGS {
-                    eprintln!("watchdog: the files of seed {} on hang for {HANGS:?}", options.seed);
-                    std::process::exit(101);
-                }
-            }
-        });
-        let all = files::run(options.seed, kills, images);
-        done.store(1, Relaxed);
-        all
-    });
+    watchdog::watch(HANGS, || ());
+    watchdog::doing(format!("the files of seed {} on", options.seed));
+    let (counts, wrong) = files::run(options.seed, kills, images);
     for (seed, what) in &wrong {
         println!(
             "WRONG: seed {seed}: {what}\n  about: cargo xtask harness power --seed {seed} files"
@@ -237,22 +214,20 @@ fn main() -> ExitCode {
             }
         };
     }
-    let options = match options() {
-        Ok(options) => options,
-        Err(told) => {
-            eprintln!("{told}");
-            return ExitCode::from(2);
-        }
+    let options = Options::parse();
+    let Some(amount) = options.amount() else {
+        eprintln!("{:?}: a number of cuts, `cuts` and `files` are all there is", options.words);
+        return ExitCode::from(2);
     };
     std::panic::set_hook(Box::new(|info| {
         PANIC.with(|panic| drop(panic.replace(info.to_string())));
     }));
     println!("seed {}", options.seed);
     let mut well = true;
-    if wanted(&options, "cuts") {
-        well &= cuts(&options);
+    if options.wants("cuts") {
+        well &= cuts(&options, amount);
     }
-    if wanted(&options, "files") {
+    if options.wants("files") {
         well &= files(&options);
     }
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }

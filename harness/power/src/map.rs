@@ -58,10 +58,8 @@ pub struct Given {
 
 impl Given {
     pub fn version(&mut self, id: u64, version: u64, value: &[u8]) -> Result<(), String> {
-        // A value is its first word, over and over.
-        let first = value.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-        let known = *self.versions.entry((id, version)).or_insert((value.len(), first));
-        if known != (value.len(), first) {
+        let value = (value.len(), first_word(value));
+        if *self.versions.entry((id, version)).or_insert(value) != value {
             return Err(format!("version {version} of variable {id} is given twice"));
         }
         Ok(())
@@ -80,7 +78,38 @@ impl Given {
     }
 }
 
-pub fn facts(size: u64) -> Facts {
+/// A new map, small enough to grow or not, and what its header says.
+pub fn new_map(random: &mut Random) -> (Power, Facts) {
+    let facts = facts(if random.below(2) == 0 { 1 } else { 1_000 + random.below(20_000) });
+    let power = Power::new(facts.region as usize);
+    format(&power, &facts);
+    (power, facts)
+}
+
+/// How often each operation comes in a history: each history has its own taste, and some have
+/// nearly nothing but one operation. The first sets and the last flushes, so both are there.
+pub fn weights<const N: usize>(random: &mut Random, usual: [u64; N]) -> [u64; N] {
+    let weights = usual.map(|usual| [0, usual, usual, 3 * usual][random.below(4) as usize]);
+    if weights[0] == 0 || weights[N - 1] == 0 { usual } else { weights }
+}
+
+/// One of the operations, by their weights.
+pub fn choose(random: &mut Random, weights: &[u64]) -> usize {
+    let mut left = random.below(weights.iter().sum());
+    let which = weights.iter().position(|weight| {
+        let is_it = left < *weight;
+        left = left.saturating_sub(*weight);
+        is_it
+    });
+    which.unwrap_or(weights.len() - 1)
+}
+
+/// A value is its first word, over and over.
+pub fn first_word(value: &[u8]) -> u64 {
+    value.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+fn facts(size: u64) -> Facts {
     Facts {
         uuid: [11, 12],
         seed: 13,
@@ -94,7 +123,7 @@ pub fn facts(size: u64) -> Facts {
 }
 
 /// A new file, and its header on the disk: whoever makes one sees to that.
-pub fn format(power: &Power, facts: &Facts) {
+fn format(power: &Power, facts: &Facts) {
     for chunk in region::table_chunks(0, facts.region / CHUNK) {
         power.words_mut(table_word(chunk), 1).expect("within").store(0, kind::TABLE, SeqCst);
     }

@@ -2,7 +2,9 @@
 //! cut off at any step by a death or a power cut. What is recovered is exactly what one complete
 //! flush saw, or one that was under way.
 
-use crate::map::{Content, Counts, Given, content, facts, format, nothing_leaked, recover};
+use crate::map::{
+    Content, Counts, Given, choose, content, first_word, new_map, nothing_leaked, recover, weights,
+};
 use mapvar::Kind;
 use mapvar_engine::{
     commit::{CommitOutcome, TxEntry},
@@ -49,10 +51,7 @@ struct Taste {
 
 impl Taste {
     fn new(random: &mut Random) -> Self {
-        let usual = [6, 2, 1, 2, 1, 1, 3];
-        let weights = usual.map(|usual| [0, usual, usual, 3 * usual][random.below(4) as usize]);
-        let [set, .., flush] = weights;
-        let weights = if set == 0 || flush == 0 { usual } else { weights };
+        let weights = weights(random, [6, 2, 1, 2, 1, 1, 3]);
         let least = if random.below(3) == 0 { random.below(9) } else { 0 };
         let lengths = (least, 1 + random.below(9 - least));
         Self { weights, lengths, names: (random.below(7), 2 + random.below(NAMES as u64 - 1)) }
@@ -69,13 +68,7 @@ impl Op {
         let (first, names) = taste.names;
         let at = random.below(names);
         let name = ((first + at) % NAMES as u64) as usize;
-        let mut left = random.below(taste.weights.iter().sum());
-        let which = taste.weights.iter().position(|weight| {
-            let is_it = left < *weight;
-            left = left.saturating_sub(*weight);
-            is_it
-        });
-        match which.unwrap_or(6) {
+        match choose(random, &taste.weights) {
             0 => Self::Set(name, bytes(random)),
             1 => Self::Remove(name),
             2 => {
@@ -93,12 +86,8 @@ impl Op {
     /// What it makes of the map, if it is done.
     fn apply(&self, content: &mut Content) {
         match self {
-            Self::Set(at, value) => {
-                content.insert(name(*at), value.clone());
-            }
-            Self::Remove(at) => {
-                content.remove(&name(*at));
-            }
+            Self::Set(at, value) => drop(content.insert(name(*at), value.clone())),
+            Self::Remove(at) => drop(content.remove(&name(*at))),
             Self::Both(one, other, value) => {
                 if content.contains_key(&name(*one)) && content.contains_key(&name(*other)) {
                     content.insert(name(*one), value.clone());
@@ -106,13 +95,10 @@ impl Op {
                 }
             }
             Self::Add(n) => {
-                let old = content.get(COUNT).and_then(|old| old.first_chunk());
-                let new = old.map_or(0, |old| u64::from_le_bytes(*old)).wrapping_add(*n);
+                let new = content.get(COUNT).map_or(0, |old| first_word(old)).wrapping_add(*n);
                 content.insert(COUNT.to_vec(), new.to_le_bytes().to_vec());
             }
-            Self::RemoveCount => {
-                content.remove(COUNT);
-            }
+            Self::RemoveCount => drop(content.remove(COUNT)),
             Self::Collect | Self::Flush => {}
         }
     }
@@ -201,11 +187,7 @@ struct World {
 impl World {
     fn new(random: &mut Random) -> Self {
         let taste = Taste::new(random);
-        // Small ones grow.
-        let size = if random.below(2) == 0 { 1 } else { 1_000 + random.below(20_000) };
-        let facts = facts(size);
-        let power = Power::new(facts.region as usize);
-        format(&power, &facts);
+        let (power, facts) = new_map(random);
         let visitor: Arc<Mutex<Option<Visitor>>> = Arc::default();
         let coming = visitor.clone();
         power.machine().shared(move |machine, turn| {
@@ -303,16 +285,14 @@ impl World {
                     self.given.version(handle.id, version, value)?;
                 }
                 if is_flush {
-                    let since = std::mem::take(&mut self.truth().since);
-                    self.allowed = since;
+                    self.allowed = std::mem::take(&mut locked(&self.truth).since);
                 }
             }
             Some(Err(EngineError::Full { .. })) => {}
             Some(Err(other)) => return Err(format!("{op:?}: {other:?}")),
             None => {
                 if is_flush {
-                    let since = std::mem::take(&mut self.truth().since);
-                    self.allowed.extend(since);
+                    self.allowed.append(&mut locked(&self.truth).since);
                 }
                 self.cut_off(random, &op, beside.as_ref(), &before)?;
                 return Ok(false);
@@ -379,8 +359,7 @@ impl World {
         self.counts.values += now.len() as u64;
         if !self.allowed.contains(&now) {
             let short = |content: &Content| -> Vec<(char, usize, u64)> {
-                let first = |v: &Vec<u8>| v.first_chunk().map_or(0, |v| u64::from_le_bytes(*v));
-                content.iter().map(|(n, v)| (n[0] as char, v.len(), first(v))).collect()
+                content.iter().map(|(n, v)| (n[0] as char, v.len(), first_word(v))).collect()
             };
             let allowed: Vec<_> = self.allowed.iter().map(short).collect();
             return Err(format!("recovered {:?}, allowed {allowed:?}", short(&now)));

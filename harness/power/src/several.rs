@@ -3,7 +3,9 @@
 //! oracle knows when each operation began and when it was acknowledged, and of what a flush saw
 //! only what follows from that.
 
-use crate::map::{Counts, Given, facts, format, look, nothing_leaked, recover};
+use crate::map::{
+    Counts, Given, choose, first_word, look, new_map, nothing_leaked, recover, weights,
+};
 use generator::{Generator, Gn};
 use mapvar::Kind;
 use mapvar_engine::{
@@ -50,26 +52,12 @@ struct Taste {
 
 impl Taste {
     fn new(random: &mut Random) -> Self {
-        let usual = [6, 2, 2, 2, 1, 3];
-        let weights = usual.map(|usual| [0, usual, usual, 3 * usual][random.below(4) as usize]);
-        let [set, .., flush] = weights;
-        let weights = if set == 0 || flush == 0 { usual } else { weights };
         Self {
-            weights,
+            weights: weights(random, [6, 2, 2, 2, 1, 3]),
             names: 1 + random.below(NAMES as u64),
             lengths: random.below(9) << 32,
             operations: 2 + random.below(12),
         }
-    }
-
-    fn choose(&self, random: &mut Random) -> usize {
-        let mut left = random.below(self.weights.iter().sum());
-        let which = self.weights.iter().position(|weight| {
-            let is_it = left < *weight;
-            left = left.saturating_sub(*weight);
-            is_it
-        });
-        which.unwrap_or(5)
     }
 }
 
@@ -100,6 +88,17 @@ struct Write {
 }
 
 impl Write {
+    /// One that begins.
+    fn new(process: usize, variable: usize, stamp: u64, began: u64) -> Self {
+        let (ended, state, transaction) = (None, State::Open, None);
+        Self { process, variable, stamp, began, ended, state, transaction }
+    }
+
+    fn end(&mut self, now: u64, is_done: bool) {
+        self.ended = Some(now);
+        self.state = if is_done { State::Done } else { State::Void };
+    }
+
     fn is_surely_before(&self, other: &Self) -> bool {
         self.ended.is_some_and(|ended| ended < other.began)
     }
@@ -137,15 +136,9 @@ impl Log {
     fn begin_anew(&mut self, found: &[u64; NAMES], count: u64) {
         *self = Self { stamps: self.stamps, transactions: self.transactions, ..Self::default() };
         for (variable, stamp) in found.iter().enumerate() {
-            self.writes.push(Write {
-                process: usize::MAX,
-                variable,
-                stamp: *stamp,
-                began: 0,
-                ended: Some(0),
-                state: State::Done,
-                transaction: None,
-            });
+            let mut write = Write::new(usize::MAX, variable, *stamp, 0);
+            write.end(0, true);
+            self.writes.push(write);
         }
         self.base_count = count;
         self.bits = (0..60).map(|bit| 1 << bit).filter(|bit| count & bit == 0).collect();
@@ -153,11 +146,25 @@ impl Log {
 
     fn begin(&mut self, process: usize, variable: usize, stamp: u64) -> usize {
         let began = self.tick();
-        let transaction = None;
-        let state = State::Open;
-        let ended = None;
-        self.writes.push(Write { process, variable, stamp, began, ended, state, transaction });
+        self.writes.push(Write::new(process, variable, stamp, began));
         self.writes.len() - 1
+    }
+
+    fn next_stamp(&mut self) -> u64 {
+        self.stamps += 1;
+        self.stamps
+    }
+
+    fn begin_flush(&mut self, process: usize) -> usize {
+        let began = self.tick();
+        self.flushes.push(Flush { process, began, ended: None, complete: false });
+        self.flushes.len() - 1
+    }
+
+    fn end_flush(&mut self, flush: usize) {
+        let ended = Some(self.tick());
+        let flush = &mut self.flushes[flush];
+        (flush.ended, flush.complete) = (ended, true);
     }
 
     fn died(&mut self, process: usize) {
@@ -174,15 +181,13 @@ impl Log {
     /// What is wrong with a map that has these stamps and this count. After a `cut` it may be of any
     /// flush from the last complete one on; else it is of now.
     fn judge(&self, found: &[u64; NAMES], count: u64, cut: bool) -> Result<(), String> {
-        let since = if cut {
-            self.flushes.iter().filter(|it| it.complete).map(|it| it.began).max().unwrap_or(0)
+        let flushes = || self.flushes.iter();
+        let (since, until) = if cut {
+            let since = flushes().filter(|it| it.complete).map(|it| it.began).max();
+            let until = flushes().map(|it| it.ended.unwrap_or(u64::MAX)).max();
+            (since.unwrap_or(0), until.unwrap_or(0))
         } else {
-            u64::MAX
-        };
-        let until = if cut {
-            self.flushes.iter().map(|it| it.ended.unwrap_or(u64::MAX)).max().unwrap_or(0)
-        } else {
-            u64::MAX
+            (u64::MAX, u64::MAX)
         };
         let acked_before =
             |it: &Write| it.state == State::Done && it.ended.is_some_and(|at| at < since);
@@ -293,32 +298,30 @@ fn operation(
     taste: &Taste,
     random: &mut Random,
 ) -> Result<(), EngineError> {
-    let end = |writes: &[usize], state: State| {
+    let end = |writes: &[usize], is_done: bool| {
         let mut log = locked(log);
         let now = log.tick();
         for write in writes {
-            log.writes[*write].ended = Some(now);
-            log.writes[*write].state = state;
+            log.writes[*write].end(now, is_done);
         }
     };
     let variable = random.below(taste.names) as usize;
-    match taste.choose(random) {
+    match choose(random, &taste.weights) {
         0 => {
             let (write, stamp) = {
                 let mut log = locked(log);
-                log.stamps += 1;
-                let stamp = log.stamps | taste.lengths;
+                let stamp = log.next_stamp() | taste.lengths;
                 (log.begin(number, variable, stamp), stamp)
             };
             let name = name(variable);
             let done = store.set(store.query(&name), &Raw::bytes(Kind::Bytes, 0, &stamped(stamp)));
-            end(&[write], if done.is_ok() { State::Done } else { State::Void });
+            end(&[write], done.is_ok());
             done.map(drop)
         }
         1 => {
             let write = locked(log).begin(number, variable, REMOVED);
             let done = store.remove(store.query(&name(variable)));
-            end(&[write], if matches!(done, Ok(true)) { State::Done } else { State::Void });
+            end(&[write], matches!(done, Ok(true)));
             done.map(drop)
         }
         2 => {
@@ -329,11 +332,7 @@ fn operation(
             variables.sort_unstable();
             variables.dedup();
             let mut changes = Vec::new();
-            let stamp = {
-                let mut log = locked(log);
-                log.stamps += 1;
-                log.stamps
-            };
+            let stamp = locked(log).next_stamp();
             let value = stamp.to_le_bytes();
             let raw = Raw::bytes(Kind::Bytes, 0, &value);
             let mut writes = Vec::new();
@@ -355,8 +354,7 @@ fn operation(
                 }
             }
             let done = store.transact(&mut changes);
-            let committed = matches!(done, Ok(CommitOutcome::Committed));
-            end(&writes, if committed { State::Done } else { State::Void });
+            end(&writes, matches!(done, Ok(CommitOutcome::Committed)));
             done.map(drop)
         }
         3 => add(store, number, log),
@@ -365,17 +363,9 @@ fn operation(
             store.sweep().map(drop)
         }
         _ => {
-            let flush = {
-                let mut log = locked(log);
-                let began = log.tick();
-                log.flushes.push(Flush { process: number, began, ended: None, complete: false });
-                log.flushes.len() - 1
-            };
+            let flush = locked(log).begin_flush(number);
             store.flush()?;
-            let mut log = locked(log);
-            let now = log.tick();
-            log.flushes[flush].ended = Some(now);
-            log.flushes[flush].complete = true;
+            locked(log).end_flush(flush);
             Ok(())
         }
     }
@@ -387,15 +377,7 @@ fn add(store: &Store<Power>, number: usize, log: &Shared) -> Result<(), EngineEr
         let mut log = locked(log);
         let Some(bit) = log.bits.pop() else { return Ok(()) };
         let began = log.tick();
-        log.adds.push(Write {
-            process: number,
-            variable: 0,
-            stamp: bit,
-            began,
-            ended: None,
-            state: State::Open,
-            transaction: None,
-        });
+        log.adds.push(Write::new(number, 0, bit, began));
         (log.adds.len() - 1, bit)
     };
     let done = match store.insert(store.query(COUNT), &Raw::word(Kind::U64, bit), true) {
@@ -407,8 +389,7 @@ fn add(store: &Store<Power>, number: usize, log: &Shared) -> Result<(), EngineEr
     };
     let mut log = locked(log);
     let now = log.tick();
-    log.adds[write].ended = Some(now);
-    log.adds[write].state = if matches!(done, Ok(true)) { State::Done } else { State::Void };
+    log.adds[write].end(now, matches!(done, Ok(true)));
     done.map(drop)
 }
 
@@ -417,7 +398,7 @@ fn stamps(store: &Store<Power>, given: &mut Given) -> Result<([u64; NAMES], u64)
     let mut found = [REMOVED; NAMES];
     let mut count = 0;
     for (key, variable) in look(store, given)? {
-        let first = variable.value.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+        let first = first_word(&variable.value);
         if key == COUNT {
             count = first;
             continue;
@@ -525,11 +506,9 @@ impl World {
             locked(&self.log).judge(&found, count, false)?;
             if random.below(2) == 0 {
                 // All of it is to be there then.
-                let began = locked(&self.log).tick();
+                let flush = locked(&self.log).begin_flush(7);
                 store.flush().map_err(told)?;
-                let mut log = locked(&self.log);
-                let ended = Some(log.tick());
-                log.flushes.push(Flush { process: 7, began, ended, complete: true });
+                locked(&self.log).end_flush(flush);
             }
         }
         for number in 0..self.running.len() {
@@ -542,9 +521,7 @@ impl World {
 /// One history; what is wrong with it.
 pub fn history(seed: u64) -> Result<Counts, String> {
     let mut random = Random(seed ^ 0x5e5e_5e5e);
-    let facts = facts(if random.below(2) == 0 { 1 } else { 1_000 + random.below(20_000) });
-    let power = Power::new(facts.region as usize);
-    format(&power, &facts);
+    let (power, facts) = new_map(&mut random);
     power.machine().shared(|_, _| {
         // Outside of a process nobody else is there to act.
         let inside = generator::is_generator();

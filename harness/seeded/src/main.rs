@@ -3,15 +3,17 @@
 
 mod mutants;
 mod places;
-mod run;
 mod suite;
 mod table;
+mod run;
 mod tree;
 
+use clap::{Parser, value_parser};
 use mutants::Mutants;
 use places::Places;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZero,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
@@ -24,64 +26,39 @@ use std::{
 use suite::{Job, Programs};
 use table::Bug;
 
-const USAGE: &str = "\
-cargo xtask seeded [--short] [--times N] [--jobs N] [--check] [--tree] [--show] [WORD]...
-  --short    a handful, by the quickest harnesses
-  --times N  each bug so often
-  --jobs N   so many at a time (as many as there are processors)
-  --check    only whether snippets, product and table fit
-  --tree     only the scratch tree, for a bug by hand
-  --show     also the lines of each run that speak of a failure
-  WORD       only bugs that have such a word in their name or command";
-
 /// What the goal is.
 const GOAL: usize = 40;
 /// How soon each is to be caught, on a machine that does little else: a figure, and no verdict.
 const SOON: Duration = Duration::from_mins(1);
 
-/// How far it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Until {
-    Check,
-    Tree,
-    Runs,
-}
-
-#[derive(Debug)]
+/// Plants bugs in a scratch tree: `cargo xtask seeded`
+#[derive(Debug, Parser)]
 struct Options {
-    until: Until,
-    short: bool,
-    show: bool,
-    times: usize,
-    jobs: usize,
+    /// Only bugs that have such a word in their name or command
     words: Vec<String>,
+    /// A handful, by the quickest harnesses
+    #[arg(long)]
+    short: bool,
+    /// Each bug so often
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..))]
+    times: u32,
+    /// So many at a time (as many as there are processors)
+    #[arg(long)]
+    jobs: Option<NonZero<usize>>,
+    /// Only whether snippets, product and table fit
+    #[arg(long)]
+    check: bool,
+    /// Only the scratch tree, for a bug by hand
+    #[arg(long)]
+    tree: bool,
+    /// Also the lines of each run that speak of a failure
+    #[arg(long)]
+    show: bool,
 }
 
 impl Options {
-    fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
-        let jobs = thread::available_parallelism().map_or(1, usize::from);
-        let mut options = Self {
-            until: Until::Runs,
-            short: false,
-            show: false,
-            times: 1,
-            jobs,
-            words: Vec::new(),
-        };
-        while let Some(arg) = args.next() {
-            let mut number = || args.next()?.parse().ok().filter(|number| *number > 0);
-            match arg.as_str() {
-                "--short" => options.short = true,
-                "--check" => options.until = Until::Check,
-                "--tree" => options.until = Until::Tree,
-                "--show" => options.show = true,
-                "--times" => options.times = number()?,
-                "--jobs" => options.jobs = number()?,
-                _ if arg.starts_with('-') => return None,
-                _ => options.words.push(arg),
-            }
-        }
-        Some(options)
+    fn jobs(&self) -> usize {
+        self.jobs.or(thread::available_parallelism().ok()).map_or(1, usize::from)
     }
 
     fn wants(&self, bug: &Bug) -> bool {
@@ -91,10 +68,7 @@ impl Options {
 }
 
 fn main() -> ExitCode {
-    let Some(options) = Options::parse(std::env::args().skip(1)) else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
-    };
+    let options = Options::parse();
     let places = match Places::new() {
         Ok(places) => Arc::new(places),
         Err(error) => {
@@ -134,12 +108,12 @@ fn go(options: &Options, places: &Places) -> Result<ExitCode, String> {
     }
     let names: BTreeSet<_> = all.iter().map(|bug| &bug.name).collect();
     println!("{} bugs in {} lines of the table, {} misfits", names.len(), all.len(), misfits.len());
-    if options.until == Until::Check || !mutants.misfits.is_empty() {
+    if options.check || !mutants.misfits.is_empty() {
         return Ok(if misfits.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let tree = target().join("tree");
     tree::lay_out(&root, &mutants, &tree)?;
-    if options.until == Until::Tree {
+    if options.tree {
         println!("{}", tree.display());
         return Ok(ExitCode::SUCCESS);
     }
@@ -169,7 +143,7 @@ fn go(options: &Options, places: &Places) -> Result<ExitCode, String> {
 
     println!("{:<28} {:>6}  caught by", "bug", "s");
     let caught = Mutex::new((0, Duration::ZERO, Vec::new()));
-    each(&run, options.jobs, |bug| {
+    each(&run, options.jobs(), |bug| {
         let told = match baselines.get(bug.command.as_str()) {
             Some(Baseline::Well(job)) => bench.plant(bug, job),
             _ => Err("its harness is not sound without it".to_owned()),
@@ -261,7 +235,7 @@ impl Bench<'_> {
     /// Runs each command without a bug.
     fn baselines<'a>(&self, jobs: &'a [Job]) -> BTreeMap<&'a str, Baseline<'a>> {
         let baselines = Mutex::new(BTreeMap::new());
-        each(jobs, self.options.jobs, |job| {
+        each(jobs, self.options.jobs(), |job| {
             let output = self.outputs.join(format!("baseline {}.txt", file_name(&job.command)));
             let came = match self.programs.skipped.get(&job.suite) {
                 Some(why) => Baseline::Skipped(why.clone()),

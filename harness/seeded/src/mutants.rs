@@ -184,19 +184,15 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         fs::create_dir_all(dir.join("crates/mapvar/src")).unwrap();
         fs::write(dir.join("crates/mapvar/src/x.rs"), CLEAN).unwrap();
-        let mut text = String::from("file = \"crates/mapvar/src/x.rs\"\n");
-        for [name, find, replace] in mutants {
-            let lines = [
-                "\n[[mutant]]\nname = \"",
-                name,
-                "\"\nfind = '''\n",
-                find,
-                "'''\nreplace = '''\n",
-                replace,
-                "'''\n",
-            ];
-            text += &lines.concat();
-        }
+        let entries = mutants.iter().map(|[name, find, replace]| {
+            let quote = "'''";
+            format!(
+                "\n[[mutant]]\nname = \"{name}\"\nfind = {quote}\n{find}{quote}\n\
+                 replace = {quote}\n{replace}{quote}\n"
+            )
+        });
+        let text =
+            String::from("file = \"crates/mapvar/src/x.rs\"\n") + &entries.collect::<String>();
         fs::write(folder.join("x.toml"), text).unwrap();
         let mutants = Mutants::read(&dir, &folder);
         fs::remove_dir_all(&dir).unwrap();

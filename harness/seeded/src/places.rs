@@ -1,7 +1,6 @@
 //! Where what is run makes its folders and names: apart from everybody else's, and gone when it has
 //! ended, in whatever way.
 
-use crate::suite;
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -48,7 +47,7 @@ impl Places {
                  {MEMORY} stays there"
             );
         }
-        let prefix = suite::wine_prefix();
+        let prefix = wine_prefix();
         let before = in_wine(&prefix);
         Ok(Self { folder, next: AtomicUsize::new(0), apart, prefix, before })
     }
@@ -118,6 +117,12 @@ fn in_wine(prefix: &Path) -> BTreeSet<PathBuf> {
         .flatten()
         .map(|it| it.path())
         .collect()
+}
+
+/// Wine's folder, as `cargo xtask windows` has it.
+pub fn wine_prefix() -> PathBuf {
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/wine");
+    std::env::var_os("WINEPREFIX").map_or_else(own, PathBuf::from)
 }
 
 fn apart() -> Vec<String> {

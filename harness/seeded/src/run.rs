@@ -70,25 +70,15 @@ impl Ran {
 
     /// The lines that speak of a failure, among which an author finds the sentence of a bug.
     pub fn verdicts(&self) -> Vec<&str> {
-        const WORDS: [&str; 13] = [
-            "WRONG",
-            "FAILED",
-            "BAD",
-            "TORN",
-            "MIXED",
-            "LOST",
-            "LEAKED",
-            "STUCK",
-            "TROUBLE",
-            "HUNG",
-            "ERROR",
-            "panicked at",
-            "assertion",
-        ];
+        const WORDS: &str = "WRONG FAILED BAD TORN MIXED LOST LEAKED STUCK TROUBLE HUNG ERROR";
+        let speaks = |line: &str| {
+            let mut words = WORDS.split(' ').chain(["panicked at", "assertion"]);
+            words.any(|word| line.contains(word))
+        };
         let lines: Vec<&str> = self.output.lines().collect();
         let mut told = Vec::new();
         for (at, line) in lines.iter().enumerate() {
-            if WORDS.iter().any(|word| line.contains(word)) {
+            if speaks(line) {
                 told.push(*line);
                 // The message stands in the line after the place.
                 told.extend(lines.get(at + 1).filter(|_| line.contains("panicked at")));

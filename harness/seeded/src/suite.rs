@@ -1,7 +1,7 @@
 //! What a line of the table runs: a harness, or a test of the workspace; both built from the scratch
 //! tree, in a target folder of their own.
 
-use crate::places::{Places, Temporary};
+use crate::places::{Places, Temporary, wine_prefix};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -227,11 +227,7 @@ impl Built {
             places.program(&self.program)
         };
         if matches!(suite.how, How::Wine | How::WithWine) {
-            if let Some(prefix) = &self.prefix {
-                command.env("WINEPREFIX", prefix);
-            } else {
-                command.env("WINEPREFIX", wine_prefix());
-            }
+            command.env("WINEPREFIX", self.prefix.clone().unwrap_or_else(wine_prefix));
             if std::env::var_os("WINEDEBUG").is_none() {
                 command.env("WINEDEBUG", "-all");
             }
@@ -303,12 +299,6 @@ impl Programs {
         }
         programs
     }
-}
-
-/// Wine's folder, as `cargo xtask windows` has it.
-pub fn wine_prefix() -> PathBuf {
-    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/wine");
-    std::env::var_os("WINEPREFIX").map_or_else(own, PathBuf::from)
 }
 
 fn package_of(name: &str) -> String {

@@ -143,12 +143,7 @@ fn attach(count: u64, path: &Path) -> Result<()> {
     );
 
     let began = Instant::now();
-    for number in scattered(count).take(LOOKUPS) {
-        let found: u64 = map.get(name(number, &mut text))?;
-        if found != value(number) {
-            return Err(format!("{text} is {found:x}").into());
-        }
-    }
+    verify(&map, count)?;
     let ours = began.elapsed();
 
     let began = Instant::now();
@@ -203,6 +198,18 @@ fn attach(count: u64, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Reads variables at random.
+fn verify(map: &Map, count: u64) -> Result<()> {
+    let mut text = String::new();
+    for number in scattered(count).take(LOOKUPS) {
+        let found: u64 = map.get(name(number, &mut text))?;
+        if found != value(number) {
+            return Err(format!("{text} is {found:x}").into());
+        }
+    }
+    Ok(())
+}
+
 fn recover(count: u64, path: &Path) -> Result<()> {
     let began = Instant::now();
     let map = options(path, count).open()?;
@@ -210,13 +217,7 @@ fn recover(count: u64, path: &Path) -> Result<()> {
     if map.recovery().is_none() {
         return Err("the copy was not recovered".into());
     }
-    let mut text = String::new();
-    for number in scattered(count).take(LOOKUPS) {
-        let found: u64 = map.get(name(number, &mut text))?;
-        if found != value(number) {
-            return Err(format!("recovered: {text} is {found:x}").into());
-        }
-    }
+    verify(&map, count)?;
     if map.len()? != count {
         return Err(format!("recovered: {} variables of {count}", map.len()?).into());
     }

@@ -1,5 +1,6 @@
 //! A map's place, and its region seen from outside, by docs/FORMAT.md alone.
 
+use mapvar::{ErrorKind, Map};
 use mapvar_os::{Locks, Name, Scope, Section, View};
 use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
 
@@ -27,8 +28,8 @@ impl Place {
 
     pub(crate) fn options(&self) -> mapvar::MapOptions {
         match self {
-            Self::Name(name) => mapvar::Map::options().name(name),
-            Self::File(path) => mapvar::Map::options().file(path),
+            Self::Name(name) => Map::options().name(name),
+            Self::File(path) => Map::options().file(path),
         }
     }
 
@@ -114,8 +115,20 @@ impl Region {
         in_extent.then(|| self.word(slot + 32) as usize)
     }
 
+    /// How many seats are taken beyond `most`, when the system has had time to give back those of
+    /// the dead.
+    pub(crate) fn seats_beyond(&self, most: usize) -> Result<usize, mapvar_os::Error> {
+        for _ in 0..100 {
+            if self.seats_taken()? <= most {
+                return Ok(0);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(self.seats_taken()?.saturating_sub(most))
+    }
+
     /// How many seats are taken, by whoever; one more is taken for the question and given back.
-    pub(crate) fn seats_taken(&self) -> Result<usize, mapvar_os::Error> {
+    fn seats_taken(&self) -> Result<usize, mapvar_os::Error> {
         let seat = self.section.take_seat(self.scope, &self.id, SEATS)?;
         let mut taken = 0;
         for slot in 0..SEATS {
@@ -123,6 +136,24 @@ impl Region {
         }
         Ok(taken)
     }
+}
+
+/// Empties a map, and in a file has three flushes give up what was removed.
+pub(crate) fn empty(map: &Map) -> mapvar::Result<()> {
+    map.clear()?;
+    for _ in 0..if map.stat()?.file { 3 } else { 0 } {
+        // Each gives up what the one before knows to be removed.
+        map.set("flushed", 1)?;
+        map.remove("flushed")?;
+        map.flush()?;
+    }
+    Ok(())
+}
+
+/// Sets a value for which there is no room, so that all that nobody owns is taken back.
+pub(crate) fn overfill(map: &Map, bytes: usize) {
+    let full = map.set("beyond", vec![0_u8; bytes]).err().map(|error| error.kind());
+    assert!(matches!(full, Some(ErrorKind::Full | ErrorKind::TooLarge)), "beyond: {full:?}");
 }
 
 fn word(view: &View, at: usize) -> u64 {

@@ -7,14 +7,14 @@
 
 use crate::{
     Seeded, clean_up,
-    region::{LIMIT, Place, Region, SEATS, at, objects, remove_objects},
+    region::{LIMIT, Place, Region, SEATS, at, empty, objects, overfill, remove_objects},
     verdict,
 };
 use mapvar::{ErrorKind, Map};
 use mapvar_harness::{
     Folder, Random, SKIPPED, figure,
     peer::{Peer, say, told},
-    percentile, system, unique,
+    percentiles, system, unique,
     watchdog::{doing, done_last, watch},
 };
 use mapvar_os::{Attachment, Seat, Taken};
@@ -420,32 +420,17 @@ fn at_the_end(maps: Maps, tally: &mut Tally) {
     doing("the end");
     let region = Region::open(&place).expect("the region");
     // The dead ones' seats come free when the system has closed what they had open.
-    let mut taken = usize::MAX;
-    for _ in 0..200 {
-        taken = region.seats_taken().expect("seats");
-        if taken <= 1 {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    if taken > 1 {
-        tally.wrong(format!("{taken} seats are taken, of which one is ours"));
+    let more = region.seats_beyond(1).expect("seats");
+    if more > 0 {
+        tally.wrong(format!("{more} seats are taken beside ours"));
     }
     drop(region);
-    let end = |what: &str, map: &Map| -> Result<u64, mapvar::Error> {
-        map.clear()?;
-        for _ in 0..if map.stat()?.file { 3 } else { 0 } {
-            // Each gives up what the one before knows to be removed.
-            map.set("flushed", 1)?;
-            map.remove("flushed")?;
-            map.flush()?;
-        }
-        // Has all that nobody owns taken back: there is no room for it.
-        let error = map.set("beyond", vec![0_u8; 64 << 20]).expect_err(what);
-        assert!(matches!(error.kind(), ErrorKind::Full | ErrorKind::TooLarge), "{what}: {error}");
-        Ok(map.stat()?.used)
+    let end = || -> Result<u64, mapvar::Error> {
+        empty(&patient)?;
+        overfill(&patient, 64 << 20);
+        Ok(patient.stat()?.used)
     };
-    match end("the map is not that large", &patient) {
+    match end() {
         // A place for a record that waits for one more flush, and the one of "flushed".
         Ok(used) if used <= if place.is_file() { 40_000 } else { 0 } => {}
         other => tally.wrong(format!("{other:?} bytes are taken by nobody in {}", place.text())),
@@ -493,12 +478,9 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
     drop(folder);
     tally.waits.sort();
-    let at = |part| percentile(&tally.waits, part);
+    let [p50, p99, most] = percentiles(&tally.waits);
     println!(
-        "what the dead held was had after p50 {:?}, p99 {:?}, max {:?}; {} numbers went to others",
-        at(0.5),
-        at(0.99),
-        at(1.0),
+        "what the dead held was had after p50 {p50:?}, p99 {p99:?}, max {most:?}; {} numbers went to others",
         tally.missed
     );
     figure(

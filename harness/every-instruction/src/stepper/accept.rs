@@ -2,22 +2,16 @@
 
 use super::{
     image,
-    ops::{Oracle, Var},
-    stage::{Place, Stage},
+    oracle::{Oracle, Var},
+    stage::{Place, Stage, TOO_LARGE},
 };
 use mapvar::{Map, Severity, Value, Version};
-use std::{
-    sync::LazyLock,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// Ways to take over: which operation comes first, and so which lock is taken first.
 pub const WAYS: usize = 4;
 /// Longer than this nobody waits for the dead.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// More than any map of the harness may grow to.
-pub static TOO_LARGE: LazyLock<Value> = LazyLock::new(|| Value::Bytes(vec![0; 1 << 20]));
 
 /// Which of its states each variable was found in.
 pub type Found = Vec<usize>;
@@ -46,11 +40,8 @@ pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<Option<Foun
         as_one(oracle, &after)?;
         for (var, state) in oracle.vars.iter().zip(&after) {
             if *state < var.least {
-                return Err(format!(
-                    "{:?} is {} again",
-                    var.name,
-                    brief(var.states[*state].as_ref())
-                ));
+                let again = brief(var.states[*state].as_ref());
+                return Err(format!("{:?} is {again} again", var.name));
             }
         }
         Some(after)
@@ -79,8 +70,7 @@ fn look(map: &Map, oracle: &Oracle) -> Checked<Found> {
     let found: Found = found.collect::<Checked<_>>()?;
     for number in 0..oracle.others {
         let name = format!("other {number}");
-        let value: Option<u64> =
-            map.find(&name).map_err(|error| format!("get {name:?}: {error}"))?;
+        let value: Option<u64> = told("get", &name, map.find(&name))?;
         if value != Some(number as u64) {
             return Err(format!("{name:?} holds {value:?}"));
         }
@@ -159,12 +149,8 @@ fn take_over(map: &Map, oracle: &Oracle, way: usize) -> Checked<()> {
 pub fn never_back(oracle: &Oracle, before: &[usize], after: &[usize]) -> Checked<()> {
     for (var, (before, after)) in oracle.vars.iter().zip(before.iter().zip(after)) {
         if after < before {
-            return Err(format!(
-                "{:?} was {} and is {} again",
-                var.name,
-                brief(var.states[*before].as_ref()),
-                brief(var.states[*after].as_ref())
-            ));
+            let [was, is] = [before, after].map(|state| brief(var.states[*state].as_ref()));
+            return Err(format!("{:?} was {was} and is {is} again", var.name));
         }
     }
     Ok(())
@@ -236,11 +222,8 @@ fn transact(map: &Map, oracle: &Oracle) -> Checked<()> {
     for var in vars() {
         let found = read(map, &var.name)?;
         if found != Some(Value::Str(var.next(3).to_string())) {
-            return Err(format!(
-                "{:?}: after a transaction it holds {}",
-                var.name,
-                brief(found.as_ref())
-            ));
+            let found = brief(found.as_ref());
+            return Err(format!("{:?}: after a transaction it holds {found}", var.name));
         }
     }
     Ok(())
@@ -260,10 +243,13 @@ fn remove(map: &Map, oracle: &Oracle) -> Checked<()> {
 fn nothing_leaks(map: &Map, stage: &Stage, oracle: &Oracle) -> Checked<()> {
     let failed = |what: &'static str| move |error: mapvar::Error| format!("{what}: {error}");
     map.clear().map_err(failed("clear"))?;
-    if stage.place != Place::Named {
+    let flush_twice = || {
         // What is removed stays in the file until a flush that began after that.
         map.flush().map_err(failed("flush"))?;
-        map.flush().map_err(failed("flush again"))?;
+        map.flush().map_err(failed("flush again"))
+    };
+    if stage.place != Place::Named {
+        flush_twice()?;
     }
     // Where no room is found everything is collected and swept, and the section grows as far as it
     // may.
@@ -272,8 +258,7 @@ fn nothing_leaks(map: &Map, stage: &Stage, oracle: &Oracle) -> Checked<()> {
         other => return Err(format!("too large a value: {other:?}")),
     }
     if stage.place != Place::Named {
-        map.flush().map_err(failed("flush"))?;
-        map.flush().map_err(failed("flush again"))?;
+        flush_twice()?;
         let _ = map.set_value("too large", &TOO_LARGE);
     }
     let stat = map.stat().map_err(failed("stat"))?;

@@ -1,13 +1,14 @@
 //! The harness itself.
 
-mod accept;
 mod image;
-mod ops;
-mod run;
+mod window;
 mod stage;
 mod trace;
+mod oracle;
+mod accept;
+mod ops;
 mod walk;
-mod window;
+mod run;
 
 use std::process::ExitCode;
 
@@ -18,7 +19,7 @@ pub fn main() -> ExitCode {
         ["probe"] => trace::let_parent_trace(),
         ["act", op, place, target] => ops::act(op, place, target),
         ["take-over", op, place, target] => ops::take_over(op, place, target),
-        _ => return run::main(&words),
+        _ => return run::main(),
     }
     ExitCode::SUCCESS
 }

@@ -1,76 +1,12 @@
-//! The operations, and what each may leave: in the traced process what is done, in the other what
-//! may be found.
+//! The operations: what the traced process does.
+#![allow(clippy::needless_pass_by_value, reason = "each act owns the map, and some acts close it")]
 
 use super::{
-    accept::TOO_LARGE,
-    stage::{Place, options},
+    oracle::{Oracle, TAKER, Var, atomic, some, var},
+    stage::{Place, TOO_LARGE, options},
     trace,
 };
 use mapvar::{Map, Value};
-
-/// A variable, and what it may hold, in the order in which it comes to: first what it held before.
-/// Once it was seen to be one of them it is none before.
-#[derive(Clone, Debug)]
-pub struct Var {
-    pub name: String,
-    pub states: Vec<Option<Value>>,
-    /// The first of them that is possible once who comes after a death has taken over.
-    pub least: usize,
-    /// An [`Atomic`](mapvar::Atomic).
-    pub atomic: bool,
-}
-
-impl Var {
-    /// What is set by who takes over: other than all that it may hold.
-    pub fn next(&self, number: i64) -> Value {
-        if self.atomic { Value::from(9000 + number) } else { Value::Str(format!("after {number}")) }
-    }
-}
-
-/// What may be found.
-#[derive(Clone, Debug, Default)]
-pub struct Oracle {
-    pub vars: Vec<Var>,
-    /// All variables come from one state to the next as one.
-    pub as_one: bool,
-    /// A single read may find what was before a transaction that is done, until somebody takes its
-    /// lock.
-    pub lags: bool,
-    /// Variables `other 0` and so on, which nobody touches.
-    pub others: usize,
-    /// Records that stay taken in an empty map: a removed Atomic's waits for an Atomic of its name.
-    pub kept: usize,
-}
-
-impl Oracle {
-    fn new(vars: impl IntoIterator<Item = Var>) -> Self {
-        let vars: Vec<Var> = vars.into_iter().collect();
-        let kept = vars.iter().filter(|var| var.atomic).count();
-        Self { vars, kept, ..Self::default() }
-    }
-
-    fn changing_as_one(self) -> Self {
-        Self { as_one: true, lags: true, ..self }
-    }
-
-    fn others(self, others: usize) -> Self {
-        Self { others, ..self }
-    }
-}
-
-fn var<const N: usize>(name: &str, states: [Option<Value>; N]) -> Var {
-    Var { name: name.into(), states: states.into(), least: 0, atomic: false }
-}
-
-fn atomic<const N: usize>(name: &str, states: [Option<i64>; N]) -> Var {
-    let states = states.into_iter().map(|state| state.map(Value::from)).collect();
-    Var { name: name.into(), states, least: 0, atomic: true }
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "a table of states")]
-fn some(value: impl Into<Value>) -> Option<Value> {
-    Some(value.into())
-}
 
 /// Bytes of which each word is another, and says whose it is.
 fn bytes(stamp: u8, len: usize) -> Value {
@@ -146,8 +82,9 @@ pub struct Op {
     /// Bytes of values that the map is made for, and the most that it may grow to.
     pub size: u64,
     pub max: u64,
-    pub oracle: fn() -> Oracle,
-    pub act: fn(&Actor),
+    pub oracle: Oracle,
+    /// Given the map, made ready.
+    act: fn(&Actor, Map),
     /// Whether what takes over after each death is stepped through too: of every how-manieth image.
     pub pairs: Option<usize>,
     /// Whether an image in a file is opened beside another who has it open too.
@@ -165,13 +102,13 @@ impl Op {
     }
 }
 
-fn plain(name: &'static str, oracle: fn() -> Oracle, act: fn(&Actor)) -> Op {
+fn plain<const N: usize>(name: &'static str, vars: [Var; N], act: fn(&Actor, Map)) -> Op {
     Op {
         name,
         place: Place::Named,
         size: 1,
         max: 1,
-        oracle,
+        oracle: Oracle::new(vars.into()),
         act,
         pairs: Some(1),
         beside: true,
@@ -180,57 +117,57 @@ fn plain(name: &'static str, oracle: fn() -> Oracle, act: fn(&Actor)) -> Op {
     }
 }
 
-fn in_file(name: &'static str, oracle: fn() -> Oracle, act: fn(&Actor)) -> Op {
-    Op { place: Place::Alone, ..plain(name, oracle, act) }
+fn in_file<const N: usize>(name: &'static str, vars: [Var; N], act: fn(&Actor, Map)) -> Op {
+    Op { place: Place::Alone, ..plain(name, vars, act) }
+}
+
+/// One whose variables a transaction changes.
+fn as_one(op: Op) -> Op {
+    op.with(|op| (op.oracle.as_one, op.oracle.lags) = (true, true))
 }
 
 const CHUNK: u64 = 16 << 10;
 
 /// Sets the first variable.
-fn set_first(actor: &Actor) {
-    let map = actor.ready();
-    let (name, value) = (&actor.oracle.vars[0].name, actor.becomes(0));
+fn set_first(actor: &Actor, map: Map) {
     // Once before: room is cut, and the first call of each function is behind.
     map.set("warm", 1).expect("warm up");
-    actor.traced(|| map.set_value(name, value).expect("set"));
+    set_first_cold(actor, map);
 }
 
 /// The same, with nothing done before.
-fn set_first_cold(actor: &Actor) {
-    let map = actor.ready();
+fn set_first_cold(actor: &Actor, map: Map) {
     let (name, value) = (&actor.oracle.vars[0].name, actor.becomes(0));
     actor.traced(|| map.set_value(name, value).expect("set"));
 }
 
-fn add_to_first(actor: &Actor) {
-    let map = actor.ready();
+fn add_to_first(actor: &Actor, map: Map) {
     let atomic = map.atomic::<i64>(&actor.oracle.vars[0].name).expect("a handle");
     actor.traced(|| atomic.fetch_add(2).expect("add"));
 }
 
 /// Three variables that a transaction changes.
-fn three_as_one() -> Oracle {
-    let vars = [("a", 1), ("b", 2), ("c", 3)];
-    Oracle::new(vars.map(|(name, old)| var(name, [some(old), some(old + 3)]))).changing_as_one()
+fn three() -> [Var; 3] {
+    [("a", 1), ("b", 2), ("c", 3)].map(|(name, old)| var(name, [some(old), some(old + 3)]))
 }
 
-fn remove_first(actor: &Actor) {
-    let map = actor.ready();
+fn remove_first(actor: &Actor, map: Map) {
     let name = &actor.oracle.vars[0].name;
     actor.traced(|| assert!(map.remove(name).expect("remove")));
 }
 
-fn transact(actor: &Actor) {
-    let map = actor.ready();
+fn make_atomic(actor: &Actor, map: Map) {
+    actor.traced(|| drop(map.atomic_or("v", 2_i64).expect("make it")));
+}
+
+fn transact(actor: &Actor, map: Map) {
     actor.traced(|| {
         map.transaction(|transaction| {
             for var in &actor.oracle.vars {
                 match var.states.last().expect("a state") {
-                    Some(value) => match value {
-                        Value::I64(value) => transaction.set(&var.name, *value)?,
-                        Value::Bytes(value) => transaction.set(&var.name, value)?,
-                        other => transaction.set(&var.name, other.to_string())?,
-                    },
+                    Some(Value::I64(value)) => transaction.set(&var.name, *value)?,
+                    Some(Value::Bytes(value)) => transaction.set(&var.name, value)?,
+                    Some(other) => transaction.set(&var.name, other.to_string())?,
                     None => transaction.remove(&var.name)?,
                 }
             }
@@ -260,13 +197,12 @@ fn cut_power(image: &mut [u8]) {
 
 pub fn all() -> Vec<Op> {
     vec![
-        plain("set: a number", || Oracle::new([var("v", [some(1), some(2)])]), set_first)
+        plain("set: a number", [var("v", [some(1), some(2)])], set_first)
             .with(|op| op.short = true),
         plain(
             "set: text, by a handle",
-            || Oracle::new([var("v", [some("old".repeat(9)), some("the new one".repeat(7))])]),
-            |actor| {
-                let map = actor.ready();
+            [var("v", [some("old".repeat(9)), some("the new one".repeat(7))])],
+            |actor, map| {
                 let var = map.var::<String>("v").expect("a handle");
                 let value = actor.becomes(0).to_string();
                 actor.traced(|| var.set(value).expect("set"));
@@ -274,220 +210,145 @@ pub fn all() -> Vec<Op> {
         ),
         plain(
             "set: a number becomes a text beyond its record",
-            || Oracle::new([var("v", [some(1), some("outgrown ".repeat(30))])]),
+            [var("v", [some(1), some("outgrown ".repeat(30))])],
             set_first,
         ),
         plain(
             "set: 5,000 bytes, a fresh extent",
-            || Oracle::new([var("v", [Some(bytes(1, 3000)), Some(bytes(2, 5000))])]),
+            [var("v", [Some(bytes(1, 3000)), Some(bytes(2, 5000))])],
             set_first,
         )
         .with(|op| op.size = 4096),
         plain(
             "set: 3,000 bytes in place",
-            || Oracle::new([var("v", [Some(bytes(5, 3000)), Some(bytes(2, 3000))])]),
-            |actor| {
-                let map = actor.ready();
+            [var("v", [Some(bytes(5, 3000)), Some(bytes(2, 3000))])],
+            |actor, map| {
                 let value = actor.oracle.vars[0].states[0].as_ref().expect("a value");
                 for _ in 0..4 {
                     map.set_value("v", value).expect("set");
                 }
-                actor.traced(|| map.set_value("v", actor.becomes(0)).expect("set"));
+                set_first_cold(actor, map);
             },
         )
         .with(|op| op.size = 4096),
         plain(
             "set: 70,000 bytes, a run of chunks",
-            || {
-                Oracle::new([
-                    var("v", [Some(bytes(1, 66_000)), Some(bytes(2, 70_000))]),
-                    var("kept", [Some(bytes(7, 20_000))]),
-                ])
-            },
+            [
+                var("v", [Some(bytes(1, 66_000)), Some(bytes(2, 70_000))]),
+                var("kept", [Some(bytes(7, 20_000))]),
+            ],
             // What the journal says of a run from before is this one's.
             set_first_cold,
         )
         .with(|op| (op.size, op.ways) = (32 << 10, 1)),
         // Whatever these leave is of a process that is gone: there is none then, and who takes over
         // removes it, which is stepped through as the second of a pair.
-        plain(
-            "ephemeral: a number",
-            || Oracle::new([var("v", [some(1), None])]),
-            |actor| {
-                let map = actor.ready();
-                map.set_ephemeral("warm", 1).expect("warm up");
-                map.remove("warm").expect("remove");
-                actor.traced(|| map.set_ephemeral("v", 2).expect("set"));
-            },
-        )
+        plain("ephemeral: a number", [var("v", [some(1), None])], |actor, map| {
+            map.set_ephemeral("warm", 1).expect("warm up");
+            map.remove("warm").expect("remove");
+            actor.traced(|| map.set_ephemeral("v", 2).expect("set"));
+        })
         .with(|op| op.short = true),
         plain(
             "ephemeral: 5,000 bytes, a fresh extent",
-            || Oracle::new([var("v", [Some(bytes(1, 3000)), None])]),
-            |actor| {
-                let map = actor.ready();
+            [var("v", [Some(bytes(1, 3000)), None])],
+            |actor, map| {
                 let value = bytes(2, 5000);
                 actor.traced(|| map.set_ephemeral_value("v", &value).expect("set"));
             },
         )
         .with(|op| op.size = 4096),
-        plain(
-            "ephemeral: made an ordinary one",
-            || Oracle::new([var("v", [None, some(2)])]),
-            |actor| {
-                let map = actor.ready();
-                map.set_ephemeral("v", 1).expect("set");
-                actor.traced(|| map.set("v", 2).expect("set"));
-            },
-        ),
-        plain("insert: a short name", || Oracle::new([var("v", [None, some(2)])]), set_first)
+        plain("ephemeral: made an ordinary one", [var("v", [None, some(2)])], |actor, map| {
+            map.set_ephemeral("v", 1).expect("set");
+            set_first_cold(actor, map);
+        }),
+        plain("insert: a short name", [var("v", [None, some(2)])], set_first)
             .with(|op| op.short = true),
         plain(
             "insert: the first of its class, in a chunk that was another's",
-            || Oracle::new([var("v", [None, some("x".repeat(90))])]),
-            |actor| {
-                let map = actor.ready();
+            [var("v", [None, some("x".repeat(90))])],
+            |actor, map| {
                 map.set_value("large", &bytes(1, 16_000)).expect("set");
                 map.remove("large").expect("remove");
-                actor.traced(|| map.set_value("v", actor.becomes(0)).expect("set"));
+                set_first_cold(actor, map);
             },
         )
         .with(|op| (op.pairs, op.ways) = (Some(16), 1)),
-        plain(
-            "insert: a long name",
-            || Oracle::new([var(&long("v"), [None, some(2)])]),
-            |actor| {
-                let map = actor.ready();
-                map.set(&long("warm"), 1).expect("warm up");
-                actor.traced(|| {
-                    map.set_value(&actor.oracle.vars[0].name, actor.becomes(0)).expect("set");
-                });
-            },
-        )
+        plain("insert: a long name", [var(&long("v"), [None, some(2)])], |actor, map| {
+            map.set(&long("warm"), 1).expect("warm up");
+            set_first_cold(actor, map);
+        })
         .with(|op| op.size = 4096),
-        plain(
-            "insert: a large value",
-            || Oracle::new([var("v", [None, Some(bytes(2, 1500))])]),
-            |actor| {
-                let map = actor.ready();
-                map.set_value("warm", &bytes(3, 1500)).expect("warm up");
-                actor.traced(|| map.set_value("v", actor.becomes(0)).expect("set"));
-            },
-        )
+        plain("insert: a large value", [var("v", [None, Some(bytes(2, 1500))])], |actor, map| {
+            map.set_value("warm", &bytes(3, 1500)).expect("warm up");
+            set_first_cold(actor, map);
+        })
         .with(|op| op.size = 4096),
-        plain(
-            "insert: an atomic",
-            || Oracle::new([atomic("v", [None, Some(2)])]),
-            |actor| {
-                let map = actor.ready();
-                map.set("warm", 1).expect("warm up");
-                actor.traced(|| drop(map.atomic_or("v", 2_i64).expect("make it")));
-            },
-        ),
+        plain("insert: an atomic", [atomic("v", [None, Some(2)])], |actor, map| {
+            map.set("warm", 1).expect("warm up");
+            make_atomic(actor, map);
+        }),
         plain(
             "insert: an atomic where one was removed",
-            || Oracle::new([atomic("v", [None, Some(2)])]),
-            |actor| {
-                let map = actor.ready();
+            [atomic("v", [None, Some(2)])],
+            |actor, map| {
                 drop(map.atomic_or("v", 7_i64).expect("make it"));
                 map.remove("v").expect("remove");
-                actor.traced(|| drop(map.atomic_or("v", 2_i64).expect("make it")));
+                make_atomic(actor, map);
             },
         ),
-        plain(
-            "insert: the index grows",
-            || Oracle::new([var("v", [None, some(2)])]).others(713),
-            set_first,
-        )
-        .with(|op| (op.size, op.pairs, op.ways) = (40 << 10, Some(250), 1)),
-        plain(
-            "insert: the section grows",
-            || Oracle::new([var("v", [None, some(2)])]).others(153),
-            set_first_cold,
-        )
-        .with(|op| (op.max, op.ways) = (8 * CHUNK, 1)),
+        plain("insert: the index grows", [var("v", [None, some(2)])], set_first)
+            .with(|op| op.oracle.others = 713)
+            .with(|op| (op.size, op.pairs, op.ways) = (40 << 10, Some(250), 1)),
+        plain("insert: the section grows", [var("v", [None, some(2)])], set_first_cold)
+            .with(|op| op.oracle.others = 153)
+            .with(|op| (op.max, op.ways) = (8 * CHUNK, 1)),
         plain(
             "set: a large value, the section grows",
-            || Oracle::new([var("v", [some(1), Some(bytes(2, 60_000))])]),
+            [var("v", [some(1), Some(bytes(2, 60_000))])],
             set_first,
         )
         .with(|op| (op.max, op.ways) = (12 * CHUNK, 1)),
-        plain("remove", || Oracle::new([var("v", [some(1), None])]), remove_first)
-            .with(|op| op.short = true),
-        plain(
-            "remove: a long name",
-            || Oracle::new([var(&long("v"), [some(1), None])]),
-            remove_first,
-        )
-        .with(|op| op.size = 4096),
-        plain(
-            "remove: a large value",
-            || Oracle::new([var("v", [Some(bytes(1, 5000)), None])]),
-            remove_first,
-        )
-        .with(|op| op.size = 4096),
-        plain(
-            "remove: a run of chunks",
-            || Oracle::new([var("v", [Some(bytes(1, 40_000)), None])]),
-            remove_first,
-        )
-        .with(|op| op.size = 16 << 10),
-        plain("remove: an atomic", || Oracle::new([atomic("v", [Some(1), None])]), remove_first),
-        plain("fetch_add", || Oracle::new([atomic("v", [Some(40), Some(42)])]), add_to_first),
-        plain(
-            "compare_and_set",
-            || Oracle::new([var("v", [some("one"), some("two")])]),
-            |actor| {
-                let map = actor.ready();
-                let version = map.version("v").expect("a version");
-                actor.traced(|| {
-                    assert!(map.compare_and_set("v", version, "two").expect("set").is_ok());
-                });
-            },
-        ),
-        plain(
-            "update",
-            || Oracle::new([var("v", [some(7), some(8)])]),
-            |actor| {
-                let map = actor.ready();
-                actor.traced(|| {
-                    map.update("v", |value: Option<i64>| value.unwrap_or(0) + 1).expect("update")
-                });
-            },
-        ),
-        Op { short: true, ..plain("transaction: three variables", three_as_one, transact) },
-        plain(
+        plain("remove", [var("v", [some(1), None])], remove_first).with(|op| op.short = true),
+        plain("remove: a long name", [var(&long("v"), [some(1), None])], remove_first)
+            .with(|op| op.size = 4096),
+        plain("remove: a large value", [var("v", [Some(bytes(1, 5000)), None])], remove_first)
+            .with(|op| op.size = 4096),
+        plain("remove: a run of chunks", [var("v", [Some(bytes(1, 40_000)), None])], remove_first)
+            .with(|op| op.size = 16 << 10),
+        plain("remove: an atomic", [atomic("v", [Some(1), None])], remove_first),
+        plain("fetch_add", [atomic("v", [Some(40), Some(42)])], add_to_first),
+        plain("compare_and_set", [var("v", [some("one"), some("two")])], |actor, map| {
+            let version = map.version("v").expect("a version");
+            actor.traced(|| {
+                assert!(map.compare_and_set("v", version, "two").expect("set").is_ok());
+            });
+        }),
+        plain("update", [var("v", [some(7), some(8)])], |actor, map| {
+            actor.traced(|| {
+                map.update("v", |value: Option<i64>| value.unwrap_or(0) + 1).expect("update")
+            });
+        }),
+        as_one(plain("transaction: three variables", three(), transact)).with(|op| op.short = true),
+        as_one(plain(
             "transaction: one inserted, one removed, one large",
-            || {
-                Oracle::new([
-                    var("a", [None, some(4)]),
-                    var("b", [some(2), None]),
-                    var("c", [Some(bytes(4, 700)), Some(bytes(2, 1400))]),
-                ])
-                .changing_as_one()
-            },
+            [
+                var("a", [None, some(4)]),
+                var("b", [some(2), None]),
+                var("c", [Some(bytes(4, 700)), Some(bytes(2, 1400))]),
+            ],
             transact,
-        )
+        ))
         .with(|op| op.size = 8192),
         plain(
             "clear",
-            || {
-                Oracle::new([
-                    var("a", [some(1), None]),
-                    var("b", [some(2), None]),
-                    var("c", [some("three"), None]),
-                ])
-            },
-            |actor| {
-                let map = actor.ready();
-                actor.traced(|| assert_eq!(map.clear().expect("clear"), 3));
-            },
+            [var("a", [some(1), None]), var("b", [some(2), None]), var("c", [some("three"), None])],
+            |actor, map| actor.traced(|| assert_eq!(map.clear().expect("clear"), 3)),
         ),
         plain(
             "collect and sweep, for room",
-            || Oracle::new([var("v", [some("kept".repeat(200))])]),
-            |actor| {
-                let map = actor.ready();
+            [var("v", [some("kept".repeat(200))])],
+            |actor, map| {
                 for stamp in 0..4 {
                     map.set_value("v", &bytes(stamp, 1800)).expect("set");
                 }
@@ -498,9 +359,9 @@ pub fn all() -> Vec<Op> {
         .with(|op| op.size = 4096),
         plain(
             "attach, take a seat, detach",
-            || Oracle::new([var("v", [some(1), Some(bytes(3, 1500))])]),
-            |actor| {
-                drop(actor.ready());
+            [var("v", [some(1), Some(bytes(3, 1500))])],
+            |actor, map| {
+                drop(map);
                 actor.begin();
                 let map = actor.open();
                 map.set_value("v", actor.becomes(0)).expect("set");
@@ -509,28 +370,18 @@ pub fn all() -> Vec<Op> {
             },
         )
         .with(|op| op.size = 4096),
-        in_file("file, set: a number", || Oracle::new([var("v", [some(1), some(2)])]), set_first),
-        in_file("file, insert", || Oracle::new([var("v", [None, some(2)])]), set_first),
-        in_file(
-            "file, remove: what is durable",
-            || Oracle::new([var("v", [some(1), None])]),
-            |actor| {
-                let map = actor.ready();
-                map.flush().expect("flush");
-                actor.traced(|| map.remove("v").expect("remove"));
-            },
-        ),
-        in_file(
-            "file, fetch_add",
-            || Oracle::new([atomic("v", [Some(40), Some(42)])]),
-            add_to_first,
-        ),
-        in_file("file, transaction: three variables", three_as_one, transact),
+        in_file("file, set: a number", [var("v", [some(1), some(2)])], set_first),
+        in_file("file, insert", [var("v", [None, some(2)])], set_first),
+        in_file("file, remove: what is durable", [var("v", [some(1), None])], |actor, map| {
+            map.flush().expect("flush");
+            remove_first(actor, map);
+        }),
+        in_file("file, fetch_add", [atomic("v", [Some(40), Some(42)])], add_to_first),
+        as_one(in_file("file, transaction: three variables", three(), transact)),
         in_file(
             "file, flush: a set, a removal, an atomic",
-            || Oracle::new([var("v", [some(2)]), var("w", [None]), atomic("n", [Some(3)])]),
-            |actor| {
-                let map = actor.ready();
+            [var("v", [some(2)]), var("w", [None]), atomic("n", [Some(3)])],
+            |actor, map| {
                 map.set("v", 1).expect("set");
                 map.set("w", 1).expect("set");
                 map.flush().expect("a first flush");
@@ -541,36 +392,33 @@ pub fn all() -> Vec<Op> {
         ),
         in_file(
             "file, flush: retired records come free",
-            || Oracle::new([var(&long("v"), [None]), var("w", [some(1)])]),
-            |actor| {
-                let map = actor.ready();
+            [var(&long("v"), [None]), var("w", [some(1)])],
+            |actor, map| {
                 map.set(&long("v"), 1).expect("set");
                 map.flush().expect("flush");
                 map.remove(&long("v")).expect("remove");
                 map.flush().expect("flush");
                 map.flush().expect("flush");
-                actor.begin();
                 // Beyond what the map may become: everything is collected, and no room is found.
-                assert!(map.set_value("more", &TOO_LARGE).is_err());
-                actor.end();
+                actor.traced(|| assert!(map.set_value("more", &TOO_LARGE).is_err()));
             },
         ),
         in_file(
             "file, set: where a removed atomic was",
-            || Oracle { kept: 1, ..Oracle::new([var("v", [None, some("text")])]) },
-            |actor| {
-                let map = actor.ready();
+            [var("v", [None, some("text")])],
+            |actor, map| {
                 drop(map.atomic_or("v", 1_i64).expect("make it"));
                 map.flush().expect("flush");
                 map.remove("v").expect("remove");
-                actor.traced(|| map.set_value("v", actor.becomes(0)).expect("set"));
+                set_first_cold(actor, map);
             },
-        ),
+        )
+        .with(|op| op.oracle.kept = 1),
         in_file(
             "file, open alone, set, close with a flush",
-            || Oracle::new([var("v", [some(1), some(2)])]),
-            |actor| {
-                actor.ready().close().expect("close");
+            [var("v", [some(1), some(2)])],
+            |actor, map| {
+                map.close().expect("close");
                 actor.begin();
                 let map = actor.open();
                 map.set("v", 2).expect("set");
@@ -580,19 +428,16 @@ pub fn all() -> Vec<Op> {
         ),
         in_file(
             "file, open after a power cut",
-            || {
-                Oracle::new([
-                    var("v", [some("flushed")]),
-                    var(&long("n"), [some(1)]),
-                    var("new", [None]),
-                    var("removed", [None]),
-                    var("back", [some(3)]),
-                    var("large", [Some(bytes(3, 900))]),
-                    atomic("count", [Some(5)]),
-                ])
-            },
-            |actor| {
-                let map = actor.ready();
+            [
+                var("v", [some("flushed")]),
+                var(&long("n"), [some(1)]),
+                var("new", [None]),
+                var("removed", [None]),
+                var("back", [some(3)]),
+                var("large", [Some(bytes(3, 900))]),
+                atomic("count", [Some(5)]),
+            ],
+            |actor, map| {
                 map.set("removed", 1).expect("set");
                 map.flush().expect("flush");
                 map.remove("removed").expect("remove");
@@ -607,10 +452,7 @@ pub fn all() -> Vec<Op> {
                 map.close().expect("close");
                 cut_power(&mut image);
                 rewrite(actor, &image);
-                actor.begin();
-                let map = actor.open();
-                actor.end();
-                drop(map);
+                actor.traced(|| actor.open());
             },
         )
         // Beside another process nobody may recover it.
@@ -618,29 +460,28 @@ pub fn all() -> Vec<Op> {
     ]
 }
 
-/// The traced process of an operation.
-pub fn act(name: &str, place: &str, target: &str) {
+/// The operation of this name, and its traced process.
+fn traced(name: &str, place: &str, target: &str) -> (Op, Actor) {
     let op = all().into_iter().find(|op| op.name == name).expect("an operation");
-    let actor = Actor { place: place_of(place), target: target.into(), oracle: (op.oracle)() };
+    let places = [Place::Named, Place::Alone, Place::Peer];
+    let place = places.into_iter().find(|it| it.word() == place).expect("a place");
+    let actor = Actor { place, target: target.into(), oracle: op.oracle.clone() };
     trace::let_parent_trace();
-    (op.act)(&actor);
-    // Whoever holds the map still need not close it: nobody looks any more.
-    std::process::exit(0);
+    (op, actor)
 }
 
-fn place_of(word: &str) -> Place {
-    [Place::Named, Place::Alone, Place::Peer]
-        .into_iter()
-        .find(|place| place.word() == word)
-        .expect("a place")
+/// The traced process of an operation.
+pub fn act(name: &str, place: &str, target: &str) {
+    let (op, actor) = traced(name, place, target);
+    (op.act)(&actor, actor.ready());
+    // Whoever holds the map still need not close it: nobody looks any more.
+    std::process::exit(0);
 }
 
 /// The traced process that takes over, once for each line of its input: `s` with a number sets that
 /// variable, `i` inserts one, `t` with a number sets that variable in a transaction, `f` flushes.
 pub fn take_over(name: &str, place: &str, target: &str) {
-    let op = all().into_iter().find(|op| op.name == name).expect("an operation");
-    let actor = Actor { place: place_of(place), target: target.into(), oracle: (op.oracle)() };
-    trace::let_parent_trace();
+    let (_, actor) = traced(name, place, target);
     // Here it is shown the first image.
     actor.end();
     for line in std::io::stdin().lines() {
@@ -669,36 +510,4 @@ pub fn take_over(name: &str, place: &str, target: &str) {
         actor.end();
     }
     std::process::exit(0);
-}
-
-/// What who takes over inserts.
-pub const TAKER: &str = "taker";
-
-/// What may be found where somebody who took over died too: `recovered` is what the variables were
-/// after a takeover that was not cut off.
-pub fn oracle_of_takeover(oracle: &Oracle, recovered: &[usize], script: &str) -> Oracle {
-    let mut vars: Vec<Var> = oracle
-        .vars
-        .iter()
-        .zip(recovered)
-        .map(|(var, state)| {
-            let first = if oracle.lags { 0 } else { *state };
-            let states = var.states[first..=*state].to_vec();
-            Var { states, least: *state - first, ..var.clone() }
-        })
-        .collect();
-    for word in script.split_whitespace() {
-        let (what, number) = word.split_at(1);
-        match (what, number.parse::<usize>()) {
-            ("s" | "t", Ok(number)) => {
-                let next = Some(vars[number].next(1));
-                if vars[number].states.last() != Some(&next) {
-                    vars[number].states.push(next);
-                }
-            }
-            ("i", _) => vars.push(var(TAKER, [None, some(1)])),
-            _ => {}
-        }
-    }
-    Oracle { vars, as_one: false, ..oracle.clone() }
 }

@@ -3,11 +3,13 @@
 use super::{
     accept::{self, Found, accept},
     image::Pending,
-    ops::{self, Op, Oracle},
+    ops::{self, Op},
+    oracle::{Oracle, after_takeover},
     stage::{self, Place, Stage},
     trace::{self, Stop, Tracee},
     walk::{At, name_of, walk},
 };
+use clap::Parser;
 use mapvar_harness::{SKIPPED, peer, watchdog};
 use std::{
     cmp::Reverse,
@@ -26,80 +28,94 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Without progress for so long something hangs.
 const STALLED: Duration = Duration::from_mins(1);
 
-/// What came of an operation, or of all.
+/// What came of walks through operations, or through takeovers.
 #[derive(Clone, Debug, Default)]
-struct Figures {
+struct Sum {
     images: u64,
     distinct: u64,
     checked: u64,
-    /// The same inside takeovers.
-    takeovers: u64,
-    pair_images: u64,
-    pair_distinct: u64,
-    pair_checked: u64,
-    pair_bad: u64,
-    /// Those among them too.
     bad: u64,
 }
 
-impl Figures {
+impl Sum {
     fn add(&mut self, other: &Self) {
         self.images += other.images;
         self.distinct += other.distinct;
         self.checked += other.checked;
-        self.takeovers += other.takeovers;
-        self.pair_images += other.pair_images;
-        self.pair_distinct += other.pair_distinct;
-        self.pair_checked += other.pair_checked;
-        self.pair_bad += other.pair_bad;
         self.bad += other.bad;
     }
 }
 
-struct Settings {
-    short: bool,
-    pairs: bool,
-    /// Findings of one operation that are told before it is given up.
-    most: u64,
-    /// Whether the first finding ends the run.
-    first: bool,
+/// What came of an operation, or of all.
+#[derive(Clone, Debug, Default)]
+struct Figures {
+    first: Sum,
+    /// Inside takeovers.
+    pairs: Sum,
+    takeovers: u64,
 }
 
-pub fn main(words: &[&str]) -> ExitCode {
-    let mut settings = Settings { short: false, pairs: true, most: 3, first: false };
-    let mut wanted = Vec::new();
-    for word in words {
-        match *word {
-            "--short" => settings.short = true,
-            "--no-pairs" => settings.pairs = false,
-            "--first" => (settings.first, settings.most) = (true, 1),
-            "--list" => {
-                for op in ops::all() {
-                    println!("{}", op.name);
-                }
-                return ExitCode::SUCCESS;
-            }
-            option if option.starts_with("--") => {
-                eprintln!(
-                    "no option {option}: --short, --no-pairs, --first, --list, and words of operations' names"
-                );
-                return ExitCode::from(2);
-            }
-            word => wanted.push(word),
+impl Figures {
+    fn add(&mut self, other: &Self) {
+        self.first.add(&other.first);
+        self.pairs.add(&other.pairs);
+        self.takeovers += other.takeovers;
+    }
+
+    fn bad(&self) -> u64 {
+        self.first.bad + self.pairs.bad
+    }
+}
+
+/// A death after each machine instruction: `cargo xtask harness every-instruction`.
+#[derive(Parser)]
+struct Settings {
+    /// Only operations whose names contain one of these words
+    words: Vec<String>,
+    /// Some operations, and a quarter of their pairs
+    #[arg(long)]
+    short: bool,
+    /// No second deaths
+    #[arg(long)]
+    no_pairs: bool,
+    /// The first finding ends the run
+    #[arg(long)]
+    first: bool,
+    /// Only the names of the operations
+    #[arg(long)]
+    list: bool,
+}
+
+impl Settings {
+    /// Findings of one operation that are told before it is given up.
+    fn most(&self) -> u64 {
+        if self.first { 1 } else { 3 }
+    }
+
+    fn wants(&self, op: &Op) -> bool {
+        let is_named = |word: &String| op.name.contains(word);
+        if self.words.is_empty() {
+            !self.short || op.short
+        } else {
+            self.words.iter().any(is_named)
         }
+    }
+}
+
+pub fn main() -> ExitCode {
+    let settings = Settings::parse();
+    let mut chosen: Vec<Op> = ops::all();
+    if settings.list {
+        for op in chosen {
+            println!("{}", op.name);
+        }
+        return ExitCode::SUCCESS;
     }
     if let Err(why) = can_trace() {
         println!("SKIPPED: {why}");
         return ExitCode::from(SKIPPED);
     }
-    let mut chosen: Vec<Op> = ops::all();
-    chosen.retain(|op| {
-        if wanted.is_empty() {
-            !settings.short || op.short
-        } else {
-            wanted.iter().any(|word| op.name.contains(word))
-        }
-    });
+    chosen.retain(|op| settings.wants(op));
     // Those that take longest come first.
     chosen.sort_by_key(|op| Reverse(op.pairs));
     watchdog::watch(STALLED, stage::clean_up);
@@ -125,7 +141,7 @@ fn run_all(chosen: &[Op], settings: &Settings) -> ExitCode {
     );
     let next = AtomicUsize::new(0);
     let all = Mutex::new(Figures::default());
-    let is_over = || settings.first && all.lock().unwrap_or_else(PoisonError::into_inner).bad > 0;
+    let is_over = || settings.first && all.lock().unwrap_or_else(PoisonError::into_inner).bad() > 0;
     thread::scope(|scope| {
         for number in 0..thread::available_parallelism().map_or(1, usize::from) {
             let (next, all, is_over) = (&next, &all, &is_over);
@@ -139,14 +155,14 @@ fn run_all(chosen: &[Op], settings: &Settings) -> ExitCode {
                     println!(
                         "{:<52} {:>9} {:>8} {:>8} {:>9} {:>10} {:>9} {:>7.1}{}",
                         op.name,
-                        figures.images,
-                        figures.distinct,
-                        figures.checked,
+                        figures.first.images,
+                        figures.first.distinct,
+                        figures.first.checked,
                         figures.takeovers,
-                        figures.pair_images,
-                        figures.pair_distinct,
+                        figures.pairs.images,
+                        figures.pairs.distinct,
                         began.elapsed().as_secs_f32(),
-                        if figures.bad == 0 { "" } else { "  BAD" }
+                        if figures.bad() == 0 { "" } else { "  BAD" }
                     );
                     all.lock().unwrap_or_else(PoisonError::into_inner).add(&figures);
                 }
@@ -158,18 +174,21 @@ fn run_all(chosen: &[Op], settings: &Settings) -> ExitCode {
     println!("{} operations in {} s", chosen.len(), began.elapsed().as_secs());
     println!(
         "figure: every instruction, images = {} over {} operations, {} distinct, {} bad (goal 0 bad)",
-        all.images,
+        all.first.images,
         chosen.len(),
-        all.distinct,
-        all.bad - all.pair_bad
+        all.first.distinct,
+        all.first.bad
     );
     println!(
         "figure: every instruction, pairs (a second death inside the takeover after a first) = {} in {} \
          takeovers, {} distinct images, {} bad (goal 0 bad)",
-        all.pair_images, all.takeovers, all.pair_distinct, all.pair_bad
+        all.pairs.images, all.takeovers, all.pairs.distinct, all.pairs.bad
     );
-    println!("figure: every instruction, openings checked = {}", all.checked + all.pair_checked);
-    if all.bad == 0 && !chosen.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "figure: every instruction, openings checked = {}",
+        all.first.checked + all.pairs.checked
+    );
+    if all.bad() == 0 && !chosen.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// This program in another part.
@@ -201,22 +220,28 @@ fn run(op: &Op, settings: &Settings) -> Figures {
     let mut run = Run {
         op,
         settings,
-        oracle: (op.oracle)(),
+        oracle: op.oracle.clone(),
         shown: stages(),
         taken: stages(),
         takers: places.iter().map(|_| None).collect(),
         figures: Figures::default(),
     };
     if let Err(why) = run.step_through() {
-        run.tell(&why);
+        let _ = run.tell(&why);
     }
     run.figures
 }
 
 impl Run<'_> {
-    fn tell(&mut self, why: &str) {
-        self.figures.bad += 1;
+    fn tell(&mut self, why: &str) -> Result<(), String> {
+        self.figures.first.bad += 1;
+        self.show(why)
+    }
+
+    /// After so many findings the operation is given up.
+    fn show(&self, why: &str) -> Result<(), String> {
         println!("BAD  {}: {why}", self.op.name);
+        if self.figures.bad() < self.settings.most() { Ok(()) } else { Err("given up".into()) }
     }
 
     fn step_through(&mut self) -> Result<(), String> {
@@ -236,23 +261,17 @@ impl Run<'_> {
             let found = if let Some(found) = known.get(&hash) {
                 found.clone()
             } else {
-                self.figures.distinct += 1;
+                self.figures.first.distinct += 1;
                 number += 1;
                 let pending = Pending::of(image);
                 // Where nothing is left behind there is nothing to take over in another order.
                 let ways = if pending.is_any() { accept::WAYS } else { self.op.ways };
                 let found = match self.check(image, &source, number, ways) {
                     Ok(found) => found,
-                    Err(why) => {
-                        self.tell(&format!("{} {why}", told(at)));
-                        if self.figures.bad >= self.settings.most {
-                            return Err("given up".into());
-                        }
-                        return Ok(());
-                    }
+                    Err(why) => return self.tell(&format!("{} {why}", told(at))),
                 };
                 known.insert(hash, found.clone());
-                if let (true, Some(stride)) = (self.settings.pairs, self.op.pairs) {
+                if let (false, Some(stride)) = (self.settings.no_pairs, self.op.pairs) {
                     // The short run looks into every fourth.
                     let stride = if self.settings.short { 4 * stride } else { stride };
                     if pending.is_any() || self.op.place == Place::Alone {
@@ -261,11 +280,8 @@ impl Run<'_> {
                             && let Err(why) =
                                 self.take_over(image, &source, &pending, &found, pending_number)
                         {
-                            self.figures.pair_bad += 1;
-                            self.tell(&format!("{} {why}", told(at)));
-                            if self.figures.bad >= self.settings.most {
-                                return Err("given up".into());
-                            }
+                            self.figures.pairs.bad += 1;
+                            self.show(&format!("{} {why}", told(at)))?;
                         }
                     }
                 }
@@ -274,12 +290,12 @@ impl Run<'_> {
             if let Some(last) = &last
                 && let Err(why) = accept::never_back(&oracle, last, &found)
             {
-                self.tell(&format!("{} {why}", told(at)));
+                self.tell(&format!("{} {why}", told(at)))?;
             }
             last = Some(found);
             Ok(())
         })?;
-        self.figures.images += images;
+        self.figures.first.images += images;
         // What has returned is done.
         let done = |found: &Found| {
             oracle.vars.iter().zip(found).all(|(var, state)| state + 1 == var.states.len())
@@ -303,7 +319,7 @@ impl Run<'_> {
             for way in 0..ways {
                 let way = if ways < accept::WAYS { number % accept::WAYS } else { way };
                 stage.show(image, of);
-                self.figures.checked += 1;
+                self.figures.first.checked += 1;
                 let now = accept(stage, &self.oracle, way)
                     .map_err(|why| format!("({}, way {way}): {why}", stage.place.word()))?;
                 if let (Some(found), Some(now)) = (&found, &now)
@@ -331,7 +347,7 @@ impl Run<'_> {
     ) -> Result<(), String> {
         let which = number % self.taken.len();
         let script = script(pending, &self.oracle, self.taken[which].place);
-        let oracle = ops::oracle_of_takeover(&self.oracle, recovered, &script);
+        let oracle = after_takeover(&self.oracle, recovered, &script);
         if self.takers[which].is_none() {
             let taker = Tracee::start(&mut part("take-over", self.op, &self.taken[which]));
             match taker.await_first() {
@@ -360,9 +376,9 @@ impl Run<'_> {
             let found = if let Some(found) = known.get(&hash) {
                 found.clone()
             } else {
-                figures.pair_distinct += 1;
-                figures.pair_checked += 1;
-                let turn = figures.pair_distinct as usize;
+                figures.pairs.distinct += 1;
+                figures.pairs.checked += 1;
+                let turn = figures.pairs.distinct as usize;
                 let (stage, way) = (&shown[turn % shown.len()], turn / shown.len() % accept::WAYS);
                 stage.show(image, taken);
                 let found = accept(stage, &oracle, way).map_err(|why| {
@@ -381,7 +397,7 @@ impl Run<'_> {
         });
         match walked {
             Ok(images) => {
-                figures.pair_images += images;
+                figures.pairs.images += images;
                 match taker.go() {
                     Stop::Mark => Ok(()),
                     other => {

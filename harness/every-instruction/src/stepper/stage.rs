@@ -5,14 +5,14 @@ use super::{
     image::{change_identity, identity_of},
     window::Window,
 };
-use mapvar::{Check, Map, MapOptions, Protection, Section};
+use mapvar::{Check, Map, MapOptions, Protection, Section, Value};
 use mapvar_engine::{inspect::open::store_over, layout::identity, mem::read_only::ReadOnly};
 use std::{
     fs::{File, OpenOptions},
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        LazyLock, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -38,6 +38,9 @@ impl Place {
         }
     }
 }
+
+/// More than any map of the harness may grow to.
+pub static TOO_LARGE: LazyLock<Value> = LazyLock::new(|| Value::Bytes(vec![0; 1 << 20]));
 
 /// How long an operation waits for a lock. Nobody holds one: it is for who would wait for ever.
 pub const TIMEOUT: Duration = Duration::from_secs(2);

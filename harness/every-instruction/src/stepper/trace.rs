@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "ptrace and waitpid have no safe form")]
 
+use mapvar_harness::peer::Owned;
 use std::{
     io,
     process::{Child, Command},
@@ -50,15 +51,15 @@ pub enum Stop {
 
 /// A traced process; killed when dropped.
 pub struct Tracee {
-    child: Child,
+    child: Owned,
     pid: libc::pid_t,
 }
 
 impl Tracee {
     /// Starts it. To be traced by this thread and no other.
     pub fn start(command: &mut Command) -> Self {
-        let child = command.spawn().expect("start a child");
-        let pid = child.id().cast_signed();
+        let child = Owned::start(command).expect("start a child");
+        let pid = child.0.id().cast_signed();
         Self { child, pid }
     }
 
@@ -67,7 +68,7 @@ impl Tracee {
     }
 
     pub fn child(&mut self) -> &mut Child {
-        &mut self.child
+        &mut self.child.0
     }
 
     /// Waits for its first stop, which is at a mark.
@@ -166,13 +167,6 @@ impl Tracee {
             (of == inode).then_some((hex(from)?, hex(to)?, hex(offset)?))
         };
         maps.lines().filter_map(of_it).collect()
-    }
-}
-
-impl Drop for Tracee {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

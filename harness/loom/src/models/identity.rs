@@ -10,15 +10,15 @@
 //!   `id.load(Acquire)` in `find`, and the last look at the id is what counts;
 //! * `load(Acquire)` of an index word: the id's Acquire follows it.
 
-use super::{caught, covered, holds, process};
+use super::{caught, covered, holds, model, process, without};
 use crate::{
     check::{Body, Case},
     mem::{
-        On::{Data, Id, Index, Lock, Mark, Name},
         Op::{Fence, Load, Store, Swap},
-        Shared, Ways,
+        Ways,
     },
     setup::{Got, Region, Vars, record},
+    words::On::{Data, Id, Index, Lock, Mark, Name},
 };
 use loom::thread;
 use mapvar_engine::{
@@ -26,7 +26,6 @@ use mapvar_engine::{
     mem::Ordering::{Acquire, Release},
     version::Wrote,
 };
-use std::sync::Arc;
 
 /// `a`, fresh: version 1 with the value 101, in the slot that every new variable begins in.
 fn region() -> Region {
@@ -64,20 +63,17 @@ enum Came {
 /// `a` is removed, then `name` made with the value 201, and `back` after that: it is removed and
 /// `a` made again, with 301.
 fn body(look: Look, name: &'static str, back: bool, ways: [&Ways; 3]) -> Body {
-    let region = region().done();
     let [removing, making, looking] = ways.map(Clone::clone);
-    Arc::new(move |_| {
-        let shared = Shared::new(&region);
-        let looker = process(&shared, 3, &looking);
+    model(region(), move |shared, _| {
+        let looker = process(shared, 3, &looking);
         let old = looker.handle("a").expect("it is there");
         let looker = thread::spawn(move || match look {
-            Look::ByHandle => match looker.get_by(old) {
-                Got::Value(value, version) => {
+            Look::ByHandle => {
+                if let Got::Value(value, version) = looker.get_by(old) {
                     assert!((value, version) == (101, 1), "MIXED: {value} as {version} of a");
-                    Came::Nothing
                 }
-                _ => Came::Nothing,
-            },
+                Came::Nothing
+            }
             Look::Peek => {
                 let got = looker.peek_by(old);
                 assert!(got.is_none_or(|value| value == 101), "MIXED: {got:?} of a");
@@ -102,9 +98,9 @@ fn body(look: Look, name: &'static str, back: bool, ways: [&Ways; 3]) -> Body {
             Look::Set => looker.put_by(old, 901).map_or(Came::Nothing, Came::Set),
         });
         // A process of its own, gone before the next: no fence of the one serves the other.
-        let remover = process(&shared, 1, &removing);
+        let remover = process(shared, 1, &removing);
         let removed = thread::spawn(move || remover.take("a")).join().expect("a remover");
-        let maker = process(&shared, 2, &making);
+        let maker = process(shared, 2, &making);
         let made = maker.put(name, 201);
         let new = maker.handle(name);
         if back {
@@ -118,7 +114,7 @@ fn body(look: Look, name: &'static str, back: bool, ways: [&Ways; 3]) -> Body {
                 "MIXED: {found:?}, {name}'s, for {sought}"
             );
         }
-        let after = process(&shared, 4, &Ways::default());
+        let after = process(shared, 4, &Ways::default());
         if !back && made.is_some() {
             let got = after.get(name);
             assert!(
@@ -134,88 +130,62 @@ fn body(look: Look, name: &'static str, back: bool, ways: [&Ways; 3]) -> Body {
 pub fn cases() -> Vec<Case> {
     let as_is = &Ways::default();
     let mixed: &[&str] = &["MIXED", "TORN"];
+    let lost: &[&str] = &["LOST", "TROUBLE"];
     let seen = |look, name, ways: &Ways| body(look, name, false, [as_is, as_is, ways]);
-    let no_fence = as_is.clone().weak(Fence, Id, Release);
-    let unmark = as_is.clone().weak(Store, Mark, Release);
-    let id_store = as_is.clone().weak(Store, Id, Release);
-    let id_load = as_is.clone().weak(Load, Id, Acquire);
+    let made = |look, ways: &Ways| body(look, "b", false, [as_is, ways, as_is]);
+    let removed = |look, ways: &Ways| body(look, "b", false, [ways, as_is, as_is]);
+    let back = |look, ways: &Ways| body(look, "b", true, [as_is, as_is, ways]);
+    let no_fence = &without(Fence, Id, Release);
+    let unmark = without(Store, Mark, Release);
+    let id_load = &without(Load, Id, Acquire);
     vec![
         holds("identity: old handle, another name", seen(Look::ByHandle, "b", as_is)),
         holds("identity: old handle, the same name", seen(Look::ByHandle, "a", as_is)),
-        Case {
-            short: 2,
-            ..holds("identity: old name, another name", seen(Look::ByName("a"), "b", as_is))
-        },
+        holds("identity: old name, another name", seen(Look::ByName("a"), "b", as_is)).bound(4, 2),
         holds("identity: new name", seen(Look::ByName("b"), "b", as_is)),
-        Case { short: 2, ..holds("identity: the same name", seen(Look::ByName("a"), "a", as_is)) },
-        Case {
-            bound: 2,
-            short: 1,
-            ..holds(
-                "identity: there and back again, found",
-                body(Look::Find("a"), "b", true, [as_is, as_is, as_is]),
-            )
-        },
-        Case {
-            bound: 2,
-            short: 1,
-            ..holds(
-                "identity: there and back again, read",
-                body(Look::ByName("a"), "b", true, [as_is, as_is, as_is]),
-            )
-        },
+        holds("identity: the same name", seen(Look::ByName("a"), "a", as_is)).bound(4, 2),
+        holds("identity: there and back again, found", back(Look::Find("a"), as_is)).bound(2, 1),
+        holds("identity: there and back again, read", back(Look::ByName("a"), as_is)).bound(2, 1),
         holds("identity: set by old handle, another name", seen(Look::Set, "b", as_is)),
         holds("identity: the fast read by old handle, another name", seen(Look::Peek, "b", as_is)),
         holds("identity: the fast set by old handle, another name", seen(Look::Poke, "b", as_is)),
-        covered("identity, unmark Relaxed", body(Look::Set, "b", false, [&unmark, as_is, as_is])),
+        covered("identity, unmark Relaxed", removed(Look::Set, &unmark)),
         caught(
             "identity, unmark Relaxed and no fence(Release) in collect",
-            &["LOST", "TROUBLE"],
-            body(Look::Set, "b", false, [&unmark.clone().weak(Fence, Id, Release), as_is, as_is]),
+            lost,
+            removed(Look::Set, &unmark.weak(Fence, Id, Release)),
         ),
-        caught(
-            "identity, lock Relaxed",
-            &["LOST", "TROUBLE"],
-            seen(Look::Set, "b", &as_is.clone().weak(Swap, Lock, Acquire)),
-        ),
+        caught("identity, lock Relaxed", lost, seen(Look::Set, "b", &without(Swap, Lock, Acquire))),
         caught(
             "identity, no fence(Release) after id = 0 in insert",
             mixed,
-            body(Look::ByHandle, "b", false, [as_is, &no_fence, as_is]),
+            made(Look::ByHandle, no_fence),
         ),
         covered(
             "identity, no fence(Release) after id = 0 in collect",
-            body(Look::ByHandle, "b", false, [&no_fence, as_is, as_is]),
+            removed(Look::ByHandle, no_fence),
         ),
         caught(
             "identity, no fence(Acquire) before the last id in read",
             mixed,
-            seen(Look::ByHandle, "b", &as_is.clone().weak(Fence, Data, Acquire)),
+            seen(Look::ByHandle, "b", &without(Fence, Data, Acquire)),
         ),
-        covered("identity, first id.load Relaxed in read", seen(Look::ByHandle, "b", &id_load)),
+        covered("identity, first id.load Relaxed in read", seen(Look::ByHandle, "b", id_load)),
         caught(
             "identity, id.store Relaxed",
             &["MIXED", "TORN", "TROUBLE"],
-            body(Look::ByName("a"), "b", false, [as_is, &id_store, as_is]),
+            made(Look::ByName("a"), &without(Store, Id, Release)),
         ),
-        caught("identity, id.load Relaxed in find", mixed, seen(Look::ByName("a"), "b", &id_load)),
-        Case {
-            bound: 3,
-            short: 2,
-            ..covered(
-                "identity, index word loaded Relaxed",
-                seen(Look::ByName("a"), "b", &as_is.clone().weak(Load, Index, Acquire)),
-            )
-        },
+        caught("identity, id.load Relaxed in find", mixed, seen(Look::ByName("a"), "b", id_load)),
+        covered(
+            "identity, index word loaded Relaxed",
+            seen(Look::ByName("a"), "b", &without(Load, Index, Acquire)),
+        )
+        .bound(3, 2),
         caught(
             "identity, no fence(Acquire) before the last id in find",
             mixed,
-            body(
-                Look::Find("a"),
-                "b",
-                true,
-                [as_is, as_is, &as_is.clone().weak(Fence, Name, Acquire)],
-            ),
+            back(Look::Find("a"), &without(Fence, Name, Acquire)),
         ),
     ]
 }

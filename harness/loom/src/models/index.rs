@@ -4,15 +4,15 @@
 //! The Acquire of the loads of index words and the fence after a miss cover each other here; in
 //! `identity` the id's Acquire covers that of the index words.
 
-use super::{caught, covered, holds, process};
+use super::{caught, covered, holds, model, process, without};
 use crate::{
     check::{Body, Case},
     mem::{
-        On::{Index, IndexSeq, Other, Root},
         Op::{Fence, Load, Store, Swap},
         Shared, Ways,
     },
     setup::{Got, LARGE, Region, Vars, home, live, record},
+    words::On::{Index, IndexSeq, Other, Root},
 };
 use loom::thread;
 use mapvar_engine::{
@@ -41,9 +41,9 @@ fn region() -> Region {
         .identity(record(1))
         .identity(record(2))
         .identity(record(3))
-        .raced([live(layout::live::ROOT), live(layout::live::INDEX_SEQ)])
-        .raced([INDEX, NEXT].into_iter().flat_map(|index| table(index, 1)))
-        .raced([INDEX, NEXT].into_iter().flat_map(|index| table(index, 2)))
+        .hot([live(layout::live::ROOT), live(layout::live::INDEX_SEQ)])
+        .hot([INDEX, NEXT].into_iter().flat_map(|index| table(index, 1)))
+        .hot([INDEX, NEXT].into_iter().flat_map(|index| table(index, 2)))
         .structure()
 }
 
@@ -65,38 +65,41 @@ fn region_to_cut() -> Region {
         let data = slot + layout::slot::DATA;
         region
             // A lookup in the old index takes the chunk's header for words of the index.
-            .raced(chunk..chunk + layout::chunk::WORDS)
-            .raced(table(chunk, 8))
-            .plain([record + layout::record::STATE])
-            .plain(record + layout::record::ID..=record + layout::record::NAME)
-            .plain((0..layout::slot::COUNT).map(|number| slot + number * stride))
-            .plain([slot + layout::slot::DESC])
-            .plain(data..data + LARGE / 8)
+            .hot(chunk..chunk + layout::chunk::WORDS)
+            .hot(table(chunk, 8))
+            .cold([record + layout::record::STATE])
+            .cold(record + layout::record::ID..=record + layout::record::NAME)
+            .cold((0..layout::slot::COUNT).map(|number| slot + number * stride))
+            .cold([slot + layout::slot::DESC])
+            .cold(data..data + LARGE / 8)
     };
     [INDEX, NEXT, LAST].into_iter().fold(region(), room)
+}
+
+/// A process that looks for `x`, which is there throughout.
+fn look_for_x(shared: &Arc<Shared>, ways: &Ways) -> thread::JoinHandle<()> {
+    let looker = process(shared, 2, ways);
+    thread::spawn(move || {
+        let got = looker.get("x");
+        assert!(got == Got::Value(1, 1), "LOST: x is {got:?}");
+    })
 }
 
 /// The chunk of the old index becomes one of large records, in the insertion that makes the new
 /// one; the inserter may die.
 fn cut(making: &Ways, looking: &Ways) -> Body {
-    let region = region_to_cut().done();
     let (making, looking) = (making.clone(), looking.clone());
-    Arc::new(move |step| {
-        let shared = Shared::new(&region);
-        let looker = process(&shared, 2, &looking);
-        let looker = thread::spawn(move || {
-            let got = looker.get("x");
-            assert!(got == Got::Value(1, 1), "LOST: x is {got:?}");
-        });
-        let maker = process(&shared, 1, &making.clone().dies(step));
-        let done = maker.mem().mortal(|| maker.put_large("b", 7).is_some());
+    model(region_to_cut(), move |shared, step| {
+        let looker = look_for_x(shared, &looking);
+        let maker = process(shared, 1, &making.clone().dies(step));
+        let done = maker.mem().mortal(|| maker.put_bytes("b", &[7; LARGE]).is_some());
         looker.join().expect("a looker");
 
-        let after = process(&shared, 3, &Ways::default());
+        let after = process(shared, 3, &Ways::default());
         assert!(matches!(after.get("x"), Got::Value(1, 1)), "LOST: x");
         if after.handle("b").is_none() {
             assert!(done.is_none(), "LOST: b");
-            assert!(after.put_large("b", 8).is_some(), "STUCK");
+            assert!(after.put_bytes("b", &[8; LARGE]).is_some(), "STUCK");
         }
         // One chunk of index and no more. Who died after it had cut a chunk and before it said so
         // in the hints leaves one that is empty, and found when there is no free chunk.
@@ -115,17 +118,11 @@ fn cut(making: &Ways, looking: &Ways) -> Body {
 /// Names are inserted, each by a process of its own that makes the index anew, and one looks for
 /// `x`.
 fn body(names: &'static [&'static str], making: &Ways, looking: &Ways) -> Body {
-    let region = region().done();
     let (making, looking) = (making.clone(), looking.clone());
-    Arc::new(move |_| {
-        let shared = Shared::new(&region);
-        let looker = process(&shared, 2, &looking);
-        let looker = thread::spawn(move || {
-            let got = looker.get("x");
-            assert!(got == Got::Value(1, 1), "LOST: x is {got:?}");
-        });
+    model(region(), move |shared, _| {
+        let looker = look_for_x(shared, &looking);
         for name in names {
-            let maker = process(&shared, 1, &making);
+            let maker = process(shared, 1, &making);
             // No fence of the one serves the other.
             thread::spawn(move || {
                 maker.mem().poke(live(layout::live::INDEX_USED), 8);
@@ -135,7 +132,7 @@ fn body(names: &'static [&'static str], making: &Ways, looking: &Ways) -> Body {
             .expect("a maker");
         }
         looker.join().expect("a looker");
-        let after = process(&shared, 3, &Ways::default());
+        let after = process(shared, 3, &Ways::default());
         for name in ["x"].iter().chain(names) {
             assert!(matches!(after.get(name), Got::Value(..)), "LOST: {name}");
         }
@@ -153,16 +150,10 @@ fn come_and_go() -> Body {
     .identity(record(0))
     .identity(record(2))
     .index(0..3)
-    .structure()
-    .done();
-    Arc::new(move |_| {
-        let shared = Shared::new(&region);
-        let looker = process(&shared, 2, &Ways::default());
-        let looker = thread::spawn(move || {
-            let got = looker.get("x");
-            assert!(got == Got::Value(1, 1), "LOST: x is {got:?}");
-        });
-        let maker = process(&shared, 1, &Ways::default());
+    .structure();
+    model(region, move |shared, _| {
+        let looker = look_for_x(shared, &Ways::default());
+        let maker = process(shared, 1, &Ways::default());
         assert!(maker.take("w").is_some() && maker.take("y").is_some(), "STUCK");
         assert!(maker.put("z", 201).is_some(), "STUCK");
         looker.join().expect("a looker");
@@ -171,60 +162,37 @@ fn come_and_go() -> Body {
 
 pub fn cases() -> Vec<Case> {
     let as_is = &Ways::default();
-    let no_acquire = &as_is.clone().weak(Fence, Index, Acquire);
-    let relaxed = &as_is.clone().weak(Load, Index, Acquire);
-    let no_fence = &as_is.clone().weak(Fence, Other, Release);
+    let no_acquire = without(Fence, Index, Acquire);
+    let no_fence = &without(Fence, Other, Release);
+    let lost = |name, body| caught(name, &["LOST"], body);
     vec![
-        Case { bound: 6, ..holds("index: made anew", body(&["b"], as_is, as_is)) },
-        Case {
-            bound: 6,
-            short: 3,
-            ..holds("index: made anew twice, in the same chunk", body(&["b", "c"], as_is, as_is))
-        },
-        Case {
-            bound: 4,
-            short: 3,
-            ..holds("index: made anew three times", body(&["b", "c", "d"], as_is, as_is))
-        },
+        holds("index: made anew", body(&["b"], as_is, as_is)).bound(6, 3),
+        holds("index: made anew twice, in the same chunk", body(&["b", "c"], as_is, as_is))
+            .bound(6, 3),
+        holds("index: made anew three times", body(&["b", "c", "d"], as_is, as_is)),
         holds("index: others come and go", come_and_go()),
         holds("index: made anew, its chunk cut into records", cut(as_is, as_is)),
-        caught(
+        lost(
             "index, no fence(Release) before its chunk is an index again",
-            &["LOST"],
             body(&["b", "c"], no_fence, as_is),
         ),
-        caught("index, no fence(Release) before its chunk is cut", &["LOST"], cut(no_fence, as_is)),
-        covered("index, no fence(Acquire) after a miss", cut(as_is, no_acquire)),
-        covered("index, its words loaded Relaxed", cut(as_is, relaxed)),
-        caught(
+        lost("index, no fence(Release) before its chunk is cut", cut(no_fence, as_is)),
+        covered("index, no fence(Acquire) after a miss", cut(as_is, &no_acquire)),
+        covered("index, its words loaded Relaxed", cut(as_is, &without(Load, Index, Acquire))),
+        lost(
             "index, its words loaded Relaxed and no fence(Acquire) after a miss",
-            &["LOST"],
-            cut(as_is, &no_acquire.clone().weak(Load, Index, Acquire)),
+            cut(as_is, &no_acquire.weak(Load, Index, Acquire)),
         ),
-        Case {
-            dies: true,
-            short: 3,
-            ..holds("death while the index is made anew and a chunk cut", cut(as_is, as_is))
-        },
-        caught(
-            "index, root.store Relaxed",
-            &["LOST"],
-            body(&["b"], &as_is.clone().weak(Store, Root, Release), as_is),
-        ),
-        caught(
-            "index, root.load Relaxed",
-            &["LOST"],
-            body(&["b"], as_is, &as_is.clone().weak(Load, Root, Acquire)),
-        ),
-        caught(
+        holds("death while the index is made anew and a chunk cut", cut(as_is, as_is)).dies(),
+        lost("index, root.store Relaxed", body(&["b"], &without(Store, Root, Release), as_is)),
+        lost("index, root.load Relaxed", body(&["b"], as_is, &without(Load, Root, Acquire))),
+        lost(
             "index, index_seq.fetch_add Relaxed",
-            &["LOST"],
-            body(&["b", "c", "d"], &as_is.clone().weak(Swap, IndexSeq, Release), as_is),
+            body(&["b", "c", "d"], &without(Swap, IndexSeq, Release), as_is),
         ),
-        caught(
+        lost(
             "index, index_seq.load Relaxed",
-            &["LOST"],
-            body(&["b", "c", "d"], as_is, &as_is.clone().weak(Load, IndexSeq, Acquire)),
+            body(&["b", "c", "d"], as_is, &without(Load, IndexSeq, Acquire)),
         ),
     ]
 }

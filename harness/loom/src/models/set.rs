@@ -1,31 +1,20 @@
 //! Set: two processes write, one reads. What was acknowledged is there, and versions grow.
 
-use super::{caught, holds, process};
+use super::{caught, holds, model, one_variable, process, read_on, without};
 use crate::{
     check::{Body, Case},
     mem::{
-        On::Lock,
         Op::{Store, Swap},
-        Shared, Ways,
+        Ways,
     },
-    setup::{Got, Region, Vars, record},
+    setup::{Got, Vars},
+    words::On::Lock,
 };
 use loom::thread;
 use mapvar_engine::{
     mem::Ordering::{Acquire, Release},
     version::Wrote,
 };
-use std::sync::Arc;
-
-/// `a`, at version 3 with the value 103.
-fn region() -> Region {
-    Region::new(|store| {
-        for value in 101..=103 {
-            assert!(store.put("a", value).is_some());
-        }
-    })
-    .values(record(0))
-}
 
 fn version(wrote: Option<Wrote>) -> Option<u64> {
     match wrote {
@@ -36,12 +25,10 @@ fn version(wrote: Option<Wrote>) -> Option<u64> {
 }
 
 fn body(sets: u64, reads: usize, ways: &Ways) -> Body {
-    let region = region().done();
     let ways = ways.clone();
-    Arc::new(move |_| {
-        let shared = Shared::new(&region);
+    model(one_variable(), move |shared, _| {
         let set = |me: u64| {
-            let store = process(&shared, me as u32, &ways);
+            let store = process(shared, me as u32, &ways);
             move || -> Vec<(u64, u64)> {
                 let handle = store.handle("a").expect("it is there");
                 let values = (1..=sets).map(|number| me * 1000 + number);
@@ -57,23 +44,13 @@ fn body(sets: u64, reads: usize, ways: &Ways) -> Body {
             }
         };
         let other = thread::spawn(set(2));
-        let store = process(&shared, 3, &Ways::default());
+        let store = process(shared, 3, &Ways::default());
         let reader = thread::spawn(move || {
-            let handle = store.handle("a").expect("it is there");
             let mut seen = Vec::new();
-            for _ in 0..reads {
-                match store.get_by(handle) {
-                    Got::Value(value, version) => {
-                        assert!(
-                            seen.last().is_none_or(|(last, _)| *last <= version),
-                            "BACK: {version} after {seen:?}"
-                        );
-                        seen.push((version, value));
-                    }
-                    Got::Busy => {}
-                    got => panic!("LOST: {got:?}"),
-                }
-            }
+            read_on(&store, reads, |value, version| {
+                seen.push((version, value));
+                true
+            });
             seen
         });
         let mut acknowledged = set(1)();
@@ -87,7 +64,7 @@ fn body(sets: u64, reads: usize, ways: &Ways) -> Body {
         for seen in reader.join().expect("a reader") {
             assert!(acknowledged.contains(&seen), "MIXED: {seen:?} of {acknowledged:?}");
         }
-        let store = process(&shared, 4, &Ways::default());
+        let store = process(shared, 4, &Ways::default());
         let handle = store.handle("a").expect("it is there");
         let Got::Value(value, version) = store.get_by(handle) else { panic!("LOST: all") };
         assert!(
@@ -100,12 +77,10 @@ fn body(sets: u64, reads: usize, ways: &Ways) -> Body {
 /// The fast paths: they give up where something is in the way, and whoever uses them then asks the
 /// slow ones.
 fn fast(ways: &Ways) -> Body {
-    let region = region().done();
     let ways = ways.clone();
-    Arc::new(move |_| {
-        let shared = Shared::new(&region);
+    model(one_variable(), move |shared, _| {
         let set = |me: u64| {
-            let store = process(&shared, me as u32, &ways);
+            let store = process(shared, me as u32, &ways);
             move || {
                 let handle = store.handle("a").expect("it is there");
                 [1, 2].map(|number| {
@@ -117,7 +92,7 @@ fn fast(ways: &Ways) -> Body {
             }
         };
         let other = thread::spawn(set(2));
-        let store = process(&shared, 3, &ways);
+        let store = process(shared, 3, &ways);
         let reader = thread::spawn(move || {
             let handle = store.handle("a").expect("it is there");
             if let Some(value) = store.peek_by(handle) {
@@ -128,7 +103,7 @@ fn fast(ways: &Ways) -> Body {
         let mine = set(1)();
         let its = other.join().expect("a writer");
         reader.join().expect("a reader");
-        let store = process(&shared, 4, &Ways::default());
+        let store = process(shared, 4, &Ways::default());
         let handle = store.handle("a").expect("it is there");
         let Got::Value(value, version) = store.get_by(handle) else { panic!("LOST: all") };
         let acknowledged = mine.iter().chain(&its).filter(|value| **value != 0).count() as u64;
@@ -140,24 +115,17 @@ fn fast(ways: &Ways) -> Body {
 }
 
 pub fn cases() -> Vec<Case> {
-    let as_is = Ways::default();
+    let as_is = &Ways::default();
     // Without the lock's orderings a writer takes an old state for the present one: it numbers its
     // version like one that is there, or writes over the slot that readers are sent to.
     let words: &[&str] = &["VERSION", "LOST", "TORN", "MIXED"];
+    let (taken, freed) = (&without(Swap, Lock, Acquire), &without(Store, Lock, Release));
     vec![
-        Case { bound: 4, short: 3, ..holds("set: two writers, a reader", body(1, 1, &as_is)) },
-        Case {
-            bound: 3,
-            short: 1,
-            ..holds("set: two writers of two values, a reader twice", body(2, 2, &as_is))
-        },
-        Case { bound: 3, short: 1, ..holds("set: the fast paths", fast(&as_is)) },
-        caught(
-            "set, lock Relaxed on the fast path",
-            words,
-            fast(&as_is.clone().weak(Swap, Lock, Acquire)),
-        ),
-        caught("set, lock Relaxed", words, body(1, 1, &as_is.clone().weak(Swap, Lock, Acquire))),
-        caught("set, unlock Relaxed", words, body(1, 1, &as_is.clone().weak(Store, Lock, Release))),
+        holds("set: two writers, a reader", body(1, 1, as_is)),
+        holds("set: two writers of two values, a reader twice", body(2, 2, as_is)).bound(3, 1),
+        holds("set: the fast paths", fast(as_is)).bound(3, 1),
+        caught("set, lock Relaxed on the fast path", words, fast(taken)),
+        caught("set, lock Relaxed", words, body(1, 1, taken)),
+        caught("set, unlock Relaxed", words, body(1, 1, freed)),
     ]
 }

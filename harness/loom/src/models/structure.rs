@@ -5,15 +5,12 @@
 //! record that is made for the first time; `identity` shows where the id's is needed alone. The id's
 //! also covers those of `state` and `version` before it.
 
-use super::{caught, covered, holds, process};
+use super::{Process, caught, covered, holds, model, process, without};
 use crate::{
     check::{Body, Case},
-    mem::{
-        On::{Id, Index, State, Version},
-        Op::Store,
-        Shared, Ways,
-    },
+    mem::{Op::Store, Ways},
     setup::{Got, Region, Vars, names, record},
+    words::On::{Id, Index, State, Version},
 };
 use loom::{sync::atomic::AtomicBool, thread};
 use mapvar_engine::{
@@ -27,24 +24,17 @@ const RECORD: u64 = layout::record_bytes(1) as u64;
 const BLOCK: u64 = layout::BLOCK_CLASSES[0] as u64;
 const LONG: &str = "a name that is longer than a record's line has room for";
 
-/// `x` in record 0; the others never used.
-fn region() -> Region {
-    Region::new(|store| assert_eq!(store.put("x", 1), Some(1)))
-        .identity(record(0))
-        .identity(record(1))
-        .identity(record(2))
-        .identity(record(3))
-        .index(0..5)
-        .structure()
+/// `x` in record 0; the others were never used.
+pub fn region() -> Region {
+    let region = Region::new(|store| assert_eq!(store.put("x", 1), Some(1)));
+    (0..4).fold(region, |region, number| region.identity(record(number))).index(0..5).structure()
 }
 
 /// Two processes set a variable that is not there, one looks for it.
 fn insert(both: bool, ways: [&Ways; 2]) -> Body {
-    let region = region().done();
     let [making, looking] = ways.map(Clone::clone);
-    Arc::new(move |_| {
-        let shared = Shared::new(&region);
-        let looker = process(&shared, 3, &looking);
+    model(region(), move |shared, _| {
+        let looker = process(shared, 3, &looking);
         let told = Arc::new(AtomicBool::new(false));
         let tell = Arc::clone(&told);
         let looker = thread::spawn(move || {
@@ -63,15 +53,15 @@ fn insert(both: bool, ways: [&Ways; 2]) -> Body {
             }
         });
         let other = both.then(|| {
-            let other = process(&shared, 2, &making);
+            let other = process(shared, 2, &making);
             thread::spawn(move || other.put("b", 202))
         });
-        let store = process(&shared, 1, &making);
+        let store = process(shared, 1, &making);
         let mine = store.put("b", 201);
         tell.store(mine.is_some(), Release);
         let its = other.and_then(|other| other.join().expect("another"));
         looker.join().expect("a looker");
-        let after = process(&shared, 4, &Ways::default());
+        let after = process(shared, 4, &Ways::default());
         let last = match (mine, its) {
             (Some(mine), Some(its)) => {
                 assert!(mine != its, "VERSION: {mine} twice");
@@ -91,17 +81,15 @@ fn insert(both: bool, ways: [&Ways; 2]) -> Body {
 }
 
 /// One removes `x` while another sets it, both by name.
-fn remove(ways: &Ways) -> Body {
-    let region = region().done();
-    let ways = ways.clone();
-    Arc::new(move |_| {
-        let shared = Shared::new(&region);
-        let remover = process(&shared, 2, &ways);
+fn remove() -> Body {
+    let ways = Ways::default();
+    model(region(), move |shared, _| {
+        let remover = process(shared, 2, &ways);
         let remover = thread::spawn(move || remover.take("x"));
-        let store = process(&shared, 1, &ways);
+        let store = process(shared, 1, &ways);
         let set = store.put("x", 201);
         let removed = remover.join().expect("a remover");
-        let after = process(&shared, 3, &Ways::default());
+        let after = process(shared, 3, &Ways::default());
         let got = after.get("x");
         // A timeout may come after the tombstone was published.
         let right = match got {
@@ -118,36 +106,69 @@ fn remove(ways: &Ways) -> Body {
 }
 
 /// What a mortal process is about.
-#[derive(Clone, Copy)]
-enum Deed {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// It makes `b`.
     Insert,
+    /// It removes `x`.
     Remove,
 }
 
-/// The mortal makes `b`, or removes `x`; `heir` makes `c`, which replays; one looks.
-fn death(deed: Deed, heir: bool, ways: &Ways, looking: &Ways) -> Body {
-    let region = region().done();
-    let (ways, looking) = (ways.clone(), looking.clone());
-    let (name, old, new) = match deed {
-        Deed::Insert => ("b", Got::Absent, Got::Value(201, 1)),
-        Deed::Remove => ("x", Got::Value(1, 1), Got::Absent),
-    };
-    Arc::new(move |step| {
-        let shared = Shared::new(&region);
-        let looker = process(&shared, 3, &looking);
+impl Deed {
+    /// The variable's name, and what it was and becomes.
+    pub fn changes(self) -> (&'static str, Got, Got) {
+        match self {
+            Self::Insert => ("b", Got::Absent, Got::Value(201, 1)),
+            Self::Remove => ("x", Got::Value(1, 1), Got::Absent),
+        }
+    }
+
+    /// Whether it was done in time.
+    pub fn run(self, store: &Process) -> bool {
+        let (name, ..) = self.changes();
+        match self {
+            Self::Insert => store.put(name, 201).is_some(),
+            Self::Remove => store.take(name).is_some(),
+        }
+    }
+}
+
+/// Looks at all that is there after a deed, and after `c` was made: what was acknowledged
+/// (`done`, `made`) or seen is there, and nothing leaks. Returns the deed's variable.
+pub fn judge(after: &Process, deed: Deed, done: bool, made: bool, seen: bool) -> &'static str {
+    let (name, old, new) = deed.changes();
+    // Takes L: what was half-done ends here at the latest.
+    assert!(after.put("d", 401).is_some(), "STUCK");
+    let got = after.get(name);
+    assert!(got == old || got == new, "MIXED: {got:?}");
+    assert!(!done || got == new, "LOST: {name} is {got:?}, acknowledged");
+    assert!(!seen || got == new, "VANISHED: {name} is {got:?}");
+    assert!(!made || after.get("c") == Got::Value(301, 1), "LOST: c");
+    // A tombstone that nobody came to collect goes with the next removal.
+    if let (Deed::Remove, Got::Absent) = (deed, got) {
+        assert!(after.take("x").is_some(), "STUCK");
+    }
+    let names = ["x", "b", "c", "d"];
+    let there = names.iter().filter(|name| after.get(name) != Got::Absent).count() as u64;
+    let used = after.space().expect("space").used;
+    assert!(used == there * RECORD, "LEAKED: {used} bytes for {there} variables");
+    name
+}
+
+/// The mortal does its deed; `heir` makes `c`, which replays; one looks.
+fn death(deed: Deed, heir: bool, looking: &Ways) -> Body {
+    let (ways, looking) = (Ways::default(), looking.clone());
+    let (name, old, new) = deed.changes();
+    model(region(), move |shared, step| {
+        let looker = process(shared, 3, &looking);
         let handle = looker.handle("x").expect("it is there");
-        let mortal = process(&shared, 1, &ways.clone().dies(step));
-        let mortal = thread::spawn(move || {
-            mortal.mem().mortal(|| match deed {
-                Deed::Insert => mortal.put("b", 201).is_some(),
-                Deed::Remove => mortal.take("x").is_some(),
-            }) == Some(true)
-        });
+        let mortal = process(shared, 1, &ways.clone().dies(step));
+        let mortal = thread::spawn(move || mortal.mem().mortal(|| deed.run(&mortal)) == Some(true));
         let looker = thread::spawn(move || {
             let look = |seen: bool| {
                 let got = match looker.get(name) {
                     // Taken from it between the lookup and the read.
-                    Got::Stale if matches!(deed, Deed::Remove) => Got::Absent,
+                    Got::Stale if deed == Deed::Remove => Got::Absent,
                     got => got,
                 };
                 assert!(got == old || got == new || got == Got::Busy, "MIXED: {got:?}");
@@ -165,27 +186,13 @@ fn death(deed: Deed, heir: bool, ways: &Ways, looking: &Ways) -> Body {
             assert!(right, "MIXED: {got:?}");
             seen
         });
-        let store = process(&shared, 2, &ways);
+        let store = process(shared, 2, &ways);
         let made = heir && store.put("c", 301).is_some();
         let done = mortal.join().expect("the mortal");
         let seen = looker.join().expect("a looker");
 
-        let after = process(&shared, 4, &Ways::default());
-        // Takes L: what was half-done ends here at the latest.
-        assert!(after.put("d", 401).is_some(), "STUCK");
-        let got = after.get(name);
-        assert!(got == old || got == new, "MIXED: {got:?}");
-        assert!(!done || got == new, "LOST: {name} is {got:?}, acknowledged");
-        assert!(!seen || got == new, "VANISHED: {name} is {got:?}");
-        assert!(!made || after.get("c") == Got::Value(301, 1), "LOST: c");
-        // A tombstone that nobody came to collect goes with the next removal.
-        if let (Deed::Remove, Got::Absent) = (deed, got) {
-            assert!(after.take("x").is_some(), "STUCK");
-        }
-        let names = ["x", "b", "c", "d"];
-        let there = names.iter().filter(|name| after.get(name) != Got::Absent).count() as u64;
-        let used = after.space().expect("space").used;
-        assert!(used == there * RECORD, "LEAKED: {used} bytes for {there} variables");
+        let after = process(shared, 4, &ways);
+        let name = judge(&after, deed, done, made, seen);
         // Nothing is in the way of the same deed again.
         assert!(after.put(name, 501).is_some(), "STUCK");
         assert!(matches!(after.get(name), Got::Value(501, _)), "LOST: {name}");
@@ -198,7 +205,7 @@ fn long_death(deed: Deed) -> Body {
     let region = Region::new(|store| {
         let other = LONG.to_uppercase();
         assert_eq!(store.put(&other, 1), Some(1));
-        if matches!(deed, Deed::Remove) {
+        if deed == Deed::Remove {
             assert_eq!(store.put(LONG, 201), Some(1));
         }
     })
@@ -207,26 +214,24 @@ fn long_death(deed: Deed) -> Body {
     .identity(record(1) + layout::CHUNK);
     let block = (layout::CHUNK * 2 + layout::CHUNK_HEADER + BLOCK) as usize / 8;
     let region =
-        region.plain(names(record(1) + layout::CHUNK)).plain(block..block + BLOCK as usize / 8);
-    let region = region.index(0..4).structure().done();
-    Arc::new(move |step| {
-        let shared = Shared::new(&region);
-        let mortal = process(&shared, 1, &Ways::default().dies(step));
+        region.cold(names(record(1) + layout::CHUNK)).cold(block..block + BLOCK as usize / 8);
+    model(region.index(0..4).structure(), move |shared, step| {
+        let mortal = process(shared, 1, &Ways::default().dies(step));
         let done = mortal.mem().mortal(|| match deed {
             Deed::Insert => mortal.put(LONG, 201).is_some(),
             Deed::Remove => mortal.take(LONG).is_some(),
         });
-        let after = process(&shared, 2, &Ways::default());
+        let after = process(shared, 2, &Ways::default());
         // Takes L twice, and leaves no trace.
-        if after.get(LONG) == Got::Absent {
+        let left = if after.get(LONG) == Got::Absent {
             assert!(after.put(LONG, 301).is_some(), "STUCK");
-            assert!(after.take(LONG) == Some(true), "STUCK");
-            assert!(done.is_none() || matches!(deed, Deed::Remove), "LOST");
+            Deed::Remove
         } else {
             assert!(after.get(LONG) == Got::Value(201, 1), "MIXED: {:?}", after.get(LONG));
-            assert!(after.take(LONG) == Some(true), "STUCK");
-            assert!(done.is_none() || matches!(deed, Deed::Insert), "LOST");
-        }
+            Deed::Insert
+        };
+        assert!(after.take(LONG) == Some(true), "STUCK");
+        assert!(done.is_none() || deed == left, "LOST");
         let used = after.space().expect("space").used;
         assert!(used == RECORD + BLOCK, "LEAKED: {used} bytes");
     })
@@ -234,67 +239,39 @@ fn long_death(deed: Deed) -> Body {
 
 pub fn cases() -> Vec<Case> {
     let as_is = &Ways::default();
-    let dies = |case| Case { dies: true, ..case };
-    let alone = |case| dies(Case { bound: 6, short: 6, ..case });
-    let no_id = as_is.clone().weak(Store, Id, Release);
-    let no_index = as_is.clone().weak(Store, Index, Release);
+    let no_index = without(Store, Index, Release);
+    let one = |making: &Ways| insert(false, [making, as_is]);
+    let words: &[&str] = &["TORN", "MIXED", "TROUBLE"];
     vec![
-        Case {
-            bound: 6,
-            ..holds("insert: one makes it, one looks", insert(false, [as_is, as_is]))
-        },
-        Case {
-            bound: 3,
-            short: 2,
-            ..holds("insert: two make it, one looks", insert(true, [as_is, as_is]))
-        },
-        Case { bound: 6, ..holds("remove: one removes it, one sets it", remove(as_is)) },
-        covered("insert, index word Relaxed", insert(false, [&no_index, as_is])),
-        covered("insert, id.store Relaxed on a fresh record", insert(false, [&no_id, as_is])),
+        holds("insert: one makes it, one looks", one(as_is)).bound(6, 3),
+        holds("insert: two make it, one looks", insert(true, [as_is, as_is])).bound(3, 2),
+        holds("remove: one removes it, one sets it", remove()).bound(6, 3),
+        covered("insert, index word Relaxed", one(&no_index)),
+        covered("insert, id.store Relaxed on a fresh record", one(&without(Store, Id, Release))),
         covered(
             "insert, state and version stored Relaxed",
-            insert(
-                false,
-                [&as_is.clone().weak(Store, State, Release).weak(Store, Version, Release), as_is],
-            ),
+            one(&without(Store, State, Release).weak(Store, Version, Release)),
         ),
         caught(
             "insert, index word and id.store Relaxed",
-            &["TORN", "MIXED", "TROUBLE"],
-            insert(false, [&no_index.clone().weak(Store, Id, Release), as_is]),
+            words,
+            one(&no_index.weak(Store, Id, Release)),
         ),
-        dies(Case {
-            bound: 5,
-            short: 2,
-            ..holds("death in insert, one looks", death(Deed::Insert, false, as_is, as_is))
-        }),
-        dies(Case {
-            bound: 3,
-            short: 2,
-            ..holds(
-                "death in insert, another inserts, one looks",
-                death(Deed::Insert, true, as_is, as_is),
-            )
-        }),
-        dies(Case {
-            bound: 3,
-            short: 2,
-            ..holds("death in remove, one looks", death(Deed::Remove, false, as_is, as_is))
-        }),
-        dies(Case {
-            bound: 2,
-            short: 1,
-            ..holds(
-                "death in remove, another inserts, one looks",
-                death(Deed::Remove, true, as_is, as_is),
-            )
-        }),
-        alone(holds("death in insert of a long name", long_death(Deed::Insert))),
-        alone(holds("death in remove of a long name", long_death(Deed::Remove))),
-        dies(caught(
+        holds("death in insert, one looks", death(Deed::Insert, false, as_is)).bound(5, 2).dies(),
+        holds("death in insert, another inserts, one looks", death(Deed::Insert, true, as_is))
+            .bound(3, 2)
+            .dies(),
+        holds("death in remove, one looks", death(Deed::Remove, false, as_is)).bound(3, 2).dies(),
+        holds("death in remove, another inserts, one looks", death(Deed::Remove, true, as_is))
+            .bound(2, 1)
+            .dies(),
+        holds("death in insert of a long name", long_death(Deed::Insert)).bound(6, 6).dies(),
+        holds("death in remove of a long name", long_death(Deed::Remove)).bound(6, 6).dies(),
+        caught(
             "death in insert, a record without id not passed over",
             &["VANISHED", "BACK"],
-            death(Deed::Insert, false, as_is, &as_is.clone().zero_is_an_id()),
-        )),
+            death(Deed::Insert, false, &Ways::default().zero_is_an_id()),
+        )
+        .dies(),
     ]
 }

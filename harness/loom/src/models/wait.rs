@@ -1,11 +1,12 @@
 //! Waiting: nobody who waits for a variable sleeps while it has changed. Sleeps have no end here, so
 //! that a wake which is lost is a deadlock, and loom tells it.
 
-use super::{caught, holds, process};
+use super::{Process, caught, holds, model, process, set_thrice, without};
 use crate::{
     check::{Body, Case},
-    mem::{On, Op, Shared, Ways},
+    mem::{Op, Ways},
     setup::{Region, Vars, record},
+    words::On,
 };
 use loom::thread;
 use mapvar_engine::{
@@ -14,7 +15,7 @@ use mapvar_engine::{
     mem::{Mem, Ordering},
     record::wait::Observed,
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// Whatever is given: sleeps end by a wake alone.
 const FOR_EVER: Duration = Duration::MAX;
@@ -23,11 +24,8 @@ const CHANGES: u64 = layout::live::CHANGES_WAKE;
 /// `a` and `b`, each at version 3.
 fn region() -> Region {
     Region::new(|store| {
-        for name in ["a", "b"] {
-            for value in 101..=103 {
-                assert!(store.put(name, value).is_some());
-            }
-        }
+        set_thrice(store, "a");
+        set_thrice(store, "b");
     })
     .values(record(0))
     .values(record(1))
@@ -40,7 +38,7 @@ fn observed(handle: Handle, version: u64) -> Observed {
 }
 
 /// Waits for one variable until it is beyond `version`.
-fn await_one(store: &super::Process, name: &str, version: u64) {
+fn await_one(store: &Process, name: &str, version: u64) {
     let handle = store.handle(name).expect("it is there");
     let mut seen = observed(handle, 3);
     while seen.number <= version {
@@ -52,7 +50,7 @@ fn await_one(store: &super::Process, name: &str, version: u64) {
 }
 
 /// Waits for either variable to be beyond version 3, as a watch of many does.
-fn await_any(store: &super::Process) {
+fn await_any(store: &Process) {
     let handles = ["a", "b"].map(|name| store.handle(name).expect("it is there"));
     loop {
         let seen = store.mem().wakes(CHANGES).expect("a wake word");
@@ -67,13 +65,11 @@ fn await_any(store: &super::Process) {
 /// `waiters` wait for `a` to be set `sets` times by a writer each, one of them for both variables if
 /// `any`.
 fn body(waiters: u32, sets: u32, any: bool, ways: &Ways) -> Body {
-    let region = region().done();
     let ways = ways.clone();
-    Arc::new(move |_| {
-        let shared = Shared::new(&region);
+    model(region(), move |shared, _| {
         let mut threads = Vec::new();
         for number in 0..waiters {
-            let store = process(&shared, 10 + number, &ways);
+            let store = process(shared, 10 + number, &ways);
             threads.push(thread::spawn(move || {
                 if any && number == 0 {
                     await_any(&store);
@@ -83,12 +79,12 @@ fn body(waiters: u32, sets: u32, any: bool, ways: &Ways) -> Body {
             }));
         }
         for number in 1..sets {
-            let store = process(&shared, number, &ways);
+            let store = process(shared, number, &ways);
             threads.push(thread::spawn(move || {
                 store.put("a", 1000).expect("nobody has the lock for long");
             }));
         }
-        let store = process(&shared, 5, &ways);
+        let store = process(shared, 5, &ways);
         store.put("a", 2000).expect("nobody has the lock for long");
         for thread in threads {
             thread.join().expect("it ends");
@@ -97,48 +93,33 @@ fn body(waiters: u32, sets: u32, any: bool, ways: &Ways) -> Body {
 }
 
 /// A writer dies at some step, and an heir sets the same variable. One waits for it.
-fn heir(ways: &Ways) -> Body {
-    let region = region().done();
-    let ways = ways.clone();
-    Arc::new(move |step| {
-        let shared = Shared::new(&region);
-        let store = process(&shared, 10, &ways);
+fn heir() -> Body {
+    let ways = Ways::default();
+    model(region(), move |shared, step| {
+        let store = process(shared, 10, &ways);
         let waiter = thread::spawn(move || await_one(&store, "a", 3));
-        let mortal = process(&shared, 1, &ways.clone().dies(step));
+        let mortal = process(shared, 1, &ways.clone().dies(step));
         let handle = mortal.handle("a").expect("it is there");
         let mortal = thread::spawn(move || {
             mortal.mem().mortal(|| mortal.put_by(handle, 1001));
         });
         mortal.join().expect("the mortal");
-        let store = process(&shared, 2, &ways);
+        let store = process(shared, 2, &ways);
         assert!(store.put_by(handle, 2001).is_some(), "LOST: the lock");
         waiter.join().expect("the waiter");
     })
 }
 
 pub fn cases() -> Vec<Case> {
-    let as_is = Ways::default();
-    // loom's own word for a thread that sleeps for ever.
-    let words: &[&str] = &["deadlock"];
-    let swap = |on| as_is.clone().weak(Op::Swap, on, Ordering::AcqRel);
+    let as_is = &Ways::default();
+    let no_wake = &without(Op::Swap, On::Wake, Ordering::AcqRel);
     vec![
-        Case {
-            bound: 3,
-            short: 2,
-            ..holds("wait: a writer, two who wait", body(2, 1, false, &as_is))
-        },
-        Case {
-            // With more switches a writer gives the lock up.
-            bound: 2,
-            short: 2,
-            ..holds("wait: two writers, one who waits for both", body(1, 2, false, &as_is))
-        },
-        Case {
-            bound: 3,
-            short: 2,
-            ..holds("wait: for one, and for any", body(2, 1, true, &as_is))
-        },
-        Case { bound: 3, short: 2, dies: true, ..holds("wait: the writer dies", heir(&as_is)) },
-        caught("wait, wake word Relaxed", words, body(1, 1, true, &swap(On::Wake))),
+        holds("wait: a writer, two who wait", body(2, 1, false, as_is)).bound(3, 2),
+        // With more switches a writer gives the lock up.
+        holds("wait: two writers, one who waits for both", body(1, 2, false, as_is)).bound(2, 2),
+        holds("wait: for one, and for any", body(2, 1, true, as_is)).bound(3, 2),
+        holds("wait: the writer dies", heir()).bound(3, 2).dies(),
+        // loom's own word for a thread that sleeps for ever.
+        caught("wait, wake word Relaxed", &["deadlock"], body(1, 1, true, no_wake)),
     ]
 }

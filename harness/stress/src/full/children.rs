@@ -37,6 +37,15 @@ fn ended(status: ExitStatus) -> String {
     format!("{status}")
 }
 
+/// All that is still to be read, by a thread.
+fn all_of(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut all = String::new();
+        let _ = from.read_to_string(&mut all);
+        all
+    })
+}
+
 /// Runs a role to its end; answers what it said, and an error if it did not end well. When it says
 /// that it is ready, `act` is done, and it is told so.
 pub fn run(
@@ -49,13 +58,8 @@ pub fn run(
     let mut child =
         Owned::start(&mut command).map_err(|error| format!("{arguments:?}: {error}"))?;
     let mut said = BufReader::new(child.0.stdout.take().ok_or("no pipe")?);
-    let mut complained = child.0.stderr.take().ok_or("no pipe")?;
+    let complaints = all_of(child.0.stderr.take().ok_or("no pipe")?);
     let mut told = child.0.stdin.take();
-    let complaints = thread::spawn(move || {
-        let mut all = String::new();
-        let _ = complained.read_to_string(&mut all);
-        all
-    });
     let mut before = String::new();
     if let Some(act) = act {
         // A child that fails beforehand closes its pipe.
@@ -68,11 +72,7 @@ pub fn run(
         }
     }
     drop(told);
-    let rest = thread::spawn(move || {
-        let mut all = String::new();
-        let _ = said.read_to_string(&mut all);
-        all
-    });
+    let rest = all_of(said);
     let began = Instant::now();
     let status = loop {
         match child.0.try_wait() {

@@ -72,8 +72,7 @@ pub fn disks(options: &Options) -> Figure {
     let mut figure = Figure::new("full disk");
     let this = Program::this();
     let folder = Folder::new("full").expect("a folder");
-    let path = folder.path().join("full.map");
-    let file = path.to_string_lossy().into_owned();
+    let file = folder.join("full.map").to_string_lossy().into_owned();
     let pages = pages(options);
     for size in &pages {
         let mut case = |arguments: &[&str]| {
@@ -101,7 +100,7 @@ pub fn shorter(options: &Options) -> Figure {
     let mut figure = Figure::new("truncation and holes");
     let this = Program::this();
     let folder = Folder::quick("full").expect("a folder");
-    let path = folder.path().join("shorter.map");
+    let path = folder.join("shorter.map");
     let file = path.to_string_lossy().into_owned();
     let len = match cases::filled(&file).map(|map| map.stat()) {
         Ok(_) => fs::metadata(&path).map_or(0, |it| it.len()),
@@ -158,7 +157,7 @@ pub fn limits(options: &Options) -> [Figure; 2] {
     let mut memory = Figure::new("RLIMIT_AS");
     let this = Program::this();
     let folder = Folder::quick("full").expect("a folder");
-    let path = folder.path().join("limited.map");
+    let path = folder.join("limited.map");
     let file = path.to_string_lossy().into_owned();
     let pages = pages(options);
     for size in &pages {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::region::{LIMIT, Place, Region, at, proc_bytes};
 use mapvar::Map;
-use mapvar_harness::{figure, percentile};
+use mapvar_harness::{figure, percentiles};
 use std::{
     io,
     path::Path,
@@ -213,28 +213,18 @@ fn tell(held: Held, touched: usize, from_kill: &mut [Duration], from_end: &mut [
         (false, Held::Flush) => ("native", 25),
         (false, _) => ("native", 1),
     };
-    let missed =
-        if percentile(from_kill, 0.99) > Duration::from_millis(goal) { ", MISSED" } else { "" };
-    println!(
-        "{}: from the report of the death: p50 {:.1?}, p99 {:.1?}, most {:.1?}",
-        held.told(),
-        percentile(from_end, 0.5),
-        percentile(from_end, 0.99),
-        percentile(from_end, 1.0)
-    );
+    let held = held.told();
+    let [p50, p99, most] = percentiles(from_end);
+    println!("{held}: from the report of the death: p50 {p50:.1?}, p99 {p99:.1?}, most {most:.1?}");
+    let [p50, p99, most] = percentiles(from_kill);
+    let missed = if p99 > Duration::from_millis(goal) { ", MISSED" } else { "" };
     figure(
         &format!(
-            "peer goes on after the death of who held {}, {where_}, {} GB mapped, {} deaths",
-            held.told(),
+            "peer goes on after the death of who held {held}, {where_}, {} GB mapped, {} deaths",
             touched >> 30,
             from_kill.len()
         ),
-        format!(
-            "p50 {:.2?}, p99 {:.2?}, most {:.2?}",
-            percentile(from_kill, 0.5),
-            percentile(from_kill, 0.99),
-            percentile(from_kill, 1.0)
-        ),
+        format!("p50 {p50:.2?}, p99 {p99:.2?}, most {most:.2?}"),
         &format!("p99 {goal} ms{missed}"),
     );
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::region::{LIMIT, Place, objects, remove_objects};
 use mapvar::{ErrorKind, Map};
-use mapvar_harness::{Folder, Random, figure, percentile, random::mix, unique};
+use mapvar_harness::{Folder, Random, figure, percentiles, random::mix, unique};
 use serde_bytes::Bytes;
 use std::{
     path::PathBuf,
@@ -457,10 +457,7 @@ impl<'a> Run<'a> {
                 let actor = self.shared.actor(DRIVER);
                 let mut looking = Worker::of(map, target, actor, 1, passing, Random::new(seed));
                 settle(&mut looking, dying, target, passing, true, &mut Perhaps::default())?;
-                let check = looking.map.check()?;
-                if !check.is_whole() {
-                    return Err(Flaw::Other(format!("after the last one: {}", faults(&check))));
-                }
+                whole(&looking.map, "after the last one")?;
                 drop(looking);
                 let _ = std::fs::remove_file(path);
             }
@@ -510,7 +507,7 @@ impl<'a> Run<'a> {
             println!("{} files of killed creators, not published", counts.unpublished);
         }
         counts.probes.sort();
-        let at = |part| percentile(&counts.probes, part);
+        let [p50, p99, most] = percentiles(&counts.probes);
         let figure = |what: &str, value: String, goal| {
             figure(&format!("{what}, {where_}"), value, goal);
         };
@@ -522,7 +519,7 @@ impl<'a> Run<'a> {
         figure("kills in the midst of an operation", format!("{share:.1} %"), "");
         let rate = kills as f64 / took.as_secs_f64().max(1e-3);
         figure("kills a second", format!("{rate:.0}"), "");
-        let probes = format!("p50 {:.0?}, p99 {:.0?}, most {:.0?}", at(0.5), at(0.99), at(1.0));
+        let probes = format!("p50 {p50:.0?}, p99 {p99:.0?}, most {most:.0?}");
         figure("set, transaction and removal right after a kill", probes, "");
         let longest = format!("longest operation of anybody beside {kills} kills");
         figure(&longest, format!("{:.0?}", counts.longest), "below 5 s");
@@ -654,6 +651,11 @@ fn other(error: impl std::fmt::Display) -> Flaw {
     Flaw::Other(error.to_string())
 }
 
+fn whole(map: &Map, what: &str) -> Result<(), Flaw> {
+    let check = map.check()?;
+    if check.is_whole() { Ok(()) } else { Err(Flaw::Other(format!("{what}: {}", faults(&check)))) }
+}
+
 fn faults(check: &mapvar::Check) -> String {
     let mut found: Vec<_> = check.findings().iter().collect();
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -745,10 +747,7 @@ fn remove_private(target: &Place) -> Result<(), Flaw> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error.into()),
         Ok(map) => {
-            let check = map.check()?;
-            if !check.is_whole() {
-                return Err(Flaw::Other(format!("{target:?}: {}", faults(&check))));
-            }
+            whole(&map, &format!("{target:?}"))?;
             drop(map);
             match target {
                 Place::File(path) => std::fs::remove_file(path).map_err(other),

@@ -7,12 +7,8 @@ use super::{
     order::{Ended, Killer, Order, When, await_moment, live},
     shared::Shared,
 };
-use mapvar_harness::peer::Peer;
-use std::{
-    io::{self, BufRead, Write},
-    path::Path,
-    time::Duration,
-};
+use mapvar_harness::peer::{Peer, next_order, say};
+use std::{io, path::Path, time::Duration};
 
 pub(crate) struct Zygote(Peer);
 
@@ -60,14 +56,7 @@ pub(crate) fn run(shared: &Path) -> io::Result<()> {
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_u64) };
     }
     let shared = Shared::open(shared)?;
-    let mut orders = io::stdin().lock();
-    let mut answers = io::stdout().lock();
-    let mut line = String::new();
-    loop {
-        line.clear();
-        if orders.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
+    while let Some(line) = next_order() {
         let order = Order::parse(&line).ok_or_else(|| io::Error::other("no order"))?;
         // SAFETY: this process has one thread, so that the child may do all that it could.
         let pid = unsafe { libc::fork() };
@@ -82,25 +71,21 @@ pub(crate) fn run(shared: &Path) -> io::Result<()> {
         }
         await_moment(&order, &shared, Duration::from_micros(5), || has_ended(pid));
         if order.when == When::Told {
-            writeln!(answers, "ready")?;
-            answers.flush()?;
-            line.clear();
-            orders.read_line(&mut line)?;
+            say("ready");
+            let _ = next_order();
         }
         // SAFETY: a child of this process that was not waited for: the number is its own.
         unsafe { libc::kill(pid, libc::SIGKILL) };
         let mut status = 0;
         // SAFETY: as above; the place for the answer is valid.
         unsafe { libc::waitpid(pid, &raw mut status, 0) };
-        if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL {
-            writeln!(answers, "killed")?;
-        } else if libc::WIFSIGNALED(status) {
-            writeln!(answers, "ended by signal {}", libc::WTERMSIG(status))?;
-        } else {
-            writeln!(answers, "ended by itself with {}", libc::WEXITSTATUS(status))?;
+        match libc::WTERMSIG(status) {
+            0 => say(format!("ended by itself with {}", libc::WEXITSTATUS(status))),
+            libc::SIGKILL => say("killed"),
+            signal => say(format!("ended by signal {signal}")),
         }
-        answers.flush()?;
     }
+    Ok(())
 }
 
 /// Whether the child has ended; it stays to be waited for.

@@ -372,11 +372,7 @@ fn names(world: &mut World) {
         },
     );
     world.case("another user's living map", Global, FOREIGN, |_, squatter, _, at| {
-        staying(squatter, || {
-            let map = at.options().create().expect("a map");
-            map.set("planted", 1).expect("set");
-            map
-        })
+        has_map(squatter, at, "planted")
     });
     world.case("a hard link to another user's map", Name, FOREIGN, |w, squatter, _, at| {
         linked(at, &w.named, (squatter, 0o666), squatter, fs::hard_link)
@@ -419,13 +415,15 @@ fn names(world: &mut World) {
     });
 }
 
+type Link = fn(PathBuf, PathBuf) -> std::io::Result<()>;
+
 /// A file beside the target, which the target is made a link to.
 fn linked(
     at: &Target,
     bytes: &[u8],
     (writer, mode): (u32, u32),
     linker: u32,
-    link: fn(PathBuf, PathBuf) -> std::io::Result<()>,
+    link: Link,
 ) -> Removed {
     let beside = at.path.with_extension("beside");
     by(writer, || write(&beside, bytes, mode));
@@ -435,9 +433,22 @@ fn linked(
 
 /// Other kinds of object, wherever.
 fn kinds(world: &mut World, place: Where, taken: Kinds) {
-    world.case("a fifo", place, taken, |_, squatter, _, at| {
-        by(squatter, || kernel::fifo(&at.path));
-    });
+    type Make = fn(&Path);
+    let made: [(&str, Make); 6] = [
+        ("a fifo", kernel::fifo),
+        ("a folder", |at| fs::create_dir(at).expect("a folder")),
+        ("a folder that is not empty", |at| {
+            fs::create_dir(at).expect("a folder");
+            fs::set_permissions(at, fs::Permissions::from_mode(0o777)).expect("chmod");
+            fs::write(at.join("x"), "x").expect("write");
+        }),
+        ("a link to a folder", |at| symlink("/", at).expect("link")),
+        ("a link to a device", |at| symlink("/dev/zero", at).expect("link")),
+        ("a link to itself", |at| symlink(at, at).expect("link")),
+    ];
+    for (what, make) in made {
+        world.case(what, place, taken, |_, squatter, _, at| by(squatter, || make(&at.path)));
+    }
     world.case("a fifo that somebody writes to", place, taken, |_, squatter, _, at| {
         staying(squatter, || {
             kernel::fifo(&at.path);
@@ -451,38 +462,17 @@ fn kinds(world: &mut World, place: Where, taken: Kinds) {
             socket
         })
     });
-    world.case("a folder", place, taken, |_, squatter, _, at| {
-        by(squatter, || fs::create_dir(&at.path).expect("a folder"));
-    });
-    world.case("a folder that is not empty", place, taken, |_, squatter, _, at| {
-        by(squatter, || {
-            fs::create_dir(&at.path).expect("a folder");
-            fs::set_permissions(&at.path, fs::Permissions::from_mode(0o777)).expect("chmod");
-            fs::write(at.path.join("x"), "x").expect("write");
+    for (what, block) in [("a character device (zeros)", false), ("a block device", true)] {
+        world.case(what, place, taken, |_, squatter, _, at| {
+            kernel::device(&at.path, block);
+            kernel::give(&at.path, squatter);
         });
-    });
-    world.case("a character device (zeros)", place, taken, |_, squatter, _, at| {
-        kernel::device(&at.path, false);
-        kernel::give(&at.path, squatter);
-    });
-    world.case("a block device", place, taken, |_, squatter, _, at| {
-        kernel::device(&at.path, true);
-        kernel::give(&at.path, squatter);
-    });
+    }
     world.case("a link to a fifo", place, taken, |_, squatter, _, at| {
         let fifo = at.path.with_extension("fifo");
         by(squatter, || kernel::fifo(&fifo));
         by(squatter, || symlink(&fifo, &at.path).expect("link"));
         Removed(fifo)
-    });
-    world.case("a link to a folder", place, taken, |_, squatter, _, at| {
-        by(squatter, || symlink("/", &at.path).expect("link"));
-    });
-    world.case("a link to a device", place, taken, |_, squatter, _, at| {
-        by(squatter, || symlink("/dev/zero", &at.path).expect("link"));
-    });
-    world.case("a link to itself", place, taken, |_, squatter, _, at| {
-        by(squatter, || symlink(&at.path, &at.path).expect("link"));
     });
     let mut nowhere = taken;
     if matches!(place, Where::File) {
@@ -500,40 +490,26 @@ fn kinds(world: &mut World, place: Where, taken: Kinds) {
 fn files(world: &mut World) {
     use Where::File;
     kinds(world, File, TAKEN);
-    world.case_against(
-        &[USER],
-        "a good map, mode 0600",
-        File,
-        DENIED_FILE,
-        |w, squatter, _, at| {
-            by(squatter, || write(&at.path, &w.filed, 0o600));
-        },
-    );
+    let user = &[USER];
     let mut readable = DENIED_FILE;
     readable[3] = &[];
-    world.case_against(
-        &[USER],
-        "a good map, mode 0644 (may be read)",
-        File,
-        readable,
-        |w, squatter, _, at| {
-            by(squatter, || write(&at.path, &kept_by(w), 0o644));
-        },
-    );
-    world.case_against(
-        &[USER],
-        "a link to a good map, mode 0600",
-        File,
-        DENIED_FILE,
-        |w, squatter, _, at| linked(at, &w.filed, (squatter, 0o600), squatter, symlink),
-    );
-    world.case_against(
-        &[USER],
-        "a hard link to a good map, mode 0600",
-        File,
-        DENIED_FILE,
-        |w, squatter, _, at| linked(at, &w.filed, (squatter, 0o600), squatter, fs::hard_link),
-    );
+    let (good, kept) = (world.filed.clone(), kept_by(world));
+    for (what, kinds, bytes, mode) in [
+        ("a good map, mode 0600", DENIED_FILE, &good, 0o600),
+        ("a good map, mode 0644 (may be read)", readable, &kept, 0o644),
+    ] {
+        world.case_against(user, what, File, kinds, |_, squatter, _, at| {
+            by(squatter, || write(&at.path, bytes, mode));
+        });
+    }
+    for (what, link) in [
+        ("a link to a good map, mode 0600", symlink as Link),
+        ("a hard link to a good map, mode 0600", fs::hard_link),
+    ] {
+        world.case_against(user, what, File, DENIED_FILE, |w, squatter, _, at| {
+            linked(at, &w.filed, (squatter, 0o600), squatter, link)
+        });
+    }
     let mut program = NO_MAP;
     program[0] = &[NotAMap, PermissionDenied];
     program[2] = &[NotAMap, PermissionDenied];
@@ -544,18 +520,19 @@ fn files(world: &mut World) {
         let precious = w.home(user).join("precious");
         by(squatter, || symlink(precious, &at.path).expect("link"));
     });
-    for (what, len) in [("0 bytes", 0), ("100 bytes", 100), ("32,767 bytes", 32_767)] {
-        world.case(&format!("the first {what} of a map"), File, NO_MAP, |w, squatter, _, at| {
-            by(squatter, || write(&at.path, &w.filed[..len], 0o666));
+    let cut: Kinds = [&[Truncated], &[AlreadyExists], &[Truncated], &[Truncated]];
+    let (named, filed) = (world.named.clone(), world.filed.clone());
+    for (what, kinds, bytes) in [
+        ("the first 0 bytes of a map", NO_MAP, &filed[..0]),
+        ("the first 100 bytes of a map", NO_MAP, &filed[..100]),
+        ("the first 32,767 bytes of a map", NO_MAP, &filed[..32_767]),
+        ("a map that lacks its last byte", cut, &filed[..filed.len() - 1]),
+        ("the bytes of a map with a name", NO_MAP, &named),
+    ] {
+        world.case(what, File, kinds, |_, squatter, _, at| {
+            by(squatter, || write(&at.path, bytes, 0o666));
         });
     }
-    let cut = [&[Truncated][..], &[AlreadyExists], &[Truncated], &[Truncated]];
-    world.case("a map that lacks its last byte", File, cut, |w, squatter, _, at| {
-        by(squatter, || write(&at.path, &w.filed[..w.filed.len() - 1], 0o666));
-    });
-    world.case("the bytes of a map with a name", File, NO_MAP, |w, squatter, _, at| {
-        by(squatter, || write(&at.path, &w.named, 0o666));
-    });
     world.case(
         "a program that runs",
         File,
@@ -590,14 +567,10 @@ fn within_folders(world: &mut World) {
                         write(&folder.join("x.map"), &world.filed, 0o666);
                     }
                 });
-                let path = if through.is_empty() { &folder } else { &link }.join("x.map");
-                let target = Target { text: path.display().to_string(), path, scope: None };
-                let before = look(&folder);
-                let answer = as_user(USER, LIMIT, || ask(&target.options(), &target.text, &kinds));
-                let same = before == look(&folder);
-                remove(&folder);
+                let within = if through.is_empty() { &folder } else { &link };
+                let seen = ask_within(within, &folder, &kinds);
                 remove(&link);
-                seen_of(answer, same)
+                seen
             });
             world.table.row(&format!("file: {what}{through}"), &told(&kinds), &seen);
         }
@@ -611,15 +584,20 @@ fn within_folders(world: &mut World) {
     let seen = SQUATTERS.map(|squatter| {
         let part = world.file();
         by(squatter, || write(&part.path, b"no folder", 0o666));
-        let path = part.path.join("x.map");
-        let target = Target { text: path.display().to_string(), path, scope: None };
-        let before = look(&part.path);
-        let answer = as_user(USER, LIMIT, || ask(&target.options(), &target.text, &kinds));
-        let same = before == look(&part.path);
-        remove(&part.path);
-        seen_of(answer, same)
+        ask_within(&part.path, &part.path, &kinds)
     });
     world.table.row("file: a part of the path is a file", &told(&kinds), &seen);
+}
+
+/// Has the user ask for a file within a folder, of whose place nothing may change; removes that.
+fn ask_within(folder: &Path, place: &Path, kinds: &Kinds) -> Seen {
+    let path = folder.join("x.map");
+    let target = Target { text: path.display().to_string(), path, scope: None };
+    let before = look(place);
+    let answer = as_user(USER, LIMIT, || ask(&target.options(), &target.text, kinds));
+    let same = before == look(place);
+    remove(place);
+    seen_of(answer, same)
 }
 
 pub(crate) fn seen_of(answer: Result<String, String>, same: bool) -> Seen {
@@ -647,6 +625,15 @@ impl Drop for Removed {
     fn drop(&mut self) {
         remove(&self.0);
     }
+}
+
+/// That user has a new map open, with one variable.
+fn has_map(user: u32, target: &Target, variable: &str) -> Staying {
+    staying(user, || {
+        let map = target.options().create().expect("a map");
+        map.set(variable, 1).expect("set");
+        map
+    })
 }
 
 fn staying<K>(user: u32, body: impl FnOnce() -> K) -> Staying {

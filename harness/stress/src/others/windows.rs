@@ -5,7 +5,8 @@
 use super::table::{Kinds, Seen, Table, ask, told};
 use crate::{Seeded, verdict};
 use ErrorKind::{
-    AlreadyExists, ForeignOwner, NameTaken, NotAMap, PermissionDenied, TimedOut, Unsupported,
+    AlreadyExists, ForeignOwner, InvalidArgument, Io, NameTaken, NotAMap, NotFound,
+    PermissionDenied, TimedOut, TooLarge, Unsupported,
 };
 use mapvar::{ErrorKind, Map, MapOptions};
 use mapvar_harness::{Folder, figure, unique, watchdog::doing};
@@ -281,17 +282,12 @@ fn names(world: &mut World, garbage: &[u8], ours: &[u8]) {
             object(mutex, name, descriptor)
         });
         // Its companion, which only who makes a map takes.
-        let denied = [
-            &[ErrorKind::NotFound][..],
-            &[PermissionDenied],
-            &[PermissionDenied],
-            &[ErrorKind::NotFound],
-        ];
+        let denied = [&[NotFound][..], &[PermissionDenied], &[PermissionDenied], &[NotFound]];
         world.name(&format!("the companion, a mutex {what}"), denied, 0, |name| {
             object(mutex, &format!("{name}.init"), descriptor)
         });
     }
-    let taken = [&[ErrorKind::NotFound][..], &[NameTaken], &[NameTaken], &[ErrorKind::NotFound]];
+    let taken = [&[NotFound][..], &[NameTaken], &[NameTaken], &[NotFound]];
     for (what, make) in &MAKERS[1..] {
         world.name(&format!("the companion, {what}"), taken, 0, |name| {
             object(*make, &format!("{name}.init"), "")
@@ -300,8 +296,7 @@ fn names(world: &mut World, garbage: &[u8], ours: &[u8]) {
     world.name("the companion, a section", taken, ROOM, |name| {
         section(&format!("{name}.init"), "", None, PAGE_READWRITE, ROOM, garbage)
     });
-    let foreign =
-        [&[ErrorKind::NotFound][..], &[ForeignOwner], &[ForeignOwner], &[ErrorKind::NotFound]];
+    let foreign = [&[NotFound][..], &[ForeignOwner], &[ForeignOwner], &[NotFound]];
     world.name("the companion, another user's", foreign, 0, |name| {
         object(mutex, &format!("{name}.init"), "O:SYD:(A;;GA;;;WD)")
     });
@@ -314,7 +309,7 @@ fn names(world: &mut World, garbage: &[u8], ours: &[u8]) {
         });
     }
     let mine = &format!("O:{}D:(A;;GA;;;WD)", user());
-    let small = [&[NotAMap][..], &[AlreadyExists], &[NotAMap, ErrorKind::TooLarge], &[NotAMap]];
+    let small = [&[NotAMap][..], &[AlreadyExists], &[NotAMap, TooLarge], &[NotAMap]];
     world.name("one's own section, too small", small, 4_096, |name| {
         section(name, mine, None, PAGE_READWRITE, 4_096, &garbage[..4_096])
     });
@@ -441,7 +436,7 @@ fn files(world: &mut World, garbage: &[u8], ours: &[u8]) {
     for device in [r"NUL", r"\\.\NUL", r"C:\"] {
         world.path(
             &format!("a device or a drive, {device}"),
-            [&[NameTaken], &[NameTaken, ErrorKind::InvalidArgument], &[NameTaken], &[NameTaken]],
+            [&[NameTaken], &[NameTaken, InvalidArgument], &[NameTaken], &[NameTaken]],
             Path::new(device),
         );
     }
@@ -461,12 +456,7 @@ fn files(world: &mut World, garbage: &[u8], ours: &[u8]) {
     };
     let server = owned(server);
     // Its one end is taken by the first who opens it; the others hear that it is busy (231).
-    let kinds: Kinds = [
-        &[NameTaken],
-        &[NameTaken, ErrorKind::NotFound],
-        &[NameTaken, ErrorKind::Io],
-        &[NameTaken, ErrorKind::Io],
-    ];
+    let kinds: Kinds = [&[NameTaken], &[NameTaken, NotFound], &[NameTaken, Io], &[NameTaken, Io]];
     let mut seen = victim(&Map::options().file(&pipe), "pipe", &kinds);
     seen.what = seen.what.replace(&pipe, "it");
     world.table.row("file: a pipe that somebody serves", &told(&kinds), &[seen]);

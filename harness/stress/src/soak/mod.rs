@@ -5,7 +5,7 @@ mod drift;
 
 use crate::{
     Seeded, clean_up,
-    region::{LIMIT, Place, Region, objects, remove_objects},
+    region::{LIMIT, Place, Region, empty, objects, overfill, remove_objects},
     verdict,
 };
 use drift::{Drift, Sample};
@@ -195,15 +195,9 @@ fn prepare(map: &Map, epoch: u64) -> Result<(), mapvar::Error> {
 fn clear(map: &Map) -> Result<u64, mapvar::Error> {
     map.clear()?;
     if !map.stat()?.file {
-        let full = map.set("beyond", vec![0_u8; NAMED_MAX]).err().map(|error| error.kind());
-        assert!(matches!(full, Some(ErrorKind::Full | ErrorKind::TooLarge)), "{full:?}");
+        overfill(map, NAMED_MAX);
     }
-    for _ in 0..if map.stat()?.file { 3 } else { 0 } {
-        // Each flush gives up what the one before knows to be removed.
-        map.set("flushed", 1)?;
-        map.remove("flushed")?;
-        map.flush()?;
-    }
+    empty(map)?;
     Ok(map.stat()?.used)
 }
 
@@ -332,15 +326,7 @@ fn at_rest(
         // Theirs who keep the map open, if they ever needed one, and ours. Those of who was just
         // killed come free when the system has cleared up.
         let theirs = crew.stayers.div_ceil(2) + 1;
-        let mut more = 0;
-        for _ in 0..100 {
-            more = region.seats_taken().map_err(told)?.saturating_sub(theirs);
-            if more == 0 {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        figures.seats += more as u64;
+        figures.seats += region.seats_beyond(theirs).map_err(told)? as u64;
     }
     let entries = fs::read_dir(folder.path()).map_err(|error| error.to_string())?;
     if !objects(&format!("{name}.k")).is_empty() {

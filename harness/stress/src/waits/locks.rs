@@ -80,15 +80,10 @@ pub(super) fn worker(name: &str, seed: &str) {
 
 pub(super) fn run(short: bool) -> bool {
     let windows = std::env::consts::FAMILY == "windows";
-    let processes: u64 = match (short, windows) {
-        (true, _) => 8,
-        (false, true) => 16,
-        (false, false) => 64,
-    };
-    let seconds = match (short, windows) {
-        (true, _) => 6,
-        (false, true) => 60,
-        (false, false) => 180,
+    let (processes, seconds) = match (short, windows) {
+        (true, _) => (8_u64, 6),
+        (false, true) => (16, 60),
+        (false, false) => (64, 180),
     };
     let name = unique("waits.locks");
     let map = Map::options().name(&name).size(1 << 20).create().expect("a map");

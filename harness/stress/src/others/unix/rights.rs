@@ -1,8 +1,8 @@
 //! What other users may do to a map that lives, and what a handle for reading can be made into.
 
 use super::{
-    DENIED, LIMIT, SQUATTERS, TimedOut, USER, World, as_user, by, fs, kernel, look, seen_of,
-    staying,
+    DENIED, LIMIT, SQUATTERS, TimedOut, USER, World, as_user, by, fs, has_map, kernel, look,
+    seen_of, staying,
 };
 use crate::unix::stay_as;
 use mapvar::{Access, ErrorKind, Map, Name, Protection, Section};
@@ -121,13 +121,11 @@ fn living(world: &mut World) {
         ("makes it shorter", "EACCES", |path, _| {
             let path = std::ffi::CString::new(path.to_str().unwrap_or_default())?;
             // SAFETY: the path ends with a zero and lives until after the call.
-            let code = unsafe { libc::truncate(path.as_ptr(), 0) };
-            if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+            result(unsafe { libc::truncate(path.as_ptr(), 0) }.into())
         }),
         ("signals its user", "EPERM", |_, pid| {
             // SAFETY: no pointer; the process is one that this harness made.
-            let code = unsafe { libc::kill(pid, libc::SIGUSR1) };
-            if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+            result(unsafe { libc::kill(pid, libc::SIGUSR1) }.into())
         }),
         ("looks at its user's descriptors", "EACCES", |_, pid| {
             fs::read_dir(format!("/proc/{pid}/fd")).map(drop)
@@ -139,17 +137,12 @@ fn living(world: &mut World) {
             // SAFETY: no pointer.
             let process = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
             // SAFETY: no pointer.
-            let got = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, 3, 0) };
-            if got >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+            result(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, 3, 0) })
         }),
     ];
     for named in [true, false] {
         let target = if named { world.name(USER) } else { world.file() };
-        let user = staying(USER, || {
-            let map = target.options().create().expect("a map");
-            map.set("own", 1).expect("set");
-            map
-        });
+        let user = has_map(USER, &target, "own");
         let before = look(&target.path);
         let what = if named { "name" } else { "file" };
         for (case, expected, attempt) in attempts {
@@ -196,14 +189,8 @@ fn handed_over(world: &mut World) {
             map.set("own", 1).expect("set");
             let name = Name::new(&target.text).expect("a name").with_suffix(".map");
             let section = Section::options().name(name).protection(Protection::ReadOnly).open();
-            let section = match section {
-                Ok(section) => section,
-                Err(error) => return format!("WRONG: no section for who reads: {error}"),
-            };
-            let view = match section.view().access(Access::Read).map() {
-                Ok(view) => view,
-                Err(error) => return format!("WRONG: no view for who reads: {error}"),
-            };
+            let section = section.expect("a section for who reads");
+            let view = section.view().access(Access::Read).map().expect("a view for who reads");
             let (fd, address) = (section.as_fd().as_raw_fd(), view.as_ptr().addr());
             let given = as_user(squatter, LIMIT, || {
                 let again = fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{fd}"));
@@ -273,16 +260,9 @@ fn reader(world: &mut World) {
             if named && user == 0 {
                 target.path = crate::region::place_of(0, &target.text);
             }
-            let user_has = staying(user, || {
-                let map = target.options().create().expect("a map");
-                map.set("own", 1).expect("set");
-                map
-            });
+            let user_has = has_map(user, &target, "own");
             let answer = as_user(user, LIMIT, || {
-                let map = match target.options().read_only(true).open() {
-                    Ok(map) => map,
-                    Err(error) => return format!("WRONG: no map for who reads: {error}"),
-                };
+                let map = target.options().read_only(true).open().expect("a map for who reads");
                 assert_eq!(map.get::<i64>("own").expect("own"), 1);
                 writable_parts(&target.path).unwrap_or("none".into())
             });
@@ -358,6 +338,13 @@ fn gate(world: &mut World) {
     world.table.row("file: mode 0644, all of it locked by who may read it", "TimedOut", &seen);
 }
 
+fn denied(answer: mapvar::Result<Map>) -> String {
+    match answer {
+        Err(error) if DENIED[0].contains(&error.kind()) => "PermissionDenied".into(),
+        other => format!("WRONG: {other:?}"),
+    }
+}
+
 /// Memory without a name, by the descriptor of its maker.
 fn sealed(world: &mut World) {
     let bytes = world.filed.clone();
@@ -380,13 +367,9 @@ fn sealed(world: &mut World) {
         let making = making.expect("a squatter");
         let path = format!("/proc/{}/fd/{}", making.pid, making.said);
         let answer = as_user(USER, LIMIT, || {
-            let answers =
-                [Map::options().file(&path).open(), Map::options().file(&path).open_or_create()];
-            let wrong = answers.into_iter().find_map(|answer| match answer {
-                Err(error) if DENIED[0].contains(&error.kind()) => None,
-                other => Some(format!("WRONG: {other:?}")),
-            });
-            wrong.unwrap_or("PermissionDenied".into())
+            let options = Map::options().file(&path);
+            let opened = denied(options.open());
+            if opened == "PermissionDenied" { denied(options.open_or_create()) } else { opened }
         });
         seen_of(answer, true)
     });
@@ -395,10 +378,7 @@ fn sealed(world: &mut World) {
         let answer = as_user(user, LIMIT, || {
             let file = make(libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW);
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-            match Map::options().file(&path).open() {
-                Err(error) if DENIED[0].contains(&error.kind()) => "PermissionDenied".into(),
-                other => format!("WRONG: {other:?}"),
-            }
+            denied(Map::options().file(&path).open())
         });
         seen_of(answer, true)
     });
