@@ -12,7 +12,6 @@ mod repo;
 mod process;
 mod machine;
 mod windows;
-mod steps;
 mod languages;
 mod coverage;
 mod dist;

@@ -1,14 +1,16 @@
 //! Everything that a change must pass: `cargo xtask test`, and its beginning for a contributor:
 //! `--quick`.
 
+mod steps;
+
 use crate::{
     machine,
     process::{Done, Stop, cargo, command, run as run_program, succeeds},
     repo::{self, FEATURES, PRODUCT},
-    steps::{May, Steps},
     windows,
 };
 use std::{path::Path, process::Command};
+use steps::{May, Steps};
 
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 

@@ -30,7 +30,7 @@ pub(crate) enum May {
 
 impl Steps {
     pub(crate) fn new() -> Done<Self> {
-        let limit = machine::limit("MAPVAR_STEP_LIMIT", Duration::from_mins(15))?;
+        let limit = machine::limit("MAPVAR_STEP_LIMIT", Duration::from_mins(30))?;
         let began = Instant::now();
         Ok(Self { began, limit, table: String::new(), passed: 0, failed: 0, skipped: 0 })
     }
