@@ -3,8 +3,8 @@
 //! believes both is found at once, and whoever follows an answer without an end runs out of loads.
 //!
 //! Its own tests make a few thousand such calls; `harness/fuzz` makes them by the million, and on
-//! forged bytes and failing platforms too. The same on static bytes: `tests/hostile.rs`,
-//! `flush/tests.rs`; in use: `tests/invariants`.
+//! forged bytes and failing platforms too. The same on static bytes: mapvar's `tests/files/hostile.rs`,
+//! `tests/flush`; in use: mapvar's `tests/invariants`.
 
 use mapvar_engine::{
     commit::TxEntry,

@@ -19,7 +19,7 @@ fn after_a_power_cut(path: &Path) -> PathBuf {
     copy
 }
 
-/// Fuller: `tests/durable.rs`; `harness/power` (any sector or word at any version since the last
+/// Fuller: `tests/files/durable.rs`; `harness/power` (any sector or word at any version since the last
 /// barrier).
 #[test]
 fn i08_what_was_flushed_survives_a_power_cut_and_all_else_is_as_before() {

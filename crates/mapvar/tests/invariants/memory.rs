@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-/// Fuller: `tests/hostile.rs` (10,000 damaged maps), `mapvar-engine-sim`, `tests/hostile_loads.rs`, `fuzz`.
+/// Fuller: `tests/files/hostile.rs` (10,000 damaged maps), `mapvar-engine-sim`, `tests/hostile_loads.rs`, `fuzz`.
 #[test]
 fn i01_bytes_that_change_under_a_map_do_no_harm() {
     let _watchdog = Watchdog::new("I1", Duration::from_mins(1));

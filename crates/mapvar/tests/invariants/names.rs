@@ -27,7 +27,7 @@ fn all(peers: &mut [Peer], what: &str) {
     }
 }
 
-/// What is no map: bytes of another program, a folder, a device. Fuller: `tests/hostile.rs`, and
+/// What is no map: bytes of another program, a folder, a device. Fuller: `tests/files/hostile.rs`, and
 /// `crates/os/tests/contract.rs` (`another_kind_of_object_under_the_name_is_refused_and_left_alone`).
 #[test]
 fn i12_what_is_no_map_is_refused_and_left_alone() {
@@ -318,7 +318,7 @@ fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
 
 type Change = fn(&mut [u8]);
 
-/// Fuller: `tests/hostile.rs`, `tests/format.rs` (docs/FORMAT.md word by word).
+/// Fuller: `tests/files/hostile.rs`, `tests/files/format.rs` (docs/FORMAT.md word by word).
 #[test]
 fn i17_a_header_of_another_build_is_refused() {
     let dir = quick_folder();

@@ -1,6 +1,5 @@
 //! Flush and recovery on real files: a file is copied as it is, as a power cut at that moment could
 //! leave it at best, and opened under another boot id.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 use mapvar::{ErrorKind, Map};
 use std::{fs, path::Path};

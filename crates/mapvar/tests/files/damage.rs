@@ -1,19 +1,7 @@
 //! `check` finds what is damaged and nothing else, `salvage` saves what is whole: damage of each
 //! kind at a known place, damage anywhere, and maps that others use meanwhile.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::too_many_lines,
-    reason = "a test fails by a panic, and says what it saw"
-)]
 
-mod common;
-
-use common::{Owned, Random, Watchdog, scaled, unique};
+use crate::common::{self, Owned, Random, Watchdog, scaled, unique};
 use mapvar::{Check, ErrorKind, Map, Salvage, Severity, Value};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -918,8 +906,11 @@ fn what_a_killed_writer_leaves_is_no_fault() {
     drop(Map::options().file(&path).size(60_000).create().unwrap());
     let mut random = Random::new("killed writers");
     for round in 0..scaled(100).max(10) {
-        let mut child =
-            Owned(common::start(&mut common::child("peer", "peer", &[path.to_str().unwrap()])));
+        let mut child = Owned(common::start(&mut common::child(
+            "damage::peer",
+            "peer",
+            &[path.to_str().unwrap()],
+        )));
         let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
         assert!(lines.by_ref().map_while(Result::ok).any(|line| line == "ready"));
         thread::sleep(Duration::from_millis(random.below(30)));

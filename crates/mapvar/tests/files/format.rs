@@ -1,11 +1,4 @@
 //! A map read by docs/FORMAT.md alone: with the numbers of that page and none of the library's.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test fails by a panic, and says what it saw"
-)]
 
 use mapvar::Map;
 use std::collections::BTreeMap;

@@ -1,5 +1,4 @@
-//! What a review found of growth: each was a bug.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+//! What growth must keep. Each test stands for a bug that once was.
 
 use mapvar::{ErrorKind, Map};
 use std::{fs, path::Path};

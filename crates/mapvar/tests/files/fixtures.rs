@@ -1,22 +1,12 @@
 //! Maps that are kept in the repository, one made on each system: this build reads each whole, and
 //! refuses what another version would have made of them.
 //!
-//!     MAPVAR_FIXTURES=write cargo test -p mapvar --test fixtures -- --ignored
-//!     MAPVAR_FIXTURES=write cargo xtask windows test -p mapvar --test fixtures -- --ignored
+//!     MAPVAR_FIXTURES=write cargo test -p mapvar --test files fixtures:: -- --ignored
+//!     MAPVAR_FIXTURES=write cargo xtask windows test -p mapvar --test files fixtures:: -- --ignored
 //!
 //! make them anew, each the one of its system: only as long as no version was published.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test fails by a panic, and says what it saw"
-)]
 
-mod common;
-
+use crate::common;
 use mapvar::{ErrorKind, Map, MapOptions, Value};
 use std::{
     fs,
@@ -110,7 +100,7 @@ fn fill(map: &Map) {
 }
 
 #[test]
-#[ignore = "makes the fixture of this system anew: MAPVAR_FIXTURES=write cargo test -p mapvar --test fixtures -- --ignored"]
+#[ignore = "makes the fixture of this system anew: MAPVAR_FIXTURES=write cargo test -p mapvar --test files fixtures:: -- --ignored"]
 fn write() {
     if std::env::var("MAPVAR_FIXTURES").as_deref() != Ok("write") {
         println!("MAPVAR_FIXTURES=write makes it anew");

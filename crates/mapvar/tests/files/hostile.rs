@@ -1,18 +1,7 @@
 //! Files that are no maps, and maps that were damaged: an error that says which, never a panic or
 //! a hang, and the file as it was.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test fails by a panic, and says what it saw"
-)]
 
-mod common;
-
-use common::{Random, Watchdog, scaled};
+use crate::common::{self, Random, Watchdog, scaled};
 use mapvar::{ErrorKind, Map};
 use std::{
     fs,
