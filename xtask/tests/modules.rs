@@ -632,8 +632,10 @@ fn take_apart(before: &mut Vec<String>, tree: &str, found: &mut impl FnMut(Vec<S
 fn paths_of(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (at, word) in words(code) {
-        if !["crate", "super", "self"].contains(&word) || !code[at + word.len()..].starts_with("::")
-        {
+        let first = !code[..at].ends_with(':') && code[at + word.len()..].starts_with("::");
+        let rooted = ["crate", "super", "self"].contains(&word);
+        // One that begins with a child's name is a use of it, except where it is handed on.
+        if !first || !rooted && is_within_use(&code[..at]) {
             continue;
         }
         let path: String = code[at..]
@@ -646,4 +648,13 @@ fn paths_of(code: &str) -> Vec<Vec<String>> {
         }
     }
     found
+}
+
+/// Whether what comes after this text belongs to a `use` line.
+fn is_within_use(before: &str) -> bool {
+    let start = before.rfind([';', '{', '}']).map_or(0, |at| at + 1);
+    let opened = before[..start].strip_suffix('{').unwrap_or_default().trim_end();
+    opened.ends_with("::")
+        || opened.ends_with(" use")
+        || before[start..].split_whitespace().any(|word| word == "use")
 }

@@ -6,6 +6,7 @@ mod show;
 mod exit;
 mod parse;
 mod args;
+mod opening;
 mod demo;
 mod commands;
 

@@ -2,16 +2,16 @@
 
 use crate::{
     args::Check,
-    commands,
     exit::{Exit, Failure},
-    show::{Out, escaped},
+    opening,
+    show::{self, Out, escaped},
 };
 
 pub(crate) fn run(args: &Check) -> Result<Exit, Failure> {
     let name = args.name.as_deref();
-    let check = commands::options(&args.place, name)
+    let check = opening::options(&args.place, name)
         .check()
-        .map_err(|error| commands::remedy(&args.place, name, error))?;
+        .map_err(|error| opening::remedy(&args.place, name, error))?;
     let mut out = Out::new();
     for finding in check.findings() {
         out.line(&escaped(&finding.to_string()))?;
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &Check) -> Result<Exit, Failure> {
         (check.faults() as u64, "fault"),
         (check.notes() as u64, "note"),
     ];
-    let counts = counts.map(|(number, what)| commands::counted(number, what));
+    let counts = counts.map(|(number, what)| show::counted(number, what));
     out.line(&counts.join(", "))?;
     out.flush()?;
     Ok(if check.is_whole() { Exit::Done } else { Exit::Damaged })

@@ -2,9 +2,8 @@
 
 use crate::{
     args::Repair,
-    commands,
     exit::{Exit, Failure},
-    show::{Out, escaped},
+    show::{self, Out, escaped},
 };
 use mapvar::{Map, Salvage};
 
@@ -24,7 +23,7 @@ pub(crate) fn run(args: &Repair) -> Result<Exit, Failure> {
     for lost in salvage.lost() {
         out.line(&escaped(&lost.to_string()))?;
     }
-    let saved = commands::counted(salvage.saved(), "variable");
+    let saved = show::counted(salvage.saved(), "variable");
     let older = salvage.lost().iter().filter(|lost| lost.older).count();
     let lost = salvage.lost().len() - older;
     out.line(&format!("{saved} saved, {older} of them with an older value; {lost} lost"))?;

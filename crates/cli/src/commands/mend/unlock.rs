@@ -2,8 +2,8 @@
 
 use crate::{
     args::Unlock,
-    commands,
     exit::{Exit, Failure},
+    opening,
     show::Out,
 };
 use mapvar::{Error, ErrorKind, Unlocked};
@@ -21,9 +21,9 @@ pub(crate) fn run(args: &Unlock) -> Result<Exit, Failure> {
 }
 
 fn of_a_gem(args: &Unlock, name: Option<&str>) -> Result<&'static str, Failure> {
-    let found = commands::options(&args.place, name)
+    let found = opening::options(&args.place, name)
         .unlock(args.force)
-        .map_err(|error| commands::remedy(&args.place, name, error))?;
+        .map_err(|error| opening::remedy(&args.place, name, error))?;
     Ok(match found {
         Unlocked::WasFree => "nobody held its lock",
         _ => "its lock is free now",
@@ -31,7 +31,7 @@ fn of_a_gem(args: &Unlock, name: Option<&str>) -> Result<&'static str, Failure> 
 }
 
 fn of_a_map(args: &Unlock, name: Option<&str>, lock: &str) -> Result<String, Failure> {
-    let map = commands::open(&args.place, name, false)?;
+    let map = opening::open(&args.place, name, false)?;
     let lock = map.lock(lock)?;
     if args.force {
         let held = lock.force_unlock()?;

@@ -2,15 +2,15 @@
 
 use crate::{
     args::Get,
-    commands,
     exit::{self, Exit, Failure},
+    opening,
     show::Out,
 };
 use mapvar::{ErrorKind, Value};
 
 pub(crate) fn run(args: &Get) -> Result<Exit, Failure> {
     let (name, vars) = args.words()?;
-    let map = commands::open(&args.place, name, true)?;
+    let map = opening::open(&args.place, name, true)?;
     let mut out = Out::new();
     let mut outcome = Exit::Done;
     for var in vars {

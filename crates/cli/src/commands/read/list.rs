@@ -2,13 +2,13 @@
 
 use crate::{
     args::List,
-    commands,
     exit::{self, Exit, Failure},
+    opening,
     show::Out,
 };
 
 pub(crate) fn run(args: &List) -> Result<Exit, Failure> {
-    let map = commands::open(&args.place, args.name.as_deref(), true)?;
+    let map = opening::open(&args.place, args.name.as_deref(), true)?;
     let mut outcome = Exit::Done;
     let mut rows = Vec::new();
     // What cannot be read is told, and the rest is shown.

@@ -2,14 +2,14 @@
 
 use crate::{
     args::Locks,
-    commands,
     exit::{Exit, Failure},
-    show::Out,
+    opening,
+    show::{self, Out},
 };
 use mapvar::Claim;
 
 pub(crate) fn run(args: &Locks) -> Result<Exit, Failure> {
-    let map = commands::open(&args.place, args.name.as_deref(), true)?;
+    let map = opening::open(&args.place, args.name.as_deref(), true)?;
     let mut rows = Vec::new();
     for lock in map.locks()? {
         let claims = lock.claims()?;
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Locks) -> Result<Exit, Failure> {
                 state(claim).into(),
                 holder.pid.to_string(),
                 holder.program.clone().unwrap_or_default(),
-                commands::ago(holder.since),
+                show::ago(holder.since),
             ]);
         }
     }

@@ -2,15 +2,15 @@
 
 use crate::{
     args::Stat,
-    commands,
     exit::{Exit, Failure},
+    opening,
     show::Out,
 };
 use mapvar::Format;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) fn run(args: &Stat) -> Result<Exit, Failure> {
-    let map = commands::open(&args.place, args.name.as_deref(), true)?;
+    let map = opening::open(&args.place, args.name.as_deref(), true)?;
     let stat = map.stat()?;
     let what = match (&args.place.file, &args.name) {
         (Some(file), _) => format!("file {}", file.display()),

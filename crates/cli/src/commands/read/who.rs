@@ -2,14 +2,14 @@
 
 use crate::{
     args::Who,
-    commands,
     exit::{Exit, Failure},
-    show::Out,
+    opening,
+    show::{self, Out},
 };
 use mapvar::Watches;
 
 pub(crate) fn run(args: &Who) -> Result<Exit, Failure> {
-    let map = commands::open(&args.place, args.name.as_deref(), true)?;
+    let map = opening::open(&args.place, args.name.as_deref(), true)?;
     let mut rows = Vec::new();
     for one in map.participants()?.iter().filter(|one| !one.this) {
         let some = |what: &str, names: &[String]| match names {
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Who) -> Result<Exit, Failure> {
         rows.push([
             one.holder.pid.to_string(),
             one.holder.program.clone().unwrap_or_default(),
-            commands::ago(one.holder.since),
+            show::ago(one.holder.since),
             some("holds", &one.holds),
             some("waits for", &one.waits_for),
             some("owns", &one.owns),

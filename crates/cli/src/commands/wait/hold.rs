@@ -1,10 +1,10 @@
 //! `mapvar hold`
 
+use super::alongside;
 use crate::{
     args::Hold,
-    commands,
     exit::{self, Exit, Failure},
-    parse,
+    opening, parse,
 };
 use mapvar::{Error, ErrorKind, Map, Origin};
 use std::sync::mpsc;
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
     let options = Map::options()
         .name(&args.name)
         .format(args.format.into())
-        .scope(commands::scope(args.global))
+        .scope(opening::scope(args.global))
         .size(args.size)
         .max_size(args.max_size)
         .timeout(args.timeout);
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
     }
 
     if !args.command.is_empty() {
-        let code = commands::alongside(&args.command)?;
+        let code = alongside::run(&args.command)?;
         map.close()?;
         return Ok(Exit::Of(code));
     }

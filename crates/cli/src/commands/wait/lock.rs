@@ -1,9 +1,10 @@
 //! `mapvar lock`
 
+use super::alongside;
 use crate::{
     args::Lock,
-    commands,
     exit::{self, Exit, Failure},
+    opening,
 };
 use mapvar::{Error, ErrorKind, Outcome};
 use std::time::Duration;
@@ -13,9 +14,9 @@ const AGES: Duration = Duration::from_hours(24 * 365 * 100);
 
 pub(crate) fn run(args: &Lock) -> Result<Exit, Failure> {
     let (name, lock) = args.words()?;
-    let map = commands::options_at(&args.at, name)
+    let map = opening::options_at(&args.at, name)
         .open()
-        .map_err(|error| commands::remedy(&args.at, name, error))?;
+        .map_err(|error| opening::remedy(&args.at, name, error))?;
     let lock = map.lock(lock)?;
     let timeout = args.timeout.unwrap_or(AGES);
     let guard =
@@ -26,7 +27,7 @@ pub(crate) fn run(args: &Lock) -> Result<Exit, Failure> {
     // Ctrl-C goes to the command too: it says when it ends, and the lock is given back after that.
     ctrlc::set_handler(|| ())
         .map_err(|cause| Error::new(ErrorKind::Io, "wait for", "Ctrl-C").because(cause))?;
-    let code = commands::alongside(&args.command)?;
+    let code = alongside::run(&args.command)?;
     match guard.release() {
         Err(error) if error.kind() == ErrorKind::Removed => exit::say(&error.to_string()),
         released => released?,

@@ -2,9 +2,8 @@
 
 use crate::{
     args::WaitFor,
-    commands,
     exit::{Exit, Failure},
-    parse,
+    opening, parse,
 };
 use mapvar::{Error, ErrorKind, Map, Result, Value};
 use std::time::Instant;
@@ -54,7 +53,7 @@ pub(crate) fn run(args: &WaitFor) -> std::result::Result<Exit, Failure> {
     let (name, words) = args.words()?;
     let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let conditions: Vec<_> = words.iter().map(|word| Condition::parse(word)).collect();
-    let map = commands::open_to_wait(&args.at, name)?;
+    let map = opening::open_to_wait(&args.at, name)?;
     let mut watch = map.watch_any(conditions.iter().map(|condition| condition.var))?;
     loop {
         let mut all = true;

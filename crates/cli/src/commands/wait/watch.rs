@@ -2,8 +2,8 @@
 
 use crate::{
     args::Watch,
-    commands,
     exit::{Exit, Failure},
+    opening,
     show::Out,
 };
 use mapvar::{Change, Error, ErrorKind};
@@ -14,7 +14,7 @@ use std::{
 
 pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
     let (name, vars) = args.words()?;
-    let map = commands::open_to_wait(&args.at, name)?;
+    let map = opening::open_to_wait(&args.at, name)?;
     let mut watch = match &args.prefix {
         Some(prefix) => map.watch_prefix(prefix)?,
         None if vars.is_empty() => map.watch_all()?,

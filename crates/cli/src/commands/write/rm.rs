@@ -2,14 +2,14 @@
 
 use crate::{
     args::Rm,
-    commands,
     exit::{self, Exit, Failure},
+    opening,
 };
 use mapvar::{Error, ErrorKind};
 
 pub(crate) fn run(args: &Rm) -> Result<Exit, Failure> {
     let (name, vars) = args.words()?;
-    let map = commands::open(&args.place, name, false)?;
+    let map = opening::open(&args.place, name, false)?;
     let mut outcome = Exit::Done;
     for var in vars {
         if !map.remove(var)? {

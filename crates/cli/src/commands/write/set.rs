@@ -2,8 +2,8 @@
 
 use crate::{
     args::{self, Set},
-    commands,
     exit::{Exit, Failure},
+    opening,
     parse::{self, Type},
 };
 use mapvar::{Error, ErrorKind, Value};
@@ -17,7 +17,7 @@ pub(crate) fn run(args: &Set) -> Result<Exit, Failure> {
         (text, Some(as_type)) => typed(text, as_type)?,
     };
     let map = if args.place.file.is_some() {
-        let mut options = commands::options(&args.place, name);
+        let mut options = opening::options(&args.place, name);
         if let Some(size) = args.size {
             options = options.size(size);
         }
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Set) -> Result<Exit, Failure> {
             _ => error,
         })?
     } else {
-        commands::open(&args.place, name, false)?
+        opening::open(&args.place, name, false)?
     };
     map.set_value(var, &value)?;
     map.close()?;

@@ -1,8 +1,11 @@
 //! Numbers and `bool` as a word: a codec that knows nothing else, and whose error is of no size, so
 //! that all of it is inlined into `get` and `set`.
 
-use super::{Desc, Kind, de, ser};
-use serde::{de::Visitor, forward_to_deserialize_any};
+use mapvar_engine::{layout::Desc, value::Kind};
+use serde::{
+    de::{self, Visitor},
+    forward_to_deserialize_any, ser,
+};
 use std::fmt;
 
 /// It is something else, or does not fit: the full codec says what.

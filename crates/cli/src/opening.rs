@@ -1,0 +1,70 @@
+//! How a command opens the map that it was told, and what it says where there is none.
+
+use crate::{
+    args::{At, Place},
+    exit::Failure,
+};
+use mapvar::{Error, ErrorKind, Map, MapOptions, Scope};
+
+pub(crate) const fn scope(global: bool) -> Scope {
+    if global { Scope::Global } else { Scope::Local }
+}
+
+pub(crate) fn options(place: &Place, name: Option<&str>) -> MapOptions {
+    options_at(place, name).timeout(place.timeout)
+}
+
+pub(crate) fn options_at(place: &At, name: Option<&str>) -> MapOptions {
+    let mut options = Map::options().scope(scope(place.global));
+    if let Some(format) = place.format {
+        options = options.format(format.into());
+    }
+    match (&place.file, name) {
+        (Some(file), _) => options.file(file).allow_network(place.allow_network),
+        (None, Some(name)) => options.name(name),
+        (None, None) => options,
+    }
+}
+
+/// Opens a map that is there, for reading alone or for writing too. A file that has to be recovered
+/// first, after a restart of the machine, is: who may only read it is told so.
+pub(crate) fn open(place: &Place, name: Option<&str>, read_only: bool) -> Result<Map, Failure> {
+    let options = options(place, name);
+    let opened = match options.clone().read_only(read_only).open() {
+        Err(error) if read_only && error.kind() == ErrorKind::NeedsRecovery => {
+            options.open().map_err(|_| error)
+        }
+        opened => opened,
+    };
+    opened.map_err(|error| remedy(place, name, error))
+}
+
+/// Opens a map that is there, to wait for something in it: who waits says so in the map, and only
+/// where it may not write looks again and again instead.
+pub(crate) fn open_to_wait(place: &At, name: Option<&str>) -> Result<Map, Failure> {
+    let options = options_at(place, name);
+    let opened = match options.clone().open() {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnly) => {
+            options.read_only(true).open().map_err(|_| error)
+        }
+        opened => opened,
+    };
+    opened.map_err(|error| remedy(place, name, error))
+}
+
+/// What to do about an error in opening a map that should be there.
+pub(crate) fn remedy(place: &At, name: Option<&str>, error: Error) -> Failure {
+    let error = match name {
+        _ if error.kind() != ErrorKind::NotFound => error,
+        Some(name) if place.global => error.detail(format!(
+            "nobody holds a map of this name; start `mapvar hold --global {name}`, or use --file \
+             PATH"
+        )),
+        Some(name) => error.detail(format!(
+            "nobody in this session holds a map of this name; start `mapvar hold {name}`, use \
+             --file PATH, or --global for a service's map"
+        )),
+        None => error.detail("no such file; `mapvar set --file PATH VAR VALUE` makes one"),
+    };
+    error.into()
+}
