@@ -3,6 +3,7 @@
 pub mod read;
 pub mod write;
 pub mod ephemeral;
+pub mod named;
 pub mod insert;
 pub mod set;
 pub mod follow;

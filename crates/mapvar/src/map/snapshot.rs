@@ -1,16 +1,12 @@
 //! Several variables as they were at one instant.
 
 use crate::{
-    Map, Value,
-    map::Body,
-    map::store_map::{AGAIN, Stored},
-    map::versioned::Found,
-    name::checked,
+    Map, Value, map::Body, map::store_map::Stored, map::versioned::Found, name::checked,
     value::codec,
 };
 use mapvar_engine::{
     error::EngineError, mem::Mem, mem::Ordering::Acquire, record::read::Seen, value::OwnedValue,
-    version::Version,
+    variable::named::AGAIN, version::Version,
 };
 use mapvar_os::Result;
 use serde::de::DeserializeOwned;

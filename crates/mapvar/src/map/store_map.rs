@@ -19,6 +19,7 @@ use mapvar_engine::{
     store::Store,
     value::{OwnedValue, Raw},
     variable::insert::Inserted,
+    variable::named::AGAIN,
     version::{Version, Which, Wrote},
 };
 use mapvar_os::{Attachment, Error, ErrorKind, Origin, Result, machine};
@@ -204,17 +205,8 @@ impl Stored {
     fn captured(&self, name: &str) -> Result<Option<(OwnedValue, u64)>> {
         let read = || {
             let store = &self.inner.store;
-            let query = store.query(checked(name)?);
-            // A record that became another variable's between the two steps: look again.
-            for _ in 0..AGAIN {
-                let Some(handle) = store.find(query)? else { return Ok(None) };
-                match store.read(handle, |view| view.capture())? {
-                    Seen::Value(captured, version) => return Ok(Some((captured?, version))),
-                    Seen::Absent => return Ok(None),
-                    Seen::Stale => {}
-                }
-            }
-            Err(EngineError::Contended)
+            let found = store.read_named(store.query(checked(name)?), |view| view.capture())?;
+            found.map(|(_, captured, version)| Ok((captured?, version))).transpose()
         };
         self.run(read).map_err(|trouble| self.failed("get variable", name, trouble))
     }
@@ -277,16 +269,8 @@ impl Stored {
     /// The record of a variable that is there.
     pub(crate) fn resolve(&self, name: &str) -> Result<Option<Handle>, EngineError> {
         let store = &self.inner.store;
-        let query = store.query(checked(name)?);
-        for _ in 0..AGAIN {
-            let Some(handle) = store.find(query)? else { return Ok(None) };
-            match store.read(handle, |_| ())? {
-                Seen::Value(..) => return Ok(Some(handle)),
-                Seen::Absent => return Ok(None),
-                Seen::Stale => {}
-            }
-        }
-        Err(EngineError::Contended)
+        let found = store.read_named(store.query(checked(name)?), |_| ())?;
+        Ok(found.map(|(handle, (), _)| handle))
     }
 
     pub(crate) fn find_or_make(
@@ -456,9 +440,6 @@ impl Stored {
 pub(crate) fn which(version: Version) -> Option<Which> {
     (version != Version::ABSENT).then(|| version.into())
 }
-
-/// How often an operation looks again when a record became another variable's.
-pub(crate) const AGAIN: usize = 64;
 
 #[cold]
 fn forked() -> EngineError {

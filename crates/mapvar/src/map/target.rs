@@ -1,12 +1,9 @@
 //! Where a handle to a variable found it last.
 
-use crate::{
-    Map,
-    map::store_map::{AGAIN, Stored},
-};
+use crate::{Map, map::store_map::Stored};
 use mapvar_engine::{
     error::EngineError, handle::Handle, mem::Ordering::Relaxed, mem::Private, record::read::Seen,
-    value::Kind,
+    value::Kind, variable::named::AGAIN,
 };
 use mapvar_os::{Error, ErrorKind, Result};
 use std::sync::Arc;

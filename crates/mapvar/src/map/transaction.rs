@@ -1,11 +1,6 @@
 //! Transactions: a buffered set of writes, done as one if what was read has not changed meanwhile.
 
-use crate::{
-    Map, Value,
-    map::store_map::{AGAIN, Stored},
-    name::checked,
-    value::codec,
-};
+use crate::{Map, Value, map::store_map::Stored, name::checked, value::codec};
 use mapvar_engine::{
     commit::{CommitOutcome, TxEntry},
     error::EngineError,
@@ -13,6 +8,7 @@ use mapvar_engine::{
     mem::Mem,
     value::{OwnedValue, Payload, Raw},
     variable::insert::Inserted,
+    variable::named::AGAIN,
     version::Expect,
 };
 use mapvar_os::{Error, ErrorKind, Result};

@@ -3,7 +3,7 @@
 use crate::{
     Map, Value,
     map::Body,
-    map::store_map::{AGAIN, Stored, which},
+    map::store_map::{Stored, which},
     name::checked,
     value::codec,
 };
@@ -11,7 +11,6 @@ use mapvar_engine::{
     error::EngineError,
     handle::Handle,
     mem::Mem,
-    record::read::Seen,
     value::{OwnedValue, Raw},
     version::Version,
 };
@@ -28,18 +27,10 @@ pub(crate) struct Found {
 impl Stored {
     pub(crate) fn look(&self, name: &str) -> Result<Option<Found>, EngineError> {
         let store = &self.inner.store;
-        let query = store.query(checked(name)?);
-        for _ in 0..AGAIN {
-            let Some(handle) = store.find(query)? else { return Ok(None) };
-            match store.read(handle, |view| view.capture())? {
-                Seen::Value(captured, number) => {
-                    return Ok(Some(Found { handle, captured: captured?, number }));
-                }
-                Seen::Absent => return Ok(None),
-                Seen::Stale => {}
-            }
-        }
-        Err(EngineError::Contended)
+        let found = store.read_named(store.query(checked(name)?), |view| view.capture())?;
+        found
+            .map(|(handle, captured, number)| Ok(Found { handle, captured: captured?, number }))
+            .transpose()
     }
 
     pub(crate) fn resolve_versioned(
@@ -47,16 +38,8 @@ impl Stored {
         name: &str,
     ) -> Result<Option<(Handle, u64)>, EngineError> {
         let store = &self.inner.store;
-        let query = store.query(checked(name)?);
-        for _ in 0..AGAIN {
-            let Some(handle) = store.find(query)? else { return Ok(None) };
-            match store.read(handle, |_| ())? {
-                Seen::Value((), number) => return Ok(Some((handle, number))),
-                Seen::Absent => return Ok(None),
-                Seen::Stale => {}
-            }
-        }
-        Err(EngineError::Contended)
+        let found = store.read_named(store.query(checked(name)?), |_| ())?;
+        Ok(found.map(|(handle, (), number)| (handle, number)))
     }
 
     fn find_versioned<T: DeserializeOwned>(&self, name: &str) -> Result<(Option<T>, Version)> {

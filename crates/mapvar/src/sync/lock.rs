@@ -7,7 +7,7 @@
 
 use crate::{
     Map,
-    map::store_map::{AGAIN, Stored, which},
+    map::store_map::{Stored, which},
     name::RESERVED,
     sync::queue::{Entry, Outcome, Queue, now},
     value::codec,
@@ -20,6 +20,7 @@ use mapvar_engine::{
     record::wait::{NAP, Observed},
     value::Raw,
     variable::follow::Followed,
+    variable::named::AGAIN,
     version::Version,
 };
 use mapvar_os::{Error, ErrorKind, Holder, Result, machine};

@@ -2,7 +2,7 @@
 
 use crate::{
     Map, Version,
-    map::store_map::{AGAIN, Stored},
+    map::store_map::Stored,
     name::{checked, is_reserved},
     sync::change::Change,
 };
@@ -14,6 +14,7 @@ use mapvar_engine::{
     record::wait::{NAP, Observed},
     value::OwnedValue,
     variable::follow::Followed,
+    variable::named::AGAIN,
 };
 use mapvar_os::{Error, ErrorKind, Result, machine};
 use std::{
