@@ -1,4 +1,4 @@
-# Ruby's side of `ci/marshal`: makes dumps of a seed, loads ours, and does to them what ours was told to do.
+# Ruby's side of the harness `marshal`: makes dumps of a seed, loads ours, and does to them what ours was told to do.
 # A request is a letter and counted byte strings, an answer one counted byte string.
 require 'set'
 

@@ -85,7 +85,10 @@ pub(crate) fn run_libfuzzer(arguments: &[String]) -> Done {
     let wanted =
         |name: &&str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     let names: Vec<&str> = TARGETS.into_iter().filter(wanted).collect();
-    let seconds = minutes * 60 / names.len().max(1) as u64;
+    if names.is_empty() {
+        return Err(Stop::Usage(format!("fuzz: no target is called {}", words.join(" or "))));
+    }
+    let seconds = minutes * 60 / names.len() as u64;
     let mut done = Ok(());
     for name in names {
         done = worse(done, run_target(&out, name, seconds));

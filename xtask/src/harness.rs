@@ -62,7 +62,7 @@ const TABLE: &[Harness] = &[
         program: POWER,
         subcommand: None,
         run: here,
-        about: "[N] [--short] [--minutes M] [--seed S] [faults] [cuts] [files]: power cuts",
+        about: "[N] [--short] [--minutes M] [--seed S] [cuts] [files]: power cuts",
     },
     Harness {
         name: "fuzz",

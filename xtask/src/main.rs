@@ -42,7 +42,7 @@ Exit code 77: this machine lacks something that cannot be installed, and the mes
 CARGO_TARGET_DIR     where everything is built; default: target in the repository
 WINEPREFIX           Wine's folder; default: target/wine in the repository
 MAPVAR_WINDOWS_STD   rustup, debian, or auto (default: rustup; debian where rustup cannot add the target)
-MAPVAR_STEP_LIMIT    the limit of a step of `test`; default: 15m
+MAPVAR_STEP_LIMIT    the limit of a step of `test`; default: 30m
 MAPVAR_STAGE_LIMIT   the limit of a stage of `long`; default: 25m
 CI=true, MAPVAR_CI=1 a skipped step that CI requires is a failure
 ";

@@ -55,7 +55,7 @@ pub(crate) enum Command {
 
 /// Which map, and for how long other processes are waited for.
 #[derive(Args, Debug)]
-pub(crate) struct Place {
+pub(crate) struct MapArgs {
     #[command(flatten)]
     at: At,
 
@@ -64,7 +64,7 @@ pub(crate) struct Place {
     pub(crate) timeout: Duration,
 }
 
-impl std::ops::Deref for Place {
+impl std::ops::Deref for MapArgs {
     type Target = At;
 
     fn deref(&self) -> &At {
@@ -125,7 +125,7 @@ impl From<Format> for mapvar::Format {
 )]
 pub(crate) struct Set {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: MapArgs,
 
     /// NAME of the map, left out with --file; VAR; and VALUE. `-` is standard input: text without
     /// its last newline, or with --bytes all its bytes
@@ -176,7 +176,7 @@ impl Set {
 )]
 pub(crate) struct Get {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: MapArgs,
 
     /// NAME of the map, left out with --file; and one VAR or more
     #[arg(value_name = "NAME VAR", required = true)]
@@ -207,7 +207,7 @@ impl Get {
 )]
 pub(crate) struct List {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: MapArgs,
 
     /// The map
     #[arg(required_unless_present = "file", conflicts_with = "file")]
@@ -224,7 +224,7 @@ pub(crate) struct List {
                       mapvar rm [OPTIONS] --file PATH VAR...")]
 pub(crate) struct Rm {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: MapArgs,
 
     /// NAME of the map, left out with --file; and one VAR or more
     #[arg(value_name = "NAME VAR", required = true)]
@@ -242,7 +242,7 @@ impl Rm {
 #[command(override_usage = "mapvar stat [OPTIONS] NAME\n       mapvar stat [OPTIONS] --file PATH")]
 pub(crate) struct Stat {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: MapArgs,
 
     /// The map
     #[arg(required_unless_present = "file", conflicts_with = "file")]
@@ -262,7 +262,7 @@ pub(crate) struct Stat {
 )]
 pub(crate) struct Check {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: MapArgs,
 
     /// The map
     #[arg(required_unless_present = "file", conflicts_with = "file")]
@@ -488,7 +488,7 @@ impl Lock {
 )]
 pub(crate) struct Locks {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: MapArgs,
 
     /// The map
     #[arg(required_unless_present = "file", conflicts_with = "file")]
@@ -505,7 +505,7 @@ pub(crate) struct Locks {
 )]
 pub(crate) struct Who {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: MapArgs,
 
     /// The map
     #[arg(required_unless_present = "file", conflicts_with = "file")]
@@ -522,7 +522,7 @@ pub(crate) struct Who {
 )]
 pub(crate) struct Unlock {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: MapArgs,
 
     /// NAME of the map, left out with --file; and LOCK
     #[arg(value_name = "NAME LOCK")]

@@ -1,7 +1,7 @@
 //! How a command opens the map that it was told, and what it says where there is none.
 
 use crate::{
-    args::{At, Place},
+    args::{At, MapArgs},
     exit::Failure,
 };
 use mapvar::{Error, ErrorKind, Map, MapOptions, Scope};
@@ -10,7 +10,7 @@ pub(crate) const fn scope(global: bool) -> Scope {
     if global { Scope::Global } else { Scope::Local }
 }
 
-pub(crate) fn options(place: &Place, name: Option<&str>) -> MapOptions {
+pub(crate) fn options(place: &MapArgs, name: Option<&str>) -> MapOptions {
     options_at(place, name).timeout(place.timeout)
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn options_at(place: &At, name: Option<&str>) -> MapOptions {
 
 /// Opens a map that is there, for reading alone or for writing too. A file that has to be recovered
 /// first, after a restart of the machine, is: who may only read it is told so.
-pub(crate) fn open(place: &Place, name: Option<&str>, read_only: bool) -> Result<Map, Failure> {
+pub(crate) fn open(place: &MapArgs, name: Option<&str>, read_only: bool) -> Result<Map, Failure> {
     let options = options(place, name);
     let opened = match options.clone().read_only(read_only).open() {
         Err(error) if read_only && error.kind() == ErrorKind::NeedsRecovery => {

@@ -9,7 +9,7 @@
 //! # Layers
 //!
 //! A module uses only those above it in this list; within a folder its `mod.rs` says the order. A
-//! test (`tests/layers.rs` of the workspace) reads paths and method calls, and finds what goes the
+//! test (`xtask/tests/modules.rs`) reads paths and method calls, and finds what goes the
 //! other way.
 //!
 //! | module | what it is |

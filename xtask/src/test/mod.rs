@@ -61,6 +61,10 @@ pub(crate) fn run(arguments: &[String]) -> Done {
         steps.step(OF_XTASK, May::BeSkipped, tests().args(["--package", "xtask"]))?;
         return steps.finish();
     }
+    // What is shipped has the features that its users ask for, and not all of them.
+    let mut plain = cargo_here();
+    plain.args(["clippy", "-p", "mapvar", "-p", "mapvar-cli", "-p", "mapvar-c", "--tests"]);
+    steps.step("Clippy without features", May::BeSkipped, plain.args(DENY_WARNINGS))?;
     steps.step("Tests", May::BeSkipped, tests().args(PRODUCT).arg(FEATURES))?;
     steps.step(OF_XTASK, May::BeSkipped, tests().args(["--package", "xtask"]))?;
     test_documents(&mut steps)?;

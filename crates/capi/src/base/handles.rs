@@ -109,7 +109,7 @@ struct Occupant {
 }
 
 #[derive(Default)]
-struct Place {
+struct Slot {
     occupant: ArcSwapOption<Occupant>,
     /// How many objects this place has had.
     had: AtomicUsize,
@@ -119,7 +119,7 @@ struct Place {
 
 /// Places come in groups, each twice as large as the one before; a group stays for ever.
 struct Table {
-    groups: [OnceLock<Box<[Place]>>; GROUPS],
+    groups: [OnceLock<Box<[Slot]>>; GROUPS],
     /// How many places were ever used.
     used: AtomicUsize,
     /// The first free place, + 1, in the lower half; how often it changed in the upper, so that who
@@ -165,20 +165,20 @@ fn place_of(token: usize) -> usize {
 
 impl Table {
     #[inline]
-    fn place(&self, number: usize) -> Option<&Place> {
+    fn place(&self, number: usize) -> Option<&Slot> {
         let (group, within) = whereabouts(number);
         self.groups.get(group)?.get()?.get(within)
     }
 
-    fn place_made(&self, number: usize) -> Option<&Place> {
+    fn place_made(&self, number: usize) -> Option<&Slot> {
         let (group, within) = whereabouts(number);
         let group_len = FIRST << group;
-        let places = || (0..group_len).map(|_| Place::default()).collect();
+        let places = || (0..group_len).map(|_| Slot::default()).collect();
         self.groups.get(group)?.get_or_init(places).get(within)
     }
 
     /// A place for a new object.
-    fn take(&self) -> Result<(usize, &Place)> {
+    fn take(&self) -> Result<(usize, &Slot)> {
         let full = || {
             refused(ErrorKind::TooLarge, "handle", "33 million handles are open; close some first")
         };
@@ -201,7 +201,7 @@ impl Table {
         Ok((number, self.place_made(number).ok_or_else(full)?))
     }
 
-    fn give_back(&self, number: usize, place: &Place) {
+    fn give_back(&self, number: usize, place: &Slot) {
         if place.had.load(Ordering::Relaxed) >= MOST_HAD {
             return;
         }

@@ -17,7 +17,7 @@ fn other() -> mapvar::Error {
 }
 
 /// What an exchange came to: `found` is what stood there.
-fn settle<T>(
+fn hand_out<T>(
     done: std::result::Result<T, T>,
     out: Option<&mut MaybeUninit<i32>>,
     found: Option<&mut MaybeUninit<T>>,
@@ -137,7 +137,7 @@ pub extern "C" fn mapvar_atomic_compare_exchange_i64(
         with(atomic, |atomic| {
             let AnyAtomic::I64(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value, new_value)?;
-            settle(done, exchanged, found);
+            hand_out(done, exchanged, found);
             Ok(())
         })
     })
@@ -257,7 +257,7 @@ pub extern "C" fn mapvar_atomic_compare_exchange_u64(
         with(atomic, |atomic| {
             let AnyAtomic::U64(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value, new_value)?;
-            settle(done, exchanged, found);
+            hand_out(done, exchanged, found);
             Ok(())
         })
     })
@@ -377,7 +377,7 @@ pub extern "C" fn mapvar_atomic_compare_exchange_f64(
         with(atomic, |atomic| {
             let AnyAtomic::F64(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value, new_value)?;
-            settle(done, exchanged, found);
+            hand_out(done, exchanged, found);
             Ok(())
         })
     })
@@ -463,7 +463,7 @@ pub extern "C" fn mapvar_atomic_compare_exchange_bool(
         with(atomic, |atomic| {
             let AnyAtomic::Bool(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value != 0, new_value != 0)?;
-            settle(done.map(i32::from).map_err(i32::from), exchanged, found);
+            hand_out(done.map(i32::from).map_err(i32::from), exchanged, found);
             Ok(())
         })
     })

@@ -9,7 +9,7 @@ use crate::{
         tree::Tree,
         types::{mapvar_map, mapvar_value, mapvar_var},
     },
-    variable::versions::{expected_of, mapvar_version, now_of, settle},
+    variable::versions::{expected_of, hand_out_version, mapvar_version, now_of},
 };
 use mapvar::{ErrorKind, Map, Result, Value, Var, Version};
 use std::ffi::{c_char, c_void};
@@ -276,6 +276,6 @@ pub unsafe extern "C" fn mapvar_var_compare_and_set(
             with(value, |tree| tree.lend(|value| var.compare_and_set_value(expected, value)))
         })?;
         // SAFETY: C2 for `now`.
-        settle(done, unsafe { now_of(now) })
+        hand_out_version(done, unsafe { now_of(now) })
     })
 }

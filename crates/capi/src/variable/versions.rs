@@ -38,7 +38,7 @@ impl From<mapvar_version> for Version {
 }
 
 /// What a set that expects a version came to: the new one or the other's, written for the caller.
-pub(crate) fn settle(
+pub(crate) fn hand_out_version(
     done: std::result::Result<Version, Version>,
     now: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> Result<()> {
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn mapvar_map_compare_and_set(
             with(value, |tree| tree.lend(|value| map.compare_and_set_value(name, expected, value)))
         })?;
         // SAFETY: C2 for `now`.
-        settle(done, unsafe { now_of(now) })
+        hand_out_version(done, unsafe { now_of(now) })
     })
 }
 

@@ -42,6 +42,7 @@ impl fmt::Display for Lost {
 
 impl Lost {
     /// What was found at offset `at`.
+    #[doc(hidden)]
     pub fn new(at: u64, variable: Option<String>, what: impl Into<String>, older: bool) -> Self {
         Self { at, variable, what: what.into(), older }
     }

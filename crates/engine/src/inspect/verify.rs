@@ -71,11 +71,13 @@ pub struct Check {
 
 impl Finding {
     /// That the map contradicts itself at offset `at`.
+    #[doc(hidden)]
     pub fn fault(at: u64, what: impl Into<String>) -> Self {
         Self { at, severity: Severity::Fault, variable: None, what: what.into() }
     }
 
     /// That nothing is lost, but something is not at its end, at offset `at`.
+    #[doc(hidden)]
     pub fn note(at: u64, what: impl Into<String>) -> Self {
         Self { at, severity: Severity::Note, variable: None, what: what.into() }
     }
@@ -83,6 +85,7 @@ impl Finding {
 
 impl Check {
     /// What was found, in the order of its places, and how many variables are whole.
+    #[doc(hidden)]
     pub fn new(findings: Vec<Finding>, variables: u64) -> Self {
         Self { findings, variables }
     }

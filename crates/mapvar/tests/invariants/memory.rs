@@ -1,6 +1,6 @@
 //! What another process writes, and when: I1 (bytes), I2 (the gate), I3 (tears), I11 (the gate).
 //!
-//! I1 and I2 with loads that an attacker answers are unit tests: `mapvar-engine-sim`, `tests/hostile_loads.rs`.
+//! I1 and I2 with loads that an attacker answers are in `mapvar-engine-sim`, `tests/hostile_loads.rs`.
 
 use crate::{
     common::{Random, Watchdog, quick_folder, scaled, unique},

@@ -33,11 +33,11 @@ pub struct Seat {
     // Fields are dropped in this order: `place` is the last, and lets the handle have another.
     sys: <Imp as Platform>::Seat,
     spec: SeatSpec,
-    place: Place,
+    place: OneSeat,
 }
 
 /// Of one handle: that it has a seat.
-struct Place {
+struct OneSeat {
     shared: Arc<Shared>,
     slot: usize,
 }
@@ -122,7 +122,7 @@ impl Section {
             let detail = "opened for reading only; open it for writing";
             return refuse(ErrorKind::ReadOnly, detail.into());
         }
-        // Acquire and the Release in `Place`: nothing is guarded but what the system orders.
+        // Acquire and the Release in `OneSeat`: nothing is guarded but what the system orders.
         if self.shared.seated.swap(true, Ordering::AcqRel) {
             let detail = "this handle has a seat already; open the section again for a second one";
             return refuse(ErrorKind::InvalidArgument, detail.into());
@@ -134,7 +134,7 @@ impl Section {
         }
         match taken.map_err(|error| self.shared.with_context(TAKE, error))? {
             Some((slot, sys)) => {
-                Ok(Seat { sys, spec, place: Place { shared: self.shared.clone(), slot } })
+                Ok(Seat { sys, spec, place: OneSeat { shared: self.shared.clone(), slot } })
             }
             None => {
                 let detail =
@@ -145,7 +145,7 @@ impl Section {
     }
 }
 
-impl Drop for Place {
+impl Drop for OneSeat {
     fn drop(&mut self) {
         Imp::leave_seat(&self.shared.sys, self.slot);
         self.shared.seated.store(false, Ordering::Release);

@@ -410,7 +410,7 @@ impl ser::Serializer for Octet {
 /// A value of type `T` from what was copied out of a slot.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(captured: OwnedValue) -> Result<T, Error> {
-    T::deserialize(Decoder(captured)).map_err(Mismatch::told)
+    T::deserialize(Decoder(captured)).map_err(Mismatch::into_error)
 }
 
 /// The value is not what was asked for.
@@ -422,7 +422,7 @@ pub(crate) struct Mismatch {
 
 impl Mismatch {
     #[cold]
-    pub(crate) fn told(self) -> Error {
+    pub(crate) fn into_error(self) -> Error {
         Error::new(self.kind, "decode a value", "").detail(self.detail)
     }
 

@@ -105,7 +105,7 @@ pub(crate) fn try_lock(_: &Locks, range: &MappedRange, at: usize) -> bool {
     // SYNC POINT: as in `take`.
     let taken = word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed).is_ok();
     if !taken {
-        me.settle();
+        me.withdraw();
     }
     taken
 }
@@ -117,7 +117,7 @@ pub(crate) fn unlock(_: &Locks, range: &MappedRange, at: usize) {
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
         wake_sleepers(word, 1);
     }
-    ME.get().settle();
+    ME.get().withdraw();
 }
 
 pub(crate) fn wake(_: &Locks, range: &MappedRange, at: usize) {
@@ -181,7 +181,7 @@ impl Me {
     /// Has the kernel look at this word should the thread end.
     #[inline]
     fn announce(self, word: &Half) {
-        debug_assert!(self.is_settled(), "a thread holds one lock at a time");
+        debug_assert!(self.is_withdrawn(), "a thread holds one lock at a time");
         let word = ptr::from_ref(word).cast_mut().cast::<c_void>();
         let entry = word.wrapping_byte_offset(self.offset.wrapping_neg());
         // SAFETY: `pending` is a field of this thread's list head, which lives as long as the
@@ -195,7 +195,7 @@ impl Me {
 
     /// Ends what `announce` began.
     #[inline]
-    fn settle(self) {
+    fn withdraw(self) {
         if self.pending.is_null() {
             return;
         }
@@ -205,7 +205,7 @@ impl Me {
         unsafe { self.pending.write_volatile(ptr::null_mut()) };
     }
 
-    fn is_settled(self) -> bool {
+    fn is_withdrawn(self) -> bool {
         // SAFETY: as in `announce`.
         unsafe { self.pending.read_volatile() }.is_null()
     }
@@ -349,7 +349,7 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
                 // They are to see the mark too.
                 wake_sleepers(word, ALL);
             }
-            me.settle();
+            me.withdraw();
             return Err(Box::new(Refused::Marked(owner)));
         }
         if spins > 0 {
@@ -382,7 +382,7 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
         slept = true;
         found = word.load(Ordering::Relaxed);
     }
-    me.settle();
+    me.withdraw();
     Err(Box::new(Refused::TimedOut(holder(found & OWNER))))
 }
 
