@@ -191,8 +191,8 @@ fn test_harnesses(steps: &mut Steps) -> Done {
         xtask.args(words);
         xtask
     };
-    // Without --all, which would go on into the crates that they depend on by path.
-    steps.step("Harnesses: format", May::BeSkipped, &mut of_harnesses(&["fmt", "--check"]))?;
+    let mut format = of_harnesses(&["fmt", "--all", "--check"]);
+    steps.step("Harnesses: format", May::BeSkipped, &mut format)?;
     steps.step(
         "Harnesses: clippy",
         May::BeSkipped,

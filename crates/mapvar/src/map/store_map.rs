@@ -205,8 +205,13 @@ impl Stored {
     fn captured(&self, name: &str) -> Result<Option<(OwnedValue, u64)>> {
         let read = || {
             let store = &self.inner.store;
-            let found = store.read_named(store.query(checked(name)?), |view| view.capture())?;
-            found.map(|(_, captured, version)| Ok((captured?, version))).transpose()
+            // Written where it stays: moving it through the results costs as much as reading it.
+            let mut captured = None;
+            let query = store.query(checked(name)?);
+            match (store.read_named(query, |view| captured = Some(view.capture()))?, captured) {
+                (Some((_, (), version)), Some(captured)) => Ok(Some((captured?, version))),
+                _ => Ok(None),
+            }
         };
         self.run(read).map_err(|trouble| self.failed("get variable", name, trouble))
     }
