@@ -26,8 +26,9 @@ pub(crate) fn options_at(place: &At, name: Option<&str>) -> MapOptions {
     }
 }
 
-/// Opens a map that is there, for reading alone or for writing too. A file that has to be recovered
-/// first, after a restart of the machine, is: who may only read it is told so.
+/// Opens a map that is there, for reading alone or for writing too. A file that needs recovery after
+/// a restart of the machine is recovered first; a user without the right to write gets an error
+/// that says so.
 pub(crate) fn open(place: &MapArgs, name: Option<&str>, read_only: bool) -> Result<Map, Failure> {
     let options = options(place, name);
     let opened = match options.clone().read_only(read_only).open() {
@@ -39,8 +40,8 @@ pub(crate) fn open(place: &MapArgs, name: Option<&str>, read_only: bool) -> Resu
     opened.map_err(|error| remedy(place, name, error))
 }
 
-/// Opens a map that is there, to wait for something in it: who waits says so in the map, and only
-/// where it may not write looks again and again instead.
+/// Opens a map that is there, to wait for something in it. A process that waits marks the variable
+/// in the map; a process that may not write polls instead.
 pub(crate) fn open_to_wait(place: &At, name: Option<&str>) -> Result<Map, Failure> {
     let options = options_at(place, name);
     let opened = match options.clone().open() {

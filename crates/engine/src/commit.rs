@@ -1,6 +1,6 @@
-//! Transactions: many variables written as one. Whoever holds the transaction lock, T, marks the
+//! Transactions: many variables written as one. The holder of the transaction lock, T, marks the
 //! records, looks whether they are as expected, fills a free slot of each, and then publishes them
-//! all; from the word COMMITTED on, whoever takes T next does it in his place.
+//! all. From the word COMMITTED on, the next holder of T publishes in place of a dead one.
 
 use crate::{
     error::{EngineError, outside},
@@ -229,7 +229,7 @@ impl<M: Mem> Store<M> {
         }
         // From here on a snapshot waits.
         self.live_mut()?.fetch_add(live::TSEQ, 1, AcqRel);
-        // SYNC POINT S13: the commit. Who takes T from here on, publishes.
+        // SYNC POINT S13: the commit. From here on the next holder of T publishes.
         commits.store(commit::STATUS, commit::COMMITTED, Release);
         self.apply()?;
         for change in changes {

@@ -373,7 +373,7 @@ fn finish(
     }
     if is_born {
         let births = world.shared.wakes(live::BIRTHS_WAKE);
-        assert!(births > 0, "{told}: who waits for a birth sleeps on");
+        assert!(births > 0, "{told}: a process that waits for a birth sleeps on");
     }
     world.check(&store, told);
 }

@@ -94,10 +94,10 @@ thread_local! {
     static WAITS_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// What the system's objects for a region are named after, and who can see them.
+/// How the system's objects for a region are named, and which sessions can see them.
 #[derive(Debug)]
 pub struct Called {
-    /// Who can see them.
+    /// The sessions that can see them.
     pub scope: Scope,
     /// What their names are made of.
     pub id: String,
@@ -380,7 +380,7 @@ impl Mem for Mapped {
         let own = self.seat.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let taken = match own {
             Some(seated) => seated.seat.is_taken(number),
-            // To ask takes none: who may only read asks too.
+            // Asking takes no seat: a process that may only read asks too.
             None => self.section.is_seat_taken(self.called.scope, &self.called.id, number),
         };
         // Where nobody can tell, whoever it is lives: only room is lost.

