@@ -389,7 +389,8 @@ pub fn all() -> Vec<Op> {
                 map.remove("w").expect("remove");
                 actor.traced(|| map.flush().expect("flush"));
             },
-        ),
+        )
+        .with(|op| op.short = true),
         in_file(
             "file, flush: retired records come free",
             [var(&long("v"), [None]), var("w", [some(1)])],

@@ -101,7 +101,17 @@ impl Stage {
         let window = Window::new(&file);
         let identity = identity_of(window.bytes());
         let inode = file.metadata().expect("its number").ino();
-        let holder = (place != Place::Alone).then_some(holder);
+        let holder = match place {
+            Place::Alone => None,
+            Place::Named => Some(holder),
+            // The process that dies was alone, and so has the first seat. A living holder of that seat
+            // would lend its life to the dead token in the image, so this one takes another seat.
+            Place::Peer => {
+                let second = self::options(place, &target).open().expect("open it again");
+                drop(holder);
+                Some(second)
+            }
+        };
         Self { place, target, window, inode, path, file, identity, holder }
     }
 
