@@ -171,9 +171,9 @@ impl Mapped {
         let said = said.min(layout::MOST_CHUNKS);
         let end = at.checked_add((count as u64).saturating_mul(8));
         match end {
-            Some(end) if end > self.size() && end <= said * layout::CHUNK => {
-                self.reach(said * layout::CHUNK)
-            }
+            // Another thread of this process has reached further since the caller's check failed.
+            Some(end) if end <= self.size() => true,
+            Some(end) if end <= said * layout::CHUNK => self.reach(said * layout::CHUNK),
             _ => false,
         }
     }

@@ -1,7 +1,12 @@
 //! What growth must keep. Each test stands for a bug that once was.
 
-use mapvar::{ErrorKind, Map};
-use std::{fs, path::Path};
+use mapvar::{ErrorKind, Map, Value};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    thread,
+};
 
 #[test]
 fn a_map_that_grew_beyond_what_this_process_set_aside_has_no_variable_twice() {
@@ -70,4 +75,39 @@ fn what_a_table_said_of_chunks_that_a_power_cut_took_is_forgotten() {
     let last = Map::options().file(another_boot(&copy, None)).open().unwrap();
     let recovery = last.recovery().unwrap();
     assert_eq!((recovery.variables, recovery.lost, recovery.damaged), (2001, 0, false));
+}
+
+#[test]
+fn threads_that_meet_what_has_grown_at_once_all_read_it() {
+    const ROUNDS: usize = 400;
+    const THREADS: usize = 2;
+    let dir = tempfile::tempdir().unwrap();
+    let large = Value::Bytes(vec![7; 100_000]);
+    for round in 0..ROUNDS {
+        let path = dir.path().join(format!("{round}.map"));
+        let writer = Map::options().file(&path).size(1024).create().unwrap();
+        // Its view ends where the region ends now; each thread below may be the first to meet the rest.
+        let readers = Map::options().file(&path).max_size(8 << 20).open().unwrap();
+        writer.set_value("large", &large).unwrap();
+        let ready = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    ready.fetch_add(1, SeqCst);
+                    // A barrier of the system would wake them one after the other.
+                    while ready.load(SeqCst) < THREADS {
+                        std::hint::spin_loop();
+                    }
+                    let found = readers.value("large");
+                    assert!(
+                        found.as_ref().is_ok_and(|found| *found == large),
+                        "round {round}: a thread that was overtaken found {:?}",
+                        found.map(|found| found.kind())
+                    );
+                });
+            }
+        });
+        drop((readers, writer));
+        fs::remove_file(&path).unwrap();
+    }
 }
