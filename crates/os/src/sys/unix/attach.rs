@@ -23,7 +23,7 @@ pub(super) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
     }
     let alone = take(section, timeout);
     if alone.is_err() {
-        give_back(section);
+        release(section);
         section.attached.store(false, Ordering::Release);
     }
     alone
@@ -67,12 +67,12 @@ pub(super) fn attached(section: &Section) -> Result<()> {
 
 pub(super) fn detach(section: &Section) {
     if section.has_file() && section.is_of_this_process() {
-        give_back(section);
+        release(section);
         section.attached.store(false, Ordering::Release);
     }
 }
 
-fn give_back(section: &Section) {
+fn release(section: &Section) {
     let _ = ofd::set(section.fd(), ofd::ROOM, Hold::Nothing);
     let _ = ofd::set(section.fd(), ofd::GATE, Hold::Nothing);
 }

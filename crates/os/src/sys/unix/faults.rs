@@ -97,15 +97,15 @@ fn action(new: Option<&libc::sigaction>) -> Option<libc::sigaction> {
 extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the system calls a handler with SA_SIGINFO with a pointer to the details of the
     // signal, which is valid until the handler returns.
-    let told = unsafe { &*info };
-    if !is_fault(told.si_code) {
+    let details = unsafe { &*info };
+    if !is_fault(details.si_code) {
         if pass_on(signal, info, context) {
             keep_standing();
         }
         return;
     }
     // SAFETY: for a SIGBUS that an access caused, the system has set the address.
-    let address = unsafe { told.si_addr() }.addr();
+    let address = unsafe { details.si_addr() }.addr();
     if !replace(address) {
         pass_on(signal, info, context);
     }
@@ -331,7 +331,7 @@ mod tests {
         if !bulk::FAST {
             return;
         }
-        let room = || {
+        let guarded_page = || {
             // SAFETY: asks for new memory, which only this test uses.
             let at = unsafe {
                 libc::mmap(
@@ -351,7 +351,7 @@ mod tests {
             assert_eq!(done, 0);
             middle
         };
-        let (source, target) = (room(), room());
+        let (source, target) = (guarded_page(), guarded_page());
         for len in bulk::SHORTEST..600 {
             for (from, to) in [(0, PAGE - len), (PAGE - len, 0), (PAGE - len, PAGE - len)] {
                 // SAFETY: both ranges lie within the middle pages; if not, the test dies.

@@ -66,10 +66,10 @@ struct Me {
 
 /// The data of a thread that is not identified yet. No process has that generation. It differs from
 /// 0 too, which `known_generation` returns before the first call of `generation`.
-const NOBODY: Me = Me { pending: ptr::null_mut(), offset: 0, tid: 0, generation: u32::MAX };
+const UNIDENTIFIED: Me = Me { pending: ptr::null_mut(), offset: 0, tid: 0, generation: u32::MAX };
 
 thread_local! {
-    static ME: Cell<Me> = const { Cell::new(NOBODY) };
+    static ME: Cell<Me> = const { Cell::new(UNIDENTIFIED) };
     /// A head of this crate, for a thread for which no head is registered.
     static OWN: RefCell<Option<Own>> = const { RefCell::new(None) };
 }
@@ -81,7 +81,7 @@ const SPINS: u32 = 100;
 
 /// Fails early, and not at the first lock, if the kernel has no robust lists.
 pub(crate) fn locks(_: &LockSpec) -> Result<Locks> {
-    introduce().map(|_| Locks(()))
+    identify().map(|_| Locks(()))
 }
 
 #[inline]
@@ -169,7 +169,7 @@ fn take(word: &Half, timeout: Duration) -> Result<Taken, Box<Refused>> {
     // After fork the child has another thread id, and the kernel has another list head for it, or
     // none.
     if me.generation != machine::known_generation() {
-        me = introduce().map_err(Refused::Failed)?;
+        me = identify().map_err(Refused::Failed)?;
     }
     me.announce(word);
     // SYNC POINT: Acquire pairs with the Release of `unlock` and `unmark`. Relaxed on failure: the
@@ -188,7 +188,7 @@ impl Me {
         let word = ptr::from_ref(word).cast_mut().cast::<c_void>();
         let entry = word.wrapping_byte_offset(self.offset.wrapping_neg());
         // SAFETY: `pending` is a field of this thread's list head, which lives as long as the
-        // thread (see `introduce`). Only this thread accesses it, and the kernel when the thread
+        // thread (see `identify`). Only this thread accesses it, and the kernel when the thread
         // has ended. Volatile: the compiler does not know of the kernel's read.
         unsafe { self.pending.write_volatile(entry) };
         // The compiler must not move the write behind the compare-and-swap. The kernel reads on
@@ -218,15 +218,15 @@ impl Me {
 /// musl registers one only when the thread first uses a robust mutex).
 #[cold]
 #[inline(never)]
-fn introduce() -> Result<Me> {
+fn identify() -> Result<Me> {
     let generation = machine::generation();
-    let mut head = known()?;
+    let mut head = registered()?;
     if head.is_null() {
         register()?;
-        head = known()?;
+        head = registered()?;
     }
     if head.is_null() {
-        return Err(without(Errno::NOSYS));
+        return Err(unavailable(Errno::NOSYS));
     }
     // SAFETY: the head that the kernel knows for this thread was registered by the C library, or by
     // `register`, and lives as long as the thread. The field is a plain number that does not change
@@ -240,14 +240,14 @@ fn introduce() -> Result<Me> {
     Ok(me)
 }
 
-fn without(errno: Errno) -> Error {
+fn unavailable(errno: Errno) -> Error {
     cvt(errno).during("make locks", "").detail(
         "this kernel does not offer robust lists (get_robust_list), by which locks survive their holder; allow the call in the sandbox",
     )
 }
 
 /// Returns the head that is registered for this thread; null if there is none.
-fn known() -> Result<*mut Head> {
+fn registered() -> Result<*mut Head> {
     let mut head: *mut Head = ptr::null_mut();
     let mut len: libc::size_t = 0;
     // SAFETY: the kernel writes one pointer and one size through the two pointers, which are valid
@@ -257,7 +257,7 @@ fn known() -> Result<*mut Head> {
     if done == 0 && (head.is_null() || len == size_of::<Head>()) {
         Ok(head)
     } else {
-        Err(without(Errno::from_io_error(&error).unwrap_or(Errno::NOSYS)))
+        Err(unavailable(Errno::from_io_error(&error).unwrap_or(Errno::NOSYS)))
     }
 }
 
@@ -279,7 +279,7 @@ fn register() -> Result<()> {
     let own = Own(head);
     if done != 0 {
         let error = std::io::Error::last_os_error();
-        return Err(without(Errno::from_io_error(&error).unwrap_or(Errno::NOSYS)));
+        return Err(unavailable(Errno::from_io_error(&error).unwrap_or(Errno::NOSYS)));
     }
     // While thread-local values are being dropped there is no place to keep the head: then it is
     // leaked.
@@ -310,7 +310,7 @@ impl Drop for Own {
         let none: *mut Head = ptr::null_mut();
         // SAFETY: tells the kernel that this thread has no list. The call writes nothing.
         let done = unsafe { libc::syscall(libc::SYS_set_robust_list, none, size_of::<Head>()) };
-        ME.set(NOBODY);
+        ME.set(UNIDENTIFIED);
         if done == 0 {
             // SAFETY: allocated by `Box::into_raw` in `register`, and freed only here. The kernel
             // has forgotten the head, and `ME` no longer leads to it.
@@ -369,11 +369,11 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
             break;
         }
         if found & WAITERS == 0 {
-            let told = found | WAITERS;
+            let with_waiters = found | WAITERS;
             // Relaxed: the bit guards nothing; the kernel compares the word again before the thread
             // sleeps.
-            match word.compare_exchange(found, told, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => found = told,
+            match word.compare_exchange(found, with_waiters, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => found = with_waiters,
                 Err(now) => {
                     found = now;
                     continue;

@@ -15,7 +15,7 @@ use libc::flock64 as Flock;
 /// Changes, without waiting, the lock that this open file has on a byte. Returns false, and changes
 /// nothing, if a lock of another open file conflicts.
 pub(crate) fn set(fd: BorrowedFd<'_>, byte: u64, hold: Hold) -> Result<bool> {
-    let lock = about(byte, hold);
+    let lock = flock_on(byte, hold);
     loop {
         // SAFETY: the descriptor is open for as long as it is borrowed. The call reads a `flock`
         // through the pointer, which lives across the call, and keeps no pointer.
@@ -35,7 +35,7 @@ pub(crate) fn set(fd: BorrowedFd<'_>, byte: u64, hold: Hold) -> Result<bool> {
 /// Changes nothing, and a read-only descriptor is enough.
 pub(crate) fn is_held(fd: BorrowedFd<'_>, byte: u64) -> Result<bool> {
     loop {
-        let mut lock = about(byte, Hold::Exclusive);
+        let mut lock = flock_on(byte, Hold::Exclusive);
         // SAFETY: as in `set`; the call also writes to the `flock`, to which no other reference
         // exists.
         let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
@@ -49,7 +49,7 @@ pub(crate) fn is_held(fd: BorrowedFd<'_>, byte: u64) -> Result<bool> {
     }
 }
 
-fn about(byte: u64, hold: Hold) -> Flock {
+fn flock_on(byte: u64, hold: Hold) -> Flock {
     // SAFETY: the struct consists of integers, for which all zeros is a valid value. (It is zeroed
     // and not written out, because it has padding fields on some targets.)
     let mut lock: Flock = unsafe { std::mem::zeroed() };
