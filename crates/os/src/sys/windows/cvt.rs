@@ -135,10 +135,10 @@ pub(super) fn is(error: &Error, code: u32) -> bool {
 
 /// Returns the same failure under another kind and with another remedy.
 pub(super) fn retold(error: &Error, kind: ErrorKind, detail: impl Into<String>) -> Error {
-    let told = Error::new(kind, "", "").detail(detail);
+    let new = Error::new(kind, "", "").detail(detail);
     match error.raw_os_error() {
-        Some(code) => told.because(io::Error::from_raw_os_error(code)),
-        None => told,
+        Some(code) => new.because(io::Error::from_raw_os_error(code)),
+        None => new,
     }
 }
 

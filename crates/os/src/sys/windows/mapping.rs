@@ -80,8 +80,8 @@ impl Mapping {
         let grows =
             spec.reserve > spec.len && matches!(section.pages, Pages::Plain | Pages::Reserved);
         let mut parts = match (&section.file, grows) {
-            (Some(_), true) => behind_each_other(section, access, spec)?,
-            (None, true) => at_once(section, access, spec)?.into(),
+            (Some(_), true) => contiguous(section, access, spec)?,
+            (None, true) => in_one_piece(section, access, spec)?.into(),
             _ => piece(section, access, spec, spec.len, spec.base_address)?.into(),
         };
         let Some(first) = parts.pieces.first_mut() else { return Err(no_object()) };
@@ -117,9 +117,9 @@ impl Mapping {
     pub(super) fn extend(&self, section: &Section, len: usize) -> Result<()> {
         let mut parts = self.parts();
         if len > parts.mapped() {
-            let more = parts.more(section, self, len);
+            let done = parts.map_next(section, self, len);
             self.reserved.store(parts.reserved(), Ordering::Relaxed);
-            return more;
+            return done;
         }
         match &*parts.pieces {
             // A section that is only reserved has one piece.
@@ -136,25 +136,25 @@ impl Mapping {
     /// Starts to write `len` bytes from byte `first` on to the file.
     pub(super) fn flush(&self, first: usize, len: usize) -> Result<()> {
         let mut begin = 0;
-        let cut = |piece: &Piece| {
+        let clip = |piece: &Piece| {
             let (from, end) = (first.max(begin), begin + piece.len);
             let to = first.saturating_add(len).min(end);
             begin = end;
             (from, to)
         };
         // The mutex is not held over the calls, which wait for a disk: pieces stay where they are.
-        let cuts = self.parts().pieces.iter().map(cut).collect::<Vec<_>>();
-        for (from, to) in cuts {
+        let ranges = self.parts().pieces.iter().map(clip).collect::<Vec<_>>();
+        for (from, to) in ranges {
             // An empty range is skipped: Windows would take it for "all the rest".
             if from < to {
-                self.flush_cut(from, to - from)?;
+                self.flush_range(from, to - from)?;
             }
         }
         Ok(())
     }
 
     /// Writes a range that is not empty and lies within one piece.
-    fn flush_cut(&self, from: usize, len: usize) -> Result<()> {
+    fn flush_range(&self, from: usize, len: usize) -> Result<()> {
         let from = self.address.as_ptr().wrapping_add(from).cast_const().cast();
         for pause in 0..100 {
             // SAFETY: the range lies in one piece, as `flush` ensures, and pieces are mapped for as
@@ -210,7 +210,7 @@ impl Parts {
     }
 
     /// Maps the next piece, so that `len` bytes are mapped.
-    fn more(&mut self, section: &Section, whole: &Mapping, len: usize) -> Result<()> {
+    fn map_next(&mut self, section: &Section, whole: &Mapping, len: usize) -> Result<()> {
         let Mapping { access, offset, losses, .. } = *whole;
         let gone = || {
             Error::new(ErrorKind::TooLarge, "", "").detail(
@@ -253,7 +253,7 @@ fn piece(section: &Section, access: u32, spec: &MapSpec, len: usize, base: usize
 
 /// Maps memory in the page file, or a file that is known only by its section. Its section object
 /// never grows, so all of it is mapped, and committed as it is needed.
-fn at_once(section: &Section, access: u32, spec: &MapSpec) -> Result<Piece> {
+fn in_one_piece(section: &Section, access: u32, spec: &MapSpec) -> Result<Piece> {
     let there = section.size.saturating_sub(spec.offset);
     let there = usize::try_from(there).map_or(spec.reserve, |there| there.min(spec.reserve));
     let most = there.max(spec.len);
@@ -263,7 +263,7 @@ fn at_once(section: &Section, access: u32, spec: &MapSpec) -> Result<Piece> {
 }
 
 /// Maps all of a file, and reserves addresses behind it.
-fn behind_each_other(section: &Section, access: u32, spec: &MapSpec) -> Result<Parts> {
+fn contiguous(section: &Section, access: u32, spec: &MapSpec) -> Result<Parts> {
     let granule = machine::sizes().1;
     let most = spec.reserve.checked_next_multiple_of(granule).unwrap_or(spec.reserve);
     let mapped = whole_granules(section, spec.offset, spec.len, most)?;

@@ -133,9 +133,9 @@ mod tests {
     fn long_paths_are_told_so_that_windows_takes_them() {
         let long = "x".repeat(220);
         assert_eq!(absolute(Path::new(r"C:\a\b")).unwrap(), Path::new(r"C:\a\b"));
-        let told = absolute(Path::new(&format!(r"C:\{long}"))).unwrap();
-        assert_eq!(told.to_str().unwrap(), format!(r"\\?\C:\{long}"));
-        let told = absolute(Path::new(&format!(r"\\server\share\{long}"))).unwrap();
-        assert_eq!(told.to_str().unwrap(), format!(r"\\?\UNC\server\share\{long}"));
+        let path = absolute(Path::new(&format!(r"C:\{long}"))).unwrap();
+        assert_eq!(path.to_str().unwrap(), format!(r"\\?\C:\{long}"));
+        let path = absolute(Path::new(&format!(r"\\server\share\{long}"))).unwrap();
+        assert_eq!(path.to_str().unwrap(), format!(r"\\?\UNC\server\share\{long}"));
     }
 }

@@ -225,14 +225,14 @@ unsafe extern "system" {
         class: i32,
         information: *mut c_void,
         len: u32,
-        answered: *mut u32,
+        returned_len: *mut u32,
     ) -> NTSTATUS;
     fn NtQueryObject(
         object: HANDLE,
         class: i32,
         information: *mut c_void,
         len: u32,
-        answered: *mut u32,
+        returned_len: *mut u32,
     ) -> NTSTATUS;
 }
 

@@ -52,7 +52,7 @@ const WORDS: usize = 8;
 const SLEEPS_ON: usize = 4;
 
 /// How long a waiter only polls the word.
-const BRIEFLY: Duration = Duration::from_micros(100);
+const SPIN_TIME: Duration = Duration::from_micros(100);
 
 /// The state of [`crate::Locks`] for one region.
 #[derive(Debug)]
@@ -180,7 +180,7 @@ impl Locks {
         let begin = Instant::now();
         let deadline = begin.checked_add(timeout);
         let mut look = Look::default();
-        let (mut spins, mut looks) = (0_u32, 0_u64);
+        let (mut spins, mut polls) = (0_u32, 0_u64);
         loop {
             // SYNC POINT (wait). Acquire pairs with the Release of the owner's `lock`.
             let found = word.load(Ordering::Acquire);
@@ -191,7 +191,7 @@ impl Locks {
             let free = owner == 0;
             // An owner keeps a lock for less than a microsecond, unless its thread is preempted. A
             // wait for its token takes a tick of the system's clock, 1 to 16 ms.
-            if !free && begin.elapsed() < BRIEFLY {
+            if !free && begin.elapsed() < SPIN_TIME {
                 spins += 1;
                 if spins < 64 {
                     std::hint::spin_loop();
@@ -204,12 +204,12 @@ impl Locks {
                 deadline.saturating_duration_since(Instant::now())
             });
             // 1 ms, growing to 5: a plain unlock shows only when the word is read again.
-            let patience = Duration::from_millis((1 + looks / 4).min(5));
+            let patience = Duration::from_millis((1 + polls / 4).min(5));
             let gone = !free && self.gone(range, owner, &mut look, patience.min(left))?;
             if free || gone {
                 // The exchange succeeds only if the word is unchanged. A dead owner never comes
-                // back, so the word cannot have changed and become the same again. SYNC POINT: as
-                // in `lock`.
+                // back, so the word cannot have changed and become the same again.
+                // SYNC POINT: as in `lock`.
                 match word.compare_exchange(found, mine, Ordering::AcqRel, Ordering::Relaxed) {
                     Ok(_) if gone || found & DIED != 0 => return Ok(Taken::Recovered),
                     Ok(_) => return Ok(Taken::Clean),
@@ -219,7 +219,7 @@ impl Locks {
             if left.is_zero() {
                 return Err(Refused::TimedOut(self.holder(range, owner)));
             }
-            looks += 1;
+            polls += 1;
         }
     }
 

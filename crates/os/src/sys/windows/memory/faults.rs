@@ -116,7 +116,7 @@ fn is_allowed(address: usize, what: usize) -> bool {
     let len = size_of::<MEMORY_BASIC_INFORMATION>();
     // SAFETY: the call reads no memory at the address, and accepts any address. The out pointer
     // leads to as many bytes as the length says.
-    let told = unsafe { VirtualQuery(at(address), &raw mut of, len) };
+    let known = unsafe { VirtualQuery(at(address), &raw mut of, len) };
     let writable =
         PAGE_READWRITE | PAGE_WRITECOPY | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY;
     let readable = writable | PAGE_READONLY | PAGE_EXECUTE_READ;
@@ -125,7 +125,7 @@ fn is_allowed(address: usize, what: usize) -> bool {
         1 => writable,
         _ => return false,
     };
-    told != 0 && of.State == MEM_COMMIT && of.Type == MEM_MAPPED && of.Protect & enough != 0
+    known != 0 && of.State == MEM_COMMIT && of.Type == MEM_MAPPED && of.Protect & enough != 0
 }
 
 /// Returns whether the file has become shorter. Windows prevents that for a mapped file; Wine does
@@ -138,9 +138,9 @@ fn is_behind_the_end(piece: &Piece, address: usize) -> bool {
     let file: HANDLE = at(piece.file);
     // SAFETY: the handle is the section's, which is open for as long as the view is registered. The
     // out pointer is valid across the call.
-    let told = unsafe { GetFileSizeEx(file, &raw mut size) };
+    let known = unsafe { GetFileSizeEx(file, &raw mut size) };
     let page = (address - piece.address) / piece.page * piece.page;
-    told != 0 && size.cast_unsigned() <= piece.offset.saturating_add(page as u64)
+    known != 0 && size.cast_unsigned() <= piece.offset.saturating_add(page as u64)
 }
 
 /// Replaces a view by reserved addresses.

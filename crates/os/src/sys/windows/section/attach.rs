@@ -59,7 +59,7 @@ pub(crate) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
     }
     match try_lock(file, ROOM, LOCKFILE_EXCLUSIVE_LOCK) {
         Ok(true) => unlock(file, ROOM).map(|()| true),
-        answer => answer,
+        result => result,
     }
     .inspect_err(|_| detach(section))
 }

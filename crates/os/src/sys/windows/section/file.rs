@@ -86,7 +86,7 @@ pub(crate) fn obtain(
                 Err(error) => return Err(error),
             }
         }
-        match in_the_way(&path) {
+        match obstacle(&path) {
             // The file has appeared since the open.
             Some(error)
                 if how == How::OpenOrCreate
@@ -114,7 +114,7 @@ pub(crate) fn obtain(
 }
 
 /// Returns the reason why no new file can be made at `path`; `None` if there is none.
-fn in_the_way(path: &Path) -> Option<Error> {
+fn obstacle(path: &Path) -> Option<Error> {
     let there = path.symlink_metadata().ok()?;
     let there = if there.is_symlink() {
         let nowhere = "it is a symbolic link to nothing; remove it, or make what it leads to";
@@ -368,7 +368,7 @@ impl Aside {
             // A virus scanner may read the new file, and share it with no other process.
             if !is(&error, ERROR_SHARING_VIOLATION) || pause > 50 {
                 // If a directory has that name, Windows denies access instead.
-                return Err(in_the_way(path).unwrap_or(error));
+                return Err(obstacle(path).unwrap_or(error));
             }
             thread::sleep(Duration::from_millis(pause.min(10)));
         }

@@ -119,7 +119,7 @@ impl Section {
             Pages::Plain
         };
         let (file, writes_file) = file.map_or((None, false), |(file, writes)| (Some(file), writes));
-        let volume = file.as_ref().map_or(Ok(0), |file| about(file).map(volume))?;
+        let volume = file.as_ref().map_or(Ok(0), |file| file_info(file).map(volume))?;
         Ok(Self {
             object: Some(section),
             file,
@@ -140,7 +140,7 @@ impl Section {
     pub(super) fn empty(file: File, writes_file: bool, options: &SectionOptions) -> Result<Self> {
         Ok(Self {
             object: None,
-            volume: volume(about(&file)?),
+            volume: volume(file_info(&file)?),
             file: Some(file),
             writes_file,
             size: 0,
@@ -196,7 +196,7 @@ impl Section {
     /// Returns volume and index of the file.
     pub(crate) fn id(&self) -> Result<Option<SectionId>> {
         let Some(file) = &self.file else { return Ok(None) };
-        let of = about(file)?;
+        let of = file_info(file)?;
         let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
         Ok(Some(SectionId {
             volume: self.volume.into(),
@@ -239,7 +239,7 @@ impl AsHandle for Section {
     }
 }
 
-fn about(file: &File) -> Result<BY_HANDLE_FILE_INFORMATION> {
+fn file_info(file: &File) -> Result<BY_HANDLE_FILE_INFORMATION> {
     let mut of = BY_HANDLE_FILE_INFORMATION::default();
     // SAFETY: the handle is open for as long as it is borrowed, and the out pointer is valid.
     if unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut of) } == 0 {
@@ -249,7 +249,7 @@ fn about(file: &File) -> Result<BY_HANDLE_FILE_INFORMATION> {
 }
 
 pub(super) fn length(file: &File) -> Result<u64> {
-    let of = about(file)?;
+    let of = file_info(file)?;
     Ok(u64::from(of.nFileSizeHigh) << 32 | u64::from(of.nFileSizeLow))
 }
 
@@ -394,7 +394,7 @@ pub(super) fn open(name: &str, native: bool, options: &SectionOptions) -> Result
         Err(error) if native && error.kind() == ErrorKind::PermissionDenied => {
             attempt(rights | SECTION_QUERY).or_else(|_| attempt(rights))
         }
-        answer => answer,
+        result => result,
     }
 }
 
@@ -425,7 +425,7 @@ unsafe extern "system" {
         class: i32,
         information: *mut c_void,
         len: usize,
-        answered: *mut usize,
+        returned_len: *mut usize,
     ) -> NTSTATUS;
 }
 
