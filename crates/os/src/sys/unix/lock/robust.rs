@@ -308,7 +308,7 @@ impl Drop for Own {
             return;
         }
         let none: *mut Head = ptr::null_mut();
-        // SAFETY: tells the kernel that this thread has no list. The call writes nothing.
+        // SAFETY: registers with the kernel that this thread has no list. The call writes nothing.
         let done = unsafe { libc::syscall(libc::SYS_set_robust_list, none, size_of::<Head>()) };
         ME.set(UNIDENTIFIED);
         if done == 0 {

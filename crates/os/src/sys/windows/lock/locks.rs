@@ -17,8 +17,8 @@
 //!
 //! The owner in a lock word is `generation << 10 | slot`, in which the generation is reduced to
 //! `1..=0xf_fffe`: never 0, and below the marks. So a lock word of a dead thread would name a
-//! living thread if its slot has had 1,048,574 owners since, none of which took that lock. Then a
-//! waiter gets a `TimedOut` until the slot has its next owner.
+//! living thread, if that is the 1,048,574th owner of its slot since. Then a waiter gets a
+//! `TimedOut` until the slot has its next owner.
 
 use super::{
     super::{machine, names, wait},
