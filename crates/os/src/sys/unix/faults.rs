@@ -279,9 +279,9 @@ fn unblock(signal: c_int) {
 /// Installs the handler again, if another handler has replaced it with the default.
 ///
 /// On a signal that a process sent, an earlier handler may restore the default action, and so
-/// remove the handler of this crate (Rust's own, which detects stack overflows, does so). With the
-/// handler back, faults are still errors, and the next sent signal has the effect that it would
-/// have had without this crate.
+/// remove the handler of this crate. (Rust's own handler, which detects stack overflows, does so.)
+/// With the handler back, faults are still errors, and the next sent signal has the effect that it
+/// would have had without this crate.
 fn keep_standing() {
     let Some(now) = action(None) else { return };
     if now.sa_sigaction != libc::SIG_DFL {

@@ -38,8 +38,8 @@ pub(crate) use names::{check_native_name, gem_name};
 /// belong to this system and the section belongs to the layer above.
 macro_rules! lend_handle {
     ($section:ty) => {
-        /// Returns the handle of the section object. An empty file has no section object; then it
-        /// is the file's handle.
+        /// The lent handle is that of the section object. Windows creates no section object for an
+        /// empty file; then it is the file's handle.
         impl std::os::windows::io::AsHandle for $section {
             fn as_handle(&self) -> std::os::windows::io::BorrowedHandle<'_> {
                 self.shared.sys.as_handle()

@@ -14,8 +14,8 @@
 //! | being reaped | neither lock is granted | *absent*, by the reaper's `unlink`; *left* again if the reaper dies before |
 //!
 //! Two processes become reapers. One closes a handle, and has released its shared lock before. (If
-//! the last two handles are closed at once, and both turned their shared lock into an exclusive
-//! one, both would fail.) The other comes to open or create the name and finds it left.
+//! the last two handles are closed at once, neither could turn its shared lock into an exclusive
+//! one.) The other opens or creates the name and finds it left.
 //!
 //! Three rules guarantee that all living handles of a name are of one section (no split brain), and
 //! that no name is removed while a handle lives:

@@ -2,8 +2,8 @@
 //! gate, the room and the growth, locked by `LockFileEx`.
 //!
 //! Windows frees such locks when their handle is closed, also when the process was killed. They are
-//! far beyond the end because a lock also obstructs `ReadFile` and `WriteFile` of other processes,
-//! and a write to a view of a locked range can fault.
+//! far beyond the end, because a lock also obstructs `ReadFile` and `WriteFile` of other processes.
+//! A write to a view of a locked range can fault, too.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 

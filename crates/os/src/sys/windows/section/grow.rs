@@ -1,10 +1,10 @@
 //! Growing sections, with memory or disk behind the new part, while other processes have them
 //! mapped.
 //!
-//! A file grows by zeros that are written behind its end, in whole granules of 64 KiB, since the
-//! next piece of a view can only be mapped at a granule. Only one thread of all processes grows a
-//! file at a time. A lock on a byte far beyond the end excludes other processes, and a mutex
-//! excludes the threads that share a handle. So no zeros overwrite another process's bytes.
+//! A file grows by zeros that are written behind its end, in whole granules of 64 KiB: the next
+//! piece of a view can only begin at a granule. Only one thread of all processes grows a file at a
+//! time. A lock on a byte far beyond the end excludes other processes, and a mutex excludes the
+//! threads that share a handle. So no zeros overwrite another process's bytes.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
