@@ -106,9 +106,9 @@ pub(crate) trait Platform {
     fn take_seat(section: &Self::Section, spec: &SeatSpec) -> Result<Option<(usize, Self::Seat)>>;
 
     /// Returns whether a handle other than this one has the seat, whose number is below
-    /// `spec.seats`. False is certain: no other handle has the seat. For a seat that this handle has
-    /// itself, the result may be either. The call does not wait, and obstructs other processes for
-    /// no longer than it runs. It fails with `Closed` as `take_seat` does.
+    /// `spec.seats`. False is certain: no other handle has the seat. For a seat that this handle
+    /// has itself, the result may be either. The call does not wait, and obstructs other processes
+    /// for no longer than it runs. It fails with `Closed` as `take_seat` does.
     fn is_seat_taken(section: &Self::Section, spec: &SeatSpec, slot: usize) -> Result<bool>;
 
     /// Releases a seat, if this process opened the handle. Reports no error.
