@@ -1,5 +1,5 @@
-//! The operating systems, one folder each, held to one contract: [`Platform`]. The target is asked
-//! for here alone.
+//! The operating systems, one folder each, held to one contract: [`Platform`]. Only this file
+//! selects the target.
 
 #[cfg_attr(unix, path = "unix/mod.rs")]
 #[cfg_attr(windows, path = "windows/mod.rs")]

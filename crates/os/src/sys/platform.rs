@@ -1,5 +1,5 @@
-//! The contract of an operating system. [`Platform`] documents it once; the implementations carry
-//! only what is particular to their system.
+//! The contract of an operating system. [`Platform`] documents it once; the implementations
+//! document only the particulars of their system.
 
 use crate::{
     error::Result,
@@ -15,124 +15,138 @@ use std::{
 
 /// The contract between the operating system and everything above it.
 ///
-/// Errors: an implementation answers [`crate::Error`] with the kind that the system's code stands
-/// for (its one function `cvt` reads `errno` or `GetLastError`), the code as source, and a detail
-/// that names the remedy. The operation and object are set by the caller (`Error::during`), except
-/// in [`obtain`](Self::obtain), which sets them itself (`how.verb()`, `options.describe()`).
+/// Errors: an implementation returns [`crate::Error`] with the kind that corresponds to the
+/// system's code, the code as source, and a detail that names the remedy. One function per system,
+/// `cvt`, maps the codes (`errno` or `GetLastError`). The caller sets the operation and the object
+/// (`Error::during`), except for [`obtain`](Self::obtain), which sets them itself (`how.verb()`,
+/// `options.describe()`).
 pub(crate) trait Platform {
-    /// The system's handle of a section. Dropping it closes it in silence.
+    /// The system's handle of a section. Dropping it closes it and reports no error.
     type Section: fmt::Debug + Send + Sync;
-    /// A mapped range. Dropping it unmaps it in silence.
+    /// A mapped range. Dropping it unmaps it and reports no error.
     type Mapping: fmt::Debug + Send + Sync;
-    /// What [`crate::Locks`] keeps for one region.
+    /// The state of [`crate::Locks`] for one region.
     type Locks: fmt::Debug + Send + Sync;
-    /// What keeps a seat taken, as far as the section's handle does not. Dropping it closes it in
-    /// silence.
+    /// The object that keeps a seat taken, where the section's handle does not do so. Dropping it
+    /// closes it and reports no error.
     type Seat: fmt::Debug + Send + Sync;
-    /// What [`crate::RubyLock`] keeps, beside the section.
+    /// The state of [`crate::RubyLock`], beside the section.
     type RubyLock: fmt::Debug + Send + Sync;
 
-    /// Finds or makes a section.
+    /// Finds or creates a section.
     ///
-    /// A new one has its whole size, exact to the byte, with memory or disk behind all of it
-    /// (unless `RESERVE`), all zero, readable and writable by this user alone, and `fill` has run
-    /// on it (it is handed a duplicate of the handle), before any other process can open it; except that a named section of Windows is
-    /// visible at once, so there the call holds the mutex `<name>.init` from before it creates
-    /// until `fill` has returned (and again in [`alone_filling`](Self::alone_filling)). If
-    /// anything fails, nothing is left behind. Of many processes that race with `OpenOrCreate`
-    /// exactly one makes it and all get the same.
+    /// A new section has its whole size, exact to the byte, and is all zero. Memory or disk backs
+    /// all of it (unless `RESERVE`). Only this user can read and write it. Before any other process
+    /// can open the section, `fill` has run on a duplicate of the handle.
     ///
-    /// One that was found is of the right kind (a regular file; a section) and, if it was found by
-    /// a name (not native), of this user (`ForeignOwner`), and its size is at least `options.size`
-    /// (`TooLarge` otherwise). A file by path follows symbolic links and may be another user's,
-    /// as far as the system lets us in.
+    /// The exception is a named section of Windows, which is visible at once. There the call holds
+    /// the mutex `<name>.init` from before it creates the section until `fill` has returned (and
+    /// again in [`alone_filling`](Self::alone_filling)).
     ///
-    /// A named section lives as long as any handle to it, in any process that lives.
+    /// If anything fails, nothing is left behind. Of many processes that race with `OpenOrCreate`,
+    /// exactly one creates the section, and all of them get the same one.
+    ///
+    /// An existing section is of the right kind (a regular file; a section), and its size is at
+    /// least `options.size` (`TooLarge` otherwise). If it was found by a name that is not native,
+    /// it belongs to this user (`ForeignOwner` otherwise). A path to a file follows symbolic links.
+    /// The file may belong to another user, if the system grants the access.
+    ///
+    /// A named section lives as long as any living process has a handle to it.
     fn obtain(
         options: &SectionOptions,
         how: How,
         fill: &mut dyn FnMut(Self::Section) -> Result<()>,
     ) -> Result<(Self::Section, Origin)>;
 
-    /// Runs `fill` with the mutex `<name>.init` held, where named sections are visible before they
-    /// are filled; runs it at once elsewhere.
+    /// Runs `fill` while it holds the mutex `<name>.init`, where named sections are visible before
+    /// they are filled. Elsewhere it runs `fill` at once.
     fn alone_filling(
         section: &Self::Section,
         options: &SectionOptions,
         fill: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()>;
 
-    /// True size in bytes.
+    /// Returns the true size in bytes.
     fn size(section: &Self::Section) -> Result<u64>;
 
-    /// Makes it at least `size` bytes long: memory or disk behind all of it, the new ones zero. On
-    /// an error it is as it was, as far as the system allows. The section is not for reading.
+    /// Makes the section at least `size` bytes long. Memory or disk backs all of it, and the new
+    /// bytes are zero. After an error the section is as it was before, as far as the system allows.
+    /// The handle must not be read-only.
     fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()>;
 
-    /// Identity of its file.
+    /// Returns the identity of the section's file.
     fn id(section: &Self::Section) -> Result<Option<SectionId>>;
 
-    /// Registers among the users of a file (see [`crate::Section::attach`]); answers whether
-    /// nobody else is. Two bytes far beyond any file's end are locked: the gate (exclusive, from
-    /// here to `attached` or `detach`) and the room (shared, from `attached` to `detach`, unless
-    /// the handle is for reading: that one passes the gate and does not enter the room). Alone =
-    /// the room could be had exclusively for a moment, while the gate was held. A named or
-    /// anonymous section answers alone = it was created by this handle, and locks nothing more.
+    /// Registers this handle as a user of a file (see [`crate::Section::attach`]). Returns whether
+    /// the file has no other user.
+    ///
+    /// Two bytes far beyond the end of any file are locked. The gate is locked exclusively, from
+    /// this call to `attached` or `detach`. The room is locked shared, from `attached` at the
+    /// latest, to `detach`. A read-only handle only passes the gate and does not enter the room.
+    /// The handle is alone if, while it held the gate, it could lock the room exclusively for a
+    /// moment.
+    ///
+    /// A named or anonymous section is alone if this handle created it; the call then locks
+    /// nothing.
     fn attach(section: &Self::Section, timeout: Duration) -> Result<bool>;
 
-    /// Enters the room and opens the gate.
+    /// Locks the room shared, if `attach` has not done so, and releases the gate.
     fn attached(section: &Self::Section) -> Result<()>;
 
-    /// Gives back gate and room, whichever is held. Never fails loudly.
+    /// Releases the gate and the room, whichever of them is locked. Reports no error.
     fn detach(section: &Self::Section);
 
-    /// Takes one of `spec.seats` seats, below `spec.among` (see [`crate::Section::take_seat`]) for a handle that may
-    /// write and has none, and answers its number; `None` where all are taken. A seat is taken
-    /// from here until `leave_seat` has run and the answer was dropped, or until the process that
-    /// took it has ended, in any way; it is had by one at a time. Refused (`Closed`) to a process
-    /// that did not open the handle.
+    /// Takes one of `spec.seats` seats, with a number below `spec.among` (see
+    /// [`crate::Section::take_seat`]). The handle must be writable and have no seat yet. Returns
+    /// the number of the seat, or `None` if all are taken.
+    ///
+    /// One handle at a time has a seat. The seat stays taken until `leave_seat` has run and the
+    /// returned object was dropped, or until the process has ended, in any way. A process that did
+    /// not open the handle gets `Closed`.
     fn take_seat(section: &Self::Section, spec: &SeatSpec) -> Result<Option<(usize, Self::Seat)>>;
 
-    /// Whether a seat below `spec.seats` is taken, other than by this handle, of which the answer
-    /// may be either. False only if nobody has it. Does not wait, and is in nobody's way for
-    /// longer than the call. Refused as `take_seat` is.
+    /// Returns whether a handle other than this one has the seat, whose number is below
+    /// `spec.seats`. False is certain: no other handle has the seat. For a seat that this handle
+    /// has itself, the result may be either. The call does not wait, and obstructs other processes
+    /// for no longer than it runs. It fails with `Closed` as `take_seat` does.
     fn is_seat_taken(section: &Self::Section, spec: &SeatSpec, slot: usize) -> Result<bool>;
 
-    /// Gives a seat back, if this process opened the handle. Never fails loudly.
+    /// Releases a seat, if this process opened the handle. Reports no error.
     fn leave_seat(section: &Self::Section, slot: usize);
 
-    /// Closes and reports.
+    /// Closes the section and reports errors.
     fn close(section: Self::Section) -> Result<()>;
 
-    /// Maps a range that lies within the section and whose offset is a multiple of the
-    /// granularity. The memory is readable up to the end of the page in which the range ends, and
-    /// writable there if the access says so. A base address that is not 0 is met exactly, without
-    /// replacing anything, or the call fails.
+    /// Maps a range that lies within the section and whose offset is a multiple of the granularity.
+    /// The memory is readable up to the end of the page in which the range ends, and writable there
+    /// if the access allows writing. If the base address is not 0, the mapping begins exactly there
+    /// and replaces nothing, or the call fails.
     ///
-    /// Addresses for `spec.reserve` bytes are the mapping's, or for as many as can be had; what is
-    /// beyond the range is not touched before `extend`.
+    /// The mapping owns the addresses of `spec.reserve` bytes, or of as many as the system grants.
+    /// No address beyond the range is accessed before `extend`.
     fn map(section: &Self::Section, spec: &MapSpec) -> Result<Self::Mapping>;
 
-    /// What became of the mapping. All of it is in the [registry](crate::memory::registry), from
-    /// before it is handed out, or reached by `extend`, until it is unmapped.
+    /// Returns the faults of the mapping. All of its memory is in the
+    /// [registry](crate::memory::registry), from before `map` returns it, or `extend` makes it
+    /// reachable, until it is unmapped.
     fn losses(mapping: &Self::Mapping) -> Losses;
 
-    /// Makes the memory readable up to the end of the page in which `len` bytes end, writable if
-    /// the access says so. They lie within the section and within what is `reserved`. Any thread,
-    /// at any time; a smaller `len` than before changes nothing.
+    /// Makes the memory readable up to the end of the page in which `len` bytes end, and writable
+    /// there if the access allows writing. These bytes lie within the section and within
+    /// `reserved`. Any thread may call it at any time. A smaller `len` than before changes nothing.
     fn extend(section: &Self::Section, mapping: &Self::Mapping, len: usize) -> Result<()>;
 
-    /// How many bytes `extend` may be asked for.
+    /// Returns the largest `len` that `extend` accepts.
     fn reserved(mapping: &Self::Mapping) -> usize;
 
-    /// First byte of a mapping, at the beginning of a page.
+    /// Returns the first byte of a mapping, which is the beginning of a page.
     fn address(mapping: &Self::Mapping) -> NonNull<u8>;
 
-    /// Unmaps and reports.
+    /// Unmaps the range and reports errors.
     fn unmap(mapping: Self::Mapping) -> Result<()>;
 
-    /// Starts writing `len` bytes from byte `first` of the mapping to the file; `wait`: till they
-    /// are written, where the system can be asked for that.
+    /// Starts to write `len` bytes, from byte `first` of the mapping, to the file. With `wait` the
+    /// call returns after they are written, where the system offers that.
     fn flush(
         section: &Self::Section,
         mapping: &Self::Mapping,
@@ -141,7 +155,7 @@ pub(crate) trait Platform {
         wait: bool,
     ) -> Result<()>;
 
-    /// Waits until the device has what was flushed of the file.
+    /// Waits until the device has all flushed bytes of the file.
     fn sync(section: &Self::Section) -> Result<()>;
 
     /// See [`crate::machine`].
@@ -167,22 +181,23 @@ pub(crate) trait Platform {
     /// See [`crate::machine`].
     fn is_generation(generation: u32) -> bool;
 
-    /// Whether the lock of a gem's map is an object with a name, which can be there before its section
-    /// is. If not, `ruby_take` and the others are handed the section.
+    /// Whether the lock of a gem's map is a named object, which can exist before its section does.
+    /// If not, `ruby_take` and the other calls get the section.
     const RUBY_LOCK_HAS_A_NAME: bool;
 
-    /// The lock of a section with these options.
+    /// Returns the lock of a section with these options.
     fn ruby_lock(options: &SectionOptions) -> Result<Self::RubyLock>;
 
-    /// Takes it for this thread, by one thread of the process at a time; answers whether its last holder was
-    /// gone.
+    /// Takes the lock for this thread. Only one thread of the process calls it at a time. Returns
+    /// whether the last owner of the lock was dead.
     fn ruby_take(
         lock: &Self::RubyLock,
         section: Option<&Self::Section>,
         timeout: Duration,
     ) -> Result<bool>;
 
-    /// Gives back what this thread took; answers whether nobody else had done so, and when.
+    /// Releases the lock that this thread took. Returns whether it was still held, so that no other
+    /// process had released it in the meantime, and the time of the release.
     fn ruby_give(lock: &Self::RubyLock, section: Option<&Self::Section>)
     -> Result<(bool, Instant)>;
 
@@ -196,11 +211,11 @@ pub(crate) trait Platform {
     /// See [`crate::Locks::new`].
     fn locks(spec: LockSpec) -> Result<Self::Locks>;
 
-    /// See [`crate::Locks::lock`]. Acquire on success, which pairs with the Release of `unlock`
-    /// and `unmark`, and with the kernel's change of the word at a death.
+    /// See [`crate::Locks::lock`]. On success an Acquire, which pairs with the Release of `unlock`
+    /// and `unmark`, and with the kernel's change of the word when an owner dies.
     ///
-    /// The word is what stands in it and nothing else: one that names an owner who is gone is
-    /// taken over, one that names a living owner, stopped or not, never is, a forged one costs a
+    /// Only the value of the word counts. A word that names a dead owner is taken over. A word that
+    /// names a living owner never is, even if that owner is stopped. A forged word costs a
     /// `TimedOut`.
     fn lock(
         locks: &Self::Locks,
@@ -218,7 +233,7 @@ pub(crate) trait Platform {
     /// See [`crate::Locks::unlock`].
     fn unlock(locks: &Self::Locks, range: &MappedRange, at: usize);
 
-    /// Wakes all who sleep on the 32-bit word at byte `at`, without changing it.
+    /// Wakes all threads that sleep on the 32-bit word at byte `at`, without changing it.
     fn wake(locks: &Self::Locks, range: &MappedRange, at: usize);
 
     /// See [`crate::Locks::park`].

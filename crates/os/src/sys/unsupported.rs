@@ -1,4 +1,4 @@
-//! Targets that are neither Windows nor Unix: everything compiles, and answers `Unsupported`.
+//! Targets that are neither Windows nor Unix: everything compiles, and fails with `Unsupported`.
 
 use super::platform::Platform;
 use crate::{
@@ -190,7 +190,7 @@ impl Platform for Imp {
     }
 }
 
-/// There is no handle to lend.
+/// These targets have no handle to lend.
 macro_rules! lend_handle {
     ($section:ty) => {};
 }

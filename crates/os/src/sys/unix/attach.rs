@@ -1,4 +1,4 @@
-//! Who else uses a file: two bytes far beyond its end. See [`crate::sys::Platform::attach`].
+//! The users of a file, by two bytes far beyond its end. See [`crate::sys::Platform::attach`].
 
 use super::{
     error::refuse,
@@ -13,7 +13,8 @@ pub(super) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
     if !section.has_file() {
         return Ok(section.created);
     }
-    // Acquire and the Release below: nothing is guarded but the locks, which the system orders.
+    // Acquire here and Release below: the flag guards only the locks, which the system itself
+    // orders.
     if section.attached.swap(true, Ordering::AcqRel) {
         return Err(refuse(
             ErrorKind::InvalidArgument,
@@ -22,7 +23,7 @@ pub(super) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
     }
     let alone = take(section, timeout);
     if alone.is_err() {
-        give_back(section);
+        release(section);
         section.attached.store(false, Ordering::Release);
     }
     alone
@@ -42,17 +43,17 @@ fn take(section: &Section, timeout: Duration) -> Result<bool> {
         Ok(())
     };
     if !section.writable {
-        // Only past those who are in the gate. A reader does not enter the room: it holds no lock
-        // that would have to be freed, and is not to keep the first writer after it from freeing
-        // others'.
+        // A reader waits only for handles that are in the gate. It does not enter the room: it
+        // holds no lock that would have to be freed. It must not keep the next writer from being
+        // alone, since only a writer that is alone frees the locks that dead processes left.
         wait_for(ofd::GATE, Hold::Shared)?;
         ofd::set(section.fd(), ofd::GATE, Hold::Nothing)?;
         return Ok(false);
     }
     wait_for(ofd::GATE, Hold::Exclusive)?;
     let alone = ofd::set(section.fd(), ofd::ROOM, Hold::Exclusive)?;
-    // The exclusive lock becomes a shared one in one step: from here on others see the room in use,
-    // which is no later than they could look, since the gate is held.
+    // The exclusive lock becomes a shared one in one step. Other handles see the room in use from
+    // here on. They cannot check the room earlier, since the gate is held.
     wait_for(ofd::ROOM, Hold::Shared)?;
     Ok(alone)
 }
@@ -66,12 +67,12 @@ pub(super) fn attached(section: &Section) -> Result<()> {
 
 pub(super) fn detach(section: &Section) {
     if section.has_file() && section.is_of_this_process() {
-        give_back(section);
+        release(section);
         section.attached.store(false, Ordering::Release);
     }
 }
 
-fn give_back(section: &Section) {
+fn release(section: &Section) {
     let _ = ofd::set(section.fd(), ofd::ROOM, Hold::Nothing);
     let _ = ofd::set(section.fd(), ofd::GATE, Hold::Nothing);
 }

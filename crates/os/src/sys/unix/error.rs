@@ -1,16 +1,16 @@
-//! What the codes of the system mean: the one reader of `errno`.
+//! The meaning of the system's codes. Only this module reads `errno`.
 
 use crate::error::{Error, ErrorKind};
 use rustix::io::Errno;
 use std::io;
 
-/// A refusal of ours, for `obtain` or the common code to tell of what.
+/// Creates an error of this crate. `obtain` or the common code adds the object.
 pub(super) fn refuse(kind: ErrorKind, detail: impl Into<String>) -> Error {
     Error::new(kind, "", "").detail(detail)
 }
 
-/// The error that a code stands for, with its remedy. Who knows more of what was being done
-/// replaces the detail.
+/// Returns the error that a code stands for, with its remedy. A caller that knows more about the
+/// operation replaces the detail.
 pub(super) fn cvt(errno: Errno) -> Error {
     let (kind, detail) = match errno {
         Errno::NOENT | Errno::NOTDIR => {

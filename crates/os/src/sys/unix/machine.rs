@@ -15,7 +15,8 @@ use std::{io, sync::Once, sync::atomic::Ordering, time::Duration};
 
 /// See [`crate::machine::nap`].
 pub(super) fn nap(time: Duration) {
-    // One too long for the system's clock ends at once, as a signal would end it.
+    // A time that is too long for the system's clock does not sleep at all, like a sleep that a
+    // signal ended.
     if let Ok(time) = Timespec::try_from(time) {
         let _ = rustix::thread::nanosleep(&time);
     }
@@ -25,8 +26,8 @@ pub(super) fn page_size() -> usize {
     rustix::param::page_size()
 }
 
-/// 0 until the handler stands; then the number of forks that lead to this process, plus 1. Relaxed
-/// is enough: it changes only in a child that has one thread.
+/// The number of forks that lead to this process, plus 1; 0 until the fork handler is installed.
+/// Relaxed is enough: it changes only in a child that has one thread.
 static GENERATION: Half = Half::new(0);
 
 /// See [`crate::machine::generation`].
@@ -38,8 +39,8 @@ pub(super) fn generation() -> u32 {
     }
 }
 
-/// As [`generation`], but 0 where nobody has asked for it yet: for a fast path that goes on to
-/// [`generation`] when it finds something new.
+/// Returns [`generation`] without installing the fork handler, and so 0 before the first call of
+/// [`generation`]. For a fast path, which calls [`generation`] when the value has changed.
 #[inline]
 pub(super) fn known_generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
@@ -49,11 +50,11 @@ pub(super) fn known_generation() -> u32 {
 fn watch_forks() -> u32 {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // SAFETY: the handler is a function of this library's, which lives as long as the
-        // registration (the C library drops the handlers of a library that is unloaded); it is
-        // safe to run in a child after fork, since it only adds to static atomics.
-        // Out of memory is the one failure; then a child is taken for its parent, which it may not
-        // be used as anyway.
+        // SAFETY: the handler is a function of this library and lives as long as the registration
+        // (the C library drops the handlers of a library that is unloaded). It is safe to run in a
+        // child after fork, since it only adds to static atomics. The call fails only without
+        // memory. Then a child is taken for its parent, and a child must not use its parent's
+        // handles anyway.
         let _ = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
         GENERATION.store(1, Ordering::Relaxed);
     });
@@ -70,10 +71,10 @@ extern "C" fn forked() {
 pub(super) fn random() -> Result<[u64; 2]> {
     let mut bits = [0_u64; 2];
     loop {
-        // SAFETY: the pointer is to as many writable bytes as are told, which live across the
-        // call, and every pattern of bits is a `u64`.
+        // SAFETY: the pointer leads to as many writable bytes as the length says, which live across
+        // the call, and every pattern of bits is a valid `u64`.
         let got = unsafe { libc::getrandom(bits.as_mut_ptr().cast(), size_of_val(&bits), 0) };
-        // Short only where a signal came; so few bytes come whole or not at all.
+        // A request as small as this one returns all its bytes or fails.
         if got.cast_unsigned() == size_of_val(&bits) {
             return Ok(bits);
         }
@@ -88,8 +89,8 @@ pub(super) fn random() -> Result<[u64; 2]> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn random() -> Result<[u64; 2]> {
     let mut bits = [0_u64; 2];
-    // SAFETY: the pointer is to as many writable bytes as are told, which live across the call,
-    // and every pattern of bits is a `u64`.
+    // SAFETY: the pointer leads to as many writable bytes as the length says, which live across the
+    // call, and every pattern of bits is a valid `u64`.
     let done = unsafe { libc::getentropy(bits.as_mut_ptr().cast(), size_of_val(&bits)) };
     if done == 0 { Ok(bits) } else { Err(last_error()) }
 }
@@ -122,8 +123,9 @@ fn boot_id_text() -> Result<String> {
 fn boot_id_text() -> Result<String> {
     let mut text = [0_u8; 64];
     let mut len = text.len();
-    // SAFETY: the name ends with a NUL; the system writes at most `len` bytes to `text`, which has
-    // that many, and their number to `len`; both live across the call; nothing is set.
+    // SAFETY: the name ends with a NUL. The system writes at most `len` bytes to `text`, which has
+    // that many, and their number to `len`; both live across the call. The null pointer and length
+    // 0 set nothing.
     let done = unsafe {
         libc::sysctlbyname(
             c"kern.bootsessionuuid".as_ptr(),
@@ -146,7 +148,7 @@ fn boot_id_text() -> Result<String> {
         .detail("this system does not tell one start from the next; use Linux, macOS or Windows"))
 }
 
-/// See [`crate::machine::pid_namespace`]. Asked for each time: a process may change it.
+/// See [`crate::machine::pid_namespace`]. Read anew by each call, since a process may change it.
 pub(super) fn pid_namespace() -> u64 {
     #[cfg(target_os = "linux")]
     let inode = rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino);

@@ -19,8 +19,9 @@ use rustix::{
 };
 use std::{ffi::c_void, mem::ManuallyDrop, ptr::NonNull};
 
-/// Owns `len` bytes of address space from `address` on, mapped until it is dropped. They may go
-/// beyond the end of the section: those pages are a fault until it is longer.
+/// Owns `len` bytes of address space from `address` on, which stay mapped until it is dropped. They
+/// may extend beyond the end of the section: an access to those pages faults until the section
+/// grows.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     address: NonNull<u8>,
@@ -29,11 +30,11 @@ pub(crate) struct Mapping {
     registered: ManuallyDrop<Registered>,
 }
 
-// SAFETY: it owns its range of addresses, which belong to the process and not to a thread; any
-// thread may unmap it, and only the owner can.
+// SAFETY: the value owns its range of addresses, which belongs to the process and not to a thread.
+// Any thread may unmap it, and only the owner can.
 unsafe impl Send for Mapping {}
-// SAFETY: through a shared reference it only tells the address and asks the system to write pages
-// out; it never reads or writes the memory itself.
+// SAFETY: through a shared reference the value only returns the address and asks the system to
+// write pages out; it never reads or writes the memory itself.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
@@ -52,20 +53,22 @@ impl Mapping {
         if spec.base_address != 0 {
             flags |= exactly();
         }
-        // In whole pages, of huge ones too: what is to be unmapped must be.
+        // The length is in whole pages, huge ones included: `munmap` refuses a part of a huge page.
         let page = section.page().max(machine::page_size());
         let whole =
             |len: usize| len.checked_next_multiple_of(page).ok_or_else(|| cvt(Errno::NOMEM));
         let least = whole(spec.len)?;
-        // A file of huge pages would be made as long as its mapping.
+        // A section of huge pages reserves nothing: the kernel would make its file as long as the
+        // mapping.
         let mut len =
             if section.page() == 0 { whole(spec.reserve).unwrap_or(least) } else { least };
         let mut refused = false;
         loop {
             let more = len > least;
             match Self::at(section, spec, protection, flags | lazily(more), len) {
-                // So many addresses that half of them were left would have been refused (ulimit -v,
-                // 32 bits): others are to have some, too.
+                // So many addresses that only half as many are left would have been refused (ulimit
+                // -v, 32 bits). The mapping is halved once more, so that other mappings find
+                // addresses too.
                 Ok(mapping) if more && refused => {
                     drop(mapping);
                     refused = false;
@@ -85,9 +88,9 @@ impl Mapping {
         len: usize,
     ) -> Result<Self> {
         let wanted = std::ptr::with_exposed_provenance_mut::<c_void>(spec.base_address);
-        // SAFETY: without MAP_FIXED the system puts the mapping where nothing is mapped (an
-        // address that is taken is refused, or another is chosen), so no memory of anybody's is
-        // replaced; the descriptor is open for as long as it is borrowed.
+        // SAFETY: without MAP_FIXED the system places the mapping where nothing is mapped (it
+        // refuses an address that is taken, or chooses another), so no other memory is replaced.
+        // The descriptor is open for as long as it is borrowed.
         let address =
             unsafe { mm::mmap(wanted, len, protection, flags, section.fd(), spec.offset) }
                 .map_err(|errno| explain(errno, spec))?;
@@ -99,7 +102,7 @@ impl Mapping {
             faults::register(section.fd(), spec.offset, address.addr(), len, page, protection);
         let mapping = Self { address, len, registered: ManuallyDrop::new(registered) };
         if spec.base_address != 0 && address.as_ptr().addr() != spec.base_address {
-            // A system that took the address for a hint; dropping `mapping` unmaps it.
+            // This system took the address for a hint; dropping `mapping` unmaps it.
             return Err(explain(Errno::EXIST, spec));
         }
         Ok(mapping)
@@ -119,9 +122,9 @@ impl Mapping {
         self.len
     }
 
-    /// `msync`, which takes whole pages. On Linux `MS_ASYNC` does nothing at all, and `MS_SYNC` is
-    /// an `fsync` of the range each time: an `fdatasync` later writes what was written to the
-    /// pages either way.
+    /// Calls `msync`, which takes whole pages. On Linux `MS_ASYNC` does nothing at all, and
+    /// `MS_SYNC` is an `fsync` of the range each time. A later `fdatasync` writes the changed pages
+    /// either way.
     pub(super) fn flush(&self, first: usize, len: usize, wait: bool) -> Result<()> {
         let end = first.checked_add(len).filter(|end| *end <= self.len);
         let (Some(end), true) = (end, len != 0) else { return Ok(()) };
@@ -129,7 +132,7 @@ impl Mapping {
         let address = self.address.as_ptr().wrapping_add(start).cast::<c_void>();
         let how = if wait { MsyncFlags::SYNC } else { MsyncFlags::ASYNC };
         // SAFETY: `start..end` lies within the mapping (checked above), which lives as long as
-        // `self`; to write pages out changes nothing in them.
+        // `self`. Writing pages out changes nothing in them.
         unsafe { mm::msync(address, end - start, how) }.map_err(cvt)
     }
 
@@ -140,18 +143,19 @@ impl Mapping {
     fn end(&mut self) -> Result<()> {
         let first = self.address.addr().get();
         if lock::is_held_within(first..first + self.len) {
-            // The kernel is going to write to the word when the thread ends: it stays mapped, for
-            // others to be told, and not to have it hit what comes to lie there.
+            // The kernel writes to the lock word when the thread ends. The memory stays mapped, so
+            // that waiters see the death, and the write cannot hit other memory that is mapped
+            // there later.
             return Err(refuse(
                 ErrorKind::InvalidArgument,
                 "this thread holds a lock in it, so it stays mapped; unlock first",
             ));
         }
-        // SAFETY: this runs once to its end (see below), and nobody looks at the field after it.
+        // SAFETY: this runs to its end only once (see below), and no code uses the field after it.
         unsafe { ManuallyDrop::drop(&mut self.registered) };
         // SAFETY: the range is this value's own (made in `new`), and no reference into it is left:
-        // those that `View` hands out borrow the view, which owns this value. Called once: by
-        // `drop`, or by `unmap`, which never drops.
+        // the references that `View` hands out borrow the view, which owns this value. Called once:
+        // by `drop`, or by `unmap`, which never drops.
         unsafe { mm::munmap(self.address.as_ptr().cast(), self.len) }.map_err(cvt)
     }
 }
@@ -162,7 +166,7 @@ impl Drop for Mapping {
     }
 }
 
-/// No memory is set aside for pages of one's own that may never come.
+/// The system sets no memory aside for private pages that may never be used.
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
 fn lazily(more: bool) -> MapFlags {
     if more { MapFlags::NORESERVE } else { MapFlags::empty() }
@@ -173,7 +177,8 @@ fn lazily(_: bool) -> MapFlags {
     MapFlags::empty()
 }
 
-/// The flag by which an address is met exactly, or refused if something is mapped there.
+/// Returns the flag with which the mapping begins exactly at the address, or the call fails if
+/// something is mapped there.
 #[cfg(target_os = "linux")]
 fn exactly() -> MapFlags {
     MapFlags::FIXED_NOREPLACE

@@ -2,15 +2,15 @@
 //!
 //! | module | subject |
 //! | --- | --- |
-//! | `error` | the one reader of `errno` |
+//! | `error` | the meaning of `errno` |
 //! | `machine` | facts about machine and process |
-//! | `pause` | waiting for a moment of another process's to pass |
+//! | `pause` | polling for a state of another process to pass |
 //! | `ofd` | byte locks that belong to an open file |
-//! | `section` | how a section is found or made, and made longer |
-//! | `attach` | who else uses a file |
+//! | `section` | how sections are found, created and grown |
+//! | `attach` | the users of a file |
 //! | `seat` | which processes use a section |
 //! | `ruby` | the lock of a gem's map |
-//! | `faults` | what happens when a mapping is gone |
+//! | `faults` | what happens when a mapping is lost |
 //! | `lock` | lock words that survive their owner |
 //! | `mapping` | ranges mapped into this process |
 
@@ -42,8 +42,8 @@ use std::{
 
 pub(crate) use section::names::{check_native_name, gem_name};
 
-/// Lends a section's descriptor, as the standard library calls that: a macro, since the types are of
-/// this system and the section is of the layer above.
+/// Implements the lending of a section's descriptor (`AsFd`). It is a macro, since the traits
+/// belong to this system and the section belongs to the layer above.
 macro_rules! lend_handle {
     ($section:ty) => {
         /// A duplicate of the descriptor keeps the memory, but its name only where the section was
@@ -77,7 +77,7 @@ impl Platform for Imp {
         obtain::obtain(options, how, fill)
     }
 
-    // A section is published after it was filled, so there is nobody to keep out.
+    // A section is published after it was filled, so there is no process to exclude.
     fn alone_filling(
         _: &Self::Section,
         _: &SectionOptions,
@@ -130,7 +130,7 @@ impl Platform for Imp {
         mapping::Mapping::new(section, spec)
     }
 
-    // All that was reserved is mapped, and can be reached as far as the section goes.
+    // All that was reserved is mapped, and is accessible as far as the section reaches.
     fn extend(_: &Self::Section, _: &Self::Mapping, _: usize) -> Result<()> {
         Ok(())
     }

@@ -1,11 +1,11 @@
-//! Waiting for a moment of another process's to pass, where the system has nothing to wait on.
+//! Polling for a short-lived state of another process, where the system offers nothing to wait on.
 
 use super::machine::nap;
 use std::time::{Duration, Instant};
 
-/// Short sleeps that grow, up to a deadline.
+/// Short sleeps of growing length, up to a deadline.
 pub(super) struct Pause {
-    /// `None`: a time so far away that the clock has no number for it.
+    /// `None`: the timeout is beyond the range of the clock.
     deadline: Option<Instant>,
     next: Duration,
 }
@@ -17,7 +17,7 @@ impl Pause {
         Self { deadline: Instant::now().checked_add(timeout), next: Duration::from_millis(1) }
     }
 
-    /// Sleeps for a moment; false, without sleeping, where the time is up.
+    /// Sleeps for a moment and returns true; returns false, without sleeping, after the deadline.
     pub(super) fn once(&mut self) -> bool {
         let left =
             self.deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));

@@ -1,5 +1,5 @@
-//! The lock of a gem's map, where there is no gem to meet: a byte far beyond the end of the section,
-//! locked by who holds it. The system gives it back when the holder ends.
+//! The lock of a gem's map, on systems for which there is no gem: a byte far beyond the end of the
+//! section, locked by the owner of the lock. The system releases it when the owner ends.
 
 use super::{
     error::refuse,
@@ -13,14 +13,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The lock belongs to the open file: there is nothing to keep beside it.
+/// The lock belongs to the open file, so there is no state beside it.
 #[derive(Debug)]
 pub(crate) struct RubyLock;
 
 pub(super) fn take(section: &Section, timeout: Duration) -> Result<bool> {
     check(section)?;
     let began = Instant::now();
-    // A handle for reading cannot lock exclusively; readers are in each other's way no more than so.
+    // A read-only handle cannot lock exclusively. A shared lock excludes writers, but not other
+    // readers.
     let hold = if section.writable { Hold::Exclusive } else { Hold::Shared };
     for round in 0_u32.. {
         if ofd::set(section.fd(), ofd::RUBY, hold)? {
@@ -29,7 +30,7 @@ pub(super) fn take(section: &Section, timeout: Duration) -> Result<bool> {
         if began.elapsed() >= timeout {
             break;
         }
-        // It is held for microseconds.
+        // Owners hold the lock for microseconds.
         match round {
             0..20 => thread::yield_now(),
             _ => machine::nap(Duration::from_micros(20 << (round / 50).min(5))),
@@ -45,7 +46,7 @@ pub(super) fn give(section: &Section) -> Result<bool> {
     Ok(true)
 }
 
-/// Nothing to free: a holder that is gone holds nothing.
+/// There is nothing to free: the system has released the lock of a dead owner.
 pub(super) fn unlock(section: &Section) -> Result<bool> {
     check(section)?;
     if ofd::is_held(section.fd(), ofd::RUBY)? {

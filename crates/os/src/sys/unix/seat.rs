@@ -1,5 +1,5 @@
-//! Which processes use a section: a byte for each seat, far beyond the end, locked by who has it.
-//! See [`crate::sys::Platform::take_seat`].
+//! The processes that use a section: a byte for each seat, far beyond the end, locked by the handle
+//! that has the seat. See [`crate::sys::Platform::take_seat`].
 
 use super::{
     error::refuse,
@@ -32,8 +32,8 @@ pub(super) fn leave(section: &Section, slot: usize) {
     }
 }
 
-/// A child after fork shares the open file with its parent: a lock that one has is no obstacle to
-/// the other, nor seen by it.
+/// Refuses a child after fork, which shares the open file with its parent: a lock of the one does
+/// not obstruct the other, and the other cannot see it.
 fn check(section: &Section) -> Result<()> {
     if section.is_of_this_process() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The one reader of `GetLastError`, and what its codes mean to a person.
+//! The meaning of the system's codes. Only this module reads `GetLastError`.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
@@ -6,14 +6,15 @@ use crate::error::{Error, ErrorKind};
 use std::io;
 use windows_sys::Win32::Foundation as win;
 
-/// The error that the last call of this thread left behind. To be called at once, before any other
-/// call (closing a handle, say) can leave its own.
+/// Returns the error that the last call of this thread left behind. The caller calls it at once,
+/// before any other call (one that closes a handle, say) can leave its own.
 #[cold]
 pub(super) fn last() -> Error {
     cvt(io::Error::last_os_error())
 }
 
-/// The error of a code, with its kind and a remedy. The caller's caller adds operation and object.
+/// Returns the error of a code, with its kind and a remedy. The layer above adds operation and
+/// object.
 #[cold]
 pub(super) fn cvt(error: io::Error) -> Error {
     let (kind, detail) = match error.raw_os_error() {
@@ -26,14 +27,14 @@ pub(super) fn cvt(error: io::Error) -> Error {
     Error::new(kind, "", "").detail(detail).because(error)
 }
 
-/// The error that a status of `ntdll` stands for.
+/// Returns the error that a status of `ntdll` stands for.
 pub(super) fn status(status: win::NTSTATUS) -> Error {
-    // SAFETY: no pointer.
+    // SAFETY: the call takes no pointer.
     let code: win::WIN32_ERROR = unsafe { win::RtlNtStatusToDosError(status) };
     cvt(io::Error::from_raw_os_error(code.cast_signed()))
 }
 
-/// Kind and remedy of a code. What an error means for one call only is said where the call is.
+/// Returns kind and remedy of a code. A meaning that is particular to one call stands at that call.
 fn meaning(code: u32) -> (ErrorKind, &'static str) {
     match code {
         win::ERROR_FILE_NOT_FOUND => {
@@ -127,22 +128,22 @@ fn meaning(code: u32) -> (ErrorKind, &'static str) {
     }
 }
 
-/// Whether an error came from this code.
+/// Returns whether an error came from this code.
 pub(super) fn is(error: &Error, code: u32) -> bool {
     error.raw_os_error().map(i32::cast_unsigned) == Some(code)
 }
 
-/// The same failure under another kind and with another remedy.
+/// Returns the same failure under another kind and with another remedy.
 pub(super) fn retold(error: &Error, kind: ErrorKind, detail: impl Into<String>) -> Error {
-    let told = Error::new(kind, "", "").detail(detail);
+    let new = Error::new(kind, "", "").detail(detail);
     match error.raw_os_error() {
-        Some(code) => told.because(io::Error::from_raw_os_error(code)),
-        None => told,
+        Some(code) => new.because(io::Error::from_raw_os_error(code)),
+        None => new,
     }
 }
 
-/// What a code means on a name: all kinds of kernel objects share one namespace, and a squatted
-/// name looks like a denied one.
+/// Returns the meaning of a code for a named object. All kinds of kernel objects share one
+/// namespace, and a squatted name looks like a denied one.
 pub(super) fn on_a_name(name: &str, creating: bool, error: Error) -> Error {
     let Some(code) = error.raw_os_error().map(i32::cast_unsigned) else { return error };
     match code {

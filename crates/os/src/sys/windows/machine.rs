@@ -29,25 +29,25 @@ use windows_sys::{
     },
 };
 
-/// Page size and granularity of allocation.
+/// Returns the page size and the granularity of allocation.
 pub(super) fn sizes() -> (usize, usize) {
     static SIZES: OnceLock<(usize, usize)> = OnceLock::new();
     *SIZES.get_or_init(|| {
         let mut info = SYSTEM_INFO::default();
-        // SAFETY: the place for the answer is valid.
+        // SAFETY: the out pointer is valid.
         unsafe { GetSystemInfo(&raw mut info) };
         (info.dwPageSize as usize, info.dwAllocationGranularity as usize)
     })
 }
 
-/// When the system was started, by the clock as it stood then.
+/// Returns the time of the system's start, by the clock as it was set then.
 ///
-/// The kernel moves its boot time when somebody sets the clock and keeps account of that in the
-/// bias, so the difference stays (its own event tracing takes the boot time so). Two starts in
-/// the same tenth of a microsecond are not to be feared. Under Wine it is the start of the
-/// wineserver, which all its processes share and which outlives no process.
+/// The kernel moves its boot time when the clock is set, and adds the same amount to the bias. So
+/// the difference stays (the system's own event tracing computes the boot time so). Two starts in
+/// the same tenth of a microsecond do not happen. Under Wine it is the start of the wineserver,
+/// which all its processes share, and which no process outlives.
 pub(super) fn boot_id() -> Result<[u64; 2]> {
-    /// `SYSTEM_TIMEOFDAY_INFORMATION`, whose fields windows-sys leaves out.
+    /// `SYSTEM_TIMEOFDAY_INFORMATION`; windows-sys does not name its fields.
     #[repr(C)]
     #[derive(Default)]
     struct TimeOfDay {
@@ -60,8 +60,8 @@ pub(super) fn boot_id() -> Result<[u64; 2]> {
         sleep_time_bias: u64,
     }
     let mut of = TimeOfDay::default();
-    // SAFETY: the place for the answer is as long as is said, and made of numbers only; the length
-    // of the answer may be left out.
+    // SAFETY: the out pointer leads to as many bytes as the length says, all of them numbers. The
+    // pointer for the returned length may be null.
     let code = unsafe {
         NtQuerySystemInformation(
             SystemTimeOfDayInformation,
@@ -81,7 +81,7 @@ pub(super) fn boot_id() -> Result<[u64; 2]> {
 
 pub(super) fn random() -> Result<[u64; 2]> {
     let mut bits = [0_u64; 2];
-    // SAFETY: the place for the answer is as long as is said.
+    // SAFETY: the out pointer leads to as many bytes as the length says.
     if unsafe { RtlGenRandom(bits.as_mut_ptr().cast(), size_of_val(&bits) as u32) } {
         Ok(bits)
     } else {
@@ -90,27 +90,27 @@ pub(super) fn random() -> Result<[u64; 2]> {
 }
 
 pub(super) fn current_process() -> u32 {
-    // SAFETY: no argument.
+    // SAFETY: the call takes no argument.
     unsafe { GetCurrentProcessId() }
 }
 
 pub(super) fn current_thread() -> u32 {
-    // SAFETY: no argument.
+    // SAFETY: the call takes no argument.
     unsafe { GetCurrentThreadId() }
 }
 
-/// When this process was started; 0 where the system does not tell.
+/// Returns the start time of this process; 0 if the system does not report it.
 pub(super) fn started_here() -> u64 {
-    // SAFETY: no argument. The answer is a constant that needs no closing.
+    // SAFETY: the call takes no argument. It returns a constant that needs no closing.
     started(unsafe { GetCurrentProcess() })
 }
 
-/// When a process was started: with its id it names a process for ever.
+/// Returns the start time of a process. Together with the id it identifies a process for ever.
 fn started(process: *mut std::ffi::c_void) -> u64 {
     let mut times = [FILETIME::default(); 4];
     let [created, exited, kernel, user] = &mut times;
-    // SAFETY: a handle that does not lead to a process makes the call fail; the four places for the
-    // answers are valid.
+    // SAFETY: a handle that does not lead to a process makes the call fail. The four out pointers
+    // are valid.
     let done = unsafe {
         GetProcessTimes(
             process,
@@ -126,21 +126,22 @@ fn started(process: *mut std::ffi::c_void) -> u64 {
     u64::from(created.dwHighDateTime) << 32 | u64::from(created.dwLowDateTime)
 }
 
-/// The program of a process, if it is still the one that was started then, where that is known.
+/// Returns the program of a process. `None` if another process has the id now, as far as `start`
+/// shows that.
 pub(super) fn program(pid: u32, start: Option<u64>) -> Option<String> {
-    // SAFETY: no pointer.
+    // SAFETY: the call takes no pointer.
     let process = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, pid) };
     if process.is_null() {
         return None;
     }
-    // SAFETY: the call gave us this handle, and nobody else has it.
+    // SAFETY: the call returned this handle, and no other value owns it.
     let process = unsafe { OwnedHandle::from_raw_handle(process) };
     if start.is_some_and(|start| started(process.as_raw_handle()) != start) {
         return None;
     }
     let mut path = vec![0_u16; 32_768];
     let mut len = path.len() as u32;
-    // SAFETY: the handle is open; the place for the answer is as long as `len` says.
+    // SAFETY: the handle is open, and the out pointer leads to as many characters as `len` says.
     let done = unsafe {
         QueryFullProcessImageNameW(process.as_raw_handle(), 0, path.as_mut_ptr(), &raw mut len)
     };

@@ -32,34 +32,35 @@ use windows_sys::Win32::{
     },
 };
 
-/// A mapped range: one piece, or several over a file that has grown, each of which begins where the
-/// one before it ends; and behind them the addresses for more.
+/// A mapped range, and behind it the addresses for more. The range is one piece, or several over a
+/// file that has grown, each of which begins where the one before it ends.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     address: NonNull<u8>,
     offset: u64,
     access: u32,
-    /// Of all pieces: the first one tells, which stays registered for as long as this lives.
+    /// The losses of all pieces. They belong to the first piece, which stays registered for as long
+    /// as this value lives.
     losses: Losses,
-    /// How many bytes `extend` may be asked for.
+    /// The largest length that `extend` accepts.
     reserved: Length,
     parts: Mutex<Parts>,
 }
 
 #[derive(Debug, Default)]
 struct Parts {
-    /// Each begins where the one before it ends: at a multiple of the granularity, but for the end
-    /// of the last where there is no `rest`.
+    /// Each piece begins where the one before it ends. That is a multiple of the granularity,
+    /// except for the end of the last piece if there is no `rest`.
     pieces: Vec<Piece>,
     /// Begins where the last piece ends.
     rest: Option<Addresses>,
 }
 
-// SAFETY: it is an address and the duty to unmap it, which any thread may do. The memory is reached
-// only as the contract of `Platform` allows, by atomic words.
+// SAFETY: the value is an address and the duty to unmap it, which any thread may do. The memory is
+// accessed only as the contract of `Platform` allows, by atomic words.
 unsafe impl Send for Mapping {}
-// SAFETY: as above; what changes through a shared reference is behind a mutex, and no piece is ever
-// unmapped or moved before the whole is.
+// SAFETY: as above. The fields that change through a shared reference are a mutex and an atomic,
+// and no piece is ever unmapped or moved before the whole is.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
@@ -79,8 +80,8 @@ impl Mapping {
         let grows =
             spec.reserve > spec.len && matches!(section.pages, Pages::Plain | Pages::Reserved);
         let mut parts = match (&section.file, grows) {
-            (Some(_), true) => behind_each_other(section, access, spec)?,
-            (None, true) => at_once(section, access, spec)?.into(),
+            (Some(_), true) => contiguous(section, access, spec)?,
+            (None, true) => in_one_piece(section, access, spec)?.into(),
             _ => piece(section, access, spec, spec.len, spec.base_address)?.into(),
         };
         let Some(first) = parts.pieces.first_mut() else { return Err(no_object()) };
@@ -108,7 +109,7 @@ impl Mapping {
     }
 
     pub(super) fn reserved(&self) -> usize {
-        // Relaxed: a number to ask with, and `extend` looks at the parts themselves.
+        // Relaxed: the number is only a hint, and `extend` checks the parts themselves.
         self.reserved.load(Ordering::Relaxed)
     }
 
@@ -116,12 +117,12 @@ impl Mapping {
     pub(super) fn extend(&self, section: &Section, len: usize) -> Result<()> {
         let mut parts = self.parts();
         if len > parts.mapped() {
-            let more = parts.more(section, self, len);
+            let done = parts.map_next(section, self, len);
             self.reserved.store(parts.reserved(), Ordering::Relaxed);
-            return more;
+            return done;
         }
         match &*parts.pieces {
-            // Of a section that is reserved only there is one piece.
+            // A section that is only reserved has one piece.
             [one] => one.commit(len),
             _ => Ok(()),
         }
@@ -132,37 +133,37 @@ impl Mapping {
         parts.end()
     }
 
-    /// Starts writing `len` bytes from byte `first` on to the file.
+    /// Starts to write `len` bytes from byte `first` on to the file.
     pub(super) fn flush(&self, first: usize, len: usize) -> Result<()> {
         let mut begin = 0;
-        let cut = |piece: &Piece| {
+        let clip = |piece: &Piece| {
             let (from, end) = (first.max(begin), begin + piece.len);
             let to = first.saturating_add(len).min(end);
             begin = end;
             (from, to)
         };
-        // Not kept over the calls, which wait for a disk: pieces stay where they are.
-        let cuts = self.parts().pieces.iter().map(cut).collect::<Vec<_>>();
-        for (from, to) in cuts {
-            // Not where there is nothing: Windows would take it for "all the rest".
+        // The mutex is not held over the calls, which wait for a disk: pieces stay where they are.
+        let ranges = self.parts().pieces.iter().map(clip).collect::<Vec<_>>();
+        for (from, to) in ranges {
+            // An empty range is skipped: Windows would take it for "all the rest".
             if from < to {
-                self.flush_cut(from, to - from)?;
+                self.flush_range(from, to - from)?;
             }
         }
         Ok(())
     }
 
-    /// A range within one piece, not empty.
-    fn flush_cut(&self, from: usize, len: usize) -> Result<()> {
+    /// Writes a range that is not empty and lies within one piece.
+    fn flush_range(&self, from: usize, len: usize) -> Result<()> {
         let from = self.address.as_ptr().wrapping_add(from).cast_const().cast();
         for pause in 0..100 {
-            // SAFETY: the range lies in one piece, by `flush`, and pieces are mapped for as long as
-            // `self`.
+            // SAFETY: the range lies in one piece, as `flush` ensures, and pieces are mapped for as
+            // long as `self` lives.
             if unsafe { FlushViewOfFile(from, len) } != 0 {
                 return Ok(());
             }
             let error = last();
-            // "The lazy writer has the range just now": documented to pass by itself.
+            // The lazy writer has locked the range; the documentation says that this passes.
             if !is(&error, ERROR_LOCK_VIOLATION) {
                 return Err(error);
             }
@@ -173,7 +174,7 @@ impl Mapping {
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
-        // Nothing can panic half-way through a change.
+        // No code can panic half-way through a change, so a poisoned value is intact.
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -191,7 +192,7 @@ impl Drop for Parts {
 }
 
 impl Parts {
-    /// Unmaps all pieces, the first one last: it tells of the losses of the others.
+    /// Unmaps all pieces, the first one last, since it has the losses of the others.
     fn end(&mut self) -> Result<()> {
         let mut ended = Ok(());
         while let Some(piece) = self.pieces.pop() {
@@ -209,7 +210,7 @@ impl Parts {
     }
 
     /// Maps the next piece, so that `len` bytes are mapped.
-    fn more(&mut self, section: &Section, whole: &Mapping, len: usize) -> Result<()> {
+    fn map_next(&mut self, section: &Section, whole: &Mapping, len: usize) -> Result<()> {
         let Mapping { access, offset, losses, .. } = *whole;
         let gone = || {
             Error::new(ErrorKind::TooLarge, "", "").detail(
@@ -217,7 +218,7 @@ impl Parts {
             )
         };
         let (mapped, most) = (self.mapped(), self.reserved());
-        // Lost since the common code looked.
+        // The addresses were lost after the check of the common code.
         if len > most {
             return Err(gone());
         }
@@ -230,7 +231,7 @@ impl Parts {
         self.rest = left.filter(|_| next.is_multiple_of(machine::sizes().1));
         let mut piece = piece.map_err(|error| if is_taken(&error) { gone() } else { error })?;
         if let Err(error) = piece.commit(piece.len) {
-            // What is kept would begin behind a hole.
+            // The addresses in `rest` would begin behind a hole.
             self.rest = None;
             return Err(error);
         }
@@ -244,35 +245,35 @@ fn no_object() -> Error {
     Error::new(ErrorKind::Truncated, "", "").detail("there is nothing to map")
 }
 
-/// `len` bytes in one piece, at `base` unless that is 0.
+/// Maps `len` bytes in one piece, at `base` unless that is 0.
 fn piece(section: &Section, access: u32, spec: &MapSpec, len: usize, base: usize) -> Result<Piece> {
     let object = section.object(spec.offset.saturating_add(len as u64))?;
     Piece::map(object.as_handle(), access, spec.offset, len, base)
 }
 
-/// Memory in the page file, or a file that is known by its section only: its object never gets
-/// larger, so that all that is there is mapped, and committed as it is needed.
-fn at_once(section: &Section, access: u32, spec: &MapSpec) -> Result<Piece> {
+/// Maps memory in the page file, or a file that is known only by its section. Its section object
+/// never grows, so all of it is mapped, and committed as it is needed.
+fn in_one_piece(section: &Section, access: u32, spec: &MapSpec) -> Result<Piece> {
     let there = section.size.saturating_sub(spec.offset);
     let there = usize::try_from(there).map_or(spec.reserve, |there| there.min(spec.reserve));
     let most = there.max(spec.len);
     piece(section, access, spec, most, spec.base_address)
-        // Fewer addresses will do.
+        // Then with fewer addresses.
         .or_else(|_| piece(section, access, spec, spec.len, spec.base_address))
 }
 
-/// What there is of a file, and addresses behind it.
-fn behind_each_other(section: &Section, access: u32, spec: &MapSpec) -> Result<Parts> {
+/// Maps all of a file, and reserves addresses behind it.
+fn contiguous(section: &Section, access: u32, spec: &MapSpec) -> Result<Parts> {
     let granule = machine::sizes().1;
     let most = spec.reserve.checked_next_multiple_of(granule).unwrap_or(spec.reserve);
     let mapped = whole_granules(section, spec.offset, spec.len, most)?;
     let mut reserve = if mapped.is_multiple_of(granule) { most } else { mapped };
     let (mut refused, mut lost) = (false, 0);
     while reserve > mapped && lost < 10 {
-        // What fails by a placeholder may do without.
+        // After a failure the next round does without a placeholder.
         match Addresses::take(spec.base_address, reserve, lost == 0) {
-            // So many that half of them were left would have been refused: others are to have
-            // some, too.
+            // So many addresses that only half as many are left would have been refused. The
+            // reservation is halved once more, so that other reservations find addresses too.
             Ok(_) if refused => refused = false,
             Ok(all) => {
                 let object = section.object(spec.offset + mapped as u64)?;
@@ -281,7 +282,7 @@ fn behind_each_other(section: &Section, access: u32, spec: &MapSpec) -> Result<P
                 {
                     return Ok(Parts { pieces: vec![piece], rest });
                 }
-                // Another thread was quicker to use them: then elsewhere.
+                // Another thread has taken the addresses: try others.
                 lost += 1;
                 continue;
             }
@@ -293,9 +294,10 @@ fn behind_each_other(section: &Section, access: u32, spec: &MapSpec) -> Result<P
     piece(section, access, spec, mapped, spec.base_address).map(Parts::from)
 }
 
-/// How much of a file from `offset` on to map, where at least `least` bytes are wanted and `most`
-/// can be had: all that there is, up to the end of a granule, since the next piece begins at one.
-/// The file is made longer for that. Where that cannot be, less is mapped, or the piece is the last.
+/// Returns how much of a file to map from `offset` on. At least `least` bytes are needed, and
+/// `most` can be had. The result is all that the file has, up to the end of a granule, since the
+/// next piece begins at one. The file is made longer for that. If that fails, less is mapped, or
+/// the piece is the last.
 fn whole_granules(section: &Section, offset: u64, least: usize, most: usize) -> Result<usize> {
     let granule = machine::sizes().1;
     let size = section.size()?;

@@ -1,6 +1,7 @@
-//! Windows: `CreateFileMappingW`, `MapViewOfFileEx`, placeholders, and named mutexes for who is alive.
+//! Windows: `CreateFileMappingW`, `MapViewOfFileEx`, placeholders, and named mutexes that show
+//! which processes live.
 //!
-//! Seen under Wine 8; what Wine does otherwise than Windows stands in `docs/PLATFORM.md`.
+//! Tested under Wine 8. `docs/PLATFORM.md` lists the differences between Wine and Windows.
 
 // From the bottom to the top: a module uses only those before it.
 mod cvt;
@@ -33,12 +34,12 @@ use std::{
 
 pub(crate) use names::{check_native_name, gem_name};
 
-/// Lends a section's handle, as the standard library calls that: a macro, since the types are of this
-/// system and the section is of the layer above.
+/// Implements the lending of a section's handle (`AsHandle`). It is a macro, since the traits
+/// belong to this system and the section belongs to the layer above.
 macro_rules! lend_handle {
     ($section:ty) => {
-        /// The handle of the section object; of an empty file, of which Windows makes none, the
-        /// file's.
+        /// The lent handle is that of the section object. Windows creates no section object for an
+        /// empty file; then it is the file's handle.
         impl std::os::windows::io::AsHandle for $section {
             fn as_handle(&self) -> std::os::windows::io::BorrowedHandle<'_> {
                 self.shared.sys.as_handle()
@@ -63,7 +64,7 @@ impl Platform for Imp {
         how: How,
         fill: &mut dyn FnMut(Self::Section) -> Result<()>,
     ) -> Result<(Self::Section, Origin)> {
-        // What `fill` answers goes to the caller as it is; all else is told of this operation.
+        // An error of `fill` goes to the caller as it is; all others get this operation and object.
         let mut from_fill = None;
         let fill = &mut |section| {
             fill(section).map_err(|error| {
@@ -92,7 +93,7 @@ impl Platform for Imp {
         options: &SectionOptions,
         fill: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        // A file was built aside, and is whole whenever it can be seen.
+        // A file was built aside, and is whole whenever it is visible.
         let _alone = match (&options.file, &options.name) {
             (None, Some(name)) => Some(
                 named::InitMutex::take(name, options.timeout)
@@ -135,7 +136,7 @@ impl Platform for Imp {
         seat::is_taken(spec, slot)
     }
 
-    // The handle is all there is to it.
+    // Dropping the handle releases the seat.
     fn leave_seat(_: &Self::Section, _: usize) {}
 
     fn close(section: Self::Section) -> Result<()> {
@@ -256,8 +257,8 @@ impl Platform for Imp {
         lock::locks::Locks::unlock(range, at);
     }
 
-    // Nobody sleeps on a lock word here: who waits for a lock waits for its owner's token, and looks
-    // at the word every few milliseconds.
+    // No thread sleeps on a lock word here. A waiter waits for the token of the lock's owner, and
+    // checks the word every few milliseconds.
     fn wake(locks: &Self::Locks, range: &MappedRange, at: usize) {
         locks.wake(range, at);
     }

@@ -1,4 +1,4 @@
-//! Names as Windows wants them: UTF-16 with a zero at the end.
+//! Names in the form that Windows takes: UTF-16 with a zero at the end.
 
 use super::cvt::cvt;
 use crate::{
@@ -12,7 +12,7 @@ use std::{
 };
 
 /// The longest name of a kernel object that is passed on. A `UNICODE_STRING` counts its bytes in 16
-/// bits, and a name that is too long for it must not come out as a shorter one.
+/// bits, and a name that is too long for it must not be truncated to another one.
 const LONGEST_NATIVE: usize = 16_000;
 
 /// See [`Name::native`].
@@ -31,7 +31,7 @@ pub(crate) fn check_native_name(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// See [`Name::of_gem`]. Of ASCII, which is the same in every code page.
+/// See [`Name::of_gem`]. The name must be ASCII, which is the same in every code page.
 pub(crate) fn gem_name(text: &str, scope: Scope) -> Result<Name> {
     if !text.is_ascii() || text.contains('\\') {
         return Err(Error::new(ErrorKind::InvalidName, "name section", format!("{text:?}")).detail(
@@ -45,12 +45,12 @@ pub(crate) fn gem_name(text: &str, scope: Scope) -> Result<Name> {
     }
 }
 
-/// The name of the kernel object that `name` stands for.
+/// Returns the name of the kernel object that `name` stands for.
 pub(super) fn object(name: &Name) -> String {
     if name.is_native() { name.as_str().into() } else { scoped(name.scope(), name.as_str()) }
 }
 
-/// `text` in the namespace of `scope`.
+/// Returns `text` in the namespace of `scope`.
 pub(super) fn scoped(scope: Scope, text: &str) -> String {
     match scope {
         Scope::Local => format!("Local\\{text}"),
@@ -71,17 +71,18 @@ impl Wide {
         Ok(Self(units))
     }
 
-    /// Valid for as long as `self`.
+    /// Returns a pointer that is valid for as long as `self`.
     pub(super) fn as_ptr(&self) -> *const u16 {
         self.0.as_ptr()
     }
 }
 
-/// A file's path as the calls of Windows want it, whatever the current folder and however long.
+/// Returns a file's path in the form that the calls of Windows take, whatever the current folder
+/// and the path's length.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(path).map_err(cvt)?;
-    // Up to MAX_PATH, less what the name of the file aside may be longer than this one's, the calls
-    // take it as it is.
+    // The calls take paths up to MAX_PATH as they are. The name of the file aside may be longer
+    // than this one's, so the limit here is lower.
     if path.as_os_str().len() < 200 {
         return Ok(path);
     }
@@ -105,7 +106,7 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     Ok(long.into())
 }
 
-/// Drive or share that a path begins with.
+/// Returns the drive or share that a path begins with.
 pub(super) fn prefix(path: &Path) -> Option<Prefix<'_>> {
     match path.components().next()? {
         Component::Prefix(prefix) => Some(prefix.kind()),
@@ -132,9 +133,9 @@ mod tests {
     fn long_paths_are_told_so_that_windows_takes_them() {
         let long = "x".repeat(220);
         assert_eq!(absolute(Path::new(r"C:\a\b")).unwrap(), Path::new(r"C:\a\b"));
-        let told = absolute(Path::new(&format!(r"C:\{long}"))).unwrap();
-        assert_eq!(told.to_str().unwrap(), format!(r"\\?\C:\{long}"));
-        let told = absolute(Path::new(&format!(r"\\server\share\{long}"))).unwrap();
-        assert_eq!(told.to_str().unwrap(), format!(r"\\?\UNC\server\share\{long}"));
+        let path = absolute(Path::new(&format!(r"C:\{long}"))).unwrap();
+        assert_eq!(path.to_str().unwrap(), format!(r"\\?\C:\{long}"));
+        let path = absolute(Path::new(&format!(r"\\server\share\{long}"))).unwrap();
+        assert_eq!(path.to_str().unwrap(), format!(r"\\?\UNC\server\share\{long}"));
     }
 }

@@ -1,17 +1,19 @@
-//! The semaphore of the gem win32-mmap, and who is gone though it was not given back.
+//! The semaphore of the gem win32-mmap, and its recovery from a dead owner.
 //!
 //! A semaphore has no owner: a process that is killed while it holds one leaves the count at 0 for
-//! ever. But a process of the gem keeps its handle as long as it lives. So where the count is 0 and
-//! nobody has a handle but us, the holder is gone, and its count is posted for it.
+//! ever. But a process of the gem keeps its handle as long as it lives. So if the count is 0 and
+//! only this process has a handle, the owner is dead, and its count is posted for it.
 //!
-//! For that rule to hold between several processes of ours, at most one of them has a handle at any
-//! time: a mutex of our own beside the semaphore, `<name>.ruby_lock.mapvar`, is taken first, and the
-//! semaphore is opened, or made, for each acquisition, and closed after it. (Where no gem has it open
-//! it goes with that handle, and so does the count that a killed one of us has left at 0.)
+//! For that rule to hold between several processes of this crate, at most one of them has a handle
+//! at any time. It first takes a mutex beside the semaphore, `<name>.ruby_lock.mapvar`. For each
+//! acquisition it opens or creates the semaphore, and closes it afterwards. (If no gem has it open,
+//! the semaphore dies with that handle, and so does a count of 0 that a killed process of this
+//! crate has left.)
 //!
-//! A window remains: a holder that gives back and closes, and another that opens and takes, all
-//! between the last look at the count and the post. The count is looked at after the handles for it to be
-//! small; what comes of it is what a gem's `close` does all the time.
+//! A race remains. Between the last check of the count and the post, the owner may release and
+//! close the semaphore, and another process may open and take it. The count is checked again after
+//! the handles, to keep that window small. The effect is one that the gem's own `close` has all the
+//! time.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
@@ -41,13 +43,13 @@ use windows_sys::Win32::{
 pub(crate) struct RubyLock {
     /// The semaphore's name.
     name: String,
-    /// Whose turn it is among our processes.
+    /// The mutex by which processes of this crate take turns.
     turn: OwnedHandle,
-    /// While it is held.
+    /// The handle, while the lock is held.
     semaphore: Mutex<Option<OwnedHandle>>,
 }
 
-/// How long a wait is before the holder is looked after.
+/// The length of a wait before the owner is checked.
 const SLICE: Duration = Duration::from_millis(15);
 
 impl RubyLock {
@@ -63,12 +65,12 @@ impl RubyLock {
         if mutex.is_null() {
             return Err(on_a_name(&turn, false, last()));
         }
-        // SAFETY: the call gave us this handle, and nobody else has it.
+        // SAFETY: the call returned this handle, and no other value owns it.
         let turn = unsafe { OwnedHandle::from_raw_handle(mutex) };
         Ok(Self { name, turn, semaphore: Mutex::new(None) })
     }
 
-    /// Answers whether the last holder was gone.
+    /// Takes the lock. Returns whether the last owner was dead.
     pub(super) fn take(&self, timeout: Duration) -> Result<bool> {
         let began = Instant::now();
         let turn = self.turn(timeout)?;
@@ -87,18 +89,20 @@ impl RubyLock {
             }
         }
         *self.semaphore.lock().unwrap_or_else(PoisonError::into_inner) = Some(semaphore);
-        // Until `give`.
+        // `give` releases the turn.
         std::mem::forget(turn);
         Ok(recovered)
     }
 
-    /// Answers whether nobody gave it back meanwhile, and when that was done here.
+    /// Releases the lock. Returns whether no other process had released it in the meantime, and the
+    /// time of the release.
     pub(super) fn give(&self) -> Result<(bool, Instant)> {
         let semaphore = self.semaphore.lock().unwrap_or_else(PoisonError::into_inner).take();
         let posted = semaphore.as_ref().map_or(Ok(true), post);
         let at = Instant::now();
         drop(semaphore);
-        // After the handle is closed: the next of ours is to find none but its own.
+        // Released after the handle is closed, so that the next process of this crate finds no
+        // handle but its own.
         drop(Turn(&self.turn));
         posted.map(|posted| (posted, at))
     }
@@ -106,7 +110,7 @@ impl RubyLock {
     pub(super) fn unlock(&self, force: bool) -> Result<bool> {
         let _turn = self.turn(Duration::from_secs(1))?;
         let semaphore = self.open()?;
-        // Who lives gives it back in far less.
+        // An active owner releases it in far less time.
         if wait::for_object(semaphore.as_handle(), Duration::from_millis(100))? != Waited::TimedOut
         {
             post(&semaphore)?;
@@ -124,13 +128,13 @@ impl RubyLock {
 
     fn turn(&self, timeout: Duration) -> Result<Turn<'_>> {
         match wait::for_object(self.turn.as_handle(), timeout)? {
-            // Abandoned is as good as free: what was left behind is what a killed gem leaves.
+            // Abandoned is as good as free: a killed process leaves the same state as a killed gem.
             Waited::Got | Waited::Abandoned => Ok(Turn(&self.turn)),
             Waited::TimedOut => Err(self.held()),
         }
     }
 
-    /// Whoever comes first makes it; nobody minds that it is there.
+    /// Opens the semaphore, or creates it if there is none.
     fn open(&self) -> Result<OwnedHandle> {
         let name = Wide::new(&self.name)?;
         let private = Private::new()?;
@@ -140,7 +144,7 @@ impl RubyLock {
         if semaphore.is_null() {
             return Err(on_a_name(&self.name, false, last()));
         }
-        // SAFETY: the call gave us this handle, and nobody else has it.
+        // SAFETY: the call returned this handle, and no other value owns it.
         Ok(unsafe { OwnedHandle::from_raw_handle(semaphore) })
     }
 
@@ -153,20 +157,23 @@ impl RubyLock {
     }
 }
 
-/// That it is this thread's turn.
+/// RAII guard for the turn of this thread.
 struct Turn<'a>(&'a OwnedHandle);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        // SAFETY: the handle is open, and this thread holds the mutex: neither `Turn` nor what
-        // `RubyLock::take` answers to leaves the thread.
+        // SAFETY: the handle is open, and this thread holds the mutex: each `Turn` is dropped on
+        // the thread that made it. `take` forgets its `Turn`, and `give` makes another on the
+        // thread of `crate::RubyHeld`, which is not `Send`.
         unsafe { ReleaseMutex(self.0.as_raw_handle()) };
     }
 }
 
-/// False where the count is full: somebody has given it back already.
+/// Releases the semaphore. Returns false if the count is full: another process has released it
+/// already.
 fn post(semaphore: &OwnedHandle) -> Result<bool> {
-    // SAFETY: the handle is open for as long as it is borrowed; the former count may be left out.
+    // SAFETY: the handle is open for as long as it is borrowed; the pointer for the former count
+    // may be null.
     if unsafe { ReleaseSemaphore(semaphore.as_raw_handle(), 1, null_mut()) } != 0 {
         return Ok(true);
     }
@@ -174,12 +181,13 @@ fn post(semaphore: &OwnedHandle) -> Result<bool> {
     if is(&error, ERROR_TOO_MANY_POSTS) { Ok(false) } else { Err(error) }
 }
 
-/// Whether nobody lives who could give it back. Where the system does not tell, somebody does.
+/// Returns whether no living process could release the semaphore. Fails if the system does not
+/// report the count or the handles.
 fn is_orphaned(semaphore: &OwnedHandle) -> Result<bool> {
     Ok(count(semaphore)? == 0 && handles(semaphore)? == 1 && count(semaphore)? == 0)
 }
 
-/// Of `NtQuerySemaphore`, class 0.
+/// The result of `NtQuerySemaphore`, class 0.
 #[repr(C)]
 #[derive(Default)]
 struct SemaphoreBasicInformation {
@@ -187,7 +195,7 @@ struct SemaphoreBasicInformation {
     maximum: i32,
 }
 
-/// Of `NtQueryObject`, class 0.
+/// The result of `NtQueryObject`, class 0.
 #[repr(C)]
 #[derive(Default)]
 struct ObjectBasicInformation {
@@ -217,21 +225,21 @@ unsafe extern "system" {
         class: i32,
         information: *mut c_void,
         len: u32,
-        answered: *mut u32,
+        returned_len: *mut u32,
     ) -> NTSTATUS;
     fn NtQueryObject(
         object: HANDLE,
         class: i32,
         information: *mut c_void,
         len: u32,
-        answered: *mut u32,
+        returned_len: *mut u32,
     ) -> NTSTATUS;
 }
 
 fn count(semaphore: &OwnedHandle) -> Result<i32> {
     let mut of = SemaphoreBasicInformation::default();
-    // SAFETY: the handle is open for as long as it is borrowed; the place for the answer is as long
-    // as is said; the length of the answer may be left out.
+    // SAFETY: the handle is open for as long as it is borrowed. The out pointer leads to as many
+    // bytes as the length says, and the pointer for the returned length may be null.
     let code = unsafe {
         NtQuerySemaphore(
             semaphore.as_raw_handle(),

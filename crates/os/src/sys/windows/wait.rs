@@ -1,4 +1,4 @@
-//! Waiting for a kernel object within a time.
+//! Waiting for a kernel object, up to a timeout.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
@@ -13,12 +13,12 @@ use windows_sys::Win32::{
     System::Threading::WaitForSingleObject,
 };
 
-/// How a wait ended.
+/// The outcome of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waited {
     Got,
-    /// Got, and the thread that had it ended without giving it back. One waiter is told so, the
-    /// others just get it.
+    /// The object was acquired, and its last owner ended without a release. Only one waiter learns
+    /// of the death; the others just acquire the object.
     Abandoned,
     TimedOut,
 }
@@ -27,7 +27,7 @@ pub(super) enum Waited {
 /// milliseconds, and no duration may be rounded up to it.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// Waits for `object` up to `timeout`, to the millisecond above.
+/// Waits for `object` up to `timeout`, rounded up to a millisecond.
 pub(super) fn for_object(object: BorrowedHandle<'_>, timeout: Duration) -> Result<Waited> {
     let deadline = Instant::now().checked_add(timeout);
     let mut left = timeout;

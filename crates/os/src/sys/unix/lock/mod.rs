@@ -1,4 +1,4 @@
-//! Lock words that survive their holder, by what the system has for it.
+//! Lock words that survive the death of their owner, by the means of the system.
 
 #[cfg_attr(target_os = "linux", path = "robust.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "none.rs")]

@@ -1,4 +1,4 @@
-//! Systems whose kernel tells nobody that the holder of a word has died.
+//! Systems whose kernel does not report the death of a lock's owner.
 
 use super::super::error::refuse;
 use crate::{

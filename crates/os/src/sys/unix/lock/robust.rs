@@ -1,22 +1,23 @@
-//! Linux: the kernel's robust list, by its one entry `list_op_pending`.
+//! Linux: the kernel's robust list, of which only the entry `list_op_pending` is used.
 //!
-//! A thread tells the kernel once where its list head lies (the C library does so for each thread).
-//! When the thread ends in any way, also by `exec`, the kernel looks at the word that stands in the
-//! head as pending and acts on its owner's bits:
+//! A thread registers the address of its list head with the kernel once (the C library does so for
+//! each thread). When the thread ends in any way, also by `exec`, the kernel reads the word that
+//! the head names as pending, and acts on its owner bits:
 //!
 //! | owner in the word | the kernel |
 //! | --- | --- |
-//! | this thread | sets `DIED`, clears the owner, keeps `WAITERS`, wakes one who sleeps |
-//! | nobody | wakes one who sleeps: the thread was about to do so after its unlock, or had just been woken itself |
-//! | another | does nothing |
+//! | this thread | sets `DIED`, clears the owner, keeps `WAITERS`, wakes one sleeper |
+//! | none | wakes one sleeper: the thread was about to do so after its unlock, or had just been woken itself |
+//! | another thread | does nothing |
 //!
-//! So the word stands there from before the first compare-and-swap until after the unlock and its
-//! wake. No pointer lies in shared memory: the head is the thread's own. Locks of the list's proper
-//! (robust pthread mutexes) and these do not disturb each other, as long as no such mutex is used
-//! between `lock` and `unlock`: the pending entry is one for the thread.
+//! So the entry names the word from before the first compare-and-swap until after the unlock and
+//! its wake. No pointer lies in shared memory: the head belongs to the thread. The locks on the
+//! list itself (robust pthread mutexes) and these locks do not disturb each other, as long as the
+//! thread uses no such mutex between `lock` and `unlock`: a thread has only one pending entry.
 //!
-//! Every sleep is bounded, because two wakes can still be lost: that of a sleeper that is killed
-//! after somebody else took the lock it was woken for, and that of `mark`.
+//! Every sleep is bounded, because two wakes can still be lost. One is the wake of a sleeper that
+//! is killed after another thread took the lock that it was woken for. The other is the one that
+//! `mark` does not send.
 
 #![allow(unsafe_code, reason = "the list head is memory that the kernel reads")]
 #![allow(clippy::inline_always, reason = "as in `crate::Locks`")]
@@ -51,36 +52,36 @@ struct Head {
     pending: *mut c_void,
 }
 
-/// What this thread needs to know of itself to take a lock.
+/// The data that this thread needs to take a lock.
 #[derive(Clone, Copy)]
 struct Me {
-    /// The field `list_op_pending` of the head that the kernel knows for this thread.
+    /// The field `list_op_pending` of the head that is registered for this thread.
     pending: *mut *mut c_void,
-    /// From an entry of the list to its word.
+    /// The distance from an entry of the list to its word.
     offset: isize,
     tid: u32,
-    /// The process for which this holds.
+    /// The process for which this data is valid.
     generation: u32,
 }
 
-/// A thread that was not introduced. No process is of that generation, nor is 0, where nobody has
-/// asked for it yet.
-const NOBODY: Me = Me { pending: ptr::null_mut(), offset: 0, tid: 0, generation: u32::MAX };
+/// The data of a thread that is not identified yet. No process has that generation. It differs from
+/// 0 too, which `known_generation` returns before the first call of `generation`.
+const UNIDENTIFIED: Me = Me { pending: ptr::null_mut(), offset: 0, tid: 0, generation: u32::MAX };
 
 thread_local! {
-    static ME: Cell<Me> = const { Cell::new(NOBODY) };
-    /// A head of ours, for a thread of which the kernel knows none.
+    static ME: Cell<Me> = const { Cell::new(UNIDENTIFIED) };
+    /// A head of this crate, for a thread for which no head is registered.
     static OWN: RefCell<Option<Own>> = const { RefCell::new(None) };
 }
 
-/// How long a thread sleeps at most before it looks again.
+/// The longest sleep of a thread before it checks the word again.
 const NAP: Duration = Duration::from_millis(100);
-/// How often a thread looks before it sleeps: about as long as a short critical section.
+/// How often a thread checks the word before it sleeps: about as long as a short critical section.
 const SPINS: u32 = 100;
 
-/// Fails early, and not at the first lock, where the kernel has no robust lists.
+/// Fails early, and not at the first lock, if the kernel has no robust lists.
 pub(crate) fn locks(_: &LockSpec) -> Result<Locks> {
-    introduce().map(|_| Locks(()))
+    identify().map(|_| Locks(()))
 }
 
 #[inline]
@@ -113,7 +114,7 @@ pub(crate) fn try_lock(_: &Locks, range: &MappedRange, at: usize) -> bool {
 #[inline(always)]
 pub(crate) fn unlock(_: &Locks, range: &MappedRange, at: usize) {
     let Some(word) = range.half(at) else { return };
-    // SYNC POINT: Release pairs with the Acquire of whoever takes the lock next.
+    // SYNC POINT: Release pairs with the Acquire of the thread that takes the lock next (`take`).
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
         wake_sleepers(word, 1);
     }
@@ -138,8 +139,9 @@ pub(crate) fn park(
             "byte {at} is no wake word of this view, or the view is for reading"
         )));
     };
-    // SYNC POINT (park). Acquire pairs with the addition of `crate::Locks::wake`. What it has added
-    // by now the kernel finds, and does not sleep; what it adds later finds the bit.
+    // SYNC POINT (park). Acquire pairs with the addition of `crate::Locks::wake`. If the addition
+    // came earlier, the kernel finds another value and does not sleep; if it comes later, `wake`
+    // finds the bit.
     let found = word.fetch_or(WAITERS, Ordering::AcqRel);
     let slept = (found | WAITERS) == (seen | WAITERS);
     if slept {
@@ -148,7 +150,7 @@ pub(crate) fn park(
     Ok(slept)
 }
 
-/// Whether the lock word that this thread holds lies in that range of addresses.
+/// Returns whether the lock word that this thread holds lies in that range of addresses.
 pub(crate) fn is_held_within(addresses: Range<usize>) -> bool {
     let me = ME.get();
     if me.pending.is_null() {
@@ -159,18 +161,19 @@ pub(crate) fn is_held_within(addresses: Range<usize>) -> bool {
     !entry.is_null() && addresses.contains(&entry.wrapping_byte_offset(me.offset).addr())
 }
 
-// A refusal is boxed: what is inlined with the fast path then carries a pointer and not the
-// refusal itself. Lock and unlock took half as long again without.
+// A refusal is boxed, so that the inlined fast path carries a pointer and not the refusal itself.
+// Without it, lock and unlock took half as long again.
 #[inline]
 fn take(word: &Half, timeout: Duration) -> Result<Taken, Box<Refused>> {
     let mut me = ME.get();
-    // After fork the child has another thread id, and its kernel another list head or none.
+    // After fork the child has another thread id, and the kernel has another list head for it, or
+    // none.
     if me.generation != machine::known_generation() {
-        me = introduce().map_err(Refused::Failed)?;
+        me = identify().map_err(Refused::Failed)?;
     }
     me.announce(word);
-    // SYNC POINT: Acquire pairs with the Release of `unlock` and `unmark`. Relaxed on failure:
-    // the value is only compared.
+    // SYNC POINT: Acquire pairs with the Release of `unlock` and `unmark`. Relaxed on failure: the
+    // value is only compared.
     match word.compare_exchange(0, me.tid, Ordering::Acquire, Ordering::Relaxed) {
         Ok(_) => Ok(Taken::Clean),
         Err(found) => contended(me, word, found, timeout),
@@ -178,28 +181,28 @@ fn take(word: &Half, timeout: Duration) -> Result<Taken, Box<Refused>> {
 }
 
 impl Me {
-    /// Has the kernel look at this word should the thread end.
+    /// Makes the kernel check this word if the thread ends.
     #[inline]
     fn announce(self, word: &Half) {
         debug_assert!(self.is_withdrawn(), "a thread holds one lock at a time");
         let word = ptr::from_ref(word).cast_mut().cast::<c_void>();
         let entry = word.wrapping_byte_offset(self.offset.wrapping_neg());
         // SAFETY: `pending` is a field of this thread's list head, which lives as long as the
-        // thread (see `introduce`), and only this thread and the kernel, when the thread has
-        // ended, look at it. Volatile: the kernel's look is no access that the compiler knows of.
+        // thread (see `identify`). Only this thread accesses it, and the kernel when the thread
+        // has ended. Volatile: the compiler does not know of the kernel's read.
         unsafe { self.pending.write_volatile(entry) };
-        // Not to be moved behind the compare-and-swap. The kernel looks from this very thread, so
-        // the processor keeps the order.
+        // The compiler must not move the write behind the compare-and-swap. The kernel reads on
+        // this very thread, so the processor keeps the order.
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// Ends what `announce` began.
+    /// Ends the effect of `announce`.
     #[inline]
     fn withdraw(self) {
         if self.pending.is_null() {
             return;
         }
-        // Not to be moved before the unlock and its wake.
+        // The compiler must not move the write before the unlock and its wake.
         compiler_fence(Ordering::SeqCst);
         // SAFETY: as in `announce`.
         unsafe { self.pending.write_volatile(ptr::null_mut()) };
@@ -211,25 +214,25 @@ impl Me {
     }
 }
 
-/// Asks the kernel for this thread's list head, and gives it one where it has none (the C library
-/// musl registers one only when a robust mutex is first used).
+/// Asks the kernel for this thread's list head, and registers one if there is none (the C library
+/// musl registers one only when the thread first uses a robust mutex).
 #[cold]
 #[inline(never)]
-fn introduce() -> Result<Me> {
+fn identify() -> Result<Me> {
     let generation = machine::generation();
-    let mut head = known()?;
+    let mut head = registered()?;
     if head.is_null() {
         register()?;
-        head = known()?;
+        head = registered()?;
     }
     if head.is_null() {
-        return Err(without(Errno::NOSYS));
+        return Err(unavailable(Errno::NOSYS));
     }
-    // SAFETY: the head that the kernel knows for this thread was registered by the C library, or
-    // by `register`, to live as long as the thread; the field is a plain number that does not
-    // change after that.
+    // SAFETY: the head that the kernel knows for this thread was registered by the C library, or by
+    // `register`, and lives as long as the thread. The field is a plain number that does not change
+    // after the registration.
     let offset = unsafe { (*head).futex_offset };
-    // SAFETY: as above; the place is within the head.
+    // SAFETY: as above; the field lies within the head.
     let pending = unsafe { &raw mut (*head).pending };
     let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
     let me = Me { pending, offset: offset as isize, tid, generation };
@@ -237,28 +240,28 @@ fn introduce() -> Result<Me> {
     Ok(me)
 }
 
-fn without(errno: Errno) -> Error {
+fn unavailable(errno: Errno) -> Error {
     cvt(errno).during("make locks", "").detail(
         "this kernel does not offer robust lists (get_robust_list), by which locks survive their holder; allow the call in the sandbox",
     )
 }
 
-/// The head that the kernel knows for this thread.
-fn known() -> Result<*mut Head> {
+/// Returns the head that is registered for this thread; null if there is none.
+fn registered() -> Result<*mut Head> {
     let mut head: *mut Head = ptr::null_mut();
     let mut len: libc::size_t = 0;
     // SAFETY: the kernel writes one pointer and one size through the two pointers, which are valid
-    // across the call; 0 is the calling thread.
+    // across the call; 0 means the calling thread.
     let done = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
     let error = std::io::Error::last_os_error();
     if done == 0 && (head.is_null() || len == size_of::<Head>()) {
         Ok(head)
     } else {
-        Err(without(Errno::from_io_error(&error).unwrap_or(Errno::NOSYS)))
+        Err(unavailable(Errno::from_io_error(&error).unwrap_or(Errno::NOSYS)))
     }
 }
 
-/// A list head of ours, known to the kernel until it is dropped.
+/// A list head of this crate, registered with the kernel until it is dropped.
 struct Own(*mut Head);
 
 fn register() -> Result<()> {
@@ -267,23 +270,24 @@ fn register() -> Result<()> {
         futex_offset: 0,
         pending: ptr::null_mut(),
     }));
-    // SAFETY: the head was just made and nobody else knows it. A list is empty that leads to
-    // itself.
+    // SAFETY: the head was just allocated and no other code has its address. (A list whose head
+    // points to itself is empty.)
     unsafe { (*head).next = head.cast() };
-    // SAFETY: the head is of the form and size that the kernel asks for, and stays where it is
-    // until `Own` is dropped, which has the kernel forget it first.
+    // SAFETY: the head has the form and size that the kernel asks for. It stays at its address
+    // until `Own` is dropped, which first makes the kernel forget it.
     let done = unsafe { libc::syscall(libc::SYS_set_robust_list, head, size_of::<Head>()) };
     let own = Own(head);
     if done != 0 {
         let error = std::io::Error::last_os_error();
-        return Err(without(Errno::from_io_error(&error).unwrap_or(Errno::NOSYS)));
+        return Err(unavailable(Errno::from_io_error(&error).unwrap_or(Errno::NOSYS)));
     }
-    // While thread-local values are being dropped there is no place to keep it: it is leaked then.
+    // While thread-local values are being dropped there is no place to keep the head: then it is
+    // leaked.
     let mut own = Some(own);
     let _ = OWN.try_with(|place| {
         if let Ok(mut place) = place.try_borrow_mut() {
-            // One of the parent's process, if any, stays: dropping it would make the kernel forget
-            // the new one.
+            // A head of the parent process, if any, is leaked: dropping it would make the kernel
+            // forget the new one.
             std::mem::forget(place.replace(own.take()?));
         }
         Some(())
@@ -294,21 +298,22 @@ fn register() -> Result<()> {
 
 impl Drop for Own {
     fn drop(&mut self) {
-        // SAFETY: the head lives until the end of this function, and the place is within it.
+        // SAFETY: the head lives until the end of this function, and the field lies within it.
         let pending = unsafe { &raw const (*self.0).pending };
-        // SAFETY: as above; see `Me::announce` for who else looks at it, and why volatile.
+        // SAFETY: as above. `Me::announce` says which other code accesses the field, and why
+        // volatile.
         let pending = unsafe { pending.read_volatile() };
         if !pending.is_null() {
-            // The thread ends while it holds a lock. The kernel is to see it: leaked.
+            // The thread ends while it holds a lock. The kernel must see the head, so it is leaked.
             return;
         }
         let none: *mut Head = ptr::null_mut();
-        // SAFETY: tells the kernel that this thread has no list. It writes nothing.
+        // SAFETY: registers with the kernel that this thread has no list. The call writes nothing.
         let done = unsafe { libc::syscall(libc::SYS_set_robust_list, none, size_of::<Head>()) };
-        ME.set(NOBODY);
+        ME.set(UNIDENTIFIED);
         if done == 0 {
-            // SAFETY: made by `Box::into_raw` in `register`, and freed only here; the kernel has
-            // forgotten it, and `ME` no longer leads to it.
+            // SAFETY: allocated by `Box::into_raw` in `register`, and freed only here. The kernel
+            // has forgotten the head, and `ME` no longer leads to it.
             drop(unsafe { Box::from_raw(self.0) });
         }
     }
@@ -321,22 +326,22 @@ fn misplaced(at: usize) -> Refused {
     ))
 }
 
-/// The lock was not free at the first look, where `found` stood.
+/// Takes a lock that was not free at the first attempt, which read `found`.
 #[cold]
 #[inline(never)]
 fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken, Box<Refused>> {
     let deadline = Instant::now().checked_add(timeout);
     let mut found = found;
     let mut spins = SPINS;
-    // Whether this thread has slept, and so may have used up a wake that was meant for any one of
-    // the sleepers. It then keeps `WAITERS` set for the others, whatever becomes of it.
+    // Whether this thread has slept, and so may have consumed a wake that could have gone to any of
+    // the sleepers. It then keeps `WAITERS` set for the others, whether it takes the lock or not.
     let mut slept = false;
     loop {
         let owner = found & OWNER;
         if owner == 0 {
             let mine = me.tid | found & WAITERS | if slept { WAITERS } else { 0 };
-            // SYNC POINT: as in `lock`; and with the kernel's change of the word at a death, which
-            // comes after all that the dead thread wrote.
+            // SYNC POINT: as in `take`. The Acquire also pairs with the kernel's change of the word
+            // at a death, which comes after all writes of the dead thread.
             match word.compare_exchange(found, mine, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) if found & DIED != 0 => return Ok(Taken::Recovered),
                 Ok(_) => return Ok(Taken::Clean),
@@ -346,7 +351,7 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
         }
         if owner >= FIRST_MARK {
             if slept {
-                // They are to see the mark too.
+                // The other sleepers must see the mark too.
                 wake_sleepers(word, ALL);
             }
             me.withdraw();
@@ -364,11 +369,11 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
             break;
         }
         if found & WAITERS == 0 {
-            let told = found | WAITERS;
-            // Relaxed: the bit guards nothing; the kernel compares the word again before the
-            // thread sleeps.
-            match word.compare_exchange(found, told, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => found = told,
+            let with_waiters = found | WAITERS;
+            // Relaxed: the bit guards nothing; the kernel compares the word again before the thread
+            // sleeps.
+            match word.compare_exchange(found, with_waiters, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => found = with_waiters,
                 Err(now) => {
                     found = now;
                     continue;
@@ -386,13 +391,14 @@ fn contended(me: Me, word: &Half, found: u32, timeout: Duration) -> Result<Taken
     Err(Box::new(Refused::TimedOut(holder(found & OWNER))))
 }
 
-/// Sleeps while `value` stands in the word, at most so long.
+/// Sleeps while the word has `value`, for `at_most` at the longest.
 fn sleep(word: &Half, value: u32, at_most: Duration) {
     let Ok(at_most) = Timespec::try_from(at_most) else { return };
     match futex::wait(word, futex::Flags::empty(), value, Some(&at_most)) {
-        // Woken, changed before, timed out, a signal: the caller looks again in any case.
+        // Woken, changed before, timed out, or a signal: the caller checks the word again in any
+        // case.
         Ok(()) | Err(Errno::AGAIN | Errno::TIMEDOUT | Errno::INTR) => {}
-        // A sandbox without futexes: looked at now and then.
+        // A sandbox without futexes: the caller polls.
         Err(_) => machine::nap(Duration::from_millis(1)),
     }
 }
@@ -401,11 +407,13 @@ const ALL: u32 = i32::MAX.cast_unsigned();
 
 #[cold]
 fn wake_sleepers(word: &Half, count: u32) {
-    // Shared between processes: not `PRIVATE`. Fails only where nobody can sleep either.
+    // The word is shared between processes, so the flags are not `PRIVATE`. The call fails only
+    // where no thread can sleep either.
     let _ = futex::wake(word, futex::Flags::empty(), count);
 }
 
-/// Who has this thread id, for a message. Nobody, where it is forged, or of another namespace.
+/// Returns the owner with this thread id, for a message. `None` if the id is forged, or belongs to
+/// another namespace.
 fn holder(tid: u32) -> Option<Holder> {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     let pid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;

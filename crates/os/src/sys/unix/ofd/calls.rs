@@ -1,4 +1,4 @@
-//! The calls, where the system has them.
+//! The system calls of the byte locks.
 
 #![allow(unsafe_code, reason = "rustix has no locks on bytes")]
 
@@ -12,13 +12,13 @@ use libc::flock as Flock;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use libc::flock64 as Flock;
 
-/// Changes, without waiting, what this open file holds of a byte; false where another open file is
-/// in the way, and then nothing has changed.
+/// Changes, without waiting, the lock that this open file has on a byte. Returns false, and changes
+/// nothing, if a lock of another open file conflicts.
 pub(crate) fn set(fd: BorrowedFd<'_>, byte: u64, hold: Hold) -> Result<bool> {
-    let lock = about(byte, hold);
+    let lock = flock_on(byte, hold);
     loop {
-        // SAFETY: the descriptor is open for as long as it is borrowed; the call reads a `flock`
-        // through the pointer, which lives across it, and keeps no pointer.
+        // SAFETY: the descriptor is open for as long as it is borrowed. The call reads a `flock`
+        // through the pointer, which lives across the call, and keeps no pointer.
         let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
         if done != -1 {
             return Ok(true);
@@ -31,12 +31,13 @@ pub(crate) fn set(fd: BorrowedFd<'_>, byte: u64, hold: Hold) -> Result<bool> {
     }
 }
 
-/// Whether another open file holds anything of a byte, in this process or elsewhere. Changes
-/// nothing, and may be asked through a descriptor for reading.
+/// Returns whether another open file, in this process or another one, has any lock on a byte.
+/// Changes nothing, and a read-only descriptor is enough.
 pub(crate) fn is_held(fd: BorrowedFd<'_>, byte: u64) -> Result<bool> {
     loop {
-        let mut lock = about(byte, Hold::Exclusive);
-        // SAFETY: as in `set`; the call also writes to the `flock`, to which nobody else refers.
+        let mut lock = flock_on(byte, Hold::Exclusive);
+        // SAFETY: as in `set`; the call also writes to the `flock`, to which no other reference
+        // exists.
         let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
         if done != -1 {
             return Ok(lock.l_type != libc::F_UNLCK as libc::c_short);
@@ -48,9 +49,9 @@ pub(crate) fn is_held(fd: BorrowedFd<'_>, byte: u64) -> Result<bool> {
     }
 }
 
-fn about(byte: u64, hold: Hold) -> Flock {
-    // SAFETY: the struct is made of integers, for which all zeros is a value. (Zeroed and not
-    // written out, because some targets have padding fields in it.)
+fn flock_on(byte: u64, hold: Hold) -> Flock {
+    // SAFETY: the struct consists of integers, for which all zeros is a valid value. (It is zeroed
+    // and not written out, because it has padding fields on some targets.)
     let mut lock: Flock = unsafe { std::mem::zeroed() };
     lock.l_type = match hold {
         Hold::Shared => libc::F_RDLCK,

@@ -1,9 +1,9 @@
-//! How a byte is held.
+//! The kinds of lock on a byte.
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hold {
     Shared,
-    /// Takes a descriptor that may write.
+    /// Needs a writable descriptor.
     Exclusive,
     Nothing,
 }

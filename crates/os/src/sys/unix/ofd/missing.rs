@@ -1,4 +1,4 @@
-//! Systems without such locks.
+//! Systems without byte locks that belong to an open file.
 
 use super::{super::error::cvt, hold::Hold};
 use crate::error::{Error, Result};

@@ -1,4 +1,4 @@
-//! Anonymous sections: memory that only this process and those that inherit it can reach.
+//! Anonymous sections: memory that only this process and the processes that inherit it can reach.
 
 use super::{
     super::error::{cvt, refuse},
@@ -33,7 +33,7 @@ pub(super) fn obtain(
     Ok((section.paged(page), Origin::Created))
 }
 
-/// Memory without a name, and the size of its pages where it is not the usual one.
+/// Creates memory without a name. Returns it with the size of its pages, or 0 for the usual size.
 #[cfg(target_os = "linux")]
 fn memory(size: u64, options: &SectionOptions) -> Result<(OwnedFd, usize)> {
     use fs::MemfdFlags;
@@ -42,7 +42,7 @@ fn memory(size: u64, options: &SectionOptions) -> Result<(OwnedFd, usize)> {
     let wanted = MemfdFlags::CLOEXEC
         | MemfdFlags::ALLOW_SEALING
         | if huge { MemfdFlags::HUGETLB } else { MemfdFlags::empty() };
-    // Kernels before 6.3 do not know the flag; some after that insist on it.
+    // Kernels before 6.3 do not know NOEXEC_SEAL; some later ones require it.
     let fd = match fs::memfd_create(c"mapvar", wanted | MemfdFlags::NOEXEC_SEAL) {
         Err(Errno::INVAL) => fs::memfd_create(c"mapvar", wanted),
         other => other,
@@ -80,17 +80,17 @@ fn memory(size: u64, options: &SectionOptions) -> Result<(OwnedFd, usize)> {
     Ok((fd, page as usize))
 }
 
-/// Refuses what the machine cannot have: memory without a name has no limit of its own, and to ask
-/// for all of it wakes the kernel's killer before the call fails.
+/// Refuses more memory than the machine has free. Memory without a name has no limit of its own. A
+/// request for all of it would wake the kernel's out-of-memory killer before the call fails.
 #[cfg(target_os = "linux")]
 pub(super) fn check_memory(size: u64) -> Result<()> {
     const SMALL: u64 = 64 << 20;
     if size < SMALL {
         return Ok(());
     }
-    let Ok(told) = std::fs::read_to_string("/proc/meminfo") else { return Ok(()) };
+    let Ok(meminfo) = std::fs::read_to_string("/proc/meminfo") else { return Ok(()) };
     let kib = |key: &str| {
-        let line = told.lines().find_map(|line| line.strip_prefix(key))?;
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
         line.trim_start_matches(':').split_whitespace().next()?.parse::<u64>().ok()
     };
     let (Some(free), swap) = (kib("MemAvailable"), kib("SwapFree").unwrap_or(0)) else {
@@ -108,22 +108,22 @@ pub(super) fn check_memory(size: u64) -> Result<()> {
     ))
 }
 
-/// The page of memory in huge pages, which the system tells as its block size.
+/// Returns the size of a huge page, which the system reports as the block size of the file.
 #[cfg(target_os = "linux")]
 fn huge_page(fd: BorrowedFd<'_>) -> Result<u64> {
     let stat = fs::fstat(fd).map_err(cvt)?;
     Ok(u64::try_from(stat.st_blksize).unwrap_or(1).max(1))
 }
 
-/// A shared memory object that has its name for a moment only. It has no disk to run out of; its
-/// pages come with the first touch. Its size is said once (macOS) and mapped no further (FreeBSD):
-/// so it is as long from the start as it may grow.
+/// Creates a shared memory object, which has its name for a moment only. No disk can run full
+/// behind it; its pages come with the first touch. Its size can be set only once (macOS), and a
+/// mapping does not reach beyond it (FreeBSD). So the object has its greatest size from the start.
 #[cfg(not(target_os = "linux"))]
 fn memory(size: u64, options: &SectionOptions) -> Result<(OwnedFd, usize)> {
     use rustix::shm;
     let size = size.max(options.max_size.unwrap_or(0));
     let [bits, _] = super::super::machine::random()?;
-    // At most 31 characters on macOS.
+    // macOS allows at most 31 characters.
     let name = format!("/mapvar~{bits:016x}");
     let fd = shm::open(
         name.as_str(),

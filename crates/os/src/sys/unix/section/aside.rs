@@ -1,9 +1,9 @@
-//! Files built aside and published whole: nobody ever opens one that is not yet sized and filled,
-//! and a creator that dies leaves nothing under the name.
+//! Files built aside and published whole. No process ever opens one that is not yet sized and
+//! filled, and a creator that dies leaves nothing under the name.
 //!
 //! On Linux the file has no name until it is published (`O_TMPFILE`, then `linkat`). Where that is
-//! not to be had (other systems, file systems without it, no `/proc`) it has a random name beside
-//! the target until then; one whose creator was killed stays behind under that name.
+//! not available (other systems, file systems without it, no `/proc`) it has a random name beside
+//! the target until then. If its creator is killed, it stays behind under that name.
 
 use super::super::{
     error::{cvt, refuse},
@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Readable and writable by its owner alone.
+/// The mode that only the owner can read and write.
 pub(super) const PRIVATE: Mode = Mode::from_raw_mode(0o600);
 
 pub(super) struct Aside {
@@ -27,7 +27,7 @@ pub(super) struct Aside {
     temporary: Option<Temporary>,
 }
 
-/// A name that is removed with this value.
+/// A name that is removed when this value is dropped.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
@@ -36,7 +36,7 @@ impl Drop for Temporary {
     }
 }
 
-/// The directory that a file of this path stands in.
+/// Returns the directory of the file with this path.
 pub(super) fn directory(target: &Path) -> &Path {
     match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -45,7 +45,7 @@ pub(super) fn directory(target: &Path) -> &Path {
 }
 
 impl Aside {
-    /// An empty file on the file system of `target`, which is not touched.
+    /// Creates an empty file on the file system of `target`, and leaves `target` itself alone.
     pub(super) fn new(target: &Path) -> Result<Self> {
         let aside = match Self::unnamed(directory(target)) {
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => {
@@ -53,7 +53,7 @@ impl Aside {
             }
             other => other.map_err(cvt)?,
         };
-        // Exactly this, whatever the process's mask.
+        // Sets exactly this mode, whatever the umask of the process.
         fs::fchmod(&aside.fd, PRIVATE).map_err(cvt)?;
         Ok(aside)
     }
@@ -75,7 +75,7 @@ impl Aside {
     fn named(target: &Path) -> Result<Self> {
         let [a, b] = machine::random()?;
         let mut name = target.file_name().unwrap_or_default().to_owned();
-        // '~' is in no name of ours, so that a leftover is never taken for a section.
+        // No name of a section has a '~', so a leftover is never taken for a section.
         name.push(format!("~{a:016x}{b:016x}"));
         let path = directory(target).join(name);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -87,7 +87,7 @@ impl Aside {
         self.fd.as_fd()
     }
 
-    /// Gives the file its name; `None` where something bears it already.
+    /// Gives the file its name. Returns `None` if the name is taken.
     pub(super) fn publish(self, target: &Path) -> Result<Option<OwnedFd>> {
         let published = match &self.temporary {
             None => link(self.fd(), target),
@@ -95,7 +95,7 @@ impl Aside {
         };
         match published {
             Ok(()) => {
-                // The name is gone by the rename, or goes now where it was a link.
+                // The temporary name is gone by the rename; after a link it is removed here.
                 drop(self.temporary);
                 Ok(Some(self.fd))
             }
@@ -105,7 +105,7 @@ impl Aside {
     }
 }
 
-/// Gives a file without a name this one.
+/// Gives this name to a file that has none.
 #[cfg(target_os = "linux")]
 fn link(fd: BorrowedFd<'_>, target: &Path) -> Result<(), Errno> {
     use std::os::fd::AsRawFd;
@@ -129,8 +129,8 @@ impl Temporary {
     }
 }
 
-/// Gives a new file its size, all zero, and unless `reserve` its memory or disk: a full one is an
-/// error here, and not a fault (SIGBUS) at the first touch.
+/// Gives a new file its size, all zero, and unless `reserve` its memory or disk. If these are full,
+/// the result is an error here, and not a fault (SIGBUS) at the first touch.
 pub(super) fn allocate(fd: BorrowedFd<'_>, size: u64, reserve: bool) -> Result<()> {
     check_limits(size)?;
     fs::ftruncate(fd, size).map_err(|errno| match errno {
@@ -151,9 +151,9 @@ pub(super) fn allocate(fd: BorrowedFd<'_>, size: u64, reserve: bool) -> Result<(
     }
 }
 
-/// Refuses what no file can have.
+/// Refuses a size that no file can have.
 pub(super) fn check_limits(size: u64) -> Result<()> {
-    // Beyond that limit the system does not answer an error but ends the process (SIGXFSZ).
+    // Beyond that limit the system reports no error but ends the process (SIGXFSZ).
     let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
     if limit.is_some_and(|limit| size > limit) {
         return Err(refuse(
@@ -187,7 +187,7 @@ fn blocks(_: BorrowedFd<'_>, _: u64) -> Result<(), Errno> {
     Err(Errno::OPNOTSUPP)
 }
 
-/// Has the disk behind bytes `from..size` by writing zeros to all of them.
+/// Allocates the disk space of bytes `from..size` by writing zeros to all of them.
 pub(super) fn zeros(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
     let chunk = vec![0; 64 << 10];
     let mut at = from;

@@ -25,7 +25,8 @@ pub(super) fn obtain(
     how: How,
     fill: &mut dyn FnMut(Section) -> Result<()>,
 ) -> Result<(Section, Origin)> {
-    // More than one round only where others make and remove the file meanwhile.
+    // There is more than one round only if other processes create and remove the file at the same
+    // time.
     for _ in 0..100 {
         if how != How::Create {
             match find(path, options) {
@@ -65,7 +66,8 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Section> {
             _ => error,
         }
     };
-    // Looked at before it is opened: to open a device can do things, and a fifo waits.
+    // Checked before the file is opened: opening a device can have effects, and opening a fifo
+    // waits.
     check_kind(fs::stat(path).map_err(told)?.st_mode)?;
     let writable = options.protection.writable();
     let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
@@ -77,7 +79,8 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Section> {
     Ok(Section::new(fd, Kind::File, false, writable))
 }
 
-/// A new file under that path; `None` where one has come there meanwhile.
+/// Creates a file under that path. Returns `None` if another one has appeared there in the
+/// meantime.
 fn make(
     path: &Path,
     options: &SectionOptions,
@@ -101,8 +104,8 @@ fn make(
     Ok(Some(section.in_directory(open_directory(aside::directory(path)))))
 }
 
-/// To sync the new entry with the first flush; `None` where this user may write to the directory
-/// but not read it, and so cannot.
+/// Opens the directory, so that the first flush can sync the new entry. `None` if this user may
+/// write to the directory but not read it, and so cannot sync it.
 fn open_directory(path: &Path) -> Option<OwnedFd> {
     fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
@@ -130,8 +133,8 @@ fn check_place(fd: BorrowedFd<'_>, options: &SectionOptions) -> Result<()> {
 
 #[cfg(target_os = "linux")]
 fn is_remote(fd: BorrowedFd<'_>) -> Result<bool> {
-    // From linux/magic.h and the file systems' own sources. FUSE is allowed: what is behind it is
-    // not told, and on one machine its pages are shared.
+    // From linux/magic.h and the sources of the file systems. FUSE is allowed: the system does not
+    // report what is behind it, and on one machine its pages are shared.
     const REMOTE: [u64; 8] = [
         0x6969,      // nfs
         0x517b,      // smb
@@ -142,15 +145,15 @@ fn is_remote(fd: BorrowedFd<'_>) -> Result<bool> {
         0x7375_7245, // coda
         0x00c3_6400, // ceph
     ];
-    let told = fs::fstatfs(fd).map_err(cvt)?;
-    // 32 bits, in a type that differs between targets and may be signed.
-    Ok(REMOTE.contains(&(super::handle::number(told.f_type) & 0xffff_ffff)))
+    let stat = fs::fstatfs(fd).map_err(cvt)?;
+    // The type has 32 bits, in an integer that differs between targets and may be signed.
+    Ok(REMOTE.contains(&(super::handle::number(stat.f_type) & 0xffff_ffff)))
 }
 
 #[cfg(target_vendor = "apple")]
 fn is_remote(fd: BorrowedFd<'_>) -> Result<bool> {
-    let told = fs::fstatfs(fd).map_err(cvt)?;
-    Ok(told.f_flags & libc::MNT_LOCAL as u32 == 0)
+    let stat = fs::fstatfs(fd).map_err(cvt)?;
+    Ok(stat.f_flags & libc::MNT_LOCAL as u32 == 0)
 }
 
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]

@@ -1,9 +1,12 @@
-//! Sections made longer, with memory or disk behind the new part, while others have them mapped.
+//! Growing sections, with memory or disk behind the new part, while other processes have them
+//! mapped.
 //!
-//! One at a time, in all processes: a lock on a byte far beyond the end, and a mutex for the threads
-//! that share a handle. So nobody's bytes are overwritten by zeros, nor cut off after a failure.
-//! Where the file system has no such locks it is the caller's business to be alone; so it is for
-//! handles that came by inheritance or `fork`, which share the lock.
+//! Only one thread of all processes grows a section at a time. A lock on a byte far beyond the end
+//! excludes other processes, and a mutex excludes the threads that share a handle. So no zeros
+//! overwrite another process's bytes, and no failure cuts them off.
+//!
+//! If the file system has no such locks, the caller must ensure that it is alone. The same holds
+//! for handles that came by inheritance or `fork`, since they share the lock.
 
 #![cfg_attr(
     target_vendor = "apple",
@@ -55,9 +58,9 @@ pub(crate) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Re
     }
     let grown = if reserve { retry(|| fs::ftruncate(fd, size)) } else { extend(fd, from, size) };
     grown.map_err(|errno| {
-        back(fd, from, size);
+        roll_back(fd, from, size);
         match errno {
-            // An object of `shm_open` is given its size once.
+            // The size of an object of `shm_open` can be set only once.
             Errno::INVAL if section.kind != Kind::File && !cfg!(target_os = "linux") => refuse(
                 ErrorKind::TooLarge,
                 "memory of this system does not grow; make it anew with max_size, or use a file",
@@ -67,7 +70,7 @@ pub(crate) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Re
     })
 }
 
-/// Held by who makes a section longer.
+/// The exclusive right to grow a section.
 struct Alone<'a> {
     fd: BorrowedFd<'a>,
     locked: bool,
@@ -89,7 +92,7 @@ impl<'a> Alone<'a> {
                         "another process has been growing it for longer than the timeout; try again, or end that process if it hangs",
                     ));
                 }
-                // No locks there: see the module.
+                // The file system has no locks: see the module.
                 Err(_) => {}
             }
             return Ok(alone);
@@ -114,7 +117,7 @@ fn retry(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
     }
 }
 
-/// Makes a file of `from` bytes one of `size`, all of it on its device.
+/// Extends a file from `from` bytes to `size`, all of it allocated on its device.
 fn extend(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
     match retry(|| blocks(fd, from, size)) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => aside::zeros(fd, from, size),
@@ -122,8 +125,8 @@ fn extend(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
     }
 }
 
-/// The blocks first, beyond the end, where nobody sees them: if there are too few, the file is as
-/// long as it was. Then the length, which takes nothing more and never falls.
+/// The blocks first, beyond the end, where no process sees them: if there are too few, the file is
+/// as long as it was. Then the length, which needs nothing more and never falls.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn blocks(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
     use fs::FallocateFlags;
@@ -131,7 +134,7 @@ fn blocks(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
     fs::fallocate(fd, FallocateFlags::empty(), from, size - from)
 }
 
-/// As on Linux: the blocks, behind the last one that it has, and then the length.
+/// As on Linux: first the blocks, after the last one that the file has, and then the length.
 #[cfg(target_vendor = "apple")]
 fn blocks(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
     use std::os::fd::AsRawFd;
@@ -142,8 +145,8 @@ fn blocks(fd: BorrowedFd<'_>, from: u64, size: u64) -> Result<(), Errno> {
         fst_length: i64::try_from(size - from).map_err(|_| Errno::FBIG)?,
         fst_bytesalloc: 0,
     };
-    // SAFETY: the descriptor is open for as long as it is borrowed; the call reads and writes the
-    // structure, which lives across it, and keeps no pointer.
+    // SAFETY: the descriptor is open for as long as it is borrowed. The call reads and writes the
+    // structure, which lives across the call, and keeps no pointer.
     let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_PREALLOCATE, &raw mut store) };
     if done == -1 {
         let errno = Errno::from_io_error(&std::io::Error::last_os_error());
@@ -170,12 +173,13 @@ fn blocks(_: BorrowedFd<'_>, _: u64, _: u64) -> Result<(), Errno> {
     Err(Errno::OPNOTSUPP)
 }
 
-/// After a failure: gives back what was got for the bytes from `from` on, seen or beyond the end.
+/// Releases after a failure what was allocated for the bytes from `from` on, within the length or
+/// beyond the end.
 ///
-/// Nobody uses them: nobody was told of them, and whoever else grows the section waits. Unless it
-/// is longer than we would have made it: then somebody did so who knows nothing of the lock, and
-/// everything stays.
-fn back(fd: BorrowedFd<'_>, from: u64, size: u64) {
+/// No process uses these bytes: the growth was not reported, and other processes that grow the
+/// section wait for the lock. If the section is longer than `size`, a process that ignores the lock
+/// has grown it; then everything stays.
+fn roll_back(fd: BorrowedFd<'_>, from: u64, size: u64) {
     if size_of(fd).is_ok_and(|now| (from..=size).contains(&now)) {
         let _ = retry(|| fs::ftruncate(fd, from));
     }

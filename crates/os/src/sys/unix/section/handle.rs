@@ -1,4 +1,4 @@
-//! The handle of a section, whatever it is of.
+//! The handle of a section of any kind.
 
 #![allow(unsafe_code, reason = "nothing safe reports what `close` says")]
 
@@ -33,44 +33,44 @@ pub(crate) struct Section {
     handle: Handle,
     pub(super) kind: Kind,
     pub(crate) created: bool,
-    /// Whether the descriptor may write, and so may lock exclusively.
+    /// Whether the descriptor is writable, and so can lock exclusively.
     pub(crate) writable: bool,
-    /// Whether an `Attachment` of this handle lives.
+    /// Whether an `Attachment` of this handle exists.
     pub(crate) attached: AtomicBool,
-    /// Bytes of its pages, where they are not the usual ones.
+    /// The size of its pages; 0 for the usual size.
     page: usize,
-    /// One thread at a time makes it longer.
+    /// Held by the thread that grows the section.
     pub(super) growing: Mutex<()>,
     /// The directory of a new file, until its entry is known to be on the device.
     directory: Mutex<Option<OwnedFd>>,
 }
 
-/// The open file, and the name that it helps to keep alive.
+/// The open file, and the name that the handle helps to keep alive.
 #[derive(Debug)]
 struct Handle {
     // Taken by `end`, which runs once.
     fd: ManuallyDrop<OwnedFd>,
     life: Option<Life>,
-    /// The process that opened it.
+    /// The process that opened the file.
     generation: u32,
 }
 
 impl Handle {
-    /// Leaves the name and closes the file. To be called once, by `drop` or instead of it.
+    /// Leaves the name and closes the file. The caller calls it once: in `drop`, or instead of it.
     fn end(&mut self) -> Result<()> {
         let here = self.generation == machine::generation();
         let life = self.life.take().and_then(|life| life.leave(self.fd.as_fd(), here));
         // SAFETY: this function runs once (see above), and `fd` is not used after it.
         let fd = unsafe { ManuallyDrop::take(&mut self.fd) };
-        // SAFETY: the descriptor was owned and is given up by `into_raw_fd`; nobody else closes
-        // it, and it is not used again whatever the answer.
+        // SAFETY: the descriptor was owned and is given up by `into_raw_fd`; no other code closes
+        // it, and it is not used again whatever the call returns.
         let closed = unsafe { libc::close(fd.into_raw_fd()) };
         let error = std::io::Error::last_os_error();
         if let Some(life) = life {
             life.look_after();
         }
         match Errno::from_io_error(&error) {
-            // Interrupted: Linux has closed it all the same.
+            // After an interruption Linux has closed the descriptor all the same.
             Some(errno) if closed == -1 && errno != Errno::INTR => Err(cvt(errno)),
             _ => Ok(()),
         }
@@ -83,7 +83,7 @@ impl Drop for Handle {
     }
 }
 
-/// The size that a new section needs.
+/// Returns the size for a new section, or an error if the options have none.
 pub(super) fn size_to_create(options: &SectionOptions) -> Result<u64> {
     options.size.ok_or_else(|| {
         refuse(ErrorKind::InvalidArgument, "there is none yet and no size; give one")
@@ -108,24 +108,24 @@ impl Section {
         }
     }
 
-    /// The same section, of pages of that many bytes.
+    /// Returns the same section, with pages of that many bytes.
     pub(super) fn paged(self, page: usize) -> Self {
         Self { page, ..self }
     }
 
-    /// The same section, with its name's life in its hands.
+    /// Returns the same section, which keeps its name alive.
     pub(super) fn living(mut self, life: Life) -> Self {
         self.handle.life = Some(life);
         self
     }
 
-    /// The same section, which syncs the entry in that directory with its first flush.
+    /// Returns the same section, which syncs its entry in that directory with its first flush.
     pub(super) fn in_directory(mut self, directory: Option<OwnedFd>) -> Self {
         self.directory = Mutex::new(directory);
         self
     }
 
-    /// For `fill`: the same open file, with neither name nor locks to care for.
+    /// Returns a duplicate for `fill`: the same open file, without name and locks to release.
     pub(super) fn duplicate_of(fd: BorrowedFd<'_>, kind: Kind) -> Result<Self> {
         let fd = rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(cvt)?;
         Ok(Self::new(fd, kind, true, true))
@@ -135,7 +135,7 @@ impl Section {
         self.handle.fd.as_fd()
     }
 
-    /// Whether this process opened it: a child after fork shares its locks and must not free them.
+    /// Whether this process opened it. A child after fork shares the locks and must not free them.
     pub(crate) fn is_of_this_process(&self) -> bool {
         self.handle.generation == machine::generation()
     }
@@ -144,7 +144,7 @@ impl Section {
         self.kind == Kind::File
     }
 
-    /// What its mappings must be whole pages of; 0 for the usual.
+    /// Returns the size of the pages that its mappings consist of; 0 for the usual size.
     pub(crate) fn page(&self) -> usize {
         self.page
     }
@@ -188,7 +188,7 @@ pub(super) fn size_of(fd: BorrowedFd<'_>) -> Result<u64> {
     Ok(u64::try_from(stat.st_size).unwrap_or(0))
 }
 
-/// Refuses a section that was found and is smaller than asked for.
+/// Refuses an existing section that is smaller than the options ask for.
 pub(super) fn check_size(fd: BorrowedFd<'_>, options: &SectionOptions) -> Result<()> {
     let size = size_of(fd)?;
     match options.size {
@@ -202,7 +202,8 @@ pub(super) fn check_size(fd: BorrowedFd<'_>, options: &SectionOptions) -> Result
     }
 }
 
-/// A number of `stat`, whose type differs between systems; a negative device number keeps its bits.
+/// Converts a number of `stat`, whose type differs between systems. A negative device number keeps
+/// its bits.
 pub(super) fn number<T: TryInto<u64> + TryInto<i64> + Copy>(number: T) -> u64 {
     number
         .try_into()
@@ -214,8 +215,8 @@ pub(super) fn number<T: TryInto<u64> + TryInto<i64> + Copy>(number: T) -> u64 {
 fn born(fd: BorrowedFd<'_>, _: &fs::Stat) -> u64 {
     let flags = fs::AtFlags::EMPTY_PATH;
     match fs::statx(fd, c"", flags, fs::StatxFlags::BTIME) {
-        Ok(told) if told.stx_mask & fs::StatxFlags::BTIME.bits() != 0 => {
-            nanoseconds(told.stx_btime.tv_sec, told.stx_btime.tv_nsec.into())
+        Ok(stat) if stat.stx_mask & fs::StatxFlags::BTIME.bits() != 0 => {
+            nanoseconds(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec.into())
         }
         _ => 0,
     }
@@ -236,7 +237,7 @@ fn nanoseconds(seconds: i64, nanoseconds: u64) -> u64 {
     seconds.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
 }
 
-/// `fsync` of macOS leaves the bytes in the drive's cache; this does not.
+/// `fsync` of macOS leaves the bytes in the drive's cache; this call does not.
 #[cfg(target_vendor = "apple")]
 fn to_device(fd: BorrowedFd<'_>) -> Result<()> {
     fs::fcntl_fullfsync(fd).map_err(cvt)

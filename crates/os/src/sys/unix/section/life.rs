@@ -1,4 +1,4 @@
-//! How a name lives as long as the handles of its section. The protocol is that of `names.rs`.
+//! How a name lives as long as the handles of its section. `names.rs` has the protocol.
 
 use super::{
     super::{
@@ -30,9 +30,9 @@ impl Life {
         Self { path: path.into(), inherit: options.inherit }
     }
 
-    /// Before the descriptor is closed, in the process that opened it or (not `here`) in a child:
-    /// gives the lock back and takes the name away if it was the last. Answers itself where that
-    /// can only be done after the descriptor is closed.
+    /// Releases the shared lock and removes the name if no other handle has the lock. Called before
+    /// the descriptor is closed, in the process that opened it (`here`) or in a child. Returns
+    /// `self` if the name can be checked only after the descriptor is closed.
     pub(super) fn leave(self, fd: BorrowedFd<'_>, here: bool) -> Option<Self> {
         if self.inherit || !here {
             return Some(self);
@@ -46,8 +46,8 @@ impl Life {
         None
     }
 
-    /// After the descriptor is closed: takes the name away if it was the last. Whatever is in the
-    /// way, who comes next does it.
+    /// Removes the name if no handle has the lock any more. Called after the descriptor is closed.
+    /// If anything prevents the removal, the next process that opens or creates the name does it.
     pub(super) fn look_after(self) {
         if let Ok(Some(fd)) = shm::open(&self.path, OFlags::RDWR) {
             let _ = reap(fd.as_fd(), &self.path);
@@ -55,7 +55,7 @@ impl Life {
     }
 }
 
-/// Whether the name stands for the file of this descriptor.
+/// Returns whether the name is bound to the file of this descriptor.
 pub(super) fn is_bound(path: &Path, fd: BorrowedFd<'_>) -> Result<bool> {
     let file = fs::fstat(fd).map_err(cvt)?;
     match fs::lstat(path) {
@@ -65,8 +65,8 @@ pub(super) fn is_bound(path: &Path, fd: BorrowedFd<'_>) -> Result<bool> {
     }
 }
 
-/// Takes the name away where nobody lives behind it; whether that was so. The exclusive lock is
-/// held until `fd` is closed.
+/// Removes the name if no handle of its section lives. Returns whether that was so. The exclusive
+/// lock is held until `fd` is closed.
 pub(super) fn reap(fd: BorrowedFd<'_>, path: &Path) -> Result<bool> {
     if !ofd::set(fd, ofd::LIFE, Hold::Exclusive)? {
         return Ok(false);

@@ -1,17 +1,17 @@
-//! How a section is found or made, by what it is of, and made longer.
+//! How sections of each kind are found, created and grown.
 //!
 //! | module | subject |
 //! | --- | --- |
 //! | `aside` | files built aside and published whole |
-//! | `shm` | the directory of named sections, and what in it is trusted |
+//! | `shm` | the directory of named sections, and which objects in it are trusted |
 //! | `life` | how a name lives as long as its handles |
-//! | `handle` | the handle of a section, whatever it is of |
+//! | `handle` | the handle of a section of any kind |
 //! | `anonymous` | sections of memory alone |
 //! | `file` | sections over files |
 //! | `names` | sections by name, and how a name dies with its last handle |
 //! | `native` | objects of other programs, by their own names |
-//! | `obtain` | which of the four above finds or makes a section |
-//! | `grow` | sections made longer |
+//! | `obtain` | which of the four above finds or creates a section |
+//! | `grow` | growing sections |
 
 pub(crate) mod aside;
 pub(crate) mod shm;

@@ -1,49 +1,57 @@
-//! Sections by name, and how a name dies with its last handle.
+//! Named sections, and how a name dies with its last handle.
 //!
-//! A named section is a file in a directory of memory: `/dev/shm/mapvar.<uid>.x` in the local scope,
-//! `/dev/shm/mapvar.global.x` in the global one; on systems without `/dev/shm` in `/var/tmp`. The
-//! system itself would keep the name for ever. So every handle holds a *shared lock* on one byte
-//! far beyond the end, which it gives back when it is closed, or the system does when its process
-//! ends.
+//! A named section is a file in a directory of memory: `/dev/shm/mapvar.<uid>.x` in the local
+//! scope, `/dev/shm/mapvar.global.x` in the global one. On systems without `/dev/shm` the directory
+//! is `/var/tmp`. The system itself would keep the name for ever. So every handle holds a *shared
+//! lock* on one byte far beyond the end. The handle releases it when it is closed; the system
+//! releases it when the process ends.
 //!
 //! | state of the name | seen as | goes to |
 //! | --- | --- | --- |
 //! | absent | `ENOENT` | *lived in*, by the `linkat` of a creator that holds the shared lock already |
-//! | lived in | shared lock can be had, exclusive cannot | *left*, when the last shared lock goes, in any way |
-//! | left | exclusive lock can be had | *being reaped*, by who takes the exclusive lock |
-//! | being reaped | neither lock can be had | *absent*, by the reaper's `unlink`; *left* again if the reaper dies before |
+//! | lived in | the shared lock is granted, the exclusive one is not | *left*, when the last shared lock goes, in any way |
+//! | left | the exclusive lock is granted | *being reaped*, by the process that takes the exclusive lock |
+//! | being reaped | neither lock is granted | *absent*, by the reaper's `unlink`; *left* again if the reaper dies before |
 //!
-//! Reaper is whoever closes a handle, after it has given its shared lock back (to turn a shared lock
-//! into an exclusive one would fail for the last two of them both, if they close at once), and
-//! whoever comes to open or create and finds the name left. Three rules, from which it follows that
-//! all living handles of a name are of one section (no split brain), and that none is taken away
-//! from under a living one:
+//! Two processes become reapers. One closes a handle, and has released its shared lock before. (If
+//! the last two handles are closed at once, neither could turn its shared lock into an exclusive
+//! one.) The other opens or creates the name and finds it left.
 //!
-//! 1. a name is bound only by `linkat` (or a rename that replaces nothing) of a file on which the
-//!    binder holds the shared lock: never to a file that is *left*;
-//! 2. a name is unbound only by who holds the exclusive lock on the very file it is bound to, and
-//!    has looked whether it still is, with the lock held. So it stays bound while anyone holds a
-//!    shared one;
-//! 3. an opener has the section only when it holds the shared lock and has looked, after taking it,
-//!    whether the name is still bound to that file. If not, it starts over.
+//! Three rules guarantee that all living handles of a name are of one section (no split brain), and
+//! that no name is removed while a handle lives:
 //!
-//! The races: *opener and last closer*: either the opener's shared lock comes first, then the
-//! closer's exclusive one fails and the name stays; or the exclusive one comes first, then the opener
-//! waits, finds the name gone by rule 3 and starts over. *Two creators*: `linkat` lets one win,
-//! the other finds the name lived in. *Two reapers*: one has the exclusive lock; the other finds,
-//! with the lock and by rule 2, that the name is not bound to its file any more. *A reaper that is
-//! killed* leaves the name as it was. *A creator that is killed* before `linkat` leaves nothing,
-//! after it leaves the name *left*. Who waits opens anew each time, so that it never waits for a
-//! lock on a file that has no name any more.
+//! 1. A name is bound only by `linkat` (or a rename that replaces nothing) of a file on which the
+//!    binder holds the shared lock. So it is never bound to a file that is *left*.
+//! 2. A name is unbound only by a process that holds the exclusive lock on the very file that the
+//!    name is bound to. With the lock held, the process has checked that the name still is. So the
+//!    name stays bound while any handle holds a shared lock.
+//! 3. An opener has the section only when it holds the shared lock and has checked, after taking
+//!    it, that the name is still bound to that file. If not, it starts over.
 //!
-//! The locks belong to the open file, of which a child after `fork` has the same: also the
-//! short-lived one between the `fork` and `exec` of a thread that starts a program. Hence a handle
-//! gives its lock back by an explicit unlock, which counts for all copies: else such a child would
-//! keep the name lived in, after the last handle was closed and looked. A child never unlocks; it
-//! only closes. Where the handle is *to be inherited* its copies count, and it is only closed.
+//! The races:
 //!
-//! Somebody else who unlinks the file by hand (`rm`, or systemd's `RemoveIPC`) breaks rule 2; the
-//! handles go on, later openers do not find them.
+//! - *Opener and last closer.* If the opener's shared lock comes first, the closer's exclusive one
+//!   fails and the name stays. If the exclusive one comes first, the opener waits, finds the name
+//!   gone by rule 3 and starts over.
+//! - *Two creators.* `linkat` lets one win; the other finds the name lived in.
+//! - *Two reapers.* One has the exclusive lock. The other gets it later, and finds by rule 2 that
+//!   the name is no longer bound to its file.
+//! - *A reaper that is killed* leaves the name as it was.
+//! - *A creator that is killed* before `linkat` leaves nothing; after it, the creator leaves the
+//!   name *left*.
+//!
+//! A waiting opener opens the file anew each time, so it never waits for a lock on a file that has
+//! no name any more.
+//!
+//! The locks belong to the open file, which a child after `fork` shares. This includes the
+//! short-lived child between the `fork` and `exec` of a thread that starts a program. So a handle
+//! releases its lock by an explicit unlock, which counts for all copies. Without it, such a child
+//! would keep the name lived in after the last handle was closed and had checked the lock. A child
+//! never unlocks; it only closes. If the handle is *to be inherited*, its copies count, and it is
+//! only closed.
+//!
+//! A program that unlinks the file by hand (`rm`, or systemd's `RemoveIPC`) breaks rule 2. The
+//! handles go on; later openers do not find them.
 
 use super::{
     super::{
@@ -86,11 +94,11 @@ pub(crate) fn gem_name(text: &str, scope: Scope) -> Result<Name> {
     Ok(Name::scoped(text, scope)?.with_suffix(".marshal"))
 }
 
-fn place(name: &Name) -> PathBuf {
+fn path_of(name: &Name) -> PathBuf {
     let uid = rustix::process::geteuid().as_raw();
     let file = match name.scope() {
         Scope::Local => format!("mapvar.{uid}.{name}"),
-        // Not `mapvar.<name>`: that of "0.x" would be the local "x" of root.
+        // Not `mapvar.<name>`: the global "0.x" would have the path of root's local "x".
         Scope::Global => format!("mapvar.global.{name}"),
     };
     Path::new(shm::DIRECTORY).join(file)
@@ -102,7 +110,7 @@ pub(super) fn obtain(
     how: How,
     fill: &mut dyn FnMut(Section) -> Result<()>,
 ) -> Result<(Section, Origin)> {
-    let path = place(name);
+    let path = path_of(name);
     let mut pause = Pause::up_to(options.timeout);
     loop {
         match find(&path, options)? {
@@ -115,8 +123,8 @@ pub(super) fn obtain(
             Found::Nothing => match make(&path, options, fill) {
                 Ok(Some(section)) => return Ok((section, Origin::Created)),
                 Ok(None) => {}
-                // Of many creators that build at the same time the last may find no room, while
-                // the first has published.
+                // Of many creators that build at the same time, the last may find no space, while
+                // the first has published its section.
                 Err(error) if error.kind() == ErrorKind::NoSpace => match find(&path, options) {
                     Ok(Found::Living(_)) => {}
                     _ => return Err(error),
@@ -147,11 +155,11 @@ fn no_such(name: &Name) -> Error {
 }
 
 enum Found {
-    /// It is lived in, also by this handle now.
+    /// Handles of the section live, one of which is now this one.
     Living(Section),
-    /// There is none (any more).
+    /// There is no section of this name (any more).
     Nothing,
-    /// It is in a state that passes: look again.
+    /// The name is in a transitional state: try again.
     Passing,
 }
 
@@ -167,7 +175,8 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Found> {
     if options.protection.writable() {
         return Ok(Found::Living(living));
     }
-    // For reading: a descriptor that cannot write, with a lock of its own before the first goes.
+    // For reading: a second descriptor that cannot write, with its own lock before the first one
+    // goes.
     let Some(fd) = shm::open(path, OFlags::RDONLY)? else { return Ok(Found::Passing) };
     if !ofd::set(fd.as_fd(), ofd::LIFE, Hold::Shared)? || !is_bound(path, fd.as_fd())? {
         return Ok(Found::Passing);
@@ -176,7 +185,7 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Found> {
     Ok(Found::Living(reading))
 }
 
-/// A new section under that name; `None` where something has come there meanwhile.
+/// Creates a section under that name. Returns `None` if the name was taken in the meantime.
 fn make(
     path: &Path,
     options: &SectionOptions,
@@ -185,7 +194,7 @@ fn make(
     let size = size_to_create(options)?;
     let new = Aside::new(path).map_err(shm::explain_directory)?;
     aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE))?;
-    // Nobody else can know the file yet.
+    // No other process can know the file yet.
     if !ofd::set(new.fd(), ofd::LIFE, Hold::Shared)? {
         return Err(refuse(ErrorKind::Io, "the lock on a new file is not to be had"));
     }

@@ -1,6 +1,6 @@
-//! Objects that other programs made, or will look for, under exactly this name: files in
-//! `/dev/shm`, as `shm_open` makes them. They are opened as they are, without locks and without a look
-//! at the owner, and never removed.
+//! Objects that other programs created, or will look up, under exactly this name: files in
+//! `/dev/shm`, as `shm_open` creates them. They are opened as they are, without locks and without a
+//! check of the owner, and are never removed.
 
 use super::{
     super::error::{cvt, refuse},

@@ -1,4 +1,4 @@
-//! Objects that other programs made, or will look for, under exactly this name. A new one is
+//! Objects that other programs created, or will look up, under exactly this name. A new one is
 //! visible before it is sized and filled: these systems have no other way.
 
 use super::{

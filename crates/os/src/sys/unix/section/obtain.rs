@@ -1,4 +1,4 @@
-//! Sections found or made: by a file, by a name, or without either.
+//! Finding or creating a section: by a file, by a name, or without either.
 
 use super::{
     super::error::{cvt, refuse},
@@ -18,7 +18,7 @@ pub(crate) fn obtain(
     how: How,
     fill: &mut dyn FnMut(Section) -> Result<()>,
 ) -> Result<(Section, Origin)> {
-    // What `fill` answers is passed on as it is; our own errors are told of the object.
+    // An error of `fill` is passed on as it is; the errors of this crate get the object.
     let mut unfilled = None;
     let mut fill = |section| {
         fill(section).map_err(|error| {

@@ -1,4 +1,4 @@
-//! The directory in which named sections lie, and whether an object in it is to be trusted.
+//! The directory of named sections, and whether an object in it is trusted.
 
 use super::super::error::{cvt, refuse};
 use crate::error::{Error, ErrorKind, Result};
@@ -8,8 +8,9 @@ use rustix::{
 };
 use std::{os::fd::OwnedFd, path::Path};
 
-/// Memory on Linux. Elsewhere a directory that the system does not tidy up by itself: shared
-/// memory objects have no locks there, and can be neither published whole nor told from left ones.
+/// Memory on Linux. On other systems a directory that the system does not clean up by itself: their
+/// shared memory objects have no locks. Such an object could not be published whole, and an
+/// abandoned one could not be detected.
 pub(super) const DIRECTORY: &str = if cfg!(target_os = "linux") { "/dev/shm" } else { "/var/tmp" };
 
 pub(super) fn explain_directory(error: Error) -> Error {
@@ -22,13 +23,13 @@ pub(super) fn explain_directory(error: Error) -> Error {
     }
 }
 
-/// Opens what bears the name, if it is a section of ours; `None` where there is nothing.
+/// Opens the object with this name, if it is a section of this user; `None` if there is none.
 pub(super) fn open(path: &Path, access: OFlags) -> Result<Option<OwnedFd>> {
     let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     match fs::open(path, flags, Mode::empty()) {
         Ok(fd) => {
             let stat = fs::fstat(&fd).map_err(cvt)?;
-            // Without a name since: removed between the two calls.
+            // The object has lost its name between the open and this check.
             if stat.st_nlink == 0 {
                 return Ok(None);
             }
@@ -37,7 +38,7 @@ pub(super) fn open(path: &Path, access: OFlags) -> Result<Option<OwnedFd>> {
         }
         Err(Errno::NOENT) => Ok(None),
         Err(errno) => {
-            // Whose it is, and of what kind, says more than that it cannot be opened.
+            // Its owner and kind explain more than the error of the open.
             if let Ok(stat) = fs::lstat(path) {
                 trust(&stat)?;
             }
@@ -46,7 +47,7 @@ pub(super) fn open(path: &Path, access: OFlags) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Whether anything in it may be believed: the directory is open to all users.
+/// Fails unless the object can be trusted: all users can create objects in the directory.
 fn trust(stat: &fs::Stat) -> Result<()> {
     let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     if !regular {

@@ -1,9 +1,10 @@
-//! Sleeping on a word: each thread that does has an event of its own, and says in its slot of the
-//! region's table on which word it sleeps. Who changes the word signals the events of those.
+//! Sleeping on a word. Each thread that sleeps has its own event, and stores in its slot of the
+//! region's table on which word it sleeps. A thread that changes the word signals the events of its
+//! sleepers.
 //!
-//! The event `<scope>\mapvar.<id>.w<slot>` is reset by the one wait that it ends. A signal too many
-//! costs its thread one look at the word; one too few, that of a thread which may not open the
-//! event, costs as long as the sleep was bounded to.
+//! The event `<scope>\mapvar.<id>.w<slot>` is reset by the one wait that it ends. A superfluous
+//! signal costs the thread one check of the word. If a signal is missing, since the signalling
+//! thread may not open the event, the sleep lasts as long as its bound.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
@@ -18,13 +19,13 @@ use windows_sys::Win32::System::Threading::{
     CreateEventW, EVENT_MODIFY_STATE, OpenEventW, SetEvent,
 };
 
-/// The events of others that this process has signalled, by slot: opened once. A slot's next owner
-/// finds the same event, since it lasts as long as anybody has it open.
+/// The events of other threads that this process has signalled, by slot. Each is opened once: the
+/// slot's next owner finds the same event, since it exists as long as any process has it open.
 #[derive(Debug, Default)]
 pub(super) struct Events(Mutex<HashMap<usize, OwnedHandle>>);
 
 impl Events {
-    /// Signals the event of that name and slot, if there is one and we may.
+    /// Signals the event of that name and slot, if it exists and this process may open it.
     pub(super) fn signal(&self, events: &str, slot: usize) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !known.contains_key(&slot)
@@ -33,14 +34,15 @@ impl Events {
             known.insert(slot, event);
         }
         if let Some(event) = known.get(&slot) {
-            // SAFETY: the handle is open. Where it fails, who sleeps looks again by itself.
+            // SAFETY: the handle is open. If the call fails, the sleeper wakes when its bound has
+            // passed.
             unsafe { SetEvent(event.as_raw_handle()) };
         }
     }
 }
 
-/// The event of a thread that is about to sleep for the first time, or another's of the same slot
-/// before it.
+/// Creates the event of a thread before its first sleep, or opens the event of the slot's last
+/// owner.
 pub(super) fn make(events: &str, slot: usize) -> Result<OwnedHandle> {
     let name = Wide::new(format!("{events}{slot}"))?;
     let private = Private::new()?;
@@ -50,7 +52,7 @@ pub(super) fn make(events: &str, slot: usize) -> Result<OwnedHandle> {
     if event.is_null() {
         return Err(last());
     }
-    // SAFETY: the call gave us this handle, and nobody else has it.
+    // SAFETY: the call returned this handle, and no other value owns it.
     Ok(unsafe { OwnedHandle::from_raw_handle(event) })
 }
 
@@ -58,6 +60,6 @@ fn open(events: &str, slot: usize) -> Option<OwnedHandle> {
     let name = Wide::new(format!("{events}{slot}")).ok()?;
     // SAFETY: the name lives until after the call and ends with a zero.
     let event = unsafe { OpenEventW(EVENT_MODIFY_STATE, 0, name.as_ptr()) };
-    // SAFETY: the call gave us this handle, and nobody else has it.
+    // SAFETY: the call returned this handle, and no other value owns it.
     (!event.is_null()).then(|| unsafe { OwnedHandle::from_raw_handle(event) })
 }

@@ -1,23 +1,24 @@
-//! Lock words whose owner is a slot of the region's table, and who owns a slot owns its token.
+//! Lock words whose owner is a slot of the region's table. The thread that owns a slot owns its
+//! token.
 //!
-//! A *token* is the named mutex `<scope>\mapvar.<id>.t<slot>`. A thread that is about to take its
-//! first lock in a region looks for a token that it can have at once, keeps it until the thread
-//! ends, and raises the slot's generation, so that what the slot's last owner left behind names
-//! somebody who is gone. The kernel gives the token free when the thread ends in any way.
+//! A *token* is the named mutex `<scope>\mapvar.<id>.t<slot>`. Before its first lock in a region, a
+//! thread searches for a token that is free, and keeps it until the thread ends. It raises the
+//! slot's generation, so that the lock words of the slot's last owner name a dead owner. The kernel
+//! frees the token when the thread ends in any way.
 //!
 //! | word of a slot in the table | meaning | who changes it |
 //! | --- | --- | --- |
-//! | 0 | generation: how many owners the slot has had | who has the token, before its first lock |
+//! | 0 | generation: how many owners the slot has had | the owner of the token, before its first lock |
 //! | 1 | process id of the owner, for messages | the same |
 //! | 2 | thread id of the owner, for messages | the same |
 //! | 3 | start of the owner's process, for messages | the same |
 //! | 4 | the word on which the owner sleeps, by its byte in the region; 0 = on none | the owner |
-//! | 5..=7 | of other owners (docs/FORMAT.md) | nobody here |
+//! | 5..=7 | of other modules (docs/FORMAT.md) | this module does not |
 //!
-//! The owner in a lock word is `generation << 10 | slot`, in which the generation is taken to
-//! `1..=0xf_fffe`: never 0, and below the marks. A lock word that a dead thread left would be taken
-//! for a living one's if its slot had 1,048,574 owners since, not one of which left; that costs who
-//! wants the lock a `TimedOut` until the slot has its next owner.
+//! The owner in a lock word is `generation << 10 | slot`, in which the generation is reduced to
+//! `1..=0xf_fffe`: never 0, and below the marks. So a lock word of a dead thread would name a
+//! living thread, if that is the 1,048,574th owner of its slot since. Then a waiter gets a
+//! `TimedOut` until the slot has its next owner.
 
 use super::{
     super::{machine, names, wait},
@@ -39,28 +40,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Slots that a lock word can name.
+/// The number of slots that a lock word can name.
 const MOST_SLOTS: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 10;
-/// Generations are counted up to here in a lock word.
+/// The number of generations that a lock word distinguishes.
 const GENERATIONS: u64 = 0xf_fffe;
 const _: () = assert!((GENERATIONS << SLOT_BITS | (MOST_SLOTS as u64 - 1)) < FIRST_MARK as u64);
 
-/// Words of a slot, and the one that says on which word its owner sleeps.
+/// The number of words of a slot, and the index of the word on which its owner sleeps.
 const WORDS: usize = 8;
 const SLEEPS_ON: usize = 4;
 
-/// How long a waiter only looks at the word.
-const BRIEFLY: Duration = Duration::from_micros(100);
+/// How long a waiter only polls the word.
+const SPIN_TIME: Duration = Duration::from_micros(100);
 
-/// What [`crate::Locks`] keeps for one region.
+/// The state of [`crate::Locks`] for one region.
 #[derive(Debug)]
 pub(crate) struct Locks {
-    /// Told apart from every other that this process ever has.
+    /// Distinguishes this value from all others that this process ever has.
     number: u64,
-    /// What a token is called, less its slot. In an `Arc` so that a thread sees when it is gone.
+    /// The name of the tokens, without the slot. It is an `Arc`, so that a thread can detect that
+    /// this value is gone.
     tokens: Arc<str>,
-    /// What the event of a thread that sleeps is called, less its slot.
+    /// The name of the sleepers' events, without the slot.
     events: Box<str>,
     signalled: Events,
     table: usize,
@@ -85,7 +87,7 @@ impl Locks {
             return refuse("its id is not 1 to 120 letters and digits".into());
         }
         Ok(Self {
-            // Relaxed: only the number counts, nothing is published by it.
+            // Relaxed: only the number counts; it publishes nothing.
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             tokens: names::scoped(*scope, &format!("mapvar.{id}.t")).into(),
             events: names::scoped(*scope, &format!("mapvar.{id}.w")).into(),
@@ -106,9 +108,9 @@ impl Locks {
             Some(mine) => mine,
             None => self.claim(range).map_err(Refused::Failed)?,
         };
-        // SYNC POINT (lock). Acquire pairs with the Release of `unlock` and `unmark`: what the last
-        // holder wrote is seen. Release pairs with the Acquire loads of `wait`: who sees this owner
-        // sees its generation in the table, which was stored before.
+        // SYNC POINT (lock). Acquire pairs with the Release of `unlock` and `unmark`: this thread
+        // sees the writes of the last owner. Release pairs with the Acquire load of `wait`: a
+        // waiter that sees this owner sees its generation in the table, which was stored before.
         match word.compare_exchange(0, mine, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => Ok(Taken::Clean),
             Err(_) => self.wait(range, word, mine, timeout),
@@ -117,8 +119,8 @@ impl Locks {
 
     pub(crate) fn unlock(range: &MappedRange, at: usize) {
         if let Some(word) = range.half(at) {
-            // SYNC POINT (unlock). Release pairs with the Acquire of `lock` and `wait`. Nobody else
-            // changes the word of a living holder, so a store will do.
+            // SYNC POINT (unlock). Release pairs with the Acquire of `lock` and `wait`. No other
+            // thread changes the word of a living owner, so a store is enough.
             word.store(0, Ordering::Release);
         }
     }
@@ -139,8 +141,8 @@ impl Locks {
         let slot = (mine & (MOST_SLOTS as u32 - 1)) as usize;
         let event = token::event(self.number, || event::make(&self.events, slot))?;
         self.sleep_on(range, slot, at as u64)?;
-        // SYNC POINT (park). Release carries the slot's word to `wake`, whose addition is Acquire: a
-        // load would not, where another has set the bit already.
+        // SYNC POINT (park). Release publishes the slot's word to `wake`, whose addition is an
+        // Acquire. A load would not do so if another thread has set the bit already.
         let found = word.fetch_or(WAITERS, Ordering::AcqRel);
         let slept = (found | WAITERS) == (seen | WAITERS);
         let waited =
@@ -149,10 +151,11 @@ impl Locks {
         waited.map(|()| slept)
     }
 
-    /// Signals those who sleep on the word at byte `at`.
+    /// Signals the threads that sleep on the word at byte `at`.
     pub(crate) fn wake(&self, range: &MappedRange, at: usize) {
         for slot in 0..self.slots {
-            // SYNC POINT: `crate::Locks::wake` has read the bit that `park` set after this word.
+            // SYNC POINT: `crate::Locks::wake` has read the bit that `park` set after it stored
+            // this word.
             if self.slot_word(range, slot, SLEEPS_ON).is_ok_and(|on| on == at as u64) {
                 self.signalled.signal(&self.events, slot);
             }
@@ -177,7 +180,7 @@ impl Locks {
         let begin = Instant::now();
         let deadline = begin.checked_add(timeout);
         let mut look = Look::default();
-        let (mut spins, mut looks) = (0_u32, 0_u64);
+        let (mut spins, mut polls) = (0_u32, 0_u64);
         loop {
             // SYNC POINT (wait). Acquire pairs with the Release of the owner's `lock`.
             let found = word.load(Ordering::Acquire);
@@ -186,9 +189,9 @@ impl Locks {
                 return Err(Refused::Marked(owner));
             }
             let free = owner == 0;
-            // A holder keeps a lock for less than a microsecond, unless it lost its processor. To wait
-            // for its token takes a tick of the system's clock, 1 to 16 ms.
-            if !free && begin.elapsed() < BRIEFLY {
+            // An owner keeps a lock for less than a microsecond, unless its thread is preempted. A
+            // wait for its token takes a tick of the system's clock, 1 to 16 ms.
+            if !free && begin.elapsed() < SPIN_TIME {
                 spins += 1;
                 if spins < 64 {
                     std::hint::spin_loop();
@@ -201,11 +204,11 @@ impl Locks {
                 deadline.saturating_duration_since(Instant::now())
             });
             // 1 ms, growing to 5: a plain unlock shows only when the word is read again.
-            let patience = Duration::from_millis((1 + looks / 4).min(5));
+            let patience = Duration::from_millis((1 + polls / 4).min(5));
             let gone = !free && self.gone(range, owner, &mut look, patience.min(left))?;
             if free || gone {
-                // Only if the word still says so. An owner who is gone never comes back, so that
-                // nothing can have happened in between that leaves the same word behind.
+                // The exchange succeeds only if the word is unchanged. A dead owner never comes
+                // back, so the word cannot have changed and become the same again.
                 // SYNC POINT: as in `lock`.
                 match word.compare_exchange(found, mine, Ordering::AcqRel, Ordering::Relaxed) {
                     Ok(_) if gone || found & DIED != 0 => return Ok(Taken::Recovered),
@@ -216,11 +219,12 @@ impl Locks {
             if left.is_zero() {
                 return Err(Refused::TimedOut(self.holder(range, owner)));
             }
-            looks += 1;
+            polls += 1;
         }
     }
 
-    /// Whether the owner that a lock word names is gone; waits a little for it to go.
+    /// Returns whether the owner that a lock word names is dead. Waits up to `patience` for its
+    /// death.
     fn gone(
         &self,
         range: &MappedRange,
@@ -229,8 +233,8 @@ impl Locks {
         patience: Duration,
     ) -> Result<bool, Refused> {
         let slot = (owner & (MOST_SLOTS as u32 - 1)) as usize;
-        // Nobody can have locked by a slot that there is not, or by a generation that the slot has
-        // no more, or not yet.
+        // No living thread can have locked by a slot that does not exist, or by a generation that
+        // the slot no longer has, or does not have yet.
         if slot >= self.slots {
             return Ok(true);
         }
@@ -241,17 +245,18 @@ impl Locks {
         look.owner_is_gone(&self.tokens, slot, patience).map_err(Refused::Failed)
     }
 
-    /// Gets this thread a slot, once in this region; answers how lock words name it.
+    /// Acquires a slot for this thread, once in this region. Returns the slot's owner number in
+    /// lock words.
     #[cold]
     fn claim(&self, range: &MappedRange) -> Result<u32> {
-        // Before a token is had, so that nothing is to be given back.
+        // Checked before a token is acquired, so that there is nothing to release.
         self.slot_word(range, self.slots - 1, WORDS - 1)?;
         token::claim(self.number, &self.tokens, self.slots, |slot| {
             let at = self.table + slot * WORDS * 8;
             let words = range.words_mut(at, WORDS).ok_or_else(|| misplaced(at))?;
             let generation = words.read().load(0, Ordering::Relaxed).wrapping_add(1);
-            // Relaxed: the messages may be wrong for a moment, and the generation is published by
-            // the Release of the first `lock`.
+            // Relaxed: the messages may be wrong for a moment, and the Release of the first `lock`
+            // publishes the generation.
             words.store(1, machine::current_process().into(), Ordering::Relaxed);
             words.store(2, machine::current_thread().into(), Ordering::Relaxed);
             words.store(3, machine::started_here(), Ordering::Relaxed);
@@ -267,7 +272,7 @@ impl Locks {
         Ok(words.read().load(word, Ordering::Relaxed))
     }
 
-    /// Who holds it, as far as its slot tells: a hint, which a peer may have forged.
+    /// Returns the owner, as its slot describes it: a hint, which a peer may have forged.
     fn holder(&self, range: &MappedRange, owner: u32) -> Option<Holder> {
         let slot = (owner & (MOST_SLOTS as u32 - 1)) as usize;
         let word = |word| self.slot_word(range, slot, word).ok();
@@ -279,7 +284,7 @@ impl Locks {
     }
 }
 
-/// How lock words name the owner of `slot` in `generation`.
+/// Returns the number that names the owner of `slot` in `generation` in lock words.
 fn owner_of(slot: usize, generation: u64) -> u32 {
     ((generation % GENERATIONS + 1) as u32) << SLOT_BITS | slot as u32
 }

@@ -1,4 +1,4 @@
-//! Tokens: the named mutexes that threads own for life, by which others see who is gone.
+//! Tokens: the named mutexes that threads own until they end, by which others detect their death.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
@@ -25,25 +25,25 @@ use windows_sys::Win32::{
 };
 
 thread_local! {
-    /// The region in which this thread took its last lock, and how lock words name it there. Has no
+    /// The region in which this thread took its last lock, and its owner number there. It has no
     /// destructor, so that reading it costs a load; `Claims` clears it when the thread ends.
     static LATEST: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
     /// The slots of this thread.
     static CLAIMS: RefCell<Claims> = RefCell::default();
 }
 
-/// What a thread owns, by the number of the `Locks` that it is for.
+/// The slots that a thread owns, by the number of their `Locks`.
 #[derive(Default)]
 struct Claims(HashMap<u64, Claim>);
 
 struct Claim {
-    /// What the tokens of its region are called. Gone with the last of the region's `Locks`.
+    /// The name of the region's tokens. It is dropped with the last of the region's `Locks`.
     tokens: Weak<str>,
-    /// The same, to be known by after that.
+    /// The same name, to identify the claim after that.
     name: Box<str>,
     slot: usize,
     owner: u32,
-    /// What ends its sleep; made when it first sleeps.
+    /// The event that ends the thread's sleep; created when the thread first sleeps.
     event: Option<Arc<OwnedHandle>>,
     _token: Token,
 }
@@ -54,21 +54,21 @@ struct Token(OwnedHandle);
 impl Drop for Token {
     fn drop(&mut self) {
         // SAFETY: the handle is open. The thread that acquired the mutex is the one that drops this
-        // value: it keeps it in a thread-local, or drops it where it acquired it. On another thread
-        // the call would fail and change nothing.
+        // value: it keeps the value in a thread-local, or drops it where it acquired the mutex. On
+        // another thread the call would fail and change nothing.
         unsafe { ReleaseMutex(self.0.as_raw_handle()) };
     }
 }
 
 impl Drop for Claims {
     fn drop(&mut self) {
-        // The thread ends: no lock by a slot that others may have from now on. The regions are not
-        // touched, they may be unmapped.
+        // The thread ends: it must not lock by a slot that other threads may own from now on. The
+        // regions are not accessed, since they may be unmapped.
         remember(0, 0);
     }
 }
 
-/// How lock words name this thread, if it has a slot.
+/// Returns the owner number of this thread in lock words, if it has a slot.
 #[inline]
 pub(super) fn cached(number: u64) -> Option<u32> {
     let (latest, owner) = LATEST.try_with(Cell::get).unwrap_or_default();
@@ -76,7 +76,7 @@ pub(super) fn cached(number: u64) -> Option<u32> {
 }
 
 fn remember(number: u64, owner: u32) {
-    // Fails only while the thread ends, and then nothing is to be remembered.
+    // Fails only while the thread ends, when there is nothing to remember.
     let _ = LATEST.try_with(|latest| latest.set((number, owner)));
 }
 
@@ -87,8 +87,8 @@ fn recall(number: u64) -> Option<u32> {
     Some(owner)
 }
 
-/// Finds this thread a slot of `slots` whose token it can have, and keeps it. `enter` writes the
-/// slot's words and answers how lock words name it.
+/// Finds one of `slots` slots whose token is free, and keeps it for this thread. `enter` writes the
+/// slot's words and returns its owner number.
 pub(super) fn claim(
     number: u64,
     tokens: &Arc<str>,
@@ -100,14 +100,15 @@ pub(super) fn claim(
     let owner = CLAIMS
         .try_with(|claims| {
             let mut claims = claims.try_borrow_mut().map_err(|_| ends())?;
-            // What maps that are closed left with this thread: nobody else can give it back.
+            // Releases the slots of maps that are closed: no other thread can release them.
             claims.0.retain(|_, claim| claim.tokens.strong_count() > 0);
             let private = Private::new()?;
-            // Threads begin at different slots, so that the first try is mostly the last. Their ids
+            // Threads begin at different slots, so that the first try mostly succeeds. Their ids
             // are multiples of 4.
             let first = (current_thread() / 4) as usize % slots;
             for slot in (first..slots).chain(0..first) {
-                // A mutex lets its own thread in again and again: a second time would be no proof.
+                // A mutex admits its own thread again and again, so a second acquisition would
+                // prove nothing.
                 if claims.0.values().any(|claim| claim.is(tokens, slot)) {
                     continue;
                 }
@@ -134,7 +135,7 @@ pub(super) fn claim(
     Ok(owner)
 }
 
-/// The event of this thread in the region where it has a slot; made once.
+/// Returns the event of this thread in the region where it has a slot; creates it once.
 pub(super) fn event(
     number: u64,
     make: impl FnOnce() -> Result<OwnedHandle>,
@@ -163,7 +164,7 @@ impl Claim {
     }
 }
 
-/// The token of a slot, if it can be had at once.
+/// Acquires the token of a slot, if that is possible at once.
 fn try_token(tokens: &str, slot: usize, private: &Private) -> Result<Option<Token>> {
     let name = Wide::new(format!("{tokens}{slot}"))?;
     let attributes = private.attributes(false);
@@ -171,11 +172,11 @@ fn try_token(tokens: &str, slot: usize, private: &Private) -> Result<Option<Toke
     let mutex = unsafe { CreateMutexW(attributes.as_ptr(), 0, name.as_ptr()) };
     if mutex.is_null() {
         let error = last();
-        // Another user's, or another kind of object: not for us.
+        // The object belongs to another user, or is of another kind: this token cannot be acquired.
         let theirs = is(&error, ERROR_ACCESS_DENIED) || is(&error, ERROR_INVALID_HANDLE);
         return if theirs { Ok(None) } else { Err(error.during("take lock", "")) };
     }
-    // SAFETY: the call gave us this handle, and nobody else has it.
+    // SAFETY: the call returned this handle, and no other value owns it.
     let mutex = unsafe { OwnedHandle::from_raw_handle(mutex) };
     match wait::for_object(mutex.as_handle(), Duration::ZERO)? {
         Waited::Got | Waited::Abandoned => Ok(Some(Token(mutex))),
@@ -183,7 +184,7 @@ fn try_token(tokens: &str, slot: usize, private: &Private) -> Result<Option<Toke
     }
 }
 
-/// A look at the token of somebody who stands in the way, kept open over several rounds.
+/// A check of a lock owner's token, which is kept open over several rounds.
 #[derive(Default)]
 pub(super) struct Look {
     slot: usize,
@@ -191,16 +192,16 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// Whether the thread that has the slot is gone; waits up to `patience` for it to go. Whoever
-    /// does not let us see counts as alive: nobody living is ever robbed.
+    /// Returns whether the owner of the slot is dead; waits up to `patience` for its death. An
+    /// owner whose token denies access counts as alive, so no living owner is ever robbed.
     pub(super) fn owner_is_gone(
         &mut self,
         tokens: &str,
         slot: usize,
         patience: Duration,
     ) -> Result<bool> {
-        // Ourselves, by a forged word or by a lock that was not given back: the mutex would let us
-        // in.
+        // The word names this thread itself: it is forged, or a lock was not released. The mutex
+        // would admit this thread, which proves nothing.
         let own = CLAIMS.try_with(|claims| {
             let claims = claims.try_borrow().ok()?;
             Some(claims.0.values().any(|claim| claim.is(tokens, slot)))
@@ -217,8 +218,8 @@ impl Look {
             Some(token) => token,
             None => match open(tokens, slot) {
                 Ok(token) => token,
-                // An owner keeps its mutex open, so there is none: not of this name, or the name
-                // belongs to another kind of object by now.
+                // An owner keeps its mutex open. So there is no owner: no object has this name, or
+                // the name now belongs to another kind of object.
                 Err(error)
                     if is(&error, ERROR_FILE_NOT_FOUND) || is(&error, ERROR_INVALID_HANDLE) =>
                 {
@@ -236,8 +237,8 @@ impl Look {
                 (self.slot, self.token) = (slot, Some(token));
                 Ok(false)
             }
-            // Told that it was abandoned or not: that is told to one waiter only. Nobody has it, so
-            // its owner is gone, and so is our hold of it at the end of this line.
+            // Abandoned is reported to one waiter only, so both outcomes count. No thread had the
+            // token, so its owner is dead. The `drop` releases the token again.
             Waited::Got | Waited::Abandoned => {
                 drop(Token(token));
                 Ok(true)
@@ -248,14 +249,14 @@ impl Look {
 
 fn open(tokens: &str, slot: usize) -> Result<OwnedHandle> {
     let name = Wide::new(format!("{tokens}{slot}"))?;
-    // To wait and to give back. The second is counted among the rights to read, so that the token of
-    // a program which runs with more rights than ours can be looked at, too.
+    // The rights to wait and to release. The second counts as a right to read. So this process can
+    // also check the token of a program that runs with more rights.
     let rights = SYNCHRONIZATION_SYNCHRONIZE | MUTEX_MODIFY_STATE;
     // SAFETY: the name lives until after the call and ends with a zero.
     let mutex = unsafe { OpenMutexW(rights, 0, name.as_ptr()) };
     if mutex.is_null() {
         return Err(last());
     }
-    // SAFETY: the call gave us this handle, and nobody else has it.
+    // SAFETY: the call returned this handle, and no other value owns it.
     Ok(unsafe { OwnedHandle::from_raw_handle(mutex) })
 }

@@ -1,16 +1,17 @@
-//! Exceptions in a view of ours: an error, and not the end of the process.
-//!
-//! Windows raises `EXCEPTION_IN_PAGE_ERROR` where it cannot bring in a page; Wine an access
-//! violation, at an address where the access is allowed, which Windows never does. A page of a view
-//! cannot be replaced, only the whole view of Windows' (one piece of ours): it is unmapped, and its
-//! addresses are reserved again at once. Memory, which is zeros, comes page by page with the faults
-//! that follow, so that the loss of a large view does not cost as much.
-//!
-//! Between the two calls other threads that touch the view fault, and wait for us. A view that was
-//! put in the place of a placeholder leaves one behind, and nobody else is given the addresses. Those
-//! of any other are nobody's in that moment; one that is given the very addresses for something else
-//! would have it written to by who still uses the view. We cannot take them back then, and end the
+//! The handler of exceptions: a fault in a view of this crate is an error and does not end the
 //! process.
+//!
+//! Windows raises `EXCEPTION_IN_PAGE_ERROR` if it cannot read a page. Wine raises an access
+//! violation, at an address that allows the access; Windows never does that. Windows cannot replace
+//! one page of a view, only a whole view (one piece of this crate's): the handler unmaps it, and
+//! reserves its addresses again at once. Memory, which is zeros, is committed page by page with the
+//! faults that follow, so that the loss of a large view does not cost as much.
+//!
+//! Between the two calls, other threads that access the view fault, and wait for this thread. A
+//! view that replaced a placeholder leaves a placeholder behind, so Windows gives its addresses to
+//! no other code. The addresses of any other view are free in that moment. If they are allocated
+//! for something else, the threads that still use the view would write to that memory. The handler
+//! cannot regain the addresses then, and ends the process.
 
 #![allow(unsafe_code, reason = "exceptions, and memory put in the place of lost memory")]
 
@@ -39,8 +40,9 @@ use windows_sys::Win32::{
     },
 };
 
-/// Registers a piece of a view, for the handler to know it, and installs the handler before the
-/// first. `losses` are those of the view's first piece, unless this is the one.
+/// Registers a piece of a view, so that the handler recognizes it. Installs the handler before the
+/// first piece is registered. `losses` are those of the view's first piece, unless this is the
+/// first.
 pub(super) fn register(piece: &Piece, losses: Option<Losses>) -> Registered {
     registry::guard_once(guard);
     match losses {
@@ -49,17 +51,17 @@ pub(super) fn register(piece: &Piece, losses: Option<Losses>) -> Registered {
     }
 }
 
-/// Installs the handler; whether it stands.
+/// Installs the handler. Returns whether it is installed.
 fn guard() -> bool {
-    // Not to be looked for in the handler.
+    // The handler itself must not look up these calls.
     placeholder::prepare();
-    // SAFETY: the handler lives as long as the program (a library that has been unloaded must not
-    // have mapped a view: docs/PLATFORM.md). First: others, which report every exception as a
-    // crash, need not see those that are none.
+    // SAFETY: the handler lives as long as the program (a library that is unloaded must not have
+    // mapped a view: docs/PLATFORM.md). It is the first of the handlers: others, which report every
+    // exception as a crash, need not see exceptions that this one cures.
     !unsafe { AddVectoredExceptionHandler(1, Some(handler)) }.is_null()
 }
 
-/// How memory is protected that takes the place of a view's.
+/// Returns the protection of the memory that replaces a view.
 pub(super) fn protection(access: u32) -> u32 {
     match placeholder::protection(access) {
         PAGE_WRITECOPY => PAGE_READWRITE,
@@ -69,21 +71,22 @@ pub(super) fn protection(access: u32) -> u32 {
 }
 
 unsafe extern "system" fn handler(pointers: *mut EXCEPTION_POINTERS) -> i32 {
-    // SAFETY: the system calls a handler with what it knows of the exception, valid until the
-    // handler returns.
+    // SAFETY: the system calls a handler with a pointer to the details of the exception, which is
+    // valid until the handler returns.
     let record = unsafe { (*pointers).ExceptionRecord };
     // SAFETY: as above.
     let cured = cured(unsafe { &*record });
     if cured { EXCEPTION_CONTINUE_EXECUTION } else { EXCEPTION_CONTINUE_SEARCH }
 }
 
-/// Whether the access can be done again.
+/// Replaces the memory of the fault, if it belongs to a registered view. Returns whether the access
+/// can be repeated.
 fn cured(record: &EXCEPTION_RECORD) -> bool {
     let in_page = record.ExceptionCode == EXCEPTION_IN_PAGE_ERROR;
     if !in_page && record.ExceptionCode != EXCEPTION_ACCESS_VIOLATION {
         return false;
     }
-    // What was done there (0 read, 1 write, 8 execute), where, and for an in-page error why.
+    // The access (0 read, 1 write, 8 execute), its address, and the cause of an in-page error.
     let [what, address, why, ..] = record.ExceptionInformation;
     if record.NumberParameters < 2 {
         return false;
@@ -101,19 +104,19 @@ fn cured(record: &EXCEPTION_RECORD) -> bool {
             && replace(entry, &piece)
             && commit(&piece, address);
     }
-    // Replaced before, or while this thread waited. The count in `mark` ends what never ends: an
-    // access that the protection forbids.
+    // The view was replaced before, or while this thread waited. The count in `mark` ends a loop of
+    // faults that never succeeds: an access that the protection forbids.
     entry.mark(&piece, Cause::Io, address) && commit(&piece, address)
 }
 
-/// Whether what stands at an address is a view's and may be reached so. It cannot be the reason for
-/// an access violation then.
+/// Returns whether the address belongs to a view that allows the access. Then the protection cannot
+/// be the reason for an access violation.
 fn is_allowed(address: usize, what: usize) -> bool {
     let mut of = MEMORY_BASIC_INFORMATION::default();
     let len = size_of::<MEMORY_BASIC_INFORMATION>();
-    // SAFETY: it reads no memory at the address, any may be asked about; the place for the answer
-    // is as long as is said.
-    let told = unsafe { VirtualQuery(at(address), &raw mut of, len) };
+    // SAFETY: the call reads no memory at the address, and accepts any address. The out pointer
+    // leads to as many bytes as the length says.
+    let known = unsafe { VirtualQuery(at(address), &raw mut of, len) };
     let writable =
         PAGE_READWRITE | PAGE_WRITECOPY | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY;
     let readable = writable | PAGE_READONLY | PAGE_EXECUTE_READ;
@@ -122,48 +125,49 @@ fn is_allowed(address: usize, what: usize) -> bool {
         1 => writable,
         _ => return false,
     };
-    told != 0 && of.State == MEM_COMMIT && of.Type == MEM_MAPPED && of.Protect & enough != 0
+    known != 0 && of.State == MEM_COMMIT && of.Type == MEM_MAPPED && of.Protect & enough != 0
 }
 
-/// Whether the file has become shorter. Windows does not let a mapped one; Wine does not keep others
-/// from it.
+/// Returns whether the file has become shorter. Windows prevents that for a mapped file; Wine does
+/// not prevent other programs from it.
 fn is_behind_the_end(piece: &Piece, address: usize) -> bool {
     let mut size = 0;
     if piece.file == 0 {
         return false;
     }
     let file: HANDLE = at(piece.file);
-    // SAFETY: the handle is the section's, which is open for as long as the view is registered; the
-    // place for the answer lives across the call.
-    let told = unsafe { GetFileSizeEx(file, &raw mut size) };
+    // SAFETY: the handle is the section's, which is open for as long as the view is registered. The
+    // out pointer is valid across the call.
+    let known = unsafe { GetFileSizeEx(file, &raw mut size) };
     let page = (address - piece.address) / piece.page * piece.page;
-    told != 0 && size.cast_unsigned() <= piece.offset.saturating_add(page as u64)
+    known != 0 && size.cast_unsigned() <= piece.offset.saturating_add(page as u64)
 }
 
-/// Reserves the addresses of a view for nothing else.
+/// Replaces a view by reserved addresses.
 fn replace(entry: &Entry, piece: &Piece) -> bool {
-    // SAFETY: no argument. A barrier in every thread of the process: one that has stored to the
-    // view and not yet asked whether it is lost has its answer to come.
+    // SAFETY: the call takes no argument. It is a barrier in every thread of the process. A thread
+    // that has stored to the view, and checks afterwards whether the view is lost, finds the mark.
     unsafe { FlushProcessWriteBuffers() };
     if piece.kept
         && let Some(address) = NonNull::new(at(piece.address).cast())
         && placeholder::bring_back(address)
     {
         if !placeholder::take(address, piece.len, piece.protection) {
-            // What is there is no view any more, and may not be touched.
+            // The addresses are no view any more, and must not be accessed.
             std::process::abort();
         }
         entry.set_replaced();
         return true;
     }
     let view = MEMORY_MAPPED_VIEW_ADDRESS { Value: at(piece.address) };
-    // SAFETY: a view that this crate has mapped and not unmapped: it is registered, and stays so,
-    // because the thread that faulted is using it. What becomes of those who use it meanwhile: see
-    // the top.
+    // SAFETY: the view was mapped by this crate and not unmapped. It is registered, and stays so,
+    // because the thread that faulted is using it. The head of this file says what happens to
+    // threads that use it at the same time.
     if unsafe { UnmapViewOfFile(view) } == 0 {
         return false;
     }
-    // SAFETY: asks for these very addresses, which are free, or somebody else's: refused then.
+    // SAFETY: asks for exactly these addresses. They are free, or another allocation has them; then
+    // the call fails.
     let reserved =
         unsafe { VirtualAlloc(at(piece.address), piece.len, MEM_RESERVE, piece.protection) };
     if reserved.is_null() {
@@ -173,10 +177,10 @@ fn replace(entry: &Entry, piece: &Piece) -> bool {
     true
 }
 
-/// Gives memory to the page at an address.
+/// Commits memory for the page at an address.
 fn commit(piece: &Piece, address: usize) -> bool {
-    // SAFETY: a page of the range that `replace` has reserved, which is given back only when nobody
-    // uses the view any more; where it has memory it keeps it.
+    // SAFETY: the page is in the range that `replace` has reserved, which is released only when no
+    // thread uses the view any more. If the page has memory, it keeps it.
     let committed = unsafe { VirtualAlloc(at(address), 1, MEM_COMMIT, piece.protection) };
     !committed.is_null()
 }
@@ -185,8 +189,8 @@ fn at(address: usize) -> *mut c_void {
     with_exposed_provenance_mut(address)
 }
 
-/// One thread at a time replaces. Not a lock of the system's or the library's, which a thread
-/// cannot take in the midst of anything.
+/// Only one thread at a time replaces a view. This is no lock of the system or the library, since a
+/// thread cannot take such a lock at any moment at which it may fault.
 struct Alone;
 
 static BUSY: AtomicBool = AtomicBool::new(false);
@@ -195,7 +199,7 @@ impl Alone {
     fn wait() -> Self {
         // SYNC POINT: Acquire pairs with the Release of `drop`.
         while BUSY.swap(true, Ordering::Acquire) {
-            // SAFETY: no argument.
+            // SAFETY: the call takes no argument.
             unsafe { SwitchToThread() };
         }
         Self

@@ -1,4 +1,4 @@
-//! Pages and addresses, below what maps a section.
+//! Pages and addresses, below the code that maps a section.
 
 pub(crate) mod placeholder;
 pub(crate) mod faults;

@@ -1,5 +1,5 @@
-//! Pages of a section at addresses of this process: a view of Windows' each, and the addresses that
-//! are kept for more of them.
+//! Pages of a section at addresses of this process. Each piece is one view of Windows; more
+//! addresses are reserved for further pieces.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
@@ -29,24 +29,24 @@ use windows_sys::Win32::{
     },
 };
 
-/// Not in windows-sys.
+/// A constant that is not in windows-sys.
 const MEM_TOP_DOWN: u32 = 0x0010_0000;
 
 #[cfg(test)]
 thread_local! {
-    /// What a test does in the moment in which the addresses behind a view are nobody's (where there
-    /// are no placeholders). It is given the first of them.
+    /// The action of a test in the moment in which the addresses behind a view are free (where
+    /// there are no placeholders). Its argument is the first of these addresses.
     pub(crate) static BETWEEN: std::cell::Cell<fn(usize)> = const { std::cell::Cell::new(|_| {}) };
 }
 
-/// One view of Windows', unmapped when it is dropped.
+/// One view of Windows, unmapped when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub(crate) address: NonNull<u8>,
     pub(crate) len: usize,
-    /// Whether it has taken the place of a placeholder.
+    /// Whether it has replaced a placeholder.
     placed: bool,
-    /// Dropped by `end`, before it unmaps. `None` for one that is only looked at from outside.
+    /// Dropped by `end`, before it unmaps. `None` for a view that is only queried.
     registered: Option<Registered>,
 }
 
@@ -59,7 +59,7 @@ impl Piece {
         base_address: usize,
     ) -> Result<Self> {
         // SAFETY: the handle is open for as long as it is borrowed. A base address that is not null
-        // is only a wish: where anything is mapped already, the call fails.
+        // is only a wish: if anything is mapped there already, the call fails.
         let view = unsafe {
             MapViewOfFileEx(
                 section.as_raw_handle(),
@@ -76,10 +76,10 @@ impl Piece {
         }
     }
 
-    /// Looks at the pages that `len` bytes lie in: gives memory to those that the section has only
-    /// reserved, and makes sure that no byte is missing.
+    /// Commits the pages in which `len` bytes lie, where the section has only reserved them, and
+    /// checks that no byte is missing.
     ///
-    /// Without it a read or write of a page that nobody has committed would end the process.
+    /// Without it a read or write of a page that no process has committed would end the process.
     pub(crate) fn commit(&self, len: usize) -> Result<()> {
         let mut done = 0;
         while done < len {
@@ -92,9 +92,9 @@ impl Piece {
                     .detail(format!("the section ends after {done} of {len} bytes")));
             }
             if pages.State == MEM_RESERVE {
-                // SAFETY: the run lies in this view, which is mapped for as long as `self`; to
-                // commit pages of a section that has reserved them changes no memory that is in
-                // use, and where another thread or process was quicker, nothing.
+                // SAFETY: the run lies in this view, which is mapped for as long as `self`.
+                // Committing reserved pages of a section changes no memory that is in use. If
+                // another thread or process was faster, it changes nothing.
                 let committed =
                     unsafe { VirtualAlloc(at, run, MEM_COMMIT, pages.AllocationProtect) };
                 if committed.is_null() {
@@ -106,8 +106,8 @@ impl Piece {
         Ok(())
     }
 
-    /// Tells the guard against faults of it, before anybody may touch it. Answers what tells of the
-    /// losses of the whole view: `losses`, or its own where it is the first piece.
+    /// Registers the piece with the handler of faults, before any code accesses it. Returns the
+    /// losses of the whole view: `losses`, or its own if it is the first piece.
     pub(crate) fn register(
         &mut self,
         file: Option<&File>,
@@ -118,7 +118,7 @@ impl Piece {
         let (page, _) = machine::sizes();
         let piece = registry::Piece {
             address: self.address.as_ptr().expose_provenance(),
-            // Whole pages: the last one may be touched to its end.
+            // Whole pages: the last one may be accessed up to its end.
             len: self.len.next_multiple_of(page),
             page,
             protection: faults::protection(access),
@@ -136,19 +136,19 @@ impl Piece {
         ManuallyDrop::new(self).end()
     }
 
-    /// To be called once, by `drop` or instead of it.
+    /// Unmaps the view. The caller calls it once: in `drop`, or instead of it.
     fn end(&mut self) -> Result<()> {
         let registered = self.registered.take();
         let replaced = registered.as_ref().is_some_and(Registered::is_replaced);
-        // Before the addresses are another's.
+        // Dropped before other code can get the addresses.
         drop(registered);
         let done = if replaced {
-            // SAFETY: `faults` has put memory in the place of the view, at its first address, which
-            // is this value's to give back now.
+            // SAFETY: `faults` has put memory in the place of the view, at its first address. This
+            // value owns that memory and releases it now.
             unsafe { VirtualFree(self.address.as_ptr().cast(), 0, MEM_RELEASE) }
         } else {
-            // SAFETY: the view is mapped and owned by this value alone, which gives it up; whatever
-            // was borrowed from it is gone.
+            // SAFETY: the view is mapped and owned by this value alone, which gives it up. No
+            // borrow of it is left.
             unsafe { UnmapViewOfFile(self.view()) }
         };
         if done == 0 { Err(last()) } else { Ok(()) }
@@ -165,25 +165,27 @@ impl Drop for Piece {
     }
 }
 
-/// Addresses at which Windows puts nothing, released when this is dropped.
+/// Reserved addresses, at which Windows maps nothing. They are released when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     address: NonNull<u8>,
     pub(crate) len: usize,
-    /// Whether views can take their place without a moment in between.
+    /// Whether views can replace them without a moment in which they are free.
     placeholder: bool,
 }
 
 impl Addresses {
-    /// `len` of them from `base` on, a multiple of the granularity; anywhere where that is 0.
+    /// Reserves `len` addresses from `base` on, a multiple of the granularity; anywhere if `base`
+    /// is 0.
     pub(crate) fn take(base: usize, len: usize, placeholder: bool) -> Result<Self> {
         if placeholder && let Some(address) = placeholder::reserve(base, len) {
             return Ok(Self { address, len, placeholder });
         }
-        // At the upper end: memory for others is looked for from below, so that nobody is given
-        // these addresses in the moments in which they are free, as long as there are any others.
+        // At the upper end: Windows searches for other memory from below. So no other code gets
+        // these addresses while they are free, as long as there are any others.
         let kind = MEM_RESERVE | if base == 0 { MEM_TOP_DOWN } else { 0 };
-        // SAFETY: to reserve addresses touches no memory; those that are in use are refused.
+        // SAFETY: reserving addresses accesses no memory, and addresses that are in use are
+        // refused.
         let address = unsafe { VirtualAlloc(without_provenance(base), len, kind, PAGE_NOACCESS) };
         match NonNull::new(address.cast()) {
             Some(address) => Ok(Self { address, len, placeholder: false }),
@@ -191,8 +193,8 @@ impl Addresses {
         }
     }
 
-    /// Maps `len` bytes of a section at the first of them. What is left of them is answered too:
-    /// all, where it failed and they are still to be had.
+    /// Maps `len` bytes of a section at the first of these addresses. Also returns the remaining
+    /// addresses; after a failure these are all, if they can be reserved again.
     pub(crate) fn fill(
         self,
         section: BorrowedHandle<'_>,
@@ -204,8 +206,8 @@ impl Addresses {
             return self.replace(section, access, offset, len);
         }
         let (at, most) = (self.address.as_ptr().addr(), self.len);
-        // From here until they are taken again, these addresses are anybody's, and another thread
-        // may get some: then the call fails, or less is left.
+        // These addresses are free until they are reserved again, and another thread may get some
+        // of them. Then the call fails, or fewer are left.
         drop(self);
         #[cfg(test)]
         BETWEEN.get()(at);
@@ -231,14 +233,14 @@ impl Addresses {
         match placeholder::replace(section, access, offset, self.address, whole) {
             Ok(address) => {
                 let rest = self.behind(whole);
-                // It is no more: the view is in its place.
+                // The placeholder does not exist any more: the view has replaced it.
                 std::mem::forget(self);
                 (Ok(Piece { address, len, placed: true, registered: None }), rest)
             }
             Err(error) if whole == self.len => (Err(error), Some(self)),
             Err(error) => match placeholder::join(self.address, self.len) {
                 Ok(()) => (Err(error), Some(self)),
-                // Two of them, then: both are released.
+                // The placeholders stay two: both are released.
                 Err(_) => {
                     drop(self.behind(whole));
                     (Err(error), None)
@@ -247,7 +249,7 @@ impl Addresses {
         }
     }
 
-    /// What was split off behind the first `len`; to be asked for once.
+    /// Returns the addresses that were split off behind the first `len`. The caller calls it once.
     fn behind(&self, len: usize) -> Option<Self> {
         let address = NonNull::new(self.address.as_ptr().wrapping_add(len))?;
         (len < self.len).then_some(Self { address, len: self.len - len, placeholder: true })
@@ -262,7 +264,7 @@ impl Drop for Addresses {
     }
 }
 
-/// What failing to map means beyond what the code says.
+/// Returns a better error for a failure to map than the code alone gives.
 fn explain(error: Error, base_address: usize) -> Error {
     if is(&error, ERROR_ACCESS_DENIED) {
         return retold(
@@ -285,19 +287,19 @@ fn explain(error: Error, base_address: usize) -> Error {
 fn query(at: *const std::ffi::c_void) -> Result<MEMORY_BASIC_INFORMATION> {
     let mut pages = MEMORY_BASIC_INFORMATION::default();
     let len = size_of::<MEMORY_BASIC_INFORMATION>();
-    // SAFETY: it reads no memory at `at`, any address may be asked about; the place for the answer
-    // is as long as is said.
+    // SAFETY: the call reads no memory at `at`, and accepts any address. The out pointer leads to
+    // as many bytes as the length says.
     if unsafe { VirtualQuery(at, &raw mut pages, len) } == 0 { Err(last()) } else { Ok(pages) }
 }
 
-/// The size of a section that does not let itself be asked, in whole pages: by mapping all of it
-/// for a moment.
+/// Returns the size, in whole pages, of a section that denies the query, by mapping all of it for a
+/// moment.
 pub(crate) fn size_by_view(section: BorrowedHandle<'_>) -> Result<u64> {
     let piece = Piece::map(section, FILE_MAP_READ, 0, 0, 0)?;
     let base = piece.address.as_ptr().cast();
     let mut size = 0;
-    // A section that is reserved only has more than one run of pages; each call advances, so the
-    // end comes.
+    // A section that is only reserved has several runs of pages. Each call advances, so the loop
+    // ends.
     loop {
         let pages = query(piece.address.as_ptr().wrapping_add(size).cast_const().cast())?;
         if pages.AllocationBase != base || pages.RegionSize == 0 {
@@ -307,24 +309,25 @@ pub(crate) fn size_by_view(section: BorrowedHandle<'_>) -> Result<u64> {
     }
 }
 
-/// The file that a section maps, as the kernel calls it; `None` where it does not tell.
+/// Returns the file that a section maps, by its kernel name; `None` if the kernel does not report
+/// it.
 pub(crate) fn file_behind(section: BorrowedHandle<'_>) -> Option<Vec<u16>> {
     use windows_sys::Win32::System::{
         ProcessStatus::K32GetMappedFileNameW, Threading::GetCurrentProcess,
     };
     let piece = Piece::map(section, FILE_MAP_READ, 0, 1, 0).ok()?;
     let mut name = vec![0_u16; 32_768];
-    // SAFETY: no argument.
+    // SAFETY: the call takes no argument.
     let process = unsafe { GetCurrentProcess() };
     let at = piece.address.as_ptr().cast_const().cast();
-    // SAFETY: the address is in a view that is mapped until the end of this function; the place for
-    // the answer is as long as is said.
+    // SAFETY: the address is in a view that is mapped until the end of this function. The out
+    // pointer leads to as many characters as the length says.
     let len = unsafe { K32GetMappedFileNameW(process, at, name.as_mut_ptr(), name.len() as u32) };
     name.truncate(len as usize);
     (len != 0).then_some(name)
 }
 
-/// Whether a piece could not be mapped because its addresses are in use.
+/// Returns whether a piece could not be mapped because its addresses are in use.
 pub(crate) fn is_taken(error: &Error) -> bool {
     is(error, ERROR_INVALID_ADDRESS)
 }

@@ -1,6 +1,6 @@
-//! Addresses that are kept for views and change hands in one step: placeholders, of Windows 10 since
-//! 1803. Who replaces a part of one by a view leaves no moment in which another thread could get
-//! those addresses. Wine 8 has none, nor has an older Windows: `reserve` answers nothing there.
+//! Placeholders, of Windows 10 since 1803: addresses that are kept for views and replaced in one
+//! step. If a view replaces a part of one, there is no moment in which another thread could get
+//! those addresses. Wine 8 and older versions of Windows have none: there `reserve` returns `None`.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
@@ -30,9 +30,9 @@ use windows_sys::{
     w,
 };
 
-/// Not in windows-sys.
+/// A constant that is not in windows-sys.
 const MEM_COALESCE_PLACEHOLDERS: u32 = 1;
-/// What `GetCurrentProcess` answers, a constant. The other two calls take a null for it.
+/// The constant that `GetCurrentProcess` returns. The other two calls take null for it.
 const THIS_PROCESS: HANDLE = without_provenance_mut(usize::MAX);
 
 type VirtualAlloc2 = unsafe extern "system" fn(
@@ -66,12 +66,12 @@ struct Calls {
     unmap: UnmapViewOfFile2,
 }
 
-/// Asked for by name, not linked: with a missing import the program would not start.
+/// Looked up by name, not linked: with a missing import the program would not start.
 static CALLS: LazyLock<Option<Calls>> = LazyLock::new(|| {
     let reserve = find(c"VirtualAlloc2")?;
     let map = find(c"MapViewOfFile3")?;
     let unmap = find(c"UnmapViewOfFile2")?;
-    // SAFETY: the function of this name has had these parameters since it came to be.
+    // SAFETY: the function of this name has had these parameters since it was introduced.
     let reserve = unsafe { transmute::<Function, VirtualAlloc2>(reserve) };
     // SAFETY: as above.
     let map = unsafe { transmute::<Function, MapViewOfFile3>(map) };
@@ -80,12 +80,13 @@ static CALLS: LazyLock<Option<Calls>> = LazyLock::new(|| {
     Some(Calls { reserve, map, unmap })
 });
 
-/// The calls, if they have been looked for: no lock, no memory, and so for the handler too.
+/// Returns the calls, if they were looked up before. It takes no lock and no memory, so the handler
+/// can call it.
 fn known() -> Option<&'static Calls> {
     LazyLock::get(&CALLS)?.as_ref()
 }
 
-/// Looks for the calls, so that they are known.
+/// Looks up the calls, so that `known` returns them.
 pub(super) fn prepare() {
     LazyLock::force(&CALLS);
 }
@@ -102,29 +103,29 @@ fn find(name: &CStr) -> Option<Function> {
     unsafe { GetProcAddress(module, name.as_ptr().cast()) }
 }
 
-/// A placeholder of `len` bytes from `base` on, a multiple of the granularity; anywhere where that
-/// is 0. Ends as any reservation does, by `VirtualFree` with `MEM_RELEASE`.
+/// Reserves a placeholder of `len` bytes from `base` on, a multiple of the granularity; anywhere if
+/// `base` is 0. As any reservation, it is released by `VirtualFree` with `MEM_RELEASE`.
 pub(super) fn reserve(base: usize, len: usize) -> Option<NonNull<u8>> {
     let Calls { reserve, .. } = CALLS.as_ref()?;
     let kind = MEM_RESERVE | MEM_RESERVE_PLACEHOLDER;
-    // SAFETY: to reserve addresses touches no memory; those that are in use are refused. A null
-    // process is this one; no parameters are given.
+    // SAFETY: reserving addresses accesses no memory, and addresses that are in use are refused.
+    // Null stands for this process; no parameters are passed.
     let at = unsafe {
         reserve(null_mut(), without_provenance(base), len, kind, PAGE_NOACCESS, null_mut(), 0)
     };
     NonNull::new(at.cast())
 }
 
-/// Cuts a placeholder in two, behind its first `len` bytes: a multiple of the page, less than all.
+/// Splits a placeholder behind its first `len` bytes: a multiple of the page, and less than all.
 pub(super) fn split(at: NonNull<u8>, len: usize) -> Result<()> {
-    // SAFETY: the addresses are a placeholder of the caller's, in which nothing is mapped, and stay
+    // SAFETY: the addresses are a placeholder of the caller, in which nothing is mapped, and stay
     // one.
     let done =
         unsafe { VirtualFree(at.as_ptr().cast(), len, MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER) };
     if done == 0 { Err(last()) } else { Ok(()) }
 }
 
-/// Makes the placeholders in these `len` bytes one again.
+/// Joins the placeholders in these `len` bytes to one.
 pub(super) fn join(at: NonNull<u8>, len: usize) -> Result<()> {
     // SAFETY: as in `split`.
     let done =
@@ -132,8 +133,8 @@ pub(super) fn join(at: NonNull<u8>, len: usize) -> Result<()> {
     if done == 0 { Err(last()) } else { Ok(()) }
 }
 
-/// Maps `len` bytes of a section, whole pages, where a placeholder of just that length is. Its end
-/// is `UnmapViewOfFile`, as any view's.
+/// Maps `len` bytes of a section, whole pages, in the place of a placeholder of exactly that
+/// length. As any view, it is unmapped by `UnmapViewOfFile`.
 pub(super) fn replace(
     section: BorrowedHandle<'_>,
     access: u32,
@@ -142,8 +143,8 @@ pub(super) fn replace(
     len: usize,
 ) -> Result<NonNull<u8>> {
     let Some(Calls { map, .. }) = CALLS.as_ref() else { return Err(last()) };
-    // SAFETY: the handle is open for as long as it is borrowed. What is replaced is a placeholder,
-    // the caller's own, or the call fails. A null process is this one, no parameters are given.
+    // SAFETY: the handle is open for as long as it is borrowed. The call replaces a placeholder,
+    // which is the caller's own, or fails. Null stands for this process; no parameters are passed.
     let view = unsafe {
         map(
             section.as_raw_handle(),
@@ -160,29 +161,29 @@ pub(super) fn replace(
     NonNull::new(view.Value.cast()).ok_or_else(last)
 }
 
-/// Unmaps a view that has taken the place of a placeholder, and leaves one of the same length, so
-/// that nobody is given the addresses. Safe to call in the handler of exceptions.
+/// Unmaps a view that has replaced a placeholder, and leaves a placeholder of the same length, so
+/// that no other code gets the addresses. Safe to call in the handler of exceptions.
 pub(super) fn bring_back(at: NonNull<u8>) -> bool {
     let Some(Calls { unmap, .. }) = known() else { return false };
     let view = MEMORY_MAPPED_VIEW_ADDRESS { Value: at.as_ptr().cast() };
-    // SAFETY: what is at the address is the caller's, and a view; where no placeholder was
-    // there before it the call fails. The process is this one.
+    // SAFETY: the memory at the address is the caller's, and a view. If it did not replace a
+    // placeholder, the call fails. The process is this one.
     unsafe { unmap(THIS_PROCESS, view, MEM_PRESERVE_PLACEHOLDER) != 0 }
 }
 
-/// Puts reserved addresses in the place of a placeholder of just that length. Safe to call in the
-/// handler of exceptions.
+/// Replaces a placeholder of exactly that length by reserved addresses. Safe to call in the handler
+/// of exceptions.
 pub(super) fn take(at: NonNull<u8>, len: usize, protection: u32) -> bool {
     let Some(Calls { reserve, .. }) = known() else { return false };
     let kind = MEM_RESERVE | MEM_REPLACE_PLACEHOLDER;
-    // SAFETY: what is replaced is a placeholder, in which nothing is mapped, or the call fails. The
-    // process is this one, no parameters are given.
+    // SAFETY: the call replaces a placeholder, in which nothing is mapped, or fails. Null stands
+    // for this process; no parameters are passed.
     let taken =
         unsafe { reserve(null_mut(), at.as_ptr().cast(), len, kind, protection, null_mut(), 0) };
     !taken.is_null()
 }
 
-/// The protection of pages that `MapViewOfFileEx` would give a view of this access.
+/// Returns the protection of pages that `MapViewOfFileEx` would give a view of this access.
 pub(super) fn protection(access: u32) -> u32 {
     let execute = access & FILE_MAP_EXECUTE != 0;
     match access & (FILE_MAP_WRITE | FILE_MAP_COPY) {

@@ -1,9 +1,9 @@
-//! Who uses a file, and who makes it longer: bytes far beyond any end, the gate, the room and the
-//! growth, locked by `LockFileEx`.
+//! The users of a file, and the process that grows it: bytes far beyond the end of any file, the
+//! gate, the room and the growth, locked by `LockFileEx`.
 //!
 //! Windows frees such locks when their handle is closed, also when the process was killed. They are
-//! far beyond the end because a lock binds `ReadFile` and `WriteFile` of others, and a write to a
-//! view of a locked range can fault.
+//! far beyond the end, because a lock also obstructs `ReadFile` and `WriteFile` of other processes.
+//! A write to a view of a locked range can fault, too.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
@@ -29,7 +29,7 @@ use windows_sys::Win32::{
 
 const GATE: u64 = 0x7fff_ffff_ffff_fff0;
 const ROOM: u64 = GATE + 1;
-/// Held by who makes the file longer.
+/// Locked by the process that makes the file longer.
 pub(super) const GROWTH: u64 = GATE + 2;
 
 pub(crate) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
@@ -37,7 +37,7 @@ pub(crate) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
     let deadline = Instant::now().checked_add(timeout);
     let mut pause = 1;
     loop {
-        // Not kept over the sleep: `detach` never waits.
+        // The mutex is not held over the sleep, so that `detach` never waits.
         let mut places = places(section);
         if !places.gate && try_lock(file, GATE, LOCKFILE_EXCLUSIVE_LOCK)? {
             places.gate = true;
@@ -53,13 +53,13 @@ pub(crate) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
         thread::sleep(Duration::from_millis(pause));
         pause = (pause + 1).min(10);
     }
-    // Who may only read may not repair, so it is never told that it is alone.
+    // A read-only handle cannot repair, so it is never alone.
     if !section.writes_file {
         return Ok(false);
     }
     match try_lock(file, ROOM, LOCKFILE_EXCLUSIVE_LOCK) {
         Ok(true) => unlock(file, ROOM).map(|()| true),
-        answer => answer,
+        result => result,
     }
     .inspect_err(|_| detach(section))
 }
@@ -68,13 +68,14 @@ pub(crate) fn attached(section: &Section) -> Result<()> {
     let Some(file) = &section.file else { return Ok(()) };
     let mut places = places(section);
     if !section.writes_file {
-        // A reader does not enter the room: it holds no lock that would have to be freed, and is
-        // not to keep the first writer after it from freeing others'.
+        // A reader does not enter the room: it holds no lock that would have to be freed. It must
+        // not keep the next writer from being alone, since only a writer that is alone frees the
+        // locks that dead processes left.
         let opened = if places.gate { unlock(file, GATE) } else { Ok(()) };
         places.gate = false;
         return opened;
     }
-    // Nobody locks the room exclusively but who has the gate, and that is us.
+    // Only the handle that has the gate locks the room exclusively, and this handle has it.
     let entered = try_lock(file, ROOM, 0);
     if matches!(entered, Ok(true)) {
         places.entered += 1;
@@ -92,7 +93,7 @@ pub(crate) fn attached(section: &Section) -> Result<()> {
 pub(crate) fn detach(section: &Section) {
     let Some(file) = &section.file else { return };
     let mut places = places(section);
-    // A failure means that the lock is not there; the handle's end would free it anyway.
+    // A failure means that the lock does not exist; closing the handle would free it anyway.
     if places.gate {
         places.gate = false;
         let _ = unlock(file, GATE);
@@ -103,7 +104,7 @@ pub(crate) fn detach(section: &Section) {
 }
 
 fn places(section: &Section) -> MutexGuard<'_, Places> {
-    // Nothing can panic half-way through a change.
+    // No code can panic half-way through a change, so a poisoned value is intact.
     section.places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -112,7 +113,7 @@ fn at(byte: u64) -> OVERLAPPED {
     OVERLAPPED { Anonymous: OVERLAPPED_0 { Anonymous: offset }, ..OVERLAPPED::default() }
 }
 
-/// Locks one byte, if nobody else has it.
+/// Locks one byte, unless another handle has it.
 pub(super) fn try_lock(file: &File, byte: u64, how: u32) -> Result<bool> {
     let mut at = at(byte);
     let flags = LOCKFILE_FAIL_IMMEDIATELY | how;

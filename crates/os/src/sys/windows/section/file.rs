@@ -1,4 +1,4 @@
-//! Sections over files: opened as they are, made aside and published whole.
+//! Sections over files: existing ones opened as they are, new ones built aside and published whole.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
@@ -49,7 +49,7 @@ use windows_sys::Win32::{
 
 const SHARE_ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 
-/// A section over the file at `path`.
+/// Finds or creates a section over the file at `path`.
 pub(crate) fn obtain(
     options: &SectionOptions,
     path: &Path,
@@ -61,8 +61,8 @@ pub(crate) fn obtain(
     if !options.allow_network {
         refuse_network(&path)?;
     }
-    // Whoever makes or joins a named section over a file does so alone, so that a name that is
-    // taken is found out before a file is made.
+    // Only one process at a time creates or joins a named section over a file. So a name that is
+    // taken is detected before a file is made.
     let _alone = match &options.name {
         Some(name) => Some(InitMutex::take(name, options.timeout)?),
         None => None,
@@ -74,7 +74,7 @@ pub(crate) fn obtain(
             match open(options, &path) {
                 Ok(section) => return Ok((section, Origin::Opened)),
                 Err(error) if is(&error, ERROR_SHARING_VIOLATION) && !late() => {
-                    // Somebody has it for himself, perhaps only for the moment of making it.
+                    // Another program shares the file with none, perhaps only while it creates it.
                     thread::sleep(Duration::from_millis(5));
                     continue;
                 }
@@ -86,8 +86,8 @@ pub(crate) fn obtain(
                 Err(error) => return Err(error),
             }
         }
-        match in_the_way(&path) {
-            // Come since we looked.
+        match obstacle(&path) {
+            // The file has appeared since the open.
             Some(error)
                 if how == How::OpenOrCreate
                     && error.kind() == ErrorKind::AlreadyExists
@@ -100,7 +100,7 @@ pub(crate) fn obtain(
         }
         match create(options, &path, fill) {
             Ok(section) => return Ok((section, Origin::Created)),
-            // Somebody else was quicker: open his.
+            // Another process was faster: open its file.
             Err(error)
                 if how == How::OpenOrCreate
                     && error.kind() == ErrorKind::AlreadyExists
@@ -113,8 +113,8 @@ pub(crate) fn obtain(
     }
 }
 
-/// Why there can be no new file.
-fn in_the_way(path: &Path) -> Option<Error> {
+/// Returns the reason why no new file can be made at `path`; `None` if there is none.
+fn obstacle(path: &Path) -> Option<Error> {
     let there = path.symlink_metadata().ok()?;
     let there = if there.is_symlink() {
         let nowhere = "it is a symbolic link to nothing; remove it, or make what it leads to";
@@ -128,7 +128,7 @@ fn in_the_way(path: &Path) -> Option<Error> {
     Some(if there.is_file() { exists() } else { other_kind(None) })
 }
 
-/// `underneath` is what Windows said of it.
+/// Returns the error for a path that is no file; `underneath` is the error of Windows.
 fn other_kind(underneath: Option<&Error>) -> Error {
     let detail = "it is no file on a disk but another kind of object (a directory, a pipe, a \
                   device); choose another path";
@@ -138,7 +138,7 @@ fn other_kind(underneath: Option<&Error>) -> Error {
     }
 }
 
-/// Rights to the file that views of this protection need.
+/// Returns the rights to the file that views of this protection need.
 fn rights(protection: Protection) -> u32 {
     let write = if protection.writable() { GENERIC_WRITE } else { 0 };
     let execute = if protection.executable() { GENERIC_EXECUTE } else { 0 };
@@ -149,7 +149,7 @@ fn open(options: &SectionOptions, path: &Path) -> Result<Section> {
     let file = OpenOptions::new()
         .access_mode(rights(options.protection))
         .share_mode(SHARE_ALL)
-        // A pipe's server may learn who we are, and not act as us.
+        // The server of a pipe may learn this user's identity, but not act as this user.
         .security_qos_flags(SECURITY_IDENTIFICATION)
         .open(path)
         .map_err(|error| not_opened(path, cvt(error)))?;
@@ -170,7 +170,7 @@ fn open(options: &SectionOptions, path: &Path) -> Result<Section> {
     Ok(section)
 }
 
-/// The section object over an open file, under its name if it is to have one.
+/// Creates the section object over an open file, under the name of the options, if any.
 fn over(options: &SectionOptions, file: File, writes: bool, created: bool) -> Result<Section> {
     let object = options.name.as_ref().map(names::object);
     let (handle, existed) = handle::make(Some(&file), object.as_deref(), 0, options).map_err(
@@ -183,7 +183,7 @@ fn over(options: &SectionOptions, file: File, writes: bool, created: bool) -> Re
         if let Some(false) = options.name.as_ref().map(Name::is_native) {
             check_owner(&handle)?;
         }
-        // What bears the name may be over another file, or over none.
+        // The object of this name may be over another file, or over none.
         let (ours, _) = handle::make(Some(&file), None, 0, options)?;
         let ours = pages::file_behind(ours.as_handle());
         if ours.is_none() || ours != pages::file_behind(handle.as_handle()) {
@@ -196,7 +196,7 @@ fn over(options: &SectionOptions, file: File, writes: bool, created: bool) -> Re
 }
 
 fn not_opened(path: &Path, error: Error) -> Error {
-    // Without a flag of its own for it, Windows denies to open a folder.
+    // Without a particular flag, Windows denies to open a folder.
     if is(&error, ERROR_ACCESS_DENIED) && path.is_dir() {
         return other_kind(Some(&error));
     }
@@ -212,11 +212,11 @@ fn check_kind(file: &File) -> Result<()> {
     if on_disk && file.metadata().map_err(cvt)?.is_file() { Ok(()) } else { Err(other_kind(None)) }
 }
 
-/// Where a file really is, links followed; `None` where its drive does not tell.
+/// Returns the real path of a file, with links followed; `None` if its drive does not report it.
 fn final_path(file: &File) -> Option<PathBuf> {
     let mut path = vec![0_u16; 32_768];
-    // SAFETY: the handle is open for as long as it is borrowed; the place for the answer is as long
-    // as is said.
+    // SAFETY: the handle is open for as long as it is borrowed, and the out pointer leads to as
+    // many characters as the length says.
     let len = unsafe {
         GetFinalPathNameByHandleW(
             file.as_raw_handle(),
@@ -248,11 +248,11 @@ fn refuse_network(path: &Path) -> Result<()> {
     ))
 }
 
-/// Makes the file aside, whole, and then gives it its name.
+/// Builds the file aside, whole, and then gives it its name.
 ///
-/// New bytes are written as zeros. Windows calls what a longer file holds "not defined", whatever
-/// most of its file systems do; and only what was written is sure to have its place on the disk
-/// where files are sparse by themselves, as they are under Wine.
+/// New bytes are written as zeros. Windows calls the contents of a longer file "not defined",
+/// although most of its file systems zero them. Where all files are sparse, as under Wine, only
+/// written bytes are certain to have disk space.
 fn create(options: &SectionOptions, path: &Path, fill: &mut Fill<'_>) -> Result<Section> {
     let size = options.size.unwrap_or(0);
     if let Some(name) = &options.name {
@@ -266,7 +266,7 @@ fn create(options: &SectionOptions, path: &Path, fill: &mut Fill<'_>) -> Result<
     {
         refuse_network(&path)?;
     }
-    // First the length: a disk that cannot hold it says so before a byte is written.
+    // First the length: a disk that cannot hold it fails before a byte is written.
     file.set_len(size).map_err(cvt)?;
     write_zeros(&mut file, size).map_err(cvt)?;
     let section = over(options, file, true, true)?;
@@ -297,7 +297,8 @@ fn write_zeros(file: &mut File, size: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The path of a file that is not yet complete; removes it unless it was published.
+/// The path of a file that is not yet complete. Dropping it removes the file unless it was
+/// published.
 struct Aside {
     path: PathBuf,
     published: bool,
@@ -314,7 +315,7 @@ impl Aside {
         Ok(Self { path, published: false })
     }
 
-    /// Makes it, for this user alone.
+    /// Creates the file, for this user alone.
     fn create(&self) -> Result<File> {
         let wide = Wide::new(&self.path)?;
         let private = Private::new()?;
@@ -347,11 +348,11 @@ impl Aside {
                 _ => error,
             });
         }
-        // SAFETY: the call gave us this handle, and nobody else has it.
+        // SAFETY: the call returned this handle, and no other value owns it.
         Ok(unsafe { File::from_raw_handle(file) })
     }
 
-    /// Gives it its name, if nothing bears that yet. Its handles stay what they are.
+    /// Gives the file its name, unless the name is taken. Its handles stay valid.
     fn publish(&self, path: &Path) -> Result<()> {
         let from = Wide::new(&self.path)?;
         let to = Wide::new(path)?;
@@ -364,10 +365,10 @@ impl Aside {
             if is(&error, ERROR_ALREADY_EXISTS) || is(&error, ERROR_FILE_EXISTS) {
                 return Err(exists());
             }
-            // A scanner looks at the new file, and shares it with nobody.
+            // A virus scanner may read the new file, and share it with no other process.
             if !is(&error, ERROR_SHARING_VIOLATION) || pause > 50 {
-                // A directory of that name is denied instead.
-                return Err(in_the_way(path).unwrap_or(error));
+                // If a directory has that name, Windows denies access instead.
+                return Err(obstacle(path).unwrap_or(error));
             }
             thread::sleep(Duration::from_millis(pause.min(10)));
         }
@@ -377,8 +378,8 @@ impl Aside {
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        // The handles were closed before: this is the first local of `create`. What cannot be
-        // removed is left; the error that brought us here is the one to tell.
+        // The handles were closed before: this value is the first local of `create`. A file that
+        // cannot be removed is left; the error that ended `create` matters more.
         if !self.published {
             let _ = std::fs::remove_file(&self.path);
         }

@@ -1,9 +1,10 @@
-//! Sections made longer, with memory or disk behind the new part, while others have them mapped.
+//! Growing sections, with memory or disk behind the new part, while other processes have them
+//! mapped.
 //!
-//! A file grows by zeros that are written behind its end, whole granules of 64 KiB at a time, since
-//! only there can the next piece of a view be mapped. One at a time, in all processes: a lock on a
-//! byte far beyond the end, and a mutex for the threads that share a handle. So zeros never fall on
-//! what somebody has written.
+//! A file grows by zeros that are written behind its end, in whole granules of 64 KiB: the next
+//! piece of a view can only begin at a granule. Only one thread of all processes grows a file at a
+//! time. A lock on a byte far beyond the end excludes other processes, and a mutex excludes the
+//! threads that share a handle. So no zeros overwrite another process's bytes.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
@@ -65,13 +66,13 @@ pub(crate) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Re
     Ok(())
 }
 
-/// Gives memory to the first `size` bytes of a section that is reserved, for every process.
+/// Commits memory for the first `size` bytes of a reserved section, for every process.
 fn commit(section: &Section, size: usize) -> Result<()> {
-    // It stays when this view of it has gone.
+    // The memory stays committed when this view of it is gone.
     Piece::map(section.object(size as u64)?.as_handle(), FILE_MAP_WRITE, 0, size, 0)?.commit(size)
 }
 
-/// Makes the file at least `size` bytes long, to the end of the granule.
+/// Makes the file at least `size` bytes long, up to the end of the granule.
 pub(crate) fn file_to(section: &Section, file: &File, timeout: Duration, size: u64) -> Result<()> {
     if length(file)? >= size {
         return Ok(());
@@ -88,8 +89,8 @@ pub(crate) fn file_to(section: &Section, file: &File, timeout: Duration, size: u
     }
     allocate(file, size)?;
     zeros(file, from, size).map_err(|error| {
-        // Where it is mapped, Windows may refuse: then it stays longer, and zero. Nobody uses it,
-        // since nobody was told of it.
+        // If the file is mapped, Windows may refuse: then it stays longer, and zero. No process
+        // uses the new bytes, since the growth was not reported.
         if length(file).is_ok_and(|now| (from..=size).contains(&now)) {
             let _ = file.set_len(from);
         }
@@ -97,13 +98,15 @@ pub(crate) fn file_to(section: &Section, file: &File, timeout: Duration, size: u
     })
 }
 
-/// Gives the file its disk, before a byte is written and with its length unchanged: a full one is
-/// told here. File systems that cannot do so tell it when the bytes are written.
+/// Allocates the disk space of the file, before a byte is written and with its length unchanged. A
+/// full disk is an error here. File systems that cannot allocate report it when the bytes are
+/// written.
 fn allocate(file: &File, size: u64) -> Result<()> {
     let asked = FILE_ALLOCATION_INFO { AllocationSize: size.cast_signed() };
-    // SAFETY: the handle is open for as long as it is borrowed; the structure is the one that this
-    // class of information takes, as long as is said, and lives across the call. It cuts nothing
-    // off: the file is shorter, and nobody else makes it longer meanwhile.
+    // SAFETY: the handle is open for as long as it is borrowed. The structure is the one that this
+    // class of information takes, has as many bytes as the length says, and lives across the call.
+    // The call cuts nothing off: the file is shorter, and no other process grows it at the same
+    // time (`Alone`).
     let done = unsafe {
         SetFileInformationByHandle(
             file.as_raw_handle(),
@@ -119,7 +122,8 @@ fn allocate(file: &File, size: u64) -> Result<()> {
     if error.kind() == ErrorKind::NoSpace { Err(error) } else { Ok(()) }
 }
 
-/// Writes zeros from byte `from` to `size`, upward: whatever stops it, all that is there is zero.
+/// Writes zeros from byte `from` to `size`, upward: if an error stops it, all that was written is
+/// zero.
 fn zeros(file: &File, from: u64, size: u64) -> io::Result<()> {
     const PART: usize = 1 << 18;
     let zeros = vec![0; usize::try_from(size - from).map_or(PART, |len| len.min(PART))];
@@ -135,7 +139,7 @@ fn zeros(file: &File, from: u64, size: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Held by who makes a file longer.
+/// The exclusive right to grow a file.
 struct Alone<'a> {
     file: &'a File,
     _thread: MutexGuard<'a, ()>,

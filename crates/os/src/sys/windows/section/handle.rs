@@ -1,5 +1,5 @@
-//! The section object: its handle, its file's handle, its true size, and how options become
-//! Windows' constants.
+//! The section object: its handle, its file's handle, its true size, and the conversion of options
+//! to constants of Windows.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
@@ -38,34 +38,34 @@ use windows_sys::Win32::{
     },
 };
 
-/// What the contract calls the system's handle of a section.
+/// The system's handle of a section, as the contract calls it.
 #[derive(Debug)]
 pub(crate) struct Section {
-    /// `None` for a file of 0 bytes, of which Windows makes no section object.
+    /// `None` for a file of 0 bytes, for which Windows creates no section object.
     object: Option<OwnedHandle>,
-    /// Its file, where we know it: to reach the device, to be told from other files, to attach.
+    /// Its file, if known: to flush to the device, to identify the file, to attach.
     pub(crate) file: Option<File>,
     /// Whether `file` was opened for writing.
     pub(crate) writes_file: bool,
-    /// The file's volume, asked for when it was opened: Wine knows it no more once the file was
+    /// The file's volume, read when it was opened. Wine no longer reports it after the file was
     /// renamed, and a file does not leave its volume.
     volume: u32,
-    /// Size of `object` in bytes, which never changes: that of a file may be larger by now.
+    /// Size of `object` in bytes, which never changes; a file may be larger by now.
     pub(crate) size: u64,
-    /// How to make a larger object over the file.
+    /// The options for a larger object over the file.
     pub(crate) options: SectionOptions,
-    /// Whether this handle's call made it.
+    /// Whether the call that returned this handle created the section.
     pub(super) created: bool,
     /// Whether views may have a file behind them.
     pub(crate) backed: bool,
     pub(crate) pages: Pages,
-    /// What this handle holds among the users of the file.
+    /// The locks of this handle as a user of the file.
     pub(super) places: Mutex<Places>,
-    /// One thread at a time makes it longer.
+    /// Held by the thread that grows the section.
     pub(super) growing: Mutex<()>,
 }
 
-/// What a handle holds among the users of a file.
+/// The locks of a handle as a user of a file.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     pub(super) gate: bool,
@@ -87,19 +87,20 @@ impl AsHandle for Object<'_> {
     }
 }
 
-/// What its views are made of.
+/// The kind of memory of its views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pages {
     Plain,
-    /// Memory comes behind them only when somebody commits them.
+    /// Memory is allocated only when a process commits the pages.
     Reserved,
     Large,
-    /// An executable image, whose pages have protections of their own.
+    /// An executable image; its pages have protections of their own.
     Image,
 }
 
 impl Section {
-    /// A section and, where it has one, its file, and whether that was opened for writing.
+    /// Creates the value for a section and, if it has one, its file and whether that was opened for
+    /// writing.
     pub(super) fn new(
         section: OwnedHandle,
         file: Option<(File, bool)>,
@@ -118,7 +119,7 @@ impl Section {
             Pages::Plain
         };
         let (file, writes_file) = file.map_or((None, false), |(file, writes)| (Some(file), writes));
-        let volume = file.as_ref().map_or(Ok(0), |file| about(file).map(volume))?;
+        let volume = file.as_ref().map_or(Ok(0), |file| file_info(file).map(volume))?;
         Ok(Self {
             object: Some(section),
             file,
@@ -134,12 +135,12 @@ impl Section {
         })
     }
 
-    /// An empty file. The common code maps no empty range, so the missing object is never asked
-    /// for before the file has grown.
+    /// Creates the value for an empty file. The common code maps no empty range, so no caller needs
+    /// the missing object before the file has grown.
     pub(super) fn empty(file: File, writes_file: bool, options: &SectionOptions) -> Result<Self> {
         Ok(Self {
             object: None,
-            volume: volume(about(&file)?),
+            volume: volume(file_info(&file)?),
             file: Some(file),
             writes_file,
             size: 0,
@@ -152,7 +153,7 @@ impl Section {
         })
     }
 
-    /// Other handles to the same objects.
+    /// Returns other handles to the same objects.
     pub(super) fn duplicate(&self) -> Result<Self> {
         let object = self.object.as_ref().map(OwnedHandle::try_clone);
         let file = self.file.as_ref().map(File::try_clone);
@@ -171,7 +172,7 @@ impl Section {
         })
     }
 
-    /// True size in bytes: the file's, now, or the object's.
+    /// Returns the true size in bytes: the present one of the file, or that of the object.
     pub(crate) fn size(&self) -> Result<u64> {
         match &self.file {
             Some(file) if self.pages != Pages::Image => length(file),
@@ -179,8 +180,8 @@ impl Section {
         }
     }
 
-    /// A section object of at least `size` bytes: the one that this handle has, or one that is as
-    /// long as the file is now. A view of it needs it no more.
+    /// Returns a section object of at least `size` bytes: the one of this handle, or a new one that
+    /// is as long as the file is now. A view of the object does not need it any more.
     pub(crate) fn object(&self, size: u64) -> Result<Object<'_>> {
         match (&self.object, &self.file) {
             (Some(object), _) if size <= self.size => Ok(Object::Kept(object.as_handle())),
@@ -192,23 +193,23 @@ impl Section {
         }
     }
 
-    /// Volume, index and birth of the file.
+    /// Returns volume and index of the file.
     pub(crate) fn id(&self) -> Result<Option<SectionId>> {
         let Some(file) = &self.file else { return Ok(None) };
-        let of = about(file)?;
+        let of = file_info(file)?;
         let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
         Ok(Some(SectionId {
             volume: self.volume.into(),
             file: pair(of.nFileIndexHigh, of.nFileIndexLow),
-            // Not the creation time: programs set it as they like, Windows hands it on to a new file
-            // of an old name (tunnelling), and where the disk keeps none (Wine) it is that of the
-            // last change. The index of NTFS has a count of its own of those who had it before.
+            // Not the creation time. Programs set it to any value, and Windows passes it on to a
+            // new file of an old name (tunnelling). Where the disk keeps none (Wine), it is the
+            // time of the last change. An index of NTFS includes a count of the files that had it
+            // before.
             born: 0,
         }))
     }
 
-    /// Waits for the device. A handle for reading has nothing to write, and Windows would refuse
-    /// it.
+    /// Waits for the device. A read-only handle has nothing to write, and Windows would refuse it.
     pub(crate) fn sync(&self) -> Result<()> {
         match &self.file {
             Some(file) if self.writes_file => file.sync_all().map_err(cvt),
@@ -216,7 +217,7 @@ impl Section {
         }
     }
 
-    /// Closes the handles, the file's last, and tells the first failure.
+    /// Closes the handles, the file's last, and returns the first error.
     pub(crate) fn close(self) -> Result<()> {
         let object = self.object.map_or(Ok(()), close);
         let file = self.file.map_or(Ok(()), |file| close(file.into()));
@@ -225,21 +226,22 @@ impl Section {
 }
 
 impl AsHandle for Section {
-    /// The section object's handle; the file's for an empty file, of which there is no object.
+    /// Returns the section object's handle, or the file's for an empty file, which has no section
+    /// object.
     fn as_handle(&self) -> BorrowedHandle<'_> {
         match (&self.object, &self.file) {
             (Some(object), _) => object.as_handle(),
             (None, Some(file)) => file.as_handle(),
-            // SAFETY: the value -1 is not closed by anyone and needs no owner. Neither constructor
+            // SAFETY: no code closes the value -1, and it needs no owner. Neither constructor
             // leaves both out.
             (None, None) => unsafe { BorrowedHandle::borrow_raw(INVALID_HANDLE_VALUE) },
         }
     }
 }
 
-fn about(file: &File) -> Result<BY_HANDLE_FILE_INFORMATION> {
+fn file_info(file: &File) -> Result<BY_HANDLE_FILE_INFORMATION> {
     let mut of = BY_HANDLE_FILE_INFORMATION::default();
-    // SAFETY: the handle is open for as long as it is borrowed; the place for the answer is valid.
+    // SAFETY: the handle is open for as long as it is borrowed, and the out pointer is valid.
     if unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut of) } == 0 {
         return Err(last());
     }
@@ -247,7 +249,7 @@ fn about(file: &File) -> Result<BY_HANDLE_FILE_INFORMATION> {
 }
 
 pub(super) fn length(file: &File) -> Result<u64> {
-    let of = about(file)?;
+    let of = file_info(file)?;
     Ok(u64::from(of.nFileSizeHigh) << 32 | u64::from(of.nFileSizeLow))
 }
 
@@ -260,8 +262,8 @@ fn close(handle: OwnedHandle) -> Result<()> {
     if unsafe { CloseHandle(handle.into_raw_handle()) } == 0 { Err(last()) } else { Ok(()) }
 }
 
-/// `PAGE_` and `SEC_` constants of what was asked for; `grows`: of a section in the page file that
-/// is committed bit by bit.
+/// Returns the `PAGE_` and `SEC_` constants for the options. `grows` is set for a section in the
+/// page file that is committed bit by bit.
 fn protect(options: &SectionOptions, grows: bool) -> u32 {
     let page = match options.protection {
         Protection::ReadOnly => PAGE_READONLY,
@@ -284,22 +286,23 @@ fn protect(options: &SectionOptions, grows: bool) -> u32 {
     if grows {
         return page | flags & !SEC_COMMIT | SEC_RESERVE;
     }
-    // One of the three must be there, and committed is what Windows takes for none.
+    // One of the three is required, and for none Windows assumes committed.
     let kind = flags & (SEC_COMMIT | SEC_RESERVE | SEC_IMAGE);
     page | flags | if kind == 0 { SEC_COMMIT } else { 0 }
 }
 
-/// Rights that views of this protection need of the section's handle.
+/// Returns the rights to the section's handle that views of this protection need.
 fn rights(protection: Protection) -> u32 {
     let write = if protection.writable() { FILE_MAP_WRITE } else { 0 };
-    // Not FILE_MAP_EXECUTE, which is another bit that the Win32 layer of Windows, and not of Wine,
-    // turns into this one.
+    // Not FILE_MAP_EXECUTE, which is another bit. The Win32 layer of Windows turns it into this
+    // one; that of Wine does not.
     let execute = if protection.executable() { SECTION_MAP_EXECUTE } else { 0 };
     FILE_MAP_READ | write | execute
 }
 
-/// Makes a section object over `file`, as long as the file, or over the page file; answers whether
-/// one of this name was there, in which case Windows has ignored size, protection and descriptor.
+/// Creates a section object over `file`, as long as the file, or over the page file. Returns
+/// whether an object of this name existed; then Windows has ignored size, protection and
+/// descriptor.
 pub(super) fn make(
     file: Option<&File>,
     name: Option<&str>,
@@ -314,9 +317,10 @@ pub(super) fn make(
     let name = name.map(Wide::new).transpose()?;
     let size = if file.is_some() { 0 } else { size };
     let file = file.map_or(INVALID_HANDLE_VALUE, AsRawHandle::as_raw_handle);
-    // SAFETY: it only sets the thread's last error, which says afterwards whether there was one.
+    // SAFETY: the call only sets the thread's last error, which afterwards shows whether there was
+    // one.
     unsafe { SetLastError(0) };
-    // SAFETY: the handle is open or the constant for the page file; attributes and name live until
+    // SAFETY: the handle is open or the constant for the page file. Attributes and name live until
     // after the call, and the name ends with a zero.
     let section = unsafe {
         CreateFileMappingW(
@@ -328,20 +332,20 @@ pub(super) fn make(
             name.as_ref().map_or(null(), Wide::as_ptr),
         )
     };
-    // SAFETY: no argument.
+    // SAFETY: the call takes no argument.
     let code = unsafe { GetLastError() };
     if section.is_null() {
         return Err(cvt(io::Error::from_raw_os_error(code.cast_signed())));
     }
-    // SAFETY: the call gave us this handle, and nobody else has it.
+    // SAFETY: the call returned this handle, and no other value owns it.
     let section = unsafe { OwnedHandle::from_raw_handle(section) };
     Ok((section, code == ERROR_ALREADY_EXISTS))
 }
 
-/// Refuses what does not go together, with a better reason than Windows gives.
+/// Refuses options that contradict each other, with a better reason than Windows gives.
 pub(super) fn check(options: &SectionOptions, file: bool, size: u64) -> Result<()> {
     let refuse = |kind, detail: String| Err(Error::new(kind, "", "").detail(detail));
-    // Windows counts with a sign; Wine rounds the greatest numbers up to 0.
+    // Windows uses signed sizes; Wine rounds the greatest numbers up to 0.
     if size > i64::MAX.cast_unsigned() {
         return refuse(ErrorKind::TooLarge, format!("{size} bytes; ask for less than 2^63"));
     }
@@ -356,7 +360,7 @@ pub(super) fn check(options: &SectionOptions, file: bool, size: u64) -> Result<(
     if !options.flags.contains(SectionFlags::LARGE_PAGES) {
         return Ok(());
     }
-    // SAFETY: no argument.
+    // SAFETY: the call takes no argument.
     let page = unsafe { GetLargePageMinimum() } as u64;
     if page == 0 {
         return refuse(ErrorKind::Unsupported, "this processor has no large pages".into());
@@ -372,8 +376,8 @@ pub(super) fn check(options: &SectionOptions, file: bool, size: u64) -> Result<(
     Ok(())
 }
 
-/// Opens the section object `name`. One of ours can be asked for size and owner; a foreign one may
-/// allow neither.
+/// Opens the section object `name`. A section of this crate grants queries of its size and owner;
+/// one of another program may grant neither.
 pub(super) fn open(name: &str, native: bool, options: &SectionOptions) -> Result<OwnedHandle> {
     let name = Wide::new(name)?;
     let rights = rights(options.protection);
@@ -383,18 +387,18 @@ pub(super) fn open(name: &str, native: bool, options: &SectionOptions) -> Result
         if section.is_null() {
             return Err(last());
         }
-        // SAFETY: the call gave us this handle, and nobody else has it.
+        // SAFETY: the call returned this handle, and no other value owns it.
         Ok(unsafe { OwnedHandle::from_raw_handle(section) })
     };
     match attempt(rights | SECTION_QUERY | READ_CONTROL) {
         Err(error) if native && error.kind() == ErrorKind::PermissionDenied => {
             attempt(rights | SECTION_QUERY).or_else(|_| attempt(rights))
         }
-        answer => answer,
+        result => result,
     }
 }
 
-/// Of `NtQuerySection`, class 0. Not in windows-sys; unchanged since Windows NT.
+/// The result of `NtQuerySection`, class 0. It is not in windows-sys; unchanged since Windows NT.
 #[repr(C)]
 struct SectionBasicInformation {
     base: *mut c_void,
@@ -421,16 +425,16 @@ unsafe extern "system" {
         class: i32,
         information: *mut c_void,
         len: usize,
-        answered: *mut usize,
+        returned_len: *mut usize,
     ) -> NTSTATUS;
 }
 
-/// Size, exact for a file and rounded up to a page for memory in the page file, and `SEC_`
-/// attributes.
+/// Returns the size and the `SEC_` attributes. The size is exact for a file, and rounded up to a
+/// page for memory in the page file.
 fn query(section: &OwnedHandle) -> Result<(u64, u32)> {
     let mut of = SectionBasicInformation { base: null_mut(), attributes: 0, size: 0 };
-    // SAFETY: the handle is open for as long as it is borrowed; the place for the answer is as long
-    // as is said; the length of the answer may be left out.
+    // SAFETY: the handle is open for as long as it is borrowed. The out pointer leads to as many
+    // bytes as the length says, and the pointer for the returned length may be null.
     let code = unsafe {
         NtQuerySection(
             section.as_raw_handle(),
@@ -445,8 +449,8 @@ fn query(section: &OwnedHandle) -> Result<(u64, u32)> {
     {
         return Ok((size, of.attributes));
     }
-    // A foreign section may not let itself be asked (it takes SECTION_QUERY). A view of the whole
-    // of it tells as much, to the page.
+    // A section of another program may deny the query, which needs SECTION_QUERY. A view of the
+    // whole section shows the size too, in whole pages.
     let asked = status(code);
     pages::size_by_view(section.as_handle()).map(|size| (size, 0)).map_err(|_| asked)
 }

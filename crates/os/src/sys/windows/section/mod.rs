@@ -1,4 +1,4 @@
-//! How a section is found or made, over a file or by name, and made longer.
+//! How sections are found, created and grown, over a file or by name.
 
 pub(crate) mod handle;
 pub(crate) mod named;

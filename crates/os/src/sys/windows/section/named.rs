@@ -1,4 +1,4 @@
-//! Sections with a name, and anonymous ones.
+//! Named and anonymous sections.
 
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
@@ -24,24 +24,24 @@ use std::{
 };
 use windows_sys::Win32::System::Threading::{CreateMutexW, ReleaseMutex};
 
-/// How `fill` of the contract looks from here.
+/// The type of `fill` in the contract.
 pub(super) type Fill<'a> = dyn FnMut(Section) -> Result<()> + 'a;
 
-/// A section in the page file that no name leads to.
+/// Creates a section in the page file without a name.
 pub(crate) fn anonymous(
     options: &SectionOptions,
     size: u64,
     fill: &mut Fill<'_>,
 ) -> Result<Section> {
-    // Even without a name it has a descriptor: one without would let anybody who was handed it for
-    // reading duplicate it for writing.
+    // Even without a name the section has a descriptor. Without one, a process that was given a
+    // read-only handle could duplicate it for writing.
     let (object, _) = handle::make(None, None, size, options)?;
     let section = Section::new(object, None, true, options)?;
     fill(section.duplicate()?)?;
     Ok(section)
 }
 
-/// A section in the page file, by its name.
+/// Finds or creates a section in the page file by its name.
 pub(crate) fn obtain(
     options: &SectionOptions,
     name: &Name,
@@ -59,7 +59,7 @@ pub(crate) fn obtain(
         .map_err(|error| on_a_name(&object, true, error))?;
     if !existed {
         let section = Section::new(handle, None, true, options)?;
-        // If it fails, the name goes with the last handle, which is ours.
+        // If `fill` fails, the name goes with the last handle, which is this one.
         fill(section.duplicate()?)?;
         return Ok((section, Origin::Created));
     }
@@ -89,7 +89,7 @@ fn open(options: &SectionOptions, name: &Name) -> Result<Section> {
     found(options, name, handle)
 }
 
-/// A section that was there: whose is it, and is it what was asked for?
+/// Checks the owner, kind and size of an existing section.
 fn found(options: &SectionOptions, name: &Name, handle: OwnedHandle) -> Result<Section> {
     let native = name.is_native();
     if !native {
@@ -126,8 +126,8 @@ pub(super) fn check_size(section: &Section, options: &SectionOptions) -> Result<
     }
 }
 
-/// The mutex `<name>.init`, held: no other process makes or fills the section meanwhile. It belongs
-/// to this thread.
+/// The mutex `<name>.init`, held: no other process creates or fills the section in the meantime.
+/// The mutex belongs to this thread.
 pub(crate) struct InitMutex {
     mutex: OwnedHandle,
     _thread: PhantomData<*const ()>,
@@ -144,14 +144,14 @@ impl InitMutex {
         if mutex.is_null() {
             return Err(on_a_name(&object, false, last()));
         }
-        // SAFETY: the call gave us this handle, and nobody else has it.
+        // SAFETY: the call returned this handle, and no other value owns it.
         let mutex = unsafe { OwnedHandle::from_raw_handle(mutex) };
-        // Another user's could keep us waiting for ever, at his pleasure.
+        // With the mutex of another user, that user could make this call wait for ever.
         if !name.is_native() {
             check_owner(&mutex)?;
         }
-        // Abandoned is as good as free: who died here left a section that either died with it or
-        // bears no mark that it is ready.
+        // Abandoned is as good as free: the section of the dead creator has died with it, or bears
+        // no mark that it is ready.
         match wait::for_object(mutex.as_handle(), timeout)? {
             Waited::Got | Waited::Abandoned => Ok(Self { mutex, _thread: PhantomData }),
             Waited::TimedOut => Err(Error::new(ErrorKind::TimedOut, "", "").detail(
@@ -164,7 +164,7 @@ impl InitMutex {
 
 impl Drop for InitMutex {
     fn drop(&mut self) {
-        // SAFETY: the handle is open, and this thread holds the mutex: the type is not Send.
+        // SAFETY: the handle is open, and this thread holds the mutex: the type is not `Send`.
         unsafe { ReleaseMutex(self.mutex.as_raw_handle()) };
     }
 }

@@ -1,4 +1,4 @@
-//! Growth: pieces behind each other, and what is left of them.
+//! Growth: contiguous pieces, and that nothing is left of them.
 
 use super::{super::memory::pages::BETWEEN, objects::folder, *};
 use crate::{ErrorKind, Protection, Section, SectionOptions, View};
@@ -14,26 +14,26 @@ use windows_sys::Win32::System::Memory::{
 const GRANULE: usize = 1 << 16;
 const MIB: usize = 1 << 20;
 
-/// A file of one granule, and a view of it that may have 4 MiB.
+/// Returns a file of one granule, and a view of it that can grow to 4 MiB.
 fn growing(options: &SectionOptions) -> (Section, View) {
     let section = options.clone().size(GRANULE as u64).open_or_create().unwrap();
     let view = section.view().reserve(4 << 20).map().unwrap();
     (section, view)
 }
 
-/// Whether these addresses can be had by anybody.
+/// Returns whether these addresses are free.
 fn are_free(base: usize, len: usize) -> bool {
-    // SAFETY: it reserves addresses that are not in use, or fails.
+    // SAFETY: the call reserves addresses that are not in use, or fails.
     let at = unsafe { VirtualAlloc(without_provenance(base), len, MEM_RESERVE, PAGE_NOACCESS) };
-    // SAFETY: it begins where the reservation does, which is our own and used by nobody; of null
-    // nothing is released.
+    // SAFETY: the address is the beginning of the reservation, which belongs to this function and
+    // is not used. With null the call is not made.
     !at.is_null() && unsafe { VirtualFree(at, 0, MEM_RELEASE) } != 0
 }
 
 #[test]
 fn nothing_is_left_of_a_view_that_grew() {
     let folder = folder();
-    // Another test may be quicker to use what is free.
+    // Another test may take the free addresses first.
     let left = (0..50).all(|round| {
         let (section, view) = growing(&Section::options().file(folder.join("left")));
         let base = view.as_ptr().addr();
@@ -64,7 +64,7 @@ fn a_reader_of_half_a_granule_reaches_what_there_is() {
     view.grow(20_000).unwrap();
     assert_eq!(view.read_string(20_000).unwrap(), vec![7; 20_000]);
 
-    // Who may write makes the granule whole, with zeros.
+    // A writer makes the granule whole, with zeros.
     let writer = Section::options().file(&path).open().unwrap();
     let wide = writer.view().len(20_000).reserve(1 << 20).map().unwrap();
     assert_eq!((wide.len(), wide.reserved()), (20_000, 1 << 20));
@@ -102,7 +102,7 @@ fn a_file_that_only_a_name_leads_to_does_not_grow() {
     assert_eq!(kind(by_name.grow(2 << 16)), ErrorKind::TooLarge);
     both.grow(2 << 16).unwrap();
     assert_eq!(by_name.size().unwrap(), GRANULE as u64);
-    // Nor does memory that was not made to.
+    // Memory that was not made to grow does not either.
     let fixed = Section::options().size(4096).create().unwrap();
     fixed.grow(4096).unwrap();
     assert_eq!(kind(fixed.grow(4097)), ErrorKind::TooLarge);
@@ -113,18 +113,18 @@ thread_local! {
     static STOLEN: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Takes a granule of the addresses behind a view in the moment in which they are nobody's, so far
-/// from the first, if asked to.
+/// Takes a granule of the addresses behind a view in the moment in which they are free, if a test
+/// asks for it. `THIEF` is its distance from the first address.
 fn steal(at: usize) {
     let Some(distance) = THIEF.take() else { return };
-    // SAFETY: it reserves addresses that are not in use.
+    // SAFETY: the call reserves addresses that are not in use.
     let at = unsafe {
         VirtualAlloc(without_provenance(at + distance), GRANULE, MEM_RESERVE, PAGE_NOACCESS)
     };
     STOLEN.set(at.addr());
 }
 
-/// The view says so, is as long as it was, and can be mapped again.
+/// The view reports the failure, is as long as it was, and can be mapped again.
 #[test]
 fn whoever_takes_the_addresses_behind_a_view_ends_its_growth_and_no_more() {
     let folder = folder();
@@ -140,7 +140,7 @@ fn whoever_takes_the_addresses_behind_a_view_ends_its_growth_and_no_more() {
             return grown.unwrap();
         }
         assert_ne!(STOLEN.get(), 0);
-        // Within the piece it cannot be mapped; behind it, it is the last.
+        // At distance 0 the piece cannot be mapped; farther behind, it is the last one.
         let reached = if distance == 0 { GRANULE } else { 5 * GRANULE };
         assert_eq!(grown.is_ok(), distance != 0);
         assert_eq!((view.len(), view.reserved()), (reached, reached));
@@ -148,7 +148,7 @@ fn whoever_takes_the_addresses_behind_a_view_ends_its_growth_and_no_more() {
         assert_eq!(view.read_string(GRANULE).unwrap()[GRANULE - 3..], *b"end");
         let again = section.view().reserve(4 << 20).map().unwrap();
         assert_eq!((again.len(), again.reserved()), (5 * GRANULE, 4 * MIB));
-        // SAFETY: what `steal` has reserved, and nobody uses.
+        // SAFETY: the addresses were reserved by `steal`, and no code uses them.
         unsafe { VirtualFree(null_mut::<u8>().with_addr(STOLEN.take()).cast(), 0, MEM_RELEASE) };
         drop((view, again, section));
         fs::remove_file(folder.join("stolen")).unwrap();

@@ -1,4 +1,4 @@
-//! Lock words, tokens, and who is gone.
+//! Lock words, tokens, and dead owners.
 
 use super::*;
 use crate::{
@@ -15,7 +15,7 @@ use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleC
 const SLOTS: usize = 64;
 /// The first lock word.
 const AT: usize = SLOTS * _Locks::SLOT;
-/// A number that is changed under the first lock, and in no atomic way.
+/// The offset of a number that is changed under the first lock, without atomic read-modify-writes.
 const COUNT: usize = AT + 64;
 const SIZE: u64 = 65_536;
 const LONG: Duration = Duration::from_secs(20);
@@ -60,21 +60,21 @@ impl Region {
     }
 }
 
-/// How many handles this process has.
+/// Returns how many handles this process has.
 fn handles() -> i64 {
     let count = || {
         let mut count = 0;
-        // SAFETY: no argument.
+        // SAFETY: the call takes no argument.
         let process = unsafe { GetCurrentProcess() };
-        // SAFETY: a process may ask about itself; the place for the answer is valid.
+        // SAFETY: a process may query itself, and the out pointer is valid.
         assert_ne!(unsafe { GetProcessHandleCount(process, &raw mut count) }, 0);
         i64::from(count)
     };
     let before = count();
     let more: Vec<_> = (0..100).map(|_| foreign_mutex(&fresh("handle"))).collect();
     if count() == before {
-        // Wine answers the same for ever. It gives the lowest handle that is free, so that the
-        // greatest value tells as much, once there are no gaps.
+        // Wine always returns the same number. It allocates the lowest free handle, so the greatest
+        // value serves as well, once there are no gaps.
         let greatest = more.iter().map(|new| new.as_raw_handle().addr()).max().unwrap();
         return i64::try_from(greatest / 4).unwrap();
     }
@@ -131,7 +131,7 @@ fn a_killed_holder_is_taken_over_from() {
             other => panic!("{other:?}"),
         }
         if round % 2 == 0 {
-            // Somebody waits already: his handle keeps the token, which is then abandoned.
+            // A thread waits already: its handle keeps the token, which is then abandoned.
             thread::scope(|scope| {
                 let waiter = scope.spawn(|| {
                     let taken = locks.lock(&region.view, AT, LONG);
@@ -143,7 +143,7 @@ fn a_killed_holder_is_taken_over_from() {
                 assert_eq!(waiter.join().unwrap().unwrap(), Taken::Recovered);
             });
         } else {
-            // Nobody has a handle: the token goes with its holder.
+            // No other process has a handle: the token goes with its owner.
             second.kill();
             assert_eq!(locks.lock(&region.view, AT, LONG).unwrap(), Taken::Recovered);
             locks.unlock(&region.view, AT);
@@ -238,7 +238,7 @@ fn the_own_token_proves_nothing() {
     let (one, two) = (region.locks(), region.locks());
     let _ = one.lock(&region.view, AT, LONG).unwrap();
     let held = region.word();
-    // Again, by the same thread: through the same and through another map of this process.
+    // The same thread again: through the same map and through another map of this process.
     for locks in [&one, &two] {
         assert!(matches!(locks.lock(&region.view, AT, SHORT), Err(Refused::TimedOut(_))));
         assert_eq!(region.word(), held);
@@ -255,11 +255,11 @@ fn forged_words_cost_no_more_than_time() {
     let region = Region::new();
     let locks = region.locks();
     let word = region.view.range().half(AT).unwrap();
-    // Not the slot of this thread, which has the one that its number leads to.
+    // Not the slot of this thread, which has the slot that its id leads to.
     let _ = locks.lock(&region.view, AT, LONG).unwrap();
     let free = if region.word() & 1023 == 5 { 6 } else { 5 };
     locks.unlock(&region.view, AT);
-    // A slot that there is not; one that nobody ever had; one of another generation.
+    // A slot that does not exist; one that no thread ever had; one of another generation.
     for owner in [1 << 10 | 1023, 1 << 10 | free, 77 << 10 | free] {
         word.store(owner, Ordering::Relaxed);
         assert_eq!(locks.lock(&region.view, AT, LONG).unwrap(), Taken::Recovered, "{owner:#x}");
@@ -270,7 +270,8 @@ fn forged_words_cost_no_more_than_time() {
         Err(Refused::Marked(mark)) => assert_eq!(mark, _Locks::MARK_T),
         other => panic!("{other:?}"),
     }
-    // Squatted tokens: another kind of object cannot be an owner's; one that lets nobody in can.
+    // Squatted tokens: another kind of object cannot belong to an owner; one that denies access
+    // can.
     let token = |slot| format!("Local\\mapvar.{}.t{slot}", region.id);
     let words = region.view.words_mut(free as usize * _Locks::SLOT, 1).unwrap();
     words.store(0, 0, Ordering::Relaxed);
@@ -279,7 +280,7 @@ fn forged_words_cost_no_more_than_time() {
         let name = Wide::new(token(free)).unwrap();
         // SAFETY: name and attributes live until after the call, and the name ends with a zero.
         let mutex = unsafe { CreateMutexW(sa, 0, name.as_ptr()) };
-        // SAFETY: the call gave us this handle.
+        // SAFETY: the call returned this handle, and no other value owns it.
         unsafe { OwnedHandle::from_raw_handle(mutex) }
     });
     assert!(matches!(locks.lock(&region.view, AT, SHORT), Err(Refused::TimedOut(_))));
@@ -292,7 +293,7 @@ fn forged_words_cost_no_more_than_time() {
 fn the_token_of_the_dead_is_given_back_by_who_waited_for_it() {
     let region = Region::new();
     let locks = Locks::new(Scope::Local, &region.id, 0, 2).unwrap();
-    // One slot for this thread, so that the others follow each other in the other one.
+    // One slot for this thread, so that the other threads follow each other in the other slot.
     let _ = locks.lock(&region.view, AT + 4, LONG).unwrap();
     locks.unlock(&region.view, AT + 4);
     for _ in 0..3 {
@@ -330,7 +331,7 @@ fn a_slot_has_its_next_owner_and_the_locks_of_the_last_one_have_none() {
                 locks.unlock(&region.view, AT + 4);
             });
             had.wait();
-            // The slot is a living thread's by now. The lock is the dead one's still.
+            // A living thread has the slot by now. The lock still belongs to the dead one.
             let taken = locks.lock(&region.view, AT, SHORT);
             done.wait();
             assert_eq!(taken.unwrap(), Taken::Recovered);
@@ -373,7 +374,7 @@ fn when_all_slots_are_taken_it_is_said() {
         }
         done.wait();
     });
-    // They ended, and left their slots.
+    // The threads have ended, and so released their slots.
     assert_eq!(locks.lock(&region.view, AT, LONG).unwrap(), Taken::Clean);
     locks.unlock(&region.view, AT);
 }

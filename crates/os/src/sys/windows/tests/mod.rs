@@ -1,4 +1,4 @@
-//! What only Windows has: what the tests of all systems (`tests/contract.rs`) cannot say.
+//! Tests of Windows alone, beside those of all systems (`tests/contract.rs`).
 
 #![allow(unsafe_code, reason = "other programs' objects are made by raw calls")]
 
@@ -24,7 +24,7 @@ use windows_sys::Win32::{
     System::Threading::CreateMutexW,
 };
 
-/// A name that no other test has.
+/// Returns a name that no other test has.
 fn fresh(what: &str) -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let [random, _] = super::machine::random().unwrap();
@@ -35,13 +35,13 @@ fn fresh_name(what: &str) -> Name {
     Name::new(&fresh(what)).unwrap()
 }
 
-/// A mutex of another program's.
+/// Creates a mutex as another program would.
 fn foreign_mutex(object: &str) -> OwnedHandle {
     let name = Wide::new(object).unwrap();
     // SAFETY: the name lives until after the call and ends with a zero.
     let mutex = unsafe { CreateMutexW(null_mut(), 0, name.as_ptr()) };
     assert!(!mutex.is_null(), "{}", std::io::Error::last_os_error());
-    // SAFETY: the call gave us this handle.
+    // SAFETY: the call returned this handle, and no other value owns it.
     unsafe { OwnedHandle::from_raw_handle(mutex) }
 }
 
@@ -49,7 +49,7 @@ fn foreign_mutex(object: &str) -> OwnedHandle {
 fn with_descriptor<T>(text: &str, make: impl FnOnce(&SECURITY_ATTRIBUTES) -> T) -> T {
     let text = Wide::new(text).unwrap();
     let mut descriptor = null_mut();
-    // SAFETY: the text ends with a zero, the place for the answer is valid.
+    // SAFETY: the text ends with a zero, and the out pointer is valid.
     let done = unsafe {
         ConvertStringSecurityDescriptorToSecurityDescriptorW(
             text.as_ptr(),
@@ -64,17 +64,17 @@ fn with_descriptor<T>(text: &str, make: impl FnOnce(&SECURITY_ATTRIBUTES) -> T) 
         lpSecurityDescriptor: descriptor,
         bInheritHandle: 0,
     });
-    // SAFETY: the call above made it, and nobody uses it any more.
+    // SAFETY: the call above allocated it, and no code uses it any more.
     unsafe { LocalFree(descriptor) };
     made
 }
 
-/// A second process: this program, running one of the tests that are ignored otherwise. Killed when
-/// dropped.
+/// A second process: this program, running one of the tests that are otherwise ignored. It is
+/// killed when this value is dropped.
 struct Second(Child, BufReader<std::process::ChildStdout>);
 
 impl Second {
-    /// `test` is told `argument`.
+    /// Starts `test` in a second process, with `argument`.
     fn start(test: &str, argument: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", &format!("sys::imp::tests::{test}"), "--ignored", "--nocapture"])
@@ -87,7 +87,7 @@ impl Second {
         Self(child, out)
     }
 
-    /// The next line that it says after "say ".
+    /// Returns the next line that the process has printed after "say ".
     fn hear(&mut self) -> String {
         loop {
             let mut line = String::new();
@@ -111,12 +111,12 @@ impl Drop for Second {
     }
 }
 
-/// In the second process: what it was told.
+/// In the second process: returns its argument.
 fn argument() -> Option<String> {
     std::env::var("MAPVAR_TEST_ARGUMENT").ok()
 }
 
-/// In the second process.
+/// In the second process: prints a line for the first one.
 fn say(what: impl std::fmt::Display) {
     println!("say {what}");
 }

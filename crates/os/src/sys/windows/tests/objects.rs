@@ -1,4 +1,4 @@
-//! Sections: whose they are, what else can bear their names, how large they are.
+//! Sections: their owners, other objects with their names, their sizes.
 
 use super::*;
 use crate::{Access, ErrorKind, Origin, Protection, Scope, Section, SectionFlags};
@@ -13,7 +13,7 @@ use windows_sys::Win32::{
     System::Memory::{CreateFileMappingW, PAGE_READWRITE},
 };
 
-/// A folder of a test's own, removed with all that is in it. Handles are closed before.
+/// A folder of one test, removed with all its files. Its handles are closed before.
 pub(super) struct Folder(PathBuf);
 
 pub(super) fn folder() -> Folder {
@@ -36,14 +36,15 @@ impl Drop for Folder {
     }
 }
 
-/// A section of another program's, in the page file; `None` where Windows refuses the descriptor.
+/// Creates a section in the page file as another program would; `None` if Windows refuses the
+/// descriptor.
 fn foreign_section(object: &str, attributes: *const SECURITY_ATTRIBUTES) -> Option<OwnedHandle> {
     let name = Wide::new(object).unwrap();
     // SAFETY: name and attributes live until after the call, and the name ends with a zero.
     let section = unsafe {
         CreateFileMappingW(INVALID_HANDLE_VALUE, attributes, PAGE_READWRITE, 0, 4096, name.as_ptr())
     };
-    // SAFETY: the call gave us this handle.
+    // SAFETY: the call returned this handle, and no other value owns it.
     (!section.is_null()).then(|| unsafe { OwnedHandle::from_raw_handle(section) })
 }
 
@@ -88,7 +89,7 @@ fn a_denied_global_name_tells_of_the_privilege() {
 fn what_another_user_made_is_not_trusted_but_by_its_native_name() {
     let name = fresh_name("foreign");
     let object = format!("Local\\{name}");
-    // Windows lets only the privileged name another owner; Wine lets everybody.
+    // Windows lets only privileged users name another owner; Wine lets all users.
     let section = with_descriptor("O:SYD:(A;;GA;;;WD)", |sa| foreign_section(&object, sa));
     let Some(_section) = section else {
         eprintln!("skipped: this user may not name another owner");
@@ -134,7 +135,7 @@ fn sizes_are_exact_for_files_and_whole_pages_for_the_page_file() {
 #[test]
 fn a_foreign_section_that_tells_no_size_is_measured() {
     let object = format!("Local\\{}", fresh("mute"));
-    // SECTION_MAP_READ | SECTION_MAP_WRITE for everybody: no query, no control.
+    // SECTION_MAP_READ | SECTION_MAP_WRITE for all users: no query, no control.
     let section = with_descriptor("D:P(A;;0x6;;;WD)", |sa| foreign_section(&object, sa)).unwrap();
     let found = Section::options().name(Name::native(&object).unwrap()).open().unwrap();
     assert_eq!(found.size().unwrap(), 4096);
@@ -158,7 +159,7 @@ fn a_name_over_a_file_leads_to_the_same_bytes() {
     by_both.view().map().unwrap().flush_durable(0..5000).unwrap();
     drop((first, by_name, by_both));
 
-    // The name goes with its last handle; the file stays, and can have it again.
+    // The name goes with its last handle; the file stays, and can have the name again.
     assert_eq!(kind(Section::options().name(name).open()), ErrorKind::NotFound);
     assert_eq!(both.open_or_create().unwrap().origin(), Origin::Opened);
 }
@@ -256,7 +257,7 @@ fn large_pages_take_whole_ones() {
     let large = Section::options().flags(SectionFlags::LARGE_PAGES);
     let error = large.clone().size(5000).create().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::Unsupported), "{error}");
-    // With the privilege it works, without it says so.
+    // With the privilege the call succeeds, without it the error says so.
     match large.size(1 << 30).create() {
         Ok(section) => assert_eq!(section.size().unwrap(), 1 << 30),
         Err(error) => assert!(
@@ -274,7 +275,7 @@ fn handles_are_inherited_only_if_asked_for() {
     let inherited = |section: &Section| {
         let mut flags = 0;
         let handle = section.as_handle().as_raw_handle();
-        // SAFETY: the handle is open, the place for the answer is valid.
+        // SAFETY: the handle is open, and the out pointer is valid.
         assert_ne!(unsafe { GetHandleInformation(handle, &raw mut flags) }, 0);
         flags & HANDLE_FLAG_INHERIT != 0
     };
@@ -346,7 +347,7 @@ fn a_dead_user_of_a_file_gives_up_its_place() {
     attachment.done().unwrap();
     drop(attachment);
     second.kill();
-    // Windows promises no moment in which the locks of the dead are gone.
+    // Windows does not promise when the locks of a dead process are gone.
     let free = (0..200).any(|_| {
         std::thread::sleep(Duration::from_millis(10));
         section.attach(timeout).unwrap().alone()
@@ -376,7 +377,7 @@ fn who_lets_nobody_see_has_its_seat_and_another_kind_of_object_has_none() {
         let name = Wide::new(object(0)).unwrap();
         // SAFETY: name and attributes live until after the call, and the name ends with a zero.
         let mutex = unsafe { CreateMutexW(sa, 0, name.as_ptr()) };
-        // SAFETY: the call gave us this handle.
+        // SAFETY: the call returned this handle, and no other value owns it.
         unsafe { OwnedHandle::from_raw_handle(mutex) }
     });
     let other = foreign_section(&object(1), null_mut()).unwrap();
@@ -386,7 +387,7 @@ fn who_lets_nobody_see_has_its_seat_and_another_kind_of_object_has_none() {
     assert_eq!(taken(), [true, false, true]);
     drop((denied, other));
     assert_eq!(taken(), [false, false, true]);
-    // A name that no object can have.
+    // Names that no object can have.
     drop(section);
     let section = Section::options().size(4096).create().unwrap();
     for bad in ["a\\b", "a\0b"] {
