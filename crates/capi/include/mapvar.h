@@ -172,46 +172,48 @@
 // Bytes that one language wrote and only it understands; the number says which.
 #define MAPVAR_KIND_OPAQUE 11
 
-// Programs of this user in this session; on Unix in all his sessions.
+// Visible to this user's programs in this session; on Unix, in all sessions of this user.
 #define MAPVAR_SCOPE_LOCAL 0
 
-// Every session of the machine: services' maps. To create one takes a privilege on Windows.
+// Visible to every session of the machine, as the map of a service must be. To create one takes a
+// privilege on Windows.
 #define MAPVAR_SCOPE_GLOBAL 1
 
-// Version of the map's format; of a gem's map 408, for Marshal 4.8.
+// Version of the map's format; 408 for a gem's map, for Marshal 4.8.
 #define MAPVAR_STAT_FORMAT 1
 
-// Bytes of values that the map was made for.
+// Bytes of values that the map was created for.
 #define MAPVAR_STAT_SIZE 2
 
 // Bytes of the region.
 #define MAPVAR_STAT_REGION 3
 
-// Bytes taken by variables, with their names and the spare slots of their values.
+// Bytes taken by variables, including their names and spare slots.
 #define MAPVAR_STAT_USED 4
 
-// Bytes free for more of them, before the map has to grow.
+// Bytes free for further variables, before the map has to grow.
 #define MAPVAR_STAT_FREE 5
 
-// The longest piece of those that is not cut up.
+// The longest contiguous part of the free bytes.
 #define MAPVAR_STAT_LARGEST_FREE 6
 
-// Bytes that the region may grow to; 0 = as far as the disk goes.
+// Bytes that the region may grow to; 0 = limited only by the disk.
 #define MAPVAR_STAT_MAX_SIZE 7
 
-// Bytes that are neither: header, tables, index, ends of chunks.
+// Bytes that are neither used nor free: header, tables, index, ends of chunks.
 #define MAPVAR_STAT_OVERHEAD 8
 
-// Variables.
+// How many variables there are.
 #define MAPVAR_STAT_VARIABLES 9
 
-// 1 where the map lives in a file.
+// 1 if the map lives in a file.
 #define MAPVAR_STAT_FILE 10
 
-// When it was made, in seconds since 1970 (UTC); 0 for a gem's map.
+// When the map was created, in seconds since 1970 (UTC); 0 for a gem's map.
 #define MAPVAR_STAT_CREATED 11
 
-// The process that made it; it may be long gone, and its number another's.
+// The process that created the map, 0 for a gem's map; it may have ended, and its number may
+// belong to another process.
 #define MAPVAR_STAT_CREATOR 12
 
 // A layout of our own: lock-free reads, growth, transactions, durable flushes.
@@ -251,7 +253,7 @@
 // Nanoseconds: the longest.
 #define MAPVAR_LOCK_STAT_LONGEST 6
 
-// PAGE_READONLY: views read, or write on their own copy.
+// PAGE_READONLY: views can read, or write to a private copy.
 #define MAPVAR_PROTECTION_READ_ONLY 0
 
 // PAGE_READWRITE; the default.
@@ -269,10 +271,10 @@
 // PAGE_EXECUTE_WRITECOPY.
 #define MAPVAR_PROTECTION_EXECUTE_WRITE_COPY 5
 
-// SEC_COMMIT: memory is there from the start; the default.
+// SEC_COMMIT: memory is committed from the start; the default.
 #define MAPVAR_SECTION_COMMIT 1
 
-// SEC_RESERVE: address space only; memory comes later.
+// SEC_RESERVE: reserves address space only; memory is committed later.
 #define MAPVAR_SECTION_RESERVE 2
 
 // SEC_IMAGE: the file is an executable image. Windows only.
@@ -290,10 +292,10 @@
 // Read only.
 #define MAPVAR_ACCESS_READ 1
 
-// Read and write; others see the writes.
+// Read and write; other processes see the writes.
 #define MAPVAR_ACCESS_READ_WRITE 2
 
-// Read and write on pages of its own.
+// Read and write on private pages.
 #define MAPVAR_ACCESS_COPY_ON_WRITE 3
 
 // A number of one machine word, for ever of its type (int64_t, uint64_t, double or bool), whose
@@ -384,13 +386,13 @@ typedef struct mapvar_view_options mapvar_view_options;
 // turns: a thread that wants one to itself makes its own.
 typedef struct mapvar_watch mapvar_watch;
 
-// Which value of a variable: two that are equal stand for the same set. The numbers mean nothing by
-// themselves; both 0 = there is no variable of the name. Of a gem's map: two that are equal stand for the
-// same value, which may have gone and come back.
+// Identifies one value of a variable: equal versions stand for the same set operation. The numbers
+// have no meaning by themselves; both 0 = there is no variable of the name. For a gem's map, equal
+// versions stand for equal values: the variable may have changed and changed back.
 typedef struct {
     // Which variable of the name.
     uint64_t variable;
-    // Which value of it.
+    // Which value of that variable.
     uint64_t number;
 } mapvar_version;
 
@@ -429,116 +431,126 @@ const char *mapvar_error_name(int32_t code);
 // The library's version, "0.1.0". A constant, ends with a NUL.
 const char *mapvar_library_version(void);
 
-// New options.
+// Creates new options.
 int32_t mapvar_options_new(mapvar_options **out);
 
-// Frees options; the maps made by them stay. NULL is well.
+// Frees options; the maps opened by them stay open. Does nothing for NULL.
 int32_t mapvar_options_free(mapvar_options *options);
 
-// A map without a file, known by this name: 1 to 120 of A-Z a-z 0-9 . _ -. It lives until its last
-// user is gone, on every system.
+// Selects a map without a file, known by this name: 1 to 120 characters of A-Z a-z 0-9 . _ -.
+// The map lives until its last user is gone, on every system.
 int32_t mapvar_options_name(mapvar_options *options, const char *name, size_t name_len);
 
-// A map in this file; the path is UTF-8 on every system.
+// Selects a map in this file; the path is UTF-8 on every system.
 int32_t mapvar_options_file(mapvar_options *options, const char *path, size_t path_len);
 
-// Who can see the name: MAPVAR_SCOPE_LOCAL unless set, or MAPVAR_SCOPE_GLOBAL.
+// Sets which programs can see the name: MAPVAR_SCOPE_LOCAL (the default) or MAPVAR_SCOPE_GLOBAL.
 int32_t mapvar_options_scope(mapvar_options *options, uint32_t scope);
 
-// Bytes of values that a new map has room for; 64 KiB unless set. Ignored for a map that is there.
+// Sets how many bytes of values a new map can hold without growing; 64 KiB by default. Ignored for
+// an existing map.
 int32_t mapvar_options_size(mapvar_options *options, uint64_t bytes);
 
-// Bytes that a new map may grow to, with everything in it, for ever: 1 GiB for a name, no limit for a
-// file, unless set. For a map that is there: how much address space is set aside.
+// Sets the size in bytes that a new map may grow to, overhead included. The limit is permanent;
+// the default is 1 GiB for a named map and none for a file.
+// For an existing map it sets how much address space is reserved.
 int32_t mapvar_options_max_size(mapvar_options *options,
                                 uint64_t bytes);
 
-// How long each call on the map waits for a lock at most, and opening for a map that is just being
-// made, in milliseconds; 5,000 unless set. It answers MAPVAR_TIMED_OUT then, with nothing done. Who
-// must be able to interrupt a wait gives a short time and calls again.
+// Sets the longest time in milliseconds that a call on the map waits for a lock, and that opening
+// waits for a map under creation; 5,000 by default.
+// After that time the call fails with MAPVAR_TIMED_OUT and has done nothing. To keep a wait
+// interruptible, set a short time and call again.
 int32_t mapvar_options_timeout(mapvar_options *options, uint64_t milliseconds);
 
-// Not 0: opens for reading alone, takes only the right to read, and writes nothing, ever.
+// Not 0: opens read-only. The handle requests only read access and never writes.
 int32_t mapvar_options_read_only(mapvar_options *options, int32_t read_only);
 
 // Not 0: allows a file on a network drive, where processes on different machines do not see each
-// other's changes. Refused unless set.
+// other's changes. Refused by default.
 int32_t mapvar_options_allow_network(mapvar_options *options, int32_t allow);
 
-// Makes the map; it must not exist. May wait. Errors: MAPVAR_ALREADY_EXISTS, MAPVAR_INVALID_NAME,
-// MAPVAR_INVALID_ARGUMENT (no name and no file, or both; a size of 0), MAPVAR_TOO_LARGE,
-// MAPVAR_NO_SPACE with nothing left behind, MAPVAR_PERMISSION_DENIED, MAPVAR_NAME_TAKEN.
+// Creates the map; it must not exist. May wait.
+// Errors: MAPVAR_ALREADY_EXISTS, MAPVAR_INVALID_NAME, MAPVAR_INVALID_ARGUMENT (no name and no
+// file, or both; a size of 0), MAPVAR_TOO_LARGE, MAPVAR_NO_SPACE with nothing left behind,
+// MAPVAR_PERMISSION_DENIED, MAPVAR_NAME_TAKEN.
 int32_t mapvar_options_create(mapvar_options *options, mapvar_map **out);
 
-// Opens the map; it must exist. May wait. Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP, MAPVAR_VERSION,
-// MAPVAR_CORRUPT, MAPVAR_TRUNCATED, MAPVAR_NEEDS_RECOVERY, MAPVAR_FOREIGN_OWNER, MAPVAR_TIMED_OUT,
-// MAPVAR_PERMISSION_DENIED, MAPVAR_UNSUPPORTED.
+// Opens the map; it must exist. May wait.
+// Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP, MAPVAR_VERSION, MAPVAR_CORRUPT, MAPVAR_TRUNCATED,
+// MAPVAR_NEEDS_RECOVERY, MAPVAR_FOREIGN_OWNER, MAPVAR_TIMED_OUT, MAPVAR_PERMISSION_DENIED,
+// MAPVAR_UNSUPPORTED.
 int32_t mapvar_options_open(mapvar_options *options,
                             mapvar_map **out);
 
-// Opens the map, or makes it where there is none: mapvar_map_was_created says which. Of many processes
-// that do so at once, one makes it and all get the same. May wait. Errors: those of both.
+// Opens the map, or creates it if it does not exist; mapvar_map_was_created reports which. If many
+// processes call this at once, one creates the map and all open the same one. May wait.
+// Errors: those of mapvar_options_create and mapvar_options_open.
 int32_t mapvar_options_open_or_create(mapvar_options *options,
                                       mapvar_map **out);
 
-// Looks at every part of a map that may be damaged, without opening it, and writes nothing. What is
-// wrong with it is no error of this call. Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP where there is
-// nothing of a map, MAPVAR_VERSION.
+// Checks every part of a possibly damaged map, without opening it and without writing. Damage is a
+// finding, not an error of this call.
+// Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP if no part of a map is there, MAPVAR_VERSION.
 int32_t mapvar_options_check(mapvar_options *options, mapvar_check **out);
 
-// Sets, in the map `into`, every variable of this one that is whole, also where opening refuses it.
-// Not one byte of the damaged map changes. Errors: MAPVAR_NOT_A_MAP where there is nothing of a map,
-// MAPVAR_INVALID_ARGUMENT where both are the same, and those of setting a variable.
+// Sets, in the map `into`, every intact variable of this map, even if opening this map is refused.
+// Not one byte of the damaged map changes.
+// Errors: MAPVAR_NOT_A_MAP if no part of a map is there, MAPVAR_INVALID_ARGUMENT if both are the
+// same map, and those of setting a variable.
 int32_t mapvar_options_salvage(mapvar_options *options,
                                mapvar_map *into,
                                mapvar_salvage **out);
 
-// Opens the map of this name, in this session, for reading and writing. As mapvar_options_open.
+// Opens the map of this name, in this session, for reading and writing, as mapvar_options_open
+// does.
 int32_t mapvar_map_open(const char *name, size_t name_len, mapvar_map **out);
 
-// Closes the handle and reports what the system says; the last one of a process that has the map of a
-// file open flushes it first, if anything was set since it was flushed. The map itself stays open for
-// the handles made from it (of variables, atomics, transactions, snapshots and walks), until they are
-// freed; and where another thread is in a call on this handle, until that ends, without a report. It
-// may wait for the disk. Errors: those of mapvar_map_flush; the handle is closed nonetheless, so that
-// only MAPVAR_CLOSED means that it was closed before. NULL is well.
+// Closes the handle and reports what the system reports. If it is the process's last handle to a
+// map in a file, it first flushes what was set since the last flush. May wait for the disk.
+// The map itself stays open until the handles made from it (of variables, atomics, transactions,
+// snapshots and walks) are freed. If another thread is in a call on this handle, the map stays
+// open until that call ends, and that close reports nothing. Does nothing for NULL.
+// Errors: those of mapvar_map_flush. The handle is closed nonetheless, so only MAPVAR_CLOSED means
+// that it had been closed before.
 int32_t mapvar_map_close(mapvar_map *map);
 
-// A second handle to the same map, to be closed by itself.
+// Returns a second handle to the same map, to be closed separately.
 int32_t mapvar_map_duplicate(mapvar_map *map, mapvar_map **out);
 
-// 1 where the call that opened the map made it, 0 where it found it.
+// Reports 1 if the call that opened the map created it, 0 if the map existed.
 int32_t mapvar_map_was_created(mapvar_map *map, int32_t *created);
 
-// How long a call on the map waits for a lock at most, in milliseconds.
+// Reports the longest time in milliseconds that a call on the map waits for a lock.
 int32_t mapvar_map_timeout(mapvar_map *map, uint64_t *milliseconds);
 
-// Bytes of values that the map was made for; of a gem's map those that its variables, marshalled, may
-// take.
+// Reports how many bytes of values the map was created for; for a gem's map, how many bytes its
+// marshalled variables may take.
 int32_t mapvar_map_size(mapvar_map *map,
                         uint64_t *bytes);
 
-// What opening the map recovered: `happened` is 0 where there was nothing to do, the usual case, and
-// the others are 0 then; else how many `variables` there were, how many were `lost`, and whether the
-// file is `damaged` so that the disk did not keep what it had acknowledged. Each may be NULL.
+// Reports what opening the map recovered. Usually nothing was to be recovered: `happened` and all
+// others are 0. Otherwise `variables` is how many variables were recovered and `lost` how many
+// were lost; `damaged` is 1 if the disk did not keep what it had acknowledged. Each may be NULL.
 int32_t mapvar_map_recovery(mapvar_map *map,
                             int32_t *happened,
                             uint64_t *variables,
                             uint64_t *lost,
                             int32_t *damaged);
 
-// Sets a variable to a whole number, making it where there is none; its kind may change. When this
-// has returned, every process that reads it gets this value or a later one, whatever happens to this
-// process. May wait for who is just writing it. Errors: MAPVAR_INVALID_NAME
-// (1 to 1,023 bytes), MAPVAR_FULL and MAPVAR_NO_SPACE with nothing lost, MAPVAR_WRONG_KIND for an
-// atomic of another kind, MAPVAR_TIMED_OUT where who is writing it lives but is stopped,
-// MAPVAR_READ_ONLY.
+// Sets a variable to an integer, and creates it if needed; its kind may change. Once this has
+// returned, every process that reads the variable gets this value or a later one, whatever happens
+// to this process. May wait for another writer of the same variable.
+// Errors: MAPVAR_INVALID_NAME (1 to 1,023 bytes), MAPVAR_FULL and MAPVAR_NO_SPACE with nothing
+// lost, MAPVAR_WRONG_KIND for an atomic of another kind, MAPVAR_TIMED_OUT if another writer of the
+// variable is alive but stopped, MAPVAR_READ_ONLY.
 int32_t mapvar_map_set_i64(mapvar_map *map,
                            const char *name,
                            size_t name_len,
                            int64_t value);
 
-// As mapvar_map_set_i64; a number that fits int64_t is of MAPVAR_KIND_I64.
+// Sets a variable to an integer, as mapvar_map_set_i64; one that fits int64_t is of
+// MAPVAR_KIND_I64.
 int32_t mapvar_map_set_u64(mapvar_map *map, const char *name, size_t name_len, uint64_t value);
 
 // Sets a variable to a double, as mapvar_map_set_i64.
@@ -547,10 +559,11 @@ int32_t mapvar_map_set_f64(mapvar_map *map, const char *name, size_t name_len, d
 // Sets a variable to true (not 0) or false (0), as mapvar_map_set_i64.
 int32_t mapvar_map_set_bool(mapvar_map *map, const char *name, size_t name_len, int32_t value);
 
-// Sets a variable to nothing, as mapvar_map_set_i64: it is there, and holds nil.
+// Sets a variable to nil, as mapvar_map_set_i64: the variable exists and holds nil.
 int32_t mapvar_map_set_nil(mapvar_map *map, const char *name, size_t name_len);
 
-// Sets a variable to text, as mapvar_map_set_i64. MAPVAR_INVALID_ARGUMENT for what is not UTF-8.
+// Sets a variable to text, as mapvar_map_set_i64. MAPVAR_INVALID_ARGUMENT if the text is not
+// UTF-8.
 int32_t mapvar_map_set_str(mapvar_map *map,
                            const char *name,
                            size_t name_len,
@@ -564,32 +577,36 @@ int32_t mapvar_map_set_bytes(mapvar_map *map,
                              const void *bytes,
                              size_t bytes_len);
 
-// Sets a variable to a value of any kind, as mapvar_map_set_i64. The handle stays the caller's.
+// Sets a variable to a value of any kind, as mapvar_map_set_i64. The caller keeps the handle
+// `value`.
 int32_t mapvar_map_set_value(mapvar_map *map,
                              const char *name,
                              size_t name_len,
                              mapvar_value *value);
 
-// A variable's value as a whole number. Takes no lock; waits its turn only where others rewrite the
-// variable without a pause. Errors: MAPVAR_NOT_FOUND, MAPVAR_WRONG_KIND for what is no whole number,
-// MAPVAR_OUT_OF_RANGE for one beyond int64_t, MAPVAR_INVALID_NAME, MAPVAR_CORRUPT, MAPVAR_TIMED_OUT or
-// MAPVAR_CONTENDED where others rewrite it all the time. `out` is written only where it is answered 0.
+// Reads a variable's value as an integer. Takes no lock; waits only while other writers rewrite
+// the variable without a pause.
+// Errors: MAPVAR_NOT_FOUND, MAPVAR_WRONG_KIND if the value is not an integer, MAPVAR_OUT_OF_RANGE
+// if it does not fit int64_t, MAPVAR_INVALID_NAME, MAPVAR_CORRUPT, MAPVAR_TIMED_OUT or
+// MAPVAR_CONTENDED if other writers rewrite it all the time. `out` is written only with MAPVAR_OK.
 int32_t mapvar_map_get_i64(mapvar_map *map,
                            const char *name,
                            size_t name_len,
                            int64_t *out);
 
-// As mapvar_map_get_i64; MAPVAR_OUT_OF_RANGE for a number below 0.
+// Reads a variable's value as an integer, as mapvar_map_get_i64; MAPVAR_OUT_OF_RANGE if it is
+// below 0.
 int32_t mapvar_map_get_u64(mapvar_map *map, const char *name, size_t name_len, uint64_t *out);
 
-// A variable's value as a double, as mapvar_map_get_i64; a whole number is MAPVAR_WRONG_KIND.
+// Reads a variable's value as a double, as mapvar_map_get_i64; an integer is MAPVAR_WRONG_KIND.
 int32_t mapvar_map_get_f64(mapvar_map *map, const char *name, size_t name_len, double *out);
 
-// A variable's value as true (1) or false (0), as mapvar_map_get_i64.
+// Reads a variable's value as true (1) or false (0), as mapvar_map_get_i64.
 int32_t mapvar_map_get_bool(mapvar_map *map, const char *name, size_t name_len, int32_t *out);
 
-// A variable's text into a buffer (C3), a NUL behind it where there is room; `len` is its length
-// without that. Errors as mapvar_map_get_i64, and MAPVAR_TOO_LARGE.
+// Copies a variable's text into a buffer (C3), and a NUL after it if there is space. `len` is the
+// length without the NUL.
+// Errors: those of mapvar_map_get_i64, and MAPVAR_TOO_LARGE.
 int32_t mapvar_map_get_str(mapvar_map *map,
                            const char *name,
                            size_t name_len,
@@ -597,8 +614,9 @@ int32_t mapvar_map_get_str(mapvar_map *map,
                            size_t capacity,
                            size_t *len);
 
-// The bytes of a variable that holds text, bytes, a pod or an opaque value, into a buffer (C3). Errors
-// as mapvar_map_get_i64, and MAPVAR_TOO_LARGE.
+// Copies the bytes of a variable that holds text, bytes, a pod or an opaque value into a buffer
+// (C3).
+// Errors: those of mapvar_map_get_i64, and MAPVAR_TOO_LARGE.
 int32_t mapvar_map_get_bytes(mapvar_map *map,
                              const char *name,
                              size_t name_len,
@@ -606,158 +624,173 @@ int32_t mapvar_map_get_bytes(mapvar_map *map,
                              size_t capacity,
                              size_t *len);
 
-// A variable's value, of whatever kind it is: a new handle, to be freed. Errors: MAPVAR_NOT_FOUND,
-// MAPVAR_INVALID_NAME, MAPVAR_CORRUPT, MAPVAR_TIMED_OUT, MAPVAR_CONTENDED.
+// Reads a variable's value, of whatever kind. Returns a new handle; the caller frees it.
+// Errors: MAPVAR_NOT_FOUND, MAPVAR_INVALID_NAME, MAPVAR_CORRUPT, MAPVAR_TIMED_OUT,
+// MAPVAR_CONTENDED.
 int32_t mapvar_map_get_value(mapvar_map *map,
                              const char *name,
                              size_t name_len,
                              mapvar_value **out);
 
-// 1 where there is a variable of this name, else 0. Errors: MAPVAR_INVALID_NAME, MAPVAR_CORRUPT.
+// Reports 1 if there is a variable of this name, else 0.
+// Errors: MAPVAR_INVALID_NAME, MAPVAR_CORRUPT.
 int32_t mapvar_map_contains(mapvar_map *map, const char *name, size_t name_len, int32_t *out);
 
-// Removes a variable; `removed` (may be NULL) is 1 where there was one, else 0. May wait for who is
-// just writing it. Errors: MAPVAR_READ_ONLY, MAPVAR_TIMED_OUT, MAPVAR_CORRUPT.
+// Removes a variable; `removed` (may be NULL) is 1 if it existed, else 0. May wait for another
+// writer of the same variable.
+// Errors: MAPVAR_READ_ONLY, MAPVAR_TIMED_OUT, MAPVAR_CORRUPT.
 int32_t mapvar_map_remove(mapvar_map *map, const char *name, size_t name_len, int32_t *removed);
 
-// Removes every variable that it finds, one after the other; those that others make meanwhile may
-// stay. `removed` (may be NULL) is how many. Errors: those of mapvar_map_remove, the first that it
-// met, after it has removed the others.
+// Removes every variable that it finds, one after the other; variables that others create
+// meanwhile may stay. `removed` (may be NULL) is how many it removed.
+// Errors: those of mapvar_map_remove. It reports the first error, after it has removed the other
+// variables.
 int32_t mapvar_map_clear(mapvar_map *map, uint64_t *removed);
 
-// How many variables there are, counted by a walk over them.
+// Counts the variables, by a walk over them.
 int32_t mapvar_map_count(mapvar_map *map, uint64_t *count);
 
-// Makes everything that was set before this call survive a power cut, and waits until the device says
-// so; nothing to do for a map without a file. Errors: MAPVAR_IO where the device fails, and at each
-// later flush of this map; MAPVAR_TIMED_OUT where another process flushes or writes and does not go
-// on; MAPVAR_READ_ONLY.
+// Makes everything that was set before this call survive a power cut; waits until the device has
+// confirmed it. Does nothing for a map without a file.
+// Errors: MAPVAR_IO if the device fails, then and at each later flush of this map;
+// MAPVAR_TIMED_OUT if another process flushes or writes and makes no progress; MAPVAR_READ_ONLY.
 int32_t mapvar_map_flush(mapvar_map *map);
 
-// Facts and figures, of this moment: a new handle, to be freed.
+// Returns the figures of this moment: a new handle; the caller frees it.
 int32_t mapvar_map_stat(mapvar_map *map, mapvar_stat **out);
 
-// Looks at every part of the map, and compares it with all others that speak of it; others may go on
-// using the map. What it finds is no error of this call. A new handle, to be freed.
+// Checks every part of the map against all other parts that refer to it; other processes may go on
+// using the map. Damage is a finding, not an error of this call. Returns a new handle; the caller
+// frees it.
 int32_t mapvar_map_check(mapvar_map *map,
                          mapvar_check **out);
 
-// Leaves the signals and exceptions of this process alone, for a host that owns them all: a file that
-// is made shorter under a map then ends the process, and is no error any more. To be called before
-// anything else of this library; MAPVAR_ALREADY_EXISTS where its handler stands already.
+// Leaves the signals and exceptions of this process alone, for a host that handles all of them
+// itself. A file that is truncated under a map then ends the process and is no longer an error.
+// Call it before anything else of this library; MAPVAR_ALREADY_EXISTS if the library's handler is
+// already installed.
 int32_t mapvar_leave_faults_alone(void);
 
-// A new value: nothing.
+// Returns a new value: nil.
 int32_t mapvar_value_nil(mapvar_value **out);
 
-// A new value: true or false.
+// Returns a new value: true or false.
 int32_t mapvar_value_bool(int32_t value, mapvar_value **out);
 
-// A new value: a whole number.
+// Returns a new value: an integer.
 int32_t mapvar_value_i64(int64_t value, mapvar_value **out);
 
-// A new value: a whole number. One that fits int64_t is of MAPVAR_KIND_I64.
+// Returns a new value: an integer. One that fits int64_t is of MAPVAR_KIND_I64.
 int32_t mapvar_value_u64(uint64_t value, mapvar_value **out);
 
-// A new value: a double.
+// Returns a new value: a double.
 int32_t mapvar_value_f64(double value, mapvar_value **out);
 
-// A new value: text, `text_len` bytes of UTF-8 or up to the NUL (C1); what is not UTF-8 answers
-// MAPVAR_INVALID_ARGUMENT. It is copied.
+// Returns a new value: a copy of a text, `text_len` bytes of UTF-8 or up to the NUL (C1).
+// MAPVAR_INVALID_ARGUMENT if the text is not UTF-8.
 int32_t mapvar_value_str(const char *text, size_t text_len, mapvar_value **out);
 
-// A new value: bytes. They are copied.
+// Returns a new value: a copy of bytes.
 int32_t mapvar_value_bytes(const void *bytes, size_t bytes_len, mapvar_value **out);
 
-// A new value: the bytes of a plain type that its users know by the number `type_id`. They are
-// copied.
+// Returns a new value: a copy of the bytes of a plain type that its users identify by the number
+// `type_id`.
 int32_t mapvar_value_pod(uint32_t type_id, const void *bytes, size_t bytes_len, mapvar_value **out);
 
-// A new value: bytes that only the language of the number `language` understands. They are copied.
+// Returns a new value: a copy of bytes that only the language with the number `language`
+// understands.
 int32_t mapvar_value_opaque(uint32_t language,
                             const void *bytes,
                             size_t bytes_len,
                             mapvar_value **out);
 
-// A new value: a list of `count` values. Their handles stay the caller's, to be freed by him.
-// MAPVAR_TOO_LARGE where lists and dictionaries would lie more than 128 deep in each other.
+// Returns a new value: a list of `count` values. The caller keeps their handles. MAPVAR_TOO_LARGE
+// if lists and dictionaries would be nested more than 128 levels deep.
 int32_t mapvar_value_list(mapvar_value *const *items, size_t count, mapvar_value **out);
 
-// A new value: a dictionary of `count` keys, which may be of any kind, and as many values, in this
-// order. Their handles stay the caller's. MAPVAR_TOO_LARGE as in mapvar_value_list.
+// Returns a new value: a dictionary of `count` keys, which may be of any kind, and as many values,
+// in this order. The caller keeps their handles. MAPVAR_TOO_LARGE as in mapvar_value_list.
 int32_t mapvar_value_dict(mapvar_value *const *keys,
                           mapvar_value *const *values,
                           size_t count,
                           mapvar_value **out);
 
-// Its kind, one of MAPVAR_KIND_…; there may be more one day.
+// Reports the value's kind, one of MAPVAR_KIND_…; later versions may add kinds.
 int32_t mapvar_value_kind(mapvar_value *value, uint32_t *kind);
 
-// True (1) or false (0). MAPVAR_WRONG_KIND for what is no bool.
+// Reads true (1) or false (0). MAPVAR_WRONG_KIND if the value is not a bool.
 int32_t mapvar_value_as_bool(mapvar_value *value, int32_t *out);
 
-// A whole number. MAPVAR_OUT_OF_RANGE for one beyond int64_t; MAPVAR_WRONG_KIND for what is no whole
-// number.
+// Reads an integer. MAPVAR_OUT_OF_RANGE if it does not fit int64_t; MAPVAR_WRONG_KIND if the value
+// is not an integer.
 int32_t mapvar_value_as_i64(mapvar_value *value,
                             int64_t *out);
 
-// A whole number. MAPVAR_OUT_OF_RANGE for one below 0; MAPVAR_WRONG_KIND for what is no whole number.
+// Reads an integer. MAPVAR_OUT_OF_RANGE if it is below 0; MAPVAR_WRONG_KIND if the value is not an
+// integer.
 int32_t mapvar_value_as_u64(mapvar_value *value,
                             uint64_t *out);
 
-// A double. MAPVAR_WRONG_KIND for what is none, a whole number too: nothing is converted in silence.
+// Reads a double. MAPVAR_WRONG_KIND for any other kind, integers included: nothing is converted
+// silently.
 int32_t mapvar_value_as_f64(mapvar_value *value,
                             double *out);
 
-// Where the bytes of a text, bytes, pod or opaque value lie, and how many. They belong to the value,
-// never change, and live until it is freed; no NUL follows. MAPVAR_WRONG_KIND for other kinds.
+// Reports the address and length of the bytes of a text, bytes, pod or opaque value. The bytes
+// belong to the value, never change, and live until it is freed; no NUL follows. MAPVAR_WRONG_KIND
+// for other kinds.
 int32_t mapvar_value_as_bytes(mapvar_value *value,
                               const void **bytes,
                               size_t *bytes_len);
 
-// The number of a pod's type, or of an opaque value's language. MAPVAR_WRONG_KIND for other kinds.
+// Reports the number of a pod's type, or of an opaque value's language. MAPVAR_WRONG_KIND for
+// other kinds.
 int32_t mapvar_value_type_id(mapvar_value *value, uint32_t *type_id);
 
-// How many items a list has, or pairs a dictionary. MAPVAR_WRONG_KIND for other kinds.
+// Reports how many items a list has, or how many pairs a dictionary has. MAPVAR_WRONG_KIND for
+// other kinds.
 int32_t mapvar_value_count(mapvar_value *value, size_t *count);
 
-// The item of a list at `index`, from 0 on, or the value of a dictionary's pair: a new handle, nothing
-// is copied. MAPVAR_OUT_OF_RANGE beyond the end; MAPVAR_WRONG_KIND for other kinds.
+// Returns the item of a list at `index`, from 0 on, or the value of a dictionary's pair. The
+// result is a new handle; nothing is copied. MAPVAR_OUT_OF_RANGE beyond the end; MAPVAR_WRONG_KIND
+// for other kinds.
 int32_t mapvar_value_item(mapvar_value *value,
                           size_t index,
                           mapvar_value **out);
 
-// The key of a dictionary's pair at `index`, as mapvar_value_item.
+// Returns the key of a dictionary's pair at `index`, as mapvar_value_item.
 int32_t mapvar_value_key(mapvar_value *value, size_t index, mapvar_value **out);
 
-// The value as a person reads it (text as it is, bytes in hexadecimal, lists and dictionaries in the
-// manner of JSON), into a buffer (C3).
+// Copies a human-readable form of the value into a buffer (C3): text as it is, bytes in
+// hexadecimal, lists and dictionaries in a form like JSON.
 int32_t mapvar_value_display(mapvar_value *value,
                              void *into,
                              size_t capacity,
                              size_t *len);
 
-// Frees a value, and with it the bytes that mapvar_value_as_bytes told of. Its items live on if they
-// have handles of their own. NULL is well.
+// Frees a value and the bytes that mapvar_value_as_bytes reported. Items with handles of their own
+// stay valid. Does nothing for NULL.
 int32_t mapvar_value_free(mapvar_value *value);
 
-// The present version of a variable; both 0 where there is none. MAPVAR_WRONG_KIND for an atomic,
-// which has none.
+// Reports the present version of a variable; both 0 if it does not exist. MAPVAR_WRONG_KIND for an
+// atomic, which has no version.
 int32_t mapvar_map_version(mapvar_map *map, const char *name, size_t name_len, mapvar_version *out);
 
-// A variable's value, of whatever kind, and its version, of one moment, for mapvar_map_compare_and_set.
-// Where there is no such variable that is no error: the value is NULL and the version both 0.
-// MAPVAR_WRONG_KIND for an atomic.
+// Reads a variable's value, of whatever kind, and its version at one moment, for
+// mapvar_map_compare_and_set. If there is no such variable, the value is NULL and the version both
+// 0, which is not an error. MAPVAR_WRONG_KIND for an atomic.
 int32_t mapvar_map_get_versioned(mapvar_map *map,
                                  const char *name,
                                  size_t name_len,
                                  mapvar_value **value,
                                  mapvar_version *version);
 
-// Sets a variable if it still has the version `expected`; both 0 there: if there is none. `now` (may
-// be NULL) is the new version, or, with MAPVAR_CONFLICT, the one that stands there instead. To change
-// a variable by what it holds: mapvar_map_get_versioned, compute, this; at MAPVAR_CONFLICT once more.
-// Errors: those of mapvar_map_set_i64; MAPVAR_WRONG_KIND for an atomic. `now` may be `expected`.
+// Sets a variable if it still has the version `expected`; both 0 means: if it does not exist.
+// `now` (may be NULL) is the new version or, with MAPVAR_CONFLICT, the version found instead; it
+// may be the same pointer as `expected`.
+// To change a variable depending on its value: call mapvar_map_get_versioned, compute, and call
+// this; repeat at MAPVAR_CONFLICT.
+// Errors: those of mapvar_map_set_i64; MAPVAR_WRONG_KIND for an atomic.
 int32_t mapvar_map_compare_and_set(mapvar_map *map,
                                    const char *name,
                                    size_t name_len,
@@ -765,227 +798,237 @@ int32_t mapvar_map_compare_and_set(mapvar_map *map,
                                    mapvar_value *value,
                                    mapvar_version *now);
 
-// A handle to a variable. MAPVAR_NOT_FOUND where there is none.
+// Returns a handle to a variable. MAPVAR_NOT_FOUND if it does not exist.
 int32_t mapvar_map_var(mapvar_map *map, const char *name, size_t name_len, mapvar_var **out);
 
-// A handle to a variable, which is made with `init` where there is none; the handle `init` stays the
-// caller's. Errors: those of mapvar_map_set_i64.
+// Returns a handle to a variable; creates it with `init` if it does not exist. The caller keeps
+// the handle `init`.
+// Errors: those of mapvar_map_set_i64.
 int32_t mapvar_map_var_or(mapvar_map *map,
                           const char *name,
                           size_t name_len,
                           mapvar_value *init,
                           mapvar_var **out);
 
-// Frees a handle; the variable stays. NULL is well.
+// Frees a handle; the variable stays. Does nothing for NULL.
 int32_t mapvar_var_free(mapvar_var *var);
 
-// The variable's name into a buffer (C3).
+// Copies the variable's name into a buffer (C3).
 int32_t mapvar_var_name(mapvar_var *var, char *into, size_t capacity, size_t *len);
 
-// Its present kind, one of MAPVAR_KIND_….
+// Reports the present kind, one of MAPVAR_KIND_….
 int32_t mapvar_var_kind(mapvar_var *var, uint32_t *out);
 
-// Its present version.
+// Reports the present version.
 int32_t mapvar_var_version(mapvar_var *var, mapvar_version *out);
 
-// Its value as a whole number, as mapvar_map_get_i64.
+// Reads the value as an integer, as mapvar_map_get_i64.
 int32_t mapvar_var_get_i64(mapvar_var *var, int64_t *out);
 
-// Its value as a whole number, as mapvar_map_get_u64.
+// Reads the value as an integer, as mapvar_map_get_u64.
 int32_t mapvar_var_get_u64(mapvar_var *var, uint64_t *out);
 
-// Its value as a double, as mapvar_map_get_f64.
+// Reads the value as a double, as mapvar_map_get_f64.
 int32_t mapvar_var_get_f64(mapvar_var *var, double *out);
 
-// Its value as true (1) or false (0), as mapvar_map_get_bool.
+// Reads the value as true (1) or false (0), as mapvar_map_get_bool.
 int32_t mapvar_var_get_bool(mapvar_var *var, int32_t *out);
 
-// The bytes of its value (text, bytes, pod, opaque) into a buffer, as many as fit; `len` is how many
-// there are: where that is more than `capacity` the rest is not there, and the answer MAPVAR_TOO_LARGE
-// unless `capacity` is 0. The quick way for much: nothing is set aside for it. Of a number it has the
-// eight bytes, of nil none.
+// Copies the bytes of the value (text, bytes, pod, opaque) into a buffer, as many as fit; `len` is
+// how many there are. If `len` is more than `capacity`, the copy is incomplete, and the call
+// returns MAPVAR_TOO_LARGE unless `capacity` is 0. This is the fast way for large values: it
+// allocates nothing. A number yields its eight bytes, nil yields none.
 int32_t mapvar_var_get_into(mapvar_var *var,
                             void *into,
                             size_t capacity,
                             size_t *len);
 
-// Its value, of whatever kind it is: a new handle, to be freed.
+// Reads the value, of whatever kind. Returns a new handle; the caller frees it.
 int32_t mapvar_var_get_value(mapvar_var *var, mapvar_value **out);
 
-// Its value, of whatever kind it is, and the version of that: a new handle, to be freed.
+// Reads the value, of whatever kind, and its version. Returns a new handle; the caller frees it.
 int32_t mapvar_var_get_versioned(mapvar_var *var, mapvar_value **value, mapvar_version *version);
 
-// Sets it to a whole number. Errors: MAPVAR_REMOVED, and those of mapvar_map_set_i64.
+// Sets the variable to an integer.
+// Errors: MAPVAR_REMOVED, and those of mapvar_map_set_i64.
 int32_t mapvar_var_set_i64(mapvar_var *var, int64_t value);
 
-// Sets it to a whole number; one that fits int64_t is of MAPVAR_KIND_I64.
+// Sets the variable to an integer; one that fits int64_t is of MAPVAR_KIND_I64.
 int32_t mapvar_var_set_u64(mapvar_var *var, uint64_t value);
 
-// Sets it to a double.
+// Sets the variable to a double.
 int32_t mapvar_var_set_f64(mapvar_var *var, double value);
 
-// Sets it to true (not 0) or false (0).
+// Sets the variable to true (not 0) or false (0).
 int32_t mapvar_var_set_bool(mapvar_var *var, int32_t value);
 
-// Sets it to nothing: it is there, and holds nil.
+// Sets the variable to nil: it exists and holds nil.
 int32_t mapvar_var_set_nil(mapvar_var *var);
 
-// Sets it to text. MAPVAR_INVALID_ARGUMENT for what is not UTF-8.
+// Sets the variable to text. MAPVAR_INVALID_ARGUMENT if the text is not UTF-8.
 int32_t mapvar_var_set_str(mapvar_var *var, const char *text, size_t text_len);
 
-// Sets it to bytes.
+// Sets the variable to bytes.
 int32_t mapvar_var_set_bytes(mapvar_var *var, const void *bytes, size_t bytes_len);
 
-// Sets it to a value of any kind; that handle stays the caller's.
+// Sets the variable to a value of any kind. The caller keeps the handle `value`.
 int32_t mapvar_var_set_value(mapvar_var *var, mapvar_value *value);
 
-// Sets it if it still has the version `expected`, as mapvar_map_compare_and_set; MAPVAR_REMOVED where
-// it is removed.
+// Sets the variable if it still has the version `expected`, as mapvar_map_compare_and_set;
+// MAPVAR_REMOVED if the variable was removed.
 int32_t mapvar_var_compare_and_set(mapvar_var *var,
                                    const mapvar_version *expected,
                                    mapvar_value *value,
                                    mapvar_version *now);
 
-// Frees a handle; the variable stays. NULL is well.
+// Frees a handle; the variable stays. Does nothing for NULL.
 int32_t mapvar_atomic_free(mapvar_atomic *atomic);
 
-// The variable's name into a buffer (C3).
+// Copies the variable's name into a buffer (C3).
 int32_t mapvar_atomic_name(mapvar_atomic *atomic, char *into, size_t capacity, size_t *len);
 
-// A handle to an atomic of int64_t. Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND where the variable is no
-// atomic, or one of another type.
+// Returns a handle to an atomic of int64_t.
+// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if the variable is not an atomic, or is one of
+// another type.
 int32_t mapvar_map_atomic_i64(mapvar_map *map,
                               const char *name,
                               size_t name_len,
                               mapvar_atomic **out);
 
-// A handle to an atomic, which is made with `init` where there is none. Errors: MAPVAR_WRONG_KIND, and
-// those of mapvar_map_set_i64.
+// Returns a handle to an atomic; creates it with `init` if it does not exist.
+// Errors: MAPVAR_WRONG_KIND, and those of mapvar_map_set_i64.
 int32_t mapvar_map_atomic_i64_or(mapvar_map *map,
                                  const char *name,
                                  size_t name_len,
                                  int64_t init,
                                  mapvar_atomic **out);
 
-// Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
+// Reads the value.
+// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
 int32_t mapvar_atomic_get_i64(mapvar_atomic *atomic, int64_t *out);
 
-// Stores `value` and answers the one `before`, which may be NULL. Errors: those of
-// mapvar_atomic_get_i64, and MAPVAR_READ_ONLY.
+// Stores `value` and reports the value `before`, which may be NULL.
+// Errors: those of mapvar_atomic_get_i64, and MAPVAR_READ_ONLY.
 int32_t mapvar_atomic_swap_i64(mapvar_atomic *atomic, int64_t value, int64_t *before);
 
-// Stores `new_value` where `old_value` stands: `exchanged` is 1 then, else 0; `found` is what stood there. Either
-// may be NULL.
+// Stores `new_value` if the value is `old_value`. `exchanged` is then 1, else 0; `found` is the
+// value before. Either may be NULL.
 int32_t mapvar_atomic_compare_exchange_i64(mapvar_atomic *atomic,
                                            int64_t old_value,
                                            int64_t new_value,
                                            int32_t *exchanged,
                                            int64_t *found);
 
-// Adds `value`, wrapping around at the ends of the type, and answers the one `before`, which may be
-// NULL.
+// Adds `value`, wrapping around at the ends of the type, and reports the value `before`, which may
+// be NULL.
 int32_t mapvar_atomic_add_i64(mapvar_atomic *atomic, int64_t value, int64_t *before);
 
-// Subtracts `value`, wrapping around at the ends of the type, and answers the one `before`, which may be
-// NULL.
+// Subtracts `value`, wrapping around at the ends of the type, and reports the value `before`,
+// which may be NULL.
 int32_t mapvar_atomic_sub_i64(mapvar_atomic *atomic,
                               int64_t value,
                               int64_t *before);
 
-// A handle to an atomic of uint64_t. Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND where the variable is no
-// atomic, or one of another type.
+// Returns a handle to an atomic of uint64_t.
+// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if the variable is not an atomic, or is one of
+// another type.
 int32_t mapvar_map_atomic_u64(mapvar_map *map,
                               const char *name,
                               size_t name_len,
                               mapvar_atomic **out);
 
-// A handle to an atomic, which is made with `init` where there is none. Errors: MAPVAR_WRONG_KIND, and
-// those of mapvar_map_set_i64.
+// Returns a handle to an atomic; creates it with `init` if it does not exist.
+// Errors: MAPVAR_WRONG_KIND, and those of mapvar_map_set_i64.
 int32_t mapvar_map_atomic_u64_or(mapvar_map *map,
                                  const char *name,
                                  size_t name_len,
                                  uint64_t init,
                                  mapvar_atomic **out);
 
-// Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
+// Reads the value.
+// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
 int32_t mapvar_atomic_get_u64(mapvar_atomic *atomic, uint64_t *out);
 
-// Stores `value` and answers the one `before`, which may be NULL. Errors: those of
-// mapvar_atomic_get_u64, and MAPVAR_READ_ONLY.
+// Stores `value` and reports the value `before`, which may be NULL.
+// Errors: those of mapvar_atomic_get_u64, and MAPVAR_READ_ONLY.
 int32_t mapvar_atomic_swap_u64(mapvar_atomic *atomic, uint64_t value, uint64_t *before);
 
-// Stores `new_value` where `old_value` stands: `exchanged` is 1 then, else 0; `found` is what stood there. Either
-// may be NULL.
+// Stores `new_value` if the value is `old_value`. `exchanged` is then 1, else 0; `found` is the
+// value before. Either may be NULL.
 int32_t mapvar_atomic_compare_exchange_u64(mapvar_atomic *atomic,
                                            uint64_t old_value,
                                            uint64_t new_value,
                                            int32_t *exchanged,
                                            uint64_t *found);
 
-// Adds `value`, wrapping around at the ends of the type, and answers the one `before`, which may be
-// NULL.
+// Adds `value`, wrapping around at the ends of the type, and reports the value `before`, which may
+// be NULL.
 int32_t mapvar_atomic_add_u64(mapvar_atomic *atomic, uint64_t value, uint64_t *before);
 
-// Subtracts `value`, wrapping around at the ends of the type, and answers the one `before`, which may be
-// NULL.
+// Subtracts `value`, wrapping around at the ends of the type, and reports the value `before`,
+// which may be NULL.
 int32_t mapvar_atomic_sub_u64(mapvar_atomic *atomic,
                               uint64_t value,
                               uint64_t *before);
 
-// A handle to an atomic of double. Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND where the variable is no
-// atomic, or one of another type.
+// Returns a handle to an atomic of double.
+// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if the variable is not an atomic, or is one of
+// another type.
 int32_t mapvar_map_atomic_f64(mapvar_map *map,
                               const char *name,
                               size_t name_len,
                               mapvar_atomic **out);
 
-// A handle to an atomic, which is made with `init` where there is none. Errors: MAPVAR_WRONG_KIND, and
-// those of mapvar_map_set_i64.
+// Returns a handle to an atomic; creates it with `init` if it does not exist.
+// Errors: MAPVAR_WRONG_KIND, and those of mapvar_map_set_i64.
 int32_t mapvar_map_atomic_f64_or(mapvar_map *map,
                                  const char *name,
                                  size_t name_len,
                                  double init,
                                  mapvar_atomic **out);
 
-// Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
+// Reads the value.
+// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
 int32_t mapvar_atomic_get_f64(mapvar_atomic *atomic, double *out);
 
-// Stores `value` and answers the one `before`, which may be NULL. Errors: those of
-// mapvar_atomic_get_f64, and MAPVAR_READ_ONLY.
+// Stores `value` and reports the value `before`, which may be NULL.
+// Errors: those of mapvar_atomic_get_f64, and MAPVAR_READ_ONLY.
 int32_t mapvar_atomic_swap_f64(mapvar_atomic *atomic, double value, double *before);
 
-// Stores `new_value` where `old_value` stands: `exchanged` is 1 then, else 0; `found` is what stood there. Either
-// may be NULL. Compared by their bits.
+// Stores `new_value` if the value is `old_value`, compared bit by bit. `exchanged` is then 1, else
+// 0; `found` is the value before. Either may be NULL.
 int32_t mapvar_atomic_compare_exchange_f64(mapvar_atomic *atomic,
                                            double old_value,
                                            double new_value,
                                            int32_t *exchanged,
                                            double *found);
 
-// A handle to an atomic of bool. Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND where the variable is no
-// atomic, or one of another type.
+// Returns a handle to an atomic of bool.
+// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if the variable is not an atomic, or is one of
+// another type.
 int32_t mapvar_map_atomic_bool(mapvar_map *map,
                                const char *name,
                                size_t name_len,
                                mapvar_atomic **out);
 
-// A handle to an atomic, which is made with `init` where there is none. Errors: MAPVAR_WRONG_KIND, and
-// those of mapvar_map_set_i64.
+// Returns a handle to an atomic; creates it with `init` if it does not exist.
+// Errors: MAPVAR_WRONG_KIND, and those of mapvar_map_set_i64.
 int32_t mapvar_map_atomic_bool_or(mapvar_map *map,
                                   const char *name,
                                   size_t name_len,
                                   int32_t init,
                                   mapvar_atomic **out);
 
-// Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
+// Reads the value.
+// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
 int32_t mapvar_atomic_get_bool(mapvar_atomic *atomic, int32_t *out);
 
-// Stores `value` and answers the one `before`, which may be NULL. Errors: those of
-// mapvar_atomic_get_bool, and MAPVAR_READ_ONLY.
+// Stores `value` and reports the value `before`, which may be NULL.
+// Errors: those of mapvar_atomic_get_bool, and MAPVAR_READ_ONLY.
 int32_t mapvar_atomic_swap_bool(mapvar_atomic *atomic, int32_t value, int32_t *before);
 
-// Stores `new_value` where `old_value` stands: `exchanged` is 1 then, else 0; `found` is what stood there. Either
-// may be NULL.
+// Stores `new_value` if the value is `old_value`. `exchanged` is then 1, else 0; `found` is the
+// value before. Either may be NULL.
 int32_t mapvar_atomic_compare_exchange_bool(mapvar_atomic *atomic,
                                             int32_t old_value,
                                             int32_t new_value,
@@ -995,15 +1038,15 @@ int32_t mapvar_atomic_compare_exchange_bool(mapvar_atomic *atomic,
 // Begins a transaction.
 int32_t mapvar_transaction_begin(mapvar_map *map, mapvar_transaction **out);
 
-// The value of a variable, as this transaction has set it, or as it was when the transaction first
-// looked; where there is none, `value` is NULL and that is no error. Errors: MAPVAR_CONFLICT: restart;
-// those of mapvar_map_get_value.
+// Reads a variable's value as this transaction has set it, or as it was when the transaction first
+// read it. If there is no such variable, `value` is NULL, which is not an error.
+// Errors: MAPVAR_CONFLICT: restart; those of mapvar_map_get_value.
 int32_t mapvar_transaction_get(mapvar_transaction *transaction,
                                const char *name,
                                size_t name_len,
                                mapvar_value **value);
 
-// Sets a variable when the transaction is committed; the handle `value` stays the caller's.
+// Sets a variable when the transaction is committed. The caller keeps the handle `value`.
 int32_t mapvar_transaction_set(mapvar_transaction *transaction,
                                const char *name,
                                size_t name_len,
@@ -1014,219 +1057,233 @@ int32_t mapvar_transaction_remove(mapvar_transaction *transaction,
                                   const char *name,
                                   size_t name_len);
 
-// Does all that was set as one, if what was read has not changed meanwhile; it is an empty
-// transaction then, for the next. May wait. Errors: MAPVAR_CONFLICT, with nothing written: restart;
-// MAPVAR_TOO_LARGE for more than 512 variables; those of mapvar_map_set_i64.
+// Publishes all that was set, as one, if what was read has not changed meanwhile. The transaction
+// is then empty and can be used for the next. May wait.
+// Errors: MAPVAR_CONFLICT, with nothing written: restart; MAPVAR_TOO_LARGE for more than 512
+// variables; those of mapvar_map_set_i64.
 int32_t mapvar_transaction_commit(mapvar_transaction *transaction);
 
-// Forgets what was read and set, waits a little, the longer the more often, and begins anew.
+// Discards what was read and set, waits briefly, longer with each restart, and begins again.
 // MAPVAR_CONFLICT after 16 runs.
 int32_t mapvar_transaction_restart(mapvar_transaction *transaction);
 
-// Frees a transaction; what was not committed is not done. NULL is well.
+// Frees a transaction; what was not committed is discarded. Does nothing for NULL.
 int32_t mapvar_transaction_free(mapvar_transaction *transaction);
 
-// The `count` variables of these names as they were at one instant. `name_lens` may be NULL: then each
-// name ends with a NUL. A new handle, to be freed. Errors: those of mapvar_map_get_value without
-// MAPVAR_NOT_FOUND.
+// Returns the `count` variables of these names as they were at one instant. If `name_lens` is
+// NULL, each name ends with a NUL. The result is a new handle; the caller frees it.
+// Errors: those of mapvar_map_get_value without MAPVAR_NOT_FOUND.
 int32_t mapvar_map_snapshot(mapvar_map *map,
                             const char *const *names,
                             const size_t *name_lens,
                             size_t count,
                             mapvar_snapshot **out);
 
-// The value that a variable had: a new handle, to be freed. MAPVAR_NOT_FOUND where there was none, or
-// the snapshot was not asked for it.
+// Returns the value that a variable had: a new handle; the caller frees it. MAPVAR_NOT_FOUND if
+// there was none, or the name was not among those of the snapshot.
 int32_t mapvar_snapshot_get(mapvar_snapshot *snapshot,
                             const char *name,
                             size_t name_len,
                             mapvar_value **value);
 
-// The version that a variable had; both 0 where there was none.
+// Reports the version that a variable had; both 0 if there was none.
 int32_t mapvar_snapshot_version(mapvar_snapshot *snapshot,
                                 const char *name,
                                 size_t name_len,
                                 mapvar_version *version);
 
-// Frees a snapshot. NULL is well.
+// Frees a snapshot. Does nothing for NULL.
 int32_t mapvar_snapshot_free(mapvar_snapshot *snapshot);
 
 // Begins a walk.
 int32_t mapvar_map_iter(mapvar_map *map, mapvar_iter **out);
 
-// The next variable: a new handle, to be freed; NULL at the end. An error stands for one variable that
-// could not be read, or for the map: the next call goes on behind it, or comes to the end.
+// Returns the next variable: a new handle, which the caller frees; NULL at the end. An error
+// concerns one variable that could not be read, or the map; the next call goes on after it, or
+// reaches the end.
 int32_t mapvar_iter_next(mapvar_iter *iter,
                          mapvar_entry **entry);
 
-// Frees a walk, not the variables that it found. NULL is well.
+// Frees a walk, but not the entries that it returned. Does nothing for NULL.
 int32_t mapvar_iter_free(mapvar_iter *iter);
 
-// Where its name lies, UTF-8 without a NUL, and how long it is; it lives until the entry is freed.
+// Reports the address and length of the variable's name: UTF-8 without a NUL, valid until the
+// entry is freed.
 int32_t mapvar_entry_name(mapvar_entry *entry, const char **name, size_t *name_len);
 
-// Its kind, one of MAPVAR_KIND_….
+// Reports the value's kind, one of MAPVAR_KIND_….
 int32_t mapvar_entry_kind(mapvar_entry *entry, uint32_t *kind);
 
-// Its value: a new handle, to be freed.
+// Returns the value: a new handle; the caller frees it.
 int32_t mapvar_entry_value(mapvar_entry *entry, mapvar_value **value);
 
-// The number of its version: the how-manieth value of this variable it is; 0 of a gem's map.
+// Reports the number of the value's version: the value was the variable's n-th; 0 for a gem's map.
 int32_t mapvar_entry_version(mapvar_entry *entry, uint64_t *number);
 
-// Frees an entry, and with it its name. NULL is well.
+// Frees an entry and its name. Does nothing for NULL.
 int32_t mapvar_entry_free(mapvar_entry *entry);
 
-// Begins to watch one variable, which need not be there yet. Errors: MAPVAR_UNSUPPORTED for a gem's map.
+// Begins to watch one variable, which need not exist yet.
+// Errors: MAPVAR_UNSUPPORTED for a gem's map.
 int32_t mapvar_map_watch(mapvar_map *map,
                          const char *name,
                          size_t name_len,
                          mapvar_watch **out);
 
-// Begins to watch the `count` variables of these names, which need not be there yet. `name_lens` may be
-// NULL: then each name ends with a NUL.
+// Begins to watch the `count` variables of these names, which need not exist yet. If `name_lens`
+// is NULL, each name ends with a NUL.
 int32_t mapvar_map_watch_any(mapvar_map *map,
                              const char *const *names,
                              const size_t *name_lens,
                              size_t count,
                              mapvar_watch **out);
 
-// Begins to watch the variables whose names begin so, also those that are made later; all, where the
-// prefix is empty.
+// Begins to watch the variables whose names begin with the prefix, including those created later;
+// all variables if the prefix is empty.
 int32_t mapvar_map_watch_prefix(mapvar_map *map,
                                 const char *prefix,
                                 size_t prefix_len,
                                 mapvar_watch **out);
 
-// Waits for the next change up to so many milliseconds (0 looks whether there is one; UINT64_MAX is as
-// good as for ever): a new handle, to be freed; NULL where none came in time, and that is no error. Of
-// several changes of one variable since the last look the newest is told.
+// Waits for the next change for at most this many milliseconds; 0 only polls, UINT64_MAX is
+// practically forever. Returns a new handle, which the caller frees; NULL if no change came in
+// time, which is not an error. Of several changes of one variable since the last call, it reports
+// the newest.
 int32_t mapvar_watch_next(mapvar_watch *watch,
                           uint64_t milliseconds,
                           mapvar_change **change);
 
-// Frees a watch, not the changes that it told. NULL is well. A thread that waits by it goes on to wait.
+// Frees a watch, but not the changes that it reported. Does nothing for NULL. A thread that waits
+// on it continues to wait.
 int32_t mapvar_watch_free(mapvar_watch *watch);
 
-// Where the variable's name lies, UTF-8 without a NUL, and how long it is; it lives until the change is
-// freed.
+// Reports the address and length of the variable's name: UTF-8 without a NUL, valid until the
+// change is freed.
 int32_t mapvar_change_name(mapvar_change *change,
                            const char **name,
                            size_t *name_len);
 
-// Its value: a new handle, to be freed; NULL where the variable was removed, and that is no error.
+// Returns the value: a new handle; the caller frees it. NULL if the variable was removed, which is
+// not an error.
 int32_t mapvar_change_value(mapvar_change *change, mapvar_value **value);
 
-// Its version. Of an atomic the number is its word.
+// Reports the version. For an atomic the number is its word.
 int32_t mapvar_change_version(mapvar_change *change, mapvar_version *version);
 
-// How many changes of this variable there were between the last one that the watch told and this one;
-// at least so many, where the variable was removed and made again meanwhile; of an atomic 0.
+// Reports how many changes of this variable were skipped between the change that the watch
+// reported last and this one. At least that many, if the variable was removed and created again
+// meanwhile; 0 for an atomic.
 int32_t mapvar_change_skipped(mapvar_change *change,
                               uint64_t *skipped);
 
-// Frees a change, and with it its name. NULL is well.
+// Frees a change and its name. Does nothing for NULL.
 int32_t mapvar_change_free(mapvar_change *change);
 
-// A handle to the lock of this name, 1 to 1,017 bytes, which need not have been used before. Errors:
-// MAPVAR_UNSUPPORTED for a gem's map.
+// Returns a handle to the lock of this name, 1 to 1,017 bytes; the lock need not have been used
+// before.
+// Errors: MAPVAR_UNSUPPORTED for a gem's map.
 int32_t mapvar_map_lock(mapvar_map *map,
                         const char *name,
                         size_t name_len,
                         mapvar_lock **out);
 
-// Takes the lock, alone or (`shared` not 0) together with others that share it; waits up to so many
-// milliseconds. Those who came before have it before; a holder that lives is never robbed. Errors:
-// MAPVAR_TIMED_OUT, with mapvar_last_error_holder; MAPVAR_INVALID_ARGUMENT where this thread has it
-// already; MAPVAR_READ_ONLY; MAPVAR_FULL.
+// Acquires the lock, exclusively or (`shared` not 0) together with others that share it; waits for
+// at most this many milliseconds. Acquisition is in order of arrival; a lock is never taken from a
+// living owner.
+// Errors: MAPVAR_TIMED_OUT, with mapvar_last_error_holder; MAPVAR_INVALID_ARGUMENT if this thread
+// has it already; MAPVAR_READ_ONLY; MAPVAR_FULL.
 int32_t mapvar_lock_take(mapvar_lock *lock,
                          int32_t shared,
                          uint64_t milliseconds,
                          mapvar_held **held);
 
-// Enters the queue of a lock and waits for nothing: for callers that wait in slices, to be interrupted,
-// and do not want to lose their place between two of them.
+// Enters the queue of a lock without waiting. For callers that wait in slices, to stay
+// interruptible, and keep their place in between.
 int32_t mapvar_lock_queue(mapvar_lock *lock,
                           int32_t shared,
                           mapvar_place **place);
 
-// Waits for the lock up to so many milliseconds. The place is kept at MAPVAR_TIMED_OUT: call it again.
+// Waits for the lock for at most this many milliseconds. MAPVAR_TIMED_OUT keeps the place: call
+// again.
 int32_t mapvar_place_wait(mapvar_place *place,
                           uint64_t milliseconds,
                           mapvar_held **held);
 
-// Gives a place up; a lock that was had by it stays held. NULL is well.
+// Gives up a place in the queue; a lock acquired through it stays held. Does nothing for NULL.
 int32_t mapvar_place_free(mapvar_place *place);
 
-// Takes the lock if it is to be had at once; NULL where somebody has it, or came before, and that is no
-// error.
+// Acquires the lock if that is possible at once. NULL if another owner has it or others came
+// first, which is not an error.
 int32_t mapvar_lock_try(mapvar_lock *lock,
                         int32_t shared,
                         mapvar_held **held);
 
-// The process that has the lock, or the first of them; 0 where nobody has it.
+// Reports the process that owns the lock, or the first of several; 0 if the lock is free.
 int32_t mapvar_lock_holder(mapvar_lock *lock, uint32_t *process);
 
-// Takes the lock away from whoever has it, living or not; says how many that were. What it protects may
-// be half-changed, which the next to take it is told.
+// Takes the lock from all its owners, living or dead; `robbed` (may be NULL) is how many owners
+// there were. What the lock protects may be half-changed; the next owner learns that from
+// mapvar_held_recovered.
 int32_t mapvar_lock_force_unlock(mapvar_lock *lock,
                                  size_t *robbed);
 
-// Frees a handle; what is held by it stays held. NULL is well.
+// Frees a handle; a lock acquired through it stays held. Does nothing for NULL.
 int32_t mapvar_lock_free(mapvar_lock *lock);
 
-// The process whose lock this was, and who ended without giving it back, or had it taken away: what the
-// lock protects may be half-changed. 0 where it was given back, the usual case.
+// Reports the process that owned the lock and ended without releasing it, or from which it was
+// taken by force. What the lock protects may be half-changed then. 0 if the lock was released, the
+// usual case.
 int32_t mapvar_held_recovered(mapvar_held *held,
                               uint32_t *process);
 
-// Gives the lock back; the handle is gone, whatever comes of it. NULL is well. Errors: MAPVAR_REMOVED
-// where it was taken away by force.
+// Releases the lock; the handle is freed, whatever the result. Does nothing for NULL.
+// Errors: MAPVAR_REMOVED if the lock was taken away by force.
 int32_t mapvar_held_release(mapvar_held *held);
 
-// Sets a variable that ends with this process: it is there as long as this process has the map open, and
-// vanishes when it closes the map, or ends in any way; who watches it is told. Any other write makes it
-// one that stays. The handle of the value stays the caller's. Errors: those of mapvar_map_set_i64;
-// MAPVAR_UNSUPPORTED for a gem's map.
+// Sets an ephemeral variable: it exists as long as this process has the map open. It vanishes when
+// the process closes the map or ends in any way; watches report that. Any other write makes the
+// variable permanent. The caller keeps the handle `value`.
+// Errors: those of mapvar_map_set_i64; MAPVAR_UNSUPPORTED for a gem's map.
 int32_t mapvar_map_set_ephemeral(mapvar_map *map,
                                  const char *name,
                                  size_t name_len,
                                  mapvar_value *value);
 
-// The process that a variable ends with, as mapvar_map_set_ephemeral set it; 0 of one that stays, or is
-// not there.
+// Reports the owner process of an ephemeral variable (mapvar_map_set_ephemeral); 0 if the variable
+// is permanent or does not exist.
 int32_t mapvar_map_owner(mapvar_map *map,
                          const char *name,
                          size_t name_len,
                          uint32_t *process);
 
-// The processes that have the map open for writing, living ones alone, by the system's own word: a list
-// with a dictionary for each, a new handle, to be freed. Its keys: "pid" (a whole number), "program"
-// (text or nil), "since" (seconds since 1970, or nil), "this" (whether it is this handle of the map),
-// "holds" and "waits_for" (lists of locks), "owns" (a list of the variables that end with it), "watches"
-// (the variable that it waits for to change; true for several, nil for none). Other keys may be added.
+// Returns the living processes that have the map open for writing, as the system reports them. The
+// result is a list with a dictionary for each, a new handle; the caller frees it.
+// The keys are "pid" (an integer), "program" (text or nil), "since" (seconds since 1970, or nil),
+// "this" (whether it is this handle of the map), "holds" and "waits_for" (lists of locks), "owns"
+// (a list of its ephemeral variables), and "watches" (the variable whose change it waits for; true
+// for several, nil for none). Later versions may add keys.
 // Errors: MAPVAR_UNSUPPORTED for a gem's map.
 int32_t mapvar_map_participants(mapvar_map *map,
                                 mapvar_value **out);
 
-// One of the figures: `which` is one of MAPVAR_STAT_….
+// Reports one of the figures; `which` is one of MAPVAR_STAT_….
 int32_t mapvar_stat_get(mapvar_stat *stat, uint32_t which, uint64_t *out);
 
-// Frees figures. NULL is well.
+// Frees figures. Does nothing for NULL.
 int32_t mapvar_stat_free(mapvar_stat *stat);
 
-// How many findings there are, notes and faults.
+// Reports how many findings there are, notes and faults together.
 int32_t mapvar_check_count(mapvar_check *check, uint64_t *out);
 
-// How many of them are faults; a map without any is whole.
+// Reports how many findings are faults; a map without faults is intact.
 int32_t mapvar_check_faults(mapvar_check *check, uint64_t *out);
 
-// How many variables were found.
+// Reports how many variables were found.
 int32_t mapvar_check_variables(mapvar_check *check, uint64_t *out);
 
-// The finding at `index`, from 0 on: the byte `at` which it lies, whether it is a fault (1) or a note
-// (0), the variable that it concerns (`name` is NULL where it is none), and what it is. The texts are
-// UTF-8 without a NUL and live until the check is freed. MAPVAR_OUT_OF_RANGE beyond the last.
+// Reports the finding at `index`, from 0 on: its byte offset `at`, whether it is a fault (1) or a
+// note (0), the variable concerned (`name` is NULL if there is none), and a description. The texts
+// are UTF-8 without a NUL and live until the check is freed. MAPVAR_OUT_OF_RANGE beyond the last.
 int32_t mapvar_check_finding(mapvar_check *check,
                              size_t index,
                              uint64_t *at,
@@ -1236,18 +1293,18 @@ int32_t mapvar_check_finding(mapvar_check *check,
                              const char **what,
                              size_t *what_len);
 
-// Frees what a check found, and with it its texts. NULL is well.
+// Frees a check and its texts. Does nothing for NULL.
 int32_t mapvar_check_free(mapvar_check *check);
 
-// How many variables were saved, those with an older value among them.
+// Reports how many variables were saved, including those saved with an older value.
 int32_t mapvar_salvage_saved(mapvar_salvage *salvage, uint64_t *out);
 
-// How many were lost, or their newest value.
+// Reports how many variables were lost, or lost their newest value.
 int32_t mapvar_salvage_lost_count(mapvar_salvage *salvage, uint64_t *out);
 
-// What was lost, at `index`, from 0 on: where the damage lies, whether an older value of it is saved
-// (1), its name as far as it is known (else NULL), and what is wrong there. Texts as in
-// mapvar_check_finding.
+// Reports the loss at `index`, from 0 on: where the damage is, whether an older value was saved
+// (1), the variable's name as far as it is known (else NULL), and what is wrong. The texts live as
+// in mapvar_check_finding.
 int32_t mapvar_salvage_lost(mapvar_salvage *salvage,
                             size_t index,
                             uint64_t *at,
@@ -1257,7 +1314,7 @@ int32_t mapvar_salvage_lost(mapvar_salvage *salvage,
                             const char **what,
                             size_t *what_len);
 
-// Frees what came of a salvage, and with it its texts. NULL is well.
+// Frees a salvage and its texts. Does nothing for NULL.
 int32_t mapvar_salvage_free(mapvar_salvage *salvage);
 
 // How the variables lie in the memory: MAPVAR_FORMAT_STORE or MAPVAR_FORMAT_MARSHAL. A new map is of the
@@ -1358,24 +1415,25 @@ int32_t mapvar_map_write_string(mapvar_map *map,
                                 const void *bytes,
                                 size_t len);
 
-// A new value: what Ruby's Marshal.dump wrote, of a kind of ours where there is one, else
-// MAPVAR_KIND_OPAQUE of language 1, and so within lists and dictionaries. Nothing is executed. A Hash
-// loses its default, and objects that are one become copies. Errors: MAPVAR_CORRUPT or MAPVAR_NOT_A_MAP for
-// what is no Marshal 4.8, MAPVAR_INVALID_ARGUMENT where more follows it.
+// Returns a new value from what Ruby's Marshal.dump wrote. It has a native kind if there is one,
+// else MAPVAR_KIND_OPAQUE of language 1; the same holds within lists and dictionaries. Nothing is
+// executed. A Hash loses its default, and references to one object become copies.
+// Errors: MAPVAR_CORRUPT or MAPVAR_NOT_A_MAP if the bytes are not Marshal 4.8,
+// MAPVAR_INVALID_ARGUMENT if more bytes follow it.
 int32_t mapvar_value_from_marshal(const void *bytes,
                                   size_t bytes_len,
                                   mapvar_value **out);
 
-// The value as Ruby's Marshal.dump would write it, into a buffer (C3). MAPVAR_UNSUPPORTED where it is or
-// holds a pod, or an opaque value of another language.
+// Copies the value, as Ruby's Marshal.dump would write it, into a buffer (C3). MAPVAR_UNSUPPORTED
+// if it is or holds a pod, or an opaque value of another language.
 int32_t mapvar_value_to_marshal(mapvar_value *value,
                                 void *into,
                                 size_t capacity,
                                 size_t *len);
 
-// A variable as Ruby's Marshal.dump would write it, into a buffer (C3); of a gem's map the bytes that lie
-// there, with all that a value does not have. Errors as mapvar_map_get_value and
-// mapvar_value_to_marshal, and MAPVAR_TOO_LARGE.
+// Copies a variable's value, as Ruby's Marshal.dump would write it, into a buffer (C3). For a
+// gem's map these are the stored bytes, including all that a mapvar_value cannot hold.
+// Errors: those of mapvar_map_get_value and mapvar_value_to_marshal, and MAPVAR_TOO_LARGE.
 int32_t mapvar_map_get_marshal(mapvar_map *map,
                                const char *name,
                                size_t name_len,
@@ -1383,49 +1441,50 @@ int32_t mapvar_map_get_marshal(mapvar_map *map,
                                size_t capacity,
                                size_t *len);
 
-// The names of the classes and modules that Ruby's Marshal.load would look up, and run code of, to load
-// these bytes: each once, in UTF-8 with a NUL behind it, one after the other, into a buffer (C3). Errors:
-// those of mapvar_value_from_marshal, and MAPVAR_TOO_LARGE, also where objects lie in each other more than
-// 500 levels deep, for which the loader's stack may not do.
+// Copies the names of the classes and modules that Ruby's Marshal.load would look up, and run code
+// of, to load these bytes, into a buffer (C3). Each name appears once, in UTF-8 and followed by a
+// NUL.
+// Errors: those of mapvar_value_from_marshal, and MAPVAR_TOO_LARGE, also if objects are nested
+// more than 500 levels deep, which could exhaust the loader's stack.
 int32_t mapvar_marshal_classes(const void *bytes,
                                size_t bytes_len,
                                void *into,
                                size_t capacity,
                                size_t *len);
 
-// New options.
+// Creates new options.
 int32_t mapvar_section_options_new(mapvar_section_options **out);
 
-// Frees options; the sections made by them stay. NULL is well.
+// Frees options; the sections opened by them stay open. Does nothing for NULL.
 int32_t mapvar_section_options_free(mapvar_section_options *options);
 
-// Known by this name to other processes, 1 to 120 of A-Z a-z 0-9 . _ -, in a scope, MAPVAR_SCOPE_….
-// MAPVAR_INVALID_NAME says which rule it breaks.
+// Selects the name by which other processes open the section, 1 to 120 characters of A-Z a-z 0-9 .
+// _ -, in a scope, MAPVAR_SCOPE_…. MAPVAR_INVALID_NAME reports which rule the name breaks.
 int32_t mapvar_section_options_name(mapvar_section_options *options,
                                     const char *name,
                                     size_t name_len,
                                     uint32_t scope);
 
-// Exactly this name of the operating system, for objects that other programs made.
+// Selects exactly this name of the operating system, for objects that other programs created.
 int32_t mapvar_section_options_native_name(mapvar_section_options *options,
                                            const char *name,
                                            size_t name_len);
 
-// Backed by this file; the path is UTF-8 on every system.
+// Selects the file behind the section; the path is UTF-8 on every system.
 int32_t mapvar_section_options_file(mapvar_section_options *options,
                                     const char *path,
                                     size_t path_len);
 
-// Bytes. Needed to create; when opening it is the least size that will do.
+// Sets the size in bytes. Creating needs it; for opening it is the smallest acceptable size.
 int32_t mapvar_section_options_size(mapvar_section_options *options, uint64_t bytes);
 
-// How far one without a file may grow, in bytes.
+// Sets the size in bytes that a section without a file may grow to.
 int32_t mapvar_section_options_max_size(mapvar_section_options *options, uint64_t bytes);
 
-// The most that views may do, MAPVAR_PROTECTION_….
+// Sets the most that views may do, MAPVAR_PROTECTION_….
 int32_t mapvar_section_options_protection(mapvar_section_options *options, uint32_t protection);
 
-// MAPVAR_SECTION_… flags, added together.
+// Sets MAPVAR_SECTION_… flags, added together.
 int32_t mapvar_section_options_flags(mapvar_section_options *options, uint32_t flags);
 
 // Not 0: child processes inherit the handle.
@@ -1434,124 +1493,137 @@ int32_t mapvar_section_options_inherit(mapvar_section_options *options, int32_t 
 // Not 0: allows a file on a network drive.
 int32_t mapvar_section_options_allow_network(mapvar_section_options *options, int32_t allow);
 
-// How long to wait for another process that is just making or removing the object, in milliseconds;
-// 5,000 unless set.
+// Sets the longest time in milliseconds to wait while another process creates or removes the
+// object; 5,000 by default.
 int32_t mapvar_section_options_timeout(mapvar_section_options *options, uint64_t milliseconds);
 
-// Makes the section; it must not exist. Its bytes are 0. Errors as mapvar_options_create, and
-// MAPVAR_UNSUPPORTED.
+// Creates the section; it must not exist. Its bytes are 0.
+// Errors: those of mapvar_options_create, and MAPVAR_UNSUPPORTED.
 int32_t mapvar_section_options_create(mapvar_section_options *options, mapvar_section **out);
 
-// Opens the section; it must exist. Errors: MAPVAR_NOT_FOUND, MAPVAR_FOREIGN_OWNER, MAPVAR_TOO_LARGE
-// where it is smaller than the size asked for, and those of creating.
+// Opens the section; it must exist.
+// Errors: MAPVAR_NOT_FOUND, MAPVAR_FOREIGN_OWNER, MAPVAR_TOO_LARGE if it is smaller than the
+// requested size, and those of creating.
 int32_t mapvar_section_options_open(mapvar_section_options *options,
                                     mapvar_section **out);
 
-// Opens the section, or makes it.
+// Opens the section, or creates it if it does not exist.
 int32_t mapvar_section_options_open_or_create(mapvar_section_options *options,
                                               mapvar_section **out);
 
-// Closes the handle; views that are there keep theirs. NULL is well.
+// Closes the handle; existing views keep the section open. Does nothing for NULL.
 int32_t mapvar_section_close(mapvar_section *section);
 
-// 1 where the call that opened the section made it, 0 where it found it.
+// Reports 1 if the call that opened the section created it, 0 if the section existed.
 int32_t mapvar_section_was_created(mapvar_section *section, int32_t *created);
 
-// Its true size in bytes, now; of one without a file on Windows rounded up to a page, or the most that
-// it may grow to.
+// Reports the present size in bytes. For a section without a file on Windows this is rounded up to
+// a page, or is the size that it may grow to.
 int32_t mapvar_section_size(mapvar_section *section,
                             uint64_t *bytes);
 
-// Makes it at least `bytes` long, for every process; never shorter. Views stay as long as they are.
-// Errors: MAPVAR_NO_SPACE, MAPVAR_TOO_LARGE, MAPVAR_READ_ONLY, MAPVAR_TIMED_OUT, MAPVAR_UNSUPPORTED.
+// Makes the section at least `bytes` long, for every process; it never shrinks. Existing views
+// keep their length.
+// Errors: MAPVAR_NO_SPACE, MAPVAR_TOO_LARGE, MAPVAR_READ_ONLY, MAPVAR_TIMED_OUT,
+// MAPVAR_UNSUPPORTED.
 int32_t mapvar_section_grow(mapvar_section *section,
                             uint64_t bytes);
 
-// New options.
+// Creates new options.
 int32_t mapvar_view_options_new(mapvar_view_options **out);
 
-// Frees options; the views made by them stay. NULL is well.
+// Frees options; the views opened by them stay. Does nothing for NULL.
 int32_t mapvar_view_options_free(mapvar_view_options *options);
 
-// First byte of the range, any number, and its length in bytes; 0 = to the end of the section.
+// Sets the first byte of the range, at any offset, and its length in bytes; 0 = to the end of the
+// section.
 int32_t mapvar_view_options_range(mapvar_view_options *options, uint64_t offset, uint64_t len);
 
-// Keeps address space behind the range, in bytes from its start, for mapvar_view_grow.
+// Reserves address space for mapvar_view_grow, in bytes from the start of the range.
 int32_t mapvar_view_options_reserve(mapvar_view_options *options, uint64_t bytes);
 
-// What the view may do, MAPVAR_ACCESS_…: what the section's protection allows, unless set.
+// Sets what the view may do, MAPVAR_ACCESS_…; by default, all that the section's protection
+// allows.
 int32_t mapvar_view_options_access(mapvar_view_options *options, uint32_t access);
 
-// Not 0: code in the range may be run; the section's protection must allow it.
+// Not 0: code in the range can be executed; the section's protection must allow it.
 int32_t mapvar_view_options_execute(mapvar_view_options *options, int32_t execute);
 
-// Where to map, a multiple of the system's granularity; 0 = anywhere. There or nowhere.
+// Sets the address to map at, a multiple of the system's granularity; 0 = anywhere. If that
+// address is taken, mapping fails.
 int32_t mapvar_view_options_base_address(mapvar_view_options *options, size_t address);
 
-// Maps a range of a section; `options` may be NULL: the whole. The view keeps the section open.
-// Errors: MAPVAR_OUT_OF_RANGE, MAPVAR_INVALID_ARGUMENT, MAPVAR_READ_ONLY, MAPVAR_PERMISSION_DENIED,
-// MAPVAR_NO_SPACE.
+// Maps a range of a section; if `options` is NULL, the whole section. The view keeps the section
+// open.
+// Errors: MAPVAR_OUT_OF_RANGE, MAPVAR_INVALID_ARGUMENT, MAPVAR_READ_ONLY,
+// MAPVAR_PERMISSION_DENIED, MAPVAR_NO_SPACE.
 int32_t mapvar_section_view(mapvar_section *section,
                             mapvar_view_options *options,
                             mapvar_view **out);
 
-// Unmaps the range; where another thread is in a call on it, when that ends. NULL is well.
+// Unmaps the range; if another thread is in a call on the view, when that call ends. Does nothing
+// for NULL.
 int32_t mapvar_view_close(mapvar_view *view);
 
-// Its length in bytes, how long it can grow, and where in the section it begins; each may be NULL.
+// Reports the view's length in bytes, the length that it can grow to, and its offset in the
+// section. Each may be NULL.
 int32_t mapvar_view_extent(mapvar_view *view, size_t *len, size_t *reserved, uint64_t *offset);
 
-// What it may do, MAPVAR_ACCESS_….
+// Reports what the view may do, MAPVAR_ACCESS_….
 int32_t mapvar_view_access(mapvar_view *view, uint32_t *access);
 
-// The address of its first byte, for those who hand it to foreign code. It is the system's memory:
-// other processes change it, and after mapvar_view_close it is gone.
+// Reports the address of the first byte, for callers that pass it to foreign code. The memory is
+// the system's: other processes change it, and it is unmapped after mapvar_view_close.
 int32_t mapvar_view_address(mapvar_view *view, void **out);
 
-// Makes its first `len` bytes reachable, where it is; the section must be that long.
+// Makes the first `len` bytes accessible without moving the view; the section must be that long.
 int32_t mapvar_view_grow(mapvar_view *view, size_t len);
 
-// Copies `len` bytes from byte `at` of the range to `into` (C3). Errors: MAPVAR_OUT_OF_RANGE with
-// nothing copied; MAPVAR_TRUNCATED and MAPVAR_IO where the memory is gone.
+// Copies `len` bytes from byte `at` of the range to `into` (C3).
+// Errors: MAPVAR_OUT_OF_RANGE with nothing copied; MAPVAR_TRUNCATED and MAPVAR_IO for a lost
+// mapping.
 int32_t mapvar_view_read(mapvar_view *view, size_t at, void *into, size_t len);
 
-// Copies `len` bytes from `from` to byte `at` of the range. Errors: MAPVAR_OUT_OF_RANGE and
-// MAPVAR_READ_ONLY with nothing written; MAPVAR_TRUNCATED and MAPVAR_IO where the memory is gone.
+// Copies `len` bytes from `from` to byte `at` of the range.
+// Errors: MAPVAR_OUT_OF_RANGE and MAPVAR_READ_ONLY with nothing written; MAPVAR_TRUNCATED and
+// MAPVAR_IO for a lost mapping.
 int32_t mapvar_view_write(mapvar_view *view, size_t at, const void *from, size_t len);
 
-// The first `len` bytes into `into` (C3): what mapvar_view_write_string wrote. Bytes, zeros included.
+// Copies the first `len` bytes to `into` (C3), as mapvar_view_write_string wrote them, zeros
+// included.
 int32_t mapvar_view_read_string(mapvar_view *view,
                                 char *into,
                                 size_t len);
 
-// Writes bytes at the start of the range, with no terminator and no length. `len` is true: no
-// MAPVAR_NUL, for they may hold zeros.
+// Writes bytes at the start of the range, with no terminator and no length. `len` is the true
+// length, never MAPVAR_NUL, since the bytes may hold zeros.
 int32_t mapvar_view_write_string(mapvar_view *view, const char *from, size_t len);
 
-// Starts writing `len` bytes from byte `at` of the range to the file; the device may have them later.
-// Nothing to do without a file.
+// Starts writing `len` bytes from byte `at` of the range to the file; the device may receive them
+// later. Does nothing without a file.
 int32_t mapvar_view_flush(mapvar_view *view,
                           size_t at,
                           size_t len);
 
-// As mapvar_view_flush, without waiting for anything: before one mapvar_view_sync for many ranges.
+// Does the same as mapvar_view_flush, but waits for nothing: for many ranges before one
+// mapvar_view_sync.
 int32_t mapvar_view_flush_start(mapvar_view *view, size_t at, size_t len);
 
-// As mapvar_view_flush, and waits until the device has them. After MAPVAR_IO nothing is known of what
-// reached it.
+// Does the same as mapvar_view_flush, and waits until the device has the bytes. After MAPVAR_IO it
+// is unknown which bytes reached the device.
 int32_t mapvar_view_flush_durable(mapvar_view *view,
                                   size_t at,
                                   size_t len);
 
-// Waits until the device has what was flushed of the file, by whatever view.
+// Waits until the device has all of the file that was flushed, by any view.
 int32_t mapvar_view_sync(mapvar_view *view);
 
-// 0 as long as all of the memory is there; otherwise, and for ever, MAPVAR_TRUNCATED where the file
-// was made shorter, or MAPVAR_IO where the system could not read or keep a page.
+// Returns 0 as long as all of the memory is mapped. Afterwards it always returns MAPVAR_TRUNCATED,
+// if the file was truncated, or MAPVAR_IO, if the system could not read or keep a page.
 int32_t mapvar_view_lost(mapvar_view *view);
 
-// The 64-bit word at byte `at`, atomically, with acquire order. MAPVAR_OUT_OF_RANGE where it does not
-// lie within, or not at a multiple of 8 in the section.
+// Loads the 64-bit word at byte `at`, atomically, with acquire order. MAPVAR_OUT_OF_RANGE if the
+// word is not within the range, or not at a multiple of 8 in the section.
 int32_t mapvar_view_load(mapvar_view *view,
                          size_t at,
                          uint64_t *out);
@@ -1562,8 +1634,8 @@ int32_t mapvar_view_store(mapvar_view *view, size_t at, uint64_t value);
 // Adds to the 64-bit word at byte `at`, atomically; `before` may be NULL.
 int32_t mapvar_view_add(mapvar_view *view, size_t at, uint64_t value, uint64_t *before);
 
-// Stores `new_value` in the 64-bit word at byte `at` where `old_value` stands, atomically: `exchanged`
-// is 1 then, else 0; `found` is what stood there. Either may be NULL.
+// Stores `new_value` in the 64-bit word at byte `at` if it holds `old_value`, atomically.
+// `exchanged` is then 1, else 0; `found` is the word before. Either may be NULL.
 int32_t mapvar_view_compare_exchange(mapvar_view *view,
                                      size_t at,
                                      uint64_t old_value,
