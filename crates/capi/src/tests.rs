@@ -1,4 +1,4 @@
-//! What C cannot see of itself.
+//! Tests of what C cannot observe.
 #![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
 
 use crate::base::{codes, errors};

@@ -1,4 +1,4 @@
-// Waiting for variables to change, and locks, between two processes.
+// Waiting for changes of variables, and locks, between two processes.
 #include "check.h"
 
 static void ephemeral(mapvar_map *map, const char *name, const char *text) {
@@ -8,7 +8,7 @@ static void ephemeral(mapvar_map *map, const char *name, const char *text) {
     OK(mapvar_value_free(value));
 }
 
-// The second process: counts up what the first waits for, then keeps a lock until it is killed.
+// The second process: increments the variable that the first watches, then keeps a lock until it is killed.
 static int peer(const char *name) {
     mapvar_map *map;
     mapvar_lock *lock;
