@@ -4,16 +4,13 @@
 //! interface", gives the reasons.
 //!
 //! Each exported function is a line or two: it checks its arguments and calls the library.
-//! [`answer`](base::errors::answer) turns the result, or a panic, into a code. Handles are indices
-//! into the table in [`base::handles`], never addresses, so no handle is ever dereferenced.
+//! [`answer`](base::errors::answer) turns the result, or a panic, into a code. Handles are keys
+//! of the table in [`base::handles`], never addresses, so no handle is ever dereferenced.
 #![allow(non_camel_case_types, reason = "the names of C")]
-#![allow(clippy::missing_safety_doc, reason = "the header says it, for all of them: C1 to C4")]
-#![allow(
-    missing_debug_implementations,
-    reason = "the types of handles, of which there is never one"
-)]
-#![allow(clippy::doc_markdown, reason = "what is documented here goes into a header of C")]
-#![allow(clippy::too_many_arguments, reason = "results of C are arguments")]
+#![allow(clippy::missing_safety_doc, reason = "the header states it for all of them: C1 to C4")]
+#![allow(missing_debug_implementations, reason = "handle types, of which no value exists")]
+#![allow(clippy::doc_markdown, reason = "these docs go into a C header")]
+#![allow(clippy::too_many_arguments, reason = "in C, results are arguments")]
 
 pub mod base;
 pub mod value;

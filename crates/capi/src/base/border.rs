@@ -1,5 +1,5 @@
 //! Converts arguments and results of C: pointers with their lengths in, results out.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{codes::MAPVAR_NUL, errors::refused};
 use mapvar::{ErrorKind, Result, Value};
@@ -190,7 +190,7 @@ pub(crate) unsafe fn buffer<'a>(into: *mut c_void, capacity: usize) -> Result<&'
 pub(crate) fn give(from: &[u8], into: &mut [u8], len: Out<'_, usize>) -> Result<()> {
     let len = wanted("len", len)?;
     len.write(from.len());
-    let room = into.len();
+    let capacity = into.len();
     match into.get_mut(..from.len()) {
         Some(place) => {
             place.copy_from_slice(from);
@@ -200,14 +200,14 @@ pub(crate) fn give(from: &[u8], into: &mut [u8], len: Out<'_, usize>) -> Result<
             }
             Ok(())
         }
-        None if room == 0 => Ok(()),
-        None => Err(short(room, from.len())),
+        None if capacity == 0 => Ok(()),
+        None => Err(short(capacity, from.len())),
     }
 }
 
 #[cold]
-pub(crate) fn short(room: usize, len: usize) -> mapvar::Error {
-    let detail = format!("{len} bytes do not fit the {room} of the buffer; give a larger one");
+pub(crate) fn short(capacity: usize, len: usize) -> mapvar::Error {
+    let detail = format!("{len} bytes do not fit the {capacity} of the buffer; give a larger one");
     refused(ErrorKind::TooLarge, "capacity", detail)
 }
 

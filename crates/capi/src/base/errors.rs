@@ -1,5 +1,5 @@
 //! The last error of each thread.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::codes::{self, MAPVAR_OK, MAPVAR_PANICKED};
 use mapvar::{Error, ErrorKind, Result};

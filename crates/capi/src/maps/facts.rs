@@ -1,5 +1,5 @@
 //! What is known of a map: figures, check results, salvage results.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::{
     base::{

@@ -1,5 +1,5 @@
 //! The processes that use a map, and variables that end with a process.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
     border::{self, wanted},

@@ -1,5 +1,5 @@
 //! Raw sections: the system's shared memory, without variables.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::{
     base::{

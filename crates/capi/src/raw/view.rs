@@ -1,5 +1,5 @@
 //! Views of raw sections.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
     border::{self, offer, wanted},
