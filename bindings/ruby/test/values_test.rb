@@ -94,7 +94,8 @@ class ValuesTest < Case
     end
   end
 
-  # What a Value of the library cannot hold: the gem's layout keeps it, a store keeps the value without it.
+  # Properties that a Value of the library cannot hold: the gem's layout keeps them, a store keeps the value without
+  # them.
   def test_what_only_marshal_has
     each_layout do |map, format|
       map[:counts] = Hash.new(5).merge!("a" => 1)

@@ -109,7 +109,7 @@
 // The timeout has passed; mapvar_last_error_holder may name the process that the call waited for.
 #define MAPVAR_TIMED_OUT 19
 
-// Other writers kept changing what was to be read or written.
+// Other writers kept changing the data to be read or written.
 #define MAPVAR_CONTENDED 20
 
 // A transaction, or a conditional set, conflicted with other writers.
@@ -343,7 +343,7 @@ typedef struct mapvar_options mapvar_options;
 // A place in the queue of a lock.
 typedef struct mapvar_place mapvar_place;
 
-// What was salvaged from a damaged map, and what was lost.
+// The variables salvaged from a damaged map, and those lost.
 typedef struct mapvar_salvage mapvar_salvage;
 
 // The system's object: a file, a named piece of memory, or an anonymous one. Any number of threads
@@ -360,11 +360,10 @@ typedef struct mapvar_snapshot mapvar_snapshot;
 // Figures of a map at one moment.
 typedef struct mapvar_stat mapvar_stat;
 
-// Many variables, read and written as one. What is set here is buffered until
-// mapvar_transaction_commit, which publishes all of it or nothing. No lock is held meanwhile.
-// Begin, read and set, commit. If any of these returns MAPVAR_CONFLICT, call
-// mapvar_transaction_restart and repeat everything. Up to 512 variables, no atomics. It keeps its
-// map open. Threads that use one at once take turns.
+// Many variables, read and written as one. Writes are buffered until mapvar_transaction_commit,
+// which publishes all of them or none. No lock is held meanwhile. Begin, read and set, commit. If
+// any of these returns MAPVAR_CONFLICT, call mapvar_transaction_restart and repeat everything. Up
+// to 512 variables, no atomics. It keeps its map open. Threads that use one at once take turns.
 typedef struct mapvar_transaction mapvar_transaction;
 
 // A value of any kind, read from a variable or to be stored in one. It never changes, so any
@@ -515,7 +514,7 @@ int32_t mapvar_options_salvage(mapvar_options *options,
 // does.
 int32_t mapvar_map_open(const char *name, size_t name_len, mapvar_map **out);
 
-// Closes the handle and reports what the system reports. If it is the process's last handle to a
+// Closes the handle and reports the system's errors. If it is the process's last handle to a
 // map in a file, it first flushes what was set since the last flush. May wait for the disk.
 // The map itself stays open until the handles made from it (of variables, atomics, transactions,
 // snapshots and walks) are freed. If another thread is in a call on this handle, the map stays
@@ -538,9 +537,10 @@ int32_t mapvar_map_timeout(mapvar_map *map, uint64_t *milliseconds);
 int32_t mapvar_map_size(mapvar_map *map,
                         uint64_t *bytes);
 
-// Reports what opening the map recovered. Usually nothing was to be recovered: `happened` and all
-// others are 0. Otherwise `variables` is how many variables were recovered and `lost` how many
-// were lost; `damaged` is 1 if the disk did not keep what it had acknowledged. Each may be NULL.
+// Reports the recovery when the map was opened. Usually none was needed: `happened` and all other
+// results are 0. Otherwise `variables` is how many variables were recovered and `lost` how many
+// were lost; `damaged` is 1 if the disk did not keep data that it had acknowledged. Each may be
+// NULL.
 int32_t mapvar_map_recovery(mapvar_map *map,
                             int32_t *happened,
                             uint64_t *variables,
@@ -1066,17 +1066,17 @@ int32_t mapvar_transaction_remove(mapvar_transaction *transaction,
                                   const char *name,
                                   size_t name_len);
 
-// Publishes all that was set, as one, if what was read has not changed meanwhile. The transaction
+// Publishes all writes as one, if no variable that was read has changed meanwhile. The transaction
 // is then empty and can be used for the next. May wait.
 // Errors: MAPVAR_CONFLICT, with nothing written: restart; MAPVAR_TOO_LARGE for more than 512
 // variables; those of mapvar_map_set_i64.
 int32_t mapvar_transaction_commit(mapvar_transaction *transaction);
 
-// Discards what was read and set, waits briefly, longer with each restart, and begins again.
+// Discards all reads and writes, waits briefly, longer with each restart, and begins again.
 // MAPVAR_CONFLICT after 16 runs.
 int32_t mapvar_transaction_restart(mapvar_transaction *transaction);
 
-// Frees a transaction; what was not committed is discarded. Does nothing for NULL.
+// Frees a transaction; uncommitted writes are discarded. Does nothing for NULL.
 int32_t mapvar_transaction_free(mapvar_transaction *transaction);
 
 // Returns the `count` variables of these names as they were at one instant. If `name_lens` is
@@ -1231,7 +1231,7 @@ int32_t mapvar_lock_try(mapvar_lock *lock,
 int32_t mapvar_lock_holder(mapvar_lock *lock, uint32_t *process);
 
 // Takes the lock from all its owners, living or dead; `robbed` (may be NULL) is how many owners
-// there were. What the lock protects may be half-changed; the next owner learns that from
+// there were. The protected data may be half-changed; the next owner learns that from
 // mapvar_held_recovered.
 int32_t mapvar_lock_force_unlock(mapvar_lock *lock,
                                  size_t *robbed);
@@ -1240,7 +1240,7 @@ int32_t mapvar_lock_force_unlock(mapvar_lock *lock,
 int32_t mapvar_lock_free(mapvar_lock *lock);
 
 // Reports the process that owned the lock and ended without releasing it, or from which it was
-// taken by force. What the lock protects may be half-changed then. 0 if the lock was released, the
+// taken by force. The protected data may be half-changed then. 0 if the lock was released, the
 // usual case.
 int32_t mapvar_held_recovered(mapvar_held *held,
                               uint32_t *process);

@@ -1,4 +1,4 @@
-//! Tests of what C cannot observe.
+//! Tests of internals that a C test cannot observe.
 #![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{codes, errors};

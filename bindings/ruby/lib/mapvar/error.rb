@@ -165,7 +165,7 @@ module Mapvar
     Errno = ::Errno::ETIMEDOUT::Errno
   end
 
-  # Other writers kept changing what was to be read or written.
+  # Other writers kept changing the data to be read or written.
   class Contended < Error
     CODE = 20
     Errno = ::Errno::EAGAIN::Errno

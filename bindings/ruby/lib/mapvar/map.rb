@@ -579,7 +579,7 @@ module Mapvar
       end
     end
 
-    # Reads a value that holds what Marshal cannot represent.
+    # Reads a value whose parts Marshal cannot represent.
     def odd(text)
       make = lambda do |out|
         Library.patiently(@timeout) { Library.mapvar_map_get_value(handle, text, text.bytesize, out) }

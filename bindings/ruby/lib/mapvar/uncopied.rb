@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Mapvar
-  # For objects that own something of the library: a copy would free what the original uses.
+  # For objects that own a resource of the library: a copy would free the original's resource.
   # @api private
   module Uncopied
     private

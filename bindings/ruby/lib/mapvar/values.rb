@@ -115,7 +115,7 @@ module Mapvar
                             "[#{classes.join(", ")}]", classes: classes)
       end
 
-      # Converts a value that holds what Marshal cannot represent.
+      # Converts a value whose parts Marshal cannot represent.
       def walk(value, permitted, lenient)
         case KINDS[Library.number(:uint32) { |out| Library.mapvar_value_kind(value, out) }]
         when :list

@@ -43,7 +43,7 @@ pub const MAPVAR_TRUNCATED: i32 = 17;
 pub const MAPVAR_NEEDS_RECOVERY: i32 = 18;
 /// The timeout has passed; mapvar_last_error_holder may name the process that the call waited for.
 pub const MAPVAR_TIMED_OUT: i32 = 19;
-/// Other writers kept changing what was to be read or written.
+/// Other writers kept changing the data to be read or written.
 pub const MAPVAR_CONTENDED: i32 = 20;
 /// A transaction, or a conditional set, conflicted with other writers.
 pub const MAPVAR_CONFLICT: i32 = 21;

@@ -26,11 +26,10 @@ pub struct mapvar_var;
 /// use one at once. An operation of another type fails with MAPVAR_WRONG_KIND.
 pub struct mapvar_atomic;
 
-/// Many variables, read and written as one. What is set here is buffered until
-/// mapvar_transaction_commit, which publishes all of it or nothing. No lock is held meanwhile.
-/// Begin, read and set, commit. If any of these returns MAPVAR_CONFLICT, call
-/// mapvar_transaction_restart and repeat everything. Up to 512 variables, no atomics. It keeps its
-/// map open. Threads that use one at once take turns.
+/// Many variables, read and written as one. Writes are buffered until mapvar_transaction_commit,
+/// which publishes all of them or none. No lock is held meanwhile. Begin, read and set, commit. If
+/// any of these returns MAPVAR_CONFLICT, call mapvar_transaction_restart and repeat everything. Up
+/// to 512 variables, no atomics. It keeps its map open. Threads that use one at once take turns.
 pub struct mapvar_transaction;
 
 /// Several variables as they were at one instant. It never changes.
@@ -68,7 +67,7 @@ pub struct mapvar_stat;
 /// The findings of a check.
 pub struct mapvar_check;
 
-/// What was salvaged from a damaged map, and what was lost.
+/// The variables salvaged from a damaged map, and those lost.
 pub struct mapvar_salvage;
 
 /// Variables set by a map that gems were seen to erase. It never changes.

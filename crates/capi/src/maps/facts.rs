@@ -1,4 +1,4 @@
-//! What is known of a map: figures, check results, salvage results.
+//! Facts about a map: figures, check results, salvage results.
 #![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::{

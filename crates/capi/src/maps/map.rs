@@ -30,7 +30,7 @@ pub unsafe extern "C" fn mapvar_map_open(
     })
 }
 
-/// Closes the handle and reports what the system reports. If it is the process's last handle to a
+/// Closes the handle and reports the system's errors. If it is the process's last handle to a
 /// map in a file, it first flushes what was set since the last flush. May wait for the disk.
 /// The map itself stays open until the handles made from it (of variables, atomics, transactions,
 /// snapshots and walks) are freed. If another thread is in a call on this handle, the map stays
@@ -101,9 +101,10 @@ pub extern "C" fn mapvar_map_size(
     })
 }
 
-/// Reports what opening the map recovered. Usually nothing was to be recovered: `happened` and all
-/// others are 0. Otherwise `variables` is how many variables were recovered and `lost` how many
-/// were lost; `damaged` is 1 if the disk did not keep what it had acknowledged. Each may be NULL.
+/// Reports the recovery when the map was opened. Usually none was needed: `happened` and all other
+/// results are 0. Otherwise `variables` is how many variables were recovered and `lost` how many
+/// were lost; `damaged` is 1 if the disk did not keep data that it had acknowledged. Each may be
+/// NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_recovery(
     map: *mut mapvar_map,

@@ -75,7 +75,7 @@ pub unsafe extern "C" fn mapvar_transaction_remove(
     })
 }
 
-/// Publishes all that was set, as one, if what was read has not changed meanwhile. The transaction
+/// Publishes all writes as one, if no variable that was read has changed meanwhile. The transaction
 /// is then empty and can be used for the next. May wait.
 /// Errors: MAPVAR_CONFLICT, with nothing written: restart; MAPVAR_TOO_LARGE for more than 512
 /// variables; those of mapvar_map_set_i64.
@@ -84,14 +84,14 @@ pub extern "C" fn mapvar_transaction_commit(transaction: *mut mapvar_transaction
     answer("mapvar_transaction_commit", || with(transaction, |it| it.turn()?.commit()))
 }
 
-/// Discards what was read and set, waits briefly, longer with each restart, and begins again.
+/// Discards all reads and writes, waits briefly, longer with each restart, and begins again.
 /// MAPVAR_CONFLICT after 16 runs.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_transaction_restart(transaction: *mut mapvar_transaction) -> i32 {
     answer("mapvar_transaction_restart", || with(transaction, |it| it.turn()?.restart()))
 }
 
-/// Frees a transaction; what was not committed is discarded. Does nothing for NULL.
+/// Frees a transaction; uncommitted writes are discarded. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_transaction_free(transaction: *mut mapvar_transaction) -> i32 {
     answer("mapvar_transaction_free", || close(transaction).map(drop))

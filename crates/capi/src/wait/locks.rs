@@ -132,7 +132,7 @@ pub extern "C" fn mapvar_lock_holder(
 }
 
 /// Takes the lock from all its owners, living or dead; `robbed` (may be NULL) is how many owners
-/// there were. What the lock protects may be half-changed; the next owner learns that from
+/// there were. The protected data may be half-changed; the next owner learns that from
 /// mapvar_held_recovered.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_force_unlock(
@@ -153,7 +153,7 @@ pub extern "C" fn mapvar_lock_free(lock: *mut mapvar_lock) -> i32 {
 }
 
 /// Reports the process that owned the lock and ended without releasing it, or from which it was
-/// taken by force. What the lock protects may be half-changed then. 0 if the lock was released, the
+/// taken by force. The protected data may be half-changed then. 0 if the lock was released, the
 /// usual case.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_held_recovered(
