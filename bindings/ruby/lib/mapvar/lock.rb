@@ -34,7 +34,7 @@ module Mapvar
     # @param shared [Boolean] together with others that share it
     # @param timeout [Numeric, nil] seconds to wait for it; by default the map's {Map#timeout}
     # @yield [recovered] the process that ended while it owned the lock, or from which the lock was taken by force:
-    #   what the lock protects may be half-changed. Usually nil: the lock was released
+    #   the protected data may be half-changed. Usually nil: the lock was released
     # @return [Object] the block's result
     # @raise [TimedOut] with its holder
     # @raise [InvalidArgument] if this thread has it already

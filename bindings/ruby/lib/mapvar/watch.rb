@@ -101,7 +101,7 @@ module Mapvar
       loop { yield wait }
     end
 
-    # Closes the watch; a thread that waits on it raises {Closed}. The map stays open.
+    # Closes the watch; {Closed} is raised in a thread that waits on it. The map stays open.
     def close
       @owned.free { |it| Library.mapvar_watch_free(it) }
       Library.mapvar_change_free(@left.pop) until @left.empty?
