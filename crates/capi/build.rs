@@ -1,4 +1,4 @@
-//! The name that programs which are linked with the shared library look for: the number changes with the
+//! Sets the name under which linked programs find the shared library. Its number changes with the
 //! interface, not with the version.
 
 fn main() {

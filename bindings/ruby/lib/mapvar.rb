@@ -7,7 +7,7 @@
 #     map[:foo] #=> "hello", in every process that opens "alpha"
 #   end
 #
-# {Mapvar::Map} is the store; {Win32::MMap} the class of the gem win32-mmap, with its layout.
+# {Mapvar::Map} is the store; {Win32::MMap} is the class of the gem win32-mmap, with its layout.
 module Mapvar
 end
 

@@ -2,8 +2,8 @@
 
 require_relative "helper"
 
-# The defects of the gem win32-mmap, by the numbers of the list that they were found in: what it does, and what
-# happens here. Those of locks that need a second process are in defects_of_locks_test.rb.
+# The defects of the gem win32-mmap, by their numbers in the list of defects. Each comment says what the gem does; the
+# test shows what happens here. The defects of locks that need a second process are in locks_test.rb.
 class DefectsTest < Case
   def with(options = {})
     name = unique
@@ -15,7 +15,7 @@ class DefectsTest < Case
 
   # --- Locks ----------------------------------------------------------------------------------------------------------
 
-  # d3, d4. Reading a map into which nobody has written raised a TypeError, and any exception left the lock taken for
+  # d3, d4. Reading an empty map raised a TypeError, and any exception left the lock taken for
   # every process.
   def test_d03_d04_a_fresh_map_has_no_variables
     with do |map, name|
@@ -27,7 +27,7 @@ class DefectsTest < Case
     end
   end
 
-  # d3. Bytes that are no variables raise, and leave the lock free.
+  # d3. Bytes that are not variables raise, and leave the lock free.
   def test_d03_an_exception_leaves_the_lock_free
     with do |map, name|
       map.write_string("\x04\x08{\x06I\"")
@@ -54,7 +54,7 @@ class DefectsTest < Case
     end
   end
 
-  # d6. `close` gave back a lock that it did not hold, and so let a second process in.
+  # d6. `close` released a lock that it did not hold, and so let a second process in.
   def test_d06_close_gives_back_no_lock
     with do |map, name|
       5.times { MMap.open(name).close }
@@ -63,8 +63,8 @@ class DefectsTest < Case
     end
   end
 
-  # d8. A lock within a lock was skipped in silence. No code of the user's runs under ours: a block that reads and writes
-  # the map it changes goes through.
+  # d8. A nested lock was skipped silently. Here no user code runs under the lock: a block that reads and writes the
+  # map that it changes succeeds.
   def test_d08_nested_use_works
     with do |map, _|
       map.n = 1
@@ -99,7 +99,7 @@ class DefectsTest < Case
     [one, two].each(&:close)
   end
 
-  # d14. A name that another kind of object bears raised a NameError of the gem's own.
+  # d14. If an object of another kind had the name, the gem raised a NameError of its own.
   def test_d14_an_error_of_the_system_says_what_it_is
     folder do |path|
       error = assert_raise(Mapvar::NotFound, Mapvar::PermissionDenied, Mapvar::Io) do
@@ -120,7 +120,7 @@ class DefectsTest < Case
     end
   end
 
-  # d17. The default of 10 ms was less than one read of a large map took.
+  # d17. The default timeout of 10 ms was less than one read of a large map took.
   def test_d17_the_default_timeout_is_a_second
     with do |map, _|
       assert_equal(1000, map.timeout)
@@ -133,7 +133,7 @@ class DefectsTest < Case
 
   # --- Data -----------------------------------------------------------------------------------------------------------
 
-  # d18. The last writer overwrote everybody's variables with what it knew.
+  # d18. The last writer overwrote all variables with the values that it knew.
   def test_d18_writers_keep_each_others_variables
     with do |map, name|
       other = MMap.open(name)
@@ -160,7 +160,7 @@ class DefectsTest < Case
     end
   end
 
-  # d21. Opening with a larger size than there is set the size to that, and read beyond the end.
+  # d21. Opening with a size larger than the map's adopted that size, and read beyond the end.
   def test_d21_a_larger_size_than_there_is_is_refused
     with(size: 100) do |_, name|
       error = assert_raise(Mapvar::TooLarge) { MMap.new(name: name, size: 1_000_000) }
@@ -180,7 +180,7 @@ class DefectsTest < Case
     end
   end
 
-  # d23. `write_string` took the number of characters for that of bytes, and cut.
+  # d23. `write_string` took the number of characters for the number of bytes, and truncated.
   def test_d23_write_string_counts_bytes
     with do |map, _|
       assert_equal(9, map.write_string("héllo€"))
@@ -189,8 +189,8 @@ class DefectsTest < Case
     end
   end
 
-  # d24. Raw bytes and variables lie at the same place. They still do, in the gem's layout; but who meets the other is
-  # told. In a store they have a place of their own.
+  # d24. Raw bytes and variables share one location. In the gem's layout they still do, but a reader of the wrong kind
+  # gets an error. In a store raw bytes have a separate area.
   def test_d24_raw_bytes_and_variables
     with do |map, _|
       map.foo = 1
@@ -213,9 +213,9 @@ class DefectsTest < Case
     end
   end
 
-  # d25. No checksum, no version, no length: a writer that was killed left it broken for all. The gem's layout has no
-  # place for them; such bytes are told. A store keeps the old value: see processes_test.rb.
-  def test_d25_broken_variables_are_told_and_can_be_cleared
+  # d25. No checksum, no version, no length: a killed writer left the map broken for all. The gem's layout cannot hold
+  # them; such bytes are reported. A store keeps the old value: see processes_test.rb.
+  def test_d25_broken_variables_are_reported_and_can_be_cleared
     with do |map, name|
       map.foo = "x" * 100
       poke(name, "\x04\x08{\x06I\"\x08foo\x06:\x06ETI\"\x02\xff")
@@ -226,8 +226,8 @@ class DefectsTest < Case
     end
   end
 
-  # d26. `map.address = 4096` wrote to that address, `map.hash = 1` broke the object, and `size`, `name`, `test` could be
-  # no variables.
+  # d26. `map.address = 4096` wrote to that address, `map.hash = 1` broke the object, and `size`, `name`, `test` could
+  # not be variables.
   def test_d26_names_of_methods_are_no_variables
     with do |map, _|
       methods = %w[address hash size name file class object_id access protection base_address inherit keys]
@@ -239,7 +239,7 @@ class DefectsTest < Case
       end
       methods.each { |name| assert_equal("of #{name}", map[name]) }
       assert_equal(2000, map.size)
-      # Of what the gem had inside, and of Ruby's functions, nothing is in the way.
+      # Neither the gem's internals nor Ruby's functions are in the way.
       %w[semaphore mh fh lock_flag test format open puts].each do |name|
         map.public_send("#{name}=", name)
         assert_equal(name, map.public_send(name))
@@ -264,7 +264,7 @@ class DefectsTest < Case
     end
   end
 
-  # d28. No way to remove, list or ask; nil meant absent, too late, and failed.
+  # d28. Variables could not be removed, listed or tested for; nil meant absent, too late, and failed.
   def test_d28_remove_list_and_ask
     with do |map, _|
       map.foo = nil
@@ -282,7 +282,7 @@ class DefectsTest < Case
     end
   end
 
-  # An object whose loading tells on itself.
+  # An object that counts its loading.
   class Loaded
     class << self
       attr_accessor :count
@@ -297,7 +297,7 @@ class DefectsTest < Case
     end
   end
 
-  # A class whose loading runs code of its own in the other way.
+  # A class that runs code when loaded, by `_load` instead of `marshal_load`.
   class UserDefined
     def _dump(_level)
       "x"
@@ -310,7 +310,7 @@ class DefectsTest < Case
 
   Point = Struct.new(:x, :y)
 
-  # d29. `Marshal.load` of bytes that anybody may write ran whatever they said.
+  # d29. `Marshal.load` executed whatever another process had written.
   def test_d29_only_safe_classes_are_loaded
     %i[marshal mapvar].each do |format|
       Loaded.count = 0
@@ -365,13 +365,13 @@ class DefectsTest < Case
       map = MMap.new(file: path)
       assert_equal(["hello", 5 << 30], [map.foo, map.size])
     rescue Mapvar::NoSpace
-      omit("no room for it on this disk")
+      omit("no space for it on this disk")
     ensure
       map&.close
     end
   end
 
-  # d31. What cannot be dumped stayed in the map's own copy, and every later set raised.
+  # d31. A value that could not be dumped stayed in the map's own copy, and every later set raised.
   def test_d31_what_cannot_be_stored_changes_nothing
     with do |map, _|
       map.foo = 1
@@ -385,7 +385,7 @@ class DefectsTest < Case
 
   # --- Sizes, views, files --------------------------------------------------------------------------------------------
 
-  # d34. An opener saw the size rounded up to a page, whatever it asked for.
+  # d34. An opener saw the size rounded up to a page, regardless of the requested size.
   def test_d34_the_size_that_is_asked_for_holds
     with do |map, name|
       assert_equal(2000, map.size)
@@ -399,7 +399,7 @@ class DefectsTest < Case
     end
   end
 
-  # d35. A file was opened for nobody else: a second process got "Broken pipe". A typo made a file.
+  # d35. A file was opened exclusively: a second process got "Broken pipe". A typo created a file.
   def test_d35_processes_share_a_file
     folder do |path|
       file = File.join(path, "shared.map")
@@ -414,13 +414,13 @@ class DefectsTest < Case
       reader = MMap.new(file: file, protection: MMap::PAGE_READONLY)
       assert_equal([1, 2], [reader.foo, reader.bar])
       reader.close
-      # Without a size there is nothing that could be made.
+      # Without a size it cannot create anything.
       assert_raise(Mapvar::NotFound) { MMap.new(file: File.join(path, "typo.map")) }
       assert_false(File.exist?(File.join(path, "typo.map")))
     end
   end
 
-  # d36. A file larger than `size` was taken whole in silence; an empty file was refused.
+  # d36. A file larger than `size` was silently mapped whole; an empty file was refused.
   def test_d36_files_of_other_sizes
     folder do |path|
       file = File.join(path, "a.map")
@@ -429,7 +429,7 @@ class DefectsTest < Case
         assert_equal([300, 1], [map.size, map.foo])
         map.close
       end
-      # Windows lengthens a file by whole units of 64 KiB.
+      # Windows extends a file in units of 64 KiB.
       length = File.size(file)
       assert_include([300, 65_536], length)
       MMap.new(file: file, size: 100).tap do |map|
@@ -448,14 +448,14 @@ class DefectsTest < Case
     end
   end
 
-  # d38. A failure in the midst of opening left handles behind.
+  # d38. A failure while opening leaked handles.
   def test_d38_a_failed_opening_leaves_nothing_behind
     name = unique
     assert_raise_kind_of(Mapvar::Error) { MMap.new(name: name, size: 100, base_address: 1) }
     assert_raise(Mapvar::NotFound) { MMap.open(name) }
   end
 
-  # d39. `flush` made an exception and never raised it, and never reached the disk.
+  # d39. `flush` created an exception and never raised it, and never reached the disk.
   def test_d39_flush_raises
     with do |map, _|
       assert_nil(map.flush)
@@ -468,7 +468,8 @@ class DefectsTest < Case
     assert_raise(Mapvar::Closed) { closed.flush }
   end
 
-  # d40. A second `close` closed what others had opened meanwhile; use after it crashed; the block form closed twice.
+  # d40. A second `close` closed handles that other code had opened meanwhile; use after `close` crashed; the block
+  # form closed twice.
   def test_d40_close_is_done_once
     map = MMap.new(size: 100)
     assert_false(map.closed?)
@@ -494,7 +495,7 @@ class DefectsTest < Case
     assert_raise(TypeError) { map.dup }
   end
 
-  # d42. A map that nobody had any more leaked its view and handles.
+  # d42. A garbage-collected map leaked its view and handles.
   def test_d42_a_forgotten_map_is_closed
     name = unique
     Array.new(3) { MMap.new(name: name, size: 100) }.clear
@@ -509,8 +510,8 @@ class DefectsTest < Case
     end
   end
 
-  # d43. PAGE_READONLY with the default access failed with "Input/output error", and a write to what could not be
-  # written crashed.
+  # d43. PAGE_READONLY with the default access failed with "Input/output error", and a write to a read-only map
+  # crashed.
   def test_d43_protections_and_accesses
     with do |map, name|
       map.foo = 1
@@ -549,20 +550,20 @@ class DefectsTest < Case
 
   # --- Errors, names, interface ---------------------------------------------------------------------------------------
 
-  # d44. Numbers of Windows were taken for those of C: "Broken pipe" for a file that another has open.
+  # d44. Windows error numbers were taken for errno values: "Broken pipe" for a file that another process has open.
   def test_d44_errors_say_what_happened
     error = assert_raise(Mapvar::NotFound) { MMap.open(unique) }
     assert_kind_of(SystemCallError, error)
     assert_equal([Errno::ENOENT::Errno, 1], [error.errno, error.code])
     assert_match(/\Aopen map ".*": no map of this name/, error.message)
-    # As programs for the gem are written.
+    # As programs for the gem rescue errors.
     rescued = begin
       MMap.open(unique)
     rescue Errno::ENOENT
       true
     end
     assert_true(rescued)
-    # And ours meet nothing that is not ours.
+    # Our classes match only our errors.
     assert_raise(Errno::ENOENT) do
       File.open("/no/such/file")
     rescue Mapvar::NotFound
@@ -570,8 +571,8 @@ class DefectsTest < Case
     end
   end
 
-  # d45. Names went through the ANSI code page: others could not find them. Ours are ASCII, for maps; a variable's name is
-  # any UTF-8.
+  # d45. Names went through the ANSI code page, so other programs could not find them. Here map names are ASCII; a
+  # variable's name is any UTF-8.
   def test_d45_names
     assert_raise(Mapvar::InvalidName) { MMap.new(name: "größe", size: 100) }
     with do |map, _|
@@ -582,7 +583,7 @@ class DefectsTest < Case
     end
   end
 
-  # d46. SEC_LARGE_PAGES was documented and not there, FILE_MAP_EXECUTE was missing.
+  # d46. SEC_LARGE_PAGES was documented but missing, and FILE_MAP_EXECUTE was missing.
   def test_d46_the_constants_are_there
     assert_equal(0x80000000, MMap::SEC_LARGE_PAGES)
     assert_equal(0x20, MMap::FILE_MAP_EXECUTE)
@@ -603,7 +604,7 @@ class DefectsTest < Case
     end
   end
 
-  # d48. The document said that the writers of options had no effect; some had. Those that cannot have any raise.
+  # d48. The documentation said that option writers had no effect; some had. Here the ineffective ones raise.
   def test_d48_what_cannot_be_changed_raises
     with do |map, _|
       %w[size file name protection access base_address inherit].each do |option|
@@ -615,7 +616,7 @@ class DefectsTest < Case
     end
   end
 
-  # The interface that stays: keys in any case, as Strings or Symbols; an unknown one raises.
+  # The unchanged interface: keys in any case, as Strings or Symbols; an unknown key raises.
   def test_options
     map = MMap.new("NAME" => (name = unique), :Size => 100, "inherit" => true)
     assert_equal([name, 100, true, nil, 4, 2, 0], [map.name, map.size, map.inherit?, map.file, map.protection, map.access,
@@ -635,9 +636,9 @@ class DefectsTest < Case
     assert_raise(TypeError) { MMap.new("alpha") }
   end
 
-  # d49, d50, d51. The example of its documents did not run, nobody else could be let in, and there was Windows only.
-  # Here the examples are run by tests, and this runs wherever the test does; a name beyond the session is a prefix, or an
-  # option.
+  # d49, d50, d51. The documented example did not run, no other user could open a map, and it ran on Windows only.
+  # Here tests run the examples, on each tested system; a prefix of the name or an option gives a name beyond the
+  # session.
   def test_d50_scopes
     map = MMap.new(name: "Local\\#{name = unique}", size: 100)
     map.foo = 1

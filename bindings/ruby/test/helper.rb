@@ -5,7 +5,7 @@ $LOAD_PATH.unshift(File.expand_path("../lib", __dir__))
 require "rbconfig"
 WINDOWS = RbConfig::CONFIG["host_os"].match?(/mingw|mswin/)
 
-# What the repository built, in the folder of its library, unless another is asked for.
+# The library that the repository built, unless MAPVAR_LIB names another.
 ENV["MAPVAR_LIB"] ||= begin
   file = WINDOWS ? "mapvar.dll" : "libmapvar.#{RUBY_PLATFORM.include?("darwin") ? "dylib" : "so"}"
   target = ENV["CARGO_TARGET_DIR"] || File.expand_path("../../../target", __dir__)
@@ -16,24 +16,24 @@ require "test/unit"
 require "tmpdir"
 require "win32/mmap"
 
-# What the tests have in common.
+# The common part of all tests.
 class Case < Test::Unit::TestCase
   MMap = Win32::MMap
   Map = Mapvar::Map
   LIB = File.expand_path("../lib", __dir__)
-  # Seconds after which whatever hangs is ended.
+  # Seconds after which a hanging process or block is ended.
   LIMIT = Integer(ENV.fetch("MAPVAR_TEST_LIMIT", "60"))
   # The same Ruby, with the options that it was started with.
   RUBY = [RbConfig.ruby, *ENV.fetch("MAPVAR_TEST_RUBYOPT", "").split, "-W1", "-I", LIB].freeze
 
-  # GC.stress makes everything slow that starts processes, and they do not have it.
+  # Skips these tests under GC.stress: they start processes, which it makes slow and does not test.
   def self.not_under_stress
     return unless ENV["MAPVAR_GC_STRESS"]
 
     define_method(:setup) { omit("starts processes") }
   end
 
-  # A collection of garbage at each allocation, of the test's own alone: test-unit's would take for ever.
+  # Collects garbage at each allocation of the test only: in test-unit's own code it would take forever.
   def run_test
     GC.stress = true if ENV["MAPVAR_GC_STRESS"]
     super
@@ -41,18 +41,18 @@ class Case < Test::Unit::TestCase
     GC.stress = false
   end
 
-  # @return [String] a name that no other test has
+  # @return [String] a name that no other test uses
   def unique(what = "test")
     @count = (@count || 0) + 1
     "#{what}-#{Process.pid}-#{@count}-#{self.class.name.downcase}-#{method_name}"[0, 100].gsub(/[^A-Za-z0-9._-]/, "_")
   end
 
-  # Another process of Ruby, which runs the code. Yields its pipe; killed at the limit, and at the end.
+  # Runs the code in another Ruby process. Yields its pipe; the process is killed at the limit, and at the end.
   def process(code, *arguments, &block)
     start(*RUBY, "-r", "win32/mmap", "-e", code, *arguments.map(&:to_s), &block)
   end
 
-  # Another process.
+  # Starts another process.
   def start(*command)
     pipe = IO.popen(command, "r+", err: %i[child out])
     watchdog = Thread.new do
@@ -68,7 +68,7 @@ class Case < Test::Unit::TestCase
     end
   end
 
-  # What another process of Ruby prints until its end.
+  # What another Ruby process prints until it ends.
   def output(code, *arguments)
     process(code, *arguments) do |pipe|
       pipe.close_write
@@ -76,32 +76,32 @@ class Case < Test::Unit::TestCase
     end
   end
 
-  # Ends a process that {#process} started, at once.
+  # Kills a process that {#process} started.
   def kill(pipe)
     Process.kill(:KILL, pipe.pid)
   rescue Errno::ESRCH, IOError
     nil
   end
 
-  # Fails where the block takes longer than the limit.
+  # Fails if the block takes longer than the limit.
   def within_limit(&block)
     require "timeout"
     Timeout.timeout(LIMIT, &block)
   end
 
-  # Waits, up to the limit, until the block says so.
+  # Waits, up to the limit, until the block returns true.
   def await
     within_limit do
       sleep 0.005 until yield
     end
   end
 
-  # A folder that is gone at the end.
+  # Yields a folder, and removes it afterwards.
   def folder(&block)
     Dir.mktmpdir("mapvar-", &block)
   end
 
-  # Bytes of a map in the gem's layout, past the class that is tested.
+  # Writes bytes to a map in the gem's layout, bypassing the class under test.
   def poke(name, bytes)
     Map.open(name, format: :marshal) { |map| map.write_string(bytes) }
   end
@@ -110,13 +110,14 @@ class Case < Test::Unit::TestCase
     WINDOWS
   end
 
-  # A program that was built beside the library, nil where there is none.
+  # A program that was built beside the library; nil if it does not exist.
   def built(path)
     file = File.join(File.dirname(ENV.fetch("MAPVAR_LIB")), "#{path}#{".exe" if windows?}")
     file if File.file?(file)
   end
 
-  # Another process holds the lock of a map in the gem's layout; yields its pipe, of which a line lets go.
+  # Another process holds the lock of a map in the gem's layout. Yields its pipe; a line written to it releases the
+  # lock.
   def holding(name)
     process(HOLDER, name) do |pipe|
       assert_equal("held", pipe.gets.to_s.chomp)
@@ -124,7 +125,7 @@ class Case < Test::Unit::TestCase
     end
   end
 
-  # The lock's place is docs/PLATFORM.md's: the semaphore of the gem, or a byte beyond the end of the file.
+  # docs/PLATFORM.md specifies the lock: the semaphore of the gem, or a byte beyond the end of the file.
   HOLDER = <<~'RUBY'
     if RUBY_PLATFORM.match?(/mingw|mswin/)
       module Kernel32

@@ -2,12 +2,12 @@
 
 require_relative "helper"
 
-# The border: where the library is found, its errors, and what is behind a handle.
+# The border: where the library is found, its errors, and handles.
 class LibraryTest < Case
   # A private constant.
   Library = Mapvar.class_eval("Library", __FILE__, __LINE__)
 
-  # As FFI tells which system it is.
+  # Stands for FFI::Platform.
   System = Struct.new(:windows, :mac) do
     def windows?
       windows
@@ -22,7 +22,7 @@ class LibraryTest < Case
     Library.candidates(env: env, folder: folder, platform: system)
   end
 
-  def test_where_the_library_is_looked_for
+  def test_where_the_library_is_searched
     linux = System.new(false, false)
     assert_equal(["/x/libmapvar.so"], candidates({ "MAPVAR_LIB" => "/x/libmapvar.so" }, linux))
     assert_equal(["libmapvar.so.0", "libmapvar.so"], candidates({ "MAPVAR_LIB" => "" }, linux))
@@ -41,7 +41,7 @@ class LibraryTest < Case
     assert_match(/MAPVAR_LIB/, said)
   end
 
-  # Each error of the C header has its class here, and no other.
+  # Each error of the C header has its class here, and no class is left over.
   def test_every_error_has_its_class
     header = File.expand_path("../../../crates/capi/include/mapvar.h", __dir__)
     omit("not in the repository") unless File.file?(header)
@@ -60,7 +60,7 @@ class LibraryTest < Case
     end
   end
 
-  # The functions that are attached are those of the header, and so many arguments have they.
+  # The attached functions are those of the header, with the same number of arguments.
   def test_every_function_is_as_the_header_has_it
     header = File.expand_path("../../../crates/capi/include/mapvar.h", __dir__)
     omit("not in the repository") unless File.file?(header)
@@ -72,7 +72,7 @@ class LibraryTest < Case
     assert_operator(attached.length, :>, 80)
     attached.each do |name|
       assert_true(declared.key?(name), "#{name} is not in the header")
-      # One argument too many for any of them; FFI counts before it calls.
+      # Passes one argument too many; FFI counts them before it calls.
       error = assert_raise(ArgumentError) { Library.public_send(name, *[0] * 20) }
       assert_equal(declared[name], Integer(error.message[/(?:expected|for) (\d+)/, 1]), name)
     end
@@ -87,7 +87,7 @@ class LibraryTest < Case
     end
   end
 
-  # Values of all sizes around that of the buffer that is tried first.
+  # Values of all sizes around that of the first buffer.
   def test_buffers
     Map.create(unique, size: 1 << 20) do |map|
       [0, 1, 4070, 4080, 4085, 4086, 4090, 4095, 4096, 4097, 65_535, 65_536, 70_000, 1_000_000].each do |length|
@@ -99,7 +99,7 @@ class LibraryTest < Case
     end
   end
 
-  # Many objects that nobody has any more, while others are used.
+  # Many garbage-collected objects, while others are in use.
   def test_garbage
     Map.create(name = unique) do |map|
       map[:a] = 1
@@ -114,7 +114,7 @@ class LibraryTest < Case
     end
   end
 
-  # A signal handler that uses maps itself, in the midst of other uses.
+  # A signal handler that uses maps itself, while the interrupted code uses maps.
   def test_a_signal_handler
     omit("no such signal") if windows?
     Map.create(unique) do |map|

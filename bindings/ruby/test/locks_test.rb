@@ -2,7 +2,7 @@
 
 require_relative "helper"
 
-# The defects of the gem win32-mmap that need a second process to be seen: those of its lock. By their numbers.
+# The defects of the lock of the gem win32-mmap that need a second process to be seen, by their numbers.
 class LocksTest < Case
   not_under_stress
 
@@ -14,7 +14,8 @@ class LocksTest < Case
     map&.close
   end
 
-  # d1. One timeout, and the object never waited again: reads were nil, writes vanished, for ever. d2. Nobody was told.
+  # d1. After one timeout the object never waited again: reads returned nil, and writes vanished, forever. d2. No
+  # error reported it.
   def test_d01_d02_a_timeout_raises_and_is_over_when_the_lock_is_free
     with do |map, name|
       map.foo = 1
@@ -32,7 +33,7 @@ class LocksTest < Case
     end
   end
 
-  # d7. A holder that was killed blocked everybody for ever.
+  # d7. A killed owner blocked all processes forever.
   def test_d07_a_killed_holder_is_no_hindrance
     with do |map, name|
       map.foo = 1
@@ -48,7 +49,7 @@ class LocksTest < Case
     end
   end
 
-  # d10. Who waited froze the whole interpreter.
+  # d10. A waiter froze the whole interpreter.
   def test_d10_other_threads_run_while_one_waits
     with do |map, name|
       map.foo = 1
@@ -56,7 +57,7 @@ class LocksTest < Case
         map.timeout = 60_000
         waiting = Thread.new { map.foo }
         count = 0
-        # More than one thread gets while the other one has it all.
+        # More than one thread would get while another holds the interpreter.
         within_limit { 1000.times { count += 1 and Thread.pass } }
         assert_equal(1000, count)
         sleep 0.2
@@ -67,9 +68,9 @@ class LocksTest < Case
     end
   end
 
-  # d11, d12. A release or wait that failed was taken for one that did not. Here whoever gives away a lock that is held is
-  # seen, and what was written meanwhile is looked at again; see cargo xtask harness gem, which does it by a program of its own.
-  def test_d11_how_the_lock_went_is_told
+  # d11, d12. A failed release or wait was taken for a success. Here a release by another process is detected, and the
+  # bytes written meanwhile are read again; cargo xtask harness gem tests that with a program of its own.
+  def test_d11_lock_statistics_are_reported
     with do |map, _|
       map.foo = 1
       map.foo
@@ -80,7 +81,7 @@ class LocksTest < Case
     end
   end
 
-  # d15. The lock's handle was never closed, and its name lived on: a map of that name made later had a lock that was held.
+  # d15. The lock's handle was never closed, and its name lived on: a later map of that name found the lock held.
   def test_d15_the_lock_ends_with_the_map
     name = unique
     holding_map = MMap.new(name: name, size: 100)
@@ -93,7 +94,7 @@ class LocksTest < Case
     end
   end
 
-  # d19. What a timeout kept from being written was published by a later set.
+  # d19. A value that a timeout kept from being written was published by a later set.
   def test_d19_what_was_not_written_stays_unwritten
     with do |map, name|
       map.foo = 1
@@ -107,7 +108,7 @@ class LocksTest < Case
     end
   end
 
-  # Thread#kill, Timeout and Ctrl-C end a wait at once; the map can be used on.
+  # Thread#kill, Timeout and Ctrl-C end a wait at once; the map stays usable.
   def test_a_wait_can_be_ended
     with do |map, name|
       map.foo = 1
@@ -153,7 +154,7 @@ class LocksTest < Case
     end
   end
 
-  # The gem's lock that is held for ever, as after an exception in it.
+  # A gem's lock that is held forever, as after an exception in the gem.
   def test_unlock
     with do |_, name|
       assert_false(Map.unlock(name))

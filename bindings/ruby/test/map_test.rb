@@ -40,7 +40,7 @@ class MapTest < Case
       assert_kind_of(String, walk.next.first)
       assert_equal((0..9).to_a, map.each.map(&:last).sort)
       assert_equal(map.keys, map.each_pair.map(&:first).sort)
-      # The walks that were left in the midst keep nothing open.
+      # The abandoned walks keep nothing open.
       walk = nil
       GC.start
     end
@@ -88,7 +88,7 @@ class MapTest < Case
     assert_raise(Mapvar::ReadOnly) { third[:a] = 2 }
     [first, second, third].each(&:close)
     assert_raise(Mapvar::NotFound) { Map.open(name) }
-    assert_equal(:answer, Map.create(name) { :answer })
+    assert_equal(:result, Map.create(name) { :result })
     assert_raise(Mapvar::NotFound) { Map.open(name) }
   end
 
@@ -187,7 +187,7 @@ class MapTest < Case
       assert_false(map.key?(:c))
       assert_raise(KeyError) { map.transaction { |it| it.fetch(:c) } }
       assert_equal([1, 2], map.transaction { |it| [it.fetch(:c, 1), it.fetch(:c) { 2 }] })
-      # It runs again where another was faster.
+      # The block runs again if another thread was faster.
       runs = 0
       map.transaction do |it|
         runs += 1
@@ -199,7 +199,7 @@ class MapTest < Case
       late = nil
       map.transaction { |it| late = it }
       assert_raise(Mapvar::Closed) { late[:a] }
-      # Nothing is lost between threads.
+      # No update between threads is lost.
       map[:a] = 1000
       map[:b] = 0
       threads = Array.new(4) do
@@ -289,7 +289,7 @@ class MapTest < Case
     end
   end
 
-  # What a program of the gem does: it writes its own Hash over all that it does not know.
+  # Does what a program with the gem does: it overwrites all variables that it does not know with its own Hash.
   def test_clobbered
     with(format: :marshal, on_clobber: :reassert) do |map|
       map[:mine] = 1
@@ -328,7 +328,7 @@ class MapTest < Case
     end
   end
 
-  # Ractors other than the main one are told by Ruby itself.
+  # Ruby itself refuses the other Ractors.
   def test_ractors
     message = output(<<~'RUBY')
       Warning[:experimental] = false
@@ -357,7 +357,7 @@ class MapTest < Case
       end
       assert_raise(TypeError) { Marshal.dump(one) }
     end
-    # A half-made copy that is collected must not close what it was to be a copy of.
+    # An incomplete copy must not close the original's handle when it is collected.
     5.times do
       Array.new(1000) { Object.new }
       GC.start

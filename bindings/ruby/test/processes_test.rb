@@ -8,7 +8,7 @@ class ProcessesTest < Case
 
   PEER = File.expand_path("peers/peer.rb", __dir__)
 
-  # The command of each language whose peer there is.
+  # The command of each language that has a peer program.
   def peers
     found = { "ruby1" => [*RUBY, PEER], "ruby2" => [*RUBY, PEER], "ruby3" => [*RUBY, PEER] }
     found["rust"] = [built("examples/peer")] if built("examples/peer")
@@ -30,8 +30,9 @@ class ProcessesTest < Case
     map.select { |key, _| key.start_with?("#{me}.") }.map(&:last).max || 0
   end
 
-  # Ruby, C and Rust add, change and remove variables; one after the other is killed, of each language; the rest go on.
-  def test_who_is_killed_stops_nobody
+  # Ruby, C and Rust processes add, change and remove variables. One process after the other is killed, of each
+  # language; the rest continue.
+  def test_a_killed_process_stops_nobody
     name = unique
     Map.create(name) do |map|
       each_peer(name) do |pipes|
@@ -55,7 +56,7 @@ class ProcessesTest < Case
     end
   end
 
-  # What one language writes the others read: the kinds are the same.
+  # Each language reads what another wrote: the kinds are the same.
   def test_the_command_reads_what_ruby_writes
     command = built("mapvar") or omit("the command is not built")
     name = unique
@@ -77,7 +78,7 @@ class ProcessesTest < Case
     end
   end
 
-  # A store keeps the old value, or the new one, whatever becomes of the writer: d25.
+  # A store keeps the old value, or the new one, whatever happens to the writer: d25.
   def test_d25_a_killed_writer_leaves_a_whole_value
     name = unique
     Map.create(name) do |map|
@@ -99,7 +100,7 @@ class ProcessesTest < Case
     end
   end
 
-  # In a child after `fork` its parent's maps raise, and do the parent no harm; the child opens its own.
+  # In the child of a `fork`, calls on a parent's map raise and do not harm the parent; the child opens its own.
   def test_fork
     omit("no fork here") unless Process.respond_to?(:fork)
     name = unique

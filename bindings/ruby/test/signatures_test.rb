@@ -4,13 +4,13 @@ require_relative "helper"
 begin
   require "rbs"
 rescue LoadError
-  # Said by the test.
+  # The test reports it.
 end
 
-# The signatures in sig/ are well formed, and of each public method there is one.
+# The signatures in sig/ are well formed, and cover each public method.
 class SignaturesTest < Case
   SIGNATURES = File.expand_path("../sig", __dir__)
-  # What Ruby's own classes bring along, and what is for the library's own use.
+  # Methods of Ruby's own classes, and methods for internal use.
   INHERITED = %i[initialize_copy language bytes language= bytes= inspect [] members keyword_init? new ===].freeze
   INTERNAL = %i[opening over initialize respond_to_missing? method_missing].freeze
 

@@ -2,7 +2,7 @@
 
 require_relative "helper"
 
-# The programs that the gem win32-mmap ships, as they are written there.
+# The example programs of the gem win32-mmap, unchanged.
 class SynopsisTest < Case
   not_under_stress
 
@@ -21,7 +21,7 @@ class SynopsisTest < Case
     map2.close
   RUBY
 
-  # On Unix the path is a file's name in the working folder.
+  # On Unix the path is a file name in the working folder.
   def test_the_synopsis
     folder do |path|
       code = SYNOPSIS.gsub("C:\\\\", windows? ? "#{path}/" : "C:\\\\\\\\")
@@ -67,7 +67,7 @@ class SynopsisTest < Case
       server.puts
       assert_equal("", server.read)
     end
-    # It lived as long as its last user.
+    # The map lived until its last user ended.
     error = assert_raise(Mapvar::NotFound) { MMap.open("alpha") }
     assert_match(/"alpha"/, error.message)
   end

@@ -4,7 +4,7 @@ require_relative "helper"
 require "bigdecimal"
 require "set"
 
-# What goes into a variable comes out, in both layouts.
+# A variable returns what was set, in both layouts.
 class ValuesTest < Case
   Point = Struct.new(:x, :y)
 
@@ -86,7 +86,7 @@ class ValuesTest < Case
     end
   end
 
-  # Text in US-ASCII is UTF-8 to every other language, and so a store has it; the gem's layout has its encoding.
+  # Text in US-ASCII is UTF-8 to every other language, and so to a store; the gem's layout keeps its encoding.
   def test_us_ascii
     each_layout do |map, format|
       map[:v] = 77.to_s
@@ -94,7 +94,8 @@ class ValuesTest < Case
     end
   end
 
-  # What a Value of the library has no place for: kept in the gem's layout, and in a store the value is there without.
+  # Properties that a Value of the library cannot hold: the gem's layout keeps them, a store keeps the value without
+  # them.
   def test_what_only_marshal_has
     each_layout do |map, format|
       map[:counts] = Hash.new(5).merge!("a" => 1)
@@ -124,7 +125,8 @@ class ValuesTest < Case
     end
   end
 
-  # A walk goes on where one variable may not be loaded; the object can be loaded later, or set elsewhere as it is.
+  # A walk continues past a variable that may not be loaded; the object can be loaded later, or stored elsewhere
+  # unchanged.
   def test_what_may_not_be_loaded_comes_as_it_is
     each_layout do |map, format|
       map[:a] = 1
@@ -143,7 +145,7 @@ class ValuesTest < Case
     end
   end
 
-  # What other languages keep for themselves.
+  # Bytes that only another language understands.
   def test_pods_and_opaque_values_of_others
     Map.create(unique) do |map|
       pod = Mapvar::Pod.new(7, "\x01\x02".b)
@@ -162,7 +164,7 @@ class ValuesTest < Case
     end
   end
 
-  # Bytes of a hostile peer: an error, and nothing else.
+  # Bytes of a hostile peer cause an error, and nothing else.
   def test_hostile_marshal
     Map.create(unique) do |map|
       ["\x04\x08o:\x0bObject\0", "\x04\x08c\x0bString", "\x04\x08[\x02\xff\xff", "", "\x04\x08", "\x04\x08I\"",
@@ -170,13 +172,13 @@ class ValuesTest < Case
         map[:v] = Mapvar::Opaque.new(1, bytes.b)
         assert_raise(Mapvar::DisallowedClass, Mapvar::Corrupt, Mapvar::NotAMap) { map[:v] }
       end
-      # No Time, whatever it says of itself; a walk goes on all the same.
+      # The bytes claim to be a Time and are not; a walk goes on all the same.
       map[:time] = Mapvar::Opaque.new(1, "\x04\bu:\x09Time\x07ab".b)
       assert_match(/cannot load/, assert_raise(Mapvar::Corrupt) { map[:time] }.message)
       map[:half] = Mapvar::Opaque.new(1, "\x04\bU:\x0dRational[\0".b)
       assert_raise(Mapvar::Corrupt) { map[:half] }
       assert_kind_of(Mapvar::Opaque, map.to_h["time"])
-      # Deeper than a stack is.
+      # Nested deeper than a stack can hold.
       map[:v] = Mapvar::Opaque.new(1, "\x04\b#{"[\x06" * 1_000_000}0".b)
       assert_raise(Mapvar::TooLarge) { map[:v] }
       map[:v] = Mapvar::Opaque.new(1, "\x04\b#{"[\x06" * 501}0".b)

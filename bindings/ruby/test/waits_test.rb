@@ -41,23 +41,23 @@ class WaitsTest < Case
       map[:a] = 1
       map[:ab] = 2
       map[:b] = 3
-      told = ->(watch) { Array.new(3) { watch.wait(0.05)&.name }.compact.sort }
-      assert_equal(%w[a b], told.(any))
-      assert_equal(%w[a ab], told.(prefix))
-      assert_equal(%w[a ab b], told.(all))
+      names = ->(watch) { Array.new(3) { watch.wait(0.05)&.name }.compact.sort }
+      assert_equal(%w[a b], names.(any))
+      assert_equal(%w[a ab], names.(prefix))
+      assert_equal(%w[a ab b], names.(all))
       assert_raise(ArgumentError) { map.watch(:a, prefix: "b") }
       assert_raise(Mapvar::InvalidName) { map.watch("") }
       map[:a] = 4
-      told_in_block = map.watch(:a) do |watch|
+      in_block = map.watch(:a) do |watch|
         map[:a] = 5
         watch.wait(5).value
       end
-      assert_equal(5, told_in_block)
+      assert_equal(5, in_block)
       assert_equal(%w[a], any.each.lazy.map(&:name).first(1))
     end
   end
 
-  def test_another_process_sets_and_is_told
+  def test_another_process_sets_and_watches
     setup_map do |map|
       watch = map.watch(:answer)
       process(<<~'RUBY', map.name) do |pipe|
@@ -121,7 +121,7 @@ class WaitsTest < Case
     setup_map do |map|
       lock = map.lock(:jobs)
       assert_nil(lock.holder)
-      answer = lock.synchronize do |recovered|
+      result = lock.synchronize do |recovered|
         assert_nil(recovered)
         assert_equal(Process.pid, lock.holder)
         assert_raise(Mapvar::InvalidArgument) { lock.synchronize(timeout: 0) { flunk } }
@@ -132,9 +132,9 @@ class WaitsTest < Case
         assert_equal(Process.pid, late.value.holder.pid)
         :done
       end
-      assert_equal(:done, answer)
+      assert_equal(:done, result)
       assert_equal(1, lock.try_synchronize { 1 })
-      assert_raise(RuntimeError) { lock.synchronize { raise "in the midst" } }
+      assert_raise(RuntimeError) { lock.synchronize { raise "inside" } }
       assert_nil(lock.holder)
       assert_equal([nil, nil], Array.new(2) { Thread.new { lock.synchronize(shared: true) { |it| it } } }.map(&:value))
       assert_raise(Mapvar::Removed) { lock.synchronize { lock.force_unlock } }
@@ -143,7 +143,7 @@ class WaitsTest < Case
     end
   end
 
-  def test_who_dies_with_a_lock_is_told_of
+  def test_a_dead_owner_is_reported
     setup_map do |map|
       process(<<~'RUBY', map.name) do |pipe|
         Mapvar::Map.open(ARGV[0]).lock(:jobs).synchronize do
@@ -198,8 +198,8 @@ class WaitsTest < Case
           sleep 0.0005
         end
       end
-      told = 0
-      add = ->(change) { told += 1 + change.skipped if change }
+      reported = 0
+      add = ->(change) { reported += 1 + change.skipped if change }
       while setter.alive?
         begin
           add.(Timeout.timeout(0.003) { watch.wait })
@@ -209,12 +209,12 @@ class WaitsTest < Case
       end
       add.(watch.wait(0.05))
       add.(watch.wait(0.05))
-      # But for those few that an interrupt met between the end of `wait` and the block's.
-      assert_include(480..500, told)
+      # Except for the few that an interrupt met between the end of `wait` and the end of the block.
+      assert_include(480..500, reported)
     end
   end
 
-  def test_a_forked_child_is_told
+  def test_a_forked_child_gets_an_error
     omit("no fork here") if windows?
     setup_map do |map|
       watch = map.watch(:foo)

@@ -1,4 +1,4 @@
-// Reads a variable by P/Invoke. Source only: it is not built by this repository.
+// Reads a variable by P/Invoke. This repository does not build it: put it into a console project.
 //
 //     dotnet run    # with the library (mapvar.dll, libmapvar.so) beside the program or on its path
 using System;

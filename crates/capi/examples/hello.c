@@ -1,4 +1,5 @@
-// Sets and gets two variables in a named map, as another process would.
+// Sets two variables in a named map and reads them through a second handle, as another process
+// would.
 //
 //     cc hello.c $(pkg-config --cflags --libs mapvar) -o hello && ./hello
 #include <mapvar.h>

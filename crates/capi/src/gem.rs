@@ -1,5 +1,5 @@
 //! Maps in the layout of Ruby's gem win32-mmap.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::{
     base::{
@@ -21,38 +21,40 @@ use std::{
     time::Duration,
 };
 
-/// A layout of our own: lock-free reads, growth, transactions, durable flushes.
+/// mapvar's own layout: lock-free reads, growth, transactions, durable flushes.
 pub const MAPVAR_FORMAT_STORE: u32 = 0;
-/// The layout of Ruby's gem win32-mmap, to share variables with programs that use it. Variables can be
-/// set, read, removed, walked over, and set by their version; handles of variables, atomics and
-/// transactions answer MAPVAR_UNSUPPORTED. Every call takes the gem's lock and may wait for it.
+/// The layout of Ruby's gem win32-mmap, to share variables with programs that use it. Variables can
+/// be set, read, removed, walked over, and set by version. Handles of variables, atomics and
+/// transactions fail with MAPVAR_UNSUPPORTED. Every call acquires the gem's lock and may wait for
+/// it.
 pub const MAPVAR_FORMAT_MARSHAL: u32 = 1;
 
-/// What a gem erases stays so.
+/// Variables that a gem erases stay erased.
 pub const MAPVAR_CLOBBER_ACCEPT: u32 = 0;
-/// Each is put back by this map's next write, and told by mapvar_map_clobbered. What another process
-/// removes on purpose looks the same.
+/// This map's next write restores each erased variable, and mapvar_map_clobbered reports it. A
+/// removal on purpose by another process looks the same.
 pub const MAPVAR_CLOBBER_REASSERT: u32 = 1;
-/// The next call on variables does nothing and answers MAPVAR_REMOVED, once, with their names; told by
-/// mapvar_map_clobbered as well.
+/// The next call on variables does nothing and fails once with MAPVAR_REMOVED, naming the erased
+/// variables; mapvar_map_clobbered reports them as well.
 pub const MAPVAR_CLOBBER_ERROR: u32 = 2;
 
-/// How often the lock was taken.
+/// How often the lock was acquired.
 pub const MAPVAR_LOCK_STAT_TAKEN: u32 = 1;
-/// How often its last holder was found to be gone.
+/// How often the lock's last owner was found dead.
 pub const MAPVAR_LOCK_STAT_RECOVERED: u32 = 2;
-/// How often somebody else gave it back while it was held here, as a gem's close does.
+/// How often another process released the lock while it was held here, as a gem's close does.
 pub const MAPVAR_LOCK_STAT_BROKEN: u32 = 3;
-/// Nanoseconds: half of the times for which it was held were no longer.
+/// Nanoseconds: half of the hold times were no longer.
 pub const MAPVAR_LOCK_STAT_MEDIAN: u32 = 4;
-/// Nanoseconds: 99 of 100 were no longer.
+/// Nanoseconds: 99 of 100 hold times were no longer.
 pub const MAPVAR_LOCK_STAT_P99: u32 = 5;
-/// Nanoseconds: the longest.
+/// Nanoseconds: the longest hold time.
 pub const MAPVAR_LOCK_STAT_LONGEST: u32 = 6;
 
-/// How the variables lie in the memory: MAPVAR_FORMAT_STORE or MAPVAR_FORMAT_MARSHAL. A new map is of the
-/// first unless set; one that is there is recognised (a gem's, where a Hash lies in it). Of a gem's map
-/// mapvar_options_size is exactly the bytes of the section, and the timeout 1,000 ms unless set.
+/// Sets how the variables are laid out in memory: MAPVAR_FORMAT_STORE or MAPVAR_FORMAT_MARSHAL. By
+/// default a new map is a store, and the format of an existing one is detected (a gem's, if it
+/// contains a Hash). For a gem's map mapvar_options_size is exactly the bytes of the section, and
+/// the default timeout is 1,000 ms.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_format(options: *mut mapvar_options, format: u32) -> i32 {
     answer("mapvar_options_format", || {
@@ -65,8 +67,8 @@ pub extern "C" fn mapvar_options_format(options: *mut mapvar_options, format: u3
     })
 }
 
-/// What to do when a gem erases variables that this map has set, as each of a gem's writes does with those
-/// that it does not know: one of MAPVAR_CLOBBER_…; MAPVAR_CLOBBER_ACCEPT unless set.
+/// Sets what to do when a gem erases variables that this map has set; each write of a gem erases
+/// those that it does not know. One of MAPVAR_CLOBBER_…; the default is MAPVAR_CLOBBER_ACCEPT.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_on_clobber(options: *mut mapvar_options, on_clobber: u32) -> i32 {
     answer("mapvar_options_on_clobber", || {
@@ -80,10 +82,10 @@ pub extern "C" fn mapvar_options_on_clobber(options: *mut mapvar_options, on_clo
     })
 }
 
-/// The protection of a gem's section, MAPVAR_PROTECTION_…: read and write unless set, or read only with
-/// mapvar_options_read_only. One that cannot be written to opens for reading alone, unless the access is
-/// MAPVAR_ACCESS_COPY_ON_WRITE. A map of another format answers MAPVAR_UNSUPPORTED when it is opened with this,
-/// or one of the five below.
+/// Sets the protection of a gem's section, MAPVAR_PROTECTION_…. The default is read and write, or
+/// read only with mapvar_options_read_only. A section that cannot be written to opens read-only,
+/// unless the access is MAPVAR_ACCESS_COPY_ON_WRITE. Opening a map of another format with this
+/// option, or one of the five below, fails with MAPVAR_UNSUPPORTED.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_protection(options: *mut mapvar_options, protection: u32) -> i32 {
     answer("mapvar_options_protection", || {
@@ -92,7 +94,7 @@ pub extern "C" fn mapvar_options_protection(options: *mut mapvar_options, protec
     })
 }
 
-/// MAPVAR_SECTION_… flags of a gem's section, added together.
+/// Sets MAPVAR_SECTION_… flags of a gem's section, added together.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_flags(options: *mut mapvar_options, flags: u32) -> i32 {
     answer("mapvar_options_flags", || {
@@ -107,8 +109,9 @@ pub extern "C" fn mapvar_options_inherit(options: *mut mapvar_options, inherit: 
     answer("mapvar_options_inherit", || change(options, |it| it.inherit(inherit != 0)))
 }
 
-/// What this process does with the memory of a gem's map, MAPVAR_ACCESS_…. With MAPVAR_ACCESS_COPY_ON_WRITE
-/// nobody else sees what it sets, and it is lost when the map is closed.
+/// Sets how this process accesses the memory of a gem's map, MAPVAR_ACCESS_…. With
+/// MAPVAR_ACCESS_COPY_ON_WRITE no other process sees what this one sets, and it is lost when the
+/// map is closed.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_access(options: *mut mapvar_options, access: u32) -> i32 {
     answer("mapvar_options_access", || {
@@ -117,23 +120,23 @@ pub extern "C" fn mapvar_options_access(options: *mut mapvar_options, access: u3
     })
 }
 
-/// Not 0: this process may run code in the memory of a gem's map; the protection must allow it.
+/// Not 0: this process can execute code in the memory of a gem's map; the protection must allow it.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_execute(options: *mut mapvar_options, execute: i32) -> i32 {
     answer("mapvar_options_execute", || change(options, |it| it.execute(execute != 0)))
 }
 
-/// Where to map a gem's map, a multiple of the system's granularity (64 KiB on Windows, else a page); 0 =
-/// anywhere. There or nowhere.
+/// Sets the address of a gem's map, a multiple of the system's granularity (64 KiB on Windows, else
+/// a page); 0 = anywhere. If that address is taken, opening fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_base_address(options: *mut mapvar_options, address: usize) -> i32 {
     answer("mapvar_options_base_address", || change(options, |it| it.base_address(address)))
 }
 
-/// Frees the lock of a gem's map whose holder is gone; calls on the map do so by themselves, where they can
-/// tell. `force`, not 0: also where a living program may hold it, as a gem does for ever after an
-/// exception. `freed` (may be NULL) is 1 where it was held, 0 where nobody held it. Waits up to a second.
-/// Errors: MAPVAR_TIMED_OUT where a living program may hold it; MAPVAR_NOT_FOUND.
+/// Frees the lock of a gem's map whose owner is gone; calls on the map do so by themselves if they
+/// can detect it. `force`, not 0: also if a living program may own it, as a gem does forever after
+/// an exception. `freed` (may be NULL) is 1 if the lock was held, else 0. Waits for up to a second.
+/// Errors: MAPVAR_TIMED_OUT if a living program may own it; MAPVAR_NOT_FOUND.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_unlock(
     options: *mut mapvar_options,
@@ -148,7 +151,7 @@ pub extern "C" fn mapvar_options_unlock(
     })
 }
 
-/// How the variables of this map lie in the memory: one of MAPVAR_FORMAT_….
+/// Reports how the variables of this map are laid out: one of MAPVAR_FORMAT_….
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_format(
     map: *mut mapvar_map,
@@ -170,8 +173,9 @@ pub extern "C" fn mapvar_map_format(
     })
 }
 
-/// Where the memory of a gem's map begins in this process, for those who hand it to foreign code: others
-/// change it, and it is gone when the last handle is closed. MAPVAR_UNSUPPORTED for a map of another format.
+/// Reports where the memory of a gem's map begins in this process, for callers that pass it to
+/// foreign code. Other processes change it, and it is unmapped when the last handle is closed.
+/// MAPVAR_UNSUPPORTED for a map of another format.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_address(
     map: *mut mapvar_map,
@@ -190,8 +194,9 @@ pub extern "C" fn mapvar_map_address(
     })
 }
 
-/// What a gem has erased of what this map has set, where it was opened with MAPVAR_CLOBBER_REASSERT or
-/// MAPVAR_CLOBBER_ERROR: seen by calls on variables, and told once. A new handle, to be freed.
+/// Returns the variables of this map that a gem has erased, if the map was opened with
+/// MAPVAR_CLOBBER_REASSERT or MAPVAR_CLOBBER_ERROR. Calls on variables detect them, and each is
+/// reported once. The result is a new handle; the caller frees it.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_clobbered(
     map: *mut mapvar_map,
@@ -200,8 +205,9 @@ pub extern "C" fn mapvar_map_clobbered(
     answer("mapvar_map_clobbered", || make(out, || with(map, |map| Ok(map.clobbered()))))
 }
 
-/// How often a variable of the map was seen to be erased since it was opened (`total`), and how many names
-/// there are here: those since the last mapvar_map_clobbered, the last 1,024 of them. Each may be NULL.
+/// Reports how often a variable of the map was seen to be erased since it was opened (`total`), and
+/// how many names this handle holds: those since the last mapvar_map_clobbered, at most the latest
+/// 1,024. Each may be NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_clobbered_count(
     clobbered: *mut mapvar_clobbered,
@@ -217,8 +223,8 @@ pub extern "C" fn mapvar_clobbered_count(
     })
 }
 
-/// The name at `index`, from 0 on, in the order in which the erases were seen: UTF-8 without a NUL; it
-/// lives until the handle is freed. MAPVAR_OUT_OF_RANGE beyond the last.
+/// Reports the name at `index`, from 0 on, in the order in which the erasures were seen: UTF-8
+/// without a NUL, valid until the handle is freed. MAPVAR_OUT_OF_RANGE beyond the last.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_clobbered_name(
     clobbered: *mut mapvar_clobbered,
@@ -238,14 +244,15 @@ pub extern "C" fn mapvar_clobbered_name(
     })
 }
 
-/// Frees it, and with it its names. NULL is well.
+/// Frees the list and its names. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_clobbered_free(clobbered: *mut mapvar_clobbered) -> i32 {
     answer("mapvar_clobbered_free", || close(clobbered).map(drop))
 }
 
-/// How the lock of a gem's map went, for this handle and its duplicates: a new handle, to be freed; NULL,
-/// and no error, for a map of another format, which has no such lock.
+/// Returns statistics of the lock of a gem's map, for this handle and its duplicates: a new handle;
+/// the caller frees it. NULL for a map of another format, which has no such lock; that is not an
+/// error.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_lock_stat(
     map: *mut mapvar_map,
@@ -254,7 +261,7 @@ pub extern "C" fn mapvar_map_lock_stat(
     answer("mapvar_map_lock_stat", || make_if_any(out, || with(map, |map| Ok(map.lock_stat()))))
 }
 
-/// One of the figures: `which` is one of MAPVAR_LOCK_STAT_….
+/// Reports one of the figures; `which` is one of MAPVAR_LOCK_STAT_….
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_stat_get(
     stat: *mut mapvar_lock_stat,
@@ -283,15 +290,16 @@ fn figure(stat: &LockStat, which: u32) -> Result<u64> {
     })
 }
 
-/// Frees figures. NULL is well.
+/// Frees figures. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_stat_free(stat: *mut mapvar_lock_stat) -> i32 {
     answer("mapvar_lock_stat_free", || close(stat).map(drop))
 }
 
-/// The first `len` bytes of a gem's map as they lie there, variables or not, into a buffer (C3) of as
-/// many. May wait for the lock. Errors: MAPVAR_TOO_LARGE beyond the map's end; MAPVAR_TIMED_OUT;
-/// MAPVAR_UNSUPPORTED for a map of another format: raw bytes have a section.
+/// Copies the first `len` bytes of a gem's map, variables or not, into a buffer (C3) of that
+/// length. May wait for the lock.
+/// Errors: MAPVAR_TOO_LARGE beyond the map's end; MAPVAR_TIMED_OUT; MAPVAR_UNSUPPORTED for a map of
+/// another format: use a section for raw bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_read_string(
     map: *mut mapvar_map,
@@ -308,8 +316,9 @@ pub unsafe extern "C" fn mapvar_map_read_string(
     })
 }
 
-/// Writes bytes to the start of a gem's map, without a terminator, over its variables. May wait for the
-/// lock. Errors: those of mapvar_map_read_string; MAPVAR_READ_ONLY.
+/// Writes bytes to the start of a gem's map, without a terminator, over its variables. May wait for
+/// the lock.
+/// Errors: those of mapvar_map_read_string; MAPVAR_READ_ONLY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_write_string(
     map: *mut mapvar_map,

@@ -1,19 +1,16 @@
-//! The C interface of mapvar. What it promises and what it asks of its caller stands in the header,
-//! `include/mapvar.h`, which `cbindgen` makes from this crate (`cbindgen.toml` has its beginning); the
-//! rules C1 to C4 that the proofs here name are the header's. `docs/DESIGN.md`, "The C interface",
-//! says why it is as it is.
+//! The C interface of mapvar. The header, `include/mapvar.h`, documents its promises and its
+//! demands on the caller. `cbindgen` generates the header from this crate; its head is in
+//! `cbindgen.toml`. The proofs here name the rules C1 to C4 of the header. `docs/DESIGN.md`, "The C
+//! interface", gives the reasons.
 //!
-//! Each exported function is a line or two: it looks at its arguments, calls the library, and
-//! [`answer`](base::errors::answer) turns what comes of it, a panic too, into a code. Handles are
-//! numbers of the table in [`base::handles`], never addresses, so none of them is ever followed.
+//! Each exported function is a line or two: it checks its arguments and calls the library.
+//! [`answer`](base::errors::answer) turns the result, or a panic, into a code. Handles are keys
+//! of the table in [`base::handles`], never addresses, so no handle is ever dereferenced.
 #![allow(non_camel_case_types, reason = "the names of C")]
-#![allow(clippy::missing_safety_doc, reason = "the header says it, for all of them: C1 to C4")]
-#![allow(
-    missing_debug_implementations,
-    reason = "the types of handles, of which there is never one"
-)]
-#![allow(clippy::doc_markdown, reason = "what is documented here goes into a header of C")]
-#![allow(clippy::too_many_arguments, reason = "results of C are arguments")]
+#![allow(clippy::missing_safety_doc, reason = "the header states it for all of them: C1 to C4")]
+#![allow(missing_debug_implementations, reason = "handle types, of which no value exists")]
+#![allow(clippy::doc_markdown, reason = "these docs go into a C header")]
+#![allow(clippy::too_many_arguments, reason = "in C, results are arguments")]
 
 pub mod base;
 pub mod value;

@@ -1,5 +1,5 @@
-//! What C cannot see of itself.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+//! Tests of internals that a C test cannot observe.
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{codes, errors};
 use mapvar::{ErrorKind, Kind};

@@ -1,4 +1,4 @@
-//! The committed header is what cbindgen makes of the source.
+//! The committed header equals the one that cbindgen generates from the source.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::{fs, path::Path};

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Mapvar
-  # A number or boolean of a map that is one machine word, for ever of its type; its operations take no lock. From
+  # A number or boolean of a map in one machine word. Its type is permanent, and its operations take no lock. From
   # {Map#atomic}.
   #
   #   counter = map.atomic(:requests, 0)
@@ -26,21 +26,21 @@ module Mapvar
     alias get value
 
     # @return [Object] the value
-    # @raise [RangeError, TypeError] for what is not of its type
+    # @raise [RangeError, TypeError] if the value does not fit the type
     def value=(value)
       swap(value)
     end
 
     # Stores a value.
     #
-    # @return [Integer, Float, Boolean] the one before
+    # @return [Integer, Float, Boolean] the value before
     def swap(value)
       out { |it| call(:swap, native(value), it) }
     end
 
-    # Stores `new` where `old` stands.
+    # Stores `new` if the value is `old`.
     #
-    # @return [Boolean] whether it did
+    # @return [Boolean] whether it stored `new`
     def compare_and_set(old, new)
       exchanged = FFI::MemoryPointer.new(:int32)
       Library.check(call(:compare_exchange, native(old), native(new), exchanged, nil))
@@ -60,7 +60,8 @@ module Mapvar
       wrap(change(:sub, number) - number)
     end
 
-    # Stores what the block makes of the value; where others changed it meanwhile the block runs again.
+    # Stores the block's result for the value; if another thread or process changed the value meanwhile, the block
+    # runs again.
     #
     # @return [Integer, Float, Boolean] the new value
     def update

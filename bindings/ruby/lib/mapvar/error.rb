@@ -1,27 +1,27 @@
 # frozen_string_literal: true
 
 module Mapvar
-  # What went wrong, of one of the classes below; its message names the operation, the object and the
-  # remedy.
+  # The base of the error classes below; its message names the operation, the object and the remedy.
   #
-  # It is a SystemCallError, so that `rescue SystemCallError` and `rescue Errno::ENOENT`, written for the
-  # gem win32-mmap, meet it; `rescue Mapvar::NotFound` meets nothing but its own.
+  # It is a SystemCallError, so that `rescue SystemCallError` and `rescue Errno::ENOENT`, written for the gem
+  # win32-mmap, match it. `rescue Mapvar::NotFound` matches only that class.
   class Error < SystemCallError
     # The number of the class in the C interface; nil where it has none.
     CODE = nil
-    # As SystemCallError wants it.
+    # The errno, as SystemCallError requires it.
+    # @private
     Errno = ::Errno::EIO::Errno
 
-    # A process that was in the way: its number, and its program's name where the system tells it.
+    # The process that a call waited for: its number, and its program's name if the system reports it.
     Holder = Struct.new(:pid, :program)
 
-    # @return [String, nil] what was being done: "set variable"
+    # @return [String, nil] the operation that failed: "set variable"
     attr_reader :operation
-    # @return [String, nil] what it was done to: `"foo" of map "alpha"`
+    # @return [String, nil] the object of the operation: `"foo" of map "alpha"`
     attr_reader :object
-    # @return [Holder, nil] the process that was in the way, of {TimedOut} and where the system tells it
+    # @return [Holder, nil] the process that the call waited for; of {TimedOut}, if the system reports it
     attr_reader :holder
-    # @return [Integer, nil] the operating system's own number of the error, where there is one
+    # @return [Integer, nil] the operating system's number of the error, if there is one
     attr_reader :os_code
 
     # @api private
@@ -34,7 +34,7 @@ module Mapvar
       @os_code = os_code
     end
 
-    # @return [String] the message, without the words that SystemCallError puts before it
+    # @return [String] the message, without the prefix that SystemCallError adds
     def to_s
       @text
     end
@@ -44,7 +44,7 @@ module Mapvar
       self.class::CODE
     end
 
-    # SystemCallError compares numbers of errors: two classes that share one would meet each other's.
+    # SystemCallError compares errno values: two classes with the same errno would match each other's errors.
     # @api private
     def self.===(other)
       Module.instance_method(:===).bind_call(self, other)
@@ -57,7 +57,7 @@ module Mapvar
     Errno = ::Errno::ENOENT::Errno
   end
 
-  # There is one already, and it was to be made anew.
+  # The object exists already, and was to be created.
   class AlreadyExists < Error
     CODE = 2
     Errno = ::Errno::EEXIST::Errno
@@ -69,7 +69,7 @@ module Mapvar
     Errno = ::Errno::EINVAL::Errno
   end
 
-  # The number does not fit the type asked for, or the range does not lie within.
+  # The number does not fit the requested type, or the range is not within bounds.
   class OutOfRange < Error
     CODE = 4
     Errno = ::Errno::ERANGE::Errno
@@ -81,13 +81,13 @@ module Mapvar
     Errno = ::Errno::ENOSPC::Errno
   end
 
-  # The operating system has no more room.
+  # The operating system has no more space.
   class NoSpace < Error
     CODE = 6
     Errno = ::Errno::ENOSPC::Errno
   end
 
-  # The value or range is larger than can be held here.
+  # The value or range is too large.
   class TooLarge < Error
     CODE = 7
     Errno = ::Errno::EFBIG::Errno
@@ -99,7 +99,7 @@ module Mapvar
     Errno = ::Errno::EINVAL::Errno
   end
 
-  # An argument makes no sense; the message says which.
+  # An argument is invalid; the message names it.
   class InvalidArgument < Error
     CODE = 9
     Errno = ::Errno::EINVAL::Errno
@@ -117,7 +117,7 @@ module Mapvar
     Errno = ::Errno::EPERM::Errno
   end
 
-  # Another kind of object bears the name.
+  # An object of another kind has the name.
   class NameTaken < Error
     CODE = 12
     Errno = ::Errno::EEXIST::Errno
@@ -129,19 +129,19 @@ module Mapvar
     Errno = ::Errno::ENOENT::Errno
   end
 
-  # The section or file holds no map; or raw bytes, and variables were asked for.
+  # The section or file holds no map; or it holds raw bytes where a call needs variables.
   class NotAMap < Error
     CODE = 14
     Errno = ::Errno::EINVAL::Errno
   end
 
-  # The map is of a version that this library does not know.
+  # The map has a version that this library does not support.
   class Version < Error
     CODE = 15
     Errno = ::Errno::EINVAL::Errno
   end
 
-  # The content contradicts itself.
+  # The content is inconsistent.
   class Corrupt < Error
     CODE = 16
     Errno = ::Errno::EIO::Errno
@@ -153,25 +153,25 @@ module Mapvar
     Errno = ::Errno::EIO::Errno
   end
 
-  # The map must be recovered first, and this handle may not do it.
+  # The map must be recovered first, and this handle cannot do it.
   class NeedsRecovery < Error
     CODE = 18
     Errno = ::Errno::EIO::Errno
   end
 
-  # The time allowed has passed; {Error#holder} may say who was in the way.
+  # The timeout has passed; {Error#holder} may name the process that the call waited for.
   class TimedOut < Error
     CODE = 19
     Errno = ::Errno::ETIMEDOUT::Errno
   end
 
-  # Others kept changing what was to be read or written.
+  # Other writers kept changing the data to be read or written.
   class Contended < Error
     CODE = 20
     Errno = ::Errno::EAGAIN::Errno
   end
 
-  # A transaction, or a set that expects a version, met other writers.
+  # A transaction, or a conditional set, conflicted with other writers.
   class Conflict < Error
     CODE = 21
     Errno = ::Errno::EAGAIN::Errno
@@ -183,7 +183,7 @@ module Mapvar
     Errno = ::Errno::ENOENT::Errno
   end
 
-  # The map was opened for reading only.
+  # The map was opened read-only.
   class ReadOnly < Error
     CODE = 23
     Errno = ::Errno::EROFS::Errno
@@ -201,7 +201,7 @@ module Mapvar
     Errno = ::Errno::EINTR::Errno
   end
 
-  # This system or layout cannot do it; the message says what to use instead.
+  # This system or layout does not support it; the message says what to use instead.
   class Unsupported < Error
     CODE = 26
     Errno = ::Errno::ENOSYS::Errno
@@ -213,7 +213,7 @@ module Mapvar
     Errno = ::Errno::EIO::Errno
   end
 
-  # A fault of the library itself, stopped at its border: please report it.
+  # A bug of the library itself, stopped at its border: please report it.
   class Panicked < Error
     CODE = 255
     Errno = ::Errno::EIO::Errno
@@ -236,6 +236,7 @@ module Mapvar
   class Error
     # The class of each number of the C interface.
     # @return [Hash{Integer => Class}]
+    # @private
     BY_CODE = Mapvar.constants.map { |name| Mapvar.const_get(name) }
                     .select { |it| it.is_a?(Class) && it < self && it::CODE }
                     .to_h { |it| [it::CODE, it] }.freeze

@@ -6,12 +6,12 @@ require_relative "error"
 module Mapvar
   # The library's C interface, include/mapvar.h.
   #
-  # Handles are numbers that the library looks up, as wide as a pointer; so a stale one does no harm.
+  # Handles are numbers as wide as a pointer, which the library looks up; a stale handle causes no harm.
   # @api private
   module Library
     extend FFI::Library
 
-    # Where the library may lie: where MAPVAR_LIB says, else beside this file, else where the system looks.
+    # Where to look for the library: at MAPVAR_LIB if it is set; else beside this file, then where the system looks.
     def self.candidates(env: ENV, folder: File.join(__dir__, "native"), platform: FFI::Platform)
       chosen = env["MAPVAR_LIB"]
       return [chosen] if chosen && !chosen.empty?
@@ -34,17 +34,17 @@ module Mapvar
     typedef :size_t, :handle
     typedef :pointer, :out
 
-    # A name or other text: where it lies, and its length in bytes.
+    # A name or other text: its address and its length in bytes.
     TEXT = %i[buffer_in size_t].freeze
-    # A buffer, its capacity, and where the length goes.
+    # A buffer, its capacity, and the location of the length.
     BUFFER = %i[pointer size_t out].freeze
 
-    # One that may wait: other threads of Ruby run meanwhile.
+    # Declares a function that may wait: other Ruby threads run meanwhile.
     def self.waits(name, *arguments)
       attach_function name, arguments, :int32, blocking: true
     end
 
-    # One that does not.
+    # Declares a function that does not wait.
     def self.quick(name, *arguments, returns: :int32)
       attach_function name, arguments, returns
     end
@@ -136,7 +136,7 @@ module Mapvar
     waits :mapvar_transaction_restart, :handle
     quick :mapvar_transaction_free, :handle
 
-    # The types of atomics, and how FFI calls them.
+    # The types of atomics, and FFI's names for them.
     ATOMICS = { i64: :int64, u64: :uint64, f64: :double, bool: :int32 }.freeze
 
     quick :mapvar_atomic_free, :handle
@@ -191,7 +191,7 @@ module Mapvar
     quick :mapvar_lock_stat_get, :handle, :uint32, :out
     quick :mapvar_lock_stat_free, :handle
 
-    # Codes that are looked at.
+    # Codes that this gem checks for.
     OK = 0
     NOT_FOUND = NotFound::CODE
     TOO_LARGE = TooLarge::CODE
@@ -199,12 +199,11 @@ module Mapvar
     CONFLICT = Conflict::CODE
     UNSUPPORTED = Unsupported::CODE
 
-    # Seconds for which a wait may keep Ctrl-C and Thread#kill waiting: the library waits no longer at a time,
-    # and is called again.
+    # The longest time in seconds that the library waits per call. Ctrl-C and Thread#kill take effect between calls.
     SLICE = 0.1
 
     class << self
-      # Raises what a code stands for.
+      # Raises the error of a code.
       def check(code)
         raise error(code) unless code == OK
       end
@@ -212,7 +211,7 @@ module Mapvar
       # The error of this thread's last failure.
       def error(code)
         kind = Error::BY_CODE.fetch(code, Error)
-        # A signal handler or finalizer may have failed at something else in between.
+        # A signal handler or finalizer may have failed at a different call in between.
         return kind.new(mapvar_error_name(code)) unless mapvar_last_error == code
 
         kind.new(text(mapvar_last_error_message), operation: text(mapvar_last_error_operation),
@@ -220,8 +219,8 @@ module Mapvar
                                                   os_code: mapvar_last_error_os_code.nonzero?)
       end
 
-      # Calls again, as long as it runs into a slice's end and the time allowed (in seconds) has not passed. The
-      # code of the last call.
+      # Repeats a call that times out after one slice, until the timeout in seconds has passed. Returns the code of
+      # the last call.
       def patiently(timeout)
         began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
         loop do
@@ -231,7 +230,8 @@ module Mapvar
         end
       end
 
-      # The handle that a call gives, nil where it gives none; freed where an interrupt comes in between.
+      # Returns the handle that a call writes, nil if it writes none. Frees the handle if an interrupt comes in
+      # between.
       def handle(free)
         out = FFI::MemoryPointer.new(:size_t)
         check(yield(out))
@@ -241,7 +241,7 @@ module Mapvar
         public_send(free, left) if left&.nonzero?
       end
 
-      # Yields the handle that a call gives, and frees it in the end.
+      # Yields the handle that a call writes, and frees it afterwards.
       def with(free, make)
         handle = handle(free, &make)
         yield handle
@@ -249,8 +249,8 @@ module Mapvar
         public_send(free, handle) if handle
       end
 
-      # What a call puts into a buffer, which is made larger as it asks; its code, where that is one of those that
-      # `except` has.
+      # Returns the bytes that a call writes to a buffer, which grows as needed. Returns the code instead if `except`
+      # includes it.
       def bytes(except: nil)
         Scratch.use do |scratch|
           loop do
@@ -265,14 +265,14 @@ module Mapvar
         end
       end
 
-      # The number that a call gives.
+      # Returns the number that a call writes.
       def number(type)
         out = FFI::MemoryPointer.new(type)
         check(yield(out))
         out.read(type)
       end
 
-      # The text at a pointer that a call gives, with its length.
+      # Returns the text whose address and length a call has written.
       def text_at(pointer, length)
         text(pointer.read_pointer.read_bytes(length.read(:size_t)))
       end
@@ -294,10 +294,10 @@ module Mapvar
       end
     end
 
-    # A buffer for results, used by one call at a time: a signal handler that calls meanwhile gets another.
+    # A result buffer for one call at a time: a signal handler that calls meanwhile gets another buffer.
     class Scratch
       POOL = []
-      # Of larger ones none is kept.
+      # Larger buffers are not kept.
       KEPT = 64 << 10
       private_constant :POOL, :KEPT
 
@@ -315,12 +315,12 @@ module Mapvar
         resize(4096)
       end
 
-      # How many bytes the last call had.
+      # The length that the last call reported.
       def length
         @out.read(:size_t)
       end
 
-      # A value may grow between two calls: with some to spare.
+      # Adds spare space: the value may grow between two calls.
       def grow
         resize(length + (length / 4) + 64)
       end

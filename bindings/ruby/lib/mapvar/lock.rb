@@ -1,15 +1,16 @@
 # frozen_string_literal: true
 
 module Mapvar
-  # A named lock of a map, for sections of more than one variable, of files, of devices; across all processes of the
-  # map, and threads. From {Map#lock}.
+  # A named lock of a map, across its processes and threads, for sections that use several variables, files or
+  # devices. From {Map#lock}.
   #
   #   map.lock(:jobs).synchronize do |recovered|
-  #     warn "process #{recovered} ended in the midst of it" if recovered
+  #     warn "process #{recovered} ended while it held the lock" if recovered
   #   end
   #
-  # Who comes first has it first; those who share it have it together. A holder that is stopped is never robbed; one
-  # that died is replaced, and the next is told. A wait lets other threads run, and ends at Ctrl-C.
+  # Acquisition is in order of arrival; sharers own it together. A lock is never taken from an owner that is merely
+  # stopped; a dead owner is replaced, and the next owner learns of it. A wait lets other threads run, and ends at
+  # Ctrl-C.
   class Lock
     include Uncopied
 
@@ -28,27 +29,28 @@ module Mapvar
       ObjectSpace.define_finalizer(self, Owned.finalizer(@owned))
     end
 
-    # Runs the block while this thread has the lock.
+    # Runs the block while this thread owns the lock.
     #
     # @param shared [Boolean] together with others that share it
-    # @param timeout [Numeric, nil] seconds to wait for it; the map's {Map#timeout} unless given
-    # @yield [recovered] the process that ended with the lock, or had it taken away: what it protects may be
-    #   half-changed; nil, the usual case, where it was given back
-    # @return [Object] what the block answers
+    # @param timeout [Numeric, nil] seconds to wait for it; by default the map's {Map#timeout}
+    # @yield [recovered] the process that ended while it owned the lock, or from which the lock was taken by force:
+    #   the protected data may be half-changed. Usually nil: the lock was released
+    # @return [Object] the block's result
     # @raise [TimedOut] with its holder
-    # @raise [Error] InvalidArgument where this thread has it already
+    # @raise [InvalidArgument] if this thread has it already
     def synchronize(shared: false, timeout: nil)
       held = take(shared ? 1 : 0, timeout.nil? ? @map.timeout : Opening.seconds(timeout))
       recovered = Library.number(:uint32) { |out| Library.mapvar_held_recovered(held, out) }
-      answer = yield(recovered.nonzero?)
+      result = yield(recovered.nonzero?)
       given, held = held, nil
       Library.check(Library.mapvar_held_release(given))
-      answer
+      result
     ensure
       Library.mapvar_held_release(held) if held
     end
 
-    # As {#synchronize}, if the lock is to be had at once; nil, and the block is not run, where it is not.
+    # Does the same as {#synchronize} if the lock can be acquired at once; otherwise returns nil without running the
+    # block.
     #
     # @yield [recovered]
     # @return [Object, nil]
@@ -64,14 +66,14 @@ module Mapvar
       Library.mapvar_held_release(held) if held
     end
 
-    # @return [Integer, nil] the process that has it, or the first of them
+    # @return [Integer, nil] the process that owns it, or the first of several
     def holder
       Library.number(:uint32) { |out| Library.mapvar_lock_holder(@owned.handle, out) }.nonzero?
     end
 
-    # Takes it away from whoever has it, living or not: for a person who knows that the holder hangs.
+    # Takes the lock from all its owners, living or dead. Use it when you know that an owner hangs.
     #
-    # @return [Integer] how many had it
+    # @return [Integer] how many owners there were
     def force_unlock
       Library.number(:size_t) { |out| Library.mapvar_lock_force_unlock(@owned.handle, out) }
     end
@@ -83,7 +85,7 @@ module Mapvar
 
     private
 
-    # In slices, with the place in the queue kept between them.
+    # Waits in slices, and keeps the place in the queue between them.
     def take(shared, timeout)
       Library.with(:mapvar_place_free, ->(out) { Library.mapvar_lock_queue(@owned.handle, shared, out) }) do |place|
         began = Process.clock_gettime(Process::CLOCK_MONOTONIC)

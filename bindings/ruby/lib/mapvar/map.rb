@@ -1,81 +1,82 @@
 # frozen_string_literal: true
 
 module Mapvar
-  # Named variables in a piece of memory that other processes share: by a name, or by a file.
+  # Named variables in memory that processes share: by a name, or by a file.
   #
   #   map = Mapvar::Map.open_or_create("alpha")
   #   map[:foo] = "hello"
   #   map[:foo]     #=> "hello", here and in every other process that opens it
   #   map.close
   #
-  # Names are Strings or Symbols, 1 to 1,023 bytes of UTF-8. Every operation on one variable is atomic, for
-  # threads and for processes; reading takes no lock, and no process that is killed harms the others. A call that
-  # has to wait lets other threads run, ends at Ctrl-C, and raises {TimedOut} after {#timeout}.
+  # Names are Strings or Symbols, 1 to 1,023 bytes of UTF-8. Every operation on one variable is atomic, for threads
+  # and for processes. Reading takes no lock, and a killed process harms no other. A call that has to wait lets other
+  # threads run, ends at Ctrl-C, and raises {TimedOut} after {#timeout}.
   #
-  # A value is nil, true, false, an Integer, Float, String, Array or Hash, which every other language reads too;
-  # or any object that Marshal can dump, which only Ruby does. To load one runs code of its class, and whoever may
-  # write to the map chooses which: so only Symbol, Time, Rational, Complex, Range and Regexp are, and those that
-  # `permitted` names. All other values raise {DisallowedClass}.
+  # A value is nil, true, false, an Integer, Float, String, Array or Hash, which every other language reads too. Or it
+  # is any other object that Marshal can dump, which only Ruby reads. Loading such an object runs code of its class,
+  # and any process that can write to the map chooses the class. So only Symbol, Time, Rational, Complex, Range and
+  # Regexp are loaded, and the classes that `permitted` names; all other objects raise {DisallowedClass}.
   #
-  # Any number of threads may use one map. In a child after `fork` its parent's maps raise {Closed}: it opens its
-  # own. Ractors other than the main one cannot use it.
+  # Any number of threads may use one map. In the child of a `fork`, calls on a parent's map raise {Closed}; the child
+  # opens its own. Only the main Ractor can use a map.
   class Map
     include Enumerable
     include Uncopied
 
     class << self
-      # Opens a map that is there.
+      # Opens an existing map.
       #
-      # @param name [String, Symbol, nil] 1 to 120 of `A-Z a-z 0-9 . _ -`: a map without a file, which lives until
-      #   its last user is gone
+      # @param name [String, Symbol, nil] 1 to 120 of `A-Z a-z 0-9 . _ -`: a map without a file, which lives until its
+      #   last user is gone
       # @param options [Hash] as {.create}
       # @yield [map] which is closed at the end of the block
-      # @return [Map, Object] the map, or what the block answers
+      # @return [Map, Object] the map, or the block's result
       # @raise [NotFound, NotAMap, PermissionDenied, Error]
       def open(name = nil, **options, &block)
         obtain(:open, name, options, &block)
       end
 
-      # Makes a map, which must not exist.
+      # Creates a map, which must not exist.
       #
       # @param name (see .open)
       # @option options [String, #to_path] :file instead of the name: a map in this file
-      # @option options [Integer] :size bytes of values that it has room for from the start; 64 KiB unless given. It grows
-      # @option options [Integer] :max_size bytes that it may grow to; 1 GiB for a name and no limit for a file, unless given
-      # @option options [:local, :global] :scope whether other sessions see the name, as a service's must
-      # @option options [Numeric] :timeout seconds that a call may wait for others; 5 unless given
-      # @option options [Boolean] :read_only opens for reading alone
+      # @option options [Integer] :size bytes of values that it can hold without growing; 64 KiB by default
+      # @option options [Integer] :max_size bytes that it may grow to; by default 1 GiB for a name and no limit for a
+      #   file
+      # @option options [:local, :global] :scope whether other sessions see the name, as the map of a service needs
+      # @option options [Numeric] :timeout seconds that a call may wait; 5 by default, 1 with format: :marshal
+      # @option options [Boolean] :read_only opens read-only
       # @option options [Array<Class, String>, :all] :permitted classes whose objects may be loaded
-      # @option options [Boolean] :allow_network allows a file on a network drive, whose users on other machines do not see
-      #   each other's changes
-      # @option options [:mapvar, :marshal, nil] :format how the variables lie in memory: the store; the layout of the gem
-      #   win32-mmap; nil (to open only): what is there
-      # @option options [:accept, :reassert, :error] :on_clobber what to do when a program with the gem win32-mmap erases
-      #   variables of this map (format: :marshal)
+      # @option options [Boolean] :allow_network allows a file on a network drive, where processes on different
+      #   machines do not see each other's changes
+      # @option options [:mapvar, :marshal, nil] :format how the variables are laid out in memory: the store; the
+      #   layout of the gem win32-mmap; nil (only to open): the layout of the existing map
+      # @option options [:accept, :reassert, :error] :on_clobber what to do when a program with the gem win32-mmap
+      #   erases variables of this map (format: :marshal)
       # @yield [map] which is closed at the end of the block
-      # @return [Map, Object] the map, or what the block answers
+      # @return [Map, Object] the map, or the block's result
       # @raise [AlreadyExists, InvalidName, NoSpace, Error]
       def create(name = nil, **options, &block)
         obtain(:create, name, options, &block)
       end
 
-      # Opens a map, or makes it where there is none; {#created?} says which. Of many processes that do so at once
-      # one makes it, and all get the same.
+      # Opens a map, or creates it if it does not exist; {#created?} reports which. If many processes call this at
+      # once, one creates the map, and all open the same one.
       #
       # @param name (see .open)
       # @param options [Hash] as {.create}
       # @yield [map] which is closed at the end of the block
-      # @return [Map, Object] the map, or what the block answers
+      # @return [Map, Object] the map, or the block's result
       def open_or_create(name = nil, **options, &block)
         obtain(:open_or_create, name, options, &block)
       end
 
-      # Frees the lock of a map in the gem's layout whose holder is gone; maps do so by themselves, where they can
-      # tell.
+      # Frees the lock of a map in the gem's layout whose owner is gone; maps do so by themselves if they can detect
+      # it.
       #
       # @param name (see .open)
       # @param file (see .create)
-      # @param force [Boolean] also where a living program may hold it, as the gem does for ever after an exception
+      # @param force [Boolean] also if a living program may own it, as the gem does forever after an exception
       # @return [Boolean] whether it was held
       def unlock(name = nil, file: nil, scope: nil, force: false)
         Opening.new(name: name, file: file, scope: scope, format: :marshal).unlock(force)
@@ -108,7 +109,7 @@ module Mapvar
     attr_reader :name
     # @return [String, nil] the path of its file
     attr_reader :file
-    # @return [Numeric] seconds that a call may wait for others
+    # @return [Numeric] seconds that a call may wait
     attr_reader :timeout
 
     # @api private
@@ -122,14 +123,15 @@ module Mapvar
       @marshal = Library.number(:uint32) { |out| Library.mapvar_map_format(handle, out) } == 1
     end
 
-    # @param seconds [Numeric] that a call may wait for others
+    # @param seconds [Numeric] that a call may wait
     def timeout=(seconds)
       @timeout = Opening.seconds(seconds)
     end
 
     # --- Variables ------------------------------------------------------------------------------------------------
 
-    # A variable's value; nil where there is none ({#fetch} tells that from a variable that holds nil).
+    # A variable's value; nil if there is no such variable ({#fetch} distinguishes that from a variable that holds
+    # nil).
     #
     # @param name [String, Symbol]
     # @return [Object, nil]
@@ -141,10 +143,10 @@ module Mapvar
     # A variable's value.
     #
     # @param name [String, Symbol]
-    # @param default [Object] the answer where there is no such variable
-    # @yield [name] where there is none and no default
+    # @param default [Object] the result if there is no such variable
+    # @yield [name] if there is no such variable; the block's result is returned
     # @return [Object]
-    # @raise [KeyError] where there is none, no default and no block
+    # @raise [KeyError] if there is no such variable, no default and no block
     # @raise [DisallowedClass, TimedOut, Closed, Error]
     def fetch(name, default = (no_default = true))
       text = Opening.utf8(name)
@@ -157,13 +159,13 @@ module Mapvar
       raise KeyError.new("no variable #{text.inspect} in #{inspect}", receiver: self, key: name)
     end
 
-    # Sets a variable, making it where there is none. When this has returned, every process that reads it gets this
-    # value or a later one, whatever happens to this process.
+    # Sets a variable, and creates it if needed. Once this has returned, every process that reads the variable gets
+    # this value or a later one, whatever happens to this process.
     #
     # @param name [String, Symbol]
     # @param value [Object]
     # @return [Object] the value
-    # @raise [TypeError] for what Marshal cannot dump, with nothing done
+    # @raise [TypeError] if Marshal cannot dump the value; nothing is changed
     # @raise [Full, TooLarge, TimedOut, ReadOnly, Closed, Error]
     def []=(name, value)
       text = Opening.utf8(name)
@@ -190,18 +192,18 @@ module Mapvar
       number(:int32) { |out| Library.mapvar_map_remove(handle, text, text.bytesize, out) } == 1
     end
 
-    # Removes all variables that it finds; others may make new ones meanwhile.
+    # Removes all variables that it finds; other processes may create new ones meanwhile.
     #
     # @return [Integer] how many
     def clear
       number(:uint64) { |out| Library.mapvar_map_clear(handle, out) }
     end
 
-    # Sets a variable to what the block makes of its value, as one: where others set it meanwhile the block runs
-    # again.
+    # Sets a variable to the block's result for its value, atomically: if the variable was set meanwhile, the block
+    # runs again.
     #
     # @param name [String, Symbol]
-    # @param initial [Object] what the block gets where there is no such variable
+    # @param initial [Object] the block's argument if there is no such variable
     # @yield [value]
     # @return [Object] the new value
     def update(name, initial = nil)
@@ -212,9 +214,9 @@ module Mapvar
       end
     end
 
-    # Which value of a variable this is, for {#compare_and_set}.
+    # Identifies a variable's present value, for {#compare_and_set}.
     #
-    # @return [Revision, nil] nil where there is no such variable
+    # @return [Revision, nil] nil if there is no such variable
     # @raise [WrongKind] for an {Atomic}, which has none
     def revision(name)
       text = Opening.utf8(name)
@@ -224,9 +226,9 @@ module Mapvar
       Revision.new(variable, number) unless variable.zero? && number.zero?
     end
 
-    # Sets a variable if it still has this revision; nil: if there is none.
+    # Sets a variable if it still has this revision; with nil, if it does not exist.
     #
-    # @return [Boolean] whether it had
+    # @return [Boolean] whether it was set
     def compare_and_set(name, revision, value)
       text = Opening.utf8(name)
       expected = FFI::MemoryPointer.new(:uint64, 2)
@@ -242,16 +244,16 @@ module Mapvar
       true
     end
 
-    # Sets a variable that ends with this process: it is there as long as this process has the map open, and vanishes
-    # when the map is closed (or collected), or the process ends in any way. Who watches it is told. Any other write
-    # makes it one that stays.
+    # Sets an ephemeral variable: it exists as long as this process has the map open. It vanishes when the map is
+    # closed (or garbage-collected), or the process ends in any way; watches report that. Any other write makes the
+    # variable permanent.
     #
     #   map.set_ephemeral("worker.7", "busy")
     #
     # @param name [String, Symbol]
     # @param value [Object]
     # @return [Object] the value
-    # @raise [Unsupported] of a map in the gem's layout, which knows no processes
+    # @raise [Unsupported] for a map in the gem's layout, which has no record of processes
     # @raise (see #[]=)
     def set_ephemeral(name, value)
       text = Opening.utf8(name)
@@ -261,20 +263,21 @@ module Mapvar
       value
     end
 
-    # The process that a variable ends with ({#set_ephemeral}).
+    # The owner process of an ephemeral variable ({#set_ephemeral}).
     #
     # @param name [String, Symbol]
-    # @return [Integer, nil] nil of one that stays, or is not there
-    # @raise [Unsupported] of a map in the gem's layout
+    # @return [Integer, nil] nil if the variable is permanent or does not exist
+    # @raise [Unsupported] for a map in the gem's layout
     def owner(name)
       text = Opening.utf8(name)
       number(:uint32) { |out| Library.mapvar_map_owner(handle, text, text.bytesize, out) }.nonzero?
     end
 
-    # --- All of them ----------------------------------------------------------------------------------------------
+    # --- All variables ------------------------------------------------------------------------------------------
 
-    # The names and values of all variables, in no order that means anything. Others may set, make and remove some
-    # meanwhile: one that is there throughout comes once. What may not be loaded comes as an {Opaque}.
+    # The names and values of all variables, in no particular order. Other processes may set, create and remove
+    # variables meanwhile; a variable that exists throughout appears once. An object that is not permitted appears as
+    # an {Opaque}.
     #
     # @yield [name, value]
     # @return [self, Enumerator]
@@ -298,7 +301,7 @@ module Mapvar
       names.sort
     end
 
-    # How many variables there are; with an argument or block as Enumerable has it.
+    # How many variables there are; with an argument or block, as Enumerable#count.
     def count(*item, &block)
       return super if block || !item.empty?
 
@@ -312,10 +315,10 @@ module Mapvar
       count.zero?
     end
 
-    # Several variables as they were at one instant. What may not be loaded comes as an {Opaque}.
+    # Several variables as they were at one instant. An object that is not permitted appears as an {Opaque}.
     #
     # @param names [Array<String, Symbol>]
-    # @return [Hash{String => Object}] of those that there are
+    # @return [Hash{String => Object}] of those that exist
     def snapshot(*names)
       names = names.flatten.map { |name| Opening.utf8(name) }
       texts = names.map { |name| FFI::MemoryPointer.new(:char, name.bytesize + 1).put_bytes(0, name) }
@@ -330,22 +333,22 @@ module Mapvar
       end
     end
 
-    # Reads and writes many variables as one. The block gets a {Transaction}; when it has ended all that it set is
-    # done at once, if what it read has not changed meanwhile; else it runs again, up to 16 times. An exception in
-    # the block leaves everything as it was.
+    # Reads and writes many variables as one. The block gets a {Transaction}. After the block, all that it set is
+    # published at once, if nothing that it read has changed meanwhile. Otherwise the block runs again, up to 16
+    # times. An exception in the block leaves everything unchanged.
     #
     # @yield [transaction]
-    # @return [Object] what the block answers
-    # @raise [Conflict] where others were faster 16 times
+    # @return [Object] the block's result
+    # @raise [Conflict] if other writers interfered 16 times
     # @raise [Unsupported] for a map in the gem's layout
     def transaction
       make = ->(out) { Library.mapvar_transaction_begin(handle, out) }
       Library.with(:mapvar_transaction_free, make) do |it|
         loop do
           begin
-            answer = yield Transaction.new(it, self, @permitted)
+            result = yield Transaction.new(it, self, @permitted)
             Library.check(Library.patiently(@timeout) { Library.mapvar_transaction_commit(it) })
-            return answer
+            return result
           rescue Conflict
             Library.check(Library.mapvar_transaction_restart(it))
           end
@@ -356,23 +359,24 @@ module Mapvar
     # A number or boolean whose operations take no lock.
     #
     # @param name [String, Symbol]
-    # @param initial [Integer, Float, Boolean, nil] makes it where there is none; nil: there must be one
-    # @param type [:i64, :u64, :f64, :bool, nil] as the initial value has it unless given; :i64 without one
+    # @param initial [Integer, Float, Boolean, nil] creates it with this value if it does not exist; nil: it must
+    #   exist
+    # @param type [:i64, :u64, :f64, :bool, nil] by default the type of the initial value; :i64 without one
     # @return [Atomic]
     # @raise [NotFound, WrongKind, Unsupported]
     def atomic(name, initial = nil, type: nil)
       Atomic.__send__(:new, self, Opening.utf8(name), initial, type)
     end
 
-    # Waits for changes of variables, which need not be there yet: those named, those whose names begin so, or all.
+    # Waits for changes of variables, which need not exist yet: of named variables, of those with a prefix, or of all.
     #
     #   map.watch(:foo) { |watch| watch.wait(5) }
     #
-    # @param names [Array<String, Symbol>] all variables, where there are none and no prefix
+    # @param names [Array<String, Symbol>] all variables, if there are no names and no prefix
     # @param prefix [String, nil]
     # @yield [watch] which is closed at the end of the block
-    # @return [Watch, Object] the watch, or what the block answers
-    # @raise [Unsupported] of a map in the gem's layout, which counts no changes
+    # @return [Watch, Object] the watch, or the block's result
+    # @raise [Unsupported] for a map in the gem's layout, which counts no changes
     def watch(*names, prefix: nil)
       raise ArgumentError, "either names or a prefix, not both" if prefix && !names.empty?
 
@@ -396,12 +400,12 @@ module Mapvar
       Lock.__send__(:new, self, text.dup.freeze, ->(out) { Library.mapvar_map_lock(handle, text, text.bytesize, out) })
     end
 
-    # The processes that have the map open for writing, living ones alone, by the system's own word.
+    # The living processes that have the map open for writing, as the system reports them.
     #
-    # @return [Array<Hash>] of each `:pid`, `:program` (or nil), `:since` (a Time, or nil), `:this` (whether it is this
-    #   handle), `:holds` and `:waits_for` (locks), `:owns` (the variables that end with it),
-    #   `:watches` (the variable that it waits for to change; true for several, nil for none)
-    # @raise [Unsupported] of a map in the gem's layout
+    # @return [Array<Hash>] of each `:pid`, `:program` (or nil), `:since` (a Time, or nil), `:this` (whether it is
+    #   this handle), `:holds` and `:waits_for` (locks), `:owns` (its ephemeral variables), `:watches` (the variable
+    #   whose change it waits for; true for several, nil for none)
+    # @raise [Unsupported] for a map in the gem's layout
     def participants
       make = ->(out) { Library.patiently(@timeout) { Library.mapvar_map_participants(handle, out) } }
       all = Library.with(:mapvar_value_free, make) { |value| Values.of(value, @permitted) }
@@ -413,8 +417,8 @@ module Mapvar
 
     # --- The map --------------------------------------------------------------------------------------------------
 
-    # Makes all that was set before survive a power cut, and waits until the disk says so. Nothing to do without a
-    # file.
+    # Makes all that was set before survive a power cut, and waits until the device has confirmed it. Does nothing
+    # without a file.
     #
     # @return [self]
     def flush
@@ -422,7 +426,8 @@ module Mapvar
       self
     end
 
-    # Closes the map; a file's is flushed, if this process has no other handle to it. Closed twice is closed.
+    # Closes the map; a map in a file is flushed, if this process has no other handle to it. Closing twice does
+    # nothing.
     def close
       @owned.free { |it| Library.mapvar_map_close(it) }
       ObjectSpace.undefine_finalizer(self) unless frozen?
@@ -434,17 +439,17 @@ module Mapvar
       @owned.freed?
     end
 
-    # @return [Boolean] whether this handle's opening made the map
+    # @return [Boolean] whether opening this handle created the map
     def created?
       number(:int32) { |out| Library.mapvar_map_was_created(handle, out) } == 1
     end
 
-    # @return [:mapvar, :marshal] how the variables lie in memory
+    # @return [:mapvar, :marshal] how the variables are laid out in memory
     def format
       @marshal ? :marshal : :mapvar
     end
 
-    # @return [Integer] bytes of values that the map was made for
+    # @return [Integer] bytes of values that the map was created for
     def bytesize
       number(:uint64) { |out| Library.mapvar_map_size(handle, out) }
     end
@@ -453,9 +458,9 @@ module Mapvar
     STAT = %i[format size region used free largest_free max_size overhead variables file created creator].freeze
     private_constant :STAT
 
-    # Facts and figures, of this moment: bytes (`size` for which the map was made, `region`, `used`, `free`,
-    # `largest_free`, `overhead`, `max_size` or nil), `variables`, `format` by its number, whether it is in a
-    # `file`, when and by which process it was `created`.
+    # Figures of this moment: bytes (`size` for which the map was created, `region`, `used`, `free`, `largest_free`,
+    # `overhead`, `max_size` or nil), `variables`, `format` by its number, whether it is in a `file`, when it was
+    # `created`, and the process that was its `creator`.
     #
     # @return [Hash{Symbol => Object}]
     def stat
@@ -469,10 +474,10 @@ module Mapvar
       end
     end
 
-    # Looks at every part of the map. Others may go on using it.
+    # Checks every part of the map. Other processes may go on using it.
     #
-    # @return [Array<Hash{Symbol => Object}>] what it found: the byte `at` which it lies, whether it is a `fault` or
-    #   a note, the variable's `name` or nil, and `what` it is
+    # @return [Array<Hash{Symbol => Object}>] the findings: the byte offset `at`, whether it is a `fault` or a note,
+    #   the variable's `name` or nil, and the description `what`
     def check
       make = ->(out) { Library.patiently(@timeout) { Library.mapvar_map_check(handle, out) } }
       Library.with(:mapvar_check_free, make) do |check|
@@ -481,8 +486,8 @@ module Mapvar
       end
     end
 
-    # What the programs of the gem win32-mmap have erased of what this map has set, each told once
-    # (format: :marshal, on_clobber: :reassert or :error).
+    # The variables of this map that programs with the gem win32-mmap have erased, each reported once (format:
+    # :marshal, on_clobber: :reassert or :error).
     #
     # @return [Array<String>] names
     def clobbered
@@ -498,10 +503,10 @@ module Mapvar
     LOCK_STAT = %i[taken recovered broken median p99 longest].freeze
     private_constant :LOCK_STAT
 
-    # How the lock of a map in the gem's layout went: how often it was `taken`, `recovered` of a dead holder and
-    # `broken` by others; and for how long it was held, in nanoseconds (`median`, `p99`, `longest`).
+    # Statistics of the lock of a map in the gem's layout: how often it was `taken`, `recovered` from a dead owner and
+    # `broken` by other processes; and how long it was held, in nanoseconds (`median`, `p99`, `longest`).
     #
-    # @return [Hash{Symbol => Integer}, nil] nil of a store, which has no such lock
+    # @return [Hash{Symbol => Integer}, nil] nil for a store, which has no such lock
     def lock_stat
       stat = Library.handle(:mapvar_lock_stat_free) { |out| Library.mapvar_map_lock_stat(handle, out) } or return
       LOCK_STAT.each_with_index.to_h do |key, index|
@@ -518,7 +523,7 @@ module Mapvar
     # @raise [TooLarge, Unsupported]
     def read_string(length = bytesize)
       raise ArgumentError, "#{length.inspect} bytes; give a number from 0 on" unless length.is_a?(Integer) && length >= 0
-      # Before a buffer of that length is made.
+      # Refuses the length before a buffer of that size is allocated.
       raise TooLarge, "#{length} bytes are more than any map has" if length > 1 << 47
 
       buffer = FFI::MemoryPointer.new(:char, [length, 1].max)
@@ -529,7 +534,7 @@ module Mapvar
     # Writes bytes to the start of a map in the gem's layout, over its variables.
     #
     # @param content [String]
-    # @return [Integer] how many bytes it were
+    # @return [Integer] how many bytes it wrote
     # @raise [TooLarge, ReadOnly, Unsupported]
     def write_string(content)
       bytes = String(content).b
@@ -538,7 +543,7 @@ module Mapvar
     end
 
     # @return [Integer] where the memory of a map in the gem's layout begins in this process
-    # @raise [Unsupported] for a store, whose memory is no one piece
+    # @raise [Unsupported] for a store, whose memory is not contiguous
     def address
       Library.number(:size_t) { |out| Library.mapvar_map_address(handle, out) }
     end
@@ -567,14 +572,14 @@ module Mapvar
       @marshal ? Values.verbatim(value, &block) : Values.with(value, &block)
     end
 
-    # A variable's bytes of Marshal, or the code where there are none.
+    # A variable's Marshal bytes, or the code if there are none.
     def marshalled(text)
       Library.bytes(except: [Library::NOT_FOUND, Library::UNSUPPORTED]) do |*buffer|
         Library.patiently(@timeout) { Library.mapvar_map_get_marshal(handle, text, text.bytesize, *buffer) }
       end
     end
 
-    # A value that holds what Marshal does not know.
+    # Reads a value whose parts Marshal cannot represent.
     def odd(text)
       make = lambda do |out|
         Library.patiently(@timeout) { Library.mapvar_map_get_value(handle, text, text.bytesize, out) }
@@ -582,13 +587,13 @@ module Mapvar
       Library.with(:mapvar_value_free, make) { |value| Values.of(value, @permitted) }
     end
 
-    # What makes a watch of the variables whose names begin so.
+    # Returns a lambda that creates a watch of the variables with a prefix.
     def watcher_of(prefix)
       text = Opening.utf8(prefix)
       ->(out) { Library.mapvar_map_watch_prefix(handle, text, text.bytesize, out) }
     end
 
-    # What makes a watch of these variables.
+    # Returns a lambda that creates a watch of these variables.
     def watcher(names)
       texts = names.map { |name| Opening.utf8(name) }
       places = texts.map { |text| FFI::MemoryPointer.new(:char, [text.bytesize, 1].max).put_bytes(0, text) }
@@ -597,13 +602,13 @@ module Mapvar
       texts.each_with_index { |text, at| lengths.put(:size_t, at * FFI.type_size(:size_t), text.bytesize) }
       lambda do |out|
         code = Library.mapvar_map_watch_any(handle, list, lengths, texts.size, out)
-        # Until here they are needed.
+        # The pointers must stay alive until here.
         places.clear
         code
       end
     end
 
-    # Yields the handle of each entry. An Enumerator that is left in the midst frees the walk when it is collected.
+    # Yields the handle of each entry. The finalizer frees the walk of an abandoned Enumerator.
     def walk
       make = ->(out) { Library.patiently(@timeout) { Library.mapvar_map_iter(handle, out) } }
       owned = Owned.new(:mapvar_iter_free, Library.handle(:mapvar_iter_free, &make))
@@ -629,7 +634,7 @@ module Mapvar
       named { |text, length| Library.mapvar_entry_name(entry, text, length) }
     end
 
-    # A text that the library lends.
+    # Reads a text that the library lends.
     def named
       text = FFI::MemoryPointer.new(:pointer)
       length = FFI::MemoryPointer.new(:size_t)
@@ -665,7 +670,7 @@ module Mapvar
     end
   end
 
-  # A handle of the library's that is freed once: at the end of its use, or when nobody has it any more.
+  # A handle of the library that is freed once: at the end of its use, or when it is garbage-collected.
   # @api private
   class Owned
     def initialize(free, handle)
@@ -682,19 +687,19 @@ module Mapvar
       @handle.nil?
     end
 
-    # Frees it by the block, which answers a code; nothing where it is freed already.
+    # Frees the handle with the block, which returns a code; does nothing if it is freed already.
     def free
       handle = @handle
       @handle = nil
       Library.check(yield(handle)) if handle
     end
 
-    # Must not hold the object that it is for.
+    # The finalizer must not refer to its object, or the object would never be collected.
     def self.finalizer(owned)
       ->(_id) { owned.finish }
     end
 
-    # In a finalizer: nobody is there to be told.
+    # Called by a finalizer, where no caller could receive an error.
     def finish
       handle = @handle
       @handle = nil

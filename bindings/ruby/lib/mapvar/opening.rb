@@ -1,18 +1,18 @@
 # frozen_string_literal: true
 
 module Mapvar
-  # Options as the library takes them, and the opening of a map.
+  # Converts options for the library, and opens a map.
   # @api private
   class Opening
     FORMATS = { mapvar: 0, marshal: 1 }.freeze
     SCOPES = { local: 0, global: 1 }.freeze
     CLOBBER = { accept: 0, reassert: 1, error: 2 }.freeze
-    # Seconds.
+    # The default timeouts, in seconds.
     TIMEOUTS = { mapvar: 5.0, marshal: 1.0 }.freeze
 
     attr_reader :name, :file, :format, :timeout
 
-    # Of nil nothing is set.
+    # An option that is nil is not set.
     def initialize(name: nil, file: nil, scope: nil, format: :mapvar, size: nil, max_size: nil, timeout: nil,
                    read_only: nil, allow_network: nil, on_clobber: nil, section: {})
       @name = name && Opening.utf8(name)
@@ -50,7 +50,7 @@ module Mapvar
       end
     end
 
-    # Text as the library takes it: a copy, since other threads may change what the caller has.
+    # Returns a copy in UTF-8: other threads may change the caller's String.
     def self.utf8(text)
       given = text.is_a?(Symbol) ? text.name : text
       text = String.try_convert(given) or raise TypeError, "a String or Symbol is needed, and no #{given.class}"

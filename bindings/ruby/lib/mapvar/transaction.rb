@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 module Mapvar
-  # What the block of {Map#transaction} gets: reads and writes that become one. It is of no use after the block.
+  # The argument of the block of {Map#transaction}: reads and writes that become one. It must not be used after the
+  # block.
   class Transaction
     # @api private
     def initialize(handle, map, permitted)
@@ -10,8 +11,8 @@ module Mapvar
       @permitted = permitted
     end
 
-    # A variable's value, as this transaction has set it, or as it was when the transaction first looked; nil where
-    # there is none.
+    # A variable's value as this transaction has set it, or as it was when the transaction first read it; nil if there
+    # is no such variable.
     def [](name)
       fetch(name, nil)
     end
@@ -37,7 +38,7 @@ module Mapvar
       !fetch(name, absent).equal?(absent)
     end
 
-    # Sets a variable, when the block has ended.
+    # Sets a variable at the end of the block.
     def []=(name, value)
       text = Opening.utf8(name)
       Values.with(value) do |it|
@@ -46,7 +47,7 @@ module Mapvar
     end
     alias store []=
 
-    # Removes a variable, when the block has ended.
+    # Removes a variable at the end of the block.
     # @return [nil]
     def delete(name)
       text = Opening.utf8(name)

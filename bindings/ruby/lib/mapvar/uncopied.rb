@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
 module Mapvar
-  # What stands for something of the library's: a second object for it would free what the first one uses.
+  # For objects that own a resource of the library: a copy would free the original's resource.
   # @api private
   module Uncopied
     private
 
-    # Ruby hands a copy the finalizer of the original, and runs it when the copy is collected.
+    # A copy inherits the original's finalizer, which would run when the copy is collected.
     def initialize_copy(_other)
       ObjectSpace.undefine_finalizer(self)
       raise TypeError, "a #{self.class} cannot be copied; make another in the same way"

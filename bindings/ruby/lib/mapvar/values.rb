@@ -1,23 +1,23 @@
 # frozen_string_literal: true
 
 module Mapvar
-  # Bytes that another language wrote and only it understands, or Ruby objects that were not loaded
-  # because their classes were not permitted. Set to a variable, it is the same bytes again.
+  # Bytes that another language wrote and only it understands, or Ruby objects that were not loaded because their
+  # classes were not permitted. Setting a variable to it stores the same bytes.
   Opaque = Struct.new(:language, :bytes)
 
-  # The bytes of a plain type that its users know by a number.
+  # The bytes of a plain type that its users identify by a number.
   Pod = Struct.new(:type_id, :bytes)
 
-  # As it was set: each value of a variable has another. Two that are equal stand for the same set; of a map in
-  # the gem's layout for the same value.
+  # Identifies one value of a variable. Equal revisions stand for the same set operation; for a map in the gem's
+  # layout, for equal values.
   Revision = Struct.new(:variable, :number)
 
   class Opaque
-    # The number of Ruby among languages.
+    # The number of Ruby among the languages.
     RUBY = 1
 
-    # Loads Ruby objects, of which the classes are trusted.
-    # @param permitted [Array<Class, String>, :all] classes that may be loaded besides those that are safe
+    # Loads Ruby objects whose classes are trusted.
+    # @param permitted [Array<Class, String>, :all] classes that may be loaded besides the safe ones
     # @return [Object]
     # @raise [DisallowedClass]
     def load(permitted: [])
@@ -27,15 +27,15 @@ module Mapvar
     end
   end
 
-  # Values of Ruby, as the library has them.
+  # Converts between Ruby's values and the library's.
   #
-  # All of them cross the border marshalled: the library makes kinds of its own of what it can (nil, true, false,
-  # Integer, Float, String in UTF-8 or binary, Array, Hash) and keeps the rest as it is.
+  # All values are passed in marshalled form. The library converts them to its own kinds where it can (nil, true,
+  # false, Integer, Float, String in UTF-8 or binary, Array, Hash) and keeps all else as it is.
   # @api private
   module Values
-    # Classes whose loading runs nothing that a program or gem has defined.
+    # Classes that are safe to load: it runs no code that a program or gem has defined.
     SAFE = %w[Complex Hash Range Rational Time].freeze
-    # Types of which the first byte says that they hold no class: nil, booleans, numbers, binary strings.
+    # Type bytes that rule out any class: nil, booleans, numbers, binary strings.
     PLAIN = "0TFifl\"".bytes.freeze
     KINDS = { 8 => :list, 9 => :dict, 10 => :pod, 11 => :opaque }.freeze
 
@@ -47,19 +47,19 @@ module Mapvar
         Array(classes).map { |it| it.is_a?(Module) ? it.name : String(it) }.freeze
       end
 
-      # A value of the library, freed at the end.
+      # Yields a value of the library, and frees it afterwards.
       def with(object)
         make = case object
                when Opaque, Pod then foreign(object)
                else
-                 # Before anything is touched: what cannot be dumped raises here.
+                 # Dumps first, so that an object that cannot be dumped raises before anything is changed.
                  bytes = Marshal.dump(object)
                  ->(out) { Library.mapvar_value_from_marshal(bytes, bytes.bytesize, out) }
                end
         Library.with(:mapvar_value_free, make) { |value| yield value }
       end
 
-      # For a map of the gem's layout: marshalled, with all that a value of the library does not have.
+      # For a map in the gem's layout: the marshalled object, including all that a value of the library cannot hold.
       def verbatim(object, &block)
         with(object.is_a?(Opaque) ? object : Opaque.new(Opaque::RUBY, Marshal.dump(object)), &block)
       end
@@ -74,7 +74,7 @@ module Mapvar
         restore(bytes)
       end
 
-      # The object of a value's handle. What may not be loaded raises, or comes as it is where `lenient`.
+      # Returns the object of a value's handle. If it may not be loaded, raises, or returns an {Opaque} if `lenient`.
       def of(value, permitted, lenient: false)
         bytes = Library.bytes(except: [Library::UNSUPPORTED]) do |*buffer|
           Library.mapvar_value_to_marshal(value, *buffer)
@@ -90,9 +90,9 @@ module Mapvar
 
       private
 
-      # What Marshal has, and not what its classes want: a Time of two bytes.
+      # Marshal accepts such bytes, but the class refuses them: a Time of two bytes, for example.
       def restore(bytes)
-        Marshal.load(bytes) # rubocop:disable Security/MarshalLoad -- looked at just before
+        Marshal.load(bytes) # rubocop:disable Security/MarshalLoad -- checked just before
       rescue TypeError, ArgumentError => e
         raise Corrupt, "Ruby cannot load it: #{e.message}; set it anew"
       end
@@ -115,7 +115,7 @@ module Mapvar
                             "[#{classes.join(", ")}]", classes: classes)
       end
 
-      # Of a value that holds what Marshal does not know.
+      # Converts a value whose parts Marshal cannot represent.
       def walk(value, permitted, lenient)
         case KINDS[Library.number(:uint32) { |out| Library.mapvar_value_kind(value, out) }]
         when :list

@@ -1,15 +1,15 @@
 # frozen_string_literal: true
 
 module Mapvar
-  # A variable's change, as a {Watch} saw it: the newest value when it was asked.
+  # A variable's change as a {Watch} reported it, with the newest value at that moment.
   class Change
     # @return [String] the variable
     attr_reader :name
-    # @return [Object, nil] its value, nil where it was removed; as {Map#each} has it, where it may not be loaded
+    # @return [Object, nil] its value, nil if it was removed; an {Opaque}, as in {Map#each}, if it may not be loaded
     attr_reader :value
-    # @return [Array(Integer, Integer)] which value it is, as {Map#version} tells it
+    # @return [Array(Integer, Integer)] the version of the value
     attr_reader :version
-    # @return [Integer] changes of this variable since the last one that the watch told, and before this one
+    # @return [Integer] how many changes of this variable were skipped between the change reported last and this one
     attr_reader :skipped
 
     # @api private
@@ -33,21 +33,21 @@ module Mapvar
     alias to_s inspect
   end
 
-  # Waits for variables of a map to change; from {Map#watch}. It begins with its making: whatever changes after that
-  # is told, whether somebody waits at that moment or not. Of several changes of one variable since the last look the
-  # newest is told, with the number of those that were skipped.
+  # Waits for variables of a map to change; from {Map#watch}. It reports every change after its creation, also one
+  # that came while no thread waited. Of several changes of one variable since the last call, it reports the newest,
+  # with the number of those that were skipped.
   #
   #   watch = map.watch(:temperature)
   #   change = watch.wait(5)
   #   change&.value #=> 21.5
   #
-  # A wait lets other threads run, and ends at Ctrl-C. A thread that wants a watch to itself makes its own.
+  # A wait lets other threads run, and ends at Ctrl-C. A thread that needs a watch for itself creates its own.
   class Watch
     include Enumerable
     include Uncopied
 
     class << self
-      # Must not hold the object that it is for.
+      # The finalizer must not refer to its object, or the object would never be collected.
       # @api private
       def finalizer(owned, left)
         lambda do |_id|
@@ -64,35 +64,35 @@ module Mapvar
       @map = map
       @permitted = permitted
       @owned = Owned.new(:mapvar_watch_free, Library.handle(:mapvar_watch_free, &make))
-      # Changes that came while their wait was interrupted: for the next one.
+      # Changes whose wait was interrupted; the next wait returns them.
       @left = Thread::Queue.new
       ObjectSpace.define_finalizer(self, Watch.finalizer(@owned, @left))
     end
 
     # Waits for the next change.
     #
-    # @param timeout [Numeric, nil] seconds; nil: for as long as it takes
-    # @return [Change, nil] nil where none came in time
+    # @param timeout [Numeric, nil] seconds; nil: without a limit
+    # @return [Change, nil] nil if no change came in time
     # @raise [Closed, Error]
     def wait(timeout = nil)
       left = timeout.nil? ? Float::INFINITY : Opening.seconds(timeout)
       ends = Process.clock_gettime(Process::CLOCK_MONOTONIC) + left
       loop do
         left = ends - Process.clock_gettime(Process::CLOCK_MONOTONIC)
-        found = look(left.clamp(0, Library::SLICE))
+        found = poll(left.clamp(0, Library::SLICE))
         return found if found
         return nil unless left.positive?
       end
     end
 
-    # The next change, if there is one already.
+    # The next change, if there already is one.
     #
     # @return [Change, nil]
     def try_wait
-      look(0)
+      poll(0)
     end
 
-    # Yields each change, without end.
+    # Yields each change, endlessly.
     #
     # @return [Enumerator] without a block
     def each
@@ -101,7 +101,7 @@ module Mapvar
       loop { yield wait }
     end
 
-    # Ends it; what waits by it in another thread raises {Closed}. The map stays open.
+    # Closes the watch; {Closed} is raised in a thread that waits on it. The map stays open.
     def close
       @owned.free { |it| Library.mapvar_watch_free(it) }
       Library.mapvar_change_free(@left.pop) until @left.empty?
@@ -121,7 +121,7 @@ module Mapvar
 
     private
 
-    def look(seconds)
+    def poll(seconds)
       handle = @owned.handle
       out = FFI::MemoryPointer.new(:size_t)
       begin
@@ -132,17 +132,18 @@ module Mapvar
       change = out.read(:size_t)
       return nil if change.zero?
 
-      built = told(change)
+      built = build(change)
       out.write(:size_t, 0)
       Library.mapvar_change_free(change)
       built
     ensure
-      # An exception of another thread's, or Ctrl-C, came in between: the watch has moved on, and has it no more.
+      # If Ctrl-C or an exception from another thread interrupted the call, the watch has moved past this change and
+      # would not report it again.
       left = out&.read(:size_t)
       @left.push(left) if left&.nonzero?
     end
 
-    def told(change)
+    def build(change)
       name = [FFI::MemoryPointer.new(:pointer), FFI::MemoryPointer.new(:size_t)]
       Library.check(Library.mapvar_change_name(change, *name))
       version = FFI::MemoryPointer.new(:uint64, 2)

@@ -6,8 +6,8 @@ require "securerandom"
 
 # The namespace of the gem win32-mmap.
 module Win32
-  # Memory mapped I/O, as the gem win32-mmap has it: a map backed by a file or by a named piece of memory, its raw
-  # bytes, and variables that are set and read like attributes. On every system.
+  # Memory-mapped I/O as the gem win32-mmap provides it: a map backed by a file or by a named piece of memory, its raw
+  # bytes, and variables that are set and read like attributes.
   #
   #   map1 = MMap.new(:file => "C:\\test.map", :size => 1024)
   #   map1.foo = 'hello'
@@ -19,11 +19,11 @@ module Win32
   #   p map2.bar # => 77
   #   map2.close
   #
-  # The layout is the gem's, so both can be used side by side: one marshalled Hash, behind the gem's lock. With
-  # `:format => :mapvar` it is the store of {Mapvar::Map}, which every language reads, which grows, and which no
-  # killed process harms.
+  # The layout is the gem's, so both can be used side by side: one marshalled Hash, protected by the gem's lock. With
+  # `:format => :mapvar` it is the store of {Mapvar::Map}: every language reads it, it grows, and a killed process
+  # harms no other.
   #
-  # The README lists what is different from the gem on purpose, and why.
+  # The README lists the deliberate differences from the gem, and the reasons.
   class MMap
     include Constants
     include Mapvar.const_get(:Uncopied)
@@ -31,7 +31,7 @@ module Win32
     # The version of this library.
     VERSION = Mapvar::VERSION
 
-    # The options, and what each is unless given.
+    # The options and their defaults.
     OPTIONS = {
       "file" => nil, "name" => nil, "size" => 0, "protection" => PAGE_READWRITE, "access" => nil,
       "inherit" => false, "base_address" => 0, "autolock" => true, "timeout" => 1000, "open" => false,
@@ -39,16 +39,17 @@ module Win32
     }.freeze
     private_constant :OPTIONS
 
-    # What Ruby asks objects for by itself; a variable of such a name would turn the map into something else.
+    # Conversions that Ruby itself calls. A variable of such a name would make Ruby treat the map as a String, Array
+    # and so on.
     CONVERSIONS = %w[to_a to_ary to_hash to_int to_io to_open to_path to_proc to_r to_regexp to_str to_sym].freeze
     # The variable of a store that `write_string` writes.
     RAW = "win32-mmap.raw"
     private_constant :CONVERSIONS, :RAW
 
-    # Opens the section of a name.
+    # Opens the section with this name.
     #
     # @param name [String]
-    # @param opts [Hash] as {#initialize}; it stays as it is
+    # @param opts [Hash] as {#initialize}; it is not modified
     # @yield [address] the map is closed at the end of the block
     # @return [MMap]
     def self.open(name, opts = {}, &block)
@@ -65,32 +66,34 @@ module Win32
     attr_reader :protection
     # @return [Integer] FILE_MAP_…
     attr_reader :access
-    # @return [Integer] where the map was asked to be; 0 = anywhere
+    # @return [Integer] the requested address; 0 = anywhere
     attr_reader :base_address
-    # @return [Integer] milliseconds to wait for the lock, or for whoever is writing
+    # @return [Integer] milliseconds to wait for the lock, or for another writer
     attr_reader :timeout
 
-    # Creates a map, or opens the one that is there.
+    # Creates a map, or opens an existing one.
     #
     # The keys of options are Strings or Symbols, in any case.
     #
     # @param opts [Hash]
     # @option opts [String] :file (nil) path of the backing file, created if absent; nil: backed by the page file
-    # @option opts [String] :name (nil) name of the section, for other processes to open; `Global\` or `Local\`
-    #   before it says for whom. nil, without a file: for this process alone
-    # @option opts [Integer] :size (0) bytes; of a file that is longer, all. 0: what is there is opened, nothing made
+    # @option opts [String] :name (nil) name of the section, for other processes to open; a prefix `Global\` or
+    #   `Local\` selects the scope. nil, without a file: for this process alone
+    # @option opts [Integer] :size (0) bytes; a longer file is mapped whole. 0: opens an existing map and creates
+    #   nothing
     # @option opts [Integer] :protection (PAGE_READWRITE) PAGE_…, with SEC_…
     # @option opts [Integer] :access (FILE_MAP_WRITE) FILE_MAP_…
     # @option opts [Boolean] :inherit (false) whether child processes inherit the handle
     # @option opts [Integer] :base_address (0) where to map
-    # @option opts [Boolean] :autolock (true) kept and told; each read and write is locked in any case
+    # @option opts [Boolean] :autolock (true) stored and reported, without effect: each read and write is locked in
+    #   any case
     # @option opts [Integer] :timeout (1000) milliseconds to wait for the lock; then Mapvar::TimedOut
-    # @option opts [Boolean] :open (false) opens the section of a name, and never makes one
+    # @option opts [Boolean] :open (false) opens the section of a name, and never creates one
     # @option opts [Symbol] :format (:marshal) the gem's layout; :mapvar for the store
     # @option opts [Symbol] :on_clobber (:accept) as for Mapvar::Map.create
     # @option opts [Array<Class, String>, :all] :permitted ([]) classes whose objects may be loaded
     # @yield [address] the map is closed at the end of the block
-    # @raise [ArgumentError] for an unknown key, or a value that makes no sense
+    # @raise [ArgumentError] for an unknown key, or an invalid value
     # @raise [Mapvar::Error]
     def initialize(opts = {})
       options = OPTIONS.merge(normalized(opts))
@@ -107,7 +110,7 @@ module Win32
     end
 
     # @return [Integer] where the map begins in this process
-    # @raise [Mapvar::Unsupported] of a store
+    # @raise [Mapvar::Unsupported] for a store
     def address
       @map.address
     end
@@ -117,7 +120,7 @@ module Win32
       @autolock
     end
 
-    # Kept and told; each read and write is locked in any case.
+    # Stored and reported, without effect: each read and write is locked in any case.
     attr_writer :autolock
 
     # @return [Boolean] the option `inherit`
@@ -131,11 +134,11 @@ module Win32
       @timeout = milliseconds
     end
 
-    # The first bytes of the map, variables or not. In a store they are an area of their own.
+    # The first bytes of the map, variables or not. In a store they are a separate area.
     #
     # @param length [Integer] how many
     # @return [String] binary
-    # @raise [Mapvar::TooLarge] for more than there are
+    # @raise [Mapvar::TooLarge] if the map has fewer bytes
     def read_string(length = @size)
       return @map.read_string(length) unless @store
 
@@ -143,12 +146,12 @@ module Win32
       @map.fetch(RAW, "").byteslice(0, length).b.ljust(length, "\0")
     end
 
-    # Writes bytes to the start of the map, without a terminator: over the variables. In a store they have an area
-    # of their own.
+    # Writes bytes to the start of the map, without a terminator, over the variables. In a store they have a separate
+    # area.
     #
     # @param content [String]
-    # @return [Integer] how many bytes it were
-    # @raise [Mapvar::TooLarge] for more than there is room for, with nothing written
+    # @return [Integer] how many bytes it wrote
+    # @raise [Mapvar::TooLarge] if they do not fit; nothing is written
     def write_string(content)
       return @map.write_string(content) unless @store
 
@@ -158,17 +161,17 @@ module Win32
       bytes.bytesize
     end
 
-    # Makes what was written survive a power cut: all of it, whatever the number of bytes asked for.
+    # Makes everything that was written survive a power cut, whatever number of bytes is given.
     #
-    # @param length [Integer] bytes that must be among it; 0 = all
-    # @raise [Mapvar::Error] where the system fails
+    # @param length [Integer] bytes that must be included; 0 = all
+    # @raise [Mapvar::Error] if the system fails
     def flush(length = 0)
       count!(length)
       @map.flush
       nil
     end
 
-    # Closes the map. Closed twice is closed; all else raises {Mapvar::Closed} then.
+    # Closes the map. Closing twice does nothing; all other calls on a closed map raise {Mapvar::Closed}.
     def close
       @map.close
     end
@@ -178,14 +181,15 @@ module Win32
       @map.closed?
     end
 
-    # A variable's value; nil where there is none ({#key?} tells). Also of a name that is a method's.
+    # A variable's value; nil if there is no such variable ({#key?} distinguishes). Also works for names that are
+    # methods.
     #
     # @param name [String, Symbol]
     def [](name)
       @map[name]
     end
 
-    # Sets a variable. Also of a name that is a method's.
+    # Sets a variable. Also works for names that are methods.
     #
     # @param name [String, Symbol]
     # @param value [Object]
@@ -210,7 +214,8 @@ module Win32
       @map.delete(name)
     end
 
-    # @return [Mapvar::Map] all of them: update, each, snapshot, and of a store transaction, atomic
+    # @return [Mapvar::Map] the map, with all other methods: update, each, snapshot; for a store also transaction,
+    #   atomic
     def variables
       @map
     end
@@ -221,8 +226,9 @@ module Win32
     end
     alias to_s inspect
 
-    # `map.foo = value` sets a variable, `map.foo` reads it. Names of methods are none of variables; `map[:size]`
-    # reaches those. What Ruby itself asks for (`to_ary`), `foo?`, `foo!` and operators are no variables either.
+    # `map.foo = value` sets a variable, `map.foo` reads it. The names of methods are not available this way: use
+    # `map[:size]`. Conversions that Ruby itself calls (`to_ary`), `foo?`, `foo!` and operators are not variables
+    # either.
     def method_missing(method, *arguments, &block)
       name = method.name
       if block.nil? && arguments.length == 1 && (setter = variable(name.delete_suffix("="))) && name.end_with?("=")
@@ -234,7 +240,7 @@ module Win32
       super
     end
 
-    # A setter of every variable's name; a reader of those that there are.
+    # True for the setter of every variable name, and for the reader of each existing variable.
     def respond_to_missing?(method, include_private = false)
       name = method.name
       setter = variable(name.delete_suffix("=")) if name.end_with?("=")
@@ -251,7 +257,7 @@ module Win32
       name if name.match?(/\A[[:alpha:]_][[:alnum:]_]*\z/) && !CONVERSIONS.include?(name)
     end
 
-    # Of `inherit` there is only `inherit?`, and the gem had a writer.
+    # `inherit` is reserved although only `inherit?` exists: the gem had a writer.
     def reserved?(name)
       name == "inherit" || self.class.method_defined?(name)
     end
@@ -288,7 +294,7 @@ module Win32
       number!("base_address", @base_address)
     end
 
-    # Without a size nothing can be made.
+    # Without a size it cannot create anything.
     def how(options)
       options["open"] || options["size"].zero? ? :open : :open_or_create
     end
@@ -306,7 +312,7 @@ module Win32
       )
     end
 
-    # The gem takes a prefix of Windows in the name.
+    # Accepts the prefixes of Windows in the name, as the gem does.
     def scoped(scope)
       return [scope, nil] if @file
       return [scope, "unnamed-#{Process.pid}-#{SecureRandom.hex(8)}"] if @name.nil?
@@ -337,7 +343,7 @@ module Win32
       @access & FILE_MAP_WRITE == 0
     end
 
-    # The options of the system's section, as the library has them.
+    # The section's options in the library's numbers.
     def section
       number!("access", @access)
       protection = PROTECTIONS.fetch(@protection & 0xff) { refuse_option("protection", @protection) }
@@ -359,7 +365,7 @@ module Win32
       refuse_option("access", @access)
     end
 
-    # A store is no one section: what only that has is refused.
+    # Refuses options that only a single section supports, which a store is not.
     def plain(protection, flags)
       odd = { protection: protection > 1, "SEC_… flags": flags > 1, inherit: @inherit,
               base_address: @base_address.nonzero?, access: @access & FILE_MAP_COPY != 0 && reading? }
@@ -385,7 +391,7 @@ module Win32
       raise ArgumentError, "timeout: #{value.inspect}; give milliseconds from 0 on"
     end
 
-    # Of raw bytes of a store, and of flush.
+    # Checks the length for raw bytes of a store, and for flush.
     def count!(length)
       number!("length", length)
       return if length <= @size

@@ -1,5 +1,5 @@
-/* One of several processes that share a map, as crates/mapvar/examples/peer.rs is: adds, changes and removes
- * variables of its own, and counts in an atomic that all share, until its standard input ends. */
+/* One of several processes that share a map, like crates/mapvar/examples/peer.rs. It adds, changes and removes
+ * variables of its own, and increments an atomic that all share, until its standard input ends. */
 #include <mapvar.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# One of several processes that share a map, as crates/mapvar/examples/peer.rs is: adds, changes and removes variables
-# of its own, and counts in an atomic that all share, until its standard input ends.
+# One of several processes that share a map, like crates/mapvar/examples/peer.rs. It adds, changes and removes
+# variables of its own, and increments an atomic that all share, until its standard input ends.
 require "mapvar"
 
 name, me = ARGV

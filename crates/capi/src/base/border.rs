@@ -1,5 +1,5 @@
-//! What crosses the border: pointers with their lengths in, results out.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+//! Converts arguments and results of C: pointers with their lengths in, results out.
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{codes::MAPVAR_NUL, errors::refused};
 use mapvar::{ErrorKind, Result, Value};
@@ -9,10 +9,10 @@ use std::{
     mem::MaybeUninit,
 };
 
-/// Where a result goes: NULL, or room for one (C2). What is there before is not looked at.
+/// The location of a result: NULL, or space for one (C2). Its old content is not read.
 pub(crate) type Out<'a, T> = Option<&'a mut MaybeUninit<T>>;
 
-/// The place of a result that the caller must want.
+/// Returns the location of a result that the caller must not leave out.
 #[inline]
 pub(crate) fn wanted<'a, T>(
     argument: &'static str,
@@ -34,7 +34,7 @@ pub(crate) fn offer<T>(out: Out<'_, T>, value: T) {
     }
 }
 
-/// The bytes that an argument leads to. NULL is no bytes, if there are 0 of them.
+/// Returns the bytes that an argument points to. NULL with a length of 0 is empty.
 ///
 /// # Safety
 /// C1 for `at` and `len`, until the caller's call returns.
@@ -53,7 +53,7 @@ pub(crate) unsafe fn bytes<'a>(
     if len > isize::MAX.cast_unsigned() {
         return Err(too_long(argument, len));
     }
-    // SAFETY: by C1 `len` bytes can be read there, and nobody writes to them before the call
+    // SAFETY: by C1 `len` bytes can be read there, and no thread writes to them before the call
     // returns; not null and no more than an object can have (checked above).
     Ok(unsafe { std::slice::from_raw_parts(at.cast(), len) })
 }
@@ -63,7 +63,7 @@ fn too_long(argument: &str, len: usize) -> mapvar::Error {
     refused(ErrorKind::InvalidArgument, argument, format!("its length is {len}; give the true one"))
 }
 
-/// The UTF-8 text that an argument leads to; what is none is refused with `kind`.
+/// Returns the UTF-8 text that an argument points to. Other bytes are refused with `kind`.
 ///
 /// # Safety
 /// C1 for `at` and `len`, until the caller's call returns.
@@ -78,8 +78,8 @@ unsafe fn utf8<'a>(
         if at.is_null() {
             return Err(null(argument));
         }
-        // SAFETY: by C1 a text of this length ends with a NUL, and nobody writes to it before the
-        // call returns; not null (checked above).
+        // SAFETY: by C1 a text of this length ends with a NUL, and no thread writes to it before
+        // the call returns; not null (checked above).
         unsafe { CStr::from_ptr(at) }.to_bytes()
     } else {
         // SAFETY: C1 is the caller's promise to this function too.
@@ -91,7 +91,7 @@ unsafe fn utf8<'a>(
     })
 }
 
-/// A variable's name, or a map's.
+/// Returns the name of a variable or of a map.
 ///
 /// # Safety
 /// C1 for `at` and `len`, until the caller's call returns.
@@ -101,7 +101,7 @@ pub(crate) unsafe fn name<'a>(at: *const c_char, len: usize) -> Result<&'a str> 
     unsafe { utf8(ErrorKind::InvalidName, "name", at, len) }
 }
 
-/// A text that is no name.
+/// Returns a text other than a name.
 ///
 /// # Safety
 /// C1 for `at` and `len`, until the caller's call returns.
@@ -115,7 +115,7 @@ pub(crate) unsafe fn text<'a>(
     unsafe { utf8(ErrorKind::InvalidArgument, argument, at, len) }
 }
 
-/// An array of `count` items.
+/// Returns an array of `count` items.
 ///
 /// # Safety
 /// C1 for `at` and `count` items, until the caller's call returns.
@@ -133,12 +133,12 @@ pub(crate) unsafe fn array<'a, T>(
     if count > isize::MAX.cast_unsigned() / size_of::<T>().max(1) || !at.is_aligned() {
         return Err(too_long(argument, count));
     }
-    // SAFETY: by C1 `count` items can be read there, and nobody writes to them before the call
+    // SAFETY: by C1 `count` items can be read there, and no thread writes to them before the call
     // returns; not null, aligned and no more than an object can have (checked above).
     Ok(unsafe { std::slice::from_raw_parts(at, count) })
 }
 
-/// Names of variables: each ends with a NUL where `lens` is NULL.
+/// Returns names of variables; if `lens` is NULL, each ends with a NUL.
 ///
 /// # Safety
 /// C1 for `at` and `lens` and `count` items, and for each name, until the caller's call returns.
@@ -164,7 +164,7 @@ pub(crate) unsafe fn names<'a>(
     Ok(names)
 }
 
-/// The caller's buffer.
+/// Returns the caller's buffer.
 ///
 /// # Safety
 /// C3 for `into` and `capacity`, until the caller's call returns.
@@ -179,39 +179,39 @@ pub(crate) unsafe fn buffer<'a>(into: *mut c_void, capacity: usize) -> Result<&'
     if capacity > isize::MAX.cast_unsigned() {
         return Err(too_long("capacity", capacity));
     }
-    // SAFETY: by C3 `capacity` bytes can be written there, and nobody else reads or writes them
-    // before the call returns; not null and no more than an object can have (checked above). Memory
-    // that comes from outside the language has some value to it.
+    // SAFETY: by C3 `capacity` bytes can be written there, and no other thread reads or writes them
+    // before the call returns; not null and no more than an object can have (checked above). The
+    // bytes count as initialized: memory from outside the language has some value.
     Ok(unsafe { std::slice::from_raw_parts_mut(into.cast(), capacity) })
 }
 
-/// Copies what the caller asked for into his buffer, and says how long it is. Where it does not fit
-/// that is an error, unless he has no buffer: then he only asks how long it is.
+/// Copies the result into the caller's buffer, and reports its length. A result that does not fit
+/// is an error, unless the capacity is 0: then the call only asks for the length.
 pub(crate) fn give(from: &[u8], into: &mut [u8], len: Out<'_, usize>) -> Result<()> {
     let len = wanted("len", len)?;
     len.write(from.len());
-    let room = into.len();
+    let capacity = into.len();
     match into.get_mut(..from.len()) {
         Some(place) => {
             place.copy_from_slice(from);
-            // For those who take it for a text of C, where there is room.
+            // For callers that read it as a C string, if there is space.
             if let Some(end) = into.get_mut(from.len()) {
                 *end = 0;
             }
             Ok(())
         }
-        None if room == 0 => Ok(()),
-        None => Err(short(room, from.len())),
+        None if capacity == 0 => Ok(()),
+        None => Err(short(capacity, from.len())),
     }
 }
 
 #[cold]
-pub(crate) fn short(room: usize, len: usize) -> mapvar::Error {
-    let detail = format!("{len} bytes do not fit the {room} of the buffer; give a larger one");
+pub(crate) fn short(capacity: usize, len: usize) -> mapvar::Error {
+    let detail = format!("{len} bytes do not fit the {capacity} of the buffer; give a larger one");
     refused(ErrorKind::TooLarge, "capacity", detail)
 }
 
-/// Bytes, as bytes, an empty sequence of them too.
+/// Bytes that serialize as bytes, even an empty sequence.
 pub(crate) struct Octets<'a>(pub(crate) &'a [u8]);
 
 impl Serialize for Octets<'_> {
@@ -220,7 +220,7 @@ impl Serialize for Octets<'_> {
     }
 }
 
-/// The bytes of a value that is made of them.
+/// Returns the bytes of a value that consists of bytes.
 pub(crate) fn octets(value: Value) -> Result<Vec<u8>> {
     match value {
         Value::Str(text) => Ok(text.into_bytes()),

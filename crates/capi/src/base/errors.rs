@@ -1,5 +1,5 @@
-//! What the last call of a thread that failed has to say.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+//! The last error of each thread.
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::codes::{self, MAPVAR_OK, MAPVAR_PANICKED};
 use mapvar::{Error, ErrorKind, Result};
@@ -10,14 +10,15 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// What the border's own errors are told of until `answer` puts the function's name in its place.
+/// Stands for the operation in this crate's own errors until `answer` replaces it with the
+/// function's name.
 const BORDER: &str = "call";
 
 #[derive(Default)]
 struct Last {
     code: i32,
     error: Option<Error>,
-    /// Made when they are asked for: most callers look at the code alone.
+    /// Texts are created on request: most callers need only the code.
     message: OnceCell<CString>,
     operation: OnceCell<CString>,
     object: OnceCell<CString>,
@@ -28,11 +29,11 @@ thread_local! {
     static LAST: RefCell<Last> = RefCell::default();
 }
 
-/// Runs a call, and answers its code; keeps what went wrong for this thread.
+/// Runs a call and returns its code; keeps the error for this thread.
 #[inline]
 pub(crate) fn answer(function: &'static str, call: impl FnOnce() -> Result<()>) -> i32 {
-    // Whatever a panic leaves behind is behind atomics, or behind locks whose poison is not heeded:
-    // each of those is whole between its steps.
+    // State that outlives a panic is behind atomics, or behind locks whose poisoning is ignored;
+    // each is consistent between its steps.
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(())) => MAPVAR_OK,
         Ok(Err(error)) => failed(function, error),
@@ -57,7 +58,7 @@ fn failed(function: &'static str, error: Error) -> i32 {
 fn panicked(function: &'static str, panic: Box<dyn Any + Send>) -> i32 {
     let said = panic.downcast_ref::<&str>().map(ToString::to_string);
     let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    // To drop what somebody has thrown can panic again.
+    // Leaks the payload: its destructor can panic again.
     std::mem::forget(panic);
     let error = Error::new(ErrorKind::Io, function, "")
         .detail(format!("a fault of the library itself, please report it: {said}"));
@@ -66,7 +67,8 @@ fn panicked(function: &'static str, panic: Box<dyn Any + Send>) -> i32 {
 }
 
 fn keep(code: i32, error: Error) {
-    // A thread that is just ending has no last error any more; the code is the answer.
+    // While a thread ends, its thread-local is gone and the error is not kept; the caller still
+    // gets the code.
     let _ = LAST.try_with(|last| {
         if let Ok(mut last) = last.try_borrow_mut() {
             *last = Last { code, error: Some(error), ..Last::default() };
@@ -74,18 +76,18 @@ fn keep(code: i32, error: Error) {
     });
 }
 
-/// An argument of a call that makes no sense.
+/// The error for an invalid argument of a call.
 #[cold]
 pub(crate) fn refused(kind: ErrorKind, argument: &str, detail: impl Into<String>) -> Error {
     Error::new(kind, BORDER, argument).detail(detail)
 }
 
-/// As C has text. A NUL within, which only a path could have, becomes a space.
+/// Converts to a C string. A NUL within, which only a path could have, becomes a space.
 fn c_text(text: &str) -> CString {
     CString::new(text.replace('\0', " ")).unwrap_or_default()
 }
 
-/// A text of the last error, or an empty one; lives until the next error of the thread.
+/// Returns a text of the last error, or an empty one; it lives until the next error of the thread.
 fn text(of: impl Fn(&Last) -> Option<&CStr>) -> *const c_char {
     LAST.try_with(|last| {
         let Ok(last) = last.try_borrow() else { return c"".as_ptr() };
@@ -94,16 +96,16 @@ fn text(of: impl Fn(&Last) -> Option<&CStr>) -> *const c_char {
     .unwrap_or(c"".as_ptr())
 }
 
-/// The code of the last call of this thread that failed; 0 where none has. A call that succeeds
-/// leaves it as it is: look at what the call returned first.
+/// Returns the code of this thread's last failed call; 0 if none has failed. A successful call does
+/// not reset it, so check the call's own result first.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_last_error() -> i32 {
     LAST.try_with(|last| last.try_borrow().map_or(0, |last| last.code)).unwrap_or(0)
 }
 
-/// What a person should be told of it: operation, object, what is wrong, and the remedy. UTF-8, ends
-/// with a NUL, never NULL. Like the other texts of the last error it belongs to the library, and lives
-/// until the next call of this thread that fails, or the thread's end.
+/// Returns the message for people: operation, object, condition and remedy. UTF-8, ends with a NUL,
+/// never NULL. Like the other texts of the last error it belongs to the library, and lives until
+/// this thread's next failed call, or the thread's end.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_last_error_message() -> *const c_char {
     text(|last| {
@@ -112,7 +114,8 @@ pub extern "C" fn mapvar_last_error_message() -> *const c_char {
     })
 }
 
-/// What was being done: "set variable"; the name of the function, where an argument was refused.
+/// Returns the operation that failed, such as "set variable"; the name of the function if an
+/// argument was refused.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_last_error_operation() -> *const c_char {
     text(|last| {
@@ -121,7 +124,8 @@ pub extern "C" fn mapvar_last_error_operation() -> *const c_char {
     })
 }
 
-/// What it was done to: `"foo" of map "alpha"`; the argument, where one was refused.
+/// Returns the object of the operation, such as `"foo" of map "alpha"`; the argument if one was
+/// refused.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_last_error_object() -> *const c_char {
     text(|last| {
@@ -130,7 +134,8 @@ pub extern "C" fn mapvar_last_error_object() -> *const c_char {
     })
 }
 
-/// The process that was in the way, for MAPVAR_TIMED_OUT and where the system tells it; else 0.
+/// Returns the process that the call waited for, after MAPVAR_TIMED_OUT and if the system reports
+/// it; else 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_last_error_holder() -> u32 {
     let holder = |last: &Last| Some(last.error.as_ref()?.holder()?.pid);
@@ -138,7 +143,8 @@ pub extern "C" fn mapvar_last_error_holder() -> u32 {
         .unwrap_or(0)
 }
 
-/// The name of that process's program, where the system tells it; else empty.
+/// Returns the program name of the process of mapvar_last_error_holder, if the system reports it;
+/// else an empty text.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_last_error_holder_program() -> *const c_char {
     text(|last| {
@@ -147,7 +153,8 @@ pub extern "C" fn mapvar_last_error_holder_program() -> *const c_char {
     })
 }
 
-/// The operating system's number of the error (errno, GetLastError), where there is one; else 0.
+/// Returns the operating system's number of the error (errno, GetLastError), if there is one; else
+/// 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_last_error_os_code() -> i32 {
     let code = |last: &Last| last.error.as_ref()?.raw_os_error();
@@ -155,14 +162,14 @@ pub extern "C" fn mapvar_last_error_os_code() -> i32 {
         .unwrap_or(0)
 }
 
-/// The name of a code, "NotFound"; "Ok" for 0, "Panicked" for MAPVAR_PANICKED, "Unknown" for what is
-/// no code. A constant, ends with a NUL.
+/// Returns the name of a code, such as "NotFound"; "Ok" for 0, "Panicked" for MAPVAR_PANICKED,
+/// "Unknown" for other numbers. A constant, ends with a NUL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_error_name(code: i32) -> *const c_char {
     NAMES.iter().find(|(number, _)| *number == code).map_or(c"Unknown", |(_, name)| name).as_ptr()
 }
 
-/// The library's version, "0.1.0". A constant, ends with a NUL.
+/// Returns the library's version, "0.1.0". A constant, ends with a NUL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_library_version() -> *const c_char {
     const TEXT: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");

@@ -1,10 +1,9 @@
-//! The table of handles. A handle is a number that looks like a pointer and is never followed: the
-//! place of the object in this table, which type it is of, and the how-manieth object of that place.
-//! So one that was closed, or freed twice, or is of another type, or was never given out, is an error
-//! and nothing else.
+//! The table of handles. A handle is a number in the shape of a pointer that is never dereferenced:
+//! the object's slot in this table, its type, and the generation of the slot. So a handle that is
+//! closed, freed twice, of another type, or invalid is an error and causes no harm.
 //!
-//! Looking up a handle takes no lock (`arc-swap` keeps the object for the time of the call); neither
-//! does making and closing one, so that a forked child finds no lock held for ever.
+//! Looking up a handle takes no lock (`arc-swap` keeps the object alive for the call), nor does
+//! making or closing one. A forked child therefore finds no lock that is held forever.
 
 use crate::base::{
     border::{Out, wanted},
@@ -32,12 +31,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A type of handles: the name that C has for it, and what it stands for.
+/// A handle type: its C name, and the object that it stands for.
 pub(crate) trait Handle: Sized {
-    /// What it stands for.
+    /// The object.
     type Object;
     const TAG: usize;
-    /// What messages call it.
+    /// The name in messages.
     const NAME: &'static str;
     fn wrap(object: Self::Object) -> Object;
     fn of(object: &Object) -> Option<&Self::Object>;
@@ -46,7 +45,7 @@ pub(crate) trait Handle: Sized {
 
 macro_rules! objects {
     ($($variant:ident = $tag:literal: $handle:ident is $object:ty, $name:literal;)*) => {
-        /// What a handle stands for.
+        /// The object of a handle.
         pub(crate) enum Object { $($variant($object),)* }
 
         $(impl Handle for $handle {
@@ -68,14 +67,14 @@ macro_rules! objects {
             }
         })*
 
-        /// What messages call the handles of a tag.
+        /// The name in messages of the handles with a tag.
         fn name_of(tag: usize) -> Option<&'static str> {
             match tag { $($tag => Some($name),)* _ => None }
         }
     };
 }
 
-// The tags are no part of the interface. 0 is none.
+// The tags are not part of the interface. No type has tag 0.
 objects! {
     Options = 1: mapvar_options is Mutex<MapOptions>, "mapvar_options";
     Map = 2: mapvar_map is Map, "mapvar_map";
@@ -102,7 +101,7 @@ objects! {
     Place = 23: mapvar_place is Turns<LockPlace>, "mapvar_place";
 }
 
-/// An object in its place.
+/// An object in its slot.
 struct Occupant {
     token: usize,
     object: Object,
@@ -111,26 +110,27 @@ struct Occupant {
 #[derive(Default)]
 struct Slot {
     occupant: ArcSwapOption<Occupant>,
-    /// How many objects this place has had.
-    had: AtomicUsize,
-    /// While it is free: the next free place, + 1.
+    /// How many objects this slot has held.
+    generation: AtomicUsize,
+    /// While the slot is free: the next free slot, + 1.
     next: AtomicUsize,
 }
 
-/// Places come in groups, each twice as large as the one before; a group stays for ever.
+/// Slots come in groups, each twice as large as the one before; a group is never freed.
 struct Table {
     groups: [OnceLock<Box<[Slot]>>; GROUPS],
-    /// How many places were ever used.
+    /// How many slots were ever used.
     used: AtomicUsize,
-    /// The first free place, + 1, in the lower half; how often it changed in the upper, so that who
-    /// was slow takes no place that was taken and freed meanwhile.
+    /// The first free slot, + 1, in the lower half; a change counter in the upper half. The counter
+    /// makes a slow thread's compare-exchange fail if the slot was allocated and freed meanwhile
+    /// (ABA).
     free: AtomicUsize,
 }
 
 const GROUPS: usize = 19;
-/// Places of the first group.
+/// Slots of the first group.
 const FIRST: usize = 64;
-const MOST: usize = FIRST * ((1 << GROUPS) - 1);
+const MAX_SLOTS: usize = FIRST * ((1 << GROUPS) - 1);
 
 static TABLE: Table = Table {
     groups: [const { OnceLock::new() }; GROUPS],
@@ -138,19 +138,19 @@ static TABLE: Table = Table {
     free: AtomicUsize::new(0),
 };
 
-// A token: bit 0 set, so that it is no aligned address and never 0; the tag; the place; which object
-// of the place.
+// A token: bit 0, set so that it is no aligned address and never 0; the tag; the slot; the
+// generation.
 const TAG_AT: u32 = 1;
-const PLACE_AT: u32 = 6;
-const HAD_AT: u32 = 32;
+const SLOT_AT: u32 = 6;
+const GENERATION_AT: u32 = 32;
 const _: () = assert!(usize::BITS == 64, "a handle has 64 bits");
-const _: () = assert!(MOST <= 1 << (HAD_AT - PLACE_AT), "a place fits its bits");
-/// A place that has had as many objects is used no more, so that no token comes twice.
-const MOST_HAD: usize = u32::MAX as usize;
+const _: () = assert!(MAX_SLOTS <= 1 << (GENERATION_AT - SLOT_AT), "a slot fits its bits");
+/// A slot that has held this many objects is retired, so that no token occurs twice.
+const MAX_GENERATION: usize = u32::MAX as usize;
 const LOWER: usize = u32::MAX as usize;
 
-fn pack(tag: usize, place: usize, had: usize) -> usize {
-    1 | tag << TAG_AT | place << PLACE_AT | had << HAD_AT
+fn pack(tag: usize, slot: usize, generation: usize) -> usize {
+    1 | tag << TAG_AT | slot << SLOT_AT | generation << GENERATION_AT
 }
 
 #[inline]
@@ -159,57 +159,58 @@ fn tag_of(token: usize) -> usize {
 }
 
 #[inline]
-fn place_of(token: usize) -> usize {
-    (token & LOWER) >> PLACE_AT
+fn slot_of(token: usize) -> usize {
+    (token & LOWER) >> SLOT_AT
 }
 
 impl Table {
     #[inline]
-    fn place(&self, number: usize) -> Option<&Slot> {
-        let (group, within) = whereabouts(number);
+    fn slot(&self, number: usize) -> Option<&Slot> {
+        let (group, within) = locate(number);
         self.groups.get(group)?.get()?.get(within)
     }
 
-    fn place_made(&self, number: usize) -> Option<&Slot> {
-        let (group, within) = whereabouts(number);
+    fn slot_or_new(&self, number: usize) -> Option<&Slot> {
+        let (group, within) = locate(number);
         let group_len = FIRST << group;
-        let places = || (0..group_len).map(|_| Slot::default()).collect();
-        self.groups.get(group)?.get_or_init(places).get(within)
+        let slots = || (0..group_len).map(|_| Slot::default()).collect();
+        self.groups.get(group)?.get_or_init(slots).get(within)
     }
 
-    /// A place for a new object.
-    fn take(&self) -> Result<(usize, &Slot)> {
+    /// Allocates a slot for a new object.
+    fn allocate(&self) -> Result<(usize, &Slot)> {
         let full = || {
             refused(ErrorKind::TooLarge, "handle", "33 million handles are open; close some first")
         };
         let mut head = self.free.load(Ordering::Acquire);
         while let Some(number) = (head & LOWER).checked_sub(1) {
-            let place = self.place(number).ok_or_else(full)?;
-            let next = place.next.load(Ordering::Relaxed);
+            let slot = self.slot(number).ok_or_else(full)?;
+            let next = slot.next.load(Ordering::Relaxed);
             let new = ((head >> 32) + 1) << 32 | next;
-            // SYNC POINT: Acquire sees what `give_back` stored before it published the place.
+            // SYNC POINT: pairs with the Release in `release`, to see the `next` stored before the
+            // slot was published.
             match self.free.compare_exchange_weak(head, new, Ordering::Acquire, Ordering::Acquire) {
-                Ok(_) => return Ok((number, place)),
+                Ok(_) => return Ok((number, slot)),
                 Err(other) => head = other,
             }
         }
         let number = self.used.fetch_add(1, Ordering::Relaxed);
-        if number >= MOST {
+        if number >= MAX_SLOTS {
             self.used.fetch_sub(1, Ordering::Relaxed);
             return Err(full());
         }
-        Ok((number, self.place_made(number).ok_or_else(full)?))
+        Ok((number, self.slot_or_new(number).ok_or_else(full)?))
     }
 
-    fn give_back(&self, number: usize, place: &Slot) {
-        if place.had.load(Ordering::Relaxed) >= MOST_HAD {
+    fn release(&self, number: usize, slot: &Slot) {
+        if slot.generation.load(Ordering::Relaxed) >= MAX_GENERATION {
             return;
         }
         let mut head = self.free.load(Ordering::Relaxed);
         loop {
-            place.next.store(head & LOWER, Ordering::Relaxed);
+            slot.next.store(head & LOWER, Ordering::Relaxed);
             let new = ((head >> 32) + 1) << 32 | (number + 1);
-            // SYNC POINT: Release, see `take`.
+            // SYNC POINT: pairs with the Acquire loads of `free` in `allocate`.
             match self.free.compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(other) => head = other,
@@ -218,23 +219,23 @@ impl Table {
     }
 }
 
-/// In which group a place lies, and where there.
+/// Returns the group of a slot and its index within the group.
 #[inline]
-fn whereabouts(number: usize) -> (usize, usize) {
+fn locate(number: usize) -> (usize, usize) {
     let group = (number / FIRST + 1).ilog2() as usize;
     (group, number - FIRST * ((1 << group) - 1))
 }
 
-/// A handle to a new object.
+/// Returns a handle to a new object.
 pub(crate) fn open<H: Handle>(object: H::Object) -> Result<*mut H> {
-    let (number, place) = TABLE.take()?;
-    let had = place.had.fetch_add(1, Ordering::Relaxed) + 1;
-    let token = pack(H::TAG, number, had);
-    place.occupant.store(Some(Arc::new(Occupant { token, object: H::wrap(object) })));
+    let (number, slot) = TABLE.allocate()?;
+    let generation = slot.generation.fetch_add(1, Ordering::Relaxed) + 1;
+    let token = pack(H::TAG, number, generation);
+    slot.occupant.store(Some(Arc::new(Occupant { token, object: H::wrap(object) })));
     Ok(std::ptr::without_provenance_mut(token))
 }
 
-/// Makes an object and writes its handle where the caller wants it; NULL where that fails.
+/// Makes an object and writes its handle to the caller's location; NULL on failure.
 pub(crate) fn make<H: Handle>(
     out: Out<'_, *mut H>,
     make: impl FnOnce() -> Result<H::Object>,
@@ -245,7 +246,7 @@ pub(crate) fn make<H: Handle>(
     Ok(())
 }
 
-/// As [`make`]; NULL where there is none.
+/// As [`make`]; NULL if there is no object.
 pub(crate) fn make_if_any<H: Handle>(
     out: Out<'_, *mut H>,
     make: impl FnOnce() -> Result<Option<H::Object>>,
@@ -258,14 +259,14 @@ pub(crate) fn make_if_any<H: Handle>(
     Ok(())
 }
 
-/// Does something with the object of a handle, which stays for as long as that takes.
+/// Runs `operate` on the object of a handle, and keeps the object alive meanwhile.
 #[inline]
 pub(crate) fn with<H: Handle, R>(
     handle: *mut H,
     operate: impl FnOnce(&H::Object) -> Result<R>,
 ) -> Result<R> {
     let token = handle.addr();
-    let occupant = TABLE.place(place_of(token)).map(|place| place.occupant.load());
+    let occupant = TABLE.slot(slot_of(token)).map(|slot| slot.occupant.load());
     if let Some(occupant) = occupant.as_ref().and_then(|occupant| occupant.as_ref())
         && occupant.token == token
         && let Some(object) = H::of(&occupant.object)
@@ -294,33 +295,34 @@ fn no_such_handle<H: Handle>(token: usize) -> mapvar::Error {
     }
 }
 
-/// Takes a handle's object out of the table; `None` where a call in another thread still uses it: it
-/// goes when that ends. NULL is no handle, and well.
+/// Removes a handle's object from the table. Returns `None` if a call in another thread still uses
+/// the object, which is then dropped when that call ends. NULL is accepted and does nothing.
 pub(crate) fn close<H: Handle>(handle: *mut H) -> Result<Option<H::Object>> {
     let token = handle.addr();
     if token == 0 {
         return Ok(None);
     }
-    let number = place_of(token);
+    let number = slot_of(token);
     let gone = || no_such_handle::<H>(token);
-    let place = TABLE.place(number).ok_or_else(gone)?;
-    let seen = place.occupant.load_full();
+    let slot = TABLE.slot(number).ok_or_else(gone)?;
+    let seen = slot.occupant.load_full();
     if !seen.as_ref().is_some_and(|it| it.token == token && H::of(&it.object).is_some()) {
         return Err(gone());
     }
-    // One of those who close it at once finds it there.
-    let before = place.occupant.compare_and_swap(&seen, None);
+    // Of several threads that close it at once, only one finds it there.
+    let before = slot.occupant.compare_and_swap(&seen, None);
     if before.as_ref().is_none_or(|it| it.token != token) {
         return Err(gone());
     }
-    TABLE.give_back(number, place);
+    TABLE.release(number, slot);
     drop(seen);
     let last = arc_swap::Guard::into_inner(before).and_then(Arc::into_inner);
     Ok(last.and_then(|occupant| H::unwrap(occupant.object)))
 }
 
-/// What one thread at a time may use, for long: the others wait no longer than they want to. A child of
-/// `fork` gets an error, where a thread that it has not used it in its parent.
+/// An object that one thread at a time may use, for long; other threads wait no longer than they
+/// choose. In a child of `fork`, a use fails rather than wait for a thread that exists only in the
+/// parent.
 pub(crate) struct Turns<T> {
     inner: Mutex<T>,
     process: u32,
@@ -331,7 +333,7 @@ impl<T> Turns<T> {
         Self { inner: Mutex::new(inner), process: std::process::id() }
     }
 
-    /// Waits for as long as it takes.
+    /// Waits without a limit.
     pub(crate) fn turn(&self) -> Result<MutexGuard<'_, T>> {
         if self.process == std::process::id() {
             return Ok(locked(&self.inner));
@@ -339,7 +341,7 @@ impl<T> Turns<T> {
         self.within(Duration::ZERO)?.ok_or_else(forked)
     }
 
-    /// `None` where another thread used it all that time.
+    /// Returns `None` if another thread used the object for the whole timeout.
     pub(crate) fn within(&self, timeout: Duration) -> Result<Option<MutexGuard<'_, T>>> {
         let began = Instant::now();
         loop {
@@ -361,7 +363,7 @@ fn forked() -> mapvar::Error {
     refused(ErrorKind::Closed, "handle", detail)
 }
 
-/// What one thread at a time may use. A panic in the midst of its use leaves it usable.
+/// Locks an object for one thread at a time. A panic during its use leaves it usable.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -371,24 +373,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_lie_one_behind_the_other() {
+    fn slots_are_consecutive() {
         let mut expected = (0, 0);
         for number in 0..FIRST * 7 {
-            assert_eq!(whereabouts(number), expected);
+            assert_eq!(locate(number), expected);
             expected.1 += 1;
             if expected.1 == FIRST << expected.0 {
                 expected = (expected.0 + 1, 0);
             }
         }
-        assert_eq!(whereabouts(MOST - 1), (GROUPS - 1, (FIRST << (GROUPS - 1)) - 1));
+        assert_eq!(locate(MAX_SLOTS - 1), (GROUPS - 1, (FIRST << (GROUPS - 1)) - 1));
     }
 
     #[test]
     fn a_token_keeps_its_parts() {
-        for place in [0, 1, 63, 64, MOST - 1] {
-            for had in [1, 2, MOST_HAD] {
-                let token = pack(18, place, had);
-                assert_eq!((tag_of(token), place_of(token), token >> HAD_AT), (18, place, had));
+        for slot in [0, 1, 63, 64, MAX_SLOTS - 1] {
+            for generation in [1, 2, MAX_GENERATION] {
+                let token = pack(18, slot, generation);
+                assert_eq!(
+                    (tag_of(token), slot_of(token), token >> GENERATION_AT),
+                    (18, slot, generation)
+                );
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What every function of the interface stands on: codes, errors, pointers, handles.
+//! The basis of every function of the interface: codes, errors, pointers, handles.
 
 pub mod codes;
 pub mod errors;

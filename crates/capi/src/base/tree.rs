@@ -1,13 +1,13 @@
-//! Values of any kind, as the handles of C have them.
+//! Values of any kind, as the C handles hold them.
 
 use crate::base::errors::refused;
 use mapvar::{ErrorKind, Kind, Result, Value};
 use std::sync::Arc;
 
-/// A value whose parts can be handed out without being copied.
+/// A value whose parts can be handed out without copying.
 pub(crate) struct Tree {
     pub(crate) node: Node,
-    /// Of lists and dictionaries in each other; 0 for all else.
+    /// How deeply lists and dictionaries are nested; 0 for all other values.
     depth: usize,
 }
 
@@ -17,11 +17,11 @@ pub(crate) enum Node {
     Dict(Vec<(Arc<Tree>, Arc<Tree>)>),
 }
 
-/// As deep as the library decodes.
+/// The depth that the library can decode.
 const DEEPEST: usize = 128;
 
 impl Tree {
-    /// `Value` comes from the library, which bounds its depth.
+    /// Recursion is bounded: the library bounds the depth of a `Value`.
     pub(crate) fn of(value: Value) -> Arc<Self> {
         Arc::new(match value {
             Value::List(values) => Self::list(values.into_iter().map(Self::of).collect()),
@@ -50,7 +50,7 @@ impl Tree {
         Ok(Arc::new(self))
     }
 
-    /// Hands it on as the library has it.
+    /// Calls `to` with the value in the library's own form.
     pub(crate) fn lend<R>(&self, to: impl FnOnce(&Value) -> R) -> R {
         match &self.node {
             Node::Leaf(value) => to(value),

@@ -1,97 +1,98 @@
-//! The types of handles: names that C has for numbers, of which there is never a value. Each stands
-//! for an object in the table of `handles.rs`.
+//! The handle types: C's names for numbers. No value of these types ever exists; each stands for an
+//! object in the table of `handles.rs`.
 
 use mapvar::{Access, Atomic};
 
-/// How to make or open a map: a name or a file is needed, all else may be left as it is. Can be used
-/// any number of times. Threads that use one at once take turns.
+/// Options to create or open a map: a name or a file is required, all else is optional. They can be
+/// used any number of times. Threads that use one at once take turns.
 pub struct mapvar_options;
 
-/// Named variables in a piece of memory that other processes share. Any number of threads may use one
-/// at once. A child of a fork gets MAPVAR_CLOSED from its parent's and opens its own.
+/// Named variables in memory that processes share. Any number of threads may use one at once. In
+/// the child of a fork, calls on a parent's map fail with MAPVAR_CLOSED; the child opens its own.
 pub struct mapvar_map;
 
-/// A value of any kind: what a variable holds, or is to hold. It never changes, so any number of
-/// threads may use it at once. It is a copy: what happens to the variable does not concern it.
+/// A value of any kind, read from a variable or to be stored in one. It never changes, so any
+/// number of threads may use it at once. It is a copy: later changes of the variable do not affect
+/// it.
 pub struct mapvar_value;
 
-/// A variable, found once: each call by it saves looking for the name. It keeps its map open. Any
-/// number of threads may use one at once. Where the variable is removed it answers MAPVAR_REMOVED
-/// until there is one of that name again, and then it is that one's.
+/// A variable, looked up once: calls through it skip the search for the name. It keeps its map
+/// open. Any number of threads may use one at once. If the variable is removed, calls fail with
+/// MAPVAR_REMOVED until a variable of that name exists again; the handle then refers to that one.
 pub struct mapvar_var;
 
-/// A number of one machine word, for ever of its type (int64_t, uint64_t, double or bool), whose
-/// operations take no lock and have no versions. It keeps its map open. Any number of threads may use
-/// one at once; each operation is of one of its type, else MAPVAR_WRONG_KIND.
+/// A number of one machine word whose operations take no lock. Its type (int64_t, uint64_t, double
+/// or bool) is permanent, and it has no versions. It keeps its map open. Any number of threads may
+/// use one at once. An operation of another type fails with MAPVAR_WRONG_KIND.
 pub struct mapvar_atomic;
 
-/// Many variables, read and written as one: what is set here is kept aside until
-/// mapvar_transaction_commit, and then there whole or not at all. No lock is held meanwhile. Begin,
-/// read and set, commit; whichever of these answers MAPVAR_CONFLICT: mapvar_transaction_restart, and
-/// all of it once more. Up to 512 variables, no atomic. It keeps its map open. Threads that use one at
-/// once take turns.
+/// Many variables, read and written as one. Writes are buffered until mapvar_transaction_commit,
+/// which publishes all of them or none. No lock is held meanwhile. Begin, read and set, commit. If
+/// any of these returns MAPVAR_CONFLICT, call mapvar_transaction_restart and repeat everything. Up
+/// to 512 variables, no atomics. It keeps its map open. Threads that use one at once take turns.
 pub struct mapvar_transaction;
 
 /// Several variables as they were at one instant. It never changes.
 pub struct mapvar_snapshot;
 
-/// A walk over the variables of a map, in no order that means anything. Others may set, make and remove
-/// variables meanwhile: one that is there throughout comes exactly once. It keeps its map open. Threads
-/// that use one at once take turns.
+/// A walk over the variables of a map, in no particular order. Other processes may set, create and
+/// remove variables meanwhile; a variable that exists throughout appears exactly once. It keeps its
+/// map open. Threads that use one at once take turns.
 pub struct mapvar_iter;
 
-/// A variable as a walk found it: name, value and version of one moment. It never changes.
+/// A variable as a walk found it: name, value and version at one moment. It never changes.
 pub struct mapvar_entry;
 
-/// Waits for variables of a map to change. It begins with its making: what changes after that is told,
-/// whether somebody waits at that moment or not. It keeps its map open. Threads that use one at once take
-/// turns: a thread that wants one to itself makes its own.
+/// Waits for variables of a map to change. It reports every change after its creation, also one
+/// that came while no thread waited. It keeps its map open. Threads that use one at once take
+/// turns; a thread that needs one for itself creates its own.
 pub struct mapvar_watch;
 
-/// A change as a watch saw it: the newest value when it was asked. It never changes.
+/// A change as a watch reported it, with the newest value at that moment. It never changes.
 pub struct mapvar_change;
 
 /// A named lock of a map. It keeps its map open. Any number of threads may use one at once.
 pub struct mapvar_lock;
 
-/// That a lock is had: until this is given back, or the process ends in any way. Any thread may give it
-/// back.
+/// An acquired lock: held until this is released, or the process ends in any way. Any thread may
+/// release it.
 pub struct mapvar_held;
 
 /// A place in the queue of a lock.
 pub struct mapvar_place;
 
-/// Facts and figures of a map, of one moment.
+/// Figures of a map at one moment.
 pub struct mapvar_stat;
 
-/// What a check found.
+/// The findings of a check.
 pub struct mapvar_check;
 
-/// What was salvaged from a damaged map, and what not.
+/// The variables salvaged from a damaged map, and those lost.
 pub struct mapvar_salvage;
 
-/// What was seen to be erased of what a map had set. It never changes.
+/// Variables set by a map that gems were seen to erase. It never changes.
 pub struct mapvar_clobbered;
 
-/// How the lock of a gem's map went, up to one moment.
+/// Statistics of the lock of a gem's map, up to one moment.
 pub struct mapvar_lock_stat;
 
-/// How to make or open a section. Without a file and a name it is anonymous: of this process alone.
+/// Options to create or open a section. Without a file and a name the section is anonymous: private
+/// to this process.
 pub struct mapvar_section_options;
 
-/// The system's object: a file, a named piece of memory, or an anonymous one. Any number of threads may
-/// use one at once. A named one lives until its last handle and view is gone.
+/// The system's object: a file, a named piece of memory, or an anonymous one. Any number of threads
+/// may use one at once. A named one lives until its last handle and view are gone.
 pub struct mapvar_section;
 
-/// Which range of a section to map, and how: the whole, for reading and writing, unless changed.
+/// Which range of a section to map, and how; by default the whole section, for reading and writing.
 pub struct mapvar_view_options;
 
-/// A range of a section, mapped into this process. Any number of threads may use one at once; bytes
-/// that another process writes meanwhile come old or new, each by itself. Offsets count from the
-/// range's first byte.
+/// A range of a section, mapped into this process. Any number of threads may use one at once. If
+/// another process writes bytes meanwhile, each single byte read is either old or new. Offsets
+/// count from the first byte of the range.
 pub struct mapvar_view;
 
-/// The object of a [`mapvar_atomic`], of whatever type it is.
+/// The object of a [`mapvar_atomic`], of any type.
 pub(crate) enum AnyAtomic {
     I64(Atomic<i64>),
     U64(Atomic<u64>),

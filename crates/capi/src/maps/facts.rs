@@ -1,5 +1,5 @@
-//! What is known of a map: figures, what a check found, what was salvaged.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+//! Facts about a map: figures, check results, salvage results.
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::{
     base::{
@@ -14,32 +14,33 @@ use mapvar::{Check, ErrorKind, Result, Salvage, Severity, Stat};
 use std::mem::MaybeUninit;
 use std::{ffi::c_char, time::SystemTime};
 
-/// Version of the map's format; of a gem's map 408, for Marshal 4.8.
+/// Version of the map's format; 408 for a gem's map, for Marshal 4.8.
 pub const MAPVAR_STAT_FORMAT: u32 = 1;
-/// Bytes of values that the map was made for.
+/// Bytes of values that the map was created for.
 pub const MAPVAR_STAT_SIZE: u32 = 2;
 /// Bytes of the region.
 pub const MAPVAR_STAT_REGION: u32 = 3;
-/// Bytes taken by variables, with their names and the spare slots of their values.
+/// Bytes taken by variables, including their names and spare slots.
 pub const MAPVAR_STAT_USED: u32 = 4;
-/// Bytes free for more of them, before the map has to grow.
+/// Bytes free for further variables, before the map has to grow.
 pub const MAPVAR_STAT_FREE: u32 = 5;
-/// The longest piece of those that is not cut up.
+/// The longest contiguous part of the free bytes.
 pub const MAPVAR_STAT_LARGEST_FREE: u32 = 6;
-/// Bytes that the region may grow to; 0 = as far as the disk goes.
+/// Bytes that the region may grow to; 0 = limited only by the disk.
 pub const MAPVAR_STAT_MAX_SIZE: u32 = 7;
-/// Bytes that are neither: header, tables, index, ends of chunks.
+/// Bytes that are neither used nor free: header, tables, index, ends of chunks.
 pub const MAPVAR_STAT_OVERHEAD: u32 = 8;
-/// Variables.
+/// How many variables there are.
 pub const MAPVAR_STAT_VARIABLES: u32 = 9;
-/// 1 where the map lives in a file.
+/// 1 if the map lives in a file.
 pub const MAPVAR_STAT_FILE: u32 = 10;
-/// When it was made, in seconds since 1970 (UTC); 0 for a gem's map.
+/// When the map was created, in seconds since 1970 (UTC); 0 for a gem's map.
 pub const MAPVAR_STAT_CREATED: u32 = 11;
-/// The process that made it; it may be long gone, and its number another's.
+/// The process that created the map, 0 for a gem's map; it may have ended, and its number may
+/// belong to another process.
 pub const MAPVAR_STAT_CREATOR: u32 = 12;
 
-/// One of the figures: `which` is one of MAPVAR_STAT_….
+/// Reports one of the figures; `which` is one of MAPVAR_STAT_….
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_stat_get(
     stat: *mut mapvar_stat,
@@ -78,7 +79,7 @@ fn figure(stat: &Stat, which: u32) -> Result<u64> {
     })
 }
 
-/// Frees figures. NULL is well.
+/// Frees figures. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_stat_free(stat: *mut mapvar_stat) -> i32 {
     answer("mapvar_stat_free", || close(stat).map(drop))
@@ -100,7 +101,7 @@ fn beyond(index: usize) -> mapvar::Error {
     refused(ErrorKind::OutOfRange, "index", format!("{index} is beyond the last"))
 }
 
-/// How many findings there are, notes and faults.
+/// Reports how many findings there are, notes and faults together.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_check_count(
     check: *mut mapvar_check,
@@ -109,7 +110,7 @@ pub extern "C" fn mapvar_check_count(
     answer("mapvar_check_count", || count(check, out, |check| check.findings().len() as u64))
 }
 
-/// How many of them are faults; a map without any is whole.
+/// Reports how many findings are faults; a map without faults is intact.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_check_faults(
     check: *mut mapvar_check,
@@ -118,7 +119,7 @@ pub extern "C" fn mapvar_check_faults(
     answer("mapvar_check_faults", || count(check, out, |check| check.faults() as u64))
 }
 
-/// How many variables were found.
+/// Reports how many variables were found.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_check_variables(
     check: *mut mapvar_check,
@@ -127,9 +128,9 @@ pub extern "C" fn mapvar_check_variables(
     answer("mapvar_check_variables", || count(check, out, Check::variables))
 }
 
-/// The finding at `index`, from 0 on: the byte `at` which it lies, whether it is a fault (1) or a note
-/// (0), the variable that it concerns (`name` is NULL where it is none), and what it is. The texts are
-/// UTF-8 without a NUL and live until the check is freed. MAPVAR_OUT_OF_RANGE beyond the last.
+/// Reports the finding at `index`, from 0 on: its byte offset `at`, whether it is a fault (1) or a
+/// note (0), the variable concerned (`name` is NULL if there is none), and a description. The texts
+/// are UTF-8 without a NUL and live until the check is freed. MAPVAR_OUT_OF_RANGE beyond the last.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_check_finding(
     check: *mut mapvar_check,
@@ -160,13 +161,13 @@ pub extern "C" fn mapvar_check_finding(
     })
 }
 
-/// Frees what a check found, and with it its texts. NULL is well.
+/// Frees a check and its texts. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_check_free(check: *mut mapvar_check) -> i32 {
     answer("mapvar_check_free", || close(check).map(drop))
 }
 
-/// How many variables were saved, those with an older value among them.
+/// Reports how many variables were saved, including those saved with an older value.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_salvage_saved(
     salvage: *mut mapvar_salvage,
@@ -175,7 +176,7 @@ pub extern "C" fn mapvar_salvage_saved(
     answer("mapvar_salvage_saved", || count(salvage, out, Salvage::saved))
 }
 
-/// How many were lost, or their newest value.
+/// Reports how many variables were lost, or lost their newest value.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_salvage_lost_count(
     salvage: *mut mapvar_salvage,
@@ -186,9 +187,9 @@ pub extern "C" fn mapvar_salvage_lost_count(
     })
 }
 
-/// What was lost, at `index`, from 0 on: where the damage lies, whether an older value of it is saved
-/// (1), its name as far as it is known (else NULL), and what is wrong there. Texts as in
-/// mapvar_check_finding.
+/// Reports the loss at `index`, from 0 on: where the damage is, whether an older value was saved
+/// (1), the variable's name as far as it is known (else NULL), and what is wrong. The texts live as
+/// in mapvar_check_finding.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_salvage_lost(
     salvage: *mut mapvar_salvage,
@@ -219,7 +220,7 @@ pub extern "C" fn mapvar_salvage_lost(
     })
 }
 
-/// Frees what came of a salvage, and with it its texts. NULL is well.
+/// Frees a salvage and its texts. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_salvage_free(salvage: *mut mapvar_salvage) -> i32 {
     answer("mapvar_salvage_free", || close(salvage).map(drop))

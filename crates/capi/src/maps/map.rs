@@ -1,5 +1,5 @@
 //! Maps, and their variables by name.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
     border::{self, Octets, offer, wanted},
@@ -15,7 +15,8 @@ use std::{
     time::Duration,
 };
 
-/// Opens the map of this name, in this session, for reading and writing. As mapvar_options_open.
+/// Opens the map of this name, in this session, for reading and writing, as mapvar_options_open
+/// does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_open(
     name: *const c_char,
@@ -29,12 +30,13 @@ pub unsafe extern "C" fn mapvar_map_open(
     })
 }
 
-/// Closes the handle and reports what the system says; the last one of a process that has the map of a
-/// file open flushes it first, if anything was set since it was flushed. The map itself stays open for
-/// the handles made from it (of variables, atomics, transactions, snapshots and walks), until they are
-/// freed; and where another thread is in a call on this handle, until that ends, without a report. It
-/// may wait for the disk. Errors: those of mapvar_map_flush; the handle is closed nonetheless, so that
-/// only MAPVAR_CLOSED means that it was closed before. NULL is well.
+/// Closes the handle and reports the system's errors. If it is the process's last handle to a
+/// map in a file, it first flushes what was set since the last flush. May wait for the disk.
+/// The map itself stays open until the handles made from it (of variables, atomics, transactions,
+/// snapshots and walks) are freed. If another thread is in a call on this handle, the map stays
+/// open until that call ends, and that close reports nothing. Does nothing for NULL.
+/// Errors: those of mapvar_map_flush. The handle is closed nonetheless, so only MAPVAR_CLOSED means
+/// that it had been closed before.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_close(map: *mut mapvar_map) -> i32 {
     answer("mapvar_map_close", || match close(map)? {
@@ -43,7 +45,7 @@ pub extern "C" fn mapvar_map_close(map: *mut mapvar_map) -> i32 {
     })
 }
 
-/// A second handle to the same map, to be closed by itself.
+/// Returns a second handle to the same map, to be closed separately.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_duplicate(
     map: *mut mapvar_map,
@@ -52,7 +54,7 @@ pub extern "C" fn mapvar_map_duplicate(
     answer("mapvar_map_duplicate", || make(out, || with(map, |map| Ok(map.clone()))))
 }
 
-/// 1 where the call that opened the map made it, 0 where it found it.
+/// Reports 1 if the call that opened the map created it, 0 if the map existed.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_was_created(
     map: *mut mapvar_map,
@@ -67,7 +69,7 @@ pub extern "C" fn mapvar_map_was_created(
     })
 }
 
-/// How long a call on the map waits for a lock at most, in milliseconds.
+/// Reports the longest time in milliseconds that a call on the map waits for a lock.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_timeout(
     map: *mut mapvar_map,
@@ -83,8 +85,8 @@ pub extern "C" fn mapvar_map_timeout(
     })
 }
 
-/// Bytes of values that the map was made for; of a gem's map those that its variables, marshalled, may
-/// take.
+/// Reports how many bytes of values the map was created for; for a gem's map, how many bytes its
+/// marshalled variables may take.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_size(
     map: *mut mapvar_map,
@@ -99,9 +101,10 @@ pub extern "C" fn mapvar_map_size(
     })
 }
 
-/// What opening the map recovered: `happened` is 0 where there was nothing to do, the usual case, and
-/// the others are 0 then; else how many `variables` there were, how many were `lost`, and whether the
-/// file is `damaged` so that the disk did not keep what it had acknowledged. Each may be NULL.
+/// Reports the recovery when the map was opened. Usually none was needed: `happened` and all other
+/// results are 0. Otherwise `variables` is how many variables were recovered and `lost` how many
+/// were lost; `damaged` is 1 if the disk did not keep data that it had acknowledged. Each may be
+/// NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_recovery(
     map: *mut mapvar_map,
@@ -122,7 +125,7 @@ pub extern "C" fn mapvar_map_recovery(
     })
 }
 
-/// What all functions that set a variable have in common.
+/// The common part of all functions that set a variable.
 fn set(
     map: *mut mapvar_map,
     name: Result<&str>,
@@ -132,7 +135,7 @@ fn set(
     with(map, |map| set(map, name))
 }
 
-/// What all functions that get one have in common.
+/// The common part of all functions that get a variable.
 #[inline]
 fn get<T>(
     map: *mut mapvar_map,
@@ -147,12 +150,12 @@ fn get<T>(
     })
 }
 
-/// Sets a variable to a whole number, making it where there is none; its kind may change. When this
-/// has returned, every process that reads it gets this value or a later one, whatever happens to this
-/// process. May wait for who is just writing it. Errors: MAPVAR_INVALID_NAME
-/// (1 to 1,023 bytes), MAPVAR_FULL and MAPVAR_NO_SPACE with nothing lost, MAPVAR_WRONG_KIND for an
-/// atomic of another kind, MAPVAR_TIMED_OUT where who is writing it lives but is stopped,
-/// MAPVAR_READ_ONLY.
+/// Sets a variable to an integer, and creates it if needed; its kind may change. Once this has
+/// returned, every process that reads the variable gets this value or a later one, whatever happens
+/// to this process. May wait for another writer of the same variable.
+/// Errors: MAPVAR_INVALID_NAME (1 to 1,023 bytes), MAPVAR_FULL and MAPVAR_NO_SPACE with nothing
+/// lost, MAPVAR_WRONG_KIND for an atomic of another kind, MAPVAR_TIMED_OUT if another writer of the
+/// variable is alive but stopped, MAPVAR_READ_ONLY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_set_i64(
     map: *mut mapvar_map,
@@ -167,7 +170,8 @@ pub unsafe extern "C" fn mapvar_map_set_i64(
     })
 }
 
-/// As mapvar_map_set_i64; a number that fits int64_t is of MAPVAR_KIND_I64.
+/// Sets a variable to an integer, as mapvar_map_set_i64; one that fits int64_t is of
+/// MAPVAR_KIND_I64.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_set_u64(
     map: *mut mapvar_map,
@@ -212,7 +216,7 @@ pub unsafe extern "C" fn mapvar_map_set_bool(
     })
 }
 
-/// Sets a variable to nothing, as mapvar_map_set_i64: it is there, and holds nil.
+/// Sets a variable to nil, as mapvar_map_set_i64: the variable exists and holds nil.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_set_nil(
     map: *mut mapvar_map,
@@ -226,7 +230,8 @@ pub unsafe extern "C" fn mapvar_map_set_nil(
     })
 }
 
-/// Sets a variable to text, as mapvar_map_set_i64. MAPVAR_INVALID_ARGUMENT for what is not UTF-8.
+/// Sets a variable to text, as mapvar_map_set_i64. MAPVAR_INVALID_ARGUMENT if the text is not
+/// UTF-8.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_set_str(
     map: *mut mapvar_map,
@@ -262,7 +267,8 @@ pub unsafe extern "C" fn mapvar_map_set_bytes(
     })
 }
 
-/// Sets a variable to a value of any kind, as mapvar_map_set_i64. The handle stays the caller's.
+/// Sets a variable to a value of any kind, as mapvar_map_set_i64. The caller keeps the handle
+/// `value`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_set_value(
     map: *mut mapvar_map,
@@ -279,10 +285,11 @@ pub unsafe extern "C" fn mapvar_map_set_value(
     })
 }
 
-/// A variable's value as a whole number. Takes no lock; waits its turn only where others rewrite the
-/// variable without a pause. Errors: MAPVAR_NOT_FOUND, MAPVAR_WRONG_KIND for what is no whole number,
-/// MAPVAR_OUT_OF_RANGE for one beyond int64_t, MAPVAR_INVALID_NAME, MAPVAR_CORRUPT, MAPVAR_TIMED_OUT or
-/// MAPVAR_CONTENDED where others rewrite it all the time. `out` is written only where it is answered 0.
+/// Reads a variable's value as an integer. Takes no lock; waits only while other writers rewrite
+/// the variable without a pause.
+/// Errors: MAPVAR_NOT_FOUND, MAPVAR_WRONG_KIND if the value is not an integer, MAPVAR_OUT_OF_RANGE
+/// if it does not fit int64_t, MAPVAR_INVALID_NAME, MAPVAR_CORRUPT, MAPVAR_TIMED_OUT or
+/// MAPVAR_CONTENDED if other writers rewrite it all the time. `out` is written only with MAPVAR_OK.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_get_i64(
     map: *mut mapvar_map,
@@ -297,7 +304,8 @@ pub unsafe extern "C" fn mapvar_map_get_i64(
     })
 }
 
-/// As mapvar_map_get_i64; MAPVAR_OUT_OF_RANGE for a number below 0.
+/// Reads a variable's value as an integer, as mapvar_map_get_i64; MAPVAR_OUT_OF_RANGE if it is
+/// below 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_get_u64(
     map: *mut mapvar_map,
@@ -312,7 +320,7 @@ pub unsafe extern "C" fn mapvar_map_get_u64(
     })
 }
 
-/// A variable's value as a double, as mapvar_map_get_i64; a whole number is MAPVAR_WRONG_KIND.
+/// Reads a variable's value as a double, as mapvar_map_get_i64; an integer is MAPVAR_WRONG_KIND.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_get_f64(
     map: *mut mapvar_map,
@@ -327,7 +335,7 @@ pub unsafe extern "C" fn mapvar_map_get_f64(
     })
 }
 
-/// A variable's value as true (1) or false (0), as mapvar_map_get_i64.
+/// Reads a variable's value as true (1) or false (0), as mapvar_map_get_i64.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_get_bool(
     map: *mut mapvar_map,
@@ -342,8 +350,9 @@ pub unsafe extern "C" fn mapvar_map_get_bool(
     })
 }
 
-/// A variable's text into a buffer (C3), a NUL behind it where there is room; `len` is its length
-/// without that. Errors as mapvar_map_get_i64, and MAPVAR_TOO_LARGE.
+/// Copies a variable's text into a buffer (C3), and a NUL after it if there is space. `len` is the
+/// length without the NUL.
+/// Errors: those of mapvar_map_get_i64, and MAPVAR_TOO_LARGE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_get_str(
     map: *mut mapvar_map,
@@ -363,8 +372,9 @@ pub unsafe extern "C" fn mapvar_map_get_str(
     })
 }
 
-/// The bytes of a variable that holds text, bytes, a pod or an opaque value, into a buffer (C3). Errors
-/// as mapvar_map_get_i64, and MAPVAR_TOO_LARGE.
+/// Copies the bytes of a variable that holds text, bytes, a pod or an opaque value into a buffer
+/// (C3).
+/// Errors: those of mapvar_map_get_i64, and MAPVAR_TOO_LARGE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_get_bytes(
     map: *mut mapvar_map,
@@ -384,8 +394,9 @@ pub unsafe extern "C" fn mapvar_map_get_bytes(
     })
 }
 
-/// A variable's value, of whatever kind it is: a new handle, to be freed. Errors: MAPVAR_NOT_FOUND,
-/// MAPVAR_INVALID_NAME, MAPVAR_CORRUPT, MAPVAR_TIMED_OUT, MAPVAR_CONTENDED.
+/// Reads a variable's value, of whatever kind. Returns a new handle; the caller frees it.
+/// Errors: MAPVAR_NOT_FOUND, MAPVAR_INVALID_NAME, MAPVAR_CORRUPT, MAPVAR_TIMED_OUT,
+/// MAPVAR_CONTENDED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_get_value(
     map: *mut mapvar_map,
@@ -401,7 +412,8 @@ pub unsafe extern "C" fn mapvar_map_get_value(
     })
 }
 
-/// 1 where there is a variable of this name, else 0. Errors: MAPVAR_INVALID_NAME, MAPVAR_CORRUPT.
+/// Reports 1 if there is a variable of this name, else 0.
+/// Errors: MAPVAR_INVALID_NAME, MAPVAR_CORRUPT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_contains(
     map: *mut mapvar_map,
@@ -416,8 +428,9 @@ pub unsafe extern "C" fn mapvar_map_contains(
     })
 }
 
-/// Removes a variable; `removed` (may be NULL) is 1 where there was one, else 0. May wait for who is
-/// just writing it. Errors: MAPVAR_READ_ONLY, MAPVAR_TIMED_OUT, MAPVAR_CORRUPT.
+/// Removes a variable; `removed` (may be NULL) is 1 if it existed, else 0. May wait for another
+/// writer of the same variable.
+/// Errors: MAPVAR_READ_ONLY, MAPVAR_TIMED_OUT, MAPVAR_CORRUPT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_remove(
     map: *mut mapvar_map,
@@ -436,9 +449,10 @@ pub unsafe extern "C" fn mapvar_map_remove(
     })
 }
 
-/// Removes every variable that it finds, one after the other; those that others make meanwhile may
-/// stay. `removed` (may be NULL) is how many. Errors: those of mapvar_map_remove, the first that it
-/// met, after it has removed the others.
+/// Removes every variable that it finds, one after the other; variables that others create
+/// meanwhile may stay. `removed` (may be NULL) is how many it removed.
+/// Errors: those of mapvar_map_remove. It reports the first error, after it has removed the other
+/// variables.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_clear(
     map: *mut mapvar_map,
@@ -452,7 +466,7 @@ pub extern "C" fn mapvar_map_clear(
     })
 }
 
-/// How many variables there are, counted by a walk over them.
+/// Counts the variables, by a walk over them.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_count(
     map: *mut mapvar_map,
@@ -467,16 +481,16 @@ pub extern "C" fn mapvar_map_count(
     })
 }
 
-/// Makes everything that was set before this call survive a power cut, and waits until the device says
-/// so; nothing to do for a map without a file. Errors: MAPVAR_IO where the device fails, and at each
-/// later flush of this map; MAPVAR_TIMED_OUT where another process flushes or writes and does not go
-/// on; MAPVAR_READ_ONLY.
+/// Makes everything that was set before this call survive a power cut; waits until the device has
+/// confirmed it. Does nothing for a map without a file.
+/// Errors: MAPVAR_IO if the device fails, then and at each later flush of this map;
+/// MAPVAR_TIMED_OUT if another process flushes or writes and makes no progress; MAPVAR_READ_ONLY.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_flush(map: *mut mapvar_map) -> i32 {
     answer("mapvar_map_flush", || with(map, Map::flush))
 }
 
-/// Facts and figures, of this moment: a new handle, to be freed.
+/// Returns the figures of this moment: a new handle; the caller frees it.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_stat(
     map: *mut mapvar_map,
@@ -485,8 +499,9 @@ pub extern "C" fn mapvar_map_stat(
     answer("mapvar_map_stat", || make(out, || with(map, Map::stat)))
 }
 
-/// Looks at every part of the map, and compares it with all others that speak of it; others may go on
-/// using the map. What it finds is no error of this call. A new handle, to be freed.
+/// Checks every part of the map against all other parts that refer to it; other processes may go on
+/// using the map. Damage is a finding, not an error of this call. Returns a new handle; the caller
+/// frees it.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_check(
     map: *mut mapvar_map,
@@ -495,9 +510,10 @@ pub extern "C" fn mapvar_map_check(
     answer("mapvar_map_check", || make(out, || with(map, Map::check)))
 }
 
-/// Leaves the signals and exceptions of this process alone, for a host that owns them all: a file that
-/// is made shorter under a map then ends the process, and is no error any more. To be called before
-/// anything else of this library; MAPVAR_ALREADY_EXISTS where its handler stands already.
+/// Leaves the signals and exceptions of this process alone, for a host that handles all of them
+/// itself. A file that is truncated under a map then ends the process and is no longer an error.
+/// Call it before anything else of this library; MAPVAR_ALREADY_EXISTS if the library's handler is
+/// already installed.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_leave_faults_alone() -> i32 {
     answer("mapvar_leave_faults_alone", || {

@@ -1,4 +1,4 @@
-//! A map as a whole: how it is opened, and what is known of it.
+//! A map as a whole: opening it, and facts about it.
 
 pub mod options;
 pub mod map;

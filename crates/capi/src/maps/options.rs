@@ -1,5 +1,5 @@
-//! How to make or open a map.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+//! Options to create or open a map.
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
     border,
@@ -11,18 +11,19 @@ use mapvar::{ErrorKind, Map, MapOptions, Result, Scope};
 use std::mem::MaybeUninit;
 use std::{ffi::c_char, sync::Mutex, time::Duration};
 
-/// Programs of this user in this session; on Unix in all his sessions.
+/// Visible to this user's programs in this session; on Unix, in all sessions of this user.
 pub const MAPVAR_SCOPE_LOCAL: u32 = 0;
-/// Every session of the machine: services' maps. To create one takes a privilege on Windows.
+/// Visible to every session of the machine, as the map of a service must be. To create one takes a
+/// privilege on Windows.
 pub const MAPVAR_SCOPE_GLOBAL: u32 = 1;
 
-/// New options.
+/// Creates new options.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_new(out: Option<&mut MaybeUninit<*mut mapvar_options>>) -> i32 {
     answer("mapvar_options_new", || make(out, || Ok(Mutex::new(Map::options()))))
 }
 
-/// Frees options; the maps made by them stay. NULL is well.
+/// Frees options; the maps opened by them stay open. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_free(options: *mut mapvar_options) -> i32 {
     answer("mapvar_options_free", || close(options).map(drop))
@@ -51,8 +52,8 @@ pub(crate) fn scope(number: u32) -> Result<Scope> {
     }
 }
 
-/// A map without a file, known by this name: 1 to 120 of A-Z a-z 0-9 . _ -. It lives until its last
-/// user is gone, on every system.
+/// Selects a map without a file, known by this name: 1 to 120 characters of A-Z a-z 0-9 . _ -.
+/// The map lives until its last user is gone, on every system.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_options_name(
     options: *mut mapvar_options,
@@ -66,7 +67,7 @@ pub unsafe extern "C" fn mapvar_options_name(
     })
 }
 
-/// A map in this file; the path is UTF-8 on every system.
+/// Selects a map in this file; the path is UTF-8 on every system.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_options_file(
     options: *mut mapvar_options,
@@ -80,7 +81,7 @@ pub unsafe extern "C" fn mapvar_options_file(
     })
 }
 
-/// Who can see the name: MAPVAR_SCOPE_LOCAL unless set, or MAPVAR_SCOPE_GLOBAL.
+/// Sets which programs can see the name: MAPVAR_SCOPE_LOCAL (the default) or MAPVAR_SCOPE_GLOBAL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_scope(options: *mut mapvar_options, scope: u32) -> i32 {
     answer("mapvar_options_scope", || {
@@ -89,36 +90,39 @@ pub extern "C" fn mapvar_options_scope(options: *mut mapvar_options, scope: u32)
     })
 }
 
-/// Bytes of values that a new map has room for; 64 KiB unless set. Ignored for a map that is there.
+/// Sets how many bytes of values a new map can hold without growing; 64 KiB by default. Ignored for
+/// an existing map.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_size(options: *mut mapvar_options, bytes: u64) -> i32 {
     answer("mapvar_options_size", || change(options, |options| options.size(bytes)))
 }
 
-/// Bytes that a new map may grow to, with everything in it, for ever: 1 GiB for a name, no limit for a
-/// file, unless set. For a map that is there: how much address space is set aside.
+/// Sets the size in bytes that a new map may grow to, overhead included. The limit is permanent;
+/// the default is 1 GiB for a named map and none for a file.
+/// For an existing map it sets how much address space is reserved.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_max_size(options: *mut mapvar_options, bytes: u64) -> i32 {
     answer("mapvar_options_max_size", || change(options, |options| options.max_size(bytes)))
 }
 
-/// How long each call on the map waits for a lock at most, and opening for a map that is just being
-/// made, in milliseconds; 5,000 unless set. It answers MAPVAR_TIMED_OUT then, with nothing done. Who
-/// must be able to interrupt a wait gives a short time and calls again.
+/// Sets the longest time in milliseconds that a call on the map waits for a lock, and that opening
+/// waits for a map under creation; 5,000 by default.
+/// After that time the call fails with MAPVAR_TIMED_OUT and has done nothing. To keep a wait
+/// interruptible, set a short time and call again.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_timeout(options: *mut mapvar_options, milliseconds: u64) -> i32 {
     let timeout = Duration::from_millis(milliseconds);
     answer("mapvar_options_timeout", || change(options, |options| options.timeout(timeout)))
 }
 
-/// Not 0: opens for reading alone, takes only the right to read, and writes nothing, ever.
+/// Not 0: opens read-only. The handle requests only read access and never writes.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_read_only(options: *mut mapvar_options, read_only: i32) -> i32 {
     answer("mapvar_options_read_only", || change(options, |it| it.read_only(read_only != 0)))
 }
 
 /// Not 0: allows a file on a network drive, where processes on different machines do not see each
-/// other's changes. Refused unless set.
+/// other's changes. Refused by default.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_allow_network(options: *mut mapvar_options, allow: i32) -> i32 {
     answer("mapvar_options_allow_network", || change(options, |it| it.allow_network(allow != 0)))
@@ -130,15 +134,16 @@ fn obtain(
     how: impl FnOnce(&MapOptions) -> Result<Map>,
 ) -> Result<()> {
     make(out, || {
-        // Not with the lock held: opening may wait.
+        // Clones the options first: opening may wait, and must not hold their lock meanwhile.
         let options = with(options, |options| Ok(locked(options).clone()))?;
         how(&options)
     })
 }
 
-/// Makes the map; it must not exist. May wait. Errors: MAPVAR_ALREADY_EXISTS, MAPVAR_INVALID_NAME,
-/// MAPVAR_INVALID_ARGUMENT (no name and no file, or both; a size of 0), MAPVAR_TOO_LARGE,
-/// MAPVAR_NO_SPACE with nothing left behind, MAPVAR_PERMISSION_DENIED, MAPVAR_NAME_TAKEN.
+/// Creates the map; it must not exist. May wait.
+/// Errors: MAPVAR_ALREADY_EXISTS, MAPVAR_INVALID_NAME, MAPVAR_INVALID_ARGUMENT (no name and no
+/// file, or both; a size of 0), MAPVAR_TOO_LARGE, MAPVAR_NO_SPACE with nothing left behind,
+/// MAPVAR_PERMISSION_DENIED, MAPVAR_NAME_TAKEN.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_create(
     options: *mut mapvar_options,
@@ -147,9 +152,10 @@ pub extern "C" fn mapvar_options_create(
     answer("mapvar_options_create", || obtain(options, out, MapOptions::create))
 }
 
-/// Opens the map; it must exist. May wait. Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP, MAPVAR_VERSION,
-/// MAPVAR_CORRUPT, MAPVAR_TRUNCATED, MAPVAR_NEEDS_RECOVERY, MAPVAR_FOREIGN_OWNER, MAPVAR_TIMED_OUT,
-/// MAPVAR_PERMISSION_DENIED, MAPVAR_UNSUPPORTED.
+/// Opens the map; it must exist. May wait.
+/// Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP, MAPVAR_VERSION, MAPVAR_CORRUPT, MAPVAR_TRUNCATED,
+/// MAPVAR_NEEDS_RECOVERY, MAPVAR_FOREIGN_OWNER, MAPVAR_TIMED_OUT, MAPVAR_PERMISSION_DENIED,
+/// MAPVAR_UNSUPPORTED.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_open(
     options: *mut mapvar_options,
@@ -158,8 +164,9 @@ pub extern "C" fn mapvar_options_open(
     answer("mapvar_options_open", || obtain(options, out, MapOptions::open))
 }
 
-/// Opens the map, or makes it where there is none: mapvar_map_was_created says which. Of many processes
-/// that do so at once, one makes it and all get the same. May wait. Errors: those of both.
+/// Opens the map, or creates it if it does not exist; mapvar_map_was_created reports which. If many
+/// processes call this at once, one creates the map and all open the same one. May wait.
+/// Errors: those of mapvar_options_create and mapvar_options_open.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_open_or_create(
     options: *mut mapvar_options,
@@ -168,9 +175,9 @@ pub extern "C" fn mapvar_options_open_or_create(
     answer("mapvar_options_open_or_create", || obtain(options, out, MapOptions::open_or_create))
 }
 
-/// Looks at every part of a map that may be damaged, without opening it, and writes nothing. What is
-/// wrong with it is no error of this call. Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP where there is
-/// nothing of a map, MAPVAR_VERSION.
+/// Checks every part of a possibly damaged map, without opening it and without writing. Damage is a
+/// finding, not an error of this call.
+/// Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP if no part of a map is there, MAPVAR_VERSION.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_check(
     options: *mut mapvar_options,
@@ -181,9 +188,10 @@ pub extern "C" fn mapvar_options_check(
     })
 }
 
-/// Sets, in the map `into`, every variable of this one that is whole, also where opening refuses it.
-/// Not one byte of the damaged map changes. Errors: MAPVAR_NOT_A_MAP where there is nothing of a map,
-/// MAPVAR_INVALID_ARGUMENT where both are the same, and those of setting a variable.
+/// Sets, in the map `into`, every intact variable of this map, even if opening this map is refused.
+/// Not one byte of the damaged map changes.
+/// Errors: MAPVAR_NOT_A_MAP if no part of a map is there, MAPVAR_INVALID_ARGUMENT if both are the
+/// same map, and those of setting a variable.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_salvage(
     options: *mut mapvar_options,

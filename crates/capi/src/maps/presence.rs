@@ -1,5 +1,5 @@
-//! Who uses a map, and variables that end with a process.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+//! The processes that use a map, and variables that end with a process.
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
     border::{self, wanted},
@@ -11,10 +11,10 @@ use crate::base::{
 use mapvar::{Participant, Value, Watches};
 use std::{ffi::c_char, mem::MaybeUninit, time::SystemTime};
 
-/// Sets a variable that ends with this process: it is there as long as this process has the map open, and
-/// vanishes when it closes the map, or ends in any way; who watches it is told. Any other write makes it
-/// one that stays. The handle of the value stays the caller's. Errors: those of mapvar_map_set_i64;
-/// MAPVAR_UNSUPPORTED for a gem's map.
+/// Sets an ephemeral variable: it exists as long as this process has the map open. It vanishes when
+/// the process closes the map or ends in any way; watches report that. Any other write makes the
+/// variable permanent. The caller keeps the handle `value`.
+/// Errors: those of mapvar_map_set_i64; MAPVAR_UNSUPPORTED for a gem's map.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_set_ephemeral(
     map: *mut mapvar_map,
@@ -29,8 +29,8 @@ pub unsafe extern "C" fn mapvar_map_set_ephemeral(
     })
 }
 
-/// The process that a variable ends with, as mapvar_map_set_ephemeral set it; 0 of one that stays, or is
-/// not there.
+/// Reports the owner process of an ephemeral variable (mapvar_map_set_ephemeral); 0 if the variable
+/// is permanent or does not exist.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_owner(
     map: *mut mapvar_map,
@@ -49,11 +49,12 @@ pub unsafe extern "C" fn mapvar_map_owner(
     })
 }
 
-/// The processes that have the map open for writing, living ones alone, by the system's own word: a list
-/// with a dictionary for each, a new handle, to be freed. Its keys: "pid" (a whole number), "program"
-/// (text or nil), "since" (seconds since 1970, or nil), "this" (whether it is this handle of the map),
-/// "holds" and "waits_for" (lists of locks), "owns" (a list of the variables that end with it), "watches"
-/// (the variable that it waits for to change; true for several, nil for none). Other keys may be added.
+/// Returns the living processes that have the map open for writing, as the system reports them. The
+/// result is a list with a dictionary for each, a new handle; the caller frees it.
+/// The keys are "pid" (an integer), "program" (text or nil), "since" (seconds since 1970, or nil),
+/// "this" (whether it is this handle of the map), "holds" and "waits_for" (lists of locks), "owns"
+/// (a list of its ephemeral variables), and "watches" (the variable whose change it waits for; true
+/// for several, nil for none). Later versions may add keys.
 /// Errors: MAPVAR_UNSUPPORTED for a gem's map.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_participants(

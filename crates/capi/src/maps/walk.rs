@@ -1,5 +1,5 @@
 //! A walk over the variables of a map.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
     border::wanted,
@@ -23,8 +23,9 @@ pub extern "C" fn mapvar_map_iter(
     })
 }
 
-/// The next variable: a new handle, to be freed; NULL at the end. An error stands for one variable that
-/// could not be read, or for the map: the next call goes on behind it, or comes to the end.
+/// Returns the next variable: a new handle, which the caller frees; NULL at the end. An error
+/// concerns one variable that could not be read, or the map; the next call goes on after it, or
+/// reaches the end.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_iter_next(
     iter: *mut mapvar_iter,
@@ -35,13 +36,14 @@ pub extern "C" fn mapvar_iter_next(
     })
 }
 
-/// Frees a walk, not the variables that it found. NULL is well.
+/// Frees a walk, but not the entries that it returned. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_iter_free(iter: *mut mapvar_iter) -> i32 {
     answer("mapvar_iter_free", || close(iter).map(drop))
 }
 
-/// Where its name lies, UTF-8 without a NUL, and how long it is; it lives until the entry is freed.
+/// Reports the address and length of the variable's name: UTF-8 without a NUL, valid until the
+/// entry is freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_entry_name(
     entry: *mut mapvar_entry,
@@ -57,13 +59,13 @@ pub extern "C" fn mapvar_entry_name(
     })
 }
 
-/// Tells where a text lies that lives as long as its handle.
+/// Writes the address and length of a text that lives as long as its handle.
 pub(crate) fn lend(text: &str, at: &mut MaybeUninit<*const c_char>, len: &mut MaybeUninit<usize>) {
     at.write(text.as_ptr().cast::<c_void>().cast());
     len.write(text.len());
 }
 
-/// Its kind, one of MAPVAR_KIND_….
+/// Reports the value's kind, one of MAPVAR_KIND_….
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_entry_kind(
     entry: *mut mapvar_entry,
@@ -78,7 +80,7 @@ pub extern "C" fn mapvar_entry_kind(
     })
 }
 
-/// Its value: a new handle, to be freed.
+/// Returns the value: a new handle; the caller frees it.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_entry_value(
     entry: *mut mapvar_entry,
@@ -87,7 +89,7 @@ pub extern "C" fn mapvar_entry_value(
     answer("mapvar_entry_value", || make(value, || with(entry, Entry::value).map(Tree::of)))
 }
 
-/// The number of its version: the how-manieth value of this variable it is; 0 of a gem's map.
+/// Reports the number of the value's version: the value was the variable's n-th; 0 for a gem's map.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_entry_version(
     entry: *mut mapvar_entry,
@@ -102,7 +104,7 @@ pub extern "C" fn mapvar_entry_version(
     })
 }
 
-/// Frees an entry, and with it its name. NULL is well.
+/// Frees an entry and its name. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_entry_free(entry: *mut mapvar_entry) -> i32 {
     answer("mapvar_entry_free", || close(entry).map(drop))

@@ -1,5 +1,5 @@
 //! Raw sections: the system's shared memory, without variables.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::{
     base::{
@@ -14,7 +14,7 @@ use mapvar::{ErrorKind, Name, Origin, Protection, Result, Section, SectionFlags,
 use std::mem::MaybeUninit;
 use std::{ffi::c_char, sync::Mutex, time::Duration};
 
-/// PAGE_READONLY: views read, or write on their own copy.
+/// PAGE_READONLY: views can read, or write to a private copy.
 pub const MAPVAR_PROTECTION_READ_ONLY: u32 = 0;
 /// PAGE_READWRITE; the default.
 pub const MAPVAR_PROTECTION_READ_WRITE: u32 = 1;
@@ -27,9 +27,9 @@ pub const MAPVAR_PROTECTION_EXECUTE_READ_WRITE: u32 = 4;
 /// PAGE_EXECUTE_WRITECOPY.
 pub const MAPVAR_PROTECTION_EXECUTE_WRITE_COPY: u32 = 5;
 
-/// SEC_COMMIT: memory is there from the start; the default.
+/// SEC_COMMIT: memory is committed from the start; the default.
 pub const MAPVAR_SECTION_COMMIT: u32 = 1;
-/// SEC_RESERVE: address space only; memory comes later.
+/// SEC_RESERVE: reserves address space only; memory is committed later.
 pub const MAPVAR_SECTION_RESERVE: u32 = 2;
 /// SEC_IMAGE: the file is an executable image. Windows only.
 pub const MAPVAR_SECTION_IMAGE: u32 = 4;
@@ -40,7 +40,7 @@ pub const MAPVAR_SECTION_LARGE_PAGES: u32 = 16;
 /// SEC_WRITECOMBINE: write-combined pages. Windows only.
 pub const MAPVAR_SECTION_WRITE_COMBINE: u32 = 32;
 
-/// New options.
+/// Creates new options.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_new(
     out: Option<&mut MaybeUninit<*mut mapvar_section_options>>,
@@ -48,7 +48,7 @@ pub extern "C" fn mapvar_section_options_new(
     answer("mapvar_section_options_new", || make(out, || Ok(Mutex::new(Section::options()))))
 }
 
-/// Frees options; the sections made by them stay. NULL is well.
+/// Frees options; the sections opened by them stay open. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_free(options: *mut mapvar_section_options) -> i32 {
     answer("mapvar_section_options_free", || close(options).map(drop))
@@ -65,8 +65,8 @@ fn change(
     })
 }
 
-/// Known by this name to other processes, 1 to 120 of A-Z a-z 0-9 . _ -, in a scope, MAPVAR_SCOPE_….
-/// MAPVAR_INVALID_NAME says which rule it breaks.
+/// Selects the name by which other processes open the section, 1 to 120 characters of A-Z a-z 0-9 .
+/// _ -, in a scope, MAPVAR_SCOPE_…. MAPVAR_INVALID_NAME reports which rule the name breaks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_section_options_name(
     options: *mut mapvar_section_options,
@@ -82,7 +82,7 @@ pub unsafe extern "C" fn mapvar_section_options_name(
     })
 }
 
-/// Exactly this name of the operating system, for objects that other programs made.
+/// Selects exactly this name of the operating system, for objects that other programs created.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_section_options_native_name(
     options: *mut mapvar_section_options,
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn mapvar_section_options_native_name(
     })
 }
 
-/// Backed by this file; the path is UTF-8 on every system.
+/// Selects the file behind the section; the path is UTF-8 on every system.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_section_options_file(
     options: *mut mapvar_section_options,
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn mapvar_section_options_file(
     })
 }
 
-/// Bytes. Needed to create; when opening it is the least size that will do.
+/// Sets the size in bytes. Creating needs it; for opening it is the smallest acceptable size.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_size(
     options: *mut mapvar_section_options,
@@ -119,7 +119,7 @@ pub extern "C" fn mapvar_section_options_size(
     answer("mapvar_section_options_size", || change(options, |it| it.size(bytes)))
 }
 
-/// How far one without a file may grow, in bytes.
+/// Sets the size in bytes that a section without a file may grow to.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_max_size(
     options: *mut mapvar_section_options,
@@ -128,7 +128,7 @@ pub extern "C" fn mapvar_section_options_max_size(
     answer("mapvar_section_options_max_size", || change(options, |it| it.max_size(bytes)))
 }
 
-/// The most that views may do, MAPVAR_PROTECTION_….
+/// Sets the most that views may do, MAPVAR_PROTECTION_….
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_protection(
     options: *mut mapvar_section_options,
@@ -155,7 +155,7 @@ pub(crate) fn protection_of(protection: u32) -> Result<Protection> {
     })
 }
 
-/// MAPVAR_SECTION_… flags, added together.
+/// Sets MAPVAR_SECTION_… flags, added together.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_flags(
     options: *mut mapvar_section_options,
@@ -211,8 +211,8 @@ pub extern "C" fn mapvar_section_options_allow_network(
     })
 }
 
-/// How long to wait for another process that is just making or removing the object, in milliseconds;
-/// 5,000 unless set.
+/// Sets the longest time in milliseconds to wait while another process creates or removes the
+/// object; 5,000 by default.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_timeout(
     options: *mut mapvar_section_options,
@@ -230,8 +230,8 @@ fn obtain(
     make(out, || how(&with(options, |options| Ok(locked(options).clone()))?))
 }
 
-/// Makes the section; it must not exist. Its bytes are 0. Errors as mapvar_options_create, and
-/// MAPVAR_UNSUPPORTED.
+/// Creates the section; it must not exist. Its bytes are 0.
+/// Errors: those of mapvar_options_create, and MAPVAR_UNSUPPORTED.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_create(
     options: *mut mapvar_section_options,
@@ -240,8 +240,9 @@ pub extern "C" fn mapvar_section_options_create(
     answer("mapvar_section_options_create", || obtain(options, out, SectionOptions::create))
 }
 
-/// Opens the section; it must exist. Errors: MAPVAR_NOT_FOUND, MAPVAR_FOREIGN_OWNER, MAPVAR_TOO_LARGE
-/// where it is smaller than the size asked for, and those of creating.
+/// Opens the section; it must exist.
+/// Errors: MAPVAR_NOT_FOUND, MAPVAR_FOREIGN_OWNER, MAPVAR_TOO_LARGE if it is smaller than the
+/// requested size, and those of creating.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_open(
     options: *mut mapvar_section_options,
@@ -250,7 +251,7 @@ pub extern "C" fn mapvar_section_options_open(
     answer("mapvar_section_options_open", || obtain(options, out, SectionOptions::open))
 }
 
-/// Opens the section, or makes it.
+/// Opens the section, or creates it if it does not exist.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_open_or_create(
     options: *mut mapvar_section_options,
@@ -261,7 +262,7 @@ pub extern "C" fn mapvar_section_options_open_or_create(
     })
 }
 
-/// Closes the handle; views that are there keep theirs. NULL is well.
+/// Closes the handle; existing views keep the section open. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_close(section: *mut mapvar_section) -> i32 {
     answer("mapvar_section_close", || match close(section)? {
@@ -270,7 +271,7 @@ pub extern "C" fn mapvar_section_close(section: *mut mapvar_section) -> i32 {
     })
 }
 
-/// 1 where the call that opened the section made it, 0 where it found it.
+/// Reports 1 if the call that opened the section created it, 0 if the section existed.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_was_created(
     section: *mut mapvar_section,
@@ -285,8 +286,8 @@ pub extern "C" fn mapvar_section_was_created(
     })
 }
 
-/// Its true size in bytes, now; of one without a file on Windows rounded up to a page, or the most that
-/// it may grow to.
+/// Reports the present size in bytes. For a section without a file on Windows this is rounded up to
+/// a page, or is the size that it may grow to.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_size(
     section: *mut mapvar_section,
@@ -301,8 +302,10 @@ pub extern "C" fn mapvar_section_size(
     })
 }
 
-/// Makes it at least `bytes` long, for every process; never shorter. Views stay as long as they are.
-/// Errors: MAPVAR_NO_SPACE, MAPVAR_TOO_LARGE, MAPVAR_READ_ONLY, MAPVAR_TIMED_OUT, MAPVAR_UNSUPPORTED.
+/// Makes the section at least `bytes` long, for every process; it never shrinks. Existing views
+/// keep their length.
+/// Errors: MAPVAR_NO_SPACE, MAPVAR_TOO_LARGE, MAPVAR_READ_ONLY, MAPVAR_TIMED_OUT,
+/// MAPVAR_UNSUPPORTED.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_grow(section: *mut mapvar_section, bytes: u64) -> i32 {
     answer("mapvar_section_grow", || with(section, |section| section.grow(bytes)))

@@ -1,5 +1,5 @@
 //! Views of raw sections.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
     border::{self, offer, wanted},
@@ -16,12 +16,12 @@ use std::{
 
 /// Read only.
 pub const MAPVAR_ACCESS_READ: u32 = 1;
-/// Read and write; others see the writes.
+/// Read and write; other processes see the writes.
 pub const MAPVAR_ACCESS_READ_WRITE: u32 = 2;
-/// Read and write on pages of its own.
+/// Read and write on private pages.
 pub const MAPVAR_ACCESS_COPY_ON_WRITE: u32 = 3;
 
-/// New options.
+/// Creates new options.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_options_new(
     out: Option<&mut MaybeUninit<*mut mapvar_view_options>>,
@@ -29,7 +29,7 @@ pub extern "C" fn mapvar_view_options_new(
     answer("mapvar_view_options_new", || make(out, || Ok(Mutex::default())))
 }
 
-/// Frees options; the views made by them stay. NULL is well.
+/// Frees options; the views opened by them stay. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_options_free(options: *mut mapvar_view_options) -> i32 {
     answer("mapvar_view_options_free", || close(options).map(drop))
@@ -42,7 +42,8 @@ fn change(options: *mut mapvar_view_options, change: impl FnOnce(&mut Range)) ->
     })
 }
 
-/// First byte of the range, any number, and its length in bytes; 0 = to the end of the section.
+/// Sets the first byte of the range, at any offset, and its length in bytes; 0 = to the end of the
+/// section.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_options_range(
     options: *mut mapvar_view_options,
@@ -54,7 +55,7 @@ pub extern "C" fn mapvar_view_options_range(
     })
 }
 
-/// Keeps address space behind the range, in bytes from its start, for mapvar_view_grow.
+/// Reserves address space for mapvar_view_grow, in bytes from the start of the range.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_options_reserve(
     options: *mut mapvar_view_options,
@@ -63,7 +64,8 @@ pub extern "C" fn mapvar_view_options_reserve(
     answer("mapvar_view_options_reserve", || change(options, |range| range.reserve = bytes))
 }
 
-/// What the view may do, MAPVAR_ACCESS_…: what the section's protection allows, unless set.
+/// Sets what the view may do, MAPVAR_ACCESS_…; by default, all that the section's protection
+/// allows.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_options_access(
     options: *mut mapvar_view_options,
@@ -87,7 +89,7 @@ pub(crate) fn access_of(access: u32) -> Result<Access> {
     }
 }
 
-/// Not 0: code in the range may be run; the section's protection must allow it.
+/// Not 0: code in the range can be executed; the section's protection must allow it.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_options_execute(
     options: *mut mapvar_view_options,
@@ -96,7 +98,8 @@ pub extern "C" fn mapvar_view_options_execute(
     answer("mapvar_view_options_execute", || change(options, |range| range.execute = execute != 0))
 }
 
-/// Where to map, a multiple of the system's granularity; 0 = anywhere. There or nowhere.
+/// Sets the address to map at, a multiple of the system's granularity; 0 = anywhere. If that
+/// address is taken, mapping fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_options_base_address(
     options: *mut mapvar_view_options,
@@ -107,9 +110,10 @@ pub extern "C" fn mapvar_view_options_base_address(
     })
 }
 
-/// Maps a range of a section; `options` may be NULL: the whole. The view keeps the section open.
-/// Errors: MAPVAR_OUT_OF_RANGE, MAPVAR_INVALID_ARGUMENT, MAPVAR_READ_ONLY, MAPVAR_PERMISSION_DENIED,
-/// MAPVAR_NO_SPACE.
+/// Maps a range of a section; if `options` is NULL, the whole section. The view keeps the section
+/// open.
+/// Errors: MAPVAR_OUT_OF_RANGE, MAPVAR_INVALID_ARGUMENT, MAPVAR_READ_ONLY,
+/// MAPVAR_PERMISSION_DENIED, MAPVAR_NO_SPACE.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_view(
     section: *mut mapvar_section,
@@ -133,7 +137,8 @@ pub extern "C" fn mapvar_section_view(
     })
 }
 
-/// Unmaps the range; where another thread is in a call on it, when that ends. NULL is well.
+/// Unmaps the range; if another thread is in a call on the view, when that call ends. Does nothing
+/// for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_close(view: *mut mapvar_view) -> i32 {
     answer("mapvar_view_close", || match close(view)? {
@@ -142,7 +147,8 @@ pub extern "C" fn mapvar_view_close(view: *mut mapvar_view) -> i32 {
     })
 }
 
-/// Its length in bytes, how long it can grow, and where in the section it begins; each may be NULL.
+/// Reports the view's length in bytes, the length that it can grow to, and its offset in the
+/// section. Each may be NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_extent(
     view: *mut mapvar_view,
@@ -160,7 +166,7 @@ pub extern "C" fn mapvar_view_extent(
     })
 }
 
-/// What it may do, MAPVAR_ACCESS_….
+/// Reports what the view may do, MAPVAR_ACCESS_….
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_access(
     view: *mut mapvar_view,
@@ -179,8 +185,8 @@ pub extern "C" fn mapvar_view_access(
     })
 }
 
-/// The address of its first byte, for those who hand it to foreign code. It is the system's memory:
-/// other processes change it, and after mapvar_view_close it is gone.
+/// Reports the address of the first byte, for callers that pass it to foreign code. The memory is
+/// the system's: other processes change it, and it is unmapped after mapvar_view_close.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_address(
     view: *mut mapvar_view,
@@ -195,14 +201,15 @@ pub extern "C" fn mapvar_view_address(
     })
 }
 
-/// Makes its first `len` bytes reachable, where it is; the section must be that long.
+/// Makes the first `len` bytes accessible without moving the view; the section must be that long.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_grow(view: *mut mapvar_view, len: usize) -> i32 {
     answer("mapvar_view_grow", || with(view, |view| view.grow(len)))
 }
 
-/// Copies `len` bytes from byte `at` of the range to `into` (C3). Errors: MAPVAR_OUT_OF_RANGE with
-/// nothing copied; MAPVAR_TRUNCATED and MAPVAR_IO where the memory is gone.
+/// Copies `len` bytes from byte `at` of the range to `into` (C3).
+/// Errors: MAPVAR_OUT_OF_RANGE with nothing copied; MAPVAR_TRUNCATED and MAPVAR_IO for a lost
+/// mapping.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_view_read(
     view: *mut mapvar_view,
@@ -217,8 +224,9 @@ pub unsafe extern "C" fn mapvar_view_read(
     })
 }
 
-/// Copies `len` bytes from `from` to byte `at` of the range. Errors: MAPVAR_OUT_OF_RANGE and
-/// MAPVAR_READ_ONLY with nothing written; MAPVAR_TRUNCATED and MAPVAR_IO where the memory is gone.
+/// Copies `len` bytes from `from` to byte `at` of the range.
+/// Errors: MAPVAR_OUT_OF_RANGE and MAPVAR_READ_ONLY with nothing written; MAPVAR_TRUNCATED and
+/// MAPVAR_IO for a lost mapping.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_view_write(
     view: *mut mapvar_view,
@@ -233,7 +241,8 @@ pub unsafe extern "C" fn mapvar_view_write(
     })
 }
 
-/// The first `len` bytes into `into` (C3): what mapvar_view_write_string wrote. Bytes, zeros included.
+/// Copies the first `len` bytes to `into` (C3), as mapvar_view_write_string wrote them, zeros
+/// included.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_view_read_string(
     view: *mut mapvar_view,
@@ -247,8 +256,8 @@ pub unsafe extern "C" fn mapvar_view_read_string(
     })
 }
 
-/// Writes bytes at the start of the range, with no terminator and no length. `len` is true: no
-/// MAPVAR_NUL, for they may hold zeros.
+/// Writes bytes at the start of the range, with no terminator and no length. `len` is the true
+/// length, never MAPVAR_NUL, since the bytes may hold zeros.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_view_write_string(
     view: *mut mapvar_view,
@@ -266,34 +275,35 @@ fn range(at: usize, len: usize) -> std::ops::Range<usize> {
     at..at.saturating_add(len)
 }
 
-/// Starts writing `len` bytes from byte `at` of the range to the file; the device may have them later.
-/// Nothing to do without a file.
+/// Starts writing `len` bytes from byte `at` of the range to the file; the device may receive them
+/// later. Does nothing without a file.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_flush(view: *mut mapvar_view, at: usize, len: usize) -> i32 {
     answer("mapvar_view_flush", || with(view, |view| view.flush(range(at, len))))
 }
 
-/// As mapvar_view_flush, without waiting for anything: before one mapvar_view_sync for many ranges.
+/// Does the same as mapvar_view_flush, but waits for nothing: for many ranges before one
+/// mapvar_view_sync.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_flush_start(view: *mut mapvar_view, at: usize, len: usize) -> i32 {
     answer("mapvar_view_flush_start", || with(view, |view| view.flush_start(range(at, len))))
 }
 
-/// As mapvar_view_flush, and waits until the device has them. After MAPVAR_IO nothing is known of what
-/// reached it.
+/// Does the same as mapvar_view_flush, and waits until the device has the bytes. After MAPVAR_IO it
+/// is unknown which bytes reached the device.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_flush_durable(view: *mut mapvar_view, at: usize, len: usize) -> i32 {
     answer("mapvar_view_flush_durable", || with(view, |view| view.flush_durable(range(at, len))))
 }
 
-/// Waits until the device has what was flushed of the file, by whatever view.
+/// Waits until the device has all of the file that was flushed, by any view.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_sync(view: *mut mapvar_view) -> i32 {
     answer("mapvar_view_sync", || with(view, View::sync))
 }
 
-/// 0 as long as all of the memory is there; otherwise, and for ever, MAPVAR_TRUNCATED where the file
-/// was made shorter, or MAPVAR_IO where the system could not read or keep a page.
+/// Returns 0 as long as all of the memory is mapped. Afterwards it always returns MAPVAR_TRUNCATED,
+/// if the file was truncated, or MAPVAR_IO, if the system could not read or keep a page.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_lost(view: *mut mapvar_view) -> i32 {
     answer("mapvar_view_lost", || with(view, |view| view.lost().map_or(Ok(()), Err)))
@@ -322,8 +332,8 @@ fn operate<T>(
     })
 }
 
-/// The 64-bit word at byte `at`, atomically, with acquire order. MAPVAR_OUT_OF_RANGE where it does not
-/// lie within, or not at a multiple of 8 in the section.
+/// Loads the 64-bit word at byte `at`, atomically, with acquire order. MAPVAR_OUT_OF_RANGE if the
+/// word is not within the range, or not at a multiple of 8 in the section.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_load(
     view: *mut mapvar_view,
@@ -362,8 +372,8 @@ pub extern "C" fn mapvar_view_add(
     })
 }
 
-/// Stores `new_value` in the 64-bit word at byte `at` where `old_value` stands, atomically: `exchanged`
-/// is 1 then, else 0; `found` is what stood there. Either may be NULL.
+/// Stores `new_value` in the 64-bit word at byte `at` if it holds `old_value`, atomically.
+/// `exchanged` is then 1, else 0; `found` is the word before. Either may be NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_compare_exchange(
     view: *mut mapvar_view,

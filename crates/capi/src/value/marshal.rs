@@ -1,5 +1,5 @@
 //! Values as Ruby's Marshal writes them.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
     border,
@@ -14,10 +14,11 @@ use std::{
     mem::MaybeUninit,
 };
 
-/// A new value: what Ruby's Marshal.dump wrote, of a kind of ours where there is one, else
-/// MAPVAR_KIND_OPAQUE of language 1, and so within lists and dictionaries. Nothing is executed. A Hash
-/// loses its default, and objects that are one become copies. Errors: MAPVAR_CORRUPT or MAPVAR_NOT_A_MAP for
-/// what is no Marshal 4.8, MAPVAR_INVALID_ARGUMENT where more follows it.
+/// Returns a new value from what Ruby's Marshal.dump wrote. It has a native kind if there is one,
+/// else MAPVAR_KIND_OPAQUE of language 1; the same holds within lists and dictionaries. Nothing is
+/// executed. A Hash loses its default, and references to one object become copies.
+/// Errors: MAPVAR_CORRUPT or MAPVAR_NOT_A_MAP if the bytes are not Marshal 4.8,
+/// MAPVAR_INVALID_ARGUMENT if more bytes follow it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_value_from_marshal(
     bytes: *const c_void,
@@ -31,8 +32,8 @@ pub unsafe extern "C" fn mapvar_value_from_marshal(
     })
 }
 
-/// The value as Ruby's Marshal.dump would write it, into a buffer (C3). MAPVAR_UNSUPPORTED where it is or
-/// holds a pod, or an opaque value of another language.
+/// Copies the value, as Ruby's Marshal.dump would write it, into a buffer (C3). MAPVAR_UNSUPPORTED
+/// if it is or holds a pod, or an opaque value of another language.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_value_to_marshal(
     value: *mut mapvar_value,
@@ -47,9 +48,9 @@ pub unsafe extern "C" fn mapvar_value_to_marshal(
     })
 }
 
-/// A variable as Ruby's Marshal.dump would write it, into a buffer (C3); of a gem's map the bytes that lie
-/// there, with all that a value does not have. Errors as mapvar_map_get_value and
-/// mapvar_value_to_marshal, and MAPVAR_TOO_LARGE.
+/// Copies a variable's value, as Ruby's Marshal.dump would write it, into a buffer (C3). For a
+/// gem's map these are the stored bytes, including all that a mapvar_value cannot hold.
+/// Errors: those of mapvar_map_get_value and mapvar_value_to_marshal, and MAPVAR_TOO_LARGE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_get_marshal(
     map: *mut mapvar_map,
@@ -69,10 +70,11 @@ pub unsafe extern "C" fn mapvar_map_get_marshal(
     })
 }
 
-/// The names of the classes and modules that Ruby's Marshal.load would look up, and run code of, to load
-/// these bytes: each once, in UTF-8 with a NUL behind it, one after the other, into a buffer (C3). Errors:
-/// those of mapvar_value_from_marshal, and MAPVAR_TOO_LARGE, also where objects lie in each other more than
-/// 500 levels deep, for which the loader's stack may not do.
+/// Copies the names of the classes and modules that Ruby's Marshal.load would look up, and run code
+/// of, to load these bytes, into a buffer (C3). Each name appears once, in UTF-8 and followed by a
+/// NUL.
+/// Errors: those of mapvar_value_from_marshal, and MAPVAR_TOO_LARGE, also if objects are nested
+/// more than 500 levels deep, which could exhaust the loader's stack.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_marshal_classes(
     bytes: *const c_void,

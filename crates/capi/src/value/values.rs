@@ -1,5 +1,5 @@
-//! Values of any kind, as handles that never change.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+//! Values of any kind, as immutable handles.
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
     border::{self, wanted},
@@ -19,13 +19,13 @@ fn out_of_range(number: impl std::fmt::Display) -> mapvar::Error {
     refused(ErrorKind::OutOfRange, "value", format!("{number} does not fit the type asked for"))
 }
 
-/// A new value: nothing.
+/// Returns a new value: nil.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_nil(out: Option<&mut MaybeUninit<*mut mapvar_value>>) -> i32 {
     answer("mapvar_value_nil", || make(out, || Ok(Tree::of(Value::Nil))))
 }
 
-/// A new value: true or false.
+/// Returns a new value: true or false.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_bool(
     value: i32,
@@ -34,7 +34,7 @@ pub extern "C" fn mapvar_value_bool(
     answer("mapvar_value_bool", || make(out, || Ok(Tree::of(Value::Bool(value != 0)))))
 }
 
-/// A new value: a whole number.
+/// Returns a new value: an integer.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_i64(
     value: i64,
@@ -43,7 +43,7 @@ pub extern "C" fn mapvar_value_i64(
     answer("mapvar_value_i64", || make(out, || Ok(Tree::of(Value::I64(value)))))
 }
 
-/// A new value: a whole number. One that fits int64_t is of MAPVAR_KIND_I64.
+/// Returns a new value: an integer. One that fits int64_t is of MAPVAR_KIND_I64.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_u64(
     value: u64,
@@ -52,7 +52,7 @@ pub extern "C" fn mapvar_value_u64(
     answer("mapvar_value_u64", || make(out, || Ok(Tree::of(Value::from(value)))))
 }
 
-/// A new value: a double.
+/// Returns a new value: a double.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_f64(
     value: f64,
@@ -61,8 +61,8 @@ pub extern "C" fn mapvar_value_f64(
     answer("mapvar_value_f64", || make(out, || Ok(Tree::of(Value::F64(value)))))
 }
 
-/// A new value: text, `text_len` bytes of UTF-8 or up to the NUL (C1); what is not UTF-8 answers
-/// MAPVAR_INVALID_ARGUMENT. It is copied.
+/// Returns a new value: a copy of a text, `text_len` bytes of UTF-8 or up to the NUL (C1).
+/// MAPVAR_INVALID_ARGUMENT if the text is not UTF-8.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_value_str(
     text: *const c_char,
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn mapvar_value_str(
     })
 }
 
-/// A new value: bytes. They are copied.
+/// Returns a new value: a copy of bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_value_bytes(
     bytes: *const c_void,
@@ -90,8 +90,8 @@ pub unsafe extern "C" fn mapvar_value_bytes(
     })
 }
 
-/// A new value: the bytes of a plain type that its users know by the number `type_id`. They are
-/// copied.
+/// Returns a new value: a copy of the bytes of a plain type that its users identify by the number
+/// `type_id`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_value_pod(
     type_id: u32,
@@ -106,7 +106,8 @@ pub unsafe extern "C" fn mapvar_value_pod(
     })
 }
 
-/// A new value: bytes that only the language of the number `language` understands. They are copied.
+/// Returns a new value: a copy of bytes that only the language with the number `language`
+/// understands.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_value_opaque(
     language: u32,
@@ -121,8 +122,8 @@ pub unsafe extern "C" fn mapvar_value_opaque(
     })
 }
 
-/// A new value: a list of `count` values. Their handles stay the caller's, to be freed by him.
-/// MAPVAR_TOO_LARGE where lists and dictionaries would lie more than 128 deep in each other.
+/// Returns a new value: a list of `count` values. The caller keeps their handles. MAPVAR_TOO_LARGE
+/// if lists and dictionaries would be nested more than 128 levels deep.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_value_list(
     items: *const *mut mapvar_value,
@@ -136,8 +137,8 @@ pub unsafe extern "C" fn mapvar_value_list(
     })
 }
 
-/// A new value: a dictionary of `count` keys, which may be of any kind, and as many values, in this
-/// order. Their handles stay the caller's. MAPVAR_TOO_LARGE as in mapvar_value_list.
+/// Returns a new value: a dictionary of `count` keys, which may be of any kind, and as many values,
+/// in this order. The caller keeps their handles. MAPVAR_TOO_LARGE as in mapvar_value_list.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_value_dict(
     keys: *const *mut mapvar_value,
@@ -161,7 +162,7 @@ fn trees(handles: &[*mut mapvar_value]) -> Result<Vec<Arc<Tree>>> {
     handles.iter().map(|item| with(*item, |tree| Ok(tree.clone()))).collect()
 }
 
-/// Its kind, one of MAPVAR_KIND_…; there may be more one day.
+/// Reports the value's kind, one of MAPVAR_KIND_…; later versions may add kinds.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_kind(
     value: *mut mapvar_value,
@@ -176,7 +177,7 @@ pub extern "C" fn mapvar_value_kind(
     })
 }
 
-/// True (1) or false (0). MAPVAR_WRONG_KIND for what is no bool.
+/// Reads true (1) or false (0). MAPVAR_WRONG_KIND if the value is not a bool.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_as_bool(
     value: *mut mapvar_value,
@@ -192,8 +193,8 @@ pub extern "C" fn mapvar_value_as_bool(
     })
 }
 
-/// A whole number. MAPVAR_OUT_OF_RANGE for one beyond int64_t; MAPVAR_WRONG_KIND for what is no whole
-/// number.
+/// Reads an integer. MAPVAR_OUT_OF_RANGE if it does not fit int64_t; MAPVAR_WRONG_KIND if the value
+/// is not an integer.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_as_i64(
     value: *mut mapvar_value,
@@ -212,7 +213,8 @@ pub extern "C" fn mapvar_value_as_i64(
     })
 }
 
-/// A whole number. MAPVAR_OUT_OF_RANGE for one below 0; MAPVAR_WRONG_KIND for what is no whole number.
+/// Reads an integer. MAPVAR_OUT_OF_RANGE if it is below 0; MAPVAR_WRONG_KIND if the value is not an
+/// integer.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_as_u64(
     value: *mut mapvar_value,
@@ -233,7 +235,8 @@ pub extern "C" fn mapvar_value_as_u64(
     })
 }
 
-/// A double. MAPVAR_WRONG_KIND for what is none, a whole number too: nothing is converted in silence.
+/// Reads a double. MAPVAR_WRONG_KIND for any other kind, integers included: nothing is converted
+/// silently.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_as_f64(
     value: *mut mapvar_value,
@@ -249,8 +252,9 @@ pub extern "C" fn mapvar_value_as_f64(
     })
 }
 
-/// Where the bytes of a text, bytes, pod or opaque value lie, and how many. They belong to the value,
-/// never change, and live until it is freed; no NUL follows. MAPVAR_WRONG_KIND for other kinds.
+/// Reports the address and length of the bytes of a text, bytes, pod or opaque value. The bytes
+/// belong to the value, never change, and live until it is freed; no NUL follows. MAPVAR_WRONG_KIND
+/// for other kinds.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_as_bytes(
     value: *mut mapvar_value,
@@ -274,7 +278,8 @@ pub extern "C" fn mapvar_value_as_bytes(
     })
 }
 
-/// The number of a pod's type, or of an opaque value's language. MAPVAR_WRONG_KIND for other kinds.
+/// Reports the number of a pod's type, or of an opaque value's language. MAPVAR_WRONG_KIND for
+/// other kinds.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_type_id(
     value: *mut mapvar_value,
@@ -293,7 +298,8 @@ pub extern "C" fn mapvar_value_type_id(
     })
 }
 
-/// How many items a list has, or pairs a dictionary. MAPVAR_WRONG_KIND for other kinds.
+/// Reports how many items a list has, or how many pairs a dictionary has. MAPVAR_WRONG_KIND for
+/// other kinds.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_count(
     value: *mut mapvar_value,
@@ -312,8 +318,9 @@ pub extern "C" fn mapvar_value_count(
     })
 }
 
-/// The item of a list at `index`, from 0 on, or the value of a dictionary's pair: a new handle, nothing
-/// is copied. MAPVAR_OUT_OF_RANGE beyond the end; MAPVAR_WRONG_KIND for other kinds.
+/// Returns the item of a list at `index`, from 0 on, or the value of a dictionary's pair. The
+/// result is a new handle; nothing is copied. MAPVAR_OUT_OF_RANGE beyond the end; MAPVAR_WRONG_KIND
+/// for other kinds.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_item(
     value: *mut mapvar_value,
@@ -334,7 +341,7 @@ pub extern "C" fn mapvar_value_item(
     })
 }
 
-/// The key of a dictionary's pair at `index`, as mapvar_value_item.
+/// Returns the key of a dictionary's pair at `index`, as mapvar_value_item.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_key(
     value: *mut mapvar_value,
@@ -352,8 +359,8 @@ pub extern "C" fn mapvar_value_key(
     })
 }
 
-/// The value as a person reads it (text as it is, bytes in hexadecimal, lists and dictionaries in the
-/// manner of JSON), into a buffer (C3).
+/// Copies a human-readable form of the value into a buffer (C3): text as it is, bytes in
+/// hexadecimal, lists and dictionaries in a form like JSON.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_value_display(
     value: *mut mapvar_value,
@@ -368,8 +375,8 @@ pub unsafe extern "C" fn mapvar_value_display(
     })
 }
 
-/// Frees a value, and with it the bytes that mapvar_value_as_bytes told of. Its items live on if they
-/// have handles of their own. NULL is well.
+/// Frees a value and the bytes that mapvar_value_as_bytes reported. Items with handles of their own
+/// stay valid. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_free(value: *mut mapvar_value) -> i32 {
     answer("mapvar_value_free", || close(value).map(drop))

@@ -1,5 +1,5 @@
-//! Numbers of one machine word, whose operations take no lock.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+//! Numbers of one machine word, with lock-free operations.
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
     border::{self, offer, wanted},
@@ -16,7 +16,7 @@ fn other() -> mapvar::Error {
     refused(ErrorKind::WrongKind, "atomic", detail)
 }
 
-/// What an exchange came to: `found` is what stood there.
+/// Writes the result of an exchange: whether it exchanged, and the value that it found.
 fn hand_out<T>(
     done: std::result::Result<T, T>,
     out: Option<&mut MaybeUninit<i32>>,
@@ -28,13 +28,13 @@ fn hand_out<T>(
     offer(out, exchanged.into());
 }
 
-/// Frees a handle; the variable stays. NULL is well.
+/// Frees a handle; the variable stays. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_free(atomic: *mut mapvar_atomic) -> i32 {
     answer("mapvar_atomic_free", || close(atomic).map(drop))
 }
 
-/// The variable's name into a buffer (C3).
+/// Copies the variable's name into a buffer (C3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_atomic_name(
     atomic: *mut mapvar_atomic,
@@ -57,8 +57,9 @@ pub unsafe extern "C" fn mapvar_atomic_name(
     })
 }
 
-/// A handle to an atomic of int64_t. Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND where the variable is no
-/// atomic, or one of another type.
+/// Returns a handle to an atomic of int64_t.
+/// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if the variable is not an atomic, or is one of
+/// another type.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_atomic_i64(
     map: *mut mapvar_map,
@@ -73,8 +74,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64(
     })
 }
 
-/// A handle to an atomic, which is made with `init` where there is none. Errors: MAPVAR_WRONG_KIND, and
-/// those of mapvar_map_set_i64.
+/// Returns a handle to an atomic; creates it with `init` if it does not exist.
+/// Errors: MAPVAR_WRONG_KIND, and those of mapvar_map_set_i64.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_atomic_i64_or(
     map: *mut mapvar_map,
@@ -90,7 +91,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64_or(
     })
 }
 
-/// Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
+/// Reads the value.
+/// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_get_i64(
     atomic: *mut mapvar_atomic,
@@ -106,8 +108,8 @@ pub extern "C" fn mapvar_atomic_get_i64(
     })
 }
 
-/// Stores `value` and answers the one `before`, which may be NULL. Errors: those of
-/// mapvar_atomic_get_i64, and MAPVAR_READ_ONLY.
+/// Stores `value` and reports the value `before`, which may be NULL.
+/// Errors: those of mapvar_atomic_get_i64, and MAPVAR_READ_ONLY.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_swap_i64(
     atomic: *mut mapvar_atomic,
@@ -123,8 +125,8 @@ pub extern "C" fn mapvar_atomic_swap_i64(
     })
 }
 
-/// Stores `new_value` where `old_value` stands: `exchanged` is 1 then, else 0; `found` is what stood there. Either
-/// may be NULL.
+/// Stores `new_value` if the value is `old_value`. `exchanged` is then 1, else 0; `found` is the
+/// value before. Either may be NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_compare_exchange_i64(
     atomic: *mut mapvar_atomic,
@@ -143,8 +145,8 @@ pub extern "C" fn mapvar_atomic_compare_exchange_i64(
     })
 }
 
-/// Adds `value`, wrapping around at the ends of the type, and answers the one `before`, which may be
-/// NULL.
+/// Adds `value`, wrapping around at the ends of the type, and reports the value `before`, which may
+/// be NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_add_i64(
     atomic: *mut mapvar_atomic,
@@ -160,8 +162,8 @@ pub extern "C" fn mapvar_atomic_add_i64(
     })
 }
 
-/// Subtracts `value`, wrapping around at the ends of the type, and answers the one `before`, which may be
-/// NULL.
+/// Subtracts `value`, wrapping around at the ends of the type, and reports the value `before`,
+/// which may be NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_sub_i64(
     atomic: *mut mapvar_atomic,
@@ -177,8 +179,9 @@ pub extern "C" fn mapvar_atomic_sub_i64(
     })
 }
 
-/// A handle to an atomic of uint64_t. Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND where the variable is no
-/// atomic, or one of another type.
+/// Returns a handle to an atomic of uint64_t.
+/// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if the variable is not an atomic, or is one of
+/// another type.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_atomic_u64(
     map: *mut mapvar_map,
@@ -193,8 +196,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64(
     })
 }
 
-/// A handle to an atomic, which is made with `init` where there is none. Errors: MAPVAR_WRONG_KIND, and
-/// those of mapvar_map_set_i64.
+/// Returns a handle to an atomic; creates it with `init` if it does not exist.
+/// Errors: MAPVAR_WRONG_KIND, and those of mapvar_map_set_i64.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_atomic_u64_or(
     map: *mut mapvar_map,
@@ -210,7 +213,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64_or(
     })
 }
 
-/// Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
+/// Reads the value.
+/// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_get_u64(
     atomic: *mut mapvar_atomic,
@@ -226,8 +230,8 @@ pub extern "C" fn mapvar_atomic_get_u64(
     })
 }
 
-/// Stores `value` and answers the one `before`, which may be NULL. Errors: those of
-/// mapvar_atomic_get_u64, and MAPVAR_READ_ONLY.
+/// Stores `value` and reports the value `before`, which may be NULL.
+/// Errors: those of mapvar_atomic_get_u64, and MAPVAR_READ_ONLY.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_swap_u64(
     atomic: *mut mapvar_atomic,
@@ -243,8 +247,8 @@ pub extern "C" fn mapvar_atomic_swap_u64(
     })
 }
 
-/// Stores `new_value` where `old_value` stands: `exchanged` is 1 then, else 0; `found` is what stood there. Either
-/// may be NULL.
+/// Stores `new_value` if the value is `old_value`. `exchanged` is then 1, else 0; `found` is the
+/// value before. Either may be NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_compare_exchange_u64(
     atomic: *mut mapvar_atomic,
@@ -263,8 +267,8 @@ pub extern "C" fn mapvar_atomic_compare_exchange_u64(
     })
 }
 
-/// Adds `value`, wrapping around at the ends of the type, and answers the one `before`, which may be
-/// NULL.
+/// Adds `value`, wrapping around at the ends of the type, and reports the value `before`, which may
+/// be NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_add_u64(
     atomic: *mut mapvar_atomic,
@@ -280,8 +284,8 @@ pub extern "C" fn mapvar_atomic_add_u64(
     })
 }
 
-/// Subtracts `value`, wrapping around at the ends of the type, and answers the one `before`, which may be
-/// NULL.
+/// Subtracts `value`, wrapping around at the ends of the type, and reports the value `before`,
+/// which may be NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_sub_u64(
     atomic: *mut mapvar_atomic,
@@ -297,8 +301,9 @@ pub extern "C" fn mapvar_atomic_sub_u64(
     })
 }
 
-/// A handle to an atomic of double. Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND where the variable is no
-/// atomic, or one of another type.
+/// Returns a handle to an atomic of double.
+/// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if the variable is not an atomic, or is one of
+/// another type.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_atomic_f64(
     map: *mut mapvar_map,
@@ -313,8 +318,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64(
     })
 }
 
-/// A handle to an atomic, which is made with `init` where there is none. Errors: MAPVAR_WRONG_KIND, and
-/// those of mapvar_map_set_i64.
+/// Returns a handle to an atomic; creates it with `init` if it does not exist.
+/// Errors: MAPVAR_WRONG_KIND, and those of mapvar_map_set_i64.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_atomic_f64_or(
     map: *mut mapvar_map,
@@ -330,7 +335,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64_or(
     })
 }
 
-/// Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
+/// Reads the value.
+/// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_get_f64(
     atomic: *mut mapvar_atomic,
@@ -346,8 +352,8 @@ pub extern "C" fn mapvar_atomic_get_f64(
     })
 }
 
-/// Stores `value` and answers the one `before`, which may be NULL. Errors: those of
-/// mapvar_atomic_get_f64, and MAPVAR_READ_ONLY.
+/// Stores `value` and reports the value `before`, which may be NULL.
+/// Errors: those of mapvar_atomic_get_f64, and MAPVAR_READ_ONLY.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_swap_f64(
     atomic: *mut mapvar_atomic,
@@ -363,8 +369,8 @@ pub extern "C" fn mapvar_atomic_swap_f64(
     })
 }
 
-/// Stores `new_value` where `old_value` stands: `exchanged` is 1 then, else 0; `found` is what stood there. Either
-/// may be NULL. Compared by their bits.
+/// Stores `new_value` if the value is `old_value`, compared bit by bit. `exchanged` is then 1, else
+/// 0; `found` is the value before. Either may be NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_compare_exchange_f64(
     atomic: *mut mapvar_atomic,
@@ -383,8 +389,9 @@ pub extern "C" fn mapvar_atomic_compare_exchange_f64(
     })
 }
 
-/// A handle to an atomic of bool. Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND where the variable is no
-/// atomic, or one of another type.
+/// Returns a handle to an atomic of bool.
+/// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if the variable is not an atomic, or is one of
+/// another type.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_atomic_bool(
     map: *mut mapvar_map,
@@ -399,8 +406,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool(
     })
 }
 
-/// A handle to an atomic, which is made with `init` where there is none. Errors: MAPVAR_WRONG_KIND, and
-/// those of mapvar_map_set_i64.
+/// Returns a handle to an atomic; creates it with `init` if it does not exist.
+/// Errors: MAPVAR_WRONG_KIND, and those of mapvar_map_set_i64.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_atomic_bool_or(
     map: *mut mapvar_map,
@@ -416,7 +423,8 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool_or(
     })
 }
 
-/// Its value. Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND where another variable took its name.
+/// Reads the value.
+/// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_get_bool(
     atomic: *mut mapvar_atomic,
@@ -432,8 +440,8 @@ pub extern "C" fn mapvar_atomic_get_bool(
     })
 }
 
-/// Stores `value` and answers the one `before`, which may be NULL. Errors: those of
-/// mapvar_atomic_get_bool, and MAPVAR_READ_ONLY.
+/// Stores `value` and reports the value `before`, which may be NULL.
+/// Errors: those of mapvar_atomic_get_bool, and MAPVAR_READ_ONLY.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_swap_bool(
     atomic: *mut mapvar_atomic,
@@ -449,8 +457,8 @@ pub extern "C" fn mapvar_atomic_swap_bool(
     })
 }
 
-/// Stores `new_value` where `old_value` stands: `exchanged` is 1 then, else 0; `found` is what stood there. Either
-/// may be NULL.
+/// Stores `new_value` if the value is `old_value`. `exchanged` is then 1, else 0; `found` is the
+/// value before. Either may be NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_compare_exchange_bool(
     atomic: *mut mapvar_atomic,

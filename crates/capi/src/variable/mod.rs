@@ -1,4 +1,4 @@
-//! Single variables of a map: by version, by handle, as words, several in one transaction.
+//! Single variables of a map by version, by handle and as atomics; several in one transaction.
 
 pub mod versions;
 pub mod vars;

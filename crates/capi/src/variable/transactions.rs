@@ -1,5 +1,5 @@
-//! Many variables as one.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+//! Transactions over several variables, and snapshots of them.
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::{
     base::{
@@ -24,9 +24,9 @@ pub extern "C" fn mapvar_transaction_begin(
     answer("mapvar_transaction_begin", || make(out, || with(map, Map::begin).map(Turns::new)))
 }
 
-/// The value of a variable, as this transaction has set it, or as it was when the transaction first
-/// looked; where there is none, `value` is NULL and that is no error. Errors: MAPVAR_CONFLICT: restart;
-/// those of mapvar_map_get_value.
+/// Reads a variable's value as this transaction has set it, or as it was when the transaction first
+/// read it. If there is no such variable, `value` is NULL, which is not an error.
+/// Errors: MAPVAR_CONFLICT: restart; those of mapvar_map_get_value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_transaction_get(
     transaction: *mut mapvar_transaction,
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn mapvar_transaction_get(
     })
 }
 
-/// Sets a variable when the transaction is committed; the handle `value` stays the caller's.
+/// Sets a variable when the transaction is committed. The caller keeps the handle `value`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_transaction_set(
     transaction: *mut mapvar_transaction,
@@ -75,30 +75,31 @@ pub unsafe extern "C" fn mapvar_transaction_remove(
     })
 }
 
-/// Does all that was set as one, if what was read has not changed meanwhile; it is an empty
-/// transaction then, for the next. May wait. Errors: MAPVAR_CONFLICT, with nothing written: restart;
-/// MAPVAR_TOO_LARGE for more than 512 variables; those of mapvar_map_set_i64.
+/// Publishes all writes as one, if no variable that was read has changed meanwhile. The transaction
+/// is then empty and can be used for the next. May wait.
+/// Errors: MAPVAR_CONFLICT, with nothing written: restart; MAPVAR_TOO_LARGE for more than 512
+/// variables; those of mapvar_map_set_i64.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_transaction_commit(transaction: *mut mapvar_transaction) -> i32 {
     answer("mapvar_transaction_commit", || with(transaction, |it| it.turn()?.commit()))
 }
 
-/// Forgets what was read and set, waits a little, the longer the more often, and begins anew.
+/// Discards all reads and writes, waits briefly, longer with each restart, and begins again.
 /// MAPVAR_CONFLICT after 16 runs.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_transaction_restart(transaction: *mut mapvar_transaction) -> i32 {
     answer("mapvar_transaction_restart", || with(transaction, |it| it.turn()?.restart()))
 }
 
-/// Frees a transaction; what was not committed is not done. NULL is well.
+/// Frees a transaction; uncommitted writes are discarded. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_transaction_free(transaction: *mut mapvar_transaction) -> i32 {
     answer("mapvar_transaction_free", || close(transaction).map(drop))
 }
 
-/// The `count` variables of these names as they were at one instant. `name_lens` may be NULL: then each
-/// name ends with a NUL. A new handle, to be freed. Errors: those of mapvar_map_get_value without
-/// MAPVAR_NOT_FOUND.
+/// Returns the `count` variables of these names as they were at one instant. If `name_lens` is
+/// NULL, each name ends with a NUL. The result is a new handle; the caller frees it.
+/// Errors: those of mapvar_map_get_value without MAPVAR_NOT_FOUND.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_snapshot(
     map: *mut mapvar_map,
@@ -114,8 +115,8 @@ pub unsafe extern "C" fn mapvar_map_snapshot(
     })
 }
 
-/// The value that a variable had: a new handle, to be freed. MAPVAR_NOT_FOUND where there was none, or
-/// the snapshot was not asked for it.
+/// Returns the value that a variable had: a new handle; the caller frees it. MAPVAR_NOT_FOUND if
+/// there was none, or the name was not among those of the snapshot.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_snapshot_get(
     snapshot: *mut mapvar_snapshot,
@@ -134,7 +135,7 @@ pub unsafe extern "C" fn mapvar_snapshot_get(
     })
 }
 
-/// The version that a variable had; both 0 where there was none.
+/// Reports the version that a variable had; both 0 if there was none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_snapshot_version(
     snapshot: *mut mapvar_snapshot,
@@ -153,7 +154,7 @@ pub unsafe extern "C" fn mapvar_snapshot_version(
     })
 }
 
-/// Frees a snapshot. NULL is well.
+/// Frees a snapshot. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_snapshot_free(snapshot: *mut mapvar_snapshot) -> i32 {
     answer("mapvar_snapshot_free", || close(snapshot).map(drop))

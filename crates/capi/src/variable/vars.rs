@@ -1,5 +1,5 @@
 //! Handles to one variable.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::{
     base::{
@@ -15,7 +15,7 @@ use mapvar::{ErrorKind, Map, Result, Value, Var, Version};
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
 
-/// A handle to a variable. MAPVAR_NOT_FOUND where there is none.
+/// Returns a handle to a variable. MAPVAR_NOT_FOUND if it does not exist.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_var(
     map: *mut mapvar_map,
@@ -30,8 +30,9 @@ pub unsafe extern "C" fn mapvar_map_var(
     })
 }
 
-/// A handle to a variable, which is made with `init` where there is none; the handle `init` stays the
-/// caller's. Errors: those of mapvar_map_set_i64.
+/// Returns a handle to a variable; creates it with `init` if it does not exist. The caller keeps
+/// the handle `init`.
+/// Errors: those of mapvar_map_set_i64.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_var_or(
     map: *mut mapvar_map,
@@ -47,18 +48,19 @@ pub unsafe extern "C" fn mapvar_map_var_or(
     })
 }
 
-/// By the version, which keeps the number of a pod and an opaque value.
+/// Creates by version, since that keeps the number of a pod or of an opaque value.
 fn var_or(map: &Map, name: &str, init: &Value) -> Result<Var<Value>> {
     match map.var(name) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         found => return found,
     }
-    // Whoever was quicker has made it; who removes it at once has what he wants.
+    // If another process created the variable first, its value stands. If another process removes
+    // it right away, `var` reports NotFound.
     let _ = map.compare_and_set_value(name, Version::ABSENT, init)?;
     map.var(name)
 }
 
-/// Frees a handle; the variable stays. NULL is well.
+/// Frees a handle; the variable stays. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_free(var: *mut mapvar_var) -> i32 {
     answer("mapvar_var_free", || close(var).map(drop))
@@ -77,7 +79,7 @@ fn get<T>(
     })
 }
 
-/// The variable's name into a buffer (C3).
+/// Copies the variable's name into a buffer (C3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_var_name(
     var: *mut mapvar_var,
@@ -92,13 +94,13 @@ pub unsafe extern "C" fn mapvar_var_name(
     })
 }
 
-/// Its present kind, one of MAPVAR_KIND_….
+/// Reports the present kind, one of MAPVAR_KIND_….
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_kind(var: *mut mapvar_var, out: Option<&mut MaybeUninit<u32>>) -> i32 {
     answer("mapvar_var_kind", || get(var, out, |var| var.kind().map(|kind| kind as u32)))
 }
 
-/// Its present version.
+/// Reports the present version.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_version(
     var: *mut mapvar_var,
@@ -107,7 +109,7 @@ pub extern "C" fn mapvar_var_version(
     answer("mapvar_var_version", || get(var, out, |var| var.version().map(Into::into)))
 }
 
-/// Its value as a whole number, as mapvar_map_get_i64.
+/// Reads the value as an integer, as mapvar_map_get_i64.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_get_i64(
     var: *mut mapvar_var,
@@ -116,7 +118,7 @@ pub extern "C" fn mapvar_var_get_i64(
     answer("mapvar_var_get_i64", || get(var, out, Var::get_as))
 }
 
-/// Its value as a whole number, as mapvar_map_get_u64.
+/// Reads the value as an integer, as mapvar_map_get_u64.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_get_u64(
     var: *mut mapvar_var,
@@ -125,7 +127,7 @@ pub extern "C" fn mapvar_var_get_u64(
     answer("mapvar_var_get_u64", || get(var, out, Var::get_as))
 }
 
-/// Its value as a double, as mapvar_map_get_f64.
+/// Reads the value as a double, as mapvar_map_get_f64.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_get_f64(
     var: *mut mapvar_var,
@@ -134,7 +136,7 @@ pub extern "C" fn mapvar_var_get_f64(
     answer("mapvar_var_get_f64", || get(var, out, Var::get_as))
 }
 
-/// Its value as true (1) or false (0), as mapvar_map_get_bool.
+/// Reads the value as true (1) or false (0), as mapvar_map_get_bool.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_get_bool(
     var: *mut mapvar_var,
@@ -143,10 +145,10 @@ pub extern "C" fn mapvar_var_get_bool(
     answer("mapvar_var_get_bool", || get(var, out, |var| var.get_as::<bool>().map(i32::from)))
 }
 
-/// The bytes of its value (text, bytes, pod, opaque) into a buffer, as many as fit; `len` is how many
-/// there are: where that is more than `capacity` the rest is not there, and the answer MAPVAR_TOO_LARGE
-/// unless `capacity` is 0. The quick way for much: nothing is set aside for it. Of a number it has the
-/// eight bytes, of nil none.
+/// Copies the bytes of the value (text, bytes, pod, opaque) into a buffer, as many as fit; `len` is
+/// how many there are. If `len` is more than `capacity`, the copy is incomplete, and the call
+/// returns MAPVAR_TOO_LARGE unless `capacity` is 0. This is the fast way for large values: it
+/// allocates nothing. A number yields its eight bytes, nil yields none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_var_get_into(
     var: *mut mapvar_var,
@@ -166,7 +168,7 @@ pub unsafe extern "C" fn mapvar_var_get_into(
     })
 }
 
-/// Its value, of whatever kind it is: a new handle, to be freed.
+/// Reads the value, of whatever kind. Returns a new handle; the caller frees it.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_get_value(
     var: *mut mapvar_var,
@@ -175,7 +177,7 @@ pub extern "C" fn mapvar_var_get_value(
     answer("mapvar_var_get_value", || make(out, || with(var, |var| var.value().map(Tree::of))))
 }
 
-/// Its value, of whatever kind it is, and the version of that: a new handle, to be freed.
+/// Reads the value, of whatever kind, and its version. Returns a new handle; the caller frees it.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_get_versioned(
     var: *mut mapvar_var,
@@ -194,37 +196,38 @@ pub extern "C" fn mapvar_var_get_versioned(
     })
 }
 
-/// Sets it to a whole number. Errors: MAPVAR_REMOVED, and those of mapvar_map_set_i64.
+/// Sets the variable to an integer.
+/// Errors: MAPVAR_REMOVED, and those of mapvar_map_set_i64.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_i64(var: *mut mapvar_var, value: i64) -> i32 {
     answer("mapvar_var_set_i64", || with(var, |var| var.set_as(value)))
 }
 
-/// Sets it to a whole number; one that fits int64_t is of MAPVAR_KIND_I64.
+/// Sets the variable to an integer; one that fits int64_t is of MAPVAR_KIND_I64.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_u64(var: *mut mapvar_var, value: u64) -> i32 {
     answer("mapvar_var_set_u64", || with(var, |var| var.set_as(value)))
 }
 
-/// Sets it to a double.
+/// Sets the variable to a double.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_f64(var: *mut mapvar_var, value: f64) -> i32 {
     answer("mapvar_var_set_f64", || with(var, |var| var.set_as(value)))
 }
 
-/// Sets it to true (not 0) or false (0).
+/// Sets the variable to true (not 0) or false (0).
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_bool(var: *mut mapvar_var, value: i32) -> i32 {
     answer("mapvar_var_set_bool", || with(var, |var| var.set_as(value != 0)))
 }
 
-/// Sets it to nothing: it is there, and holds nil.
+/// Sets the variable to nil: it exists and holds nil.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_nil(var: *mut mapvar_var) -> i32 {
     answer("mapvar_var_set_nil", || with(var, |var| var.set_as(())))
 }
 
-/// Sets it to text. MAPVAR_INVALID_ARGUMENT for what is not UTF-8.
+/// Sets the variable to text. MAPVAR_INVALID_ARGUMENT if the text is not UTF-8.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_var_set_str(
     var: *mut mapvar_var,
@@ -238,7 +241,7 @@ pub unsafe extern "C" fn mapvar_var_set_str(
     })
 }
 
-/// Sets it to bytes.
+/// Sets the variable to bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_var_set_bytes(
     var: *mut mapvar_var,
@@ -252,7 +255,7 @@ pub unsafe extern "C" fn mapvar_var_set_bytes(
     })
 }
 
-/// Sets it to a value of any kind; that handle stays the caller's.
+/// Sets the variable to a value of any kind. The caller keeps the handle `value`.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_value(var: *mut mapvar_var, value: *mut mapvar_value) -> i32 {
     answer("mapvar_var_set_value", || {
@@ -260,8 +263,8 @@ pub extern "C" fn mapvar_var_set_value(var: *mut mapvar_var, value: *mut mapvar_
     })
 }
 
-/// Sets it if it still has the version `expected`, as mapvar_map_compare_and_set; MAPVAR_REMOVED where
-/// it is removed.
+/// Sets the variable if it still has the version `expected`, as mapvar_map_compare_and_set;
+/// MAPVAR_REMOVED if the variable was removed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_var_compare_and_set(
     var: *mut mapvar_var,

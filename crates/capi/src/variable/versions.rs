@@ -1,5 +1,5 @@
-//! Variables by their version.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+//! Variables by version.
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
     border::{self, wanted},
@@ -12,15 +12,15 @@ use mapvar::{ErrorKind, Result, Version};
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
 
-/// Which value of a variable: two that are equal stand for the same set. The numbers mean nothing by
-/// themselves; both 0 = there is no variable of the name. Of a gem's map: two that are equal stand for the
-/// same value, which may have gone and come back.
+/// Identifies one value of a variable: equal versions stand for the same set operation. The numbers
+/// have no meaning by themselves; both 0 = there is no variable of the name. For a gem's map, equal
+/// versions stand for equal values: the variable may have changed and changed back.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct mapvar_version {
     /// Which variable of the name.
     pub variable: u64,
-    /// Which value of it.
+    /// Which value of that variable.
     pub number: u64,
 }
 
@@ -37,7 +37,8 @@ impl From<mapvar_version> for Version {
     }
 }
 
-/// What a set that expects a version came to: the new one or the other's, written for the caller.
+/// Writes the outcome of a conditional set for the caller: the new version, or the version found
+/// instead.
 pub(crate) fn hand_out_version(
     done: std::result::Result<Version, Version>,
     now: Option<&mut MaybeUninit<mapvar_version>>,
@@ -56,8 +57,8 @@ fn conflict() -> mapvar::Error {
     refused(ErrorKind::Conflict, "expected", detail)
 }
 
-/// The present version of a variable; both 0 where there is none. MAPVAR_WRONG_KIND for an atomic,
-/// which has none.
+/// Reports the present version of a variable; both 0 if it does not exist. MAPVAR_WRONG_KIND for an
+/// atomic, which has no version.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_version(
     map: *mut mapvar_map,
@@ -76,9 +77,9 @@ pub unsafe extern "C" fn mapvar_map_version(
     })
 }
 
-/// A variable's value, of whatever kind, and its version, of one moment, for mapvar_map_compare_and_set.
-/// Where there is no such variable that is no error: the value is NULL and the version both 0.
-/// MAPVAR_WRONG_KIND for an atomic.
+/// Reads a variable's value, of whatever kind, and its version at one moment, for
+/// mapvar_map_compare_and_set. If there is no such variable, the value is NULL and the version both
+/// 0, which is not an error. MAPVAR_WRONG_KIND for an atomic.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_get_versioned(
     map: *mut mapvar_map,
@@ -101,10 +102,12 @@ pub unsafe extern "C" fn mapvar_map_get_versioned(
     })
 }
 
-/// Sets a variable if it still has the version `expected`; both 0 there: if there is none. `now` (may
-/// be NULL) is the new version, or, with MAPVAR_CONFLICT, the one that stands there instead. To change
-/// a variable by what it holds: mapvar_map_get_versioned, compute, this; at MAPVAR_CONFLICT once more.
-/// Errors: those of mapvar_map_set_i64; MAPVAR_WRONG_KIND for an atomic. `now` may be `expected`.
+/// Sets a variable if it still has the version `expected`; both 0 means: if it does not exist.
+/// `now` (may be NULL) is the new version or, with MAPVAR_CONFLICT, the version found instead; it
+/// may be the same pointer as `expected`.
+/// To change a variable depending on its value: call mapvar_map_get_versioned, compute, and call
+/// this; repeat at MAPVAR_CONFLICT.
+/// Errors: those of mapvar_map_set_i64; MAPVAR_WRONG_KIND for an atomic.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_compare_and_set(
     map: *mut mapvar_map,
@@ -127,7 +130,7 @@ pub unsafe extern "C" fn mapvar_map_compare_and_set(
     })
 }
 
-/// A copy of what an argument leads to, so that its place may be that of the result too.
+/// Copies the version that an argument points to, so that the result may go to the same location.
 ///
 /// # Safety
 /// C1 for one version at `at`.
@@ -137,13 +140,13 @@ pub(crate) unsafe fn expected_of(at: *const mapvar_version) -> Result<Version> {
     versions.first().map(|version| (*version).into()).ok_or_else(|| border::null("expected"))
 }
 
-/// The place of a result, from when it is needed.
+/// The location of a result. Called only after `expected_of` has copied: both may be one location.
 ///
 /// # Safety
 /// C2 for `at`.
 pub(crate) unsafe fn now_of<'a>(
     at: *mut mapvar_version,
 ) -> Option<&'a mut MaybeUninit<mapvar_version>> {
-    // SAFETY: by C2 it is null or leads to room for one, aligned, that nobody else uses.
+    // SAFETY: by C2 it is null or points to space for one, aligned, that no other code uses.
     unsafe { at.cast::<MaybeUninit<mapvar_version>>().as_mut() }
 }

@@ -1,5 +1,5 @@
 //! Named locks, for the user's own critical sections.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::base::{
     border::{self, offer, wanted},
@@ -10,8 +10,9 @@ use crate::base::{
 use mapvar::{ErrorKind, HeldLock, Outcome};
 use std::{ffi::c_char, mem::MaybeUninit, time::Duration};
 
-/// A handle to the lock of this name, 1 to 1,017 bytes, which need not have been used before. Errors:
-/// MAPVAR_UNSUPPORTED for a gem's map.
+/// Returns a handle to the lock of this name, 1 to 1,017 bytes; the lock need not have been used
+/// before.
+/// Errors: MAPVAR_UNSUPPORTED for a gem's map.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_lock(
     map: *mut mapvar_map,
@@ -26,10 +27,11 @@ pub unsafe extern "C" fn mapvar_map_lock(
     })
 }
 
-/// Takes the lock, alone or (`shared` not 0) together with others that share it; waits up to so many
-/// milliseconds. Those who came before have it before; a holder that lives is never robbed. Errors:
-/// MAPVAR_TIMED_OUT, with mapvar_last_error_holder; MAPVAR_INVALID_ARGUMENT where this thread has it
-/// already; MAPVAR_READ_ONLY; MAPVAR_FULL.
+/// Acquires the lock, exclusively or (`shared` not 0) together with others that share it; waits for
+/// at most this many milliseconds. Acquisition is in order of arrival; a lock is never taken from a
+/// living owner.
+/// Errors: MAPVAR_TIMED_OUT, with mapvar_last_error_holder; MAPVAR_INVALID_ARGUMENT if this thread
+/// has it already; MAPVAR_READ_ONLY; MAPVAR_FULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_take(
     lock: *mut mapvar_lock,
@@ -52,8 +54,8 @@ pub extern "C" fn mapvar_lock_take(
     })
 }
 
-/// Enters the queue of a lock and waits for nothing: for callers that wait in slices, to be interrupted,
-/// and do not want to lose their place between two of them.
+/// Enters the queue of a lock without waiting. For callers that wait in slices, to stay
+/// interruptible, and keep their place in between.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_queue(
     lock: *mut mapvar_lock,
@@ -65,7 +67,8 @@ pub extern "C" fn mapvar_lock_queue(
     })
 }
 
-/// Waits for the lock up to so many milliseconds. The place is kept at MAPVAR_TIMED_OUT: call it again.
+/// Waits for the lock for at most this many milliseconds. MAPVAR_TIMED_OUT keeps the place: call
+/// again.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_place_wait(
     place: *mut mapvar_place,
@@ -87,14 +90,14 @@ pub extern "C" fn mapvar_place_wait(
     })
 }
 
-/// Gives a place up; a lock that was had by it stays held. NULL is well.
+/// Gives up a place in the queue; a lock acquired through it stays held. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_place_free(place: *mut mapvar_place) -> i32 {
     answer("mapvar_place_free", || close(place).map(drop))
 }
 
-/// Takes the lock if it is to be had at once; NULL where somebody has it, or came before, and that is no
-/// error.
+/// Acquires the lock if that is possible at once. NULL if another owner has it or others came
+/// first, which is not an error.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_try(
     lock: *mut mapvar_lock,
@@ -111,7 +114,7 @@ pub extern "C" fn mapvar_lock_try(
     })
 }
 
-/// The process that has the lock, or the first of them; 0 where nobody has it.
+/// Reports the process that owns the lock, or the first of several; 0 if the lock is free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_holder(
     lock: *mut mapvar_lock,
@@ -128,8 +131,9 @@ pub extern "C" fn mapvar_lock_holder(
     })
 }
 
-/// Takes the lock away from whoever has it, living or not; says how many that were. What it protects may
-/// be half-changed, which the next to take it is told.
+/// Takes the lock from all its owners, living or dead; `robbed` (may be NULL) is how many owners
+/// there were. The protected data may be half-changed; the next owner learns that from
+/// mapvar_held_recovered.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_force_unlock(
     lock: *mut mapvar_lock,
@@ -142,14 +146,15 @@ pub extern "C" fn mapvar_lock_force_unlock(
     })
 }
 
-/// Frees a handle; what is held by it stays held. NULL is well.
+/// Frees a handle; a lock acquired through it stays held. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_free(lock: *mut mapvar_lock) -> i32 {
     answer("mapvar_lock_free", || close(lock).map(drop))
 }
 
-/// The process whose lock this was, and who ended without giving it back, or had it taken away: what the
-/// lock protects may be half-changed. 0 where it was given back, the usual case.
+/// Reports the process that owned the lock and ended without releasing it, or from which it was
+/// taken by force. The protected data may be half-changed then. 0 if the lock was released, the
+/// usual case.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_held_recovered(
     held: *mut mapvar_held,
@@ -167,14 +172,14 @@ pub extern "C" fn mapvar_held_recovered(
     })
 }
 
-/// Gives the lock back; the handle is gone, whatever comes of it. NULL is well. Errors: MAPVAR_REMOVED
-/// where it was taken away by force.
+/// Releases the lock; the handle is freed, whatever the result. Does nothing for NULL.
+/// Errors: MAPVAR_REMOVED if the lock was taken away by force.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_held_release(held: *mut mapvar_held) -> i32 {
     answer("mapvar_held_release", || match close(held)? {
         Some(held) => held.release(),
         None if held.is_null() => Ok(()),
-        // Another thread is in the midst of asking about it, and gives it back with that.
+        // Another thread is in a call on the handle; the lock is released when that call ends.
         None => Err(crate::base::errors::refused(
             ErrorKind::Contended,
             "held",

@@ -1,5 +1,5 @@
-//! Waiting for variables to change.
-#![allow(unsafe_code, reason = "the border: what C hands over, and the names that it calls")]
+//! Waits for variables to change.
+#![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
 use crate::{
     base::{
@@ -19,7 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Begins to watch one variable, which need not be there yet. Errors: MAPVAR_UNSUPPORTED for a gem's map.
+/// Begins to watch one variable, which need not exist yet.
+/// Errors: MAPVAR_UNSUPPORTED for a gem's map.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_watch(
     map: *mut mapvar_map,
@@ -34,8 +35,8 @@ pub unsafe extern "C" fn mapvar_map_watch(
     })
 }
 
-/// Begins to watch the `count` variables of these names, which need not be there yet. `name_lens` may be
-/// NULL: then each name ends with a NUL.
+/// Begins to watch the `count` variables of these names, which need not exist yet. If `name_lens`
+/// is NULL, each name ends with a NUL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_watch_any(
     map: *mut mapvar_map,
@@ -51,8 +52,8 @@ pub unsafe extern "C" fn mapvar_map_watch_any(
     })
 }
 
-/// Begins to watch the variables whose names begin so, also those that are made later; all, where the
-/// prefix is empty.
+/// Begins to watch the variables whose names begin with the prefix, including those created later;
+/// all variables if the prefix is empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_watch_prefix(
     map: *mut mapvar_map,
@@ -67,9 +68,10 @@ pub unsafe extern "C" fn mapvar_map_watch_prefix(
     })
 }
 
-/// Waits for the next change up to so many milliseconds (0 looks whether there is one; UINT64_MAX is as
-/// good as for ever): a new handle, to be freed; NULL where none came in time, and that is no error. Of
-/// several changes of one variable since the last look the newest is told.
+/// Waits for the next change for at most this many milliseconds; 0 only polls, UINT64_MAX is
+/// practically forever. Returns a new handle, which the caller frees; NULL if no change came in
+/// time, which is not an error. Of several changes of one variable since the last call, it reports
+/// the newest.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_watch_next(
     watch: *mut mapvar_watch,
@@ -87,14 +89,15 @@ pub extern "C" fn mapvar_watch_next(
     })
 }
 
-/// Frees a watch, not the changes that it told. NULL is well. A thread that waits by it goes on to wait.
+/// Frees a watch, but not the changes that it reported. Does nothing for NULL. A thread that waits
+/// on it continues to wait.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_watch_free(watch: *mut mapvar_watch) -> i32 {
     answer("mapvar_watch_free", || close(watch).map(drop))
 }
 
-/// Where the variable's name lies, UTF-8 without a NUL, and how long it is; it lives until the change is
-/// freed.
+/// Reports the address and length of the variable's name: UTF-8 without a NUL, valid until the
+/// change is freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_change_name(
     change: *mut mapvar_change,
@@ -110,7 +113,8 @@ pub extern "C" fn mapvar_change_name(
     })
 }
 
-/// Its value: a new handle, to be freed; NULL where the variable was removed, and that is no error.
+/// Returns the value: a new handle; the caller frees it. NULL if the variable was removed, which is
+/// not an error.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_change_value(
     change: *mut mapvar_change,
@@ -121,7 +125,7 @@ pub extern "C" fn mapvar_change_value(
     })
 }
 
-/// Its version. Of an atomic the number is its word.
+/// Reports the version. For an atomic the number is its word.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_change_version(
     change: *mut mapvar_change,
@@ -136,8 +140,9 @@ pub extern "C" fn mapvar_change_version(
     })
 }
 
-/// How many changes of this variable there were between the last one that the watch told and this one;
-/// at least so many, where the variable was removed and made again meanwhile; of an atomic 0.
+/// Reports how many changes of this variable were skipped between the change that the watch
+/// reported last and this one. At least that many, if the variable was removed and created again
+/// meanwhile; 0 for an atomic.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_change_skipped(
     change: *mut mapvar_change,
@@ -152,7 +157,7 @@ pub extern "C" fn mapvar_change_skipped(
     })
 }
 
-/// Frees a change, and with it its name. NULL is well.
+/// Frees a change and its name. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_change_free(change: *mut mapvar_change) -> i32 {
     answer("mapvar_change_free", || close(change).map(drop))

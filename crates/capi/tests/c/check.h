@@ -1,4 +1,4 @@
-// What the C tests share: checks that are counted, and second processes.
+// Shared by the C tests: counted checks, and second processes.
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -51,7 +51,7 @@ typedef struct {
 } child;
 #endif
 
-// This program anew, with a role and an argument, which hold no spaces.
+// Starts this program again, with a role and an argument, which contain no spaces.
 static inline child start_child(const char *program, const char *role, const char *argument) {
     child started;
 #ifdef _WIN32
@@ -76,7 +76,7 @@ static inline void stop_child(child *child) {
 #else
     int status;
     kill(child->dwProcessId, SIGSTOP);
-    // Until it has stopped.
+    // Waits until it has stopped.
     waitpid(child->dwProcessId, &status, WUNTRACED);
 #endif
 }

@@ -1,8 +1,10 @@
-// Maps in files and how they grow, by the committed header: flush, recovery, read-only, a full map; and who was in the way
-// of a call that timed out. Prints what failed; 0 = all well. Its files lie in the current folder while it runs.
+// Maps in files and their growth, by the committed header: flush, recovery, read-only, a full map, and the process
+// that a
+// call waited for when it timed out. Prints the failures; 0 = success. Its files are in the current folder while it
+// runs.
 //
-//     files            runs everything; starts itself anew for the second process
-//     files busy NAME  the second process: sets a variable, for ever
+//     files            runs everything; starts itself again as the second process
+//     files busy NAME  the second process: sets a variable forever
 #include "check.h"
 
 static mapvar_options *options_of(const char *path) {
@@ -46,7 +48,7 @@ static void a_file(const char *path, const char *other) {
     OK(mapvar_map_set_i64(map, "flushed", N, 1));
     OK(mapvar_map_set_i64(map, "twice", N, 1));
     OK(mapvar_map_flush(map));
-    // What was set since is no part of a copy.
+    // A copy does not contain what was set since the flush.
     OK(mapvar_map_set_i64(map, "twice", N, 2));
     OK(mapvar_map_set_i64(map, "unflushed", N, 3));
     copy(path, other);
@@ -57,7 +59,7 @@ static void a_file(const char *path, const char *other) {
     OK(mapvar_map_get_i64(map, "twice", N, &i));
     CHECK(i == 1 && mapvar_map_get_i64(map, "unflushed", N, &i) == MAPVAR_NOT_FOUND);
     OK(mapvar_map_close(map));
-    // The last to close it flushed it.
+    // The close of the last handle flushed it.
     OK(mapvar_options_read_only(options, 1));
     OK(mapvar_options_open(options, &map));
     OK(mapvar_map_was_created(map, &created));
@@ -96,7 +98,7 @@ static void it_grows_until_it_is_full(const char *path) {
     }
     CHECK(code == MAPVAR_FULL && set > 5 && set < 100);
     CHECK(figure(map, MAPVAR_STAT_REGION) > before);
-    // Who had it open before sees all of it, and nothing was lost.
+    // A handle that was open before sees all of it, and nothing was lost.
     CHECK(figure(second, MAPVAR_STAT_VARIABLES) == (uint64_t)set);
     for (int at = 0; at < set; at++) {
         snprintf(name, sizeof name, "text %d", at);
@@ -119,7 +121,7 @@ static int busy(const char *name) {
     return 1;
 }
 
-static void who_is_in_the_way(const char *program, const char *name) {
+static void the_process_in_the_way(const char *program, const char *name) {
     mapvar_options *options = NULL;
     mapvar_map *map = NULL;
     int code = MAPVAR_OK;
@@ -129,7 +131,7 @@ static void who_is_in_the_way(const char *program, const char *name) {
     OK(mapvar_options_create(options, &map));
     OK(mapvar_map_set_bytes(map, "busy", N, "", 0));
     child other = start_child(program, "busy", name);
-    // Until it is stopped in the midst of a set.
+    // Until the process is stopped while it sets.
     for (int round = 0; round < 500 && code == MAPVAR_OK; round++) {
         sleep_ms(5);
         stop_child(&other);
@@ -139,7 +141,7 @@ static void who_is_in_the_way(const char *program, const char *name) {
     CHECK(code == MAPVAR_TIMED_OUT);
     CHECK(mapvar_last_error_holder() == (uint32_t)other.dwProcessId);
     CHECK(strstr(mapvar_last_error_holder_program(), "files") != NULL);
-    // The others of the map go on, and when it dies this one does.
+    // Other users of the map continue; when the stopped process dies, the set succeeds.
     OK(mapvar_map_set_i64(map, "other", N, 1));
     kill_child(&other);
     OK(mapvar_map_set_bytes(map, "busy", N, "mine", 4));
@@ -155,7 +157,7 @@ int main(int count, char **arguments) {
     snprintf(name, sizeof name, "c-files.%lu", process_id());
     a_file(path, other);
     it_grows_until_it_is_full(path);
-    who_is_in_the_way(arguments[0], name);
+    the_process_in_the_way(arguments[0], name);
     printf("C tests of files: %d failed\n", failures);
     return failures != 0;
 }

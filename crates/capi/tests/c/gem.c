@@ -1,11 +1,12 @@
-// Maps in the layout of Ruby's gem win32-mmap, by the committed header: the bytes that lie there, what a gem erases, the
-// lock and its figures, raw bytes, and what the layout cannot do. Prints what failed; 0 = all well.
+// Maps in the layout of Ruby's gem win32-mmap, by the committed header: the stored bytes, variables erased by a gem,
+// the lock
+// and its figures, raw bytes, and unsupported operations. Prints the failures; 0 = success.
 #include "check.h"
 
 static const unsigned char HELLO[] = {4,    8,    '{', 7,   'I', '"', 8, 'f', 'o', 'o', 6, ':', 6,   'E', 'T', 'I', '"',
                                       0x0a, 'h',  'e', 'l', 'l', 'o', 6, ';', 0,   'T', 'I', '"', 8,   'b', 'a', 'r', 6,
                                       ';',  0,    'T', 'i', 0x52};
-// bar = 77, alone: what a gem writes that has not seen foo.
+// Only bar = 77: written by a gem that has not seen foo.
 static const unsigned char BAR[] = {4, 8, '{', 6, 'I', '"', 8, 'b', 'a', 'r', 6, ':', 6, 'E', 'T', 'i', 0x52};
 
 static mapvar_options *options_of(const char *name) {
@@ -40,14 +41,14 @@ static void the_bytes_are_the_gems(const char *name) {
     CHECK(mapvar_map_read_string(map, NULL, 4) == MAPVAR_INVALID_ARGUMENT);
     OK(mapvar_map_format(map, &format));
     CHECK(format == MAPVAR_FORMAT_MARSHAL);
-    // Without a word about the format it is recognised.
+    // The format is detected when it is not given.
     OK(mapvar_map_open(name, N, &found));
     format = 9;
     OK(mapvar_map_format(found, &format));
     CHECK(format == MAPVAR_FORMAT_MARSHAL);
     OK(mapvar_map_get_i64(found, "bar", N, &bar));
     CHECK(bar == 77);
-    // Raw bytes lie over the variables, and are none.
+    // Raw bytes over the variables are not variables.
     OK(mapvar_map_write_string(found, "raw", 3));
     CHECK(mapvar_map_get_i64(map, "bar", N, &bar) == MAPVAR_NOT_A_MAP);
     OK(mapvar_map_read_string(map, bytes, 3));
@@ -81,7 +82,7 @@ static void what_is_erased_is_told(const char *name) {
     CHECK(mapvar_clobbered_name(clobbered, 1, &which, &len) == MAPVAR_OUT_OF_RANGE);
     OK(mapvar_clobbered_free(clobbered));
     CHECK(mapvar_clobbered_count(clobbered, NULL, NULL) == MAPVAR_CLOSED);
-    // Back with the next write, beside what the gem wrote; and told once.
+    // The next write restores it, beside the gem's variable; it is reported once.
     OK(mapvar_map_set_i64(map, "more", N, 1));
     OK(mapvar_map_get_str(gem, "foo", N, text, sizeof text, &len));
     OK(mapvar_map_get_i64(gem, "bar", N, &bar));
@@ -91,7 +92,7 @@ static void what_is_erased_is_told(const char *name) {
     CHECK(total == 1 && names == 0);
     OK(mapvar_clobbered_free(clobbered));
     OK(mapvar_map_close(map));
-    // As an error: once.
+    // With MAPVAR_CLOBBER_ERROR it is an error, once.
     map = open_map(name, MAPVAR_CLOBBER_ERROR);
     OK(mapvar_map_set_str(map, "mine", N, "x", N));
     OK(mapvar_map_write_string(gem, BAR, sizeof BAR));
@@ -119,7 +120,7 @@ static void the_lock(const char *name) {
     OK(mapvar_map_set_i64(map, "foo", N, 1));
     uint64_t taken = figure(map, MAPVAR_LOCK_STAT_TAKEN);
     OK(mapvar_map_set_i64(map, "foo", N, 2));
-    // Copied under it once, written under it once.
+    // A set takes the lock twice: once to copy, once to write.
     CHECK(taken >= 2 && figure(map, MAPVAR_LOCK_STAT_TAKEN) == taken + 2);
     CHECK(figure(map, MAPVAR_LOCK_STAT_RECOVERED) == 0 && figure(map, MAPVAR_LOCK_STAT_BROKEN) == 0);
     uint64_t longest = figure(map, MAPVAR_LOCK_STAT_LONGEST), p99 = figure(map, MAPVAR_LOCK_STAT_P99);
@@ -128,7 +129,7 @@ static void the_lock(const char *name) {
     CHECK(freed == 0);
     OK(mapvar_options_unlock(options, 1, NULL));
 #ifdef _WIN32
-    // As a gem that had an exception: it lives, and keeps the lock.
+    // Like a gem after an exception: it lives, and keeps the lock.
     char lock[80];
     int64_t foo = 0;
     snprintf(lock, sizeof lock, "%s.ruby_lock", name);
@@ -139,7 +140,7 @@ static void the_lock(const char *name) {
     OK(mapvar_options_unlock(options, 1, &freed));
     CHECK(freed == 1);
     OK(mapvar_map_set_i64(map, "foo", N, 3));
-    // And one that is gone with it: nothing is to be done by hand.
+    // A lock whose last handle is gone with its owner needs no manual action.
     CHECK(WaitForSingleObject(semaphore, 1000) == WAIT_OBJECT_0);
     HANDLE other = CreateSemaphoreA(NULL, 1, 1, lock);
     CloseHandle(semaphore);
@@ -169,7 +170,7 @@ static void what_the_layout_cannot_do(const char *name) {
     CHECK(mapvar_map_atomic_i64_or(map, "x", N, 1, &atomic) == MAPVAR_UNSUPPORTED && atomic == NULL);
     CHECK(mapvar_transaction_begin(map, &transaction) == MAPVAR_UNSUPPORTED && transaction == NULL);
     CHECK(mapvar_map_contains(map, "x", N, &there) == MAPVAR_OK && there == 0);
-    // Values by their versions it can.
+    // Conditional sets by version are supported.
     OK(mapvar_map_compare_and_set(map, "x", N, &none, one, &first));
     CHECK(mapvar_map_compare_and_set(map, "x", N, &none, one, &now) == MAPVAR_CONFLICT);
     CHECK(memcmp(&now, &first, sizeof now) == 0);
@@ -178,7 +179,7 @@ static void what_the_layout_cannot_do(const char *name) {
     OK(mapvar_value_free(found));
     OK(mapvar_value_free(one));
     OK(mapvar_map_close(map));
-    // And what only it has.
+    // Invalid options are refused, and a store refuses what only the gem's layout supports.
     OK(mapvar_options_new(&options));
     CHECK(mapvar_options_format(options, 9) == MAPVAR_INVALID_ARGUMENT);
     CHECK(mapvar_options_on_clobber(options, 9) == MAPVAR_INVALID_ARGUMENT);

@@ -1,7 +1,7 @@
 // The C interface, by the committed header: each kind of value, errors, misuse, large values, walks,
-// transactions, snapshots, atomics, sections, threads, and a second process. Prints what failed; 0 = all well.
+// transactions, snapshots, atomics, sections, threads, and a second process. Prints the failures; 0 = success.
 //
-//     interface            runs everything; starts itself anew for the second process
+//     interface            runs everything; starts itself again as the second process
 //     interface peer NAME  the second process
 #include "check.h"
 
@@ -84,7 +84,7 @@ static void values(mapvar_map *map) {
     CHECK(strcmp(text, "{\"two\": [1, \"two\", 0.5]}") == 0);
     OK(mapvar_value_item(found, 0, &inner));
     OK(mapvar_value_free(found));
-    // The part lives on.
+    // A part outlives its list.
     OK(mapvar_value_count(inner, &count));
     CHECK(count == 3 && mapvar_value_item(inner, 3, &found) == MAPVAR_OUT_OF_RANGE && found == NULL);
     OK(mapvar_value_item(inner, 0, &found));
@@ -97,7 +97,7 @@ static void values(mapvar_map *map) {
     OK(mapvar_value_type_id(found, &number));
     OK(mapvar_value_as_bytes(found, &bytes, &len));
     CHECK(kind_of(found) == MAPVAR_KIND_OPAQUE && number == 3 && len == 2 && memcmp(bytes, "\4\10", 2) == 0);
-    // As deep as can be read, and not one deeper; it does not end the process.
+    // The deepest nesting that can be read, and no deeper; it does not end the process.
     mapvar_value *deep = inner;
     int depth = 1, code = MAPVAR_OK;
     while (depth < 1000 && code == MAPVAR_OK) {
@@ -137,7 +137,7 @@ static void misuse(mapvar_map *map) {
     CHECK(mapvar_map_set_str(map, "x", N, "\xff", 1) == MAPVAR_INVALID_ARGUMENT);
     CHECK(mapvar_map_set_str(map, "x", N, "x", SIZE_MAX - 1) == MAPVAR_INVALID_ARGUMENT);
     CHECK(mapvar_map_open("no such map", N, &other) == MAPVAR_INVALID_NAME && other == NULL);
-    // A handle of another type, numbers that are none, one that was closed, one that was freed twice.
+    // A handle of another type, invalid numbers, a handle closed before, a handle freed twice.
     OK(mapvar_value_nil(&value));
     CHECK(mapvar_map_flush((mapvar_map *)(void *)value) == MAPVAR_INVALID_ARGUMENT);
     CHECK(mapvar_value_free((mapvar_value *)(void *)map) == MAPVAR_INVALID_ARGUMENT);
@@ -152,7 +152,7 @@ static void misuse(mapvar_map *map) {
     CHECK(mapvar_map_close(other) == MAPVAR_CLOSED);
     OK(mapvar_value_free(value));
     CHECK(mapvar_value_free(value) == MAPVAR_CLOSED);
-    // Its place is another's by now: the old handle is none of it.
+    // Another value has its slot by now, and the old handle does not refer to it.
     mapvar_value *next = NULL;
     OK(mapvar_value_i64(1, &next));
     CHECK(next != value && mapvar_value_free(value) == MAPVAR_CLOSED);
@@ -341,7 +341,7 @@ static void facts(mapvar_map *map) {
     CHECK(happened == 0);
 }
 
-// A handle of another thread can be used; errors are each thread's own.
+// Another thread can use a handle; each thread has its own errors.
 #ifdef _WIN32
 static unsigned __stdcall thread(void *map) {
 #else
@@ -394,7 +394,7 @@ static void second_process(const char *program, const char *name, mapvar_map *ma
     pid_t child = fork();
     if (child == 0) {
         int64_t i = 0;
-        // The parent's map is not the child's.
+        // The child cannot use its parent's map.
         int code = mapvar_map_get_i64(map, "i", N, &i);
         if (code != MAPVAR_CLOSED) _exit(9);
         execl(program, program, "peer", name, (char *)NULL);

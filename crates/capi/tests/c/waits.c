@@ -1,4 +1,4 @@
-// Waiting for variables to change, and locks, between two processes.
+// Waiting for changes of variables, and locks, between two processes.
 #include "check.h"
 
 static void ephemeral(mapvar_map *map, const char *name, const char *text) {
@@ -8,7 +8,7 @@ static void ephemeral(mapvar_map *map, const char *name, const char *text) {
     OK(mapvar_value_free(value));
 }
 
-// The second process: counts up what the first waits for, then keeps a lock until it is killed.
+// The second process: increments the variable that the first watches, then keeps a lock until it is killed.
 static int peer(const char *name) {
     mapvar_map *map;
     mapvar_lock *lock;
@@ -148,7 +148,7 @@ static void second_process(const char *program, const char *name, mapvar_map *ma
     mapvar_lock *lock;
     mapvar_held *held;
     int64_t last = 0, number = 0;
-    uint64_t skipped = 0, told = 0;
+    uint64_t skipped = 0, reported = 0;
     uint32_t dead = 0;
     OK(mapvar_map_watch(map, "count", N, &count));
     OK(mapvar_map_watch(map, "held", N, &ready));
@@ -161,12 +161,12 @@ static void second_process(const char *program, const char *name, mapvar_map *ma
         OK(mapvar_value_as_i64(value, &number));
         CHECK(number > last);
         OK(mapvar_change_skipped(change, &skipped));
-        told += 1 + skipped;
+        reported += 1 + skipped;
         last = number;
         OK(mapvar_value_free(value));
         OK(mapvar_change_free(change));
     }
-    CHECK(told == 100);
+    CHECK(reported == 100);
     OK(mapvar_watch_next(ready, 20000, &change));
     OK(mapvar_change_free(change));
     OK(mapvar_map_lock(map, "jobs", N, &lock));
