@@ -1,13 +1,13 @@
-//! What was seen, as figures.
+//! The results, as figures.
 
-/// What a child says that found no room even for a map.
+/// The line of a child that found no space even for a map.
 pub const NO_MAP: &str = "no room for a map";
 
 pub struct Figure {
     what: &'static str,
     pub sizes: usize,
     cases: usize,
-    /// Those that found no room even for a map.
+    /// Cases that found no space even for a map.
     none: usize,
     signals: usize,
     wrong: usize,
@@ -32,7 +32,7 @@ impl Figure {
         }
     }
 
-    /// The line of the table; and whether all is well.
+    /// Prints the line of the table; returns whether all is well.
     pub fn end(&self) -> bool {
         mapvar_harness::figure(
             self.what,

@@ -1,5 +1,4 @@
-//! The program for Windows on small disks, and with a small folder for what Wine puts page-file
-//! sections in.
+//! The Windows build on small disks, and with a small folder for Wine's page-file sections.
 
 use super::{
     Options,
@@ -15,11 +14,12 @@ use std::{ffi::CString, path::Path, process::Command};
 const PAGE: u64 = 4_096;
 const MIB: u64 = 1 << 20;
 
-/// All in a place of its own for mounts: nobody else sees them, and they go with the last process.
+/// Runs all of it in a private mount namespace: no other process sees the mounts, and they go with
+/// the last process in it.
 pub fn full(options: &Options) -> Figure {
     let mut figure = Figure::new("full disk under Wine");
     let program = Program(vec!["wine".into(), options.wine.clone().unwrap_or_default()]);
-    // Wine's server has its sockets here, and the files behind page-file sections.
+    // Wine's server keeps its sockets here, and the files behind page-file sections.
     let server = Path::new("/run/user");
     let own = server.join(rustix::process::getuid().as_raw().to_string());
     let small = Folder::new("full").expect("a folder");
@@ -55,7 +55,7 @@ pub fn full(options: &Options) -> Figure {
         figure.note("page-file sections in a folder of 24 MiB", done);
     }
     figure.sizes = sizes.len() + 1;
-    // The server of this place alone: none that runs elsewhere can be seen from here.
+    // This stops only the server of this namespace; servers elsewhere are not visible from here.
     let _ = Command::new("wineserver").arg("-k").status();
     let _ = Command::new("wineserver").arg("-w").status();
     figure
