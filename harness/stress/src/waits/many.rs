@@ -5,7 +5,7 @@ use mapvar::Map;
 use mapvar_harness::{figure, unique};
 use std::{collections::HashMap, time::Instant};
 
-/// Sets each variable so often.
+/// Sets each variable `rounds` times.
 pub(super) fn setter(name: &str, count: &str, rounds: &str) {
     let [count, rounds] = [count, rounds].map(|it| it.parse::<u64>().expect("a number"));
     let map = Map::open(name).expect("the map");
