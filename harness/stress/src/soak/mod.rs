@@ -27,12 +27,12 @@ use std::{
 
 /// Kills in a second.
 const KILLS: u32 = if cfg!(windows) { 2 } else { 5 };
-/// Those that set large values; every other kill is of one of them.
+/// Processes that set large values; every other kill hits one of them.
 const COPIERS: usize = 2;
-/// What the shared accounts hold together, whoever moves something from one to another.
+/// The sum of the shared accounts, which no transfer changes.
 pub(crate) const SUM: i64 = 8_000;
-/// Bytes that the map with a name may grow to: at each rest it is told to hold more, and so to look
-/// for all that nobody owns. The map in a file is never short of room.
+/// The maximum size of the map with a name. At each rest it is given a value that exceeds this, so
+/// that the engine reclaims all that no process owns. The map in a file never runs out of space.
 const NAMED_MAX: usize = 128 << 20;
 /// Maps that come and go, by name and by file.
 pub(crate) const PASSING: u64 = 4;
@@ -60,18 +60,18 @@ pub(crate) fn role(words: &[&str]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What the children have told.
+/// The reports of the children.
 #[derive(Default)]
 pub(crate) struct Told {
     attaches: u64,
     operations: u64,
     /// In microseconds.
     slowest: u64,
-    /// Ones that were added to the Atomic of each map, since all was removed for the last time.
+    /// The sum of the increments of each map's Atomic since all variables were removed last.
     added: [u64; 2],
     epoch: u64,
     wrong: Vec<String>,
-    /// By the child's number, which its successor has too.
+    /// By the child's number, which its successor takes over.
     paused: HashMap<usize, Sample>,
     heard: HashMap<usize, Instant>,
 }
@@ -103,7 +103,7 @@ impl Crew {
         let mut arguments = vec![&*number_text, &seed, &epoch];
         arguments.extend(places.iter().map(String::as_str));
         let mut command = crate::child("soak", role, arguments);
-        // Memory that is freed goes back to the system at once (glibc): what grows, leaks.
+        // glibc then returns freed memory to the system at once, so that growth means a leak.
         command.env("MALLOC_MMAP_THRESHOLD_", "65536").env("MALLOC_TRIM_THRESHOLD_", "65536");
         let mut peer = Peer::start(&mut command).expect("start a process");
         let (output, told) = (peer.take_output().expect("its output"), self.told.clone());
@@ -116,7 +116,7 @@ impl Crew {
         peer
     }
 
-    /// Kills one that does not stay, and puts another in its place.
+    /// Kills a process that does not stay, and starts a successor.
     fn kill_one(&mut self) {
         let among = |random: &mut Random, from: usize, to: usize| {
             from + random.below((to - from) as u64) as usize
@@ -131,7 +131,7 @@ impl Crew {
         self.peers[number] = self.start(number);
     }
 
-    /// Has all of them come to rest, and answers what they are like.
+    /// Brings all processes to rest; returns their samples.
     fn pause(&mut self) -> HashMap<usize, Sample> {
         self.told().paused.clear();
         for peer in &mut self.peers {
@@ -184,14 +184,14 @@ fn hear(told: &mut Told, number: usize, line: &str) {
     }
 }
 
-/// Gives the map what the processes start from.
+/// Sets the variables that the processes start from.
 fn prepare(map: &Map, epoch: u64) -> Result<(), mapvar::Error> {
     map.transaction(|tx| (0..8).try_for_each(|at| tx.set(&format!("a{at}"), SUM / 8)))?;
     map.set("tick", 0_u64)?;
     map.set("epoch", epoch)
 }
 
-/// Removes everything; answers how many bytes are taken by what is not there.
+/// Removes everything; returns how many bytes are still in use.
 fn clear(map: &Map) -> Result<u64, mapvar::Error> {
     map.clear()?;
     if !map.stat()?.file {
@@ -252,7 +252,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
             if Instant::now() >= next_kill {
                 crew.kill_one();
                 kills += 1;
-                // Between half and one and a half of the mean.
+                // The pause is between 0.5 and 1.5 times the mean.
                 let mean = 1_000_000 / KILLS;
                 let pause = u64::from(mean / 2) + crew.random.below(mean.into());
                 next_kill += Duration::from_micros(pause);
@@ -296,7 +296,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     verdict(wrong.is_empty())
 }
 
-/// What is there while nobody does anything.
+/// Takes the figures while all processes are at rest.
 fn at_rest(
     crew: &Crew,
     maps: &[Map],
@@ -308,7 +308,7 @@ fn at_rest(
     let mut figures = drift::Figures { children, ..drift::Figures::default() };
     let added = crew.told().added;
     for ((map, place), added) in maps.iter().zip(&crew.places).zip(added) {
-        // Of who was killed, the last are not told.
+        // A killed process did not report its last increments.
         let count = map.find::<u64>("count").map_err(told)?.unwrap_or(0);
         if count < added {
             return Err(format!("{added} were added to an Atomic, and it says {count}"));
@@ -323,8 +323,8 @@ fn at_rest(
         let used = clear(map).map_err(told)?;
         *(if place.is_file() { &mut figures.unswept } else { &mut figures.used }) = used;
         let region = Region::open(place).map_err(told)?;
-        // Theirs who keep the map open, if they ever needed one, and ours. Those of who was just
-        // killed come free when the system has cleared up.
+        // The seats of the processes that keep the map open, if they ever needed one, and our own.
+        // The seat of a process killed just now comes free when the system has cleaned up.
         let theirs = crew.stayers.div_ceil(2) + 1;
         figures.seats += region.seats_beyond(theirs).map_err(told)? as u64;
     }
@@ -336,7 +336,7 @@ fn at_rest(
     Ok(figures)
 }
 
-/// Has all of them end, and looks what is left.
+/// Ends all processes, and verifies that nothing is left.
 fn end(
     mut crew: Crew,
     maps: Vec<Map>,
@@ -363,7 +363,7 @@ fn end(
     for (map, place) in maps.into_iter().zip(&crew.places) {
         let mut left = || -> Result<u64, mapvar::Error> {
             clear(&map)?;
-            // Has all that nobody owns taken back: there is no room for it.
+            // The value does not fit, so the engine reclaims all that no process owns.
             let full = map.set("beyond", vec![0_u8; 600 << 20]).err().map(|error| error.kind());
             if !matches!(full, Some(ErrorKind::Full | ErrorKind::TooLarge | ErrorKind::NoSpace)) {
                 wrong.push(format!("a map took more than it may have: {full:?}"));
@@ -371,8 +371,8 @@ fn end(
             clear(&map)
         };
         match left() {
-            // The place of the Atomic, which is kept for one of its name; and of "flushed", until one more
-            // flush knows that it is removed.
+            // The record of the Atomic, which is kept for one of its name; and that of "flushed",
+            // until another flush has made its removal durable.
             Ok(used) if used <= if place.is_file() { 1_000 } else { 320 } => {}
             other => wrong.push(format!("{other:?} bytes are taken by nobody in {}", place.text())),
         }
@@ -387,7 +387,7 @@ fn end(
     if !objects(&format!("{name}.map")).is_empty() {
         wrong.push("the name is left behind by its last user".into());
     }
-    // What killed ones left under a passing name goes with who looks for it next.
+    // The next open of a passing name removes what killed processes left under it.
     for number in 0..PASSING {
         let passing = Place::Name(format!("{name}.t{number}"));
         match passing.options().open() {
@@ -402,7 +402,7 @@ fn end(
     for entry in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_map = entry.path().extension().is_some_and(|end| end == "map");
-        // On Windows a killed maker leaves its file (docs/PLATFORM.md).
+        // On Windows a killed creator leaves its file (docs/PLATFORM.md).
         if !is_map && !name.starts_with(".mapvar-") {
             wrong.push(format!("{name} is left in the folder"));
         }
