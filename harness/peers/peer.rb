@@ -150,7 +150,7 @@ def read_counted = $stdin.read($stdin.read(4).unpack1('N'))
 $stdin.binmode
 $stdout.binmode
 while (letter = $stdin.read(1))
-  answer =
+  reply =
     begin
       case letter
       # A new table as it was made; loading it would split what it shares.
@@ -172,6 +172,6 @@ while (letter = $stdin.read(1))
     rescue StandardError, SystemStackError => e
       "#{e.class}: #{e.message}".b
     end
-  $stdout.write([answer.bytesize].pack('N'), answer)
+  $stdout.write([reply.bytesize].pack('N'), reply)
   $stdout.flush
 end

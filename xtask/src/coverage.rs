@@ -62,8 +62,8 @@ fn test(tool: &mut Command, log: &Path) -> Done {
     tool.args(["--skip", "file_reads_what_it_wrote", "--skip", "client_reads_what_server_set"]);
     let done = run_program(tool.stdout(file).stderr(second));
     if done.is_err() {
-        let told = fs::read_to_string(log).unwrap_or_default();
-        let lines: Vec<&str> = told.lines().collect();
+        let output = fs::read_to_string(log).unwrap_or_default();
+        let lines: Vec<&str> = output.lines().collect();
         println!("{}", lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n"));
     }
     done
@@ -85,8 +85,8 @@ fn llvm_tools() -> Done<Vec<(&'static str, std::path::PathBuf)>> {
     if machine::has("rustup") && run_within(&mut rustup, Duration::from_mins(2)).is_ok() {
         return Ok(Vec::new());
     }
-    let told = read_output(command("rustc").arg("-vV"))?;
-    let version = told.lines().find_map(|line| line.strip_prefix("LLVM version: "));
+    let output = read_output(command("rustc").arg("-vV"))?;
+    let version = output.lines().find_map(|line| line.strip_prefix("LLVM version: "));
     let version = version.and_then(|it| it.split('.').next()).unwrap_or_default();
     let (cov, profdata) = (format!("llvm-cov-{version}"), format!("llvm-profdata-{version}"));
     machine::need(&cov, &[&format!("llvm-{version}")])?;

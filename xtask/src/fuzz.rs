@@ -116,13 +116,13 @@ fn run_target(out: &Path, name: &str, seconds: u64) -> Done {
         .stdin(Stdio::null())
         .stderr(file);
     let done = run_within(&mut target, Duration::from_secs(seconds + 300));
-    let told = fs::read_to_string(&log).unwrap_or_default();
+    let output = fs::read_to_string(&log).unwrap_or_default();
     let noise = ["INFO", "WARNING", "#####", "\"", " NEW_FUNC", "\tNEW_FUNC"];
-    for line in told.lines().filter(|line| !noise.iter().any(|it| line.starts_with(it))) {
+    for line in output.lines().filter(|line| !noise.iter().any(|it| line.starts_with(it))) {
         println!("{line}");
     }
     let executions =
-        told.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+        output.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
     let executions = executions.map_or("none", str::trim);
     println!("figure: fuzz under libFuzzer, {name} = {executions} executions in {seconds} s");
     done

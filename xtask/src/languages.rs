@@ -286,10 +286,10 @@ fn memcheck() -> Done {
         valgrind.arg(format!("--log-file={}", log.display())).args(["ruby", "-w"]).args(what);
         valgrind.env("MAPVAR_LIB", built("libmapvar.so")).env("MAPVAR_TEST_LIMIT", "900");
         run_within(&mut valgrind, seconds(1200))?;
-        let told = fs::read(&log).map_err(failed(log.display()))?;
-        let told = String::from_utf8_lossy(&told);
-        if told.contains("ERROR SUMMARY") {
-            Ok(errors_of_ours(&told))
+        let report = fs::read(&log).map_err(failed(log.display()))?;
+        let report = String::from_utf8_lossy(&report);
+        if report.contains("ERROR SUMMARY") {
+            Ok(errors_of_ours(&report))
         } else {
             Err(Stop::Failed("valgrind wrote no summary".into()))
         }
@@ -367,8 +367,8 @@ const USE_INSTALLED: &str = r#"
 fn ruby_in_wine() -> Done {
     let windows = Windows::set_up(&windows::prefix())?;
     // The last line of the output is the path of ruby.exe.
-    let told = read_output(&mut command(repo::root().join("ci/windows-ruby")))?;
-    let exe = told.lines().last().unwrap_or_default().to_owned();
+    let output = read_output(&mut command(repo::root().join("ci/windows-ruby")))?;
+    let exe = output.lines().last().unwrap_or_default().to_owned();
     build(windows.cargo(repo::target()))?;
     let built = windows.built(repo::target(), "debug");
     let library = built.join("libmapvar.dll.a");

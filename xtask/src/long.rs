@@ -310,8 +310,8 @@ fn commit(options: &[&str]) -> String {
 
 fn processor() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or(std::env::consts::ARCH, |(_, model)| model);
     format!("{cores} cores, {model}, {}", std::env::consts::OS)
 }

@@ -62,8 +62,8 @@ pub(crate) fn install(packages: &[&str]) -> Done {
 
 /// Returns the compiler's name for this machine.
 pub(crate) fn host() -> Done<String> {
-    let told = read_output(command("rustc").arg("-vV"))?;
-    Ok(told.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned())
+    let output = read_output(command("rustc").arg("-vV"))?;
+    Ok(output.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned())
 }
 
 pub(crate) fn sysroot() -> Done<PathBuf> {

@@ -148,8 +148,8 @@ impl Windows {
 
     /// Returns the DLLs that a program or a DLL names.
     pub(crate) fn needed_dlls(binary: &Path) -> Done<Vec<String>> {
-        let told = read_output(command(format!("{MINGW}-objdump")).arg("-p").arg(binary))?;
-        let mut names: Vec<String> = told
+        let output = read_output(command(format!("{MINGW}-objdump")).arg("-p").arg(binary))?;
+        let mut names: Vec<String> = output
             .lines()
             .filter_map(|line| line.trim().strip_prefix("DLL Name: "))
             .map(|name| name.trim().to_lowercase())
@@ -296,8 +296,8 @@ fn debian() -> Done<Library> {
 fn debian_is_ready() -> bool {
     let there = Path::new("/usr/bin/cargo").exists()
         && Path::new("/usr/lib/rustlib/src/rust/library/Cargo.lock").exists();
-    let told = read_output(command("/usr/bin/rustc").arg("--version").stderr(Stdio::null()));
-    let has = told.ok().and_then(|told| version(told.split_whitespace().nth(1)?));
+    let output = read_output(command("/usr/bin/rustc").arg("--version").stderr(Stdio::null()));
+    let has = output.ok().and_then(|output| version(output.split_whitespace().nth(1)?));
     there && has >= version(env!("CARGO_PKG_RUST_VERSION"))
 }
 

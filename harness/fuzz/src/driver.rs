@@ -26,13 +26,13 @@ pub struct Case {
     /// Bits of the parts that are used; fewer while the case is being made smaller.
     pub keep: u64,
     /// Descriptions of its steps, if they are to be printed.
-    told: Option<RefCell<Vec<String>>>,
+    steps: Option<RefCell<Vec<String>>>,
 }
 
 impl Case {
     /// Returns the whole case of a seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed, keep: u64::MAX, told: None }
+        Self { seed, keep: u64::MAX, steps: None }
     }
 
     /// Returns whether part `number` is used.
@@ -43,8 +43,8 @@ impl Case {
     /// Records a description of a step, if descriptions are wanted.
     #[inline]
     pub fn tell(&self, what: impl FnOnce() -> String) {
-        if let Some(told) = &self.told {
-            told.borrow_mut().push(what());
+        if let Some(steps) = &self.steps {
+            steps.borrow_mut().push(what());
         }
     }
 }
@@ -89,25 +89,25 @@ fn attempt(called: &'static str, target: &mut dyn Target, case: &Case) -> Result
 }
 
 /// Returns the place in a message, without the message's numbers.
-fn place(told: &str) -> &str {
-    told.rsplit(", ").next().unwrap_or(told)
+fn place(flaw: &str) -> &str {
+    flaw.rsplit(", ").next().unwrap_or(flaw)
 }
 
 /// Makes a failed case as small as leaving out parts can; returns its steps as text.
-fn made_smaller(called: &'static str, target: &mut dyn Target, seed: u64, told: &str) -> String {
+fn made_smaller(called: &'static str, target: &mut dyn Target, seed: u64, flaw: &str) -> String {
     let (mut keep, began) = (u64::MAX, Instant::now());
     for bit in 0..64 {
         if began.elapsed() > Duration::from_secs(4) {
             break;
         }
-        let fewer = Case { seed, keep: keep & !(1 << bit), told: None };
-        if attempt(called, target, &fewer).is_err_and(|other| place(&other) == place(told)) {
+        let fewer = Case { seed, keep: keep & !(1 << bit), steps: None };
+        if attempt(called, target, &fewer).is_err_and(|other| place(&other) == place(flaw)) {
             keep = fewer.keep;
         }
     }
-    let case = Case { seed, keep, told: Some(RefCell::default()) };
+    let case = Case { seed, keep, steps: Some(RefCell::default()) };
     let _ = attempt(called, target, &case);
-    let lines = case.told.map(RefCell::into_inner).unwrap_or_default();
+    let lines = case.steps.map(RefCell::into_inner).unwrap_or_default();
     lines.into_iter().map(|line| format!("    {line}\n")).collect()
 }
 
@@ -169,15 +169,15 @@ pub fn drive(
                             Ok(executions) => {
                                 done.fetch_add(executions, Relaxed);
                             }
-                            Err(told) => {
+                            Err(flaw) => {
                                 over.store(true, Relaxed);
                                 desk.since.store(0, Relaxed);
                                 let mut failures =
                                     failures.lock().unwrap_or_else(PoisonError::into_inner);
                                 *failures += 1;
-                                let smaller = made_smaller(called, &mut *target, case.seed, &told);
+                                let smaller = made_smaller(called, &mut *target, case.seed, &flaw);
                                 println!(
-                                    "FAILED: target {called}, seed {}: {told}\n{smaller}  again: \
+                                    "FAILED: target {called}, seed {}: {flaw}\n{smaller}  again: \
                                      fuzz --one {called} --seed {}",
                                     case.seed, case.seed
                                 );
@@ -209,9 +209,9 @@ pub fn drive(
 
 /// Runs one case, and prints all its steps; returns whether it passed.
 pub fn one(called: &'static str, target: &mut dyn Target, seed: u64) -> bool {
-    let case = Case { seed, keep: u64::MAX, told: Some(RefCell::default()) };
+    let case = Case { seed, keep: u64::MAX, steps: Some(RefCell::default()) };
     let done = attempt(called, target, &case);
-    for line in case.told.map(RefCell::into_inner).unwrap_or_default() {
+    for line in case.steps.map(RefCell::into_inner).unwrap_or_default() {
         println!("    {line}");
     }
     match done {
@@ -219,10 +219,10 @@ pub fn one(called: &'static str, target: &mut dyn Target, seed: u64) -> bool {
             println!("seed {seed} of {called} is well");
             true
         }
-        Err(told) => {
+        Err(flaw) => {
             println!(
-                "FAILED: {told}\n  as small as it gets:\n{}",
-                made_smaller(called, target, seed, &told)
+                "FAILED: {flaw}\n  as small as it gets:\n{}",
+                made_smaller(called, target, seed, &flaw)
             );
             false
         }

@@ -1,5 +1,5 @@
-//! Target (b): loads answered by the attacker. One operation runs on a valid region, and one load,
-//! a few or all of them return values that the attacker chooses.
+//! Target (b): loads under the control of an attacker. One operation runs on a valid region, and
+//! one load, a few or all of them return values that the attacker chooses.
 
 use crate::DECODER;
 use crate::{

@@ -225,7 +225,7 @@ fn start_peer(program: &Path, what: &str, seed: u64) -> Peer {
 /// Ends the peer; returns how many words it wrote.
 fn end_peer(mut peer: Peer) -> u64 {
     drop(peer.take_input());
-    let written = peer.hear().and_then(|told| told.parse().ok()).expect("the peer died");
+    let written = peer.hear().and_then(|text| text.parse().ok()).expect("the peer died");
     peer.finish();
     written
 }

@@ -112,10 +112,10 @@ fn shared(exe: &str, name: &str, seconds: f64) {
             newest = theirs;
         }
     }
-    let told = line(&mut peer);
+    let counts = line(&mut peer);
     peer.finish();
-    let told: Vec<u64> = told.split(' ').map(|word| word.parse().expect("a number")).collect();
-    let [rounds, missed, lost, erased] = told[..] else { panic!("{told:?}") };
+    let counts: Vec<u64> = counts.split(' ').map(|word| word.parse().expect("a number")).collect();
+    let [rounds, missed, lost, erased] = counts[..] else { panic!("{counts:?}") };
     // A last read notices the last erase; the next write restores all variables.
     map.len().expect("len");
     reported += map.clobbered().names.len() as u64;

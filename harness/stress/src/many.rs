@@ -34,16 +34,16 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> ExitCode {
-    told(&all(options.count, options.folder.as_deref()))
+    exit_code(&all(options.count, options.folder.as_deref()))
 }
 
 pub(crate) fn role(words: &[&str]) -> ExitCode {
     let [task, count, path] = words else { panic!("no role {words:?}") };
     let (count, path) = (count.parse().expect("a number"), Path::new(path));
-    told(&if *task == "attach" { attach(count, path) } else { recover(count, path) })
+    exit_code(&if *task == "attach" { attach(count, path) } else { recover(count, path) })
 }
 
-fn told(done: &Result<()>) -> ExitCode {
+fn exit_code(done: &Result<()>) -> ExitCode {
     if let Err(error) = done {
         println!("WRONG: {error}");
     }

@@ -247,8 +247,7 @@ fn again(variant: &str, place: &Place) {
     let (kind, place) = (Kind::of(kind), Place::of(place));
     let region = Region::open(&place).expect("the region");
     let held = take(kind, &region);
-    // A second handle to the same map is opened and closed: what a process owns belongs to one
-    // handle.
+    // Closing a second handle of the same map must not release what the first one owns.
     if kind != Kind::Gate {
         drop(place.options().read_only(true).open().expect("a second handle"));
     }
@@ -261,7 +260,7 @@ fn again(variant: &str, place: &Place) {
     let _ = told();
 }
 
-// --- The one that looks ------------------------------------------------------------------------------
+// --- In the first process ------------------------------------------------------------------------
 
 struct Maps {
     place: Place,
@@ -379,7 +378,7 @@ fn is_refusal(error: &mapvar::Error) -> bool {
 
 /// Runs one round: `second` has the number of a dead owner, and no process has checked for the dead
 /// one yet.
-fn look(maps: &Maps, kind: Kind, round: u64, second: &mut Peer, tally: &mut Tally) {
+fn check_round(maps: &Maps, kind: Kind, round: u64, second: &mut Peer, tally: &mut Tally) {
     let began = Instant::now();
     if let Err(error) = maps.attempt(kind, true, round) {
         tally.dead_alive += 1;
@@ -556,7 +555,7 @@ fn all_rounds(maps: &[Maps], rounds: u64, random: &mut Random, tally: &mut Tally
             tally.wrong("who has the number again cannot write".into());
             continue;
         }
-        look(maps, kind, round, &mut second, tally);
+        check_round(maps, kind, round, &mut second, tally);
         if round % 2 == 0 {
             second.kill();
         } else if !second.finish() {
@@ -614,7 +613,7 @@ fn all_rounds(maps: &[Maps], rounds: u64, random: &mut Random, tally: &mut Tally
             round += 1;
             tally.rounds += 1;
             doing(format!("round {round}, {kind:?}, {}, came back", maps.place.text()));
-            look(maps, kind, round, &mut second, tally);
+            check_round(maps, kind, round, &mut second, tally);
             second.kill();
         }
         if tally.rounds < rounds {

@@ -36,9 +36,9 @@ impl Peer {
         to.write_all(&request)?;
         let mut len = [0; 4];
         self.from.read_exact(&mut len)?;
-        let mut answer = vec![0; u32::from_be_bytes(len) as usize];
-        self.from.read_exact(&mut answer)?;
-        Ok(answer)
+        let mut reply = vec![0; u32::from_be_bytes(len) as usize];
+        self.from.read_exact(&mut reply)?;
+        Ok(reply)
     }
 }
 

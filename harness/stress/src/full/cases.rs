@@ -50,7 +50,7 @@ const LOST: &[ErrorKind] = &[ErrorKind::Io, ErrorKind::Truncated];
 
 pub type Values = BTreeMap<String, Vec<u8>>;
 
-fn told(error: impl std::fmt::Display) -> String {
+fn to_text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
@@ -96,7 +96,7 @@ pub fn verify(map: &Map, acked: &Values) -> Result<(), String> {
             return Err(format!("{name} is not what it was set to"));
         }
     }
-    let len = map.len().map_err(told)?;
+    let len = map.len().map_err(to_text)?;
     if len != acked.len() as u64 {
         return Err(format!("{len} variables, {} were acknowledged", acked.len()));
     }
@@ -111,7 +111,7 @@ fn no_room(error: &Error) -> Result<(), String> {
 }
 
 pub fn whole(map: &Map) -> Result<(), String> {
-    let check = map.check().map_err(told)?;
+    let check = map.check().map_err(to_text)?;
     match check.findings().iter().find(|_| !check.is_whole()) {
         Some(finding) => Err(format!("check: {finding}")),
         None => Ok(()),
@@ -143,7 +143,7 @@ pub fn go_on(map: &Map, acked: &mut Values) -> Result<(), String> {
         acked.remove(name);
     }
     for _ in 0..2 {
-        map.flush().map_err(told)?;
+        map.flush().map_err(to_text)?;
     }
     if !names.is_empty() {
         map.set("after", value(1, 8)).map_err(|error| format!("after a removal: {error}"))?;
@@ -154,8 +154,8 @@ pub fn go_on(map: &Map, acked: &mut Values) -> Result<(), String> {
 }
 
 fn leftovers(folder: &Path, map: Option<&Path>) -> Result<(), String> {
-    for entry in fs::read_dir(folder).map_err(told)? {
-        let path = entry.map_err(told)?.path();
+    for entry in fs::read_dir(folder).map_err(to_text)? {
+        let path = entry.map_err(to_text)?.path();
         if Some(path.as_path()) != map {
             return Err(format!("{} is left behind", path.display()));
         }
@@ -191,14 +191,14 @@ pub fn fill_one(what: &str, style: Style) -> Result<bool, String> {
         let error = fill(&map, style, &mut acked)?;
         no_room(&error)?;
         go_on(&map, &mut acked)?;
-        map.clear().map_err(told)?;
-        map.flush().map_err(told)?;
-        map.flush().map_err(told)?;
+        map.clear().map_err(to_text)?;
+        map.flush().map_err(to_text)?;
+        map.flush().map_err(to_text)?;
         // The next operation that needs space reclaims what waited for a flush.
         let _ = map.set("tidy", vec![0_u8; 1 << 20]);
-        map.clear().map_err(told)?;
-        map.flush().map_err(told)?;
-        let used = map.stat().map_err(told)?.used;
+        map.clear().map_err(to_text)?;
+        map.flush().map_err(to_text)?;
+        let used = map.stat().map_err(to_text)?.used;
         if used != 0 {
             return Err(format!("{used} bytes are taken in a map that is empty"));
         }
@@ -207,9 +207,9 @@ pub fn fill_one(what: &str, style: Style) -> Result<bool, String> {
     let mut kept = Values::new();
     let _ = fill(&map, Style::Small, &mut kept)?;
     if folder(what).is_some() {
-        map.close().map_err(told)?;
+        map.close().map_err(to_text)?;
         // A file can be opened again on a disk that is as full as before.
-        let map = Map::options().file(what).open().map_err(told)?;
+        let map = Map::options().file(what).open().map_err(to_text)?;
         verify(&map, &kept)?;
         whole(&map)?;
     }
@@ -269,15 +269,15 @@ pub fn fill_in_memory(what: &str, style: Style) -> Result<bool, String> {
 }
 
 fn go_on_short(map: &Map) -> Result<(), String> {
-    map.clear().map_err(told)?;
-    map.flush().map_err(told)?;
-    map.set("after", 1).map_err(told)
+    map.clear().map_err(to_text)?;
+    map.flush().map_err(to_text)?;
+    map.set("after", 1).map_err(to_text)
 }
 
 /// Writes a file that takes all the space that is left.
 pub fn take_all(path: &Path) -> Result<(), String> {
     use std::io::Write;
-    let mut file = fs::File::create(path).map_err(told)?;
+    let mut file = fs::File::create(path).map_err(to_text)?;
     while file.write_all(&[1; 4_096]).is_ok() {}
     Ok(())
 }
@@ -295,14 +295,14 @@ pub fn room_again(path: &str) -> Result<bool, String> {
         }
         acked.insert(name, value);
     }
-    map.flush().map_err(told)?;
+    map.flush().map_err(to_text)?;
     let filler = folder.join("filler");
     take_all(&filler)?;
     let error = fill(&map, Style::Runs, &mut acked)?;
     no_room(&error)?;
     go_on(&map, &mut acked)?;
-    let free = fs::metadata(&filler).map_err(told)?.len();
-    fs::remove_file(&filler).map_err(told)?;
+    let free = fs::metadata(&filler).map_err(to_text)?.len();
+    fs::remove_file(&filler).map_err(to_text)?;
     // Space that the set needs: the value, and the chunks of one growth step.
     let large = value(9, 40_000);
     match map.set("large", &large) {
@@ -324,10 +324,10 @@ pub fn recover(path: &str) -> Result<bool, String> {
     no_room(&fill(&map, Style::Extents, &mut acked)?)?;
     let filler = folder.join("filler");
     take_all(&filler)?;
-    map.flush().map_err(told)?;
-    let mut bytes = fs::read(path).map_err(told)?;
-    map.clear().map_err(told)?;
-    map.close().map_err(told)?;
+    map.flush().map_err(to_text)?;
+    let mut bytes = fs::read(path).map_err(to_text)?;
+    map.clear().map_err(to_text)?;
+    map.close().map_err(to_text)?;
     // The file's bytes as they were, with the identity of another boot.
     let identity = bytes.get_mut(0x200..0x238).ok_or("a short file")?;
     identity[0] ^= 0xff;
@@ -335,8 +335,8 @@ pub fn recover(path: &str) -> Result<bool, String> {
     identity[0x30..].copy_from_slice(&crc.to_le_bytes());
     {
         use std::io::Write;
-        let mut file = fs::OpenOptions::new().write(true).open(path).map_err(told)?;
-        file.write_all(&bytes).map_err(told)?;
+        let mut file = fs::OpenOptions::new().write(true).open(path).map_err(to_text)?;
+        file.write_all(&bytes).map_err(to_text)?;
     }
     let map = Map::options().file(path).open().map_err(|error| format!("recovery: {error}"))?;
     let recovery = map.recovery().ok_or("it was not recovered")?;
@@ -394,11 +394,11 @@ pub fn use_all(map: &Map, also: &[ErrorKind], torn: bool) -> Result<usize, Strin
 /// Creates a map that has the variables that [`use_all`] expects.
 pub fn filled(path: &str) -> Result<Map, String> {
     let options = Map::options().file(path).size(12_000).timeout(Duration::from_millis(200));
-    let map = options.create().map_err(told)?;
+    let map = options.create().map_err(to_text)?;
     for number in 0..24_u8 {
-        map.set(&format!("v{number}"), vec![number + 1; 700]).map_err(told)?;
+        map.set(&format!("v{number}"), vec![number + 1; 700]).map_err(to_text)?;
     }
-    map.set("large", vec![1_u8; 40_000]).map_err(told)?;
+    map.set("large", vec![1_u8; 40_000]).map_err(to_text)?;
     match use_all(&map, &[], true)? {
         0 => Ok(map),
         lost => Err(format!("{lost} operations fail at the beginning")),
@@ -450,7 +450,7 @@ pub fn while_truncated(path: &str) -> Result<bool, String> {
         for thread in threads {
             thread.join().map_err(|_| "a thread panicked")??;
         }
-        heard.map(drop).map_err(told)
+        heard.map(drop).map_err(to_text)
     });
     result?;
     let lost = use_all(&map, AFTER_ZEROS, false)?;
@@ -464,7 +464,7 @@ pub fn while_truncated(path: &str) -> Result<bool, String> {
 /// Role: the same with a raw section.
 pub fn view_truncated(path: &str, pages: usize) -> Result<bool, String> {
     let section = mapvar::Section::options().file(path).size(pages as u64 * 4_096).create();
-    let view = section.map_err(told)?.view().map().map_err(told)?;
+    let view = section.map_err(to_text)?.view().map().map_err(to_text)?;
     say("ready");
     let (mut line, mut lost) = (String::new(), 0);
     std::thread::scope(|scope| {
@@ -485,7 +485,7 @@ pub fn view_truncated(path: &str, pages: usize) -> Result<bool, String> {
                 }
             }
         }
-        waiting.join().map_err(|_| "a thread panicked")?.map_err(told)
+        waiting.join().map_err(|_| "a thread panicked")?.map_err(to_text)
     })?;
     println!("lost {lost}");
     Ok(true)

@@ -59,19 +59,19 @@ pub fn run(
         Owned::start(&mut command).map_err(|error| format!("{arguments:?}: {error}"))?;
     let mut said = BufReader::new(child.0.stdout.take().ok_or("no pipe")?);
     let complaints = all_of(child.0.stderr.take().ok_or("no pipe")?);
-    let mut told = child.0.stdin.take();
+    let mut input = child.0.stdin.take();
     let mut before = String::new();
     if let Some(act) = act {
         // A child that fails before it is ready closes its pipe.
         let _ = said.read_line(&mut before);
         if before.trim() == "ready" {
             act();
-            if let Some(told) = &mut told {
-                let _ = told.write_all(b"go\n");
+            if let Some(input) = &mut input {
+                let _ = input.write_all(b"go\n");
             }
         }
     }
-    drop(told);
+    drop(input);
     let rest = all_of(said);
     let began = Instant::now();
     let status = loop {

@@ -106,8 +106,8 @@ pub fn shorter(options: &Options) -> Figure {
     let file = path.to_string_lossy().into_owned();
     let len = match cases::filled(&file).map(|map| map.stat()) {
         Ok(_) => fs::metadata(&path).map_or(0, |it| it.len()),
-        Err(told) => {
-            figure.note("a map as it should be", Err(told));
+        Err(flaw) => {
+            figure.note("a map as it should be", Err(flaw));
             return figure;
         }
     };
@@ -197,9 +197,9 @@ pub fn limited(kind: &str, pages: u64, style: Style, what: &str) -> Result<bool,
             // Small allocations come from memory reserved here. The library must turn a failed
             // system call into an error, but no code can recover when the allocator fails on a
             // small one.
-            let room: Vec<Vec<u8>> = (0..256).map(|_| vec![1; 16 << 10]).collect();
+            let reserve: Vec<Vec<u8>> = (0..256).map(|_| vec![1; 16 << 10]).collect();
             let last = vec![1_u8; 1 << 10];
-            drop(room);
+            drop(reserve);
             std::mem::forget(last);
             let status = fs::read_to_string("/proc/self/statm").map_err(|it| it.to_string())?;
             let now: u64 = status.split(' ').next().and_then(|it| it.parse().ok()).unwrap_or(0);

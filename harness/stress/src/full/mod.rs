@@ -61,8 +61,8 @@ pub(crate) fn role(words: &[&str]) -> ExitCode {
             println!("{}", report::NO_MAP);
             ExitCode::SUCCESS
         }
-        Err(told) => {
-            eprintln!("{told}");
+        Err(flaw) => {
+            eprintln!("{flaw}");
             ExitCode::FAILURE
         }
     }

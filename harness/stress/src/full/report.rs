@@ -22,11 +22,11 @@ impl Figure {
         self.cases += 1;
         match done {
             Ok(said) => self.none += usize::from(said.contains(NO_MAP)),
-            Err(told) => {
+            Err(flaw) => {
                 self.wrong += 1;
-                self.signals += usize::from(told.contains("ENDED BY SIGNAL"));
+                self.signals += usize::from(flaw.contains("ENDED BY SIGNAL"));
                 if self.wrong <= 20 {
-                    println!("WRONG: {}: {case}: {told}", self.what);
+                    println!("WRONG: {}: {case}: {flaw}", self.what);
                 }
             }
         }

@@ -30,8 +30,8 @@ pub fn full(options: &Options) -> Figure {
     });
     let _mounts = match prepared {
         Ok(mounts) => mounts,
-        Err(told) => {
-            figure.note("set-up", Err(told));
+        Err(flaw) => {
+            figure.note("set-up", Err(flaw));
             return figure;
         }
     };
@@ -46,7 +46,7 @@ pub fn full(options: &Options) -> Figure {
     }
     for style in Style::ALL.iter().take(if options.short { 1 } else { 5 }) {
         let done = run(&program, &["fill-lossy", style.name(), "full"], None);
-        if done.as_ref().is_err_and(|told| told.contains("no end to the room")) {
+        if done.as_ref().is_err_and(|flaw| flaw.contains("no end to the room")) {
             println!(
                 "page-file sections SKIPPED: this Wine keeps them elsewhere than in /run/user"
             );

@@ -53,7 +53,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn role(words: &[&str]) -> ExitCode {
-    told(match words {
+    exit_code(match words {
         ["life", shared, order] => process::run(Path::new(shared), order),
         ["survivor", shared, rest @ ..] => survivor::run(Path::new(shared), rest),
         ["hold", shared, rest @ ..] => recovery::hold(Path::new(shared), rest),
@@ -63,7 +63,7 @@ pub(crate) fn role(words: &[&str]) -> ExitCode {
     })
 }
 
-fn told(done: io::Result<ExitCode>) -> ExitCode {
+fn exit_code(done: io::Result<ExitCode>) -> ExitCode {
     done.unwrap_or_else(|error| {
         println!("WRONG: {error}");
         ExitCode::FAILURE
@@ -71,7 +71,7 @@ fn told(done: io::Result<ExitCode>) -> ExitCode {
 }
 
 pub(crate) fn run(options: &Options) -> ExitCode {
-    told(run_all(options).map(verdict))
+    exit_code(run_all(options).map(verdict))
 }
 
 fn run_all(options: &Options) -> io::Result<bool> {

@@ -46,8 +46,8 @@ impl Order {
         format!("{seed}\t{actor}\t{life}\t{only}\t{passing}\t{when}\t{delay}\t{}", target.text())
     }
 
-    pub(crate) fn parse(told: &str) -> Option<Self> {
-        let mut fields = told.trim_end_matches('\n').splitn(8, '\t');
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.trim_end_matches('\n').splitn(8, '\t');
         let mut number = || fields.next()?.parse::<i128>().ok();
         let (seed, actor, life) = (number()? as u64, number()? as usize, number()? as u64);
         let only =
@@ -106,10 +106,10 @@ pub(crate) fn await_moment(
     let began = Instant::now();
     if order.when != When::Started {
         let actor = shared.actor(order.actor);
-        let mut looks = 0_u32;
+        let mut polls = 0_u32;
         while actor.get(word::READY) != order.life && began.elapsed() < START {
-            looks += 1;
-            if looks.is_multiple_of(64) && gone() {
+            polls += 1;
+            if polls.is_multiple_of(64) && gone() {
                 return;
             }
             std::thread::sleep(nap);

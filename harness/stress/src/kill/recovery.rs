@@ -36,7 +36,7 @@ enum Held {
 impl Held {
     const ALL: [Self; 4] = [Self::Variable, Self::Structure, Self::Transactions, Self::Flush];
 
-    fn told(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Variable => "a variable's lock",
             Self::Structure => "the lock of the structure",
@@ -120,8 +120,8 @@ fn sample(
     let actor: Actor<'_> = shared.0.actor(1);
     let kind = Held::ALL.iter().position(|it| *it == held).unwrap_or(0);
     let arguments = [kind.to_string(), life.to_string(), touched.to_string()];
-    let [kind, told, bytes] = &arguments;
-    let mut child = process::start("hold", shared.1, &[kind, told, bytes, path])?;
+    let [kind, number, bytes] = &arguments;
+    let mut child = process::start("hold", shared.1, &[kind, number, bytes, path])?;
     let began = Instant::now();
     while actor.get(word::READY) != life {
         if began.elapsed() > START * 3 || child.try_wait()?.is_some() {
@@ -197,7 +197,7 @@ pub(crate) fn run(place: &storm::Scratch, count: u64, large: u64) -> io::Result<
                 from_kill.push(sample.from_kill);
                 from_end.push(sample.from_end);
             }
-            tell(held, touched, &mut from_kill, &mut from_end);
+            print_figures(held, touched, &mut from_kill, &mut from_end);
         }
         drop(map);
         std::fs::remove_file(&*path)?;
@@ -205,7 +205,12 @@ pub(crate) fn run(place: &storm::Scratch, count: u64, large: u64) -> io::Result<
     Ok(true)
 }
 
-fn tell(held: Held, touched: usize, from_kill: &mut [Duration], from_end: &mut [Duration]) {
+fn print_figures(
+    held: Held,
+    touched: usize,
+    from_kill: &mut [Duration],
+    from_end: &mut [Duration],
+) {
     from_kill.sort();
     from_end.sort();
     let (where_, goal) = match (cfg!(windows), held) {
@@ -213,7 +218,7 @@ fn tell(held: Held, touched: usize, from_kill: &mut [Duration], from_end: &mut [
         (false, Held::Flush) => ("native", 25),
         (false, _) => ("native", 1),
     };
-    let held = held.told();
+    let held = held.name();
     let [p50, p99, most] = percentiles(from_end);
     println!("{held}: from the report of the death: p50 {p50:.1?}, p99 {p99:.1?}, most {most:.1?}");
     let [p50, p99, most] = percentiles(from_kill);

@@ -104,7 +104,7 @@ pub(crate) fn probe(
     let name = format!("probe.{}", dead.number);
     let stamp = dead.get(word::STAMP) | 1 << 63;
     if let Some((of, what, size)) = BYTES.iter().find(|it| Some(it.0) == about).copied() {
-        // No process changes a dead one's variables before they are verified: see `Chain`.
+        // No process changes a dead process's variables before they are verified: see `Chain`.
         let mut bytes = Vec::new();
         size.fill(stamp, &mut bytes);
         by.map.set(&format!("{}.{what}", dead.number), Bytes::new(&bytes))?;

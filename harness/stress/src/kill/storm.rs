@@ -27,7 +27,7 @@ use std::{
 /// Numbers of the actors.
 const DRIVER: usize = 0;
 const DYING: usize = 1;
-const LOOKING: usize = 9;
+const VERIFIERS: usize = 9;
 const SURVIVORS: usize = 17;
 pub(crate) const MOST_CHAINS: usize = 8;
 
@@ -169,9 +169,9 @@ impl<'a> Run<'a> {
                 // So that the run has at least one map of each kind.
                 let kills = left.min(self.plan.era).min(self.plan.kills.div_ceil(2));
                 left -= kills;
-                let told = format!("era {era}");
+                let context = format!("era {era}");
                 if let Err(flaw) = self.era(era, kills, &mut killers) {
-                    self.fail(&told, &flaw);
+                    self.fail(&context, &flaw);
                     self.keep(era);
                 }
             }
@@ -209,12 +209,13 @@ impl<'a> Run<'a> {
             for (number, (last, since)) in seen.iter_mut().enumerate() {
                 let actor = self.shared.actor(number);
                 let begun = actor.get(word::BEGUN);
-                let is_dead = (DYING..LOOKING).contains(&number) && actor.get(word::STOP) != 0;
+                let is_dead = (DYING..VERIFIERS).contains(&number) && actor.get(word::STOP) != 0;
                 if begun != *last || actor.under_way().is_none() || is_dead {
                     (*last, *since) = (begun, Instant::now());
                 } else if since.elapsed() > LIMIT + Duration::from_secs(1) {
                     let op = actor.under_way().map_or("?".into(), |it| Op::name(it.op));
-                    let what = format!("{} is at {op} for {:?}", who(number), since.elapsed());
+                    let what =
+                        format!("{} is at {op} for {:?}", actor_name(number), since.elapsed());
                     self.fail("by the watchdog", &Flaw::Hung(what));
                     // An operation with a limit ends by itself; processes without one are killed.
                     for _ in 0..80 {
@@ -304,10 +305,10 @@ impl<'a> Run<'a> {
             let mut threads = Vec::new();
             for (number, killer) in killers.iter_mut().enumerate() {
                 let chain = Chain { run: self, era, number, passing, target, seed };
-                let looking = of(LOOKING + number);
+                let verifier = of(VERIFIERS + number);
                 let (left, perhaps) = (&left, &perhaps);
                 threads
-                    .push(scope.spawn(move || chain.run(killer.as_mut(), looking, left, perhaps)));
+                    .push(scope.spawn(move || chain.run(killer.as_mut(), verifier, left, perhaps)));
             }
             let panicked = || Flaw::Other("a thread that looks has panicked, see above".into());
             for thread in threads {
@@ -458,10 +459,10 @@ impl<'a> Run<'a> {
             Place::File(path) => {
                 let map = options(target).open()?;
                 let actor = self.shared.actor(DRIVER);
-                let mut looking = Worker::of(map, target, actor, 1, passing, Random::new(seed));
-                settle(&mut looking, dying, target, passing, true, &mut Perhaps::default())?;
-                whole(&looking.map, "after the last one")?;
-                drop(looking);
+                let mut verifier = Worker::of(map, target, actor, 1, passing, Random::new(seed));
+                settle(&mut verifier, dying, target, passing, true, &mut Perhaps::default())?;
+                whole(&verifier.map, "after the last one")?;
+                drop(verifier);
                 let _ = std::fs::remove_file(path);
             }
         }
@@ -543,7 +544,7 @@ impl Chain<'_> {
     fn run(
         &self,
         killer: &mut dyn Killer,
-        mut looking: Worker<'_>,
+        mut verifier: Worker<'_>,
         left: &AtomicUsize,
         perhaps: &Mutex<Perhaps>,
     ) {
@@ -555,7 +556,7 @@ impl Chain<'_> {
                 return;
             }
             let order = self.order(life, &mut random);
-            if let Err(flaw) = self.life(&order, killer, &mut looking, perhaps) {
+            if let Err(flaw) = self.life(&order, killer, &mut verifier, perhaps) {
                 let Order { when, delay, only, .. } = order;
                 let context = format!(
                     "era {}, chain {}, life {life}, killed {delay:?} after {when:?}, nearly only \
@@ -596,7 +597,7 @@ impl Chain<'_> {
         &self,
         order: &Order,
         killer: &mut dyn Killer,
-        looking: &mut Worker<'_>,
+        verifier: &mut Worker<'_>,
         perhaps: &Mutex<Perhaps>,
     ) -> Result<(), Flaw> {
         let actor = self.run.shared.actor(order.actor);
@@ -616,27 +617,27 @@ impl Chain<'_> {
             }
         }
         let mut more = Perhaps::default();
-        settle(looking, actor, self.target, self.passing, false, &mut more)?;
+        settle(verifier, actor, self.target, self.passing, false, &mut more)?;
         {
             let mut perhaps = lock(perhaps);
             perhaps.adds += more.adds;
             perhaps.steps += more.steps;
             perhaps.moves += more.moves;
         }
-        let took = probe(looking, actor, under_way.map(|it| it.of))?;
+        let took = probe(verifier, actor, under_way.map(|it| it.of))?;
         lock(&self.run.counts).probes.push(took);
         if order.life.is_multiple_of(64) {
-            looking.reopen()?;
+            verifier.reopen()?;
         }
         Ok(())
     }
 }
 
-fn who(number: usize) -> String {
+fn actor_name(number: usize) -> String {
     match number {
         DRIVER => "the driver".into(),
-        DYING..LOOKING => format!("a process of chain {}", number - DYING),
-        LOOKING..SURVIVORS => format!("who looks after chain {}", number - LOOKING),
+        DYING..VERIFIERS => format!("a process of chain {}", number - DYING),
+        VERIFIERS..SURVIVORS => format!("who looks after chain {}", number - VERIFIERS),
         _ => format!("survivor {}", number - SURVIVORS),
     }
 }
@@ -662,9 +663,9 @@ fn whole(map: &Map, what: &str) -> Result<(), Flaw> {
 fn faults(check: &mapvar::Check) -> String {
     let mut found: Vec<_> = check.findings().iter().collect();
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    let mut told: Vec<_> = found.iter().map(ToString::to_string).collect();
-    told.truncate(12);
-    told.join("; ")
+    let mut lines: Vec<_> = found.iter().map(ToString::to_string).collect();
+    lines.truncate(12);
+    lines.join("; ")
 }
 
 /// Waits until a process ends by itself; returns how it ended.
@@ -688,7 +689,7 @@ fn wait(mut child: std::process::Child, limit: Duration) -> Result<String, Flaw>
 /// Removes all variables. No space may stay in use, except by the records of Atomics, which wait
 /// for an Atomic of the same name.
 fn emptied(map: &Map, target: &Place, atomics: u64) -> Result<(), Flaw> {
-    let mut told = String::new();
+    let mut state = String::new();
     for _ in 0..8 {
         map.clear()?;
         // A value that does not fit makes the engine examine everything that dead processes left
@@ -710,7 +711,7 @@ fn emptied(map: &Map, target: &Place, atomics: u64) -> Result<(), Flaw> {
         if stat.used == atomics * 320 && check.findings().is_empty() && stat.variables == 0 {
             return Ok(());
         }
-        told = format!(
+        state = format!(
             "{} bytes are used where {} would be, {} variables; {}",
             stat.used,
             atomics * 320,
@@ -718,7 +719,7 @@ fn emptied(map: &Map, target: &Place, atomics: u64) -> Result<(), Flaw> {
             faults(&check)
         );
     }
-    Err(Flaw::Leaked(told))
+    Err(Flaw::Leaked(state))
 }
 
 /// The number of seats for processes.

@@ -34,7 +34,7 @@ pub(crate) fn start(
     super::process::start("survivor", shared, &[first, seed, passing, &target])
 }
 
-/// Runs the process until its block tells it to end.
+/// Runs the process until its block contains the order to end.
 pub(crate) fn run(shared: &Path, arguments: &[&str]) -> io::Result<ExitCode> {
     let shared = Shared::open(shared)?;
     let parsed = || {

@@ -424,7 +424,7 @@ impl<'a> Worker<'a> {
     fn transact(&mut self) -> Result<(), Flaw> {
         let stamp = self.stamp();
         let before = self.actor.get(own::TX);
-        let look = self.random.one_in(3) && before != 0;
+        let reads_first = self.random.one_in(3) && before != 0;
         let mut values = Vec::with_capacity(TX.len());
         for (what, size) in TX {
             size.fill(stamp, &mut self.buffer);
@@ -434,7 +434,7 @@ impl<'a> Worker<'a> {
         let mut seen = None;
         let done = self.map.transaction(|tx| {
             for (number, (name, value)) in values.iter().enumerate() {
-                if look && number < 2 {
+                if reads_first && number < 2 {
                     seen = Some((number, tx.get::<ByteBuf>(name)?.into_vec()));
                 }
                 if number + 1 < TX.len() || stamp.is_multiple_of(2) {

@@ -33,11 +33,11 @@ pub(crate) fn ask(options: &MapOptions, text: &str, kinds: &Kinds) -> String {
     let (mut seen, mut wrong): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
     for ((call, operate), kinds) in calls.iter().zip(kinds) {
         let began = Instant::now();
-        let answer = operate();
+        let outcome = operate();
         if began.elapsed() > LIMIT {
             wrong.push(format!("{call} took {:?}", began.elapsed()));
         }
-        match answer {
+        match outcome {
             _ if kinds.is_empty() => {}
             Ok(_) => wrong.push(format!("{call} LET IN")),
             Err(error) if !kinds.contains(&error.kind()) => {
@@ -63,13 +63,13 @@ impl Table {
     /// right.
     pub(crate) fn row(&mut self, case: &str, expected: &str, seen: &[Seen]) {
         let right = !seen.is_empty() && seen.iter().all(|seen| seen.right);
-        let mut told: Vec<&str> = Vec::new();
+        let mut texts: Vec<&str> = Vec::new();
         for seen in seen {
-            if !told.contains(&&*seen.what) && (!seen.right || right) {
-                told.push(&seen.what);
+            if !texts.contains(&&*seen.what) && (!seen.right || right) {
+                texts.push(&seen.what);
             }
         }
-        self.rows.push((case.into(), expected.into(), told.join("; "), right));
+        self.rows.push((case.into(), expected.into(), texts.join("; "), right));
         doing(format!("after {case:?}"));
     }
 

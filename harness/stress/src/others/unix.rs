@@ -137,13 +137,13 @@ impl World {
                 doing(format!("{what}: {squatter} against {user}, {}", target.text));
                 let kept = squat(self, squatter, user, &target);
                 let (before, beside) = (look(&target.path), listed(&target.path));
-                let answer = as_user(user, LIMIT, || ask(&target.options(), &target.text, &kinds));
+                let outcome = as_user(user, LIMIT, || ask(&target.options(), &target.text, &kinds));
                 let (after, beside_after) = (look(&target.path), listed(&target.path));
                 drop(kept);
-                seen.push(match answer {
+                seen.push(match outcome {
                     Err(why) => Seen::new(false, format!("WRONG: {why}")),
-                    Ok(answer) if answer.starts_with("WRONG") || answer == "PANIC" => {
-                        Seen::new(false, format!("{answer} (victim {user})"))
+                    Ok(outcome) if outcome.starts_with("WRONG") || outcome == "PANIC" => {
+                        Seen::new(false, format!("{outcome} (victim {user})"))
                     }
                     Ok(_) if before != after => {
                         Seen::new(false, format!("WRONG: changed: {before:?} is {after:?}"))
@@ -152,12 +152,12 @@ impl World {
                         Seen::new(false, "WRONG: nothing was there to begin with")
                     }
                     Ok(_) if beside != beside_after => Seen::new(false, "WRONG: something is left"),
-                    Ok(answer) => Seen::new(true, answer),
+                    Ok(outcome) => Seen::new(true, outcome),
                 });
                 remove(&target.path);
             }
         }
-        let title = format!("{}: {what}", place.told());
+        let title = format!("{}: {what}", place.name());
         self.table.row(&title, &told(&kinds), &seen);
     }
 }
@@ -170,7 +170,7 @@ enum Where {
 }
 
 impl Where {
-    fn told(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Name => "name",
             Self::Global => "global name",
@@ -595,18 +595,18 @@ fn ask_within(folder: &Path, place: &Path, kinds: &Kinds) -> Seen {
     let path = folder.join("x.map");
     let target = Target { text: path.display().to_string(), path, scope: None };
     let before = look(place);
-    let answer = as_user(USER, LIMIT, || ask(&target.options(), &target.text, kinds));
+    let outcome = as_user(USER, LIMIT, || ask(&target.options(), &target.text, kinds));
     let same = before == look(place);
     remove(place);
-    seen_of(answer, same)
+    seen_of(outcome, same)
 }
 
-pub(crate) fn seen_of(answer: Result<String, String>, same: bool) -> Seen {
-    match answer {
-        Ok(answer) if !answer.starts_with("WRONG") && answer != "PANIC" && same => {
-            Seen::new(true, answer)
+pub(crate) fn seen_of(outcome: Result<String, String>, same: bool) -> Seen {
+    match outcome {
+        Ok(outcome) if !outcome.starts_with("WRONG") && outcome != "PANIC" && same => {
+            Seen::new(true, outcome)
         }
-        Ok(answer) => Seen::new(false, if same { answer } else { format!("CHANGED: {answer}") }),
+        Ok(outcome) => Seen::new(false, if same { outcome } else { format!("CHANGED: {outcome}") }),
         Err(why) => Seen::new(false, format!("WRONG: {why}")),
     }
 }
@@ -680,17 +680,17 @@ fn races(world: &mut World, options: Seeded) {
                 ("there".into(), ())
             });
             let squatting = squatting.expect("a squatter");
-            let answer = as_user(USER, LIMIT + long, || {
+            let outcome = as_user(USER, LIMIT + long, || {
                 let (began, mut refused, mut made) = (Instant::now(), 0_u64, 0_u64);
                 while began.elapsed() < long {
                     for call in 0..3 {
                         let options = target.options();
-                        let answer = match call {
+                        let outcome = match call {
                             0 => options.open(),
                             1 => options.create(),
                             _ => options.open_or_create(),
                         };
-                        match answer {
+                        match outcome {
                             // If the name was free for a moment, the map is the victim's own.
                             Ok(map) if call > 0 && map.contains("planted").is_ok_and(|p| !p) => {
                                 made += 1;
@@ -712,9 +712,9 @@ fn races(world: &mut World, options: Seeded) {
             remove(&target.path);
             remove(&target.path.with_extension("other"));
             let precious = fs::read(home.join("own")).is_ok_and(|bytes| bytes == world.named);
-            seen_of(answer, precious)
+            seen_of(outcome, precious)
         });
-        let what = format!("{}: replaced all the time while it is opened", place.told());
+        let what = format!("{}: replaced all the time while it is opened", place.name());
         world.table.row(&what, "refused, or made anew", &seen);
     }
 }

@@ -164,8 +164,8 @@ fn object(make: Maker, name: &str, descriptor: &str) -> OwnedHandle {
 }
 
 fn victim(options: &MapOptions, text: &str, kinds: &Kinds) -> Seen {
-    let answer = ask(&options.clone().timeout(TIMEOUT), text, kinds);
-    Seen::new(!answer.starts_with("WRONG"), answer)
+    let outcome = ask(&options.clone().timeout(TIMEOUT), text, kinds);
+    Seen::new(!outcome.starts_with("WRONG"), outcome)
 }
 
 struct World {
@@ -215,13 +215,13 @@ impl World {
     }
 
     fn path(&mut self, what: &str, kinds: Kinds, path: &Path) {
-        let look = || {
+        let describe = || {
             let beside = fs::read_dir(self.folder.path()).map_or(0, Iterator::count);
             (fs::read(path).ok(), fs::metadata(path).ok().map(|of| of.len()), beside)
         };
-        let before = look();
+        let before = describe();
         let mut seen = victim(&Map::options().file(path), &path.display().to_string(), &kinds);
-        if look() != before {
+        if describe() != before {
             seen = Seen::new(false, "WRONG: it has changed, or something is left");
         }
         self.table.row(&format!("file: {what}"), &told(&kinds), &[seen]);

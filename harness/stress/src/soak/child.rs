@@ -1,5 +1,5 @@
-//! One of the processes: it does everything that a program can do with a map, until it is told to
-//! end.
+//! One of the processes: it does everything that a program can do with a map, until the order to
+//! end arrives.
 
 use super::{PASSING, SUM, drift::Sample};
 use crate::region::{LIMIT, Place};
@@ -111,7 +111,7 @@ impl Worker<'_> {
     }
 
     /// Verifies that a variable of this process's own still has the value that the process left.
-    fn look(&self, map: &Map, at: usize, own: &str) -> Done {
+    fn verify(&self, map: &Map, at: usize, own: &str) -> Done {
         let Some(left) = self.memory.own.get(&(at, own.to_owned())) else { return Ok(()) };
         let is_so = match left {
             Own::Number(number) => {
@@ -127,14 +127,14 @@ impl Worker<'_> {
 
     /// Verifies one of this process's own variables, gives it a new value and verifies that.
     fn leave(&mut self, map: &Map, at: usize, own: &str, left: Own) -> Done {
-        self.look(map, at, own)?;
+        self.verify(map, at, own)?;
         match &left {
             Own::Number(number) => self.timed("set a number", || map.set(own, *number))?,
             Own::Bytes(stamp) => self.timed("set bytes", || map.set(own, stamped(*stamp)))?,
             Own::Nothing => drop(self.timed("remove", || map.remove(own))?),
         }
         self.memory.own.insert((at, own.to_owned()), left);
-        self.look(map, at, own)
+        self.verify(map, at, own)
     }
 
     /// Does one random operation, in the map at `at`.

@@ -62,7 +62,7 @@ pub(crate) fn role(words: &[&str]) -> ExitCode {
 
 /// The reports of the children.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct Reports {
     attaches: u64,
     operations: u64,
     /// In microseconds.
@@ -78,7 +78,7 @@ pub(crate) struct Told {
 
 struct Crew {
     places: Vec<Place>,
-    told: Arc<Mutex<Told>>,
+    reports: Arc<Mutex<Reports>>,
     peers: Vec<Peer>,
     processes: usize,
     stayers: usize,
@@ -87,8 +87,8 @@ struct Crew {
 }
 
 impl Crew {
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reports(&self) -> MutexGuard<'_, Reports> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn start(&mut self, number: usize) -> Peer {
@@ -106,13 +106,13 @@ impl Crew {
         // glibc then returns freed memory to the system at once, so that growth means a leak.
         command.env("MALLOC_MMAP_THRESHOLD_", "65536").env("MALLOC_TRIM_THRESHOLD_", "65536");
         let mut peer = Peer::start(&mut command).expect("start a process");
-        let (output, told) = (peer.take_output().expect("its output"), self.told.clone());
+        let (output, reports) = (peer.take_output().expect("its output"), self.reports.clone());
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                hear(&mut told.lock().unwrap_or_else(PoisonError::into_inner), number, &line);
+                hear(&mut reports.lock().unwrap_or_else(PoisonError::into_inner), number, &line);
             }
         });
-        self.told().heard.insert(number, Instant::now());
+        self.reports().heard.insert(number, Instant::now());
         peer
     }
 
@@ -133,54 +133,54 @@ impl Crew {
 
     /// Brings all processes to rest; returns their samples.
     fn pause(&mut self) -> HashMap<usize, Sample> {
-        self.told().paused.clear();
+        self.reports().paused.clear();
         for peer in &mut self.peers {
             peer.tell("pause");
         }
         let began = Instant::now();
         loop {
-            let mut told = self.told();
-            if told.paused.len() == self.peers.len() || !told.wrong.is_empty() {
-                return std::mem::take(&mut told.paused);
+            let mut reports = self.reports();
+            if reports.paused.len() == self.peers.len() || !reports.wrong.is_empty() {
+                return std::mem::take(&mut reports.paused);
             }
             if began.elapsed() > LIMIT * 4 {
                 let missing =
-                    (0..self.peers.len()).find(|number| !told.paused.contains_key(number));
-                told.wrong.push(format!("process {missing:?} does not come to rest"));
+                    (0..self.peers.len()).find(|number| !reports.paused.contains_key(number));
+                reports.wrong.push(format!("process {missing:?} does not come to rest"));
             }
-            drop(told);
+            drop(reports);
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     fn go_on(&mut self) {
         let epoch = self.epoch;
-        let mut told = self.told();
-        told.heard.values_mut().for_each(|heard| *heard = Instant::now());
-        (told.epoch, told.added) = (epoch, [0; 2]);
-        drop(told);
+        let mut reports = self.reports();
+        reports.heard.values_mut().for_each(|heard| *heard = Instant::now());
+        (reports.epoch, reports.added) = (epoch, [0; 2]);
+        drop(reports);
         for peer in &mut self.peers {
             peer.tell(&format!("go {epoch}"));
         }
     }
 }
 
-fn hear(told: &mut Told, number: usize, line: &str) {
-    told.heard.insert(number, Instant::now());
+fn hear(reports: &mut Reports, number: usize, line: &str) {
+    reports.heard.insert(number, Instant::now());
     let mut words = line.split(' ');
     match words.next() {
         Some("round") => {
             let mut next = || words.next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
-            told.attaches += next();
-            told.operations += next();
-            told.slowest = told.slowest.max(next());
-            if next() == told.epoch {
-                told.added[0] += next();
-                told.added[1] += next();
+            reports.attaches += next();
+            reports.operations += next();
+            reports.slowest = reports.slowest.max(next());
+            if next() == reports.epoch {
+                reports.added[0] += next();
+                reports.added[1] += next();
             }
         }
-        Some("paused") => drop(told.paused.insert(number, Sample::of(words))),
-        _ => told.wrong.push(format!("process {number}: {line}")),
+        Some("paused") => drop(reports.paused.insert(number, Sample::of(words))),
+        _ => reports.wrong.push(format!("process {number}: {line}")),
     }
 }
 
@@ -224,7 +224,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
     let mut crew = Crew {
         places,
-        told: Arc::default(),
+        reports: Arc::default(),
         peers: Vec::new(),
         processes,
         stayers: processes / 4,
@@ -235,18 +235,18 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         let peer = crew.start(number);
         crew.peers.push(peer);
     }
-    crew.told().epoch = 1;
+    crew.reports().epoch = 1;
     let mut drift = Drift::default();
     let (mut kills, mut tick) = (0_u64, 0_u64);
     for sample in 0..samples {
         let began = Instant::now();
         let mut next_kill = Instant::now();
-        while began.elapsed() < length / samples as u32 && crew.told().wrong.is_empty() {
+        while began.elapsed() < length / samples as u32 && crew.reports().wrong.is_empty() {
             doing(format!("sample {sample}, kill {kills}"));
             tick += 1;
             for map in &maps {
                 if let Err(error) = map.set("tick", tick) {
-                    crew.told().wrong.push(format!("tick: {error}"));
+                    crew.reports().wrong.push(format!("tick: {error}"));
                 }
             }
             if Instant::now() >= next_kill {
@@ -257,28 +257,28 @@ pub(crate) fn run(options: &Options) -> ExitCode {
                 let pause = u64::from(mean / 2) + crew.random.below(mean.into());
                 next_kill += Duration::from_micros(pause);
             }
-            let mut told = crew.told();
-            let silent = told.heard.iter().find(|(_, heard)| heard.elapsed() > LIMIT * 4);
+            let mut reports = crew.reports();
+            let silent = reports.heard.iter().find(|(_, heard)| heard.elapsed() > LIMIT * 4);
             if let Some(number) = silent.map(|(number, _)| *number) {
-                told.wrong.push(format!("process {number} hangs: no word for {:?}", LIMIT * 4));
+                reports.wrong.push(format!("process {number} hangs: no word for {:?}", LIMIT * 4));
             }
-            drop(told);
+            drop(reports);
             std::thread::sleep(Duration::from_millis(10));
         }
         doing(format!("pause {sample}"));
         let children = crew.pause();
-        if !crew.told().wrong.is_empty() {
+        if !crew.reports().wrong.is_empty() {
             break;
         }
         let figures = at_rest(&crew, &maps, &folder, &name, children);
         match figures {
             Ok(figures) => drift.note(figures, crew.stayers),
-            Err(wrong) => crew.told().wrong.push(wrong),
+            Err(wrong) => crew.reports().wrong.push(wrong),
         }
         crew.epoch += 1;
         for map in &maps {
             if let Err(error) = prepare(map, crew.epoch) {
-                crew.told().wrong.push(format!("at rest: {error}"));
+                crew.reports().wrong.push(format!("at rest: {error}"));
             }
         }
         crew.go_on();
@@ -304,29 +304,29 @@ fn at_rest(
     name: &str,
     children: HashMap<usize, Sample>,
 ) -> Result<drift::Figures, String> {
-    let told = |error: mapvar::Error| format!("at rest: {error}");
+    let with_context = |error: mapvar::Error| format!("at rest: {error}");
     let mut figures = drift::Figures { children, ..drift::Figures::default() };
-    let added = crew.told().added;
+    let added = crew.reports().added;
     for ((map, place), added) in maps.iter().zip(&crew.places).zip(added) {
         // A killed process did not report its last increments.
-        let count = map.find::<u64>("count").map_err(told)?.unwrap_or(0);
+        let count = map.find::<u64>("count").map_err(with_context)?.unwrap_or(0);
         if count < added {
             return Err(format!("{added} were added to an Atomic, and it says {count}"));
         }
         let sum = (0..8).try_fold(0, |sum, at| Ok(sum + map.get::<i64>(&format!("a{at}"))?));
-        if sum.map_err(told)? != SUM {
+        if sum.map_err(with_context)? != SUM {
             return Err("a transaction was torn: the sum is another".into());
         }
         if place.is_file() {
-            figures.region = map.stat().map_err(told)?.region;
+            figures.region = map.stat().map_err(with_context)?.region;
         }
-        let used = clear(map).map_err(told)?;
+        let used = clear(map).map_err(with_context)?;
         *(if place.is_file() { &mut figures.unswept } else { &mut figures.used }) = used;
-        let region = Region::open(place).map_err(told)?;
+        let region = Region::open(place).map_err(with_context)?;
         // The seats of the processes that keep the map open, if they ever needed one, and our own.
         // The seat of a process killed just now comes free when the system has cleaned up.
         let theirs = crew.stayers.div_ceil(2) + 1;
-        figures.seats += region.seats_beyond(theirs).map_err(told)? as u64;
+        figures.seats += region.seats_beyond(theirs).map_err(with_context)? as u64;
     }
     let entries = fs::read_dir(folder.path()).map_err(|error| error.to_string())?;
     if !objects(&format!("{name}.k")).is_empty() {
@@ -346,7 +346,7 @@ fn end(
     options: &Options,
 ) -> Vec<String> {
     doing("the end");
-    let mut wrong = std::mem::take(&mut crew.told().wrong);
+    let mut wrong = std::mem::take(&mut crew.reports().wrong);
     if !wrong.is_empty() {
         crew.peers.clear();
         return wrong;
@@ -358,7 +358,7 @@ fn end(
             wrong.push(format!("process {number} failed"));
         }
     }
-    wrong.append(&mut crew.told().wrong);
+    wrong.append(&mut crew.reports().wrong);
     let mut notes = 0;
     for (map, place) in maps.into_iter().zip(&crew.places) {
         let mut left = || -> Result<u64, mapvar::Error> {
@@ -407,23 +407,23 @@ fn end(
             wrong.push(format!("{name} is left in the folder"));
         }
     }
-    let told = crew.told();
+    let reports = crew.reports();
     println!(
         "{} operations, the slowest {:.1} ms; at the end {notes} notes of the check",
-        told.operations,
-        told.slowest as f64 / 1000.0
+        reports.operations,
+        reports.slowest as f64 / 1000.0
     );
     let length = if options.seeded.short { "0.1".into() } else { options.minutes.to_string() };
     figure(
         &format!("soak{}", system()),
         format!(
             "{length} min, {count} processes, {kills} kills, {} attaches, {} operations, {} hung",
-            told.attaches,
-            told.operations,
-            u64::from(told.slowest > LIMIT.as_micros() as u64)
+            reports.attaches,
+            reports.operations,
+            u64::from(reports.slowest > LIMIT.as_micros() as u64)
         ),
         "0 hung",
     );
-    drop(told);
+    drop(reports);
     wrong
 }

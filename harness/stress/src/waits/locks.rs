@@ -19,7 +19,7 @@ pub(super) fn worker(name: &str, seed: &str) {
     let mut random = Random::new(seed.parse().expect("a seed"));
     let me = u64::from(std::process::id());
     let taken = map.atomic_or("taken", 0_u64).expect("a counter");
-    let told = map.atomic_or("told", 0_u64).expect("a counter");
+    let recovered = map.atomic_or("told", 0_u64).expect("a counter");
     let wrong = |what: String| {
         println!("WRONG: {what}");
         let _ = map.atomic_or("wrong", 0_u64).and_then(|wrong| wrong.fetch_add(1));
@@ -51,7 +51,7 @@ pub(super) fn worker(name: &str, seed: &str) {
             }
             Outcome::Acquired => {}
             Outcome::Recovered(dead) => {
-                told.fetch_add(1).expect("a count");
+                recovered.fetch_add(1).expect("a count");
                 if found != 0 && found != u64::from(dead.pid) {
                     wrong(format!(
                         "lock {number}: {found} is within, and {} is said to be dead",
@@ -88,7 +88,7 @@ pub(super) fn run(short: bool) -> bool {
     let name = unique("waits.locks");
     let map = Map::options().name(&name).size(1 << 20).create().expect("a map");
     let counter = |name: &str| map.atomic_or(name, 0_u64).expect("a counter");
-    let (taken, told, wrong) = (counter("taken"), counter("told"), counter("wrong"));
+    let (taken, recovered, wrong) = (counter("taken"), counter("told"), counter("wrong"));
     let seed = seed_of_clock();
     println!("locks: seed {seed}");
     let mut random = Random::new(seed);
@@ -153,7 +153,7 @@ pub(super) fn run(short: bool) -> bool {
         format!(
             "{} taken, {kills} killed, {} told of, {stops} holders stopped, {faults} wrong",
             count(&taken),
-            count(&told),
+            count(&recovered),
         ),
         "0 wrong",
     );

@@ -24,7 +24,7 @@ mod unix {
     pub const WHAT: (&str, f64) = ("a raw futex", 1.1);
 
     /// Polls before a sleep: one, if both processes share a processor.
-    static LOOKS: AtomicU32 = AtomicU32::new(1);
+    static POLLS: AtomicU32 = AtomicU32::new(1);
 
     fn words(path: &str) -> &'static [AtomicU32; 32] {
         let file = File::options().read(true).write(true).open(path).expect("the file");
@@ -41,7 +41,7 @@ mod unix {
 
     /// Restricts this process to one processor.
     pub fn pin(processor: usize) -> bool {
-        LOOKS.store(if processor == 0 { 1 } else { 100 }, SeqCst);
+        POLLS.store(if processor == 0 { 1 } else { 100 }, SeqCst);
         let mut set = rustix::thread::CpuSet::new();
         set.set(processor);
         rustix::thread::sched_setaffinity(None, &set).is_ok()
@@ -50,9 +50,9 @@ mod unix {
     /// Waits until the word differs from `seen`; returns its new value.
     fn wait(word: &AtomicU32, seen: u32) -> u32 {
         // On one processor, more polls would only keep the other process from running.
-        let looks = LOOKS.load(SeqCst);
+        let polls = POLLS.load(SeqCst);
         loop {
-            for _ in 0..looks {
+            for _ in 0..polls {
                 let now = word.load(SeqCst);
                 if now != seen {
                     return now;
@@ -86,7 +86,7 @@ mod unix {
 
     impl Pinger {
         pub fn new(processor: &str) -> Self {
-            LOOKS.store(if processor == "0" { 1 } else { 100 }, SeqCst);
+            POLLS.store(if processor == "0" { 1 } else { 100 }, SeqCst);
             let path = format!("/dev/shm/mapvar.{}", unique("waits.raw"));
             File::create_new(&path).and_then(|file| file.set_len(4096)).expect("a file");
             let echo = start_role("raw", &[&path, processor]);

@@ -157,7 +157,7 @@ fn living(world: &mut World) {
             world.table.row(&format!("{what} in use: another user {case}"), expected, &seen);
         }
         let seen = SQUATTERS.map(|squatter| {
-            let answer = as_user(squatter, LIMIT, || {
+            let outcome = as_user(squatter, LIMIT, || {
                 let native =
                     target.path.file_name().and_then(|name| name.to_str()).expect("a name");
                 let native = Section::options().name(Name::native(native).expect("a name")).open();
@@ -172,7 +172,7 @@ fn living(world: &mut World) {
                 let wrong = kinds.iter().find(|(seen, wanted)| *seen != Some(*wanted));
                 wrong.map_or("PermissionDenied".into(), |wrong| format!("WRONG: {wrong:?}"))
             });
-            seen_of(answer, look(&target.path) == before)
+            seen_of(outcome, look(&target.path) == before)
         });
         let case = format!("{what} in use: another user opens it by its path and native name");
         world.table.row(&case, "PermissionDenied", &seen);
@@ -185,7 +185,7 @@ fn living(world: &mut World) {
 fn handed_over(world: &mut World) {
     let target = world.name(0);
     let seen = SQUATTERS.map(|squatter| {
-        let answer = as_user(0, LIMIT, || {
+        let outcome = as_user(0, LIMIT, || {
             let map = target.options().create().expect("a map");
             map.set("own", 1).expect("set");
             let name = Name::new(&target.text).expect("a name").with_suffix(".map");
@@ -210,7 +210,7 @@ fn handed_over(world: &mut World) {
             });
             given.unwrap_or_else(|why| format!("WRONG: {why}"))
         });
-        seen_of(answer, true)
+        seen_of(outcome, true)
     });
     world.table.row(
         "reader: its descriptor and view, given to another user",
@@ -261,14 +261,14 @@ fn reader(world: &mut World) {
                 target.path = crate::region::place_of(0, &target.text);
             }
             let user_has = has_map(user, &target, "own");
-            let answer = as_user(user, LIMIT, || {
+            let outcome = as_user(user, LIMIT, || {
                 let map = target.options().read_only(true).open().expect("a map for who reads");
                 assert_eq!(map.get::<i64>("own").expect("own"), 1);
                 writable_parts(&target.path).unwrap_or("none".into())
             });
             drop(user_has);
             super::remove(&target.path);
-            seen_of(answer, true)
+            seen_of(outcome, true)
         });
         let what = if named { "name" } else { "file" };
         world.table.row(&format!("reader: by {what}, a way to write"), "none", &seen);
@@ -319,7 +319,7 @@ fn gate(world: &mut World) {
             file
         });
         let before = look(&target.path);
-        let answer = as_user(USER, LIMIT, || {
+        let outcome = as_user(USER, LIMIT, || {
             let began = std::time::Instant::now();
             match target.options().open() {
                 Err(error)
@@ -333,13 +333,13 @@ fn gate(world: &mut World) {
         let same = before == look(&target.path);
         drop(locking);
         super::remove(&target.path);
-        seen_of(answer, same)
+        seen_of(outcome, same)
     });
     world.table.row("file: mode 0644, all of it locked by who may read it", "TimedOut", &seen);
 }
 
-fn denied(answer: mapvar::Result<Map>) -> String {
-    match answer {
+fn denied(outcome: mapvar::Result<Map>) -> String {
+    match outcome {
         Err(error) if DENIED[0].contains(&error.kind()) => "PermissionDenied".into(),
         other => format!("WRONG: {other:?}"),
     }
@@ -366,21 +366,21 @@ fn sealed(world: &mut World) {
         });
         let making = making.expect("a squatter");
         let path = format!("/proc/{}/fd/{}", making.pid, making.said);
-        let answer = as_user(USER, LIMIT, || {
+        let outcome = as_user(USER, LIMIT, || {
             let options = Map::options().file(&path);
             let opened = denied(options.open());
             if opened == "PermissionDenied" { denied(options.open_or_create()) } else { opened }
         });
-        seen_of(answer, true)
+        seen_of(outcome, true)
     });
     world.table.row("file: memory of another process, /proc/<pid>/fd", "PermissionDenied", &seen);
     let seen = [USER, 0].map(|user| {
-        let answer = as_user(user, LIMIT, || {
+        let outcome = as_user(user, LIMIT, || {
             let file = make(libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW);
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
             denied(Map::options().file(&path).open())
         });
-        seen_of(answer, true)
+        seen_of(outcome, true)
     });
     world.table.row(
         "file: memory sealed against writing, /proc/self/fd",
