@@ -249,7 +249,8 @@ impl Run<'_> {
         };
         let failed = mem.failed();
         self.disk_failed |= failed.contains(&Call::Barrier);
-        // A set that reclaimed the name of a removed variable may have flushed first, completely or not.
+        // A set that reclaimed the name of a removed variable may have flushed first, completely or
+        // not.
         self.durable.extend(before.filter(|_| what != "flush"));
         mem.fail(0, 0);
         self.free(what);

@@ -106,7 +106,7 @@ pub(crate) fn role(words: &[&str]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-// --- In the children ---------------------------------------------------------------------------------
+// --- In the children -----------------------------------------------------------------------------
 
 /// What this process owns in a region.
 enum Held<'a> {
