@@ -1,7 +1,7 @@
 //! Measures the time from the death of a lock's owner until a peer that waits for the lock has
 //! finished its operation.
 //!
-//! The owner takes the lock itself, with the engine's own `Locks` on the map's own word, so that it
+//! The owner takes the lock itself, with the engine's own `Locks` on the map's own word. So it
 //! certainly owns the lock when it is killed. For a flush, the engine owns the flush lock: its
 //! flush waits for a variable whose lock another thread of the process owns.
 
