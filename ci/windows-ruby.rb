@@ -1,4 +1,4 @@
-# What the tests of the gem rest on, tried under Wine: `ci/windows-ruby --check`. The argument is a DLL that the script builds.
+# What the gem's tests depend on, tried under Wine: `ci/windows-ruby --check`. The argument is a DLL that the script builds.
 DLL = File.expand_path(ARGV.shift)
 
 require "test/unit"
@@ -55,7 +55,7 @@ class WindowsRuby < Test::Unit::TestCase
     assert_equal "ready\n", output.gets
     Process.kill(:KILL, pid)
     Process.wait(pid)
-    assert_predicate $?, :exited? # by code 0: on Windows Ruby cannot say more
+    assert_predicate $?, :exited? # with code 0: on Windows Ruby reports no more
     assert_nil output.gets
   end
 

@@ -1,4 +1,4 @@
-//! get and set by handles, beside iceoryx2's blackboard and a robust mutex.
+//! Reads and writes by handle, compared with iceoryx2's blackboard and a robust mutex.
 
 use crate::{
     Result,
@@ -14,7 +14,7 @@ pub const GET: &str = "iceoryx2 EntryHandle::get";
 const UPDATE: &str = "iceoryx2 update_with_copy";
 const MUTEX: &str = "robust mutex lock+unlock";
 
-/// A blackboard with numbers under the keys 0 to 31 and 64 bytes under those from 100.
+/// A blackboard with numbers under the keys 0 to 31, and 64 bytes under the keys 100 to 131.
 pub struct Blackboard {
     _node: Node<ipc::Service>,
     service: iceoryx2::service::port_factory::blackboard::PortFactory<ipc::Service, u64>,
@@ -41,13 +41,13 @@ impl Blackboard {
     }
 }
 
-/// A map of this program's own, with nothing in it.
+/// Creates an empty map that only this program uses.
 pub fn map(label: &str, size: u64) -> Result<Map> {
     let name = format!("bench-{label}.{}", std::process::id());
     Ok(Map::options().name(name).size(size).create()?)
 }
 
-/// A loop over one operation; `step` gets a number that is another each time.
+/// Returns a loop over one operation; `step` gets a different number each time.
 pub fn each(mut step: impl FnMut(u64)) -> impl FnMut(u64) {
     move |count| {
         for number in 0..count {
@@ -63,7 +63,7 @@ pub fn legs(plan: &Plan) -> Result<Vec<Leg>> {
     let number = map.var_or("number", 7_u64)?;
     let bytes = map.var_or("bytes", vec![7_u8; 64])?;
     if plan.steps.is_some() {
-        // The peers' own set-up is not to be counted.
+        // The set-up of the peers must not be counted.
         return Ok(ours(atomic, number, bytes).into());
     }
     let board = Blackboard::new()?;
@@ -79,7 +79,7 @@ pub fn legs(plan: &Plan) -> Result<Vec<Leg>> {
     legs.push(get_bytes.beside(
         GET,
         0.75,
-        // As ours: into a buffer that is there.
+        // Into an existing buffer, as ours does.
         {
             let mut into = [0; 64];
             each(move |_| {

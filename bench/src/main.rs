@@ -1,13 +1,13 @@
-//! mapvar beside its peers, in one run, as ratios.
+//! mapvar compared with its peers, in one run, as ratios.
 //!
 //! `cargo run --release --manifest-path bench/Cargo.toml [-- [--quick] [--steps N] [WORD...]]`:
-//! only the legs whose name has all the words. `--steps N` runs our side alone, N times, without a
-//! clock: for `valgrind --tool=callgrind` and `perf stat`.
+//! runs the legs whose names contain all the words. `--steps N` runs our side alone, N times,
+//! without a clock: for `valgrind --tool=callgrind` and `perf stat`.
 //!
-//! How it measures: everything on one core; our side and each peer take turns, many short rounds;
-//! the figure is the median of the rounds, and the ratio is the median of the ratios of each round,
-//! so that a machine that is slow for a while is slow for both. Figures are of tight loops. Nothing
-//! here fails for being slow.
+//! How it measures: everything runs on one core, and our side and each peer take turns in many
+//! short rounds. A figure is the median of its rounds. A ratio is the median of each round's ratio,
+//! so a machine that is slow for a while slows both sides. Figures are of tight loops. No slow
+//! result is a failure.
 
 mod handles;
 mod measure;
@@ -18,7 +18,7 @@ mod readers;
 use measure::{Leg, Plan};
 use std::process::ExitCode;
 
-/// Makes its legs.
+/// Creates the legs of a group.
 type Group<'a> = &'a dyn Fn(&Plan) -> Result<Vec<Leg>>;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -37,7 +37,7 @@ fn run() -> Result<()> {
     let plan = Plan::from_args(std::env::args().skip(1))?;
     iceoryx2::prelude::set_log_level(iceoryx2::prelude::LogLevel::Error);
     let cores = core_affinity::get_core_ids().unwrap_or_default();
-    // The last one: interrupts mostly come to the first.
+    // The last core, since most interrupts go to the first.
     if let Some(core) = cores.last() {
         core_affinity::set_for_current(*core);
     }

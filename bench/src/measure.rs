@@ -3,11 +3,11 @@
 use crate::Result;
 use std::time::{Duration, Instant};
 
-/// What to run, and how long.
+/// The legs to run, and the number and length of their rounds.
 #[derive(Debug)]
 pub struct Plan {
     words: Vec<String>,
-    /// Our side alone, so many times, without a clock.
+    /// Runs our side alone, this many times, without a clock.
     pub steps: Option<u64>,
     pub rounds: usize,
     pub round: Duration,
@@ -15,8 +15,8 @@ pub struct Plan {
 
 impl Plan {
     pub fn from_args(args: impl Iterator<Item = String>) -> Result<Self> {
-        // Shorter than a time slice of the system's scheduler: on a busy machine most rounds are
-        // not interrupted, and the median is of those.
+        // A round is shorter than a time slice of the scheduler. So on a busy machine most rounds
+        // are not interrupted, and the median is of those.
         let round = Duration::from_micros(250);
         let mut plan = Self { words: Vec::new(), steps: None, rounds: 2001, round };
         let mut args = args;
@@ -27,7 +27,7 @@ impl Plan {
                     let count = args.next().ok_or("--steps: how many?")?;
                     plan.steps = Some(count.parse()?);
                 }
-                // What `cargo bench` adds.
+                // `cargo bench` adds this.
                 "--bench" => {}
                 _ if arg.starts_with('-') => {
                     return Err(format!("{arg}: [--quick] [--steps N] [WORD...]").into());
@@ -38,13 +38,13 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Whether the leg of this name is asked for.
+    /// Returns whether this leg was asked for.
     pub fn wants(&self, operation: &str) -> bool {
         self.words.iter().all(|word| operation.contains(word.as_str()))
     }
 }
 
-/// Runs an operation so many times.
+/// Runs an operation a given number of times.
 pub type Work = Box<dyn FnMut(u64)>;
 
 struct Peer {
@@ -53,7 +53,7 @@ struct Peer {
     work: Work,
 }
 
-/// One line of the table for each peer.
+/// An operation; prints one line of the table for each peer.
 pub struct Leg {
     operation: String,
     ours: Work,
@@ -65,7 +65,7 @@ impl Leg {
         Self { operation: operation.into(), ours: Box::new(ours), peers: Vec::new() }
     }
 
-    /// Adds a peer; `goal` is what ours / peer is to be at the most.
+    /// Adds a peer; `goal` is the largest accepted ratio of ours to the peer's.
     pub fn beside(
         mut self,
         name: &'static str,
@@ -76,7 +76,7 @@ impl Leg {
         self
     }
 
-    /// Measures it and prints its lines.
+    /// Measures the operation and prints its lines.
     pub fn run(mut self, plan: &Plan) {
         if !plan.wants(&self.operation) {
             return;
@@ -96,7 +96,7 @@ impl Leg {
         let mut figures = vec![Vec::with_capacity(plan.rounds); works.len()];
         for _ in 0..plan.rounds {
             for ((work, &count), figures) in works.iter_mut().zip(&counts).zip(&mut figures) {
-                // The caches are the other side's: not our business.
+                // Warms up the caches, which hold the other side's data.
                 work(count / 8);
                 figures.push(time(&mut **work, count));
             }
@@ -133,11 +133,11 @@ fn time(work: &mut dyn FnMut(u64), count: u64) -> f64 {
     began.elapsed().as_nanos() as f64 / count as f64
 }
 
-/// How many operations take about as long as a round should.
+/// Returns how many operations take at least as long as a round.
 fn count_for(round: Duration, work: &mut dyn FnMut(u64)) -> u64 {
     let mut count = 64;
     loop {
-        // The shortest of some: the others were interrupted.
+        // The shortest of five, since the others may have been interrupted.
         let each = (0..5).map(|_| time(work, count)).fold(f64::INFINITY, f64::min);
         let took = each * count as f64;
         if took >= round.as_nanos() as f64 {
@@ -147,7 +147,7 @@ fn count_for(round: Duration, work: &mut dyn FnMut(u64)) -> u64 {
     }
 }
 
-/// The median. 0 of nothing.
+/// Returns the median; 0 of an empty list.
 pub fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);

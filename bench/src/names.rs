@@ -1,4 +1,4 @@
-//! get and set by name, beside hash maps of this process.
+//! Reads and writes by name, compared with hash maps in this process.
 
 use crate::{
     Result,
@@ -16,8 +16,8 @@ use std::{
 /// Bytes of a name.
 const NAME: usize = 26;
 
-/// The names in the order in which they are asked for, one behind the other, so that only the map
-/// misses the caches.
+/// The names in the order of the lookups, packed one behind the other, so that only lookups in the
+/// map miss the caches.
 #[derive(Clone)]
 struct Queries {
     packed: Rc<str>,
@@ -31,7 +31,7 @@ fn name(number: usize) -> String {
 impl Queries {
     fn new(count: usize) -> Self {
         let mut numbers: Vec<usize> = (0..count).collect();
-        // Fisher and Yates, by xorshift.
+        // A Fisher-Yates shuffle, with numbers by xorshift.
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         for last in (1..count).rev() {
             random ^= random << 13;
@@ -44,7 +44,7 @@ impl Queries {
         Self { packed: packed.into(), at: 0 }
     }
 
-    /// The next one; after the last comes the first.
+    /// Returns the next name; the first follows the last.
     #[inline]
     fn next(&mut self) -> &str {
         let at = if self.at == self.packed.len() { 0 } else { self.at };
@@ -53,12 +53,12 @@ impl Queries {
     }
 }
 
-/// A loop over the names.
+/// Returns a loop over the names.
 fn each<F: FnMut(&str, u64)>(queries: &Queries, mut step: F) -> impl FnMut(u64) + use<F> {
     let mut queries = queries.clone();
     move |count| {
         for number in 0..count {
-            // Of a length that the compiler does not know.
+            // `black_box` hides the length from the compiler.
             step(black_box(queries.next()), number);
         }
     }
@@ -76,7 +76,8 @@ fn set(queries: &Queries, map: &Map) -> impl FnMut(u64) + use<> {
 
 type Shelf<S> = HashMap<String, u64, S>;
 
-/// Filled in the order of the names, which is not the one in which they are asked for; as the map.
+/// Fills a hash map in the order of the names, as the map is filled; the lookups have another
+/// order.
 fn shelf<S: BuildHasher + Default>(count: usize) -> Shelf<S> {
     (0..count).map(name).zip(0..).collect()
 }
@@ -99,7 +100,7 @@ pub fn legs(plan: &Plan, count: usize) -> Result<Vec<Leg>> {
     }
     let [get_title, set_title] = titles;
     let queries = Queries::new(count);
-    // Each number takes 320 bytes; the index, while it is doubled, 50 more.
+    // Each number takes 320 bytes; the index takes 50 more while it is doubled.
     let map = map("names", count as u64 * 400)?;
     for (name, number) in (0..count).map(name).zip(0_u64..) {
         map.set(&name, number)?;

@@ -1,8 +1,8 @@
-//! Two readers of one variable, beside two readers of different ones.
+//! Two readers of one variable, compared with two readers of different variables.
 //!
-//! Three legs take turns: this thread alone; with another on the other core that reads another
-//! variable (the control: two busy cores slow each other on some machines); with another that reads
-//! the same one. The ratio is same / different.
+//! Three legs take turns. In the first, this thread reads alone. In the second, a thread on the
+//! other core reads another variable (the control: two busy cores slow each other on some
+//! machines). In the third, that thread reads the same variable. The ratio is same / different.
 
 use crate::{
     Result,
@@ -25,7 +25,7 @@ const DIFFERENT: usize = 1;
 const SAME: usize = 2;
 const END: usize = 3;
 
-/// What the other reader is told, and how far it got; a cache line each.
+/// The order for the other reader, and its progress; each has a cache line of its own.
 #[derive(Default)]
 #[repr(align(128))]
 struct Line(AtomicUsize);
@@ -36,7 +36,7 @@ struct Shared {
     batches: Line,
 }
 
-/// Reads in one batch, between two looks at the order.
+/// Reads in one batch, between two loads of the order.
 const BATCH: usize = 256;
 
 fn other(shared: &Shared, mut same: impl FnMut(), mut different: impl FnMut()) {
@@ -75,7 +75,7 @@ fn measure(
     let mut round = |order, count: u64| {
         shared.order.0.store(order, Relaxed);
         let mut seen = shared.batches.0.load(Relaxed);
-        // Until the other one is at it.
+        // Waits until the other reader is running.
         for _ in 0..2 {
             while order != IDLE && shared.batches.0.load(Relaxed) == seen {
                 std::hint::spin_loop();
@@ -88,7 +88,7 @@ fn measure(
         }
         let took = began.elapsed().as_nanos() as f64;
         let batches = shared.batches.0.load(Relaxed) - seen;
-        // A round in which the other one did not run tells nothing.
+        // A round in which the other reader did not run is discarded.
         let ran = order == IDLE || batches as u64 * BATCH as u64 * 4 > count;
         shared.order.0.store(IDLE, Relaxed);
         ran.then_some(took / count as f64)
@@ -116,7 +116,7 @@ fn measure(
     }
 }
 
-/// Prints its lines itself: they are of another form.
+/// Measures the two readers; prints its own lines, which have another form, and returns no legs.
 pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
     let titles = ["same Atomic<u64>", "same Var<u64>", "same iceoryx2 entry"];
     if plan.steps.is_some() || !titles.iter().any(|title| plan.wants(title)) {
@@ -154,7 +154,7 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
     );
 
     let board = Blackboard::new()?;
-    // Far enough from each other to share no cache line.
+    // Keys far enough apart to share no cache line.
     let (one, again, two) =
         (board.reader::<u64>(1)?, board.reader::<u64>(1)?, board.reader::<u64>(20)?);
     measure(

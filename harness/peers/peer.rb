@@ -1,5 +1,6 @@
-# Ruby's side of the harness `marshal`: makes dumps of a seed, loads ours, and does to them what ours was told to do.
-# A request is a letter and counted byte strings, an answer one counted byte string.
+# Ruby's side of the harness `marshal`: makes dumps from a seed, loads mapvar's dumps, and edits
+# dumps as the harness does.
+# A request is a letter and counted byte strings; a response is one counted byte string.
 require 'set'
 
 Pair = Struct.new(:left, :right)
@@ -11,7 +12,7 @@ class Table < Hash; end
 class Pattern < Regexp; end
 module Mark; end
 module Sign; end
-# By _dump: a String without instance variables, and one with.
+# Objects dumped by _dump: a String without instance variables, and one with.
 class Plain
   def initialize(text) = @text = text
   def _dump(_level) = @text.b
@@ -23,10 +24,10 @@ class Rich
   def _dump(_level) = @text
   def self._load(text) = new(text)
 end
-# By marshal_dump.
+# An object dumped by marshal_dump.
 class Wrapped
   def initialize(inner) = @inner = inner
-  # Not one of its own class, which Ruby refuses.
+  # It returns no object of its own class, which Ruby would refuse.
   def marshal_dump = [@inner]
   def marshal_load(inner)
     @inner = inner[0]
@@ -91,7 +92,7 @@ class Maker
     end
   end
 
-  # Containers are kept before they are filled, so that they may hold themselves.
+  # Containers enter the pool before they are filled, so that they may contain themselves.
   def value(depth)
     return @pool[below(@pool.size)] if !@pool.empty? && below(8).zero?
     case below(depth.positive? ? 26 : 9)
@@ -149,14 +150,14 @@ def read_counted = $stdin.read($stdin.read(4).unpack1('N'))
 $stdin.binmode
 $stdout.binmode
 while (letter = $stdin.read(1))
-  answer =
+  reply =
     begin
       case letter
-      # As it is made, which shares what loading makes two of.
+      # A new table as it was made; loading it would split what it shares.
       when 'G' then Marshal.dump(Maker.new(read_counted.unpack1('Q>')).table)
-      # Loaded, and dumped again.
+      # A dump, loaded and dumped again.
       when 'R' then Marshal.dump(Marshal.load(read_counted))
-      # Without one name, and with another.
+      # A table without one name, and with another.
       when 'E'
         table, gone, name, value = Array.new(4) { read_counted }
         all = Marshal.load(table)
@@ -171,6 +172,6 @@ while (letter = $stdin.read(1))
     rescue StandardError, SystemStackError => e
       "#{e.class}: #{e.message}".b
     end
-  $stdout.write([answer.bytesize].pack('N'), answer)
+  $stdout.write([reply.bytesize].pack('N'), reply)
   $stdout.flush
 end

@@ -1,11 +1,11 @@
-/* The calls of Ruby's gem win32-mmap, and no others, by a program that lives as long as it is told:
+/* A program that makes the calls of Ruby's gem win32-mmap, and no others, in one of three ways:
  *
- *     standin share NAME SIZE SECONDS    sets its four variables again and again, its Hash alone
+ *     standin share NAME SIZE SECONDS    writes a Hash of its own four variables, again and again
  *     standin hold NAME SIZE             takes the lock and keeps it
  *     standin post NAME SIZE             for each line on standard input: posts, as the gem's close does
  *
- * Payloads are built by hand. What it overwrites it looks at first, which a gem would not: that is
- * how it can say what was lost. */
+ * Payloads are built by hand. Unlike the gem, the program reads a payload before it overwrites it,
+ * so that it can report what was lost. */
 #include <windows.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ static long decode(const unsigned char *from) {
     return value;
 }
 
-/* Where the Hash ends: what lies behind it is left of longer ones. 0: it is none that is understood. */
+/* Returns the offset where the Hash ends; longer Hashes left the bytes behind it. 0: not a Hash that this parser knows. */
 static long end_of_hash(void) {
     if (memcmp(view, "\004\010{", 3)) return 0;
     long at = 3, left = decode(view + at);
@@ -53,7 +53,7 @@ static long end_of_hash(void) {
 
 static long end;
 
-/* Where the value of the variable of this name of two letters stands; NULL: nowhere. */
+/* Returns where the value of the variable with this two-letter name is; NULL if there is none. */
 static const unsigned char *find(const char *name) {
     unsigned char key[] = {'I', '"', 7, (unsigned char)name[0], (unsigned char)name[1], 6};
     for (long at = 0; at < end; at++) {

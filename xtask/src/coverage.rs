@@ -1,6 +1,6 @@
-//! The lines and branches of the library that the workspace's tests reach: figures, and no number
-//! fails. The harnesses' own runs, which reach more, are not counted; neither are processes that a
-//! test kills, since they never write what they counted.
+//! Measures which lines and branches of the library the workspace's tests reach. It prints figures,
+//! and no figure fails. The runs of the harnesses, which reach more, are not counted. Neither are
+//! processes that a test kills, since they never write their counters.
 
 use crate::{
     machine,
@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-/// The tests and their memories, which are not counted.
+/// The tests and the simulated memories, which are not counted.
 const IGNORED: &str = r"(/tests/|/tests\.rs|crates/engine-sim/)";
 const PACKAGES: [&str; 8] =
     ["-p", "mapvar-os", "-p", "mapvar-engine", "-p", "mapvar-engine-sim", "-p", "mapvar"];
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &[String]) -> Done {
     let tool = || {
         let mut tool = command(tools.join("bin/cargo-llvm-cov"));
         tool.arg("llvm-cov").current_dir(repo::root());
-        // Branches are counted by an option that the stable compiler has, and calls unstable.
+        // The stable compiler has the option that counts branches, but marks it as unstable.
         tool.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &target);
         tool.envs(llvm.iter().map(|(name, path)| (*name, path)));
         tool
@@ -58,18 +58,19 @@ fn test(tool: &mut Command, log: &Path) -> Done {
     let second = file.try_clone().map_err(failed(log.display()))?;
     tool.args(["test", "--quiet", "--branch"]).args(PACKAGES);
     tool.args(["--lib", "--tests", "--no-report", "--"]);
-    // The examples run in processes of their own and are built only where doctests are.
+    // The examples run in processes of their own, and only a run with doctests builds them.
     tool.args(["--skip", "file_reads_what_it_wrote", "--skip", "client_reads_what_server_set"]);
     let done = run_program(tool.stdout(file).stderr(second));
     if done.is_err() {
-        let told = fs::read_to_string(log).unwrap_or_default();
-        let lines: Vec<&str> = told.lines().collect();
+        let output = fs::read_to_string(log).unwrap_or_default();
+        let lines: Vec<&str> = output.lines().collect();
         println!("{}", lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n"));
     }
     done
 }
 
-/// LLVM's tools of the compiler's version: the component of rustup, or else Debian's package.
+/// Returns the paths of LLVM's tools in the compiler's version: the component of rustup (empty), or
+/// else Debian's package.
 fn llvm_tools() -> Done<Vec<(&'static str, std::path::PathBuf)>> {
     let tool = machine::sysroot()?
         .join("lib/rustlib")
@@ -84,8 +85,8 @@ fn llvm_tools() -> Done<Vec<(&'static str, std::path::PathBuf)>> {
     if machine::has("rustup") && run_within(&mut rustup, Duration::from_mins(2)).is_ok() {
         return Ok(Vec::new());
     }
-    let told = read_output(command("rustc").arg("-vV"))?;
-    let version = told.lines().find_map(|line| line.strip_prefix("LLVM version: "));
+    let output = read_output(command("rustc").arg("-vV"))?;
+    let version = output.lines().find_map(|line| line.strip_prefix("LLVM version: "));
     let version = version.and_then(|it| it.split('.').next()).unwrap_or_default();
     let (cov, profdata) = (format!("llvm-cov-{version}"), format!("llvm-profdata-{version}"));
     machine::need(&cov, &[&format!("llvm-{version}")])?;
@@ -95,11 +96,11 @@ fn llvm_tools() -> Done<Vec<(&'static str, std::path::PathBuf)>> {
     Ok(vec![("LLVM_COV", path(&cov)?), ("LLVM_PROFDATA", path(&profdata)?)])
 }
 
-/// Lines and branches: how many, and how many are missed.
+/// The number of lines and of missed lines, then the same for branches.
 type Counts = [f64; 4];
 
-/// The columns of the table are regions, functions, lines, branches: of each how many, how many are
-/// missed, and the share that is reached.
+/// The table's columns are regions, functions, lines and branches; for each it gives the number,
+/// the missed number and the reached share.
 fn figures(table: &str) -> String {
     let mut sums: BTreeMap<&str, Counts> = BTreeMap::new();
     for line in table.lines() {
@@ -110,7 +111,7 @@ fn figures(table: &str) -> String {
         else {
             continue;
         };
-        // TOTAL first: it is the only row without a folder.
+        // TOTAL sorts first; it is the only row without a folder.
         let name = if file == "TOTAL" { "" } else { file.split('/').next().unwrap_or(file) };
         for (sum, count) in sums.entry(name).or_default().iter_mut().zip(counts) {
             *sum += count;

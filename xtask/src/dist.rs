@@ -36,8 +36,8 @@ pub(crate) fn run(arguments: &[String]) -> Done {
     install(&prefix, &folder)
 }
 
-/// Shared and static library, header and pkg-config file. With a folder everything goes below it,
-/// as packagers want it; the pkg-config file names the prefix alone.
+/// Installs the shared and static library, the header and the pkg-config file. With `folder`,
+/// everything goes below it, as packagers need it; the pkg-config file names the prefix alone.
 fn install(prefix: &str, folder: &str) -> Done {
     if cfg!(windows) {
         return Err(Stop::Skipped(
@@ -80,8 +80,8 @@ fn product_version() -> Done<String> {
     Ok(version.ok_or_else(|| Stop::Failed("Cargo.toml has no version".into()))?.to_owned())
 }
 
-/// Copies a file. A program may have the old one mapped, so that one is removed and not written
-/// over.
+/// Copies a file. It removes the old file instead of overwriting it, because a program may have
+/// that mapped.
 fn put(from: &Path, to: &Path, mode: u32) -> Done {
     let _ = fs::remove_file(to);
     fs::copy(from, to).map_err(failed(to.display()))?;
@@ -97,7 +97,7 @@ fn link(name: &str, at: &Path) -> Done {
     let _ = fs::remove_file(at);
     #[cfg(unix)]
     std::os::unix::fs::symlink(name, at).map_err(failed(at.display()))?;
-    // A link is a privilege on Windows.
+    // Creating a link needs a privilege on Windows.
     #[cfg(not(unix))]
     fs::copy(at.with_file_name(name), at).map_err(failed(at.display()))?;
     Ok(())
@@ -105,7 +105,7 @@ fn link(name: &str, at: &Path) -> Done {
 
 // --- The zip for Windows -------------------------------------------------------------------------
 
-/// The DLLs that Windows brings itself. Any other is one that the user would have to install.
+/// The DLLs that Windows provides. Any other DLL would have to be installed by the user.
 const OF_WINDOWS: [&str; 13] = [
     "kernel32.dll",
     "ntdll.dll",

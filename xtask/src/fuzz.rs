@@ -1,4 +1,4 @@
-//! The fuzzers: with a victim that is built with `AddressSanitizer`, and under libFuzzer.
+//! The fuzzers: with a victim built with `AddressSanitizer`, and under libFuzzer.
 
 use crate::{
     machine,
@@ -20,7 +20,7 @@ pub(crate) fn run(program: &mut Command, arguments: &[String]) -> Done {
     if let Some(victim) = build_victim()? {
         program.arg("--victim").arg(victim);
     }
-    // In memory, and nothing stays behind however the run ends.
+    // The folder is in memory, and is removed however the run ends.
     let memory = Path::new("/dev/shm");
     let base = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
     let folder = Scratch::below(&base)?;
@@ -28,8 +28,8 @@ pub(crate) fn run(program: &mut Command, arguments: &[String]) -> Done {
     run_program(program.args(arguments))
 }
 
-/// The same program with `AddressSanitizer`, where the toolchain has it: a peer scribbles over the
-/// map of its process.
+/// Builds the program with `AddressSanitizer`, if the toolchain has it. It is the victim: a peer
+/// scribbles over its map.
 pub(crate) fn build_victim() -> Done<Option<PathBuf>> {
     let host = machine::host()?;
     let runtime =
@@ -41,20 +41,19 @@ pub(crate) fn build_victim() -> Done<Option<PathBuf>> {
     let mut cargo = cargo();
     cargo
         .args(["build", "--quiet", "--locked", "--profile", "checked", "--package", PACKAGE])
-        // The flags are for this target alone, and what is built for it lies in a folder of its
-        // name.
+        // The flags apply to this target only, and its builds have a folder of its name.
         .args(["--target", HOST, "--manifest-path"])
         .arg(repo::harness_manifest())
         .env("CARGO_TARGET_DIR", repo::harness_target())
-        // The sanitizer's runtime comes with the stable compiler; its option is not stable yet.
+        // The stable compiler includes the sanitizer's runtime; its option is not stable yet.
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", "-Zsanitizer=address --cfg sanitized");
     run_program(&mut cargo)?;
     Ok(Some(repo::harness_target().join(HOST).join("checked").join(PACKAGE)))
 }
 
-/// The same targets under libFuzzer, which follows coverage, for long runs. What it finds lies in
-/// `target/fuzz-libfuzzer/artifacts`.
+/// Runs the same targets under libFuzzer, which follows coverage, for long runs. Failing inputs are
+/// stored in `target/fuzz-libfuzzer/artifacts`.
 pub(crate) fn run_libfuzzer(arguments: &[String]) -> Done {
     let mut words = arguments;
     let mut minutes = 10;
@@ -66,10 +65,10 @@ pub(crate) fn run_libfuzzer(arguments: &[String]) -> Done {
     if machine::host()? != HOST {
         return Err(Stop::Skipped(format!("libFuzzer is used on {HOST} alone")));
     }
-    // libFuzzer is C++.
+    // libFuzzer is written in C++.
     machine::need("g++", &["g++"])?;
     let out = repo::target().join("fuzz-libfuzzer");
-    // The flags that cargo-fuzz gives to the compiler, in a form that a stable one takes.
+    // The compiler flags of cargo-fuzz, in a form that a stable compiler takes.
     let flags = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
         -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks";
@@ -117,13 +116,13 @@ fn run_target(out: &Path, name: &str, seconds: u64) -> Done {
         .stdin(Stdio::null())
         .stderr(file);
     let done = run_within(&mut target, Duration::from_secs(seconds + 300));
-    let told = fs::read_to_string(&log).unwrap_or_default();
+    let output = fs::read_to_string(&log).unwrap_or_default();
     let noise = ["INFO", "WARNING", "#####", "\"", " NEW_FUNC", "\tNEW_FUNC"];
-    for line in told.lines().filter(|line| !noise.iter().any(|it| line.starts_with(it))) {
+    for line in output.lines().filter(|line| !noise.iter().any(|it| line.starts_with(it))) {
         println!("{line}");
     }
     let executions =
-        told.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+        output.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
     let executions = executions.map_or("none", str::trim);
     println!("figure: fuzz under libFuzzer, {name} = {executions} executions in {seconds} s");
     done

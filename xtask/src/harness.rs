@@ -11,7 +11,7 @@ use std::{
     process::Command,
 };
 
-/// What a name stands for.
+/// A harness and its name.
 #[derive(Debug)]
 struct Harness {
     name: &'static str,
@@ -22,14 +22,14 @@ struct Harness {
     about: &'static str,
 }
 
-/// A package of the workspace `harness/`, whose program has its name, in the profile that suits it.
+/// A package of the workspace `harness/` and its profile; its program has the same name.
 #[derive(Clone, Copy, Debug)]
 struct Program {
     package: &'static str,
     profile: &'static str,
 }
 
-/// Optimised, with the engine's own checks in.
+/// Optimized, with the engine's assertions.
 const CHECKED: &str = "checked";
 /// As users build it.
 const RELEASE: &str = "release";
@@ -41,12 +41,12 @@ const EVERY_INSTRUCTION: Program =
     Program { package: "mapvar-every-instruction", profile: RELEASE };
 const STRESS: Program = Program { package: "mapvar-stress", profile: RELEASE };
 const GEM: Program = Program { package: "mapvar-peers", profile: RELEASE };
-/// The assertions of the codec are part of what it shows.
+/// The codec's assertions are part of this harness.
 const MARSHAL: Program = Program { package: "mapvar-peers", profile: CHECKED };
 const PROGRAMS: [Program; 7] = [LOOM, POWER, FUZZ, MARSHAL, EVERY_INSTRUCTION, STRESS, GEM];
 /// It depends on nothing of the product, so it is built alone.
 const SEEDED: Program = Program { package: "mapvar-seeded", profile: RELEASE };
-/// Those that run under Wine too.
+/// The programs that also run under Wine.
 const FOR_WINDOWS: [Program; 2] = [STRESS, GEM];
 
 const TABLE: &[Harness] = &[
@@ -144,7 +144,7 @@ const TABLE: &[Harness] = &[
     },
 ];
 
-/// Names for what is no package of `harness/`.
+/// Names of legs that are not packages of `harness/`.
 type Leg = (&'static str, fn(&[String]) -> Done, &'static str);
 const LEGS: &[Leg] = &[
     ("c", languages::run_c, "[linux] [windows]: the C interface, tested from C"),
@@ -152,7 +152,7 @@ const LEGS: &[Leg] = &[
     ("coverage", crate::coverage::run, "[--lines]: lines and branches that the tests reach"),
 ];
 
-/// `cargo xtask harness`.
+/// Runs `cargo xtask harness`.
 pub(crate) fn run(arguments: &[String]) -> Done {
     let Some((name, rest)) = arguments.split_first() else {
         for Harness { name, about, .. } in TABLE {
@@ -177,8 +177,8 @@ pub(crate) fn run(arguments: &[String]) -> Done {
 
 // --- Building ------------------------------------------------------------------------------------
 
-/// The words after `cargo` that build all programs of a profile. They are built in one call: cargo
-/// then builds their dependencies side by side, and with the same features each time.
+/// Returns cargo's arguments that build all programs of a profile. One call builds them all, so
+/// that cargo builds their dependencies in parallel, and with the same features each time.
 fn build_arguments(profile: &str, programs: &[Program]) -> Vec<String> {
     let mut arguments: Vec<String> =
         ["build", "--quiet", "--locked", "--profile", profile].map(String::from).into();
@@ -202,7 +202,7 @@ fn build_all() -> Done {
 }
 
 impl Harness {
-    /// The program for this system, built.
+    /// Builds the program for this system; returns its command.
     fn program(&self) -> Done<Command> {
         build(self.program.profile, &PROGRAMS)?;
         let mut command =
@@ -214,7 +214,7 @@ impl Harness {
         Ok(command)
     }
 
-    /// The program for Windows, built.
+    /// Builds the program for Windows; returns its path.
     fn program_for_windows(&self, windows: &Windows) -> Done<PathBuf> {
         let profile = self.program.profile;
         run_program(windows.cargo(&harness_target()).args(build_arguments(profile, &FOR_WINDOWS)))?;
@@ -239,7 +239,7 @@ fn here(harness: &Harness, arguments: &[String]) -> Done {
     run_program(harness.program()?.args(arguments))
 }
 
-/// `--wine` says where, and is no word of the program's.
+/// Runs the program here, or under Wine if there is `--wine`, which the program does not get.
 fn here_or_in_wine(harness: &Harness, arguments: &[String]) -> Done {
     let wine = arguments.iter().any(|argument| argument == "--wine");
     let mut program = if wine { harness.in_wine()? } else { harness.program()? };
@@ -265,7 +265,7 @@ fn run_fuzz(harness: &Harness, arguments: &[String]) -> Done {
     }
 }
 
-/// N processes natively, and 3 in 100 of N more under Wine, where each takes longer.
+/// Kills N processes natively, and 3 % of N under Wine, where each takes longer.
 fn kill(harness: &Harness, arguments: &[String]) -> Done {
     let (mut native, mut wine, mut recovery, mut short) = (true, true, false, false);
     let mut number = None;
@@ -277,7 +277,7 @@ fn kill(harness: &Harness, arguments: &[String]) -> Done {
             "--wine" => native = false,
             "--recovery" => recovery = true,
             "--short" => (short, wine) = (true, false),
-            // These have a value, which is no N.
+            // These options have a value, which must not be read as N.
             "--seed" | "--chains" | "--era" | "--large" | "--keep" => {
                 options.push(word);
                 options.extend(words.next());
@@ -310,8 +310,8 @@ fn kill(harness: &Harness, arguments: &[String]) -> Done {
     done
 }
 
-/// Small disks under Wine take a prefix whose server nobody else uses, since file systems are
-/// mounted over its folders.
+/// Runs `full`. The small disks under Wine need a prefix whose server no other process uses, since
+/// file systems are mounted over its folders.
 fn full(harness: &Harness, arguments: &[String]) -> Done {
     let says = |word: &str| arguments.iter().any(|argument| argument == word);
     let some_parts = ["disks", "shorter", "limits"].into_iter().any(says);
@@ -321,7 +321,7 @@ fn full(harness: &Harness, arguments: &[String]) -> Done {
         match Windows::set_up(&prefix) {
             Ok(windows) => {
                 let built = harness.program_for_windows(&windows);
-                // What made the prefix may still write to it.
+                // The processes that created the prefix may still write to it.
                 windows.end_server();
                 program.arg("--wine").arg(built?);
                 program.env("WINEPREFIX", prefix);
@@ -341,7 +341,7 @@ fn gem(harness: &Harness, arguments: &[String]) -> Done {
     if cfg!(not(target_os = "linux")) {
         return Ok(());
     }
-    // In a prefix of its own no other program's objects are in its namespace.
+    // In a prefix of its own, the namespace has no objects of other programs.
     let windows = match Windows::set_up(&repo::target().join("wine-gem")) {
         Ok(windows) => windows,
         Err(Stop::Skipped(why)) => {
@@ -355,7 +355,7 @@ fn gem(harness: &Harness, arguments: &[String]) -> Done {
     done
 }
 
-/// Beside a program that makes the gem's calls.
+/// Runs the harness beside a program that makes the gem's calls.
 fn gem_in_wine(harness: &Harness, windows: &Windows, arguments: &[String]) -> Done {
     let program = harness.program_for_windows(windows)?;
     let standin = harness_target().join("standin.exe");
@@ -366,8 +366,8 @@ fn gem_in_wine(harness: &Harness, windows: &Windows, arguments: &[String]) -> Do
     run_program(wine.current_dir(repo::root()))
 }
 
-/// `cargo xtask seeded`: what it plants bugs in is built in a folder of its own, so that nothing
-/// else is built from it.
+/// Runs `cargo xtask seeded`. The sources with planted bugs are built in a folder of their own, so
+/// that no other build uses them.
 pub(crate) fn run_seeded(arguments: &[String]) -> Done {
     build(SEEDED.profile, &[SEEDED])?;
     let program = harness_target().join(SEEDED.profile).join(format!(
@@ -377,17 +377,17 @@ pub(crate) fn run_seeded(arguments: &[String]) -> Done {
     ));
     let mut command = command(program);
     command.args(arguments).current_dir(repo::root());
-    // The tree's own folder would be another one, which nobody has set up.
+    // By default the scratch tree would use a Wine prefix of its own, which is not set up.
     command.env("WINEPREFIX", windows::prefix());
     run_program(command.env("CARGO_TARGET_DIR", repo::target().join("seeded")))
 }
 
-/// `cargo xtask bench`.
+/// Runs `cargo xtask bench`.
 pub(crate) fn run_bench(arguments: &[String]) -> Done {
     let manifest = repo::root().join("bench/Cargo.toml");
     let mut cargo = cargo();
     cargo.args(["run", "--release", "--locked", "--manifest-path"]).arg(manifest).arg("--");
-    // Other options than the product's own: in one folder the two would throw out each other's
-    // builds.
+    // The options differ from the product's own; in one folder the two builds would discard each
+    // other's results.
     run_program(cargo.args(arguments).env("CARGO_TARGET_DIR", repo::target().join("bench")))
 }

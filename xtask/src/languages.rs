@@ -1,5 +1,5 @@
-//! The interfaces for other languages, tested from those languages: C here and under Wine, and the
-//! Ruby gem.
+//! The interfaces for other languages, tested from those languages: C on Linux and under Wine, and
+//! the Ruby gem.
 
 use crate::{
     machine,
@@ -18,7 +18,7 @@ use std::{
 };
 
 const C_FLAGS: [&str; 7] = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-/// The programs in C that test themselves.
+/// The C programs that test themselves.
 const C_TESTS: [&str; 4] = ["interface", "files", "gem", "waits"];
 
 fn capi(path: &str) -> PathBuf {
@@ -33,9 +33,9 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The library, the command and the examples, with the features that the tests of Rust give to
-/// their dependencies: for a smaller choice of packages and targets cargo would build all of them
-/// again.
+/// Builds the library, the command and the examples, with the features that the Rust tests enable
+/// in their dependencies. A smaller choice of packages and targets would make cargo build all of
+/// them again.
 fn build(mut cargo: Command) -> Done {
     cargo.args(["build", "--quiet", "--lib", "--bins", "--examples", FEATURES]).args(PRODUCT);
     run_program(cargo.current_dir(repo::root()))
@@ -43,7 +43,7 @@ fn build(mut cargo: Command) -> Done {
 
 // --- C -------------------------------------------------------------------------------------------
 
-/// `cargo xtask harness c`.
+/// Runs `cargo xtask harness c`.
 pub(crate) fn run_c(arguments: &[String]) -> Done {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
@@ -57,13 +57,13 @@ pub(crate) fn run_c(arguments: &[String]) -> Done {
     }
 }
 
-/// Compiles and links with the committed header, warnings as errors. `rest` comes after the source.
+/// Compiles and links with the committed header, and warnings as errors. `rest` follows the source.
 fn compile(mut cc: Command, source: &Path, to: &Path, rest: &[&str]) -> Done {
     cc.args(C_FLAGS).arg("-I").arg(capi("include")).arg(source).arg("-o").arg(to);
     run_program(cc.args(rest))
 }
 
-/// The names and sources of the test programs and of the example.
+/// Returns the names and sources of the test programs and of the example.
 fn c_programs() -> Done<Vec<(String, PathBuf)>> {
     let folder = capi("tests/c");
     let mut programs = vec![("hello".to_owned(), capi("examples/hello.c"))];
@@ -86,7 +86,7 @@ fn c_on_linux() -> Done {
     let out = repo::target().join("c-tests/linux");
     fs::create_dir_all(&out).map_err(failed(out.display()))?;
     build(cargo())?;
-    // The shared library under the name that programs look for.
+    // The shared library gets the name under which programs load it.
     let library = out.join("libmapvar.so.0");
     fs::copy(built("libmapvar.so"), &library).map_err(failed(library.display()))?;
     let cc = || {
@@ -102,7 +102,7 @@ fn c_on_linux() -> Done {
     let library = built("libmapvar.a");
     let fixed = [&*library.to_string_lossy(), "-pthread", "-ldl", "-lm"];
     compile(cc(), &capi("tests/c/interface.c"), &out.join("interface-static"), &fixed)?;
-    // The header is C++ too.
+    // The header is valid C++, too.
     if machine::has("c++") {
         let source = out.join("header.cpp");
         fs::write(&source, "#include <mapvar.h>\n").map_err(failed(source.display()))?;
@@ -144,7 +144,7 @@ fn c_in_wine() -> Done {
     fs::create_dir_all(&out).map_err(failed(out.display()))?;
     build(windows.cargo(repo::target()))?;
     let built = windows.built(repo::target(), "debug");
-    // A program looks for its DLL in its own folder.
+    // A program loads its DLL from its own folder.
     fs::copy(built.join("mapvar.dll"), out.join("mapvar.dll")).map_err(failed("mapvar.dll"))?;
     let library = built.join("libmapvar.dll.a");
     for (name, source) in c_programs()? {
@@ -164,7 +164,7 @@ pub(crate) const ABOUT_RUBY: &str = "[--short]: the Ruby gem: its tests, with pr
     all of it once more with a collection of garbage at each allocation; under memcheck; installed; on a Ruby for Windows.
     stress, memcheck, install or windows: that leg alone";
 
-/// `cargo xtask harness bindings`.
+/// Runs `cargo xtask harness bindings`.
 pub(crate) fn run_ruby(arguments: &[String]) -> Done {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
@@ -206,7 +206,7 @@ fn gem(path: &str) -> PathBuf {
     repo::root().join("bindings/ruby").join(path)
 }
 
-/// Ruby, FFI and test-unit, by Debian's packages where they are not there.
+/// Installs Ruby, FFI and test-unit from Debian's packages if they are missing.
 fn need_ruby() -> Done {
     let has = || succeeds(command("ruby").args(["-e", "gem 'test-unit'; require 'ffi'"]));
     if !has() {
@@ -218,7 +218,7 @@ fn need_ruby() -> Done {
     run_program(command("ruby").arg("--version"))
 }
 
-/// The library, and the programs that the tests start beside Ruby's.
+/// Builds the library, and the programs that the tests start beside Ruby.
 fn prepare_ruby() -> Done {
     need_ruby()?;
     build(cargo())?;
@@ -249,13 +249,14 @@ fn ruby() -> Command {
 
 fn suite(limit: Duration) -> Done {
     for test in ruby_tests()? {
-        // Without a program of C or Rust beside it the test of many processes fails.
+        // The variable makes the test of many processes fail if the C and Rust programs are
+        // missing.
         run_within(ruby().arg(test).env("MAPVAR_TEST_PEERS", "1"), limit)?;
     }
     Ok(())
 }
 
-/// Tests of time or of many threads, which a slow Ruby does not end.
+/// Tests of timing or of many threads, which a slow Ruby does not finish.
 const TOO_SLOW: &str = "--ignore-name=/garbage|threads|add_together|grows|ractors|walk_while/";
 
 fn stress() -> Done {
@@ -268,7 +269,7 @@ fn stress() -> Done {
     Ok(())
 }
 
-/// A read of 64 bytes where there are 16.
+/// Reads 64 bytes where there are 16.
 const A_FAULT: &str = r#"
     require "mapvar"
     bytes = FFI::MemoryPointer.new(16).put_bytes(0, "\x04\x08\"A")
@@ -285,15 +286,15 @@ fn memcheck() -> Done {
         valgrind.arg(format!("--log-file={}", log.display())).args(["ruby", "-w"]).args(what);
         valgrind.env("MAPVAR_LIB", built("libmapvar.so")).env("MAPVAR_TEST_LIMIT", "900");
         run_within(&mut valgrind, seconds(1200))?;
-        let told = fs::read(&log).map_err(failed(log.display()))?;
-        let told = String::from_utf8_lossy(&told);
-        if told.contains("ERROR SUMMARY") {
-            Ok(errors_of_ours(&told))
+        let report = fs::read(&log).map_err(failed(log.display()))?;
+        let report = String::from_utf8_lossy(&report);
+        if report.contains("ERROR SUMMARY") {
+            Ok(errors_of_ours(&report))
         } else {
             Err(Stop::Failed("valgrind wrote no summary".into()))
         }
     };
-    // First: such an error is seen at all.
+    // First it must detect a planted error.
     let library = gem("lib");
     let errors = watched(&["-I", &library.to_string_lossy(), "-e", A_FAULT])?;
     if !errors.iter().any(|error| error.contains("Invalid read")) {
@@ -314,9 +315,9 @@ fn memcheck() -> Done {
     Ok(())
 }
 
-/// The errors of a log of valgrind that did not arise within Ruby, with a frame of the library or
-/// of FFI. Ruby's collector looks at stacks and pages as they come, which memcheck takes for faults
-/// of Ruby's.
+/// Returns the errors of a valgrind log that did not arise within Ruby and have a frame of the
+/// library or of FFI. Ruby's collector reads stacks and pages conservatively, which memcheck
+/// reports as errors in Ruby.
 fn errors_of_ours(log: &str) -> Vec<String> {
     let mut records = vec![String::new()];
     for line in log.lines() {
@@ -343,7 +344,7 @@ fn has_line_of_rust(text: &str) -> bool {
     text.split(".rs:").skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// The gem is built, installed into an empty folder, and used from there.
+/// Builds the gem, installs it into an empty folder, and uses it from there.
 fn install() -> Done {
     let folder = Scratch::below(&std::env::temp_dir())?;
     let gems = folder.path().join("gems");
@@ -365,9 +366,9 @@ const USE_INSTALLED: &str = r#"
 
 fn ruby_in_wine() -> Done {
     let windows = Windows::set_up(&windows::prefix())?;
-    // Its last line is the path of ruby.exe.
-    let told = read_output(&mut command(repo::root().join("ci/windows-ruby")))?;
-    let exe = told.lines().last().unwrap_or_default().to_owned();
+    // The last line of the output is the path of ruby.exe.
+    let output = read_output(&mut command(repo::root().join("ci/windows-ruby")))?;
+    let exe = output.lines().last().unwrap_or_default().to_owned();
     build(windows.cargo(repo::target()))?;
     let built = windows.built(repo::target(), "debug");
     let library = built.join("libmapvar.dll.a");
@@ -375,7 +376,7 @@ fn ruby_in_wine() -> Done {
     compile(Windows::cc(), &gem("test/peers/peer.c"), &peer, &[&library.to_string_lossy()])?;
     for test in ruby_tests()? {
         let mut ruby = windows.wine(&exe);
-        // RubyGems works, but takes two seconds for each start under Wine.
+        // RubyGems works, but adds two seconds to each start under Wine.
         ruby.arg(test).env("RUBYOPT", "--disable-gems -rrbconfig").env("MAPVAR_TEST_PEERS", "1");
         ruby.env("MAPVAR_LIB", path_in_wine(&built.join("mapvar.dll")));
         run_within(&mut ruby, seconds(300))?;

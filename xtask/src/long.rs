@@ -1,5 +1,5 @@
-//! Every harness at its full size, one after the other, in about an hour on two cores, with a table
-//! of what they measured.
+//! Runs every harness at its full size, one after the other, in about an hour on two cores, and
+//! prints a table of the figures.
 
 use crate::{
     machine,
@@ -19,7 +19,7 @@ struct Stage {
     name: &'static str,
     run: Run,
     about: &'static str,
-    /// A stage that takes long or much disk runs only by its name.
+    /// The stage takes long or needs much disk, so it runs only by its name.
     rare: bool,
 }
 
@@ -30,14 +30,14 @@ enum Run {
     Load(Load),
 }
 
-/// The test `load` of the library, at its full size.
+/// The library's test `load`, at its full size.
 #[derive(Debug)]
 struct Load {
     seconds: u32,
-    /// Bytes of the largest value, and of the one huge value.
+    /// Bytes of the largest ordinary value, and (`huge`) of the one huge value.
     largest: u64,
     huge: u64,
-    /// Bytes to which the map grows, and those that it may have.
+    /// Bytes to which the map grows, and (`most`) its maximum size.
     grow: u64,
     most: u64,
     on: LoadOn,
@@ -183,7 +183,7 @@ impl Load {
     }
 }
 
-/// What a run of stages has shown so far.
+/// The results of the stages so far.
 #[derive(Debug, Default)]
 struct Report {
     rows: String,
@@ -191,7 +191,7 @@ struct Report {
     missed: u32,
 }
 
-/// `cargo xtask long`.
+/// Runs `cargo xtask long`.
 pub(crate) fn run(arguments: &[String]) -> Done {
     let mut record = false;
     let mut names = Vec::new();
@@ -255,7 +255,7 @@ impl Report {
         let said = fs::read(log).map_err(failed(log.display()))?;
         let said = String::from_utf8_lossy(&said);
         let figures = figures(&said);
-        // What a harness cannot do on this machine, and a figure that is worse than its goal.
+        // The output shows parts that were skipped, and figures that missed their goals.
         if said.contains("SKIPPED") && verdict != "SKIPPED" {
             verdict += ", parts of it SKIPPED";
         }
@@ -288,7 +288,7 @@ impl Report {
     }
 }
 
-/// The lines `figure: WHAT = FIGURE` of what a stage said.
+/// Returns the lines `figure: WHAT = FIGURE` of a stage's output.
 fn figures(said: &str) -> Vec<(&str, &str)> {
     said.lines()
         .filter_map(|line| line.strip_prefix("figure: "))
@@ -310,8 +310,8 @@ fn commit(options: &[&str]) -> String {
 
 fn processor() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or(std::env::consts::ARCH, |(_, model)| model);
     format!("{cores} cores, {model}, {}", std::env::consts::OS)
 }
@@ -321,8 +321,8 @@ fn today() -> String {
     date(days)
 }
 
-/// The date so many days after 1970-01-01. Years are counted from a March, so that a leap day is a
-/// year's last.
+/// Returns the date that many days after 1970-01-01. Its years begin in March, so that a leap day
+/// is the last day of a year.
 fn date(days: u64) -> String {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);

@@ -1,4 +1,4 @@
-//! This machine: which programs there are, and how missing ones are installed.
+//! This machine: which programs it has, and how missing ones are installed.
 
 use crate::{
     process::{Done, Stop, cargo, command, read_output, run, run_within, succeeds},
@@ -11,17 +11,17 @@ use std::{
     time::Duration,
 };
 
-/// This program, to run one of its commands as a process of its own.
+/// Returns a command that starts this program, to run one of its commands in a separate process.
 pub(crate) fn itself() -> Command {
     static PATH: OnceLock<Option<PathBuf>> = OnceLock::new();
-    // Asked once: a build may replace the file while it runs.
+    // Read only once, because a build may replace the file while this program runs.
     let path = PATH.get_or_init(|| std::env::current_exe().ok());
     let mut itself = command(path.as_deref().unwrap_or(Path::new("xtask")));
     itself.current_dir(repo::root());
     itself
 }
 
-/// Whether what CI requires may not be skipped.
+/// Returns whether this is CI, where required steps must not be skipped.
 pub(crate) fn is_ci() -> bool {
     let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|it| it == value);
     is("CI", "true") || is("MAPVAR_CI", "1")
@@ -60,19 +60,19 @@ pub(crate) fn install(packages: &[&str]) -> Done {
     run(command(repo::root().join("ci/apt")).args(packages))
 }
 
-/// The compiler's own name for this machine.
+/// Returns the compiler's name for this machine.
 pub(crate) fn host() -> Done<String> {
-    let told = read_output(command("rustc").arg("-vV"))?;
-    Ok(told.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned())
+    let output = read_output(command("rustc").arg("-vV"))?;
+    Ok(output.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned())
 }
 
 pub(crate) fn sysroot() -> Done<PathBuf> {
     Ok(read_output(command("rustc").args(["--print", "sysroot"]))?.trim().into())
 }
 
-/// Whether a standard library for the target is there or can be added.
+/// Returns whether the target's standard library is installed or can be added.
 pub(crate) fn add_target(target: &str) -> Done<bool> {
-    // Looking for the folder costs less than asking rustup, which may go to the network.
+    // A check for the folder is cheaper than rustup, which may use the network.
     if sysroot()?.join("lib/rustlib").join(target).join("lib").is_dir() {
         return Ok(true);
     }
@@ -92,7 +92,7 @@ pub(crate) fn has_nextest() -> bool {
     succeeds(cargo().args(["nextest", "--version"]).current_dir(repo::root()))
 }
 
-/// "90s", "15m" or a number of seconds, from an environment variable.
+/// Reads a duration such as "90s", "15m" or a number of seconds from an environment variable.
 pub(crate) fn limit(variable: &str, default: Duration) -> Done<Duration> {
     let Ok(text) = std::env::var(variable) else { return Ok(default) };
     read_duration(&text).ok_or_else(|| Stop::Usage(format!("{variable}={text}: say 90s or 15m")))

@@ -1,4 +1,4 @@
-//! Every command of the repository: `cargo xtask`. `ci/` holds only what provisions a machine.
+//! Every command of the repository: `cargo xtask`. `ci/` contains only what provisions a machine.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -7,7 +7,7 @@
     reason = "the program speaks to a person at a terminal and to CI"
 )]
 
-// In the order of their layers: a module uses those above it.
+// In the order of their layers: a module uses only those above it.
 mod repo;
 mod process;
 mod machine;
@@ -82,7 +82,7 @@ fn dispatch(arguments: &[String]) -> Done {
             print!("{USAGE}");
             Ok(())
         }
-        // One step of `test`, which runs it as a process of its own under the watchdog.
+        // One step of `test`, which runs it as a separate process under the watchdog.
         "step" => test::run_step(rest),
         unknown => Err(Stop::Usage(format!("{unknown:?} is no command"))),
     }

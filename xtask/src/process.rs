@@ -50,12 +50,12 @@ impl fmt::Display for Stop {
     }
 }
 
-/// The failure that names what was tried.
+/// Returns a function that turns an error into a failure of `what`.
 pub(crate) fn failed<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Stop {
     move |error| Stop::Failed(format!("{what}: {error}"))
 }
 
-/// The result of two legs that both ran: a failure outweighs a skip, and a skip a success.
+/// Returns the result of two legs that both ran: a failure outweighs a skip, and a skip a success.
 pub(crate) fn worse(one: Done, other: Done) -> Done {
     match (one, other) {
         (Err(Stop::Skipped(one)), Err(Stop::Skipped(other))) => {
@@ -68,14 +68,14 @@ pub(crate) fn worse(one: Done, other: Done) -> Done {
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Makes SIGINT, SIGTERM and their like end the programs that this one waits for, and then this
-/// one.
+/// Installs a handler: SIGINT, SIGTERM and the like end the programs that this one waits for, and
+/// then this one.
 pub(crate) fn watch_interrupts() -> Done {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
         .map_err(failed("the handler of Ctrl-C"))
 }
 
-/// A command whose environment is the caller's, without what `cargo run` adds to it.
+/// Returns a command with the caller's environment, without the variables that `cargo run` adds.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, value) in std::env::vars_os() {
@@ -84,8 +84,8 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
         if of_a_package || ["CARGO", "CARGO_CRATE_NAME", "CARGO_BIN_NAME"].contains(&text) {
             command.env_remove(&name);
         } else if text == "LD_LIBRARY_PATH" || text == "DYLD_FALLBACK_LIBRARY_PATH" {
-            // cargo puts its own folders before the caller's. A program under test that found a
-            // library there would not be tested as its user runs it.
+            // cargo puts its own folders before the caller's. A program that loaded a library from
+            // there would not be tested as its user runs it.
             let built = |path: &PathBuf| {
                 path.starts_with(repo::target())
                     || path.components().any(|part| part.as_os_str() == "rustlib")
@@ -111,14 +111,14 @@ pub(crate) fn run(command: &mut Command) -> Done {
     judge(&name, wait(child, None, Group::Callers)?, None)
 }
 
-/// As [`run`]; a program that takes longer than `limit` is ended with all that it started.
+/// Runs a program like [`run`]; after `limit` it is ended with all processes that it started.
 pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Done {
     let name = name_of(command);
     let child = spawn_apart(command).map_err(failed(&name))?;
     judge(&name, wait(child, Some(limit), Group::Own)?, Some(limit))
 }
 
-/// What a program prints to its standard output.
+/// Runs a program; returns its standard output.
 pub(crate) fn read_output(command: &mut Command) -> Done<String> {
     let name = name_of(command);
     let output = command
@@ -131,7 +131,7 @@ pub(crate) fn read_output(command: &mut Command) -> Done<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether a program succeeds, without a word of it.
+/// Returns whether a program succeeds; discards its output.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -141,7 +141,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Runs a program with all that it prints in a file too.
+/// Runs a program, and copies its output to a file.
 pub(crate) fn run_logged(command: &mut Command, limit: Duration, log: &Path) -> Done<End> {
     let name = name_of(command);
     let mut file = File::create(log).map_err(failed(log.display()))?;
@@ -150,7 +150,7 @@ pub(crate) fn run_logged(command: &mut Command, limit: Duration, log: &Path) -> 
     let second = writer.try_clone().map_err(failed("a pipe"))?;
     command.stdin(Stdio::null()).stdout(writer).stderr(second);
     let child = spawn_apart(command).map_err(failed(&name));
-    // The command holds both ends for writing: the reader would never see the end of the pipe.
+    // The command still has both write ends; the reader would never see the end of the pipe.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let child = child?;
     let copier = thread::spawn(move || -> std::io::Result<()> {
@@ -192,10 +192,10 @@ pub(crate) fn run_watched(command: &mut Command, limit: Duration) -> Done<End> {
     wait(child, Some(limit), Group::Own)
 }
 
-/// Which processes [`wait`] ends with its child.
+/// The processes that [`wait`] ends with its child.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Group {
-    /// The child alone: a terminal sends its signals to all of the caller's group.
+    /// The child alone: a terminal sends its signals to the whole group of the caller.
     Callers,
     Own,
 }
@@ -226,7 +226,7 @@ fn wait(mut child: Child, limit: Option<Duration>, group: Group) -> Done<End> {
             }
             Some(asked) if asked.elapsed() > GRACE => {
                 send(&child, group, "KILL");
-                // Also where no tool sends signals.
+                // This works also where the tool for signals is missing.
                 let _ = child.kill();
             }
             _ => {}
@@ -236,7 +236,7 @@ fn wait(mut child: Child, limit: Option<Duration>, group: Group) -> Done<End> {
     }
 }
 
-/// Sends a signal by the system's own tool, which every system has and which takes no `unsafe`.
+/// Sends a signal by the system's own tool, which needs no `unsafe` and exists on every system.
 fn send(child: &Child, group: Group, signal: &str) {
     let id = child.id();
     let mut tool = if cfg!(windows) {
@@ -280,7 +280,7 @@ fn name_of(command: &Command) -> String {
     name
 }
 
-/// A folder that is removed at the end.
+/// A folder that is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Scratch(PathBuf);
 
@@ -331,7 +331,7 @@ mod tests {
         let child = std::fs::read_to_string(mark.with_extension("pid")).unwrap();
         let is_there =
             || succeeds(Command::new("sh").args(["-c", &format!("kill -0 {}", child.trim())]));
-        // Its new parent may take a moment to collect it.
+        // The child's new parent may take a moment to reap it.
         for _ in 0..200 {
             if !is_there() {
                 return;

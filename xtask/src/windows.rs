@@ -1,5 +1,5 @@
-//! cargo for Windows on Linux, by mingw and Wine. What is missing is set up the first time, which
-//! takes a few minutes. Afterwards the set-up costs a fraction of a second.
+//! cargo for Windows on Linux, by mingw and Wine. The first run installs the missing parts, which
+//! takes a few minutes. Later runs need a fraction of a second for this.
 
 use crate::{
     machine,
@@ -19,7 +19,7 @@ use std::{
 pub(crate) const TARGET: &str = "x86_64-pc-windows-gnu";
 const MINGW: &str = "x86_64-w64-mingw32";
 
-/// `cargo xtask windows`.
+/// Runs `cargo xtask windows`.
 pub(crate) fn run(arguments: &[String]) -> Done {
     let Some((first, rest)) = arguments.split_first() else {
         return Err(Stop::Usage("windows: say what cargo is to do, or --setup".into()));
@@ -30,15 +30,14 @@ pub(crate) fn run(arguments: &[String]) -> Done {
         println!("ready: standard library by {:?}, {}", windows.library, wine.trim());
         return Ok(());
     }
-    // These link nothing and run nothing.
+    // These commands neither link nor run anything.
     let windows = if ["check", "c", "clippy", "doc"].contains(&first.as_str()) {
         Windows::without_linker()?
     } else {
         Windows::set_up(&prefix())?
     };
     let mut cargo = windows.cargo(repo::target());
-    // Relative paths mean what they say where the caller stands, unless that is outside the
-    // repository.
+    // Relative paths are relative to the caller's folder, unless that is outside the repository.
     if !std::env::current_dir().is_ok_and(|folder| folder.starts_with(repo::root())) {
         cargo.current_dir(repo::root());
     }
@@ -53,12 +52,12 @@ pub(crate) fn run(arguments: &[String]) -> Done {
     run_program(&mut cargo)
 }
 
-/// Wine's folder, unless a harness has one of its own.
+/// Returns Wine's folder, for harnesses that need none of their own.
 pub(crate) fn prefix() -> PathBuf {
     std::env::var_os("WINEPREFIX").map_or_else(|| repo::target().join("wine"), PathBuf::from)
 }
 
-/// Where Rust's standard library for Windows comes from.
+/// The source of Rust's standard library for Windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Library {
     Rustup,
@@ -73,7 +72,8 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    /// All that is needed to build programs for Windows, and to run them in Wine's folder `prefix`.
+    /// Installs all that is needed to build programs for Windows, and to run them in Wine's folder
+    /// `prefix`.
     pub(crate) fn set_up(prefix: &Path) -> Done<Self> {
         let windows = Self { library: library()?, prefix: prefix.into() };
         let linker = format!("{MINGW}-gcc");
@@ -92,12 +92,12 @@ impl Windows {
         Ok(windows)
     }
 
-    /// Enough for commands that link nothing.
+    /// Prepares only what commands without a linker need.
     fn without_linker() -> Done<Self> {
         Ok(Self { library: library()?, prefix: prefix() })
     }
 
-    /// cargo with the settings for Windows; `target` is the folder of the builds.
+    /// Returns cargo with the settings for Windows; `target` is the folder of the builds.
     pub(crate) fn cargo(&self, target: &Path) -> Command {
         let mut cargo = match self.library {
             Library::Rustup => cargo(),
@@ -120,7 +120,7 @@ impl Windows {
         cargo
     }
 
-    /// Where cargo puts what it builds in this profile.
+    /// Returns the folder of cargo's builds in this profile.
     pub(crate) fn built(&self, target: &Path, profile: &str) -> PathBuf {
         self.folder(target).join(TARGET).join(profile)
     }
@@ -128,12 +128,12 @@ impl Windows {
     fn folder(&self, target: &Path) -> PathBuf {
         match self.library {
             Library::Rustup => target.into(),
-            // Another compiler: in a common folder each would throw out what the other has built.
+            // It is another compiler; in a common folder each would discard the other's builds.
             Library::Debian => target.join("debian-rust"),
         }
     }
 
-    /// A program for Windows under Wine.
+    /// Returns the command that runs a program for Windows under Wine.
     pub(crate) fn wine(&self, program: impl Into<OsString>) -> Command {
         let mut wine = command("wine");
         wine.arg(program.into());
@@ -141,15 +141,15 @@ impl Windows {
         wine
     }
 
-    /// The C compiler for Windows.
+    /// Returns the C compiler for Windows.
     pub(crate) fn cc() -> Command {
         command(format!("{MINGW}-gcc"))
     }
 
-    /// The DLLs that a program or a DLL names.
+    /// Returns the DLLs that a program or a DLL names.
     pub(crate) fn needed_dlls(binary: &Path) -> Done<Vec<String>> {
-        let told = read_output(command(format!("{MINGW}-objdump")).arg("-p").arg(binary))?;
-        let mut names: Vec<String> = told
+        let output = read_output(command(format!("{MINGW}-objdump")).arg("-p").arg(binary))?;
+        let mut names: Vec<String> = output
             .lines()
             .filter_map(|line| line.trim().strip_prefix("DLL Name: "))
             .map(|name| name.trim().to_lowercase())
@@ -159,7 +159,7 @@ impl Windows {
         Ok(names)
     }
 
-    /// Ends the server of this prefix, and all that runs on it.
+    /// Ends the server of this prefix, and all programs that run on it.
     pub(crate) fn end_server(&self) {
         let mut server = command("wineserver");
         self.for_wine(&mut server);
@@ -169,16 +169,16 @@ impl Windows {
     fn for_wine(&self, command: &mut Command) {
         command.env("WINEPREFIX", &self.prefix);
         if std::env::var_os("WINEDEBUG").is_none() {
-            // Wine's remarks about itself would end up in the standard error that the tests read.
+            // Wine's own messages would mix with the standard error that the tests read.
             command.env("WINEDEBUG", "-all");
         }
     }
 
-    /// Makes the prefix, and starts a server on it.
+    /// Creates the prefix, and starts a server on it.
     fn start(&self) -> Done {
         let prefix = &self.prefix;
         fs::create_dir_all(prefix).map_err(failed(prefix.display()))?;
-        // Two first runs at once would make one broken prefix.
+        // Two concurrent first runs would create one broken prefix.
         let lock = prefix.join(".mapvar-lock");
         let lock = File::create(&lock)
             .and_then(|file| file.lock().map(|()| file))
@@ -186,8 +186,8 @@ impl Windows {
         if !prefix.join(".mapvar-ready").exists() {
             self.make_prefix()?;
         }
-        // A server that outlives its last program by a minute saves its start for each test
-        // binary. Where one runs already, this one leaves by itself.
+        // A server that outlives its last program by a minute saves a new start for each test
+        // binary. If one runs already, this one exits by itself.
         let mut server = command("wineserver");
         self.for_wine(&mut server);
         // The server must not hold the caller's pipes open for that minute.
@@ -205,8 +205,8 @@ impl Windows {
         let mut boot = command("wineboot");
         self.for_wine(&mut boot);
         boot.arg("-i")
-            // No .NET, no browser, no menu entries in the user's desktop: they take time, and the
-            // desktop is not this project's.
+            // No .NET, no browser, and no menu entries in the user's desktop: all of them take
+            // time, and the desktop belongs to the user.
             .env("WINEDLLOVERRIDES", "mscoree,mshtml=;winemenubuilder.exe=d")
             .stdin(Stdio::null())
             .stdout(file)
@@ -232,7 +232,7 @@ impl Windows {
     }
 }
 
-/// Whether a Wine server runs on the prefix now.
+/// Returns whether a Wine server runs on the prefix now.
 pub(crate) fn has_server(prefix: &Path) -> bool {
     if !machine::has("wineserver") {
         return false;
@@ -247,12 +247,12 @@ pub(crate) fn end_server(prefix: &Path) {
     Windows { library: Library::Rustup, prefix: prefix.into() }.end_server();
 }
 
-/// A path of this system as a program under Wine names it.
+/// Returns the name by which a program under Wine opens a path of this system.
 pub(crate) fn path_in_wine(path: &Path) -> String {
     format!("Z:{}", path.to_string_lossy().replace('/', "\\"))
 }
 
-/// The first of the tools that is not there.
+/// Returns the first of the tools that is missing.
 fn missing(linker: &str) -> Option<String> {
     for tool in ["wine", "wineserver", linker] {
         if !machine::has(tool) {
@@ -296,12 +296,12 @@ fn debian() -> Done<Library> {
 fn debian_is_ready() -> bool {
     let there = Path::new("/usr/bin/cargo").exists()
         && Path::new("/usr/lib/rustlib/src/rust/library/Cargo.lock").exists();
-    let told = read_output(command("/usr/bin/rustc").arg("--version").stderr(Stdio::null()));
-    let has = told.ok().and_then(|told| version(told.split_whitespace().nth(1)?));
+    let output = read_output(command("/usr/bin/rustc").arg("--version").stderr(Stdio::null()));
+    let has = output.ok().and_then(|output| version(output.split_whitespace().nth(1)?));
     there && has >= version(env!("CARGO_PKG_RUST_VERSION"))
 }
 
-/// The first two numbers of a version: no other is part of a `rust-version` here.
+/// Returns a version's first two numbers; a `rust-version` here has no more.
 fn version(text: &str) -> Option<(u32, u32)> {
     let mut numbers = text.split('.').map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))

@@ -1,6 +1,6 @@
-//! The layers of the workspace, held by a test: dependencies point one way
-//! (`rustix | libc | windows-sys -> mapvar-os -> mapvar-engine -> mapvar -> the leaves`), and the source keeps the
-//! borders that a manifest cannot show: where `unsafe` may stand and where the OS may be named.
+//! The layers of the workspace. Dependencies point one way (`rustix | libc | windows-sys ->
+//! mapvar-os -> mapvar-engine -> mapvar -> the leaves`). The sources keep the borders that a
+//! manifest cannot show: which code may contain `unsafe`, and which may name the operating system.
 
 #![allow(
     clippy::expect_used,
@@ -14,10 +14,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The crates that speak to an operating system, and the one crate that may use them.
+/// The crates that call an operating system, and (OS) the one crate that may use them.
 const SYSTEM: [&str; 3] = ["rustix", "libc", "windows-sys"];
 const OS: &str = "mapvar-os";
-/// The engine, which only the library and the memories of its own tests stand on.
+/// The engine; only the library and the engine's own simulator depend on it.
 const ENGINE: &str = "mapvar-engine";
 const SIM: &str = "mapvar-engine-sim";
 const LIBRARY: &str = "mapvar";
@@ -34,7 +34,7 @@ fn dependencies_point_one_way() {
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        // --no-deps: what the manifests declare, for every target, without resolving anything.
+        // --no-deps lists what the manifests declare, for every target, without resolving anything.
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .current_dir(root())
         .output()
@@ -55,8 +55,8 @@ fn dependencies_point_one_way() {
     for package in packages {
         let from = package["name"].as_str().expect("a package has a name");
         for dependency in package["dependencies"].as_array().expect("a list of dependencies") {
-            // Dependencies for tests and build scripts count as well: a test that goes around a
-            // layer is the first thing to break when the layer changes.
+            // Dependencies for tests and build scripts count as well: a test that bypasses a layer
+            // is the first thing to break when the layer changes.
             let to = dependency["name"].as_str().expect("a dependency has a name");
             if let Some(rule) = broken_rule(from, to, &names) {
                 wrong.push(format!("{from} -> {to}: {rule}"));
@@ -66,7 +66,7 @@ fn dependencies_point_one_way() {
     assert!(wrong.is_empty(), "the layers are broken:\n{}", wrong.join("\n"));
 }
 
-/// The rule that a dependency of `from` on `to` would break.
+/// Returns the rule that a dependency of `from` on `to` would break.
 fn broken_rule(from: &str, to: &str, members: &[&str]) -> Option<&'static str> {
     if SYSTEM.contains(&to) {
         (from != OS).then_some("only mapvar-os speaks to the operating system")
@@ -152,7 +152,7 @@ fn the_search_finds_conditions_however_they_are_written() {
     }
 }
 
-/// Every Rust file below a folder.
+/// Returns every Rust file below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
@@ -171,12 +171,13 @@ fn code_of(file: &Path) -> String {
     without_comments(&text)
 }
 
-/// Prose may name what code may not. (Cuts a `//` in a string too, which hides nothing here.)
+/// Removes comments, which may name what code may not. (It also cuts a `//` in a string, which
+/// hides nothing here.)
 fn without_comments(text: &str) -> String {
     text.lines().map(|l| l.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
 }
 
-/// The `cfg(...)`, `cfg!(...)` and `cfg_attr(...)` that ask for the operating system.
+/// Returns the `cfg(...)`, `cfg!(...)` and `cfg_attr(...)` that test for the operating system.
 fn os_conditions(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for opener in ["cfg(", "cfg!(", "cfg_attr("] {
@@ -191,7 +192,7 @@ fn os_conditions(code: &str) -> Vec<String> {
     found
 }
 
-/// The text up to the bracket that closes its first one.
+/// Returns the text up to the bracket that closes its first one.
 fn balanced(text: &str) -> &str {
     let mut depth = 0;
     for (at, c) in text.char_indices() {

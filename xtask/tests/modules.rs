@@ -1,10 +1,10 @@
-//! The modules of every crate, and of xtask, stand in one order: a module uses only those that are
-//! declared above it. The test reads paths (`use` lines and all others) and method calls, so that an `impl` block
-//! which calls a method of a later file is found though it imports nothing.
+//! The modules of every crate, and of xtask, have one order: a module uses only those that are
+//! declared above it. The test reads paths (`use` lines and all others) and method calls. So it
+//! also finds an `impl` block that calls a method of a later file without importing anything.
 //!
-//! Its nodes are files. A folder's `mod.rs` may stand below its children or above them, but like
-//! every file in no circle. What the test cannot resolve it passes over: a method whose name
-//! several files define, a crate below, or the standard library.
+//! The nodes are files. A folder's `mod.rs` may be below its children or above them, but like every
+//! file it must be in no circle. The test ignores names that it cannot resolve: a method whose name
+//! several files define, a lower crate, or the standard library.
 
 #![allow(
     clippy::expect_used,
@@ -21,7 +21,7 @@ use std::{
 
 const CRATES: [&str; 6] = ["os", "engine", "engine-sim", "mapvar", "cli", "capi"];
 
-/// Methods that the standard library has too: a call of one says nothing about a file.
+/// Methods that the standard library has too, so that a call does not identify a file.
 const OF_STD: &[&str] = &[
     "all",
     "and",
@@ -160,7 +160,7 @@ const OF_STD: &[&str] = &[
 #[test]
 fn a_module_uses_only_those_declared_before_it() {
     let mut wrong = Vec::new();
-    // A method of a crate below may be meant as well.
+    // The call may also mean a method of a lower crate.
     let mut below = BTreeSet::new();
     for name in CRATES {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(name).join("src");
@@ -171,7 +171,7 @@ fn a_module_uses_only_those_declared_before_it() {
         assert!(tree.files.len() > 3, "{name}: the sources were not found");
         wrong.extend(tree.faults().into_iter().map(|fault| format!("{name}: {fault}")));
     }
-    // It stands beside the crates, and uses none of them.
+    // xtask is independent of the crates, and uses none of them.
     let xtask = Tree::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     assert!(xtask.files.len() > 3, "xtask: the sources were not found");
     wrong.extend(xtask.faults().into_iter().map(|fault| format!("xtask: {fault}")));
@@ -191,15 +191,16 @@ fn what_goes_the_wrong_way_is_found() {
     };
     let high = "use crate::low::Low; impl Low { pub fn fly_high(&self) { self.climb_down(); } }";
     assert_eq!(faults(low, high), 0);
-    // By an import, by a path without one, and by a method of a type that both know.
+    // The wrong use may be an import, a path without one, or a method of a type that both files
+    // know.
     assert_ne!(faults("use crate::high::High; pub struct Low;", "pub struct High;"), 0);
     assert_ne!(faults("fn f() { crate::high::g(); }", "pub fn g() {}"), 0);
     let calls = "pub struct Low; impl Low { pub fn climb_down(&self) { self.fly_high(); } }";
     assert_ne!(faults(calls, "use crate::low::Low; impl Low { pub fn fly_high(&self) {} }"), 0);
-    // Also of a name that the standard library has, if the type calls it of itself.
+    // It may also be a method whose name the standard library has, if the type calls it on `self`.
     let reads = "pub struct Low;\nimpl Low { pub fn climb_down(&self) { self.read(); } }";
     assert_ne!(faults(reads, "use crate::low::Low;\nimpl Low { pub fn read(&self) {} }"), 0);
-    // Not what a test or a comment says.
+    // Tests and comments do not count.
     assert_eq!(
         faults(
             "// crate::high::g()\n#[cfg(test)]\nmod tests { use crate::high::g; }",
@@ -207,7 +208,7 @@ fn what_goes_the_wrong_way_is_found() {
         ),
         0
     );
-    // Within a folder, and through a name that the root hands on.
+    // Also within a folder, and through a name that the root re-exports.
     let nested = |inner: &str| {
         tree(&[
             ("lib.rs", "mod low; mod folder; pub use folder::two::Two;"),
@@ -232,9 +233,9 @@ struct Tree {
     files: BTreeMap<Module, String>,
     /// The order in which a module declares its children.
     children: HashMap<Module, Vec<String>>,
-    /// Which module a name comes from that another hands on by `pub use`.
+    /// The module that a re-exported name comes from (`pub use`).
     handed_on: HashMap<(Module, String), Module>,
-    /// The one file that defines a method of this name.
+    /// The one file that defines a method of this name; `None` if there are several.
     methods: HashMap<String, Option<Module>>,
     /// The file that defines a method of a type, by the names of both.
     of_type: HashMap<(String, String), Module>,
@@ -299,7 +300,7 @@ impl Tree {
         tree
     }
 
-    /// The file that a path leads to, seen from `module`.
+    /// Returns the file that a path leads to, as seen from `module`.
     fn resolve(&self, module: &Module, path: &[String]) -> Option<Module> {
         let mut at = match path.first()?.as_str() {
             "crate" => Module::new(),
@@ -331,7 +332,7 @@ impl Tree {
         Some(at)
     }
 
-    /// Which files a file uses, and by which word.
+    /// Returns which files each file uses, and by which word.
     fn edges(&self) -> BTreeMap<Module, BTreeMap<Module, String>> {
         let mut edges: BTreeMap<Module, BTreeMap<Module, String>> = BTreeMap::new();
         for (module, code) in &self.files {
@@ -341,7 +342,7 @@ impl Tree {
                 }
             };
             for (public, path) in uses_of(code) {
-                // What a module hands on, it does not use.
+                // A re-export is not a use.
                 let hands_on = public && self.is_above(module, &path);
                 if !hands_on {
                     add(self.resolve(module, &path), path.join("::"));
@@ -353,7 +354,8 @@ impl Tree {
             if module.is_empty() {
                 continue;
             }
-            // What a type calls of itself is its own, whatever else has such a name.
+            // A call on `self` means the type's own method, even if other types have one of that
+            // name.
             for (of, block) in impls_of(code) {
                 for method in calls_of(block, true) {
                     let file = self.of_type.get(&(of.clone(), method.clone()));
@@ -371,7 +373,7 @@ impl Tree {
         edges
     }
 
-    /// Whether the path leads into the module's own children.
+    /// Returns whether the path leads into the module's own children.
     fn is_above(&self, module: &Module, path: &[String]) -> bool {
         self.resolve(module, path)
             .is_some_and(|to| to.len() > module.len() && to.starts_with(module))
@@ -398,24 +400,24 @@ impl Tree {
         faults
     }
 
-    /// Whether the order of declarations lets `from` use `to`.
+    /// Returns whether the order of declarations lets `from` use `to`.
     fn may(&self, from: &Module, to: &Module) -> bool {
         let same = from.iter().zip(to).take_while(|(one, other)| one == other).count();
         let (Some(mine), Some(theirs)) = (from.get(same), to.get(same)) else {
-            // A folder's own file and one within it: no order but that of no circle.
+            // A folder's own file and one within it have no order, but they must not form a circle.
             return true;
         };
         let order = &self.children[&from[..same]];
         let place = |name: &String| order.iter().position(|child| child == name);
         match (place(mine), place(theirs)) {
             (Some(mine), Some(theirs)) => theirs < mine,
-            // One of several that take each other's place (`path = "..."`).
+            // One of several alternatives for the same module (`path = "..."`).
             _ => true,
         }
     }
 }
 
-/// The groups of files each of which reaches all others of its group.
+/// Returns the groups of files in which each file reaches all others.
 fn circles(edges: &BTreeMap<Module, BTreeMap<Module, String>>) -> Vec<Vec<String>> {
     let reach = |from: &Module| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![from.clone()]);
@@ -452,7 +454,7 @@ fn read_folder(root: &Path, folder: &Path, files: &mut Vec<(PathBuf, String)>) {
     }
 }
 
-/// The text without comments, without what stands in strings, and up to its tests.
+/// Returns the text without comments, without the content of strings, and only up to its tests.
 fn code_of(text: &str) -> String {
     let text = text.split("\n#[cfg(test)]").next().unwrap_or_default();
     let mut code = String::with_capacity(text.len());
@@ -495,7 +497,7 @@ fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Modules that a file declares, in their order.
+/// Returns the modules that a file declares, in order.
 fn declared(code: &str) -> Vec<String> {
     let all: Vec<_> = words(code).collect();
     all.windows(2)
@@ -504,7 +506,7 @@ fn declared(code: &str) -> Vec<String> {
         .collect()
 }
 
-/// Methods that a file defines: functions with a receiver.
+/// Returns the methods that a file defines: functions with a receiver.
 fn methods_of(code: &str) -> Vec<String> {
     let all: Vec<_> = words(code).collect();
     let receiver = |rest: &str| {
@@ -518,7 +520,7 @@ fn methods_of(code: &str) -> Vec<String> {
         .collect()
 }
 
-/// Methods that are called, of anything or only of `self`.
+/// Returns the methods that are called, on any value or only on `self`.
 fn calls_of(code: &str, of_self: bool) -> BTreeSet<String> {
     words(code)
         .filter(|(at, word)| {
@@ -531,7 +533,7 @@ fn calls_of(code: &str, of_self: bool) -> BTreeSet<String> {
         .collect()
 }
 
-/// The code without the blocks in which a trait is implemented: their methods are the trait's.
+/// Returns the code without trait implementations, whose methods belong to the trait.
 fn without_trait_impls(code: &str) -> String {
     let mut rest = code.to_owned();
     for (_, block) in impls_of(code) {
@@ -544,7 +546,7 @@ fn without_trait_impls(code: &str) -> String {
     rest
 }
 
-/// The `impl` blocks of types, and of which.
+/// Returns the `impl` blocks, each with the name of its type.
 fn impls_of(code: &str) -> Vec<(String, &str)> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("\nimpl") {
@@ -573,7 +575,7 @@ fn impls_of(code: &str) -> Vec<(String, &str)> {
     found
 }
 
-/// The paths of `use` lines, taken apart; and whether they are public.
+/// Returns the paths of `use` lines, split up; and whether they are public.
 fn uses_of(code: &str) -> Vec<(bool, Vec<String>)> {
     let mut found = Vec::new();
     for (at, word) in words(code) {
@@ -628,13 +630,13 @@ fn take_apart(before: &mut Vec<String>, tree: &str, found: &mut impl FnMut(Vec<S
     before.truncate(depth);
 }
 
-/// Paths in the code that begin with `crate`, `super` or `self`.
+/// Returns the paths in the code that begin with `crate`, `super`, `self` or a child's name.
 fn paths_of(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (at, word) in words(code) {
         let first = !code[..at].ends_with(':') && code[at + word.len()..].starts_with("::");
         let rooted = ["crate", "super", "self"].contains(&word);
-        // One that begins with a child's name is a use of it, except where it is handed on.
+        // A path that begins with a child's name is a use of it, unless it is part of a `use` line.
         if !first || !rooted && is_within_use(&code[..at]) {
             continue;
         }
@@ -642,7 +644,7 @@ fn paths_of(code: &str) -> Vec<Vec<String>> {
             .chars()
             .take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':')
             .collect();
-        // A group is taken apart by `uses_of`.
+        // `uses_of` splits up a group.
         if !path.ends_with(':') {
             found.push(path.split("::").filter(|it| !it.is_empty()).map(String::from).collect());
         }
@@ -650,7 +652,7 @@ fn paths_of(code: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Whether what comes after this text belongs to a `use` line.
+/// Returns whether the text that follows `before` belongs to a `use` line.
 fn is_within_use(before: &str) -> bool {
     let start = before.rfind([';', '{', '}']).map_or(0, |at| at + 1);
     let opened = before[..start].strip_suffix('{').unwrap_or_default().trim_end();

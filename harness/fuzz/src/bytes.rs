@@ -1,6 +1,6 @@
-//! Target (a): bytes as a region. A valid map is damaged, in places that mean something and with
-//! checksums that are right again, or all of it is noise; then it is opened, repaired, read, checked
-//! and written to.
+//! Target (a): bytes as a region. A valid map is damaged at meaningful offsets, often with
+//! corrected checksums, or all of it is noise. Then it is opened, repaired, read, checked and
+//! written to.
 
 use crate::DECODER;
 use crate::{
@@ -19,14 +19,14 @@ use mapvar_engine_sim::{
     operations,
 };
 
-/// What there is to damage.
+/// The regions to damage.
 #[derive(Debug)]
 pub struct Bytes {
     regions: Vec<Region>,
 }
 
 impl Default for Bytes {
-    /// With all the regions.
+    /// Returns the target with all the regions.
     fn default() -> Self {
         Self { regions: regions::all() }
     }
@@ -35,17 +35,17 @@ impl Default for Bytes {
 /// A change of the bytes.
 #[derive(Clone, Copy, Debug)]
 enum Change {
-    /// A word is another, and whether the checksum over it is made right.
+    /// A word gets this value; true if the checksum over it is corrected.
     Word(u64, u64, bool),
-    /// So many bytes from one place come to another, with the checksums of the page made right.
+    /// Bytes are copied from one offset to another; a whole chunk gets correct checksums.
     Copy(u64, u64, u64),
-    /// These bytes are zero.
+    /// These bytes become zero.
     Zero(u64, u64),
-    /// From here on there is noise, for so many bytes.
+    /// From this offset on, so many bytes become noise.
     Noise(u64, u64, u64),
-    /// The region is so long.
+    /// The region gets this length.
     Length(u64),
-    /// A lock word is not free.
+    /// A lock word gets this state.
     Lock(u64, LockState),
 }
 
@@ -58,7 +58,7 @@ impl Change {
             1 | 2 => live::AT + random.below(live::WORDS as u64) * 8,
             3 => journal::AT + random.below(5) * 8,
             4 => {
-                // An operation that somebody began, with arguments that may be any.
+                // An operation that another process began, with any arguments.
                 return Self::Word(journal::AT, random.below(6), false);
             }
             5 => {
@@ -125,7 +125,8 @@ impl Change {
             }
             18 => {
                 let at = header::AT + random.below(12) * 8;
-                // A header that is refused at once is no input: it is whole, mostly.
+                // A header that is refused at once tests little, so its checksum is mostly
+                // corrected.
                 return Self::Word(at, Self::value(random, mem, places, at), random.below(16) != 0);
             }
             19 => layout::PARTICIPANTS + random.below(16) * 64 + random.of(&[5, 7]) * 8,
@@ -169,7 +170,7 @@ impl Change {
         Self::Word(at, Self::value(random, mem, places, at), sealed)
     }
 
-    /// Something that somebody with L began, with arguments that may be any.
+    /// Returns a journal of an operation begun under the structure lock, with any arguments.
     fn begun(random: &mut Random, places: &Places) -> [Self; 5] {
         let mut argument = |word: usize| {
             let any = match random.below(5) {
@@ -187,7 +188,7 @@ impl Change {
         [record, block, old, new, operation]
     }
 
-    /// A slot, mostly the current one, that refers to an extent which may be any.
+    /// Returns a slot, mostly the current one, that refers to an extent at any offset.
     fn value_elsewhere(random: &mut Random, mem: &Adversary, places: &Places) -> [Self; 3] {
         let (at, class) = random.of(&places.records);
         let current = mem.peek(at) >> 6 & 3;
@@ -242,7 +243,7 @@ impl Change {
                     mem.poke(to + at as u64 * 8, word);
                 }
                 if bytes == CHUNK {
-                    // As if it were this chunk's own.
+                    // So that it looks like this chunk's own.
                     mem.poke(to + chunk::NUMBER as u64 * 8, to / CHUNK);
                     operations::reseal(store, to);
                 }
@@ -260,7 +261,7 @@ impl Change {
     }
 }
 
-/// All the faults that a check finds, in words.
+/// Returns the faults that a check finds, as text.
 fn faults(store: &Store<Adversary>) -> Vec<String> {
     let check = operations::one_look(store, true, DECODER);
     let faults = check.findings().iter().filter(|found| found.severity == Severity::Fault);
@@ -268,10 +269,10 @@ fn faults(store: &Store<Adversary>) -> Vec<String> {
 }
 
 impl Bytes {
-    /// The changes of a case.
+    /// Returns the changes of a case.
     fn changes(random: &mut Random, region: &Region) -> Vec<Change> {
         if random.one_in(64) {
-            // As it is: what a death left is ended by the next.
+            // The region stays as it is: the next owner completes what a death left.
             return Vec::new();
         }
         if random.one_in(256) {
@@ -293,7 +294,7 @@ impl Bytes {
         changes
     }
 
-    /// A region of a case, damaged, as the bytes of a file.
+    /// Returns a region of a case, damaged, as the bytes of a file.
     pub(crate) fn damaged(&self, random: &mut Random, case: &Case) -> Vec<u8> {
         let region = regions::of_seed(&self.regions, case.seed);
         region.mem.reset();
@@ -303,7 +304,7 @@ impl Bytes {
         let image = region.mem.image();
         let mut bytes: Vec<u8> = image.words.iter().flat_map(|word| word.to_le_bytes()).collect();
         for (at, held) in image.held {
-            // Lock words lie in the file.
+            // In the file, lock words are ordinary words.
             let word: u32 = match held {
                 LockState::Alive => random.below(200) as u32 + 1,
                 LockState::Died => 0x4000_0000,
@@ -321,12 +322,12 @@ impl Bytes {
         use_region(region, random, case, rot, changes.is_empty());
     }
 
-    /// Makes the changes; whether it was no forger's work.
+    /// Makes the changes; returns whether they are plain rot, with no checksum corrected.
     fn damage(region: &Region, changes: &[Change], case: &Case) -> bool {
         let mem = &region.mem;
         mem.reset();
-        // What has a checksum that is right was meant, by somebody: who forges may make nonsense. What
-        // rots is found out.
+        // A correct checksum makes a change a forgery, whose values may be inconsistent. Checksums
+        // detect plain rot.
         let mut rot = true;
         {
             let store = Store::new(mem.clone(), &region.facts).expect("a store");
@@ -342,12 +343,13 @@ impl Bytes {
     }
 }
 
-/// Opens a region and does things to it, as `random` says. What only rotted is whole after a recovery.
+/// Opens a region and runs operations that `random` chooses. A region that only rotted must be
+/// whole after a recovery.
 fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, undamaged: bool) {
     let mem = &region.mem;
     let forged: Vec<(u64, LockState)> = mem.held();
     let bytes = mem.size();
-    // Nobody lies: whoever needs more does not come to an end.
+    // No load lies here, so an operation that needs more loads than this would not end.
     let begin = || mem.begin(None, MOST_LOADS / 4);
     begin();
     let free = |what: &str| {
@@ -362,7 +364,7 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
         free(operations::operation_name(which));
     };
     if random.below(8) < 3 {
-        // Looked at, as no map.
+        // Inspected without being opened as a map.
         case.tell(|| "look at it".into());
         let Some((mut store, sound)) = operations::looked_at(mem.clone(), bytes) else { return };
         for which in [11, 26, 27] {
@@ -376,7 +378,7 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
     let Ok(Some(mut store)) = operations::opened(mem.clone(), bytes) else { return };
     begin();
     match random.below(5) {
-        // Of another boot.
+        // The map is from another boot.
         0 | 1 => {
             case.tell(|| "recover".into());
             let recovered = store.recover(bytes);
@@ -387,7 +389,7 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
                 assert!(faults.is_empty(), "recovered, and not whole: {faults:#?}");
             }
         }
-        // Alone with it.
+        // This process is alone with the map.
         2 | 3 => {
             case.tell(|| "quiesce".into());
             let quiet = store.quiesce();
@@ -415,7 +417,7 @@ impl Target for Bytes {
     fn run(&mut self, case: &Case) -> u64 {
         let mut random = Random::new(case.seed);
         let region = regions::of_seed(&self.regions, case.seed);
-        // Drawn from the map as it is.
+        // The changes are drawn from the undamaged map.
         region.mem.reset();
         let changes = Self::changes(&mut random, region);
         case.tell(|| format!("region: {}", region.called));
@@ -425,8 +427,8 @@ impl Target for Bytes {
 }
 
 impl Bytes {
-    /// The same from bytes that somebody else made, for libFuzzer: a region's number, pairs of
-    /// offset and word, and what is done comes from their sum.
+    /// Runs a case from bytes that libFuzzer made: first a region's number and the seed of the
+    /// operations, then pairs of offset and word.
     pub fn run_bytes(&mut self, bytes: &[u8]) {
         let Some((head, rest)) = bytes.split_first_chunk::<8>() else { return };
         let mut random = Random::new(u64::from_le_bytes(*head) >> 8);
@@ -448,5 +450,5 @@ impl Bytes {
     }
 }
 
-/// Words of the smallest slot, of which the mutator changes the first seven.
+/// The mutator changes the first seven words of a slot, and the smallest slot must have them.
 const _: () = assert!(slot::LEAST >= 7);

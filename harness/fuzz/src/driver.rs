@@ -1,5 +1,5 @@
-//! Seeds by the million: threads that run a target, a watchdog that ends what hangs, and a case
-//! that failed told so that it can be repeated alone.
+//! Runs seeds by the million: threads that run a target, and a watchdog that ends a hang. A failed
+//! case is printed so that it can be repeated alone.
 
 use crate::{guard, random::Random};
 use std::{
@@ -15,43 +15,43 @@ use std::{
 /// An execution that takes longer hangs: the slowest takes a tenth of a second on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Low bits of a seed that are another for each case of a batch; the others stay.
+/// The low bits of a seed that differ between the cases of a batch; the others are the same.
 pub const BATCH: u32 = 24;
 
 /// One input.
 #[derive(Debug)]
 pub struct Case {
-    /// All of it comes from this.
+    /// The seed that determines the whole case.
     pub seed: u64,
-    /// Bits of the parts that are used: fewer while a case is made smaller.
+    /// Bits of the parts that are used; fewer while the case is being made smaller.
     pub keep: u64,
-    /// What it does, in words, if somebody wants to know.
-    told: Option<RefCell<Vec<String>>>,
+    /// Descriptions of its steps, if they are to be printed.
+    steps: Option<RefCell<Vec<String>>>,
 }
 
 impl Case {
-    /// All of a seed's.
+    /// Returns the whole case of a seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed, keep: u64::MAX, told: None }
+        Self { seed, keep: u64::MAX, steps: None }
     }
 
-    /// Whether part `number` is used.
+    /// Returns whether part `number` is used.
     pub fn keeps(&self, number: usize) -> bool {
         number >= 64 || self.keep >> number & 1 == 1
     }
 
-    /// Says what it does.
+    /// Records a description of a step, if descriptions are wanted.
     #[inline]
     pub fn tell(&self, what: impl FnOnce() -> String) {
-        if let Some(told) = &self.told {
-            told.borrow_mut().push(what());
+        if let Some(steps) = &self.steps {
+            steps.borrow_mut().push(what());
         }
     }
 }
 
-/// Something to be fuzzed. Fails by a panic.
+/// Something to be fuzzed; it fails by a panic.
 pub trait Target {
-    /// Runs one case; answers how many executions that was.
+    /// Runs one case; returns how many executions that was.
     fn run(&mut self, case: &Case) -> u64;
 }
 
@@ -59,7 +59,8 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Panics are kept and told later, by who caught them.
+/// Installs a panic hook that stores the message, so that the code that catches the panic can print
+/// it.
 pub fn hook() {
     std::panic::set_hook(Box::new(|info| {
         let text = info.payload().downcast_ref::<String>().cloned();
@@ -74,7 +75,7 @@ pub fn hook() {
     }));
 }
 
-/// Runs one case; what went wrong, if something did.
+/// Runs one case; returns the number of executions, or what went wrong.
 fn attempt(called: &'static str, target: &mut dyn Target, case: &Case) -> Result<u64, String> {
     guard::note(called, case.seed);
     let (done, huge) = guard::measured(|| catch_unwind(AssertUnwindSafe(|| target.run(case))));
@@ -87,49 +88,49 @@ fn attempt(called: &'static str, target: &mut dyn Target, case: &Case) -> Result
     }
 }
 
-/// Where it was, without what it said of numbers.
-fn place(told: &str) -> &str {
-    told.rsplit(", ").next().unwrap_or(told)
+/// Returns the place in a message, without the message's numbers.
+fn place(flaw: &str) -> &str {
+    flaw.rsplit(", ").next().unwrap_or(flaw)
 }
 
-/// A case that failed, as small as taking parts away makes it, in words.
-fn made_smaller(called: &'static str, target: &mut dyn Target, seed: u64, told: &str) -> String {
+/// Makes a failed case as small as leaving out parts can; returns its steps as text.
+fn made_smaller(called: &'static str, target: &mut dyn Target, seed: u64, flaw: &str) -> String {
     let (mut keep, began) = (u64::MAX, Instant::now());
     for bit in 0..64 {
         if began.elapsed() > Duration::from_secs(4) {
             break;
         }
-        let fewer = Case { seed, keep: keep & !(1 << bit), told: None };
-        if attempt(called, target, &fewer).is_err_and(|other| place(&other) == place(told)) {
+        let fewer = Case { seed, keep: keep & !(1 << bit), steps: None };
+        if attempt(called, target, &fewer).is_err_and(|other| place(&other) == place(flaw)) {
             keep = fewer.keep;
         }
     }
-    let case = Case { seed, keep, told: Some(RefCell::default()) };
+    let case = Case { seed, keep, steps: Some(RefCell::default()) };
     let _ = attempt(called, target, &case);
-    let lines = case.told.map(RefCell::into_inner).unwrap_or_default();
+    let lines = case.steps.map(RefCell::into_inner).unwrap_or_default();
     lines.into_iter().map(|line| format!("    {line}\n")).collect()
 }
 
-/// What came of a target.
+/// The result of a target.
 #[derive(Debug, Default)]
 pub struct Sum {
-    /// Executions.
+    /// How many executions there were.
     pub executions: u64,
-    /// How long it took.
+    /// How long the target ran.
     pub took: Duration,
-    /// Cases that failed.
+    /// How many cases failed.
     pub failures: u64,
 }
 
-/// What a thread is at, for the watchdog.
+/// The case that a thread runs, for the watchdog.
 #[derive(Default)]
 struct Desk {
     seed: AtomicU64,
-    /// When it began, in milliseconds since the start and one; 0 = it is at nothing.
+    /// When the case began, in milliseconds since the start plus one; 0: no case is running.
     since: AtomicU64,
 }
 
-/// Runs a target in all threads for so long; ends with the first case that fails.
+/// Runs a target in all threads for a given time; stops at the first case that fails.
 pub fn drive(
     called: &'static str,
     make: impl Fn() -> Box<dyn Target> + Sync,
@@ -137,7 +138,7 @@ pub fn drive(
     time: Duration,
     threads: usize,
 ) -> Sum {
-    // Made beforehand, where it is made once for all.
+    // Builds the target once in advance, so that the threads find what it keeps for all of them.
     drop(make());
     let began = Instant::now();
     let (done, over, failures) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(0_u64));
@@ -168,15 +169,15 @@ pub fn drive(
                             Ok(executions) => {
                                 done.fetch_add(executions, Relaxed);
                             }
-                            Err(told) => {
+                            Err(flaw) => {
                                 over.store(true, Relaxed);
                                 desk.since.store(0, Relaxed);
                                 let mut failures =
                                     failures.lock().unwrap_or_else(PoisonError::into_inner);
                                 *failures += 1;
-                                let smaller = made_smaller(called, &mut *target, case.seed, &told);
+                                let smaller = made_smaller(called, &mut *target, case.seed, &flaw);
                                 println!(
-                                    "FAILED: target {called}, seed {}: {told}\n{smaller}  again: \
+                                    "FAILED: target {called}, seed {}: {flaw}\n{smaller}  again: \
                                      fuzz --one {called} --seed {}",
                                     case.seed, case.seed
                                 );
@@ -206,11 +207,11 @@ pub fn drive(
     Sum { executions: done.load(Relaxed), took: began.elapsed(), failures }
 }
 
-/// Runs one case, and tells all of it; whether it was well.
+/// Runs one case, and prints all its steps; returns whether it passed.
 pub fn one(called: &'static str, target: &mut dyn Target, seed: u64) -> bool {
-    let case = Case { seed, keep: u64::MAX, told: Some(RefCell::default()) };
+    let case = Case { seed, keep: u64::MAX, steps: Some(RefCell::default()) };
     let done = attempt(called, target, &case);
-    for line in case.told.map(RefCell::into_inner).unwrap_or_default() {
+    for line in case.steps.map(RefCell::into_inner).unwrap_or_default() {
         println!("    {line}");
     }
     match done {
@@ -218,10 +219,10 @@ pub fn one(called: &'static str, target: &mut dyn Target, seed: u64) -> bool {
             println!("seed {seed} of {called} is well");
             true
         }
-        Err(told) => {
+        Err(flaw) => {
             println!(
-                "FAILED: {told}\n  as small as it gets:\n{}",
-                made_smaller(called, target, seed, &told)
+                "FAILED: {flaw}\n  as small as it gets:\n{}",
+                made_smaller(called, target, seed, &flaw)
             );
             false
         }

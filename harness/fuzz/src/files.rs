@@ -1,5 +1,5 @@
-//! Target (a) through the front door: the damaged bytes in a real file, opened by the library's own
-//! options, used by its public operations, checked and salvaged.
+//! Target (a) through the public interface: the damaged bytes in a real file, opened by the
+//! library's own options, used by its public operations, checked and salvaged.
 
 use crate::{
     bytes::Bytes,
@@ -14,15 +14,15 @@ use std::{
     time::Duration,
 };
 
-/// Damaged files, in a folder of this thread's.
+/// Damaged files, in a folder of this thread's own.
 #[derive(Debug)]
 pub struct Files {
     bytes: Bytes,
     folder: Folder,
 }
 
-/// Where files are made: in the folder of MAPVAR_FUZZ_FOLDER, which the starter removes however this ends, or in memory, where the
-/// system has that.
+/// Returns where files are created: in the folder that MAPVAR_FUZZ_FOLDER names, which the parent
+/// process removes however this one ends; else in memory, where the system offers that.
 pub fn base() -> PathBuf {
     let shared = PathBuf::from("/dev/shm");
     match std::env::var_os("MAPVAR_FUZZ_FOLDER") {
@@ -33,7 +33,8 @@ pub fn base() -> PathBuf {
 }
 
 impl Default for Files {
-    /// With all the regions, and a folder in memory where the system has that.
+    /// Returns the target with all the regions, and a folder in memory where the system offers
+    /// that.
     fn default() -> Self {
         static FOLDERS: AtomicU64 = AtomicU64::new(0);
         let number = FOLDERS.fetch_add(1, Relaxed);
@@ -83,7 +84,7 @@ impl Target for Files {
         let bytes = self.bytes.damaged(&mut random, case);
         let path = self.folder.join("damaged.map");
         std::fs::write(&path, &bytes).expect("a file");
-        // Forged locks are waited for.
+        // Operations wait for forged locks until this timeout.
         let options =
             Map::options().file(&path).max_size(1 << 21).timeout(Duration::from_micros(300));
         if random.one_in(8) {

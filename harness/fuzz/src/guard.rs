@@ -1,16 +1,16 @@
-//! What an execution may not do: allocate without measure. The allocator counts for the thread that
-//! asked it to.
+//! What an execution may not do: allocate without a bound. The allocator counts for each thread
+//! that asks for it.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
 };
 
-/// The largest piece that an execution may ask for, and all that it may have at once. The regions
-/// that are fuzzed have a megabyte at the most.
+/// The largest single allocation, and the most memory at once, that an execution may ask for. The
+/// regions that are fuzzed have a megabyte at most.
 const LARGEST: usize = 4 << 20;
 const AT_ONCE: isize = 64 << 20;
-/// What is so large that the system is not asked for it.
+/// An allocation of this size is refused without a call of the system.
 const ABSURD: usize = 1 << 30;
 
 thread_local! {
@@ -21,17 +21,17 @@ thread_local! {
     static CURRENT: Cell<Option<(&'static str, u64)>> = const { Cell::new(None) };
 }
 
-/// Notes the target and the seed that this thread is at.
+/// Records the target and the seed that this thread runs.
 pub fn note(target: &'static str, seed: u64) {
     CURRENT.set(Some((target, seed)));
 }
 
-/// The target and the seed that this thread is at.
+/// Returns the target and the seed that this thread runs.
 pub fn current() -> Option<(&'static str, u64)> {
     CURRENT.get()
 }
 
-/// The system's allocator, which counts.
+/// The system's allocator, with counters.
 #[derive(Debug)]
 pub struct Counting;
 
@@ -48,8 +48,8 @@ fn count(bytes: usize) -> bool {
 }
 
 #[allow(unsafe_code, reason = "an allocator is")]
-// SAFETY: the system's allocator does all the work; counting allocates nothing, and a null pointer
-// is an answer that an allocator may give.
+// SAFETY: the system's allocator does all the work; counting allocates nothing, and an allocator
+// may return a null pointer.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !count(layout.size()) {
@@ -78,7 +78,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What is asked for may be more than there is, and its asker may not live to tell.
+/// Prints the refused allocation at once, because its caller may abort and report nothing.
 #[cold]
 fn refused(bytes: usize) {
     let watched = WATCHED.replace(false);
@@ -89,7 +89,7 @@ fn refused(bytes: usize) {
     WATCHED.set(watched);
 }
 
-/// Runs `work`; the size of what it allocated without measure, 0 = it did not.
+/// Runs `work`; returns its result, and the size by which it exceeded the bounds, or 0.
 pub fn measured<R>(work: impl FnOnce() -> R) -> (R, usize) {
     struct Unwatched;
     impl Drop for Unwatched {
@@ -106,7 +106,7 @@ pub fn measured<R>(work: impl FnOnce() -> R) -> (R, usize) {
     (done, HUGE.get())
 }
 
-/// Runs `work`; the most bytes that it had at once.
+/// Runs `work`; returns its result, and the most bytes that it had at once.
 pub fn peak<R>(work: impl FnOnce() -> R) -> (R, usize) {
     PEAK.set(0);
     let (done, _) = measured(work);

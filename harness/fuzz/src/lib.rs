@@ -11,7 +11,8 @@ pub mod regions;
 #[cfg(target_os = "linux")]
 pub mod scribble;
 pub mod sequences;
-/// Ruby's Marshal as the library has it, by its own sources: the library keeps it to itself.
+/// Ruby's Marshal as the library implements it, compiled from the library's sources, since the
+/// library does not export it.
 #[path = "../../../crates/mapvar/src/gem/marshal/mod.rs"]
 #[allow(
     clippy::all,
@@ -28,7 +29,8 @@ mod value;
 
 use value::Value;
 
-/// The library above the engine, which the targets hand every value to that they read.
+/// The decoders of the library above the engine; the targets pass every value that they read to
+/// them.
 pub(crate) const DECODER: mapvar_engine_sim::operations::Decoder =
     mapvar_engine_sim::operations::Decoder {
         is_message_pack: mapvar_harness::is_message_pack,

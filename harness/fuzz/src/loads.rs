@@ -1,5 +1,5 @@
-//! Target (b): every load answered by the attacker. One operation on a valid region, in which one
-//! load, a few or all are answered by what he likes.
+//! Target (b): loads under the control of an attacker. One operation runs on a valid region, and
+//! one load, a few or all of them return values that the attacker chooses.
 
 use crate::DECODER;
 use crate::{
@@ -14,7 +14,7 @@ use mapvar_engine_sim::{
 };
 use std::collections::HashMap;
 
-/// The regions, and how many loads each operation makes of each.
+/// The regions, and how many loads each operation makes in each.
 #[derive(Debug)]
 pub struct Loads {
     regions: Vec<Region>,
@@ -22,14 +22,14 @@ pub struct Loads {
 }
 
 impl Default for Loads {
-    /// With all the regions.
+    /// Returns the target with all the regions.
     fn default() -> Self {
         Self { regions: regions::all(), honest: HashMap::new() }
     }
 }
 
 impl Loads {
-    /// Loads that an operation makes where nobody lies.
+    /// Returns how many loads an operation makes when no load lies.
     fn honest(&mut self, at: usize, which: u64, number: usize) -> u64 {
         let region = &self.regions[at];
         *self.honest.entry((at, which, number)).or_insert_with(|| {
@@ -48,7 +48,7 @@ impl Loads {
     }
 }
 
-/// Which operation: those that look at the whole region are rarer, since each takes as long as a
+/// Chooses an operation. Those that read the whole region are rarer, since one takes as long as a
 /// hundred others.
 fn operation(random: &mut Random) -> u64 {
     let which = random.below(OPERATIONS);
@@ -76,7 +76,7 @@ impl Target for Loads {
 }
 
 impl Loads {
-    /// The same from bytes that somebody else made, for libFuzzer.
+    /// Runs a case from bytes that libFuzzer made.
     pub fn run_bytes(&mut self, bytes: &[u8]) {
         let Some((head, rest)) = bytes.split_first_chunk::<4>() else { return };
         let [region, which, number, first] = *head;

@@ -1,4 +1,4 @@
-//! The fuzzers: README.md of the harnesses says what each target shows.
+//! The fuzzers; the README.md of the harnesses says what each target shows.
 
 use clap::Parser;
 #[cfg(target_os = "linux")]
@@ -22,18 +22,19 @@ static ALLOCATOR: Counting = Counting;
 #[derive(Parser)]
 #[command(name = "mapvar-fuzz")]
 struct Wanted {
-    /// Minutes for all targets (10), and words: only those targets whose names contain one
+    /// Minutes for all targets (10), and words: only targets whose names contain one of the words
+    /// run
     words: Vec<String>,
-    /// Some seconds
+    /// Runs for some seconds
     #[arg(long)]
     short: bool,
     /// Repeats a run
     #[arg(long, default_value_t = seed_of_clock())]
     seed: u64,
-    /// Only one case, of this target and this seed
+    /// Runs only one case: of this target, and the seed given
     #[arg(long)]
     one: Option<String>,
-    /// The program that is the victim of the scribbler, built with a sanitizer
+    /// The scribbler's victim, built with a sanitizer
     #[arg(long)]
     victim: Option<PathBuf>,
 }
@@ -50,7 +51,7 @@ impl Wanted {
     }
 }
 
-/// The targets, and which hundredths of the time each has.
+/// The targets, and the percentage of the time that each gets.
 const SHARES: [(&str, u32); 6] = [
     ("bytes", 26),
     ("files", 4),
@@ -60,7 +61,7 @@ const SHARES: [(&str, u32); 6] = [
     ("scribbler", 12),
 ];
 
-/// What a second process of the scribbler does; `None` for the first.
+/// Runs a second process of the scribbler; returns `None` in the first process.
 #[cfg(target_os = "linux")]
 fn role(words: &[&str]) -> Option<ExitCode> {
     match words {
@@ -95,7 +96,7 @@ fn main() -> ExitCode {
     if run(&wanted) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A target by its name; `None` for the scribbler, which is a program of its own.
+/// Returns a target by its name; `None` for the scribbler, which runs as a program of its own.
 fn target(name: &str) -> Option<Box<dyn Target>> {
     Some(match name {
         "bytes" => Box::new(Bytes::default()),

@@ -9,7 +9,7 @@ use crate::{
 };
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What Ruby wrote.
+/// Dumps that Ruby wrote.
 const FIXTURES: [&[u8]; 12] = [
     include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/basic.bin"),
     include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/bignum.bin"),
@@ -25,7 +25,7 @@ const FIXTURES: [&[u8]; 12] = [
     include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/utf8.bin"),
 ];
 
-/// Parts of which Marshal is made; a byte may follow.
+/// Parts that a dump is made of; another byte may follow.
 const PARTS: [&[u8]; 44] = [
     b"[",
     b"[\x06",
@@ -77,7 +77,7 @@ const PARTS: [&[u8]; 44] = [
 #[derive(Debug, Default)]
 pub struct Marshal;
 
-/// The most memory that an operation may take for these bytes.
+/// Returns the most memory that an operation may take for these bytes.
 fn allowed(bytes: usize) -> usize {
     64 * bytes + (64 << 10)
 }
@@ -85,7 +85,7 @@ fn allowed(bytes: usize) -> usize {
 /// The most memory that an operation took for each byte, beside the 64 KiB; in hundredths.
 static WORST: AtomicU64 = AtomicU64::new(0);
 
-/// What the most memory was that an operation took for each byte.
+/// Returns the most memory that an operation took for each byte.
 pub fn worst() -> f64 {
     f64::from(WORST.load(Relaxed) as u32) / 100.0
 }
@@ -102,11 +102,11 @@ fn noise(random: &mut Random, most: u64) -> Vec<u8> {
     (0..random.below(most)).map(|_| random.word() as u8).collect()
 }
 
-/// Which bytes it is.
+/// Chooses the bytes of a case.
 fn input(random: &mut Random) -> Vec<u8> {
     let mut bytes = match random.below(8) {
         0..=2 => random.of(&FIXTURES).to_vec(),
-        // The same few parts, many times: as deep, or as many, as they can become.
+        // A few parts, many times: as much depth, or as many objects, as possible.
         3 => {
             let few: Vec<&[u8]> = (0..=random.below(4)).map(|_| random.of(&PARTS)).collect();
             let times = 1 << random.below(12);
@@ -119,7 +119,7 @@ fn input(random: &mut Random) -> Vec<u8> {
             bytes.extend(vec![random.of(&[0, b'0', 6]); random.below(4) as usize * times]);
             bytes
         }
-        // A list of exactly so many.
+        // A list of a given length.
         4 => {
             let count = random.below(3_000) as u32;
             let one = random.of(&[
@@ -178,13 +178,13 @@ fn input(random: &mut Random) -> Vec<u8> {
 }
 
 impl Marshal {
-    /// The same for bytes that somebody else made.
+    /// Runs a case from bytes that libFuzzer made.
     pub fn run_bytes(&mut self, bytes: &[u8]) {
         use_up(bytes, &Case::new(0), &mut Random::new(bytes.len() as u64));
     }
 }
 
-/// Everything that can be done with a map of these bytes.
+/// Uses every operation on a map of these bytes.
 fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
     case.tell(|| format!("parse {} bytes: {}", bytes.len(), bytes.escape_ascii()));
     let parsed = bounded("parsing", bytes.len(), || Dump::parse(bytes));
@@ -238,7 +238,7 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
     assert_eq!(rest.len(), found.len() - 1, "one less");
     for name in names.iter().filter(|name| **name != gone).take(4) {
         let (before, after) = (found.value(name), rest.value(name));
-        // Of a cycle through the Hash itself the removed variable was a part.
+        // If the value is a cycle through the Hash itself, the removed variable was a part of it.
         let opaque = |value: &Option<Value>| !format!("{value:?}").contains("Opaque");
         if opaque(&before) && opaque(&after) {
             assert_eq!(format!("{after:?}"), format!("{before:?}"), "its neighbour changed");
@@ -246,8 +246,9 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
     }
 }
 
-/// A value without the bytes of what is opaque in it: a Symbol that stands there twice, its length
-/// written in two ways (Ruby does so never), is a link to the first where it is taken out.
+/// Returns a value's form without the bytes of its opaque parts. A dump may have the same Symbol
+/// twice, its length written in two ways (Ruby never does so); taken out, the second one becomes a
+/// link.
 fn shape(value: &Value) -> String {
     match value {
         Value::List(items) => {
@@ -263,14 +264,14 @@ fn shape(value: &Value) -> String {
     }
 }
 
-/// Each part, and each two, many times: as many objects, Symbols, links
-/// and levels as bytes can ask for.
+/// Repeats each part, and each pair of parts, many times: as many objects, Symbols, links and
+/// levels as bytes can ask for.
 pub fn patterns() {
     let case = Case::new(0);
     for (number, first) in PARTS.iter().enumerate() {
         for second in [&b""[..]].iter().chain(&PARTS) {
             let one = [*first, *second].concat();
-            // With two, a few levels: what differs is only how the two alternate.
+            // For pairs a few levels are enough: only the alternation of the two is new.
             let times = if second.is_empty() { (1 << 17) / one.len() } else { 1 << 9 };
             let repeated = one.repeat(times);
             let nested =

@@ -1,5 +1,5 @@
-//! Valid maps to begin with: small and grown, with large values, Atomics, tombstones, several
-//! epochs, and as a death in the midst of each kind of operation leaves them.
+//! Valid maps to start from: small and grown, with large values, Atomics, tombstones, several
+//! epochs, and as a death during each kind of operation leaves them.
 
 use crate::DECODER;
 use crate::{driver, random::Random};
@@ -21,21 +21,21 @@ use std::{
     sync::OnceLock,
 };
 
-/// What a region can grow by.
+/// The number of bytes by which a region can grow.
 pub const SPARE: u64 = 8 * CHUNK;
 
-/// A map, in a memory that goes back to it.
+/// A map, in memory that can be reset to it.
 #[derive(Debug)]
 pub struct Region {
-    /// What it is.
+    /// Its description.
     pub called: String,
-    /// Its memory, kept.
+    /// Its memory, which keeps the original.
     pub mem: Adversary,
-    /// What its header says.
+    /// The content of its header.
     pub facts: Facts,
-    /// Records of variables that are there, or were.
+    /// Handles of variables that exist, or once did.
     pub handles: Vec<Handle>,
-    /// Where something of each kind lies.
+    /// Offsets of each kind of content.
     pub places: Places,
 }
 
@@ -44,13 +44,13 @@ pub struct Region {
 pub struct Places {
     /// Records, and their classes.
     pub records: Vec<(u64, usize)>,
-    /// Heads of extents.
+    /// Headers of extents.
     pub extents: Vec<u64>,
-    /// Names that are too long for their records.
+    /// Blocks of names that are too long for their records.
     pub blocks: Vec<u64>,
-    /// All chunks.
+    /// The number of chunks.
     pub chunks: u64,
-    /// Index: offset and words.
+    /// The index: its offset and its number of words.
     pub index: (u64, u64),
 }
 
@@ -69,7 +69,7 @@ impl Places {
             match found {
                 kind::RECORDS => {
                     for within in 0..layout::records_in_chunk(class) {
-                        // Those that are taken, and one that is not.
+                        // The records in use, and the chunk's last one.
                         if taken >> within & 1 != 0 || within == layout::records_in_chunk(class) - 1
                         {
                             let at = base + (within * layout::record_bytes(class)) as u64;
@@ -96,7 +96,7 @@ impl Places {
         places
     }
 
-    /// An offset that means something.
+    /// Returns an offset that means something.
     pub fn any(&self, random: &mut Random) -> u64 {
         let pick = |random: &mut Random, all: &[u64], other| {
             if all.is_empty() { other } else { random.of(all) }
@@ -104,7 +104,7 @@ impl Places {
         match random.below(7) {
             0 if !self.records.is_empty() => random.of(&self.records).0,
             1 => pick(random, &self.extents, CHUNK),
-            // Its data.
+            // The extent's data.
             2 => pick(random, &self.extents, CHUNK) + layout::extent::HEAD,
             3 => pick(random, &self.blocks, CHUNK),
             4 => self.index.0 + random.below(self.index.1) * 8 / 64 * 64,
@@ -132,7 +132,7 @@ fn populate(store: &Store<Adversary>) {
                 made.map(drop).expect("insert");
             }
             4 => set_as(Kind::Str, "hallo, Jürgen".as_bytes()),
-            // Lists and dictionaries, as MessagePack.
+            // Lists and dictionaries, in MessagePack.
             5 => set_as(Kind::List, &[0x93, 1, 0xa1, b'x', 0xc3]),
             8 => set_as(Kind::Dict, &[0x81, 0xa1, b'k', 0x92, 1, 2]),
             _ => set_as(Kind::Bytes, &value),
@@ -206,7 +206,7 @@ fn region_of(called: &str, facts: Facts, image: &Image) -> Region {
     Region { called: called.into(), mem, facts, handles, places: Places::of(image) }
 }
 
-/// As a map stands when its user died instead of a store.
+/// Adds the regions that remain when the process dies instead of a store.
 fn deaths(region: &Region, which: u64, number: usize, all: &mut Vec<Region>) {
     let Region { mem, facts, handles, called, .. } = region;
     let mut seen: HashMap<u64, u64> = HashMap::new();
@@ -215,12 +215,12 @@ fn deaths(region: &Region, which: u64, number: usize, all: &mut Vec<Region>) {
         mem.begin(None, 200_000);
         mem.dies_at(stores);
         let mut store = Store::new(mem.clone(), facts).expect("a store");
-        // Who is dead reads what he did not write: that need not make sense.
+        // A dead process's loads do not return what it wrote, so its results may be inconsistent.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             operations::operate(&mut store, handles, which, number, DECODER);
         }));
         let Some(image) = mem.death() else { break };
-        // Some of each state of the journals: the first, the third, the ninth, and so on.
+        // Of each state of the journals it keeps the first, the third, the ninth, and so on.
         let word = |at: u64| image.words[(at / 8) as usize];
         let journals = word(layout::journal::AT)
             | word(layout::commit::AT) << 8
@@ -241,9 +241,9 @@ fn deaths(region: &Region, which: u64, number: usize, all: &mut Vec<Region>) {
     mem.reset();
 }
 
-/// All of them, in memories of the caller's own.
+/// Returns all regions, in memories that belong to the caller.
 pub fn all() -> Vec<Region> {
-    // Made once: the deaths take a while.
+    // Made once, because the deaths take a while.
     static MADE: OnceLock<Vec<(String, Facts, Image)>> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         let made = make().into_iter();
@@ -271,10 +271,10 @@ fn make() -> Vec<Region> {
         make(&store);
         regions.push(region_of(called, facts, &store.mem().image()));
     }
-    // The deaths begin with the map whose operations are of most kinds.
+    // The deaths start mostly from the map whose variables are of most kinds.
     let mut dead = Vec::new();
-    // 1 and 2 set (a large value takes a run), 4 and 5 insert, 9 removes, 15 flushes, 16 recovers, 21
-    // transacts, 24 rebuilds.
+    // 1 and 2 set (a large value takes a run), 4 and 5 insert, 9 removes, 15 flushes, 16 recovers,
+    // 21 commits a transaction, 24 rebuilds the index.
     for (of, which, number) in [
         (3, 1, 11),
         (3, 4, 2),
@@ -290,26 +290,27 @@ fn make() -> Vec<Region> {
         deaths(&regions[of], which, number, &mut dead);
     }
     regions.extend(dead);
-    // Nobody knows of the empty one's handles.
+    // The empty map has no handles, so no operation can use it.
     regions.retain(|region| !region.handles.is_empty());
     regions
 }
 
-/// The region of a seed: neighbours in a run share it, and the processor's caches keep it.
+/// Returns the region of a seed: neighboring seeds share it, so that the processor's caches keep
+/// it.
 pub fn of_seed(regions: &[Region], seed: u64) -> &Region {
     &regions[number_of_seed(regions, seed)]
 }
 
-/// Its number.
+/// Returns the number of that region.
 pub fn number_of_seed(regions: &[Region], seed: u64) -> usize {
     Random::new(seed >> driver::BATCH).below(regions.len() as u64) as usize
 }
 
-/// Lies at random, of some kind.
+/// Returns random lies of a random kind.
 pub fn lies(random: &mut Random, honest: u64, places: &Places) -> Lies {
     let seed = random.word();
     let lies = match random.below(4) {
-        // Few, and at any load of the operation: all that comes before is believed.
+        // A few lies, from any load of the operation on; all loads before are honest.
         0 | 1 => {
             let then = random.of(&[1, 1, 2, 3, 8]);
             Lies::random(seed, then, 1 + random.below(4)).after(random.below(honest))

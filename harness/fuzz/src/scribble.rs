@@ -1,6 +1,6 @@
-//! Target (d): a peer that scribbles. One process, the victim, does every operation on a map, built
-//! with AddressSanitizer where that is to be had, and with pages beside its mapping that nobody may
-//! touch; another, the peer, writes hostile words to the same memory as fast as it can.
+//! Target (d): a peer that scribbles. One process, the victim, does every operation on a map. It is
+//! built with AddressSanitizer where that is available, and has inaccessible pages beside its
+//! mapping. The other process, the peer, writes hostile words to the same memory as fast as it can.
 
 use crate::{files::base, random::Random};
 use mapvar::{ErrorKind, Map, MapOptions, Name, Section, Value, WordsMut};
@@ -23,13 +23,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An operation that takes longer hangs. Each of its locks is waited for a millisecond.
+/// An operation that takes longer hangs; each wait for a lock in it ends after a millisecond.
 const PATIENCE: Duration = Duration::from_mins(1);
 const TIMEOUT: Duration = Duration::from_millis(1);
 
 // --- The peer ------------------------------------------------------------------------------------
 
-/// Where the words lie that matter.
+/// Where the important words are.
 struct Targets {
     records: Vec<(usize, usize)>,
     index: usize,
@@ -57,7 +57,8 @@ impl Targets {
         Self { records, index: (layout::FIRST_INDEX / 8) as usize, chunks: chunks as usize }
     }
 
-    /// A word that means something, and is no lock: each of those costs the victim a wait.
+    /// Returns a word that means something and is no lock; each overwritten lock costs the victim a
+    /// wait.
     fn word(&self, random: &mut Random) -> usize {
         let word = self.any_word(random);
         let locks = [live::LOCK_L, live::LOCK_T].map(|at| (at / 8) as usize);
@@ -79,7 +80,8 @@ impl Targets {
             6 => self.index + random.below(layout::FIRST_INDEX_LINES * 8) as usize,
             _ if self.records.is_empty() => at(random.below(self.chunks as u64) * CHUNK),
             7 => random.of(&self.records).0 + random.of(&[0, 2, 3, 4, 7]),
-            // A slot: version, description, type, seal, the first words of the value.
+            // A word of a slot: version, description, type, seal, or one of the value's first
+            // words.
             _ => {
                 let (at, class) = random.of(&self.records);
                 let slot = random.below(4) as usize * layout::slot_bytes(class) / 8;
@@ -89,7 +91,7 @@ impl Targets {
     }
 }
 
-/// A word that makes something of what stands there.
+/// Returns a word that turns the one at `at` into something hostile.
 fn hostile(random: &mut Random, image: &[u64], at: usize) -> u64 {
     let honest = image[at];
     let bytes = image.len() as u64 * 8;
@@ -99,23 +101,23 @@ fn hostile(random: &mut Random, image: &[u64], at: usize) -> u64 {
         2 => honest ^ 1 << random.below(64),
         3 => honest.wrapping_add(random.below(5)).wrapping_sub(2),
         4 => random.below(bytes / 64 + 64) * 64,
-        // At the very end.
+        // An offset at the very end of the region.
         5 => bytes - random.below(16) * 8,
-        // A length, where it is a description.
+        // A length, if the word is a description.
         6 => honest & 0xffff | (random.word() >> random.below(48)) << 16,
         7 => honest ^ ((random.word() & 0xff) << (random.below(8) * 8)),
         _ => image[random.below(image.len() as u64) as usize],
     }
 }
 
-/// Opens the section and scribbles until its input ends; says how many words it wrote.
+/// Scribbles over the words until `over` is set; returns how many words it wrote.
 fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 {
     use std::sync::atomic::Ordering::Relaxed as Plain;
     let image: Vec<u64> = (0..words.read().len()).map(|at| words.load(at, Plain)).collect();
     let targets = Targets::of(&image);
     let header_words = header::WORDS;
     let mut written = 0_u64;
-    // Lock words are 32 bits; whole words over them are as hostile as it gets.
+    // Lock words have 32 bits; whole words over them are the most hostile.
     let lock = |random: &mut Random, targets: &Targets| match random.below(3) {
         0 => (live::LOCK_L / 8) as usize,
         1 => (live::LOCK_T / 8) as usize,
@@ -124,7 +126,7 @@ fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 
     };
     while !over.load(Plain) {
         match random.below(16) {
-            // Anything anywhere, locks too.
+            // Any word anywhere, lock words too.
             0 if random.one_in(8) => {
                 for _ in 0..64 {
                     let at = random.below(words.read().len() as u64) as usize;
@@ -132,7 +134,7 @@ fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 
                 }
                 written += 64;
             }
-            // What matters.
+            // Words that mean something.
             2..=5 => {
                 for _ in 0..256 {
                     let at = targets.word(random);
@@ -140,12 +142,12 @@ fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 
                 }
                 written += 256;
             }
-            // One word to and fro between what is right and what is not, as fast as it goes: whoever
-            // loads it twice sees both.
+            // One word alternates between a valid and an invalid value, as fast as possible, so
+            // that code that loads it twice may see both.
             turn @ 6..=13 => {
                 let at = targets.word(random);
                 let one = image[at];
-                // Some between two valid ones.
+                // A quarter of these turns alternate with another word of the region instead.
                 let other = match turn {
                     ..12 => hostile(random, &image, at),
                     _ => image[targets.word(random)],
@@ -156,7 +158,7 @@ fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 
                 }
                 written += 16_384;
             }
-            // Seldom, since each costs the victim a wait.
+            // Rarely, since each costs the victim a wait.
             14 if random.one_in(16) => {
                 let at = lock(random, &targets);
                 let forged = random.word() & random.word() | random.word() << 32;
@@ -168,7 +170,7 @@ fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 
             }
             _ => {}
         }
-        // As it was, else there would soon be nothing to read; locks as they are free.
+        // Restores the words, or soon there would be nothing left to read; the locks become free.
         if random.one_in(3) {
             let from = if random.one_in(4) { 0 } else { header_words };
             for (at, word) in image.iter().enumerate().skip(from) {
@@ -180,7 +182,7 @@ fn scribble(words: WordsMut<'_>, random: &mut Random, over: &AtomicBool) -> u64 
     written
 }
 
-/// What opens the same memory without a map.
+/// Opens the same memory without a map.
 fn section_of(what: &str) -> mapvar::Result<Section> {
     let options = if what.contains('/') {
         Section::options().file(what)
@@ -220,25 +222,25 @@ fn start_peer(program: &Path, what: &str, seed: u64) -> Peer {
     peer
 }
 
-/// Ends it; how many words it wrote.
+/// Ends the peer; returns how many words it wrote.
 fn end_peer(mut peer: Peer) -> u64 {
     drop(peer.take_input());
-    let written = peer.hear().and_then(|told| told.parse().ok()).expect("the peer died");
+    let written = peer.hear().and_then(|text| text.parse().ok()).expect("the peer died");
     peer.finish();
     written
 }
 
-/// Pages that nobody may touch, on both sides of where the map lies.
+/// Inaccessible pages on both sides of the map.
 mod guards {
     use std::fs;
 
     const BYTES: usize = 16 << 12;
 
-    /// Unmapped when they go.
+    /// Guard pages, unmapped when this is dropped.
     pub(super) struct Guards(Vec<*mut libc::c_void>);
 
     impl Guards {
-        /// Beside all mappings that are shared: the map's is the only one.
+        /// Places guards beside all shared mappings; the map's is the only one.
         pub(super) fn beside() -> Self {
             let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
             let mut guards = Vec::new();
@@ -260,8 +262,8 @@ mod guards {
         }
     }
 
-    /// Private memory that ends where nobody may touch anything: the copies of mapvar-os are made
-    /// by assembly, into which no sanitizer looks.
+    /// Private memory that ends at an inaccessible page: mapvar-os copies by assembly, which no
+    /// sanitizer checks.
     pub(super) struct Edge(*mut u8);
 
     impl Edge {
@@ -269,22 +271,22 @@ mod guards {
         pub(super) fn new() -> Self {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
             let rights = libc::PROT_READ | libc::PROT_WRITE;
-            // SAFETY: a new mapping, where there is room.
+            // SAFETY: a new mapping at an address that the kernel chooses.
             let made = unsafe { libc::mmap(std::ptr::null_mut(), 2 * BYTES, rights, flags, -1, 0) };
             assert_ne!(made, libc::MAP_FAILED, "no memory");
             let end = made.cast::<u8>().wrapping_add(BYTES);
-            // SAFETY: the second half of what was just made.
+            // SAFETY: the second half of the mapping just made.
             let guarded = unsafe { libc::mprotect(end.cast(), BYTES, libc::PROT_NONE) };
             assert_eq!(guarded, 0, "no guard");
             Self(end)
         }
 
-        /// The last bytes before the edge.
+        /// Returns the last `len` bytes before the edge.
         #[allow(unsafe_code, reason = "a slice of the mapping")]
         pub(super) fn last(&mut self, len: usize) -> &mut [u8] {
             let len = len.min(BYTES);
             // SAFETY: the `BYTES` before the edge are zeroed memory of this value's own, which is
-            // never given back, and borrowed as this value is.
+            // never unmapped, and the slice borrows this value.
             unsafe { std::slice::from_raw_parts_mut(self.0.wrapping_sub(len), len) }
         }
     }
@@ -297,8 +299,8 @@ mod guards {
         }
     }
 
-    /// `None` where something lies already: another's neighbour, or room set aside, which nobody may
-    /// touch either.
+    /// Maps a guard page; returns `None` if that address is taken, by another mapping's neighbor or
+    /// by reserved space, which is inaccessible too.
     #[allow(unsafe_code, reason = "a mapping at an address")]
     fn guard(at: usize) -> Option<*mut libc::c_void> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
@@ -309,7 +311,7 @@ mod guards {
             return None;
         }
         if made.addr() != at {
-            // A kernel that does not know the flag.
+            // The kernel does not know the flag.
             unmap(made);
             return None;
         }
@@ -318,7 +320,7 @@ mod guards {
 
     #[allow(unsafe_code, reason = "gives a mapping back")]
     fn unmap(at: *mut libc::c_void) {
-        // SAFETY: a mapping of this module's own, of this length, that nobody can have used.
+        // SAFETY: a mapping of this module's own, of this length, that no code can have used.
         unsafe { libc::munmap(at, BYTES) };
     }
 }
@@ -337,7 +339,8 @@ impl Done {
             Ok(done) => Some(done),
             Err(error) => {
                 self.errors += 1;
-                // Nobody made the file shorter: who touched what lies beyond its end?
+                // No process truncates the file, so this error means an access beyond the end of
+                // the mapping.
                 assert_ne!(error.kind(), ErrorKind::Truncated, "the mapping is lost: {error}");
                 None
             }
@@ -361,7 +364,7 @@ fn populate(map: &Map) -> mapvar::Result<()> {
     Ok(())
 }
 
-/// Every operation once, whatever it answers.
+/// Does one random operation; any result is fine.
 fn operate(map: &Map, random: &mut Random, done: &mut Done, edge: &mut guards::Edge) {
     let name = random.of(&NAMES);
     let text = "some text ".repeat(random.below(20) as usize);
@@ -419,7 +422,8 @@ fn operate(map: &Map, random: &mut Random, done: &mut Done, edge: &mut guards::E
     }
 }
 
-/// One life of a map beside a peer that scribbles over it.
+/// Runs one life of a map while a peer scribbles over it. Returns how many words the peer wrote,
+/// and how many guards there were.
 fn life(
     options: &MapOptions,
     what: &str,
@@ -438,7 +442,7 @@ fn life(
         watchdog::step();
         operate(&map, random, done, &mut edge);
         if random.one_in(2_000) {
-            // Another handle, opened beside it; and looked at without being opened.
+            // Opens another handle beside it, and inspects the map without opening it.
             if let Some(other) = done.note(options.open()) {
                 operate(&other, random, done, &mut edge);
             }
@@ -453,8 +457,8 @@ fn life(
     (written, count)
 }
 
-/// The role of the victim: lives one after the other, for so long; says what came of it. Ends by a
-/// panic, or as the sanitizer likes, if something is wrong.
+/// The role of the victim: runs one life after the other for the given time, and prints the
+/// figures. If something is wrong, it ends by a panic, or as the sanitizer ends it.
 pub fn victim(peer: &Path, seed: u64, time: Duration) {
     let mut random = Random::new(seed);
     let folder = Folder::within(&base(), "fuzz").expect("a folder");
@@ -471,7 +475,7 @@ pub fn victim(peer: &Path, seed: u64, time: Duration) {
         } else {
             (path.display().to_string(), Map::options().file(&path))
         };
-        // Some that can grow, and some behind whose end a guard lies at once.
+        // Some maps can grow, and some have a guard right behind their end.
         let size = random.of(&[12_000, 40_000]);
         let most = if lives % 4 < 2 { 1 } else { 4 << 20 };
         let options = options.size(size).max_size(most).timeout(TIMEOUT);
@@ -490,7 +494,7 @@ pub fn victim(peer: &Path, seed: u64, time: Duration) {
     );
 }
 
-/// Runs a victim, which has this program as its peer; whether all was well, and the figure.
+/// Runs a victim, which has this program as its peer; returns whether all was well, and the figure.
 pub fn run(victim: Option<&Path>, seed: u64, time: Duration) -> (bool, String) {
     let own = std::env::current_exe().expect("this program");
     if victim.is_none() {
@@ -498,7 +502,7 @@ pub fn run(victim: Option<&Path>, seed: u64, time: Duration) -> (bool, String) {
     }
     let mut command = Command::new(victim.unwrap_or(&own));
     command.arg("victim").arg(&own).args([seed.to_string(), time.as_millis().to_string()]);
-    // An address space as large as a map sets aside is no leak; and where it aborts, at once.
+    // The address space that a map reserves is no leak; and a report ends the victim at once.
     command.env("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=0:exitcode=99");
     let mut child = Owned::start(command.stdout(Stdio::piped())).expect("the victim starts");
     let mut said = String::new();
@@ -529,8 +533,8 @@ pub fn run(victim: Option<&Path>, seed: u64, time: Duration) -> (bool, String) {
     (false, "figure: fuzz, scribbler = 1 report (goal 0 reports)".into())
 }
 
-/// Takes away the names that a victim with this process id left when it died: who opens one is its
-/// last user.
+/// Removes the names that a victim with this process id left when it died: an opener becomes the
+/// last user, and so removes the name.
 fn reap(victim: u32) {
     for life in 0..2_000 {
         drop(Map::options().name(format!("fuzz.{victim}.{life}")).read_only(true).open());

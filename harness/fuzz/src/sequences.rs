@@ -1,7 +1,6 @@
-//! Target (c): sequences of operations, shadowed by a model, while the platform fails: no room, a
-//! disk that cannot write, locks and marks that are not to be had, no seat. Each operation is done
-//! or an error that changed nothing; no lock stays behind, nothing leaks, and what was flushed comes
-//! back.
+//! Target (c): sequences of operations, compared with a model, while the platform fails: no space,
+//! a disk that cannot write, unavailable locks and marks, no seat. Each operation succeeds, or
+//! fails and changes nothing. No lock stays behind, nothing leaks, and flushed values come back.
 
 use crate::DECODER;
 use crate::{
@@ -35,7 +34,7 @@ pub struct Sequences {
 }
 
 impl Default for Sequences {
-    /// With a file and without, with room to grow and without.
+    /// Returns maps with a file and without, each with space to grow and without.
     fn default() -> Self {
         let make = |(file, spare): (bool, u64)| {
             let facts = operations::facts(1, 0, file);
@@ -51,7 +50,7 @@ impl Default for Sequences {
 
 const NAMES: usize = 7;
 
-/// Short and long ones.
+/// Returns a name, short or long.
 fn name(number: usize) -> Vec<u8> {
     vec![b'a' + number as u8; [2, 33, 1, 25, 400, 8, 1023][number % NAMES]]
 }
@@ -77,17 +76,17 @@ struct Run<'a> {
     random: Random,
     case: &'a Case,
     model: Model,
-    /// Names that are an `Atomic`'s, removed or not.
+    /// Names that belong to an `Atomic`, removed or not.
     atomics: BTreeSet<Vec<u8>>,
     handles: Vec<(Vec<u8>, Handle)>,
-    /// What a recovery may find.
+    /// The states that a recovery may find.
     durable: Vec<Model>,
     disk_failed: bool,
     had_atomics: bool,
     file: bool,
 }
 
-/// What an error may be where nothing failed.
+/// Returns whether an error is possible although no call failed.
 fn may_be(trouble: &EngineError) -> bool {
     matches!(trouble, EngineError::Full { .. } | EngineError::WrongKind(_))
 }
@@ -99,7 +98,7 @@ impl Run<'_> {
         assert!(left.is_none(), "{what} left a lock behind: {left:x?}");
     }
 
-    /// Nothing but what the model has, and all of it; and whole.
+    /// Verifies that the store has exactly the model's content, and that it is whole.
     fn compare(&self, what: &str) {
         let content = operations::content(&self.store).expect("what is there can be read");
         let found: Model = content.iter().cloned().collect();
@@ -118,13 +117,13 @@ impl Run<'_> {
         );
     }
 
-    /// One operation, of which a call of the platform may fail.
+    /// Does one operation, during which a call of the platform may fail.
     fn step(&mut self, number: usize) {
         let random = &mut self.random;
         let (name, bytes) = (name(random.below(NAMES as u64) as usize), value(random));
         let which = random.below(16);
         let word = random.below(1 << 20);
-        // The how-manieth call fails, and how many after it.
+        // The number of the first call that fails, and how many calls fail from there.
         let injected =
             random.one_in(3).then(|| (1 + random.below(10), random.of(&[1, 1, 2, 1_000])));
         let mut inner = random.clone();
@@ -250,7 +249,8 @@ impl Run<'_> {
         };
         let failed = mem.failed();
         self.disk_failed |= failed.contains(&Call::Barrier);
-        // A set that made way for another kind flushed first, to the end or not.
+        // A set that reclaimed the name of a removed variable may have flushed first, completely or
+        // not.
         self.durable.extend(before.filter(|_| what != "flush"));
         mem.fail(0, 0);
         self.free(what);
@@ -264,7 +264,7 @@ impl Run<'_> {
         }
     }
 
-    /// A variable is set, and no Atomic from now on.
+    /// Records that a variable is set, and is no longer an Atomic.
     fn holds(&mut self, name: Vec<u8>, plain: Plain) {
         self.atomics.remove(&name);
         self.model.insert(name, plain);
@@ -302,7 +302,7 @@ impl Run<'_> {
     }
 
     fn by_handle(&mut self, random: &mut Random) -> Result<(), EngineError> {
-        // As many as there are, for later: one of them may be a variable's that is no more.
+        // Keeps these handles for later: by then some belong to variables that no longer exist.
         let mut found = Vec::new();
         for name in self.model.keys() {
             if !self.atomics.contains(name)
@@ -324,7 +324,7 @@ impl Run<'_> {
         let bytes = value(random);
         let raw = Raw::bytes(Kind::Bytes, 0, &bytes);
         let wrote = if bytes.len() < 20 && random.one_in(2) {
-            // The fast path; whatever it does not do, the slow one is asked.
+            // The fast path; if it declines, the slow path writes.
             let poked = self.store.try_write_fast(handle, &raw, false);
             assert!(!poked || (same && self.model.contains_key(&name)), "poked what is no more");
             if poked { Wrote::Version(0) } else { self.store.write(handle, &raw)? }
@@ -336,7 +336,7 @@ impl Run<'_> {
                 assert!(same, "written by the handle of a variable that is no more");
                 self.model.insert(name, (Kind::Bytes as u8, bytes));
             }
-            // One that was removed may have been collected on the way.
+            // A record that was removed may have been collected meanwhile.
             other => assert!(
                 !same || !self.model.contains_key(&name),
                 "not written, though the variable is there: {other:?}"
@@ -345,7 +345,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Nothing is taken by nobody.
+    /// Verifies that no space is in use once everything is removed.
     fn leaks(&mut self) {
         self.case.tell(|| "remove everything, and look for leaks".into());
         let mem = self.store.mem().clone();
@@ -414,7 +414,7 @@ impl Target for Sequences {
 }
 
 impl Sequences {
-    /// The same from bytes that somebody else made, for libFuzzer.
+    /// Runs a case from bytes that libFuzzer made.
     pub fn run_bytes(&mut self, bytes: &[u8]) {
         self.execute(&Case::new(0), Random::script(bytes));
     }

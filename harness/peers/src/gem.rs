@@ -1,5 +1,6 @@
-//! Maps in the layout of Ruby's gem win32-mmap, shared with others: under Wine with a program that
-//! makes the gem's calls (`standin.c`), elsewhere with a second process of our own.
+//! Maps in the layout of Ruby's gem win32-mmap, shared with other processes: under Wine with a
+//! program that makes the gem's calls (`standin.c`), elsewhere with a second process of this
+//! program.
 
 use mapvar::{ErrorKind, Format, Map, MapOptions, Name, OnClobber, Scope, Section, Unlocked};
 use mapvar_harness::{
@@ -22,13 +23,13 @@ const SIZE: u64 = 4096;
 pub(crate) struct Options {
     #[arg(long, default_value_t = 60.0)]
     seconds: f64,
-    /// Some seconds
+    /// Runs for some seconds
     #[arg(long)]
     short: bool,
-    /// The program that makes the gem's calls, for Windows
+    /// The program that makes the gem's calls, built for Windows
     #[arg(long)]
     standin: Option<String>,
-    /// The second process, on the map of this name
+    /// Runs as the second process, on the map of this name
     #[arg(long, hide = true)]
     peer: Option<String>,
 }
@@ -57,7 +58,7 @@ fn options(name: &str) -> MapOptions {
     Map::options().name(name).format(Format::Marshal).size(SIZE).timeout(Duration::from_secs(10))
 }
 
-/// The stand-in, started; it has said that it is there.
+/// Starts the stand-in, and waits until it is ready.
 fn standin(exe: &str, what: &str, name: &str, seconds: f64) -> Peer {
     let mut command = Command::new(exe);
     command.args([what, name, &SIZE.to_string(), &seconds.to_string()]);
@@ -78,7 +79,7 @@ fn print_holds(map: &Map) {
     figure("hold time, longest", format!("{:?}", lock.longest), "");
 }
 
-/// Eight variables of ours beside four of the gem's, each of whose writes erases ours.
+/// Sets eight variables of ours beside four of the gem's; each write of the gem erases ours.
 fn shared(exe: &str, name: &str, seconds: f64) {
     let map = options(name).on_clobber(OnClobber::Reassert).create().expect("create");
     let mut peer = standin(exe, "share", name, seconds);
@@ -100,7 +101,7 @@ fn shared(exe: &str, name: &str, seconds: f64) {
             .filter(|(name, value)| seen.find::<i64>(name).expect("a number") != *value)
             .map(|(name, _)| *name)
             .collect();
-        // All are back, or were just erased again, which is reported.
+        // All are there, unless the stand-in has just erased them again, which must be reported.
         let erased = map.clobbered().names;
         reported += erased.len() as u64;
         for name in missing {
@@ -111,11 +112,11 @@ fn shared(exe: &str, name: &str, seconds: f64) {
             newest = theirs;
         }
     }
-    let told = line(&mut peer);
+    let counts = line(&mut peer);
     peer.finish();
-    let told: Vec<u64> = told.split(' ').map(|word| word.parse().expect("a number")).collect();
-    let [rounds, missed, lost, erased] = told[..] else { panic!("{told:?}") };
-    // The last erase is seen by a last look; the next write puts all back.
+    let counts: Vec<u64> = counts.split(' ').map(|word| word.parse().expect("a number")).collect();
+    let [rounds, missed, lost, erased] = counts[..] else { panic!("{counts:?}") };
+    // A last read notices the last erase; the next write restores all variables.
     map.len().expect("len");
     reported += map.clobbered().names.len() as u64;
     map.set("last", true).expect("set");
@@ -133,18 +134,18 @@ fn shared(exe: &str, name: &str, seconds: f64) {
     print_holds(&map);
 }
 
-/// d7: killed while it holds the lock.
+/// d7: the lock's owner is killed.
 fn killed(exe: &str, name: &str) {
     let map = options(name).create().expect("create");
     for round in 1..=5 {
         let mut peer = standin(exe, "hold", name, 0.0);
         if round == 1 {
             peer.kill();
-            // Nobody else has the semaphore open, so it went with its holder.
+            // No other process has the semaphore open, so it disappeared with its owner.
             map.set("foo", round).expect("set behind a killed holder");
             continue;
         }
-        // While we wait for it.
+        // The owner is killed while another thread waits for the lock.
         let waiter = map.clone();
         let waiter = thread::spawn(move || {
             waiter.set("foo", round).expect("set behind a killed holder");
@@ -163,7 +164,7 @@ fn killed(exe: &str, name: &str) {
     figure("locks taken over", format!("{recovered} of 4"), "4");
 }
 
-/// d3: kept for ever by one who lives.
+/// d3: a living process keeps the lock for ever.
 fn leaked(exe: &str, name: &str) {
     let map = options(name).timeout(Duration::from_millis(300)).create().expect("create");
     let _peer = standin(exe, "hold", name, 0.0);
@@ -175,7 +176,7 @@ fn leaked(exe: &str, name: &str) {
     println!("a lock that a living program has left is freed by force, and not otherwise");
 }
 
-/// d6: given back by one who does not hold it.
+/// d6: a process releases a lock that another process owns.
 fn posted(exe: &str, name: &str) {
     let map = options(name).create().expect("create");
     let mut peer = standin(exe, "post", name, 0.0);
@@ -192,7 +193,7 @@ fn posted(exe: &str, name: &str) {
     println!("a lock that another has given back while it was held is noticed (298)");
 }
 
-/// The same all the time, while we write.
+/// The same again and again, while this process writes.
 fn broken(exe: &str, name: &str, seconds: f64) {
     let map = options(name).create().expect("create");
     let mut peer = standin(exe, "post", name, 0.0);
@@ -230,7 +231,7 @@ fn peer(name: &str, seconds: f64) {
     println!("{rounds}");
 }
 
-/// Two processes of ours; then one is killed again and again.
+/// Two processes of this program share a map; then one of them is killed again and again.
 fn two(name: &str, seconds: f64) {
     let map = options(name).on_clobber(OnClobber::Reassert).create().expect("create");
     let start = |seconds: f64| {

@@ -1,10 +1,11 @@
-//! mapvar beside Ruby: README.md of the harnesses says what each subcommand shows.
+//! mapvar beside Ruby; the README.md of the harnesses says what each subcommand shows.
 
 #![forbid(unsafe_code)]
 
 mod gem;
 mod marshal;
-/// Ruby's Marshal as the library has it, by its own sources: the library keeps it to itself.
+/// Ruby's Marshal as the library implements it, compiled from the library's sources, since the
+/// library does not export it.
 #[path = "../../../crates/mapvar/src/gem/marshal/mod.rs"]
 #[allow(
     clippy::all,
@@ -26,9 +27,9 @@ use value::Value;
 #[derive(Parser)]
 #[command(name = "mapvar-peers")]
 enum Peers {
-    /// Maps in the layout of Ruby's gem win32-mmap, shared with others
+    /// Maps in the layout of Ruby's gem win32-mmap, shared with other programs
     Gem(gem::Options),
-    /// Our Marshal beside Ruby's own
+    /// mapvar's Marshal compared with Ruby's
     Marshal(marshal::Options),
 }
 

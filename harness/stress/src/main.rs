@@ -1,6 +1,8 @@
-//! mapvar among real processes: README.md of the harnesses says what each subcommand shows.
+//! Stress tests of mapvar among real processes; the README.md of the harnesses says what each
+//! subcommand shows.
 //!
-//! A second process of a subcommand is this program again, by `mapvar-stress SUBCOMMAND as ROLE`.
+//! A subcommand starts this program again as its second process: `mapvar-stress SUBCOMMAND as
+//! ROLE`.
 
 mod full;
 mod kill;
@@ -26,30 +28,30 @@ enum Stress {
     Kill(kill::Options),
     /// Many processes on shared maps for long, some of them killed all the time
     Soak(soak::Options),
-    /// Watches and locks between many processes, and a wake beside what the system has
+    /// Watches and locks between many processes, and a wake compared with what the system offers
     Waits(waits::Options),
     /// Other users, and names that another program took first
     Others(Seeded),
-    /// Numbers of processes and threads that come back
+    /// Process and thread numbers that are used again
     Reuse(reuse::Options),
     /// Very many variables in one map
     Many(many::Options),
-    /// Full disks, files made shorter, holes, limits
+    /// Full disks, truncated files, holes, limits
     Full(full::Options),
 }
 
-/// What most of them understand.
+/// Options that most subcommands share.
 #[derive(Args, Clone, Copy)]
 struct Seeded {
-    /// As little as shows something
+    /// Runs the smallest amount that still shows something
     #[arg(long)]
     short: bool,
-    /// Repeats the choices of another run; the moments are the machine's
+    /// Repeats the random choices of another run; the timing stays the machine's
     #[arg(long, default_value_t = seed_of_clock())]
     seed: u64,
 }
 
-/// A role of a subcommand, in a second process.
+/// Returns the command that runs a role of a subcommand in a second process.
 fn child<'a>(
     subcommand: &'a str,
     role: &'a str,
@@ -87,10 +89,11 @@ fn verdict(well: bool) -> ExitCode {
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Ends what this process has started and removes what it has named, when it ends early.
+/// Ends the processes that this process has started and removes the names that it has created, for
+/// an early exit.
 fn clean_up() {
     #[cfg(unix)]
     unix::end_children();
-    // All of it is called by `unique`.
+    // The name of each object contains this process id, since `unique` makes the names.
     region::remove_objects(&format!(".{}.", std::process::id()));
 }

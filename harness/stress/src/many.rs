@@ -1,9 +1,9 @@
-//! Very many variables in one map: built by this process, attached and read by a second one, and
-//! recovered by a third from a copy of the file.
+//! Very many variables in one map: this process builds it, a second one attaches and reads it, and
+//! a third one recovers it from a copy of the file.
 //!
-//! Each value follows from its variable's number, so that all of them can be verified. What it takes
-//! is printed; beside the reads stand those of a `HashMap` with the same names and values, in the
-//! same process, one after the other.
+//! Each value follows from its variable's number, so all of them can be verified. The run prints
+//! the durations. Beside the reads it prints those of a `HashMap` with the same names and values,
+//! in the same process, one after the other.
 
 use mapvar::{Map, MapOptions};
 use mapvar_harness::{Folder, Random};
@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Names that are looked up at random.
+/// How many names are looked up at random.
 const LOOKUPS: usize = 1_000_000;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -28,29 +28,29 @@ pub(crate) struct Options {
     /// How many variables
     #[arg(default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
-    /// Where the file is made
+    /// The folder of the map's file
     #[arg(long)]
     folder: Option<PathBuf>,
 }
 
 pub(crate) fn run(options: &Options) -> ExitCode {
-    told(&all(options.count, options.folder.as_deref()))
+    exit_code(&all(options.count, options.folder.as_deref()))
 }
 
 pub(crate) fn role(words: &[&str]) -> ExitCode {
     let [task, count, path] = words else { panic!("no role {words:?}") };
     let (count, path) = (count.parse().expect("a number"), Path::new(path));
-    told(&if *task == "attach" { attach(count, path) } else { recover(count, path) })
+    exit_code(&if *task == "attach" { attach(count, path) } else { recover(count, path) })
 }
 
-fn told(done: &Result<()>) -> ExitCode {
+fn exit_code(done: &Result<()>) -> ExitCode {
     if let Err(error) = done {
         println!("WRONG: {error}");
     }
     crate::verdict(done.is_ok())
 }
 
-/// The map's largest size: more than the variables can take.
+/// Returns the map's options; the maximum size exceeds what the variables can take.
 fn options(path: &Path, count: u64) -> MapOptions {
     Map::options().file(path).max_size((count * 600).max(1 << 26)).timeout(Duration::from_mins(5))
 }
@@ -65,7 +65,7 @@ fn value(number: u64) -> u64 {
     number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Numbers below `count` in an order that looks random.
+/// Returns numbers below `count` in a pseudorandom order.
 fn scattered(count: u64) -> impl Iterator<Item = u64> {
     let mut random = Random::new(1);
     std::iter::repeat_with(move || random.below(count))
@@ -114,7 +114,7 @@ fn all(count: u64, folder: Option<&Path>) -> Result<()> {
 
     again("attach", count, &path)?;
 
-    // The copy has another identity: it is recovered as after a power cut.
+    // The copy has another identity, so the open recovers it as after a power cut.
     map.close()?;
     let copy = folder.join("copy.map");
     fs::copy(&path, &copy)?;
@@ -122,7 +122,7 @@ fn all(count: u64, folder: Option<&Path>) -> Result<()> {
     again("recover", count, &copy)
 }
 
-/// This program once more, as a second process.
+/// Runs a role of this program in a second process.
 fn again(task: &str, count: u64, path: &Path) -> Result<()> {
     let status = crate::child("many", task, [&*count.to_string()]).arg(path).status()?;
     if status.success() { Ok(()) } else { Err(format!("{task}: {status}").into()) }
@@ -198,7 +198,7 @@ fn attach(count: u64, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads variables at random.
+/// Reads variables at random, and verifies their values.
 fn verify(map: &Map, count: u64) -> Result<()> {
     let mut text = String::new();
     for number in scattered(count).take(LOOKUPS) {

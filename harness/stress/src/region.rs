@@ -1,13 +1,13 @@
-//! A map's place, and its region seen from outside, by docs/FORMAT.md alone.
+//! Where a map is, and its region seen from outside, by docs/FORMAT.md alone.
 
 use mapvar::{ErrorKind, Map};
 use mapvar_os::{Locks, Name, Scope, Section, View};
 use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
 
-/// The longest that any operation may take.
+/// The longest time that any operation may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 
-/// Where a map is: a text with a slash in it is a file's path.
+/// Where a map is: a text that contains a slash is a file's path.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     Name(String),
@@ -38,11 +38,11 @@ impl Place {
     }
 }
 
-/// A map's region as another program would see it that knows docs/FORMAT.md: its locks, its seats,
-/// its words.
+/// A map's region as another program sees it that knows docs/FORMAT.md: its locks, its seats, its
+/// words.
 #[derive(Debug)]
 pub(crate) struct Region {
-    // In the order in which they go.
+    // The fields drop in this order.
     pub(crate) view: View,
     pub(crate) section: Section,
     pub(crate) locks: Locks,
@@ -50,7 +50,7 @@ pub(crate) struct Region {
     pub(crate) id: String,
 }
 
-/// Offsets of docs/FORMAT.md.
+/// Offsets from docs/FORMAT.md.
 pub(crate) mod at {
     pub(crate) const FLUSHER: usize = 0x10e8;
     pub(crate) const PINS: usize = 0x10d8;
@@ -59,7 +59,7 @@ pub(crate) mod at {
     pub(crate) const PARTICIPANTS: usize = 0x2000;
     pub(crate) const CHUNKS: usize = 0x8000;
 }
-/// Seats, and places for writing threads on Windows.
+/// The number of seats; on Windows also of the slots for writing threads.
 pub(crate) const SEATS: usize = 128;
 const CHUNK: usize = 16 << 10;
 
@@ -70,7 +70,8 @@ impl Region {
             Place::File(path) => Section::options().file(path),
         };
         let section = options.timeout(LIMIT).open()?;
-        // Of what may grow, Windows does not tell how long it is by now.
+        // Windows does not report the current length of a section that can grow, so the header is
+        // read first.
         let head = section.view().len(0x8000).map()?;
         let len = word(&head, 0x1180) * CHUNK as u64;
         let view = section.view().len(len).map()?;
@@ -89,7 +90,7 @@ impl Region {
         words.store(0, value, Ordering::SeqCst);
     }
 
-    /// The record of a variable with a short name.
+    /// Returns the offset of the record of a variable with a short name.
     pub(crate) fn record(&self, name: &str) -> Option<usize> {
         let mut wanted = [0; 32];
         wanted[..name.len()].copy_from_slice(name.as_bytes());
@@ -104,7 +105,7 @@ impl Region {
         })
     }
 
-    /// Where the bytes of a variable lie whose value is in an extent.
+    /// Returns the offset of a variable's bytes, if its value is in an extent.
     pub(crate) fn extent(&self, name: &str) -> Option<usize> {
         let record = self.record(name)?;
         let class = self.word(record / CHUNK * CHUNK) >> 40 & 0xff;
@@ -115,8 +116,8 @@ impl Region {
         in_extent.then(|| self.word(slot + 32) as usize)
     }
 
-    /// How many seats are taken beyond `most`, when the system has had time to give back those of
-    /// the dead.
+    /// Returns how many seats are taken beyond `most`. Waits up to a second for the system to
+    /// release the seats of dead processes.
     pub(crate) fn seats_beyond(&self, most: usize) -> Result<usize, mapvar_os::Error> {
         for _ in 0..100 {
             if self.seats_taken()? <= most {
@@ -127,7 +128,8 @@ impl Region {
         Ok(self.seats_taken()?.saturating_sub(most))
     }
 
-    /// How many seats are taken, by whoever; one more is taken for the question and given back.
+    /// Returns how many seats are taken by any process. Takes one more seat for the query, and
+    /// releases it.
     fn seats_taken(&self) -> Result<usize, mapvar_os::Error> {
         let seat = self.section.take_seat(self.scope, &self.id, SEATS)?;
         let mut taken = 0;
@@ -138,11 +140,11 @@ impl Region {
     }
 }
 
-/// Empties a map, and in a file has three flushes give up what was removed.
+/// Empties a map; in a file, three flushes then reclaim what was removed.
 pub(crate) fn empty(map: &Map) -> mapvar::Result<()> {
     map.clear()?;
     for _ in 0..if map.stat()?.file { 3 } else { 0 } {
-        // Each gives up what the one before knows to be removed.
+        // Each flush reclaims what the one before made durable as removed.
         map.set("flushed", 1)?;
         map.remove("flushed")?;
         map.flush()?;
@@ -150,7 +152,7 @@ pub(crate) fn empty(map: &Map) -> mapvar::Result<()> {
     Ok(())
 }
 
-/// Sets a value for which there is no room, so that all that nobody owns is taken back.
+/// Sets a value that does not fit, so that the engine reclaims all space that no live process owns.
 pub(crate) fn overfill(map: &Map, bytes: usize) {
     let full = map.set("beyond", vec![0_u8; bytes]).err().map(|error| error.kind());
     assert!(matches!(full, Some(ErrorKind::Full | ErrorKind::TooLarge)), "beyond: {full:?}");
@@ -160,14 +162,15 @@ fn word(view: &View, at: usize) -> u64 {
     view.words(at, 1).map_or(0, |words| words.load(0, Ordering::SeqCst))
 }
 
-/// Where the memory of a name lies on this system, if it is a file (docs/PLATFORM.md).
+/// Returns the path of the memory behind a name, where this system keeps it in a file
+/// (docs/PLATFORM.md).
 #[cfg(unix)]
 pub(crate) fn place_of(uid: u32, name: &str) -> PathBuf {
     let folder = if cfg!(target_os = "linux") { "/dev/shm" } else { "/var/tmp" };
     PathBuf::from(format!("{folder}/mapvar.{uid}.{name}.map"))
 }
 
-/// Paths of all objects of ours in the system, whose names have `what` in them.
+/// Returns the paths of all mapvar objects in the system whose names contain `what`.
 pub(crate) fn objects(what: &str) -> Vec<PathBuf> {
     ["/dev/shm", "/var/tmp"]
         .iter()
@@ -176,20 +179,20 @@ pub(crate) fn objects(what: &str) -> Vec<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            // What begins with "mapvar-" is a `Folder` of a harness.
+            // A name that begins with "mapvar-" is a harness's `Folder`.
             name.contains(what) && name.contains("mapvar") && !name.starts_with("mapvar-")
         })
         .collect()
 }
 
-/// Removes them, after a run that went wrong; `what` is of this run alone.
+/// Removes those objects after a failed run; `what` must be in no other run's names.
 pub(crate) fn remove_objects(what: &str) {
     for path in objects(what) {
         let _ = std::fs::remove_file(path);
     }
 }
 
-/// Bytes that the line of this name in a file of /proc says.
+/// Returns the bytes that a named line of a file in /proc states.
 pub(crate) fn proc_bytes(file: &str, line: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|text| text.strip_prefix(line))?;

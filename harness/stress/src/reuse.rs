@@ -1,9 +1,9 @@
-//! Numbers of processes and threads that come back.
+//! Process and thread numbers that are used again.
 //!
-//! A holder of something dies; before anybody has looked, another process gets its number. Then a
-//! third one must get what the dead held (a dead one is not taken for a living one); and when the
-//! new process has the same thing itself, nobody may take it away (a living one is not taken for the
-//! dead one of its number).
+//! The owner of something dies. Before any other process has checked for it, a new process gets its
+//! number. Then a third process must get what the dead one owned: the dead process must not pass
+//! for a living one. When the new process owns the same thing itself, no process may take it away:
+//! the living process must not pass for the dead one with its number.
 
 use crate::{
     Seeded, clean_up,
@@ -23,31 +23,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long one waits for what somebody has who lives.
+/// The timeout of an attempt at what a living process owns.
 const BRIEF: Duration = Duration::from_millis(5);
-/// After so many things that are wrong there is no need to go on.
+/// The run stops after so many errors.
 const ENOUGH: usize = 3;
-/// Bytes of the variable whose value is pinned: in an extent that is written again in place.
+/// Bytes of the variable whose value is pinned; it lies in an extent that sets reuse in place.
 const LARGE: usize = 20_000;
 
-/// What is held.
+/// What a process owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// The structural lock.
+    /// The structure lock.
     Structure,
-    /// The transactions' lock.
+    /// The commit lock.
     Transactions,
     /// A record's lock.
     Record,
-    /// The same, by a second thread, whose number a process gets.
+    /// A record's lock, owned by a second thread whose number a process then gets.
     ThreadsRecord,
-    /// The gate of a file: opened, and not done with it.
+    /// The gate of a file, held by a handle that is still open.
     Gate,
-    /// The right to flush, which a seat stands for.
+    /// The flush lock, which a seat represents.
     Flush,
-    /// The value that a reader pinned, which a seat stands for.
+    /// A reader's pin of a value, which a seat represents.
     Pin,
-    /// Nothing for certain: killed amidst the copying of large values.
+    /// Nothing for certain: the process is killed while it copies large values.
     Copy,
 }
 
@@ -67,7 +67,8 @@ impl Kind {
         *KINDS.iter().find(|kind| format!("{kind:?}") == text).expect("a kind")
     }
 
-    /// What only a file has, and what is given up at once only without one.
+    /// Returns whether the kind applies: the gate and the flush lock need a file; a pinned value is
+    /// reclaimed at once only without one.
     fn is_for(self, place: &Place) -> bool {
         match self {
             Self::Gate | Self::Flush => place.is_file(),
@@ -90,7 +91,7 @@ impl Kind {
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// 1,000, or 14 under Wine
+    /// How many rounds: 1,000, or 14 under Wine
     rounds: Option<u64>,
     #[command(flatten)]
     seeded: Seeded,
@@ -105,9 +106,9 @@ pub(crate) fn role(words: &[&str]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-// --- In the children ---------------------------------------------------------------------------------
+// --- In the children -----------------------------------------------------------------------------
 
-/// What a process holds of a region.
+/// What this process owns in a region.
 enum Held<'a> {
     Lock(&'a Region, usize),
     Gate(#[allow(dead_code, reason = "dropped to give it back")] Attachment),
@@ -124,7 +125,7 @@ fn take(kind: Kind, region: &Region) -> Held<'_> {
     match kind {
         Kind::Gate => Held::Gate(region.section.attach(LIMIT).expect("the gate")),
         Kind::Flush | Kind::Pin => {
-            // As the engine does it (docs/FORMAT.md, Participants).
+            // The same steps as the engine's (docs/FORMAT.md, Participants).
             let seat = region.section.take_seat(region.scope, &region.id, SEATS).expect("a seat");
             let token =
                 (seat.slot() as u64) << 56 | u64::from(std::process::id()) << 8 | fresh() << 40 | 1;
@@ -132,7 +133,7 @@ fn take(kind: Kind, region: &Region) -> Held<'_> {
             region.set_word(words + 56, 0);
             region.set_word(words + 40, token);
             if cfg!(unix) {
-                // Nobody's on Unix; what would be trusted if anybody did (`seat-by-number`).
+                // On Unix no code reads this word; the planted bug `seat-by-number` would trust it.
                 region.set_word(words + 8, std::process::id().into());
             }
             if kind == Kind::Flush {
@@ -149,14 +150,14 @@ fn take(kind: Kind, region: &Region) -> Held<'_> {
     }
 }
 
-/// A few bits that the last holder had not.
+/// Returns a few bits that differ from the previous owner's.
 fn fresh() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
     u64::from(since.expect("a clock").subsec_nanos() & 0xffff)
 }
 
 impl Held<'_> {
-    /// Whether it is still this process's, as the region says.
+    /// Returns whether this process still owns it, by the words of the region.
     fn is_mine(&self) -> bool {
         match self {
             #[cfg(target_os = "linux")]
@@ -169,7 +170,7 @@ impl Held<'_> {
             Self::Gate(_) => true,
             Self::Seat(region, seat, value) => {
                 let pin = region.word(at::PARTICIPANTS + 64 * seat.slot() + 56);
-                // What is pinned is as it was; or one is still the flusher.
+                // The pinned extent is unchanged, or this process is still the flusher.
                 let place = if pin == 0 { at::FLUSHER } else { pin as usize };
                 region.word(place) == *value
             }
@@ -190,7 +191,7 @@ impl Held<'_> {
     }
 }
 
-/// The one that is killed: takes it, and says under which number.
+/// The process that is killed: it acquires its object, and prints its number.
 fn hold(kind: Kind, place: &Place) {
     if kind == Kind::Copy {
         let map = place.options().open().expect("the map");
@@ -230,8 +231,8 @@ fn this_thread() -> u32 {
     0
 }
 
-/// The one that has the number again. With the map open and a seat of its own, most likely the dead
-/// one's; or with neither.
+/// The process that gets the number again. It either has the map open and a seat of its own, most
+/// likely the dead process's, or neither.
 fn again(variant: &str, place: &Place) {
     let map = (variant == "open").then(|| place.options().timeout(LIMIT).open().expect("the map"));
     if let Some(map) = &map {
@@ -246,7 +247,7 @@ fn again(variant: &str, place: &Place) {
     let (kind, place) = (Kind::of(kind), Place::of(place));
     let region = Region::open(&place).expect("the region");
     let held = take(kind, &region);
-    // Another handle to the same, opened and closed: what one holds is the handle's.
+    // Closing a second handle of the same map must not release what the first one owns.
     if kind != Kind::Gate {
         drop(place.options().read_only(true).open().expect("a second handle"));
     }
@@ -259,7 +260,7 @@ fn again(variant: &str, place: &Place) {
     let _ = told();
 }
 
-// --- The one that looks ------------------------------------------------------------------------------
+// --- In the first process ------------------------------------------------------------------------
 
 struct Maps {
     place: Place,
@@ -273,7 +274,7 @@ impl Maps {
         patient.set("held", vec![0_u8; 40])?;
         patient.set("large", vec![0_u8; LARGE])?;
         let brief = place.options().timeout(BRIEF).open()?;
-        // Both have their seats from now on.
+        // Both handles have their seats from now on.
         brief.set("large", vec![1_u8; LARGE])?;
         patient.set("large", vec![2_u8; LARGE])?;
         if place.is_file() {
@@ -283,7 +284,8 @@ impl Maps {
         Ok(Self { place, patient, brief })
     }
 
-    /// Does what takes this. The map `patiently` or briefly.
+    /// Does an operation that needs the object, by the handle with the long timeout (`patiently`)
+    /// or the short one.
     fn attempt(&self, kind: Kind, patiently: bool, round: u64) -> Result<(), mapvar::Error> {
         let map = if patiently { &self.patient } else { &self.brief };
         match kind {
@@ -319,11 +321,11 @@ impl Maps {
 #[derive(Default)]
 struct Tally {
     rounds: u64,
-    /// A dead one was taken for a living one.
+    /// How often a dead process was taken for a living one.
     dead_alive: u64,
-    /// A living one was taken for a dead one.
+    /// How often a living process was taken for a dead one.
     alive_dead: u64,
-    /// Somebody else had got the number meanwhile.
+    /// How often a third process got the number first.
     missed: u64,
     waits: Vec<Duration>,
     wrong: Vec<String>,
@@ -336,13 +338,13 @@ impl Tally {
     }
 }
 
-/// A holder, dead by now, and the number that it had.
+/// Starts an owner and kills it; returns its number.
 fn die(maps: &Maps, kind: Kind, round: u64, random: &mut Random, tally: &mut Tally) -> u32 {
     let mut holder = start("hold", &[&format!("{kind:?}"), &maps.place.text()]);
     let number = holder.hear().and_then(|number| number.parse().ok()).expect("a holder");
     match kind {
         Kind::Copy => std::thread::sleep(Duration::from_micros(random.below(3_000))),
-        // A pin is in nobody's way: it is seen by what is not freed.
+        // A pin blocks no operation; it only keeps an extent from being freed.
         Kind::Pin => {}
         _ => match maps.attempt(kind, false, round) {
             Err(error) if is_refusal(&error) => {}
@@ -358,7 +360,7 @@ fn start(role: &str, arguments: &[&str]) -> Peer {
     clone(role, arguments, None).expect("start")
 }
 
-/// Under this number, if one is given.
+/// Starts a process, with this number if one is given.
 #[cfg(target_os = "linux")]
 fn clone(role: &str, arguments: &[&str], pid: Option<u32>) -> std::io::Result<Peer> {
     let words = [&["reuse", "as", role], arguments].concat();
@@ -374,8 +376,9 @@ fn is_refusal(error: &mapvar::Error) -> bool {
     matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Contended)
 }
 
-/// `second` has the number of a dead holder, and nobody has looked yet.
-fn look(maps: &Maps, kind: Kind, round: u64, second: &mut Peer, tally: &mut Tally) {
+/// Runs one round: `second` has the number of a dead owner, and no process has checked for the dead
+/// one yet.
+fn check_round(maps: &Maps, kind: Kind, round: u64, second: &mut Peer, tally: &mut Tally) {
     let began = Instant::now();
     if let Err(error) = maps.attempt(kind, true, round) {
         tally.dead_alive += 1;
@@ -413,13 +416,13 @@ fn look(maps: &Maps, kind: Kind, round: u64, second: &mut Peer, tally: &mut Tall
     }
 }
 
-/// Nothing is left of anybody.
+/// Verifies that no process has left anything behind.
 fn at_the_end(maps: Maps, tally: &mut Tally) {
     let Maps { place, patient, brief } = maps;
     drop(brief);
     doing("the end");
     let region = Region::open(&place).expect("the region");
-    // The dead ones' seats come free when the system has closed what they had open.
+    // The dead processes' seats come free when the system has closed their files.
     let more = region.seats_beyond(1).expect("seats");
     if more > 0 {
         tally.wrong(format!("{more} seats are taken beside ours"));
@@ -431,7 +434,7 @@ fn at_the_end(maps: Maps, tally: &mut Tally) {
         Ok(patient.stat()?.used)
     };
     match end() {
-        // A place for a record that waits for one more flush, and the one of "flushed".
+        // The space of one record that waits for another flush, and that of "flushed".
         Ok(used) if used <= if place.is_file() { 40_000 } else { 0 } => {}
         other => tally.wrong(format!("{other:?} bytes are taken by nobody in {}", place.text())),
     }
@@ -455,7 +458,8 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
     let folder = Folder::quick("reuse").expect("a folder");
     let name = unique("reuse");
-    // Where nobody chooses, many wait for their numbers at once, each in a map of its own.
+    // Where numbers cannot be chosen, many owners' numbers are awaited at once, each in its own
+    // map.
     let copies = if cfg!(windows) { KINDS.len() } else { 1 };
     let maps: Result<Vec<Maps>, _> = (0..copies)
         .flat_map(|number| {
@@ -523,7 +527,7 @@ fn can_choose() -> bool {
     cfg!(windows)
 }
 
-/// Each number is asked for.
+/// Requests each number from the kernel.
 #[cfg(target_os = "linux")]
 fn all_rounds(maps: &[Maps], rounds: u64, random: &mut Random, tally: &mut Tally) {
     let mut round = 0;
@@ -551,7 +555,7 @@ fn all_rounds(maps: &[Maps], rounds: u64, random: &mut Random, tally: &mut Tally
             tally.wrong("who has the number again cannot write".into());
             continue;
         }
-        look(maps, kind, round, &mut second, tally);
+        check_round(maps, kind, round, &mut second, tally);
         if round % 2 == 0 {
             second.kill();
         } else if !second.finish() {
@@ -560,14 +564,15 @@ fn all_rounds(maps: &[Maps], rounds: u64, random: &mut Random, tally: &mut Tally
     }
 }
 
-/// `None` where somebody else has got the number.
+/// Returns `None` if another process has the number.
 #[cfg(target_os = "linux")]
 fn start_as(arguments: &[&str], number: u32) -> Option<Peer> {
     const EEXIST: i32 = 17;
     for _ in 0..100 {
         match clone("again", arguments, Some(number)) {
             Ok(second) => return Some(second),
-            // The dead one's, for a moment still: who looks at /proc keeps it.
+            // The dead process may keep the number a moment longer, while another process has its
+            // /proc entry open.
             Err(error) if error.raw_os_error() == Some(EEXIST) => {
                 std::thread::sleep(Duration::from_micros(100));
             }
@@ -577,8 +582,8 @@ fn start_as(arguments: &[&str], number: u32) -> Option<Peer> {
     None
 }
 
-/// Numbers come back by themselves, when some hundreds of processes have been started: many holders
-/// die at once, and who gets one of their numbers stays.
+/// The system reuses numbers after some hundreds of processes. So many owners die at once, and the
+/// new process that gets one of their numbers stays.
 #[cfg(not(target_os = "linux"))]
 fn all_rounds(maps: &[Maps], rounds: u64, random: &mut Random, tally: &mut Tally) {
     let mut round = 0;
@@ -608,7 +613,7 @@ fn all_rounds(maps: &[Maps], rounds: u64, random: &mut Random, tally: &mut Tally
             round += 1;
             tally.rounds += 1;
             doing(format!("round {round}, {kind:?}, {}, came back", maps.place.text()));
-            look(maps, kind, round, &mut second, tally);
+            check_round(maps, kind, round, &mut second, tally);
             second.kill();
         }
         if tally.rounds < rounds {

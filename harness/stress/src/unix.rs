@@ -1,4 +1,4 @@
-//! What the standard library has not: children of other users, and of a number that is asked for.
+//! What the standard library lacks: child processes of other users, and with a chosen process id.
 #![allow(unsafe_code, reason = "fork, clone3 and their companions")]
 
 use mapvar_harness::peer::{Life, Peer};
@@ -10,18 +10,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Children that are to end with this process, also where its watchdog ends it.
+/// Children that must end with this process, also when its watchdog ends it.
 static CHILDREN: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
-/// Kills every child that was made here and is not waited for yet.
+/// Kills every child that was started here and has not been waited for yet.
 pub(crate) fn end_children() {
     let children = std::mem::take(&mut *CHILDREN.lock().unwrap_or_else(PoisonError::into_inner));
     children.into_iter().for_each(kill);
 }
 
 fn kill(pid: i32) {
-    // SAFETY: no pointer; the number is that of a child that nobody has waited for, so it is still
-    // that child's.
+    // SAFETY: no pointer; the number is that of a child that no thread has waited for, so the
+    // kernel has not reused it.
     unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
@@ -29,7 +29,7 @@ fn born(pid: i32) {
     CHILDREN.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
 }
 
-/// A child made here that is killed and waited for when this is dropped; `None` when it is gone.
+/// A child started here, killed and waited for when this is dropped; `None` once it is gone.
 struct Cloned(Option<i32>);
 
 impl Life for Cloned {
@@ -48,13 +48,13 @@ impl Drop for Cloned {
     }
 }
 
-/// Kills a child made here, and waits for it.
+/// Kills a child started here, and waits for it.
 fn kill_child(pid: i32) {
     kill(pid);
     wait_for(pid);
 }
 
-/// Waits for a child made here; its exit code, or `None` if it was killed.
+/// Waits for a child started here; returns its exit code, or `None` if a signal killed it.
 fn wait_for(pid: i32) -> Option<i32> {
     let mut status = 0;
     loop {
@@ -77,8 +77,9 @@ fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// Runs `body` in a child that is this user and nobody else; answers what it answers, or why there
-/// is no answer within `limit`. To be called while no other thread holds anything.
+/// Runs `body` in a child that has this user's rights and no others. Returns the string that `body`
+/// returns, or the reason why there is none within `limit`. Call it only while no other thread
+/// holds a lock that the child may need.
 pub(crate) fn as_user(
     uid: u32,
     limit: Duration,
@@ -91,13 +92,13 @@ pub(crate) fn as_user(
     if said.is_empty() { Err("ended without an answer".into()) } else { Ok(said) }
 }
 
-/// A child of another user that stays until this is dropped.
+/// A child of another user that stays alive until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Staying {
     pub(crate) pid: i32,
-    /// What `body` answered.
+    /// The string that `body` returned.
     pub(crate) said: String,
-    // The child ends when its end of this is closed, too.
+    // The child also ends when this process closes its end of this pipe.
     _end: OwnedFd,
 }
 
@@ -107,7 +108,7 @@ impl Drop for Staying {
     }
 }
 
-/// Runs `body` in a child of this user, which keeps what `body` keeps and stays.
+/// Runs `body` in a child of this user; the child stays alive and keeps the second value of `body`.
 pub(crate) fn stay_as<K>(
     uid: u32,
     limit: Duration,
@@ -115,8 +116,8 @@ pub(crate) fn stay_as<K>(
 ) -> Result<Staying, String> {
     let (mut reader, mut writer) = io::pipe().map_err(|error| error.to_string())?;
     let (their_end, end) = io::pipe().map_err(|error| error.to_string())?;
-    // SAFETY: the child has one thread, which only goes on with code of this program; the other
-    // threads of the parent (a watchdog that sleeps) hold no lock that the child would need.
+    // SAFETY: the child has one thread, and it runs only code of this program. The parent's other
+    // threads (a watchdog that sleeps) hold no lock that the child needs.
     let child = unsafe { libc::fork() };
     if child == 0 {
         drop((reader, end));
@@ -130,7 +131,7 @@ pub(crate) fn stay_as<K>(
             let mut their_end = their_end;
             let _ = their_end.read(&mut [0]);
         }
-        // SAFETY: ends the child at once, without what its parent registered for the end.
+        // SAFETY: ends the child at once, without the parent's registered exit handlers.
         unsafe { libc::_exit(0) };
     }
     drop((writer, their_end));
@@ -150,7 +151,7 @@ fn readable(reader: &impl AsRawFd, limit: Duration) -> bool {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut wanted = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one structure is read and written, which is a local.
+        // SAFETY: the call reads and writes one structure, a local.
         let ready = unsafe { libc::poll(&raw mut wanted, 1, left.as_millis() as i32 + 1) };
         if ready > 0 {
             return true;
@@ -174,7 +175,7 @@ fn become_user(uid: u32) -> io::Result<()> {
     done(unsafe { libc::setresuid(uid, uid, uid) })
 }
 
-/// Starts this program with these arguments, under this process number if one is given.
+/// Starts this program with these arguments, with this process id if one is given.
 #[cfg(target_os = "linux")]
 pub(crate) fn start_as(arguments: &[&str], pid: Option<i32>) -> io::Result<Peer> {
     let (theirs, input) = io::pipe()?;
@@ -184,7 +185,7 @@ pub(crate) fn start_as(arguments: &[&str], pid: Option<i32>) -> io::Result<Peer>
     Ok(Peer::of(input, output, Box::new(Cloned(Some(pid))), pid.cast_unsigned()))
 }
 
-/// The same, by `clone3`; for a number it takes a privilege.
+/// Starts this program by `clone3`; choosing a process id needs a privilege.
 #[cfg(target_os = "linux")]
 fn clone_program(
     arguments: &[&str],
@@ -207,8 +208,8 @@ fn clone_program(
         how.set_tid = wanted.as_ptr().expose_provenance() as u64;
         how.set_tid_size = 1;
     }
-    // SAFETY: the structure and the number live until after the call. Without CLONE_VM the child has
-    // memory of its own; it goes on here as one thread, and until `execv` makes only system calls.
+    // SAFETY: the structure and the number outlive the call. Without CLONE_VM the child has its own
+    // memory; it continues here as one thread, and makes only system calls until `execv`.
     let child =
         unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of::<libc::clone_args>()) };
     if child == 0 {
@@ -216,7 +217,8 @@ fn clone_program(
         unsafe { libc::dup2(input, 0) };
         // SAFETY: the same.
         unsafe { libc::dup2(output, 1) };
-        // SAFETY: both end with a zero, or a null pointer, and live until the call does not return.
+        // SAFETY: the strings end with a zero, the list with a null pointer, and both outlive the
+        // call.
         unsafe { libc::execv(program.as_ptr(), pointers.as_ptr()) };
         // SAFETY: ends the child.
         unsafe { libc::_exit(127) };
@@ -228,7 +230,7 @@ fn clone_program(
     Ok(child as i32)
 }
 
-/// The number of the calling thread.
+/// Returns the kernel's number of the calling thread.
 #[cfg(target_os = "linux")]
 pub(crate) fn thread_number() -> i32 {
     // SAFETY: no argument.

@@ -1,4 +1,4 @@
-//! What the standard library has not.
+//! What the standard library lacks.
 #![allow(unsafe_code, reason = "calls of the system that nobody wraps")]
 
 use windows_sys::{
@@ -10,19 +10,19 @@ use windows_sys::{
     },
 };
 
-/// The number of the calling thread.
+/// Returns the system's number of the calling thread.
 pub(crate) fn thread_number() -> u32 {
     // SAFETY: no argument.
     unsafe { GetCurrentThreadId() }
 }
 
-/// Open handles and threads of this process, by the list of all processes: Wine 8 counts handles in
-/// no other way (`GetProcessHandleCount` answers 0).
+/// Returns how many handles and threads this process has, from the list of all processes. Wine 8
+/// counts handles in no other way (its `GetProcessHandleCount` returns 0).
 pub(crate) fn handles_and_threads() -> (u64, u64) {
     let mut list = vec![0_u64; 1 << 17];
     let len = (list.len() * 8) as u32;
-    // SAFETY: the place for the answer is as long as is said, and aligned for what is written there;
-    // the length of the answer may be left out.
+    // SAFETY: the buffer is as long as `len` says, and aligned for the structures written there;
+    // the pointer to the returned length may be null.
     let status = unsafe {
         NtQuerySystemInformation(
             SystemProcessInformation,
@@ -35,7 +35,8 @@ pub(crate) fn handles_and_threads() -> (u64, u64) {
     let mut at = 0;
     loop {
         let entry = list.as_ptr().cast::<u8>().wrapping_add(at);
-        // SAFETY: the system has written an entry there, within the list; read as it may lie.
+        // SAFETY: the system has written an entry there, within the list; `read_unaligned` needs no
+        // alignment.
         let entry = unsafe { entry.cast::<SYSTEM_PROCESS_INFORMATION>().read_unaligned() };
         if entry.UniqueProcessId.addr() == std::process::id() as usize {
             return (entry.HandleCount.into(), entry.NumberOfThreads.into());
@@ -45,13 +46,13 @@ pub(crate) fn handles_and_threads() -> (u64, u64) {
     }
 }
 
-/// Bytes of memory that are this process's alone.
+/// Returns how many bytes of memory are private to this process.
 pub(crate) fn memory() -> u64 {
     let mut of = PROCESS_MEMORY_COUNTERS::default();
-    // SAFETY: no argument. The answer is a constant that needs no closing.
+    // SAFETY: no argument. The result is a constant handle that needs no closing.
     let process = unsafe { GetCurrentProcess() };
     let len = size_of::<PROCESS_MEMORY_COUNTERS>() as u32;
-    // SAFETY: the place for the answer is valid and as long as is said.
+    // SAFETY: the structure is valid and as long as `len` says.
     unsafe { GetProcessMemoryInfo(process, &raw mut of, len) };
     of.PagefileUsage as u64
 }

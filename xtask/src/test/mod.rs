@@ -1,4 +1,4 @@
-//! Everything that a change must pass: `cargo xtask test`, and its beginning for a contributor:
+//! Everything that a change must pass: `cargo xtask test`, and its first part for contributors,
 //! `--quick`.
 
 mod steps;
@@ -14,15 +14,15 @@ use steps::{May, Steps};
 
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 
-/// Also the layers and the modules of the product, which take its sources alone.
+/// Includes the tests of the product's layers and modules, which read only its sources.
 const OF_XTASK: &str = "Tests of xtask, layers, modules";
 
-/// The targets that no step builds for.
+/// Targets that no other step builds for.
 const CHECKED_TARGETS: [&str; 3] =
     ["x86_64-pc-windows-msvc", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin"];
 
-/// Harnesses that find something in some seconds; `cargo xtask long` runs all of them at their full
-/// size.
+/// Harnesses that can find something in a few seconds; `cargo xtask long` runs all of them at their
+/// full size.
 const SHORT_HARNESSES: [&str; 13] = [
     "bindings",
     "loom",
@@ -39,7 +39,7 @@ const SHORT_HARNESSES: [&str; 13] = [
     "gem",
 ];
 
-/// `cargo xtask test`.
+/// Runs `cargo xtask test`.
 pub(crate) fn run(arguments: &[String]) -> Done {
     let quick = match arguments {
         [] => false,
@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &[String]) -> Done {
         steps.step(OF_XTASK, May::BeSkipped, tests().args(["--package", "xtask"]))?;
         return steps.finish();
     }
-    // What is shipped has the features that its users ask for, and not all of them.
+    // Users get the features that they ask for, and not all of them.
     let mut plain = cargo_here();
     plain.args(["clippy", "-p", "mapvar", "-p", "mapvar-cli", "-p", "mapvar-c", "--tests"]);
     steps.step("Clippy without features", May::BeSkipped, plain.args(DENY_WARNINGS))?;
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &[String]) -> Done {
     steps.step(OF_XTASK, May::BeSkipped, tests().args(["--package", "xtask"]))?;
     test_documents(&mut steps)?;
     let wine = cfg!(target_os = "linux").then(windows::prefix);
-    // A Wine server that ran before is not this run's to end.
+    // A Wine server that was running before must keep running.
     let wine = wine.filter(|prefix| !windows::has_server(prefix));
     let done = test_other_systems(&mut steps).and_then(|()| test_harnesses(&mut steps));
     if let Some(prefix) = wine {
@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &[String]) -> Done {
     steps.finish()
 }
 
-/// `cargo xtask step`: what a step runs beside cargo.
+/// Runs `cargo xtask step`: the steps that are not plain cargo commands.
 pub(crate) fn run_step(arguments: &[String]) -> Done {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
@@ -100,14 +100,14 @@ fn cargo_here() -> Command {
     let mut cargo = cargo();
     cargo.current_dir(repo::root());
     if machine::is_ci() {
-        // A clone that is built once gains nothing from it, and it is half the disk.
+        // In CI a clone is built once, so incremental files would only double the disk use.
         cargo.env("CARGO_INCREMENTAL", "0");
     }
     cargo
 }
 
-/// cargo-nextest runs the tests side by side, each in a process of its own; it runs no examples of
-/// the documentation.
+/// Returns the command that runs tests. cargo-nextest runs them in parallel, each in a process of
+/// its own, but no examples of the documentation.
 fn tests() -> Command {
     let mut cargo = cargo_here();
     if machine::has_nextest() {
@@ -120,7 +120,7 @@ fn tests() -> Command {
 }
 
 fn test_documents(steps: &mut Steps) -> Done {
-    // Without nextest the step before has run these.
+    // Without nextest the previous step has run these.
     if machine::has_nextest() {
         let mut examples = cargo_here();
         examples.args(["test", "--doc", "--no-fail-fast", FEATURES]).args(PRODUCT);
@@ -146,7 +146,7 @@ fn test_other_systems(steps: &mut Steps) -> Done {
             "Windows: clippy",
             &["clippy", "--workspace", "--all-targets", FEATURES, "--", "-D", "warnings"],
         ),
-        // Without doctests cargo builds no examples by itself, and a test runs them.
+        // Without doctests cargo builds no examples by itself, but one test runs them.
         (
             "Windows: examples",
             &["build", "--workspace", "--exclude", "xtask", "--examples", FEATURES],
@@ -209,8 +209,8 @@ fn test_harnesses(steps: &mut Steps) -> Done {
 
 fn set_up() -> Done {
     if cfg!(target_os = "linux") {
-        // A test counts system calls by it (docs/INVARIANTS.md, I21), and says so where it is
-        // missing.
+        // A test counts system calls by strace (docs/INVARIANTS.md, I21), and reports it if strace
+        // is missing.
         if let Err(Stop::Skipped(why)) = machine::need("strace", &["strace"]) {
             println!("{why}");
         }
@@ -227,7 +227,7 @@ fn set_up() -> Done {
     if !machine::has_nextest() {
         println!("no cargo-nextest: cargo test runs the tests");
     }
-    // Fails when Cargo.lock is not the one that belongs to the manifests.
+    // This fails if Cargo.lock does not match the manifests.
     run_program(cargo_here().args(["fetch", "--locked"]))
 }
 
@@ -241,7 +241,7 @@ fn check_for(target: &str) -> Done {
 }
 
 fn check_bench() -> Done {
-    // bindgen, below a peer that the bench measures itself against, reads C headers by libclang.
+    // bindgen, a dependency of a peer in the bench, reads C headers by libclang.
     if cfg!(target_os = "linux") && !has_libclang() {
         machine::install(&["libclang-dev"])?;
     }

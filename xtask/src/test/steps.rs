@@ -1,4 +1,4 @@
-//! The steps of a run: each under a watchdog, counted, and shown in a table at the end.
+//! The steps of a run: each under a watchdog, counted, and listed in a table at the end.
 
 use crate::{
     machine,
@@ -20,11 +20,11 @@ pub(crate) struct Steps {
     skipped: u32,
 }
 
-/// Whether CI may go on without a step.
+/// Whether CI may continue without a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum May {
     BeSkipped,
-    /// A skipped step is a failure in CI.
+    /// In CI a skipped step is a failure.
     NotBeSkipped,
 }
 
@@ -35,7 +35,7 @@ impl Steps {
         Ok(Self { began, limit, table: String::new(), passed: 0, failed: 0, skipped: 0 })
     }
 
-    /// Runs a step and goes on after its failure, so that one run shows all failures.
+    /// Runs a step, and continues after its failure, so that one run shows all failures.
     pub(crate) fn step(&mut self, title: &str, may: May, command: &mut Command) -> Done {
         println!("\n=== {title}");
         let began = Instant::now();

@@ -1,5 +1,5 @@
-//! Our Marshal beside Ruby's own: dumps that Ruby makes come back byte for byte, also with variables
-//! removed and added among them, and Ruby loads values of ours and dumps them the same.
+//! mapvar's Marshal compared with Ruby's. Dumps that Ruby makes come back byte for byte, also with
+//! variables removed and added among them; and Ruby loads mapvar's values and dumps the same bytes.
 
 mod peer;
 mod values;
@@ -13,10 +13,10 @@ use values::Maker;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// How many dumps of each
+    /// How many dumps in each direction
     #[arg(default_value_t = 10_000)]
     count: u64,
-    /// 500 of each
+    /// Compares 500 dumps in each direction
     #[arg(long)]
     short: bool,
     /// Repeats a run
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     seed: u64,
 }
 
-/// What was compared.
+/// What was compared, and how often.
 #[derive(Default)]
 struct Sum {
     ruby: u64,
@@ -36,7 +36,7 @@ struct Sum {
 }
 
 impl Sum {
-    /// Tells where the two differ, for the first few.
+    /// Compares two dumps; prints where they differ, for the first few failures.
     fn same(&mut self, what: &str, seed: u64, found: &[u8], wanted: &[u8]) -> bool {
         if found == wanted {
             return true;
@@ -57,7 +57,8 @@ impl Sum {
     }
 }
 
-/// Ruby's dump comes back byte for byte; with one variable less and one more it is what Ruby makes.
+/// Ruby's dump must come back byte for byte; with one variable removed and one added it must equal
+/// Ruby's own result.
 fn from_ruby(peer: &mut Peer, seed: u64, sum: &mut Sum) -> io::Result<()> {
     let table = peer.ask(b'G', &[&seed.to_be_bytes()])?;
     sum.ruby += 1;
@@ -80,7 +81,7 @@ fn from_ruby(peer: &mut Peer, seed: u64, sum: &mut Sum) -> io::Result<()> {
     };
     let alone = dump.dump_of(kept).unwrap_or_default();
     let wanted = peer.ask(b'V', &[&table, kept.as_bytes()])?;
-    // Loaded once more: what Ruby shares between equal keys is as it loads it.
+    // Both are loaded once more, because loading changes which equal keys Ruby shares.
     let found = peer.ask(b'R', &[&alone])?;
     let wanted = peer.ask(b'R', &[&wanted])?;
     sum.alone += u64::from(sum.same("a value alone", seed, &found, &wanted));
@@ -105,7 +106,7 @@ fn from_ruby(peer: &mut Peer, seed: u64, sum: &mut Sum) -> io::Result<()> {
     Ok(())
 }
 
-/// Ruby loads what we write, and writes the same.
+/// Ruby must load what mapvar writes, and dump the same bytes.
 fn from_us(peer: &mut Peer, seed: u64, sum: &mut Sum) -> io::Result<()> {
     sum.ours += 1;
     let value = Maker::new(seed).value(4);
@@ -133,7 +134,7 @@ fn from_us(peer: &mut Peer, seed: u64, sum: &mut Sum) -> io::Result<()> {
 
 /// Seeds that once found a fault.
 const KNOWN: [u64; 1] = [
-    // A user-defined object that holds itself, linked to once it is done.
+    // A user-defined object that contains itself, with a link to it after its end.
     542_189_025,
 ];
 

@@ -5,7 +5,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-/// A Ruby that runs `peer.rb`.
+/// A Ruby process that runs `peer.rb`.
 pub struct Peer {
     child: Child,
     to: Option<ChildStdin>,
@@ -25,7 +25,7 @@ impl Peer {
         Ok(Self { child, to, from })
     }
 
-    /// Asks one thing; the answer is a dump, or says what Ruby raised.
+    /// Sends one request; returns the dump, or the text of what Ruby raised.
     pub fn ask(&mut self, letter: u8, parts: &[&[u8]]) -> io::Result<Vec<u8>> {
         let to = self.to.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut request = vec![letter];
@@ -36,15 +36,15 @@ impl Peer {
         to.write_all(&request)?;
         let mut len = [0; 4];
         self.from.read_exact(&mut len)?;
-        let mut answer = vec![0; u32::from_be_bytes(len) as usize];
-        self.from.read_exact(&mut answer)?;
-        Ok(answer)
+        let mut reply = vec![0; u32::from_be_bytes(len) as usize];
+        self.from.read_exact(&mut reply)?;
+        Ok(reply)
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // The end of its input is the end of it.
+        // Ruby ends when its input ends.
         drop(self.to.take());
         let _ = self.child.wait();
     }

@@ -1,5 +1,5 @@
-//! Values of a seed. No float, no key and no large number comes twice: Ruby, which has one object
-//! for each of those, would write a link where we write it again.
+//! Values from a seed. No float, no key and no large number comes twice: Ruby has one object for
+//! each of those, so it would write a link where mapvar writes the value again.
 
 use crate::Value;
 use mapvar_harness::Random;

@@ -1,4 +1,4 @@
-//! What a child does where there is no room, and what must be so afterwards.
+//! What a child does where there is no free space, and what must hold afterwards.
 
 use mapvar::{Error, ErrorKind, Map, MapOptions};
 use mapvar_harness::peer::say;
@@ -9,16 +9,16 @@ use std::{
     time::Duration,
 };
 
-/// In what pieces the room is used up.
+/// The kind of values that use up the space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Values in their records.
+    /// Values stored in their records.
     Small,
-    /// Values in extents of a class.
+    /// Values in extents of a size class.
     Extents,
-    /// Values in chunks of their own.
+    /// Values in runs of whole chunks.
     Runs,
-    /// One value that becomes longer and longer.
+    /// One value that grows with every set.
     Growing,
     /// Transactions of three variables.
     Transactions,
@@ -43,14 +43,14 @@ impl Style {
     }
 }
 
-/// What says that there is no room.
+/// Errors that report a lack of space.
 const NO_ROOM: &[ErrorKind] = &[ErrorKind::NoSpace, ErrorKind::TooLarge, ErrorKind::Full];
-/// What says that memory is lost, as where a page cannot be written.
+/// Errors that report lost memory, for instance a page that cannot be written.
 const LOST: &[ErrorKind] = &[ErrorKind::Io, ErrorKind::Truncated];
 
 pub type Values = BTreeMap<String, Vec<u8>>;
 
-fn told(error: impl std::fmt::Display) -> String {
+fn to_text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
@@ -58,7 +58,8 @@ fn value(number: usize, len: usize) -> Vec<u8> {
     (number as u64 * 0x0101_0101 + 7).to_le_bytes().repeat(len / 8 + 1)
 }
 
-/// Sets until there is no more room; answers the error. What was acknowledged stands in `acked`.
+/// Sets values until an operation fails, and returns its error. `acked` collects every acknowledged
+/// value.
 pub fn fill(map: &Map, style: Style, acked: &mut Values) -> Result<Error, String> {
     for number in 0..200_000 {
         let set: Vec<(String, Vec<u8>)> = match style {
@@ -87,7 +88,7 @@ pub fn fill(map: &Map, style: Style, acked: &mut Values) -> Result<Error, String
     Err("there is no end to the room".into())
 }
 
-/// The map has what was acknowledged, and nothing else.
+/// Verifies that the map has every acknowledged value, and nothing else.
 pub fn verify(map: &Map, acked: &Values) -> Result<(), String> {
     for (name, value) in acked {
         let found = map.get::<Vec<u8>>(name).map_err(|error| format!("{name}: {error}"))?;
@@ -95,7 +96,7 @@ pub fn verify(map: &Map, acked: &Values) -> Result<(), String> {
             return Err(format!("{name} is not what it was set to"));
         }
     }
-    let len = map.len().map_err(told)?;
+    let len = map.len().map_err(to_text)?;
     if len != acked.len() as u64 {
         return Err(format!("{len} variables, {} were acknowledged", acked.len()));
     }
@@ -110,14 +111,15 @@ fn no_room(error: &Error) -> Result<(), String> {
 }
 
 pub fn whole(map: &Map) -> Result<(), String> {
-    let check = map.check().map_err(told)?;
+    let check = map.check().map_err(to_text)?;
     match check.findings().iter().find(|_| !check.is_whole()) {
         Some(finding) => Err(format!("check: {finding}")),
         None => Ok(()),
     }
 }
 
-/// After it was full: flushed, written in place, removed from, and set again.
+/// Exercises a map after it was full: flushes it, sets its values again, removes half of them, and
+/// sets once more.
 pub fn go_on(map: &Map, acked: &mut Values) -> Result<(), String> {
     verify(map, acked)?;
     whole(map)?;
@@ -130,7 +132,7 @@ pub fn go_on(map: &Map, acked: &mut Values) -> Result<(), String> {
             Ok(()) => {
                 acked.insert(name.clone(), again);
             }
-            // In its record there is room always.
+            // A value that fits into its record needs no new space.
             Err(error) if len <= 96 => return Err(format!("{name} of {len} bytes again: {error}")),
             Err(error) => no_room(&error)?,
         }
@@ -141,7 +143,7 @@ pub fn go_on(map: &Map, acked: &mut Values) -> Result<(), String> {
         acked.remove(name);
     }
     for _ in 0..2 {
-        map.flush().map_err(told)?;
+        map.flush().map_err(to_text)?;
     }
     if !names.is_empty() {
         map.set("after", value(1, 8)).map_err(|error| format!("after a removal: {error}"))?;
@@ -152,8 +154,8 @@ pub fn go_on(map: &Map, acked: &mut Values) -> Result<(), String> {
 }
 
 fn leftovers(folder: &Path, map: Option<&Path>) -> Result<(), String> {
-    for entry in fs::read_dir(folder).map_err(told)? {
-        let path = entry.map_err(told)?.path();
+    for entry in fs::read_dir(folder).map_err(to_text)? {
+        let path = entry.map_err(to_text)?.path();
         if Some(path.as_path()) != map {
             return Err(format!("{} is left behind", path.display()));
         }
@@ -166,7 +168,7 @@ pub fn options(what: &str) -> MapOptions {
     if what.contains(['/', '\\']) { options.file(what) } else { options.name(what) }
 }
 
-/// A new map; `None` where there is no room for one.
+/// Creates a new map; returns `None` where there is no space for one.
 fn made(what: &str) -> Result<Option<Map>, String> {
     options(what).create().map_or_else(|error| no_room(&error).map(|()| None), |map| Ok(Some(map)))
 }
@@ -175,7 +177,8 @@ fn folder(what: &str) -> Option<PathBuf> {
     what.contains(['/', '\\']).then(|| Path::new(what).parent().map(Path::to_path_buf)).flatten()
 }
 
-/// Role: fills a map, by a file or a name, and goes on. Answers whether there was room for one.
+/// Role: fills a map in a file or by name, and keeps using it. Returns whether there was space for
+/// a map.
 pub fn fill_one(what: &str, style: Style) -> Result<bool, String> {
     let Some(map) = made(what)? else {
         return folder(what).map_or(Ok(()), |folder| leftovers(&folder, None)).map(|()| false);
@@ -188,14 +191,14 @@ pub fn fill_one(what: &str, style: Style) -> Result<bool, String> {
         let error = fill(&map, style, &mut acked)?;
         no_room(&error)?;
         go_on(&map, &mut acked)?;
-        map.clear().map_err(told)?;
-        map.flush().map_err(told)?;
-        map.flush().map_err(told)?;
-        // What waited for a flush is collected by who needs room next.
+        map.clear().map_err(to_text)?;
+        map.flush().map_err(to_text)?;
+        map.flush().map_err(to_text)?;
+        // The next operation that needs space reclaims what waited for a flush.
         let _ = map.set("tidy", vec![0_u8; 1 << 20]);
-        map.clear().map_err(told)?;
-        map.flush().map_err(told)?;
-        let used = map.stat().map_err(told)?.used;
+        map.clear().map_err(to_text)?;
+        map.flush().map_err(to_text)?;
+        let used = map.stat().map_err(to_text)?.used;
         if used != 0 {
             return Err(format!("{used} bytes are taken in a map that is empty"));
         }
@@ -204,17 +207,17 @@ pub fn fill_one(what: &str, style: Style) -> Result<bool, String> {
     let mut kept = Values::new();
     let _ = fill(&map, Style::Small, &mut kept)?;
     if folder(what).is_some() {
-        map.close().map_err(told)?;
-        // In a file it is there again, on a disk as full as before.
-        let map = Map::options().file(what).open().map_err(told)?;
+        map.close().map_err(to_text)?;
+        // A file can be opened again on a disk that is as full as before.
+        let map = Map::options().file(what).open().map_err(to_text)?;
         verify(&map, &kept)?;
         whole(&map)?;
     }
     Ok(true)
 }
 
-/// Role, where memory may be got at the first touch alone, as of page-file sections under Wine: a
-/// loss is an error too, and nothing that is said afterwards is wrong.
+/// Role, where the system provides memory only at first touch, as for page-file sections under
+/// Wine. A lost mapping is then an acceptable error, but no value read afterwards may be wrong.
 pub fn fill_lossy(what: &str, style: Style) -> Result<bool, String> {
     let map = match options(what).create() {
         Ok(map) => map,
@@ -242,13 +245,13 @@ pub fn fill_lossy(what: &str, style: Style) -> Result<bool, String> {
     }
 }
 
-/// Role, where the process may have no more memory: as [`fill_one`], but for what needs memory
-/// beside the map.
+/// Role, where the process may have no more memory: like [`fill_one`], without the steps that need
+/// memory beside the map.
 pub fn fill_in_memory(what: &str, style: Style) -> Result<bool, String> {
     let Some(map) = made(what)? else { return Ok(false) };
     let mut acked = Values::new();
     let mut number = 0;
-    // The values that were acknowledged take memory too: no more of them than there is for.
+    // The acknowledged values kept here take memory too, so there are at most 60 of them.
     let error = loop {
         let len = [24, 2_000, 30_000, number * 2_000, 900][style as usize];
         let (name, value) = (format!("v{number}"), value(number, len));
@@ -266,20 +269,20 @@ pub fn fill_in_memory(what: &str, style: Style) -> Result<bool, String> {
 }
 
 fn go_on_short(map: &Map) -> Result<(), String> {
-    map.clear().map_err(told)?;
-    map.flush().map_err(told)?;
-    map.set("after", 1).map_err(told)
+    map.clear().map_err(to_text)?;
+    map.flush().map_err(to_text)?;
+    map.set("after", 1).map_err(to_text)
 }
 
-/// A file that takes all the room that there is.
+/// Writes a file that takes all the space that is left.
 pub fn take_all(path: &Path) -> Result<(), String> {
     use std::io::Write;
-    let mut file = fs::File::create(path).map_err(told)?;
+    let mut file = fs::File::create(path).map_err(to_text)?;
     while file.write_all(&[1; 4_096]).is_ok() {}
     Ok(())
 }
 
-/// Role: the disk is full of something else, and then it is not.
+/// Role: another file fills the disk, and is then removed.
 pub fn room_again(path: &str) -> Result<bool, String> {
     let Some(folder) = folder(path) else { return Err("no folder".into()) };
     let Some(map) = made(path)? else { return Ok(false) };
@@ -292,15 +295,15 @@ pub fn room_again(path: &str) -> Result<bool, String> {
         }
         acked.insert(name, value);
     }
-    map.flush().map_err(told)?;
+    map.flush().map_err(to_text)?;
     let filler = folder.join("filler");
     take_all(&filler)?;
     let error = fill(&map, Style::Runs, &mut acked)?;
     no_room(&error)?;
     go_on(&map, &mut acked)?;
-    let free = fs::metadata(&filler).map_err(told)?.len();
-    fs::remove_file(&filler).map_err(told)?;
-    // What it needs: the value, and the chunks that a growth comes in.
+    let free = fs::metadata(&filler).map_err(to_text)?.len();
+    fs::remove_file(&filler).map_err(to_text)?;
+    // Space that the set needs: the value, and the chunks of one growth step.
     let large = value(9, 40_000);
     match map.set("large", &large) {
         Ok(()) => {
@@ -313,7 +316,7 @@ pub fn room_again(path: &str) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Role: a map is recovered after a power cut, on a disk that is full.
+/// Role: recovers a map after a simulated power cut, on a full disk.
 pub fn recover(path: &str) -> Result<bool, String> {
     let Some(folder) = folder(path) else { return Err("no folder".into()) };
     let Some(map) = made(path)? else { return Ok(false) };
@@ -321,19 +324,19 @@ pub fn recover(path: &str) -> Result<bool, String> {
     no_room(&fill(&map, Style::Extents, &mut acked)?)?;
     let filler = folder.join("filler");
     take_all(&filler)?;
-    map.flush().map_err(told)?;
-    let mut bytes = fs::read(path).map_err(told)?;
-    map.clear().map_err(told)?;
-    map.close().map_err(told)?;
-    // As the file was, and of another boot.
+    map.flush().map_err(to_text)?;
+    let mut bytes = fs::read(path).map_err(to_text)?;
+    map.clear().map_err(to_text)?;
+    map.close().map_err(to_text)?;
+    // The file's bytes as they were, with the identity of another boot.
     let identity = bytes.get_mut(0x200..0x238).ok_or("a short file")?;
     identity[0] ^= 0xff;
     let crc = u64::from(crc32fast::hash(&identity[..0x30])) | 1 << 32;
     identity[0x30..].copy_from_slice(&crc.to_le_bytes());
     {
         use std::io::Write;
-        let mut file = fs::OpenOptions::new().write(true).open(path).map_err(told)?;
-        file.write_all(&bytes).map_err(told)?;
+        let mut file = fs::OpenOptions::new().write(true).open(path).map_err(to_text)?;
+        file.write_all(&bytes).map_err(to_text)?;
     }
     let map = Map::options().file(path).open().map_err(|error| format!("recovery: {error}"))?;
     let recovery = map.recovery().ok_or("it was not recovered")?;
@@ -344,8 +347,8 @@ pub fn recover(path: &str) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Everything that can be done with a map; answers how much of it was refused because memory is
-/// lost. What is refused for another reason is wrong, unless it is one of `also`.
+/// Uses every operation of a map. Returns how many were refused because memory is lost; a refusal
+/// for any other reason is a failure, unless its kind is in `also`.
 pub fn use_all(map: &Map, also: &[ErrorKind], torn: bool) -> Result<usize, String> {
     let mut lost = 0;
     let mut note = |what: &str, result: Result<(), Error>| match result {
@@ -360,7 +363,7 @@ pub fn use_all(map: &Map, also: &[ErrorKind], torn: bool) -> Result<usize, Strin
     for number in 0..24_u8 {
         let name = format!("v{number}");
         let got = map.get::<Vec<u8>>(&name);
-        // Each value is one byte over and over.
+        // Each value repeats one byte.
         if let Ok(value) = &got
             && torn
             && value.iter().any(|byte| Some(byte) != value.first())
@@ -388,21 +391,21 @@ pub fn use_all(map: &Map, also: &[ErrorKind], torn: bool) -> Result<usize, Strin
     Ok(lost)
 }
 
-/// A map in which [`use_all`] finds what it looks for.
+/// Creates a map that has the variables that [`use_all`] expects.
 pub fn filled(path: &str) -> Result<Map, String> {
     let options = Map::options().file(path).size(12_000).timeout(Duration::from_millis(200));
-    let map = options.create().map_err(told)?;
+    let map = options.create().map_err(to_text)?;
     for number in 0..24_u8 {
-        map.set(&format!("v{number}"), vec![number + 1; 700]).map_err(told)?;
+        map.set(&format!("v{number}"), vec![number + 1; 700]).map_err(to_text)?;
     }
-    map.set("large", vec![1_u8; 40_000]).map_err(told)?;
+    map.set("large", vec![1_u8; 40_000]).map_err(to_text)?;
     match use_all(&map, &[], true)? {
         0 => Ok(map),
         lost => Err(format!("{lost} operations fail at the beginning")),
     }
 }
 
-/// What may stand in a map of which pages are zero.
+/// Errors that are acceptable in a map some of whose pages are zero.
 pub const AFTER_ZEROS: &[ErrorKind] = &[
     ErrorKind::NotFound,
     ErrorKind::WrongKind,
@@ -414,7 +417,7 @@ pub const AFTER_ZEROS: &[ErrorKind] = &[
     ErrorKind::OutOfRange,
 ];
 
-/// Role: uses a map in three threads while its file is made shorter by whoever started this.
+/// Role: uses a map in two threads while the parent process truncates its file.
 pub fn while_truncated(path: &str) -> Result<bool, String> {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
     let map = filled(path)?;
@@ -434,7 +437,7 @@ pub fn while_truncated(path: &str) -> Result<bool, String> {
         say("ready");
         let mut line = String::new();
         let heard = std::io::stdin().read_line(&mut line);
-        // It is shorter now, and each thread is to see it.
+        // The file is truncated now, and each thread must run into it.
         let from = rounds.load(Relaxed);
         let began = std::time::Instant::now();
         while rounds.load(Relaxed) < from + 4 && began.elapsed() < Duration::from_secs(20) {
@@ -447,21 +450,21 @@ pub fn while_truncated(path: &str) -> Result<bool, String> {
         for thread in threads {
             thread.join().map_err(|_| "a thread panicked")??;
         }
-        heard.map(drop).map_err(told)
+        heard.map(drop).map_err(to_text)
     });
     result?;
     let lost = use_all(&map, AFTER_ZEROS, false)?;
     println!("lost {lost}");
     let _ = map.close();
-    // Another process would find a file that is too short.
+    // An open now finds a file that is too short.
     let _ = Map::options().file(path).open();
     Ok(true)
 }
 
-/// Role: the same with raw bytes.
+/// Role: the same with a raw section.
 pub fn view_truncated(path: &str, pages: usize) -> Result<bool, String> {
     let section = mapvar::Section::options().file(path).size(pages as u64 * 4_096).create();
-    let view = section.map_err(told)?.view().map().map_err(told)?;
+    let view = section.map_err(to_text)?.view().map().map_err(to_text)?;
     say("ready");
     let (mut line, mut lost) = (String::new(), 0);
     std::thread::scope(|scope| {
@@ -482,7 +485,7 @@ pub fn view_truncated(path: &str, pages: usize) -> Result<bool, String> {
                 }
             }
         }
-        waiting.join().map_err(|_| "a thread panicked")?.map_err(told)
+        waiting.join().map_err(|_| "a thread panicked")?.map_err(to_text)
     })?;
     println!("lost {lost}");
     Ok(true)

@@ -1,4 +1,4 @@
-//! Second processes of this program, which end by themselves, or are ended.
+//! Second processes of this program, which end by themselves or are killed.
 
 use mapvar_harness::peer::Owned;
 use std::{
@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longer than anything here takes, on a machine that does much else.
+/// Longer than any role takes, even on a busy machine.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// What a program is started by: this one, or this one for Windows by `wine`.
+/// The command line that starts a program: this one, or its Windows build by `wine`.
 #[derive(Clone, Debug)]
 pub struct Program(pub Vec<String>);
 
@@ -37,7 +37,7 @@ fn ended(status: ExitStatus) -> String {
     format!("{status}")
 }
 
-/// All that is still to be read, by a thread.
+/// Reads the rest of a stream in a thread.
 fn all_of(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut all = String::new();
@@ -46,8 +46,8 @@ fn all_of(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     })
 }
 
-/// Runs a role to its end; answers what it said, and an error if it did not end well. When it says
-/// that it is ready, `act` is done, and it is told so.
+/// Runs a role to its end. Returns what it printed, or an error if it did not exit with success.
+/// When the role prints "ready", `act` runs, and the role then gets the line "go".
 pub fn run(
     program: &Program,
     arguments: &[&str],
@@ -59,19 +59,19 @@ pub fn run(
         Owned::start(&mut command).map_err(|error| format!("{arguments:?}: {error}"))?;
     let mut said = BufReader::new(child.0.stdout.take().ok_or("no pipe")?);
     let complaints = all_of(child.0.stderr.take().ok_or("no pipe")?);
-    let mut told = child.0.stdin.take();
+    let mut input = child.0.stdin.take();
     let mut before = String::new();
     if let Some(act) = act {
-        // A child that fails beforehand closes its pipe.
+        // A child that fails before it is ready closes its pipe.
         let _ = said.read_line(&mut before);
         if before.trim() == "ready" {
             act();
-            if let Some(told) = &mut told {
-                let _ = told.write_all(b"go\n");
+            if let Some(input) = &mut input {
+                let _ = input.write_all(b"go\n");
             }
         }
     }
-    drop(told);
+    drop(input);
     let rest = all_of(said);
     let began = Instant::now();
     let status = loop {

@@ -1,4 +1,4 @@
-//! What only Linux can be made to show: file systems of any size, holes, limits.
+//! Cases that only Linux can provoke: file systems of any size, holes, resource limits.
 
 use super::{
     Options,
@@ -26,7 +26,7 @@ fn pages(options: &Options) -> Vec<u64> {
     (1..=64).filter(|pages| !options.short || pages % 9 == 1).collect()
 }
 
-/// A file system in memory, of so many pages, until it is dropped.
+/// A file system in memory of a given size, mounted until this is dropped.
 pub struct Small(PathBuf);
 
 impl Small {
@@ -41,12 +41,13 @@ impl Small {
 
 impl Drop for Small {
     fn drop(&mut self) {
-        // A child that was just ended may hold it a moment longer.
+        // A child that has just ended may keep it busy a moment longer.
         let _ = unmount(&self.0, UnmountFlags::DETACH);
     }
 }
 
-/// How this user gets a place for mounts of his own; `None` where he gets none.
+/// Returns the command that gives this user a private mount namespace; `None` if the user may not
+/// have one.
 pub fn apart() -> Option<Vec<&'static str>> {
     for how in [vec!["unshare", "-m"], vec!["unshare", "-Urm"]] {
         let mut command = Command::new(how[0]);
@@ -59,7 +60,7 @@ pub fn apart() -> Option<Vec<&'static str>> {
     None
 }
 
-/// This program again, where it may mount; with the same options, for this leg.
+/// Runs this program again in that namespace, with the same options, for this leg.
 pub fn begin_apart(how: &[&str], leg: &str) -> bool {
     let this = std::env::current_exe().expect("this program has a path");
     let mut command = Command::new(how[0]);
@@ -67,7 +68,7 @@ pub fn begin_apart(how: &[&str], leg: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Each style at each size, by a file and by a name; and what else there is about a full disk.
+/// Runs each style at each size, in a file and by name, and the other cases of a full disk.
 pub fn disks(options: &Options) -> Figure {
     let mut figure = Figure::new("full disk");
     let this = Program::this();
@@ -95,7 +96,8 @@ pub fn disks(options: &Options) -> Figure {
     figure
 }
 
-/// A file made shorter at each page while a process reads and writes; and holes at each page.
+/// Truncates a file at each page while a process reads and writes it, and punches holes at each
+/// page.
 pub fn shorter(options: &Options) -> Figure {
     let mut figure = Figure::new("truncation and holes");
     let this = Program::this();
@@ -104,8 +106,8 @@ pub fn shorter(options: &Options) -> Figure {
     let file = path.to_string_lossy().into_owned();
     let len = match cases::filled(&file).map(|map| map.stat()) {
         Ok(_) => fs::metadata(&path).map_or(0, |it| it.len()),
-        Err(told) => {
-            figure.note("a map as it should be", Err(told));
+        Err(flaw) => {
+            figure.note("a map as it should be", Err(flaw));
             return figure;
         }
     };
@@ -130,7 +132,7 @@ pub fn shorter(options: &Options) -> Figure {
                 done.as_ref().is_ok_and(|said| said.contains("lost") && !said.contains("lost 0"));
             noticed += u64::from(lost);
             let done = match done {
-                // Header, live words, table and index are looked at by each.
+                // Every operation of a map uses these pages: header, live words, table and index.
                 Ok(_) if !lost && *page < 8 => Err(format!("{role}: nobody noticed")),
                 done => done,
             };
@@ -151,7 +153,7 @@ pub fn shorter(options: &Options) -> Figure {
     figure
 }
 
-/// As much as the process may have, at each page.
+/// Limits what the process may have, at each page.
 pub fn limits(options: &Options) -> [Figure; 2] {
     let mut files = Figure::new("RLIMIT_FSIZE");
     let mut memory = Figure::new("RLIMIT_AS");
@@ -167,7 +169,8 @@ pub fn limits(options: &Options) -> [Figure; 2] {
             for what in [file.as_str(), &name] {
                 let done = run(&this, &["limit", "file", &size, style.name(), what], None);
                 if done.is_err() {
-                    // Who was ended by a signal left its name: the next user takes it away.
+                    // A process ended by a signal leaves its name behind; the next opener removes
+                    // it.
                     let _ = mapvar::Map::options().name(&name).size(1).open_or_create();
                 }
                 files.note(&format!("{size} pages"), done);
@@ -181,21 +184,22 @@ pub fn limits(options: &Options) -> [Figure; 2] {
         }
     }
     files.sizes = pages.len();
-    // Pages beside what the process has, and sixteen times as many.
+    // One limit in single pages beyond the current use, the other in sixteen times as many.
     memory.sizes = 2 * pages.len();
     [files, memory]
 }
 
-/// Role: sets a limit, and then as any other.
+/// Role: sets a limit, then fills a map as another role does.
 pub fn limited(kind: &str, pages: u64, style: Style, what: &str) -> Result<bool, String> {
     let (resource, most) = match kind {
         "file" => (Resource::Fsize, pages * PAGE),
         _ => {
-            // What is small is taken from what was got before: of the system's answer to what is
-            // large the library is to make an error, of the allocator's to what is small nobody can.
-            let room: Vec<Vec<u8>> = (0..256).map(|_| vec![1; 16 << 10]).collect();
+            // Small allocations come from memory reserved here. The library must turn a failed
+            // system call into an error, but no code can recover when the allocator fails on a
+            // small one.
+            let reserve: Vec<Vec<u8>> = (0..256).map(|_| vec![1; 16 << 10]).collect();
             let last = vec![1_u8; 1 << 10];
-            drop(room);
+            drop(reserve);
             std::mem::forget(last);
             let status = fs::read_to_string("/proc/self/statm").map_err(|it| it.to_string())?;
             let now: u64 = status.split(' ').next().and_then(|it| it.parse().ok()).unwrap_or(0);
@@ -221,7 +225,7 @@ fn punch(path: &str, page: u64, pages: u64) -> Result<(), String> {
     fallocate(&file, how, page * PAGE, pages * PAGE).map_err(|it| format!("no hole: {it}"))
 }
 
-/// Role: a hole in the file of a map that is used.
+/// Role: punches a hole into the file of a map in use.
 pub fn hole(path: &str, page: u64, pages: u64) -> Result<bool, String> {
     let map = cases::filled(path)?;
     punch(path, page, pages)?;
@@ -233,7 +237,7 @@ pub fn hole(path: &str, page: u64, pages: u64) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Role: a hole where there is no room for the page to come back.
+/// Role: punches a hole where no free space is left for the page to come back.
 pub fn hole_on_full(path: &str) -> Result<bool, String> {
     let options = cases::options(path);
     let Ok(map) = options.create() else { return Ok(false) };
@@ -244,7 +248,7 @@ pub fn hole_on_full(path: &str) -> Result<bool, String> {
     for page in [len / PAGE - 1, len / PAGE / 2, 5] {
         cases::take_all(&filler)?;
         punch(path, page, 1)?;
-        // What the hole gave back is gone too.
+        // The pages that the hole freed are taken too.
         cases::take_all(&filler.with_extension("more"))?;
         cases::use_all(&map, cases::AFTER_ZEROS, false)?;
     }

@@ -1,4 +1,4 @@
-//! mapvar where there is no room.
+//! mapvar where there is no free space.
 
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the child alone is used there"))]
 
@@ -40,16 +40,16 @@ pub(crate) struct Options {
     /// Only these parts
     #[arg(value_parser = ["disks", "shorter", "limits", "wine"])]
     parts: Vec<String>,
-    /// Some of the sizes
+    /// Only some of the sizes
     #[arg(long)]
     short: bool,
-    /// When files are made shorter
+    /// Seed of the moments at which files are truncated
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The program for Windows, to be started under Wine
+    /// The Windows build of this program, to be started under Wine
     #[arg(long)]
     wine: Option<String>,
-    /// Runs one part, in a place of its own for mounts
+    /// Runs one part in a private mount namespace
     #[arg(long, hide = true)]
     apart: Option<String>,
 }
@@ -61,8 +61,8 @@ pub(crate) fn role(words: &[&str]) -> ExitCode {
             println!("{}", report::NO_MAP);
             ExitCode::SUCCESS
         }
-        Err(told) => {
-            eprintln!("{told}");
+        Err(flaw) => {
+            eprintln!("{flaw}");
             ExitCode::FAILURE
         }
     }
@@ -82,7 +82,7 @@ fn legs(_: &Options) -> bool {
 
 #[cfg(target_os = "linux")]
 fn legs(options: &Options) -> bool {
-    // In the place of its own, for one part.
+    // This process runs in the private mount namespace, for one part.
     match options.apart.as_deref() {
         Some("disks") => return linux::disks(options).end(),
         Some("wine") => return wine::full(options).end(),

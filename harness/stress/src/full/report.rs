@@ -1,13 +1,13 @@
-//! What was seen, as figures.
+//! The results, as figures.
 
-/// What a child says that found no room even for a map.
+/// The line of a child that found no space even for a map.
 pub const NO_MAP: &str = "no room for a map";
 
 pub struct Figure {
     what: &'static str,
     pub sizes: usize,
     cases: usize,
-    /// Those that found no room even for a map.
+    /// Cases that found no space even for a map.
     none: usize,
     signals: usize,
     wrong: usize,
@@ -22,17 +22,17 @@ impl Figure {
         self.cases += 1;
         match done {
             Ok(said) => self.none += usize::from(said.contains(NO_MAP)),
-            Err(told) => {
+            Err(flaw) => {
                 self.wrong += 1;
-                self.signals += usize::from(told.contains("ENDED BY SIGNAL"));
+                self.signals += usize::from(flaw.contains("ENDED BY SIGNAL"));
                 if self.wrong <= 20 {
-                    println!("WRONG: {}: {case}: {told}", self.what);
+                    println!("WRONG: {}: {case}: {flaw}", self.what);
                 }
             }
         }
     }
 
-    /// The line of the table; and whether all is well.
+    /// Prints the line of the table; returns whether all is well.
     pub fn end(&self) -> bool {
         mapvar_harness::figure(
             self.what,

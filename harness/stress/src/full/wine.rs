@@ -1,5 +1,4 @@
-//! The program for Windows on small disks, and with a small folder for what Wine puts page-file
-//! sections in.
+//! The Windows build on small disks, and with a small folder for Wine's page-file sections.
 
 use super::{
     Options,
@@ -15,11 +14,12 @@ use std::{ffi::CString, path::Path, process::Command};
 const PAGE: u64 = 4_096;
 const MIB: u64 = 1 << 20;
 
-/// All in a place of its own for mounts: nobody else sees them, and they go with the last process.
+/// Runs all of it in a private mount namespace: no other process sees the mounts, and they go with
+/// the last process in it.
 pub fn full(options: &Options) -> Figure {
     let mut figure = Figure::new("full disk under Wine");
     let program = Program(vec!["wine".into(), options.wine.clone().unwrap_or_default()]);
-    // Wine's server has its sockets here, and the files behind page-file sections.
+    // Wine's server keeps its sockets here, and the files behind page-file sections.
     let server = Path::new("/run/user");
     let own = server.join(rustix::process::getuid().as_raw().to_string());
     let small = Folder::new("full").expect("a folder");
@@ -30,8 +30,8 @@ pub fn full(options: &Options) -> Figure {
     });
     let _mounts = match prepared {
         Ok(mounts) => mounts,
-        Err(told) => {
-            figure.note("set-up", Err(told));
+        Err(flaw) => {
+            figure.note("set-up", Err(flaw));
             return figure;
         }
     };
@@ -46,7 +46,7 @@ pub fn full(options: &Options) -> Figure {
     }
     for style in Style::ALL.iter().take(if options.short { 1 } else { 5 }) {
         let done = run(&program, &["fill-lossy", style.name(), "full"], None);
-        if done.as_ref().is_err_and(|told| told.contains("no end to the room")) {
+        if done.as_ref().is_err_and(|flaw| flaw.contains("no end to the room")) {
             println!(
                 "page-file sections SKIPPED: this Wine keeps them elsewhere than in /run/user"
             );
@@ -55,7 +55,7 @@ pub fn full(options: &Options) -> Figure {
         figure.note("page-file sections in a folder of 24 MiB", done);
     }
     figure.sizes = sizes.len() + 1;
-    // The server of this place alone: none that runs elsewhere can be seen from here.
+    // This stops only the server of this namespace; servers elsewhere are not visible from here.
     let _ = Command::new("wineserver").arg("-k").status();
     let _ = Command::new("wineserver").arg("-w").status();
     figure

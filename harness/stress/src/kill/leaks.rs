@@ -1,11 +1,11 @@
-//! What a process has open, and what lies in a folder.
+//! What a process has open, and which files a folder has.
 
 use std::path::Path;
 
-/// Descriptors, or handles, of this process.
+/// Returns how many descriptors, or handles, this process has.
 #[cfg(unix)]
 pub(crate) fn handles() -> Option<usize> {
-    // One of them is of the listing itself.
+    // One of them belongs to the listing itself; it does, too, in the count this is compared with.
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
 }
 
@@ -16,12 +16,12 @@ pub(crate) fn handles() -> Option<usize> {
     let mut count = 0;
     // SAFETY: no argument.
     let process = unsafe { GetCurrentProcess() };
-    // SAFETY: the handle is this process's, and the place for the answer is valid.
+    // SAFETY: the handle is this process's, and the count is a valid local.
     let done = unsafe { GetProcessHandleCount(process, &raw mut count) };
     (done != 0).then_some(count as usize)
 }
 
-/// Mappings of this process.
+/// Returns how many mappings this process has.
 pub(crate) fn mappings() -> Option<usize> {
     Some(std::fs::read_to_string("/proc/self/maps").ok()?.lines().count())
 }

@@ -24,7 +24,7 @@ use storm::{MOST_CHAINS, Plan, Run, Scratch};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// How many processes are killed: 10,000, or 3,000 if it is to be short
+    /// How many processes are killed: 10,000, or 3,000 with --short
     kills: Option<u64>,
     #[command(flatten)]
     seeded: Seeded,
@@ -34,25 +34,26 @@ pub(crate) struct Options {
     /// Kills on one map
     #[arg(long, default_value_t = if cfg!(windows) { 250 } else { 2_000 })]
     era: u64,
-    /// Instead: how long it takes until others go on, after so many deaths of holders of each kind
+    /// Instead: measures how long others wait after the death of an owner, so many deaths for each
+    /// kind of lock
     #[arg(long, num_args = 0..=1, default_missing_value = "200", conflicts_with = "short")]
     recovery: Option<u64>,
-    /// The same with 4 GB mapped; a tenth of `--recovery` if not given
+    /// The same with 4 GB mapped; by default a tenth of `--recovery`
     #[arg(long)]
     large: Option<u64>,
     /// Only maps in files
     #[arg(long)]
     files: bool,
-    /// Where a file that is not as it should be is copied to
+    /// Folder that a faulty map's file is copied to
     #[arg(long)]
     keep: Option<PathBuf>,
-    /// Start a program for each process, as under Wine, instead of a fork
+    /// Start a program for each process, as under Wine, instead of forking
     #[arg(long)]
     start: bool,
 }
 
 pub(crate) fn role(words: &[&str]) -> ExitCode {
-    told(match words {
+    exit_code(match words {
         ["life", shared, order] => process::run(Path::new(shared), order),
         ["survivor", shared, rest @ ..] => survivor::run(Path::new(shared), rest),
         ["hold", shared, rest @ ..] => recovery::hold(Path::new(shared), rest),
@@ -62,7 +63,7 @@ pub(crate) fn role(words: &[&str]) -> ExitCode {
     })
 }
 
-fn told(done: io::Result<ExitCode>) -> ExitCode {
+fn exit_code(done: io::Result<ExitCode>) -> ExitCode {
     done.unwrap_or_else(|error| {
         println!("WRONG: {error}");
         ExitCode::FAILURE
@@ -70,12 +71,12 @@ fn told(done: io::Result<ExitCode>) -> ExitCode {
 }
 
 pub(crate) fn run(options: &Options) -> ExitCode {
-    told(run_all(options).map(verdict))
+    exit_code(run_all(options).map(verdict))
 }
 
 fn run_all(options: &Options) -> io::Result<bool> {
     let place = Scratch::new()?;
-    // It comes to its end, and removes what it made. The second time it ends at once.
+    // The first interrupt ends the run in order, and cleans up; the second exits at once.
     let interrupted = || {
         if storm::INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
@@ -97,6 +98,6 @@ fn run_all(options: &Options) -> io::Result<bool> {
         keep: options.keep.clone(),
     };
     let well = Run::new(plan, &place)?.storm()?;
-    // Of each kind of holder some deaths too.
+    // A short run also measures some deaths of owners of each kind.
     Ok(if options.seeded.short { recovery::run(&place, 10, 0)? && well } else { well })
 }

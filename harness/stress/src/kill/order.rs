@@ -1,4 +1,4 @@
-//! One life: what a process that is to be killed is told to do, and the process itself.
+//! One life: the order for a process that is to be killed, and the code that it runs.
 
 use super::{
     shared::{Shared, word},
@@ -11,17 +11,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a process may take until it has the map open.
+/// How long a process may take to open the map.
 pub(crate) const START: Duration = Duration::from_secs(20);
 
-/// When it is to be killed.
+/// When the process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
-    /// So long after it was started.
+    /// After a delay that begins when it was started.
     Started,
-    /// So long after it had the map open.
+    /// After a delay that begins when it had opened the map.
     Ready,
-    /// When it has the map open and the order to do it comes.
+    /// After it has opened the map, as soon as the run gives the command.
     Told,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Order {
     pub(crate) seed: u64,
     pub(crate) actor: usize,
     pub(crate) life: u64,
-    /// The one operation that it does nearly always.
+    /// The operation that the process does nearly always.
     pub(crate) only: Option<Op>,
     pub(crate) passing: u64,
     pub(crate) when: When,
@@ -46,8 +46,8 @@ impl Order {
         format!("{seed}\t{actor}\t{life}\t{only}\t{passing}\t{when}\t{delay}\t{}", target.text())
     }
 
-    pub(crate) fn parse(told: &str) -> Option<Self> {
-        let mut fields = told.trim_end_matches('\n').splitn(8, '\t');
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.trim_end_matches('\n').splitn(8, '\t');
         let mut number = || fields.next()?.parse::<i128>().ok();
         let (seed, actor, life) = (number()? as u64, number()? as usize, number()? as u64);
         let only =
@@ -64,7 +64,7 @@ impl Order {
     }
 }
 
-/// What a process does until it is killed.
+/// Works until the process is killed; returns only with a flaw.
 pub(crate) fn live(order: &Order, shared: &Shared) -> Flaw {
     let run = || {
         let actor = shared.actor(order.actor);
@@ -83,20 +83,20 @@ pub(crate) fn live(order: &Order, shared: &Shared) -> Flaw {
 #[derive(Debug)]
 pub(crate) enum Ended {
     Killed,
-    /// Or it did so by itself.
+    /// It ended by itself; says how.
     Otherwise(String),
 }
 
 /// Starts processes and kills them.
 pub(crate) trait Killer: Send {
-    /// Runs a process to its end. For [`When::Told`] calls `ready` when it has the map open, and
-    /// kills it after that.
+    /// Runs a process to its end. For [`When::Told`] it calls `ready` once the process has the map
+    /// open, and then kills the process.
     fn run(&mut self, order: &Order, shared: &Shared, ready: &mut dyn FnMut())
     -> io::Result<Ended>;
 }
 
-/// Waits until the moment has come to kill the process; `gone` says whether it ended by itself.
-/// `nap` is how long to sleep between two looks.
+/// Waits until the moment to kill the process. `gone` returns whether the process has ended by
+/// itself; `nap` is the sleep between two polls.
 pub(crate) fn await_moment(
     order: &Order,
     shared: &Shared,
@@ -106,10 +106,10 @@ pub(crate) fn await_moment(
     let began = Instant::now();
     if order.when != When::Started {
         let actor = shared.actor(order.actor);
-        let mut looks = 0_u32;
+        let mut polls = 0_u32;
         while actor.get(word::READY) != order.life && began.elapsed() < START {
-            looks += 1;
-            if looks.is_multiple_of(64) && gone() {
+            polls += 1;
+            if polls.is_multiple_of(64) && gone() {
                 return;
             }
             std::thread::sleep(nap);

@@ -1,4 +1,4 @@
-//! Everywhere: a program is started for each life.
+//! The killer for every system: it starts a program for each life.
 
 use super::{
     order::{Ended, Killer, Order, When, await_moment, live},
@@ -15,7 +15,7 @@ use std::{
 
 pub(crate) struct Processes(pub(crate) PathBuf);
 
-/// Starts a process of this program.
+/// Starts this program again as a second process.
 pub(crate) fn start(role: &str, shared: &Path, arguments: &[&str]) -> io::Result<Child> {
     let mut command = crate::child("kill", role, []);
     command.arg(shared).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -37,11 +37,12 @@ impl Killer for Processes {
         }
         let mut child = child.into_inner();
         let by_itself = child.try_wait()?;
-        // Fails where it has just ended by itself.
+        // Fails if the process has just ended by itself.
         let _ = child.kill();
         let status = child.wait()?;
         Ok(match by_itself {
-            // By its own answer: on Windows a killed one has a code like any other.
+            // `try_wait` before the kill decides: on Windows the exit code of a killed process is
+            // like any other.
             Some(status) => Ended::Otherwise(format!("ended by itself: {status}")),
             None if was_killed(status) => Ended::Killed,
             None => Ended::Otherwise(format!("ended by itself: {status}")),
@@ -49,19 +50,19 @@ impl Killer for Processes {
     }
 }
 
-/// Whether it ended by what `Child::kill` does, and by nothing else: a crash is none.
+/// Returns whether the process was ended by `Child::kill`; a crash does not count.
 #[cfg(unix)]
 fn was_killed(status: ExitStatus) -> bool {
     std::os::unix::process::ExitStatusExt::signal(&status) == Some(9)
 }
 
-/// The same: `Child::kill` terminates with the code 1, with which no child of ours ends.
+/// Returns the same: `Child::kill` terminates with code 1, which no role of this program uses.
 #[cfg(windows)]
 fn was_killed(status: ExitStatus) -> bool {
     status.code() == Some(1)
 }
 
-/// Ends this process when the one that started it ends, and its pipe with it.
+/// Ends this process when its parent ends, which closes the pipe.
 pub(crate) fn end_with_parent() {
     std::thread::spawn(|| {
         let _ = io::Read::read(&mut io::stdin(), &mut [0]);
@@ -69,7 +70,7 @@ pub(crate) fn end_with_parent() {
     });
 }
 
-/// The process itself.
+/// Runs the process that is to be killed.
 pub(crate) fn run(shared: &Path, order: &str) -> io::Result<ExitCode> {
     end_with_parent();
     let shared = Shared::open(shared)?;

@@ -1,9 +1,9 @@
-//! How long it takes from the death of a process that holds something until a peer that waits for it
-//! has got on.
+//! Measures the time from the death of a lock's owner until a peer that waits for the lock has
+//! finished its operation.
 //!
-//! The process takes the lock itself, by the same `Locks` that the engine uses, on the map's own
-//! word, so that it holds it for sure when it is killed. For a flush it is the engine that holds F: a
-//! flush that waits for a variable whose lock another thread of the process has.
+//! The owner takes the lock itself, with the engine's own `Locks` on the map's own word. So it
+//! certainly owns the lock when it is killed. For a flush, the engine owns the flush lock: its
+//! flush waits for a variable whose lock another thread of the process owns.
 
 use super::{
     order::START,
@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What the process holds that is killed.
+/// The lock that the killed process owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
     Variable,
@@ -36,7 +36,7 @@ enum Held {
 impl Held {
     const ALL: [Self; 4] = [Self::Variable, Self::Structure, Self::Transactions, Self::Flush];
 
-    fn told(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Variable => "a variable's lock",
             Self::Structure => "the lock of the structure",
@@ -50,7 +50,7 @@ fn other(error: impl std::fmt::Display) -> io::Error {
     io::Error::other(error.to_string())
 }
 
-/// The process that is to be killed.
+/// Runs the process that is to be killed.
 pub(crate) fn hold(shared: &Path, arguments: &[&str]) -> io::Result<ExitCode> {
     process::end_with_parent();
     let shared = Shared::open(shared)?;
@@ -62,13 +62,13 @@ pub(crate) fn hold(shared: &Path, arguments: &[&str]) -> io::Result<ExitCode> {
     let region = Region::open(&Place::File(path.into())).map_err(other)?;
     let Region { view, locks, .. } = &region;
     for at in (0..touched.min(view.len())).step_by(4096) {
-        // A page that is written to, and stays as it was: nobody else is at work now. (Of an `or` of
-        // nothing the compiler leaves nothing.)
+        // Writes to the page and leaves it unchanged: no other process writes now. (The compiler
+        // would drop an `or` of nothing.)
         if let (Some(words), Some(seen)) = (view.words_mut(at, 1), view.words(at, 1)) {
             words.store(0, seen.load(0, SeqCst), SeqCst);
         }
     }
-    // Under Wine another process opens it, and answers for itself.
+    // Under Wine another process opens this file, so it describes that process.
     if !cfg!(windows)
         && let Some(mapped) = proc_bytes("/proc/self/status", "RssShmem:")
         && mapped < touched as u64 / 100 * 99
@@ -83,7 +83,7 @@ pub(crate) fn hold(shared: &Path, arguments: &[&str]) -> io::Result<ExitCode> {
         Held::Transactions => at::T,
     };
     if held == Held::Flush {
-        // So that there is something to flush.
+        // So that the flush has a change to write.
         map.set("held", life).map_err(other)?;
     }
     let _ = locks.lock(view, word, LIMIT).map_err(|refused| other(format!("{refused:?}")))?;
@@ -103,9 +103,9 @@ pub(crate) fn hold(shared: &Path, arguments: &[&str]) -> io::Result<ExitCode> {
 
 /// One death.
 struct Sample {
-    /// From right before the call that kills until the peer's operation had returned.
+    /// From just before the kill until the peer's operation had returned.
     from_kill: Duration,
-    /// The same, from when the death was reported.
+    /// From the report of the death until the peer's operation had returned.
     from_end: Duration,
 }
 
@@ -120,8 +120,8 @@ fn sample(
     let actor: Actor<'_> = shared.0.actor(1);
     let kind = Held::ALL.iter().position(|it| *it == held).unwrap_or(0);
     let arguments = [kind.to_string(), life.to_string(), touched.to_string()];
-    let [kind, told, bytes] = &arguments;
-    let mut child = process::start("hold", shared.1, &[kind, told, bytes, path])?;
+    let [kind, number, bytes] = &arguments;
+    let mut child = process::start("hold", shared.1, &[kind, number, bytes, path])?;
     let began = Instant::now();
     while actor.get(word::READY) != life {
         if began.elapsed() > START * 3 || child.try_wait()?.is_some() {
@@ -144,7 +144,7 @@ fn sample(
             };
             (done, Instant::now())
         });
-        // Until it sleeps.
+        // Time for the peer to fall asleep.
         thread::sleep(Duration::from_millis(3));
         let waits = !peer.is_finished();
         let killed = Instant::now();
@@ -163,8 +163,8 @@ fn sample(
     })
 }
 
-/// `count` deaths of each kind, and `large` of each with 4 GB of the map in the page tables of who
-/// dies.
+/// Measures `count` deaths of each kind, and `large` of each with 4 GB of the map in the page
+/// tables of the process that dies.
 pub(crate) fn run(place: &storm::Scratch, count: u64, large: u64) -> io::Result<bool> {
     let shared_path = place.folder.join("held");
     let shared = Shared::create(&shared_path)?;
@@ -173,7 +173,7 @@ pub(crate) fn run(place: &storm::Scratch, count: u64, large: u64) -> io::Result<
         if count == 0 {
             continue;
         }
-        // Under Wine too: its /proc is this one's.
+        // Also under Wine: its /proc is Linux's.
         let needed = if touched == 0 { 0 } else { 7_u64 << 30 };
         if proc_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(0) < needed {
             println!("SKIPPED: recovery with 4 GB mapped: less than 7 GB of memory are available");
@@ -197,7 +197,7 @@ pub(crate) fn run(place: &storm::Scratch, count: u64, large: u64) -> io::Result<
                 from_kill.push(sample.from_kill);
                 from_end.push(sample.from_end);
             }
-            tell(held, touched, &mut from_kill, &mut from_end);
+            print_figures(held, touched, &mut from_kill, &mut from_end);
         }
         drop(map);
         std::fs::remove_file(&*path)?;
@@ -205,7 +205,12 @@ pub(crate) fn run(place: &storm::Scratch, count: u64, large: u64) -> io::Result<
     Ok(true)
 }
 
-fn tell(held: Held, touched: usize, from_kill: &mut [Duration], from_end: &mut [Duration]) {
+fn print_figures(
+    held: Held,
+    touched: usize,
+    from_kill: &mut [Duration],
+    from_end: &mut [Duration],
+) {
     from_kill.sort();
     from_end.sort();
     let (where_, goal) = match (cfg!(windows), held) {
@@ -213,7 +218,7 @@ fn tell(held: Held, touched: usize, from_kill: &mut [Duration], from_end: &mut [
         (false, Held::Flush) => ("native", 25),
         (false, _) => ("native", 1),
     };
-    let held = held.told();
+    let held = held.name();
     let [p50, p99, most] = percentiles(from_end);
     println!("{held}: from the report of the death: p50 {p50:.1?}, p99 {p99:.1?}, most {most:.1?}");
     let [p50, p99, most] = percentiles(from_kill);

@@ -1,5 +1,5 @@
-//! After a death: what the dead one's variables hold must be what it was told to be done, or what it
-//! was about. Then that is what counts for who comes next.
+//! After a death: the dead process's variables must hold what was acknowledged, or the result of
+//! the operation under way. The value found is the acknowledged one from then on.
 
 use super::{
     shared::{Actor, word},
@@ -10,8 +10,8 @@ use crate::region::{LIMIT, Place};
 use serde_bytes::Bytes;
 use std::time::{Duration, Instant};
 
-/// What nobody can know, since a process died in the midst of it: how often each of the counts that
-/// all share may be higher than what was acknowledged.
+/// Results that are unknown because a process died during the operation: by how much each shared
+/// count may exceed what was acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Perhaps {
     pub(crate) adds: u64,
@@ -19,8 +19,8 @@ pub(crate) struct Perhaps {
     pub(crate) moves: u64,
 }
 
-/// Looks at all own variables of `dead`, of the passing ones at those that it was about and some
-/// more, or `all`.
+/// Verifies all own variables of `dead`. Of its passing variables it verifies the one that an
+/// operation was changing and a few others, or every one if `all`.
 pub(crate) fn settle(
     by: &mut Worker<'_>,
     dead: Actor<'_>,
@@ -92,8 +92,8 @@ fn accept(dead: Actor<'_>, of: usize, name: &str, found: u64) -> Result<(), Flaw
     Err(Flaw::Lost(format!("{name}: {acknowledged:#x} acknowledged{under_way}, found {found:#x}")))
 }
 
-/// Writes where the dead one may have held something, at once: to what it was about, to the index,
-/// by a transaction. Answers how long that took.
+/// Writes at once wherever the dead process may have owned a lock: to the variable it was changing,
+/// to the index, and by a transaction. Returns how long that took.
 pub(crate) fn probe(
     by: &mut Worker<'_>,
     dead: Actor<'_>,
@@ -104,7 +104,7 @@ pub(crate) fn probe(
     let name = format!("probe.{}", dead.number);
     let stamp = dead.get(word::STAMP) | 1 << 63;
     if let Some((of, what, size)) = BYTES.iter().find(|it| Some(it.0) == about).copied() {
-        // No variable of the dead one is another's before it was looked at: see `Chain`.
+        // No process changes a dead process's variables before they are verified: see `Chain`.
         let mut bytes = Vec::new();
         size.fill(stamp, &mut bytes);
         by.map.set(&format!("{}.{what}", dead.number), Bytes::new(&bytes))?;

@@ -1,6 +1,6 @@
-//! What the processes of a run know of each other: words in a file that all have mapped, and that is
-//! no map. A process that is killed leaves them as they are, so they say what it had been told to be
-//! done, and what it was about.
+//! What the processes of a run know of each other: words in a file that all of them map and that is
+//! no mapvar map. A killed process leaves its words as they are. So they say which operations were
+//! acknowledged, and which one was under way.
 
 #![allow(unsafe_code, reason = "words in a mapped file")]
 #![allow(clippy::disallowed_types, reason = "the harness's own atomics, none of the engine's")]
@@ -16,18 +16,18 @@ use std::{
     },
 };
 
-/// Processes and threads that have a block.
+/// Processes and threads that have a block each.
 pub(crate) const ACTORS: usize = 32;
 /// Words of a block.
 const BLOCK: usize = 2048;
 
 /// The words of an actor's block.
 pub(crate) mod word {
-    /// How many operations were begun, and how many of them have returned.
+    /// How many operations have begun, and (DONE) how many of them have returned.
     pub(crate) const BEGUN: usize = 0;
     pub(crate) const DONE: usize = 1;
-    /// Of the one under way: which; the word below that says what is acknowledged of what it
-    /// changes; and what that word becomes.
+    /// The operation under way: its kind; the word that records the acknowledged value of what it
+    /// changes (OF); and what that word becomes (STAMP).
     pub(crate) const OP: usize = 2;
     pub(crate) const OF: usize = 3;
     pub(crate) const STAMP: usize = 4;
@@ -35,19 +35,19 @@ pub(crate) mod word {
     pub(crate) const READY: usize = 5;
     /// The longest operation, in nanoseconds.
     pub(crate) const LONGEST: usize = 6;
-    /// Nobody looks at it: an operation that changes nothing, or what no word tells.
+    /// A word that is never read, for operations that change nothing that a word records.
     pub(crate) const NOTHING: usize = 7;
-    /// Not 0: the actor is to end.
+    /// Not 0: the actor must end.
     pub(crate) const STOP: usize = 8;
-    /// Values read whole.
+    /// How many values were read and found whole.
     pub(crate) const READS: usize = 9;
-    /// What it added, in all its lives, to what all share.
+    /// What the actor added, in all its lives, to the shared counts.
     pub(crate) const ADDS: usize = 48;
     pub(crate) const STEPS: usize = 49;
     pub(crate) const MOVES: usize = 50;
-    /// What its own variables hold.
+    /// The values of the actor's own variables.
     pub(crate) const OWN: usize = 64;
-    /// What those of its variables hold that come and go; 0 = not there.
+    /// The values of its variables that come and go; 0: there is none.
     pub(crate) const PASSING: usize = 128;
     pub(crate) const MOST_PASSING: usize = 1024;
 }
@@ -74,9 +74,9 @@ impl Shared {
     #[allow(clippy::cast_ptr_alignment, reason = "a mapping begins at a page")]
     fn word(&self, at: usize) -> &AtomicU64 {
         assert!(at * 8 + 8 <= self.0.len());
-        // SAFETY: the place lies within the mapping, by the line above.
+        // SAFETY: the word lies within the mapping, by the assertion above.
         let word = unsafe { self.0.as_mut_ptr().cast::<u64>().add(at) };
-        // SAFETY: the mapping lives as long as `self`, begins at a page, and is only ever looked at
+        // SAFETY: the mapping lives as long as `self`, begins at a page, and is only accessed
         // through atomics of this size.
         unsafe { AtomicU64::from_ptr(word) }
     }
@@ -89,7 +89,7 @@ pub(crate) struct Actor<'a> {
     pub(crate) number: usize,
 }
 
-/// What an actor was about when it died.
+/// The operation that an actor had begun when it died.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnderWay {
     pub(crate) op: u64,
@@ -103,7 +103,7 @@ impl Actor<'_> {
     }
 
     pub(crate) fn put(self, word: usize, value: u64) {
-        // Whoever looks does so after the death, or only counts.
+        // Pairs with the Acquire load in `get`, which runs after the writer's death or only counts.
         self.word(word).store(value, Release);
     }
 
@@ -116,7 +116,7 @@ impl Actor<'_> {
         self.shared.word(self.number * BLOCK + word)
     }
 
-    /// An operation begins, by which the word `of` becomes `stamp`.
+    /// Records the beginning of an operation that changes the word `of` to `stamp`.
     pub(crate) fn begin(self, op: u64, of: usize, stamp: u64) {
         self.put(word::OP, op);
         self.put(word::OF, of as u64);
@@ -124,13 +124,13 @@ impl Actor<'_> {
         self.put(word::BEGUN, self.get(word::BEGUN) + 1);
     }
 
-    /// It has returned: what it did is acknowledged.
+    /// Records that the operation has returned: its effect is acknowledged.
     pub(crate) fn end(self) {
         self.put(self.get(word::OF) as usize, self.get(word::STAMP));
         self.cancel();
     }
 
-    /// It has returned, and says that it did nothing.
+    /// Records that the operation has returned without an effect.
     pub(crate) fn cancel(self) {
         self.put(word::DONE, self.get(word::BEGUN));
     }
@@ -143,7 +143,8 @@ impl Actor<'_> {
         })
     }
 
-    /// What a word says, and what it may be besides, for an operation was under way.
+    /// Returns a word's value, and the other value that it may have because an operation is under
+    /// way.
     pub(crate) fn expected(self, of: usize) -> (u64, Option<u64>) {
         let other = self.under_way().filter(|it| it.of == of).map(|it| it.stamp);
         (self.get(of), other)

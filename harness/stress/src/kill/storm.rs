@@ -1,5 +1,5 @@
 //! The storm: chains of processes that are killed one after the other, survivors beside them, and
-//! what must be so after each death and when all is over.
+//! what must hold after each death and at the end.
 
 use super::{
     leaks,
@@ -24,33 +24,33 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Actors, by their number.
+/// Numbers of the actors.
 const DRIVER: usize = 0;
 const DYING: usize = 1;
-const LOOKING: usize = 9;
+const VERIFIERS: usize = 9;
 const SURVIVORS: usize = 17;
 pub(crate) const MOST_CHAINS: usize = 8;
 
-/// How a run goes.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) kills: u64,
     pub(crate) seed: u64,
     pub(crate) chains: usize,
-    /// Kills on one map.
+    /// The number of kills on one map.
     pub(crate) era: u64,
     #[cfg_attr(windows, allow(dead_code, reason = "nothing can be forked"))]
-    /// Start a program for each, and fork none.
+    /// Start a program for each process instead of forking.
     pub(crate) start: bool,
-    /// No maps by name.
+    /// Use no maps by name.
     pub(crate) files: bool,
     pub(crate) keep: Option<PathBuf>,
 }
 
-/// What a run leaves behind on a machine, removed however it ends.
+/// What a run leaves on a machine; removed however the run ends.
 pub(crate) struct Scratch {
     pub(crate) folder: Folder,
-    /// In the name of each of its maps.
+    /// A part of the name of each of the run's maps.
     pub(crate) tag: String,
 }
 
@@ -71,15 +71,16 @@ impl Drop for Scratch {
     }
 }
 
-/// What was counted.
+/// What the run has counted.
 #[derive(Default)]
 struct Counts {
     kills: u64,
-    /// In the midst of an operation, by the operation.
+    /// Kills during an operation, by the operation.
     within: Vec<u64>,
-    /// Before the map was open.
+    /// Kills before the map was open.
     early: u64,
-    /// After a kill: a set, a transaction and a removal where the dead may have held something.
+    /// Durations, after a kill, of a set, a transaction and a removal where the dead process may
+    /// have owned a lock.
     probes: Vec<Duration>,
     operations: u64,
     survived: u64,
@@ -103,7 +104,7 @@ pub(crate) struct Run<'a> {
     survivors: Mutex<Option<std::process::Child>>,
 }
 
-/// Whether somebody at the terminal wants it to end.
+/// Whether the user at the terminal has interrupted the run.
 pub(crate) static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -120,10 +121,10 @@ impl<'a> Run<'a> {
         Ok(Self { plan, place, shared, shared_path, counts, failed, survivors })
     }
 
-    /// Says what is wrong; nobody begins anything new after that.
+    /// Prints a flaw; no thread begins anything new after that.
     fn fail(&self, context: &str, flaw: &Flaw) {
         if INTERRUPTED.load(SeqCst) {
-            // The processes of the run were, too.
+            // The interrupt reached the processes of the run too, so their ends are no flaws.
             return;
         }
         println!("{flaw}\n    {context}, --seed {}", self.plan.seed);
@@ -147,12 +148,12 @@ impl<'a> Run<'a> {
         Ok(Box::new(process::Processes(self.shared_path.clone())))
     }
 
-    /// Something is wrong, or somebody wants it to end.
+    /// Returns whether there is a flaw, or the user has interrupted the run.
     fn is_over(&self) -> bool {
         self.failed.load(SeqCst) || INTERRUPTED.load(SeqCst)
     }
 
-    /// All of it; whether all is well.
+    /// Runs the whole storm; returns whether all is well.
     pub(crate) fn storm(&self) -> std::io::Result<bool> {
         let began = Instant::now();
         let mut killers =
@@ -165,12 +166,12 @@ impl<'a> Run<'a> {
                 if left == 0 || self.is_over() {
                     break;
                 }
-                // At least one map of each kind.
+                // So that the run has at least one map of each kind.
                 let kills = left.min(self.plan.era).min(self.plan.kills.div_ceil(2));
                 left -= kills;
-                let told = format!("era {era}");
+                let context = format!("era {era}");
                 if let Err(flaw) = self.era(era, kills, &mut killers) {
-                    self.fail(&told, &flaw);
+                    self.fail(&context, &flaw);
                     self.keep(era);
                 }
             }
@@ -183,7 +184,7 @@ impl<'a> Run<'a> {
             let counts = lock(&self.counts);
             (counts.kills, counts.checks)
         };
-        // A quarter of a second passes before the first check.
+        // The first check comes a quarter of a second after the start.
         if !self.is_over() && (kills < self.plan.kills || checks == 0 && kills >= 100) {
             println!("WRONG: {kills} of {} kills, {checks} checks", self.plan.kills);
             return Ok(false);
@@ -200,7 +201,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends the run where an operation of anybody does not end.
+    /// Ends the run if an operation of any actor hangs.
     fn watch(&self, done: &AtomicBool) {
         let mut seen = [(0, Instant::now()); ACTORS];
         while !done.load(SeqCst) {
@@ -208,14 +209,15 @@ impl<'a> Run<'a> {
             for (number, (last, since)) in seen.iter_mut().enumerate() {
                 let actor = self.shared.actor(number);
                 let begun = actor.get(word::BEGUN);
-                let is_dead = (DYING..LOOKING).contains(&number) && actor.get(word::STOP) != 0;
+                let is_dead = (DYING..VERIFIERS).contains(&number) && actor.get(word::STOP) != 0;
                 if begun != *last || actor.under_way().is_none() || is_dead {
                     (*last, *since) = (begun, Instant::now());
                 } else if since.elapsed() > LIMIT + Duration::from_secs(1) {
                     let op = actor.under_way().map_or("?".into(), |it| Op::name(it.op));
-                    let what = format!("{} is at {op} for {:?}", who(number), since.elapsed());
+                    let what =
+                        format!("{} is at {op} for {:?}", actor_name(number), since.elapsed());
                     self.fail("by the watchdog", &Flaw::Hung(what));
-                    // Who waits with a limit comes to its end; who does not is killed.
+                    // An operation with a limit ends by itself; processes without one are killed.
                     for _ in 0..80 {
                         if done.load(SeqCst) {
                             return;
@@ -247,7 +249,7 @@ impl<'a> Run<'a> {
         let began = Instant::now();
         self.weather(era, kills, &target, passing, seed, killers)?;
         if cfg!(windows) {
-            // There it takes long enough for somebody to wonder.
+            // An era takes long there, so the run shows that it is alive.
             let by = if target.is_file() { "in a file" } else { "by name" };
             println!("map {era}, {by}: {kills} kills, {:.1} s", began.elapsed().as_secs_f64());
         }
@@ -255,7 +257,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let after = (leaks::handles(), leaks::mappings());
-        // Under Wine the system's libraries keep handles of their own now and then.
+        // Under Wine the system's libraries open handles of their own now and then.
         let more = |before: Option<usize>, after: Option<usize>, slack| {
             before.zip(after).is_some_and(|(before, after)| after > before + slack)
         };
@@ -268,7 +270,7 @@ impl<'a> Run<'a> {
         nothing_left(&self.place.tag)
     }
 
-    /// One map, from its making to its end.
+    /// Runs one map, from its creation to its end.
     fn weather(
         &self,
         era: u64,
@@ -303,10 +305,10 @@ impl<'a> Run<'a> {
             let mut threads = Vec::new();
             for (number, killer) in killers.iter_mut().enumerate() {
                 let chain = Chain { run: self, era, number, passing, target, seed };
-                let looking = of(LOOKING + number);
+                let verifier = of(VERIFIERS + number);
                 let (left, perhaps) = (&left, &perhaps);
                 threads
-                    .push(scope.spawn(move || chain.run(killer.as_mut(), looking, left, perhaps)));
+                    .push(scope.spawn(move || chain.run(killer.as_mut(), verifier, left, perhaps)));
             }
             let panicked = || Flaw::Other("a thread that looks has panicked, see above".into());
             for thread in threads {
@@ -325,7 +327,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
 
-        // Nobody else is there now. What each variable holds, all of them:
+        // No other process is left now. All variables are verified:
         let mut none = Perhaps::default();
         for number in (DYING..DYING + chains).chain([SURVIVORS]) {
             settle(&mut driver, self.shared.actor(number), target, passing, true, &mut none)?;
@@ -348,7 +350,7 @@ impl<'a> Run<'a> {
                 counts.longest = counts.longest.max(longest);
             }
         }
-        // `adds`, and two for each who has variables of its own.
+        // `adds`, and two for each actor that has variables of its own.
         let atomics = 1 + 2 * (1 + chains as u64 + 3);
         emptied(&map, target, atomics)?;
         seats(&map, target)?;
@@ -359,7 +361,8 @@ impl<'a> Run<'a> {
         self.last_one_killed(map, driver, target, passing, seed, killers[0].as_mut())
     }
 
-    /// What all share: every change that was acknowledged, and at most those of the dead besides.
+    /// Verifies the shared counts: every acknowledged change, and at most those of dead processes
+    /// besides.
     fn count_common(&self, driver: &Worker<'_>, perhaps: Perhaps) -> Result<(), Flaw> {
         let sum = |word| (0..ACTORS).map(|number| self.shared.actor(number).get(word)).sum::<u64>();
         let map = &driver.map;
@@ -380,7 +383,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Looks at the whole map now and then, while all go on.
+    /// Checks the whole map every quarter of a second, while all actors go on.
     fn keep_checking(&self, map: &Map, over: &AtomicBool, era: u64) {
         while !over.load(SeqCst) && !self.failed.load(SeqCst) {
             thread::sleep(Duration::from_millis(250));
@@ -398,7 +401,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A name goes with its last user, without anybody asking for it.
+    /// Verifies that a name disappears with its last user, without any further call.
     fn closed_by_the_last(target: &Place) -> Result<(), Flaw> {
         let target = private(target, DRIVER);
         let Place::Name(name) = &target else { return Ok(()) };
@@ -406,7 +409,8 @@ impl<'a> Run<'a> {
         nothing_left(name)
     }
 
-    /// A map whose last user was killed: its name is nobody's; its file holds what was told.
+    /// Kills the last user of a map: its name must disappear, and its file must hold what was
+    /// acknowledged.
     fn last_one_killed(
         &self,
         map: Map,
@@ -439,7 +443,7 @@ impl<'a> Run<'a> {
         }
         match target {
             Place::Name(_) => {
-                // Its process may be seen to be gone a moment before all that it had.
+                // The process may be seen as gone a moment before all its resources are.
                 let began = Instant::now();
                 loop {
                     match options(target).open() {
@@ -455,10 +459,10 @@ impl<'a> Run<'a> {
             Place::File(path) => {
                 let map = options(target).open()?;
                 let actor = self.shared.actor(DRIVER);
-                let mut looking = Worker::of(map, target, actor, 1, passing, Random::new(seed));
-                settle(&mut looking, dying, target, passing, true, &mut Perhaps::default())?;
-                whole(&looking.map, "after the last one")?;
-                drop(looking);
+                let mut verifier = Worker::of(map, target, actor, 1, passing, Random::new(seed));
+                settle(&mut verifier, dying, target, passing, true, &mut Perhaps::default())?;
+                whole(&verifier.map, "after the last one")?;
+                drop(verifier);
                 let _ = std::fs::remove_file(path);
             }
         }
@@ -466,7 +470,7 @@ impl<'a> Run<'a> {
         dying.cancel();
         let mut files = leaks::files(self.place.folder.path());
         if cfg!(windows) {
-            // What a creator that is killed leaves there, as docs/PLATFORM.md says.
+            // On Windows a killed creator leaves such files there, as docs/PLATFORM.md says.
             let (left, others) = files.into_iter().partition::<Vec<_>, _>(|name| {
                 name.starts_with(".mapvar-") && name.strip_suffix(".new").is_some()
             });
@@ -526,7 +530,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The processes of one chain, one after the other.
+/// The processes of one chain, which run one after the other.
 struct Chain<'a> {
     run: &'a Run<'a>,
     era: u64,
@@ -540,7 +544,7 @@ impl Chain<'_> {
     fn run(
         &self,
         killer: &mut dyn Killer,
-        mut looking: Worker<'_>,
+        mut verifier: Worker<'_>,
         left: &AtomicUsize,
         perhaps: &Mutex<Perhaps>,
     ) {
@@ -552,7 +556,7 @@ impl Chain<'_> {
                 return;
             }
             let order = self.order(life, &mut random);
-            if let Err(flaw) = self.life(&order, killer, &mut looking, perhaps) {
+            if let Err(flaw) = self.life(&order, killer, &mut verifier, perhaps) {
                 let Order { when, delay, only, .. } = order;
                 let context = format!(
                     "era {}, chain {}, life {life}, killed {delay:?} after {when:?}, nearly only \
@@ -567,7 +571,7 @@ impl Chain<'_> {
 
     fn order(&self, life: u64, random: &mut Random) -> Order {
         let when = if random.one_in(8) { When::Started } else { When::Ready };
-        // Mostly soon, since the next one begins with other operations; now and then late.
+        // Mostly soon, since each life begins with other operations; now and then late.
         let most = if random.one_in(10) { 3_000_000 } else { 300_000 };
         // Under Wine a process takes 100 times as long to start.
         let most = if when == When::Started && cfg!(windows) { 60_000_000 } else { most };
@@ -593,7 +597,7 @@ impl Chain<'_> {
         &self,
         order: &Order,
         killer: &mut dyn Killer,
-        looking: &mut Worker<'_>,
+        verifier: &mut Worker<'_>,
         perhaps: &Mutex<Perhaps>,
     ) -> Result<(), Flaw> {
         let actor = self.run.shared.actor(order.actor);
@@ -613,32 +617,32 @@ impl Chain<'_> {
             }
         }
         let mut more = Perhaps::default();
-        settle(looking, actor, self.target, self.passing, false, &mut more)?;
+        settle(verifier, actor, self.target, self.passing, false, &mut more)?;
         {
             let mut perhaps = lock(perhaps);
             perhaps.adds += more.adds;
             perhaps.steps += more.steps;
             perhaps.moves += more.moves;
         }
-        let took = probe(looking, actor, under_way.map(|it| it.of))?;
+        let took = probe(verifier, actor, under_way.map(|it| it.of))?;
         lock(&self.run.counts).probes.push(took);
         if order.life.is_multiple_of(64) {
-            looking.reopen()?;
+            verifier.reopen()?;
         }
         Ok(())
     }
 }
 
-fn who(number: usize) -> String {
+fn actor_name(number: usize) -> String {
     match number {
         DRIVER => "the driver".into(),
-        DYING..LOOKING => format!("a process of chain {}", number - DYING),
-        LOOKING..SURVIVORS => format!("who looks after chain {}", number - LOOKING),
+        DYING..VERIFIERS => format!("a process of chain {}", number - DYING),
+        VERIFIERS..SURVIVORS => format!("who looks after chain {}", number - VERIFIERS),
         _ => format!("survivor {}", number - SURVIVORS),
     }
 }
 
-/// No object of the system bears this name, or one that contains it.
+/// Verifies that no object of the system has a name that contains `name`.
 fn nothing_left(name: &str) -> Result<(), Flaw> {
     let left = objects(name);
     if left.is_empty() {
@@ -659,12 +663,12 @@ fn whole(map: &Map, what: &str) -> Result<(), Flaw> {
 fn faults(check: &mapvar::Check) -> String {
     let mut found: Vec<_> = check.findings().iter().collect();
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    let mut told: Vec<_> = found.iter().map(ToString::to_string).collect();
-    told.truncate(12);
-    told.join("; ")
+    let mut lines: Vec<_> = found.iter().map(ToString::to_string).collect();
+    lines.truncate(12);
+    lines.join("; ")
 }
 
-/// Waits for a process to end by itself, and says how it did.
+/// Waits until a process ends by itself; returns how it ended.
 fn wait(mut child: std::process::Child, limit: Duration) -> Result<String, Flaw> {
     let began = Instant::now();
     loop {
@@ -682,22 +686,24 @@ fn wait(mut child: std::process::Child, limit: Duration) -> Result<String, Flaw>
     }
 }
 
-/// All removed: nothing of it may take room, but the records of Atomics, which wait for their like.
+/// Removes all variables. No space may stay in use, except by the records of Atomics, which wait
+/// for an Atomic of the same name.
 fn emptied(map: &Map, target: &Place, atomics: u64) -> Result<(), Flaw> {
-    let mut told = String::new();
+    let mut state = String::new();
     for _ in 0..8 {
         map.clear()?;
-        // A value for which there is no room has all looked through that the dead left behind.
+        // A value that does not fit makes the engine examine everything that dead processes left
+        // behind.
         let stat = map.stat()?;
         let len = stat.free as usize + (64 << 10);
         match map.set("sweep", Bytes::new(&vec![0; len])) {
-            // It may not grow so far; all was looked through nonetheless.
+            // The map may not grow that far; the engine examined everything nonetheless.
             Err(error) if error.kind() == ErrorKind::Full => {}
             done => done?,
         }
         map.remove("sweep")?;
         if target.is_file() {
-            // What was removed is given back when two flushes have seen it.
+            // Removed variables are reclaimed once two flushes have seen them.
             map.flush()?;
             map.flush()?;
         }
@@ -705,7 +711,7 @@ fn emptied(map: &Map, target: &Place, atomics: u64) -> Result<(), Flaw> {
         if stat.used == atomics * 320 && check.findings().is_empty() && stat.variables == 0 {
             return Ok(());
         }
-        told = format!(
+        state = format!(
             "{} bytes are used where {} would be, {} variables; {}",
             stat.used,
             atomics * 320,
@@ -713,15 +719,16 @@ fn emptied(map: &Map, target: &Place, atomics: u64) -> Result<(), Flaw> {
             faults(&check)
         );
     }
-    Err(Flaw::Leaked(told))
+    Err(Flaw::Leaked(state))
 }
 
-/// How many seats there are for processes.
+/// The number of seats for processes.
 const SEATS: usize = 128;
 
-/// All seats but this process's own can be had, and so can places for writing threads.
+/// Verifies that every seat but this process's own can be taken, and so can the slots of writing
+/// threads.
 fn seats(map: &Map, target: &Place) -> Result<(), Flaw> {
-    // A value that is filled outside the record takes its process a seat.
+    // A value that is filled outside its record needs a seat for its process.
     let take = |map: &Map| map.set("seat", Bytes::new(&[0; 3_000]));
     take(map)?;
     let mut others = Vec::new();
@@ -741,7 +748,8 @@ fn seats(map: &Map, target: &Place) -> Result<(), Flaw> {
     Ok(())
 }
 
-/// The map that was one actor's alone: by name there is none any more, of a file it is whole.
+/// Removes the map of a single actor: under a name there must be none any more, in a file it must
+/// be whole.
 fn remove_private(target: &Place) -> Result<(), Flaw> {
     match options(target).open() {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

@@ -1,4 +1,5 @@
-//! A process that is not killed: it reads and writes all the time, while others die beside it.
+//! A process that is not killed: it reads and writes all the time, while other processes die beside
+//! it.
 
 use super::{
     leaks,
@@ -15,9 +16,9 @@ use std::{
     time::Duration,
 };
 
-/// A thread each: one does everything, one reads, one reads by a handle that cannot write.
+/// One thread each: one does everything, one reads, one reads by a read-only handle.
 pub(crate) const THREADS: usize = 3;
-/// Between two operations: they are not to take the processor from those that are killed.
+/// The pause between two operations, which leaves the processor to the processes that are killed.
 const PAUSE: Duration = Duration::from_micros(100);
 
 pub(crate) fn start(
@@ -33,7 +34,7 @@ pub(crate) fn start(
     super::process::start("survivor", shared, &[first, seed, passing, &target])
 }
 
-/// The process itself, until its block says that it is to end.
+/// Runs the process until its block contains the order to end.
 pub(crate) fn run(shared: &Path, arguments: &[&str]) -> io::Result<ExitCode> {
     let shared = Shared::open(shared)?;
     let parsed = || {
@@ -52,7 +53,7 @@ pub(crate) fn run(shared: &Path, arguments: &[&str]) -> io::Result<ExitCode> {
                 scope.spawn(live)
             })
             .collect();
-        // Whoever started this one has it end when its pipe ends, too.
+        // The survivor also ends when its parent closes the pipe.
         let _ = scope.spawn(|| {
             let _ = io::Read::read(&mut io::stdin(), &mut [0]);
             shared.actor(first).put(word::STOP, 1);
@@ -73,7 +74,7 @@ pub(crate) fn run(shared: &Path, arguments: &[&str]) -> io::Result<ExitCode> {
         if code != ExitCode::SUCCESS {
             std::process::exit(101);
         }
-        // All is closed again. (Threads have handles of their own on Windows.)
+        // All handles are closed again. (On Windows threads keep handles of their own.)
         let after = leaks::handles();
         if cfg!(unix) && after != before {
             eprintln!("{}", Flaw::Leaked(format!("handles: {before:?} before, {after:?} after")));

@@ -1,9 +1,8 @@
-//! Values that tell whether they are whole: a stamp again and again, which also
-//! says how often.
+//! Values that show whether they are whole: one stamp repeated, which also determines how often.
 
 use mapvar_harness::random::mix;
 
-/// How many words a value of this kind can have: the least and the most.
+/// The least and the most words of a value of this kind.
 #[derive(Clone, Copy)]
 pub(crate) struct Size(pub(crate) usize, pub(crate) usize);
 
@@ -30,7 +29,7 @@ impl Size {
         }
     }
 
-    /// The stamp; `None` of what is not a whole value.
+    /// Returns the stamp; `None` if the bytes are not a whole value.
     pub(crate) fn stamp_of(self, bytes: &[u8]) -> Option<u64> {
         let (words, rest) = bytes.as_chunks::<8>();
         let first = words.first()?;

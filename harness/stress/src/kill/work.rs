@@ -1,5 +1,6 @@
-//! What everybody does with a map: operations of all kinds, one after the other, without a pause.
-//! Before each the actor's block says what it is to change, and after it that it is done.
+//! What every actor does with a map: operations of all kinds, one after the other, without a pause.
+//! Before each operation the actor's block says what it will change, and afterwards that it is
+//! done.
 
 use super::{
     shared::{Actor, word},
@@ -11,7 +12,7 @@ use mapvar_harness::Random;
 use serde_bytes::{ByteBuf, Bytes};
 use std::{fmt, time::Instant};
 
-/// Variables that are an actor's own, as words of its block.
+/// Variables of a single actor, as words of its block.
 pub(crate) mod own {
     use super::word::OWN;
     pub(crate) const SMALL: usize = OWN;
@@ -26,23 +27,23 @@ pub(crate) mod own {
     pub(crate) const PRIVATE: usize = OWN + 9;
 }
 
-/// Own variables of bytes.
+/// An actor's own variables that hold bytes.
 pub(crate) const BYTES: [(usize, &str, Size); 4] = [
     (own::SMALL, "small", SMALL),
     (own::MID, "mid", MID),
     (own::LARGE, "large", LARGE),
     (own::HUGE, "huge", HUGE),
 ];
-/// Variables of an actor's own transactions. The last is there for every second stamp.
+/// Variables of an actor's own transactions. The last one exists only for an even stamp.
 pub(crate) const TX: [(&str, Size); 5] =
     [("tx0", SMALL), ("tx1", SMALL), ("tx2", MID), ("tx3", LARGE), ("tx4", SMALL)];
-/// What all set.
+/// Variables that all actors set.
 pub(crate) const COMMON: [(&str, Size); 4] =
     [("common.small", SMALL), ("common.mid", MID), ("common.large", LARGE), ("common.huge", HUGE)];
 pub(crate) const ACCOUNTS: u64 = 8;
 const COMMON_PASSING: u64 = 16;
 
-/// What somebody saw that must not be.
+/// A violation that an actor has found.
 #[derive(Debug)]
 pub(crate) enum Flaw {
     Lost(String),
@@ -73,18 +74,18 @@ impl From<Error> for Flaw {
     }
 }
 
-/// How the map of an era is opened.
+/// Returns the options by which the map of an era is opened.
 pub(crate) fn options(place: &Place) -> MapOptions {
     let options = place.options().timeout(LIMIT).size(4_000);
     match place {
         Place::Name(_) => options.max_size(64 << 20),
-        // Wine keeps a byte for each page that is set aside, and no limit means 64 GiB.
+        // Wine keeps a byte for each reserved page, and without a limit 64 GiB are reserved.
         Place::File(_) if cfg!(windows) => options.max_size(256 << 20),
         Place::File(_) => options,
     }
 }
 
-/// A map beside it that is one actor's alone.
+/// Returns the place of a second map that only one actor uses.
 pub(crate) fn private(place: &Place, actor: usize) -> Place {
     Place::of(&format!("{}.p{actor}", place.text()))
 }
@@ -94,7 +95,7 @@ macro_rules! operations {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Op { $($op,)+ }
         impl Op {
-            /// Each, and how often it comes among all.
+            /// Each operation, and its weight among all.
             pub(crate) const ALL: &[(Self, u64)] = &[$((Self::$op, $often),)+];
             pub(crate) fn name(number: u64) -> String {
                 Self::ALL.get(number as usize).map_or("?".into(), |(op, _)| format!("{op:?}"))
@@ -128,16 +129,16 @@ operations! {
     Private 1,
 }
 
-/// One who uses the map.
+/// An actor that uses the map.
 pub(crate) struct Worker<'a> {
     pub(crate) map: Map,
     pub(crate) actor: Actor<'a>,
     pub(crate) random: Random,
     target: Place,
-    /// Of the stamps.
+    /// The number at which its stamps begin.
     base: u64,
     number: u64,
-    /// How many variables that come and go.
+    /// How many variables come and go.
     passing: u64,
     handles: [Option<Var<ByteBuf>>; 4],
     buffer: Vec<u8>,
@@ -145,7 +146,7 @@ pub(crate) struct Worker<'a> {
 }
 
 pub(crate) fn passing_name(actor: usize, number: u64) -> String {
-    // Every second one is longer than its record has room for.
+    // Every second name is too long for its record.
     if number.is_multiple_of(2) {
         format!("{actor}.passing.{number}")
     } else {
@@ -193,7 +194,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Another handle of the map.
+    /// Opens the map again, by another handle.
     pub(crate) fn reopen(&mut self) -> Result<(), Flaw> {
         self.handles = [const { None }; 4];
         self.actor.begin(Op::Open as u64, word::NOTHING, 0);
@@ -211,7 +212,7 @@ impl<'a> Worker<'a> {
         format!("{}.{what}", self.actor.number)
     }
 
-    /// Makes the variables that all share.
+    /// Creates the variables that all actors share.
     pub(crate) fn make_common(&mut self) -> Result<(), Flaw> {
         for (name, size) in COMMON {
             let stamp = self.stamp();
@@ -227,7 +228,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Makes its own variables; what stood in its block is forgotten.
+    /// Creates the actor's own variables, and clears its block.
     pub(crate) fn make_own(&mut self) -> Result<(), Flaw> {
         (0..word::PASSING + word::MOST_PASSING).for_each(|word| self.actor.put(word, 0));
         for number in 0..BYTES.len() {
@@ -240,7 +241,8 @@ impl<'a> Worker<'a> {
         self.transact()
     }
 
-    /// Operations without a pause, each of all kinds or only of one; `more` ends it.
+    /// Runs operations without a pause, of all kinds or nearly only of one, until `more` returns
+    /// false.
     pub(crate) fn work(
         &mut self,
         only: Option<Op>,
@@ -249,7 +251,7 @@ impl<'a> Worker<'a> {
         let sum: u64 = Op::ALL.iter().map(|(_, often)| often).sum();
         while more(self) {
             let op = match only {
-                // Now and then something else, or it would wait for nobody.
+                // Now and then another operation, or this one would never meet other locks.
                 Some(op) if !self.random.one_in(16) => op,
                 _ => {
                     let mut at = self.random.below(sum);
@@ -380,7 +382,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Who is in conflict with others again and again is told so, and nothing is done.
+    /// Ends an operation; one that failed with a conflict did nothing, and is canceled.
     fn end_unless_in_conflict(&self, done: mapvar::Result<()>) -> Result<(), Flaw> {
         match done {
             Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -418,11 +420,11 @@ impl<'a> Worker<'a> {
         self.end()
     }
 
-    /// All of its variables get the same stamp, or none.
+    /// Sets all variables of its transactions to the same stamp, or none.
     fn transact(&mut self) -> Result<(), Flaw> {
         let stamp = self.stamp();
         let before = self.actor.get(own::TX);
-        let look = self.random.one_in(3) && before != 0;
+        let reads_first = self.random.one_in(3) && before != 0;
         let mut values = Vec::with_capacity(TX.len());
         for (what, size) in TX {
             size.fill(stamp, &mut self.buffer);
@@ -432,7 +434,7 @@ impl<'a> Worker<'a> {
         let mut seen = None;
         let done = self.map.transaction(|tx| {
             for (number, (name, value)) in values.iter().enumerate() {
-                if look && number < 2 {
+                if reads_first && number < 2 {
                     seen = Some((number, tx.get::<ByteBuf>(name)?.into_vec()));
                 }
                 if number + 1 < TX.len() || stamp.is_multiple_of(2) {
@@ -450,7 +452,7 @@ impl<'a> Worker<'a> {
         self.end_unless_in_conflict(done)
     }
 
-    /// Sets, sets again or removes one of those that come and go.
+    /// Sets or removes one of the variables that come and go.
     fn pass(&mut self) -> Result<(), Flaw> {
         let number = self.random.below(self.passing);
         let of = word::PASSING + number as usize;
@@ -479,7 +481,7 @@ impl<'a> Worker<'a> {
             let acknowledged = self.actor.get(of);
             self.same(what, acknowledged, found.unwrap_or(0))?;
         } else if number == BYTES.len() {
-            // What a transaction has set is there for every read when it has returned.
+            // Once a transaction has returned, every read sees what it has set.
             let (what, size) = TX[0];
             let found = self.read(&self.own_name(what), size)?;
             self.same(what, self.actor.get(own::TX), found.unwrap_or(0))?;
@@ -495,7 +497,7 @@ impl<'a> Worker<'a> {
         self.end()
     }
 
-    /// The stamp of a variable's value; `None` where it is not there.
+    /// Returns the stamp of a variable's value; `None` if there is no such variable.
     pub(crate) fn read(&mut self, name: &str, size: Size) -> Result<Option<u64>, Flaw> {
         let found = match self.map.var::<ByteBuf>(name) {
             Ok(var) => var.get_into(&mut self.read),
@@ -533,7 +535,7 @@ impl<'a> Worker<'a> {
         self.end()
     }
 
-    /// For who cannot write.
+    /// Reads common variables; it needs no right to write.
     pub(crate) fn only_read(&mut self) -> Result<(), Flaw> {
         self.timed(Op::ReadCommon)
     }
@@ -568,7 +570,7 @@ impl<'a> Worker<'a> {
         self.end()
     }
 
-    /// What all accounts have.
+    /// Returns the sum of all accounts.
     pub(crate) fn sum(&self) -> Result<i64, Flaw> {
         let names: Vec<_> = (0..ACCOUNTS).map(account).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -578,12 +580,12 @@ impl<'a> Worker<'a> {
         Ok(amounts?.iter().sum())
     }
 
-    /// The stamp that all variables of its transactions have.
+    /// Returns the stamp that all variables of its transactions have.
     fn transacted(&self) -> Result<u64, Flaw> {
         self.transacted_of(self.actor.number)
     }
 
-    /// The same, of any actor's.
+    /// Returns the same for any actor's variables.
     pub(crate) fn transacted_of(&self, actor: usize) -> Result<u64, Flaw> {
         let names = TX.map(|(what, _)| format!("{actor}.{what}"));
         let snapshot = self.map.snapshot(&names.each_ref().map(String::as_str))?;
@@ -601,7 +603,7 @@ impl<'a> Worker<'a> {
         Ok(first)
     }
 
-    /// Looks at some of what there is, by a walk.
+    /// Visits some of the variables by iteration.
     fn walk(&mut self) -> Result<(), Flaw> {
         self.begin(Op::Walk, word::NOTHING, 0);
         let most = 1 + self.random.below(20) as usize;
@@ -611,7 +613,8 @@ impl<'a> Worker<'a> {
         self.end()
     }
 
-    /// A map of its own, opened or made, and closed. In a file it keeps what was set.
+    /// Opens or creates a map of its own, sets a variable and closes the map. A file keeps the
+    /// variable.
     fn use_private(&mut self) -> Result<(), Flaw> {
         let stamp = self.stamp();
         let target = private(&self.target, self.actor.number);

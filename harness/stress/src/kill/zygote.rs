@@ -1,5 +1,5 @@
-//! Unix: a small process with one thread, which has no map open, forks those that are to be killed.
-//! A fork takes a tenth of what it takes to start a program.
+//! Unix: a small process with one thread and no open map forks the processes that are to be killed.
+//! A fork takes a tenth of the time of starting a program.
 
 #![allow(unsafe_code, reason = "fork, and what comes after it")]
 
@@ -13,7 +13,7 @@ use std::{io, path::Path, time::Duration};
 pub(crate) struct Zygote(Peer);
 
 impl Zygote {
-    /// To be called by a thread that outlives it: the system kills it when that one ends.
+    /// Call this from a thread that outlives the zygote: the kernel kills it when that thread ends.
     pub(crate) fn start(shared: &Path) -> io::Result<Self> {
         Peer::start(crate::child("kill", "zygote", []).arg(shared)).map(Self)
     }
@@ -38,32 +38,32 @@ impl Killer for Zygote {
     }
 }
 
-/// Ends this process when the one that started it ends.
+/// Ends this process when its parent ends.
 fn end_with_parent() {
     #[cfg(target_os = "linux")]
     {
-        // SAFETY: sets what signal this process gets when its parent's thread ends.
+        // SAFETY: sets the signal that the kernel sends when the parent's thread ends; no pointer.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     }
 }
 
-/// The process itself: an order a line, an answer each.
+/// Runs the zygote: for each line with an order it prints one line with the outcome.
 pub(crate) fn run(shared: &Path) -> io::Result<()> {
     end_with_parent();
     #[cfg(target_os = "linux")]
     {
-        // SAFETY: sleeps end when they are to, and not 50 µs later.
+        // SAFETY: no pointer. Sleeps then end on time, and not 50 µs later.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_u64) };
     }
     let shared = Shared::open(shared)?;
     while let Some(line) = next_order() {
         let order = Order::parse(&line).ok_or_else(|| io::Error::other("no order"))?;
-        // SAFETY: this process has one thread, so that the child may do all that it could.
+        // SAFETY: this process has one thread, so the child may do whatever this process could.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             end_with_parent();
             let lived = std::panic::catch_unwind(|| eprintln!("{}", live(&order, &shared)));
-            // SAFETY: ends the process at once, as a child after fork ought to.
+            // SAFETY: ends the process at once, as a forked child must.
             unsafe { libc::_exit(if lived.is_ok() { 3 } else { 101 }) };
         }
         if pid < 0 {
@@ -74,10 +74,10 @@ pub(crate) fn run(shared: &Path) -> io::Result<()> {
             say("ready");
             let _ = next_order();
         }
-        // SAFETY: a child of this process that was not waited for: the number is its own.
+        // SAFETY: a child of this process that was not waited for, so the number is still its own.
         unsafe { libc::kill(pid, libc::SIGKILL) };
         let mut status = 0;
-        // SAFETY: as above; the place for the answer is valid.
+        // SAFETY: as above; the status is a valid local.
         unsafe { libc::waitpid(pid, &raw mut status, 0) };
         match libc::WTERMSIG(status) {
             0 => say(format!("ended by itself with {}", libc::WEXITSTATUS(status))),
@@ -88,12 +88,12 @@ pub(crate) fn run(shared: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the child has ended; it stays to be waited for.
+/// Returns whether the child has ended; it stays a zombie that can be waited for.
 fn has_ended(pid: libc::pid_t) -> bool {
-    // SAFETY: plain numbers, for which zeros are a value.
+    // SAFETY: plain numbers, for which all zeros is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: the place for the answer is valid.
+    // SAFETY: `info` is a valid local.
     unsafe { libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, how) };
     // SAFETY: the call has filled it, or it is all zeros.
     unsafe { info.si_pid() == pid }

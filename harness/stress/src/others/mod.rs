@@ -1,4 +1,4 @@
-//! Other users, and names that another program was quicker to take.
+//! Other users, and names that another program took first.
 
 mod table;
 #[cfg(unix)]

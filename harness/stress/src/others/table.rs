@@ -1,12 +1,12 @@
-//! The cases, what was expected of each and what was seen.
+//! The cases, with the expected and the actual outcome of each.
 
 use crate::region::LIMIT;
 use mapvar::{ErrorKind, Map, MapOptions};
 use mapvar_harness::watchdog::doing;
 use std::time::Instant;
 
-/// Kinds that each call may answer, in the order open, create, open or create, for reading; none
-/// where a call is not refused.
+/// The error kinds that each call may fail with, in this order: open, create, open or create, open
+/// for reading. An empty list accepts any outcome.
 pub(crate) type Kinds = [&'static [ErrorKind]; 4];
 
 pub(crate) fn told(kinds: &Kinds) -> String {
@@ -19,7 +19,8 @@ pub(crate) fn told(kinds: &Kinds) -> String {
     names.join(", ")
 }
 
-/// Makes all the calls of a victim; what is wrong with their answers, or what they were.
+/// Makes all the calls of a victim. Returns what is wrong with their results, or else the kinds of
+/// their errors.
 pub(crate) fn ask(options: &MapOptions, text: &str, kinds: &Kinds) -> String {
     type Call<'a> = (&'a str, &'a dyn Fn() -> Result<Map, mapvar::Error>);
     let reading = options.clone().read_only(true);
@@ -32,11 +33,11 @@ pub(crate) fn ask(options: &MapOptions, text: &str, kinds: &Kinds) -> String {
     let (mut seen, mut wrong): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
     for ((call, operate), kinds) in calls.iter().zip(kinds) {
         let began = Instant::now();
-        let answer = operate();
+        let outcome = operate();
         if began.elapsed() > LIMIT {
             wrong.push(format!("{call} took {:?}", began.elapsed()));
         }
-        match answer {
+        match outcome {
             _ if kinds.is_empty() => {}
             Ok(_) => wrong.push(format!("{call} LET IN")),
             Err(error) if !kinds.contains(&error.kind()) => {
@@ -58,21 +59,21 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// What a case is, what is to be seen, and what was seen, as often as it was tried: all must be
-    /// well.
+    /// Adds a case: its name, the expected outcome and each attempt's outcome. All attempts must be
+    /// right.
     pub(crate) fn row(&mut self, case: &str, expected: &str, seen: &[Seen]) {
         let right = !seen.is_empty() && seen.iter().all(|seen| seen.right);
-        let mut told: Vec<&str> = Vec::new();
+        let mut texts: Vec<&str> = Vec::new();
         for seen in seen {
-            if !told.contains(&&*seen.what) && (!seen.right || right) {
-                told.push(&seen.what);
+            if !texts.contains(&&*seen.what) && (!seen.right || right) {
+                texts.push(&seen.what);
             }
         }
-        self.rows.push((case.into(), expected.into(), told.join("; "), right));
+        self.rows.push((case.into(), expected.into(), texts.join("; "), right));
         doing(format!("after {case:?}"));
     }
 
-    /// The rows, and how many cases were refused as they should be and how many not.
+    /// Prints the rows; returns how many cases were right and how many wrong.
     pub(crate) fn end(self) -> (usize, usize) {
         let width = |of: fn(&(String, String, String, bool)) -> &str| {
             self.rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0)
@@ -88,7 +89,7 @@ impl Table {
     }
 }
 
-/// What came of a case once.
+/// The outcome of one attempt at a case.
 pub(crate) struct Seen {
     pub(crate) what: String,
     pub(crate) right: bool,

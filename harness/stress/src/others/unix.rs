@@ -1,4 +1,4 @@
-//! As two other users, each a child of its own, against a user and against root.
+//! Two other users squat, each in a child process, against a user and against root.
 #![allow(
     unsafe_code,
     reason = "nodes, attributes and descriptors that the standard library has not"
@@ -27,27 +27,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Who squats: two users that nobody is.
+/// The squatters: two user ids that no account has.
 pub(crate) const SQUATTERS: [u32; 2] = [2_061_001, 2_061_002];
-/// Whose programs are to be kept from it.
+/// The user whose programs are to be protected from them.
 pub(crate) const USER: u32 = 2_061_003;
-/// How long any of the calls may take, of which each is told to wait for 0.2 s.
+/// How long a call may take; each has a timeout of 0.2 s.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_millis(200);
 
 pub(crate) struct World {
     pub(crate) table: Table,
     pub(crate) folder: Folder,
-    /// Bytes of a good map with a name, and of one in a file, in each of which `planted` is 1.
+    /// Bytes of a valid map with a name, and (`filed`) of one in a file; in each, `planted` is 1.
     pub(crate) named: Vec<u8>,
     pub(crate) filed: Vec<u8>,
     count: u32,
 }
 
-/// Where the victim looks.
+/// The map that the victim tries to open.
 #[derive(Clone)]
 pub(crate) struct Target {
-    /// What it says.
+    /// The name or path that the victim gives.
     pub(crate) text: String,
     /// Where that is in the file system.
     pub(crate) path: PathBuf,
@@ -71,7 +71,7 @@ use ErrorKind::{
 const FOREIGN: Kinds = [&[ForeignOwner]; 4];
 const TAKEN: Kinds = [&[NameTaken]; 4];
 const DENIED: Kinds = [&[PermissionDenied]; 4];
-/// A file that is there and of another user.
+/// For a file that exists and belongs to another user.
 const DENIED_FILE: Kinds =
     [&[PermissionDenied], &[AlreadyExists], &[PermissionDenied], &[PermissionDenied]];
 const NO_MAP: Kinds = [&[NotAMap], &[AlreadyExists], &[NotAMap], &[NotAMap]];
@@ -89,20 +89,20 @@ impl World {
         Target { path, scope: Some(Scope::Global), ..target }
     }
 
-    /// In a folder in which everybody may make files, as in /tmp.
+    /// Returns a file in a folder where every user may create files, as in /tmp.
     pub(crate) fn file(&mut self) -> Target {
         self.count += 1;
         let path = self.folder.join("drop").join(format!("{}.map", self.count));
         Target { text: path.display().to_string(), path, scope: None }
     }
 
-    /// The victims' own, where nobody else may go.
+    /// Returns a victim's own folder, which no other user may enter.
     pub(crate) fn home(&self, victim: u32) -> PathBuf {
         self.folder.join(format!("home {victim}"))
     }
 
-    /// One case with every squatter and every victim: `squat` makes what is in the way, as that user,
-    /// and what it answers stays meanwhile.
+    /// Runs one case with every squatter and every victim. `squat` puts the obstacle there as that
+    /// user; the value it returns is kept until the case ends.
     fn case<K>(
         &mut self,
         what: &str,
@@ -113,7 +113,7 @@ impl World {
         self.case_against(&[USER, 0], what, place, kinds, squat);
     }
 
-    /// The same against these victims.
+    /// Runs the case against these victims.
     fn case_against<K>(
         &mut self,
         victims: &[u32],
@@ -125,7 +125,7 @@ impl World {
         let mut seen = Vec::new();
         for squatter in SQUATTERS {
             for &user in victims {
-                // What hangs once hangs each time.
+                // A call that hangs once hangs each time.
                 if seen.iter().any(|seen: &Seen| seen.what.contains("HUNG")) {
                     continue;
                 }
@@ -137,13 +137,13 @@ impl World {
                 doing(format!("{what}: {squatter} against {user}, {}", target.text));
                 let kept = squat(self, squatter, user, &target);
                 let (before, beside) = (look(&target.path), listed(&target.path));
-                let answer = as_user(user, LIMIT, || ask(&target.options(), &target.text, &kinds));
+                let outcome = as_user(user, LIMIT, || ask(&target.options(), &target.text, &kinds));
                 let (after, beside_after) = (look(&target.path), listed(&target.path));
                 drop(kept);
-                seen.push(match answer {
+                seen.push(match outcome {
                     Err(why) => Seen::new(false, format!("WRONG: {why}")),
-                    Ok(answer) if answer.starts_with("WRONG") || answer == "PANIC" => {
-                        Seen::new(false, format!("{answer} (victim {user})"))
+                    Ok(outcome) if outcome.starts_with("WRONG") || outcome == "PANIC" => {
+                        Seen::new(false, format!("{outcome} (victim {user})"))
                     }
                     Ok(_) if before != after => {
                         Seen::new(false, format!("WRONG: changed: {before:?} is {after:?}"))
@@ -152,12 +152,12 @@ impl World {
                         Seen::new(false, "WRONG: nothing was there to begin with")
                     }
                     Ok(_) if beside != beside_after => Seen::new(false, "WRONG: something is left"),
-                    Ok(answer) => Seen::new(true, answer),
+                    Ok(outcome) => Seen::new(true, outcome),
                 });
                 remove(&target.path);
             }
         }
-        let title = format!("{}: {what}", place.told());
+        let title = format!("{}: {what}", place.name());
         self.table.row(&title, &told(&kinds), &seen);
     }
 }
@@ -170,7 +170,7 @@ enum Where {
 }
 
 impl Where {
-    fn told(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Name => "name",
             Self::Global => "global name",
@@ -179,7 +179,7 @@ impl Where {
     }
 }
 
-/// All that is to stay as it is: of the object and, of a link, of what it leads to.
+/// Describes all that must stay as it is: the object and, for a link, its target.
 fn look(path: &Path) -> Option<String> {
     let of = |path: &Path| -> Option<String> {
         let stat = fs::symlink_metadata(path).ok()?;
@@ -216,13 +216,13 @@ fn look(path: &Path) -> Option<String> {
     Some(all)
 }
 
-/// What lies beside it, of ours.
+/// Returns the names in the same folder; in /dev/shm only our own.
 fn listed(path: &Path) -> Vec<String> {
     let Some(entries) = path.parent().and_then(|folder| fs::read_dir(folder).ok()) else {
         return Vec::new();
     };
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    // Other programs come and go in /dev/shm.
+    // Other programs' objects come and go in /dev/shm.
     let this = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut names: Vec<_> = names
         .filter(|name| !path.starts_with("/dev/shm") || name.contains(&this) || name.contains('~'))
@@ -236,7 +236,7 @@ fn remove(path: &Path) {
     let _ = fs::remove_dir_all(path);
 }
 
-/// Has that user do this, which must come to an end.
+/// Runs `body` as that user; it must finish.
 pub(crate) fn by(user: u32, body: impl FnOnce()) {
     let done = as_user(user, LIMIT, || {
         body();
@@ -288,7 +288,7 @@ pub(crate) fn run(options: Seeded) -> ExitCode {
         }
         fs::read(&target.path).expect("its bytes")
     };
-    // In children: this process has no map when it makes children of itself.
+    // In children, because this process must have no map open when it forks.
     let keep = world.folder.join("keep");
     for target in [&name, &file] {
         by(0, || fs::write(&keep, bytes(target)).expect("write"));
@@ -322,7 +322,7 @@ pub(crate) fn run(options: Seeded) -> ExitCode {
     verdict(well)
 }
 
-/// What a name must not lead to: in the folder of shared memory, which is open to all users.
+/// Cases of names: what must be refused in the folder of shared memory, which is open to all users.
 fn names(world: &mut World) {
     use Where::{Global, Name};
     let other = "foo = hello\n".repeat(9_000).into_bytes();
@@ -417,7 +417,7 @@ fn names(world: &mut World) {
 
 type Link = fn(PathBuf, PathBuf) -> std::io::Result<()>;
 
-/// A file beside the target, which the target is made a link to.
+/// Creates a file beside the target, and the target as a link to it.
 fn linked(
     at: &Target,
     bytes: &[u8],
@@ -431,7 +431,7 @@ fn linked(
     Removed(beside)
 }
 
-/// Other kinds of object, wherever.
+/// Cases of other kinds of object, by name or by file.
 fn kinds(world: &mut World, place: Where, taken: Kinds) {
     type Make = fn(&Path);
     let made: [(&str, Make); 6] = [
@@ -485,8 +485,8 @@ fn kinds(world: &mut World, place: Where, taken: Kinds) {
     });
 }
 
-/// A path says whose file is meant, and whether its user may is the file system's business: what it
-/// does not let in, what is no file and what is no map is refused.
+/// Cases of files. A path names a file of any owner, and the file system decides on access. Opening
+/// fails if the file system refuses it, or if there is no file or no map.
 fn files(world: &mut World) {
     use Where::File;
     kinds(world, File, TAKEN);
@@ -546,7 +546,7 @@ fn files(world: &mut World) {
     within_folders(world);
 }
 
-/// What stands in the path before the file's name.
+/// Cases of the folders in a file's path.
 fn within_folders(world: &mut World) {
     for (what, mode, kinds) in [
         ("in another user's folder, mode 0700", 0o700, DENIED),
@@ -589,28 +589,30 @@ fn within_folders(world: &mut World) {
     world.table.row("file: a part of the path is a file", &told(&kinds), &seen);
 }
 
-/// Has the user ask for a file within a folder, of whose place nothing may change; removes that.
+/// Lets the user open a file within a folder, during which `place` must not change; removes
+/// `place`.
 fn ask_within(folder: &Path, place: &Path, kinds: &Kinds) -> Seen {
     let path = folder.join("x.map");
     let target = Target { text: path.display().to_string(), path, scope: None };
     let before = look(place);
-    let answer = as_user(USER, LIMIT, || ask(&target.options(), &target.text, kinds));
+    let outcome = as_user(USER, LIMIT, || ask(&target.options(), &target.text, kinds));
     let same = before == look(place);
     remove(place);
-    seen_of(answer, same)
+    seen_of(outcome, same)
 }
 
-pub(crate) fn seen_of(answer: Result<String, String>, same: bool) -> Seen {
-    match answer {
-        Ok(answer) if !answer.starts_with("WRONG") && answer != "PANIC" && same => {
-            Seen::new(true, answer)
+pub(crate) fn seen_of(outcome: Result<String, String>, same: bool) -> Seen {
+    match outcome {
+        Ok(outcome) if !outcome.starts_with("WRONG") && outcome != "PANIC" && same => {
+            Seen::new(true, outcome)
         }
-        Ok(answer) => Seen::new(false, if same { answer } else { format!("CHANGED: {answer}") }),
+        Ok(outcome) => Seen::new(false, if same { outcome } else { format!("CHANGED: {outcome}") }),
         Err(why) => Seen::new(false, format!("WRONG: {why}")),
     }
 }
 
-/// A map's file that is this file's: a copy is refused for other reasons.
+/// Returns the bytes of a map's file that is valid at any place; a plain copy is refused for other
+/// reasons.
 fn kept_by(world: &World) -> Vec<u8> {
     // The identity is the first file's; without one the copy counts as new and empty.
     let mut bytes = world.filed.clone();
@@ -627,7 +629,7 @@ impl Drop for Removed {
     }
 }
 
-/// That user has a new map open, with one variable.
+/// Starts a process of that user that has a new map open, with one variable.
 fn has_map(user: u32, target: &Target, variable: &str) -> Staying {
     staying(user, || {
         let map = target.options().create().expect("a map");
@@ -642,7 +644,7 @@ fn staying<K>(user: u32, body: impl FnOnce() -> K) -> Staying {
     staying
 }
 
-/// While another user changes what is there, all the time.
+/// Races: another user replaces what is there, all the time.
 fn races(world: &mut World, options: Seeded) {
     let long = Duration::from_millis(if options.short { 700 } else { 5_000 });
     for place in [Where::Name, Where::Global, Where::File] {
@@ -678,18 +680,18 @@ fn races(world: &mut World, options: Seeded) {
                 ("there".into(), ())
             });
             let squatting = squatting.expect("a squatter");
-            let answer = as_user(USER, LIMIT + long, || {
+            let outcome = as_user(USER, LIMIT + long, || {
                 let (began, mut refused, mut made) = (Instant::now(), 0_u64, 0_u64);
                 while began.elapsed() < long {
                     for call in 0..3 {
                         let options = target.options();
-                        let answer = match call {
+                        let outcome = match call {
                             0 => options.open(),
                             1 => options.create(),
                             _ => options.open_or_create(),
                         };
-                        match answer {
-                            // Where for a moment there was nothing, it is the victim's own.
+                        match outcome {
+                            // If the name was free for a moment, the map is the victim's own.
                             Ok(map) if call > 0 && map.contains("planted").is_ok_and(|p| !p) => {
                                 made += 1;
                                 drop(map);
@@ -710,9 +712,9 @@ fn races(world: &mut World, options: Seeded) {
             remove(&target.path);
             remove(&target.path.with_extension("other"));
             let precious = fs::read(home.join("own")).is_ok_and(|bytes| bytes == world.named);
-            seen_of(answer, precious)
+            seen_of(outcome, precious)
         });
-        let what = format!("{}: replaced all the time while it is opened", place.told());
+        let what = format!("{}: replaced all the time while it is opened", place.name());
         world.table.row(&what, "refused, or made anew", &seen);
     }
 }

@@ -1,5 +1,5 @@
-//! Wrong kinds of object and entries that deny, made by calls of the system that are not ours. One
-//! user: Wine has no second one; another owner is a descriptor that names one.
+//! Wrong kinds of object and denying access entries, created by raw system calls. There is one user
+//! only, since Wine has no second one; another owner is a descriptor that names one.
 #![allow(unsafe_code, reason = "other programs' objects are made by raw calls")]
 
 use super::table::{Kinds, Seen, Table, ask, told};
@@ -55,17 +55,18 @@ fn wide(text: &str) -> Vec<u16> {
 
 fn owned(handle: HANDLE) -> OwnedHandle {
     assert!(!handle.is_null(), "{}", std::io::Error::last_os_error());
-    // SAFETY: a call has just given us this handle, and nobody else has it.
+    // SAFETY: a call has just returned this handle, and no other code owns it.
     unsafe { OwnedHandle::from_raw_handle(handle) }
 }
 
-/// Attributes with the descriptor of this text; none for an empty one.
+/// Calls `make` with attributes that have the descriptor of this text; with none if the text is
+/// empty.
 fn attributes<T>(text: &str, make: impl FnOnce(*const SECURITY_ATTRIBUTES) -> T) -> T {
     if text.is_empty() {
         return make(null_mut());
     }
     let (text, mut descriptor) = (wide(text), null_mut());
-    // SAFETY: the text ends with a zero, the place for the answer is valid.
+    // SAFETY: the text ends with a zero, and `descriptor` is a valid local.
     let done = unsafe {
         ConvertStringSecurityDescriptorToSecurityDescriptorW(
             text.as_ptr(),
@@ -80,12 +81,12 @@ fn attributes<T>(text: &str, make: impl FnOnce(*const SECURITY_ATTRIBUTES) -> T)
         lpSecurityDescriptor: descriptor,
         bInheritHandle: 0,
     });
-    // SAFETY: the call above made it, and nobody uses it any more.
+    // SAFETY: the call above allocated it, and no code uses it any more.
     unsafe { LocalFree(descriptor) };
     made
 }
 
-/// A section of another program's: over a file or in the page file, with these bytes.
+/// Creates another program's section, over a file or in the page file, with these bytes.
 fn section(
     name: &str,
     descriptor: &str,
@@ -102,29 +103,29 @@ fn section(
     });
     let made = owned(made);
     if !bytes.is_empty() {
-        // SAFETY: a new view where nothing is.
+        // SAFETY: a new view at an address that the system chooses.
         let view =
             unsafe { MapViewOfFile(made.as_raw_handle(), FILE_MAP_WRITE, 0, 0, bytes.len()) };
         assert!(!view.Value.is_null(), "{}", std::io::Error::last_os_error());
-        // SAFETY: the view is as long as what is copied, and nobody else knows it.
+        // SAFETY: the view is as long as the bytes, and no other code knows it.
         unsafe { view.Value.cast::<u8>().copy_from(bytes.as_ptr(), bytes.len()) };
-        // SAFETY: nobody uses the view any more.
+        // SAFETY: no code uses the view any more.
         unsafe { UnmapViewOfFile(view) };
     }
     made
 }
 
-/// What stands in a section, as far as it may be seen.
+/// Returns the content of a section; empty if it may not be read.
 fn content(of: &OwnedHandle, len: usize) -> Vec<u8> {
-    // SAFETY: a new view where nothing is.
+    // SAFETY: a new view at an address that the system chooses.
     let view = unsafe { MapViewOfFile(of.as_raw_handle(), FILE_MAP_READ, 0, 0, len) };
     if view.Value.is_null() {
         return Vec::new();
     }
     let mut bytes = vec![0; len];
-    // SAFETY: the view is at least that long; nobody writes to it meanwhile.
+    // SAFETY: the view is at least that long, and no process writes to it meanwhile.
     unsafe { bytes.as_mut_ptr().copy_from(view.Value.cast::<u8>(), len) };
-    // SAFETY: nobody uses the view any more.
+    // SAFETY: no code uses the view any more.
     unsafe { UnmapViewOfFile(view) };
     bytes
 }
@@ -163,8 +164,8 @@ fn object(make: Maker, name: &str, descriptor: &str) -> OwnedHandle {
 }
 
 fn victim(options: &MapOptions, text: &str, kinds: &Kinds) -> Seen {
-    let answer = ask(&options.clone().timeout(TIMEOUT), text, kinds);
-    Seen::new(!answer.starts_with("WRONG"), answer)
+    let outcome = ask(&options.clone().timeout(TIMEOUT), text, kinds);
+    Seen::new(!outcome.starts_with("WRONG"), outcome)
 }
 
 struct World {
@@ -174,8 +175,8 @@ struct World {
 }
 
 impl World {
-    /// A name that is squatted by what `squat` makes, which is given the name of our section, and
-    /// of which nothing may change.
+    /// Runs a case of a name. `squat` gets the name of our section and puts an obstacle there,
+    /// which must not change.
     fn name(
         &mut self,
         what: &str,
@@ -193,14 +194,14 @@ impl World {
             seen = Seen::new(false, "WRONG: its content has changed");
         }
         drop(kept);
-        // With that gone, nothing is in the way any more.
+        // Once the obstacle is gone, the name must be free again.
         if Map::options().name(&name).create().is_err() {
             seen = Seen::new(false, "WRONG: something is left");
         }
         self.table.row(&format!("name: {what}"), &told(&kinds), &[seen]);
     }
 
-    /// A path at which `squat` puts something.
+    /// Runs a case of a path at which `squat` puts something.
     fn file<K>(&mut self, what: &str, kinds: Kinds, squat: impl FnOnce(&Path) -> K) {
         self.count += 1;
         let path = self.folder.join(format!("{}.map", self.count));
@@ -214,13 +215,13 @@ impl World {
     }
 
     fn path(&mut self, what: &str, kinds: Kinds, path: &Path) {
-        let look = || {
+        let describe = || {
             let beside = fs::read_dir(self.folder.path()).map_or(0, Iterator::count);
             (fs::read(path).ok(), fs::metadata(path).ok().map(|of| of.len()), beside)
         };
-        let before = look();
+        let before = describe();
         let mut seen = victim(&Map::options().file(path), &path.display().to_string(), &kinds);
-        if look() != before {
+        if describe() != before {
             seen = Seen::new(false, "WRONG: it has changed, or something is left");
         }
         self.table.row(&format!("file: {what}"), &told(&kinds), &[seen]);
@@ -281,7 +282,7 @@ fn names(world: &mut World, garbage: &[u8], ours: &[u8]) {
         world.name(&format!("a mutex {what}"), [&[NameTaken, PermissionDenied]; 4], 0, |name| {
             object(mutex, name, descriptor)
         });
-        // Its companion, which only who makes a map takes.
+        // The companion object, which only a creator of a map takes.
         let denied = [&[NotFound][..], &[PermissionDenied], &[PermissionDenied], &[NotFound]];
         world.name(&format!("the companion, a mutex {what}"), denied, 0, |name| {
             object(mutex, &format!("{name}.init"), descriptor)
@@ -358,7 +359,8 @@ fn world_file(what: &str) -> std::path::PathBuf {
     std::env::temp_dir().join(unique(what))
 }
 
-/// This user, as descriptors call him: whom a file of his belongs to.
+/// Returns this user's identifier as descriptors name it; files that the user creates have it as
+/// owner.
 fn user() -> String {
     use windows_sys::Win32::Security::{
         Authorization::ConvertSidToStringSidW, GetTokenInformation, TOKEN_QUERY, TOKEN_USER,
@@ -368,11 +370,11 @@ fn user() -> String {
     let mut token = null_mut();
     // SAFETY: no argument.
     let process = unsafe { GetCurrentProcess() };
-    // SAFETY: the place for the answer is valid.
+    // SAFETY: `token` is a valid local.
     unsafe { OpenProcessToken(process, TOKEN_QUERY, &raw mut token) };
     let token = owned(token);
     let (mut of, mut len) = ([0_u64; 32], 0);
-    // SAFETY: the place for the answer is as long as is said, and aligned as it must be.
+    // SAFETY: the buffer is as long as is said, and aligned as the structure needs.
     unsafe {
         GetTokenInformation(
             token.as_raw_handle(),
@@ -385,11 +387,11 @@ fn user() -> String {
     // SAFETY: the call has written a structure of this kind there.
     let of = unsafe { of.as_ptr().cast::<TOKEN_USER>().read() };
     let mut text = null_mut();
-    // SAFETY: the number lies in the buffer above; the place for the answer is valid.
+    // SAFETY: the identifier lies in the buffer above; `text` is a valid local.
     unsafe { ConvertSidToStringSidW(of.User.Sid, &raw mut text) };
     let mut letters = Vec::new();
     loop {
-        // SAFETY: the text ends with a zero, at which this stops; so this is within it.
+        // SAFETY: the text ends with a zero, where the loop stops, so this lies within it.
         let at = unsafe { text.add(letters.len()) };
         // SAFETY: as above.
         let letter = unsafe { at.read() };
@@ -398,7 +400,7 @@ fn user() -> String {
         }
         letters.push(letter);
     }
-    // SAFETY: the call above made it, and nobody uses it any more.
+    // SAFETY: the call above allocated it, and no code uses it any more.
     unsafe { LocalFree(text.cast::<c_void>()) };
     String::from_utf16_lossy(&letters)
 }
@@ -421,7 +423,7 @@ fn files(world: &mut World, garbage: &[u8], ours: &[u8]) {
             fs::OpenOptions::new().read(true).write(true).share_mode(0).open(path).expect("open")
         },
     );
-    // Who may do everything, as root under Wine, may open it all the same.
+    // A user with all rights, as root under Wine has, may open it all the same.
     world.file(
         "marked as for reading",
         [&[PermissionDenied, NotAMap], &[AlreadyExists], &[PermissionDenied, NotAMap], &[NotAMap]],
@@ -455,7 +457,7 @@ fn files(world: &mut World, garbage: &[u8], ours: &[u8]) {
         )
     };
     let server = owned(server);
-    // Its one end is taken by the first who opens it; the others hear that it is busy (231).
+    // The first open takes the pipe's only free instance; the later ones fail with "busy" (231).
     let kinds: Kinds = [&[NameTaken], &[NameTaken, NotFound], &[NameTaken, Io], &[NameTaken, Io]];
     let mut seen = victim(&Map::options().file(&pipe), "pipe", &kinds);
     seen.what = seen.what.replace(&pipe, "it");

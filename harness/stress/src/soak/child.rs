@@ -1,4 +1,5 @@
-//! One of the processes: does everything that a program can do with a map, on and on.
+//! One of the processes: it does everything that a program can do with a map, until the order to
+//! end arrives.
 
 use super::{PASSING, SUM, drift::Sample};
 use crate::region::{LIMIT, Place};
@@ -20,16 +21,16 @@ use std::{
 
 pub(crate) struct Task {
     pub(crate) stays: bool,
-    /// Sets large values in the first map, and little else.
+    /// Whether it sets large values in the first map, and does little else.
     pub(crate) copies: bool,
     pub(crate) number: usize,
     pub(crate) seed: u64,
-    /// What the maps hold that are meant: who finds another has another map.
+    /// The epoch of the expected maps: a process that finds another number has the wrong map.
     pub(crate) epoch: u64,
     pub(crate) places: Vec<Place>,
 }
 
-/// A value that carries its stamp in all its words, as many as the stamp says.
+/// Returns a value that repeats its stamp; the stamp also determines the length.
 fn stamped(stamp: u64) -> Vec<u8> {
     let words = match stamp % 16 {
         0 => 1 + stamp / 16 % 12_000,
@@ -44,10 +45,10 @@ fn is_stamped(bytes: &[u8]) -> bool {
     stamp.is_some_and(|stamp| stamped(stamp) == bytes)
 }
 
-/// Whether there is an order that one is to see to soon.
+/// Whether an order is waiting.
 static ORDERED: AtomicBool = AtomicBool::new(false);
 
-/// What a variable of a process's own holds, which nobody else sets; by map and name.
+/// The value of a variable that only this process sets.
 #[derive(Clone, PartialEq)]
 enum Own {
     Number(i64),
@@ -55,11 +56,11 @@ enum Own {
     Nothing,
 }
 
-/// What a process remembers of what it did, until all is removed.
+/// What a process remembers of its operations, until all variables are removed.
 #[derive(Default)]
 struct Memory {
     own: HashMap<(usize, String), Own>,
-    /// Ones that were added to the Atomic of each map, since that was last told.
+    /// By how much this process has increased the Atomic of each map since its last report.
     added: [u64; 2],
 }
 
@@ -74,7 +75,7 @@ struct Worker<'a> {
 type Done = Result<(), String>;
 
 impl Worker<'_> {
-    /// Does one operation, and sees that it does not take long.
+    /// Does one operation, and fails if it took too long.
     fn timed<T>(
         &self,
         what: &str,
@@ -109,8 +110,8 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Whether a variable of this process's own is as it was left, however long ago that was.
-    fn look(&self, map: &Map, at: usize, own: &str) -> Done {
+    /// Verifies that a variable of this process's own still has the value that the process left.
+    fn verify(&self, map: &Map, at: usize, own: &str) -> Done {
         let Some(left) = self.memory.own.get(&(at, own.to_owned())) else { return Ok(()) };
         let is_so = match left {
             Own::Number(number) => {
@@ -124,19 +125,19 @@ impl Worker<'_> {
         if is_so { Ok(()) } else { Err(format!("{own} is not as it was left")) }
     }
 
-    /// Looks at a variable of this process's own, gives it a new value and looks again.
+    /// Verifies one of this process's own variables, gives it a new value and verifies that.
     fn leave(&mut self, map: &Map, at: usize, own: &str, left: Own) -> Done {
-        self.look(map, at, own)?;
+        self.verify(map, at, own)?;
         match &left {
             Own::Number(number) => self.timed("set a number", || map.set(own, *number))?,
             Own::Bytes(stamp) => self.timed("set bytes", || map.set(own, stamped(*stamp)))?,
             Own::Nothing => drop(self.timed("remove", || map.remove(own))?),
         }
         self.memory.own.insert((at, own.to_owned()), left);
-        self.look(map, at, own)
+        self.verify(map, at, own)
     }
 
-    /// One of the things that a program does, in the map at `at`.
+    /// Does one random operation, in the map at `at`.
     fn step(&mut self, map: &Map, at: usize) -> Done {
         let own = format!("p{}.{}", self.task.number, self.random.below(6));
         let stamp = self.random.word() >> 1;
@@ -179,7 +180,7 @@ impl Worker<'_> {
                 }
             }
             10 => {
-                // The first process sets it all the time.
+                // The first process of the run sets it all the time.
                 let tick = self.timed("var", || map.var::<u64>("tick"))?;
                 let first = self.timed("get", || tick.get())?;
                 let mut watch = self.timed("watch", || map.watch("tick"))?;
@@ -200,7 +201,7 @@ impl Worker<'_> {
                 }
             }
             12 => {
-                // Names that nobody has had, and room that nobody has needed.
+                // Names that are new, and more space than was used so far.
                 for part in 0..8 {
                     self.timed("set anew", || {
                         map.set(&format!("{own}.{stamp}.{part}"), stamped(stamp / 8 * 16))
@@ -220,7 +221,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// A value that takes long to write: who is killed is mostly in the midst of one.
+    /// Sets a value that takes long to write, so that a kill mostly comes during a set.
     fn copy(&mut self, map: &Map) -> Done {
         let own = format!("c{}", self.task.number);
         let value = vec![self.random.word() as u8; 2 << 20];
@@ -229,9 +230,10 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// A map that comes and goes, and grows, under a name that others may have at the same time.
+    /// Uses a map that comes and goes, and grows, under a name that other processes may use at the
+    /// same time.
     fn passing(&mut self) -> Done {
-        // Nobody kills those who stay, so of a name of theirs nothing may ever be left.
+        // Processes that stay are never killed, so none of their names may ever be left behind.
         let number = if self.task.stays { "k" } else { "t" }.to_owned()
             + &self.random.below(if self.task.stays { 1 } else { PASSING }).to_string();
         let place = match &self.task.places[self.random.below(2) as usize] {
@@ -277,7 +279,7 @@ pub(crate) fn run(mut task: Task) {
     });
     if let Err(what) = work(&mut task, &orders) {
         say(format!("wrong: {what} [seed {}]", task.seed));
-        // Until the first process has heard it.
+        // Time for the first process to read it.
         std::thread::sleep(Duration::from_secs(1));
         std::process::exit(1);
     }
@@ -285,7 +287,8 @@ pub(crate) fn run(mut task: Task) {
 
 fn work(task: &mut Task, orders: &Receiver<String>) -> Done {
     let mut random = Random::new(task.seed);
-    // Half of those who stay keep their maps for as long as they live, and open others beside them.
+    // Half of the processes that stay keep their maps open for life, and open other handles beside
+    // them.
     let keeps = task.stays && task.number.is_multiple_of(2);
     let mut kept = Vec::new();
     let mut memory = Memory::default();
@@ -343,7 +346,7 @@ fn work(task: &mut Task, orders: &Receiver<String>) -> Done {
                 match orders.recv().as_deref().map(|order| order.strip_prefix("go ")) {
                     Ok(Some(epoch)) => {
                         task.epoch = epoch.parse().map_err(|_| "no epoch".to_owned())?;
-                        // All was removed meanwhile.
+                        // All variables were removed meanwhile.
                         memory.own.clear();
                     }
                     _ => return Ok(()),

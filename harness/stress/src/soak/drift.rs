@@ -1,18 +1,18 @@
-//! What must not grow: taken many times while all are at rest, and compared.
+//! Figures that must not grow: taken many times while all processes are at rest, and compared.
 
 #[cfg(unix)]
 use crate::region::proc_bytes;
 use mapvar_harness::{figure, system};
 use std::collections::HashMap;
 
-/// What a process tells of itself.
+/// What a process reports about itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sample {
     /// Descriptors, or handles.
     pub(crate) open: u64,
     /// Views of our maps.
     pub(crate) views: u64,
-    /// Bytes of memory that are the process's alone.
+    /// Bytes of memory that are private to the process.
     pub(crate) memory: u64,
     pub(crate) threads: u64,
 }
@@ -23,7 +23,7 @@ impl Sample {
         Self { open: next(), views: next(), memory: next(), threads: next() }
     }
 
-    /// Of this process.
+    /// Takes the sample of this process.
     #[cfg(unix)]
     pub(crate) fn here(what: &str) -> Self {
         let count = |folder: &str| std::fs::read_dir(folder).map_or(0, |all| all.count() as u64);
@@ -46,30 +46,31 @@ impl Sample {
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) children: HashMap<usize, Sample>,
-    /// Of the map in a file.
+    /// Bytes of the map in a file.
     pub(crate) region: u64,
-    /// Bytes taken of the map with a name, when all was removed and what is nobody's was looked for.
+    /// Bytes in use in the map with a name, when all was removed and the engine has reclaimed what
+    /// no process owns.
     pub(crate) used: u64,
-    /// Of the map in a file, which looks for that only when room is short.
+    /// Bytes in use in the map in a file, where the engine reclaims that only when space is short.
     pub(crate) unswept: u64,
-    /// Of both, those that nobody has who lives.
+    /// Seats of both maps that no living process has.
     pub(crate) seats: u64,
     pub(crate) files: u64,
 }
 
-/// One row for each figure of which there is a trend.
+/// The series of every figure, one row each.
 #[derive(Default)]
 pub(crate) struct Drift {
     rows: HashMap<String, Vec<u64>>,
 }
 
-/// A trend may be as great as this: a part of what there was, and something on top.
+/// Returns the largest growth allowed: a part of the first value, and a constant on top.
 fn bound(what: &str) -> (f64, u64) {
     match what {
-        // Places of Windows' locks are given back when a thread takes the next one.
+        // A slot of Windows' locks is released only when a thread takes the next one.
         "open" => (0.0, if cfg!(windows) { 6 } else { 0 }),
         "memory" => (0.1, if cfg!(windows) { 4 << 20 } else { 1 << 20 }),
-        // It grows by half of what it is.
+        // One growth step adds half of the size.
         "region" => (0.6, 8 << 20),
         "unswept" => (0.5, 16 << 20),
         "files" => (0.0, 2 * super::PASSING),
@@ -93,13 +94,14 @@ impl Drift {
         note("files".into(), figures.files);
     }
 
-    /// Prints the figures, and answers what has grown.
+    /// Prints the figures; returns those that have grown.
     pub(crate) fn judge(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut worst: HashMap<&str, (i64, u64, u64)> = HashMap::new();
         for (row, values) in &self.rows {
             let what = row.split(' ').next().unwrap_or(row);
-            // A quarter of them is warm-up; of the others the first and the last quarter.
+            // The first quarter of the samples is warm-up; of the rest, the first and the last
+            // quarter are compared.
             let rest = &values[values.len() / 4..];
             let quarter = rest.len().div_ceil(4);
             let most = |part: &[u64]| part.iter().copied().max().unwrap_or(0);

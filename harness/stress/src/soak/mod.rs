@@ -27,12 +27,12 @@ use std::{
 
 /// Kills in a second.
 const KILLS: u32 = if cfg!(windows) { 2 } else { 5 };
-/// Those that set large values; every other kill is of one of them.
+/// Processes that set large values; every other kill hits one of them.
 const COPIERS: usize = 2;
-/// What the shared accounts hold together, whoever moves something from one to another.
+/// The sum of the shared accounts, which no transfer changes.
 pub(crate) const SUM: i64 = 8_000;
-/// Bytes that the map with a name may grow to: at each rest it is told to hold more, and so to look
-/// for all that nobody owns. The map in a file is never short of room.
+/// The maximum size of the map with a name. At each rest it is given a value that exceeds this, so
+/// that the engine reclaims all that no process owns. The map in a file never runs out of space.
 const NAMED_MAX: usize = 128 << 20;
 /// Maps that come and go, by name and by file.
 pub(crate) const PASSING: u64 = 4;
@@ -60,25 +60,25 @@ pub(crate) fn role(words: &[&str]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What the children have told.
+/// The reports of the children.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct Reports {
     attaches: u64,
     operations: u64,
     /// In microseconds.
     slowest: u64,
-    /// Ones that were added to the Atomic of each map, since all was removed for the last time.
+    /// The sum of the increments of each map's Atomic since all variables were removed last.
     added: [u64; 2],
     epoch: u64,
     wrong: Vec<String>,
-    /// By the child's number, which its successor has too.
+    /// By the child's number, which its successor takes over.
     paused: HashMap<usize, Sample>,
     heard: HashMap<usize, Instant>,
 }
 
 struct Crew {
     places: Vec<Place>,
-    told: Arc<Mutex<Told>>,
+    reports: Arc<Mutex<Reports>>,
     peers: Vec<Peer>,
     processes: usize,
     stayers: usize,
@@ -87,8 +87,8 @@ struct Crew {
 }
 
 impl Crew {
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reports(&self) -> MutexGuard<'_, Reports> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn start(&mut self, number: usize) -> Peer {
@@ -103,20 +103,20 @@ impl Crew {
         let mut arguments = vec![&*number_text, &seed, &epoch];
         arguments.extend(places.iter().map(String::as_str));
         let mut command = crate::child("soak", role, arguments);
-        // Memory that is freed goes back to the system at once (glibc): what grows, leaks.
+        // glibc then returns freed memory to the system at once, so that growth means a leak.
         command.env("MALLOC_MMAP_THRESHOLD_", "65536").env("MALLOC_TRIM_THRESHOLD_", "65536");
         let mut peer = Peer::start(&mut command).expect("start a process");
-        let (output, told) = (peer.take_output().expect("its output"), self.told.clone());
+        let (output, reports) = (peer.take_output().expect("its output"), self.reports.clone());
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                hear(&mut told.lock().unwrap_or_else(PoisonError::into_inner), number, &line);
+                hear(&mut reports.lock().unwrap_or_else(PoisonError::into_inner), number, &line);
             }
         });
-        self.told().heard.insert(number, Instant::now());
+        self.reports().heard.insert(number, Instant::now());
         peer
     }
 
-    /// Kills one that does not stay, and puts another in its place.
+    /// Kills a process that does not stay, and starts a successor.
     fn kill_one(&mut self) {
         let among = |random: &mut Random, from: usize, to: usize| {
             from + random.below((to - from) as u64) as usize
@@ -131,67 +131,67 @@ impl Crew {
         self.peers[number] = self.start(number);
     }
 
-    /// Has all of them come to rest, and answers what they are like.
+    /// Brings all processes to rest; returns their samples.
     fn pause(&mut self) -> HashMap<usize, Sample> {
-        self.told().paused.clear();
+        self.reports().paused.clear();
         for peer in &mut self.peers {
             peer.tell("pause");
         }
         let began = Instant::now();
         loop {
-            let mut told = self.told();
-            if told.paused.len() == self.peers.len() || !told.wrong.is_empty() {
-                return std::mem::take(&mut told.paused);
+            let mut reports = self.reports();
+            if reports.paused.len() == self.peers.len() || !reports.wrong.is_empty() {
+                return std::mem::take(&mut reports.paused);
             }
             if began.elapsed() > LIMIT * 4 {
                 let missing =
-                    (0..self.peers.len()).find(|number| !told.paused.contains_key(number));
-                told.wrong.push(format!("process {missing:?} does not come to rest"));
+                    (0..self.peers.len()).find(|number| !reports.paused.contains_key(number));
+                reports.wrong.push(format!("process {missing:?} does not come to rest"));
             }
-            drop(told);
+            drop(reports);
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     fn go_on(&mut self) {
         let epoch = self.epoch;
-        let mut told = self.told();
-        told.heard.values_mut().for_each(|heard| *heard = Instant::now());
-        (told.epoch, told.added) = (epoch, [0; 2]);
-        drop(told);
+        let mut reports = self.reports();
+        reports.heard.values_mut().for_each(|heard| *heard = Instant::now());
+        (reports.epoch, reports.added) = (epoch, [0; 2]);
+        drop(reports);
         for peer in &mut self.peers {
             peer.tell(&format!("go {epoch}"));
         }
     }
 }
 
-fn hear(told: &mut Told, number: usize, line: &str) {
-    told.heard.insert(number, Instant::now());
+fn hear(reports: &mut Reports, number: usize, line: &str) {
+    reports.heard.insert(number, Instant::now());
     let mut words = line.split(' ');
     match words.next() {
         Some("round") => {
             let mut next = || words.next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
-            told.attaches += next();
-            told.operations += next();
-            told.slowest = told.slowest.max(next());
-            if next() == told.epoch {
-                told.added[0] += next();
-                told.added[1] += next();
+            reports.attaches += next();
+            reports.operations += next();
+            reports.slowest = reports.slowest.max(next());
+            if next() == reports.epoch {
+                reports.added[0] += next();
+                reports.added[1] += next();
             }
         }
-        Some("paused") => drop(told.paused.insert(number, Sample::of(words))),
-        _ => told.wrong.push(format!("process {number}: {line}")),
+        Some("paused") => drop(reports.paused.insert(number, Sample::of(words))),
+        _ => reports.wrong.push(format!("process {number}: {line}")),
     }
 }
 
-/// Gives the map what the processes start from.
+/// Sets the variables that the processes start from.
 fn prepare(map: &Map, epoch: u64) -> Result<(), mapvar::Error> {
     map.transaction(|tx| (0..8).try_for_each(|at| tx.set(&format!("a{at}"), SUM / 8)))?;
     map.set("tick", 0_u64)?;
     map.set("epoch", epoch)
 }
 
-/// Removes everything; answers how many bytes are taken by what is not there.
+/// Removes everything; returns how many bytes are still in use.
 fn clear(map: &Map) -> Result<u64, mapvar::Error> {
     map.clear()?;
     if !map.stat()?.file {
@@ -224,7 +224,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
     let mut crew = Crew {
         places,
-        told: Arc::default(),
+        reports: Arc::default(),
         peers: Vec::new(),
         processes,
         stayers: processes / 4,
@@ -235,50 +235,50 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         let peer = crew.start(number);
         crew.peers.push(peer);
     }
-    crew.told().epoch = 1;
+    crew.reports().epoch = 1;
     let mut drift = Drift::default();
     let (mut kills, mut tick) = (0_u64, 0_u64);
     for sample in 0..samples {
         let began = Instant::now();
         let mut next_kill = Instant::now();
-        while began.elapsed() < length / samples as u32 && crew.told().wrong.is_empty() {
+        while began.elapsed() < length / samples as u32 && crew.reports().wrong.is_empty() {
             doing(format!("sample {sample}, kill {kills}"));
             tick += 1;
             for map in &maps {
                 if let Err(error) = map.set("tick", tick) {
-                    crew.told().wrong.push(format!("tick: {error}"));
+                    crew.reports().wrong.push(format!("tick: {error}"));
                 }
             }
             if Instant::now() >= next_kill {
                 crew.kill_one();
                 kills += 1;
-                // Between half and one and a half of the mean.
+                // The pause is between 0.5 and 1.5 times the mean.
                 let mean = 1_000_000 / KILLS;
                 let pause = u64::from(mean / 2) + crew.random.below(mean.into());
                 next_kill += Duration::from_micros(pause);
             }
-            let mut told = crew.told();
-            let silent = told.heard.iter().find(|(_, heard)| heard.elapsed() > LIMIT * 4);
+            let mut reports = crew.reports();
+            let silent = reports.heard.iter().find(|(_, heard)| heard.elapsed() > LIMIT * 4);
             if let Some(number) = silent.map(|(number, _)| *number) {
-                told.wrong.push(format!("process {number} hangs: no word for {:?}", LIMIT * 4));
+                reports.wrong.push(format!("process {number} hangs: no word for {:?}", LIMIT * 4));
             }
-            drop(told);
+            drop(reports);
             std::thread::sleep(Duration::from_millis(10));
         }
         doing(format!("pause {sample}"));
         let children = crew.pause();
-        if !crew.told().wrong.is_empty() {
+        if !crew.reports().wrong.is_empty() {
             break;
         }
         let figures = at_rest(&crew, &maps, &folder, &name, children);
         match figures {
             Ok(figures) => drift.note(figures, crew.stayers),
-            Err(wrong) => crew.told().wrong.push(wrong),
+            Err(wrong) => crew.reports().wrong.push(wrong),
         }
         crew.epoch += 1;
         for map in &maps {
             if let Err(error) = prepare(map, crew.epoch) {
-                crew.told().wrong.push(format!("at rest: {error}"));
+                crew.reports().wrong.push(format!("at rest: {error}"));
             }
         }
         crew.go_on();
@@ -296,7 +296,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     verdict(wrong.is_empty())
 }
 
-/// What is there while nobody does anything.
+/// Takes the figures while all processes are at rest.
 fn at_rest(
     crew: &Crew,
     maps: &[Map],
@@ -304,29 +304,29 @@ fn at_rest(
     name: &str,
     children: HashMap<usize, Sample>,
 ) -> Result<drift::Figures, String> {
-    let told = |error: mapvar::Error| format!("at rest: {error}");
+    let with_context = |error: mapvar::Error| format!("at rest: {error}");
     let mut figures = drift::Figures { children, ..drift::Figures::default() };
-    let added = crew.told().added;
+    let added = crew.reports().added;
     for ((map, place), added) in maps.iter().zip(&crew.places).zip(added) {
-        // Of who was killed, the last are not told.
-        let count = map.find::<u64>("count").map_err(told)?.unwrap_or(0);
+        // A killed process did not report its last increments.
+        let count = map.find::<u64>("count").map_err(with_context)?.unwrap_or(0);
         if count < added {
             return Err(format!("{added} were added to an Atomic, and it says {count}"));
         }
         let sum = (0..8).try_fold(0, |sum, at| Ok(sum + map.get::<i64>(&format!("a{at}"))?));
-        if sum.map_err(told)? != SUM {
+        if sum.map_err(with_context)? != SUM {
             return Err("a transaction was torn: the sum is another".into());
         }
         if place.is_file() {
-            figures.region = map.stat().map_err(told)?.region;
+            figures.region = map.stat().map_err(with_context)?.region;
         }
-        let used = clear(map).map_err(told)?;
+        let used = clear(map).map_err(with_context)?;
         *(if place.is_file() { &mut figures.unswept } else { &mut figures.used }) = used;
-        let region = Region::open(place).map_err(told)?;
-        // Theirs who keep the map open, if they ever needed one, and ours. Those of who was just
-        // killed come free when the system has cleared up.
+        let region = Region::open(place).map_err(with_context)?;
+        // The seats of the processes that keep the map open, if they ever needed one, and our own.
+        // The seat of a process killed just now comes free when the system has cleaned up.
         let theirs = crew.stayers.div_ceil(2) + 1;
-        figures.seats += region.seats_beyond(theirs).map_err(told)? as u64;
+        figures.seats += region.seats_beyond(theirs).map_err(with_context)? as u64;
     }
     let entries = fs::read_dir(folder.path()).map_err(|error| error.to_string())?;
     if !objects(&format!("{name}.k")).is_empty() {
@@ -336,7 +336,7 @@ fn at_rest(
     Ok(figures)
 }
 
-/// Has all of them end, and looks what is left.
+/// Ends all processes, and verifies that nothing is left.
 fn end(
     mut crew: Crew,
     maps: Vec<Map>,
@@ -346,7 +346,7 @@ fn end(
     options: &Options,
 ) -> Vec<String> {
     doing("the end");
-    let mut wrong = std::mem::take(&mut crew.told().wrong);
+    let mut wrong = std::mem::take(&mut crew.reports().wrong);
     if !wrong.is_empty() {
         crew.peers.clear();
         return wrong;
@@ -358,12 +358,12 @@ fn end(
             wrong.push(format!("process {number} failed"));
         }
     }
-    wrong.append(&mut crew.told().wrong);
+    wrong.append(&mut crew.reports().wrong);
     let mut notes = 0;
     for (map, place) in maps.into_iter().zip(&crew.places) {
         let mut left = || -> Result<u64, mapvar::Error> {
             clear(&map)?;
-            // Has all that nobody owns taken back: there is no room for it.
+            // The value does not fit, so the engine reclaims all that no process owns.
             let full = map.set("beyond", vec![0_u8; 600 << 20]).err().map(|error| error.kind());
             if !matches!(full, Some(ErrorKind::Full | ErrorKind::TooLarge | ErrorKind::NoSpace)) {
                 wrong.push(format!("a map took more than it may have: {full:?}"));
@@ -371,8 +371,8 @@ fn end(
             clear(&map)
         };
         match left() {
-            // The place of the Atomic, which is kept for one of its name; and of "flushed", until one more
-            // flush knows that it is removed.
+            // The record of the Atomic, which is kept for one of its name; and that of "flushed",
+            // until another flush has made its removal durable.
             Ok(used) if used <= if place.is_file() { 1_000 } else { 320 } => {}
             other => wrong.push(format!("{other:?} bytes are taken by nobody in {}", place.text())),
         }
@@ -387,7 +387,7 @@ fn end(
     if !objects(&format!("{name}.map")).is_empty() {
         wrong.push("the name is left behind by its last user".into());
     }
-    // What killed ones left under a passing name goes with who looks for it next.
+    // The next open of a passing name removes what killed processes left under it.
     for number in 0..PASSING {
         let passing = Place::Name(format!("{name}.t{number}"));
         match passing.options().open() {
@@ -402,28 +402,28 @@ fn end(
     for entry in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_map = entry.path().extension().is_some_and(|end| end == "map");
-        // On Windows a killed maker leaves its file (docs/PLATFORM.md).
+        // On Windows a killed creator leaves its file (docs/PLATFORM.md).
         if !is_map && !name.starts_with(".mapvar-") {
             wrong.push(format!("{name} is left in the folder"));
         }
     }
-    let told = crew.told();
+    let reports = crew.reports();
     println!(
         "{} operations, the slowest {:.1} ms; at the end {notes} notes of the check",
-        told.operations,
-        told.slowest as f64 / 1000.0
+        reports.operations,
+        reports.slowest as f64 / 1000.0
     );
     let length = if options.seeded.short { "0.1".into() } else { options.minutes.to_string() };
     figure(
         &format!("soak{}", system()),
         format!(
             "{length} min, {count} processes, {kills} kills, {} attaches, {} operations, {} hung",
-            told.attaches,
-            told.operations,
-            u64::from(told.slowest > LIMIT.as_micros() as u64)
+            reports.attaches,
+            reports.operations,
+            u64::from(reports.slowest > LIMIT.as_micros() as u64)
         ),
         "0 hung",
     );
-    drop(told);
+    drop(reports);
     wrong
 }

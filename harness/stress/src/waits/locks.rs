@@ -13,13 +13,13 @@ const LOCKS: u64 = 8;
 const HANG: Duration = Duration::from_secs(5);
 const STOP: Duration = Duration::from_secs(10);
 
-/// Takes locks by turns until it is killed.
+/// Acquires locks in random order until the process is killed.
 pub(super) fn worker(name: &str, seed: &str) {
     let map = Map::options().name(name).timeout(Duration::from_mins(1)).open().expect("the map");
     let mut random = Random::new(seed.parse().expect("a seed"));
     let me = u64::from(std::process::id());
     let taken = map.atomic_or("taken", 0_u64).expect("a counter");
-    let told = map.atomic_or("told", 0_u64).expect("a counter");
+    let recovered = map.atomic_or("told", 0_u64).expect("a counter");
     let wrong = |what: String| {
         println!("WRONG: {what}");
         let _ = map.atomic_or("wrong", 0_u64).and_then(|wrong| wrong.fetch_add(1));
@@ -51,14 +51,14 @@ pub(super) fn worker(name: &str, seed: &str) {
             }
             Outcome::Acquired => {}
             Outcome::Recovered(dead) => {
-                told.fetch_add(1).expect("a count");
+                recovered.fetch_add(1).expect("a count");
                 if found != 0 && found != u64::from(dead.pid) {
                     wrong(format!(
                         "lock {number}: {found} is within, and {} is said to be dead",
                         dead.pid
                     ));
                 }
-                // What is half-changed is made whole, by one who may share it only.
+                // A recoverer repairs the half-changed value, even if it has the lock shared.
                 map.set(&inside, 0_u64).expect("a set");
             }
         }
@@ -88,7 +88,7 @@ pub(super) fn run(short: bool) -> bool {
     let name = unique("waits.locks");
     let map = Map::options().name(&name).size(1 << 20).create().expect("a map");
     let counter = |name: &str| map.atomic_or(name, 0_u64).expect("a counter");
-    let (taken, told, wrong) = (counter("taken"), counter("told"), counter("wrong"));
+    let (taken, recovered, wrong) = (counter("taken"), counter("told"), counter("wrong"));
     let seed = seed_of_clock();
     println!("locks: seed {seed}");
     let mut random = Random::new(seed);
@@ -97,7 +97,7 @@ pub(super) fn run(short: bool) -> bool {
     let mut workers: Vec<Owned> = (0..processes).map(|_| start(&mut random)).collect();
     let began = Instant::now();
     let (mut kills, mut stops, mut robbed) = (0_u64, 0_u64, 0_u64);
-    // The one that is stopped: which lock, whom, since when.
+    // The stopped owner, if any: which lock, which process, since when.
     let mut stopped: Option<(u64, u32, Instant)> = None;
     let stop_after = Duration::from_secs(if short { 1 } else { 15 });
     let stop_for = if short { Duration::from_secs(2) } else { STOP };
@@ -136,7 +136,7 @@ pub(super) fn run(short: bool) -> bool {
         signal("-CONT", pid);
     }
     drop(workers);
-    // Nobody is left: each lock is to be had at once, whoever died with it.
+    // No process is left: each lock must be free at once, whichever process died with it.
     let mut left = 0;
     for number in 0..LOCKS {
         let lock = map.lock(&format!("lock.{number}")).expect("a lock");
@@ -153,14 +153,14 @@ pub(super) fn run(short: bool) -> bool {
         format!(
             "{} taken, {kills} killed, {} told of, {stops} holders stopped, {faults} wrong",
             count(&taken),
-            count(&told),
+            count(&recovered),
         ),
         "0 wrong",
     );
     faults == 0
 }
 
-/// Stops one who has a lock alone, if there is one.
+/// Stops a process that owns a lock exclusively, if there is one.
 fn stop_a_holder(map: &Map, stops: &mut u64) -> Option<(u64, u32, Instant)> {
     for number in 0..LOCKS {
         let lock = map.lock(&format!("lock.{number}")).ok()?;
@@ -183,7 +183,7 @@ fn stop_a_holder(map: &Map, stops: &mut u64) -> Option<(u64, u32, Instant)> {
     None
 }
 
-/// Of a process that this one has started.
+/// Signals a process that this one has started.
 fn signal(which: &str, pid: u32) {
     let _ = std::process::Command::new("kill").arg(which).arg(pid.to_string()).status();
 }

@@ -5,7 +5,7 @@ use mapvar::Map;
 use mapvar_harness::{figure, unique};
 use std::{collections::HashMap, time::Instant};
 
-/// Sets each variable so often.
+/// Sets each variable `rounds` times.
 pub(super) fn setter(name: &str, count: &str, rounds: &str) {
     let [count, rounds] = [count, rounds].map(|it| it.parse::<u64>().expect("a number"));
     let map = Map::open(name).expect("the map");
@@ -28,7 +28,7 @@ pub(super) fn run(short: bool) -> bool {
     }
     let mut watch = map.watch_prefix("n.").expect("a watch");
     let mut last: HashMap<String, (u64, u64)> = HashMap::new();
-    let (mut told, mut done, mut wrong) = (0_u64, 0_u64, 0_u64);
+    let (mut reported, mut done, mut wrong) = (0_u64, 0_u64, 0_u64);
     let began = Instant::now();
     let _setter = start_role("setter", &[&name, &count.to_string(), &rounds.to_string()]);
     while done < count {
@@ -41,7 +41,7 @@ pub(super) fn run(short: bool) -> bool {
         }
         *before = value;
         *counted += 1 + change.skipped();
-        told += 1;
+        reported += 1;
         if value == rounds {
             done += 1;
             if *counted != rounds {
@@ -56,7 +56,7 @@ pub(super) fn run(short: bool) -> bool {
     figure(
         &format!("waits, a watcher of {count} variables"),
         format!(
-            "{} changes in {:.1} s, {told} told, the others as skipped, {wrong} wrong",
+            "{} changes in {:.1} s, {reported} told, the others as skipped, {wrong} wrong",
             count * rounds,
             began.elapsed().as_secs_f64(),
         ),

@@ -20,7 +20,7 @@ use std::{
 pub(crate) struct Options {
     /// Only these parts
     parts: Vec<Part>,
-    /// Seconds of each
+    /// Seconds for each part
     #[arg(long)]
     short: bool,
 }

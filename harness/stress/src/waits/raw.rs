@@ -1,4 +1,4 @@
-//! The same by what the system has: a futex in a shared mapping, or two named events.
+//! A wake by the system's own means: a futex in a shared mapping, or two named events.
 
 #![allow(unsafe_code, reason = "what is measured against is the system itself")]
 
@@ -23,35 +23,36 @@ mod unix {
 
     pub const WHAT: (&str, f64) = ("a raw futex", 1.1);
 
-    /// Looks before a sleep: one, where both processes have one processor.
-    static LOOKS: AtomicU32 = AtomicU32::new(1);
+    /// Polls before a sleep: one, if both processes share a processor.
+    static POLLS: AtomicU32 = AtomicU32::new(1);
 
     fn words(path: &str) -> &'static [AtomicU32; 32] {
         let file = File::options().read(true).write(true).open(path).expect("the file");
-        // SAFETY: a new mapping of a whole page at an address that the system chooses; it is never
+        // SAFETY: a new mapping of a whole page at an address that the kernel chooses; it is never
         // unmapped.
         let at = unsafe {
             mmap(null_mut(), 4096, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &file, 0)
         };
         let at: *const [AtomicU32; 32] = at.expect("a mapping").cast();
-        // SAFETY: the page is mapped for ever, and aligned; atomic words have no invalid values.
+        // SAFETY: the page stays mapped until the process ends, and is aligned; atomic words have
+        // no invalid values.
         unsafe { &*at }
     }
 
-    /// Has this process run on one processor alone.
+    /// Restricts this process to one processor.
     pub fn pin(processor: usize) -> bool {
-        LOOKS.store(if processor == 0 { 1 } else { 100 }, SeqCst);
+        POLLS.store(if processor == 0 { 1 } else { 100 }, SeqCst);
         let mut set = rustix::thread::CpuSet::new();
         set.set(processor);
         rustix::thread::sched_setaffinity(None, &set).is_ok()
     }
 
-    /// Waits until the word is beyond `seen`.
+    /// Waits until the word differs from `seen`; returns its new value.
     fn wait(word: &AtomicU32, seen: u32) -> u32 {
-        // On one processor it would keep the other from running.
-        let looks = LOOKS.load(SeqCst);
+        // On one processor, more polls would only keep the other process from running.
+        let polls = POLLS.load(SeqCst);
         loop {
-            for _ in 0..looks {
+            for _ in 0..polls {
                 let now = word.load(SeqCst);
                 if now != seen {
                     return now;
@@ -85,7 +86,7 @@ mod unix {
 
     impl Pinger {
         pub fn new(processor: &str) -> Self {
-            LOOKS.store(if processor == "0" { 1 } else { 100 }, SeqCst);
+            POLLS.store(if processor == "0" { 1 } else { 100 }, SeqCst);
             let path = format!("/dev/shm/mapvar.{}", unique("waits.raw"));
             File::create_new(&path).and_then(|file| file.set_len(4096)).expect("a file");
             let echo = start_role("raw", &[&path, processor]);

@@ -1,4 +1,4 @@
-//! Two processes that wake each other in turns, by the map and by what the system has.
+//! Two processes that wake each other in turns, by the map and by the system's own means.
 
 use super::{raw, start_role};
 use mapvar::Map;
@@ -16,8 +16,8 @@ pub(super) fn echo(name: &str) {
     }
 }
 
-/// Where the scheduler puts the two decides more than all else, and it is in one mood or the other
-/// for seconds: so both are put on one processor, then on two.
+/// Measures with both processes on one processor, then on two. Their placement decides more than
+/// anything else, and the scheduler changes it only every few seconds.
 pub(super) fn run(short: bool) -> bool {
     let pinned = raw::pin(0);
     let modes: &[(&str, &str)] = if pinned {
@@ -73,7 +73,8 @@ fn measure(short: bool, mode: &str, other: &str) {
     }
 }
 
-/// The first of a turn finds both processes asleep, or the processor elsewhere.
+/// Keeps a duration, but none of the first: in the first round of a turn both processes may be
+/// asleep, or the processor busy elsewhere.
 fn keep(times: &mut Vec<Duration>, turn: usize, round: usize, began: Instant) {
     if turn > 0 && round > 0 {
         times.push(began.elapsed());

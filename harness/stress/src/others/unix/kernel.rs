@@ -1,4 +1,4 @@
-//! Calls that the standard library has not.
+//! System calls that the standard library lacks.
 
 use std::{ffi::CString, fs::File, io, os::fd::AsRawFd, os::unix::ffi::OsStrExt, path::Path};
 
@@ -15,13 +15,13 @@ pub(crate) fn fifo(path: &Path) {
     done(unsafe { libc::mkfifo(c(path).as_ptr(), 0o666) });
 }
 
-/// Where somebody else is quicker, nothing.
+/// Creates a fifo unless the path is taken.
 pub(crate) fn fifo_if(path: &Path) {
     // SAFETY: as above.
     unsafe { libc::mkfifo(c(path).as_ptr(), 0o666) };
 }
 
-/// The zeros, or a block device that there is no driver for.
+/// Creates the character device of zeros, or a block device without a driver.
 pub(crate) fn device(path: &Path, block: bool) {
     let (mode, number) = if block {
         (libc::S_IFBLK | 0o666, libc::makedev(240, 0))
@@ -37,9 +37,9 @@ pub(crate) fn give(path: &Path, user: u32) {
     done(unsafe { libc::lchown(c(path).as_ptr(), user, user) });
 }
 
-/// An access control list that lets `user` read and write, beside the owner.
+/// Adds an access control list that lets `user` read and write, beside the owner.
 pub(crate) fn let_in(path: &Path, user: u32, list: &str) {
-    // Version 2; tag, rights and number each: owner, user, group, mask, others.
+    // Version 2, then a tag, rights and a number each: owner, user, group, mask, others.
     let mut bytes = 2_u32.to_le_bytes().to_vec();
     for (tag, rights, number) in [
         (1_u16, 6_u16, u32::MAX),
@@ -53,14 +53,15 @@ pub(crate) fn let_in(path: &Path, user: u32, list: &str) {
         bytes.extend(number.to_le_bytes());
     }
     let list = CString::new(list).expect("a name");
-    // SAFETY: path and name end with a zero; as many bytes are read as are told; all live until
-    // after the call.
+    // SAFETY: path and name end with a zero; the call reads as many bytes as it is given; all of
+    // them outlive the call.
     done(unsafe {
         libc::setxattr(c(path).as_ptr(), list.as_ptr(), bytes.as_ptr().cast(), bytes.len(), 0)
     });
 }
 
-/// Every byte of the file, far beyond its end too; shared where it may only be read.
+/// Locks every byte of the file and all beyond its end; the lock is shared if the file may only be
+/// read.
 pub(crate) fn lock_all(file: &File, exclusive: bool) {
     // SAFETY: the structure is made of integers, for which all zeros is a value.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };

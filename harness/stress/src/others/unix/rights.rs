@@ -1,4 +1,4 @@
-//! What other users may do to a map that lives, and what a handle for reading can be made into.
+//! What other users may do to a map in use, and what a read-only handle can be turned into.
 
 use super::{
     DENIED, LIMIT, SQUATTERS, TimedOut, USER, World, as_user, by, fs, has_map, kernel, look,
@@ -40,7 +40,8 @@ fn code(result: &io::Result<()>) -> String {
     }
 }
 
-/// The mode of what we make is ours, whatever the process's mask and the folder's lists say.
+/// The mode of what mapvar creates is its own, whatever the process's mask and the folder's lists
+/// say.
 fn made_private(world: &mut World) {
     for (case, listed) in [
         ("made private, whatever the mask", false),
@@ -83,7 +84,7 @@ fn made_private(world: &mut World) {
                 ));
             }
             drop(making);
-            // The user was killed with its map open, so the name is left to the next.
+            // The user was killed with its map open, so its name is still there.
             for target in &targets {
                 super::remove(&target.path);
             }
@@ -95,7 +96,7 @@ fn made_private(world: &mut World) {
     }
 }
 
-/// Everything that another user can try on a map that a user has open.
+/// Tries everything that another user can try on a map that a user has open.
 fn living(world: &mut World) {
     type Attempt = fn(&Path, i32) -> io::Result<()>;
     let attempts: [(&str, &str, Attempt); 12] = [
@@ -124,7 +125,7 @@ fn living(world: &mut World) {
             result(unsafe { libc::truncate(path.as_ptr(), 0) }.into())
         }),
         ("signals its user", "EPERM", |_, pid| {
-            // SAFETY: no pointer; the process is one that this harness made.
+            // SAFETY: no pointer; the process was started by this harness.
             result(unsafe { libc::kill(pid, libc::SIGUSR1) }.into())
         }),
         ("looks at its user's descriptors", "EACCES", |_, pid| {
@@ -148,7 +149,7 @@ fn living(world: &mut World) {
         for (case, expected, attempt) in attempts {
             let seen = SQUATTERS.map(|squatter| {
                 let tried = as_user(squatter, LIMIT, || code(&attempt(&target.path, user.pid)));
-                // A link count is the same again, an access time is not looked at.
+                // The link count must be the same again; the access time is not compared.
                 let same = look(&target.path) == before;
                 let right = tried.as_deref() == Ok(expected) && same;
                 super::Seen::new(right, tried.unwrap_or_else(|why| why))
@@ -156,7 +157,7 @@ fn living(world: &mut World) {
             world.table.row(&format!("{what} in use: another user {case}"), expected, &seen);
         }
         let seen = SQUATTERS.map(|squatter| {
-            let answer = as_user(squatter, LIMIT, || {
+            let outcome = as_user(squatter, LIMIT, || {
                 let native =
                     target.path.file_name().and_then(|name| name.to_str()).expect("a name");
                 let native = Section::options().name(Name::native(native).expect("a name")).open();
@@ -171,7 +172,7 @@ fn living(world: &mut World) {
                 let wrong = kinds.iter().find(|(seen, wanted)| *seen != Some(*wanted));
                 wrong.map_or("PermissionDenied".into(), |wrong| format!("WRONG: {wrong:?}"))
             });
-            seen_of(answer, look(&target.path) == before)
+            seen_of(outcome, look(&target.path) == before)
         });
         let case = format!("{what} in use: another user opens it by its path and native name");
         world.table.row(&case, "PermissionDenied", &seen);
@@ -180,11 +181,11 @@ fn living(world: &mut World) {
     }
 }
 
-/// A handle for reading, given to another user with all that is in the process: no way to write.
+/// Gives a read-only handle to another user with the whole process: there must be no way to write.
 fn handed_over(world: &mut World) {
     let target = world.name(0);
     let seen = SQUATTERS.map(|squatter| {
-        let answer = as_user(0, LIMIT, || {
+        let outcome = as_user(0, LIMIT, || {
             let map = target.options().create().expect("a map");
             map.set("own", 1).expect("set");
             let name = Name::new(&target.text).expect("a name").with_suffix(".map");
@@ -209,7 +210,7 @@ fn handed_over(world: &mut World) {
             });
             given.unwrap_or_else(|why| format!("WRONG: {why}"))
         });
-        seen_of(answer, true)
+        seen_of(outcome, true)
     });
     world.table.row(
         "reader: its descriptor and view, given to another user",
@@ -229,14 +230,14 @@ fn pwrite(fd: i32) -> io::Result<()> {
 
 fn map_for_writing(fd: i32) -> io::Result<()> {
     let how = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping where nothing is; nobody uses it.
+    // SAFETY: a new mapping at an address that the kernel chooses; no code uses it.
     let mapped = unsafe { libc::mmap(std::ptr::null_mut(), 4096, how, libc::MAP_SHARED, fd, 0) };
     if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn protect(address: usize) -> io::Result<()> {
     let place = std::ptr::with_exposed_provenance_mut(address);
-    // SAFETY: a page of a view that the caller has; more rights harm no reader of it.
+    // SAFETY: a page of a view that the caller owns; more rights harm no reader of it.
     result(unsafe { libc::mprotect(place, 4096, libc::PROT_READ | libc::PROT_WRITE) }.into())
 }
 
@@ -250,8 +251,7 @@ fn change_mode(fd: i32) -> io::Result<()> {
     result(unsafe { libc::fchmod(fd, 0o666) }.into())
 }
 
-/// A map opened for reading has nothing in its process that could write: neither views nor
-/// descriptors.
+/// A read-only map has neither views nor descriptors in its process that could write.
 fn reader(world: &mut World) {
     for named in [true, false] {
         let target = if named { world.name(USER) } else { world.file() };
@@ -261,21 +261,21 @@ fn reader(world: &mut World) {
                 target.path = crate::region::place_of(0, &target.text);
             }
             let user_has = has_map(user, &target, "own");
-            let answer = as_user(user, LIMIT, || {
+            let outcome = as_user(user, LIMIT, || {
                 let map = target.options().read_only(true).open().expect("a map for who reads");
                 assert_eq!(map.get::<i64>("own").expect("own"), 1);
                 writable_parts(&target.path).unwrap_or("none".into())
             });
             drop(user_has);
             super::remove(&target.path);
-            seen_of(answer, true)
+            seen_of(outcome, true)
         });
         let what = if named { "name" } else { "file" };
         world.table.row(&format!("reader: by {what}, a way to write"), "none", &seen);
     }
 }
 
-/// A view or descriptor of that file by which this process could write to it.
+/// Returns a view or descriptor of that file through which this process could write to it.
 fn writable_parts(path: &Path) -> Option<String> {
     let maps = fs::read_to_string("/proc/self/maps").expect("maps");
     let ours: Vec<_> =
@@ -306,8 +306,8 @@ fn writable_parts(path: &Path) -> Option<String> {
     None
 }
 
-/// A file that its user let others read: one of them can lock all of it, and so be in the way. Then
-/// whoever opens it is told so, in time.
+/// A file that its owner lets others read: one of them can lock all of it, and so block an opener.
+/// The opener must then fail in time.
 fn gate(world: &mut World) {
     let seen = SQUATTERS.map(|squatter| {
         let target = world.file();
@@ -319,7 +319,7 @@ fn gate(world: &mut World) {
             file
         });
         let before = look(&target.path);
-        let answer = as_user(USER, LIMIT, || {
+        let outcome = as_user(USER, LIMIT, || {
             let began = std::time::Instant::now();
             match target.options().open() {
                 Err(error)
@@ -333,25 +333,25 @@ fn gate(world: &mut World) {
         let same = before == look(&target.path);
         drop(locking);
         super::remove(&target.path);
-        seen_of(answer, same)
+        seen_of(outcome, same)
     });
     world.table.row("file: mode 0644, all of it locked by who may read it", "TimedOut", &seen);
 }
 
-fn denied(answer: mapvar::Result<Map>) -> String {
-    match answer {
+fn denied(outcome: mapvar::Result<Map>) -> String {
+    match outcome {
         Err(error) if DENIED[0].contains(&error.kind()) => "PermissionDenied".into(),
         other => format!("WRONG: {other:?}"),
     }
 }
 
-/// Memory without a name, by the descriptor of its maker.
+/// Memory without a name, reached through its creator's descriptor.
 fn sealed(world: &mut World) {
     let bytes = world.filed.clone();
     let make = |seals: i32| {
         // SAFETY: the name ends with a zero.
         let fd = unsafe { libc::memfd_create(c"x".as_ptr(), libc::MFD_ALLOW_SEALING) };
-        // SAFETY: the call gave us this descriptor, and nobody else has it.
+        // SAFETY: the call returned this descriptor, and no other code owns it.
         let file: fs::File = unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) };
         std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).expect("write");
         // SAFETY: no pointer.
@@ -366,21 +366,21 @@ fn sealed(world: &mut World) {
         });
         let making = making.expect("a squatter");
         let path = format!("/proc/{}/fd/{}", making.pid, making.said);
-        let answer = as_user(USER, LIMIT, || {
+        let outcome = as_user(USER, LIMIT, || {
             let options = Map::options().file(&path);
             let opened = denied(options.open());
             if opened == "PermissionDenied" { denied(options.open_or_create()) } else { opened }
         });
-        seen_of(answer, true)
+        seen_of(outcome, true)
     });
     world.table.row("file: memory of another process, /proc/<pid>/fd", "PermissionDenied", &seen);
     let seen = [USER, 0].map(|user| {
-        let answer = as_user(user, LIMIT, || {
+        let outcome = as_user(user, LIMIT, || {
             let file = make(libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW);
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
             denied(Map::options().file(&path).open())
         });
-        seen_of(answer, true)
+        seen_of(outcome, true)
     });
     world.table.row(
         "file: memory sealed against writing, /proc/self/fd",
