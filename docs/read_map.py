@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Prints the variables of a map's file, a line each: name, kind and value, with tabs between.
+"""Prints the variables of a map's file, one a line: name, kind and value, separated by tabs.
 
     docs/read_map.py FILE
 
-Written from docs/FORMAT.md alone, with nothing but Python's own library: a second opinion on what
-the page says, and a way to the values should the program be lost. It reads a file that nobody
-writes to meanwhile, needs no index (it walks the records), and says what it cannot understand.
+Written from docs/FORMAT.md alone, with nothing but Python's standard library: it checks the page,
+and recovers the values should the program be lost. It reads a file that no process writes to
+meanwhile, needs no index (it walks the records), and reports what it does not understand.
 """
 
 import struct
@@ -15,11 +15,11 @@ import zlib
 CHUNK = 16 << 10
 CHUNK_HEADER = 64
 TABLE, TABLE_WORDS = 0x4000, 512
-VALUE_BYTES = [32, 96, 480, 1008]       # of a record, by class
+VALUE_BYTES = [32, 96, 480, 1008]       # capacity of a slot, by class of the record
 SLOT_HEADER = 32
-BLOCK_NAME = 8                          # where a name begins in its block
-RECORDS = 2                             # a kind of chunk
-INVALID = 2**64 - 1                     # version of a slot that holds nothing
+BLOCK_NAME = 8                          # offset of the name in its block
+RECORDS = 2                             # kind of a chunk of records
+INVALID = 2**64 - 1                     # version of an empty slot
 RETIRED = 1 << 63
 TOMBSTONE = 255
 EXTENT = 1                              # flags of a slot
@@ -47,10 +47,10 @@ class Region:
 
     def examine(self):
         if self.bytes(0, 8) != b"MAPVAR\r\n":
-            raise Damaged("it is no map")
+            raise Damaged("this is not a map")
         version = self.word(8)
         if version & ~(1 << 32) != 1:
-            raise Damaged(f"it is of version {version & 0xffffffff}, and this reads version 1")
+            raise Damaged(f"its version is {version & 0xffffffff}; this program reads version 1")
         if self.word(16) != zlib.crc32(self.bytes(8, 8) + bytes(8) + self.bytes(24, 488)):
             raise Damaged("the checksum of the header is wrong")
 
@@ -58,21 +58,21 @@ class Region:
 
     @staticmethod
     def group(number):
-        """First chunk of its group, and how many chunks there hold the group's table."""
+        """Returns the first chunk of its group, and the number of chunks that hold the group's table."""
         if number < TABLE_WORDS:
             return 0, 0
         first = TABLE_WORDS << ((number // TABLE_WORDS).bit_length() - 1)
         return first, -(-first * 8 // CHUNK)
 
     def chunk(self, number):
-        """Kind and class, by the chunk table."""
+        """Returns kind and class, from the chunk table."""
         first, _ = self.group(number)
         table = first * CHUNK if first else TABLE
         word = self.word(table + (number - first) * 8)
         return word & 0xff, word >> 8 & 0xff
 
     def span(self, at, count):
-        """The bytes of an extent, which leaves out chunks that hold tables."""
+        """Returns the bytes of an extent, which skips chunks that hold tables."""
         parts = []
         while count > 0:
             first, _ = self.group(at // CHUNK)
@@ -84,7 +84,7 @@ class Region:
         return b"".join(parts)
 
     def records(self):
-        """Offset and class of every place for a record."""
+        """Yields offset and class of every record, free or not."""
         for number in range(min(self.word(0x1180), len(self.data) // CHUNK)):
             kind, group = self.chunk(number)
             if kind != RECORDS or group >= len(VALUE_BYTES):
@@ -96,13 +96,13 @@ class Region:
     # --- Records -------------------------------------------------------------------------------
 
     def variable(self, at, group):
-        """Name, kind and value, or None where there is no variable."""
+        """Returns name, kind and value, or None if the record holds no variable."""
         state, ident, meta = self.word(at), self.word(at + 16), self.word(at + 24)
         if ident == 0 or ident & RETIRED:
             return None
         length, flags, atomic = meta >> 16 & 0xffff, meta & 0xff, meta & 1
         if flags & ~1 or meta >> 8 & 0xff != group:
-            raise Damaged(f"the record at {at:#x} makes no sense")
+            raise Damaged(f"the record at {at:#x} is corrupt")
         inline = 24 if atomic else 32
         if length <= inline:
             name = self.bytes(at + 32, length)
@@ -116,9 +116,9 @@ class Region:
         desc = self.word(slot + 8)
         length, kind, flags = desc >> 16, desc >> 8 & 0xff, desc & 0xff
         if kind == TOMBSTONE or flags & EPHEMERAL:
-            return None                 # of a file that nobody uses: its process is gone
+            return None                 # an ephemeral value in a file without users: its process is gone
         if kind >= len(KINDS) or kind == 0 or flags & ~(EXTENT | EPHEMERAL):
-            raise Damaged(f"the value at {slot:#x} is of a kind that this does not know")
+            raise Damaged(f"the value at {slot:#x} has an unknown kind")
         if atomic:
             data = self.bytes(at + 56, 8)
         elif flags & EXTENT:
@@ -126,7 +126,7 @@ class Region:
         elif length <= VALUE_BYTES[group]:
             data = self.bytes(slot + 32, length)
         else:
-            raise Damaged(f"the value at {slot:#x} is longer than its room")
+            raise Damaged(f"the value at {slot:#x} is longer than its slot")
         return name.decode(), KINDS[kind], shown(KINDS[kind], data, self.word(slot + 16) >> 32)
 
 
@@ -173,13 +173,13 @@ def nested(value):
 
 
 class Foreign:
-    """A pod or opaque value, as it is shown."""
+    """A pod or opaque value, as it is printed."""
     def __init__(self, shown):
         self.shown = shown
 
 
 class Pairs:
-    """A dictionary: its keys in their order, of any kind."""
+    """A dictionary with keys of any kind, in their order."""
 
     def __init__(self, pairs):
         self.pairs = pairs
@@ -194,7 +194,7 @@ LENGTHS = {0xd9: (">B", "str"), 0xda: (">H", "str"), 0xdb: (">I", "str"),
 
 
 def unpack(data, at):
-    """A MessagePack value, and where the next one begins."""
+    """Returns a MessagePack value, and the offset of the next one."""
     tag, at = data[at], at + 1
     if tag < 0x80:
         return tag, at
@@ -213,12 +213,12 @@ def unpack(data, at):
         what = "map" if tag < 0x90 else "list" if tag < 0xa0 else "str"
         count = tag & (0x1f if what == "str" else 0x0f)
     else:
-        raise Damaged(f"MessagePack has no {tag:#x} here")
+        raise Damaged(f"MessagePack: unexpected byte {tag:#x}")
     if what == "ext":
         kind, at = struct.unpack_from(">b", data, at)[0], at + 1
         part = data[at:at + count]
         if kind not in (10, 11) or len(part) < count or count < 4:
-            raise Damaged(f"no extension of ours: type {kind}, {count} bytes")
+            raise Damaged(f"unknown extension: type {kind}, {count} bytes")
         return Foreign(shown(KINDS[kind], part[4:], int.from_bytes(part[:4], "little"))), at + count
     if what in ("str", "bin"):
         if at + count > len(data):
@@ -233,7 +233,7 @@ def unpack(data, at):
 
 
 def escaped(text):
-    """As the command has it: what a terminal might obey is written as \\u{..}."""
+    """Escapes as the command does: characters that control a terminal become \\u{..}."""
     ranges = [(0, 0x1f), (0x7f, 0x9f), (0xad, 0xad), (0x61c, 0x61c), (0x180e, 0x180e), (0x200b, 0x200f),
               (0x2028, 0x202e), (0x2060, 0x206f), (0xfeff, 0xfeff), (0xfff9, 0xfffb), (0xe0000, 0xe007f)]
     if text.isascii() and text.isprintable():
