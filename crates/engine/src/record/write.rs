@@ -37,6 +37,7 @@ impl<M: Mem> Store<M> {
     ) -> Option<(Wrote, Replaced)> {
         let line = self.mem.mapped_words_mut(handle.at, record::LINE)?;
         let state = State(line.load(record::STATE, Relaxed));
+        // The record may have been collected and reused since the caller found it.
         if line.load(record::ID, Acquire) != handle.id {
             return Some((Wrote::Stale, Replaced::NOTHING));
         }
@@ -48,6 +49,8 @@ impl<M: Mem> Store<M> {
             }
         }
         let number = state.free_slot();
+        // The base keeps it above the versions that an earlier incarnation gave out and never made
+        // durable.
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
         let replaced = self.fill_slot(handle.slot_at(number), version, raw, false)?;
         if self.file {
@@ -96,6 +99,8 @@ impl<M: Mem> Store<M> {
     pub(crate) fn mark_dirty(&self, at: u64) -> Option<()> {
         let (header, bit) = layout::dirty_bit(at);
         let header = self.mem.mapped_words_mut(header, chunk::WORDS)?;
+        // Relaxed: a flush clears the bit before it marks the record, and the mark waits for this
+        // writer's lock. So a bit that is seen set has not been swept without this write.
         if header.load(chunk::DIRTY, Relaxed) & bit == 0 {
             // SYNC POINT S10. Pairs with the sweep in `choose_under`.
             header.fetch_or(chunk::DIRTY, bit, AcqRel);
@@ -132,6 +137,8 @@ impl<M: Mem> Store<M> {
             // of the new value sees that the slot is invalid.
             self.mem.fence(Release);
         }
+        // No seal: with the old one the next flush would take the slot for durable, and not choose
+        // it.
         slot.store(slot::SEAL, 0, Relaxed);
         slot.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
         let desc = raw.desc();
@@ -142,6 +149,8 @@ impl<M: Mem> Store<M> {
         if let Payload::Extent { extent, .. } = raw.payload {
             slot.store(slot::DATA, extent.at, Relaxed);
             slot.store(slot::DATA + 1, extent.capacity, Relaxed);
+            // Pairs with the Acquire load of desc in `refers`: a sweep that sees the flag sees the
+            // offset.
             slot.store(slot::DESC, desc.0, Release);
             if replaced.0 == extent.at {
                 // The value was written in place.
@@ -155,6 +164,7 @@ impl<M: Mem> Store<M> {
             None => slot.store(slot::DATA, raw.first_word(), Relaxed),
             Some((bytes, data)) => data.copy_from(bytes),
         }
+        // Last: if this process dies before, the slot stays invalid.
         slot.store(slot::VERSION, version, Release);
         Some(replaced)
     }
@@ -181,6 +191,7 @@ impl<M: Mem> Store<M> {
                 // SYNC POINT S2.
                 self.mem.fence(Release);
                 slot.store(slot::SEAL, 0, Relaxed);
+                // Last: while it stands, the extent is in use.
                 slot.store(slot::DESC, 0, Release);
             }
         }
