@@ -101,7 +101,7 @@ impl<M: Mem> Store<M> {
     pub fn with_all_marked<R>(
         &self,
         handles: &[Handle],
-        look: impl FnOnce() -> Result<R, EngineError>,
+        read: impl FnOnce() -> Result<R, EngineError>,
     ) -> Result<R, EngineError> {
         if handles.len() > marks::MOST {
             return Err(EngineError::TooMany { given: handles.len(), most: marks::MOST });
@@ -111,7 +111,7 @@ impl<M: Mem> Store<M> {
             .map(|handle| TxEntry { handle: *handle, expect: Expect::Any, raw: None })
             .collect();
         let _held = self.mark_all(&changes)?;
-        let seen = look();
+        let seen = read();
         self.unmark_all()?;
         seen
     }

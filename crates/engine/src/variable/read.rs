@@ -41,7 +41,7 @@ impl<M: Mem> Store<M> {
             while self.mem.pause(round) {
                 match self.read_attempt(handle, &mut take) {
                     AttemptOutcome::Changed => round += 1,
-                    look => match self.judge(handle, look)? {
+                    attempt => match self.judge(handle, attempt)? {
                         None => round += 1,
                         Some(outcome) => return Ok(outcome),
                     },
@@ -55,9 +55,9 @@ impl<M: Mem> Store<M> {
         self.lock_record(handle)?;
         match self.pin(handle) {
             Ok(None) => {
-                let look = self.read_attempt(handle, &mut take);
+                let attempt = self.read_attempt(handle, &mut take);
                 // No writer can change it.
-                let outcome = self.judge(handle, look);
+                let outcome = self.judge(handle, attempt);
                 self.mem.unlock(handle.lock());
                 outcome?.ok_or(EngineError::Contended)
             }
