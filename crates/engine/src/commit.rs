@@ -242,8 +242,6 @@ impl<M: Mem> Store<M> {
         self.apply()?;
         for change in changes {
             if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
-                // Only now: before the publication, the filler keeps a sweep from freeing the
-                // extent.
                 self.filled(extent);
             }
         }
@@ -262,8 +260,8 @@ fn gone(expect: Expect) -> CommitOutcome {
 }
 
 /// Returns the outcome if two changes are of one record. Two variables never have the same record
-/// at once, so one of them no longer exists. The second mark would wait for the first for ever.
-/// `changes` are sorted by offset.
+/// at once, so one of them no longer exists. The second mark would meet the first and never
+/// succeed. `changes` are sorted by offset.
 fn same_place(changes: &[TxEntry<'_>]) -> Option<CommitOutcome> {
     let same = |pair: &&[TxEntry<'_>]| match pair {
         [one, two] => one.handle.at == two.handle.at,

@@ -81,7 +81,7 @@ impl EngineError {
                 "its lock bears a mark that no operation stands for".into(),
             ),
             Self::Lock(Refused::Failed(cause)) => cause.during(operation, object),
-            Self::Explained(told) => told.during(operation, object),
+            Self::Explained(cause) => cause.during(operation, object),
         }
     }
 }

@@ -100,8 +100,8 @@ impl Identity {
 /// and eight times the size. The factor covers four slots for each variable and the rounding to
 /// record classes. Above 1 MiB it is four, since larger maps are expected to hold larger variables.
 pub fn region_bytes(size: u64) -> Option<u64> {
-    let room = size.checked_mul(8)?.min(size.checked_mul(4)?.checked_add(4 << 20)?);
-    let chunks = room.div_ceil(layout::CHUNK) + layout::META_CHUNKS + 2;
+    let area = size.checked_mul(8)?.min(size.checked_mul(4)?.checked_add(4 << 20)?);
+    let chunks = area.div_ceil(layout::CHUNK) + layout::META_CHUNKS + 2;
     (chunks <= layout::MOST_CHUNKS).then_some(chunks * layout::CHUNK)
 }
 

@@ -104,8 +104,9 @@ impl<M: Mem> Store<M> {
             if found.is_some() {
                 return Ok(found);
             }
-            // SYNC POINT S9. Pairs with the Release fences before chunks are reused: if the probe read
-            // a word of a reused chunk, the load below sees the index_seq that was counted before.
+            // SYNC POINT S9. Pairs with the Release fences before chunks are reused: if the probe
+            // read a word of a reused chunk, the load below sees the index_seq that was counted
+            // before.
             self.mem.fence(Acquire);
             if words.load(live::INDEX_SEQ, Acquire) == seq {
                 return Ok(None);

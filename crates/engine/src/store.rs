@@ -83,7 +83,8 @@ impl<M: Mem> Store<M> {
         self.mem.words_mut(journal::AT, journal::WORDS).ok_or(EngineError::ReadOnly)
     }
 
-    /// Returns a number that no variable and no chunk of this region ever had. The caller holds the
+    /// Returns a number that no variable and no chunk of this region ever had. The counter moves
+    /// before the number is used, so no death makes two variables share one. The caller holds the
     /// structure lock.
     pub(crate) fn new_id(&self) -> Result<u64, EngineError> {
         let births = self.live_mut()?.fetch_add(live::BIRTHS, 1, Relaxed).saturating_add(1);

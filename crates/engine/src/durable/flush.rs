@@ -96,6 +96,8 @@ impl<M: Mem> Store<M> {
             // This process's own token was left by a failed release: its threads take turns before
             // they come here.
             let free = owner == 0 || owner == token || !self.lives(owner)?;
+            // SYNC POINT S14. Pairs with the exchange in the former flusher's `Drop`: its
+            // superblock and bits in flight are seen.
             if free && live.compare_exchange(live::FLUSHER, owner, token).is_ok() {
                 return Ok(Flusher { store: self, token });
             }
@@ -117,8 +119,8 @@ impl<M: Mem> Store<M> {
         if epoch >= u64::MAX / 2 {
             return Err(EngineError::Corrupt("the number of the flush makes no sense", live::AT));
         }
-        // Stored before any slot is sealed with it: no other flush may ever have this number. The seals
-        // of a dead flush would count in its sum.
+        // Stored before any slot is sealed with it: no other flush may ever have this number. The
+        // seals of a dead flush would count in its sum.
         live.store(live::NEXT_EPOCH, epoch + 1, SeqCst);
         let chosen = self.choose(complete)?;
 
@@ -174,7 +176,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Chooses a slot of each record that was written, all under one hold of T. No transaction
-    /// commits meanwhile, so the epoch contains each as a whole or not at all.
+    /// commits meanwhile, so the epoch contains each transaction as a whole or not at all.
     fn choose(&self, complete: u64) -> Result<Vec<Chosen>, EngineError> {
         for _ in 0..TRIES {
             let held = self.lock_transactions()?;
@@ -284,8 +286,8 @@ impl<M: Mem> Store<M> {
             let seal = words.load(handle.slot(state.b()) + slot::SEAL, Acquire);
             let durable = seal != 0 && seal <= complete;
             if state.current() == state.b() && durable {
-                // Not chosen: sealed again for this epoch, the slot would be lost to the last complete
-                // epoch if this flush dies.
+                // Not chosen: sealed again for this epoch, the slot would be lost to the last
+                // complete epoch if this flush dies.
                 return Ok(None);
             }
             // A moves only to a durable B. Otherwise it could become the choice of a dead flush,
@@ -347,6 +349,7 @@ impl<M: Mem> Store<M> {
             let desc = layout::Desc(words.load(a + slot::DESC, Relaxed));
             if desc.kind() != slot::TOMBSTONE {
                 let version = words.load(a + slot::VERSION, Relaxed);
+                // This slot replaces the one in A, which the last superblock counts.
                 all.remove(handle.id, version, words.load(a + slot::TYPE, Relaxed) as u32);
             }
         }

@@ -248,6 +248,7 @@ impl<M: Mem> Store<M> {
                 break;
             }
         }
+        // An epoch was complete, and no superblock matches: damage. The highest valid one is taken.
         if taken.is_none() && complete != 0 {
             damaged = true;
             taken = order.first().copied();
@@ -399,7 +400,7 @@ impl<M: Mem> Store<M> {
             }
         }
         // The file may have been longer, and its length not have reached the disk: chunks that grow
-        // there again are free. The table that holds the last chunk's word ends these words.
+        // there again are free. The loop ends with the last word that lies in the file.
         for number in scan.chunks..layout::MOST_CHUNKS {
             let at = layout::table_word(number);
             if at >= scan.chunks * CHUNK {
@@ -534,8 +535,8 @@ impl<M: Mem> Store<M> {
                 return Ok(false);
             }
         }
-        if let Some(room) = self.record_at(handle.at)? {
-            self.take_bit(room)?;
+        if let Some(part) = self.record_at(handle.at)? {
+            self.take_bit(part)?;
         }
         Ok(true)
     }
@@ -559,11 +560,11 @@ impl<M: Mem> Store<M> {
             (found, of) if found == wanted && of == class => {}
             _ => return Ok(false),
         }
-        let Some(room) = self.allocation_at(at, wanted)? else { return Ok(false) };
-        if self.is_taken(room)? {
+        let Some(part) = self.allocation_at(at, wanted)? else { return Ok(false) };
+        if self.is_taken(part)? {
             return Ok(false);
         }
-        self.take_bit(room)?;
+        self.take_bit(part)?;
         Ok(true)
     }
 

@@ -429,8 +429,8 @@ impl<'a, M: Mem> Pass<'a, M> {
         if block == 0 {
             return;
         }
-        let room = self.store.allocation_at(block, kind::BLOCKS).ok().flatten();
-        let taken = room.and_then(|room| self.store.is_taken(room).ok());
+        let part = self.store.allocation_at(block, kind::BLOCKS).ok().flatten();
+        let taken = part.and_then(|part| self.store.is_taken(part).ok());
         let what = match taken {
             None => Some("its name lies in no block for names".to_owned()),
             Some(false) if !self.is_under_way(block) => {
@@ -595,8 +595,8 @@ impl<'a, M: Mem> Pass<'a, M> {
             return;
         }
         let line = self.store.mem.words(record, record::LINE);
-        let room = self.store.record_at(record).ok().flatten();
-        let (Some(line), Some(_)) = (line, room) else {
+        let part = self.store.record_at(record).ok().flatten();
+        let (Some(line), Some(_)) = (line, part) else {
             let what = format!("the index leads to {record:#x}, where no record can be");
             return self.fault(at, what, [word, root, 0]);
         };

@@ -15,13 +15,13 @@ impl<M: Mem> Store<M> {
     pub(crate) fn replay_insert(&self, at: u64, block: u64) -> Result<(), EngineError> {
         let journal = self.journal()?;
         if let Some(line) = self.mem.words(at, record::LINE)
-            && let Some(room) = self.record_at(at)?
+            && let Some(part) = self.record_at(at)?
         {
             if line.load(record::ID, Acquire) == 0 {
                 // Not published. The index word goes first, then the bits: a reused record must not
                 // be found by the old name.
                 self.unlink(at)?;
-                self.clear_bit(room)?;
+                self.clear_bit(part)?;
                 if block != 0 {
                     self.free_block(block)?;
                 }

@@ -18,7 +18,7 @@ const TRIES: usize = 8;
 /// The most chunks that are added at once, unless more are needed: 256 MiB.
 const STEP: u64 = (256 << 20) / CHUNK;
 
-/// While space is left, fewer records than this are not worth a search.
+/// While space is left, fewer left-behind records than this are not worth a search.
 const MANY: u64 = 1_000;
 
 impl<M: Mem> Store<M> {

@@ -35,9 +35,9 @@ impl<M: Mem> Store<M> {
                 head.store(extent::FILLER, filler, Release);
             };
             match place {
-                ExtentLocation::Part(room, _) => {
+                ExtentLocation::Part(part, _) => {
                     write_head();
-                    self.take_bit(room)?;
+                    self.take_bit(part)?;
                 }
                 ExtentLocation::Run(first, span) => {
                     // SYNC POINT S9.

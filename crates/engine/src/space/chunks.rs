@@ -226,14 +226,14 @@ impl<M: Mem> Store<M> {
         let live = self.live_mut()?;
         let counts = self.counts()?;
         let hint = live.load(cut.hint, Relaxed);
-        if let Some(room) = self.space_in(hint, cut)? {
-            return Ok(Some(room));
+        if let Some(part) = self.space_in(hint, cut)? {
+            return Ok(Some(part));
         }
         let search = || {
             for number in layout::META_CHUNKS..self.chunk_count()? {
-                if let Some(room) = self.space_in(number, cut)? {
+                if let Some(part) = self.space_in(number, cut)? {
                     live.store(cut.hint, number, Relaxed);
-                    return Ok(Some(room));
+                    return Ok(Some(part));
                 }
             }
             counts.store(cut.count_word, 0, Relaxed);
@@ -242,8 +242,8 @@ impl<M: Mem> Store<M> {
         // Free parts in divided chunks come first: a chunk of records or blocks is never whole
         // again.
         let expected = counts.load(cut.count_word, Relaxed) > 0;
-        if expected && let Some(room) = search()? {
-            return Ok(Some(room));
+        if expected && let Some(part) = search()? {
+            return Ok(Some(part));
         }
         if cut.kind == kind::RECORDS && self.free_run(1)?.is_some() {
             let places = counts.load(room::RECORDS, Relaxed).saturating_add(cut.count as u64);
@@ -332,20 +332,20 @@ impl<M: Mem> Store<M> {
         self.set_chunk(number, cut.kind, cut.class)
     }
 
-    pub(crate) fn take_bit(&self, room: Allocation) -> Result<(), EngineError> {
-        let (header, bit) = (self.chunk_header(room.chunk)?, 1 << (room.bit % 64));
-        if header.fetch_or(chunk::BITS + room.bit / 64, bit, Release) & bit == 0 {
+    pub(crate) fn take_bit(&self, part: Allocation) -> Result<(), EngineError> {
+        let (header, bit) = (self.chunk_header(part.chunk)?, 1 << (part.bit % 64));
+        if header.fetch_or(chunk::BITS + part.bit / 64, bit, Release) & bit == 0 {
             let counts = self.counts()?;
-            let free = counts.load(room.count_word, Relaxed);
-            counts.store(room.count_word, free.saturating_sub(1), Relaxed);
+            let free = counts.load(part.count_word, Relaxed);
+            counts.store(part.count_word, free.saturating_sub(1), Relaxed);
         }
         Ok(())
     }
 
-    pub(crate) fn clear_bit(&self, room: Allocation) -> Result<(), EngineError> {
-        let (header, bit) = (self.chunk_header(room.chunk)?, 1 << (room.bit % 64));
-        if header.fetch_and(chunk::BITS + room.bit / 64, !bit, Release) & bit != 0 {
-            self.counts()?.fetch_add(room.count_word, 1, Relaxed);
+    pub(crate) fn clear_bit(&self, part: Allocation) -> Result<(), EngineError> {
+        let (header, bit) = (self.chunk_header(part.chunk)?, 1 << (part.bit % 64));
+        if header.fetch_and(chunk::BITS + part.bit / 64, !bit, Release) & bit != 0 {
+            self.counts()?.fetch_add(part.count_word, 1, Relaxed);
         }
         Ok(())
     }
@@ -377,10 +377,10 @@ impl<M: Mem> Store<M> {
         Ok(fits.then_some(Allocation { at, class, chunk: number, bit, count_word }))
     }
 
-    pub(crate) fn is_taken(&self, room: Allocation) -> Result<bool, EngineError> {
-        let at = room.chunk * CHUNK;
+    pub(crate) fn is_taken(&self, part: Allocation) -> Result<bool, EngineError> {
+        let at = part.chunk * CHUNK;
         let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
-        Ok(header.load(chunk::BITS + room.bit / 64, Relaxed) >> (room.bit % 64) & 1 != 0)
+        Ok(header.load(chunk::BITS + part.bit / 64, Relaxed) >> (part.bit % 64) & 1 != 0)
     }
 
     /// Returns the offsets of the allocated parts of a chunk.
@@ -414,21 +414,21 @@ impl<M: Mem> Store<M> {
 
     /// Whether a record of the handle's class can begin at its offset.
     pub(crate) fn records_lie_at(&self, handle: Handle) -> Result<bool, EngineError> {
-        Ok(self.record_at(handle.at)?.is_some_and(|room| handle.is_of(room.class)))
+        Ok(self.record_at(handle.at)?.is_some_and(|part| handle.is_of(part.class)))
     }
 
     pub(crate) fn free_record(&self, handle: Handle) -> Result<(), EngineError> {
-        if let Some(room) = self.record_at(handle.at)? {
-            self.clear_bit(room)?;
-            self.live_mut()?.store(SizeClass::records(room.class).hint, room.chunk, Relaxed);
+        if let Some(part) = self.record_at(handle.at)? {
+            self.clear_bit(part)?;
+            self.live_mut()?.store(SizeClass::records(part.class).hint, part.chunk, Relaxed);
         }
         Ok(())
     }
 
     pub(crate) fn free_block(&self, at: u64) -> Result<(), EngineError> {
-        if let Some(room) = self.allocation_at(at, kind::BLOCKS)? {
-            self.clear_bit(room)?;
-            self.live_mut()?.store(SizeClass::blocks(room.class).hint, room.chunk, Relaxed);
+        if let Some(part) = self.allocation_at(at, kind::BLOCKS)? {
+            self.clear_bit(part)?;
+            self.live_mut()?.store(SizeClass::blocks(part.class).hint, part.chunk, Relaxed);
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ impl ExtentLocation {
     /// Returns the offset of its data.
     pub(crate) fn data(self) -> u64 {
         match self {
-            Self::Part(room, _) => room.at + extent::HEAD,
+            Self::Part(part, _) => part.at + extent::HEAD,
             Self::Run(first, _) => first * CHUNK + CHUNK_HEADER,
         }
     }
@@ -60,10 +60,10 @@ impl<M: Mem> Store<M> {
         let full = || -> Result<EngineError, EngineError> {
             Ok(EngineError::Full { needed, free: self.space()?.free })
         };
-        if let Some(class) = EXTENT_CLASSES.iter().position(|room| *room as u64 >= needed) {
+        if let Some(class) = EXTENT_CLASSES.iter().position(|size| *size as u64 >= needed) {
             let cut = SizeClass::extents(class);
             return match self.find_space(cut, |_| Ok(()))? {
-                Some(room) => Ok(ExtentLocation::Part(room, cut)),
+                Some(part) => Ok(ExtentLocation::Part(part, cut)),
                 None => Err(full()?),
             };
         }
@@ -121,8 +121,8 @@ impl<M: Mem> Store<M> {
             return Ok(false);
         }
         match place {
-            ExtentLocation::Part(room, cut) => {
-                self.clear_bit(room)?;
+            ExtentLocation::Part(part, cut) => {
+                self.clear_bit(part)?;
                 self.free_if_empty(at / CHUNK, cut)?;
             }
             ExtentLocation::Run(first, span) => {
@@ -157,13 +157,13 @@ impl<M: Mem> Store<M> {
             let span = self.run_len(number)?.min(chunks - number);
             return Ok((span > 0).then_some(ExtentLocation::Run(number, span)));
         }
-        let room = match at.checked_sub(extent::HEAD) {
+        let part = match at.checked_sub(extent::HEAD) {
             Some(head) if found == kind::EXTENTS => self.allocation_at(head, kind::EXTENTS)?,
             _ => None,
         };
-        let Some(room) = room else { return Ok(None) };
+        let Some(part) = part else { return Ok(None) };
         let cut = SizeClass::extents(class);
-        Ok(self.is_taken(room)?.then_some(ExtentLocation::Part(room, cut)))
+        Ok(self.is_taken(part)?.then_some(ExtentLocation::Part(part, cut)))
     }
 
     /// Returns how many bytes the extent holds whose data begin at `at`; `None` if there is none.
@@ -206,8 +206,8 @@ impl<M: Mem> Store<M> {
         Ok(false)
     }
 
-    /// Whether a living process has pinned the extent. Before, the caller has seen to it that no
-    /// current slot refers to it.
+    /// Whether a living process has pinned the extent. The caller has ensured that no current slot
+    /// refers to it.
     pub(crate) fn is_pinned(&self, at: u64) -> Result<bool, EngineError> {
         // SYNC POINT S12. Pairs with the fence in `pin`: this process sees the pin, or the reader
         // sees that the slot no longer refers to the extent.

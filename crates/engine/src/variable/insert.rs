@@ -172,7 +172,7 @@ impl<M: Mem> Store<M> {
 
     /// Finds a free block for a name that is too long for its record.
     fn find_block(&self, bytes: usize) -> Result<Allocation, EngineError> {
-        let fits = BLOCK_CLASSES.iter().position(|room| *room >= bytes);
+        let fits = BLOCK_CLASSES.iter().position(|size| *size >= bytes);
         for class in fits.unwrap_or(BLOCK_CLASSES.len())..BLOCK_CLASSES.len() {
             if let Some(room) = self.find_space(SizeClass::blocks(class), |_| Ok(()))? {
                 return Ok(room);
@@ -186,7 +186,7 @@ impl<M: Mem> Store<M> {
 /// bytes often grow, so they get a slightly larger class. A value that outgrows its record goes to
 /// an extent.
 fn classes_for(raw: &Raw<'_>) -> (usize, usize) {
-    let fits = |bytes: usize| layout::RECORD_CLASSES.iter().position(|room| *room >= bytes);
+    let fits = |bytes: usize| layout::RECORD_CLASSES.iter().position(|size| *size >= bytes);
     let least = fits(raw.inline_len()).unwrap_or(0);
     match raw.payload {
         Payload::Bytes(_) if raw.kind != slot::TOMBSTONE => (least.max(1), least),

@@ -178,6 +178,8 @@ impl<M: Mem> Store<M> {
             self.filled(extent);
             if raw.len() > extent::IN_PLACE {
                 // Of large values only the former one is kept, for readers that still copy it.
+                // The caller releases them after the unlock: that takes L, and a thread waits for
+                // one lock at a time.
                 stale = self.drop_stale(handle, former.map(State));
             }
         }
