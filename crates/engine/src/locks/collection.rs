@@ -18,7 +18,7 @@ use mapvar_os::Locks;
 /// How a record may be reclaimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Disposition {
-    /// Not at all: it holds a variable, or a removed one of which the file still has the value.
+    /// Not at all: it holds a variable, or a removed one whose removal is not in the file yet.
     Kept,
     /// At once: no file knows of the variable.
     Erased,
@@ -128,7 +128,8 @@ impl<M: Mem> Store<M> {
                 self.retire(handle)?;
             } else if fate == Disposition::Erased {
                 line.store(record::ID, 0, Relaxed);
-                // SYNC POINT S3.
+                // SYNC POINT S3. The wake follows: a waiter compares the id, and must find the variable
+                // gone.
                 self.mem.fence(Release);
                 self.wake_waiters(handle);
                 // The index word goes before the block: finding the word needs the name, which may
