@@ -64,7 +64,7 @@ impl<M: Mem> Store<M> {
             return Ok(if chosen { Disposition::Kept } else { Disposition::Erased });
         }
         let durable = seal(state.b());
-        // SYNC POINT S15. Pairs with the Release stores of seal and epoch in `flush_once`.
+        // SYNC POINT S15. Pairs with the Release stores of seal and epoch, in `seal` and `flush_once`.
         let complete = self.live()?.load(live::EPOCH, Acquire);
         let retired = state.current() == state.b() && durable != 0 && durable <= complete;
         Ok(if retired { Disposition::Retired } else { Disposition::Kept })
@@ -128,8 +128,8 @@ impl<M: Mem> Store<M> {
                 self.retire(handle)?;
             } else if fate == Disposition::Erased {
                 line.store(record::ID, 0, Relaxed);
-                // SYNC POINT S3. The wake follows: a waiter compares the id, and must find the variable
-                // gone.
+                // SYNC POINT S3. The wake follows: a waiter compares the id, and must find the
+                // variable gone.
                 self.mem.fence(Release);
                 self.wake_waiters(handle);
                 // The index word goes before the block: finding the word needs the name, which may
