@@ -64,7 +64,7 @@ impl<M: Mem> Store<M> {
             return Ok(if chosen { Disposition::Kept } else { Disposition::Erased });
         }
         let durable = seal(state.b());
-        // SYNC POINT S15. Pairs with the Release stores of seal and epoch, in `seal` and `flush_once`.
+        // SYNC POINT S15. Pairs with the Release stores of seal (`seal`) and epoch (`flush_once`).
         let complete = self.live()?.load(live::EPOCH, Acquire);
         let retired = state.current() == state.b() && durable != 0 && durable <= complete;
         Ok(if retired { Disposition::Retired } else { Disposition::Kept })
