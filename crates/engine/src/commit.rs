@@ -1,6 +1,7 @@
-//! Transactions: many variables written as one. The holder of the transaction lock, T, marks the
-//! records, looks whether they are as expected, fills a free slot of each, and then publishes them
-//! all. From the word COMMITTED on, the next holder of T publishes in place of a dead one.
+//! Transactions: many variables written as one. The owner of the transaction lock (T) marks the
+//! records, compares them with what the transaction expects, and fills a free slot of each. Then it
+//! stores the word COMMITTED and publishes them all. If it dies after that word, the next owner of
+//! T publishes in its place; before it, nothing has happened.
 
 use crate::{
     error::{EngineError, outside},
@@ -19,45 +20,45 @@ use crate::{
 };
 use mapvar_os::{Locks, Taken};
 
-/// What a transaction does to one variable.
+/// The change of a transaction to one variable.
 #[derive(Clone, Copy, Debug)]
 pub struct TxEntry<'a> {
     /// The variable's record.
     pub handle: Handle,
-    /// What it was when the transaction looked at it.
+    /// The condition that the variable must meet.
     pub expect: Expect,
-    /// What it is to become; `None` = it is only looked at.
+    /// The new value; `None` = the variable is only compared.
     pub raw: Option<Raw<'a>>,
 }
 
-/// What came of a transaction.
+/// The outcome of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitOutcome {
     /// All of it is done.
     Committed,
-    /// Nothing is done: a variable is not as expected.
+    /// Nothing is done: a variable does not meet its condition.
     Conflict,
-    /// Nothing is done: a record is another variable's by now.
+    /// Nothing is done: a record no longer holds the variable of its handle.
     Stale,
 }
 
-/// Why not all records could be marked.
+/// The reason why not all records could be marked.
 pub(crate) enum Blocked {
-    /// The holder of L has marked it.
+    /// The owner of L has marked the record.
     Structure,
-    /// Somebody holds its lock.
+    /// Another thread holds the record's lock.
     Holder(Handle),
 }
 
-/// How often marking begins again because of others.
+/// How often marking is retried because other threads hold records.
 const TRIES: usize = 10_000;
 
-/// How often a record that somebody holds is tried again before all are let go: sets are short.
+/// How often a locked record is retried before all marks are removed: sets are short.
 const SPINS: usize = 200;
 
 impl<M: Mem> Store<M> {
-    /// Does all of `changes`, or nothing. They are of different records, and their large values lie
-    /// in extents already, which are the caller's again unless it is committed.
+    /// Makes all of `changes`, or none. They are of different records, and their large values
+    /// already lie in extents. Unless the transaction commits, those extents remain the caller's.
     pub fn transact(&self, changes: &mut [TxEntry<'_>]) -> Result<CommitOutcome, EngineError> {
         if changes.len() > marks::MOST {
             return Err(EngineError::TooMany { given: changes.len(), most: marks::MOST });
@@ -67,7 +68,8 @@ impl<M: Mem> Store<M> {
                 "it is an Atomic, which takes no part in transactions; use a variable",
             ));
         }
-        // In the order of their places, so that a journal says the same whoever wrote it.
+        // By offset: the journal does not depend on the caller's order, and `same_place` finds
+        // duplicates as neighbors.
         changes.sort_by_key(|change| change.handle.at);
         if let Some(outcome) = same_place(changes) {
             return Ok(outcome);
@@ -95,11 +97,11 @@ impl<M: Mem> Store<M> {
         Ok(outcome)
     }
 
-    /// Runs `look` while nobody can write to these records.
+    /// Runs `read` while no process can write to these records.
     pub fn with_all_marked<R>(
         &self,
         handles: &[Handle],
-        look: impl FnOnce() -> Result<R, EngineError>,
+        read: impl FnOnce() -> Result<R, EngineError>,
     ) -> Result<R, EngineError> {
         if handles.len() > marks::MOST {
             return Err(EngineError::TooMany { given: handles.len(), most: marks::MOST });
@@ -109,12 +111,13 @@ impl<M: Mem> Store<M> {
             .map(|handle| TxEntry { handle: *handle, expect: Expect::Any, raw: None })
             .collect();
         let _held = self.mark_all(&changes)?;
-        let seen = look();
+        let seen = read();
         self.unmark_all()?;
         seen
     }
 
-    /// Takes T and marks every record.
+    /// Takes T and marks every record. If one is locked, removes all marks, unlocks T, waits, and
+    /// starts again.
     fn mark_all(&self, changes: &[TxEntry<'_>]) -> Result<Transactions<'_, M>, EngineError> {
         for _ in 0..TRIES {
             let held = self.lock_transactions()?;
@@ -123,6 +126,8 @@ impl<M: Mem> Store<M> {
                 Ok(None) => return Ok(held),
                 Ok(Some(met)) => {
                     self.unmark_all()?;
+                    // No record is waited for while T is held: every other transaction and every
+                    // flush would wait too.
                     drop(held);
                     self.wait_for(&met)?;
                 }
@@ -135,11 +140,11 @@ impl<M: Mem> Store<M> {
         Err(EngineError::Contended)
     }
 
-    /// Waits for what was in the way, with T given back.
+    /// Waits for the owner of a record. T is unlocked.
     pub(crate) fn wait_for(&self, met: &Blocked) -> Result<(), EngineError> {
         match met {
             Blocked::Structure => drop(self.lock_structure()?),
-            // Waits for it, and takes it over from who is dead.
+            // Waits for the lock, or takes it over from a dead owner.
             Blocked::Holder(handle) => {
                 self.lock_record(*handle)?;
                 self.mem.unlock(handle.lock());
@@ -148,8 +153,8 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Marks one record, under T; what is in the way, where something is. Ended by
-    /// [`unmark_all`](Self::unmark_all) in each case.
+    /// Marks one record; returns the obstacle, if there is one. The caller holds T, and calls
+    /// [`unmark_all`](Self::unmark_all) in both cases.
     pub(crate) fn mark_one(&self, handle: Handle) -> Result<Option<Blocked>, EngineError> {
         self.try_mark_all(&[TxEntry { handle, expect: Expect::Any, raw: None }])
     }
@@ -157,7 +162,8 @@ impl<M: Mem> Store<M> {
     fn try_mark_all(&self, changes: &[TxEntry<'_>]) -> Result<Option<Blocked>, EngineError> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         for (number, change) in changes.iter().enumerate() {
-            // A mark is journalled before it is set.
+            // A mark is journalled before it is set: a replay could not find and remove it
+            // otherwise.
             entries.store(number, change.handle.at, Relaxed);
             // SYNC POINT S13.
             commits.store(commit::COUNT, number as u64 + 1, Release);
@@ -187,12 +193,14 @@ impl<M: Mem> Store<M> {
         Some(Blocked::Holder(handle))
     }
 
-    /// Whether a record is not as expected, now that nobody can write to it.
+    /// Returns the outcome if a record does not meet its condition. The records are marked, so no
+    /// process can write to them.
     fn unexpected(&self, changes: &[TxEntry<'_>]) -> Result<Option<CommitOutcome>, EngineError> {
         for change in changes {
             let TxEntry { handle, expect, .. } = *change;
             let lost = || outside(handle.at);
             let line = self.mem.words_mut(handle.at, record::LINE).ok_or_else(lost)?;
+            // The record may have been collected and reused before it was marked.
             if line.load(record::ID, Acquire) != handle.id {
                 return Ok(Some(gone(expect)));
             }
@@ -227,9 +235,9 @@ impl<M: Mem> Store<M> {
                 self.mark_dirty(handle.at).ok_or_else(lost)?;
             }
         }
-        // From here on a snapshot waits.
+        // From here on a snapshot waits, since it must not see a part of the transaction.
         self.live_mut()?.fetch_add(live::TSEQ, 1, AcqRel);
-        // SYNC POINT S13: the commit. From here on the next holder of T publishes.
+        // SYNC POINT S13: the commit. From here on the next owner of T publishes.
         commits.store(commit::STATUS, commit::COMMITTED, Release);
         self.apply()?;
         for change in changes {
@@ -241,8 +249,8 @@ impl<M: Mem> Store<M> {
     }
 }
 
-/// What comes of a change to a variable that is no more: what was read is not as it was; what was
-/// not read is looked for again.
+/// Returns the outcome for a variable that no longer exists: a conflict if the transaction had read
+/// it, else stale, and the caller looks it up again.
 fn gone(expect: Expect) -> CommitOutcome {
     if matches!(expect, Expect::Version(_)) {
         CommitOutcome::Conflict
@@ -251,8 +259,9 @@ fn gone(expect: Expect) -> CommitOutcome {
     }
 }
 
-/// Two variables cannot have the same record at once: one of them is no more, and the record would
-/// be marked twice, for which its first mark is in the way. `changes` are in the order of places.
+/// Returns the outcome if two changes are of one record. Two variables never have the same record
+/// at once, so one of them no longer exists. The second mark would meet the first and never
+/// succeed. `changes` are sorted by offset.
 fn same_place(changes: &[TxEntry<'_>]) -> Option<CommitOutcome> {
     let same = |pair: &&[TxEntry<'_>]| match pair {
         [one, two] => one.handle.at == two.handle.at,

@@ -1,35 +1,36 @@
-//! What stops an operation of the engine; the map makes an [`Error`] of it, with the names.
+//! The errors of the engine. The map turns each into an [`Error`] that names the operation and its
+//! object.
 
 use mapvar_os::{Error, ErrorKind, Refused};
 
 /// Why an operation on the region stopped.
 #[derive(Debug)]
 pub enum EngineError {
-    /// The region contradicts itself: what, and where.
+    /// The region contradicts itself: the inconsistency, and its offset.
     Corrupt(&'static str, u64),
-    /// No room for the record: bytes needed, bytes free.
+    /// The region has no free space for the allocation: bytes needed, bytes free.
     Full {
-        /// Bytes that the variable takes.
+        /// Bytes that the operation needs.
         needed: u64,
-        /// Bytes that are free, in all.
+        /// Bytes that are free in the whole region.
         free: u64,
     },
     /// A transaction touches too many variables.
     TooMany {
-        /// Variables.
+        /// Variables in the transaction.
         given: usize,
-        /// The most that it can touch.
+        /// The most variables that one transaction can touch.
         most: usize,
     },
-    /// An `Atomic` holds another kind.
+    /// The variable is an `Atomic`, which the operation does not fit: the message.
     WrongKind(&'static str),
     /// The region is mapped for reading.
     ReadOnly,
-    /// Others kept changing what was to be read or written.
+    /// Other writers changed the variable, or the index, at each attempt.
     Contended,
-    /// A lock was not to be had.
+    /// A lock could not be taken.
     Lock(Refused),
-    /// Something underneath, told already.
+    /// An error of a lower layer, which already has its message.
     Explained(Error),
 }
 
@@ -40,7 +41,7 @@ impl From<Error> for EngineError {
 }
 
 impl EngineError {
-    /// As the error of `operation` on `object`.
+    /// Converts the error to the one of `operation` on `object`.
     #[cold]
     pub fn during(self, operation: &'static str, object: String) -> Error {
         let error =
@@ -80,12 +81,12 @@ impl EngineError {
                 "its lock bears a mark that no operation stands for".into(),
             ),
             Self::Lock(Refused::Failed(cause)) => cause.during(operation, object),
-            Self::Explained(told) => told.during(operation, object),
+            Self::Explained(cause) => cause.during(operation, object),
         }
     }
 }
 
-/// A part of the region that should lie within it does not.
+/// Returns the error for a part of the region that should lie within it and does not.
 pub fn outside(at: u64) -> EngineError {
     EngineError::Corrupt("a part lies outside the region", at)
 }

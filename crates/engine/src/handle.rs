@@ -1,26 +1,27 @@
-//! A record that was checked to be one, as operations refer to it.
+//! A validated reference to a record, on which operations work.
 
 use crate::{
     layout::{self, Meta, record, record_bytes, slot, slot_bytes},
     mem::Mem,
 };
 
-/// A record that was found to be one: where it lies, of which class it is, and the id of the
-/// variable that it stood for.
+/// A reference to a record whose position and class were validated, with the id of the variable
+/// that it held then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle {
-    /// Where its record lies.
+    /// Offset of the record.
     pub at: u64,
-    /// The variable's id.
+    /// Id of the variable.
     pub id: u64,
-    /// Words of one of its slots: what its class comes to.
+    /// Words of one slot, which follow from the record's class.
     pub(crate) slot_words: u8,
     /// Whether it is an `Atomic`.
     pub atomic: bool,
 }
 
 impl Handle {
-    /// Checks that a record of the class in `meta` can lie at `at`.
+    /// Returns a handle if a record of the class in `meta` can lie at `at`. Every word may be
+    /// forged, so a position outside the chunks or across the end of one is refused.
     #[inline]
     pub(crate) fn checked<M: Mem>(at: u64, id: u64, meta: Meta, mem: &M) -> Option<Self> {
         let class = meta.class();
@@ -36,19 +37,19 @@ impl Handle {
             .then(|| Self::new(at, id, class, meta.atomic()))
     }
 
-    /// A record of `class` at `at`, as the caller found it.
+    /// Returns the handle of a record of `class` at `at`, which the caller has validated.
     #[inline]
     pub fn new(at: u64, id: u64, class: usize, atomic: bool) -> Self {
         Self { at, id, slot_words: (slot_bytes(class) / 8) as u8, atomic }
     }
 
-    /// All of it but the id in one word: the offset, the words of a slot from bit 56, and the flag in
-    /// bit 0.
+    /// Packs all fields but the id into one word: the offset, the words of a slot from bit 56, and
+    /// the `Atomic` flag in bit 0.
     pub fn packed(self) -> u64 {
         u64::from(self.slot_words) << 56 | self.at | u64::from(self.atomic)
     }
 
-    /// The handle of which [`packed`](Self::packed) gave this word, and with this id.
+    /// Unpacks a word of [`packed`](Self::packed), with this id.
     #[inline]
     pub fn from_packed(packed: u64, id: u64) -> Self {
         Self {
@@ -59,43 +60,43 @@ impl Handle {
         }
     }
 
-    /// Words of its record.
+    /// Returns the number of words of the record.
     #[inline]
     pub fn words(self) -> usize {
         record::LINE + slot::COUNT * usize::from(self.slot_words)
     }
 
-    /// Index of the first word of slot `number`.
+    /// Returns the index of the first word of slot `number`.
     #[inline]
     pub fn slot(self, number: usize) -> usize {
         record::LINE + (number & 3) * usize::from(self.slot_words)
     }
 
-    /// Offset of slot `number` in the region.
+    /// Returns the offset of slot `number` in the region.
     #[inline]
     pub fn slot_at(self, number: usize) -> u64 {
         self.at + self.slot(number) as u64 * 8
     }
 
-    /// Bytes of a value that its slots hold.
+    /// Returns how many bytes of a value each slot holds.
     #[inline]
     pub fn room(self) -> usize {
-        // The smallest slot is larger than its header.
+        // Cannot wrap: the smallest slot is larger than its header.
         usize::from(self.slot_words).wrapping_sub(slot::DATA) * 8
     }
 
-    /// Whether records of `class` are of its size.
+    /// Whether records of `class` have the size of this one.
     pub(crate) fn is_of(self, class: usize) -> bool {
         usize::from(self.slot_words) == slot_bytes(class) / 8
     }
 
-    /// Offset of its lock word.
+    /// Returns the offset of the record's lock word.
     #[inline]
     pub fn lock(self) -> u64 {
         self.at + record::LOCK
     }
 
-    /// Offset of its wake word.
+    /// Returns the offset of the record's wake word.
     #[inline]
     pub fn wake(self) -> u64 {
         self.at + record::WAKE

@@ -1,4 +1,4 @@
-//! A region's beginning: how it is made, whole, and how it is recognised.
+//! The beginning of a region: writing a new one, and validating an existing one.
 
 use crate::{
     layout::{self, Meta, Table, header, identity, incarnation, kind, live, record},
@@ -9,61 +9,61 @@ use crate::{
     },
 };
 
-/// What a header says, checked; and what one is made from.
+/// The content of a validated header, or of one to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Random bits that no other region has.
     pub uuid: [u64; 2],
     /// Seed of the hash of names.
     pub seed: u64,
-    /// Bytes of values that it was made for.
+    /// Bytes of values that the region was made for.
     pub size: u64,
     /// Bytes of the region when it was made.
     pub region: u64,
-    /// Bytes that it may grow to; 0 = as the system allows.
+    /// Bytes that the region may grow to; 0 = as the system allows.
     pub max_size: u64,
-    /// Whether it lives in a file.
+    /// Whether the region lives in a file.
     pub file: bool,
-    /// When it was made, in seconds since 1970.
+    /// When the region was made, in seconds since 1970.
     pub created: u64,
-    /// The process that made it.
+    /// Id of the process that made the region.
     pub creator: u32,
 }
 
-/// Why a header is not one.
+/// Why a header was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderError {
-    /// Its creator is not done.
+    /// The creator has not finished.
     NotReady,
-    /// Something else.
+    /// The bytes are no header of a map.
     NotAMap,
-    /// A version that this build does not know.
+    /// The header has a version that this build does not know.
     Version(u32),
-    /// This version, laid out by a build with other constants.
+    /// The header has this version, but a build with other constants wrote it.
     Layout,
-    /// It contradicts itself.
+    /// The header contradicts itself.
     Corrupt(&'static str),
-    /// Shorter than it says.
+    /// The region is shorter than the header says.
     Truncated {
-        /// Bytes that it says it has.
+        /// Bytes that the header claims.
         said: u64,
     },
 }
 
-/// Whose boot and file a region's locks are of.
+/// The boot and the file that a region's locks belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The boot of the machine.
+    /// Boot id of the machine.
     pub boot: [u64; 2],
-    /// Volume, file and birth of the file.
+    /// Volume, file id and birth time of the file.
     pub file: [u64; 3],
-    /// The namespace that process ids are of.
+    /// The namespace of the process ids.
     pub pid_namespace: u64,
 }
 
 impl Identity {
-    /// What the sector says; `None` where it was not written whole. `words` begin at
-    /// [`identity::AT`].
+    /// Reads the identity sector, whose words begin at [`identity::AT`]; `None` if it was not
+    /// written whole.
     pub fn read(words: impl Load) -> Option<Self> {
         let word = |at| words.load(at, Relaxed);
         let identity = Self {
@@ -74,7 +74,7 @@ impl Identity {
         (word(identity::CRC) == identity.crc()).then_some(identity)
     }
 
-    /// Writes the sector.
+    /// Writes the identity sector.
     pub fn write(&self, words: impl StoreWords) {
         let put = |at, value| words.store(at, value, Relaxed);
         put(identity::BOOT, self.boot[0]);
@@ -91,23 +91,23 @@ impl Identity {
         for word in self.boot.iter().chain(&self.file).chain([&self.pid_namespace]) {
             crc.update(&word.to_le_bytes());
         }
-        // Never 0: a sector of zeros is no identity.
+        // Never 0: otherwise a sector of zeros would count as an identity.
         u64::from(crc.finalize()) | 1 << 32
     }
 }
 
-/// Bytes of a region with room for `size` bytes of values: header and index, two chunks to spare,
-/// and eight times the size, since each variable has four slots and is put into a class of records;
-/// four times where it is above a MiB, where variables are taken to be larger.
+/// Returns the length of a region for `size` bytes of values: header and index, two spare chunks,
+/// and eight times the size. The factor covers four slots for each variable and the rounding to
+/// record classes. Above 1 MiB it is four, since larger maps are expected to hold larger variables.
 pub fn region_bytes(size: u64) -> Option<u64> {
-    let room = size.checked_mul(8)?.min(size.checked_mul(4)?.checked_add(4 << 20)?);
-    let chunks = room.div_ceil(layout::CHUNK) + layout::META_CHUNKS + 2;
+    let area = size.checked_mul(8)?.min(size.checked_mul(4)?.checked_add(4 << 20)?);
+    let chunks = area.div_ceil(layout::CHUNK) + layout::META_CHUNKS + 2;
     (chunks <= layout::MOST_CHUNKS).then_some(chunks * layout::CHUNK)
 }
 
-/// Writes an empty region into zeroed memory. `words` are all of its first
-/// `META_CHUNKS * CHUNK` bytes. The first word is stored last, with Release: an opener that sees it
-/// sees the rest.
+/// Writes an empty region into zeroed memory. `words` are the first `META_CHUNKS * CHUNK` bytes.
+///
+/// The first word is stored last, with Release. An opener that sees it sees all the others.
 pub fn format(words: impl StoreWords, facts: &Facts) {
     let put = |at: u64, index: usize, value| words.store((at / 8) as usize + index, value, Relaxed);
 
@@ -131,11 +131,13 @@ pub fn format(words: impl StoreWords, facts: &Facts) {
     put(header::AT, header::CREATED, facts.created);
     put(header::AT, header::CREATOR, u64::from(facts.creator));
     put(header::AT, header::CRC, header_crc(words));
+    // Pairs with the Acquire load in `examine`. Stored earlier, an opener could map a half-written
+    // region.
     words.store(header::MAGIC, layout::MAGIC, Release);
 }
 
-/// Chunks from `first` on that hold chunk tables, in a region of `chunks` chunks; whoever makes or
-/// lengthens the region marks them.
+/// Returns the chunks from `first` on that hold chunk tables, in a region of `chunks` chunks. The
+/// process that creates or grows the region marks them.
 pub fn table_chunks(first: u64, chunks: u64) -> impl Iterator<Item = u64> {
     let groups = std::iter::successors(Some(layout::TABLE_WORDS), |group| group.checked_mul(2));
     groups
@@ -144,9 +146,9 @@ pub fn table_chunks(first: u64, chunks: u64) -> impl Iterator<Item = u64> {
         .filter(move |chunk| (first..chunks).contains(chunk))
 }
 
-/// Reads a header: `words` are the first 64 words, `bytes` the region's real length.
+/// Validates a header: `words` are the first 64 words, `bytes` the region's real length.
 pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, HeaderError> {
-    // Pairs with the Release store in `format`.
+    // Pairs with the Release store of the magic word in `format`.
     match words.load(header::MAGIC, Acquire) {
         layout::MAGIC => {}
         0 => return Err(HeaderError::NotReady),
@@ -155,7 +157,7 @@ pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, HeaderError> {
     let word = |at| words.load(at, Relaxed);
     let version = word(header::VERSION);
     if version & !header::FILE != layout::VERSION {
-        // An unknown flag counts as a version of its own.
+        // An unknown flag counts as another version.
         return Err(HeaderError::Version(version as u32));
     }
     let facts = Facts {
@@ -186,7 +188,7 @@ pub fn examine(words: impl Load, bytes: u64) -> Result<Facts, HeaderError> {
     Ok(facts)
 }
 
-/// The checksum of a header, of which the word for it counts as 0.
+/// Returns the checksum of a header, with its own word taken as 0.
 pub fn header_crc(words: impl Load) -> u64 {
     let mut crc = crc32fast::Hasher::new();
     for at in header::VERSION..header::WORDS {
@@ -196,7 +198,7 @@ pub fn header_crc(words: impl Load) -> u64 {
     u64::from(crc.finalize())
 }
 
-/// The checksum in a record's meta word.
+/// Returns the checksum in a record's meta word.
 pub fn meta_crc(id: u64, meta: Meta, name: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&(id & !record::RETIRED).to_le_bytes());
@@ -205,7 +207,7 @@ pub fn meta_crc(id: u64, meta: Meta, name: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// The checksum of a chunk's header.
+/// Returns the checksum of a chunk's header.
 pub fn chunk_crc(mark: u64, number: u64, uuid: u64, id: u64) -> u64 {
     let mut crc = crc32fast::Hasher::new();
     for word in [mark, number, uuid, id] {

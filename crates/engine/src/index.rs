@@ -1,4 +1,4 @@
-//! Names to records: open addressing over words of the region.
+//! The index, from names to records: open addressing over words of the region.
 
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
@@ -15,13 +15,13 @@ use crate::{
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// A name that is looked for, with its hash.
+/// A name to look up, with its hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
     pub(crate) name: &'a [u8],
-    /// Its hash, by the seed of the region.
+    /// Hash of the name, with the seed of the region.
     pub hash: u64,
-    /// The name as words, padded with zeros, as far as a record holds it.
+    /// The part of the name that lies in its record, as words padded with zeros.
     head: [u64; HEAD],
 }
 
@@ -29,10 +29,10 @@ pub struct Query<'a> {
 const HEAD: usize = record::NAME_BYTES / 8;
 
 impl<'a> Query<'a> {
-    /// The name `name`, in a region of this seed.
+    /// Hashes the name `name` for a region with this seed.
     #[inline(always)]
     pub fn new(name: &'a [u8], seed: u64) -> Self {
-        // Word by word: a loop over the whole ones was made a call of `memcpy`.
+        // Word by word: the compiler turned a loop over the whole words into a call of `memcpy`.
         let (whole, _) = name.as_chunks::<8>();
         let word = |number: usize| match whole.get(number) {
             Some(bytes) => u64::from_le_bytes(*bytes),
@@ -47,13 +47,13 @@ impl<'a> Query<'a> {
     }
 }
 
-/// A line of the index lies outside the region. Small, for the fast path.
+/// A line of the index lies outside the region. Small, since the fast path returns it.
 pub(crate) struct Outside(u64);
 
-/// How often a lookup begins again because the index changed under it.
+/// How often a lookup is retried because the index changed during it.
 const LOOKUPS: usize = 64;
 
-/// A word of the index that can take a name.
+/// An index word that can take a name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Vacancy {
     at: u64,
@@ -62,13 +62,13 @@ pub(crate) struct Vacancy {
 }
 
 impl<M: Mem> Store<M> {
-    /// The hashed form of a name in this region.
+    /// Hashes a name for this region.
     #[inline]
     pub fn query<'a>(&self, name: &'a [u8]) -> Query<'a> {
         Query::new(name, self.seed)
     }
 
-    /// Finds the record of a name. It may be of a variable that was removed: reading tells.
+    /// Returns the record of a name. Its variable may be removed; only a read tells.
     #[inline]
     pub fn find(&self, query: Query<'_>) -> Result<Option<Handle>, EngineError> {
         match self.hit(&query) {
@@ -77,11 +77,13 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// The record of a name, if a first look finds it. A miss means nothing yet.
+    /// Returns the record of a name if one unchecked probe finds it. A miss proves nothing: the
+    /// index may have changed during the probe.
     #[inline(always)]
     pub fn hit(&self, query: &Query<'_>) -> Option<Handle> {
         let words = self.mem.mapped_words(live::AT, live::WORDS)?;
-        // SYNC POINT S6.
+        // SYNC POINT S6. Pairs with the Release store of the root in `rebuild_with`: the new index
+        // is seen whole.
         let table = Table::of_root(words.load(live::ROOT, Acquire));
         self.probe(table, query).ok().flatten()
     }
@@ -91,16 +93,20 @@ impl<M: Mem> Store<M> {
     fn find_slowly(&self, query: Query<'_>) -> Result<Option<Handle>, EngineError> {
         for _ in 0..LOOKUPS {
             let words = self.mem.words(live::AT, live::WORDS).ok_or_else(|| outside(live::AT))?;
-            // SYNC POINT S7 then S6: index_seq BEFORE root, so that a miss is known to be of the
-            // index that was current all the time.
+            // SYNC POINT S7, then S6: index_seq is loaded BEFORE the root. In the other order, a
+            // miss in an index that was replaced in between would count.
             let seq = words.load(live::INDEX_SEQ, Acquire);
             let table = Table::of_root(words.load(live::ROOT, Acquire));
-            // Both may lie where the region has grown to.
+            // The index, and the records in it, may lie in a part by which the region has grown.
+            // This maps it.
             let _ = self.chunk_count()?;
             let found = self.probe(table, &query).map_err(|Outside(at)| outside(at))?;
             if found.is_some() {
                 return Ok(found);
             }
+            // SYNC POINT S9. Pairs with the Release fences before chunks are reused: if the probe
+            // read a word of a reused chunk, the load below sees the index_seq that was counted
+            // before.
             self.mem.fence(Acquire);
             if words.load(live::INDEX_SEQ, Acquire) == seq {
                 return Ok(None);
@@ -119,7 +125,8 @@ impl<M: Mem> Store<M> {
                 if word == index_word::EMPTY {
                     return Ok(None);
                 }
-                // A tombstone names no record: it lies where none can be.
+                // A tombstone passes too if the fingerprint is 0. It leads to an offset at which no
+                // record can lie.
                 if index_word::fits(word, query.hash)
                     && let Some(handle) = self.names(index_word::record(word), query)
                 {
@@ -130,12 +137,13 @@ impl<M: Mem> Store<M> {
         Ok(None)
     }
 
-    /// The handle of the record at `at`, if it bears `name` and is one at all: the word that led
-    /// here may be anything.
+    /// Returns the handle of the record at `at`, if it is a valid one and bears the name. The index
+    /// word that led here may hold anything.
     #[inline(always)]
     fn names(&self, at: u64, query: &Query<'_>) -> Option<Handle> {
         let line = self.mem.mapped_words(at, record::LINE)?;
-        // SYNC POINT S4: what was written before the id is seen.
+        // SYNC POINT S4. Pairs with the Release store of the id in `insert_once`: name, meta and
+        // first slot are seen as they were before it.
         let id = line.load(record::ID, Acquire);
         if id == 0 || id & record::RETIRED != 0 {
             return None;
@@ -145,13 +153,13 @@ impl<M: Mem> Store<M> {
         if meta.name_len() != query.name.len() || !self.name_is(line, meta, query) {
             return None;
         }
-        // SYNC POINT S3: if the record was remade meanwhile, its id tells.
+        // SYNC POINT S3: the second load of the id shows whether the record was remade meanwhile.
         self.mem.fence(Acquire);
         (line.load(record::ID, Relaxed) == id).then_some(handle)
     }
 
-    /// Whether the name stands there word by word, padded with zeros: else no lookup finds it, whatever
-    /// [`name_of`](Self::name_of) makes of it.
+    /// Whether the name lies there word by word, padded with zeros. A name with other padding is
+    /// never found, even if [`name_of`](Self::name_of) returns it.
     #[inline(always)]
     pub(crate) fn name_is(&self, line: M::Words<'_>, meta: Meta, query: &Query<'_>) -> bool {
         let inline = inline_bytes(meta);
@@ -164,7 +172,8 @@ impl<M: Mem> Store<M> {
         })
     }
 
-    /// Whether a name that is too long for its record is `name`, in the record and in its block.
+    /// Whether a name that is too long for its record is `name`, by its prefix in the record and by
+    /// its block.
     #[inline(never)]
     pub(crate) fn long_name_is(&self, line: M::Words<'_>, inline: usize, name: &[u8]) -> bool {
         let prefix = inline - 8;
@@ -183,7 +192,8 @@ impl<M: Mem> Store<M> {
         line.is_some_and(|line| line.load(record::NAME, Relaxed) as u8 == byte)
     }
 
-    /// The name of the record at `at`, whatever its id says; `None` where it makes no sense.
+    /// Returns the name of the record at `at`, whatever its id; `None` if its length or block is
+    /// invalid.
     pub fn name_of(&self, at: u64) -> Option<Vec<u8>> {
         let line = self.mem.words(at, record::LINE)?;
         let meta = Meta(line.load(record::META, Relaxed));
@@ -203,7 +213,7 @@ impl<M: Mem> Store<M> {
         Some(name)
     }
 
-    /// Whether the index has room for one name more without being rebuilt.
+    /// Whether one more name fits the index at its greatest load, 0.7.
     pub(crate) fn index_has_space(&self) -> Result<bool, EngineError> {
         let words = self.live()?;
         let table = Table::of_root(words.load(live::ROOT, Relaxed));
@@ -211,8 +221,8 @@ impl<M: Mem> Store<M> {
         Ok(used.saturating_add(1).saturating_mul(10) <= table.lines.saturating_mul(8 * 7))
     }
 
-    /// The word into which a new name goes, under L: the first tombstone or empty word. `None`
-    /// where the probe bound is reached.
+    /// Returns the word for a new name: the first tombstone or empty word on its probe path. `None`
+    /// if the probe bound is reached. The caller holds L.
     pub(crate) fn vacancy(&self, table: Table, hash: u64) -> Result<Option<Vacancy>, EngineError> {
         let mut tombstone = None;
         for step in 0..layout::PROBE_LINES.min(table.lines) {
@@ -233,9 +243,11 @@ impl<M: Mem> Store<M> {
         Ok(tombstone)
     }
 
-    /// Puts `record` into its place, under L.
+    /// Stores the index word of `record`. The caller holds L.
     pub(crate) fn link(&self, place: Vacancy, hash: u64, record: u64) -> Result<(), EngineError> {
         let line = self.mem.words_mut(place.at, 8).ok_or_else(|| outside(place.at))?;
+        // Pairs with the Acquire load in `probe`. The word leads to a record without an id until
+        // the insertion stores the id (S4).
         line.store(place.slot, index_word::new(hash, record), Release);
         if place.empty {
             self.live_mut()?.fetch_add(live::INDEX_USED, 1, Relaxed);
@@ -243,8 +255,8 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Takes the word of `record` out of the index, under L, if it stands there. Nothing is done
-    /// for a name that makes no sense.
+    /// Replaces the index word of `record` by a tombstone, if it has one. Does nothing for an
+    /// invalid name. The caller holds L.
     pub fn unlink(&self, record: u64) -> Result<(), EngineError> {
         let live = self.live_mut()?;
         if let Some(name) = self.name_of(record) {
@@ -261,13 +273,15 @@ impl<M: Mem> Store<M> {
                 }
             }
         }
-        // SYNC POINT S7: a lookup that found nothing looks again.
+        // SYNC POINT S7. Pairs with the loads of index_seq in `find_slowly`. A name that was
+        // removed and inserted again may get a word that a running lookup has already passed;
+        // without the increment that lookup would report it absent.
         live.fetch_add(live::INDEX_SEQ, 1, Release);
         Ok(())
     }
 
-    /// Tombstones before an empty word are not needed by any probe: no name was put beyond it.
-    /// Makes them empty, backwards within the line, so that lookups of absent names stay short.
+    /// Makes the tombstones before an empty word empty, backwards within the line, so that lookups
+    /// of absent names stay short. No probe needs them: no name was put beyond the empty word.
     fn sweep_tombstones(&self, table: Table, at: u64, slot: usize) -> Result<(), EngineError> {
         let line = self.mem.words_mut(at, 8).ok_or_else(|| outside(at))?;
         let next = if slot < 7 {
@@ -291,15 +305,15 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Makes a new index, larger if most of the old one is names and not tombstones, and publishes
-    /// it. Under L, with nothing in the journal.
+    /// Builds and publishes a new index, with more lines if names and not tombstones fill the old
+    /// one. The caller holds L, and the journal is empty.
     pub fn rebuild(&self) -> Result<(), EngineError> {
         let live = self.live_mut()?;
         let old = Table::of_root(live.load(live::ROOT, Relaxed));
         let mut names = 0;
         self.each_word(old, |_| names += 1)?;
         let mut lines = if names * 20 >= old.lines * 8 * 7 { old.lines * 2 } else { old.lines };
-        // A line that overflows at a low load means hostile names; a few doublings and no more.
+        // A line that overflows at a low load means forged names: a few doublings, then an error.
         for _ in 0..3 {
             if self.rebuild_with(old, lines)? {
                 return Ok(());
@@ -309,8 +323,8 @@ impl<M: Mem> Store<M> {
         Err(EngineError::Corrupt("the index overflows at a low load", old.at))
     }
 
-    /// Sees that the index has words for `places` records, while there are chunks for a larger one:
-    /// later all of them may be cut up for records. Under L, with nothing in the journal.
+    /// Enlarges the index until it has words for `places` records. It does so while chunks are free
+    /// for it: later all of them may hold records. The caller holds L, and the journal is empty.
     pub fn make_index_fit(&self, places: u64) -> Result<(), EngineError> {
         let old = Table::of_root(self.live()?.load(live::ROOT, Relaxed));
         let mut lines = old.lines;
@@ -322,7 +336,7 @@ impl<M: Mem> Store<M> {
         }
         match self.rebuild_with(old, lines) {
             Ok(_) => Ok(()),
-            // No room for it: the old one serves until its probe bound.
+            // No run of chunks is free: the old index serves until its probe bound.
             Err(EngineError::Full { .. }) if !self.can_grow()? => Ok(()),
             Err(trouble) => Err(trouble),
         }
@@ -333,20 +347,23 @@ impl<M: Mem> Store<M> {
         let chunks = (lines * 64).div_ceil(layout::CHUNK);
         let Some(first) = self.free_run(chunks)? else {
             return Err(EngineError::Full {
-                // A table may lie in its way.
+                // The chunks must be contiguous; a table may interrupt a longer free span.
                 needed: chunks.saturating_mul(layout::CHUNK),
                 free: self.free_chunks()? * layout::CHUNK,
             });
         };
         let new = Table { at: first * layout::CHUNK, lines };
         let journal = self.journal()?;
+        // Journalled before the chunks are allocated: a death in between would leak them.
         journal.store(journal::OLD, old.root(), Relaxed);
         journal.store(journal::NEW, new.root(), Relaxed);
         journal.store(journal::OPERATION, journal::ROOT, Release);
         self.set_run(first, chunks, kind::INDEX)?;
         let words =
             self.mem.words_mut(new.at, (lines * 8) as usize).ok_or_else(|| outside(new.at))?;
-        // SYNC POINT S9: the chunks may have been an index that somebody still looks in.
+        // SYNC POINT S9. Pairs with the Acquire fence in `find_slowly`: the chunks may have been an
+        // index that a lookup still reads. If it reads a word stored below, it also sees the
+        // index_seq that was counted when that index was replaced.
         self.mem.fence(Release);
         for at in 0..(lines * 8) as usize {
             words.store(at, index_word::EMPTY, Relaxed);
@@ -364,13 +381,13 @@ impl<M: Mem> Store<M> {
                         used += 1;
                     }
                 }
-                // A word that does not fit its record's name is a forgery; nobody finds it anyway.
+                // A word that does not fit its record's name is forged; no lookup finds it.
                 Ok(Some(_)) => {}
                 _ => fits = false,
             }
         })?;
         if fits {
-            // SYNC POINT S6, then S7.
+            // SYNC POINT S6, the publication; S7 follows in `replay_root`.
             live.store(live::ROOT, new.root(), Release);
             live.store(live::INDEX_USED, used, Relaxed);
         }
@@ -378,13 +395,16 @@ impl<M: Mem> Store<M> {
         Ok(fits)
     }
 
-    /// Ends a rebuilding, whether it was published or not: idempotent.
+    /// Completes a rebuild if it was published, else undoes it. Idempotent: each step may be
+    /// repeated after a death.
     pub(crate) fn replay_root(&self) -> Result<(), EngineError> {
         let live = self.live_mut()?;
         let journal = self.journal()?;
         let old = Table::of_root(journal.load(journal::OLD, Relaxed));
         let new = Table::of_root(journal.load(journal::NEW, Relaxed));
         let published = Table::of_root(live.load(live::ROOT, Relaxed)) == new;
+        // Counted before the old chunks become free: the Release fence of their next user (S9) then
+        // carries it to lookups that still read them.
         if published {
             live.fetch_add(live::INDEX_SEQ, 1, Release);
         }
@@ -395,7 +415,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Gives back the chunks of an index, if they are ones.
+    /// Frees the chunks of an index, as far as they are chunks of an index.
     fn free_index(&self, table: Table) -> Result<(), EngineError> {
         let first = table.at / layout::CHUNK;
         if table.chunks() == 0 || !table.at.is_multiple_of(layout::CHUNK) {
@@ -405,7 +425,7 @@ impl<M: Mem> Store<M> {
         for number in first..end {
             match self.chunk_kind(number)? {
                 (kind::INDEX, _) => self.set_chunk(number, kind::FREE, 0)?,
-                // Of one that somebody died freeing, or before he had made all of it.
+                // The process died while it freed them, or before it had allocated all of them.
                 (kind::FREE, _) => {}
                 _ => break,
             }
@@ -427,14 +447,14 @@ impl<M: Mem> Store<M> {
     }
 }
 
-/// Bytes of a name that fit the record itself; a longer one has 8 less there, and the offset of its
-/// block.
+/// Returns how many bytes of a name fit the record itself. A longer name has 8 bytes less there,
+/// and then the offset of its block.
 #[inline]
 pub fn inline_bytes(meta: Meta) -> usize {
     if meta.atomic() { record::ATOMIC_NAME_BYTES } else { record::NAME_BYTES }
 }
 
-/// The last `len % 8` bytes of a name as a word, padded with zeros.
+/// Returns the last `len % 8` bytes of a name as a word, padded with zeros.
 #[inline]
 fn tail(name: &[u8]) -> u64 {
     let (_, rest) = name.as_chunks::<8>();

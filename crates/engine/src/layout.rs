@@ -1,5 +1,5 @@
-//! Where everything lies in a region: the only place with offsets and sizes. `docs/FORMAT.md` draws
-//! it; a test holds the two together.
+//! The layout of a region: the only place with offsets and sizes. `docs/FORMAT.md` describes it,
+//! and a test compares the two.
 
 #![allow(
     missing_docs,
@@ -15,7 +15,7 @@
 pub const MAGIC: u64 = u64::from_le_bytes(*b"MAPVAR\r\n");
 /// Version of the format.
 pub const VERSION: u64 = 1;
-/// Tells apart builds whose constants differ though the version is the same.
+/// Distinguishes builds whose constants differ although the version is the same.
 pub const LAYOUT: u64 = {
     let parts = [
         CHUNK,
@@ -43,7 +43,7 @@ pub const LAYOUT: u64 = {
     sum
 };
 
-/// Words of the header, by index. Immutable once published.
+/// Words of the header, by index. They never change once the region is published.
 pub mod header {
     pub const AT: u64 = 0;
     pub const WORDS: usize = 64;
@@ -65,8 +65,8 @@ pub mod header {
     pub const FILE: u64 = 1 << 32;
 }
 
-/// Words of the identity sector: what tells whether locks and caches in the region are of this boot
-/// and this file.
+/// Words of the identity sector, which says to which boot and which file the region's locks and
+/// cached pages belong.
 pub mod identity {
     pub const AT: u64 = 0x200;
     pub const WORDS: usize = 7;
@@ -85,7 +85,8 @@ pub mod incarnation {
     pub const COUNT: usize = 0;
 }
 
-/// What says that an epoch reached the file whole: two, a sector each, written in turns.
+/// The superblocks, which say that an epoch reached the file whole: two, a sector each, written in
+/// turns.
 pub mod superblock {
     pub const AT: [u64; 2] = [0x800, 0xa00];
     pub const WORDS: usize = 6;
@@ -93,12 +94,12 @@ pub mod superblock {
     /// Slots that the epoch sealed, and the sum of their hashes.
     pub const COUNT: usize = 1;
     pub const SUM: usize = 2;
-    /// The same of every variable's durable slot.
+    /// The same for the newest durable slot of every variable, tombstones excepted.
     pub const ALL_COUNT: usize = 3;
     pub const ALL_SUM: usize = 4;
     pub const CHECK: usize = 5;
 
-    /// Numbers so far above the highest good epoch are none.
+    /// A number further than this above the highest good epoch is corrupt and does not count.
     pub const FARTHEST: u64 = 1 << 32;
 }
 
@@ -110,51 +111,51 @@ pub mod live {
     pub const ROOT: usize = 0;
     pub const INDEX_SEQ: usize = 1;
     pub const BIRTHS: usize = 8;
-    /// A 32-bit word: woken when a variable is born. Byte offset in the region.
+    /// A 32-bit word: woken when a variable is made. Byte offset in the region.
     pub const BIRTHS_WAKE: u64 = AT + 72;
-    /// The same: woken when a variable is born, or any changed that is waited for.
+    /// A 32-bit word: woken when a variable is made, and when one changes that has WAIT. Byte
+    /// offset in the region.
     pub const CHANGES_WAKE: u64 = AT + 76;
-    /// Odd while a transaction is being applied; grows by 2 with each.
+    /// Odd while a transaction is being applied; each transaction adds 2.
     pub const TSEQ: usize = 16;
     /// Last complete flush epoch.
     pub const EPOCH: usize = 24;
-    /// Number of the next flush epoch.
+    /// Number of the next flush epoch. A number once taken is never taken again.
     pub const NEXT_EPOCH: usize = 25;
-    /// Versions begin above this.
+    /// Ids and versions of this incarnation begin above this.
     pub const VERSION_BASE: usize = 26;
-    /// Two words with a bit for each seat that may have a pin.
+    /// Two words with a bit for each seat that has ever had a pin.
     pub const PINS: usize = 27;
-    /// F: token of the seat of who flushes; 0 = nobody.
+    /// The flush lock (F): token of the flusher's seat; 0 = free.
     pub const FLUSHER: usize = 29;
-    /// Not 0: the disk failed. Recovery takes it away.
+    /// Not 0: a write to the disk failed. Only a recovery clears it.
     pub const FAILED: usize = 30;
-    /// Not 0: the next flush counts all durable slots anew.
+    /// Not 0: the next flush counts all durable slots instead of updating the last count.
     pub const RECOUNT: usize = 31;
-    /// How many `Atomic`s were ever made: if none, no flush looks for any.
+    /// How many `Atomic`s were ever made. While it is 0, a flush searches for none.
     pub const ATOMICS: usize = 42;
-    /// The structural lock L, a 32-bit word. Byte offset in the region.
+    /// The structure lock (L), a 32-bit word. Byte offset in the region.
     pub const LOCK_L: u64 = AT + 256;
-    /// The transaction lock T. Byte offset in the region.
+    /// The transaction lock (T), a 32-bit word. Byte offset in the region.
     pub const LOCK_T: u64 = AT + 320;
-    /// How many chunks the region has.
+    /// Number of chunks in the region.
     pub const CHUNKS: usize = 48;
-    /// Where to look first for a free chunk, and for free room of each class: hints only.
+    /// Where a search for a free chunk, and for a free part of each class, begins: hints only.
     pub const FREE_HINT: usize = 49;
     pub const CLASS_HINT: usize = 50;
-    // 50..=53 records by class, 54..=57 blocks by class
-    // 58: live plus tombstones in the index; 59: offset of more participants
-    /// How many index words are not empty: of variables, and tombstones.
+    // 50..=53 records by class, 54..=57 blocks by class; 59 is reserved for more participants
+    /// Index words that are not empty: names and tombstones.
     pub const INDEX_USED: usize = 58;
-    /// Where to look for room for an extent: of class 0..=6, then for a run of chunks.
+    /// Where a search for a free extent begins: of class 0..=6, then for a run of chunks.
     pub const EXTENT_HINT: usize = 33;
     pub const RUN_HINT: usize = 41;
 }
 
-/// The journal of L: what its holder is about, for whoever takes over.
+/// The journal of L: the operation of its owner, for the next owner if that one dies.
 pub mod journal {
     pub const AT: u64 = 0x1200;
     pub const WORDS: usize = 8;
-    /// Stored last when an operation begins, first when it is done.
+    /// Stored last when an operation begins, and as 0 when it ends.
     pub const OPERATION: usize = 0;
     pub const RECORD: usize = 1;
     pub const BLOCK: usize = 2;
@@ -165,53 +166,53 @@ pub mod journal {
     pub const INSERT: u64 = 1;
     pub const UNLINK: u64 = 2;
     pub const ROOT: u64 = 3;
-    /// A run of chunks is taken or given back: its first chunk in `OLD`, their number in `NEW`.
+    /// A run of chunks is being reserved: its first chunk in `OLD`, their number in `NEW`.
     pub const RUN: u64 = 4;
 }
 
-/// How much room there is: hints, exact to within one for each death of a holder of L.
+/// Counts of free space: hints, exact to within one for each death of an owner of L.
 pub mod room {
     pub const AT: u64 = 0x1240;
     pub const WORDS: usize = 17;
-    /// Free places in chunks of records, by class, then in chunks of blocks.
+    /// Free slots in chunks of records, by class, then in chunks of blocks.
     pub const FREE: usize = 0;
-    /// Places for records in all, free or not: the index has words for as many.
+    /// Slots for records in all, free or not: the index has words for as many.
     pub const RECORDS: usize = 8;
     /// Free extents in chunks of extents, by class.
     pub const EXTENTS: usize = 9;
-    /// Variables whose removal has left their records behind, since all of those were last looked for.
+    /// Removals that left a record behind until a flush, since all of those were last collected.
     pub const LEFT: usize = 16;
 }
 
-/// The journal of T: what its holder is about. Its entries lie apart, at [`marks::AT`].
+/// The journal of T: the transaction of its owner. Its entries lie apart, at [`marks::AT`].
 pub mod commit {
     pub const AT: u64 = 0x1300;
     pub const WORDS: usize = 2;
     /// 0, or [`COMMITTED`] from the moment at which the transaction counts as done.
     pub const STATUS: usize = 0;
-    /// Records marked, or about to be.
+    /// Number of entries: records that are marked, or are about to be.
     pub const COUNT: usize = 1;
 
     pub const COMMITTED: u64 = 1;
 }
 
-/// A word for each record that the holder of T has marked.
+/// A word for each record that the owner of T has marked.
 pub mod marks {
     pub const AT: u64 = 0x5000;
-    /// Variables that one transaction can touch.
+    /// The most variables that one transaction can touch.
     pub const MOST: usize = 512;
 
-    /// Flag: the transaction writes it, to the slot in the low two bits. The others hold the
-    /// record's offset.
+    /// Flag: the transaction writes the record, to the slot in the low two bits. The other bits
+    /// hold the record's offset.
     pub const WRITES: u64 = 4;
 }
 
-/// A word for each seat: the byte offset of the wake word on which a thread of its process sleeps, 0
-/// for none. For messages.
+/// A word for each seat: the byte offset of the wake word on which a thread of its process sleeps;
+/// 0 for none. For messages only.
 pub mod sleeping {
     pub const AT: u64 = 0x1400;
 
-    /// Offset of the word of seat `number`.
+    /// Returns the offset of the word of seat `number`.
     pub const fn at(number: usize) -> u64 {
         AT + (number % super::PARTICIPANT_SLOTS) as u64 * 8
     }
@@ -221,42 +222,44 @@ pub mod sleeping {
 pub const PARTICIPANTS: u64 = 0x2000;
 pub const PARTICIPANT_SLOTS: usize = 128;
 
-/// Below this number a process takes a seat to be seen; the others are for those who need one.
+/// A process takes a seat below this number to be seen. The others are reserved for processes that
+/// need one.
 pub const SEATS_OF_PRESENCE: usize = 96;
 
 /// Words of a participant's slot that belong to the process with the seat of that number.
 pub mod seat {
     pub const WORDS: usize = 8;
-    /// Tells apart processes that have the seat one after the other.
+    /// Distinguishes the processes that have the seat one after the other.
     pub const TOKEN: usize = 5;
-    /// Process id in the low half, and since when, in seconds since 1970, above: for messages.
+    /// Process id in the low half, and the time at which it took the seat, in seconds since 1970,
+    /// above. For messages only.
     pub const WHO: usize = 6;
-    /// The extent that the process reads, by the offset of its data; 0 = none.
+    /// Offset of the data of the extent that the process reads; 0 = none.
     pub const PIN: usize = 7;
 
-    /// Offset of the slot of seat `number`.
+    /// Returns the offset of the slot of seat `number`.
     pub const fn at(number: usize) -> u64 {
         super::PARTICIPANTS + (number % super::PARTICIPANT_SLOTS) as u64 * 64
     }
 }
 
-/// The chunk table: a word for each chunk. The first 512 lie here, the others each at the beginning
-/// of the group of chunks that they describe.
+/// The chunk table: a word for each chunk. The first 512 words lie here. The others lie at the
+/// beginning of the group of chunks that they describe.
 pub const TABLE: u64 = 0x4000;
 pub const TABLE_WORDS: u64 = 512;
 
-/// The first index; those it is doubled into lie in chunks.
+/// The first index. Its successors lie in chunks of their own.
 pub const FIRST_INDEX: u64 = 0x6000;
 pub const FIRST_INDEX_LINES: u64 = 128;
-/// A name's word lies within this many lines from its home.
+/// A name's word lies within this many lines of its home line.
 pub const PROBE_LINES: u64 = 16;
 
 /// Bytes of a chunk.
 pub const CHUNK: u64 = 0x4000;
 /// Chunks that header, live words, participants, table and first index take.
 pub const META_CHUNKS: u64 = 2;
-/// Chunks that a region can have: as many as an index word can name records in, capped to what the
-/// doubling of tables and offsets was thought through for (16 TiB).
+/// The most chunks that a region can have (16 TiB). An index word could name records in four times
+/// as many.
 pub const MOST_CHUNKS: u64 = 1 << 30;
 
 /// Bytes of a chunk's header.
@@ -266,14 +269,14 @@ pub mod chunk {
     pub const WORDS: usize = 8;
     /// Records of the chunk that were written since the last flush began, in a map of a file.
     pub const DIRTY: usize = 6;
-    /// Records that a flush has begun to write and not yet completed.
+    /// Records that a flush has begun to write and has not completed.
     pub const FLUSHING: usize = 7;
     /// `MVCH` in bits 0..=31, kind in 32..=39, class in 40..=47.
     pub const MARK: usize = 0;
     pub const NUMBER: usize = 1;
     pub const UUID: usize = 2;
     pub const CRC: usize = 3;
-    /// A bit for each part that is taken: two words in a chunk of blocks, one in the others.
+    /// A bit for each allocated part: two words in a chunk of blocks, one in the others.
     pub const BITS: usize = 4;
     /// In a chunk of records: a number that no other chunk, and no variable, ever has.
     pub const ID: usize = 5;
@@ -281,8 +284,8 @@ pub mod chunk {
     pub const MAGIC: u64 = u32::from_le_bytes(*b"MVCH") as u64;
 }
 
-/// Kinds of a chunk, in bits 0..=7 of its word in the table; bits 8..=15 class, 32..=63 chunks of
-/// the run.
+/// Kinds of a chunk, in bits 0..=7 of its word in the table. Bits 8..=15 hold the class, bits
+/// 32..=63 the chunks of the run.
 pub mod kind {
     pub const FREE: u64 = 0;
     pub const META: u64 = 1;
@@ -300,10 +303,10 @@ pub mod kind {
 
 /// Bytes of a value that a record of each class holds inline.
 pub const RECORD_CLASSES: [usize; 4] = [32, 96, 480, 1008];
-/// Bytes of a block of each class: an id and a name that is too long for its record.
+/// Bytes of a block of each class, which holds an id and a name that is too long for its record.
 pub const BLOCK_CLASSES: [usize; 4] = [128, 256, 512, 1088];
 
-/// Bytes of an extent of each class, its head included: what divides a chunk well.
+/// Bytes of an extent of each class, its head included. The sizes divide a chunk with little waste.
 pub const EXTENT_CLASSES: [usize; 7] = [256, 544, 1088, 2040, 4080, 8160, 16320];
 
 /// Words of an extent's head, which lies right before its data. In a run it is the second half of
@@ -311,20 +314,22 @@ pub const EXTENT_CLASSES: [usize; 7] = [256, 544, 1088, 2040, 4080, 8160, 16320]
 pub mod extent {
     pub const HEAD: u64 = 32;
     pub const WORDS: usize = 4;
-    /// Offset of the record that it is for.
+    /// Offset of the record whose value lies in it.
     pub const RECORD: usize = 0;
-    /// Id of the variable that it is for.
+    /// Id of the variable whose value lies in it.
     pub const ID: usize = 1;
-    /// Seat of who fills it in bits 56..=63, its token below; 0 once a slot refers to it.
+    /// Token of the process that fills it, with the seat in bits 56..=63; 0 once a slot refers to
+    /// it.
     pub const FILLER: usize = 2;
 
-    /// An extent up to this size is written in place, under the record's lock, where a free slot
-    /// has one that is large enough; a larger one is filled before the lock is taken.
+    /// An extent up to this size is rewritten in place, under the record's lock, if the free slot
+    /// already has one that is large enough. A larger one is filled before the lock is taken, so
+    /// that no other writer waits for the copy.
     pub const IN_PLACE: usize = 64 << 10;
 }
 
-/// Words of a record, by index. Words 1 is a lock and a wake word of 32 bits each and is never
-/// touched as a whole.
+/// Words of a record, by index. Word 1 is a lock word and a wake word of 32 bits each, and is never
+/// accessed as a whole.
 pub mod record {
     pub const LINE: usize = 8;
     pub const STATE: usize = 0;
@@ -337,14 +342,14 @@ pub mod record {
     /// The last word of the line: end of the name, offset of its block, or an `Atomic`'s value.
     pub const VALUE: usize = 7;
     pub const VALUE_AT: u64 = VALUE as u64 * 8;
-    /// Bytes of a name that lie in the record, and of an `Atomic`'s.
+    /// Bytes of a name that lie in the record, and in that of an `Atomic`.
     pub const NAME_BYTES: usize = 32;
     pub const ATOMIC_NAME_BYTES: usize = 24;
 
-    /// Bit of the id: retired. Then `state` is the epoch after which the record is free.
+    /// Bit of the id: the record is retired. Then `state` is the epoch after which it is free.
     pub const RETIRED: u64 = 1 << 63;
-    /// Bit of a retired `Atomic`'s `state`: it was retired before a restart, and no operation on it
-    /// can still be under way.
+    /// Bit of a retired record's `state`: it was retired before a restart, so no operation on it
+    /// can still be running. An `Atomic`'s record is not reused without it.
     pub const QUIET: u64 = 1 << 63;
     /// Flag in meta: an `Atomic`.
     pub const ATOMIC: u64 = 1;
@@ -364,49 +369,50 @@ pub mod slot {
     /// Words of the smallest slot.
     pub const LEAST: usize = super::slot_bytes(0) / 8;
 
-    /// Version of a slot that holds nothing.
+    /// Version of a slot that holds no value.
     pub const INVALID: u64 = u64::MAX;
-    /// Kind of a slot whose variable was removed.
+    /// Kind of the slot of a removed variable.
     pub const TOMBSTONE: u8 = 255;
     /// Flag in `desc`: the value lies in an extent, whose offset and capacity are the first two
     /// words of the slot's data.
     pub const EXTENT: u8 = 1;
-    /// Flag in `desc`: the value is as long as the process that set it has the map open. The token
-    /// of its seat is the word behind the value's last one, or behind the extent's capacity.
+    /// Flag in `desc`: the value is ephemeral; it exists as long as its owner process has the map
+    /// open. The token of that process's seat is the word after the value's last word, or after the
+    /// extent's capacity.
     pub const EPHEMERAL: u8 = 2;
     /// Flags that this version knows.
     pub const KNOWN: u8 = EXTENT | EPHEMERAL;
 }
 
-/// Where the name begins in a block, behind the id of its variable.
+/// Offset of the name in a block, after the id of its variable.
 pub const BLOCK_NAME: u64 = 8;
 
 /// Longest name of a variable, in bytes.
 pub const LONGEST_NAME: usize = 1023;
 
-/// Bytes of one slot of a record of `class`.
+/// Returns the bytes of one slot of a record of `class`.
 pub const fn slot_bytes(class: usize) -> usize {
     slot::DATA * 8 + RECORD_CLASSES[class & 3]
 }
 
-/// Bytes of a record of `class`.
+/// Returns the bytes of a record of `class`.
 pub const fn record_bytes(class: usize) -> usize {
     record::LINE * 8 + slot::COUNT * slot_bytes(class)
 }
 
-/// Records in a chunk of `class`.
+/// Returns how many records a chunk of `class` holds.
 pub const fn records_in_chunk(class: usize) -> usize {
     (CHUNK - CHUNK_HEADER) as usize / record_bytes(class)
 }
 
-/// Blocks in a chunk of `class`.
+/// Returns how many blocks a chunk of `class` holds.
 pub const fn blocks_in_chunk(class: usize) -> usize {
     (CHUNK - CHUNK_HEADER) as usize / BLOCK_CLASSES[class & 3]
 }
 
-/// The group of chunks to which chunk `number` belongs: its first chunk, and how many chunks at
-/// its beginning hold the words of all its chunks. Group 0 is chunks 0 to 511, whose words lie in
-/// the first chunks of the region; each other has as many chunks as all before it.
+/// Returns the group of chunk `number`: its first chunk, and how many chunks at its beginning hold
+/// the table words of the group. Group 0 is chunks 0 to 511, whose words lie in the first chunks of
+/// the region. Each other group has as many chunks as all before it.
 pub const fn group(number: u64) -> (u64, u64) {
     if number < TABLE_WORDS {
         return (0, 0);
@@ -416,33 +422,34 @@ pub const fn group(number: u64) -> (u64, u64) {
     (TABLE_WORDS << log, table.div_ceil(CHUNK))
 }
 
-/// The word of chunk `number` in the chunk tables, as an offset in the region.
+/// Returns the offset of the table word of chunk `number`.
 pub const fn table_word(number: u64) -> u64 {
     let (first, _) = group(number);
     let table = if first == 0 { TABLE } else { first * CHUNK };
     table + (number - first) * 8
 }
 
-/// Whether chunk `number` is one that holds a table.
+/// Whether chunk `number` holds table words.
 pub const fn holds_table(number: u64) -> bool {
     let (first, table) = group(number);
     number - first < table
 }
 
-/// The first chunk from `number` on that holds no table.
+/// Returns the first chunk from `number` on that holds no table words.
 pub const fn past_table(number: u64) -> u64 {
     let (first, table) = group(number);
     if number - first < table { first + table } else { number }
 }
 
-/// Bytes from offset `at`, which is in no table, to the next table.
+/// Returns the bytes from offset `at`, which lies in no table, to the next table.
 pub const fn until_table(at: u64) -> u64 {
     let (first, _) = group(at / CHUNK);
     let next = if first == 0 { TABLE_WORDS } else { first.saturating_mul(2) };
     next.saturating_mul(CHUNK).saturating_sub(at)
 }
 
-/// Where `len` bytes of an extent lie that begins at `at`: it leaves out chunks that hold tables.
+/// Returns the pieces of an extent of `len` bytes that begins at `at`. They leave out the chunks
+/// that hold tables.
 pub fn pieces(at: u64, len: u64) -> impl Iterator<Item = (u64, u64)> {
     let (mut at, mut left) = (at, len);
     std::iter::from_fn(move || {
@@ -456,8 +463,8 @@ pub fn pieces(at: u64, len: u64) -> impl Iterator<Item = (u64, u64)> {
     })
 }
 
-/// The header of the chunk in which the record at `at` lies, and the record's bit in its words
-/// `DIRTY` and `FLUSHING`: one for each 320 bytes, of which a record has at least as many.
+/// Returns the header of the chunk that holds the record at `at`, and the record's bit in its words
+/// `DIRTY` and `FLUSHING`. There is a bit for each 320 bytes, the size of the smallest record.
 pub const fn dirty_bit(at: u64) -> (u64, u64) {
     const LEAST: u64 = record_bytes(0) as u64;
     let within = at % CHUNK;
@@ -469,11 +476,11 @@ pub const fn dirty_bit(at: u64) -> (u64, u64) {
 pub struct State(pub u64);
 
 impl State {
-    /// Somebody waits for the variable to change.
+    /// A waiter waits for the variable to change.
     pub const WAIT: u64 = 2;
-    /// An `Atomic` that is removed: its operations look at this word anyway.
+    /// The record holds a removed `Atomic`. Lock-free operations read this word anyway.
     pub const REMOVED: u64 = 1;
-    /// The largest version.
+    /// The greatest version.
     pub const LARGEST: u64 = (1 << 56) - 1;
 
     pub const fn new(version: u64, current: usize, a: usize, b: usize) -> Self {
@@ -489,17 +496,17 @@ impl State {
         self.0 >> 8
     }
 
-    /// The slot with the present value.
+    /// Returns the slot with the current value.
     pub const fn current(self) -> usize {
         (self.0 >> 6) as usize & 3
     }
 
-    /// The slot of the last durable value.
+    /// Returns the slot of the last durable value.
     pub const fn a(self) -> usize {
         (self.0 >> 4) as usize & 3
     }
 
-    /// The slot that the newest flush chose.
+    /// Returns the slot that the newest flush chose.
     pub const fn b(self) -> usize {
         (self.0 >> 2) as usize & 3
     }
@@ -512,14 +519,14 @@ impl State {
         self.0 & Self::WAIT != 0
     }
 
-    /// The state that publishes `slot` as `version`, with nobody waiting.
+    /// Returns the state that publishes `slot` as `version`, without WAIT.
     pub const fn publish(self, version: u64, slot: usize) -> Self {
         Self::new(version, slot, self.a(), self.b())
     }
 
-    /// A slot that is none of current, A and B: one is always free.
+    /// Returns a slot that is none of current, A and B. One is always free: there are four.
     pub const fn free_slot(self) -> usize {
-        // By a table: it was a tenth of a set otherwise.
+        // By a table: a computation took a tenth of a set.
         const FREE: [u8; 64] = {
             let mut free = [0; 64];
             let mut three = 0;
@@ -564,12 +571,12 @@ impl Desc {
         self.flags() & slot::EPHEMERAL != 0
     }
 
-    /// Whether all its flags are known.
+    /// Whether this version knows all its flags.
     pub const fn is_known(self) -> bool {
         self.flags() & !slot::KNOWN == 0
     }
 
-    /// Words of the slot's data before the token of an ephemeral value.
+    /// Returns how many words of the slot's data precede the token of an ephemeral value.
     pub const fn words_before_owner(self) -> u64 {
         if self.is_extent() { 2 } else { self.len().div_ceil(8) }
     }
@@ -579,7 +586,7 @@ impl Desc {
     }
 }
 
-/// Where the bytes of a large value lie: the offset of the first, and how many there is room for.
+/// Position and capacity of an extent: the offset of its first byte of data, and how many it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     pub at: u64,
@@ -634,13 +641,13 @@ pub mod index_word {
         (word & 0xff_ffff_ffff) * 64
     }
 
-    /// Whether the fingerprint is the one of `hash`.
+    /// Whether the fingerprint is that of `hash`.
     pub const fn fits(word: u64, hash: u64) -> bool {
         (word ^ hash) >> 40 == 0
     }
 }
 
-/// Where an index lies, as the root says.
+/// Position and size of an index, as the root encodes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
     pub at: u64,
@@ -649,7 +656,7 @@ pub struct Table {
 
 impl Table {
     pub const fn of_root(root: u64) -> Self {
-        // Capped, so that no forged root makes a sum overflow.
+        // Capped, so that a forged root cannot overflow a sum.
         let log = if root & 63 > 34 { 34 } else { root & 63 };
         Self { at: root & !63, lines: 1 << log }
     }
@@ -658,12 +665,12 @@ impl Table {
         self.at | self.lines.trailing_zeros() as u64
     }
 
-    /// Offset of the line that is `step` lines from the home of `hash`.
+    /// Returns the offset of the line that is `step` lines after the home line of `hash`.
     pub const fn line(self, hash: u64, step: u64) -> u64 {
         self.at.wrapping_add((hash.wrapping_add(step) & (self.lines - 1)) * 64)
     }
 
-    /// Chunks that it takes; the first index has none of its own.
+    /// Returns how many chunks the index takes; the first index has none of its own.
     pub const fn chunks(self) -> u64 {
         if self.at == FIRST_INDEX { 0 } else { (self.lines * 64).div_ceil(CHUNK) }
     }

@@ -1,4 +1,4 @@
-//! The store over its memory: what all parts of the engine share.
+//! The store over its memory: the state that all parts of the engine share.
 
 use crate::{
     error::{EngineError, outside},
@@ -16,23 +16,25 @@ use std::sync::Mutex;
 #[derive(Debug)]
 pub struct Store<M> {
     pub(crate) mem: M,
-    // Private copies of what the header said when it was checked.
+    // Private copies of the header's words, made when it was validated: a peer that rewrites the
+    // header changes nothing here.
     pub(crate) seed: u64,
-    /// The first word of the region's own number.
+    /// The first word of the region's random number (header word 3).
     pub uuid: u64,
     /// Whether the region lives in a file.
     pub file: bool,
     pub(crate) max_size: u64,
-    /// The number above which the versions of this incarnation begin.
+    /// The lowest version that this incarnation gives out. Recovery moves it above every version
+    /// that an earlier incarnation gave out, durable or not.
     pub version_base: u64,
-    /// Taken by the thread that has this process's pin.
+    /// Held by the thread that uses this process's one pin.
     pub(crate) pinning: Mutex<()>,
-    /// Taken by the thread that flushes for this process.
+    /// Held by the thread that flushes for this process.
     pub(crate) flushing: Mutex<()>,
 }
 
 impl<M: Mem> Store<M> {
-    /// The store in a region whose header said this.
+    /// Makes the store of a region from its validated header.
     pub fn new(mem: M, facts: &Facts) -> Result<Self, EngineError> {
         let store = Self {
             mem,
@@ -49,51 +51,55 @@ impl<M: Mem> Store<M> {
         Ok(store)
     }
 
-    /// Reads anew what a recovery may have changed.
+    /// Reloads the words that a recovery may have changed.
     pub(crate) fn reload(&mut self) -> Result<(), EngineError> {
         let base = self.live()?.load(live::VERSION_BASE, Acquire);
         self.version_base = base.min(State::LARGEST);
         Ok(())
     }
 
-    /// The memory underneath.
+    /// Returns the memory of the store.
     pub fn mem(&self) -> &M {
         &self.mem
     }
 
-    /// The memory underneath, the store given up.
+    /// Consumes the store and returns its memory.
     pub fn into_mem(self) -> M {
         self.mem
     }
 
-    /// The live words, for reading.
+    /// Returns the live words, for reading.
     pub fn live(&self) -> Result<M::Words<'_>, EngineError> {
         self.mem.words(live::AT, live::WORDS).ok_or_else(|| outside(live::AT))
     }
 
-    /// The live words, for writing.
+    /// Returns the live words, for writing.
     pub fn live_mut(&self) -> Result<M::WordsMut<'_>, EngineError> {
         self.mem.words_mut(live::AT, live::WORDS).ok_or(EngineError::ReadOnly)
     }
 
-    /// The journal of the structure lock.
+    /// Returns the journal of the structure lock.
     pub fn journal(&self) -> Result<M::WordsMut<'_>, EngineError> {
         self.mem.words_mut(journal::AT, journal::WORDS).ok_or(EngineError::ReadOnly)
     }
 
-    /// A number that no variable of this region, and no chunk, ever had. Under L.
+    /// Returns a number that no variable and no chunk of this region ever had. The counter moves
+    /// before the number is used, so no death makes two variables share one. The caller holds the
+    /// structure lock.
     pub(crate) fn new_id(&self) -> Result<u64, EngineError> {
         let births = self.live_mut()?.fetch_add(live::BIRTHS, 1, Relaxed).saturating_add(1);
-        // Never 0 and never with the bit, whatever a peer made of the counter.
+        // A peer may have forged the counter. Even then the id is not 0 and has no `RETIRED` bit,
+        // which would make the record count as free or removed.
         Ok((births.max(self.version_base) & !record::RETIRED).max(1))
     }
 
-    /// How many variables, and chunks of them, were ever made.
+    /// Returns how many ids were ever given out, to variables and to chunks of records.
     pub fn births(&self) -> Result<u64, EngineError> {
         Ok(self.live()?.load(live::BIRTHS, Acquire))
     }
 
-    /// The index that is current, for the owner of the structure lock.
+    /// Returns the current index. The caller holds the structure lock, so no other process replaces
+    /// it.
     pub fn table(&self) -> Result<Table, EngineError> {
         Ok(Table::of_root(self.live()?.load(live::ROOT, Relaxed)))
     }

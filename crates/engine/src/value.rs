@@ -8,20 +8,20 @@ use crate::{
 use mapvar_os::{Error, ErrorKind};
 use std::fmt;
 
-/// What kind of value a variable holds. The numbers are part of the format.
+/// The kind of a variable's value. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Kind {
-    /// Nothing; 0 bytes.
+    /// No value; 0 bytes.
     Nil = 1,
-    /// True or false; a word.
+    /// True or false; one word.
     Bool = 2,
-    /// A whole number from -2^63 to 2^63 - 1; a word.
+    /// A whole number from -2^63 to 2^63 - 1; one word.
     I64 = 3,
-    /// A whole number from 2^63 to 2^64 - 1; a word.
+    /// A whole number from 2^63 to 2^64 - 1; one word.
     U64 = 4,
-    /// A 64-bit floating-point number; a word.
+    /// A 64-bit floating-point number; one word.
     F64 = 5,
     /// Text, UTF-8.
     Str = 6,
@@ -31,9 +31,9 @@ pub enum Kind {
     List = 8,
     /// Keys and values, as MessagePack.
     Dict = 9,
-    /// The bytes of a plain type that its users know by a number.
+    /// The bytes of a plain type, which programs know by a number.
     Pod = 10,
-    /// Bytes that another language wrote and only it understands.
+    /// Bytes that another language wrote and that only it understands.
     Opaque = 11,
 }
 
@@ -53,13 +53,13 @@ impl Kind {
         Self::Opaque,
     ];
 
-    /// The kind of this number.
+    /// Returns the kind with this number.
     #[inline]
     pub fn of(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number).wrapping_sub(1)).copied()
     }
 
-    /// What the command shows.
+    /// Returns the name that the command shows.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Nil => "nil",
@@ -83,15 +83,15 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A value on its way into a slot.
+/// A value to be written to a slot.
 #[derive(Clone, Copy, Debug)]
 pub struct Raw<'a> {
     /// Number of its kind.
     pub kind: u8,
     pub(crate) type_id: u32,
-    /// What it holds.
+    /// The content.
     pub payload: Payload<'a>,
-    /// The token of the seat whose process it ends with; 0: it stays.
+    /// The token of the seat of the owner process; 0 = the value is not ephemeral.
     pub(crate) owner: u64,
 }
 
@@ -102,34 +102,34 @@ pub enum Payload<'a> {
     Word(u64),
     /// Bytes of the caller.
     Bytes(&'a [u8]),
-    /// `len` bytes that lie in an extent already.
+    /// `len` bytes that already lie in an extent.
     Extent {
-        /// Where they lie.
+        /// Position and capacity of the extent.
         extent: Extent,
-        /// How many there are.
+        /// How many bytes of it are the value.
         len: usize,
     },
 }
 
 #[allow(clippy::len_without_is_empty, reason = "nothing asks whether a value is empty")]
 impl<'a> Raw<'a> {
-    /// A number of `kind`.
+    /// Returns a number of `kind`.
     #[inline]
     pub fn word(kind: Kind, word: u64) -> Self {
         Self { kind: kind as u8, type_id: 0, payload: Payload::Word(word), owner: 0 }
     }
 
-    /// A value of `kind` with these bytes.
+    /// Returns a value of `kind` with these bytes.
     #[inline]
     pub fn bytes(kind: Kind, type_id: u32, bytes: &'a [u8]) -> Self {
         Self { kind: kind as u8, type_id, payload: Payload::Bytes(bytes), owner: 0 }
     }
 
-    /// What stands for a removed variable.
+    /// The value that marks a variable as removed.
     pub const TOMBSTONE: Raw<'static> =
         Raw { kind: slot::TOMBSTONE, type_id: 0, payload: Payload::Bytes(&[]), owner: 0 };
 
-    /// Bytes of the value.
+    /// Returns the length of the value in bytes.
     #[inline]
     pub fn len(&self) -> usize {
         match self.payload {
@@ -139,7 +139,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// Bytes that it takes in the slot itself.
+    /// Returns how many bytes the value takes in the slot itself.
     #[inline]
     pub fn inline_len(&self) -> usize {
         let len = match self.payload {
@@ -149,7 +149,7 @@ impl<'a> Raw<'a> {
         if self.owner == 0 { len } else { len.next_multiple_of(8) + 8 }
     }
 
-    /// The first word, for an `Atomic`.
+    /// Returns the first word, for an `Atomic`.
     #[inline]
     pub(crate) fn first_word(&self) -> u64 {
         match self.payload {
@@ -158,13 +158,14 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The same value, to end with the process whose seat has this token.
+    /// Returns the same value as an ephemeral one, whose owner process has the seat with this
+    /// token.
     #[must_use]
     pub fn owned_by(self, owner: u64) -> Self {
         Self { owner, ..self }
     }
 
-    /// How a slot describes it.
+    /// Returns the `desc` word of a slot with this value.
     #[inline]
     pub(crate) fn desc(&self) -> Desc {
         let desc = Desc::new(self.len(), self.kind);
@@ -175,54 +176,54 @@ impl<'a> Raw<'a> {
         if self.owner == 0 { desc } else { desc.with(slot::EPHEMERAL) }
     }
 
-    /// The same value, whose bytes were copied to an extent.
+    /// Returns the same value, after its bytes were copied to `extent`.
     pub fn lying_in(&self, extent: Extent) -> Raw<'static> {
         let payload = Payload::Extent { extent, len: self.len() };
         Raw { payload, ..*self }
     }
 }
 
-/// A value as it lies in a slot, while it is being read: every word may change at any moment, so
-/// what is made of it counts only when the read is found to be whole. Each word of the slot's
-/// header is loaded once: it is checked, then used.
+/// A view of the value in a slot, during a read. A writer may change any word at any moment, so a
+/// result counts only once the read was found whole. Each word of the slot's header is loaded once,
+/// then checked, then used: a second load could return a value that was never checked.
 #[derive(Debug)]
 pub struct SlotView<'a, M: Mem> {
     pub(crate) mem: &'a M,
     pub(crate) desc: Desc,
-    /// The slot, as far as the smallest goes.
+    /// The first words of the slot, as many as the smallest slot has.
     pub(crate) slot: M::Words<'a>,
     /// Offset of the data.
     pub(crate) data: u64,
-    /// Bytes that lie there.
+    /// Bytes that the data can have.
     pub(crate) room: usize,
-    /// The type, where the slot was left to others and only the extent is pinned.
+    /// The type, if only the extent is pinned: writers may reuse the slot meanwhile.
     pub(crate) type_id: Option<u32>,
 }
 
 #[allow(clippy::len_without_is_empty, reason = "nothing asks whether a value is empty")]
 impl<M: Mem> SlotView<'_, M> {
-    /// Number of the kind.
+    /// Returns the number of the kind.
     #[inline]
     pub fn kind(&self) -> u8 {
         self.desc.kind()
     }
 
-    /// Bytes, at most what lies in the slot.
+    /// Returns the length of the value, at most as many bytes as the slot or extent holds.
     #[inline]
     pub fn len(&self) -> usize {
         usize::try_from(self.desc.len()).map_or(self.room, |len| len.min(self.room))
     }
 
-    /// Whether it describes a value.
+    /// Whether the slot describes a value.
     #[inline]
     pub(crate) fn is_value(&self) -> bool {
-        // A slot that refers to no extent at all has room for 0 bytes.
+        // For a slot that refers to no valid extent, `room` is 0.
         self.kind() != slot::TOMBSTONE
             && self.desc.is_known()
             && self.desc.len() <= self.room as u64
     }
 
-    /// The first word, 0 where there is none.
+    /// Returns the first word; 0 if there is none.
     #[inline]
     pub(crate) fn word(&self) -> u64 {
         match self.mem.mapped_words(self.data, 1) {
@@ -231,7 +232,7 @@ impl<M: Mem> SlotView<'_, M> {
         }
     }
 
-    /// Copies as many bytes as fit.
+    /// Copies as many bytes as `into` holds.
     #[inline]
     pub fn copy_to(&self, into: &mut [u8]) {
         let len = into.len().min(self.len());
@@ -253,7 +254,10 @@ impl<M: Mem> SlotView<'_, M> {
         }
     }
 
-    /// The value, copied out.
+    /// Copies the value out.
+    ///
+    /// # Errors
+    /// No memory is left for the copy.
     #[inline]
     pub fn capture(&self) -> Result<OwnedValue, EngineError> {
         let type_id =
@@ -261,13 +265,14 @@ impl<M: Mem> SlotView<'_, M> {
         let data = match (self.kind(), self.len()) {
             // Nil, bool and numbers.
             (1, 0) | (2..=5, 8) => Data::Word(self.word()),
-            // Of another length they are of no kind.
+            // With another length it is no value of its kind.
             (1..=5, _) => {
                 return Ok(OwnedValue { kind: 0, type_id: 0, data: Data::Word(0) });
             }
             _ => {
                 let len = self.len();
-                // No more than is mapped; and where memory is short, an error and no abort.
+                // The length is bounded by the mapping. If memory is short, the caller gets an
+                // error and the process does not abort.
                 let mut bytes = Vec::new();
                 bytes.try_reserve_exact(len).map_err(|_| no_memory(len))?;
                 bytes.resize(len, 0);
@@ -282,12 +287,11 @@ impl<M: Mem> SlotView<'_, M> {
 /// A value that was copied out of a slot.
 #[derive(Clone, Debug)]
 pub struct OwnedValue {
-    /// Number of its kind; 0 if it is none.
-    /// Number of its kind.
+    /// Number of its kind; 0 if the slot held no valid value.
     pub kind: u8,
     /// Number of its type.
     pub type_id: u32,
-    /// What it holds.
+    /// The content.
     pub data: Data,
 }
 
@@ -296,23 +300,23 @@ pub struct OwnedValue {
 pub enum Data {
     /// A number.
     Word(u64),
-    /// All else.
+    /// Every other value.
     Bytes(Vec<u8>),
 }
 
 impl OwnedValue {
-    /// A copy of a value on its way.
+    /// Returns a copy of a value that is yet to be written.
     pub fn of(raw: &Raw<'_>) -> Self {
         let data = match raw.payload {
             Payload::Word(word) => Data::Word(word),
             Payload::Bytes(bytes) => Data::Bytes(bytes.to_vec()),
-            // On its way it lies in no extent yet.
+            // Before it is written, it lies in no extent.
             Payload::Extent { .. } => Data::Bytes(Vec::new()),
         };
         Self { kind: raw.kind, type_id: raw.type_id, data }
     }
 
-    /// As it is written again, to stay.
+    /// Returns the value for another write, not as an ephemeral one.
     pub fn raw(&self) -> Raw<'_> {
         let payload = match &self.data {
             Data::Word(word) => Payload::Word(*word),
@@ -321,7 +325,7 @@ impl OwnedValue {
         Raw { kind: self.kind, type_id: self.type_id, payload, owner: 0 }
     }
 
-    /// Its kind; a number that this version does not know is an error.
+    /// Returns the kind; an error if this version does not know its number.
     #[inline]
     pub fn kind(&self) -> Result<Kind, Error> {
         Kind::of(self.kind).ok_or_else(|| unknown_kind(self.kind))

@@ -1,27 +1,29 @@
-//! Versions of a variable, what a write expects of them, and what came of it.
+//! Versions of a variable, the condition of a conditional write, and the outcome of a write.
 
 use std::fmt;
 
-/// What came of a write to a record.
+/// The outcome of a write to a record.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wrote {
-    /// It is published, under this version.
+    /// The value is published, under this version.
     Version(u64),
-    /// The record is another variable's, or nobody's, by now.
+    /// The record no longer holds the variable of the handle.
     Stale,
-    /// The record is a removed `Atomic`'s: it is to be collected first.
+    /// The record holds a removed `Atomic`, which must be collected before another variable can
+    /// have its name.
     Unfit,
-    /// It was removed already: nothing to do.
+    /// The variable was already removed, and nothing was written.
     Absent,
-    /// Another version stands there than was expected; 0 = it is removed.
+    /// The record has another version than the expected one; 0 = the variable is removed.
     Other(u64),
 }
 
-/// Which value of a variable: the id of the variable and the version; zeros = there is none.
+/// The identity of one value: the id of the variable and the version; zeros = no variable.
 pub type Which = (u64, u64);
 
-/// Which value of a variable it is: of which variable of the name, and the how-manieth. Two that are
-/// equal stand for the same `set`; of a gem's map, whose layout counts nothing, for the same value.
+/// The identity of one value: the id of the variable, and the number of the value. Equal versions
+/// stand for the same `set`. A map of the Ruby gem stores no versions; there, equal versions stand
+/// for equal values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version {
     id: u64,
@@ -29,7 +31,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// That there is no variable of the name.
+    /// The version of a name that has no variable.
     pub const ABSENT: Self = Self { id: 0, number: 0 };
 }
 
@@ -39,8 +41,8 @@ impl From<(u64, u64)> for Version {
     }
 }
 
-/// The id of the variable and the number of the value; zeros = [`ABSENT`](Version::ABSENT). For
-/// other languages: the numbers mean nothing by themselves.
+/// Returns the id of the variable and the number of the value; zeros = [`ABSENT`](Version::ABSENT).
+/// Bindings of other languages carry them; the numbers have no meaning by themselves.
 impl From<Version> for (u64, u64) {
     fn from(version: Version) -> Self {
         (version.id, version.number)
@@ -53,21 +55,21 @@ impl fmt::Display for Version {
     }
 }
 
-/// What is to stand in a record before it is written.
+/// The condition that a record must meet before it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// Anything, also a removed variable.
+    /// No condition: the variable may also be removed.
     Any,
-    /// A variable, of whatever version.
+    /// The variable exists, in any version.
     Present,
-    /// This version of it.
+    /// The variable exists, in this version.
     Version(u64),
-    /// A removed variable.
+    /// The variable is removed.
     Absent,
 }
 
 impl Expect {
-    /// What to answer, where it is not as expected.
+    /// Returns the outcome of a refused write; `None` if the record meets the condition.
     pub(crate) fn refuses(self, version: u64, removed: bool, removing: bool) -> Option<Wrote> {
         match self {
             Self::Any if removing && removed => Some(Wrote::Absent),

@@ -1,4 +1,4 @@
-//! What stands in a file for "this reached it whole": the checksum of a slot, with which it is
+//! The checksums that prove that a flush reached the file whole: that of a slot, with which it is
 //! sealed, and the superblocks, which say how many slots an epoch sealed.
 
 use crate::{
@@ -17,22 +17,22 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Bytes that are hashed at a time: no flush needs memory for a whole value.
 const PIECE: u64 = 64 << 10;
 
-/// A slot as it was hashed: each of its words was loaded once.
+/// The words of a slot from which its checksum was computed. Each was loaded once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sum {
     pub(crate) version: u64,
     /// Number of the type.
     pub type_id: u64,
-    /// The checksum of what was hashed.
+    /// The checksum computed.
     pub crc: u32,
-    /// What the slot says that its checksum is.
+    /// The checksum stored in the slot.
     pub(crate) said: u32,
     pub(crate) tombstone: bool,
     pub(crate) extent: Option<Extent>,
     pub(crate) first_word: u64,
 }
 
-/// Slots counted, and the sum of their hashes.
+/// A number of slots, and the sum of their hashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) count: u64,
@@ -51,18 +51,18 @@ impl Tally {
     }
 }
 
-/// What a superblock says.
+/// The content of a superblock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
     pub(crate) epoch: u64,
     pub(crate) sealed: Tally,
     pub(crate) all: Tally,
-    /// Whether its check is right.
+    /// Whether its check word is right.
     pub(crate) good: bool,
 }
 
 impl<M: Mem> Store<M> {
-    /// Both superblocks.
+    /// Returns both superblocks.
     pub(crate) fn superblocks(&self) -> Result<[Superblock; 2], EngineError> {
         let [first, second] = superblock::AT;
         Ok([self.superblock(first)?, self.superblock(second)?])
@@ -83,7 +83,7 @@ impl<M: Mem> Store<M> {
             epoch,
             sealed: Tally { count, sum },
             all: Tally { count: all_count, sum: all_sum },
-            // Zeros are none: an epoch's number is never 0.
+            // A superblock of zeros is invalid: an epoch's number is never 0.
             good: epoch != 0 && word(superblock::CHECK) == check(said, self.region_id()?),
         })
     }
@@ -99,15 +99,15 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Both words of the region's own number.
+    /// Returns both words of the region's random number.
     fn region_id(&self) -> Result<[u64; 2], EngineError> {
         let at = layout::header::AT;
         let header = self.mem.words(at, layout::header::WORDS).ok_or_else(|| outside(at))?;
         Ok([self.uuid, header.load(layout::header::UUID + 1, Relaxed)])
     }
 
-    /// The checksum of slot `number`, as one that is sealed for `seal` in a chunk of this id. `None`
-    /// where the slot describes nothing that lies within the region.
+    /// Computes the checksum of slot `number`, as one that is sealed for `seal` in a chunk with
+    /// this id. `None` if the slot describes no value within the region.
     pub fn slot_sum(
         &self,
         chunk_id: u64,
@@ -170,7 +170,8 @@ impl<M: Mem> Store<M> {
         if at >= self.mem.limit() || len > self.mem.limit() || !at.is_multiple_of(8) {
             return false;
         }
-        // What lies outside is found out before anything is hashed: the words said so.
+        // The bounds are checked before anything is hashed: a forged length could name more than is
+        // mapped.
         let within = |(at, len): (u64, u64)| {
             self.mem.words(at, usize::try_from(len.div_ceil(8)).unwrap_or(usize::MAX)).is_some()
         };
@@ -197,7 +198,7 @@ impl<M: Mem> Store<M> {
     }
 }
 
-/// What a slot adds to the sum of its epoch.
+/// Returns the hash that a slot adds to the sum of its epoch.
 fn hash(id: u64, version: u64, crc: u32) -> u64 {
     let mut bytes = [0; 24];
     let words = [id & !record::RETIRED, version, u64::from(crc)];
@@ -207,7 +208,7 @@ fn hash(id: u64, version: u64, crc: u32) -> u64 {
     xxh3_64(&bytes)
 }
 
-/// The check word of a superblock with these words, of the region of this number.
+/// Returns the check word of a superblock with these words, in the region with this number.
 pub fn check(words: [u64; 5], uuid: [u64; 2]) -> u64 {
     let mut bytes = [0; 56];
     for (to, word) in bytes.chunks_exact_mut(8).zip(words.iter().chain(&uuid)) {

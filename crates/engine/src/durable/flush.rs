@@ -1,7 +1,7 @@
-//! A flush: a checkpoint of all variables, complete or as if it had never been. It chooses a slot of
-//! each record that was written since the last one, seals it, says in a superblock how many it
-//! sealed, and waits once for the disk. `docs/FORMAT.md` has the steps, and why they are in this
-//! order.
+//! A flush: a checkpoint of all variables, complete or without effect. It chooses a slot of each
+//! record that was written since the last flush, seals it, and says in a superblock how many slots
+//! it sealed. Then it waits once for the disk. `docs/FORMAT.md` has the steps, and the reasons for
+//! their order.
 
 use crate::{
     commit::Blocked,
@@ -20,10 +20,10 @@ use crate::{
 use mapvar_os::{Error, ErrorKind, Refused};
 use std::sync::PoisonError;
 
-/// How often the choice begins again because others have a record.
+/// How often the choice is retried because other threads hold records.
 const TRIES: usize = 10_000;
 
-/// How often a word is tried that others change meanwhile: a bit, of those who wait.
+/// How often a swap of `state` is retried: waiters set a bit in it.
 const SWAPS: usize = 1_000;
 
 /// A record of which a slot is to be sealed.
@@ -31,11 +31,11 @@ const SWAPS: usize = 1_000;
 struct Chosen {
     handle: Handle,
     chunk_id: u64,
-    /// Its state as the flush made it: slot B is the one.
+    /// The state as the flush wrote it: slot B is the chosen one.
     state: State,
 }
 
-/// F, held: this process flushes, and no other does.
+/// RAII guard for the flush lock (F).
 struct Flusher<'a, M: Mem> {
     store: &'a Store<M>,
     token: u64,
@@ -44,14 +44,15 @@ struct Flusher<'a, M: Mem> {
 impl<M: Mem> Drop for Flusher<'_, M> {
     fn drop(&mut self) {
         if let Ok(live) = self.store.live_mut() {
+            // SYNC POINT S14.
             let _ = live.compare_exchange(live::FLUSHER, self.token, 0);
         }
     }
 }
 
 impl<M: Mem> Store<M> {
-    /// Makes everything that was set before this call survive a power cut, and ends when the device
-    /// says so. Nothing to do for a map without a file.
+    /// Makes everything that was set before this call survive a power cut; returns once the device
+    /// has stored it. Does nothing for a map without a file.
     pub fn flush(&self) -> Result<(), EngineError> {
         if !self.file {
             return Ok(());
@@ -62,14 +63,15 @@ impl<M: Mem> Store<M> {
             let _held = self.claim_flush()?;
             self.flush_once()?
         };
-        // Their index words and large values go at once; their records when the next flush is done.
+        // Their index words and large values are freed now, their records once the next flush is
+        // complete.
         for handle in removed {
             let _ = self.collect(handle);
         }
         Ok(())
     }
 
-    /// Whether anything was set that no complete flush has.
+    /// Whether a value was set that no complete flush contains.
     pub fn is_dirty(&self) -> Result<bool, EngineError> {
         for number in layout::META_CHUNKS..self.chunk_count()? {
             if self.chunk_kind(number)?.0 == kind::RECORDS {
@@ -82,16 +84,20 @@ impl<M: Mem> Store<M> {
         Ok(false)
     }
 
-    /// Takes F: free, or of a process that is gone. A thread may hold one robust word and needs T
-    /// meanwhile, so F is a word that names its owner's seat.
+    /// Takes the flush lock (F) if it is free, or if its owner process is gone. A thread holds one
+    /// robust lock at a time, and a flusher needs T. So F is a plain word with the token of its
+    /// owner's seat.
     fn claim_flush(&self) -> Result<Flusher<'_, M>, EngineError> {
         let live = self.live_mut()?;
         let token = self.mem.seat()?;
         let mut round = 0;
         loop {
             let owner = live.load(live::FLUSHER, Acquire);
-            // One's own is left over: the threads of a process take turns before they come here.
+            // This process's own token was left by a failed release: its threads take turns before
+            // they come here.
             let free = owner == 0 || owner == token || !self.lives(owner)?;
+            // SYNC POINT S14. Pairs with the exchange in the former flusher's `Drop`: its
+            // superblock and bits in flight are seen.
             if free && live.compare_exchange(live::FLUSHER, owner, token).is_ok() {
                 return Ok(Flusher { store: self, token });
             }
@@ -102,7 +108,7 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// All of a flush, with F held; answers which of the variables that it made durable are removed.
+    /// Runs a flush, with F held; returns the removed variables that it made durable.
     fn flush_once(&self) -> Result<Vec<Handle>, EngineError> {
         let live = self.live_mut()?;
         if live.load(live::FAILED, Acquire) != 0 {
@@ -113,7 +119,8 @@ impl<M: Mem> Store<M> {
         if epoch >= u64::MAX / 2 {
             return Err(EngineError::Corrupt("the number of the flush makes no sense", live::AT));
         }
-        // Before anything is sealed with it: no other flush may have this number, ever.
+        // Stored before any slot is sealed with it: no other flush may ever have this number. The
+        // seals of a dead flush would count in its sum.
         live.store(live::NEXT_EPOCH, epoch + 1, SeqCst);
         let chosen = self.choose(complete)?;
 
@@ -130,24 +137,27 @@ impl<M: Mem> Store<M> {
         }
         let [first, second] = superblock::AT;
         let at = match self.superblocks()? {
-            // The one that is of the last complete epoch stays until this one is complete.
+            // The superblock of the last complete epoch is kept until this epoch is complete.
             [one, _] if one.good && one.epoch == complete => second,
             _ => first,
         };
         self.write_superblock(at, &Superblock { epoch, sealed, all, good: true })?;
 
-        // All of the file, since recovery counts on words that no flush chose too: that what was
-        // cleared before this flush began is clear. The system writes what is changed and no more.
+        // The whole file, since recovery relies also on words that no flush chose: words that were
+        // cleared before this flush began must be clear in the file. The system writes only changed
+        // pages.
         let bytes = self.chunk_count()? * CHUNK;
         if let Err(trouble) = self.mem.barrier(&[(0, bytes)]) {
-            // For good: what the system could not write it may have thrown away, and the next call
-            // would succeed.
+            // For good: the system may have dropped the pages that it could not write, and the next
+            // call would succeed.
             live.store(live::FAILED, 1, Release);
             return Err(trouble);
         }
         if recount {
             live.store(live::RECOUNT, 0, Relaxed);
         }
+        // SYNC POINT S15. Before the bits in flight are cleared: a flush that dies in between
+        // leaves them to the next. In the other order no later flush would find the records.
         live.store(live::EPOCH, epoch, Release);
         for number in layout::META_CHUNKS..self.chunk_count()? {
             if self.chunk_kind(number)?.0 == kind::RECORDS {
@@ -165,8 +175,8 @@ impl<M: Mem> Store<M> {
         self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))
     }
 
-    /// Chooses a slot of each record that was written, all in one hold of T: no transaction commits
-    /// meanwhile, so each is in the epoch as a whole or not at all.
+    /// Chooses a slot of each record that was written, all under one hold of T. No transaction
+    /// commits meanwhile, so the epoch contains each transaction as a whole or not at all.
     fn choose(&self, complete: u64) -> Result<Vec<Chosen>, EngineError> {
         for _ in 0..TRIES {
             let held = self.lock_transactions()?;
@@ -181,8 +191,8 @@ impl<M: Mem> Store<M> {
             };
             self.unmark_all()?;
             drop(held);
-            // A transaction may commit from here on, so what was chosen does not count. It is chosen
-            // again: its slot B is not durable.
+            // A transaction may commit from here on, so the choice does not count. The next round
+            // chooses the same records again, because their slots B are not durable.
             self.wait_for(&met)?;
         }
         Err(EngineError::Contended)
@@ -198,7 +208,7 @@ impl<M: Mem> Store<M> {
             let (kind::RECORDS, class) = self.chunk_kind(number)? else { continue };
             let class = class & 3;
             let header = self.header_of(number)?;
-            // SYNC POINT S10. In this order: a death in between loses nothing.
+            // SYNC POINT S10. In flight first: a death in between loses no bit.
             let dirty = header.load(chunk::DIRTY, Acquire);
             if dirty != 0 {
                 header.fetch_or(chunk::FLUSHING, dirty, AcqRel);
@@ -221,8 +231,9 @@ impl<M: Mem> Store<M> {
                     return Ok(Some(met));
                 }
                 if let Some(state) = self.choose_slot(handle, complete)? {
-                    // An Atomic may come here without its bit, and so may what was just made in its
-                    // place: without the bit it could be erased before it is sealed.
+                    // An Atomic may come here without its bit, and so may a record that was just
+                    // inserted in its place. Without the bit, the record could be erased before it
+                    // is sealed.
                     header.fetch_or(chunk::FLUSHING, bit, AcqRel);
                     chosen.push(Chosen { handle, chunk_id, state });
                 }
@@ -232,8 +243,8 @@ impl<M: Mem> Store<M> {
         Ok(None)
     }
 
-    /// The record at `at`, if it is a variable's. One that becomes one only now gets its dirty bit
-    /// after its id: the next flush finds it.
+    /// Returns the record at `at`, if it holds a variable. A record that is inserted now sets its
+    /// dirty bit after its id, and the next flush finds it.
     fn record_to_flush(&self, at: u64, class: usize) -> Result<Option<Handle>, EngineError> {
         let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
         let id = line.load(record::ID, Acquire);
@@ -244,8 +255,8 @@ impl<M: Mem> Store<M> {
         Ok(Handle::checked(at, id, meta, &self.mem))
     }
 
-    /// Whether an `Atomic`'s word is another than the durable one, or it has none. A look without a
-    /// lock: an operation that ended before it is seen.
+    /// Whether an `Atomic`'s word differs from the durable one, or none is durable. Takes no lock:
+    /// an operation that has ended before is seen.
     fn is_behind(&self, handle: Handle, complete: u64) -> Result<bool, EngineError> {
         let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
         let state = State(words.load(record::STATE, Acquire));
@@ -257,11 +268,12 @@ impl<M: Mem> Store<M> {
         Ok(!durable || !same)
     }
 
-    /// Makes the current slot of a marked record slot B, unless it is and is durable.
+    /// Makes the current slot of a marked record slot B. `None` if it is already, and durable.
     fn choose_slot(&self, handle: Handle, complete: u64) -> Result<Option<State>, EngineError> {
         let lost = || outside(handle.at);
         let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
-        // It may have become another's before it was marked; that one has its dirty bit.
+        // The record may have become another variable's before it was marked. That one has its
+        // dirty bit.
         if words.load(record::ID, Acquire) != handle.id {
             return Ok(None);
         }
@@ -274,13 +286,17 @@ impl<M: Mem> Store<M> {
             let seal = words.load(handle.slot(state.b()) + slot::SEAL, Acquire);
             let durable = seal != 0 && seal <= complete;
             if state.current() == state.b() && durable {
+                // Not chosen: sealed again for this epoch, the slot would be lost to the last
+                // complete epoch if this flush dies.
                 return Ok(None);
             }
+            // A moves only to a durable B. Otherwise it could become the choice of a dead flush,
+            // and a writer would take the slot that the last complete epoch counts.
             let a = if durable { state.b() } else { state.a() };
             let bits = found & (State::WAIT | State::REMOVED);
             let new =
                 State(State::new(state.version(), state.current(), a, state.current()).0 | bits);
-            // With the mark nobody writes here; who waits sets a bit.
+            // The mark keeps writers out; a waiter may set WAIT.
             if words.compare_exchange(record::STATE, found, new.0).is_ok() {
                 return Ok(Some(new));
             }
@@ -288,7 +304,8 @@ impl<M: Mem> Store<M> {
         Err(EngineError::Contended)
     }
 
-    /// Copies the word of a marked `Atomic` to a slot, if it is another than the current one's.
+    /// Copies the word of a marked `Atomic` to a free slot, if it differs from that of the current
+    /// one.
     fn copy_atomic(&self, handle: Handle) -> Result<(), EngineError> {
         let lost = || outside(handle.at);
         let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
@@ -309,7 +326,8 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Seals slot B of a chosen record. No lock: writers keep off it, and so does who collects.
+    /// Seals slot B of a chosen record. Takes no lock: no writer takes slot B, and no collection
+    /// touches a chosen record.
     fn seal(
         &self,
         one: &Chosen,
@@ -322,7 +340,8 @@ impl<M: Mem> Store<M> {
         let Chosen { handle, chunk_id, state } = *one;
         let lost = || outside(handle.at);
         let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
-        // What describes nothing within the region was forged: what is durable stays so.
+        // A slot that describes no value within the region is forged. It is not sealed, and the
+        // durable one stays.
         let Some(sum) = self.slot_sum(chunk_id, handle, state.b(), epoch)? else { return Ok(()) };
         let a = handle.slot(state.a());
         let former = words.load(a + slot::SEAL, Acquire);
@@ -330,11 +349,13 @@ impl<M: Mem> Store<M> {
             let desc = layout::Desc(words.load(a + slot::DESC, Relaxed));
             if desc.kind() != slot::TOMBSTONE {
                 let version = words.load(a + slot::VERSION, Relaxed);
+                // This slot replaces the one in A, which the last superblock counts.
                 all.remove(handle.id, version, words.load(a + slot::TYPE, Relaxed) as u32);
             }
         }
         let b = handle.slot(state.b());
         words.store(b + slot::TYPE, sum.type_id << 32 | u64::from(sum.crc), Relaxed);
+        // SYNC POINT S15. After the checksum: a sealed slot has a valid one.
         words.store(b + slot::SEAL, epoch, Release);
         sealed.add(handle.id, sum.version, sum.crc);
         if !sum.tombstone {
@@ -345,8 +366,8 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// The newest slot of each variable that is sealed for an epoch up to this one, except
-    /// tombstones.
+    /// Counts the newest slot of each variable that is sealed for an epoch up to this one,
+    /// tombstones excepted.
     fn count_all(&self, epoch: u64) -> Result<Tally, EngineError> {
         let mut all = Tally::default();
         self.each_record(|handle| {

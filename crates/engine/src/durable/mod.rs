@@ -1,4 +1,4 @@
-//! What survives a power cut, of a map in a file: checksums, the flush that makes a checkpoint, and
+//! Surviving a power cut, for a map in a file: checksums, the flush that makes a checkpoint, and
 //! the recovery that finds the last one.
 
 pub mod checksum;

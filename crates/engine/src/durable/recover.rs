@@ -1,7 +1,7 @@
-//! Recovery: what a file holds after a restart is the last epoch that reached it whole, and nothing
-//! else. First it is only read, and found out what that epoch is; then all else is wiped, and what
-//! is made of the rest (tables, bits, index) is made anew. Cut off anywhere it begins again, and
-//! finds the same. `docs/FORMAT.md` has the steps.
+//! Recovery: after a restart a file contains the last epoch that reached it whole, and nothing
+//! else. First a scan, which only reads, decides which epoch that is. Then everything else is
+//! wiped, and tables, bits and index are rebuilt. A recovery that is interrupted anywhere begins
+//! again and finds the same. `docs/FORMAT.md` has the steps.
 
 use crate::{
     durable::checksum::{Sum, Superblock, Tally},
@@ -23,31 +23,31 @@ use crate::{
     store::Store,
 };
 
-/// What a recovery found.
+/// The result of a recovery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// The epoch that it accepted; 0 = no flush was ever complete.
     pub epoch: u64,
-    /// Variables that the map has.
+    /// Variables in the map.
     pub variables: u64,
-    /// Variables that the epoch had and that are lost, or are older than it says.
+    /// Variables of the epoch that are lost, or older than the epoch says.
     pub lost: u64,
-    /// Whether the file is damaged: an epoch that was complete is not there as it was.
+    /// Whether the file is damaged: an epoch that was complete is not in the file as it was.
     pub damaged: bool,
 }
 
-/// What the chunks say that they are, and which slots count.
+/// The result of the scan: the chunks by their headers, and the slots that count.
 struct Scan {
     chunks: u64,
-    /// Kind and class of each chunk with a good header.
+    /// Kind and class of each chunk with a valid header.
     kinds: Vec<(u8, u8)>,
-    /// A bit for each slot that counts, of each place for a record, in order.
+    /// For each record position, in order: a bit for each slot that counts.
     masks: Vec<u8>,
     superblocks: [Superblock; 2],
-    /// Slots that are sealed for the epoch of each superblock.
+    /// The slots that are sealed for the epoch of each superblock.
     found: [Tally; 2],
     greatest_id: u64,
-    /// The greatest epoch that a superblock or a seal names, whole or not.
+    /// The greatest epoch that a superblock or a seal names, valid or not.
     greatest_epoch: u64,
 }
 
@@ -56,7 +56,7 @@ impl Scan {
         self.superblocks.iter().filter(|it| it.good).map(|it| it.epoch).max().unwrap_or(0)
     }
 
-    /// A number so far above all that is good is nonsense, and not to use up the others.
+    /// A number too far above every valid one is corrupt. Counted, it would use up the numbers.
     fn note_epoch(&mut self, number: u64) {
         if number <= self.highest().saturating_add(superblock::FARTHEST) {
             self.greatest_epoch = self.greatest_epoch.max(number);
@@ -64,13 +64,13 @@ impl Scan {
     }
 }
 
-/// What was accepted, and what follows from it.
+/// The accepted epoch, and what follows from it.
 #[derive(Clone, Copy, Debug)]
 struct Accepted {
     epoch: u64,
     next_epoch: u64,
     damaged: bool,
-    /// What the epoch's superblock says of all variables.
+    /// The count and sum of all variables in the epoch's superblock.
     all: Option<Tally>,
     rejected: [bool; 2],
 }
@@ -79,20 +79,21 @@ struct Accepted {
 const LAST_INCARNATION: u64 = (1 << 16) - 2;
 
 impl<M: Mem> Store<M> {
-    /// Makes the region what the last complete flush saw. For who is alone with a file that no
-    /// running system has written to; `bytes` is its real length. Ends with all of it on the disk.
+    /// Restores the region as the last complete flush saw it. The caller must be alone with a file
+    /// that no process has written to since the restart; `bytes` is its real length. Returns once
+    /// the disk has stored the result.
     pub fn recover(&mut self, bytes: u64) -> Result<Recovered, EngineError> {
         let scan = self.scan(bytes)?;
         let accepted = self.accept(&scan)?;
         let recovered = self.rebuild_all(&scan, &accepted)?;
         self.mem.barrier(&[(0, scan.chunks * CHUNK)])?;
-        // After the barrier: in the file it says that the epoch was complete.
+        // After the barrier: this word proves that the epoch was complete.
         self.live_mut()?.store(live::EPOCH, accepted.epoch, Release);
         self.reload()?;
         Ok(recovered)
     }
 
-    /// Looks at everything, and changes nothing.
+    /// Scans the whole file, and changes nothing.
     fn scan(&self, bytes: u64) -> Result<Scan, EngineError> {
         let most = bytes.min(self.mem.limit()).min(self.max_size) / CHUNK;
         let most = most.min(layout::MOST_CHUNKS);
@@ -125,14 +126,15 @@ impl<M: Mem> Store<M> {
         for (number, class, chunk_id) in ids {
             for within in 0..layout::records_in_chunk(class) {
                 let at = place(number, class, within);
-                let mask = self.look_at_record(&mut scan, at, class, chunk_id)?;
+                let mask = self.valid_slots(&mut scan, at, class, chunk_id)?;
                 scan.masks.push(mask);
             }
         }
         Ok(scan)
     }
 
-    /// Kind and class of a chunk, and a chunk of records' id, by its header; zeros if it has none.
+    /// Returns kind and class of a chunk by its header, and the id of a chunk of records; zeros if
+    /// the header is invalid.
     fn trusted_header(&self, number: u64) -> Result<((u8, u8), u64), EngineError> {
         const NONE: ((u8, u8), u64) = ((0, 0), 0);
         let at = number * CHUNK;
@@ -151,8 +153,8 @@ impl<M: Mem> Store<M> {
         Ok(if good && known { ((found as u8, class as u8), id) } else { NONE })
     }
 
-    /// Which slots of the record at `at` count.
-    fn look_at_record(
+    /// Returns which slots of the record at `at` count.
+    fn valid_slots(
         &self,
         scan: &mut Scan,
         at: u64,
@@ -189,7 +191,8 @@ impl<M: Mem> Store<M> {
         Ok(mask)
     }
 
-    /// The record at `at`, with its id as it is without the bit, if its head is whole.
+    /// Returns the record at `at`, with its id without the `RETIRED` bit, if id, meta and name are
+    /// valid.
     fn good_record(
         &self,
         scan: &Scan,
@@ -213,8 +216,8 @@ impl<M: Mem> Store<M> {
                 return Ok(None);
             }
         }
-        // The checksum is over the name alone; what pads it, and the beginning in the record of a name
-        // in a block, have to be right too, or nobody finds the variable by it.
+        // The checksum covers the name alone. The padding, and the prefix in the record of a name
+        // in a block, must be right too: otherwise no lookup finds the variable.
         let found = |name: &[u8]| self.name_is(line, meta, &Query::new(name, self.seed));
         let whole = self
             .name_of(at)
@@ -222,7 +225,7 @@ impl<M: Mem> Store<M> {
         Ok(Handle::checked(at, id, meta, &self.mem).filter(|_| whole))
     }
 
-    /// Decides which epoch the file is of.
+    /// Decides which epoch the file contains.
     fn accept(&self, scan: &Scan) -> Result<Accepted, EngineError> {
         let complete = self.live()?.load(live::EPOCH, Acquire);
         let good = |at: &usize| scan.superblocks.get(*at).is_some_and(|it| it.good);
@@ -240,11 +243,12 @@ impl<M: Mem> Store<M> {
                 break;
             }
             if complete >= epoch_of(*at) {
-                // It was complete: this is no torn flush, but rot.
+                // The epoch was complete, so this is damage and not an interrupted flush.
                 (taken, damaged) = (Some(*at), true);
                 break;
             }
         }
+        // An epoch was complete, and no superblock matches: damage. The highest valid one is taken.
         if taken.is_none() && complete != 0 {
             damaged = true;
             taken = order.first().copied();
@@ -256,8 +260,8 @@ impl<M: Mem> Store<M> {
             None if complete != 0 && reasonable(complete) => complete,
             None => 0,
         };
-        // The newest superblock may have rotted while the one before it is whole: what is then taken is
-        // older than what the file says was complete.
+        // The newest superblock may have rotted while the one before it is whole. Then the accepted
+        // epoch is older than the complete one.
         let damaged = damaged || complete > epoch;
         let next_epoch = scan.greatest_epoch.max(epoch).saturating_add(1);
         let rejected = |at: usize| {
@@ -274,7 +278,7 @@ impl<M: Mem> Store<M> {
         })
     }
 
-    /// Writes everything but the slots that were accepted.
+    /// Rewrites everything but the accepted slots.
     fn rebuild_all(&self, scan: &Scan, accepted: &Accepted) -> Result<Recovered, EngineError> {
         let base = self.count_incarnation()?;
         self.forget_users()?;
@@ -323,7 +327,8 @@ impl<M: Mem> Store<M> {
         self.index_all(&present)?;
         for (at, rejected) in superblock::AT.into_iter().zip(accepted.rejected) {
             if rejected {
-                // Its check, and nothing else: to zero all of it could make it good half-way.
+                // Only its check word: if all of it were zeroed, a power cut half-way could make it
+                // valid.
                 let words =
                     self.mem.words_mut(at, superblock::WORDS).ok_or(EngineError::ReadOnly)?;
                 words.store(superblock::CHECK, 0, Relaxed);
@@ -332,7 +337,7 @@ impl<M: Mem> Store<M> {
         Ok(recovered)
     }
 
-    /// Counts the incarnation; answers the number that its ids and versions begin above.
+    /// Increments the incarnation; returns the number above which its ids and versions begin.
     fn count_incarnation(&self) -> Result<u64, EngineError> {
         let words = self.mem.words_mut(incarnation::AT, incarnation::WORDS);
         let words = words.ok_or(EngineError::ReadOnly)?;
@@ -342,7 +347,7 @@ impl<M: Mem> Store<M> {
         Ok(count << 40)
     }
 
-    /// Frees what users held who are gone: locks, journals, pins, F.
+    /// Clears what the former users held: locks, journals, pins, F.
     fn forget_users(&self) -> Result<(), EngineError> {
         for at in [live::LOCK_L, live::LOCK_T, live::BIRTHS_WAKE, live::CHANGES_WAKE] {
             self.mem.reset(at);
@@ -355,8 +360,9 @@ impl<M: Mem> Store<M> {
         zero(journal::AT, 0, journal::WORDS)?;
         zero(commit::AT, 0, commit::WORDS)?;
         for number in 0..layout::PARTICIPANT_SLOTS {
-            // The tokens too: of a copy, on Windows, the original's users seem to have the seats, and
-            // so its locks, and what ends with them. Nobody has taken one of this file yet.
+            // The tokens too. The file may be a copy, and on Windows the users of the original
+            // would seem to have its seats, and so its locks and ephemeral values. No process has
+            // taken a seat in this file yet.
             zero(seat::at(number), seat::TOKEN, 3)?;
         }
         let live = self.live_mut()?;
@@ -367,8 +373,8 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// The chunk table with nothing in it but chunks of records, whose places are all free; an empty
-    /// index; counts and hints to match.
+    /// Writes a chunk table that contains only chunks of records, all of whose records are free; an
+    /// empty index; and the counts and hints to match.
     fn begin_tables(&self, scan: &Scan) -> Result<(), EngineError> {
         let live = self.live_mut()?;
         let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(EngineError::ReadOnly)?;
@@ -393,8 +399,8 @@ impl<M: Mem> Store<M> {
                 counts.fetch_add(room::RECORDS, places, Relaxed);
             }
         }
-        // The file may have been longer, and its length not have reached the disk: what grows there
-        // again is free. The words of these chunks end with the table that has room for them.
+        // The file may have been longer, and its length not have reached the disk: chunks that grow
+        // there again are free. The loop ends with the last word that lies in the file.
         for number in scan.chunks..layout::MOST_CHUNKS {
             let at = layout::table_word(number);
             if at >= scan.chunks * CHUNK {
@@ -421,7 +427,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Makes one place for a record what the accepted epoch says; answers its variable.
+    /// Restores the record at `at` as the accepted epoch says; returns its variable.
     #[allow(clippy::too_many_arguments, reason = "what is known of one place")]
     fn restore(
         &self,
@@ -437,7 +443,7 @@ impl<M: Mem> Store<M> {
         self.mem.reset(at + record::WAKE);
         let found = self.newest(accepted.epoch, at, class, chunk_id, mask)?;
         let found = match found {
-            // Two variables can never have the same room; if they say so, they are forged.
+            // No two variables share an extent or a block. If two claim the same, one is forged.
             Some((handle, number, sum)) if self.claim(scan, handle, &sum)? => {
                 Some((handle, number, sum))
             }
@@ -445,10 +451,11 @@ impl<M: Mem> Store<M> {
         };
         let plain = Handle::new(at, 0, class, false);
         let words = self.mem.words_mut(at, plain.words()).ok_or_else(|| outside(at))?;
+        // The kept slot is not written: an interrupted recovery must find it again.
         let kept = found.map(|(_, number, _)| number);
         for number in (0..slot::COUNT).filter(|number| Some(*number) != kept) {
             let slot = plain.slot(number);
-            // Only where it is not so: a page that stays as it is need not be written.
+            // Only if it is not wiped yet: an unchanged page need not be written.
             let wiped = words.load(slot + slot::SEAL, Relaxed) == 0
                 && words.load(slot + slot::VERSION, Relaxed) == slot::INVALID
                 && words.load(slot + slot::DESC, Relaxed) == 0;
@@ -465,6 +472,9 @@ impl<M: Mem> Store<M> {
             return Ok(None);
         };
         if sum.tombstone {
+            // A tombstone stays until the next flush is complete. Wiped now, it could leave the
+            // file before an older slot does, and an interrupted recovery would bring the value
+            // back.
             words.store(record::ID, handle.id | record::RETIRED, Relaxed);
             words.store(record::STATE, accepted.next_epoch | record::QUIET, Relaxed);
             return Ok(None);
@@ -478,7 +488,7 @@ impl<M: Mem> Store<M> {
         Ok(Some(handle))
     }
 
-    /// The slot with the greatest version of those that count in the accepted epoch.
+    /// Returns the slot with the greatest version of those that count in the accepted epoch.
     fn newest(
         &self,
         epoch: u64,
@@ -508,8 +518,8 @@ impl<M: Mem> Store<M> {
         Ok(sum.map(|sum| (handle, number, sum)))
     }
 
-    /// Takes the place, the block and the extent of a record; false, with nothing taken that another
-    /// has, where one of them has an owner already.
+    /// Allocates the record, its block and its extent. Returns false if one of them already has an
+    /// owner, and takes nothing from that owner.
     fn claim(&self, scan: &Scan, handle: Handle, sum: &Sum) -> Result<bool, EngineError> {
         let line = self.mem.words(handle.at, record::LINE).ok_or_else(|| outside(handle.at))?;
         let meta = Meta(line.load(record::META, Relaxed));
@@ -525,13 +535,14 @@ impl<M: Mem> Store<M> {
                 return Ok(false);
             }
         }
-        if let Some(room) = self.record_at(handle.at)? {
-            self.take_bit(room)?;
+        if let Some(part) = self.record_at(handle.at)? {
+            self.take_bit(part)?;
         }
         Ok(true)
     }
 
-    /// Takes a part of a chunk of blocks or extents, which becomes one with its first.
+    /// Allocates a part of a chunk of blocks or extents. The first allocation makes it such a
+    /// chunk.
     fn claim_part(&self, scan: &Scan, at: u64, wanted: u64) -> Result<bool, EngineError> {
         let number = at / CHUNK;
         let (_, class) = scan.kinds.get(number as usize).copied().unwrap_or_default();
@@ -549,11 +560,11 @@ impl<M: Mem> Store<M> {
             (found, of) if found == wanted && of == class => {}
             _ => return Ok(false),
         }
-        let Some(room) = self.allocation_at(at, wanted)? else { return Ok(false) };
-        if self.is_taken(room)? {
+        let Some(part) = self.allocation_at(at, wanted)? else { return Ok(false) };
+        if self.is_taken(part)? {
             return Ok(false);
         }
-        self.take_bit(room)?;
+        self.take_bit(part)?;
         Ok(true)
     }
 
@@ -563,7 +574,7 @@ impl<M: Mem> Store<M> {
         handle: Handle,
         owned: Extent,
     ) -> Result<bool, EngineError> {
-        // Once more, as the slot was: a hostile peer may have changed it since the scan.
+        // Validated once more, as the slot was: a hostile peer may have changed it since the scan.
         if !extent_lies(scan, owned) {
             return Ok(false);
         }
@@ -592,7 +603,7 @@ impl<M: Mem> Store<M> {
         Ok(true)
     }
 
-    /// Makes the index of these variables. Of two with one name, the younger has it.
+    /// Builds the index of these variables. Of two with one name, the younger gets it.
     fn index_all(&self, present: &[Handle]) -> Result<(), EngineError> {
         let counts = self.mem.words(room::AT, room::WORDS).ok_or_else(|| outside(room::AT))?;
         let places = counts.load(room::RECORDS, Relaxed).min(self.mem.size() / 320);
@@ -615,7 +626,8 @@ impl<M: Mem> Store<M> {
             let mut vacancy = self.vacancy(self.table()?, query.hash)?;
             if vacancy.is_none() || !self.index_has_space()? {
                 match self.rebuild() {
-                    // No chunk for a larger one: this one serves until its probe bound.
+                    // No run of chunks is free for a larger index: this one serves until its probe
+                    // bound.
                     Err(EngineError::Full { .. }) if vacancy.is_some() => {}
                     done => {
                         done?;
@@ -632,7 +644,7 @@ impl<M: Mem> Store<M> {
     }
 }
 
-/// Offset of a place for a record.
+/// Returns the offset of a record.
 fn place(number: u64, class: usize, within: usize) -> u64 {
     number * CHUNK + CHUNK_HEADER + (within * layout::record_bytes(class)) as u64
 }
@@ -666,7 +678,8 @@ fn extent_lies(scan: &Scan, owned: Extent) -> bool {
     }
 }
 
-/// Chunks from the first to the last of a run, tables between them too, of a region of `chunks`.
+/// Returns the chunks of a run, tables between them included, in a region of `chunks` chunks;
+/// `None` if no such run can exist.
 fn run_span(owned: Extent, chunks: u64) -> Option<u64> {
     let bytes = owned.capacity.checked_add(CHUNK_HEADER)?;
     if bytes == CHUNK_HEADER || !bytes.is_multiple_of(CHUNK) || bytes / CHUNK > chunks {

@@ -1,10 +1,10 @@
-//! A region that is only looked at: nothing here writes or takes a lock.
+//! Read-only inspection of a region: no function here writes or takes a lock.
 
 pub mod parts;
 pub mod verify;
 pub mod open;
 pub mod survivors;
 
-/// Whether bytes are one MessagePack value, whole. The engine knows no MessagePack, so that its
-/// caller says.
+/// Returns whether the bytes are one whole MessagePack value. The engine knows no MessagePack, so
+/// its caller provides this.
 pub type IsMessagePack = fn(&[u8]) -> bool;

@@ -1,4 +1,4 @@
-//! A store over whatever lies in a memory, for a program that only looks.
+//! A store over an unvalidated memory, for a program that only reads it.
 
 use crate::{
     error::EngineError,
@@ -11,14 +11,14 @@ use crate::{
 use std::collections::HashMap;
 
 impl<M: Mem> Store<M> {
-    /// The number of the map that most chunks say they are of.
+    /// Returns the region number that most chunk headers name.
     fn usual_uuid(&mut self, chunks: u64) -> Option<u64> {
         let mut votes: HashMap<u64, u64> = HashMap::new();
         let before = self.uuid;
         for number in layout::META_CHUNKS..chunks.min(layout::MOST_CHUNKS) {
             let at = number * CHUNK + layout::chunk::UUID as u64 * 8;
             let Some(word) = self.mem.words(at, 1) else { continue };
-            // Judged as if it were of that map.
+            // Validates the header as one of that region.
             self.uuid = word.load(0, Relaxed);
             if matches!(self.chunk_says(number), ChunkHeader::Good(..)) {
                 *votes.entry(self.uuid).or_default() += 1;
@@ -29,19 +29,19 @@ impl<M: Mem> Store<M> {
     }
 }
 
-/// Why a memory cannot even be looked at as a region.
+/// The reason why a memory cannot be inspected as a region.
 #[derive(Debug)]
 pub enum NotOpened {
-    /// What its header says.
+    /// The header was rejected.
     Header(HeaderError),
-    /// Anything else.
+    /// Any other error.
     Engine(EngineError),
 }
 
-/// A store over what lies there, whatever its header says, and what is wrong with that.
+/// Makes a store of an unvalidated memory; returns also what is wrong with its header.
 ///
 /// # Errors
-/// [`NotOpened`], where there is nothing of a region, or one of another version.
+/// [`NotOpened`], if nothing of a region is there, or one of another version.
 pub fn store_over<M: Mem>(
     mem: M,
     bytes: u64,
@@ -82,7 +82,7 @@ pub fn store_over<M: Mem>(
     Ok((store, flaw))
 }
 
-/// Whether the header's checksum is right: then it says what it means.
+/// Whether the header's checksum is right, so that its version can be trusted.
 fn is_sealed(words: impl Load) -> bool {
     words.load(header::CRC, Relaxed) == header_crc(words)
 }

@@ -1,5 +1,5 @@
-//! What is whole in a region, part by part, judged by the part's own words: for `check` and
-//! `salvage`, which believe nothing that another part says.
+//! The validity of a region's parts, each judged by its own words: for `check` and `salvage`, which
+//! trust nothing that another part says.
 
 use crate::{
     handle::Handle,
@@ -15,50 +15,50 @@ use crate::{
     value::{Data, Kind, OwnedValue, SlotView},
 };
 
-/// What the header of a chunk says.
+/// The header of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkHeader {
-    /// Kind and class.
+    /// A valid header: kind and class.
     Good(u64, usize),
-    /// It is one, and what is wrong with it.
+    /// An invalid header: what is wrong with it.
     Bad(&'static str),
-    /// There is none.
+    /// No header.
     None,
 }
 
-/// What stands at the place of a record.
+/// The content at the position of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordState {
-    /// No variable. Whether it was an `Atomic`'s, whose place is kept.
+    /// No variable.
     Free {
-        /// Whether it was one.
+        /// Whether it was an `Atomic`'s, whose record is kept.
         atomic: bool,
     },
     /// A variable, with its name.
     Variable(Handle, String),
     /// A removed variable that the file still needs.
     Retired(Handle, String),
-    /// Where the fault is, what, and the name as far as it can be made out.
+    /// A fault: its offset, what is wrong, and the name as far as it is readable.
     Flawed(u64, &'static str, Option<String>),
 }
 
-/// What a slot holds.
+/// The content of a slot.
 #[derive(Clone, Debug)]
 pub enum SlotContent {
-    /// Nothing: it was never written, or is being written.
+    /// Nothing: the slot was never written, or is being written.
     Nothing,
-    /// That the variable was removed.
+    /// The tombstone of a removed variable.
     Tombstone,
-    /// A value, whole.
+    /// A valid value.
     Value(OwnedValue),
-    /// A value, whole, that ends with the process whose seat has this token.
+    /// A valid ephemeral value: the token of its owner process.
     Ephemeral(u64),
-    /// Where the fault is, and what.
+    /// A fault: its offset, and what is wrong.
     Flawed(u64, String),
 }
 
 impl<M: Mem> Store<M> {
-    /// What the header of chunk `number` says.
+    /// Validates the header of chunk `number`.
     pub fn chunk_says(&self, number: u64) -> ChunkHeader {
         let Some(words) = self.mem.words(number * layout::CHUNK, chunk::WORDS) else {
             return ChunkHeader::None;
@@ -82,7 +82,7 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// What stands at the place `at` of a record of `class`.
+    /// Validates the record of `class` at `at`.
     pub fn place(&self, at: u64, class: usize) -> RecordState {
         let Some(line) = self.mem.words(at, record::LINE) else {
             return RecordState::Flawed(at, "the record lies beyond the end", None);
@@ -123,7 +123,7 @@ impl<M: Mem> Store<M> {
         RecordState::Variable(handle, name)
     }
 
-    /// Offset of the block in which the name of the record lies, 0 where it lies in the record.
+    /// Returns the offset of the block with the record's name; 0 if the name lies in the record.
     pub fn block_of(&self, at: u64) -> u64 {
         let Some(line) = self.mem.words(at, record::LINE) else { return 0 };
         let meta = Meta(line.load(record::META, Relaxed));
@@ -134,8 +134,8 @@ impl<M: Mem> Store<M> {
         line.load(record::NAME + inline / 8 - 1, Relaxed)
     }
 
-    /// What slot `number` of a record holds. Others may write to it: then the slot's version, or
-    /// the record's id, tells.
+    /// Validates slot `number` of a record. A writer may change it meanwhile; the caller compares
+    /// the slot's version and the record's id afterwards.
     pub fn held(
         &self,
         handle: Handle,
@@ -170,7 +170,7 @@ impl<M: Mem> Store<M> {
             if !self.is_headed(words.load(slot::DATA, Relaxed), handle) {
                 return flawed(slot::DATA, "the slot refers to an extent that is not its own");
             }
-            if desc.len() > self.extent_room(words.load(slot::DATA, Relaxed)) {
+            if desc.len() > self.extent_capacity(words.load(slot::DATA, Relaxed)) {
                 return flawed(slot::DESC, "the value is longer than its extent");
             }
             self.referred(words, desc)
@@ -195,7 +195,7 @@ impl<M: Mem> Store<M> {
         if !desc.is_extent() && !handle.atomic && !self.is_padded(data, desc.len()) {
             return flawed(slot::DATA, "what follows the value is not zero");
         }
-        match senseless(kind, &captured, is_message_pack) {
+        match content_flaw(kind, &captured, is_message_pack) {
             Some(what) => flawed(slot::DATA, what),
             None if desc.is_ephemeral() => SlotContent::Ephemeral(self.owner_at(at, desc)),
             None => SlotContent::Value(captured),
@@ -211,10 +211,10 @@ impl<M: Mem> Store<M> {
         })
     }
 
-    /// Bytes that an extent can have whose data begin at `data`, by the header of its chunk: where
-    /// that is gone, as many as it likes. So none overlaps many others, and the time that it takes
-    /// to read them all is bounded.
-    fn extent_room(&self, data: u64) -> u64 {
+    /// Returns how many bytes the extent whose data begin at `data` can have, by the header of its
+    /// chunk; without a valid header, any number. The bound keeps a forged extent from overlapping
+    /// many others, and so bounds the time to read them all.
+    fn extent_capacity(&self, data: u64) -> u64 {
         let number = data / layout::CHUNK;
         match self.chunk_says(number) {
             ChunkHeader::Good(kind::EXTENTS, class) => {
@@ -232,7 +232,7 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// Whether the last word of `len` bytes from `at` ends with zeros.
+    /// Whether zeros pad the last word of `len` bytes from `at`.
     fn is_padded(&self, at: u64, len: u64) -> bool {
         let bits = len % 8 * 8;
         bits == 0
@@ -243,8 +243,8 @@ impl<M: Mem> Store<M> {
     }
 }
 
-/// What is wrong with the bytes of a value, if they are none of their kind.
-fn senseless(
+/// Returns what is wrong with the bytes of a value, if they are invalid for its kind.
+fn content_flaw(
     kind: Kind,
     captured: &OwnedValue,
     is_message_pack: IsMessagePack,

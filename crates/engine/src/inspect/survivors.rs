@@ -1,4 +1,4 @@
-//! The variables that can still be read of a damaged region: its records, each judged by its own words.
+//! The readable variables of a damaged region: its records, each judged by its own words.
 
 use crate::{
     handle::Handle,
@@ -15,17 +15,17 @@ use crate::{
 use std::collections::hash_map::Entry;
 use std::{collections::HashMap, fmt};
 
-/// A variable that was lost, or its newest value.
+/// A variable that was lost, or whose newest value was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lost {
-    /// Where the damage is, in bytes from the start of the damaged map.
+    /// Offset of the damage, in bytes from the start of the damaged map.
     pub at: u64,
-    /// Its name, as far as it is known.
+    /// The variable's name, if it is known.
     pub variable: Option<String>,
-    /// What is wrong there.
+    /// The damage.
     pub what: String,
-    /// Whether an older value of it was saved, or one that is not known to be the newest.
+    /// Whether an older value was saved, or one that may not be the newest.
     pub older: bool,
 }
 
@@ -41,28 +41,28 @@ impl fmt::Display for Lost {
 }
 
 impl Lost {
-    /// What was found at offset `at`.
+    /// Makes the report of a loss at offset `at`.
     #[doc(hidden)]
     pub fn new(at: u64, variable: Option<String>, what: impl Into<String>, older: bool) -> Self {
         Self { at, variable, what: what.into(), older }
     }
 }
 
-/// Whether a chunk holds records.
+/// Whether a chunk contains records.
 enum Holds {
-    /// Of this class, and everything in it that is no record is one that was lost.
+    /// Records of this class: everything in the chunk that is no valid record is a lost one.
     Records(usize),
-    /// Perhaps: what is whole counts.
+    /// Perhaps records: only valid ones count.
     Perhaps,
     Others,
 }
 
 impl<M: Mem> Store<M> {
-    /// The variables whose names are whole, in the order of their records.
+    /// Returns the variables with valid names, in the order of their records.
     pub fn survivors(&self, chunks: u64, lost: &mut Vec<Lost>) -> Vec<(String, Handle)> {
         let mut by_name: HashMap<String, Handle> = HashMap::new();
         let mut add = |handle: Handle, name: String| match by_name.entry(name) {
-            // Of two that bear a name the newer one counts.
+            // Of two with the same name, the newer one counts.
             Entry::Occupied(mut entry) if entry.get().id < handle.id => {
                 entry.insert(handle);
             }
@@ -93,12 +93,13 @@ impl<M: Mem> Store<M> {
         found
     }
 
-    /// Chunks of the run that begins with chunk `number`, if table and header agree that one does.
+    /// Returns the chunks of the run that begins with chunk `number`, if table and header agree
+    /// that one does.
     fn run_from(&self, number: u64) -> Option<u64> {
         let agreed = self.chunk_says(number) == ChunkHeader::Good(kind::RUN, 0)
             && self.chunk_kind(number).is_ok_and(|(kind, _)| kind == kind::RUN);
         let span = self.run_len(number).ok().filter(|_| agreed)?;
-        // Each of its chunks says so in the table: else it is cut short there.
+        // The run ends at the first chunk that the table does not call a part of it.
         let rest = (1..span.min(layout::MOST_CHUNKS)).take_while(|next| {
             layout::holds_table(number + next)
                 || self.chunk_kind(number + next).is_ok_and(|(kind, _)| kind == kind::REST)
@@ -118,7 +119,8 @@ impl<M: Mem> Store<M> {
             (_, Some((kind::RECORDS, class))) if class < layout::RECORD_CLASSES.len() => {
                 Holds::Records(class)
             }
-            // Another's header, whole, is the image of a map in a value that is gone.
+            // A valid header of another map belongs to the image of a map, in a value that was
+            // freed.
             (ChunkHeader::Bad(_), Some((kind::FREE, _))) if self.is_anothers(number) => {
                 Holds::Others
             }
@@ -145,7 +147,7 @@ impl<M: Mem> Store<M> {
     ) {
         let base = number * CHUNK;
         let taken = self.mem().words(base, chunk::WORDS).map_or(0, |words| {
-            // Only a header that is whole says which places are taken.
+            // Only a valid header says which records are allocated.
             let whole = matches!(self.chunk_says(number), ChunkHeader::Good(..));
             if whole { words.load(chunk::BITS, Relaxed) } else { 0 }
         });
@@ -170,7 +172,7 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// Whether the record was just being made or collected.
+    /// Whether the record was being inserted or collected.
     fn is_journalled(&self, at: u64) -> bool {
         self.mem().words(journal::AT, journal::WORDS).is_some_and(|journal| {
             journal.load(journal::OPERATION, Relaxed) != journal::NOTHING
@@ -178,8 +180,8 @@ impl<M: Mem> Store<M> {
         })
     }
 
-    /// The value of a variable, or the newest of its older ones where that is damaged: then also
-    /// where the damage is, and what. Nothing at all for one that is removed.
+    /// Returns the value of a variable. If it is damaged, returns the newest older one, and the
+    /// offset and kind of the damage. Returns neither for a removed variable.
     pub fn newest_whole(
         &self,
         handle: Handle,
@@ -196,7 +198,7 @@ impl<M: Mem> Store<M> {
         let flaw = if published {
             match self.held(handle, current, is_message_pack) {
                 SlotContent::Value(captured) => return (Some(captured), None),
-                // Whoever an ephemeral one was to end with has ended.
+                // The owner process of an ephemeral value has ended.
                 SlotContent::Tombstone | SlotContent::Ephemeral(_) => return (None, None),
                 SlotContent::Nothing => (handle.at, "its current slot holds nothing".into()),
                 SlotContent::Flawed(at, what) => (at, what),
@@ -204,14 +206,14 @@ impl<M: Mem> Store<M> {
         } else {
             (handle.at, "the version of its value is not the one published".into())
         };
-        // One that is newer than what was published was not.
+        // A version above the published one was never published.
         let mut others: Vec<usize> = (0..slot::COUNT)
             .filter(|number| version(*number) != slot::INVALID && version(*number) > 0)
             .filter(|number| !published || version(*number) < state.version())
             .collect();
         others.sort_unstable_by_key(|number| std::cmp::Reverse(version(*number)));
         if handle.atomic && others.len() != 1 {
-            // Its slots say only of which kind the word is.
+            // The slots of an Atomic hold only the kind of its word.
             others.clear();
         }
         for number in others {

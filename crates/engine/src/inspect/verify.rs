@@ -1,4 +1,6 @@
-//! Whether a region is whole: every part of it compared with every other that speaks of it. Reads and writes nothing; what looks wrong in a region that others change meanwhile counts only if it looks the same again and again.
+//! Checking whether a region is whole: each part is compared with every other part that refers to
+//! it. Writes nothing. In a region that other processes change meanwhile, a finding counts only if
+//! it is the same in repeated passes.
 
 use crate::{
     handle::Handle,
@@ -23,28 +25,28 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-/// How bad a [`Finding`] is.
+/// The severity of a [`Finding`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Nothing is lost: an operation is under way or was cut short, or room is not given back yet.
-    /// The next who opens the map for writing, or needs the room, sees to it.
+    /// Nothing is lost. An operation is running or was interrupted, or space is not freed yet. The
+    /// next process that opens the map for writing, or needs the space, completes that.
     Note,
     /// The map contradicts itself.
     Fault,
 }
 
-/// What `Map::check` or `MapOptions::check` found at one place.
+/// A finding of `Map::check` or `MapOptions::check`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Finding {
     /// Offset in the region, in bytes.
     pub at: u64,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// The variable that it is about, where one is known.
+    /// The variable concerned, if it is known.
     pub variable: Option<String>,
-    /// What it is.
+    /// The finding.
     pub what: String,
 }
 
@@ -62,7 +64,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Check {
     findings: Vec<Finding>,
@@ -70,13 +72,13 @@ pub struct Check {
 }
 
 impl Finding {
-    /// That the map contradicts itself at offset `at`.
+    /// Makes a fault: the map contradicts itself at offset `at`.
     #[doc(hidden)]
     pub fn fault(at: u64, what: impl Into<String>) -> Self {
         Self { at, severity: Severity::Fault, variable: None, what: what.into() }
     }
 
-    /// That nothing is lost, but something is not at its end, at offset `at`.
+    /// Makes a note: nothing is lost, but something at offset `at` is incomplete.
     #[doc(hidden)]
     pub fn note(at: u64, what: impl Into<String>) -> Self {
         Self { at, severity: Severity::Note, variable: None, what: what.into() }
@@ -84,28 +86,29 @@ impl Finding {
 }
 
 impl Check {
-    /// What was found, in the order of its places, and how many variables are whole.
+    /// Makes a result of findings, in the order of their offsets, and the number of valid
+    /// variables.
     #[doc(hidden)]
     pub fn new(findings: Vec<Finding>, variables: u64) -> Self {
         Self { findings, variables }
     }
 
-    /// All that was found, in the order of its places.
+    /// Returns all findings, in the order of their offsets.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// How many findings are faults.
+    /// Returns how many findings are faults.
     pub fn faults(&self) -> usize {
         self.findings.iter().filter(|found| found.severity == Severity::Fault).count()
     }
 
-    /// How many are notes.
+    /// Returns how many findings are notes.
     pub fn notes(&self) -> usize {
         self.findings.len() - self.faults()
     }
 
-    /// How many variables were found whole.
+    /// Returns how many variables are valid.
     pub fn variables(&self) -> u64 {
         self.variables
     }
@@ -116,21 +119,21 @@ impl Check {
     }
 }
 
-/// A finding, and the words that it was concluded from: where others were at work, those differ at
-/// the next look.
+/// A finding, and the words that it was concluded from. If another process was writing them, they
+/// differ in the next pass.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Suspicion {
     finding: Finding,
     stamp: [u64; 3],
 }
 
-/// How often all is looked at before something counts as found.
+/// How many passes must agree before a finding counts.
 const PASSES: u32 = 4;
 
-/// How often a value is looked at that others write.
-const LOOKS: usize = 64;
+/// How often the check of a value is repeated while other processes write it.
+const ATTEMPTS: usize = 64;
 
-/// One look at everything.
+/// One pass over the whole region.
 struct Pass<'a, M: Mem> {
     store: &'a Store<M>,
     sound: bool,
@@ -138,13 +141,13 @@ struct Pass<'a, M: Mem> {
     chunks: u64,
     found: Vec<Suspicion>,
     variables: u64,
-    /// Records of variables by name, and by id.
+    /// The records of variables by name, and by id.
     names: HashMap<String, u64>,
     ids: HashMap<u64, u64>,
-    /// Blocks and extents that somebody owns, and whose record that is.
+    /// The records of the owners of blocks and extents.
     blocks: HashMap<u64, u64>,
     extents: HashMap<u64, u64>,
-    /// What the holder of L is about.
+    /// The journal of the owner of L.
     journal: [u64; journal::NEW + 1],
 }
 
@@ -178,27 +181,27 @@ impl<'a, M: Mem> Pass<'a, M> {
         pass
     }
 
-    fn tell(&mut self, finding: Finding, stamp: [u64; 3]) {
+    fn report(&mut self, finding: Finding, stamp: [u64; 3]) {
         self.found.push(Suspicion { finding, stamp });
     }
 
     fn fault(&mut self, at: u64, what: impl Into<String>, stamp: [u64; 3]) {
-        self.tell(Finding::fault(at, what), stamp);
+        self.report(Finding::fault(at, what), stamp);
     }
 
     fn note(&mut self, at: u64, what: impl Into<String>, stamp: [u64; 3]) {
-        self.tell(Finding::note(at, what), stamp);
+        self.report(Finding::note(at, what), stamp);
     }
 
     fn about(&mut self, name: &str, at: u64, what: impl Into<String>, stamp: [u64; 3]) {
-        self.tell(Finding { variable: Some(name.into()), ..Finding::fault(at, what) }, stamp);
+        self.report(Finding { variable: Some(name.into()), ..Finding::fault(at, what) }, stamp);
     }
 
     fn word(&self, at: u64) -> u64 {
         self.store.mem.words(at, 1).map_or(0, |word| word.load(0, Acquire))
     }
 
-    /// Whether the holder of L is about this record or block.
+    /// Whether the owner of L is inserting or collecting this record or block.
     fn is_under_way(&self, at: u64) -> bool {
         let [operation, record, block, ..] = self.journal;
         operation != journal::NOTHING && (at == record || at == block)
@@ -256,7 +259,7 @@ impl<'a, M: Mem> Pass<'a, M> {
         [operation, record, block]
     }
 
-    /// The chunk table, and what stands in the chunks' headers.
+    /// Checks the chunk table, and the headers of the chunks.
     fn table(&mut self) {
         let mut number = 0;
         while number < self.chunks {
@@ -338,7 +341,7 @@ impl<'a, M: Mem> Pass<'a, M> {
         }
     }
 
-    /// The chunks of a run; answers the first behind it.
+    /// Checks the chunks of a run; returns the first chunk after it.
     fn run_of(&mut self, number: u64, word: u64) -> u64 {
         let span = word >> 32;
         let end = number.saturating_add(span);
@@ -380,7 +383,7 @@ impl<'a, M: Mem> Pass<'a, M> {
                     continue;
                 }
                 RecordState::Flawed(at, what, name) => {
-                    self.tell(Finding { variable: name, ..Finding::fault(at, what) }, before);
+                    self.report(Finding { variable: name, ..Finding::fault(at, what) }, before);
                 }
                 RecordState::Variable(handle, name) => self.variable(handle, &name, before),
                 RecordState::Retired(handle, name) => self.name(handle, &name, before),
@@ -420,14 +423,14 @@ impl<'a, M: Mem> Pass<'a, M> {
         self.value(handle, name);
     }
 
-    /// The block in which a long name lies.
+    /// Checks the block of a long name.
     fn name(&mut self, handle: Handle, name: &str, stamp: [u64; 3]) {
         let block = self.store.block_of(handle.at);
         if block == 0 {
             return;
         }
-        let room = self.store.allocation_at(block, kind::BLOCKS).ok().flatten();
-        let taken = room.and_then(|room| self.store.is_taken(room).ok());
+        let part = self.store.allocation_at(block, kind::BLOCKS).ok().flatten();
+        let taken = part.and_then(|part| self.store.is_taken(part).ok());
         let what = match taken {
             None => Some("its name lies in no block for names".to_owned()),
             Some(false) if !self.is_under_way(block) => {
@@ -444,7 +447,7 @@ impl<'a, M: Mem> Pass<'a, M> {
         }
     }
 
-    /// The extents that its slots refer to.
+    /// Checks the extents to which the slots refer.
     fn extents_of(&mut self, handle: Handle, name: &str, stamp: [u64; 3]) {
         if handle.atomic {
             return;
@@ -461,7 +464,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             }
             let owned = self.store.is_headed(data, handle);
             if version == slot::INVALID {
-                // Being written, or left by who died: it may own what it refers to.
+                // The slot is being written, or its writer died: it may own the extent.
                 if owned {
                     self.extents.entry(data).or_insert(handle.at);
                 }
@@ -493,10 +496,10 @@ impl<'a, M: Mem> Pass<'a, M> {
         }
     }
 
-    /// What it holds now, by as many looks as it takes while others write it.
+    /// Checks the current value, with as many attempts as it takes while other processes write it.
     fn value(&mut self, handle: Handle, name: &str) {
         let Some(line) = self.store.mem.words(handle.at, record::LINE) else { return };
-        for look in 0..LOOKS {
+        for attempt in 0..ATTEMPTS {
             let state = State(line.load(record::STATE, Acquire));
             if line.load(record::ID, Acquire) != handle.id {
                 return;
@@ -507,7 +510,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             let version = self.word(handle.slot_at(number));
             let same = line.load(record::STATE, Relaxed) == state.0
                 && line.load(record::ID, Relaxed) == handle.id;
-            if !same || (look == 0 && version != state.version()) {
+            if !same || (attempt == 0 && version != state.version()) {
                 thread::yield_now();
                 continue;
             }
@@ -529,7 +532,7 @@ impl<'a, M: Mem> Pass<'a, M> {
                     self.variables += 1;
                     None
                 }
-                // It is none if it ended with its process.
+                // It does not count if its owner process is gone.
                 SlotContent::Ephemeral(owner) => {
                     self.variables += u64::from(self.store.lives(owner).unwrap_or(true));
                     None
@@ -540,7 +543,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             }
             return;
         }
-        // Others write it all the time: it is one.
+        // Other processes write it all the time: the variable exists.
         self.variables += 1;
     }
 
@@ -592,8 +595,8 @@ impl<'a, M: Mem> Pass<'a, M> {
             return;
         }
         let line = self.store.mem.words(record, record::LINE);
-        let room = self.store.record_at(record).ok().flatten();
-        let (Some(line), Some(_)) = (line, room) else {
+        let part = self.store.record_at(record).ok().flatten();
+        let (Some(line), Some(_)) = (line, part) else {
             let what = format!("the index leads to {record:#x}, where no record can be");
             return self.fault(at, what, [word, root, 0]);
         };
@@ -615,7 +618,7 @@ impl<'a, M: Mem> Pass<'a, M> {
         }
     }
 
-    /// Blocks and extents that are taken, and that nobody owns.
+    /// Checks for allocated blocks and extents without an owner.
     fn owned(&mut self) {
         for number in layout::META_CHUNKS..self.chunks {
             let Ok((found, class)) = self.store.chunk_kind(number) else { continue };
@@ -654,15 +657,15 @@ impl<'a, M: Mem> Pass<'a, M> {
 }
 
 impl<M: Mem> Store<M> {
-    /// As [`check`](Self::check), of a region that nobody changes meanwhile: one look counts.
+    /// As [`check`](Self::check), but one pass counts: no other process changes the region.
     pub fn check_once(&self, sound: bool, is_message_pack: IsMessagePack) -> Check {
         let pass = Pass::run(self, sound, is_message_pack);
         let findings = pass.found.into_iter().map(|found| found.finding).collect();
         Check { findings, variables: pass.variables }
     }
 
-    /// Checks the whole region. What is `known` already is told with the rest. Unless the header is
-    /// `sound` nobody knows the seed of the names' hash, and no name is looked up.
+    /// Checks the whole region, and adds the `known` findings. If the header is not `sound`, the
+    /// seed of the names' hash is unknown, and no name is looked up.
     pub fn check(&self, known: &[Finding], sound: bool, is_message_pack: IsMessagePack) -> Check {
         let mut pass = Pass::run(self, sound, is_message_pack);
         let mut found = std::mem::take(&mut pass.found);

@@ -1,4 +1,5 @@
-//! The collection of a removed variable's record, from its mark to its end: idempotent, so that a successor does it from the start.
+//! The collection of a removed variable's record, from its mark to its end. Idempotent, so that a
+//! successor repeats it from the start.
 
 use crate::{
     error::{EngineError, outside},
@@ -14,32 +15,33 @@ use crate::{
 };
 use mapvar_os::Locks;
 
-/// What can become of the record of a variable.
+/// How a record may be reclaimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Disposition {
-    /// It is a variable's; or it is removed, and the file does not know so yet.
+    /// Not at all: it holds a variable, or a removed one whose removal is not in the file yet.
     Kept,
-    /// Free at once: no file knows of it.
+    /// At once: no file knows of the variable.
     Erased,
-    /// Free when the next flush is complete: the file has its tombstone.
+    /// When the next flush is complete: the file has the tombstone.
     Retired,
 }
 
 impl<M: Mem> Store<M> {
-    /// Whether the record can be given back, or the next flush is to be waited for.
+    /// Whether the record can be erased or retired.
     pub(crate) fn collectable(&self, handle: Handle, words: M::Words<'_>) -> bool {
         self.fate(handle, words).is_ok_and(|fate| fate != Disposition::Kept)
     }
 
-    /// What can become of a record. It counts under the record's mark; without, it is a guess.
+    /// Decides how a record may be reclaimed. Binding under the record's mark; without it, a guess.
     fn fate(&self, handle: Handle, words: M::Words<'_>) -> Result<Disposition, EngineError> {
         let id = words.load(record::ID, Acquire);
         if self.file && id & record::RETIRED != 0 {
-            // Who retired it died in the midst of it.
+            // A process died while it retired the record.
             return Ok(Disposition::Retired);
         }
         if id == 0 {
-            // The same, of who erased it: a flush that has begun since does not know the record.
+            // A process died while it erased the record. A flush that has begun since passes over
+            // it, because it has no id.
             return Ok(Disposition::Erased);
         }
         let state = State(words.load(record::STATE, Acquire));
@@ -53,20 +55,24 @@ impl<M: Mem> Store<M> {
         let seal = |number| words.load(handle.slot(number) + slot::SEAL, Acquire);
         let (header, bit) = layout::dirty_bit(handle.at);
         let header = self.mem.words(header, chunk::WORDS).ok_or_else(|| outside(header))?;
-        // Before the seals: a flush that chose it seals it, and then clears the bit.
+        // Loaded before the seals. A flush seals the slots that it chose, and only then clears the
+        // bit. In the other order both could be missed, and a record erased that the flush has
+        // sealed.
         let chosen = header.load(chunk::FLUSHING, Acquire) & bit != 0;
         if (0..slot::COUNT).all(|number| seal(number) == 0) {
-            // If no flush is about to seal it either, no file knows of it.
+            // If no flush is about to seal it either, no file knows of the variable.
             return Ok(if chosen { Disposition::Kept } else { Disposition::Erased });
         }
         let durable = seal(state.b());
+        // SYNC POINT S15. Pairs with the Release stores of seal (`seal`) and epoch (`flush_once`).
         let complete = self.live()?.load(live::EPOCH, Acquire);
         let retired = state.current() == state.b() && durable != 0 && durable <= complete;
         Ok(if retired { Disposition::Retired } else { Disposition::Kept })
     }
 
-    /// Takes a removed variable, which is durably so, out of the map: its tombstone stays in the
-    /// file until a flush that began later is complete. Idempotent.
+    /// Takes a durably removed variable out of the map. Its tombstone stays in the record until a
+    /// flush that begins later is complete: without it, an older slot in the file would bring the
+    /// value back. Idempotent.
     fn retire(&self, handle: Handle) -> Result<(), EngineError> {
         let lost = || outside(handle.at);
         let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
@@ -75,7 +81,8 @@ impl<M: Mem> Store<M> {
             |number| words.load(handle.slot(number) + slot::VERSION, Acquire) != slot::INVALID;
         let mut left = (0..slot::COUNT).filter(|number| valid(*number));
         let kept = match (left.next(), left.next()) {
-            // The others are clear already, and `state` may be none any more.
+            // A death after the other slots were cleared: the kept one is the only valid slot.
+            // `state` may already be an epoch.
             (Some(only), None) if id & record::RETIRED != 0 => only,
             _ => State(words.load(record::STATE, Acquire)).b(),
         };
@@ -96,14 +103,17 @@ impl<M: Mem> Store<M> {
                 self.reclaim(words.load(at + slot::DATA, Relaxed))?;
             }
         }
-        // After all that: the flush that takes this number, or a later one, brings it to the file.
+        // SYNC POINT S16. The epoch is loaded after the other slots are clear. A flush that was
+        // already running may not bring the cleared slots to the file; the flush that takes this
+        // number, or a later one, does.
         self.mem.fence(SeqCst);
         let epoch = self.live()?.load(live::NEXT_EPOCH, SeqCst);
         words.store(record::STATE, epoch & !record::QUIET, Release);
         Ok(())
     }
 
-    /// From the mark on a record to its end: idempotent, so that a replay does it from its start.
+    /// Completes a collection from the record's mark on. Idempotent: a replay runs it from the
+    /// start.
     pub(crate) fn finish_collect(&self, at: u64) -> Result<(), EngineError> {
         let journal = self.journal()?;
         let line = self.mem.words_mut(at, record::LINE).ok_or_else(|| outside(at))?;
@@ -118,14 +128,17 @@ impl<M: Mem> Store<M> {
                 self.retire(handle)?;
             } else if fate == Disposition::Erased {
                 line.store(record::ID, 0, Relaxed);
-                // SYNC POINT S3.
+                // SYNC POINT S3. The wake follows: a waiter compares the id, and must find the
+                // variable gone.
                 self.mem.fence(Release);
                 self.wake_waiters(handle);
+                // The index word goes before the block: finding the word needs the name, which may
+                // lie in the block.
                 self.unlink(at)?;
                 for number in 0..slot::COUNT {
                     if Desc(words.load(handle.slot(number) + slot::DESC, Relaxed)).is_extent() {
-                        // Without an id the record owns nothing. One that somebody still reads is
-                        // found by a sweep.
+                        // Without an id the record owns nothing. An extent that a reader has pinned
+                        // stays, and a sweep frees it later.
                         self.reclaim(words.load(handle.slot(number) + slot::DATA, Relaxed))?;
                     }
                 }
@@ -133,16 +146,18 @@ impl<M: Mem> Store<M> {
                 if meta.name_len() > inline {
                     self.free_block(line.load(record::NAME + inline / 8 - 1, Relaxed))?;
                 }
-                // An operation on an `Atomic` may still be under way, and it has no second look:
-                // its record is never another variable's.
+                // A lock-free operation on an `Atomic` may still be running, and it checks the id
+                // only once. So the record is never reused for another variable.
                 if !handle.atomic {
                     self.free_record(handle)?;
                 }
             } else {
-                // Who set the mark may have found a dead holder's lock, and died before he woke
-                // those whom the dead one had not woken.
+                // The process that set the mark may have found a dead owner's lock, and died before
+                // it woke the waiters that the dead owner had not woken.
                 self.wake_waiters(handle);
             }
+            // The mark goes before the journal: a mark that no journal names would never be
+            // removed.
             self.mem.unmark(handle.lock());
         }
         journal.store(journal::OPERATION, journal::NOTHING, Release);

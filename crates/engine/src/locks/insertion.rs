@@ -1,4 +1,4 @@
-//! An insertion that its process did not end: undone, or completed once it was published.
+//! The replay of an insertion whose process died: completed if it was published, else undone.
 
 use crate::{
     error::{EngineError, outside},
@@ -15,16 +15,18 @@ impl<M: Mem> Store<M> {
     pub(crate) fn replay_insert(&self, at: u64, block: u64) -> Result<(), EngineError> {
         let journal = self.journal()?;
         if let Some(line) = self.mem.words(at, record::LINE)
-            && let Some(room) = self.record_at(at)?
+            && let Some(part) = self.record_at(at)?
         {
             if line.load(record::ID, Acquire) == 0 {
-                // Not published: its index word goes first, then its bits.
+                // Not published. The index word goes first, then the bits: a reused record must not
+                // be found by the old name.
                 self.unlink(at)?;
-                self.clear_bit(room)?;
+                self.clear_bit(part)?;
                 if block != 0 {
                     self.free_block(block)?;
                 }
             } else {
+                // Published, perhaps without the bit: without it no flush would find the variable.
                 if self.file {
                     self.mark_dirty(at).ok_or_else(|| outside(at))?;
                 }

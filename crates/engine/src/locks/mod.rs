@@ -1,4 +1,5 @@
-//! The structure lock (L), the transaction lock (T) and the records' own. A process that takes one first ends, or undoes, what its last owner left half done.
+//! The structure lock (L), the transaction lock (T) and the locks of records. A process that takes
+//! L or T first completes or undoes what the last owner left half-done.
 
 pub mod insertion;
 pub mod collection;
@@ -17,7 +18,7 @@ use crate::{
 };
 use mapvar_os::{Locks, Refused, Taken};
 
-/// L, held. Unlocked when dropped.
+/// RAII guard for the structure lock (L).
 #[derive(Debug)]
 pub struct Structure<'a, M: Mem>(&'a Store<M>);
 
@@ -27,10 +28,10 @@ impl<M: Mem> Drop for Structure<'_, M> {
     }
 }
 
-/// How often an operation begins again because of others.
+/// How often a record's lock is tried again after a mark was removed from it.
 const TRIES: usize = 64;
 
-/// T, held. Unlocked when dropped.
+/// RAII guard for the transaction lock (T).
 #[derive(Debug)]
 pub struct Transactions<'a, M: Mem>(&'a Store<M>);
 
@@ -41,22 +42,22 @@ impl<M: Mem> Drop for Transactions<'_, M> {
 }
 
 impl<M: Mem> Store<M> {
-    /// Takes L, and replays what its last holder left half-done.
+    /// Takes the structure lock (L), and replays the journal of its last owner.
     pub fn lock_structure(&self) -> Result<Structure<'_, M>, EngineError> {
         if self.mem.words_mut(live::AT, live::WORDS).is_none() {
             return Err(EngineError::ReadOnly);
         }
-        // SYNC POINT S5, S8.
+        // SYNC POINT S5, S8. Whether the owner died is ignored: the replay decides.
         let _ = self.mem.lock(live::LOCK_L).map_err(EngineError::Lock)?;
         let held = Structure(self);
-        // Always, and not only when the last holder died: the journal is the truth, the kernel's
-        // word only a hint.
+        // Always, and not only if the last owner died: the journal is the truth, the kernel's word
+        // only a hint. The guard comes first: it unlocks L if the replay fails.
         self.replay()?;
         Ok(held)
     }
 
-    /// Takes the lock of a record. A mark on it stands for L or T: taking that one replays, which
-    /// takes the mark away.
+    /// Takes the lock of a record. A mark on it stands for L or T. Taking that lock replays its
+    /// journal, which removes the mark.
     #[inline]
     pub fn lock_record(&self, handle: Handle) -> Result<(), EngineError> {
         match self.mem.lock(handle.lock()) {
@@ -75,7 +76,7 @@ impl<M: Mem> Store<M> {
         loop {
             match taken {
                 Ok(Taken::Clean) => return Ok(()),
-                // Its holder may have published and died before it woke those who wait for it.
+                // The owner may have died between its publication and the wake of the waiters.
                 Ok(Taken::Recovered) => {
                     self.force_wake_waiters(handle);
                     return Ok(());
@@ -84,7 +85,8 @@ impl<M: Mem> Store<M> {
                 Err(Refused::Marked(Locks::MARK_T)) => drop(self.lock_transactions()?),
                 Err(refused) => return Err(EngineError::Lock(refused)),
             }
-            // Before the next attempt: what the last one took, nobody would give back.
+            // Checked before the next attempt: a lock taken by the last one would never be
+            // released.
             if tries.next().is_none() {
                 return Err(EngineError::Contended);
             }
@@ -92,16 +94,18 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// Ends, or undoes, what the last holder of L was about. Bounded, and every word of the journal
-    /// is checked: a hostile peer may have written it.
+    /// Completes or undoes the operation of the last owner of L. Bounded, and every word of the
+    /// journal is validated: a hostile peer may have written it.
     fn replay(&self) -> Result<(), EngineError> {
         let journal = self.journal()?;
-        // SYNC POINT S8.
+        // SYNC POINT S8. Pairs with the Release store of the operation: the words that describe it
+        // are seen.
         let operation = journal.load(journal::OPERATION, Acquire);
         if operation == journal::NOTHING {
             return Ok(());
         }
         let at = journal.load(journal::RECORD, Relaxed);
+        // The dead owner may have cleared a sleeper's bit without waking it, in any operation.
         self.force_wake_at(at);
         match operation {
             journal::INSERT => self.replay_insert(at, journal.load(journal::BLOCK, Relaxed)),
@@ -115,7 +119,8 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// Ends what was half-done: for who is alone in a region, whatever its lock words say.
+    /// Frees L and T whatever their words say, and replays both journals. For a process that is
+    /// alone in the region.
     pub fn quiesce(&self) -> Result<(), EngineError> {
         self.mem.reset(live::LOCK_L);
         self.mem.reset(live::LOCK_T);
@@ -124,7 +129,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Takes T, and ends or undoes what its last holder left.
+    /// Takes the transaction lock (T), and completes or undoes what its last owner left.
     pub fn lock_transactions(&self) -> Result<Transactions<'_, M>, EngineError> {
         if self.mem.words_mut(live::AT, live::WORDS).is_none() {
             return Err(EngineError::ReadOnly);

@@ -1,4 +1,5 @@
-//! The journal of a transaction: what publishes it once it is committed, and what takes its marks away.
+//! The journal of a transaction: its publication once it is committed, and the removal of its
+//! marks.
 
 use crate::{
     error::{EngineError, outside},
@@ -22,8 +23,8 @@ impl<M: Mem> Store<M> {
         self.mem.words_mut(marks::AT, marks::MOST).ok_or(EngineError::ReadOnly)
     }
 
-    /// Publishes what is committed. Idempotent: what was published already, and unmarked, is another
-    /// writer's by now.
+    /// Publishes a committed transaction. Idempotent: a record without the mark was published
+    /// before, and other writers may have changed it since.
     pub(crate) fn apply(&self) -> Result<(), EngineError> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         let count = self.count()?;
@@ -40,6 +41,7 @@ impl<M: Mem> Store<M> {
             let to = (entry & 3) as usize;
             let at = handle.slot_at(to);
             let slot = self.mem.words_mut(at, slot::LEAST).ok_or_else(lost)?;
+            // Not above the state's: the dead owner has already published this record.
             let version = slot.load(slot::VERSION, Relaxed);
             if version > state.version() && version <= State::LARGEST {
                 self.publish(line, handle, state, version, to, false);
@@ -51,7 +53,7 @@ impl<M: Mem> Store<M> {
         self.end_transaction(commits)
     }
 
-    /// Takes away every mark in the journal, with nothing published.
+    /// Removes every mark in the journal, and publishes nothing.
     pub(crate) fn unmark_all(&self) -> Result<(), EngineError> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         for number in 0..self.count()? {
@@ -64,8 +66,10 @@ impl<M: Mem> Store<M> {
         if let Some(handle) = self.journalled(entry)?
             && self.mem.is_marked(handle.lock(), Locks::MARK_T)
         {
-            // Those who wait for the value: of a record that was marked after its holder had died,
-            // or published by one who died before he woke them.
+            // Also the waiters of a record whose owner died before it woke them: a record whose
+            // lock this transaction found with a dead owner, or one that a dead owner of T
+            // published. The wake comes before the unmark: a process that dies in between leaves
+            // the mark, and its successor wakes.
             self.wake_waiters(handle);
             self.mem.unmark(handle.lock());
         }
@@ -77,6 +81,7 @@ impl<M: Mem> Store<M> {
         if live.load(live::TSEQ, Relaxed) & 1 == 1 {
             live.fetch_add(live::TSEQ, 1, Release);
         }
+        // After the last unmark: the next owner of T publishes only while the status stands.
         commits.store(commit::STATUS, 0, Release);
         commits.store(commit::COUNT, 0, Release);
         Ok(())
@@ -87,7 +92,8 @@ impl<M: Mem> Store<M> {
         Ok(usize::try_from(said).unwrap_or(marks::MOST).min(marks::MOST))
     }
 
-    /// The record of an entry of the journal, if it is one: a hostile peer may have written it.
+    /// Returns the record of an entry of the journal; `None` if the entry is invalid: a hostile
+    /// peer may have written it.
     fn journalled(&self, entry: u64) -> Result<Option<Handle>, EngineError> {
         let at = entry & !63;
         let Some(line) = self.mem.words(at, record::LINE) else { return Ok(None) };
@@ -101,7 +107,8 @@ impl<M: Mem> Store<M> {
 
     pub(crate) fn replay_transaction(&self) -> Result<(), EngineError> {
         let commits = self.commits()?;
-        // SYNC POINT S13.
+        // SYNC POINT S13. Pairs with the Release store of the status in `commit`: the entries and
+        // the filled slots are seen.
         if commits.load(commit::STATUS, Acquire) == commit::COMMITTED {
             self.force_wake_journalled()?;
             return self.apply();
@@ -115,8 +122,8 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Wakes those whom the dead holder of T was about to wake: a record keeps its mark until after
-    /// that.
+    /// Wakes the waiters that the dead owner of T was about to wake. Their records still bear the
+    /// mark, because it is removed after the wake.
     fn force_wake_journalled(&self) -> Result<(), EngineError> {
         let entries = self.entries()?;
         for number in 0..self.count()? {
@@ -129,7 +136,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// A number that is even between transactions, and another after each.
+    /// Returns a number that is even between transactions, and differs after each.
     pub fn transactions_seen(&self) -> Result<u64, EngineError> {
         Ok(self.live()?.load(live::TSEQ, Acquire))
     }

@@ -76,41 +76,42 @@ impl StoreWords for WordsMut<'_> {
 /// A region in a mapped section, from its first byte.
 #[derive(Debug)]
 pub struct Mapped {
-    // In the order in which they go: the view, the seat, the handle.
+    // The fields are dropped in this order: the view, the seat, the handle.
     view: View,
     seat: Mutex<Option<Seated>>,
-    /// The seat's number, once there is one.
+    /// The seat's number, once it is taken.
     sleeping: OnceLock<usize>,
     section: Section,
     locks: Locks,
-    /// What the region's objects are called.
+    /// How the system's objects for the region are named.
     called: Called,
     timeout: Duration,
 }
 
 thread_local! {
-    /// Since when this thread has been waiting by [`Mem::pause`]: it waits for one thing at a time,
-    /// and begins with round 0.
+    /// Since when this thread waits by [`Mem::pause`]. A thread waits for one thing at a time, and
+    /// each wait begins with round 0.
     static WAITS_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// How the system's objects for a region are named, and which sessions can see them.
+/// The names of the system's objects for a region, and the sessions that can see them.
 #[derive(Debug)]
 pub struct Called {
-    /// The sessions that can see them.
+    /// The sessions that can see the objects.
     pub scope: Scope,
-    /// What their names are made of.
+    /// The part of the objects' names that names the region.
     pub id: String,
 }
 
-/// This process's seat, and the word that stands for it in the region.
+/// This process's seat, and the token that stands for it in the region.
 #[derive(Clone, Debug)]
 struct Seated {
     seat: Arc<Seat>,
     token: u64,
 }
 
-/// That a thread sleeps, as others are told.
+/// RAII guard: while it lives, the region names the wake word on which a thread of this process
+/// sleeps.
 #[derive(Debug)]
 pub struct Sleeping<'a>(WordsMut<'a>);
 
@@ -121,7 +122,7 @@ impl Drop for Sleeping<'_> {
 }
 
 impl Mapped {
-    /// The region that `view` maps of `section`.
+    /// Makes the memory of the region that `view` maps of `section`.
     pub fn new(
         view: View,
         section: Section,
@@ -140,28 +141,30 @@ impl Mapped {
         }
     }
 
-    /// The mapped range.
+    /// Returns the mapped range.
     pub fn view(&self) -> &View {
         &self.view
     }
 
-    /// The section.
+    /// Returns the section.
     pub fn section(&self) -> &Section {
         &self.section
     }
 
-    /// What the system says to unmapping, and the section, to be closed last.
+    /// Unmaps the region; returns the result of that, and the section, which the caller closes
+    /// last.
     pub fn close(self) -> (mapvar_os::Result<()>, Section) {
         (self.view.close(), self.section)
     }
 
-    /// How long an operation waits for a lock, at the most.
+    /// Returns how long an operation waits for a lock at most.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Whether the region has grown so far that these words lie within it by now. What stands in
-    /// its head is another's word for it, and the section's own length has the last.
+    /// Whether the region has grown so far that these words now lie within it. The number of chunks
+    /// in the region is only a claim of another process. The real length of the section has the
+    /// last word.
     #[cold]
     #[inline(never)]
     fn reaches_to(&self, at: u64, count: usize) -> bool {
@@ -178,8 +181,9 @@ impl Mapped {
         }
     }
 
-    /// Says, for those who ask what this process waits for, that a thread is about to sleep on the wake
-    /// word at `at`, until what this answers is dropped; of several threads the first is told of.
+    /// Publishes, for messages, that a thread is about to sleep on the wake word at `at`, until the
+    /// returned guard is dropped. If another thread of the process has published its own, returns
+    /// `None`.
     pub fn tell_sleeping(&self, at: u64) -> Option<Sleeping<'_>> {
         let word = self.mapped_words_mut(sleeping::at(*self.sleeping.get()?), 1)?;
         if word.load(0, Ordering::Relaxed) != 0 {
@@ -193,7 +197,7 @@ impl Mapped {
         self.seated_among(layout::PARTICIPANT_SLOTS)
     }
 
-    /// Takes a seat so that others see that this process is here, unless most are taken.
+    /// Takes a seat so that other processes see this one. Takes none once most are taken.
     pub fn be_seen(&self) {
         let _ = self.seated_among(layout::SEATS_OF_PRESENCE);
     }
@@ -213,12 +217,14 @@ impl Mapped {
         let words = self.words_mut(seat::at(number), seat::WORDS).ok_or(EngineError::ReadOnly)?;
         let [random, _] = machine::random()?;
         let token = (number as u64) << 56 | random >> 8 | 1;
-        // The pin of who had the seat before goes first; then nobody takes his extents for ours.
+        // The predecessor's pin is cleared before the token is stored. Otherwise the old pin would
+        // count as this process's and keep the extent from being freed.
         words.store(seat::PIN, 0, Ordering::SeqCst);
         let sleeping = self.words_mut(sleeping::at(number), 1).ok_or(EngineError::ReadOnly)?;
         sleeping.store(0, 0, Ordering::Relaxed);
         let _ = self.sleeping.set(number);
-        // Who it is, for those who ask; before the token, which says that it is so.
+        // Process id and time, for messages. They are stored before the token, which validates
+        // them.
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let since = since.as_secs().min(u32::MAX.into());
         words.store(seat::WHO, since << 32 | u64::from(std::process::id()), Ordering::SeqCst);
@@ -285,7 +291,8 @@ impl Mem for Mapped {
             std::thread::yield_now();
             return true;
         }
-        // By the clock: a nap takes longer than was asked for, on a busy machine many times as long.
+        // Counts by the clock: a nap takes longer than requested, on a busy machine many times as
+        // long.
         let since = WAITS_SINCE.get().unwrap_or_else(Instant::now);
         WAITS_SINCE.set(Some(since));
         let short = round < YIELDS + SHORT;
@@ -380,10 +387,11 @@ impl Mem for Mapped {
         let own = self.seat.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let taken = match own {
             Some(seated) => seated.seat.is_taken(number),
-            // Asking takes no seat: a process that may only read asks too.
+            // A query takes no seat: a process that may only read makes it too.
             None => self.section.is_seat_taken(self.called.scope, &self.called.id, number),
         };
-        // Where nobody can tell, whoever it is lives: only room is lost.
+        // If the system cannot tell, the process counts as living. The cost is only space that
+        // stays allocated.
         taken.unwrap_or(true)
     }
 }

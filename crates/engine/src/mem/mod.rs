@@ -1,12 +1,13 @@
 //! The one seam between the engine and the region: every load, store, fence and lock goes through
 //! [`Mem`].
 //!
-//! What stands behind it: a mapping ([`mapped::Mapped`]), or one that is only looked at
-//! ([`read_only::ReadOnly`]); in `mapvar-engine-sim`, plain words of a process, of which a process
-//! may die at any step, whose loads an attacker answers, or behind which a disk loses power; and in
-//! `harness/loom`, the memory of a model checker that tries every order that the orderings allow.
+//! Implementations: a mapping ([`mapped::Mapped`]), and a mapping for reading only
+//! ([`read_only::ReadOnly`]). `mapvar-engine-sim` adds words on the heap, on which a process may
+//! die at any step, an attacker forges loads, or a disk loses power. `harness/loom` adds the memory
+//! of a model checker, which tries every execution that the orderings allow.
 //!
-//! SYNC POINTs, both ends of each (engine rules in `docs/FORMAT.md`):
+//! The sync points, with both ends of each (`docs/FORMAT.md` has the protocol, and `harness/loom`
+//! shows what fails without each):
 //!
 //! | # | release | acquire | carries |
 //! | --- | --- | --- | --- |
@@ -14,20 +15,20 @@
 //! | S2 | `fence(Release)` after `version = INVALID` in `record::write` | `fence(Acquire)` before the last load of `version` in `record::read` | that the slot is being rewritten |
 //! | S3 | `fence(Release)` after `id = 0` in `variable::insert`, `locks::collection` | `fence(Acquire)` before the last load of `id` | that the record is being remade |
 //! | S4 | `id.store(Release)` in `variable::insert` | `id.load(Acquire)` in `index::find`, `record::read` | name, meta and first slot of a new record |
-//! | S5 | `unlock` (Release) | `lock` (Acquire) | all that was written under the lock |
+//! | S5 | `unlock` (Release) | `lock` (Acquire) | everything written under the lock |
 //! | S6 | `root.store(Release)` in `index::rebuild` | `root.load(Acquire)` in `index::find` | the new index |
 //! | S7 | `index_seq.fetch_add(Release)` | `index_seq.load(Acquire)` in `index::find` | that an index word or the root changed |
 //! | S8 | `operation.store(Release)` in the journal | `lock(L)`, which replays | the journal's other words |
-//! | S9 | `fence(Release)` before a chunk or an extent is used anew, in `index::rebuild`, `space::chunks`, `space::extents` | `fence(Acquire)` after a miss in `index::find`, before the last load of `version` in `record::read` | the `index_seq` that was counted before; that the slot was made invalid |
+//! | S9 | `fence(Release)` before a chunk or an extent is reused, in `index::rebuild`, `space::chunks`, `space::extents` | `fence(Acquire)` after a miss in `index::find`, before the last load of `version` in `record::read` | the earlier increment of `index_seq`; that the slot was invalidated |
 //! | S10 | `fetch_or` of a dirty bit in `record::write`, before the publication | the sweep of `durable::flush` | that a record is to be flushed |
 //! | S11 | `chunks.store(Release)` in `reclaim::grow` | `chunks.load(Acquire)` in `space::chunks` | the new chunks' tables |
 //! | S12 | `fence(SeqCst)` after the pin is set in `space::pin` | `fence(SeqCst)` in `space::extents`, after the slot no longer refers to the extent | one of the two sees the other |
-//! | S13 | `status.store(Release)` in `commit` | `lock(T)`, which replays | slots filled, entries of the journal |
-//! | S14 | compare-exchange of F in `durable::flush`, and its `Drop` | the same, in the next flusher | D, the superblocks, bits in flight |
+//! | S13 | `status.store(Release)` in `commit` | `lock(T)`, which replays | the filled slots, the entries of the journal |
+//! | S14 | compare-exchange of F in `durable::flush`, and its `Drop` | the same, in the next flusher | D, the superblocks, the bits in flight |
 //! | S15 | `seal.store(Release)` in `durable::flush`, then `epoch.store(Release)` | `epoch.load(Acquire)`, `seal.load(Acquire)` in `locks::collection` | that a tombstone is durable |
-//! | S17 | `state.swap(AcqRel)` in `record::write`, after which WAIT is looked at | `state.fetch_or(WAIT, AcqRel)` in `record::wait` | one of the two sees the other: the writer that it is waited for, or who waits that it has changed |
-//! | S18 | the addition in `mapvar_os::Locks::wake` | the load in `Mem::wakes`, before `record::wait` | that the variable changed before the count that was seen |
-//! | S16 | `fence(SeqCst)` in `locks::collection`, after the slots were cleared | `next_epoch.store(SeqCst)` in `durable::flush`, before the barrier | a flush with a number from R on finds them clear |
+//! | S16 | `fence(SeqCst)` in `locks::collection`, after the slots were cleared | `next_epoch.store(SeqCst)` in `durable::flush`, before the barrier | a flush that takes the stored epoch or a later one finds the slots clear |
+//! | S17 | `state.swap(AcqRel)` in `record::write`, then the test of WAIT | `state.fetch_or(WAIT, AcqRel)` in `record::wait` | one of the two sees the other: the writer sees WAIT, or the waiter sees the new state |
+//! | S18 | the addition in `mapvar_os::Locks::wake` | the load in `Mem::wakes`, before `record::wait` | the change that preceded the count that the waiter loaded |
 
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
 
@@ -38,10 +39,10 @@ use crate::error::EngineError;
 use mapvar_os::{Refused, Taken};
 use std::time::Duration;
 
-/// A word of this process.
+/// The memory orderings.
 pub use std::sync::atomic::Ordering;
 
-/// A word of this process.
+/// A word that this process alone uses.
 pub type Private = std::sync::atomic::AtomicU64;
 
 /// Loads from a range of words.
@@ -49,7 +50,7 @@ pub trait Load: Copy {
     /// Loads word `at`.
     fn load(self, at: usize, order: Ordering) -> u64;
 
-    /// Copies bytes out, from the first word on, `Relaxed`.
+    /// Copies bytes out, from the first word on, by `Relaxed` loads.
     #[inline]
     fn copy_to(self, into: &mut [u8]) {
         for (at, bytes) in into.chunks_mut(8).enumerate() {
@@ -65,7 +66,7 @@ pub trait Load: Copy {
 pub trait StoreWords: Load {
     /// Stores word `at`.
     fn store(self, at: usize, value: u64, order: Ordering);
-    /// Copies bytes in, from the first word on, `Relaxed`. The last word is filled up with zeros.
+    /// Copies bytes in, from the first word on, by `Relaxed` stores. Zeros pad the last word.
     #[inline]
     fn copy_from(self, from: &[u8]) {
         for (at, bytes) in from.chunks(8).enumerate() {
@@ -73,144 +74,147 @@ pub trait StoreWords: Load {
             self.store(at, word, Ordering::Relaxed);
         }
     }
-    /// Swaps word `at`.
+    /// Swaps word `at` and returns the old value.
     fn swap(self, at: usize, value: u64, order: Ordering) -> u64;
-    /// Adds to word `at`.
+    /// Adds to word `at` and returns the old value.
     fn fetch_add(self, at: usize, value: u64, order: Ordering) -> u64;
-    /// Keeps only the bits of `value`.
+    /// Clears the bits of word `at` that `value` lacks, and returns the old value.
     fn fetch_and(self, at: usize, value: u64, order: Ordering) -> u64;
-    /// Sets bits of word `at`.
+    /// Sets bits of word `at` and returns the old value.
     fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64;
-    /// Stores `new` in word `at` if `old` stands there, `SeqCst`; answers what stood there, as `Err`
-    /// where it was another.
+    /// Stores `new` in word `at` if it holds `old`, `SeqCst`; returns the old value.
     ///
     /// # Errors
-    /// What stood there instead.
+    /// The value found, if it is not `old`.
     fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64>;
 }
 
 /// A region's memory.
 pub trait Mem: Send + Sync + 'static {
-    /// A range for reading.
+    /// A range of words, for reading.
     type Words<'a>: Load;
-    /// A range for writing too.
+    /// A range of words, for reading and writing.
     type WordsMut<'a>: StoreWords;
 
-    /// How often a read is tried before it takes the lock.
+    /// How often a read is attempted before the reader takes the record's lock.
     const ATTEMPTS: usize = 8;
 
-    /// Bytes of the region that are mapped: a private number that no peer can change.
+    /// Returns how many bytes of the region are mapped: a private number that no peer can change.
     fn size(&self) -> u64;
-    /// `count` words from offset `at`, if they lie within and `at` is a multiple of 8.
+    /// Returns `count` words from offset `at`, if they lie within the region and `at` is a multiple
+    /// of 8. Maps more of the region first, if another process has made it longer.
     fn words(&self, at: u64, count: usize) -> Option<Self::Words<'_>>;
-    /// The same, of what is mapped already: for the fast paths, which look nowhere else. What is
-    /// beyond is asked of [`words`](Self::words) afterwards.
+    /// As [`words`](Self::words), but only of the part that is already mapped: for the fast paths.
+    /// Where it fails, the slow path calls [`words`](Self::words).
     #[inline]
     fn mapped_words(&self, at: u64, count: usize) -> Option<Self::Words<'_>> {
         self.words(at, count)
     }
-    /// As [`mapped_words`](Self::mapped_words), for writing too.
+    /// As [`mapped_words`](Self::mapped_words), for reading and writing.
     #[inline]
     fn mapped_words_mut(&self, at: u64, count: usize) -> Option<Self::WordsMut<'_>> {
         self.words_mut(at, count)
     }
-    /// Makes the first `bytes` reachable, if another process has made the region that long; answers
-    /// whether they are.
+    /// Maps the first `bytes`, if another process has made the region that long; returns whether
+    /// they are mapped.
     fn reach(&self, bytes: u64) -> bool {
         bytes <= self.size()
     }
-    /// Why the first `bytes` are not reachable though the region is that long; `None` where it is
-    /// not.
+    /// Returns why the first `bytes` cannot be mapped although the region is that long; `None` if
+    /// the region is shorter.
     fn out_of_reach(&self, _: u64) -> Option<EngineError> {
         None
     }
-    /// Bytes that the region can have in this process, at the most.
+    /// Returns how many bytes of the region this process can map at most.
     fn limit(&self) -> u64 {
         self.size()
     }
-    /// Makes the region so long, with memory or disk behind all of it.
+    /// Makes the region `bytes` long, with memory or disk behind all of it.
     ///
     /// # Errors
-    /// What the system says: then it is as long as it was.
+    /// The error of the system; then the region keeps its length.
     fn grow(&self, _: u64) -> Result<(), EngineError> {
         Err(EngineError::Full { needed: 0, free: 0 })
     }
-    /// The seat of this process, with its token: what [`is_seat_taken`](Self::is_seat_taken) tells
-    /// the others. Taken at the first call.
+    /// Returns the token of this process's seat, by which [`is_seat_taken`](Self::is_seat_taken)
+    /// tells other processes whether it lives. The first call takes the seat.
     ///
     /// # Errors
     /// All seats are taken.
     fn seat(&self) -> Result<u64, EngineError>;
-    /// Whether a process that lives has the seat of this number.
+    /// Whether a living process has seat `number`.
     fn is_seat_taken(&self, number: usize) -> bool;
-    /// The same for writing; `None` also where the region is mapped for reading.
+    /// As [`words`](Self::words), for reading and writing; `None` also if the region is mapped for
+    /// reading.
     fn words_mut(&self, at: u64, count: usize) -> Option<Self::WordsMut<'_>>;
-    /// A fence.
+    /// Executes a fence.
     fn fence(&self, order: Ordering);
 
-    /// Takes the lock word at offset `at`.
+    /// Takes the lock word at offset `at`, and waits until it is free.
     ///
     /// # Errors
-    /// [`Refused`]: why the lock was not to be had.
+    /// [`Refused`]: why the lock could not be taken.
     fn lock(&self, at: u64) -> Result<Taken, Refused>;
-    /// Takes the lock word at offset `at` if it is free at once; a memory that says `None` always
-    /// sends the fast paths to the slow ones.
+    /// Takes the lock word at offset `at` if it is free at once. A memory that always returns
+    /// `None` sends every fast path to its slow one.
     #[inline]
     fn try_lock(&self, _: u64) -> Option<Taken> {
         None
     }
-    /// Waits a moment, longer in later rounds, for who may not take a lock; false when it has
-    /// waited long enough.
+    /// Waits a moment, longer in later rounds, in a loop that cannot sleep on a lock; returns false
+    /// once the timeout has passed.
     fn pause(&self, _: u32) -> bool {
         false
     }
-    /// Frees it.
+    /// Unlocks the lock word at offset `at`.
     fn unlock(&self, at: u64);
-    /// Puts a mark into a free lock word.
+    /// Puts a mark into the lock word at offset `at`, if it is free.
     ///
     /// # Errors
-    /// The owner found.
+    /// The owner, or the other mark, found there.
     fn mark(&self, at: u64, mark: u32) -> Result<Taken, u32>;
-    /// Whether the mark stands there.
+    /// Whether the lock word at offset `at` bears the mark.
     fn is_marked(&self, at: u64, mark: u32) -> bool;
-    /// Takes it away.
+    /// Removes the mark from the lock word at offset `at`.
     fn unmark(&self, at: u64);
-    /// Adds 1 to the 32-bit word at offset `at` and wakes those who sleep on it.
+    /// Adds 1 to the wake word at offset `at`, and wakes the threads that sleep on it.
     fn wake(&self, at: u64);
-    /// As [`wake`](Self::wake), whether anybody says that he sleeps or not: where somebody died who
-    /// was about to wake them.
+    /// As [`wake`](Self::wake), whether the word says that a thread sleeps or not. A process that
+    /// died while it woke the sleepers may have cleared that bit before its system call.
     fn force_wake(&self, at: u64) {
         self.wake(at);
     }
-    /// The count of the wake word at offset `at`, loaded (Acquire) before what is waited for.
+    /// Returns the count of the wake word at offset `at` (Acquire). The waiter loads it before the
+    /// variable that it waits for.
     ///
     /// # Errors
-    /// [`EngineError::ReadOnly`] where the region is mapped for reading.
+    /// [`EngineError::ReadOnly`] if the region is mapped for reading.
     fn wakes(&self, _: u64) -> Result<u32, EngineError> {
         Ok(0)
     }
-    /// Sleeps until the wake word at offset `at` counts beyond `seen`, or for nothing, and no longer
-    /// than `at_most`. A memory with nobody else in it does not sleep.
+    /// Sleeps until the wake word at offset `at` counts beyond `seen`, at most for `at_most`. May
+    /// return early. A memory without other processes does not sleep.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn park(&self, _at: u64, _seen: u32, _at_most: Duration) -> Result<(), EngineError> {
         Ok(())
     }
-    /// Frees a lock whose holders are all gone.
+    /// Frees a lock whose owners are all gone.
     fn reset(&self, at: u64);
 
-    /// Waits until the device has these ranges (from, to), and the length of the file. Nothing to do
-    /// for memory that no file is behind.
+    /// Waits until the device has stored these ranges (from, to) and the length of the file. Does
+    /// nothing for memory without a file.
     ///
     /// # Errors
-    /// What the system says; then nothing is known of what reached the device.
+    /// The error of the system; then it is unknown which bytes reached the device.
     fn barrier(&self, _: &[(u64, u64)]) -> Result<(), EngineError> {
         Ok(())
     }
 }
 
-/// Offsets in a region fit `usize` once they were found to lie within a mapping.
+/// Converts an offset in a region to `usize`. An offset that does not fit becomes one that lies in
+/// no mapping.
 #[inline]
 pub(crate) fn within(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)

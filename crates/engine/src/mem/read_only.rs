@@ -1,5 +1,5 @@
-//! A region that is only looked at: mapped for reading, with no lock to be taken, whatever stands in
-//! it. What `check` and `salvage` see of a file that no map can be opened of.
+//! A region that is mapped for reading, and in which no lock can be taken. `check` and `salvage`
+//! use it on a file that cannot be opened as a map.
 
 use crate::{
     error::EngineError,
@@ -8,27 +8,28 @@ use crate::{
 };
 use mapvar_os::{Refused, Section, Taken, View, Words, WordsMut};
 
-/// The whole words of a section.
+/// A section, mapped for reading.
 #[derive(Debug)]
 pub struct ReadOnly {
-    // In the order in which they go: the view, the handle.
+    // The fields are dropped in this order: the view, the handle.
     view: View,
     section: Section,
 }
 
 impl ReadOnly {
-    /// Maps the first `bytes` of the section, with room to follow it as far as `reserved`.
+    /// Maps the first `bytes` of the section, and reserves addresses so that it can follow its
+    /// growth up to `reserved` bytes.
     pub fn new(section: Section, bytes: u64, reserved: u64) -> mapvar_os::Result<Self> {
         let view = section.view().len(bytes).reserve(reserved.max(bytes)).map()?;
         Ok(Self { view, section })
     }
 
-    /// The section.
+    /// Returns the section.
     pub fn section(&self) -> &Section {
         &self.section
     }
 
-    /// Why its memory is gone, if it is.
+    /// Returns why the mapping was lost, if it was.
     pub fn lost(&self) -> Option<mapvar_os::Error> {
         self.view.lost()
     }
@@ -95,7 +96,7 @@ impl Mem for ReadOnly {
     fn reset(&self, _: u64) {}
 }
 
-/// How long a region says that it is.
+/// Returns the length that the region's own words claim, in bytes.
 pub fn said_length(words: impl Load) -> u64 {
     words.load(layout::live::CHUNKS, Ordering::Acquire).saturating_mul(layout::CHUNK)
 }

@@ -1,4 +1,4 @@
-//! Giving back the records of removed variables.
+//! Collecting the records of removed variables.
 
 use crate::{
     error::{EngineError, outside},
@@ -15,8 +15,9 @@ use crate::{
 use mapvar_os::{Locks, Taken};
 
 impl<M: Mem> Store<M> {
-    /// Gives a removed variable's record back. Tried once: who holds the record, or has made it a
-    /// variable again, keeps it.
+    /// Collects the record of a removed variable. Tries once: nothing happens if a thread holds the
+    /// record, or if it holds a variable again. With L held, a wait could be for the mark of a dead
+    /// transaction, and every insertion would hang.
     pub fn collect(&self, handle: Handle) -> Result<(), EngineError> {
         let _held = self.lock_structure()?;
         let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
@@ -31,6 +32,7 @@ impl<M: Mem> Store<M> {
         }
         let journal = self.journal()?;
         journal.store(journal::RECORD, handle.at, Relaxed);
+        // SYNC POINT S8. Before the mark: a mark that no journal names would never be removed.
         journal.store(journal::OPERATION, journal::UNLINK, Release);
         match self.mem.mark(handle.lock(), Locks::MARK_L) {
             Ok(taken) => {
@@ -46,15 +48,15 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// One more record is left behind until a flush.
+    /// Counts one more record that is left behind until a flush.
     fn count_left(&self) -> Result<(), EngineError> {
         let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(EngineError::ReadOnly)?;
         counts.fetch_add(room::LEFT, 1, Relaxed);
         Ok(())
     }
 
-    /// Frees the records that were retired before the last complete flush began; answers how many
-    /// bytes came free.
+    /// Frees the records that were retired before the last complete flush began; returns the bytes
+    /// freed.
     fn free_retired(&self) -> Result<u64, EngineError> {
         let mut freed = 0;
         for number in layout::META_CHUNKS..self.chunk_count()? {
@@ -70,7 +72,7 @@ impl<M: Mem> Store<M> {
         Ok(freed)
     }
 
-    /// Whether the record at `at` is retired, and the file needs it no more.
+    /// Whether the record at `at` is retired, and the file no longer needs it.
     fn is_over(&self, at: u64) -> Result<bool, EngineError> {
         let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
         let complete = self.live()?.load(live::EPOCH, Acquire);
@@ -78,7 +80,8 @@ impl<M: Mem> Store<M> {
         let atomic = Meta(line.load(record::META, Relaxed)).atomic();
         Ok(line.load(record::ID, Acquire) & record::RETIRED != 0
             && state & !record::QUIET <= complete
-            // An operation on it may still be under way, and it has no second look.
+            // A lock-free operation on an `Atomic` may still be running, and it checks the id only
+            // once.
             && (!atomic || state & record::QUIET != 0))
     }
 
@@ -95,7 +98,8 @@ impl<M: Mem> Store<M> {
         } else {
             0
         };
-        // As an insertion that is undone.
+        // Journalled as an insertion. Once the id is 0, the replay undoes it, which frees bit and
+        // block.
         let journal = self.journal()?;
         journal.store(journal::RECORD, at, Relaxed);
         journal.store(journal::BLOCK, block, Relaxed);
@@ -109,8 +113,8 @@ impl<M: Mem> Store<M> {
         Ok(true)
     }
 
-    /// Collects the removed variables that nobody has collected yet; answers how many bytes they
-    /// took, about.
+    /// Collects the removed variables that are not collected yet; returns about how many bytes they
+    /// took.
     pub fn collect_all(&self) -> Result<u64, EngineError> {
         let mut removed = Vec::new();
         self.each_record(|handle| {
@@ -123,8 +127,8 @@ impl<M: Mem> Store<M> {
             true
         })?;
         for handle in &removed {
-            // Where the kernel sets no flag in a dead holder's word, only taking the lock tells, and
-            // that is not to be done while L is held.
+            // Where the kernel sets no flag in a dead owner's word, only taking the lock reveals
+            // the death. That must happen before L is taken: a thread waits for one lock at a time.
             if self.lock_record(*handle).is_ok() {
                 self.mem.unlock(handle.lock());
             }

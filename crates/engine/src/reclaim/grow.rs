@@ -1,4 +1,5 @@
-//! Making space when it is short: first what was removed and left behind, then growth, at the region's end.
+//! Making space when it is short: first from removed variables and old values, then by growth at
+//! the region's end.
 
 use crate::{
     error::{EngineError, outside},
@@ -11,20 +12,20 @@ use crate::{
     store::Store,
 };
 
-/// How often room is looked for again, after some was made.
+/// How often an operation is retried after space was made.
 const TRIES: usize = 8;
 
-/// Chunks that are added at once, at the most, where fewer are needed: 256 MiB.
+/// The most chunks that are added at once, unless more are needed: 256 MiB.
 const STEP: u64 = (256 << 20) / CHUNK;
 
-/// Fewer records that were left behind are not looked for while there is room.
+/// While space is left, fewer left-behind records than this are not worth a search.
 const MANY: u64 = 1_000;
 
 impl<M: Mem> Store<M> {
-    /// Runs `attempt`, which needs about `bytes`; where the region is full, makes room and runs it
-    /// again. First what was removed and left behind is taken back, then the region grows. So each
-    /// growth pays for one look at everything, and that is the price of a sweep spread over many
-    /// insertions.
+    /// Runs `attempt`, which needs about `bytes`. If the region is full, makes space and runs it
+    /// again: first it reclaims what removed variables and old values left, then the region grows.
+    /// So each growth pays for one pass over everything. That is the cost of a sweep, spread over
+    /// many insertions.
     pub(crate) fn with_space<R>(
         &self,
         bytes: u64,
@@ -38,7 +39,8 @@ impl<M: Mem> Store<M> {
                 done => return done,
             };
             let freed = if round == 0 { self.collect_all()? + self.sweep()? } else { 0 };
-            // A little that came free is no reason to look at everything again soon.
+            // A few freed bytes are not enough: without growth, the next pass over everything would
+            // follow soon.
             let enough = freed >= needed.max(self.chunk_count()? * CHUNK / 8);
             if !enough {
                 match self.grow(needed, seen) {
@@ -52,27 +54,28 @@ impl<M: Mem> Store<M> {
         attempt()
     }
 
-    /// Looks for records that removed variables left behind for a flush, when there are many: a
-    /// chunk that is cut for records is never whole again, so their places are used again before
-    /// another is cut. Each removal pays for a look at a few places.
+    /// Collects the records that removed variables left behind until a flush, if there are many. A
+    /// chunk divided for records is never whole again, so these records are reused before another
+    /// chunk is divided. Each removal pays for a small part of the pass.
     fn collect_what_was_left(&self) -> Result<(), EngineError> {
         let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(EngineError::ReadOnly)?;
         let left = counts.load(room::LEFT, Relaxed);
         if left >= MANY && left >= counts.load(room::RECORDS, Relaxed) / 4 {
-            // First, so that of many who see it one looks.
+            // Cleared first, so that one process searches and not every process that sees the
+            // count.
             counts.store(room::LEFT, 0, Relaxed);
             self.collect_all()?;
         }
         Ok(())
     }
 
-    /// Makes the region longer by `bytes` at least, and by half of what it has where that is more;
-    /// false where it may not grow so far. The section first, then the word that says so: a death
-    /// in between leaves a longer section, which the next one uses.
+    /// Makes the region longer by at least `bytes`, and by half of its length where that is more;
+    /// returns false if it may not grow. The section grows first, then the number of chunks. A
+    /// death in between leaves a longer section, which the next growth uses.
     ///
-    /// Who found `seen` chunks full may find more by now: then somebody else has just made it
-    /// longer, and that is room to look at first. Else each of many who find it full at once would
-    /// make it longer by half, which is beyond all bounds.
+    /// `seen` is the number of chunks that the caller found full. If there are more by now, another
+    /// process has just grown the region, and the caller tries again in that space. Otherwise each
+    /// of many processes that find it full at once would grow it by half.
     pub fn grow(&self, bytes: u64, seen: u64) -> Result<bool, EngineError> {
         let _held = self.lock_structure()?;
         let chunks = self.chunk_count()?;
@@ -80,7 +83,7 @@ impl<M: Mem> Store<M> {
             return Ok(true);
         }
         let most = (self.max_size.min(self.mem.limit()) / CHUNK).min(layout::MOST_CHUNKS);
-        // A table may come to lie in the new part.
+        // A table may lie in the new part.
         let needed = bytes.div_ceil(CHUNK) + 2;
         let needed = needed + needed / 1024;
         let most_more = most.saturating_sub(chunks);
@@ -97,7 +100,7 @@ impl<M: Mem> Store<M> {
             }
             Err(trouble) => return Err(trouble),
         };
-        // All of them: the tables may have words for chunks that there were before a power cut took
+        // All of them: the tables may have words for chunks that existed before a power cut took
         // the end of the file.
         for number in chunks..chunks + grown {
             let kind = if layout::holds_table(number) { kind::TABLE } else { kind::FREE };
@@ -107,7 +110,8 @@ impl<M: Mem> Store<M> {
                 word.store(0, kind, Relaxed);
             }
         }
-        // SYNC POINT S11: who sees the number finds chunks there, free ones.
+        // SYNC POINT S11. Pairs with the Acquire load in `chunk_count`: a process that sees the
+        // number finds chunks there, free ones.
         self.live_mut()?.store(live::CHUNKS, chunks + grown, Release);
         self.hint_free(chunks)?;
         Ok(true)

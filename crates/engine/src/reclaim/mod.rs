@@ -1,4 +1,4 @@
-//! Space that is given back, and space that is made.
+//! Freeing space, and making more.
 
 pub mod collect;
 pub mod sweep;

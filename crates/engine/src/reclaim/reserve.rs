@@ -1,4 +1,5 @@
-//! Extents of values on their way: reserved before they are filled, released when nothing refers to them.
+//! Extents of values that are about to be written: reserved before they are filled, released once
+//! no slot refers to them.
 
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
@@ -17,8 +18,8 @@ use crate::{
 };
 
 impl<M: Mem> Store<M> {
-    /// An extent for a value of the variable, which nobody but the caller knows of. It is the
-    /// caller's for as long as this process lives, or until a slot refers to it.
+    /// Reserves an extent for a value of the variable. It belongs to the caller while this process
+    /// lives, or until a slot refers to it.
     pub fn reserve(&self, handle: Handle, len: usize) -> Result<Extent, EngineError> {
         let filler = self.mem.seat()?;
         self.with_space(len as u64 + CHUNK, || {
@@ -34,21 +35,23 @@ impl<M: Mem> Store<M> {
                 head.store(extent::FILLER, filler, Release);
             };
             match place {
-                ExtentLocation::Part(room, _) => {
+                ExtentLocation::Part(part, _) => {
                     write_head();
-                    self.take_bit(room)?;
+                    self.take_bit(part)?;
                 }
                 ExtentLocation::Run(first, span) => {
                     // SYNC POINT S9.
                     self.mem.fence(Release);
                     self.write_run_header(first)?;
                     write_head();
+                    // The journal before the chunks' words: a death in between would leak the run.
                     self.journal_run(first, span)?;
                     for number in (first + 1..first + span).rev() {
                         if !layout::holds_table(number) {
                             self.set_chunk(number, kind::REST, 0)?;
                         }
                     }
+                    // Last: with this word the run exists.
                     self.set_run_head(first, span)?;
                     self.journal()?.store(journal::OPERATION, journal::NOTHING, Release);
                 }
@@ -57,13 +60,13 @@ impl<M: Mem> Store<M> {
         })
     }
 
-    /// Gives back an extent that no slot refers to.
+    /// Releases an extent to which no slot refers.
     pub fn forsake(&self, extent: Extent) {
         self.filled(extent);
         self.release_quietly(Replaced(extent.at));
     }
 
-    /// Gives back an extent that a slot referred to. If it cannot be, a sweep finds it.
+    /// Releases an extent to which a slot referred before. If that fails, a sweep frees it.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "on the path of every set; most release nothing")]
     pub(crate) fn release_quietly(&self, replaced: Replaced) {

@@ -1,4 +1,4 @@
-//! The sweep: extents that no value refers to any more.
+//! The sweep: it frees the extents to which no value refers.
 
 use crate::{
     error::EngineError,
@@ -14,17 +14,17 @@ use crate::{
 };
 use mapvar_os::Locks;
 
-/// Chunks that a sweep looks at before it gives L back.
+/// Chunks that a sweep checks before it unlocks L.
 const BATCH: u64 = 256;
 
 impl<M: Mem> Store<M> {
-    /// Frees every extent that nothing refers to, and those of old values that nobody needs; answers
-    /// how many bytes came free. L is given back now and then.
+    /// Frees every extent that is not in use, and those of old values that no reader or flush
+    /// needs; returns the bytes freed. Unlocks L from time to time, so that insertions proceed.
     pub fn sweep(&self) -> Result<u64, EngineError> {
         self.sweep_in_batches(BATCH)
     }
 
-    /// As [`sweep`](Self::sweep), with the structure lock given back after each `batch` of chunks.
+    /// As [`sweep`](Self::sweep), but unlocks L after each `batch` of chunks.
     pub fn sweep_in_batches(&self, batch: u64) -> Result<u64, EngineError> {
         self.trim_all()?;
         let mut freed = 0;
@@ -44,7 +44,8 @@ impl<M: Mem> Store<M> {
                                 freed += cut.bytes();
                             }
                         }
-                        // Of one who died before he took its first, or after he freed its last.
+                        // Its process died before it reserved the first extent, or after it freed
+                        // the last.
                         if self.chunk_kind(number)?.0 == kind::EXTENTS
                             && self.free_if_empty(number, cut)?
                         {
@@ -58,7 +59,7 @@ impl<M: Mem> Store<M> {
                             freed += span * CHUNK;
                         }
                     }
-                    // Not behind a head: of a run that somebody died freeing.
+                    // Not after a head: a process died while it freed the run.
                     kind::REST => {
                         self.hint_free(number)?;
                         self.set_chunk(number, kind::FREE, 0)?;
@@ -72,8 +73,8 @@ impl<M: Mem> Store<M> {
         Ok(freed)
     }
 
-    /// The end of the run in whose midst chunk `number` lies, else `number`: a run may have been
-    /// made since a sweep came so far. Under L.
+    /// Returns the end of the run that chunk `number` lies within, else `number`. A run may have
+    /// been reserved across this boundary while L was unlocked. The caller holds L.
     fn past_run(&self, number: u64) -> Result<u64, EngineError> {
         let mut first = number;
         while first > layout::META_CHUNKS {
@@ -88,7 +89,7 @@ impl<M: Mem> Store<M> {
         Ok(number)
     }
 
-    /// Takes away the extents of old values, of every record that is free at once.
+    /// Frees the extents of old values, of every record whose lock is free.
     fn trim_all(&self) -> Result<(), EngineError> {
         let mut trimmed = Vec::new();
         self.each_record(|handle| {
@@ -101,13 +102,14 @@ impl<M: Mem> Store<M> {
             let _held = self.lock_structure()?;
             let line = self.mem.words(handle.at, record::LINE);
             if line.is_none_or(|line| line.load(record::ID, Acquire) != handle.id) {
-                // Given back since: a replay would do that again, and its block may be another's.
+                // Collected since. A replay would collect it again, and its block may belong to
+                // another record.
                 continue;
             }
             let journal = self.journal()?;
             journal.store(journal::RECORD, handle.at, Relaxed);
-            // A mark is journalled before it is set. That it is the mark of a collection is no harm:
-            // what is not removed is not collected.
+            // Before the mark, which a replay could not find otherwise. The entry of a collection
+            // serves here too: a replay collects only a removed variable.
             journal.store(journal::OPERATION, journal::UNLINK, Release);
             if let Ok(taken) = self.mem.mark(handle.lock(), Locks::MARK_L) {
                 if taken == mapvar_os::Taken::Recovered {

@@ -1,4 +1,4 @@
-//! An `Atomic`'s word: operations that take no lock.
+//! The word of an `Atomic`, and operations on it that take no lock.
 
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
@@ -15,13 +15,15 @@ use crate::{
 };
 
 impl<M: Mem> Store<M> {
-    /// A lock-free operation on the word of an `Atomic`; `None` where the variable is no more. Its
-    /// record is never another variable's, so one look at the id is enough.
+    /// Runs a lock-free operation on the word of an `Atomic`; `None` if the variable no longer
+    /// exists. One check of the id is enough, because the record of an `Atomic` is never reused for
+    /// another variable.
     ///
-    /// `operate` changes the word by a read-modify-write that is `SeqCst`, as is the load of
-    /// `state` here, and as are both of who waits (WAIT set, then the word loaded): one of the two
-    /// sees the other. On x86 that costs nothing beyond the read-modify-write; a store and a fence
-    /// would take three times as long.
+    /// `operate` changes the word by a `SeqCst` read-modify-write. The load of `state` here is
+    /// `SeqCst`, and so are both steps of a waiter, which sets WAIT and then loads the word. So one
+    /// of the two sees the other; with weaker orderings both could miss, and the wake would be
+    /// lost. On x86 this costs nothing beyond the read-modify-write; a store and a fence would take
+    /// three times as long.
     #[inline]
     pub fn atomic<R>(
         &self,
@@ -46,7 +48,7 @@ impl<M: Mem> Store<M> {
         }
         let result = operate(words);
         if self.file {
-            // After the operation: a flush that begins when this has returned finds it.
+            // After the operation: a flush that begins once this has returned finds the bit.
             let _ = self.mark_dirty(handle.at);
         }
         if State(words.load(record::STATE, SeqCst)).waited_for() {
@@ -61,7 +63,8 @@ impl<M: Mem> Store<M> {
         self.wake_waiters(handle);
     }
 
-    /// As [`atomic`](Self::atomic); `None` where nothing was done, and that tells why.
+    /// As [`atomic`](Self::atomic), but only on mapped words; `None` if nothing was done, and
+    /// [`atomic`](Self::atomic) reports why.
     #[inline(always)]
     pub fn try_operate_fast<R>(
         &self,
@@ -72,7 +75,7 @@ impl<M: Mem> Store<M> {
         self.operate(words, handle, operate)
     }
 
-    /// The word of an `Atomic`; `None` where the variable is no more.
+    /// Returns the word of an `Atomic`; `None` if the variable no longer exists.
     pub fn atomic_load(&self, handle: Handle) -> Result<Option<u64>, EngineError> {
         if self.mem.words(handle.at, record::LINE).is_none() {
             return Err(outside(handle.at));
@@ -80,10 +83,13 @@ impl<M: Mem> Store<M> {
         Ok(self.try_load_fast(handle))
     }
 
-    /// As [`atomic_load`](Self::atomic_load); `None` where that tells what there is instead.
+    /// As [`atomic_load`](Self::atomic_load); `None` also if the record is not mapped, and then
+    /// [`atomic_load`](Self::atomic_load) reports why.
     #[inline(always)]
     pub fn try_load_fast(&self, handle: Handle) -> Option<u64> {
         let words = self.mem.mapped_words(handle.at, record::LINE)?;
+        // Acquire keeps the loads of id and state after this one: they validate a value that is
+        // already loaded.
         let value = words.load(record::VALUE, Acquire);
         let there = words.load(record::ID, Relaxed) == handle.id
             && !State(words.load(record::STATE, Relaxed)).removed();

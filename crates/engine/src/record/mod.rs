@@ -1,5 +1,5 @@
-//! One record: four slots and the word that publishes one of them. Nothing here takes a lock that
-//! it does not find free at once.
+//! One record: four slots, and the word that publishes one of them. No function here waits for a
+//! lock.
 
 pub mod owner;
 pub mod wake;

@@ -1,4 +1,4 @@
-//! The process that an ephemeral value ends with.
+//! The owner process of an ephemeral value.
 
 use crate::{
     error::{EngineError, outside},
@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl<M: Mem> Store<M> {
-    /// The token of whose process the variable ends with, and its version; `None` where it is no
-    /// such, or is being written.
+    /// Returns the token of the owner process and the version; `None` if the value is not
+    /// ephemeral, or is being written.
     pub fn owner(&self, handle: Handle) -> Result<Option<(u64, u64)>, EngineError> {
         let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
         // SYNC POINT S1.
@@ -29,17 +29,19 @@ impl<M: Mem> Store<M> {
         Ok((same && ephemeral).then_some((owner, state.version())))
     }
 
-    /// The token in the slot at `at` of an ephemeral value, else 0, which is nobody's.
+    /// Returns the token in the slot at `at` if its value is ephemeral, else 0, which stands for no
+    /// process.
     pub(crate) fn owner_at(&self, at: u64, desc: Desc) -> u64 {
         if !desc.is_ephemeral() {
             return 0;
         }
-        // Of a length that makes no sense another word, or none: of nobody either.
+        // With an invalid length this loads another word, or none. It stands for no process either:
+        // the caller's check of the version, or of the seat, rejects it.
         let at = at.saturating_add(slot::DATA_AT + desc.words_before_owner() * 8);
         self.mem.words(at, 1).map_or(0, |word| word.load(0, Relaxed))
     }
 
-    /// Whether the variable seems to end with a process.
+    /// Whether the current value claims to be ephemeral.
     pub fn is_ephemeral(&self, handle: Handle) -> bool {
         let desc = self.mem.words(handle.at, handle.words()).map(|words| {
             let state = State(words.load(record::STATE, Acquire));
@@ -48,7 +50,8 @@ impl<M: Mem> Store<M> {
         desc.is_some_and(Desc::is_ephemeral)
     }
 
-    /// Whether the process that this word in an extent's head names lives.
+    /// Whether the process that this token stands for lives: its seat is taken, and the seat's
+    /// token is the same.
     pub fn lives(&self, filler: u64) -> Result<bool, EngineError> {
         let number = (filler >> 56) as usize;
         if number >= layout::PARTICIPANT_SLOTS {
@@ -56,6 +59,8 @@ impl<M: Mem> Store<M> {
         }
         let words = self.mem.words(seat::at(number), seat::WORDS);
         let words = words.ok_or_else(|| outside(seat::at(number)))?;
+        // Both tests are needed: the seat alone may already belong to another process, and a dead
+        // process's token stays in the region. Acquire pairs with the SeqCst store of the token.
         Ok(self.mem.is_seat_taken(number) && words.load(seat::TOKEN, Acquire) == filler)
     }
 }

@@ -1,4 +1,5 @@
-//! Reading a slot without a lock: attempts, each of which finds out by itself whether what it read is whole.
+//! Lock-free reads of a slot, in attempts. Each attempt detects by itself whether it read a whole
+//! value.
 
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
@@ -14,30 +15,30 @@ use crate::{
     value::SlotView,
 };
 
-/// What a read found.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen<R> {
     /// The value, whole, and its version.
     Value(R, u64),
     /// The variable is removed.
     Absent,
-    /// The record is another variable's, or nobody's, by now.
+    /// The record no longer holds the variable of the handle.
     Stale,
 }
 
-/// What a read found.
+/// The result of a read that does not remove expired values.
 #[derive(Debug)]
 #[must_use = "an expired value stays until somebody removes it"]
 pub(crate) enum ReadOutcome<R> {
     Seen(Seen<R>),
-    /// The value of this version has ended with its process: it counts as absent, and is to be
-    /// removed by a process that holds no lock.
+    /// The owner process of the value with this version is gone. The value counts as absent; a
+    /// process that holds no lock must remove it.
     Expired(u64),
 }
 
-/// What one attempt at a slot found.
+/// The outcome of one attempt.
 pub(crate) enum AttemptOutcome<R> {
-    /// What `take` made of it, on a slot that was whole all the time; and its version.
+    /// The result of `take`, on a slot that did not change, and its version.
     Whole(R, u64),
     Changed,
     Stale,
@@ -54,6 +55,8 @@ impl<R> AttemptOutcome<(Option<R>, Desc)> {
                 Err(EngineError::Corrupt("a value's description makes no sense", handle.at))
             }
             Self::Changed => {
+                // Only an attempt under the record's lock comes here. No writer is active then, so
+                // the slot contradicts the state.
                 Err(EngineError::Corrupt("a value's version is not the one published", handle.at))
             }
             Self::Stale => Ok(Seen::Stale),
@@ -63,8 +66,8 @@ impl<R> AttemptOutcome<(Option<R>, Desc)> {
 }
 
 impl<M: Mem> Store<M> {
-    /// As [`read`](Self::read), without the lock, whatever others do: `None` where each attempt met
-    /// somebody who writes. For who holds a lock already, and may not take a second one.
+    /// As [`read`](Self::read), but never takes a lock; `None` if every attempt met a writer. For
+    /// callers that already hold a lock, since a thread waits for one lock at a time.
     #[inline]
     pub fn read_at_once<R>(
         &self,
@@ -77,7 +80,7 @@ impl<M: Mem> Store<M> {
         }))
     }
 
-    /// A few attempts; `None` where each of them met a writer.
+    /// Makes a few attempts; `None` if each of them met a writer.
     #[inline]
     pub(crate) fn try_read<R>(
         &self,
@@ -87,7 +90,7 @@ impl<M: Mem> Store<M> {
         for _ in 0..M::ATTEMPTS {
             match self.read_attempt(handle, &mut take) {
                 AttemptOutcome::Changed => std::hint::spin_loop(),
-                look => match self.judge(handle, look)? {
+                attempt => match self.judge(handle, attempt)? {
                     None => std::hint::spin_loop(),
                     outcome => return Ok(outcome),
                 },
@@ -96,19 +99,19 @@ impl<M: Mem> Store<M> {
         Ok(None)
     }
 
-    /// What an attempt found, and for an ephemeral value whether its process lives; `None`: another
-    /// attempt is due.
+    /// Judges an attempt, and checks for an ephemeral value whether its owner process lives; `None`
+    /// if another attempt is due.
     #[inline]
     pub(crate) fn judge<R>(
         &self,
         handle: Handle,
-        look: AttemptOutcome<(Option<R>, Desc)>,
+        attempt: AttemptOutcome<(Option<R>, Desc)>,
     ) -> Result<Option<ReadOutcome<R>>, EngineError> {
-        match look {
+        match attempt {
             AttemptOutcome::Whole((Some(taken), desc), version) if desc.is_ephemeral() => {
                 self.judge_ephemeral(handle, taken, version)
             }
-            look => look.seen(handle).map(|seen| Some(ReadOutcome::Seen(seen))),
+            attempt => attempt.seen(handle).map(|seen| Some(ReadOutcome::Seen(seen))),
         }
     }
 
@@ -130,13 +133,14 @@ impl<M: Mem> Store<M> {
         }))
     }
 
-    /// As [`try_read_fast`](Self::try_read_fast), of the bytes of any value, as many as fit; answers how many it has.
+    /// As [`try_read_fast`](Self::try_read_fast), for the bytes of any value, as many as fit;
+    /// returns how many the value has.
     #[inline(always)]
     pub fn try_read_fast_into(&self, handle: Handle, into: &mut [u8]) -> Option<usize> {
         if handle.atomic {
             return None;
         }
-        // What lies in an extent, and what makes no sense, is the slow path's.
+        // Values in extents, and corrupt ones, are left to the slow path.
         let copy = |desc: Desc, _, at: u64| {
             let len = usize::try_from(desc.len()).ok().filter(|len| *len <= handle.room())?;
             if desc.flags() != 0 || desc.kind() == slot::TOMBSTONE {
@@ -146,48 +150,48 @@ impl<M: Mem> Store<M> {
             self.mem.mapped_words(at + slot::DATA_AT, into.len().div_ceil(8))?.copy_to(into);
             Some(len)
         };
-        match self.look_at_slot(handle, copy) {
+        match self.read_slot(handle, copy) {
             AttemptOutcome::Whole(len, _) => len,
             _ => None,
         }
     }
 
-    /// The description of the value, of which nothing was checked, and its first word, if one look
-    /// finds them; else [`read`](Self::read) is to be asked. For the fast path: what it answers is
-    /// small, and has nothing to drop.
+    /// Returns the unchecked description of the value, and its first word, if one attempt finds
+    /// them; else the caller uses [`read`](Self::read). For the fast path: the result is small and
+    /// needs no drop.
     #[inline(always)]
     pub fn try_read_fast(&self, handle: Handle) -> Option<(Desc, u64)> {
         if handle.atomic {
             return None;
         }
-        match self.look_at_slot(handle, |desc, slot, _| (desc, slot.load(slot::DATA, Relaxed))) {
+        match self.read_slot(handle, |desc, slot, _| (desc, slot.load(slot::DATA, Relaxed))) {
             AttemptOutcome::Whole(read, _) => Some(read),
             _ => None,
         }
     }
 
-    /// Whether there is a value to take is told with it, by its description.
+    /// Makes one attempt. The description is returned in any case, also if it describes no value.
     #[inline(always)]
     pub(crate) fn read_attempt<'a, R>(
         &'a self,
         handle: Handle,
         take: &mut impl FnMut(SlotView<'a, M>) -> R,
     ) -> AttemptOutcome<(Option<R>, Desc)> {
-        self.look(handle, |view| {
+        self.read_view(handle, |view| {
             let desc = view.desc;
             (view.is_value().then(|| take(view)), desc)
         })
     }
 
     #[inline(always)]
-    fn look<'a, R>(
+    fn read_view<'a, R>(
         &'a self,
         handle: Handle,
         take: impl FnOnce(SlotView<'a, M>) -> R,
     ) -> AttemptOutcome<R> {
-        self.look_at_slot(handle, |desc, slot, at| {
+        self.read_slot(handle, |desc, slot, at| {
             let (data, room) = if handle.atomic {
-                // An Atomic's value is one word, which is not the slot's.
+                // An Atomic's value is a word of the record and not of the slot.
                 (handle.at + record::VALUE_AT, 8)
             } else if desc.flags() & slot::EXTENT == 0 {
                 (at + slot::DATA_AT, handle.room())
@@ -198,10 +202,10 @@ impl<M: Mem> Store<M> {
         })
     }
 
-    /// Looks at the current slot: `take` is handed its description, its first words and its offset.
-    /// Only at what is mapped already: [`read`](Self::read) has seen to it.
+    /// Makes one attempt at the current slot. `take` gets its description, its first words and its
+    /// offset. Touches only what is already mapped; [`read`](Self::read) maps the rest before.
     #[inline(always)]
-    fn look_at_slot<'a, R>(
+    fn read_slot<'a, R>(
         &'a self,
         handle: Handle,
         take: impl FnOnce(Desc, M::Words<'a>, u64) -> R,
@@ -209,7 +213,8 @@ impl<M: Mem> Store<M> {
         let Some(line) = self.mem.mapped_words(handle.at, record::LINE) else {
             return AttemptOutcome::Outside;
         };
-        // SYNC POINT S1: the slot's content as it was published.
+        // SYNC POINT S1. Pairs with the AcqRel swap of state in `publish`: the slot's content is
+        // seen as it was published.
         let state = State(line.load(record::STATE, Acquire));
         if line.load(record::ID, Acquire) != handle.id {
             return AttemptOutcome::Stale;
@@ -219,10 +224,12 @@ impl<M: Mem> Store<M> {
             return AttemptOutcome::Outside;
         };
         let taken = take(Desc(slot.load(slot::DESC, Relaxed)), slot, at);
-        // SYNC POINT S2: if any of it was written over, the slot's version tells.
+        // SYNC POINT S2. Pairs with the Release fence in `fill_slot`: if `take` read a word of a
+        // newer value, the load below sees the slot's version changed. Without the fence the load
+        // could come first, and a torn value would count.
         self.mem.fence(Acquire);
         let whole = slot.load(slot::VERSION, Relaxed) == state.version();
-        // SYNC POINT S3: if the record was remade, its id tells.
+        // SYNC POINT S3: if the record was remade, its id has changed.
         let same = line.load(record::ID, Relaxed) == handle.id;
         if !whole {
             return AttemptOutcome::Changed;
@@ -233,8 +240,8 @@ impl<M: Mem> Store<M> {
         AttemptOutcome::Whole(taken, state.version())
     }
 
-    /// Where the slot says that its value lies, and for how many bytes that holds; no bytes where
-    /// it does not lie within the region.
+    /// Returns the offset of the value in its extent, and how many bytes may be read there; 0 bytes
+    /// if they do not lie within the region.
     #[inline(never)]
     pub(crate) fn referred(&self, slot: M::Words<'_>, desc: Desc) -> (u64, usize) {
         let at = slot.load(slot::DATA, Relaxed);

@@ -13,22 +13,23 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long a thread sleeps at most before it looks again, should nobody have woken it.
+/// How long a thread sleeps at most before it checks again. This bounds the delay after a lost
+/// wake.
 pub const NAP: Duration = Duration::from_millis(100);
 
-/// Where a variable stood when it was looked at.
+/// The identity and version of a variable at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed {
-    /// The id of the variable.
+    /// Id of the variable.
     pub id: u64,
-    /// Its version; of an `Atomic` its word.
+    /// Its version; the word of an `Atomic`.
     pub number: u64,
-    /// Whether it is removed, its record still there.
+    /// Whether the variable is removed while its record is still there.
     pub removed: bool,
 }
 
 impl Observed {
-    /// Whether it is where the variable of this line, in this state, stands.
+    /// Whether the variable of this line, in this state, is unchanged.
     fn is(self, line: impl Load, handle: Handle, state: State) -> bool {
         let number = if handle.atomic { line.load(record::VALUE, SeqCst) } else { state.version() };
         line.load(record::ID, Acquire) == self.id
@@ -38,7 +39,7 @@ impl Observed {
 }
 
 impl<M: Mem> Store<M> {
-    /// Where the variable of a handle stands; `None` where the record is no longer its.
+    /// Observes the variable of a handle; `None` if the record no longer holds it.
     pub fn observed(&self, handle: Handle) -> Result<Option<Observed>, EngineError> {
         let line = self.mem.words(handle.at, record::LINE).ok_or_else(|| outside(handle.at))?;
         for _ in 0..64 {
@@ -60,7 +61,8 @@ impl<M: Mem> Store<M> {
                 let removed = if handle.atomic {
                     state.removed()
                 } else {
-                    // What ended with its process is removed, if not by anybody yet.
+                    // A value whose owner process is gone counts as removed, even before any
+                    // process removes it.
                     desc.kind() == slot::TOMBSTONE || (desc.is_ephemeral() && !self.lives(owner)?)
                 };
                 return Ok(Some(Observed { id: handle.id, number, removed }));
@@ -70,45 +72,50 @@ impl<M: Mem> Store<M> {
         Err(EngineError::Contended)
     }
 
-    /// Whether the variable is as it stood, by two loads.
+    /// Whether the variable is unchanged, by two loads.
     #[inline]
     pub fn is_as(&self, handle: Handle, stand: Observed) -> bool {
         let Some(line) = self.mem.mapped_words(handle.at, record::LINE) else { return false };
-        // SYNC POINT S17: who sees the version sees the value.
+        // SYNC POINT S17: a thread that sees the version sees the value.
         let state = State(line.load(record::STATE, Acquire));
         stand.is(line, handle, state)
     }
 
-    /// Says in the variable's `state` that it is waited for; answers whether it is as it stood. The
-    /// wake word's count was loaded before.
+    /// Sets WAIT in the variable's `state`; returns whether the variable is unchanged. The caller
+    /// has loaded the count of the wake word before.
     ///
-    /// Where WAIT stands already a load is enough: whose swap takes it away adds to the wake word,
-    /// after the count that was seen, or this load would have found what the swap has published. On
-    /// Windows what a waiter says of itself is published by the wake word's own bit.
+    /// If WAIT is already set, a load is enough. The writer whose swap clears WAIT increments the
+    /// wake word. If it did so before the caller loaded the count (S18), this load sees the new
+    /// state. Otherwise the count differs when the caller goes to sleep, and it does not sleep. On
+    /// Windows the waiter's slot is published by the read-modify-write of the wake word, so none is
+    /// needed here.
     pub fn arm(&self, handle: Handle, stand: Observed) -> Result<bool, EngineError> {
         let line = self.mem.words_mut(handle.at, record::LINE).ok_or(EngineError::ReadOnly)?;
         // SYNC POINT S17.
         let mut state = State(line.load(record::STATE, Acquire));
         if !state.waited_for() {
-            // A record that is another's by now, or its own kind of word, is not to be changed: the
-            // bit would be harmless in a state, and is none in the epoch of a retired one.
+            // If the record now holds another variable, its word is left alone. In a state WAIT
+            // would be harmless, but the word of a retired record is an epoch.
             if line.load(record::ID, Acquire) != stand.id {
                 return Ok(false);
             }
+            // Pairs with the swap in `publish`, of an Atomic with the SeqCst load of state in
+            // `operate`: the writer sees WAIT, or this thread sees the change.
             let order = if handle.atomic { SeqCst } else { AcqRel };
             state = State(line.fetch_or(record::STATE, State::WAIT, order));
         }
         Ok(stand.is(line, handle, state))
     }
 
-    /// One sleep of who waits for one variable: whether it was seen to have changed.
+    /// Sleeps once, for a single variable; returns whether the variable was seen to have changed.
     pub fn doze(
         &self,
         handle: Handle,
         stand: Observed,
         at_most: Duration,
     ) -> Result<bool, EngineError> {
-        // SYNC POINT S18.
+        // SYNC POINT S18: the count first. Loaded after the comparison, it could already include
+        // the change, and the thread would sleep through it.
         let seen = self.mem.wakes(handle.wake())?;
         if !self.arm(handle, stand)? {
             return Ok(true);

@@ -8,13 +8,14 @@ use crate::{
 };
 
 impl<M: Mem> Store<M> {
-    /// Wakes who waits for a variable: by itself, and among others.
+    /// Wakes the waiters of a variable: those that wait for it alone, and those that wait for
+    /// several.
     #[inline]
     pub(crate) fn wake_waiters(&self, handle: Handle) {
         self.wake_at(handle.wake());
     }
 
-    // By one word: the fast path would lay a handle out in memory for it.
+    // Takes the offset alone: for a handle, the fast path would have to spill it to memory.
     #[cold]
     #[inline(never)]
     fn wake_at(&self, word: u64) {
@@ -22,8 +23,9 @@ impl<M: Mem> Store<M> {
         self.mem.wake(live::CHANGES_WAKE);
     }
 
-    /// As [`wake_waiters`](Self::wake_waiters), where somebody may have died who was about to do so:
-    /// he may have taken the sign away that somebody sleeps.
+    /// As [`wake_waiters`](Self::wake_waiters), after a process died that may have been about to do
+    /// so. It may have cleared the bit that says that a thread sleeps, and died before its system
+    /// call.
     #[inline]
     pub(crate) fn force_wake_waiters(&self, handle: Handle) {
         self.force_wake_word(handle.wake());
@@ -36,7 +38,8 @@ impl<M: Mem> Store<M> {
         self.mem.force_wake(live::CHANGES_WAKE);
     }
 
-    /// The same for who replays what was done to the record at `at`, or was to be one.
+    /// As [`force_wake_waiters`](Self::force_wake_waiters), for a replay: at `at` lies a record, or
+    /// one was being made.
     #[cold]
     pub(crate) fn force_wake_at(&self, at: u64) {
         if self.mem.words(at, record::LINE).is_some() {
@@ -46,7 +49,7 @@ impl<M: Mem> Store<M> {
         self.mem.force_wake(live::CHANGES_WAKE);
     }
 
-    /// Wakes who waits for a variable that there was not.
+    /// Wakes the threads that wait for a name without a variable.
     pub(crate) fn wake_for_birth(&self) {
         self.mem.wake(live::BIRTHS_WAKE);
         self.mem.wake(live::CHANGES_WAKE);

@@ -1,4 +1,4 @@
-//! Writing a slot and publishing it. The record's lock, or its mark, is the caller's.
+//! Writing a slot and publishing it. The caller holds the record's lock, or has marked it.
 
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
@@ -15,7 +15,7 @@ use crate::{
     version::{Expect, Wrote},
 };
 
-/// The extent, by the offset of its data, that a slot referred to before it was written anew.
+/// The extent, by the offset of its data, to which a slot referred before it was rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "it leaks until the next sweep unless it is released"]
 pub(crate) struct Replaced(pub(crate) u64);
@@ -25,9 +25,9 @@ impl Replaced {
 }
 
 impl<M: Mem> Store<M> {
-    /// Writes to the record, whose lock is held, and which has room for the value. `None` where
-    /// the record lies beyond what may be written. Answers also the extent that the written slot
-    /// referred to before, which is to be released.
+    /// Writes a value that fits the record. The caller holds the record's lock. Returns the
+    /// outcome, and the extent to which the written slot referred before, which the caller
+    /// releases. `None` if the record cannot be written.
     #[inline(always)]
     pub(crate) fn write_locked(
         &self,
@@ -37,6 +37,7 @@ impl<M: Mem> Store<M> {
     ) -> Option<(Wrote, Replaced)> {
         let line = self.mem.mapped_words_mut(handle.at, record::LINE)?;
         let state = State(line.load(record::STATE, Relaxed));
+        // The record may have been collected and reused since the caller found it.
         if line.load(record::ID, Acquire) != handle.id {
             return Some((Wrote::Stale, Replaced::NOTHING));
         }
@@ -48,6 +49,8 @@ impl<M: Mem> Store<M> {
             }
         }
         let number = state.free_slot();
+        // The base keeps it above the versions that an earlier incarnation gave out and never made
+        // durable.
         let version = (state.version() + 1).max(self.version_base).min(State::LARGEST);
         let replaced = self.fill_slot(handle.slot_at(number), version, raw, false)?;
         if self.file {
@@ -57,7 +60,7 @@ impl<M: Mem> Store<M> {
         Some((Wrote::Version(version), replaced))
     }
 
-    /// Publishes slot `number`, and wakes who waits for the variable.
+    /// Publishes slot `number`, and wakes the variable's waiters.
     #[inline(always)]
     pub(crate) fn publish(
         &self,
@@ -68,41 +71,46 @@ impl<M: Mem> Store<M> {
         number: usize,
         removing: bool,
     ) {
-        // SYNC POINT S1: the publication.
+        // SYNC POINT S1: the publication. Pairs with the Acquire load of state in `read_slot`.
         let mut new = state.publish(version, number);
         if removing && handle.atomic {
             new = State(new.0 | State::REMOVED);
         }
-        // SYNC POINT S17.
+        // SYNC POINT S17. Pairs with the fetch_or of WAIT in `arm`. The swap tests WAIT in the same
+        // step that publishes; a separate load could miss a waiter that sets it in between.
         let old = State(line.swap(record::STATE, new.0, AcqRel));
         if old.waited_for() {
-            // Before the lock is given back: if this process dies here, the next holder is told.
+            // Before the record is unlocked. If this process dies here, the next owner of the lock
+            // learns of the death and wakes in its place; after the unlock no process would.
             self.wake_waiters(handle);
         }
     }
 
-    /// Whether the current slot is a tombstone. With the record's lock, or its mark.
+    /// Whether the current slot is a tombstone. The caller holds the record's lock, or has marked
+    /// it.
     pub(crate) fn is_removed(&self, handle: Handle, state: State) -> Option<bool> {
         let current = self.mem.words_mut(handle.slot_at(state.current()), slot::LEAST)?;
         Some(Desc(current.load(slot::DESC, Relaxed)).kind() == slot::TOMBSTONE)
     }
 
-    /// Notes, for the next flush, that the record at `at` was written. Before the publication: what
-    /// a flush does not find here, nobody was told to be set.
+    /// Marks the record at `at` for the next flush. Called before the publication: once a set has
+    /// returned, the next flush finds its bit.
     #[inline(always)]
     pub(crate) fn mark_dirty(&self, at: u64) -> Option<()> {
         let (header, bit) = layout::dirty_bit(at);
         let header = self.mem.mapped_words_mut(header, chunk::WORDS)?;
+        // Relaxed: a flush clears the bit before it marks the record, and the mark waits for this
+        // writer's lock. So a bit that is seen set has not been swept without this write.
         if header.load(chunk::DIRTY, Relaxed) & bit == 0 {
-            // SYNC POINT S10.
+            // SYNC POINT S10. Pairs with the sweep in `choose_under`.
             header.fetch_or(chunk::DIRTY, bit, AcqRel);
         }
         Some(())
     }
 
-    /// Writes the slot at `at`, all of it, and answers the extent that it referred to before. A
-    /// `fresh` one is of a record that has no id: nobody reads it. `None` where it lies beyond what
-    /// may be written.
+    /// Writes all of the slot at `at`, and returns the extent to which it referred before. A
+    /// `fresh` slot belongs to a record without an id, which no reader reads. `None` if the slot
+    /// cannot be written.
     #[inline(always)]
     pub(crate) fn fill_slot(
         &self,
@@ -125,9 +133,12 @@ impl<M: Mem> Store<M> {
                 replaced = Replaced(slot.load(slot::DATA, Relaxed));
             }
             slot.store(slot::VERSION, slot::INVALID, Relaxed);
-            // SYNC POINT S2: who sees a word of the new value sees that the slot is invalid.
+            // SYNC POINT S2. Pairs with the Acquire fence in `read_slot`: a reader that sees a word
+            // of the new value sees that the slot is invalid.
             self.mem.fence(Release);
         }
+        // No seal: with the old one the next flush would take the slot for durable, and not choose
+        // it.
         slot.store(slot::SEAL, 0, Relaxed);
         slot.store(slot::TYPE, u64::from(raw.type_id) << 32, Relaxed);
         let desc = raw.desc();
@@ -138,9 +149,11 @@ impl<M: Mem> Store<M> {
         if let Payload::Extent { extent, .. } = raw.payload {
             slot.store(slot::DATA, extent.at, Relaxed);
             slot.store(slot::DATA + 1, extent.capacity, Relaxed);
+            // Pairs with the Acquire load of desc in `refers`: a sweep that sees the flag sees the
+            // offset.
             slot.store(slot::DESC, desc.0, Release);
             if replaced.0 == extent.at {
-                // Written in place.
+                // The value was written in place.
                 replaced = Replaced::NOTHING;
             }
         } else {
@@ -151,12 +164,13 @@ impl<M: Mem> Store<M> {
             None => slot.store(slot::DATA, raw.first_word(), Relaxed),
             Some((bytes, data)) => data.copy_from(bytes),
         }
+        // Last: if this process dies before, the slot stays invalid.
         slot.store(slot::VERSION, version, Release);
         Some(replaced)
     }
 
-    /// Takes away the extents of slots that hold neither what is current, nor what was `former`ly,
-    /// nor what is durable. With the record's lock.
+    /// Invalidates the slots that refer to extents and are neither current, nor `former`ly current,
+    /// nor durable; returns their extents. The caller holds the record's lock, or has marked it.
     pub(crate) fn drop_stale(&self, handle: Handle, former: Option<State>) -> Vec<Replaced> {
         let Some(line) = self.mem.words(handle.at, record::LINE) else { return Vec::new() };
         let state = State(line.load(record::STATE, Relaxed));
@@ -177,6 +191,7 @@ impl<M: Mem> Store<M> {
                 // SYNC POINT S2.
                 self.mem.fence(Release);
                 slot.store(slot::SEAL, 0, Relaxed);
+                // Last: while it stands, the extent is in use.
                 slot.store(slot::DESC, 0, Release);
             }
         }

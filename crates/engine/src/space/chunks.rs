@@ -1,4 +1,5 @@
-//! Chunks, and the records, blocks and small extents that they are divided into. The structure lock is the caller's wherever something changes.
+//! Chunks, and the records, blocks and small extents that they are divided into. The caller holds
+//! the structure lock wherever something changes.
 
 use crate::{
     error::{EngineError, outside},
@@ -16,27 +17,27 @@ use crate::{
     store::Store,
 };
 
-/// A record's or block's place in a chunk.
+/// The position of a record, block or extent in its chunk.
 #[derive(Clone, Copy, Debug)]
 pub struct Allocation {
     pub(crate) at: u64,
     pub(crate) class: usize,
     chunk: u64,
     bit: usize,
-    /// The hint that counts the free ones of its class.
+    /// The word that counts the free parts of its class.
     count_word: usize,
 }
 
-/// What a chunk is cut into.
+/// How a chunk is divided: the kind, class, size and number of its parts.
 #[derive(Clone, Copy, Debug)]
 pub struct SizeClass {
     kind: u64,
     class: usize,
     pub(crate) bytes: u64,
     pub(crate) count: usize,
-    /// The live word that hints where to look.
+    /// The live word that hints in which chunk a search begins.
     hint: usize,
-    /// The word that counts the free ones.
+    /// The word that counts the free parts.
     count_word: usize,
 }
 
@@ -64,14 +65,15 @@ impl SizeClass {
         Self::new(kind::BLOCKS, class, bytes, live::CLASS_HINT + 4 + class, room::FREE + 4 + class)
     }
 
-    /// Of extents of `class`.
+    /// Returns the size class of extents of `class`.
     pub fn extents(class: usize) -> Self {
         let class = class.min(EXTENT_CLASSES.len() - 1);
         let bytes = EXTENT_CLASSES.get(class).map_or(16320, |bytes| *bytes);
         Self::new(kind::EXTENTS, class, bytes, live::EXTENT_HINT + class, room::EXTENTS + class)
     }
 
-    /// What a chunk of this kind and class is cut into, if it is cut up at all.
+    /// Returns the size class of a chunk of this kind and class; `None` if such a chunk is not
+    /// divided.
     pub(crate) fn of(kind: u64, class: usize) -> Option<Self> {
         match kind {
             kind::RECORDS if class < RECORD_CLASSES.len() => Some(Self::records(class)),
@@ -81,40 +83,42 @@ impl SizeClass {
         }
     }
 
-    /// Words of bits in the chunk's header.
+    /// Returns how many words of bits the chunk's header has.
     pub(crate) fn bit_words(self) -> usize {
         self.count.div_ceil(64)
     }
 
-    /// Bytes of each part.
+    /// Returns the bytes of each part.
     pub fn bytes(self) -> u64 {
         self.bytes
     }
 }
 
 impl<M: Mem> Store<M> {
-    /// Chunks of the region: what the live words say, and never more than is mapped.
+    /// Returns the number of chunks: what the live words claim, bounded by what is mapped.
     pub fn chunk_count(&self) -> Result<u64, EngineError> {
-        // SYNC POINT S11.
+        // SYNC POINT S11. Pairs with the Release store in `grow`: the tables of the new chunks are
+        // seen.
         let said = self.live()?.load(live::CHUNKS, Acquire).min(layout::MOST_CHUNKS);
         if self.mem.reach(said * CHUNK) {
             return Ok(said);
         }
-        // Else a name that lies there would seem to be none, and be made a second time.
+        // An error, and not a smaller number: a name in the missing part would seem absent and be
+        // inserted twice.
         match self.mem.out_of_reach(said * CHUNK) {
             Some(trouble) => Err(trouble),
             None => Ok(said.min(self.mem.size() / CHUNK)),
         }
     }
 
-    /// Kind and class of a chunk.
+    /// Returns the kind and class of a chunk.
     pub fn chunk_kind(&self, number: u64) -> Result<(u64, usize), EngineError> {
         let at = layout::table_word(number);
         let word = self.mem.words(at, 1).ok_or_else(|| outside(at))?.load(0, Acquire);
         Ok((word & 0xff, (word >> 8) as usize & 0xff))
     }
 
-    /// Writes what a chunk is into the chunk table.
+    /// Writes kind and class of a chunk into the chunk table.
     pub fn set_chunk(&self, number: u64, kind: u64, class: usize) -> Result<(), EngineError> {
         let at = layout::table_word(number);
         let words = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
@@ -122,13 +126,13 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Chunks of the run that begins with chunk `number`, tables between included.
+    /// Returns the chunks of the run that begins with chunk `number`, tables between them included.
     pub fn run_len(&self, number: u64) -> Result<u64, EngineError> {
         let at = layout::table_word(number);
         Ok(self.mem.words(at, 1).ok_or_else(|| outside(at))?.load(0, Acquire) >> 32)
     }
 
-    /// Makes chunk `number` the first of a run of `count`.
+    /// Makes chunk `number` the first of a run of `count` chunks.
     pub fn set_run_head(&self, number: u64, count: u64) -> Result<(), EngineError> {
         let at = layout::table_word(number);
         let words = self.mem.words_mut(at, 1).ok_or_else(|| outside(at))?;
@@ -136,7 +140,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Finds `count` free chunks in a row.
+    /// Finds `count` contiguous free chunks.
     pub fn free_run(&self, count: u64) -> Result<Option<u64>, EngineError> {
         let chunks = self.chunk_count()?;
         let hint = self.live()?.load(live::FREE_HINT, Relaxed);
@@ -148,21 +152,22 @@ impl<M: Mem> Store<M> {
             }
         }
         if count == 1 {
-            // Not looked for again until one is given back.
+            // No search repeats this until a chunk is freed.
             self.live_mut()?.store(live::FREE_HINT, chunks, Relaxed);
         }
         Ok(None)
     }
 
-    /// Finds free chunks for an extent of `count`, which may go on behind a table: the first, and
-    /// how many there are with the tables between. Looks from where the last one was found.
+    /// Finds free chunks for an extent of `count` chunks, which may continue after a table; returns
+    /// the first, and their number with the tables between. The search begins where the last one
+    /// ended.
     pub fn free_span(&self, count: u64) -> Result<Option<(u64, u64)>, EngineError> {
         let chunks = self.chunk_count()?;
         let live = self.live_mut()?;
         let least = live.load(live::FREE_HINT, Relaxed).max(layout::META_CHUNKS);
         let hint = live.load(live::RUN_HINT, Relaxed).clamp(least, chunks.max(least));
-        // The second time from the beginning, and to the end: a run that begins before the hint ends
-        // behind it, and tables may lie between.
+        // The second time from the beginning, and to the end: a run that begins before the hint
+        // ends after it, and tables may lie between.
         for range in [hint..chunks, least..chunks] {
             let (mut first, mut found) = (range.start, 0);
             for number in range {
@@ -192,8 +197,8 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Chunks become free from `first` on. Before they are: a free one below the hint is not found
-    /// again.
+    /// Lowers the hint for free chunks to `first`. Called before chunks are freed there: a free
+    /// chunk below the hint is never found.
     pub(crate) fn hint_free(&self, first: u64) -> Result<(), EngineError> {
         let live = self.live_mut()?;
         let hint = live.load(live::FREE_HINT, Relaxed);
@@ -201,7 +206,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// How many chunks are free.
+    /// Returns how many chunks are free.
     pub fn free_chunks(&self) -> Result<u64, EngineError> {
         let mut free = 0;
         for number in layout::META_CHUNKS..self.chunk_count()? {
@@ -210,9 +215,9 @@ impl<M: Mem> Store<M> {
         Ok(free)
     }
 
-    /// Finds a free part of a chunk that is divided so; divides another where there is none. Nothing is
-    /// taken yet. `prepare` is told how many places for records there are to be, before a chunk is
-    /// divided for them.
+    /// Finds a free part of this size class, and divides another chunk if there is none. Marks
+    /// nothing as allocated. Before a chunk is divided for records, `prepare` gets the number of
+    /// records that all chunks then hold.
     pub(crate) fn find_space(
         &self,
         cut: SizeClass,
@@ -221,32 +226,33 @@ impl<M: Mem> Store<M> {
         let live = self.live_mut()?;
         let counts = self.counts()?;
         let hint = live.load(cut.hint, Relaxed);
-        if let Some(room) = self.space_in(hint, cut)? {
-            return Ok(Some(room));
+        if let Some(part) = self.space_in(hint, cut)? {
+            return Ok(Some(part));
         }
         let search = || {
             for number in layout::META_CHUNKS..self.chunk_count()? {
-                if let Some(room) = self.space_in(number, cut)? {
+                if let Some(part) = self.space_in(number, cut)? {
                     live.store(cut.hint, number, Relaxed);
-                    return Ok(Some(room));
+                    return Ok(Some(part));
                 }
             }
             counts.store(cut.count_word, 0, Relaxed);
             Ok(None)
         };
-        // What is free in chunks that are cut comes first: a chunk is never whole again.
+        // Free parts in divided chunks come first: a chunk of records or blocks is never whole
+        // again.
         let expected = counts.load(cut.count_word, Relaxed) > 0;
-        if expected && let Some(room) = search()? {
-            return Ok(Some(room));
+        if expected && let Some(part) = search()? {
+            return Ok(Some(part));
         }
         if cut.kind == kind::RECORDS && self.free_run(1)?.is_some() {
             let places = counts.load(room::RECORDS, Relaxed).saturating_add(cut.count as u64);
             prepare(places.min(self.mem.size() / 320))?;
         }
         if let Some(number) = self.free_run(1)? {
-            // Counted before it is cut: after a death in between the next one searches, finds none
-            // and puts the count right. Where its places were not counted he would cut another
-            // chunk, and one of records is never whole again.
+            // Counted before the chunk is divided. After a death in between, the next search finds
+            // no free part and corrects the count. In the other order it would not search, and
+            // would divide another chunk, which is never whole again.
             counts.fetch_add(cut.count_word, cut.count as u64, Relaxed);
             if cut.kind == kind::RECORDS {
                 counts.fetch_add(room::RECORDS, cut.count as u64, Relaxed);
@@ -294,19 +300,19 @@ impl<M: Mem> Store<M> {
         self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))
     }
 
-    /// Makes a free chunk one of records or blocks: header and content first, then its word in the
-    /// table, so that a death in between leaves it free.
+    /// Divides a free chunk into parts. Header and content come first, then its word in the table,
+    /// so that a death in between leaves the chunk free.
     fn cut_chunk(&self, number: u64, cut: SizeClass) -> Result<(), EngineError> {
         let base = number * CHUNK;
         let words = self.mem.words_mut(base, (CHUNK / 8) as usize).ok_or_else(|| outside(base))?;
         let line = (cut.bytes / 8) as usize;
         let header = (CHUNK_HEADER / 8) as usize;
-        // SYNC POINT S9: the chunk may have been an index that somebody still looks in, or part of
-        // an extent that somebody still reads.
+        // SYNC POINT S9. Pairs with the Acquire fences in `find_slowly` and `read_slot`: a lookup
+        // may still read the chunk as an index, or a reader as a part of an extent.
         self.mem.fence(Release);
         for at in 0..(CHUNK / 8) as usize {
             let of_record = at.checked_sub(header).map(|at| at % line);
-            // Lock and wake words of records are words of 32 bits, and reset as such.
+            // Lock and wake words of records are words of 32 bits, and are reset as such.
             if cut.kind == kind::RECORDS && of_record == Some(1) && at + 1 < (CHUNK / 8) as usize {
                 self.mem.reset(base + at as u64 * 8);
                 self.mem.reset(base + at as u64 * 8 + 4);
@@ -326,30 +332,31 @@ impl<M: Mem> Store<M> {
         self.set_chunk(number, cut.kind, cut.class)
     }
 
-    pub(crate) fn take_bit(&self, room: Allocation) -> Result<(), EngineError> {
-        let (header, bit) = (self.chunk_header(room.chunk)?, 1 << (room.bit % 64));
-        if header.fetch_or(chunk::BITS + room.bit / 64, bit, Release) & bit == 0 {
+    pub(crate) fn take_bit(&self, part: Allocation) -> Result<(), EngineError> {
+        let (header, bit) = (self.chunk_header(part.chunk)?, 1 << (part.bit % 64));
+        if header.fetch_or(chunk::BITS + part.bit / 64, bit, Release) & bit == 0 {
             let counts = self.counts()?;
-            let free = counts.load(room.count_word, Relaxed);
-            counts.store(room.count_word, free.saturating_sub(1), Relaxed);
+            let free = counts.load(part.count_word, Relaxed);
+            counts.store(part.count_word, free.saturating_sub(1), Relaxed);
         }
         Ok(())
     }
 
-    pub(crate) fn clear_bit(&self, room: Allocation) -> Result<(), EngineError> {
-        let (header, bit) = (self.chunk_header(room.chunk)?, 1 << (room.bit % 64));
-        if header.fetch_and(chunk::BITS + room.bit / 64, !bit, Release) & bit != 0 {
-            self.counts()?.fetch_add(room.count_word, 1, Relaxed);
+    pub(crate) fn clear_bit(&self, part: Allocation) -> Result<(), EngineError> {
+        let (header, bit) = (self.chunk_header(part.chunk)?, 1 << (part.bit % 64));
+        if header.fetch_and(chunk::BITS + part.bit / 64, !bit, Release) & bit != 0 {
+            self.counts()?.fetch_add(part.count_word, 1, Relaxed);
         }
         Ok(())
     }
 
-    /// The room whose record begins at `at`, if one can.
+    /// Returns the allocation of the record that begins at `at`; `None` if none can begin there.
     pub(crate) fn record_at(&self, at: u64) -> Result<Option<Allocation>, EngineError> {
         self.allocation_at(at, kind::RECORDS)
     }
 
-    /// The part of a chunk of the kind `wanted` that begins at `at`, if one can.
+    /// Returns the part of a chunk of kind `wanted` that begins at `at`; `None` if none can begin
+    /// there.
     pub(crate) fn allocation_at(
         &self,
         at: u64,
@@ -370,13 +377,13 @@ impl<M: Mem> Store<M> {
         Ok(fits.then_some(Allocation { at, class, chunk: number, bit, count_word }))
     }
 
-    pub(crate) fn is_taken(&self, room: Allocation) -> Result<bool, EngineError> {
-        let at = room.chunk * CHUNK;
+    pub(crate) fn is_taken(&self, part: Allocation) -> Result<bool, EngineError> {
+        let at = part.chunk * CHUNK;
         let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
-        Ok(header.load(chunk::BITS + room.bit / 64, Relaxed) >> (room.bit % 64) & 1 != 0)
+        Ok(header.load(chunk::BITS + part.bit / 64, Relaxed) >> (part.bit % 64) & 1 != 0)
     }
 
-    /// The parts of a chunk that are taken.
+    /// Returns the offsets of the allocated parts of a chunk.
     pub fn taken(&self, number: u64, cut: SizeClass) -> Result<Vec<u64>, EngineError> {
         let at = number * CHUNK;
         let header = self.mem.words(at, chunk::WORDS).ok_or_else(|| outside(at))?;
@@ -385,7 +392,7 @@ impl<M: Mem> Store<M> {
         Ok(taken.map(|bit| at + CHUNK_HEADER + bit as u64 * cut.bytes).collect())
     }
 
-    /// Makes a chunk free of whose parts none is taken; answers whether it did.
+    /// Frees a chunk if none of its parts is allocated; returns whether it did.
     pub(crate) fn free_if_empty(&self, number: u64, cut: SizeClass) -> Result<bool, EngineError> {
         let header = self.chunk_header(number)?;
         if (0..cut.bit_words()).any(|word| header.load(chunk::BITS + word, Relaxed) != 0) {
@@ -399,34 +406,35 @@ impl<M: Mem> Store<M> {
         Ok(true)
     }
 
-    /// A chunk was cut up so, and all of its parts are free.
+    /// Counts all parts of a newly divided chunk as free.
     pub(crate) fn count_free(&self, cut: SizeClass) -> Result<(), EngineError> {
         self.counts()?.fetch_add(cut.count_word, cut.count as u64, Relaxed);
         Ok(())
     }
 
-    /// Whether a record of the handle's class can begin where it does.
+    /// Whether a record of the handle's class can begin at its offset.
     pub(crate) fn records_lie_at(&self, handle: Handle) -> Result<bool, EngineError> {
-        Ok(self.record_at(handle.at)?.is_some_and(|room| handle.is_of(room.class)))
+        Ok(self.record_at(handle.at)?.is_some_and(|part| handle.is_of(part.class)))
     }
 
     pub(crate) fn free_record(&self, handle: Handle) -> Result<(), EngineError> {
-        if let Some(room) = self.record_at(handle.at)? {
-            self.clear_bit(room)?;
-            self.live_mut()?.store(SizeClass::records(room.class).hint, room.chunk, Relaxed);
+        if let Some(part) = self.record_at(handle.at)? {
+            self.clear_bit(part)?;
+            self.live_mut()?.store(SizeClass::records(part.class).hint, part.chunk, Relaxed);
         }
         Ok(())
     }
 
     pub(crate) fn free_block(&self, at: u64) -> Result<(), EngineError> {
-        if let Some(room) = self.allocation_at(at, kind::BLOCKS)? {
-            self.clear_bit(room)?;
-            self.live_mut()?.store(SizeClass::blocks(room.class).hint, room.chunk, Relaxed);
+        if let Some(part) = self.allocation_at(at, kind::BLOCKS)? {
+            self.clear_bit(part)?;
+            self.live_mut()?.store(SizeClass::blocks(part.class).hint, part.chunk, Relaxed);
         }
         Ok(())
     }
 
-    /// Whether less than half of the region's chunks are cut up: then records get room to spare.
+    /// Whether less than half of the region's chunks are used: then new records get a larger class
+    /// than they need.
     pub(crate) fn has_space_to_spare(&self) -> Result<bool, EngineError> {
         Ok(self.live()?.load(live::FREE_HINT, Relaxed) < self.chunk_count()? / 2)
     }

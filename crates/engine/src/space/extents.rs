@@ -1,6 +1,10 @@
-//! Extents, in which large values lie. The structure lock is the caller's wherever one is reserved or freed.
+//! Extents, in which large values lie. The caller holds the structure lock wherever one is reserved
+//! or freed.
 //!
-//! Who owns an extent is not stored: it is in use if one of the slots of the record that its head names refers to it, or while the process that fills it lives. So freeing it is a question and not a promise (`Store::reclaim`): it can be asked twice, and what a death leaves behind is found by the next sweep.
+//! The owner of an extent is derived and not stored. The extent is in use if a slot of the record
+//! that its head names refers to it, while the process that fills it lives, or while a reader has
+//! pinned it. So freeing is a test (`Store::reclaim`): it can be repeated, and the next sweep finds
+//! whatever a dead process left behind.
 
 use crate::{
     error::{EngineError, outside},
@@ -19,25 +23,25 @@ use crate::{
     store::Store,
 };
 
-/// Where an extent lies: in a chunk that is cut up, or in chunks of its own.
+/// Where an extent lies: in a divided chunk, or in chunks of its own.
 #[derive(Clone, Copy, Debug)]
 pub enum ExtentLocation {
-    /// One part of a chunk that is divided.
+    /// A part of a divided chunk.
     Part(Allocation, SizeClass),
     /// First chunk and number of chunks.
     Run(u64, u64),
 }
 
 impl ExtentLocation {
-    /// Where its data begin.
+    /// Returns the offset of its data.
     pub(crate) fn data(self) -> u64 {
         match self {
-            Self::Part(room, _) => room.at + extent::HEAD,
+            Self::Part(part, _) => part.at + extent::HEAD,
             Self::Run(first, _) => first * CHUNK + CHUNK_HEADER,
         }
     }
 
-    /// Bytes that it holds.
+    /// Returns how many bytes of data it holds.
     pub fn capacity(self) -> u64 {
         match self {
             Self::Part(_, cut) => cut.bytes() - extent::HEAD,
@@ -56,10 +60,10 @@ impl<M: Mem> Store<M> {
         let full = || -> Result<EngineError, EngineError> {
             Ok(EngineError::Full { needed, free: self.space()?.free })
         };
-        if let Some(class) = EXTENT_CLASSES.iter().position(|room| *room as u64 >= needed) {
+        if let Some(class) = EXTENT_CLASSES.iter().position(|size| *size as u64 >= needed) {
             let cut = SizeClass::extents(class);
             return match self.find_space(cut, |_| Ok(()))? {
-                Some(room) => Ok(ExtentLocation::Part(room, cut)),
+                Some(part) => Ok(ExtentLocation::Part(part, cut)),
                 None => Err(full()?),
             };
         }
@@ -80,10 +84,10 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Copies a value into an extent that nobody reads yet.
+    /// Copies a value into an extent to which no slot refers yet.
     pub fn fill(&self, extent: Extent, bytes: &[u8]) -> Result<(), EngineError> {
-        // SYNC POINT S9: who still reads what lay here sees, with a byte of the new value, that its
-        // slot was made invalid.
+        // SYNC POINT S9. Pairs with the Acquire fence in `read_slot`: a reader of the extent's
+        // former value that sees a byte of the new one also sees that its slot was invalidated.
         self.mem.fence(Release);
         self.copy_in(extent, bytes)
     }
@@ -99,24 +103,26 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// A slot refers to it now. With the record's lock, or its mark.
+    /// Clears the filler: a slot refers to the extent now. The caller holds the record's lock, or
+    /// has marked it.
     pub(crate) fn filled(&self, extent: Extent) {
         if let Some(head) = self.mem.words_mut(extent.at - extent::HEAD, extent::WORDS) {
-            // Pairs with the Acquire in `is_in_use`: who finds no filler finds the slot.
+            // Pairs with the Acquire load in `is_in_use`: a sweep that finds no filler finds the
+            // slot.
             head.store(extent::FILLER, 0, Release);
         }
     }
 
-    /// Frees the extent at `at`, unless it is in use; answers whether it did. Under L, with nothing
-    /// in the journal but the collection of a record.
+    /// Frees the extent at `at` unless it is in use; returns whether it did. The caller holds L.
+    /// The journal holds nothing but the collection of a record.
     pub(crate) fn reclaim(&self, at: u64) -> Result<bool, EngineError> {
         let Some(place) = self.place_of(at)? else { return Ok(false) };
         if self.is_in_use(at)? || self.is_pinned(at)? {
             return Ok(false);
         }
         match place {
-            ExtentLocation::Part(room, cut) => {
-                self.clear_bit(room)?;
+            ExtentLocation::Part(part, cut) => {
+                self.clear_bit(part)?;
                 self.free_if_empty(at / CHUNK, cut)?;
             }
             ExtentLocation::Run(first, span) => {
@@ -126,9 +132,9 @@ impl<M: Mem> Store<M> {
         Ok(true)
     }
 
-    /// Makes the chunks of a run free. A death in between leaves chunks of kind `REST` behind no
-    /// head, and those the next sweep frees: there is no journal to be had, since the caller may be
-    /// in the midst of a collection.
+    /// Frees the chunks of a run. A death in between leaves chunks of kind `REST` without a head,
+    /// and the next sweep frees them. No journal entry is possible: the caller may be collecting a
+    /// record, and that entry is in the journal.
     fn free_run_of(&self, first: u64, span: u64) -> Result<(), EngineError> {
         self.hint_free(first)?;
         self.set_chunk(first, kind::FREE, 0)?;
@@ -140,7 +146,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Where the extent lies whose data begin at `at`; `None` where there is none.
+    /// Returns the position of the extent whose data begin at `at`; `None` if there is none.
     pub fn place_of(&self, at: u64) -> Result<Option<ExtentLocation>, EngineError> {
         let (number, chunks) = (at / CHUNK, self.chunk_count()?);
         if number < layout::META_CHUNKS || number >= chunks {
@@ -151,16 +157,16 @@ impl<M: Mem> Store<M> {
             let span = self.run_len(number)?.min(chunks - number);
             return Ok((span > 0).then_some(ExtentLocation::Run(number, span)));
         }
-        let room = match at.checked_sub(extent::HEAD) {
+        let part = match at.checked_sub(extent::HEAD) {
             Some(head) if found == kind::EXTENTS => self.allocation_at(head, kind::EXTENTS)?,
             _ => None,
         };
-        let Some(room) = room else { return Ok(None) };
+        let Some(part) = part else { return Ok(None) };
         let cut = SizeClass::extents(class);
-        Ok(self.is_taken(room)?.then_some(ExtentLocation::Part(room, cut)))
+        Ok(self.is_taken(part)?.then_some(ExtentLocation::Part(part, cut)))
     }
 
-    /// Bytes that the extent holds whose data begin at `at`; `None` where there is none.
+    /// Returns how many bytes the extent holds whose data begin at `at`; `None` if there is none.
     pub(crate) fn capacity_at(&self, at: u64) -> Result<Option<u64>, EngineError> {
         Ok(self.place_of(at)?.map(ExtentLocation::capacity))
     }
@@ -200,10 +206,11 @@ impl<M: Mem> Store<M> {
         Ok(false)
     }
 
-    /// Whether somebody who lives reads the extent. Whoever asks has seen to it that no slot that is
-    /// current refers to it.
+    /// Whether a living process has pinned the extent. The caller has ensured that no current slot
+    /// refers to it.
     pub(crate) fn is_pinned(&self, at: u64) -> Result<bool, EngineError> {
-        // SYNC POINT S12.
+        // SYNC POINT S12. Pairs with the fence in `pin`: this process sees the pin, or the reader
+        // sees that the slot no longer refers to the extent.
         self.mem.fence(SeqCst);
         for word in 0..2 {
             let mut bits = self.live()?.load(live::PINS + word, SeqCst);
@@ -229,7 +236,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Undoes the taking of a run.
+    /// Undoes the reservation of a run.
     pub(crate) fn replay_run(&self) -> Result<(), EngineError> {
         let journal = self.journal()?;
         let first = journal.load(journal::OLD, Relaxed);

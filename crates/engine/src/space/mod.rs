@@ -1,4 +1,5 @@
-//! The region's bytes: chunks, what they are divided into, and the extents of large values.
+//! The bytes of the region: chunks, the parts that they are divided into, and the extents of large
+//! values.
 
 pub mod chunks;
 pub mod usage;

@@ -1,4 +1,4 @@
-//! Pins: a reader that copies a large value keeps its extent from being freed.
+//! Pins: they keep an extent from being freed while a reader copies a large value.
 
 use crate::{
     error::{EngineError, outside},
@@ -16,14 +16,14 @@ use crate::{
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
-/// The extent of a variable's value, which nobody takes back while it is pinned.
+/// The pinned extent of a variable's value: no process frees or rewrites it.
 #[derive(Debug)]
 pub struct Pinned {
     desc: Desc,
     type_id: u32,
-    /// The token of whose process it ends with; 0: it stays.
+    /// The token of the owner process; 0 = the value is not ephemeral.
     owner: u64,
-    /// Where the data of the extent begin.
+    /// Offset of the extent's data.
     pub at: u64,
     room: usize,
     version: u64,
@@ -32,8 +32,8 @@ pub struct Pinned {
 }
 
 impl<M: Mem> Store<M> {
-    /// Pins the extent of the variable's value, if it lies in one. With the record's lock, so that
-    /// what the slot says is so; and with `pinning`.
+    /// Pins the extent of the variable's value, if it lies in one. The caller holds the record's
+    /// lock, so that the slot does not change, and `pinning`.
     pub fn pin(&self, handle: Handle) -> Result<Option<Pinned>, EngineError> {
         let lost = || outside(handle.at);
         let line = self.mem.words(handle.at, record::LINE).ok_or_else(lost)?;
@@ -52,13 +52,13 @@ impl<M: Mem> Store<M> {
         let (data, room) = self.referred(slot, desc);
         let words = self.mem.words_mut(seat::at(number), seat::WORDS).ok_or_else(lost)?;
         words.store(seat::PIN, data, SeqCst);
-        // Set once, and left: who frees then looks at the seat's pin.
+        // Set once and kept: a process that frees an extent then checks the pin of this seat.
         let bit = 1 << (number % 64);
         let pins = live::PINS + number / 64 % 2;
         if self.live()?.load(pins, Relaxed) & bit == 0 {
             self.live_mut()?.fetch_or(pins, bit, SeqCst);
         }
-        // SYNC POINT S12.
+        // SYNC POINT S12. Pairs with the fence in `is_pinned`.
         self.mem.fence(SeqCst);
         Ok(Some(Pinned {
             desc,
@@ -72,7 +72,7 @@ impl<M: Mem> Store<M> {
         }))
     }
 
-    /// Copies what is pinned, and lets it go.
+    /// Copies the pinned value, and unpins it.
     pub fn take_pinned<R>(
         &self,
         pinned: &Pinned,
@@ -97,7 +97,7 @@ impl<M: Mem> Store<M> {
             Ok(Seen::Value(take(view), pinned.version))
         });
         if let Some(words) = self.mem.words_mut(seat::at(pinned.seat), seat::WORDS) {
-            // Release: the copy is made before it goes.
+            // Release: the copy is complete before the pin is gone.
             words.store(seat::PIN, 0, Release);
         }
         if pinned.owner != 0 && !self.lives(pinned.owner)? {
@@ -106,7 +106,7 @@ impl<M: Mem> Store<M> {
         seen
     }
 
-    /// A process has one pin: its threads take turns.
+    /// Takes this process's turn to pin: it has one pin for all its threads.
     pub(crate) fn pinning(&self) -> MutexGuard<'_, ()> {
         self.pinning.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! What a region's bytes are used for.
+//! The use of a region's bytes.
 
 use crate::{
     error::{EngineError, outside},
@@ -8,23 +8,23 @@ use crate::{
     store::Store,
 };
 
-/// Bytes of a region, by what they are used for.
+/// The bytes of a region, by their use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Space {
-    /// All of it.
+    /// The whole region.
     pub region: u64,
     /// Records of variables, with their names and values.
     pub used: u64,
-    /// Space for more.
+    /// Free space.
     pub free: u64,
-    /// The longest piece of it that is not cut up: room for a large value.
+    /// The longest free span that is not divided: it bounds the largest value.
     pub largest_free: u64,
-    /// Header, tables and index, and what is left over at the end of chunks.
+    /// Header, tables and index, and the rest at the end of each chunk.
     pub overhead: u64,
 }
 
 impl<M: Mem> Store<M> {
-    /// What the region's room is used for.
+    /// Counts the region's bytes by their use.
     pub fn space(&self) -> Result<Space, EngineError> {
         let mut space = Space { overhead: layout::META_CHUNKS * CHUNK, ..Space::default() };
         let chunks = self.chunk_count()?;

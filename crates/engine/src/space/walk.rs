@@ -11,7 +11,7 @@ use crate::{
     store::Store,
 };
 
-/// Where a walk over the records stands.
+/// The position of a walk over the records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     chunk: u64,
@@ -19,7 +19,8 @@ pub struct Cursor {
 }
 
 impl<M: Mem> Store<M> {
-    /// Walks over all records that bear an id, in record order, until `each` says false.
+    /// Walks over all records that have an id, in the order of their offsets, until `each` returns
+    /// false.
     pub fn each_record(&self, mut each: impl FnMut(Handle) -> bool) -> Result<(), EngineError> {
         let mut cursor = Cursor::default();
         while let Some(handle) = self.next_record(&mut cursor)? {
@@ -30,8 +31,8 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// The next record with an id, in record order. A variable keeps its record for life, so one
-    /// that is there throughout comes exactly once.
+    /// Returns the next record with an id, in the order of their offsets. A variable keeps its
+    /// record for life, so a variable that exists throughout is returned exactly once.
     pub fn next_record(&self, cursor: &mut Cursor) -> Result<Option<Handle>, EngineError> {
         let chunks = self.chunk_count()?;
         while cursor.chunk < chunks {

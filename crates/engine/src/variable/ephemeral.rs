@@ -1,5 +1,5 @@
-//! Reading and writing where a value may have ended with its process: the first that finds it so
-//! removes it.
+//! Reads and writes of variables whose owner process may be gone. The first process that finds such
+//! a value removes it.
 
 use crate::{
     error::EngineError,
@@ -13,12 +13,13 @@ use crate::{
 };
 
 impl<M: Mem> Store<M> {
-    /// Reads the variable of a handle: `take` copies what it wants out of the slot. It may be
-    /// called several times, on what is half-written; what it answered counts once the read was
-    /// found to be whole.
+    /// Reads the variable of a handle. `take` copies what it needs out of the slot. It may be
+    /// called several times, on half-written values; its result counts once the read was found
+    /// whole.
     ///
-    /// Takes no lock and writes nothing, unless others rewrite the variable all the time, or the
-    /// process that it was to end with is gone: then it is removed.
+    /// Takes no lock and writes nothing in the common case. If other writers change the variable at
+    /// every attempt, it takes the record's lock. If the owner process of the value is gone, it
+    /// removes the value.
     pub fn read<R>(
         &self,
         handle: Handle,
@@ -38,7 +39,7 @@ impl<M: Mem> Store<M> {
         self.write_if(handle, raw, Expect::Any)
     }
 
-    /// As [`write`](Self::write), where what stands there is as expected.
+    /// As [`write`](Self::write), if the record meets the condition.
     pub fn write_if(
         &self,
         handle: Handle,
@@ -51,40 +52,41 @@ impl<M: Mem> Store<M> {
         self.write_record(handle, raw, expect)
     }
 
-    /// Whether the variable is an `Atomic` that was removed: it stays in the index.
+    /// Whether the variable is an `Atomic` that was removed. Its record stays in the index.
     pub fn is_removed_atomic(&self, handle: Handle) -> Result<bool, EngineError> {
         Ok(handle.atomic && self.read(handle, |_| ())? == Seen::Absent)
     }
 
-    /// Removes the value of this version, whose process is gone, or goes: as anybody may who finds it
-    /// so. It counts as absent whatever comes of this.
+    /// Removes the value of this version, whose owner process is gone or closes the map. Any
+    /// process may do this. The value counts as absent even if this fails.
     #[cold]
     #[inline(never)]
     pub(crate) fn remove_expired(&self, handle: Handle, version: u64) {
+        // Only this version: a new value may have replaced it.
         let removed = self.write_record(handle, &Raw::TOMBSTONE, Expect::Version(version));
         if matches!(removed, Ok(Wrote::Version(_))) {
             let _ = self.collect(handle);
         }
     }
 
-    /// Sees to it that what is there only in name, since its process is gone, is removed. Should it
-    /// end after this, the operation came before that.
+    /// Removes the value if it is ephemeral and its owner process is gone. If that process ends
+    /// after this check, the operation counts as earlier.
     fn remove_if_expired(&self, handle: Handle) -> Result<(), EngineError> {
         if self.is_ephemeral(handle) {
-            // A removal of it, if it is to be one.
+            // `read` removes an expired value.
             let _ = self.read(handle, |_| ())?;
         }
         Ok(())
     }
 
-    /// Removes the ephemeral variables that end with this process.
+    /// Removes the ephemeral variables whose owner is this process.
     pub fn remove_owned(&self) -> Result<(), EngineError> {
         let own = self.mem().seat()?;
         self.each_record(|handle| {
             if let Ok(Some((owner, version))) = self.owner(handle)
                 && owner == own
             {
-                // Another has taken it over, if it is not this version any more.
+                // With another version, another process has set the variable since.
                 self.remove_expired(handle, version);
             }
             true

@@ -1,4 +1,4 @@
-//! A variable as a watch finds it.
+//! A variable as a watch observes it.
 
 use crate::{
     error::EngineError,
@@ -10,19 +10,19 @@ use crate::{
     value::{Data, OwnedValue},
 };
 
-/// A variable as who follows it finds it.
+/// An observation of a variable that is being followed.
 #[derive(Clone, Debug)]
 pub enum Followed {
-    /// Here, with its value, and the token of whose process it ends with, 0: it stays.
+    /// The variable exists: its value, and the token of its owner process; 0 = it is not ephemeral.
     Value(OwnedValue, Observed, u64),
-    /// Removed, its record still there.
+    /// The variable is removed; its record is still there.
     Removed(Observed),
-    /// The record is another variable's, or nobody's, by now.
+    /// The record no longer holds the variable.
     Stale,
 }
 
 impl<M: Mem> Store<M> {
-    /// The variable of a handle, and where it stands.
+    /// Returns the variable of a handle, and the version at which it was observed.
     pub fn follow(&self, handle: Handle) -> Result<Followed, EngineError> {
         for round in 0.. {
             match self.read(handle, |view| (view.capture(), view.desc.is_ephemeral()))? {
@@ -33,7 +33,8 @@ impl<M: Mem> Store<M> {
                         _ => version,
                     };
                     let stand = Observed { id: handle.id, number, removed: false };
-                    // Of a later value, which is looked at again anyway, it may be none.
+                    // The variable may have changed since the read, and then this owner is a later
+                    // value's, or none. A watch reads a changed variable again anyway.
                     let owner = if ephemeral { self.owner(handle)? } else { None };
                     let owner = owner.map_or(0, |(owner, _)| owner);
                     return Ok(Followed::Value(captured, stand, owner));
@@ -41,11 +42,11 @@ impl<M: Mem> Store<M> {
                 Seen::Stale => return Ok(Followed::Stale),
                 Seen::Absent => {}
             }
-            // Which removal it was, `read` does not tell.
+            // `read` does not report the version of a removal.
             match self.observed(handle)? {
                 Some(stand) if stand.removed => return Ok(Followed::Removed(stand)),
                 None => return Ok(Followed::Stale),
-                // Set again in between.
+                // The variable was set again in between.
                 Some(_) if round < 64 => {}
                 Some(_) => return Err(EngineError::Contended),
             }

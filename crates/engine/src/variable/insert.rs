@@ -1,4 +1,4 @@
-//! Making a variable.
+//! Inserting a variable.
 
 use crate::{
     error::{EngineError, outside},
@@ -16,17 +16,18 @@ use crate::{
     value::{Payload, Raw},
 };
 
-/// What came of an insertion.
+/// The outcome of an insertion.
 #[derive(Debug)]
 pub enum Inserted {
     /// A new variable.
     New(Handle),
-    /// Somebody was quicker, or it was there: nothing was changed.
+    /// The name already had a record, perhaps since another process was faster. Nothing was
+    /// changed.
     Found(Handle),
 }
 
 impl<M: Mem> Store<M> {
-    /// Makes a variable, unless there is one.
+    /// Inserts a variable, unless the name already has a record.
     pub fn insert(
         &self,
         query: Query<'_>,
@@ -35,7 +36,8 @@ impl<M: Mem> Store<M> {
     ) -> Result<Inserted, EngineError> {
         let bytes = layout::record_bytes(layout::RECORD_CLASSES.len() - 1) as u64;
         if raw.inline_len() > layout::RECORD_CLASSES[3] {
-            // A removed variable, for the present: its value is written to its record, as any.
+            // Inserted as a removed variable, whose value the caller then sets as any other: an
+            // extent needs a record that it belongs to.
             let made =
                 self.with_space(bytes, || self.insert_once(query, &Raw::TOMBSTONE, atomic))?;
             let (Inserted::New(handle) | Inserted::Found(handle)) = made;
@@ -51,6 +53,7 @@ impl<M: Mem> Store<M> {
         atomic: bool,
     ) -> Result<Inserted, EngineError> {
         let _held = self.lock_structure()?;
+        // Looked up again under L: another process may have inserted the name since.
         if let Some(found) = self.find(query)? {
             return Ok(Inserted::Found(found));
         }
@@ -67,7 +70,8 @@ impl<M: Mem> Store<M> {
         if !self.index_has_space()? {
             match self.rebuild() {
                 Ok(()) => {}
-                // No chunk for a larger one: the old one serves until its probe bound.
+                // No run of chunks is free for a larger index: the old one serves until its probe
+                // bound.
                 Err(EngineError::Full { .. }) if !self.can_grow()? => {}
                 Err(trouble) => return Err(trouble),
             }
@@ -81,7 +85,7 @@ impl<M: Mem> Store<M> {
             }
         };
 
-        // The journal before the bits: else they leak.
+        // The journal before the bits: a death in between would leak the allocation.
         let journal = self.journal()?;
         journal.store(journal::RECORD, room.at, Relaxed);
         journal.store(journal::BLOCK, block.map_or(0, |block| block.at), Relaxed);
@@ -95,14 +99,16 @@ impl<M: Mem> Store<M> {
         let handle = Handle::new(room.at, 0, room.class, atomic);
         let words = self.mem.words_mut(room.at, handle.words()).ok_or_else(|| outside(room.at))?;
         words.store(record::ID, 0, Relaxed);
-        // SYNC POINT S3: who still reads the old variable here sees that it is no more.
+        // SYNC POINT S3. Pairs with the Acquire fence before the last load of the id: a reader of
+        // the former variable that sees a word stored below sees that the id is gone.
         self.mem.fence(Release);
         let id = self.new_id()?;
         if let Some(block) = block {
             let count = query.name.len().div_ceil(8) + 1;
             let name = self.mem.words_mut(block.at, count).ok_or_else(|| outside(block.at))?;
-            // Whose it is: a name may be made again in the same block while its former record is
-            // still in the file.
+            // The block names its owner. The same name may be inserted again in the same block
+            // while its former record is still in the file. Without the id both records would be
+            // valid, and recovery would give the block to both.
             name.store(0, id, Relaxed);
             store_name(name, (layout::BLOCK_NAME / 8) as usize, query.name);
             let (prefix, _) = query.name.split_at(inline - 8);
@@ -116,8 +122,8 @@ impl<M: Mem> Store<M> {
         for number in 1..slot::COUNT {
             words.store(handle.slot(number) + slot::VERSION, slot::INVALID, Relaxed);
             words.store(handle.slot(number) + slot::SEAL, 0, Relaxed);
-            // It has none of the extents that the variable before it had: one of them may be this
-            // one's before long, by another slot.
+            // The slot forgets the extents of the record's former variable. One of them may soon
+            // belong to this variable by another slot, and would then have two owners.
             words.store(handle.slot(number) + slot::DESC, 0, Relaxed);
         }
         let version = 1.max(self.version_base);
@@ -131,21 +137,24 @@ impl<M: Mem> Store<M> {
         words.store(record::STATE, State::new(version, 0, 0, 0).0, Release);
 
         self.link(place, query.hash, room.at)?;
-        // SYNC POINT S4: the publication. Before it, a name that leads here finds a record without
-        // id; after it, the variable is there.
+        // SYNC POINT S4: the publication. Before it, the index word leads to a record without an
+        // id; after it, the variable exists. The id is stored after the index word. In the other
+        // order, a set through a handle that found the record by its id could be acknowledged, and
+        // lost with the inserter's death.
         words.store(record::ID, id, Release);
         if self.file {
-            // Not before: a flush that came between would pass over a record without an id, and no
-            // later one would look at it.
+            // After the id: a flush in between would clear the bit and pass over a record without
+            // an id, and no later flush would find it.
             self.mark_dirty(room.at).ok_or_else(|| outside(room.at))?;
         }
+        // Before the journal is cleared: if this process dies before the wake, the replay wakes.
         self.wake_for_birth();
         journal.store(journal::OPERATION, journal::NOTHING, Release);
         Ok(Inserted::New(Handle { id, ..handle }))
     }
 
-    /// Finds room for a record of the class `wanted`, or of a larger one where there is none, or
-    /// of a smaller one that still holds the value. Nothing is marked as taken yet.
+    /// Finds a free allocation for a record of class `wanted`; else of a larger class, else of a
+    /// smaller one that still holds the value. Marks nothing as allocated.
     pub(crate) fn find_record(
         &self,
         wanted: usize,
@@ -161,9 +170,9 @@ impl<M: Mem> Store<M> {
         Err(self.full(layout::record_bytes(least) as u64)?)
     }
 
-    /// Finds room for a name that is too long for its record.
+    /// Finds a free block for a name that is too long for its record.
     fn find_block(&self, bytes: usize) -> Result<Allocation, EngineError> {
-        let fits = BLOCK_CLASSES.iter().position(|room| *room >= bytes);
+        let fits = BLOCK_CLASSES.iter().position(|size| *size >= bytes);
         for class in fits.unwrap_or(BLOCK_CLASSES.len())..BLOCK_CLASSES.len() {
             if let Some(room) = self.find_space(SizeClass::blocks(class), |_| Ok(()))? {
                 return Ok(room);
@@ -173,10 +182,11 @@ impl<M: Mem> Store<M> {
     }
 }
 
-/// The class of record for a new variable, and the least that will do. Text and bytes often grow:
-/// they get a little room to spare. What outgrows its record goes to an extent.
+/// Returns the class of record for a new variable, and the smallest that holds the value. Text and
+/// bytes often grow, so they get a slightly larger class. A value that outgrows its record goes to
+/// an extent.
 fn classes_for(raw: &Raw<'_>) -> (usize, usize) {
-    let fits = |bytes: usize| layout::RECORD_CLASSES.iter().position(|room| *room >= bytes);
+    let fits = |bytes: usize| layout::RECORD_CLASSES.iter().position(|size| *size >= bytes);
     let least = fits(raw.inline_len()).unwrap_or(0);
     match raw.payload {
         Payload::Bytes(_) if raw.kind != slot::TOMBSTONE => (least.max(1), least),

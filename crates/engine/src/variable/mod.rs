@@ -1,4 +1,4 @@
-//! Operations on variables: what the library above is built of.
+//! Operations on variables, of which the library above consists.
 
 pub mod read;
 pub mod write;

@@ -1,16 +1,16 @@
-//! Variables by their names.
+//! Reads of variables by name.
 
 use crate::{
     error::EngineError, handle::Handle, index::Query, mem::Mem, record::read::Seen, store::Store,
     value::SlotView,
 };
 
-/// How often an operation looks again when a record became another variable's.
+/// How often an operation is retried when a record has become another variable's.
 pub const AGAIN: usize = 64;
 
 impl<M: Mem> Store<M> {
-    /// Reads the variable of a name, with its handle and the version of its value: `None` where
-    /// there is no such variable. `take` is as for [`read`](Self::read).
+    /// Reads the variable of a name; returns its handle, the result and the version of the value.
+    /// `None` if there is no such variable. `take` is as for [`read`](Self::read).
     #[inline]
     pub fn read_named<R>(
         &self,
@@ -22,7 +22,7 @@ impl<M: Mem> Store<M> {
             match self.read(handle, &mut take)? {
                 Seen::Value(taken, version) => return Ok(Some((handle, taken, version))),
                 Seen::Absent => return Ok(None),
-                // It became another variable's between the two steps.
+                // The record became another variable's between the lookup and the read.
                 Seen::Stale => {}
             }
         }

@@ -1,5 +1,5 @@
-//! Reading a record: without a lock, and with the record's where others write it all the time. A
-//! value that has ended with its process is reported, and not removed.
+//! Reading a record: without a lock, and under the record's lock if other writers change it at
+//! every attempt. An expired value is reported, and not removed.
 
 use crate::{
     error::{EngineError, outside},
@@ -11,14 +11,14 @@ use crate::{
 };
 
 impl<M: Mem> Store<M> {
-    /// Reads the record of a handle: `take` copies what it wants out of the slot. It may be called
-    /// several times, on what is half-written; its result counts once the read was found whole.
+    /// Reads the record of a handle. `take` copies what it needs out of the slot. It may be called
+    /// several times, on half-written values; its result counts once the read was found whole.
     pub(crate) fn read_record<R>(
         &self,
         handle: Handle,
         mut take: impl for<'a> FnMut(SlotView<'a, M>) -> R,
     ) -> Result<ReadOutcome<R>, EngineError> {
-        // It may lie where the region has grown to.
+        // The record may lie in a part by which the region has grown; this maps it.
         if self.mem.words(handle.at, handle.words()).is_none() {
             return Err(outside(handle.at));
         }
@@ -28,7 +28,7 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// The bounded fallback: with the record's lock nobody writes.
+    /// The bounded fallback: under the record's lock no process writes.
     #[cold]
     fn read_patiently<R>(
         &self,
@@ -36,12 +36,12 @@ impl<M: Mem> Store<M> {
         mut take: impl for<'a> FnMut(SlotView<'a, M>) -> R,
     ) -> Result<ReadOutcome<R>, EngineError> {
         if self.mem.words_mut(handle.at, handle.words()).is_none() {
-            // Mapped for reading: patience is all there is.
+            // Mapped for reading, the process can take no lock: it retries until its timeout.
             let mut round = 0;
             while self.mem.pause(round) {
                 match self.read_attempt(handle, &mut take) {
                     AttemptOutcome::Changed => round += 1,
-                    look => match self.judge(handle, look)? {
+                    attempt => match self.judge(handle, attempt)? {
                         None => round += 1,
                         Some(outcome) => return Ok(outcome),
                     },
@@ -49,19 +49,20 @@ impl<M: Mem> Store<M> {
             }
             return Err(EngineError::Contended);
         }
-        // Before the lock, which others wait for.
+        // Before the record's lock: with it, this thread would keep all writers waiting while it
+        // waits for its turn.
         let _turn = self.pinning();
         self.lock_record(handle)?;
         match self.pin(handle) {
             Ok(None) => {
-                let look = self.read_attempt(handle, &mut take);
-                // Nobody can write it.
-                let outcome = self.judge(handle, look);
+                let attempt = self.read_attempt(handle, &mut take);
+                // No writer can change it.
+                let outcome = self.judge(handle, attempt);
                 self.mem.unlock(handle.lock());
                 outcome?.ok_or(EngineError::Contended)
             }
             Ok(Some(pinned)) => {
-                // What is pinned does not change: nobody need wait while it is copied.
+                // A pinned extent does not change, so no writer has to wait for the copy.
                 self.mem.unlock(handle.lock());
                 self.take_pinned(&pinned, take).map(ReadOutcome::Seen)
             }
@@ -72,7 +73,7 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// The kind of an `Atomic`; `None` where it is no more.
+    /// Returns the kind of an `Atomic`; `None` if it no longer exists.
     pub fn atomic_kind(&self, handle: Handle) -> Result<Option<u8>, EngineError> {
         Ok(match self.read_record(handle, |view| view.kind())? {
             ReadOutcome::Seen(Seen::Value(kind, _)) => Some(kind),

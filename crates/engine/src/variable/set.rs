@@ -13,11 +13,11 @@ use crate::{
     version::{Expect, Which, Wrote},
 };
 
-/// How often an operation begins again because of others.
+/// How often an operation is retried because other processes changed the name.
 const TRIES: usize = 64;
 
 impl<M: Mem> Store<M> {
-    /// Sets a variable, making it where there is none; answers its version.
+    /// Sets a variable, and inserts it if there is none; returns its version.
     #[inline]
     pub fn set(&self, query: Query<'_>, raw: &Raw<'_>) -> Result<u64, EngineError> {
         if let Some(handle) = self.find(query)?
@@ -42,7 +42,7 @@ impl<M: Mem> Store<M> {
                 Ok(Wrote::Unfit) => self.reclaim_name(handle)?,
                 Ok(_) => {}
                 Err(trouble) => {
-                    // What may have been made for the value, and stayed empty, goes.
+                    // A record may have been inserted for the value and left empty: it is removed.
                     let _ = self.collect(handle);
                     return Err(trouble);
                 }
@@ -51,8 +51,8 @@ impl<M: Mem> Store<M> {
         Err(EngineError::Contended)
     }
 
-    /// Sets a variable where what stands there is as expected; `Err` has what stands there instead:
-    /// the variable's id and version, or zeros.
+    /// Sets a variable if it is as expected: present with this id and version, or absent for
+    /// `None`. Returns the new id and version, or as `Err` the ones found (zeros = absent).
     pub fn set_if(
         &self,
         query: Query<'_>,
@@ -70,7 +70,7 @@ impl<M: Mem> Store<M> {
                 }
             };
             if self.is_removed_atomic(handle)? {
-                // Its name is nobody's.
+                // A removed Atomic keeps the name, which counts as absent.
                 if expect.is_some() {
                     return Ok(Err((0, 0)));
                 }
@@ -80,7 +80,8 @@ impl<M: Mem> Store<M> {
             let expected = match expect {
                 None => Expect::Absent,
                 Some((id, version)) if id == handle.id => Expect::Version(version),
-                // A version of another variable of this name, which is no more.
+                // The version of an earlier variable of this name, which no longer exists: it
+                // matches none.
                 Some(_) => Expect::Version(u64::MAX),
             };
             match self.write_if(handle, raw, expected)? {
@@ -94,7 +95,7 @@ impl<M: Mem> Store<M> {
         Err(EngineError::Contended)
     }
 
-    /// Removes a variable; answers whether it was there.
+    /// Removes a variable; returns whether it existed.
     pub fn remove(&self, query: Query<'_>) -> Result<bool, EngineError> {
         for _ in 0..TRIES {
             let Some(handle) = self.find(query)? else { return Ok(false) };
@@ -107,20 +108,21 @@ impl<M: Mem> Store<M> {
         Err(EngineError::Contended)
     }
 
-    /// Removes the variable that a handle stands for: a tombstone is set as a value is, then the
-    /// record is collected.
+    /// Removes the variable of a handle: publishes a tombstone as a set does, then collects the
+    /// record.
     pub fn remove_record(&self, handle: Handle) -> Result<Wrote, EngineError> {
         let wrote = self.write(handle, &Raw::TOMBSTONE)?;
-        // An Atomic's record waits for an Atomic of the same name.
+        // The record of an Atomic stays, for the next Atomic of the name.
         if !handle.atomic && (wrote == Wrote::Absent || matches!(wrote, Wrote::Version(_))) {
-            // It is removed, whatever comes of this: who needs the room tries again.
+            // The variable is removed even if this fails: a later search for free space collects
+            // the record.
             let _ = self.collect(handle);
         }
         Ok(wrote)
     }
 
-    /// Makes a removed variable one again, in its own record or, where it does not fit that, in
-    /// none: the caller inserts it then.
+    /// Makes a removed variable exist again in its own record. If the record does not fit the new
+    /// kind of variable, removes it from the index, and the caller inserts the variable.
     pub fn revive(&self, handle: Handle, raw: &Raw<'_>, atomic: bool) -> Result<(), EngineError> {
         match self.read(handle, |_| ())? {
             Seen::Value(..) | Seen::Stale => Ok(()),
@@ -130,7 +132,8 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// As [`find`](Self::find), for who wants the name for a variable: a removed `Atomic` makes way.
+    /// As [`find`](Self::find), for a caller that wants to set a variable: reclaims the name from a
+    /// removed `Atomic`.
     pub fn find_reclaiming(&self, query: Query<'_>) -> Result<Option<Handle>, EngineError> {
         match self.find(query)? {
             Some(handle) if self.is_removed_atomic(handle)? => {
@@ -141,8 +144,8 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// Collects a removed variable whose name another kind of variable is to have. If the file does
-    /// not know yet that it is removed, it is told first: else both could come back.
+    /// Collects a removed variable, so that another kind of variable can have its name. If the
+    /// removal is not yet durable, flushes first: otherwise a recovery could bring back both.
     fn reclaim_name(&self, handle: Handle) -> Result<(), EngineError> {
         self.collect(handle)?;
         if self.file {

@@ -1,4 +1,4 @@
-//! Writing to the record of a variable that there is.
+//! Writing to the record of an existing variable.
 
 #![allow(clippy::inline_always, reason = "measured: a call costs as much as the read")]
 
@@ -54,12 +54,12 @@ impl<M: Mem> Store<M> {
         Ok(wrote)
     }
 
-    /// Writes a value, if the record's lock is free at once and nothing else is in the way; else
-    /// [`write_if`](Self::write_if) is to be asked. A removed variable is made one again only if it
-    /// is to be `revived`.
+    /// Writes a value if the record's lock is free at once and nothing else is in the way; else the
+    /// caller uses [`write_if`](Self::write_if). A removed variable is set again only if `revived`
+    /// is true.
     #[inline(always)]
     pub fn try_write_fast(&self, handle: Handle, raw: &Raw<'_>, revived: bool) -> bool {
-        // What ends with a process is set slowly: the compiler is to know that this is none.
+        // Ephemeral values take the slow path. This tells the compiler that the owner is 0.
         let raw = &Raw { owner: 0, ..*raw };
         if handle.atomic || raw.inline_len() > handle.room() {
             return false;
@@ -82,13 +82,13 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// Makes a removed `Atomic` one again, of the kind and with the value of `raw`.
+    /// Makes a removed `Atomic` exist again, with the kind and value of `raw`.
     pub fn revive_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<(), EngineError> {
         let words = self.mem.words_mut(handle.at, handle.words()).ok_or(EngineError::ReadOnly)?;
         self.lock_record(handle)?;
-        // Somebody may have been quicker.
+        // Another process may have been faster.
         if State(words.load(record::STATE, Relaxed)).removed() {
-            // Before `REMOVED` goes: until then nobody's operation begins.
+            // Before `REMOVED` is cleared: until then no operation begins.
             words.store(record::VALUE, raw.first_word(), Release);
             let _ = self.write_locked(handle, raw, Expect::Any);
         }
@@ -96,7 +96,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// A value stored to an `Atomic`, or its removal.
+    /// Stores a value to an `Atomic`, or removes it.
     fn write_atomic(&self, handle: Handle, raw: &Raw<'_>) -> Result<Wrote, EngineError> {
         if self.mem.words_mut(handle.at, handle.words()).is_none() {
             return Err(EngineError::ReadOnly);
@@ -109,7 +109,7 @@ impl<M: Mem> Store<M> {
         }
         match self.read_record(handle, |view| view.kind())? {
             ReadOutcome::Seen(Seen::Stale) => Ok(Wrote::Stale),
-            // Removed, and its remover did not come to collect it.
+            // Removed, and its remover has not collected it.
             ReadOutcome::Seen(Seen::Absent) | ReadOutcome::Expired(_) => Ok(Wrote::Unfit),
             ReadOutcome::Seen(Seen::Value(kind, version)) if kind == raw.kind => {
                 let word = raw.first_word();
@@ -124,7 +124,7 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// Writes a value that the record itself has no room for.
+    /// Writes a value that does not fit the record.
     #[cold]
     pub(crate) fn write_large(
         &self,
@@ -140,6 +140,7 @@ impl<M: Mem> Store<M> {
         {
             return Ok(wrote);
         }
+        // Reserved and filled before the record is locked: no other writer waits for the copy.
         let extent = self.reserve(handle, bytes.len())?;
         let wrote = self.fill(extent, bytes).and_then(|()| {
             self.lock_record(handle)?;
@@ -160,7 +161,8 @@ impl<M: Mem> Store<M> {
         }
     }
 
-    /// Publishes what lies in an extent, with the record's lock, which is given back.
+    /// Publishes a value that lies in an extent. The caller holds the record's lock, which this
+    /// unlocks.
     fn publish_large(
         &self,
         handle: Handle,
@@ -175,7 +177,9 @@ impl<M: Mem> Store<M> {
         {
             self.filled(extent);
             if raw.len() > extent::IN_PLACE {
-                // Of large values only the former is kept, for those who still read it.
+                // Of large values only the former one is kept, for readers that still copy it.
+                // The caller releases them after the unlock: that takes L, and a thread waits for
+                // one lock at a time.
                 stale = self.drop_stale(handle, former.map(State));
             }
         }
@@ -183,8 +187,8 @@ impl<M: Mem> Store<M> {
         (wrote, stale)
     }
 
-    /// Writes a value into the extent of the slot that is written next, if it has one that is large
-    /// enough and that nobody reads any more.
+    /// Writes a value into the extent of the slot that is written next. Returns `None` if that slot
+    /// has no extent that is large enough, or a reader has pinned it.
     fn write_in_place(
         &self,
         handle: Handle,
@@ -233,11 +237,14 @@ impl<M: Mem> Store<M> {
         let ours = head.load(extent::RECORD, Relaxed) == handle.at
             && head.load(extent::ID, Relaxed) == handle.id
             && head.load(extent::FILLER, Relaxed) == 0;
+        // The head must name this variable and no filler. A forged slot could refer to another
+        // variable's extent, which this write would destroy.
         if !ours || capacity < bytes.len() as u64 || self.is_pinned(at)? {
             return Ok(None);
         }
         slot.store(slot::VERSION, slot::INVALID, Relaxed);
-        // SYNC POINT S2: who sees a byte of the new value sees that the slot is invalid.
+        // SYNC POINT S2. Pairs with the Acquire fence in `read_slot`: a reader that sees a byte of
+        // the new value sees that the slot is invalid.
         self.mem.fence(Release);
         let extent = Extent { at, capacity };
         self.copy_in(extent, bytes)?;
