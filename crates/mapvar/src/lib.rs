@@ -42,8 +42,8 @@
 //!   that it was setting is set or not, and other processes continue at once.
 //! * After a power cut, a map in a file is as a complete [`Map::flush`] left it: the last one, or
 //!   one that was in progress. The last handle of a process flushes when it is closed or dropped.
-//! * Every call ends with a result or an [`Error`], whatever another process writes into the memory.
-//!   Every function of a map is safe to call.
+//! * Every call ends with a result or an [`Error`], whatever another process writes into the
+//!   memory. Every function of a map is safe to call.
 //! * A call has the same meaning on every system. If a system cannot do it, the call fails with
 //!   [`ErrorKind::Unsupported`], and the message names an alternative.
 //! * A new map belongs to its user alone (mode 0600 on Unix, an explicit access list on Windows).
