@@ -221,7 +221,8 @@ impl Map {
     ///
     /// # Errors
     /// Those of [`get`](Self::get) and [`set`](Self::set), without `NotFound`;
-    /// [`Conflict`](ErrorKind::Conflict) if other writers set the variable during each call;
+    /// [`Conflict`](ErrorKind::Conflict) if other writers set the variable during each call, or
+    /// [`Contended`](ErrorKind::Contended) in a [`Format::Marshal`](crate::Format::Marshal) map;
     /// [`WrongKind`](ErrorKind::WrongKind) for an [`Atomic`](crate::Atomic).
     pub fn update<T: Serialize + DeserializeOwned>(
         &self,
