@@ -70,7 +70,19 @@ pub enum OnClobber {
 }
 
 /// The variables of a map that another program has erased; from
-/// [`Map::clobbered`](crate::Map::clobbered), which has an example.
+/// [`Map::clobbered`](crate::Map::clobbered).
+///
+/// ```
+/// # let name = format!("doc-clobbered-type.{}", std::process::id());
+/// use mapvar::{Format, Map, OnClobber};
+///
+/// let options = Map::options().name(&name).format(Format::Marshal);
+/// let map = options.on_clobber(OnClobber::Reassert).create()?;
+/// map.set("foo", "hello")?;
+/// let clobbered = map.clobbered();
+/// assert_eq!(clobbered.count, 0, "erased: {:?}", clobbered.names);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Clobbered {
@@ -80,7 +92,18 @@ pub struct Clobbered {
     pub names: Vec<String>,
 }
 
-/// The outcome of [`MapOptions::unlock`](crate::MapOptions::unlock), which has an example.
+/// The outcome of [`MapOptions::unlock`](crate::MapOptions::unlock).
+///
+/// ```
+/// # let name = format!("doc-unlocked.{}", std::process::id());
+/// # use mapvar::{Format, Map, Unlocked};
+/// # let map = Map::options().name(&name).format(Format::Marshal).create()?;
+/// match Map::options().name(&name).unlock(false)? {
+///     Unlocked::Freed => println!("freed the lock of a dead process"),
+///     _ => println!("the lock was free"),
+/// }
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unlocked {
@@ -176,8 +199,17 @@ impl Stat {
     }
 }
 
-/// The result of the recovery that opening a map ran; from [`Map::recovery`](crate::Map::recovery),
-/// which has an example.
+/// The result of the recovery that opening a map ran; from [`Map::recovery`](crate::Map::recovery).
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("test.map");
+/// let map = mapvar::Map::options().file(&path).open_or_create()?;
+/// if map.recovery().is_some_and(|recovery| recovery.damaged) {
+///     println!("the disk lost data that a flush had written");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {

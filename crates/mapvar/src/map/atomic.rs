@@ -87,8 +87,8 @@ impl Integer for u64 {}
 ///
 /// Unlike another variable, it never changes its kind, and has no versions. So it cannot take part
 /// in [`Map::compare_and_set`], [`Map::update`] and [`Map::transaction`], and a
-/// [`Watch`](crate::Watch) may miss a change to another value and back. Operations are sequentially
-/// consistent.
+/// [`Watch`](crate::Watch) may miss a change to another value and back. Operations that write are
+/// sequentially consistent.
 ///
 /// The handle owns a clone of the map, and is `'static`, `Send` and `Sync`. If the variable is
 /// removed, operations fail with [`ErrorKind::Removed`](crate::ErrorKind::Removed) until there is

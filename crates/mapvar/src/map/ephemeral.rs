@@ -78,8 +78,8 @@ impl Map {
 
     /// Returns the owner process of an [ephemeral](Self::set_ephemeral) variable.
     ///
-    /// `None` if the variable is an ordinary one, or does not exist. Process id and program are
-    /// what the other process has written into the map: use them for messages only.
+    /// `None` if the variable is an ordinary one, or does not exist. The process id is what the
+    /// other process has written into the map: use it for messages only.
     ///
     /// ```
     /// # let name = format!("doc-owner.{}", std::process::id());

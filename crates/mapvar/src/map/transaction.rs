@@ -37,7 +37,23 @@ enum ReadEntry {
 /// one of them completes it. The next write to one of the variables completes it, and so do the
 /// next transaction, snapshot with write access, and flush.
 ///
-/// [`Map::transaction`] and [`Map::begin`] have examples.
+/// ```
+/// # let name = format!("doc-tx-type.{}", std::process::id());
+/// # let map = mapvar::Map::options().name(&name).create()?;
+/// use mapvar::{Result, Transaction};
+///
+/// fn add(tx: &mut Transaction<'_>, name: &str, amount: i64) -> Result<()> {
+///     let old: i64 = tx.find(name)?.unwrap_or(0);
+///     tx.set(name, old + amount)
+/// }
+///
+/// map.transaction(|tx| {
+///     add(tx, "left", -3)?;
+///     add(tx, "right", 3)
+/// })?;
+/// assert_eq!(map.get::<i64>("left")?, -3);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 pub struct Transaction<'m> {
     handle: Cow<'m, Map>,
     map: Cow<'m, Stored>,
