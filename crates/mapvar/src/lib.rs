@@ -1,7 +1,7 @@
 //! Typed variables that processes on one machine share by a name or by a file.
 //!
-//! One process sets a variable, another reads it, and neither waits for the other. On Windows and
-//! Linux.
+//! One process sets a variable, another reads it, and neither waits for the other. The library runs
+//! on Windows and Linux.
 //!
 //! ```
 //! # let name = format!("doc-lib.{}", std::process::id());
@@ -31,17 +31,19 @@
 //! | [`Transaction`], [`Snapshot`] | several variables written as one, or read as of one instant |
 //! | [`Watch`] | waits for one variable, or several, to change |
 //! | [`Lock`] | a named lock for the user's own critical sections; it reports its owner |
-//! | [`Value`] | a value whose type is not known beforehand |
+//! | [`Value`] | a value of a type that is known only at run time |
 //! | [`Section`], [`View`] | raw shared memory, without variables |
 //!
 //! # Guarantees
+//!
+//! For maps of the default layout, [`Format::Store`]:
 //!
 //! * A read returns a whole value, old or new. It takes no lock and writes nothing, unless writers
 //!   change the variable during eight attempts: then the reader takes the variable's lock.
 //! * A process may be killed at any instruction. Every value that it had set stays set, the value
 //!   that it was setting is set or not, and other processes continue at once.
-//! * After a power cut, a map in a file is as a complete [`Map::flush`] left it: the last one, or
-//!   one that was in progress. The last handle of a process flushes when it is closed or dropped.
+//! * After a power cut, a map in a file is as the last complete [`Map::flush`] left it, or one that
+//!   was in progress. The last handle of a process flushes when it is closed or dropped.
 //! * Every call ends with a result or an [`Error`], whatever another process writes into the
 //!   memory. Every function of a map is safe to call.
 //! * A call has the same meaning on every system. If a system cannot do it, the call fails with

@@ -191,8 +191,10 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Returns how fragmented the free space is: 0.0 if it is one piece, near 1.0 if it is many
-    /// small pieces, which serve small values only.
+    /// Returns how fragmented the free space is.
+    ///
+    /// 0.0 means one piece. Near 1.0 means many small pieces, which have space for small values
+    /// only.
     #[allow(clippy::cast_precision_loss, reason = "a ratio, for the eye")]
     pub fn fragmentation(&self) -> f64 {
         if self.free == 0 { 0.0 } else { 1.0 - self.largest_free as f64 / self.free as f64 }

@@ -22,10 +22,10 @@ const SET: &str = "set ephemeral variable";
 impl Map {
     /// Sets a variable that ends with this process, its owner process.
     ///
-    /// The variable exists as long as this process has the map open: by this handle, a clone of it,
-    /// or an object that owns a clone, such as a [`Var`](crate::Var) or a [`Watch`](crate::Watch).
-    /// It ends when the process closes the map, or ends in any way. No process has to clean up, and
-    /// watchers of the variable get its removal as a change.
+    /// The variable exists as long as this process has the map open. A handle keeps it open, and so
+    /// does an object that owns a handle, such as a [`Var`](crate::Var) or a
+    /// [`Watch`](crate::Watch). The variable ends when the process closes the map, or ends in any
+    /// way. No process has to clean up, and watchers of the variable get its removal as a change.
     ///
     /// Once the system reports that the owner process has ended, no read finds the variable. A
     /// watch notices within about 20 ms. After a kill the variable may be visible for some
@@ -38,9 +38,9 @@ impl Map {
     /// another process makes that process the owner.
     ///
     /// A read asks the system whether the owner process lives, and so takes about 50 times as long
-    /// as another read: 0.7 µs on Linux, 20 to 50 µs on Windows (measured under Wine). Setting it
-    /// takes no longer than usual. If the value is read often, set it as an ordinary variable, and
-    /// use an ephemeral one only to show that the process is present.
+    /// as another read. It takes 0.7 µs on Linux, and 20 to 50 µs on Windows (measured under Wine).
+    /// Setting the variable takes no longer than usual. If the value is read often, set it as an
+    /// ordinary variable, and use an ephemeral one only to show that the process is present.
     ///
     /// ```
     /// # let name = format!("doc-ephemeral.{}", std::process::id());

@@ -476,7 +476,7 @@ impl Map {
 impl Map {
     /// Returns a variable's value as Ruby's `Marshal.dump` would write it.
     ///
-    /// From a [`Format::Marshal`] map it returns the stored bytes, which keep what a [`Value`]
+    /// From a [`Format::Marshal`] map it returns the stored bytes. They keep what a [`Value`]
     /// cannot represent: the default of a Hash, and objects that occur more than once.
     ///
     /// ```

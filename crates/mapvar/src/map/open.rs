@@ -74,11 +74,14 @@ impl MapOptions {
     /// [`ForeignOwner`](ErrorKind::ForeignOwner) for a name that belongs to another user;
     /// [`TimedOut`](ErrorKind::TimedOut) if another process does not finish opening it;
     /// [`PermissionDenied`](ErrorKind::PermissionDenied).
-    /// [`NeedsRecovery`](ErrorKind::NeedsRecovery) if the file was last used before a restart or is
-    /// a copy, and this handle is for reading only or another process has the file open.
+    ///
+    /// [`NeedsRecovery`](ErrorKind::NeedsRecovery) for a copy of a file, and for a file that was last
+    /// used before a restart, if this handle cannot recover it. A handle for reading cannot, and
+    /// neither can one for writing while another process has the file open for writing.
+    ///
     /// [`Unsupported`](ErrorKind::Unsupported) for a map whose users are in another pid namespace,
-    /// for a file on a network drive ([`allow_network`](Self::allow_network)), and on systems that
-    /// cannot report whether the owner of a lock is alive (macOS, FreeBSD).
+    /// and for a file on a network drive ([`allow_network`](Self::allow_network)). Also on macOS
+    /// and FreeBSD, which cannot report whether the owner of a lock is alive.
     pub fn open(&self) -> Result<Map> {
         self.obtain("open", Want::Open)
     }
@@ -249,7 +252,7 @@ impl MapOptions {
     /// themselves if no other program has the lock open. Otherwise this call fails, unless `force`
     /// is set: use it only if you know that no program writes. A program that uses the gem keeps
     /// the lock forever after an exception. On Unix the system releases the lock of a dead process,
-    /// so there is nothing to free, and `force` does not take the lock from a living one.
+    /// so there is nothing to free. `force` does not take the lock from a living one.
     ///
     /// ```
     /// # let name = format!("doc-unlock.{}", std::process::id());

@@ -133,11 +133,11 @@ impl MapOptions {
     /// It is the initial size: a full map grows up to [`max_size`](Self::max_size). The option is
     /// ignored for an existing map.
     ///
-    /// The map takes more memory or disk than this: about 64 KiB, and eight times the size (above 1
-    /// MiB: 4 MiB, and four times the size). The reason is that each variable has space for four
-    /// values: a number takes 320 bytes, a text 576 or more. So before it grows, the map holds less
-    /// than `size` bytes of small values: a fifth of it in numbers, a third in texts of 100 bytes.
-    /// [`Map::stat`](crate::Map::stat) reports how many bytes are used and free.
+    /// The map takes more memory or disk than this: about 64 KiB plus eight times the size, or for
+    /// sizes above 1 MiB about 4 MiB plus four times the size. Each variable has space for
+    /// four values: a number takes 320 bytes, a text 576 or more. So before it grows, the map holds
+    /// less than `size` bytes of small values. In numbers it is a fifth, in texts of 100 bytes a
+    /// third. [`Map::stat`](crate::Map::stat) reports how many bytes are used and free.
     ///
     /// For a [`Format::Marshal`] map it is the exact size of the section in bytes; the marshalled
     /// Hash must fit, and the section does not grow. An opener on Windows sees the size rounded up

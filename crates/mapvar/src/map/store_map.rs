@@ -371,8 +371,8 @@ impl Stored {
     /// Runs an operation and returns its result.
     ///
     /// It fails in a child that was forked from the process that opened the map, and if the memory
-    /// is lost, before the operation or during it: a lost page reads as zeros, so the result would
-    /// be wrong.
+    /// is lost. Both are checked before the operation and after it: a lost page reads as zeros, so
+    /// the result of the operation would be wrong.
     pub(crate) fn run<R>(
         &self,
         operate: impl FnOnce() -> Result<R, EngineError>,

@@ -54,9 +54,9 @@ impl MapOptions {
     /// It works for a damaged map that [`open`](Self::open) refuses, even if header, tables or
     /// index are destroyed. It changes no byte of the damaged map.
     ///
-    /// If the newest value of a variable is damaged, the newest of its older values that is whole
-    /// is saved, and reported as [lost](Salvage::lost) with [`older`](Lost::older). Damage is not
-    /// detected if the bytes are still a valid text, number or sequence of bytes.
+    /// If the newest value of a variable is damaged, the newest whole value of its older ones is
+    /// saved. It is then reported as [lost](Salvage::lost) with [`older`](Lost::older). Damage is
+    /// not detected if the bytes are still a valid text, number or sequence of bytes.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
