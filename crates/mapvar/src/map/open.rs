@@ -75,9 +75,9 @@ impl MapOptions {
     /// [`TimedOut`](ErrorKind::TimedOut) if another process does not finish opening it;
     /// [`PermissionDenied`](ErrorKind::PermissionDenied).
     ///
-    /// [`NeedsRecovery`](ErrorKind::NeedsRecovery) for a copy of a file, and for a file that was last
-    /// used before a restart, if this handle cannot recover it. A handle for reading cannot, and
-    /// neither can one for writing while another process has the file open for writing.
+    /// [`NeedsRecovery`](ErrorKind::NeedsRecovery) for a copy of a file, and for a file that was
+    /// last used before a restart, if this handle cannot recover it. A handle for reading cannot,
+    /// and neither can one for writing while another process has the file open for writing.
     ///
     /// [`Unsupported`](ErrorKind::Unsupported) for a map whose users are in another pid namespace,
     /// and for a file on a network drive ([`allow_network`](Self::allow_network)). Also on macOS
