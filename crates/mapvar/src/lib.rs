@@ -1,5 +1,7 @@
-//! Live, typed variables in memory that processes share, by a name or by a file, on Windows and
-//! Linux.
+//! Typed variables that processes on one machine share by a name or by a file.
+//!
+//! One process sets a variable, another reads it, and neither waits for the other. The library runs
+//! on Windows and Linux.
 //!
 //! ```
 //! # let name = format!("doc-lib.{}", std::process::id());
@@ -18,42 +20,58 @@
 //! # Ok::<(), mapvar::Error>(())
 //! ```
 //!
-//! # The nouns
+//! # Types
 //!
-//! | noun | is |
+//! | type | purpose |
 //! | --- | --- |
-//! | [`Map`] | named variables in a file or a named piece of memory; a cheap handle, to be cloned |
+//! | [`Map`] | named variables in a file or in a named piece of memory; cheap to clone |
+//! | [`MapOptions`] | creates or opens a map: name or file, size, scope, timeout |
 //! | [`Var`] | a handle to one variable: resolved once, then a few nanoseconds an operation |
-//! | [`Atomic`] | a number of one machine word, with operations that take no lock |
-//! | [`Watch`] | waits for one variable, or many, to change |
-//! | [`Lock`] | a named lock, for the user's own critical sections: says who has it |
-//! | [`Value`] | what a variable holds, when its type is not known beforehand |
-//! | [`Section`], [`View`] | the system's memory itself: raw bytes, when no variables are wanted |
+//! | [`Atomic`] | a number of one machine word, with lock-free operations |
+//! | [`Transaction`], [`Snapshot`] | several variables written as one, or read as of one instant |
+//! | [`Watch`] | waits for one variable, or several, to change |
+//! | [`Lock`] | a named lock for the user's own critical sections; it reports its owner |
+//! | [`Value`] | a value of a type that is known only at run time |
+//! | [`Section`], [`View`] | raw shared memory, without variables |
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! * Reading takes no lock and writes nothing, unless others rewrite the same variable without a
-//!   pause: after eight attempts a reader waits its turn. A variable is always seen whole: old or
-//!   new.
-//! * A process may be killed at any instruction: what it had set stays set, what it was setting is
-//!   set or not, and whoever comes next goes on at once.
-//! * After a power cut a map in a file is as a complete [`Map::flush`] left it: the last one, or one
-//!   that was under way. The last handle of a process flushes when it goes.
-//! * Whatever another process writes into the memory, each call ends, with a result or an
-//!   [`Error`]. Opening a map is a safe function; nothing here is `unsafe`.
-//! * The same call means the same on every system; what a system cannot do answers
-//!   [`ErrorKind::Unsupported`] and says what to use instead.
-//! * A map belongs to its user alone (mode 0600; an explicit access list on Windows), and a name
-//!   that another user has squatted is refused before a byte is read.
+//! For maps of the default layout, [`Format::Store`]:
 //!
-//! What it does not promise: privacy or honest values against programs of the same user, which may
-//! write to the memory as they like.
+//! * A read returns a whole value, old or new. It takes no lock and writes nothing, unless writers
+//!   change the variable during eight attempts: then the reader takes the variable's lock.
+//! * A process may be killed at any instruction. Every value that it had set stays set, the value
+//!   that it was setting is set or not, and other processes continue at once.
+//! * After a power cut, a map in a file is as the last complete [`Map::flush`] left it, or one that
+//!   was in progress. The last handle of a process flushes when it is closed or dropped.
+//! * Every call ends with a result or an [`Error`], whatever another process writes into the
+//!   memory. Every function of a map is safe to call.
+//! * A call has the same meaning on every system. If a system cannot do it, the call fails with
+//!   [`ErrorKind::Unsupported`], and the message names an alternative.
+//! * A new map belongs to its user alone (mode 0600 on Unix, an explicit access list on Windows).
+//!   A name that another user has taken is refused before a byte of it is read.
+//!
+//! There is no protection against programs of the same user: they can read the memory and write any
+//! value to it.
 //!
 //! # Values
 //!
-//! Any type that [serde](https://docs.rs/serde) knows. Numbers, `bool`, text, bytes and `None` have
-//! kinds of their own ([`Kind`]); all else is stored as MessagePack with the names of its fields,
-//! so that other languages and the command can show it. A value is as large as the map may grow.
+//! A value is of any type that implements [serde](https://docs.rs/serde)'s traits. Numbers, `bool`,
+//! text, bytes and `None` have kinds of their own ([`Kind`]). Every other type is stored as
+//! MessagePack with the names of its fields, so that other languages and the command `mapvar` can
+//! show it. A value may be as large as the map may grow.
+//!
+//! # Systems
+//!
+//! Maps work on Linux and on Windows; the tests for Windows have run under Wine only. On macOS and
+//! FreeBSD, creating or opening a map of [`Format::Store`] fails with [`ErrorKind::Unsupported`].
+//! `docs/PLATFORM.md` in the repository lists the differences between the systems.
+//!
+//! # Cargo features
+//!
+//! | feature | default | effect |
+//! | --- | --- | --- |
+//! | `tokio` | off | `Watch::into_stream` returns the changes as a `Stream` (`Changes`), for any executor |
 //!
 //! # Raw bytes
 //!
@@ -69,23 +87,20 @@
 //! # Ok::<(), mapvar::Error>(())
 //! ```
 //!
-//! # Coming from …
+//! # Coming from other libraries
 //!
 //! | there | here |
 //! | --- | --- |
-//! | memmap2: `unsafe { MmapMut::map_mut(&file)? }`, then `&mut mmap[..]` | [`Section::options`]`().file(path).open()?.view().map()?`, then [`View::read_at`] and [`View::write_at`], which are safe though others write; [`View::as_slice`] is `unsafe` |
+//! | memmap2: `unsafe { MmapMut::map_mut(&file)? }`, then `&mut mmap[..]` | [`Section::options`]`().file(path).open()?.view().map()?`, then [`View::read_at`] and [`View::write_at`], which are safe while others write; [`View::as_slice`] is `unsafe` |
 //! | memmap2: `mmap.flush()?` | [`View::flush_durable`] |
-//! | `shared_memory`: `ShmemConf::new().size(4096).os_id("x").create()?` | [`Section::options`]`().name(Name::new("x")?).size(4096).create()?`: the name is the system's own, and ends with its last user everywhere |
-//! | `shared_memory` with a lock of `raw_sync` in the memory | [`Map::set`] and [`Map::get`]: there is no lock to be left behind |
-//! | .NET: `MemoryMappedFile.CreateNew("x", 4096)`, `OpenExisting` | [`Section::options`]`().name(Name::new("x")?)`, `.create()?` with a size, `.open()?` |
+//! | `shared_memory`: `ShmemConf::new().size(4096).os_id("x").create()?` | [`Section::options`]`().name(Name::new("x")?).size(4096).create()?`; the name ends with its last user on every system |
+//! | `shared_memory` with a lock of `raw_sync` in the memory | [`Map::set`] and [`Map::get`]; a killed process leaves no lock behind |
+//! | .NET: `MemoryMappedFile.CreateNew("x", 4096)`, `OpenExisting` | [`Section::options`]`().name(Name::new("x")?)`, then `.create()?` with a size, or `.open()?` |
 //! | .NET: `accessor.Write(16, 77)` | [`Map::set`]`("bar", 77)`, or [`View::write_at`] |
-//! | Ruby's win32-mmap: `map.foo = 'hello'`, `map.foo` | [`Map::set`]`("foo", "hello")`, [`Map::get`]`("foo")` |
-//!
-//! # Modules
-//!
-//! A module imports only those before it in the list below.
+//! | Ruby's win32-mmap: `map.foo = 'hello'`, `map.foo` | [`Map::set`]`("foo", "hello")`, [`Map::get`]`("foo")`; [`Format::Marshal`] shares a map with the gem itself |
 #![forbid(unsafe_code)]
 
+// In the order of the layers: a module imports only modules that stand before it.
 mod name;
 mod report;
 mod value;

@@ -1,17 +1,18 @@
-//! Names of variables: which there can be, and which are the library's own.
+//! Names of variables: which names are valid, and which are reserved for the library.
 
 use mapvar_engine::{error::EngineError, layout};
 use mapvar_os::{Error, ErrorKind, Result};
 
-/// The first byte of names that are the library's own: of locks.
+/// The first byte of reserved names; the variables that hold locks have such names.
 pub(crate) const RESERVED: u8 = 0;
 
-/// Whether a variable of this name is one of the library's own, which no walk shows.
+/// Whether the name is reserved; iteration skips such variables.
 #[inline]
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
     name.first() == Some(&RESERVED)
 }
 
+/// The bytes of a user's name: 1 to [`layout::LONGEST_NAME`] bytes, and not reserved.
 #[inline]
 pub(crate) fn checked(name: &str) -> Result<&[u8], EngineError> {
     let bytes = name.as_bytes();
@@ -21,7 +22,7 @@ pub(crate) fn checked(name: &str) -> Result<&[u8], EngineError> {
     checked_length(name)
 }
 
-/// As [`checked`], of a gem's map, which has no names of its own.
+/// As [`checked`], for a gem map, in which no name is reserved.
 #[inline]
 pub(crate) fn checked_length(name: &str) -> Result<&[u8], EngineError> {
     let bytes = name.as_bytes();

@@ -1,125 +1,225 @@
-//! What a map says about itself, whatever its layout.
+//! Facts that a map reports about itself, in every layout, and the settings for the gem's layout.
 
 use std::time::{Duration, SystemTime};
 
-/// How the variables of a map lie in the memory.
+/// The layout of a map's variables in memory.
+///
+/// ```
+/// # let name = format!("doc-format.{}", std::process::id());
+/// use mapvar::{Format, Map};
+///
+/// let map = Map::options().name(&name).format(Format::Marshal).create()?;
+/// map.set("foo", "hello")?;
+/// // An existing map is recognized.
+/// let opened = Map::open(&name)?;
+/// assert_eq!(opened.format(), Format::Marshal);
+/// assert_eq!(opened.get::<String>("foo")?, "hello");
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
-    /// A region of our own: lock-free reads, growth, transactions, durable flushes.
+    /// mapvar's own layout: lock-free reads, growth, transactions, durable flushes.
     #[default]
     Store,
-    /// The layout of Ruby's gem win32-mmap: one marshalled Hash behind a semaphore, to share
-    /// variables with programs that still use the gem. Everything is read and written whole under
-    /// that lock; what the gem's peers do to each other they do to us ([`OnClobber`]).
+    /// The layout of Ruby's gem win32-mmap: one marshalled Hash behind a lock.
+    ///
+    /// It shares variables with programs that use the gem. Each operation copies the whole Hash
+    /// under that lock, and the map has a fixed size. A program that uses the gem can erase
+    /// variables that this map has set ([`OnClobber`]). A program that is killed while it writes
+    /// can leave a damaged Hash; operations then fail with [`Corrupt`](crate::ErrorKind::Corrupt)
+    /// until [`Map::clear`](crate::Map::clear).
     Marshal,
 }
 
-/// What to do when a gem erases variables that this map has set. A gem's object writes all variables
-/// that *it* has set, and no others: each of its writes erases what others have made meanwhile.
+/// The reaction of a [`Format::Marshal`] map when another program erases its variables.
+///
+/// An object of Ruby's gem writes all variables that *it* has set, and no others. So each of its
+/// writes erases the variables that other programs have created meanwhile.
+///
+/// ```
+/// # let name = format!("doc-clobber.{}", std::process::id());
+/// use mapvar::{Format, Map, OnClobber};
+///
+/// let options = Map::options().name(&name).format(Format::Marshal);
+/// let map = options.clone().on_clobber(OnClobber::Reassert).create()?;
+/// map.set("foo", "hello")?;
+///
+/// // Another program erases it, and the next write of this map restores it.
+/// let other = options.open()?;
+/// other.remove("foo")?;
+/// map.set("bar", 77)?;
+/// assert_eq!(other.get::<String>("foo")?, "hello");
+/// assert_eq!(map.clobbered().names, ["foo"]);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnClobber {
-    /// Nothing.
+    /// The map does nothing, and does not detect erased variables.
     #[default]
     Accept,
-    /// Each is put back by this map's next write, and reported by
-    /// [`Map::clobbered`](crate::Map::clobbered). A variable that another process removes on purpose
-    /// looks the same, and comes back too: only who has set it can remove it for good.
+    /// The next write of this map restores them, and [`Map::clobbered`](crate::Map::clobbered)
+    /// reports them. A variable that another process removes on purpose is restored too: only the
+    /// map that has set it can remove it for good.
     Reassert,
-    /// The next operation on variables does nothing and answers [`ErrorKind::Removed`](crate::ErrorKind::Removed), once, with
-    /// their names; reported as well.
+    /// The next operation on variables does nothing and fails once with
+    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed) and their names.
+    /// [`Map::clobbered`](crate::Map::clobbered) reports them as well.
     Error,
 }
 
-/// What [`Map::clobbered`](crate::Map::clobbered) answers.
+/// The variables of a map that another program has erased; from
+/// [`Map::clobbered`](crate::Map::clobbered).
+///
+/// ```
+/// # let name = format!("doc-clobbered-type.{}", std::process::id());
+/// use mapvar::{Format, Map, OnClobber};
+///
+/// let options = Map::options().name(&name).format(Format::Marshal);
+/// let map = options.on_clobber(OnClobber::Reassert).create()?;
+/// map.set("foo", "hello")?;
+/// let clobbered = map.clobbered();
+/// assert_eq!(clobbered.count, 0, "erased: {:?}", clobbered.names);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Clobbered {
-    /// How often a variable of this map was seen to be erased, since it was opened.
+    /// How many erasures were detected since the map was opened.
     pub count: u64,
-    /// Which, since the last call, in the order in which it was seen; the last 1,024 of them.
+    /// The names that were erased since the last call, in the order of detection; the last 1,024.
     pub names: Vec<String>,
 }
 
-/// What [`Map::unlock`](crate::MapOptions::unlock) found.
+/// The outcome of [`MapOptions::unlock`](crate::MapOptions::unlock).
+///
+/// ```
+/// # let name = format!("doc-unlocked.{}", std::process::id());
+/// # use mapvar::{Format, Map, Unlocked};
+/// # let map = Map::options().name(&name).format(Format::Marshal).create()?;
+/// match Map::options().name(&name).unlock(false)? {
+///     Unlocked::Freed => println!("freed the lock of a dead process"),
+///     _ => println!("the lock was free"),
+/// }
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unlocked {
-    /// Nobody held the lock.
+    /// The lock was free already.
     WasFree,
-    /// Its holder was gone, or it was forced: it is free now.
+    /// The lock is free now: its owner was dead, or the unlock was forced.
     Freed,
 }
 
-/// How the lock of a gem's map went, for this handle and its clones.
+/// Statistics of the lock of a [`Format::Marshal`] map, for one handle and its clones; from
+/// [`Map::lock_stat`](crate::Map::lock_stat).
+///
+/// ```
+/// # let name = format!("doc-lock-stat.{}", std::process::id());
+/// use mapvar::{Format, Map};
+///
+/// let map = Map::options().name(&name).format(Format::Marshal).create()?;
+/// map.set("foo", "hello")?;
+/// let stat = map.lock_stat().expect("a Format::Marshal map has a lock");
+/// assert!(stat.taken > 0 && stat.median <= stat.longest);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockStat {
-    /// How often it was taken.
+    /// How often this handle has acquired and released the lock.
     pub taken: u64,
-    /// How often its last holder was found to be gone.
+    /// How often the previous owner was found dead.
     pub recovered: u64,
-    /// How often somebody else gave it back while it was held here, as a gem's `close` does.
+    /// How often another program released the lock while this handle held it, as the gem's `close`
+    /// does. On Windows only.
     pub broken: u64,
-    /// Half of the times for which it was held were no longer than this.
+    /// The median of the times for which the lock was held.
     pub median: Duration,
-    /// 99 of 100.
+    /// The 99th percentile of those times.
     pub p99: Duration,
-    /// All of them.
+    /// The longest of those times.
     pub longest: Duration,
 }
 
-/// What [`Map::stat`](crate::Map::stat) answers.
+/// The sizes, the layout and the origin of a map; from [`Map::stat`](crate::Map::stat).
+///
+/// ```
+/// # let name = format!("doc-stat.{}", std::process::id());
+/// let map = mapvar::Map::options().name(&name).size(2000).create()?;
+/// map.set("foo", "hello")?;
+/// let stat = map.stat()?;
+/// assert_eq!((stat.size, stat.variables, stat.file), (2000, 1, false));
+/// assert!(stat.used > 0 && stat.used + stat.free <= stat.region);
+/// assert!((0.0..=1.0).contains(&stat.fragmentation()));
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stat {
-    /// How the variables lie in the memory.
+    /// The layout of the variables in memory.
     pub layout: Format,
-    /// Version of the region's format; of a gem's map 408, for 4.8.
+    /// The version of the format; 408 for a [`Format::Marshal`] map, whose version is 4.8.
     pub format: u32,
-    /// Bytes of values that the map was made for.
+    /// Bytes of values for which the map was created; see
+    /// [`MapOptions::size`](crate::MapOptions::size).
     pub size: u64,
-    /// Bytes of the region.
+    /// Bytes of shared memory that the map takes.
     pub region: u64,
-    /// Bytes taken by variables, with their names and the spare slots of their values.
+    /// Bytes allocated to variables, including their names and spare space for new values.
     pub used: u64,
-    /// Bytes free for more of them, before the map has to grow.
+    /// Bytes that are free for variables before the map has to grow.
     pub free: u64,
-    /// The longest piece of those that is not cut up: room for a large value.
+    /// The longest contiguous part of `free` that can take one large value, in bytes.
     pub largest_free: u64,
-    /// Bytes that the region may grow to; `None` = as far as the disk goes.
+    /// Bytes to which `region` may grow; `None` = the disk is the limit.
     pub max_size: Option<u64>,
-    /// Bytes that are neither: header, tables, index, ends of chunks.
+    /// Bytes that are neither used nor free: header, tables, index, unusable remainders.
     pub overhead: u64,
-    /// Variables.
+    /// The number of variables.
     pub variables: u64,
-    /// Whether the map lives in a file.
+    /// Whether the map is in a file.
     pub file: bool,
-    /// When it was made; of a gem's map nobody knows, and it is the start of 1970.
+    /// When the map was created; the start of 1970 for a [`Format::Marshal`] map, which does not
+    /// record it.
     pub created: SystemTime,
-    /// The process that made it; it may be long gone, and its number another's. Of a gem's map 0.
+    /// The id of the process that created the map; the system may have given the id to another
+    /// process since. 0 for a [`Format::Marshal`] map.
     pub creator: u32,
 }
 
 impl Stat {
-    /// How much of the free room is scattered: 0.0 where it is one piece, near 1.0 where it is
-    /// many small ones, which serve small values only.
+    /// Returns how fragmented the free space is.
+    ///
+    /// 0.0 means one piece. Near 1.0 means many small pieces, which have space for small values
+    /// only.
     #[allow(clippy::cast_precision_loss, reason = "a ratio, for the eye")]
     pub fn fragmentation(&self) -> f64 {
         if self.free == 0 { 0.0 } else { 1.0 - self.largest_free as f64 / self.free as f64 }
     }
 }
 
-/// What [`Map::recovery`](crate::Map::recovery) answers.
+/// The result of the recovery that opening a map ran; from [`Map::recovery`](crate::Map::recovery).
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("test.map");
+/// let map = mapvar::Map::options().file(&path).open_or_create()?;
+/// if map.recovery().is_some_and(|recovery| recovery.damaged) {
+///     println!("the disk lost data that a flush had written");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {
-    /// Variables that were recovered.
+    /// The number of variables that were recovered.
     pub variables: u64,
-    /// Variables that the last complete flush had and that are lost, or as an earlier one left them:
-    /// not 0 only where the disk did not keep what it had acknowledged.
+    /// The number of variables of the last complete flush that are lost, or that have the value of
+    /// an earlier flush. It is 0 unless the disk lost data that it had acknowledged.
     pub lost: u64,
-    /// Whether the file is damaged so.
+    /// Whether the disk lost such data.
     pub damaged: bool,
 }

@@ -1,4 +1,4 @@
-//! Handles to an `Atomic`: a number of one machine word, with operations that take no lock.
+//! Handles to an `Atomic`: a number of one machine word, with lock-free operations.
 
 use crate::{Map, map::store_map::Stored, map::target::Target};
 use mapvar_engine::{
@@ -21,10 +21,34 @@ mod sealed {
     }
 }
 
-/// A type that an [`Atomic`] can be of: `i64`, `u64`, `f64`, `bool`.
+/// A type that an [`Atomic`] can have: `i64`, `u64`, `f64`, `bool`.
+///
+/// ```
+/// use mapvar::{Map, Result, Scalar};
+///
+/// fn read_or<T: Scalar>(map: &Map, name: &str, init: T) -> Result<T> {
+///     map.atomic_or(name, init)?.get()
+/// }
+/// # let name = format!("doc-scalar.{}", std::process::id());
+/// # let map = Map::options().name(&name).create()?;
+/// # assert!(read_or(&map, "ready", true)?);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 pub trait Scalar: sealed::Word {}
 
-/// A [`Scalar`] that can be added to: `i64`, `u64`.
+/// A [`Scalar`] that supports addition: `i64`, `u64`.
+///
+/// ```
+/// use mapvar::{Atomic, Integer, Result};
+///
+/// fn next<T: Integer>(count: &Atomic<T>, one: T) -> Result<T> {
+///     count.fetch_add(one)
+/// }
+/// # let name = format!("doc-integer.{}", std::process::id());
+/// # let map = mapvar::Map::options().name(&name).create()?;
+/// # assert_eq!(next(&map.atomic_or("count", 5_u64)?, 1)?, 5);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 pub trait Integer: Scalar {}
 
 macro_rules! scalars {
@@ -58,10 +82,17 @@ impl Integer for i64 {}
 
 impl Integer for u64 {}
 
-/// A handle to a number of one machine word, for ever of its kind, whose operations take no lock.
-/// Owns a clone of the map: `'static`, `Send` and `Sync`.
+/// A handle to a number of one machine word, with lock-free operations; from [`Map::atomic`] and
+/// [`Map::atomic_or`].
 ///
-/// What it gives up for its speed: it has no versions.
+/// Unlike another variable, it never changes its kind, and has no versions. So it cannot take part
+/// in [`Map::compare_and_set`], [`Map::update`] and [`Map::transaction`], and a
+/// [`Watch`](crate::Watch) may miss a change to another value and back. Operations that write are
+/// sequentially consistent.
+///
+/// The handle owns a clone of the map, and is `'static`, `Send` and `Sync`. If the variable is
+/// removed, operations fail with [`ErrorKind::Removed`](crate::ErrorKind::Removed) until there is
+/// an `Atomic` of that name and type again.
 ///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-atomic.{}", std::process::id())).create()?;
@@ -82,22 +113,24 @@ impl<T: Scalar> Atomic<T> {
         Self { target: Target::new(map, stored, name, handle, Some(T::KIND)), of: PhantomData }
     }
 
-    /// The variable's name.
+    /// Returns the variable's name.
     pub fn name(&self) -> &str {
         &self.target.name
     }
 
-    /// The map that it is of.
+    /// Returns the variable's map.
     pub fn map(&self) -> &Map {
         &self.target.map
     }
 
-    /// Its value; acquires what the one who stored it had done before.
+    /// Returns the value.
+    ///
+    /// It has acquire ordering: this thread sees what the thread that stored the value did before.
     ///
     /// # Errors
     /// [`ErrorKind::Removed`](crate::ErrorKind::Removed);
-    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind) where another kind of variable took
-    /// its name.
+    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind) if a variable of another kind has the
+    /// name by now.
     #[inline]
     pub fn get(&self) -> Result<T> {
         if let Some(word) = self.target.stored.inner.store.try_load_fast(self.target.handle())
@@ -127,7 +160,7 @@ impl<T: Scalar> Atomic<T> {
         self.swap(value).map(|_| ())
     }
 
-    /// Stores a value and answers the one before.
+    /// Stores a value and returns the previous one.
     ///
     /// # Errors
     /// Those of [`set`](Self::set).
@@ -136,8 +169,19 @@ impl<T: Scalar> Atomic<T> {
         self.operate(|words| T::from_word(words.swap(WORD, value.to_word(), SeqCst)))
     }
 
-    /// Stores `new` where `old` stands; `Ok(Err(found))` where something else stood there. Floating
-    /// point numbers are compared by their bits.
+    /// Stores `new` if the value is `old`.
+    ///
+    /// Returns `Ok(Ok(old))` if it stored `new`, else `Ok(Err(found))`. Floating-point numbers are
+    /// compared by their bits.
+    ///
+    /// ```
+    /// # let name = format!("doc-exchange.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// let ready = map.atomic_or("ready", false)?;
+    /// assert_eq!(ready.compare_exchange(false, true)?, Ok(false));
+    /// assert_eq!(ready.compare_exchange(false, true)?, Err(true));
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`set`](Self::set).
@@ -175,7 +219,7 @@ impl<T: Scalar> Atomic<T> {
 }
 
 impl<T: Integer> Atomic<T> {
-    /// Adds, wrapping around at the ends of the type, and answers the value before.
+    /// Adds `value`, wrapping around on overflow, and returns the previous value.
     ///
     /// # Errors
     /// Those of [`Atomic::set`].
@@ -184,7 +228,7 @@ impl<T: Integer> Atomic<T> {
         self.operate(|words| T::from_word(words.fetch_add(WORD, value.to_word(), SeqCst)))
     }
 
-    /// Subtracts, wrapping around at the ends of the type, and answers the value before.
+    /// Subtracts `value`, wrapping around on overflow, and returns the previous value.
     ///
     /// # Errors
     /// Those of [`Atomic::set`].
@@ -213,12 +257,13 @@ const NO_ATOMICS: &str = "the gem's layout has no Atomics; use `update` of the m
                           Format::Store";
 
 impl Map {
-    /// A handle to an [`Atomic`]: a number of one machine word, for ever of its kind, with
-    /// operations that take no lock.
+    /// Returns a handle to an [`Atomic`], a number with lock-free operations.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound); [`WrongKind`](crate::ErrorKind::WrongKind) where
-    /// the variable is no `Atomic` or one of another type.
+    /// [`NotFound`](crate::ErrorKind::NotFound): [`atomic_or`](Self::atomic_or) creates it.
+    /// [`WrongKind`](crate::ErrorKind::WrongKind) if the variable is not an `Atomic`, or is one of
+    /// another type. [`Unsupported`](crate::ErrorKind::Unsupported) for a
+    /// [`Format::Marshal`](crate::Format::Marshal) map.
     pub fn atomic<T: Scalar>(&self, name: &str) -> Result<Atomic<T>> {
         let map = self.stored("open atomic", NO_ATOMICS)?;
         let open = || match map.resolve(name)? {
@@ -230,7 +275,9 @@ impl Map {
             .ok_or_else(|| map.absent("open atomic", name))
     }
 
-    /// A handle to an [`Atomic`], which is made with `init` where there is none.
+    /// Returns a handle to an [`Atomic`], and creates it with the value `init` if there is none.
+    ///
+    /// The memory of a removed `Atomic` is reused only for an `Atomic` of the same name.
     ///
     /// # Errors
     /// Those of [`atomic`](Self::atomic) and [`set`](Self::set).

@@ -1,4 +1,4 @@
-//! Ephemeral variables: they end with the process that set them. `docs/FORMAT.md`, "Ephemeral
+//! Ephemeral variables, which end with the process that set them; `docs/FORMAT.md`, "Ephemeral
 //! values".
 
 use crate::{Map, Value, map::store_map::Stored, name::checked, value::codec};
@@ -20,21 +20,27 @@ use std::{
 const SET: &str = "set ephemeral variable";
 
 impl Map {
-    /// Sets a variable that ends with this process: it is there as long as this process has the map
-    /// open (this handle or a clone of it, a [`Var`](crate::Var), a [`Watch`](crate::Watch) or
-    /// another that owns one), and vanishes when it closes the map, or ends in any way. Nobody has
-    /// to clean up; who watches the variable is told of its removal.
+    /// Sets a variable that ends with this process, its owner process.
     ///
-    /// From the moment at which the system knows that the process is gone every read finds no
-    /// variable. Who reads it first, or watches it, removes it: a watch notices within some 20 ms.
-    /// After a kill it may be seen some milliseconds more, while the system clears up.
+    /// The variable exists as long as this process has the map open. A handle keeps it open, and so
+    /// does an object that owns a handle, such as a [`Var`](crate::Var) or a
+    /// [`Watch`](crate::Watch). The variable ends when the process closes the map, or ends in any
+    /// way. No process has to clean up, and watchers of the variable get its removal as a change.
     ///
-    /// Any other write makes it an ordinary variable, which stays: [`set`](Self::set) by whomever,
-    /// `compare_and_set`, a transaction. `set_ephemeral` by another process makes it that one's. A
-    /// read of it asks the system whether its process lives, which takes some 50 times as long as
-    /// another read (0.7 µs on Linux; more on Windows: 20 to 50 µs under Wine); setting it takes no
-    /// longer. The fast way is a variable for the value, and an ephemeral one that says that somebody is
-    /// there.
+    /// Once the system reports that the owner process has ended, no read finds the variable. A
+    /// watch notices within about 20 ms. After a kill the variable may be visible for some
+    /// milliseconds more, while the system releases the process's resources. On Unix it also stays
+    /// visible while a forked child of the owner process lives that has not started another
+    /// program.
+    ///
+    /// Any other write makes it an ordinary variable, which stays: [`set`](Self::set) by any
+    /// process, [`compare_and_set`](Self::compare_and_set), a transaction. `set_ephemeral` by
+    /// another process makes that process the owner.
+    ///
+    /// A read asks the system whether the owner process lives, and so takes about 50 times as long
+    /// as another read. It takes 0.7 µs on Linux, and 20 to 50 µs on Windows (measured under Wine).
+    /// Setting the variable takes no longer than usual. If the value is read often, set it as an
+    /// ordinary variable, and use an ephemeral one only to show that the process is present.
     ///
     /// ```
     /// # let name = format!("doc-ephemeral.{}", std::process::id());
@@ -49,17 +55,18 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// Those of [`set`](Self::set); [`Full`](mapvar_os::ErrorKind::Full) where 128 processes are
-    /// known already ([`participants`](Self::participants));
-    /// [`WrongKind`](mapvar_os::ErrorKind::WrongKind) where it is an [`Atomic`](crate::Atomic);
-    /// [`Unsupported`](mapvar_os::ErrorKind::Unsupported) for a gem's map, which knows no processes.
+    /// Those of [`set`](Self::set); [`Full`](mapvar_os::ErrorKind::Full) if the map has 128
+    /// [`participants`](Self::participants) already;
+    /// [`WrongKind`](mapvar_os::ErrorKind::WrongKind) for an [`Atomic`](crate::Atomic);
+    /// [`Unsupported`](mapvar_os::ErrorKind::Unsupported) for a
+    /// [`Format::Marshal`](crate::Format::Marshal) map, which does not record its users.
     pub fn set_ephemeral(&self, name: &str, value: impl Serialize) -> Result<()> {
         let map = self.of_processes(SET)?;
         let put = &mut |raw: &Raw<'_>| map.put_ephemeral(name, raw);
         codec::encode(&value, put).map_err(|error| map.with_context(SET, name, error))?
     }
 
-    /// As [`set_ephemeral`](Self::set_ephemeral), of a [`Value`].
+    /// Sets an ephemeral variable to a [`Value`]; see [`set_ephemeral`](Self::set_ephemeral).
     ///
     /// # Errors
     /// Those of [`set_ephemeral`](Self::set_ephemeral).
@@ -69,14 +76,27 @@ impl Map {
         value.encode(put).map_err(|error| map.with_context(SET, name, error))?
     }
 
-    /// The process that an [ephemeral](Self::set_ephemeral) variable ends with; `None` of a variable
-    /// that stays, or is not there. What a peer wrote: a hint.
+    /// Returns the owner process of an [ephemeral](Self::set_ephemeral) variable.
+    ///
+    /// `None` if the variable is an ordinary one, or does not exist. The process id is what the
+    /// other process has written into the map: use it for messages only.
+    ///
+    /// ```
+    /// # let name = format!("doc-owner.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// map.set_ephemeral("worker/7", "busy")?;
+    /// let owner = map.owner("worker/7")?.expect("an ephemeral variable");
+    /// assert_eq!(owner.pid, std::process::id());
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// Those of [`set_ephemeral`](Self::set_ephemeral).
+    /// Those of [`get`](Self::get), without `NotFound`;
+    /// [`Unsupported`](mapvar_os::ErrorKind::Unsupported) for a
+    /// [`Format::Marshal`](crate::Format::Marshal) map.
     pub fn owner(&self, name: &str) -> Result<Option<Holder>> {
         let map = self.of_processes("ask the owner of")?;
-        let look = || {
+        let find = || {
             let Some(handle) = map.resolve(name)? else { return Ok(None) };
             let store = &map.inner.store;
             match store.owner(handle)? {
@@ -84,7 +104,7 @@ impl Map {
                 None => Ok(None),
             }
         };
-        map.run(look).map_err(|trouble| map.failed("ask the owner of variable", name, trouble))
+        map.run(find).map_err(|trouble| map.failed("ask the owner of variable", name, trouble))
     }
 
     fn of_processes(&self, operation: &'static str) -> Result<&Stored> {
@@ -98,7 +118,8 @@ impl Stored {
             let store = &self.inner.store;
             let query = store.query(checked(name)?);
             let owner = store.mem().seat()?;
-            // Before it is there: who closes the map looks for it.
+            // Before the variable is set: closing the map removes ephemeral variables only if this
+            // is true.
             self.inner.ephemeral.store(true, Relaxed);
             store.set(query, &raw.owned_by(owner))
         };
@@ -106,7 +127,8 @@ impl Stored {
     }
 }
 
-/// Who has the seat with this token, if it is still so.
+/// The process that has the seat with this token; `None` if the process is dead, or another process
+/// has the seat by now.
 pub(crate) fn holder<M: Mem>(store: &Store<M>, token: u64) -> Result<Option<Holder>, EngineError> {
     let number = (token >> 56) as usize;
     if token == 0 || number >= PARTICIPANT_SLOTS {
@@ -118,13 +140,13 @@ pub(crate) fn holder<M: Mem>(store: &Store<M>, token: u64) -> Result<Option<Hold
     if !is_token() || !store.lives(token)? {
         return Ok(None);
     }
-    let who = words.load(seat::WHO, Acquire);
-    // What stood there of an earlier one is not believed.
+    let process = words.load(seat::WHO, Acquire);
+    // Loaded again: if the token changed meanwhile, the word may describe another process.
     if !is_token() {
         return Ok(None);
     }
-    let pid = who as u32;
+    let pid = process as u32;
     let mut holder = Holder::new(pid).with_program(machine::program(pid));
-    holder.since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(who >> 32));
+    holder.since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(process >> 32));
     Ok(Some(holder))
 }

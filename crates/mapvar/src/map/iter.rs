@@ -1,4 +1,4 @@
-//! A walk over the variables of a map.
+//! Iteration over the variables of a map.
 
 use crate::{
     Kind, Map, Value, gem::map::Gem, map::Body, map::store_map::Stored, name::is_reserved,
@@ -11,7 +11,19 @@ use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use std::{borrow::Cow, fmt};
 
-/// A variable as [`Map::iter`] found it: name, value and version of one moment.
+/// A variable as [`Map::iter`] found it: name, value and version as of one instant.
+///
+/// ```
+/// # let name = format!("doc-entry.{}", std::process::id());
+/// # let map = mapvar::Map::options().name(&name).create()?;
+/// use mapvar::Kind;
+///
+/// map.set("foo", "hello")?;
+/// let entry = map.iter().next().expect("one variable")?;
+/// assert_eq!((entry.name(), entry.kind()?), ("foo", Kind::Str));
+/// assert_eq!(entry.get::<String>()?, "hello");
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Entry {
     name: String,
@@ -20,20 +32,20 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Its name.
+    /// Returns the variable's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its kind.
+    /// Returns the kind of the value.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongKind`] where this version does not know it.
+    /// [`ErrorKind::WrongKind`] for a kind that this version does not know.
     pub fn kind(&self) -> Result<Kind> {
         self.captured.kind().map_err(|error| error.during("get variable", self.object()))
     }
 
-    /// Its value, of whatever kind it is.
+    /// Returns the value, of any kind.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`].
@@ -42,7 +54,7 @@ impl Entry {
             .map_err(|error| error.during("get variable", self.object()))
     }
 
-    /// Its value as a `T`.
+    /// Returns the value as a `T`.
     ///
     /// # Errors
     /// [`ErrorKind::WrongKind`], [`ErrorKind::OutOfRange`], [`ErrorKind::Corrupt`].
@@ -51,9 +63,11 @@ impl Entry {
             .map_err(|error| error.during("get variable", self.object()))
     }
 
-    /// Its version: grows with each `set`, and begins anew when the variable is removed and made
-    /// again. An [`Atomic`](crate::Atomic)'s does not change; of a gem's map, whose layout counts
-    /// nothing, it is 0.
+    /// Returns the number of the value's version.
+    ///
+    /// It grows with each `set`, and starts again when the variable is removed and created again.
+    /// For an [`Atomic`](crate::Atomic) it does not change. For a
+    /// [`Format::Marshal`](crate::Format::Marshal) map it is 0.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -63,7 +77,24 @@ impl Entry {
     }
 }
 
-/// The variables of a map, in the order of their records; from [`Map::iter`].
+/// An iterator over the variables of a map, in no particular order; from [`Map::iter`].
+///
+/// It yields an error for each variable that it could not read, and then continues. If it cannot
+/// continue, it yields one error for the map, and ends.
+///
+/// ```
+/// # let name = format!("doc-iterator.{}", std::process::id());
+/// # let map = mapvar::Map::options().name(&name).create()?;
+/// map.set("foo", "hello")?;
+/// map.set("bar", 77)?;
+/// let mut names = Vec::new();
+/// for entry in &map {
+///     names.push(entry?.name().to_owned());
+/// }
+/// names.sort();
+/// assert_eq!(names, ["bar", "foo"]);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 pub struct Iter<'a> {
     map: Cow<'a, Map>,
     walk: Walk<'a>,
@@ -75,7 +106,7 @@ enum Walk<'a> {
         cursor: Cursor,
         failed_at: Option<Cursor>,
     },
-    /// Of a gem's map all at once, when the iterator was made.
+    /// A gem map is read as a whole when the iterator is created.
     Gem(std::vec::IntoIter<Result<Entry>>),
 }
 
@@ -107,7 +138,8 @@ fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, EngineError>
     map.usable()?;
     let store = &map.inner.store;
     while let Some(handle) = store.next_record(cursor)? {
-        // The name first: if the record became another's, the read's last look at the id says so.
+        // The name before the value: if the record became another variable's, the read detects it,
+        // because it compares the id last.
         let name = store.name_of(handle.at);
         if name.as_deref().is_some_and(is_reserved) {
             continue;
@@ -126,8 +158,10 @@ fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, EngineError>
 impl Iterator for Iter<'_> {
     type Item = Result<Entry>;
 
-    /// An error stands for one variable that could not be read: the next call goes on behind it.
-    /// Where it cannot get on, the error is the map's, and the end comes after it.
+    /// Returns the next variable, or an error for one that could not be read.
+    ///
+    /// After an error the next call continues behind that variable. If it cannot, the error was the
+    /// map's, and the iterator ends.
     fn next(&mut self) -> Option<Result<Entry>> {
         let (map, cursor, failed_at) = match &mut self.walk {
             Walk::Gem(entries) => return entries.next(),
@@ -135,7 +169,7 @@ impl Iterator for Iter<'_> {
         };
         match step(map, cursor) {
             Ok(entry) => entry.map(Ok),
-            // It does not get on: the error is the map's, and was told.
+            // No progress since the last error: that error, already returned, was the map's.
             Err(_) if *failed_at == Some(*cursor) => None,
             Err(trouble) => {
                 *failed_at = Some(*cursor);
@@ -154,9 +188,11 @@ impl fmt::Debug for Iter<'_> {
 }
 
 impl Map {
-    /// The variables, in the order of their records. Others may set, make and remove variables
-    /// meanwhile: one that is there throughout comes exactly once, with a value that it had while
-    /// the iterator was at it.
+    /// Returns an iterator over the variables, in no particular order.
+    ///
+    /// Other processes may set, create and remove variables during the iteration. A variable that
+    /// exists all the time is yielded exactly once, with the value that it had when the iterator
+    /// read it. For values as of one instant use [`snapshot`](Self::snapshot).
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-iter.{}", std::process::id())).create()?;
@@ -181,7 +217,7 @@ impl<'a> IntoIterator for &'a Map {
     }
 }
 
-/// A walk that owns the handle.
+/// An iterator that owns the handle.
 impl IntoIterator for Map {
     type Item = Result<crate::Entry>;
     type IntoIter = Iter<'static>;

@@ -1,4 +1,4 @@
-//! The map: named variables that processes share, in one of the layouts.
+//! The map: named variables that processes share, in one of two layouts.
 
 pub(crate) mod store_map;
 pub(crate) mod options;
@@ -22,11 +22,14 @@ use mapvar_os::{Error, ErrorKind, Origin, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt, time::Duration};
 
-/// Named variables in a piece of memory that other processes share: by a name, or by a file.
+/// Named variables in memory that processes share by a name or by a file.
 ///
-/// A cheap handle: cloning it shares it. `Send` and `Sync`. Reading takes no lock and writes
-/// nothing; each operation on one variable is atomic; no process that is killed in the midst of
-/// one harms the others.
+/// A `Map` is a handle, `Send` and `Sync`; a clone is cheap and shares it. Each operation on one
+/// variable is atomic. Reading takes no lock and writes nothing, unless other writers change the
+/// variable during eight attempts. A process that is killed during an operation does no harm to the
+/// others.
+///
+/// [`Map::options`] creates or opens a map, [`Map::open`] opens one by its name.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -47,7 +50,7 @@ use std::{fmt, time::Duration};
 #[derive(Clone)]
 pub struct Map(pub(crate) Body);
 
-/// The layouts.
+/// The map in one of the layouts.
 #[derive(Clone)]
 pub(crate) enum Body {
     Store(Stored),
@@ -55,7 +58,8 @@ pub(crate) enum Body {
 }
 
 impl Map {
-    /// The map as one of our own layout; where it is a gem's, `remedy` says what to use instead.
+    /// Returns the map if it is of mapvar's own layout. For a gem map it fails with `Unsupported`;
+    /// `remedy` names an alternative.
     #[inline]
     pub(crate) fn stored(&self, operation: &'static str, remedy: &str) -> Result<&Stored> {
         match &self.0 {
@@ -66,9 +70,22 @@ impl Map {
         }
     }
 
-    /// What opening the map recovered: after a restart of the machine, and of a file that was
-    /// copied, the map is as the last complete [`flush`](Self::flush) left it. `None` where there
-    /// was nothing to do: the usual case.
+    /// Returns what opening the map recovered; `None` if there was nothing to recover, which is
+    /// usual.
+    ///
+    /// The first opener for writing recovers a map in a file after a restart of the machine, and a
+    /// copy of a file. The map is then as the last complete [`flush`](Self::flush) left it.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("test.map");
+    /// let map = mapvar::Map::options().file(&path).open_or_create()?;
+    /// if let Some(recovery) = map.recovery() {
+    ///     println!("{} variables recovered, {} lost", recovery.variables, recovery.lost);
+    /// }
+    /// # assert_eq!(map.recovery(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recovery(&self) -> Option<Recovery> {
         match &self.0 {
             Body::Store(map) => map.recovery(),
@@ -76,7 +93,7 @@ impl Map {
         }
     }
 
-    /// How the variables lie in the memory.
+    /// Returns the layout of the variables in memory.
     pub fn format(&self) -> Format {
         match &self.0 {
             Body::Store(_) => Format::Store,
@@ -84,7 +101,17 @@ impl Map {
         }
     }
 
-    /// Whether this handle's call made the map or found it.
+    /// Returns whether this handle's call created the map or opened an existing one.
+    ///
+    /// ```
+    /// # let name = format!("doc-origin.{}", std::process::id());
+    /// use mapvar::{Map, Origin};
+    ///
+    /// let first = Map::options().name(&name).open_or_create()?;
+    /// let second = Map::options().name(&name).open_or_create()?;
+    /// assert_eq!((first.origin(), second.origin()), (Origin::Created, Origin::Opened));
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     pub fn origin(&self) -> Origin {
         match &self.0 {
             Body::Store(map) => map.origin(),
@@ -92,12 +119,15 @@ impl Map {
         }
     }
 
-    /// Sets a variable, making it where there is none. Any serde type: numbers, `bool`, text,
-    /// bytes (`Vec<u8>`) and `None` have kinds of their own, all else is stored as MessagePack
-    /// with the names of its fields. The kind may differ from what the variable held.
+    /// Sets a variable, and creates it if there is none.
     ///
-    /// When this has returned, every process that reads the variable gets this value or a later
-    /// one, whatever happens to this process.
+    /// The value is of any serde type. Numbers, `bool`, text, bytes (`Vec<u8>`) and `None` have
+    /// kinds of their own; every other type is stored as MessagePack with the names of its fields.
+    /// The kind may differ from the kind that the variable had.
+    ///
+    /// After this call has returned, every process that reads the variable gets this value or a
+    /// later one, whatever happens to this process. To make it survive a power cut, call
+    /// [`flush`](Self::flush).
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-set.{}", std::process::id())).create()?;
@@ -109,12 +139,13 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidName`](ErrorKind::InvalidName) (1 to 1,023 bytes);
-    /// [`Full`](ErrorKind::Full) where the map may not grow, [`NoSpace`](ErrorKind::NoSpace) where
-    /// the system has no more, with nothing lost;
-    /// [`WrongKind`](ErrorKind::WrongKind) for an [`Atomic`](crate::Atomic) of another kind;
-    /// [`TimedOut`](ErrorKind::TimedOut) where who is writing this variable lives but is stopped;
-    /// [`ReadOnly`](ErrorKind::ReadOnly).
+    /// [`InvalidName`](ErrorKind::InvalidName): a name has 1 to 1,023 bytes, and the first is not
+    /// zero. [`Full`](ErrorKind::Full) if the map may not grow, and [`NoSpace`](ErrorKind::NoSpace)
+    /// if the system has no more memory or disk; the variable keeps its value.
+    /// [`WrongKind`](ErrorKind::WrongKind) for an [`Atomic`](crate::Atomic) of another kind.
+    /// [`TimedOut`](ErrorKind::TimedOut) if a process that is writing this variable is alive but
+    /// stopped. [`TooLarge`](ErrorKind::TooLarge) if the value does not fit a [`Format::Marshal`]
+    /// map. [`ReadOnly`](ErrorKind::ReadOnly).
     #[inline]
     pub fn set(&self, name: &str, value: impl Serialize) -> Result<()> {
         match &self.0 {
@@ -123,7 +154,18 @@ impl Map {
         }
     }
 
-    /// Sets a variable to a [`Value`], keeping the kind and number of its `Pod` and `Opaque`.
+    /// Sets a variable to a [`Value`], keeping the kind and number of a `Pod` and an `Opaque`.
+    ///
+    /// ```
+    /// # let name = format!("doc-set-value.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// use mapvar::Value;
+    ///
+    /// let pod = Value::Pod { type_id: 7, bytes: vec![1, 2] };
+    /// map.set_value("pose", &pod)?;
+    /// assert_eq!(map.value("pose")?, pod);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`set`](Self::set).
@@ -134,14 +176,30 @@ impl Map {
         }
     }
 
-    /// The value of a variable. Integers convert with a check of their range; nothing else
-    /// converts silently.
+    /// Returns the value of a variable.
+    ///
+    /// An integer converts to any integer type that its value fits. No value converts silently to
+    /// another kind, such as an integer to a float.
+    ///
+    /// ```
+    /// # let name = format!("doc-get.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// use mapvar::ErrorKind;
+    ///
+    /// map.set("bar", 300)?;
+    /// assert_eq!(map.get::<u16>("bar")?, 300);
+    /// assert_eq!(map.get::<u8>("bar").unwrap_err().kind(), ErrorKind::OutOfRange);
+    /// assert_eq!(map.get::<f64>("bar").unwrap_err().kind(), ErrorKind::WrongKind);
+    /// assert_eq!(map.get::<u8>("foo").unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), [`WrongKind`](ErrorKind::WrongKind),
-    /// [`OutOfRange`](ErrorKind::OutOfRange), [`Corrupt`](ErrorKind::Corrupt); and where others
-    /// rewrite the variable all the time, [`TimedOut`](ErrorKind::TimedOut) or, for a map that was
-    /// opened for reading, [`Contended`](ErrorKind::Contended).
+    /// [`InvalidName`](ErrorKind::InvalidName), [`NotFound`](ErrorKind::NotFound),
+    /// [`WrongKind`](ErrorKind::WrongKind), [`OutOfRange`](ErrorKind::OutOfRange),
+    /// [`Corrupt`](ErrorKind::Corrupt). If writers change the variable without a pause,
+    /// [`TimedOut`](ErrorKind::TimedOut), or [`Contended`](ErrorKind::Contended) for a map that was
+    /// opened for reading.
     #[inline]
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         match &self.0 {
@@ -150,7 +208,16 @@ impl Map {
         }
     }
 
-    /// The value of a variable, or `None` where there is none.
+    /// Returns the value of a variable, or `None` if there is no such variable.
+    ///
+    /// ```
+    /// # let name = format!("doc-find.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// map.set("foo", "hello")?;
+    /// assert_eq!(map.find::<String>("foo")?.as_deref(), Some("hello"));
+    /// assert_eq!(map.find::<String>("bar")?, None);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`get`](Self::get), without `NotFound`.
@@ -162,10 +229,11 @@ impl Map {
         }
     }
 
-    /// The value of a variable, of whatever kind it is.
+    /// Returns the value of a variable of any kind.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), [`Corrupt`](ErrorKind::Corrupt).
+    /// Those of [`get`](Self::get), without `OutOfRange`; [`WrongKind`](ErrorKind::WrongKind) only
+    /// for a kind that this version does not know.
     pub fn value(&self, name: &str) -> Result<Value> {
         match &self.0 {
             Body::Store(map) => map.value(name),
@@ -173,7 +241,7 @@ impl Map {
         }
     }
 
-    /// Whether there is a variable of this name.
+    /// Returns whether there is a variable of this name.
     ///
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName), [`Corrupt`](ErrorKind::Corrupt).
@@ -184,11 +252,20 @@ impl Map {
         }
     }
 
-    /// Removes a variable; answers whether there was one.
+    /// Removes a variable; returns whether there was one.
+    ///
+    /// ```
+    /// # let name = format!("doc-remove.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// map.set("foo", "hello")?;
+    /// assert!(map.remove("foo")?);
+    /// assert!(!map.remove("foo")?);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`ReadOnly`](ErrorKind::ReadOnly), [`TimedOut`](ErrorKind::TimedOut),
-    /// [`Corrupt`](ErrorKind::Corrupt).
+    /// [`InvalidName`](ErrorKind::InvalidName), [`ReadOnly`](ErrorKind::ReadOnly),
+    /// [`TimedOut`](ErrorKind::TimedOut), [`Corrupt`](ErrorKind::Corrupt).
     pub fn remove(&self, name: &str) -> Result<bool> {
         match &self.0 {
             Body::Store(map) => map.remove(name),
@@ -196,11 +273,14 @@ impl Map {
         }
     }
 
-    /// Removes every variable that it finds, one after the other, whatever it holds: those that
-    /// others make meanwhile may stay. Answers how many it removed.
+    /// Removes all variables, one after the other; returns how many it removed.
+    ///
+    /// Variables that other processes create meanwhile may stay. A [`Format::Marshal`] map is
+    /// replaced as a whole by an empty one, also if it holds raw bytes or a damaged Hash.
     ///
     /// # Errors
-    /// Those of [`remove`](Self::remove): the first that it met, after it has removed the others.
+    /// Those of [`remove`](Self::remove). After an error it continues with the other variables, and
+    /// then returns the first error.
     pub fn clear(&self) -> Result<u64> {
         match &self.0 {
             Body::Store(map) => map.clear(),
@@ -208,7 +288,7 @@ impl Map {
         }
     }
 
-    /// How many variables there are, counted by a walk over them.
+    /// Returns the number of variables. It reads each of them, so its time grows with the number.
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt).
@@ -219,7 +299,7 @@ impl Map {
         }
     }
 
-    /// Whether there is no variable.
+    /// Returns whether there are no variables, at the cost of [`len`](Self::len).
     ///
     /// # Errors
     /// Those of [`len`](Self::len).
@@ -227,21 +307,31 @@ impl Map {
         Ok(self.len()? == 0)
     }
 
-    /// Makes everything that was set before this call survive a power cut, and waits until the
-    /// device says so; nothing to do for a map without a file. After a restart the map is as the
-    /// last flush left it that was complete: of the processes' own death nothing is lost, flushed
-    /// or not. The last handle of a process flushes when it is closed or dropped, if anything was
-    /// set since.
+    /// Makes every value that was set before this call survive a power cut.
     ///
-    /// A flush has every transaction whole or not at all. It is no instant: of two sets beside it,
-    /// one after the other, it may have the second and not the first.
+    /// It waits until the device confirms the write, and does nothing for a map without a file.
+    /// After a restart of the machine, the map is as the last complete flush left it. The death of
+    /// a process loses nothing, flushed or not. The last handle of a process flushes when it is
+    /// closed or dropped, if anything was set since the last flush.
+    ///
+    /// A flush contains each transaction as a whole, or not at all. It is not one instant: if one
+    /// thread sets two variables during the flush, the flush may contain the second set and not the
+    /// first.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("test.map");
+    /// let map = mapvar::Map::options().file(&path).open_or_create()?;
+    /// map.set("foo", "hello")?;
+    /// map.flush()?; // "foo" survives a power cut from here on
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) where the device fails, and at each later flush of this map, by whatever
-    /// process: nothing is known of what reached the device, and what the system could not write it
-    /// may have thrown away. [`TimedOut`](ErrorKind::TimedOut) where another process flushes, or
-    /// writes a variable, and does not go on: nothing is lost, and the next flush does it.
-    /// [`ReadOnly`](ErrorKind::ReadOnly).
+    /// [`Io`](ErrorKind::Io) if the device fails; every later flush of this map, by any process,
+    /// then fails too, because the system may have discarded data that it could not write.
+    /// [`TimedOut`](ErrorKind::TimedOut) if another process stops while it flushes or writes a
+    /// variable; nothing is lost, and the next flush writes it. [`ReadOnly`](ErrorKind::ReadOnly).
     pub fn flush(&self) -> Result<()> {
         match &self.0 {
             Body::Store(map) => map.flush(),
@@ -249,7 +339,9 @@ impl Map {
         }
     }
 
-    /// Facts and figures.
+    /// Returns the sizes, the layout and the origin of the map.
+    ///
+    /// It counts the variables, so its time grows with their number.
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt).
@@ -260,13 +352,15 @@ impl Map {
         }
     }
 
-    /// Closes this handle and reports what the system says; the last one of a map in a file flushes
-    /// it first, if anything was set since it was flushed. The map stays open for its clones, and
-    /// for [`Var`](crate::Var) and [`Atomic`](crate::Atomic) handles, which own one. Dropping a map closes it in silence.
+    /// Closes this handle and reports errors, which dropping the map ignores.
+    ///
+    /// The last handle of a map in a file flushes it first, if anything was set since the last
+    /// flush. The map stays open for clones of the handle, and for objects that own a clone, such
+    /// as [`Var`](crate::Var) and [`Atomic`](crate::Atomic).
     ///
     /// # Errors
-    /// Those of [`flush`](Self::flush); [`Io`](ErrorKind::Io) with the system's code. It is closed
-    /// nonetheless.
+    /// Those of [`flush`](Self::flush); [`Io`](ErrorKind::Io) with the system's error code. The
+    /// handle is closed in any case.
     pub fn close(self) -> Result<()> {
         match self.0 {
             Body::Store(map) => map.close(),
@@ -274,7 +368,8 @@ impl Map {
         }
     }
 
-    /// How long an operation waits for a lock.
+    /// Returns how long an operation waits for a lock, as
+    /// [`MapOptions::timeout`](crate::MapOptions::timeout) set it.
     pub fn timeout(&self) -> Duration {
         match &self.0 {
             Body::Store(map) => map.timeout(),
@@ -282,9 +377,26 @@ impl Map {
         }
     }
 
-    /// What a gem has erased of what this map has set, where it was opened with
-    /// [`OnClobber::Reassert`](crate::OnClobber::Reassert) or `Error`. An erase counts when it is seen: by
-    /// any operation on variables.
+    /// Returns which variables that this map has set another program has erased, and forgets their
+    /// names.
+    ///
+    /// It reports erasures that an operation on variables has detected. Only a [`Format::Marshal`]
+    /// map with [`OnClobber::Reassert`](crate::OnClobber::Reassert) or
+    /// [`Error`](crate::OnClobber::Error) detects them.
+    ///
+    /// ```
+    /// # let name = format!("doc-clobbered.{}", std::process::id());
+    /// use mapvar::{Format, Map, OnClobber};
+    ///
+    /// let options = Map::options().name(&name).format(Format::Marshal);
+    /// let map = options.clone().on_clobber(OnClobber::Reassert).create()?;
+    /// map.set("foo", "hello")?;
+    /// options.open()?.remove("foo")?;
+    /// assert_eq!(map.find::<String>("foo")?, None); // detects the erasure
+    /// let clobbered = map.clobbered();
+    /// assert_eq!((clobbered.count, clobbered.names), (1, vec!["foo".to_owned()]));
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     pub fn clobbered(&self) -> Clobbered {
         match &self.0 {
             Body::Store(_) => Clobbered::default(),
@@ -292,7 +404,8 @@ impl Map {
         }
     }
 
-    /// How the lock of a gem's map went; `None` for a map of our own layout, which has none.
+    /// Returns statistics of the lock of a [`Format::Marshal`] map; `None` for a [`Format::Store`]
+    /// map, which has no such lock.
     pub fn lock_stat(&self) -> Option<LockStat> {
         match &self.0 {
             Body::Store(_) => None,
@@ -300,8 +413,9 @@ impl Map {
         }
     }
 
-    /// Bytes of values that the map was made for ([`MapOptions::size`](crate::MapOptions::size)); of a
-    /// [`Format::Marshal`] those that a payload may take.
+    /// Returns for how many bytes of values the map was created
+    /// ([`MapOptions::size`](crate::MapOptions::size)); for a [`Format::Marshal`] map, how many
+    /// bytes the marshalled Hash may take.
     pub fn size(&self) -> u64 {
         match &self.0 {
             Body::Store(map) => map.size(),
@@ -309,9 +423,10 @@ impl Map {
         }
     }
 
-    /// Where the memory of a [`Format::Marshal`] begins in this process, for those who hand it to
-    /// foreign code: others change it, and it is gone when the last handle is closed. `None` of a
-    /// store, whose memory is no one piece.
+    /// Returns the address of a [`Format::Marshal`] map's memory in this process, for foreign code.
+    ///
+    /// Other processes change the memory, and it is unmapped when the last handle is closed. `None`
+    /// for a [`Format::Store`] map, whose memory is not one piece.
     pub fn address(&self) -> Option<usize> {
         match &self.0 {
             Body::Store(_) => None,
@@ -319,13 +434,13 @@ impl Map {
         }
     }
 
-    /// The first `len` bytes of a gem's map as they lie there, variables or not, as the gem's
-    /// `read_string` answers them.
+    /// Returns the first `len` raw bytes of a [`Format::Marshal`] map, as the gem's `read_string`
+    /// does.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) beyond its end; [`TimedOut`](ErrorKind::TimedOut);
-    /// [`Unsupported`](ErrorKind::Unsupported) for a map of our own layout: raw bytes have a
-    /// [`Section`](crate::Section).
+    /// [`TooLarge`](ErrorKind::TooLarge) if the map is shorter; [`TimedOut`](ErrorKind::TimedOut);
+    /// [`Unsupported`](ErrorKind::Unsupported) for a [`Format::Store`] map: use a
+    /// [`Section`](crate::Section) for raw bytes.
     pub fn read_string(&self, len: usize) -> Result<Vec<u8>> {
         match &self.0 {
             Body::Gem(gem) => gem.read_string(len),
@@ -333,8 +448,20 @@ impl Map {
         }
     }
 
-    /// Writes bytes to the start of a gem's map, without a terminator: over its variables, as the
-    /// gem's `write_string` does.
+    /// Writes raw bytes to the start of a [`Format::Marshal`] map, as the gem's `write_string`
+    /// does.
+    ///
+    /// It overwrites the variables, and adds no terminator.
+    ///
+    /// ```
+    /// # let name = format!("doc-write-string.{}", std::process::id());
+    /// use mapvar::{Format, Map};
+    ///
+    /// let map = Map::options().name(&name).format(Format::Marshal).size(64).create()?;
+    /// map.write_string("hello")?;
+    /// assert_eq!(map.read_string(5)?, b"hello");
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`read_string`](Self::read_string); [`ReadOnly`](ErrorKind::ReadOnly).
@@ -347,10 +474,18 @@ impl Map {
 }
 
 impl Map {
-    /// A variable as Ruby's `Marshal.dump` would write it. Of a [`Format::Marshal`] the bytes that lie
-    /// there, with all that a [`Value`] does not have: a Hash's default, objects that are one.
+    /// Returns a variable's value as Ruby's `Marshal.dump` would write it.
     ///
-    /// [`Format::Marshal`]: crate::Format::Marshal
+    /// From a [`Format::Marshal`] map it returns the stored bytes. They keep what a [`Value`]
+    /// cannot represent: the default of a Hash, and objects that occur more than once.
+    ///
+    /// ```
+    /// # let name = format!("doc-marshal.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// map.set("bar", 77)?;
+    /// assert_eq!(map.marshal("bar")?, b"\x04\x08iR");
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`value`](Self::value) and of [`Value::to_marshal`].
@@ -364,7 +499,7 @@ impl Map {
     }
 }
 
-/// For messages.
+/// Helpers for error messages.
 impl Map {
     pub(crate) fn object(&self) -> String {
         match &self.0 {

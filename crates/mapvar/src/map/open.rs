@@ -1,4 +1,4 @@
-//! Opening and making a map by its options.
+//! Opens or creates a map by its options.
 
 use crate::{
     Map,
@@ -28,34 +28,76 @@ use std::{
 };
 
 impl MapOptions {
-    /// Makes the map; it must not exist.
+    /// Creates the map; it must not exist.
+    ///
+    /// All memory or disk for the initial [`size`](Self::size) is allocated here.
+    ///
+    /// ```
+    /// # let name = format!("doc-create.{}", std::process::id());
+    /// use mapvar::{ErrorKind, Map};
+    ///
+    /// let map = Map::options().name(&name).create()?;
+    /// let error = Map::options().name(&name).create().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`AlreadyExists`](ErrorKind::AlreadyExists); [`InvalidName`](ErrorKind::InvalidName);
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for no name and no file, for both, or for a
-    /// size of 0; [`TooLarge`](ErrorKind::TooLarge); [`NoSpace`](ErrorKind::NoSpace) with nothing
-    /// left behind; [`PermissionDenied`](ErrorKind::PermissionDenied);
-    /// [`NameTaken`](ErrorKind::NameTaken).
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) without a name and a file, with both, for a
+    /// size of 0, or with [`read_only`](Self::read_only); [`TooLarge`](ErrorKind::TooLarge);
+    /// [`NoSpace`](ErrorKind::NoSpace), and nothing is left behind;
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied); [`NameTaken`](ErrorKind::NameTaken);
+    /// [`Unsupported`](ErrorKind::Unsupported) for the reasons given at [`open`](Self::open).
     pub fn create(&self) -> Result<Map> {
         self.obtain("create", Want::Create)
     }
 
     /// Opens the map; it must exist.
     ///
+    /// ```
+    /// # let name = format!("doc-open.{}", std::process::id());
+    /// use mapvar::{ErrorKind, Map};
+    ///
+    /// let error = Map::options().name(&name).open().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    ///
+    /// let map = Map::options().name(&name).create()?;
+    /// let same = Map::options().name(&name).open()?;
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound); [`NotAMap`](ErrorKind::NotAMap);
-    /// [`Version`](ErrorKind::Version); [`Corrupt`](ErrorKind::Corrupt);
-    /// [`Truncated`](ErrorKind::Truncated); [`ForeignOwner`](ErrorKind::ForeignOwner) for a name of
-    /// another user's; [`TimedOut`](ErrorKind::TimedOut) where its creator does not come to an end;
-    /// [`PermissionDenied`](ErrorKind::PermissionDenied);
-    /// [`Unsupported`](ErrorKind::Unsupported) for a map of processes in another pid namespace, and
-    /// where the system cannot tell the dead from the living.
+    /// [`NotFound`](ErrorKind::NotFound); [`NotAMap`](ErrorKind::NotAMap) for anything else, and
+    /// for a map that its creator does not complete in time; [`Version`](ErrorKind::Version);
+    /// [`Corrupt`](ErrorKind::Corrupt); [`Truncated`](ErrorKind::Truncated);
+    /// [`ForeignOwner`](ErrorKind::ForeignOwner) for a name that belongs to another user;
+    /// [`TimedOut`](ErrorKind::TimedOut) if another process does not finish opening it;
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied).
+    ///
+    /// [`NeedsRecovery`](ErrorKind::NeedsRecovery) for a copy of a file, and for a file that was
+    /// last used before a restart, if this handle cannot recover it. A handle for reading cannot,
+    /// and neither can one for writing while another process has the file open for writing.
+    ///
+    /// [`Unsupported`](ErrorKind::Unsupported) for a map whose users are in another pid namespace,
+    /// and for a file on a network drive ([`allow_network`](Self::allow_network)). Also on macOS
+    /// and FreeBSD, which cannot report whether the owner of a lock is alive.
     pub fn open(&self) -> Result<Map> {
         self.obtain("open", Want::Open)
     }
 
-    /// Opens the map, or makes it where there is none; [`Map::origin`] says which. Of many
-    /// processes that do so at once, one makes it and all get the same.
+    /// Opens the map, or creates it if it does not exist; [`Map::origin`] reports which.
+    ///
+    /// If many processes call this at the same time, one creates the map and all open the same map.
+    ///
+    /// ```
+    /// # let name = format!("doc-open-or-create.{}", std::process::id());
+    /// use mapvar::Map;
+    ///
+    /// let map = Map::options().name(&name).size(2000).open_or_create()?;
+    /// map.set("foo", "hello")?;
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`open`](Self::open) and [`create`](Self::create).
@@ -108,7 +150,7 @@ impl MapOptions {
             (Some(Format::Marshal), _) => Ok(Map(Body::Gem(self.obtain_gem(want)?))),
             (Some(Format::Store), _) | (None, Want::Create) => stored(want),
             (None, Want::Open | Want::Either) => {
-                // A new file is none of a gem's; under a name the gem's comes before a new one.
+                // Under a name, an existing gem map comes before a new map.
                 let first = if self.file.is_some() { want } else { Want::Open };
                 match stored(first) {
                     Err(error)
@@ -128,13 +170,13 @@ impl MapOptions {
         }
     }
 
-    /// The gem's map that these options lead to, if there is one that is seen to be one.
+    /// Opens the gem map that these options name, if there is one that is recognized.
     fn recognised_gem(&self) -> Option<Result<Gem>> {
         let spec = self.gem_spec().ok()?;
         crate::gem::map::is_one(&spec).then(|| Gem::open(&spec, false))
     }
 
-    /// For those who look at what cannot be opened: a gem's map, where it is one.
+    /// Opens a gem map for reading, for `check` and `salvage`; `None` if it is not one.
     pub(crate) fn open_gem_if_it_is_one(&self) -> Result<Option<Gem>> {
         let reading = self.clone().read_only(true);
         match self.format {
@@ -204,13 +246,27 @@ impl MapOptions {
         })
     }
 
-    /// Frees the lock of a gem's map whose holder is gone; others who open the map do so by
-    /// themselves, where they can tell. `force`: also where a living program may hold it, as a gem
-    /// does for ever after an exception.
+    /// Frees the lock of a [`Format::Marshal`] map whose owner is dead.
+    ///
+    /// On Windows the gem's lock does not record its owner. Operations on a map free it by
+    /// themselves if no other program has the lock open. Otherwise this call fails, unless `force`
+    /// is set: use it only if you know that no program writes. A program that uses the gem keeps
+    /// the lock forever after an exception. On Unix the system releases the lock of a dead process,
+    /// so there is nothing to free. `force` does not take the lock from a living one.
+    ///
+    /// ```
+    /// # let name = format!("doc-unlock.{}", std::process::id());
+    /// use mapvar::{Format, Map, Unlocked};
+    ///
+    /// let map = Map::options().name(&name).format(Format::Marshal).create()?;
+    /// let force = false;
+    /// assert_eq!(Map::options().name(&name).unlock(force)?, Unlocked::WasFree);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut) where a living program may hold it;
-    /// [`NotFound`](ErrorKind::NotFound), and the others of opening a section.
+    /// [`TimedOut`](ErrorKind::TimedOut) if a living program may hold it;
+    /// [`NotFound`](ErrorKind::NotFound), and the other errors of opening a section.
     pub fn unlock(&self, force: bool) -> Result<Unlocked> {
         self.gem_spec()
             .and_then(|spec| crate::gem::map::unlock(&spec, force))
@@ -231,14 +287,14 @@ impl MapOptions {
                 sized(options, facts).create_with(|view| fill(view, facts))?
             }
             (Want::Either, Some(facts)) => {
-                // The size is for a new one: an old one may be smaller.
+                // First without a size, which is for a new map: an existing one may be smaller.
                 let found = options.clone().open();
                 match found {
                     Err(error) if error.kind() == ErrorKind::NotFound => {
                         match sized(options.clone(), facts)
                             .open_or_create_with(|view| fill(view, facts))
                         {
-                            // Somebody else made a smaller one meanwhile.
+                            // Another process created a smaller map meanwhile.
                             Err(error) if error.kind() == ErrorKind::TooLarge => {
                                 match options.open() {
                                     Err(none) if none.kind() == ErrorKind::NotFound => {
@@ -300,7 +356,7 @@ impl MapOptions {
         }))
     }
 
-    /// How much address space it gets.
+    /// How many bytes of address space to reserve, within which the views can grow.
     fn reservation(&self, facts: &Facts, len: u64) -> u64 {
         const ROOMY: u64 = 64 << 30;
         match (facts.max_size, self.max_size) {
@@ -309,7 +365,7 @@ impl MapOptions {
         }
     }
 
-    /// What a new map's header will say.
+    /// The facts that a new map's header will contain.
     fn facts(&self) -> Result<Facts> {
         let refuse = |kind, detail: String| Err(Error::new(kind, "create", "").detail(detail));
         if self.read_only {
@@ -351,8 +407,9 @@ impl MapOptions {
         })
     }
 
-    /// Waits for a map that is just being made, and reads its header. One whose creator died before
-    /// it was done is made by whoever would have made it anyway.
+    /// Waits for a map that another process is creating, and returns the facts of its header.
+    ///
+    /// If the creator died before it was done, an opener that may create the map (`made`) fills it.
     fn await_ready(&self, section: &Section, made: Option<&Facts>) -> Result<Facts> {
         let bytes = section.size()?;
         if bytes < layout::META_CHUNKS * layout::CHUNK {
@@ -373,7 +430,7 @@ impl MapOptions {
                 Err(flaw) => flaw,
             };
             if flaw == HeaderError::NotReady && self.file.is_some() {
-                // Files are published whole.
+                // A file gets its name when it is filled, so no creator is at work on this one.
                 return Err(header_error(HeaderError::NotAMap, bytes));
             }
             if flaw != HeaderError::NotReady {
@@ -400,15 +457,25 @@ impl MapOptions {
 }
 
 impl Map {
-    /// Options to make or open a map.
+    /// Returns options to create or open a map.
     pub fn options() -> MapOptions {
         MapOptions::new()
     }
 
-    /// Opens the map of this name, in this session, for reading and writing.
+    /// Opens the map of this name in [`Scope::Local`], for reading and writing.
+    ///
+    /// ```
+    /// # let name = format!("doc-map-open.{}", std::process::id());
+    /// use mapvar::Map;
+    ///
+    /// let map = Map::options().name(&name).create()?;
+    /// map.set("foo", "hello")?;
+    /// assert_eq!(Map::open(&name)?.get::<String>("foo")?, "hello");
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), and the others of [`MapOptions::open`].
+    /// [`NotFound`](ErrorKind::NotFound), and the other errors of [`MapOptions::open`].
     pub fn open(name: &str) -> Result<Self> {
         Self::options().name(name).open()
     }
@@ -421,7 +488,7 @@ enum Want {
     Either,
 }
 
-/// How long the region is by now: what it says, and no longer than the section.
+/// The present length of the region as its live words say, bounded by the section's real size.
 fn length_now(section: &Section, facts: &Facts) -> Result<u64> {
     let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
     let at = layout::live::AT as usize + layout::live::CHUNKS * 8;
@@ -430,7 +497,7 @@ fn length_now(section: &Section, facts: &Facts) -> Result<u64> {
     Ok(said.min(section.size()? / layout::CHUNK * layout::CHUNK))
 }
 
-/// How long a new section is, and how long it may become.
+/// Sets the size of a new section, and its maximum if there is one.
 fn sized(options: SectionOptions, facts: &Facts) -> SectionOptions {
     let options = options.size(facts.region);
     if facts.max_size == 0 { options } else { options.max_size(facts.max_size) }
@@ -442,7 +509,7 @@ fn fill(view: &View, facts: &Facts) -> Result<()> {
     let words = |at: u64, count| {
         view.words_mut(usize::try_from(at).map_err(|_| bad())?, count).ok_or_else(bad)
     };
-    // A section without a file is of this boot and of this namespace, from its first moment.
+    // A section without a file is of this boot from the start, and nothing has to be recovered.
     if !facts.file {
         identity(None)?.write(words(layout::identity::AT, layout::identity::WORDS)?);
     }
@@ -452,14 +519,14 @@ fn fill(view: &View, facts: &Facts) -> Result<()> {
     let meta = (layout::META_CHUNKS * layout::CHUNK) as usize;
     header::format(words(0, meta / 8)?, facts);
     if facts.file {
-        // Before it has its name: a file that a power cut leaves is a map, though an empty one.
+        // Before the file gets its name: after a power cut, a file that exists is an empty map.
         view.flush_durable(0..meta)?;
     }
     Ok(())
 }
 
-/// Whether the region is of another boot, or a copy of another file's: what it holds is then what
-/// the last flush left, and somebody has to find out what that is.
+/// Whether the region was last used before a restart, or is a copy of another file. Only what a
+/// complete flush wrote is then valid, and the region has to be recovered.
 fn is_foreign(theirs: Option<Identity>, ours: &Identity) -> bool {
     theirs.is_none_or(|theirs| theirs.boot != ours.boot || theirs.file != ours.file)
 }
@@ -468,7 +535,7 @@ fn needs_recovery(detail: &str) -> Error {
     Error::new(ErrorKind::NeedsRecovery, "open", "").detail(detail)
 }
 
-/// Refuses what was not recovered, for one who only reads.
+/// Refuses a region that has to be recovered first, which an opener for reading cannot do.
 fn foreign(store: &Store<Mapped>) -> Result<()> {
     use mapvar_engine::mem::Mem;
     if !store.file {
@@ -477,7 +544,7 @@ fn foreign(store: &Store<Mapped>) -> Result<()> {
     let ours = identity(store.mem().section().id()?)?;
     let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
     let theirs = sector.and_then(Identity::read);
-    // One that was just made, and has no variable yet.
+    // A region whose creator has not written its identity yet has no variables to recover.
     let empty = theirs.is_none() && store.births().is_ok_and(|births| births == 0);
     if is_foreign(theirs, &ours) && !empty {
         return Err(needs_recovery(
@@ -488,8 +555,10 @@ fn foreign(store: &Store<Mapped>) -> Result<()> {
     Ok(())
 }
 
-/// Sees that what the region holds is of this boot and this file: whoever is alone with others'
-/// recovers it.
+/// Ensures that the region belongs to this boot and this file.
+///
+/// An opener that is alone with a foreign region recovers it. One that is not alone is refused,
+/// since recovery would destroy what the other users write.
 fn recover_if_foreign(
     store: &mut Store<Mapped>,
     alone: bool,
@@ -501,7 +570,7 @@ fn recover_if_foreign(
     let (at, count) = (layout::identity::AT, layout::identity::WORDS);
     let theirs = Identity::read(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
     if theirs == Some(ours) {
-        // Nobody holds anything where nobody is.
+        // No other process uses the region, so every lock in it belongs to a dead process.
         if alone && store.file {
             store.quiesce()?;
         }
@@ -510,7 +579,7 @@ fn recover_if_foreign(
     if alone && store.file {
         let recovered =
             if is_foreign(theirs, &ours) && !created { Some(store.recover(bytes)?) } else { None };
-        // Last: until it is there, the next opener begins anew.
+        // Last: if this process dies before, the next opener has to recover again.
         ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
         return Ok(recovered);
     }
@@ -525,8 +594,8 @@ fn recover_if_foreign(
              living here; open it for reading, or share the namespace",
         )
         .into()),
-        // Whoever was alone with it is past the gate by now: what stands there is another file's,
-        // or nothing.
+        // This process created the section, and the opener that was alone has passed the gate. The
+        // identity is missing or another file's, so the creator writes its own.
         _ if created => {
             ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
             Ok(None)

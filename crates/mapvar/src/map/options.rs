@@ -1,4 +1,4 @@
-//! Options of a map: what it is called and how it is made.
+//! Options that say which map to create or open, and how.
 
 use crate::report::{Format, OnClobber};
 use mapvar_os::{Access, Protection, Scope, SectionFlags};
@@ -7,11 +7,33 @@ use std::{
     time::Duration,
 };
 
-/// What a map of a name is called among the system's objects, behind the name.
+/// The suffix that a named map's section has behind the map's name.
 pub(crate) const SUFFIX: &str = ".map";
 
-/// Options to make or open a [`Map`](crate::Map); from [`Map::options`](crate::Map::options). One
-/// of [`name`](Self::name) and [`file`](Self::file) is needed.
+/// Options to create or open a [`Map`](crate::Map); from [`Map::options`](crate::Map::options).
+///
+/// Exactly one of [`name`](Self::name) and [`file`](Self::file) is required. Every other option has
+/// a default.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("test.map");
+/// use mapvar::{ErrorKind, Map};
+/// use std::time::Duration;
+///
+/// let map = Map::options()
+///     .file(&path)
+///     .size(100_000)
+///     .max_size(16 << 20)
+///     .timeout(Duration::from_secs(1))
+///     .open_or_create()?;
+/// map.set("foo", "hello")?;
+///
+/// let reader = Map::options().file(&path).read_only(true).open()?;
+/// assert_eq!(reader.get::<String>("foo")?, "hello");
+/// assert_eq!(reader.set("foo", "bye").unwrap_err().kind(), ErrorKind::ReadOnly);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[must_use = "options do nothing until `create`, `open` or `open_or_create`"]
@@ -31,7 +53,7 @@ pub struct MapOptions {
     pub(crate) one_piece: OnePiece,
 }
 
-/// What only a gem's map has, which is one section and one view: their settings.
+/// The settings of a gem map's section and view; a store has several views and none of these.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct OnePiece {
     pub(crate) protection: Option<Protection>,
@@ -61,130 +83,160 @@ impl MapOptions {
         }
     }
 
-    /// A map without a file, known by this name: 1 to 120 of `A-Z a-z 0-9 . _ -`. It lives until
-    /// its last user is gone, on every system.
+    /// Names a map without a file: 1 to 120 characters of `A-Z a-z 0-9 . _ -`.
+    ///
+    /// The map exists until the last process that uses it has closed it or ended, on every system.
+    /// On Linux, if that process was killed, the memory stays allocated until a process opens or
+    /// creates the name, or the machine restarts.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// A map in this file.
+    /// Names the file that the map is in. The file exists until it is deleted.
     pub fn file(mut self, path: impl AsRef<Path>) -> Self {
         self.file = Some(path.as_ref().into());
         self
     }
 
-    /// Who can see the name: [`Scope::Local`], this session, unless set. A service's maps need
-    /// [`Scope::Global`].
+    /// Sets the scope of the name; [`Scope::Local`] by default.
+    ///
+    /// A local name is visible to one session on Windows, and to all sessions of one user on Unix.
+    /// A map that a service shares with users' sessions on Windows needs [`Scope::Global`]. The
+    /// scope does not change permissions: other users have no access in either scope.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self
     }
 
-    /// How the variables lie in the memory. A new map is of [`Format::Store`] unless set. A map
-    /// that is there is recognised: a file by its first bytes; under a name our own object comes
-    /// first, and if there is none, the gem's section of exactly that name, as far as a Hash lies
-    /// in it (one of zeros, or with raw bytes, is opened where the format is set).
+    /// Sets the layout of the variables in memory.
+    ///
+    /// By default a new map is of [`Format::Store`], and the layout of an existing map is
+    /// recognized. A file is recognized by its first bytes. For a name, a [`Format::Store`] map is
+    /// tried first, and then the gem's section of that name, which is recognized if it contains a
+    /// Hash. A section of the gem that contains zeros or raw bytes is opened only if this option is
+    /// set.
     pub fn format(mut self, format: Format) -> Self {
         self.format = Some(format);
         self
     }
 
-    /// What to do when a gem erases variables of this map ([`Format::Marshal`]).
+    /// Sets the reaction when another program erases variables of this [`Format::Marshal`] map;
+    /// [`OnClobber::Accept`] by default.
     pub fn on_clobber(mut self, on_clobber: OnClobber) -> Self {
         self.on_clobber = on_clobber;
         self
     }
 
-    /// Bytes of values that a new map has room for; 64 KiB unless set. The region is larger: 32 KiB
-    /// for header and index, and eight times the size (four times above 1 MiB), because each
-    /// variable has four slots of its class: a number takes 320 bytes, a text 576 or more. So it
-    /// holds less than `size` bytes of small values (numbers: a fifth of it, texts of 100 bytes: a
-    /// third) and more of those near a class's end; [`Map::stat`](crate::Map::stat) shows what is
-    /// used and free. Ignored for a map that is there.
+    /// Sets how many bytes of values a new map is created for; 64 KiB by default.
     ///
-    /// Of a [`Format::Marshal`] exactly the bytes of the section, in which the marshalled Hash must
-    /// fit. Who opens one sees it rounded up to a page, on Windows, and the gem that made it reads
-    /// no more than it asked for: set the size that the creator did, and no more is written (of a
-    /// file all of it is used). More than the section has is
-    /// [`TooLarge`](crate::ErrorKind::TooLarge); but a file that is shorter is lengthened (on
-    /// Windows to a multiple of 64 KiB) by [`open_or_create`](Self::open_or_create).
+    /// It is the initial size: a full map grows up to [`max_size`](Self::max_size). The option is
+    /// ignored for an existing map.
+    ///
+    /// The map takes more memory or disk than this: about 64 KiB plus eight times the size, or for
+    /// sizes above 1 MiB about 4 MiB plus four times the size. Each variable has space for
+    /// four values: a number takes 320 bytes, a text 576 or more. So before it grows, the map holds
+    /// less than `size` bytes of small values. In numbers it is a fifth, in texts of 100 bytes a
+    /// third. [`Map::stat`](crate::Map::stat) reports how many bytes are used and free.
+    ///
+    /// For a [`Format::Marshal`] map it is the exact size of the section in bytes; the marshalled
+    /// Hash must fit, and the section does not grow. An opener on Windows sees the size rounded up
+    /// to a page, but the gem reads only the size that it asked for. So set the same size when you
+    /// open a named map: the map then writes no more. A file is used in its full length. Opening
+    /// fails with [`TooLarge`](crate::ErrorKind::TooLarge) if the section is shorter; only
+    /// [`open_or_create`](Self::open_or_create) lengthens a shorter file (on Windows to a multiple
+    /// of 64 KiB).
     pub fn size(mut self, bytes: u64) -> Self {
         (self.size, self.sized) = (bytes, true);
         self
     }
 
-    /// Bytes that a new map may grow to, with everything in it; for ever, whoever opens it. It is
-    /// made no smaller than [`size`](Self::size) takes. Unless set: 1 GiB for a map with a name, no
-    /// limit for one in a file. Until then a map that is full becomes longer, under all who use it.
+    /// Sets to how many bytes of memory or disk a new map may grow.
     ///
-    /// For a map that is there, or for a file without limit, it says how much address space is set
-    /// aside: beyond that this process gets [`Full`](crate::ErrorKind::Full), and opens it anew. 64
-    /// GiB unless set, or four times what it has, where that is more.
+    /// The limit is part of the map and holds for every opener. It is raised to what
+    /// [`size`](Self::size) needs. By default a named map may grow to 1 GiB, and a map in a file
+    /// has no limit. A full map grows while all its users continue; beyond the limit, operations
+    /// fail with [`Full`](crate::ErrorKind::Full).
+    ///
+    /// If an existing file has no limit, the option sets how many bytes of address space this
+    /// process reserves for the map. By default that is 64 GiB, or four times the size of the map
+    /// if that is more. Beyond it this process gets [`Full`](crate::ErrorKind::Full) and has to
+    /// open the map again. For any other existing map the option is ignored.
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);
         self
     }
 
-    /// How long operations wait for a lock, and opening for a map that is just being made; 5 s
-    /// unless set, and 1 s for a [`Format::Marshal`].
+    /// Sets how long an operation waits for a lock, and opening for a map that another process is
+    /// creating; 5 s by default, and 1 s for a [`Format::Marshal`] map.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         (self.timeout, self.timed) = (timeout, true);
         self
     }
 
-    /// Opens for reading alone: takes only the right to read, and writes nothing, ever.
+    /// Opens the map for reading only: the handle has no right to write, and writes nothing; not by
+    /// default.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
     }
 
-    /// Allows a file on a network drive, where processes on different machines do not see each
-    /// other's changes. Refused unless set.
+    /// Allows a file on a network drive; by default it is refused with
+    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    ///
+    /// Processes on different machines do not see each other's changes there.
     pub fn allow_network(mut self, allow: bool) -> Self {
         self.allow_network = allow;
         self
     }
 
-    /// The protection of a [`Format::Marshal`]'s section: [`Protection::ReadWrite`] unless set, or
-    /// `ReadOnly` with [`read_only`](Self::read_only). One that cannot be written to opens for
-    /// reading alone, unless [`access`](Self::access) is [`Access::CopyOnWrite`]. A store answers
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) to this and the five below.
+    /// Sets the protection of a [`Format::Marshal`] map's section; [`Protection::ReadWrite`] by
+    /// default, or `ReadOnly` with [`read_only`](Self::read_only).
+    ///
+    /// With a protection that does not allow writing, the map is opened for reading only, unless
+    /// [`access`](Self::access) is [`Access::CopyOnWrite`]. A [`Format::Store`] map fails with
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if this option or one of the five below is
+    /// set.
     pub fn protection(mut self, protection: Protection) -> Self {
         self.one_piece.protection = Some(protection);
         self
     }
 
-    /// The `SEC_` flags of a [`Format::Marshal`]'s section; see
+    /// Sets the `SEC_` flags of a [`Format::Marshal`] map's section; see
     /// [`SectionOptions::flags`](crate::SectionOptions::flags).
     pub fn flags(mut self, flags: SectionFlags) -> Self {
         self.one_piece.flags = flags;
         self
     }
 
-    /// Whether child processes inherit the handle of a [`Format::Marshal`]'s section; see
+    /// Sets whether child processes inherit the handle of a [`Format::Marshal`] map's section; see
     /// [`SectionOptions::inherit`](crate::SectionOptions::inherit).
     pub fn inherit(mut self, inherit: bool) -> Self {
         self.one_piece.inherit = inherit;
         self
     }
 
-    /// What this process does with a [`Format::Marshal`]'s memory. With [`Access::CopyOnWrite`]
-    /// what it sets is seen by nobody else, and lost when it closes the map.
+    /// Sets how this process accesses the memory of a [`Format::Marshal`] map.
+    ///
+    /// With [`Access::CopyOnWrite`], other processes do not see the values that this process sets,
+    /// and the values are lost when it closes the map.
     pub fn access(mut self, access: Access) -> Self {
         self.one_piece.access = Some(access);
         self
     }
 
-    /// Whether code in a [`Format::Marshal`]'s memory may be run by this process; the
+    /// Sets whether this process may run code in the memory of a [`Format::Marshal`] map; the
     /// [`protection`](Self::protection) must allow it.
     pub fn execute(mut self, execute: bool) -> Self {
         self.one_piece.execute = execute;
         self
     }
 
-    /// Where a [`Format::Marshal`]'s memory is mapped: a multiple of the system's granularity (64
-    /// KiB on Windows, a page elsewhere), there or nowhere; 0, the default, is anywhere.
+    /// Sets the address at which the memory of a [`Format::Marshal`] map is mapped; 0, the default,
+    /// is any address.
+    ///
+    /// The address is a multiple of the system's granularity (64 KiB on Windows, a page elsewhere).
+    /// Opening fails if the address is not free.
     pub fn base_address(mut self, address: usize) -> Self {
         self.one_piece.base_address = address;
         self

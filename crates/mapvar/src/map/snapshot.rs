@@ -1,4 +1,4 @@
-//! Several variables as they were at one instant.
+//! Snapshots: several variables as of one instant.
 
 use crate::{
     Map, Value, map::Body, map::store_map::Stored, map::versioned::Found, name::checked,
@@ -12,11 +12,14 @@ use mapvar_os::Result;
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, fmt};
 
-/// How often a snapshot is taken without a lock, before it takes one.
-const LOOKS: u32 = 8;
+/// The number of attempts without a lock, before a snapshot takes one.
+const ATTEMPTS: u32 = 8;
 
 impl Map {
-    /// Several variables as they were at one instant.
+    /// Returns the values of several variables as of one instant.
+    ///
+    /// It takes no lock, unless other writers change the variables during eight attempts. Then it
+    /// holds off writers for the time of one read, which works for up to 512 variables.
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-snap.{}", std::process::id())).create()?;
@@ -28,8 +31,9 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// Those of [`get`](Self::get), without `NotFound`; [`Contended`](crate::ErrorKind::Contended)
-    /// where others write all the time and the map was opened for reading.
+    /// Those of [`value`](Self::value), without `NotFound`. If other writers change the variables
+    /// without a pause: [`Contended`](crate::ErrorKind::Contended) for a map that was opened for
+    /// reading, or [`TooLarge`](crate::ErrorKind::TooLarge) for more than 512 variables.
     pub fn snapshot(&self, names: &[&str]) -> Result<Snapshot> {
         let values = match &self.0 {
             Body::Store(map) => map.snapshot(names)?,
@@ -44,25 +48,25 @@ impl Map {
 impl Stored {
     fn snapshot(&self, names: &[&str]) -> Result<Values> {
         let failed = |trouble: EngineError| trouble.during("take a snapshot of", self.object());
-        let look = || {
+        let read = || {
             let store = &self.inner.store;
-            // Mapped for reading: patience is all there is.
-            let patient = store.live_mut().is_err();
+            // A handle for reading cannot take a lock, and can only try again.
+            let read_only = store.live_mut().is_err();
             for round in 0.. {
-                if let Some(values) = self.look_at_all(names)? {
+                if let Some(values) = self.try_read_all(names)? {
                     return Ok(values);
                 }
-                if !store.mem().pause(round) || (!patient && round + 1 >= LOOKS) {
+                if !store.mem().pause(round) || (!read_only && round + 1 >= ATTEMPTS) {
                     break;
                 }
             }
-            if patient { Err(EngineError::Contended) } else { self.hold_and_look(names) }
+            if read_only { Err(EngineError::Contended) } else { self.read_all_marked(names) }
         };
-        self.run(look).map_err(failed)
+        self.run(read).map_err(failed)
     }
 
-    /// Reads every variable, and then looks whether any has changed since.
-    fn look_at_all(&self, names: &[&str]) -> Result<Option<Values>, EngineError> {
+    /// Reads every variable, and then checks that none has changed since; `None` if one has.
+    fn try_read_all(&self, names: &[&str]) -> Result<Option<Values>, EngineError> {
         let store = &self.inner.store;
         let seen = store.transactions_seen()?;
         if seen & 1 == 1 {
@@ -93,13 +97,14 @@ impl Stored {
         Ok(Some(Values::new(names, found)))
     }
 
-    /// Reads every variable while nobody can write to those that are in the index.
-    fn hold_and_look(&self, names: &[&str]) -> Result<Values, EngineError> {
+    /// Reads every variable while the records of the names are marked, so that no writer can change
+    /// them.
+    fn read_all_marked(&self, names: &[&str]) -> Result<Values, EngineError> {
         let store = &self.inner.store;
         for _ in 0..AGAIN {
             let mut handles = Vec::with_capacity(names.len());
             for name in names {
-                // Removed ones too: nobody is to make them variables again meanwhile.
+                // Removed variables too, or another writer could set them again during the read.
                 if let Some(handle) = store.find(store.query(checked(name)?))?
                     && !handles.contains(&handle)
                 {
@@ -115,12 +120,14 @@ impl Stored {
                         found.push(None);
                         continue;
                     };
-                    // What bears no mark may be written all the time, and to read that takes its
-                    // lock: a second one, which nobody may hold with T.
+                    // Writers can change a record without a mark. Reading it may need the record's
+                    // lock, and a thread that holds the commit lock (T) must not take a second
+                    // lock.
                     if !handle.atomic && !handles.contains(&handle) {
                         return Ok(None);
                     }
-                    // Nor is what bears the mark waited for: only who heeds no mark writes there.
+                    // Nor does this wait for a marked record: a writer that changes it ignores the
+                    // mark, and may do so forever.
                     found.push(match store.read_at_once(handle, |view| view.capture())? {
                         Some(Seen::Value(captured, number)) => {
                             Some(Found { handle, captured: captured?, number })
@@ -139,7 +146,7 @@ impl Stored {
     }
 }
 
-/// Values by name, `None` for those that were absent.
+/// The values by name; `None` for variables that were absent.
 struct Values(BTreeMap<String, Option<(OwnedValue, Version)>>);
 
 impl Values {
@@ -154,24 +161,38 @@ impl Values {
     }
 }
 
-/// Several variables as they were at one instant; from [`Map::snapshot`].
+/// The values of several variables as of one instant; from [`Map::snapshot`].
+///
+/// It is a copy: later changes of the map do not affect it.
+///
+/// ```
+/// # let name = format!("doc-snapshot.{}", std::process::id());
+/// # let map = mapvar::Map::options().name(&name).create()?;
+/// map.set("left", 10)?;
+/// map.set("right", 0)?;
+/// let seen = map.snapshot(&["left", "right"])?;
+/// map.set("left", 7)?;
+/// assert_eq!(seen.get::<i64>("left")? + seen.get::<i64>("right")?, 10);
+/// assert_ne!(seen.version("left"), map.version("left")?);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 pub struct Snapshot {
     map: Map,
     values: Values,
 }
 
 impl Snapshot {
-    /// The value that a variable had.
+    /// Returns the value that a variable had.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) where there was none, or the snapshot was not asked
-    /// for it; [`WrongKind`](crate::ErrorKind::WrongKind),
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there was no variable, or the name was not among
+    /// those given to [`Map::snapshot`]; [`WrongKind`](crate::ErrorKind::WrongKind),
     /// [`OutOfRange`](crate::ErrorKind::OutOfRange).
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         self.find(name)?.ok_or_else(|| self.map.absent("get from a snapshot variable", name))
     }
 
-    /// The value that a variable had, or `None` where there was none.
+    /// Returns the value that a variable had, or `None` if there was no variable.
     ///
     /// # Errors
     /// Those of [`get`](Self::get), without `NotFound`.
@@ -182,7 +203,7 @@ impl Snapshot {
             .map_err(|error| self.map.with_context("get from a snapshot variable", name, error))
     }
 
-    /// The value that a variable had, of whatever kind; `None` where there was none.
+    /// Returns the value that a variable of any kind had, or `None` if there was no variable.
     ///
     /// # Errors
     /// [`Corrupt`](crate::ErrorKind::Corrupt).
@@ -193,7 +214,7 @@ impl Snapshot {
             .map_err(|error| self.map.with_context("get from a snapshot variable", name, error))
     }
 
-    /// The version that a variable had.
+    /// Returns the version that a variable had; [`Version::ABSENT`] if there was no variable.
     pub fn version(&self, name: &str) -> Version {
         self.values.0.get(name).and_then(Option::as_ref).map_or(Version::ABSENT, |found| found.1)
     }

@@ -1,4 +1,4 @@
-//! A map whose variables lie in a region of our own layout.
+//! A map in mapvar's own layout.
 
 use crate::{
     Value,
@@ -34,41 +34,43 @@ use std::{
 /// See [`crate::Map`].
 #[derive(Clone)]
 pub(crate) struct Stored {
-    // Before what it looks after.
+    // Declared before `inner`, so that it is dropped while `inner` still exists and can be flushed.
     closing: Arc<Closing>,
     pub(crate) inner: Arc<Inner>,
 }
 
-/// The last handle of a map in a file flushes it when it goes.
+/// Closes the map when the last handle is dropped: removes the ephemeral variables, and flushes a
+/// file.
 struct Closing(Weak<Inner>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
         if let Some(inner) = self.0.upgrade() {
             inner.remove_ephemeral();
-            // Nobody is there to be told. Who wants to know closes the map, or flushes it.
+            // A drop cannot report errors; `close` and `flush` report them.
             let _ = inner.flush_if_dirty();
         }
     }
 }
 
 pub(crate) struct Inner {
-    // In the order in which they go: the view and the handle, the place among the users.
+    // Dropped in this order: the view and the section's handle, then the attachment.
     pub(crate) store: Store<Mapped>,
     pub(crate) attachment: Attachment,
     pub(crate) facts: Facts,
-    /// What opening it recovered.
+    /// The result of the recovery that opening the map ran.
     pub(crate) recovered: Option<Recovered>,
-    /// What messages call it.
+    /// The map's name in messages.
     pub(crate) object: String,
-    /// The process that opened it, as opposed to one forked from it.
+    /// The generation of the process that opened the map; a forked child has another.
     pub(crate) generation: u32,
-    /// Up to when nothing is known that would forbid its use.
+    /// The epoch of the process at which the map was last found usable. The epoch changes when the
+    /// process forks or a view is lost.
     pub(crate) epoch: Private,
-    /// Whether a variable was set that is to end with it.
+    /// Whether this handle has set an ephemeral variable.
     pub(crate) ephemeral: AtomicBool,
-    /// What wakes the streams of its changes, where there are any. The map only keeps it: its type is
-    /// of the layer above, which alone knows what it is.
+    /// The notifier that wakes the streams of changes, if there are any. Its type is erased because
+    /// it belongs to the layer above; the map only stores it.
     #[cfg(feature = "tokio")]
     pub(crate) notifier: std::sync::Mutex<Option<Weak<dyn std::any::Any + Send + Sync>>>,
 }
@@ -89,8 +91,8 @@ impl Inner {
 }
 
 impl Inner {
-    /// Removes what ends with this handle's process, as it goes: else those who watch it would
-    /// notice some milliseconds later.
+    /// Removes the ephemeral variables of this handle. Without it, watchers would notice their end
+    /// only when they poll the owner process, every 20 ms.
     pub(crate) fn remove_ephemeral(&self) {
         if !self.ephemeral.load(Relaxed)
             || !machine::is_generation(self.generation)
@@ -98,7 +100,7 @@ impl Inner {
         {
             return;
         }
-        // Nobody is there to be told: what cannot be removed here, others pass over.
+        // An error has no effect: readers treat the variable as absent once the owner is gone.
         let _ = self.store.remove_owned();
     }
 }
@@ -147,7 +149,7 @@ impl Stored {
         self.put_slowly(name, *raw)
     }
 
-    // By value: by reference it would be written to memory on the fast path too.
+    // By value: by reference, `raw` would be written to memory on the fast path too.
     #[cold]
     #[inline(never)]
     fn put_slowly(&self, name: &str, raw: Raw<'_>) -> Result<()> {
@@ -177,13 +179,13 @@ impl Stored {
         }
     }
 
-    /// A number or `bool`, if a first look finds it.
+    /// Reads a number or `bool` in one attempt; `None` if the full path has to read it.
     #[inline]
     fn try_get_fast<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let store = &self.inner.store;
         let handle = store.hit(&store.query(name.as_bytes()))?;
         let (desc, word) = store.try_read_fast(handle)?;
-        // Last: what was read may have been zeros in the place of something that is gone.
+        // Last: if the memory was lost during the read, it read zeros, which are no value.
         codec::of_plain(desc, word).filter(|_| self.is_usable())
     }
 
@@ -205,7 +207,8 @@ impl Stored {
     fn captured(&self, name: &str) -> Result<Option<(OwnedValue, u64)>> {
         let read = || {
             let store = &self.inner.store;
-            // Written where it stays: moving it through the results takes a tenth more instructions.
+            // The closure writes to its final place: moving the value through the results takes a
+            // tenth more instructions.
             let mut captured = None;
             let query = store.query(checked(name)?);
             match (store.read_named(query, |view| captured = Some(view.capture()))?, captured) {
@@ -266,18 +269,20 @@ impl Stored {
             .map_err(|trouble: EngineError| trouble.during("count variables of", self.object()))
     }
 
-    /// Whether the record is a variable of the library's own.
+    /// Whether the record's variable has a reserved name.
     fn is_reserved_at(&self, handle: Handle) -> bool {
         self.inner.store.begins_with(handle.at, RESERVED)
     }
 
-    /// The record of a variable that is there.
+    /// Finds the record of a variable; `None` if there is no variable of the name.
     pub(crate) fn resolve(&self, name: &str) -> Result<Option<Handle>, EngineError> {
         let store = &self.inner.store;
         let found = store.read_named(store.query(checked(name)?), |_| ())?;
         Ok(found.map(|(handle, (), _)| handle))
     }
 
+    /// Finds the record of a variable, and creates the variable with the value `raw` if there is
+    /// none.
     pub(crate) fn find_or_make(
         &self,
         name: &str,
@@ -290,8 +295,8 @@ impl Stored {
                 return Ok(handle);
             }
             let query = store.query(checked(name)?);
-            // What is there now and was absent before is a removed variable, or one that somebody
-            // has just made.
+            // A record that `insert` found, though the name was absent before, is a removed
+            // variable or one that another writer has just created.
             match store.insert(query, raw, atomic)? {
                 Inserted::New(handle) => return Ok(handle),
                 Inserted::Found(handle) => store.revive(handle, raw, atomic)?,
@@ -331,7 +336,7 @@ impl Stored {
         let Self { closing, inner } = self;
         let flushed = match Arc::into_inner(closing) {
             Some(mut last) => {
-                // Here, where somebody is told what comes of it.
+                // Flush here and not in the drop of `closing`, so that errors are reported.
                 last.0 = Weak::new();
                 inner.remove_ephemeral();
                 inner
@@ -358,13 +363,16 @@ impl Stored {
         self.inner.store.mem().timeout()
     }
 
-    /// What messages call the map: `map "alpha"`, or `map file "x"`.
+    /// The map's name in messages: `map "alpha"`, or `map file "x"`.
     pub(crate) fn object(&self) -> String {
         self.inner.object.clone()
     }
 
-    /// Runs an operation, and answers what came of it if it may be believed: it may not in a child
-    /// of the process that opened the map, nor where the memory is gone.
+    /// Runs an operation and returns its result.
+    ///
+    /// It fails in a child that was forked from the process that opened the map, and if the memory
+    /// is lost. Both are checked before the operation and after it: a lost page reads as zeros, so
+    /// the result of the operation would be wrong.
     pub(crate) fn run<R>(
         &self,
         operate: impl FnOnce() -> Result<R, EngineError>,
@@ -376,13 +384,14 @@ impl Stored {
     }
 
     pub(crate) fn usable(&self) -> Result<(), EngineError> {
-        if self.is_usable() { Ok(()) } else { self.look_whether_usable() }
+        if self.is_usable() { Ok(()) } else { self.check_usable() }
     }
 
     #[cold]
     #[inline(never)]
-    fn look_whether_usable(&self) -> Result<(), EngineError> {
-        // Before the questions: what happens meanwhile makes it another.
+    fn check_usable(&self) -> Result<(), EngineError> {
+        // Loaded before the checks: a fork or a loss during them changes the epoch, so the next
+        // call checks again.
         let epoch = machine::epoch();
         if !machine::is_generation(self.inner.generation) {
             return Err(forked());
@@ -394,13 +403,15 @@ impl Stored {
         Ok(())
     }
 
-    /// By one load and one comparison.
+    /// Whether the map is known to be usable, by one load and one comparison. If not,
+    /// [`usable`](Self::usable) checks.
     #[inline]
     pub(crate) fn is_usable(&self) -> bool {
         machine::is_epoch(self.inner.epoch.load(Relaxed) as u32)
     }
 
-    /// `done`, if what was written is where the others are: the end of a write.
+    /// Ends a write on the fast path: returns `done` if the map was usable until then, so that
+    /// other processes see the write.
     #[inline]
     pub(crate) fn acknowledged<R>(
         &self,
@@ -441,7 +452,7 @@ impl Stored {
     }
 }
 
-/// The value that a version stands for, as the engine expects it: `None` for no variable at all.
+/// Converts a version to the engine's form: `None` for [`Version::ABSENT`].
 pub(crate) fn which(version: Version) -> Option<Which> {
     (version != Version::ABSENT).then(|| version.into())
 }

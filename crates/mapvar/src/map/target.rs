@@ -1,4 +1,4 @@
-//! Where a handle to a variable found it last.
+//! The variable that a `Var` or `Atomic` refers to, and the record in which it was found last.
 
 use crate::{Map, map::store_map::Stored};
 use mapvar_engine::{
@@ -8,16 +8,17 @@ use mapvar_engine::{
 use mapvar_os::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
-/// What `Var` and `Atomic` share: the map, the name, and where the variable was found last.
+/// The common part of `Var` and `Atomic`: the map, the name, and the last known record.
 pub(crate) struct Target {
-    /// What users are handed.
+    /// The handle that `Var::map` and `Atomic::map` return.
     pub(crate) map: Map,
     pub(crate) stored: Stored,
     pub(crate) name: Arc<str>,
-    /// A packed handle's offset, size and flag; and its id. Two words that may be of two moments:
-    /// then they do not fit each other, and the name is resolved again.
-    place: [Private; 2],
-    /// The kind of an `Atomic`: what bears its name later must be one of it too.
+    /// The packed offset, size and flag of a handle, and its id. Threads store the two words one
+    /// after the other, so a reader may load words of two handles. The id then does not match the
+    /// record, and the name is resolved again.
+    location: [Private; 2],
+    /// The kind of an `Atomic`. A later variable of this name must be an `Atomic` of this kind.
     atomic: Option<Kind>,
 }
 
@@ -29,30 +30,30 @@ impl Target {
         handle: Handle,
         atomic: Option<Kind>,
     ) -> Self {
-        let place = [Private::new(handle.packed()), Private::new(handle.id)];
-        Self { map: map.clone(), stored: stored.clone(), name: name.into(), place, atomic }
+        let location = [Private::new(handle.packed()), Private::new(handle.id)];
+        Self { map: map.clone(), stored: stored.clone(), name: name.into(), location, atomic }
     }
 
     #[inline]
     pub(crate) fn handle(&self) -> Handle {
-        let [place, id] = &self.place;
-        Handle::from_packed(place.load(Relaxed), id.load(Relaxed))
+        let [packed, id] = &self.location;
+        Handle::from_packed(packed.load(Relaxed), id.load(Relaxed))
     }
 
-    /// Where the variable was found last, if this process may write to the map.
+    /// The record in which the variable was found last, if the map is known to be usable.
     #[inline]
     pub(crate) fn at_hand(&self) -> Option<Handle> {
         self.stored.is_usable().then(|| self.handle())
     }
 
-    /// `done`, if what was written is where the others are.
+    /// Returns `done` if the write went to the shared memory; see [`Stored::acknowledged`].
     #[inline]
     pub(crate) fn acknowledged<R>(&self, operation: &'static str, done: R) -> Result<R> {
         self.stored.acknowledged(operation, &self.name, done)
     }
 
-    /// Runs `operate` on the variable's record, and again on another where it has moved on; an
-    /// absent variable is `Removed`.
+    /// Runs `operate` on the variable's record, and again if the variable has another record by
+    /// now. It fails with `Removed` if there is no variable of the name.
     #[inline(never)]
     pub(crate) fn with<R>(
         &self,
@@ -84,16 +85,18 @@ impl Target {
                 return Err(self.removed(operation));
             };
             self.still_atomic(handle).map_err(failed)?;
-            let [place, id] = &self.place;
-            place.store(handle.packed(), Relaxed);
+            let [packed, id] = &self.location;
+            packed.store(handle.packed(), Relaxed);
             id.store(handle.id, Relaxed);
             last = self.stored.run(|| operate(handle));
         }
         Err(failed(EngineError::Contended))
     }
 
-    /// Looked at only when the name was resolved anew: a record is an `Atomic` of its kind for
-    /// ever.
+    /// Fails unless the record is an `Atomic` of the handle's kind.
+    ///
+    /// It is checked only when the name was resolved again, because a record never stops being an
+    /// `Atomic` of its kind.
     fn still_atomic(&self, handle: Handle) -> Result<(), EngineError> {
         let Some(kind) = self.atomic else { return Ok(()) };
         let fits = handle.atomic
@@ -117,13 +120,13 @@ impl Target {
 
 impl Clone for Target {
     fn clone(&self) -> Self {
-        let [place, id] = &self.place;
-        let place = [Private::new(place.load(Relaxed)), Private::new(id.load(Relaxed))];
+        let [packed, id] = &self.location;
+        let location = [Private::new(packed.load(Relaxed)), Private::new(id.load(Relaxed))];
         Self {
             map: self.map.clone(),
             stored: self.stored.clone(),
             name: self.name.clone(),
-            place,
+            location,
             atomic: self.atomic,
         }
     }

@@ -1,4 +1,5 @@
-//! Transactions: a buffered set of writes, done as one if what was read has not changed meanwhile.
+//! Transactions: buffered writes, published as one if the variables that were read have not
+//! changed.
 
 use crate::{Map, Value, map::store_map::Stored, name::checked, value::codec};
 use mapvar_engine::{
@@ -15,43 +16,67 @@ use mapvar_os::{Error, ErrorKind, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-/// How often a transaction is run before it answers `Conflict`.
+/// How often a transaction runs before it fails with `Conflict`.
 const RUNS: u32 = 16;
 
-/// What a transaction saw of a variable when it first looked.
+/// The state of a variable when the transaction first read it.
 #[derive(Clone, Copy)]
 enum ReadEntry {
     Present(Handle, u64),
     Absent,
 }
 
-/// Many variables, read and written as one; from [`Map::transaction`].
+/// Several variables, read and written as one; from [`Map::transaction`] and [`Map::begin`].
 ///
-/// What is set here is kept aside until the closure ends, and then published, variable by variable
-/// but as one: a transaction and a snapshot, a flush and what recovers after a power cut have all of
-/// it or nothing. Plain `get`s, one after the other, may see a variable of it before the next; and if
-/// the process dies in that moment, until somebody who may write finishes it (the next write to one
-/// of its variables does, the next transaction, the next flush).
+/// Writes are buffered until the transaction ends, and then published. Other transactions,
+/// snapshots, flushes and the recovery after a power cut see all of them or none. Plain `get`s may
+/// see the new value of one variable before that of another, because the values are published one
+/// after the other.
+///
+/// If the process dies during publication, the plain `get`s of other processes see that state until
+/// one of them completes it. The next write to one of the variables completes it, and so do the
+/// next transaction, snapshot with write access, and flush.
+///
+/// ```
+/// # let name = format!("doc-tx-type.{}", std::process::id());
+/// # let map = mapvar::Map::options().name(&name).create()?;
+/// use mapvar::{Result, Transaction};
+///
+/// fn add(tx: &mut Transaction<'_>, name: &str, amount: i64) -> Result<()> {
+///     let old: i64 = tx.find(name)?.unwrap_or(0);
+///     tx.set(name, old + amount)
+/// }
+///
+/// map.transaction(|tx| {
+///     add(tx, "left", -3)?;
+///     add(tx, "right", 3)
+/// })?;
+/// assert_eq!(map.get::<i64>("left")?, -3);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 pub struct Transaction<'m> {
     handle: Cow<'m, Map>,
     map: Cow<'m, Stored>,
-    looks: BTreeMap<String, ReadEntry>,
-    /// `None` = to be removed.
+    reads: BTreeMap<String, ReadEntry>,
+    /// `None` = the variable is to be removed.
     writes: BTreeMap<String, Option<OwnedValue>>,
-    /// The map's count of transactions when this one began.
+    /// The map's transaction counter when this one began, or last found its reads consistent.
     seen: u64,
     conflict: bool,
-    /// How often it was begun.
+    /// How often it has run, this time included.
     runs: u32,
 }
 
 impl Map {
-    /// Runs `body`, which reads and writes variables by the [`Transaction`] that it is handed, and
-    /// then does all that it wrote as one, if what it read has not changed meanwhile; else it is run
-    /// again. No lock is held while it runs. An error that it answers ends it, with nothing written.
+    /// Runs `body` and publishes everything that it wrote as one, if what it read has not changed.
     ///
-    /// Variables that it only reads take part: two transactions that look at each other's variables
-    /// come one after the other. Up to 512 variables; no [`Atomic`](crate::Atomic).
+    /// `body` reads and writes variables through the [`Transaction`] that it gets. If another
+    /// writer changes a variable that it has read, `body` runs again, up to 16 times. No lock is
+    /// held while it runs. If `body` returns an error, nothing is written.
+    ///
+    /// The variables that `body` only reads take part too: two transactions that read each other's
+    /// variables take effect one after the other. A transaction may read and write up to 512
+    /// variables, but no [`Atomic`](crate::Atomic).
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-tx.{}", std::process::id())).create()?;
@@ -70,9 +95,12 @@ impl Map {
     ///
     /// # Errors
     /// Those of `body`; [`Conflict`](ErrorKind::Conflict) after 16 runs;
-    /// [`TooLarge`](ErrorKind::TooLarge) for more variables;
+    /// [`TooLarge`](ErrorKind::TooLarge) for more than 512 variables;
+    /// [`WrongKind`](ErrorKind::WrongKind) for an [`Atomic`](crate::Atomic);
     /// [`TimedOut`](ErrorKind::TimedOut), [`Full`](ErrorKind::Full),
-    /// [`NoSpace`](ErrorKind::NoSpace), [`ReadOnly`](ErrorKind::ReadOnly).
+    /// [`NoSpace`](ErrorKind::NoSpace), [`ReadOnly`](ErrorKind::ReadOnly);
+    /// [`Unsupported`](ErrorKind::Unsupported) for a [`Format::Marshal`](crate::Format::Marshal)
+    /// map.
     pub fn transaction<R>(
         &self,
         mut body: impl FnMut(&mut Transaction<'_>) -> Result<R>,
@@ -87,8 +115,10 @@ impl Map {
         }
     }
 
-    /// A transaction that is a value and no closure: for who cannot hand on a closure, such as
-    /// another language. [`Transaction::commit`] does it; dropped before, it has done nothing.
+    /// Begins a transaction that is a value and not a closure, such as for bindings to other
+    /// languages.
+    ///
+    /// [`Transaction::commit`] publishes its writes. If it is dropped before, nothing is written.
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-begin.{}", std::process::id())).create()?;
@@ -111,7 +141,8 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// [`Closed`](ErrorKind::Closed) in a forked child.
+    /// [`Closed`](ErrorKind::Closed) in a forked child; [`Unsupported`](ErrorKind::Unsupported) for
+    /// a [`Format::Marshal`](crate::Format::Marshal) map.
     pub fn begin(&self) -> Result<Transaction<'static>> {
         Transaction::new(Cow::Owned(self.clone()))
     }
@@ -120,7 +151,7 @@ impl Map {
 const NO_TRANSACTIONS: &str = "the gem's layout has no transactions; `update` changes one variable, \
                                or make the map with Format::Store";
 
-/// What messages call it.
+/// The operation in messages.
 const RUN: &str = "run a transaction in";
 
 impl<'m> Transaction<'m> {
@@ -132,18 +163,19 @@ impl<'m> Transaction<'m> {
         let seen = map
             .run(|| map.inner.store.transactions_seen())
             .map_err(|trouble| trouble.during(RUN, map.object()))?;
-        let (looks, writes) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { handle, map, looks, writes, seen, conflict: false, runs: 1 })
+        let (reads, writes) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { handle, map, reads, writes, seen, conflict: false, runs: 1 })
     }
 
-    /// Forgets what it has read and written, waits a little, the longer the more often, and begins
-    /// anew: after [`Conflict`](ErrorKind::Conflict).
+    /// Forgets everything that it has read and written, and begins again.
+    ///
+    /// Call it after [`Conflict`](ErrorKind::Conflict). It first waits a short time, which grows
+    /// with the number of runs, so that other writers can finish.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) after 16 runs; [`Closed`](ErrorKind::Closed).
     pub fn restart(&mut self) -> Result<()> {
         let failed = |trouble: EngineError| trouble.during(RUN, self.map.object());
-        // The later, the longer.
         for _ in 1..self.runs {
             let _ = self.map.inner.store.mem().pause(self.runs - 1);
         }
@@ -159,17 +191,18 @@ impl<'m> Transaction<'m> {
     }
 
     fn forget(&mut self) {
-        self.looks.clear();
+        self.reads.clear();
         self.writes.clear();
         self.conflict = false;
     }
 
-    /// Does all that it wrote as one, if what it read has not changed meanwhile; it is then an empty
-    /// transaction, for the next.
+    /// Publishes everything that it wrote as one, if what it read has not changed.
+    ///
+    /// The transaction is then empty and can be used again.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict), with nothing written: [`restart`](Self::restart) it and
-    /// do it all again; and those of [`Map::transaction`].
+    /// [`Conflict`](ErrorKind::Conflict), with nothing written: call [`restart`](Self::restart),
+    /// and read and write everything again. The other errors are those of [`Map::transaction`].
     pub fn commit(&mut self) -> Result<()> {
         if self.publish()? {
             self.forget();
@@ -181,17 +214,17 @@ impl<'m> Transaction<'m> {
             .detail("others changed what it read; restart it and do it all again"))
     }
 
-    /// The map.
+    /// Returns the map.
     pub fn map(&self) -> &Map {
         &self.handle
     }
 
-    /// The value of a variable, as this transaction has set it or as it was when the transaction
-    /// first looked.
+    /// Returns the value of a variable, as this transaction has set it, or as stored in the map.
     ///
     /// # Errors
-    /// Those of [`Map::get`]; [`Conflict`](ErrorKind::Conflict) where another transaction was
-    /// quicker: hand it on, and this one is run again.
+    /// Those of [`Map::get`]; [`Conflict`](ErrorKind::Conflict) if another writer has changed what
+    /// this transaction has read. Return that error from the closure, and the transaction runs
+    /// again.
     pub fn get<T: DeserializeOwned>(&mut self, name: &str) -> Result<T> {
         match self.find(name)? {
             Some(value) => Ok(value),
@@ -199,7 +232,7 @@ impl<'m> Transaction<'m> {
         }
     }
 
-    /// The value of a variable, or `None` where there is none.
+    /// Returns the value of a variable, or `None` if there is no variable.
     ///
     /// # Errors
     /// Those of [`get`](Self::get), without `NotFound`.
@@ -208,7 +241,7 @@ impl<'m> Transaction<'m> {
         found.map_err(|error| self.map.with_context("get variable", name, error))
     }
 
-    /// The value of a variable, of whatever kind it is; `None` where there is none.
+    /// Returns the value of a variable of any kind, or `None` if there is no variable.
     ///
     /// # Errors
     /// Those of [`find`](Self::find).
@@ -217,7 +250,7 @@ impl<'m> Transaction<'m> {
         found.map_err(|error| self.map.with_context("get variable", name, error))
     }
 
-    /// Whether there is a variable of this name.
+    /// Returns whether there is a variable of this name.
     ///
     /// # Errors
     /// Those of [`find`](Self::find).
@@ -231,20 +264,21 @@ impl<'m> Transaction<'m> {
         }
         let failed = |trouble| self.map.failed("get variable", name, trouble);
         let found = self.map.look(name).map_err(failed)?;
-        let look = found
+        let read = found
             .as_ref()
             .map_or(ReadEntry::Absent, |found| ReadEntry::Present(found.handle, found.number));
-        let before = *self.looks.entry(name.into()).or_insert(look);
-        let same = match (before, look) {
+        let before = *self.reads.entry(name.into()).or_insert(read);
+        let same = match (before, read) {
             (ReadEntry::Absent, ReadEntry::Absent) => true,
             (ReadEntry::Present(was, version), ReadEntry::Present(is, now)) => {
                 was == is && version == now
             }
             _ => false,
         };
-        // What was read before may not go with this any more: then there is no sense in going on.
+        // If a transaction was published meanwhile, the earlier reads may be inconsistent with this
+        // one. The body must not continue with values that never existed together.
         let others = self.map.inner.store.transactions_seen().map_err(failed)?;
-        if !same || (others != self.seen && self.looks.len() > 1) {
+        if !same || (others != self.seen && self.reads.len() > 1) {
             self.conflict = true;
             return Err(Error::new(ErrorKind::Conflict, "get variable", self.map.variable(name))
                 .detail("another transaction changed what this one has read; it is run again"));
@@ -253,7 +287,7 @@ impl<'m> Transaction<'m> {
         Ok(found.map(|found| found.captured))
     }
 
-    /// Sets a variable when the transaction ends.
+    /// Sets a variable when the transaction is published, and creates it if there is none.
     ///
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName), and those of encoding the value.
@@ -261,8 +295,8 @@ impl<'m> Transaction<'m> {
         self.keep(name, codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw)))
     }
 
-    /// Sets a variable to a [`Value`] when the transaction ends, keeping the kind and number of its
-    /// `Pod` and `Opaque`.
+    /// Sets a variable to a [`Value`] when the transaction is published, keeping the kind and
+    /// number of a `Pod` and an `Opaque`.
     ///
     /// # Errors
     /// Those of [`set`](Self::set).
@@ -278,7 +312,7 @@ impl<'m> Transaction<'m> {
         Ok(())
     }
 
-    /// Removes a variable when the transaction ends.
+    /// Removes a variable when the transaction is published.
     ///
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName).
@@ -288,7 +322,7 @@ impl<'m> Transaction<'m> {
         Ok(())
     }
 
-    /// Does it; false where something that was read has changed.
+    /// Publishes the writes; returns false if a variable that was read has changed.
     fn publish(&self) -> Result<bool> {
         self.try_publish().map_err(|trouble| trouble.during(RUN, self.map.object()))
     }
@@ -297,11 +331,11 @@ impl<'m> Transaction<'m> {
         if self.conflict {
             return Ok(false);
         }
-        if self.looks.is_empty() && self.writes.is_empty() {
+        if self.reads.is_empty() && self.writes.is_empty() {
             return Ok(true);
         }
-        if self.writes.is_empty() && self.looks.len() == 1 {
-            // One value that was read is of one instant anyway.
+        if self.writes.is_empty() && self.reads.len() == 1 {
+            // A single read is of one instant in any case.
             return Ok(true);
         }
         for _ in 0..AGAIN {
@@ -319,15 +353,15 @@ impl<'m> Transaction<'m> {
 
     fn try_commit(&self) -> Result<CommitOutcome, EngineError> {
         let store = &self.map.inner.store;
-        let names = self.looks.keys().chain(self.writes.keys());
+        let names = self.reads.keys().chain(self.writes.keys());
         let names: std::collections::BTreeSet<&str> = names.map(String::as_str).collect();
         let mut changes = Vec::with_capacity(names.len());
         let mut made = Vec::new();
         let outcome = (|| {
             for name in names {
-                let look = self.looks.get(name);
+                let read = self.reads.get(name);
                 let write = self.writes.get(name);
-                let handle = match look {
+                let handle = match read {
                     Some(ReadEntry::Present(handle, _)) => Some(*handle),
                     None if matches!(write, Some(None)) => {
                         let found = store.find(store.query(name.as_bytes()))?;
@@ -340,22 +374,23 @@ impl<'m> Transaction<'m> {
                 };
                 let handle = match handle {
                     Some(handle) => handle,
-                    // Nothing to remove, and nobody looked.
-                    None if look.is_none() && matches!(write, Some(None)) => continue,
-                    // A removed variable, for the present: something that can be marked.
+                    // There is nothing to remove, and the transaction has not read the variable.
+                    None if read.is_none() && matches!(write, Some(None)) => continue,
+                    // Insert a removed variable, so that there is a record to mark and compare.
                     None => {
                         let query = store.query(name.as_bytes());
                         let (Inserted::New(handle) | Inserted::Found(handle)) =
                             store.insert(query, &Raw::TOMBSTONE, false)?;
                         if handle.atomic {
-                            // An Atomic, which the next look refuses; or a removed one, still.
+                            // Another process has created an Atomic of this name. The next attempt
+                            // refuses it, or reclaims its name if it is removed.
                             return Ok(CommitOutcome::Stale);
                         }
                         made.push(handle);
                         handle
                     }
                 };
-                let expect = match look {
+                let expect = match read {
                     Some(ReadEntry::Present(_, version)) => Expect::Version(*version),
                     Some(ReadEntry::Absent) => Expect::Absent,
                     None => Expect::Any,
@@ -389,7 +424,8 @@ impl<'m> Transaction<'m> {
                 }
             }
         }
-        // What was made to be marked, and what was removed: collected, if it is removed now.
+        // Records that were inserted to be marked, and variables that were removed; `collect` keeps
+        // a record that holds a value by now.
         for handle in made {
             let _ = store.collect(handle);
         }
@@ -401,7 +437,7 @@ impl fmt::Debug for Transaction<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transaction")
             .field("map", &*self.handle)
-            .field("reads", &self.looks.len())
+            .field("reads", &self.reads.len())
             .field("writes", &self.writes.len())
             .finish_non_exhaustive()
     }

@@ -12,10 +12,13 @@ use mapvar_os::{Error, ErrorKind, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt, marker::PhantomData};
 
-/// A handle to one variable, of type `T`. Owns a clone of the map: `'static`, `Send` and `Sync`.
+/// A handle to one variable, whose values are of type `T`; from [`Map::var`] and [`Map::var_or`].
 ///
-/// A handle to a removed variable answers [`Removed`](ErrorKind::Removed) until there is a variable
-/// of that name again, and then follows that one.
+/// It finds the variable once, and not with each operation. It owns a clone of the map, and is
+/// `'static`, `Send` and `Sync`.
+///
+/// If the variable is removed, operations fail with [`Removed`](ErrorKind::Removed) until there is
+/// a variable of that name again. The handle then refers to that one.
 ///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-var.{}", std::process::id())).create()?;
@@ -27,7 +30,7 @@ use std::{fmt, marker::PhantomData};
 /// ```
 pub struct Var<T> {
     target: Target,
-    // `fn() -> T`: a handle owns no `T`, so it is `Send` and `Sync` whatever `T` is.
+    // `fn() -> T`: a handle owns no `T`, so it is `Send` and `Sync` for every `T`.
     of: PhantomData<fn() -> T>,
 }
 
@@ -36,20 +39,20 @@ impl<T> Var<T> {
         Self { target: Target::new(map, stored, name, handle, None), of: PhantomData }
     }
 
-    /// The variable's name.
+    /// Returns the variable's name.
     pub fn name(&self) -> &str {
         &self.target.name
     }
 
-    /// The map that it is of.
+    /// Returns the variable's map.
     pub fn map(&self) -> &Map {
         &self.target.map
     }
 
-    /// Its present kind.
+    /// Returns the kind of the present value.
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`].
+    /// [`ErrorKind::Removed`]; [`ErrorKind::WrongKind`] for a kind that this version does not know.
     pub fn kind(&self) -> Result<Kind> {
         let number = self.target.with("get variable", |handle| {
             self.target.stored.inner.store.read(handle, |view| view.kind())
@@ -60,8 +63,10 @@ impl<T> Var<T> {
         })
     }
 
-    /// Its present version, another with each `set`, in whatever process, and another again when the
-    /// variable is removed and made anew.
+    /// Returns the version of the present value, for [`compare_and_set`](Self::compare_and_set).
+    ///
+    /// Each `set` in any process gives the variable another version, and so does removing and
+    /// creating it again.
     ///
     /// # Errors
     /// [`ErrorKind::Removed`].
@@ -75,8 +80,20 @@ impl<T> Var<T> {
         })
     }
 
-    /// Copies the bytes of its value (text, bytes, plain types) into `into`, as many as fit, and
-    /// answers how many it has. Nothing is set aside on the way.
+    /// Copies the bytes of the value into `into`, as many as fit; returns how many bytes it has.
+    ///
+    /// For text, bytes and plain types. It allocates no memory.
+    ///
+    /// ```
+    /// # let name = format!("doc-get-into.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// let frame = map.var_or("frame", Vec::<u8>::new())?;
+    /// frame.set_from(&[1, 2, 3])?;
+    /// let mut buffer = [0; 8];
+    /// let len = frame.get_into(&mut buffer)?;
+    /// assert_eq!(buffer[..len], [1, 2, 3]);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Removed`].
@@ -102,7 +119,7 @@ impl<T> Var<T> {
         })
     }
 
-    /// Sets it to these bytes.
+    /// Sets the variable to these bytes.
     ///
     /// # Errors
     /// Those of [`Var::set`].
@@ -121,7 +138,7 @@ impl<T> Var<T> {
         self.put_slowly(*raw)
     }
 
-    // By value: by reference it would be written to memory on the fast path too.
+    // By value: by reference, `raw` would be written to memory on the fast path too.
     #[cold]
     #[inline(never)]
     fn put_slowly(&self, raw: Raw<'_>) -> Result<()> {
@@ -137,7 +154,7 @@ impl<T> Var<T> {
 }
 
 impl<T> Var<T> {
-    /// Its value, as another type than the handle's: for who learns it while the program runs.
+    /// Returns the value as a type other than the handle's, such as one known only at run time.
     ///
     /// # Errors
     /// Those of [`get`](Self::get).
@@ -160,7 +177,7 @@ impl<T> Var<T> {
         codec::decode(captured).map_err(|error| self.target.with_context("get variable", error))
     }
 
-    /// Its value, of whatever kind it is.
+    /// Returns the value, of any kind.
     ///
     /// # Errors
     /// [`ErrorKind::Removed`], [`ErrorKind::Corrupt`].
@@ -168,7 +185,7 @@ impl<T> Var<T> {
         self.value_versioned().map(|(value, _)| value)
     }
 
-    /// Its value, of whatever kind it is, and the version of that, for
+    /// Returns the value, of any kind, and its version, for
     /// [`compare_and_set_value`](Self::compare_and_set_value).
     ///
     /// # Errors
@@ -193,7 +210,7 @@ impl<T> Var<T> {
         })
     }
 
-    /// Sets it, to a value of another type than the handle's.
+    /// Sets the variable to a value of a type other than the handle's.
     ///
     /// # Errors
     /// Those of [`set`](Self::set).
@@ -206,7 +223,7 @@ impl<T> Var<T> {
             .map_err(|error| self.target.with_context("set variable", error))?
     }
 
-    /// Sets it to a [`Value`], keeping the kind and number of its `Pod` and `Opaque`.
+    /// Sets the variable to a [`Value`], keeping the kind and number of a `Pod` and an `Opaque`.
     ///
     /// # Errors
     /// Those of [`set`](Self::set).
@@ -216,6 +233,8 @@ impl<T> Var<T> {
             .map_err(|error| self.target.with_context("set variable", error))?
     }
 
+    /// Sets the variable to a [`Value`] if it still has the version `expected`.
+    ///
     /// As [`compare_and_set`](Self::compare_and_set), keeping the kind and number of a `Pod` and an
     /// `Opaque`.
     ///
@@ -238,7 +257,7 @@ impl<T> Var<T> {
     ) -> Result<std::result::Result<Version, Version>> {
         let store = &self.target.stored.inner.store;
         self.target.with("set variable", |handle| {
-            // A version of another variable of this name is none of this one's.
+            // A version of an earlier variable of this name matches no version of this one.
             let (id, number) = expected.into();
             let number = if id == handle.id { number } else { u64::MAX };
             let which = |number| Version::from((handle.id, number));
@@ -253,7 +272,7 @@ impl<T> Var<T> {
 }
 
 impl<T: DeserializeOwned> Var<T> {
-    /// Its value.
+    /// Returns the value.
     ///
     /// # Errors
     /// [`ErrorKind::Removed`], [`ErrorKind::WrongKind`], [`ErrorKind::OutOfRange`],
@@ -265,12 +284,22 @@ impl<T: DeserializeOwned> Var<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> Var<T> {
-    /// Replaces its value by what `change` makes of it, and answers that. If somebody else writes it
-    /// meanwhile, `change` is called again: no lock is held while it runs.
+    /// Replaces the value by the result of `change`, and returns that result.
+    ///
+    /// No lock is held while `change` runs. If another writer sets the variable meanwhile, `change`
+    /// is called again with the new value, up to 1,000 times.
+    ///
+    /// ```
+    /// # let name = format!("doc-var-update.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// let runs = map.var_or("runs", 0_i64)?;
+    /// assert_eq!(runs.update(|runs| runs + 1)?, 1);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// Those of [`get`](Self::get) and [`set`](Self::set); [`ErrorKind::Conflict`] where others wrote
-    /// it each time.
+    /// Those of [`get`](Self::get) and [`set`](Self::set); [`ErrorKind::Conflict`] if other writers
+    /// set the variable during each call.
     pub fn update(&self, mut change: impl FnMut(T) -> T) -> Result<T> {
         const UPDATES: u32 = 1000;
         let store = &self.target.stored.inner.store;
@@ -290,8 +319,19 @@ impl<T: Serialize + DeserializeOwned> Var<T> {
 }
 
 impl<T: Serialize> Var<T> {
-    /// Sets it if it still has the version `expected`; answers the new one, or `Err` with the one
-    /// that stands there instead.
+    /// Sets the variable if it still has the version `expected`.
+    ///
+    /// Returns the new version, or `Err` with the present version, and then nothing was set.
+    ///
+    /// ```
+    /// # let name = format!("doc-var-cas.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// let speed = map.var_or("speed", 0.0)?;
+    /// let version = speed.version()?;
+    /// let new = speed.compare_and_set(version, 3.5)?.expect("no other writer");
+    /// assert_eq!(speed.compare_and_set(version, 4.0)?, Err(new));
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`set`](Self::set).
@@ -304,11 +344,10 @@ impl<T: Serialize> Var<T> {
             .map_err(|error| self.target.with_context("set variable", error))?
     }
 
-    /// Sets it.
+    /// Sets the variable.
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`], [`ErrorKind::TooLarge`], [`ErrorKind::TimedOut`],
-    /// [`ErrorKind::ReadOnly`].
+    /// [`ErrorKind::Removed`], and those of [`Map::set`].
     #[inline]
     pub fn set(&self, value: T) -> Result<()> {
         self.set_as(value)
@@ -331,11 +370,23 @@ const NO_HANDLES: &str = "the gem's layout has no places of their own for variab
                           `set` of the map, or make it with Format::Store";
 
 impl Map {
-    /// A handle to a variable, for those who use it often.
+    /// Returns a handle to a variable, for repeated use.
+    ///
+    /// The type is not checked here, but by each [`Var::get`].
+    ///
+    /// ```
+    /// # let name = format!("doc-map-var.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// map.set("speed", 3.5)?;
+    /// let speed = map.var::<f64>("speed")?;
+    /// assert_eq!(speed.get()?, 3.5);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound): [`var_or`](Self::var_or) makes it. The type is checked
-    /// with each `get`.
+    /// [`NotFound`](ErrorKind::NotFound): [`var_or`](Self::var_or) creates the variable.
+    /// [`Unsupported`](ErrorKind::Unsupported) for a [`Format::Marshal`](crate::Format::Marshal)
+    /// map.
     pub fn var<T>(&self, name: &str) -> Result<Var<T>> {
         let map = self.stored("open variable", NO_HANDLES)?;
         match map.resolve(name).map_err(|trouble| map.failed("open variable", name, trouble))? {
@@ -344,10 +395,12 @@ impl Map {
         }
     }
 
-    /// A handle to a variable, which is made with `init` where there is none.
+    /// Returns a handle to a variable, and creates the variable with the value `init` if there is
+    /// none.
     ///
     /// # Errors
-    /// Those of [`set`](Self::set).
+    /// Those of [`set`](Self::set); [`Unsupported`](ErrorKind::Unsupported) for a
+    /// [`Format::Marshal`](crate::Format::Marshal) map.
     pub fn var_or<T: Serialize>(&self, name: &str, init: T) -> Result<Var<T>> {
         let map = self.stored("make variable", NO_HANDLES)?;
         let make = &mut |raw: &Raw<'_>| map.find_or_make(name, raw, false);

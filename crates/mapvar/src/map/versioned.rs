@@ -1,4 +1,4 @@
-//! Variables by their versions: compare-and-set and update.
+//! Operations that use the versions of variables: compare-and-set and update.
 
 use crate::{
     Map, Value,
@@ -17,7 +17,7 @@ use mapvar_engine::{
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A value that was read, and where.
+/// A value that was read, with its record and the number of its version.
 pub(crate) struct Found {
     pub(crate) handle: Handle,
     pub(crate) captured: OwnedValue,
@@ -25,6 +25,7 @@ pub(crate) struct Found {
 }
 
 impl Stored {
+    /// Reads the value of a variable with its record; `None` if there is no variable of the name.
     pub(crate) fn look(&self, name: &str) -> Result<Option<Found>, EngineError> {
         let store = &self.inner.store;
         let found = store.read_named(store.query(checked(name)?), |view| view.capture())?;
@@ -81,11 +82,11 @@ impl Stored {
 }
 
 impl Map {
-    /// The present version of a variable; [`Version::ABSENT`] where there is none.
+    /// Returns the present version of a variable; [`Version::ABSENT`] if there is no variable.
     ///
     /// # Errors
     /// Those of [`contains`](Self::contains); [`WrongKind`](ErrorKind::WrongKind) for an
-    /// [`Atomic`](crate::Atomic), which has none.
+    /// [`Atomic`](crate::Atomic), which has no versions.
     pub fn version(&self, name: &str) -> Result<Version> {
         let map = match &self.0 {
             Body::Store(map) => map,
@@ -99,7 +100,20 @@ impl Map {
         map.run(version).map_err(|trouble| map.failed("get the version of variable", name, trouble))
     }
 
-    /// The value of a variable and its version, for [`compare_and_set`](Self::compare_and_set).
+    /// Returns the value of a variable and its version, for
+    /// [`compare_and_set`](Self::compare_and_set).
+    ///
+    /// ```
+    /// # let name = format!("doc-get-versioned.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// map.set("state", "idle")?;
+    /// let (state, version) = map.get_versioned::<String>("state")?;
+    /// if state == "idle" {
+    ///     // Succeeds only if no other writer has set "state" since.
+    ///     assert!(map.compare_and_set("state", version, "busy")?.is_ok());
+    /// }
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`get`](Self::get); [`WrongKind`](ErrorKind::WrongKind) for an
@@ -115,9 +129,10 @@ impl Map {
         }
     }
 
-    /// The value of a variable, of whatever kind it is, and its version, for
-    /// [`compare_and_set_value`](Self::compare_and_set_value); `None` and [`Version::ABSENT`] where
-    /// there is none.
+    /// Returns the value of a variable of any kind, and its version.
+    ///
+    /// For [`compare_and_set_value`](Self::compare_and_set_value). It returns `None` and
+    /// [`Version::ABSENT`] if there is no variable.
     ///
     /// # Errors
     /// Those of [`get_versioned`](Self::get_versioned), without `NotFound`.
@@ -128,17 +143,19 @@ impl Map {
         }
     }
 
-    /// Sets a variable if it still has the version `expected`, or, for [`Version::ABSENT`], if there
-    /// is none; answers the new version, or `Err` with the one that stands there instead.
+    /// Sets a variable if it still has the version `expected`.
     ///
-    /// The layout of a gem's map counts nothing: there a version is a hash of the value, and a value
-    /// that went and came back has the same one.
+    /// With [`Version::ABSENT`] it sets the variable only if there is none. Returns the new
+    /// version, or `Err` with the present version, and then nothing was set.
+    ///
+    /// A [`Format::Marshal`](crate::Format::Marshal) map does not count versions. There a version
+    /// is a hash of the value: a value that was replaced and then set again has its old version.
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-cas.{}", std::process::id())).create()?;
     /// use mapvar::Version;
     ///
-    /// let first = map.compare_and_set("owner", Version::ABSENT, "me")?.expect("nobody had it");
+    /// let first = map.compare_and_set("owner", Version::ABSENT, "me")?.expect("no owner yet");
     /// assert_eq!(map.compare_and_set("owner", Version::ABSENT, "you")?, Err(first));
     /// # Ok::<(), mapvar::Error>(())
     /// ```
@@ -165,6 +182,8 @@ impl Map {
         }
     }
 
+    /// Sets a variable to a [`Value`] if it still has the version `expected`.
+    ///
     /// As [`compare_and_set`](Self::compare_and_set), keeping the kind and number of a `Pod` and an
     /// `Opaque`.
     ///
@@ -186,9 +205,12 @@ impl Map {
         }
     }
 
-    /// Replaces the value of a variable by what `change` makes of it (of `None`, where there is
-    /// none), and answers that. If somebody else writes the variable meanwhile, `change` is called
-    /// again: no lock is held while it runs.
+    /// Replaces the value of a variable by the result of `change`, and returns that result.
+    ///
+    /// `change` gets `None` if there is no variable, which is then created. No lock is held while
+    /// `change` runs. If another writer sets the variable meanwhile, `change` is called again with
+    /// the new value, up to 1,000 times; in a [`Format::Marshal`](crate::Format::Marshal) map,
+    /// until the timeout.
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-up.{}", std::process::id())).create()?;
@@ -198,8 +220,10 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// Those of [`get`](Self::get) and [`set`](Self::set); [`Conflict`](ErrorKind::Conflict) where
-    /// others wrote the variable each time.
+    /// Those of [`get`](Self::get) and [`set`](Self::set), without `NotFound`;
+    /// [`Conflict`](ErrorKind::Conflict) if other writers set the variable during each call, or
+    /// [`Contended`](ErrorKind::Contended) in a [`Format::Marshal`](crate::Format::Marshal) map;
+    /// [`WrongKind`](ErrorKind::WrongKind) for an [`Atomic`](crate::Atomic).
     pub fn update<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -224,5 +248,5 @@ impl Map {
 
 const NO_VERSIONS: &str = "it is an Atomic, which has no versions; use its `compare_exchange`";
 
-/// How often an update is tried.
+/// The number of attempts of an update.
 const UPDATES: u32 = 1000;

@@ -1,6 +1,7 @@
-//! Whether a map is whole: every part of it compared with every other that speaks of it. Reads and
-//! writes nothing; what looks wrong in a map that others change meanwhile counts only if it looks
-//! the same again and again.
+//! Checks whether a map is whole, by comparing every part of it with the parts that describe it.
+//!
+//! It writes nothing. In a map that other processes change meanwhile, an inconsistency counts only
+//! if repeated reads find it unchanged.
 
 use crate::{
     Map, MapOptions,
@@ -19,11 +20,13 @@ use mapvar_engine::{
 use mapvar_os::{Error, Result};
 
 impl Map {
-    /// Looks at every part of the map, and compares it with all others that speak of it: chunks,
-    /// records, names, the index, values and their extents. Writes nothing and takes no lock;
-    /// others may go on using the map: what looks wrong is looked at again before it is told.
+    /// Checks every part of the map for consistency with the other parts.
     ///
-    /// A map that cannot be opened is looked at by [`MapOptions::check`].
+    /// It writes nothing and takes no lock, and other processes may use the map meanwhile: before
+    /// it reports an inconsistency, it reads the parts again. It reads the whole map, so its time
+    /// grows with the map's size.
+    ///
+    /// [`MapOptions::check`] checks a map that cannot be opened.
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-check.{}", std::process::id())).create()?;
@@ -35,7 +38,9 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// What happens to the memory, or to the process; never what the check finds.
+    /// [`Truncated`](crate::ErrorKind::Truncated) or [`Io`](crate::ErrorKind::Io) if the memory is
+    /// lost; [`Closed`](crate::ErrorKind::Closed) in a forked child. Inconsistencies are no errors:
+    /// they are [findings](Check::findings).
     pub fn check(&self) -> Result<Check> {
         match &self.0 {
             Body::Store(map) => map
@@ -46,7 +51,7 @@ impl Map {
     }
 }
 
-/// The gem's payload makes sense, or not: there are no parts of it.
+/// The result for a gem map, whose payload is valid as a whole or not at all.
 fn of_payload(examined: std::result::Result<u64, String>) -> Check {
     match examined {
         Ok(variables) => Check::new(Vec::new(), variables),
@@ -55,14 +60,27 @@ fn of_payload(examined: std::result::Result<u64, String>) -> Check {
 }
 
 impl MapOptions {
-    /// As [`Map::check`], without opening the map: also where [`open`](Self::open) would refuse it
-    /// as corrupt or truncated, or would first have to recover it. It is mapped for reading alone,
-    /// whatever [`read_only`](Self::read_only) says, and not one byte of it changes.
+    /// Checks a map as [`Map::check`] does, without opening it as a map.
+    ///
+    /// It works for a map that [`open`](Self::open) refuses as corrupt or truncated, or would have
+    /// to recover first. It maps the section for reading only, whatever
+    /// [`read_only`](Self::read_only) says, and changes no byte of it.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("test.map");
+    /// use mapvar::Map;
+    ///
+    /// Map::options().file(&path).create()?.set("foo", "hello")?;
+    /// let check = Map::options().file(&path).check()?;
+    /// assert!(check.is_whole(), "{:?}", check.findings());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound); [`NotAMap`](crate::ErrorKind::NotAMap) where there
-    /// is nothing of a map; [`Version`](crate::ErrorKind::Version) for one that another build
-    /// understands; and the others of opening a section.
+    /// [`NotFound`](crate::ErrorKind::NotFound); [`NotAMap`](crate::ErrorKind::NotAMap) if no part
+    /// of a map is found; [`Version`](crate::ErrorKind::Version) for a map of another version; and
+    /// the other errors of opening a section.
     pub fn check(&self) -> Result<Check> {
         self.try_check().map_err(|error: Error| error.during("check", self.object()))
     }
@@ -100,7 +118,7 @@ fn flawed_header(flaw: HeaderError, bytes: u64) -> Finding {
     Finding::fault(header::AT + word as u64 * 8, what)
 }
 
-/// Whether the next who opens the file for writing has to recover it.
+/// A note, if the next opener for writing has to recover the file.
 fn recovery(region: &Region) -> Result<Option<Finding>> {
     let mem = region.store.mem();
     let Some(words) = mem.words(identity::AT, identity::WORDS) else { return Ok(None) };
@@ -111,7 +129,7 @@ fn recovery(region: &Region) -> Result<Option<Finding>> {
         Some(theirs) if theirs.boot != ours.boot => {
             "last used before a restart, or elsewhere: the next opener recovers the map"
         }
-        // Not by its birth, which under Wine is when it was last written to.
+        // The birth time is not compared: under Wine it is the time of the last write.
         Some(theirs) if theirs.file.first_chunk::<2>() != ours.file.first_chunk() => {
             "a copy of another file: the next opener recovers the map"
         }

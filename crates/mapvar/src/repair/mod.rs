@@ -1,4 +1,4 @@
-//! Maps that may be damaged: checked, and what is whole in them saved.
+//! Checks maps that may be damaged, and saves the variables in them that are whole.
 
 mod open;
 pub(crate) mod check;

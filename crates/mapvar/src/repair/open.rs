@@ -1,4 +1,4 @@
-//! A region as it lies there, for who only looks: opened though no map can be made of it.
+//! Opens a region for reading, even if it cannot be opened as a map.
 
 use crate::{MapOptions, map::open::header_error};
 use mapvar_engine::{
@@ -10,23 +10,23 @@ use mapvar_engine::{
 };
 use mapvar_os::{Error, ErrorKind, Result};
 
-/// A region that is looked at, and what is wrong with its header, if anything is.
+/// A region that is mapped for reading, and the flaw of its header, if it has one.
 #[derive(Debug)]
 pub(crate) struct Region {
     pub(crate) store: Store<ReadOnly>,
     pub(crate) flaw: Option<HeaderError>,
-    /// Its real length.
+    /// The real length of the section in bytes.
     pub(crate) bytes: u64,
 }
 
-/// Address space to follow a map that grows meanwhile.
-const ROOMY: u64 = 1 << 30;
+/// Bytes of address space to reserve at least, to follow a map that grows meanwhile.
+const LEAST_RESERVED: u64 = 1 << 30;
 
-/// Maps what the options name, for reading. A header that makes no sense is no hindrance where
-/// chunks of a map are found.
+/// Maps the section that the options name, for reading. A corrupt header is no error if chunks of a
+/// map are found.
 ///
 /// # Errors
-/// [`ErrorKind::NotAMap`] where there is nothing of one; [`ErrorKind::Version`].
+/// [`ErrorKind::NotAMap`] if no part of a map is found; [`ErrorKind::Version`].
 pub(crate) fn look_at(options: &MapOptions) -> Result<Region> {
     let section = options.clone().read_only(true).section()?.open()?;
     let bytes = section.size()?;
@@ -37,13 +37,13 @@ pub(crate) fn look_at(options: &MapOptions) -> Result<Region> {
     let named = section.id()?.is_none();
     let mut len = bytes;
     if named {
-        // What lies behind its chunks may have no memory behind it.
+        // A named section may have no memory behind the last chunk, so only the chunks are mapped.
         let view = section.view().len(bytes.min(layout::META_CHUNKS * CHUNK)).map()?;
         if let Some(words) = view.words(live::AT as usize, live::WORDS) {
             len = said_length(words).clamp(CHUNK, bytes);
         }
     }
-    let mem = ReadOnly::new(section, len, len.saturating_mul(2).max(ROOMY))?;
+    let mem = ReadOnly::new(section, len, len.saturating_mul(2).max(LEAST_RESERVED))?;
     let (store, flaw) = store_over(mem, bytes, named).map_err(|why| match why {
         NotOpened::Header(flaw) => header_error(flaw, bytes),
         NotOpened::Engine(trouble) => trouble.during("open", options.object()),

@@ -1,5 +1,7 @@
-//! What can be had from a damaged map: its records, each judged by its own words. Neither the
-//! header, nor the chunk table, nor the index is needed; the damaged map is only read.
+//! Saves variables from a damaged map into another one.
+//!
+//! Each record is validated by its own words, so neither the header, nor the chunk table, nor the
+//! index is needed. The damaged map is only read.
 
 use crate::{
     Map, MapOptions, Value, gem::map::Gem, map::store_map::Stored, name::is_reserved,
@@ -13,7 +15,21 @@ use mapvar_engine::{
 };
 use mapvar_os::{Error, ErrorKind, Result};
 
-/// What came of [`MapOptions::salvage`].
+/// The outcome of [`MapOptions::salvage`].
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let (old, new) = (dir.path().join("old.map"), dir.path().join("new.map"));
+/// # mapvar::Map::options().file(&old).create()?.set("foo", "hello")?;
+/// # let map = mapvar::Map::options().file(&new).create()?;
+/// let salvage = mapvar::Map::options().file(&old).salvage(&map)?;
+/// println!("{} variables saved", salvage.saved());
+/// for lost in salvage.lost() {
+///     println!("lost: {lost:?}");
+/// }
+/// # assert_eq!(salvage.saved(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Salvage {
     saved: u64,
@@ -21,25 +37,26 @@ pub struct Salvage {
 }
 
 impl Salvage {
-    /// How many variables were saved, those with an older value among them.
+    /// Returns how many variables were saved, including those with an older value.
     pub fn saved(&self) -> u64 {
         self.saved
     }
 
-    /// What was not, in the order of its places.
+    /// Returns the values that were not saved, in the order of their offsets in the damaged map.
     pub fn lost(&self) -> &[Lost] {
         &self.lost
     }
 }
 
 impl MapOptions {
-    /// Sets, `into` another map, every variable of this one that is whole: from the records
-    /// themselves, so that it works where [`open`](Self::open) refuses the map and where header,
-    /// chunk table or index are destroyed. Not one byte of the damaged map changes.
+    /// Copies every variable of this map that is whole `into` another map.
     ///
-    /// Where a variable's newest value is damaged, the newest of its older ones that is whole is
-    /// taken, and told as [lost](Salvage::lost) with [`older`](Lost::older). Damage to the bytes of
-    /// a text, a number or a sequence of bytes that still make sense is not seen.
+    /// It works for a damaged map that [`open`](Self::open) refuses, even if header, tables or
+    /// index are destroyed. It changes no byte of the damaged map.
+    ///
+    /// If the newest value of a variable is damaged, the newest whole value of its older ones is
+    /// saved. It is then reported as [lost](Salvage::lost) with [`older`](Lost::older). Damage is
+    /// not detected if the bytes are still a valid text, number or sequence of bytes.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -59,9 +76,9 @@ impl MapOptions {
     /// ```
     ///
     /// # Errors
-    /// [`NotAMap`](ErrorKind::NotAMap) where there is nothing of a map;
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) where both are the same map; and what
-    /// setting a variable of the other map answers.
+    /// [`NotAMap`](ErrorKind::NotAMap) if no part of a map is found;
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) if both are the same map; and the errors of
+    /// opening a section, and of [`Map::set`] for the other map.
     pub fn salvage(&self, into: &Map) -> Result<Salvage> {
         self.try_salvage(into).map_err(|error: Error| error.during("salvage", self.object()))
     }
@@ -85,7 +102,7 @@ impl MapOptions {
         }
         let mut salvage = Salvage::default();
         let found = store.survivors(region.bytes.div_ceil(CHUNK), &mut salvage.lost);
-        // Whose locks they were is of no use in another map.
+        // Locks are not copied: their owners use the damaged map.
         for (name, handle) in found.into_iter().filter(|(name, _)| !is_reserved(name.as_bytes())) {
             let (captured, lost) = store.newest_whole(handle, codec::is_message_pack);
             if let Some((at, what)) = lost {
@@ -102,7 +119,7 @@ impl MapOptions {
     }
 }
 
-/// Of a gem's map all of it can be had, or nothing.
+/// Copies all variables of a gem map; a damaged one has no parts to save.
 fn of_payload(gem: &Gem, into: &Map) -> Result<Salvage> {
     let mut salvage = Salvage::default();
     for (name, captured) in gem.all()? {

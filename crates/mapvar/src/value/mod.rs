@@ -1,4 +1,4 @@
-//! A value whose type is not known when the program is written.
+//! `Value`: a value whose type is known only at run time.
 
 pub(crate) mod codec;
 
@@ -11,7 +11,10 @@ use serde::{
 };
 use std::fmt;
 
-/// What a variable can hold.
+/// A value of any kind, whose type is known only at run time.
+///
+/// A [`Map`](crate::Map) returns it by [`value`](crate::Map::value) and stores it by
+/// [`set_value`](crate::Map::set_value). It also implements the traits of serde.
 ///
 /// ```
 /// use mapvar::{Kind, Value};
@@ -28,30 +31,30 @@ pub enum Value {
     Nil,
     /// True or false.
     Bool(bool),
-    /// A whole number that fits `i64`.
+    /// An integer that fits `i64`.
     I64(i64),
-    /// A whole number that does not.
+    /// An integer that fits `u64`, but not `i64`.
     U64(u64),
     /// A floating-point number.
     F64(f64),
-    /// Text.
+    /// Text, in UTF-8.
     Str(String),
     /// Bytes.
     Bytes(Vec<u8>),
     /// A list.
     List(Vec<Value>),
-    /// Keys and values, in their order.
+    /// A dictionary: keys and values, in their order.
     Dict(Vec<(Value, Value)>),
-    /// The bytes of a plain type that its users know by a number.
+    /// The bytes of a plain type, which its users identify by a number.
     Pod {
-        /// The number.
+        /// The number of the type.
         type_id: u32,
         /// The bytes.
         bytes: Vec<u8>,
     },
-    /// Bytes that another language wrote and only it understands.
+    /// Bytes that another language wrote, and that only this language can interpret.
     Opaque {
-        /// Which language.
+        /// The number of the language; 1 is Ruby.
         language: u32,
         /// The bytes.
         bytes: Vec<u8>,
@@ -59,7 +62,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Its kind.
+    /// Returns the kind of the value.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Nil => Kind::Nil,
@@ -86,14 +89,14 @@ impl Value {
         })
     }
 
-    /// Hands it, encoded, to `take`.
+    /// Calls `take` with the encoded value, and returns its result.
     pub(crate) fn encode<R>(&self, take: &mut impl FnMut(&Raw<'_>) -> R) -> Result<R, Error> {
         match self {
             Self::Pod { type_id, bytes } => Ok(take(&Raw::bytes(Kind::Pod, *type_id, bytes))),
             Self::Opaque { language, bytes } => {
                 Ok(take(&Raw::bytes(Kind::Opaque, *language, bytes)))
             }
-            // As it is: an empty one too.
+            // Not through serde, so that empty bytes keep their kind too.
             Self::Bytes(bytes) => Ok(take(&Raw::bytes(Kind::Bytes, 0, bytes))),
             other => codec::encode(other, take),
         }
@@ -128,8 +131,8 @@ impl From<u64> for Value {
     }
 }
 
-/// As the command shows it: text raw, bytes as hexadecimal digits, lists and dictionaries in the
-/// manner of JSON. What goes to a terminal is to be escaped by who prints it.
+/// The form that the command `mapvar` prints: text as it is, bytes as hexadecimal digits, lists and
+/// dictionaries similar to JSON. Control characters in text are not escaped.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -146,7 +149,7 @@ impl Value {
             Self::Bool(value) => write!(f, "{value}"),
             Self::I64(value) => write!(f, "{value}"),
             Self::U64(value) => write!(f, "{value}"),
-            // With a point, so that it is seen to be none of the others.
+            // `Debug` prints a decimal point, which tells a float from an integer.
             Self::F64(value) => write!(f, "{value:?}"),
             Self::Str(text) => write!(f, "{text:?}"),
             Self::Bytes(bytes) => hex(f, bytes),
@@ -185,8 +188,9 @@ fn hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
-/// By itself a `Pod` or `Opaque` loses its number here, as bytes: [`crate::Map::set_value`] keeps it.
-/// Within lists and dictionaries, in MessagePack, it is an extension (docs/FORMAT.md, "Values").
+/// [`Map::set`](crate::Map::set) stores a `Pod` or `Opaque` as bytes, without its number;
+/// [`Map::set_value`](crate::Map::set_value) keeps the number. Within a list or dictionary it is a
+/// MessagePack extension (docs/FORMAT.md, "Values"), and keeps its number in both cases.
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -221,13 +225,13 @@ impl Serialize for Value {
 struct Extension(i8, Vec<u8>);
 
 impl Extension {
-    /// The type is the kind's number; the bytes are the type's or language's number, and then the
-    /// value's.
+    /// The extension's type is the number of the kind. Its bytes are the number of the type or
+    /// language, and then the value's bytes.
     pub(crate) fn of(kind: Kind, number: u32, bytes: &[u8]) -> Self {
         Self(kind as i8, [&number.to_le_bytes(), bytes].concat())
     }
 
-    /// The value; `None` for an extension of somebody else's.
+    /// The value; `None` for an extension that this library does not define.
     fn value(tag: i8, bytes: &[u8]) -> Option<Value> {
         let (number, bytes) = bytes.split_first_chunk()?;
         let (number, bytes) = (u32::from_le_bytes(*number), bytes.to_vec());
@@ -240,13 +244,13 @@ impl Extension {
 }
 
 impl Serialize for Extension {
-    /// In the way by which rmp-serde is told of one.
+    /// rmp-serde writes a newtype struct of this name as an extension.
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_newtype_struct("_ExtStruct", &(self.0, Octets(&self.1)))
     }
 }
 
-/// Bytes that are no sequence of numbers.
+/// Bytes that serialize as bytes, and not as a sequence of numbers.
 struct Octets<'a>(&'a [u8]);
 
 impl Serialize for Octets<'_> {
@@ -282,7 +286,7 @@ impl<'de> Visitor<'de> for Any {
         Value::deserialize(from)
     }
 
-    /// What MessagePack has as an extension; of an unknown one the list of its type and bytes.
+    /// Decodes a MessagePack extension; an unknown one becomes the list of its type and bytes.
     fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
         let value = Value::deserialize(from)?;
         let parts = match &value {
@@ -331,7 +335,7 @@ impl<'de> Visitor<'de> for Any {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
-        // No room is set aside by a length that a peer may have written.
+        // No memory is reserved by a length that another process may have written.
         let mut values = Vec::new();
         while let Some(value) = from.next_element()? {
             values.push(value);

@@ -1,4 +1,4 @@
-//! The engine under a map, by what only its own words tell.
+//! The engine under a map: tests that read or write the words of its region.
 
 use crate::Map;
 use mapvar_engine::{
@@ -7,7 +7,7 @@ use mapvar_engine::{
 };
 
 #[test]
-fn who_gets_no_seat_takes_nobody_for_dead() {
+fn a_handle_without_a_seat_reports_no_living_process_as_dead() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("seats.map");
     let first = Map::options().file(&path).create().unwrap();
@@ -27,9 +27,10 @@ fn who_gets_no_seat_takes_nobody_for_dead() {
     assert!(last.stored("", "").unwrap().inner.store.lives(token).unwrap());
 }
 
-/// It was counted by the naps that were meant: of 5 s became 15, and more on Windows.
+/// The timeout is measured by the clock. Counted in intended naps, 5 s became 15 s, and more on
+/// Windows.
 #[test]
-fn who_waits_for_a_living_flusher_waits_as_long_as_it_was_told() {
+fn a_flush_waits_for_a_living_flusher_no_longer_than_the_timeout() {
     use std::time::{Duration, Instant};
 
     let dir = tempfile::tempdir().unwrap();
@@ -51,7 +52,8 @@ fn who_waits_for_a_living_flusher_waits_as_long_as_it_was_told() {
     second.flush().unwrap();
 }
 
-/// Found by the harness `soak`: of 64 processes that met the end at once each made the map longer by half.
+/// Only one of many processes that find the region full may lengthen it. When each did, 64
+/// processes lengthened the map by half each (harness `soak`).
 #[test]
 fn of_many_who_find_the_region_full_one_makes_it_longer() {
     let dir = tempfile::tempdir().unwrap();
@@ -62,15 +64,16 @@ fn of_many_who_find_the_region_full_one_makes_it_longer() {
     let grown = store.chunk_count().unwrap();
     assert!(grown > seen);
     for _ in 0..64 {
-        assert!(store.grow(1, seen).unwrap(), "there is room to look at");
+        assert!(store.grow(1, seen).unwrap(), "another process has grown the region");
     }
     assert_eq!(store.chunk_count().unwrap(), grown);
     assert!(store.grow(1, grown).unwrap());
     assert!(store.chunk_count().unwrap() > grown);
 }
 
-/// Found by the harness `soak`: a file to which new names came and went grew for ever. Their records waited
-/// for room to be short, and by then there was a chunk for records wherever there had been room.
+/// Removed records are collected before a file grows. Otherwise a file in which names are created
+/// and removed grows without bound, because chunks for records take all free space (harness
+/// `soak`).
 #[test]
 fn names_that_come_and_go_do_not_make_a_file_longer() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
-//! Values of any serde type into a kind and bytes, and back.
+//! Encodes values of any serde type into a kind and bytes, and decodes them.
 //!
-//! Plain values have kinds of their own, so that every language and the command can show them; all
-//! else is MessagePack with field names.
+//! Plain values have kinds of their own, so that every language and the command can show them.
+//! Every other value is MessagePack with field names.
 
 use mapvar_engine::{
     layout::Desc,
@@ -16,22 +16,23 @@ use serde::{
 };
 use std::fmt;
 
-/// How deep lists and dictionaries may lie in each other when they are decoded.
+/// How deeply lists and dictionaries may be nested when they are decoded.
 const DEEPEST: usize = 128;
 
-/// A number or `bool`, as its kind and word: the fast path, with nothing to drop on the way.
+/// The kind and word of a number or `bool`; `None` for any other value. The fast path of writing.
 #[inline]
 pub(crate) fn plain<T: Serialize + ?Sized>(value: &T) -> Option<(Kind, u64)> {
     value.serialize(plain::ToWord).ok()
 }
 
-/// A `T` from the description and word of a number or `bool`, if it is one and fits.
+/// A `T` from the description and word of a number or `bool`; `None` if it is none or does not fit.
+/// The fast path of reading.
 #[inline]
 pub(crate) fn of_plain<T: DeserializeOwned>(desc: Desc, word: u64) -> Option<T> {
     T::deserialize(plain::OfWord { desc, word }).ok()
 }
 
-/// Hands `value`, encoded, to `take`. Plain values and text are not copied on the way.
+/// Calls `take` with the encoded `value`, and returns its result. Numbers and text are not copied.
 #[inline]
 pub(crate) fn encode<T, R>(value: &T, take: &mut impl FnMut(&Raw<'_>) -> R) -> Result<R, Error>
 where
@@ -69,7 +70,7 @@ where
 /// Why the encoder stopped.
 #[derive(Debug)]
 enum Stop {
-    /// The value is no plain one.
+    /// The value is not a plain one.
     Composite,
     Failed(ErrorKind, String),
 }
@@ -98,7 +99,7 @@ struct Encoder<'a, F> {
 
 impl<F: FnMut(&Raw<'_>) -> R, R> Encoder<'_, F> {
     #[inline]
-    #[allow(clippy::unnecessary_wraps, reason = "every caller answers a `Result`")]
+    #[allow(clippy::unnecessary_wraps, reason = "every caller returns a `Result`")]
     fn word(self, kind: Kind, word: u64) -> Result<R, Stop> {
         Ok((self.take)(&Raw::word(kind, word)))
     }
@@ -293,7 +294,8 @@ impl<F> Octets<'_, F> {
     where
         F: FnMut(&Raw<'_>) -> R,
     {
-        // Of what an empty one would have been nobody knows: a list is read as bytes too.
+        // An empty sequence has no element that tells bytes from a list, so it is stored as a list.
+        // Decoding bytes accepts a list too.
         if self.bytes.is_empty() {
             return Err(Stop::Composite);
         }
@@ -329,7 +331,7 @@ impl<F: FnMut(&Raw<'_>) -> R, R> ser::SerializeTuple for Octets<'_, F> {
     }
 }
 
-/// Takes a `u8` and nothing else.
+/// A serializer that accepts a `u8` and nothing else.
 struct Octet;
 
 macro_rules! refuse {
@@ -407,13 +409,13 @@ impl ser::Serializer for Octet {
     }
 }
 
-/// A value of type `T` from what was copied out of a slot.
+/// Decodes a value that was copied out of a slot.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(captured: OwnedValue) -> Result<T, Error> {
     T::deserialize(Decoder(captured)).map_err(Mismatch::into_error)
 }
 
-/// The value is not what was asked for.
+/// The error of decoding: the value does not convert to the requested type.
 #[derive(Debug)]
 pub(crate) struct Mismatch {
     kind: ErrorKind,
@@ -503,7 +505,7 @@ impl Decoder {
         })
     }
 
-    /// Hands MessagePack to `visit`, and sees that nothing is left over.
+    /// Calls `visit` with a deserializer over the value's MessagePack.
     fn unpack<T>(
         self,
         visit: impl FnOnce(
@@ -580,7 +582,7 @@ impl<'de> de::Deserializer<'de> for Decoder {
             return Err(Mismatch::kind(self.0.kind, "f32"));
         }
         let wide = f64::from_bits(self.word());
-        // Rounded as a cast rounds; what only overflows is refused.
+        // A loss of precision is accepted, as in a cast; overflow is an error.
         let narrow = wide as f32;
         if wide.is_finite() && !narrow.is_finite() {
             return Err(Mismatch::range(wide, "f32"));
@@ -718,12 +720,12 @@ impl<'de> de::Deserializer<'de> for Decoder {
     }
 }
 
-/// A MessagePack value, whole, as a `T`.
-/// Whether bytes are one MessagePack value, whole, and not nested beyond what is read.
+/// Whether the bytes begin with a whole MessagePack value that is not nested too deeply to decode.
 pub(crate) fn is_message_pack(bytes: &[u8]) -> bool {
     unpack::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
+/// Decodes a `T` from the MessagePack value with which the bytes begin.
 pub(crate) fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Error> {
     let mut unpacker = rmp_serde::Deserializer::new(bytes);
     unpacker.set_max_depth(DEEPEST);

@@ -1,5 +1,6 @@
-//! Numbers and `bool` as a word: a codec that knows nothing else, and whose error is of no size, so
-//! that all of it is inlined into `get` and `set`.
+//! A codec for numbers and `bool` only, as one word.
+//!
+//! Its error has no size and nothing to drop, so that all of it is inlined into `get` and `set`.
 
 use mapvar_engine::{layout::Desc, value::Kind};
 use serde::{
@@ -8,7 +9,7 @@ use serde::{
 };
 use std::fmt;
 
-/// It is something else, or does not fit: the full codec says what.
+/// The value is of another kind, or does not fit; the full codec reports the reason.
 #[derive(Debug)]
 pub(super) struct NotPlain;
 
@@ -141,7 +142,7 @@ pub(super) struct OfWord {
 impl OfWord {
     #[inline]
     fn is(&self, kind: Kind) -> bool {
-        // Of a word, and nothing else: one comparison.
+        // One comparison checks length, kind and flags: 8 bytes, this kind, no flag.
         self.desc == Desc::new(8, kind as u8)
     }
 }

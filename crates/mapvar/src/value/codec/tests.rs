@@ -2,7 +2,7 @@ use super::*;
 use crate::Value;
 use std::collections::BTreeMap;
 
-/// What the fast path makes of a value is what the full codec makes of it, or nothing.
+/// The fast path encodes and decodes as the full codec does, or not at all.
 fn agrees<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
     let full = captured(value);
     if let Some((kind, word)) = plain(value) {
@@ -14,7 +14,7 @@ fn agrees<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
             let fast = of_plain::<T>(Desc::new(8, number), word);
             let full = decode::<T>(OwnedValue { kind: number, type_id: 0, data: Data::Word(word) });
             if let Some(fast) = fast {
-                // By what they show: a NaN is not equal to itself.
+                // Compared by their `Debug` output, because a NaN is not equal to itself.
                 let shown = (format!("{fast:?}"), format!("{:?}", full.unwrap()));
                 assert_eq!(shown.0, shown.1, "kind {number} word {word:#x}");
             }
@@ -22,7 +22,7 @@ fn agrees<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
     }
 }
 
-/// Through a slot and back.
+/// The encoded value, as it is copied out of a slot.
 fn captured<T: Serialize + ?Sized>(value: &T) -> OwnedValue {
     encode(value, &mut |raw| OwnedValue::of(raw)).unwrap()
 }
@@ -37,7 +37,7 @@ fn same<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: T, expe
     assert_eq!(through.kind().unwrap(), expected, "{value:?}");
     assert_eq!(decode::<T>(through.clone()).unwrap(), value);
     agrees(&value);
-    // What the command would show it as encodes to the same.
+    // The `Value` that the command would show encodes to the same bytes.
     let shown = Value::of(through.clone()).unwrap();
     let again = shown.encode(&mut |raw| (raw.kind, format!("{:?}", raw.payload))).unwrap();
     let first = encode(&value, &mut |raw| (raw.kind, format!("{:?}", raw.payload))).unwrap();
@@ -145,7 +145,7 @@ fn hostile_message_pack_is_an_error_and_no_more() {
         type_id: 0,
         data: Data::Bytes(bytes.to_vec()),
     };
-    // A list of 2^32 - 1 elements that is not there; nesting without end; a map cut off.
+    // A list without its 2^32 - 1 elements; deep nesting; a truncated dictionary.
     let deep = vec![0x91; 100_000];
     for bytes in [&[0xdd, 0xff, 0xff, 0xff, 0xff][..], &deep, &[0x8f, 0xa1], &[], &[0xc1]] {
         for kind in [Kind::List, Kind::Dict] {
