@@ -146,8 +146,3 @@ pub use sync::{
     watch::Watch,
 };
 pub use value::Value;
-
-/// The Rust blocks of the README.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

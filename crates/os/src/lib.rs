@@ -1,4 +1,4 @@
-//! The operating system's side of [mapvar](https://crates.io/crates/mapvar): sections, views of
+//! The operating system's side of [mapvar](https://docs.rs/mapvar): sections, views of
 //! them, and locks that survive the death of their holder.
 //!
 //! This is the only crate of the project that talks to the operating system and the only one in
