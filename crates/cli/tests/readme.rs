@@ -1,5 +1,5 @@
-//! The shell blocks of the README: each `mapvar` line is run as it stands, and prints what stands
-//! below it.
+//! The shell blocks of the README. Each `mapvar` line of a `console` block is run as it stands, and
+//! prints what stands below it. Each line of a `sh` block is a command line that `mapvar` accepts.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -50,7 +50,7 @@ fn the_shell_blocks_of_the_readme() {
             let (line, expected) = step.split_once('\n').unwrap();
             if !line.starts_with("mapvar ") {
                 // Building, and the tests themselves.
-                assert!(line.starts_with("cargo ") || line == "ci/test", "nobody tests {line:?}");
+                assert!(line.starts_with("cargo ") || line == "ci/test", "no test runs {line:?}");
                 continue;
             }
             run += 1;
@@ -78,4 +78,32 @@ fn the_shell_blocks_of_the_readme() {
         }
     }
     assert!(run >= 8, "the blocks were not found");
+}
+
+#[test]
+fn the_command_accepts_the_lines_of_the_sh_blocks() {
+    /// What clap returns for a wrong command line.
+    const USAGE: i32 = 2;
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // No map of this name exists, so that each command ends at once, with an error.
+    let absent = format!("readme.{}", std::process::id());
+    let mut run = 0;
+    for block in readme.split("```sh\n").skip(1) {
+        for line in block.split("```").next().unwrap().lines() {
+            let line = line.split(" #").next().unwrap();
+            let line = line.split(" && ").next().unwrap().trim();
+            assert!(line.starts_with("mapvar "), "no test runs {line:?}");
+            let line = line.replace(" sim ", &format!(" {absent} "));
+            let line = match line.strip_suffix(" sim") {
+                Some(rest) => format!("{rest} {absent}"),
+                None => line,
+            };
+            let output = within(Duration::from_secs(20), mapvar(folder.path(), &line));
+            assert_ne!(output.status.code(), Some(USAGE), "{line}: {output:?}");
+            run += 1;
+        }
+    }
+    assert!(run >= 6, "the blocks were not found");
 }
