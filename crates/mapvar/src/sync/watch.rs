@@ -276,7 +276,7 @@ impl Watch {
                 Some((handle, stand)) if self.map.inner.store.is_as(handle, stand) => {
                     return Ok(None);
                 }
-                Some(_) => return self.look(0),
+                Some(_) => return self.check(0),
                 None => {
                     self.search()?;
                     self.sweep(false)?;
@@ -284,7 +284,7 @@ impl Watch {
             }
         }
         while let Some(at) = self.changed.pop_front() {
-            if let Some(change) = self.look(at)? {
+            if let Some(change) = self.check(at)? {
                 return Ok(Some(change));
             }
         }
@@ -422,7 +422,7 @@ impl Watch {
                 store.each_record(|handle| {
                     let name =
                         store.name_of(handle.at).and_then(|name| String::from_utf8(name).ok());
-                    // If the record was recycled during the read, the name may be wrong. `look`
+                    // If the record was recycled during the read, the name may be wrong. `check`
                     // resolves each new name through the index.
                     let of_ours = name
                         .filter(|name| name.starts_with(&prefix) && !is_reserved(name.as_bytes()));
@@ -472,7 +472,7 @@ impl Watch {
     }
 
     /// Checks one variable; returns its change since the last check.
-    pub(crate) fn look(&mut self, at: usize) -> Result<Option<Change>, EngineError> {
+    pub(crate) fn check(&mut self, at: usize) -> Result<Option<Change>, EngineError> {
         let store = &self.map.inner.store;
         let Some(watched) = self.watched.get_mut(at) else { return Ok(None) };
         let base = store.version_base;
@@ -509,7 +509,7 @@ impl Watch {
             watch.search()?;
             watch.changed.clear();
             for at in 0..watch.watched.len() {
-                watch.look(at)?;
+                watch.check(at)?;
             }
             Ok(())
         };
