@@ -184,8 +184,8 @@ impl Gem {
         let size = section.size()?;
         let lock = RubyLock::of(&section)?;
         if !spec.sized || spec.size <= size {
-            // A file is as long as it attempts; a section may have been made a part of a page
-            // shorter.
+            // A file has its exact length. A section is rounded up to whole pages: there the size
+            // that the user gave is the limit.
             let limit = if spec.sized && !spec.file { spec.size } else { size };
             return Self::over(spec, section, lock, limit);
         }

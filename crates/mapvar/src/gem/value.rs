@@ -20,9 +20,9 @@ impl Value {
     ///
     /// # Errors
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`NotAMap`](crate::ErrorKind::NotAMap) if the
-    /// bytes are not Marshal 4.8, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if more
-    /// bytes follow the value; [`TooLarge`](crate::ErrorKind::TooLarge) if the dump has 4 GiB or
-    /// more.
+    /// bytes are not Marshal 4.8; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if more
+    /// bytes follow the value; [`TooLarge`](crate::ErrorKind::TooLarge) for 4 GiB or more, or for
+    /// user-defined objects that contain each other so that a copy would be larger than the dump.
     pub fn from_marshal(bytes: &[u8]) -> Result<Self> {
         marshal::load(bytes).map_err(|flaw| marshal_error("read a value from", flaw))
     }
