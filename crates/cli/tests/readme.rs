@@ -1,4 +1,4 @@
-//! The shell blocks of the README: each `mapvar` line is run as it stands, and prints what stands
+//! The shell blocks of the README: each `mapvar` line is run unchanged, and must print the lines
 //! below it.
 #![allow(
     clippy::expect_used,
@@ -50,13 +50,13 @@ fn the_shell_blocks_of_the_readme() {
             let (line, expected) = step.split_once('\n').unwrap();
             if !line.starts_with("mapvar ") {
                 // Building, and the tests themselves.
-                assert!(line.starts_with("cargo ") || line == "ci/test", "nobody tests {line:?}");
+                assert!(line.starts_with("cargo ") || line == "ci/test", "no test runs {line:?}");
                 continue;
             }
             run += 1;
             if let Some(line) = line.strip_suffix(" &") {
                 background.push(Background(mapvar(folder.path(), line).spawn().unwrap()));
-                // It is there when its name is.
+                // Wait until the map's name exists.
                 let name = line.split_whitespace().nth(2).unwrap();
                 let began = Instant::now();
                 while !within(
