@@ -36,7 +36,7 @@ fn faults_are_told_and_the_rest_is_saved() {
     // The header is destroyed; one text is not UTF-8; one name is changed.
     bytes[..512].fill(0);
     for (from, to) in [(&b"hello again"[..], &b"hel\xfflo"[..]), (b"zip\0", b"zap")] {
-        let at = bytes.windows(from.len()).position(|part| part == from).expect("the bytes are there");
+        let at = bytes.windows(from.len()).position(|part| part == from).expect("the bytes");
         bytes[at..at + to.len()].copy_from_slice(to);
     }
     fs::write(t, &bytes).unwrap();

@@ -388,7 +388,7 @@ impl Lock {
         }
         let waited = self.wait(&mine, deadline);
         if waited.is_err() {
-            // Other waiters must not wait for an entry whose thread has given up.
+            // Other waiters must not wait for the entry of a thread that has given up.
             let _ = self.leave(mine.ticket);
         }
         waited
