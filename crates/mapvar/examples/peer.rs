@@ -1,5 +1,7 @@
-//! One of several processes that share a map: adds, changes and removes variables of its own, and
-//! counts in an atomic that all share, until its standard input ends.
+//! One of several processes that share a map.
+//!
+//! It adds, changes and removes variables of its own, and counts in a shared atomic, until its
+//! standard input ends.
 //!
 //! The tests of the Ruby gem start it together with programs in Ruby and C that do the same.
 //!

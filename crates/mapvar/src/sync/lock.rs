@@ -635,8 +635,8 @@ impl LockGuard {
     /// # Errors
     /// [`Removed`](ErrorKind::Removed) if [`Lock::force_unlock`] took the lock away;
     /// [`TimedOut`](ErrorKind::TimedOut) if a process that is stopped during a step on the lock's
-    /// queue blocks the release: the lock is released when that process continues or ends; those of
-    /// [`Map::set`].
+    /// queue blocks the release; those of [`Map::set`]. After `TimedOut` the lock is released when
+    /// the stopped process continues or ends.
     pub fn release(self) -> Result<()> {
         self.held.release()
     }

@@ -68,9 +68,9 @@ impl Map {
     /// Returns the live processes that have the map open for writing.
     ///
     /// The kernel reports which of them are alive; process ids play no part in it. A process that
-    /// has the map open twice is listed twice. The map has 128 participant slots. A process that
-    /// opens the map when 96 of them are taken is listed only after it uses a [`Lock`](crate::Lock)
-    /// or sets a large or ephemeral value.
+    /// has the map open twice is listed twice. The map has 128 participant slots. If a process
+    /// opens the map when 96 of them are taken, it is listed only later: after it acquires a
+    /// [`Lock`](crate::Lock), or sets a large or ephemeral value.
     ///
     /// A killed process may be listed for some milliseconds more, until the kernel has cleaned up.
     ///

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The lock was free, and its last owner had released it.
+    /// The last exclusive owner, if there was one, has released the lock.
     Acquired,
     /// The last exclusive owner died without releasing the lock, or lost it to
     /// [`Lock::force_unlock`](crate::Lock::force_unlock).
@@ -101,8 +101,8 @@ impl Queue {
         }
     }
 
-    /// Returns the tickets of the waiters before the entry at `at`, if the first of them could take
-    /// the lock and does not: its process is stopped or slow.
+    /// Returns the tickets of the waiters before the entry at `at`, if the first of them is idle.
+    /// An idle waiter could take the lock and does not: its process is stopped or slow.
     ///
     /// Returns `None` if that first waiter is itself blocked by an owner. Otherwise readers could
     /// pass a blocked writer forever.

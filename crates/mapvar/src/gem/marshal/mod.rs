@@ -7,10 +7,15 @@
 //! levels of lists and dictionaries. So memory stays below 64 times the input, and the time of each
 //! operation grows with the input.
 //!
-//! The modules, in this order: the smallest parts (`bytes`), the grammar (`walk`), where everything
-//! begins (`scan`), writing a dump from parts of others (`write`), a [`Value`] from an object
-//! (`view`) and the reverse (`encode`), the classes that a dump names (`classes`), the Hash
-//! (`dump`).
+//! The modules, in this order:
+//!
+//! * `bytes`: the smallest parts;
+//! * `walk`: the grammar;
+//! * `scan`: where objects and Symbols begin;
+//! * `write`: writing a dump from parts of others;
+//! * `view`: a [`Value`] from an object, and `encode`, the reverse;
+//! * `classes`: the classes that a dump names;
+//! * `dump`: the Hash.
 //!
 //! [`Value`]: crate::Value
 

@@ -213,8 +213,8 @@ impl<'s> Copier<'s> {
     }
 }
 
-/// Returns how many bytes a copy of parts of a dump of `bytes` bytes can take, if each object is
-/// copied once: a link becomes at most three times as long.
+/// Returns the most bytes that a copy of parts of a dump of `bytes` bytes takes. It assumes that
+/// each object is copied once. A link becomes at most three times as long.
 pub(super) fn enough(bytes: usize) -> usize {
     bytes.saturating_mul(4).saturating_add(1024)
 }

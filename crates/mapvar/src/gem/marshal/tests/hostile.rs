@@ -218,8 +218,8 @@ fn claimed_lengths_are_not_trusted() {
 
 #[test]
 fn user_defined_objects_that_hold_each_other_end() {
-    // u is inside nested lists. Its variables link to all of these lists, the innermost first, and
-    // each list links to u once more: written alone, u would contain itself in each of them.
+    // u is inside nested lists. Its variables link to all of these lists, the innermost first. Each
+    // list links to u once more. Written alone, u would contain itself in each of them.
     const LISTS: u8 = 60;
     let mut bytes = hash(2, b"\"\x06a");
     for _ in 0..LISTS {
