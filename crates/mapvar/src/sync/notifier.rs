@@ -119,7 +119,8 @@ impl Shared {
         }
     }
 
-    /// Wakes each stream with variables that may have changed. Returns how long the thread may sleep.
+    /// Wakes each stream with variables that may have changed. Returns how long the thread may
+    /// sleep.
     fn wake_changed(&self) -> Duration {
         let mut nap = NAP;
         let mut woken = Vec::new();

@@ -120,7 +120,7 @@ pub struct Watch {
     watched: Vec<Watched>,
     /// The index of each name in `watched`.
     known: HashMap<Arc<str>, usize>,
-    /// The count of births_wake before the last search for new variables.
+    /// The count of `births_wake` before the last search for new variables.
     births: Option<u32>,
     /// Indexes of the variables that seem to have changed, in the order in which they are returned.
     changed: VecDeque<usize>,
