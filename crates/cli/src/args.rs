@@ -1,4 +1,4 @@
-//! What may be typed.
+//! The command line: subcommands, arguments and help texts.
 
 use crate::parse::{self, Type};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint, error::ErrorKind};
@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 const EXAMPLES: &str = "\
 Examples:
-  mapvar set --file t.map foo hello      a variable in a file, which is made if need be
+  mapvar set --file t.map foo hello      a variable in a file, which is created if it is absent
   mapvar get --file t.map foo
   mapvar list --file t.map
 
@@ -21,9 +21,9 @@ Examples:
 
 Exit codes: 0 done; 1 a variable is absent, or check found faults, or repair could not save
 all; 2 wrong usage; 11 and up another error, a code for each kind: 11 no such map, 15 the map is
-full, 24 it is no map.";
+full, 24 not a map.";
 
-/// Sees and sets variables that processes share, in memory-mapped files and named shared memory
+/// Shows and sets variables that processes share, in memory-mapped files and named shared memory
 #[derive(Parser, Debug)]
 #[command(name = "mapvar", bin_name = "mapvar", version, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -47,13 +47,13 @@ pub(crate) enum Command {
     Locks(Locks),
     Unlock(Unlock),
     Who(Who),
-    /// Shows two processes that exchange variables, by a name and through a file
+    /// Demonstrates two processes that exchange variables, by a name and through a file
     Demo,
     #[command(hide = true)]
     DemoPeer(DemoPeer),
 }
 
-/// Which map, and for how long other processes are waited for.
+/// The map, and how long to wait for other processes.
 #[derive(Args, Debug)]
 pub(crate) struct MapArgs {
     #[command(flatten)]
@@ -72,14 +72,14 @@ impl std::ops::Deref for MapArgs {
     }
 }
 
-/// Which map.
+/// The map.
 #[derive(Args, Debug)]
 pub(crate) struct At {
-    /// The map in this file, in place of NAME
+    /// Use the map in this file, instead of NAME
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
 
-    /// NAME is of the whole machine, as those of services, not of this session
+    /// NAME belongs to the whole machine, as the names of services do, not to this session
     #[arg(long, conflicts_with = "file")]
     pub(crate) global: bool,
 
@@ -87,18 +87,18 @@ pub(crate) struct At {
     #[arg(long, requires = "file")]
     pub(crate) allow_network: bool,
 
-    /// How the variables lie there; recognised unless given. `marshal` is the layout of Ruby's gem
+    /// Layout of the variables; detected unless given. `marshal` is the layout of Ruby's gem
     /// win32-mmap
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub(crate) format: Option<Format>,
 }
 
-/// How variables lie in the memory.
+/// The layout of the variables in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// mapvar's own
+    /// The layout of mapvar
     Store,
-    /// That of Ruby's gem win32-mmap
+    /// The layout of Ruby's gem win32-mmap
     Marshal,
 }
 
@@ -111,7 +111,7 @@ impl From<Format> for mapvar::Format {
     }
 }
 
-/// Sets a variable; makes it, and with --file the map, where there is none
+/// Sets a variable; creates it, and with --file the map, if it does not exist
 #[derive(Args, Debug)]
 #[command(
     override_usage = "mapvar set [OPTIONS] NAME VAR VALUE\n       \
@@ -127,12 +127,12 @@ pub(crate) struct Set {
     #[command(flatten)]
     pub(crate) place: MapArgs,
 
-    /// NAME of the map, left out with --file; VAR; and VALUE. `-` is standard input: text without
-    /// its last newline, or with --bytes all its bytes
+    /// NAME of the map (omitted with --file), VAR, and VALUE. The VALUE `-` stands for standard
+    /// input: its text without the last newline, or with --bytes all its bytes
     #[arg(value_name = "NAME VAR VALUE", required = true, allow_negative_numbers = true)]
     words: Vec<String>,
 
-    /// What VALUE is. Unless given, -77 is an int, true a bool, 1.5 and 2e9 are floats, and all
+    /// Type of VALUE. Unless given, -77 is an int, true a bool, 1.5 and 2e9 are floats, and all
     /// else is text
     #[arg(long = "type", value_name = "TYPE", value_enum)]
     as_type: Option<Type>,
@@ -141,7 +141,7 @@ pub(crate) struct Set {
     #[arg(long, conflicts_with = "as_type")]
     bytes: bool,
 
-    /// Bytes of values that a new file's map has room for, as 64KiB or 1MB [default: 64KiB]
+    /// Bytes of values that fit in a new file's map, as 64KiB or 1MB [default: 64KiB]
     #[arg(long, value_parser = parse::size, requires = "file")]
     pub(crate) size: Option<u64>,
 
@@ -155,7 +155,7 @@ impl Set {
         if self.bytes { Some(Type::Bytes) } else { self.as_type }
     }
 
-    /// Map, variable and value. A nil needs no value.
+    /// Returns map, variable and value. A nil needs no value.
     pub(crate) fn words(&self) -> Result<(Option<&str>, &str, &str), clap::Error> {
         let (map, words) = self.place.split(&self.words);
         match words {
@@ -171,22 +171,22 @@ impl Set {
 #[command(
     override_usage = "mapvar get [OPTIONS] NAME VAR...\n       \
                       mapvar get [OPTIONS] --file PATH VAR...",
-    after_help = "Bytes come as hexadecimal digits, lists and dictionaries in the manner of JSON. \
+    after_help = "Bytes are printed as hexadecimal digits, lists and dictionaries similar to JSON. \
                   On a terminal,\ncontrol characters are shown as \\u{..}."
 )]
 pub(crate) struct Get {
     #[command(flatten)]
     pub(crate) place: MapArgs,
 
-    /// NAME of the map, left out with --file; and one VAR or more
+    /// NAME of the map (omitted with --file), and one VAR or more
     #[arg(value_name = "NAME VAR", required = true)]
     words: Vec<String>,
 
-    /// Print what kind of value it is instead
+    /// Print the kind of the value instead
     #[arg(long, conflicts_with = "raw")]
     pub(crate) kind: bool,
 
-    /// Text and bytes exactly as they are, without a newline
+    /// Print text and bytes exactly as they are, without a newline
     #[arg(long)]
     pub(crate) raw: bool,
 }
@@ -197,13 +197,13 @@ impl Get {
     }
 }
 
-/// Lists variables, in the order of their names
+/// Lists variables, sorted by name
 #[derive(Args, Debug)]
 #[command(
     override_usage = "mapvar list [OPTIONS] NAME\n       mapvar list [OPTIONS] --file PATH",
-    after_help = "A line is a variable: name, kind and value. A terminal gets columns that fit its \
-                  width; a pipe\ngets them whole, with tabs between. Control characters come as \
-                  \\u{..}: `get` has them raw."
+    after_help = "Each line is a variable: name, kind and value. On a terminal, columns are cut to \
+                  its width;\nin a pipe they are complete, separated by tabs. Control characters \
+                  are shown as \\u{..};\n`get` prints them raw."
 )]
 pub(crate) struct List {
     #[command(flatten)]
@@ -213,7 +213,7 @@ pub(crate) struct List {
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     pub(crate) name: Option<String>,
 
-    /// Their names alone
+    /// Print only the names
     #[arg(long)]
     pub(crate) names: bool,
 }
@@ -226,7 +226,7 @@ pub(crate) struct Rm {
     #[command(flatten)]
     pub(crate) place: MapArgs,
 
-    /// NAME of the map, left out with --file; and one VAR or more
+    /// NAME of the map (omitted with --file), and one VAR or more
     #[arg(value_name = "NAME VAR", required = true)]
     words: Vec<String>,
 }
@@ -237,7 +237,7 @@ impl Rm {
     }
 }
 
-/// Prints facts about a map, one per line: how large, how full, made when and by whom
+/// Prints facts about a map, one per line, such as its size, free space and creator
 #[derive(Args, Debug)]
 #[command(override_usage = "mapvar stat [OPTIONS] NAME\n       mapvar stat [OPTIONS] --file PATH")]
 pub(crate) struct Stat {
@@ -249,16 +249,16 @@ pub(crate) struct Stat {
     pub(crate) name: Option<String>,
 }
 
-/// Looks whether a map is whole, and says where it is not; writes nothing
+/// Checks whether a map is whole, and reports its damage; writes nothing
 #[derive(Args, Debug)]
 #[command(
     override_usage = "mapvar check [OPTIONS] NAME\n       mapvar check [OPTIONS] --file PATH",
     after_help = "Examples:\n  \
-        mapvar check alpha                     others may go on using it\n  \
-        mapvar check --file t.map              also where `get` and `list` refuse it\n\n\
-        A line is a finding: a fault, or a note, which harms nothing; the last line has the \
-        counts.\nExit code 0: whole, whatever the notes say; 1: there are faults; `repair` \
-        saves what is whole."
+        mapvar check alpha                     other processes may go on using it\n  \
+        mapvar check --file t.map              also if `get` and `list` refuse it\n\n\
+        Each line is a finding: a fault, or a harmless note. The last line has the counts.\n\
+        Exit code 0: the map is whole, with or without notes; 1: there are faults. `repair` \
+        saves\nthe variables that are whole."
 )]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -269,19 +269,19 @@ pub(crate) struct Check {
     pub(crate) name: Option<String>,
 }
 
-/// Saves what is whole of a damaged file into a new one
+/// Saves the variables of a damaged file that are whole into a new file
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
         mapvar repair --file damaged.map --into new.map\n\n\
-        The damaged file is only read. A line is what was lost, and where the damage is; of a \
-        variable\nwhose newest value is damaged an older one is saved, if it is whole.\n\
-        Exit code 0: nothing was lost; 1: something was.")]
+        The damaged file is only read. Each line is a loss, and where the damage is. If the \
+        newest\nvalue of a variable is damaged, an older one is saved if it is whole.\n\
+        Exit code 0: nothing was lost; 1: there are losses.")]
 pub(crate) struct Repair {
     /// The damaged file
     #[arg(long, value_name = "DAMAGED", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 
-    /// The file to make, which must not exist
+    /// The file to create, which must not exist
     #[arg(long, value_name = "NEW", value_hint = ValueHint::FilePath)]
     pub(crate) into: PathBuf,
 
@@ -290,39 +290,39 @@ pub(crate) struct Repair {
     pub(crate) allow_network: bool,
 }
 
-/// Makes a map without a file and keeps it until Ctrl-C, or while a command runs
+/// Creates a map without a file and keeps it until Ctrl-C, or while a command runs
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
         mapvar hold alpha --size 64KiB &\n  \
         mapvar hold alpha --var foo=hello --var bar=77\n  \
         mapvar hold alpha --join --ephemeral worker.7=busy -- ./worker\n\n\
-        The map lives as long as a process has it open: others may hold it too, with --join.\n\
-        Exit code with CMD: that of CMD, 128 where a signal ended it.")]
+        The map exists as long as a process has it open. Other processes may hold it too, with \
+        --join.\nExit code with CMD: that of CMD, 128 if a signal ended it.")]
 pub(crate) struct Hold {
     /// The map: 1 to 120 of A-Z a-z 0-9 . _ -
     pub(crate) name: String,
 
-    /// Bytes of values that it has room for, as 64KiB or 1MB
+    /// Bytes of values that fit in the map, as 64KiB or 1MB
     #[arg(long, value_parser = parse::size, default_value = "64KiB")]
     pub(crate) size: u64,
 
-    /// Bytes that it may grow to, with all that it takes; no less than --size takes
+    /// Bytes that the map may grow to, overhead included; at least what --size needs
     #[arg(long, value_name = "SIZE", value_parser = parse::size, default_value = "1GiB")]
     pub(crate) max_size: u64,
 
-    /// A variable to set, its type guessed as `set` does; may be given again
+    /// A variable to set, its type guessed as in `set`; may be given several times
     #[arg(long = "var", value_name = "VAR=VALUE", value_parser = parse::assignment)]
     pub(crate) vars: Vec<(String, String)>,
 
-    /// The same, of a variable that vanishes when this process ends
+    /// The same, for a variable that vanishes when this process ends
     #[arg(long = "ephemeral", value_name = "VAR=VALUE", value_parser = parse::assignment)]
     pub(crate) ephemeral: Vec<(String, String)>,
 
-    /// Hold the map that is there already, if there is one
+    /// If the map exists already, hold it too
     #[arg(long)]
     pub(crate) join: bool,
 
-    /// A name of the whole machine, not of this session
+    /// The name belongs to the whole machine, not to this session
     #[arg(long)]
     pub(crate) global: bool,
 
@@ -330,7 +330,7 @@ pub(crate) struct Hold {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse::duration)]
     pub(crate) timeout: Duration,
 
-    /// `marshal`: in the layout of Ruby's gem win32-mmap, of exactly --size bytes
+    /// `marshal`: the layout of Ruby's gem win32-mmap, of exactly --size bytes
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "store")]
     pub(crate) format: Format,
 
@@ -339,53 +339,53 @@ pub(crate) struct Hold {
     pub(crate) command: Vec<std::ffi::OsString>,
 }
 
-/// Prints each change of variables as it happens, a line each, until Ctrl-C
+/// Prints each change of variables as it happens, one per line, until Ctrl-C
 #[derive(Args, Debug)]
 #[command(
     override_usage = "mapvar watch [OPTIONS] NAME [VAR]...\n       \
                       mapvar watch [OPTIONS] --file PATH [VAR]...",
     after_help = "Examples:\n  \
         mapvar watch alpha                     all variables\n  \
-        mapvar watch alpha foo bar             these, whether they are there yet or not\n  \
+        mapvar watch alpha foo bar             these, whether they exist yet or not\n  \
         mapvar watch alpha --prefix engine.\n  \
         mapvar watch alpha foo --timeout 8s    until 8 seconds have passed without a change\n  \
         mapvar watch alpha foo --exec 'echo \"$MAPVAR_VAR is $MAPVAR_VALUE\"'\n\n\
-        A line is a change: name, kind and value, or `removed` for the kind. Changes that come \
-        faster than\nthey are printed are skipped, but for the newest of each variable.\n\
+        Each line is a change: name, kind and value, or `removed` as the kind. If changes come \
+        faster than\nthey are printed, only the newest of each variable is printed.\n\
         Exit code 29: the time of --timeout has passed."
 )]
 pub(crate) struct Watch {
     #[command(flatten)]
     pub(crate) at: At,
 
-    /// NAME of the map, left out with --file; and the variables; all, if there are none
+    /// NAME of the map (omitted with --file), and variables; without any, all
     #[arg(value_name = "NAME VAR")]
     words: Vec<String>,
 
-    /// Variables whose names begin so
+    /// Watch all variables with names that begin with PREFIX
     #[arg(long, value_name = "PREFIX")]
     pub(crate) prefix: Option<String>,
 
-    /// End when so long no change came, as 8s or 500ms [default: never]
+    /// Exit after this long without a change, as 8s or 500ms [default: never]
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// End after so many changes
+    /// Exit after this many changes
     #[arg(long, value_name = "NUMBER")]
     pub(crate) count: Option<u64>,
 
-    /// How many changes of the variable were skipped before this one, as a column of its own
+    /// Print how many changes of the variable were skipped before this one, in a column of its own
     #[arg(long)]
     pub(crate) skipped: bool,
 
-    /// Run this by the shell for each change, one after the other, in place of printing it:
+    /// Run this with the shell for each change, one after the other, instead of printing it.
     /// `MAPVAR_VAR`, `MAPVAR_KIND`, `MAPVAR_VALUE` and `MAPVAR_SKIPPED` are in its environment
     #[arg(long, value_name = "CMD")]
     pub(crate) exec: Option<String>,
 }
 
 impl Watch {
-    /// Map and variables.
+    /// Returns map and variables.
     pub(crate) fn words(&self) -> Result<(Option<&str>, &[String]), clap::Error> {
         let (map, vars) = self.at.split(&self.words);
         if map.is_none() && self.at.file.is_none() {
@@ -404,9 +404,9 @@ impl Watch {
 #[command(
     override_usage = "mapvar wait-for [OPTIONS] NAME CONDITION...\n       \
                       mapvar wait-for [OPTIONS] --file PATH CONDITION...",
-    after_help = "A CONDITION is VAR=VALUE, VAR!=VALUE (also where there is none), VAR (there is \
-                  one) or !VAR (there is none).\nAll of them are to hold at once, as far as single \
-                  looks can tell.\n\n\
+    after_help = "A CONDITION is VAR=VALUE, VAR!=VALUE (also if VAR is absent), VAR (it exists) or \
+                  !VAR (it is absent).\nAll of them must hold at once, as far as reading one \
+                  variable after the other can show.\n\n\
         Examples:\n  \
         mapvar wait-for alpha state=ready --timeout 8s && ./start\n  \
         mapvar wait-for alpha !lockfile\n\n\
@@ -416,11 +416,11 @@ pub(crate) struct WaitFor {
     #[command(flatten)]
     pub(crate) at: At,
 
-    /// NAME of the map, left out with --file; and one CONDITION or more
+    /// NAME of the map (omitted with --file), and one CONDITION or more
     #[arg(value_name = "NAME CONDITION", required = true)]
     words: Vec<String>,
 
-    /// How long to wait, as 8s or 500ms [default: for ever]
+    /// How long to wait, as 8s or 500ms [default: forever]
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub(crate) timeout: Option<Duration>,
 }
@@ -434,7 +434,7 @@ impl WaitFor {
     }
 }
 
-/// Runs a command while it has a lock
+/// Runs a command while owning a lock
 #[derive(Args, Debug)]
 #[command(
     override_usage = "mapvar lock [OPTIONS] NAME LOCK -- CMD [ARG]...\n       \
@@ -442,24 +442,24 @@ impl WaitFor {
     after_help = "Examples:\n  \
         mapvar lock alpha backup -- cp -r a b\n  \
         mapvar lock --shared alpha data -- ./report\n  \
-        mapvar lock --timeout 0s alpha job -- ./job     or not at all, if somebody has it\n\n\
-        The lock is given back when CMD ends. If this process is killed, CMD goes on without the \
-        lock, and the\nnext to take it is told. Exit code: that of CMD, 128 where a signal \
-        ended it;\n29: the lock was not to be had in time, and CMD was not run."
+        mapvar lock --timeout 0s alpha job -- ./job     or not at all, if the lock is taken\n\n\
+        The lock is released when CMD ends. If this process is killed, CMD goes on without the \
+        lock, and\nthe next owner is warned. Exit code: that of CMD, 128 if a signal ended it;\n\
+        29: the lock did not become free in time, and CMD was not run."
 )]
 pub(crate) struct Lock {
     #[command(flatten)]
     pub(crate) at: At,
 
-    /// NAME of the map, left out with --file; and LOCK
+    /// NAME of the map (omitted with --file), and LOCK
     #[arg(value_name = "NAME LOCK", required = true, num_args = 1..=2)]
     words: Vec<String>,
 
-    /// Together with others that share it
+    /// Share the lock with other owners that use --shared
     #[arg(long)]
     pub(crate) shared: bool,
 
-    /// How long to wait for it, as 8s or 500ms [default: for ever]
+    /// How long to wait for the lock, as 8s or 500ms [default: forever]
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub(crate) timeout: Option<Duration>,
 
@@ -469,7 +469,7 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Map and lock.
+    /// Returns map and lock.
     pub(crate) fn words(&self) -> Result<(Option<&str>, &str), clap::Error> {
         match self.at.split(&self.words) {
             (map, [lock]) => Ok((map, lock)),
@@ -478,13 +478,13 @@ impl Lock {
     }
 }
 
-/// Lists the locks of a map: who has them, and who waits
+/// Lists the locks of a map, with their owners and waiters
 #[derive(Args, Debug)]
 #[command(
     override_usage = "mapvar locks [OPTIONS] NAME\n       mapvar locks [OPTIONS] --file PATH",
-    after_help = "A line is a lock and somebody who has it or waits for it: lock, state (free, held, \
-                  shared, waits,\nor gone for one whose holder is dead), process, program, since \
-                  when."
+    after_help = "Each line is a lock with one of its owners or waiters: lock, state (free, held, \
+                  shared, waits,\nor gone if the process is dead), process, program, and how long \
+                  it has owned or waited."
 )]
 pub(crate) struct Locks {
     #[command(flatten)]
@@ -499,9 +499,9 @@ pub(crate) struct Locks {
 #[derive(Args, Debug)]
 #[command(
     override_usage = "mapvar who [OPTIONS] NAME\n       mapvar who [OPTIONS] --file PATH",
-    after_help = "A line is a process: its id, program, since when it has the map open, which locks \
-                  it has, which\nit waits for, which variables end with it, and whose change it \
-                  waits for. This command itself\nis left out."
+    after_help = "Each line is a process: its id, program, how long it has had the map open, the \
+                  locks that it owns,\nthe locks that it waits for, its ephemeral variables, and \
+                  the variable that it watches. This command\nitself is left out."
 )]
 pub(crate) struct Who {
     #[command(flatten)]
@@ -512,29 +512,29 @@ pub(crate) struct Who {
     pub(crate) name: Option<String>,
 }
 
-/// Takes a lock away from who has it; without LOCK, that of a map of Ruby's gem win32-mmap
+/// Takes a lock away from its owner; without LOCK, the lock of a map of Ruby's gem win32-mmap
 #[derive(Args, Debug)]
 #[command(
     override_usage = "mapvar unlock [OPTIONS] NAME [LOCK]\n       mapvar unlock [OPTIONS] --file PATH [LOCK]",
-    after_help = "What a dead process held is free by itself, and the next to take it is told. A \
-                  process that lives\nmay hang, or, of the gem, have left its lock for good after \
-                  an exception: --force, if you know that it\ndoes not write."
+    after_help = "The lock of a dead process is free by itself, and the next owner is warned. A \
+                  live process may hang,\nor, with the gem, may have kept its lock after an \
+                  exception: use --force if you know that it\ndoes not write."
 )]
 pub(crate) struct Unlock {
     #[command(flatten)]
     pub(crate) place: MapArgs,
 
-    /// NAME of the map, left out with --file; and LOCK
+    /// NAME of the map (omitted with --file), and LOCK
     #[arg(value_name = "NAME LOCK")]
     words: Vec<String>,
 
-    /// Also where a living program may hold it
+    /// Take the lock away even if its owner may be alive
     #[arg(long)]
     pub(crate) force: bool,
 }
 
 impl Unlock {
-    /// Map and lock.
+    /// Returns map and lock.
     pub(crate) fn words(&self) -> Result<(Option<&str>, Option<&str>), clap::Error> {
         match self.place.split(&self.words) {
             (None, []) if self.place.file.is_none() => Err(miscounted("unlock", None, "NAME", &[])),
@@ -553,7 +553,7 @@ pub(crate) struct DemoPeer {
 }
 
 impl At {
-    /// The map's name, if it has one, and the words behind it.
+    /// Returns the map's name, unless the map is a file, and the words after it.
     fn split<'a>(&self, words: &'a [String]) -> (Option<&'a str>, &'a [String]) {
         match words.split_first() {
             Some((name, rest)) if self.file.is_none() => (Some(name), rest),
@@ -573,7 +573,7 @@ impl At {
     }
 }
 
-/// An error of usage that clap does not see by itself, in clap's form.
+/// Returns a usage error that clap does not detect itself, in clap's form.
 pub(crate) fn wrong(
     command: &str,
     kind: ErrorKind,

@@ -1,4 +1,4 @@
-//! The subcommands, a file each.
+//! The subcommands, one file each.
 
 mod read;
 mod write;
@@ -11,7 +11,7 @@ use crate::{
     exit::{Exit, Failure},
 };
 
-/// Does what was typed.
+/// Runs the subcommand.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Set(args) => write::set::run(&args),

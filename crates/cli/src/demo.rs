@@ -15,10 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// It fails rather than hangs.
+/// After this time the demonstration fails, so that it cannot hang.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The process that was started by the user.
+/// Runs the process that the user started.
 pub(crate) fn first() -> Result<Exit, Failure> {
     let pid = process::id();
     let name = format!("mapvar-demo.{pid}");
@@ -45,14 +45,14 @@ pub(crate) fn first() -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The process that it starts.
+/// Runs the process that [`first`] starts.
 pub(crate) fn second(args: &DemoPeer) -> Result<Exit, Failure> {
     let pid = process::id();
     let _watchdog = Watchdog::new(None);
     let map = Map::open(&args.name)?;
-    answer(&map, pid)?;
+    reply(&map, pid)?;
     await_var(&map, "file", || Ok(()))?;
-    answer(&Map::options().file(&args.file).open()?, pid)?;
+    reply(&Map::options().file(&args.file).open()?, pid)?;
     Ok(Exit::Done)
 }
 
@@ -62,7 +62,7 @@ fn offer(map: &Map, pid: u32) -> Result<(), Failure> {
     line(&format!("  process {pid} set  foo = hello, bar = 77"))
 }
 
-fn answer(map: &Map, pid: u32) -> Result<(), Failure> {
+fn reply(map: &Map, pid: u32) -> Result<(), Failure> {
     let foo: String = map.get("foo")?;
     let bar: i64 = map.get("bar")?;
     line(&format!("  process {pid} read foo = {foo}, bar = {bar}"))?;
@@ -83,7 +83,7 @@ fn accept(map: &Map, pid: u32, peer: &mut Peer) -> Result<(), Failure> {
         .into())
 }
 
-/// Looks until somebody has set the variable.
+/// Polls until the other process has set the variable.
 fn await_var(
     map: &Map,
     var: &str,
@@ -105,14 +105,14 @@ fn late() -> Error {
         .detail(format!("the other process did not answer within {} s", DEADLINE.as_secs()))
 }
 
-/// One line, at once: the two processes write in turns.
+/// Prints a line and flushes it: the two processes print in turns.
 fn line(text: &str) -> Result<(), Failure> {
     let mut out = Out::new();
     out.line(text)?;
     Ok(out.flush()?)
 }
 
-/// The second process; gone when this is.
+/// The second process, killed on drop.
 struct Peer(Child);
 
 impl Peer {
@@ -128,14 +128,14 @@ impl Peer {
     fn lives(&mut self) -> Result<(), Failure> {
         match self.0.try_wait() {
             Ok(None) => Ok(()),
-            // It has said why.
+            // The second process has printed the reason.
             ended => Err(Error::new(ErrorKind::Io, "demo", "")
                 .detail(format!("the second process ended before its time: {ended:?}"))
                 .into()),
         }
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the process ends by itself.
     fn end(&mut self) -> Result<(), Failure> {
         match self.0.wait() {
             Ok(status) if status.success() => Ok(()),
@@ -153,10 +153,8 @@ impl Drop for Peer {
     }
 }
 
-/// Ends this process where it hangs. Each of the two has its own.
-struct Watchdog(
-    #[expect(dead_code, reason = "dropping it is what tells the thread")] mpsc::Sender<()>,
-);
+/// Ends this process if it hangs. Each of the two processes has a watchdog of its own.
+struct Watchdog(#[expect(dead_code, reason = "dropping it ends the thread")] mpsc::Sender<()>);
 
 impl Watchdog {
     fn new(folder: Option<PathBuf>) -> Self {
@@ -173,7 +171,7 @@ impl Watchdog {
     }
 }
 
-/// A folder of our own for temporary files, removed with what is in it.
+/// A new folder for temporary files, removed with its content on drop.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! How the command ends: its exit code, and the one line that says why.
+//! How the command ends: its exit code, and its error message of one line.
 
 use crate::show;
 use mapvar::ErrorKind;
@@ -7,25 +7,25 @@ use std::{
     process::ExitCode,
 };
 
-/// How it ended, where that is no [`Failure`].
+/// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// It did what it was told.
+    /// Success.
     Done,
-    /// A variable that was asked for is not there.
+    /// A requested variable does not exist.
     Absent,
-    /// A map that was looked at is damaged.
+    /// The checked map is damaged, or the repair lost variables.
     Damaged,
-    /// As a command that it ran did.
+    /// The exit code of a command that it ran.
     Of(u8),
-    /// It was not understood.
+    /// Wrong usage.
     Usage,
     /// An error of this kind.
     Kind(ErrorKind),
 }
 
 impl Exit {
-    /// The number that the shell sees: stable, and below 100.
+    /// The exit code: stable, and below 100, apart from the codes of other commands.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -37,10 +37,10 @@ impl Exit {
     }
 }
 
-/// Why it did not do what it was told.
+/// Why the command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// What was typed makes no sense; or it was `--help`.
+    /// Wrong usage; or a request for `--help` or `--version`.
     Usage(clap::Error),
     /// The library's error.
     Map(mapvar::Error),
@@ -66,16 +66,16 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Says what there is to say.
+/// Prints the error, if there is one, and returns the exit code.
 pub(crate) fn end(outcome: Result<Exit, Failure>) -> ExitCode {
     let exit = outcome.unwrap_or_else(|failure| match failure {
         Failure::Usage(error) => {
-            // Nobody reads it any more: nothing to be done about it.
+            // An error here means that the reader has closed its end: there is no way to report it.
             let _ = error.print();
             if error.use_stderr() { Exit::Usage } else { Exit::Done }
         }
         Failure::Map(error) => tell(&error),
-        // Whoever read the output has seen enough, as in `mapvar list alpha | head -1`.
+        // The reader closed its end, as in `mapvar list alpha | head -1`.
         Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
         Failure::Output(error) => {
             tell(&mapvar::Error::new(ErrorKind::Io, "write standard output", "").because(error))
@@ -84,13 +84,14 @@ pub(crate) fn end(outcome: Result<Exit, Failure>) -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// Says what went wrong, in one line.
+/// Prints an error in one line, and returns its exit code.
 pub(crate) fn tell(error: &mapvar::Error) -> Exit {
     say(&error.to_string());
     Exit::Kind(error.kind())
 }
 
-/// A line on standard error, whatever stands in it. Where nobody reads it, that is no error.
+/// Prints a line to standard error, with unsafe characters escaped. A closed standard error is no
+/// error.
 pub(crate) fn say(text: &str) {
     let line = format!("mapvar: {}\n", show::escaped(text));
     let _ = io::stderr().lock().write_all(line.as_bytes());

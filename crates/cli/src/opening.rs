@@ -1,4 +1,4 @@
-//! How a command opens the map that it was told, and what it says where there is none.
+//! Opens the map that the command line names, and explains the remedy if there is none.
 
 use crate::{
     args::{At, MapArgs},
@@ -26,9 +26,10 @@ pub(crate) fn options_at(place: &At, name: Option<&str>) -> MapOptions {
     }
 }
 
-/// Opens a map that is there, for reading alone or for writing too. A file that needs recovery after
-/// a restart of the machine is recovered first; a user without the right to write gets an error
-/// that says so.
+/// Opens an existing map, read-only or for writing.
+///
+/// A file that needs recovery after a restart of the machine is recovered first. That needs the
+/// right to write: without it, the error of the read-only open is returned.
 pub(crate) fn open(place: &MapArgs, name: Option<&str>, read_only: bool) -> Result<Map, Failure> {
     let options = options(place, name);
     let opened = match options.clone().read_only(read_only).open() {
@@ -40,8 +41,8 @@ pub(crate) fn open(place: &MapArgs, name: Option<&str>, read_only: bool) -> Resu
     opened.map_err(|error| remedy(place, name, error))
 }
 
-/// Opens a map that is there, to wait for something in it. A process that waits marks the variable
-/// in the map; a process that may not write polls instead.
+/// Opens an existing map to wait for a change in it. A waiter marks the variable in the map; a
+/// process without the right to write polls instead.
 pub(crate) fn open_to_wait(place: &At, name: Option<&str>) -> Result<Map, Failure> {
     let options = options_at(place, name);
     let opened = match options.clone().open() {
@@ -53,7 +54,7 @@ pub(crate) fn open_to_wait(place: &At, name: Option<&str>) -> Result<Map, Failur
     opened.map_err(|error| remedy(place, name, error))
 }
 
-/// What to do about an error in opening a map that should be there.
+/// Adds the remedy to an error in opening an existing map.
 pub(crate) fn remedy(place: &At, name: Option<&str>, error: Error) -> Failure {
     let error = match name {
         _ if error.kind() != ErrorKind::NotFound => error,

@@ -1,10 +1,10 @@
-//! Sizes, times and values, from what is typed.
+//! Parses sizes, times and values of the command line.
 
 use clap::ValueEnum;
 use mapvar::Value;
 use std::time::Duration;
 
-/// What `--type` may say.
+/// The values of `--type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Type {
     Str,
@@ -15,8 +15,8 @@ pub(crate) enum Type {
     Bytes,
 }
 
-/// The value that `text` stands for where no type is given. A number is one only as it would be
-/// printed, so that 007 and +49 stay the texts that they are.
+/// Returns the value of `text` if no type is given. An integer counts as one only in the form in
+/// which it would be printed, so that 007 and +49 stay text.
 pub(crate) fn guess(text: &str) -> Value {
     let number = text.strip_prefix('-').unwrap_or(text);
     if let Some(value) = whole(text).filter(|value| value.to_string() == text) {
@@ -34,7 +34,7 @@ pub(crate) fn guess(text: &str) -> Value {
     }
 }
 
-/// The value of this type that `text` stands for.
+/// Parses `text` as a value of this type.
 pub(crate) fn typed(text: &str, as_type: Type) -> Result<Value, String> {
     let value = match as_type {
         Type::Str => Some(Value::Str(text.into())),
@@ -71,7 +71,7 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
     Some(pairs.map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
 }
 
-/// A size, as 65536, 64KiB or 1MB.
+/// Parses a size, such as 65536, 64KiB or 1MB.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     const WANTED: &str = "say a number of bytes, or one with KiB, MiB, GiB, TiB (of 1024) or kB, \
                           MB, GB, TB (of 1000)";
@@ -93,7 +93,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).ok_or_else(|| "more than 2^64 bytes".into())
 }
 
-/// A time, as 500ms, 5s, 1.5s or 2min.
+/// Parses a time, such as 500ms, 5s, 1.5s or 2min.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     const WANTED: &str = "say it with its unit, ms, s, min or h: 500ms, 1.5s";
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -113,7 +113,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "longer than a year".into())
 }
 
-/// `VAR=VALUE`.
+/// Parses `VAR=VALUE`.
 pub(crate) fn assignment(text: &str) -> Result<(String, String), String> {
     let (var, value) = text.split_once('=').ok_or("say VAR=VALUE, as foo=hello")?;
     Ok((var.into(), value.into()))

@@ -1,4 +1,4 @@
-//! What goes to standard output: raw to a pipe or a file, escaped for a terminal.
+//! Standard output: raw to a pipe or a file, escaped for a terminal.
 
 use std::{
     borrow::Cow,
@@ -19,20 +19,21 @@ impl Out {
         Self { to: BufWriter::new(to), terminal }
     }
 
-    /// A line of text that comes from anywhere.
+    /// Writes a line of untrusted text.
     pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
         let text = if self.terminal { escaped(text) } else { text.into() };
         self.to.write_all(text.as_bytes())?;
         self.to.write_all(b"\n")
     }
 
-    /// Exactly these bytes.
+    /// Writes exactly these bytes.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.to.write_all(bytes)
     }
 
-    /// A table: a line is a row, whatever stands in its cells. A terminal gets columns, and lines
-    /// no longer than it is wide; a pipe gets all, with tabs between.
+    /// Writes a table of one line for each row. Cells are always escaped, so that they cannot break
+    /// lines. A terminal gets columns, cut to its width; a pipe gets complete cells, separated by
+    /// tabs.
     pub(crate) fn table<const N: usize>(&mut self, rows: &[[String; N]]) -> io::Result<()> {
         let width = self
             .terminal
@@ -44,7 +45,7 @@ impl Out {
         Ok(())
     }
 
-    /// Sees everything off.
+    /// Writes all buffered bytes.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
     }
@@ -66,8 +67,8 @@ fn lines<const N: usize>(rows: &[[String; N]], width: Option<usize>) -> Vec<Stri
         let mut line = String::new();
         for (at, (cell, column)) in row.iter().zip(widest).enumerate() {
             let last = at + 1 == N;
-            let room = if last { width.saturating_sub(line.chars().count()) } else { column };
-            let cell = shortened(cell, room);
+            let limit = if last { width.saturating_sub(line.chars().count()) } else { column };
+            let cell = shortened(cell, limit);
             let gap = if last { 0 } else { column - cell.chars().count() + 2 };
             line.push_str(&cell);
             line.extend(std::iter::repeat_n(' ', gap));
@@ -77,18 +78,17 @@ fn lines<const N: usize>(rows: &[[String; N]], width: Option<usize>) -> Vec<Stri
     lines
 }
 
-/// The text, or the beginning of it with a sign that there is more.
-fn shortened(text: &str, room: usize) -> Cow<'_, str> {
-    if text.chars().count() <= room {
+/// Returns the text, cut to `limit` characters with an ellipsis at the end if it is longer.
+fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.chars().count() <= limit {
         return text.into();
     }
-    let mut short: String = text.chars().take(room.saturating_sub(1)).collect();
-    short.extend((room > 0).then_some('…'));
+    let mut short: String = text.chars().take(limit.saturating_sub(1)).collect();
+    short.extend((limit > 0).then_some('…'));
     short.into()
 }
 
-/// The text with `\u{..}` for what a terminal might obey, or not show, or show in another order
-/// than it stands.
+/// Escapes characters as `\u{..}` that a terminal might obey, hide or reorder.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(unsafe_to_show) {
         return text.into();
@@ -112,7 +112,7 @@ fn unsafe_to_show(c: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// How long ago, in one unit.
+/// Formats the time since then, in one unit.
 pub(crate) fn ago(since: Option<std::time::SystemTime>) -> String {
     let Some(since) = since else { return "?".into() };
     let seconds = since.elapsed().unwrap_or_default().as_secs();
@@ -124,7 +124,7 @@ pub(crate) fn ago(since: Option<std::time::SystemTime>) -> String {
     }
 }
 
-/// `1 variable`, `2 variables`.
+/// Formats a count, as in `1 variable` and `2 variables`.
 pub(crate) fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -1,5 +1,4 @@
-//! `docs/read_map.py`, which knows of a map only what docs/FORMAT.md says, prints what `mapvar list`
-//! prints.
+//! `docs/read_map.py`, written from docs/FORMAT.md alone, prints the same as `mapvar list`.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -25,7 +24,7 @@ fn the_other_reader_prints_the_same() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let works = Command::new("python3").arg("--version").output();
     if !works.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: no python3 here, so nobody has read the maps by docs/FORMAT.md alone");
+        eprintln!("SKIPPED: no python3 here, so no reader built from docs/FORMAT.md was run");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -33,7 +32,8 @@ fn the_other_reader_prints_the_same() {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
-    // One whose chunks go beyond the first table, with a value that leaves out the second.
+    // A map with chunks beyond the first chunk table, and a value that goes around the second
+    // table.
     let large = dir.path().join("large.map");
     let map = mapvar::Map::options().file(&large).size(1).create().unwrap();
     map.set("large", vec![7_u8; 9 << 20]).unwrap();
@@ -41,7 +41,7 @@ fn the_other_reader_prints_the_same() {
     let pod = |len| mapvar::Value::Pod { type_id: 7, bytes: vec![1; len] };
     let within = mapvar::Value::List([0, 4, 12, 300, 70_000].map(pod).into());
     map.set_value("within", &within).unwrap();
-    // While what ends with this process is there.
+    // While this process lives, so that its ephemeral variables exist.
     map.set_ephemeral("mine", 1).unwrap();
     map.flush().unwrap();
     let live = dir.path().join("live.map");

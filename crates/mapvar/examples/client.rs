@@ -1,4 +1,4 @@
-//! Reads what the example `server` has set, from another process.
+//! Reads the variables that the example `server` has set, from another process.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 

@@ -1,4 +1,4 @@
-//! Two maps on one file, one after the other: what the first writes, the second reads.
+//! Two maps on one file, one after the other: the second reads the variables of the first.
 //!
 //!     cargo run -p mapvar --example file
 //!     cargo run -p mapvar --example file -- test.map

@@ -1,6 +1,9 @@
-//! One of several processes that share a map: adds, changes and removes variables of its own, and counts in an
-//! atomic that all share, until its standard input ends. The tests of the Ruby gem start it beside programs in
-//! Ruby and C that do the same.
+//! One of several processes that share a map.
+//!
+//! It adds, changes and removes variables of its own, and counts in a shared atomic, until its
+//! standard input ends.
+//!
+//! The tests of the Ruby gem start it together with programs in Ruby and C that do the same.
 //!
 //! `cargo run --example peer -- MAP NAME`
 
@@ -23,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .try_into()
         .map_err(|_| "two arguments are needed: the map's name, and one of this process")?;
     thread::spawn(|| {
-        // An error is an end, too.
+        // An error counts as the end, too.
         let _ = stdin().read_to_end(&mut Vec::new());
         ENDED.store(true, Relaxed);
     });

@@ -1,9 +1,9 @@
-//! Makes a map without a file, for the example `client` in another process.
+//! Creates a map without a file, for the example `client` in another process.
 //!
 //!     cargo run -p mapvar --example server
-//!     cargo run -p mapvar --example client        # in another terminal, while the first waits
+//!     cargo run -p mapvar --example client        # in another terminal, while the server waits
 //!
-//! Another name than `alpha` may be given to both.
+//! Both take a map name as an argument; the default is `alpha`.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     map.set("bar", 77)?;
     println!("set foo and bar in the map {name:?}; now start the client. Enter ends it");
 
-    // The map lives as long as somebody has it open.
+    // The map exists as long as a process has it open.
     std::io::stdin().read_line(&mut String::new())?;
     map.close()?;
     println!("closed the map {name:?}");

@@ -1,5 +1,4 @@
-//! Input that is wrong: an error that says what and what to do, its own exit code, and nothing
-//! touched.
+//! Wrong input: an error with the problem and its remedy, an exit code of its own, and no changes.
 
 use crate::harness::{Folder, Held, feed, finish, run, unique};
 use std::{
@@ -131,14 +130,14 @@ fn a_file_that_may_only_be_read() {
     fs::set_permissions(t, permissions.clone()).unwrap();
     assert_eq!(run(["get", "--file", t, "foo"]).ok(), "hello\n");
     assert_eq!(run(["list", "--file", t]).ok(), "foo\tstr\thello\n");
-    // root may write to it all the same.
+    // root may write to the file all the same.
     if fs::OpenOptions::new().write(true).open(t).is_err() {
         run(["set", "--file", t, "foo", "other"]).fails(20);
         run(["rm", "--file", t, "foo"]).fails(20);
     }
     #[expect(
         clippy::permissions_set_readonly_false,
-        reason = "of a file that goes with its folder"
+        reason = "the file is removed with its folder"
     )]
     permissions.set_readonly(false);
     fs::set_permissions(t, permissions).unwrap();
@@ -190,7 +189,7 @@ fn a_map_that_the_system_has_no_room_for() {
     assert!(fs::read_dir(folder.0.path()).unwrap().next().is_none(), "something is left behind");
     limited(&format!("hold {name}")).fails(17);
     run(["list", name]).fails(11);
-    // One that is there is used as it is.
+    // An existing map is used unchanged.
     run(["set", "--file", t, "foo", "1"]).ok();
     limited(&format!("set --file '{t}' foo 2")).ok();
     assert_eq!(run(["get", "--file", t, "foo"]).ok(), "2\n");

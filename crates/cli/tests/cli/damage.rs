@@ -1,4 +1,4 @@
-//! `check` and `repair`: what they say of damaged files, and their exit codes.
+//! `check` and `repair` on damaged files: their output and their exit codes.
 
 use crate::harness::{Folder, run};
 use std::fs;
@@ -33,10 +33,10 @@ fn faults_are_told_and_the_rest_is_saved() {
         run(["set", "--file", t, name, value]).ok();
     }
     let mut bytes = fs::read(t).unwrap();
-    // No header any more; one text is none; one name is another.
+    // The header is destroyed; one text is not UTF-8; one name is changed.
     bytes[..512].fill(0);
     for (from, to) in [(&b"hello again"[..], &b"hel\xfflo"[..]), (b"zip\0", b"zap")] {
-        let at = bytes.windows(from.len()).position(|part| part == from).expect("it stands there");
+        let at = bytes.windows(from.len()).position(|part| part == from).expect("the bytes");
         bytes[at..at + to.len()].copy_from_slice(to);
     }
     fs::write(t, &bytes).unwrap();

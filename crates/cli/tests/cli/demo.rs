@@ -8,11 +8,11 @@ fn each_process_reads_what_the_other_wrote() {
     let folder = Folder::new();
     let start = || {
         let mut demo = command(["demo"]);
-        // Where it makes its folder: on Unix, and on Windows.
+        // The parent of its folder, on Unix and on Windows.
         demo.env("TMPDIR", folder.0.path()).env("TMP", folder.0.path());
         start(&mut demo)
     };
-    // Two at once are not in each other's way.
+    // Two demonstrations at once do not disturb each other.
     let demos = [start(), start()];
     for demo in demos {
         let pid = demo.id();

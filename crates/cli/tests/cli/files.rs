@@ -146,7 +146,7 @@ fn lists_are_sorted_by_the_bytes_of_names_a_line_a_variable() {
         "é\tint\t1",
     ];
     assert_eq!(table.lines().collect::<Vec<_>>(), expected);
-    // Raw to a pipe, as they are.
+    // A pipe gets them unescaped.
     let names = run(["list", "--names", "--file", t]).ok();
     assert!(names.starts_with("10\n9\nB\na\n") && names.contains("two\nlines\n"), "{names:?}");
     assert_eq!(run(["get", "--file", t, "text"]).ok(), "three\nshort\tlines\u{1b}[2J\n");
@@ -214,7 +214,7 @@ fn a_pipe_that_its_reader_closed_is_success() {
     let folder = Folder::new();
     let t = &folder.path("t.map");
     let map = Map::options().file(t).size(1 << 20).create().unwrap();
-    // More than a pipe holds.
+    // More than fits in a pipe.
     for number in 0..200 {
         map.set(&format!("v{number}"), "x".repeat(1000)).unwrap();
     }

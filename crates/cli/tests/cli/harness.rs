@@ -1,4 +1,4 @@
-//! Starts the command, and never waits for it for ever.
+//! Starts the command, and waits for it with a time limit.
 
 use std::{
     env::consts::FAMILY,
@@ -14,7 +14,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// No test asserts a time: whoever takes so long hangs.
+/// A process that takes this long hangs. No test asserts a shorter time.
 const WATCHDOG: Duration = Duration::from_secs(20);
 
 pub(crate) fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
@@ -23,7 +23,7 @@ pub(crate) fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Com
     command
 }
 
-/// How a process ended.
+/// The output and exit code of a process.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -32,14 +32,14 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// Its output, where it succeeded and had nothing to complain of.
+    /// Returns the output of a process that succeeded and printed no error.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{self:?}");
         String::from_utf8(self.out).expect("text")
     }
 
-    /// Its complaint, where it failed with this exit code and said so in one line.
+    /// Returns the error of a process that failed with this exit code and one line of error.
     #[track_caller]
     pub(crate) fn fails(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -49,7 +49,7 @@ impl Ran {
         self.err
     }
 
-    /// What clap says, where it was used wrongly.
+    /// Returns clap's message after wrong usage.
     #[track_caller]
     pub(crate) fn misused(self) -> String {
         assert_eq!(self.code, Some(2), "{self:?}");
@@ -59,8 +59,8 @@ impl Ran {
     }
 }
 
-/// Starts a process. Wine now and then answers "internal error" (1359) under load and starts the
-/// next one: that is not what the tests are about.
+/// Starts a process. Under load, Wine sometimes fails with "internal error" (1359) and starts the
+/// next process: the tests do not test Wine, so they retry.
 pub(crate) fn start(command: &mut Command) -> Child {
     for _ in 0..20 {
         match command.spawn() {
@@ -77,10 +77,10 @@ pub(crate) fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ran {
     finish(start(&mut command(args)))
 }
 
-/// With this on standard input.
+/// Runs the command with this standard input.
 pub(crate) fn feed<A: AsRef<OsStr>>(input: &[u8], args: impl IntoIterator<Item = A>) -> Ran {
     let mut child = start(command(args).stdin(Stdio::piped()));
-    // What does not read it all closes its end; that is its right.
+    // A command that does not read all of its input closes the pipe, which is no error.
     let _ = child.stdin.take().expect("stdin").write_all(input);
     finish(child)
 }
@@ -96,13 +96,13 @@ pub(crate) fn finish(mut child: Child) -> Ran {
 }
 
 fn read(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let _ = pipe.read_to_end(&mut bytes);
-        let _ = tell.send(bytes);
+        let _ = sender.send(bytes);
     });
-    told
+    receiver
 }
 
 pub(crate) fn wait(child: &mut Child) -> ExitStatus {
@@ -120,7 +120,7 @@ pub(crate) fn wait(child: &mut Child) -> ExitStatus {
     }
 }
 
-/// A name that nobody else has.
+/// Returns a name that no other test uses.
 pub(crate) fn unique(what: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("cli-test.{what}.{}.{}", id(), NEXT.fetch_add(1, Ordering::Relaxed))
@@ -129,9 +129,9 @@ pub(crate) fn unique(what: &str) -> String {
 /// A `mapvar hold` that runs; killed when dropped.
 pub(crate) struct Held {
     pub(crate) child: Child,
-    /// What it said.
+    /// The line that it printed.
     pub(crate) line: String,
-    /// Stays open as long as this.
+    /// Kept open, so that later output does not fail.
     _pipe: BufReader<ChildStderr>,
     args: Vec<String>,
 }
@@ -141,13 +141,13 @@ impl Held {
         let args: Vec<String> = args.into_iter().map(String::from).collect();
         let mut child = start(command(["hold"]).args(&args).stdout(Stdio::null()));
         let mut pipe = BufReader::new(child.stderr.take().expect("stderr"));
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             let mut line = String::new();
             let _ = pipe.read_line(&mut line);
-            let _ = tell.send((line, pipe));
+            let _ = sender.send((line, pipe));
         });
-        let Ok((line, pipe)) = told.recv_timeout(WATCHDOG) else {
+        let Ok((line, pipe)) = receiver.recv_timeout(WATCHDOG) else {
             let _ = child.kill();
             panic!("`hold` said nothing within {WATCHDOG:?}");
         };
@@ -155,7 +155,7 @@ impl Held {
         Self { child, line, _pipe: pipe, args }
     }
 
-    /// Ends it without a chance to tidy up.
+    /// Kills the process, which cannot clean up.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("kill");
         self.child.wait().expect("wait");
@@ -166,7 +166,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // On Unix, what a killed process leaves is cleared away by the next that asks for it.
+        // On Unix, the next process that opens the name cleans up after a killed one.
         if FAMILY == "unix" {
             let global = self.args.iter().filter(|arg| *arg == "--global");
             let _ = command(["list"]).args(self.args.first()).args(global).output();
@@ -174,7 +174,7 @@ impl Drop for Held {
     }
 }
 
-/// A folder for files of the test's.
+/// A folder for the files of a test.
 pub(crate) struct Folder(pub(crate) TempDir);
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! Maps by name: `hold`, and the others from processes of their own.
+//! Maps by name: `hold`, and the other subcommands in processes of their own.
 
 use crate::harness::{Folder, Held, run, unique, wait};
 use std::{
@@ -22,7 +22,7 @@ fn the_synopsis() {
     assert!(stat.contains("variables: 0\n"), "{stat}");
     assert!(stat.contains(&format!("creator: process {}\n", held.child.id())), "{stat}");
 
-    // Killed, it takes the name with it.
+    // When it is killed, the name is gone.
     held.kill();
     let error = run(["get", alpha, "bar"]).fails(11);
     assert!(error.contains(&format!("mapvar hold {alpha}")), "{error}");
@@ -68,7 +68,7 @@ fn there_may_be_two_holders() {
     run(["set", name, "foo", "still here"]).ok();
     second.kill();
     run(["get", name, "foo"]).fails(11);
-    // Nobody is there to be joined: it makes the map, an empty one.
+    // No process holds the map any more, so `--join` creates an empty one.
     let third = Held::new([name.as_str(), "--join"]);
     assert!(!third.line.contains("too"), "{}", third.line);
     assert_eq!(run(["list", name]).ok(), "");
@@ -86,7 +86,7 @@ fn a_name_that_a_killed_holder_left_can_be_held_again() {
 
 #[test]
 fn hold_ends_well_when_it_is_told_to() {
-    // Only these systems have a way to ask a process kindly from outside its console.
+    // Only these systems have a signal that asks a process in another console to end.
     if FAMILY != "unix" {
         return;
     }
@@ -132,7 +132,7 @@ fn a_full_map_loses_nothing() {
     let expected: Vec<String> =
         (0..made).map(|number| format!("v{number:03}\tstr\t{}", value(number))).collect();
     assert_eq!(run(["list", name]).ok().lines().collect::<Vec<_>>(), expected);
-    // What is there can be set, and what was removed makes room.
+    // Existing variables can be set, and a removal frees space.
     run(["set", name, "v000", "changed"]).ok();
     run(["rm", name, "v000"]).ok();
     run(["set", name, "new", &value(0)]).ok();

@@ -1,4 +1,4 @@
-//! What is typed wrongly, and what helps.
+//! Wrong usage, and the help texts.
 
 use crate::harness::{Folder, run, unique};
 use std::fs;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-/// A command that runs, and the lines that it prints; killed when dropped.
+/// A running command and the lines that it prints. Killed on drop.
 struct Running {
     child: Child,
     lines: mpsc::Receiver<String>,
@@ -20,10 +20,10 @@ impl Running {
     fn new<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
         let mut child = start(&mut command(args));
         let out: BufReader<ChildStdout> = BufReader::new(child.stdout.take().unwrap());
-        let (tell, lines) = mpsc::channel();
+        let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
-                let _ = tell.send(line);
+                let _ = sender.send(line);
             }
         });
         Self { child, lines }
@@ -42,7 +42,7 @@ impl Drop for Running {
     }
 }
 
-/// Until the map's participants are these many beside `who` itself.
+/// Waits until the map has this number of participants, without `who` itself.
 fn await_participants(map: &str, number: usize) {
     for _ in 0..2_000 {
         if run(["who", map]).ok().lines().count() == number {
@@ -53,7 +53,7 @@ fn await_participants(map: &str, number: usize) {
     panic!("not {number} participants");
 }
 
-/// Until somebody has the lock.
+/// Waits until a line of `locks` contains `state`.
 fn await_lock(map: &str, state: &str) {
     for _ in 0..2_000 {
         if run(["locks", map]).ok().contains(state) {
@@ -61,7 +61,7 @@ fn await_lock(map: &str, state: &str) {
         }
         thread::sleep(Duration::from_millis(5));
     }
-    panic!("nobody {state}");
+    panic!("no lock is {state}");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_command_runs_while_it_has_the_lock() {
     let _held = Held::new([map.as_str()]);
     assert_eq!(run(["locks", map]).ok(), "");
     let exe = env!("CARGO_BIN_EXE_mapvar");
-    // A command that runs until a variable is set.
+    // The command runs until a variable is set.
     let mut first = Running::new(["lock", map, "job", "--", exe, "wait-for", map, "go"]);
     await_lock(map, "\theld\t");
     let late = run(["lock", map, "job", "--timeout", "30ms", "--", exe, "--version"]).fails(29);
@@ -158,7 +158,7 @@ fn a_command_runs_while_it_has_the_lock() {
     run(["set", map, "go", "1"]).ok();
     assert!(wait(&mut first.child).success());
     assert_eq!(run(["locks", map]).ok(), "job\tfree\t\t\t\n");
-    // Its exit code is the command's.
+    // The exit code is that of the command.
     let absent = run(["lock", map, "job", "--", exe, "get", map, "absent"]);
     assert_eq!(absent.code, Some(1), "{absent:?}");
     let nothing = run(["lock", map, "job", "--", "no-such-program-at-all"]);
@@ -168,7 +168,7 @@ fn a_command_runs_while_it_has_the_lock() {
 }
 
 #[test]
-fn who_is_killed_with_the_lock_is_told_of() {
+fn the_next_owner_learns_of_a_killed_owner() {
     let folder = Folder::new();
     let file = &folder.path("locks.map");
     run(["set", "--file", file, "x", "1"]).ok();
@@ -176,7 +176,7 @@ fn who_is_killed_with_the_lock_is_told_of() {
     let mut first = start(&mut command([
         "lock", "--file", file, "job", "--", exe, "wait-for", "--file", file, "go",
     ]));
-    // Both are there: the one that has the lock, and the one that it has started.
+    // Both run: the owner of the lock, and the command that it has started.
     for _ in 0..2_000 {
         if run(["who", "--file", file]).ok().lines().count() == 2 {
             break;
@@ -184,7 +184,7 @@ fn who_is_killed_with_the_lock_is_told_of() {
         thread::sleep(Duration::from_millis(5));
     }
     first.kill().unwrap();
-    // What it has started holds no lock, and goes on.
+    // The started command owns no lock, and goes on.
     run(["set", "--file", file, "go", "1"]).ok();
     let pid = first.id();
     drop(finish(first));
@@ -207,7 +207,7 @@ fn a_variable_ends_with_its_command_or_its_holder() {
     drop(holder);
     assert_eq!(all.line(), "door\tremoved\t");
     run(["get", map, "door"]).fails(1);
-    // While a command runs: this one, which waits for another variable.
+    // A variable that exists while a command runs. The command waits for another variable.
     let this = env!("CARGO_BIN_EXE_mapvar");
     let mut worker = Running::new([
         "hold",

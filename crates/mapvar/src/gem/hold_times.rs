@@ -1,14 +1,15 @@
-//! How long a gem's lock was held: the last times, for their median and the longest.
+//! How long a gem's lock was held: a histogram, for the median, the 99th percentile and the
+//! longest.
 
 use std::time::Duration;
 
-/// How much is copied where the length of the payload is not known yet.
+/// How many bytes a read copies while the length of the payload is unknown.
 pub(crate) const FIRST: usize = 16 << 10;
 
-/// Erases that are kept for `clobbered`.
+/// How many names of erased variables are kept for `clobbered`.
 pub(crate) const KEPT: usize = 1024;
 
-/// How long the lock was held: counts, in classes an eighth apart.
+/// A histogram of hold times: eight classes for each power of two.
 pub(crate) struct Times {
     counts: [u64; 64 * 8],
     pub(crate) count: u64,
@@ -33,7 +34,7 @@ impl Times {
         self.longest = self.longest.max(time);
     }
 
-    /// The upper end of the class in which that many of 100 end.
+    /// Returns the upper end of the class in which this percentile lies.
     pub(crate) fn below(&self, percent: u64) -> Duration {
         let mut left = (self.count * percent).div_ceil(100);
         for (class, count) in self.counts.iter().enumerate() {

@@ -1,11 +1,13 @@
-//! A map in the layout of Ruby's gem win32-mmap: one marshalled Hash at offset 0, behind a semaphore.
+//! A map in the layout of Ruby's gem win32-mmap: one marshalled Hash at offset 0, behind a
+//! semaphore.
 //!
-//! A gem that misses the lock once, after 10 ms, is of no use any more. So the lock is held for a
-//! copy and no longer: the payload is copied under it and parsed, changed and encoded outside; to
-//! write, it is taken again, and what lies there compared with the copy; if it is another, all over.
+//! A gem that fails once to get the lock, after 10 ms, no longer works. So the lock is held only
+//! for a copy: the payload is copied under the lock, then parsed, changed and encoded outside. A
+//! write acquires the lock again and compares the payload with the copy. If they differ, the
+//! operation starts over.
 //!
-//! Whoever is killed while he writes leaves half a payload, which nothing in this layout can prevent;
-//! it answers `Corrupt` until somebody clears the map.
+//! A process that is killed during a write leaves half a payload; nothing in this layout can
+//! prevent that. Operations then fail with `Corrupt` until `clear`.
 
 use crate::{
     gem::hold_times::{FIRST, KEPT, Times},
@@ -31,27 +33,25 @@ use std::{
 };
 use xxhash_rust::xxh3::xxh3_128;
 
-/// What messages call the operations.
+/// Names of operations, in error messages.
 const GET: &str = "get variable";
 
 const SET: &str = "set variable";
 
-/// How long operations wait, unless it was set: the gem's own 10 ms are too short where a timeout is
-/// an error.
+/// The default timeout. The gem's own 10 ms would be too short, since here a timeout is an error.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The empty Hash.
 const EMPTY: [u8; 4] = [4, 8, b'{', 0];
 
-/// How often a payload that makes no sense is looked at again: a gem whose lock was given away may be
-/// in the midst of writing it.
-const LOOKS: u32 = 8;
+/// How often a corrupt payload is read again: a gem that lost its lock may still be writing it.
+const ATTEMPTS: u32 = 8;
 
-/// What to open.
+/// The map to open, and how.
 pub(crate) struct Spec {
     pub(crate) section: SectionOptions,
     pub(crate) size: u64,
-    /// Whether the user said the size.
+    /// Whether the user gave the size.
     pub(crate) sized: bool,
     pub(crate) read_only: bool,
     pub(crate) file: bool,
@@ -61,7 +61,7 @@ pub(crate) struct Spec {
     pub(crate) object: String,
 }
 
-/// How its memory is mapped.
+/// How the memory is mapped.
 #[derive(Clone, Copy)]
 pub(crate) struct Mapping {
     pub(crate) access: Access,
@@ -69,9 +69,9 @@ pub(crate) struct Mapping {
     pub(crate) base_address: usize,
 }
 
-/// Whether a Hash lies there.
+/// Whether the section begins with a marshalled Hash.
 pub(crate) fn is_one(spec: &Spec) -> bool {
-    let look = || -> Result<bool> {
+    let read = || -> Result<bool> {
         let section = spec.section.clone().protection(mapvar_os::Protection::ReadOnly).open()?;
         if section.size()? < EMPTY.len() as u64 {
             return Ok(false);
@@ -80,7 +80,7 @@ pub(crate) fn is_one(spec: &Spec) -> bool {
         section.view().len(4).access(Access::Read).map()?.read_at(0, &mut head)?;
         Ok(is_hash(&head))
     };
-    look().unwrap_or(false)
+    read().unwrap_or(false)
 }
 
 fn is_hash(bytes: &[u8]) -> bool {
@@ -94,7 +94,7 @@ pub(crate) fn unlock(spec: &Spec, force: bool) -> Result<Unlocked> {
     Ok(if held { Unlocked::Freed } else { Unlocked::WasFree })
 }
 
-/// A handle to be shared; the last one of a file flushes it.
+/// A shared handle. The last handle of a file flushes it.
 #[derive(Clone)]
 pub(crate) struct Gem(Arc<Opened>);
 
@@ -102,7 +102,7 @@ pub(crate) struct Opened {
     view: View,
     section: Section,
     lock: RubyLock,
-    /// Bytes that a payload may have.
+    /// The most bytes that a payload may have.
     limit: usize,
     read_only: bool,
     file: bool,
@@ -115,11 +115,11 @@ pub(crate) struct Opened {
 
 #[derive(Default)]
 struct State {
-    /// What was set by this map and acknowledged, where `on_clobber` asks for it.
+    /// The variables that this map has set, unless `on_clobber` is `Accept`.
     mine: BTreeMap<String, Mine>,
-    /// How many writes there were.
+    /// The number of writes of this map.
     writes: u64,
-    /// Bytes that the payload had, with some to spare.
+    /// How many bytes a read copies: an estimate of the payload's length, with some to spare.
     guess: usize,
     dirty: bool,
     erased: u64,
@@ -131,16 +131,16 @@ struct State {
 
 struct Mine {
     dump: Vec<u8>,
-    /// The write that it came with.
+    /// The number of the write that stored it.
     write: u64,
-    /// Whether it was seen to be gone.
+    /// Whether a read has found it erased.
     gone: bool,
 }
 
-/// What lies there.
+/// The content of the memory.
 enum Content {
     Hash(Dump),
-    /// Something else, that `write_string` wrote, or a gem's.
+    /// Raw bytes, written by `write_string` or by a gem.
     Raw,
 }
 
@@ -148,20 +148,20 @@ enum Content {
 struct Seen {
     bytes: Vec<u8>,
     content: Content,
-    /// The writes of this map that it has.
+    /// How many writes of this map came before the copy.
     writes: u64,
 }
 
-/// What an edit wants to become of the variables of this map.
+/// The effect of an edit on the variables.
 enum Edit {
-    /// The map is to stay as it is.
+    /// The map stays unchanged.
     None,
     Set(String),
     Removed(String),
 }
 
 impl Gem {
-    /// Makes one, with an empty Hash: a gem that finds zeros keeps the lock for ever.
+    /// Creates a map with an empty Hash: a gem that finds zeros never releases the lock.
     pub(crate) fn create(spec: &Spec) -> Result<Self> {
         let refuse =
             |detail: &str| Err(Error::new(ErrorKind::InvalidArgument, "create", "").detail(detail));
@@ -177,13 +177,15 @@ impl Gem {
         Self::over(spec, section, lock, spec.size)
     }
 
-    /// Opens one. `lengthen`: a file that is shorter than the size becomes that long, as a gem makes it.
+    /// Opens a map. With `lengthen`, a file that is shorter than the size grows to it, as with a
+    /// gem.
     pub(crate) fn open(spec: &Spec, lengthen: bool) -> Result<Self> {
         let section = spec.section.open()?;
         let size = section.size()?;
         let lock = RubyLock::of(&section)?;
         if !spec.sized || spec.size <= size {
-            // A file is as long as it looks; a section may have been made a part of a page shorter.
+            // A file has its exact length. A section is rounded up to whole pages: there the size
+            // that the user gave is the limit.
             let limit = if spec.sized && !spec.file { spec.size } else { size };
             return Self::over(spec, section, lock, limit);
         }
@@ -233,14 +235,14 @@ impl Gem {
     }
 
     fn put(&self, operation: &'static str, name: &str, captured: Result<OwnedValue>) -> Result<()> {
-        let told = |error: Error| error.during(operation, self.variable(name));
+        let with_context = |error: Error| error.during(operation, self.variable(name));
         checked_length(name).map_err(|trouble| trouble.during(operation, self.variable(name)))?;
-        let value = captured.and_then(Value::of).map_err(told)?;
+        let value = captured.and_then(Value::of).map_err(with_context)?;
         self.change(|dump| {
             set(dump, name, &value)?;
             Ok((Edit::Set(name.into()), ()))
         })
-        .map_err(told)
+        .map_err(with_context)
     }
 
     pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
@@ -255,30 +257,30 @@ impl Gem {
     }
 
     pub(crate) fn value(&self, name: &str) -> Result<Value> {
-        let told = |error: Error| error.during(GET, self.variable(name));
-        let found = self.look_at(GET, name, |dump| value(dump, name))?;
-        found.map_err(told)?.ok_or_else(|| self.absent(name))
+        let with_context = |error: Error| error.during(GET, self.variable(name));
+        let found = self.inspect(GET, name, |dump| value(dump, name))?;
+        found.map_err(with_context)?.ok_or_else(|| self.absent(name))
     }
 
-    /// The bytes of a variable's value, as a dump of its own.
+    /// Returns the value of a variable as a Marshal dump of its own.
     pub(crate) fn marshal(&self, name: &str) -> Result<Vec<u8>> {
-        let told = |error: Error| error.during(GET, self.variable(name));
-        let look = |dump: &Dump| match dump.dump_of(name) {
+        let with_context = |error: Error| error.during(GET, self.variable(name));
+        let read = |dump: &Dump| match dump.dump_of(name) {
             None if dump.contains(name) => Err(tangled()),
             bytes => Ok(bytes),
         };
-        self.look_at(GET, name, look)?.map_err(told)?.ok_or_else(|| self.absent(name))
+        self.inspect(GET, name, read)?.map_err(with_context)?.ok_or_else(|| self.absent(name))
     }
 
     fn captured(&self, name: &str) -> Result<Option<OwnedValue>> {
-        let found = self.look_at(GET, name, |dump| value(dump, name))?;
+        let found = self.inspect(GET, name, |dump| value(dump, name))?;
         found
             .and_then(|found| found.as_ref().map(captured).transpose())
             .map_err(|error| error.during(GET, self.variable(name)))
     }
 
     pub(crate) fn contains(&self, name: &str) -> Result<bool> {
-        self.look_at("look for variable", name, |dump| dump.contains(name))
+        self.inspect("look for variable", name, |dump| dump.contains(name))
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<bool> {
@@ -291,7 +293,7 @@ impl Gem {
         .map_err(|error| error.during(REMOVE, self.variable(name)))
     }
 
-    /// Replaces a value by what `change` makes of it, outside of the lock.
+    /// Replaces a value by the result of `change`, which runs without the lock.
     pub(crate) fn update<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -309,37 +311,37 @@ impl Gem {
         .map_err(|error| error.during(UPDATE, self.variable(name)))
     }
 
-    // --- By their versions -----------------------------------------------------------------------
+    // --- Versions --------------------------------------------------------------------------------
 
     pub(crate) fn version(&self, name: &str) -> Result<Version> {
-        self.look_at("get the version of variable", name, |dump| version(dump, name))
+        self.inspect("get the version of variable", name, |dump| version(dump, name))
     }
 
     pub(crate) fn find_versioned<T: DeserializeOwned>(
         &self,
         name: &str,
     ) -> Result<(Option<T>, Version)> {
-        let told = |error: Error| error.during(GET, self.variable(name));
+        let with_context = |error: Error| error.during(GET, self.variable(name));
         let (value, version) = self.value_versioned(name)?;
-        let captured = value.as_ref().map(captured).transpose().map_err(told)?;
-        Ok((captured.map(codec::decode).transpose().map_err(told)?, version))
+        let captured = value.as_ref().map(captured).transpose().map_err(with_context)?;
+        Ok((captured.map(codec::decode).transpose().map_err(with_context)?, version))
     }
 
     pub(crate) fn value_versioned(&self, name: &str) -> Result<(Option<Value>, Version)> {
-        let look = |dump: &Dump| value(dump, name).map(|value| (value, version(dump, name)));
-        self.look_at(GET, name, look)?.map_err(|error| error.during(GET, self.variable(name)))
+        let read = |dump: &Dump| value(dump, name).map(|value| (value, version(dump, name)));
+        self.inspect(GET, name, read)?.map_err(|error| error.during(GET, self.variable(name)))
     }
 
-    /// Sets a variable if it has the version; `Err` with the one that stands there instead.
+    /// Sets a variable if it has the expected version, else returns its version as the inner `Err`.
     pub(crate) fn set_if(
         &self,
         name: &str,
         expected: Version,
         captured: Result<OwnedValue>,
     ) -> Result<std::result::Result<Version, Version>> {
-        let told = |error: Error| error.during(SET, self.variable(name));
+        let with_context = |error: Error| error.during(SET, self.variable(name));
         checked_length(name).map_err(|trouble| trouble.during(SET, self.variable(name)))?;
-        let value = captured.and_then(Value::of).map_err(told)?;
+        let value = captured.and_then(Value::of).map_err(with_context)?;
         self.change(|dump| {
             let there = version(dump, name);
             if there != expected {
@@ -348,49 +350,49 @@ impl Gem {
             set(dump, name, &value)?;
             Ok((Edit::Set(name.into()), Ok(version(dump, name))))
         })
-        .map_err(told)
+        .map_err(with_context)
     }
 
-    // --- All of them -----------------------------------------------------------------------------
+    // --- All variables ---------------------------------------------------------------------------
 
-    /// Every variable, of one instant.
+    /// Returns all variables as of one instant.
     pub(crate) fn all(&self) -> Result<Vec<(String, Result<OwnedValue>)>> {
-        let dump = self.look().map_err(|error| error.during("list variables of", self.object()))?;
+        let dump = self.read().map_err(|error| error.during("list variables of", self.object()))?;
         let names: Vec<String> = dump.names().map(String::from).collect();
         let all = names.into_iter().filter_map(|name| {
-            let told = |error: Error| error.during(GET, self.variable(&name));
+            let with_context = |error: Error| error.during(GET, self.variable(&name));
             let found = value(&dump, &name).transpose()?;
-            let captured = found.and_then(|found| captured(&found)).map_err(told);
+            let captured = found.and_then(|found| captured(&found)).map_err(with_context);
             Some((name, captured))
         });
         Ok(all.collect())
     }
 
-    /// Some variables, of one instant.
+    /// Returns some variables as of one instant.
     pub(crate) fn captured_all(
         &self,
         names: &[&str],
     ) -> Result<Vec<Option<(OwnedValue, Version)>>> {
         const SNAPSHOT: &str = "take a snapshot of";
-        let dump = self.look().map_err(|error| error.during(SNAPSHOT, self.object()))?;
-        let look = |name: &&str| -> Result<_> {
+        let dump = self.read().map_err(|error| error.during(SNAPSHOT, self.object()))?;
+        let read = |name: &&str| -> Result<_> {
             let captured = value(&dump, name)?.as_ref().map(captured).transpose()?;
             Ok(captured.map(|captured| (captured, version(&dump, name))))
         };
         names
             .iter()
-            .map(look)
+            .map(read)
             .collect::<Result<_>>()
             .map_err(|error| error.during(SNAPSHOT, self.object()))
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
         let dump =
-            self.look().map_err(|error| error.during("count variables of", self.object()))?;
+            self.read().map_err(|error| error.during("count variables of", self.object()))?;
         Ok(dump.len() as u64)
     }
 
-    /// Removes all variables; also what is no variables, or makes no sense.
+    /// Removes all variables. Raw bytes and a corrupt payload are replaced too.
     pub(crate) fn clear(&self) -> Result<u64> {
         self.overwrite(&EMPTY, true).map_err(|error| error.during("clear", self.object()))
     }
@@ -414,7 +416,7 @@ impl Gem {
             .map_err(|error| error.during("write raw bytes to", self.object()))
     }
 
-    /// Writes over whatever lies there; answers how many variables that was, where that is asked.
+    /// Overwrites the payload. With `count`, returns how many variables it held.
     fn overwrite(&self, bytes: &[u8], count: bool) -> Result<u64> {
         self.writable()?;
         self.fits(bytes.len())?;
@@ -428,7 +430,7 @@ impl Gem {
         } else {
             0
         };
-        for _ in 0..LOOKS {
+        for _ in 0..ATTEMPTS {
             let held = self.take()?;
             self.0.view.write_at(0, bytes)?;
             let mut state = self.state();
@@ -468,7 +470,7 @@ impl Gem {
     }
 
     pub(crate) fn stat(&self) -> Result<Stat> {
-        let dump = self.look().map_err(|error| error.during("stat", self.object()))?;
+        let dump = self.read().map_err(|error| error.during("stat", self.object()))?;
         let (used, limit) = (dump.encode().len() as u64, self.0.limit as u64);
         let free = limit.saturating_sub(used);
         Ok(Stat {
@@ -488,7 +490,7 @@ impl Gem {
         })
     }
 
-    /// How many variables there are, or what is wrong with the payload.
+    /// Returns the number of variables, or as `Err` the reason why the payload holds none.
     pub(crate) fn examine(&self) -> Result<std::result::Result<u64, String>> {
         match self.see() {
             Ok(Seen { content: Content::Hash(dump), .. }) => Ok(Ok(dump.len() as u64)),
@@ -529,20 +531,20 @@ impl Gem {
 
     // --- Reading ---------------------------------------------------------------------------------
 
-    fn look_at<R>(
+    fn inspect<R>(
         &self,
         operation: &'static str,
         name: &str,
-        ask: impl FnOnce(&Dump) -> R,
+        read: impl FnOnce(&Dump) -> R,
     ) -> Result<R> {
-        let told = |error: Error| error.during(operation, self.variable(name));
+        let with_context = |error: Error| error.during(operation, self.variable(name));
         checked_length(name)
             .map_err(|trouble: EngineError| trouble.during(operation, self.variable(name)))?;
-        self.look().map(|dump| ask(&dump)).map_err(told)
+        self.read().map(|dump| read(&dump)).map_err(with_context)
     }
 
-    /// The variables, as they are now.
-    pub(crate) fn look(&self) -> Result<Dump> {
+    /// Reads all variables.
+    pub(crate) fn read(&self) -> Result<Dump> {
         let seen = self.see()?;
         let Content::Hash(dump) = seen.content else { return Err(raw()) };
         self.compare(&dump, seen.writes)?;
@@ -552,19 +554,19 @@ impl Gem {
     fn see(&self) -> Result<Seen> {
         self.usable()?;
         let mut torn = None;
-        let mut looks = 0;
-        while looks < LOOKS {
+        let mut attempts = 0;
+        while attempts < ATTEMPTS {
             let guess = self.state().guess.min(self.0.view.len());
             let (bytes, writes) = self.copy(guess)?;
             match parse(&bytes) {
                 Ok(content) => return Ok(Seen { bytes, content, writes }),
-                // Perhaps it is only longer than what was copied.
+                // The payload may only be longer than the copy.
                 Err(_) if guess < self.0.view.len() => {
                     self.state().guess = guess.saturating_mul(4);
                 }
                 Err(what) => {
                     torn = Some(what);
-                    looks += 1;
+                    attempts += 1;
                     machine::nap(Duration::from_millis(1));
                 }
             }
@@ -576,14 +578,15 @@ impl Gem {
         )))
     }
 
-    /// The first `len` bytes, copied under the lock, and how many writes of this map came before.
+    /// Copies the first `len` bytes under the lock. Returns them, and how many writes of this map
+    /// came before the copy.
     fn copy(&self, len: usize) -> Result<(Vec<u8>, u64)> {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| {
             Error::new(ErrorKind::NoSpace, "", "").detail("no memory for a copy; free some")
         })?;
         bytes.resize(len, 0);
-        for _ in 0..LOOKS {
+        for _ in 0..ATTEMPTS {
             let held = self.take()?;
             self.0.view.read_at(0, &mut bytes)?;
             let writes = self.state().writes;
@@ -591,15 +594,16 @@ impl Gem {
                 return Ok((bytes, writes));
             }
         }
-        // Others keep posting a lock that they do not hold: what was read is parsed all the same.
+        // Other processes keep releasing a lock that they do not own, so each copy may be torn. The
+        // last one is parsed all the same.
         let writes = self.state().writes;
         Ok((bytes, writes))
     }
 
     // --- Writing ---------------------------------------------------------------------------------
 
-    /// Changes the variables: only what `edit` does, whatever others write meanwhile. It is called
-    /// again where they did.
+    /// Applies `edit` to the variables. If another process wrote meanwhile, `edit` is called again
+    /// on the new payload, so that no write of another process is lost.
     fn change<R>(&self, mut edit: impl FnMut(&mut Dump) -> Result<(Edit, R)>) -> Result<R> {
         self.writable()?;
         let deadline = Instant::now().checked_add(self.0.timeout);
@@ -616,7 +620,8 @@ impl Gem {
             self.fits(new.len())?;
             match self.replace(&bytes, &new, &dump, &edit)? {
                 Wrote::Done => return Ok(result),
-                // Where what was set is there, whoever broke in did no harm.
+                // Another process released our lock, and may have written at the same time. If the
+                // edit is in the payload, that did no harm.
                 Wrote::Broken if self.is_there(&dump, &edit)? => return Ok(result),
                 Wrote::Broken | Wrote::Changed => {}
             }
@@ -641,7 +646,8 @@ impl Gem {
         Ok(if given.exclusive { Wrote::Done } else { Wrote::Broken })
     }
 
-    /// Still under the lock: in the order in which it was written.
+    /// Records a write. Called under the lock, so that write numbers follow the order of the
+    /// writes.
     fn acknowledge(&self, dump: &Dump, edit: &Edit, len: usize) {
         let mut state = self.state();
         state.writes += 1;
@@ -653,7 +659,7 @@ impl Gem {
         let write = state.writes;
         match edit {
             Edit::Set(name) => {
-                // What was just set can be taken out again.
+                // `dump_of` succeeds for a value that was just set.
                 if let Some(dump) = dump.dump_of(name) {
                     state.mine.insert(name.clone(), Mine { dump, write, gone: false });
                 }
@@ -661,7 +667,7 @@ impl Gem {
             Edit::Removed(name) => drop(state.mine.remove(name)),
             Edit::None => {}
         }
-        // What was gone has been put back.
+        // `reassert` has put the erased variables back with this write.
         for mine in state.mine.values_mut().filter(|mine| mine.gone) {
             (mine.gone, mine.write) = (false, write);
         }
@@ -671,7 +677,8 @@ impl Gem {
         let now = match self.see() {
             Ok(Seen { content: Content::Hash(now), .. }) => now,
             Ok(_) => return Err(raw()),
-            // Two wrote at once. What we had is whole, at least; the gem has its own at heart, too.
+            // Two processes wrote at once, and half of each payload may be there. Our copy is
+            // whole, so it is written again.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 let held = self.take()?;
                 self.0.view.write_at(0, &dump.encode())?;
@@ -689,7 +696,8 @@ impl Gem {
 
     // --- What others erase -----------------------------------------------------------------------
 
-    /// Looks which variables of this map are gone, though nobody here removed them.
+    /// Finds the variables of this map that another program has erased. Fails if there are any and
+    /// `on_clobber` is `Error`.
     fn compare(&self, dump: &Dump, writes: u64) -> Result<()> {
         if self.0.on_clobber == OnClobber::Accept {
             return Ok(());
@@ -792,9 +800,9 @@ impl Gem {
 
 enum Wrote {
     Done,
-    /// Somebody wrote before.
+    /// Another process wrote after the copy was made.
     Changed,
-    /// Somebody may have written at the same time.
+    /// Another process may have written at the same time.
     Broken,
 }
 
@@ -814,7 +822,7 @@ fn set(dump: &mut Dump, name: &str, value: &Value) -> Result<()> {
     dump.set(name, value).map_err(flawed)
 }
 
-/// The value of a variable; `None` where there is none.
+/// Returns the value of a variable, or `None` if there is no such variable.
 fn value(dump: &Dump, name: &str) -> Result<Option<Value>> {
     match dump.value(name) {
         None if dump.contains(name) => Err(tangled()),
@@ -829,13 +837,13 @@ fn tangled() -> Error {
     )
 }
 
-/// Of the value's own bytes: the layout counts nothing.
+/// Returns a version made from a hash of the value's bytes: the layout itself counts no changes.
 fn version(dump: &Dump, name: &str) -> Version {
     let Some(bytes) = dump.dump_of(name) else {
         return Version::ABSENT;
     };
     let hash = xxh3_128(&bytes);
-    // Never that of an absent one.
+    // `| 1`: never `Version::ABSENT`.
     Version::from(((hash >> 64) as u64 | 1, hash as u64))
 }
 
@@ -843,12 +851,12 @@ fn captured(value: &Value) -> Result<OwnedValue> {
     value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw))
 }
 
-/// What the bytes are; an error where they begin as a Hash and do not go on as one.
+/// Tells a Hash from raw bytes. Fails if the bytes begin as a Hash but are not a valid one.
 fn parse(bytes: &[u8]) -> Result<Content, String> {
     if is_hash(bytes) {
         return Dump::parse(bytes).map(Content::Hash).map_err(|flaw| flaw.to_string());
     }
-    // Nobody has written anything yet.
+    // No process has written to the memory yet.
     if bytes.iter().take(EMPTY.len()).all(|byte| *byte == 0) {
         return Ok(Content::Hash(Dump::new()));
     }
@@ -872,7 +880,7 @@ impl Opened {
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        // Nobody is there to be told; who wants to know closes the map.
+        // A drop cannot report an error; `close` does.
         let _ = self.flush_if_dirty();
     }
 }

@@ -1,4 +1,4 @@
-//! Maps in the layout of Ruby's gem win32-mmap, and its Marshal.
+//! Maps in the layout of Ruby's gem win32-mmap, and Ruby's Marshal format.
 
 pub(crate) mod marshal;
 pub(crate) mod value;

@@ -1,13 +1,16 @@
-//! Values as Ruby's Marshal writes them: for the Ruby binding, and for programs that speak with Ruby's.
+//! Values in Ruby's Marshal format: for the Ruby binding, and for programs that exchange values
+//! with Ruby.
 
 use crate::{Value, gem::marshal, gem::marshal::ParseError};
 use mapvar_os::{Error, Result};
 
 impl Value {
-    /// What Ruby's `Marshal.dump` wrote, as a value: of a kind of our own where there is one, else
-    /// [`Opaque`](Value::Opaque) of language 1, and so within lists and dictionaries. A Hash loses
-    /// its default, and objects that are shared become copies; one that holds itself stays opaque.
-    /// Nothing is executed and nothing looked up by the names in it.
+    /// Decodes the output of Ruby's `Marshal.dump`.
+    ///
+    /// An object without a counterpart in [`Value`] becomes [`Opaque`](Value::Opaque) of language
+    /// 1, also within lists and dictionaries. A Hash loses its default, shared objects become
+    /// copies, and an object that contains itself stays opaque. No code of the dump runs, and no
+    /// name in it is resolved.
     ///
     /// ```
     /// # use mapvar::Value;
@@ -16,14 +19,15 @@ impl Value {
     /// ```
     ///
     /// # Errors
-    /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`NotAMap`](crate::ErrorKind::NotAMap) for what is no
-    /// Marshal of version 4.8, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) where more
-    /// follows it.
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`NotAMap`](crate::ErrorKind::NotAMap) if the
+    /// bytes are not Marshal 4.8; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if more
+    /// bytes follow the value; [`TooLarge`](crate::ErrorKind::TooLarge) for 4 GiB or more, or for
+    /// user-defined objects that contain each other so that a copy would be larger than the dump.
     pub fn from_marshal(bytes: &[u8]) -> Result<Self> {
         marshal::load(bytes).map_err(|flaw| marshal_error("read a value from", flaw))
     }
 
-    /// The value as Ruby's `Marshal.dump` would write it.
+    /// Encodes the value as Ruby's `Marshal.dump` does.
     ///
     /// ```
     /// # use mapvar::Value;
@@ -32,17 +36,19 @@ impl Value {
     /// ```
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a [`Pod`](Value::Pod), or an opaque value of
-    /// another language, also within.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the value is or contains a
+    /// [`Pod`](Value::Pod) or an opaque value of another language.
     pub fn to_marshal(&self) -> Result<Vec<u8>> {
         marshal::dump(self).map_err(|flaw| marshal_error("write a value as", flaw))
     }
 }
 
-/// The classes and modules that Ruby's `Marshal.load` would look up, and run code of, to load these
-/// bytes: each name once, in the order of their bytes. Who trusts them all can have them loaded.
-/// Numbers, text, Symbols, Arrays, Hashes and Regexps name none. What is safe to load by these names
-/// does not overrun the loader's stack either.
+/// Returns the names of the classes and modules that Ruby's `Marshal.load` would use for these
+/// bytes.
+///
+/// `Marshal.load` runs code of these classes. A caller that trusts all of them can load the bytes,
+/// which cannot overflow the loader's stack either. Each name is returned once, sorted by its
+/// bytes. Numbers, text, Symbols, Arrays, Hashes and Regexps name no class.
 ///
 /// ```
 /// let range = b"\x04\x08o:\x0aRange\x08:\x09exclF:\x0abegini\x06:\x08endi\x07";
@@ -51,8 +57,8 @@ impl Value {
 /// ```
 ///
 /// # Errors
-/// Those of [`Value::from_marshal`]; [`TooLarge`](crate::ErrorKind::TooLarge) where objects lie in each
-/// other more than 500 levels deep, for which the loader's stack may not do.
+/// Those of [`Value::from_marshal`]; [`TooLarge`](crate::ErrorKind::TooLarge) if objects are nested
+/// more than 500 levels deep, which could overflow the loader's stack.
 pub fn marshal_classes(bytes: &[u8]) -> Result<Vec<String>> {
     let names = marshal::classes(bytes);
     names

@@ -1,4 +1,4 @@
-//! A change of a variable, as a watch reports it.
+//! A change of a variable, as a watch returns it.
 
 use crate::{Kind, Value, Version, value::codec};
 use mapvar_engine::value::OwnedValue;
@@ -6,8 +6,19 @@ use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
-/// What a variable changed to, as a [`Watch`](crate::Watch) saw it: the newest value when it was
-/// asked.
+/// A change of a variable, with its newest value; returned by a [`Watch`](crate::Watch).
+///
+/// ```
+/// # let name = format!("doc-change.{}", std::process::id());
+/// # let map = mapvar::Map::options().name(&name).create()?;
+/// map.set("level", 0)?;
+/// let mut watch = map.watch("level")?;
+/// map.set("level", 1)?;
+/// map.set("level", 2)?;
+/// let change = watch.wait()?;
+/// assert_eq!((change.name(), change.get::<i64>()?, change.skipped()), ("level", 2, 1));
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Change {
     pub(crate) name: Arc<str>,
@@ -17,17 +28,17 @@ pub struct Change {
 }
 
 impl Change {
-    /// The variable.
+    /// The name of the variable.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether it was removed, and there is no value.
+    /// Whether the variable was removed, so that there is no value.
     pub fn is_removed(&self) -> bool {
         self.captured.is_none()
     }
 
-    /// Its value, or `None` where it was removed.
+    /// Returns the value, or `None` if the variable was removed.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`].
@@ -35,10 +46,10 @@ impl Change {
         self.captured.clone().map(Value::of).transpose().map_err(|error| self.with_context(error))
     }
 
-    /// Its value as a `T`.
+    /// Returns the value as a `T`.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where it was removed; [`ErrorKind::WrongKind`],
+    /// [`ErrorKind::NotFound`] if the variable was removed; [`ErrorKind::WrongKind`],
     /// [`ErrorKind::OutOfRange`], [`ErrorKind::Corrupt`].
     pub fn get<T: DeserializeOwned>(&self) -> Result<T> {
         let Some(captured) = self.captured.clone() else {
@@ -48,10 +59,10 @@ impl Change {
         codec::decode(captured).map_err(|error| self.with_context(error))
     }
 
-    /// Its kind, or `None` where it was removed.
+    /// Returns the kind of the value, or `None` if the variable was removed.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongKind`] where this version does not know it.
+    /// [`ErrorKind::WrongKind`] if this version of the library does not know the kind.
     pub fn kind(&self) -> Result<Option<Kind>> {
         self.captured
             .as_ref()
@@ -60,15 +71,18 @@ impl Change {
             .map_err(|error| self.with_context(error))
     }
 
-    /// Which value it is: of the same number as [`Map::version`](crate::Map::version) tells. Of an
-    /// [`Atomic`](crate::Atomic) the number is its word.
+    /// The version of the value, as [`Map::version`](crate::Map::version) returns it.
+    ///
+    /// For an [`Atomic`](crate::Atomic), its number is the word itself.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// How many changes of this variable there were since the last one that the watch told, and
-    /// before this one. Exact, but where the variable was removed and made again meanwhile: then at
-    /// least so many. Of an [`Atomic`](crate::Atomic), whose changes nobody counts, 0.
+    /// The number of changes between this one and the last one that the watch returned.
+    ///
+    /// It is exact, unless the variable was removed and created again in between: then it is a
+    /// lower bound. For an [`Atomic`](crate::Atomic) it is 0, since changes of an `Atomic` are not
+    /// counted.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }

@@ -1,9 +1,9 @@
-//! Named locks of the users, for their own critical sections: `docs/FORMAT.md`, "Locks of users".
+//! Named locks for the user's own critical sections: `docs/FORMAT.md`, "Locks of users".
 //!
-//! A lock is a variable that holds the queue of those who have it or want it. Each step is one set
-//! of that variable under the condition that it is as it was read, so that a death between any two
-//! instructions leaves the queue before the step, or after it. Who is alive is asked of the kernel,
-//! by the seat of the process that an entry names.
+//! A lock is a variable that holds the queue of its owners and waiters. Each step is one
+//! compare-and-set of that variable. So a death between any two instructions leaves the queue as it
+//! was before the step, or as it is after it. The kernel reports whether the process of an entry is
+//! alive, by the seat that the entry names.
 
 use crate::{
     Map,
@@ -33,31 +33,44 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Somebody who has a lock, or waits for it.
+/// An owner of a lock, or a waiter for it; from [`Lock::claims`].
+///
+/// ```
+/// # let map = mapvar::Map::options().name(&format!("doc-claim.{}", std::process::id())).create()?;
+/// let lock = map.lock("jobs")?;
+/// let guard = lock.acquire()?;
+/// let claims = lock.claims()?;
+/// assert!(claims[0].held && claims[0].alive);
+/// assert_eq!(claims[0].holder.pid, std::process::id());
+/// guard.release()?;
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Who, and since when he has it, or waits.
+    /// The process, and since when it owns the lock or waits.
     pub holder: Holder,
-    /// Whether he has it; if not, he waits.
+    /// Whether it owns the lock; otherwise it waits.
     pub held: bool,
-    /// Whether he shares it with others who do.
+    /// Whether the claim is a shared one.
     pub shared: bool,
-    /// Whether his process lives. A dead one's claim is gone with the next step of anybody.
+    /// Whether its process is alive. The next process that tries to acquire the lock removes the
+    /// claims of dead processes.
     pub alive: bool,
 }
 
 /// A named lock of a map; from [`Map::lock`].
 ///
-/// Exclusive or shared, across all processes of the map, and told apart by thread. Who comes first
-/// has it first, those who share together; only where the first to come does not take it for a
-/// tenth of a second (its process is stopped) the next may. A holder that is stopped is never
-/// robbed; one that died is replaced, and the next is [told](LockGuard::outcome).
+/// The lock is exclusive or shared, across all processes of the map; its owner is a thread. Waiters
+/// acquire it in order of arrival, and shared waiters acquire it together. A waiter that could take
+/// the lock but does not for 100 ms (its process is stopped) may be passed by the next one. A
+/// stopped owner keeps the lock. A dead owner is replaced, and the next owner learns of it from
+/// [`LockGuard::outcome`].
 ///
-/// It costs some hundred nanoseconds while nobody is in the way: for critical sections of more than
-/// one variable, of files, of devices. A single variable needs none: see [`Map::update`]. `set` and
-/// all other operations of the map go on whoever has a lock: it protects what its users say.
+/// An uncontended lock costs some hundred nanoseconds. It is for critical sections over several
+/// variables, files or devices; a single variable needs none: see [`Map::update`]. The lock is
+/// advisory: `set` and all other operations of the map ignore it.
 ///
-/// Cheap to clone, `Send` and `Sync`; it keeps the map open.
+/// `Lock` is cheap to clone, `Send` and `Sync`, and keeps the map open.
 ///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-lock.{}", std::process::id())).create()?;
@@ -66,7 +79,7 @@ pub struct Claim {
 /// let jobs = map.lock("jobs")?;
 /// let guard = jobs.acquire()?;
 /// if let Outcome::Recovered(dead) = guard.outcome() {
-///     println!("{dead} ended with it: look after the jobs");
+///     println!("{dead} died while it owned the lock: check the jobs");
 /// }
 /// guard.release()?;
 /// # Ok::<(), mapvar::Error>(())
@@ -78,20 +91,37 @@ pub struct Lock {
     variable: Arc<str>,
 }
 
-/// That this thread has a [`Lock`]: given back by [`release`](Self::release), when it is dropped, or
-/// when its process ends in any way.
+/// RAII guard for a [`Lock`] owned by this thread.
 ///
-/// Not `Send`: the thread that took the lock gives it back; see [`HeldLock`]. One that is leaked is
-/// held until its process ends or closes the map.
-#[must_use = "dropping it gives the lock back"]
+/// [`release`](Self::release) releases the lock, as do dropping the guard and the end of its
+/// process. A leaked guard keeps the lock until its process ends or closes the map.
+///
+/// The guard is not `Send`: the thread that acquired the lock releases it. [`HeldLock`] is `Send`.
+///
+/// ```
+/// # let map = mapvar::Map::options().name(&format!("doc-guard.{}", std::process::id())).create()?;
+/// let guard = map.lock("jobs")?.acquire()?;
+/// assert_eq!(guard.lock().name(), "jobs");
+/// guard.release()?;
+/// # Ok::<(), mapvar::Error>(())
+/// ```
+#[must_use = "dropping it releases the lock"]
 pub struct LockGuard {
     held: HeldLock,
     _thread: PhantomData<*const ()>,
 }
 
-/// As [`LockGuard`], of which it is made, but `Send`: whichever thread has it gives the lock back. For
-/// tasks that move between threads, and for other languages.
-#[must_use = "dropping it gives the lock back"]
+/// A [`LockGuard`] that is `Send`: any thread may release it.
+///
+/// It is made from a `LockGuard`, for tasks that move between threads and for other languages.
+///
+/// ```
+/// # let map = mapvar::Map::options().name(&format!("doc-held.{}", std::process::id())).create()?;
+/// let held = mapvar::HeldLock::from(map.lock("jobs")?.acquire()?);
+/// std::thread::spawn(move || held.release()).join().unwrap()?;
+/// # Ok::<(), mapvar::Error>(())
+/// ```
+#[must_use = "dropping it releases the lock"]
 pub struct HeldLock {
     lock: Lock,
     ticket: u64,
@@ -99,17 +129,34 @@ pub struct HeldLock {
     released: bool,
 }
 
-/// A place in the queue of a [`Lock`]; from [`Lock::queue`]. Dropping it gives the place up.
-#[must_use = "dropping it gives the place up"]
+/// A waiter's entry in the queue of a [`Lock`]; from [`Lock::queue`]. Dropping it removes the
+/// entry.
+///
+/// ```
+/// # let map = mapvar::Map::options().name(&format!("doc-queue.{}", std::process::id())).create()?;
+/// use std::time::Duration;
+///
+/// let mut place = map.lock("jobs")?.queue(false)?;
+/// let held = loop {
+///     match place.wait(Duration::from_millis(100)) {
+///         // Its entry stays in the queue: check for an interrupt here.
+///         Err(error) if error.kind() == mapvar::ErrorKind::TimedOut => {}
+///         held => break held?,
+///     }
+/// };
+/// held.release()?;
+/// # Ok::<(), mapvar::Error>(())
+/// ```
+#[must_use = "dropping it leaves the queue"]
 pub struct LockPlace {
     lock: Lock,
     mine: Entry,
     ready: Option<HeldLock>,
-    /// The lock was had.
-    over: bool,
+    /// The lock was acquired through this entry.
+    acquired: bool,
 }
 
-/// The name of this program, as others are told it.
+/// The name of this program, as the queue shows it to other processes.
 fn program() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
@@ -119,28 +166,29 @@ fn program() -> &'static str {
     })
 }
 
-/// A number that no other thread of this process has.
+/// A number for this thread, unique in this process.
 fn this_thread() -> u64 {
     static NEXT: Private = Private::new(1);
     thread_local! {
-        // Relaxed: only that it differs counts.
+        // Relaxed: the number only has to be unique, and publishes nothing.
         static MINE: u64 = NEXT.fetch_add(1, Relaxed);
     }
     MINE.with(|mine| *mine)
 }
 
-/// What the variables of locks are called before the lock's name.
+/// Prefix of the variable names of locks.
 pub(crate) const PREFIX: &str = "\0lock\0";
 
 /// The longest name of a lock.
 const LONGEST: usize = layout::LONGEST_NAME - PREFIX.len();
 
-/// How long the first who waits sleeps before it looks whether the holder lives.
+/// How often the first waiter checks whether the owner is alive.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 impl Map {
-    /// The lock of this name, which need not have been used before: 1 to 1,017 bytes. Locks and
-    /// variables have nothing to do with each other's names.
+    /// Returns the lock of this name, which need not have been used before.
+    ///
+    /// A name has 1 to 1,017 bytes. A lock and a variable may have the same name.
     ///
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName); [`Unsupported`](ErrorKind::Unsupported) for a gem's
@@ -159,7 +207,7 @@ impl Map {
         Ok(Lock { map: map.clone(), name: name.into(), variable: variable.into() })
     }
 
-    /// The locks that were ever used, by name.
+    /// Returns all locks that were ever used, sorted by name.
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt).
@@ -185,23 +233,24 @@ impl Map {
 }
 
 impl Lock {
-    /// Its name.
+    /// The name of the lock.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Takes it for this thread alone; waits up to the map's [`timeout`](Map::timeout).
+    /// Acquires the lock for this thread alone, and waits up to the map's
+    /// [`timeout`](Map::timeout).
     ///
     /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut), with its [holder](Error::holder);
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) where this thread has it already;
-    /// [`ReadOnly`](ErrorKind::ReadOnly); [`Full`](ErrorKind::Full) where the map has no room for who
-    /// waits, or all places for processes are taken; [`Corrupt`](ErrorKind::Corrupt).
+    /// [`TimedOut`](ErrorKind::TimedOut), with its [owner](Error::holder);
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) if this thread already owns the lock;
+    /// [`ReadOnly`](ErrorKind::ReadOnly); [`Full`](ErrorKind::Full) if the map has no free space
+    /// for the queue, or no free participant slot; [`Corrupt`](ErrorKind::Corrupt).
     pub fn acquire(&self) -> Result<LockGuard> {
         self.acquire_timeout(self.map.timeout())
     }
 
-    /// As [`acquire`](Self::acquire), waiting so long.
+    /// Acquires the lock as [`acquire`](Self::acquire) does, with this timeout.
     ///
     /// # Errors
     /// Those of [`acquire`](Self::acquire).
@@ -209,7 +258,8 @@ impl Lock {
         self.take(false, timeout)
     }
 
-    /// Takes it if it is free: `None` where somebody has it, or came before.
+    /// Acquires the lock if it is free. Returns `None` if the lock has an owner or an earlier
+    /// waiter.
     ///
     /// # Errors
     /// Those of [`acquire`](Self::acquire), without `TimedOut`.
@@ -217,8 +267,10 @@ impl Lock {
         self.try_take(false)
     }
 
-    /// Takes it together with others that share it, and nobody else; waits as
-    /// [`acquire`](Self::acquire) does.
+    /// Acquires the lock in shared mode, and waits as [`acquire`](Self::acquire) does.
+    ///
+    /// Shared owners exclude exclusive ones. A thread may own the lock several times in shared
+    /// mode.
     ///
     /// # Errors
     /// Those of [`acquire`](Self::acquire).
@@ -226,7 +278,7 @@ impl Lock {
         self.share_timeout(self.map.timeout())
     }
 
-    /// As [`share`](Self::share), waiting so long.
+    /// Acquires the lock as [`share`](Self::share) does, with this timeout.
     ///
     /// # Errors
     /// Those of [`acquire`](Self::acquire).
@@ -234,7 +286,7 @@ impl Lock {
         self.take(true, timeout)
     }
 
-    /// Shares it if that can be at once.
+    /// Acquires the lock in shared mode if that is possible at once, else returns `None`.
     ///
     /// # Errors
     /// Those of [`try_acquire`](Self::try_acquire).
@@ -242,8 +294,10 @@ impl Lock {
         self.try_take(true)
     }
 
-    /// Enters the queue and waits for nothing: for callers that wait in slices, to be interrupted,
-    /// and do not want to lose their place between two of them.
+    /// Enters the queue without waiting.
+    ///
+    /// For callers that wait in slices, so that they can be interrupted, and keep their position in
+    /// the queue between two slices.
     ///
     /// # Errors
     /// Those of [`acquire`](Self::acquire), without `TimedOut`.
@@ -251,12 +305,12 @@ impl Lock {
         let queued = self.map.run(|| {
             let mine = self.entry(shared)?;
             let ready = self.enter(&mine, true)?.flatten().map(HeldLock::from);
-            Ok(LockPlace { lock: self.clone(), mine, ready, over: false })
+            Ok(LockPlace { lock: self.clone(), mine, ready, acquired: false })
         });
         queued.map_err(|trouble| self.failed("take", trouble))
     }
 
-    /// Who has it and who waits for it, in the order in which they came.
+    /// Returns the owners of the lock and its waiters, in order of arrival.
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt).
@@ -264,7 +318,7 @@ impl Lock {
         Ok(self.entries()?.into_iter().map(|(_, claim)| claim).collect())
     }
 
-    /// The same, with the tokens of their seats.
+    /// Returns the claims, each with the seat token of its process.
     pub(crate) fn entries(&self) -> Result<Vec<(u64, Claim)>> {
         let entries = || {
             let (queue, ..) = self.read()?;
@@ -274,13 +328,16 @@ impl Lock {
         self.map.run(entries).map_err(|trouble| self.failed("look at", trouble))
     }
 
-    /// Takes it from whoever has it, living or not, and answers who that was. For a person who knows
-    /// that the holder hangs: what it protects may be half-changed, which the next to take it is
-    /// told, and the holder's [`release`](LockGuard::release) answers `Removed`. Those who wait stay.
+    /// Takes the lock away from its owners, alive or dead, and returns them. Waiters stay in the
+    /// queue.
+    ///
+    /// For a person who knows that the owner hangs. The data that the lock protects may be
+    /// half-changed: after an exclusive owner, the next one gets [`Outcome::Recovered`]. The former
+    /// owner's [`release`](LockGuard::release) fails with `Removed`.
     ///
     /// # Errors
-    /// [`Corrupt`](ErrorKind::Corrupt), where what stands in the lock makes no sense: it is free
-    /// then; [`ReadOnly`](ErrorKind::ReadOnly).
+    /// [`Corrupt`](ErrorKind::Corrupt) if the queue is corrupt: this call resets it, and the lock
+    /// is free afterwards; [`ReadOnly`](ErrorKind::ReadOnly).
     pub fn force_unlock(&self) -> Result<Vec<Claim>> {
         let unlock = || {
             let (queue, ..) = match self.read() {
@@ -323,7 +380,7 @@ impl Lock {
         Ok(taken.flatten())
     }
 
-    /// Enters the queue, and waits until the lock is had.
+    /// Enters the queue, and waits until the lock is acquired.
     fn queue_up(&self, shared: bool, deadline: Option<Instant>) -> Result<LockGuard, EngineError> {
         let mine = self.entry(shared)?;
         if let Some(Some(guard)) = self.enter(&mine, true)? {
@@ -331,7 +388,7 @@ impl Lock {
         }
         let waited = self.wait(&mine, deadline);
         if waited.is_err() {
-            // Whatever it was, nobody is to wait for this one.
+            // Other waiters must not wait for the entry of a thread that has given up.
             let _ = self.leave(mine.ticket);
         }
         waited
@@ -352,11 +409,12 @@ impl Lock {
             if idle.0 != before {
                 idle = (before, Instant::now());
             }
-            // Each of them has his time, so that they are passed by in their order.
+            // 100 ms for each idle waiter before this one. Otherwise all waiters behind the first
+            // idle one would lose patience at the same moment and overtake each other.
             let patience = NAP.saturating_mul(u32::try_from(idle.0.len()).unwrap_or(u32::MAX));
             let impatient = !idle.0.is_empty() && idle.1.elapsed() >= patience;
             if place.is_none() {
-                // It was thrown out of the queue: a map that was restored, or a hostile peer.
+                // The entry is gone: the map was restored, or a peer is hostile.
                 if let Some(Some(guard)) = self.enter(mine, true)? {
                     return Ok(guard);
                 }
@@ -374,11 +432,13 @@ impl Lock {
             if left.is_zero() {
                 let holder =
                     seen.entries.iter().find(|entry| entry.held || entry.ticket != mine.ticket);
-                let told = Error::new(ErrorKind::TimedOut, "", "");
-                let told = told.detail("it did not become free in time; its holder lives");
-                return Err(EngineError::Explained(told.held_by(holder.map(Entry::holder))));
+                let error = Error::new(ErrorKind::TimedOut, "", "");
+                let error = error.detail("it did not become free in time; its holder lives");
+                return Err(EngineError::Explained(error.held_by(holder.map(Entry::holder))));
             }
-            // What was read has changed since: the sleep below ends at once.
+            // The death of an owner wakes no waiter. The first waiter polls for it, and its step on
+            // the queue wakes the others. If the queue has changed since it was read, `doze`
+            // returns at once.
             let first =
                 place.is_none_or(|place| seen.entries.iter().take(place).all(|entry| entry.held));
             let at_most = left.min(if first { LOOK } else { NAP });
@@ -389,8 +449,8 @@ impl Lock {
         }
     }
 
-    /// Takes the lock if it is to be had, and else enters the queue if it is to `wait`.
-    #[allow(clippy::option_option, reason = "nothing changed; changed, and got or not")]
+    /// Acquires the lock if it is free, and else enters the queue if `wait` is set.
+    #[allow(clippy::option_option, reason = "not in the queue; in the queue, and acquired or not")]
     fn enter(&self, mine: &Entry, wait: bool) -> Result<Option<Option<LockGuard>>, EngineError> {
         let mut twice = false;
         let (queue, ..) = self.read()?;
@@ -417,9 +477,9 @@ impl Lock {
             Some(None)
         })?;
         if twice {
-            let told = Error::new(ErrorKind::InvalidArgument, "", "");
+            let error = Error::new(ErrorKind::InvalidArgument, "", "");
             return Err(EngineError::Explained(
-                told.detail("this thread has it already; release it before"),
+                error.detail("this thread has it already; release it before"),
             ));
         }
         Ok(outcome.map(|outcome| outcome.map(|outcome| self.guard(mine.ticket, outcome))))
@@ -444,7 +504,7 @@ impl Lock {
         })
     }
 
-    /// The tokens of those in the queue whose processes live no more.
+    /// Returns the tokens of the dead processes in the queue.
     fn gone(&self, queue: &Queue) -> Result<Vec<u64>, EngineError> {
         let mut gone = Vec::new();
         for entry in &queue.entries {
@@ -455,7 +515,8 @@ impl Lock {
         Ok(gone)
     }
 
-    /// The queue, its version, and where it stands.
+    /// Reads the queue. Returns it with its version, and its handle and state, to wait for a
+    /// change.
     #[allow(clippy::type_complexity, reason = "used here only")]
     fn read(
         &self,
@@ -469,7 +530,7 @@ impl Lock {
             match store.follow(handle)? {
                 Followed::Value(captured, stand, _) => {
                     let version = Version::from((stand.id, stand.number));
-                    let queue = Queue::of(captured).map_err(|_| senseless())?;
+                    let queue = Queue::of(captured).map_err(|_| corrupt_queue())?;
                     return Ok((queue, version, Some((handle, stand))));
                 }
                 Followed::Removed(stand) => {
@@ -481,31 +542,33 @@ impl Lock {
         Err(EngineError::Contended)
     }
 
-    /// Sets the queue to what `change` makes of it; again, where others changed it meanwhile.
+    /// Applies `change` to the queue by compare-and-set, and retries if another writer was faster.
     fn change<R>(&self, mut change: impl FnMut(&mut Queue) -> R) -> Result<R, EngineError> {
         let store = &self.map.inner.store;
         let mut round = 0;
         loop {
             let (before, version, _) = self.read()?;
             let mut after = before.clone();
-            let answer = change(&mut after);
+            let result = change(&mut after);
             if after == before {
-                return Ok(answer);
+                return Ok(result);
             }
             let put = &mut |raw: &Raw<'_>| {
                 store.set_if(store.query(self.variable.as_bytes()), raw, which(version))
             };
             match codec::encode(&after.written(), put)?? {
-                Ok(_) => return Ok(answer),
+                Ok(_) => return Ok(result),
                 Err(_) if store.mem().pause(round) => round += 1,
                 Err(_) => return Err(EngineError::Contended),
             }
         }
     }
 
-    /// Takes an entry out of the queue; answers whether it was there. Where somebody is stopped in the
-    /// midst of a step it is done when that goes on: an entry of a process that lives is never taken
-    /// out by others.
+    /// Removes an entry from the queue. Returns whether it was there.
+    ///
+    /// If a process that is stopped during a step blocks the removal, a thread retries until it
+    /// succeeds. Other processes never remove the entry of a live process, so without the thread
+    /// the lock would stay taken.
     fn leave(&self, ticket: u64) -> Result<bool> {
         let left = self.leave_at_once(ticket);
         if left.as_ref().is_err_and(held_up) {
@@ -515,7 +578,7 @@ impl Lock {
                     machine::nap(LOOK);
                 }
             };
-            // Without a thread it stays until the process ends.
+            // If the thread cannot start, the entry stays until the process ends.
             let _ = thread::Builder::new().name("mapvar-release".into()).spawn(later);
         }
         left
@@ -538,15 +601,15 @@ impl Lock {
     }
 }
 
-/// Whether somebody else was in the way, and it is worth another attempt.
+/// Whether another process blocked the step, so that a retry can succeed.
 fn held_up(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Contended)
 }
 
-fn senseless() -> EngineError {
-    let told = Error::new(ErrorKind::Corrupt, "", "");
+fn corrupt_queue() -> EngineError {
+    let error = Error::new(ErrorKind::Corrupt, "", "");
     EngineError::Explained(
-        told.detail("what stands in it makes no sense; `force_unlock` makes it free"),
+        error.detail("what stands in it makes no sense; `force_unlock` makes it free"),
     )
 }
 
@@ -557,69 +620,72 @@ impl From<LockGuard> for HeldLock {
 }
 
 impl LockGuard {
-    /// Whether the lock was free, or somebody has left it behind.
+    /// How the lock was acquired: after a release, or from an owner that died or lost it by force.
     pub fn outcome(&self) -> &Outcome {
         self.held.outcome()
     }
 
-    /// Which lock it is.
+    /// The lock that this guard owns.
     pub fn lock(&self) -> &Lock {
         self.held.lock()
     }
 
-    /// Gives it back, and says what comes of it. Dropping it does the same in silence.
+    /// Releases the lock. Dropping the guard does the same, but ignores errors.
     ///
     /// # Errors
-    /// [`Removed`](ErrorKind::Removed) where it was taken away by [`Lock::force_unlock`];
-    /// [`TimedOut`](ErrorKind::TimedOut) where a process is stopped in the midst of a step on the lock's
-    /// queue: it is given back when that goes on or ends; those of [`Map::set`].
+    /// [`Removed`](ErrorKind::Removed) if [`Lock::force_unlock`] took the lock away;
+    /// [`TimedOut`](ErrorKind::TimedOut) if a process that is stopped during a step on the lock's
+    /// queue blocks the release; those of [`Map::set`]. After `TimedOut` the lock is released when
+    /// the stopped process continues or ends.
     pub fn release(self) -> Result<()> {
         self.held.release()
     }
 }
 
 impl HeldLock {
-    /// Whether the lock was free, or somebody has left it behind.
+    /// How the lock was acquired: after a release, or from an owner that died or lost it by force.
     pub fn outcome(&self) -> &Outcome {
         &self.outcome
     }
 
-    /// Which lock it is.
+    /// The lock that this guard owns.
     pub fn lock(&self) -> &Lock {
         &self.lock
     }
 
-    /// Gives it back, and says what comes of it. Dropping it does the same in silence.
+    /// Releases the lock. Dropping the guard does the same, but ignores errors.
     ///
     /// # Errors
     /// Those of [`LockGuard::release`].
     pub fn release(mut self) -> Result<()> {
         self.released = true;
-        self.give_back()
+        self.leave_queue()
     }
 
-    fn give_back(&self) -> Result<()> {
+    fn leave_queue(&self) -> Result<()> {
         if self.lock.leave(self.ticket)? {
             return Ok(());
         }
-        let told = Error::new(ErrorKind::Removed, "", "");
-        let told = told.detail("it was taken away by force; somebody else may have it");
-        Err(self.lock.failed("release", EngineError::Explained(told)))
+        let error = Error::new(ErrorKind::Removed, "", "");
+        let error = error.detail("it was taken away by force; somebody else may have it");
+        Err(self.lock.failed("release", EngineError::Explained(error)))
     }
 }
 
 impl LockPlace {
-    /// Waits for the lock up to `timeout`. The place is kept where that passes: call it again.
+    /// Waits for the lock up to `timeout`.
+    ///
+    /// After a timeout the entry keeps its position in the queue: call `wait` again.
     ///
     /// # Errors
-    /// Those of [`Lock::acquire`]; [`InvalidArgument`](ErrorKind::InvalidArgument) once the lock was
-    /// had.
+    /// Those of [`Lock::acquire`]; [`InvalidArgument`](ErrorKind::InvalidArgument) if the lock was
+    /// already acquired through this entry.
     pub fn wait(&mut self, timeout: Duration) -> Result<HeldLock> {
         let lock = &self.lock;
-        if self.over {
-            let told = Error::new(ErrorKind::InvalidArgument, "", "");
-            let told = told.detail("the lock was had by this place; queue again");
-            return Err(lock.failed("take", EngineError::Explained(told)));
+        if self.acquired {
+            let error = Error::new(ErrorKind::InvalidArgument, "", "");
+            let error = error.detail("the lock was had by this place; queue again");
+            return Err(lock.failed("take", EngineError::Explained(error)));
         }
         let held = match self.ready.take() {
             Some(held) => held,
@@ -629,14 +695,14 @@ impl LockPlace {
                 taken.map_err(|trouble| lock.failed("take", trouble))?.into()
             }
         };
-        self.over = true;
+        self.acquired = true;
         Ok(held)
     }
 }
 
 impl Drop for LockPlace {
     fn drop(&mut self) {
-        if !self.over && self.ready.is_none() {
+        if !self.acquired && self.ready.is_none() {
             let _ = self.lock.leave(self.mine.ticket);
         }
     }
@@ -651,8 +717,8 @@ impl fmt::Debug for LockPlace {
 impl Drop for HeldLock {
     fn drop(&mut self) {
         if !self.released {
-            // In a child after fork it is the parent's, and is refused there.
-            let _ = self.give_back();
+            // In a forked child the map refuses the call, so that the lock stays the parent's.
+            let _ = self.leave_queue();
         }
     }
 }

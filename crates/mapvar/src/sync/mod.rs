@@ -1,4 +1,4 @@
-//! Waiting for variables to change, locks of users, and who has a map open.
+//! Watches for changes of variables, user locks, and the processes that have a map open.
 
 pub(crate) mod change;
 pub(crate) mod watch;

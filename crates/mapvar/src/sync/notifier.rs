@@ -1,4 +1,4 @@
-//! The thread that wakes the streams of a map's changes.
+//! The thread that wakes the change streams of a map.
 
 use crate::{map::store_map::Inner, sync::watch::LOOK, sync::watch::SHORT_NAP};
 use mapvar_engine::{
@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-/// The thread that wakes all streams of a map.
+/// The thread that wakes all change streams of a map. It ends when the last stream is dropped.
 pub(crate) struct Notifier {
     pub(crate) shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -39,14 +39,16 @@ pub(crate) struct Waiting {
 
 pub(crate) struct Waiter {
     pub(crate) waker: Waker,
-    /// The one variable that it waits for; else it is to look by itself.
+    /// The single variable that the stream waits for. With `None`, every wake-up wakes the stream,
+    /// which checks its variables itself.
     pub(crate) probe: Option<(Handle, Observed)>,
-    /// Whether what it waits for ends with a process, of which nobody is woken.
+    /// Whether the stream watches an ephemeral variable. The death of its owner process wakes no
+    /// waiter, so the stream has to poll.
     pub(crate) ends: bool,
 }
 
 impl Notifier {
-    /// The one of this map.
+    /// Returns the notifier of this map. Starts its thread if there is none.
     pub(crate) fn of(inner: &Arc<Inner>) -> Result<Arc<Self>> {
         let mut notifier = inner.notifier.lock().unwrap_or_else(PoisonError::into_inner);
         let there = notifier.as_ref().and_then(Weak::upgrade);
@@ -74,16 +76,17 @@ impl Notifier {
 impl Drop for Notifier {
     fn drop(&mut self) {
         self.shared.ended.store(true, Relaxed);
-        // One needless look of those who sleep on it.
+        // Wakes the thread. Other waiters on this word check their variables once for nothing.
         if self.shared.inner.store.live_mut().is_ok() {
             self.shared.inner.store.mem().wake(live::CHANGES_WAKE);
         }
-        // So that the map's memory is let go when its last handle is, and not some milliseconds later.
-        // Not where a waker has dropped the last stream: that is in the thread itself.
+        // The thread holds the map open: without the join, the map's memory would outlive its last
+        // handle by some milliseconds. A waker may drop the last stream on this very thread, which
+        // cannot join itself.
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != thread::current().id()
         {
-            // Where it does not sleep in the map.
+            // For a thread that sleeps in `park_timeout`.
             thread.thread().unpark();
             let _ = thread.join();
         }
@@ -98,25 +101,26 @@ impl Shared {
     fn run(&self) {
         let mem = self.inner.store.mem();
         while !self.ended.load(Relaxed) {
-            // SYNC POINT S18: before the looks.
+            // SYNC POINT S18. Pairs with the addition in Locks::wake: loaded before the variables
+            // are checked, or `park` would sleep through a change that comes after the check.
             let seen = mem.wakes(live::CHANGES_WAKE);
             let nap = self.wake_changed();
             let parked = match seen {
                 Ok(seen) => {
-                    let _told = mem.tell_sleeping(live::CHANGES_WAKE);
+                    let _sleeping = mem.tell_sleeping(live::CHANGES_WAKE);
                     mem.park(live::CHANGES_WAKE, seen, nap).is_ok()
                 }
                 Err(_) => false,
             };
             if !parked {
-                // Mapped for reading, or no object of the system's is to be had: looked at again and
-                // again.
+                // The map is read-only, or the system refused to sleep on the word: poll.
                 thread::park_timeout(LOOK);
             }
         }
     }
 
-    /// Wakes those for whom something may have changed; answers for how long nobody else need be.
+    /// Wakes each stream with variables that may have changed. Returns how long the thread may
+    /// sleep.
     fn wake_changed(&self) -> Duration {
         let mut nap = NAP;
         let mut woken = Vec::new();
@@ -127,7 +131,9 @@ impl Shared {
                     nap = SHORT_NAP;
                 }
                 match waiter.probe {
-                    // Armed once more: of an Atomic that changed and changed back nothing else is left.
+                    // `arm` sets WAIT again. An Atomic that changed and changed back looks
+                    // unchanged, but its writer has cleared WAIT: without it, the next change wakes
+                    // no waiter.
                     Some((handle, stand)) if !waiter.ends => {
                         !self.inner.store.arm(handle, stand).unwrap_or(false)
                     }

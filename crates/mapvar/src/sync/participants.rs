@@ -1,4 +1,4 @@
-//! Who uses a map: processes with a seat, as the kernel knows it.
+//! The processes that use a map. The kernel confirms that the process in each seat is alive.
 
 use crate::{
     Map, map::ephemeral::holder, map::store_map::Stored, name::is_reserved, sync::lock::Claim,
@@ -13,39 +13,66 @@ use mapvar_os::{Holder, Result};
 use std::collections::HashMap;
 
 /// A process that uses a map; from [`Map::participants`].
+///
+/// ```
+/// # let map = mapvar::Map::options().name(&format!("doc-seat.{}", std::process::id())).create()?;
+/// map.set_ephemeral("worker/7", "busy")?;
+/// let all = map.participants()?;
+/// let this = all.iter().find(|participant| participant.this).expect("this process");
+/// assert_eq!(this.owns, ["worker/7"]);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
-    /// Its process, program, and since when it has the map open. What a peer wrote: a hint.
+    /// Process id, program name, and when the process opened the map. A peer wrote them: a hint.
     pub holder: Holder,
     /// Whether it is this handle of the map.
     pub this: bool,
-    /// The locks that it has.
+    /// The locks that the process owns.
     pub holds: Vec<String>,
-    /// The locks that it waits for.
+    /// The locks that the process waits for.
     pub waits_for: Vec<String>,
-    /// The variables that end with it ([`Map::set_ephemeral`]).
+    /// The variables that end with the process ([`Map::set_ephemeral`]).
     pub owns: Vec<String>,
-    /// What it waits for to change, by a [`Watch`](crate::Watch), at this moment: of several threads
-    /// one of them.
+    /// The change that one of its threads waits for at this moment, through a
+    /// [`Watch`](crate::Watch).
     pub watches: Option<Watches>,
 }
 
-/// What a process waits for to change; of a [`Participant`].
+/// The change that a process waits for; from a [`Participant`].
+///
+/// ```
+/// # let name = format!("doc-watches.{}", std::process::id());
+/// # let map = mapvar::Map::options().name(&name).create()?;
+/// use mapvar::Watches;
+///
+/// for participant in map.participants()? {
+///     match participant.watches {
+///         Some(Watches::Variable(name)) => println!("{} waits for {name}", participant.holder),
+///         Some(Watches::Others) => println!("{} waits", participant.holder),
+///         None => {}
+///     }
+/// }
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watches {
-    /// This variable.
+    /// A change of this variable.
     Variable(String),
-    /// Several, or one that is not there yet: which, nobody has written down.
+    /// A change of several variables, or of one that does not exist yet. The map does not record
+    /// which.
     Others,
 }
 
 impl Map {
-    /// The processes that have the map open for writing, living ones alone: asked of the kernel, not
-    /// told from process ids. A process that has it open twice is there twice. At most 128 are
-    /// known; those that open it when 96 are there are not seen until they take a lock, or set
-    /// something large.
+    /// Returns the live processes that have the map open for writing.
     ///
-    /// A process that was killed may be seen some milliseconds more, while the system clears up.
+    /// The kernel reports which of them are alive; process ids play no part in it. A process that
+    /// has the map open twice is listed twice. The map has 128 participant slots. If a process
+    /// opens the map when 96 of them are taken, it is listed only later: after it acquires a
+    /// [`Lock`](crate::Lock), or sets a large or ephemeral value.
+    ///
+    /// A killed process may be listed for some milliseconds more, until the kernel has cleaned up.
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-who.{}", std::process::id())).create()?;
@@ -55,15 +82,15 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// [`Unsupported`](mapvar_os::ErrorKind::Unsupported) for a gem's map, which knows nobody;
-    /// [`Corrupt`](mapvar_os::ErrorKind::Corrupt).
+    /// [`Unsupported`](mapvar_os::ErrorKind::Unsupported) for a gem's map, which does not record
+    /// its users; [`Corrupt`](mapvar_os::ErrorKind::Corrupt).
     pub fn participants(&self) -> Result<Vec<Participant>> {
         let map = self.stored(
             "list participants of",
             "a gem's map does not know who uses it; use a map of our own layout",
         )?;
         let store = &map.inner.store;
-        // Who may only read, or came when all were taken, has none.
+        // A read-only handle has no seat, nor has one that found all seats taken.
         let mine = store.mem().seat().ok();
         let mut claims = Vec::new();
         for lock in self.locks()? {
@@ -101,12 +128,13 @@ impl Map {
     }
 }
 
-/// The names of the variables that end with a process, by the token of its seat.
+/// Returns the names of the ephemeral variables, by the seat token of their owner processes.
 fn owned(map: &Stored) -> Result<HashMap<u64, Vec<String>>, EngineError> {
     let store = &map.inner.store;
     let mut owned: HashMap<u64, Vec<String>> = HashMap::new();
     store.each_record(|handle| {
-        // The name first: if the record became another's, the owner says so.
+        // The name is read first: `owner` returns `None` if the record has become another
+        // variable's.
         let name = store.is_ephemeral(handle).then(|| store.name_of(handle.at)).flatten();
         let name = name.and_then(|name| String::from_utf8(name).ok());
         if let (Some(name), Ok(Some((owner, _)))) = (name, store.owner(handle)) {
@@ -117,14 +145,14 @@ fn owned(map: &Stored) -> Result<HashMap<u64, Vec<String>>, EngineError> {
     Ok(owned)
 }
 
-/// On what the process with this seat says that it sleeps.
+/// Returns what the process in this seat says that it waits for.
 fn watches(map: &Stored, seat: usize) -> Option<Watches> {
     let store = &map.inner.store;
     let word = store.mem().words(sleeping::at(seat), 1)?.load(0, Relaxed);
     match word {
         0 => None,
         live::BIRTHS_WAKE | live::CHANGES_WAKE => Some(Watches::Others),
-        // Whatever a peer has written there.
+        // A peer wrote the word, so it may be anything: `name_of` validates the offset.
         word => {
             let name = store.name_of(word.checked_sub(record::WAKE)?)?;
             let name = String::from_utf8(name).ok().filter(|name| !is_reserved(name.as_bytes()));

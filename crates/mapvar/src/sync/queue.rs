@@ -1,47 +1,56 @@
-//! The queue of a lock, as it stands in the lock's variable: docs/FORMAT.md, "Locks of users".
+//! The queue of a lock, as the lock's variable stores it: docs/FORMAT.md, "Locks of users".
 
 use crate::value::codec;
 use mapvar_engine::value::OwnedValue;
 use mapvar_os::{Holder, Result};
 use std::time::{Duration, SystemTime};
 
-/// How a lock was taken.
+/// How a lock was acquired; from [`LockGuard::outcome`](crate::LockGuard::outcome).
+///
+/// ```
+/// # let name = format!("doc-outcome.{}", std::process::id());
+/// # let map = mapvar::Map::options().name(&name).create()?;
+/// let guard = map.lock("jobs")?.acquire()?;
+/// assert_eq!(*guard.outcome(), mapvar::Outcome::Acquired);
+/// # Ok::<(), mapvar::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nobody had it, or whoever had it gave it back.
+    /// The last exclusive owner, if there was one, has released the lock.
     Acquired,
-    /// Its last exclusive holder ended without giving it back, or it was taken from him by
-    /// [`Lock::force_unlock`](crate::Lock::force_unlock): what the lock protects may be
-    /// half-changed. Told to the one who takes it next.
+    /// The last exclusive owner died without releasing the lock, or lost it to
+    /// [`Lock::force_unlock`](crate::Lock::force_unlock).
+    ///
+    /// The data that the lock protects may be half-changed. Only the next owner gets this outcome.
     Recovered(Holder),
 }
 
 /// An entry of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// The seat's token of its process.
+    /// The token of its process's seat.
     pub(super) token: u64,
-    /// Told apart from all others by this.
+    /// A random number that identifies the entry.
     pub(super) ticket: u64,
     pub(super) thread: u64,
     pub(super) pid: u32,
     pub(super) program: String,
-    /// Microseconds since 1970.
+    /// When the entry joined the queue, or got the lock; microseconds since 1970.
     pub(super) since: u64,
     pub(super) shared: bool,
     pub(super) held: bool,
 }
 
-/// What stands in a lock's variable.
+/// The content of a lock's variable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Queue {
-    /// The last exclusive holder that did not give it back, until somebody is told.
+    /// The last exclusive owner that did not release the lock. The next owner clears it.
     pub(super) lost: Option<(u32, String, u64)>,
-    /// In the order in which they came.
+    /// Owners and waiters, in order of arrival.
     pub(super) entries: Vec<Entry>,
 }
 
-/// A queue as it is written: without names of fields, which every entry would repeat.
+/// A queue as it is stored: tuples, since a struct would repeat its field names in every entry.
 type Written = (Option<(u32, String, u64)>, Vec<(u64, u64, u64, u32, String, u64, u8)>);
 
 const SHARED: u8 = 1;
@@ -78,7 +87,8 @@ impl Queue {
         self.entries.iter().position(|entry| entry.ticket == ticket)
     }
 
-    /// Whether the entry at `at` may have the lock now; with `impatient` though others came before.
+    /// Whether the entry at `at` may have the lock now. With `impatient`, it may pass waiters
+    /// before it.
     pub(super) fn may_have(&self, at: usize, impatient: bool) -> bool {
         let Some(mine) = self.entries.get(at) else { return false };
         let mut held = self.entries.iter().filter(|entry| entry.held);
@@ -91,9 +101,11 @@ impl Queue {
         }
     }
 
-    /// The tickets of those before the entry at `at` that have not got the lock, where the first of
-    /// them could take it and does not: it is stopped, or slow. Where he waits himself, for
-    /// somebody who has it, nobody is idle.
+    /// Returns the tickets of the waiters before the entry at `at`, if the first of them is idle.
+    /// An idle waiter could take the lock and does not: its process is stopped or slow.
+    ///
+    /// Returns `None` if that first waiter is itself blocked by an owner. Otherwise readers could
+    /// pass a blocked writer forever.
     pub(super) fn idle_before(&self, at: usize) -> Option<Vec<u64>> {
         let before = self.entries.get(..at)?;
         let first = before.iter().position(|entry| !entry.held)?;
@@ -101,7 +113,8 @@ impl Queue {
         self.may_have(first, false).then(|| waiting.map(|entry| entry.ticket).collect())
     }
 
-    /// Takes out those of whom `gone` says so; an exclusive holder among them is noted as lost.
+    /// Removes the entries for which `gone` returns true. An exclusive owner among them becomes
+    /// `lost`.
     pub(super) fn take_out(&mut self, gone: impl Fn(&Entry) -> bool) {
         let lost = |entry: &&Entry| entry.held && !entry.shared && gone(entry);
         for entry in self.entries.iter().filter(lost) {
@@ -110,7 +123,7 @@ impl Queue {
         self.entries.retain(|entry| !gone(entry));
     }
 
-    /// The entry has the lock from now on; answers how.
+    /// Makes the entry at `at` an owner. Returns the outcome to report, and clears `lost`.
     pub(super) fn grant(&mut self, at: usize) -> Outcome {
         if let Some(entry) = self.entries.get_mut(at) {
             (entry.held, entry.since) = (true, now());

@@ -1,5 +1,4 @@
-//! Watches for programs that wait for many things at once: a stream of changes, and one thread of a
-//! map that wakes all of them.
+//! Watches for async programs: streams of changes. One thread for each map wakes all its streams.
 
 use crate::{
     sync::change::Change,
@@ -17,18 +16,32 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// The changes that a [`Watch`] tells, as a [`Stream`] without end; from [`Watch::into_stream`].
+/// An endless [`Stream`] of the changes that a [`Watch`] returns; from [`Watch::into_stream`].
 ///
 /// Cancelling a wait loses no change.
+///
+/// ```
+/// # let name = format!("doc-changes.{}", std::process::id());
+/// # let map = mapvar::Map::options().name(&name).create()?;
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+/// # runtime.block_on(async {
+/// let mut changes: mapvar::Changes = map.watch_prefix("sensor/")?.into_stream()?;
+/// map.set("sensor/7", 21.5)?;
+/// let change = changes.change().await?;
+/// assert_eq!(change.name(), "sensor/7");
+/// # Ok::<(), mapvar::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Changes {
-    // Before the thread that wakes it: who is not registered is not woken.
     place: Registration,
     watch: Watch,
 }
 
 impl Watch {
-    /// The same changes as a [`Stream`], for tasks: of tokio or any other executor. One thread of
-    /// the map waits for all its streams, however many there are, and ends with the last of them.
+    /// Turns the watch into a [`Stream`] of its changes, for tokio or any other executor.
+    ///
+    /// One thread for each map waits for all its streams, and ends with the last of them.
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-stream.{}", std::process::id())).create()?;
@@ -46,7 +59,7 @@ impl Watch {
     /// ```
     ///
     /// # Errors
-    /// [`Io`](crate::ErrorKind::Io) where the system starts no thread.
+    /// [`Io`](crate::ErrorKind::Io) if the system cannot start the thread.
     pub fn into_stream(self) -> Result<Changes> {
         let notifier = Notifier::of(self.inner())?;
         let number = {
@@ -59,7 +72,7 @@ impl Watch {
 }
 
 impl Changes {
-    /// The next change. It may be dropped and called again at any time: no change is lost.
+    /// Waits for the next change. The future may be dropped at any time: no change is lost.
     ///
     /// # Errors
     /// Those of [`Watch::wait`].
@@ -73,8 +86,8 @@ impl Changes {
                 self.place.leave();
                 return Poll::Ready(change);
             }
-            // Before it says in the map that it waits: who finds that wakes the notifier, which finds
-            // this.
+            // Before `arm` sets WAIT in the map. A writer that finds WAIT wakes the notifier, which
+            // must find this waker: otherwise the change wakes no task.
             self.place.register(context.waker(), self.watch.single(), self.watch.ends());
             match self.watch.arm() {
                 Ok(true) => return Poll::Pending,
@@ -88,7 +101,7 @@ impl Changes {
 impl Stream for Changes {
     type Item = Result<Change>;
 
-    /// The next change; never ends. After an error it may be polled again.
+    /// Polls for the next change. The stream never ends, and may be polled again after an error.
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().poll_change(context).map(Some)
     }
@@ -100,7 +113,7 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// Where a stream is registered; it leaves when it is dropped.
+/// The registration of a stream with the notifier. Dropping it removes the stream.
 struct Registration {
     notifier: Arc<Notifier>,
     number: u64,
@@ -110,7 +123,8 @@ impl Registration {
     fn register(&self, waker: &Waker, probe: Option<(Handle, Observed)>, ends: bool) {
         let waiter = Waiter { waker: waker.clone(), probe, ends };
         let former = self.notifier.shared.waiting().waiters.insert(self.number, waiter);
-        // Out of the lock: a waker is the executor's, and may do as it likes.
+        // Dropped after the mutex is released: a waker runs code of the executor, which could call
+        // back into this registration.
         drop(former);
     }
 

@@ -1,4 +1,4 @@
-//! Watches: waiting for one variable, or many, to change.
+//! Watches: waiting for changes of one variable, or of many.
 
 use crate::{
     Map, Version,
@@ -26,13 +26,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A variable that is watched, and where it stood when it was last told of.
+/// A watched variable, and its state when the watch last checked it.
 struct Watched {
     name: Arc<str>,
     handle: Option<Handle>,
-    /// `None`: there is no record.
+    /// `None` if there is no record.
     stand: Option<Observed>,
-    /// The token of whose process its value ends with; 0: it stays.
+    /// The seat token of the owner process of an ephemeral value, else 0.
     owner: u64,
 }
 
@@ -41,8 +41,8 @@ impl Watched {
         self.stand.is_some_and(|stand| !stand.removed)
     }
 
-    /// The change to where it stands now, if it is one.
-    fn turn(
+    /// Stores the new state. Returns the change to it, if there is one.
+    fn update(
         &mut self,
         stand: Option<Observed>,
         captured: Option<OwnedValue>,
@@ -54,7 +54,7 @@ impl Watched {
         }
         self.stand = stand;
         let Some(now) = stand else {
-            // Its record is gone: collected after a removal.
+            // The record was collected after a removal.
             let version = before.map_or(Version::ABSENT, |stand| (stand.id, stand.number).into());
             return was.then(|| self.change(None, version, 0));
         };
@@ -64,12 +64,13 @@ impl Watched {
             Some(before) if before.id == now.id => {
                 now.number.saturating_sub(before.number).saturating_sub(1)
             }
-            // Another variable of the name: its first value, and the removal of the one before.
+            // A new variable of the same name: all its values before this one were skipped, and so
+            // was the removal of the former variable.
             _ => now.number.saturating_sub(base.max(1)).saturating_add(u64::from(was)),
         };
         if now.removed && !was && skipped == 0 {
-            // Found as it was left, by a record that was not known yet; or what had ended with its
-            // process was removed meanwhile.
+            // The variable counted as absent before: the watch had not found its record yet, or its
+            // owner process had died. The tombstone is no change.
             return None;
         }
         Some(self.change(captured, (now.id, now.number).into(), skipped))
@@ -80,7 +81,7 @@ impl Watched {
     }
 }
 
-/// What a watch is for.
+/// The variables that a watch covers.
 enum Scope {
     Names,
     Prefix(String),
@@ -89,17 +90,17 @@ enum Scope {
 /// Waits for variables of a map to change; from [`Map::watch`], [`Map::watch_any`],
 /// [`Map::watch_prefix`] and [`Map::watch_all`].
 ///
-/// It begins with its making: whatever changes after that is told, whether somebody waits at that
-/// moment or not. Of several changes of one variable between two looks the last one is told, with
-/// the number of those that were [`skipped`](Change::skipped); of each variable in its order. That
-/// a variable was made and removed again between two looks may leave no trace.
+/// A watch starts when it is created: it returns every later change, whether or not a thread waits
+/// at that moment. If a variable changes several times between two checks, the watch returns the
+/// last change, with the number of those [`skipped`](Change::skipped). The changes of each variable
+/// come in order. A variable that is created and removed between two checks may go unnoticed.
 ///
-/// A set of a variable that nobody waits for makes no system call, and costs no more for watches.
-/// A wait for one variable looks at it alone; one for many looks at each of them when any of them
-/// has changed: some microseconds for a thousand.
+/// A set of a variable without waiters makes no system call, and watches do not slow it down. A
+/// wait for one variable checks that variable only. A wait for many checks each of them when any of
+/// them has changed: some microseconds for a thousand.
 ///
-/// An iterator over its changes without end, `Send`; it keeps the map open. Of a map that was opened
-/// for reading, which cannot say that it waits, it looks every few milliseconds.
+/// `Watch` is an endless iterator over its changes. It is `Send`, and keeps the map open. On a
+/// read-only map, where it cannot register as a waiter, it polls every 5 ms.
 ///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-watch.{}", std::process::id())).create()?;
@@ -117,31 +118,31 @@ pub struct Watch {
     map: Stored,
     scope: Scope,
     watched: Vec<Watched>,
-    /// Where a name stands in `watched`; of a prefix only, whose variables are not known before.
+    /// The index of each name in `watched`.
     known: HashMap<Arc<str>, usize>,
-    /// The count of births that the last search for new variables has seen.
+    /// The count of `births_wake` before the last search for new variables.
     births: Option<u32>,
-    /// Those that seem to have changed, in the order in which they are told.
+    /// Indexes of the variables that seem to have changed, in the order in which they are returned.
     changed: VecDeque<usize>,
-    /// How many of `watched` end with a process.
+    /// How many of `watched` are ephemeral.
     ending: usize,
 }
 
 impl Map {
-    /// Waits for changes of one variable, which need not be there yet.
+    /// Watches one variable, which need not exist yet.
     ///
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName); [`Corrupt`](ErrorKind::Corrupt);
-    /// [`Unsupported`](ErrorKind::Unsupported) for a gem's map, whose layout counts no changes.
+    /// [`Unsupported`](ErrorKind::Unsupported) for a gem's map: its layout counts no changes.
     pub fn watch(&self, name: &str) -> Result<Watch> {
         self.watch_any([name])
     }
 
-    /// Waits for changes of any of these variables, which need not be there yet.
+    /// Watches all of these variables, which need not exist yet.
     ///
     /// # Errors
-    /// Those of [`watch`](Self::watch); [`InvalidArgument`](ErrorKind::InvalidArgument) without a
-    /// name.
+    /// Those of [`watch`](Self::watch); [`InvalidArgument`](ErrorKind::InvalidArgument) if `names`
+    /// is empty.
     pub fn watch_any(&self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Watch> {
         let mut watch = self.new_watch(Scope::Names)?;
         for name in names {
@@ -154,18 +155,18 @@ impl Map {
             let error = Error::new(ErrorKind::InvalidArgument, WATCH, self.object());
             return Err(error.detail("no name was given; `watch_all` waits for all variables"));
         }
-        watch.begun()
+        watch.started()
     }
 
-    /// Waits for changes of the variables whose names begin so, also of those that are made later.
+    /// Watches all variables with this prefix in their names, also those that are created later.
     ///
     /// # Errors
     /// Those of [`watch`](Self::watch).
     pub fn watch_prefix(&self, prefix: &str) -> Result<Watch> {
-        self.new_watch(Scope::Prefix(prefix.to_owned()))?.begun()
+        self.new_watch(Scope::Prefix(prefix.to_owned()))?.started()
     }
 
-    /// Waits for changes of any variable, also of those that are made later.
+    /// Watches all variables, also those that are created later.
     ///
     /// # Errors
     /// Those of [`watch`](Self::watch).
@@ -193,10 +194,10 @@ impl Map {
 const WATCH: &str = "watch";
 
 impl Watch {
-    /// Waits for the next change, for as long as it takes.
+    /// Waits for the next change, without a timeout.
     ///
     /// # Errors
-    /// [`Corrupt`](ErrorKind::Corrupt); [`Io`](ErrorKind::Io) where the map's memory is gone;
+    /// [`Corrupt`](ErrorKind::Corrupt); [`Io`](ErrorKind::Io) if the mapping is lost;
     /// [`Closed`](ErrorKind::Closed) in a child after `fork`.
     pub fn wait(&mut self) -> Result<Change> {
         loop {
@@ -206,16 +207,16 @@ impl Watch {
         }
     }
 
-    /// Waits for the next change up to `timeout`: `None` where none came.
+    /// Waits for the next change. Returns `None` if there is none within `timeout`.
     ///
     /// # Errors
     /// Those of [`wait`](Self::wait).
     pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<Change>> {
-        // One beyond the clock's end is as good as none.
+        // A deadline that the clock cannot represent is never reached: then there is none.
         self.wait_until(Instant::now().checked_add(timeout))
     }
 
-    /// The next change, if there is one already.
+    /// Returns the next change, if there is one already.
     ///
     /// # Errors
     /// Those of [`wait`](Self::wait).
@@ -227,12 +228,12 @@ impl Watch {
         next.map_err(|trouble| self.failed(trouble))
     }
 
-    /// How many variables it looks at: those given, or those found so far, removed ones included.
+    /// The number of watched variables: those given, or those found so far, removed ones included.
     pub fn len(&self) -> usize {
         self.watched.len()
     }
 
-    /// Whether there is no variable to look at so far.
+    /// Whether the watch has found no variable so far.
     pub fn is_empty(&self) -> bool {
         self.watched.is_empty()
     }
@@ -268,14 +269,14 @@ impl Watch {
         }
     }
 
-    /// The next change, of those that were found, or of all.
+    /// Returns the next change. Checks all variables only if `changed` is empty.
     fn next_known(&mut self) -> Result<Option<Change>, EngineError> {
         if self.changed.is_empty() {
             match self.single() {
                 Some((handle, stand)) if self.map.inner.store.is_as(handle, stand) => {
                     return Ok(None);
                 }
-                Some(_) => return self.look(0),
+                Some(_) => return self.check(0),
                 None => {
                     self.search()?;
                     self.sweep(false)?;
@@ -283,14 +284,14 @@ impl Watch {
             }
         }
         while let Some(at) = self.changed.pop_front() {
-            if let Some(change) = self.look(at)? {
+            if let Some(change) = self.check(at)? {
                 return Ok(Some(change));
             }
         }
         Ok(None)
     }
 
-    /// The one variable that this watch is for, if it is one, and has a record.
+    /// The variable of a watch of a single name, if it has a record.
     #[inline]
     pub(crate) fn single(&self) -> Option<(Handle, Observed)> {
         match (&*self.watched, &self.scope) {
@@ -301,8 +302,10 @@ impl Watch {
         }
     }
 
-    /// Looks a moment at a single variable, where others run beside this thread: a wake takes some
-    /// microseconds more than a change that comes at once.
+    /// Polls a single variable for a moment; returns whether it has changed.
+    ///
+    /// A sleep and a wake take some microseconds, which a change that comes at once does not have
+    /// to pay. On a single processor it would only delay the writer.
     fn spin(&self) -> bool {
         let (Some((handle, stand)), true) = (self.single(), beside_others()) else {
             return false;
@@ -316,14 +319,15 @@ impl Watch {
         false
     }
 
-    /// What a stream of these changes has to do with the map.
+    /// The shared part of the map, for the stream's notifier.
     #[cfg(feature = "tokio")]
     pub(crate) fn inner(&self) -> &Arc<crate::map::store_map::Inner> {
         &self.map.inner
     }
 
-    /// Says of each variable that it is waited for; answers whether none has changed. Where nothing
-    /// can be said, of a map for reading, it answers so too.
+    /// Sets WAIT on each variable; returns whether none has changed.
+    ///
+    /// On a read-only map, where WAIT cannot be set, it returns true: the notifier polls.
     ///
     /// # Errors
     /// Those of [`wait`](Self::wait).
@@ -339,11 +343,11 @@ impl Watch {
         }
     }
 
-    /// Says of each variable that it is waited for, and sleeps, unless one has changed.
+    /// Sets WAIT on each variable, and sleeps, unless one has changed.
     fn sleep(&mut self, at_most: Duration) -> Result<(), EngineError> {
         if let Some((handle, stand)) = self.single() {
             let store = &self.map.inner.store;
-            let _told = store.mem().tell_sleeping(handle.wake());
+            let _sleeping = store.mem().tell_sleeping(handle.wake());
             return store.doze(handle, stand, at_most).map(drop);
         }
         let inner = Arc::clone(&self.map.inner);
@@ -351,23 +355,24 @@ impl Watch {
         let nothing = self.watched.iter().all(|watched| watched.handle.is_none());
         let single = nothing && self.watched.len() == 1 && matches!(self.scope, Scope::Names);
         let word = if single { live::BIRTHS_WAKE } else { live::CHANGES_WAKE };
-        // SYNC POINT S18: before the looks.
+        // SYNC POINT S18. Pairs with the addition in Locks::wake: loaded before the variables are
+        // checked, or `park` would sleep through a change that comes after the check.
         let seen = store.mem().wakes(word)?;
         self.search()?;
         self.sweep(true)?;
         if self.changed.is_empty() {
-            let _told = store.mem().tell_sleeping(word);
+            let _sleeping = store.mem().tell_sleeping(word);
             store.mem().park(word, seen, at_most)?;
         }
         Ok(())
     }
 
-    /// Whether any of the variables ends with a process: of that nobody is woken.
+    /// Whether any of the variables is ephemeral. The death of its owner process wakes no waiter.
     pub(crate) fn ends(&self) -> bool {
         self.ending != 0
     }
 
-    /// Notes the variables that have ended with their processes; answers whether there are any.
+    /// Adds the variables with a dead owner process to `changed`; returns whether it holds any.
     fn note_ended(&mut self) -> Result<bool, EngineError> {
         if !self.ends() {
             return Ok(false);
@@ -390,11 +395,12 @@ impl Watch {
         Ok(!self.changed.is_empty())
     }
 
-    /// Finds variables that were made since the last search.
+    /// Adds the variables that were created since the last search to `changed`.
     fn search(&mut self) -> Result<(), EngineError> {
         let inner = Arc::clone(&self.map.inner);
         let store = &inner.store;
-        // SYNC POINT S18. Of a map for reading nobody knows: searched each time.
+        // SYNC POINT S18. Loaded before the search: a variable that is created during it makes the
+        // next call search again. A read-only map cannot load the count, and searches each time.
         let births = store.mem().wakes(live::BIRTHS_WAKE).ok();
         if births.is_some() && births == self.births {
             return Ok(());
@@ -416,7 +422,8 @@ impl Watch {
                 store.each_record(|handle| {
                     let name =
                         store.name_of(handle.at).and_then(|name| String::from_utf8(name).ok());
-                    // A name that was read while the record became another's is looked up below.
+                    // If the record was recycled during the read, the name may be wrong. `check`
+                    // resolves each new name through the index.
                     let of_ours = name
                         .filter(|name| name.starts_with(&prefix) && !is_reserved(name.as_bytes()));
                     new.extend(of_ours.filter(|name| !self.is_followed(name, handle)));
@@ -438,7 +445,7 @@ impl Watch {
             .is_some_and(|watched| watched.handle == Some(handle))
     }
 
-    /// Notes a name once, and answers its place.
+    /// Adds a name, unless it is known; returns its index in `watched`.
     pub(crate) fn add(&mut self, name: &str) -> usize {
         if let Some(at) = self.known.get(name) {
             return *at;
@@ -451,7 +458,7 @@ impl Watch {
         at
     }
 
-    /// Notes those that have changed, and with `arm` says of the others that they are waited for.
+    /// Adds the variables that have changed to `changed`; with `arm`, sets WAIT on all of them too.
     fn sweep(&mut self, arm: bool) -> Result<(), EngineError> {
         let store = &self.map.inner.store;
         for (at, watched) in self.watched.iter().enumerate() {
@@ -464,8 +471,8 @@ impl Watch {
         Ok(())
     }
 
-    /// Looks at one variable; answers its change since it was last told of.
-    pub(crate) fn look(&mut self, at: usize) -> Result<Option<Change>, EngineError> {
+    /// Checks one variable; returns its change since the last check.
+    pub(crate) fn check(&mut self, at: usize) -> Result<Option<Change>, EngineError> {
         let store = &self.map.inner.store;
         let Some(watched) = self.watched.get_mut(at) else { return Ok(None) };
         let base = store.version_base;
@@ -489,20 +496,20 @@ impl Watch {
                 };
             let before = std::mem::replace(&mut watched.owner, owner);
             self.ending = self.ending - usize::from(before != 0) + usize::from(owner != 0);
-            let change = watched.turn(stand, captured, base);
+            let change = watched.update(stand, captured, base);
             return Ok(change);
         }
         Err(EngineError::Contended)
     }
 
-    /// Everything as it stands now is known, and nothing of it a change.
-    fn begun(mut self) -> Result<Self> {
+    /// Takes the present state of all variables as the start, from which changes count.
+    fn started(mut self) -> Result<Self> {
         let begin = |watch: &mut Self| {
             watch.map.usable()?;
             watch.search()?;
             watch.changed.clear();
             for at in 0..watch.watched.len() {
-                watch.look(at)?;
+                watch.check(at)?;
             }
             Ok(())
         };
@@ -513,13 +520,13 @@ impl Watch {
     }
 }
 
-/// How often a single variable is looked at before the thread sleeps: about a microsecond.
+/// How often `spin` polls a single variable before the thread sleeps: about a microsecond.
 const SPINS: u32 = 100;
 
-/// How long a watch sleeps at most of variables that end with a process.
+/// The longest sleep of a watch with ephemeral variables.
 pub(crate) const SHORT_NAP: Duration = Duration::from_millis(20);
 
-/// How often a map is looked at that was opened for reading.
+/// How often a watch of a read-only map polls.
 pub(crate) const LOOK: Duration = Duration::from_millis(5);
 
 /// Whether this process may run on more than one processor.
@@ -533,7 +540,7 @@ fn beside_others() -> bool {
 impl Iterator for Watch {
     type Item = Result<Change>;
 
-    /// Waits for the next change; never ends.
+    /// Waits for the next change. Never returns `None`.
     fn next(&mut self) -> Option<Result<Change>> {
         Some(self.wait())
     }

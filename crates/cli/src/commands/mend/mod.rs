@@ -1,4 +1,4 @@
-//! Commands for what a process left behind: locks and damage.
+//! Commands that free locks, and find and repair damage.
 
 pub(super) mod unlock;
 pub(super) mod check;

@@ -13,8 +13,8 @@ pub(crate) fn run(args: &Repair) -> Result<Exit, Failure> {
     let salvage = match salvage(&options(&args.file), map) {
         Ok(salvage) => salvage,
         Err(error) => {
-            // It was made here, and holds not all that there is. If it cannot go, the error that
-            // counts is told all the same.
+            // This command created the file, and it is incomplete. If it cannot be removed, the
+            // original error is still the one to report.
             let _ = std::fs::remove_file(&args.into);
             return Err(error.into());
         }

@@ -35,11 +35,11 @@ fn of_a_map(args: &Unlock, name: Option<&str>, lock: &str) -> Result<String, Fai
     let lock = map.lock(lock)?;
     if args.force {
         let held = lock.force_unlock()?;
-        let who: Vec<_> = held.iter().map(|claim| claim.holder.to_string()).collect();
-        return Ok(if who.is_empty() {
+        let owners: Vec<_> = held.iter().map(|claim| claim.holder.to_string()).collect();
+        return Ok(if owners.is_empty() {
             "nobody held it".into()
         } else {
-            format!("taken away from {}; the next to take it is told", who.join(", "))
+            format!("taken away from {}; the next to take it is told", owners.join(", "))
         });
     }
     let claims = lock.claims()?;

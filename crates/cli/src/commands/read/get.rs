@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Get) -> Result<Exit, Failure> {
             Ok(Value::Bytes(bytes)) if args.raw => out.raw(&bytes)?,
             Ok(value) => out.line(&value.to_string())?,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // The lines before it first, where both go to one place.
+                // Standard error may go to the same place: keep the order of the lines.
                 out.flush()?;
                 exit::tell(&error);
                 outcome = Exit::Absent;

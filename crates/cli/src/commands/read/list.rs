@@ -11,7 +11,7 @@ pub(crate) fn run(args: &List) -> Result<Exit, Failure> {
     let map = opening::open(&args.place, args.name.as_deref(), true)?;
     let mut outcome = Exit::Done;
     let mut rows = Vec::new();
-    // What cannot be read is told, and the rest is shown.
+    // An entry that cannot be read is reported, and the others are listed.
     for entry in &map {
         let row = entry.and_then(|entry| {
             let value = if args.names { String::new() } else { entry.value()?.to_string() };

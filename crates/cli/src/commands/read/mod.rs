@@ -1,4 +1,4 @@
-//! Commands that look into a map and leave it as it is.
+//! Commands that read a map and do not change it.
 
 pub(super) mod get;
 pub(super) mod list;

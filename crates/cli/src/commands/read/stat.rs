@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Stat) -> Result<Exit, Failure> {
         ("creator", format!("process {}", stat.creator)),
     ];
     for (key, value) in all {
-        // What the gem's layout does not know.
+        // The gem's layout does not have these.
         if !ours && matches!(key, "overhead" | "fragmentation" | "created" | "creator") {
             continue;
         }
@@ -50,11 +50,11 @@ fn bytes(number: u64) -> String {
     format!("{number} bytes")
 }
 
-/// As RFC 3339 has it, in UTC.
+/// Formats a time as in RFC 3339, in UTC.
 fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    // Years that begin in March, in eras of 400: a leap day is the last of its year.
+    // Years that begin in March, in eras of 400 years: a leap day is the last day of its year.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;

@@ -10,11 +10,11 @@ use mapvar::{Error, ErrorKind, Map, Origin};
 use std::sync::mpsc;
 
 pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
-    // Before there is a map, so that there is no moment at which Ctrl-C leaves one behind. A command
-    // gets it too: it says when it ends.
-    let (tell, told) = mpsc::channel();
+    // Before the map is created, so that Ctrl-C never leaves one behind. A command gets Ctrl-C too:
+    // then the command decides when to end.
+    let (interrupt, interrupted) = mpsc::channel();
     ctrlc::set_handler(move || {
-        let _ = tell.send(());
+        let _ = interrupt.send(());
     })
     .map_err(|cause| Error::new(ErrorKind::Io, "wait for", "Ctrl-C").because(cause))?;
 
@@ -57,8 +57,8 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
             format!("holding map {name:?} of {size} bytes in process {pid}; Ctrl-C ends it")
         }
     });
-    // The handler owns the other end for ever: what comes is Ctrl-C.
-    let _ = told.recv();
+    // The handler never drops its sender, so this returns only after Ctrl-C.
+    let _ = interrupted.recv();
     map.close()?;
     Ok(Exit::Done)
 }

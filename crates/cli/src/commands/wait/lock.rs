@@ -9,7 +9,7 @@ use crate::{
 use mapvar::{Error, ErrorKind, Outcome};
 use std::time::Duration;
 
-/// As good as for ever.
+/// The timeout that stands for waiting forever.
 const AGES: Duration = Duration::from_hours(24 * 365 * 100);
 
 pub(crate) fn run(args: &Lock) -> Result<Exit, Failure> {
@@ -24,7 +24,8 @@ pub(crate) fn run(args: &Lock) -> Result<Exit, Failure> {
     if let Outcome::Recovered(dead) = guard.outcome() {
         exit::say(&format!("lock {:?} was left behind by {dead}", lock.name()));
     }
-    // Ctrl-C goes to the command too: it says when it ends, and the lock is given back after that.
+    // The command gets Ctrl-C too, and decides when to end. Without the handler, Ctrl-C would end
+    // this process, and so free the lock, while the command still runs.
     ctrlc::set_handler(|| ())
         .map_err(|cause| Error::new(ErrorKind::Io, "wait for", "Ctrl-C").because(cause))?;
     let code = alongside::run(&args.command)?;

@@ -1,4 +1,4 @@
-//! Commands that run until something happens, or as long as another command does.
+//! Commands that run until an event, or while another command runs.
 
 mod alongside;
 pub(super) mod watch;

@@ -8,12 +8,12 @@ use crate::{
 use mapvar::{Error, ErrorKind, Map, Result, Value};
 use std::time::Instant;
 
-/// What is to hold of a variable.
+/// A condition on a variable.
 struct Condition<'a> {
     var: &'a str,
-    /// `None`: that it is there.
+    /// The value as typed and as guessed. `None`: the condition is that the variable exists.
     value: Option<(&'a str, Value)>,
-    /// That it does not hold.
+    /// Negates the condition.
     not: bool,
 }
 

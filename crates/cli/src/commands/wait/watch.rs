@@ -20,8 +20,8 @@ pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
         None if vars.is_empty() => map.watch_all()?,
         None => map.watch_any(vars)?,
     };
-    let mut told = 0;
-    while args.count.is_none_or(|count| told < count) {
+    let mut printed = 0;
+    while args.count.is_none_or(|count| printed < count) {
         let change = match args.timeout {
             None => watch.wait()?,
             Some(timeout) => match watch.wait_timeout(timeout)? {
@@ -33,12 +33,12 @@ pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
             Some(command) => execute(command, &change)?,
             None => print(args, &change)?,
         }
-        told += 1;
+        printed += 1;
     }
     Ok(Exit::Done)
 }
 
-/// Each line by itself, and seen off: whoever reads it waits for it.
+/// Prints a change and flushes it: the reader of a pipe waits for each line.
 fn print(args: &Watch, change: &Change) -> Result<(), Failure> {
     let (kind, value) = shown(change)?;
     let mut out = Out::new();
@@ -73,7 +73,7 @@ fn execute(text: &str, change: &Change) -> Result<(), Failure> {
         let error = Error::new(ErrorKind::Io, "run", format!("{text:?}"));
         Failure::from(error.because(cause))
     };
-    // How it ends is its own affair.
+    // The exit code of the command does not matter.
     command.status().map_err(failed)?;
     Ok(())
 }

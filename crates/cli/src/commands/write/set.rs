@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Set) -> Result<Exit, Failure> {
         if let Some(most) = args.max_size {
             options = options.max_size(most);
         }
-        // What is missing where a file may be made is its folder.
+        // The call creates an absent file, so `NotFound` means that its folder is absent.
         options.open_or_create().map_err(|error| match error.kind() {
             ErrorKind::NotFound => error.detail("no such folder; make it first"),
             _ => error,
@@ -42,10 +42,10 @@ fn typed(text: &str, as_type: Type) -> Result<Value, clap::Error> {
     parse::typed(text, as_type).map_err(wrong)
 }
 
-/// Bytes that are read from standard input, at the most: endless input ends with an error.
+/// The most bytes that are read from standard input: endless input ends with an error.
 const MOST: u64 = 8 << 30;
 
-/// All of standard input.
+/// Reads the value from standard input.
 fn from_stdin(var: &str, as_type: Option<Type>) -> Result<Value, Failure> {
     let mut bytes = Vec::new();
     let error = |kind| Error::new(kind, "read standard input for variable", format!("{var:?}"));

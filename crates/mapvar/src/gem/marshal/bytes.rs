@@ -1,4 +1,4 @@
-//! The smallest parts of the format: bytes, numbers, counted text. Never beyond the end.
+//! The smallest parts of the format: bytes, numbers, counted text. Reads never go past the end.
 
 use super::parse_error::ParseError;
 
@@ -68,15 +68,16 @@ impl<'a> Reader<'a> {
         Ok(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
     }
 
-    /// A number that counts `what`, each of which takes at least a byte: more than there are bytes
-    /// is refused before anything is done with it.
+    /// Reads a count of elements that take at least a byte each. A count above the number of
+    /// remaining bytes is refused: otherwise hostile bytes could request an allocation of any size.
+    /// `what` names a negative count in the error.
     pub(super) fn count(&mut self, what: &'static str) -> Result<usize, ParseError> {
         let at = self.at;
         let count = usize::try_from(self.long()?).map_err(|_| ParseError::Invalid(what, at))?;
         if count > self.left() { Err(ParseError::Truncated) } else { Ok(count) }
     }
 
-    /// A number of an object or symbol.
+    /// Reads the number of an object or Symbol.
     pub(super) fn number(&mut self) -> Result<u32, ParseError> {
         let at = self.at;
         u32::try_from(self.long()?).map_err(|_| ParseError::Invalid("a link to nothing", at))
@@ -88,7 +89,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// As `w_long` of Ruby: the shortest form.
+/// Writes a number in its shortest form, as Ruby's `w_long` does.
 pub(super) fn put_long(to: &mut Vec<u8>, number: i64) {
     match number {
         0 => to.push(0),
@@ -109,7 +110,7 @@ pub(super) fn put_long(to: &mut Vec<u8>, number: i64) {
     }
 }
 
-/// A length or count, which Ruby's Marshal has no more than 31 bits for.
+/// Writes a length or count. Ruby's Marshal has 31 bits for it.
 pub(super) fn put_count(to: &mut Vec<u8>, count: usize) -> Result<(), ParseError> {
     let number = i32::try_from(count).map_err(|_| ParseError::TooLarge(count))?;
     put_long(to, number.into());

@@ -1,5 +1,4 @@
-//! Which classes and modules a dump asks its loader for: what Ruby's `Marshal.load` would run the code
-//! of, before it does.
+//! The classes and modules that a dump names: `Marshal.load` of Ruby would run their code.
 
 use super::{
     parse_error::ParseError,
@@ -8,14 +7,16 @@ use super::{
 };
 use std::collections::BTreeSet;
 
-/// How many objects may lie in each other: the loader calls itself for each level, and on Windows a
-/// stack of Ruby's that is at its end ends the process (seen beyond 2,000 levels, in a thread).
+/// The deepest nesting of objects. Ruby's loader recurses for each level, and on Windows a stack
+/// overflow ends the process (seen beyond 2,000 levels, in a thread).
 const LEVELS: u32 = 500;
 
-/// The names in a dump, each once, in order: of the classes of objects, structs, user-defined ones,
-/// of subclasses of built-in ones, of the modules that objects are extended with, and of classes
-/// and modules themselves. Text that is not UTF-8 is shown with replacement characters.
-/// [`ParseError::Deep`] for what no loader is to be given.
+/// Returns the names in a dump, sorted and without duplicates.
+///
+/// These are the classes of objects, structs and user-defined objects, subclasses of built-in
+/// classes, modules that extend objects, and classes and modules themselves. Names that are not
+/// UTF-8 get replacement characters. [`ParseError::Deep`] if the nesting is too deep for the
+/// loader.
 pub(crate) fn classes(bytes: &[u8]) -> Result<BTreeSet<String>, ParseError> {
     let scan = Scan::of_alone(bytes)?;
     let mut names = BTreeSet::new();
@@ -31,7 +32,7 @@ pub(crate) fn classes(bytes: &[u8]) -> Result<BTreeSet<String>, ParseError> {
             Step::Symbol(begin) => scan.symbol_text(begin)?,
             Step::SymbolLink(number) => scan.symbol_text(scan.symbol(number)?)?,
             Step::Raw(from, ..) => {
-                // `Ic` is its prefix's own step, so this is the letter.
+                // The prefix `I` before a `c` is a step of its own, so this byte is the letter.
                 let mut reader = scan.reader(from);
                 reader.byte()?;
                 reader.text()?

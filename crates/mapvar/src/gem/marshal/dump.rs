@@ -10,25 +10,25 @@ use super::{
 };
 use crate::value::Value;
 
-/// The variables of a gem's map: one Hash with String keys. What is not touched keeps its bytes.
+/// The variables of a gem's map: one Hash with String keys. Untouched variables keep their bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Dump {
     scan: Scan,
-    /// Where the Hash's own letter stands, behind prefixes that are rare.
+    /// Position of the Hash's type letter. Prefixes may precede it, which is rare.
     letter: usize,
     entries: Vec<Entry>,
-    /// Behind the last entry.
+    /// The end of the last entry.
     tail: usize,
-    /// The entries that are shown, by their names.
+    /// The shown entries, sorted by name.
     index: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Where the key begins, and where the value does.
+    /// Where the key and the value begin.
     key: u32,
     value: u32,
-    /// The name's text.
+    /// Position and length of the name's text.
     name: u32,
     len: u32,
     shown: Shown,
@@ -37,9 +37,9 @@ struct Entry {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Shown {
     Yes,
-    /// A later one bears its name, as in no Hash that Ruby wrote.
+    /// A later entry has the same name. Ruby never writes such a Hash.
     Hidden,
-    /// Its key is no text.
+    /// The key is not text.
     No,
 }
 
@@ -57,7 +57,7 @@ impl Dump {
         Self { scan, letter: HEAD, entries: Vec::new(), tail, index: Vec::new() }
     }
 
-    /// The Hash at the beginning of `bytes`; what follows it is left out.
+    /// Parses the Hash at the beginning of `bytes`, and ignores the bytes after it.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         if bytes.first() == Some(&0) && bytes.iter().all(|byte| *byte == 0) {
             return Err(ParseError::Blank);
@@ -79,7 +79,7 @@ impl Dump {
         let count = reader.count("fewer than no pairs")?;
         let mut entries = Vec::with_capacity(count);
         let mut at = reader.at();
-        // Keys that are links to one long text must not take its length each.
+        // A budget for keys that are links. Many links to one long text would each cost its length.
         let mut linked = scan.bytes().len();
         for _ in 0..count {
             let key = at;
@@ -96,7 +96,7 @@ impl Dump {
         Ok(dump)
     }
 
-    /// Hides what a later one of the same name hides; the others by their names.
+    /// Hides entries with a later entry of the same name. Returns the shown ones, sorted by name.
     fn sorted(&mut self) -> Vec<u32> {
         let mut index: Vec<u32> = Vec::with_capacity(self.entries.len());
         index.extend((0..self.entries.len() as u32).filter(|at| self.name(*at).is_some()));
@@ -133,52 +133,54 @@ impl Dump {
         self.entries.get(*self.index.get(at)? as usize)
     }
 
-    /// The bytes: those that were parsed, where nothing was changed.
+    /// Returns the bytes of the Hash: without a change, those that were parsed.
     pub(crate) fn encode(&self) -> Vec<u8> {
         self.scan.bytes().to_vec()
     }
 
-    /// The names, in the order of the Hash. Keys that are no UTF-8 text are kept, and not shown.
+    /// Iterates over the names, in the order of the Hash. Other keys than UTF-8 text are kept, but
+    /// not shown.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let shown = self.entries.iter().filter(|entry| entry.shown == Shown::Yes);
         shown.filter_map(|entry| self.name_of(entry))
     }
 
-    /// How many names there are.
+    /// The number of names.
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// Whether there is this variable.
+    /// Whether the variable exists.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
-    /// The variable's value; what has no other form is opaque, as [`Dump::dump_of`] gives it.
+    /// Returns the variable's value. A value without a counterpart in [`Value`] is opaque, with the
+    /// bytes of [`Dump::dump_of`].
     ///
-    /// `None` also where user-defined objects hold each other so that a part of them, written
-    /// alone, would be larger than the whole: Ruby writes none such by itself.
+    /// Also returns `None` if user-defined objects contain each other so that a part of them,
+    /// written alone, would be larger than the whole. Ruby itself writes no such dump.
     pub(crate) fn value(&self, name: &str) -> Option<Value> {
         view(&self.scan, self.find(name)?.value as usize).ok()
     }
 
-    /// Sets the variable: in the place that it has, or behind the others.
+    /// Sets the variable: at its present position, or after the others if it is new.
     pub(crate) fn set(&mut self, name: &str, value: &Value) -> Result<(), ParseError> {
         self.put(name, &Scan::of_alone(&encode(value)?)?)
     }
 
-    /// The variable's value alone, as `Marshal.dump` would give it.
+    /// Returns the variable's value as a dump of its own, as `Marshal.dump` writes it.
     pub(crate) fn dump_of(&self, name: &str) -> Option<Vec<u8>> {
         let at = self.find(name)?.value as usize;
         Some(alone(&self.scan, at, enough(self.scan.bytes().len())).ok()?.0)
     }
 
-    /// Sets the variable to a value that `Marshal.dump` gave, and nothing behind it.
+    /// Sets the variable to the value of a dump. Fails if more bytes follow the value.
     pub(crate) fn set_dump(&mut self, name: &str, dump: &[u8]) -> Result<(), ParseError> {
         self.put(name, &Scan::of_alone(dump)?)
     }
 
-    /// Removes the variable; whether it was there.
+    /// Removes the variable. Returns whether it existed.
     pub(crate) fn remove(&mut self, name: &str) -> Result<bool, ParseError> {
         let there = self.contains(name);
         if there {
@@ -192,8 +194,10 @@ impl Dump {
         Ok(())
     }
 
-    /// With another value of this name, or without it. All of it is written anew: what others share
-    /// with the old value gets other numbers, or moves.
+    /// Returns a dump with a new value of this name, or without the name.
+    ///
+    /// The whole dump is written again: objects that other variables share with the old value get
+    /// new numbers, or move.
     fn rewritten(&self, name: &str, new: Option<&Scan>) -> Result<Self, ParseError> {
         let bytes = self.scan.bytes();
         let added = new.map_or(0, |new| new.bytes().len().saturating_add(name.len()));
@@ -233,7 +237,8 @@ impl Dump {
         Self::of(Scan::of_alone(&writer.done())?)
     }
 
-    /// What stands before the Hash's letter; how often instance variables stand behind its entries.
+    /// Copies the prefixes before the Hash's letter. Returns how many lists of instance variables
+    /// follow its entries.
     fn copy_prefixes(
         &self,
         writer: &mut Writer,
@@ -254,8 +259,8 @@ impl Dump {
     }
 }
 
-/// Where the name's text stands, and its length, if this key is text that Ruby takes for equal to a
-/// UTF-8 String.
+/// Returns position and length of the name's text, if Ruby considers the key equal to a UTF-8
+/// String.
 fn name(scan: &Scan, key: usize, linked: &mut usize) -> Result<Option<(usize, usize)>, ParseError> {
     let at = scan.resolve(key)?;
     let mut reader = scan.reader(at);

@@ -1,4 +1,4 @@
-//! A [`Value`] as `Marshal.dump` would give it.
+//! Encodes a [`Value`] as `Marshal.dump` does.
 
 use super::{
     RUBY,
@@ -10,7 +10,7 @@ use super::{
 use crate::value::Value;
 use std::slice::Iter;
 
-/// What is still to be written, the last one first: a value may be nested as deeply as it likes.
+/// A part that is still to be written, on a stack of its own: a value may be nested to any depth.
 enum Todo<'v> {
     Values(Iter<'v, Value>),
     Pairs(Iter<'v, (Value, Value)>),
@@ -38,7 +38,7 @@ pub(super) fn encode(value: &Value) -> Result<Vec<u8>, ParseError> {
     Ok(writer.done())
 }
 
-/// The value, or its beginning and what follows that.
+/// Writes a value. Of a list or dictionary it writes the head, and returns the rest.
 fn put<'v>(writer: &mut Writer, value: &'v Value) -> Result<Option<Todo<'v>>, ParseError> {
     match value {
         Value::Nil => writer.raw(b"0")?,

@@ -1,8 +1,8 @@
-//! Numbers as Ruby's Marshal has them: Floats in decimal digits, Bignums in pairs of bytes.
+//! Numbers in Ruby's Marshal: Floats in decimal digits, Bignums in pairs of bytes.
 
 use crate::value::Value;
 
-/// As Ruby's `w_float`: the fewest digits that mean this number.
+/// Formats a number with the fewest digits that identify it, as Ruby's `w_float` does.
 pub(super) fn float_text(number: f64) -> String {
     if number.is_nan() {
         return "nan".into();
@@ -19,7 +19,7 @@ pub(super) fn float_text(number: f64) -> String {
     let (digits, exponent) = shown.split_once('e').unwrap_or((shown.as_str(), "0"));
     let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    // Digits before the point.
+    // The number of digits before the point.
     let point = exponent + 1;
     let (first, rest) = digits.split_at_checked(1).unwrap_or((digits.as_str(), ""));
     if point < -3 || i32::try_from(digits.len()).is_ok_and(|len| point > len) {
@@ -36,13 +36,13 @@ pub(super) fn float_text(number: f64) -> String {
     }
 }
 
-/// `None` for text that Ruby does not write.
+/// Parses a Float. Returns `None` for text that Ruby does not write.
 pub(super) fn float_of(text: &[u8]) -> Option<f64> {
     match text {
         b"nan" => Some(f64::NAN),
         b"inf" => Some(f64::INFINITY),
         b"-inf" => Some(f64::NEG_INFINITY),
-        // The longest of 17 digits is 24 bytes; and only what says the same to both languages.
+        // 17 digits take at most 24 bytes. Only these characters mean the same to Ruby and to Rust.
         _ if text.len() <= 64
             && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e')) =>
         {
@@ -52,12 +52,12 @@ pub(super) fn float_of(text: &[u8]) -> Option<f64> {
     }
 }
 
-/// Fixnums of Marshal have 31 bits, whatever the machine.
+/// Whether the number is a Fixnum of Marshal: 31 bits on every machine.
 pub(super) fn is_fixnum(number: i64) -> bool {
     (-(1 << 30)..1 << 30).contains(&number)
 }
 
-/// Sign and pairs of bytes, the least first.
+/// Returns the sign, and the pairs of bytes in little-endian order.
 pub(super) fn bignum_bytes(number: i128) -> (u8, Vec<u8>) {
     let mut bytes = number.unsigned_abs().to_le_bytes().to_vec();
     while bytes.len() > 2 && bytes.ends_with(&[0, 0]) {
@@ -66,7 +66,7 @@ pub(super) fn bignum_bytes(number: i128) -> (u8, Vec<u8>) {
     (if number < 0 { b'-' } else { b'+' }, bytes)
 }
 
-/// `None` for what fits neither 64-bit type.
+/// Decodes a Bignum. Returns `None` if it fits neither 64-bit type.
 pub(super) fn bignum_of(sign: u8, bytes: &[u8]) -> Option<Value> {
     let len = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let magnitude = (len <= 8).then(|| {

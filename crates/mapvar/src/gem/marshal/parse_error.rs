@@ -1,29 +1,29 @@
-//! What is wrong with bytes that should be Marshal, or with a value that should become some.
+//! Errors of bytes that should be Marshal, and of values that cannot be written as Marshal.
 
 use mapvar_os::ErrorKind;
 use std::fmt;
 
-/// Why bytes are no map of the gem, or a value cannot be put into one.
+/// Why bytes are not a map of the gem, or why a value cannot be stored in one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub(crate) enum ParseError {
-    /// Nothing but zeros: a map into which nobody has written.
+    /// All bytes are zero: no process has written to the map.
     Blank,
-    /// The bytes end before what they begin.
+    /// The bytes end before the value does.
     Truncated,
     /// Another version of the format: major and minor number.
     Version(u8, u8),
-    /// Bytes that are no Marshal: what, and where.
+    /// The bytes are not Marshal: the reason, and the position.
     Invalid(&'static str, usize),
     /// Valid Marshal, but of another type than Hash: its letter.
     NotAHash(u8),
-    /// A value alone is followed by something else, from this byte on.
+    /// More bytes follow a value that should stand alone, from this position on.
     Trailing(usize),
-    /// More bytes or elements than Marshal, or a table of their places, can count.
+    /// More bytes or elements than Marshal, or a table of positions, can count.
     TooLarge(usize),
-    /// Objects lie in each other more than so many levels deep.
+    /// Objects are nested more than this many levels deep.
     Deep(u32),
-    /// User-defined objects that hold each other so that a copy of a part is larger than the whole.
+    /// User-defined objects contain each other so that a copy of a part is larger than the whole.
     Tangled,
     /// The value is of a plain type that Ruby does not know: its number.
     Pod(u32),
@@ -32,7 +32,7 @@ pub(crate) enum ParseError {
 }
 
 impl ParseError {
-    /// The kind of the error that a map makes of it.
+    /// The kind of the error that a map reports.
     pub(crate) fn kind(self) -> ErrorKind {
         match self {
             Self::Blank | Self::Version(..) | Self::NotAHash(_) => ErrorKind::NotAMap,

@@ -1,4 +1,4 @@
-//! One look at all of a dump: it is valid, and where its objects and Symbols begin.
+//! One pass over a dump: validates it, and finds where its objects and Symbols begin.
 
 use super::{
     bytes::Reader,
@@ -10,33 +10,33 @@ use super::{
 pub(super) const HEAD: usize = 2;
 const VERSION: [u8; HEAD] = [4, 8];
 
-/// A dump that is valid.
+/// A valid dump.
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
-    /// Of the value alone, with its head.
+    /// The version bytes and the value, without the bytes after it.
     bytes: Vec<u8>,
     /// Where each object begins, by its number.
     objects: Vec<u32>,
-    /// The numbers of the objects in the order in which they begin.
+    /// The numbers of the objects, sorted by where they begin.
     order: Vec<u32>,
-    /// Where each Symbol begins, by its number, which is this order too.
+    /// Where each Symbol begins, by its number. The positions are in ascending order.
     symbols: Vec<u32>,
 }
 
 impl Scan {
-    /// What follows the value is left out.
+    /// Scans the value at the beginning of `bytes`, and ignores the bytes after it.
     pub(super) fn of(bytes: &[u8]) -> Result<Self, ParseError> {
         match bytes.get(..HEAD) {
             None => return Err(ParseError::Truncated),
             Some(head) if head == VERSION => {}
-            // Ruby reads older minor versions, whose types are among these.
+            // Ruby reads older minor versions. Their types are a subset of these.
             Some([4, minor]) if *minor < 8 => {}
             Some(head) => {
                 let (major, minor) = (head.first().copied(), head.get(1).copied());
                 return Err(ParseError::Version(major.unwrap_or(0), minor.unwrap_or(0)));
             }
         }
-        // Numbers of objects and places are 32 bits wide.
+        // Numbers of objects and positions are 32 bits wide.
         let within = bytes.get(..u32::MAX as usize - 1).unwrap_or(bytes);
         let mut objects = Vec::new();
         let mut symbols = Vec::new();
@@ -73,7 +73,7 @@ impl Scan {
         Ok(Self { bytes, objects, order, symbols })
     }
 
-    /// Nothing may follow the value.
+    /// Scans a value. Fails if more bytes follow it.
     pub(super) fn of_alone(bytes: &[u8]) -> Result<Self, ParseError> {
         let scan = Self::of(bytes)?;
         if scan.bytes.len() < bytes.len() {
@@ -104,36 +104,36 @@ impl Scan {
         Walk::new(&self.bytes, at, task)
     }
 
-    /// Behind the object that begins here.
+    /// Returns the end of the object that begins at `at`.
     pub(super) fn end(&self, at: usize) -> Result<usize, ParseError> {
         self.walk(at, Task::Objects(1)).finish()
     }
 
-    /// Where the object of this number begins.
+    /// Returns where the object of this number begins.
     pub(super) fn object(&self, number: u32) -> Result<u32, ParseError> {
         let none = ParseError::Invalid("a link to an object that is not there", 0);
         self.objects.get(number as usize).copied().ok_or(none)
     }
 
-    /// Where the Symbol of this number begins.
+    /// Returns where the Symbol of this number begins.
     pub(super) fn symbol(&self, number: u32) -> Result<u32, ParseError> {
         let none = ParseError::Invalid("a link to a Symbol that is not there", 0);
         self.symbols.get(number as usize).copied().ok_or(none)
     }
 
-    /// The number of the object that begins here.
+    /// Returns the number of the object that begins at `begin`.
     pub(super) fn number_of_object(&self, begin: u32) -> Option<u32> {
         let begins = |number: &u32| self.objects.get(*number as usize).copied();
         let at = self.order.binary_search_by_key(&Some(begin), begins).ok()?;
         self.order.get(at).copied()
     }
 
-    /// The number of the Symbol that begins here.
+    /// Returns the number of the Symbol that begins at `begin`.
     pub(super) fn number_of_symbol(&self, begin: u32) -> Option<u32> {
         self.symbols.binary_search(&begin).ok().map(|at| at as u32)
     }
 
-    /// The object itself where this is a link.
+    /// Returns the position of the link's target if a link begins at `at`, else `at`.
     pub(super) fn resolve(&self, at: usize) -> Result<usize, ParseError> {
         let mut reader = self.reader(at);
         if reader.peek() != Some(b'@') {
@@ -143,8 +143,8 @@ impl Scan {
         Ok(self.object(reader.number()?)? as usize)
     }
 
-    /// The name of the Symbol, or link to one, that begins here, and where that ends; `None` for
-    /// one that bears an encoding.
+    /// Returns the name of the Symbol, or Symbol link, that begins at `at`, and where it ends.
+    /// Returns `None` for a Symbol with an encoding.
     pub(super) fn plain_symbol(&self, at: usize) -> Result<Option<(&[u8], usize)>, ParseError> {
         let mut reader = self.reader(at);
         let (name, end) = match reader.byte()? {
@@ -163,7 +163,7 @@ impl Scan {
         Ok(Some((name, end)))
     }
 
-    /// The bytes of the Symbol that begins here, whatever its encoding.
+    /// Returns the bytes of the Symbol that begins at `begin`, in any encoding.
     pub(super) fn symbol_text(&self, begin: u32) -> Result<&[u8], ParseError> {
         let mut reader = self.reader(begin as usize);
         if reader.byte()? == b'I' {
@@ -172,7 +172,7 @@ impl Scan {
         reader.text()
     }
 
-    /// What tells the Symbol that begins here from others: how it is encoded, and its bytes.
+    /// Returns the identity of the Symbol that begins at `begin`: its encoding and its bytes.
     pub(super) fn identity(&self, begin: u32) -> Option<(u8, &[u8])> {
         let mut reader = self.reader(begin as usize);
         match reader.byte().ok()? {
@@ -186,8 +186,8 @@ impl Scan {
         }
     }
 
-    /// Of instance variables that are `E` alone: its value's letter, T (UTF-8) or F (US-ASCII), and
-    /// where they end. `None` of others.
+    /// Reads the instance variables at `at`. If `E` is the only one, returns the letter of its
+    /// value, T (UTF-8) or F (US-ASCII), and where they end; else `None`.
     pub(super) fn short_encoding(&self, at: usize) -> Result<Option<(u8, usize)>, ParseError> {
         let mut reader = self.reader(at);
         if reader.count("fewer than no instance variables")? != 1 {

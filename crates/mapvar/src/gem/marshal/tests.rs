@@ -33,7 +33,7 @@ fn opaque(bytes: &[u8]) -> Value {
     Value::Opaque { language: RUBY, bytes: bytes.to_vec() }
 }
 
-/// A Hash of these entries, each of key and value as they lie in a dump.
+/// Returns a Hash of these entries, each of key and value as in a dump.
 fn hash(count: u8, entries: &[u8]) -> Vec<u8> {
     [&[4, 8, b'{', if count == 0 { 0 } else { count + 5 }], entries].concat()
 }
@@ -44,7 +44,7 @@ fn every_fixture_comes_back_byte_for_byte() {
         let mut garbage = bytes.to_vec();
         garbage.extend(b"\0\0 what a longer map left behind");
         assert_eq!(Dump::parse(&garbage).unwrap().encode(), bytes, "{name}");
-        // And written anew: every number is given again.
+        // A change and its reversal write the dump again, with new numbers for all objects.
         let mut anew = Dump::parse(bytes).unwrap();
         anew.set("one more", &Value::Nil).unwrap();
         assert!(anew.remove("one more").unwrap());
@@ -114,7 +114,7 @@ fn what_is_no_hash_of_variables_says_what_it_is() {
     assert_eq!(flaw(b"\x04\x08[\0"), ParseError::NotAHash(b'['));
     assert_eq!(flaw(b"\x04\x08I\"\0\x06:\x06ET"), ParseError::NotAHash(b'"'));
     assert!(matches!(flaw(b"\x04\x08?"), ParseError::Invalid(_, 2)));
-    // Prefixes of what bears none.
+    // Prefixes before types that cannot have one.
     for prefixed in [&b"I0"[..], b"I@\x06", b"II:\x06a\0\0", b"C:\x06A@\x06", b"e:\x06Mi\0"] {
         let bytes = hash(1, &[b"\"\x06a", prefixed, b"\0\0"].concat());
         assert!(matches!(flaw(&bytes), ParseError::Invalid(..)), "{}", bytes.escape_ascii());
@@ -139,7 +139,7 @@ fn what_ruby_does_not_know_is_refused_and_nothing_changes() {
 
 #[test]
 fn keys_that_are_no_text_are_kept_and_not_shown() {
-    // A Symbol, nil, binary bytes, binary ASCII (which Ruby takes for equal), US-ASCII, a name twice.
+    // A Symbol, nil, binary bytes, binary ASCII (equal to text for Ruby), US-ASCII, a name twice.
     let entries =
         b":\x06ai\x060i\x07\"\x06\xffi\x08\"\x06bi\x09I\"\x06c\x06:\x06EFi\x0a\"\x06ci\x0b";
     let bytes = hash(6, entries);
@@ -172,7 +172,7 @@ fn a_dump_alone_goes_out_and_comes_back() {
             other.set_dump(variable, &alone).unwrap();
             assert_eq!(other.dump_of(variable), Some(alone), "{name}: {variable}");
         }
-        // Only what two variables share becomes two.
+        // Only an object that two variables share becomes two objects.
         if name != "samestring" {
             assert_eq!(other.encode(), bytes, "{name}");
         }

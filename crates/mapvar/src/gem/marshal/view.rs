@@ -1,7 +1,8 @@
-//! A marshalled object as a [`Value`].
+//! Decodes a marshalled object to a [`Value`].
 //!
-//! Links are expanded, so that the bytes of one object may be needed many times: what that may take
-//! is bounded, and a value beyond the bound is one opaque value, as is one that holds itself.
+//! Links are expanded, so that one object may be copied many times. The size of the result is
+//! bounded: a value beyond the bound becomes one opaque value, as does a value that contains
+//! itself.
 
 use super::{
     RUBY,
@@ -13,12 +14,12 @@ use super::{
 };
 use crate::value::Value;
 
-/// Lists and dictionaries within each other; what lies deeper is opaque.
+/// The deepest nesting of lists and dictionaries; deeper objects are opaque.
 const DEPTH: usize = 100;
 
-/// Why it becomes no list or dictionary.
+/// Why an object becomes no list or dictionary.
 enum Stop {
-    /// It holds itself, or would take too much room.
+    /// The value contains itself, or would need too much memory: it is opaque as a whole.
     Whole,
     ParseError(ParseError),
 }
@@ -29,11 +30,12 @@ impl From<ParseError> for Stop {
     }
 }
 
-/// The object that begins here. [`ParseError::Tangled`] where it cannot be written alone.
+/// Decodes the object that begins at `at`. [`ParseError::Tangled`] if it cannot be written alone.
 pub(super) fn view(scan: &Scan, at: usize) -> Result<Value, ParseError> {
     let at = scan.resolve(at)?;
     let len = scan.bytes().len();
-    // A nil in a list takes 32 bytes; what nobody shares never takes more than this.
+    // A nil in a list takes one byte in the dump, and one `Value` here. A dump without shared
+    // objects never exceeds this.
     let left = len.saturating_mul(size_of::<Value>() + 6).saturating_add(16 << 10);
     let mut viewer = Viewer { scan, open: Vec::new(), left };
     match viewer.object(at) {
@@ -48,9 +50,9 @@ pub(super) fn view(scan: &Scan, at: usize) -> Result<Value, ParseError> {
 
 struct Viewer<'s> {
     scan: &'s Scan,
-    /// Where the lists and dictionaries begin that are not at their end.
+    /// Where the lists and dictionaries begin that enclose the current position.
     open: Vec<u32>,
-    /// Bytes that may still be taken.
+    /// How many bytes of memory may still be used.
     left: usize,
 }
 
@@ -60,7 +62,7 @@ impl Viewer<'_> {
         Ok(())
     }
 
-    /// The object, and where it ends.
+    /// Decodes an object. Returns it, and where it ends.
     fn object(&mut self, at: usize) -> Result<(Value, usize), Stop> {
         let mut reader = self.scan.reader(at);
         let value = match reader.byte()? {
@@ -134,13 +136,14 @@ impl Viewer<'_> {
         }
         self.open.pop();
         if letter == b'}' {
-            // What the Hash answers for keys that it does not have.
+            // Skip the default, which the Hash returns for absent keys.
             reader.go(self.scan.end(reader.at())?);
         }
         Ok(Value::Dict(pairs))
     }
 
-    /// Text in UTF-8 or US-ASCII with nothing else about it.
+    /// Reads text in UTF-8 or US-ASCII. Returns `None` for other encodings, or with further
+    /// instance variables.
     fn string<'b>(&self, reader: &mut Reader<'b>) -> Result<Option<&'b str>, Stop> {
         reader.byte()?;
         let text = reader.text()?;
@@ -152,7 +155,6 @@ impl Viewer<'_> {
 
     fn opaque(&mut self, at: usize) -> Result<(Value, usize), Stop> {
         if self.open.is_empty() {
-            // All of it.
             return Err(Stop::Whole);
         }
         let (bytes, copier) = match alone(self.scan, at, self.left) {
@@ -160,7 +162,7 @@ impl Viewer<'_> {
             Err(ParseError::Tangled) => return Err(Stop::Whole),
             Err(flaw) => return Err(flaw.into()),
         };
-        // Through it the value holds itself.
+        // The opaque object contains an object that encloses it, so the value contains itself.
         if self.open.iter().any(|begin| copier.wrote(*begin)) {
             return Err(Stop::Whole);
         }

@@ -1,61 +1,61 @@
-//! The grammar of Marshal 4.8, walked with a stack of its own: no nesting is too deep, and nothing
-//! is built.
+//! The grammar of Marshal 4.8, walked with an explicit stack: any depth of nesting is fine, and no
+//! objects are built.
 //!
-//! What numbers an object bears follows Ruby's loader: an object has its number where its type
-//! letter is met, except that one of `marshal_dump` (`U`) or of data (`d`) has it after its class,
-//! and a user-defined one (`u`) after its bytes, and after its instance variables if those stand
-//! right before it (`Iu`). Numbers, Symbols, nil, true, false and links have none, Floats and
-//! Bignums do.
+//! Objects are numbered as in Ruby's loader. An object gets its number at its type letter, with
+//! three exceptions. An object with `marshal_dump` (`U`) or of data (`d`) gets it after its class.
+//! A user-defined object (`u`) gets it after its bytes, and with the prefix `I` (`Iu`) after its
+//! instance variables. Floats and Bignums have numbers; Fixnums, Symbols, nil, true, false and
+//! links have none.
 
 use super::{bytes::Reader, parse_error::ParseError};
 
-/// What is to be read next; the last one first. Eight bytes each, as hostile bytes can ask for one
-/// with every byte.
+/// A part to be read, on the stack of the walk. It has eight bytes, since hostile bytes can request
+/// one task with every byte.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Task {
-    /// So many objects.
+    /// This many objects.
     Objects(u32),
-    /// What is left of the object that began here, before its prefixes.
+    /// The rest of the object that began at this position, from a prefix or its type letter on.
     Rest(u32),
     /// A Symbol, or a link to one.
     Symbol,
-    /// One that names a class or module.
+    /// A Symbol, or a link to one, that names a class or module.
     Class,
     /// The Symbol itself.
     Name,
-    /// So many pairs of a Symbol and an object.
+    /// This many pairs of a Symbol and an object.
     Pairs(u32),
-    /// A count, and so many pairs.
+    /// A count, and then this many pairs.
     Variables,
     /// The bytes of a user-defined object.
     Text,
-    /// The object that began here has its number now.
+    /// The object that began at this position gets its number.
     Number(u32),
-    /// What follows is told again.
+    /// The end of a skipped part: steps are returned again.
     Loud,
-    /// The end of an object, where levels are counted.
+    /// The end of an object, if levels are counted.
     Leave,
-    /// On with the bytes here.
+    /// Continues at this position.
     Return(u32),
 }
 
-/// What gets its number.
+/// The object or Symbol that gets its number with a step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Numbered {
     Nothing,
-    /// The object that begins here.
+    /// The object that begins at this position.
     Object(u32),
-    /// The Symbol that begins here.
+    /// The Symbol that begins at this position.
     Symbol(u32),
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// Bytes that mean the same wherever they stand, from and to; and what has its number by them.
+    /// Bytes that mean the same at any position: their start, their end, and what they number.
     Raw(usize, usize, Numbered),
-    /// An object that may bear a number begins here; it can be left out by `skip`.
+    /// An object that may have a number begins at this position; `skip` leaves it out.
     Object(u32),
-    /// A Symbol begins here; it can be left out by `skip`.
+    /// A Symbol begins at this position; `skip` leaves it out.
     Symbol(u32),
     /// A link to an object, by its number.
     Link(u32),
@@ -69,12 +69,12 @@ pub(super) struct Walk<'a> {
     tasks: Vec<Task>,
     quiet: bool,
     names_class: bool,
-    /// How many objects lie around the place, where that is counted.
+    /// How many objects enclose the position, if that is counted.
     level: Option<u32>,
 }
 
 impl<'a> Walk<'a> {
-    /// Of fewer than 2^32 bytes.
+    /// Starts a walk at `at`. `bytes` must have fewer than 2^32 bytes.
     pub(super) fn new(bytes: &'a [u8], at: usize, task: Task) -> Self {
         Self {
             reader: Reader::new(bytes, at),
@@ -85,29 +85,29 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The end of what was walked.
+    /// The position that the walk has reached.
     pub(super) fn at(&self) -> usize {
         self.reader.at()
     }
 
-    /// Counts from now on how many objects lie in each other.
+    /// Counts the levels of nesting from now on.
     pub(super) fn counting_levels(mut self) -> Self {
         self.level = Some(0);
         self
     }
 
-    /// How many objects lie around the place.
+    /// How many objects enclose the position.
     pub(super) fn level(&self) -> u32 {
         self.level.unwrap_or(0)
     }
 
-    /// Whether the last step names a class or module: by its Symbol, or by the text of the reference
-    /// to one that a class or module is itself.
+    /// Whether the last step names a class or module: by a Symbol, or as the text of an object that
+    /// is itself a class or module.
     pub(super) fn names_class(&self) -> bool {
         self.names_class
     }
 
-    /// Leaves out the object or Symbol that the last step told of.
+    /// Leaves out the object or Symbol of the last step.
     pub(super) fn skip(&mut self) {
         if let Some(task) = self.tasks.pop() {
             self.tasks.extend([Task::Loud, task]);
@@ -115,20 +115,20 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes on with an object or Symbol elsewhere, and then here.
+    /// Walks an object or Symbol at another position, and then continues here.
     pub(super) fn visit(&mut self, at: u32, task: Task) {
         self.tasks.extend([Task::Return(self.reader.at() as u32), task]);
         self.reader.go(at as usize);
     }
 
-    /// Goes to the end; where it is.
+    /// Walks to the end, and returns its position.
     pub(super) fn finish(mut self) -> Result<usize, ParseError> {
         self.quiet = true;
         while self.step()?.is_some() {}
         Ok(self.at())
     }
 
-    /// `None` at the end.
+    /// Returns the next step, or `None` at the end.
     pub(super) fn step(&mut self) -> Result<Option<Step>, ParseError> {
         while let Some(task) = self.tasks.pop() {
             self.names_class = false;
@@ -203,13 +203,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// From a prefix or the type letter on.
+    /// Reads an object from a prefix or its type letter on.
     fn rest(&mut self, begin: u32) -> Result<Option<Step>, ParseError> {
         let from = self.at();
         let mut numbered = Numbered::Nothing;
         let mut letter = self.reader.byte()?;
         let mut variables = false;
-        // A link could not become what it stands for there, and Ruby writes no such thing.
+        // A link behind a prefix could not be replaced by its target. Ruby writes no such dump.
         let plain = matches!(letter, b'0' | b'T' | b'F' | b'i' | b':' | b';' | b'@');
         if plain && from != begin as usize {
             return Err(ParseError::Invalid("a prefix before what bears none", from));
@@ -263,7 +263,8 @@ impl<'a> Walk<'a> {
             }
             b'{' | b'}' => {
                 let pairs = self.reader.count("fewer than no pairs")?;
-                // As large as the bytes that are left, and so at most 2^32.
+                // `pairs` is at most the number of remaining bytes, below 2^32, so twice that may
+                // not fit.
                 let count = pairs.saturating_mul(2).saturating_add(usize::from(letter == b'}'));
                 let count = u32::try_from(count).map_err(|_| ParseError::Truncated)?;
                 self.tasks.push(Task::Objects(count));

@@ -1,5 +1,5 @@
-//! Writes a dump whose parts come from others: objects and Symbols get new numbers, and what is
-//! linked to from elsewhere is written out where it is first met.
+//! Writes a dump from parts of other dumps. Objects and Symbols get new numbers. The target of a
+//! link is written out at the first link to it.
 
 use super::{
     bytes::{put_count, put_long, put_text},
@@ -9,7 +9,7 @@ use super::{
 };
 use std::collections::HashMap;
 
-/// A dump that grows.
+/// A dump under construction.
 #[derive(Debug)]
 pub(super) struct Writer {
     out: Vec<u8>,
@@ -18,7 +18,8 @@ pub(super) struct Writer {
     /// The number of each Symbol, by its encoding's letter and its bytes.
     known: HashMap<Box<[u8]>, u32>,
     scratch: Vec<u8>,
-    /// The most bytes: user-defined objects that hold each other in cycles can be copied often.
+    /// The most bytes. Without it, user-defined objects that contain each other could be copied
+    /// very often.
     limit: usize,
 }
 
@@ -55,7 +56,7 @@ impl Writer {
         put_count(&mut self.out, count)
     }
 
-    /// The number of the object that was just begun.
+    /// Returns the number of the object that was just begun.
     pub(super) fn next_object(&mut self) -> u32 {
         self.objects += 1;
         self.objects - 1
@@ -85,14 +86,14 @@ impl Writer {
         number
     }
 
-    /// Type letter and counted text of a new object.
+    /// Writes type letter and counted text of a new object.
     pub(super) fn text(&mut self, letter: u8, text: &[u8]) -> Result<(), ParseError> {
         self.next_object();
         self.out.push(letter);
         put_text(&mut self.out, text)
     }
 
-    /// A String in UTF-8.
+    /// Writes a String in UTF-8.
     pub(super) fn string(&mut self, text: &str) -> Result<(), ParseError> {
         self.out.push(b'I');
         self.text(b'"', text.as_bytes())?;
@@ -111,7 +112,7 @@ impl Writer {
     }
 }
 
-/// Takes parts of one dump into another.
+/// Copies parts of one dump into another.
 #[derive(Debug)]
 pub(super) struct Copier<'s> {
     scan: &'s Scan,
@@ -125,17 +126,17 @@ impl<'s> Copier<'s> {
         Self { scan, objects: HashMap::new(), symbols: HashMap::new() }
     }
 
-    /// The object that begins here has its number.
+    /// Gives the object that begins at `begin` its new number.
     pub(super) fn numbered(&mut self, writer: &mut Writer, begin: u32) {
         let new = writer.next_object();
         if let Some(old) = self.scan.number_of_object(begin) {
-            // A user-defined object that holds itself is written twice, and has its second number when
-            // it is done: links go to the first, as Ruby's do.
+            // A user-defined object that contains itself is written twice, and the outer copy gets
+            // its number last. Links go to the first number, as Ruby's do.
             self.objects.entry(old).or_insert(new);
         }
     }
 
-    /// Whether the object that begins here has been written.
+    /// Whether the object that begins at `begin` has been written.
     pub(super) fn wrote(&self, begin: u32) -> bool {
         self.new_object(begin).is_some()
     }
@@ -153,7 +154,7 @@ impl<'s> Copier<'s> {
         Some(new)
     }
 
-    /// What `task` stands for, from byte `at` on; where it ends.
+    /// Copies the part that `task` stands for, from byte `at` on. Returns where it ends.
     pub(super) fn copy(
         &mut self,
         writer: &mut Writer,
@@ -176,7 +177,7 @@ impl<'s> Copier<'s> {
                         }
                     }
                 }
-                // It was written for a link that stood before it.
+                // If an earlier link has already written the object, a link takes its place.
                 Step::Object(begin) => {
                     if let Some(new) = self.new_object(begin) {
                         writer.link(b'@', new)?;
@@ -206,19 +207,19 @@ impl<'s> Copier<'s> {
         Ok(walk.at())
     }
 
-    /// All of it, as one object.
+    /// Copies the whole dump as one object.
     pub(super) fn copy_all(mut self, writer: &mut Writer) -> Result<(), ParseError> {
         self.copy(writer, HEAD, Task::Objects(1)).map(drop)
     }
 }
 
-/// As many bytes as parts of so many can take, each copied once: a link becomes three times as long
-/// at most.
+/// Returns the most bytes that a copy of parts of a dump of `bytes` bytes takes. It assumes that
+/// each object is copied once. A link becomes at most three times as long.
 pub(super) fn enough(bytes: usize) -> usize {
     bytes.saturating_mul(4).saturating_add(1024)
 }
 
-/// The object that begins here, alone; and who copied it.
+/// Returns the object that begins at `at` as a dump of its own, and the copier that wrote it.
 pub(super) fn alone(
     scan: &Scan,
     at: usize,

@@ -19,14 +19,14 @@ const WAITS: bool = false;
 const HAS: bool = true;
 
 #[test]
-fn who_waits_himself_is_not_passed_by() {
-    // A writer waits for readers: no reader behind it is to think that it sleeps.
+fn a_blocked_waiter_is_not_passed_by() {
+    // A writer waits for readers: no reader behind it may take it for idle.
     let readers = queue(&[(SHARED, HAS), (ALONE, WAITS), (SHARED, WAITS)]);
     assert_eq!(readers.idle_before(2), None);
     assert!(!readers.may_have(2, false) && readers.may_have(2, true));
     let held = queue(&[(ALONE, HAS), (ALONE, WAITS), (ALONE, WAITS)]);
     assert_eq!(held.idle_before(2), None);
-    // It could have it: its time runs, and then that of the next.
+    // The first waiter could take the lock: its time runs, then the time of the next.
     let free = queue(&[(ALONE, WAITS), (ALONE, WAITS), (ALONE, WAITS)]);
     assert_eq!(free.idle_before(1), Some(vec![0]));
     assert_eq!(free.idle_before(2), Some(vec![0, 1]));
@@ -36,12 +36,12 @@ fn who_waits_himself_is_not_passed_by() {
 }
 
 #[test]
-fn what_could_not_be_given_back_at_once_is_given_back_later() {
+fn a_release_that_is_blocked_is_done_later() {
     let name = format!("lock-later.{}", std::process::id());
     let map = Map::options().name(&name).timeout(Duration::from_millis(30)).create().unwrap();
     let lock = map.lock("jobs").unwrap();
     let guard = lock.acquire().unwrap();
-    // Another thread is stopped in the midst of a step on the queue.
+    // Another thread is stopped during a step on the queue.
     let (go, going) = std::sync::mpsc::channel::<()>();
     let (stopped, is_stopped) = std::sync::mpsc::channel();
     let other = lock.clone();
@@ -60,7 +60,7 @@ fn what_could_not_be_given_back_at_once_is_given_back_later() {
     step.join().unwrap();
     let begin = Instant::now();
     while lock.claims().unwrap().iter().any(|claim| claim.held) {
-        assert!(begin.elapsed() < Duration::from_secs(30), "it is never given back");
+        assert!(begin.elapsed() < Duration::from_secs(30), "the lock is never released");
         std::thread::yield_now();
     }
     lock.acquire_timeout(Duration::from_secs(30)).unwrap().release().unwrap();

@@ -1,9 +1,9 @@
-//! Bytes that are meant to hurt.
+//! Hostile bytes.
 
 use super::*;
 use proptest::prelude::*;
 
-/// Everything that can be done with them.
+/// Runs every operation on these bytes.
 fn use_up(bytes: &[u8]) {
     let Ok(mut dump) = Dump::parse(bytes) else { return };
     let encoded = dump.encode();
@@ -129,7 +129,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A list of lists of lists, and so on.
+/// Returns lists, nested this many levels deep.
 fn deep(levels: usize) -> Vec<u8> {
     let mut bytes = hash(1, b"\"\x06a");
     bytes.extend(b"[\x06".repeat(levels));
@@ -167,7 +167,7 @@ fn no_nesting_is_too_deep() {
 
 #[test]
 fn shared_lists_are_not_expanded_without_end() {
-    // Each of 40 lists holds the one before it twice: 2^40 elements.
+    // Each of 40 lists contains the one before it twice: 2^40 elements.
     let mut bytes = hash(1, b"\"\x06a");
     bytes.extend(b"[\x2d[\0");
     for number in 3_u8..42 {
@@ -175,7 +175,7 @@ fn shared_lists_are_not_expanded_without_end() {
     }
     let dump = Dump::parse(&bytes).unwrap();
     assert!(matches!(dump.value("a"), Some(Value::Opaque { language: RUBY, .. })));
-    // One long text, linked to ten thousand times, and one long Symbol.
+    // One long text with ten thousand links to it, and one long Symbol.
     for (first, link) in [(b'"', b"@\x08"), (b':', b";\0")] {
         let mut bytes = hash(1, b"\"\x06a[\x02\x11\x27");
         bytes.extend([first, 2, 0x10, 0x27]);
@@ -188,7 +188,7 @@ fn shared_lists_are_not_expanded_without_end() {
 }
 
 #[test]
-fn claimed_lengths_are_not_believed() {
+fn claimed_lengths_are_not_trusted() {
     for letter in [
         &b"\""[..],
         b":",
@@ -218,8 +218,8 @@ fn claimed_lengths_are_not_believed() {
 
 #[test]
 fn user_defined_objects_that_hold_each_other_end() {
-    // u lies in lists that lie in each other; its variables link to them all, the innermost first, and each of
-    // them links to u once more: written alone, u would hold itself in each of them.
+    // u is inside nested lists. Its variables link to all of these lists, the innermost first. Each
+    // list links to u once more. Written alone, u would contain itself in each of them.
     const LISTS: u8 = 60;
     let mut bytes = hash(2, b"\"\x06a");
     for _ in 0..LISTS {
@@ -237,7 +237,7 @@ fn user_defined_objects_that_hold_each_other_end() {
     }
     bytes.extend([b'"', 6, b'b', b'@', 2 + LISTS + 5]);
     let dump = Dump::parse(&bytes).unwrap();
-    // With u as the beginning there would be a copy of it for each list: it is refused.
+    // A dump that begins with u would need a copy of u for each list: it is refused.
     assert!(dump.dump_of("b").is_none() && dump.value("b").is_none());
     let mut one = dump.clone();
     assert!(one.remove("a") == Err(ParseError::Tangled) && one.encode() == bytes);

@@ -27,7 +27,7 @@ fn an_object_within_the_removed_one_is_written_out_where_it_is_needed() {
     let c = Value::List(vec![x, inner.clone()]);
     assert_eq!(dump.value("c"), Some(c.clone()));
     assert!(dump.remove("a").unwrap());
-    // The inner list stands in b now, with x in it; c links to both.
+    // The inner list is in b now, with x in it; c links to both.
     assert_eq!(
         dump.encode(),
         hash(2, b"\"\x06b[\x06[\x07\"\x06y\"\x06x\"\x06c[\x07@\x0a@\x08").as_slice()
@@ -38,7 +38,7 @@ fn an_object_within_the_removed_one_is_written_out_where_it_is_needed() {
 
 #[test]
 fn a_user_defined_object_has_its_number_behind_its_instance_variables() {
-    // u's variable is a String, number 2; u is 3; then a link to each.
+    // u's variable is a String with number 2, and u has number 3; then a link to each.
     let bytes = hash(2, b"\"\x06a[\x08Iu:\x06U\x06z\x06:\x07@s\"\x06s@\x08@\x09\"\x06b@\x09");
     let mut dump = Dump::parse(&bytes).unwrap();
     let user = b"\x04\x08Iu:\x06U\x06z\x06:\x07@s\"\x06s";
@@ -47,7 +47,7 @@ fn a_user_defined_object_has_its_number_behind_its_instance_variables() {
     assert_eq!(dump.value("a"), Some(Value::List(list)));
     assert!(dump.remove("a").unwrap());
     assert_eq!(dump.encode(), hash(1, b"\"\x06bIu:\x06U\x06z\x06:\x07@s\"\x06s").as_slice());
-    // Of marshal_dump the object is before what it gave.
+    // An object with marshal_dump has its number before the object that marshal_dump returned.
     let bytes = hash(2, b"\"\x06a[\x08U:\x06U\"\x06s@\x08@\x09\"\x06b@\x09");
     let dump = Dump::parse(&bytes).unwrap();
     assert_eq!(dump.value("b"), Some(Value::Bytes(b"s".into())));

@@ -1,8 +1,8 @@
-//! Every type of Marshal 4.8, and values there and back.
+//! Every type of Marshal 4.8, and values encoded and decoded.
 
 use super::*;
 
-/// As Ruby's own `Marshal.dump` of the value.
+/// Checks both directions. `bytes` are from Ruby's own `Marshal.dump` of the value.
 fn both_ways(value: &Value, bytes: &[u8]) {
     let bytes = [b"\x04\x08", bytes].concat();
     assert_eq!(dump(value).unwrap(), bytes, "{value}");
@@ -71,7 +71,7 @@ fn floats_are_as_ruby_writes_them() {
         assert!(matches!(back, Ok(Value::F64(it)) if it.to_bits() == number.to_bits()));
     }
     assert_eq!(dump(&Value::F64(f64::NAN)).unwrap(), b"\x04\x08f\x08nan");
-    // Mantissa bytes behind a zero, as Ruby 1.8 wrote them.
+    // Mantissa bytes after a zero byte, as Ruby 1.8 wrote them.
     let old = b"\x04\x08f\x0a1.1\0\xcd";
     assert_eq!(load(old), Ok(opaque(old)));
 }
@@ -82,7 +82,7 @@ fn text_and_bytes() {
     both_ways(&Value::Bytes(vec![0, 0xff]), b"\"\x07\0\xff");
     both_ways(&Value::Bytes(Vec::new()), b"\"\0");
     for other in [
-        // Not what it says to be.
+        // Not in the encoding that it claims.
         &b"\x04\x08I\"\x06\xff\x06:\x06ET"[..],
         b"\x04\x08I\"\x06\xff\x06:\x06EF",
         b"\x04\x08I\"\x06a\x06:\x0dencoding\"\x0eShift_JIS",
@@ -145,7 +145,7 @@ fn every_other_type_is_kept_as_it_is() {
     ] {
         let alone = [b"\x04\x08", bytes].concat();
         assert_eq!(load(&alone), Ok(opaque(&alone)), "{}", bytes.escape_ascii());
-        // In a Hash, behind another key, and out again.
+        // Into a Hash, after another key, and out again.
         let mut dump = Dump::new();
         dump.set("before", &text("x")).unwrap();
         dump.set_dump("it", &alone).unwrap();
@@ -158,7 +158,7 @@ fn every_other_type_is_kept_as_it_is() {
     }
 }
 
-/// What Ruby's loader would look up by a name, and nothing else that is a Symbol or text.
+/// The names that Ruby's loader would resolve, and no other Symbols or texts.
 #[test]
 fn the_classes_of_a_dump_are_named() {
     let named = |bytes: &[u8]| -> Vec<String> {
@@ -187,7 +187,7 @@ fn the_classes_of_a_dump_are_named() {
     ] {
         assert_eq!(named(bytes), expected, "{}", bytes.escape_ascii());
     }
-    // As deep as a stack bears.
+    // The deepest nesting that is allowed, and one level more.
     let nested = |levels: usize| [b"\x04\x08".as_slice(), &b"[\x06".repeat(levels), b"0"].concat();
     assert_eq!(classes(&nested(499)).map(|names| names.len()), Ok(0));
     assert_eq!(classes(&nested(500)), Err(ParseError::Deep(500)));
