@@ -95,7 +95,7 @@ pub(crate) struct Entry {
     head: AtomicPtr<Entry>,
     /// | bits | meaning | changed by |
     /// | --- | --- | --- |
-    /// | 0 [`LOST`] | a fault happened | the handler, first of all; never cleared while registered |
+    /// | 0 [`LOST`] | a fault happened | the handler, before all else; stays while registered |
     /// | 1 [`EPOCH_CHANGED`] | the epoch has been changed since | the handler, after the change |
     /// | 2 [`TRUNCATED`] | the cause | set with `LOST` |
     /// | 3 [`REPLACED`] | the whole piece is private memory now (Windows) | the handler |

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// A read-only range of a view as 64-bit atomic words; from [`View::words`](crate::View::words).
 ///
-/// Every access checks the index. Beyond the end a load returns 0 and a store has no effect. In a
-/// debug build both panic, because such an index is a bug of the caller, which computes indices
-/// from checked sizes.
+/// The first byte of a word in memory is its lowest (little-endian). Every access checks the index.
+/// Beyond the end a load returns 0 and a store has no effect. In a debug build both panic, because
+/// such an index is a bug of the caller, which computes indices from checked sizes.
 ///
 /// ```
 /// use mapvar_os::Section;
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 ///
 /// let section = Section::options().size(4096).create()?;
 /// let view = section.view().map()?;
-/// view.write_at(8, &7_u64.to_ne_bytes())?;
+/// view.write_at(8, &7_u64.to_le_bytes())?;
 /// let words = view.words(0, 2).unwrap();
 /// assert_eq!(words.load(1, Ordering::Acquire), 7);
 /// # Ok::<(), mapvar_os::Error>(())
