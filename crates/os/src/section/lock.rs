@@ -36,6 +36,9 @@ use std::{fmt, sync::atomic::Ordering, time::Duration};
 /// use std::time::Duration;
 ///
 /// // The lock word at byte 0, the table of 64 slots at byte 4096.
+/// # if cfg!(not(any(target_os = "linux", windows))) {
+/// #     return Ok::<(), mapvar_os::Error>(());
+/// # }
 /// let view = Section::options().size(16 << 10).create()?.view().map()?;
 /// let id = format!("locksdoc{}", std::process::id());
 /// let locks = Locks::new(Scope::Local, &id, 4096, 64)?;
