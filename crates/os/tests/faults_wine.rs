@@ -1,7 +1,8 @@
 //! A lost mapping is an error: the cases that can be tested under Wine.
 //!
 //! Windows does not permit the truncation of a mapped file, and a test cannot disconnect a disk.
-//! Under Wine a program of the host system truncates the file, and the fault is an access violation.
+//! Under Wine a program of the host system truncates the file, and the fault is an access
+//! violation.
 
 #![cfg(windows)]
 #![allow(unsafe_code, reason = "the faults of others")]
