@@ -46,7 +46,7 @@ impl Drop for Running {
     }
 }
 
-/// Waits for its end. Its output must fit into the buffer of a pipe, since this reads it afterwards.
+/// Waits for its end, and then reads its output, which must fit into the buffer of a pipe.
 fn finish(mut child: Child) -> Output {
     let begun = Instant::now();
     while child.try_wait().unwrap().is_none() {

@@ -131,7 +131,7 @@ impl Random {
     }
 }
 
-/// Returns a tenth of `count` on Windows, since Wine is slow to create processes and kernel objects.
+/// Returns a tenth of `count` on Windows: Wine creates processes and kernel objects slowly.
 pub(crate) fn scaled(count: usize) -> usize {
     if std::env::consts::OS == "windows" { count / 10 } else { count }
 }

@@ -1,5 +1,5 @@
-//! Flush and recovery on real files. The tests copy a file, which is the best state that a power cut
-//! at that moment could leave, and open the copy under another boot id.
+//! Flush and recovery on real files. The tests copy a file, which is the best state that a power
+//! cut at that moment could leave, and open the copy under another boot id.
 
 use mapvar::{ErrorKind, Map};
 use std::{fs, path::Path};

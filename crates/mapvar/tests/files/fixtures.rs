@@ -1,10 +1,10 @@
-//! Maps in the repository, one created on each system. This build must read each of them completely,
-//! and must refuse them if their header names another version.
+//! Maps in the repository, one created on each system. This build must read each of them
+//! completely, and must refuse them if their header names another version.
 //!
 //!     MAPVAR_FIXTURES=write cargo test -p mapvar --test files fixtures:: -- --ignored
 //!     MAPVAR_FIXTURES=write cargo xtask windows test -p mapvar --test files fixtures:: -- --ignored
 //!
-//! create them again, each command the one of its system. This is permitted only until the first
+//! create them again, each command that of its system. This is permitted only until the first
 //! version is published.
 
 use crate::common;

@@ -73,7 +73,7 @@ fn ten_thousand_damaged_maps() {
         let hits = 1 + random.below(12);
         for _ in 0..hits {
             let at = match random.below(3) {
-                // Anywhere; behind the first page; in the live words and the journal.
+                // Anywhere; in the chunks after the tables; in the live words and the journal.
                 0 => random.below(words),
                 1 => 4096 + random.below(words - 4096),
                 _ => 512 + random.below(96),
