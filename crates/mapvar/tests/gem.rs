@@ -167,7 +167,7 @@ fn the_settings_of_the_section_hold() {
     let odd = options(&name).base_address(1).open();
     assert_eq!(odd.unwrap_err().kind(), ErrorKind::InvalidArgument);
 
-    // A store map does not have these settings, since it has more than one view.
+    // A map of `Format::Store` refuses these settings.
     let store = unique("store-access");
     let store = || Map::options().name(store.clone());
     for odd in [

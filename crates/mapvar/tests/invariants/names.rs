@@ -166,7 +166,8 @@ fn i14_a_creator_that_is_killed_leaves_a_whole_map_or_none() {
     }
 }
 
-/// Fuller: `crates/os/tests/contract.rs` (`processes_that_come_go_and_are_killed_never_split_a_name`).
+/// Fuller: `crates/os/tests/contract.rs`
+/// (`processes_that_come_go_and_are_killed_never_split_a_name`).
 #[test]
 fn i15_one_name_is_one_memory() {
     let _watchdog = Watchdog::new("I15", Duration::from_mins(1));

@@ -321,7 +321,8 @@ fn i12_a_squatted_name_is_refused_before_a_byte_is_read() {
     assert_eq!(map.get::<i64>("x").unwrap(), 1);
 }
 
-/// Fuller: `crates/os/tests/contract.rs` (`what_is_made_is_readable_and_writable_by_its_owner_only`,
+/// Fuller: `crates/os/tests/contract.rs`
+/// (`what_is_made_is_readable_and_writable_by_its_owner_only`,
 /// `a_file_for_reading_is_mapped_without_the_right_to_write`).
 #[test]
 fn i13_a_map_is_its_users_alone_and_a_reader_has_no_right_to_write() {
