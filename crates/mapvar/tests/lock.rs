@@ -289,7 +289,7 @@ fn i23_a_writer_is_not_starved_by_readers_that_come_and_go() {
             let (lock, stop) = (lock.clone(), Arc::clone(&stop));
             thread::spawn(move || {
                 thread::sleep(Duration::from_millis(200 * number));
-                // Both readers together own the lock all the time.
+                // Longer than the patience of waiters; together the two own the lock all the time.
                 while !stop.load(Ordering::Relaxed) {
                     let guard = lock.share_timeout(LONG).unwrap();
                     thread::sleep(Duration::from_millis(400));

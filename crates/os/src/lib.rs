@@ -1,11 +1,12 @@
 //! Sections of shared memory, views of them, and locks that survive the death of their owner: the
 //! layer between [mapvar](https://crates.io/crates/mapvar) and the operating system.
 //!
-//! This crate makes all the system calls of the project. Apart from the C interface, it is the only
-//! crate in which `unsafe` is allowed. Its safe functions stay safe whatever other processes do to
-//! the memory. They expose a range as atomic words ([`Words`], [`WordsMut`]) or copy it within
-//! bounds ([`View::read_at`], [`View::write_at`]), never as `&[u8]` or `&T`. A truncated file or an
-//! unbacked page is an error of the view, not the end of the process ([`faults`]).
+//! No other crate of the project calls the operating system directly. Apart from the C interface,
+//! this is the only crate in which `unsafe` is allowed. Its safe functions stay safe whatever other
+//! processes do to the memory. They expose a range as atomic words ([`Words`], [`WordsMut`]) or
+//! copy it within bounds ([`View::read_at`], [`View::write_at`]), never as `&[u8]` or `&T`. A
+//! truncated file or an unbacked page is an error of the view, not the end of the process
+//! ([`faults`]).
 //!
 //! | type | meaning |
 //! | --- | --- |

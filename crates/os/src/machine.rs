@@ -69,9 +69,9 @@ pub fn generation() -> u32 {
 }
 
 /// Returns whether `generation`, a value that this process or its parent got from
-/// [`generation`](self::generation()), is still current.
+/// [`generation()`], is still current.
 ///
-/// It is cheaper than [`generation`](self::generation()).
+/// It is cheaper than [`generation()`].
 #[inline]
 pub fn is_generation(generation: u32) -> bool {
     Imp::is_generation(generation)
@@ -88,8 +88,7 @@ pub fn epoch() -> u32 {
     epoch::current()
 }
 
-/// Returns whether `epoch`, a value that this process got from [`epoch`](self::epoch()), is still
-/// current.
+/// Returns whether `epoch`, a value that this process got from [`epoch()`], is still current.
 ///
 /// It costs one load and one comparison, and is meant for the end of every operation.
 ///

@@ -257,13 +257,13 @@ impl SectionOptions {
         Section::obtain(self, How::OpenOrCreate, &mut |_| Ok(()))
     }
 
-    /// As [`create`](Self::create); `fill` writes the initial content before another process can
-    /// see the section.
+    /// As [`create`](Self::create), but `fill` writes the initial content.
     ///
-    /// Files, and named sections on Unix, are built unnamed and published complete. A named section
-    /// of Windows is visible as soon as it exists. There `fill` runs under a mutex for which
-    /// `open_or_create_with` waits. It must store a mark last, by which openers recognize a filled
-    /// section; an opener that finds no mark calls [`Section::refill`].
+    /// Files, and named sections on Unix, are built aside: other processes see them only after
+    /// `fill` has returned. A named section of Windows is visible as soon as it exists. There
+    /// `fill` runs under a mutex for which `open_or_create_with` waits. It must store a mark last,
+    /// by which openers recognize a filled section; an opener that finds no mark calls
+    /// [`Section::refill`].
     ///
     /// # Errors
     /// Those of [`create`](Self::create), and the error of `fill`. The section does not exist then.

@@ -21,13 +21,13 @@ use std::{
 /// dead. Elsewhere the gem does not run. There the lock is a file lock on one byte far beyond the
 /// end of the section, which the kernel releases when the owner ends.
 ///
-/// Threads of this process first acquire a lock of the process.
+/// A thread first acquires a lock that is private to this process.
 ///
 /// ```
 /// use mapvar_os::{Name, RubyLock, Scope, Section};
 /// use std::time::Duration;
 ///
-/// let name = Name::of_gem(&format!("mapvar-os-doc.{}", std::process::id()), Scope::Local)?;
+/// let name = Name::of_gem(&format!("mapvar-os-gem.{}", std::process::id()), Scope::Local)?;
 /// let options = Section::options().name(name).size(4096);
 /// let (section, lock) = RubyLock::create(&options, Duration::from_secs(5), |view| {
 ///     view.write_at(0, b"initial")
