@@ -235,7 +235,7 @@ pub extern "C" fn mapvar_clobbered_name(
     answer("mapvar_clobbered_name", || {
         let (name, len) = (wanted("name", name)?, wanted("name_len", name_len)?);
         with(clobbered, |clobbered| {
-            let beyond = || format!("{index} is beyond the last; mapvar_clobbered_count tells");
+            let beyond = || format!("{index} is beyond the last; see mapvar_clobbered_count");
             let found = clobbered.names.get(index);
             let found = found.ok_or_else(|| refused(ErrorKind::OutOfRange, "index", beyond()))?;
             lend(found, name, len);

@@ -79,7 +79,7 @@ fn accept(map: &Map, pid: u32, peer: &mut Peer) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Corrupt, "demo", "")
-        .detail(format!("the other process answered {twice}, not 154"))
+        .detail(format!("the other process replied {twice}, not 154"))
         .into())
 }
 
@@ -102,7 +102,7 @@ fn await_var(
 
 fn late() -> Error {
     Error::new(ErrorKind::TimedOut, "demo", "")
-        .detail(format!("the other process did not answer within {} s", DEADLINE.as_secs()))
+        .detail(format!("the other process did not reply within {} s", DEADLINE.as_secs()))
 }
 
 /// Prints a line and flushes it: the two processes print in turns.

@@ -59,11 +59,11 @@ pub(crate) fn remedy(place: &At, name: Option<&str>, error: Error) -> Failure {
     let error = match name {
         _ if error.kind() != ErrorKind::NotFound => error,
         Some(name) if place.global => error.detail(format!(
-            "nobody holds a map of this name; start `mapvar hold --global {name}`, or use --file \
-             PATH"
+            "no process holds a map of this name; start `mapvar hold --global {name}`, or use \
+             --file PATH"
         )),
         Some(name) => error.detail(format!(
-            "nobody in this session holds a map of this name; start `mapvar hold {name}`, use \
+            "no process of this session holds a map of this name; start `mapvar hold {name}`, use \
              --file PATH, or --global for a service's map"
         )),
         None => error.detail("no such file; `mapvar set --file PATH VAR VALUE` makes one"),

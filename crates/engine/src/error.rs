@@ -69,16 +69,16 @@ impl EngineError {
             ),
             Self::Contended => error(
                 ErrorKind::Contended,
-                "others changed it each time it was tried; try again".into(),
+                "other processes changed it at each attempt; try again".into(),
             ),
             Self::Lock(Refused::TimedOut(holder)) => error(
                 ErrorKind::TimedOut,
-                "its lock did not become free in time; its holder lives but does not go on".into(),
+                "lock timed out; its owner is alive but not progressing".into(),
             )
             .held_by(holder),
             Self::Lock(Refused::Marked(_)) => error(
                 ErrorKind::Corrupt,
-                "its lock bears a mark that no operation stands for".into(),
+                "its lock has a mark of no known operation".into(),
             ),
             Self::Lock(Refused::Failed(cause)) => cause.during(operation, object),
             Self::Explained(cause) => cause.during(operation, object),

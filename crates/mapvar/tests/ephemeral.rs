@@ -1,4 +1,4 @@
-//! Ephemeral variables: set by processes that end, by themselves and by being killed.
+//! Ephemeral variables, whose owner process exits or is killed.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,7 +28,7 @@ fn child_entry() {
     let map = Map::open(&arguments[0]).or_else(|_| Map::options().file(&arguments[0]).open());
     let map = map.unwrap();
     match role.as_str() {
-        // Sets these, and stays until it is killed or its input ends.
+        // Sets these variables, and runs until it is killed or its input ends.
         "holder" => {
             for name in &arguments[1..] {
                 map.set_ephemeral(name, std::process::id()).unwrap();
@@ -36,14 +36,14 @@ fn child_entry() {
             map.set_ephemeral("ready", true).unwrap();
             let _ = std::io::stdin().read_line(&mut String::new());
         }
-        // The same, and ends at once without closing anything.
+        // Sets these variables, and exits at once without closing the map.
         "leaver" => {
             for name in &arguments[1..] {
                 map.set_ephemeral(name, std::process::id()).unwrap();
             }
             std::process::exit(0);
         }
-        // Sets and removes and takes over, until it is killed.
+        // Sets, removes and replaces variables until it is killed.
         "churner" => {
             let mut random = Random::new("churner");
             map.set_ephemeral(&format!("churner.{}", std::process::id()), 0).unwrap();
@@ -71,7 +71,7 @@ fn holder(map: &Map, name: &str, names: &[&str]) -> Owned {
     holder
 }
 
-/// What does not come is ended by the test's watchdog.
+/// Polls until `what` returns true; the watchdog ends a test that waits forever.
 fn await_that(mut what: impl FnMut() -> bool) {
     while !what() {
         thread::sleep(Duration::from_millis(1));
@@ -110,7 +110,7 @@ fn it_is_a_variable_as_any_while_its_process_lives() {
     assert_eq!(var.get().unwrap(), 7);
     let mine = map.participants().unwrap().into_iter().find(|one| one.this).unwrap();
     assert_eq!(mine.owns.len(), 7);
-    // Longer and shorter, in its place.
+    // Longer and shorter values replace the value.
     for len in [0, 1, 7, 8, 9, 23, 24, 25, 31, 32, 33, 88, 96, 97, 1000, 1001, 1008, 5000, 70_000] {
         let text = "z".repeat(len);
         map.set_ephemeral("text", &text).unwrap();
@@ -166,22 +166,22 @@ fn i24_who_is_killed_leaves_nothing_and_who_watches_is_told() {
     drop(holder);
     let change = one.wait().unwrap();
     assert!(change.is_removed() && change.skipped() == 0);
-    let mut told = HashSet::new();
+    let mut changed = HashSet::new();
     for _ in 0..3 {
         let change = all.wait().unwrap();
         assert!(change.is_removed());
-        told.insert(change.name().to_owned());
+        changed.insert(change.name().to_owned());
     }
-    assert_eq!(told.len(), 3);
+    assert_eq!(changed.len(), 3);
     for _ in 0..2 {
         assert!(read.wait().unwrap().is_removed());
     }
-    // Told once.
+    // Each removal is reported once.
     for watch in [&mut one, &mut all, &mut read] {
         assert!(watch.wait_timeout(SOON).unwrap().is_none());
     }
     assert!(map.is_empty().unwrap() && reader.is_empty().unwrap());
-    // Made anew they are others.
+    // Later variables of the same names are not ephemeral.
     map.set("one", 5).unwrap();
     assert_eq!(one.wait().unwrap().get::<i64>().unwrap(), 5);
     assert_eq!(reader.get::<i64>("one").unwrap(), 5);
@@ -194,14 +194,14 @@ fn who_may_only_read_finds_nothing_though_nobody_removes() {
     let reader = Map::options().name(&name).read_only(true).open().unwrap();
     let mut watch = reader.watch("one").unwrap();
     drop(other("leaver", &[&name, "one"]).0.wait());
-    // It may have come and gone between two looks.
+    // The variable may have appeared and disappeared between two polls.
     await_that(|| !reader.contains("one").unwrap());
     while watch.wait_timeout(SOON).unwrap().is_some() {}
     assert_eq!(reader.find::<u32>("one").unwrap(), None);
     assert_eq!(reader.get::<u32>("one").unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!((reader.len().unwrap(), reader.iter().count()), (0, 0));
     assert_eq!(reader.version("one").unwrap(), Version::ABSENT);
-    // It lies there yet: each of these finds it gone.
+    // The record of the dead process still exists; each of these operations finds no variable.
     assert!(!map.remove("one").unwrap());
     drop(other("leaver", &[&name, "two", "three", "four", "five", "six"]).0.wait());
     await_that(|| !reader.contains("six").unwrap());
@@ -237,7 +237,7 @@ fn of_a_file_it_ends_with_its_process_too() {
     drop(map);
     let map = Map::options().file(path).open().unwrap();
     assert_eq!(map.len().unwrap(), 1);
-    // Of a copy made while it was there nobody is its process.
+    // A copy of the file, made while the variable existed, has no owner process.
     map.set_ephemeral("three", 3).unwrap();
     map.flush().unwrap();
     let copy = folder.path().join("copy.map");
@@ -290,7 +290,8 @@ fn i24_many_are_killed_and_nothing_of_theirs_stays() {
     }
     assert!(killed >= scaled(20).min(3));
     drop(churners);
-    // Of those who were killed nobody lives; what a compare-and-set has made stays.
+    // All churners are dead, so their ephemeral variables disappear; those that a compare-and-set
+    // created stay.
     await_that(|| map.iter().all(|entry| map.owner(entry.unwrap().name()).unwrap().is_none()));
     for entry in &map {
         let entry = entry.unwrap();
@@ -298,7 +299,7 @@ fn i24_many_are_killed_and_nothing_of_theirs_stays() {
         assert_eq!(entry.get::<u32>().unwrap(), 1);
     }
     assert_eq!(map.participants().unwrap().len(), 1);
-    // What those who were killed were about may lie there until room is needed.
+    // Unfinished work of the killed processes may remain until its space is needed.
     let check = map.check().unwrap();
     assert!(check.findings().iter().all(|found| found.severity == Severity::Note), "{check:?}");
 }

@@ -1,4 +1,4 @@
-//! The examples do what they say, as processes.
+//! Runs the examples as processes and checks their output.
 
 #![allow(
     clippy::expect_used,
@@ -19,8 +19,8 @@ use std::{
 
 const WATCHDOG: Duration = Duration::from_secs(20);
 
-/// An example, which `cargo test` builds beside the folder of the tests, unless it is told which
-/// targets to take.
+/// Returns a command that runs an example. `cargo test` builds the examples beside the folder of
+/// the tests, unless its arguments select targets.
 fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
@@ -36,7 +36,7 @@ fn example(name: &str) -> Command {
     command
 }
 
-/// Killed when dropped.
+/// A running process, killed when dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -46,7 +46,7 @@ impl Drop for Running {
     }
 }
 
-/// What it prints is less than a pipe holds.
+/// Waits for its end, and then reads its output, which must fit into the buffer of a pipe.
 fn finish(mut child: Child) -> Output {
     let begun = Instant::now();
     while child.try_wait().unwrap().is_none() {
@@ -86,17 +86,17 @@ fn client_reads_what_server_set() {
     let mut server = example("server");
     let mut server = Running(server.arg(&name).stdin(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
-    let (tell, told) = mpsc::channel();
+    let (sender, output) = mpsc::channel();
     thread::spawn(
-        move || while lines.next().is_some_and(|line| tell.send(line.unwrap()).is_ok()) {},
+        move || while lines.next().is_some_and(|line| sender.send(line.unwrap()).is_ok()) {},
     );
-    let line = told.recv_timeout(WATCHDOG).expect("the server says that it is ready");
+    let line = output.recv_timeout(WATCHDOG).expect("the server says that it is ready");
     assert!(line.contains("set foo and bar"), "{line}");
 
     assert_eq!(printed(&client()), "foo = hello\nbar = 77\n");
 
     server.0.stdin.take().unwrap().write_all(b"\n").unwrap();
-    let line = told.recv_timeout(WATCHDOG).expect("the server says that it ends");
+    let line = output.recv_timeout(WATCHDOG).expect("the server says that it ends");
     assert!(line.contains("closed"), "{line}");
     let begun = Instant::now();
     while server.0.try_wait().unwrap().is_none() {

@@ -1,5 +1,5 @@
-//! Maps in the layout of Ruby's gem win32-mmap: what lies there, what is refused, and two processes
-//! that share one.
+//! Maps in the layout of Ruby's gem win32-mmap: their bytes, the operations that they refuse, and
+//! two processes that share one.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-/// What the gem itself wrote for `foo = 'hello'; bar = 77`.
+/// The bytes that the gem itself writes for `foo = 'hello'; bar = 77`.
 const GEM: &[u8] =
     b"\x04\x08\x7b\x07I\"\x08foo\x06:\x06ETI\"\x0ahello\x06;\x00TI\"\x08bar\x06;\x00TiR";
 
@@ -31,7 +31,7 @@ fn options(name: &str) -> MapOptions {
     Map::options().name(name).format(Format::Marshal)
 }
 
-/// The memory itself, as a program of others sees it.
+/// Maps the memory itself, as another program sees it.
 fn bytes(name: &str) -> View {
     let name = Name::of_gem(name, Scope::Local).unwrap();
     Section::options().name(name).open().unwrap().view().map().unwrap()
@@ -78,7 +78,7 @@ fn variables_are_where_the_gem_has_them_and_are_recognised() {
 fn values_of_every_kind_come_back_and_others_keep_their_bytes() {
     let name = unique("gem-kinds");
     let map = options(&name).create().unwrap();
-    // A variable that is a Time of Ruby's, which nobody here understands.
+    // The value is a Time of Ruby, which this library keeps as opaque bytes.
     let hash = include_bytes!("fixtures/marshal/time.bin");
     bytes(&name).write_at(0, hash).unwrap();
     let time = map.iter().next().unwrap().unwrap().name().to_owned();
@@ -101,7 +101,8 @@ fn values_of_every_kind_come_back_and_others_keep_their_bytes() {
     assert_eq!(bytes(&name).read_string(hash.len()).unwrap(), hash);
 }
 
-/// d21 and d36: a size that is not there is an error, and a file is lengthened only where it may be made.
+/// d21 and d36: a size beyond the section is an error, and only a call that may create the file
+/// extends it.
 #[test]
 fn a_size_beyond_the_section_is_refused_and_a_short_file_lengthened() {
     let name = unique("gem-size");
@@ -123,18 +124,18 @@ fn a_size_beyond_the_section_is_refused_and_a_short_file_lengthened() {
     let longer = options("a").size(300).open_or_create().unwrap();
     assert_eq!((longer.size(), longer.get::<i64>("foo").unwrap()), (300, 1));
     drop(longer);
-    // Windows lengthens by whole units of 64 KiB.
+    // Windows extends a file by whole units of 64 KiB.
     let now = options("a").open().unwrap().size();
     assert!(now >= 300, "{now}");
     assert_eq!(options("a").size(100).open().unwrap().size(), now);
 
-    // An empty file becomes an empty map, as a new one is.
+    // An empty file becomes an empty map, as a new file does.
     std::fs::write(folder.path().join("empty"), b"").unwrap();
     let map = options("empty").size(64).open_or_create().unwrap();
     assert_eq!(map.read_string(4).unwrap(), [4, 8, b'{', 0]);
 }
 
-/// d43: what a section or view may do is said once, and kept.
+/// d43: the access of a section and its view is set once, and kept.
 #[test]
 fn the_settings_of_the_section_hold() {
     use mapvar::{Access, Protection, SectionFlags};
@@ -166,7 +167,7 @@ fn the_settings_of_the_section_hold() {
     let odd = options(&name).base_address(1).open();
     assert_eq!(odd.unwrap_err().kind(), ErrorKind::InvalidArgument);
 
-    // A store is no one section.
+    // A map of `Format::Store` refuses these settings.
     let store = unique("store-access");
     let store = || Map::options().name(store.clone());
     for odd in [
@@ -183,7 +184,7 @@ fn the_settings_of_the_section_hold() {
     assert_eq!((plain.address(), plain.size()), (None, 64 << 10));
 }
 
-/// What a `Value` does not have comes back as it lies there.
+/// Marshal data without an equivalent in `Value` is returned with its original bytes.
 #[test]
 fn the_bytes_of_a_variable_are_told_as_marshal() {
     let name = unique("gem-marshal");
@@ -205,7 +206,7 @@ fn the_bytes_of_a_variable_are_told_as_marshal() {
     assert!(error.to_string().contains("\"pod\" of map"), "{error}");
 }
 
-/// d18 and d19: what others wrote stays.
+/// d18 and d19: a write keeps the variables that other handles have written.
 #[test]
 fn a_write_changes_what_it_sets_and_nothing_else() {
     let name = unique("gem-merge");
@@ -218,7 +219,7 @@ fn a_write_changes_what_it_sets_and_nothing_else() {
     assert_eq!(one.get::<i64>("bar").unwrap(), 2);
 }
 
-/// d4: a map that nobody has written to.
+/// d4: a section of zeros.
 #[test]
 fn zeros_are_a_map_without_variables() {
     let name = unique("gem-zeros");
@@ -231,7 +232,7 @@ fn zeros_are_a_map_without_variables() {
     assert_eq!(Map::open(&name).unwrap().get::<i64>("foo").unwrap(), 1);
 }
 
-/// d20: what does not fit changes nothing.
+/// d20: a value that does not fit changes nothing.
 #[test]
 fn what_does_not_fit_is_refused_and_nothing_changes() {
     let name = unique("gem-full");
@@ -241,12 +242,13 @@ fn what_does_not_fit_is_refused_and_nothing_changes() {
     assert_eq!(map.set("bar", "x".repeat(90)).unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(map.write_string("x".repeat(101)).unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(bytes(&name).read_string(100).unwrap(), before);
-    // An opener does not see the creator's size where memory comes in pages; it can say it.
+    // If the system rounds the size up to a page, an opener does not see the creator's size; it can
+    // pass it.
     let opener = options(&name).size(100).open().unwrap();
     assert_eq!(opener.set("bar", "x".repeat(90)).unwrap_err().kind(), ErrorKind::TooLarge);
 }
 
-/// d23 and d24: raw bytes are bytes, and no variables are written over them.
+/// d23 and d24: raw bytes stay unchanged; variables do not overwrite them.
 #[test]
 fn raw_bytes_are_kept_until_they_are_cleared() {
     let name = unique("gem-raw");
@@ -296,7 +298,7 @@ fn a_value_is_set_by_its_version() {
     assert_eq!(other.get_versioned::<i64>("foo").unwrap(), (1, one));
     let seen = other.snapshot(&["foo", "absent"]).unwrap();
     assert_eq!((seen.version("foo"), seen.version("absent")), (one, Version::ABSENT));
-    // What others set beside it changes nothing of it.
+    // A set of another variable does not change the version.
     other.set("bar", "hello").unwrap();
     assert_eq!(map.version("foo").unwrap(), one);
     let text = Value::Str("two".into());
@@ -389,7 +391,7 @@ fn a_file_is_recognised_by_its_first_bytes() {
     assert_eq!(store.unwrap_err().kind(), ErrorKind::NotAMap);
 }
 
-/// What a gem's write does: its own Hash, and nothing of others'.
+/// Writes as the gem does: its own Hash only, which erases the variables of other programs.
 fn erase(name: &str) {
     bytes(name).write_at(0, b"\x04\x08{\x06I\"\x06g\x06:\x06ETi\x06").unwrap();
 }
@@ -464,7 +466,7 @@ fn threads_of_one_handle_take_turns() {
     assert_eq!(map.get::<i64>("n").unwrap(), 4 * common::scaled(500) as i64);
 }
 
-/// Not a test: the second process of the two below.
+/// Not a test: the entry point of the second processes of the two tests below.
 #[test]
 fn entry() {
     let Some((role, arguments)) = role() else { return };
@@ -504,7 +506,7 @@ fn two_processes_lose_nothing_of_each_other() {
     assert_eq!(map.get::<usize>("theirs").unwrap(), rounds - 1);
 }
 
-/// d7: a dead holder.
+/// d7: an owner of the lock that dies.
 #[test]
 fn a_process_that_is_killed_keeps_no_lock() {
     let _watchdog = Watchdog::new("a_process_that_is_killed", Duration::from_mins(4));
@@ -523,7 +525,7 @@ fn a_process_that_is_killed_keeps_no_lock() {
         other.wait().unwrap();
         match map.set("ours", round as i64) {
             Ok(()) => {}
-            // Killed in the midst of its copy.
+            // The process was killed during its copy.
             Err(error) if error.kind() == ErrorKind::Corrupt => drop(map.clear().unwrap()),
             Err(error) => panic!("{error}"),
         }

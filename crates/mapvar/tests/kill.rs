@@ -1,8 +1,8 @@
-//! Writers killed at random moments, while others read and write: no torn value, no lost
-//! acknowledged set, nobody stuck.
+//! Kills writers at random moments while other threads and processes read and write: no value is
+//! torn, no acknowledged set is lost, and no process is blocked.
 //!
-//! The oracle lies outside the region: a writer says through a pipe what it has set, after `set`
-//! returned. What the pipe says is acknowledged.
+//! The oracle is outside the region: a writer reports each set through a pipe after `set` returned.
+//! A reported set is acknowledged.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,17 +28,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A value that carries its stamp in all its words: torn ones are seen.
+/// Returns a value with its stamp in all its words, so that a torn value is detected.
 fn stamped(stamp: u64) -> Vec<u8> {
     stamp.to_le_bytes().repeat(words(stamp))
 }
 
-/// How many: 12 at the most for an even stamp, 60 for an odd one.
+/// Returns the number of words: at most 12 for an even stamp, 60 for an odd one.
 fn words(stamp: u64) -> usize {
     1 + stamp as usize / 2 % if stamp.is_multiple_of(2) { 12 } else { 60 }
 }
 
-/// The stamp, or `None` for a torn value.
+/// Returns the stamp, or `None` for a torn value.
 fn stamp_of(bytes: &[u8]) -> Option<u64> {
     let (words, rest) = bytes.as_chunks::<8>();
     let first = u64::from_le_bytes(*words.first()?);
@@ -53,8 +53,8 @@ fn read(map: &Map, name: &str) -> Option<u64> {
     bytes.map(|bytes| stamp_of(&bytes).unwrap_or_else(|| panic!("torn: {name} {bytes:?}")))
 }
 
-/// The child: sets its own variable to rising stamps and acknowledges each; in between sets one
-/// that all share, and makes and removes others.
+/// Role: sets its own variable to rising stamps and acknowledges each; in between it sets a shared
+/// variable, and creates and removes others.
 fn writer(map: &str, own: &str, from: u64) -> ! {
     let options = Map::options().timeout(Duration::from_secs(10));
     let by_file = map.contains(['/', '\\']);
@@ -65,7 +65,7 @@ fn writer(map: &str, own: &str, from: u64) -> ! {
         map.set(own, stamped(stamp)).unwrap();
         acknowledge(&mut out, *b"ACK\n", stamp);
         map.set("shared", stamped(stamp)).unwrap();
-        // Made and removed in turns: each acknowledged before the next.
+        // Created and removed in turns; each operation is acknowledged before the next.
         let passing = format!("{own} passing");
         if stamp.is_multiple_of(2) {
             map.set(&passing, stamped(stamp)).unwrap();
@@ -79,8 +79,8 @@ fn writer(map: &str, own: &str, from: u64) -> ! {
     unreachable!("there is always a next stamp")
 }
 
-/// Says through the pipe that an operation has returned. The mark tells it from what the test
-/// harness prints.
+/// Reports through the pipe that an operation has returned. The mark distinguishes the report from
+/// the output of the test harness.
 fn acknowledge(out: &mut impl Write, mark: [u8; 4], stamp: u64) {
     let mut line = [0; 12];
     line[..4].copy_from_slice(&mark);
@@ -112,7 +112,7 @@ impl Writer {
         Self { own: own.into(), child: Owned(child), out, seen: Vec::new() }
     }
 
-    /// Waits until it has acknowledged something.
+    /// Waits for the first acknowledgement.
     fn await_first(&mut self) {
         let mut chunk = [0; 256];
         while self.last().is_none() {
@@ -122,7 +122,7 @@ impl Writer {
         }
     }
 
-    /// The last stamp that it acknowledged whole, with this mark.
+    /// Returns the last completely acknowledged stamp with this mark.
     fn last_with(&self, mark: [u8; 4]) -> Option<u64> {
         let at = self.seen.windows(12).rposition(|line| line.starts_with(&mark))?;
         let bytes: [u8; 8] = self.seen[at + 4..at + 12].try_into().unwrap();
@@ -133,12 +133,12 @@ impl Writer {
         self.last_with(*b"ACK\n")
     }
 
-    /// How many acknowledgements there are with this mark.
+    /// Returns the number of acknowledgements with this mark.
     fn how_many(&self, mark: [u8; 4]) -> u64 {
         self.seen.windows(12).filter(|line| line.starts_with(&mark)).count() as u64
     }
 
-    /// Kills it, and reads all that it acknowledged.
+    /// Kills the process, and reads all its acknowledgements.
     fn kill(&mut self) {
         self.child.0.kill().unwrap();
         self.out.read_to_end(&mut self.seen).unwrap();
@@ -161,7 +161,7 @@ fn killed_writers_lose_nothing_and_stop_nobody_by_file() {
     storm(path.to_str().unwrap(), &map.create().unwrap(), 2);
 }
 
-/// How many variables fit; they are removed again.
+/// Returns how many variables fit, and removes them again.
 fn capacity(map: &Map) -> u64 {
     let mut fit = 0;
     while map.set(&format!("fit {fit}"), fit).is_ok() {
@@ -176,7 +176,7 @@ fn storm(name: &str, map: &Map, part: usize) {
     let kills = kills.unwrap_or_else(|| scaled(1000)) / part;
     let _watchdog = Watchdog::new("the kill test", Duration::from_mins(5));
     let mut random = Random::new("kill");
-    // A record keeps its class: these hold the largest values.
+    // A record keeps its class, so these records fit the largest values.
     for variable in ["shared", "own 0", "own 1"] {
         map.set(variable, stamped(119)).unwrap();
     }
@@ -201,7 +201,8 @@ fn storm(name: &str, map: &Map, part: usize) {
         let count = map.atomic_or(&format!("{own} count"), 0_u64).unwrap();
         writer.kill();
         let acknowledged = writer.last().unwrap();
-        // The next writers of what it may have held: the time that they wait is told.
+        // These are the next writes to variables whose locks it may have owned; the test prints how
+        // long they wait.
         let began = Instant::now();
         let found = read(map, &own).unwrap();
         assert!(found >= acknowledged, "round {round}: {acknowledged} acknowledged, {found} found");
@@ -209,7 +210,7 @@ fn storm(name: &str, map: &Map, part: usize) {
         map.set("shared", stamped(found)).unwrap();
         map.set(&own, stamped(found)).unwrap();
         let waited = began.elapsed();
-        // Set when its last stamp was even, removed when it was odd; or one step further.
+        // Set if its last stamp was even, removed if it was odd; or one step further.
         let passing = format!("{own} passing");
         if let Some(last) = writer.last_with(*b"PAS\n") {
             let there = read(map, &passing);
@@ -219,8 +220,8 @@ fn storm(name: &str, map: &Map, part: usize) {
                 "round {round}: {last} acknowledged, {there:?} found"
             );
         }
-        let (counted, told) = (count.swap(0).unwrap(), writer.how_many(*b"CNT\n"));
-        assert!((told..=told + 1).contains(&counted), "round {round}: {counted} of {told} adds");
+        let (counted, acked) = (count.swap(0).unwrap(), writer.how_many(*b"CNT\n"));
+        assert!((acked..=acked + 1).contains(&counted), "round {round}: {counted} of {acked} adds");
         map.set(&passing, stamped(found & !1)).unwrap();
         waits.push(waited);
         writers.push(Writer::start(name, &own, found + 1));
@@ -239,7 +240,7 @@ fn storm(name: &str, map: &Map, part: usize) {
         at(990),
         at(999)
     );
-    // Whatever they left behind, the map is whole, and nothing leaked.
+    // In spite of the killed writers the map is consistent, and no space has leaked.
     assert!(map.len().unwrap() >= 3);
     map.clear().unwrap();
     assert_eq!(map.len().unwrap(), 0);

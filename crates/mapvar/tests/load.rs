@@ -1,9 +1,9 @@
-//! A map under load: a hundred threads in several processes write and read values of one byte to
-//! very many, while the map grows under them. Each value says how it must go on, so a torn one is
-//! seen; each thread has variables of its own, which must be what it set last; and at the end
-//! nothing has leaked.
+//! A map under load: 100 threads in several processes write and read values of one byte to very
+//! many, while the map grows. The first word and the length of a value determine the rest, so a
+//! torn value is detected. Each writer has variables of its own, which must keep its last set. At
+//! the end no space has leaked.
 //!
-//! Small in the tests. `cargo xtask long load` runs it at its full size: `MAPVAR_LOAD_SECONDS`,
+//! The test run is small. `cargo xtask long load` runs it at full size: `MAPVAR_LOAD_SECONDS`,
 //! `MAPVAR_LOAD_LARGEST` (bytes of a value in the load), `MAPVAR_LOAD_HUGE` (bytes of one more
 //! value, beside it), `MAPVAR_LOAD_GROW` (bytes that the map is to grow to), `MAPVAR_LOAD_NAME`
 //! (a map with a name instead of a file).
@@ -31,11 +31,11 @@ use std::{
 const PROCESSES: usize = 4;
 const WRITERS: usize = 15;
 const READERS: usize = 10;
-/// Variables that everybody writes.
+/// Variables that all writers write.
 const SHARED: u64 = 20;
-/// Variables of each writer alone.
+/// Variables that only one writer writes, per writer.
 const OWN: usize = 3;
-/// What one variable takes of a map at the most, its extents apart: a record and four slots.
+/// Maximum space of one variable without its extents: a record and four slots.
 const PLACE: u64 = 128 + 4 * 1024;
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -52,7 +52,7 @@ fn options(map: &str) -> MapOptions {
     if map.contains(['/', '\\']) { options.file(map) } else { options.name(map) }
 }
 
-/// Bytes that say how they go on: the stamp, the length, and words that follow from both.
+/// Fills `into` with a value: the stamp, and words that are computed from the stamp and the length.
 fn stamped(stamp: u64, len: usize, into: &mut Vec<u8>) {
     into.clear();
     into.resize(len, 0);
@@ -72,7 +72,7 @@ fn word_at(stamp: u64, len: usize, at: usize) -> u64 {
     }
 }
 
-/// The stamp of a whole value.
+/// Returns the stamp of a value; panics if the value is torn.
 fn check(bytes: &[u8], what: &str) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let stamp = words.first().map_or(0, |word| u64::from_le_bytes(*word));
@@ -92,19 +92,19 @@ fn check(bytes: &[u8], what: &str) -> u64 {
     stamp
 }
 
-/// From 1 byte to the largest, each power of two as likely as any other.
+/// Returns a length from 1 to `largest`; each power of two is equally likely.
 fn length(random: &mut Random, largest: u64) -> usize {
     let bits = random.below(64 - u64::from(largest.leading_zeros()));
     ((1 << bits) + random.below(1 << bits)).min(largest) as usize
 }
 
-/// No room is no fault: the old value stands.
+/// Sets a shared variable. Returns false if the map is full, which is no failure of the test.
 fn set(map: &Map, name: &str, bytes: &[u8]) -> bool {
     let done = map.var_or::<()>(name, ()).and_then(|var| var.set_from(bytes));
     match done {
         Ok(()) => true,
         Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::NoSpace) => false,
-        // Another removed it between the two steps.
+        // Another writer removed the variable between the two steps.
         Err(error) if error.kind() == ErrorKind::Removed => false,
         Err(error) => panic!("{error}"),
     }
@@ -256,7 +256,7 @@ fn a_hundred_threads_of_four_processes_while_the_map_grows() {
         })
         .collect();
 
-    // Beside them: values that make it grow, and one that is huge.
+    // Meanwhile this process sets one huge value, and values that make the map grow.
     let (huge, grow) = (setting("MAPVAR_LOAD_HUGE", 20 << 20), setting("MAPVAR_LOAD_GROW", 0));
     let mut bytes = Vec::new();
     for round in 0..2 {
@@ -301,11 +301,11 @@ fn a_hundred_threads_of_four_processes_while_the_map_grows() {
     );
     assert!(stat.region > first && stat.region >= grow);
     map.clear().unwrap();
-    // What a flush has sealed is given up by the next: the file has then that it is removed.
+    // This flush makes the removals durable, and so releases the slots that an earlier one sealed.
     map.flush().unwrap();
     let left = map.stat().unwrap();
-    // Places of records that wait for one more flush, until room is short: those of any variable
-    // that was there at a flush, of which the first process that closes makes one.
+    // Records of variables that existed at a flush stay allocated until one more flush, or until
+    // space is short. The first process that closes the map has flushed it once.
     let variables = SHARED + (PROCESSES * WRITERS * OWN) as u64;
     let waiting = if left.file { variables * PLACE } else { 0 };
     assert!(left.variables == 0 && left.used <= waiting, "leaked: {left:?}");

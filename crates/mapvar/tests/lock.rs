@@ -1,4 +1,4 @@
-//! Named locks: exclusive, shared, in order, with a deadline; held by processes that are killed.
+//! Named locks: exclusive and shared entries, order, deadlines, and owners that are killed.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -35,7 +35,7 @@ fn child_entry() {
     let map = options.open().unwrap();
     let lock = map.lock("jobs").unwrap();
     match role.as_str() {
-        // Holds it until it is killed.
+        // Owns the lock until it is killed.
         "holder" => {
             let guard = if arguments[1] == "shared" { lock.share() } else { lock.acquire() };
             let guard = guard.unwrap();
@@ -43,7 +43,7 @@ fn child_entry() {
             thread::sleep(LONG);
             drop(guard);
         }
-        // Adds to a number that nothing else protects.
+        // Increments a number that only this lock protects.
         "adder" => {
             let rounds: u64 = arguments[1].parse().unwrap();
             for _ in 0..rounds {
@@ -57,7 +57,7 @@ fn child_entry() {
     }
 }
 
-/// A process that holds the lock by now.
+/// Starts a process, and waits until it owns the lock.
 fn holder(map: &Map, name: &str, how: &str) -> Owned {
     let mut held = map.watch_prefix("held.").unwrap();
     let process = other("holder", &[name, how]);
@@ -85,11 +85,11 @@ fn i23_one_has_it_and_gives_it_back() {
     assert!(claims[0].held && claims[0].alive && !claims[0].shared);
     assert_eq!(claims[0].holder.pid, std::process::id());
     assert!(claims[0].holder.program.is_some() && claims[0].holder.since.is_some());
-    // The same thread.
+    // The same thread cannot acquire the lock twice.
     let twice = lock.acquire().unwrap_err();
     assert_eq!(twice.kind(), ErrorKind::InvalidArgument);
     assert!(twice.to_string().contains("jobs"), "{twice}");
-    // Another thread.
+    // Another thread waits, and times out.
     let other = lock.clone();
     let begin = Instant::now();
     thread::spawn(move || {
@@ -118,17 +118,17 @@ fn those_who_share_do_so_and_nobody_overtakes() {
     let (_map, lock, _) = map("lock-share");
     let first = lock.share().unwrap();
     let (said, heard) = mpsc::channel();
-    // A second one shares at once.
+    // A second thread shares the lock at once.
     let other = lock.clone();
     thread::spawn(move || drop(other.share().unwrap())).join().unwrap();
-    // One wants it alone, and a third, who comes after him, waits behind him.
-    let spawn = |who: &'static str, shared: bool| {
+    // A thread waits for an exclusive entry, and a later shared entry waits behind it.
+    let spawn = |label: &'static str, shared: bool| {
         let (lock, said) = (lock.clone(), said.clone());
         let waiting = lock.claims().unwrap().len() + 1;
         let watch = lock.clone();
         let thread = thread::spawn(move || {
             let guard = if shared { lock.share() } else { lock.acquire() }.unwrap();
-            said.send(who).unwrap();
+            said.send(label).unwrap();
             drop(guard);
         });
         while watch.claims().unwrap().len() < waiting && !thread.is_finished() {
@@ -160,10 +160,10 @@ fn i23_who_dies_with_it_is_replaced_and_told() {
         drop(process);
         let Outcome::Recovered(dead) = waiter.join().unwrap() else { panic!("not told") };
         assert_eq!(dead.pid, pid);
-        // Told once.
+        // The death is reported once.
         assert_eq!(lock.acquire().unwrap().outcome(), &Outcome::Acquired);
     }
-    // Who only shared it leaves nothing half-changed.
+    // A dead shared owner leaves no data half-changed, so its death is not reported.
     let process = holder(&map, &name, "shared");
     drop(process);
     assert_eq!(lock.acquire().unwrap().outcome(), &Outcome::Acquired);
@@ -249,7 +249,7 @@ fn who_is_there_and_what_he_has_is_seen() {
     assert_eq!(other.holds, ["jobs"]);
     let mine = all.iter().find(|one| one.this).unwrap();
     assert_eq!((mine.holds.len(), mine.waits_for.join(" ")), (0, "jobs".to_owned()));
-    // What it waits for to change is seen too, as long as it does.
+    // A participant is also reported with the variables that it watches, as long as it waits.
     assert_eq!(mine.watches, None, "a lock is no variable");
     let mut watch = map.watch("state").unwrap();
     let mut several = Map::open(&name).unwrap().watch_all().unwrap();
@@ -289,7 +289,7 @@ fn i23_a_writer_is_not_starved_by_readers_that_come_and_go() {
             let (lock, stop) = (lock.clone(), Arc::clone(&stop));
             thread::spawn(move || {
                 thread::sleep(Duration::from_millis(200 * number));
-                // Each longer than the patience of those who wait.
+                // Longer than the patience of waiters; together the two own the lock all the time.
                 while !stop.load(Ordering::Relaxed) {
                     let guard = lock.share_timeout(LONG).unwrap();
                     thread::sleep(Duration::from_millis(400));

@@ -1,4 +1,4 @@
-//! The public interface on a real mapping against a `HashMap`.
+//! Compares the public interface on a real mapping with a `HashMap`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -80,7 +80,6 @@ fn name(number: u8) -> String {
     }
 }
 
-/// An empty list of bytes is an empty list: what it was made from is not known.
 fn same(found: &Value, expected: &Value) -> bool {
     found == expected
 }
@@ -128,8 +127,7 @@ proptest! {
                 },
                 Step::ThroughHandle(n, value) => {
                     let Some(handle) = handles.get(&name(n)) else { continue };
-                    // `Pod` and `Opaque` lose their number on this way, and an empty `Bytes` is
-                    // kept as bytes only by `set_value`.
+                    // `Var::set` does not keep the number of a `Pod` or `Opaque`.
                     if matches!(value, Value::Pod { .. } | Value::Opaque { .. }) {
                         continue;
                     }

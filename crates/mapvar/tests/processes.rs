@@ -1,4 +1,4 @@
-//! Two processes and more on one map: by name and by file.
+//! Two and more processes on one map, by name and by file.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,7 +24,8 @@ fn child_entry() {
     let Some((role, arguments)) = role() else { return };
     let argument = arguments[0].as_str();
     match role.as_str() {
-        // Opens, reads what the other wrote, writes its own, and keeps the map until told.
+        // Opens a map, reads the values of the parent, sets its own, and keeps the map open until
+        // the parent lets it continue.
         "peer" => {
             let map = open(argument);
             assert_eq!(map.get::<String>("foo").unwrap(), "hello");
@@ -35,8 +36,8 @@ fn child_entry() {
             assert_eq!(map.get::<String>("foo").unwrap(), "changed");
             assert!(!map.contains("bar").unwrap());
         }
-        // Opens before the map has grown, reads what the other has made it grow by, and makes it grow
-        // further.
+        // Opens a map before it grows, reads the values with which the parent made it grow, and
+        // makes it grow further.
         "grower" => {
             let map = open(argument);
             let small = map.var::<String>("small").unwrap();
@@ -138,7 +139,7 @@ fn exchange(map: &Map, argument: &str) {
     let mut peer = Peer::start("peer", argument);
     peer.await_ready();
     let pid = i64::from(peer.child.0.id());
-    // Under Wine the process has a number of its own.
+    // Under Wine the process has another id inside than outside.
     let Value::List(back) = map.value("back").unwrap() else { panic!("no list") };
     assert_eq!(back[0], Value::from("from"));
     if std::env::consts::OS != "windows" {
@@ -174,21 +175,21 @@ fn two_processes_share_variables_by_file() {
 const MANY: usize = 64;
 const LARGE: usize = 100_000;
 
-/// Sets far more than the map was made for.
-fn fill(map: &Map, who: &str) {
+/// Sets values of a total size far beyond the initial size of the map.
+fn fill(map: &Map, prefix: &str) {
     for number in 0..MANY {
-        map.set(&format!("{who} {number}"), vec![number as u8; LARGE]).unwrap();
+        map.set(&format!("{prefix} {number}"), vec![number as u8; LARGE]).unwrap();
     }
 }
 
-fn holds(map: &Map, who: &str) -> bool {
+fn holds(map: &Map, prefix: &str) -> bool {
     (0..MANY).all(|number| {
-        let value = map.get::<Vec<u8>>(&format!("{who} {number}")).unwrap();
+        let value = map.get::<Vec<u8>>(&format!("{prefix} {number}")).unwrap();
         value == vec![number as u8; LARGE]
     })
 }
 
-/// Neither opens it again.
+/// Two processes make a map grow in turns; neither opens it again.
 fn grow_together(map: &Map, argument: &str) {
     map.set("small", "from before").unwrap();
     let before = map.stat().unwrap().region;
@@ -202,7 +203,7 @@ fn grow_together(map: &Map, argument: &str) {
     assert!(holds(map, "second") && holds(map, "first"));
     assert_eq!(map.get::<String>("small").unwrap(), "changed");
     assert!(map.stat().unwrap().region > between);
-    // What both have, and only one has made.
+    // Overwrites a variable that the other process created.
     map.set("second 0", "short").unwrap();
     map.set("second 0", vec![0_u8; LARGE]).unwrap();
     peer.finish();
@@ -250,11 +251,11 @@ fn a_named_map_ends_with_its_last_user() {
     let error = Map::options().name(&name).create().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
     holder.finish();
-    // We are one more user: it lives on, for others too.
+    // This process is another user, so the map still exists, also for new openers.
     let second = Map::open(&name).unwrap();
     second.set("mine", 2).unwrap();
     assert_eq!(map.get::<i64>("mine").unwrap(), 2);
-    // A handle to a variable is a user as well.
+    // A handle of a variable also counts as a user.
     let var = map.var::<i64>("mine").unwrap();
     drop(map);
     second.close().unwrap();
@@ -274,7 +275,7 @@ fn a_killed_holder_leaves_no_map_behind() {
     holder.await_ready();
     holder.child.0.kill().unwrap();
     holder.child.0.wait().unwrap();
-    // A dying process keeps its locks for a moment.
+    // A killed process keeps its locks for a moment.
     let mut last = Map::open(&name);
     for _ in 0..100 {
         if last.is_err() {
@@ -365,8 +366,8 @@ fn reading_alone_writes_nothing() {
     assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
 
-/// After a restart of the machine lock words name owners that are gone, or others: whoever writes
-/// first frees them.
+/// After a restart of the machine a lock word may name a dead owner, or an unrelated thread with
+/// the same id; the first writable open frees it.
 #[test]
 fn locks_of_another_boot_are_freed() {
     let _watchdog = Watchdog::new("another boot", Duration::from_mins(1));
@@ -376,7 +377,8 @@ fn locks_of_another_boot_are_freed() {
     map.set("x", 1).unwrap();
     map.close().unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
-    // Another boot id, with its checksum; L held by thread 1, which lives; and the lock of "x".
+    // Another boot id, with its checksum. Thread 1, which is alive, owns the structure lock and the
+    // lock of "x".
     bytes[0x200] ^= 0xff;
     let crc = u64::from(crc32fast::hash(&bytes[0x200..0x230])) | 1 << 32;
     bytes[0x230..0x238].copy_from_slice(&crc.to_le_bytes());
@@ -384,7 +386,7 @@ fn locks_of_another_boot_are_freed() {
     let id = bytes.windows(8).position(|bytes| bytes == b"x\0\0\0\0\0\0\0").unwrap();
     bytes[id - 24..id - 20].copy_from_slice(&1_u32.to_le_bytes());
     std::fs::write(&path, &bytes).unwrap();
-    // What the last flush left somebody who may write has to find out.
+    // Only a writable open can recover the state of the last flush.
     let refused = Map::options().file(&path).read_only(true).open().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NeedsRecovery, "{refused}");
     let map = Map::options().file(&path).timeout(Duration::from_secs(2)).open().unwrap();

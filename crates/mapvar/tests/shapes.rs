@@ -1,5 +1,5 @@
-//! Every shape that serde knows comes back as it was set, and whatever does not fit is refused with
-//! the old value kept; values as the command and other languages see them.
+//! A value of every serde data type is read back unchanged. A value that does not fit is refused,
+//! and the old value stays. Values look right to the command-line tool and to other languages.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -41,10 +41,10 @@ where
     map.set("x", value).unwrap();
     assert_eq!(map.value("x").unwrap().kind(), kind, "{value:?}");
     assert_eq!(&map.get::<T>("x").unwrap(), value);
-    // And in a list, where MessagePack has it.
+    // Also inside a list, which is stored as MessagePack.
     map.set("y", ("before", value)).unwrap();
     assert_eq!(&map.get::<(String, T)>("y").unwrap().1, value);
-    // What the command shows of it, it can set again.
+    // The value that the command-line tool shows can be set again.
     let seen = map.value("y").unwrap();
     map.set_value("z", &seen).unwrap();
     assert_eq!(&map.get::<(String, T)>("z").unwrap().1, value);
@@ -115,7 +115,7 @@ fn wide_integers_are_numbers_where_they_fit_and_refused_where_not() {
     assert_eq!(map.get::<f32>("x").unwrap_err().kind(), ErrorKind::OutOfRange);
 }
 
-/// A type that cannot be written: its own complaint is to come out, and nothing is lost.
+/// A type that fails to serialize: its own message must be reported, and the old value must stay.
 struct Refuses;
 
 impl Serialize for Refuses {
@@ -131,13 +131,13 @@ fn what_a_type_of_the_users_refuses_is_told() {
     for refused in [map.set("x", Refuses), map.set("x", (1, Refuses))] {
         let error = refused.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
-        let mut told = error.to_string();
+        let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);
         while let Some(cause) = source {
-            told += &cause.to_string();
+            text += &cause.to_string();
             source = cause.source();
         }
-        assert!(told.contains("the pump is off"), "{told}");
+        assert!(text.contains("the pump is off"), "{text}");
     }
     assert_eq!(map.get::<i32>("x").unwrap(), 1);
 }
@@ -175,7 +175,7 @@ fn every_kind_of_value_is_shown_and_set_again() {
         } else {
             assert_eq!(value.to_string(), shown);
         }
-        // In a transaction and a snapshot it is the same.
+        // A transaction and a snapshot read the same value.
         let within = map.transaction(|tx| tx.value("x")).unwrap();
         assert_eq!(within.as_ref(), Some(&value));
         assert_eq!(map.snapshot(&["x"]).unwrap().value("x").unwrap(), Some(value));
@@ -226,8 +226,8 @@ fn handles_say_what_they_are_handles_of() {
     map.set("a", 1).unwrap();
     let (var, count) = (map.var::<i32>("a").unwrap(), map.atomic_or("n", 0_i64).unwrap());
     assert_eq!(var.map().get::<i32>("a").unwrap(), 1);
-    for told in [format!("{map:?}"), format!("{var:?}"), format!("{count:?}")] {
-        assert!(told.contains("shapes-handles"), "{told}");
+    for text in [format!("{map:?}"), format!("{var:?}"), format!("{count:?}")] {
+        assert!(text.contains("shapes-handles"), "{text}");
     }
     assert!(format!("{var:?}").contains('a') && format!("{count:?}").contains('n'));
     assert!(!map.timeout().is_zero());

@@ -1,4 +1,5 @@
-//! Streams of changes: many on one thread of the map, dropped in the midst, of maps for reading.
+//! Streams of changes: many streams on one thread of the map, streams that are dropped while they
+//! wait, and streams of read-only maps.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -37,7 +38,7 @@ async fn nothing(changes: &mut Changes) {
     assert!(timeout(SOON, changes.change()).await.is_err());
 }
 
-/// How many threads this process has; none where the system does not say.
+/// Returns the number of threads of this process; `None` if the system does not report it.
 fn threads() -> Option<usize> {
     std::fs::read_dir("/proc/self/task").ok().map(Iterator::count)
 }
@@ -63,7 +64,7 @@ async fn changes_come_and_a_dropped_wait_loses_none() {
     map.remove("bar").unwrap();
     assert!(unborn.change().await.unwrap().is_removed());
     assert!(all.change().await.unwrap().is_removed());
-    // An Atomic that changes and changes back is looked at again, and goes on being waited for.
+    // An Atomic that changes and changes back wakes the stream, which then waits again.
     let atomic = map.atomic_or("count", 1_i64).unwrap();
     let mut count = map.watch("count").unwrap().into_stream().unwrap();
     for round in 0..20 {
@@ -75,9 +76,9 @@ async fn changes_come_and_a_dropped_wait_loses_none() {
         atomic.fetch_add(1).unwrap();
         atomic.fetch_add(-1).unwrap();
         atomic.set(100 + round).unwrap();
-        let told = waiting.await.unwrap();
-        count = told.0;
-        if told.1 != 100 + round {
+        let (stream, value) = waiting.await.unwrap();
+        count = stream;
+        if value != 100 + round {
             assert_eq!(count.change().await.unwrap().get::<i64>().unwrap(), 100 + round);
         }
     }
@@ -107,12 +108,12 @@ async fn a_thousand_streams_are_one_thread() {
     for number in 0..1000 {
         let mut changes = map.watch(&format!("n.{number}")).unwrap().into_stream().unwrap();
         tasks.push(tokio::spawn(async move {
-            let mut told = 0;
+            let mut count = 0;
             loop {
                 let change = changes.change().await.unwrap();
-                told += 1 + change.skipped();
+                count += 1 + change.skipped();
                 if change.get::<u64>().unwrap() == 9 {
-                    return told;
+                    return count;
                 }
             }
         }));
@@ -130,11 +131,11 @@ async fn a_thousand_streams_are_one_thread() {
     for task in tasks {
         assert_eq!(task.await.unwrap(), 10);
     }
-    // The thread has ended with the last stream, and the map closes.
+    // The thread ends with the last stream, so the map can be closed.
     map.close().unwrap();
 }
 
-/// Threads of other tests, which run beside this one.
+/// Maximum number of threads of other tests that run at the same time.
 const PARALLEL: usize = 16;
 
 #[tokio::test]
@@ -183,7 +184,7 @@ fn a_stream_is_dropped_by_its_own_waker() {
         std::thread::yield_now();
     }
     map.set("foo", 2).unwrap();
-    // A new one has a new thread.
+    // A new stream starts a new thread.
     let mut watch = map.watch("foo").unwrap();
     map.set("foo", 3).unwrap();
     assert!(watch.wait_timeout(LONG).unwrap().is_some());

@@ -1,4 +1,4 @@
-//! What a review found of transactions: each was a bug.
+//! Regression tests of transactions.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 use mapvar::{Map, Version};
@@ -19,7 +19,7 @@ fn a_transaction_whose_variable_was_removed_meanwhile_is_run_again() {
             map.remove("a")?;
         }
         tx.set("other name", a.unwrap_or(0))?;
-        // In a class of its own, so that it does not come to lie in the other's place.
+        // Of another class, so that it does not reuse the record of the removed variable.
         tx.set("longer", "x".repeat(40))
     });
     done.unwrap();
@@ -144,7 +144,7 @@ fn a_snapshot_for_reading_alone_that_gets_no_turn_is_contended() {
     let timeout = Duration::from_millis(100);
     let reader = Map::options().file(&path).read_only(true).timeout(timeout).open().unwrap();
     assert_eq!(reader.snapshot(&["a"]).unwrap().get::<i64>("a").unwrap(), 1);
-    // `tseq` is odd: as while a transaction is published, and after a death in the midst of it.
+    // `tseq` is odd, as it is while a transaction is published, and after a death during that.
     let file = OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(&[1], 0x1080).unwrap();
     assert_eq!(reader.snapshot(&["a"]).unwrap_err().kind(), ErrorKind::Contended);

@@ -1,4 +1,5 @@
-//! Watches: one variable, many, a prefix, all; set by other processes, some of which are killed.
+//! Watches of one variable, of many, of a prefix, and of all, which other processes set; some of
+//! these processes are killed.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,7 +29,7 @@ fn child_entry() {
     let map = Map::open(&arguments[0]).unwrap();
     match role.as_str() {
         "echo" => common::echo(&map),
-        // Counts up every variable of a range, over and over.
+        // Increments every variable of a range repeatedly.
         "counter" => {
             let [first, count, rounds] = [1, 2, 3].map(|at| arguments[at].parse::<u64>().unwrap());
             let names = (first..first + count).map(|number| format!("n.{number}"));
@@ -67,7 +68,7 @@ fn what_was_before_is_no_change_and_what_comes_after_is() {
     }
     let change = watch.wait().unwrap();
     assert_eq!((change.get::<i64>().unwrap(), change.skipped()), (9, 6));
-    // The same value again is a change: it was set.
+    // A set of the same value is a change.
     map.set("foo", 9).unwrap();
     assert_eq!(watch.wait().unwrap().skipped(), 0);
     map.set("other", 1).unwrap();
@@ -91,7 +92,7 @@ fn a_variable_comes_goes_and_comes_again() {
     nothing(&mut watch);
     map.set("foo", 77).unwrap();
     assert_eq!(watch.wait().unwrap().get::<i64>().unwrap(), 77);
-    // Removed and made again between two looks.
+    // Removed and created again between two waits.
     map.remove("foo").unwrap();
     map.set("foo", 78).unwrap();
     let again = watch.wait().unwrap();
@@ -115,18 +116,18 @@ fn many_a_prefix_and_all() {
         map.set(name, 1).unwrap();
     }
     map.remove("a.2").unwrap();
-    let told = |watch: &mut Watch| {
-        let mut told: Vec<_> = std::iter::from_fn(|| watch.wait_timeout(SHORT).unwrap())
+    let changed = |watch: &mut Watch| {
+        let mut names: Vec<_> = std::iter::from_fn(|| watch.wait_timeout(SHORT).unwrap())
             .map(|change| {
                 format!("{}{}", change.name(), if change.is_removed() { "-" } else { "" })
             })
             .collect();
-        told.sort();
-        told.join(" ")
+        names.sort();
+        names.join(" ")
     };
-    assert_eq!(told(&mut any), "a.1 b.1 later");
-    assert_eq!(told(&mut prefix), "a.1 a.2- a.3");
-    assert_eq!(told(&mut all), "a.1 a.2- a.3 b.1 later");
+    assert_eq!(changed(&mut any), "a.1 b.1 later");
+    assert_eq!(changed(&mut prefix), "a.1 a.2- a.3");
+    assert_eq!(changed(&mut all), "a.1 a.2- a.3 b.1 later");
 }
 
 #[test]
@@ -223,7 +224,7 @@ fn i22_each_variable_is_told_in_its_order_and_nothing_is_missed() {
         assert!(before.is_none_or(|before| before < value), "{} goes back", change.name());
         *counted.entry(change.name().to_owned()).or_default() += 1 + change.skipped();
     }
-    // The making, with 0, and each round.
+    // One change for the creation with 0, and one for each round.
     assert!(counted.values().all(|count| *count == rounds + 1), "{counted:?}");
     drop(counters);
 }
@@ -273,7 +274,8 @@ fn a_file_that_is_flushed_and_collected_is_watched_on() {
     nothing(&mut watch);
     map.remove("foo").unwrap();
     assert!(watch.wait().unwrap().is_removed());
-    // What is removed is given back after two flushes, and its record may become another's.
+    // The record of a removed variable is reclaimed after two flushes, and may then be reused for
+    // another variable.
     for round in 0..4 {
         map.flush().unwrap();
         map.set(&format!("other.{round}"), round).unwrap();

@@ -1,24 +1,35 @@
-//! The one error of the project: what went wrong, in which operation, on which object, and why.
+//! The error type of the project: its kind, the operation, the object, and the cause.
 
 use std::{fmt, io, time::SystemTime};
 
-/// A `Result` with the project's [`Error`].
+/// A `Result` whose error type is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
-        /// What went wrong. The numbers are stable: the C interface, the exit codes of the command
-        /// and the classes of other languages are made from them.
+        /// The kind of an [`Error`].
+        ///
+        /// The numbers are stable. The C interface, the exit codes of the command-line tool and the
+        /// error classes of other languages are derived from them.
+        ///
+        /// ```
+        /// use mapvar_os::{ErrorKind, Name};
+        ///
+        /// let error = Name::new("a/b").unwrap_err();
+        /// assert_eq!(error.kind(), ErrorKind::InvalidName);
+        /// assert_eq!(error.kind().name(), "InvalidName");
+        /// assert_eq!(error.kind().number(), 8);
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         #[repr(u8)]
         pub enum ErrorKind { $($(#[$doc])* $name = $number,)* }
 
         impl ErrorKind {
-            /// Every kind, in the order of their numbers.
+            /// All kinds, ordered by number.
             pub const ALL: &'static [ErrorKind] = &[$(ErrorKind::$name,)*];
 
-            /// The kind's name as it stands in this enum.
+            /// Returns the kind's name, as written in this enum.
             pub const fn name(self) -> &'static str {
                 match self { $(ErrorKind::$name => stringify!($name),)* }
             }
@@ -27,49 +38,50 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// No object, map or variable of this name.
+    /// No object, map or variable has this name.
     NotFound = 1,
-    /// There is one already, and it was to be made anew.
+    /// The object exists already, and the call had to create it.
     AlreadyExists = 2,
-    /// The variable holds another kind of value.
+    /// The variable holds a value of another kind.
     WrongKind = 3,
-    /// The number does not fit the type asked for.
+    /// The number does not fit the requested type, or the range lies outside the object.
     OutOfRange = 4,
-    /// The map has reached its largest size.
+    /// The map has reached its maximum size, or all seats are taken.
     Full = 5,
-    /// The operating system has no more room (disk, `/dev/shm`, page file).
+    /// The operating system has no free space left (disk, `/dev/shm`, page file).
     NoSpace = 6,
-    /// The value or range is larger than can be held here.
+    /// The value or range is larger than the object allows.
     TooLarge = 7,
     /// The name breaks the rules for names.
     InvalidName = 8,
-    /// An argument makes no sense; the message says which.
+    /// An argument is invalid; the message names it.
     InvalidArgument = 9,
     /// The operating system denies the access.
     PermissionDenied = 10,
-    /// The object belongs to another user, so nothing in it is trusted.
+    /// The object belongs to another user, so its content is not trusted.
     ForeignOwner = 11,
-    /// Another kind of object bears the name.
+    /// An object of another kind has the name.
     NameTaken = 12,
     /// The name was removed while in use.
     NameRemoved = 13,
-    /// The section or file holds no map.
+    /// The section or file contains no map.
     NotAMap = 14,
-    /// The map is of a version that this build does not know.
+    /// This build does not support the map's format version.
     Version = 15,
-    /// The region's content contradicts itself.
+    /// The region's content is inconsistent.
     Corrupt = 16,
-    /// The object is shorter than its header says.
+    /// The object is shorter than its header says, or was truncated while mapped.
     Truncated = 17,
-    /// The map must be recovered first, and this handle may not do it.
+    /// The map must be recovered first, and this handle must not recover it.
     NeedsRecovery = 18,
-    /// The time allowed has passed; [`Error::holder`] may say who was in the way.
+    /// The timeout has passed; [`Error::holder`] may name the process that owns the lock.
     TimedOut = 19,
-    /// Others kept changing what was to be read or written.
+    /// Other writers kept changing the data during every attempt.
     Contended = 20,
-    /// A transaction met other writers too often.
+    /// A transaction conflicted with other writers too often.
     Conflict = 21,
-    /// The variable of this handle was removed, or another program erased what this one had set.
+    /// The variable of this handle was removed, or another program erased the value that this
+    /// program had set.
     Removed = 22,
     /// The handle was opened for reading only.
     ReadOnly = 23,
@@ -77,14 +89,14 @@ kinds! {
     Closed = 24,
     /// A signal or Ctrl-C ended the wait.
     Interrupted = 25,
-    /// This system cannot do it; the message says what to use instead.
+    /// This system does not support the operation; the message names an alternative.
     Unsupported = 26,
-    /// Another error of the operating system; [`std::error::Error::source`] has it.
+    /// Another error of the operating system; [`std::error::Error::source`] returns it.
     Io = 27,
 }
 
 impl ErrorKind {
-    /// The kind's number, the same in every release.
+    /// Returns the kind's number, which is the same in every release.
     pub const fn number(self) -> u8 {
         self as u8
     }
@@ -96,25 +108,32 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// Who holds a lock, as far as the system tells.
+/// The process that owns a lock, as far as the system reports it.
+///
+/// ```
+/// use mapvar_os::Holder;
+///
+/// let holder = Holder::new(17).with_program(Some("sim".into()));
+/// assert_eq!(holder.to_string(), "process 17 (sim)");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
     /// Process id.
     pub pid: u32,
-    /// Name of its program, where the system tells it.
+    /// Name of the program, if the system reports it.
     pub program: Option<String>,
-    /// Since when it has held the lock, where that is recorded.
+    /// The time at which the process acquired the lock, if recorded.
     pub since: Option<SystemTime>,
 }
 
 impl Holder {
-    /// A holder known by its process id alone.
+    /// Creates a holder of which only the process id is known.
     pub fn new(pid: u32) -> Self {
         Self { pid, program: None, since: None }
     }
 
-    /// Adds the name of its program.
+    /// Sets the name of the program.
     #[must_use]
     pub fn with_program(mut self, program: Option<String>) -> Self {
         self.program = program;
@@ -131,15 +150,17 @@ impl fmt::Display for Holder {
     }
 }
 
-/// What failed: a [kind](Error::kind) to match on, and a message for a person that names the
-/// operation, the object and the remedy.
+/// The error of every call that can fail.
+///
+/// It has a [kind](Error::kind) to match on, and a message for a person. The message names the
+/// operation, the object, the condition and the remedy.
 ///
 /// ```
 /// let error = mapvar_os::Section::options().size(0).create().unwrap_err();
 /// assert_eq!(error.kind(), mapvar_os::ErrorKind::InvalidArgument);
 /// assert_eq!(error.to_string(), "create anonymous section: size 0; give a size of at least 1 byte");
 /// ```
-// Boxed: a `Result<u64>` on the path of `get` stays two words wide.
+// Boxed, so that a `Result<u64>` on the path of `get` stays two words wide.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -152,7 +173,7 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind` in `operation` (a verb, "open map") on `object` (a name in quotes).
+    /// Creates an error of `kind` in `operation` (a verb, "open map") on `object` (a quoted name).
     #[cold]
     pub fn new(kind: ErrorKind, operation: &'static str, object: impl Into<String>) -> Self {
         Self(Box::new(Inner {
@@ -165,29 +186,30 @@ impl Error {
         }))
     }
 
-    /// Adds what is wrong and what to do about it: "what; remedy".
+    /// Sets the condition and the remedy: "condition; remedy".
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = detail.into();
         self
     }
 
-    /// Adds who is in the way.
+    /// Sets the process that owns the lock.
     #[must_use]
     pub fn held_by(mut self, holder: Option<Holder>) -> Self {
         self.0.holder = holder;
         self
     }
 
-    /// Adds the error underneath.
+    /// Sets the underlying error, which [`source`](std::error::Error::source) returns.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// The same error, told of another operation and object: for a layer that knows what the user
-    /// asked for.
+    /// Replaces the operation and the object.
+    ///
+    /// For a layer that knows which operation the user requested.
     #[must_use]
     pub fn during(mut self, operation: &'static str, object: impl Into<String>) -> Self {
         self.0.operation = operation;
@@ -195,27 +217,28 @@ impl Error {
         self
     }
 
-    /// What went wrong.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// What was being done, as a verb: `"open map"`.
+    /// Returns the operation that failed, as a verb: `"open map"`.
     pub fn operation(&self) -> &str {
         self.0.operation
     }
 
-    /// What it was done to.
+    /// Returns the object of the operation.
     pub fn object(&self) -> &str {
         &self.0.object
     }
 
-    /// Who was in the way, for [`ErrorKind::TimedOut`], where the system tells.
+    /// Returns the process that owns the lock, for [`ErrorKind::TimedOut`], if the system reports
+    /// it.
     pub fn holder(&self) -> Option<&Holder> {
         self.0.holder.as_ref()
     }
 
-    /// The code of the operating system underneath, where there is one (`errno`, `GetLastError`).
+    /// Returns the underlying code of the operating system (`errno`, `GetLastError`), if any.
     pub fn raw_os_error(&self) -> Option<i32> {
         self.0.source.as_ref()?.downcast_ref::<io::Error>()?.raw_os_error()
     }

@@ -1,19 +1,20 @@
-//! The operating system's side of [mapvar](https://docs.rs/mapvar): sections, views of
-//! them, and locks that survive the death of their holder.
+//! Sections of shared memory, views of them, and locks that survive the death of their owner: the
+//! layer between [mapvar](https://docs.rs/mapvar) and the operating system.
 //!
-//! This is the only crate of the project that talks to the operating system and the only one in
-//! which `unsafe` is allowed. What it hands upward is safe whatever other processes do to the
-//! memory: a range of it is seen as atomic words ([`Words`], [`WordsMut`]) or copied in and out
-//! within bounds ([`View::read_at`], [`View::write_at`]), never as `&[u8]` or `&T`. Memory that goes
-//! away under its users is an error and not the end of the process ([`faults`]).
+//! No other crate of the project calls the operating system directly. Apart from the C interface,
+//! this is the only crate in which `unsafe` is allowed. Its safe functions stay safe whatever other
+//! processes do to the memory. They expose a range as atomic words ([`Words`], [`WordsMut`]) or
+//! copy it within bounds ([`View::read_at`], [`View::write_at`]), never as `&[u8]` or `&T`. A
+//! truncated file or an unbacked page is an error of the view, not the end of the process
+//! ([`faults`]).
 //!
-//! | noun | is |
+//! | type | meaning |
 //! | --- | --- |
-//! | [`Section`] | the system's object: a file, a named piece of page-file memory, or an anonymous one |
+//! | [`Section`] | an object of the operating system: a file, named memory, or anonymous memory |
 //! | [`View`] | a range of a section, mapped into this process |
-//! | [`Words`] | a range of a view as 64-bit atomic words, for reading; [`WordsMut`] for writing too |
-//! | [`Seat`] | a process's place among those who use a section, free when it is gone |
-//! | [`Locks`] | takes 32-bit lock words in a view, and takes them over from the dead |
+//! | [`Words`] | a range of a view as 64-bit atomic words, for reading; [`WordsMut`] writes too |
+//! | [`Seat`] | a numbered registration of a process; the kernel frees it when the process ends |
+//! | [`Locks`] | acquires 32-bit lock words in a view, and recovers those of dead owners |
 //!
 //! ```
 //! use mapvar_os::{Name, Section};
@@ -23,7 +24,7 @@
 //! let view = ours.view().map()?;
 //! view.write_at(0, b"hello")?;
 //!
-//! // Another process would do the same.
+//! // Another process opens the section by its name in the same way.
 //! let theirs = Section::options().name(name).open()?;
 //! let mut bytes = [0; 5];
 //! theirs.view().map()?.read_at(0, &mut bytes)?;
@@ -31,11 +32,11 @@
 //! # Ok::<(), mapvar_os::Error>(())
 //! ```
 //!
-//! Where the code for an operating system lives: `src/sys`, one folder each, chosen in one place
-//! and held to one contract, the trait `sys::Platform`. Other targets compile against a stub that
-//! answers [`ErrorKind::Unsupported`].
+//! Each operating system has one folder in `src/sys`, and implements one contract, the trait
+//! `sys::Platform`. Other targets compile against a stub that fails with
+//! [`ErrorKind::Unsupported`].
 
-// From the bottom to the top: a module uses only those before it.
+// From the bottom layer to the top: a module uses only the modules before it.
 mod error;
 mod name;
 mod options;
@@ -43,7 +44,6 @@ mod memory;
 mod spec;
 mod sys;
 mod native_name;
-/// Facts about this machine and process.
 pub mod machine;
 mod section;
 

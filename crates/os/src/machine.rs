@@ -1,4 +1,4 @@
-//! Facts about this machine and process, as far as shared memory needs them.
+//! Facts about this machine and this process that shared memory depends on.
 
 use crate::{
     error::Result,
@@ -7,82 +7,96 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Bytes of a page.
+/// Returns the size of a page in bytes.
 pub fn page_size() -> usize {
     Imp::page_size()
 }
 
-/// What the offset of a mapping must be a multiple of: 64 KiB on Windows, a page on Unix.
+/// Returns the alignment of the offset of a mapping: 64 KiB on Windows, a page on Unix.
+///
+/// A [`View`](crate::View) may begin at any offset; see
+/// [`ViewOptions::offset`](crate::ViewOptions::offset).
 pub fn granularity() -> usize {
     Imp::granularity()
 }
 
-/// A value that changes with each start of the operating system, and is the same for all processes
-/// in between. Never zero.
+/// Returns a value that changes with each start of the operating system.
+///
+/// It is the same for all processes between two starts. It is never zero.
 ///
 /// # Errors
-/// [`Io`](crate::ErrorKind::Io) where the system does not tell.
+/// [`Io`](crate::ErrorKind::Io) if the system does not report it.
 pub fn boot_id() -> Result<[u64; 2]> {
     Imp::boot_id()
 }
 
-/// The namespace in which this process's ids mean something: the inode of its pid namespace on
-/// Linux, 0 elsewhere.
+/// Returns the namespace of this process's ids: the inode of its pid namespace on Linux, 0
+/// elsewhere.
+///
+/// Process and thread ids of another namespace must not be compared with those of this one.
 pub fn pid_namespace() -> u64 {
     Imp::pid_namespace()
 }
 
-/// The name of the program that a process runs, where the system tells it to us.
+/// Returns the name of the program that a process runs, if the system reports it.
 pub fn program(pid: u32) -> Option<String> {
     Imp::program(pid)
 }
 
-/// Random bits of the operating system's.
+/// Returns 128 random bits from the operating system.
 ///
 /// # Errors
-/// [`Io`](crate::ErrorKind::Io) where it has none.
+/// [`Io`](crate::ErrorKind::Io) if the system has no source of random bits.
 pub fn random() -> Result<[u64; 2]> {
     Imp::random()
 }
 
-/// Sleeps about that long, or less: a signal ends it, so whoever waits for something looks at the
-/// clock. The standard library's sleep goes on with the rest of its time, which the system rounds
-/// up: among signals that come faster than that it never ends, and Ruby sends such to a thread
-/// that is to be interrupted.
+/// Sleeps for about `time`, or less: a signal ends the sleep.
+///
+/// The caller checks the clock after each call. `std::thread::sleep` resumes after a signal with
+/// the rest of its time, which the system rounds up. Under signals that arrive faster than that it
+/// never returns, and Ruby sends such signals to a thread that it interrupts.
 pub fn nap(time: Duration) {
     Imp::nap(time);
 }
 
-/// Changes in a child process after `fork`; the same value for ever in a process. What was opened
-/// under another value belongs to the parent.
+/// Returns a value that changes in a child process after `fork`, and never within a process.
+///
+/// A handle that was opened under another value belongs to the parent.
 #[inline]
 pub fn generation() -> u32 {
     Imp::generation()
 }
 
-/// Whether [`generation`] still answers what it answered, to this process or the one that it was
-/// forked from. Quicker.
+/// Returns whether `generation`, a value that this process or its parent got from
+/// [`generation()`], is still current.
+///
+/// It is cheaper than [`generation()`].
 #[inline]
 pub fn is_generation(generation: u32) -> bool {
     Imp::is_generation(generation)
 }
 
-/// Changes in a child process after `fork`, and in any process when a view is
-/// [lost](crate::View::lost). What was checked under this value, each view that is used and
-/// [`generation`], holds for as long as [`is_epoch`] says so.
+/// Returns a value that changes in a child process after `fork`, and in any process when a view is
+/// [lost](crate::View::lost).
+///
+/// A caller checks [`generation`] and each view that it uses once under this value. The result of
+/// these checks is valid as long as [`is_epoch`] returns true.
 pub fn epoch() -> u32 {
-    // So that a fork changes it.
+    // Its first call installs the handler that begins a new epoch in a child of `fork`.
     generation();
     epoch::current()
 }
 
-/// Whether [`epoch`] still answers what it answered: one load and one comparison, for the end of
-/// every operation.
+/// Returns whether `epoch`, a value that this process got from [`epoch()`], is still current.
 ///
-/// Asked after loads and copies, with a `fence(Acquire)` between, or after an atomic
-/// read-modify-write, it tells whether what they did may be believed. After plain stores it does so
-/// on Linux and Windows, where the handler has all threads of the process catch up before it
-/// replaces anything; elsewhere a `fence(SeqCst)` belongs between.
+/// It costs one load and one comparison, and is meant for the end of every operation.
+///
+/// After loads and copies the caller needs a `fence(Acquire)` before this call; after an atomic
+/// read-modify-write it needs none. If the call then returns true, the loads, copies or
+/// read-modify-write are valid. After plain stores no fence is needed on Linux and Windows, where
+/// the fault handler synchronizes all threads of the process before it replaces memory. Elsewhere
+/// stores need a `fence(SeqCst)` before this call.
 #[inline]
 pub fn is_epoch(epoch: u32) -> bool {
     epoch::is_current(epoch)

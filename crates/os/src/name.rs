@@ -1,24 +1,34 @@
-//! Names of sections, and what they become on each system.
+//! Names of sections, and the object names that they map to on each system.
 
 use crate::error::{Error, ErrorKind, Result};
 use std::fmt;
 
-/// Who can see a name.
+/// The set of processes in which a name is visible.
+///
+/// ```
+/// use mapvar_os::{Name, Scope};
+///
+/// assert_eq!(Scope::default(), Scope::Local);
+/// assert_eq!(Name::global("alpha")?.scope(), Scope::Global);
+/// # Ok::<(), mapvar_os::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Programs of this user in this session: `Local\name` on Windows, `mapvar.<uid>.name` in
-    /// `/dev/shm` on Linux (one user's programs in all his sessions).
+    /// One session on Windows (`Local\name`); all sessions of one user on Linux
+    /// (`mapvar.<uid>.name` in `/dev/shm`).
     #[default]
     Local,
-    /// Every session of the machine: `Global\name` on Windows, where *creating* a section there
-    /// from outside session 0 takes a privilege that services and administrators have;
-    /// `mapvar.global.name` on Unix. Permissions stay the owner's.
+    /// Every session of the machine: `Global\name` on Windows, `mapvar.global.name` on Unix.
+    ///
+    /// Only the user that created the section can use it. On Windows the *creation* of such a
+    /// section outside session 0 needs a privilege that services and administrators have.
     Global,
 }
 
-/// The name of a section, for other processes to open.
+/// The name by which other processes open a section.
 ///
-/// 1 to 120 characters of `A-Z a-z 0-9 . _ -`, the same rule on every system; case counts.
+/// It consists of 1 to 120 characters of `A-Z a-z 0-9 . _ -` on every system. Names are
+/// case-sensitive.
 ///
 /// ```
 /// use mapvar_os::{Name, Scope};
@@ -39,19 +49,19 @@ enum Kind {
     Native,
 }
 
-/// The longest name, in characters, without what the library adds to it.
+/// The maximum length of a name in characters, without the prefix that the library adds.
 pub(crate) const LONGEST: usize = 120;
 
 impl Name {
-    /// A name in the [`Scope::Local`] scope.
+    /// Creates a name in the [`Scope::Local`] scope.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidName`] says which rule it breaks.
+    /// [`ErrorKind::InvalidName`]; the message names the rule that `text` breaks.
     pub fn new(text: &str) -> Result<Self> {
         Self::scoped(text, Scope::Local)
     }
 
-    /// A name in the [`Scope::Global`] scope.
+    /// Creates a name in the [`Scope::Global`] scope.
     ///
     /// # Errors
     /// As [`Name::new`].
@@ -59,7 +69,7 @@ impl Name {
         Self::scoped(text, Scope::Global)
     }
 
-    /// A name in `scope`.
+    /// Creates a name in `scope`.
     ///
     /// # Errors
     /// As [`Name::new`].
@@ -86,8 +96,8 @@ impl Name {
         Ok(Self { text: text.into(), kind: Kind::Scoped(scope) })
     }
 
-    /// A native name: `text` as it is, if it is neither empty nor with a NUL and `check`, the rule
-    /// of the system, has nothing against it.
+    /// Creates a native name: `text` unchanged, if it is not empty, contains no NUL, and passes
+    /// `check`, the rule of the system.
     pub(crate) fn native_by(
         text: &str,
         check: impl FnOnce(&str) -> Result<(), &'static str>,
@@ -102,7 +112,7 @@ impl Name {
         Ok(Self { text: text.into(), kind: Kind::Native })
     }
 
-    /// Who can see it. A native name counts as [`Scope::Local`].
+    /// Returns the scope of the name; [`Scope::Local`] for a native name.
     pub fn scope(&self) -> Scope {
         match self.kind {
             Kind::Scoped(scope) => scope,
@@ -110,19 +120,21 @@ impl Name {
         }
     }
 
-    /// The text that it was made of.
+    /// Returns the text of the name, without any prefix.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is exactly an object's name on this system.
+    /// Returns whether the text is used unchanged as the name of the system's object.
     pub fn is_native(&self) -> bool {
         self.kind == Kind::Native
     }
 
-    /// The same name with `suffix` behind it, by which objects of different purposes that one name
-    /// of the user's stands for are told apart: all kinds of kernel objects share one namespace on
-    /// Windows.
+    /// Returns the same name with `suffix` appended.
+    ///
+    /// One name of the user can stand for several objects, and the suffix keeps them apart: all
+    /// kinds of kernel objects share one namespace on Windows. The result is not checked against
+    /// the rules for names.
     #[must_use]
     pub fn with_suffix(&self, suffix: &str) -> Self {
         Self { text: format!("{}{suffix}", self.text), kind: self.kind }

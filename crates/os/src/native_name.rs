@@ -1,4 +1,4 @@
-//! Names that follow a rule of the operating system's, and not ours.
+//! Names that follow the rules of the operating system, not those of this crate.
 
 use crate::{
     error::Result,
@@ -7,23 +7,32 @@ use crate::{
 };
 
 impl Name {
-    /// Exactly this name of the operating system, for objects that other programs made: on Windows
-    /// `Local\x`, `Global\x` or a bare `x`; on Unix the name given to `shm_open`, with or without
-    /// its leading slash.
+    /// Creates a native name: exactly this object name of the operating system.
+    ///
+    /// For objects that other programs created. On Windows it is `Local\x`, `Global\x` or a bare
+    /// `x`; on Unix it is the name for `shm_open`, with or without the leading slash.
+    ///
+    /// ```
+    /// let name = mapvar_os::Name::native("psm_1234")?;
+    /// assert!(name.is_native());
+    /// # Ok::<(), mapvar_os::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`InvalidName`](crate::ErrorKind::InvalidName) where it is empty, holds a NUL, or has a slash (Unix) or
-    /// backslash (Windows) in its midst.
+    /// [`InvalidName`](crate::ErrorKind::InvalidName) if the name is empty, contains a NUL, or
+    /// contains a slash (Unix) or backslash (Windows) after its prefix.
     pub fn native(text: &str) -> Result<Self> {
         Self::native_by(text, sys::check_native_name)
     }
 
-    /// The section of a map in the layout of Ruby's gem win32-mmap. On Windows exactly the gem's own,
-    /// `x` or `Global\\x`: it is opened as native names are, whoever made it. Elsewhere, where there is
-    /// no gem to meet, a name of ours beside the others.
+    /// Creates the name of a section in the layout of Ruby's gem win32-mmap.
+    ///
+    /// On Windows the result is the gem's own name, `x` or `Global\\x`. Like a native name, it is
+    /// opened without a check of its owner. Elsewhere the gem does not run, and the result is a
+    /// scoped name with a suffix.
     ///
     /// # Errors
-    /// As [`Name::new`]; on Windows any name of ASCII will do that has no backslash.
+    /// As [`Name::new`]; on Windows any ASCII name without a backslash is valid.
     pub fn of_gem(text: &str, scope: Scope) -> Result<Self> {
         sys::gem_name(text, scope)
     }

@@ -1,5 +1,5 @@
-//! The plain data of the contract [`Platform`](crate::sys::Platform): what the common code asks of
-//! a system, and what a system returns. Nothing here calls anything.
+//! The plain data of the contract [`Platform`](crate::sys::Platform): the requests of the common
+//! code and the results of a system.
 
 use crate::{
     error::{Error, Holder},
@@ -7,19 +7,19 @@ use crate::{
     options::Access,
 };
 
-/// What is asked of a section that may or may not exist.
+/// How a section is obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum How {
-    /// It must not exist.
+    /// The section must not exist.
     Create,
-    /// It must exist.
+    /// The section must exist.
     Open,
-    /// Either.
+    /// The section is opened if it exists, and created otherwise.
     OpenOrCreate,
 }
 
 impl How {
-    /// For messages.
+    /// Returns the operation, for messages.
     pub(crate) fn verb(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -29,43 +29,57 @@ impl How {
     }
 }
 
-/// Whether a section was made or found.
+/// Whether a section was created or opened.
+///
+/// ```
+/// use mapvar_os::{Origin, Section};
+///
+/// let section = Section::options().size(4096).create()?;
+/// assert_eq!(section.origin(), Origin::Created);
+/// # Ok::<(), mapvar_os::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// This call made it; its bytes are zero.
+    /// This call created the section; its bytes are zero unless a `fill` function wrote to them.
     Created,
-    /// It was there.
+    /// The section existed.
     Opened,
 }
 
-/// The identity of a file: what tells it from a copy of it, or from another file at its path.
+/// The identity of a file, which differs from that of a copy, or of another file at the same path.
+///
+/// ```
+/// let section = mapvar_os::Section::options().size(4096).create()?;
+/// assert_eq!(section.id()?, None, "an anonymous section has no file");
+/// # Ok::<(), mapvar_os::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SectionId {
     /// Device (Unix) or volume serial number (Windows).
     pub volume: u64,
     /// Inode number or file id.
     pub file: u64,
-    /// When it was made, in the system's own unit; 0 where the system does not tell so that it could
-    /// be relied on (Windows).
+    /// Time of creation, in the system's own unit; 0 if the system does not report it reliably
+    /// (Windows).
     pub born: u64,
 }
 
-/// A range to map: aligned to the granularity, checked against the section.
+/// A range to map, aligned to the granularity and checked against the section's size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MapSpec {
     pub(crate) offset: u64,
     pub(crate) len: usize,
-    /// How long it may become: `len` or more.
+    /// Length to which the mapping may grow: `len` or more.
     pub(crate) reserve: usize,
     pub(crate) access: Access,
     pub(crate) execute: bool,
     pub(crate) base_address: usize,
 }
 
-/// The most seats that a section can have.
+/// The maximum number of seats of a section.
 pub(crate) const MOST_SEATS: usize = 1 << 16;
 
-/// Which seats there are, and what the system's objects for them are called.
+/// The number of seats, and the names of the system's objects for them.
 #[derive(Clone, Debug)]
 pub(crate) struct SeatSpec {
     #[allow(dead_code, reason = "only Windows has objects to name")]
@@ -73,11 +87,11 @@ pub(crate) struct SeatSpec {
     #[allow(dead_code, reason = "only Windows has objects to name")]
     pub(crate) id: String,
     pub(crate) seats: usize,
-    /// The seat that is taken has a number below this one.
+    /// Upper bound, exclusive, of the number of the seat that is taken.
     pub(crate) among: usize,
 }
 
-/// Where in the region the table of slots lies, and what its tokens are called.
+/// The position of the table of slots in the region, and the names of its tokens.
 #[derive(Clone, Debug)]
 #[allow(dead_code, reason = "only Windows has tokens to name and slots to own")]
 pub(crate) struct LockSpec {
@@ -90,39 +104,66 @@ pub(crate) struct LockSpec {
 // ---------------------------------------------------------------------------------------------
 // The bits of a lock word.
 //
-// | bits of the word | meaning | who changes it |
+// | bits of the word | meaning | changed by |
 // | --- | --- | --- |
-// | 0..=29 | owner: thread id (Linux), slot and generation (Windows), or a mark; 0 = free | the thread that takes, frees or marks it; the kernel at death |
-// | 30 `DIED` | the owner ended while it held the lock | the kernel (Linux) sets it, the next owner clears it |
-// | 31 `WAITERS` | a thread sleeps on the word, or may | a thread sets it before it sleeps; the thread that frees the lock clears it with the word |
+// | 0..=29 | owner: thread id (Linux), slot and generation (Windows), or a mark; 0 = free | the thread that acquires, releases or marks the lock; the kernel at its death |
+// | 30 `DIED` | the owner ended while it owned the lock | the kernel (Linux) sets it, the next owner clears it |
+// | 31 `WAITERS` | a thread may sleep on the word | a thread sets it before it sleeps; the thread that releases the lock clears it with the word |
 
-/// The owner's bits of a lock word.
+/// The bits of a lock word that name the owner.
 pub(crate) const OWNER: u32 = 0x3fff_ffff;
-/// The owner ended while it held the lock.
+/// The owner ended while it owned the lock.
 pub(crate) const DIED: u32 = 0x4000_0000;
-/// A thread sleeps on the word.
+/// A thread may sleep on the word.
 pub(crate) const WAITERS: u32 = 0x8000_0000;
-/// Owners from here on are marks. Thread ids on Linux end at 2^22; slots and generations on
-/// Windows are kept below.
+/// The first mark; all owners below it are threads. Thread ids on Linux end at 2^22; owners on
+/// Windows (slot and generation) are kept below the first mark.
 pub(crate) const FIRST_MARK: u32 = 0x3fff_fff0;
 
-/// A lock was taken.
+/// The state of a lock that [`Locks::lock`](crate::Locks::lock) has acquired.
+///
+/// ```
+/// use mapvar_os::Taken;
+///
+/// fn must_repair(taken: Taken) -> bool {
+///     match taken {
+///         Taken::Clean => false,
+///         // The dead owner may have left the protected data half-changed.
+///         Taken::Recovered => true,
+///     }
+/// }
+/// assert!(must_repair(Taken::Recovered));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the lock is held until `unlock`"]
 pub enum Taken {
-    /// It was free.
+    /// The lock was free.
     Clean,
-    /// Its owner ended while it held it: what it protects may be half-changed.
+    /// The previous owner ended while it owned the lock; the protected data may be half-changed.
     Recovered,
 }
 
-/// A lock was not taken.
+/// The reason why [`Locks::lock`](crate::Locks::lock) did not acquire a lock.
+///
+/// ```
+/// use mapvar_os::{Holder, Refused};
+///
+/// fn message(refused: &Refused) -> String {
+///     match refused {
+///         Refused::Marked(mark) => format!("marked {mark:#x}"),
+///         Refused::TimedOut(Some(owner)) => format!("owned by {owner}"),
+///         Refused::TimedOut(None) => "not released in time".into(),
+///         Refused::Failed(error) => error.to_string(),
+///     }
+/// }
+/// assert_eq!(message(&Refused::TimedOut(Some(Holder::new(17)))), "owned by process 17");
+/// ```
 #[derive(Debug)]
 pub enum Refused {
-    /// It bears this mark; take the lock that the mark stands for.
+    /// The lock word contains this mark; the caller acquires the lock that the mark stands for.
     Marked(u32),
-    /// It was not free in time; its owner, where the system tells.
+    /// The lock was not released in time; contains its owner, if the system reports it.
     TimedOut(Option<Holder>),
-    /// This thread cannot take locks at all, and why.
+    /// This thread cannot acquire locks; contains the cause.
     Failed(Error),
 }

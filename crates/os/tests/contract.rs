@@ -1,8 +1,8 @@
-//! The conformance suite: what the crate promises, the same on every system. It passes on Linux
-//! and under Wine.
+//! The conformance suite: the promises of the crate, which are the same on every system. It passes
+//! on Linux and under Wine.
 //!
-//! Sharing is tested with real second processes: this executable again, with the name of a role in
-//! its environment. Nothing asserts a maximum run time; what can block has a watchdog.
+//! The tests of sharing start second processes. Each runs this executable again, with the name of a
+//! role in its environment. No test asserts a maximum run time; a watchdog ends a test that hangs.
 
 #![allow(clippy::disallowed_types, reason = "a counter of the test's own")]
 #![allow(
@@ -37,15 +37,15 @@ const MINUTE: Duration = Duration::from_mins(1);
 // ---------------------------------------------------------------------------------------------
 // Second processes
 
-/// Another process, in a role of [`child`]. Killed when dropped.
+/// Another process, in a role of [`child`]. A drop kills it.
 struct Peer {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
-/// Starts a process. Wine now and then answers "internal error" (1359) under load and starts the
-/// next one: that is not what the tests are about.
+/// Starts a process. Under load Wine sometimes fails with "internal error" (1359), and the next
+/// attempt succeeds; so this retries that error.
 fn start(command: &mut Command) -> Child {
     for _ in 0..20 {
         match command.spawn() {
@@ -63,7 +63,7 @@ impl Peer {
         Self::start_by(Command::new(env::current_exe().unwrap()), role, args)
     }
 
-    /// By a command that ends in this executable, or runs what it is given as arguments.
+    /// Starts the process by a command that ends in this executable, or runs its arguments.
     fn start_by(mut command: Command, role: &str, args: &[&str]) -> Self {
         command.args(["--exact", "child", "--nocapture"]).env(ROLE, role);
         for (at, arg) in args.iter().enumerate() {
@@ -79,26 +79,26 @@ impl Peer {
         self.child.id()
     }
 
-    /// What it tells next: see [`tell`].
+    /// Waits for the next line of [`report`] and returns it.
     #[track_caller]
-    fn hear(&mut self) -> String {
+    fn next_report(&mut self) -> String {
         loop {
             let mut line = String::new();
             let read = self.output.read_line(&mut line).unwrap();
             assert!(read != 0, "the peer ended without a word");
-            // The test harness writes "test child ... " before it, on the same line.
-            if let Some((_, told)) = line.split_once('@') {
-                return told.trim_end().to_owned();
+            // The test harness writes "test child ... " before the report, on the same line.
+            if let Some((_, report)) = line.split_once('@') {
+                return report.trim_end().to_owned();
             }
         }
     }
 
     #[track_caller]
-    fn expect(&mut self, told: &str) {
-        assert_eq!(self.hear(), told);
+    fn expect(&mut self, report: &str) {
+        assert_eq!(self.next_report(), report);
     }
 
-    /// Lets it go on: see [`await_word`].
+    /// Lets the process continue: see [`await_go`].
     fn go(&mut self) {
         let input = self.input.as_mut().unwrap();
         input.write_all(b"go\n").unwrap();
@@ -111,7 +111,7 @@ impl Peer {
         self.child.wait().unwrap();
     }
 
-    /// Lets it end in an orderly way.
+    /// Closes its standard input, and waits until it ends in an orderly way.
     #[track_caller]
     fn end(mut self) {
         drop(self.input.take());
@@ -129,15 +129,15 @@ impl Drop for Peer {
     }
 }
 
-/// Tells the parent a line.
-fn tell(line: &str) {
+/// Reports a line to the parent.
+fn report(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "@{line}").unwrap();
     out.flush().unwrap();
 }
 
-/// Waits until the parent lets this process go on, or has closed the pipe or died.
-fn await_word() -> bool {
+/// Waits until the parent lets this process continue; false if it closed the pipe or died.
+fn await_go() -> bool {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap_or(0) != 0
 }
@@ -146,7 +146,7 @@ fn arg(at: usize) -> String {
     env::var(format!("{ROLE}{at}")).unwrap()
 }
 
-/// Not a test: where second processes begin.
+/// Not a test: the entry point of second processes.
 #[test]
 fn child() {
     let Ok(role) = env::var(ROLE) else { return };
@@ -175,7 +175,7 @@ fn child() {
     }
 }
 
-/// Ends the process, so that a hang is a failure with a name.
+/// Aborts the process after a time limit, so that a hang is a failure with a name.
 struct Watchdog(Arc<AtomicU32>);
 
 impl Watchdog {
@@ -186,7 +186,7 @@ impl Watchdog {
             let start = Instant::now();
             while seen.load(Ordering::Relaxed) == 0 {
                 if start.elapsed() > limit {
-                    // Not by a macro: the harness of the tests would keep that to itself.
+                    // Not `eprintln`: the test harness would capture the output.
                     let mut err = std::io::stderr();
                     let _ = writeln!(err, "watchdog: {what} did not end within {limit:?}");
                     std::process::abort();
@@ -221,7 +221,7 @@ fn name(label: &str) -> Name {
     Name::new(&unique(label)).unwrap()
 }
 
-/// A directory that goes with this value.
+/// A directory that is removed when this value is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -235,7 +235,7 @@ impl Scratch {
         self.0.join("a.map")
     }
 
-    /// How many entries it has.
+    /// Returns the number of its entries.
     fn entries(&self) -> usize {
         fs::read_dir(&self.0).unwrap().count()
     }
@@ -265,7 +265,7 @@ fn bytes(view: &View, at: usize, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// The error is of that kind, and its message names operation and object.
+/// Asserts that the error is of `kind` and that its message names operation, object and remedy.
 #[track_caller]
 fn is<T>(result: Result<T, Error>, kind: ErrorKind, object: &str) -> Error {
     let Err(error) = result else { panic!("no error, {kind} was due") };
@@ -277,10 +277,11 @@ fn is<T>(result: Result<T, Error>, kind: ErrorKind, object: &str) -> Error {
     error
 }
 
-/// Runs `look` until it answers; for what the system does some time after a process was killed.
-fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+/// Calls `attempt` until it returns a value; for effects that the system causes some time after a
+/// process was killed.
+fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = attempt() {
             return found;
         }
         thread::sleep(Duration::from_millis(2));
@@ -309,7 +310,7 @@ fn a_named_section_is_created_once_and_opened_by_others() {
         assert_eq!(bytes(&whole(section), 4990, 10), b"0123456789");
         assert_eq!(section.id().unwrap(), None);
     }
-    // Rounded up to a page at most.
+    // The size may be rounded up to a page.
     let size = made.size().unwrap();
     assert!((5000..=8192).contains(&size) || size == machine::page_size() as u64, "{size}");
 }
@@ -409,7 +410,7 @@ fn a_size_of_nothing_is_refused() {
     assert_eq!(scratch.entries(), 0);
     is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
 
-    // A file of no bytes has nothing to map.
+    // A file of 0 bytes opens, but has no range to map.
     fs::write(scratch.file(), b"").unwrap();
     let mapped = by_file(&scratch.file()).open().and_then(|section| section.view().map());
     is(mapped, ErrorKind::InvalidArgument, "a.map");
@@ -453,8 +454,8 @@ fn sizes_beyond_4_gib_are_exact() {
     assert_eq!(&read, b"far out");
 
     let named = large(by_name(&name("large"))).unwrap();
-    let told = named.size().unwrap();
-    assert!(told >= size && told - size < 64 << 10, "{told}");
+    let reported = named.size().unwrap();
+    assert!(reported >= size && reported - size < 64 << 10, "{reported}");
 }
 
 #[test]
@@ -515,7 +516,7 @@ fn the_scopes_are_apart() {
     let global = by_name(&Name::global(&text).unwrap()).size(10).create().unwrap();
     whole(&local).write_at(0, b"local").unwrap();
     assert_eq!(bytes(&whole(&global), 0, 5), [0; 5]);
-    // Nor is a name that of another case.
+    // Names are case-sensitive.
     let upper = Name::new(&text.to_uppercase()).unwrap();
     is(by_name(&upper).open(), ErrorKind::NotFound, "");
 }
@@ -706,7 +707,7 @@ fn flush_writes_ranges_and_checks_their_bounds() {
     section.close().unwrap();
     assert_eq!(&fs::read(scratch.file()).unwrap()[70_011..70_018], b"flushed");
 
-    // Nothing to do without a file, and no error.
+    // Without a file a flush has no effect and returns no error.
     let named = by_name(&name("flush")).size(100).create().unwrap();
     whole(&named).flush_durable(0..100).unwrap();
 }
@@ -761,7 +762,7 @@ fn a_section_to_inherit_is_used_like_any_other() {
 // ---------------------------------------------------------------------------------------------
 // Between processes
 
-/// Role: by file (`f`) or name, answers what stands at byte 10, and writes its own there.
+/// Role: opens by file or name, reports 5 bytes from byte 10 on, and overwrites them.
 fn say() {
     let section = match arg(0).as_str() {
         "file" => by_file(Path::new(&arg(1))),
@@ -769,9 +770,9 @@ fn say() {
     };
     let section = section.open().unwrap();
     let view = whole(&section);
-    tell(&String::from_utf8(bytes(&view, 10, 5)).unwrap());
+    report(&String::from_utf8(bytes(&view, 10, 5)).unwrap());
     view.write_at(10, b"world").unwrap();
-    tell("written");
+    report("written");
 }
 
 #[test]
@@ -794,13 +795,13 @@ fn two_processes_share_bytes_by_name_and_by_file() {
     }
 }
 
-/// Role: opens or creates a name and holds it, until let go.
+/// Role: opens or creates a name and keeps it open until [`Peer::go`] or [`Peer::end`].
 fn hold() {
     let options = by_name(&Name::new(&arg(0)).unwrap()).size(4096);
     let section = options.open_or_create().unwrap();
     let view = whole(&section);
-    tell(&format!("{:?} {:?}", section.origin(), view.read_string(5).unwrap()));
-    await_word();
+    report(&format!("{:?} {:?}", section.origin(), view.read_string(5).unwrap()));
+    await_go();
 }
 
 #[test]
@@ -855,14 +856,15 @@ fn the_name_of_a_killed_holder_is_free() {
     }
 }
 
-/// Role: opens or creates, at the same time as others, and answers which it was and what is in it.
+/// Role: opens or creates a section at the same time as other processes, and reports its origin and
+/// the stamp in it.
 fn race() {
     let options = match arg(0).as_str() {
         "file" => by_file(Path::new(&arg(1))),
         _ => by_name(&Name::new(&arg(1)).unwrap()),
     };
-    tell("ready");
-    assert!(await_word());
+    report("ready");
+    assert!(await_go());
     let stamp = u64::from(std::process::id());
     let section = options
         .size(8 * 512)
@@ -882,8 +884,8 @@ fn race() {
     let words = view.words(0, 512).unwrap();
     let first = words.load(0, Ordering::Acquire);
     let same = (0..512).all(|at| words.load(at, Ordering::Relaxed) == first);
-    tell(&format!("{:?} {}", section.origin(), if same { first } else { 0 }));
-    await_word();
+    report(&format!("{:?} {}", section.origin(), if same { first } else { 0 }));
+    await_go();
 }
 
 #[test]
@@ -899,13 +901,13 @@ fn of_64_processes_that_race_one_creates_and_all_get_the_same() {
         for peer in &mut peers {
             peer.go();
         }
-        let told: Vec<String> = peers.iter_mut().map(Peer::hear).collect();
+        let reports: Vec<String> = peers.iter_mut().map(Peer::next_report).collect();
         let created: Vec<&String> =
-            told.iter().filter(|line| line.starts_with("Created")).collect();
-        assert_eq!(created.len(), 1, "by {by}: {told:?}");
+            reports.iter().filter(|line| line.starts_with("Created")).collect();
+        assert_eq!(created.len(), 1, "by {by}: {reports:?}");
         let stamp = created[0].split_once(' ').unwrap().1;
         assert_ne!(stamp, "0", "by {by}: half-filled");
-        for line in &told {
+        for line in &reports {
             assert_eq!(line.split_once(' ').unwrap().1, stamp, "by {by}");
         }
         peers.into_iter().for_each(Peer::end);
@@ -913,7 +915,7 @@ fn of_64_processes_that_race_one_creates_and_all_get_the_same() {
     assert_eq!(scratch.entries(), 1);
 }
 
-/// Role: creates, and never gets out of filling.
+/// Role: creates a section, and never returns from `fill`.
 fn die_in_fill() {
     let options = match arg(0).as_str() {
         "file" => by_file(Path::new(&arg(1))),
@@ -921,8 +923,8 @@ fn die_in_fill() {
     };
     let _ = options.size(4096).create_with(|view| {
         view.write_at(0, b"half")?;
-        tell("filling");
-        await_word();
+        report("filling");
+        await_go();
         Ok(())
     });
 }
@@ -951,8 +953,9 @@ fn a_creator_killed_while_it_fills_is_in_nobodys_way() {
 
 #[test]
 fn opening_and_closing_at_the_same_time_never_splits_a_name() {
-    // Threads are enough: each handle is on its own. Whoever gets the section adds to a counter in
-    // it and holds it while he looks whether others do so in the same one.
+    // Threads are enough, since handles are independent of each other. A thread that gets a section
+    // increments a counter in it by one handle, and checks by a second handle that the name leads
+    // to the same section.
     let _watch = watch();
     let name = name("split");
     thread::scope(|scope| {
@@ -973,16 +976,19 @@ fn opening_and_closing_at_the_same_time_never_splits_a_name() {
     is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
 }
 
-/// Role: opens, creates and closes one name again and again, and while it holds it compares with
-/// what the others hold. What each holds stands in a file of words: from 0 on the stamp of its
-/// section, 0 for none; from 64 on a count that is odd while it is being killed; 128 counts splits.
+/// Role: repeatedly opens, creates and closes one name. While it has a section open, it compares
+/// the section with those of the other processes.
+///
+/// Each process records its state in a file of words. Word 0 + n has the stamp of the section of
+/// process n, 0 for none. Word 64 + n has a count that is odd while process n is being killed. Word
+/// 128 counts splits.
 fn churn() {
     let name = Name::new(&arg(0)).unwrap();
     let held = by_file(Path::new(&arg(1))).open().unwrap();
     let held = whole(&held);
     let held = held.words_mut(0, 129).unwrap();
     let own: usize = arg(2).parse().unwrap();
-    tell("ready");
+    report("ready");
     for round in 0..ROUNDS {
         let stamp = machine::random().unwrap()[0] | 1;
         let fill = |view: &View| {
@@ -1006,7 +1012,7 @@ fn churn() {
         };
         let view = whole(&section);
         let mine = view.words(0, 1).unwrap().load(0, Ordering::Acquire);
-        // On Windows a section is seen before it is filled, except by `open_or_create`.
+        // On Windows a section is visible before it is filled, except to `open_or_create_with`.
         if mine == 0 {
             assert!(cfg!(windows) && round % 3 == 0, "half-made");
             continue;
@@ -1025,18 +1031,18 @@ fn churn() {
         }
         held.store(own, 0, Ordering::SeqCst);
     }
-    tell("done");
-    await_word();
+    report("done");
+    await_go();
 }
 
-/// Two: the name is gone and made anew most often then.
+/// Two, because the name is then removed and created most often.
 const CHURNERS: usize = 2;
-/// Fewer where each takes a server's round trip.
+/// Fewer on Windows: under Wine each round needs a round trip to the server.
 const ROUNDS: u32 = if cfg!(windows) { 400 } else { 8_000 };
 
 #[test]
 fn processes_that_come_go_and_are_killed_never_split_a_name() {
-    // Proved on Linux by leaving out each of the three rules of names.rs: splits were counted.
+    // On Linux the test counts splits if any of the three rules of names.rs is left out.
     let _watch = Watchdog::new("churning", 3 * MINUTE);
     let scratch = Scratch::new();
     let (name, path) = (name("churn"), scratch.file());
@@ -1069,15 +1075,15 @@ fn processes_that_come_go_and_are_killed_never_split_a_name() {
 // ---------------------------------------------------------------------------------------------
 // Attaching
 
-/// Role: attaches to a file and stays, in the gate or past it.
+/// Role: attaches to a file and stays attached, before or after `done`.
 fn stay_attached() {
     let section = by_file(Path::new(&arg(0))).open().unwrap();
     let mut attachment = section.attach(MINUTE).unwrap();
     if arg(1) == "done" {
         attachment.done().unwrap();
     }
-    tell(if attachment.alone() { "alone" } else { "not alone" });
-    await_word();
+    report(if attachment.alone() { "alone" } else { "not alone" });
+    await_go();
 }
 
 #[test]
@@ -1088,7 +1094,7 @@ fn who_attaches_knows_whether_it_is_alone() {
     let mut first = section.attach(SECOND).unwrap();
     assert!(first.alone());
 
-    // The gate: nobody else gets past until it is done.
+    // No other handle can attach until `done`.
     let second = by_file(&scratch.file()).open().unwrap();
     let error = is(second.attach(Duration::from_millis(50)), ErrorKind::TimedOut, "a.map");
     assert!(error.to_string().contains("another process"), "{error}");
@@ -1099,13 +1105,13 @@ fn who_attaches_knows_whether_it_is_alone() {
     assert!(!other.alone());
     other.done().unwrap();
 
-    // Not done, and given back all the same.
+    // A drop detaches also without `done`.
     drop((first, other));
     let third = section.attach(SECOND).unwrap();
     assert!(third.alone());
     drop(third);
 
-    // Who came first has gone, and who came after him is there still.
+    // The first handle has detached, and a later one is still attached.
     let mut first = section.attach(SECOND).unwrap();
     first.done().unwrap();
     let mut other = second.attach(SECOND).unwrap();
@@ -1164,7 +1170,7 @@ fn without_a_file_the_creator_is_alone() {
 // ---------------------------------------------------------------------------------------------
 // Seats
 
-/// An id for seats that no other test has.
+/// Returns an id for seats that no other test uses.
 fn seat_id() -> String {
     unique("seat").chars().filter(char::is_ascii_alphanumeric).collect()
 }
@@ -1174,8 +1180,8 @@ fn sit(section: &Section, id: &str, seats: usize) -> Seat {
     section.take_seat(Scope::Local, id, seats).unwrap()
 }
 
-/// What a peer is told so that it finds a section, and how it does.
-fn told_of(path: &Path, name: Option<&Name>) -> [String; 2] {
+/// Returns the arguments by which a peer opens the section: see [`section_of_parent`].
+fn section_args(path: &Path, name: Option<&Name>) -> [String; 2] {
     match name {
         Some(name) => ["name".into(), name.as_str().into()],
         None => ["file".into(), path.to_str().unwrap().into()],
@@ -1190,15 +1196,15 @@ fn section_of_parent() -> Section {
     options.open().unwrap()
 }
 
-/// Role: takes a seat and stays; then gives it back and stays.
+/// Role: takes a seat and waits; then leaves the seat and waits.
 fn stay_seated() {
     let section = section_of_parent();
     let seat = sit(&section, &arg(2), 4);
-    tell(&format!("seat {}", seat.slot()));
-    if await_word() {
+    report(&format!("seat {}", seat.slot()));
+    if await_go() {
         drop(seat);
-        tell("left");
-        await_word();
+        report("left");
+        await_go();
     }
 }
 
@@ -1211,7 +1217,7 @@ fn a_seat_is_seen_taken_until_its_process_gives_it_back_or_is_killed() {
         let options = name.map_or_else(|| by_file(&scratch.file()), by_name);
         let section = options.size(100).create().unwrap();
         let id = seat_id();
-        let [kind, object] = told_of(&scratch.file(), name);
+        let [kind, object] = section_args(&scratch.file(), name);
         let peer = || Peer::start("seat", &[&kind, &object, &id]);
         let mine = sit(&section, &id, 4);
         assert_eq!(mine.slot(), 0);
@@ -1227,7 +1233,7 @@ fn a_seat_is_seen_taken_until_its_process_gives_it_back_or_is_killed() {
         }
         killed.kill();
         eventually(|| (taken() == [true, false, true, false]).then_some(()));
-        // Before the process ends.
+        // A process can leave its seat before it ends.
         orderly.go();
         orderly.expect("left");
         assert_eq!(taken(), [true, false, false, false]);
@@ -1259,13 +1265,13 @@ fn who_opens_twice_has_two_seats_and_a_handle_has_one_at_a_time() {
     }
     is(one.take_seat(Scope::Local, &id, 8), ErrorKind::InvalidArgument, "a.map");
 
-    // Given back by another thread, and had by the handle again.
+    // Another thread may leave the seat, and the handle can then take a seat again.
     thread::scope(|scope| scope.spawn(|| drop(first)).join().unwrap());
     assert!(!second.is_taken(0).unwrap());
     let again = sit(&one, &id, 8);
     assert_eq!(again.slot(), 0);
     assert!(second.is_taken(0).unwrap());
-    // The handle is kept open by its seat.
+    // The seat keeps the handle open.
     drop(one);
     assert!(second.is_taken(0).unwrap() && again.is_taken(0).unwrap());
     drop(again);
@@ -1274,7 +1280,7 @@ fn who_opens_twice_has_two_seats_and_a_handle_has_one_at_a_time() {
     let shown = format!("{second:?}");
     assert!(shown.starts_with("Seat") && shown.contains("slot: 1"), "{shown}");
 
-    // Another section's seats are others.
+    // The seats of another section are independent.
     let memory = Section::options().size(100).create().unwrap();
     let alone = sit(&memory, &other_id, 2);
     assert_eq!(alone.slot(), 0);
@@ -1312,11 +1318,11 @@ fn seats_are_for_writers_and_there_are_some() {
     is(reader.take_seat(Scope::Local, &id, 4), ErrorKind::ReadOnly, "a.map");
     let seat = sit(&writer, &id, Seat::MOST);
     assert!(!seat.is_taken(Seat::MOST - 1).unwrap());
-    // Who may only read looks, and takes nothing by it.
-    let looked = |slot| reader.is_seat_taken(Scope::Local, &id, slot).unwrap();
-    assert!(looked(seat.slot()) && !looked(seat.slot() + 1) && !looked(usize::MAX));
-    assert!(looked(seat.slot()));
-    // Attaching is another matter.
+    // A reader can check a seat, which does not take it.
+    let is_taken = |slot| reader.is_seat_taken(Scope::Local, &id, slot).unwrap();
+    assert!(is_taken(seat.slot()) && !is_taken(seat.slot() + 1) && !is_taken(usize::MAX));
+    assert!(is_taken(seat.slot()));
+    // Seats and attachments are independent.
     let mut attachment = writer.attach(SECOND).unwrap();
     assert!(attachment.alone());
     attachment.done().unwrap();
@@ -1349,7 +1355,7 @@ fn of_many_who_come_and_go_each_has_its_seat_for_itself() {
                     let holders = &holders[seat.slot()];
                     assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two in one seat");
                     for slot in 0..SEATS {
-                        // Whoever is seen, those who are there throughout are.
+                        // Other seats may change meanwhile; the own seat is always taken.
                         let taken = seat.is_taken(slot).unwrap();
                         assert!(taken || slot != seat.slot());
                     }
@@ -1375,7 +1381,7 @@ const TABLE: usize = 4096;
 const SLOTS: usize = 64;
 const REGION: u64 = 64 << 10;
 
-/// A region, its locks and the name of both.
+/// A region, its locks, and their names.
 struct Region {
     name: Name,
     id: String,
@@ -1414,7 +1420,8 @@ impl Region {
         self.locks.unlock(&self.view, 0);
     }
 
-    /// Adds to a counter by a plain load and store: lost if two do so at once.
+    /// Increments two counters by separate loads and stores: an increment is lost if two threads do
+    /// this at once.
     fn add(&self) {
         let counter = self.view.words_mut(64, 2).unwrap();
         for at in 0..2 {
@@ -1437,16 +1444,16 @@ impl Region {
     }
 }
 
-/// Fewer where each takes a server's round trip.
+/// Fewer on Windows: under Wine each lock needs a round trip to the server.
 const TIMES: u32 = if cfg!(windows) { 2_000 } else { 20_000 };
 
-/// Role: counts under the lock.
+/// Role: increments the counters under the lock.
 fn count_under_lock() {
     let region = Region::of_parent();
-    tell("ready");
-    assert!(await_word());
+    report("ready");
+    assert!(await_go());
     region.count(TIMES);
-    tell("counted");
+    report("counted");
 }
 
 #[test]
@@ -1472,15 +1479,15 @@ fn a_lock_lets_one_in_at_a_time_of_threads_and_processes() {
     peers.into_iter().for_each(Peer::end);
 }
 
-/// Role: takes the lock, holds it until let go, frees it.
+/// Role: acquires the lock, owns it until [`Peer::go`], and releases it.
 fn hold_lock() {
     let region = Region::of_parent();
     let taken = region.lock(MINUTE).unwrap();
-    tell(&format!("{taken:?}"));
-    await_word();
+    report(&format!("{taken:?}"));
+    await_go();
     region.unlock();
-    tell("freed");
-    await_word();
+    report("freed");
+    await_go();
 }
 
 #[test]
@@ -1491,7 +1498,7 @@ fn the_lock_of_a_killed_holder_is_recovered_and_others_go_on() {
         let mut holder = region.peer("lock");
         holder.expect("Clean");
         if round % 2 == 0 {
-            // One waits already, in its sleep.
+            // A waiter sleeps already when the owner is killed.
             thread::scope(|scope| {
                 let waiter = scope.spawn(|| {
                     let taken = region.lock(20 * SECOND).unwrap();
@@ -1507,7 +1514,7 @@ fn the_lock_of_a_killed_holder_is_recovered_and_others_go_on() {
             assert_eq!(region.lock(20 * SECOND).unwrap(), Taken::Recovered, "round {round}");
             region.unlock();
         }
-        // Told once, and whole again after that.
+        // The recovery is reported once; after it the lock is clean.
         region.count(1);
     }
     assert_eq!(region.counters(), [50; 2]);
@@ -1566,14 +1573,14 @@ fn a_living_holder_is_never_robbed() {
     holder.expect("Clean");
     for timeout in [0, 1, 300] {
         let refused = region.lock(Duration::from_millis(timeout)).unwrap_err();
-        let Refused::TimedOut(Some(told)) = refused else { panic!("{refused:?}") };
-        assert_eq!(told.pid, holder.pid());
+        let Refused::TimedOut(Some(owner)) = refused else { panic!("{refused:?}") };
+        assert_eq!(owner.pid, holder.pid());
     }
     let pid = holder.pid();
-    // A stopped holder lives. Windows has no such signal.
+    // A stopped owner is alive. Windows has no such signal.
     let stopped = cfg!(unix) && signal("STOP", pid);
     let refused = region.lock(Duration::from_millis(300)).unwrap_err();
-    assert!(matches!(refused, Refused::TimedOut(Some(told)) if told.pid == pid));
+    assert!(matches!(refused, Refused::TimedOut(Some(owner)) if owner.pid == pid));
     assert!(!stopped || signal("CONT", pid));
     holder.go();
     holder.expect("freed");
@@ -1590,17 +1597,18 @@ fn signal(name: &str, pid: u32) -> bool {
 fn a_forged_owner_costs_time_and_no_more() {
     let _watch = watch();
     let region = Region::new();
-    // No thread has that id, and no slot that generation; then bits in every state.
+    // No thread has the id 0x3fffffef and no slot has that generation; then the same with the other
+    // bits set; then owner 1.
     for forged in [0x3fff_ffef_u32, 0x7fff_ffef, 0xbfff_ffef, 0xffff_ffef, 1, 0x8000_0001] {
         region.view.write_at(0, &forged.to_le_bytes()).unwrap();
         match region.lock(Duration::from_millis(50)) {
             Err(Refused::TimedOut(_)) => {}
-            // Where owners are looked up, one who is nowhere is dead.
+            // Windows looks the owner up in the table; an owner that is not in it is dead.
             Ok(Taken::Recovered) if cfg!(windows) => region.unlock(),
             other => panic!("{forged:#x}: {other:?}"),
         }
     }
-    // Its owner died, as the kernel writes it on Linux; nobody there, but waiters told of.
+    // First a dead owner, as the kernel of Linux writes it; then no owner, but the waiters bit set.
     region.view.write_at(0, &0xc000_0000_u32.to_le_bytes()).unwrap();
     assert_eq!(region.lock(SECOND).unwrap(), Taken::Recovered);
     region.unlock();
@@ -1620,7 +1628,7 @@ fn a_mark_is_answered_and_its_end_lets_waiters_in() {
     assert_eq!(locks.mark(view, 0, Locks::MARK_L), Err(Locks::MARK_T));
     let refused = region.lock(SECOND).unwrap_err();
     assert!(matches!(refused, Refused::Marked(mark) if mark == Locks::MARK_T));
-    // The thread may take another lock now.
+    // After the refusal the thread can acquire another lock.
     assert_eq!(locks.lock(view, 8, SECOND).unwrap(), Taken::Clean);
     locks.unlock(view, 8);
     locks.unmark(view, 0);
@@ -1673,7 +1681,7 @@ fn growable(options: SectionOptions) -> Section {
     options.size(16 << 10).max_size(4 << 20).create().unwrap()
 }
 
-/// Its first `len` bytes, with room for 4 MiB.
+/// Maps its first `len` bytes, and reserves address space for 4 MiB.
 fn growing(section: &Section, len: usize) -> View {
     section.view().len(len as u64).reserve(4 << 20).map().unwrap()
 }
@@ -1698,7 +1706,7 @@ fn a_view_grows_where_it_is() {
             view.grow(grown).unwrap();
             assert_eq!((view.len(), view.as_ptr()), (grown, place));
             assert!(bytes(&view, len, grown - len).iter().all(|byte| *byte == 0), "{grown}");
-            // Once more, and back: nothing.
+            // A repeated or a smaller size has no effect.
             section.grow(grown as u64).unwrap();
             section.grow(1).unwrap();
             view.grow(grown).unwrap();
@@ -1739,7 +1747,7 @@ fn a_view_grows_only_as_far_as_reserved_and_as_its_section_goes() {
         is(fixed.grow(256 * KIB), ErrorKind::TooLarge, object);
         let ragged = section.view().offset(100).len(1000).reserve(4000);
         is(ragged.map(), ErrorKind::InvalidArgument, object);
-        // A range that begins further in grows as well.
+        // A range that does not begin at byte 0 grows as well.
         let within = section.view().offset(64 << 10).len(64 << 10).reserve(192 << 10);
         let within = within.map().unwrap();
         within.grow(192 * KIB).unwrap();
@@ -1830,7 +1838,7 @@ fn threads_read_while_others_grow() {
             for _ in 0..64 {
                 scope.spawn(|| {
                     while done.load(Ordering::Relaxed) == 0 {
-                        // The last word of any length is there, and says nothing or that length.
+                        // The last word of the view is reachable, and contains 0 or the length.
                         let len = view.len();
                         let last = view.plain_words(len - 8, 1).unwrap();
                         let last = last.load(0, Ordering::Acquire);
@@ -1840,7 +1848,7 @@ fn threads_read_while_others_grow() {
                 });
             }
             for len in (32 * KIB..=4 * MIB).step_by(240 * KIB) {
-                // Two of them, as where two writers find no room at the same moment.
+                // Two threads at once, as when two writers need more space at the same time.
                 thread::scope(|scope| {
                     for _ in 0..2 {
                         scope.spawn(|| {
@@ -1864,22 +1872,23 @@ fn found() -> SectionOptions {
     options.max_size(4 << 20)
 }
 
-/// Role: reaches what the parent grew, grows it further, and keeps on seeing the parent's growth.
+/// Role: extends its view after the parent has grown the section, grows the section further, and
+/// extends its view again after the parent's next growth.
 fn grow_in_turns() {
     let section = found().open().unwrap();
     let view = growing(&section, 64 * KIB);
     let place = view.as_ptr();
-    tell("open");
-    await_word();
+    report("open");
+    await_go();
     view.grow(256 * KIB).unwrap();
-    tell(&String::from_utf8(bytes(&view, 256 * KIB - 6, 6)).unwrap());
+    report(&String::from_utf8(bytes(&view, 256 * KIB - 6, 6)).unwrap());
     section.grow(MIB as u64).unwrap();
     view.grow(MIB).unwrap();
     view.write_at(MIB - 5, b"child").unwrap();
-    tell("grown");
-    await_word();
+    report("grown");
+    await_go();
     view.grow(4 * MIB).unwrap();
-    tell(&String::from_utf8(bytes(&view, 4 * MIB - 5, 5)).unwrap());
+    report(&String::from_utf8(bytes(&view, 4 * MIB - 5, 5)).unwrap());
     assert_eq!(view.as_ptr(), place);
 }
 
@@ -1918,14 +1927,14 @@ fn a_view_reaches_what_another_process_grew() {
 const STEP: usize = 112 * KIB;
 const STEPS: usize = 24;
 
-/// Role: in each step grows section and view, as all its kind do, and leaves a mark of its own in
-/// the new part.
+/// Role: in each step grows section and view, as the other processes of this role do, and writes
+/// its own mark to the new part.
 fn grow_in_steps() {
     let me = arg(2).parse::<usize>().unwrap();
     let section = found().open().unwrap();
     let view = growing(&section, 64 * KIB);
-    tell("open");
-    await_word();
+    report("open");
+    await_go();
     for step in 1..=STEPS {
         section.grow((64 * KIB + step * STEP) as u64).unwrap();
         view.grow(64 * KIB + step * STEP).unwrap();
@@ -1978,7 +1987,8 @@ fn facts_about_the_machine_are_the_same_each_time() {
 }
 
 // ---------------------------------------------------------------------------------------------
-// What only Unix can show by the standard library: modes, links, fifos, inherited descriptors.
+// Tests for which the standard library has the means only on Unix: modes, links, fifos, inherited
+// descriptors.
 
 #[cfg(unix)]
 mod unix {
@@ -1988,7 +1998,7 @@ mod unix {
         unix::fs::{MetadataExt, PermissionsExt, chown, symlink},
     };
 
-    /// Where the section of a name lies (docs/PLATFORM.md).
+    /// Returns the path of the section of a name (docs/PLATFORM.md).
     fn place(name: &Name) -> PathBuf {
         let scratch = Scratch::new();
         let uid = fs::metadata(&scratch.0).unwrap().uid();
@@ -2064,7 +2074,7 @@ mod unix {
         fs::hard_link(place(&name), &second).unwrap();
         refused(&name, ErrorKind::PermissionDenied);
         fs::remove_file(second).unwrap();
-        // As it is now, it is a section whose holders are gone.
+        // Now it counts as a section without a living holder.
         is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
         assert!(!place(&name).exists());
     }
@@ -2074,7 +2084,7 @@ mod unix {
         let _watch = watch();
         let name = name("foreign");
         fs::write(place(&name), [0; 10]).unwrap();
-        // Only root can give files away; the other tests do not need it.
+        // Only root can change the owner of a file; the other tests do not need root.
         if chown(place(&name), Some(54_321), None).is_ok() {
             for mode in [0o600, 0o666, 0o000] {
                 fs::set_permissions(place(&name), fs::Permissions::from_mode(mode)).unwrap();
@@ -2136,7 +2146,7 @@ mod unix {
         assert!(!place(&name).exists());
     }
 
-    /// What of this file is mapped: (addresses, permissions).
+    /// Returns the mappings of this file: (length, permissions).
     #[cfg(target_os = "linux")]
     fn mapped(path: &Path) -> Vec<(usize, String)> {
         let maps = fs::read_to_string("/proc/self/maps").unwrap();
@@ -2157,7 +2167,7 @@ mod unix {
         let _watch = watch();
         let scratch = Scratch::new();
         drop(growable(by_file(&scratch.file())));
-        // Opened by its name, which is what the list has then.
+        // Opened by its path, so that /proc/self/maps contains the path.
         let section = by_file(&scratch.file()).open().unwrap();
         for close in [false, true] {
             let view = growing(&section, 16 * KIB);
@@ -2190,8 +2200,8 @@ mod unix {
         assert_eq!(named.metadata().unwrap().blocks() * 512, 3 << 20);
     }
 
-    /// Role: in a mount namespace where `/dev/shm` and a directory have 2 MiB each, and another
-    /// directory has a file system that cannot allocate.
+    /// Role: runs in a mount namespace in which `/dev/shm` and a directory have 2 MiB each. The
+    /// file system of another directory does not support allocation.
     #[cfg(target_os = "linux")]
     pub(super) fn grow_where_there_is_no_room() {
         let (small, plain) = (PathBuf::from(arg(0)), PathBuf::from(arg(1)));
@@ -2208,7 +2218,7 @@ mod unix {
                 assert_eq!(bytes(&view, 0, 4), b"kept");
                 is(view.grow(32 * KIB), ErrorKind::OutOfRange, object);
             }
-            // What the failures took was given back.
+            // The failed calls have released their blocks.
             section.grow(1 << 20).unwrap();
             view.grow(MIB).unwrap();
             view.write_at(MIB - 4, b"more").unwrap();
@@ -2219,7 +2229,7 @@ mod unix {
         view.grow(MIB).unwrap();
         assert!(bytes(&view, 16 * KIB, MIB - 16 * KIB).iter().all(|byte| *byte == 0));
         assert_eq!(fs::metadata(plain.join("a.map")).unwrap().blocks() * 512, 1 << 20);
-        tell("done");
+        report("done");
     }
 
     #[test]
@@ -2252,12 +2262,12 @@ mod unix {
         peer.end();
     }
 
-    /// Role: with 1 or 2 MiB to a file at most, and 4 GiB of address space.
+    /// Role: runs with a limit of 1 or 2 MiB for a file, and of 4 GiB for address space.
     #[cfg(target_os = "linux")]
     pub(super) fn grow_within_limits() {
         let section = growable(by_file(Path::new(&arg(0))));
         let view = section.view().reserve(1 << 50).map().unwrap();
-        // Some was to be had, and as much is left.
+        // The view reserves a part of the address space, and leaves at least as much unreserved.
         assert!((64 * MIB..2048 * MIB).contains(&view.reserved()), "{}", view.reserved());
         is(section.grow(4 << 20), ErrorKind::TooLarge, "a.map");
         assert_eq!(section.size().unwrap(), 16 << 10);
@@ -2266,7 +2276,7 @@ mod unix {
         view.write_at(MIB - 1, b"x").unwrap();
         let all = section.view().reserve(u64::MAX).map().unwrap();
         assert_eq!(all.len(), MIB);
-        tell("done");
+        report("done");
     }
 
     #[test]
@@ -2275,7 +2285,7 @@ mod unix {
         let _watch = watch();
         let scratch = Scratch::new();
         let mut command = Command::new("sh");
-        // In blocks of 512 bytes, or of 1 KiB where it is bash.
+        // The unit is 512 bytes, or 1 KiB if the shell is bash.
         command.args(["-c", "ulimit -f 2048 && ulimit -v 4194304 && exec \"$@\"", "sh"]);
         command.arg(env::current_exe().unwrap());
         let mut peer = Peer::start_by(command, "ulimit", &[scratch.file().to_str().unwrap()]);
@@ -2376,8 +2386,8 @@ mod unix {
         drop(anew);
     }
 
-    /// Role: forks while it has a named section, a place at a file and a lock's region, and lets
-    /// the child drop its copies of them.
+    /// Role: forks while it has a named section, an attachment to a file, and the region of a lock;
+    /// the child drops its copies of them.
     #[allow(unsafe_code, reason = "fork is")]
     pub(super) fn fork_with_everything() {
         let region = Region::of_parent();
@@ -2386,20 +2396,20 @@ mod unix {
         attachment.done().unwrap();
         let generation = machine::generation();
         region.count(1);
-        // SAFETY: the child goes on with this thread alone; what it calls takes no lock that
-        // another thread of this process could have held: the watchdog only sleeps.
+        // SAFETY: the child has only this thread. Its calls acquire no lock that another thread of
+        // this process could own: the watchdog only sleeps.
         let child = unsafe { libc::fork() };
         if child == 0 {
             let anew = machine::generation() != generation;
             drop(attachment);
             drop(file);
             drop(by_name(&region.name).open());
-            // With its own thread id, and held when it ends: the view stays, for without it the
-            // kernel could not tell others.
+            // The child acquires the lock under its own thread id, and ends as its owner. The view
+            // stays mapped: without it the kernel could not mark the word.
             let taken = region.lock(MINUTE);
             let clean = matches!(taken, Ok(Taken::Clean));
             let code = i32::from(!anew) + 2 * i32::from(!clean);
-            // SAFETY: ends the process, as a child after fork ought to.
+            // SAFETY: ends the process without exit handlers, as a child after fork must.
             unsafe { libc::_exit(code) };
         }
         let mut status = 0;
@@ -2409,11 +2419,11 @@ mod unix {
         assert_eq!(machine::generation(), generation);
         assert_eq!(region.lock(MINUTE).unwrap(), Taken::Recovered);
         region.unlock();
-        tell("forked");
-        await_word();
+        report("forked");
+        await_go();
         drop(attachment);
-        tell("detached");
-        await_word();
+        report("detached");
+        await_go();
     }
 
     #[test]
@@ -2426,7 +2436,7 @@ mod unix {
         let args = [region.name.as_str(), &region.id, path.to_str().unwrap()];
         let mut peer = Peer::start("fork", &args);
         peer.expect("forked");
-        // The peer alone holds the name and a place at the file now.
+        // Now only the peer has the name open and is attached to the file.
         let name = region.name.clone();
         drop(region);
         assert!(by_name(&name).open().is_ok(), "the child took the name away");
@@ -2438,8 +2448,8 @@ mod unix {
         is(by_name(&name).open(), ErrorKind::NotFound, name.as_str());
     }
 
-    /// Role: forks with a seat, once for a child that drops it, once for one that outlives this
-    /// process.
+    /// Role: takes a seat and forks twice: the first child drops the seat, the second one outlives
+    /// this process.
     #[allow(unsafe_code, reason = "fork is")]
     pub(super) fn fork_with_a_seat() {
         let section = section_of_parent();
@@ -2454,24 +2464,24 @@ mod unix {
                 closed(seat.is_taken(0).err()),
                 closed(seat.is_taken(seat.slot()).err()),
                 closed(unseated.take_seat(Scope::Local, &arg(2), 4).err()),
-                // Opened by the child itself.
+                // The child has opened this section itself.
                 sit(&section_of_parent(), &arg(2), 4).slot() == 2,
             ];
             drop(seat);
             drop(section);
-            // SAFETY: ends the process, as a child after fork ought to.
+            // SAFETY: ends the process without exit handlers, as a child after fork must.
             unsafe { libc::_exit(i32::from(right != [true; 4])) };
         }
         let mut status = 0;
         // SAFETY: waits for the child made above and writes its status to a local.
         let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
         assert_eq!((waited, status), (child, 0));
-        tell(&format!("seat {}", seat.slot()));
-        assert!(await_word());
+        report(&format!("seat {}", seat.slot()));
+        assert!(await_go());
         // SAFETY: as above.
         if unsafe { libc::fork() } == 0 {
-            tell("forked");
-            await_word();
+            report("forked");
+            await_go();
             // SAFETY: as above.
             unsafe { libc::_exit(0) };
         }
@@ -2484,7 +2494,7 @@ mod unix {
         let scratch = Scratch::new();
         let section = by_file(&scratch.file()).size(10).create().unwrap();
         let id = seat_id();
-        let [kind, path] = told_of(&scratch.file(), None);
+        let [kind, path] = section_args(&scratch.file(), None);
         let mine = sit(&section, &id, 4);
         let mut peer = Peer::start("fork_seat", &[&kind, &path, &id]);
         peer.expect("seat 1");
@@ -2497,7 +2507,7 @@ mod unix {
             assert!(mine.is_taken(1).unwrap(), "the child shares the open file");
             thread::sleep(Duration::from_millis(2));
         }
-        // The child hears the end of the pipe.
+        // The child ends when its pipe is closed.
         drop(peer.input.take());
         eventually(|| (!mine.is_taken(1).unwrap()).then_some(()));
     }

@@ -1,4 +1,4 @@
-//! How copies compare with `memcpy`, within one run: a figure, not a test.
+//! Compares the speed of copies with that of `memcpy` within one run: a measurement, not a test.
 //!
 //! `cargo test --release -p mapvar-os --test copies -- --ignored --nocapture`
 
@@ -40,7 +40,7 @@ fn ratios_to_memcpy() {
             let shared = view.as_ptr().wrapping_add(offset);
             let private = &mut private[64..64 + len];
             let (to, from) = (private.as_mut_ptr(), private.as_ptr());
-            // SAFETY: both ranges are there, `len` long, and nobody else uses them meanwhile.
+            // SAFETY: both ranges have `len` bytes, and no other code uses them meanwhile.
             let mut out = || unsafe { shared.copy_to_nonoverlapping(to, black_box(len)) };
             let words = view.words(offset, len / 8).unwrap();
             // SAFETY: as above; the three ways are called one after the other.

@@ -1,8 +1,9 @@
-//! Memory that goes away under its users is an error, and everybody else's faults are as they were.
+//! A lost mapping is an error, and all other faults have the effect that they have without this
+//! crate.
 //!
-//! On Unix. What Wine can show stands in `tests/faults_wine.rs`. What ends a process, or changes its
-//! signals, runs in one of its own: this executable again, with the name of a role in its
-//! environment.
+//! These are the tests for Unix; `tests/faults_wine.rs` has those for Windows. A test that ends a
+//! process, or changes its signals, starts a second process: this executable again, with the name
+//! of a role in its environment.
 
 #![cfg(unix)]
 #![allow(unsafe_code, reason = "signals, and the faults of others")]
@@ -43,7 +44,7 @@ fn command(role: &str, path: &Path) -> Command {
     command
 }
 
-/// Runs a role to its end, which a watchdog brings about if nothing else does.
+/// Runs a role until its process ends; kills the process after a minute.
 fn run(role: &str, path: &Path) -> Output {
     let mut child = command(role, path).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_mins(1);
@@ -78,7 +79,7 @@ fn dies(role: &str, path: &Path, signal: i32) -> String {
 #[test]
 fn child() {
     let Ok(role) = env::var(ROLE) else { return };
-    // A core of the faults that are meant to end it is of no use to anybody.
+    // The faults that end this process are intended, so it writes no core file.
     unsafe {
         let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
@@ -118,7 +119,7 @@ fn child() {
             lose(&file(&path));
             unsafe { libc::raise(libc::SIGBUS) };
         }
-        // Rust's own handler takes the first for nothing and goes.
+        // At the first signal Rust's own handler restores the default action and returns.
         "sent, Rust's" => {
             let view = file(&path);
             unsafe { libc::raise(libc::SIGBUS) };
@@ -138,7 +139,7 @@ fn child() {
 }
 
 // ---------------------------------------------------------------------------------------------
-// What the tests are made of
+// Helpers
 
 struct Scratch(PathBuf);
 
@@ -170,7 +171,7 @@ fn file(path: &Path) -> View {
     section(path).view().map().unwrap()
 }
 
-/// Makes the file shorter and touches what is gone.
+/// Truncates the file and reads a lost page.
 fn lose(view: &View) {
     let path = PathBuf::from(env::var_os(PATH).unwrap());
     fs::OpenOptions::new().write(true).open(path).unwrap().set_len(100).unwrap();
@@ -178,7 +179,7 @@ fn lose(view: &View) {
     assert_eq!(error.kind(), ErrorKind::Truncated);
 }
 
-/// A page of a mapping that we know nothing of, whose file is gone.
+/// Maps a page outside this crate and truncates its file to 0 bytes.
 fn foreign() -> *mut u8 {
     let scratch = Scratch::new("foreign");
     let open = fs::File::options().read(true).write(true).create_new(true).open(&scratch.0);
@@ -201,14 +202,14 @@ fn foreign_fault() {
 
 #[allow(unconditional_recursion, reason = "what is tested")]
 fn deep(depth: u64) -> u64 {
-    let room = std::hint::black_box([depth; 64]);
-    deep(depth + 1) + room[(depth % 64) as usize]
+    let frame = std::hint::black_box([depth; 64]);
+    deep(depth + 1) + frame[(depth % 64) as usize]
 }
 
 static CALLED: AtomicUsize = AtomicUsize::new(0);
 static ADDRESS: AtomicUsize = AtomicUsize::new(0);
 
-/// As a program would: repairs its own page.
+/// Repairs the page of its own mapping, as the handler of a program would.
 extern "C" fn full_handler(_: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     assert!(!context.is_null());
     ADDRESS.store(unsafe { (*info).si_addr() }.addr(), Ordering::Relaxed);
@@ -224,7 +225,7 @@ extern "C" fn plain_handler(signal: i32) {
 
 fn repair() {
     CALLED.fetch_add(1, Ordering::Relaxed);
-    // What the handler wanted blocked is; and so is the signal itself.
+    // The signals that the handler's mask blocks are blocked, and so is SIGBUS.
     unsafe {
         let mut mask = std::mem::zeroed();
         libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut mask);
@@ -239,7 +240,7 @@ fn repair() {
     }
 }
 
-/// A handler that was there before ours gets its own faults and not ours.
+/// A handler that was installed before gets its own faults, but not those of views.
 fn chained(path: &Path, flags: i32, handler: usize) {
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -258,7 +259,7 @@ fn chained(path: &Path, flags: i32, handler: usize) {
     if flags & libc::SA_SIGINFO != 0 {
         assert_eq!(ADDRESS.load(Ordering::Relaxed), at.addr());
     }
-    // One that is sent goes there too.
+    // A signal that was sent goes to that handler too.
     unsafe { libc::raise(libc::SIGBUS) };
     assert_eq!(CALLED.load(Ordering::Relaxed), 2);
     unsafe {
@@ -269,7 +270,7 @@ fn chained(path: &Path, flags: i32, handler: usize) {
     assert_eq!(view.lost().unwrap().kind(), ErrorKind::Truncated);
 }
 
-/// A child has the handler and the registry of its parent.
+/// A child has the fault handler and the registry of its parent.
 fn forked(path: &Path) {
     let view = file(path);
     let epoch = machine::epoch();
@@ -305,7 +306,7 @@ fn a_file_made_shorter_is_an_error_of_the_views_that_touch_it() {
 
     lives("truncate", &scratch.0);
 
-    // What is left of the file is there, zeros up to the end of its last page.
+    // The rest of the file is readable, with zeros up to the end of its last page.
     let mut bytes = [1; 5];
     reader.read_at(0, &mut bytes).unwrap();
     assert_eq!(&bytes, b"begin");
@@ -319,7 +320,7 @@ fn a_file_made_shorter_is_an_error_of_the_views_that_touch_it() {
     assert!(message.starts_with("read from file "), "{message}");
     assert!(message.contains(&format!("byte {} is gone; open it anew", 9 * page())), "{message}");
     assert!(!machine::is_epoch(epoch));
-    // For ever, wherever it looks.
+    // A lost view stays lost, at every offset.
     assert_eq!(reader.read_at(0, &mut bytes).unwrap_err().kind(), ErrorKind::Truncated);
     assert_eq!(reader.flush(0..1).unwrap_err().kind(), ErrorKind::Truncated);
     assert_eq!(reader.lost().unwrap().kind(), ErrorKind::Truncated);
@@ -342,7 +343,7 @@ fn a_file_made_shorter_is_an_error_of_the_views_that_touch_it() {
     }
 }
 
-/// What is reserved behind a view goes with it, however much that is, and does not come back.
+/// The reserved part of a lost view is lost too, regardless of its length, and stays lost.
 #[test]
 fn a_lost_view_does_not_grow() {
     let scratch = Scratch::new("grow");
@@ -364,7 +365,7 @@ fn a_lost_view_does_not_grow() {
     assert_eq!(lost.len(), 2 * size);
     let words = lost.words_mut(0, lost.len() / 8).unwrap();
     words.store(lost.len() / 8 - 1, 7, Ordering::Release);
-    // One that nobody has touched meanwhile is as good as new.
+    // A view that was not accessed meanwhile is intact.
     other.grow(4 * size).unwrap();
     let mut bytes = vec![1; 2 * size];
     other.read_at(2 * size, &mut bytes).unwrap();
@@ -397,7 +398,7 @@ fn every_kind_of_access_survives() {
             6 => assert!(view.read_at(page() + 3, &mut bytes).is_err()),
             7 => assert!(view.write_at(page() + 3, &bytes).is_err()),
             _ => {
-                // A lock word that is gone is a free one, of nobody but this process.
+                // A lost lock word reads as free, and is private to this process.
                 let locks = Locks::new(Scope::Local, "faults", 0, 8).unwrap();
                 let _ = locks.lock(view, page(), Duration::from_secs(1)).unwrap();
                 locks.unlock(view, page());
@@ -434,7 +435,7 @@ fn many_threads_fault_at_once() {
                             words.load(1, Ordering::Relaxed);
                             fence(Ordering::Acquire);
                         }
-                        // Whoever of them it was that faulted, all know.
+                        // All threads see the loss, whichever of them faulted.
                         assert!(!machine::is_epoch(epoch));
                         assert!(view.is_lost());
                     }
@@ -444,7 +445,7 @@ fn many_threads_fault_at_once() {
     }
 }
 
-/// A hole is no fault as long as there is room to fill it.
+/// A hole causes no fault as long as there is free space to fill it.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_hole_reads_as_zeros_and_is_filled() {
@@ -470,7 +471,7 @@ fn a_hole_reads_as_zeros_and_is_filled() {
     assert!(view.lost().is_none());
 }
 
-/// In a file system of 64 KiB, mounted for this alone.
+/// Runs in a file system of 64 KiB that is mounted for this test.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_file_system_is_an_error() {
@@ -492,10 +493,10 @@ fn a_full_file_system_is_an_error() {
     }
 }
 
-/// Role.
+/// Role: writes to a sparse file until the file system is full.
 #[cfg(target_os = "linux")]
 fn full(path: &Path) {
-    // Sparse, as RESERVE makes it.
+    // RESERVE creates a sparse file.
     let size = (PAGES * page()) as u64;
     let section = Section::options()
         .file(path)
@@ -514,8 +515,8 @@ fn full(path: &Path) {
     assert!((1..PAGES).contains(&written));
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.to_string().contains("make room"), "{error}");
-    // What was acknowledged is there, for others too; the lost one's pages are still shared but
-    // for the one that could not be had.
+    // Other views see all acknowledged writes. The pages of the lost view are still shared, except
+    // the one that could not be allocated.
     let mut byte = [0];
     for at in 0..written {
         other.read_at(at * page(), &mut byte).unwrap();
@@ -528,7 +529,7 @@ fn full(path: &Path) {
     scattered(&path.with_extension("scattered"));
 }
 
-/// More lost pages here and there than a process may have mappings.
+/// Loses more scattered pages than the number of mappings that a process may have.
 #[cfg(target_os = "linux")]
 fn scattered(path: &Path) {
     let most = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
@@ -589,8 +590,8 @@ fn a_handler_that_was_there_before_gets_its_own_faults() {
 #[test]
 fn an_overflowing_stack_is_told_as_before() {
     let scratch = Scratch::new("overflow");
-    let told = dies("overflow", &scratch.0, libc::SIGABRT);
-    assert!(told.contains("'deep'") && told.contains("overflowed its stack"), "{told}");
+    let text = dies("overflow", &scratch.0, libc::SIGABRT);
+    assert!(text.contains("'deep'") && text.contains("overflowed its stack"), "{text}");
 }
 
 #[test]

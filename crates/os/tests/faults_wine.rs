@@ -1,7 +1,8 @@
-//! Memory that goes away under its users is an error: what Wine can show of it.
+//! A lost mapping is an error: the cases that can be tested under Wine.
 //!
-//! Windows does not let a mapped file be made shorter, nor can a disk be lost on demand. Under Wine
-//! a program of the system underneath makes the file shorter, and the fault is an access violation.
+//! Windows does not permit the truncation of a mapped file, and a test cannot disconnect a disk.
+//! Under Wine a program of the host system truncates the file, and the fault is an access
+//! violation.
 
 #![cfg(windows)]
 #![allow(unsafe_code, reason = "the faults of others")]
@@ -27,7 +28,7 @@ use std::{
 const ROLE: &str = "MAPVAR_FAULTS_ROLE";
 const PATH: &str = "MAPVAR_FAULTS_PATH";
 const PAGES: usize = 64;
-/// Of the system underneath.
+/// A program of the host system.
 const TRUNCATE: &str = r"Z:\usr\bin\truncate";
 
 fn under_wine() -> bool {
@@ -61,7 +62,7 @@ fn section(path: &Path) -> Section {
 
 fn shorten(path: &Path) {
     let beneath = path.to_str().unwrap().trim_start_matches("Z:").replace('\\', "/");
-    // A handle of a program of the other system is none: its end is seen in what it has done.
+    // Wine returns no usable handle of a host program, so this polls the file for the result.
     let _ = Command::new(TRUNCATE).args(["-s", "100", &beneath]).spawn();
     for _ in 0..6000 {
         if fs::metadata(path).unwrap().len() == 100 {
@@ -94,7 +95,7 @@ fn child() {
             shorten(&path);
             lose(&view);
             eprintln!("still here");
-            // Not of a view, and of a view for something that it is not for.
+            // A fault outside all views.
             unsafe { std::ptr::without_provenance_mut::<u8>(64).write_volatile(1) };
         }
         "read-only" => {
@@ -111,11 +112,11 @@ fn dies(role: &str, path: &Path) -> String {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture"]).env(ROLE, role).env(PATH, path);
     let output = command.stdin(Stdio::null()).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    // The exception's code on Windows; under Wine what its debugger makes of it. A panic is 101.
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    // On Windows the code of the exception; under Wine its debugger sets the code. A panic is 101.
     let code = output.status.code();
-    assert!(!matches!(code, Some(0 | 101)), "{role}: {code:?} {told}");
-    told
+    assert!(!matches!(code, Some(0 | 101)), "{role}: {code:?} {stderr}");
+    stderr
 }
 
 #[test]
@@ -154,14 +155,15 @@ fn a_file_made_shorter_is_an_error_of_the_views_that_touch_it() {
     }
 }
 
-/// Of a view of several pieces each is replaced when it is touched; the first loss is that of all.
+/// Each piece of a view is replaced when it is accessed; the first loss of a piece is the loss of
+/// the view.
 #[test]
 fn the_loss_of_a_piece_is_the_loss_of_the_view() {
     if !under_wine() {
         return;
     }
     let granule = machine::granularity();
-    let mut given_back = false;
+    let mut released = false;
     for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
         let scratch = Scratch::new("pieces");
         let section = Section::options().file(&scratch.0).size(granule as u64).create().unwrap();
@@ -173,7 +175,7 @@ fn the_loss_of_a_piece_is_the_loss_of_the_view() {
             }
             view
         };
-        // As many pieces, one piece, and none that is touched.
+        // A view of three pieces, a view of one piece, and a view that is not accessed.
         let view = map();
         let whole = section.view().reserve(1 << 20).map().unwrap();
         let untouched = map();
@@ -200,12 +202,12 @@ fn the_loss_of_a_piece_is_the_loss_of_the_view() {
         whole.close().unwrap();
         drop((untouched, section));
         fs::remove_file(&scratch.0).unwrap();
-        // The addresses were given back, replaced ones too.
+        // All addresses were released, including those of replaced pieces.
         let again = Section::options().size(1 << 20).create().unwrap();
-        given_back |= again.view().base_address(base).map().is_ok();
+        released |= again.view().base_address(base).map().is_ok();
     }
-    // Another test may be quicker to use them, but not each time.
-    assert!(given_back);
+    // Another test may map memory there first, but not each time.
+    assert!(released);
 }
 
 #[test]

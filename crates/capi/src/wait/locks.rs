@@ -183,7 +183,7 @@ pub extern "C" fn mapvar_held_release(held: *mut mapvar_held) -> i32 {
         None => Err(crate::base::errors::refused(
             ErrorKind::Contended,
             "held",
-            "another thread uses it at this moment; it is given back when that is done",
+            "another thread uses it now; it is freed when that thread is done",
         )),
     })
 }

@@ -117,7 +117,7 @@ impl<M: Mem> Store<M> {
         let complete = live.load(live::EPOCH, Acquire);
         let epoch = live.load(live::NEXT_EPOCH, Acquire).max(complete.saturating_add(1));
         if epoch >= u64::MAX / 2 {
-            return Err(EngineError::Corrupt("the number of the flush makes no sense", live::AT));
+            return Err(EngineError::Corrupt("the number of the flush is invalid", live::AT));
         }
         // Stored before any slot is sealed with it: no other flush may ever have this number. The
         // seals of a dead flush would count in its sum.

@@ -105,7 +105,7 @@ impl<M: Mem> Store<M> {
         let Some(name) = name else {
             return flawed(
                 record::META,
-                "the length of the name, or where it lies, makes no sense",
+                "the length or the location of the name is invalid",
             );
         };
         if meta.crc() != meta_crc(id, meta, &name) {
@@ -178,12 +178,12 @@ impl<M: Mem> Store<M> {
             (at + slot::DATA_AT, handle.room())
         };
         if desc.len() > room as u64 {
-            return flawed(slot::DESC, "the value is longer than its room");
+            return flawed(slot::DESC, "the value is longer than its slot");
         }
         let view = SlotView { mem: &self.mem, desc, slot: words, data, room, type_id: None };
         let before = desc.words_before_owner() * 8;
         if desc.is_ephemeral() && (handle.atomic || before >= handle.room() as u64) {
-            return flawed(slot::DESC, "there is no room for whose process it ends with");
+            return flawed(slot::DESC, "the slot has no space for the token of its owner process");
         }
         let captured = match view.capture() {
             Ok(captured) => captured,
@@ -263,7 +263,7 @@ fn content_flaw(
                 return Some("the MessagePack is not of the value's kind");
             }
             (!bytes.is_empty() && !is_message_pack(bytes))
-                .then_some("the MessagePack makes no sense")
+                .then_some("the MessagePack is invalid")
         }
         _ => None,
     }

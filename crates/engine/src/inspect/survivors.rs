@@ -161,7 +161,7 @@ impl<M: Mem> Store<M> {
                 RecordState::Free { atomic: false }
                     if taken >> within & 1 != 0 && !self.is_journalled(at) =>
                 {
-                    (at, "its place is taken, and nothing stands there", None)
+                    (at, "its location is allocated, and holds nothing", None)
                 }
                 RecordState::Flawed(at, what, name) => (at, what, name),
                 RecordState::Free { .. } | RecordState::Retired(..) => continue,

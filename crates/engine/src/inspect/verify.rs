@@ -230,7 +230,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             journal::INSERT => Some("a variable is being made"),
             journal::UNLINK => Some("a removed variable is being collected"),
             journal::ROOT => Some("the index is being rebuilt"),
-            journal::RUN => Some("room for a large value is being taken"),
+            journal::RUN => Some("space for a large value is being reserved"),
             _ => {
                 let what = format!("the journal has an operation {operation}, which is none");
                 self.fault(journal::AT, what, self.stamp_of_journal());
@@ -239,17 +239,17 @@ impl<'a, M: Mem> Pass<'a, M> {
         };
         if let Some(what) = what {
             let what =
-                format!("{what}, or who did so has died: the next to change something ends it");
+                format!("{what}, or its process died while doing so: the next writer completes it");
             self.note(journal::AT, what, [operation, at, self.word(live::AT + 8)]);
         }
         let [status, count] =
             [commit::STATUS, commit::COUNT].map(|word| self.word(commit::AT + word as u64 * 8));
         let stamp = [status, count, 0];
         if status > commit::COMMITTED || count > marks::MOST as u64 {
-            self.fault(commit::AT, "the journal of transactions makes no sense", stamp);
+            self.fault(commit::AT, "the journal of transactions is invalid", stamp);
         } else if status != 0 || count != 0 {
-            let what = "a transaction is under way, or who did it has died: the next to change \
-                        something ends it";
+            let what = "a transaction is under way, or its process died: the next writer \
+            completes it";
             self.note(commit::AT, what, stamp);
         }
     }
@@ -378,7 +378,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             match place {
                 RecordState::Free { atomic } => {
                     if taken && !atomic && !self.is_under_way(at) {
-                        self.note(at, "a place for a record is taken, by no variable", before);
+                        self.note(at, "a record is allocated, and belongs to no variable", before);
                     }
                     continue;
                 }
@@ -390,7 +390,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             }
             if !taken && !self.is_under_way(at) {
                 let at = base + chunk::BITS as u64 * 8;
-                let what = format!("the place of record {within} is said to be free, and is not");
+                let what = format!("record {within} is marked free, and is in use");
                 self.fault(at, what, before);
             }
         }
@@ -434,7 +434,7 @@ impl<'a, M: Mem> Pass<'a, M> {
         let what = match taken {
             None => Some("its name lies in no block for names".to_owned()),
             Some(false) if !self.is_under_way(block) => {
-                Some("the block of its name is said to be free".to_owned())
+                Some("the block of its name is marked free".to_owned())
             }
             Some(_) => None,
         };
@@ -485,7 +485,7 @@ impl<'a, M: Mem> Pass<'a, M> {
                 _ => self.about(
                     name,
                     at,
-                    "a slot refers to an extent that is said to be free",
+                    "a slot refers to an extent that is marked free",
                     stamp,
                 ),
             }
@@ -634,7 +634,7 @@ impl<'a, M: Mem> Pass<'a, M> {
                     self.extent(at + extent::HEAD);
                 } else if !self.blocks.contains_key(&at) && !self.is_under_way(at) {
                     let stamp = [self.word(at), self.word(at + 8), 0];
-                    self.note(at, "a block for a name is taken, by no variable", stamp);
+                    self.note(at, "a block for a name is allocated, and belongs to no variable", stamp);
                 }
             }
         }
@@ -648,9 +648,9 @@ impl<'a, M: Mem> Pass<'a, M> {
         let [of, id, filler] = [extent::RECORD, extent::ID, extent::FILLER]
             .map(|word| self.word(head + word as u64 * 8));
         let what = if filler == 0 {
-            "an extent belongs to no value: it is freed when room is needed"
+            "an extent belongs to no value: it is freed when space is needed"
         } else {
-            "an extent is being filled, or who did so has died"
+            "an extent is being filled, or its process died while filling it"
         };
         self.note(head, what, [of, id, filler]);
     }

@@ -28,7 +28,7 @@ pub enum Seen<R> {
 
 /// The result of a read that does not remove expired values.
 #[derive(Debug)]
-#[must_use = "an expired value stays until somebody removes it"]
+#[must_use = "an expired value stays until a process removes it"]
 pub(crate) enum ReadOutcome<R> {
     Seen(Seen<R>),
     /// The owner process of the value with this version is gone. The value counts as absent; a
@@ -52,7 +52,7 @@ impl<R> AttemptOutcome<(Option<R>, Desc)> {
             Self::Whole((Some(taken), _), version) => Ok(Seen::Value(taken, version)),
             Self::Whole((None, desc), _) if desc.kind() == slot::TOMBSTONE => Ok(Seen::Absent),
             Self::Whole((None, _), _) => {
-                Err(EngineError::Corrupt("a value's description makes no sense", handle.at))
+                Err(EngineError::Corrupt("the description of the value is invalid", handle.at))
             }
             Self::Changed => {
                 // Only an attempt under the record's lock comes here. No writer is active then, so

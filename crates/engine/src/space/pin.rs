@@ -90,7 +90,7 @@ impl<M: Mem> Store<M> {
             };
             if !view.is_value() {
                 return Err(EngineError::Corrupt(
-                    "a value's description makes no sense",
+                    "the description of the value is invalid",
                     pinned.slot,
                 ));
             }

@@ -280,7 +280,7 @@ impl Gem {
     }
 
     pub(crate) fn contains(&self, name: &str) -> Result<bool> {
-        self.inspect("look for variable", name, |dump| dump.contains(name))
+        self.inspect("find variable", name, |dump| dump.contains(name))
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<bool> {
@@ -443,7 +443,8 @@ impl Gem {
             }
         }
         Err(Error::new(ErrorKind::Contended, "", "").detail(
-            "others broke in each time, and may have written over it; look, and write it again",
+            "programs without the lock wrote at each attempt, and may have overwritten it; read \
+             it, and write it again",
         ))
     }
 
@@ -572,8 +573,8 @@ impl Gem {
             }
         }
         Err(Error::new(ErrorKind::Corrupt, "", "").detail(format!(
-            "the Hash makes no sense: {}; whoever wrote it was killed, or broke in; `clear` makes the \
-             map anew",
+            "the Hash is invalid: {}; its writer was killed, or wrote without the lock; `clear` \
+             makes the map anew",
             torn.unwrap_or_default()
         )))
     }

@@ -63,7 +63,7 @@ pub fn marshal_classes(bytes: &[u8]) -> Result<Vec<String>> {
     let names = marshal::classes(bytes);
     names
         .map(|names| names.into_iter().collect())
-        .map_err(|flaw| marshal_error("look for classes in", flaw))
+        .map_err(|flaw| marshal_error("find the classes of", flaw))
 }
 
 pub(crate) fn marshal_error(operation: &'static str, flaw: ParseError) -> Error {

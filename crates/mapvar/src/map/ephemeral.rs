@@ -108,7 +108,8 @@ impl Map {
     }
 
     fn of_processes(&self, operation: &'static str) -> Result<&Stored> {
-        self.stored(operation, "a gem's map does not know who uses it; use a map of our own layout")
+        self.stored(operation, "a gem's map does not record its users; use a map with \
+        Format::Store")
     }
 }
 

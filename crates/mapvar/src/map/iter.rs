@@ -149,7 +149,7 @@ fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, EngineError>
         };
         let name = name
             .and_then(|name| String::from_utf8(name).ok())
-            .ok_or(EngineError::Corrupt("a variable's name makes no sense", handle.at))?;
+            .ok_or(EngineError::Corrupt("the name of a variable is invalid", handle.at))?;
         return Ok(Some(Entry { name, captured: captured?, version }));
     }
     Ok(None)

@@ -125,11 +125,11 @@ impl MapOptions {
         self.try_obtain(want, &object).map_err(|error| {
             let remedy = match (error.kind(), &self.name, self.scope) {
                 (ErrorKind::NotFound, Some(_), Scope::Local) => Some(
-                    "no map of this name in this session; somebody must have made it (`mapvar \
-                     hold` does), and a service's maps need the scope Global",
+                    "no map of this name in this session; create it first (`mapvar hold` does), \
+                     and use the scope Global for a service's map",
                 ),
                 (ErrorKind::NotFound, Some(_), Scope::Global) => {
-                    Some("no global map of this name; somebody must have made it")
+                    Some("no global map of this name; create it first")
                 }
                 (ErrorKind::NotFound, None, _) => {
                     Some("no such file; `open_or_create`, or `mapvar set --file`, makes it")
@@ -548,8 +548,8 @@ fn foreign(store: &Store<Mapped>) -> Result<()> {
     let empty = theirs.is_none() && store.births().is_ok_and(|births| births == 0);
     if is_foreign(theirs, &ours) && !empty {
         return Err(needs_recovery(
-            "it is a copy, or nobody has written to it since the machine was started; open it once \
-             for writing, which recovers what the last flush left",
+            "it is a copy, or no process has opened it for writing since the machine started; \
+             open it once for writing, which recovers what the last flush left",
         ));
     }
     Ok(())
@@ -590,8 +590,8 @@ fn recover_if_foreign(
             "",
         )
         .detail(
-            "processes of another pid namespace write to it, whose locks cannot be told dead from \
-             living here; open it for reading, or share the namespace",
+            "processes of another pid namespace write to it, and their death cannot be detected \
+             here; open it for reading, or share the namespace",
         )
         .into()),
         // This process created the section, and the opener that was alone has passed the gate. The
@@ -601,7 +601,7 @@ fn recover_if_foreign(
             Ok(None)
         }
         _ if store.file && is_foreign(theirs, &ours) => Err(needs_recovery(
-            "it is of another boot or a copy of another file, and somebody uses it; close it \
+            "it is of another boot or a copy of another file, and a process uses it; close it \
              everywhere, then open it",
         )
         .into()),
@@ -623,7 +623,7 @@ pub(crate) fn header_error(flaw: HeaderError, bytes: u64) -> Error {
     match flaw {
         HeaderError::NotReady => error(
             ErrorKind::NotAMap,
-            "it is not filled: whoever began to make it did not end; remove it, or open it with \
+            "it is unfinished: its creator stopped half-way; remove it, or open it with \
              `open_or_create`"
                 .into(),
         ),

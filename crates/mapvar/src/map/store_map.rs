@@ -221,7 +221,7 @@ impl Stored {
 
     pub(crate) fn contains(&self, name: &str) -> Result<bool> {
         let found = self.run(|| self.resolve(name));
-        Ok(found.map_err(|trouble| self.failed("look for variable", name, trouble))?.is_some())
+        Ok(found.map_err(|trouble| self.failed("find variable", name, trouble))?.is_some())
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<bool> {

@@ -181,7 +181,8 @@ impl<'m> Transaction<'m> {
         }
         if self.runs >= RUNS {
             return Err(Error::new(ErrorKind::Conflict, RUN, self.map.object()).detail(format!(
-                "others changed what it read, in each of {RUNS} runs; try again, or make it shorter"
+                "other processes changed what it read, in each of {RUNS} runs; try again, or make \
+                 it shorter"
             )));
         }
         let seen = self.map.run(|| self.map.inner.store.transactions_seen()).map_err(failed)?;
@@ -211,7 +212,7 @@ impl<'m> Transaction<'m> {
         }
         self.conflict = true;
         Err(Error::new(ErrorKind::Conflict, RUN, self.map.object())
-            .detail("others changed what it read; restart it and do it all again"))
+            .detail("another process changed what it read; restart it and repeat its operations"))
     }
 
     /// Returns the map.

@@ -314,7 +314,7 @@ impl<T: Serialize + DeserializeOwned> Var<T> {
             let _ = store.mem().pause(round);
         }
         Err(Error::new(ErrorKind::Conflict, "update variable", self.name())
-            .detail("others wrote it each time; try again, or use an Atomic"))
+            .detail("other processes wrote it at each attempt; try again, or use an Atomic"))
     }
 }
 
@@ -366,8 +366,8 @@ impl<T> fmt::Debug for Var<T> {
     }
 }
 
-const NO_HANDLES: &str = "the gem's layout has no places of their own for variables; use `get` and \
-                          `set` of the map, or make it with Format::Store";
+const NO_HANDLES: &str = "the gem's layout has no handles to variables; use `get` and `set` of \
+the map, or make it with Format::Store";
 
 impl Map {
     /// Returns a handle to a variable, for repeated use.

@@ -242,7 +242,7 @@ impl Map {
             let _ = map.inner.store.mem().pause(round);
         }
         Err(Error::new(ErrorKind::Conflict, "update variable", map.variable(name))
-            .detail("others wrote it each time; try again, or use an Atomic"))
+            .detail("other processes wrote it at each attempt; try again, or use an Atomic"))
     }
 }
 

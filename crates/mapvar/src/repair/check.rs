@@ -125,7 +125,7 @@ fn recovery(region: &Region) -> Result<Option<Finding>> {
     let Some(id) = mem.section().id()? else { return Ok(None) };
     let ours = identity(Some(id))?;
     let what = match Identity::read(words) {
-        None => "nobody's identity stands here: the next opener recovers the map",
+        None => "the map has no identity: the next opener recovers it",
         Some(theirs) if theirs.boot != ours.boot => {
             "last used before a restart, or elsewhere: the next opener recovers the map"
         }

@@ -196,7 +196,7 @@ impl Map {
     pub fn lock(&self, name: &str) -> Result<Lock> {
         let map = self.stored(
             "lock",
-            "a gem's map has its own lock and no other; use a map of our own layout",
+            "a gem's map has its own lock and no other; use a map with Format::Store",
         )?;
         if name.is_empty() || name.len() > LONGEST {
             let object = format!("lock {name:?} of {}", map.object());
@@ -433,7 +433,7 @@ impl Lock {
                 let holder =
                     seen.entries.iter().find(|entry| entry.held || entry.ticket != mine.ticket);
                 let error = Error::new(ErrorKind::TimedOut, "", "");
-                let error = error.detail("it did not become free in time; its holder lives");
+                let error = error.detail("lock timed out; its owner is alive");
                 return Err(EngineError::Explained(error.held_by(holder.map(Entry::holder))));
             }
             // The death of an owner wakes no waiter. The first waiter polls for it, and its step on
@@ -479,7 +479,7 @@ impl Lock {
         if twice {
             let error = Error::new(ErrorKind::InvalidArgument, "", "");
             return Err(EngineError::Explained(
-                error.detail("this thread has it already; release it before"),
+                error.detail("this thread owns it already; release it first"),
             ));
         }
         Ok(outcome.map(|outcome| outcome.map(|outcome| self.guard(mine.ticket, outcome))))
@@ -609,7 +609,7 @@ fn held_up(error: &Error) -> bool {
 fn corrupt_queue() -> EngineError {
     let error = Error::new(ErrorKind::Corrupt, "", "");
     EngineError::Explained(
-        error.detail("what stands in it makes no sense; `force_unlock` makes it free"),
+        error.detail("the lock's queue is corrupt; `force_unlock` resets it"),
     )
 }
 
@@ -667,7 +667,7 @@ impl HeldLock {
             return Ok(());
         }
         let error = Error::new(ErrorKind::Removed, "", "");
-        let error = error.detail("it was taken away by force; somebody else may have it");
+        let error = error.detail("it was taken away by force; another process may own it");
         Err(self.lock.failed("release", EngineError::Explained(error)))
     }
 }
@@ -684,7 +684,7 @@ impl LockPlace {
         let lock = &self.lock;
         if self.acquired {
             let error = Error::new(ErrorKind::InvalidArgument, "", "");
-            let error = error.detail("the lock was had by this place; queue again");
+            let error = error.detail("this place in the queue has had the lock; queue again");
             return Err(lock.failed("take", EngineError::Explained(error)));
         }
         let held = match self.ready.take() {

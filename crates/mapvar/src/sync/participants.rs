@@ -87,7 +87,7 @@ impl Map {
     pub fn participants(&self) -> Result<Vec<Participant>> {
         let map = self.stored(
             "list participants of",
-            "a gem's map does not know who uses it; use a map of our own layout",
+            "a gem's map does not record its users; use a map with Format::Store",
         )?;
         let store = &map.inner.store;
         // A read-only handle has no seat, nor has one that found all seats taken.

@@ -177,7 +177,7 @@ impl Map {
     fn new_watch(&self, scope: Scope) -> Result<Watch> {
         let map = self.stored(
             WATCH,
-            "a gem's map counts no changes; compare its values, or use a map of our own layout",
+            "a gem's map counts no changes; compare its values, or use a map with Format::Store",
         )?;
         Ok(Watch {
             map: map.clone(),

@@ -1,4 +1,4 @@
-//! What the tests share: second processes of the test itself, a watchdog, random numbers.
+//! Helpers of the tests: second processes of the test itself, a watchdog, random numbers.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use mapvar::Map;
@@ -9,15 +9,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Under this variable a child finds what it is to be.
+/// The environment variable with the role of a child.
 const ROLE: &str = "MAPVAR_TEST_ROLE";
 
-/// A folder for files of which the test makes very many: in memory, where the system has that.
+/// Creates a folder for tests that create many files: in memory, if the system supports that.
 pub(crate) fn quick_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// A second process of this very test, which runs the test `entry` with this role and arguments.
+/// Returns a command that runs the test `entry` of this executable with this role and arguments.
 pub(crate) fn child(entry: &str, role: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
@@ -29,8 +29,8 @@ pub(crate) fn child(entry: &str, role: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Starts a process. Wine now and then answers "internal error" (1359) under load and starts the
-/// next one: that is not what the tests are about.
+/// Starts a process. Under load Wine sometimes fails with "internal error" (1359), and the next
+/// attempt succeeds; so this retries that error.
 pub(crate) fn start(command: &mut Command) -> Child {
     for _ in 0..20 {
         match command.spawn() {
@@ -43,20 +43,20 @@ pub(crate) fn start(command: &mut Command) -> Child {
     panic!("no process can be started")
 }
 
-/// Role and arguments, in a child.
+/// Returns the role and the arguments of this process; `None` if it is not a child.
 pub(crate) fn role() -> Option<(String, Vec<String>)> {
     let role = std::env::var(ROLE).ok()?;
     let arguments = std::env::var("MAPVAR_TEST_ARGUMENTS").unwrap_or_default();
     Some((role, arguments.split('\u{1f}').map(String::from).collect()))
 }
 
-/// The same with what it prints thrown away, for as long as the test needs it; its entry is the test
-/// `child_entry`.
+/// Starts the test `child_entry` with this role and arguments, and discards its output. The child
+/// is killed when the returned value is dropped.
 pub(crate) fn other(role: &str, arguments: &[&str]) -> Owned {
     Owned(start(child("child_entry", role, arguments).stdout(Stdio::null())))
 }
 
-/// Answers each value that it is asked for with one greater by 1,000,000: for ever.
+/// Waits for changes of "ask" and sets "answer" to each value plus 1,000,000, forever.
 pub(crate) fn echo(map: &Map) {
     let mut watch = map.watch("ask").unwrap();
     map.set("ready", true).unwrap();
@@ -66,13 +66,13 @@ pub(crate) fn echo(map: &Map) {
     }
 }
 
-/// A map of a name that no other test has.
+/// Creates a map with a name that no other test uses.
 pub(crate) fn map(what: &str) -> (Map, String) {
     let name = unique(what);
     (Map::options().name(&name).create().unwrap(), name)
 }
 
-/// A child that is killed and waited for when the test is over, however it ends.
+/// A child. A drop kills it and waits for its end, also if the test panics.
 pub(crate) struct Owned(pub(crate) Child);
 
 impl Drop for Owned {
@@ -82,7 +82,7 @@ impl Drop for Owned {
     }
 }
 
-/// Ends the test's process when `limit` has passed, and says which test it was.
+/// Ends the test's process after `limit`, with the name of the test.
 pub(crate) struct Watchdog(#[allow(dead_code, reason = "dropped to end it")] mpsc::Sender<()>);
 
 impl Watchdog {
@@ -90,7 +90,7 @@ impl Watchdog {
         let (stop, stopped) = mpsc::channel::<()>();
         std::thread::spawn(move || {
             if stopped.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
-                // Not by a macro: the harness of the tests would keep that to itself.
+                // Not `eprintln`: the test harness would capture the output.
                 let _ = writeln!(std::io::stderr(), "watchdog: {what} hangs for {limit:?}");
                 std::process::exit(101);
             }
@@ -99,13 +99,14 @@ impl Watchdog {
     }
 }
 
-/// A name that no other test and no other run has.
+/// Returns a name that no other test and no other run uses.
 pub(crate) fn unique(what: &str) -> String {
     let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
     format!("test.{what}.{}.{:x}", std::process::id(), nanos & 0xffff_ffff_ffff)
 }
 
-/// xorshift64*: small, seeded, the seed printed.
+/// A small random number generator (xorshift64*); it prints its seed, and takes it from
+/// `MAPVAR_SEED`.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -130,7 +131,7 @@ impl Random {
     }
 }
 
-/// Wine starts processes and makes kernel objects more slowly: a tenth there.
+/// Returns a tenth of `count` on Windows: Wine creates processes and kernel objects slowly.
 pub(crate) fn scaled(count: usize) -> usize {
     if std::env::consts::OS == "windows" { count / 10 } else { count }
 }

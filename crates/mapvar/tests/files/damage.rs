@@ -1,5 +1,6 @@
-//! `check` finds what is damaged and nothing else, `salvage` saves what is whole: damage of each
-//! kind at a known place, damage anywhere, and maps that others use meanwhile.
+//! `check` finds all damage and reports no undamaged part; `salvage` saves the undamaged variables.
+//! The tests make damage of each kind at a known offset, damage at random offsets, and check maps
+//! that other threads and processes use meanwhile.
 
 use crate::common::{self, Owned, Random, Watchdog, scaled, unique};
 use mapvar::{Check, ErrorKind, Map, Salvage, Severity, Value};
@@ -19,7 +20,7 @@ fn long(what: &str) -> String {
     what.repeat(50)
 }
 
-/// What the map holds that is damaged.
+/// Returns the variables of the map that the tests damage.
 fn variables() -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     for number in 0..40_i64 {
@@ -39,7 +40,7 @@ fn variables() -> BTreeMap<String, Value> {
     all
 }
 
-/// Makes it; the bytes of its file.
+/// Creates that map, and returns the bytes of its file.
 fn made(path: &Path) -> Vec<u8> {
     let map = Map::options().file(path).size(60_000).create().unwrap();
     for (name, value) in variables() {
@@ -47,7 +48,7 @@ fn made(path: &Path) -> Vec<u8> {
             map.atomic_or(&name, 5_i64).unwrap();
             continue;
         }
-        // An older value beside it.
+        // An older value in another slot.
         map.set_value(&name, &Value::Str("older".into())).unwrap();
         map.set_value(&name, &value).unwrap();
     }
@@ -57,7 +58,7 @@ fn made(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-/// The map as bytes, by docs/FORMAT.md.
+/// The bytes of a map, interpreted by docs/FORMAT.md.
 struct Region(Vec<u8>);
 
 impl Region {
@@ -81,7 +82,7 @@ impl Region {
         (2..self.chunks()).find(|chunk| self.kind(*chunk) == kind).expect("no chunk of this kind")
     }
 
-    /// Every record with an id, by the chunk table.
+    /// Returns every record with an id, by the chunk table.
     fn records(&self) -> Vec<usize> {
         let mut found = Vec::new();
         for chunk in 2..self.chunks() {
@@ -103,7 +104,7 @@ impl Region {
         let mut at = record + 32;
         if len > inline {
             at = self.block(record);
-            // Behind the id of its variable, in a build whose blocks have one.
+            // The id of the variable precedes the name, in a build that stores it in blocks.
             at += if self.word(at) == self.word(record + 16) { 8 } else { 0 };
         }
         String::from_utf8(self.0[at..at + len].to_vec()).unwrap()
@@ -134,7 +135,7 @@ impl Region {
             .expect("the index does not lead there")
     }
 
-    /// The bytes that a variable is made of: its record, its name's block, its extent.
+    /// Returns the byte ranges of a variable: its record, its name's block, its extent.
     fn parts(&self, record: usize) -> Vec<(usize, usize)> {
         let mut parts = vec![(record, record + self.size(record))];
         let len = (self.word(record + 24) >> 16) as usize & 0xffff;
@@ -151,8 +152,11 @@ impl Region {
     }
 }
 
-/// Checks and salvages a file with these bytes: it stays as it is.
-fn look_at(folder: &Path, bytes: &[u8]) -> (mapvar::Result<Check>, mapvar::Result<Salvage>, Map) {
+/// Checks and salvages a file with these bytes, and asserts that the file stays unchanged.
+fn check_and_salvage(
+    folder: &Path,
+    bytes: &[u8],
+) -> (mapvar::Result<Check>, mapvar::Result<Salvage>, Map) {
     let path = folder.join("damaged.map");
     fs::write(&path, bytes).unwrap();
     let options = Map::options().file(&path);
@@ -163,9 +167,9 @@ fn look_at(folder: &Path, bytes: &[u8]) -> (mapvar::Result<Check>, mapvar::Resul
     (check, salvage, into)
 }
 
-/// What is done to a map; answers the place at which it is to be found.
+/// Damages a map; returns the offset at which `check` must find the damage.
 type Damage = fn(&mut Region) -> usize;
-/// The same, where only a note is to be found.
+/// A change of a map for which `check` must report only a note.
 type Quirk = fn(&mut Region);
 
 #[test]
@@ -173,15 +177,15 @@ fn each_kind_of_damage_is_found_where_it_is() {
     let _watchdog = Watchdog::new("each kind of damage", Duration::from_mins(5));
     let dir = common::quick_folder();
     let valid = made(&dir.path().join("valid.map"));
-    let (check, salvage, into) = look_at(dir.path(), &valid);
+    let (check, salvage, into) = check_and_salvage(dir.path(), &valid);
     let check = check.unwrap();
     assert!(check.is_whole(), "{:?}", check.findings());
     assert_eq!(check.variables(), variables().len() as u64);
     assert_eq!(salvage.unwrap().lost(), []);
     assert_eq!(into.len().unwrap(), variables().len() as u64);
 
-    // What is done to it; severity, and a part of what is said; which variables are lost, and
-    // which have an older value.
+    // The damage; a part of the finding's text; the variables that are lost, and those that have an
+    // older value.
     let table: Vec<(Damage, &str, &[&str], &[&str])> = vec![
         (
             |r| {
@@ -689,12 +693,12 @@ fn each_kind_of_damage_is_found_where_it_is() {
     for (number, (damage, said, lost, older)) in table.iter().enumerate() {
         let mut region = Region(valid.clone());
         let at = damage(&mut region) as u64;
-        let (check, salvage, into) = look_at(dir.path(), &region.0);
+        let (check, salvage, into) = check_and_salvage(dir.path(), &region.0);
         let check = check.unwrap_or_else(|error| panic!("{number} {said}: {error}"));
-        let told = check.findings().iter().any(|found| {
+        let reported = check.findings().iter().any(|found| {
             found.severity == Severity::Fault && found.at == at && found.what.contains(said)
         });
-        assert!(told, "{number} {said:?} at {at:#x}: {:#?}", check.findings());
+        assert!(reported, "{number} {said:?} at {at:#x}: {:#?}", check.findings());
         let salvage = salvage.unwrap();
         for (name, value) in variables() {
             let found = into.value(&name).ok();
@@ -711,19 +715,19 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 Some(value)
             };
             if said == &"not the one published" && is_in(older) {
-                // The newest, though nothing says any more that it is.
+                // Salvage saves the newest value, although no state word names it any more.
                 assert!(found.is_some(), "{number} {said}: {name}");
                 continue;
             }
-            // With its slot's kind gone an Atomic is nothing, or removed.
+            // Without the kind of its slot an Atomic is lost or removed.
             if name == "count" && said.contains("an Atomic is removed") {
                 continue;
             }
             assert!(found == expected, "{number} {said}: {name}: {found:?}, not {expected:?}");
         }
-        let told_older = salvage.lost().iter().filter(|lost| lost.older).count();
+        let reported_older = salvage.lost().iter().filter(|lost| lost.older).count();
         assert_eq!(
-            (told_older, salvage.lost().len()),
+            (reported_older, salvage.lost().len()),
             (older.len(), older.len() + lost.len()),
             "{number} {said}: {:?}",
             salvage.lost()
@@ -769,7 +773,7 @@ fn notes_are_no_faults() {
         ),
         (
             |r| {
-                // The last chunk of its class, which is not full.
+                // The last chunk of its class has a free record.
                 let at = r.record(&long("two")) / CHUNK * CHUNK;
                 r.put(at + 32, r.word(at + 32) | (r.word(at + 32) + 1));
             },
@@ -779,7 +783,7 @@ fn notes_are_no_faults() {
     for (damage, said) in table {
         let mut region = Region(valid.clone());
         damage(&mut region);
-        let (check, _, _) = look_at(dir.path(), &region.0);
+        let (check, _, _) = check_and_salvage(dir.path(), &region.0);
         let check = check.unwrap();
         assert!(check.is_whole(), "{said}: {:?}", check.findings());
         assert!(
@@ -804,7 +808,7 @@ fn a_thousand_damaged_maps() {
     for _ in 0..scaled(1_000) {
         let mut bytes = valid.0.clone();
         match random.below(8) {
-            // A sector or a page, of zeros or of something else.
+            // A sector of zeros; a page of one byte; a truncated file; single words.
             0 => {
                 let at = random.below(bytes.len() as u64 / 512) as usize * 512;
                 bytes[at..at + 512].fill(0);
@@ -831,7 +835,7 @@ fn a_thousand_damaged_maps() {
                 }
             }
         }
-        let (check, salvage, into) = look_at(dir.path(), &bytes);
+        let (check, salvage, into) = check_and_salvage(dir.path(), &bytes);
         match (&check, &salvage) {
             (Ok(check), Ok(_)) if check.is_whole() => whole += 1,
             (Ok(_), Ok(_)) => damaged += 1,
@@ -856,11 +860,11 @@ fn a_thousand_damaged_maps() {
         }
         for entry in &into {
             let entry = entry.unwrap();
-            // Names have checksums: what is saved under one was set under it.
+            // Names have checksums, so every saved name is one that was set.
             let value = &all[entry.name()];
             let found = entry.value().unwrap();
-            // A value has none, in a map that was never flushed: where its own bytes were damaged
-            // it may be another.
+            // Values have no checksum in a map that was never flushed, so a value with damaged
+            // bytes may differ from the one that was set.
             let set = found == *value || found == Value::Str("older".into());
             assert!(set || !parts[entry.name()].iter().all(same), "{}: {found:?}", entry.name());
         }
@@ -869,7 +873,7 @@ fn a_thousand_damaged_maps() {
     assert!(damaged > 0 && kept > 0);
 }
 
-/// Makes, sets and removes variables of every size.
+/// Creates, sets and removes variables of every size.
 fn churn(map: &Map, writer: u8, stop: impl Fn() -> bool) {
     let mut random = Random::new("a writer");
     while !stop() {

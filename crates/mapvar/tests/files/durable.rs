@@ -1,10 +1,10 @@
-//! Flush and recovery on real files: a file is copied as it is, as a power cut at that moment could
-//! leave it at best, and opened under another boot id.
+//! Flush and recovery on real files. The tests copy a file, which is the best state that a power
+//! cut at that moment could leave, and open the copy under another boot id.
 
 use mapvar::{ErrorKind, Map};
 use std::{fs, path::Path};
 
-/// A copy of the file as another boot finds it.
+/// Makes a copy of the file as another boot finds it.
 fn another_boot(path: &Path) -> std::path::PathBuf {
     let mut bytes = fs::read(path).unwrap();
     bytes[0x200] ^= 0xff;
@@ -48,14 +48,14 @@ fn what_was_flushed_is_there_after_a_restart() {
     again.set("number", 9).unwrap();
     again.close().unwrap();
 
-    // The same boot and the same file: nothing is recovered, and nothing lost.
+    // The same boot and the same file: no recovery runs, and no value is lost.
     let copy = path.with_extension("copy");
     let again = open(&copy);
     assert_eq!(again.recovery(), None);
     assert_eq!(again.get::<i64>("number").unwrap(), 9);
     again.set("number", 10).unwrap();
     drop(again);
-    // The last handle flushed.
+    // The last handle has flushed when it was dropped.
     assert_eq!(open(&another_boot(&copy)).get::<i64>("number").unwrap(), 10);
     assert_eq!(map.get::<i64>("number").unwrap(), 2, "the map itself is as it was");
 }

@@ -1,10 +1,11 @@
-//! Maps that are kept in the repository, one made on each system: this build reads each whole, and
-//! refuses what another version would have made of them.
+//! Maps in the repository, one created on each system. This build must read each of them
+//! completely, and must refuse them if their header names another version.
 //!
 //!     MAPVAR_FIXTURES=write cargo test -p mapvar --test files fixtures:: -- --ignored
 //!     MAPVAR_FIXTURES=write cargo xtask windows test -p mapvar --test files fixtures:: -- --ignored
 //!
-//! make them anew, each the one of its system: only as long as no version was published.
+//! create them again, each command that of its system. This is permitted only until the first
+//! version is published.
 
 use crate::common;
 use mapvar::{ErrorKind, Map, MapOptions, Value};
@@ -25,7 +26,7 @@ fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at / 64 % 251) as u8).collect()
 }
 
-/// What each fixture holds.
+/// Returns the content of each fixture.
 fn variables() -> Vec<(String, Value)> {
     let text = |text: &str| Value::Str(text.into());
     let mut all = vec![
@@ -84,7 +85,7 @@ fn fill(map: &Map) {
             "level" => drop(map.atomic_or(&name, 0.5).unwrap()),
             _ if name == long("long count") => drop(map.atomic_or(&name, u64::MAX).unwrap()),
             _ => {
-                // Three times: other slots than the first are current.
+                // Three times, so that the current slot is not the first one.
                 map.set_value(&name, &Value::Nil).unwrap();
                 map.set_value(&name, &Value::I64(5)).unwrap();
                 map.set_value(&name, &value).unwrap();
@@ -155,11 +156,11 @@ fn each_is_read_whole_and_goes_on() {
         let check = Map::options().file(&path).check().unwrap();
         assert!(check.is_whole(), "{}: {:?}", fixture.display(), check.findings());
         assert_eq!(fs::read(&path).unwrap(), fs::read(&fixture).unwrap(), "a check wrote to it");
-        // It is a copy: who opens it for writing recovers it.
+        // The file is a copy, so a writable open recovers it.
         let map = Map::options().file(&path).open().unwrap();
         read_all(&map);
         read_all(&Map::options().file(&path).read_only(true).open().unwrap());
-        // It goes on as any other.
+        // Afterwards the map works like any other.
         map.set("int", "text now").unwrap();
         map.atomic::<i64>("count").unwrap().fetch_add(1).unwrap();
         map.set("new", vec![3_u8; 30_000]).unwrap();
@@ -174,14 +175,14 @@ fn each_is_read_whole_and_goes_on() {
     }
 }
 
-/// The header with a checksum that fits it.
+/// Sets the checksum of the header to the right value.
 fn seal(bytes: &mut [u8]) {
     let mut sector = bytes[8..512].to_vec();
     sector[8..16].fill(0);
     bytes[16..24].copy_from_slice(&u64::from(crc32fast::hash(&sector)).to_le_bytes());
 }
 
-/// What is done to a map's bytes.
+/// A change of a map's bytes.
 type Change = fn(&mut [u8]);
 
 #[test]
@@ -250,14 +251,14 @@ fn what_another_version_would_have_made_is_refused() {
                 assert_eq!(error.kind(), *kind, "{what}: {error}");
                 assert!(error.to_string().contains(said), "{what}: {error}");
             }
-            looked_at(&options, *kind, what);
+            check_and_salvage(&options, *kind, what);
             assert_eq!(fs::read(&path).unwrap(), bytes, "{what}: it was written to");
         }
     }
 }
 
-/// Another version is refused by all; what is damaged is told, and salvaged.
-fn looked_at(options: &MapOptions, kind: ErrorKind, what: &str) {
+/// Asserts that `check` and `salvage` refuse another version, and report and salvage a damaged map.
+fn check_and_salvage(options: &MapOptions, kind: ErrorKind, what: &str) {
     let into = Map::options().name(common::unique("other")).create().unwrap();
     let (check, salvage) = (options.check(), options.salvage(&into));
     if kind == ErrorKind::Version {

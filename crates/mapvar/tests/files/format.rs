@@ -1,4 +1,4 @@
-//! A map read by docs/FORMAT.md alone: with the numbers of that page and none of the library's.
+//! Reads a map by docs/FORMAT.md alone, with the numbers of that page and none of the library.
 
 use mapvar::Map;
 use std::collections::BTreeMap;
@@ -49,18 +49,18 @@ impl Region {
         &self.0[at..at + len]
     }
 
-    /// Kind and bytes of the current slot, or the word of an Atomic.
+    /// Returns the kind and the bytes of the current slot, or the word of an Atomic.
     fn value(&self, record: usize) -> (u8, &[u8]) {
         let (state, meta) = (self.word(record), self.word(record + 24));
-        let room = [32, 96, 480, 1008][(meta >> 8) as usize & 0xff];
-        let slot = record + 64 + (state >> 6) as usize % 4 * (32 + room);
+        let capacity = [32, 96, 480, 1008][(meta >> 8) as usize & 0xff];
+        let slot = record + 64 + (state >> 6) as usize % 4 * (32 + capacity);
         assert_eq!(self.word(slot), state >> 8, "the slot's version is the state's");
         let desc = self.word(slot + 8);
         let at = if meta & 1 == 1 { record + 56 } else { slot + 32 };
         ((desc >> 8) as u8, &self.0[at..at + (desc >> 16) as usize])
     }
 
-    /// Every record with an id, by the chunk table.
+    /// Returns every record with an id, by the chunk table.
     fn records(&self) -> Vec<usize> {
         let mut found = Vec::new();
         for chunk in 0..self.word(0x1180) as usize {
@@ -120,7 +120,7 @@ fn the_page_describes_what_is_written() {
     header[8..16].fill(0);
     assert_eq!(region.word(16), u64::from(crc32fast::hash(&header)));
     assert_eq!(region.word(6 * 8), 50_000);
-    // "A section may be longer", by less than Windows maps at once.
+    // "A section may be longer", by less than the granularity of Windows.
     let beyond = region.0.len() as u64 - region.word(7 * 8);
     assert!(beyond < 65536, "{beyond} bytes too many");
     assert_eq!(region.word(11 * 8), u64::from(std::process::id()));
@@ -176,8 +176,8 @@ fn the_page_describes_ephemeral_values() {
     for (name, flags, before) in [("short", 2, 2), ("long", 3, 2)] {
         let record = region.find(name.as_bytes()).unwrap();
         let (state, meta) = (region.word(record), region.word(record + 24));
-        let room = [32, 96, 480, 1008][(meta >> 8) as usize & 0xff];
-        let slot = record + 64 + (state >> 6) as usize % 4 * (32 + room);
+        let capacity = [32, 96, 480, 1008][(meta >> 8) as usize & 0xff];
+        let slot = record + 64 + (state >> 6) as usize % 4 * (32 + capacity);
         assert_eq!(region.word(slot + 8) & 0xff, flags, "{name}");
         let token = region.word(slot + 32 + before * 8);
         let seat = 0x2000 + (token >> 56) as usize * 64;

@@ -1,4 +1,4 @@
-//! What growth must keep. Each test stands for a bug that once was.
+//! Regression tests of growth.
 
 use mapvar::{ErrorKind, Map, Value};
 use std::{
@@ -15,7 +15,7 @@ fn a_map_that_grew_beyond_what_this_process_set_aside_has_no_variable_twice() {
     let big = Map::options().file(&path).size(1024).create().unwrap();
     let small = Map::options().file(&path).max_size(1 << 20).open().unwrap();
     big.set("first", 1).unwrap();
-    // An early one large, so that the index itself does not have to move there.
+    // An early large variable, so that the index itself does not move beyond that limit.
     let large = vec![1_u8; 900_000];
     big.set("large", &large).unwrap();
     for number in 0..600 {
@@ -41,7 +41,7 @@ fn a_map_that_grew_beyond_what_this_process_set_aside_has_no_variable_twice() {
     assert_eq!(names.len(), all, "names that come twice");
 }
 
-/// A copy of the file as another boot finds it, cut off at `len`.
+/// Makes a copy of the file as another boot finds it, truncated to `len` bytes.
 fn another_boot(path: &Path, len: Option<usize>) -> std::path::PathBuf {
     let mut bytes = fs::read(path).unwrap();
     bytes.truncate(len.unwrap_or(bytes.len()));
@@ -61,7 +61,7 @@ fn what_a_table_said_of_chunks_that_a_power_cut_took_is_forgotten() {
     map.set("kept", 1).unwrap();
     map.flush().unwrap();
     let len = fs::metadata(&path).unwrap().len() as usize;
-    // It grows, and the words of the new chunks reach the disk, but not the file's new length.
+    // The map grows. The words of the new chunks reach the disk, but not the file's new length.
     for number in 0..2000 {
         map.set(&format!("n{number}"), number).unwrap();
     }

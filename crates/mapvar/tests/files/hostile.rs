@@ -1,5 +1,5 @@
-//! Files that are no maps, and maps that were damaged: an error that says which, never a panic or
-//! a hang, and the file as it was.
+//! Files that are no maps, and damaged maps: an operation fails with the right error and never
+//! panics or hangs. A file that is no map stays unchanged.
 
 use crate::common::{self, Random, Watchdog, scaled};
 use mapvar::{ErrorKind, Map};
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-/// A map with variables of every kind, as bytes.
+/// Creates a map with variables of every kind, and returns its bytes.
 fn valid(path: &Path) -> Vec<u8> {
     let map = Map::options().file(path).size(8_000).create().unwrap();
     for number in 0..12 {
@@ -28,7 +28,7 @@ fn valid(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-/// Every operation, whatever each answers.
+/// Calls every operation, and ignores the results.
 fn use_all(map: &Map) {
     for name in ["int 3", "text 9", "list", "nil", "count", "gone", "new", "text 0"] {
         let _ = map.get::<i64>(name);
@@ -73,7 +73,7 @@ fn ten_thousand_damaged_maps() {
         let hits = 1 + random.below(12);
         for _ in 0..hits {
             let at = match random.below(3) {
-                // Anywhere; in what is used; in the live words and the journal.
+                // Anywhere; in the chunks after the tables; in the live words and the journal.
                 0 => random.below(words),
                 1 => 4096 + random.below(words - 4096),
                 _ => 512 + random.below(96),
@@ -103,7 +103,8 @@ fn ten_thousand_damaged_maps() {
         }
         let damaged = dir.path().join(format!("{}.map", round % 8));
         fs::write(&damaged, &bytes).unwrap();
-        // Forged lock words name owners that do not exist, or that live: a short time out each.
+        // Forged lock words name owners that do not exist, or that are alive; so the timeout is
+        // short.
         match Map::options()
             .file(&damaged)
             .max_size(1 << 19)
@@ -130,15 +131,16 @@ fn ten_thousand_damaged_maps() {
     assert!(opened > 0 && refused > 0);
 }
 
-/// Opening a copy recovers it, which repairs much. So the same damage once more, beneath a map that
-/// is open: only what differs is written, as a hostile peer would.
+/// Damages a map while it is open, as a hostile peer would: it writes only the words that differ.
+///
+/// The open of a damaged copy recovers it, which repairs much of the damage.
 fn damage_in_use(path: &Path, valid: &[u8], damaged: &[u8]) {
     fs::write(path, valid).unwrap();
     let map = Map::options().file(path).timeout(Duration::from_millis(2)).open().unwrap();
     assert!(map.recovery().is_some_and(|found| !found.damaged));
     let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
     for (at, (old, new)) in valid.chunks(8).zip(damaged.chunks(8)).enumerate() {
-        // The header and what recovery has just written are of this file.
+        // Recovery has just written these words for this file, so they stay.
         if old != new && !(0x200..0x240).contains(&(at * 8)) {
             file.seek(SeekFrom::Start(at as u64 * 8)).unwrap();
             file.write_all(new).unwrap();
@@ -156,7 +158,7 @@ fn refused(path: &Path) -> mapvar::Error {
     let options = Map::options().file(path).timeout(Duration::from_millis(300));
     let error = options.open().expect_err("it opened");
     assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
-    // Making one there does not harm it either.
+    // An attempt to create a map there does not change the file either.
     assert!(options.open_or_create().is_err());
     assert!(options.create().is_err());
     assert!(options.read_only(true).open().is_err());
@@ -209,7 +211,7 @@ fn a_map_of_another_version_and_one_cut_short() {
         assert!(error.to_string().contains(&len.to_string()), "{error}");
     }
 
-    // A flag that this version does not know, with a right checksum.
+    // A flag that this version does not know, with a valid checksum.
     let path = dir.path().join("flag.map");
     let mut flag = good.clone();
     flag[13] = 1;

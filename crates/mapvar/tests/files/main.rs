@@ -1,5 +1,5 @@
-//! The files that maps lie in: what they hold byte by byte, what a flush leaves, how they grow, and
-//! what becomes of those that are damaged or no maps.
+//! The files of maps: their content byte by byte, their state after a flush, their growth, and the
+//! treatment of files that are damaged or are no maps.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Who dies, stops or panics in the midst: I4, I5, I6, I7, I19.
+//! Processes and threads that die, stop or panic during an operation: I4, I5, I6, I7, I19.
 
 use crate::{
     common::{Random, Watchdog, quick_folder, scaled, unique},
@@ -15,7 +15,8 @@ use std::{
 const SMALL: usize = 12;
 const LARGE: usize = 3_000;
 
-/// Role: sets, small and large, moves between two variables, makes and removes; says what is done.
+/// Role: sets small and large values, moves an amount between two variables, creates and removes a
+/// variable; acknowledges each round.
 pub(crate) fn storm(arguments: &[String]) {
     let map = options(&arguments[0]).open().unwrap();
     for stamp in arguments[1].parse::<u64>().unwrap().. {
@@ -55,7 +56,8 @@ fn killed_again_and_again(name: &str, map: &Map) {
         thread::sleep(Duration::from_micros(random.below(3_000)));
         let last = writer.kill().iter().filter_map(|line| acknowledged(line)).next_back();
         let last = last.unwrap_or(first);
-        // I4: what it said is so. I5: what it was at is done, or not begun.
+        // I4: all acknowledged operations are visible. I5: the last operation is complete, or has
+        // no effect.
         let done = last..=last + 1;
         for variable in ["small", "large"] {
             let found = value(variable).unwrap();
@@ -69,7 +71,7 @@ fn killed_again_and_again(name: &str, map: &Map) {
         let expected = |stamp: u64| stamp.is_multiple_of(2).then_some(stamp);
         let passing = value("passing");
         assert!(passing == expected(last) || passing == expected(last + 1), "{round}: {passing:?}");
-        // And nobody is stuck: all that it was at is free.
+        // The dead process blocks no other process: all its locks are free.
         (next, moved) = (last + 2, right + 1);
         map.set("small", stamped(next, SMALL)).unwrap();
         map.set("large", stamped(next, LARGE)).unwrap();
@@ -85,7 +87,8 @@ fn killed_again_and_again(name: &str, map: &Map) {
     assert!(map.is_empty().unwrap());
 }
 
-/// Fuller: `tests/kill.rs` (1,000 kills), `mapvar-engine-sim`, `tests/deaths` (at every pair of steps).
+/// Fuller: `tests/kill.rs` (1,000 kills), `mapvar-engine-sim`, `tests/deaths` (at every pair of
+/// steps).
 #[test]
 fn i04_i05_killed_writers_lose_nothing_by_name() {
     let name = unique("i04");
@@ -100,7 +103,7 @@ fn i04_i05_killed_writers_lose_nothing_by_file() {
     killed_again_and_again(path.to_str().unwrap(), &map);
 }
 
-/// Role: sets one variable on and on.
+/// Role: sets one variable repeatedly.
 pub(crate) fn set_on(arguments: &[String]) {
     let map = options(&arguments[0]).open().unwrap();
     let var = map.var::<Vec<u8>>("held").unwrap();
@@ -130,14 +133,14 @@ mod stopped {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    /// A process that is stopped while it holds the lock of "held".
+    /// Returns a process that is stopped while it owns the lock of "held".
     fn stopped_holder(name: &str) -> Peer {
         let mut holder = Peer::start("set on", &[name]);
         holder.expect("setting");
         let brief = options(name).timeout(Duration::from_millis(30)).open().unwrap();
         for _ in 0..1_000 {
             signal("STOP", &holder);
-            // The signal takes its time: a set may be before it.
+            // The signal takes effect later, so a set may come before it.
             thread::sleep(Duration::from_millis(2));
             match brief.set("held", stamped(7, 120)) {
                 Err(error) => {
@@ -168,7 +171,7 @@ mod stopped {
                     let map = &map;
                     scope.spawn(move || map.set("held", stamped(number, 120)).unwrap());
                 }
-                // Some wait by now, others come to find it dead.
+                // Some threads wait already; others arrive when the owner is dead.
                 thread::sleep(Duration::from_millis(20));
                 assert!(holder.kill().is_empty());
             });
@@ -200,7 +203,7 @@ mod stopped {
                 tx.set("held", stamped(9, 120))
             });
             assert!(error.is_err());
-            // Nothing of ours is there, and reading and all else goes on.
+            // No write of this handle is visible, and all other operations succeed.
             assert_eq!(brief.get::<Vec<u8>>("held").unwrap(), before);
             assert_eq!(brief.get::<i64>("other").unwrap(), 1);
             brief.set("third", 3).unwrap();
@@ -217,7 +220,7 @@ mod stopped {
     }
 }
 
-/// A value whose own code panics.
+/// A value with serde code that panics.
 struct Panics;
 
 impl Serialize for Panics {
@@ -241,7 +244,7 @@ fn i19_panics_and_ends_of_threads_leave_no_lock_behind() {
     map.set("b", 1).unwrap();
     let panics = |operate: &dyn Fn(&Map)| {
         assert!(catch_unwind(AssertUnwindSafe(|| operate(&map))).is_err(), "it was to panic");
-        // By another thread, and by this one.
+        // Another thread and this thread can use the map afterwards.
         for _ in 0..2 {
             thread::scope(|scope| {
                 let other = scope.spawn(|| {
@@ -272,7 +275,7 @@ fn i19_panics_and_ends_of_threads_leave_no_lock_behind() {
         let _: Vec<()> = map.iter().map(|_| panic!("as planned")).collect();
     });
 
-    // A thread that ends takes what it held with it: handles, pins of large values, iterators.
+    // The end of a thread releases its resources: handles, pins of large values, iterators.
     map.set("large", vec![1_u8; 50_000]).unwrap();
     thread::scope(|scope| {
         for _ in 0..8 {

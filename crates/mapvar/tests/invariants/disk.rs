@@ -1,4 +1,4 @@
-//! Disks and files: I8, I10 where every system can do it.
+//! Disks and files: I8, and the part of I10 that every system can test.
 
 use crate::common::{Watchdog, quick_folder};
 use mapvar::Map;
@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-/// A copy of the file as another boot finds it: at best what a power cut at this moment leaves.
+/// Makes a copy of the file as another boot finds it: the best state that a power cut at this
+/// moment could leave.
 fn after_a_power_cut(path: &Path) -> PathBuf {
     let mut bytes = fs::read(path).unwrap();
     bytes[0x200] ^= 0xff;
@@ -19,8 +20,8 @@ fn after_a_power_cut(path: &Path) -> PathBuf {
     copy
 }
 
-/// Fuller: `tests/files/durable.rs`; `harness/power` (any sector or word at any version since the last
-/// barrier).
+/// Fuller: `tests/files/durable.rs`; `harness/power` (any sector or word at any version since the
+/// last barrier).
 #[test]
 fn i08_what_was_flushed_survives_a_power_cut_and_all_else_is_as_before() {
     let _watchdog = Watchdog::new("I8", Duration::from_mins(1));
@@ -39,7 +40,7 @@ fn i08_what_was_flushed_survives_a_power_cut_and_all_else_is_as_before() {
         let names: Vec<_> = map.iter().map(|entry| entry.unwrap().name().to_owned()).collect();
         let values: Vec<_> =
             names.iter().map(|name| (name.clone(), map.value(name).unwrap())).collect();
-        // None of this was flushed.
+        // None of these changes is flushed.
         map.set("left", 999).unwrap();
         map.set("lost", round).unwrap();
         map.remove(&format!("v{}", round % 5)).unwrap();
@@ -55,8 +56,9 @@ fn i08_what_was_flushed_survives_a_power_cut_and_all_else_is_as_before() {
     }
 }
 
-/// Renamed or removed under a map: it is the map's for as long as somebody has it, and another may
-/// be made of the name. Windows refuses one or the other, and then nothing has happened.
+/// A renamed or removed file stays the file of its map as long as a handle is open, and another map
+/// may be created with its name. Windows may refuse the rename or the removal, which then has no
+/// effect.
 #[test]
 fn i10_a_file_renamed_or_removed_under_its_map_stays_its() {
     let _watchdog = Watchdog::new("I10, renamed", Duration::from_mins(1));

@@ -1,8 +1,8 @@
-//! The invariants of the threat model, one by one and small: I1 to I21, each by its number. The
-//! table of which test shows what, and of the larger harness behind each, is docs/INVARIANTS.md.
+//! Small tests of the invariants of the threat model, I1 to I21, each named by its number.
+//! docs/INVARIANTS.md has a table of the test, and of the larger harness, for each invariant.
 //!
-//! Real second processes where sharing is the subject: this executable again, in a role. Nothing
-//! asserts a time; what can block has a watchdog; nothing is killed that was not started here.
+//! The tests of sharing start second processes: this executable again, in a role. No test asserts a
+//! time. A watchdog ends a test that hangs. A test kills only processes that it has started.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,7 +26,7 @@ mod unix;
 use common::{Watchdog, role};
 use std::time::Duration;
 
-/// What a second process does.
+/// Not a test: the entry point of second processes.
 #[test]
 fn child_entry() {
     let Some((role, arguments)) = role() else { return };

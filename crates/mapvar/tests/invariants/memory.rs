@@ -1,6 +1,8 @@
-//! What another process writes, and when: I1 (bytes), I2 (the gate), I3 (tears), I11 (the gate).
+//! Writes of another process at any moment: I1 (bytes), I2 (source check), I3 (torn values), I11
+//! (source check).
 //!
-//! I1 and I2 with loads that an attacker answers are in `mapvar-engine-sim`, `tests/hostile_loads.rs`.
+//! `mapvar-engine-sim`, `tests/hostile_loads.rs`, tests I1 and I2 with loads whose results an
+//! attacker chooses.
 
 use crate::{
     common::{Random, Watchdog, quick_folder, scaled, unique},
@@ -16,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-/// Fuller: `tests/files/hostile.rs` (10,000 damaged maps), `mapvar-engine-sim`, `tests/hostile_loads.rs`, `fuzz`.
+/// Fuller: `tests/files/hostile.rs` (10,000 damaged maps), `mapvar-engine-sim`,
+/// `tests/hostile_loads.rs`, `harness/fuzz`.
 #[test]
 fn i01_bytes_that_change_under_a_map_do_no_harm() {
     let _watchdog = Watchdog::new("I1", Duration::from_mins(1));
@@ -77,7 +80,7 @@ fn i01_bytes_that_change_under_a_map_do_no_harm() {
     });
 }
 
-/// Every Rust file below a folder of a crate, with its code: no comments.
+/// Returns every Rust file below a folder of a crate, with its code without comments.
 fn sources(below: &str) -> Vec<(PathBuf, String)> {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(below)];
     let mut files = Vec::new();
@@ -111,12 +114,15 @@ fn i02_no_slice_of_the_region_leaves_mapvar_os() {
     }
 }
 
-/// That an owner lives the kernel tells, by what it holds: nobody asks for a process by its number.
-/// Fuller: `crates/os/tests/contract.rs` (`the_lock_of_a_killed_holder_is_recovered_and_others_go_on`,
-/// `a_seat_is_seen_taken_until_its_process_gives_it_back_or_is_killed`, `a_forged_owner_costs_time_and_no_more`).
+/// The kernel decides whether an owner is alive, by its locks; no code finds a process by its id.
+///
+/// Fuller: `crates/os/tests/contract.rs`
+/// (`the_lock_of_a_killed_holder_is_recovered_and_others_go_on`,
+/// `a_seat_is_seen_taken_until_its_process_gives_it_back_or_is_killed`,
+/// `a_forged_owner_costs_time_and_no_more`).
 #[test]
 fn i11_no_process_is_asked_for_by_its_number() {
-    // By which call, and where one is made for the name of a program in a message.
+    // The calls that find a process, and the files that may do so to name a program in a message.
     let asked: [(&str, &[&str]); 6] = [
         ("pidfd_open", &[]),
         ("libc::kill", &[]),
@@ -138,7 +144,7 @@ fn i11_no_process_is_asked_for_by_its_number() {
 
 const SIZES: [usize; 5] = [1, 8, 100, 1_500, 12_000];
 
-/// Role: rewrites the variables that all share, of every size.
+/// Role: rewrites the shared variables with values of every size.
 pub(crate) fn rewrite(arguments: &[String]) {
     let map = options(&arguments[0]).open().unwrap();
     let from: u64 = arguments[1].parse().unwrap();
@@ -154,7 +160,7 @@ pub(crate) fn rewrite(arguments: &[String]) {
     tell("done");
 }
 
-/// Fuller: `tests/load.rs` (a hundred threads of four processes), `harness/loom` (every ordering).
+/// Fuller: `tests/load.rs` (100 threads of four processes), `harness/loom` (every ordering).
 #[test]
 fn i03_no_value_is_torn_whatever_its_size() {
     let _watchdog = Watchdog::new("I3", Duration::from_mins(2));
@@ -202,9 +208,9 @@ fn i03_no_value_is_torn_whatever_its_size() {
     writers.into_iter().for_each(Peer::finish);
 }
 
-/// On every system: the pages go to the file (`msync`, `FlushViewOfFile`), then all of it to the
-/// device (`fdatasync`, `FlushFileBuffers`). Seen by strace in `unix.rs`; that one of them is enough:
-/// `harness/power`.
+/// On every system a flush writes the pages to the file (`msync`, `FlushViewOfFile`), and then
+/// waits for the device (`fdatasync`, `FlushFileBuffers`). `unix.rs` checks this by strace;
+/// `harness/power` shows that one such barrier is enough.
 #[test]
 fn i21_the_barrier_is_in_that_order() {
     let code = |below: &str, file: &str| {
@@ -216,6 +222,6 @@ fn i21_the_barrier_is_in_that_order() {
     let (write, wait) = (barrier.find("flush_start"), barrier.find(".sync()"));
     assert!(write.is_some() && write < wait, "{barrier}");
     assert!(code("os/src", "windows/mapping.rs").contains("FlushViewOfFile("));
-    // `sync_all` is FlushFileBuffers there.
+    // On Windows `sync_all` calls FlushFileBuffers.
     assert!(code("os/src", "windows/section/handle.rs").contains("sync_all()"));
 }

@@ -1,4 +1,4 @@
-//! Names and what stands behind them: I12 to I17.
+//! Names and the objects behind them: I12 to I17.
 
 use crate::{
     common::{Watchdog, quick_folder, scaled, unique},
@@ -7,7 +7,7 @@ use crate::{
 use mapvar::{ErrorKind, Map, Origin};
 use std::{fs, path::Path, process::Command, thread, time::Duration};
 
-/// Role: uses a map until it is told to end, or is killed.
+/// Role: uses a map until the parent lets it end, or kills it.
 pub(crate) fn hold(arguments: &[String]) {
     let map = options(&arguments[0]).open().unwrap();
     let own = format!("of {}", std::process::id());
@@ -20,15 +20,17 @@ pub(crate) fn hold(arguments: &[String]) {
     map.close().unwrap();
 }
 
-/// Waits until all of them have said this.
+/// Waits until all peers have reported this line.
 fn all(peers: &mut [Peer], what: &str) {
     for peer in peers {
         peer.expect(what);
     }
 }
 
-/// What is no map: bytes of another program, a folder, a device. Fuller: `tests/files/hostile.rs`, and
-/// `crates/os/tests/contract.rs` (`another_kind_of_object_under_the_name_is_refused_and_left_alone`).
+/// Objects that are no maps: a folder, the file of another program, an empty file.
+///
+/// Fuller: `tests/files/hostile.rs`, and `crates/os/tests/contract.rs`
+/// (`another_kind_of_object_under_the_name_is_refused_and_left_alone`).
 #[test]
 fn i12_what_is_no_map_is_refused_and_left_alone() {
     let _watchdog = Watchdog::new("I12", Duration::from_mins(1));
@@ -93,7 +95,7 @@ fn i13_a_handle_for_reading_never_writes() {
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
-/// Role: comes with many others.
+/// Role: opens or creates a map at the same time as other processes.
 pub(crate) fn race(arguments: &[String]) {
     tell("ready");
     await_word();
@@ -106,7 +108,7 @@ pub(crate) fn race(arguments: &[String]) {
     await_word();
 }
 
-/// Role: makes maps and leaves them, on and on.
+/// Role: creates maps and closes them, repeatedly.
 pub(crate) fn create(arguments: &[String]) {
     tell("creating");
     loop {
@@ -156,7 +158,7 @@ fn i14_a_creator_that_is_killed_leaves_a_whole_map_or_none() {
                 fs::remove_file(&map).unwrap();
             }
         }
-        // Nothing half-built lies about; on Windows a file that is no map's yet (docs/PLATFORM.md).
+        // No unfinished file remains, except on Windows a temporary one (docs/PLATFORM.md).
         for entry in fs::read_dir(dir.path()).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             assert!(cfg!(windows) && name.starts_with(".mapvar-"), "{name}");
@@ -164,7 +166,8 @@ fn i14_a_creator_that_is_killed_leaves_a_whole_map_or_none() {
     }
 }
 
-/// Fuller: `crates/os/tests/contract.rs` (`processes_that_come_go_and_are_killed_never_split_a_name`).
+/// Fuller: `crates/os/tests/contract.rs`
+/// (`processes_that_come_go_and_are_killed_never_split_a_name`).
 #[test]
 fn i15_one_name_is_one_memory() {
     let _watchdog = Watchdog::new("I15", Duration::from_mins(1));
@@ -174,7 +177,7 @@ fn i15_one_name_is_one_memory() {
     let mut peer = Peer::start("hold", &[&name]);
     peer.expect("holding");
     let var = first.var::<i64>("x").unwrap();
-    // The maker goes; a handle to one variable of it stays, and so do the others.
+    // The creator closes its map; a handle of a variable and the other process stay.
     first.close().unwrap();
     for round in 2..20 {
         let again = options(&name).open().unwrap();
@@ -208,7 +211,8 @@ fn i15_one_name_is_one_memory() {
     }
 }
 
-/// Open files of this process; `None` where no system tells. (Wine has some of its own.)
+/// Returns the number of open files of this process; `None` if the system does not report it, and
+/// on Windows, since Wine opens files of its own.
 fn open_files() -> Option<usize> {
     if cfg!(windows) {
         return None;
@@ -216,7 +220,7 @@ fn open_files() -> Option<usize> {
     Some(fs::read_dir("/proc/self/fd").ok()?.count())
 }
 
-/// Objects of that name, of whatever kind, among the system's.
+/// Returns the number of files for that name in the folders of named sections.
 fn objects(name: &str) -> usize {
     ["/dev/shm", "/var/tmp"]
         .iter()
@@ -228,7 +232,8 @@ fn objects(name: &str) -> usize {
         .count()
 }
 
-/// Fuller: `tests/processes.rs` (`a_killed_holder_leaves_no_map_behind`), `tests/kill.rs`, `tests/load.rs`.
+/// Fuller: `tests/processes.rs` (`a_killed_holder_leaves_no_map_behind`), `tests/kill.rs`,
+/// `tests/load.rs`.
 #[test]
 fn i16_nothing_is_left_of_many_users_killed_or_not() {
     let _watchdog = Watchdog::new("I16", Duration::from_mins(3));
@@ -237,7 +242,7 @@ fn i16_nothing_is_left_of_many_users_killed_or_not() {
     let path = dir.path().join("i16.map");
     for map in [name.as_str(), path.to_str().unwrap()] {
         let holder = options(map).size(1 << 16).create().unwrap();
-        // More than there are seats for writers, in all.
+        // In total more writers than seats.
         let rounds = scaled(34).max(3);
         for round in 0..rounds {
             let mut users: Vec<_> = (0..4).map(|_| Peer::start("hold", &[map])).collect();
@@ -251,7 +256,7 @@ fn i16_nothing_is_left_of_many_users_killed_or_not() {
             }
         }
         assert_eq!(holder.get::<u64>("users").unwrap(), 4 * rounds as u64);
-        // Only the Atomic is left, and there is a seat for one more.
+        // Only the Atomic is left, and a seat is free.
         let mut last = Peer::start("hold", &[map]);
         last.expect("holding");
         last.finish();
@@ -266,7 +271,7 @@ fn i16_nothing_is_left_of_many_users_killed_or_not() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "the map alone");
 }
 
-/// 200 times opened, used and closed, in a process that does nothing else: open files are counted.
+/// Opens, uses and closes maps 200 times in a process of its own, and counts its open files.
 #[test]
 fn i16_a_process_that_opens_and_closes_keeps_nothing_open() {
     const ALONE: &str = "MAPVAR_TEST_ALONE";
@@ -308,7 +313,7 @@ fn i16_a_process_that_opens_and_closes_keeps_nothing_open() {
     assert_eq!((objects(&name), mapped()), (0, 0));
 }
 
-/// With a right checksum, so that only the one difference is wrong.
+/// Sets the right checksum, so that only the tested difference is invalid.
 fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
     let mut header = bytes[8..512].to_vec();
     header[8..16].fill(0);
@@ -361,7 +366,7 @@ fn i17_a_header_of_another_build_is_refused() {
         let bytes = with_checksum(bytes);
         refused(what, &bytes, kind);
     }
-    // Without it: damaged.
+    // With a wrong checksum the header is damaged.
     for at in [24, 40, 50, 72, 90] {
         let mut bytes = good.clone();
         bytes[at] ^= 4;

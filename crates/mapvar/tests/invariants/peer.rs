@@ -1,4 +1,5 @@
-//! Second processes that are told to go and say what they do, and values that show a tear.
+//! Second processes that wait for a signal to continue and report their progress, and values by
+//! which a torn read is detected.
 
 use crate::common::{Owned, child, start};
 use mapvar::{Map, MapOptions};
@@ -10,7 +11,7 @@ use std::{
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A second process in a role; killed when the test ends, however it does.
+/// A second process in a role. A drop kills it, also if the test panics.
 pub(crate) struct Peer {
     pub(crate) child: Owned,
     out: BufReader<ChildStdout>,
@@ -21,7 +22,7 @@ impl Peer {
         Self::of(&mut child("child_entry", role, arguments))
     }
 
-    /// By another program, which ends in becoming the test: `sh -c "... exec \"$@\"" sh`.
+    /// Starts it by another program, which finally executes the test: `sh -c "... exec \"$@\"" sh`.
     #[cfg(unix)]
     pub(crate) fn start_by(mut by: Command, role: &str, arguments: &[&str]) -> Self {
         let inner = child("child_entry", role, arguments);
@@ -41,7 +42,7 @@ impl Peer {
         self.child.0.id()
     }
 
-    /// What it says next; `None` when it has ended.
+    /// Waits for the next line of [`tell`] and returns it; `None` if the process has ended.
     pub(crate) fn hear(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
@@ -62,7 +63,7 @@ impl Peer {
         writeln!(self.child.0.stdin.as_mut().unwrap()).unwrap();
     }
 
-    /// Kills it; answers the rest of what it said, as far as the lines are whole.
+    /// Kills the process; returns the rest of its complete lines.
     pub(crate) fn kill(mut self) -> Vec<String> {
         self.child.0.kill().unwrap();
         let mut rest = String::new();
@@ -72,7 +73,7 @@ impl Peer {
         whole.lines().filter_map(|line| Some(line.split_once('@')?.1.into())).collect()
     }
 
-    /// Waits for its end, which must be a good one.
+    /// Closes its standard input, waits until it ends, and asserts that it succeeded.
     pub(crate) fn finish(mut self) {
         drop(self.child.0.stdin.take());
         let mut rest = String::new();
@@ -81,30 +82,30 @@ impl Peer {
     }
 }
 
-/// Says a line to whoever started this process.
+/// Reports a line to the parent.
 pub(crate) fn tell(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "@{line}").unwrap();
     out.flush().unwrap();
 }
 
-/// Waits for the word to go on, or the end of who could say it.
+/// Waits until the parent lets this process continue ([`Peer::go`]), or closes the pipe or ends.
 pub(crate) fn await_word() {
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 
-/// By the path of a file or by a name.
+/// Returns options for a map by the path of a file or by a name.
 pub(crate) fn options(map: &str) -> MapOptions {
     let options = Map::options().timeout(PATIENCE);
     if map.contains(['/', '\\']) { options.file(map) } else { options.name(map) }
 }
 
-/// A value that carries its stamp in all its words.
+/// Returns a value with its stamp in all its words.
 pub(crate) fn stamped(stamp: u64, words: usize) -> Vec<u8> {
     stamp.to_le_bytes().repeat(words)
 }
 
-/// The stamp; a torn value ends the test.
+/// Returns the stamp of a value; panics if the value is torn.
 #[track_caller]
 pub(crate) fn stamp_of(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();

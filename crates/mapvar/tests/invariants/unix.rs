@@ -1,5 +1,5 @@
-//! What only Unix has, or can show without a library: I9, I10, I12, I13, I18, I20, I21. For Windows
-//! see `crates/os/src/sys/windows/tests` and `crates/os/tests/faults_wine.rs`.
+//! Tests that only Unix permits, or permits without a library: I9, I10, I12, I13, I18, I20, I21.
+//! For Windows see `crates/os/src/sys/windows/tests` and `crates/os/tests/faults_wine.rs`.
 #![allow(unsafe_code, reason = "fork and its companions, which the standard library has not")]
 
 use crate::{
@@ -25,7 +25,7 @@ unsafe extern "C" {
     fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
 }
 
-/// Runs `body` in a child of this process; what it answers is the exit code.
+/// Runs `body` in a child of this process; returns its exit code, which is the result of `body`.
 fn forked(body: impl FnOnce() -> i32) -> i32 {
     let child = fork();
     assert!(child >= 0);
@@ -34,7 +34,7 @@ fn forked(body: impl FnOnce() -> i32) -> i32 {
         _exit(code);
     }
     let mut status = 0;
-    // SAFETY: waits for the child made above, and writes its status to a local.
+    // SAFETY: waits for the child created above, and writes its status to a local.
     let waited = unsafe { waitpid(child, &raw mut status, 0) };
     assert_eq!(waited, child);
     status >> 8
@@ -42,7 +42,7 @@ fn forked(body: impl FnOnce() -> i32) -> i32 {
 
 // --- I9 ------------------------------------------------------------------------------------------
 
-/// Role: fills a map until there is no more room, twice, and looks what is there.
+/// Role: fills a map twice until no space is left, and checks its content.
 pub(crate) fn fill_up(arguments: &[String]) {
     for map in arguments {
         let map = options(map).size(4_000).create().unwrap();
@@ -59,7 +59,8 @@ pub(crate) fn fill_up(arguments: &[String]) {
             let kinds = [ErrorKind::NoSpace, ErrorKind::TooLarge, ErrorKind::Full];
             assert!(kinds.contains(&error.kind()), "{error}");
             assert!(fits > 5, "{round}: {fits} fit: {error}");
-            // All is as it was, what does not fit is not there, and there is room for a little.
+            // The earlier values are unchanged, the value that did not fit does not exist, and the
+            // map has space for a small value.
             assert_eq!(map.len().unwrap(), fits);
             for number in 0..fits {
                 let found = map.get::<Vec<u64>>(&format!("v{number}")).unwrap();
@@ -88,7 +89,7 @@ pub(crate) fn fill_up(arguments: &[String]) {
 #[test]
 fn i09_a_full_file_system_is_an_error_and_the_map_goes_on() {
     let _watchdog = Watchdog::new("I9, full", Duration::from_mins(1));
-    // Not in /dev/shm, which is another one there.
+    // Not in /dev/shm, since the child has another /dev/shm.
     let dir = tempfile::tempdir().unwrap();
     let small = dir.path().to_str().unwrap();
     for size in ["512k", "2m"] {
@@ -121,7 +122,7 @@ fn i09_a_limit_of_the_process_is_an_error_and_the_map_goes_on() {
     let _watchdog = Watchdog::new("I9, limits", Duration::from_mins(1));
     let dir = quick_folder();
     let mut command = Command::new("sh");
-    // In blocks of 512 bytes, or of 1 KiB where it is bash.
+    // The unit is 512 bytes, or 1 KiB if the shell is bash.
     command.args(["-c", "ulimit -f 1024 && exec \"$@\"", "sh"]);
     let file = dir.path().join("limited.map");
     let mut peer = Peer::start_by(command, "fill up", &[file.to_str().unwrap()]);
@@ -135,7 +136,7 @@ fn is_loss(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Io | ErrorKind::Corrupt)
 }
 
-/// Every operation; answers how many failed, each of them with a loss.
+/// Calls every operation; returns the number of those that failed because of a loss.
 fn use_all(map: &Map) -> usize {
     let mut failed = 0;
     let mut note = |result: Result<(), Error>| {
@@ -188,7 +189,7 @@ fn i10_a_file_made_shorter_under_its_map_is_an_error() {
         let var = map.var::<Vec<u8>>("v7").unwrap();
         fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(len).unwrap();
         assert!(use_all(&map) > 0, "{len}: nobody noticed");
-        // From then on it says so, whatever is asked.
+        // From then on every operation fails.
         let error = map.get::<Vec<u8>>("v1").unwrap_err();
         assert!(is_loss(&error), "{len}: {error}");
         assert!(is_loss(&var.get().unwrap_err()) && is_loss(&map.set("v1", 1).unwrap_err()));
@@ -199,7 +200,7 @@ fn i10_a_file_made_shorter_under_its_map_is_an_error() {
     }
 }
 
-/// While others read and write.
+/// The file is truncated while threads read and write.
 #[test]
 fn i10_a_file_made_shorter_under_threads_ends_none_of_them() {
     let _watchdog = Watchdog::new("I10, threads", Duration::from_mins(1));
@@ -244,7 +245,7 @@ fn i10_a_hole_in_the_file_is_an_error_or_less_variables() {
             eprintln!("I10 SKIPPED: no holes can be made here (fallocate -p)");
             return;
         }
-        // Whatever each answers: that it answers is what is asked.
+        // The results do not matter; each operation must return.
         for number in 0..40_u8 {
             let name = format!("v{number}");
             let _ = (map.get::<Vec<u8>>(&name), map.set(&name, vec![number; 600]));
@@ -258,7 +259,7 @@ fn i10_a_hole_in_the_file_is_an_error_or_less_variables() {
 
 // --- I12, I13 ------------------------------------------------------------------------------------
 
-/// Where the memory of a name lies (docs/PLATFORM.md).
+/// Returns the path of the memory of a name (docs/PLATFORM.md).
 fn place(name: &str) -> PathBuf {
     let uid = fs::metadata(quick_folder().path()).unwrap().uid();
     let folder = if cfg!(target_os = "linux") { "/dev/shm" } else { "/var/tmp" };
@@ -281,7 +282,7 @@ fn i12_a_squatted_name_is_refused_before_a_byte_is_read() {
             assert_eq!(error.kind(), kind, "{what}: {error}");
         }
     };
-    // A good map by another name, in which nothing could be found wrong.
+    // A valid map of another name, so that the content of a copy is valid too.
     let good = unique("good");
     let map = options(&good).create().unwrap();
     map.set("x", 1).unwrap();
@@ -320,7 +321,8 @@ fn i12_a_squatted_name_is_refused_before_a_byte_is_read() {
     assert_eq!(map.get::<i64>("x").unwrap(), 1);
 }
 
-/// Fuller: `crates/os/tests/contract.rs` (`what_is_made_is_readable_and_writable_by_its_owner_only`,
+/// Fuller: `crates/os/tests/contract.rs`
+/// (`what_is_made_is_readable_and_writable_by_its_owner_only`,
 /// `a_file_for_reading_is_mapped_without_the_right_to_write`).
 #[test]
 fn i13_a_map_is_its_users_alone_and_a_reader_has_no_right_to_write() {
@@ -345,7 +347,7 @@ fn i13_a_map_is_its_users_alone_and_a_reader_has_no_right_to_write() {
         for line in ours {
             assert!(line.contains(" r--s "), "{line}");
         }
-        // Nor has a descriptor, by which a mapping could be given it.
+        // No descriptor is writable, since a mapping could be made writable by it.
         for entry in fs::read_dir("/proc/self/fd").unwrap().flatten() {
             if fs::read_link(entry.path()).is_ok_and(|to| to == path) {
                 let number = entry.file_name().into_string().unwrap();
@@ -360,7 +362,7 @@ fn i13_a_map_is_its_users_alone_and_a_reader_has_no_right_to_write() {
 
 // --- I18 -----------------------------------------------------------------------------------------
 
-/// Role: forks with a map that is open.
+/// Role: forks with an open map.
 pub(crate) fn fork_with_a_map(arguments: &[String]) {
     for map in arguments {
         let map = options(map).open().unwrap();
@@ -395,7 +397,7 @@ pub(crate) fn fork_with_a_map(arguments: &[String]) {
             all.iter().position(|right| !right).map_or(0, |at| i32::try_from(at).unwrap() + 1)
         });
         assert_eq!(code, 0, "the operation of that number was not refused");
-        // A child that drops what it inherited takes nothing from its parent.
+        // A child that drops its inherited handles does not affect its parent.
         let (copy, var_copy) = (map.clone(), var.clone());
         let code = forked(move || {
             drop(var_copy);
@@ -442,7 +444,7 @@ fn map_is_named(name: &str) -> bool {
     place(name).exists()
 }
 
-/// Role: sets on and on, and starts programs meanwhile, which outlive it.
+/// Role: sets variables repeatedly, and meanwhile starts programs that outlive it.
 pub(crate) fn spawn_under_locks(arguments: &[String]) {
     let map = options(&arguments[0]).open().unwrap();
     let setter = map.clone();
@@ -452,7 +454,7 @@ pub(crate) fn spawn_under_locks(arguments: &[String]) {
             setter.transaction(|tx| tx.set("other", stamp)).unwrap();
         }
     });
-    // They end by themselves, after this process.
+    // These programs end after this process.
     let spawned: Vec<_> = (0..8)
         .map(|_| {
             let mut sleep = Command::new("sleep");
@@ -478,7 +480,7 @@ fn i18_programs_started_under_a_lock_do_not_keep_it() {
             let mut peer = Peer::start("spawn", &[&name]);
             peer.expect("spawned");
             assert!(peer.kill().is_empty());
-            // With a timeout far below the life of the programs: 20 s.
+            // The timeout is far below the 20 s for which the programs run.
             let brief = options(&name).timeout(Duration::from_secs(10)).open().unwrap();
             brief.set("held", vec![1_u64; 120]).unwrap();
             brief.transaction(|tx| tx.set("other", 1)).unwrap();
@@ -486,7 +488,7 @@ fn i18_programs_started_under_a_lock_do_not_keep_it() {
             brief.flush().unwrap();
         }
         map.close().unwrap();
-        // Nor the name, nor the place at the file.
+        // The programs keep neither the name nor the attachment to the file.
         if name.contains('/') {
             assert!(options(&name).open().is_ok());
         } else {
@@ -502,7 +504,7 @@ fn deep(depth: u64) -> u64 {
     if depth == u64::MAX { 0 } else { deep(depth + 1) + local[depth as usize % 64] }
 }
 
-/// Role: loses a map, which is an error, and then its stack overflows, which is what it was.
+/// Role: loses a map, which is an error; then its stack overflows, which ends it as without a map.
 pub(crate) fn overflow_after_a_loss(arguments: &[String]) {
     let path = Path::new(&arguments[0]);
     let map = filled(path);
@@ -527,19 +529,19 @@ fn i20_the_faults_of_others_are_what_they_were() {
     std::io::Read::read_to_string(&mut output.0.stderr.take().unwrap(), &mut err).unwrap();
     let status = output.0.wait().unwrap();
     assert!(out.contains("@lost"), "{out} {err}");
-    // Rust's own handler, which was there before, says so and aborts.
+    // Rust's own handler, which was installed before, reports the overflow and aborts.
     assert!(err.contains("overflowed its stack"), "{err}");
     assert_eq!(status.signal(), Some(6), "{status}");
 }
 
 // --- I21 -----------------------------------------------------------------------------------------
 
-/// A call that is seen in a trace and does nothing.
+/// Makes a system call that is visible in a trace and has no effect.
 fn mark(what: &str) {
     assert!(fs::metadata(format!("/mark of mapvar/{what}")).is_err());
 }
 
-/// Role: sets and gets, and flushes, with marks between.
+/// Role: sets, gets and flushes, with marks between the phases.
 pub(crate) fn calls(arguments: &[String]) {
     for (number, map) in arguments.iter().enumerate() {
         let map = options(map).size(1 << 20).create().unwrap();
@@ -582,7 +584,7 @@ pub(crate) fn calls(arguments: &[String]) {
     tell("done");
 }
 
-/// The system calls of the thread that sets the marks, from one mark to the next.
+/// Returns the system calls of the thread that sets the marks, from one mark to the next.
 fn between<'a>(trace: &'a str, from: &str, to: &str) -> Vec<&'a str> {
     let marked = |what: &str| {
         let at = trace.find(&format!("/mark of mapvar/{what}\""));
@@ -595,7 +597,7 @@ fn between<'a>(trace: &'a str, from: &str, to: &str) -> Vec<&'a str> {
     lines.map(|line| line[thread.len()..].trim_start()).collect()
 }
 
-/// The role "calls" under strace; `None` where that cannot be.
+/// Runs the role "calls" under strace and returns the trace; `None` if strace does not work here.
 fn traced(maps: &[&str]) -> Option<String> {
     let dir = quick_folder();
     let trace = dir.path().join("trace");
@@ -613,13 +615,13 @@ fn traced(maps: &[&str]) -> Option<String> {
     Some(fs::read_to_string(trace).unwrap())
 }
 
-/// The order on Windows: `crates/os/src/sys/windows/tests`; that one barrier is enough:
-/// `harness/power`.
+/// `i21_the_barrier_is_in_that_order` checks the order on Windows; `harness/power` shows that one
+/// barrier is enough.
 #[test]
 #[cfg(target_os = "linux")]
 fn i21_a_flush_writes_back_and_then_waits_once() {
     let _watchdog = Watchdog::new("I21", Duration::from_mins(1));
-    // On a disk: in /dev/shm there is nothing to wait for.
+    // On a disk: /dev/shm has no device to wait for.
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("i21.map");
     let Some(trace) = traced(&[path.to_str().unwrap()]) else { return };
@@ -632,7 +634,7 @@ fn i21_a_flush_writes_back_and_then_waits_once() {
         };
         let (writes, waits) = (at("msync("), at("fdatasync("));
         assert_eq!(waits.len(), 1, "one barrier a flush: {calls:#?}");
-        // The first one waits for the file's name too: by the folder, and then closes that.
+        // The first flush also makes the file's name durable, by an fsync of its folder.
         assert_eq!(at("fsync(").len(), usize::from(from == "flush 0"), "{calls:#?}");
         assert!(writes.iter().all(|write| *write < waits[0]), "in that order: {calls:#?}");
         assert!(
@@ -654,6 +656,6 @@ fn i21_sets_and_gets_make_no_system_call() {
         let calls = between(&trace, &format!("steady {number}"), &format!("flush {number}"));
         assert!(calls.is_empty(), "{calls:#?}");
     }
-    // The trace does see them.
+    // The trace is not empty in general: it has the calls of a flush.
     assert!(!between(&trace, "flush 0", "flushed 0").is_empty());
 }

@@ -1,33 +1,33 @@
 //! Copies between shared memory and private buffers, as fast as `memcpy`.
 //!
-//! `memcpy` itself may not be used: to the compiler a race with another process is undefined
-//! behaviour, and it may read or write a byte twice, or something else in between. A loop of atomic
-//! words may, but is not made into wide moves: it takes three times as long. So the moves are
-//! written in assembly, which the compiler does not look into. What that means formally:
-//! docs/UNSAFE.md.
+//! `memcpy` itself must not be used. To the compiler a race with another process is undefined
+//! behaviour, and `memcpy` may access a byte twice or write an intermediate value. A loop over
+//! atomic words is permitted, but the compiler does not merge it into wide moves: it takes three
+//! times as long. So the moves are written in assembly, which the compiler does not analyze.
+//! docs/UNSAFE.md describes the formal status.
 //!
-//! *What is accessed.* Each byte of the source at least once, each of the destination at least
-//! once, nothing else. The ends are covered by moves that overlap, so some bytes are read or
-//! written twice, a written one with the same value each time. From a destination at a multiple of 8
-//! and a length that is one all writes are of whole aligned words.
+//! *Accessed bytes.* Each byte of the source and of the destination is accessed at least once, and
+//! no other byte. Overlapping moves cover the ends, so some bytes are accessed twice; a byte that
+//! is written twice gets the same value each time. If the address of the destination and the length
+//! are multiples of 8, all writes are of whole aligned words.
 //!
-//! *Order.* These are plain loads and stores, only wide ones. On x86-64 that is enough for what
-//! comes before and after: "loads are not reordered with other loads, stores are not reordered with
-//! other stores" nor with older loads, whatever their width (Intel SDM vol. 3A, "Memory ordering in
-//! P6 and more recent processor families"; AMD APM vol. 2, 7.1). The exceptions of that section are
-//! not used: no non-temporal moves, and no string instructions, whose stores may be out of order
-//! among themselves. (`rep movsb` was measured: no faster from 4 KiB up, and half as fast where
-//! source and destination lie differently in their cache lines.) On arm64 nothing is ordered, as
-//! with relaxed atomics, and the fences and Release stores around order plain accesses too
-//! (`dmb ishld`, `dmb ish`, `stlr`). To the compiler each block may touch any memory, so it moves
-//! no other access across.
+//! *Order.* These are plain loads and stores of large width. On x86-64 that is enough for the order
+//! with earlier and later accesses: "loads are not reordered with other loads, stores are not
+//! reordered with other stores" nor with older loads, whatever their width (Intel SDM vol. 3A,
+//! "Memory ordering in P6 and more recent processor families"; AMD APM vol. 2, 7.1). The copies use
+//! none of the exceptions in that section: no non-temporal moves, and no string instructions, whose
+//! stores may be out of order among themselves. (`rep movsb` was measured. From 4 KiB up it is no
+//! faster, and it is half as fast if source and destination differ in their position within a cache
+//! line.) On arm64 the accesses are unordered, like relaxed atomics, and the surrounding fences and
+//! Release stores order plain accesses too (`dmb ishld`, `dmb ish`, `stlr`). To the compiler each
+//! block may access any memory, so it moves no other access across a block.
 
 #![allow(unsafe_code, reason = "assembly")]
 
-/// The shortest copy that is made here; shorter ones are a word or two.
+/// The minimum length of these copies; shorter ones are one or two words.
 pub(crate) const SHORTEST: usize = 16;
 
-/// Whether there is assembly for this target.
+/// Whether this target has an assembly version.
 pub(crate) const FAST: bool = cfg!(all(
     any(target_arch = "x86_64", target_arch = "aarch64"),
     target_endian = "little",
@@ -39,9 +39,10 @@ pub(crate) const FAST: bool = cfg!(all(
 /// Copies `len` bytes, at least [`SHORTEST`].
 ///
 /// # Safety
-/// [`FAST`]. As many bytes from `from` on may be read, and from `to` on written, for the length of
-/// the call, with no references to plain memory in the way; the two do not overlap. Other processes
-/// and threads may read and write shared memory meanwhile, by atomics or in this way.
+/// [`FAST`] is true. During the call `len` bytes from `from` on are readable and `len` bytes from
+/// `to` on are writable, no reference to non-atomic memory aliases them, and the two ranges do not
+/// overlap. Other processes and threads may access shared memory meanwhile, by atomics or by this
+/// function.
 #[inline]
 pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     debug_assert!(FAST && len >= SHORTEST);
@@ -107,10 +108,10 @@ mod imp {
                 unsafe { up_to_256(from, to, len) };
                 return;
             }
-            // Processors compare a load with the stores before it by the lowest 12 bits of their
-            // addresses first. Where the destination lies a little further in its page than the
-            // source, each load going up would seem to need the store just before it, and take four
-            // times as long. Going down none does. (`memcpy` of glibc does so too.)
+            // Processors first compare a load with earlier stores by the lowest 12 bits of their
+            // addresses. If the destination lies a little further in its page than the source, each
+            // load of an ascending copy seems to depend on the store just before it, and takes four
+            // times as long. A descending copy avoids that. (glibc's `memcpy` does the same.)
             if to.addr().wrapping_sub(from.addr()) & 0xfff < 512 {
                 // SAFETY: as above, with more than 256 bytes.
                 unsafe { by_32_down(from, to, len) };
@@ -192,7 +193,7 @@ mod imp {
     }
 
     unsafe fn by_32(from: *const u8, to: *mut u8, len: usize) {
-        // Where the first step ends: as far as makes the stores of those that follow aligned.
+        // End of the first step, chosen so that the stores of the following steps are aligned.
         let aligned = 32 - (to.addr() & 31);
         // SAFETY: first come 32 bytes. Then `at` goes up from at most 32 by 128 while it is below
         // `len - 128`, so that each step is of 128 bytes within `len`; then come the last 128. The
@@ -237,8 +238,8 @@ mod imp {
     }
 
     unsafe fn by_32_down(from: *const u8, to: *mut u8, len: usize) {
-        // Where the first step, the last 32 bytes, ends: as far as makes the stores of those that
-        // follow aligned. Counted from the destination's end: 0 to 31 bytes of it.
+        // End of the first step, which copies the last 32 bytes, chosen so that the stores of the
+        // following steps are aligned: 0 to 31 bytes before the end of the destination.
         let aligned = len - ((to.addr() + len) & 31);
         // SAFETY: first come the last 32 bytes. Then `at` goes down from at most `len` by 128 while
         // it is above 128, so that each step is of 128 bytes within `len`; then come the first 128.
@@ -371,7 +372,7 @@ mod imp {
     not(miri)
 )))]
 mod imp {
-    // Never called: see `FAST`.
+    // Never called, since `FAST` is false.
     pub(super) unsafe fn up_to_32(_: *const u8, _: *mut u8, _: usize) {}
     pub(super) unsafe fn up_to_64(_: *const u8, _: *mut u8, _: usize) {}
     pub(super) unsafe fn more(_: *const u8, _: *mut u8, _: usize) {}

@@ -1,4 +1,4 @@
-//! A number that changes when what a thread checked before no longer holds: see
+//! A number that changes when the earlier checks of a thread become stale: see
 //! [`machine::epoch`](crate::machine::epoch).
 
 use crate::memory::words::Half;
@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 static EPOCH: Half = Half::new(1);
 
 pub(crate) fn current() -> u32 {
-    // SYNC POINT: Acquire pairs with the Release of `begin_next`: a thread that asks for the epoch
-    // and then whether a view is lost learns of all losses up to then.
+    // SYNC POINT: Acquire pairs with the SeqCst addition in `begin_next`. A thread that loads the
+    // epoch and then checks a view sees every loss that was marked before this epoch began.
     EPOCH.load(Ordering::Acquire)
 }
 
@@ -17,8 +17,8 @@ pub(crate) fn is_current(epoch: u32) -> bool {
     EPOCH.load(Ordering::Relaxed) == epoch
 }
 
-/// Begins a new epoch. In a signal handler, or in a child of `fork` before anything else runs.
+/// Begins a new epoch. Runs in a fault handler, or in a child of `fork` before any other code.
 pub(crate) fn begin_next() {
-    // SYNC POINT: see `current`.
+    // SYNC POINT: pairs with the Acquire load in `current`.
     EPOCH.fetch_add(1, Ordering::SeqCst);
 }

@@ -1,5 +1,5 @@
-//! The addresses that a view may touch, as atomic words: what the lock words of a system are found
-//! by, and what a view hands out.
+//! The accessible addresses of a view, as atomic words. A view and the locks of a system reach the
+//! memory through them.
 
 #![allow(unsafe_code, reason = "references into a mapping")]
 
@@ -9,39 +9,40 @@ use crate::{
 };
 use std::{ptr::NonNull, sync::atomic::Ordering};
 
-/// The reachable part of a mapping, from where a view begins in it.
+/// The reachable part of a mapping, from the first byte of its view on.
 #[derive(Debug)]
 pub(crate) struct MappedRange {
-    /// First byte of the mapping, which lies at the beginning of a page.
+    /// First byte of the mapping, at the beginning of a page.
     address: NonNull<u8>,
-    /// Bytes between the mapping's first byte and the range's.
+    /// Bytes between the first byte of the mapping and the first byte of the range.
     lead: usize,
     access: Access,
-    /// Bytes of the range that can be reached. Only `reach` changes it, and only upward.
+    /// Reachable bytes of the range. Only `reach` changes it, and only upward.
     ///
-    /// SYNC POINT: Release there, after the system was asked for the bytes. A thread that loads it
-    /// and then touches the new part does so after that. Acquire in `len`; the accessors load it, and
-    /// the two below, Relaxed: the system decides whether an address may be touched. It orders
-    /// what it did for one thread before a later fault of another, and a touch cannot come before
-    /// the check that it depends on. A thread that learned of the growth from another (a lock, an
-    /// Acquire) sees the new length, since loads of one place never go back.
+    /// SYNC POINT: `reach` changes it with Release, after the system has mapped the bytes; this
+    /// pairs with the Acquire load in `len`. So a thread that loads the new length accesses the new
+    /// part after the system has mapped it. The accessors load this field and the two below
+    /// Relaxed. That is enough for three reasons. The system orders the mapping by one thread
+    /// before a later fault of another. An access cannot come before the bounds check that it
+    /// depends on. A thread that learned of the growth from another thread (by a lock, or an
+    /// Acquire load) sees the new length, since the values loaded from one location never go back.
     len: Length,
-    /// Bytes of the whole words in a range that begins where the mapping does, 0 for any other; and
-    /// of those that may be written.
+    /// Bytes in whole words, if the range begins with the mapping; 0 otherwise.
     plain: Length,
+    /// As `plain`, but 0 for a read-only range.
     plain_mut: Length,
 }
 
-// SAFETY: it is an address, and the memory there is reached only by atomics, from any thread.
+// SAFETY: the pointer is an address, and any thread may access the memory there by atomics only.
 unsafe impl Send for MappedRange {}
-// SAFETY: as above; what changes through a shared reference is atomic.
+// SAFETY: as above; all fields that change through a shared reference are atomics.
 unsafe impl Sync for MappedRange {}
 
 impl MappedRange {
-    /// A range that begins `lead` bytes into a mapping, of which nothing can be reached yet.
+    /// Creates a range that begins `lead` bytes into a mapping; no byte of it is reachable yet.
     ///
     /// # Safety
-    /// As long as the value lives a mapping begins at `address`, at the beginning of a page.
+    /// A mapping begins at `address`, at the beginning of a page, as long as the value lives.
     pub(crate) unsafe fn new(address: NonNull<u8>, lead: usize, access: Access) -> Self {
         Self {
             address,
@@ -53,28 +54,29 @@ impl MappedRange {
         }
     }
 
-    /// Lets every thread reach the first `len` bytes. A smaller `len` than before changes nothing.
+    /// Makes the first `len` bytes reachable for every thread. A `len` smaller than the current one
+    /// changes nothing.
     ///
     /// # Safety
-    /// As long as the value lives the mapping is readable to the end of the page in which
-    /// `lead + len` bytes end, and writable there if the access says so.
+    /// The mapping is readable up to the end of the page in which `lead + len` bytes end, and also
+    /// writable unless `access` is `Read`, as long as the value lives.
     pub(crate) unsafe fn reach(&self, len: usize) {
         let plain = if self.lead == 0 { len & !7 } else { 0 };
         let plain_mut = if self.access == Access::Read { 0 } else { plain };
-        // The greatest wins, so that of two threads that grow at once neither takes from the other.
-        // `len` last: a thread that has seen it (Acquire) finds as much by the quick way.
+        // The maximum, so that of two threads which grow the range at once neither shortens it.
+        // `len` last: a thread that has loaded it (Acquire) finds these bytes on the fast path too.
         self.plain.fetch_max(plain, Ordering::Release);
         self.plain_mut.fetch_max(plain_mut, Ordering::Release);
         self.len.fetch_max(len, Ordering::Release);
     }
 
-    /// Bytes that can be reached. Acquire: see the field.
+    /// Returns the number of reachable bytes. Acquire: see the field.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)
     }
 
-    /// As [`len`](Self::len), for a check of bounds before an access: Relaxed.
+    /// As [`len`](Self::len), for a bounds check before an access: Relaxed.
     #[inline]
     pub(crate) fn bound(&self) -> usize {
         self.len.load(Ordering::Relaxed)
@@ -88,29 +90,29 @@ impl MappedRange {
         self.access
     }
 
-    /// Address of the first byte of the range.
+    /// Returns the address of the first byte of the range.
     pub(crate) fn as_ptr(&self) -> *mut u8 {
         self.first().wrapping_add(self.lead)
     }
 
-    /// Address of the first byte of the mapping.
+    /// Returns the address of the first byte of the mapping.
     #[inline]
     fn first(&self) -> *mut u8 {
         self.address.as_ptr()
     }
 
-    /// All words of the mapping, from its first byte: `lead` is inside.
+    /// Returns all reachable words of the mapping, from its first byte on (`lead` included).
     #[allow(clippy::cast_ptr_alignment, reason = "a mapping starts at a page")]
     #[inline]
     pub(crate) fn all(&self) -> &[Word] {
-        // The mapping ends at a page, so the last word that the range touches is whole.
+        // The mapping ends at the end of a page, so the last word that the range overlaps is whole.
         let words = (self.lead + self.bound()).div_ceil(8);
-        // SAFETY: the mapping starts at a page, so it is aligned; it is readable up to the end of
+        // SAFETY: the mapping starts at a page, so it is aligned. It is readable up to the end of
         // the page in which `lead + len` ends (`reach`, which ran before `len` had this value), so
-        // each of the words lies in it; it lives as long as `self` (`new`). An atomic word has no
-        // invalid values and may be changed by others through a shared reference. On a mapping for
-        // reading only relaxed loads reach it: `words_mut` and `View::write_at` refuse it, and
-        // `Words` has no stores.
+        // each of the words lies in it. It lives as long as `self` (`new`). An atomic word has no
+        // invalid values, and other processes may change it through a shared reference. On a
+        // read-only mapping only relaxed loads access it: `words_mut` and `View::write_at` refuse
+        // such a mapping, and `Words` has no stores.
         unsafe { std::slice::from_raw_parts(self.first().cast::<Word>(), words) }
     }
 
@@ -150,10 +152,10 @@ impl MappedRange {
         if end > plain || !at.is_multiple_of(8) {
             return None;
         }
-        // SAFETY: where `plain` is not 0, the range begins with the mapping and has as many bytes
-        // at least, and `at..end` lies within them.
+        // SAFETY: if `plain` is not 0, the range begins with the mapping and has at least `plain`
+        // bytes, and `at..end` lies within them.
         let first = unsafe { self.first().add(at) };
-        // SAFETY: as in `all`, of which these words are some.
+        // SAFETY: as in `all`; these words are a part of its slice.
         Some(unsafe { std::slice::from_raw_parts(first.cast::<Word>(), count) })
     }
 
@@ -166,27 +168,29 @@ impl MappedRange {
             return None;
         }
         let address = self.first().wrapping_add(first).cast::<Word>();
-        // SAFETY: as in `all`, of which this is a part: the words from `first` end at `lead + end`,
-        // and `end` is at most `len` (checked above); `first` is a multiple of 8, and the mapping
-        // starts at a page, so they are aligned. Not through `all`, which is on the path of every
-        // read: its length and the second check of bounds cost as much as the read.
+        // Does not slice `all`: this is on the path of every read, and the length of `all` and a
+        // second bounds check cost as much as the read.
+        // SAFETY: as in `all`; these words are a part of its slice. They end at `lead + end`, and
+        // `end` is at most `len` (checked above). `first` is a multiple of 8, and the mapping
+        // starts at a page, so they are aligned.
         Some(unsafe { std::slice::from_raw_parts(address, count) })
     }
 
-    /// The 32-bit word at byte `at` of the range: a lock or wake word, which no process ever touches
-    /// as part of a 64-bit one. `None` where it is not within, not aligned, or not writable.
+    /// Returns the 32-bit word at byte `at` of the range: a lock or wake word, which no process
+    /// ever accesses as part of a 64-bit word. Returns `None` if the word is outside the range,
+    /// misaligned, or not writable.
     #[allow(clippy::cast_ptr_alignment, reason = "checked: a multiple of 4 from a page's start")]
     #[allow(clippy::inline_always, reason = "measured: a call costs as much as a read")]
     #[inline(always)]
     pub(crate) fn half(&self, at: usize) -> Option<&Half> {
-        // The quick way, as in `plain_part`. `plain_mut` is a multiple of 8, so with a multiple of
-        // 4 below it the three bytes after that are within too.
+        // The fast path, as in `plain_part`. `plain_mut` is a multiple of 8: if a multiple of 4 is
+        // below it, so are the next three bytes.
         if at >= self.plain_mut.load(Ordering::Relaxed) || !at.is_multiple_of(4) {
             return self.half_anywhere(at);
         }
         // SAFETY: as in `plain_part`.
         let address = unsafe { self.first().add(at) };
-        // SAFETY: the word lies within the mapping (checked above), which is writable, aligned to a
+        // SAFETY: the word lies within the mapping (checked above), which is writable, begins at a
         // page and lives as long as `self`; `at` is a multiple of 4. An atomic word has no invalid
         // values.
         Some(unsafe { &*address.cast::<Half>() })

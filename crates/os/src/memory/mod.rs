@@ -1,4 +1,4 @@
-//! Memory that is mapped: how it is read, written and copied, and what is known of it when it is gone.
+//! Mapped memory: reads, writes and copies, and the detection of lost mappings.
 
 pub(crate) mod bulk;
 pub(crate) mod words;

@@ -1,5 +1,5 @@
-//! The registry of mapped memory, by which the handler of [`faults`](crate::faults) knows what it may
-//! replace. The systems register their mappings here, and their handlers ask it.
+//! The registry of mapped memory. The systems register their mappings here, and the handler of
+//! [`faults`](crate::faults) replaces only memory that it finds here.
 
 #![allow(unsafe_code, reason = "blocks of the registry are reached by a pointer")]
 
@@ -12,26 +12,25 @@ use std::{
     },
 };
 
-/// Whether the handler stands; decided once.
+/// Whether the handler is installed; decided once.
 static GUARDED: OnceLock<bool> = OnceLock::new();
 
-/// Installs the handler by `guard`, unless that was decided before: at the first mapping, or by
-/// [`is_left_alone`].
+/// Installs the handler by `guard`, unless an earlier call or [`is_left_alone`] has decided it.
 pub(crate) fn guard_once(guard: impl FnOnce() -> bool) {
     GUARDED.get_or_init(guard);
 }
 
-/// Decides that no handler is to stand; false where one does already.
+/// Prevents the installation of the handler; returns false if it is installed already.
 pub(crate) fn is_left_alone() -> bool {
     !*GUARDED.get_or_init(|| false)
 }
 
-/// How a mapping got lost.
+/// The cause of the loss of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// What is behind it was made shorter.
+    /// The file or memory object was truncated.
     Truncated,
-    /// The system could not read, or find room for, a page.
+    /// The system could not read a page, or had no space for it.
     Io,
 }
 
@@ -39,30 +38,30 @@ pub(crate) enum Cause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Loss {
     pub(crate) cause: Cause,
-    /// Byte of the view's mapping.
+    /// Offset of the fault from the first byte of the view's mapping.
     pub(crate) at: usize,
 }
 
-/// What the handler has to know of a mapping.
+/// The properties of a mapping, or of a piece of one, that the handler needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece {
     pub(crate) address: usize,
     pub(crate) len: usize,
-    /// Bytes of its pages.
+    /// Size of its pages in bytes.
     pub(crate) page: usize,
-    /// How it may be reached, as the system writes it.
+    /// The access that it permits, in the system's notation.
     pub(crate) protection: u32,
-    /// The file behind it, as the system writes it, and where in it the mapping begins.
+    /// The file behind it, in the system's notation, and the offset of the mapping in it.
     pub(crate) file: usize,
     pub(crate) offset: u64,
-    /// Whether its addresses can be kept while nothing is mapped there (Windows).
+    /// Whether its addresses can stay reserved while nothing is mapped there (Windows).
     #[allow(dead_code, reason = "only Windows has such addresses")]
     pub(crate) kept: bool,
 }
 
 // ---------------------------------------------------------------------------------------------
-// The handler reads the registry at any moment, on any thread: so the registry has no lock, and its
-// memory is never released.
+// The handler reads the registry at any moment, on any thread. Therefore the registry has no lock,
+// and its memory is never freed.
 
 const ENTRIES: usize = 64;
 
@@ -74,15 +73,15 @@ struct Block {
 
 static FIRST: Block = Block::new();
 
-/// One registered mapping, or room for one.
+/// An entry of the registry: one registered mapping, or free.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// | bits | meaning | who changes it |
+    /// | bits | meaning | changed by |
     /// | --- | --- | --- |
-    /// | 0..=1 | [`FREE`], [`CLAIMED`] or [`LIVE`] | who registers and unregisters |
-    /// | the rest | counts how often it was freed | who unregisters |
+    /// | 0..=1 | [`FREE`], [`CLAIMED`] or [`LIVE`] | the thread that registers or unregisters |
+    /// | the rest | how often the entry was freed | the thread that unregisters |
     ///
-    /// The other fields change while it is `CLAIMED` only, except `lost` and `faults`.
+    /// The other fields, except `lost` and `faults`, change only while the entry is `CLAIMED`.
     turn: AtomicUsize,
     address: AtomicUsize,
     len: AtomicUsize,
@@ -91,19 +90,21 @@ pub(crate) struct Entry {
     file: AtomicUsize,
     offset: Word,
     kept: AtomicBool,
-    /// The piece of the same view that tells of the losses of them all; null where this one does.
+    /// The first piece of the same view, which records the losses of all its pieces; null if this
+    /// entry is the first piece.
     head: AtomicPtr<Entry>,
-    /// | bits | meaning | who changes it |
+    /// | bits | meaning | changed by |
     /// | --- | --- | --- |
-    /// | 0 [`LOST`] | a fault happened | the handler, first of all; never taken back |
-    /// | 1 [`TOLD`] | the epoch has been changed since | the handler, after it did so |
-    /// | 2 [`TRUNCATED`] | why | with `LOST` |
+    /// | 0 [`LOST`] | a fault happened | the handler, before all else; stays while registered |
+    /// | 1 [`EPOCH_CHANGED`] | the epoch has been changed since | the handler, after the change |
+    /// | 2 [`TRUNCATED`] | the cause | set with `LOST` |
     /// | 3 [`REPLACED`] | the whole piece is private memory now (Windows) | the handler |
-    /// | the rest | at which byte of the view's mapping | with `LOST` |
+    /// | the rest | offset of the fault in the view's mapping | set with `LOST` |
     ///
-    /// Of all pieces of a view the first has the mark; `REPLACED` each has for itself.
+    /// The first piece of a view has these bits for all pieces, except `REPLACED`, which each piece
+    /// has for itself.
     lost: Word,
-    /// How many there were, to notice one that never ends.
+    /// The number of faults, to detect a fault that repeats forever.
     faults: AtomicUsize,
 }
 
@@ -113,7 +114,7 @@ const LIVE: usize = 2;
 const STATE: usize = 3;
 
 const LOST: u64 = 1;
-const TOLD: u64 = 2;
+const EPOCH_CHANGED: u64 = 2;
 const TRUNCATED: u64 = 4;
 const REPLACED: u64 = 8;
 const AT: u32 = 4;
@@ -126,8 +127,8 @@ impl Block {
     fn next(&self) -> Option<&'static Block> {
         // SYNC POINT: Acquire pairs with the Release of `next_or_new`.
         let next = self.next.load(Ordering::Acquire);
-        // SAFETY: it is null, or was made by `Box::into_raw` in `next_or_new` and published whole
-        // from there; nobody ever frees it, and it is only used through shared references.
+        // SAFETY: it is null, or was made by `Box::into_raw` in `next_or_new` and published
+        // complete from there; it is never freed, and only used through shared references.
         unsafe { next.as_ref() }
     }
 
@@ -142,7 +143,7 @@ impl Block {
         let next = match was {
             Ok(_) => new,
             Err(quicker) => {
-                // SAFETY: made by `Box::into_raw` above, and nobody else has seen it.
+                // SAFETY: made by `Box::into_raw` above, and no other thread has seen it.
                 drop(unsafe { Box::from_raw(new) });
                 quicker
             }
@@ -171,8 +172,8 @@ impl Entry {
 
     fn claim(&self) -> bool {
         let turn = self.turn.load(Ordering::Relaxed);
-        // SYNC POINT: Acquire pairs with the Release of `free`: nothing of the last owner's comes
-        // later than this.
+        // SYNC POINT: Acquire pairs with the Release store in `free`: every access by the previous
+        // registration happens before this.
         turn & STATE == FREE
             && self
                 .turn
@@ -181,8 +182,8 @@ impl Entry {
     }
 
     fn fill(&self, piece: &Piece, head: Option<&'static Entry>) {
-        // SYNC POINT: pairs with the Acquire fence of `read`. Who sees one of the new values sees
-        // that the turn has changed.
+        // SYNC POINT: pairs with the Acquire fence in `read`. A reader that sees one of the new
+        // values also sees that the turn has changed, and discards what it read.
         fence(Ordering::Release);
         self.address.store(piece.address, Ordering::Relaxed);
         self.len.store(piece.len, Ordering::Relaxed);
@@ -196,19 +197,20 @@ impl Entry {
         self.lost.store(0, Ordering::Relaxed);
         self.faults.store(0, Ordering::Relaxed);
         let turn = self.turn.load(Ordering::Relaxed);
-        // SYNC POINT: Release pairs with the Acquire of `read`.
+        // SYNC POINT: Release pairs with the Acquire load of `turn` in `read`.
         self.turn.store(turn & !STATE | LIVE, Ordering::Release);
     }
 
     fn free(&self) {
         let turn = self.turn.load(Ordering::Relaxed);
-        // SYNC POINT: see `claim`.
+        // SYNC POINT: Release pairs with the Acquire exchange in `claim`.
         self.turn.store((turn & !STATE).wrapping_add(STATE + 1) | FREE, Ordering::Release);
     }
 
-    /// What is registered here; `None` where nothing is, or where it is changing meanwhile, and so
-    /// is not a mapping that anybody uses.
+    /// Returns the registered mapping. Returns `None` if the entry is free, or changes during the
+    /// call; no thread uses a mapping whose entry changes.
     pub(crate) fn read(&self) -> Option<Piece> {
+        // SYNC POINT: pairs with the Release store in `fill`.
         let turn = self.turn.load(Ordering::Acquire);
         if turn & STATE != LIVE {
             return None;
@@ -222,38 +224,41 @@ impl Entry {
             offset: self.offset.load(Ordering::Relaxed),
             kept: self.kept.load(Ordering::Relaxed),
         };
+        // SYNC POINT: pairs with the Release fence in `fill`.
         fence(Ordering::Acquire);
         (self.turn.load(Ordering::Relaxed) == turn).then_some(piece)
     }
 
-    /// The entry that tells of the losses of the whole view.
+    /// Returns the entry that records the losses of the whole view.
     fn head(&self) -> &Self {
-        // SAFETY: it is null, or was a reference to an entry, and those are never freed.
+        // SAFETY: it is null, or was a reference to an entry, and entries are never freed.
         unsafe { self.head.load(Ordering::Relaxed).as_ref() }.unwrap_or(self)
     }
 
-    /// Marks the view as lost and changes the epoch. To be called *before* its memory is
-    /// replaced: who finds a page replaced finds the mark and the new epoch too.
+    /// Marks the view as lost and changes the epoch.
     ///
-    /// False where there have been more faults than can be: replacing does not help.
+    /// The handler calls it *before* it replaces memory, so that a thread which sees a replaced
+    /// page also sees the mark and the new epoch. Returns false if there were more faults than
+    /// replacement can explain; then another replacement does not help.
     pub(crate) fn mark(&self, piece: &Piece, cause: Cause, address: usize) -> bool {
         let head = self.head();
         let at = address.wrapping_sub(head.address.load(Ordering::Relaxed)) as u64;
         let why = if cause == Cause::Truncated { TRUNCATED } else { 0 };
-        // The first one stays. Release and Acquire: see `TOLD`.
+        // The first loss stays. SYNC POINT: Acquire on failure pairs with the Release of the
+        // `fetch_or` below. If EPOCH_CHANGED is set, this thread replaces memory after the change.
         let marked = head.lost.compare_exchange(
             0,
             at << AT | why | LOST,
             Ordering::AcqRel,
             Ordering::Acquire,
         );
-        // Also where another thread has set the mark and has not come further yet: what this one
-        // goes on to replace must not be seen with the old epoch.
-        if marked.map_or_else(|now| now & TOLD == 0, |_| true) {
+        // Also if another thread has set the mark but not yet changed the epoch: without this, a
+        // reader could see the memory that this thread replaces together with the old epoch.
+        if marked.map_or_else(|now| now & EPOCH_CHANGED == 0, |_| true) {
             epoch::begin_next();
-            head.lost.fetch_or(TOLD, Ordering::Release);
+            head.lost.fetch_or(EPOCH_CHANGED, Ordering::Release);
         }
-        // Each page faults once and is replaced, with as many threads meeting there as there are.
+        // Each page faults once before it is replaced, but several threads may fault on it at once.
         let most = (piece.len / piece.page.max(1)).saturating_mul(4).saturating_add(1 << 16);
         self.faults.fetch_add(1, Ordering::Relaxed) < most
     }
@@ -269,7 +274,7 @@ impl Entry {
     }
 }
 
-/// The registered mapping in which an address lies. Safe to call in a signal handler.
+/// Returns the registered mapping that contains `address`. Safe to call in a signal handler.
 pub(crate) fn find(address: usize) -> Option<(&'static Entry, Piece)> {
     let mut block = Some(&FIRST);
     while let Some(Block { entries, .. }) = block {
@@ -285,19 +290,21 @@ pub(crate) fn find(address: usize) -> Option<(&'static Entry, Piece)> {
     None
 }
 
-/// A place in the registry, given back when dropped: **before** the mapping is unmapped, for
-/// after that the addresses may be another's.
+/// An entry of the registry, freed when this value is dropped.
+///
+/// It must be dropped **before** the mapping is unmapped: after that, the addresses may belong to
+/// another mapping, which the handler would replace.
 #[derive(Debug)]
 pub(crate) struct Registered(&'static Entry);
 
 impl Registered {
-    /// Registers a mapping, before anything can touch it; [`guard_once`] ran before.
+    /// Registers a mapping, before any thread can access it and after [`guard_once`].
     pub(crate) fn new(piece: &Piece) -> Self {
         Self::with(piece, None)
     }
 
-    /// Registers a further piece of a view whose first piece has `losses`, and keeps it at least as
-    /// long as this one.
+    /// Registers a further piece of a view whose first piece has `losses`. The caller keeps the
+    /// first piece registered at least as long as this one.
     #[allow(dead_code, reason = "only Windows has views of several pieces")]
     pub(crate) fn behind(losses: Losses, piece: &Piece) -> Self {
         Self::with(piece, Some(losses.0))
@@ -314,14 +321,14 @@ impl Registered {
         }
     }
 
-    /// What tells of faults in it and in what is registered [`behind`](Self::behind) it, for as
-    /// long as it is registered.
+    /// Returns the losses of this piece and of all pieces registered [`behind`](Self::behind) it;
+    /// valid as long as it is registered.
     #[inline]
     pub(crate) fn losses(&self) -> Losses {
         Losses(self.0)
     }
 
-    /// Whether all of it is private memory by now.
+    /// Returns whether the whole piece has been replaced by private memory.
     #[allow(dead_code, reason = "only Windows replaces all of a piece")]
     pub(crate) fn is_replaced(&self) -> bool {
         self.0.is_replaced()
@@ -334,19 +341,19 @@ impl Drop for Registered {
     }
 }
 
-/// Tells of the faults in a view.
+/// The losses of a view.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Losses(&'static Entry);
 
 impl Losses {
-    /// Whether there was one.
+    /// Returns whether a fault happened.
     #[inline]
     pub(crate) fn is_lost(self) -> bool {
-        // Relaxed: what orders it is the fence of who asks (see `View::is_lost`).
+        // Relaxed: the caller's fence orders it (see `View::is_lost`).
         self.0.lost.load(Ordering::Relaxed) & LOST != 0
     }
 
-    /// The first one.
+    /// Returns the first loss.
     pub(crate) fn loss(self) -> Option<Loss> {
         let lost = self.0.lost.load(Ordering::Acquire);
         let cause = if lost & TRUNCATED != 0 { Cause::Truncated } else { Cause::Io };
@@ -365,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_fault_is_found_in_its_mapping_and_nowhere_else() {
-        // Far from where anything is mapped, and from what the other test registers.
+        // Far from all mapped addresses, and from those that the other tests register.
         let base = 1 << 20;
         let held: Vec<_> =
             (0..3 * ENTRIES).map(|at| Registered::new(&piece(base + at * 8192, 4096))).collect();
@@ -384,7 +391,7 @@ mod tests {
         assert_eq!(held[0].losses().loss(), None);
         drop(held);
         assert!(find(base + 5).is_none());
-        // A place that was lost is as good as new for the next one.
+        // An entry with a loss starts clean for its next mapping.
         let again = Registered::new(&piece(base, 4096));
         assert!(!again.losses().is_lost());
     }
@@ -401,7 +408,7 @@ mod tests {
         assert!(!epoch::is_current(before));
         entry.set_replaced();
         assert!(second.is_replaced() && !first.is_replaced());
-        // Counted from the view's beginning.
+        // The offset counts from the beginning of the view.
         let lost = Some(Loss { cause: Cause::Io, at: 8192 });
         assert_eq!(first.losses().loss(), lost);
         let (entry, found) = find(base).unwrap();
@@ -418,8 +425,8 @@ mod tests {
             for side in [0, 2 << 20] {
                 scope.spawn(move || {
                     for _ in 0..20_000 {
-                        // Alternately small at one end and large at the other: a mixture of both
-                        // would reach over the fixed one's neighbourhood.
+                        // Alternately small at the low end and large at the high end: a mixture of
+                        // both would cover the addresses around the fixed mapping.
                         drop(Registered::new(&piece(base + side, 4096)));
                         drop(Registered::new(&piece(base + (4 << 20) + side, 4 << 20)));
                     }

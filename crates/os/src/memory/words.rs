@@ -1,8 +1,8 @@
-//! Shared memory as atomic words: the only form in which it is handed upward.
+//! Shared memory as atomic words: the only form in which this crate exposes it.
 //!
-//! Another process may change any word at any moment. A word is therefore an atomic of one size
-//! for ever, a load answers some value that was stored, and what it answers is to be checked and
-//! then used, without a second look.
+//! Another process may change any word at any moment. A word is therefore an atomic that is always
+//! accessed with the same size. A load returns some value that was stored. The caller must check
+//! that value and use it without a second load.
 
 #![allow(clippy::disallowed_types, reason = "the one module that the atomics come from")]
 #![allow(unsafe_code, reason = "hands ranges of words to `bulk`")]
@@ -10,16 +10,45 @@
 use crate::memory::bulk;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
-/// A range of a view as 64-bit words, for reading. Little-endian, as they lie in memory.
+/// A read-only range of a view as 64-bit atomic words; from [`View::words`](crate::View::words).
 ///
-/// Indices are checked: beyond the end a load answers 0 and a store does nothing, and in a debug
-/// build both panic, because an index is computed by the caller from checked sizes.
+/// The first byte of a word in memory is its lowest (little-endian). Every access checks the index.
+/// Beyond the end a load returns 0 and a store has no effect. In a debug build both panic, because
+/// such an index is a bug of the caller, which computes indices from checked sizes.
+///
+/// ```
+/// use mapvar_os::Section;
+/// use std::sync::atomic::Ordering;
+///
+/// let section = Section::options().size(4096).create()?;
+/// let view = section.view().map()?;
+/// view.write_at(8, &7_u64.to_le_bytes())?;
+/// let words = view.words(0, 2).unwrap();
+/// assert_eq!(words.load(1, Ordering::Acquire), 7);
+/// # Ok::<(), mapvar_os::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Words<'a> {
     words: &'a [AtomicU64],
 }
 
-/// A range of a view as 64-bit words, for reading and writing.
+/// A writable range of a view as 64-bit atomic words; from
+/// [`View::words_mut`](crate::View::words_mut).
+///
+/// Indices are checked as in [`Words`].
+///
+/// ```
+/// use mapvar_os::Section;
+/// use std::sync::atomic::Ordering;
+///
+/// let section = Section::options().size(4096).create()?;
+/// let view = section.view().map()?;
+/// let words = view.words_mut(0, 2).unwrap();
+/// words.store(1, 7, Ordering::Release);
+/// assert_eq!(words.fetch_add(1, 1, Ordering::AcqRel), 7);
+/// assert_eq!(words.compare_exchange(1, 9, 10), Err(8));
+/// # Ok::<(), mapvar_os::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct WordsMut<'a> {
     words: &'a [AtomicU64],
@@ -30,26 +59,28 @@ impl<'a> Words<'a> {
         Self { words }
     }
 
-    /// How many words there are.
+    /// Returns the number of words.
     #[inline]
     pub fn len(self) -> usize {
         self.words.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the range has no words.
     #[inline]
     pub fn is_empty(self) -> bool {
         self.words.is_empty()
     }
 
-    /// Loads word `at`. Of the orderings `Relaxed` and `Acquire` are meant; any other counts as
-    /// `Acquire`.
+    /// Loads word `at`. Any ordering other than `Relaxed` counts as `Acquire`.
     #[inline]
     pub fn load(self, at: usize, order: Ordering) -> u64 {
         load(self.words, at, order)
     }
 
-    /// Copies bytes out, from the first word on, `Relaxed`: as many as there are, at the most.
+    /// Copies bytes out of the range, from its first word on, with `Relaxed` loads.
+    ///
+    /// If `into` is longer than the range, the rest of `into` is unchanged. Each byte is one that
+    /// was stored; the copy as a whole may mix bytes of several stores.
     #[inline]
     pub fn copy_to(self, into: &mut [u8]) {
         copy_out(self.words, 0, into);
@@ -61,7 +92,7 @@ impl<'a> WordsMut<'a> {
         Self { words }
     }
 
-    /// The same range, for reading.
+    /// Returns the same range as read-only words.
     #[inline]
     pub fn read(self) -> Words<'a> {
         Words { words: self.words }
@@ -74,17 +105,20 @@ impl<'a> WordsMut<'a> {
         word
     }
 
-    /// Loads word `at`. Not `Release` or `AcqRel`, which a load cannot be: they count as `Acquire`.
+    /// Loads word `at`. `Release` and `AcqRel`, which a load does not support, count as `Acquire`.
     #[inline]
     pub fn load(self, at: usize, order: Ordering) -> u64 {
         match order {
-            // The page is writable, so this is the language's own.
+            // The page is writable, so the load of the standard library may be used.
             Ordering::SeqCst => self.word(at).map_or(0, |word| word.load(Ordering::SeqCst)),
             _ => load(self.words, at, order),
         }
     }
 
-    /// Stores word `at`.
+    /// Stores `value` to word `at`.
+    ///
+    /// # Panics
+    /// If `order` is `Acquire` or `AcqRel`, which a store does not support.
     #[inline]
     pub fn store(self, at: usize, value: u64, order: Ordering) {
         if let Some(word) = self.word(at) {
@@ -92,7 +126,10 @@ impl<'a> WordsMut<'a> {
         }
     }
 
-    /// Copies bytes in, from the first word on, `Relaxed`. The last word is filled up with zeros.
+    /// Copies bytes into the range, from its first word on, with `Relaxed` stores.
+    ///
+    /// The rest of the last word is filled with zeros. Bytes beyond the end of the range are not
+    /// copied.
     #[inline]
     pub fn copy_from(self, from: &[u8]) {
         let (whole, rest) = from.as_chunks::<8>();
@@ -103,34 +140,34 @@ impl<'a> WordsMut<'a> {
         }
     }
 
-    /// Swaps word `at` and answers what stood there.
+    /// Stores `value` to word `at` and returns the previous value.
     #[inline]
     pub fn swap(self, at: usize, value: u64, order: Ordering) -> u64 {
         self.word(at).map_or(0, |word| word.swap(value, order))
     }
 
-    /// Adds to word `at`, wrapping, and answers what stood there.
+    /// Adds `value` to word `at`, wrapping, and returns the previous value.
     #[inline]
     pub fn fetch_add(self, at: usize, value: u64, order: Ordering) -> u64 {
         self.word(at).map_or(0, |word| word.fetch_add(value, order))
     }
 
-    /// Sets bits of word `at` and answers what stood there.
+    /// Sets the bits of `value` in word `at` and returns the previous value.
     #[inline]
     pub fn fetch_or(self, at: usize, value: u64, order: Ordering) -> u64 {
         self.word(at).map_or(0, |word| word.fetch_or(value, order))
     }
 
-    /// Keeps only the bits of `value` in word `at` and answers what stood there.
+    /// Clears all bits of word `at` that are not in `value` and returns the previous value.
     #[inline]
     pub fn fetch_and(self, at: usize, value: u64, order: Ordering) -> u64 {
         self.word(at).map_or(0, |word| word.fetch_and(value, order))
     }
 
-    /// Replaces `old` by `new` in word `at`, `SeqCst`; `Err` has what stood there instead.
+    /// Replaces `old` by `new` in word `at`, with `SeqCst`; returns `old`.
     ///
     /// # Errors
-    /// The value found, where it was not `old`.
+    /// The current value, if it is not `old`.
     #[inline]
     pub fn compare_exchange(self, at: usize, old: u64, new: u64) -> Result<u64, u64> {
         self.word(at).map_or(Err(0), |word| {
@@ -139,9 +176,10 @@ impl<'a> WordsMut<'a> {
     }
 }
 
-/// A relaxed load, and a fence where an acquire was asked for. Not `load(Acquire)`: the language
-/// promises only of relaxed loads that they do not write, and the page may be read-only. On x86
-/// the two are the same instruction.
+/// Loads a word Relaxed, with an Acquire fence after it unless `order` is Relaxed.
+///
+/// Not `load(Acquire)`: the page may be read-only, and the language promises only of relaxed loads
+/// that they do not write. On x86 both are the same instruction.
 #[inline]
 fn load(words: &[AtomicU64], at: usize, order: Ordering) -> u64 {
     let word = words.get(at);
@@ -154,16 +192,18 @@ fn load(words: &[AtomicU64], at: usize, order: Ordering) -> u64 {
     value
 }
 
-/// Copies out of words that others may be writing: each byte is one that stood there, the whole is
-/// whole only if something else says so. `words` begin at the byte that `skip` is counted from.
+/// Copies bytes out of words that other processes may be writing, from byte `skip` of `words` on.
+///
+/// Each byte is one that was stored. The copy as a whole may be torn; the caller checks it by other
+/// means.
 #[inline]
 pub(crate) fn copy_out(words: &[AtomicU64], skip: usize, into: &mut [u8]) {
     let there = size_of_val(words);
     if bulk::FAST && into.len() >= bulk::SHORTEST && skip <= there && into.len() <= there - skip {
         let from = words.as_ptr().cast::<u8>().wrapping_add(skip);
-        // SAFETY: as many bytes from `skip` on lie within `words` (checked above), which are only
-        // read, as atomics may be by others meanwhile; `into` is private to the caller and not a
-        // part of them.
+        // SAFETY: `into.len()` bytes from `skip` on lie within `words` (checked above). The call
+        // only reads them, and other threads may access them as atomics meanwhile. `into` is
+        // private to the caller and does not overlap them.
         unsafe { bulk::copy(from, into.as_mut_ptr(), into.len()) };
         return;
     }
@@ -179,7 +219,7 @@ pub(crate) fn copy_out(words: &[AtomicU64], skip: usize, into: &mut [u8]) {
         }
         (words, into) = (rest, tail);
     }
-    // Iterators and not an index: the obvious loop was 3.5 times slower.
+    // Iterators: a loop over an index was 3.5 times slower.
     let (whole, rest) = into.as_chunks_mut::<8>();
     for (to, word) in whole.iter_mut().zip(words) {
         *to = word.load(Ordering::Relaxed).to_le_bytes();
@@ -192,15 +232,16 @@ pub(crate) fn copy_out(words: &[AtomicU64], skip: usize, into: &mut [u8]) {
     }
 }
 
-/// Stores whole words: as many as there are of both.
+/// Stores whole words, up to the end of `words` or of `from`, whichever comes first.
 #[inline]
 fn store(words: &[AtomicU64], from: &[[u8; 8]]) {
     let len = 8 * words.len().min(from.len());
     if bulk::FAST && len >= bulk::SHORTEST {
         let to = words.as_ptr().cast::<u8>().cast_mut();
-        // SAFETY: `len` bytes lie within `words`, where they may be written through a shared
-        // reference as they are atomics (and on a writable mapping: only `WordsMut` and `write_at`
-        // come here), and within `from`, which is private to the caller and not a part of them.
+        // SAFETY: `len` bytes lie within `words`. They are atomics, so they may be written through
+        // a shared reference, and the mapping is writable: only `WordsMut` and `write_at` call
+        // this. `len` bytes also lie within `from`, which is private to the caller and does not
+        // overlap `words`.
         unsafe { bulk::copy(from.as_ptr().cast(), to, len) };
         return;
     }
@@ -209,8 +250,10 @@ fn store(words: &[AtomicU64], from: &[[u8; 8]]) {
     }
 }
 
-/// Copies into words that others may be reading. Where the range begins or ends inside a word, the
-/// other bytes of that word keep what another process stores there meanwhile.
+/// Copies bytes into words that other processes may be reading, from byte `skip` of `words` on.
+///
+/// If the range begins or ends inside a word, the other bytes of that word keep the values that
+/// another process stores there meanwhile.
 pub(crate) fn copy_in(words: &[AtomicU64], skip: usize, from: &[u8]) {
     let (first, within) = (skip / 8, skip % 8);
     let Some(mut words) = words.get(first..) else { return };
@@ -228,7 +271,8 @@ pub(crate) fn copy_in(words: &[AtomicU64], skip: usize, from: &[u8]) {
     }
 }
 
-/// Replaces some bytes of a word by a loop of compare-and-swap: a word has one access size.
+/// Replaces some bytes of a word by a compare-and-swap loop, since a word is never accessed with a
+/// smaller size.
 fn merge(word: &AtomicU64, within: usize, bytes: &[u8]) {
     let mut old = word.load(Ordering::Relaxed);
     loop {
@@ -252,7 +296,7 @@ fn merge(word: &AtomicU64, within: usize, bytes: &[u8]) {
 pub(crate) type Word = AtomicU64;
 /// A 32-bit word of shared memory: locks and wake words.
 pub(crate) type Half = AtomicU32;
-/// How much of a mapping can be reached: memory of this process's own, not shared.
+/// The reachable length of a mapping: private memory of this process, not shared.
 pub(crate) type Length = AtomicUsize;
 
 #[cfg(test)]

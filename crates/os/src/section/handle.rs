@@ -12,20 +12,34 @@ use crate::{
 };
 use std::{fmt, sync::Arc, time::Duration};
 
-/// The operating system's object: a file, a named piece of page-file memory, or an anonymous one.
+/// A handle of shared memory: of a file, of named memory, or of anonymous memory.
 ///
-/// A named section lives until its last handle is closed, on every system. Each [`View`] keeps its
-/// section's handle open, so that a name never dies under a view (on Windows the name goes with the
-/// last *handle*, and the next creator would get another, empty section).
+/// A named section lives until its last handle is closed, on every system. Each [`View`] keeps the
+/// handle of its section open. Without that, a name could be removed while a view uses it: on
+/// Windows the name is removed with the last *handle*, and the next process would create another,
+/// empty section.
 ///
-/// `Send` and `Sync`: it is a handle, and the calls on it are the system's.
+/// A section is `Send` and `Sync`.
+///
+/// ```
+/// use mapvar_os::Section;
+///
+/// let section = Section::options().size(4096).max_size(1 << 20).create()?;
+/// let view = section.view().len(4096).reserve(1 << 20).map()?;
+///
+/// // Each process grows its own views after one of them has grown the section.
+/// section.grow(64 << 10)?;
+/// view.grow(64 << 10)?;
+/// view.write_at(5000, b"new part")?;
+/// # Ok::<(), mapvar_os::Error>(())
+/// ```
 pub struct Section {
     pub(crate) shared: Arc<Shared>,
     origin: Origin,
 }
 
 impl Section {
-    /// Options to make or open one.
+    /// Returns the default options to create or open a section.
     pub fn options() -> SectionOptions {
         SectionOptions::new()
     }
@@ -65,19 +79,22 @@ impl Section {
         Self { shared: Arc::new(Shared::new(sys, options.clone())), origin }
     }
 
-    /// Of what is to be filled: not of what it may grow to, where the system tells that as its size.
+    /// Returns options for a view of the initial size. The size that the system reports may be
+    /// `max_size` instead (Windows).
     fn first_view(&self) -> ViewOptions<'_> {
         let mut view = self.view();
         view.len = self.shared.options.max_size.and(self.shared.options.size);
         view
     }
 
-    /// Runs `fill` alone among all who would fill this section: for a named section of Windows
-    /// whose creator died half-way. `fill` must look first whether somebody else was quicker.
+    /// Runs `fill` while no other process fills this section.
+    ///
+    /// For a named section of Windows whose creator died before it had filled the section. `fill`
+    /// must first check whether another process has filled it meanwhile.
     ///
     /// # Errors
-    /// What `fill` answers; [`ErrorKind::TimedOut`] where another process fills it longer than the
-    /// timeout.
+    /// The error of `fill`; [`ErrorKind::TimedOut`] if another process fills the section for longer
+    /// than the timeout.
     pub fn refill(&self, fill: impl FnOnce(&View) -> Result<()>) -> Result<()> {
         let view = self.first_view().map()?;
         let mut fill = Some(fill);
@@ -86,15 +103,17 @@ impl Section {
         })
     }
 
-    /// Whether this handle's call made the section or found it.
+    /// Returns whether the call that returned this handle created or opened the section.
     pub fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// Its true size in bytes, now: exact for a file; for memory in the page file of Windows rounded
-    /// up to a page, and of one that may grow the [`max_size`](SectionOptions::max_size) (there
-    /// nothing tells how far it has grown: keep that in the memory itself, and give views their
-    /// [`len`](ViewOptions::len)).
+    /// Returns the current size in bytes.
+    ///
+    /// The size is exact, except for page-file memory of Windows, where it is rounded up to a page.
+    /// For page-file memory that may grow it is the [`max_size`](SectionOptions::max_size). Windows
+    /// does not report how far such a section has grown: store that in the memory itself, and set
+    /// the [`len`](ViewOptions::len) of views.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] with the system's code.
@@ -102,20 +121,24 @@ impl Section {
         self.shared.size()
     }
 
-    /// Makes it at least `size` bytes long, for every process, with memory or disk behind all of
-    /// them (unless [`RESERVE`](SectionFlags::RESERVE)); the new ones are zero. Views stay where
-    /// and as long as they are: [`View::grow`] lets them reach the new part, in each process.
+    /// Extends the section to at least `size` bytes, for every process.
     ///
-    /// Never makes it shorter. Processes that grow it at once wait for each other, and the greatest
-    /// size counts.
+    /// The new bytes are zero. Memory or disk space is allocated for them, unless
+    /// [`RESERVE`](SectionFlags::RESERVE) is set. The call does not change existing views; each
+    /// process calls [`View::grow`] to make the new part reachable.
+    ///
+    /// The call never shortens the section. Processes that grow it at the same time wait for each
+    /// other, and the result is the largest size.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSpace`], and the section is as it was: where the file system can only be
-    /// asked for room by writing, what was written is cut off again, unless the file has come to be
-    /// longer than `size` meanwhile. [`ErrorKind::TooLarge`] beyond the
-    /// [`max_size`](SectionOptions::max_size), or the limits of the system;
-    /// [`ErrorKind::ReadOnly`]; [`ErrorKind::TimedOut`] where another process grows it for longer
-    /// than the timeout; [`ErrorKind::Unsupported`] for large pages and executable images.
+    /// * [`ErrorKind::NoSpace`]: the section is unchanged. Some file systems allocate space only by
+    ///   a write; then the written part is cut off again, unless the file has become longer than
+    ///   `size` meanwhile.
+    /// * [`ErrorKind::TooLarge`] beyond the [`max_size`](SectionOptions::max_size), or the limits
+    ///   of the system.
+    /// * [`ErrorKind::ReadOnly`].
+    /// * [`ErrorKind::TimedOut`] if another process grows the section for longer than the timeout.
+    /// * [`ErrorKind::Unsupported`] for large pages and executable images.
     pub fn grow(&self, size: u64) -> Result<()> {
         let options = &self.shared.options;
         let refuse =
@@ -136,7 +159,7 @@ impl Section {
         }
     }
 
-    /// The identity of its file; `None` where it has no file.
+    /// Returns the identity of the section's file; `None` if it has no file.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] with the system's code.
@@ -144,22 +167,25 @@ impl Section {
         Imp::id(&self.shared.sys).map_err(|error| self.shared.with_context("identify", error))
     }
 
-    /// Options to map a range of it: the whole, readable and writable, unless changed.
+    /// Returns options to map a range of the section.
+    ///
+    /// The default is the whole section, writable if the section's protection permits it.
     pub fn view(&self) -> ViewOptions<'_> {
         ViewOptions::new(&self.shared)
     }
 
-    /// Registers this handle among the users of the section, in a way that the system takes back
-    /// when the process ends. While the [`Attachment`] is not yet [done](Attachment::done), no
-    /// other process gets past this call: it is the moment in which a sole user may repair what
-    /// earlier ones left behind. Not done by itself; a raw section is used without it.
+    /// Registers this handle among the users of the section.
     ///
-    /// A handle for reading only waits for the others' moment to end, and no more: it takes no
-    /// place, since it leaves nothing behind that would have to be repaired, and is never told that
-    /// it is alone.
+    /// The registration ends when the [`Attachment`] is dropped, or when the process ends in any
+    /// way. Until the caller calls [`Attachment::done`], this call blocks in every other process.
+    /// In that time a process that is [alone](Attachment::alone) may repair the section. The
+    /// registration is optional; a section can be used without it.
+    ///
+    /// A read-only handle only waits until no other process is between `attach` and `done`. It is
+    /// not registered, since a reader leaves nothing that needs a repair. It is never alone.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] where another process stays in that moment longer than `timeout`;
+    /// [`ErrorKind::TimedOut`] if another process does not call `done` within `timeout`;
     /// [`ErrorKind::Io`].
     pub fn attach(&self, timeout: Duration) -> Result<Attachment> {
         let alone = Imp::attach(&self.shared.sys, timeout)
@@ -167,11 +193,12 @@ impl Section {
         Ok(Attachment { shared: self.shared.clone(), alone, done: false })
     }
 
-    /// Closes the handle and reports what the system says; views that are still there keep theirs.
-    /// Dropping a section closes it in silence.
+    /// Closes the handle and reports errors, unlike a drop.
+    ///
+    /// If views of the section still exist, the handle stays open until the last one is dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] with the system's code. The handle is gone nonetheless.
+    /// [`ErrorKind::Io`] with the system's code. The handle is closed nevertheless.
     pub fn close(self) -> Result<()> {
         match Arc::into_inner(self.shared) {
             Some(Shared { sys, options, .. }) => {
@@ -195,12 +222,12 @@ impl fmt::Debug for Section {
 }
 
 impl SectionOptions {
-    /// Makes the section; it must not exist.
+    /// Creates the section, which must not exist.
     ///
     /// # Errors
     /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists),
     /// [`NoSpace`](crate::ErrorKind::NoSpace) with nothing left behind,
-    /// [`NameTaken`](crate::ErrorKind::NameTaken) where another kind of object bears the name,
+    /// [`NameTaken`](crate::ErrorKind::NameTaken) if an object of another kind has the name,
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied),
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument),
     /// [`Unsupported`](crate::ErrorKind::Unsupported).
@@ -208,18 +235,21 @@ impl SectionOptions {
         Section::obtain(self, How::Create, &mut |_| Ok(()))
     }
 
-    /// Opens the section; it must exist.
+    /// Opens the section, which must exist.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound),
-    /// [`ForeignOwner`](crate::ErrorKind::ForeignOwner) for a name of another user's,
-    /// [`TooLarge`](crate::ErrorKind::TooLarge) where it is smaller than the
-    /// [`size`](Self::size) asked for, and those of [`create`](Self::create).
+    /// [`ForeignOwner`](crate::ErrorKind::ForeignOwner) if the named section belongs to another
+    /// user, [`TooLarge`](crate::ErrorKind::TooLarge) if it is smaller than the requested
+    /// [`size`](Self::size), and those of [`create`](Self::create).
     pub fn open(&self) -> Result<Section> {
         Section::obtain(self, How::Open, &mut |_| Ok(()))
     }
 
-    /// Opens the section or makes it; [`Section::origin`] says which.
+    /// Opens the section, or creates it if it does not exist.
+    ///
+    /// [`Section::origin`] reports which of the two happened. Of several processes that make this
+    /// call at once, exactly one creates the section.
     ///
     /// # Errors
     /// Those of [`create`](Self::create) and [`open`](Self::open).
@@ -227,14 +257,16 @@ impl SectionOptions {
         Section::obtain(self, How::OpenOrCreate, &mut |_| Ok(()))
     }
 
-    /// As [`create`](Self::create); `fill` writes the first content before others see the section:
-    /// files, and names on Unix, are built aside and published whole. A named section of Windows
-    /// is visible from its first moment, so there `fill` runs under a mutex that
-    /// `open_or_create_with` waits for, and must store a mark last by which
-    /// openers know that it is ready ([`Section::refill`] is for those who find none).
+    /// As [`create`](Self::create), but `fill` writes the initial content.
+    ///
+    /// Files, and named sections on Unix, are built aside: other processes see them only after
+    /// `fill` has returned. A named section of Windows is visible as soon as it exists. There
+    /// `fill` runs under a mutex for which `open_or_create_with` waits. It must store a mark last,
+    /// by which openers recognize a filled section; an opener that finds no mark calls
+    /// [`Section::refill`].
     ///
     /// # Errors
-    /// Those of [`create`](Self::create), and what `fill` answers, with nothing left behind.
+    /// Those of [`create`](Self::create), and the error of `fill`. The section does not exist then.
     pub fn create_with(&self, mut fill: impl FnMut(&View) -> Result<()>) -> Result<Section> {
         Section::obtain(self, How::Create, &mut fill)
     }
@@ -243,7 +275,7 @@ impl SectionOptions {
     /// [`create_with`](Self::create_with).
     ///
     /// # Errors
-    /// Those of [`open_or_create`](Self::open_or_create), and what `fill` answers.
+    /// Those of [`open_or_create`](Self::open_or_create), and the error of `fill`.
     pub fn open_or_create_with(
         &self,
         mut fill: impl FnMut(&View) -> Result<()>,
@@ -252,8 +284,22 @@ impl SectionOptions {
     }
 }
 
-/// A handle's place among the users of a section; from [`Section::attach`]. It is given back when
-/// this value is dropped, or when the process ends in any way.
+/// A handle's registration among the users of a section; from [`Section::attach`].
+///
+/// The registration ends when this value is dropped, or when the process ends in any way.
+///
+/// ```
+/// use mapvar_os::Section;
+/// use std::time::Duration;
+///
+/// let section = Section::options().size(4096).create()?;
+/// let mut attachment = section.attach(Duration::from_secs(5))?;
+/// if attachment.alone() {
+///     // No other process can attach now: repair what dead processes left half-changed.
+/// }
+/// attachment.done()?;
+/// # Ok::<(), mapvar_os::Error>(())
+/// ```
 #[must_use = "dropping it detaches"]
 pub struct Attachment {
     shared: Arc<Shared>,
@@ -262,15 +308,17 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Whether nobody else was attached. Stays true after others came.
+    /// Returns whether no other handle was attached when this one attached.
+    ///
+    /// The result does not change when other handles attach later.
     pub fn alone(&self) -> bool {
         self.alone
     }
 
-    /// Ends the moment in which no other process can attach.
+    /// Lets other processes attach again.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] with the system's code; the place is lost then.
+    /// [`ErrorKind::Io`] with the system's code; this handle may then no longer be registered.
     pub fn done(&mut self) -> Result<()> {
         if !self.done {
             Imp::attached(&self.shared.sys)

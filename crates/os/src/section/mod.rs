@@ -1,4 +1,4 @@
-//! A section, and what a process has of it: views, lock words, a seat.
+//! A section, and the objects that a process creates from it: views, locks, a seat.
 
 pub(crate) mod shared;
 pub(crate) mod view;

@@ -1,4 +1,4 @@
-//! The lock of Ruby's gem win32-mmap, to share its maps with programs that still use it.
+//! The lock of Ruby's gem win32-mmap, to share maps with programs that use the gem.
 
 use crate::{
     error::{Error, Result},
@@ -13,14 +13,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The lock of a section that is laid out as the gem does.
+/// The lock of a section in the layout of the gem win32-mmap.
 ///
-/// On Windows the gem's own: a semaphore `<name>.ruby_lock` (`.ruby_lock` for a section without a
-/// name), of initial and maximum count 1. Whoever posts it gives it back, so it protects only as far
-/// as all heed it; that its holder is gone is found out by who waits. Elsewhere, where there is no
-/// gem to meet, a lock on one byte far beyond the section's end, which the system gives back.
+/// On Windows it is the gem's own semaphore, `<name>.ruby_lock` (`.ruby_lock` for a section without
+/// a name), with an initial and maximum count of 1. Any program can post a semaphore, so the lock
+/// protects the memory only if all programs follow the protocol. A waiter detects that the owner is
+/// dead. Elsewhere the gem does not run. There the lock is a file lock on one byte far beyond the
+/// end of the section, which the kernel releases when the owner ends.
 ///
-/// Threads of this process take turns by a lock of their own.
+/// A thread first acquires a lock that is private to this process.
+///
+/// ```
+/// use mapvar_os::{Name, RubyLock, Scope, Section};
+/// use std::time::Duration;
+///
+/// let name = Name::of_gem(&format!("mapvar-os-gem.{}", std::process::id()), Scope::Local)?;
+/// let options = Section::options().name(name).size(4096);
+/// let (section, lock) = RubyLock::create(&options, Duration::from_secs(5), |view| {
+///     view.write_at(0, b"initial")
+/// })?;
+///
+/// let held = lock.take(Duration::from_secs(5))?;
+/// section.view().map()?.write_at(0, b"changed")?;
+/// let given = held.give()?;
+/// assert!(given.exclusive, "no other program released the lock meanwhile");
+/// # Ok::<(), mapvar_os::Error>(())
+/// ```
 pub struct RubyLock {
     sys: <Imp as Platform>::RubyLock,
     section: Option<Arc<Shared>>,
@@ -28,32 +46,39 @@ pub struct RubyLock {
     free: Condvar,
 }
 
-/// The lock, taken; [`give`](Self::give) it back, or drop it.
-#[must_use = "dropping it gives the lock back"]
+/// The RAII guard of a [`RubyLock`] that this thread owns; from [`RubyLock::take`].
+///
+/// [`give`](Self::give) releases the lock and reports errors; a drop releases it and ignores them.
+/// [`RubyLock`] has an example.
+#[must_use = "dropping it releases the lock"]
 pub struct RubyHeld<'a> {
     lock: Option<&'a RubyLock>,
-    /// Whether its last holder was gone.
+    /// Whether the previous owner was dead.
     recovered: bool,
     since: Instant,
-    // Windows lets only the thread that took it give it back.
+    // Not `Send`: on Windows only the thread that acquired the lock can release it.
     _thread: PhantomData<*const ()>,
 }
 
-/// How the lock was given back.
+/// The result of releasing a [`RubyLock`]; from [`RubyHeld::give`].
+///
+/// [`RubyLock`] has an example.
 #[derive(Clone, Copy, Debug)]
 pub struct RubyGiven {
-    /// Whether nobody gave it back meanwhile: else others may have been at the memory, too.
+    /// Whether no other program released the lock meanwhile. If false, another program may have
+    /// written to the memory at the same time.
     pub exclusive: bool,
-    /// For how long it was held.
+    /// The time for which the lock was owned.
     pub held: Duration,
 }
 
 impl RubyLock {
-    /// The lock of a section.
+    /// Opens the lock of a section.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::PermissionDenied`], [`crate::ErrorKind::NameTaken`] where another kind of
-    /// object bears its name; [`crate::ErrorKind::Unsupported`] where the system has no such locks.
+    /// [`crate::ErrorKind::PermissionDenied`]; [`crate::ErrorKind::NameTaken`] if an object of
+    /// another kind has its name; [`crate::ErrorKind::Unsupported`] if the system does not support
+    /// it.
     pub fn of(section: &Section) -> Result<Self> {
         let sys = Imp::ruby_lock(&section.shared.options)?;
         Ok(Self::new(sys, Some(section.shared.clone())))
@@ -63,8 +88,10 @@ impl RubyLock {
         Self { sys, section, busy: Mutex::new(false), free: Condvar::new() }
     }
 
-    /// Makes a section, which must not exist, and fills it before anybody who heeds the lock can see
-    /// that it is empty: a gem that reads zeros keeps the lock for ever.
+    /// Creates a section, which must not exist, and fills it under the lock.
+    ///
+    /// No program that follows the protocol sees the section empty. A gem that reads zeros would
+    /// never release the lock.
     ///
     /// # Errors
     /// Those of [`SectionOptions::create_with`] and of [`take`](Self::take).
@@ -81,13 +108,14 @@ impl RubyLock {
             lock.section = Some(section.shared.clone());
             return Ok((section, lock));
         }
-        // It appears filled.
+        // The section is published complete, so no program sees it empty.
         let section = options.create_with(fill)?;
         let lock = Self::of(&section)?;
         Ok((section, lock))
     }
 
-    /// Takes it. One whose holder is seen to be gone is taken over.
+    /// Acquires the lock, and waits up to `timeout`. A lock whose owner is detected to be dead is
+    /// recovered.
     ///
     /// # Errors
     /// [`crate::ErrorKind::TimedOut`]; [`crate::ErrorKind::Closed`] in a child after `fork`.
@@ -119,10 +147,13 @@ impl RubyLock {
         }
     }
 
-    /// Frees it where its holder is gone, or (`force`) whoever has it; answers whether it was held.
+    /// Releases the lock if its owner is dead, or, with `force`, regardless of its owner.
+    ///
+    /// Returns whether the lock was owned. On Unix the kernel releases the lock of a dead owner,
+    /// and `force` has no effect.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::TimedOut`] where its holder may live.
+    /// [`crate::ErrorKind::TimedOut`] if the owner may be alive.
     pub fn unlock(&self, force: bool) -> Result<bool> {
         Imp::ruby_unlock(&self.sys, self.sys_section(), force)
     }
@@ -142,12 +173,12 @@ impl RubyLock {
 }
 
 impl RubyHeld<'_> {
-    /// Whether its last holder was gone, and so may have been killed in the midst of a write.
+    /// Returns whether the previous owner was dead, so that it may have been killed during a write.
     pub fn recovered(&self) -> bool {
         self.recovered
     }
 
-    /// Gives it back.
+    /// Releases the lock.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Io`] with the system's code.
@@ -168,7 +199,7 @@ impl RubyHeld<'_> {
 
 impl Drop for RubyHeld<'_> {
     fn drop(&mut self) {
-        // After an error, which is told.
+        // A drop cannot report an error; `give` does.
         let _ = self.end();
     }
 }

@@ -1,4 +1,4 @@
-//! Seats: which processes use a section, as the kernel knows it.
+//! Seats: the kernel's record of the processes that use a section.
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -12,47 +12,62 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-/// A process's seat among those who use a section; from [`Section::take_seat`].
+/// A numbered seat of a process in a section; from [`Section::take_seat`].
 ///
-/// It is given back when this value is dropped, or by the system when the process ends in any way:
-/// whether a seat is taken is asked of the kernel, never told from a process id.
+/// The seat is freed when this value is dropped, or by the kernel when the process ends in any way.
+/// Whether a seat is taken is determined by the kernel, never by a process id.
 ///
-/// *Free* is always true at the moment of the answer: no living holder is ever taken for a dead
-/// one. *Taken* may be late: for some milliseconds after its holder was killed, while the system
-/// clears up (longer where much memory was mapped), and on Windows also while another process is
-/// just looking at the same seat.
+/// A seat that is reported *free* is free at the time of the report: a living holder is never
+/// reported dead. A seat can be reported *taken* for some milliseconds after its holder was killed,
+/// until the system has released the holder's resources; this takes longer if much memory was
+/// mapped. On Windows a free seat is also reported taken while another process checks it.
 ///
-/// `Send` and `Sync`: a seat is the process's, not a thread's.
+/// `Send` and `Sync`: a seat belongs to the process, not to a thread.
 ///
-/// On Unix a child after `fork` shares its parent's open file, and so its seat: if the parent is
-/// killed, the seat stays taken until the child has ended too, or started another program (unless
-/// the section was opened with [`inherit`](crate::SectionOptions::inherit)). In the child this
-/// value is nothing: it answers [`Closed`](ErrorKind::Closed), and dropping it gives nothing back.
-#[must_use = "dropping it gives the seat back"]
+/// On Unix a child after `fork` shares its parent's open file, and therefore the seat. If the
+/// parent is killed, the seat stays taken until the child has ended too, or has started another
+/// program (unless the section was opened with [`inherit`](crate::SectionOptions::inherit)). In the
+/// child this value has no effect: [`is_taken`](Self::is_taken) fails with
+/// [`Closed`](ErrorKind::Closed), and dropping the value does not free the seat.
+///
+/// ```
+/// use mapvar_os::{Scope, Section};
+///
+/// let section = Section::options().size(4096).create()?;
+/// let id = format!("seatdoc{}", std::process::id());
+/// let seat = section.take_seat(Scope::Local, &id, 8)?;
+/// assert!(seat.slot() < 8);
+/// assert!(seat.is_taken(seat.slot())?);
+/// # Ok::<(), mapvar_os::Error>(())
+/// ```
+#[must_use = "dropping it releases the seat"]
 pub struct Seat {
-    // Fields are dropped in this order: `place` is the last, and lets the handle have another.
+    // Fields are dropped in this order: `place` is the last, since its drop allows the handle to
+    // take another seat.
     sys: <Imp as Platform>::Seat,
     spec: SeatSpec,
     place: OneSeat,
 }
 
-/// Of one handle: that it has a seat.
+/// Guards the rule that a handle has at most one seat.
 struct OneSeat {
     shared: Arc<Shared>,
     slot: usize,
 }
 
 impl Seat {
-    /// The most seats that a section can have.
+    /// The maximum number of seats of a section.
     pub const MOST: usize = MOST_SEATS;
 
-    /// Its number, below the number of seats.
+    /// Returns the number of the seat, which is below the number of seats.
     pub fn slot(&self) -> usize {
         self.place.slot
     }
 
-    /// Whether a living process has that seat, this one's own included. Takes nothing and waits
-    /// for nobody. Nobody has a seat whose number is beyond the last.
+    /// Returns whether a living process has the seat `slot`; true for this process's own seat.
+    ///
+    /// It does not take a seat and does not wait. For a number beyond the last seat it returns
+    /// false.
     ///
     /// # Errors
     /// [`ErrorKind::Closed`] in a child after `fork`; [`ErrorKind::Io`] with the system's code.
@@ -68,28 +83,33 @@ impl Seat {
 
 fn is_seat_taken(shared: &Shared, spec: &SeatSpec, slot: usize) -> Result<bool> {
     Imp::is_seat_taken(&shared.sys, spec, slot)
-        .map_err(|error| shared.with_context("look at a seat of", error))
+        .map_err(|error| shared.with_context("check a seat of", error))
 }
 
 impl Section {
-    /// Finds this handle one of `seats` seats that is free, and takes it. All who use the section
-    /// say the same number, scope and `id` (letters and digits that no other section has; the
-    /// system's objects are named after it, in `scope`). A handle has one seat at a time, so that
-    /// a process which opens the section twice may have two.
+    /// Takes a free seat of `seats` seats for this handle.
+    ///
+    /// All users of the section pass the same `seats`, `scope` and `id`. The `id` consists of
+    /// letters and digits and is unique to the section; the system's objects for the seats are
+    /// named after it, in `scope`. A handle has at most one seat, so a process that opens the
+    /// section twice can have two.
     ///
     /// # Errors
-    /// [`ErrorKind::Full`] where all are taken, or were a moment ago (see [`Seat`]). [`ErrorKind::ReadOnly`] where the section was
-    /// opened for reading, [`ErrorKind::InvalidArgument`] where the handle has a seat already or
-    /// `seats` is none, or more than [`Seat::MOST`], [`ErrorKind::Closed`] in a child after `fork`
-    /// that did not open the section itself. [`ErrorKind::Unsupported`] where the system, or the
-    /// section's file system, cannot tell the dead from the living.
+    /// * [`ErrorKind::Full`] if all seats are taken, or were taken a moment ago (see [`Seat`]).
+    /// * [`ErrorKind::ReadOnly`] if the section was opened for reading.
+    /// * [`ErrorKind::InvalidArgument`] if the handle has a seat already, or `seats` is 0 or more
+    ///   than [`Seat::MOST`].
+    /// * [`ErrorKind::Closed`] in a child after `fork` that did not open the section itself.
+    /// * [`ErrorKind::Unsupported`] if the system, or the section's file system, cannot detect the
+    ///   death of a holder.
     pub fn take_seat(&self, scope: Scope, id: &str, seats: usize) -> Result<Seat> {
         self.take_seat_among(scope, id, seats, seats)
     }
 
-    /// Whether a living process has that seat, by whatever handle but this one: for who has none of
-    /// its own, and may have opened the section for reading. `scope` and `id` are those of
-    /// [`take_seat`](Self::take_seat). Takes nothing and waits for nobody.
+    /// Returns whether a living process has the seat `slot` through a handle other than this one.
+    ///
+    /// For a process without a seat, which may have opened the section for reading. `scope` and
+    /// `id` are those of [`take_seat`](Self::take_seat). It does not take a seat and does not wait.
     ///
     /// # Errors
     /// Those of [`Seat::is_taken`].
@@ -98,8 +118,9 @@ impl Section {
         if slot < spec.seats { is_seat_taken(&self.shared, &spec, slot) } else { Ok(false) }
     }
 
-    /// As [`take_seat`](Self::take_seat), one below `among`, so that the others stay free for who
-    /// needs one more.
+    /// As [`take_seat`](Self::take_seat), but takes a seat with a number below `among`.
+    ///
+    /// The seats from `among` on stay free for callers that need an additional one.
     ///
     /// # Errors
     /// Those of [`take_seat`](Self::take_seat).
@@ -122,7 +143,8 @@ impl Section {
             let detail = "opened for reading only; open it for writing";
             return refuse(ErrorKind::ReadOnly, detail.into());
         }
-        // Acquire and the Release in `OneSeat`: nothing is guarded but what the system orders.
+        // Pairs with the Release store in the drop of `OneSeat`. It protects no memory, only the
+        // calls of the system, which the system orders itself.
         if self.shared.seated.swap(true, Ordering::AcqRel) {
             let detail = "this handle has a seat already; open the section again for a second one";
             return refuse(ErrorKind::InvalidArgument, detail.into());

@@ -1,4 +1,4 @@
-//! What a section, its views and its seat own together.
+//! The handle that a section shares with its views and its seat.
 
 use crate::{
     error::{Error, Result},
@@ -7,12 +7,12 @@ use crate::{
 };
 use std::{fmt, sync::atomic::AtomicBool};
 
-/// The handle of a section, and the options that it was made or opened with. A view holds it in an
-/// `Arc` and drops its mapping first, the handle after.
+/// The handle of a section, and the options with which it was created or opened. A view has it in
+/// an `Arc`, and drops its mapping before the handle.
 pub(crate) struct Shared {
     pub(crate) sys: <Imp as Platform>::Section,
     pub(crate) options: SectionOptions,
-    /// Whether a [`Seat`](crate::Seat) of this handle lives.
+    /// Whether this handle has a [`Seat`](crate::Seat).
     pub(crate) seated: AtomicBool,
 }
 
@@ -21,12 +21,12 @@ impl Shared {
         Self { sys, options, seated: AtomicBool::new(false) }
     }
 
-    /// The section's true size in bytes, now.
+    /// Returns the section's current size in bytes.
     pub(crate) fn size(&self) -> Result<u64> {
         Imp::size(&self.sys).map_err(|error| self.with_context("ask the size of", error))
     }
 
-    /// Adds the operation and the object to an error of the system's.
+    /// Adds the operation and the object to an error of the system.
     pub(crate) fn with_context(&self, operation: &'static str, error: Error) -> Error {
         error.during(operation, self.options.describe())
     }

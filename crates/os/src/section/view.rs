@@ -21,7 +21,16 @@ use std::{
     },
 };
 
-/// How to map a range of a section; from [`Section::view`](crate::Section::view).
+/// Options to map a range of a section; from [`Section::view`](crate::Section::view).
+///
+/// ```
+/// use mapvar_os::{Access, Section};
+///
+/// let section = Section::options().size(4096).create()?;
+/// let view = section.view().offset(100).len(50).access(Access::Read).map()?;
+/// assert_eq!((view.offset(), view.len()), (100, 50));
+/// # Ok::<(), mapvar_os::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until `map`"]
 pub struct ViewOptions<'a> {
@@ -48,42 +57,51 @@ impl<'a> ViewOptions<'a> {
         }
     }
 
-    /// First byte of the range; any number. What the system needs to be aligned (64 KiB on
-    /// Windows, a page on Unix) is aligned underneath.
+    /// Sets the first byte of the range. The default is 0.
+    ///
+    /// Any offset is valid. The mapping itself begins at the multiple of the system's
+    /// [`granularity`](crate::machine::granularity) at or before it.
     pub fn offset(mut self, bytes: u64) -> Self {
         self.offset = bytes;
         self
     }
 
-    /// Length of the range in bytes; to the end of the section unless set.
+    /// Sets the length of the range in bytes. By default the range ends with the section.
     pub fn len(mut self, bytes: u64) -> Self {
         self.len = Some(bytes);
         self
     }
 
-    /// Keeps address space behind the range, so that [`View::grow`] can make the view that long
-    /// without moving it. The range must begin at a multiple of
-    /// [`granularity`](crate::machine::granularity). Addresses only, no memory; where so many are
-    /// not to be had the view gets fewer, in silence: [`View::reserved`] tells.
+    /// Reserves address space, so that [`View::grow`] can extend the view to `bytes` without moving
+    /// it.
+    ///
+    /// The range must begin at a multiple of [`granularity`](crate::machine::granularity). The
+    /// reservation consumes no memory. If that much address space is not available, the view
+    /// reserves less and does not fail; [`View::reserved`] returns the reserved length.
     pub fn reserve(mut self, bytes: u64) -> Self {
         self.reserve = bytes;
         self
     }
 
-    /// What the view may do: what the section's protection allows for sharing, unless set.
+    /// Sets the access of the view.
+    ///
+    /// The default is [`Access::ReadWrite`] if the section's protection is writable, and
+    /// [`Access::Read`] otherwise.
     pub fn access(mut self, access: Access) -> Self {
         self.access = access;
         self
     }
 
-    /// Whether code in the range may be run. Takes a section whose protection allows it.
+    /// Sets whether code in the range may be executed. The section's protection must permit it.
     pub fn execute(mut self, execute: bool) -> Self {
         self.execute = execute;
         self
     }
 
-    /// Where to map, a multiple of the system's granularity; anywhere unless set. The view begins
-    /// there or the call fails; nothing that is mapped there already is replaced.
+    /// Sets the address of the mapping, a multiple of the system's granularity.
+    ///
+    /// By default the system chooses the address. If the system cannot map at `address`,
+    /// [`map`](Self::map) fails; it never replaces an existing mapping.
     pub fn base_address(mut self, address: usize) -> Self {
         self.base_address = address;
         self
@@ -92,10 +110,10 @@ impl<'a> ViewOptions<'a> {
     /// Maps the range.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`] where the range does not lie within the section;
-    /// [`ErrorKind::InvalidArgument`] for an empty range or a misplaced base address;
-    /// [`ErrorKind::ReadOnly`] or [`ErrorKind::PermissionDenied`] where the section's protection
-    /// does not allow the access; [`ErrorKind::NoSpace`] where address space is short.
+    /// [`ErrorKind::OutOfRange`] if the range does not lie within the section;
+    /// [`ErrorKind::InvalidArgument`] for an empty range or a misaligned base address;
+    /// [`ErrorKind::ReadOnly`] or [`ErrorKind::PermissionDenied`] if the section's protection does
+    /// not permit the access; [`ErrorKind::NoSpace`] if there is not enough address space.
     #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
     pub fn map(self) -> Result<View> {
         let Self { section, offset, len, reserve, access, execute, base_address } = self;
@@ -148,7 +166,7 @@ impl<'a> ViewOptions<'a> {
         let too_large =
             || refuse(ErrorKind::TooLarge, format!("{len} bytes; map a smaller range at a time"));
         let mapped = usize::try_from(len + skip).map_err(|_| too_large())?;
-        // What is beyond the largest object of the language cannot be had anyway.
+        // A larger reservation could not succeed: no object exceeds `isize::MAX` bytes.
         let most = isize::MAX.cast_unsigned();
         let reserve = usize::try_from(reserve).map_or(most, |reserve| reserve.min(most));
         let spec = MapSpec {
@@ -162,10 +180,10 @@ impl<'a> ViewOptions<'a> {
         let mapping = Imp::map(&section.sys, &spec)
             .map_err(|error| section.with_context("map a view of", error))?;
         // SAFETY: the mapping begins there, at a page (contract of `Platform::map`). `View` owns
-        // both it and the range, and hands out the range by reference only.
+        // both the mapping and the range, and lends the range by reference only.
         let range = unsafe { MappedRange::new(Imp::address(&mapping), skip as usize, access) };
-        // SAFETY: `spec.len` bytes were mapped, which are `lead + len`, to the end of their last
-        // page and with this access (contract of `Platform::map`).
+        // SAFETY: `spec.len`, which is `lead + len`, bytes were mapped to the end of their last
+        // page, with this access (contract of `Platform::map`).
         unsafe { range.reach(len as usize) };
         Ok(View { mapping, range, section: section.clone(), offset })
     }
@@ -173,47 +191,64 @@ impl<'a> ViewOptions<'a> {
 
 /// A range of a section, mapped into this process.
 ///
-/// `Send` and `Sync`: the memory is only reached through atomic words, and by copies that are made
-/// of them.
+/// `Send` and `Sync`: all access to the memory is by atomic words, or by copies with the same
+/// guarantees.
+///
+/// ```
+/// let section = mapvar_os::Section::options().size(4096).create()?;
+/// let view = section.view().map()?;
+/// view.write_at(10, b"hello")?;
+///
+/// let mut bytes = [0; 5];
+/// view.read_at(10, &mut bytes)?;
+/// assert_eq!(&bytes, b"hello");
+/// assert!(view.lost().is_none());
+/// # Ok::<(), mapvar_os::Error>(())
+/// ```
 pub struct View {
-    // Dropped before `section`: the handle outlives the mapping, so that a name never dies under a
-    // view.
+    // Dropped before `section`: the handle must outlive the mapping, since Windows removes a name
+    // with the last handle.
     mapping: <Imp as Platform>::Mapping,
     section: Arc<Shared>,
-    /// The part of the mapping that can be reached.
+    /// The reachable part of the mapping.
     range: MappedRange,
     /// First byte of the range in the section.
     offset: u64,
 }
 
 impl View {
-    /// Length of the range in bytes.
+    /// Returns the length of the range in bytes.
     #[inline]
     pub fn len(&self) -> usize {
         self.range.len()
     }
 
-    /// Never: an empty range cannot be mapped.
+    /// Returns false: an empty range cannot be mapped.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How long it can [`grow`](Self::grow), in bytes: what was
-    /// [reserved](ViewOptions::reserve), or as much of that as the system gave; its length, or a
-    /// little more, where nothing was.
+    /// Returns the length in bytes to which the view can [`grow`](Self::grow).
+    ///
+    /// It is the [reserved](ViewOptions::reserve) length, or less if the system had less address
+    /// space. Without a reservation it is the length of the view, or slightly more.
     pub fn reserved(&self) -> usize {
         Imp::reserved(&self.mapping).saturating_sub(self.range.lead()).max(self.len())
     }
 
-    /// Makes the first `len` bytes of the range reachable, at the address that the view has, while
-    /// other threads use it. The section must be that long already ([`Section::grow`](crate::Section::grow), by whatever
-    /// process). Never makes it shorter; many threads may call it at once.
+    /// Extends the view to `len` bytes, without moving it.
+    ///
+    /// Other threads may use the view meanwhile, and several threads may call this at once. The
+    /// section must be long enough already; this or another process calls
+    /// [`Section::grow`](crate::Section::grow) first. The call never shortens the view.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`] beyond what is [reserved](Self::reserved): map it again;
-    /// [`ErrorKind::OutOfRange`] beyond the end of the section;
-    /// [`ErrorKind::NoSpace`] and [`ErrorKind::Io`] as the system says; the error of a view that is
-    /// [lost](Self::lost). The view is as long as it was.
+    /// The view keeps its length.
+    ///
+    /// * [`ErrorKind::TooLarge`] beyond the [reserved](Self::reserved) length: map a new view.
+    /// * [`ErrorKind::OutOfRange`] beyond the end of the section.
+    /// * [`ErrorKind::NoSpace`] and [`ErrorKind::Io`] for errors of the system.
+    /// * The error of a view that is [lost](Self::lost).
     #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
     pub fn grow(&self, len: usize) -> Result<()> {
         if len <= self.len() {
@@ -229,7 +264,7 @@ impl View {
                 format!("{len} bytes where {reserved} are reserved; map it again, or reserve more"),
             ));
         }
-        // It would not come back.
+        // A lost view stays lost, even if the file is long enough again.
         self.believe("grow the view of")?;
         let context = |error| self.section.with_context("grow the view of", error);
         let size = Imp::size(&self.section.sys).map_err(context)?;
@@ -243,84 +278,91 @@ impl View {
             ));
         }
         Imp::extend(&self.section.sys, &self.mapping, len).map_err(context)?;
-        // SAFETY: the system has made as many bytes reachable, to the end of their last page and
+        // SAFETY: the system has made `len` bytes accessible, to the end of their last page and
         // with the view's access (contract of `Platform::extend`); `lead` is 0.
         unsafe { self.range.reach(len) };
         Ok(())
     }
 
-    /// Where in the section the range begins.
+    /// Returns the offset of the range in the section.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// What it may do.
+    /// Returns the access of the view.
     pub fn access(&self) -> Access {
         self.range.access()
     }
 
-    /// Address of the first byte in this process, for those who hand it to foreign code.
+    /// Returns the address of the first byte in this process, to pass it to foreign code.
     pub fn as_ptr(&self) -> *mut u8 {
         self.range.as_ptr()
     }
 
-    /// The range as bytes.
+    /// Returns the range as a slice of bytes.
     ///
     /// # Safety
-    /// For as long as the slice lives no process writes to the range, and the file behind it, if
-    /// any, is not made shorter.
+    /// As long as the slice lives, no process writes to the range, and the file behind it, if any,
+    /// is not truncated.
     #[allow(unsafe_code, reason = "crates/os is where unsafe lives")]
     pub unsafe fn as_slice(&self) -> &[u8] {
-        // SAFETY: the mapping is readable over `lead + len` bytes for as long as `self` lives
-        // (contract of `Platform::map` and `extend`; `len` never falls), u8 has no alignment and no invalid values, and the caller
-        // promises that nothing writes to it or unmaps its backing meanwhile.
+        // SAFETY: the mapping is readable over `lead + len` bytes as long as `self` lives (contract
+        // of `Platform::map` and `extend`; `len` never falls). `u8` has no alignment and no invalid
+        // values. The caller promises that no process writes to it or truncates its file meanwhile.
         unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len()) }
     }
 
-    /// `count` words from byte `at` of the range; `None` where they do not lie within it, or where
-    /// `at` is not a multiple of 8 in the section.
+    /// Returns `count` words from byte `at` of the range on.
+    ///
+    /// Returns `None` if they do not lie within the range, or if their offset in the section is not
+    /// a multiple of 8.
     #[inline]
     pub fn words(&self, at: usize, count: usize) -> Option<Words<'_>> {
         self.range.words(at, count)
     }
 
-    /// As [`words`](Self::words), to write too; `None` also where the view is for reading.
+    /// As [`words`](Self::words), but writable; also `None` if the view is read-only.
     #[inline]
     pub fn words_mut(&self, at: usize, count: usize) -> Option<WordsMut<'_>> {
         self.range.words_mut(at, count)
     }
 
-    /// As [`words`](Self::words), by two comparisons; `None` for any range where the view does not
-    /// begin at a multiple of [`granularity`](crate::machine::granularity) in the section.
+    /// As [`words`](Self::words), but cheaper: it costs two comparisons.
+    ///
+    /// Always returns `None` if the offset of the view in the section is not a multiple of
+    /// [`granularity`](crate::machine::granularity).
     #[inline]
     pub fn plain_words(&self, at: usize, count: usize) -> Option<Words<'_>> {
         self.range.plain_words(at, count)
     }
 
-    /// As [`plain_words`](Self::plain_words), to write too.
+    /// As [`plain_words`](Self::plain_words), but writable; also `None` if the view is read-only.
     #[inline]
     pub fn plain_words_mut(&self, at: usize, count: usize) -> Option<WordsMut<'_>> {
         self.range.plain_words_mut(at, count)
     }
 
-    /// What its lock words are found by.
+    /// Returns the range in which the locks find their words.
     #[allow(clippy::inline_always, reason = "measured: a call costs as much as a read")]
     #[inline(always)]
     pub(crate) fn range(&self) -> &MappedRange {
         &self.range
     }
 
-    /// What became of the memory: `None` as long as all of it is there. Otherwise, and for ever, an
-    /// error of kind [`Truncated`](ErrorKind::Truncated) where the file was made shorter, or
-    /// [`Io`](ErrorKind::Io) where the system could not read or keep a page (disk full, read error,
-    /// lost share). Nothing that was read or written by way of the view since is to be believed.
-    /// See [`faults`](crate::faults).
+    /// Returns the error of a lost mapping; `None` as long as no memory of the view is lost.
+    ///
+    /// The kind is [`Truncated`](ErrorKind::Truncated) if the file was truncated, and
+    /// [`Io`](ErrorKind::Io) if the system could not read or store a page (disk full, read error,
+    /// lost share). A lost view stays lost. All reads and writes through the view since the loss
+    /// are invalid. See [`faults`](crate::faults).
     pub fn lost(&self) -> Option<Error> {
         if self.is_lost() { self.loss("use") } else { None }
     }
 
-    /// Whether the view is [lost](Self::lost), by one load. After copies and loads put a
-    /// `fence(Acquire)` before it, as for [`is_epoch`](crate::machine::is_epoch).
+    /// Returns whether the view is [lost](Self::lost). It costs one load.
+    ///
+    /// After copies and loads the caller needs a `fence(Acquire)` before this call, as for
+    /// [`is_epoch`](crate::machine::is_epoch).
     #[inline]
     pub fn is_lost(&self) -> bool {
         Imp::losses(&self.mapping).is_lost()
@@ -338,15 +380,15 @@ impl View {
             Cause::Io => (
                 ErrorKind::Io,
                 format!(
-                    "the system could not read or keep byte {byte} (full or failing disk, lost \
-                     share); make room or repair it, and open it anew"
+                    "the system could not read or write byte {byte} (full or failing disk, lost \
+                     share); free some space or repair it, and open it again"
                 ),
             ),
         };
         Some(Error::new(kind, operation, self.section.options.describe()).detail(detail))
     }
 
-    /// For the end of an operation: whether it may be believed.
+    /// Fails if the view is lost. The end of an operation calls this to validate the operation.
     #[inline]
     fn believe(&self, operation: &'static str) -> Result<()> {
         if self.is_lost() { self.loss(operation).map_or(Ok(()), Err) } else { Ok(()) }
@@ -364,26 +406,28 @@ impl View {
         }
     }
 
-    /// Copies `into.len()` bytes out, from byte `at` of the range.
+    /// Copies `into.len()` bytes from byte `at` of the range to `into`.
     ///
-    /// Bytes that another process writes meanwhile come old or new, each by itself.
+    /// If another process writes meanwhile, each byte has either its old or its new value.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`], with nothing copied; [`ErrorKind::Truncated`] and
-    /// [`ErrorKind::Io`], with anything copied, where the view is [lost](Self::lost).
+    /// [`ErrorKind::OutOfRange`], and nothing is copied. [`ErrorKind::Truncated`] and
+    /// [`ErrorKind::Io`] if the view is [lost](Self::lost); the content of `into` is then
+    /// unspecified.
     pub fn read_at(&self, at: usize, into: &mut [u8]) -> Result<()> {
         let skip = self.bounds("read from", at, into.len())?;
         words::copy_out(self.range.all(), skip, into);
-        // A page that another thread found gone was replaced after the mark was set.
+        // If another thread faulted, its handler set the mark before it replaced the page. With
+        // this fence, a copy that read replaced memory is followed by a load that sees the mark.
         fence(Ordering::Acquire);
         self.believe("read from")
     }
 
-    /// Copies `from` in, to byte `at` of the range.
+    /// Copies `from` to byte `at` of the range.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`] and [`ErrorKind::ReadOnly`], with nothing written;
-    /// [`ErrorKind::Truncated`] and [`ErrorKind::Io`] where the view is [lost](Self::lost).
+    /// [`ErrorKind::OutOfRange`] and [`ErrorKind::ReadOnly`], and nothing is written.
+    /// [`ErrorKind::Truncated`] and [`ErrorKind::Io`] if the view is [lost](Self::lost).
     pub fn write_at(&self, at: usize, from: &[u8]) -> Result<()> {
         if self.range.access() == Access::Read {
             return Err(Error::new(
@@ -395,16 +439,18 @@ impl View {
         }
         let skip = self.bounds("write to", at, from.len())?;
         words::copy_in(self.range.all(), skip, from);
-        // The same for stores, which a later load may overtake otherwise.
+        // As in `read_at`; SeqCst, since otherwise the load of the mark could overtake the stores.
         fence(Ordering::SeqCst);
         self.believe("write to")
     }
 
-    /// The first `len` bytes: what [`write_string`](Self::write_string) wrote. Bytes, never
-    /// characters, zeros included.
+    /// Returns the first `len` bytes of the range, as [`write_string`](Self::write_string) wrote
+    /// them.
+    ///
+    /// The result is raw bytes, which may contain zeros.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`].
+    /// [`ErrorKind::OutOfRange`]; the error of a view that is [lost](Self::lost).
     pub fn read_string(&self, len: usize) -> Result<Vec<u8>> {
         self.bounds("read from", 0, len)?;
         let mut bytes = vec![0; len];
@@ -415,15 +461,16 @@ impl View {
     /// Writes `bytes` at the start of the range, with no terminator and no length.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`] where they do not fit, with nothing written;
-    /// [`ErrorKind::ReadOnly`].
+    /// [`ErrorKind::OutOfRange`] if they do not fit, and nothing is written;
+    /// [`ErrorKind::ReadOnly`]; the error of a view that is [lost](Self::lost).
     pub fn write_string(&self, bytes: impl AsRef<[u8]>) -> Result<()> {
         self.write_at(0, bytes.as_ref())
     }
 
-    /// Starts writing a range to the file (`FlushViewOfFile`, `msync`). Does not wait for the
-    /// device on every system: [`flush_durable`](Self::flush_durable) does. Nothing to do without
-    /// a file.
+    /// Writes a range to the file (`FlushViewOfFile`, `msync`).
+    ///
+    /// Not every system waits for the device; [`flush_durable`](Self::flush_durable) does. Without
+    /// a file the call has no effect.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`]; [`ErrorKind::Io`] with the system's code; the error of a view
@@ -432,20 +479,21 @@ impl View {
         self.flushed(range, true)
     }
 
-    /// Writes a range to the file and waits until the device has it, with the file's size and
-    /// times: `FlushViewOfFile` then `FlushFileBuffers`, `msync` then `fdatasync`, or
-    /// `F_FULLFSYNC`.
+    /// Writes a range to the file and waits until the device has stored it.
+    ///
+    /// It combines [`flush`](Self::flush) and [`sync`](Self::sync).
     ///
     /// # Errors
-    /// Those of [`flush`](Self::flush). After [`ErrorKind::Io`] nothing is known of what reached
-    /// the device.
+    /// Those of [`flush`](Self::flush). After [`ErrorKind::Io`] any part of the range may have
+    /// reached the device.
     pub fn flush_durable(&self, range: Range<usize>) -> Result<()> {
         self.flush(range)?;
         self.sync()
     }
 
-    /// As [`flush`](Self::flush), without waiting for anything: for each of many ranges, before
-    /// one [`sync`](Self::sync) for all of them. `FlushViewOfFile`, `msync(MS_ASYNC)`.
+    /// Starts writing a range to the file, without waiting (`FlushViewOfFile`, `msync(MS_ASYNC)`).
+    ///
+    /// For many ranges: call it for each of them, and then [`sync`](Self::sync) once.
     ///
     /// # Errors
     /// Those of [`flush`](Self::flush).
@@ -453,11 +501,13 @@ impl View {
         self.flushed(range, false)
     }
 
-    /// Waits until the device has what was flushed of the file, by whatever view, with its size and
-    /// times: `FlushFileBuffers`, `fdatasync`, or `F_FULLFSYNC`. Nothing to do without a file.
+    /// Waits until the device has stored all flushed ranges of the file, and its size
+    /// (`FlushFileBuffers`, `fdatasync`, or `F_FULLFSYNC`).
+    ///
+    /// It covers ranges that were flushed through any view. Without a file the call has no effect.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`]; nothing is known then of what reached the device.
+    /// [`ErrorKind::Io`]; any part of the flushed ranges may have reached the device.
     pub fn sync(&self) -> Result<()> {
         Imp::sync(&self.section.sys).map_err(|error| self.section.with_context("flush", error))
     }
@@ -466,15 +516,18 @@ impl View {
         let len = range.end.saturating_sub(range.start);
         let first = self.bounds("flush", range.start, len)?;
         let flushed = Imp::flush(&self.section.sys, &self.mapping, first, len, wait);
-        // First: what was flushed, or failed to be, was not the file's.
+        // Before the error of the flush: the pages of a lost view do not belong to the file, so
+        // neither the success nor the failure of the flush says anything about the file.
         self.believe("flush")?;
         flushed.map_err(|error| self.section.with_context("flush", error))
     }
 
-    /// Unmaps the range and reports what the system says. Dropping a view unmaps it in silence.
+    /// Unmaps the range and reports errors, unlike a drop.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] with the system's code.
+    /// [`ErrorKind::Io`] with the system's code. On Linux also [`ErrorKind::InvalidArgument`] if
+    /// this thread owns a lock in the view. The range then stays mapped, since the kernel writes to
+    /// the lock word if the thread ends.
     pub fn close(self) -> Result<()> {
         let Self { mapping, section, .. } = self;
         let unmapped = Imp::unmap(mapping);

@@ -25,7 +25,7 @@ fn of_a_gem(args: &Unlock, name: Option<&str>) -> Result<&'static str, Failure> 
         .unlock(args.force)
         .map_err(|error| opening::remedy(&args.place, name, error))?;
     Ok(match found {
-        Unlocked::WasFree => "nobody held its lock",
+        Unlocked::WasFree => "its lock was free",
         _ => "its lock is free now",
     })
 }
@@ -37,9 +37,9 @@ fn of_a_map(args: &Unlock, name: Option<&str>, lock: &str) -> Result<String, Fai
         let held = lock.force_unlock()?;
         let owners: Vec<_> = held.iter().map(|claim| claim.holder.to_string()).collect();
         return Ok(if owners.is_empty() {
-            "nobody held it".into()
+            "it was free".into()
         } else {
-            format!("taken away from {}; the next to take it is told", owners.join(", "))
+            format!("taken away from {}; its next owner learns of that", owners.join(", "))
         });
     }
     let claims = lock.claims()?;
@@ -53,9 +53,9 @@ fn of_a_map(args: &Unlock, name: Option<&str>, lock: &str) -> Result<String, Fai
         }
         None => Ok(match held.next() {
             Some(claim) => {
-                format!("{} is gone: it is free, and the next to take it is told", claim.holder)
+                format!("{} is dead: the lock is free, and its next owner learns of that", claim.holder)
             }
-            None => "nobody held it".into(),
+            None => "it was free".into(),
         }),
     }
 }

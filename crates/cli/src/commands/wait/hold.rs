@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
     } else {
         options.create().map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => error.detail(
-                "somebody holds a map of this name already; use it, or hold it too with --join",
+                "a map of this name exists already; use it, or hold it too with --join",
             ),
             _ => error,
         })?

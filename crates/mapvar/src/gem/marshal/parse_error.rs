@@ -47,7 +47,7 @@ impl ParseError {
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Blank => f.write_str("it is all zeros: nobody has written variables into it"),
+            Self::Blank => f.write_str("it is all zeros: no program has written variables into it"),
             Self::Truncated => f.write_str("the marshalled bytes end before what they begin"),
             Self::Version(major, minor) => write!(
                 f,

@@ -433,7 +433,7 @@ impl Mismatch {
         let found = Kind::of(found).map_or("a kind of a newer version", Kind::name);
         Self {
             kind: ErrorKind::WrongKind,
-            detail: format!("it holds {found}, and {wanted} was asked for"),
+            detail: format!("expected {wanted}, found {found}"),
         }
     }
 
@@ -731,7 +731,7 @@ pub(crate) fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Er
     unpacker.set_max_depth(DEEPEST);
     T::deserialize(&mut unpacker).map_err(|error| {
         Error::new(ErrorKind::Corrupt, "decode a value", "")
-            .detail("its MessagePack makes no sense")
+            .detail("its MessagePack is invalid")
             .because(error)
     })
 }

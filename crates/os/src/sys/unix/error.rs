@@ -34,11 +34,11 @@ pub(super) fn cvt(errno: Errno) -> Error {
             "it is no regular file but another kind of object; choose another name",
         ),
         Errno::NOSPC => {
-            (ErrorKind::NoSpace, "its file system is full; free some room or ask for less")
+            (ErrorKind::NoSpace, "its file system is full; free some space or ask for less")
         }
         Errno::DQUOT => (
             ErrorKind::NoSpace,
-            "the quota of this user is used up; free some room or ask for less",
+            "the quota of this user is used up; free some space or ask for less",
         ),
         Errno::NOMEM => (
             ErrorKind::NoSpace,

@@ -105,7 +105,7 @@ pub(super) fn boot_id() -> Result<[u64; 2]> {
     let digits = id.chars().filter_map(|c| c.to_digit(16));
     let whole = digits.fold(0_u128, |whole, digit| whole << 4 | u128::from(digit));
     if whole == 0 {
-        return Err(cvt(Errno::IO).detail("the boot id that the system tells is empty"));
+        return Err(cvt(Errno::IO).detail("the boot id of the system is empty"));
     }
     Ok([(whole >> 64) as u64, whole as u64])
 }
@@ -145,7 +145,8 @@ fn boot_id_text() -> Result<String> {
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 fn boot_id_text() -> Result<String> {
     Err(cvt(Errno::NOSYS)
-        .detail("this system does not tell one start from the next; use Linux, macOS or Windows"))
+        .detail("this system does not distinguish one start from the next; use Linux, macOS or \
+        Windows"))
 }
 
 /// See [`crate::machine::pid_namespace`]. Read anew by each call, since a process may change it.

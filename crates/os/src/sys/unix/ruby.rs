@@ -36,7 +36,7 @@ pub(super) fn take(section: &Section, timeout: Duration) -> Result<bool> {
             _ => machine::nap(Duration::from_micros(20 << (round / 50).min(5))),
         }
     }
-    Err(refuse(ErrorKind::TimedOut, "another process holds its lock; end it if it hangs"))
+    Err(refuse(ErrorKind::TimedOut, "another process owns its lock; end that process if it hangs"))
 }
 
 pub(super) fn give(section: &Section) -> Result<bool> {
@@ -52,7 +52,8 @@ pub(super) fn unlock(section: &Section) -> Result<bool> {
     if ofd::is_held(section.fd(), ofd::RUBY)? {
         return Err(refuse(
             ErrorKind::TimedOut,
-            "a living process holds its lock, and this system lets nobody take it away; end it",
+            "a living process owns its lock, and this system has no way to take it away; end that \
+             process",
         ));
     }
     Ok(false)

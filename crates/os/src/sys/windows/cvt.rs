@@ -72,7 +72,7 @@ fn meaning(code: u32) -> (ErrorKind, &'static str) {
         ),
         win::ERROR_SHARING_VIOLATION => (
             ErrorKind::TimedOut,
-            "another program has the file open and shares it with nobody; close it there",
+            "another program has the file open for itself alone; close it there",
         ),
         win::ERROR_LOCK_VIOLATION => (
             ErrorKind::TimedOut,
@@ -116,8 +116,7 @@ fn meaning(code: u32) -> (ErrorKind, &'static str) {
         ),
         win::ERROR_PRIVILEGE_NOT_HELD => (
             ErrorKind::PermissionDenied,
-            "it takes a privilege that this user has not (large pages: \"Lock pages in memory\", \
-             by the local security policy)",
+            "it takes a privilege that this user has not (large pages: \"Lock pages in memory\", by the local security policy)",
         ),
         win::ERROR_NOT_SUPPORTED
         | win::ERROR_INVALID_FUNCTION
@@ -162,7 +161,7 @@ pub(super) fn on_a_name(name: &str, creating: bool, error: Error) -> Error {
         win::ERROR_ACCESS_DENIED => retold(
             &error,
             ErrorKind::PermissionDenied,
-            "who made it does not let this user in; run as that user, ask for less (a read-only \
+            "its creator denies access to this user; run as that user, ask for less (a read-only \
              protection), or choose another name",
         ),
         win::ERROR_FILE_NOT_FOUND if name.starts_with("Global\\") => retold(

@@ -150,8 +150,8 @@ impl RubyLock {
 
     fn held(&self) -> Error {
         Error::new(ErrorKind::TimedOut, "", "").detail(format!(
-            "the semaphore {} was not given back in time; a program that uses the gem holds it, or \
-             left it so after an exception: `mapvar unlock` frees it",
+            "the semaphore {} was not released in time; a program that uses the gem owns it, or \
+             kept it after an exception: `mapvar unlock` frees it",
             self.name
         ))
     }

@@ -14,7 +14,8 @@ pub(crate) enum Locks {}
 pub(crate) fn locks(_: &LockSpec) -> Result<Locks> {
     let error = refuse(
         ErrorKind::Unsupported,
-        "this system does not tell who died with a lock; write from one process, or use Linux or Windows",
+        "this system does not report that a lock's owner died; write from one process, or use \
+         Linux or Windows",
     );
     Err(error.during("make locks", ""))
 }

@@ -79,7 +79,7 @@ use std::{
 pub(crate) fn check_native_name(text: &str) -> Result<(), &'static str> {
     let bare = text.strip_prefix('/').unwrap_or(text);
     if bare.contains('/') {
-        Err("a slash in its midst; give a name as shm_open takes it")
+        Err("a slash inside the name; give a name as shm_open takes it")
     } else if matches!(bare, "" | "." | "..") {
         Err("a directory and no object; give a name as shm_open takes it")
     } else if bare.len() > 255 {

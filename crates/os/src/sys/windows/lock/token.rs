@@ -127,7 +127,7 @@ pub(super) fn claim(
             }
             Err(refuse(
                 ErrorKind::NoSpace,
-                format!("all {slots} places for writing threads are taken; end some of them"),
+                format!("all {slots} slots for writing threads are taken; end some of them"),
             ))
         })
         .unwrap_or_else(|_| Err(ends()))?;

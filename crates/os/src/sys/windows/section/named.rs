@@ -110,7 +110,7 @@ pub(super) fn check_owner(object: &OwnedHandle) -> Result<()> {
     }
     Err(Error::new(ErrorKind::ForeignOwner, "", "").detail(
         "another user made it, so nothing in it is trusted; choose another name, or open it by \
-         Name::native if you trust whoever made it",
+         Name::native if you trust that user",
     ))
 }
 
