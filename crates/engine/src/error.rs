@@ -76,10 +76,9 @@ impl EngineError {
                 "lock timed out; its owner is alive but not progressing".into(),
             )
             .held_by(holder),
-            Self::Lock(Refused::Marked(_)) => error(
-                ErrorKind::Corrupt,
-                "its lock has a mark of no known operation".into(),
-            ),
+            Self::Lock(Refused::Marked(_)) => {
+                error(ErrorKind::Corrupt, "its lock has a mark of no known operation".into())
+            }
             Self::Lock(Refused::Failed(cause)) => cause.during(operation, object),
             Self::Explained(cause) => cause.during(operation, object),
         }

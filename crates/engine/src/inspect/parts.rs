@@ -103,10 +103,7 @@ impl<M: Mem> Store<M> {
             return flawed(record::META, "the record is not of its chunk's class");
         }
         let Some(name) = name else {
-            return flawed(
-                record::META,
-                "the length or the location of the name is invalid",
-            );
+            return flawed(record::META, "the length or the location of the name is invalid");
         };
         if meta.crc() != meta_crc(id, meta, &name) {
             return flawed(record::META, "the checksum of id and name is wrong");
@@ -262,8 +259,7 @@ fn content_flaw(
             if (kind == Kind::Dict) != dict {
                 return Some("the MessagePack is not of the value's kind");
             }
-            (!bytes.is_empty() && !is_message_pack(bytes))
-                .then_some("the MessagePack is invalid")
+            (!bytes.is_empty() && !is_message_pack(bytes)).then_some("the MessagePack is invalid")
         }
         _ => None,
     }

@@ -482,12 +482,7 @@ impl<'a, M: Mem> Pass<'a, M> {
                     let what = format!("an extent of {room} bytes is said to have {capacity}");
                     self.about(name, at, what, stamp);
                 }
-                _ => self.about(
-                    name,
-                    at,
-                    "a slot refers to an extent that is marked free",
-                    stamp,
-                ),
+                _ => self.about(name, at, "a slot refers to an extent that is marked free", stamp),
             }
             if let Some(other) = self.extents.insert(data, handle.at) {
                 let what = format!("its extent belongs also to a slot of the record at {other:#x}");
@@ -634,7 +629,11 @@ impl<'a, M: Mem> Pass<'a, M> {
                     self.extent(at + extent::HEAD);
                 } else if !self.blocks.contains_key(&at) && !self.is_under_way(at) {
                     let stamp = [self.word(at), self.word(at + 8), 0];
-                    self.note(at, "a block for a name is allocated, and belongs to no variable", stamp);
+                    self.note(
+                        at,
+                        "a block for a name is allocated, and belongs to no variable",
+                        stamp,
+                    );
                 }
             }
         }

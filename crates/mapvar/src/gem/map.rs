@@ -628,7 +628,7 @@ impl Gem {
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(Error::new(ErrorKind::Contended, "", "")
-                    .detail("others changed the map each time it was tried; try again"));
+                    .detail("other processes changed the map at each attempt; try again"));
             }
         }
     }

@@ -108,8 +108,11 @@ impl Map {
     }
 
     fn of_processes(&self, operation: &'static str) -> Result<&Stored> {
-        self.stored(operation, "a gem's map does not record its users; use a map with \
-        Format::Store")
+        self.stored(
+            operation,
+            "a gem's map does not record its users; use a map with \
+        Format::Store",
+        )
     }
 }
 

@@ -608,9 +608,7 @@ fn held_up(error: &Error) -> bool {
 
 fn corrupt_queue() -> EngineError {
     let error = Error::new(ErrorKind::Corrupt, "", "");
-    EngineError::Explained(
-        error.detail("the lock's queue is corrupt; `force_unlock` resets it"),
-    )
+    EngineError::Explained(error.detail("the lock's queue is corrupt; `force_unlock` resets it"))
 }
 
 impl From<LockGuard> for HeldLock {

@@ -559,7 +559,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.0[s + 33] = 0xc1;
                 s + 32
             },
-            "MessagePack makes no sense",
+            "MessagePack is invalid",
             &[],
             &["list"],
         ),

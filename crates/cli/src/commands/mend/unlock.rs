@@ -53,7 +53,10 @@ fn of_a_map(args: &Unlock, name: Option<&str>, lock: &str) -> Result<String, Fai
         }
         None => Ok(match held.next() {
             Some(claim) => {
-                format!("{} is dead: the lock is free, and its next owner learns of that", claim.holder)
+                format!(
+                    "{} is dead: the lock is free, and its next owner learns of that",
+                    claim.holder
+                )
             }
             None => "it was free".into(),
         }),

@@ -29,9 +29,8 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
         options.open_or_create()?
     } else {
         options.create().map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => error.detail(
-                "a map of this name exists already; use it, or hold it too with --join",
-            ),
+            ErrorKind::AlreadyExists => error
+                .detail("a map of this name exists already; use it, or hold it too with --join"),
             _ => error,
         })?
     };

@@ -431,10 +431,7 @@ impl Mismatch {
     #[cold]
     fn kind(found: u8, wanted: &str) -> Self {
         let found = Kind::of(found).map_or("a kind of a newer version", Kind::name);
-        Self {
-            kind: ErrorKind::WrongKind,
-            detail: format!("expected {wanted}, found {found}"),
-        }
+        Self { kind: ErrorKind::WrongKind, detail: format!("expected {wanted}, found {found}") }
     }
 
     #[cold]

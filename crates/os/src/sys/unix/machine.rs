@@ -144,9 +144,10 @@ fn boot_id_text() -> Result<String> {
 
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 fn boot_id_text() -> Result<String> {
-    Err(cvt(Errno::NOSYS)
-        .detail("this system does not distinguish one start from the next; use Linux, macOS or \
-        Windows"))
+    Err(cvt(Errno::NOSYS).detail(
+        "this system does not distinguish one start from the next; use Linux, macOS or \
+        Windows",
+    ))
 }
 
 /// See [`crate::machine::pid_namespace`]. Read anew by each call, since a process may change it.
