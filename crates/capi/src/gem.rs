@@ -4,7 +4,7 @@
 use crate::{
     base::{
         border::{self, offer, wanted},
-        errors::{answer, refused},
+        errors::{refused, run_call},
         handles::{close, locked, make, make_if_any, with},
         types::{mapvar_clobbered, mapvar_lock_stat, mapvar_map, mapvar_options},
     },
@@ -57,7 +57,7 @@ pub const MAPVAR_LOCK_STAT_LONGEST: u32 = 6;
 /// the default timeout is 1,000 ms.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_format(options: *mut mapvar_options, format: u32) -> i32 {
-    answer("mapvar_options_format", || {
+    run_call("mapvar_options_format", || {
         let format = match format {
             MAPVAR_FORMAT_STORE => Format::Store,
             MAPVAR_FORMAT_MARSHAL => Format::Marshal,
@@ -71,7 +71,7 @@ pub extern "C" fn mapvar_options_format(options: *mut mapvar_options, format: u3
 /// those that it does not know. One of MAPVAR_CLOBBER_…; the default is MAPVAR_CLOBBER_ACCEPT.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_on_clobber(options: *mut mapvar_options, on_clobber: u32) -> i32 {
-    answer("mapvar_options_on_clobber", || {
+    run_call("mapvar_options_on_clobber", || {
         let on_clobber = match on_clobber {
             MAPVAR_CLOBBER_ACCEPT => OnClobber::Accept,
             MAPVAR_CLOBBER_REASSERT => OnClobber::Reassert,
@@ -88,7 +88,7 @@ pub extern "C" fn mapvar_options_on_clobber(options: *mut mapvar_options, on_clo
 /// option, or one of the five below, fails with MAPVAR_UNSUPPORTED.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_protection(options: *mut mapvar_options, protection: u32) -> i32 {
-    answer("mapvar_options_protection", || {
+    run_call("mapvar_options_protection", || {
         let protection = protection_of(protection)?;
         change(options, |options| options.protection(protection))
     })
@@ -97,7 +97,7 @@ pub extern "C" fn mapvar_options_protection(options: *mut mapvar_options, protec
 /// Sets MAPVAR_SECTION_… flags of a gem's section, added together.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_flags(options: *mut mapvar_options, flags: u32) -> i32 {
-    answer("mapvar_options_flags", || {
+    run_call("mapvar_options_flags", || {
         let flags = flags_of(flags)?;
         change(options, |options| options.flags(flags))
     })
@@ -106,7 +106,7 @@ pub extern "C" fn mapvar_options_flags(options: *mut mapvar_options, flags: u32)
 /// Not 0: child processes inherit the handle of a gem's section.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_inherit(options: *mut mapvar_options, inherit: i32) -> i32 {
-    answer("mapvar_options_inherit", || change(options, |it| it.inherit(inherit != 0)))
+    run_call("mapvar_options_inherit", || change(options, |it| it.inherit(inherit != 0)))
 }
 
 /// Sets how this process accesses the memory of a gem's map, MAPVAR_ACCESS_…. With
@@ -114,7 +114,7 @@ pub extern "C" fn mapvar_options_inherit(options: *mut mapvar_options, inherit: 
 /// map is closed.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_access(options: *mut mapvar_options, access: u32) -> i32 {
-    answer("mapvar_options_access", || {
+    run_call("mapvar_options_access", || {
         let access = access_of(access)?;
         change(options, |options| options.access(access))
     })
@@ -123,14 +123,14 @@ pub extern "C" fn mapvar_options_access(options: *mut mapvar_options, access: u3
 /// Not 0: this process can execute code in the memory of a gem's map; the protection must allow it.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_execute(options: *mut mapvar_options, execute: i32) -> i32 {
-    answer("mapvar_options_execute", || change(options, |it| it.execute(execute != 0)))
+    run_call("mapvar_options_execute", || change(options, |it| it.execute(execute != 0)))
 }
 
 /// Sets the address of a gem's map, a multiple of the system's granularity (64 KiB on Windows, else
 /// a page); 0 = anywhere. If that address is taken, opening fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_base_address(options: *mut mapvar_options, address: usize) -> i32 {
-    answer("mapvar_options_base_address", || change(options, |it| it.base_address(address)))
+    run_call("mapvar_options_base_address", || change(options, |it| it.base_address(address)))
 }
 
 /// Frees the lock of a gem's map whose owner is gone; calls on the map do so by themselves if they
@@ -143,7 +143,7 @@ pub extern "C" fn mapvar_options_unlock(
     force: i32,
     freed: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    answer("mapvar_options_unlock", || {
+    run_call("mapvar_options_unlock", || {
         let options = with(options, |options| Ok(locked(options).clone()))?;
         let found = options.unlock(force != 0)?;
         offer(freed, (found == Unlocked::Freed).into());
@@ -157,7 +157,7 @@ pub extern "C" fn mapvar_map_format(
     map: *mut mapvar_map,
     format: Option<&mut MaybeUninit<u32>>,
 ) -> i32 {
-    answer("mapvar_map_format", || {
+    run_call("mapvar_map_format", || {
         let out = wanted("format", format)?;
         with(map, |map| {
             out.write(match map.format() {
@@ -181,7 +181,7 @@ pub extern "C" fn mapvar_map_address(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut c_void>>,
 ) -> i32 {
-    answer("mapvar_map_address", || {
+    run_call("mapvar_map_address", || {
         let out = wanted("out", out)?;
         with(map, |map| {
             let none = "only a gem's map is one piece of memory; raw bytes have a section";
@@ -202,7 +202,7 @@ pub extern "C" fn mapvar_map_clobbered(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_clobbered>>,
 ) -> i32 {
-    answer("mapvar_map_clobbered", || make(out, || with(map, |map| Ok(map.clobbered()))))
+    run_call("mapvar_map_clobbered", || make(out, || with(map, |map| Ok(map.clobbered()))))
 }
 
 /// Reports how often a variable of the map was seen to be erased since it was opened (`total`), and
@@ -214,7 +214,7 @@ pub extern "C" fn mapvar_clobbered_count(
     total: Option<&mut MaybeUninit<u64>>,
     names: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_clobbered_count", || {
+    run_call("mapvar_clobbered_count", || {
         with(clobbered, |clobbered| {
             offer(total, clobbered.count);
             offer(names, clobbered.names.len());
@@ -232,7 +232,7 @@ pub extern "C" fn mapvar_clobbered_name(
     name: Option<&mut MaybeUninit<*const c_char>>,
     name_len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_clobbered_name", || {
+    run_call("mapvar_clobbered_name", || {
         let (name, len) = (wanted("name", name)?, wanted("name_len", name_len)?);
         with(clobbered, |clobbered| {
             let beyond = || format!("{index} is beyond the last; see mapvar_clobbered_count");
@@ -247,7 +247,7 @@ pub extern "C" fn mapvar_clobbered_name(
 /// Frees the list and its names. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_clobbered_free(clobbered: *mut mapvar_clobbered) -> i32 {
-    answer("mapvar_clobbered_free", || close(clobbered).map(drop))
+    run_call("mapvar_clobbered_free", || close(clobbered).map(drop))
 }
 
 /// Returns statistics of the lock of a gem's map, for this handle and its duplicates: a new handle;
@@ -258,7 +258,7 @@ pub extern "C" fn mapvar_map_lock_stat(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_lock_stat>>,
 ) -> i32 {
-    answer("mapvar_map_lock_stat", || make_if_any(out, || with(map, |map| Ok(map.lock_stat()))))
+    run_call("mapvar_map_lock_stat", || make_if_any(out, || with(map, |map| Ok(map.lock_stat()))))
 }
 
 /// Reports one of the figures; `which` is one of MAPVAR_LOCK_STAT_….
@@ -268,7 +268,7 @@ pub extern "C" fn mapvar_lock_stat_get(
     which: u32,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_lock_stat_get", || {
+    run_call("mapvar_lock_stat_get", || {
         let out = wanted("out", out)?;
         with(stat, |stat| {
             out.write(figure(stat, which)?);
@@ -293,7 +293,7 @@ fn figure(stat: &LockStat, which: u32) -> Result<u64> {
 /// Frees figures. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_stat_free(stat: *mut mapvar_lock_stat) -> i32 {
-    answer("mapvar_lock_stat_free", || close(stat).map(drop))
+    run_call("mapvar_lock_stat_free", || close(stat).map(drop))
 }
 
 /// Copies the first `len` bytes of a gem's map, variables or not, into a buffer (C3) of that
@@ -306,7 +306,7 @@ pub unsafe extern "C" fn mapvar_map_read_string(
     into: *mut c_void,
     len: usize,
 ) -> i32 {
-    answer("mapvar_map_read_string", || {
+    run_call("mapvar_map_read_string", || {
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into, len) }?;
         with(map, |map| {
@@ -325,7 +325,7 @@ pub unsafe extern "C" fn mapvar_map_write_string(
     bytes: *const c_void,
     len: usize,
 ) -> i32 {
-    answer("mapvar_map_write_string", || {
+    run_call("mapvar_map_write_string", || {
         // SAFETY: C1 for `bytes`.
         let bytes = unsafe { border::bytes("bytes", bytes, len) }?;
         with(map, |map: &Map| map.write_string(bytes))

@@ -4,7 +4,7 @@
 //! interface", gives the reasons.
 //!
 //! Each exported function is a line or two: it checks its arguments and calls the library.
-//! [`answer`](base::errors::answer) turns the result, or a panic, into a code. Handles are keys
+//! [`run_call`](base::errors::run_call) turns the result, or a panic, into a code. Handles are keys
 //! of the table in [`base::handles`], never addresses, so no handle is ever dereferenced.
 #![allow(non_camel_case_types, reason = "the names of C")]
 #![allow(clippy::missing_safety_doc, reason = "the header states it for all of them: C1 to C4")]

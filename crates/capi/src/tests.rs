@@ -24,7 +24,7 @@ fn each_kind_of_value_has_its_number() {
 
 #[test]
 fn a_panic_ends_at_the_border() {
-    let code = errors::answer("mapvar_test", || panic!("deliberate"));
+    let code = errors::run_call("mapvar_test", || panic!("deliberate"));
     assert_eq!(code, codes::MAPVAR_PANICKED);
     assert_eq!(errors::mapvar_last_error(), code);
     let message = errors::mapvar_last_error_message();

@@ -64,7 +64,7 @@ fn each_function_is_in_the_header_and_says_its_own_name() {
             functions += 1;
             assert!(header.contains(&format!("{name}(")), "{name} is not in the header");
             let body = rest.split("extern \"C\" fn ").next().unwrap();
-            if let Some(said) = body.split("answer(\"").nth(1) {
+            if let Some(said) = body.split("run_call(\"").nth(1) {
                 assert_eq!(said.split('"').next(), Some(name));
             }
         }

@@ -164,7 +164,7 @@ impl Watchdog {
                 if let Some(folder) = folder {
                     let _ = fs::remove_dir_all(folder);
                 }
-                process::exit(exit::tell(&late()).code().into());
+                process::exit(exit::report(&late()).code().into());
             }
         });
         Self(alive)

@@ -74,18 +74,18 @@ pub(crate) fn end(outcome: Result<Exit, Failure>) -> ExitCode {
             let _ = error.print();
             if error.use_stderr() { Exit::Usage } else { Exit::Done }
         }
-        Failure::Map(error) => tell(&error),
+        Failure::Map(error) => report(&error),
         // The reader closed its end, as in `mapvar list alpha | head -1`.
         Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
         Failure::Output(error) => {
-            tell(&mapvar::Error::new(ErrorKind::Io, "write standard output", "").because(error))
+            report(&mapvar::Error::new(ErrorKind::Io, "write standard output", "").because(error))
         }
     });
     ExitCode::from(exit.code())
 }
 
 /// Prints an error in one line, and returns its exit code.
-pub(crate) fn tell(error: &mapvar::Error) -> Exit {
+pub(crate) fn report(error: &mapvar::Error) -> Exit {
     say(&error.to_string());
     Exit::Kind(error.kind())
 }

@@ -242,8 +242,8 @@ pub fn operate<M: Mem>(
             // As a watch does, of the variable and of a removed one.
             for handle in handles {
                 if let Ok(Some(stand)) = store.observed(*handle) {
-                    let _ = (store.is_as(*handle, stand), store.arm(*handle, stand));
-                    let _ = store.doze(*handle, stand, std::time::Duration::ZERO);
+                    let _ = (store.is_unchanged(*handle, stand), store.arm(*handle, stand));
+                    let _ = store.sleep_once(*handle, stand, std::time::Duration::ZERO);
                 }
                 let _ = store.follow(*handle);
             }
@@ -366,7 +366,7 @@ pub fn add<M: Mem>(
 }
 
 /// Finds a variable or makes it, as `Map::var_or` does.
-pub fn find_or_make<M: Mem>(
+pub fn find_or_create<M: Mem>(
     store: &Store<M>,
     query: Query<'_>,
     raw: &Raw<'_>,

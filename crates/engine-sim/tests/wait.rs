@@ -44,11 +44,11 @@ fn who_waits_for_many_is_woken_by_births_and_by_what_is_waited_for() {
     assert_eq!(told(&store), (1, 1));
     let handle = store.find(store.query(b"a")).unwrap().unwrap();
     let stand = store.observed(handle).unwrap().unwrap();
-    assert!(store.is_as(handle, stand) && store.arm(handle, stand).unwrap());
+    assert!(store.is_unchanged(handle, stand) && store.arm(handle, stand).unwrap());
     set("a");
     assert_eq!(told(&store), (1, 2));
-    assert!(!store.is_as(handle, stand) && !store.arm(handle, stand).unwrap());
-    assert!(store.doze(handle, stand, NAP).unwrap());
+    assert!(!store.is_unchanged(handle, stand) && !store.arm(handle, stand).unwrap());
+    assert!(store.sleep_once(handle, stand, NAP).unwrap());
     set("b");
     assert_eq!(told(&store), (2, 3), "what was armed is told once, and the birth");
 }
@@ -62,7 +62,7 @@ fn a_removed_variable_stands_and_a_collected_one_does_not() {
     let here = store.observed(handle).unwrap().unwrap();
     assert!(store.remove(query).unwrap());
     // On the heap a removal collects at once.
-    assert!(!store.is_as(handle, here));
+    assert!(!store.is_unchanged(handle, here));
     assert!(store.observed(handle).unwrap().is_none_or(|stand| stand.removed));
     assert!(!store.arm(handle, here).unwrap());
     assert!(matches!(store.follow(handle).unwrap(), Followed::Stale | Followed::Removed(_)));

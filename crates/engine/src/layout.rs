@@ -233,7 +233,7 @@ pub mod seat {
     pub const TOKEN: usize = 5;
     /// Process id in the low half, and the time at which it took the seat, in seconds since 1970,
     /// above. For messages only.
-    pub const WHO: usize = 6;
+    pub const PROCESS: usize = 6;
     /// Offset of the data of the extent that the process reads; 0 = none.
     pub const PIN: usize = 7;
 

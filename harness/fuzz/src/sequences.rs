@@ -178,7 +178,7 @@ impl Run<'_> {
             }
             7 => {
                 what = "make";
-                operations::find_or_make(&self.store, query, &raw, false).map(|()| {
+                operations::find_or_create(&self.store, query, &raw, false).map(|()| {
                     if !there {
                         self.holds(name, (Kind::Bytes as u8, bytes));
                     }
@@ -187,7 +187,7 @@ impl Run<'_> {
             8 if word.is_multiple_of(4) => {
                 what = "make an Atomic";
                 self.had_atomics = true;
-                operations::find_or_make(&self.store, query, &integer, true).map(|()| {
+                operations::find_or_create(&self.store, query, &integer, true).map(|()| {
                     if !there {
                         self.atomics.insert(name.clone());
                         self.model.insert(name, plain);

@@ -10,7 +10,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// Stands for the operation in this crate's own errors until `answer` replaces it with the
+/// Stands for the operation in this crate's own errors until `run_call` replaces it with the
 /// function's name.
 const BORDER: &str = "call";
 
@@ -31,7 +31,7 @@ thread_local! {
 
 /// Runs a call and returns its code; keeps the error for this thread.
 #[inline]
-pub(crate) fn answer(function: &'static str, call: impl FnOnce() -> Result<()>) -> i32 {
+pub(crate) fn run_call(function: &'static str, call: impl FnOnce() -> Result<()>) -> i32 {
     // State that outlives a panic is behind atomics, or behind locks whose poisoning is ignored;
     // each is consistent between its steps.
     match catch_unwind(AssertUnwindSafe(call)) {

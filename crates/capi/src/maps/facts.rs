@@ -4,7 +4,7 @@
 use crate::{
     base::{
         border::wanted,
-        errors::{answer, refused},
+        errors::{refused, run_call},
         handles::{Handle, close, with},
         types::{mapvar_check, mapvar_salvage, mapvar_stat},
     },
@@ -47,7 +47,7 @@ pub extern "C" fn mapvar_stat_get(
     which: u32,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_stat_get", || {
+    run_call("mapvar_stat_get", || {
         let out = wanted("out", out)?;
         with(stat, |stat| {
             out.write(figure(stat, which)?);
@@ -82,7 +82,7 @@ fn figure(stat: &Stat, which: u32) -> Result<u64> {
 /// Frees figures. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_stat_free(stat: *mut mapvar_stat) -> i32 {
-    answer("mapvar_stat_free", || close(stat).map(drop))
+    run_call("mapvar_stat_free", || close(stat).map(drop))
 }
 
 fn count<H: Handle>(
@@ -107,7 +107,7 @@ pub extern "C" fn mapvar_check_count(
     check: *mut mapvar_check,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_check_count", || count(check, out, |check| check.findings().len() as u64))
+    run_call("mapvar_check_count", || count(check, out, |check| check.findings().len() as u64))
 }
 
 /// Reports how many findings are faults; a map without faults is intact.
@@ -116,7 +116,7 @@ pub extern "C" fn mapvar_check_faults(
     check: *mut mapvar_check,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_check_faults", || count(check, out, |check| check.faults() as u64))
+    run_call("mapvar_check_faults", || count(check, out, |check| check.faults() as u64))
 }
 
 /// Reports how many variables were found.
@@ -125,7 +125,7 @@ pub extern "C" fn mapvar_check_variables(
     check: *mut mapvar_check,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_check_variables", || count(check, out, Check::variables))
+    run_call("mapvar_check_variables", || count(check, out, Check::variables))
 }
 
 /// Reports the finding at `index`, from 0 on: its byte offset `at`, whether it is a fault (1) or a
@@ -142,7 +142,7 @@ pub extern "C" fn mapvar_check_finding(
     what: Option<&mut MaybeUninit<*const c_char>>,
     what_len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_check_finding", || {
+    run_call("mapvar_check_finding", || {
         let (at, fault) = (wanted("at", at)?, wanted("fault", fault)?);
         let (name, name_len) = (wanted("name", name)?, wanted("name_len", name_len)?);
         let (what, what_len) = (wanted("what", what)?, wanted("what_len", what_len)?);
@@ -164,7 +164,7 @@ pub extern "C" fn mapvar_check_finding(
 /// Frees a check and its texts. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_check_free(check: *mut mapvar_check) -> i32 {
-    answer("mapvar_check_free", || close(check).map(drop))
+    run_call("mapvar_check_free", || close(check).map(drop))
 }
 
 /// Reports how many variables were saved, including those saved with an older value.
@@ -173,7 +173,7 @@ pub extern "C" fn mapvar_salvage_saved(
     salvage: *mut mapvar_salvage,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_salvage_saved", || count(salvage, out, Salvage::saved))
+    run_call("mapvar_salvage_saved", || count(salvage, out, Salvage::saved))
 }
 
 /// Reports how many variables were lost, or lost their newest value.
@@ -182,7 +182,7 @@ pub extern "C" fn mapvar_salvage_lost_count(
     salvage: *mut mapvar_salvage,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_salvage_lost_count", || {
+    run_call("mapvar_salvage_lost_count", || {
         count(salvage, out, |salvage| salvage.lost().len() as u64)
     })
 }
@@ -201,7 +201,7 @@ pub extern "C" fn mapvar_salvage_lost(
     what: Option<&mut MaybeUninit<*const c_char>>,
     what_len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_salvage_lost", || {
+    run_call("mapvar_salvage_lost", || {
         let (at, older) = (wanted("at", at)?, wanted("older", older)?);
         let (name, name_len) = (wanted("name", name)?, wanted("name_len", name_len)?);
         let (what, what_len) = (wanted("what", what)?, wanted("what_len", what_len)?);
@@ -223,5 +223,5 @@ pub extern "C" fn mapvar_salvage_lost(
 /// Frees a salvage and its texts. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_salvage_free(salvage: *mut mapvar_salvage) -> i32 {
-    answer("mapvar_salvage_free", || close(salvage).map(drop))
+    run_call("mapvar_salvage_free", || close(salvage).map(drop))
 }

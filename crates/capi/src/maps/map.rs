@@ -3,7 +3,7 @@
 
 use crate::base::{
     border::{self, Octets, offer, wanted},
-    errors::{answer, refused},
+    errors::{refused, run_call},
     handles::{close, make, with},
     tree::Tree,
     types::{mapvar_check, mapvar_map, mapvar_stat, mapvar_value},
@@ -23,7 +23,7 @@ pub unsafe extern "C" fn mapvar_map_open(
     name_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_map>>,
 ) -> i32 {
-    answer("mapvar_map_open", || {
+    run_call("mapvar_map_open", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || Map::open(name))
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn mapvar_map_open(
 /// that it had been closed before.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_close(map: *mut mapvar_map) -> i32 {
-    answer("mapvar_map_close", || match close(map)? {
+    run_call("mapvar_map_close", || match close(map)? {
         Some(map) => map.close(),
         None => Ok(()),
     })
@@ -51,7 +51,7 @@ pub extern "C" fn mapvar_map_duplicate(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_map>>,
 ) -> i32 {
-    answer("mapvar_map_duplicate", || make(out, || with(map, |map| Ok(map.clone()))))
+    run_call("mapvar_map_duplicate", || make(out, || with(map, |map| Ok(map.clone()))))
 }
 
 /// Reports 1 if the call that opened the map created it, 0 if the map existed.
@@ -60,7 +60,7 @@ pub extern "C" fn mapvar_map_was_created(
     map: *mut mapvar_map,
     created: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    answer("mapvar_map_was_created", || {
+    run_call("mapvar_map_was_created", || {
         let created = wanted("created", created)?;
         with(map, |map| {
             created.write((map.origin() == Origin::Created).into());
@@ -75,7 +75,7 @@ pub extern "C" fn mapvar_map_timeout(
     map: *mut mapvar_map,
     milliseconds: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_map_timeout", || {
+    run_call("mapvar_map_timeout", || {
         let out = wanted("milliseconds", milliseconds)?;
         with(map, |map| {
             let most = Duration::from_millis(u64::MAX);
@@ -92,7 +92,7 @@ pub extern "C" fn mapvar_map_size(
     map: *mut mapvar_map,
     bytes: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_map_size", || {
+    run_call("mapvar_map_size", || {
         let out = wanted("bytes", bytes)?;
         with(map, |map| {
             out.write(map.size());
@@ -113,7 +113,7 @@ pub extern "C" fn mapvar_map_recovery(
     lost: Option<&mut MaybeUninit<u64>>,
     damaged: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    answer("mapvar_map_recovery", || {
+    run_call("mapvar_map_recovery", || {
         with(map, |map| {
             let found = map.recovery();
             offer(happened, found.is_some().into());
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn mapvar_map_set_i64(
     name_len: usize,
     value: i64,
 ) -> i32 {
-    answer("mapvar_map_set_i64", || {
+    run_call("mapvar_map_set_i64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         set(map, name, |map, name| map.set(name, value))
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn mapvar_map_set_u64(
     name_len: usize,
     value: u64,
 ) -> i32 {
-    answer("mapvar_map_set_u64", || {
+    run_call("mapvar_map_set_u64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         set(map, name, |map, name| map.set(name, value))
@@ -194,7 +194,7 @@ pub unsafe extern "C" fn mapvar_map_set_f64(
     name_len: usize,
     value: f64,
 ) -> i32 {
-    answer("mapvar_map_set_f64", || {
+    run_call("mapvar_map_set_f64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         set(map, name, |map, name| map.set(name, value))
@@ -209,7 +209,7 @@ pub unsafe extern "C" fn mapvar_map_set_bool(
     name_len: usize,
     value: i32,
 ) -> i32 {
-    answer("mapvar_map_set_bool", || {
+    run_call("mapvar_map_set_bool", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         set(map, name, |map, name| map.set(name, value != 0))
@@ -223,7 +223,7 @@ pub unsafe extern "C" fn mapvar_map_set_nil(
     name: *const c_char,
     name_len: usize,
 ) -> i32 {
-    answer("mapvar_map_set_nil", || {
+    run_call("mapvar_map_set_nil", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         set(map, name, |map, name| map.set(name, ()))
@@ -240,7 +240,7 @@ pub unsafe extern "C" fn mapvar_map_set_str(
     text: *const c_char,
     text_len: usize,
 ) -> i32 {
-    answer("mapvar_map_set_str", || {
+    run_call("mapvar_map_set_str", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         // SAFETY: C1 for `text`.
@@ -258,7 +258,7 @@ pub unsafe extern "C" fn mapvar_map_set_bytes(
     bytes: *const c_void,
     bytes_len: usize,
 ) -> i32 {
-    answer("mapvar_map_set_bytes", || {
+    run_call("mapvar_map_set_bytes", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         // SAFETY: C1 for `bytes`.
@@ -276,7 +276,7 @@ pub unsafe extern "C" fn mapvar_map_set_value(
     name_len: usize,
     value: *mut mapvar_value,
 ) -> i32 {
-    answer("mapvar_map_set_value", || {
+    run_call("mapvar_map_set_value", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         set(map, name, |map, name| {
@@ -297,7 +297,7 @@ pub unsafe extern "C" fn mapvar_map_get_i64(
     name_len: usize,
     out: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
-    answer("mapvar_map_get_i64", || {
+    run_call("mapvar_map_get_i64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         get(map, name, out, Map::get)
@@ -313,7 +313,7 @@ pub unsafe extern "C" fn mapvar_map_get_u64(
     name_len: usize,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_map_get_u64", || {
+    run_call("mapvar_map_get_u64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         get(map, name, out, Map::get)
@@ -328,7 +328,7 @@ pub unsafe extern "C" fn mapvar_map_get_f64(
     name_len: usize,
     out: Option<&mut MaybeUninit<f64>>,
 ) -> i32 {
-    answer("mapvar_map_get_f64", || {
+    run_call("mapvar_map_get_f64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         get(map, name, out, Map::get)
@@ -343,7 +343,7 @@ pub unsafe extern "C" fn mapvar_map_get_bool(
     name_len: usize,
     out: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    answer("mapvar_map_get_bool", || {
+    run_call("mapvar_map_get_bool", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         get(map, name, out, |map, name| map.get::<bool>(name).map(i32::from))
@@ -362,7 +362,7 @@ pub unsafe extern "C" fn mapvar_map_get_str(
     capacity: usize,
     len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_map_get_str", || {
+    run_call("mapvar_map_get_str", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         // SAFETY: C3 for `into`.
@@ -384,7 +384,7 @@ pub unsafe extern "C" fn mapvar_map_get_bytes(
     capacity: usize,
     len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_map_get_bytes", || {
+    run_call("mapvar_map_get_bytes", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         // SAFETY: C3 for `into`.
@@ -404,7 +404,7 @@ pub unsafe extern "C" fn mapvar_map_get_value(
     name_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_map_get_value", || {
+    run_call("mapvar_map_get_value", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         let name = name?;
@@ -421,7 +421,7 @@ pub unsafe extern "C" fn mapvar_map_contains(
     name_len: usize,
     out: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    answer("mapvar_map_contains", || {
+    run_call("mapvar_map_contains", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         get(map, name, out, |map, name| map.contains(name).map(i32::from))
@@ -438,7 +438,7 @@ pub unsafe extern "C" fn mapvar_map_remove(
     name_len: usize,
     removed: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    answer("mapvar_map_remove", || {
+    run_call("mapvar_map_remove", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         let name = name?;
@@ -458,7 +458,7 @@ pub extern "C" fn mapvar_map_clear(
     map: *mut mapvar_map,
     removed: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_map_clear", || {
+    run_call("mapvar_map_clear", || {
         with(map, |map| {
             offer(removed, map.clear()?);
             Ok(())
@@ -472,7 +472,7 @@ pub extern "C" fn mapvar_map_count(
     map: *mut mapvar_map,
     count: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_map_count", || {
+    run_call("mapvar_map_count", || {
         let count = wanted("count", count)?;
         with(map, |map| {
             count.write(map.len()?);
@@ -487,7 +487,7 @@ pub extern "C" fn mapvar_map_count(
 /// MAPVAR_TIMED_OUT if another process flushes or writes and makes no progress; MAPVAR_READ_ONLY.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_flush(map: *mut mapvar_map) -> i32 {
-    answer("mapvar_map_flush", || with(map, Map::flush))
+    run_call("mapvar_map_flush", || with(map, Map::flush))
 }
 
 /// Returns the figures of this moment: a new handle; the caller frees it.
@@ -496,7 +496,7 @@ pub extern "C" fn mapvar_map_stat(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_stat>>,
 ) -> i32 {
-    answer("mapvar_map_stat", || make(out, || with(map, Map::stat)))
+    run_call("mapvar_map_stat", || make(out, || with(map, Map::stat)))
 }
 
 /// Checks every part of the map against all other parts that refer to it; other processes may go on
@@ -507,7 +507,7 @@ pub extern "C" fn mapvar_map_check(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_check>>,
 ) -> i32 {
-    answer("mapvar_map_check", || make(out, || with(map, Map::check)))
+    run_call("mapvar_map_check", || make(out, || with(map, Map::check)))
 }
 
 /// Leaves the signals and exceptions of this process alone, for a host that handles all of them
@@ -516,7 +516,7 @@ pub extern "C" fn mapvar_map_check(
 /// already installed.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_leave_faults_alone() -> i32 {
-    answer("mapvar_leave_faults_alone", || {
+    run_call("mapvar_leave_faults_alone", || {
         if mapvar::leave_faults_alone() {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 
 use crate::base::{
     border,
-    errors::{answer, refused},
+    errors::{refused, run_call},
     handles::{close, locked, make, with},
     types::{mapvar_check, mapvar_map, mapvar_options, mapvar_salvage},
 };
@@ -20,13 +20,13 @@ pub const MAPVAR_SCOPE_GLOBAL: u32 = 1;
 /// Creates new options.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_new(out: Option<&mut MaybeUninit<*mut mapvar_options>>) -> i32 {
-    answer("mapvar_options_new", || make(out, || Ok(Mutex::new(Map::options()))))
+    run_call("mapvar_options_new", || make(out, || Ok(Mutex::new(Map::options()))))
 }
 
 /// Frees options; the maps opened by them stay open. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_free(options: *mut mapvar_options) -> i32 {
-    answer("mapvar_options_free", || close(options).map(drop))
+    run_call("mapvar_options_free", || close(options).map(drop))
 }
 
 pub(crate) fn change(
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn mapvar_options_name(
     name: *const c_char,
     name_len: usize,
 ) -> i32 {
-    answer("mapvar_options_name", || {
+    run_call("mapvar_options_name", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         change(options, |options| options.name(name))
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn mapvar_options_file(
     path: *const c_char,
     path_len: usize,
 ) -> i32 {
-    answer("mapvar_options_file", || {
+    run_call("mapvar_options_file", || {
         // SAFETY: C1 for `path`.
         let path = unsafe { border::text("path", path, path_len) }?;
         change(options, |options| options.file(path))
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn mapvar_options_file(
 /// Sets which programs can see the name: MAPVAR_SCOPE_LOCAL (the default) or MAPVAR_SCOPE_GLOBAL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_scope(options: *mut mapvar_options, scope: u32) -> i32 {
-    answer("mapvar_options_scope", || {
+    run_call("mapvar_options_scope", || {
         let scope = self::scope(scope)?;
         change(options, |options| options.scope(scope))
     })
@@ -94,7 +94,7 @@ pub extern "C" fn mapvar_options_scope(options: *mut mapvar_options, scope: u32)
 /// an existing map.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_size(options: *mut mapvar_options, bytes: u64) -> i32 {
-    answer("mapvar_options_size", || change(options, |options| options.size(bytes)))
+    run_call("mapvar_options_size", || change(options, |options| options.size(bytes)))
 }
 
 /// Sets the size in bytes that a new map may grow to, overhead included. The limit is permanent;
@@ -102,7 +102,7 @@ pub extern "C" fn mapvar_options_size(options: *mut mapvar_options, bytes: u64) 
 /// For an existing map it sets how much address space is reserved.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_max_size(options: *mut mapvar_options, bytes: u64) -> i32 {
-    answer("mapvar_options_max_size", || change(options, |options| options.max_size(bytes)))
+    run_call("mapvar_options_max_size", || change(options, |options| options.max_size(bytes)))
 }
 
 /// Sets the longest time in milliseconds that a call on the map waits for a lock, and that opening
@@ -112,20 +112,20 @@ pub extern "C" fn mapvar_options_max_size(options: *mut mapvar_options, bytes: u
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_timeout(options: *mut mapvar_options, milliseconds: u64) -> i32 {
     let timeout = Duration::from_millis(milliseconds);
-    answer("mapvar_options_timeout", || change(options, |options| options.timeout(timeout)))
+    run_call("mapvar_options_timeout", || change(options, |options| options.timeout(timeout)))
 }
 
 /// Not 0: opens read-only. The handle requests only read access and never writes.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_read_only(options: *mut mapvar_options, read_only: i32) -> i32 {
-    answer("mapvar_options_read_only", || change(options, |it| it.read_only(read_only != 0)))
+    run_call("mapvar_options_read_only", || change(options, |it| it.read_only(read_only != 0)))
 }
 
 /// Not 0: allows a file on a network drive, where processes on different machines do not see each
 /// other's changes. Refused by default.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_allow_network(options: *mut mapvar_options, allow: i32) -> i32 {
-    answer("mapvar_options_allow_network", || change(options, |it| it.allow_network(allow != 0)))
+    run_call("mapvar_options_allow_network", || change(options, |it| it.allow_network(allow != 0)))
 }
 
 fn obtain(
@@ -149,7 +149,7 @@ pub extern "C" fn mapvar_options_create(
     options: *mut mapvar_options,
     out: Option<&mut MaybeUninit<*mut mapvar_map>>,
 ) -> i32 {
-    answer("mapvar_options_create", || obtain(options, out, MapOptions::create))
+    run_call("mapvar_options_create", || obtain(options, out, MapOptions::create))
 }
 
 /// Opens the map; it must exist. May wait.
@@ -161,7 +161,7 @@ pub extern "C" fn mapvar_options_open(
     options: *mut mapvar_options,
     out: Option<&mut MaybeUninit<*mut mapvar_map>>,
 ) -> i32 {
-    answer("mapvar_options_open", || obtain(options, out, MapOptions::open))
+    run_call("mapvar_options_open", || obtain(options, out, MapOptions::open))
 }
 
 /// Opens the map, or creates it if it does not exist; mapvar_map_was_created reports which. If many
@@ -172,7 +172,7 @@ pub extern "C" fn mapvar_options_open_or_create(
     options: *mut mapvar_options,
     out: Option<&mut MaybeUninit<*mut mapvar_map>>,
 ) -> i32 {
-    answer("mapvar_options_open_or_create", || obtain(options, out, MapOptions::open_or_create))
+    run_call("mapvar_options_open_or_create", || obtain(options, out, MapOptions::open_or_create))
 }
 
 /// Checks every part of a possibly damaged map, without opening it and without writing. Damage is a
@@ -183,7 +183,7 @@ pub extern "C" fn mapvar_options_check(
     options: *mut mapvar_options,
     out: Option<&mut MaybeUninit<*mut mapvar_check>>,
 ) -> i32 {
-    answer("mapvar_options_check", || {
+    run_call("mapvar_options_check", || {
         make(out, || with(options, |options| Ok(locked(options).clone()))?.check())
     })
 }
@@ -198,7 +198,7 @@ pub extern "C" fn mapvar_options_salvage(
     into: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_salvage>>,
 ) -> i32 {
-    answer("mapvar_options_salvage", || {
+    run_call("mapvar_options_salvage", || {
         make(out, || {
             let options = with(options, |options| Ok(locked(options).clone()))?;
             with(into, |into| options.salvage(into))

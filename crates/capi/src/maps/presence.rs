@@ -3,7 +3,7 @@
 
 use crate::base::{
     border::{self, wanted},
-    errors::answer,
+    errors::run_call,
     handles::{make, with},
     tree::Tree,
     types::{mapvar_map, mapvar_value},
@@ -22,7 +22,7 @@ pub unsafe extern "C" fn mapvar_map_set_ephemeral(
     name_len: usize,
     value: *mut mapvar_value,
 ) -> i32 {
-    answer("mapvar_map_set_ephemeral", || {
+    run_call("mapvar_map_set_ephemeral", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         with(map, |map| with(value, |tree| tree.lend(|value| map.set_ephemeral_value(name, value))))
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn mapvar_map_owner(
     name_len: usize,
     process: Option<&mut MaybeUninit<u32>>,
 ) -> i32 {
-    answer("mapvar_map_owner", || {
+    run_call("mapvar_map_owner", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         let process = wanted("process", process)?;
@@ -61,7 +61,7 @@ pub extern "C" fn mapvar_map_participants(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_map_participants", || {
+    run_call("mapvar_map_participants", || {
         make(out, || {
             with(map, |map| {
                 let all = map.participants()?;

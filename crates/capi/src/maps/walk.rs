@@ -3,7 +3,7 @@
 
 use crate::base::{
     border::wanted,
-    errors::answer,
+    errors::run_call,
     handles::{Turns, close, make, make_if_any, with},
     tree::Tree,
     types::{mapvar_entry, mapvar_iter, mapvar_map, mapvar_value},
@@ -18,7 +18,7 @@ pub extern "C" fn mapvar_map_iter(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_iter>>,
 ) -> i32 {
-    answer("mapvar_map_iter", || {
+    run_call("mapvar_map_iter", || {
         make(out, || with(map, |map| Ok(Turns::new(Map::clone(map).into_iter()))))
     })
 }
@@ -31,7 +31,7 @@ pub extern "C" fn mapvar_iter_next(
     iter: *mut mapvar_iter,
     entry: Option<&mut MaybeUninit<*mut mapvar_entry>>,
 ) -> i32 {
-    answer("mapvar_iter_next", || {
+    run_call("mapvar_iter_next", || {
         make_if_any(entry, || with(iter, |iter| iter.turn()?.next().transpose()))
     })
 }
@@ -39,7 +39,7 @@ pub extern "C" fn mapvar_iter_next(
 /// Frees a walk, but not the entries that it returned. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_iter_free(iter: *mut mapvar_iter) -> i32 {
-    answer("mapvar_iter_free", || close(iter).map(drop))
+    run_call("mapvar_iter_free", || close(iter).map(drop))
 }
 
 /// Reports the address and length of the variable's name: UTF-8 without a NUL, valid until the
@@ -50,7 +50,7 @@ pub extern "C" fn mapvar_entry_name(
     name: Option<&mut MaybeUninit<*const c_char>>,
     name_len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_entry_name", || {
+    run_call("mapvar_entry_name", || {
         let (name, len) = (wanted("name", name)?, wanted("name_len", name_len)?);
         with(entry, |entry| {
             lend(entry.name(), name, len);
@@ -71,7 +71,7 @@ pub extern "C" fn mapvar_entry_kind(
     entry: *mut mapvar_entry,
     kind: Option<&mut MaybeUninit<u32>>,
 ) -> i32 {
-    answer("mapvar_entry_kind", || {
+    run_call("mapvar_entry_kind", || {
         let kind = wanted("kind", kind)?;
         with(entry, |entry| {
             kind.write(entry.kind()? as u32);
@@ -86,7 +86,7 @@ pub extern "C" fn mapvar_entry_value(
     entry: *mut mapvar_entry,
     value: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_entry_value", || make(value, || with(entry, Entry::value).map(Tree::of)))
+    run_call("mapvar_entry_value", || make(value, || with(entry, Entry::value).map(Tree::of)))
 }
 
 /// Reports the number of the value's version: the value was the variable's n-th; 0 for a gem's map.
@@ -95,7 +95,7 @@ pub extern "C" fn mapvar_entry_version(
     entry: *mut mapvar_entry,
     number: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_entry_version", || {
+    run_call("mapvar_entry_version", || {
         let number = wanted("number", number)?;
         with(entry, |entry| {
             number.write(entry.version());
@@ -107,5 +107,5 @@ pub extern "C" fn mapvar_entry_version(
 /// Frees an entry and its name. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_entry_free(entry: *mut mapvar_entry) -> i32 {
-    answer("mapvar_entry_free", || close(entry).map(drop))
+    run_call("mapvar_entry_free", || close(entry).map(drop))
 }

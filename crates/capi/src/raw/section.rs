@@ -4,7 +4,7 @@
 use crate::{
     base::{
         border::{self, wanted},
-        errors::{answer, refused},
+        errors::{refused, run_call},
         handles::{close, locked, make, with},
         types::{mapvar_section, mapvar_section_options},
     },
@@ -45,13 +45,13 @@ pub const MAPVAR_SECTION_WRITE_COMBINE: u32 = 32;
 pub extern "C" fn mapvar_section_options_new(
     out: Option<&mut MaybeUninit<*mut mapvar_section_options>>,
 ) -> i32 {
-    answer("mapvar_section_options_new", || make(out, || Ok(Mutex::new(Section::options()))))
+    run_call("mapvar_section_options_new", || make(out, || Ok(Mutex::new(Section::options()))))
 }
 
 /// Frees options; the sections opened by them stay open. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_options_free(options: *mut mapvar_section_options) -> i32 {
-    answer("mapvar_section_options_free", || close(options).map(drop))
+    run_call("mapvar_section_options_free", || close(options).map(drop))
 }
 
 fn change(
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn mapvar_section_options_name(
     name_len: usize,
     scope: u32,
 ) -> i32 {
-    answer("mapvar_section_options_name", || {
+    run_call("mapvar_section_options_name", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         let name = Name::scoped(name, self::scope(scope)?)?;
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn mapvar_section_options_native_name(
     name: *const c_char,
     name_len: usize,
 ) -> i32 {
-    answer("mapvar_section_options_native_name", || {
+    run_call("mapvar_section_options_native_name", || {
         // SAFETY: C1 for `name`.
         let name = Name::native(unsafe { border::name(name, name_len) }?)?;
         change(options, |options| options.name(name))
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn mapvar_section_options_file(
     path: *const c_char,
     path_len: usize,
 ) -> i32 {
-    answer("mapvar_section_options_file", || {
+    run_call("mapvar_section_options_file", || {
         // SAFETY: C1 for `path`.
         let path = unsafe { border::text("path", path, path_len) }?;
         change(options, |options| options.file(path))
@@ -116,7 +116,7 @@ pub extern "C" fn mapvar_section_options_size(
     options: *mut mapvar_section_options,
     bytes: u64,
 ) -> i32 {
-    answer("mapvar_section_options_size", || change(options, |it| it.size(bytes)))
+    run_call("mapvar_section_options_size", || change(options, |it| it.size(bytes)))
 }
 
 /// Sets the size in bytes that a section without a file may grow to.
@@ -125,7 +125,7 @@ pub extern "C" fn mapvar_section_options_max_size(
     options: *mut mapvar_section_options,
     bytes: u64,
 ) -> i32 {
-    answer("mapvar_section_options_max_size", || change(options, |it| it.max_size(bytes)))
+    run_call("mapvar_section_options_max_size", || change(options, |it| it.max_size(bytes)))
 }
 
 /// Sets the most that views may do, MAPVAR_PROTECTION_….
@@ -134,7 +134,7 @@ pub extern "C" fn mapvar_section_options_protection(
     options: *mut mapvar_section_options,
     protection: u32,
 ) -> i32 {
-    answer("mapvar_section_options_protection", || {
+    run_call("mapvar_section_options_protection", || {
         let protection = protection_of(protection)?;
         change(options, |options| options.protection(protection))
     })
@@ -161,7 +161,7 @@ pub extern "C" fn mapvar_section_options_flags(
     options: *mut mapvar_section_options,
     flags: u32,
 ) -> i32 {
-    answer("mapvar_section_options_flags", || {
+    run_call("mapvar_section_options_flags", || {
         let flags = flags_of(flags)?;
         change(options, |options| options.flags(flags))
     })
@@ -197,7 +197,7 @@ pub extern "C" fn mapvar_section_options_inherit(
     options: *mut mapvar_section_options,
     inherit: i32,
 ) -> i32 {
-    answer("mapvar_section_options_inherit", || change(options, |it| it.inherit(inherit != 0)))
+    run_call("mapvar_section_options_inherit", || change(options, |it| it.inherit(inherit != 0)))
 }
 
 /// Not 0: allows a file on a network drive.
@@ -206,7 +206,7 @@ pub extern "C" fn mapvar_section_options_allow_network(
     options: *mut mapvar_section_options,
     allow: i32,
 ) -> i32 {
-    answer("mapvar_section_options_allow_network", || {
+    run_call("mapvar_section_options_allow_network", || {
         change(options, |it| it.allow_network(allow != 0))
     })
 }
@@ -219,7 +219,7 @@ pub extern "C" fn mapvar_section_options_timeout(
     milliseconds: u64,
 ) -> i32 {
     let timeout = Duration::from_millis(milliseconds);
-    answer("mapvar_section_options_timeout", || change(options, |it| it.timeout(timeout)))
+    run_call("mapvar_section_options_timeout", || change(options, |it| it.timeout(timeout)))
 }
 
 fn obtain(
@@ -237,7 +237,7 @@ pub extern "C" fn mapvar_section_options_create(
     options: *mut mapvar_section_options,
     out: Option<&mut MaybeUninit<*mut mapvar_section>>,
 ) -> i32 {
-    answer("mapvar_section_options_create", || obtain(options, out, SectionOptions::create))
+    run_call("mapvar_section_options_create", || obtain(options, out, SectionOptions::create))
 }
 
 /// Opens the section; it must exist.
@@ -248,7 +248,7 @@ pub extern "C" fn mapvar_section_options_open(
     options: *mut mapvar_section_options,
     out: Option<&mut MaybeUninit<*mut mapvar_section>>,
 ) -> i32 {
-    answer("mapvar_section_options_open", || obtain(options, out, SectionOptions::open))
+    run_call("mapvar_section_options_open", || obtain(options, out, SectionOptions::open))
 }
 
 /// Opens the section, or creates it if it does not exist.
@@ -257,7 +257,7 @@ pub extern "C" fn mapvar_section_options_open_or_create(
     options: *mut mapvar_section_options,
     out: Option<&mut MaybeUninit<*mut mapvar_section>>,
 ) -> i32 {
-    answer("mapvar_section_options_open_or_create", || {
+    run_call("mapvar_section_options_open_or_create", || {
         obtain(options, out, SectionOptions::open_or_create)
     })
 }
@@ -265,7 +265,7 @@ pub extern "C" fn mapvar_section_options_open_or_create(
 /// Closes the handle; existing views keep the section open. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_close(section: *mut mapvar_section) -> i32 {
-    answer("mapvar_section_close", || match close(section)? {
+    run_call("mapvar_section_close", || match close(section)? {
         Some(section) => section.close(),
         None => Ok(()),
     })
@@ -277,7 +277,7 @@ pub extern "C" fn mapvar_section_was_created(
     section: *mut mapvar_section,
     created: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    answer("mapvar_section_was_created", || {
+    run_call("mapvar_section_was_created", || {
         let created = wanted("created", created)?;
         with(section, |section| {
             created.write((section.origin() == Origin::Created).into());
@@ -293,7 +293,7 @@ pub extern "C" fn mapvar_section_size(
     section: *mut mapvar_section,
     bytes: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_section_size", || {
+    run_call("mapvar_section_size", || {
         let bytes = wanted("bytes", bytes)?;
         with(section, |section| {
             bytes.write(section.size()?);
@@ -308,5 +308,5 @@ pub extern "C" fn mapvar_section_size(
 /// MAPVAR_UNSUPPORTED.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_section_grow(section: *mut mapvar_section, bytes: u64) -> i32 {
-    answer("mapvar_section_grow", || with(section, |section| section.grow(bytes)))
+    run_call("mapvar_section_grow", || with(section, |section| section.grow(bytes)))
 }

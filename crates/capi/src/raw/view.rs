@@ -3,7 +3,7 @@
 
 use crate::base::{
     border::{self, offer, wanted},
-    errors::{answer, refused},
+    errors::{refused, run_call},
     handles::{close, locked, make, with},
     types::{Range, mapvar_section, mapvar_view, mapvar_view_options},
 };
@@ -26,13 +26,13 @@ pub const MAPVAR_ACCESS_COPY_ON_WRITE: u32 = 3;
 pub extern "C" fn mapvar_view_options_new(
     out: Option<&mut MaybeUninit<*mut mapvar_view_options>>,
 ) -> i32 {
-    answer("mapvar_view_options_new", || make(out, || Ok(Mutex::default())))
+    run_call("mapvar_view_options_new", || make(out, || Ok(Mutex::default())))
 }
 
 /// Frees options; the views opened by them stay. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_options_free(options: *mut mapvar_view_options) -> i32 {
-    answer("mapvar_view_options_free", || close(options).map(drop))
+    run_call("mapvar_view_options_free", || close(options).map(drop))
 }
 
 fn change(options: *mut mapvar_view_options, change: impl FnOnce(&mut Range)) -> Result<()> {
@@ -50,7 +50,7 @@ pub extern "C" fn mapvar_view_options_range(
     offset: u64,
     len: u64,
 ) -> i32 {
-    answer("mapvar_view_options_range", || {
+    run_call("mapvar_view_options_range", || {
         change(options, |range| (range.offset, range.len) = (offset, (len != 0).then_some(len)))
     })
 }
@@ -61,7 +61,7 @@ pub extern "C" fn mapvar_view_options_reserve(
     options: *mut mapvar_view_options,
     bytes: u64,
 ) -> i32 {
-    answer("mapvar_view_options_reserve", || change(options, |range| range.reserve = bytes))
+    run_call("mapvar_view_options_reserve", || change(options, |range| range.reserve = bytes))
 }
 
 /// Sets what the view may do, MAPVAR_ACCESS_…; by default, all that the section's protection
@@ -71,7 +71,7 @@ pub extern "C" fn mapvar_view_options_access(
     options: *mut mapvar_view_options,
     access: u32,
 ) -> i32 {
-    answer("mapvar_view_options_access", || {
+    run_call("mapvar_view_options_access", || {
         let access = access_of(access)?;
         change(options, |range| range.access = Some(access))
     })
@@ -95,7 +95,9 @@ pub extern "C" fn mapvar_view_options_execute(
     options: *mut mapvar_view_options,
     execute: i32,
 ) -> i32 {
-    answer("mapvar_view_options_execute", || change(options, |range| range.execute = execute != 0))
+    run_call("mapvar_view_options_execute", || {
+        change(options, |range| range.execute = execute != 0)
+    })
 }
 
 /// Sets the address to map at, a multiple of the system's granularity; 0 = anywhere. If that
@@ -105,7 +107,7 @@ pub extern "C" fn mapvar_view_options_base_address(
     options: *mut mapvar_view_options,
     address: usize,
 ) -> i32 {
-    answer("mapvar_view_options_base_address", || {
+    run_call("mapvar_view_options_base_address", || {
         change(options, |range| range.base_address = address)
     })
 }
@@ -120,7 +122,7 @@ pub extern "C" fn mapvar_section_view(
     options: *mut mapvar_view_options,
     out: Option<&mut MaybeUninit<*mut mapvar_view>>,
 ) -> i32 {
-    answer("mapvar_section_view", || {
+    run_call("mapvar_section_view", || {
         make(out, || {
             let range = if options.is_null() {
                 Range::default()
@@ -141,7 +143,7 @@ pub extern "C" fn mapvar_section_view(
 /// for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_close(view: *mut mapvar_view) -> i32 {
-    answer("mapvar_view_close", || match close(view)? {
+    run_call("mapvar_view_close", || match close(view)? {
         Some(view) => view.close(),
         None => Ok(()),
     })
@@ -156,7 +158,7 @@ pub extern "C" fn mapvar_view_extent(
     reserved: Option<&mut MaybeUninit<usize>>,
     offset: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_view_extent", || {
+    run_call("mapvar_view_extent", || {
         with(view, |view| {
             offer(len, view.len());
             offer(reserved, view.reserved());
@@ -172,7 +174,7 @@ pub extern "C" fn mapvar_view_access(
     view: *mut mapvar_view,
     access: Option<&mut MaybeUninit<u32>>,
 ) -> i32 {
-    answer("mapvar_view_access", || {
+    run_call("mapvar_view_access", || {
         let out = wanted("access", access)?;
         with(view, |view| {
             out.write(match view.access() {
@@ -192,7 +194,7 @@ pub extern "C" fn mapvar_view_address(
     view: *mut mapvar_view,
     out: Option<&mut MaybeUninit<*mut c_void>>,
 ) -> i32 {
-    answer("mapvar_view_address", || {
+    run_call("mapvar_view_address", || {
         let out = wanted("out", out)?;
         with(view, |view| {
             out.write(view.as_ptr().cast());
@@ -204,7 +206,7 @@ pub extern "C" fn mapvar_view_address(
 /// Makes the first `len` bytes accessible without moving the view; the section must be that long.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_grow(view: *mut mapvar_view, len: usize) -> i32 {
-    answer("mapvar_view_grow", || with(view, |view| view.grow(len)))
+    run_call("mapvar_view_grow", || with(view, |view| view.grow(len)))
 }
 
 /// Copies `len` bytes from byte `at` of the range to `into` (C3).
@@ -217,7 +219,7 @@ pub unsafe extern "C" fn mapvar_view_read(
     into: *mut c_void,
     len: usize,
 ) -> i32 {
-    answer("mapvar_view_read", || {
+    run_call("mapvar_view_read", || {
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into, len) }?;
         with(view, |view| view.read_at(at, into))
@@ -234,7 +236,7 @@ pub unsafe extern "C" fn mapvar_view_write(
     from: *const c_void,
     len: usize,
 ) -> i32 {
-    answer("mapvar_view_write", || {
+    run_call("mapvar_view_write", || {
         // SAFETY: C1 for `from`.
         let from = unsafe { border::bytes("from", from, len) }?;
         with(view, |view| view.write_at(at, from))
@@ -249,7 +251,7 @@ pub unsafe extern "C" fn mapvar_view_read_string(
     into: *mut c_char,
     len: usize,
 ) -> i32 {
-    answer("mapvar_view_read_string", || {
+    run_call("mapvar_view_read_string", || {
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into.cast(), len) }?;
         with(view, |view| view.read_at(0, into))
@@ -264,7 +266,7 @@ pub unsafe extern "C" fn mapvar_view_write_string(
     from: *const c_char,
     len: usize,
 ) -> i32 {
-    answer("mapvar_view_write_string", || {
+    run_call("mapvar_view_write_string", || {
         // SAFETY: C1 for `from`.
         let from = unsafe { border::bytes("from", from.cast(), len) }?;
         with(view, |view| view.write_string(from))
@@ -279,34 +281,34 @@ fn range(at: usize, len: usize) -> std::ops::Range<usize> {
 /// later. Does nothing without a file.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_flush(view: *mut mapvar_view, at: usize, len: usize) -> i32 {
-    answer("mapvar_view_flush", || with(view, |view| view.flush(range(at, len))))
+    run_call("mapvar_view_flush", || with(view, |view| view.flush(range(at, len))))
 }
 
 /// Does the same as mapvar_view_flush, but waits for nothing: for many ranges before one
 /// mapvar_view_sync.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_flush_start(view: *mut mapvar_view, at: usize, len: usize) -> i32 {
-    answer("mapvar_view_flush_start", || with(view, |view| view.flush_start(range(at, len))))
+    run_call("mapvar_view_flush_start", || with(view, |view| view.flush_start(range(at, len))))
 }
 
 /// Does the same as mapvar_view_flush, and waits until the device has the bytes. After MAPVAR_IO it
 /// is unknown which bytes reached the device.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_flush_durable(view: *mut mapvar_view, at: usize, len: usize) -> i32 {
-    answer("mapvar_view_flush_durable", || with(view, |view| view.flush_durable(range(at, len))))
+    run_call("mapvar_view_flush_durable", || with(view, |view| view.flush_durable(range(at, len))))
 }
 
 /// Waits until the device has all of the file that was flushed, by any view.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_sync(view: *mut mapvar_view) -> i32 {
-    answer("mapvar_view_sync", || with(view, View::sync))
+    run_call("mapvar_view_sync", || with(view, View::sync))
 }
 
 /// Returns 0 as long as all of the memory is mapped. Afterwards it always returns MAPVAR_TRUNCATED,
 /// if the file was truncated, or MAPVAR_IO, if the system could not read or keep a page.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_lost(view: *mut mapvar_view) -> i32 {
-    answer("mapvar_view_lost", || with(view, |view| view.lost().map_or(Ok(()), Err)))
+    run_call("mapvar_view_lost", || with(view, |view| view.lost().map_or(Ok(()), Err)))
 }
 
 #[cold]
@@ -340,7 +342,7 @@ pub extern "C" fn mapvar_view_load(
     at: usize,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_view_load", || {
+    run_call("mapvar_view_load", || {
         let out = wanted("out", out)?;
         with(view, |view| {
             let words = view.words(at, 1).ok_or_else(|| no_word(at, view))?;
@@ -353,7 +355,7 @@ pub extern "C" fn mapvar_view_load(
 /// Stores the 64-bit word at byte `at`, atomically, with release order.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_view_store(view: *mut mapvar_view, at: usize, value: u64) -> i32 {
-    answer("mapvar_view_store", || {
+    run_call("mapvar_view_store", || {
         operate(view, at, |words| words.store(0, value, Ordering::Release))
     })
 }
@@ -366,7 +368,7 @@ pub extern "C" fn mapvar_view_add(
     value: u64,
     before: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_view_add", || {
+    run_call("mapvar_view_add", || {
         offer(before, operate(view, at, |words| words.fetch_add(0, value, Ordering::SeqCst))?);
         Ok(())
     })
@@ -383,7 +385,7 @@ pub extern "C" fn mapvar_view_compare_exchange(
     exchanged: Option<&mut MaybeUninit<i32>>,
     found: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_view_compare_exchange", || {
+    run_call("mapvar_view_compare_exchange", || {
         let done = operate(view, at, |words| words.compare_exchange(0, old_value, new_value))?;
         offer(exchanged, done.is_ok().into());
         let (Ok(value) | Err(value)) = done;

@@ -3,7 +3,7 @@
 
 use crate::base::{
     border,
-    errors::answer,
+    errors::run_call,
     handles::{make, with},
     tree::Tree,
     types::{mapvar_map, mapvar_value},
@@ -25,7 +25,7 @@ pub unsafe extern "C" fn mapvar_value_from_marshal(
     bytes_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_from_marshal", || {
+    run_call("mapvar_value_from_marshal", || {
         // SAFETY: C1 for `bytes`.
         let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?;
         make(out, || Ok(Tree::of(Value::from_marshal(bytes)?)))
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn mapvar_value_to_marshal(
     capacity: usize,
     len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_value_to_marshal", || {
+    run_call("mapvar_value_to_marshal", || {
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into, capacity) }?;
         with(value, |tree| border::give(&tree.lend(Value::to_marshal)?, into, len))
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn mapvar_map_get_marshal(
     capacity: usize,
     len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_map_get_marshal", || {
+    run_call("mapvar_map_get_marshal", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         // SAFETY: C3 for `into`.
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn mapvar_marshal_classes(
     capacity: usize,
     len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_marshal_classes", || {
+    run_call("mapvar_marshal_classes", || {
         // SAFETY: C1 for `bytes`.
         let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) };
         // SAFETY: C3 for `into`.

@@ -3,7 +3,7 @@
 
 use crate::base::{
     border::{self, wanted},
-    errors::{answer, refused},
+    errors::{refused, run_call},
     handles::{close, make, with},
     tree::{Node, Tree},
     types::mapvar_value,
@@ -22,7 +22,7 @@ fn out_of_range(number: impl std::fmt::Display) -> mapvar::Error {
 /// Returns a new value: nil.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_nil(out: Option<&mut MaybeUninit<*mut mapvar_value>>) -> i32 {
-    answer("mapvar_value_nil", || make(out, || Ok(Tree::of(Value::Nil))))
+    run_call("mapvar_value_nil", || make(out, || Ok(Tree::of(Value::Nil))))
 }
 
 /// Returns a new value: true or false.
@@ -31,7 +31,7 @@ pub extern "C" fn mapvar_value_bool(
     value: i32,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_bool", || make(out, || Ok(Tree::of(Value::Bool(value != 0)))))
+    run_call("mapvar_value_bool", || make(out, || Ok(Tree::of(Value::Bool(value != 0)))))
 }
 
 /// Returns a new value: an integer.
@@ -40,7 +40,7 @@ pub extern "C" fn mapvar_value_i64(
     value: i64,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_i64", || make(out, || Ok(Tree::of(Value::I64(value)))))
+    run_call("mapvar_value_i64", || make(out, || Ok(Tree::of(Value::I64(value)))))
 }
 
 /// Returns a new value: an integer. One that fits int64_t is of MAPVAR_KIND_I64.
@@ -49,7 +49,7 @@ pub extern "C" fn mapvar_value_u64(
     value: u64,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_u64", || make(out, || Ok(Tree::of(Value::from(value)))))
+    run_call("mapvar_value_u64", || make(out, || Ok(Tree::of(Value::from(value)))))
 }
 
 /// Returns a new value: a double.
@@ -58,7 +58,7 @@ pub extern "C" fn mapvar_value_f64(
     value: f64,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_f64", || make(out, || Ok(Tree::of(Value::F64(value)))))
+    run_call("mapvar_value_f64", || make(out, || Ok(Tree::of(Value::F64(value)))))
 }
 
 /// Returns a new value: a copy of a text, `text_len` bytes of UTF-8 or up to the NUL (C1).
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn mapvar_value_str(
     text_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_str", || {
+    run_call("mapvar_value_str", || {
         // SAFETY: C1 for `text`.
         let text = unsafe { border::text("text", text, text_len) }?;
         make(out, || Ok(Tree::of(Value::from(text))))
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn mapvar_value_bytes(
     bytes_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_bytes", || {
+    run_call("mapvar_value_bytes", || {
         // SAFETY: C1 for `bytes`.
         let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?;
         make(out, || Ok(Tree::of(Value::Bytes(bytes.to_vec()))))
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn mapvar_value_pod(
     bytes_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_pod", || {
+    run_call("mapvar_value_pod", || {
         // SAFETY: C1 for `bytes`.
         let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?.to_vec();
         make(out, || Ok(Tree::of(Value::Pod { type_id, bytes })))
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn mapvar_value_opaque(
     bytes_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_opaque", || {
+    run_call("mapvar_value_opaque", || {
         // SAFETY: C1 for `bytes`.
         let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?.to_vec();
         make(out, || Ok(Tree::of(Value::Opaque { language, bytes })))
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn mapvar_value_list(
     count: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_list", || {
+    run_call("mapvar_value_list", || {
         // SAFETY: C1 for `items`.
         let items = unsafe { border::array("items", items, count) }?;
         make(out, || Tree::list(trees(items)?).shallow())
@@ -146,7 +146,7 @@ pub unsafe extern "C" fn mapvar_value_dict(
     count: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_dict", || {
+    run_call("mapvar_value_dict", || {
         // SAFETY: C1 for `keys`.
         let keys = unsafe { border::array("keys", keys, count) }?;
         // SAFETY: C1 for `values`.
@@ -168,7 +168,7 @@ pub extern "C" fn mapvar_value_kind(
     value: *mut mapvar_value,
     kind: Option<&mut MaybeUninit<u32>>,
 ) -> i32 {
-    answer("mapvar_value_kind", || {
+    run_call("mapvar_value_kind", || {
         let kind = wanted("kind", kind)?;
         with(value, |tree| {
             kind.write(tree.value_kind() as u32);
@@ -183,7 +183,7 @@ pub extern "C" fn mapvar_value_as_bool(
     value: *mut mapvar_value,
     out: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    answer("mapvar_value_as_bool", || {
+    run_call("mapvar_value_as_bool", || {
         let out = wanted("out", out)?;
         with(value, |tree| {
             let Node::Leaf(Value::Bool(value)) = tree.node else { return Err(tree.other("bool")) };
@@ -200,7 +200,7 @@ pub extern "C" fn mapvar_value_as_i64(
     value: *mut mapvar_value,
     out: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
-    answer("mapvar_value_as_i64", || {
+    run_call("mapvar_value_as_i64", || {
         let out = wanted("out", out)?;
         with(value, |tree| {
             out.write(match tree.node {
@@ -220,7 +220,7 @@ pub extern "C" fn mapvar_value_as_u64(
     value: *mut mapvar_value,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_value_as_u64", || {
+    run_call("mapvar_value_as_u64", || {
         let out = wanted("out", out)?;
         with(value, |tree| {
             out.write(match tree.node {
@@ -242,7 +242,7 @@ pub extern "C" fn mapvar_value_as_f64(
     value: *mut mapvar_value,
     out: Option<&mut MaybeUninit<f64>>,
 ) -> i32 {
-    answer("mapvar_value_as_f64", || {
+    run_call("mapvar_value_as_f64", || {
         let out = wanted("out", out)?;
         with(value, |tree| {
             let Node::Leaf(Value::F64(value)) = tree.node else { return Err(tree.other("float")) };
@@ -261,7 +261,7 @@ pub extern "C" fn mapvar_value_as_bytes(
     bytes: Option<&mut MaybeUninit<*const c_void>>,
     bytes_len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_value_as_bytes", || {
+    run_call("mapvar_value_as_bytes", || {
         let (bytes, len) = (wanted("bytes", bytes)?, wanted("bytes_len", bytes_len)?);
         with(value, |tree| {
             let found = match &tree.node {
@@ -285,7 +285,7 @@ pub extern "C" fn mapvar_value_type_id(
     value: *mut mapvar_value,
     type_id: Option<&mut MaybeUninit<u32>>,
 ) -> i32 {
-    answer("mapvar_value_type_id", || {
+    run_call("mapvar_value_type_id", || {
         let out = wanted("type_id", type_id)?;
         with(value, |tree| {
             out.write(match tree.node {
@@ -305,7 +305,7 @@ pub extern "C" fn mapvar_value_count(
     value: *mut mapvar_value,
     count: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_value_count", || {
+    run_call("mapvar_value_count", || {
         let count = wanted("count", count)?;
         with(value, |tree| {
             count.write(match &tree.node {
@@ -327,7 +327,7 @@ pub extern "C" fn mapvar_value_item(
     index: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_item", || {
+    run_call("mapvar_value_item", || {
         make(out, || {
             with(value, |tree| {
                 let item = match &tree.node {
@@ -348,7 +348,7 @@ pub extern "C" fn mapvar_value_key(
     index: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_value_key", || {
+    run_call("mapvar_value_key", || {
         make(out, || {
             with(value, |tree| {
                 let Node::Dict(pairs) = &tree.node else { return Err(tree.other("dict")) };
@@ -368,7 +368,7 @@ pub unsafe extern "C" fn mapvar_value_display(
     capacity: usize,
     len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_value_display", || {
+    run_call("mapvar_value_display", || {
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into, capacity) }?;
         with(value, |tree| border::give(tree.lend(Value::to_string).as_bytes(), into, len))
@@ -379,5 +379,5 @@ pub unsafe extern "C" fn mapvar_value_display(
 /// stay valid. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_free(value: *mut mapvar_value) -> i32 {
-    answer("mapvar_value_free", || close(value).map(drop))
+    run_call("mapvar_value_free", || close(value).map(drop))
 }

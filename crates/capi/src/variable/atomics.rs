@@ -3,7 +3,7 @@
 
 use crate::base::{
     border::{self, offer, wanted},
-    errors::{answer, refused},
+    errors::{refused, run_call},
     handles::{close, make, with},
     types::{AnyAtomic, mapvar_atomic, mapvar_map},
 };
@@ -31,7 +31,7 @@ fn hand_out<T>(
 /// Frees a handle; the variable stays. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_free(atomic: *mut mapvar_atomic) -> i32 {
-    answer("mapvar_atomic_free", || close(atomic).map(drop))
+    run_call("mapvar_atomic_free", || close(atomic).map(drop))
 }
 
 /// Copies the variable's name into a buffer (C3).
@@ -42,7 +42,7 @@ pub unsafe extern "C" fn mapvar_atomic_name(
     capacity: usize,
     len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_atomic_name", || {
+    run_call("mapvar_atomic_name", || {
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into.cast(), capacity) }?;
         with(atomic, |atomic| {
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64(
     name_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
-    answer("mapvar_map_atomic_i64", || {
+    run_call("mapvar_map_atomic_i64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || with(map, |map| map.atomic(name).map(AnyAtomic::I64)))
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64_or(
     init: i64,
     out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
-    answer("mapvar_map_atomic_i64_or", || {
+    run_call("mapvar_map_atomic_i64_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || with(map, |map| map.atomic_or(name, init).map(AnyAtomic::I64)))
@@ -98,7 +98,7 @@ pub extern "C" fn mapvar_atomic_get_i64(
     atomic: *mut mapvar_atomic,
     out: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
-    answer("mapvar_atomic_get_i64", || {
+    run_call("mapvar_atomic_get_i64", || {
         let out = wanted("out", out)?;
         with(atomic, |atomic| {
             let AnyAtomic::I64(atomic) = atomic else { return Err(other()) };
@@ -116,7 +116,7 @@ pub extern "C" fn mapvar_atomic_swap_i64(
     value: i64,
     before: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
-    answer("mapvar_atomic_swap_i64", || {
+    run_call("mapvar_atomic_swap_i64", || {
         with(atomic, |atomic| {
             let AnyAtomic::I64(atomic) = atomic else { return Err(other()) };
             offer(before, atomic.swap(value)?);
@@ -135,7 +135,7 @@ pub extern "C" fn mapvar_atomic_compare_exchange_i64(
     exchanged: Option<&mut MaybeUninit<i32>>,
     found: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
-    answer("mapvar_atomic_compare_exchange_i64", || {
+    run_call("mapvar_atomic_compare_exchange_i64", || {
         with(atomic, |atomic| {
             let AnyAtomic::I64(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value, new_value)?;
@@ -153,7 +153,7 @@ pub extern "C" fn mapvar_atomic_add_i64(
     value: i64,
     before: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
-    answer("mapvar_atomic_add_i64", || {
+    run_call("mapvar_atomic_add_i64", || {
         with(atomic, |atomic| {
             let AnyAtomic::I64(atomic) = atomic else { return Err(other()) };
             offer(before, atomic.fetch_add(value)?);
@@ -170,7 +170,7 @@ pub extern "C" fn mapvar_atomic_sub_i64(
     value: i64,
     before: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
-    answer("mapvar_atomic_sub_i64", || {
+    run_call("mapvar_atomic_sub_i64", || {
         with(atomic, |atomic| {
             let AnyAtomic::I64(atomic) = atomic else { return Err(other()) };
             offer(before, atomic.fetch_sub(value)?);
@@ -189,7 +189,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64(
     name_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
-    answer("mapvar_map_atomic_u64", || {
+    run_call("mapvar_map_atomic_u64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || with(map, |map| map.atomic(name).map(AnyAtomic::U64)))
@@ -206,7 +206,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64_or(
     init: u64,
     out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
-    answer("mapvar_map_atomic_u64_or", || {
+    run_call("mapvar_map_atomic_u64_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || with(map, |map| map.atomic_or(name, init).map(AnyAtomic::U64)))
@@ -220,7 +220,7 @@ pub extern "C" fn mapvar_atomic_get_u64(
     atomic: *mut mapvar_atomic,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_atomic_get_u64", || {
+    run_call("mapvar_atomic_get_u64", || {
         let out = wanted("out", out)?;
         with(atomic, |atomic| {
             let AnyAtomic::U64(atomic) = atomic else { return Err(other()) };
@@ -238,7 +238,7 @@ pub extern "C" fn mapvar_atomic_swap_u64(
     value: u64,
     before: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_atomic_swap_u64", || {
+    run_call("mapvar_atomic_swap_u64", || {
         with(atomic, |atomic| {
             let AnyAtomic::U64(atomic) = atomic else { return Err(other()) };
             offer(before, atomic.swap(value)?);
@@ -257,7 +257,7 @@ pub extern "C" fn mapvar_atomic_compare_exchange_u64(
     exchanged: Option<&mut MaybeUninit<i32>>,
     found: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_atomic_compare_exchange_u64", || {
+    run_call("mapvar_atomic_compare_exchange_u64", || {
         with(atomic, |atomic| {
             let AnyAtomic::U64(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value, new_value)?;
@@ -275,7 +275,7 @@ pub extern "C" fn mapvar_atomic_add_u64(
     value: u64,
     before: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_atomic_add_u64", || {
+    run_call("mapvar_atomic_add_u64", || {
         with(atomic, |atomic| {
             let AnyAtomic::U64(atomic) = atomic else { return Err(other()) };
             offer(before, atomic.fetch_add(value)?);
@@ -292,7 +292,7 @@ pub extern "C" fn mapvar_atomic_sub_u64(
     value: u64,
     before: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_atomic_sub_u64", || {
+    run_call("mapvar_atomic_sub_u64", || {
         with(atomic, |atomic| {
             let AnyAtomic::U64(atomic) = atomic else { return Err(other()) };
             offer(before, atomic.fetch_sub(value)?);
@@ -311,7 +311,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64(
     name_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
-    answer("mapvar_map_atomic_f64", || {
+    run_call("mapvar_map_atomic_f64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || with(map, |map| map.atomic(name).map(AnyAtomic::F64)))
@@ -328,7 +328,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64_or(
     init: f64,
     out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
-    answer("mapvar_map_atomic_f64_or", || {
+    run_call("mapvar_map_atomic_f64_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || with(map, |map| map.atomic_or(name, init).map(AnyAtomic::F64)))
@@ -342,7 +342,7 @@ pub extern "C" fn mapvar_atomic_get_f64(
     atomic: *mut mapvar_atomic,
     out: Option<&mut MaybeUninit<f64>>,
 ) -> i32 {
-    answer("mapvar_atomic_get_f64", || {
+    run_call("mapvar_atomic_get_f64", || {
         let out = wanted("out", out)?;
         with(atomic, |atomic| {
             let AnyAtomic::F64(atomic) = atomic else { return Err(other()) };
@@ -360,7 +360,7 @@ pub extern "C" fn mapvar_atomic_swap_f64(
     value: f64,
     before: Option<&mut MaybeUninit<f64>>,
 ) -> i32 {
-    answer("mapvar_atomic_swap_f64", || {
+    run_call("mapvar_atomic_swap_f64", || {
         with(atomic, |atomic| {
             let AnyAtomic::F64(atomic) = atomic else { return Err(other()) };
             offer(before, atomic.swap(value)?);
@@ -379,7 +379,7 @@ pub extern "C" fn mapvar_atomic_compare_exchange_f64(
     exchanged: Option<&mut MaybeUninit<i32>>,
     found: Option<&mut MaybeUninit<f64>>,
 ) -> i32 {
-    answer("mapvar_atomic_compare_exchange_f64", || {
+    run_call("mapvar_atomic_compare_exchange_f64", || {
         with(atomic, |atomic| {
             let AnyAtomic::F64(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value, new_value)?;
@@ -399,7 +399,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool(
     name_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
-    answer("mapvar_map_atomic_bool", || {
+    run_call("mapvar_map_atomic_bool", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || with(map, |map| map.atomic(name).map(AnyAtomic::Bool)))
@@ -416,7 +416,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool_or(
     init: i32,
     out: Option<&mut MaybeUninit<*mut mapvar_atomic>>,
 ) -> i32 {
-    answer("mapvar_map_atomic_bool_or", || {
+    run_call("mapvar_map_atomic_bool_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || with(map, |map| map.atomic_or(name, init != 0).map(AnyAtomic::Bool)))
@@ -430,7 +430,7 @@ pub extern "C" fn mapvar_atomic_get_bool(
     atomic: *mut mapvar_atomic,
     out: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    answer("mapvar_atomic_get_bool", || {
+    run_call("mapvar_atomic_get_bool", || {
         let out = wanted("out", out)?;
         with(atomic, |atomic| {
             let AnyAtomic::Bool(atomic) = atomic else { return Err(other()) };
@@ -448,7 +448,7 @@ pub extern "C" fn mapvar_atomic_swap_bool(
     value: i32,
     before: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    answer("mapvar_atomic_swap_bool", || {
+    run_call("mapvar_atomic_swap_bool", || {
         with(atomic, |atomic| {
             let AnyAtomic::Bool(atomic) = atomic else { return Err(other()) };
             offer(before, i32::from(atomic.swap(value != 0)?));
@@ -467,7 +467,7 @@ pub extern "C" fn mapvar_atomic_compare_exchange_bool(
     exchanged: Option<&mut MaybeUninit<i32>>,
     found: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    answer("mapvar_atomic_compare_exchange_bool", || {
+    run_call("mapvar_atomic_compare_exchange_bool", || {
         with(atomic, |atomic| {
             let AnyAtomic::Bool(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value != 0, new_value != 0)?;

@@ -4,7 +4,7 @@
 use crate::{
     base::{
         border::{self, wanted},
-        errors::{answer, refused},
+        errors::{refused, run_call},
         handles::{Turns, close, make, make_if_any, with},
         tree::Tree,
         types::{mapvar_map, mapvar_snapshot, mapvar_transaction, mapvar_value},
@@ -21,7 +21,7 @@ pub extern "C" fn mapvar_transaction_begin(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_transaction>>,
 ) -> i32 {
-    answer("mapvar_transaction_begin", || make(out, || with(map, Map::begin).map(Turns::new)))
+    run_call("mapvar_transaction_begin", || make(out, || with(map, Map::begin).map(Turns::new)))
 }
 
 /// Reads a variable's value as this transaction has set it, or as it was when the transaction first
@@ -34,7 +34,7 @@ pub unsafe extern "C" fn mapvar_transaction_get(
     name_len: usize,
     value: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_transaction_get", || {
+    run_call("mapvar_transaction_get", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make_if_any(value, || {
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn mapvar_transaction_set(
     name_len: usize,
     value: *mut mapvar_value,
 ) -> i32 {
-    answer("mapvar_transaction_set", || {
+    run_call("mapvar_transaction_set", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         with(transaction, |it| {
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn mapvar_transaction_remove(
     name: *const c_char,
     name_len: usize,
 ) -> i32 {
-    answer("mapvar_transaction_remove", || {
+    run_call("mapvar_transaction_remove", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         with(transaction, |it| it.turn()?.remove(name))
@@ -81,20 +81,20 @@ pub unsafe extern "C" fn mapvar_transaction_remove(
 /// variables; those of mapvar_map_set_i64.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_transaction_commit(transaction: *mut mapvar_transaction) -> i32 {
-    answer("mapvar_transaction_commit", || with(transaction, |it| it.turn()?.commit()))
+    run_call("mapvar_transaction_commit", || with(transaction, |it| it.turn()?.commit()))
 }
 
 /// Discards all reads and writes, waits briefly, longer with each restart, and begins again.
 /// MAPVAR_CONFLICT after 16 runs.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_transaction_restart(transaction: *mut mapvar_transaction) -> i32 {
-    answer("mapvar_transaction_restart", || with(transaction, |it| it.turn()?.restart()))
+    run_call("mapvar_transaction_restart", || with(transaction, |it| it.turn()?.restart()))
 }
 
 /// Frees a transaction; uncommitted writes are discarded. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_transaction_free(transaction: *mut mapvar_transaction) -> i32 {
-    answer("mapvar_transaction_free", || close(transaction).map(drop))
+    run_call("mapvar_transaction_free", || close(transaction).map(drop))
 }
 
 /// Returns the `count` variables of these names as they were at one instant. If `name_lens` is
@@ -108,7 +108,7 @@ pub unsafe extern "C" fn mapvar_map_snapshot(
     count: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_snapshot>>,
 ) -> i32 {
-    answer("mapvar_map_snapshot", || {
+    run_call("mapvar_map_snapshot", || {
         // SAFETY: C1 for `names`, each of them, and `name_lens`.
         let names = unsafe { border::names(names, name_lens, count) }?;
         make(out, || with(map, |map| map.snapshot(&names)))
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn mapvar_snapshot_get(
     name_len: usize,
     value: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_snapshot_get", || {
+    run_call("mapvar_snapshot_get", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         let absent = || refused(ErrorKind::NotFound, "name", "no such variable in the snapshot");
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn mapvar_snapshot_version(
     name_len: usize,
     version: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> i32 {
-    answer("mapvar_snapshot_version", || {
+    run_call("mapvar_snapshot_version", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         let version = wanted("version", version)?;
@@ -157,5 +157,5 @@ pub unsafe extern "C" fn mapvar_snapshot_version(
 /// Frees a snapshot. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_snapshot_free(snapshot: *mut mapvar_snapshot) -> i32 {
-    answer("mapvar_snapshot_free", || close(snapshot).map(drop))
+    run_call("mapvar_snapshot_free", || close(snapshot).map(drop))
 }

@@ -4,7 +4,7 @@
 use crate::{
     base::{
         border::{self, Octets, wanted},
-        errors::answer,
+        errors::run_call,
         handles::{close, make, with},
         tree::Tree,
         types::{mapvar_map, mapvar_value, mapvar_var},
@@ -23,7 +23,7 @@ pub unsafe extern "C" fn mapvar_map_var(
     name_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_var>>,
 ) -> i32 {
-    answer("mapvar_map_var", || {
+    run_call("mapvar_map_var", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || with(map, |map| map.var(name)))
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn mapvar_map_var_or(
     init: *mut mapvar_value,
     out: Option<&mut MaybeUninit<*mut mapvar_var>>,
 ) -> i32 {
-    answer("mapvar_map_var_or", || {
+    run_call("mapvar_map_var_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || with(map, |map| with(init, |tree| tree.lend(|init| var_or(map, name, init)))))
@@ -63,7 +63,7 @@ fn var_or(map: &Map, name: &str, init: &Value) -> Result<Var<Value>> {
 /// Frees a handle; the variable stays. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_free(var: *mut mapvar_var) -> i32 {
-    answer("mapvar_var_free", || close(var).map(drop))
+    run_call("mapvar_var_free", || close(var).map(drop))
 }
 
 #[inline]
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn mapvar_var_name(
     capacity: usize,
     len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_var_name", || {
+    run_call("mapvar_var_name", || {
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into.cast(), capacity) }?;
         with(var, |var| border::give(var.name().as_bytes(), into, len))
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn mapvar_var_name(
 /// Reports the present kind, one of MAPVAR_KIND_….
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_kind(var: *mut mapvar_var, out: Option<&mut MaybeUninit<u32>>) -> i32 {
-    answer("mapvar_var_kind", || get(var, out, |var| var.kind().map(|kind| kind as u32)))
+    run_call("mapvar_var_kind", || get(var, out, |var| var.kind().map(|kind| kind as u32)))
 }
 
 /// Reports the present version.
@@ -106,7 +106,7 @@ pub extern "C" fn mapvar_var_version(
     var: *mut mapvar_var,
     out: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> i32 {
-    answer("mapvar_var_version", || get(var, out, |var| var.version().map(Into::into)))
+    run_call("mapvar_var_version", || get(var, out, |var| var.version().map(Into::into)))
 }
 
 /// Reads the value as an integer, as mapvar_map_get_i64.
@@ -115,7 +115,7 @@ pub extern "C" fn mapvar_var_get_i64(
     var: *mut mapvar_var,
     out: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
-    answer("mapvar_var_get_i64", || get(var, out, Var::get_as))
+    run_call("mapvar_var_get_i64", || get(var, out, Var::get_as))
 }
 
 /// Reads the value as an integer, as mapvar_map_get_u64.
@@ -124,7 +124,7 @@ pub extern "C" fn mapvar_var_get_u64(
     var: *mut mapvar_var,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_var_get_u64", || get(var, out, Var::get_as))
+    run_call("mapvar_var_get_u64", || get(var, out, Var::get_as))
 }
 
 /// Reads the value as a double, as mapvar_map_get_f64.
@@ -133,7 +133,7 @@ pub extern "C" fn mapvar_var_get_f64(
     var: *mut mapvar_var,
     out: Option<&mut MaybeUninit<f64>>,
 ) -> i32 {
-    answer("mapvar_var_get_f64", || get(var, out, Var::get_as))
+    run_call("mapvar_var_get_f64", || get(var, out, Var::get_as))
 }
 
 /// Reads the value as true (1) or false (0), as mapvar_map_get_bool.
@@ -142,7 +142,7 @@ pub extern "C" fn mapvar_var_get_bool(
     var: *mut mapvar_var,
     out: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    answer("mapvar_var_get_bool", || get(var, out, |var| var.get_as::<bool>().map(i32::from)))
+    run_call("mapvar_var_get_bool", || get(var, out, |var| var.get_as::<bool>().map(i32::from)))
 }
 
 /// Copies the bytes of the value (text, bytes, pod, opaque) into a buffer, as many as fit; `len` is
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn mapvar_var_get_into(
     capacity: usize,
     len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_var_get_into", || {
+    run_call("mapvar_var_get_into", || {
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into, capacity) }?;
         let out = wanted("len", len)?;
@@ -174,7 +174,7 @@ pub extern "C" fn mapvar_var_get_value(
     var: *mut mapvar_var,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_var_get_value", || make(out, || with(var, |var| var.value().map(Tree::of))))
+    run_call("mapvar_var_get_value", || make(out, || with(var, |var| var.value().map(Tree::of))))
 }
 
 /// Reads the value, of whatever kind, and its version. Returns a new handle; the caller frees it.
@@ -184,7 +184,7 @@ pub extern "C" fn mapvar_var_get_versioned(
     value: Option<&mut MaybeUninit<*mut mapvar_value>>,
     version: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> i32 {
-    answer("mapvar_var_get_versioned", || {
+    run_call("mapvar_var_get_versioned", || {
         let version = wanted("version", version)?;
         make(value, || {
             with(var, |var| {
@@ -200,31 +200,31 @@ pub extern "C" fn mapvar_var_get_versioned(
 /// Errors: MAPVAR_REMOVED, and those of mapvar_map_set_i64.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_i64(var: *mut mapvar_var, value: i64) -> i32 {
-    answer("mapvar_var_set_i64", || with(var, |var| var.set_as(value)))
+    run_call("mapvar_var_set_i64", || with(var, |var| var.set_as(value)))
 }
 
 /// Sets the variable to an integer; one that fits int64_t is of MAPVAR_KIND_I64.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_u64(var: *mut mapvar_var, value: u64) -> i32 {
-    answer("mapvar_var_set_u64", || with(var, |var| var.set_as(value)))
+    run_call("mapvar_var_set_u64", || with(var, |var| var.set_as(value)))
 }
 
 /// Sets the variable to a double.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_f64(var: *mut mapvar_var, value: f64) -> i32 {
-    answer("mapvar_var_set_f64", || with(var, |var| var.set_as(value)))
+    run_call("mapvar_var_set_f64", || with(var, |var| var.set_as(value)))
 }
 
 /// Sets the variable to true (not 0) or false (0).
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_bool(var: *mut mapvar_var, value: i32) -> i32 {
-    answer("mapvar_var_set_bool", || with(var, |var| var.set_as(value != 0)))
+    run_call("mapvar_var_set_bool", || with(var, |var| var.set_as(value != 0)))
 }
 
 /// Sets the variable to nil: it exists and holds nil.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_nil(var: *mut mapvar_var) -> i32 {
-    answer("mapvar_var_set_nil", || with(var, |var| var.set_as(())))
+    run_call("mapvar_var_set_nil", || with(var, |var| var.set_as(())))
 }
 
 /// Sets the variable to text. MAPVAR_INVALID_ARGUMENT if the text is not UTF-8.
@@ -234,7 +234,7 @@ pub unsafe extern "C" fn mapvar_var_set_str(
     text: *const c_char,
     text_len: usize,
 ) -> i32 {
-    answer("mapvar_var_set_str", || {
+    run_call("mapvar_var_set_str", || {
         // SAFETY: C1 for `text`.
         let text = unsafe { border::text("text", text, text_len) }?;
         with(var, |var| var.set_as(text))
@@ -248,7 +248,7 @@ pub unsafe extern "C" fn mapvar_var_set_bytes(
     bytes: *const c_void,
     bytes_len: usize,
 ) -> i32 {
-    answer("mapvar_var_set_bytes", || {
+    run_call("mapvar_var_set_bytes", || {
         // SAFETY: C1 for `bytes`.
         let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?;
         with(var, |var| var.set_as(Octets(bytes)))
@@ -258,7 +258,7 @@ pub unsafe extern "C" fn mapvar_var_set_bytes(
 /// Sets the variable to a value of any kind. The caller keeps the handle `value`.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_value(var: *mut mapvar_var, value: *mut mapvar_value) -> i32 {
-    answer("mapvar_var_set_value", || {
+    run_call("mapvar_var_set_value", || {
         with(var, |var| with(value, |tree| tree.lend(|value| var.set_value(value))))
     })
 }
@@ -272,7 +272,7 @@ pub unsafe extern "C" fn mapvar_var_compare_and_set(
     value: *mut mapvar_value,
     now: *mut mapvar_version,
 ) -> i32 {
-    answer("mapvar_var_compare_and_set", || {
+    run_call("mapvar_var_compare_and_set", || {
         // SAFETY: C1 for `expected`, one item.
         let expected = unsafe { expected_of(expected) }?;
         let done = with(var, |var| {

@@ -3,7 +3,7 @@
 
 use crate::base::{
     border::{self, wanted},
-    errors::{answer, refused},
+    errors::{refused, run_call},
     handles::{make_if_any, with},
     tree::Tree,
     types::{mapvar_map, mapvar_value},
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn mapvar_map_version(
     name_len: usize,
     out: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> i32 {
-    answer("mapvar_map_version", || {
+    run_call("mapvar_map_version", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         let out = wanted("out", out)?;
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn mapvar_map_get_versioned(
     value: Option<&mut MaybeUninit<*mut mapvar_value>>,
     version: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> i32 {
-    answer("mapvar_map_get_versioned", || {
+    run_call("mapvar_map_get_versioned", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         let version = wanted("version", version)?;
@@ -117,7 +117,7 @@ pub unsafe extern "C" fn mapvar_map_compare_and_set(
     value: *mut mapvar_value,
     now: *mut mapvar_version,
 ) -> i32 {
-    answer("mapvar_map_compare_and_set", || {
+    run_call("mapvar_map_compare_and_set", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         // SAFETY: C1 for `expected`, one item.

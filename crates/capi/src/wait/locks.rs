@@ -3,7 +3,7 @@
 
 use crate::base::{
     border::{self, offer, wanted},
-    errors::answer,
+    errors::run_call,
     handles::{Turns, close, make, make_if_any, with},
     types::{mapvar_held, mapvar_lock, mapvar_map, mapvar_place},
 };
@@ -20,7 +20,7 @@ pub unsafe extern "C" fn mapvar_map_lock(
     name_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_lock>>,
 ) -> i32 {
-    answer("mapvar_map_lock", || {
+    run_call("mapvar_map_lock", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || with(map, |map| map.lock(name)))
@@ -40,7 +40,7 @@ pub extern "C" fn mapvar_lock_take(
     held: Option<&mut MaybeUninit<*mut mapvar_held>>,
 ) -> i32 {
     let timeout = Duration::from_millis(milliseconds);
-    answer("mapvar_lock_take", || {
+    run_call("mapvar_lock_take", || {
         make(held, || {
             with(lock, |lock| {
                 let taken = if shared == 0 {
@@ -62,7 +62,7 @@ pub extern "C" fn mapvar_lock_queue(
     shared: i32,
     place: Option<&mut MaybeUninit<*mut mapvar_place>>,
 ) -> i32 {
-    answer("mapvar_lock_queue", || {
+    run_call("mapvar_lock_queue", || {
         make(place, || with(lock, |lock| lock.queue(shared != 0).map(Turns::new)))
     })
 }
@@ -76,7 +76,7 @@ pub extern "C" fn mapvar_place_wait(
     held: Option<&mut MaybeUninit<*mut mapvar_held>>,
 ) -> i32 {
     let timeout = Duration::from_millis(milliseconds);
-    answer("mapvar_place_wait", || {
+    run_call("mapvar_place_wait", || {
         make(held, || {
             with(place, |place| match place.within(timeout)? {
                 Some(mut turn) => turn.wait(timeout),
@@ -93,7 +93,7 @@ pub extern "C" fn mapvar_place_wait(
 /// Gives up a place in the queue; a lock acquired through it stays held. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_place_free(place: *mut mapvar_place) -> i32 {
-    answer("mapvar_place_free", || close(place).map(drop))
+    run_call("mapvar_place_free", || close(place).map(drop))
 }
 
 /// Acquires the lock if that is possible at once. NULL if another owner has it or others came
@@ -104,7 +104,7 @@ pub extern "C" fn mapvar_lock_try(
     shared: i32,
     held: Option<&mut MaybeUninit<*mut mapvar_held>>,
 ) -> i32 {
-    answer("mapvar_lock_try", || {
+    run_call("mapvar_lock_try", || {
         make_if_any(held, || {
             with(lock, |lock| {
                 let taken = if shared == 0 { lock.try_acquire() } else { lock.try_share() };
@@ -120,7 +120,7 @@ pub extern "C" fn mapvar_lock_holder(
     lock: *mut mapvar_lock,
     process: Option<&mut MaybeUninit<u32>>,
 ) -> i32 {
-    answer("mapvar_lock_holder", || {
+    run_call("mapvar_lock_holder", || {
         let process = wanted("process", process)?;
         with(lock, |lock| {
             let claims = lock.claims()?;
@@ -139,7 +139,7 @@ pub extern "C" fn mapvar_lock_force_unlock(
     lock: *mut mapvar_lock,
     robbed: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_lock_force_unlock", || {
+    run_call("mapvar_lock_force_unlock", || {
         let count = with(lock, mapvar::Lock::force_unlock)?.len();
         offer(robbed, count);
         Ok(())
@@ -149,7 +149,7 @@ pub extern "C" fn mapvar_lock_force_unlock(
 /// Frees a handle; a lock acquired through it stays held. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_free(lock: *mut mapvar_lock) -> i32 {
-    answer("mapvar_lock_free", || close(lock).map(drop))
+    run_call("mapvar_lock_free", || close(lock).map(drop))
 }
 
 /// Reports the process that owned the lock and ended without releasing it, or from which it was
@@ -160,7 +160,7 @@ pub extern "C" fn mapvar_held_recovered(
     held: *mut mapvar_held,
     process: Option<&mut MaybeUninit<u32>>,
 ) -> i32 {
-    answer("mapvar_held_recovered", || {
+    run_call("mapvar_held_recovered", || {
         let process = wanted("process", process)?;
         with(held, |held| {
             process.write(match held.outcome() {
@@ -176,7 +176,7 @@ pub extern "C" fn mapvar_held_recovered(
 /// Errors: MAPVAR_REMOVED if the lock was taken away by force.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_held_release(held: *mut mapvar_held) -> i32 {
-    answer("mapvar_held_release", || match close(held)? {
+    run_call("mapvar_held_release", || match close(held)? {
         Some(held) => held.release(),
         None if held.is_null() => Ok(()),
         // Another thread is in a call on the handle; the lock is released when that call ends.

@@ -4,7 +4,7 @@
 use crate::{
     base::{
         border::{self, wanted},
-        errors::answer,
+        errors::run_call,
         handles::{Turns, close, make, make_if_any, with},
         tree::Tree,
         types::{mapvar_change, mapvar_map, mapvar_value, mapvar_watch},
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn mapvar_map_watch(
     name_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_watch>>,
 ) -> i32 {
-    answer("mapvar_map_watch", || {
+    run_call("mapvar_map_watch", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         make(out, || with(map, |map| map.watch(name).map(Turns::new)))
@@ -45,7 +45,7 @@ pub unsafe extern "C" fn mapvar_map_watch_any(
     count: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_watch>>,
 ) -> i32 {
-    answer("mapvar_map_watch_any", || {
+    run_call("mapvar_map_watch_any", || {
         // SAFETY: C1 for `names`, each of them, and `name_lens`.
         let names = unsafe { border::names(names, name_lens, count) }?;
         make(out, || with(map, |map| map.watch_any(&names).map(Turns::new)))
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn mapvar_map_watch_prefix(
     prefix_len: usize,
     out: Option<&mut MaybeUninit<*mut mapvar_watch>>,
 ) -> i32 {
-    answer("mapvar_map_watch_prefix", || {
+    run_call("mapvar_map_watch_prefix", || {
         // SAFETY: C1 for `prefix`.
         let prefix = unsafe { border::text("prefix", prefix, prefix_len) }?;
         make(out, || with(map, |map: &Map| map.watch_prefix(prefix).map(Turns::new)))
@@ -78,7 +78,7 @@ pub extern "C" fn mapvar_watch_next(
     milliseconds: u64,
     change: Option<&mut MaybeUninit<*mut mapvar_change>>,
 ) -> i32 {
-    answer("mapvar_watch_next", || {
+    run_call("mapvar_watch_next", || {
         make_if_any(change, || {
             with(watch, |watch| {
                 let (began, timeout) = (Instant::now(), Duration::from_millis(milliseconds));
@@ -93,7 +93,7 @@ pub extern "C" fn mapvar_watch_next(
 /// on it continues to wait.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_watch_free(watch: *mut mapvar_watch) -> i32 {
-    answer("mapvar_watch_free", || close(watch).map(drop))
+    run_call("mapvar_watch_free", || close(watch).map(drop))
 }
 
 /// Reports the address and length of the variable's name: UTF-8 without a NUL, valid until the
@@ -104,7 +104,7 @@ pub extern "C" fn mapvar_change_name(
     name: Option<&mut MaybeUninit<*const c_char>>,
     name_len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    answer("mapvar_change_name", || {
+    run_call("mapvar_change_name", || {
         let (name, len) = (wanted("name", name)?, wanted("name_len", name_len)?);
         with(change, |change| {
             lend(change.name(), name, len);
@@ -120,7 +120,7 @@ pub extern "C" fn mapvar_change_value(
     change: *mut mapvar_change,
     value: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    answer("mapvar_change_value", || {
+    run_call("mapvar_change_value", || {
         make_if_any(value, || with(change, |change| Ok(change.value()?.map(Tree::of))))
     })
 }
@@ -131,7 +131,7 @@ pub extern "C" fn mapvar_change_version(
     change: *mut mapvar_change,
     version: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> i32 {
-    answer("mapvar_change_version", || {
+    run_call("mapvar_change_version", || {
         let version = wanted("version", version)?;
         with(change, |change| {
             version.write(Change::version(change).into());
@@ -148,7 +148,7 @@ pub extern "C" fn mapvar_change_skipped(
     change: *mut mapvar_change,
     skipped: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    answer("mapvar_change_skipped", || {
+    run_call("mapvar_change_skipped", || {
         let skipped = wanted("skipped", skipped)?;
         with(change, |change| {
             skipped.write(change.skipped());
@@ -160,5 +160,5 @@ pub extern "C" fn mapvar_change_skipped(
 /// Frees a change and its name. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_change_free(change: *mut mapvar_change) -> i32 {
-    answer("mapvar_change_free", || close(change).map(drop))
+    run_call("mapvar_change_free", || close(change).map(drop))
 }

@@ -734,7 +734,7 @@ fn lasting_transaction(store: &Store<Mortal>) -> Result<(), EngineError> {
         change(block, Raw::bytes(Kind::Bytes, 0, &large).lying_in(extent)),
     ]);
     if !matches!(outcome, Ok(CommitOutcome::Committed)) {
-        store.forsake(extent);
+        store.abandon(extent);
     }
     outcome.map(|_| ())
 }

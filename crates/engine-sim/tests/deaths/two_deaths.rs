@@ -124,7 +124,7 @@ fn look_at_all(store: &Store<Mortal>) -> Looks {
 
 /// The variable of a name for a transaction, as `Map::transaction` does it: where there is none one
 /// is made, empty.
-fn find_or_make(store: &Store<Mortal>, name: &str) -> Result<Handle, EngineError> {
+fn find_or_create(store: &Store<Mortal>, name: &str) -> Result<Handle, EngineError> {
     let query = store.query(name.as_bytes());
     if let Some(handle) = store.find(query)? {
         return Ok(handle);
@@ -137,7 +137,7 @@ fn find_or_make(store: &Store<Mortal>, name: &str) -> Result<Handle, EngineError
 /// Sets names as one.
 fn transact(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), EngineError> {
     for _ in 0..64 {
-        let handles = [find_or_make(store, names[0])?, find_or_make(store, names[1])?];
+        let handles = [find_or_create(store, names[0])?, find_or_create(store, names[1])?];
         let values = names.map(|name| of(name, round, 24));
         let mut parts = Vec::new();
         for (handle, value) in handles.iter().zip(&values) {
@@ -154,7 +154,7 @@ fn transact(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), En
 /// The same of a value in an extent of its own, and a small one.
 fn transact_large(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), EngineError> {
     for _ in 0..64 {
-        let [large, small] = [find_or_make(store, names[0])?, find_or_make(store, names[1])?];
+        let [large, small] = [find_or_create(store, names[0])?, find_or_create(store, names[1])?];
         let values = [of(names[0], round, CHUNKFUL), of(names[1], round, 24)];
         let extent = store.reserve(large, CHUNKFUL)?;
         let raws = [
@@ -165,7 +165,7 @@ fn transact_large(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<
         let mut parts = [change(large, raws[0]), change(small, raws[1])];
         let ended = store.fill(extent, &values[0]).and_then(|()| store.transact(&mut parts));
         if !matches!(ended, Ok(CommitOutcome::Committed)) {
-            store.forsake(extent);
+            store.abandon(extent);
         }
         if ended? == CommitOutcome::Committed {
             return Ok(());

@@ -184,7 +184,7 @@ impl Mapped {
     /// Publishes, for messages, that a thread is about to sleep on the wake word at `at`, until the
     /// returned guard is dropped. If another thread of the process has published its own, returns
     /// `None`.
-    pub fn tell_sleeping(&self, at: u64) -> Option<Sleeping<'_>> {
+    pub fn announce_sleep(&self, at: u64) -> Option<Sleeping<'_>> {
         let word = self.mapped_words_mut(sleeping::at(*self.sleeping.get()?), 1)?;
         if word.load(0, Ordering::Relaxed) != 0 {
             return None;
@@ -198,7 +198,7 @@ impl Mapped {
     }
 
     /// Takes a seat so that other processes see this one. Takes none once most are taken.
-    pub fn be_seen(&self) {
+    pub fn announce(&self) {
         let _ = self.seated_among(layout::SEATS_OF_PRESENCE);
     }
 
@@ -227,7 +227,7 @@ impl Mapped {
         // them.
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let since = since.as_secs().min(u32::MAX.into());
-        words.store(seat::WHO, since << 32 | u64::from(std::process::id()), Ordering::SeqCst);
+        words.store(seat::PROCESS, since << 32 | u64::from(std::process::id()), Ordering::SeqCst);
         words.store(seat::TOKEN, token, Ordering::SeqCst);
         let seated = Seated { seat: Arc::new(taken), token };
         *seat = Some(seated.clone());

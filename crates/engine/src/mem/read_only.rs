@@ -97,6 +97,6 @@ impl Mem for ReadOnly {
 }
 
 /// Returns the length that the region's own words claim, in bytes.
-pub fn said_length(words: impl Load) -> u64 {
+pub fn claimed_length(words: impl Load) -> u64 {
     words.load(layout::live::CHUNKS, Ordering::Acquire).saturating_mul(layout::CHUNK)
 }

@@ -61,7 +61,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Releases an extent to which no slot refers.
-    pub fn forsake(&self, extent: Extent) {
+    pub fn abandon(&self, extent: Extent) {
         self.filled(extent);
         self.release_quietly(Replaced(extent.at));
     }

@@ -74,11 +74,11 @@ impl<M: Mem> Store<M> {
 
     /// Whether the variable is unchanged, by two loads.
     #[inline]
-    pub fn is_as(&self, handle: Handle, stand: Observed) -> bool {
+    pub fn is_unchanged(&self, handle: Handle, observed: Observed) -> bool {
         let Some(line) = self.mem.mapped_words(handle.at, record::LINE) else { return false };
         // SYNC POINT S17: a thread that sees the version sees the value.
         let state = State(line.load(record::STATE, Acquire));
-        stand.is(line, handle, state)
+        observed.is(line, handle, state)
     }
 
     /// Sets WAIT in the variable's `state`; returns whether the variable is unchanged. The caller
@@ -89,14 +89,14 @@ impl<M: Mem> Store<M> {
     /// state. Otherwise the count differs when the caller goes to sleep, and it does not sleep. On
     /// Windows the waiter's slot is published by the read-modify-write of the wake word, so none is
     /// needed here.
-    pub fn arm(&self, handle: Handle, stand: Observed) -> Result<bool, EngineError> {
+    pub fn arm(&self, handle: Handle, observed: Observed) -> Result<bool, EngineError> {
         let line = self.mem.words_mut(handle.at, record::LINE).ok_or(EngineError::ReadOnly)?;
         // SYNC POINT S17.
         let mut state = State(line.load(record::STATE, Acquire));
         if !state.waited_for() {
             // If the record now holds another variable, its word is left alone. In a state WAIT
             // would be harmless, but the word of a retired record is an epoch.
-            if line.load(record::ID, Acquire) != stand.id {
+            if line.load(record::ID, Acquire) != observed.id {
                 return Ok(false);
             }
             // Pairs with the swap in `publish`, of an Atomic with the SeqCst load of state in
@@ -104,23 +104,23 @@ impl<M: Mem> Store<M> {
             let order = if handle.atomic { SeqCst } else { AcqRel };
             state = State(line.fetch_or(record::STATE, State::WAIT, order));
         }
-        Ok(stand.is(line, handle, state))
+        Ok(observed.is(line, handle, state))
     }
 
     /// Sleeps once, for a single variable; returns whether the variable was seen to have changed.
-    pub fn doze(
+    pub fn sleep_once(
         &self,
         handle: Handle,
-        stand: Observed,
+        observed: Observed,
         at_most: Duration,
     ) -> Result<bool, EngineError> {
         // SYNC POINT S18: the count first. Loaded after the comparison, it could already include
         // the change, and the thread would sleep through it.
         let seen = self.mem.wakes(handle.wake())?;
-        if !self.arm(handle, stand)? {
+        if !self.arm(handle, observed)? {
             return Ok(true);
         }
         self.mem.park(handle.wake(), seen, at_most)?;
-        Ok(!self.is_as(handle, stand))
+        Ok(!self.is_unchanged(handle, observed))
     }
 }

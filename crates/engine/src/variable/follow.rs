@@ -32,19 +32,19 @@ impl<M: Mem> Store<M> {
                         Data::Word(word) if handle.atomic => word,
                         _ => version,
                     };
-                    let stand = Observed { id: handle.id, number, removed: false };
+                    let observed = Observed { id: handle.id, number, removed: false };
                     // The variable may have changed since the read, and then this owner is a later
                     // value's, or none. A watch reads a changed variable again anyway.
                     let owner = if ephemeral { self.owner(handle)? } else { None };
                     let owner = owner.map_or(0, |(owner, _)| owner);
-                    return Ok(Followed::Value(captured, stand, owner));
+                    return Ok(Followed::Value(captured, observed, owner));
                 }
                 Seen::Stale => return Ok(Followed::Stale),
                 Seen::Absent => {}
             }
             // `read` does not report the version of a removal.
             match self.observed(handle)? {
-                Some(stand) if stand.removed => return Ok(Followed::Removed(stand)),
+                Some(observed) if observed.removed => return Ok(Followed::Removed(observed)),
                 None => return Ok(Followed::Stale),
                 // The variable was set again in between.
                 Some(_) if round < 64 => {}

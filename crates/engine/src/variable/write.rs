@@ -155,7 +155,7 @@ impl<M: Mem> Store<M> {
                 Ok(wrote)
             }
             other => {
-                self.forsake(extent);
+                self.abandon(extent);
                 other?.0.map(|(wrote, _)| wrote).ok_or_else(|| outside(handle.at))
             }
         }

@@ -197,7 +197,7 @@ impl<T: Scalar> Atomic<T> {
 
     #[inline]
     fn operate<R>(&self, mut operate: impl FnMut(WordsMut<'_>) -> R) -> Result<R> {
-        if let Some(handle) = self.target.at_hand()
+        if let Some(handle) = self.target.usable_handle()
             && let Some(done) =
                 self.target.stored.inner.store.try_operate_fast(handle, &mut operate)
         {
@@ -285,7 +285,7 @@ impl Map {
         let map = self.stored("make atomic", NO_ATOMICS)?;
         let make = || {
             let raw = Raw::word(T::KIND, init.to_word());
-            let handle = map.find_or_make(name, &raw, true)?;
+            let handle = map.find_or_create(name, &raw, true)?;
             self.as_atomic(map, name, handle)
         };
         make().map_err(|trouble| map.failed("make atomic", name, trouble))

@@ -144,7 +144,7 @@ pub(crate) fn holder<M: Mem>(store: &Store<M>, token: u64) -> Result<Option<Hold
     if !is_token() || !store.lives(token)? {
         return Ok(None);
     }
-    let process = words.load(seat::WHO, Acquire);
+    let process = words.load(seat::PROCESS, Acquire);
     // Loaded again: if the token changed meanwhile, the word may describe another process.
     if !is_token() {
         return Ok(None);

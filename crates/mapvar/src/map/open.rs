@@ -340,7 +340,7 @@ impl MapOptions {
         };
         attachment.done()?;
         if !self.read_only {
-            store.mem().be_seen();
+            store.mem().announce();
         }
         Ok(Stored::of(Inner {
             store,

@@ -75,7 +75,7 @@ impl Stored {
         let births = store.births()?;
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            found.push(self.look(name)?);
+            found.push(self.read_versioned(name)?);
         }
         store.mem().fence(Acquire);
         for (name, found) in names.iter().zip(&found) {

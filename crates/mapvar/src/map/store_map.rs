@@ -283,7 +283,7 @@ impl Stored {
 
     /// Finds the record of a variable, and creates the variable with the value `raw` if there is
     /// none.
-    pub(crate) fn find_or_make(
+    pub(crate) fn find_or_create(
         &self,
         name: &str,
         raw: &Raw<'_>,

@@ -42,7 +42,7 @@ impl Target {
 
     /// The record in which the variable was found last, if the map is known to be usable.
     #[inline]
-    pub(crate) fn at_hand(&self) -> Option<Handle> {
+    pub(crate) fn usable_handle(&self) -> Option<Handle> {
         self.stored.is_usable().then(|| self.handle())
     }
 

@@ -264,7 +264,7 @@ impl<'m> Transaction<'m> {
             return Ok(written.clone());
         }
         let failed = |trouble| self.map.failed("get variable", name, trouble);
-        let found = self.map.look(name).map_err(failed)?;
+        let found = self.map.read_versioned(name).map_err(failed)?;
         let read = found
             .as_ref()
             .map_or(ReadEntry::Absent, |found| ReadEntry::Present(found.handle, found.number));
@@ -421,7 +421,7 @@ impl<'m> Transaction<'m> {
         if !matches!(outcome, Ok(CommitOutcome::Committed)) {
             for change in &changes {
                 if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
-                    store.forsake(extent);
+                    store.abandon(extent);
                 }
             }
         }

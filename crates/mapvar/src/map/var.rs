@@ -130,7 +130,7 @@ impl<T> Var<T> {
 
     #[inline]
     fn put(&self, raw: &Raw<'_>) -> Result<()> {
-        if let Some(handle) = self.target.at_hand()
+        if let Some(handle) = self.target.usable_handle()
             && self.target.stored.inner.store.try_write_fast(handle, raw, false)
         {
             return self.target.acknowledged("set variable", ());
@@ -403,7 +403,7 @@ impl Map {
     /// [`Format::Marshal`](crate::Format::Marshal) map.
     pub fn var_or<T: Serialize>(&self, name: &str, init: T) -> Result<Var<T>> {
         let map = self.stored("make variable", NO_HANDLES)?;
-        let make = &mut |raw: &Raw<'_>| map.find_or_make(name, raw, false);
+        let make = &mut |raw: &Raw<'_>| map.find_or_create(name, raw, false);
         let handle = codec::encode(&init, make)
             .map_err(|error| map.with_context("make variable", name, error))?
             .map_err(|trouble| map.failed("make variable", name, trouble))?;

@@ -26,7 +26,7 @@ pub(crate) struct Found {
 
 impl Stored {
     /// Reads the value of a variable with its record; `None` if there is no variable of the name.
-    pub(crate) fn look(&self, name: &str) -> Result<Option<Found>, EngineError> {
+    pub(crate) fn read_versioned(&self, name: &str) -> Result<Option<Found>, EngineError> {
         let store = &self.inner.store;
         let found = store.read_named(store.query(checked(name)?), |view| view.capture())?;
         found
@@ -52,7 +52,7 @@ impl Stored {
         name: &str,
         decode: impl FnOnce(OwnedValue) -> Result<T>,
     ) -> Result<(Option<T>, Version)> {
-        let found = self.run(|| self.look(name));
+        let found = self.run(|| self.read_versioned(name));
         match found.map_err(|trouble| self.failed("get variable", name, trouble))? {
             None => Ok((None, Version::ABSENT)),
             Some(Found { handle, .. }) if handle.atomic => {

@@ -7,7 +7,7 @@ use crate::{
     Map, MapOptions,
     map::Body,
     map::open::identity,
-    repair::open::{Region, look_at},
+    repair::open::{Region, open_region},
     value::codec,
 };
 use mapvar_engine::{
@@ -89,7 +89,7 @@ impl MapOptions {
         if let Some(gem) = self.open_gem_if_it_is_one()? {
             return Ok(of_payload(gem.examine()?));
         }
-        let region = look_at(self)?;
+        let region = open_region(self)?;
         let seedless = !matches!(region.flaw, None | Some(HeaderError::Truncated { .. }));
         let mut known = Vec::new();
         known.extend(region.flaw.map(|flaw| flawed_header(flaw, region.bytes)));

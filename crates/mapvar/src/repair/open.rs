@@ -5,7 +5,7 @@ use mapvar_engine::{
     header::HeaderError,
     inspect::open::{NotOpened, store_over},
     layout::{self, CHUNK, live},
-    mem::read_only::{ReadOnly, said_length},
+    mem::read_only::{ReadOnly, claimed_length},
     store::Store,
 };
 use mapvar_os::{Error, ErrorKind, Result};
@@ -27,7 +27,7 @@ const LEAST_RESERVED: u64 = 1 << 30;
 ///
 /// # Errors
 /// [`ErrorKind::NotAMap`] if no part of a map is found; [`ErrorKind::Version`].
-pub(crate) fn look_at(options: &MapOptions) -> Result<Region> {
+pub(crate) fn open_region(options: &MapOptions) -> Result<Region> {
     let section = options.clone().read_only(true).section()?.open()?;
     let bytes = section.size()?;
     if bytes < CHUNK {
@@ -40,7 +40,7 @@ pub(crate) fn look_at(options: &MapOptions) -> Result<Region> {
         // A named section may have no memory behind the last chunk, so only the chunks are mapped.
         let view = section.view().len(bytes.min(layout::META_CHUNKS * CHUNK)).map()?;
         if let Some(words) = view.words(live::AT as usize, live::WORDS) {
-            len = said_length(words).clamp(CHUNK, bytes);
+            len = claimed_length(words).clamp(CHUNK, bytes);
         }
     }
     let mem = ReadOnly::new(section, len, len.saturating_mul(2).max(LEAST_RESERVED))?;

@@ -5,7 +5,7 @@
 
 use crate::{
     Map, MapOptions, Value, gem::map::Gem, map::store_map::Stored, name::is_reserved,
-    repair::open::look_at, value::codec,
+    repair::open::open_region, value::codec,
 };
 use mapvar_engine::{
     error::EngineError,
@@ -88,7 +88,7 @@ impl MapOptions {
             return of_payload(&gem, into);
         }
         let into = into.stored("salvage", "salvage into a map with Format::Store")?;
-        let region = look_at(self)?;
+        let region = open_region(self)?;
         let store = &region.store;
         let same = if into.inner.facts.file {
             let theirs = into.inner.store.mem().section().id()?;
@@ -138,7 +138,7 @@ fn save(into: &Stored, name: &str, atomic: bool, captured: &OwnedValue) -> Resul
     let saved = into.run(|| {
         let store = &into.inner.store;
         if atomic {
-            into.find_or_make(name, &raw, true).map(|_| ())
+            into.find_or_create(name, &raw, true).map(|_| ())
         } else {
             store.set(store.query(name.as_bytes()), &raw).map(|_| ())
         }

@@ -437,13 +437,13 @@ impl Lock {
                 return Err(EngineError::Explained(error.held_by(holder.map(Entry::holder))));
             }
             // The death of an owner wakes no waiter. The first waiter polls for it, and its step on
-            // the queue wakes the others. If the queue has changed since it was read, `doze`
+            // the queue wakes the others. If the queue has changed since it was read, `sleep_once`
             // returns at once.
             let first =
                 place.is_none_or(|place| seen.entries.iter().take(place).all(|entry| entry.held));
             let at_most = left.min(if first { LOOK } else { NAP });
             match at {
-                Some((handle, stand)) => drop(store.doze(handle, stand, at_most)?),
+                Some((handle, observed)) => drop(store.sleep_once(handle, observed, at_most)?),
                 None => machine::nap(at_most.min(Duration::from_millis(1))),
             }
         }
@@ -528,13 +528,13 @@ impl Lock {
                 return Ok((Queue::default(), Version::ABSENT, None));
             };
             match store.follow(handle)? {
-                Followed::Value(captured, stand, _) => {
-                    let version = Version::from((stand.id, stand.number));
+                Followed::Value(captured, observed, _) => {
+                    let version = Version::from((observed.id, observed.number));
                     let queue = Queue::of(captured).map_err(|_| corrupt_queue())?;
-                    return Ok((queue, version, Some((handle, stand))));
+                    return Ok((queue, version, Some((handle, observed))));
                 }
-                Followed::Removed(stand) => {
-                    return Ok((Queue::default(), Version::ABSENT, Some((handle, stand))));
+                Followed::Removed(observed) => {
+                    return Ok((Queue::default(), Version::ABSENT, Some((handle, observed))));
                 }
                 Followed::Stale => {}
             }

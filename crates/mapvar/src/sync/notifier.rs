@@ -107,7 +107,7 @@ impl Shared {
             let nap = self.wake_changed();
             let parked = match seen {
                 Ok(seen) => {
-                    let _sleeping = mem.tell_sleeping(live::CHANGES_WAKE);
+                    let _sleeping = mem.announce_sleep(live::CHANGES_WAKE);
                     mem.park(live::CHANGES_WAKE, seen, nap).is_ok()
                 }
                 Err(_) => false,
@@ -134,8 +134,8 @@ impl Shared {
                     // `arm` sets WAIT again. An Atomic that changed and changed back looks
                     // unchanged, but its writer has cleared WAIT: without it, the next change wakes
                     // no waiter.
-                    Some((handle, stand)) if !waiter.ends => {
-                        !self.inner.store.arm(handle, stand).unwrap_or(false)
+                    Some((handle, observed)) if !waiter.ends => {
+                        !self.inner.store.arm(handle, observed).unwrap_or(false)
                     }
                     _ => true,
                 }

@@ -31,31 +31,32 @@ struct Watched {
     name: Arc<str>,
     handle: Option<Handle>,
     /// `None` if there is no record.
-    stand: Option<Observed>,
+    observed: Option<Observed>,
     /// The seat token of the owner process of an ephemeral value, else 0.
     owner: u64,
 }
 
 impl Watched {
     fn present(&self) -> bool {
-        self.stand.is_some_and(|stand| !stand.removed)
+        self.observed.is_some_and(|observed| !observed.removed)
     }
 
     /// Stores the new state. Returns the change to it, if there is one.
     fn update(
         &mut self,
-        stand: Option<Observed>,
+        observed: Option<Observed>,
         captured: Option<OwnedValue>,
         base: u64,
     ) -> Option<Change> {
-        let (was, before) = (self.present(), self.stand);
-        if before == stand {
+        let (was, before) = (self.present(), self.observed);
+        if before == observed {
             return None;
         }
-        self.stand = stand;
-        let Some(now) = stand else {
+        self.observed = observed;
+        let Some(now) = observed else {
             // The record was collected after a removal.
-            let version = before.map_or(Version::ABSENT, |stand| (stand.id, stand.number).into());
+            let version =
+                before.map_or(Version::ABSENT, |observed| (observed.id, observed.number).into());
             return was.then(|| self.change(None, version, 0));
         };
         let atomic = self.handle.is_some_and(|handle| handle.atomic);
@@ -273,7 +274,7 @@ impl Watch {
     fn next_known(&mut self) -> Result<Option<Change>, EngineError> {
         if self.changed.is_empty() {
             match self.single() {
-                Some((handle, stand)) if self.map.inner.store.is_as(handle, stand) => {
+                Some((handle, observed)) if self.map.inner.store.is_unchanged(handle, observed) => {
                     return Ok(None);
                 }
                 Some(_) => return self.check(0),
@@ -295,8 +296,8 @@ impl Watch {
     #[inline]
     pub(crate) fn single(&self) -> Option<(Handle, Observed)> {
         match (&*self.watched, &self.scope) {
-            ([Watched { handle: Some(handle), stand: Some(stand), .. }], Scope::Names) => {
-                Some((*handle, *stand))
+            ([Watched { handle: Some(handle), observed: Some(observed), .. }], Scope::Names) => {
+                Some((*handle, *observed))
             }
             _ => None,
         }
@@ -307,11 +308,11 @@ impl Watch {
     /// A sleep and a wake take some microseconds, which a change that comes at once does not have
     /// to pay. On a single processor it would only delay the writer.
     fn spin(&self) -> bool {
-        let (Some((handle, stand)), true) = (self.single(), beside_others()) else {
+        let (Some((handle, observed)), true) = (self.single(), beside_others()) else {
             return false;
         };
         for _ in 0..SPINS {
-            if !self.map.inner.store.is_as(handle, stand) {
+            if !self.map.inner.store.is_unchanged(handle, observed) {
                 return true;
             }
             std::hint::spin_loop();
@@ -334,7 +335,7 @@ impl Watch {
     #[cfg(feature = "tokio")]
     pub(crate) fn arm(&mut self) -> Result<bool> {
         let armed = match self.single() {
-            Some((handle, stand)) => self.map.inner.store.arm(handle, stand),
+            Some((handle, observed)) => self.map.inner.store.arm(handle, observed),
             None => self.search().and_then(|()| self.sweep(true)).map(|()| self.changed.is_empty()),
         };
         match armed {
@@ -345,10 +346,10 @@ impl Watch {
 
     /// Sets WAIT on each variable, and sleeps, unless one has changed.
     fn sleep(&mut self, at_most: Duration) -> Result<(), EngineError> {
-        if let Some((handle, stand)) = self.single() {
+        if let Some((handle, observed)) = self.single() {
             let store = &self.map.inner.store;
-            let _sleeping = store.mem().tell_sleeping(handle.wake());
-            return store.doze(handle, stand, at_most).map(drop);
+            let _sleeping = store.mem().announce_sleep(handle.wake());
+            return store.sleep_once(handle, observed, at_most).map(drop);
         }
         let inner = Arc::clone(&self.map.inner);
         let store = &inner.store;
@@ -361,7 +362,7 @@ impl Watch {
         self.search()?;
         self.sweep(true)?;
         if self.changed.is_empty() {
-            let _sleeping = store.mem().tell_sleeping(word);
+            let _sleeping = store.mem().announce_sleep(word);
             store.mem().park(word, seen, at_most)?;
         }
         Ok(())
@@ -452,7 +453,7 @@ impl Watch {
         }
         let name: Arc<str> = name.into();
         let at = self.watched.len();
-        let watched = Watched { name: Arc::clone(&name), handle: None, stand: None, owner: 0 };
+        let watched = Watched { name: Arc::clone(&name), handle: None, observed: None, owner: 0 };
         self.watched.push(watched);
         self.known.insert(name, at);
         at
@@ -462,8 +463,14 @@ impl Watch {
     fn sweep(&mut self, arm: bool) -> Result<(), EngineError> {
         let store = &self.map.inner.store;
         for (at, watched) in self.watched.iter().enumerate() {
-            let (Some(handle), Some(stand)) = (watched.handle, watched.stand) else { continue };
-            let same = if arm { store.arm(handle, stand)? } else { store.is_as(handle, stand) };
+            let (Some(handle), Some(observed)) = (watched.handle, watched.observed) else {
+                continue;
+            };
+            let same = if arm {
+                store.arm(handle, observed)?
+            } else {
+                store.is_unchanged(handle, observed)
+            };
             if !same {
                 self.changed.push_back(at);
             }
@@ -482,12 +489,12 @@ impl Watch {
                 None => store.find(store.query(watched.name.as_bytes()))?,
             };
             watched.handle = handle;
-            let (stand, captured, owner) =
+            let (observed, captured, owner) =
                 match handle.map(|handle| store.follow(handle)).transpose()? {
-                    Some(Followed::Value(captured, stand, owner)) => {
-                        (Some(stand), Some(captured), owner)
+                    Some(Followed::Value(captured, observed, owner)) => {
+                        (Some(observed), Some(captured), owner)
                     }
-                    Some(Followed::Removed(stand)) => (Some(stand), None, 0),
+                    Some(Followed::Removed(observed)) => (Some(observed), None, 0),
                     Some(Followed::Stale) => {
                         watched.handle = None;
                         continue;
@@ -496,7 +503,7 @@ impl Watch {
                 };
             let before = std::mem::replace(&mut watched.owner, owner);
             self.ending = self.ending - usize::from(before != 0) + usize::from(owner != 0);
-            let change = watched.update(stand, captured, base);
+            let change = watched.update(observed, captured, base);
             return Ok(change);
         }
         Err(EngineError::Contended)

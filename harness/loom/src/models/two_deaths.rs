@@ -122,7 +122,7 @@ fn wait() -> Body {
         let handle = waiter.handle("a").expect("it is there");
         let waiter = thread::spawn(move || {
             let seen = Observed { id: handle.id, number: 3, removed: false };
-            while !waiter.doze(handle, seen, FOR_EVER).expect("a sleep") {}
+            while !waiter.sleep_once(handle, seen, FOR_EVER).expect("a sleep") {}
         });
         let (set, _) = pairs.lives(
             shared,

@@ -42,7 +42,7 @@ fn await_one(store: &Process, name: &str, version: u64) {
     let handle = store.handle(name).expect("it is there");
     let mut seen = observed(handle, 3);
     while seen.number <= version {
-        while !store.doze(handle, seen, FOR_EVER).expect("a sleep") {}
+        while !store.sleep_once(handle, seen, FOR_EVER).expect("a sleep") {}
         let now = store.observed(handle).expect("a look").expect("it is there");
         assert!(now.number > seen.number, "BACK: {now:?} after {seen:?}");
         seen = now;

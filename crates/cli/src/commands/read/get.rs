@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Get) -> Result<Exit, Failure> {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 // Standard error may go to the same place: keep the order of the lines.
                 out.flush()?;
-                exit::tell(&error);
+                exit::report(&error);
                 outcome = Exit::Absent;
             }
             Err(error) => {

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &List) -> Result<Exit, Failure> {
         });
         match row {
             Ok(row) => rows.push(row),
-            Err(error) => outcome = exit::tell(&error),
+            Err(error) => outcome = exit::report(&error),
         }
     }
     rows.sort_unstable();

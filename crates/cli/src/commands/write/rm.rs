@@ -14,7 +14,7 @@ pub(crate) fn run(args: &Rm) -> Result<Exit, Failure> {
     for var in vars {
         if !map.remove(var)? {
             let error = Error::new(ErrorKind::NotFound, "remove variable", format!("{var:?}"));
-            exit::tell(&error.detail("no variable of this name"));
+            exit::report(&error.detail("no variable of this name"));
             outcome = Exit::Absent;
         }
     }

@@ -100,7 +100,7 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut l
     let details = unsafe { &*info };
     if !is_fault(details.si_code) {
         if pass_on(signal, info, context) {
-            keep_standing();
+            reinstall();
         }
         return;
     }
@@ -282,7 +282,7 @@ fn unblock(signal: c_int) {
 /// remove the handler of this crate. (Rust's own handler, which detects stack overflows, does so.)
 /// With the handler back, faults are still errors, and the next sent signal has the effect that it
 /// would have had without this crate.
-fn keep_standing() {
+fn reinstall() {
     let Some(now) = action(None) else { return };
     if now.sa_sigaction != libc::SIG_DFL {
         return;

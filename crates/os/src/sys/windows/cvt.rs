@@ -133,7 +133,7 @@ pub(super) fn is(error: &Error, code: u32) -> bool {
 }
 
 /// Returns the same failure under another kind and with another remedy.
-pub(super) fn retold(error: &Error, kind: ErrorKind, detail: impl Into<String>) -> Error {
+pub(super) fn with_remedy(error: &Error, kind: ErrorKind, detail: impl Into<String>) -> Error {
     let new = Error::new(kind, "", "").detail(detail);
     match error.raw_os_error() {
         Some(code) => new.because(io::Error::from_raw_os_error(code)),
@@ -146,37 +146,37 @@ pub(super) fn retold(error: &Error, kind: ErrorKind, detail: impl Into<String>) 
 pub(super) fn on_a_name(name: &str, creating: bool, error: Error) -> Error {
     let Some(code) = error.raw_os_error().map(i32::cast_unsigned) else { return error };
     match code {
-        win::ERROR_INVALID_HANDLE => retold(
+        win::ERROR_INVALID_HANDLE => with_remedy(
             &error,
             ErrorKind::NameTaken,
             format!("an object of another kind bears the name {name}; choose another name"),
         ),
-        win::ERROR_ACCESS_DENIED if creating && name.starts_with("Global\\") => retold(
+        win::ERROR_ACCESS_DENIED if creating && name.starts_with("Global\\") => with_remedy(
             &error,
             ErrorKind::PermissionDenied,
             "to create a section for all sessions takes the privilege \"Create global objects\" \
              (SeCreateGlobalPrivilege), which services and administrators have; create it there, \
              or use the scope Local. If it exists, another user made it and keeps it private",
         ),
-        win::ERROR_ACCESS_DENIED => retold(
+        win::ERROR_ACCESS_DENIED => with_remedy(
             &error,
             ErrorKind::PermissionDenied,
             "its creator denies access to this user; run as that user, ask for less (a read-only \
              protection), or choose another name",
         ),
-        win::ERROR_FILE_NOT_FOUND if name.starts_with("Global\\") => retold(
+        win::ERROR_FILE_NOT_FOUND if name.starts_with("Global\\") => with_remedy(
             &error,
             ErrorKind::NotFound,
             "no section of this name on this machine; a section lives only while a process has it \
              open",
         ),
-        win::ERROR_FILE_NOT_FOUND => retold(
+        win::ERROR_FILE_NOT_FOUND => with_remedy(
             &error,
             ErrorKind::NotFound,
             "no section of this name in this session; a section lives only while a process has it \
              open, and a service's sections need the scope Global",
         ),
-        win::ERROR_PATH_NOT_FOUND => retold(
+        win::ERROR_PATH_NOT_FOUND => with_remedy(
             &error,
             ErrorKind::InvalidName,
             "a backslash is allowed only in a leading Local\\ or Global\\",

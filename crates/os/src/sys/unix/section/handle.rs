@@ -67,7 +67,7 @@ impl Handle {
         let closed = unsafe { libc::close(fd.into_raw_fd()) };
         let error = std::io::Error::last_os_error();
         if let Some(life) = life {
-            life.look_after();
+            life.reap_after_close();
         }
         match Errno::from_io_error(&error) {
             // After an interruption Linux has closed the descriptor all the same.

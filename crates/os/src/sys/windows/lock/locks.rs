@@ -23,7 +23,7 @@
 use super::{
     super::{machine, names, wait},
     event::{self, Events},
-    token::{self, Look},
+    token::{self, OwnerCheck},
 };
 use crate::{
     error::{Error, ErrorKind, Holder, Result},
@@ -179,7 +179,7 @@ impl Locks {
     ) -> Result<Taken, Refused> {
         let begin = Instant::now();
         let deadline = begin.checked_add(timeout);
-        let mut look = Look::default();
+        let mut look = OwnerCheck::default();
         let (mut spins, mut polls) = (0_u32, 0_u64);
         loop {
             // SYNC POINT (wait). Acquire pairs with the Release of the owner's `lock`.
@@ -229,7 +229,7 @@ impl Locks {
         &self,
         range: &MappedRange,
         owner: u32,
-        look: &mut Look,
+        look: &mut OwnerCheck,
         patience: Duration,
     ) -> Result<bool, Refused> {
         let slot = (owner & (MOST_SLOTS as u32 - 1)) as usize;

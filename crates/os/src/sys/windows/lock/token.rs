@@ -186,12 +186,12 @@ fn try_token(tokens: &str, slot: usize, private: &Private) -> Result<Option<Toke
 
 /// A check of a lock owner's token, which is kept open over several rounds.
 #[derive(Default)]
-pub(super) struct Look {
+pub(super) struct OwnerCheck {
     slot: usize,
     token: Option<OwnedHandle>,
 }
 
-impl Look {
+impl OwnerCheck {
     /// Returns whether the owner of the slot is dead; waits up to `patience` for its death. An
     /// owner whose token denies access counts as alive, so no living owner is ever robbed.
     pub(super) fn owner_is_gone(

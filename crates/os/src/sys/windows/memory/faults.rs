@@ -150,7 +150,7 @@ fn replace(entry: &Entry, piece: &Piece) -> bool {
     unsafe { FlushProcessWriteBuffers() };
     if piece.kept
         && let Some(address) = NonNull::new(at(piece.address).cast())
-        && placeholder::bring_back(address)
+        && placeholder::unmap_keeping_addresses(address)
     {
         if !placeholder::take(address, piece.len, piece.protection) {
             // The addresses are no view any more, and must not be accessed.

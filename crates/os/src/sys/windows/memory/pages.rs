@@ -5,7 +5,7 @@
 
 use super::{
     super::{
-        cvt::{is, last, retold},
+        cvt::{is, last, with_remedy},
         machine,
     },
     faults, placeholder,
@@ -267,7 +267,7 @@ impl Drop for Addresses {
 /// Returns a better error for a failure to map than the code alone gives.
 fn explain(error: Error, base_address: usize) -> Error {
     if is(&error, ERROR_ACCESS_DENIED) {
-        return retold(
+        return with_remedy(
             &error,
             ErrorKind::PermissionDenied,
             "the section does not allow this access, or is smaller; map it for reading, or open it \
@@ -275,7 +275,7 @@ fn explain(error: Error, base_address: usize) -> Error {
         );
     }
     if is(&error, ERROR_INVALID_PARAMETER) && base_address != 0 {
-        return retold(
+        return with_remedy(
             &error,
             ErrorKind::InvalidArgument,
             format!("nothing can be mapped at {base_address:#x}; choose another base address"),

@@ -163,7 +163,7 @@ pub(super) fn replace(
 
 /// Unmaps a view that has replaced a placeholder, and leaves a placeholder of the same length, so
 /// that no other code gets the addresses. Safe to call in the handler of exceptions.
-pub(super) fn bring_back(at: NonNull<u8>) -> bool {
+pub(super) fn unmap_keeping_addresses(at: NonNull<u8>) -> bool {
     let Some(Calls { unmap, .. }) = known() else { return false };
     let view = MEMORY_MAPPED_VIEW_ADDRESS { Value: at.as_ptr().cast() };
     // SAFETY: the memory at the address is the caller's, and a view. If it did not replace a

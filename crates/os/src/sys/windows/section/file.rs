@@ -4,7 +4,7 @@
 
 use super::{
     super::{
-        cvt::{cvt, is, last, on_a_name, retold},
+        cvt::{cvt, is, last, on_a_name, with_remedy},
         machine,
         memory::pages,
         names::{self, Wide},
@@ -133,7 +133,7 @@ fn other_kind(underneath: Option<&Error>) -> Error {
     let detail = "it is no file on a disk but another kind of object (a directory, a pipe, a \
                   device); choose another path";
     match underneath {
-        Some(error) => retold(error, ErrorKind::NameTaken, detail),
+        Some(error) => with_remedy(error, ErrorKind::NameTaken, detail),
         None => Error::new(ErrorKind::NameTaken, "", "").detail(detail),
     }
 }
@@ -201,7 +201,7 @@ fn not_opened(path: &Path, error: Error) -> Error {
         return other_kind(Some(&error));
     }
     if is(&error, ERROR_FILE_NOT_FOUND) {
-        return retold(&error, ErrorKind::NotFound, "there is no such file; create it first");
+        return with_remedy(&error, ErrorKind::NotFound, "there is no such file; create it first");
     }
     error
 }
@@ -335,12 +335,12 @@ impl Aside {
         if file == INVALID_HANDLE_VALUE {
             let error = last();
             return Err(match error.kind() {
-                ErrorKind::PermissionDenied => retold(
+                ErrorKind::PermissionDenied => with_remedy(
                     &error,
                     ErrorKind::PermissionDenied,
                     "its folder takes no new files from this user; choose another folder",
                 ),
-                ErrorKind::NotFound => retold(
+                ErrorKind::NotFound => with_remedy(
                     &error,
                     ErrorKind::NotFound,
                     "its folder is missing; make the folder first",
