@@ -1,5 +1,5 @@
-//! The engine on plain words of this process: against a `HashMap`, at its limits, and with what a
-//! death or a hostile peer leaves behind.
+//! The engine on plain words of this process: against a `HashMap`, at its limits, and with the
+//! remains of a death or of a hostile peer.
 
 #![allow(
     clippy::unwrap_used,
@@ -88,7 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Names of every length that matters: within the record, at its edge, in each class of block.
+/// Names of every relevant length: within the record, at its edge, in each class of block.
 fn name(number: u8) -> Vec<u8> {
     let len = [1, 7, 8, 24, 31, 32, 33, 100, 128, 200, 500, 1023][usize::from(number) % 12];
     let mut name = vec![b'n'; len];
@@ -102,7 +102,7 @@ fn name(number: u8) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The store does what a `HashMap` does, and what does not fit changes nothing.
+    /// The store behaves like a `HashMap`, and a value that does not fit changes nothing.
     #[test]
     fn it_is_a_map(steps in prop::collection::vec(step(), 1..200), size in 1..200_000_u64) {
         let store = heap(size);
@@ -251,8 +251,8 @@ fn long_names_of_atomics() {
     }
 }
 
-/// What each step of an insertion leaves behind if its process dies there, made by hand: the
-/// journal says INSERT, and some of the words are stored.
+/// The remains of an insertion whose process died at some step, written by hand: the journal says
+/// INSERT, and some of the words are stored.
 #[test]
 fn an_insertion_that_was_cut_off_is_undone_or_done() {
     for published in [false, true] {
@@ -312,8 +312,8 @@ fn a_collection_that_was_cut_off_is_done() {
     }
 }
 
-/// Found by the harness `kill`: a flush that begins after the death, and before somebody takes L, has the
-/// record's bit in flight, since it was dirty.
+/// Found by the harness `kill`. A flush begins after the death and before another process takes the
+/// structure lock. It has the record's bit in flight, since the record was dirty.
 #[test]
 fn an_erasure_that_was_cut_off_is_done_whatever_flush_has_begun() {
     for unlinked in [false, true] {
@@ -403,12 +403,12 @@ fn what_was_used_for_other_sizes_is_used_again() {
     }
     let space = store.space().unwrap();
     assert_eq!(space.used, 0);
-    // Every place for a record takes a variable, whatever it was cut for.
+    // Every slot for a record takes a variable, whatever its size class.
     let counts = store.mem().words(layout::room::AT, layout::room::WORDS).unwrap();
     let places = counts.load(layout::room::RECORDS, Relaxed) as usize;
     let fit = how_many_fit(&store);
     assert!(fit >= places && places > 100, "{fit} in {places} places, {space:?}");
-    // Little of the map was cut up in vain: 200 variables of up to 1,008 bytes were there at once.
+    // Few chunks were wasted: 200 variables of up to 1,008 bytes existed at once.
     assert!(fit > how_many_fit(&heap(1 << 19)) / 2, "{fit}");
 }
 
@@ -427,7 +427,7 @@ fn an_atomic_made_and_removed_for_ever_takes_one_record() {
             store.atomic(handle, |words| words.swap(record::VALUE, 9, Release)).unwrap().is_some()
         );
         assert!(store.remove(store.query(b"count")).unwrap());
-        // Removed is removed, for who has a handle too.
+        // A handle cannot reach a removed variable either.
         assert_eq!(store.atomic_load(handle).unwrap(), None);
         assert!(store.atomic(handle, |_| ()).unwrap().is_none());
         assert!(!store.remove(store.query(b"count")).unwrap());
@@ -449,7 +449,7 @@ fn an_id_is_never_zero_whatever_the_counter_says() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any words anywhere: every operation answers, none panics or runs for ever.
+    /// Arbitrary words anywhere: every operation ends, and none panics.
     #[test]
     fn hostile_words_do_no_harm(
         pokes in prop::collection::vec((0..12_288_usize, any::<u64>(), 0..4_u8), 1..60),
@@ -463,9 +463,9 @@ proptest! {
         let all = store.mem().words_mut(0, words).unwrap();
         for (at, value, how) in pokes {
             let at = if how < 2 { 512 + at % 64 } else { at % words };
-            // What looks like an offset does more harm than noise.
+            // A plausible offset does more harm than noise.
             let value = if how % 2 == 0 { value } else { (value % (words as u64 * 8)) & !63 };
-            // Locks are of the heap's own words here.
+            // The heap keeps its lock words elsewhere, so a poke does not hit them.
             all.store(at, value, Relaxed);
         }
         if let Some((operation, record, block)) = journal {
@@ -552,7 +552,8 @@ fn a_run_in_the_place_of_a_table_is_no_extent() {
     for _ in 0..4 {
         put(&store, b"large", &large).unwrap();
     }
-    // A hostile peer: the slot that is written next refers to a table, which says that it is a run.
+    // A hostile peer: the next slot to be written refers to a table, and the table's chunk claims
+    // to be a run.
     let handle = store.find(store.query(b"large")).unwrap().unwrap();
     let words = store.mem().words_mut(handle.at, handle.words()).unwrap();
     let next = handle.slot(State(words.load(record::STATE, Relaxed)).free_slot());

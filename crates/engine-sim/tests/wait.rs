@@ -1,4 +1,4 @@
-//! Waiting for variables, by a thread that is alone.
+//! Waiting for variables, in a single thread.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,7 +25,7 @@ fn store() -> Store<Heap> {
     formatted(Heap::new(facts.region as usize), &facts)
 }
 
-/// How often births and changes were told to who sleeps for them.
+/// Returns how often waiters for births and for changes were woken.
 fn told(store: &Store<Heap>) -> (u32, u32) {
     let count = |at| store.mem().wakes(at).unwrap();
     (count(live::BIRTHS_WAKE), count(live::CHANGES_WAKE))
@@ -39,7 +39,7 @@ fn who_waits_for_many_is_woken_by_births_and_by_what_is_waited_for() {
     };
     set("a");
     assert_eq!(told(&store), (1, 1));
-    // Nobody waits: nothing that others share is touched.
+    // No thread waits: no shared wake word is touched.
     set("a");
     assert_eq!(told(&store), (1, 1));
     let handle = store.find(store.query(b"a")).unwrap().unwrap();

@@ -1,38 +1,39 @@
-//! Two deaths, or one death beside a process that lives. Each test names histories, and each history
-//! is run with a death at every step:
+//! Two deaths, or one death beside a living process. Each test names histories, and each history is
+//! run with a death at every step:
 //!
-//! * `succession`: a process dies at step i of its operation, the process that takes over dies at step
-//!   j of its own, and a third one finds the region whole;
-//! * `meeting`: a process stops before step i, a second one works meanwhile and dies at its step j,
-//!   a third one does all of its work, and then the first one goes on: to its end, or to its death.
+//! * `succession`: a process dies at step i of its operation, its successor dies at step j of its
+//!   own, and a third process finds the region whole;
+//! * `meeting`: a process stops before step i, a second process works meanwhile and dies at its
+//!   step j, a third process does all of its work, and then the first one continues to its end or
+//!   its death.
 //!
-//! The oracle: what stands in the region in the end is what some order of the operations leaves,
-//! each of them done or not begun; an operation that was acknowledged, or whose value was seen, is
-//! done; no value is torn or another variable's; nothing leaks, no lock or mark stays; and each
+//! The oracle: some order of the operations, each of them done or not begun, leaves the final
+//! content of the region. An operation is done if it was acknowledged or if its value was seen. No
+//! value is torn or belongs to another variable. Nothing leaks, and no lock or mark stays. Each
 //! waiter whose variable changed was woken.
 
 use super::*;
 use mapvar_engine::variable::insert::Inserted;
 use std::cell::Cell;
 
-/// What a process does, one operation after the other.
+/// The operations of a process, in order.
 type Script = &'static [Operation];
 
-/// Steps of a process at which it dies one by one; beyond them only every `SPARSE`th. A process that
-/// meets a lock of a process that lives tries 200 times, and all of those tries are alike.
+/// Up to this step a process dies at each step; beyond it only at every `SPARSE`th. A process that
+/// meets a living process's lock tries 200 times, and all of those tries are alike.
 const DENSE: u64 = 120;
 const SPARSE: u64 = 41;
-/// The first process of a meeting dies at every so manieth step after its stop. All triples of steps
-/// would take minutes; each pair of steps before begins at another one, so that neighbouring pairs
-/// cover all of them.
+/// The step between deaths of the first process of a meeting, after its stop. All triples of steps
+/// would take minutes. Each pair of steps begins at another offset, so that neighboring pairs cover
+/// all of them.
 const EVERY: u64 = 11;
-/// How many steps a death of the second process is from its next one: a history with values that
-/// fill chunks takes ten times as long. Each stop begins at another step. With `LARGE` the first
-/// process dies at one step only.
+/// Steps between deaths of the second process: a history with values that fill chunks takes ten
+/// times as long. Each stop begins at another offset. With `LARGE` the first process dies at one
+/// step only.
 const SMALL: u64 = 1;
 const LARGE: u64 = 2;
-/// So many loads from its first and from its last one a reader stops before each; between them, where
-/// it copies a large value, before every `AMID`th.
+/// A reader stops before each of its first and last `NEAR` loads. Between them, where it copies a
+/// large value, it stops before every `AMID`th.
 const NEAR: u64 = 16;
 const AMID: u64 = 397;
 
@@ -40,14 +41,14 @@ const fn after_step(step: u64) -> u64 {
     step + if step < DENSE { 1 } else { SPARSE }
 }
 
-/// The names of these worlds. A value's first byte tells which name it was written for.
+/// The names of these worlds. A value's first byte encodes the name that it was written for.
 const ALL: &[&str] = &["left", "right", "gone", "new", "other", LONG];
 const TAGS: u8 = 0x20;
-/// One extent fills a chunk that is cut up, and is written in place; the other one is a run of two
-/// chunks, with a journal.
+/// One extent fills an extents chunk and is written in place; the other is a run of two chunks,
+/// with a journal.
 const CHUNKFUL: usize = 8_200;
 const RUN: usize = 16_400;
-/// A run of three chunks: once it is freed by halves, another run may lie in its place.
+/// A run of three chunks: once it is freed by halves, another run may take its chunks.
 const LONG_RUN: usize = 33_000;
 
 fn tag(name: &str) -> u8 {
@@ -55,7 +56,7 @@ fn tag(name: &str) -> u8 {
     number as u8 * TAGS
 }
 
-/// The value of `name` in its round `round`.
+/// Returns the value of `name` in round `round`.
 fn of(name: &str, round: u8, len: usize) -> Vec<u8> {
     assert!(round < TAGS);
     value(tag(name) | round, len)
@@ -69,14 +70,14 @@ fn set_large(store: &Store<Mortal>, name: &str, round: u8, len: usize) -> Result
     put(store, name, &of(name, round, len))
 }
 
-/// Fails where a value is torn, or of another name.
+/// Asserts that a value is neither torn nor another name's.
 fn assert_whole(name: &str, bytes: &[u8], told: &str) {
     let first = bytes.first().copied().unwrap_or_default();
     assert!(*bytes == value(first, bytes.len()), "{told}: {name} is torn");
     assert!(first & !(TAGS - 1) == tag(name), "{told}: {name} has the value of another name");
 }
 
-/// Collects the removed variable, which may have another one's record by now.
+/// Collects the removed variable, whose record another variable may have by now.
 fn collect(store: &Store<Mortal>, name: &str) -> Result<(), EngineError> {
     match store.find(store.query(name.as_bytes()))? {
         Some(handle) => store.collect(handle),
@@ -104,7 +105,7 @@ fn try_look(store: &Store<Mortal>, name: &str) -> Result<Option<Vec<u8>>, Engine
     })
 }
 
-/// Every name but those whose record somebody has who cannot go on.
+/// Reads every name except those whose record is locked by a process that cannot go on.
 fn look_at_all(store: &Store<Mortal>) -> Looks {
     let mut seen = Looks::new();
     for name in ALL {
@@ -122,8 +123,8 @@ fn look_at_all(store: &Store<Mortal>) -> Looks {
     seen
 }
 
-/// The variable of a name for a transaction, as `Map::transaction` does it: where there is none one
-/// is made, empty.
+/// Returns a name's variable for a transaction, as `Map::transaction` does: if there is none, it
+/// creates an empty one.
 fn find_or_make(store: &Store<Mortal>, name: &str) -> Result<Handle, EngineError> {
     let query = store.query(name.as_bytes());
     if let Some(handle) = store.find(query)? {
@@ -134,7 +135,7 @@ fn find_or_make(store: &Store<Mortal>, name: &str) -> Result<Handle, EngineError
     Ok(handle)
 }
 
-/// Sets names as one.
+/// Sets two names in one transaction.
 fn transact(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), EngineError> {
     for _ in 0..64 {
         let handles = [find_or_make(store, names[0])?, find_or_make(store, names[1])?];
@@ -151,7 +152,7 @@ fn transact(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), En
     Err(EngineError::Contended)
 }
 
-/// The same of a value in an extent of its own, and a small one.
+/// Does the same with a value in its own extent and a small one.
 fn transact_large(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), EngineError> {
     for _ in 0..64 {
         let [large, small] = [find_or_make(store, names[0])?, find_or_make(store, names[1])?];
@@ -174,7 +175,7 @@ fn transact_large(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<
     Err(EngineError::Contended)
 }
 
-/// Looks at `left` and `right`, which are only ever set together, under their marks.
+/// Reads `left` and `right` under their marks; they are only ever set together.
 fn snapshot(store: &Store<Mortal>) -> Result<(), EngineError> {
     let found = |name: &str| store.find(store.query(name.as_bytes()));
     let (Some(left), Some(right)) = (found("left")?, found("right")?) else { return Ok(()) };
@@ -193,7 +194,7 @@ fn snapshot(store: &Store<Mortal>) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// `left` and `right` in their round 1, and `gone`, which is removed and not collected.
+/// `left` and `right` in round 1, and `gone`, which is removed and not collected.
 fn small() -> World {
     let mut world = World::new(8, 8, |store| {
         for name in ["left", "right", "gone"] {
@@ -205,7 +206,7 @@ fn small() -> World {
     world
 }
 
-/// `left` with a value of `len` bytes, `right` with a small one, and so many free chunks.
+/// `left` with a value of `len` bytes, `right` with a small one, and `free` free chunks.
 fn large(len: usize, free: u64) -> World {
     let fill: Operation = match len {
         CHUNKFUL => |store| {
@@ -221,7 +222,7 @@ fn large(len: usize, free: u64) -> World {
             set(store, "right", 1)
         },
     };
-    // How many chunks of records there are depends on how much room there is.
+    // The number of chunks of records depends on the region's size.
     let least = layout::META_CHUNKS + 1 + (len as u64).div_ceil(CHUNK) + free;
     let world = (least..least + 3).find_map(|chunks| {
         let mut world = World::new(chunks, chunks, fill);
@@ -231,26 +232,26 @@ fn large(len: usize, free: u64) -> World {
     world.expect("a region with so many free chunks")
 }
 
-/// Little, in a region that is full and may grow.
+/// One small variable, in a full region that may grow.
 fn full() -> World {
     let mut world = World::new(4, 16, |store| set(store, "left", 1));
     world.names = ALL;
     world
 }
 
-/// How many operations of each process's script are done, and what stands in the region then.
+/// How many operations of each script are done, and the values of the region then.
 type Observed = ([usize; 3], Values);
-/// What a look meanwhile found, of each name that it could look at.
+/// The result of a read meanwhile, for each name that could be read.
 type Looks = BTreeMap<&'static str, Option<Vec<u8>>>;
 
-/// What is asked of the end of a history.
+/// The expected ends of a history.
 struct Oracle {
     start: Values,
     stands: Vec<Observed>,
 }
 
 impl Oracle {
-    /// Every order of the scripts' operations, each done whole.
+    /// Runs every order of the scripts' operations, each done whole.
     fn new(world: &World, scripts: &[Script]) -> Self {
         world.shared.back_to(&world.start);
         let start = world.values(&world.process(1));
@@ -277,8 +278,8 @@ impl Oracle {
         Self { start, stands }
     }
 
-    /// The end must be one in which of each script at least `least` and at most `most` are done, and
-    /// every value that was `seen` had come.
+    /// Asserts that the end is a possible one. In it, of each script at least `least` operations
+    /// are done and at most one more, and every value in `seen` had been written.
     fn check(&self, values: &Values, least: [usize; 3], seen: &Looks, told: &str) {
         let allowed = |(counts, stand): &&Observed| {
             let enough = counts.iter().zip(least).all(|(count, least)| {
@@ -295,7 +296,8 @@ impl Oracle {
         }
     }
 
-    /// Whether each seen value was there before, or after no more operations than these.
+    /// Returns whether each seen value was there at the start, or after no more operations than
+    /// these.
     fn is_after(&self, counts: &[usize; 3], seen: &Looks) -> bool {
         seen.iter().all(|(name, value)| {
             self.stands.iter().any(|(others, stand)| {
@@ -306,15 +308,15 @@ impl Oracle {
     }
 }
 
-/// Runs a script to its end, or to the death of its process; how many operations are done.
+/// Runs a script to its end or to the death of its process; returns the number of operations done.
 fn act(store: &Store<Mortal>, script: Script) -> (usize, bool) {
     let done = Cell::new(0);
     let lived = to_its_end(|| {
         for operation in script {
             match operation(store) {
                 Ok(()) => done.set(done.get() + 1),
-                // What it met was locked, by a process that cannot go on before it; or there is no
-                // room, which the others have.
+                // It met a lock of a process that cannot go on before it; or there is no free
+                // space, since the other processes have it.
                 Err(EngineError::Lock(_) | EngineError::Contended | EngineError::Full { .. }) => {
                     return;
                 }
@@ -325,7 +327,7 @@ fn act(store: &Store<Mortal>, script: Script) -> (usize, bool) {
     (done.get(), lived.is_some())
 }
 
-/// What waits when a history begins, as it stood.
+/// Sets WAIT on all variables; returns their versions.
 fn waiting(world: &World) -> Vec<(Handle, u64)> {
     let handles = world.wait_for_all();
     let store = world.process(3);
@@ -336,8 +338,8 @@ fn waiting(world: &World) -> Vec<(Handle, u64)> {
     handles.iter().map(|handle| (*handle, version(handle))).collect()
 }
 
-/// The last process: takes every lock, which replays what is left, writes each variable again, and
-/// sweeps. Then nothing is left behind, and nobody sleeps.
+/// Runs the last process: it takes every lock, which replays unfinished work, writes each variable
+/// again, and sweeps. Afterwards nothing is left behind, and no waiter sleeps.
 fn finish(
     world: &World,
     oracle: &Oracle,
@@ -354,7 +356,7 @@ fn finish(
         assert_whole(name, value, told);
     }
     oracle.check(&values, least, seen, told);
-    // A removed variable that is set again has its record, and is not born.
+    // A removed variable that is set again keeps its record: it is no birth.
     let is_born = values.keys().any(|name| *name != "gone" && !oracle.start.contains_key(name));
     store.collect_all().unwrap();
     for (name, value) in &values {
@@ -378,7 +380,8 @@ fn finish(
     world.check(&store, told);
 }
 
-/// One dies at each step of its script, the next one at each step of its own, a third finishes.
+/// A process dies at each step of its script, its successor at each step of its own; a third
+/// process finishes.
 fn succession(world: &World, told: &str, one: Script, two: Script) {
     let oracle = Oracle::new(world, &[one, two]);
     let mut first = 0;
@@ -389,11 +392,11 @@ fn succession(world: &World, told: &str, one: Script, two: Script) {
             let told = format!("{told}: deaths at steps {first} and {second}");
             world.shared.back_to(&world.start);
             let waited = waiting(world);
-            let (dying, heir) = (world.process(1), world.process(2));
+            let (dying, successor) = (world.process(1), world.process(2));
             dying.mem().dies_at(first);
             let (one_done, one_lived) = act(&dying, one);
-            heir.mem().dies_at(second);
-            let (two_done, two_lived) = act(&heir, two);
+            successor.mem().dies_at(second);
+            let (two_done, two_lived) = act(&successor, two);
             finish(world, &oracle, [one_done, two_done, 0], &Looks::new(), &waited, &told);
             lived = one_lived;
             if two_lived {
@@ -409,7 +412,7 @@ fn succession(world: &World, told: &str, one: Script, two: Script) {
     assert!(first > 2, "{told}: {first}");
 }
 
-/// What came of the others in a meeting.
+/// The results of the other processes in a meeting.
 #[derive(Default)]
 struct Others {
     two: (usize, bool),
@@ -426,9 +429,10 @@ struct Meeting<'a> {
 }
 
 impl Meeting<'_> {
-    /// The first process stops before step `stop`; the second one dies at step `second`, the third one
-    /// does all of its work; the first one goes on, and dies at step `death`. Returns whether the first
-    /// and the second process lived; `None` where the first one was done before its stop.
+    /// The first process stops before step `stop`. The second one dies at step `second`, and the
+    /// third one does all of its work. Then the first one continues, and dies at step `death`.
+    /// Returns whether the first and the second process lived; `None` if the first one was done
+    /// before its stop.
     fn run(&self, stop: u64, second: u64, death: Option<u64>) -> Option<(bool, bool)> {
         let told = format!("{}: stop before {stop}, deaths at {second}, {death:?}", self.told);
         let [one, two, three] = self.scripts;
@@ -458,8 +462,9 @@ impl Meeting<'_> {
     }
 }
 
-/// One stops before each step, and goes on to its end or dies; meanwhile a second one dies at each
-/// step of its script, or at every `pace`th, and a third one does all of its own.
+/// A process stops before each step, and then continues to its end or dies. Meanwhile a second
+/// process dies at each step of its script, or at every `pace`th, and a third one does all of its
+/// own.
 fn meeting(world: &World, pace: u64, told: &str, scripts: [Script; 3]) {
     let meeting = Meeting { world, told, oracle: Oracle::new(world, &scripts), scripts };
     for stop in 0.. {
@@ -483,8 +488,8 @@ fn meeting(world: &World, pace: u64, told: &str, scripts: [Script; 3]) {
     }
 }
 
-/// One reads `name`, and stops before each of its loads; meanwhile a second one dies at each step of
-/// its script, and a third one does all of its own.
+/// A process reads `name`, and stops before each of its loads. Meanwhile a second process dies at
+/// each step of its script, and a third one does all of its own.
 fn reading(world: &World, told: &str, name: &'static str, two: Script, three: Script) {
     let oracle = Oracle::new(world, &[&[], two, three]);
     let loads = loads(world, name);
@@ -521,7 +526,7 @@ fn reading(world: &World, told: &str, name: &'static str, two: Script, three: Sc
     }
 }
 
-/// How many loads and steps a read of `name` has that nobody is beside.
+/// Returns the number of loads and steps of an undisturbed read of `name`.
 fn loads(world: &World, name: &str) -> u64 {
     let is_within = |stop| {
         world.shared.back_to(&world.start);
@@ -935,7 +940,8 @@ fn i3_a_large_read_beside_the_dying_is_whole() {
     );
 }
 
-/// A reader has a value pinned, or died with it, while a writer goes through all slots and dies.
+/// A reader has a value pinned, or died with the pin, while a writer goes through all slots and
+/// dies.
 #[test]
 fn i3_what_is_pinned_is_not_written_in_place() {
     let mut world = World::new(8, 8, |s| (1..6).try_for_each(|round| chunkful(s, "left", round)));

@@ -1,13 +1,14 @@
-//! Identity, rule 2: a record is taken from one variable and given to another while somebody reads
-//! it. Nobody takes the name or the value of one for the other's.
+//! Identity, rule 2: a record is collected and reused for another variable while a process reads
+//! it. No reader mistakes the name or the value of one variable for the other's.
 //!
 //! Four faults are covered by the code around them:
 //!
 //! * `fence(Release)` after `id = 0` in `collect`: nothing is rewritten between it and the `id = 0`
-//!   and `fence(Release)` of the insertion that reuses the record, which comes after it under L;
+//!   and `fence(Release)` of the insertion that reuses the record. That insertion comes after it,
+//!   under the structure lock;
 //! * the Release of `unmark`: that same fence lies between `id = 0` and it;
-//! * `id.load(Acquire)` at the beginning of a read by handle: who has a handle got it from an
-//!   `id.load(Acquire)` in `find`, and the last look at the id is what counts;
+//! * `id.load(Acquire)` at the beginning of a read by handle: the handle came from an
+//!   `id.load(Acquire)` in `find`, and the last load of the id is the one that counts;
 //! * `load(Acquire)` of an index word: the id's Acquire follows it.
 
 use super::{caught, covered, holds, model, process, without};
@@ -27,7 +28,7 @@ use mapvar_engine::{
     version::Wrote,
 };
 
-/// `a`, fresh: version 1 with the value 101, in the slot that every new variable begins in.
+/// `a`, fresh: version 1 with the value 101, in the slot in which every new variable begins.
 fn region() -> Region {
     Region::new(|store| assert_eq!(store.put("a", 101), Some(1)))
         .identity(record(0))
@@ -36,32 +37,32 @@ fn region() -> Region {
         .structure()
 }
 
-/// What is done meanwhile.
+/// The operation that runs meanwhile.
 #[derive(Clone, Copy)]
 enum Look {
     /// A read with the handle of the old `a`.
     ByHandle,
-    /// The same by the fast path.
+    /// The same on the fast path.
     Peek,
     /// A read by this name.
     ByName(&'static str),
-    /// A lookup of this name, and nothing with what it answers.
+    /// A lookup of this name, without a use of its result.
     Find(&'static str),
     /// A set with the handle of the old `a`.
     Set,
-    /// The same by the fast path.
+    /// The same on the fast path.
     Poke,
 }
 
-/// What came of it, where it is judged later.
+/// The result of that operation, if it is judged later.
 enum Came {
     Nothing,
     Found(Handle),
     Set(Wrote),
 }
 
-/// `a` is removed, then `name` made with the value 201, and `back` after that: it is removed and
-/// `a` made again, with 301.
+/// `a` is removed, then `name` is created with the value 201. If `back`, `name` is removed
+/// afterwards, and `a` is created again with 301.
 fn body(look: Look, name: &'static str, back: bool, ways: [&Ways; 3]) -> Body {
     let [removing, making, looking] = ways.map(Clone::clone);
     model(region(), move |shared, _| {
@@ -97,7 +98,8 @@ fn body(look: Look, name: &'static str, back: bool, ways: [&Ways; 3]) -> Body {
             }
             Look::Set => looker.put_by(old, 901).map_or(Came::Nothing, Came::Set),
         });
-        // A process of its own, gone before the next: no fence of the one serves the other.
+        // A process of its own that ends before the next begins, so that no fence of one serves the
+        // other.
         let remover = process(shared, 1, &removing);
         let removed = thread::spawn(move || remover.take("a")).join().expect("a remover");
         let maker = process(shared, 2, &making);
@@ -119,7 +121,7 @@ fn body(look: Look, name: &'static str, back: bool, ways: [&Ways; 3]) -> Body {
             let got = after.get(name);
             assert!(
                 matches!(got, Got::Value(201, _))
-                    // The old handle's set is a set of the same variable, if it was not yet gone.
+                    // The old handle sets the same variable, if that was not yet collected.
                     || name == "a" && matches!((got, &came), (Got::Value(901, _), Came::Set(Wrote::Version(_)))),
                 "LOST: {name} is {got:?} after {removed:?}"
             );
