@@ -43,7 +43,7 @@ fn put(store: &Store<Heap>, name: &[u8], bytes: &[u8]) -> Result<u64, EngineErro
     store.set(store.query(name), &Raw::bytes(Kind::Bytes, 0, bytes))
 }
 
-fn look(store: &Store<Heap>, name: &[u8]) -> Option<Vec<u8>> {
+fn read_value(store: &Store<Heap>, name: &[u8]) -> Option<Vec<u8>> {
     let handle = store.find(store.query(name)).unwrap()?;
     match store.read(handle, |view| view.capture()).unwrap() {
         Seen::Value(captured, _) => match captured.unwrap().data {
@@ -130,11 +130,11 @@ proptest! {
                 Step::Collect => { store.collect_all().unwrap(); }
             }
             if let Step::Set(n, ..) | Step::Remove(n) | Step::Get(n) = step {
-                prop_assert_eq!(look(&store, &name(n)), model.get(&name(n)).cloned());
+                prop_assert_eq!(read_value(&store, &name(n)), model.get(&name(n)).cloned());
             }
         }
         for (name, value) in &model {
-            prop_assert_eq!(look(&store, name), Some(value.clone()));
+            prop_assert_eq!(read_value(&store, name), Some(value.clone()));
         }
     }
 }
@@ -154,7 +154,7 @@ fn a_full_map_says_so_and_loses_nothing() {
     assert!(needed > 0 && free < needed * 51, "{needed} {free}");
     assert!(made.len() >= 50, "{}", made.len());
     for name in &made {
-        assert_eq!(look(&store, name.as_bytes()), Some(vec![7; 30]), "{name}");
+        assert_eq!(read_value(&store, name.as_bytes()), Some(vec![7; 30]), "{name}");
         put(&store, name.as_bytes(), &[8; 31]).unwrap();
     }
     assert!(store.remove(store.query(made[3].as_bytes())).unwrap());
@@ -186,10 +186,10 @@ fn the_index_grows_with_the_names() {
     }
     assert!(store.table().unwrap().lines * 8 >= 30_000 * 10 / 7);
     for number in 0..30_000_u32 {
-        let value = look(&store, format!("name {number}").as_bytes());
+        let value = read_value(&store, format!("name {number}").as_bytes());
         assert_eq!(value, Some(u64::from(number).to_le_bytes().to_vec()), "{number}");
     }
-    assert_eq!(look(&store, b"name 30000"), None);
+    assert_eq!(read_value(&store, b"name 30000"), None);
     assert_eq!(names(&store).len(), 30_000);
 }
 
@@ -200,7 +200,7 @@ fn a_value_that_outgrows_its_record_goes_to_an_extent_and_back() {
         put(&store, b"x", b"small").unwrap();
         for len in [33, 97, 500, 1009, 16_288, 16_289, 70_000, 300_000, 5, 1009] {
             put(&store, b"x", &vec![round; len]).unwrap();
-            assert_eq!(look(&store, b"x"), Some(vec![round; len]), "{len}");
+            assert_eq!(read_value(&store, b"x"), Some(vec![round; len]), "{len}");
         }
     }
     store.remove(store.query(b"x")).unwrap();
@@ -216,8 +216,8 @@ fn a_large_value_that_does_not_fit_changes_nothing() {
         let trouble = put(&store, name, &vec![1; 64 << 20]).unwrap_err();
         assert!(matches!(trouble, EngineError::Full { .. }), "{trouble:?}");
     }
-    assert_eq!(look(&store, b"x"), Some(vec![7; 2000]));
-    assert_eq!(look(&store, b"y"), None);
+    assert_eq!(read_value(&store, b"x"), Some(vec![7; 2000]));
+    assert_eq!(read_value(&store, b"y"), None);
     assert_eq!(store.space().unwrap().used, used);
 }
 
@@ -231,7 +231,7 @@ fn atomics_keep_their_kind_and_their_record() {
     assert_eq!(store.atomic_load(handle).unwrap(), Some(5));
     store.set(store.query(b"count"), &Raw::word(Kind::I64, 6)).unwrap();
     assert_eq!(store.atomic_load(handle).unwrap(), Some(6));
-    assert_eq!(look(&store, b"count"), Some(6_u64.to_le_bytes().to_vec()));
+    assert_eq!(read_value(&store, b"count"), Some(6_u64.to_le_bytes().to_vec()));
     let wrong = store.set(store.query(b"count"), &Raw::bytes(Kind::Str, 0, b"x"));
     assert!(matches!(wrong, Err(EngineError::WrongKind(_))));
     assert!(store.remove(store.query(b"count")).unwrap());
@@ -247,7 +247,7 @@ fn long_names_of_atomics() {
     for len in [23, 24, 25, 32, 33, 1023] {
         let name = vec![b'a'; len];
         store.insert(store.query(&name), &Raw::word(Kind::U64, len as u64), true).unwrap();
-        assert_eq!(look(&store, &name), Some((len as u64).to_le_bytes().to_vec()), "{len}");
+        assert_eq!(read_value(&store, &name), Some((len as u64).to_le_bytes().to_vec()), "{len}");
     }
 }
 
@@ -273,12 +273,12 @@ fn an_insertion_that_was_cut_off_is_undone_or_done() {
         journal.store(journal::OPERATION, journal::INSERT, Relaxed);
         drop(store.lock_structure().unwrap());
         assert_eq!(journal.load(journal::OPERATION, Relaxed), journal::NOTHING);
-        assert_eq!(look(&store, &name), published.then(|| b"half".to_vec()));
-        assert_eq!(look(&store, b"other"), Some(b"value".to_vec()));
+        assert_eq!(read_value(&store, &name), published.then(|| b"half".to_vec()));
+        assert_eq!(read_value(&store, b"other"), Some(b"value".to_vec()));
         if !published {
             assert_eq!(store.space().unwrap().used, used, "nothing leaked");
             put(&store, &name, b"again").unwrap();
-            assert_eq!(look(&store, &name), Some(b"again".to_vec()));
+            assert_eq!(read_value(&store, &name), Some(b"again".to_vec()));
         }
     }
 }
@@ -304,11 +304,11 @@ fn a_collection_that_was_cut_off_is_done() {
         }
         drop(store.lock_structure().unwrap());
         store.collect_all().unwrap();
-        assert_eq!(look(&store, b"gone"), None);
+        assert_eq!(read_value(&store, b"gone"), None);
         assert!(!store.mem().is_marked(handle.lock(), Locks::MARK_L), "{step}");
         assert_eq!(store.space().unwrap().used, 0, "{step}");
         put(&store, b"gone", b"back").unwrap();
-        assert_eq!(look(&store, b"gone"), Some(b"back".to_vec()));
+        assert_eq!(read_value(&store, b"gone"), Some(b"back".to_vec()));
     }
 }
 
@@ -365,7 +365,7 @@ fn a_rebuilding_that_was_cut_off_is_done_or_undone() {
         assert_eq!(store.table().unwrap(), if published { new } else { old });
         assert_eq!(store.free_chunks().unwrap(), if published { free - 1 } else { free });
         for number in 0..100 {
-            assert!(look(&store, format!("n{number}").as_bytes()).is_some(), "{number}");
+            assert!(read_value(&store, format!("n{number}").as_bytes()).is_some(), "{number}");
         }
     }
 }
@@ -442,7 +442,7 @@ fn an_id_is_never_zero_whatever_the_counter_says() {
         store.live_mut().unwrap().store(live::BIRTHS, births, Relaxed);
         let name = format!("{births}");
         put(&store, name.as_bytes(), b"x").unwrap();
-        assert_eq!(look(&store, name.as_bytes()), Some(b"x".to_vec()));
+        assert_eq!(read_value(&store, name.as_bytes()), Some(b"x".to_vec()));
     }
 }
 
@@ -560,5 +560,5 @@ fn a_run_in_the_place_of_a_table_is_no_extent() {
     words.store(next + slot::DATA, 512 * layout::CHUNK + layout::CHUNK_HEADER, Relaxed);
     store.set_run_head(512, 1).unwrap();
     put(&store, b"large", &large).unwrap();
-    assert_eq!(look(&store, b"large"), Some(large));
+    assert_eq!(read_value(&store, b"large"), Some(large));
 }

@@ -26,7 +26,7 @@ fn store() -> Store<Heap> {
 }
 
 /// Returns how often waiters for births and for changes were woken.
-fn told(store: &Store<Heap>) -> (u32, u32) {
+fn wake_counts(store: &Store<Heap>) -> (u32, u32) {
     let count = |at| store.mem().wakes(at).unwrap();
     (count(live::BIRTHS_WAKE), count(live::CHANGES_WAKE))
 }
@@ -38,19 +38,19 @@ fn who_waits_for_many_is_woken_by_births_and_by_what_is_waited_for() {
         store.set(store.query(name.as_bytes()), &Raw::word(Kind::U64, 1)).unwrap();
     };
     set("a");
-    assert_eq!(told(&store), (1, 1));
+    assert_eq!(wake_counts(&store), (1, 1));
     // No thread waits: no shared wake word is touched.
     set("a");
-    assert_eq!(told(&store), (1, 1));
+    assert_eq!(wake_counts(&store), (1, 1));
     let handle = store.find(store.query(b"a")).unwrap().unwrap();
     let stand = store.observed(handle).unwrap().unwrap();
     assert!(store.is_as(handle, stand) && store.arm(handle, stand).unwrap());
     set("a");
-    assert_eq!(told(&store), (1, 2));
+    assert_eq!(wake_counts(&store), (1, 2));
     assert!(!store.is_as(handle, stand) && !store.arm(handle, stand).unwrap());
     assert!(store.doze(handle, stand, NAP).unwrap());
     set("b");
-    assert_eq!(told(&store), (2, 3), "what was armed is told once, and the birth");
+    assert_eq!(wake_counts(&store), (2, 3), "what was armed is told once, and the birth");
 }
 
 #[test]

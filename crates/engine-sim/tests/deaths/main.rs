@@ -155,11 +155,11 @@ impl World {
     }
 
     /// Asserts the invariants of an idle region, after one sweep of everything.
-    fn check(&self, store: &Store<Mortal>, told: &str) {
+    fn check(&self, store: &Store<Mortal>, context: &str) {
         store.collect_all().unwrap();
         store.sweep_in_batches(2).unwrap();
-        assert_eq!(self.shared.taken_locks(), 0, "{told}: locks");
-        assert_eq!(store.transactions_seen().unwrap() & 1, 0, "{told}: a transaction is open");
+        assert_eq!(self.shared.taken_locks(), 0, "{context}: locks");
+        assert_eq!(store.transactions_seen().unwrap() & 1, 0, "{context}: a transaction is open");
         let mut used = 0;
         let mut owners = BTreeMap::new();
         store
@@ -181,20 +181,20 @@ impl World {
                         ExtentLocation::Part(_, cut) => cut.bytes(),
                         ExtentLocation::Run(_, span) => span * CHUNK,
                     };
-                    assert_eq!(owners.insert(at, handle), None, "{told}: two owners of {at:#x}");
+                    assert_eq!(owners.insert(at, handle), None, "{context}: two owners of {at:#x}");
                 }
                 true
             })
             .unwrap();
         let space = store.space().unwrap();
-        assert_eq!(space.used, used, "{told}: {space:?}");
-        check_chunks(store, told);
+        assert_eq!(space.used, used, "{context}: {space:?}");
+        check_chunks(store, context);
     }
 
     /// Lets `operation` die at step `step`, and one recoverer at each of the steps `more`. Returns
     /// false if the operation was complete before its death.
     fn deaths(&self, operation: Operation, allowed: &[Values; 2], step: u64, more: &[u64]) -> bool {
-        let told = format!("death at step {step}, then {more:?}");
+        let context = format!("death at step {step}, then {more:?}");
         self.shared.back_to(&self.start);
         let waited = self.wait_for_all();
         let before = self.versions();
@@ -212,16 +212,16 @@ impl World {
         let values = self.take_over(&store, &mut seen);
         assert!(
             allowed.contains(&values),
-            "{told}: neither before nor after: {:?}",
+            "{context}: neither before nor after: {:?}",
             allowed.each_ref().map(|allowed| differing(&values, allowed))
         );
-        assert!(!done || values == allowed[1], "{told}: what was answered is lost");
+        assert!(!done || values == allowed[1], "{context}: what was answered is lost");
         for ((handle, version), now) in before.iter().zip(self.versions()) {
             if waited.contains(handle) && now.1 != *version {
-                assert!(self.shared.wakes(handle.wake()) > 0, "{told}: a waiter sleeps on");
+                assert!(self.shared.wakes(handle.wake()) > 0, "{context}: a waiter sleeps on");
             }
         }
-        self.check(&store, &told);
+        self.check(&store, &context);
         !done
     }
 
@@ -283,24 +283,24 @@ fn differing(values: &Values, others: &Values) -> Vec<&'static str> {
 }
 
 /// Asserts that every chunk is in use, or is found when one is needed.
-fn check_chunks(store: &Store<Mortal>, told: &str) {
+fn check_chunks(store: &Store<Mortal>, context: &str) {
     let live = store.live().unwrap();
     let hint = live.load(live::FREE_HINT, Relaxed);
     let table = Table::of_root(live.load(live::ROOT, Relaxed));
     let mut index = 0;
     for number in layout::META_CHUNKS..store.chunk_count().unwrap() {
         match store.chunk_kind(number).unwrap().0 {
-            kind::FREE => assert!(number >= hint, "{told}: chunk {number} is never found"),
+            kind::FREE => assert!(number >= hint, "{context}: chunk {number} is never found"),
             kind::INDEX => index += 1,
             kind::EXTENTS => {
                 let class = store.chunk_kind(number).unwrap().1;
                 let taken = store.taken(number, SizeClass::extents(class)).unwrap();
-                assert!(!taken.is_empty(), "{told}: chunk {number} is cut up for nothing");
+                assert!(!taken.is_empty(), "{context}: chunk {number} is cut up for nothing");
             }
             _ => {}
         }
     }
-    assert_eq!(index, table.chunks(), "{told}: chunks of the index");
+    assert_eq!(index, table.chunks(), "{context}: chunks of the index");
     let mut named = 0;
     for line in 0..table.lines {
         let words = store.mem().words(table.at + line * 64, 8).unwrap();
@@ -315,7 +315,7 @@ fn check_chunks(store: &Store<Mortal>, told: &str) {
             true
         })
         .unwrap();
-    assert_eq!(named, records, "{told}: names in the index");
+    assert_eq!(named, records, "{context}: names in the index");
 }
 
 /// Numbers of histories with a second and with a third death, for each operation.
@@ -573,8 +573,8 @@ fn i6_who_waits_is_woken_though_two_die_before_they_do_it() {
             last.sweep_in_batches(2).unwrap();
             last.lock_record(handle).unwrap();
             last.mem().unlock(handle.lock());
-            let told = version(&last) == before || world.shared.wakes(handle.wake()) > 0;
-            assert!(told, "deaths at steps {steps} and {second}: a waiter sleeps on");
+            let woken = version(&last) == before || world.shared.wakes(handle.wake()) > 0;
+            assert!(woken, "deaths at steps {steps} and {second}: a waiter sleeps on");
             if swept {
                 break done;
             }
@@ -641,7 +641,7 @@ fn i1_a_sweep_over_forged_chunks_ends() {
 
 /// Two living processes: before each step of the one, the other does all of its operation. The
 /// result equals one of the two orders, no extent has two owners, and nothing leaks.
-fn every_meeting(world: &World, one: Operation, other: Operation, told: &str) {
+fn every_meeting(world: &World, one: Operation, other: Operation, context: &str) {
     let one_after_other = |first: Operation, second: Operation| {
         world.shared.back_to(&world.start);
         let store = world.process(1);
@@ -651,28 +651,28 @@ fn every_meeting(world: &World, one: Operation, other: Operation, told: &str) {
     };
     let allowed = [one_after_other(one, other), one_after_other(other, one)];
     for step in 0.. {
-        let told = format!("{told}, step {step}");
+        let context = format!("{context}, step {step}");
         world.shared.back_to(&world.start);
         let (store, meanwhile) = (world.process(1), world.process(2));
-        let answer = Arc::new(Mutex::new(Ok(())));
-        let answered = Arc::clone(&answer);
-        store.mem().before_step(step, false, move || *answered.lock().unwrap() = other(&meanwhile));
+        let outcome = Arc::new(Mutex::new(Ok(())));
+        let of_other = Arc::clone(&outcome);
+        store.mem().before_step(step, false, move || *of_other.lock().unwrap() = other(&meanwhile));
         one(&store).unwrap();
         if !store.mem().others_are_done() {
             break;
         }
         let values = world.values(&store);
-        match &*answer.lock().unwrap() {
+        match &*outcome.lock().unwrap() {
             Ok(()) => assert!(
                 allowed.contains(&values),
-                "{told}: {:?}",
+                "{context}: {:?}",
                 allowed.each_ref().map(|allowed| differing(&values, allowed))
             ),
             // It met a lock of the first process, which cannot go on before it.
             Err(EngineError::Lock(_) | EngineError::Contended) => {}
-            Err(trouble) => panic!("{told}: {trouble:?}"),
+            Err(trouble) => panic!("{context}: {trouble:?}"),
         }
-        world.check(&store, &told);
+        world.check(&store, &context);
     }
 }
 
@@ -808,12 +808,12 @@ fn i3_a_read_overtaken_by_the_dying_is_whole() {
             world.shared.back_to(&world.start);
             let (reader, writer) = (world.process(1), world.process(2));
             let lived = Arc::new(Mutex::new(false));
-            let told = Arc::clone(&lived);
+            let survived = Arc::clone(&lived);
             writer.mem().dies_at(dies_at);
             reader.mem().before_step(look_at * 24, true, move || {
                 let rounds =
                     || (20..24).try_for_each(|round| put(&writer, "place", &value(round, 2000)));
-                *told.lock().unwrap() = to_its_end(|| rounds().unwrap()).is_some();
+                *survived.lock().unwrap() = to_its_end(|| rounds().unwrap()).is_some();
             });
             let read = look(&reader, "place").unwrap();
             let rounds = [3, 20, 21, 22, 23];

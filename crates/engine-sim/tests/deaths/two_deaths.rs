@@ -71,10 +71,10 @@ fn set_large(store: &Store<Mortal>, name: &str, round: u8, len: usize) -> Result
 }
 
 /// Asserts that a value is neither torn nor another name's.
-fn assert_whole(name: &str, bytes: &[u8], told: &str) {
+fn assert_whole(name: &str, bytes: &[u8], context: &str) {
     let first = bytes.first().copied().unwrap_or_default();
-    assert!(*bytes == value(first, bytes.len()), "{told}: {name} is torn");
-    assert!(first & !(TAGS - 1) == tag(name), "{told}: {name} has the value of another name");
+    assert!(*bytes == value(first, bytes.len()), "{context}: {name} is torn");
+    assert!(first & !(TAGS - 1) == tag(name), "{context}: {name} has the value of another name");
 }
 
 /// Collects the removed variable, whose record another variable may have by now.
@@ -94,7 +94,7 @@ fn sweep(store: &Store<Mortal>) -> Result<(), EngineError> {
     store.sweep_in_batches(2).map(|_| ())
 }
 
-fn try_look(store: &Store<Mortal>, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
+fn try_read(store: &Store<Mortal>, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
     let Some(handle) = store.find(store.query(name.as_bytes()))? else { return Ok(None) };
     Ok(match store.read(handle, |view| view.capture())? {
         Seen::Value(captured, _) => match captured?.data {
@@ -106,10 +106,10 @@ fn try_look(store: &Store<Mortal>, name: &str) -> Result<Option<Vec<u8>>, Engine
 }
 
 /// Reads every name except those whose record is locked by a process that cannot go on.
-fn look_at_all(store: &Store<Mortal>) -> Looks {
-    let mut seen = Looks::new();
+fn read_all(store: &Store<Mortal>) -> Reads {
+    let mut seen = Reads::new();
     for name in ALL {
-        match try_look(store, name) {
+        match try_read(store, name) {
             Ok(value) => {
                 if let Some(bytes) = &value {
                     assert_whole(name, bytes, "a look meanwhile");
@@ -242,7 +242,7 @@ fn full() -> World {
 /// How many operations of each script are done, and the values of the region then.
 type Observed = ([usize; 3], Values);
 /// The result of a read meanwhile, for each name that could be read.
-type Looks = BTreeMap<&'static str, Option<Vec<u8>>>;
+type Reads = BTreeMap<&'static str, Option<Vec<u8>>>;
 
 /// The expected ends of a history.
 struct Oracle {
@@ -261,17 +261,17 @@ impl Oracle {
             world.shared.back_to(&world.start);
             let store = world.process(1);
             let mut counts = [0; 3];
-            for who in &order {
-                let _ = (scripts[*who][counts[*who]])(&store);
-                counts[*who] += 1;
+            for process in &order {
+                let _ = (scripts[*process][counts[*process]])(&store);
+                counts[*process] += 1;
             }
             let values = world.values(&store);
             if !stands.contains(&(counts, values.clone())) {
                 stands.push((counts, values));
             }
-            for (who, script) in scripts.iter().enumerate() {
-                if counts[who] < script.len() {
-                    orders.push([&order[..], &[who]].concat());
+            for (process, script) in scripts.iter().enumerate() {
+                if counts[process] < script.len() {
+                    orders.push([&order[..], &[process]].concat());
                 }
             }
         }
@@ -280,7 +280,7 @@ impl Oracle {
 
     /// Asserts that the end is a possible one. In it, of each script at least `least` operations
     /// are done and at most one more, and every value in `seen` had been written.
-    fn check(&self, values: &Values, least: [usize; 3], seen: &Looks, told: &str) {
+    fn check(&self, values: &Values, least: [usize; 3], seen: &Reads, context: &str) {
         let allowed = |(counts, stand): &&Observed| {
             let enough = counts.iter().zip(least).all(|(count, least)| {
                 // The operation after those that are done may be done too.
@@ -292,13 +292,13 @@ impl Oracle {
             let of = |bytes: &Vec<u8>| (bytes.first().map(|it| it & (TAGS - 1)), bytes.len());
             let ends: Vec<_> = values.iter().map(|(name, bytes)| (*name, of(bytes))).collect();
             let seen: Vec<_> = seen.iter().map(|(name, it)| (*name, it.as_ref().map(of))).collect();
-            panic!("{told}: {ends:?} is no end where {least:?} are done and {seen:?} was seen");
+            panic!("{context}: {ends:?} is no end where {least:?} are done and {seen:?} was seen");
         }
     }
 
     /// Returns whether each seen value was there at the start, or after no more operations than
     /// these.
-    fn is_after(&self, counts: &[usize; 3], seen: &Looks) -> bool {
+    fn is_after(&self, counts: &[usize; 3], seen: &Reads) -> bool {
         seen.iter().all(|(name, value)| {
             self.stands.iter().any(|(others, stand)| {
                 stand.get(name) == value.as_ref()
@@ -344,52 +344,52 @@ fn finish(
     world: &World,
     oracle: &Oracle,
     least: [usize; 3],
-    seen: &Looks,
+    seen: &Reads,
     waited: &[(Handle, u64)],
-    told: &str,
+    context: &str,
 ) {
     let store = world.process(1);
     drop(store.lock_transactions().unwrap());
     drop(store.lock_structure().unwrap());
     let values = world.values(&store);
     for (name, value) in &values {
-        assert_whole(name, value, told);
+        assert_whole(name, value, context);
     }
-    oracle.check(&values, least, seen, told);
+    oracle.check(&values, least, seen, context);
     // A removed variable that is set again keeps its record: it is no birth.
     let is_born = values.keys().any(|name| *name != "gone" && !oracle.start.contains_key(name));
     store.collect_all().unwrap();
     for (name, value) in &values {
         match put(&store, name, value) {
             Ok(()) | Err(EngineError::Full { .. }) => {}
-            Err(trouble) => panic!("{told}: {trouble:?}"),
+            Err(trouble) => panic!("{context}: {trouble:?}"),
         }
     }
     for (handle, version) in waited {
         let line = store.mem().words(handle.at, record::LINE).unwrap();
         let now = State(line.load(record::STATE, Relaxed)).version();
         if line.load(record::ID, Relaxed) != handle.id || now != *version {
-            assert!(world.shared.wakes(handle.wake()) > 0, "{told}: a waiter sleeps on");
-            assert!(world.shared.wakes(live::CHANGES_WAKE) > 0, "{told}: a watch sleeps on");
+            assert!(world.shared.wakes(handle.wake()) > 0, "{context}: a waiter sleeps on");
+            assert!(world.shared.wakes(live::CHANGES_WAKE) > 0, "{context}: a watch sleeps on");
         }
     }
     if is_born {
         let births = world.shared.wakes(live::BIRTHS_WAKE);
-        assert!(births > 0, "{told}: a process that waits for a birth sleeps on");
+        assert!(births > 0, "{context}: a process that waits for a birth sleeps on");
     }
-    world.check(&store, told);
+    world.check(&store, context);
 }
 
 /// A process dies at each step of its script, its successor at each step of its own; a third
 /// process finishes.
-fn succession(world: &World, told: &str, one: Script, two: Script) {
+fn succession(world: &World, context: &str, one: Script, two: Script) {
     let oracle = Oracle::new(world, &[one, two]);
     let mut first = 0;
     loop {
         let mut second = 0;
         let mut lived;
         loop {
-            let told = format!("{told}: deaths at steps {first} and {second}");
+            let context = format!("{context}: deaths at steps {first} and {second}");
             world.shared.back_to(&world.start);
             let waited = waiting(world);
             let (dying, successor) = (world.process(1), world.process(2));
@@ -397,7 +397,7 @@ fn succession(world: &World, told: &str, one: Script, two: Script) {
             let (one_done, one_lived) = act(&dying, one);
             successor.mem().dies_at(second);
             let (two_done, two_lived) = act(&successor, two);
-            finish(world, &oracle, [one_done, two_done, 0], &Looks::new(), &waited, &told);
+            finish(world, &oracle, [one_done, two_done, 0], &Reads::new(), &waited, &context);
             lived = one_lived;
             if two_lived {
                 break;
@@ -409,7 +409,7 @@ fn succession(world: &World, told: &str, one: Script, two: Script) {
         }
         first = after_step(first);
     }
-    assert!(first > 2, "{told}: {first}");
+    assert!(first > 2, "{context}: {first}");
 }
 
 /// The results of the other processes in a meeting.
@@ -417,13 +417,13 @@ fn succession(world: &World, told: &str, one: Script, two: Script) {
 struct Others {
     two: (usize, bool),
     three: usize,
-    seen: Looks,
+    seen: Reads,
 }
 
 /// Three processes that meet.
 struct Meeting<'a> {
     world: &'a World,
-    told: &'a str,
+    context: &'a str,
     oracle: Oracle,
     scripts: [Script; 3],
 }
@@ -434,19 +434,20 @@ impl Meeting<'_> {
     /// Returns whether the first and the second process lived; `None` if the first one was done
     /// before its stop.
     fn run(&self, stop: u64, second: u64, death: Option<u64>) -> Option<(bool, bool)> {
-        let told = format!("{}: stop before {stop}, deaths at {second}, {death:?}", self.told);
+        let context =
+            format!("{}: stop before {stop}, deaths at {second}, {death:?}", self.context);
         let [one, two, three] = self.scripts;
         self.world.shared.back_to(&self.world.start);
         let waited = waiting(self.world);
         let [store, dying, third] = [1, 2, 4].map(|seat| self.world.process(seat));
         dying.mem().dies_at(second);
         let others = Arc::new(Mutex::new(Others::default()));
-        let told_of = Arc::clone(&others);
+        let reported = Arc::clone(&others);
         store.mem().before_step(stop, false, move || {
             let two = act(&dying, two);
             let (three, _) = act(&third, three);
-            let seen = look_at_all(&third);
-            *told_of.lock().unwrap() = Others { two, three, seen };
+            let seen = read_all(&third);
+            *reported.lock().unwrap() = Others { two, three, seen };
         });
         if let Some(death) = death {
             store.mem().dies_at(death);
@@ -457,7 +458,7 @@ impl Meeting<'_> {
         }
         let others = std::mem::take(&mut *others.lock().unwrap());
         let least = [one_done, others.two.0, others.three];
-        finish(self.world, &self.oracle, least, &others.seen, &waited, &told);
+        finish(self.world, &self.oracle, least, &others.seen, &waited, &context);
         Some((one_lived, others.two.1))
     }
 }
@@ -465,13 +466,13 @@ impl Meeting<'_> {
 /// A process stops before each step, and then continues to its end or dies. Meanwhile a second
 /// process dies at each step of its script, or at every `pace`th, and a third one does all of its
 /// own.
-fn meeting(world: &World, pace: u64, told: &str, scripts: [Script; 3]) {
-    let meeting = Meeting { world, told, oracle: Oracle::new(world, &scripts), scripts };
+fn meeting(world: &World, pace: u64, context: &str, scripts: [Script; 3]) {
+    let meeting = Meeting { world, context, oracle: Oracle::new(world, &scripts), scripts };
     for stop in 0.. {
         let mut second = stop % pace;
         loop {
             let Some((_, two_lived)) = meeting.run(stop, second, None) else {
-                assert!(stop > 2, "{told}: {stop}");
+                assert!(stop > 2, "{context}: {stop}");
                 return;
             };
             let mut death = stop + (stop + second) % EVERY;
@@ -490,34 +491,34 @@ fn meeting(world: &World, pace: u64, told: &str, scripts: [Script; 3]) {
 
 /// A process reads `name`, and stops before each of its loads. Meanwhile a second process dies at
 /// each step of its script, and a third one does all of its own.
-fn reading(world: &World, told: &str, name: &'static str, two: Script, three: Script) {
+fn reading(world: &World, context: &str, name: &'static str, two: Script, three: Script) {
     let oracle = Oracle::new(world, &[&[], two, three]);
     let loads = loads(world, name);
     let near_an_end = |stop: &u64| *stop < NEAR || *stop + NEAR >= loads;
     for stop in (0..loads).filter(|stop| near_an_end(stop) || stop.is_multiple_of(AMID)) {
         let mut second = 0;
         loop {
-            let told = format!("{told}: stop before load {stop}, death at {second}");
+            let context = format!("{context}: stop before load {stop}, death at {second}");
             world.shared.back_to(&world.start);
             let waited = waiting(world);
             let [reader, dying, third] = [1, 2, 4].map(|seat| world.process(seat));
             dying.mem().dies_at(second);
             let others = Arc::new(Mutex::new(Others::default()));
-            let told_of = Arc::clone(&others);
+            let reported = Arc::clone(&others);
             reader.mem().before_step(stop, true, move || {
                 let two = act(&dying, two);
                 let (three, _) = act(&third, three);
-                *told_of.lock().unwrap() = Others { two, three, seen: Looks::new() };
+                *reported.lock().unwrap() = Others { two, three, seen: Reads::new() };
             });
-            let read = try_look(&reader, name).unwrap();
-            assert!(reader.mem().others_are_done(), "{told}: nobody met the read");
+            let read = try_read(&reader, name).unwrap();
+            assert!(reader.mem().others_are_done(), "{context}: nobody met the read");
             drop(reader);
             let others = std::mem::take(&mut *others.lock().unwrap());
             if let Some(bytes) = &read {
-                assert_whole(name, bytes, &told);
+                assert_whole(name, bytes, &context);
             }
-            let seen = Looks::from([(name, read)]);
-            finish(world, &oracle, [0, others.two.0, others.three], &seen, &waited, &told);
+            let seen = Reads::from([(name, read)]);
+            finish(world, &oracle, [0, others.two.0, others.three], &seen, &waited, &context);
             if others.two.1 {
                 break;
             }
@@ -532,7 +533,7 @@ fn loads(world: &World, name: &str) -> u64 {
         world.shared.back_to(&world.start);
         let reader = world.process(1);
         reader.mem().before_step(stop, true, || {});
-        try_look(&reader, name).unwrap();
+        try_read(&reader, name).unwrap();
         reader.mem().others_are_done()
     };
     let beyond = (0..32).find(|power| !is_within(1 << power)).unwrap();
@@ -679,8 +680,8 @@ fn i5_a_grower_and_its_successor_die() {
 #[test]
 fn i5_records_of_others_beside_the_dying() {
     let world = small();
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, SMALL, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, SMALL, context, [one, two, three]);
     };
     m(
         "set, remove, set",
@@ -726,8 +727,8 @@ fn i5_records_of_others_beside_the_dying() {
 #[test]
 fn i5_indexes_beside_the_dying() {
     let world = small();
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, SMALL, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, SMALL, context, [one, two, three]);
     };
     m("rebuild, insert", &[rebuild], &[|s| set(s, "new", 2)], NOBODY);
     m("insert, rebuild", &[|s| set(s, "new", 2)], &[rebuild], NOBODY);
@@ -743,7 +744,7 @@ fn i5_indexes_beside_the_dying() {
 #[test]
 fn i3_a_read_beside_the_dying_is_whole() {
     let world = small();
-    let r = |told, name, two: Script, three: Script| reading(&world, told, name, two, three);
+    let r = |context, name, two: Script, three: Script| reading(&world, context, name, two, three);
     r("two inserts of a name", "new", &[|s| set(s, "new", 2)], &[|s| set(s, "new", 3)]);
     r("collect, revive", "gone", &[|s| collect(s, "gone")], &[|s| set(s, "gone", 2)]);
     r("collect and use again", "new", &[|s| collect(s, "gone"), |s| set(s, "new", 5)], NOBODY);
@@ -767,8 +768,8 @@ fn i3_a_read_beside_the_dying_is_whole() {
 #[test]
 fn i5_transactions_beside_the_dying() {
     let world = small();
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, SMALL, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, SMALL, context, [one, two, three]);
     };
     let transaction: Script = &[|s| both(s, 2)];
     m(
@@ -792,8 +793,8 @@ fn i5_transactions_beside_the_dying() {
 #[test]
 fn i5_transactions_beside_the_dying_of_what_comes_and_goes() {
     let world = small();
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, SMALL, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, SMALL, context, [one, two, three]);
     };
     let revive: Script = &[|s| transact(s, ["gone", "right"], 2)];
     let use_again: Script = &[|s| collect(s, "gone"), |s| set(s, "new", 5)];
@@ -832,8 +833,8 @@ fn i4_large_values_beside_the_dying() {
     let three: Script = &[|s| chunkful(s, "left", 3)];
     for free in [1, 2] {
         let world = large(CHUNKFUL, free);
-        let m = |told, one: Script, two: Script, three: Script| {
-            meeting(&world, LARGE, told, [one, two, three]);
+        let m = |context, one: Script, two: Script, three: Script| {
+            meeting(&world, LARGE, context, [one, two, three]);
         };
         m("two set", two, three, NOBODY);
         m("set, sweep, small set", two, &[sweep], &[|s| set(s, "left", 3)]);
@@ -864,8 +865,8 @@ fn i4_large_values_beside_the_dying() {
 #[test]
 fn i4_runs_beside_the_dying() {
     let world = large(RUN, 1);
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, LARGE, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, LARGE, context, [one, two, three]);
     };
     let small_sets: Script = &[|s| set(s, "left", 2), |s| set(s, "left", 3)];
     m("small sets, another's run", small_sets, &[|s| run(s, "new", 4)], NOBODY);
@@ -878,8 +879,8 @@ fn i4_runs_beside_the_dying() {
         &[|s| chunkful(s, "other", 4)],
     );
     let world = large(RUN, 2);
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, LARGE, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, LARGE, context, [one, two, three]);
     };
     m("insert, sweep", &[|s| run(s, "new", 2)], &[sweep, sweep], NOBODY);
     m("insert, sweep, insert", &[|s| run(s, "new", 2)], &[sweep], &[|s| chunkful(s, "other", 3)]);
@@ -889,8 +890,8 @@ fn i4_runs_beside_the_dying() {
 #[test]
 fn i4_large_transactions_beside_the_dying() {
     let world = large(CHUNKFUL, 3);
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, LARGE, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, LARGE, context, [one, two, three]);
     };
     let transaction: Script = &[|s| transact_large(s, ["left", "right"], 2)];
     m("transaction, sweep", transaction, &[sweep, sweep], NOBODY);
@@ -951,7 +952,7 @@ fn i3_what_is_pinned_is_not_written_in_place() {
     let oracle = Oracle::new(&world, &[NOBODY, sets]);
     for reader_dies in [false, true] {
         for step in 0.. {
-            let told = format!("the reader dies: {reader_dies}, the writer at step {step}");
+            let context = format!("the reader dies: {reader_dies}, the writer at step {step}");
             world.shared.back_to(&world.start);
             let waited = waiting(&world);
             let (reader, writer) = (world.process(1), world.process(2));
@@ -968,10 +969,10 @@ fn i3_what_is_pinned_is_not_written_in_place() {
             let (done, lived) = act(&writer, sets);
             if !reader_dies {
                 let seen = reader.take_pinned(&pinned, |view| view.capture().unwrap().data);
-                let Seen::Value(Data::Bytes(bytes), _) = seen.unwrap() else { panic!("{told}") };
-                assert!(bytes == expected, "{told}: a pinned extent was used again");
+                let Seen::Value(Data::Bytes(bytes), _) = seen.unwrap() else { panic!("{context}") };
+                assert!(bytes == expected, "{context}: a pinned extent was used again");
             }
-            finish(&world, &oracle, [0, done, 0], &Looks::new(), &waited, &told);
+            finish(&world, &oracle, [0, done, 0], &Reads::new(), &waited, &context);
             if lived {
                 break;
             }
@@ -982,8 +983,8 @@ fn i3_what_is_pinned_is_not_written_in_place() {
 #[test]
 fn i5_growth_beside_the_dying() {
     let world = full();
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, LARGE, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, LARGE, context, [one, two, three]);
     };
     m("two set", &[|s| chunkful(s, "new", 2)], &[|s| run(s, "other", 3)], NOBODY);
     m("two grow, one sets", &[grow], &[grow], &[|s| run(s, "new", 3)]);

@@ -77,23 +77,23 @@ fn region_to_cut() -> Region {
 }
 
 /// Starts a process that looks up `x`, which exists throughout.
-fn look_for_x(shared: &Arc<Shared>, ways: &Ways) -> thread::JoinHandle<()> {
-    let looker = process(shared, 2, ways);
+fn read_x(shared: &Arc<Shared>, ways: &Ways) -> thread::JoinHandle<()> {
+    let reader = process(shared, 2, ways);
     thread::spawn(move || {
-        let got = looker.get("x");
+        let got = reader.get("x");
         assert!(got == Got::Value(1, 1), "LOST: x is {got:?}");
     })
 }
 
 /// The chunk of the old index becomes one of large records, during the insertion that rebuilds the
 /// index; the inserter may die.
-fn cut(making: &Ways, looking: &Ways) -> Body {
-    let (making, looking) = (making.clone(), looking.clone());
+fn cut(making: &Ways, reading: &Ways) -> Body {
+    let (making, reading) = (making.clone(), reading.clone());
     model(region_to_cut(), move |shared, step| {
-        let looker = look_for_x(shared, &looking);
+        let reader = read_x(shared, &reading);
         let maker = process(shared, 1, &making.clone().dies(step));
         let done = maker.mem().mortal(|| maker.put_bytes("b", &[7; LARGE]).is_some());
-        looker.join().expect("a looker");
+        reader.join().expect("a looker");
 
         let after = process(shared, 3, &Ways::default());
         assert!(matches!(after.get("x"), Got::Value(1, 1)), "LOST: x");
@@ -117,10 +117,10 @@ fn cut(making: &Ways, looking: &Ways) -> Body {
 
 /// Each name is inserted by a process of its own that rebuilds the index; one more process looks up
 /// `x`.
-fn body(names: &'static [&'static str], making: &Ways, looking: &Ways) -> Body {
-    let (making, looking) = (making.clone(), looking.clone());
+fn body(names: &'static [&'static str], making: &Ways, reading: &Ways) -> Body {
+    let (making, reading) = (making.clone(), reading.clone());
     model(region(), move |shared, _| {
-        let looker = look_for_x(shared, &looking);
+        let reader = read_x(shared, &reading);
         for name in names {
             let maker = process(shared, 1, &making);
             // One thread each, so that no fence of one process serves another.
@@ -131,7 +131,7 @@ fn body(names: &'static [&'static str], making: &Ways, looking: &Ways) -> Body {
             .join()
             .expect("a maker");
         }
-        looker.join().expect("a looker");
+        reader.join().expect("a looker");
         let after = process(shared, 3, &Ways::default());
         for name in ["x"].iter().chain(names) {
             assert!(matches!(after.get(name), Got::Value(..)), "LOST: {name}");
@@ -152,11 +152,11 @@ fn come_and_go() -> Body {
     .index(0..3)
     .structure();
     model(region, move |shared, _| {
-        let looker = look_for_x(shared, &Ways::default());
+        let reader = read_x(shared, &Ways::default());
         let maker = process(shared, 1, &Ways::default());
         assert!(maker.take("w").is_some() && maker.take("y").is_some(), "STUCK");
         assert!(maker.put("z", 201).is_some(), "STUCK");
-        looker.join().expect("a looker");
+        reader.join().expect("a looker");
     })
 }
 

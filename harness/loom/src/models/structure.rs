@@ -32,16 +32,16 @@ pub fn region() -> Region {
 
 /// One process, or two, set a new variable; another looks it up.
 fn insert(both: bool, ways: [&Ways; 2]) -> Body {
-    let [making, looking] = ways.map(Clone::clone);
+    let [making, reading] = ways.map(Clone::clone);
     model(region(), move |shared, _| {
-        let looker = process(shared, 3, &looking);
-        let told = Arc::new(AtomicBool::new(false));
-        let tell = Arc::clone(&told);
-        let looker = thread::spawn(move || {
+        let reader = process(shared, 3, &reading);
+        let acknowledged = Arc::new(AtomicBool::new(false));
+        let acknowledge = Arc::clone(&acknowledged);
+        let reader = thread::spawn(move || {
             let mut last = Got::Absent;
             for _ in 0..2 {
-                let known = told.load(Acquire);
-                match (last, looker.get("b")) {
+                let known = acknowledged.load(Acquire);
+                match (last, reader.get("b")) {
                     (_, Got::Absent) if known => panic!("LOST: b, and it was said to be there"),
                     (Got::Absent, got @ Got::Value(201 | 202, 1..=2)) => last = got,
                     (Got::Absent, Got::Absent) | (_, Got::Busy) => {}
@@ -58,9 +58,9 @@ fn insert(both: bool, ways: [&Ways; 2]) -> Body {
         });
         let store = process(shared, 1, &making);
         let mine = store.put("b", 201);
-        tell.store(mine.is_some(), Release);
+        acknowledge.store(mine.is_some(), Release);
         let its = other.and_then(|other| other.join().expect("another"));
-        looker.join().expect("a looker");
+        reader.join().expect("a looker");
         let after = process(shared, 4, &Ways::default());
         let last = match (mine, its) {
             (Some(mine), Some(its)) => {
@@ -157,17 +157,17 @@ pub fn judge(after: &Process, deed: Deed, done: bool, made: bool, seen: bool) ->
 
 /// The mortal process does its deed; the successor creates `c`, which replays; another process
 /// looks up the deed's variable.
-fn death(deed: Deed, successor: bool, looking: &Ways) -> Body {
-    let (ways, looking) = (Ways::default(), looking.clone());
+fn death(deed: Deed, successor: bool, reading: &Ways) -> Body {
+    let (ways, reading) = (Ways::default(), reading.clone());
     let (name, old, new) = deed.changes();
     model(region(), move |shared, step| {
-        let looker = process(shared, 3, &looking);
-        let handle = looker.handle("x").expect("it is there");
+        let reader = process(shared, 3, &reading);
+        let handle = reader.handle("x").expect("it is there");
         let mortal = process(shared, 1, &ways.clone().dies(step));
         let mortal = thread::spawn(move || mortal.mem().mortal(|| deed.run(&mortal)) == Some(true));
-        let looker = thread::spawn(move || {
-            let look = |seen: bool| {
-                let got = match looker.get(name) {
+        let reader = thread::spawn(move || {
+            let read = |seen: bool| {
+                let got = match reader.get(name) {
                     // The record was collected between the lookup and the read.
                     Got::Stale if deed == Deed::Remove => Got::Absent,
                     got => got,
@@ -179,10 +179,10 @@ fn death(deed: Deed, successor: bool, looking: &Ways) -> Body {
             // Each lookup multiplies the executions, and a successor adds many.
             let seen = match (successor, deed) {
                 (true, Deed::Remove) => false,
-                (true, Deed::Insert) => look(false),
-                (false, _) => look(look(false)),
+                (true, Deed::Insert) => read(false),
+                (false, _) => read(read(false)),
             };
-            let got = looker.get_by(handle);
+            let got = reader.get_by(handle);
             let right = matches!(got, Got::Value(1, 1) | Got::Absent | Got::Stale | Got::Busy);
             assert!(right, "MIXED: {got:?}");
             seen
@@ -190,7 +190,7 @@ fn death(deed: Deed, successor: bool, looking: &Ways) -> Body {
         let store = process(shared, 2, &ways);
         let made = successor && store.put("c", 301).is_some();
         let done = mortal.join().expect("the mortal");
-        let seen = looker.join().expect("a looker");
+        let seen = reader.join().expect("a looker");
 
         let after = process(shared, 4, &ways);
         let name = judge(&after, deed, done, made, seen);

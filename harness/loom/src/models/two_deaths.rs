@@ -146,14 +146,14 @@ fn structure(deed: Deed) -> Body {
     let (ways, pairs) = (Ways::default(), Pairs::new());
     let (name, old, new) = deed.changes();
     model(structure::region(), move |shared, run| {
-        let looker = process(shared, 3, &ways);
-        let handle = looker.handle("x").expect("it is there");
-        let looker = thread::spawn(move || {
+        let reader = process(shared, 3, &ways);
+        let handle = reader.handle("x").expect("it is there");
+        let reader = thread::spawn(move || {
             // Each lookup multiplies the executions, and a removal has many: there it reads by
             // handle.
             let got = match deed {
-                Deed::Insert => looker.get(name),
-                Deed::Remove => looker.get_by(handle),
+                Deed::Insert => reader.get(name),
+                Deed::Remove => reader.get_by(handle),
             };
             let got = if got == Got::Stale { Got::Absent } else { got };
             assert!(got == old || got == new || got == Got::Busy, "MIXED: {got:?}");
@@ -161,7 +161,7 @@ fn structure(deed: Deed) -> Body {
         });
         let (done, made) =
             pairs.lives(shared, run, |dying| deed.run(dying), |next| next.put("c", 301).is_some());
-        let seen = looker.join().expect("a looker");
+        let seen = reader.join().expect("a looker");
         let after = process(shared, 4, &ways);
         structure::judge(&after, deed, done == Some(true), made == Some(true), seen);
     })
