@@ -8,7 +8,7 @@ use super::{
 use mapvar::{Map, Severity, Value, Version};
 use std::time::{Duration, Instant};
 
-/// Ways to recover: they differ in the first operation, and so in the first lock.
+/// Ways of takeover: they differ in the first operation, and so in the first lock.
 pub const WAYS: usize = 4;
 /// No process waits longer than this for a dead one.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -85,7 +85,7 @@ pub struct Op {
     pub oracle: Oracle,
     /// The operation itself, on the prepared map.
     act: fn(&Actor, Map),
-    /// Whether the recovery after a death is stepped through too: for every how-manieth image.
+    /// Whether the takeover after a death is stepped through too: for every how-manieth image.
     pub pairs: Option<usize>,
     /// Whether an image in a file is also opened beside another process that has the file open.
     pub beside: bool,
@@ -490,7 +490,7 @@ pub fn take_over(name: &str, place: &str, target: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let early = (actor.place != Place::Alone).then(|| actor.open());
         actor.begin();
-        // Without another process, opening the map is the recovery.
+        // Without another process, opening the map is the takeover.
         let map = early.unwrap_or_else(|| actor.open());
         for word in words {
             let (what, number) = word.split_at(1);

@@ -1,4 +1,4 @@
-//! The possible results of an operation and of a recovery, in the process that checks them.
+//! The possible results of an operation and of a takeover, in the process that checks them.
 
 use mapvar::Value;
 
@@ -8,7 +8,7 @@ use mapvar::Value;
 pub struct Var {
     pub name: String,
     pub states: Vec<Option<Value>>,
-    /// The first state that is possible after a complete recovery.
+    /// The first state that is possible after a complete takeover.
     pub least: usize,
     /// Whether it is an [`Atomic`](mapvar::Atomic).
     pub atomic: bool,
@@ -62,7 +62,7 @@ pub fn some(value: impl Into<Value>) -> Option<Value> {
 pub const TAKER: &str = "taker";
 
 /// Returns the possible results if a recoverer died too. `recovered` are the states after an
-/// uninterrupted recovery.
+/// uninterrupted takeover.
 pub fn after_takeover(oracle: &Oracle, recovered: &[usize], script: &str) -> Oracle {
     let mut vars: Vec<Var> = oracle
         .vars

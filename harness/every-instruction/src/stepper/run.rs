@@ -28,7 +28,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Without progress for this long, something hangs.
 const STALLED: Duration = Duration::from_mins(1);
 
-/// The counts of walks through operations, or through recoveries.
+/// The counts of walks through operations, or through takeovers.
 #[derive(Clone, Debug, Default)]
 struct Sum {
     images: u64,
@@ -50,7 +50,7 @@ impl Sum {
 #[derive(Clone, Debug, Default)]
 struct Figures {
     first: Sum,
-    /// Inside recoveries.
+    /// Inside takeovers.
     pairs: Sum,
     takeovers: u64,
 }
@@ -203,7 +203,7 @@ struct Run<'a> {
     op: &'a Op,
     settings: &'a Settings,
     oracle: Oracle,
-    /// Where images are opened, and where recoveries are stepped through.
+    /// Where images are opened, and where takeovers are stepped through.
     shown: Vec<Stage>,
     taken: Vec<Stage>,
     takers: Vec<Option<Tracee>>,
@@ -264,7 +264,7 @@ impl Run<'_> {
                 self.figures.first.distinct += 1;
                 number += 1;
                 let pending = Pending::of(image);
-                // Without unfinished work there is nothing to recover in another order.
+                // Without unfinished work there is nothing to take over in another order.
                 let ways = if pending.is_any() { accept::WAYS } else { self.op.ways };
                 let found = match self.check(image, &source, number, ways) {
                     Ok(found) => found,
@@ -336,7 +336,7 @@ impl Run<'_> {
         Ok(found.unwrap_or_else(|| vec![0; self.oracle.vars.len()]))
     }
 
-    /// Steps through the recovery of an image, and checks each image on the way.
+    /// Steps through the takeover of an image, and checks each image on the way.
     fn take_over(
         &mut self,
         image: &[u8],
@@ -425,7 +425,7 @@ fn death_at(at: At) -> String {
     format!("died after {} instructions, before {}:", at.step, name_of(at.instruction))
 }
 
-/// Returns the operations that recover all unfinished work: they need the dead process's locks.
+/// Returns the operations that take over all unfinished work: they need the dead process's locks.
 fn script(pending: &Pending, oracle: &Oracle, place: Place) -> String {
     let mut script = Vec::new();
     for (number, var) in oracle.vars.iter().enumerate() {
