@@ -73,7 +73,7 @@ pub struct Lies {
     source: Source,
     /// One load in so many is forged.
     one_in: u64,
-    /// Lies that are left to tell.
+    /// Number of lies left.
     left: u64,
     /// Honest loads before the first lie, if that number is given.
     first: Option<u64>,

@@ -1,4 +1,4 @@
-//! Every operation of the engine, on a region whose words no one can trust.
+//! Every operation of the engine, on a region with words that the engine must not trust.
 //!
 //! An [`Adversary`] forges the value of each load anew. An engine that loads a word twice and
 //! trusts both values fails at once. An engine that follows forged values without a bound runs out

@@ -124,7 +124,7 @@ struct Options {
     threads: Option<usize>,
 }
 
-/// Returns a seed from which no other run's seeds overlap this run's.
+/// Returns a first seed, so far from other runs' that their seeds do not overlap.
 fn first_seed() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |it| it.as_secs() << 24)
 }

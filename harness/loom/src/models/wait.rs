@@ -63,7 +63,7 @@ fn await_any(store: &Process) {
 }
 
 /// `waiters` threads wait until `sets` writers have each set `a` once. If `any`, one of the waiters
-/// waits for both variables.
+/// waits for either variable.
 fn body(waiters: u32, sets: u32, any: bool, ways: &Ways) -> Body {
     let ways = ways.clone();
     model(region(), move |shared, _| {
