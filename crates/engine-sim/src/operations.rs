@@ -315,8 +315,8 @@ pub fn opened<M: Mem>(mem: M, bytes: u64) -> Result<Option<Store<M>>, HeaderErro
 /// Opens it as `MapOptions::check` and `MapOptions::salvage` do, also with an invalid header.
 /// Returns `None` if nothing of a map is left, and whether the header is valid.
 pub fn looked_at<M: Mem>(mem: M, bytes: u64) -> Option<(Store<M>, bool)> {
-    let looked = store_over(mem, bytes, false);
-    looked.ok().map(|(store, flaw)| (store, flaw.is_none()))
+    let found = store_over(mem, bytes, false);
+    found.ok().map(|(store, flaw)| (store, flaw.is_none()))
 }
 
 /// A variable as a harness sees it: the number of its kind, and its bytes.
