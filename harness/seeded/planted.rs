@@ -1,9 +1,9 @@
-//! One bug at a time, chosen by the environment. `cargo xtask seeded` puts this module into its scratch copy of
-//! `mapvar-os`; the product has none of it.
+//! One bug at a time, chosen by the environment. `cargo xtask seeded` puts this module into its
+//! scratch copy of `mapvar-os`; the product does not contain it.
 
 #![allow(dead_code, reason = "a scratch tree has it though no bug of that tree asks for all of it")]
 
-/// Whether this process, and each that it starts, has the bug `bug`: `MAPVAR_SEEDED` names it.
+/// Returns whether this process and its children have the bug `bug`: `MAPVAR_SEEDED` names it.
 #[inline]
 pub fn planted(bug: &str) -> bool {
     static PLANTED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
@@ -11,7 +11,8 @@ pub fn planted(bug: &str) -> bool {
     planted.as_deref() == Some(bug)
 }
 
-/// Whether a process or thread with this number lives (Linux). The product must never ask this; some bugs do.
+/// Returns whether a process or thread with this number lives (Linux). The product must never ask
+/// this; some bugs do.
 pub fn is_number_taken(number: u32) -> bool {
     std::path::Path::new("/proc").join(number.to_string()).exists()
 }

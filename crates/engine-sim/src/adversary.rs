@@ -1,6 +1,7 @@
-//! A region in plain words of this process, in the hands of an attacker or of bad luck: any load may
-//! be answered by a lie, any call of the platform may fail, and the user may die at any store. It
-//! goes back to where it was within a microsecond, for fuzzers.
+//! A region in plain words of this process, at the mercy of an attacker or of bad luck.
+//!
+//! Any load may return a forged value, any call of the platform may fail, and the process may die
+//! at any store. A reset to the kept state takes a microsecond, which suits fuzzers.
 //!
 //! For one thread at a time.
 
@@ -21,29 +22,29 @@ use std::{
     vec::Vec,
 };
 
-/// Words of which one flag says that they are not as they were.
+/// Words covered by one flag, which says that they differ from the kept image.
 const BLOCK: usize = 64;
-/// Loads that one operation may make, whatever they answer. The longest waits of the engine are
-/// counted in tries: a transaction marks its records 10,000 times, and looks 200 times each.
+/// Loads that one operation may make, whatever values they return. The engine counts its longest
+/// waits in tries: a transaction tries to mark its records 10,000 times, with 200 spins each.
 pub const MOST_LOADS: u64 = 20_000_000;
-/// The token of this process's seat, which is 0.
+/// The token of this process's seat, number 0.
 const TOKEN: u64 = 1;
 
-/// A region as it stood at one moment: its words, and its locks that were not free.
+/// A snapshot of a region: its words, and the lock words that are not 0.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
-    /// All of its words.
+    /// All of the region's words.
     pub words: Vec<u64>,
     /// Lock words that are not 0, by offset.
     pub held: Vec<(u64, LockState)>,
 }
 
-/// What stands in a lock word.
+/// The content of a lock word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockState {
-    /// Somebody who lives.
+    /// Owned by a living thread.
     Alive,
-    /// Somebody who died.
+    /// Left by a dead thread.
     Died,
     /// A mark.
     Marked(u32),
@@ -52,31 +53,31 @@ pub enum LockState {
 /// A call of the platform that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// The region is to become longer.
+    /// Growth of the region.
     Grow,
-    /// The device is waited for.
+    /// A barrier of the device.
     Barrier,
-    /// A lock is waited for.
+    /// Waiting for a lock.
     Lock,
-    /// A lock is tried.
+    /// One attempt to take a lock.
     TryLock,
-    /// A mark is set.
+    /// Setting a mark on a lock.
     Mark,
-    /// The process's seat is asked for.
+    /// Taking the process's seat.
     Seat,
 }
 
-/// Where an attacker's answers come from.
+/// The source of an attacker's forged values.
 #[derive(Clone, Debug)]
 pub struct Lies {
     source: Source,
-    /// One load in so many is his.
+    /// One load in so many is forged.
     one_in: u64,
-    /// How many there will be.
+    /// Number of lies left.
     left: u64,
-    /// Loads before the first, where that is told.
+    /// Honest loads before the first lie, if that number is given.
     first: Option<u64>,
-    /// A word that is never the same twice.
+    /// A word that returns another value at each load.
     restless: Option<u64>,
 }
 
@@ -87,13 +88,13 @@ enum Source {
 }
 
 impl Lies {
-    /// One load in `one_in` is answered at random, `most` times.
+    /// Forges one load in `one_in` at random, `most` times.
     pub fn random(seed: u64, one_in: u64, most: u64) -> Self {
         let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         Self { source: Source::Random(seed), one_in, left: most, first: None, restless: None }
     }
 
-    /// As these bytes say, and honestly when they are used up.
+    /// Forges loads as these bytes say; is honest once they are used up.
     pub fn script(bytes: &[u8]) -> Self {
         Self {
             source: Source::Script(bytes.to_vec(), 0),
@@ -104,19 +105,19 @@ impl Lies {
         }
     }
 
-    /// And `first` loads are answered honestly before the first lie.
+    /// Makes the first `first` loads honest.
     #[must_use]
     pub fn after(self, first: u64) -> Self {
         Self { first: Some(first), ..self }
     }
 
-    /// And the word at offset `at` counts on with every look at it.
+    /// Makes the word at offset `at` count up with every load of it.
     #[must_use]
     pub fn restless(self, at: u64) -> Self {
         Self { restless: Some(at), ..self }
     }
 
-    /// `None` where the script is at its end.
+    /// Returns the next random word, or `None` at the end of the script.
     fn next(&mut self) -> Option<u64> {
         match &mut self.source {
             Source::Random(x) => {
@@ -133,7 +134,7 @@ impl Lies {
         }
     }
 
-    /// Loads that are answered honestly before the next lie; `None` = all.
+    /// Returns the number of honest loads before the next lie; `None` = all.
     fn gap(&mut self) -> Option<u64> {
         self.left = self.left.checked_sub(1)?;
         if let Some(first) = self.first.take() {
@@ -144,7 +145,7 @@ impl Lies {
     }
 }
 
-/// A region whose loads are answered honestly, or as an attacker likes. A cheap handle.
+/// A region whose loads are honest, or forged by an attacker. A cheap handle.
 #[derive(Clone, Debug)]
 pub struct Adversary(Arc<Ground>);
 
@@ -152,18 +153,18 @@ pub struct Adversary(Arc<Ground>);
 struct Ground {
     words: Vec<AtomicU64>,
     size: AtomicU64,
-    /// Loads until something happens: a lie, or the end.
+    /// Loads until the next event: a lie, or the limit.
     countdown: AtomicU64,
-    /// What the countdown began at, and loads before that.
+    /// The countdown's start value, and the loads before that start.
     began: AtomicU64,
     loads: AtomicU64,
     most: AtomicU64,
-    /// Offset of the word that counts; `u64::MAX` = none.
+    /// Offset of the word that counts up; `u64::MAX` = none.
     restless: AtomicU64,
     counted: AtomicU64,
-    /// Stores that still count; then the user is dead.
+    /// Stores that still take effect; after them the process is dead.
     stores: AtomicU64,
-    /// Flags of blocks that were written since the image, and which they are.
+    /// Flags of the blocks that were written since the image was kept.
     touched: Vec<AtomicU64>,
     state: Mutex<State>,
 }
@@ -174,29 +175,29 @@ struct State {
     touched: Vec<usize>,
     lies: Option<Lies>,
     held: Vec<(u64, LockState)>,
-    /// The lock that this process's thread holds: it may hold one.
+    /// The lock that this process's thread owns: it may own one.
     own: Option<u64>,
-    /// Calls of the platform that were made, and the first of them that fails; 0 = none does.
+    /// Calls of the platform so far, and the number of the first one that fails; 0 = none.
     calls: u64,
     fails_at: u64,
-    /// How many fail from there on.
+    /// How many calls fail from there on.
     fails: u64,
     failed: Vec<Call>,
-    /// The lock that bears a mark, and how often that is seen before it is free.
+    /// The lock that bears a mark, and the attempts to take it before it is free.
     marked: Option<(u64, usize)>,
-    /// Whether lies are told now.
+    /// Whether loads are forged now.
     lying: bool,
-    /// The user died: so it was then.
+    /// The lock words at the moment of death, if the process died.
     death: Option<Vec<(u64, LockState)>>,
 }
 
 impl Adversary {
-    /// A region of `bytes` zero bytes, which can grow by `spare`.
+    /// Creates a region of `bytes` zero bytes that can grow by `spare`.
     pub fn new(bytes: u64, spare: u64) -> Self {
         Self::of(&Image { words: vec![0; (bytes / 8) as usize], held: Vec::new() }, spare)
     }
 
-    /// A region as it stood somewhere, which can grow by `spare` bytes.
+    /// Creates a region from an image; it can grow by `spare` bytes.
     pub fn of(image: &Image, spare: u64) -> Self {
         let most = image.words.len() + (spare / 8) as usize;
         let words = image.words.iter().copied().chain(std::iter::repeat(0));
@@ -235,7 +236,7 @@ impl Adversary {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The region as it stands.
+    /// Returns a snapshot of the region.
     pub fn image(&self) -> Image {
         let words = (self.0.size.load(Relaxed) / 8) as usize;
         Image {
@@ -244,7 +245,7 @@ impl Adversary {
         }
     }
 
-    /// What [`reset`](Self::reset) goes back to is the region as it stands.
+    /// Makes the current state the one that [`reset`](Self::reset) restores.
     pub fn keep(&self) {
         let image = self.image();
         self.forget_touched(&mut self.state());
@@ -257,7 +258,7 @@ impl Adversary {
         }
     }
 
-    /// Everything as it was kept; honest, with nothing that fails, and nothing counted.
+    /// Restores the kept state. Afterwards loads are honest, no call fails, and all counts are 0.
     pub fn reset(&self) {
         let mut state = self.state();
         for block in &state.touched {
@@ -281,17 +282,17 @@ impl Adversary {
         self.be_honest();
     }
 
-    /// Tells no more lies, and counts loads from 0.
+    /// Makes all loads honest, and counts loads from 0.
     pub fn be_honest(&self) {
         self.begin(None, MOST_LOADS);
     }
 
-    /// Tells these lies from now on; after `most` loads it panics. Counts loads from 0.
+    /// Forges loads from now on, and counts them from 0. After `MOST_LOADS` loads it panics.
     pub fn lie(&self, lies: Lies) {
         self.begin(Some(lies), MOST_LOADS);
     }
 
-    /// As [`lie`](Self::lie), or honest, with another bound.
+    /// Begins a run with these lies, or an honest one; after `most` loads it panics.
     pub fn begin(&self, mut lies: Option<Lies>, most: u64) {
         let ground = &*self.0;
         ground.loads.store(0, Relaxed);
@@ -313,37 +314,38 @@ impl Adversary {
         ground.began.store(next, Relaxed);
     }
 
-    /// Loads since it began to be honest, or to lie.
+    /// Returns the number of loads since the current run began.
     pub fn loads(&self) -> u64 {
         let ground = &*self.0;
         ground.loads.load(Relaxed) + ground.began.load(Relaxed) - ground.countdown.load(Relaxed)
     }
 
-    /// From the call number `at` of those that follow, counted from 1, `count` calls of the platform
-    /// fail. Counts them from 0.
+    /// Makes `count` calls of the platform fail, from call number `at` on. Calls are counted anew,
+    /// from 1.
     pub fn fail(&self, at: u64, count: u64) {
         let mut state = self.state();
         (state.calls, state.fails_at, state.fails) = (0, at, count);
         state.failed.clear();
     }
 
-    /// Calls of the platform since [`fail`](Self::fail).
+    /// Returns the number of calls of the platform since [`fail`](Self::fail).
     pub fn calls(&self) -> u64 {
         self.state().calls
     }
 
-    /// Those that failed.
+    /// Returns the calls that failed.
     pub fn failed(&self) -> Vec<Call> {
         self.state().failed.clone()
     }
 
-    /// The user dies instead of store number `stores`, counted from 0: this and all later ones do
-    /// not count.
+    /// Lets the process die at store number `stores`, counted from 0: this store and all later ones
+    /// have no effect.
     pub fn dies_at(&self, stores: u64) {
         self.0.stores.store(stores, Relaxed);
     }
 
-    /// What a death left, if one came: locks as the kernel leaves them.
+    /// Returns the region as a death left it, with its locks as the kernel leaves them; `None` if
+    /// the process lives.
     pub fn death(&self) -> Option<Image> {
         let held = self.state().death.clone()?;
         let held = held.into_iter().map(|(at, held)| match held {
@@ -353,24 +355,24 @@ impl Adversary {
         Some(Image { held: held.collect(), ..self.image() })
     }
 
-    /// Lock words that are not 0.
+    /// Returns the lock words that are not 0.
     pub fn held(&self) -> Vec<(u64, LockState)> {
         self.state().held.clone()
     }
 
-    /// Puts something into a lock word, or takes it away.
+    /// Sets a lock word; `None` frees it.
     pub fn put_lock(&self, at: u64, held: Option<LockState>) {
         let mut state = self.state();
         state.held.retain(|(other, _)| *other != at);
         state.held.extend(held.map(|held| (at, held)));
     }
 
-    /// A lock bears L's mark for the next so many attempts to take it.
+    /// Lets a lock bear the structure lock's mark for the next `attempts` attempts to take it.
     pub fn mark_for(&self, at: u64, attempts: usize) {
         self.state().marked = Some((at, attempts));
     }
 
-    /// The word at offset `at`, as it stands.
+    /// Returns the word at offset `at`, unforged.
     pub fn peek(&self, at: u64) -> u64 {
         let word = usize::try_from(at / 8).ok().and_then(|at| self.0.words.get(at));
         word.map_or(0, |word| word.load(Relaxed))
@@ -385,7 +387,7 @@ impl Adversary {
         }
     }
 
-    /// How long the section is from now on.
+    /// Sets the length of the section.
     pub fn set_size(&self, bytes: u64) {
         self.0.size.store(bytes.min(self.limit()) / 8 * 8, Relaxed);
     }
@@ -398,7 +400,7 @@ impl Adversary {
         }
     }
 
-    /// Whether a store counts.
+    /// Returns whether the next store takes effect, and counts it.
     fn lives(&self) -> bool {
         let left = self.0.stores.load(Relaxed);
         if left == u64::MAX {
@@ -415,7 +417,7 @@ impl Adversary {
         true
     }
 
-    /// Something is asked: `Some` where the attacker answers, with the bits that he answers by.
+    /// Counts a load or a call; returns the attacker's random bits if this one is to be forged.
     #[inline]
     fn tick(&self) -> Option<(u64, u64)> {
         let left = self.0.countdown.load(Relaxed);
@@ -443,7 +445,7 @@ impl Adversary {
         answer
     }
 
-    /// What a load answers where `honest` stands.
+    /// Returns the value of a load that would honestly return `honest`.
     #[inline]
     fn answer(&self, at: u64, honest: u64) -> u64 {
         if at == self.0.restless.load(Relaxed) {
@@ -469,13 +471,13 @@ impl Adversary {
             5 => honest ^ 1 << (any & 63),
             6 => honest.wrapping_add(1),
             7 => honest.wrapping_sub(1),
-            // A place in the region, with something in the low bits or without.
+            // An offset in the region, with or without some low bits.
             8 => self.somewhere(any),
             9 => self.somewhere(any) | any >> 58,
             10 => self.somewhere(any) | (any >> 56) << 56,
-            // One of its bytes another.
+            // Another value in one of its bytes.
             11 => honest ^ ((any & 0xff) << ((any >> 8 & 7) * 8)),
-            // What would be right elsewhere.
+            // The value of another word.
             _ => self.peek(any % (self.limit() / 8) * 8),
         }
     }
@@ -507,7 +509,7 @@ impl Adversary {
         self.store_lock(at, Some(LockState::Alive));
     }
 
-    /// The kernel frees one lock of a thread that dies.
+    /// Panics if this thread owns a lock. The kernel frees one lock of a dying thread.
     fn holds_none(&self) {
         let own = self.state().own;
         assert!(own.is_none(), "a thread takes a lock while it holds the one at {own:x?}");
@@ -520,7 +522,7 @@ impl Adversary {
     }
 }
 
-fn no_room() -> EngineError {
+fn no_space() -> EngineError {
     EngineError::Explained(
         Error::new(ErrorKind::NoSpace, "grow", "").detail("no room, says the harness"),
     )
@@ -565,7 +567,7 @@ impl StoreWords for AdversaryWords<'_> {
             self.mem.touch(self.first + at);
             self.words[at].store(value, Relaxed);
         } else {
-            // As an index, also of the dead.
+            // The bounds are checked after a death too.
             let _ = &self.words[at];
         }
     }
@@ -639,7 +641,7 @@ impl Mem for Adversary {
 
     fn grow(&self, bytes: u64) -> Result<(), EngineError> {
         if self.fails(Call::Grow) {
-            return Err(no_room());
+            return Err(no_space());
         }
         if bytes > self.limit() {
             return Err(EngineError::Full { needed: bytes, free: 0 });
@@ -671,7 +673,7 @@ impl Mem for Adversary {
 
     fn fence(&self, _: Ordering) {}
 
-    /// Whatever it says, the caller is one thread: there is nobody to wait for.
+    /// Never waits: the caller is the only thread, so no other thread could release the lock.
     fn lock(&self, at: u64) -> Result<Taken, Refused> {
         self.holds_none();
         if self.fails(Call::Lock) {

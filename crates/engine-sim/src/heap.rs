@@ -1,15 +1,15 @@
-//! A region in plain words of this process: for tests and models.
+//! A region in plain words of this process, for tests and models.
 
 use mapvar_engine::mem::{Load, Mem, Ordering, StoreWords};
 use mapvar_engine::{error::EngineError, layout::seat};
 use mapvar_os::{Locks, Refused, Taken};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-/// Words of this process. Locks are plain words, which no death frees.
+/// A region of plain words. Its locks are plain words too: no death frees them.
 #[derive(Debug)]
 pub struct Heap {
     words: Vec<AtomicU64>,
-    /// The 32-bit words, by offset / 4, apart: a word has one access size.
+    /// The 32-bit words, by offset / 4. They are kept apart, since a word has one access size.
     halves: Vec<AtomicU32>,
 }
 
@@ -151,7 +151,7 @@ impl Mem for Heap {
     }
 
     fn seat(&self) -> Result<u64, EngineError> {
-        // Everything on the heap is of this process.
+        // Everything on the heap belongs to this process.
         if let Some(words) = self.words_mut(seat::at(0), seat::WORDS) {
             words.store(seat::TOKEN, 1, Ordering::SeqCst);
         }

@@ -1,9 +1,14 @@
-//! Memories for the engine that do what real ones do at their worst, for its tests and for the
-//! harnesses: words of this process ([`heap`]), of which a process may die at any step
-//! ([`mortal`]), whose loads an attacker answers ([`adversary`]), and behind which a disk loses
-//! power ([`power`]). [`operations`] calls every operation of the engine, whatever it reports.
+//! Memories for the engine that behave like real ones at their worst, for its tests and for the
+//! harnesses.
 //!
-//! The engine's own tests on them are in `tests/`.
+//! - [`heap`]: plain words of this process.
+//! - [`mortal`]: a process may die at any step.
+//! - [`adversary`]: an attacker forges the values of loads.
+//! - [`power`]: the disk behind the memory loses power.
+//!
+//! [`operations`] calls every operation of the engine and ignores the results.
+//!
+//! The engine's own tests on these memories are in `tests/`.
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_types, reason = "words that are no shared memory")]
 #![allow(

@@ -1,5 +1,5 @@
-//! A region whose users die when a test says so: at a chosen store, lock or unlock the thread unwinds,
-//! and what it held is left as the kernel leaves it.
+//! A region whose processes die when a test says so. At a chosen store, lock or unlock the thread
+//! unwinds, and its locks are left as the kernel leaves them.
 
 use crate::heap::{Heap, HeapWords};
 use mapvar_engine::mem::{Load, Mem, Ordering, StoreWords};
@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
 };
 
-/// What all processes share: the words, and what the kernel knows.
+/// The state that all processes share: the words, and the kernel's knowledge.
 #[derive(Debug)]
 pub struct Shared {
     heap: Heap,
@@ -21,17 +21,17 @@ pub struct Shared {
 
 #[derive(Debug, Default)]
 struct Kernel {
-    /// Bytes that the region has by now.
+    /// Current size of the region in bytes.
     size: u64,
     /// Lock words that are not 0.
     locks: HashMap<u64, LockState>,
     /// How often each wake word was woken.
     wakes: HashMap<u64, u32>,
-    /// Seats of processes that live.
+    /// Seats of living processes.
     seats: HashSet<usize>,
-    /// Processes that there ever were.
+    /// Processes so far.
     born: u64,
-    /// Words as they were before each store, newest last.
+    /// Old values of stored words, newest last.
     undo: Vec<(u64, u64)>,
 }
 
@@ -42,7 +42,7 @@ enum LockState {
     Marked(u32),
 }
 
-/// How far to go back, to use a region again.
+/// A state to which a region can be reset.
 #[derive(Clone, Debug)]
 pub struct Point {
     undo: usize,
@@ -51,7 +51,7 @@ pub struct Point {
 }
 
 impl Shared {
-    /// `bytes` of a region, of which `size` are there at first.
+    /// Creates a region that may grow to `bytes` bytes, with `size` bytes at first.
     pub fn new(bytes: usize, size: u64) -> Arc<Self> {
         let kernel = Mutex::new(Kernel { size, ..Kernel::default() });
         Arc::new(Self { heap: Heap::new(bytes), kernel })
@@ -61,7 +61,7 @@ impl Shared {
         self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A process with seat `seat`, which lives until it is told when to die.
+    /// Adds a process in seat `seat`, which lives until a test lets it die.
     pub fn process(self: &Arc<Self>, seat: usize) -> Mortal {
         let mut kernel = self.kernel();
         kernel.seats.insert(seat);
@@ -74,18 +74,18 @@ impl Shared {
             token,
             mapped,
             left: Mutex::new(None),
-            looks: AtomicBool::new(false),
+            loads_are_steps: AtomicBool::new(false),
             meanwhile: Mutex::new(None),
         }
     }
 
-    /// What the region and the kernel hold now.
+    /// Returns the current state of the region and of the kernel.
     pub fn point(&self) -> Point {
         let kernel = self.kernel();
         Point { undo: kernel.undo.len(), size: kernel.size, locks: kernel.locks.clone() }
     }
 
-    /// Everything as it was at `point`, and nobody there.
+    /// Resets everything to `point`; afterwards no process is there.
     pub fn back_to(&self, point: &Point) {
         let mut kernel = self.kernel();
         while kernel.undo.len() > point.undo {
@@ -101,12 +101,12 @@ impl Shared {
         kernel.seats.clear();
     }
 
-    /// How often a wake word was woken.
+    /// Returns how often a wake word was woken.
     pub fn wakes(&self, at: u64) -> u32 {
         self.kernel().wakes.get(&at).copied().unwrap_or(0)
     }
 
-    /// Lock words that bear a mark, or that somebody who lives holds.
+    /// Returns the number of lock words that bear a mark or have a living owner.
     pub fn taken_locks(&self) -> usize {
         self.kernel().locks.values().filter(|held| **held != LockState::Died).count()
     }
@@ -122,7 +122,7 @@ impl Shared {
     }
 }
 
-/// A process, as far as a region knows it.
+/// A process, as a region sees it.
 #[derive(Debug)]
 pub struct Mortal {
     shared: Arc<Shared>,
@@ -130,18 +130,19 @@ pub struct Mortal {
     token: u64,
     /// Bytes that it has mapped.
     mapped: Mutex<u64>,
-    /// Steps until it dies: stores that change something, locks and unlocks. `None` = it lives on.
+    /// Steps until it dies: stores that change something, locks, wakes and unlocks. `None` = it
+    /// lives on.
     left: Mutex<Option<u64>>,
     /// Whether loads are steps too.
-    looks: AtomicBool,
+    loads_are_steps: AtomicBool,
     meanwhile: Mutex<Option<Meanwhile>>,
 }
 
-/// What others do before a lock is taken.
+/// Work of other processes, done before a lock or a step of this one.
 struct Meanwhile {
-    /// Before this lock is taken; `None` = before any step.
+    /// Done before this lock is taken; `None` = before any step.
     lock: Option<u64>,
-    /// How often that is so before the work is done.
+    /// How many such moments pass before the work is done.
     times: u64,
     work: Box<dyn FnOnce() + Send>,
 }
@@ -152,15 +153,15 @@ impl std::fmt::Debug for Meanwhile {
     }
 }
 
-/// What a dying thread unwinds with.
+/// The panic payload of a dying thread.
 struct Death;
 
 thread_local! {
-    /// Between a death and its end: nothing that destructors do reaches the region.
+    /// Set while a dying thread unwinds: stores by its destructors do not reach the region.
     static DYING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work`; `None` where its process died in it.
+/// Runs `work`; returns `None` if its process died.
 pub fn to_its_end<R>(work: impl FnOnce() -> R) -> Option<R> {
     let done = catch_unwind(AssertUnwindSafe(work));
     DYING.set(false);
@@ -172,23 +173,29 @@ pub fn to_its_end<R>(work: impl FnOnce() -> R) -> Option<R> {
 }
 
 impl Mortal {
-    /// It dies instead of step `steps`, counted from 0.
+    /// Lets the process die at step `steps`, counted from 0.
     pub fn dies_at(&self, steps: u64) {
         *self.left() = Some(steps);
     }
 
-    /// Others do `work` before this process takes `lock` for the next time but `times`.
+    /// Lets other processes do `work` before this one takes `lock`, after `times` earlier times.
     pub fn before_lock(&self, lock: u64, times: u64, work: impl FnOnce() + Send + 'static) {
         *self.meanwhile() = Some(Meanwhile { lock: Some(lock), times, work: Box::new(work) });
     }
 
-    /// Others do `work` before step `times`, counted from 0; with `looks`, loads are steps too.
-    pub fn before_step(&self, times: u64, looks: bool, work: impl FnOnce() + Send + 'static) {
+    /// Lets other processes do `work` before step `times`, counted from 0. With `loads_are_steps`,
+    /// loads are steps too.
+    pub fn before_step(
+        &self,
+        times: u64,
+        loads_are_steps: bool,
+        work: impl FnOnce() + Send + 'static,
+    ) {
         *self.meanwhile() = Some(Meanwhile { lock: None, times, work: Box::new(work) });
-        self.looks.store(looks, Ordering::Relaxed);
+        self.loads_are_steps.store(loads_are_steps, Ordering::Relaxed);
     }
 
-    /// Whether others have done what they were to do before a step, or a lock.
+    /// Returns whether the work of other processes is done, or none was registered.
     pub fn others_are_done(&self) -> bool {
         self.meanwhile().is_none()
     }
@@ -217,7 +224,7 @@ impl Mortal {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// False where its process is dead already.
+    /// Counts a step; returns false if the process is already dead.
     fn step(&self) -> bool {
         if DYING.get() {
             return false;
@@ -229,7 +236,8 @@ impl Mortal {
                 drop(left);
                 self.shared.die(self.seat);
                 DYING.set(true);
-                // Without the hook: it is no failure, and there are thousands.
+                // `resume_unwind` skips the panic hook: a death is no failure, and there are
+                // thousands.
                 resume_unwind(Box::new(Death));
             }
             Some(more) => *left = Some(more - 1),
@@ -248,7 +256,7 @@ impl Mortal {
     }
 }
 
-/// A range of words that one process looks at.
+/// A range of words, accessed by one process.
 #[derive(Clone, Copy, Debug)]
 pub struct MortalWords<'a> {
     process: &'a Mortal,
@@ -257,13 +265,13 @@ pub struct MortalWords<'a> {
 }
 
 impl MortalWords<'_> {
-    /// A store that changes nothing is no step: nobody can tell a death before it from one after.
+    /// A store that changes nothing is no step: a death before it leaves the same as one after.
     fn change(self, at: usize, change: impl Fn(u64) -> u64, order: Ordering) -> u64 {
         let found = self.words.load(at, Ordering::Relaxed);
         if found == change(found) || !self.process.step() {
             return found;
         }
-        // Others may have worked before this step.
+        // Reloaded: other processes may have worked before this step.
         let old = self.words.load(at, Ordering::Relaxed);
         let order = if order == Ordering::Relaxed { order } else { Ordering::Release };
         self.process.shared.kernel().undo.push((self.at + at as u64 * 8, old));
@@ -274,7 +282,7 @@ impl MortalWords<'_> {
 
 impl Load for MortalWords<'_> {
     fn load(self, at: usize, order: Ordering) -> u64 {
-        if self.process.looks.load(Ordering::Relaxed) && !DYING.get() {
+        if self.process.loads_are_steps.load(Ordering::Relaxed) && !DYING.get() {
             self.process.let_others_work(None);
         }
         self.words.load(at, order)
@@ -286,7 +294,7 @@ impl StoreWords for MortalWords<'_> {
         self.change(at, |_| value, order);
     }
 
-    /// In two steps: what lies between shows nothing else.
+    /// Copies in two steps; more steps would show nothing new.
     fn copy_from(self, from: &[u8]) {
         let halves = from.split_at(from.len() / 16 * 8);
         for (first, half) in [(0, halves.0), (halves.0.len() / 8, halves.1)] {
@@ -379,7 +387,7 @@ impl Mem for Mortal {
     }
 
     fn is_seat_taken(&self, number: usize) -> bool {
-        // Who asks has a seat itself.
+        // The asking process takes its own seat first.
         let _ = self.seat();
         self.shared.kernel().seats.contains(&number)
     }
@@ -394,7 +402,7 @@ impl Mem for Mortal {
         let mut kernel = self.shared.kernel();
         match kernel.locks.get(&at).copied() {
             Some(LockState::Marked(mark)) => Err(Refused::Marked(mark)),
-            // One thread runs at a time: nobody will come to unlock it.
+            // One thread runs at a time: no other thread could release the lock.
             Some(LockState::By(_)) => Err(Refused::TimedOut(None)),
             found => {
                 kernel.locks.insert(at, LockState::By(self.seat));

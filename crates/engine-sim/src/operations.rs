@@ -1,10 +1,12 @@
-//! Every operation on a region whose words nobody vouches for: the engine on a memory that answers
-//! loads with what an attacker likes, each time anew ([`Adversary`]). Whoever loads a word twice and
-//! believes both is found at once, and whoever follows an answer without an end runs out of loads.
+//! Every operation of the engine, on a region with words that the engine must not trust.
 //!
-//! Its own tests make a few thousand such calls; `harness/fuzz` makes them by the million, and on
-//! forged bytes and failing platforms too. The same on static bytes: mapvar's `tests/files/hostile.rs`,
-//! `tests/flush`; in use: mapvar's `tests/invariants`.
+//! An [`Adversary`] forges the value of each load anew. An engine that loads a word twice and
+//! trusts both values fails at once. An engine that follows forged values without a bound runs out
+//! of loads.
+//!
+//! The tests of this crate make a few thousand such calls. `harness/fuzz` makes millions, and also
+//! tries forged bytes and failing platforms. Static forged bytes: mapvar's
+//! `tests/files/hostile.rs`; a map in use: mapvar's `tests/invariants`.
 
 use mapvar_engine::{
     commit::TxEntry,
@@ -32,22 +34,22 @@ use mapvar_engine::{
 
 pub use crate::adversary::{Adversary, Call, Image, Lies, LockState, MOST_LOADS};
 
-/// What the library above makes of a value's bytes: the engine knows no MessagePack.
+/// The decoder of the library above: the engine itself knows no MessagePack.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder {
-    /// Whether bytes are MessagePack.
+    /// Returns whether bytes are MessagePack.
     pub is_message_pack: IsMessagePack,
-    /// Decodes a value; whether it could.
+    /// Decodes a value; returns whether that succeeded.
     pub decode: fn(OwnedValue) -> bool,
 }
 
 impl Decoder {
-    /// Takes every value for one.
+    /// Accepts every value.
     pub const NONE: Self = Self { is_message_pack: |_| true, decode: |_| true };
 }
 
-/// What a map is made from that `size` bytes of values fit, and that may grow to `max_size`; 0 = as
-/// the memory allows.
+/// Returns the header facts of a map for `size` bytes of values that may grow to `max_size`; 0 = as
+/// far as the memory allows.
 pub fn facts(size: u64, max_size: u64, file: bool) -> Facts {
     Facts {
         uuid: [11, 12],
@@ -61,7 +63,7 @@ pub fn facts(size: u64, max_size: u64, file: bool) -> Facts {
     }
 }
 
-/// An empty map in zeroed memory.
+/// Formats zeroed memory as an empty map.
 pub fn formatted<M: Mem>(mem: M, facts: &Facts) -> Store<M> {
     for chunk in table_chunks(0, facts.region / CHUNK) {
         let word = mem.words_mut(layout::table_word(chunk), 1).unwrap();
@@ -72,20 +74,21 @@ pub fn formatted<M: Mem>(mem: M, facts: &Facts) -> Store<M> {
     Store::new(mem, facts).unwrap()
 }
 
-/// Variables that [`populated`] makes.
+/// The number of variables that [`populated`] creates.
 pub const NAMES: usize = 12;
 
-/// The name of variable `number`: of one to 900 bytes.
+/// Returns the name of variable `number`: one to 900 bytes.
 pub fn name(number: usize) -> Vec<u8> {
     vec![b'a' + (number % 26) as u8; [1, 8, 33, 200, 900][number % 5]]
 }
 
-/// A value of three to 9,000 bytes.
+/// Returns a value of three to 9,000 bytes.
 pub fn value(number: usize) -> Vec<u8> {
     vec![number as u8; [3, 60, 300, 1_000, 1_500, 9_000][number % 6]]
 }
 
-/// An honest map with variables of every size, some removed, some flushed; handles to them.
+/// Creates an honest map with variables of every size, some removed, some flushed; returns handles
+/// to them.
 pub fn populated(size: u64, spare: u64) -> (Store<Adversary>, Vec<Handle>) {
     let facts = facts(size, 0, true);
     let store = formatted(Adversary::new(facts.region, spare), &facts);
@@ -107,10 +110,10 @@ pub fn populated(size: u64, spare: u64) -> (Store<Adversary>, Vec<Handle>) {
     (store, handles)
 }
 
-/// How many operations there are: [`operate`] does the one of a number below it.
+/// The number of operations: [`operate`] runs the one of a number below it.
 pub const OPERATIONS: u64 = 30;
 
-/// What [`operate`] does, in a word.
+/// Returns the name of an operation of [`operate`].
 pub const fn operation_name(which: u64) -> &'static str {
     match which {
         0 => "find",
@@ -142,7 +145,7 @@ pub const fn operation_name(which: u64) -> &'static str {
     }
 }
 
-/// One operation, whatever it answers.
+/// Runs one operation and ignores its result.
 pub fn operate<M: Mem>(
     store: &mut Store<M>,
     handles: &[Handle],
@@ -209,7 +212,8 @@ pub fn operate<M: Mem>(
             let mut changes: Vec<_> = handles
                 .iter()
                 .take(4)
-                // What does not fit its record is put into an extent beforehand.
+                // A value that does not fit its record would need an extent, which is filled
+                // beforehand.
                 .filter(|handle| !handle.atomic && raw.inline_len() <= handle.room())
                 .map(|handle| TxEntry { handle: *handle, expect: Expect::Any, raw: Some(raw) })
                 .collect();
@@ -219,7 +223,7 @@ pub fn operate<M: Mem>(
             let handles: Vec<_> =
                 handles.iter().copied().filter(|handle| !handle.atomic).take(4).collect();
             let _ = (store.transactions_seen(), store.births());
-            // As a snapshot reads where others write all the time.
+            // A snapshot reads so if others write all the time.
             let _ = store.with_all_marked(&handles, || {
                 for handle in &handles {
                     let _ = store.read_at_once(*handle, |view| view.capture())?;
@@ -229,7 +233,7 @@ pub fn operate<M: Mem>(
         }
         24 => drop(store.rebuild()),
         25 => {
-            // Opening: what a header says, and whose locks they are.
+            // Opening a map: its header, and the identity of its locks.
             if let Some(words) = store.mem().words(header::AT, header::WORDS) {
                 let _ = examine(words, store.mem().size());
             }
@@ -239,7 +243,7 @@ pub fn operate<M: Mem>(
         }
         26 => drop(one_look(store, number.is_multiple_of(2), decoder)),
         27 => {
-            // As a watch does, of the variable and of a removed one.
+            // A watch does so, of a variable and of a removed one.
             for handle in handles {
                 if let Ok(Some(stand)) = store.observed(*handle) {
                     let _ = (store.is_unchanged(*handle, stand), store.arm(*handle, stand));
@@ -253,7 +257,7 @@ pub fn operate<M: Mem>(
     }
 }
 
-/// What ends with a process that lives, or never was; and what the memory says of both.
+/// Sets and reads variables whose owner process lives, or never existed.
 fn ephemeral<M: Mem>(
     store: &Store<M>,
     handles: &[Handle],
@@ -271,7 +275,7 @@ fn ephemeral<M: Mem>(
     drop(store.remove(store.query(name)));
 }
 
-/// Reads every variable, by all that it says of itself.
+/// Reads every variable, by its name and by its record.
 pub fn read_all<M: Mem>(store: &Store<M>, decoder: Decoder) {
     let _ = store.each_record(|handle| {
         if let Some(name) = store.name_of(handle.at) {
@@ -285,12 +289,12 @@ pub fn read_all<M: Mem>(store: &Store<M>, decoder: Decoder) {
     });
 }
 
-/// What one look of `Map::check` finds.
+/// Runs one pass of `Map::check`.
 pub fn one_look<M: Mem>(store: &Store<M>, sound: bool, decoder: Decoder) -> Check {
     store.check_once(sound, decoder.is_message_pack)
 }
 
-/// How many variables `MapOptions::salvage` would save.
+/// Returns how many variables `MapOptions::salvage` would save.
 pub fn salvaged<M: Mem>(store: &Store<M>, bytes: u64, decoder: Decoder) -> usize {
     let mut lost = Vec::new();
     let found = store.survivors(bytes.div_ceil(CHUNK), &mut lost);
@@ -299,7 +303,7 @@ pub fn salvaged<M: Mem>(store: &Store<M>, bytes: u64, decoder: Decoder) -> usize
     saved.filter(|captured| (decoder.decode)(captured.clone())).count()
 }
 
-/// Opens a region of `bytes` bytes as a map is opened, up to where locks are taken.
+/// Opens a region of `bytes` bytes as a map is opened, up to the point where locks are taken.
 pub fn opened<M: Mem>(mem: M, bytes: u64) -> Result<Option<Store<M>>, HeaderError> {
     let Some(words) = mem.words(header::AT, header::WORDS) else {
         return Err(HeaderError::NotAMap);
@@ -308,17 +312,17 @@ pub fn opened<M: Mem>(mem: M, bytes: u64) -> Result<Option<Store<M>>, HeaderErro
     Ok(Store::new(mem, &facts).ok())
 }
 
-/// Opens it as `MapOptions::check` and `MapOptions::salvage` do, which know what to
-/// do with a header that is gone; `None` where there is nothing of a map.
+/// Opens it as `MapOptions::check` and `MapOptions::salvage` do, also with an invalid header.
+/// Returns `None` if nothing of a map is left, and whether the header is valid.
 pub fn looked_at<M: Mem>(mem: M, bytes: u64) -> Option<(Store<M>, bool)> {
-    let looked = store_over(mem, bytes, false);
-    looked.ok().map(|(store, flaw)| (store, flaw.is_none()))
+    let found = store_over(mem, bytes, false);
+    found.ok().map(|(store, flaw)| (store, flaw.is_none()))
 }
 
-/// A variable as a harness sees it: number of the kind, and bytes.
+/// A variable as a harness sees it: the number of its kind, and its bytes.
 pub type Plain = (u8, Vec<u8>);
 
-/// All variables, in record order; those that cannot be read are an error.
+/// Returns all variables in record order; fails if one cannot be read.
 pub fn content<M: Mem>(store: &Store<M>) -> Result<Vec<(Vec<u8>, Plain)>, EngineError> {
     let mut content = Vec::new();
     let mut failed = None;
@@ -334,7 +338,7 @@ pub fn content<M: Mem>(store: &Store<M>) -> Result<Vec<(Vec<u8>, Plain)>, Engine
     failed.map_or(Ok(content), Err)
 }
 
-/// The value of a variable; `None` where it is no more.
+/// Returns the value of a variable; `None` if it no longer exists.
 pub fn plain<M: Mem>(store: &Store<M>, handle: Handle) -> Result<Option<Plain>, EngineError> {
     Ok(match store.read(handle, |view| view.capture())? {
         Seen::Value(captured, _) => {
@@ -348,12 +352,12 @@ pub fn plain<M: Mem>(store: &Store<M>, handle: Handle) -> Result<Option<Plain>, 
     })
 }
 
-/// A whole number, as it is set.
+/// Returns an integer value.
 pub fn integer(word: u64) -> Raw<'static> {
     Raw::word(Kind::I64, word)
 }
 
-/// Adds to an `Atomic`; `None` where it is none, or no more.
+/// Adds to an `Atomic`; returns `None` if the handle is no `Atomic`, or it no longer exists.
 pub fn add<M: Mem>(
     store: &Store<M>,
     handle: Handle,
@@ -365,7 +369,7 @@ pub fn add<M: Mem>(
     store.atomic(handle, |words| words.fetch_add(record::VALUE, word, SeqCst))
 }
 
-/// Finds a variable or makes it, as `Map::var_or` does.
+/// Finds a variable or creates it, as `Map::var_or` does.
 pub fn find_or_create<M: Mem>(
     store: &Store<M>,
     query: Query<'_>,
@@ -386,18 +390,18 @@ pub fn find_or_create<M: Mem>(
     Err(EngineError::Contended)
 }
 
-/// Gives back what nobody needs; answers how many bytes.
+/// Frees all unused space; returns the number of bytes.
 pub fn tidy<M: Mem>(store: &Store<M>) -> Result<u64, EngineError> {
     Ok(store.collect_all()? + store.sweep()?)
 }
 
-/// Makes the region longer by a chunk at least.
+/// Grows the region by at least one chunk.
 pub fn grow<M: Mem>(store: &Store<M>) -> Result<bool, EngineError> {
     store.grow(CHUNK, store.chunk_count()?)
 }
 
-/// Makes the checksum right that covers the word at `at`, so that what a fuzzer wrote there is
-/// believed. `uuid` is what the region's header says.
+/// Corrects the checksum that covers the word at `at`, so that the engine accepts a fuzzer's change
+/// there.
 pub fn reseal<M: Mem>(store: &Store<M>, at: u64) {
     let _ = resealed(store, at);
 }

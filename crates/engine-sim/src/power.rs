@@ -1,7 +1,9 @@
-//! A memory with a disk behind it, for power cuts: of each unit (a word, a cache line, a sector, a
-//! page) the disk has any version that it had since the last completed barrier began, whatever it
-//! has of the others; so has it of the file's length. Also for deaths: then the memory stays as it
-//! is, and the dead one's locks say so.
+//! A memory with a disk behind it, for power cuts and deaths.
+//!
+//! A unit is a word, a cache line, a sector or a page. After a power cut the disk has, of each
+//! unit, any version since the last completed barrier began, independently of the other units. The
+//! same holds for the file's length. After a death the memory stays as it is, and the dead
+//! process's locks say that their owner died.
 
 #![allow(missing_debug_implementations, reason = "thousands of words")]
 #![allow(
@@ -24,12 +26,12 @@ use std::{
     },
 };
 
-/// Numbers that a seed gives.
+/// A seeded generator of numbers.
 #[derive(Clone, Debug)]
 pub struct Random(pub u64);
 
 impl Random {
-    /// One below `bound`.
+    /// Returns a number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -38,40 +40,40 @@ impl Random {
         (z ^ (z >> 31)) % bound.max(1)
     }
 
-    /// So many steps, for [`Power::cut_off`].
+    /// Returns a number of steps below `bound`, for [`Power::cut_off`].
     pub fn steps(&mut self, bound: u64) -> i64 {
         self.below(bound).cast_signed()
     }
 }
 
-/// Why a process gives way.
+/// The reason why a process yields to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// The steps that it was given are used up.
+    /// The steps granted to it are used up.
     Step,
-    /// It waits for another: a lock, or a pause.
+    /// It waits for another process: for a lock, or in a pause.
     Wait,
     /// It waits for the disk.
     Barrier,
 }
 
-/// Lets others have their turn; false where there is nobody to wait for.
+/// Lets other processes run; returns false if there is no other process to wait for.
 type GiveWay = Box<dyn Fn(&Machine, Turn) -> bool + Send + Sync>;
 
-/// Processes that a machine has at the most.
+/// The maximum number of processes of a machine.
 pub const PROCESSES: usize = 8;
 
 /// One process of the machine.
 struct Process {
-    /// Steps until it is cut off, and one more; 0 = never.
+    /// Steps until it is cut off, plus one; 0 = never.
     steps: AtomicI64,
-    /// Cut off at the next barrier, or so many steps after it; below 0 = no.
+    /// Steps from the next barrier until it is cut off, 0 = during that barrier; below 0 = never.
     after_barrier: AtomicI64,
     /// Cut off: it stores nothing any more.
     off: AtomicBool,
-    /// How often it began anew: another token each time.
+    /// How often its seat began anew; each time has another token.
     births: AtomicU64,
-    /// It lives, and has its seat.
+    /// Whether it lives and has its seat.
     seated: AtomicBool,
 }
 
@@ -95,7 +97,7 @@ impl Process {
     }
 }
 
-/// All that work changes, to be put back.
+/// The state that work may change, saved to be restored.
 pub struct Saved {
     words: Vec<u64>,
     halves: Vec<u32>,
@@ -107,37 +109,37 @@ pub struct Saved {
 /// The machine that the processes share.
 pub struct Machine {
     words: Vec<AtomicU64>,
-    /// Words of 32 bits, by offset / 4: a word has one access size.
+    /// The 32-bit words, by offset / 4. They are kept apart, since a word has one access size.
     halves: Vec<AtomicU32>,
-    /// Those of them that may not be 0.
+    /// Offsets of 32-bit words that may differ from 0.
     touched: Mutex<Vec<u64>>,
-    /// Bytes of the file; and how many it may have after a cut.
+    /// Length of the file in bytes, and the lengths that it may have after a power cut.
     len: AtomicU64,
     lens: Mutex<Vec<u64>>,
-    /// What was stored since the last barrier began, in order: the word, and what it was before.
+    /// Stores since the last barrier began, in order: the word and its old value.
     stored: Mutex<Vec<(u32, u64)>>,
-    /// By unit, how much of that is of it, and how much of it the disk has; zeros between cuts.
+    /// By unit: how many of those stores hit it, and how many the disk has; zeros between cuts.
     kept: Mutex<Vec<(u32, u32)>>,
     processes: [Process; PROCESSES],
-    /// Loads and stores until others have their turn; below 0 = never.
+    /// Loads and stores until other processes run; below 0 = never.
     turn_in: AtomicI64,
     give_way: OnceLock<GiveWay>,
-    /// Barriers fail.
+    /// Whether barriers fail.
     pub disk_fails: AtomicBool,
-    /// Barriers that there were.
+    /// Barriers so far.
     pub barriers: AtomicU64,
-    /// Loads that there were, about.
+    /// Loads so far, roughly.
     pub loads: AtomicU64,
 }
 
 const DIED: u32 = 0x4000_0000;
-/// How often a lock is looked at again: longer than all of the others' work takes.
+/// How often a process retries a lock: longer than all work of the others takes.
 const ROUNDS: u32 = 100_000;
 
-/// What a cut is, where it passes through the engine.
+/// The panic payload of a cut, on its way through the engine.
 struct Cut;
 
-/// A process of a machine.
+/// One process of a machine.
 #[derive(Clone)]
 pub struct Power {
     machine: Arc<Machine>,
@@ -149,7 +151,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Power {
-    /// Process 0 of a machine with a file of so many bytes, which can grow a little.
+    /// Creates process 0 of a machine with a file of `bytes` bytes, which can grow a little.
     pub fn new(bytes: usize) -> Self {
         let len = bytes as u64;
         let bytes = bytes + 12 * CHUNK as usize;
@@ -171,26 +173,27 @@ impl Power {
         Self { machine: Arc::new(machine), process: 0 }
     }
 
-    /// Another process of the same machine.
+    /// Returns another process of the same machine.
     #[must_use]
     pub fn process(&self, number: usize) -> Self {
         Self { machine: self.machine.clone(), process: number }
     }
 
-    /// What all processes share.
+    /// Returns the machine that all processes share.
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
 
-    /// Steps that no work has.
+    /// More steps than any work has.
     const MANY: i64 = 1 << 40;
 
-    /// For [`cut_off`](Self::cut_off): so many steps after the next barrier; 0 = in its midst.
+    /// Returns a step count for [`cut_off`](Self::cut_off): `steps` after the next barrier; 0 =
+    /// during it.
     pub fn after_barrier(steps: u64) -> i64 {
         Self::MANY + steps.cast_signed()
     }
 
-    /// How many steps `work` has. Nothing remains of it.
+    /// Returns the number of steps of `work`, and undoes all its changes.
     pub fn rehearse<R>(&self, work: impl FnOnce() -> R) -> i64 {
         let saved = self.machine.save();
         let left = self.cut_off(Self::MANY - 1, || {
@@ -201,8 +204,8 @@ impl Power {
         left.map_or(0, |left| Self::MANY - left)
     }
 
-    /// Runs `work`, which is cut off before step `steps`, or if that is below 0, only by
-    /// [`Machine::cut`]; `None` if it was.
+    /// Runs `work` and cuts it off before step `steps`. If `steps` is below 0, only
+    /// [`Machine::cut`] can cut it off. Returns `None` if it was cut off.
     pub fn cut_off<R>(&self, steps: i64, work: impl FnOnce() -> R) -> Option<R> {
         let process = self.me();
         if self.is_off() {
@@ -220,7 +223,7 @@ impl Power {
         }
     }
 
-    /// The process is gone, its locks say so; and one begins anew in its place.
+    /// Ends the process, marks its locks as left by the dead, and starts a new process in its seat.
     pub fn die(&self) {
         self.me().begin_anew();
         for at in locked(&self.machine.touched).iter() {
@@ -231,7 +234,7 @@ impl Power {
         }
     }
 
-    /// The machine starts again, with what the disk has.
+    /// Restarts the machine after a power cut, with the content of the disk.
     pub fn restart(&self, random: &mut Random) {
         for process in &self.machine.processes {
             process.begin_anew();
@@ -251,7 +254,7 @@ impl Power {
         self.me().off.load(Relaxed)
     }
 
-    /// One step of this process; others may act before it.
+    /// Counts one step of this process; other processes may act before it.
     fn step(&self) {
         self.machine.count_turn();
         self.end_if_off();
@@ -300,22 +303,22 @@ impl Power {
 }
 
 impl Machine {
-    /// From now on `give_way` is asked to let others act. At the most once for a machine.
+    /// Registers `give_way`, which lets other processes act. Only the first call takes effect.
     pub fn shared(&self, give_way: impl Fn(&Self, Turn) -> bool + Send + Sync + 'static) {
         let _ = self.give_way.set(Box::new(give_way));
     }
 
-    /// After so many loads and stores others have their turn; below 0, never.
+    /// Lets other processes run after `steps` loads and stores; below 0, never.
     pub fn turn_in(&self, steps: i64) {
         self.turn_in.store(steps, Relaxed);
     }
 
-    /// Process `number` does no further step: it is cut off where it stands, when it goes on.
+    /// Stops process `number`: it is cut off at its next step.
     pub fn cut(&self, number: usize) {
         self.processes[number].off.store(true, Relaxed);
     }
 
-    /// All of the memory, and what the disk may have.
+    /// Saves all of the memory, and the possible contents of the disk.
     pub fn save(&self) -> Saved {
         let len = self.len.load(Relaxed) as usize;
         Saved {
@@ -327,7 +330,7 @@ impl Machine {
         }
     }
 
-    /// As it was when this was saved.
+    /// Restores a saved state.
     pub fn put_back(&self, saved: Saved) {
         let longest = self.len.swap(saved.words.len() as u64 * 8, Relaxed);
         for (at, word) in self.words[..(longest / 8) as usize].iter().enumerate() {
@@ -341,12 +344,12 @@ impl Machine {
         *locked(&self.stored) = saved.stored;
     }
 
-    /// Whether nobody holds L or T.
+    /// Returns whether the structure lock (L) and the commit lock (T) are free.
     pub fn is_free(&self) -> bool {
         [live::LOCK_L, live::LOCK_T].iter().all(|at| self.half(*at).load(Relaxed) == 0)
     }
 
-    /// Stores since the last barrier began.
+    /// Returns the number of stores since the last barrier began.
     pub fn pending(&self) -> usize {
         locked(&self.stored).len()
     }
@@ -371,10 +374,10 @@ impl Machine {
         self.give_way.get().is_some_and(|give_way| give_way(self, turn))
     }
 
-    /// What the disk has is what there is from now on.
+    /// Replaces the memory by one possible content of the disk.
     fn lose(&self, random: &mut Random) {
-        // A unit goes back to the version that it had before its last so many stores. Some sectors
-        // may be torn, in that each of their words goes alone.
+        // Each unit goes back to an older version, by undoing the last of its stores. In a torn
+        // sector each word does so independently.
         let (shift, torn) = match random.below(8) {
             0 | 1 => (0, 0),
             2 => (3, 0),
@@ -408,7 +411,8 @@ impl Machine {
             let any = random.below(u64::from(*count) + 1) as u32;
             let few = random.below(one_in) == 0;
             *kept = match style {
-                // Nearly all of it as it was at first, or at last: what a single one does is seen.
+                // Nearly every unit is at its first version, or at its last: the effect of a single
+                // exception shows.
                 0 if !few => 0,
                 1 if !few => *count,
                 2 | 3 => [0, *count, any][random.below(3) as usize],
@@ -438,7 +442,7 @@ impl Machine {
         self.forge_locks(random);
     }
 
-    /// The locks are words of the region too; whoever recovers must not believe them.
+    /// Forges lock words: they are words of the region too, and a recovery must not trust them.
     fn forge_locks(&self, random: &mut Random) {
         let mut touched = locked(&self.touched);
         for at in touched.iter() {
@@ -628,12 +632,12 @@ impl Mem for Power {
     }
 
     fn barrier(&self, ranges: &[(u64, u64)]) -> Result<(), EngineError> {
-        // Behind the region's last chunk nothing has a meaning.
+        // Bytes behind the region's last chunk have no meaning.
         assert!(matches!(ranges, [(0, to)] if *to <= self.size()), "all of the file");
         if self.machine.disk_fails.load(Relaxed) {
             return Err(EngineError::Explained(Error::new(ErrorKind::Io, "flush", "")));
         }
-        // What is stored from here on may be in it or not.
+        // The barrier need not cover what is stored from here on.
         let stored = self.machine.pending();
         let lens = locked(&self.machine.lens).len() - 1;
         self.machine.give_way(Turn::Barrier);

@@ -1,4 +1,4 @@
-//! A region's header and identity: made, and recognised.
+//! A region's header and identity: written, and recognized.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -21,7 +21,7 @@ use mapvar_engine_sim::{
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Chunks that the region can grow by.
+/// Bytes by which the region can grow.
 const SPARE: u64 = 8 * CHUNK;
 const RATES: [u64; 6] = [1, 2, 7, 50, 400, 3_000];
 
@@ -62,7 +62,7 @@ fn i01_i02_whatever_each_load_answers_every_operation_ends() {
     println!("the longest operation made {} loads (seed {})", most.0, most.1);
 }
 
-/// Apart, as it waits before it looks again.
+/// A test of its own, as a check waits before it retries.
 #[test]
 fn i01_i02_whatever_each_load_answers_a_check_ends() {
     let (store, _) = populated(1_000, SPARE);
@@ -74,7 +74,7 @@ fn i01_i02_whatever_each_load_answers_a_check_ends() {
     }
 }
 
-/// The adversary itself: without lies it is an honest memory, and with them it is none.
+/// The adversary itself: without lies it is an honest memory, and with lies it is not.
 #[test]
 fn i01_the_adversary_is_one() {
     let (store, handles) = populated(1_000, SPARE);
@@ -100,8 +100,7 @@ fn i01_the_adversary_is_one() {
     assert_eq!(seen(&store), honest);
 }
 
-/// What was written since is taken back, a death keeps what came after it out, and a call fails
-/// when it is told to.
+/// A reset undoes all writes, a death discards everything after it, and the chosen call fails.
 #[test]
 fn i01_the_adversary_goes_back_and_fails_as_told() {
     let (store, _) = populated(1_000, SPARE);
@@ -123,25 +122,25 @@ fn i01_the_adversary_goes_back_and_fails_as_told() {
     assert!(mem.death().is_some_and(|death| death.held.iter().all(|it| it.1 != LockState::Alive)));
 }
 
-/// A snapshot reads while it holds T, and no thread may hold two locks.
+/// A snapshot reads while it owns the commit lock, and no thread may own two locks.
 #[test]
 fn i01_who_reads_under_a_lock_takes_no_second_one() {
     let (store, handles) = populated(1_000, SPARE);
     let (mem, handle) = (store.mem(), handles[0]);
     let captured = store.read_at_once(handle, |view| view.capture()).unwrap();
     assert!(matches!(captured, Some(Seen::Value(..))));
-    // The version of its current slot is another each time.
+    // The version of its current slot differs at each load.
     let current = layout::State(mem.peek(handle.at)).current();
     mem.lie(Lies::random(1, 1, 0).restless(handle.slot_at(current)));
     mem.fail(0, 0);
     let changed = store.read_at_once(handle, |view| view.capture()).unwrap();
     assert!(changed.is_none() && mem.calls() == 0);
-    // In time it would.
+    // Without that restriction it would take a lock.
     drop(store.read(handle, |view| view.capture()));
     assert_ne!(mem.calls(), 0);
 }
 
-/// A mark is met again and again, and gone at any attempt: also at the last one.
+/// A writer meets a mark again and again, and the mark is gone at any attempt, including the last.
 #[test]
 fn i01_who_gives_up_before_marks_has_no_lock() {
     let (store, handles) = populated(1_000, SPARE);

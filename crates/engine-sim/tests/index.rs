@@ -34,7 +34,7 @@ fn a_name_in_words_is_itself_and_no_other() {
 
 #[test]
 fn the_hash_is_the_one_of_the_format() {
-    // The values of XXH3-64 that its specification and its other implementations give.
+    // The XXH3-64 values of the specification and of other implementations.
     assert_eq!(Query::new(b"", 0).hash, 0x2d06_8005_38d3_94c2);
     assert_ne!(Query::new(b"foo", 0).hash, Query::new(b"foo", 1).hash);
 }

@@ -1,5 +1,5 @@
-//! The engine on plain words of this process: against a `HashMap`, at its limits, and with what a
-//! death or a hostile peer leaves behind.
+//! The engine on plain words of this process: against a `HashMap`, at its limits, and with the
+//! remains of a death or of a hostile peer.
 
 #![allow(
     clippy::unwrap_used,
@@ -43,7 +43,7 @@ fn put(store: &Store<Heap>, name: &[u8], bytes: &[u8]) -> Result<u64, EngineErro
     store.set(store.query(name), &Raw::bytes(Kind::Bytes, 0, bytes))
 }
 
-fn look(store: &Store<Heap>, name: &[u8]) -> Option<Vec<u8>> {
+fn read_value(store: &Store<Heap>, name: &[u8]) -> Option<Vec<u8>> {
     let handle = store.find(store.query(name)).unwrap()?;
     match store.read(handle, |view| view.capture()).unwrap() {
         Seen::Value(captured, _) => match captured.unwrap().data {
@@ -88,7 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Names of every length that matters: within the record, at its edge, in each class of block.
+/// Names of every relevant length: within the record, at its edge, in each class of block.
 fn name(number: u8) -> Vec<u8> {
     let len = [1, 7, 8, 24, 31, 32, 33, 100, 128, 200, 500, 1023][usize::from(number) % 12];
     let mut name = vec![b'n'; len];
@@ -102,7 +102,7 @@ fn name(number: u8) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The store does what a `HashMap` does, and what does not fit changes nothing.
+    /// The store behaves like a `HashMap`, and a value that does not fit changes nothing.
     #[test]
     fn it_is_a_map(steps in prop::collection::vec(step(), 1..200), size in 1..200_000_u64) {
         let store = heap(size);
@@ -130,11 +130,11 @@ proptest! {
                 Step::Collect => { store.collect_all().unwrap(); }
             }
             if let Step::Set(n, ..) | Step::Remove(n) | Step::Get(n) = step {
-                prop_assert_eq!(look(&store, &name(n)), model.get(&name(n)).cloned());
+                prop_assert_eq!(read_value(&store, &name(n)), model.get(&name(n)).cloned());
             }
         }
         for (name, value) in &model {
-            prop_assert_eq!(look(&store, name), Some(value.clone()));
+            prop_assert_eq!(read_value(&store, name), Some(value.clone()));
         }
     }
 }
@@ -154,7 +154,7 @@ fn a_full_map_says_so_and_loses_nothing() {
     assert!(needed > 0 && free < needed * 51, "{needed} {free}");
     assert!(made.len() >= 50, "{}", made.len());
     for name in &made {
-        assert_eq!(look(&store, name.as_bytes()), Some(vec![7; 30]), "{name}");
+        assert_eq!(read_value(&store, name.as_bytes()), Some(vec![7; 30]), "{name}");
         put(&store, name.as_bytes(), &[8; 31]).unwrap();
     }
     assert!(store.remove(store.query(made[3].as_bytes())).unwrap());
@@ -186,10 +186,10 @@ fn the_index_grows_with_the_names() {
     }
     assert!(store.table().unwrap().lines * 8 >= 30_000 * 10 / 7);
     for number in 0..30_000_u32 {
-        let value = look(&store, format!("name {number}").as_bytes());
+        let value = read_value(&store, format!("name {number}").as_bytes());
         assert_eq!(value, Some(u64::from(number).to_le_bytes().to_vec()), "{number}");
     }
-    assert_eq!(look(&store, b"name 30000"), None);
+    assert_eq!(read_value(&store, b"name 30000"), None);
     assert_eq!(names(&store).len(), 30_000);
 }
 
@@ -200,7 +200,7 @@ fn a_value_that_outgrows_its_record_goes_to_an_extent_and_back() {
         put(&store, b"x", b"small").unwrap();
         for len in [33, 97, 500, 1009, 16_288, 16_289, 70_000, 300_000, 5, 1009] {
             put(&store, b"x", &vec![round; len]).unwrap();
-            assert_eq!(look(&store, b"x"), Some(vec![round; len]), "{len}");
+            assert_eq!(read_value(&store, b"x"), Some(vec![round; len]), "{len}");
         }
     }
     store.remove(store.query(b"x")).unwrap();
@@ -216,8 +216,8 @@ fn a_large_value_that_does_not_fit_changes_nothing() {
         let trouble = put(&store, name, &vec![1; 64 << 20]).unwrap_err();
         assert!(matches!(trouble, EngineError::Full { .. }), "{trouble:?}");
     }
-    assert_eq!(look(&store, b"x"), Some(vec![7; 2000]));
-    assert_eq!(look(&store, b"y"), None);
+    assert_eq!(read_value(&store, b"x"), Some(vec![7; 2000]));
+    assert_eq!(read_value(&store, b"y"), None);
     assert_eq!(store.space().unwrap().used, used);
 }
 
@@ -231,7 +231,7 @@ fn atomics_keep_their_kind_and_their_record() {
     assert_eq!(store.atomic_load(handle).unwrap(), Some(5));
     store.set(store.query(b"count"), &Raw::word(Kind::I64, 6)).unwrap();
     assert_eq!(store.atomic_load(handle).unwrap(), Some(6));
-    assert_eq!(look(&store, b"count"), Some(6_u64.to_le_bytes().to_vec()));
+    assert_eq!(read_value(&store, b"count"), Some(6_u64.to_le_bytes().to_vec()));
     let wrong = store.set(store.query(b"count"), &Raw::bytes(Kind::Str, 0, b"x"));
     assert!(matches!(wrong, Err(EngineError::WrongKind(_))));
     assert!(store.remove(store.query(b"count")).unwrap());
@@ -247,12 +247,12 @@ fn long_names_of_atomics() {
     for len in [23, 24, 25, 32, 33, 1023] {
         let name = vec![b'a'; len];
         store.insert(store.query(&name), &Raw::word(Kind::U64, len as u64), true).unwrap();
-        assert_eq!(look(&store, &name), Some((len as u64).to_le_bytes().to_vec()), "{len}");
+        assert_eq!(read_value(&store, &name), Some((len as u64).to_le_bytes().to_vec()), "{len}");
     }
 }
 
-/// What each step of an insertion leaves behind if its process dies there, made by hand: the
-/// journal says INSERT, and some of the words are stored.
+/// The remains of an insertion whose process died at some step, written by hand: the journal says
+/// INSERT, and some of the words are stored.
 #[test]
 fn an_insertion_that_was_cut_off_is_undone_or_done() {
     for published in [false, true] {
@@ -273,12 +273,12 @@ fn an_insertion_that_was_cut_off_is_undone_or_done() {
         journal.store(journal::OPERATION, journal::INSERT, Relaxed);
         drop(store.lock_structure().unwrap());
         assert_eq!(journal.load(journal::OPERATION, Relaxed), journal::NOTHING);
-        assert_eq!(look(&store, &name), published.then(|| b"half".to_vec()));
-        assert_eq!(look(&store, b"other"), Some(b"value".to_vec()));
+        assert_eq!(read_value(&store, &name), published.then(|| b"half".to_vec()));
+        assert_eq!(read_value(&store, b"other"), Some(b"value".to_vec()));
         if !published {
             assert_eq!(store.space().unwrap().used, used, "nothing leaked");
             put(&store, &name, b"again").unwrap();
-            assert_eq!(look(&store, &name), Some(b"again".to_vec()));
+            assert_eq!(read_value(&store, &name), Some(b"again".to_vec()));
         }
     }
 }
@@ -304,16 +304,16 @@ fn a_collection_that_was_cut_off_is_done() {
         }
         drop(store.lock_structure().unwrap());
         store.collect_all().unwrap();
-        assert_eq!(look(&store, b"gone"), None);
+        assert_eq!(read_value(&store, b"gone"), None);
         assert!(!store.mem().is_marked(handle.lock(), Locks::MARK_L), "{step}");
         assert_eq!(store.space().unwrap().used, 0, "{step}");
         put(&store, b"gone", b"back").unwrap();
-        assert_eq!(look(&store, b"gone"), Some(b"back".to_vec()));
+        assert_eq!(read_value(&store, b"gone"), Some(b"back".to_vec()));
     }
 }
 
-/// Found by the harness `kill`: a flush that begins after the death, and before somebody takes L, has the
-/// record's bit in flight, since it was dirty.
+/// Found by the harness `kill`. A flush begins after the death and before another process takes the
+/// structure lock. It has the record's bit in flight, since the record was dirty.
 #[test]
 fn an_erasure_that_was_cut_off_is_done_whatever_flush_has_begun() {
     for unlinked in [false, true] {
@@ -365,7 +365,7 @@ fn a_rebuilding_that_was_cut_off_is_done_or_undone() {
         assert_eq!(store.table().unwrap(), if published { new } else { old });
         assert_eq!(store.free_chunks().unwrap(), if published { free - 1 } else { free });
         for number in 0..100 {
-            assert!(look(&store, format!("n{number}").as_bytes()).is_some(), "{number}");
+            assert!(read_value(&store, format!("n{number}").as_bytes()).is_some(), "{number}");
         }
     }
 }
@@ -403,12 +403,12 @@ fn what_was_used_for_other_sizes_is_used_again() {
     }
     let space = store.space().unwrap();
     assert_eq!(space.used, 0);
-    // Every place for a record takes a variable, whatever it was cut for.
+    // Every slot for a record takes a variable, whatever its size class.
     let counts = store.mem().words(layout::room::AT, layout::room::WORDS).unwrap();
     let places = counts.load(layout::room::RECORDS, Relaxed) as usize;
     let fit = how_many_fit(&store);
     assert!(fit >= places && places > 100, "{fit} in {places} places, {space:?}");
-    // Little of the map was cut up in vain: 200 variables of up to 1,008 bytes were there at once.
+    // Few chunks were wasted: 200 variables of up to 1,008 bytes existed at once.
     assert!(fit > how_many_fit(&heap(1 << 19)) / 2, "{fit}");
 }
 
@@ -427,7 +427,7 @@ fn an_atomic_made_and_removed_for_ever_takes_one_record() {
             store.atomic(handle, |words| words.swap(record::VALUE, 9, Release)).unwrap().is_some()
         );
         assert!(store.remove(store.query(b"count")).unwrap());
-        // Removed is removed, for who has a handle too.
+        // A handle cannot reach a removed variable either.
         assert_eq!(store.atomic_load(handle).unwrap(), None);
         assert!(store.atomic(handle, |_| ()).unwrap().is_none());
         assert!(!store.remove(store.query(b"count")).unwrap());
@@ -442,14 +442,14 @@ fn an_id_is_never_zero_whatever_the_counter_says() {
         store.live_mut().unwrap().store(live::BIRTHS, births, Relaxed);
         let name = format!("{births}");
         put(&store, name.as_bytes(), b"x").unwrap();
-        assert_eq!(look(&store, name.as_bytes()), Some(b"x".to_vec()));
+        assert_eq!(read_value(&store, name.as_bytes()), Some(b"x".to_vec()));
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any words anywhere: every operation answers, none panics or runs for ever.
+    /// Arbitrary words anywhere: every operation ends, and none panics.
     #[test]
     fn hostile_words_do_no_harm(
         pokes in prop::collection::vec((0..12_288_usize, any::<u64>(), 0..4_u8), 1..60),
@@ -463,9 +463,9 @@ proptest! {
         let all = store.mem().words_mut(0, words).unwrap();
         for (at, value, how) in pokes {
             let at = if how < 2 { 512 + at % 64 } else { at % words };
-            // What looks like an offset does more harm than noise.
+            // A plausible offset does more harm than noise.
             let value = if how % 2 == 0 { value } else { (value % (words as u64 * 8)) & !63 };
-            // Locks are of the heap's own words here.
+            // The heap keeps its lock words elsewhere, so a poke does not hit them.
             all.store(at, value, Relaxed);
         }
         if let Some((operation, record, block)) = journal {
@@ -552,12 +552,13 @@ fn a_run_in_the_place_of_a_table_is_no_extent() {
     for _ in 0..4 {
         put(&store, b"large", &large).unwrap();
     }
-    // A hostile peer: the slot that is written next refers to a table, which says that it is a run.
+    // A hostile peer: the next slot to be written refers to a table, and the table's chunk claims
+    // to be a run.
     let handle = store.find(store.query(b"large")).unwrap().unwrap();
     let words = store.mem().words_mut(handle.at, handle.words()).unwrap();
     let next = handle.slot(State(words.load(record::STATE, Relaxed)).free_slot());
     words.store(next + slot::DATA, 512 * layout::CHUNK + layout::CHUNK_HEADER, Relaxed);
     store.set_run_head(512, 1).unwrap();
     put(&store, b"large", &large).unwrap();
-    assert_eq!(look(&store, b"large"), Some(large));
+    assert_eq!(read_value(&store, b"large"), Some(large));
 }

@@ -1,4 +1,4 @@
-//! Waiting for variables, by a thread that is alone.
+//! Waiting for variables, in a single thread.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,8 +25,8 @@ fn store() -> Store<Heap> {
     formatted(Heap::new(facts.region as usize), &facts)
 }
 
-/// How often births and changes were told to who sleeps for them.
-fn told(store: &Store<Heap>) -> (u32, u32) {
+/// Returns how often waiters for births and for changes were woken.
+fn wake_counts(store: &Store<Heap>) -> (u32, u32) {
     let count = |at| store.mem().wakes(at).unwrap();
     (count(live::BIRTHS_WAKE), count(live::CHANGES_WAKE))
 }
@@ -38,19 +38,19 @@ fn who_waits_for_many_is_woken_by_births_and_by_what_is_waited_for() {
         store.set(store.query(name.as_bytes()), &Raw::word(Kind::U64, 1)).unwrap();
     };
     set("a");
-    assert_eq!(told(&store), (1, 1));
-    // Nobody waits: nothing that others share is touched.
+    assert_eq!(wake_counts(&store), (1, 1));
+    // No thread waits: no shared wake word is touched.
     set("a");
-    assert_eq!(told(&store), (1, 1));
+    assert_eq!(wake_counts(&store), (1, 1));
     let handle = store.find(store.query(b"a")).unwrap().unwrap();
     let stand = store.observed(handle).unwrap().unwrap();
     assert!(store.is_unchanged(handle, stand) && store.arm(handle, stand).unwrap());
     set("a");
-    assert_eq!(told(&store), (1, 2));
+    assert_eq!(wake_counts(&store), (1, 2));
     assert!(!store.is_unchanged(handle, stand) && !store.arm(handle, stand).unwrap());
     assert!(store.sleep_once(handle, stand, NAP).unwrap());
     set("b");
-    assert_eq!(told(&store), (2, 3), "what was armed is told once, and the birth");
+    assert_eq!(wake_counts(&store), (2, 3), "what was armed is told once, and the birth");
 }
 
 #[test]

@@ -1,11 +1,12 @@
-//! What the harnesses share: random numbers of a seed, a watchdog, temporary folders and unique
-//! names, second processes, and the lines of figures that a full run collects.
+//! The common parts of the harnesses: seeded random numbers, a watchdog, temporary folders and
+//! unique names, second processes, and the lines of figures that a full run collects.
 
 pub mod peer;
 pub mod random;
 pub mod watchdog;
 
-/// The library's values and their codec, by its own sources: the library keeps the codec to itself.
+/// The library's values and their codec, compiled from its sources: the library does not export the
+/// codec.
 #[path = "../../../crates/mapvar/src/value/mod.rs"]
 #[allow(clippy::pedantic, dead_code, reason = "the library's own lints hold there")]
 mod value;
@@ -23,53 +24,53 @@ use value::Value;
 /// The exit code of a harness that cannot be run on this machine.
 pub const SKIPPED: u8 = 77;
 
-/// Whether the library makes a value of these bytes.
+/// Returns whether the library decodes these bytes to a value.
 pub fn decodes(captured: OwnedValue) -> bool {
     Value::of(captured).is_ok()
 }
 
-/// Whether the library takes these bytes for MessagePack.
+/// Returns whether the library accepts these bytes as MessagePack.
 pub fn is_message_pack(bytes: &[u8]) -> bool {
     value::codec::is_message_pack(bytes)
 }
 
-/// A seed that no other run has, short enough to be typed.
+/// Returns a seed that no other run has, short enough to be typed.
 pub fn seed_of_clock() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     since.as_nanos() as u64 % 1_000_000_000_000
 }
 
-/// A name that no other run has. It contains the number of this process between two dots.
+/// Returns a name that no other run has. It contains the number of this process between two dots.
 pub fn unique(what: &str) -> String {
     format!("{what}.{}.{:x}", std::process::id(), seed_of_clock() & 0xff_ffff)
 }
 
-/// Prints one line of the table that a full run ends with.
+/// Prints one line of the table that ends a full run.
 pub fn figure(what: &str, value: impl std::fmt::Display, goal: &str) {
     let goal = if goal.is_empty() { String::new() } else { format!(" (goal {goal})") };
     println!("figure: {what} = {value}{goal}");
 }
 
-/// Of sorted times the one below which this part of them lies.
+/// Returns the given percentile of sorted times.
 pub fn percentile(sorted: &[Duration], part: f64) -> Duration {
     let last = sorted.len().saturating_sub(1);
     sorted.get((last as f64 * part).round() as usize).copied().unwrap_or_default()
 }
 
-/// Of sorted times the median, the one below which 99 of 100 lie, and the longest.
+/// Returns the median, the 99th percentile and the maximum of sorted times.
 pub fn percentiles(sorted: &[Duration]) -> [Duration; 3] {
     [0.5, 0.99, 1.0].map(|part| percentile(sorted, part))
 }
 
-/// The system that a figure is of, as a suffix.
+/// Returns the system of a figure, as a suffix.
 pub const fn system() -> &'static str {
     if cfg!(windows) { " under Wine" } else { "" }
 }
 
-/// Where `Folder::quick` makes its folders, if the system has it.
+/// Parent of the folders of `Folder::quick`, if the system has it.
 const MEMORY: &str = "/dev/shm";
 
-/// A folder of this run's own, removed with all that is in it.
+/// A folder that belongs to this run. It is removed on drop, with its content.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
@@ -78,7 +79,7 @@ impl Folder {
         Self::within(&std::env::temp_dir(), what)
     }
 
-    /// In memory, where the system has that.
+    /// Creates a folder in memory, if the system supports that.
     pub fn quick(what: &str) -> io::Result<Self> {
         Self::within(Path::new(MEMORY), what).or_else(|_| Self::new(what))
     }
@@ -114,7 +115,7 @@ impl Drop for Folder {
     }
 }
 
-/// Removes every folder of this process, of which a process that ends early drops none.
+/// Removes every folder of this process: a process that ends early drops none.
 fn remove_folders() {
     let own = format!(".{}.", std::process::id());
     for parent in [MEMORY.into(), std::env::temp_dir()] {

@@ -1,4 +1,4 @@
-//! Second processes, and what they say line by line.
+//! Second processes, and the lines that they exchange.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -6,15 +6,15 @@ use std::{
     time::Duration,
 };
 
-/// This very program, with these arguments.
+/// Returns a command that runs this very program with these arguments.
 pub fn this<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
     command.args(arguments);
     command
 }
 
-/// Starts a process. Under load Wine sometimes fails with "internal error" (1359) and starts the
-/// next one, which is not what a harness is about.
+/// Starts a process. Under load Wine sometimes fails with "internal error" (1359) and then starts
+/// the next process, so the call is retried.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
     for _ in 0..50 {
         match command.spawn() {
@@ -27,7 +27,7 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
     command.spawn()
 }
 
-/// A process that is killed and waited for when this is dropped.
+/// A process that is killed and waited for on drop.
 #[derive(Debug)]
 pub struct Owned(pub Child);
 
@@ -43,17 +43,17 @@ impl Drop for Owned {
     }
 }
 
-/// How a process that was started is ended.
+/// The end of a started process.
 pub trait Life: Send {
     /// Kills it and waits until it is gone.
     fn kill(&mut self);
-    /// Waits until it has ended by itself; whether all was well.
+    /// Waits until it ends by itself; returns whether it succeeded.
     fn finish(&mut self) -> bool;
 }
 
 impl Life for Owned {
     fn kill(&mut self) {
-        // Fails where it has ended.
+        // Fails if it has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -66,7 +66,7 @@ impl Life for Owned {
 pub type Input = Box<dyn Write + Send>;
 pub type Output = Box<dyn Read + Send>;
 
-/// A second process that is told lines and says lines. It is killed when this is dropped.
+/// A second process that reads and writes lines. It is killed on drop.
 pub struct Peer {
     input: Option<Input>,
     output: Option<BufReader<Output>>,
@@ -84,19 +84,19 @@ impl Peer {
         Ok(Self::of(Box::new(input), Box::new(output), Box::new(child), pid))
     }
 
-    /// One that the standard library did not start.
+    /// Wraps a process that the standard library did not start.
     pub fn of(input: Input, output: Output, life: Box<dyn Life>, pid: u32) -> Self {
         Self { input: Some(input), output: Some(BufReader::new(output)), life, pid }
     }
 
     pub fn tell(&mut self, line: &str) {
         if let Some(input) = &mut self.input {
-            // One that is gone is noticed by what it does not say.
+            // A failure is ignored: if the process is gone, its output ends.
             let _ = writeln!(input, "{line}");
         }
     }
 
-    /// The next line; `None` where there will be none.
+    /// Returns the next line; `None` at the end of its output.
     pub fn hear(&mut self) -> Option<String> {
         let mut line = String::new();
         match self.output.as_mut()?.read_line(&mut line) {
@@ -105,12 +105,12 @@ impl Peer {
         }
     }
 
-    /// What it is told by, for a thread that tells.
+    /// Takes its input, for another thread to write to.
     pub fn take_input(&mut self) -> Option<Input> {
         self.input.take()
     }
 
-    /// What it says, for a thread that listens.
+    /// Takes its output, for another thread to read from.
     pub fn take_output(&mut self) -> Option<BufReader<Output>> {
         self.output.take()
     }
@@ -120,14 +120,14 @@ impl Peer {
         self.life.kill();
     }
 
-    /// Ends its input, waits until it has ended by itself, and answers whether all was well.
+    /// Closes its input and waits until it ends by itself; returns whether it succeeded.
     pub fn finish(&mut self) -> bool {
         self.input = None;
         self.life.finish()
     }
 }
 
-/// In a child: the next line that it is told; `None` when its input has ended.
+/// Returns the next line of this process's input, or `None` at its end. For a child.
 pub fn next_order() -> Option<String> {
     let mut line = String::new();
     match io::stdin().read_line(&mut line) {
@@ -136,15 +136,15 @@ pub fn next_order() -> Option<String> {
     }
 }
 
-/// In a child: the next line that it is told. Ends the process when there is none.
+/// Returns the next line of this process's input, and ends the process at its end. For a child.
 pub fn told() -> String {
     next_order().unwrap_or_else(|| std::process::exit(0))
 }
 
-/// In a child.
+/// Writes a line to the parent. For a child.
 pub fn say(line: impl std::fmt::Display) {
     let mut out = io::stdout().lock();
-    // Whole, so that a kill leaves a line or none.
+    // Written as a whole, so that a kill leaves a line or none.
     let _ = out.write_all(format!("{line}\n").as_bytes());
     let _ = out.flush();
 }

@@ -1,16 +1,16 @@
-//! xorshift64*: small and seeded.
+//! xorshift64*: a small seeded generator.
 
-/// Random numbers of a seed.
+/// A seeded generator of random numbers.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        // Mixed, so that neighbouring seeds have nothing in common.
+        // Mixed, so that neighboring seeds have nothing in common.
         Self(mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)) | 1)
     }
 
-    /// The next.
+    /// Returns the next word.
     pub fn word(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -18,12 +18,12 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// One below `bound`, of which no more than 48 bits count; 0 for a bound of 0.
+    /// Returns a number below `bound`, of which at most 48 bits count; 0 for a bound of 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         (self.word() >> 16) % bound.max(1)
     }
 
-    /// Whether a chance of one in `count` comes true.
+    /// Returns true with a chance of one in `count`.
     pub fn one_in(&mut self, count: u64) -> bool {
         self.below(count) == 0
     }

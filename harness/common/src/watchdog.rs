@@ -1,4 +1,4 @@
-//! Ends a harness that hangs, or that somebody interrupts, and removes what it has made.
+//! Ends a harness that hangs or is interrupted, and removes the files that it created.
 
 use std::{
     sync::{
@@ -12,26 +12,26 @@ use std::{
 static STEPS: AtomicU64 = AtomicU64::new(0);
 static DOING: Mutex<String> = Mutex::new(String::new());
 
-/// Notes what is being done from now on.
+/// Notes the current task.
 pub fn doing(what: impl Into<String>) {
     *DOING.lock().unwrap_or_else(PoisonError::into_inner) = what.into();
     step();
 }
 
-/// What was noted last.
+/// Returns the last noted task.
 pub fn done_last() -> String {
     DOING.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Notes progress in what is being done.
+/// Notes progress in the current task.
 pub fn step() {
     STEPS.fetch_add(1, Relaxed);
 }
 
-/// From now on this process ends when it makes no progress for `each`, and at Ctrl-C. `clean_up`
-/// removes what it has made beside its folders; its children see their input end.
+/// Ends this process from now on when it makes no progress for `each`, and at Ctrl-C. `clean_up`
+/// removes what the process created besides its folders; its children see the end of their input.
 pub fn watch(each: Duration, clean_up: fn()) {
-    // Fails where a handler is set already, which has its own way to end.
+    // Fails if a handler is already set; that handler ends the process in its own way.
     let _ = ctrlc::set_handler(move || abandon(130, clean_up));
     thread::spawn(move || {
         let (mut last, mut since) = (STEPS.load(Relaxed), Instant::now());

@@ -1,5 +1,5 @@
-//! The memory of a map after every machine instruction of its operations, taken over as after a
-//! death there.
+//! The memory of a map after every machine instruction of its operations, recovered as after a
+//! death at that instruction.
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod stepper;

@@ -1,4 +1,4 @@
-//! Runs a model, and says what came of it.
+//! Runs a model, and compares the outcome with the verdict.
 
 use crate::mem::deaths;
 use std::{
@@ -11,17 +11,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A model: it is called once for each execution, with the step at which the mortal thread dies.
+/// A model's body. It is called once for each execution, with the step at which the mortal thread
+/// dies.
 pub type Body = Arc<dyn Fn(usize) + Send + Sync>;
 
-/// What must come of a model.
+/// The expected verdict of a model.
 #[derive(Clone, Copy, Debug)]
 pub enum Verdict {
-    /// No execution finds anything.
+    /// No execution fails.
     Holds,
     /// An execution panics with a message that begins with one of these words.
     Caught(&'static [&'static str]),
-    /// An ordering was left out, and no execution finds it: another ordering, named in the model's
+    /// An ordering is left out, and no execution fails: another ordering, named in the model's
     /// comment, covers it.
     Covered,
 }
@@ -30,21 +31,21 @@ pub enum Verdict {
 pub struct Case {
     pub name: &'static str,
     pub verdict: Verdict,
-    /// How many forced switches between threads an execution may have.
+    /// The number of forced switches between threads that an execution may have.
     pub bound: usize,
     /// The same for the short run.
     pub short: usize,
-    /// Whether it is run for each step at which the mortal thread can die.
+    /// Whether the case is run for each step at which the mortal thread can die.
     pub dies: bool,
     pub body: Body,
 }
 
 thread_local! {
-    /// Panics on this thread are what is being looked for.
+    /// Whether panics on this thread are the expected result of a search.
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Keeps the panics that orderings left out are to end in off the screen.
+/// Silences the panics that a search for left-out orderings expects.
 pub fn quiet() {
     let usual = take_hook();
     set_hook(Box::new(move |panic| {
@@ -62,12 +63,12 @@ pub struct Outcome {
 }
 
 impl Case {
-    /// Searched to this bound, and in the short run to `short`.
+    /// Sets the bound of the search, and that of the short run.
     pub fn bound(self, bound: usize, short: usize) -> Self {
         Self { bound, short, ..self }
     }
 
-    /// Run for each step at which the mortal thread can die.
+    /// Runs the case for each step at which the mortal thread can die.
     pub fn dies(self) -> Self {
         Self { dies: true, ..self }
     }
@@ -80,7 +81,7 @@ impl Case {
         for step in usize::from(self.dies).. {
             deaths();
             let mut builder = loom::model::Builder::new();
-            // Never without a bound: loom then tries fewer orders, not more.
+            // Always with a bound: without one loom tries fewer orders, not more.
             builder.preemption_bound = Some(if short { self.short } else { self.bound });
             builder.max_branches = 20_000;
             let (body, count) = (Arc::clone(&self.body), Arc::clone(&executions));
@@ -99,7 +100,7 @@ impl Case {
                 outcome.found = Some(said + &at);
                 break;
             }
-            // Nobody reached that step: the mortal thread has lived through all of its life.
+            // No execution reached that step: the mortal thread has run to its end.
             if !self.dies || deaths() == 0 {
                 break;
             }
@@ -110,7 +111,7 @@ impl Case {
         outcome
     }
 
-    /// Whether what came is what must.
+    /// Returns whether the outcome agrees with the verdict.
     pub fn is_right(&self, outcome: &Outcome) -> bool {
         match (self.verdict, &outcome.found) {
             (Verdict::Holds | Verdict::Covered, None) => true,

@@ -1,5 +1,5 @@
-//! The engine under loom. `cargo xtask harness loom` runs it; `--short` bounds the search, other words select the
-//! cases whose names contain one of them.
+//! The engine under loom. `cargo xtask harness loom` runs it. `--short` bounds the search; other
+//! words select the cases whose names contain one of them.
 
 mod words;
 mod setup;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let cases: Vec<Case> = models::all()
         .into_iter()
         .filter(|case| words.is_empty() || words.iter().any(|word| case.name.contains(word)))
-        // With a bug planted from outside only those tell anything that hold without it.
+        // Under a bug planted from outside, only the cases that otherwise hold say anything.
         .filter(|case| !seeded || matches!(case.verdict, Verdict::Holds))
         .collect();
     check::quiet();
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     if wrong.is_empty() && !cases.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Whether a model came to what it must, and how many executions it had.
+/// Runs a case; returns whether its verdict is the expected one, and the number of executions.
 fn run(case: &Case, short: bool) -> (bool, usize) {
     let outcome = case.run(short);
     let right = case.is_right(&outcome);

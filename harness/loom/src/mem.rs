@@ -1,16 +1,16 @@
 //! The engine's memory under loom.
 //!
-//! A region has thousands of words, and loom pays for each. So a model says which words its threads
-//! race on:
+//! A region has thousands of words, and loom pays for each. So a model names the words on which its
+//! threads race:
 //!
-//! * *hot* words are loom atomics: every order of their loads and stores that the orderings allow
-//!   is tried;
-//! * *cold* words are loom cells: plain values, and an access that is not ordered after the last
-//!   store by a happens-before relation ends the model with loom's report of a data race;
-//! * all others are *fixed*: a store of the value that stands there does nothing, a store of
-//!   another ends the model.
+//! * *hot* words are loom atomics: loom tries every order of their loads and stores that the
+//!   orderings allow;
+//! * *cold* words are loom cells: plain values. An access that is not ordered after the last store
+//!   by a happens-before relation ends the model with loom's report of a data race;
+//! * all others are *fixed*: a store of the present value does nothing, a store of another value
+//!   ends the model.
 //!
-//! What was forgotten in the two lists is thus found, never passed over.
+//! A word that is missing from the two lists is thus reported, never passed over.
 
 use crate::{
     setup::Region as Setup,
@@ -38,18 +38,18 @@ use std::{
     time::Duration,
 };
 
-/// What is done to a word.
+/// A kind of access to a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     Load,
     Store,
     /// A read-modify-write.
     Swap,
-    /// A fence; its word is the one that its thread touched last.
+    /// A fence. Its word is the one that its thread accessed last.
     Fence,
 }
 
-/// An ordering that is left out: the operation becomes relaxed, the fence nothing.
+/// An ordering to leave out: the operation becomes relaxed, and a fence does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weak {
     pub op: Op,
@@ -63,13 +63,13 @@ impl Weak {
     }
 }
 
-/// How one thread, which stands for one process, behaves.
+/// The behavior of one thread, which stands for one process.
 #[derive(Clone, Debug, Default)]
 pub struct Ways {
     weak: Vec<Weak>,
-    /// Dies instead of its nth step, a step being a store or a lock; 0 = lives.
+    /// The step at which it dies, a step being a store or a lock; 0 = it lives.
     dies: usize,
-    /// An id of 0 is taken for one.
+    /// Whether an id of 0 is taken for a valid one.
     zero_is_an_id: bool,
 }
 
@@ -90,12 +90,12 @@ impl Ways {
     }
 }
 
-/// A plain value that loom watches.
+/// A plain value that loom checks for races.
 #[derive(Debug)]
 struct Cold(Cell<u64>);
 
-// SAFETY: all threads of a loom model run on one thread of the system, one at a time; and loom
-// itself ends a model in which two of them touch the cell without an order between them.
+// SAFETY: all threads of a loom model run on one thread of the system, one at a time. Loom itself
+// ends a model in which two of them access the cell without an order between them.
 #[allow(unsafe_code, reason = "loom's cell is meant for this, but says so of each use only")]
 unsafe impl Sync for Cold {}
 // SAFETY: as above.
@@ -112,7 +112,7 @@ pub struct Shared {
     wakes: Vec<(u64, Futex)>,
 }
 
-/// A wake word, and the kernel's queue of those who sleep on it.
+/// A wake word, and the kernel's queue of its sleepers.
 #[derive(Debug, Default)]
 struct Futex {
     word: AtomicU32,
@@ -145,22 +145,22 @@ pub struct LoomMem {
     held: Mutex<Vec<u64>>,
 }
 
-/// As in the lock words of the product; more than any mark.
+/// As in the product's lock words; greater than any mark.
 const DIED: u32 = 0x4000_0000;
-/// As in the wake words of the product: somebody sleeps on the word.
+/// As in the product's wake words: the word has a sleeper.
 const WAITERS: u32 = 0x8000_0000;
-/// How often a thread tries for a lock that another has before it gives up, as after a timeout.
+/// How often a thread tries for another's lock before it gives up, as after a timeout.
 const PATIENCE: usize = 3;
 
-/// What a thread that dies unwinds with.
+/// The panic payload of a dying thread.
 struct Died;
 
 thread_local! {
-    /// Whether any thread died since this was last looked at.
+    /// Number of deaths since the last call of `deaths`.
     static DEATHS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// Deaths since the last call.
+/// Returns the number of deaths since the last call.
 pub fn deaths() -> usize {
     DEATHS.take()
 }
@@ -178,13 +178,13 @@ impl LoomMem {
         }
     }
 
-    /// Changes a word that the engine would change only after much else.
+    /// Changes a word that the engine would change only after much other work.
     pub fn poke(&self, at: usize, value: u64) {
         self.store(at, value, Ordering::Relaxed);
     }
 
-    /// Does what a process may die in; `None` if it did. As the kernel does, its locks are then
-    /// marked.
+    /// Runs `life`; returns `None` if the process died in it. Its locks are then marked as the
+    /// kernel marks them.
     pub fn mortal<R>(&self, life: impl FnOnce() -> R) -> Option<R> {
         match catch_unwind(AssertUnwindSafe(life)) {
             Ok(result) => Some(result),
@@ -200,13 +200,13 @@ impl LoomMem {
         }
     }
 
-    /// Whether nothing is to be done any more: this process is dead and its destructors run, or
-    /// loom is taking down a model that failed.
+    /// Returns whether stores must be skipped: this process is dead and its destructors run, or
+    /// loom is taking down a failed model.
     fn over(&self) -> bool {
         self.dead.load(Plain) || std::thread::panicking()
     }
 
-    /// One thing more that others can see.
+    /// Counts one step that other threads can observe.
     fn step(&self) {
         if self.ways.dies != 0 && self.steps.fetch_add(1, Plain) + 1 == self.ways.dies {
             self.dead.store(true, Plain);
@@ -223,20 +223,20 @@ impl LoomMem {
         &found.unwrap_or_else(|| panic!("FORGOTTEN: the model has no lock at {at:#x}")).1
     }
 
-    /// The wake word at `at`; `None` where the model names none.
+    /// Returns the wake word at `at`; `None` if the model names none there.
     fn futex(&self, at: u64) -> Option<&Futex> {
         let found = self.shared.wakes.iter().find(|(place, _)| *place == at);
         found.map(|(_, futex)| futex)
     }
 
-    /// Takes a lock that nobody has; else who has it.
+    /// Takes a free lock; otherwise returns its owner.
     fn take(&self, at: u64) -> Result<Taken, u32> {
         let taken = self.put_in(at, self.me, On::Lock)?;
         self.held().push(at);
         Ok(taken)
     }
 
-    /// Puts an owner or a mark into a lock word that nobody has.
+    /// Stores an owner or a mark in a free lock word.
     fn put_in(&self, at: u64, new: u32, on: On) -> Result<Taken, u32> {
         let word = self.lock_word(at);
         let order = self.order(Op::Swap, on, Ordering::Acquire);
@@ -249,14 +249,14 @@ impl LoomMem {
         }
     }
 
-    /// Makes a lock word free.
+    /// Frees a lock word.
     fn make_free(&self, at: u64, on: On) {
         self.step();
         self.held().retain(|held| *held != at);
         self.lock_word(at).store(0, self.order(Op::Store, on, Ordering::Release));
     }
 
-    /// The second half of a wake: the kernel wakes all who sleep.
+    /// The second half of a wake: the kernel wakes all sleepers.
     fn wake_sleepers(&self, futex: &Futex, order: Ordering) {
         self.step();
         futex.word.fetch_and(!WAITERS, order);
@@ -265,7 +265,7 @@ impl LoomMem {
         futex.woken.notify_all();
     }
 
-    /// The ordering that is left of `order`.
+    /// Returns `order`, or Relaxed if this ordering is left out.
     fn order(&self, op: Op, on: On, order: Ordering) -> Ordering {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = on;
         if self.ways.weak.contains(&Weak::new(op, on, order)) { Ordering::Relaxed } else { order }
@@ -389,7 +389,7 @@ impl Mem for LoomMem {
     type Words<'a> = LoomWords<'a>;
     type WordsMut<'a> = LoomWords<'a>;
 
-    /// One try, then the lock: more tries are more of the same, and each multiplies the executions.
+    /// One try, then the lock. More tries show nothing new, and each multiplies the executions.
     const ATTEMPTS: usize = 1;
 
     fn size(&self) -> u64 {
@@ -453,7 +453,7 @@ impl Mem for LoomMem {
         }
     }
 
-    /// As `mapvar_os::Locks::wake`. Nobody sleeps on the words that a model does not name.
+    /// Like `mapvar_os::Locks::wake`. Words that a model does not name have no sleepers.
     fn wake(&self, at: u64) {
         let Some(futex) = self.futex(at).filter(|_| !self.over()) else { return };
         self.step();
@@ -475,13 +475,13 @@ impl Mem for LoomMem {
         Ok(futex.word.load(order) & !WAITERS)
     }
 
-    /// As `mapvar_os::Locks::park` of Linux, without an end: who is not woken sleeps for ever, which
-    /// loom tells.
+    /// Like `mapvar_os::Locks::park` on Linux, but without a timeout: a thread that is not woken
+    /// sleeps for ever, which loom reports as a deadlock.
     fn park(&self, at: u64, seen: u32, _: Duration) -> Result<(), EngineError> {
         let futex = self.futex(at).unwrap_or_else(|| panic!("FORGOTTEN: a wake word at {at:#x}"));
         let order = self.order(Op::Swap, On::Wake, Ordering::AcqRel);
         if futex.word.fetch_or(WAITERS, order) | WAITERS == seen | WAITERS {
-            // The kernel compares and queues under one lock, which who wakes takes too.
+            // The kernel compares and queues under one lock, which the waking thread takes too.
             let mut queue = futex.queue.lock().unwrap();
             if futex.word.load(Ordering::Relaxed) == seen | WAITERS {
                 queue = futex.woken.wait(queue).unwrap();
@@ -491,7 +491,7 @@ impl Mem for LoomMem {
         Ok(())
     }
 
-    /// Of a chunk that is being cut into records; the locks of a model's own records stand.
+    /// For a chunk that becomes one of records. The locks of a model's own records are never reset.
     fn reset(&self, at: u64) {
         let known = self.shared.locks.iter().any(|(place, _)| *place == at);
         assert!(!known, "FORGOTTEN: the model resets the lock at {at:#x}");
@@ -501,7 +501,7 @@ impl Mem for LoomMem {
         Ok(1)
     }
 
-    /// Of the one process of these models.
+    /// The models have one process.
     fn is_seat_taken(&self, number: usize) -> bool {
         number == 0
     }

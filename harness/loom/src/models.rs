@@ -1,4 +1,4 @@
-//! The models, one file for each question.
+//! The models: one file for each question.
 
 use crate::{
     check::{Body, Case, Verdict},
@@ -25,32 +25,32 @@ fn process(shared: &Arc<Shared>, me: u32, ways: &Ways) -> Process {
     Store::new(LoomMem::new(shared, me, ways.clone()), &FACTS).expect("a store")
 }
 
-/// A model on a region, which is given the memory of an execution and the step of a death.
+/// Wraps a model on a region; `body` receives the memory of an execution and the step of a death.
 fn model(region: Region, body: impl Fn(&Arc<Shared>, usize) + Send + Sync + 'static) -> Body {
     let region = region.done();
     Arc::new(move |step| body(&Shared::new(&region), step))
 }
 
-/// An ordering is left out, and nothing else.
+/// Leaves out one ordering and nothing else.
 fn without(op: Op, on: On, from: Ordering) -> Ways {
     Ways::default().weak(op, on, from)
 }
 
-/// Sets a variable to 101, 102 and 103, so that it is at version 3 and each of its slots that is
-/// not kept had a value.
+/// Sets a variable to 101, 102 and 103: it is then at version 3, and each of its slots that is not
+/// kept had a value.
 fn set_thrice(store: &impl Vars, name: &str) {
     for value in 101..=103 {
         assert!(store.put(name, value).is_some());
     }
 }
 
-/// `a`, set thrice.
+/// `a`, set three times.
 fn one_variable() -> Region {
     Region::new(|store| set_thrice(store, "a")).values(record(0))
 }
 
-/// Reads `a` so often, from version 3 on; `is_right` says whether a value and its version belong
-/// together. Returns the last version.
+/// Reads `a` `reads` times, from version 3 on. `is_right` returns whether a value and its version
+/// belong together. Returns the last version.
 fn read_on(store: &Process, reads: usize, mut is_right: impl FnMut(u64, u64) -> bool) -> u64 {
     let handle = store.handle("a").expect("it is there");
     let mut last = 3;
@@ -68,12 +68,13 @@ fn read_on(store: &Process, reads: usize, mut is_right: impl FnMut(u64, u64) -> 
     last
 }
 
-/// Whether `a` has what it began with, or what one of two processes set it to.
+/// Returns whether `a` has its first value, or one that one of two processes set.
 fn is_set_by_two(value: u64, version: u64) -> bool {
     [103, 1001, 2001].contains(&value) && (version == 3) == (value == 103)
 }
 
-/// The lock of the dead is free again: one who comes after `version` sets `a` and reads it.
+/// Asserts that the lock of a dead process is free again: `after` sets `a` above `version` and
+/// reads it.
 fn goes_on(after: &Process, handle: Handle, version: u64) {
     let next = after.put_by(handle, 3001);
     assert!(
@@ -83,7 +84,7 @@ fn goes_on(after: &Process, handle: Handle, version: u64) {
     assert!(matches!(after.get_by(handle), Got::Value(3001, _)), "LOST: 3001");
 }
 
-/// All cases, the longest first.
+/// Returns all cases, the longest first.
 pub fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(set::cases());

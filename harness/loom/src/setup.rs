@@ -1,4 +1,4 @@
-//! Regions to begin with: made by the engine itself, in plain words, before loom comes in.
+//! Initial regions: the engine itself fills them, in plain words, before loom runs.
 
 use crate::words::{On, Place, kind_of};
 use mapvar_engine::value::Kind;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 const CHUNKS: u64 = 12;
 
-/// What every region here says of itself.
+/// The header facts of every region here.
 pub const FACTS: Facts = Facts {
     uuid: [1, 2],
     seed: 3,
@@ -32,17 +32,17 @@ pub const FACTS: Facts = Facts {
     creator: 0,
 };
 
-/// Where the first chunk of records begins: the engine takes chunks in order.
+/// Offset of the first chunk of records: the engine allocates chunks in order.
 pub const RECORDS: u64 = layout::META_CHUNKS * layout::CHUNK + layout::CHUNK_HEADER;
-/// The class of record that a value of a few bytes gets.
+/// The record class of a value of a few bytes.
 const CLASS: usize = 1;
 
-/// Offset of record `number` in the first chunk of records.
+/// Returns the offset of record `number` in the first chunk of records.
 pub const fn record(number: u64) -> u64 {
     RECORDS + number * layout::record_bytes(CLASS) as u64
 }
 
-/// The words of a region after `fill`.
+/// Returns the words of a region after `fill`.
 fn filled(fill: impl FnOnce(&Store<Heap>)) -> Vec<u64> {
     let heap = Heap::new((CHUNKS * layout::CHUNK) as usize);
     let all = (CHUNKS * layout::CHUNK / 8) as usize;
@@ -53,7 +53,7 @@ fn filled(fill: impl FnOnce(&Store<Heap>)) -> Vec<u64> {
     (0..all).map(|at| words.load(at, Relaxed)).collect()
 }
 
-/// The line in which `name` is looked for first, in an index of `lines` lines.
+/// Returns the line at which a lookup of `name` begins, in an index of `lines` lines.
 pub fn home(name: &str, lines: usize) -> usize {
     let words = filled(|store| assert!(store.put(name, 1).is_some()));
     let first = layout::FIRST_INDEX as usize / 8;
@@ -61,7 +61,7 @@ pub fn home(name: &str, lines: usize) -> usize {
     at / 8 % lines
 }
 
-/// A region as a model begins, and which of its words the model's threads touch.
+/// The initial region of a model, and the words that the model's threads access.
 #[derive(Debug)]
 pub struct Region {
     pub words: Vec<u64>,
@@ -75,8 +75,8 @@ pub struct Region {
 }
 
 impl Region {
-    /// A region after `fill`, with an index of one line, so that every name has the same home: the
-    /// words of the ordinary index, in the order of their records.
+    /// Creates a region after `fill`, with an index of one line, so that every name has the same
+    /// home. The index words are those of the ordinary index, in the order of their records.
     pub fn new(fill: impl FnOnce(&Store<Heap>)) -> Self {
         let mut words = filled(fill);
         let first = layout::FIRST_INDEX as usize / 8;
@@ -107,13 +107,13 @@ impl Region {
         }
     }
 
-    /// Changes a word that the engine would change only after much else.
+    /// Changes a word that the engine would change only after much other work.
     pub fn poke(mut self, at: usize, value: u64) -> Self {
         self.words[at] = value;
         self
     }
 
-    /// Words that threads race on.
+    /// Adds words on which threads race.
     pub fn hot(mut self, words: impl IntoIterator<Item = usize>) -> Self {
         for at in words {
             self.places[at] = Place::Hot(self.hot.len());
@@ -122,7 +122,7 @@ impl Region {
         self
     }
 
-    /// Words that only one thread at a time touches.
+    /// Adds words that only one thread at a time accesses.
     pub fn cold(mut self, words: impl IntoIterator<Item = usize>) -> Self {
         for at in words {
             self.places[at] = Place::Cold(self.cold.len());
@@ -131,8 +131,8 @@ impl Region {
         self
     }
 
-    /// Threads write values of one kind and length to this record and read them. Its slots have all
-    /// had such a value before.
+    /// Adds the words of a record whose values, all of one kind and length, threads write and read.
+    /// All of its slots have had such a value before.
     pub fn values(self, record: u64) -> Self {
         let line = record as usize / 8;
         let slot = move |number: usize| {
@@ -148,7 +148,7 @@ impl Region {
         region
     }
 
-    /// As [`values`](Self::values), and the slots' descriptions change too: by tombstones, or
+    /// Like [`values`](Self::values), and the slots' descriptors change too: by tombstones, or
     /// because the slots are fresh.
     pub fn descriptions(self, record: u64) -> Self {
         let line = record as usize / 8;
@@ -160,7 +160,7 @@ impl Region {
         self.values(record).hot(slots)
     }
 
-    /// The record becomes another variable's.
+    /// Adds the words of a record that becomes another variable.
     pub fn identity(self, record: u64) -> Self {
         let line = record as usize / 8;
         self.descriptions(record).hot([
@@ -170,13 +170,14 @@ impl Region {
         ])
     }
 
-    /// Names come and go, in these places of the index.
+    /// Adds index words at which names come and go.
     pub fn index(self, places: std::ops::Range<usize>) -> Self {
         let first = (self.words[live(layout::live::ROOT)] & !63) as usize / 8;
         self.hot(places.map(|at| first + at)).hot([live(layout::live::INDEX_SEQ)])
     }
 
-    /// Variables are made and collected: L and what it protects.
+    /// Adds the structure lock and the words that it protects, for variables that are created and
+    /// collected.
     pub fn structure(self) -> Self {
         let journal = layout::journal::AT as usize / 8;
         let bits = (2..CHUNKS).flat_map(|number| {
@@ -196,7 +197,7 @@ impl Region {
         region
     }
 
-    /// Threads sleep on these wake words.
+    /// Adds wake words on which threads sleep.
     pub fn wakes(mut self, words: impl IntoIterator<Item = u64>) -> Self {
         self.wakes.extend(words);
         self
@@ -207,36 +208,36 @@ impl Region {
     }
 }
 
-/// The words of a record's name after the first.
+/// Returns the words of a record's name after the first.
 pub const fn names(record: u64) -> std::ops::Range<usize> {
     let line = record as usize / 8;
     line + layout::record::NAME + 1..line + layout::record::LINE
 }
 
-/// Index in the region of a live word.
+/// Returns the index of a live word in the region.
 pub const fn live(word: usize) -> usize {
     layout::live::AT as usize / 8 + word
 }
 
-/// What a read answered.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Got {
     /// A value of two equal words, and its version.
     Value(u64, u64),
     Absent,
     Stale,
-    /// The lock was not to be had in time.
+    /// The lock was not available in time.
     Busy,
 }
 
-/// Bytes of a value that goes into the next larger class of record.
+/// Bytes of a value that needs the next larger class of record.
 pub const LARGE: usize = 120;
 
 fn bytes(value: u64) -> [u8; 16] {
     (u128::from(value) << 64 | u128::from(value)).to_le_bytes()
 }
 
-/// The number that was written twice.
+/// Returns the number that was written twice.
 fn whole(copy: [u8; 16], version: impl std::fmt::Display) -> u64 {
     let [one, two] =
         [0, 8].map(|at| u64::from_le_bytes(copy[at..at + 8].try_into().expect("eight bytes")));
@@ -244,27 +245,27 @@ fn whole(copy: [u8; 16], version: impl std::fmt::Display) -> u64 {
     one
 }
 
-/// What the models do with the engine: values are one number, written as two equal words.
+/// The models' operations on the engine. A value is one number, written as two equal words.
 pub trait Vars {
-    /// By name; the version, `None` where a lock was not to be had in time.
+    /// Sets by name; returns the version, or `None` if a lock was not available in time.
     fn put(&self, name: &str, value: u64) -> Option<u64>;
-    /// As [`put`](Self::put), of these bytes.
+    /// Like [`put`](Self::put), with these bytes.
     fn put_bytes(&self, name: &str, bytes: &[u8]) -> Option<u64>;
-    /// By handle.
+    /// Sets by handle.
     fn put_by(&self, handle: Handle, value: u64) -> Option<Wrote>;
-    /// By handle, if nothing is in the way; whether it was done.
+    /// Sets by handle on the fast path; returns whether it succeeded.
     fn poke_by(&self, handle: Handle, value: u64) -> bool;
     fn get_by(&self, handle: Handle) -> Got;
-    /// By handle, if nothing is in the way.
+    /// Reads by handle on the fast path.
     fn peek_by(&self, handle: Handle) -> Option<u64>;
     fn handle(&self, name: &str) -> Option<Handle>;
-    /// By name, as [`Map::get`](mapvar::Map::get) does.
+    /// Reads by name, as [`Map::get`](mapvar::Map::get) does.
     fn get(&self, name: &str) -> Got;
-    /// Whether it was there; `None` as for [`put`](Self::put).
+    /// Removes by name; returns whether the variable existed, or `None` as [`put`](Self::put) does.
     fn take(&self, name: &str) -> Option<bool>;
 }
 
-/// Takes a timeout out of a result; any other trouble is a fault of the engine.
+/// Returns `None` for a timeout. Any other error is a fault of the engine.
 fn in_time<T>(result: Result<T, EngineError>) -> Option<T> {
     match result {
         Ok(done) => Some(done),

@@ -1,8 +1,8 @@
-//! The words of a region: what each is, and where its value is in a model.
+//! The words of a region: their kinds, and where a model keeps their values.
 
 use mapvar_engine::layout;
 
-/// What a word is.
+/// The kind of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     Root,
@@ -16,16 +16,16 @@ pub enum On {
     Desc,
     Type,
     Data,
-    /// A lock word, whichever.
+    /// Any lock word.
     Lock,
-    /// A lock word into which a mark is put, or from which it is taken.
+    /// A lock word at which a mark is set or removed.
     Mark,
     /// A wake word.
     Wake,
     Other,
 }
 
-/// Where a word's value is.
+/// Where the model keeps a word's value.
 #[derive(Clone, Copy, Debug)]
 pub enum Place {
     Fixed,
@@ -33,11 +33,11 @@ pub enum Place {
     Cold(usize),
 }
 
-/// Lines of the largest index that a model makes.
+/// Number of lines of the largest index that a model builds.
 const MOST_LINES: u64 = 8;
 
-/// What the word at index `at` is, in a chunk of this kind; `index` are the places
-/// where an index begins, or may.
+/// Returns the kind of the word at index `at`, in a chunk of this kind. `index` are the offsets
+/// where an index begins or may begin.
 pub fn kind_of(at: usize, index: &[u64], chunk: u64) -> On {
     use layout::{live, record, slot};
     let byte = at as u64 * 8;

@@ -1,6 +1,7 @@
-//! Power cuts on real files: a process sets, removes, flushes and is killed; of its file as it was
-//! when a flush returned, as it was read while the process ran, and as it was left, the harness makes
-//! disks, sector by sector. Each is a new file for the library, not of its boot, so it is recovered.
+//! Power cuts on real files: a process sets, removes, flushes and is killed. The harness has its
+//! file from three moments: when a flush returned, while the process ran, and after the kill. It
+//! makes disks of them, sector by sector. The library sees each disk as a new file of another boot,
+//! so it recovers it.
 
 use crate::map::first_word;
 use mapvar::Map;
@@ -42,7 +43,7 @@ fn name(number: u64) -> String {
 }
 
 impl Op {
-    /// The operations of a seed are the same in the process that does them and in the harness.
+    /// Returns the next operation of a seed, the same in the writer process and in the harness.
     fn next(random: &mut Random, stamp: u64) -> Self {
         let variable = random.below(NAMES);
         let words = [1, 3, 12, 60, 125, 400, 2_000, 9_000][random.below(8) as usize];
@@ -88,22 +89,22 @@ impl Op {
     }
 }
 
-/// The process that is killed: says `b` before each operation and `e` after, and after a flush `f`;
-/// then it waits until the harness has its copy.
+/// Runs the process that is killed. It writes `b` before each operation and `e` after it. After a
+/// flush it writes `f` instead, and waits until the harness has its copy.
 pub fn writer(path: &str, seed: u64) -> mapvar::Result<()> {
     let map = Map::options().file(path).open()?;
     let mut random = Random(seed);
-    let (mut out, mut told) = (std::io::stdout().lock(), std::io::stdin().lock());
+    let (mut out, mut input) = (std::io::stdout().lock(), std::io::stdin().lock());
     let mut say = |byte: u8| out.write_all(&[byte]).and_then(|()| out.flush()).is_ok();
     for stamp in 1.. {
         let op = Op::next(&mut random, stamp);
-        // Who hears nothing any more is gone.
+        // A failed write means that the harness is gone.
         if !say(b'b') {
             break;
         }
         op.run(&map)?;
         let flush = matches!(op, Op::Flush);
-        if !say(if flush { b'f' } else { b'e' }) || (flush && told.read_exact(&mut [0]).is_err()) {
+        if !say(if flush { b'f' } else { b'e' }) || (flush && input.read_exact(&mut [0]).is_err()) {
             break;
         }
     }
@@ -115,30 +116,31 @@ pub struct Counts {
     pub kills: u64,
     pub images: u64,
     pub values: u64,
-    /// Images that are neither of the copy alone nor of the end alone.
+    /// Images that mix several versions of the file.
     pub mixed: u64,
 }
 
-/// The versions of a file that the disk may have sectors of, oldest first; and what the map may hold.
+/// The versions of a file from which the disk may have sectors, oldest first, and the contents that
+/// the map may have.
 struct Killed {
     versions: Vec<Vec<u8>>,
     allowed: Vec<Content>,
 }
 
-/// The number of the last complete flush.
+/// Returns the number of the last complete flush.
 fn complete(file: &[u8]) -> Option<&[u8]> {
     let at = (layout::live::AT as usize) + layout::live::EPOCH * 8;
     file.get(at..at + 8)
 }
 
-/// Runs a process on a new map, kills it some time after a flush, and says what there may be.
+/// Runs a process on a new map, kills it some time after a flush, and returns the possible results.
 fn kill_one(path: &Path, seed: u64, random: &mut Random) -> Result<Killed, String> {
-    let told = |error: std::io::Error| error.to_string();
+    let message = |error: std::io::Error| error.to_string();
     let options = Map::options().file(path).size(4_000 + random.below(60_000));
     drop(options.create().map_err(|it| it.to_string())?);
     let mut command = peer::this(["--writer", &path.to_string_lossy(), &seed.to_string()]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = Owned::start(&mut command).map_err(told)?;
+    let mut child = Owned::start(&mut command).map_err(message)?;
     let (Some(mut input), Some(mut output)) = (child.0.stdin.take(), child.0.stdout.take()) else {
         return Err("no pipes".into());
     };
@@ -170,29 +172,29 @@ fn kill_one(path: &Path, seed: u64, random: &mut Random) -> Result<Killed, Strin
         heard(byte[0], &mut now, &mut flushed);
         if byte[0] == b'f' {
             left -= 1;
-            versions = vec![fs::read(path).map_err(told)?];
-            // What was written since its barrier began went into the copy: that is one of those
-            // disks that there can be.
-            input.write_all(&[0]).map_err(told)?;
+            versions = vec![fs::read(path).map_err(message)?];
+            // The copy also has the writes since the flush's barrier began: it is one of the
+            // possible disks.
+            input.write_all(&[0]).map_err(message)?;
         }
     }
     let longest = [200, 1_000, 5_000, 20_000][random.below(4) as usize];
     let (first, second) = (random.below(longest), random.below(longest));
     thread::sleep(Duration::from_micros(first));
     if random.below(2) == 0 {
-        versions.push(fs::read(path).map_err(told)?);
+        versions.push(fs::read(path).map_err(message)?);
         thread::sleep(Duration::from_micros(second));
     }
-    child.0.kill().map_err(told)?;
-    child.0.wait().map_err(told)?;
+    child.0.kill().map_err(message)?;
+    child.0.wait().map_err(message)?;
     let mut rest = Vec::new();
-    output.read_to_end(&mut rest).map_err(told)?;
+    output.read_to_end(&mut rest).map_err(message)?;
     for byte in rest {
         heard(byte, &mut now, &mut flushed);
     }
-    let last = fs::read(path).map_err(told)?;
+    let last = fs::read(path).map_err(message)?;
     if versions.iter().any(|it| complete(it) != complete(&last)) {
-        // Another flush had what is newer brought to the disk, told or not.
+        // Another flush brought newer data to the disk, reported or not.
         versions.clear();
         if let Some(seen) = under_way.take() {
             flushed = seen;
@@ -204,7 +206,8 @@ fn kill_one(path: &Path, seed: u64, random: &mut Random) -> Result<Killed, Strin
     Ok(Killed { versions, allowed })
 }
 
-/// A disk: of each sector one of the versions; of some sectors, of each word.
+/// Returns a disk: each sector from one of the versions, and in some sectors each word from one.
+/// Also returns whether several versions occur in it.
 fn image(killed: &Killed, random: &mut Random) -> (Vec<u8>, bool) {
     let versions = &killed.versions;
     let count = versions.len() as u64;
@@ -240,21 +243,21 @@ fn image(killed: &Killed, random: &mut Random) -> (Vec<u8>, bool) {
 }
 
 fn judge(path: &Path, killed: &Killed, tidy: bool) -> Result<u64, String> {
-    let told = |error: mapvar::Error| error.to_string();
-    let map = Map::options().file(path).open().map_err(told)?;
+    let message = |error: mapvar::Error| error.to_string();
+    let map = Map::options().file(path).open().map_err(message)?;
     let recovery = map.recovery().ok_or("it was not recovered")?;
     if recovery.lost > 0 || recovery.damaged {
         return Err(format!("a recovery reports damage where there is none: {recovery:?}"));
     }
     let mut found = Content::new();
     for entry in &map {
-        let entry = entry.map_err(told)?;
+        let entry = entry.map_err(message)?;
         let value = if entry.name() == COUNT {
             entry.get::<u64>().map(|it| it.to_le_bytes().to_vec())
         } else {
             entry.get::<Vec<u8>>()
         };
-        found.insert(entry.name().to_owned(), value.map_err(told)?);
+        found.insert(entry.name().to_owned(), value.map_err(message)?);
     }
     if !killed.allowed.contains(&found) {
         let short = |content: &Content| -> Vec<(String, usize, u64)> {
@@ -265,27 +268,27 @@ fn judge(path: &Path, killed: &Killed, tidy: bool) -> Result<u64, String> {
         return Err(format!("recovered {:?}, allowed {allowed:?}", short(&found)));
     }
     if tidy {
-        let check = map.check().map_err(told)?;
+        let check = map.check().map_err(message)?;
         if let Some(finding) = check.findings().first() {
             return Err(format!("check: {finding}"));
         }
-        map.clear().map_err(told)?;
-        map.flush().map_err(told)?;
-        map.flush().map_err(told)?;
-        map.set("again", 1).map_err(told)?;
-        if map.len().map_err(told)? != 1 {
+        map.clear().map_err(message)?;
+        map.flush().map_err(message)?;
+        map.flush().map_err(message)?;
+        map.set("again", 1).map_err(message)?;
+        if map.len().map_err(message)? != 1 {
             return Err("a map that was cleared has something".into());
         }
     }
     Ok(found.len() as u64)
 }
 
-/// So many kills, and of each so many disks.
+/// Kills `kills` processes, and makes `images` disks of each.
 pub fn run(first: u64, kills: u64, images: u64) -> (Counts, Vec<(u64, String)>) {
     let mut counts = Counts::default();
     let mut wrong = Vec::new();
-    // The process writes to a file system with a device, where there is one; of what the disks are
-    // read from they know nothing, and in memory each is waited for a thousandth as long.
+    // The writer uses a file system with a device, if there is one. The disks need none, and in
+    // memory the library waits a thousandth as long for each.
     let (dir, disks) = match (Folder::new("power"), Folder::quick("power-disks")) {
         (Ok(dir), Ok(disks)) => (dir, disks),
         (Err(error), _) | (_, Err(error)) => return (counts, vec![(first, error.to_string())]),
@@ -295,8 +298,8 @@ pub fn run(first: u64, kills: u64, images: u64) -> (Counts, Vec<(u64, String)>) 
         let path = dir.join("live.map");
         let killed = match kill_one(&path, seed, &mut random) {
             Ok(killed) => killed,
-            Err(told) => {
-                wrong.push((seed, told));
+            Err(message) => {
+                wrong.push((seed, message));
                 break;
             }
         };
@@ -309,7 +312,7 @@ pub fn run(first: u64, kills: u64, images: u64) -> (Counts, Vec<(u64, String)>) 
             let made = fs::write(&path, bytes).map_err(|error| error.to_string());
             match made.and_then(|()| judge(&path, &killed, random.below(4) == 0)) {
                 Ok(values) => counts.values += values,
-                Err(told) => wrong.push((seed, told)),
+                Err(message) => wrong.push((seed, message)),
             }
             counts.images += 1;
             counts.mixed += u64::from(mixed);

@@ -1,4 +1,4 @@
-//! Power cuts on the engine of mapvar itself: README.md says what a run is and what it shows.
+//! Power cuts on the engine of mapvar itself. README.md says what a run is and what it shows.
 
 mod map;
 mod files;
@@ -22,11 +22,11 @@ use std::{
 };
 
 thread_local! {
-    /// Where the last panic of this thread was, and why.
+    /// Location and message of this thread's last panic.
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// History number `seed`.
+/// Runs history number `seed`.
 fn history(seed: u64) -> Result<Counts, String> {
     let run = || if seed % 2 == 1 { several::history(seed) } else { one::history(seed) };
     match catch_unwind(AssertUnwindSafe(run)) {
@@ -35,17 +35,17 @@ fn history(seed: u64) -> Result<Counts, String> {
     }
 }
 
-/// What the watchdog looks at: the history that a thread is at, and since when.
+/// The state that the watchdog checks: the history that a thread runs, and since when.
 struct Watched {
     seed: AtomicU64,
     since: AtomicU64,
 }
 
-/// Longer than any history takes, on a machine that does much else.
+/// Longer than any history takes on a busy machine.
 const HANGS: Duration = Duration::from_mins(2);
 
-/// The histories of these seeds, in their order, on so many threads, until `enough` says so or one goes
-/// wrong; returns what was seen, and the seeds that went wrong.
+/// Runs the histories of these seeds in order, on `threads` threads, until `enough` returns true or
+/// a history fails. Returns the counts, and the failed seeds.
 fn histories(
     seeds: Range<u64>,
     threads: usize,
@@ -67,8 +67,8 @@ fn histories(
                     if !locked().1.is_empty() || enough(&locked().0) {
                         break;
                     }
-                    // A seed that was given out is run to its end: the first that goes wrong is always
-                    // among those that are reported, whatever the threads do meanwhile.
+                    // A seed that was handed out is run to its end. So the first failing seed is
+                    // always reported, whatever the threads do meanwhile.
                     let seed = next.fetch_add(1, Relaxed);
                     if seed >= seeds.end {
                         break;
@@ -97,7 +97,7 @@ fn histories(
         }
     });
     let (counts, mut wrong) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // The first is the same whatever the threads did.
+    // The first is the same whatever the order of the threads.
     wrong.sort_unstable_by_key(|(seed, _)| *seed);
     (counts, wrong)
 }
@@ -105,26 +105,26 @@ fn histories(
 /// Power cuts on the engine: `cargo xtask harness power`.
 #[derive(Parser)]
 struct Options {
-    /// So many cuts (500,000), and which legs: cuts, files (both)
+    /// Number of cuts (500,000), and the legs to run: cuts, files (both)
     words: Vec<String>,
     /// Some thousands of cuts
     #[arg(long)]
     short: bool,
-    /// Cuts for so long (8, or 0 where a number of cuts is given)
+    /// Minimum time for the cuts (8, or 0 if a number of cuts is given)
     #[arg(long)]
     minutes: Option<f64>,
-    /// So many histories, in place of cuts and time
+    /// Number of histories, in place of cuts and time
     #[arg(long)]
     histories: Option<u64>,
-    /// The first history
+    /// Seed of the first history
     #[arg(long, default_value_t = first_seed())]
     seed: u64,
-    /// Threads (one for each processor)
+    /// Number of threads (one for each processor)
     #[arg(long)]
     threads: Option<usize>,
 }
 
-/// A seed that no other run comes to from its own.
+/// Returns a first seed, so far from other runs' that their seeds do not overlap.
 fn first_seed() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |it| it.as_secs() << 24)
 }
@@ -135,13 +135,13 @@ impl Options {
         legs.peek().is_none() || legs.any(|it| it == leg)
     }
 
-    /// How many cuts, and for how long at the least; `None` where a word says nothing.
+    /// Returns the number of cuts and their minimum time; `None` if a word is invalid.
     fn amount(&self) -> Option<(u64, Duration)> {
         let mut given = None;
         for word in self.words.iter().filter(|word| !LEGS.contains(&word.as_str())) {
             given = Some(word.parse().ok()?);
         }
-        // So many, or so long, if only one of the two is said; else both.
+        // If only one of number and time is given, only that one counts; else both do.
         let minutes = if self.short || given.is_some() { 0.0 } else { 8.0 };
         let time = Duration::from_secs_f64(self.minutes.unwrap_or(minutes) * 60.0);
         Some((given.unwrap_or(if self.short { 8_000 } else { 500_000 }), time))
@@ -176,7 +176,7 @@ fn cuts(options: &Options, (least, time): (u64, Duration)) -> bool {
     wrong.is_empty()
 }
 
-/// Processes killed on real files, and disks made of what they left.
+/// Kills processes on real files, and makes disks of the remains.
 fn files(options: &Options) -> bool {
     let (kills, images) = if options.short { (25, 10) } else { (200, 20) };
     let began = Instant::now();

@@ -1,4 +1,4 @@
-//! The region that is cut off, and what can be seen of it.
+//! The simulated region, and functions that observe it.
 
 use mapvar_engine::{
     error::EngineError,
@@ -15,18 +15,18 @@ use mapvar_engine::{
 use mapvar_engine_sim::power::{Power, Random};
 use std::collections::{BTreeMap, HashMap};
 
-/// What the harness has seen, for its figures.
+/// The counts of the harness, for its figures.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     /// Power cuts after which a map was recovered and compared.
     pub cuts: u64,
-    /// Power cuts in the midst of a recovery.
+    /// Power cuts during a recovery.
     pub cuts_in_recovery: u64,
-    /// Processes that died, with the machine going on.
+    /// Processes that died while the machine went on.
     pub deaths: u64,
-    /// Values that were compared after a cut.
+    /// Values compared after a cut.
     pub values: u64,
-    /// Histories.
+    /// Histories completed.
     pub histories: u64,
 }
 
@@ -40,7 +40,7 @@ impl Counts {
     }
 }
 
-/// A variable as it was found.
+/// A variable as it was read.
 pub struct Found {
     pub value: Vec<u8>,
     handle: Handle,
@@ -49,7 +49,7 @@ pub struct Found {
 
 pub type Content = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Ids and versions that were given: none is given to two.
+/// Ids and versions in use: none may be given to two variables or values.
 #[derive(Default)]
 pub struct Given {
     ids: HashMap<u64, Vec<u8>>,
@@ -78,7 +78,7 @@ impl Given {
     }
 }
 
-/// A new map, small enough to grow or not, and what its header says.
+/// Returns a new map, small enough to grow or not, and its header facts.
 pub fn new_map(random: &mut Random) -> (Power, Facts) {
     let facts = facts(if random.below(2) == 0 { 1 } else { 1_000 + random.below(20_000) });
     let power = Power::new(facts.region as usize);
@@ -86,14 +86,15 @@ pub fn new_map(random: &mut Random) -> (Power, Facts) {
     (power, facts)
 }
 
-/// How often each operation comes in a history: each history has its own taste, and some have
-/// nearly nothing but one operation. The first sets and the last flushes, so both are there.
+/// Returns how often each operation occurs in a history. Each history has its own mix, and some
+/// have nearly nothing but one operation. The first operation sets and the last flushes, so both
+/// always occur.
 pub fn weights<const N: usize>(random: &mut Random, usual: [u64; N]) -> [u64; N] {
     let weights = usual.map(|usual| [0, usual, usual, 3 * usual][random.below(4) as usize]);
     if weights[0] == 0 || weights[N - 1] == 0 { usual } else { weights }
 }
 
-/// One of the operations, by their weights.
+/// Returns one of the operations, by their weights.
 pub fn choose(random: &mut Random, weights: &[u64]) -> usize {
     let mut left = random.below(weights.iter().sum());
     let which = weights.iter().position(|weight| {
@@ -104,7 +105,7 @@ pub fn choose(random: &mut Random, weights: &[u64]) -> usize {
     which.unwrap_or(weights.len() - 1)
 }
 
-/// A value is its first word, over and over.
+/// Returns the first word of a value, which consists of repetitions of it.
 pub fn first_word(value: &[u8]) -> u64 {
     value.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
@@ -122,7 +123,7 @@ fn facts(size: u64) -> Facts {
     }
 }
 
-/// A new file, and its header on the disk: whoever makes one sees to that.
+/// Formats a new file, with its header on the disk, as the creator ensures.
 fn format(power: &Power, facts: &Facts) {
     for chunk in region::table_chunks(0, facts.region / CHUNK) {
         power.words_mut(table_word(chunk), 1).expect("within").store(0, kind::TABLE, SeqCst);
@@ -132,7 +133,7 @@ fn format(power: &Power, facts: &Facts) {
     power.barrier(&[(0, facts.region)]).expect("a disk that works");
 }
 
-/// Every variable, by name, each found by the index too.
+/// Returns every variable by name, after a check that the index finds it too.
 pub fn look(store: &Store<Power>, given: &mut Given) -> Result<BTreeMap<Vec<u8>, Found>, String> {
     let mut all = BTreeMap::new();
     let mut wrong = None;
@@ -174,7 +175,7 @@ pub fn content(store: &Store<Power>, given: &mut Given) -> Result<Content, Strin
     Ok(found.into_iter().map(|(name, found)| (name, found.value)).collect())
 }
 
-/// Recovers the map after a power cut, perhaps after more of them in its midst.
+/// Recovers the map after a power cut, perhaps with more power cuts during the recovery.
 pub fn recover(
     power: &Power,
     facts: &Facts,
@@ -194,7 +195,7 @@ pub fn recover(
         let opened = power.cut_off(steps, || {
             let mut store = Store::new(power.clone(), facts)?;
             let recovered = store.recover(power.size())?;
-            // As the identity: by this word nobody recovers again.
+            // Like the identity: this word keeps other processes from recovering again.
             let sector =
                 power.words_mut(identity::AT, identity::WORDS).ok_or(EngineError::ReadOnly)?;
             sector.store(identity::BOOT, boot, SeqCst);
@@ -220,9 +221,9 @@ pub fn recover(
     }
 }
 
-/// What somebody takes, nobody needs: after a recovery and a sweep there is nothing of that.
+/// Asserts that all space is free after a recovery, a sweep and the removal of every variable.
 pub fn nothing_leaked(store: &Store<Power>) -> Result<(), String> {
-    let told = |trouble: EngineError| format!("at the end: {trouble:?}");
+    let with_context = |trouble: EngineError| format!("at the end: {trouble:?}");
     let tidy = || {
         store.collect_all()?;
         store.sweep()?;
@@ -230,7 +231,7 @@ pub fn nothing_leaked(store: &Store<Power>) -> Result<(), String> {
         store.collect_all()?;
         store.sweep()
     };
-    tidy().map_err(told)?;
+    tidy().map_err(with_context)?;
     let check = store.check(&[], true, mapvar_harness::is_message_pack);
     if let Some(finding) = check.findings().first() {
         return Err(format!("check: {finding}"));
@@ -245,13 +246,13 @@ pub fn nothing_leaked(store: &Store<Power>) -> Result<(), String> {
             names.extend(store.name_of(handle.at).filter(|_| !handle.atomic));
             true
         })
-        .map_err(told)?;
+        .map_err(with_context)?;
     for name in names {
-        store.remove(store.query(&name)).map_err(told)?;
+        store.remove(store.query(&name)).map_err(with_context)?;
     }
-    store.flush().map_err(told)?;
-    tidy().map_err(told)?;
-    let used = store.space().map_err(told)?.used;
+    store.flush().map_err(with_context)?;
+    tidy().map_err(with_context)?;
+    let used = store.space().map_err(with_context)?.used;
     // An Atomic keeps its record.
     if used != kept {
         return Err(format!("of {used} bytes taken {kept} are an Atomic's, the others nobody's"));

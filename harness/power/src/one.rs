@@ -1,6 +1,6 @@
-//! Histories of one process at a time, and now and then a second that acts in the midst of a flush,
-//! cut off at any step by a death or a power cut. What is recovered is exactly what one complete
-//! flush saw, or one that was under way.
+//! Histories of one process at a time, and now and then of a second one that acts during a flush. A
+//! death or a power cut ends them at any step. The recovered content is exactly that of one
+//! complete flush, or of one that was under way.
 
 use crate::map::{
     Content, Counts, Given, choose, content, first_word, new_map, nothing_leaked, recover, weights,
@@ -40,12 +40,12 @@ fn name(number: usize) -> Vec<u8> {
     vec![b'a' + number as u8; len]
 }
 
-/// How much of what there is in a history: each has its own, and some of them nearly nothing else.
+/// The mix of a history: each history has its own, and some have nearly nothing but one operation.
 struct Taste {
     weights: [u64; 7],
-    /// Of the lengths of values, from which on, and how many.
+    /// The shortest length of values, as an index, and the number of lengths.
     lengths: (u64, u64),
-    /// The same of the names.
+    /// The same for the names.
     names: (u64, u64),
 }
 
@@ -83,7 +83,7 @@ impl Op {
         }
     }
 
-    /// What it makes of the map, if it is done.
+    /// Applies a completed operation to the model.
     fn apply(&self, content: &mut Content) {
         match self {
             Self::Set(at, value) => drop(content.insert(name(*at), value.clone())),
@@ -103,7 +103,7 @@ impl Op {
         }
     }
 
-    /// Does it; answers the version that a set got.
+    /// Runs the operation; returns the version of a set.
     fn run(&self, store: &Store<Power>) -> Result<Option<u64>, EngineError> {
         match self {
             Self::Set(at, value) => {
@@ -148,7 +148,7 @@ impl Op {
     }
 }
 
-/// What the map holds, and what it held since a flush began.
+/// The expected content of the map, now and at each moment since a flush began.
 #[derive(Default)]
 struct Truth {
     now: Content,
@@ -174,9 +174,9 @@ struct World {
     facts: Facts,
     store: Store<Power>,
     truth: Arc<Mutex<Truth>>,
-    /// Somebody else, who does one thing.
+    /// The one operation of another process.
     visitor: Arc<Mutex<Option<Visitor>>>,
-    /// What the file may be of.
+    /// The contents that the file may have.
     allowed: Vec<Content>,
     given: Given,
     values: u64,
@@ -191,7 +191,8 @@ impl World {
         let visitor: Arc<Mutex<Option<Visitor>>> = Arc::default();
         let coming = visitor.clone();
         power.machine().shared(move |machine, turn| {
-            // Alone in the machine, it would wait for what the other holds for ever.
+            // Without another running process, the visitor would wait for ever for the locks of
+            // this one.
             if turn == Turn::Step && !machine.is_free() {
                 machine.turn_in(0);
             } else if turn != Turn::Wait {
@@ -222,7 +223,8 @@ impl World {
         locked(&self.truth)
     }
 
-    /// Another process does something in the midst of a flush, when neither L nor T is held.
+    /// Lets another process run one operation during a flush, while the structure lock and the
+    /// commit lock are free.
     fn invite(&mut self, random: &mut Random) -> Option<Op> {
         self.values += 1;
         let op = Op::random(random, &self.taste, self.values);
@@ -235,7 +237,7 @@ impl World {
             let store = Store::new(power, &facts).expect("a region as it should be");
             match doing.run(&store) {
                 Ok(_) => locked(&truth).apply(&doing),
-                // It met a record that is held, and does not wait.
+                // It met a locked record, and does not wait.
                 Err(EngineError::Full { .. } | EngineError::Lock(_) | EngineError::Contended) => {}
                 Err(other) => panic!("{other:?}"),
             }
@@ -245,10 +247,10 @@ impl World {
         Some(op)
     }
 
-    /// One operation, perhaps cut off; answers whether it ended.
+    /// Runs one operation, perhaps cut off; returns whether it completed.
     fn step(&mut self, random: &mut Random, cut: bool) -> Result<bool, String> {
         self.values += 1;
-        // What is cut off is a flush more often than all else.
+        // Most often a flush is cut off.
         let flush = cut && random.below(3) == 0;
         let op = if flush { Op::Flush } else { Op::random(random, &self.taste, self.values) };
         let is_flush = matches!(op, Op::Flush);
@@ -257,7 +259,7 @@ impl World {
             true if is_flush && random.below(3) == 0 => Power::after_barrier(random.below(6)),
             true => {
                 let all = self.power.rehearse(|| op.run(&self.store));
-                // What an operation publishes it publishes near its end.
+                // An operation publishes near its end.
                 match random.below(3) {
                     0 => (all - 1 - random.steps(12)).max(0),
                     _ => random.below(all.cast_unsigned()).cast_signed(),
@@ -313,15 +315,15 @@ impl World {
         }
         self.power.die();
         self.counts.deaths += 1;
-        let told = |trouble: EngineError| format!("after a death: {trouble:?}");
-        self.store = Store::new(self.power.clone(), &self.facts).map_err(told)?;
+        let with_context = |trouble: EngineError| format!("after a death: {trouble:?}");
+        self.store = Store::new(self.power.clone(), &self.facts).map_err(with_context)?;
         if random.below(2) == 0 {
-            self.store.quiesce().map_err(told)?;
+            self.store.quiesce().map_err(with_context)?;
         }
-        // Whoever comes next takes the locks, and replays.
-        self.store.remove(self.store.query(b"nothing")).map_err(told)?;
-        self.store.transact(&mut []).map_err(told)?;
-        self.store.sweep().map_err(told)?;
+        // The next process takes the locks, and replays.
+        self.store.remove(self.store.query(b"nothing")).map_err(with_context)?;
+        self.store.transact(&mut []).map_err(with_context)?;
+        self.store.sweep().map_err(with_context)?;
         let now = content(&self.store, &mut self.given)?;
         let mut possible = vec![before.clone()];
         for op in [Some(op), beside].into_iter().flatten() {
@@ -338,9 +340,9 @@ impl World {
         Ok(())
     }
 
-    /// The power fails, and the map is opened again, perhaps after more of that.
+    /// Cuts the power and opens the map again, perhaps with more power cuts meanwhile.
     fn power_cut(&mut self, random: &mut Random) -> Result<(), String> {
-        // Of one moment there are many disks.
+        // One moment allows many disks.
         for _ in 0..random.below(6) {
             let saved = self.power.machine().save();
             self.lose_and_recover(random)?;
@@ -368,7 +370,7 @@ impl World {
     }
 }
 
-/// One history; what is wrong with it.
+/// Runs one history; fails with a description of the fault.
 pub fn history(seed: u64) -> Result<Counts, String> {
     let mut random = Random(seed);
     let mut world = World::new(&mut random);
@@ -385,7 +387,7 @@ pub fn history(seed: u64) -> Result<Counts, String> {
         }
     }
     if random.below(2) == 0 {
-        // All of it is to be there then.
+        // After this flush everything must be there.
         world.store.flush().map_err(|trouble| format!("{trouble:?}"))?;
         let now = world.truth().now.clone();
         world.allowed = vec![now];

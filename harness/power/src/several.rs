@@ -1,7 +1,7 @@
-//! Histories of two or three processes whose steps mix at random: writers, removers, transactions,
-//! an Atomic, flushes and sweeps, each of which may die at any step, until the power fails. The
-//! oracle knows when each operation began and when it was acknowledged, and of what a flush saw
-//! only what follows from that.
+//! Histories of two or three processes whose steps mix at random. Their operations are sets,
+//! removals, transactions, additions to an Atomic, flushes and sweeps. Each process may die at any
+//! step, until the power fails. The oracle knows when each operation began and when it was
+//! acknowledged. Of a flush it only knows what follows from these times.
 
 use crate::map::{
     Counts, Given, choose, first_word, look, new_map, nothing_leaked, recover, weights,
@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const NAMES: usize = 6;
 const COUNT: &[u8] = b"count";
-/// Words of a process's stack.
+/// Size of a process's stack in words.
 const STACK: usize = 0x8000;
 
 fn name(number: usize) -> Vec<u8> {
@@ -33,15 +33,16 @@ fn name(number: usize) -> Vec<u8> {
     vec![b'a' + number as u8; len]
 }
 
-/// A value is its stamp over and over, and as long as the stamp says: a torn one is seen.
+/// Returns the value of a stamp: the stamp repeated, with a length that the stamp determines. So a
+/// torn value is recognized.
 fn stamped(stamp: u64) -> Vec<u8> {
     let words = [1, 3, 4, 11, 50, 125, 137, 375, 2_100];
-    // Its high bits say of how many of these.
+    // The high bits of the stamp limit the choice of lengths.
     let words = words[Random(stamp).below(1 + (stamp >> 32) % 9) as usize];
     stamp.to_le_bytes().repeat(words)
 }
 
-/// How much of what there is in a history.
+/// The mix of operations in a history.
 #[derive(Clone, Copy)]
 struct Taste {
     weights: [u64; 6],
@@ -61,34 +62,34 @@ impl Taste {
     }
 }
 
-/// The stamp of nothing.
+/// The stamp of an absent variable.
 const REMOVED: u64 = 0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// It began, and whether it is done nobody was told.
+    /// It began, and was not acknowledged.
     Open,
-    /// It is done, as its process was told.
+    /// It is done and acknowledged.
     Done,
     /// It was refused.
     Void,
 }
 
-/// A variable written or removed, or a bit added to the Atomic.
+/// A write or a removal of a variable, or a bit added to the Atomic.
 #[derive(Clone, Debug)]
 struct Write {
     process: usize,
     variable: usize,
     stamp: u64,
     began: u64,
-    /// When it was acknowledged, or its process died.
+    /// When it was acknowledged, or when its process died.
     ended: Option<u64>,
     state: State,
     transaction: Option<usize>,
 }
 
 impl Write {
-    /// One that begins.
+    /// Returns a write that begins.
     fn new(process: usize, variable: usize, stamp: u64, began: u64) -> Self {
         let (ended, state, transaction) = (None, State::Open, None);
         Self { process, variable, stamp, began, ended, state, transaction }
@@ -112,7 +113,7 @@ struct Flush {
     complete: bool,
 }
 
-/// What was done since the last recovery, by a clock that counts beginnings and ends.
+/// The operations since the last recovery, by a clock that counts beginnings and ends.
 #[derive(Default)]
 struct Log {
     clock: u64,
@@ -132,7 +133,7 @@ impl Log {
         self.clock
     }
 
-    /// The log goes on from what was found.
+    /// Restarts the log with the recovered content.
     fn begin_anew(&mut self, found: &[u64; NAMES], count: u64) {
         *self = Self { stamps: self.stamps, transactions: self.transactions, ..Self::default() };
         for (variable, stamp) in found.iter().enumerate() {
@@ -178,8 +179,8 @@ impl Log {
         }
     }
 
-    /// What is wrong with a map that has these stamps and this count. After a `cut` it may be of any
-    /// flush from the last complete one on; else it is of now.
+    /// Checks a map that has these stamps and this count. After a `cut` the content may be that of
+    /// any flush since the last complete one; otherwise it must be the current one.
     fn judge(&self, found: &[u64; NAMES], count: u64, cut: bool) -> Result<(), String> {
         let flushes = || self.flushes.iter();
         let (since, until) = if cut {
@@ -218,7 +219,8 @@ impl Log {
             }
             seen.push(fit);
         }
-        // Whether what was seen of a variable was surely set before, or surely after.
+        // Checks whether the found values were surely set before a part of a transaction, or surely
+        // after it.
         for write in
             self.writes.iter().filter(|it| it.transaction.is_some() && it.state != State::Void)
         {
@@ -262,7 +264,7 @@ fn locked(log: &Shared) -> MutexGuard<'_, Log> {
     log.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One process: what it does until it has done all that it was to.
+/// Runs one process until all of its operations are done.
 fn live(
     power: &Power,
     number: usize,
@@ -290,7 +292,7 @@ fn live(
     }
 }
 
-/// An operation, written down when it begins and when it ends.
+/// Runs one operation; the log records its beginning and its end.
 fn operation(
     store: &Store<Power>,
     number: usize,
@@ -325,7 +327,7 @@ fn operation(
             done.map(drop)
         }
         2 => {
-            // Long enough for an extent it would have to be reserved first.
+            // A value long enough for an extent would need a reservation beforehand.
             let others =
                 (0..taste.names as usize).filter(|_| random.below(2) == 0).chain([variable]);
             let mut variables: Vec<_> = others.collect();
@@ -371,7 +373,7 @@ fn operation(
     }
 }
 
-/// Adds to the Atomic a bit that it does not have.
+/// Adds a bit to the Atomic that it does not have.
 fn add(store: &Store<Power>, number: usize, log: &Shared) -> Result<(), EngineError> {
     let (write, bit) = {
         let mut log = locked(log);
@@ -393,7 +395,7 @@ fn add(store: &Store<Power>, number: usize, log: &Shared) -> Result<(), EngineEr
     done.map(drop)
 }
 
-/// The stamps of all variables, and the Atomic.
+/// Returns the stamps of all variables, and the Atomic's value.
 fn stamps(store: &Store<Power>, given: &mut Given) -> Result<([u64; NAMES], u64), String> {
     let mut found = [REMOVED; NAMES];
     let mut count = 0;
@@ -436,7 +438,7 @@ impl World {
         }));
     }
 
-    /// The process goes no step further.
+    /// Stops the process where it stands.
     fn end(&mut self, number: usize) {
         let Some(mut process) = self.running[number].take() else { return };
         self.power.machine().cut(number);
@@ -459,7 +461,8 @@ impl World {
         Ok((store, found, count))
     }
 
-    /// All of them, until the power fails or all is done; answers what is wrong.
+    /// Runs all processes until the power fails or all is done; fails with a description of the
+    /// fault.
     fn run(&mut self, random: &mut Random) -> Result<(), String> {
         let quantum = [2, 20, 200, 2_000][random.below(4) as usize];
         let mut left = random.below(600_000 / (quantum + 20)) + 1;
@@ -484,7 +487,7 @@ impl World {
                 continue;
             }
             let Some(process) = &mut self.running[number] else { continue };
-            // Short turns and long ones: what happens between two steps of another may be much.
+            // Short turns and long ones: much may happen between two steps of another process.
             let quantum =
                 if mixed { [2, 20, 200, 4_000][random.below(4) as usize] } else { quantum };
             self.power.machine().turn_in(random.steps(quantum));
@@ -498,16 +501,16 @@ impl World {
         }
         self.power.machine().turn_in(-1);
         if self.running.iter().all(Option::is_none) {
-            let told = |trouble: EngineError| format!("when all was done: {trouble:?}");
-            let store = Store::new(self.power.process(7), &self.facts).map_err(told)?;
-            // What a dead one committed is published by the next to take T.
-            store.transact(&mut []).map_err(told)?;
+            let with_context = |trouble: EngineError| format!("when all was done: {trouble:?}");
+            let store = Store::new(self.power.process(7), &self.facts).map_err(with_context)?;
+            // The next owner of the commit lock publishes what a dead process committed.
+            store.transact(&mut []).map_err(with_context)?;
             let (found, count) = stamps(&store, &mut self.given)?;
             locked(&self.log).judge(&found, count, false)?;
             if random.below(2) == 0 {
-                // All of it is to be there then.
+                // After this flush everything must be there.
                 let flush = locked(&self.log).begin_flush(7);
-                store.flush().map_err(told)?;
+                store.flush().map_err(with_context)?;
                 locked(&self.log).end_flush(flush);
             }
         }
@@ -518,15 +521,15 @@ impl World {
     }
 }
 
-/// One history; what is wrong with it.
+/// Runs one history; fails with a description of the fault.
 pub fn history(seed: u64) -> Result<Counts, String> {
     let mut random = Random(seed ^ 0x5e5e_5e5e);
     let (power, facts) = new_map(&mut random);
     power.machine().shared(|_, _| {
-        // Outside of a process nobody else is there to act.
+        // Outside of a process no other process can act.
         let inside = generator::is_generator();
         if inside {
-            #[allow(deprecated, reason = "its `Scope` cannot be had in the midst of the engine")]
+            #[allow(deprecated, reason = "its `Scope` is not available inside the engine")]
             generator::yield_with(());
         }
         inside
@@ -546,7 +549,7 @@ pub fn history(seed: u64) -> Result<Counts, String> {
     let rounds = 1 + random.below(3);
     for round in 1..=rounds {
         world.run(&mut random)?;
-        // Of one moment there are many disks.
+        // One moment allows many disks.
         for _ in 0..random.below(6) {
             let saved = world.power.machine().save();
             world.lose_and_recover(&mut random)?;

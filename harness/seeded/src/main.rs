@@ -1,5 +1,5 @@
-//! Plants the bugs of `mutants` in a scratch tree, chooses one at a time, and sees each caught by the
-//! harness that `bugs.txt` names for it. `cargo xtask seeded` runs it.
+//! Plants the bugs of `mutants` in a scratch tree, chooses one at a time, and checks that the
+//! harness named in `bugs.txt` catches it. `cargo xtask seeded` runs it.
 
 mod mutants;
 mod places;
@@ -26,32 +26,33 @@ use std::{
 use suite::{Job, Programs};
 use table::Bug;
 
-/// What the goal is.
+/// The goal for the number of bugs.
 const GOAL: usize = 40;
-/// How soon each is to be caught, on a machine that does little else: a figure, and no verdict.
+/// The time within which each bug should be caught on an otherwise idle machine: a figure, not a
+/// verdict.
 const SOON: Duration = Duration::from_mins(1);
 
 /// Plants bugs in a scratch tree: `cargo xtask seeded`
 #[derive(Debug, Parser)]
 struct Options {
-    /// Only bugs that have such a word in their name or command
+    /// Only bugs with one of these words in their name or command
     words: Vec<String>,
-    /// A handful, by the quickest harnesses
+    /// Run a handful, with the quickest harnesses
     #[arg(long)]
     short: bool,
-    /// Each bug so often
+    /// Number of runs of each bug
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..))]
     times: u32,
-    /// So many at a time (as many as there are processors)
+    /// Number of runs at a time (one for each processor)
     #[arg(long)]
     jobs: Option<NonZero<usize>>,
-    /// Only whether snippets, product and table fit
+    /// Only check that snippets, product and table fit
     #[arg(long)]
     check: bool,
-    /// Only the scratch tree, for a bug by hand
+    /// Only make the scratch tree, for a bug by hand
     #[arg(long)]
     tree: bool,
-    /// Also the lines of each run that speak of a failure
+    /// Also print the lines of each run that report a failure
     #[arg(long)]
     show: bool,
 }
@@ -97,7 +98,7 @@ fn main() -> ExitCode {
 }
 
 fn go(options: &Options, places: &Places) -> Result<ExitCode, String> {
-    // Where it was built: the table is in the sources, which the harnesses are built from anyway.
+    // The folder of the sources: the harnesses are built from them anyway.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = folder.join("../..").canonicalize().map_err(|error| error.to_string())?;
     let all = table::read(&folder.join("bugs.txt"))?;
@@ -135,7 +136,7 @@ fn go(options: &Options, places: &Places) -> Result<ExitCode, String> {
     let bench = Bench { options, places, programs: &programs, outputs: &outputs };
     let began = Instant::now();
 
-    // Without a bug first: else a failure would prove nothing.
+    // Without a bug first: otherwise a failure would prove nothing.
     let baselines = bench.baselines(&jobs);
     let (skipped, run): (Vec<&Bug>, Vec<&Bug>) = bugs
         .iter()
@@ -144,12 +145,12 @@ fn go(options: &Options, places: &Places) -> Result<ExitCode, String> {
     println!("{:<28} {:>6}  caught by", "bug", "s");
     let caught = Mutex::new((0, Duration::ZERO, Vec::new()));
     each(&run, options.jobs(), |bug| {
-        let told = match baselines.get(bug.command.as_str()) {
+        let outcome = match baselines.get(bug.command.as_str()) {
             Some(Baseline::Well(job)) => bench.plant(bug, job),
             _ => Err("its harness is not sound without it".to_owned()),
         };
         let mut caught = caught.lock().unwrap_or_else(PoisonError::into_inner);
-        match told {
+        match outcome {
             Ok((took, line)) => {
                 let seconds = took.as_secs_f64();
                 println!("{:<28} {seconds:>6.1}  {}: {}", bug.name, bug.command, short(&line));
@@ -186,13 +187,13 @@ fn go(options: &Options, places: &Places) -> Result<ExitCode, String> {
     let well = missed.is_empty() && misfits.is_empty() && programs.failed.is_empty();
     Ok(match (well, run.is_empty()) {
         (false, _) => ExitCode::FAILURE,
-        // Nothing was shown.
+        // Nothing was proved.
         (true, true) => ExitCode::from(77),
         (true, false) => ExitCode::SUCCESS,
     })
 }
 
-/// How many lines each harness skipped, in words.
+/// Returns the number of lines that each harness skipped, in words.
 fn by_suite(skipped: &[&Bug], jobs: &[Job]) -> String {
     let mut of: BTreeMap<String, usize> = BTreeMap::new();
     for bug in skipped {
@@ -204,16 +205,16 @@ fn by_suite(skipped: &[&Bug], jobs: &[Job]) -> String {
     if each.is_empty() { String::new() } else { format!(" ({})", each.join(", ")) }
 }
 
-/// What came of a command without a bug.
+/// The outcome of a command without a bug.
 #[derive(Debug)]
 enum Baseline<'a> {
     Well(&'a Job),
-    /// It cannot be run here, and why.
+    /// It cannot run here, and why.
     Skipped(String),
     Unsound,
 }
 
-/// What all runs have in common.
+/// The common parameters of all runs.
 struct Bench<'a> {
     options: &'a Options,
     places: &'a Places,
@@ -279,9 +280,9 @@ impl Bench<'_> {
         }
     }
 
-    /// Plants a bug so many times; answers how long the slowest took to be caught, and by which line.
+    /// Plants a bug as often as required; returns the time of the slowest catch, and its line.
     fn plant(&self, bug: &Bug, job: &Job) -> Result<(Duration, String), String> {
-        // By the whole command: two lines of one bug may run at a time.
+        // Named by the whole command: two lines of one bug may run at a time.
         let output = format!("{} by {}.txt", bug.name, file_name(&job.command));
         let output = self.outputs.join(output);
         let mut slowest = (Duration::ZERO, String::new());
@@ -299,17 +300,17 @@ impl Bench<'_> {
     }
 }
 
-/// As much of a line as others can be read beside.
+/// Shortens a line, so that one screen shows many.
 fn short(line: &str) -> String {
     let cut: String = line.trim().chars().take(200).collect();
     if cut.len() < line.trim().len() { format!("{cut}...") } else { cut }
 }
 
-/// The folder of builds, which `cargo xtask seeded` sets.
+/// Returns the folder of builds, which `cargo xtask seeded` sets.
 pub fn target() -> PathBuf {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/seeded");
     let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(own, PathBuf::from);
-    // Builds run in the scratch tree.
+    // An absolute path, since builds run in the scratch tree.
     std::path::absolute(&folder).unwrap_or(folder)
 }
 
@@ -317,7 +318,7 @@ fn file_name(command: &str) -> String {
     command.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { ' ' }).collect()
 }
 
-/// Calls for each, so many at a time.
+/// Calls `call` for each item, `at_a_time` in parallel.
 fn each<'a, T: Sync>(of: &'a [T], at_a_time: usize, call: impl Fn(&'a T) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {

@@ -1,4 +1,5 @@
-//! The bugs: each is a snippet of `mutants/CRATE/FILE.toml`, which exchanges some lines of a product file.
+//! The bugs: each is a snippet of `mutants/CRATE/FILE.toml` that replaces some lines of a product
+//! file.
 
 use serde::Deserialize;
 use std::{
@@ -11,31 +12,31 @@ use std::{
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
-    /// The product file, from the root of the repository.
+    /// The product file, relative to the root of the repository.
     file: PathBuf,
     #[serde(default)]
     mutant: Vec<Mutant>,
 }
 
-/// An exchange of some lines. A bug that takes several has several entries of one name; lines that several bugs share
-/// have one entry, whose name joins theirs by ` + `.
+/// A replacement of some lines. A bug in several places has several entries of one name. Lines that
+/// several bugs share have one entry, with a name that joins theirs by ` + `.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mutant {
     name: String,
-    /// What stands in the clean file, exactly once.
+    /// Text of the clean file, which occurs exactly once.
     find: String,
     replace: String,
 }
 
-/// What the snippets make of the product.
+/// The product with all snippets applied.
 #[derive(Debug, Default)]
 pub struct Mutants {
-    /// The product files with all bugs in them, by their paths from the root.
+    /// The product files with all bugs in them, by their paths relative to the root.
     pub files: BTreeMap<PathBuf, String>,
     /// Each bug, and the product files that it changes.
     pub names: BTreeMap<String, BTreeSet<PathBuf>>,
-    /// What does not fit, each with its mutant, the product file and what to do.
+    /// Mismatches, each with its mutant, the product file and the remedy.
     pub misfits: Vec<String>,
 }
 
@@ -108,24 +109,24 @@ impl Mutants {
 }
 
 impl Mutant {
-    /// Why its name is not that of the bugs in it.
+    /// Returns why its name is not that of the bugs in it, or `None` if it is.
     fn misnamed(&self) -> Option<String> {
         let said: BTreeSet<&str> = self.name.split(" + ").collect();
         let planted: BTreeSet<&str> = planted_in(&self.replace).collect();
         if self.find == self.replace {
             return Some("it changes nothing".into());
         }
-        // Lines that only serve a bug planted elsewhere ask for none.
+        // Lines that only support a bug planted elsewhere need no call of `planted`.
         (!planted.is_empty() && planted != said).then(|| format!("it plants {planted:?}"))
     }
 }
 
-/// The names in calls of `planted`.
+/// Returns the names in calls of `planted`.
 pub fn planted_in(text: &str) -> impl Iterator<Item = &str> {
     text.split("planted(\"").skip(1).filter_map(|rest| rest.split('"').next())
 }
 
-/// Where the one match begins.
+/// Returns the offset of the one match.
 fn matches(clean: &str, find: &str) -> Result<usize, String> {
     let mut all = clean.match_indices(find).map(|(at, _)| at);
     match (all.next(), all.count()) {
@@ -146,13 +147,13 @@ fn exchange(clean: &str, found: &[(usize, &Mutant)]) -> String {
     text + clean.get(copied..).unwrap_or_default()
 }
 
-/// What gives a file the function `planted`.
+/// Returns the line that imports the function `planted` into a file.
 fn import(file: &Path) -> String {
     let of = if file.starts_with("crates/os/src") { "crate" } else { "mapvar_os" };
     format!("\n#[allow(unused_imports, reason = \"scratch\")]\nuse {of}::seeded::planted;\n")
 }
 
-/// The files below a folder whose names end so, builds apart.
+/// Collects the files below a folder that have this extension, except builds.
 pub fn collect(folder: &Path, extension: &str, files: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -173,7 +174,7 @@ mod tests {
 
     const CLEAN: &str = "let one = 1;\nlet two = 2;\nlet two_more = 2;\n";
 
-    /// What comes of these mutants of [`CLEAN`], each a name, what is sought and what replaces it.
+    /// Applies these mutants to [`CLEAN`]; each is a name, the text to find and its replacement.
     fn read(mutants: &[[&str; 3]]) -> Mutants {
         let dir = std::env::temp_dir().join(format!(
             "mapvar-mutants.{}.{:?}",

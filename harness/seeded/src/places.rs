@@ -1,5 +1,5 @@
-//! Where what is run makes its folders and names: apart from everybody else's, and gone when it has
-//! ended, in whatever way.
+//! The locations of a run's folders and names. They are separate from those of other programs, and
+//! are removed when the run has ended in any way.
 
 use std::{
     collections::BTreeSet,
@@ -12,25 +12,26 @@ use std::{
     time::Duration,
 };
 
-/// The names of sections: what is killed leaves some.
+/// The folder of the names of sections: a killed run leaves some.
 const MEMORY: &str = "/dev/shm";
 
-/// A mount of its own on `/dev/shm`, then the program: it goes with the last process that sees it.
+/// Mounts a private `/dev/shm`, then runs the program. The mount goes with the last process that
+/// sees it.
 const AS_ROOT: &str = r#"mount -t tmpfs -o mode=1777 none /dev/shm && exec "$@""#;
-/// The same for a user other than root, whom the program is started as.
+/// The same for a user other than root; the program runs as that user.
 const AS_USER: &str = r#"mount -t tmpfs -o mode=1777 none /dev/shm && user=$1 group=$2 && shift 2 &&
 exec unshare -U --map-user="$user" --map-group="$group" -- "$@""#;
 
-/// All that this program's runs have, until [`Places::remove`].
+/// All files of this program's runs, until [`Places::remove`].
 #[derive(Debug)]
 pub struct Places {
     folder: PathBuf,
     next: AtomicUsize,
-    /// What a program is started by, to have `/dev/shm` to itself; empty where that cannot be had.
+    /// The command that gives a program a `/dev/shm` of its own; empty if that is not possible.
     apart: Vec<String>,
     /// Wine's folder.
     prefix: PathBuf,
-    /// What its temporary folders had before: a Windows program cannot be given another.
+    /// The earlier content of its temporary folders: a Windows program cannot be given others.
     before: BTreeSet<PathBuf>,
 }
 
@@ -38,7 +39,7 @@ impl Places {
     pub fn new() -> io::Result<Self> {
         let folder = std::env::temp_dir().join(format!("mapvar-seeded.{}", std::process::id()));
         fs::create_dir(&folder)?;
-        // Harnesses become other users, which must get through.
+        // Harnesses become other users, which need access.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
         let apart = apart();
         if apart.is_empty() && Path::new(MEMORY).is_dir() {
@@ -52,16 +53,16 @@ impl Places {
         Ok(Self { folder, next: AtomicUsize::new(0), apart, prefix, before })
     }
 
-    /// A temporary folder for one run.
+    /// Creates a temporary folder for one run.
     pub fn temporary(&self) -> io::Result<Temporary> {
         let folder = self.folder.join(self.next.fetch_add(1, Relaxed).to_string());
         fs::create_dir(&folder)?;
-        // As the system's own is.
+        // The permissions of the system's own.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777))?;
         Ok(Temporary(folder))
     }
 
-    /// The program, started so that nobody else sees its `/dev/shm`.
+    /// Returns a command that runs the program with a private `/dev/shm`.
     pub fn program(&self, program: &Path) -> Command {
         match self.apart.split_first() {
             None => Command::new(program),
@@ -73,7 +74,7 @@ impl Places {
         }
     }
 
-    /// Removes whatever is left. What was ended a moment ago may write a moment longer.
+    /// Removes all remains. A process that was just ended may write a moment longer.
     pub fn remove(&self) {
         for path in in_wine(&self.prefix).difference(&self.before) {
             let _ = fs::remove_dir_all(path).or_else(|_| fs::remove_file(path));
@@ -89,7 +90,7 @@ impl Places {
     }
 }
 
-/// One run's folder, gone with this.
+/// One run's folder, removed on drop.
 #[derive(Debug)]
 pub struct Temporary(PathBuf);
 
@@ -105,7 +106,7 @@ impl Drop for Temporary {
     }
 }
 
-/// What the temporary folders of all users of a Wine prefix have.
+/// Returns the content of the temporary folders of all users of a Wine prefix.
 fn in_wine(prefix: &Path) -> BTreeSet<PathBuf> {
     let Ok(users) = fs::read_dir(prefix.join("drive_c/users")) else { return BTreeSet::new() };
     let folders = users
@@ -119,7 +120,7 @@ fn in_wine(prefix: &Path) -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// Wine's folder, as `cargo xtask windows` has it.
+/// Returns Wine's folder, the same as that of `cargo xtask windows`.
 pub fn wine_prefix() -> PathBuf {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/wine");
     std::env::var_os("WINEPREFIX").map_or_else(own, PathBuf::from)

@@ -1,4 +1,4 @@
-//! Runs a program, with a bug or without, and never for ever.
+//! Runs a program, with a bug or without, for a bounded time.
 
 use crate::{suite::Job, table::Bug};
 use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions};
@@ -13,23 +13,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longer than any run takes, on a machine that does much else.
+/// Longer than any run takes on a busy machine.
 const WATCHDOG: Duration = Duration::from_mins(10);
 
-/// The process groups of the programs that run, to be ended with this one.
+/// The process groups of the running programs, to be ended with this process.
 static GROUPS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Ran {
     pub took: Duration,
-    /// `None` where it was ended because it took too long.
+    /// `None` if the watchdog ended it.
     pub status: Option<std::process::ExitStatus>,
     pub output: String,
 }
 
 impl Ran {
-    /// Why it is no success; `None` where it is one.
+    /// Returns why the run failed; `None` if it succeeded.
     pub fn failure(&self) -> Option<String> {
         match self.status {
             None => Some(format!("ended after {} s", self.took.as_secs())),
@@ -42,10 +42,10 @@ impl Ran {
         }
     }
 
-    /// The line by which it caught the bug; else why it did not.
+    /// Returns the line that reports the bug; fails with the reason why the bug was not caught.
     pub fn caught(&self, bug: &Bug) -> Result<&str, String> {
         let Some(failure) = self.failure() else { return Err("nothing was found".into()) };
-        // What hangs is caught only if the harness's own watchdog said so.
+        // A hang is caught only if the harness's own watchdog reports it.
         if self.status.is_none() {
             return Err(failure);
         }
@@ -56,8 +56,8 @@ impl Ran {
         })
     }
 
-    /// Why it cannot be run here, if it says so: by exit code 77; of a part that was asked for by a
-    /// word of the command; or within a test.
+    /// Returns why it cannot run here, if it reports that: by exit code 77, for a part that a word
+    /// of the command selects, or within a test.
     pub fn skipped(&self, job: &Job) -> Option<&str> {
         let code = self.status.and_then(|status| status.code());
         let says = |line: &&str| {
@@ -68,7 +68,7 @@ impl Ran {
         line.or((code == Some(77)).then_some("exit code 77"))
     }
 
-    /// The lines that speak of a failure, among which an author finds the sentence of a bug.
+    /// Returns the lines that report a failure, among which an author finds the sentence of a bug.
     pub fn verdicts(&self) -> Vec<&str> {
         const WORDS: &str = "WRONG FAILED BAD TORN MIXED LOST LEAKED STUCK TROUBLE HUNG ERROR";
         let speaks = |line: &str| {
@@ -76,18 +76,18 @@ impl Ran {
             words.any(|word| line.contains(word))
         };
         let lines: Vec<&str> = self.output.lines().collect();
-        let mut told = Vec::new();
+        let mut verdicts = Vec::new();
         for (at, line) in lines.iter().enumerate() {
             if speaks(line) {
-                told.push(*line);
-                // The message stands in the line after the place.
-                told.extend(lines.get(at + 1).filter(|_| line.contains("panicked at")));
+                verdicts.push(*line);
+                // The message is in the line after the location.
+                verdicts.extend(lines.get(at + 1).filter(|_| line.contains("panicked at")));
             }
         }
-        told
+        verdicts
     }
 
-    /// The last lines that it wrote, which tell why.
+    /// Returns the last lines of its output, which give the reason.
     pub fn tail(&self) -> String {
         let lines: Vec<&str> = self.output.lines().collect();
         let from = lines.len().saturating_sub(12);
@@ -95,7 +95,7 @@ impl Ran {
     }
 }
 
-/// Runs a command until it ends or the watchdog ends it; its output goes by way of a file.
+/// Runs a command until it ends or the watchdog ends it. Its output goes through a file.
 pub fn run(mut command: Command, output: &Path) -> io::Result<Ran> {
     let file = File::create(output)?;
     command.stdout(file.try_clone()?).stderr(file).process_group(0);
@@ -108,8 +108,8 @@ pub fn run(mut command: Command, output: &Path) -> io::Result<Ran> {
     };
     let in_time = wait(&child, began + WATCHDOG);
     let took = began.elapsed();
-    // Before its end is taken note of, so that the number is still its own: what it started and left
-    // does not stay.
+    // Ends the group before the process is reaped, while its number is still its own. So no process
+    // that it started stays behind.
     end_group(child.id());
     let status = child.wait();
     GROUPS.lock().unwrap_or_else(PoisonError::into_inner).retain(|group| *group != child.id());
@@ -117,7 +117,7 @@ pub fn run(mut command: Command, output: &Path) -> io::Result<Ran> {
     Ok(Ran { took, status: in_time.then_some(status?), output })
 }
 
-/// Waits until it has ended, and leaves it to be taken note of.
+/// Waits until the process has ended, but does not reap it.
 fn wait(child: &Child, until: Instant) -> bool {
     let Some(pid) = pid(child.id()) else { return false };
     let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -140,10 +140,10 @@ fn end_group(group: u32) {
     }
 }
 
-/// Ends whatever runs, and lets nothing be started after it.
+/// Ends all running programs, and prevents the start of others.
 pub fn end_all() {
     let groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
     groups.iter().for_each(|group| end_group(*group));
-    // A thread that wants to start something waits for it until this process has ended.
+    // A thread that wants to start a program waits for the lock until this process has ended.
     std::mem::forget(groups);
 }

@@ -1,5 +1,5 @@
-//! What a line of the table runs: a harness, or a test of the workspace; both built from the scratch
-//! tree, in a target folder of their own.
+//! The program of a line of the table: a harness, or a test of the workspace. Both are built from
+//! the scratch tree, in a target folder of their own.
 
 use crate::places::{Places, Temporary, wine_prefix};
 use std::{
@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What is built once and run for several bugs.
+/// A program that is built once and run for several bugs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Suite {
     pub how: How,
@@ -21,9 +21,9 @@ pub enum How {
     Native,
     /// For Windows, under Wine.
     Wine,
-    /// Natively, with a second build of the same for Windows, which it starts as its `--wine`.
+    /// Natively, with a second build of the same for Windows, passed to it as `--wine`.
     WithWine,
-    /// Natively, with a second build of the same under `AddressSanitizer`, which it starts as its
+    /// Natively, with a second build of the same under `AddressSanitizer`, passed to it as
     /// `--victim`.
     Sanitized,
 }
@@ -46,29 +46,29 @@ impl How {
 pub enum Of {
     /// The package `mapvar-NAME` of `harness/`.
     Harness(String),
-    /// A test of the workspace: `os:contract`, or `mapvar:lib` for those within the crate.
+    /// A test of the workspace: `os:contract`, or `mapvar:lib` for the tests within the crate.
     Test(String, String),
 }
 
 /// Environment variables.
 pub type Settings = Vec<(String, String)>;
 
-/// A program that was built.
+/// A built program.
 #[derive(Clone, Debug)]
 pub struct Built {
     program: PathBuf,
-    /// The second build, and the option by which it is told.
+    /// The second build, and the option that passes it.
     second: Option<(&'static str, PathBuf)>,
     wine: bool,
-    /// Wine's folder, if it is not that of all others.
+    /// Wine's folder, if it is not the common one.
     prefix: Option<PathBuf>,
-    /// Where it is run.
+    /// The working directory.
     folder: PathBuf,
 }
 
 impl Suite {
-    /// Splits a command of the table in its suite, the settings for it, and the arguments, which may
-    /// be in quotes.
+    /// Splits a command of the table into its suite, the settings for it, and the arguments, which
+    /// may be in quotes.
     fn parse(command: &str) -> Result<(Self, Settings, Vec<String>), String> {
         let mut words = words(command).into_iter().peekable();
         let mut settings = Settings::new();
@@ -96,7 +96,7 @@ impl Suite {
         if how.is_empty() { name } else { format!("{how} {name}") }
     }
 
-    /// The call of cargo that builds it.
+    /// Returns the call of cargo that builds it.
     fn cargo(&self, root: &Path, windows: bool) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         if windows {
@@ -121,18 +121,18 @@ impl Suite {
         cargo.current_dir(root).stdin(Stdio::null()).stderr(Stdio::inherit());
         cargo.env("CARGO_TARGET_DIR", crate::target());
         if windows {
-            // That of the repository, which has been set up, and not one of the scratch tree.
+            // The repository's prefix, which is already set up, not one of the scratch tree.
             cargo.env("WINEPREFIX", wine_prefix());
         }
         cargo.env_remove("MAPVAR_SEEDED");
         cargo
     }
 
-    /// Builds it.
+    /// Builds the program, and the second one if it needs one.
     pub fn build(&self, root: &Path) -> Result<Built, NotBuilt> {
         let wine = self.how == How::Wine;
         let program = self.program(&mut self.cargo(root, wine))?;
-        // What mounts over Wine's folders has a prefix and a server of its own.
+        // A program that mounts over Wine's folders has a prefix and a server of its own.
         let prefix = (self.how == How::WithWine).then(|| crate::target().join("wine-apart"));
         let second = match self.how {
             How::Native | How::Wine => None,
@@ -154,12 +154,12 @@ impl Suite {
             server.env("WINEPREFIX", prefix);
         }
         let built = self.program(&mut cargo);
-        // What made the prefix may still write to it.
+        // The processes that created the prefix may still write to it.
         let _ = server.arg("-k").stdout(Stdio::null()).stderr(Stdio::null()).status();
         built
     }
 
-    /// The program with `AddressSanitizer`, in a folder of its own.
+    /// Builds the program with `AddressSanitizer`, in a folder of its own.
     fn victim(&self, root: &Path) -> Result<PathBuf, NotBuilt> {
         let said = |arg: &[&str]| {
             let output = Command::new("rustc").args(arg).output().ok()?;
@@ -182,7 +182,7 @@ impl Suite {
         self.program(&mut cargo)
     }
 
-    /// What cargo makes.
+    /// Runs cargo; returns the path of the built program.
     fn program(&self, cargo: &mut Command) -> Result<PathBuf, NotBuilt> {
         let name = self.name();
         let output =
@@ -193,25 +193,25 @@ impl Suite {
         if !output.status.success() {
             return Err(NotBuilt::Failed(format!("{name} cannot be built")));
         }
-        // The last program that cargo tells of: those of dependencies come before it.
+        // The last program in cargo's messages: those of dependencies come before it.
         String::from_utf8_lossy(&output.stdout)
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter_map(|told| told.get("executable")?.as_str().map(PathBuf::from))
+            .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
             .next_back()
             .ok_or_else(|| NotBuilt::Failed(format!("{name} has no program")))
     }
 
-    /// Whether a run that found no test is a mistake of the table.
+    /// Returns whether it is a test: a test run that finds no test is a mistake of the table.
     pub fn is_test(&self) -> bool {
         matches!(self.of, Of::Test(..))
     }
 }
 
-/// Why there is no program.
+/// The reason why there is no program.
 #[derive(Debug)]
 pub enum NotBuilt {
-    /// This machine cannot, and why.
+    /// This machine cannot build it, and why.
     Skipped(String),
     Failed(String),
 }
@@ -234,11 +234,12 @@ impl Built {
         }
         command.env("TMPDIR", temporary.path());
         if suite.is_test() {
-            // A test that cannot be run here says so, and passes.
+            // A test that cannot run here reports that, and passes.
             command.arg("--show-output");
         }
         command.args(args).current_dir(&self.folder).stdin(Stdio::null());
-        // Behind the arguments: the first of them may be a subcommand, whose option this is.
+        // Behind the arguments: the first of them may be a subcommand, to which this option
+        // belongs.
         if let Some((option, program)) = &self.second {
             command.arg(option).arg(program);
         }
@@ -264,17 +265,17 @@ impl Job {
         Ok(Self { command: command.into(), suite, settings, args })
     }
 
-    /// Whether it is about this part of its harness; of a test there is but one.
+    /// Returns whether it runs this part of its harness; a test has only one part.
     pub fn asks_for(&self, part: &str) -> bool {
         self.suite.is_test() || self.args.iter().any(|arg| arg == part)
     }
 }
 
-/// The programs of some suites, and what could not be built.
+/// The programs of some suites, and those that could not be built.
 #[derive(Debug, Default)]
 pub struct Programs {
     pub built: BTreeMap<Suite, Built>,
-    /// What cannot be had here, and why.
+    /// Suites that are not available here, and why.
     pub skipped: BTreeMap<Suite, String>,
     pub failed: Vec<String>,
 }
@@ -305,12 +306,12 @@ fn package_of(name: &str) -> String {
     if name == "mapvar" { name.into() } else { format!("mapvar-{name}") }
 }
 
-/// The profile that suits a harness: optimised with the engine's own checks in, or as users build it.
+/// Returns the profile of a harness: optimized with the engine's own checks, or as users build it.
 fn profile_of(harness: &str) -> &'static str {
     if ["loom", "power", "fuzz"].contains(&harness) { "checked" } else { "release" }
 }
 
-/// Words, those in double quotes whole.
+/// Splits a line into words; text in double quotes is one word.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (number, part) in line.split('"').enumerate() {

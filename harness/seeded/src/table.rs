@@ -1,4 +1,4 @@
-//! The table, `bugs.txt`, and whether it is of the bugs that the snippets plant.
+//! The table, `bugs.txt`, and a check that it lists the bugs that the snippets plant.
 
 use crate::mutants::{Mutants, collect};
 use std::{
@@ -11,22 +11,22 @@ use std::{
 #[derive(Clone, Debug)]
 pub struct Bug {
     pub name: String,
-    /// What is run, as [`crate::suite::Suite`] reads it.
+    /// The command, as [`crate::suite::Suite`] parses it.
     pub command: String,
-    /// The output must have one of these.
+    /// The output must contain one of these.
     pub sentences: Vec<Sentence>,
-    /// What the bug is.
+    /// A description of the bug.
     pub what: String,
-    /// Whether the short run has it.
+    /// Whether the short run includes it.
     pub short: bool,
 }
 
-/// What an oracle says, in one line of the output; `*` stands for whatever it has there.
+/// A report of an oracle, in one line of the output; `*` stands for any text.
 #[derive(Clone, Debug)]
 pub struct Sentence(String);
 
 impl Sentence {
-    /// Whether a line has it.
+    /// Returns whether a line contains the sentence.
     pub fn is_in(&self, line: &str) -> bool {
         let mut rest = Some(line);
         for part in self.0.split('*') {
@@ -35,7 +35,7 @@ impl Sentence {
         rest.is_some()
     }
 
-    /// Whether it says no more than that something failed, as any other failure does too.
+    /// Returns whether it only reports that something failed, as any other failure does too.
     fn says_nothing(&self) -> bool {
         let words = self.0.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '\'');
         words.filter(|word| word.chars().any(|c| c.is_lowercase() || c.is_numeric())).count() < 2
@@ -49,7 +49,7 @@ impl fmt::Display for Sentence {
     }
 }
 
-/// Reads the table; what is wrong with a line is an error.
+/// Reads the table; fails at an invalid line.
 pub fn read(path: &Path) -> Result<Vec<Bug>, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut bugs: Vec<Bug> = Vec::new();
@@ -86,8 +86,8 @@ pub fn read(path: &Path) -> Result<Vec<Bug>, String> {
     Ok(bugs)
 }
 
-/// What does not fit: a bug of the table that no snippet plants, one that is planted and in no line, and
-/// what the sources plant themselves.
+/// Returns all mismatches: a bug of the table that no snippet plants, a planted bug without a line,
+/// and bugs in the sources themselves.
 pub fn misfits(root: &Path, bugs: &[Bug], mutants: &Mutants) -> Vec<String> {
     let mut misfits = mutants.misfits.clone();
     let known: BTreeSet<&str> = bugs.iter().map(|bug| bug.name.as_str()).collect();
@@ -110,7 +110,7 @@ pub fn misfits(root: &Path, bugs: &[Bug], mutants: &Mutants) -> Vec<String> {
     misfits
 }
 
-/// Product sources that plant bugs themselves.
+/// Returns errors for product sources that plant bugs themselves.
 fn in_the_product(root: &Path) -> Vec<String> {
     let mut files = Vec::new();
     for entry in fs::read_dir(root.join("crates")).into_iter().flatten().flatten() {

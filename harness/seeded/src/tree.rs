@@ -1,4 +1,5 @@
-//! The scratch tree: a copy of what the builds need, with all bugs in it. Nothing is written outside of it.
+//! The scratch tree: a copy of the files that the builds need, with all bugs in it. Nothing is
+//! written outside of it.
 
 use crate::mutants::Mutants;
 use std::{
@@ -7,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the builds need of the repository.
+/// The files of the repository that the builds need.
 const NEEDED: [&str; 10] = [
     ".cargo",
     "Cargo.lock",
@@ -20,53 +21,55 @@ const NEEDED: [&str; 10] = [
     "rust-toolchain.toml",
     "xtask",
 ];
-/// The crate that has the module, where its root is, and the module.
+/// The root of the crate that gets the module, the module, and its declaration.
 const ROOT_OF_OS: &str = "crates/os/src/lib.rs";
 const MODULE: &str = "crates/os/src/seeded.rs";
 const DECLARATION: &str = "\npub mod seeded;\n";
 
-/// Makes the tree as the repository is now, with the bugs. It writes only what differs, so that cargo builds only that
-/// anew, and removes what the repository no longer has.
+/// Updates the tree to the present state of the repository, with the bugs. It writes only files
+/// that differ, so that cargo rebuilds only those, and removes files that the repository no longer
+/// has.
 pub fn lay_out(root: &Path, mutants: &Mutants, tree: &Path) -> Result<(), String> {
-    let told = |path: &Path| {
+    let with_context = |path: &Path| {
         let path = path.display().to_string();
         move |error: io::Error| format!("scratch tree: {path}: {error}")
     };
     let mut sources = BTreeMap::new();
     for name in NEEDED {
-        files(&root.join(name), Path::new(name), &mut sources).map_err(told(&root.join(name)))?;
+        files(&root.join(name), Path::new(name), &mut sources)
+            .map_err(with_context(&root.join(name)))?;
     }
     let mut made: BTreeMap<&Path, String> =
         mutants.files.iter().map(|(path, text)| (path.as_path(), text.clone())).collect();
-    plant_module(root, &mut made).map_err(told(Path::new(MODULE)))?;
+    plant_module(root, &mut made).map_err(with_context(Path::new(MODULE)))?;
 
     let mut left = BTreeMap::new();
     for name in NEEDED {
-        files(&tree.join(name), Path::new(name), &mut left).map_err(told(tree))?;
+        files(&tree.join(name), Path::new(name), &mut left).map_err(with_context(tree))?;
     }
     for (path, old) in &left {
         if !sources.contains_key(path) && !made.contains_key(path.as_path()) {
-            fs::remove_file(old).map_err(told(old))?;
+            fs::remove_file(old).map_err(with_context(old))?;
         }
     }
     for (path, source) in &sources {
         if !made.contains_key(path.as_path()) {
-            let bytes = fs::read(source).map_err(told(source))?;
+            let bytes = fs::read(source).map_err(with_context(source))?;
             let to = tree.join(path);
-            write(&to, &bytes).map_err(told(&to))?;
-            // Scripts can be run.
-            let rights = fs::metadata(source).map_err(told(source))?.permissions();
-            fs::set_permissions(&to, rights).map_err(told(&to))?;
+            write(&to, &bytes).map_err(with_context(&to))?;
+            // Scripts stay executable.
+            let rights = fs::metadata(source).map_err(with_context(source))?.permissions();
+            fs::set_permissions(&to, rights).map_err(with_context(&to))?;
         }
     }
     for (path, text) in made {
         let to = tree.join(path);
-        write(&to, text.as_bytes()).map_err(told(&to))?;
+        write(&to, text.as_bytes()).map_err(with_context(&to))?;
     }
     Ok(())
 }
 
-/// Adds the module with `planted` to the files that are made anew.
+/// Adds the module with `planted` to the generated files.
 fn plant_module(root: &Path, made: &mut BTreeMap<&Path, String>) -> io::Result<()> {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("planted.rs");
     made.insert(Path::new(MODULE), fs::read_to_string(module)?);
@@ -89,7 +92,8 @@ fn write(to: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::write(to, bytes)
 }
 
-/// The file `at`, or all files below it, builds and hidden ones apart, by their paths from the root.
+/// Collects the file `at`, or all files below it except builds and hidden ones, by their paths
+/// relative to the root.
 fn files(at: &Path, path: &Path, all: &mut BTreeMap<PathBuf, PathBuf>) -> io::Result<()> {
     if at.is_dir() {
         for entry in fs::read_dir(at)? {

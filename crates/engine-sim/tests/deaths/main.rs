@@ -1,7 +1,7 @@
-//! Deaths of processes at every step of the engine: each operation is done again and again, and dies
-//! one step later each time; then others take over, some of whom die too. The names are those of the
-//! project's invariants: I3 no torn read, I4 what was answered stays, I5 all or nothing, I6 nobody is
-//! stuck or sleeps on, I16 nothing leaks.
+//! Deaths of processes at every step of the engine. Each operation is repeated and dies one step
+//! later each time; then other processes recover, and some of these die too. The names are those of
+//! the project's invariants: I3 no torn read, I4 an acknowledged write stays, I5 all or nothing, I6
+//! no process is stuck or sleeps on, I16 no leak.
 
 #![allow(
     clippy::unwrap_used,
@@ -36,7 +36,7 @@ mod two_deaths;
 type Values = BTreeMap<&'static str, Vec<u8>>;
 type Operation = fn(&Store<Mortal>) -> Result<(), EngineError>;
 
-/// A region in which every operation starts, and every name that is of interest.
+/// A region in the state in which every operation starts, and the names that the tests compare.
 struct World {
     shared: Arc<Shared>,
     facts: Facts,
@@ -75,7 +75,8 @@ fn remove(store: &Store<Mortal>, name: &str) -> Result<(), EngineError> {
 }
 
 impl World {
-    /// `chunks` of a region that may grow to `most`, with what `fill` puts there.
+    /// Creates a region of `chunks` chunks that may grow to `most`, with the content that `fill`
+    /// writes.
     fn new(chunks: u64, most: u64, fill: Operation) -> Self {
         let facts = Facts {
             uuid: [21, 22],
@@ -113,7 +114,7 @@ impl World {
         })
     }
 
-    /// A process that attaches now.
+    /// Attaches a new process.
     fn process(&self, seat: usize) -> Store<Mortal> {
         Store::new(self.shared.process(seat), &self.facts).unwrap()
     }
@@ -122,7 +123,7 @@ impl World {
         self.names.iter().filter_map(|name| Some((*name, look(store, name)?))).collect()
     }
 
-    /// What stands there once `operation` was done by who lives.
+    /// Returns the values after `operation` without a death.
     fn after(&self, operation: Operation) -> Values {
         self.shared.back_to(&self.start);
         let store = self.process(1);
@@ -131,11 +132,12 @@ impl World {
         self.values(&store)
     }
 
-    /// Who comes after a death: looks at everything, ends what is half-done, writes every variable
-    /// again, and sweeps.
+    /// Does the work of a recoverer: reads everything, completes unfinished work, writes every
+    /// variable again, and sweeps.
     fn take_over(&self, store: &Store<Mortal>, seen: &mut Option<Values>) -> Values {
         let _ = self.values(store);
-        // Reads one by one may find some of a transaction without the rest, until T is taken.
+        // Single reads may see part of a transaction until the commit lock is taken, which replays
+        // it.
         drop(store.lock_transactions().unwrap());
         let values = self.values(store);
         if let Some(seen) = &seen {
@@ -152,12 +154,12 @@ impl World {
         values
     }
 
-    /// What must be so when nobody is at work, after one look at everything.
-    fn check(&self, store: &Store<Mortal>, told: &str) {
+    /// Asserts the invariants of an idle region, after one sweep of everything.
+    fn check(&self, store: &Store<Mortal>, context: &str) {
         store.collect_all().unwrap();
         store.sweep_in_batches(2).unwrap();
-        assert_eq!(self.shared.taken_locks(), 0, "{told}: locks");
-        assert_eq!(store.transactions_seen().unwrap() & 1, 0, "{told}: a transaction is open");
+        assert_eq!(self.shared.taken_locks(), 0, "{context}: locks");
+        assert_eq!(store.transactions_seen().unwrap() & 1, 0, "{context}: a transaction is open");
         let mut used = 0;
         let mut owners = BTreeMap::new();
         store
@@ -179,20 +181,20 @@ impl World {
                         ExtentLocation::Part(_, cut) => cut.bytes(),
                         ExtentLocation::Run(_, span) => span * CHUNK,
                     };
-                    assert_eq!(owners.insert(at, handle), None, "{told}: two owners of {at:#x}");
+                    assert_eq!(owners.insert(at, handle), None, "{context}: two owners of {at:#x}");
                 }
                 true
             })
             .unwrap();
         let space = store.space().unwrap();
-        assert_eq!(space.used, used, "{told}: {space:?}");
-        check_chunks(store, told);
+        assert_eq!(space.used, used, "{context}: {space:?}");
+        check_chunks(store, context);
     }
 
-    /// One death at step `step` of `operation`, and one at each of `more` of those who take over.
-    /// False where the operation was done before it came so far.
+    /// Lets `operation` die at step `step`, and one recoverer at each of the steps `more`. Returns
+    /// false if the operation was complete before its death.
     fn deaths(&self, operation: Operation, allowed: &[Values; 2], step: u64, more: &[u64]) -> bool {
-        let told = format!("death at step {step}, then {more:?}");
+        let context = format!("death at step {step}, then {more:?}");
         self.shared.back_to(&self.start);
         let waited = self.wait_for_all();
         let before = self.versions();
@@ -201,7 +203,7 @@ impl World {
         let done = to_its_end(|| operation(&store).unwrap()).is_some();
         let mut seen = None;
         for (number, step) in more.iter().enumerate() {
-            // The seat of one who died, as the next process takes it.
+            // The seat of a dead process, as a new process takes it.
             store = self.process(1 + number % 2);
             store.mem().dies_at(*step);
             let _ = to_its_end(|| self.take_over(&store, &mut seen));
@@ -210,20 +212,20 @@ impl World {
         let values = self.take_over(&store, &mut seen);
         assert!(
             allowed.contains(&values),
-            "{told}: neither before nor after: {:?}",
+            "{context}: neither before nor after: {:?}",
             allowed.each_ref().map(|allowed| differing(&values, allowed))
         );
-        assert!(!done || values == allowed[1], "{told}: what was answered is lost");
+        assert!(!done || values == allowed[1], "{context}: what was answered is lost");
         for ((handle, version), now) in before.iter().zip(self.versions()) {
             if waited.contains(handle) && now.1 != *version {
-                assert!(self.shared.wakes(handle.wake()) > 0, "{told}: a waiter sleeps on");
+                assert!(self.shared.wakes(handle.wake()) > 0, "{context}: a waiter sleeps on");
             }
         }
-        self.check(&store, &told);
+        self.check(&store, &context);
         !done
     }
 
-    /// Marks every variable as waited for, but for those that are removed.
+    /// Sets WAIT on every variable that is not collected.
     fn wait_for_all(&self) -> Vec<Handle> {
         let store = self.process(3);
         let mut handles = Vec::new();
@@ -251,8 +253,8 @@ impl World {
         versions
     }
 
-    /// Every death in `operation`; a second one at every step of who takes over from a sample of
-    /// them, and a third from a smaller one.
+    /// Lets `operation` die at every step. A sample of these deaths is followed by a death of the
+    /// recoverer, and a smaller sample by two such deaths.
     fn every_death(&self, operation: Operation) {
         self.shared.back_to(&self.start);
         let before = self.values(&self.process(1));
@@ -280,25 +282,25 @@ fn differing(values: &Values, others: &Values) -> Vec<&'static str> {
     NAMES.iter().filter(|name| values.get(*name) != others.get(*name)).copied().collect()
 }
 
-/// That every chunk is of some use, or found when one is needed.
-fn check_chunks(store: &Store<Mortal>, told: &str) {
+/// Asserts that every chunk is in use, or is found when one is needed.
+fn check_chunks(store: &Store<Mortal>, context: &str) {
     let live = store.live().unwrap();
     let hint = live.load(live::FREE_HINT, Relaxed);
     let table = Table::of_root(live.load(live::ROOT, Relaxed));
     let mut index = 0;
     for number in layout::META_CHUNKS..store.chunk_count().unwrap() {
         match store.chunk_kind(number).unwrap().0 {
-            kind::FREE => assert!(number >= hint, "{told}: chunk {number} is never found"),
+            kind::FREE => assert!(number >= hint, "{context}: chunk {number} is never found"),
             kind::INDEX => index += 1,
             kind::EXTENTS => {
                 let class = store.chunk_kind(number).unwrap().1;
                 let taken = store.taken(number, SizeClass::extents(class)).unwrap();
-                assert!(!taken.is_empty(), "{told}: chunk {number} is cut up for nothing");
+                assert!(!taken.is_empty(), "{context}: chunk {number} is cut up for nothing");
             }
             _ => {}
         }
     }
-    assert_eq!(index, table.chunks(), "{told}: chunks of the index");
+    assert_eq!(index, table.chunks(), "{context}: chunks of the index");
     let mut named = 0;
     for line in 0..table.lines {
         let words = store.mem().words(table.at + line * 64, 8).unwrap();
@@ -313,10 +315,10 @@ fn check_chunks(store: &Store<Mortal>, told: &str) {
             true
         })
         .unwrap();
-    assert_eq!(named, records, "{told}: names in the index");
+    assert_eq!(named, records, "{context}: names in the index");
 }
 
-/// Second and third deaths that each operation is tried with.
+/// Numbers of histories with a second and with a third death, for each operation.
 const SECOND: usize = 200;
 const THIRD: usize = 80;
 
@@ -351,7 +353,7 @@ fn i5_an_insertion_killed_anywhere_is_all_or_nothing() {
     World::usual().every_death(|store| put(store, "new", b"a small one"));
 }
 
-/// A value of a process that is gone: there is none.
+/// Sets an ephemeral variable whose owner process is dead: it has no value.
 fn put_of_the_dead(store: &Store<Mortal>, name: &str, value: &[u8]) -> Result<(), EngineError> {
     let raw = Raw::bytes(Kind::Bytes, 0, value).owned_by(5 << 56 | 0x77);
     store.set(store.query(name.as_bytes()), &raw).map(|_| ())
@@ -391,7 +393,7 @@ fn i5_who_finds_the_dead_killed_anywhere_leaves_no_half_of_it() {
     });
 }
 
-/// Three variables at once, one of them large, one removed.
+/// Changes three variables at once, one of them large, one removed.
 fn transaction(store: &Store<Mortal>) -> Result<(), EngineError> {
     let [small, block, place] = ["small", "block", "place"].map(|name| found(store, name));
     let large = value(9, 5000);
@@ -480,8 +482,8 @@ fn i16_a_sweep_killed_anywhere_loses_nothing() {
     });
 }
 
-/// A record that is another variable's by now has forgotten the extents of the one before: else a
-/// write in place goes to the extent of the value that stands.
+/// A record that was reused for another variable no longer refers to the old variable's extents.
+/// Otherwise a write in place would go to the extent of a current value.
 #[test]
 fn i4_a_record_used_again_forgets_the_extents_it_had() {
     let world = World::new(24, 24, |store| {
@@ -491,7 +493,8 @@ fn i4_a_record_used_again_forgets_the_extents_it_had() {
         }
         let had = found(store, "removed").at;
         remove(store, "removed")?;
-        // The first of the two extents that came free goes to one, the second to who has the record.
+        // One variable gets the first of the two freed extents, the new owner of the record the
+        // second.
         put(store, "small", &value(7, 2000))?;
         put(store, "new", &value(8, 2000))?;
         assert_eq!(found(store, "new").at, had);
@@ -545,7 +548,8 @@ fn i3_what_is_pinned_stays_until_its_reader_is_done_or_dead() {
     }
 }
 
-/// A writer dies before it wakes who waits, and a sweep that finds its lock dies before it does so.
+/// A writer dies before it wakes the waiters, and a sweep that finds its lock dies before it wakes
+/// them.
 #[test]
 fn i6_who_waits_is_woken_though_two_die_before_they_do_it() {
     let world = World::usual();
@@ -569,8 +573,8 @@ fn i6_who_waits_is_woken_though_two_die_before_they_do_it() {
             last.sweep_in_batches(2).unwrap();
             last.lock_record(handle).unwrap();
             last.mem().unlock(handle.lock());
-            let told = version(&last) == before || world.shared.wakes(handle.wake()) > 0;
-            assert!(told, "deaths at steps {steps} and {second}: a waiter sleeps on");
+            let woken = version(&last) == before || world.shared.wakes(handle.wake()) > 0;
+            assert!(woken, "deaths at steps {steps} and {second}: a waiter sleeps on");
             if swept {
                 break done;
             }
@@ -583,20 +587,21 @@ fn i6_who_waits_is_woken_though_two_die_before_they_do_it() {
     }
 }
 
-/// A sweep gives L back now and then: what is made of the chunks before it goes on begins before
-/// the chunk at which it goes on.
+/// A sweep releases the structure lock between its batches. A run that is created meanwhile may
+/// begin before the chunk at which the sweep continues.
 #[test]
 fn i4_a_run_that_a_sweep_comes_to_in_its_midst_stays() {
     let world = World::new(400, 400, |_| Ok(()));
     let (store, other) = (world.process(1), world.process(2));
-    // Up to chunk 250 something small; then nothing.
+    // Small values up to chunk 250; nothing behind it.
     let mut number = 0;
     while store.free_run(1).unwrap().unwrap() < 250 {
         put(&store, &format!("v{number}"), &value(1, 16_000)).unwrap();
         number += 1;
     }
     let large = value(2, 20 * CHUNK as usize);
-    // The run is made while the sweep has given L back: the second time that it takes it.
+    // The run is created while the sweep has released the structure lock, before it takes the lock
+    // for the second time.
     store.mem().before_lock(live::LOCK_L, 1, move || put(&other, "run", &large).unwrap());
     store.sweep_in_batches(2).unwrap();
     let handle = found(&store, "run");
@@ -609,7 +614,7 @@ fn i4_a_run_that_a_sweep_comes_to_in_its_midst_stays() {
     }
 }
 
-/// Words that no operation stores, in the table of chunks.
+/// Words in the table of chunks that no operation stores.
 #[test]
 fn i1_a_sweep_over_forged_chunks_ends() {
     let world = World::new(520, 520, |store| put(store, "place", &value(1, 2000)));
@@ -625,7 +630,7 @@ fn i1_a_sweep_over_forged_chunks_ends() {
             let _ = put(&store, "new", &value(1, 40_000));
         }
     }
-    // A run whose every chunk is a table's.
+    // A run all of whose chunks belong to a table.
     world.shared.back_to(&world.start);
     let store = world.process(1);
     let word = store.mem().words_mut(layout::table_word(512), 1).unwrap();
@@ -634,9 +639,9 @@ fn i1_a_sweep_over_forged_chunks_ends() {
     assert!(store.place_of(at).unwrap().is_none_or(|place| place.capacity() == 0));
 }
 
-/// Two that live: before each step of the one, the other does all of an operation. One after the
-/// other either way, no extent has two owners, and nothing leaks.
-fn every_meeting(world: &World, one: Operation, other: Operation, told: &str) {
+/// Two living processes: before each step of the one, the other does all of its operation. The
+/// result equals one of the two orders, no extent has two owners, and nothing leaks.
+fn every_meeting(world: &World, one: Operation, other: Operation, context: &str) {
     let one_after_other = |first: Operation, second: Operation| {
         world.shared.back_to(&world.start);
         let store = world.process(1);
@@ -646,33 +651,34 @@ fn every_meeting(world: &World, one: Operation, other: Operation, told: &str) {
     };
     let allowed = [one_after_other(one, other), one_after_other(other, one)];
     for step in 0.. {
-        let told = format!("{told}, step {step}");
+        let context = format!("{context}, step {step}");
         world.shared.back_to(&world.start);
         let (store, meanwhile) = (world.process(1), world.process(2));
-        let answer = Arc::new(Mutex::new(Ok(())));
-        let answered = Arc::clone(&answer);
-        store.mem().before_step(step, false, move || *answered.lock().unwrap() = other(&meanwhile));
+        let outcome = Arc::new(Mutex::new(Ok(())));
+        let of_other = Arc::clone(&outcome);
+        store.mem().before_step(step, false, move || *of_other.lock().unwrap() = other(&meanwhile));
         one(&store).unwrap();
         if !store.mem().others_are_done() {
             break;
         }
         let values = world.values(&store);
-        match &*answer.lock().unwrap() {
+        match &*outcome.lock().unwrap() {
             Ok(()) => assert!(
                 allowed.contains(&values),
-                "{told}: {:?}",
+                "{context}: {:?}",
                 allowed.each_ref().map(|allowed| differing(&values, allowed))
             ),
-            // What it met was locked, by who cannot go on before it.
+            // It met a lock of the first process, which cannot go on before it.
             Err(EngineError::Lock(_) | EngineError::Contended) => {}
-            Err(trouble) => panic!("{told}: {trouble:?}"),
+            Err(trouble) => panic!("{context}: {trouble:?}"),
         }
-        world.check(&store, &told);
+        world.check(&store, &context);
     }
 }
 
-/// A sweep looks first which records have an old value, and then takes L for each: meanwhile one of
-/// them may have been given back, and the block of its name be another variable's.
+/// A sweep first finds the records with an old value, and then takes the structure lock for each.
+/// Meanwhile one of them may be collected, and the block of its name may belong to another
+/// variable.
 #[test]
 fn i5_a_sweep_killed_anywhere_takes_nothing_from_who_came_meanwhile() {
     const OTHER: &str = "another name that is longer than what a record holds, for the same block";
@@ -687,7 +693,7 @@ fn i5_a_sweep_killed_anywhere_takes_nothing_from_who_came_meanwhile() {
         let (sweeper, other) = (world.process(1), world.process(2));
         sweeper.mem().before_lock(live::LOCK_L, 0, move || {
             remove(&other, LONG).unwrap();
-            // In a record of another class: the place of the first stays free.
+            // Its record has another class, so that the first record's slot stays free.
             put(&other, OTHER, &value(3, 400)).unwrap();
         });
         sweeper.mem().dies_at(step);
@@ -722,7 +728,7 @@ const OPERATIONS: [(&str, Operation); 9] = [
     ("sweep", |store| store.sweep_in_batches(2).map(|_| ())),
 ];
 
-/// As [`transaction`], of variables that stay.
+/// Like [`transaction`], on variables that stay.
 fn lasting_transaction(store: &Store<Mortal>) -> Result<(), EngineError> {
     let large = value(9, 5000);
     let block = found(store, "block");
@@ -749,7 +755,7 @@ fn i4_two_at_once_come_one_after_the_other() {
     }
 }
 
-/// Before each load of a read, others write, remove, sweep, and use again what came free.
+/// Before each load of a read, another process writes, removes, sweeps, and reuses the freed space.
 #[test]
 fn i3_a_read_overtaken_anywhere_is_whole() {
     let world = World::usual();
@@ -790,7 +796,8 @@ fn i3_a_read_overtaken_anywhere_is_whole() {
     }
 }
 
-/// As above, by a writer who dies in its midst: what the reader looks at is half-written for good.
+/// As above, with a writer that dies during its write: the reader meets a value that stays
+/// half-written.
 #[test]
 fn i3_a_read_overtaken_by_the_dying_is_whole() {
     let world = World::usual();
@@ -801,12 +808,12 @@ fn i3_a_read_overtaken_by_the_dying_is_whole() {
             world.shared.back_to(&world.start);
             let (reader, writer) = (world.process(1), world.process(2));
             let lived = Arc::new(Mutex::new(false));
-            let told = Arc::clone(&lived);
+            let survived = Arc::clone(&lived);
             writer.mem().dies_at(dies_at);
             reader.mem().before_step(look_at * 24, true, move || {
                 let rounds =
                     || (20..24).try_for_each(|round| put(&writer, "place", &value(round, 2000)));
-                *told.lock().unwrap() = to_its_end(|| rounds().unwrap()).is_some();
+                *survived.lock().unwrap() = to_its_end(|| rounds().unwrap()).is_some();
             });
             let read = look(&reader, "place").unwrap();
             let rounds = [3, 20, 21, 22, 23];

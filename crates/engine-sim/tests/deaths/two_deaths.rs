@@ -1,38 +1,39 @@
-//! Two deaths, or one death beside a process that lives. Each test names histories, and each history
-//! is run with a death at every step:
+//! Two deaths, or one death beside a living process. Each test names histories, and each history is
+//! run with a death at every step:
 //!
-//! * `succession`: a process dies at step i of its operation, the process that takes over dies at step
-//!   j of its own, and a third one finds the region whole;
-//! * `meeting`: a process stops before step i, a second one works meanwhile and dies at its step j,
-//!   a third one does all of its work, and then the first one goes on: to its end, or to its death.
+//! * `succession`: a process dies at step i of its operation, its successor dies at step j of its
+//!   own, and a third process finds the region whole;
+//! * `meeting`: a process stops before step i, a second process works meanwhile and dies at its
+//!   step j, a third process does all of its work, and then the first one continues to its end or
+//!   its death.
 //!
-//! The oracle: what stands in the region in the end is what some order of the operations leaves,
-//! each of them done or not begun; an operation that was acknowledged, or whose value was seen, is
-//! done; no value is torn or another variable's; nothing leaks, no lock or mark stays; and each
+//! The oracle: some order of the operations, each of them done or not begun, leaves the final
+//! content of the region. An operation is done if it was acknowledged or if its value was seen. No
+//! value is torn or belongs to another variable. Nothing leaks, and no lock or mark stays. Each
 //! waiter whose variable changed was woken.
 
 use super::*;
 use mapvar_engine::variable::insert::Inserted;
 use std::cell::Cell;
 
-/// What a process does, one operation after the other.
+/// The operations of a process, in order.
 type Script = &'static [Operation];
 
-/// Steps of a process at which it dies one by one; beyond them only every `SPARSE`th. A process that
-/// meets a lock of a process that lives tries 200 times, and all of those tries are alike.
+/// Up to this step a process dies at each step; beyond it only at every `SPARSE`th. A process that
+/// meets a living process's lock tries 200 times, and all of those tries are alike.
 const DENSE: u64 = 120;
 const SPARSE: u64 = 41;
-/// The first process of a meeting dies at every so manieth step after its stop. All triples of steps
-/// would take minutes; each pair of steps before begins at another one, so that neighbouring pairs
-/// cover all of them.
+/// The step between deaths of the first process of a meeting, after its stop. All triples of steps
+/// would take minutes. Each pair of steps begins at another offset, so that neighboring pairs cover
+/// all of them.
 const EVERY: u64 = 11;
-/// How many steps a death of the second process is from its next one: a history with values that
-/// fill chunks takes ten times as long. Each stop begins at another step. With `LARGE` the first
-/// process dies at one step only.
+/// Steps between deaths of the second process: a history with values that fill chunks takes ten
+/// times as long. Each stop begins at another offset. With `LARGE` the first process dies at one
+/// step only.
 const SMALL: u64 = 1;
 const LARGE: u64 = 2;
-/// So many loads from its first and from its last one a reader stops before each; between them, where
-/// it copies a large value, before every `AMID`th.
+/// A reader stops before each of its first and last `NEAR` loads. Between them, where it copies a
+/// large value, it stops before every `AMID`th.
 const NEAR: u64 = 16;
 const AMID: u64 = 397;
 
@@ -40,14 +41,14 @@ const fn after_step(step: u64) -> u64 {
     step + if step < DENSE { 1 } else { SPARSE }
 }
 
-/// The names of these worlds. A value's first byte tells which name it was written for.
+/// The names of these worlds. A value's first byte encodes the name that it was written for.
 const ALL: &[&str] = &["left", "right", "gone", "new", "other", LONG];
 const TAGS: u8 = 0x20;
-/// One extent fills a chunk that is cut up, and is written in place; the other one is a run of two
-/// chunks, with a journal.
+/// One extent fills an extents chunk and is written in place; the other is a run of two chunks,
+/// with a journal.
 const CHUNKFUL: usize = 8_200;
 const RUN: usize = 16_400;
-/// A run of three chunks: once it is freed by halves, another run may lie in its place.
+/// A run of three chunks: once it is freed by halves, another run may take its chunks.
 const LONG_RUN: usize = 33_000;
 
 fn tag(name: &str) -> u8 {
@@ -55,7 +56,7 @@ fn tag(name: &str) -> u8 {
     number as u8 * TAGS
 }
 
-/// The value of `name` in its round `round`.
+/// Returns the value of `name` in round `round`.
 fn of(name: &str, round: u8, len: usize) -> Vec<u8> {
     assert!(round < TAGS);
     value(tag(name) | round, len)
@@ -69,14 +70,14 @@ fn set_large(store: &Store<Mortal>, name: &str, round: u8, len: usize) -> Result
     put(store, name, &of(name, round, len))
 }
 
-/// Fails where a value is torn, or of another name.
-fn assert_whole(name: &str, bytes: &[u8], told: &str) {
+/// Asserts that a value is neither torn nor another name's.
+fn assert_whole(name: &str, bytes: &[u8], context: &str) {
     let first = bytes.first().copied().unwrap_or_default();
-    assert!(*bytes == value(first, bytes.len()), "{told}: {name} is torn");
-    assert!(first & !(TAGS - 1) == tag(name), "{told}: {name} has the value of another name");
+    assert!(*bytes == value(first, bytes.len()), "{context}: {name} is torn");
+    assert!(first & !(TAGS - 1) == tag(name), "{context}: {name} has the value of another name");
 }
 
-/// Collects the removed variable, which may have another one's record by now.
+/// Collects the removed variable, whose record another variable may have by now.
 fn collect(store: &Store<Mortal>, name: &str) -> Result<(), EngineError> {
     match store.find(store.query(name.as_bytes()))? {
         Some(handle) => store.collect(handle),
@@ -93,7 +94,7 @@ fn sweep(store: &Store<Mortal>) -> Result<(), EngineError> {
     store.sweep_in_batches(2).map(|_| ())
 }
 
-fn try_look(store: &Store<Mortal>, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
+fn try_read(store: &Store<Mortal>, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
     let Some(handle) = store.find(store.query(name.as_bytes()))? else { return Ok(None) };
     Ok(match store.read(handle, |view| view.capture())? {
         Seen::Value(captured, _) => match captured?.data {
@@ -104,11 +105,11 @@ fn try_look(store: &Store<Mortal>, name: &str) -> Result<Option<Vec<u8>>, Engine
     })
 }
 
-/// Every name but those whose record somebody has who cannot go on.
-fn look_at_all(store: &Store<Mortal>) -> Looks {
-    let mut seen = Looks::new();
+/// Reads every name except those whose record is locked by a process that cannot go on.
+fn read_all(store: &Store<Mortal>) -> Reads {
+    let mut seen = Reads::new();
     for name in ALL {
-        match try_look(store, name) {
+        match try_read(store, name) {
             Ok(value) => {
                 if let Some(bytes) = &value {
                     assert_whole(name, bytes, "a look meanwhile");
@@ -122,8 +123,8 @@ fn look_at_all(store: &Store<Mortal>) -> Looks {
     seen
 }
 
-/// The variable of a name for a transaction, as `Map::transaction` does it: where there is none one
-/// is made, empty.
+/// Returns a name's variable for a transaction, as `Map::transaction` does: if there is none, it
+/// creates an empty one.
 fn find_or_create(store: &Store<Mortal>, name: &str) -> Result<Handle, EngineError> {
     let query = store.query(name.as_bytes());
     if let Some(handle) = store.find(query)? {
@@ -134,7 +135,7 @@ fn find_or_create(store: &Store<Mortal>, name: &str) -> Result<Handle, EngineErr
     Ok(handle)
 }
 
-/// Sets names as one.
+/// Sets two names in one transaction.
 fn transact(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), EngineError> {
     for _ in 0..64 {
         let handles = [find_or_create(store, names[0])?, find_or_create(store, names[1])?];
@@ -151,7 +152,7 @@ fn transact(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), En
     Err(EngineError::Contended)
 }
 
-/// The same of a value in an extent of its own, and a small one.
+/// Does the same with a value in its own extent and a small one.
 fn transact_large(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<(), EngineError> {
     for _ in 0..64 {
         let [large, small] = [find_or_create(store, names[0])?, find_or_create(store, names[1])?];
@@ -174,7 +175,7 @@ fn transact_large(store: &Store<Mortal>, names: [&str; 2], round: u8) -> Result<
     Err(EngineError::Contended)
 }
 
-/// Looks at `left` and `right`, which are only ever set together, under their marks.
+/// Reads `left` and `right` under their marks; they are only ever set together.
 fn snapshot(store: &Store<Mortal>) -> Result<(), EngineError> {
     let found = |name: &str| store.find(store.query(name.as_bytes()));
     let (Some(left), Some(right)) = (found("left")?, found("right")?) else { return Ok(()) };
@@ -193,7 +194,7 @@ fn snapshot(store: &Store<Mortal>) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// `left` and `right` in their round 1, and `gone`, which is removed and not collected.
+/// `left` and `right` in round 1, and `gone`, which is removed and not collected.
 fn small() -> World {
     let mut world = World::new(8, 8, |store| {
         for name in ["left", "right", "gone"] {
@@ -205,7 +206,7 @@ fn small() -> World {
     world
 }
 
-/// `left` with a value of `len` bytes, `right` with a small one, and so many free chunks.
+/// `left` with a value of `len` bytes, `right` with a small one, and `free` free chunks.
 fn large(len: usize, free: u64) -> World {
     let fill: Operation = match len {
         CHUNKFUL => |store| {
@@ -221,7 +222,7 @@ fn large(len: usize, free: u64) -> World {
             set(store, "right", 1)
         },
     };
-    // How many chunks of records there are depends on how much room there is.
+    // The number of chunks of records depends on the region's size.
     let least = layout::META_CHUNKS + 1 + (len as u64).div_ceil(CHUNK) + free;
     let world = (least..least + 3).find_map(|chunks| {
         let mut world = World::new(chunks, chunks, fill);
@@ -231,26 +232,26 @@ fn large(len: usize, free: u64) -> World {
     world.expect("a region with so many free chunks")
 }
 
-/// Little, in a region that is full and may grow.
+/// One small variable, in a full region that may grow.
 fn full() -> World {
     let mut world = World::new(4, 16, |store| set(store, "left", 1));
     world.names = ALL;
     world
 }
 
-/// How many operations of each process's script are done, and what stands in the region then.
+/// How many operations of each script are done, and the values of the region then.
 type Observed = ([usize; 3], Values);
-/// What a look meanwhile found, of each name that it could look at.
-type Looks = BTreeMap<&'static str, Option<Vec<u8>>>;
+/// The result of a read meanwhile, for each name that could be read.
+type Reads = BTreeMap<&'static str, Option<Vec<u8>>>;
 
-/// What is asked of the end of a history.
+/// The expected ends of a history.
 struct Oracle {
     start: Values,
     stands: Vec<Observed>,
 }
 
 impl Oracle {
-    /// Every order of the scripts' operations, each done whole.
+    /// Runs every order of the scripts' operations, each done whole.
     fn new(world: &World, scripts: &[Script]) -> Self {
         world.shared.back_to(&world.start);
         let start = world.values(&world.process(1));
@@ -260,26 +261,26 @@ impl Oracle {
             world.shared.back_to(&world.start);
             let store = world.process(1);
             let mut counts = [0; 3];
-            for who in &order {
-                let _ = (scripts[*who][counts[*who]])(&store);
-                counts[*who] += 1;
+            for process in &order {
+                let _ = (scripts[*process][counts[*process]])(&store);
+                counts[*process] += 1;
             }
             let values = world.values(&store);
             if !stands.contains(&(counts, values.clone())) {
                 stands.push((counts, values));
             }
-            for (who, script) in scripts.iter().enumerate() {
-                if counts[who] < script.len() {
-                    orders.push([&order[..], &[who]].concat());
+            for (process, script) in scripts.iter().enumerate() {
+                if counts[process] < script.len() {
+                    orders.push([&order[..], &[process]].concat());
                 }
             }
         }
         Self { start, stands }
     }
 
-    /// The end must be one in which of each script at least `least` and at most `most` are done, and
-    /// every value that was `seen` had come.
-    fn check(&self, values: &Values, least: [usize; 3], seen: &Looks, told: &str) {
+    /// Asserts that the end is a possible one. In it, of each script at least `least` operations
+    /// are done and at most one more, and every value in `seen` had been written.
+    fn check(&self, values: &Values, least: [usize; 3], seen: &Reads, context: &str) {
         let allowed = |(counts, stand): &&Observed| {
             let enough = counts.iter().zip(least).all(|(count, least)| {
                 // The operation after those that are done may be done too.
@@ -291,12 +292,13 @@ impl Oracle {
             let of = |bytes: &Vec<u8>| (bytes.first().map(|it| it & (TAGS - 1)), bytes.len());
             let ends: Vec<_> = values.iter().map(|(name, bytes)| (*name, of(bytes))).collect();
             let seen: Vec<_> = seen.iter().map(|(name, it)| (*name, it.as_ref().map(of))).collect();
-            panic!("{told}: {ends:?} is no end where {least:?} are done and {seen:?} was seen");
+            panic!("{context}: {ends:?} is no end where {least:?} are done and {seen:?} was seen");
         }
     }
 
-    /// Whether each seen value was there before, or after no more operations than these.
-    fn is_after(&self, counts: &[usize; 3], seen: &Looks) -> bool {
+    /// Returns whether each seen value was there at the start, or after no more operations than
+    /// these.
+    fn is_after(&self, counts: &[usize; 3], seen: &Reads) -> bool {
         seen.iter().all(|(name, value)| {
             self.stands.iter().any(|(others, stand)| {
                 stand.get(name) == value.as_ref()
@@ -306,15 +308,15 @@ impl Oracle {
     }
 }
 
-/// Runs a script to its end, or to the death of its process; how many operations are done.
+/// Runs a script to its end or to the death of its process; returns the number of operations done.
 fn act(store: &Store<Mortal>, script: Script) -> (usize, bool) {
     let done = Cell::new(0);
     let lived = to_its_end(|| {
         for operation in script {
             match operation(store) {
                 Ok(()) => done.set(done.get() + 1),
-                // What it met was locked, by a process that cannot go on before it; or there is no
-                // room, which the others have.
+                // It met a lock of a process that cannot go on before it; or there is no free
+                // space, since the other processes have it.
                 Err(EngineError::Lock(_) | EngineError::Contended | EngineError::Full { .. }) => {
                     return;
                 }
@@ -325,7 +327,7 @@ fn act(store: &Store<Mortal>, script: Script) -> (usize, bool) {
     (done.get(), lived.is_some())
 }
 
-/// What waits when a history begins, as it stood.
+/// Sets WAIT on all variables; returns their versions.
 fn waiting(world: &World) -> Vec<(Handle, u64)> {
     let handles = world.wait_for_all();
     let store = world.process(3);
@@ -336,65 +338,66 @@ fn waiting(world: &World) -> Vec<(Handle, u64)> {
     handles.iter().map(|handle| (*handle, version(handle))).collect()
 }
 
-/// The last process: takes every lock, which replays what is left, writes each variable again, and
-/// sweeps. Then nothing is left behind, and nobody sleeps.
+/// Runs the last process: it takes every lock, which replays unfinished work, writes each variable
+/// again, and sweeps. Afterwards nothing is left behind, and no waiter sleeps.
 fn finish(
     world: &World,
     oracle: &Oracle,
     least: [usize; 3],
-    seen: &Looks,
+    seen: &Reads,
     waited: &[(Handle, u64)],
-    told: &str,
+    context: &str,
 ) {
     let store = world.process(1);
     drop(store.lock_transactions().unwrap());
     drop(store.lock_structure().unwrap());
     let values = world.values(&store);
     for (name, value) in &values {
-        assert_whole(name, value, told);
+        assert_whole(name, value, context);
     }
-    oracle.check(&values, least, seen, told);
-    // A removed variable that is set again has its record, and is not born.
+    oracle.check(&values, least, seen, context);
+    // A removed variable that is set again keeps its record: it is no birth.
     let is_born = values.keys().any(|name| *name != "gone" && !oracle.start.contains_key(name));
     store.collect_all().unwrap();
     for (name, value) in &values {
         match put(&store, name, value) {
             Ok(()) | Err(EngineError::Full { .. }) => {}
-            Err(trouble) => panic!("{told}: {trouble:?}"),
+            Err(trouble) => panic!("{context}: {trouble:?}"),
         }
     }
     for (handle, version) in waited {
         let line = store.mem().words(handle.at, record::LINE).unwrap();
         let now = State(line.load(record::STATE, Relaxed)).version();
         if line.load(record::ID, Relaxed) != handle.id || now != *version {
-            assert!(world.shared.wakes(handle.wake()) > 0, "{told}: a waiter sleeps on");
-            assert!(world.shared.wakes(live::CHANGES_WAKE) > 0, "{told}: a watch sleeps on");
+            assert!(world.shared.wakes(handle.wake()) > 0, "{context}: a waiter sleeps on");
+            assert!(world.shared.wakes(live::CHANGES_WAKE) > 0, "{context}: a watch sleeps on");
         }
     }
     if is_born {
         let births = world.shared.wakes(live::BIRTHS_WAKE);
-        assert!(births > 0, "{told}: a process that waits for a birth sleeps on");
+        assert!(births > 0, "{context}: a process that waits for a birth sleeps on");
     }
-    world.check(&store, told);
+    world.check(&store, context);
 }
 
-/// One dies at each step of its script, the next one at each step of its own, a third finishes.
-fn succession(world: &World, told: &str, one: Script, two: Script) {
+/// A process dies at each step of its script, its successor at each step of its own; a third
+/// process finishes.
+fn succession(world: &World, context: &str, one: Script, two: Script) {
     let oracle = Oracle::new(world, &[one, two]);
     let mut first = 0;
     loop {
         let mut second = 0;
         let mut lived;
         loop {
-            let told = format!("{told}: deaths at steps {first} and {second}");
+            let context = format!("{context}: deaths at steps {first} and {second}");
             world.shared.back_to(&world.start);
             let waited = waiting(world);
-            let (dying, heir) = (world.process(1), world.process(2));
+            let (dying, successor) = (world.process(1), world.process(2));
             dying.mem().dies_at(first);
             let (one_done, one_lived) = act(&dying, one);
-            heir.mem().dies_at(second);
-            let (two_done, two_lived) = act(&heir, two);
-            finish(world, &oracle, [one_done, two_done, 0], &Looks::new(), &waited, &told);
+            successor.mem().dies_at(second);
+            let (two_done, two_lived) = act(&successor, two);
+            finish(world, &oracle, [one_done, two_done, 0], &Reads::new(), &waited, &context);
             lived = one_lived;
             if two_lived {
                 break;
@@ -406,43 +409,45 @@ fn succession(world: &World, told: &str, one: Script, two: Script) {
         }
         first = after_step(first);
     }
-    assert!(first > 2, "{told}: {first}");
+    assert!(first > 2, "{context}: {first}");
 }
 
-/// What came of the others in a meeting.
+/// The results of the other processes in a meeting.
 #[derive(Default)]
 struct Others {
     two: (usize, bool),
     three: usize,
-    seen: Looks,
+    seen: Reads,
 }
 
 /// Three processes that meet.
 struct Meeting<'a> {
     world: &'a World,
-    told: &'a str,
+    context: &'a str,
     oracle: Oracle,
     scripts: [Script; 3],
 }
 
 impl Meeting<'_> {
-    /// The first process stops before step `stop`; the second one dies at step `second`, the third one
-    /// does all of its work; the first one goes on, and dies at step `death`. Returns whether the first
-    /// and the second process lived; `None` where the first one was done before its stop.
+    /// The first process stops before step `stop`. The second one dies at step `second`, and the
+    /// third one does all of its work. Then the first one continues, and dies at step `death`.
+    /// Returns whether the first and the second process lived; `None` if the first one was done
+    /// before its stop.
     fn run(&self, stop: u64, second: u64, death: Option<u64>) -> Option<(bool, bool)> {
-        let told = format!("{}: stop before {stop}, deaths at {second}, {death:?}", self.told);
+        let context =
+            format!("{}: stop before {stop}, deaths at {second}, {death:?}", self.context);
         let [one, two, three] = self.scripts;
         self.world.shared.back_to(&self.world.start);
         let waited = waiting(self.world);
         let [store, dying, third] = [1, 2, 4].map(|seat| self.world.process(seat));
         dying.mem().dies_at(second);
         let others = Arc::new(Mutex::new(Others::default()));
-        let told_of = Arc::clone(&others);
+        let reported = Arc::clone(&others);
         store.mem().before_step(stop, false, move || {
             let two = act(&dying, two);
             let (three, _) = act(&third, three);
-            let seen = look_at_all(&third);
-            *told_of.lock().unwrap() = Others { two, three, seen };
+            let seen = read_all(&third);
+            *reported.lock().unwrap() = Others { two, three, seen };
         });
         if let Some(death) = death {
             store.mem().dies_at(death);
@@ -453,20 +458,21 @@ impl Meeting<'_> {
         }
         let others = std::mem::take(&mut *others.lock().unwrap());
         let least = [one_done, others.two.0, others.three];
-        finish(self.world, &self.oracle, least, &others.seen, &waited, &told);
+        finish(self.world, &self.oracle, least, &others.seen, &waited, &context);
         Some((one_lived, others.two.1))
     }
 }
 
-/// One stops before each step, and goes on to its end or dies; meanwhile a second one dies at each
-/// step of its script, or at every `pace`th, and a third one does all of its own.
-fn meeting(world: &World, pace: u64, told: &str, scripts: [Script; 3]) {
-    let meeting = Meeting { world, told, oracle: Oracle::new(world, &scripts), scripts };
+/// A process stops before each step, and then continues to its end or dies. Meanwhile a second
+/// process dies at each step of its script, or at every `pace`th, and a third one does all of its
+/// own.
+fn meeting(world: &World, pace: u64, context: &str, scripts: [Script; 3]) {
+    let meeting = Meeting { world, context, oracle: Oracle::new(world, &scripts), scripts };
     for stop in 0.. {
         let mut second = stop % pace;
         loop {
             let Some((_, two_lived)) = meeting.run(stop, second, None) else {
-                assert!(stop > 2, "{told}: {stop}");
+                assert!(stop > 2, "{context}: {stop}");
                 return;
             };
             let mut death = stop + (stop + second) % EVERY;
@@ -483,36 +489,36 @@ fn meeting(world: &World, pace: u64, told: &str, scripts: [Script; 3]) {
     }
 }
 
-/// One reads `name`, and stops before each of its loads; meanwhile a second one dies at each step of
-/// its script, and a third one does all of its own.
-fn reading(world: &World, told: &str, name: &'static str, two: Script, three: Script) {
+/// A process reads `name`, and stops before each of its loads. Meanwhile a second process dies at
+/// each step of its script, and a third one does all of its own.
+fn reading(world: &World, context: &str, name: &'static str, two: Script, three: Script) {
     let oracle = Oracle::new(world, &[&[], two, three]);
     let loads = loads(world, name);
     let near_an_end = |stop: &u64| *stop < NEAR || *stop + NEAR >= loads;
     for stop in (0..loads).filter(|stop| near_an_end(stop) || stop.is_multiple_of(AMID)) {
         let mut second = 0;
         loop {
-            let told = format!("{told}: stop before load {stop}, death at {second}");
+            let context = format!("{context}: stop before load {stop}, death at {second}");
             world.shared.back_to(&world.start);
             let waited = waiting(world);
             let [reader, dying, third] = [1, 2, 4].map(|seat| world.process(seat));
             dying.mem().dies_at(second);
             let others = Arc::new(Mutex::new(Others::default()));
-            let told_of = Arc::clone(&others);
+            let reported = Arc::clone(&others);
             reader.mem().before_step(stop, true, move || {
                 let two = act(&dying, two);
                 let (three, _) = act(&third, three);
-                *told_of.lock().unwrap() = Others { two, three, seen: Looks::new() };
+                *reported.lock().unwrap() = Others { two, three, seen: Reads::new() };
             });
-            let read = try_look(&reader, name).unwrap();
-            assert!(reader.mem().others_are_done(), "{told}: nobody met the read");
+            let read = try_read(&reader, name).unwrap();
+            assert!(reader.mem().others_are_done(), "{context}: nobody met the read");
             drop(reader);
             let others = std::mem::take(&mut *others.lock().unwrap());
             if let Some(bytes) = &read {
-                assert_whole(name, bytes, &told);
+                assert_whole(name, bytes, &context);
             }
-            let seen = Looks::from([(name, read)]);
-            finish(world, &oracle, [0, others.two.0, others.three], &seen, &waited, &told);
+            let seen = Reads::from([(name, read)]);
+            finish(world, &oracle, [0, others.two.0, others.three], &seen, &waited, &context);
             if others.two.1 {
                 break;
             }
@@ -521,13 +527,13 @@ fn reading(world: &World, told: &str, name: &'static str, two: Script, three: Sc
     }
 }
 
-/// How many loads and steps a read of `name` has that nobody is beside.
+/// Returns the number of loads and steps of an undisturbed read of `name`.
 fn loads(world: &World, name: &str) -> u64 {
     let is_within = |stop| {
         world.shared.back_to(&world.start);
         let reader = world.process(1);
         reader.mem().before_step(stop, true, || {});
-        try_look(&reader, name).unwrap();
+        try_read(&reader, name).unwrap();
         reader.mem().others_are_done()
     };
     let beyond = (0..32).find(|power| !is_within(1 << power)).unwrap();
@@ -674,8 +680,8 @@ fn i5_a_grower_and_its_successor_die() {
 #[test]
 fn i5_records_of_others_beside_the_dying() {
     let world = small();
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, SMALL, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, SMALL, context, [one, two, three]);
     };
     m(
         "set, remove, set",
@@ -721,8 +727,8 @@ fn i5_records_of_others_beside_the_dying() {
 #[test]
 fn i5_indexes_beside_the_dying() {
     let world = small();
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, SMALL, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, SMALL, context, [one, two, three]);
     };
     m("rebuild, insert", &[rebuild], &[|s| set(s, "new", 2)], NOBODY);
     m("insert, rebuild", &[|s| set(s, "new", 2)], &[rebuild], NOBODY);
@@ -738,7 +744,7 @@ fn i5_indexes_beside_the_dying() {
 #[test]
 fn i3_a_read_beside_the_dying_is_whole() {
     let world = small();
-    let r = |told, name, two: Script, three: Script| reading(&world, told, name, two, three);
+    let r = |context, name, two: Script, three: Script| reading(&world, context, name, two, three);
     r("two inserts of a name", "new", &[|s| set(s, "new", 2)], &[|s| set(s, "new", 3)]);
     r("collect, revive", "gone", &[|s| collect(s, "gone")], &[|s| set(s, "gone", 2)]);
     r("collect and use again", "new", &[|s| collect(s, "gone"), |s| set(s, "new", 5)], NOBODY);
@@ -762,8 +768,8 @@ fn i3_a_read_beside_the_dying_is_whole() {
 #[test]
 fn i5_transactions_beside_the_dying() {
     let world = small();
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, SMALL, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, SMALL, context, [one, two, three]);
     };
     let transaction: Script = &[|s| both(s, 2)];
     m(
@@ -787,8 +793,8 @@ fn i5_transactions_beside_the_dying() {
 #[test]
 fn i5_transactions_beside_the_dying_of_what_comes_and_goes() {
     let world = small();
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, SMALL, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, SMALL, context, [one, two, three]);
     };
     let revive: Script = &[|s| transact(s, ["gone", "right"], 2)];
     let use_again: Script = &[|s| collect(s, "gone"), |s| set(s, "new", 5)];
@@ -827,8 +833,8 @@ fn i4_large_values_beside_the_dying() {
     let three: Script = &[|s| chunkful(s, "left", 3)];
     for free in [1, 2] {
         let world = large(CHUNKFUL, free);
-        let m = |told, one: Script, two: Script, three: Script| {
-            meeting(&world, LARGE, told, [one, two, three]);
+        let m = |context, one: Script, two: Script, three: Script| {
+            meeting(&world, LARGE, context, [one, two, three]);
         };
         m("two set", two, three, NOBODY);
         m("set, sweep, small set", two, &[sweep], &[|s| set(s, "left", 3)]);
@@ -859,8 +865,8 @@ fn i4_large_values_beside_the_dying() {
 #[test]
 fn i4_runs_beside_the_dying() {
     let world = large(RUN, 1);
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, LARGE, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, LARGE, context, [one, two, three]);
     };
     let small_sets: Script = &[|s| set(s, "left", 2), |s| set(s, "left", 3)];
     m("small sets, another's run", small_sets, &[|s| run(s, "new", 4)], NOBODY);
@@ -873,8 +879,8 @@ fn i4_runs_beside_the_dying() {
         &[|s| chunkful(s, "other", 4)],
     );
     let world = large(RUN, 2);
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, LARGE, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, LARGE, context, [one, two, three]);
     };
     m("insert, sweep", &[|s| run(s, "new", 2)], &[sweep, sweep], NOBODY);
     m("insert, sweep, insert", &[|s| run(s, "new", 2)], &[sweep], &[|s| chunkful(s, "other", 3)]);
@@ -884,8 +890,8 @@ fn i4_runs_beside_the_dying() {
 #[test]
 fn i4_large_transactions_beside_the_dying() {
     let world = large(CHUNKFUL, 3);
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, LARGE, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, LARGE, context, [one, two, three]);
     };
     let transaction: Script = &[|s| transact_large(s, ["left", "right"], 2)];
     m("transaction, sweep", transaction, &[sweep, sweep], NOBODY);
@@ -935,7 +941,8 @@ fn i3_a_large_read_beside_the_dying_is_whole() {
     );
 }
 
-/// A reader has a value pinned, or died with it, while a writer goes through all slots and dies.
+/// A reader has a value pinned, or died with the pin, while a writer goes through all slots and
+/// dies.
 #[test]
 fn i3_what_is_pinned_is_not_written_in_place() {
     let mut world = World::new(8, 8, |s| (1..6).try_for_each(|round| chunkful(s, "left", round)));
@@ -945,7 +952,7 @@ fn i3_what_is_pinned_is_not_written_in_place() {
     let oracle = Oracle::new(&world, &[NOBODY, sets]);
     for reader_dies in [false, true] {
         for step in 0.. {
-            let told = format!("the reader dies: {reader_dies}, the writer at step {step}");
+            let context = format!("the reader dies: {reader_dies}, the writer at step {step}");
             world.shared.back_to(&world.start);
             let waited = waiting(&world);
             let (reader, writer) = (world.process(1), world.process(2));
@@ -962,10 +969,10 @@ fn i3_what_is_pinned_is_not_written_in_place() {
             let (done, lived) = act(&writer, sets);
             if !reader_dies {
                 let seen = reader.take_pinned(&pinned, |view| view.capture().unwrap().data);
-                let Seen::Value(Data::Bytes(bytes), _) = seen.unwrap() else { panic!("{told}") };
-                assert!(bytes == expected, "{told}: a pinned extent was used again");
+                let Seen::Value(Data::Bytes(bytes), _) = seen.unwrap() else { panic!("{context}") };
+                assert!(bytes == expected, "{context}: a pinned extent was used again");
             }
-            finish(&world, &oracle, [0, done, 0], &Looks::new(), &waited, &told);
+            finish(&world, &oracle, [0, done, 0], &Reads::new(), &waited, &context);
             if lived {
                 break;
             }
@@ -976,8 +983,8 @@ fn i3_what_is_pinned_is_not_written_in_place() {
 #[test]
 fn i5_growth_beside_the_dying() {
     let world = full();
-    let m = |told, one: Script, two: Script, three: Script| {
-        meeting(&world, LARGE, told, [one, two, three]);
+    let m = |context, one: Script, two: Script, three: Script| {
+        meeting(&world, LARGE, context, [one, two, three]);
     };
     m("two set", &[|s| chunkful(s, "new", 2)], &[|s| run(s, "other", 3)], NOBODY);
     m("two grow, one sets", &[grow], &[grow], &[|s| run(s, "new", 3)]);

@@ -40,7 +40,7 @@ fn put<M: Mem>(store: &Store<M>, name: &[u8], bytes: &[u8]) -> Result<u64, Engin
     store.set(store.query(name), &Raw::bytes(Kind::Bytes, 0, bytes))
 }
 
-/// Every variable, by name.
+/// Returns every variable, by name.
 fn content<M: Mem>(store: &Store<M>) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut content = BTreeMap::new();
     store
@@ -93,7 +93,7 @@ fn what_was_flushed_is_recovered_and_nothing_else() {
         assert_eq!(recovered.variables, expected.len() as u64);
         assert_eq!((recovered.lost, recovered.damaged), (0, false));
     }
-    // And it is a map as any.
+    // Afterwards it is a map like any other.
     for name in &kept[..50] {
         assert!(store.remove(store.query(name)).unwrap());
         expected.remove(name);
@@ -123,7 +123,7 @@ fn an_error_of_the_disk_is_for_good_until_the_next_start() {
     power.machine().disk_fails.store(true, std::sync::atomic::Ordering::Relaxed);
     let error = store.flush().unwrap_err().during("flush", "map".into());
     assert_eq!(error.kind(), ErrorKind::Io);
-    // It works again, they say; but what it lost nobody knows.
+    // The disk works again, but the data it lost is unknown.
     power.machine().disk_fails.store(false, std::sync::atomic::Ordering::Relaxed);
     let other = Store::new(power.clone(), &facts).unwrap();
     for store in [&store, &other] {
@@ -204,14 +204,14 @@ fn a_damaged_variable_is_reported_and_the_others_are_there() {
     let recovered = store.recover(bytes).unwrap();
     assert_eq!((recovered.variables, recovered.lost, recovered.damaged), (19, 1, true));
     assert_eq!(content(&store).len(), 19);
-    // Once it is told, it is so.
+    // Damage is reported once.
     store.flush().unwrap();
     let bytes = store.mem().size();
     let recovered = store.recover(bytes).unwrap();
     assert_eq!((recovered.variables, recovered.lost, recovered.damaged), (19, 0, false));
 }
 
-/// The record has the first bytes of a long name, and no checksum of its own for them.
+/// The record holds the first bytes of a long name, without a checksum of its own for them.
 #[test]
 fn a_long_name_of_which_the_record_has_something_else_is_none() {
     let mut store = file(10_000);
@@ -224,7 +224,7 @@ fn a_long_name_of_which_the_record_has_something_else_is_none() {
     let bytes = store.mem().size();
     let recovered = store.recover(bytes).unwrap();
     assert_eq!((recovered.variables, recovered.lost, recovered.damaged), (1, 1, true));
-    // It can be made anew, and there are not two of it.
+    // The name can be created anew, and exists once.
     put(&store, name.as_bytes(), b"3").unwrap();
     assert_eq!(content(&store).get(name.as_bytes()), Some(&b"3".to_vec()));
 }
@@ -232,7 +232,7 @@ fn a_long_name_of_which_the_record_has_something_else_is_none() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
 
-    /// Any words anywhere: a flush and a recovery answer, none panics or runs for ever.
+    /// Arbitrary words anywhere: a flush and a recovery end, and neither panics.
     #[test]
     fn hostile_words_do_no_harm(
         pokes in proptest::collection::vec((0..16_384_usize, proptest::prelude::any::<u64>(), 0..5_u8), 1..60),
@@ -264,8 +264,8 @@ proptest::proptest! {
     }
 }
 
-/// A power cut can leave of each word of a name what stood there before: also of the beginning of a
-/// name whose rest lies in a block, and of what pads a name, which no checksum is over.
+/// A power cut can leave the old content in any word of a name. That includes the beginning of a
+/// name whose rest lies in a block, and a name's padding, which no checksum covers.
 #[test]
 fn a_name_that_no_lookup_would_find_is_no_whole_one() {
     for (name, word) in [(&[b'x'; 60][..], 0), (b"n1", 0x0030_316e)] {

@@ -1,10 +1,10 @@
-//! Rot: one word of a file is no longer what was written. What a recovery makes of it is reported as
-//! damaged, or nothing is lost; and no value is one that its variable never had.
+//! Rot: one word of a file differs from the written one. Either the recovery reports damage, or
+//! nothing is lost; and no variable has a value that it never had.
 
 use super::*;
 use mapvar_engine::layout::{self, CHUNK, CHUNK_HEADER, superblock};
 
-/// What a word of the file rots to.
+/// The values to which a word of the file may rot.
 const ROTS: [fn(u64) -> u64; 3] = [|_| 0, |word| word ^ 1 << 17, |word| !word];
 
 fn words_of(store: &Store<Heap>) -> Vec<u64> {
@@ -30,8 +30,8 @@ fn in_superblocks() -> impl Iterator<Item = usize> {
     })
 }
 
-/// Words of the chunks that recovery may trust. What is 0 in them is mostly room that nobody has: of
-/// those every 13th.
+/// Words of the chunks that recovery may trust. Most of those that are 0 are free space: of these
+/// only every 13th is tested.
 fn in_chunks(words: &[u64]) -> impl Iterator<Item = usize> {
     let all = (layout::META_CHUNKS * CHUNK / 8) as usize..words.len();
     all.filter(|at| words[*at] != 0 || at.is_multiple_of(13))
@@ -39,7 +39,7 @@ fn in_chunks(words: &[u64]) -> impl Iterator<Item = usize> {
 
 #[test]
 fn i8_a_word_that_rots_is_reported_or_costs_nothing() {
-    // With the removal the file knows no epoch but the second one: a slot of the first one is clear.
+    // With the removal the file knows only the second epoch: a slot of the first one is cleared.
     for removes in [false, true] {
         rot_each_word(removes);
     }
@@ -58,7 +58,8 @@ fn rot_each_word(removes: bool) {
     }
     put(&store, b"removed", b"1").unwrap();
     store.flush().unwrap();
-    // The second epoch seals some of them; the others are the first one's, under the sum of all.
+    // The second epoch seals some of the variables; the others belong to the first one, under the
+    // sum of all.
     put(&store, names[0], &value(0, 1)).unwrap();
     put(&store, names[2], &value(2, 1)).unwrap();
     if removes {
@@ -78,7 +79,7 @@ fn rot_each_word(removes: bool) {
             }
             let mut store = restored(&facts(1_000, 0, true), &rotten);
             let bytes = store.mem().size();
-            // An error says it, too.
+            // An error is a report too.
             let Ok(recovered) = store.recover(bytes) else {
                 reported += 1;
                 continue;

@@ -1,4 +1,4 @@
-//! Whether a memory image is good: it is opened as after the death of who made it, and used.
+//! Checks a memory image: opens it as after the death of the process that wrote it, and uses it.
 
 use super::{
     image,
@@ -8,26 +8,26 @@ use super::{
 use mapvar::{Map, Severity, Value, Version};
 use std::time::{Duration, Instant};
 
-/// Ways to take over: which operation comes first, and so which lock is taken first.
+/// Ways of takeover: they differ in the first operation, and so in the first lock.
 pub const WAYS: usize = 4;
-/// Longer than this nobody waits for the dead.
+/// No process waits longer than this for a dead one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Which of its states each variable was found in.
+/// The state in which each variable was found.
 pub type Found = Vec<usize>;
 
 type Checked<T> = Result<T, String>;
 
-/// Opens what `stage` shows, as one who comes after a death, and uses it until it is empty. Answers
-/// the states that it found; none where those are not final yet, since nobody had to finish a
-/// transaction before the variables were set.
+/// Opens the image of `stage` as a process does after a death, and uses it until it is empty.
+/// Returns the states that it found. Returns `None` if they are not final, since no process had to
+/// finish a transaction before the variables were set.
 pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<Option<Found>> {
     let began = Instant::now();
     let map = stage.options().open().map_err(|error| format!("open: {error}"))?;
-    let seen = look(&map, oracle)?;
+    let seen = read_all(&map, oracle)?;
     faultless(stage, false)?;
     let found = if way == 0 {
-        // Whoever sets first takes over by the record's lock alone.
+        // A process whose first operation is a set takes only the record's lock.
         (!oracle.lags).then_some(seen)
     } else {
         let at_once = snapshot(&map, oracle)?;
@@ -64,13 +64,13 @@ pub fn accept(stage: &Stage, oracle: &Oracle, way: usize) -> Checked<Option<Foun
     Ok(found)
 }
 
-/// Each variable as one finds it, before anything is changed.
-fn look(map: &Map, oracle: &Oracle) -> Checked<Found> {
+/// Reads each variable, before anything is changed.
+fn read_all(map: &Map, oracle: &Oracle) -> Checked<Found> {
     let found = oracle.vars.iter().map(|var| state_of(var, read(map, &var.name)?.as_ref()));
     let found: Found = found.collect::<Checked<_>>()?;
     for number in 0..oracle.others {
         let name = format!("other {number}");
-        let value: Option<u64> = told("get", &name, map.find(&name))?;
+        let value: Option<u64> = with_context("get", &name, map.find(&name))?;
         if value != Some(number as u64) {
             return Err(format!("{name:?} holds {value:?}"));
         }
@@ -116,22 +116,22 @@ fn snapshot(map: &Map, oracle: &Oracle) -> Checked<Found> {
     oracle.vars.iter().map(state).collect()
 }
 
-/// Takes every lock, and changes none of the variables: what the dead left is ended, or undone.
+/// Takes every lock without a change of the variables, which completes or undoes unfinished work.
 fn take_over(map: &Map, oracle: &Oracle, way: usize) -> Checked<()> {
     let structure = || {
         put(map, "other's", &Value::from(1))?;
-        told("remove", "other's", map.remove("other's")).map(drop)
+        with_context("remove", "other's", map.remove("other's")).map(drop)
     };
     let transaction = || {
         let done = map.transaction(|transaction| transaction.set("other's, as one", 1));
-        told("transact", "other's, as one", done)?;
-        told("remove", "other's, as one", map.remove("other's, as one")).map(drop)
+        with_context("transact", "other's, as one", done)?;
+        with_context("remove", "other's, as one", map.remove("other's, as one")).map(drop)
     };
     let records = || {
         for var in oracle.vars.iter().filter(|var| !var.atomic) {
             if read(map, &var.name)?.is_some() {
                 let refused = map.compare_and_set(&var.name, Version::ABSENT, 0);
-                if told("compare and set", &var.name, refused)?.is_ok() {
+                if with_context("compare and set", &var.name, refused)?.is_ok() {
                     return Err(format!("{:?} was there, and was absent", var.name));
                 }
             }
@@ -145,7 +145,7 @@ fn take_over(map: &Map, oracle: &Oracle, way: usize) -> Checked<()> {
     }
 }
 
-/// What was new once is not old again.
+/// Fails if a variable has an older state than before.
 pub fn never_back(oracle: &Oracle, before: &[usize], after: &[usize]) -> Checked<()> {
     for (var, (before, after)) in oracle.vars.iter().zip(before.iter().zip(after)) {
         if after < before {
@@ -164,7 +164,7 @@ pub fn as_one(oracle: &Oracle, found: &[usize]) -> Checked<()> {
     Ok(())
 }
 
-/// No fault in the map; with `notes` nothing at all is to be found.
+/// Fails if the map has a fault or, with `notes`, any finding at all.
 fn faultless(stage: &Stage, notes: bool) -> Checked<()> {
     let check = stage.check_at_rest().map_err(|error| format!("check: {error}"))?;
     let bad = |found: &&mapvar::Finding| notes || found.severity == Severity::Fault;
@@ -174,12 +174,12 @@ fn faultless(stage: &Stage, notes: bool) -> Checked<()> {
     }
 }
 
-fn told<T>(what: &str, name: &str, done: mapvar::Result<T>) -> Checked<T> {
+fn with_context<T>(what: &str, name: &str, done: mapvar::Result<T>) -> Checked<T> {
     done.map_err(|error| format!("{what} {name:?}: {error}"))
 }
 
 fn put(map: &Map, name: &str, value: &Value) -> Checked<()> {
-    told("set", name, map.set_value(name, value))?;
+    with_context("set", name, map.set_value(name, value))?;
     let found = read(map, name)?;
     if found.as_ref() != Some(value) {
         return Err(format!("{name:?} was set to {value:?} and holds {found:?}"));
@@ -194,7 +194,7 @@ fn set(map: &Map, oracle: &Oracle, number: i64) -> Checked<()> {
         put(map, &var.name, &value)?;
         values.push((var, value));
     }
-    // None of them took another's place.
+    // No variable took another's memory.
     for (var, value) in values {
         if read(map, &var.name)?.as_ref() != Some(&value) {
             return Err(format!("{:?} did not keep what it was set to", var.name));
@@ -231,7 +231,7 @@ fn transact(map: &Map, oracle: &Oracle) -> Checked<()> {
 
 fn remove(map: &Map, oracle: &Oracle) -> Checked<()> {
     for var in &oracle.vars {
-        told("remove", &var.name, map.remove(&var.name))?;
+        with_context("remove", &var.name, map.remove(&var.name))?;
         if let Some(value) = read(map, &var.name)? {
             return Err(format!("{:?} was removed and holds {value:?}", var.name));
         }
@@ -239,20 +239,20 @@ fn remove(map: &Map, oracle: &Oracle) -> Checked<()> {
     Ok(())
 }
 
-/// Empties the map: then all room is free again, but what an Atomic keeps.
+/// Empties the map, and fails unless all space is free again except an Atomic's record.
 fn nothing_leaks(map: &Map, stage: &Stage, oracle: &Oracle) -> Checked<()> {
     let failed = |what: &'static str| move |error: mapvar::Error| format!("{what}: {error}");
     map.clear().map_err(failed("clear"))?;
     let flush_twice = || {
-        // What is removed stays in the file until a flush that began after that.
+        // A removed variable stays in the file until a flush that began after the removal.
         map.flush().map_err(failed("flush"))?;
         map.flush().map_err(failed("flush again"))
     };
     if stage.place != Place::Named {
         flush_twice()?;
     }
-    // Where no room is found everything is collected and swept, and the section grows as far as it
-    // may.
+    // If no free space is found, everything is collected and swept, and the section grows to its
+    // limit.
     match map.set_value("too large", &TOO_LARGE) {
         Err(error) if error.kind() == mapvar::ErrorKind::Full => {}
         other => return Err(format!("too large a value: {other:?}")),

@@ -1,5 +1,5 @@
-//! What is read out of a region's bytes without the engine: which locks stand there, and what the
-//! kernel makes of them.
+//! Information read from a region's bytes without the engine: the locks, and the kernel's changes
+//! to them.
 
 use mapvar_engine::layout::{self, CHUNK, commit, identity, journal, kind, live, record};
 
@@ -23,8 +23,8 @@ fn put(image: &mut [u8], at: u64, word: u64) {
     image[at..at + 8].copy_from_slice(&word.to_le_bytes());
 }
 
-/// The death of thread `tid`, which had told the kernel of the lock word at `at`: what
-/// `handle_futex_death` of the kernel does to it.
+/// Applies the death of thread `tid`, whose robust list named the lock word at `at`, as the
+/// kernel's `handle_futex_death` does.
 pub fn owner_dies(image: &mut [u8], at: u64, tid: u32) {
     let found = half(image, at);
     if at.is_multiple_of(4) && found & OWNER == tid && at as usize + 4 <= image.len() {
@@ -33,13 +33,13 @@ pub fn owner_dies(image: &mut [u8], at: u64, tid: u32) {
     }
 }
 
-/// The identity of a file that lies at `0x200`.
+/// Returns the identity of a file, which lies at `0x200`.
 pub fn identity_of(image: &[u8]) -> [u64; identity::WORDS] {
     std::array::from_fn(|number| word(image, identity::AT + number as u64 * 8))
 }
 
-/// An image of one file becomes one of another, which is the same file but for its number: each word
-/// of the identity that is `theirs` becomes `ours`. What is half-written stays half-written.
+/// Makes an image of one file one of another file that differs only in its identity. Each word of
+/// the identity that equals `theirs` becomes `ours`. A half-written identity stays half-written.
 pub fn change_identity(
     image: &mut [u8],
     theirs: &[u64; identity::WORDS],
@@ -53,7 +53,7 @@ pub fn change_identity(
     }
 }
 
-/// The offsets of all places for records.
+/// Returns the offsets of all slots for records.
 fn places(image: &[u8]) -> impl Iterator<Item = u64> + '_ {
     let chunks = word(image, live::AT + live::CHUNKS as u64 * 8);
     let chunks = chunks.min(image.len() as u64 / CHUNK);
@@ -67,14 +67,14 @@ fn places(image: &[u8]) -> impl Iterator<Item = u64> + '_ {
     })
 }
 
-/// What somebody who died left behind, for others to take over.
+/// The unfinished work of a dead process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pending {
-    /// L's lock word, or its journal.
+    /// The structure lock (L) is not free, or its journal is not empty.
     pub structure: bool,
-    /// T's lock word, or its journal.
+    /// The commit lock (T) is not free, or its journal is not empty.
     pub transaction: bool,
-    /// F.
+    /// The flush lock (F) is not free.
     pub flush: bool,
     /// Records whose lock word is not 0, by the beginnings of their names.
     pub records: Vec<Vec<u8>>,
@@ -85,7 +85,7 @@ impl Pending {
         let at = |words: u64, number: usize| word(image, words + number as u64 * 8);
         let name = |place: u64| {
             let name = place as usize + record::NAME * 8;
-            // As many as lie there whatever the name's length, and whatever the variable.
+            // The same number of bytes for any length of name, and for any kind of variable.
             let name = image.get(name..name + 16).unwrap_or_default();
             name.iter().copied().take_while(|byte| *byte != 0).collect()
         };
@@ -109,7 +109,7 @@ impl Pending {
     }
 }
 
-/// What is left of locks and journals where nobody is at work any more.
+/// Fails if an idle region has locks or journals left over.
 pub fn left_over(image: &[u8]) -> Result<(), String> {
     let at = |words: u64, number: usize| word(image, words + number as u64 * 8);
     for (what, value) in [

@@ -1,4 +1,4 @@
-//! The operations: what the traced process does.
+//! The operations of the traced process.
 #![allow(clippy::needless_pass_by_value, reason = "each act owns the map, and some acts close it")]
 
 use super::{
@@ -8,7 +8,7 @@ use super::{
 };
 use mapvar::{Map, Value};
 
-/// Bytes of which each word is another, and says whose it is.
+/// Returns bytes in which each word differs, and which depend on `stamp`.
 fn bytes(stamp: u8, len: usize) -> Value {
     Value::Bytes((0..len).map(|at| stamp ^ (at as u8).rotate_left(u32::from(stamp))).collect())
 }
@@ -17,7 +17,7 @@ fn long(name: &str) -> String {
     format!("{name} {}", "long ".repeat(30))
 }
 
-/// The traced process: makes things ready, then does what is stepped through between
+/// The traced process: it prepares the map, then runs the traced work between
 /// [`begin`](Self::begin) and [`end`](Self::end).
 pub struct Actor {
     place: Place,
@@ -26,7 +26,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Opens the map, and sets each variable to what it held before.
+    /// Opens the map, and sets each variable to its first state.
     fn ready(&self) -> Map {
         let map = self.open();
         for number in 0..self.oracle.others {
@@ -48,7 +48,7 @@ impl Actor {
         options(self.place, &self.target).open().expect("open the map")
     }
 
-    /// What variable `number` becomes.
+    /// Returns the last state of variable `number`.
     fn becomes(&self, number: usize) -> &Value {
         let var = &self.oracle.vars[number];
         var.states.last().and_then(Option::as_ref).expect("a value")
@@ -64,34 +64,34 @@ impl Actor {
         trace::mark_end();
     }
 
-    /// Does what is stepped through.
+    /// Runs the work that is stepped through.
     fn traced<T>(&self, work: impl FnOnce() -> T) {
         self.begin();
         let done = work();
         self.end();
-        // What it returns is dropped here, for that is no part of the operation.
+        // The result is dropped here, since that is no part of the operation.
         drop(done);
     }
 }
 
-/// An operation.
+/// One operation.
 pub struct Op {
     pub name: &'static str,
     /// Where its map lives: by a name, or in a file.
     pub place: Place,
-    /// Bytes of values that the map is made for, and the most that it may grow to.
+    /// Bytes of values that fit the map, and the size to which it may grow.
     pub size: u64,
     pub max: u64,
     pub oracle: Oracle,
-    /// Given the map, made ready.
+    /// The operation itself, on the prepared map.
     act: fn(&Actor, Map),
-    /// Whether what takes over after each death is stepped through too: of every how-manieth image.
+    /// Whether the takeover after a death is stepped through too: for every how-manieth image.
     pub pairs: Option<usize>,
-    /// Whether an image in a file is opened beside another who has it open too.
+    /// Whether an image in a file is also opened beside another process that has the file open.
     pub beside: bool,
-    /// Part of the short run.
+    /// Whether the operation is part of the short run.
     pub short: bool,
-    /// Ways to go on that an image is given in which nobody has left anything to take over.
+    /// Number of ways to continue from an image without unfinished work.
     pub ways: usize,
 }
 
@@ -121,7 +121,7 @@ fn in_file<const N: usize>(name: &'static str, vars: [Var; N], act: fn(&Actor, M
     Op { place: Place::Alone, ..plain(name, vars, act) }
 }
 
-/// One whose variables a transaction changes.
+/// Declares that a transaction changes the variables.
 fn as_one(op: Op) -> Op {
     op.with(|op| (op.oracle.as_one, op.oracle.lags) = (true, true))
 }
@@ -130,12 +130,12 @@ const CHUNK: u64 = 16 << 10;
 
 /// Sets the first variable.
 fn set_first(actor: &Actor, map: Map) {
-    // Once before: room is cut, and the first call of each function is behind.
+    // Set once before: the chunk is formatted, and the first call of each function is done.
     map.set("warm", 1).expect("warm up");
     set_first_cold(actor, map);
 }
 
-/// The same, with nothing done before.
+/// The same without a set before.
 fn set_first_cold(actor: &Actor, map: Map) {
     let (name, value) = (&actor.oracle.vars[0].name, actor.becomes(0));
     actor.traced(|| map.set_value(name, value).expect("set"));
@@ -146,7 +146,7 @@ fn add_to_first(actor: &Actor, map: Map) {
     actor.traced(|| atomic.fetch_add(2).expect("add"));
 }
 
-/// Three variables that a transaction changes.
+/// Returns three variables that a transaction changes.
 fn three() -> [Var; 3] {
     [("a", 1), ("b", 2), ("c", 3)].map(|(name, old)| var(name, [some(old), some(old + 3)]))
 }
@@ -177,14 +177,14 @@ fn transact(actor: &Actor, map: Map) {
     });
 }
 
-/// Writes what lies in the file of a map that is closed.
+/// Overwrites the file of a closed map.
 fn rewrite(actor: &Actor, bytes: &[u8]) {
     let file = std::fs::OpenOptions::new().write(true).open(&actor.target).expect("open the file");
     file.set_len(bytes.len() as u64).expect("set its length");
     std::os::unix::fs::FileExt::write_all_at(&file, bytes, 0).expect("write it");
 }
 
-/// What a power cut leaves: all as it is, and the identity of another boot, which is whole
+/// Makes the image that of a power cut: unchanged, but with a valid identity of another boot
 /// (docs/FORMAT.md, Identity).
 fn cut_power(image: &mut [u8]) {
     const IDENTITY: usize = 0x200;
@@ -237,12 +237,12 @@ pub fn all() -> Vec<Op> {
                 var("v", [Some(bytes(1, 66_000)), Some(bytes(2, 70_000))]),
                 var("kept", [Some(bytes(7, 20_000))]),
             ],
-            // What the journal says of a run from before is this one's.
+            // The journal's entry about an earlier run is this operation's.
             set_first_cold,
         )
         .with(|op| (op.size, op.ways) = (32 << 10, 1)),
-        // Whatever these leave is of a process that is gone: there is none then, and who takes over
-        // removes it, which is stepped through as the second of a pair.
+        // These leave values whose owner process is dead, so there is none then. The recoverer
+        // removes them, which is stepped through as the second of a pair.
         plain("ephemeral: a number", [var("v", [some(1), None])], |actor, map| {
             map.set_ephemeral("warm", 1).expect("warm up");
             map.remove("warm").expect("remove");
@@ -400,7 +400,7 @@ pub fn all() -> Vec<Op> {
                 map.remove(&long("v")).expect("remove");
                 map.flush().expect("flush");
                 map.flush().expect("flush");
-                // Beyond what the map may become: everything is collected, and no room is found.
+                // More than the map may grow to: everything is collected, and no space is found.
                 actor.traced(|| assert!(map.set_value("more", &TOO_LARGE).is_err()));
             },
         ),
@@ -443,7 +443,7 @@ pub fn all() -> Vec<Op> {
                 map.flush().expect("flush");
                 map.remove("removed").expect("remove");
                 map.flush().expect("flush");
-                // What no flush has.
+                // Changes that no flush has seen.
                 map.set("v", "lost").expect("set");
                 map.set("new", "lost").expect("set");
                 map.remove("back").expect("remove");
@@ -456,12 +456,12 @@ pub fn all() -> Vec<Op> {
                 actor.traced(|| actor.open());
             },
         )
-        // Beside another process nobody may recover it.
+        // Beside another process no process may recover it.
         .with(|op| (op.size, op.beside, op.pairs, op.ways) = (2048, false, Some(16), 1)),
     ]
 }
 
-/// The operation of this name, and its traced process.
+/// Returns the operation of this name, and its traced process.
 fn traced(name: &str, place: &str, target: &str) -> (Op, Actor) {
     let op = all().into_iter().find(|op| op.name == name).expect("an operation");
     let places = [Place::Named, Place::Alone, Place::Peer];
@@ -471,26 +471,26 @@ fn traced(name: &str, place: &str, target: &str) -> (Op, Actor) {
     (op, actor)
 }
 
-/// The traced process of an operation.
+/// Runs the traced process of an operation.
 pub fn act(name: &str, place: &str, target: &str) {
     let (op, actor) = traced(name, place, target);
     (op.act)(&actor, actor.ready());
-    // Whoever holds the map still need not close it: nobody looks any more.
+    // The owner of the map need not close it: no process observes it any more.
     std::process::exit(0);
 }
 
-/// The traced process that takes over, once for each line of its input: `s` with a number sets that
+/// Runs the traced recoverer, once for each line of its input. `s` with a number sets that
 /// variable, `i` inserts one, `t` with a number sets that variable in a transaction, `f` flushes.
 pub fn take_over(name: &str, place: &str, target: &str) {
     let (_, actor) = traced(name, place, target);
-    // Here it is shown the first image.
+    // At this mark the harness shows it the first image.
     actor.end();
     for line in std::io::stdin().lines() {
         let line = line.expect("a line");
         let words: Vec<&str> = line.split_whitespace().collect();
         let early = (actor.place != Place::Alone).then(|| actor.open());
         actor.begin();
-        // Where nobody else is, opening is what takes over.
+        // Without another process, opening the map is the takeover.
         let map = early.unwrap_or_else(|| actor.open());
         for word in words {
             let (what, number) = word.split_at(1);
@@ -507,7 +507,7 @@ pub fn take_over(name: &str, place: &str, target: &str) {
         }
         actor.end();
         drop(map);
-        // And here the next: nothing of this one is left.
+        // At this mark the harness shows the next image: nothing of this one is left.
         actor.end();
     }
     std::process::exit(0);

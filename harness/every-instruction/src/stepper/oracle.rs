@@ -1,38 +1,39 @@
-//! What an operation and a takeover may leave, in the process that looks for it.
+//! The possible results of an operation and of a takeover, in the process that checks them.
 
 use mapvar::Value;
 
-/// A variable, and what it may hold, in the order in which it comes to: first what it held before.
-/// Once it was seen to be one of them it is none before.
+/// A variable and its possible states, in the order in which they occur; the first is the old one.
+/// Once one of them was seen, no earlier one may follow.
 #[derive(Clone, Debug)]
 pub struct Var {
     pub name: String,
     pub states: Vec<Option<Value>>,
-    /// The first of them that is possible once who comes after a death has taken over.
+    /// The first state that is possible after a complete takeover.
     pub least: usize,
-    /// An [`Atomic`](mapvar::Atomic).
+    /// Whether it is an [`Atomic`](mapvar::Atomic).
     pub atomic: bool,
 }
 
 impl Var {
-    /// What is set by who takes over: other than all that it may hold.
+    /// Returns a value for the recoverer to set, which differs from all states.
     pub fn next(&self, number: i64) -> Value {
         if self.atomic { Value::from(9000 + number) } else { Value::Str(format!("after {number}")) }
     }
 }
 
-/// What may be found.
+/// The results that may be found.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
     pub vars: Vec<Var>,
-    /// All variables come from one state to the next as one.
+    /// Whether all variables change from one state to the next as one.
     pub as_one: bool,
-    /// A single read may find what was before a transaction that is done, until somebody takes its
-    /// lock.
+    /// Whether a single read may find the state before a completed transaction, until a process
+    /// takes its lock.
     pub lags: bool,
-    /// Variables `other 0` and so on, which nobody touches.
+    /// Number of variables `other 0` and so on, which no operation touches.
     pub others: usize,
-    /// Records that stay taken in an empty map: a removed Atomic's waits for an Atomic of its name.
+    /// Records that stay in use in an empty map: a removed Atomic's record waits for an Atomic of
+    /// its name.
     pub kept: usize,
 }
 
@@ -57,11 +58,11 @@ pub fn some(value: impl Into<Value>) -> Option<Value> {
     Some(value.into())
 }
 
-/// What who takes over inserts.
+/// The name that a recoverer inserts.
 pub const TAKER: &str = "taker";
 
-/// What may be found where somebody who took over died too: `recovered` is what the variables were
-/// after a takeover that was not cut off.
+/// Returns the possible results if a recoverer died too. `recovered` are the states after an
+/// uninterrupted takeover.
 pub fn after_takeover(oracle: &Oracle, recovered: &[usize], script: &str) -> Oracle {
     let mut vars: Vec<Var> = oracle
         .vars

@@ -1,4 +1,4 @@
-//! The run: every operation, its figures, and what went wrong.
+//! The run: every operation, its figures, and its findings.
 
 use super::{
     accept::{self, Found, accept},
@@ -25,10 +25,10 @@ use std::{
 };
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Without progress for so long something hangs.
+/// Without progress for this long, something hangs.
 const STALLED: Duration = Duration::from_mins(1);
 
-/// What came of walks through operations, or through takeovers.
+/// The counts of walks through operations, or through takeovers.
 #[derive(Clone, Debug, Default)]
 struct Sum {
     images: u64,
@@ -46,7 +46,7 @@ impl Sum {
     }
 }
 
-/// What came of an operation, or of all.
+/// The counts of one operation, or of all.
 #[derive(Clone, Debug, Default)]
 struct Figures {
     first: Sum,
@@ -78,16 +78,16 @@ struct Settings {
     /// No second deaths
     #[arg(long)]
     no_pairs: bool,
-    /// The first finding ends the run
+    /// End the run at the first finding
     #[arg(long)]
     first: bool,
-    /// Only the names of the operations
+    /// Only print the names of the operations
     #[arg(long)]
     list: bool,
 }
 
 impl Settings {
-    /// Findings of one operation that are told before it is given up.
+    /// Returns the number of findings after which an operation is given up.
     fn most(&self) -> u64 {
         if self.first { 1 } else { 3 }
     }
@@ -116,13 +116,13 @@ pub fn main() -> ExitCode {
         return ExitCode::from(SKIPPED);
     }
     chosen.retain(|op| settings.wants(op));
-    // Those that take longest come first.
+    // The longest come first.
     chosen.sort_by_key(|op| Reverse(op.pairs));
     watchdog::watch(STALLED, stage::clean_up);
     run_all(&chosen, &settings)
 }
 
-/// Whether this process may trace one that it started.
+/// Fails if this process may not trace one that it started.
 fn can_trace() -> Result<(), String> {
     if !std::path::Path::new("/dev/shm").is_dir() {
         return Err("/dev/shm is not there; mount a tmpfs on it".into());
@@ -191,14 +191,14 @@ fn run_all(chosen: &[Op], settings: &Settings) -> ExitCode {
     if all.bad() == 0 && !chosen.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// This program in another part.
+/// Returns a command that runs this program in another role.
 fn part(role: &str, op: &Op, stage: &Stage) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args([role, op.name, stage.place.word(), &stage.target]).stdin(Stdio::piped());
     command
 }
 
-/// One operation.
+/// The state of one operation's run.
 struct Run<'a> {
     op: &'a Op,
     settings: &'a Settings,
@@ -227,18 +227,18 @@ fn run(op: &Op, settings: &Settings) -> Figures {
         figures: Figures::default(),
     };
     if let Err(why) = run.step_through() {
-        let _ = run.tell(&why);
+        let _ = run.record_bad(&why);
     }
     run.figures
 }
 
 impl Run<'_> {
-    fn tell(&mut self, why: &str) -> Result<(), String> {
+    fn record_bad(&mut self, why: &str) -> Result<(), String> {
         self.figures.first.bad += 1;
         self.show(why)
     }
 
-    /// After so many findings the operation is given up.
+    /// Prints a finding; fails once an operation has too many of them.
     fn show(&self, why: &str) -> Result<(), String> {
         println!("BAD  {}: {why}", self.op.name);
         if self.figures.bad() < self.settings.most() { Ok(()) } else { Err("given up".into()) }
@@ -264,15 +264,15 @@ impl Run<'_> {
                 self.figures.first.distinct += 1;
                 number += 1;
                 let pending = Pending::of(image);
-                // Where nothing is left behind there is nothing to take over in another order.
+                // Without unfinished work there is nothing to take over in another order.
                 let ways = if pending.is_any() { accept::WAYS } else { self.op.ways };
                 let found = match self.check(image, &source, number, ways) {
                     Ok(found) => found,
-                    Err(why) => return self.tell(&format!("{} {why}", told(at))),
+                    Err(why) => return self.record_bad(&format!("{} {why}", death_at(at))),
                 };
                 known.insert(hash, found.clone());
                 if let (false, Some(stride)) = (self.settings.no_pairs, self.op.pairs) {
-                    // The short run looks into every fourth.
+                    // The short run tests every fourth pair.
                     let stride = if self.settings.short { 4 * stride } else { stride };
                     if pending.is_any() || self.op.place == Place::Alone {
                         pending_number += 1;
@@ -281,7 +281,7 @@ impl Run<'_> {
                                 self.take_over(image, &source, &pending, &found, pending_number)
                         {
                             self.figures.pairs.bad += 1;
-                            self.show(&format!("{} {why}", told(at)))?;
+                            self.show(&format!("{} {why}", death_at(at)))?;
                         }
                     }
                 }
@@ -290,13 +290,13 @@ impl Run<'_> {
             if let Some(last) = &last
                 && let Err(why) = accept::never_back(&oracle, last, &found)
             {
-                self.tell(&format!("{} {why}", told(at)))?;
+                self.record_bad(&format!("{} {why}", death_at(at)))?;
             }
             last = Some(found);
             Ok(())
         })?;
         self.figures.first.images += images;
-        // What has returned is done.
+        // An operation that returned is done.
         let done = |found: &Found| {
             oracle.vars.iter().zip(found).all(|(var, state)| state + 1 == var.states.len())
         };
@@ -306,7 +306,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Opens an image in each place and way; answers in what state each variable is then.
+    /// Opens an image in each place and way; returns the resulting state of each variable.
     fn check(
         &mut self,
         image: &[u8],
@@ -336,7 +336,7 @@ impl Run<'_> {
         Ok(found.unwrap_or_else(|| vec![0; self.oracle.vars.len()]))
     }
 
-    /// Steps through the takeover of an image, and looks at each that comes of it.
+    /// Steps through the takeover of an image, and checks each image on the way.
     fn take_over(
         &mut self,
         image: &[u8],
@@ -383,14 +383,14 @@ impl Run<'_> {
                 stage.show(image, taken);
                 let found = accept(stage, &oracle, way).map_err(|why| {
                     let place = stage.place.word();
-                    format!("and then, in `{script}`, {} ({place}, way {way}): {why}", told(at))
+                    format!("and then, in `{script}`, {} ({place}, way {way}): {why}", death_at(at))
                 })?;
                 known.insert(hash, found.clone());
                 found
             };
             if let (Some(last), Some(found)) = (&last, &found) {
                 accept::never_back(&oracle, last, found)
-                    .map_err(|why| format!("and then, in `{script}`, {} {why}", told(at)))?;
+                    .map_err(|why| format!("and then, in `{script}`, {} {why}", death_at(at)))?;
             }
             last = found.or(last.take());
             Ok(())
@@ -407,7 +407,7 @@ impl Run<'_> {
                 }
             }
             Err(why) => {
-                // It may be anywhere.
+                // The process may be at any instruction.
                 self.takers[which] = None;
                 Err(why)
             }
@@ -417,15 +417,15 @@ impl Run<'_> {
 
 fn ask(taker: &mut Tracee, script: &str) {
     let input = taker.child().stdin.as_mut().expect("its input");
-    // What comes of it is seen by its stops.
+    // Its stops show the result.
     let _ = writeln!(input, "{script} ");
 }
 
-fn told(at: At) -> String {
+fn death_at(at: At) -> String {
     format!("died after {} instructions, before {}:", at.step, name_of(at.instruction))
 }
 
-/// What takes over all that is pending: whoever needs the locks that the dead had.
+/// Returns the operations that take over all unfinished work: they need the dead process's locks.
 fn script(pending: &Pending, oracle: &Oracle, place: Place) -> String {
     let mut script = Vec::new();
     for (number, var) in oracle.vars.iter().enumerate() {

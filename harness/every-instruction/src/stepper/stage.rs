@@ -1,5 +1,5 @@
-//! A section that is made again and again from an image: what a process finds that comes after a
-//! death.
+//! A section that is rebuilt from an image again and again: the view of a process that comes after
+//! a death.
 
 use super::{
     image::{change_identity, identity_of},
@@ -18,14 +18,14 @@ use std::{
     time::Duration,
 };
 
-/// Where a map lives, and who else is there.
+/// Where a map lives, and whether another process has it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// By a name. Somebody else lives who has it open: else the name would be gone.
+    /// By a name. Another living process has it open: otherwise the name would be gone.
     Named,
-    /// In a file, and nobody else has it open.
+    /// In a file that no other process has open.
     Alone,
-    /// In a file that somebody else has open.
+    /// In a file that another process has open.
     Peer,
 }
 
@@ -42,10 +42,10 @@ impl Place {
 /// More than any map of the harness may grow to.
 pub static TOO_LARGE: LazyLock<Value> = LazyLock::new(|| Value::Bytes(vec![0; 1 << 20]));
 
-/// How long an operation waits for a lock. Nobody holds one: it is for who would wait for ever.
+/// How long an operation waits for a lock. No process owns one: the timeout ends an endless wait.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is to be removed if the harness ends early.
+/// Files to be removed if the harness ends early.
 static LEFT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 pub fn clean_up() {
@@ -54,12 +54,12 @@ pub fn clean_up() {
     }
 }
 
-/// A map to be opened: by a name, or a file's path.
+/// Returns the options to open a map by its name or its file's path.
 pub fn options(place: Place, target: &str) -> MapOptions {
     let options = Map::options().timeout(TIMEOUT);
     match place {
         Place::Named => options.name(target),
-        // So much address space as is needed, and no more: there are very many openings.
+        // Only as much address space as needed: there are very many openings.
         Place::Alone | Place::Peer => options.file(target).max_size(super::window::MOST as u64),
     }
 }
@@ -77,7 +77,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// A new map.
+    /// Creates a new map.
     pub fn new(place: Place, size: u64, max: u64) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Relaxed);
@@ -104,8 +104,8 @@ impl Stage {
         let holder = match place {
             Place::Alone => None,
             Place::Named => Some(holder),
-            // The process that dies was alone, and so has the first seat. A living holder of that seat
-            // would lend its life to the dead token in the image, so this one takes another seat.
+            // The dying process was alone, and so has the first seat. A living process in that seat
+            // would make the dead token of the image look alive, so this one takes another seat.
             Place::Peer => {
                 let second = self::options(place, &target).open().expect("open it again");
                 drop(holder);
@@ -115,7 +115,7 @@ impl Stage {
         Self { place, target, window, inode, path, file, identity, holder }
     }
 
-    /// Makes its memory that of `image`, which is one of `of`'s.
+    /// Replaces its memory by `image`, which was taken from `of`.
     pub fn show(&self, image: &[u8], of: &Stage) {
         let bytes = if of.place == Place::Named {
             None
@@ -133,13 +133,13 @@ impl Stage {
         options(self.place, &self.target)
     }
 
-    /// As `Map::check`, where nobody is at work: one look counts, and no time passes between two.
+    /// Like `Map::check` on an idle map: one pass counts, and it does not wait for a second one.
     pub fn check_at_rest(&self) -> Result<Check, String> {
-        let told = |error: mapvar::Error| error.to_string();
+        let message = |error: mapvar::Error| error.to_string();
         let section = Section::options().file(&self.path).protection(Protection::ReadOnly);
-        let section = section.open().map_err(told)?;
-        let bytes = section.size().map_err(told)?;
-        let memory = ReadOnly::new(section, bytes, bytes).map_err(told)?;
+        let section = section.open().map_err(message)?;
+        let bytes = section.size().map_err(message)?;
+        let memory = ReadOnly::new(section, bytes, bytes).map_err(message)?;
         let (store, flaw) = store_over(memory, bytes, self.place == Place::Named)
             .map_err(|why| format!("{why:?}"))?;
         flaw.map_or(Ok(()), |flaw| Err(format!("{flaw:?}")))?;

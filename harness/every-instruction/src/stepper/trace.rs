@@ -8,27 +8,27 @@ use std::{
     process::{Child, Command},
 };
 
-/// Where the traced process says that what is to be stepped through begins. Its arguments are found
-/// in the registers: where [`mark_end`] is, and where the kernel's robust list head of its thread.
+/// The mark at which the traced process begins the traced work. Its arguments are found in the
+/// registers: the address of [`mark_end`], and that of its thread's robust list head.
 #[unsafe(naked)]
 pub extern "C" fn mark_begin(end: usize, head: usize) {
     std::arch::naked_asm!("int3", "ret")
 }
 
-/// Where it ends.
+/// The mark at which the traced work ends.
 #[unsafe(naked)]
 pub extern "C" fn mark_end() {
     std::arch::naked_asm!("nop", "int3", "ret")
 }
 
-/// In the traced process: lets its parent trace it.
+/// Lets the parent trace this process. For the traced process.
 pub fn let_parent_trace() {
     // SAFETY: the request takes no other arguments and touches no memory.
     let done = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
     assert!(done == 0, "PTRACE_TRACEME: {}", io::Error::last_os_error());
 }
 
-/// In the traced process: the address of its thread's robust list head.
+/// Returns the address of this thread's robust list head. For the traced process.
 pub fn robust_head() -> usize {
     let (mut head, mut len) = (0_usize, 0_usize);
     // SAFETY: the kernel writes a pointer and a size through pointers to words that live across the
@@ -38,25 +38,25 @@ pub fn robust_head() -> usize {
     head
 }
 
-/// What a traced process came to.
+/// Why a traced process stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// At `mark_begin` or `mark_end`.
     Mark,
-    /// A signal that is its own.
+    /// At a signal of its own.
     Signal(i32),
     /// It ended.
     Ended(i32),
 }
 
-/// A traced process; killed when dropped.
+/// A traced process, which is killed on drop.
 pub struct Tracee {
     child: Owned,
     pid: libc::pid_t,
 }
 
 impl Tracee {
-    /// Starts it. To be traced by this thread and no other.
+    /// Starts the process. Only this thread may trace it.
     pub fn start(command: &mut Command) -> Self {
         let child = Owned::start(command).expect("start a child");
         let pid = child.0.id().cast_signed();
@@ -90,7 +90,7 @@ impl Tracee {
         self.wait()
     }
 
-    /// One instruction.
+    /// Runs one instruction.
     #[inline]
     pub fn step(&self) -> Stop {
         self.resume(libc::PTRACE_SINGLESTEP);
@@ -108,8 +108,8 @@ impl Tracee {
     fn wait(&self) -> Stop {
         let mut status = 0;
         loop {
-            // SAFETY: the kernel writes the status through a pointer to a word that lives across the
-            // call.
+            // SAFETY: the kernel writes the status through a pointer to a word that lives across
+            // the call.
             let found = unsafe { libc::waitpid(self.pid, &raw mut status, libc::__WALL) };
             if found == self.pid {
                 break;
@@ -127,7 +127,7 @@ impl Tracee {
         }
     }
 
-    /// A word of its memory.
+    /// Returns a word of its memory.
     #[inline]
     pub fn peek(&self, at: usize) -> u64 {
         // SAFETY: reads a word of the tracee's memory; the C library returns it.
@@ -135,7 +135,7 @@ impl Tracee {
         word.cast_unsigned()
     }
 
-    /// The instruction that it would go on with.
+    /// Returns the address of its next instruction.
     #[inline]
     pub fn instruction(&self) -> u64 {
         const RIP: usize = std::mem::offset_of!(libc::user_regs_struct, rip);
@@ -144,7 +144,7 @@ impl Tracee {
         word.cast_unsigned()
     }
 
-    /// The first two arguments, at the first instruction of a function.
+    /// Returns the first two arguments; valid at the first instruction of a function.
     pub fn arguments(&self) -> (u64, u64) {
         const RDI: usize = std::mem::offset_of!(libc::user_regs_struct, rdi);
         const RSI: usize = std::mem::offset_of!(libc::user_regs_struct, rsi);
@@ -155,7 +155,8 @@ impl Tracee {
         (first.cast_unsigned(), second.cast_unsigned())
     }
 
-    /// What it has mapped of the file with this inode: first and last address, offset in the file.
+    /// Returns its mappings of the file with this inode: first and last address, offset in the
+    /// file.
     pub fn mappings(&self, inode: u64) -> Vec<(u64, u64, u64)> {
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.pid)).unwrap_or_default();
         let inode = inode.to_string();
@@ -170,14 +171,14 @@ impl Tracee {
     }
 }
 
-/// Keeps this thread, and the processes that it starts, on one processor: a step then takes two
-/// switches there, and no message to another.
+/// Keeps this thread and the processes that it starts on one processor. A step then takes two
+/// switches there, and no message to another processor.
 pub fn stay_on(processor: usize) {
     // SAFETY: a set of processors is plain words; all zeros are an empty one.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set is valid, and the macro looks that the number fits it.
+    // SAFETY: the set is valid, and the macro checks that the number fits it.
     unsafe { libc::CPU_SET(processor, &mut set) };
-    // SAFETY: the kernel reads as many bytes as are told from a set that lives across the call. Where
-    // it is refused, all is slower and nothing else.
+    // SAFETY: the kernel reads the given number of bytes from a set that lives across the call. A
+    // refusal only makes the run slower.
     unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
 }

@@ -1,5 +1,5 @@
-//! A walk through an operation, instruction by instruction: after each the memory as the kernel would
-//! leave it if the thread died there.
+//! A walk through an operation, instruction by instruction. After each it shows the memory as the
+//! kernel would leave it if the thread died there.
 
 use super::{
     image,
@@ -7,7 +7,7 @@ use super::{
     trace::{Stop, Tracee},
 };
 
-/// Where the walk is.
+/// A position of the walk.
 #[derive(Clone, Copy, Debug)]
 pub struct At {
     /// Instructions since the beginning.
@@ -16,8 +16,8 @@ pub struct At {
     pub instruction: u64,
 }
 
-/// Goes from the mark at which the process stands to the next, and shows `each` image that is
-/// another than the one before. Answers the number of instructions.
+/// Walks from the mark at which the process stands to the next one. Calls `each` for each image
+/// that differs from the one before. Returns the number of instructions.
 pub fn walk(
     tracee: &Tracee,
     stage: &Stage,
@@ -30,22 +30,22 @@ pub fn walk(
     let offset = tracee.peek(head as usize + 8);
     loop {
         let now = stage.window.bytes();
-        let told = tracee.peek(head as usize + 16);
+        let op_pending = tracee.peek(head as usize + 16);
         let changed = now != memory;
         if changed {
             memory.clear();
             memory.extend_from_slice(now);
         }
-        if changed || told != pending {
-            pending = told;
+        if changed || op_pending != pending {
+            pending = op_pending;
             let mut image = memory.clone();
-            // The lowest bit says of what kind the lock is.
-            let word = (told & !1).wrapping_add(offset);
+            // The lowest bit encodes the kind of the lock.
+            let word = (op_pending & !1).wrapping_add(offset);
             let place = |mappings: &[(u64, u64, u64)]| {
                 let within = |(from, to, _): &&(u64, u64, u64)| (*from..*to).contains(&word);
                 mappings.iter().find(within).map(|(from, _, offset)| word - from + offset)
             };
-            if told != 0 {
+            if op_pending != 0 {
                 if place(&mappings).is_none() {
                     mappings = tracee.mappings(stage.inode);
                 }
@@ -80,14 +80,14 @@ pub fn walk(
     }
 }
 
-/// The function and line of an instruction, and whose call is inlined there.
+/// Returns the function and line of an instruction, and the callers into which it is inlined.
 pub fn name_of(instruction: u64) -> String {
     let at = (super::trace::mark_end as *const () as u64).wrapping_add(instruction);
     let mut names = Vec::new();
     backtrace::resolve(at as *mut _, |symbol| {
         let place = symbol.filename().zip(symbol.lineno()).zip(symbol.name());
         let Some(((file, line), name)) = place else { return };
-        // Not what lies between, of the standard library.
+        // Frames of the standard library are left out.
         if file.components().any(|part| part.as_os_str() == "crates") {
             let name = format!("{name:#}");
             let name = name.split('<').next().unwrap_or_default();

@@ -1,13 +1,13 @@
-//! The memory of a section as it lies there, for who looks on from outside.
+//! A view of a section's memory, for an outside observer.
 
-#![allow(unsafe_code, reason = "a mapping, read while nobody writes to it")]
+#![allow(unsafe_code, reason = "a mapping, read while no process writes to it")]
 
 use std::{fs::File, io, os::fd::AsRawFd};
 
-/// The most that a section of the harness may grow to.
+/// The size to which a section of the harness may grow at most.
 pub const MOST: usize = 16 << 20;
 
-/// A view of a file, as long as the file is, also where it grows.
+/// A view of a file, as long as the file is, even if it grows.
 pub struct Window {
     address: *mut libc::c_void,
     file: File,
@@ -19,7 +19,7 @@ unsafe impl Send for Window {}
 impl Window {
     pub fn new(file: &File) -> Self {
         let file = file.try_clone().expect("duplicate a descriptor");
-        // SAFETY: a new mapping, for reading, at a place that the kernel chooses.
+        // SAFETY: a new mapping, for reading, at an address that the kernel chooses.
         let address = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -34,7 +34,7 @@ impl Window {
         Self { address, file }
     }
 
-    /// All of the file, now. For a moment in which nobody writes to it: its process is stopped.
+    /// Returns all of the file. Call it only while the writing process is stopped.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: a struct of plain numbers, all zeros are one.
@@ -43,8 +43,8 @@ impl Window {
         let done = unsafe { libc::fstat(self.file.as_raw_fd(), &raw mut stat) };
         assert!(done == 0, "fstat: {}", io::Error::last_os_error());
         let len = usize::try_from(stat.st_size).unwrap_or(0).min(MOST);
-        // SAFETY: within the mapping, and the file is so long; who writes to it is stopped, or is this
-        // very thread and does so while it has no such slice.
+        // SAFETY: the range lies within the mapping and the file. The writing process is stopped;
+        // or the writer is this very thread, which writes only while it has no such slice.
         unsafe { std::slice::from_raw_parts(self.address.cast(), len) }
     }
 }

@@ -1,7 +1,7 @@
-//! The index is made anew while others look names up in it: a name that is there throughout is
-//! found, in the old index or in the new one, or the lookup begins again.
+//! The index is rebuilt while other processes look names up in it. A name that exists throughout is
+//! found in the old index or in the new one, or the lookup begins again.
 //!
-//! The Acquire of the loads of index words and the fence after a miss cover each other here; in
+//! The Acquire of the loads of index words and the fence after a miss cover each other here. In
 //! `identity` the id's Acquire covers that of the index words.
 
 use super::{caught, covered, holds, model, process, without};
@@ -25,9 +25,9 @@ const INDEX: usize = (layout::CHUNK * 3) as usize / 8;
 const NEXT: usize = (layout::CHUNK * 4) as usize / 8;
 const LAST: usize = (layout::CHUNK * 5) as usize / 8;
 
-/// `x` in record 0, and the index in chunk 3, as after an earlier rebuilding; it is said to be full
-/// of tombstones. The next index will be chunk 4; it has a second line once there are three names,
-/// and eight lines when there is a second chunk of records.
+/// `x` in record 0, and the index in chunk 3, as after an earlier rebuild; it claims to be full of
+/// tombstones. The next index will be chunk 4. It has a second line once there are three names, and
+/// eight lines once there is a second chunk of records.
 fn region() -> Region {
     let region = Region::new(|store| assert_eq!(store.put("x", 1), Some(1)));
     let first = layout::FIRST_INDEX as usize / 8;
@@ -47,7 +47,7 @@ fn region() -> Region {
         .structure()
 }
 
-/// The words of an index of `lines` lines in which the names of the models come to stand.
+/// Returns the words that the models' names occupy in an index of `lines` lines.
 fn table(index: usize, lines: usize) -> impl Iterator<Item = usize> {
     let names = ["x", "b", "c", "d"];
     names.into_iter().flat_map(move |name| {
@@ -56,15 +56,15 @@ fn table(index: usize, lines: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Room for a large `b` in the chunk of the old index; or, after a death, in another.
+/// Free space for a large `b` in the chunk of the old index or, after a death, in another chunk.
 fn region_to_cut() -> Region {
-    let room = |region: Region, chunk: usize| {
+    let free_space = |region: Region, chunk: usize| {
         let record = chunk + layout::CHUNK_HEADER as usize / 8;
         let slot = record + layout::record::LINE;
         let stride = layout::slot_bytes(2) / 8;
         let data = slot + layout::slot::DATA;
         region
-            // A lookup in the old index takes the chunk's header for words of the index.
+            // A lookup in the old index reads the chunk's header as index words.
             .hot(chunk..chunk + layout::chunk::WORDS)
             .hot(table(chunk, 8))
             .cold([record + layout::record::STATE])
@@ -73,27 +73,27 @@ fn region_to_cut() -> Region {
             .cold([slot + layout::slot::DESC])
             .cold(data..data + LARGE / 8)
     };
-    [INDEX, NEXT, LAST].into_iter().fold(region(), room)
+    [INDEX, NEXT, LAST].into_iter().fold(region(), free_space)
 }
 
-/// A process that looks for `x`, which is there throughout.
-fn look_for_x(shared: &Arc<Shared>, ways: &Ways) -> thread::JoinHandle<()> {
-    let looker = process(shared, 2, ways);
+/// Starts a process that looks up `x`, which exists throughout.
+fn read_x(shared: &Arc<Shared>, ways: &Ways) -> thread::JoinHandle<()> {
+    let reader = process(shared, 2, ways);
     thread::spawn(move || {
-        let got = looker.get("x");
+        let got = reader.get("x");
         assert!(got == Got::Value(1, 1), "LOST: x is {got:?}");
     })
 }
 
-/// The chunk of the old index becomes one of large records, in the insertion that makes the new
-/// one; the inserter may die.
-fn cut(making: &Ways, looking: &Ways) -> Body {
-    let (making, looking) = (making.clone(), looking.clone());
+/// The chunk of the old index becomes one of large records, during the insertion that rebuilds the
+/// index; the inserter may die.
+fn cut(making: &Ways, reading: &Ways) -> Body {
+    let (making, reading) = (making.clone(), reading.clone());
     model(region_to_cut(), move |shared, step| {
-        let looker = look_for_x(shared, &looking);
+        let reader = read_x(shared, &reading);
         let maker = process(shared, 1, &making.clone().dies(step));
         let done = maker.mem().mortal(|| maker.put_bytes("b", &[7; LARGE]).is_some());
-        looker.join().expect("a looker");
+        reader.join().expect("a looker");
 
         let after = process(shared, 3, &Ways::default());
         assert!(matches!(after.get("x"), Got::Value(1, 1)), "LOST: x");
@@ -101,8 +101,8 @@ fn cut(making: &Ways, looking: &Ways) -> Body {
             assert!(done.is_none(), "LOST: b");
             assert!(after.put_bytes("b", &[8; LARGE]).is_some(), "STUCK");
         }
-        // One chunk of index and no more. Who died after it had cut a chunk and before it said so
-        // in the hints leaves one that is empty, and found when there is no free chunk.
+        // Exactly one index chunk. A process that died after it formatted a chunk, but before it
+        // updated the hints, leaves an empty one. It is found when there is no free chunk.
         let left = |class| {
             let bytes = layout::record_bytes(class) as u64;
             layout::CHUNK - layout::records_in_chunk(class) as u64 * bytes
@@ -115,15 +115,15 @@ fn cut(making: &Ways, looking: &Ways) -> Body {
     })
 }
 
-/// Names are inserted, each by a process of its own that makes the index anew, and one looks for
+/// Each name is inserted by a process of its own that rebuilds the index; one more process looks up
 /// `x`.
-fn body(names: &'static [&'static str], making: &Ways, looking: &Ways) -> Body {
-    let (making, looking) = (making.clone(), looking.clone());
+fn body(names: &'static [&'static str], making: &Ways, reading: &Ways) -> Body {
+    let (making, reading) = (making.clone(), reading.clone());
     model(region(), move |shared, _| {
-        let looker = look_for_x(shared, &looking);
+        let reader = read_x(shared, &reading);
         for name in names {
             let maker = process(shared, 1, &making);
-            // No fence of the one serves the other.
+            // One thread each, so that no fence of one process serves another.
             thread::spawn(move || {
                 maker.mem().poke(live(layout::live::INDEX_USED), 8);
                 assert!(maker.put(name, 201).is_some(), "STUCK");
@@ -131,7 +131,7 @@ fn body(names: &'static [&'static str], making: &Ways, looking: &Ways) -> Body {
             .join()
             .expect("a maker");
         }
-        looker.join().expect("a looker");
+        reader.join().expect("a looker");
         let after = process(shared, 3, &Ways::default());
         for name in ["x"].iter().chain(names) {
             assert!(matches!(after.get(name), Got::Value(..)), "LOST: {name}");
@@ -139,8 +139,8 @@ fn body(names: &'static [&'static str], making: &Ways, looking: &Ways) -> Body {
     })
 }
 
-/// `y`, `x`, `w` in the index, in this order: `w` and `y` go, `z` comes in the place of `y`, and
-/// one looks for `x`.
+/// The index holds `y`, `x`, `w`, in this order. `w` and `y` are removed, `z` reuses the index word
+/// of `y`, and another process looks up `x`.
 fn come_and_go() -> Body {
     let region = Region::new(|store| {
         for name in ["y", "x", "w"] {
@@ -152,11 +152,11 @@ fn come_and_go() -> Body {
     .index(0..3)
     .structure();
     model(region, move |shared, _| {
-        let looker = look_for_x(shared, &Ways::default());
+        let reader = read_x(shared, &Ways::default());
         let maker = process(shared, 1, &Ways::default());
         assert!(maker.take("w").is_some() && maker.take("y").is_some(), "STUCK");
         assert!(maker.put("z", 201).is_some(), "STUCK");
-        looker.join().expect("a looker");
+        reader.join().expect("a looker");
     })
 }
 

@@ -1,6 +1,7 @@
-//! Read, rule 1: one process writes a value of several words, others read it without a lock.
+//! Read, rule 1: one process writes a value of several words, other processes read it without a
+//! lock.
 //!
-//! `version.store(Release)` is covered by the swap of `state` that follows it.
+//! The swap of `state` that follows `version.store(Release)` covers it.
 
 use super::{caught, covered, holds, model, one_variable, process, read_on, without};
 use crate::{
@@ -15,8 +16,8 @@ use crate::{
 use loom::thread;
 use mapvar_engine::mem::Ordering::{AcqRel, Acquire, Release};
 
-/// Two sets, the second of which rewrites the slot that a reader may be in; `reads` reads by each
-/// of `readers`.
+/// A writer sets twice, and its second set rewrites the slot that a reader may be reading. Each of
+/// `readers` processes reads `reads` times.
 fn body(readers: u32, reads: usize, writer: &Ways, reader: &Ways) -> Body {
     let (writer, reader) = (writer.clone(), reader.clone());
     model(one_variable(), move |shared, _| {

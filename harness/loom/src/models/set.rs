@@ -1,4 +1,4 @@
-//! Set: two processes write, one reads. What was acknowledged is there, and versions grow.
+//! Set: two processes write, one reads. An acknowledged value is there, and versions grow.
 
 use super::{caught, holds, model, one_variable, process, read_on, without};
 use crate::{
@@ -74,8 +74,7 @@ fn body(sets: u64, reads: usize, ways: &Ways) -> Body {
     })
 }
 
-/// The fast paths: they give up where something is in the way, and whoever uses them then asks the
-/// slow ones.
+/// The fast paths: they give up if anything is in the way, and the caller then takes the slow ones.
 fn fast(ways: &Ways) -> Body {
     let ways = ways.clone();
     model(one_variable(), move |shared, _| {
@@ -116,8 +115,8 @@ fn fast(ways: &Ways) -> Body {
 
 pub fn cases() -> Vec<Case> {
     let as_is = &Ways::default();
-    // Without the lock's orderings a writer takes an old state for the present one: it numbers its
-    // version like one that is there, or writes over the slot that readers are sent to.
+    // Without the lock's orderings a writer takes an old state for the present one. It then reuses
+    // a version, or writes over the slot to which readers are directed.
     let words: &[&str] = &["VERSION", "LOST", "TORN", "MIXED"];
     let (taken, freed) = (&without(Swap, Lock, Acquire), &without(Store, Lock, Release));
     vec![

@@ -1,9 +1,9 @@
-//! Insertion and collection: a name is found whole or not at all, and whoever takes L after a death
-//! finds what was half-done and ends or undoes it.
+//! Insertion and collection: a name is found whole or not at all. A process that takes the
+//! structure lock after a death finishes or undoes the unfinished operation.
 //!
 //! The Release of an index word and the Release of the id that follows it cover each other for a
-//! record that is made for the first time; `identity` shows where the id's is needed alone. The id's
-//! also covers those of `state` and `version` before it.
+//! record that is used for the first time. `identity` shows where the id's alone is needed. The
+//! id's also covers those of `state` and `version` before it.
 
 use super::{Process, caught, covered, holds, model, process, without};
 use crate::{
@@ -20,28 +20,28 @@ use mapvar_engine::{
 use std::sync::Arc;
 
 const RECORD: u64 = layout::record_bytes(1) as u64;
-/// The block class that a name of more than 32 bytes gets.
+/// The block class of a name of more than 32 bytes.
 const BLOCK: u64 = layout::BLOCK_CLASSES[0] as u64;
 const LONG: &str = "a name that is longer than a record's line has room for";
 
-/// `x` in record 0; the others were never used.
+/// `x` in record 0; the other records were never used.
 pub fn region() -> Region {
     let region = Region::new(|store| assert_eq!(store.put("x", 1), Some(1)));
     (0..4).fold(region, |region, number| region.identity(record(number))).index(0..5).structure()
 }
 
-/// Two processes set a variable that is not there, one looks for it.
+/// One process, or two, set a new variable; another looks it up.
 fn insert(both: bool, ways: [&Ways; 2]) -> Body {
-    let [making, looking] = ways.map(Clone::clone);
+    let [making, reading] = ways.map(Clone::clone);
     model(region(), move |shared, _| {
-        let looker = process(shared, 3, &looking);
-        let told = Arc::new(AtomicBool::new(false));
-        let tell = Arc::clone(&told);
-        let looker = thread::spawn(move || {
+        let reader = process(shared, 3, &reading);
+        let acknowledged = Arc::new(AtomicBool::new(false));
+        let acknowledge = Arc::clone(&acknowledged);
+        let reader = thread::spawn(move || {
             let mut last = Got::Absent;
             for _ in 0..2 {
-                let known = told.load(Acquire);
-                match (last, looker.get("b")) {
+                let known = acknowledged.load(Acquire);
+                match (last, reader.get("b")) {
                     (_, Got::Absent) if known => panic!("LOST: b, and it was said to be there"),
                     (Got::Absent, got @ Got::Value(201 | 202, 1..=2)) => last = got,
                     (Got::Absent, Got::Absent) | (_, Got::Busy) => {}
@@ -58,9 +58,9 @@ fn insert(both: bool, ways: [&Ways; 2]) -> Body {
         });
         let store = process(shared, 1, &making);
         let mine = store.put("b", 201);
-        tell.store(mine.is_some(), Release);
+        acknowledge.store(mine.is_some(), Release);
         let its = other.and_then(|other| other.join().expect("another"));
-        looker.join().expect("a looker");
+        reader.join().expect("a looker");
         let after = process(shared, 4, &Ways::default());
         let last = match (mine, its) {
             (Some(mine), Some(its)) => {
@@ -80,7 +80,7 @@ fn insert(both: bool, ways: [&Ways; 2]) -> Body {
     })
 }
 
-/// One removes `x` while another sets it, both by name.
+/// One process removes `x` while another sets it, both by name.
 fn remove() -> Body {
     let ways = Ways::default();
     model(region(), move |shared, _| {
@@ -91,7 +91,7 @@ fn remove() -> Body {
         let removed = remover.join().expect("a remover");
         let after = process(shared, 3, &Ways::default());
         let got = after.get("x");
-        // A timeout may come after the tombstone was published.
+        // A timeout may occur after the tombstone was published.
         let right = match got {
             Got::Value(201, _) => true,
             Got::Value(1, 1) => set.is_none() && removed != Some(true),
@@ -105,17 +105,17 @@ fn remove() -> Body {
     })
 }
 
-/// What a mortal process is about.
+/// The operation of a mortal process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
-    /// It makes `b`.
+    /// It creates `b`.
     Insert,
     /// It removes `x`.
     Remove,
 }
 
 impl Deed {
-    /// The variable's name, and what it was and becomes.
+    /// Returns the variable's name, its old value and its new one.
     pub fn changes(self) -> (&'static str, Got, Got) {
         match self {
             Self::Insert => ("b", Got::Absent, Got::Value(201, 1)),
@@ -123,7 +123,7 @@ impl Deed {
         }
     }
 
-    /// Whether it was done in time.
+    /// Runs the operation; returns whether it succeeded in time.
     pub fn run(self, store: &Process) -> bool {
         let (name, ..) = self.changes();
         match self {
@@ -133,18 +133,18 @@ impl Deed {
     }
 }
 
-/// Looks at all that is there after a deed, and after `c` was made: what was acknowledged
-/// (`done`, `made`) or seen is there, and nothing leaks. Returns the deed's variable.
+/// Asserts the end of a history with a deed, after which `c` may have been created. Acknowledged
+/// (`done`, `made`) or seen changes are there, and nothing leaks. Returns the deed's variable.
 pub fn judge(after: &Process, deed: Deed, done: bool, made: bool, seen: bool) -> &'static str {
     let (name, old, new) = deed.changes();
-    // Takes L: what was half-done ends here at the latest.
+    // Takes the structure lock, which replays unfinished work.
     assert!(after.put("d", 401).is_some(), "STUCK");
     let got = after.get(name);
     assert!(got == old || got == new, "MIXED: {got:?}");
     assert!(!done || got == new, "LOST: {name} is {got:?}, acknowledged");
     assert!(!seen || got == new, "VANISHED: {name} is {got:?}");
     assert!(!made || after.get("c") == Got::Value(301, 1), "LOST: c");
-    // A tombstone that nobody came to collect goes with the next removal.
+    // A tombstone that no process collected goes with the next removal.
     if let (Deed::Remove, Got::Absent) = (deed, got) {
         assert!(after.take("x").is_some(), "STUCK");
     }
@@ -155,19 +155,20 @@ pub fn judge(after: &Process, deed: Deed, done: bool, made: bool, seen: bool) ->
     name
 }
 
-/// The mortal does its deed; `heir` makes `c`, which replays; one looks.
-fn death(deed: Deed, heir: bool, looking: &Ways) -> Body {
-    let (ways, looking) = (Ways::default(), looking.clone());
+/// The mortal process does its deed; the successor creates `c`, which replays; another process
+/// looks up the deed's variable.
+fn death(deed: Deed, successor: bool, reading: &Ways) -> Body {
+    let (ways, reading) = (Ways::default(), reading.clone());
     let (name, old, new) = deed.changes();
     model(region(), move |shared, step| {
-        let looker = process(shared, 3, &looking);
-        let handle = looker.handle("x").expect("it is there");
+        let reader = process(shared, 3, &reading);
+        let handle = reader.handle("x").expect("it is there");
         let mortal = process(shared, 1, &ways.clone().dies(step));
         let mortal = thread::spawn(move || mortal.mem().mortal(|| deed.run(&mortal)) == Some(true));
-        let looker = thread::spawn(move || {
-            let look = |seen: bool| {
-                let got = match looker.get(name) {
-                    // Taken from it between the lookup and the read.
+        let reader = thread::spawn(move || {
+            let read = |seen: bool| {
+                let got = match reader.get(name) {
+                    // The record was collected between the lookup and the read.
                     Got::Stale if deed == Deed::Remove => Got::Absent,
                     got => got,
                 };
@@ -175,32 +176,32 @@ fn death(deed: Deed, heir: bool, looking: &Ways) -> Body {
                 assert!(!seen || got != old, "BACK: {got:?} of {name}");
                 seen || got == new
             };
-            // Each lookup multiplies the executions; with an heir about there are many.
-            let seen = match (heir, deed) {
+            // Each lookup multiplies the executions, and a successor adds many.
+            let seen = match (successor, deed) {
                 (true, Deed::Remove) => false,
-                (true, Deed::Insert) => look(false),
-                (false, _) => look(look(false)),
+                (true, Deed::Insert) => read(false),
+                (false, _) => read(read(false)),
             };
-            let got = looker.get_by(handle);
+            let got = reader.get_by(handle);
             let right = matches!(got, Got::Value(1, 1) | Got::Absent | Got::Stale | Got::Busy);
             assert!(right, "MIXED: {got:?}");
             seen
         });
         let store = process(shared, 2, &ways);
-        let made = heir && store.put("c", 301).is_some();
+        let made = successor && store.put("c", 301).is_some();
         let done = mortal.join().expect("the mortal");
-        let seen = looker.join().expect("a looker");
+        let seen = reader.join().expect("a looker");
 
         let after = process(shared, 4, &ways);
         let name = judge(&after, deed, done, made, seen);
-        // Nothing is in the way of the same deed again.
+        // Nothing prevents the same deed again.
         assert!(after.put(name, 501).is_some(), "STUCK");
         assert!(matches!(after.get(name), Got::Value(501, _)), "LOST: {name}");
         assert!(after.take(name) == Some(true) && after.get(name) == Got::Absent, "STUCK");
     })
 }
 
-/// The same with nobody else about, and with a name that has a block of its own.
+/// The same without other processes, and with a name that has a block of its own.
 fn long_death(deed: Deed) -> Body {
     let region = Region::new(|store| {
         let other = LONG.to_uppercase();
@@ -209,7 +210,7 @@ fn long_death(deed: Deed) -> Body {
             assert_eq!(store.put(LONG, 201), Some(1));
         }
     })
-    // The chunk of blocks was cut before that of the records.
+    // The chunk of blocks was formatted before that of the records.
     .identity(record(0) + layout::CHUNK)
     .identity(record(1) + layout::CHUNK);
     let block = (layout::CHUNK * 2 + layout::CHUNK_HEADER + BLOCK) as usize / 8;
@@ -222,7 +223,7 @@ fn long_death(deed: Deed) -> Body {
             Deed::Remove => mortal.take(LONG).is_some(),
         });
         let after = process(shared, 2, &Ways::default());
-        // Takes L twice, and leaves no trace.
+        // Takes the structure lock twice, and leaves no trace.
         let left = if after.get(LONG) == Got::Absent {
             assert!(after.put(LONG, 301).is_some(), "STUCK");
             Deed::Remove

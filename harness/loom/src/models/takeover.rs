@@ -1,4 +1,4 @@
-//! Takeover: a process dies at each step of a write, while others write and read.
+//! Takeover: a process dies at each step of a write, while other processes write and read.
 
 use super::{goes_on, holds, is_set_by_two, model, one_variable, process, read_on};
 use crate::{
@@ -9,8 +9,8 @@ use crate::{
 use loom::thread;
 use mapvar_engine::version::Wrote;
 
-/// One sets 1001 and dies at some step, one (if `heir`) sets 2001, one reads.
-fn body(heir: bool) -> Body {
+/// One process sets 1001 and dies at some step, one (if `successor`) sets 2001, one reads.
+fn body(successor: bool) -> Body {
     let ways = Ways::default();
     model(one_variable(), move |shared, step| {
         let mortal = process(shared, 1, &ways.clone().dies(step));
@@ -26,11 +26,11 @@ fn body(heir: bool) -> Body {
         let reader = thread::spawn(move || read_on(&reader, 2, is_set_by_two));
         let store = process(shared, 2, &ways);
         let handle = store.handle("a").expect("it is there");
-        let set = if heir { store.put_by(handle, 2001) } else { None };
+        let set = if successor { store.put_by(handle, 2001) } else { None };
         let acknowledged = mortal.join().expect("the mortal");
         let seen = reader.join().expect("a reader");
 
-        // Nobody is left but one, who finds what there is.
+        // Afterwards a single process checks the result.
         let after = process(shared, 4, &ways);
         let Got::Value(value, version) = after.get_by(handle) else { panic!("LOST: all") };
         assert!(version >= seen, "BACK: {version} after {seen}");

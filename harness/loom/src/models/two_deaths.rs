@@ -1,8 +1,8 @@
-//! Two deaths: a process dies at some step, the process that takes over dies at some step of its
-//! own, and a third one finds everything. One more reads, or waits, all the while.
+//! Two deaths: a process dies at some step, its successor dies at some step of its own, and a third
+//! process checks the result. Another process reads or waits all the while.
 //!
-//! The second death has only what the first one left, so the model that is run tells how many steps
-//! it has: [`Pairs`] goes on to the next step of the first death when the second process lived.
+//! The second process only finds what the first one left, so its number of steps is known from the
+//! run alone. [`Pairs`] goes on to the next step of the first death once the second process lived.
 
 use super::{
     Process, goes_on, holds, is_set_by_two, model, one_variable, process, read_on,
@@ -20,18 +20,18 @@ use std::{
     time::Duration,
 };
 
-/// A sleep that nothing but a wake ends.
+/// A sleep that only a wake ends.
 const FOR_EVER: Duration = Duration::MAX;
 const CHANGES: u64 = layout::live::CHANGES_WAKE;
 const BIRTHS: u64 = layout::live::BIRTHS_WAKE;
 
-/// The steps at which the two die, in the order of the runs of a case.
+/// The steps of the two deaths, in the order of the runs of a case.
 #[derive(Debug)]
 struct Pairs(Mutex<Pair>);
 
 #[derive(Clone, Copy, Debug)]
 struct Pair {
-    /// The run for which these are.
+    /// The run to which the steps belong.
     run: usize,
     first: usize,
     second: usize,
@@ -48,8 +48,8 @@ impl Pairs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the two die in this run. A case ends with a run in which nobody died: that is the one
-    /// whose first step is beyond the life of the first process.
+    /// Returns the steps of the two deaths in this run. A case ends with a run without deaths:
+    /// there the first step is beyond the life of the first process.
     fn of(&self, run: usize) -> (usize, usize) {
         let mut pair = self.pair();
         if run != pair.run {
@@ -60,7 +60,8 @@ impl Pairs {
         (pair.first, pair.second)
     }
 
-    /// The life of the first process and, if it died, that of its successor; what each came to.
+    /// Runs the life of the first process and, if it died, that of its successor; returns their
+    /// results.
     fn lives<R>(
         &self,
         shared: &Arc<Shared>,
@@ -74,16 +75,16 @@ impl Pairs {
         if done.is_some() {
             return (done, None);
         }
-        let heir = process(shared, 2, &Ways::default().dies(second_dies));
-        let by_heir = heir.mem().mortal(|| second(&heir));
-        if by_heir.is_none() {
+        let successor = process(shared, 2, &Ways::default().dies(second_dies));
+        let by_successor = successor.mem().mortal(|| second(&successor));
+        if by_successor.is_none() {
             self.pair().has_died = true;
         }
-        (None, by_heir)
+        (None, by_successor)
     }
 }
 
-/// One sets 1001 and dies, its successor sets 2001 and dies, one reads meanwhile.
+/// A process sets 1001 and dies, its successor sets 2001 and dies, another process reads meanwhile.
 fn set() -> Body {
     let (ways, pairs) = (Ways::default(), Pairs::new());
     model(one_variable(), move |shared, run| {
@@ -94,7 +95,7 @@ fn set() -> Body {
             shared,
             run,
             |dying| dying.put_by(handle, 1001),
-            |heir| heir.put_by(handle, 2001),
+            |next| next.put_by(handle, 2001),
         );
         let seen = reader.join().expect("a reader");
 
@@ -112,8 +113,8 @@ fn set() -> Body {
     })
 }
 
-/// A process waits for `a` to change; one sets it and dies, its successor does and dies, and a third
-/// one does. Whichever of the three changes it first: the waiter goes on.
+/// A process waits for `a` to change. Another sets it and dies, its successor does so and dies, and
+/// a third one sets it. The waiter continues, whichever of the three changes it first.
 fn wait() -> Body {
     let region = one_variable().wakes([record(0) + layout::record::WAKE, CHANGES]);
     let (ways, pairs) = (Ways::default(), Pairs::new());
@@ -128,10 +129,10 @@ fn wait() -> Body {
             shared,
             run,
             |dying| dying.put_by(handle, 1001),
-            |heir| heir.put_by(handle, 2001),
+            |next| next.put_by(handle, 2001),
         );
         if set.is_none() {
-            // A third one that changes nothing, but takes the lock.
+            // A third process sets it too, and takes the lock for that.
             let after = process(shared, 4, &ways);
             assert!(after.put_by(handle, 3001).is_some(), "LOST: the lock");
         }
@@ -139,39 +140,40 @@ fn wait() -> Body {
     })
 }
 
-/// One does its deed and dies; its successor makes `c`, for which it replays, and dies; one looks
-/// meanwhile.
+/// A process does its deed and dies. Its successor creates `c`, for which it replays, and dies.
+/// Another process looks the variable up meanwhile.
 fn structure(deed: Deed) -> Body {
     let (ways, pairs) = (Ways::default(), Pairs::new());
     let (name, old, new) = deed.changes();
     model(structure::region(), move |shared, run| {
-        let looker = process(shared, 3, &ways);
-        let handle = looker.handle("x").expect("it is there");
-        let looker = thread::spawn(move || {
-            // Each lookup multiplies the executions, and a removal has many: there by the handle.
+        let reader = process(shared, 3, &ways);
+        let handle = reader.handle("x").expect("it is there");
+        let reader = thread::spawn(move || {
+            // Each lookup multiplies the executions, and a removal has many: there it reads by
+            // handle.
             let got = match deed {
-                Deed::Insert => looker.get(name),
-                Deed::Remove => looker.get_by(handle),
+                Deed::Insert => reader.get(name),
+                Deed::Remove => reader.get_by(handle),
             };
             let got = if got == Got::Stale { Got::Absent } else { got };
             assert!(got == old || got == new || got == Got::Busy, "MIXED: {got:?}");
             got == new
         });
         let (done, made) =
-            pairs.lives(shared, run, |dying| deed.run(dying), |heir| heir.put("c", 301).is_some());
-        let seen = looker.join().expect("a looker");
+            pairs.lives(shared, run, |dying| deed.run(dying), |next| next.put("c", 301).is_some());
+        let seen = reader.join().expect("a looker");
         let after = process(shared, 4, &ways);
         structure::judge(&after, deed, done == Some(true), made == Some(true), seen);
     })
 }
 
-/// A process waits for `b` to be made; one makes it and dies, its successor replays and dies, and a
-/// third one takes L.
+/// A process waits for the birth of `b`. Another creates it and dies, its successor replays and
+/// dies, and a third one takes the structure lock.
 fn birth() -> Body {
     let (ways, pairs) = (Ways::default(), Pairs::new());
     model(structure::region().wakes([BIRTHS, CHANGES]), move |shared, run| {
         let waiter = process(shared, 10, &ways);
-        // It has looked for `b` already, in vain: another lookup would multiply the executions.
+        // The waiter already looked `b` up in vain: another lookup would multiply the executions.
         let seen = waiter.mem().wakes(BIRTHS).expect("a wake word");
         let waiter = thread::spawn(move || {
             while waiter.mem().wakes(BIRTHS).expect("a wake word") == seen {
@@ -179,9 +181,9 @@ fn birth() -> Body {
             }
         });
         let (made, _) =
-            pairs.lives(shared, run, |dying| dying.put("b", 201), |heir| heir.put("b", 202));
+            pairs.lives(shared, run, |dying| dying.put("b", 201), |next| next.put("b", 202));
         if made.is_none() {
-            // A name that is there is set without L.
+            // A name that exists is set without the structure lock.
             let after = process(shared, 4, &ways);
             assert!(after.put("d", 401).is_some() && after.put("b", 203).is_some(), "STUCK");
         }

@@ -1,5 +1,5 @@
-//! Waiting: nobody who waits for a variable sleeps while it has changed. Sleeps have no end here, so
-//! that a wake which is lost is a deadlock, and loom tells it.
+//! Waiting: no waiter of a variable sleeps once it has changed. Sleeps have no timeout here, so
+//! that a lost wake is a deadlock, which loom reports.
 
 use super::{Process, caught, holds, model, process, set_thrice, without};
 use crate::{
@@ -17,7 +17,7 @@ use mapvar_engine::{
 };
 use std::time::Duration;
 
-/// Whatever is given: sleeps end by a wake alone.
+/// A sleep ends by a wake alone, whatever its timeout.
 const FOR_EVER: Duration = Duration::MAX;
 const CHANGES: u64 = layout::live::CHANGES_WAKE;
 
@@ -49,7 +49,7 @@ fn await_one(store: &Process, name: &str, version: u64) {
     }
 }
 
-/// Waits for either variable to be beyond version 3, as a watch of many does.
+/// Waits until either variable is beyond version 3, as a watch of many does.
 fn await_any(store: &Process) {
     let handles = ["a", "b"].map(|name| store.handle(name).expect("it is there"));
     loop {
@@ -62,8 +62,8 @@ fn await_any(store: &Process) {
     }
 }
 
-/// `waiters` wait for `a` to be set `sets` times by a writer each, one of them for both variables if
-/// `any`.
+/// `waiters` threads wait until `sets` writers have each set `a` once. If `any`, one of the waiters
+/// waits for either variable.
 fn body(waiters: u32, sets: u32, any: bool, ways: &Ways) -> Body {
     let ways = ways.clone();
     model(region(), move |shared, _| {
@@ -92,8 +92,9 @@ fn body(waiters: u32, sets: u32, any: bool, ways: &Ways) -> Body {
     })
 }
 
-/// A writer dies at some step, and an heir sets the same variable. One waits for it.
-fn heir() -> Body {
+/// A writer dies at some step, and its successor sets the same variable. A third process waits for
+/// it.
+fn writer_dies() -> Body {
     let ways = Ways::default();
     model(region(), move |shared, step| {
         let store = process(shared, 10, &ways);
@@ -115,11 +116,11 @@ pub fn cases() -> Vec<Case> {
     let no_wake = &without(Op::Swap, On::Wake, Ordering::AcqRel);
     vec![
         holds("wait: a writer, two who wait", body(2, 1, false, as_is)).bound(3, 2),
-        // With more switches a writer gives the lock up.
+        // With more switches a writer gives up on the lock.
         holds("wait: two writers, one who waits for both", body(1, 2, false, as_is)).bound(2, 2),
         holds("wait: for one, and for any", body(2, 1, true, as_is)).bound(3, 2),
-        holds("wait: the writer dies", heir()).bound(3, 2).dies(),
-        // loom's own word for a thread that sleeps for ever.
+        holds("wait: the writer dies", writer_dies()).bound(3, 2).dies(),
+        // Loom's own word for a thread that sleeps for ever.
         caught("wait, wake word Relaxed", &["deadlock"], body(1, 1, true, no_wake)),
     ]
 }
