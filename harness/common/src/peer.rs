@@ -89,7 +89,7 @@ impl Peer {
         Self { input: Some(input), output: Some(BufReader::new(output)), life, pid }
     }
 
-    pub fn tell(&mut self, line: &str) {
+    pub fn send_line(&mut self, line: &str) {
         if let Some(input) = &mut self.input {
             // A failure is ignored: if the process is gone, its output ends.
             let _ = writeln!(input, "{line}");
@@ -137,7 +137,7 @@ pub fn next_order() -> Option<String> {
 }
 
 /// Returns the next line of this process's input, and ends the process at its end. For a child.
-pub fn told() -> String {
+pub fn read_order() -> String {
     next_order().unwrap_or_else(|| std::process::exit(0))
 }
 

@@ -299,7 +299,7 @@ impl Bytes {
         let region = regions::of_seed(&self.regions, case.seed);
         region.mem.reset();
         let changes = Self::changes(random, region);
-        case.tell(|| format!("region: {}", region.called));
+        case.record(|| format!("region: {}", region.called));
         Self::damage(region, &changes, case);
         let image = region.mem.image();
         let mut bytes: Vec<u8> = image.words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -334,7 +334,7 @@ impl Bytes {
             for (number, change) in changes.iter().enumerate() {
                 if case.keeps(number) {
                     rot &= !matches!(change, Change::Word(_, _, true) | Change::Copy(..));
-                    case.tell(|| format!("{change:x?}"));
+                    case.record(|| format!("{change:x?}"));
                     change.make(&store);
                 }
             }
@@ -359,13 +359,13 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
     };
     let operate = |store: &mut Store<Adversary>, which: u64, number: usize| {
         begin();
-        case.tell(|| format!("{} {number}", operations::operation_name(which)));
+        case.record(|| format!("{} {number}", operations::operation_name(which)));
         operations::operate(store, &region.handles, which, number, DECODER);
         free(operations::operation_name(which));
     };
     if random.below(8) < 3 {
         // Inspected without being opened as a map.
-        case.tell(|| "look at it".into());
+        case.record(|| "look at it".into());
         let Some((mut store, sound)) = operations::looked_at(mem.clone(), bytes) else { return };
         for which in [11, 26, 27] {
             if random.one_in(2) {
@@ -374,13 +374,13 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
         }
         return;
     }
-    case.tell(|| "open it".into());
+    case.record(|| "open it".into());
     let Ok(Some(mut store)) = operations::opened(mem.clone(), bytes) else { return };
     begin();
     match random.below(5) {
         // The map is from another boot.
         0 | 1 => {
-            case.tell(|| "recover".into());
+            case.record(|| "recover".into());
             let recovered = store.recover(bytes);
             free("recover");
             if recovered.is_ok() && rot && random.one_in(2) {
@@ -391,7 +391,7 @@ fn use_region(region: &Region, random: &mut Random, case: &Case, rot: bool, unda
         }
         // This process is alone with the map.
         2 | 3 => {
-            case.tell(|| "quiesce".into());
+            case.record(|| "quiesce".into());
             let quiet = store.quiesce();
             free("quiesce");
             if undamaged {
@@ -420,7 +420,7 @@ impl Target for Bytes {
         // The changes are drawn from the undamaged map.
         region.mem.reset();
         let changes = Self::changes(&mut random, region);
-        case.tell(|| format!("region: {}", region.called));
+        case.record(|| format!("region: {}", region.called));
         Self::execute(region, &changes, &mut random, case);
         1
     }

@@ -42,7 +42,7 @@ impl Case {
 
     /// Records a description of a step, if descriptions are wanted.
     #[inline]
-    pub fn tell(&self, what: impl FnOnce() -> String) {
+    pub fn record(&self, what: impl FnOnce() -> String) {
         if let Some(steps) = &self.steps {
             steps.borrow_mut().push(what());
         }

@@ -88,17 +88,17 @@ impl Target for Files {
         let options =
             Map::options().file(&path).max_size(1 << 21).timeout(Duration::from_micros(300));
         if random.one_in(8) {
-            case.tell(|| "check".into());
+            case.record(|| "check".into());
             let _ = options.check();
         }
         if random.one_in(8) {
-            case.tell(|| "salvage".into());
+            case.record(|| "salvage".into());
             let name = format!("fuzz.{}.{:x}", std::process::id(), case.seed);
             if let Ok(into) = Map::options().name(&name).size(1_000).create() {
                 let _ = options.salvage(&into);
             }
         }
-        case.tell(|| "open".into());
+        case.record(|| "open".into());
         match options.open() {
             Ok(map) => use_all(&map, &mut random),
             Err(error) => assert_ne!(error.kind(), ErrorKind::NotFound, "{error}"),

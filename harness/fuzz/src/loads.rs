@@ -66,7 +66,7 @@ impl Target for Loads {
         let honest = self.honest(at, which, number);
         let region = &self.regions[at];
         let lies = regions::lies(&mut random, honest, &region.places);
-        case.tell(|| {
+        case.record(|| {
             let operation = operations::operation_name(which);
             format!("region: {}; {operation} {number} ({honest} loads); {lies:?}", region.called)
         });

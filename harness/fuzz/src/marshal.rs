@@ -186,7 +186,7 @@ impl Marshal {
 
 /// Uses every operation on a map of these bytes.
 fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
-    case.tell(|| format!("parse {} bytes: {}", bytes.len(), bytes.escape_ascii()));
+    case.record(|| format!("parse {} bytes: {}", bytes.len(), bytes.escape_ascii()));
     let parsed = bounded("parsing", bytes.len(), || Dump::parse(bytes));
     let found = match parsed {
         Ok(found) => found,
@@ -203,7 +203,7 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
     let names: Vec<String> = found.names().map(str::to_owned).collect();
     assert_eq!(names.len(), found.len(), "as many names as there are");
     for name in names.iter().take(4) {
-        case.tell(|| format!("the value of {name:?}"));
+        case.record(|| format!("the value of {name:?}"));
         let value = bounded("a value", len, || found.value(name));
         let alone = bounded("a dump alone", len, || found.dump_of(name));
         assert_eq!(value.is_some(), alone.is_some(), "a value, and no dump of it");
@@ -214,7 +214,7 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
             assert_eq!(shape(&back), shape(&value), "another value alone");
         }
         assert!(dump(&value).is_ok(), "a value that was read cannot be written");
-        case.tell(|| "put it in under another name".into());
+        case.record(|| "put it in under another name".into());
         let mut other = found.clone();
         let total = len + alone.len();
         match bounded("setting", total, || other.set_dump("another", &alone)) {
@@ -226,7 +226,7 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
         return;
     }
     let gone = names[random.below(names.len() as u64) as usize].clone();
-    case.tell(|| format!("remove {gone:?}"));
+    case.record(|| format!("remove {gone:?}"));
     let mut rest = found.clone();
     match bounded("removing", len, || rest.remove(&gone)) {
         Ok(there) => assert!(there, "removed what it has"),

@@ -135,7 +135,7 @@ impl Run<'_> {
         let mem = self.store.mem().clone();
         mem.be_honest();
         mem.fail(at, count);
-        self.case.tell(|| {
+        self.case.record(|| {
             let fails = if injected.is_some() {
                 format!(", {count} of the platform's calls fail from call {at} on")
             } else {
@@ -347,7 +347,7 @@ impl Run<'_> {
 
     /// Verifies that no space is in use once everything is removed.
     fn leaks(&mut self) {
-        self.case.tell(|| "remove everything, and look for leaks".into());
+        self.case.record(|| "remove everything, and look for leaks".into());
         let mem = self.store.mem().clone();
         mem.be_honest();
         let names: Vec<Vec<u8>> = self.model.keys().cloned().collect();
@@ -372,7 +372,7 @@ impl Run<'_> {
     }
 
     fn restart(&mut self) {
-        self.case.tell(|| "restart, and recover".into());
+        self.case.record(|| "restart, and recover".into());
         let mem = self.store.mem().clone();
         mem.be_honest();
         let recovered = self.store.recover(mem.size()).expect("recover");
@@ -424,7 +424,7 @@ impl Sequences {
         mem.reset();
         let steps = 3 + random.below(30) as usize;
         let end = random.below(3);
-        case.tell(|| format!("a map {} a file", if facts.file { "in" } else { "without" }));
+        case.record(|| format!("a map {} a file", if facts.file { "in" } else { "without" }));
         let mut run = Run {
             store: Store::new(mem.clone(), facts).expect("a store"),
             random,

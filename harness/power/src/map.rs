@@ -134,7 +134,10 @@ fn format(power: &Power, facts: &Facts) {
 }
 
 /// Returns every variable by name, after a check that the index finds it too.
-pub fn look(store: &Store<Power>, given: &mut Given) -> Result<BTreeMap<Vec<u8>, Found>, String> {
+pub fn read_all(
+    store: &Store<Power>,
+    given: &mut Given,
+) -> Result<BTreeMap<Vec<u8>, Found>, String> {
     let mut all = BTreeMap::new();
     let mut wrong = None;
     let walked = store.each_record(|handle| {
@@ -171,7 +174,7 @@ pub fn look(store: &Store<Power>, given: &mut Given) -> Result<BTreeMap<Vec<u8>,
 }
 
 pub fn content(store: &Store<Power>, given: &mut Given) -> Result<Content, String> {
-    let found = look(store, given)?;
+    let found = read_all(store, given)?;
     Ok(found.into_iter().map(|(name, found)| (name, found.value)).collect())
 }
 

@@ -4,7 +4,7 @@
 //! acknowledged. Of a flush it only knows what follows from these times.
 
 use crate::map::{
-    Counts, Given, choose, first_word, look, new_map, nothing_leaked, recover, weights,
+    Counts, Given, choose, first_word, new_map, nothing_leaked, read_all, recover, weights,
 };
 use generator::{Generator, Gn};
 use mapvar::Kind;
@@ -399,7 +399,7 @@ fn add(store: &Store<Power>, number: usize, log: &Shared) -> Result<(), EngineEr
 fn stamps(store: &Store<Power>, given: &mut Given) -> Result<([u64; NAMES], u64), String> {
     let mut found = [REMOVED; NAMES];
     let mut count = 0;
-    for (key, variable) in look(store, given)? {
+    for (key, variable) in read_all(store, given)? {
         let first = first_word(&variable.value);
         if key == COUNT {
             count = first;

@@ -13,7 +13,7 @@ use crate::{
 use mapvar::{ErrorKind, Map};
 use mapvar_harness::{
     Folder, Random, SKIPPED, figure,
-    peer::{Peer, say, told},
+    peer::{Peer, read_order, say},
     percentiles, system, unique,
     watchdog::{doing, done_last, watch},
 };
@@ -207,13 +207,13 @@ fn hold(kind: Kind, place: &Place) {
             say(this_thread());
             std::thread::sleep(Duration::from_hours(1));
         });
-        let _ = told();
+        let _ = read_order();
         drop(taker);
         return;
     }
     let _held = take(kind, &region);
     say(std::process::id());
-    let _ = told();
+    let _ = read_order();
 }
 
 #[cfg(target_os = "linux")]
@@ -239,7 +239,7 @@ fn again(variant: &str, place: &Place) {
         map.set("new", vec![7_u8; 30_000]).expect("a value that takes a seat");
     }
     say(std::process::id());
-    let order = told();
+    let order = read_order();
     let Some((kind, place)) = order.strip_prefix("take ").and_then(|what| what.split_once(' '))
     else {
         return;
@@ -252,12 +252,12 @@ fn again(variant: &str, place: &Place) {
         drop(place.options().read_only(true).open().expect("a second handle"));
     }
     say("taken");
-    let _ = told();
+    let _ = read_order();
     say(if held.is_mine() { "mine" } else { "LOST" });
-    let _ = told();
+    let _ = read_order();
     held.release();
     say("released");
-    let _ = told();
+    let _ = read_order();
 }
 
 // --- In the first process ------------------------------------------------------------------------
@@ -389,7 +389,7 @@ fn check_round(maps: &Maps, kind: Kind, round: u64, second: &mut Peer, tally: &m
     if kind == Kind::Copy {
         return;
     }
-    second.tell(&format!("take {kind:?} {}", maps.place.text()));
+    second.send_line(&format!("take {kind:?} {}", maps.place.text()));
     if second.hear().as_deref() != Some("taken") {
         return tally.wrong("the second process cannot take it".into());
     }
@@ -402,12 +402,12 @@ fn check_round(maps: &Maps, kind: Kind, round: u64, second: &mut Peer, tally: &m
         }
         (_, Err(error)) => tally.wrong(error.to_string()),
     }
-    second.tell("still?");
+    second.send_line("still?");
     if second.hear().as_deref() != Some("mine") {
         tally.alive_dead += 1;
         tally.wrong("a living one was robbed".into());
     }
-    second.tell("release");
+    second.send_line("release");
     if second.hear().as_deref() != Some("released") {
         tally.wrong("the second process cannot give it back".into());
     }
@@ -606,7 +606,7 @@ fn all_rounds(maps: &[Maps], rounds: u64, random: &mut Random, tally: &mut Tally
             let mut second = start("again", &["bare", "x"]);
             let pid = second.hear().and_then(|pid| pid.parse().ok()).expect("a process");
             let Some((maps, kind)) = waiting.remove(&pid) else {
-                second.tell("end");
+                second.send_line("end");
                 second.finish();
                 continue;
             };

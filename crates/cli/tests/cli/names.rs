@@ -60,7 +60,7 @@ fn there_may_be_two_holders() {
     let name = &unique("two");
     let mut first = Held::new([name.as_str(), "--var", "foo=hello"]);
     let error = run(["hold", name]).fails(12);
-    assert!(error.contains("somebody holds") && error.contains("--join"), "{error}");
+    assert!(error.contains("exists already") && error.contains("--join"), "{error}");
     let mut second = Held::new([name.as_str(), "--join", "--var", "bar=77"]);
     assert!(second.line.contains("too"), "{}", second.line);
     first.kill();

@@ -55,7 +55,7 @@ fn put(store: &Store<Mortal>, name: &str, value: &[u8]) -> Result<(), EngineErro
     store.set(store.query(name.as_bytes()), &Raw::bytes(Kind::Bytes, 0, value)).map(|_| ())
 }
 
-fn look(store: &Store<Mortal>, name: &str) -> Option<Vec<u8>> {
+fn read_value(store: &Store<Mortal>, name: &str) -> Option<Vec<u8>> {
     let handle = store.find(store.query(name.as_bytes())).unwrap()?;
     match store.read(handle, |view| view.capture()).unwrap() {
         Seen::Value(captured, _) => match captured.unwrap().data {
@@ -120,7 +120,7 @@ impl World {
     }
 
     fn values(&self, store: &Store<Mortal>) -> Values {
-        self.names.iter().filter_map(|name| Some((*name, look(store, name)?))).collect()
+        self.names.iter().filter_map(|name| Some((*name, read_value(store, name)?))).collect()
     }
 
     /// Returns the values after `operation` without a death.
@@ -378,7 +378,7 @@ fn i5_who_finds_the_dead_killed_anywhere_leaves_no_half_of_it() {
         })
     };
     world().every_death(|store| {
-        assert!(GONE.iter().all(|name| look(store, name).is_none()));
+        assert!(GONE.iter().all(|name| read_value(store, name).is_none()));
         Ok(())
     });
     world().every_death(|store| {
@@ -509,7 +509,7 @@ fn i3_what_is_pinned_stays_until_its_reader_is_done_or_dead() {
         let world = World::usual();
         let (reader, writer) = (world.process(1), world.process(2));
         for name in ["block", "run", "place"] {
-            let expected = look(&reader, name).unwrap();
+            let expected = read_value(&reader, name).unwrap();
             let handle = found(&reader, name);
             reader.lock_record(handle).unwrap();
             let pinned = reader.pin(handle).unwrap().unwrap();
@@ -605,7 +605,7 @@ fn i4_a_run_that_a_sweep_comes_to_in_its_midst_stays() {
     store.mem().before_lock(live::LOCK_L, 1, move || put(&other, "run", &large).unwrap());
     store.sweep_in_batches(2).unwrap();
     let handle = found(&store, "run");
-    assert_eq!(look(&store, "run").unwrap(), value(2, 20 * CHUNK as usize));
+    assert_eq!(read_value(&store, "run").unwrap(), value(2, 20 * CHUNK as usize));
     let words = store.mem().words(handle.slot_at(1), slot::LEAST).unwrap();
     let first = words.load(slot::DATA, Relaxed) / CHUNK;
     assert!(first < 258 && first + 20 > 258, "{first}: the test misses its aim");
@@ -704,8 +704,8 @@ fn i5_a_sweep_killed_anywhere_takes_nothing_from_who_came_meanwhile() {
         let store = world.process(3);
         drop(store.lock_structure().unwrap());
         put(&store, THIRD, b"third").unwrap();
-        assert!(look(&store, OTHER) == Some(value(3, 400)), "step {step}");
-        assert!(look(&store, THIRD) == Some(b"third".to_vec()), "step {step}");
+        assert!(read_value(&store, OTHER) == Some(value(3, 400)), "step {step}");
+        assert!(read_value(&store, THIRD) == Some(b"third".to_vec()), "step {step}");
         world.check(&store, &format!("step {step}"));
         if done {
             break;
@@ -783,7 +783,7 @@ fn i3_a_read_overtaken_anywhere_is_whole() {
             world.shared.back_to(&world.start);
             let (reader, other) = (world.process(1), world.process(2));
             reader.mem().before_step(step, true, move || overtaker(&other).unwrap());
-            let read = look(&reader, "place");
+            let read = read_value(&reader, "place");
             let whole = read.as_ref().is_none_or(|read| {
                 let rounds = [3, 20, 21, 22, 23];
                 read == b"small" || rounds.iter().any(|round| *read == value(*round, 2000))
@@ -815,7 +815,7 @@ fn i3_a_read_overtaken_by_the_dying_is_whole() {
                     || (20..24).try_for_each(|round| put(&writer, "place", &value(round, 2000)));
                 *survived.lock().unwrap() = to_its_end(|| rounds().unwrap()).is_some();
             });
-            let read = look(&reader, "place").unwrap();
+            let read = read_value(&reader, "place").unwrap();
             let rounds = [3, 20, 21, 22, 23];
             let whole = rounds.iter().any(|round| read == value(*round, 2000));
             assert!(whole, "a death at step {dies_at}, before load {}", look_at * 24);

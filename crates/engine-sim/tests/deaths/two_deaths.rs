@@ -956,7 +956,7 @@ fn i3_what_is_pinned_is_not_written_in_place() {
             world.shared.back_to(&world.start);
             let waited = waiting(&world);
             let (reader, writer) = (world.process(1), world.process(2));
-            let expected = look(&reader, "left").unwrap();
+            let expected = read_value(&reader, "left").unwrap();
             let handle = found(&reader, "left");
             reader.lock_record(handle).unwrap();
             let pinned = reader.pin(handle).unwrap().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::{
     common::{Random, Watchdog, quick_folder, scaled, unique},
-    peer::{Peer, await_word, options, stamp_of, stamped, tell},
+    peer::{Peer, await_word, options, report, stamp_of, stamped},
 };
 use mapvar::Map;
 use serde::{Deserialize, Serialize, Serializer};
@@ -33,7 +33,7 @@ pub(crate) fn storm(arguments: &[String]) {
         } else {
             map.remove("passing").unwrap();
         }
-        tell(&format!("ack {stamp}"));
+        report(&format!("ack {stamp}"));
     }
 }
 
@@ -107,7 +107,7 @@ fn i04_i05_killed_writers_lose_nothing_by_file() {
 pub(crate) fn set_on(arguments: &[String]) {
     let map = options(&arguments[0]).open().unwrap();
     let var = map.var::<Vec<u8>>("held").unwrap();
-    tell("setting");
+    report("setting");
     for stamp in 1.. {
         var.set_from(&stamped(stamp, 120)).unwrap();
     }
@@ -116,9 +116,9 @@ pub(crate) fn set_on(arguments: &[String]) {
 /// Role: sets that variable once, however long it takes.
 pub(crate) fn set_once(arguments: &[String]) {
     let map = options(&arguments[0]).open().unwrap();
-    tell("here");
+    report("here");
     map.set("held", stamped(u64::MAX - 1, 120)).unwrap();
-    tell("set");
+    report("set");
     await_word();
 }
 

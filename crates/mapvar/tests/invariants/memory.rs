@@ -6,7 +6,7 @@
 
 use crate::{
     common::{Random, Watchdog, quick_folder, scaled, unique},
-    peer::{Peer, options, stamp_of, stamped, tell},
+    peer::{Peer, options, report, stamp_of, stamped},
 };
 use mapvar::{ErrorKind, Map};
 use std::{
@@ -157,7 +157,7 @@ pub(crate) fn rewrite(arguments: &[String]) {
         })
         .unwrap();
     }
-    tell("done");
+    report("done");
 }
 
 /// Fuller: `tests/load.rs` (100 threads of four processes), `harness/loom` (every ordering).

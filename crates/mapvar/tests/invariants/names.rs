@@ -2,7 +2,7 @@
 
 use crate::{
     common::{Watchdog, quick_folder, scaled, unique},
-    peer::{Peer, await_word, options, tell},
+    peer::{Peer, await_word, options, report},
 };
 use mapvar::{ErrorKind, Map, Origin};
 use std::{fs, path::Path, process::Command, thread, time::Duration};
@@ -15,7 +15,7 @@ pub(crate) fn hold(arguments: &[String]) {
     let count = map.atomic_or("users", 0_u64).unwrap();
     count.fetch_add(1).unwrap();
     map.remove(&own).unwrap();
-    tell("holding");
+    report("holding");
     await_word();
     map.close().unwrap();
 }
@@ -97,20 +97,20 @@ fn i13_a_handle_for_reading_never_writes() {
 
 /// Role: opens or creates a map at the same time as other processes.
 pub(crate) fn race(arguments: &[String]) {
-    tell("ready");
+    report("ready");
     await_word();
     let map = options(&arguments[0]).open_or_create().unwrap();
     if map.origin() == Origin::Created {
         map.atomic_or("creators", 0_u64).unwrap().fetch_add(1).unwrap();
     }
     map.atomic_or("racers", 0_u64).unwrap().fetch_add(1).unwrap();
-    tell("there");
+    report("there");
     await_word();
 }
 
 /// Role: creates maps and closes them, repeatedly.
 pub(crate) fn create(arguments: &[String]) {
-    tell("creating");
+    report("creating");
     loop {
         match options(&arguments[0]).size(1 << 20).create() {
             Ok(map) => map.set("whole", 1).unwrap(),

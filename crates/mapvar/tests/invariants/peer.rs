@@ -42,7 +42,7 @@ impl Peer {
         self.child.0.id()
     }
 
-    /// Waits for the next line of [`tell`] and returns it; `None` if the process has ended.
+    /// Waits for the next line of [`report`] and returns it; `None` if the process has ended.
     pub(crate) fn hear(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
@@ -83,7 +83,7 @@ impl Peer {
 }
 
 /// Reports a line to the parent.
-pub(crate) fn tell(line: &str) {
+pub(crate) fn report(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "@{line}").unwrap();
     out.flush().unwrap();

@@ -4,7 +4,7 @@
 
 use crate::{
     common::{Owned, Watchdog, child, quick_folder, start, unique},
-    peer::{Peer, await_word, options, tell},
+    peer::{Peer, await_word, options, report},
 };
 use mapvar::{Error, ErrorKind, Map};
 use std::{
@@ -82,7 +82,7 @@ pub(crate) fn fill_up(arguments: &[String]) {
         }
         map.close().unwrap();
     }
-    tell("done");
+    report("done");
 }
 
 /// Fuller: `crates/os/tests/contract.rs` (`where_there_is_no_room_the_section_stays_as_it_was`).
@@ -410,7 +410,7 @@ pub(crate) fn fork_with_a_map(arguments: &[String]) {
         var.set(6).unwrap();
         map.set("large", vec![2_u8; 30_000]).unwrap();
         map.flush().unwrap();
-        tell("forked");
+        report("forked");
         await_word();
     }
 }
@@ -462,7 +462,7 @@ pub(crate) fn spawn_under_locks(arguments: &[String]) {
             sleep.spawn().unwrap()
         })
         .collect();
-    tell("spawned");
+    report("spawned");
     for mut program in spawned {
         let _ = program.wait();
     }
@@ -510,7 +510,7 @@ pub(crate) fn overflow_after_a_loss(arguments: &[String]) {
     let map = filled(path);
     fs::OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
     assert!(use_all(&map) > 0);
-    tell("lost");
+    report("lost");
     std::hint::black_box(deep(0));
 }
 
@@ -581,7 +581,7 @@ pub(crate) fn calls(arguments: &[String]) {
         map.flush().unwrap();
         mark(&format!("end {number}"));
     }
-    tell("done");
+    report("done");
 }
 
 /// Returns the system calls of the thread that sets the marks, from one mark to the next.

@@ -39,7 +39,7 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn to_line(&self) -> String {
         let Self { seed, actor, life, only, passing, when, delay, target } = self;
         let only = only.map_or(-1, |op| op as i64);
         let (when, delay) = (*when as u64, delay.as_nanos());

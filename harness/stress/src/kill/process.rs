@@ -29,7 +29,7 @@ impl Killer for Processes {
         shared: &Shared,
         ready: &mut dyn FnMut(),
     ) -> io::Result<Ended> {
-        let child = RefCell::new(start("life", &self.0, &[&order.told()])?);
+        let child = RefCell::new(start("life", &self.0, &[&order.to_line()])?);
         let ended = || child.borrow_mut().try_wait().is_ok_and(|ended| ended.is_some());
         await_moment(order, shared, Duration::from_micros(500), ended);
         if order.when == When::Told {

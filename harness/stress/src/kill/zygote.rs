@@ -25,11 +25,11 @@ impl Zygote {
 
 impl Killer for Zygote {
     fn run(&mut self, order: &Order, _: &Shared, ready: &mut dyn FnMut()) -> io::Result<Ended> {
-        self.0.tell(&order.told());
+        self.0.send_line(&order.to_line());
         if order.when == When::Told {
             self.hear()?;
             ready();
-            self.0.tell("kill");
+            self.0.send_line("kill");
         }
         Ok(match self.hear()?.as_str() {
             "killed" => Ended::Killed,

@@ -9,7 +9,7 @@ use std::time::Instant;
 /// for reading. An empty list accepts any outcome.
 pub(crate) type Kinds = [&'static [ErrorKind]; 4];
 
-pub(crate) fn told(kinds: &Kinds) -> String {
+pub(crate) fn kind_names(kinds: &Kinds) -> String {
     let mut names: Vec<&str> = Vec::new();
     for kind in kinds.iter().flat_map(|kinds| kinds.iter()) {
         if !names.contains(&kind.name()) {

@@ -7,7 +7,7 @@
 mod kernel;
 mod rights;
 
-use super::table::{Kinds, Seen, Table, ask, told};
+use super::table::{Kinds, Seen, Table, ask, kind_names};
 use crate::{
     Seeded,
     region::{objects, place_of, remove_objects},
@@ -136,9 +136,9 @@ impl World {
                 };
                 doing(format!("{what}: {squatter} against {user}, {}", target.text));
                 let kept = squat(self, squatter, user, &target);
-                let (before, beside) = (look(&target.path), listed(&target.path));
+                let (before, beside) = (describe(&target.path), listed(&target.path));
                 let outcome = as_user(user, LIMIT, || ask(&target.options(), &target.text, &kinds));
-                let (after, beside_after) = (look(&target.path), listed(&target.path));
+                let (after, beside_after) = (describe(&target.path), listed(&target.path));
                 drop(kept);
                 seen.push(match outcome {
                     Err(why) => Seen::new(false, format!("WRONG: {why}")),
@@ -158,7 +158,7 @@ impl World {
             }
         }
         let title = format!("{}: {what}", place.name());
-        self.table.row(&title, &told(&kinds), &seen);
+        self.table.row(&title, &kind_names(&kinds), &seen);
     }
 }
 
@@ -180,7 +180,7 @@ impl Where {
 }
 
 /// Describes all that must stay as it is: the object and, for a link, its target.
-fn look(path: &Path) -> Option<String> {
+fn describe(path: &Path) -> Option<String> {
     let of = |path: &Path| -> Option<String> {
         let stat = fs::symlink_metadata(path).ok()?;
         let content = if stat.is_file() && stat.len() < 100 << 20 {
@@ -572,7 +572,7 @@ fn within_folders(world: &mut World) {
                 remove(&link);
                 seen
             });
-            world.table.row(&format!("file: {what}{through}"), &told(&kinds), &seen);
+            world.table.row(&format!("file: {what}{through}"), &kind_names(&kinds), &seen);
         }
     }
     let kinds: Kinds = [
@@ -586,7 +586,7 @@ fn within_folders(world: &mut World) {
         by(squatter, || write(&part.path, b"no folder", 0o666));
         ask_within(&part.path, &part.path, &kinds)
     });
-    world.table.row("file: a part of the path is a file", &told(&kinds), &seen);
+    world.table.row("file: a part of the path is a file", &kind_names(&kinds), &seen);
 }
 
 /// Lets the user open a file within a folder, during which `place` must not change; removes
@@ -594,9 +594,9 @@ fn within_folders(world: &mut World) {
 fn ask_within(folder: &Path, place: &Path, kinds: &Kinds) -> Seen {
     let path = folder.join("x.map");
     let target = Target { text: path.display().to_string(), path, scope: None };
-    let before = look(place);
+    let before = describe(place);
     let outcome = as_user(USER, LIMIT, || ask(&target.options(), &target.text, kinds));
-    let same = before == look(place);
+    let same = before == describe(place);
     remove(place);
     seen_of(outcome, same)
 }

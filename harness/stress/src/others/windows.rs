@@ -2,7 +2,7 @@
 //! only, since Wine has no second one; another owner is a descriptor that names one.
 #![allow(unsafe_code, reason = "other programs' objects are made by raw calls")]
 
-use super::table::{Kinds, Seen, Table, ask, told};
+use super::table::{Kinds, Seen, Table, ask, kind_names};
 use crate::{Seeded, verdict};
 use ErrorKind::{
     AlreadyExists, ForeignOwner, InvalidArgument, Io, NameTaken, NotAMap, NotFound,
@@ -198,7 +198,7 @@ impl World {
         if Map::options().name(&name).create().is_err() {
             seen = Seen::new(false, "WRONG: something is left");
         }
-        self.table.row(&format!("name: {what}"), &told(&kinds), &[seen]);
+        self.table.row(&format!("name: {what}"), &kind_names(&kinds), &[seen]);
     }
 
     /// Runs a case of a path at which `squat` puts something.
@@ -224,7 +224,7 @@ impl World {
         if describe() != before {
             seen = Seen::new(false, "WRONG: it has changed, or something is left");
         }
-        self.table.row(&format!("file: {what}"), &told(&kinds), &[seen]);
+        self.table.row(&format!("file: {what}"), &kind_names(&kinds), &[seen]);
     }
 }
 
@@ -461,7 +461,7 @@ fn files(world: &mut World, garbage: &[u8], ours: &[u8]) {
     let kinds: Kinds = [&[NameTaken], &[NameTaken, NotFound], &[NameTaken, Io], &[NameTaken, Io]];
     let mut seen = victim(&Map::options().file(&pipe), "pipe", &kinds);
     seen.what = seen.what.replace(&pipe, "it");
-    world.table.row("file: a pipe that somebody serves", &told(&kinds), &[seen]);
+    world.table.row("file: a pipe that somebody serves", &kind_names(&kinds), &[seen]);
     drop(server);
     let seen = victim(&Map::options().file(r"\\server\share\a.map"), "share", &[&[Unsupported]; 4]);
     world.table.row("file: on another machine", "Unsupported", &[seen]);

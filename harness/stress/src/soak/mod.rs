@@ -135,7 +135,7 @@ impl Crew {
     fn pause(&mut self) -> HashMap<usize, Sample> {
         self.reports().paused.clear();
         for peer in &mut self.peers {
-            peer.tell("pause");
+            peer.send_line("pause");
         }
         let began = Instant::now();
         loop {
@@ -160,7 +160,7 @@ impl Crew {
         (reports.epoch, reports.added) = (epoch, [0; 2]);
         drop(reports);
         for peer in &mut self.peers {
-            peer.tell(&format!("go {epoch}"));
+            peer.send_line(&format!("go {epoch}"));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What other users may do to a map in use, and what a read-only handle can be turned into.
 
 use super::{
-    DENIED, LIMIT, SQUATTERS, TimedOut, USER, World, as_user, by, fs, has_map, kernel, look,
+    DENIED, LIMIT, SQUATTERS, TimedOut, USER, World, as_user, by, describe, fs, has_map, kernel,
     seen_of, staying,
 };
 use crate::unix::stay_as;
@@ -144,13 +144,13 @@ fn living(world: &mut World) {
     for named in [true, false] {
         let target = if named { world.name(USER) } else { world.file() };
         let user = has_map(USER, &target, "own");
-        let before = look(&target.path);
+        let before = describe(&target.path);
         let what = if named { "name" } else { "file" };
         for (case, expected, attempt) in attempts {
             let seen = SQUATTERS.map(|squatter| {
                 let tried = as_user(squatter, LIMIT, || code(&attempt(&target.path, user.pid)));
                 // The link count must be the same again; the access time is not compared.
-                let same = look(&target.path) == before;
+                let same = describe(&target.path) == before;
                 let right = tried.as_deref() == Ok(expected) && same;
                 super::Seen::new(right, tried.unwrap_or_else(|why| why))
             });
@@ -172,7 +172,7 @@ fn living(world: &mut World) {
                 let wrong = kinds.iter().find(|(seen, wanted)| *seen != Some(*wanted));
                 wrong.map_or("PermissionDenied".into(), |wrong| format!("WRONG: {wrong:?}"))
             });
-            seen_of(outcome, look(&target.path) == before)
+            seen_of(outcome, describe(&target.path) == before)
         });
         let case = format!("{what} in use: another user opens it by its path and native name");
         world.table.row(&case, "PermissionDenied", &seen);
@@ -318,7 +318,7 @@ fn gate(world: &mut World) {
             kernel::lock_all(&file, false);
             file
         });
-        let before = look(&target.path);
+        let before = describe(&target.path);
         let outcome = as_user(USER, LIMIT, || {
             let began = std::time::Instant::now();
             match target.options().open() {
@@ -330,7 +330,7 @@ fn gate(world: &mut World) {
                 other => format!("WRONG: {other:?} after {:?}", began.elapsed()),
             }
         });
-        let same = before == look(&target.path);
+        let same = before == describe(&target.path);
         drop(locking);
         super::remove(&target.path);
         seen_of(outcome, same)
