@@ -67,16 +67,17 @@ fn several(map: &mapvar::Map) -> Done {
 
     map.set("left", 10)?;
     map.set("right", 0)?;
-    // Both change or neither does, even if this process is killed. Runs again if another writer came first.
+    // Both change or neither does, even if this process is killed. The closure runs again if another
+    // writer changed what it read.
     map.transaction(|tx| {
         let left: i64 = tx.get("left")?;
         tx.set("left", left - 3)?;
         tx.set("right", 3)
     })?;
-    // Both values as they were at one instant.
+    // Returns both values as of one instant.
     let seen = map.snapshot(&["left", "right"])?;
     assert_eq!(seen.get::<i64>("left")? + seen.get::<i64>("right")?, 10);
-    // Only if the variable does not exist yet.
+    // Sets the variable only if it does not exist yet.
     assert!(map.compare_and_set("owner", Version::ABSENT, "me")?.is_ok());
     Ok(())
 }
@@ -84,7 +85,7 @@ fn several(map: &mapvar::Map) -> Done {
 fn waiting(map: &mapvar::Map) -> Done {
     use std::time::Duration;
 
-    // From here on every change is reported, or counted as skipped.
+    // Reports or counts every later change of these variables.
     let mut watch = map.watch_any(["speed", "state"])?;
     map.set("speed", 3.5)?;
     let change = watch.wait_timeout(Duration::from_secs(5))?.expect("a change");
@@ -95,15 +96,15 @@ fn waiting(map: &mapvar::Map) -> Done {
 fn locks(map: &mapvar::Map) -> Done {
     use mapvar::Outcome;
 
-    // A critical section across processes, first come first served.
+    // This is a critical section across processes. Waiters get it in order of arrival.
     let guard = map.lock("calibration")?.acquire()?;
-    if let Outcome::Recovered(dead) = guard.outcome() {
-        println!("{dead} died while it owned the lock");
+    if let Outcome::Recovered(lost) = guard.outcome() {
+        println!("{lost} lost the lock without releasing it");
     }
     assert_eq!(map.participants()?[0].holds, ["calibration"]);
     guard.release()?;
 
-    // Exists as long as this process has the map open, however the process ends.
+    // This variable ends when the process closes the map or dies, in whatever way.
     map.set_ephemeral("worker/7", "busy")?;
     assert_eq!(map.owner("worker/7")?.map(|owner| owner.pid), Some(std::process::id()));
     Ok(())
