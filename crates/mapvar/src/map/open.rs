@@ -81,8 +81,9 @@ impl MapOptions {
     /// and neither can one for writing while another process has the file open for writing.
     ///
     /// [`Unsupported`](ErrorKind::Unsupported) for a map whose users are in another pid namespace,
-    /// and for a file on a network drive ([`allow_network`](Self::allow_network)). On macOS and
-    /// FreeBSD, every map: these systems cannot report whether the owner of a lock is alive.
+    /// and for a file on a network drive ([`allow_network`](Self::allow_network)). Opening also
+    /// fails with `Unsupported` on macOS and FreeBSD, which cannot report whether the owner of a
+    /// lock is alive.
     pub fn open(&self) -> Result<Map> {
         self.obtain("open", Want::Open)
     }
@@ -251,9 +252,10 @@ impl MapOptions {
     ///
     /// On Windows the gem's lock does not record its owner. Every operation on the map frees an
     /// abandoned lock, unless another program has the lock object open. In that case this call
-    /// fails, unless `force` is set. Set `force` only if you know that no program writes. A program that uses the gem keeps
-    /// the lock forever after an exception. On Unix the system releases the lock of a dead process,
-    /// so there is nothing to free. `force` does not take the lock from a living process.
+    /// fails, unless `force` is set. Set `force` only if you know that no program writes. A program
+    /// that uses the gem keeps the lock forever after an exception. On Unix the system releases the
+    /// lock of a dead process, so there is nothing to free. `force` does not take the lock from a
+    /// living process.
     ///
     /// ```
     /// # let name = format!("doc-unlock.{}", std::process::id());
