@@ -268,8 +268,8 @@ impl<M: Mem> Store<M> {
         Ok(!durable || !same)
     }
 
-    /// Makes the current slot of a marked record slot B. `None` if it already is slot B and durable,
-    /// or if the record holds another variable.
+    /// Makes the current slot of a marked record slot B. `None` if it already is slot B and is
+    /// durable, or if the record holds another variable.
     fn choose_slot(&self, handle: Handle, complete: u64) -> Result<Option<State>, EngineError> {
         let lost = || outside(handle.at);
         let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;

@@ -55,8 +55,8 @@ impl<R> AttemptOutcome<(Option<R>, Desc)> {
                 Err(EngineError::Corrupt("the description of the value is invalid", handle.at))
             }
             Self::Changed => {
-                // Only an attempt under the record's lock reaches this arm. No writer is active then, so
-                // the slot contradicts the state.
+                // Only an attempt under the record's lock reaches this arm. No writer is active
+                // then, so the slot contradicts the state.
                 Err(EngineError::Corrupt("a value's version is not the one published", handle.at))
             }
             Self::Stale => Ok(Seen::Stale),

@@ -199,8 +199,8 @@ impl Gem {
         }
         if !(lengthen && spec.file && !spec.read_only) {
             return Err(Error::new(ErrorKind::TooLarge, "", "").detail(format!(
-                "a size of {} bytes was asked for, and it has {size}; ask for no more, or leave the \
-                 size out",
+                "a size of {} bytes was requested, and it has {size}; request no more, or remove the \
+                 size",
                 spec.size
             )));
         }

@@ -47,8 +47,9 @@ impl Value {
 /// bytes.
 ///
 /// `Marshal.load` runs code of these classes. If you trust all of them, you can load the bytes. The
-/// nesting is limited too, so the loader's stack cannot overflow. Each name is returned once, sorted
-/// by its bytes. Numbers, text, Symbols, Arrays, Hashes and Regexps name no class.
+/// nesting is limited too, so the loader's stack cannot overflow. Each name is returned once; the
+/// names are sorted by their bytes. Numbers, text, Symbols, Arrays, Hashes and Regexps name no
+/// class.
 ///
 /// ```
 /// let range = b"\x04\x08o:\x0aRange\x08:\x09exclF:\x0abegini\x06:\x08endi\x07";

@@ -68,8 +68,8 @@ impl MapOptions {
     /// ```
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound); [`NotAMap`](ErrorKind::NotAMap) for a file or section that
-    /// is not a map, and for a map that its creator does not complete in time;
+    /// [`NotFound`](ErrorKind::NotFound); [`NotAMap`](ErrorKind::NotAMap) for a file or section
+    /// that is not a map, and for a map that its creator does not complete in time;
     /// [`Version`](ErrorKind::Version);
     /// [`Corrupt`](ErrorKind::Corrupt); [`Truncated`](ErrorKind::Truncated);
     /// [`ForeignOwner`](ErrorKind::ForeignOwner) for a name that belongs to another user;
@@ -640,8 +640,8 @@ pub(crate) fn header_error(flaw: HeaderError, bytes: u64) -> Error {
         HeaderError::Version(version) => error(
             ErrorKind::Version,
             format!(
-                "its version is {version}, and this build supports only version {}; use a build that \
-                 supports it",
+                "its version is {version}, and this build supports only version {}; use a build \
+                 that supports it",
                 layout::VERSION
             ),
         ),

@@ -53,8 +53,8 @@ impl Target {
     }
 
     /// Runs `operate` on the variable's record. If that record no longer holds the variable, looks
-    /// up the name and runs `operate` again on the record found. Fails with `Removed` if no variable
-    /// has the name.
+    /// up the name and runs `operate` on the record found. Fails with `Removed` if no variable has
+    /// the name.
     #[inline(never)]
     pub(crate) fn with<R>(
         &self,

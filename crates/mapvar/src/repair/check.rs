@@ -62,9 +62,8 @@ fn of_payload(examined: std::result::Result<u64, String>) -> Check {
 impl MapOptions {
     /// Checks a map as [`Map::check`] does, without opening it as a map.
     ///
-    /// It works for a map that is corrupt, truncated or not yet recovered, which
-    /// [`open`](Self::open) would refuse or recover first. It maps the section for reading only, whatever
-    /// [`read_only`](Self::read_only) says, and changes no byte of it.
+    /// It works for a map that is corrupt, truncated or not yet recovered. It maps the section for
+    /// reading only, whatever [`read_only`](Self::read_only) says, and changes no byte of it.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -127,7 +126,8 @@ fn recovery(region: &Region) -> Result<Option<Finding>> {
     let what = match Identity::read(words) {
         None => "the map has no identity; the next opener recovers it",
         Some(theirs) if theirs.boot != ours.boot => {
-            "the map was last used before a restart, or on another machine; the next opener recovers it"
+            "the map was last used before a restart, or on another machine; the next opener \
+             recovers it"
         }
         // The birth time is not compared: under Wine it is the time of the last write.
         Some(theirs) if theirs.file.first_chunk::<2>() != ours.file.first_chunk() => {

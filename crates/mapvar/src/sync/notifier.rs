@@ -101,9 +101,9 @@ impl Shared {
     fn run(&self) {
         let mem = self.inner.store.mem();
         while !self.ended.load(Relaxed) {
-            // SYNC POINT S18. Pairs with the addition in Locks::wake. The count is loaded before the
-            // variables are checked. Otherwise `park` would sleep through a change that comes after
-            // the check.
+            // SYNC POINT S18. Pairs with the addition in Locks::wake. The count is loaded before
+            // the variables are checked. Otherwise `park` would sleep through a change that comes
+            // after the check.
             let seen = mem.wakes(live::CHANGES_WAKE);
             let nap = self.wake_changed();
             let parked = match seen {

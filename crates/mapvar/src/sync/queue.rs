@@ -102,8 +102,8 @@ impl Queue {
     }
 
     /// If the first waiter before the entry at `at` is idle, returns the tickets of all waiters
-    /// before that entry. An idle waiter could take the lock and does not: its process is stopped or
-    /// slow.
+    /// before that entry. An idle waiter could take the lock and does not: its process is stopped
+    /// or slow.
     ///
     /// Returns `None` if the first waiter is itself blocked by an owner. Otherwise readers could
     /// pass a blocked writer forever.

@@ -32,7 +32,8 @@ pub(crate) fn classes(bytes: &[u8]) -> Result<BTreeSet<String>, ParseError> {
             Step::Symbol(begin) => scan.symbol_text(begin)?,
             Step::SymbolLink(number) => scan.symbol_text(scan.symbol(number)?)?,
             Step::Raw(from, ..) => {
-                // The walk returns a prefix `I` as a step of its own, so this byte is the type letter.
+                // The walk returns a prefix `I` as a step of its own, so this byte is the type
+                // letter.
                 let mut reader = scan.reader(from);
                 reader.byte()?;
                 reader.text()?

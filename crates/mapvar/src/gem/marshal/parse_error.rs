@@ -54,7 +54,7 @@ impl fmt::Display for ParseError {
                 "it begins with the bytes {major:#04x} {minor:#04x}, and not with 0x04 0x08, \
                  the version that Ruby's Marshal writes"
             ),
-            Self::Invalid(what, at) => write!(f, "it is not valid Marshal data: {what}, at byte {at}"),
+            Self::Invalid(what, at) => write!(f, "not valid Marshal data: {what}, at byte {at}"),
             Self::NotAHash(letter) => write!(
                 f,
                 "it holds a marshalled value of type '{}' and not the Hash of variables",
@@ -72,7 +72,8 @@ impl fmt::Display for ParseError {
                  loader's stack"
             ),
             Self::Tangled => f.write_str(
-                "its user-defined objects contain each other, so a copy of one value would be too large",
+                "its user-defined objects contain each other, so a copy of one value would be too \
+                 large",
             ),
             Self::Pod(type_id) => write!(
                 f,
@@ -80,8 +81,8 @@ impl fmt::Display for ParseError {
             ),
             Self::Language(language) => write!(
                 f,
-                "opaque bytes of language {language} cannot be stored in Ruby's Marshal; store bytes \
-                 instead"
+                "opaque bytes of language {language} cannot be stored in Ruby's Marshal; store \
+                 bytes instead"
             ),
         }
     }

@@ -61,14 +61,16 @@ fn meaning(code: u32) -> (ErrorKind, &'static str) {
         ),
         win::ERROR_COMMITMENT_LIMIT => (
             ErrorKind::NoSpace,
-            "memory and page file together are used up; use a smaller size, or enlarge the page file",
+            "memory and page file together are used up; use a smaller size, or enlarge the page \
+             file",
         ),
         win::ERROR_DISK_FULL | win::ERROR_HANDLE_DISK_FULL | win::ERROR_DISK_QUOTA_EXCEEDED => {
             (ErrorKind::NoSpace, "the disk is full; free some space, or use a smaller size")
         }
         win::ERROR_FILE_TOO_LARGE => (
             ErrorKind::TooLarge,
-            "the file system does not support files of this size; use a smaller size, or another disk",
+            "the file system does not support files of this size; use a smaller size, or another \
+             disk",
         ),
         win::ERROR_SHARING_VIOLATION => (
             ErrorKind::TimedOut,
@@ -112,8 +114,8 @@ fn meaning(code: u32) -> (ErrorKind, &'static str) {
         ),
         win::ERROR_USER_MAPPED_FILE => (
             ErrorKind::PermissionDenied,
-            "a program has the file mapped, so it cannot be shortened or replaced; close it in that \
-             program",
+            "a program has the file mapped, so it cannot be shortened or replaced; close it in \
+             that program",
         ),
         win::ERROR_PRIVILEGE_NOT_HELD => (
             ErrorKind::PermissionDenied,

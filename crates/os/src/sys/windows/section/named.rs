@@ -118,7 +118,8 @@ pub(super) fn check_size(section: &Section, options: &SectionOptions) -> Result<
     match options.size {
         Some(asked) if section.size < asked => {
             Err(Error::new(ErrorKind::TooLarge, "", "").detail(format!(
-                "it has {} bytes, and {asked} were requested; use a smaller size, or create another",
+                "it has {} bytes, and {asked} were requested; use a smaller size, or create \
+                 another",
                 section.size
             )))
         }
