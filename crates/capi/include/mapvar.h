@@ -1107,9 +1107,8 @@ int32_t mapvar_snapshot_free(mapvar_snapshot *snapshot);
 // Begins a walk.
 int32_t mapvar_map_iter(mapvar_map *map, mapvar_iter **out);
 
-// Returns the next variable: a new handle, which the caller frees; NULL at the end. An error
-// concerns one variable that could not be read, or the map; the next call goes on after it, or
-// reaches the end.
+// Returns a new handle to the next variable, or NULL at the end. The caller frees the handle.
+// After an error about one variable, the next call continues with the variable after it.
 int32_t mapvar_iter_next(mapvar_iter *iter,
                          mapvar_entry **entry);
 
@@ -1126,7 +1125,8 @@ int32_t mapvar_entry_kind(mapvar_entry *entry, uint32_t *kind);
 // Returns the value: a new handle; the caller frees it.
 int32_t mapvar_entry_value(mapvar_entry *entry, mapvar_value **value);
 
-// Reports the number of the value's version: the value was the variable's n-th; 0 for a gem's map.
+// Reports the number of the value's version. It grows with each set, but not for an atomic. It is
+// 0 for a gem's map.
 int32_t mapvar_entry_version(mapvar_entry *entry, uint64_t *number);
 
 // Frees an entry and its name. Does nothing for NULL.

@@ -57,8 +57,8 @@ const TRIES: usize = 10_000;
 const SPINS: usize = 200;
 
 impl<M: Mem> Store<M> {
-    /// Makes all of `changes`, or none. They are of different records, and their large values
-    /// already lie in extents. Unless the transaction commits, those extents remain the caller's.
+    /// Makes all of `changes`, or none. Each change has a record of its own. Large values already
+    /// lie in extents, which remain the caller's unless the transaction commits.
     pub fn transact(&self, changes: &mut [TxEntry<'_>]) -> Result<CommitOutcome, EngineError> {
         if changes.len() > marks::MOST {
             return Err(EngineError::TooMany { given: changes.len(), most: marks::MOST });
@@ -68,8 +68,8 @@ impl<M: Mem> Store<M> {
                 "it is an Atomic, which takes no part in transactions; use a variable",
             ));
         }
-        // By offset: the journal does not depend on the caller's order, and `same_place` finds
-        // duplicates as neighbors.
+        // Sorted by offset, so that the journal does not depend on the caller's order, and
+        // `same_place` finds duplicates as neighbors.
         changes.sort_by_key(|change| change.handle.at);
         if let Some(outcome) = same_place(changes) {
             return Ok(outcome);
@@ -162,8 +162,8 @@ impl<M: Mem> Store<M> {
     fn try_mark_all(&self, changes: &[TxEntry<'_>]) -> Result<Option<Blocked>, EngineError> {
         let (commits, entries) = (self.commits()?, self.entries()?);
         for (number, change) in changes.iter().enumerate() {
-            // A mark is journalled before it is set: a replay could not find and remove it
-            // otherwise.
+            // The journal names the mark before it is set. Without that, a replay could not find
+            // and remove it.
             entries.store(number, change.handle.at, Relaxed);
             // SYNC POINT S13.
             commits.store(commit::COUNT, number as u64 + 1, Release);
@@ -249,8 +249,8 @@ impl<M: Mem> Store<M> {
     }
 }
 
-/// Returns the outcome for a variable that no longer exists: a conflict if the transaction had read
-/// it, else stale, and the caller looks it up again.
+/// Returns the outcome for a variable that no longer exists: `Conflict` if the transaction has read
+/// it, else `Stale`. After `Stale` the caller looks up the name again.
 fn gone(expect: Expect) -> CommitOutcome {
     if matches!(expect, Expect::Version(_)) {
         CommitOutcome::Conflict

@@ -137,7 +137,7 @@ impl<M: Mem> Store<M> {
         Ok(None)
     }
 
-    /// Returns the handle of the record at `at`, if it is a valid one and bears the name. The index
+    /// Returns the handle of the record at `at`, if it is a valid one and has the name. The index
     /// word that led here may hold anything.
     #[inline(always)]
     fn names(&self, at: u64, query: &Query<'_>) -> Option<Handle> {

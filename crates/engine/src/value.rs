@@ -86,7 +86,7 @@ impl fmt::Display for Kind {
 /// A value to be written to a slot.
 #[derive(Clone, Copy, Debug)]
 pub struct Raw<'a> {
-    /// Number of its kind.
+    /// Number of the value's kind.
     pub kind: u8,
     pub(crate) type_id: u32,
     /// The content.
@@ -111,7 +111,7 @@ pub enum Payload<'a> {
     },
 }
 
-#[allow(clippy::len_without_is_empty, reason = "nothing asks whether a value is empty")]
+#[allow(clippy::len_without_is_empty, reason = "no caller needs `is_empty`")]
 impl<'a> Raw<'a> {
     /// Returns a number of `kind`.
     #[inline]
@@ -194,13 +194,14 @@ pub struct SlotView<'a, M: Mem> {
     pub(crate) slot: M::Words<'a>,
     /// Offset of the data.
     pub(crate) data: u64,
-    /// Bytes that the data can have.
+    /// The space for the value, in bytes.
     pub(crate) room: usize,
-    /// The type, if only the extent is pinned: writers may reuse the slot meanwhile.
+    /// The type, copied under the record's lock. `Some` only if the reader has pinned the extent,
+    /// since writers may then reuse the slot.
     pub(crate) type_id: Option<u32>,
 }
 
-#[allow(clippy::len_without_is_empty, reason = "nothing asks whether a value is empty")]
+#[allow(clippy::len_without_is_empty, reason = "no caller needs `is_empty`")]
 impl<M: Mem> SlotView<'_, M> {
     /// Returns the number of the kind.
     #[inline]
@@ -265,7 +266,7 @@ impl<M: Mem> SlotView<'_, M> {
         let data = match (self.kind(), self.len()) {
             // Nil, bool and numbers.
             (1, 0) | (2..=5, 8) => Data::Word(self.word()),
-            // With another length it is no value of its kind.
+            // Any other length is invalid for these kinds.
             (1..=5, _) => {
                 return Ok(OwnedValue { kind: 0, type_id: 0, data: Data::Word(0) });
             }
@@ -310,13 +311,13 @@ impl OwnedValue {
         let data = match raw.payload {
             Payload::Word(word) => Data::Word(word),
             Payload::Bytes(bytes) => Data::Bytes(bytes.to_vec()),
-            // Before it is written, it lies in no extent.
+            // Callers pass no value that lies in an extent.
             Payload::Extent { .. } => Data::Bytes(Vec::new()),
         };
         Self { kind: raw.kind, type_id: raw.type_id, data }
     }
 
-    /// Returns the value for another write, not as an ephemeral one.
+    /// Returns the value for another write. The new value is not ephemeral.
     pub fn raw(&self) -> Raw<'_> {
         let payload = match &self.data {
             Data::Word(word) => Payload::Word(*word),

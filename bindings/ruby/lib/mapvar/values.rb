@@ -21,7 +21,7 @@ module Mapvar
     # @return [Object]
     # @raise [DisallowedClass]
     def load(permitted: [])
-      raise Unsupported, "bytes of language #{language} are nothing that Ruby can load" unless language == RUBY
+      raise Unsupported, "Ruby cannot load bytes of language #{language}" unless language == RUBY
 
       Values.load(bytes, Values.permitted(permitted))
     end

@@ -359,7 +359,7 @@ impl<T> Turns<T> {
 }
 
 fn forked() -> mapvar::Error {
-    let detail = "this process was forked from the one that made it; make it here";
+    let detail = "this process was forked from the one that created it; create it here";
     refused(ErrorKind::Closed, "handle", detail)
 }
 

@@ -23,9 +23,8 @@ pub extern "C" fn mapvar_map_iter(
     })
 }
 
-/// Returns the next variable: a new handle, which the caller frees; NULL at the end. An error
-/// concerns one variable that could not be read, or the map; the next call goes on after it, or
-/// reaches the end.
+/// Returns a new handle to the next variable, or NULL at the end. The caller frees the handle.
+/// After an error about one variable, the next call continues with the variable after it.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_iter_next(
     iter: *mut mapvar_iter,
@@ -89,7 +88,8 @@ pub extern "C" fn mapvar_entry_value(
     run_call("mapvar_entry_value", || make(value, || with(entry, Entry::value).map(Tree::of)))
 }
 
-/// Reports the number of the value's version: the value was the variable's n-th; 0 for a gem's map.
+/// Reports the number of the value's version. It grows with each set, but not for an atomic. It is
+/// 0 for a gem's map.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_entry_version(
     entry: *mut mapvar_entry,

@@ -46,7 +46,7 @@ fn faults_are_told_and_the_rest_is_saved() {
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""), "{ran:?}");
     let out = text(&ran.out);
     for says in [
-        "fault at 0x0: the header's first word is gone\n",
+        "fault at 0x0: the header's first word is not the magic number\n",
         ": variable \"foo\": the text is no UTF-8\n",
         ": variable \"zap\": the checksum of id and name is wrong\n",
         "\n1 variable, 3 faults, 0 notes\n",

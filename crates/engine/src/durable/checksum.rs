@@ -1,5 +1,5 @@
-//! The checksums that prove that a flush reached the file whole: that of a slot, with which it is
-//! sealed, and the superblocks, which say how many slots an epoch sealed.
+//! The checksums that prove that a flush reached the file whole. A slot is sealed with its
+//! checksum. A superblock records how many slots an epoch sealed.
 
 use crate::{
     error::{EngineError, outside},
@@ -26,7 +26,7 @@ pub struct Sum {
     /// The checksum computed.
     pub crc: u32,
     /// The checksum stored in the slot.
-    pub(crate) said: u32,
+    pub(crate) stored: u32,
     pub(crate) tombstone: bool,
     pub(crate) extent: Option<Extent>,
     pub(crate) first_word: u64,
@@ -71,31 +71,31 @@ impl<M: Mem> Store<M> {
     fn superblock(&self, at: u64) -> Result<Superblock, EngineError> {
         let words = self.mem.words(at, superblock::WORDS).ok_or_else(|| outside(at))?;
         let word = |at| words.load(at, Relaxed);
-        let said = [
+        let content = [
             word(superblock::EPOCH),
             word(superblock::COUNT),
             word(superblock::SUM),
             word(superblock::ALL_COUNT),
             word(superblock::ALL_SUM),
         ];
-        let [epoch, count, sum, all_count, all_sum] = said;
+        let [epoch, count, sum, all_count, all_sum] = content;
         Ok(Superblock {
             epoch,
             sealed: Tally { count, sum },
             all: Tally { count: all_count, sum: all_sum },
             // A superblock of zeros is invalid: an epoch's number is never 0.
-            good: epoch != 0 && word(superblock::CHECK) == check(said, self.region_id()?),
+            good: epoch != 0 && word(superblock::CHECK) == check(content, self.region_id()?),
         })
     }
 
     pub(crate) fn write_superblock(&self, at: u64, block: &Superblock) -> Result<(), EngineError> {
         let words = self.mem.words_mut(at, superblock::WORDS).ok_or(EngineError::ReadOnly)?;
         let (sealed, all) = (block.sealed, block.all);
-        let said = [block.epoch, sealed.count, sealed.sum, all.count, all.sum];
-        for (number, word) in said.into_iter().enumerate() {
+        let content = [block.epoch, sealed.count, sealed.sum, all.count, all.sum];
+        for (number, word) in content.into_iter().enumerate() {
             words.store(superblock::EPOCH + number, word, Relaxed);
         }
-        words.store(superblock::CHECK, check(said, self.region_id()?), Release);
+        words.store(superblock::CHECK, check(content, self.region_id()?), Release);
         Ok(())
     }
 
@@ -106,8 +106,8 @@ impl<M: Mem> Store<M> {
         Ok([self.uuid, header.load(layout::header::UUID + 1, Relaxed)])
     }
 
-    /// Computes the checksum of slot `number`, as one that is sealed for `seal` in a chunk with
-    /// this id. `None` if the slot describes no value within the region.
+    /// Computes the checksum that slot `number` has if it is sealed for epoch `seal` in the chunk
+    /// `chunk_id`. `None` if the slot describes no value within the region.
     pub fn slot_sum(
         &self,
         chunk_id: u64,
@@ -130,7 +130,7 @@ impl<M: Mem> Store<M> {
             version,
             type_id,
             crc: 0,
-            said: typed as u32,
+            stored: typed as u32,
             tombstone: desc.kind() == slot::TOMBSTONE,
             extent: None,
             first_word: 0,

@@ -1,7 +1,7 @@
 //! A flush: a checkpoint of all variables, complete or without effect. It chooses a slot of each
-//! record that was written since the last flush, seals it, and says in a superblock how many slots
-//! it sealed. Then it waits once for the disk. `docs/FORMAT.md` has the steps, and the reasons for
-//! their order.
+//! record that was written since the last flush, and seals it. A superblock records the number of
+//! sealed slots. Then the flush waits once for the disk. `docs/FORMAT.md` has the steps, and the
+//! reasons for their order.
 
 use crate::{
     commit::Blocked,
@@ -58,7 +58,7 @@ impl<M: Mem> Store<M> {
             return Ok(());
         }
         let removed = {
-            // The threads of a process take turns here, the processes at F.
+            // This mutex admits one thread of a process, and F one process.
             let _turn = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
             let _held = self.claim_flush()?;
             self.flush_once()?
@@ -93,8 +93,8 @@ impl<M: Mem> Store<M> {
         let mut round = 0;
         loop {
             let owner = live.load(live::FLUSHER, Acquire);
-            // This process's own token was left by a failed release: its threads take turns before
-            // they come here.
+            // This process's own token can only be left by a failed release: the mutex `flushing`
+            // admits one thread at a time.
             let free = owner == 0 || owner == token || !self.lives(owner)?;
             // SYNC POINT S14. Pairs with the exchange in the former flusher's `Drop`: its
             // superblock and bits in flight are seen.
@@ -143,13 +143,13 @@ impl<M: Mem> Store<M> {
         };
         self.write_superblock(at, &Superblock { epoch, sealed, all, good: true })?;
 
-        // The whole file, since recovery relies also on words that no flush chose: words that were
-        // cleared before this flush began must be clear in the file. The system writes only changed
-        // pages.
+        // Syncs the whole file, since recovery also relies on words outside the chosen slots: a
+        // word that was cleared before this flush must be clear in the file. The system writes only
+        // changed pages.
         let bytes = self.chunk_count()? * CHUNK;
         if let Err(trouble) = self.mem.barrier(&[(0, bytes)]) {
-            // For good: the system may have dropped the pages that it could not write, and the next
-            // call would succeed.
+            // The failure is permanent: the system may have dropped the pages that it could not
+            // write, and a second attempt would then seem to succeed.
             live.store(live::FAILED, 1, Release);
             return Err(trouble);
         }
@@ -231,7 +231,7 @@ impl<M: Mem> Store<M> {
                     return Ok(Some(met));
                 }
                 if let Some(state) = self.choose_slot(handle, complete)? {
-                    // An Atomic may come here without its bit, and so may a record that was just
+                    // An Atomic may be chosen without its bit, and so may a record that was just
                     // inserted in its place. Without the bit, the record could be erased before it
                     // is sealed.
                     header.fetch_or(chunk::FLUSHING, bit, AcqRel);
@@ -255,8 +255,8 @@ impl<M: Mem> Store<M> {
         Ok(Handle::checked(at, id, meta, &self.mem))
     }
 
-    /// Whether an `Atomic`'s word differs from the durable one, or none is durable. Takes no lock:
-    /// an operation that has ended before is seen.
+    /// Whether an `Atomic`'s word differs from the durable one, or none is durable. Takes no lock,
+    /// but sees every operation that ended before the call.
     fn is_behind(&self, handle: Handle, complete: u64) -> Result<bool, EngineError> {
         let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
         let state = State(words.load(record::STATE, Acquire));
@@ -268,12 +268,13 @@ impl<M: Mem> Store<M> {
         Ok(!durable || !same)
     }
 
-    /// Makes the current slot of a marked record slot B. `None` if it is already, and durable.
+    /// Makes the current slot of a marked record slot B. `None` if it already is slot B and is
+    /// durable, or if the record holds another variable.
     fn choose_slot(&self, handle: Handle, complete: u64) -> Result<Option<State>, EngineError> {
         let lost = || outside(handle.at);
         let words = self.mem.words_mut(handle.at, handle.words()).ok_or_else(lost)?;
-        // The record may have become another variable's before it was marked. That one has its
-        // dirty bit.
+        // The record may have become another variable's before it was marked. Its insertion sets
+        // the dirty bit again.
         if words.load(record::ID, Acquire) != handle.id {
             return Ok(None);
         }
@@ -286,8 +287,8 @@ impl<M: Mem> Store<M> {
             let seal = words.load(handle.slot(state.b()) + slot::SEAL, Acquire);
             let durable = seal != 0 && seal <= complete;
             if state.current() == state.b() && durable {
-                // Not chosen: sealed again for this epoch, the slot would be lost to the last
-                // complete epoch if this flush dies.
+                // The slot is not chosen. If it were sealed again and this flush died, the last
+                // complete epoch would lose it.
                 return Ok(None);
             }
             // A moves only to a durable B. Otherwise it could become the choice of a dead flush,
@@ -395,8 +396,7 @@ impl<M: Mem> Store<M> {
 #[cold]
 fn failed_before() -> EngineError {
     EngineError::Explained(Error::new(ErrorKind::Io, "flush", "").detail(
-        "the disk failed at an earlier flush, and what it did not write may be lost; copy what \
-         matters to a map in another file. After a restart the map is as the last flush that \
-         succeeded left it",
+        "the disk failed at an earlier flush, and later changes may be lost; copy what matters to \
+         a map in another file. A restart restores the last successful flush",
     ))
 }

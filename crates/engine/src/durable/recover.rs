@@ -177,7 +177,7 @@ impl<M: Mem> Store<M> {
             }
             let Some(sum) = self.slot_sum(chunk_id, handle, number, seal)? else { continue };
             let lies = sum.extent.is_none_or(|extent| extent_lies(scan, extent));
-            let same = sum.crc == sum.said;
+            let same = sum.crc == sum.stored;
             if !same || sum.version > State::LARGEST || !lies {
                 continue;
             }

@@ -122,7 +122,7 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Wakes the waiters that the dead owner of T was about to wake. Their records still bear the
+    /// Wakes the waiters that the dead owner of T was about to wake. Their records still have the
     /// mark, because it is removed after the wake.
     fn force_wake_journalled(&self) -> Result<(), EngineError> {
         let entries = self.entries()?;

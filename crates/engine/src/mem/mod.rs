@@ -173,7 +173,7 @@ pub trait Mem: Send + Sync + 'static {
     /// # Errors
     /// The owner, or the other mark, found there.
     fn mark(&self, at: u64, mark: u32) -> Result<Taken, u32>;
-    /// Whether the lock word at offset `at` bears the mark.
+    /// Whether the lock word at offset `at` has the mark.
     fn is_marked(&self, at: u64, mark: u32) -> bool;
     /// Removes the mark from the lock word at offset `at`.
     fn unmark(&self, at: u64);

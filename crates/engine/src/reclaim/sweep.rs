@@ -108,8 +108,9 @@ impl<M: Mem> Store<M> {
             }
             let journal = self.journal()?;
             journal.store(journal::RECORD, handle.at, Relaxed);
-            // Before the mark, which a replay could not find otherwise. The entry of a collection
-            // serves here too: a replay collects only a removed variable.
+            // The journal names the mark before it is set. Without that, a replay could not find
+            // it. The entry of a collection serves here too: a replay collects only a removed
+            // variable.
             journal.store(journal::OPERATION, journal::UNLINK, Release);
             if let Ok(taken) = self.mem.mark(handle.lock(), Locks::MARK_L) {
                 if taken == mapvar_os::Taken::Recovered {

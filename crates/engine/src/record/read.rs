@@ -55,8 +55,8 @@ impl<R> AttemptOutcome<(Option<R>, Desc)> {
                 Err(EngineError::Corrupt("the description of the value is invalid", handle.at))
             }
             Self::Changed => {
-                // Only an attempt under the record's lock comes here. No writer is active then, so
-                // the slot contradicts the state.
+                // Only an attempt under the record's lock reaches this arm. No writer is active
+                // then, so the slot contradicts the state.
                 Err(EngineError::Corrupt("a value's version is not the one published", handle.at))
             }
             Self::Stale => Ok(Seen::Stale),
@@ -66,8 +66,9 @@ impl<R> AttemptOutcome<(Option<R>, Desc)> {
 }
 
 impl<M: Mem> Store<M> {
-    /// As [`read`](Self::read), but never takes a lock; `None` if every attempt met a writer. For
-    /// callers that already hold a lock, since a thread waits for one lock at a time.
+    /// As [`read`](Self::read), but never takes a lock. Returns `None` if a writer changed the slot
+    /// in every attempt. Callers that hold a lock use it, since a thread waits for one lock at a
+    /// time.
     #[inline]
     pub fn read_at_once<R>(
         &self,
@@ -80,7 +81,7 @@ impl<M: Mem> Store<M> {
         }))
     }
 
-    /// Makes a few attempts; `None` if each of them met a writer.
+    /// Makes a few attempts; `None` if a writer changed the slot in each of them.
     #[inline]
     pub(crate) fn try_read<R>(
         &self,
@@ -99,8 +100,8 @@ impl<M: Mem> Store<M> {
         Ok(None)
     }
 
-    /// Judges an attempt, and checks for an ephemeral value whether its owner process lives; `None`
-    /// if another attempt is due.
+    /// Judges an attempt. For an ephemeral value it checks whether the owner process lives. Returns
+    /// `None` if the caller must try again.
     #[inline]
     pub(crate) fn judge<R>(
         &self,
@@ -133,8 +134,8 @@ impl<M: Mem> Store<M> {
         }))
     }
 
-    /// As [`try_read_fast`](Self::try_read_fast), for the bytes of any value, as many as fit;
-    /// returns how many the value has.
+    /// Copies the value's bytes into `into`, as many as fit, in one attempt. Returns the length of
+    /// the value; `None` if the caller must use [`read`](Self::read).
     #[inline(always)]
     pub fn try_read_fast_into(&self, handle: Handle, into: &mut [u8]) -> Option<usize> {
         if handle.atomic {
@@ -157,8 +158,8 @@ impl<M: Mem> Store<M> {
     }
 
     /// Returns the unchecked description of the value, and its first word, if one attempt finds
-    /// them; else the caller uses [`read`](Self::read). For the fast path: the result is small and
-    /// needs no drop.
+    /// them; `None` if the caller must use [`read`](Self::read). The result is small and has no
+    /// destructor, because this is the fast path.
     #[inline(always)]
     pub fn try_read_fast(&self, handle: Handle) -> Option<(Desc, u64)> {
         if handle.atomic {
@@ -240,8 +241,8 @@ impl<M: Mem> Store<M> {
         AttemptOutcome::Whole(taken, state.version())
     }
 
-    /// Returns the offset of the value in its extent, and how many bytes may be read there; 0 bytes
-    /// if they do not lie within the region.
+    /// Returns the offset of the value in its extent, and its readable length. The length is 0 if
+    /// the value does not lie within the region.
     #[inline(never)]
     pub(crate) fn referred(&self, slot: M::Words<'_>, desc: Desc) -> (u64, usize) {
         let at = slot.load(slot::DATA, Relaxed);

@@ -72,7 +72,7 @@ impl<M: Mem> Store<M> {
         Err(EngineError::Contended)
     }
 
-    /// Whether the variable is unchanged, by two loads.
+    /// Whether the variable is unchanged. Takes no lock.
     #[inline]
     pub fn is_unchanged(&self, handle: Handle, observed: Observed) -> bool {
         let Some(line) = self.mem.mapped_words(handle.at, record::LINE) else { return false };
@@ -85,22 +85,22 @@ impl<M: Mem> Store<M> {
     /// has loaded the count of the wake word before.
     ///
     /// If WAIT is already set, a load is enough. The writer whose swap clears WAIT increments the
-    /// wake word. If it did so before the caller loaded the count (S18), this load sees the new
-    /// state. Otherwise the count differs when the caller goes to sleep, and it does not sleep. On
-    /// Windows the waiter's slot is published by the read-modify-write of the wake word, so none is
-    /// needed here.
+    /// wake word. If the writer did so before the caller loaded the count (S18), this load sees the
+    /// new state. Otherwise the count differs, and the caller does not sleep. On Windows the
+    /// read-modify-write of the wake word publishes the waiter's entry. So if WAIT is set, this
+    /// function needs no read-modify-write.
     pub fn arm(&self, handle: Handle, observed: Observed) -> Result<bool, EngineError> {
         let line = self.mem.words_mut(handle.at, record::LINE).ok_or(EngineError::ReadOnly)?;
         // SYNC POINT S17.
         let mut state = State(line.load(record::STATE, Acquire));
         if !state.waited_for() {
-            // If the record now holds another variable, its word is left alone. In a state WAIT
-            // would be harmless, but the word of a retired record is an epoch.
+            // If the record now holds another variable, its `state` is not changed. WAIT would do
+            // no harm in a `state`, but in a retired record this word is an epoch.
             if line.load(record::ID, Acquire) != observed.id {
                 return Ok(false);
             }
-            // Pairs with the swap in `publish`, of an Atomic with the SeqCst load of state in
-            // `operate`: the writer sees WAIT, or this thread sees the change.
+            // Pairs with the swap in `publish` (for an Atomic, with the SeqCst load of state in
+            // `operate`). Either the writer sees WAIT, or this thread sees the change.
             let order = if handle.atomic { SeqCst } else { AcqRel };
             state = State(line.fetch_or(record::STATE, State::WAIT, order));
         }

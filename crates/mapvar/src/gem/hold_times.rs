@@ -3,12 +3,6 @@
 
 use std::time::Duration;
 
-/// How many bytes a read copies while the length of the payload is unknown.
-pub(crate) const FIRST: usize = 16 << 10;
-
-/// How many names of erased variables are kept for `clobbered`.
-pub(crate) const KEPT: usize = 1024;
-
 /// A histogram of hold times: eight classes for each power of two.
 pub(crate) struct Times {
     counts: [u64; 64 * 8],

@@ -10,7 +10,7 @@
 //! prevent that. Operations then fail with `Corrupt` until `clear`.
 
 use crate::{
-    gem::hold_times::{FIRST, KEPT, Times},
+    gem::hold_times::Times,
     gem::marshal::{Dump, ParseError},
     name::checked_length,
     report::{Clobbered, Format, LockStat, OnClobber, Stat, Unlocked},
@@ -43,6 +43,12 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The empty Hash.
 const EMPTY: [u8; 4] = [4, 8, b'{', 0];
+
+/// How many bytes a read copies while the length of the payload is unknown.
+const FIRST_READ: usize = 16 << 10;
+
+/// How many names of erased variables are kept for `clobbered`.
+const CLOBBERED_KEPT: usize = 1024;
 
 /// How often a corrupt payload is read again: a gem that lost its lock may still be writing it.
 const ATTEMPTS: u32 = 8;
@@ -166,7 +172,9 @@ impl Gem {
         let refuse =
             |detail: &str| Err(Error::new(ErrorKind::InvalidArgument, "create", "").detail(detail));
         if spec.read_only {
-            return refuse("a new map for reading alone would stay empty; leave `read_only` out");
+            return refuse(
+                "a new map opened for reading only would stay empty; remove `read_only`",
+            );
         }
         if spec.size < EMPTY.len() as u64 {
             return refuse("the empty Hash takes 4 bytes; give a size of at least that");
@@ -191,8 +199,8 @@ impl Gem {
         }
         if !(lengthen && spec.file && !spec.read_only) {
             return Err(Error::new(ErrorKind::TooLarge, "", "").detail(format!(
-                "a size of {} bytes was asked for, and it has {size}; ask for no more, or leave the \
-                 size out",
+                "a size of {} bytes was requested, and it has {size}; request no more, or remove the \
+                 size",
                 spec.size
             )));
         }
@@ -220,7 +228,7 @@ impl Gem {
             on_clobber: spec.on_clobber,
             object: spec.object.clone(),
             generation: machine::generation(),
-            state: Mutex::new(State { guess: FIRST, ..State::default() }),
+            state: Mutex::new(State { guess: FIRST_READ, ..State::default() }),
         })))
     }
 
@@ -403,7 +411,7 @@ impl Gem {
         let read = || {
             if len > self.0.view.len() {
                 return Err(Error::new(ErrorKind::TooLarge, "", "")
-                    .detail(format!("{len} bytes of {}; ask for less", self.0.view.len())));
+                    .detail(format!("{len} bytes of {}; read fewer", self.0.view.len())));
             }
             self.copy(len).map(|(bytes, _)| bytes)
         };
@@ -714,7 +722,7 @@ impl Gem {
         }
         state.erased += erased.len() as u64;
         state.names.extend(erased.iter().cloned());
-        let over = state.names.len().saturating_sub(KEPT);
+        let over = state.names.len().saturating_sub(CLOBBERED_KEPT);
         state.names.drain(..over);
         if erased.is_empty() || self.0.on_clobber != OnClobber::Error {
             return Ok(());
@@ -833,8 +841,8 @@ fn value(dump: &Dump, name: &str) -> Result<Option<Value>> {
 
 fn tangled() -> Error {
     Error::new(ErrorKind::TooLarge, "", "").detail(
-        "its objects hold each other so that a copy of it is larger than the whole map; it is kept as \
-         it is",
+        "its objects contain each other, so a copy of it would be larger than the whole map; it is \
+         kept as it is",
     )
 }
 

@@ -21,8 +21,8 @@ impl Value {
     /// # Errors
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`NotAMap`](crate::ErrorKind::NotAMap) if the
     /// bytes are not Marshal 4.8; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if more
-    /// bytes follow the value; [`TooLarge`](crate::ErrorKind::TooLarge) for 4 GiB or more, or for
-    /// user-defined objects that contain each other so that a copy would be larger than the dump.
+    /// bytes follow the value; [`TooLarge`](crate::ErrorKind::TooLarge) for 4 GiB or more, or if
+    /// user-defined objects contain each other, so that a copy would be larger than the dump.
     pub fn from_marshal(bytes: &[u8]) -> Result<Self> {
         marshal::load(bytes).map_err(|flaw| marshal_error("read a value from", flaw))
     }
@@ -46,9 +46,10 @@ impl Value {
 /// Returns the names of the classes and modules that Ruby's `Marshal.load` would use for these
 /// bytes.
 ///
-/// `Marshal.load` runs code of these classes. A caller that trusts all of them can load the bytes,
-/// which cannot overflow the loader's stack either. Each name is returned once, sorted by its
-/// bytes. Numbers, text, Symbols, Arrays, Hashes and Regexps name no class.
+/// `Marshal.load` runs code of these classes. If you trust all of them, you can load the bytes. The
+/// nesting is limited too, so the loader's stack cannot overflow. Each name is returned once; the
+/// names are sorted by their bytes. Numbers, text, Symbols, Arrays, Hashes and Regexps name no
+/// class.
 ///
 /// ```
 /// let range = b"\x04\x08o:\x0aRange\x08:\x09exclF:\x0abegini\x06:\x08endi\x07";

@@ -68,8 +68,9 @@ impl MapOptions {
     /// ```
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound); [`NotAMap`](ErrorKind::NotAMap) for anything else, and
-    /// for a map that its creator does not complete in time; [`Version`](ErrorKind::Version);
+    /// [`NotFound`](ErrorKind::NotFound); [`NotAMap`](ErrorKind::NotAMap) for a file or section
+    /// that is not a map, and for a map that its creator does not complete in time;
+    /// [`Version`](ErrorKind::Version);
     /// [`Corrupt`](ErrorKind::Corrupt); [`Truncated`](ErrorKind::Truncated);
     /// [`ForeignOwner`](ErrorKind::ForeignOwner) for a name that belongs to another user;
     /// [`TimedOut`](ErrorKind::TimedOut) if another process does not finish opening it;
@@ -80,8 +81,9 @@ impl MapOptions {
     /// and neither can one for writing while another process has the file open for writing.
     ///
     /// [`Unsupported`](ErrorKind::Unsupported) for a map whose users are in another pid namespace,
-    /// and for a file on a network drive ([`allow_network`](Self::allow_network)). Also on macOS
-    /// and FreeBSD, which cannot report whether the owner of a lock is alive.
+    /// and for a file on a network drive ([`allow_network`](Self::allow_network)). Opening also
+    /// fails with `Unsupported` on macOS and FreeBSD, which cannot report whether the owner of a
+    /// lock is alive.
     pub fn open(&self) -> Result<Map> {
         self.obtain("open", Want::Open)
     }
@@ -132,7 +134,7 @@ impl MapOptions {
                     Some("no global map of this name; create it first")
                 }
                 (ErrorKind::NotFound, None, _) => {
-                    Some("no such file; `open_or_create`, or `mapvar set --file`, makes it")
+                    Some("no such file; `open_or_create`, or `mapvar set --file`, creates it")
                 }
                 _ => None,
             };
@@ -246,13 +248,14 @@ impl MapOptions {
         })
     }
 
-    /// Frees the lock of a [`Format::Marshal`] map whose owner is dead.
+    /// Frees the lock of a [`Format::Marshal`] map if the lock's owner is dead.
     ///
-    /// On Windows the gem's lock does not record its owner. Operations on a map free it by
-    /// themselves if no other program has the lock open. Otherwise this call fails, unless `force`
-    /// is set: use it only if you know that no program writes. A program that uses the gem keeps
-    /// the lock forever after an exception. On Unix the system releases the lock of a dead process,
-    /// so there is nothing to free. `force` does not take the lock from a living one.
+    /// On Windows the gem's lock does not record its owner. Every operation on the map frees an
+    /// abandoned lock, unless another program has the lock object open. In that case this call
+    /// fails, unless `force` is set. Set `force` only if you know that no program writes. A program
+    /// that uses the gem keeps the lock forever after an exception. On Unix the system releases the
+    /// lock of a dead process, so there is nothing to free. `force` does not take the lock from a
+    /// living process.
     ///
     /// ```
     /// # let name = format!("doc-unlock.{}", std::process::id());
@@ -287,7 +290,8 @@ impl MapOptions {
                 sized(options, facts).create_with(|view| fill(view, facts))?
             }
             (Want::Either, Some(facts)) => {
-                // First without a size, which is for a new map: an existing one may be smaller.
+                // First opens without a size: an existing map may be smaller than the size for a
+                // new one.
                 let found = options.clone().open();
                 match found {
                     Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -371,7 +375,7 @@ impl MapOptions {
         if self.read_only {
             return refuse(
                 ErrorKind::InvalidArgument,
-                "a new map for reading alone would stay empty; leave `read_only` out".into(),
+                "a new map opened for reading only would stay empty; remove `read_only`".into(),
             );
         }
         if self.size == 0 {
@@ -384,7 +388,7 @@ impl MapOptions {
             return refuse(
                 ErrorKind::TooLarge,
                 format!(
-                    "for {} bytes of values it would take more than 16 TiB; give less",
+                    "a map for {} bytes of values needs more than 16 TiB; use a smaller size",
                     self.size
                 ),
             );
@@ -414,7 +418,7 @@ impl MapOptions {
         let bytes = section.size()?;
         if bytes < layout::META_CHUNKS * layout::CHUNK {
             return Err(Error::new(ErrorKind::NotAMap, "open", "").detail(format!(
-                "{bytes} bytes are too few for a map; name another, or remove it"
+                "{bytes} bytes are too few for a map; use another path or name, or remove it"
             )));
         }
         let view = section.view().len(layout::header::WORDS as u64 * 8).map()?;
@@ -519,7 +523,8 @@ fn fill(view: &View, facts: &Facts) -> Result<()> {
     let meta = (layout::META_CHUNKS * layout::CHUNK) as usize;
     header::format(words(0, meta / 8)?, facts);
     if facts.file {
-        // Before the file gets its name: after a power cut, a file that exists is an empty map.
+        // The header is synced before the file gets its name. So a power cut during the creation
+        // leaves no file, or an empty map.
         view.flush_durable(0..meta)?;
     }
     Ok(())
@@ -579,7 +584,8 @@ fn recover_if_foreign(
     if alone && store.file {
         let recovered =
             if is_foreign(theirs, &ours) && !created { Some(store.recover(bytes)?) } else { None };
-        // Last: if this process dies before, the next opener has to recover again.
+        // The identity is written last. If this process dies before, the next opener recovers
+        // again.
         ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
         return Ok(recovered);
     }
@@ -594,8 +600,8 @@ fn recover_if_foreign(
              here; open it for reading, or share the namespace",
         )
         .into()),
-        // This process created the section, and the opener that was alone has passed the gate. The
-        // identity is missing or another file's, so the creator writes its own.
+        // This process created the section, but another opener was alone with it, and has finished
+        // opening it. The identity is missing or another file's, so the creator writes its own.
         _ if created => {
             ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
             Ok(None)
@@ -627,13 +633,15 @@ pub(crate) fn header_error(flaw: HeaderError, bytes: u64) -> Error {
              `open_or_create`"
                 .into(),
         ),
-        HeaderError::NotAMap => {
-            error(ErrorKind::NotAMap, "it holds something else; name another, or remove it".into())
-        }
+        HeaderError::NotAMap => error(
+            ErrorKind::NotAMap,
+            "it is not a map; use another path or name, or remove it".into(),
+        ),
         HeaderError::Version(version) => error(
             ErrorKind::Version,
             format!(
-                "it is of version {version}, this build knows version {}; use a build that knows it",
+                "its version is {version}, and this build supports only version {}; use a build \
+                 that supports it",
                 layout::VERSION
             ),
         ),
@@ -643,7 +651,7 @@ pub(crate) fn header_error(flaw: HeaderError, bytes: u64) -> Error {
         ),
         HeaderError::Corrupt(what) => error(
             ErrorKind::Corrupt,
-            format!("{what}; it was damaged by a program or the disk, restore it from a copy"),
+            format!("{what}: a program or the disk damaged it; restore it from a copy"),
         ),
         HeaderError::Truncated { said } => error(
             ErrorKind::Truncated,

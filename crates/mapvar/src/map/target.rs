@@ -52,8 +52,9 @@ impl Target {
         self.stored.acknowledged(operation, &self.name, done)
     }
 
-    /// Runs `operate` on the variable's record, and again if the variable has another record by
-    /// now. It fails with `Removed` if there is no variable of the name.
+    /// Runs `operate` on the variable's record. If that record no longer holds the variable, looks
+    /// up the name and runs `operate` on the record found. Fails with `Removed` if no variable has
+    /// the name.
     #[inline(never)]
     pub(crate) fn with<R>(
         &self,
@@ -104,13 +105,15 @@ impl Target {
         if fits {
             return Ok(());
         }
-        Err(EngineError::WrongKind("another kind of variable bears its name now; open it again"))
+        Err(EngineError::WrongKind(
+            "the name now belongs to another kind of variable; get a new handle",
+        ))
     }
 
     #[cold]
     fn removed(&self, operation: &'static str) -> Error {
         Error::new(ErrorKind::Removed, operation, self.stored.variable(&self.name))
-            .detail("it was removed; `set` of the map makes it again")
+            .detail("it was removed; set it by its name to create it again")
     }
 
     pub(crate) fn with_context(&self, operation: &'static str, error: Error) -> Error {

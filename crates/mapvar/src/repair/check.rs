@@ -62,9 +62,8 @@ fn of_payload(examined: std::result::Result<u64, String>) -> Check {
 impl MapOptions {
     /// Checks a map as [`Map::check`] does, without opening it as a map.
     ///
-    /// It works for a map that [`open`](Self::open) refuses as corrupt or truncated, or would have
-    /// to recover first. It maps the section for reading only, whatever
-    /// [`read_only`](Self::read_only) says, and changes no byte of it.
+    /// It works for a map that is corrupt, truncated or not yet recovered. It maps the section for
+    /// reading only, whatever [`read_only`](Self::read_only) says, and changes no byte of it.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -102,7 +101,7 @@ impl MapOptions {
 fn flawed_header(flaw: HeaderError, bytes: u64) -> Finding {
     let (word, what) = match flaw {
         HeaderError::NotReady | HeaderError::NotAMap => {
-            (header::MAGIC, "the header's first word is gone".into())
+            (header::MAGIC, "the header's first word is not the magic number".into())
         }
         HeaderError::Version(version) => {
             (header::VERSION, format!("the header says version {version}"))
@@ -125,13 +124,14 @@ fn recovery(region: &Region) -> Result<Option<Finding>> {
     let Some(id) = mem.section().id()? else { return Ok(None) };
     let ours = identity(Some(id))?;
     let what = match Identity::read(words) {
-        None => "the map has no identity: the next opener recovers it",
+        None => "the map has no identity; the next opener recovers it",
         Some(theirs) if theirs.boot != ours.boot => {
-            "last used before a restart, or elsewhere: the next opener recovers the map"
+            "the map was last used before a restart, or on another machine; the next opener \
+             recovers it"
         }
         // The birth time is not compared: under Wine it is the time of the last write.
         Some(theirs) if theirs.file.first_chunk::<2>() != ours.file.first_chunk() => {
-            "a copy of another file: the next opener recovers the map"
+            "the file is a copy of another file; the next opener recovers the map"
         }
         Some(_) => return Ok(None),
     };

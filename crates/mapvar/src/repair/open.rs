@@ -32,7 +32,7 @@ pub(crate) fn open_region(options: &MapOptions) -> Result<Region> {
     let bytes = section.size()?;
     if bytes < CHUNK {
         return Err(Error::new(ErrorKind::NotAMap, "open", "")
-            .detail(format!("{bytes} bytes are too few for a map; name another")));
+            .detail(format!("{bytes} bytes are too few for a map; use another path or name")));
     }
     let named = section.id()?.is_none();
     let mut len = bytes;

@@ -44,7 +44,7 @@ pub(crate) struct Waiter {
     pub(crate) probe: Option<(Handle, Observed)>,
     /// Whether the stream watches an ephemeral variable. The death of its owner process wakes no
     /// waiter, so the stream has to poll.
-    pub(crate) ends: bool,
+    pub(crate) watches_ephemeral: bool,
 }
 
 impl Notifier {
@@ -76,7 +76,7 @@ impl Notifier {
 impl Drop for Notifier {
     fn drop(&mut self) {
         self.shared.ended.store(true, Relaxed);
-        // Wakes the thread. Other waiters on this word check their variables once for nothing.
+        // Wakes the thread. Other waiters on this word check their variables once without need.
         if self.shared.inner.store.live_mut().is_ok() {
             self.shared.inner.store.mem().wake(live::CHANGES_WAKE);
         }
@@ -101,8 +101,9 @@ impl Shared {
     fn run(&self) {
         let mem = self.inner.store.mem();
         while !self.ended.load(Relaxed) {
-            // SYNC POINT S18. Pairs with the addition in Locks::wake: loaded before the variables
-            // are checked, or `park` would sleep through a change that comes after the check.
+            // SYNC POINT S18. Pairs with the addition in Locks::wake. The count is loaded before
+            // the variables are checked. Otherwise `park` would sleep through a change that comes
+            // after the check.
             let seen = mem.wakes(live::CHANGES_WAKE);
             let nap = self.wake_changed();
             let parked = match seen {
@@ -127,14 +128,14 @@ impl Shared {
         {
             let mut waiting = self.waiting();
             let changed = |_: &u64, waiter: &mut Waiter| {
-                if waiter.ends {
+                if waiter.watches_ephemeral {
                     nap = SHORT_NAP;
                 }
                 match waiter.probe {
                     // `arm` sets WAIT again. An Atomic that changed and changed back looks
                     // unchanged, but its writer has cleared WAIT: without it, the next change wakes
                     // no waiter.
-                    Some((handle, observed)) if !waiter.ends => {
+                    Some((handle, observed)) if !waiter.watches_ephemeral => {
                         !self.inner.store.arm(handle, observed).unwrap_or(false)
                     }
                     _ => true,

@@ -101,10 +101,11 @@ impl Queue {
         }
     }
 
-    /// Returns the tickets of the waiters before the entry at `at`, if the first of them is idle.
-    /// An idle waiter could take the lock and does not: its process is stopped or slow.
+    /// If the first waiter before the entry at `at` is idle, returns the tickets of all waiters
+    /// before that entry. An idle waiter could take the lock and does not: its process is stopped
+    /// or slow.
     ///
-    /// Returns `None` if that first waiter is itself blocked by an owner. Otherwise readers could
+    /// Returns `None` if the first waiter is itself blocked by an owner. Otherwise readers could
     /// pass a blocked writer forever.
     pub(super) fn idle_before(&self, at: usize) -> Option<Vec<u64>> {
         let before = self.entries.get(..at)?;

@@ -88,7 +88,11 @@ impl Changes {
             }
             // Before `arm` sets WAIT in the map. A writer that finds WAIT wakes the notifier, which
             // must find this waker: otherwise the change wakes no task.
-            self.place.register(context.waker(), self.watch.single(), self.watch.ends());
+            self.place.register(
+                context.waker(),
+                self.watch.single(),
+                self.watch.watches_ephemeral(),
+            );
             match self.watch.arm() {
                 Ok(true) => return Poll::Pending,
                 Ok(false) => {}
@@ -120,8 +124,8 @@ struct Registration {
 }
 
 impl Registration {
-    fn register(&self, waker: &Waker, probe: Option<(Handle, Observed)>, ends: bool) {
-        let waiter = Waiter { waker: waker.clone(), probe, ends };
+    fn register(&self, waker: &Waker, probe: Option<(Handle, Observed)>, watches_ephemeral: bool) {
+        let waiter = Waiter { waker: waker.clone(), probe, watches_ephemeral };
         let former = self.notifier.shared.waiting().waiters.insert(self.number, waiter);
         // Dropped after the mutex is released: a waker runs code of the executor, which could call
         // back into this registration.

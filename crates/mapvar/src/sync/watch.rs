@@ -262,7 +262,7 @@ impl Watch {
             if self.spin() || self.note_ended()? {
                 continue;
             }
-            let nap = if self.ends() { SHORT_NAP } else { NAP };
+            let nap = if self.watches_ephemeral() { SHORT_NAP } else { NAP };
             match self.sleep(left.min(nap)) {
                 Err(EngineError::ReadOnly) => machine::nap(left.min(LOOK)),
                 slept => slept?,
@@ -369,13 +369,13 @@ impl Watch {
     }
 
     /// Whether any of the variables is ephemeral. The death of its owner process wakes no waiter.
-    pub(crate) fn ends(&self) -> bool {
+    pub(crate) fn watches_ephemeral(&self) -> bool {
         self.ending != 0
     }
 
     /// Adds the variables with a dead owner process to `changed`; returns whether it holds any.
     fn note_ended(&mut self) -> Result<bool, EngineError> {
-        if !self.ends() {
+        if !self.watches_ephemeral() {
             return Ok(false);
         }
         let store = &self.map.inner.store;

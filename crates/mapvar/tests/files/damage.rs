@@ -192,7 +192,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.put(0, 0);
                 0
             },
-            "first word is gone",
+            "first word is not the magic number",
             &[],
             &[],
         ),
@@ -201,7 +201,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.0[..512].fill(0);
                 0
             },
-            "first word is gone",
+            "first word is not the magic number",
             &[],
             &[],
         ),

@@ -1,4 +1,4 @@
-//! The classes and modules that a dump names: `Marshal.load` of Ruby would run their code.
+//! Lists the classes and modules that a dump names. Ruby's `Marshal.load` would run their code.
 
 use super::{
     parse_error::ParseError,
@@ -32,7 +32,8 @@ pub(crate) fn classes(bytes: &[u8]) -> Result<BTreeSet<String>, ParseError> {
             Step::Symbol(begin) => scan.symbol_text(begin)?,
             Step::SymbolLink(number) => scan.symbol_text(scan.symbol(number)?)?,
             Step::Raw(from, ..) => {
-                // The prefix `I` before a `c` is a step of its own, so this byte is the letter.
+                // The walk returns a prefix `I` as a step of its own, so this byte is the type
+                // letter.
                 let mut reader = scan.reader(from);
                 reader.byte()?;
                 reader.text()?

@@ -76,7 +76,7 @@ impl Dump {
             }
         }
         let letter = reader.at() - 1;
-        let count = reader.count("fewer than no pairs")?;
+        let count = reader.count("a negative number of pairs")?;
         let mut entries = Vec::with_capacity(count);
         let mut at = reader.at();
         // A budget for keys that are links. Many links to one long text would each cost its length.
@@ -205,15 +205,15 @@ impl Dump {
         let mut copier = Copier::new(&self.scan);
         let variables = self.copy_prefixes(&mut writer, &mut copier)?;
 
-        let bears =
+        let named =
             |entry: &Entry| entry.len as usize == name.len() && self.name_of(entry) == Some(name);
-        let others = self.entries.iter().filter(|entry| !bears(entry)).count();
+        let others = self.entries.iter().filter(|entry| !named(entry)).count();
         writer.raw(bytes.get(self.letter..=self.letter).unwrap_or_default())?;
         writer.count(others + usize::from(new.is_some()))?;
         copier.numbered(&mut writer, HEAD as u32);
         let mut place = new;
         for entry in &self.entries {
-            if !bears(entry) {
+            if !named(entry) {
                 copier.copy(&mut writer, entry.key as usize, Task::Objects(2))?;
             } else if entry.shown == Shown::Yes
                 && let Some(new) = place.take()

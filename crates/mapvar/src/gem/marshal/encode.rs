@@ -10,7 +10,8 @@ use super::{
 use crate::value::Value;
 use std::slice::Iter;
 
-/// A part that is still to be written, on a stack of its own: a value may be nested to any depth.
+/// A part that is still to be written. The parts are kept on an explicit stack, because a value may
+/// be nested to any depth.
 enum Todo<'v> {
     Values(Iter<'v, Value>),
     Pairs(Iter<'v, (Value, Value)>),
@@ -38,7 +39,7 @@ pub(super) fn encode(value: &Value) -> Result<Vec<u8>, ParseError> {
     Ok(writer.done())
 }
 
-/// Writes a value. Of a list or dictionary it writes the head, and returns the rest.
+/// Writes a value. For a list or dictionary it writes only the head, and returns the elements.
 fn put<'v>(writer: &mut Writer, value: &'v Value) -> Result<Option<Todo<'v>>, ParseError> {
     match value {
         Value::Nil => writer.raw(b"0")?,

@@ -48,40 +48,40 @@ impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Blank => f.write_str("it is all zeros: no program has written variables into it"),
-            Self::Truncated => f.write_str("the marshalled bytes end before what they begin"),
+            Self::Truncated => f.write_str("the marshalled bytes end in the middle of a value"),
             Self::Version(major, minor) => write!(
                 f,
-                "it begins with the bytes {major:#04x} {minor:#04x}, and not with 0x04 0x08 as \
-                 what Ruby's Marshal writes"
+                "it begins with the bytes {major:#04x} {minor:#04x}, and not with 0x04 0x08, \
+                 the version that Ruby's Marshal writes"
             ),
-            Self::Invalid(what, at) => write!(f, "no Marshal: {what}, at byte {at}"),
+            Self::Invalid(what, at) => write!(f, "not valid Marshal data: {what}, at byte {at}"),
             Self::NotAHash(letter) => write!(
                 f,
                 "it holds a marshalled value of type '{}' and not the Hash of variables",
                 letter.escape_ascii()
             ),
             Self::Trailing(at) => {
-                write!(f, "the marshalled value ends at byte {at}, and more follows")
+                write!(f, "the marshalled value ends at byte {at}, but more bytes follow")
             }
             Self::TooLarge(len) => {
                 write!(f, "{len} bytes or elements are more than Marshal can count")
             }
             Self::Deep(levels) => write!(
                 f,
-                "its objects lie in each other more than {levels} levels deep, which a stack may not \
-                 bear"
+                "its objects are nested more than {levels} levels deep, which could overflow the \
+                 loader's stack"
             ),
             Self::Tangled => f.write_str(
-                "its user-defined objects hold each other so that it cannot be written alone",
+                "its user-defined objects contain each other, so a copy of one value would be too \
+                 large",
             ),
             Self::Pod(type_id) => write!(
                 f,
-                "plain bytes of type {type_id} are nothing that Ruby's Marshal knows; store bytes, \
-                 or a list"
+                "Ruby's Marshal cannot store plain bytes of type {type_id}; store bytes, or a list"
             ),
             Self::Language(language) => write!(
                 f,
-                "opaque bytes of language {language} cannot stand among Ruby's (language 1); store \
+                "opaque bytes of language {language} cannot be stored in Ruby's Marshal; store \
                  bytes instead"
             ),
         }

@@ -52,13 +52,13 @@ impl Scan {
                 Some(Step::Raw(_, _, Numbered::Symbol(begin))) => symbols.push(begin),
                 Some(Step::Link(number)) if number as usize >= objects.len() => {
                     return Err(ParseError::Invalid(
-                        "a link to an object that is not there",
+                        "a link to an object that does not exist",
                         walk.at(),
                     ));
                 }
                 Some(Step::SymbolLink(number)) if number as usize >= symbols.len() => {
                     return Err(ParseError::Invalid(
-                        "a link to a Symbol that is not there",
+                        "a link to a Symbol that does not exist",
                         walk.at(),
                     ));
                 }
@@ -111,13 +111,13 @@ impl Scan {
 
     /// Returns where the object of this number begins.
     pub(super) fn object(&self, number: u32) -> Result<u32, ParseError> {
-        let none = ParseError::Invalid("a link to an object that is not there", 0);
+        let none = ParseError::Invalid("a link to an object that does not exist", 0);
         self.objects.get(number as usize).copied().ok_or(none)
     }
 
     /// Returns where the Symbol of this number begins.
     pub(super) fn symbol(&self, number: u32) -> Result<u32, ParseError> {
-        let none = ParseError::Invalid("a link to a Symbol that is not there", 0);
+        let none = ParseError::Invalid("a link to a Symbol that does not exist", 0);
         self.symbols.get(number as usize).copied().ok_or(none)
     }
 
@@ -190,7 +190,7 @@ impl Scan {
     /// value, T (UTF-8) or F (US-ASCII), and where they end; else `None`.
     pub(super) fn short_encoding(&self, at: usize) -> Result<Option<(u8, usize)>, ParseError> {
         let mut reader = self.reader(at);
-        if reader.count("fewer than no instance variables")? != 1 {
+        if reader.count("a negative number of instance variables")? != 1 {
             return Ok(None);
         }
         let Some((b"E", end)) = self.plain_symbol(reader.at())? else { return Ok(None) };

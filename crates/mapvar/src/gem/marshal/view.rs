@@ -110,7 +110,7 @@ impl Viewer<'_> {
     }
 
     fn list(&mut self, at: usize, reader: &mut Reader<'_>) -> Result<Value, Stop> {
-        let count = reader.count("fewer than no elements")?;
+        let count = reader.count("a negative number of elements")?;
         self.charge(count.saturating_mul(size_of::<Value>()))?;
         self.open.push(at as u32);
         let mut values = Vec::with_capacity(count);
@@ -124,7 +124,7 @@ impl Viewer<'_> {
     }
 
     fn dict(&mut self, at: usize, letter: u8, reader: &mut Reader<'_>) -> Result<Value, Stop> {
-        let count = reader.count("fewer than no pairs")?;
+        let count = reader.count("a negative number of pairs")?;
         self.charge(count.saturating_mul(2 * size_of::<Value>()))?;
         self.open.push(at as u32);
         let mut pairs = Vec::with_capacity(count);

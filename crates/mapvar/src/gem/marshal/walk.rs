@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
                 Task::Name => Some(self.name()?),
                 Task::Variables => {
                     let from = self.at();
-                    let count = self.reader.count("fewer than no instance variables")?;
+                    let count = self.reader.count("a negative number of instance variables")?;
                     self.tasks.push(Task::Pairs(count as u32));
                     Some(Step::Raw(from, self.at(), Numbered::Nothing))
                 }
@@ -212,7 +212,7 @@ impl<'a> Walk<'a> {
         // A link behind a prefix could not be replaced by its target. Ruby writes no such dump.
         let plain = matches!(letter, b'0' | b'T' | b'F' | b'i' | b':' | b';' | b'@');
         if plain && from != begin as usize {
-            return Err(ParseError::Invalid("a prefix before what bears none", from));
+            return Err(ParseError::Invalid("a prefix before a type that has none", from));
         }
         if letter == b'I' {
             match self.reader.peek() {
@@ -257,12 +257,12 @@ impl<'a> Walk<'a> {
                 numbered = Numbered::Object(begin);
             }
             b'[' => {
-                let count = self.reader.count("fewer than no elements")?;
+                let count = self.reader.count("a negative number of elements")?;
                 self.tasks.push(Task::Objects(count as u32));
                 numbered = Numbered::Object(begin);
             }
             b'{' | b'}' => {
-                let pairs = self.reader.count("fewer than no pairs")?;
+                let pairs = self.reader.count("a negative number of pairs")?;
                 // `pairs` is at most the number of remaining bytes, below 2^32, so twice that may
                 // not fit.
                 let count = pairs.saturating_mul(2).saturating_add(usize::from(letter == b'}'));

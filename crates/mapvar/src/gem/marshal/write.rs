@@ -1,5 +1,5 @@
-//! Writes a dump from parts of other dumps. Objects and Symbols get new numbers. The target of a
-//! link is written out at the first link to it.
+//! Writes a dump from parts of other dumps. Objects and Symbols get new numbers. If the target of a
+//! link is not written yet, it is written in place of the link.
 
 use super::{
     bytes::{put_count, put_long, put_text},
@@ -18,8 +18,8 @@ pub(super) struct Writer {
     /// The number of each Symbol, by its encoding's letter and its bytes.
     known: HashMap<Box<[u8]>, u32>,
     scratch: Vec<u8>,
-    /// The most bytes. Without it, user-defined objects that contain each other could be copied
-    /// very often.
+    /// The maximum length. Without it, user-defined objects that contain each other could multiply
+    /// the output.
     limit: usize,
 }
 

@@ -34,19 +34,20 @@ pub(super) fn cvt(errno: Errno) -> Error {
             "it is no regular file but another kind of object; choose another name",
         ),
         Errno::NOSPC => {
-            (ErrorKind::NoSpace, "its file system is full; free some space or ask for less")
+            (ErrorKind::NoSpace, "its file system is full; free some space, or use a smaller size")
         }
         Errno::DQUOT => (
             ErrorKind::NoSpace,
-            "the quota of this user is used up; free some space or ask for less",
+            "the quota of this user is used up; free some space, or use a smaller size",
         ),
         Errno::NOMEM => (
             ErrorKind::NoSpace,
-            "memory or address space is short; ask for less, or map a part at a time",
+            "memory or address space is short; use a smaller size, or map a part at a time",
         ),
-        Errno::FBIG | Errno::OVERFLOW => {
-            (ErrorKind::TooLarge, "the system has no file of that size; ask for less")
-        }
+        Errno::FBIG | Errno::OVERFLOW => (
+            ErrorKind::TooLarge,
+            "the system does not support files of that size; use a smaller size",
+        ),
         Errno::NAMETOOLONG => {
             (ErrorKind::InvalidName, "the name is too long; choose a shorter one")
         }

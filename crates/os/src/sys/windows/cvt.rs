@@ -6,8 +6,8 @@ use crate::error::{Error, ErrorKind};
 use std::io;
 use windows_sys::Win32::Foundation as win;
 
-/// Returns the error that the last call of this thread left behind. The caller calls it at once,
-/// before any other call (one that closes a handle, say) can leave its own.
+/// Returns the error of the last system call of this thread. The caller calls it at once: any other
+/// system call (one that closes a handle, say) can replace the error code.
 #[cold]
 pub(super) fn last() -> Error {
     cvt(io::Error::last_os_error())
@@ -34,18 +34,18 @@ pub(super) fn status(status: win::NTSTATUS) -> Error {
     cvt(io::Error::from_raw_os_error(code.cast_signed()))
 }
 
-/// Returns kind and remedy of a code. A meaning that is particular to one call stands at that call.
+/// Returns kind and remedy of a code. Codes with a special meaning for one call are handled there.
 fn meaning(code: u32) -> (ErrorKind, &'static str) {
     match code {
         win::ERROR_FILE_NOT_FOUND => {
-            (ErrorKind::NotFound, "there is none of this name; create it first")
+            (ErrorKind::NotFound, "no object has this name; create it first")
         }
         win::ERROR_PATH_NOT_FOUND => {
-            (ErrorKind::NotFound, "its folder is missing; make the folder first")
+            (ErrorKind::NotFound, "its folder is missing; create the folder first")
         }
         win::ERROR_ACCESS_DENIED => (
             ErrorKind::PermissionDenied,
-            "Windows denies the access; run as the user that made it, or ask for less \
+            "Windows denies the access; run as the user that created it, or request less access \
              (a read-only protection)",
         ),
         win::ERROR_WRITE_PROTECT => {
@@ -57,33 +57,35 @@ fn meaning(code: u32) -> (ErrorKind, &'static str) {
         | win::ERROR_NOT_ENOUGH_QUOTA
         | win::ERROR_WORKING_SET_QUOTA => (
             ErrorKind::NoSpace,
-            "memory or address space is short; ask for less, or map a smaller range",
+            "memory or address space is short; use a smaller size, or map a smaller range",
         ),
         win::ERROR_COMMITMENT_LIMIT => (
             ErrorKind::NoSpace,
-            "memory and page file together are used up; ask for less, or enlarge the page file",
+            "memory and page file together are used up; use a smaller size, or enlarge the page \
+             file",
         ),
         win::ERROR_DISK_FULL | win::ERROR_HANDLE_DISK_FULL | win::ERROR_DISK_QUOTA_EXCEEDED => {
-            (ErrorKind::NoSpace, "the disk is full; free some of it, or ask for less")
+            (ErrorKind::NoSpace, "the disk is full; free some space, or use a smaller size")
         }
         win::ERROR_FILE_TOO_LARGE => (
             ErrorKind::TooLarge,
-            "the file system takes no file of this size; ask for less, or use another disk",
+            "the file system does not support files of this size; use a smaller size, or another \
+             disk",
         ),
         win::ERROR_SHARING_VIOLATION => (
             ErrorKind::TimedOut,
-            "another program has the file open for itself alone; close it there",
+            "another program has opened the file exclusively; close it in that program",
         ),
         win::ERROR_LOCK_VIOLATION => (
             ErrorKind::TimedOut,
-            "another program keeps a range of the file locked; release it there",
+            "another program has locked a range of the file; unlock it in that program",
         ),
         win::ERROR_FILE_EXISTS | win::ERROR_ALREADY_EXISTS => {
-            (ErrorKind::AlreadyExists, "there is one already; open it, or choose another name")
+            (ErrorKind::AlreadyExists, "it exists already; open it, or choose another name")
         }
         win::ERROR_INVALID_PARAMETER => (
             ErrorKind::InvalidArgument,
-            "Windows takes no such combination of size, protection and flags",
+            "Windows rejects this combination of size, protection and flags; change one of them",
         ),
         win::ERROR_INVALID_NAME | win::ERROR_BAD_PATHNAME | win::ERROR_DIRECTORY => {
             (ErrorKind::InvalidName, "not a name that Windows allows; choose another")
@@ -95,9 +97,10 @@ fn meaning(code: u32) -> (ErrorKind, &'static str) {
             ErrorKind::InvalidArgument,
             "not an executable image; open it without SectionFlags::IMAGE",
         ),
-        win::ERROR_DELETE_PENDING => {
-            (ErrorKind::NameRemoved, "it was deleted, and some program still has it open")
-        }
+        win::ERROR_DELETE_PENDING => (
+            ErrorKind::NameRemoved,
+            "it was deleted, but a program still has it open; close it in that program",
+        ),
         win::ERROR_INVALID_ADDRESS => (
             ErrorKind::InvalidArgument,
             "something is mapped at the base address; choose another, or let Windows choose",
@@ -107,16 +110,17 @@ fn meaning(code: u32) -> (ErrorKind, &'static str) {
         }
         win::ERROR_MAPPED_ALIGNMENT => (
             ErrorKind::InvalidArgument,
-            "offset or base address is no multiple of 64 KiB; give one that is",
+            "the offset or base address is not a multiple of 64 KiB; use one that is",
         ),
         win::ERROR_USER_MAPPED_FILE => (
             ErrorKind::PermissionDenied,
-            "the file is mapped by some program, so it cannot be made shorter or replaced; \
-             close it there",
+            "a program has the file mapped, so it cannot be shortened or replaced; close it in \
+             that program",
         ),
         win::ERROR_PRIVILEGE_NOT_HELD => (
             ErrorKind::PermissionDenied,
-            "it takes a privilege that this user has not (large pages: \"Lock pages in memory\", by the local security policy)",
+            "this user lacks a required privilege; for large pages, grant \"Lock pages in memory\" \
+             (local security policy)",
         ),
         win::ERROR_NOT_SUPPORTED
         | win::ERROR_INVALID_FUNCTION
@@ -149,20 +153,20 @@ pub(super) fn on_a_name(name: &str, creating: bool, error: Error) -> Error {
         win::ERROR_INVALID_HANDLE => with_remedy(
             &error,
             ErrorKind::NameTaken,
-            format!("an object of another kind bears the name {name}; choose another name"),
+            format!("an object of another kind has the name {name}; choose another name"),
         ),
         win::ERROR_ACCESS_DENIED if creating && name.starts_with("Global\\") => with_remedy(
             &error,
             ErrorKind::PermissionDenied,
-            "to create a section for all sessions takes the privilege \"Create global objects\" \
-             (SeCreateGlobalPrivilege), which services and administrators have; create it there, \
-             or use the scope Local. If it exists, another user made it and keeps it private",
+            "a section for all sessions needs the privilege \"Create global objects\" \
+             (SeCreateGlobalPrivilege); run as a service or administrator, or use the scope Local. \
+             If the section exists, another user created it and denies access",
         ),
         win::ERROR_ACCESS_DENIED => with_remedy(
             &error,
             ErrorKind::PermissionDenied,
-            "its creator denies access to this user; run as that user, ask for less (a read-only \
-             protection), or choose another name",
+            "its creator denies access to this user; run as its creator, request less access (a \
+             read-only protection), or choose another name",
         ),
         win::ERROR_FILE_NOT_FOUND if name.starts_with("Global\\") => with_remedy(
             &error,

@@ -103,7 +103,8 @@ pub(super) fn check_memory(size: u64) -> Result<()> {
     Err(refuse(
         ErrorKind::NoSpace,
         format!(
-            "{size} bytes where the machine has {room} left; ask for less, or use SectionFlags::RESERVE"
+            "{size} bytes where the machine has {room} left; use a smaller size, or \
+             SectionFlags::RESERVE"
         ),
     ))
 }

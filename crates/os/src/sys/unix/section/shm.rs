@@ -58,7 +58,7 @@ fn trust(stat: &fs::Stat) -> Result<()> {
         return Err(refuse(
             ErrorKind::ForeignOwner,
             format!(
-                "it belongs to user {owner} and this is user {user}; choose another name, or run as that user"
+                "it belongs to user {owner} and this is user {user}; choose another name, or run as user {owner}"
             ),
         ));
     }
@@ -80,6 +80,6 @@ fn trust(stat: &fs::Stat) -> Result<()> {
 pub(super) fn other_kind() -> Error {
     refuse(
         ErrorKind::NameTaken,
-        "another kind of object bears the name (a directory, a link, a fifo); remove it, or choose another name",
+        "another kind of object has the name (a directory, a link, a fifo); remove it, or choose another name",
     )
 }

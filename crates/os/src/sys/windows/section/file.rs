@@ -187,9 +187,8 @@ fn over(options: &SectionOptions, file: File, writes: bool, created: bool) -> Re
         let (ours, _) = handle::make(Some(&file), None, 0, options)?;
         let ours = pages::file_behind(ours.as_handle());
         if ours.is_none() || ours != pages::file_behind(handle.as_handle()) {
-            return Err(Error::new(ErrorKind::NameTaken, "", "").detail(
-                "a section that is not over this file bears the name; choose another name",
-            ));
+            return Err(Error::new(ErrorKind::NameTaken, "", "")
+                .detail("a section that is not over this file has the name; choose another name"));
         }
     }
     Section::new(handle, Some((file, writes)), created, options)
@@ -343,7 +342,7 @@ impl Aside {
                 ErrorKind::NotFound => with_remedy(
                     &error,
                     ErrorKind::NotFound,
-                    "its folder is missing; make the folder first",
+                    "its folder is missing; create the folder first",
                 ),
                 _ => error,
             });

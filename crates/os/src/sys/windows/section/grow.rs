@@ -80,7 +80,8 @@ pub(crate) fn file_to(section: &Section, file: &File, timeout: Duration, size: u
     let granule = machine::sizes().1 as u64;
     let size = size.checked_next_multiple_of(granule).filter(|size| i64::try_from(*size).is_ok());
     let Some(size) = size else {
-        return Err(Error::new(ErrorKind::TooLarge, "", "").detail("ask for less than 2^63 bytes"));
+        return Err(Error::new(ErrorKind::TooLarge, "", "")
+            .detail("the size is 2^63 bytes or more; use a smaller size"));
     };
     let _alone = Alone::within(section, file, timeout)?;
     let from = length(file)?;

@@ -347,7 +347,7 @@ pub(super) fn check(options: &SectionOptions, file: bool, size: u64) -> Result<(
     let refuse = |kind, detail: String| Err(Error::new(kind, "", "").detail(detail));
     // Windows uses signed sizes; Wine rounds the greatest numbers up to 0.
     if size > i64::MAX.cast_unsigned() {
-        return refuse(ErrorKind::TooLarge, format!("{size} bytes; ask for less than 2^63"));
+        return refuse(ErrorKind::TooLarge, format!("{size} bytes; use less than 2^63"));
     }
     if options.flags.contains(SectionFlags::IMAGE) && options.protection.writable() {
         let detail = "an executable image is for reading; set Protection::ReadOnly";

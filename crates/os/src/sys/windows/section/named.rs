@@ -98,7 +98,7 @@ fn found(options: &SectionOptions, name: &Name, handle: OwnedHandle) -> Result<S
     let section = Section::new(handle, None, false, options)?;
     if section.pages == Pages::Image && !native && !options.flags.contains(SectionFlags::IMAGE) {
         return Err(Error::new(ErrorKind::NameTaken, "", "")
-            .detail("an executable image bears the name; choose another name"));
+            .detail("an executable image has the name; choose another name"));
     }
     check_size(&section, options)?;
     Ok(section)
@@ -118,7 +118,8 @@ pub(super) fn check_size(section: &Section, options: &SectionOptions) -> Result<
     match options.size {
         Some(asked) if section.size < asked => {
             Err(Error::new(ErrorKind::TooLarge, "", "").detail(format!(
-                "it has {} bytes, and {asked} were asked for; ask for less, or make another",
+                "it has {} bytes, and {asked} were requested; use a smaller size, or create \
+                 another",
                 section.size
             )))
         }

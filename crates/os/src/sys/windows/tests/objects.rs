@@ -193,7 +193,7 @@ fn a_file_that_is_open_elsewhere_alone_is_waited_for() {
     let options = Section::options().file(&path);
     let error = options.clone().timeout(Duration::from_millis(50)).open().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
-    assert!(error.to_string().contains("close it there"), "{error}");
+    assert!(error.to_string().contains("close it in that program"), "{error}");
     let closer = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(100));
         drop(alone);
