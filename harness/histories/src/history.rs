@@ -71,8 +71,7 @@ impl Operation {
 
     /// Returns what it did with some keys; `None` if that is nothing.
     fn on(&self, wanted: impl Fn(usize) -> bool) -> Option<Self> {
-        let parts: Vec<Part> =
-            self.parts.iter().filter(|part| wanted(part.key)).copied().collect();
+        let parts: Vec<Part> = self.parts.iter().filter(|part| wanted(part.key)).copied().collect();
         (!parts.is_empty()).then(|| Self { parts, ..self.clone() })
     }
 }

@@ -22,10 +22,9 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::OnceLock,
-    thread,
     time::{Duration, Instant},
 };
-use worker::{Fresh, Order, User};
+use worker::{Fresh, NEVER, Order, User};
 
 #[derive(Parser)]
 #[command(name = "mapvar-histories", about = "Histories by several processes, checked")]
@@ -157,7 +156,15 @@ impl Run {
         let kills = [0, 0, 0, 0, 0, 1, 1, 1, 2, 3][random.below(10) as usize];
         let quota = OPERATIONS.div_ceil((PROCESSES - kills) as u64);
         let variables = 1 + random.below(VARIABLES as u64) as usize;
-        let tick = [0, 30, 60, 120][random.below(4) as usize];
+        let interrupted = [0, 1, 3, 6][random.below(4) as usize];
+        // Which processes die, and at which of their operations.
+        let mut dying: Vec<(usize, u64)> = Vec::new();
+        while dying.len() < kills {
+            let victim = random.below(PROCESSES as u64) as usize;
+            if dying.iter().all(|(other, _)| *other != victim) {
+                dying.push((victim, random.below(quota)));
+            }
+        }
         let mut fresh = Fresh::new(round, HARNESS);
         let mut first: Values = [ABSENT; KEYS];
         for (key, value) in first.iter_mut().enumerate() {
@@ -174,7 +181,8 @@ impl Run {
                 seed: random.word() >> 1,
                 quota,
                 variables,
-                tick,
+                interrupted,
+                dies_at: dying.iter().find(|(it, _)| *it == number).map_or(NEVER, |it| it.1),
                 place: self.place.clone(),
             };
             let log = self.log.display().to_string();
@@ -190,20 +198,13 @@ impl Run {
             process.send_line(&order.to_line());
         }
         for number in 0..PROCESSES {
-            while !self.shared.log(number).is_ready(round) {
-                thread::sleep(Duration::from_micros(20));
-                // One that ends before it is ready is noticed by the watchdog.
-            }
+            // The watchdog notices a process that ends before it is ready.
+            shared::wait_until(|| self.shared.log(number).is_ready(round));
         }
         self.shared.begin(round);
-        let killed = self.kill(kills, quota, &mut random);
+        self.kill(&dying);
         for (number, process) in self.processes.iter_mut().enumerate() {
             let Some(peer) = process else { continue };
-            if killed.contains(&number) {
-                peer.kill();
-                *process = None;
-                continue;
-            }
             match peer.hear().as_deref() {
                 Some("done") => {}
                 Some(other) => return Err(io::Error::other(format!("process {number}: {other}"))),
@@ -212,32 +213,24 @@ impl Run {
         }
         let user = self.user.as_ref().expect("opened above");
         user.read_all(self.shared.log(HARNESS)).map_err(io::Error::other)?;
-        self.sums.killed += killed.len() as u64;
+        self.sums.killed += dying.len() as u64;
         Ok(self.check(round, &first))
     }
 
-    /// Kills some processes, each at a random one of its operations; returns which.
-    fn kill(&mut self, kills: usize, quota: u64, random: &mut Random) -> Vec<usize> {
-        let mut victims: Vec<(usize, u64)> = Vec::new();
-        while victims.len() < kills {
-            let victim = random.below(PROCESSES as u64) as usize;
-            if victims.iter().all(|(other, _)| *other != victim) {
-                victims.push((victim, random.below(quota)));
-            }
-        }
-        let mut left = victims.clone();
-        while !left.is_empty() {
-            left.retain(|(victim, moment)| {
-                let is_time = self.shared.log(*victim).begun() > *moment;
-                if is_time && let Some(process) = &mut self.processes[*victim] {
-                    (0..random.below(2_000)).for_each(|_| std::hint::spin_loop());
+    /// Kills these processes as soon as each says that it is time. Where a process can, it kills
+    /// itself some microseconds after that.
+    fn kill(&mut self, dying: &[(usize, u64)]) {
+        let mut left = dying.to_vec();
+        shared::wait_until(|| {
+            left.retain(|(victim, _)| {
+                let is_time = self.shared.log(*victim).is_dying();
+                if is_time && let Some(mut process) = self.processes[*victim].take() {
                     process.kill();
                 }
                 !is_time
             });
-            thread::yield_now();
-        }
-        victims.into_iter().map(|(victim, _)| victim).collect()
+            left.is_empty()
+        });
     }
 
     fn check(&mut self, round: u64, first: &Values) -> bool {
@@ -292,7 +285,11 @@ impl Run {
         figure(&format!("histories that an order explains{system}"), count - undecided, "");
         figure(&format!("operations in them{system}"), operations, "");
         let part = 100.0 * overlaps as f64 / operations.max(1) as f64;
-        figure(&format!("operations that overlap an earlier one{system}"), format!("{part:.0} %"), "");
+        figure(
+            &format!("operations that overlap an earlier one{system}"),
+            format!("{part:.0} %"),
+            "",
+        );
         figure(&format!("processes killed{system}"), killed, "");
         figure(&format!("of them amid an operation that writes{system}"), under_way, "");
         let missed = if undecided == 0 { "" } else { ", MISSED" };

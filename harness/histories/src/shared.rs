@@ -18,6 +18,8 @@ use std::{
         Ordering::{Acquire, Release, SeqCst},
         fence,
     },
+    thread,
+    time::Duration,
 };
 
 /// The processes that make histories.
@@ -30,10 +32,11 @@ pub(crate) const MOST: usize = 64;
 /// Words before the blocks: the round that all may begin.
 const GO: usize = 0;
 const BLOCKS: usize = 8;
-/// Words of a block before its notes: the round that the process is ready for, and how many
-/// operations it has begun.
+/// Words of a block before its notes: the round that the process is ready for; how many operations
+/// it has begun; and whether it is to be killed by now.
 const READY: usize = 0;
 const BEGUN: usize = 1;
+const DYING: usize = 2;
 const NOTES: usize = 8;
 const BLOCK: usize = NOTES + MOST * note::WORDS;
 
@@ -126,6 +129,21 @@ impl Shared {
     }
 }
 
+/// Waits until something is so: for a short time without a sleep, so that processes that wait for
+/// the same begin at the same time.
+pub(crate) fn wait_until(mut is_so: impl FnMut() -> bool) {
+    for attempt in 0_u32.. {
+        if is_so() {
+            break;
+        }
+        if attempt < 50 {
+            thread::yield_now();
+        } else {
+            thread::sleep(Duration::from_micros(30));
+        }
+    }
+}
+
 /// The notes of one process.
 #[derive(Clone, Copy)]
 pub(crate) struct Log<'a> {
@@ -157,6 +175,14 @@ impl<'a> Log<'a> {
 
     pub(crate) fn set_ready(&self, round: u64) {
         self.put(READY, round);
+    }
+
+    pub(crate) fn is_dying(&self) -> bool {
+        self.get(DYING) == 1
+    }
+
+    pub(crate) fn set_dying(&self) {
+        self.put(DYING, 1);
     }
 
     /// Returns how many operations have begun.
@@ -270,9 +296,8 @@ impl Note<'_> {
             (Kind::Update, _) => part(seen(key), Change::Write(new)),
             (Kind::Add, _) => part(seen(key), Change::Add(new)),
             (Kind::Transaction | Kind::Snapshot, _) => {
-                let keys = (0..KEYS).filter(|key| {
-                    bit(note::HAS_READ, *key) || bit(note::WRITES, *key)
-                });
+                let keys =
+                    (0..KEYS).filter(|key| bit(note::HAS_READ, *key) || bit(note::WRITES, *key));
                 keys.map(|key| Part {
                     key,
                     need: seen(key),

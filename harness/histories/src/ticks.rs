@@ -1,23 +1,40 @@
 //! Interruptions of operations at any instruction: a timer's signal, whose handler lets other
 //! processes run. With few processors an operation would otherwise mostly run from its begin to its
-//! end without another one in between.
+//! end without another one in between. A process that is to die does so in the handler, amid an
+//! operation.
 
 #[cfg(unix)]
 mod unix {
     #![allow(unsafe_code, reason = "signals and timers")]
 
-    use std::{io, time::Duration};
+    use std::{
+        io,
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        time::Duration,
+    };
 
-    extern "C" fn yield_to_others(_: libc::c_int) {
+    static DIES: AtomicBool = AtomicBool::new(false);
+
+    extern "C" fn interrupt(_: libc::c_int) {
+        if DIES.load(Relaxed) {
+            // SAFETY: no pointer; a plain system call, for this process alone.
+            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        }
         // SAFETY: no pointer; a plain system call, which leaves errno alone.
         unsafe { libc::sched_yield() };
+    }
+
+    /// Kills this process after this time.
+    pub(crate) fn die_after(time: Duration) {
+        DIES.store(true, Relaxed);
+        interrupt_after(time);
     }
 
     /// Sets the handler.
     pub(crate) fn prepare() -> io::Result<()> {
         // SAFETY: plain numbers and an optional function, for which all zeros is a value.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-        action.sa_sigaction = yield_to_others as *const () as usize;
+        action.sa_sigaction = interrupt as *const () as usize;
         action.sa_flags = libc::SA_RESTART;
         // SAFETY: the action is a valid local, and its handler only makes a system call.
         match unsafe { libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()) } {
@@ -26,14 +43,15 @@ mod unix {
         }
     }
 
-    /// Interrupts this process every `each` from now on; never for zero.
-    pub(crate) fn set(each: Duration) {
-        let each = libc::timeval {
+    /// Interrupts this process once, after this time; zero: not at all.
+    pub(crate) fn interrupt_after(time: Duration) {
+        let zero = libc::timeval { tv_sec: 0, tv_usec: 0 };
+        #[allow(clippy::useless_conversion, reason = "its type differs between systems")]
+        let time = libc::timeval {
             tv_sec: 0,
-            #[allow(clippy::useless_conversion, reason = "its type differs between systems")]
-            tv_usec: i32::try_from(each.as_micros()).unwrap_or(0).into(),
+            tv_usec: i32::try_from(time.as_micros()).unwrap_or(0).into(),
         };
-        let timer = libc::itimerval { it_interval: each, it_value: each };
+        let timer = libc::itimerval { it_interval: zero, it_value: time };
         // SAFETY: the timer is a valid local.
         unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
     }
@@ -57,12 +75,15 @@ mod windows {
         Ok(())
     }
 
-    pub(crate) fn set(_: Duration) {}
+    pub(crate) fn interrupt_after(_: Duration) {}
+
+    /// Does nothing: the harness kills the process.
+    pub(crate) fn die_after(_: Duration) {}
 
     pub(crate) fn end_with_parent() {}
 }
 
 #[cfg(unix)]
-pub(crate) use unix::{end_with_parent, prepare, set};
+pub(crate) use unix::{die_after, end_with_parent, interrupt_after, prepare};
 #[cfg(windows)]
-pub(crate) use windows::{end_with_parent, prepare, set};
+pub(crate) use windows::{die_after, end_with_parent, interrupt_after, prepare};

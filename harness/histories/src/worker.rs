@@ -2,7 +2,7 @@
 
 use crate::{
     history::{ABSENT, ATOMICS, KEYS, VARIABLES, name_of},
-    shared::{Kind, Log, Shared},
+    shared::{Kind, Log, Note, Shared, wait_until},
     ticks,
 };
 use mapvar::{Atomic, ErrorKind, Map, MapOptions, Value, Version};
@@ -22,6 +22,8 @@ pub(crate) fn options(place: &str) -> MapOptions {
     if place.contains(['/', '\\']) { options.file(place) } else { options.name(place) }
 }
 
+pub(crate) const NEVER: u64 = u64::MAX;
+
 /// What a process does in one round.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
@@ -31,23 +33,33 @@ pub(crate) struct Order {
     pub(crate) quota: u64,
     /// How many of the variables all processes use in this round.
     pub(crate) variables: usize,
-    /// The time between two interruptions, in microseconds; 0: none.
-    pub(crate) tick: u64,
+    /// One in so many operations is interrupted; 0: none.
+    pub(crate) interrupted: u64,
+    /// The number of the operation at which it dies; `NEVER`: at none.
+    pub(crate) dies_at: u64,
     pub(crate) place: String,
 }
 
 impl Order {
     pub(crate) fn to_line(&self) -> String {
-        let Self { round, seed, quota, variables, tick, place } = self;
-        format!("{round} {seed} {quota} {variables} {tick} {place}")
+        let Self { round, seed, quota, variables, interrupted, dies_at, place } = self;
+        format!("{round} {seed} {quota} {variables} {interrupted} {dies_at} {place}")
     }
 
     fn parse(line: &str) -> Option<Self> {
-        let mut words = line.splitn(6, ' ');
+        let mut words = line.splitn(7, ' ');
         let mut number = || words.next()?.parse::<u64>().ok();
         let (round, seed, quota) = (number()?, number()?, number()?);
-        let (variables, tick) = (number()? as usize, number()?);
-        Some(Self { round, seed, quota, variables, tick, place: words.next()?.into() })
+        let (variables, interrupted, dies_at) = (number()? as usize, number()?, number()?);
+        Some(Self {
+            round,
+            seed,
+            quota,
+            variables,
+            interrupted,
+            dies_at,
+            place: words.next()?.into(),
+        })
     }
 }
 
@@ -65,12 +77,13 @@ pub(crate) fn run(shared: &Path, process: usize) -> io::Result<()> {
             None => User::open(&order.place).map_err(io::Error::other)?,
         };
         log.set_ready(order.round);
-        while !shared.has_begun(order.round) {
-            thread::yield_now();
-        }
-        ticks::set(Duration::from_micros(order.tick));
+        wait_until(|| shared.has_begun(order.round));
         let done = ready.work(&order, process, log);
-        ticks::set(Duration::ZERO);
+        ticks::interrupt_after(Duration::ZERO);
+        if order.dies_at != NEVER {
+            // Its last operation ended before the time came.
+            log.set_dying();
+        }
         match done {
             Ok(()) => say("done"),
             Err(error) => say(error),
@@ -138,6 +151,14 @@ impl User {
         let mut fresh = Fresh::new(order.round, process);
         while log.begun() < order.quota {
             let key = random.below(order.variables as u64) as usize;
+            // About as long as an operation takes, its note included.
+            let time = Duration::from_micros(1 + random.below(6));
+            if log.begun() >= order.dies_at {
+                ticks::die_after(time);
+                log.set_dying();
+            } else if order.interrupted != 0 && random.one_in(order.interrupted) {
+                ticks::interrupt_after(time);
+            }
             match random.below(100) {
                 0..18 => self.get(log, key)?,
                 18..33 => self.set(log, key, fresh.next())?,
@@ -366,7 +387,7 @@ impl User {
 }
 
 /// Notes the end of an operation that may have given up because of others.
-fn finish(note: &crate::shared::Note<'_>, done: mapvar::Result<()>) -> mapvar::Result<()> {
+fn finish(note: &Note<'_>, done: mapvar::Result<()>) -> mapvar::Result<()> {
     match done {
         Err(error) if error.kind() == ErrorKind::Conflict => note.end(false),
         done => {
@@ -380,8 +401,8 @@ fn finish(note: &crate::shared::Note<'_>, done: mapvar::Result<()>) -> mapvar::R
 /// Lets other processes run now and then.
 fn pause(random: &mut Random) {
     match random.below(8) {
-        0..2 => thread::yield_now(),
-        2 => (0..random.below(300)).for_each(|_| std::hint::spin_loop()),
+        0 => thread::yield_now(),
+        1..3 => (0..random.below(300)).for_each(|_| std::hint::spin_loop()),
         _ => {}
     }
 }
