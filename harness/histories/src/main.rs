@@ -156,13 +156,13 @@ impl Run {
         let kills = [0, 0, 0, 0, 0, 1, 1, 1, 2, 3][random.below(10) as usize];
         let quota = OPERATIONS.div_ceil((PROCESSES - kills) as u64);
         let variables = 1 + random.below(VARIABLES as u64) as usize;
-        let interrupted = [0, 1, 3, 6][random.below(4) as usize];
+        let interrupted = [0, 1, 2, 4][random.below(4) as usize];
         // Which processes die, and at which of their operations.
         let mut dying: Vec<(usize, u64)> = Vec::new();
         while dying.len() < kills {
             let victim = random.below(PROCESSES as u64) as usize;
             if dying.iter().all(|(other, _)| *other != victim) {
-                dying.push((victim, random.below(quota)));
+                dying.push((victim, random.below(quota * 3 / 4)));
             }
         }
         let mut fresh = Fresh::new(round, HARNESS);
@@ -202,7 +202,7 @@ impl Run {
             shared::wait_until(|| self.shared.log(number).is_ready(round));
         }
         self.shared.begin(round);
-        self.kill(&dying);
+        self.kill(&dying, &mut random);
         for (number, process) in self.processes.iter_mut().enumerate() {
             let Some(peer) = process else { continue };
             match peer.hear().as_deref() {
@@ -217,14 +217,18 @@ impl Run {
         Ok(self.check(round, &first))
     }
 
-    /// Kills these processes as soon as each says that it is time. Where a process can, it kills
-    /// itself some microseconds after that.
-    fn kill(&mut self, dying: &[(usize, u64)]) {
+    /// Kills these processes soon after each says that it is time. Where a process can, it mostly
+    /// kills itself before that.
+    fn kill(&mut self, dying: &[(usize, u64)], random: &mut Random) {
         let mut left = dying.to_vec();
         shared::wait_until(|| {
             left.retain(|(victim, _)| {
                 let is_time = self.shared.log(*victim).is_dying();
                 if is_time && let Some(mut process) = self.processes[*victim].take() {
+                    let (now, delay) = (Instant::now(), Duration::from_micros(random.below(60)));
+                    while now.elapsed() < delay {
+                        std::hint::spin_loop();
+                    }
                     process.kill();
                 }
                 !is_time

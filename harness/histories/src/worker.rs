@@ -79,7 +79,7 @@ pub(crate) fn run(shared: &Path, process: usize) -> io::Result<()> {
         log.set_ready(order.round);
         wait_until(|| shared.has_begun(order.round));
         let done = ready.work(&order, process, log);
-        ticks::interrupt_after(Duration::ZERO);
+        ticks::stop();
         if order.dies_at != NEVER {
             // Its last operation ended before the time came.
             log.set_dying();
@@ -151,11 +151,11 @@ impl User {
         let mut fresh = Fresh::new(order.round, process);
         while log.begun() < order.quota {
             let key = random.below(order.variables as u64) as usize;
-            // About as long as an operation takes, its note included.
-            let time = Duration::from_micros(1 + random.below(6));
+            // As long as some operations take: mostly it ends amid one of them.
+            let time = Duration::from_micros(1 + random.below(25));
             if log.begun() >= order.dies_at {
-                ticks::die_after(time);
                 log.set_dying();
+                ticks::die_after(time);
             } else if order.interrupted != 0 && random.one_in(order.interrupted) {
                 ticks::interrupt_after(time);
             }
