@@ -40,14 +40,16 @@ const FUZZ: Program = Program { package: fuzz::PACKAGE, profile: CHECKED };
 const EVERY_INSTRUCTION: Program =
     Program { package: "mapvar-every-instruction", profile: RELEASE };
 const STRESS: Program = Program { package: "mapvar-stress", profile: RELEASE };
+const HISTORIES: Program = Program { package: "mapvar-histories", profile: RELEASE };
 const GEM: Program = Program { package: "mapvar-peers", profile: RELEASE };
 /// The codec's assertions are part of this harness.
 const MARSHAL: Program = Program { package: "mapvar-peers", profile: CHECKED };
-const PROGRAMS: [Program; 7] = [LOOM, POWER, FUZZ, MARSHAL, EVERY_INSTRUCTION, STRESS, GEM];
+const PROGRAMS: [Program; 8] =
+    [LOOM, POWER, FUZZ, MARSHAL, EVERY_INSTRUCTION, STRESS, HISTORIES, GEM];
 /// It depends on nothing of the product, so it is built alone.
 const SEEDED: Program = Program { package: "mapvar-seeded", profile: RELEASE };
 /// The programs that also run under Wine.
-const FOR_WINDOWS: [Program; 2] = [STRESS, GEM];
+const FOR_WINDOWS: [Program; 3] = [STRESS, HISTORIES, GEM];
 
 const TABLE: &[Harness] = &[
     Harness {
@@ -85,6 +87,13 @@ const TABLE: &[Harness] = &[
         subcommand: Some("kill"),
         run: kill,
         about: "[N] [--recovery] [--native] [--wine] [--short] [--seed S] [--chains C] [--era K] [--large L]: killed processes",
+    },
+    Harness {
+        name: "histories",
+        program: HISTORIES,
+        subcommand: None,
+        run: here_or_in_wine,
+        about: "[N] [--short] [--seed S] [--wine]: what several processes did has an order",
     },
     Harness {
         name: "soak",

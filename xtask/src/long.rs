@@ -72,6 +72,12 @@ const STAGES: &[Stage] = &[
         "how long a death delays those that wait",
     ),
     stage(
+        "histories",
+        &["harness", "histories"],
+        "10,000 histories by 8 processes, some of them killed, have an order",
+    ),
+    stage("histories-wine", &["harness", "histories", "400", "--wine"], "400 histories under Wine"),
+    stage(
         "instructions",
         &["harness", "every-instruction"],
         "the memory after every machine instruction",

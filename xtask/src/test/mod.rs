@@ -23,10 +23,11 @@ const CHECKED_TARGETS: [&str; 3] =
 
 /// Harnesses that can find something in a few seconds; `cargo xtask long` runs all of them at their
 /// full size.
-const SHORT_HARNESSES: [&str; 13] = [
+const SHORT_HARNESSES: [&str; 14] = [
     "bindings",
     "loom",
     "kill",
+    "histories",
     "waits",
     "every-instruction",
     "power",
