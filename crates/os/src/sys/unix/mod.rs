@@ -12,6 +12,7 @@
 //! | `ruby` | the lock of a gem's map |
 //! | `faults` | what happens when a mapping is lost |
 //! | `lock` | lock words that survive their owner |
+//! | `kept` | mappings in which a lock is held, after their view is gone |
 //! | `mapping` | ranges mapped into this process |
 
 // From the bottom to the top: a module uses only those before it.
@@ -25,6 +26,7 @@ mod seat;
 mod ruby;
 mod faults;
 mod lock;
+mod kept;
 mod mapping;
 
 use super::platform::Platform;
