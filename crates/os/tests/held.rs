@@ -44,11 +44,7 @@ fn other_memory_at(address: usize) -> Option<View> {
 
 /// Runs `end` while a thread owns the lock of a view that only the caller still has; the thread ends
 /// when `end` has returned. Returns what was returned.
-fn while_a_thread_holds<R>(
-    section: &Section,
-    locks: &Locks,
-    end: impl FnOnce(View) -> R,
-) -> R {
+fn while_a_thread_holds<R>(section: &Section, locks: &Locks, end: impl FnOnce(View) -> R) -> R {
     let view = Arc::new(section.view().map().unwrap());
     let (taken, is_taken) = mpsc::channel();
     let (go, may_go) = mpsc::channel::<()>();

@@ -34,8 +34,7 @@ pub(crate) fn guard_once(guard: impl FnOnce() -> bool) {
 
 /// Prevents the installation of the handler; returns false if it is installed already.
 pub(crate) fn is_left_alone() -> bool {
-    let was =
-        GUARD.compare_exchange(UNDECIDED, LEFT_ALONE, Ordering::Relaxed, Ordering::Relaxed);
+    let was = GUARD.compare_exchange(UNDECIDED, LEFT_ALONE, Ordering::Relaxed, Ordering::Relaxed);
     matches!(was, Ok(_) | Err(LEFT_ALONE))
 }
 

@@ -110,14 +110,14 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut l
 
 /// Returns the address of this thread's `errno`, which is valid as long as the thread lives.
 fn errno() -> *mut c_int {
-    #[cfg(target_os = "linux")]
-    use libc::__errno_location as location;
-    #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
-    use libc::__errno as location;
-    #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
-    use libc::__error as location;
     #[cfg(any(target_os = "illumos", target_os = "solaris"))]
     use libc::___errno as location;
+    #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
+    use libc::__errno as location;
+    #[cfg(target_os = "linux")]
+    use libc::__errno_location as location;
+    #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+    use libc::__error as location;
     // SAFETY: the call takes no argument, and is safe in a handler.
     unsafe { location() }
 }

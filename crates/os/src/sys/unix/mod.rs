@@ -3,6 +3,7 @@
 //! | module | subject |
 //! | --- | --- |
 //! | `error` | the meaning of `errno` |
+//! | `standard` | the descriptors 0, 1 and 2, which no file of this crate gets |
 //! | `machine` | facts about machine and process |
 //! | `pause` | polling for a state of another process to pass |
 //! | `ofd` | byte locks that belong to an open file |
@@ -17,6 +18,7 @@
 
 // From the bottom to the top: a module uses only those before it.
 mod error;
+mod standard;
 mod machine;
 mod pause;
 mod ofd;
