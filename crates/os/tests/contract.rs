@@ -2405,7 +2405,7 @@ mod unix {
             drop(file);
             drop(by_name(&region.name).open());
             // The child acquires the lock under its own thread id, and ends as its owner. The view
-            // stays mapped: without it the kernel could not mark the word.
+            // is still mapped: without it the kernel could not mark the word.
             let taken = region.lock(MINUTE);
             let clean = matches!(taken, Ok(Taken::Clean));
             let code = i32::from(!anew) + 2 * i32::from(!clean);

@@ -514,7 +514,7 @@ fn full(path: &Path) {
     };
     assert!((1..PAGES).contains(&written));
     assert_eq!(error.kind(), ErrorKind::Io);
-    assert!(error.to_string().contains("make room"), "{error}");
+    assert!(error.to_string().contains("free some space"), "{error}");
     // Other views see all acknowledged writes. The pages of the lost view are still shared, except
     // the one that could not be allocated.
     let mut byte = [0];
@@ -598,4 +598,48 @@ fn an_overflowing_stack_is_told_as_before() {
 fn a_child_after_fork_has_its_own_losses() {
     let scratch = Scratch::new("forked");
     lives("forked", &scratch.0);
+}
+
+/// Makes a call of the handler fail in this thread, as old kernels and sandboxes do.
+#[cfg(target_os = "linux")]
+fn without_membarrier() {
+    let statement = |code: u32, k| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let compare = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let mut filter = [
+        // The number of the call is the first field of what the filter sees.
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+        libc::sock_filter { jf: 1, ..statement(compare, libc::SYS_membarrier as u32) },
+        statement(
+            libc::BPF_RET | libc::BPF_K,
+            libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned(),
+        ),
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let mode = libc::SECCOMP_MODE_FILTER;
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program), 0);
+        assert_eq!(libc::syscall(libc::SYS_membarrier, 0, 0), -1);
+    }
+}
+
+/// A fault can happen between a call that fails and the code that asks why.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_fault_leaves_errno_as_it_was() {
+    let scratch = Scratch::new("errno");
+    let view = file(&scratch.0);
+    fs::OpenOptions::new().write(true).open(&scratch.0).unwrap().set_len(100).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            without_membarrier();
+            let words = view.words(page(), 1).unwrap();
+            unsafe { *libc::__errno_location() = 4321 };
+            let word = words.load(0, Ordering::Relaxed);
+            let errno = unsafe { *libc::__errno_location() };
+            assert_eq!((word, errno), (0, 4321));
+            assert!(view.is_lost());
+        });
+    });
 }

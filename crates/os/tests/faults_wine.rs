@@ -25,6 +25,12 @@ use std::{
     time::Duration,
 };
 
+#[link(name = "kernel32")]
+unsafe extern "system" {
+    fn GetLastError() -> u32;
+    fn SetLastError(error: u32);
+}
+
 const ROLE: &str = "MAPVAR_FAULTS_ROLE";
 const PATH: &str = "MAPVAR_FAULTS_PATH";
 const PAGES: usize = 64;
@@ -253,4 +259,21 @@ fn the_faults_of_others_end_the_process_as_before() {
     assert!(dies("read-only", &scratch.0).contains("still here"));
     let _ = fs::remove_file(&scratch.0);
     dies("opted out", &scratch.0);
+}
+
+/// A fault can happen between a call that fails and the code that asks why.
+#[test]
+fn a_fault_leaves_the_last_error_as_it_was() {
+    if !under_wine() {
+        return;
+    }
+    let scratch = Scratch::new("last-error");
+    let view = section(&scratch.0).view().map().unwrap();
+    shorten(&scratch.0);
+    let words = view.words(machine::page_size(), 1).unwrap();
+    unsafe { SetLastError(4321) };
+    let word = words.load(0, Ordering::Relaxed);
+    let error = unsafe { GetLastError() };
+    assert_eq!((word, error), (0, 4321));
+    assert!(view.is_lost());
 }

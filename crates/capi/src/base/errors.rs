@@ -1,7 +1,10 @@
 //! The last error of each thread.
 #![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
-use crate::base::codes::{self, MAPVAR_OK, MAPVAR_PANICKED};
+use crate::base::{
+    cancel::Uncancelled,
+    codes::{self, MAPVAR_OK, MAPVAR_PANICKED},
+};
 use mapvar::{Error, ErrorKind, Result};
 use std::{
     any::Any,
@@ -32,6 +35,7 @@ thread_local! {
 /// Runs a call and returns its code; keeps the error for this thread.
 #[inline]
 pub(crate) fn run_call(function: &'static str, call: impl FnOnce() -> Result<()>) -> i32 {
+    let _uncancelled = Uncancelled::begin();
     // State that outlives a panic is behind atomics, or behind locks whose poisoning is ignored;
     // each is consistent between its steps.
     match catch_unwind(AssertUnwindSafe(call)) {

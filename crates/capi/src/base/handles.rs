@@ -4,6 +4,7 @@
 //!
 //! Looking up a handle takes no lock (`arc-swap` keeps the object alive for the call), nor does
 //! making or closing one. A forked child therefore finds no lock that is held forever.
+#![allow(unsafe_code, reason = "the slots of the table are published by a pointer")]
 
 use crate::base::{
     border::{Out, wanted},
@@ -24,9 +25,10 @@ use mapvar::{
     View, Watch,
 };
 use std::{
+    ptr,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicPtr, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -118,7 +120,9 @@ struct Slot {
 
 /// Slots come in groups, each twice as large as the one before; a group is never freed.
 struct Table {
-    groups: [OnceLock<Box<[Slot]>>; GROUPS],
+    /// The first slot of each group; null until the group is needed. No `OnceLock`: a fork while
+    /// another thread fills it would leave the child waiting for ever.
+    groups: [AtomicPtr<Slot>; GROUPS],
     /// How many slots were ever used.
     used: AtomicUsize,
     /// The first free slot, + 1, in the lower half; a change counter in the upper half. The counter
@@ -133,7 +137,7 @@ const FIRST: usize = 64;
 const MAX_SLOTS: usize = FIRST * ((1 << GROUPS) - 1);
 
 static TABLE: Table = Table {
-    groups: [const { OnceLock::new() }; GROUPS],
+    groups: [const { AtomicPtr::new(ptr::null_mut()) }; GROUPS],
     used: AtomicUsize::new(0),
     free: AtomicUsize::new(0),
 };
@@ -165,20 +169,44 @@ fn slot_of(token: usize) -> usize {
 
 impl Table {
     #[inline]
-    fn slot(&self, number: usize) -> Option<&Slot> {
+    fn slot(&self, number: usize) -> Option<&'static Slot> {
         let (group, within) = locate(number);
-        self.groups.get(group)?.get()?.get(within)
+        // SYNC POINT: Acquire pairs with the Release in `slot_or_new`.
+        let first = self.groups.get(group)?.load(Ordering::Acquire);
+        if first.is_null() || within >= slots_of(group) {
+            return None;
+        }
+        // SAFETY: the pointer is the first of `slots_of(group)` slots, and `within` is less.
+        let slot = unsafe { first.add(within) };
+        // SAFETY: `slot_or_new` has published the slots complete. They are never freed, and only
+        // used through shared references.
+        Some(unsafe { &*slot })
     }
 
-    fn slot_or_new(&self, number: usize) -> Option<&Slot> {
-        let (group, within) = locate(number);
-        let group_len = FIRST << group;
-        let slots = || (0..group_len).map(|_| Slot::default()).collect();
-        self.groups.get(group)?.get_or_init(slots).get(within)
+    fn slot_or_new(&self, number: usize) -> Option<&'static Slot> {
+        if let Some(slot) = self.slot(number) {
+            return Some(slot);
+        }
+        let (group, _) = locate(number);
+        let new = (0..slots_of(group)).map(|_| Slot::default()).collect::<Box<[Slot]>>();
+        let new = Box::into_raw(new);
+        // SYNC POINT: Release pairs with the Acquire in `slot`.
+        let published = self.groups.get(group)?.compare_exchange(
+            ptr::null_mut(),
+            new.cast(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        if published.is_err() {
+            // SAFETY: made by `Box::into_raw` above, and another thread was faster to publish its
+            // own, so no code has this one.
+            drop(unsafe { Box::from_raw(new) });
+        }
+        self.slot(number)
     }
 
     /// Allocates a slot for a new object.
-    fn allocate(&self) -> Result<(usize, &Slot)> {
+    fn allocate(&self) -> Result<(usize, &'static Slot)> {
         let full = || {
             refused(ErrorKind::TooLarge, "handle", "33 million handles are open; close some first")
         };
@@ -217,6 +245,12 @@ impl Table {
             }
         }
     }
+}
+
+/// Returns the number of slots of a group.
+#[inline]
+const fn slots_of(group: usize) -> usize {
+    FIRST << group
 }
 
 /// Returns the group of a slot and its index within the group.

@@ -25,10 +25,11 @@ use mapvar_engine::{
 };
 use mapvar_os::{Error, ErrorKind, Holder, Result, machine};
 use std::{
+    cell::OnceCell,
     fmt,
     marker::PhantomData,
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -156,14 +157,19 @@ pub struct LockPlace {
     acquired: bool,
 }
 
-/// The name of this program, as the queue shows it to other processes.
-fn program() -> &'static str {
-    static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| {
+/// Returns the name of this program, as the queue shows it to other processes.
+fn program() -> String {
+    // For each thread: a value of the process would have a lock, which a fork could leave taken.
+    thread_local! {
+        static NAME: OnceCell<String> = const { OnceCell::new() };
+    }
+    let find = || {
         let path = std::env::current_exe().unwrap_or_default();
         let name = path.file_name().map(Path::new).map(|name| name.to_string_lossy().into_owned());
-        name.unwrap_or_default().chars().take(40).collect()
-    })
+        name.unwrap_or_default().chars().take(40).collect::<String>()
+    };
+    // A thread that is ending has no such values any more.
+    NAME.try_with(|name| name.get_or_init(find).clone()).unwrap_or_else(|_| find())
 }
 
 /// A number for this thread, unique in this process.
@@ -497,7 +503,7 @@ impl Lock {
             ticket,
             thread: this_thread(),
             pid: std::process::id(),
-            program: program().to_owned(),
+            program: program(),
             since: now(),
             shared,
             held: false,

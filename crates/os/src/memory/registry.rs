@@ -6,23 +6,36 @@
 use crate::memory::{epoch, words::Word};
 use std::{
     ptr,
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence},
-    },
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering, fence},
 };
 
-/// Whether the handler is installed; decided once.
-static GUARDED: OnceLock<bool> = OnceLock::new();
+/// Whether the handler is installed; decided once. No lock guards it, since a fork could leave that
+/// taken for ever.
+static GUARD: AtomicU8 = AtomicU8::new(UNDECIDED);
 
-/// Installs the handler by `guard`, unless an earlier call or [`is_left_alone`] has decided it.
+const UNDECIDED: u8 = 0;
+/// A thread is installing the handler; in a child after fork that thread may not exist.
+const INSTALLING: u8 = 1;
+const INSTALLED: u8 = 2;
+const LEFT_ALONE: u8 = 3;
+
+/// Installs the handler by `guard`, unless an earlier call or [`is_left_alone`] has decided it. Does
+/// not return before the handler is installed, so several threads may run `guard` at once.
 pub(crate) fn guard_once(guard: impl FnOnce() -> bool) {
-    GUARDED.get_or_init(guard);
+    // SYNC POINT: Acquire pairs with the Release below: what `guard` did happened before.
+    match GUARD.compare_exchange(UNDECIDED, INSTALLING, Ordering::Acquire, Ordering::Acquire) {
+        Ok(_) | Err(INSTALLING) => {
+            let decided = if guard() { INSTALLED } else { LEFT_ALONE };
+            GUARD.store(decided, Ordering::Release);
+        }
+        Err(_) => {}
+    }
 }
 
 /// Prevents the installation of the handler; returns false if it is installed already.
 pub(crate) fn is_left_alone() -> bool {
-    !*GUARDED.get_or_init(|| false)
+    let was = GUARD.compare_exchange(UNDECIDED, LEFT_ALONE, Ordering::Relaxed, Ordering::Relaxed);
+    matches!(was, Ok(_) | Err(LEFT_ALONE))
 }
 
 /// The cause of the loss of a mapping.

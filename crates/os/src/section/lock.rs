@@ -29,7 +29,8 @@ use std::{fmt, sync::atomic::Ordering, time::Duration};
 /// Acquires and releases the lock words of one region.
 ///
 /// `Locks` is `Send` and `Sync`. A lock belongs to the thread that acquired it; the same thread
-/// must release it.
+/// must release it. The view may be dropped meanwhile, by any thread: where the kernel writes to
+/// the lock word when its owner ends, the memory stays mapped until then.
 ///
 /// ```
 /// use mapvar_os::{Locks, Scope, Section, Taken};

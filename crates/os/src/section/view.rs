@@ -525,9 +525,10 @@ impl View {
     /// Unmaps the range and reports errors, unlike a drop.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] with the system's code. On Linux also [`ErrorKind::InvalidArgument`] if
-    /// this thread owns a lock in the view. The range then stays mapped, since the kernel writes to
-    /// the lock word if the thread ends.
+    /// [`ErrorKind::Io`] with the system's code. On Linux also [`ErrorKind::InvalidArgument`] if a
+    /// thread of this process owns a lock in the view. The range then stays mapped until that
+    /// thread has released the lock or ended, since the kernel writes to the lock word if the
+    /// thread ends.
     pub fn close(self) -> Result<()> {
         let Self { mapping, section, .. } = self;
         let unmapped = Imp::unmap(mapping);

@@ -48,7 +48,7 @@ pub(super) fn register(
 /// It is never freed, since the handler may be reading it.
 static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
 
-/// Installs the handler. Returns whether it is installed.
+/// Installs the handler. Returns whether it is installed. Several threads may do so at once.
 fn guard() -> bool {
     all_threads::prepare();
     let Some(before) = action(None) else { return false };
@@ -63,6 +63,10 @@ fn guard() -> bool {
 }
 
 fn keep(action: libc::sigaction) {
+    if action.sa_sigaction == handler as *const () as usize {
+        // Another thread was faster, and has kept the handler before it.
+        return;
+    }
     // SYNC POINT: Release pairs with the Acquire of `pass_on`.
     BEFORE.store(Box::into_raw(Box::new(action)), Ordering::Release);
 }
@@ -95,6 +99,30 @@ fn action(new: Option<&libc::sigaction>) -> Option<libc::sigaction> {
 }
 
 extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let errno = errno();
+    // SAFETY: as in `errno`.
+    let before = unsafe { errno.read() };
+    handle(signal, info, context);
+    // The code that faulted may be about to read the error of an earlier call.
+    // SAFETY: as in `errno`; this thread alone writes there.
+    unsafe { errno.write(before) };
+}
+
+/// Returns the address of this thread's `errno`, which is valid as long as the thread lives.
+fn errno() -> *mut c_int {
+    #[cfg(any(target_os = "illumos", target_os = "solaris"))]
+    use libc::___errno as location;
+    #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
+    use libc::__errno as location;
+    #[cfg(target_os = "linux")]
+    use libc::__errno_location as location;
+    #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+    use libc::__error as location;
+    // SAFETY: the call takes no argument, and is safe in a handler.
+    unsafe { location() }
+}
+
+fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the system calls a handler with SA_SIGINFO with a pointer to the details of the
     // signal, which is valid until the handler returns.
     let details = unsafe { &*info };

@@ -11,7 +11,7 @@ use crate::{
     memory::{epoch, words::Half},
 };
 use rustix::{fs::Timespec, io::Errno};
-use std::{io, sync::Once, sync::atomic::Ordering, time::Duration};
+use std::{io, sync::atomic::Ordering, time::Duration};
 
 /// See [`crate::machine::nap`].
 pub(super) fn nap(time: Duration) {
@@ -26,7 +26,8 @@ pub(super) fn page_size() -> usize {
     rustix::param::page_size()
 }
 
-/// The number of forks that lead to this process, plus 1; 0 until the fork handler is installed.
+/// At least the number of forks that lead to this process, plus 1; 0 until the fork handler is
+/// installed.
 /// Relaxed is enough: it changes only in a child that has one thread.
 static GENERATION: Half = Half::new(0);
 
@@ -48,16 +49,16 @@ pub(super) fn known_generation() -> u32 {
 
 #[cold]
 fn watch_forks() -> u32 {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the handler is a function of this library and lives as long as the registration
-        // (the C library drops the handlers of a library that is unloaded). It is safe to run in a
-        // child after fork, since it only adds to static atomics. The call fails only without
-        // memory. Then a child is taken for its parent, and a child must not use its parent's
-        // handles anyway.
-        let _ = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
-        GENERATION.store(1, Ordering::Relaxed);
-    });
+    // Without a lock, which another thread could fork under: its child would wait for ever. So two
+    // threads may both install the handler, and the number then changes twice with each fork.
+    // SAFETY: the handler is a function of this library and lives as long as the registration (the
+    // C library drops the handlers of a library that is unloaded). It is safe to run in a child
+    // after fork, since it only adds to static atomics. The call fails only without memory. Then a
+    // child is taken for its parent, and a child must not use its parent's handles anyway.
+    let _ = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    // If the number is not 0, another thread was faster, or this is a child: a store of 1 would take
+    // it for its parent.
+    let _ = GENERATION.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed);
     GENERATION.load(Ordering::Relaxed)
 }
 

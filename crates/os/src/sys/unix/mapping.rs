@@ -4,7 +4,7 @@
 
 use super::{
     error::{cvt, refuse},
-    faults, lock, machine,
+    faults, kept, lock, machine,
     section::handle::Section,
 };
 use crate::{
@@ -19,8 +19,8 @@ use rustix::{
 };
 use std::{ffi::c_void, mem::ManuallyDrop, ptr::NonNull};
 
-/// Owns `len` bytes of address space from `address` on, which stay mapped until it is dropped. They
-/// may extend beyond the end of the section: an access to those pages faults until the section
+/// Owns `len` bytes of address space from `address` on, which stay mapped until it is dropped, and
+/// beyond that as long as a thread owns a lock in them. They may extend beyond the end of the section: an access to those pages faults until the section
 /// grows.
 #[derive(Debug)]
 pub(crate) struct Mapping {
@@ -63,6 +63,7 @@ impl Mapping {
         let mut len =
             if section.page() == 0 { whole(spec.reserve).unwrap_or(least) } else { least };
         let mut refused = false;
+        kept::unmap_those_that_are_free();
         loop {
             let more = len > least;
             match Self::at(section, spec, protection, flags | lazily(more), len) {
@@ -141,22 +142,27 @@ impl Mapping {
     }
 
     fn end(&mut self) -> Result<()> {
+        // SAFETY: this runs to its end only once (see below), and no code uses the field after it.
+        unsafe { ManuallyDrop::drop(&mut self.registered) };
         let first = self.address.addr().get();
-        if lock::is_held_within(first..first + self.len) {
+        if lock::is_held_within(&(first..first + self.len)) {
             // The kernel writes to the lock word when the thread ends. The memory stays mapped, so
             // that waiters see the death, and the write cannot hit other memory that is mapped
             // there later.
+            // SAFETY: the range is this value's own, as below, and this function does not unmap it.
+            unsafe { kept::keep(self.address, self.len) };
             return Err(refuse(
                 ErrorKind::InvalidArgument,
-                "this thread holds a lock in it, so it stays mapped; unlock first",
+                "a thread of this process holds a lock in it, so it stays mapped until that thread \
+                 has unlocked it or ended; unlock first",
             ));
         }
-        // SAFETY: this runs to its end only once (see below), and no code uses the field after it.
-        unsafe { ManuallyDrop::drop(&mut self.registered) };
         // SAFETY: the range is this value's own (made in `new`), and no reference into it is left:
         // the references that `View` hands out borrow the view, which owns this value. Called once:
         // by `drop`, or by `unmap`, which never drops.
-        unsafe { mm::munmap(self.address.as_ptr().cast(), self.len) }.map_err(cvt)
+        let unmapped = unsafe { mm::munmap(self.address.as_ptr().cast(), self.len) }.map_err(cvt);
+        kept::unmap_those_that_are_free();
+        unmapped
     }
 }
 

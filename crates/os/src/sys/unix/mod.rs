@@ -3,6 +3,7 @@
 //! | module | subject |
 //! | --- | --- |
 //! | `error` | the meaning of `errno` |
+//! | `standard` | the descriptors 0, 1 and 2, which no file of this crate gets |
 //! | `machine` | facts about machine and process |
 //! | `pause` | polling for a state of another process to pass |
 //! | `ofd` | byte locks that belong to an open file |
@@ -12,10 +13,12 @@
 //! | `ruby` | the lock of a gem's map |
 //! | `faults` | what happens when a mapping is lost |
 //! | `lock` | lock words that survive their owner |
+//! | `kept` | mappings in which a lock is held, after their view is gone |
 //! | `mapping` | ranges mapped into this process |
 
 // From the bottom to the top: a module uses only those before it.
 mod error;
+mod standard;
 mod machine;
 mod pause;
 mod ofd;
@@ -25,6 +28,7 @@ mod seat;
 mod ruby;
 mod faults;
 mod lock;
+mod kept;
 mod mapping;
 
 use super::platform::Platform;

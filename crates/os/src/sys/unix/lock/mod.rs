@@ -1,5 +1,7 @@
 //! Lock words that survive the death of their owner, by the means of the system.
 
+#[cfg(target_os = "linux")]
+mod holders;
 #[cfg_attr(target_os = "linux", path = "robust.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "none.rs")]
 mod imp;

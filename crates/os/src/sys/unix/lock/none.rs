@@ -45,6 +45,6 @@ pub(crate) fn park(locks: &Locks, _: &MappedRange, _: usize, _: u32, _: Duration
     match *locks {}
 }
 
-pub(crate) fn is_held_within(_: Range<usize>) -> bool {
+pub(crate) fn is_held_within(_: &Range<usize>) -> bool {
     false
 }

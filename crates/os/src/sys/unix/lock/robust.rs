@@ -11,7 +11,8 @@
 //! | another thread | does nothing |
 //!
 //! So the entry names the word from before the first compare-and-swap until after the unlock and
-//! its wake. No pointer lies in shared memory: the head belongs to the thread. The locks on the
+//! its wake. Until then the memory of the word stays mapped, whatever happens to its view: see
+//! `holders.rs`. No pointer lies in shared memory: the head belongs to the thread. The locks on the
 //! list itself (robust pthread mutexes) and these locks do not disturb each other, as long as the
 //! thread uses no such mutex between `lock` and `unlock`: a thread has only one pending entry.
 //!
@@ -22,7 +23,10 @@
 #![allow(unsafe_code, reason = "the list head is memory that the kernel reads")]
 #![allow(clippy::inline_always, reason = "as in `crate::Locks`")]
 
-use super::super::{error::cvt, machine};
+use super::{
+    super::{error::cvt, machine},
+    holders::{self, Holder as Place},
+};
 use crate::{
     error::{Error, ErrorKind, Holder, Result},
     memory::{mapped::MappedRange, words::Half},
@@ -37,7 +41,7 @@ use std::{
     ffi::c_void,
     ops::Range,
     ptr,
-    sync::atomic::{Ordering, compiler_fence},
+    sync::atomic::{AtomicBool, Ordering, compiler_fence},
     time::{Duration, Instant},
 };
 
@@ -62,16 +66,20 @@ struct Me {
     tid: u32,
     /// The process for which this data is valid.
     generation: u32,
+    /// Where this thread repeats the address in `pending`. `None` if `pending` is null.
+    place: Option<&'static Place>,
 }
 
 /// The data of a thread that is not identified yet. No process has that generation. It differs from
 /// 0 too, which `known_generation` returns before the first call of `generation`.
-const UNIDENTIFIED: Me = Me { pending: ptr::null_mut(), offset: 0, tid: 0, generation: u32::MAX };
+const UNIDENTIFIED: Me =
+    Me { pending: ptr::null_mut(), offset: 0, tid: 0, generation: u32::MAX, place: None };
 
 thread_local! {
     static ME: Cell<Me> = const { Cell::new(UNIDENTIFIED) };
     /// A head of this crate, for a thread for which no head is registered.
     static OWN: RefCell<Option<Own>> = const { RefCell::new(None) };
+    static LEAVING: Leaving = const { Leaving(Cell::new(UNIDENTIFIED)) };
 }
 
 /// The longest sleep of a thread before it checks the word again.
@@ -150,15 +158,10 @@ pub(crate) fn park(
     Ok(slept)
 }
 
-/// Returns whether the lock word that this thread holds lies in that range of addresses.
-pub(crate) fn is_held_within(addresses: Range<usize>) -> bool {
-    let me = ME.get();
-    if me.pending.is_null() {
-        return false;
-    }
-    // SAFETY: as in `Me::announce`.
-    let entry = unsafe { me.pending.read_volatile() };
-    !entry.is_null() && addresses.contains(&entry.wrapping_byte_offset(me.offset).addr())
+/// Returns whether a thread of this process has announced a lock word in that range of addresses, so
+/// that the range must stay mapped. No thread may be using the range.
+pub(crate) fn is_held_within(addresses: &Range<usize>) -> bool {
+    holders::is_any_within(addresses)
 }
 
 // A refusal is boxed, so that the inlined fast path carries a pointer and not the refusal itself.
@@ -186,6 +189,9 @@ impl Me {
     fn announce(self, word: &Half) {
         debug_assert!(self.is_withdrawn(), "a thread holds one lock at a time");
         let word = ptr::from_ref(word).cast_mut().cast::<c_void>();
+        if let Some(place) = self.place {
+            place.set(word.addr());
+        }
         let entry = word.wrapping_byte_offset(self.offset.wrapping_neg());
         // SAFETY: `pending` is a field of this thread's list head, which lives as long as the
         // thread (see `identify`). Only this thread accesses it, and the kernel when the thread
@@ -199,13 +205,12 @@ impl Me {
     /// Ends the effect of `announce`.
     #[inline]
     fn withdraw(self) {
-        if self.pending.is_null() {
-            return;
-        }
+        let Some(place) = self.place else { return };
         // The compiler must not move the write before the unlock and its wake.
         compiler_fence(Ordering::SeqCst);
         // SAFETY: as in `announce`.
         unsafe { self.pending.write_volatile(ptr::null_mut()) };
+        place.clear();
     }
 
     fn is_withdrawn(self) -> bool {
@@ -235,9 +240,51 @@ fn identify() -> Result<Me> {
     // SAFETY: as above; the field lies within the head.
     let pending = unsafe { &raw mut (*head).pending };
     let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
-    let me = Me { pending, offset: offset as isize, tid, generation };
+    watch_forks()?;
+    let place = Place::of(generation, tid);
+    let me = Me { pending, offset: offset as isize, tid, generation, place: Some(place) };
     ME.set(me);
+    if LEAVING.try_with(|leaving| leaving.0.set(me)).is_err() {
+        // This thread is ending, and its values are being dropped.
+        place.leave(generation, tid);
+    }
     Ok(me)
+}
+
+/// Gives a thread's place back when the thread ends.
+struct Leaving(Cell<Me>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let me = self.0.get();
+        // If the thread still owns a lock, its place and `ME` stay as they are.
+        if me.place.is_some_and(|place| place.give_back(me.generation, me.tid)) {
+            ME.set(UNIDENTIFIED);
+        }
+    }
+}
+
+/// Makes each child of `fork` forget what its thread has announced in the parent. The parent's word
+/// is not the child's, and the child may unmap the memory.
+fn watch_forks() -> Result<()> {
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    if WATCHED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    // Two threads may both do this, since a lock could be taken while another thread forks. The
+    // second call of the handler then finds nothing to do.
+    // SAFETY: as in `machine::watch_forks`. The handler only accesses data of its own thread.
+    let failed = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    if failed != 0 {
+        return Err(cvt(Errno::NOMEM).during("make locks", ""));
+    }
+    WATCHED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+extern "C" fn forked() {
+    ME.get().withdraw();
+    ME.set(UNIDENTIFIED);
 }
 
 fn unavailable(errno: Errno) -> Error {

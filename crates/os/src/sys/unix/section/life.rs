@@ -4,6 +4,7 @@ use super::{
     super::{
         error::cvt,
         ofd::{self, Hold},
+        standard::Standard,
     },
     shm,
 };
@@ -49,6 +50,7 @@ impl Life {
     /// Removes the name if no handle has the lock any more. Called after the descriptor is closed.
     /// If anything prevents the removal, the next process that opens or creates the name does it.
     pub(super) fn reap_after_close(self) {
+        let Ok(_standard) = Standard::reserve() else { return };
         if let Ok(Some(fd)) = shm::open(&self.path, OFlags::RDWR) {
             let _ = reap(fd.as_fd(), &self.path);
         }

@@ -1,7 +1,10 @@
 //! Finding or creating a section: by a file, by a name, or without either.
 
 use super::{
-    super::error::{cvt, refuse},
+    super::{
+        error::{cvt, refuse},
+        standard::Standard,
+    },
     anonymous, file,
     handle::Section,
     names, native,
@@ -26,7 +29,8 @@ pub(crate) fn obtain(
             refuse(ErrorKind::Io, "")
         })
     };
-    let obtained = check_flags(options).and_then(|()| match (&options.file, &options.name) {
+    let standard = check_flags(options).and_then(|()| Standard::reserve());
+    let obtained = standard.and_then(|_standard| match (&options.file, &options.name) {
         (Some(_), Some(_)) => Err(refuse(
             ErrorKind::Unsupported,
             "a section with both a file and a name is of Windows; give one of them, other processes find a file by its path",

@@ -19,16 +19,26 @@ use super::placeholder;
 use crate::memory::registry::{self, Cause, Entry, Losses, Piece, Registered, find};
 use std::{
     ffi::c_void,
-    ptr::{NonNull, with_exposed_provenance_mut},
-    sync::atomic::{AtomicBool, Ordering},
+    ptr::{NonNull, null_mut, with_exposed_provenance_mut},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use windows_sys::Win32::{
-    Foundation::{EXCEPTION_ACCESS_VIOLATION, EXCEPTION_IN_PAGE_ERROR, HANDLE, STATUS_END_OF_FILE},
+    Foundation::{
+        EXCEPTION_ACCESS_VIOLATION, EXCEPTION_IN_PAGE_ERROR, GetLastError, HANDLE,
+        STATUS_END_OF_FILE, SetLastError,
+    },
     Storage::FileSystem::GetFileSizeEx,
     System::{
         Diagnostics::Debug::{
             AddVectoredExceptionHandler, EXCEPTION_CONTINUE_EXECUTION, EXCEPTION_CONTINUE_SEARCH,
             EXCEPTION_POINTERS, EXCEPTION_RECORD,
+        },
+        LibraryLoader::{
+            GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_PIN,
+            GetModuleHandleExW,
         },
         Memory::{
             MEM_COMMIT, MEM_MAPPED, MEM_RESERVE, MEMORY_BASIC_INFORMATION,
@@ -51,14 +61,30 @@ pub(super) fn register(piece: &Piece, losses: Option<Losses>) -> Registered {
     }
 }
 
-/// Installs the handler. Returns whether it is installed.
+/// Installs the handler once. Returns whether it is installed.
 fn guard() -> bool {
-    // The handler itself must not look up these calls.
-    placeholder::prepare();
-    // SAFETY: the handler lives as long as the program (a library that is unloaded must not have
-    // mapped a view: docs/PLATFORM.md). It is the first of the handlers: others, which report every
-    // exception as a crash, need not see exceptions that this one cures.
-    !unsafe { AddVectoredExceptionHandler(1, Some(handler)) }.is_null()
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    *INSTALLED.get_or_init(|| {
+        // The handler itself must not look up these calls.
+        placeholder::prepare();
+        stay_loaded();
+        // SAFETY: the handler lives as long as the process (`stay_loaded`). It is the first of the
+        // handlers: others, which report every exception as a crash, need not see exceptions that
+        // this one cures.
+        !unsafe { AddVectoredExceptionHandler(1, Some(handler)) }.is_null()
+    })
+}
+
+/// Keeps the library that contains the handler in the process, even if the program unloads it:
+/// Windows would call the handler all the same.
+fn stay_loaded() {
+    let how = GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS;
+    let inside = (handler as *const ()).cast();
+    let mut module = null_mut();
+    // It fails only if Windows knows no library at this address. Then it unloads none either.
+    // SAFETY: with this flag the name is an address, which is not followed. The out pointer is
+    // valid.
+    unsafe { GetModuleHandleExW(how, inside, &raw mut module) };
 }
 
 /// Returns the protection of the memory that replaces a view.
@@ -74,8 +100,13 @@ unsafe extern "system" fn handler(pointers: *mut EXCEPTION_POINTERS) -> i32 {
     // SAFETY: the system calls a handler with a pointer to the details of the exception, which is
     // valid until the handler returns.
     let record = unsafe { (*pointers).ExceptionRecord };
-    // SAFETY: as above.
+    // SAFETY: the call takes no argument.
+    let error = unsafe { GetLastError() };
+    // SAFETY: the record is valid as long as the details are.
     let cured = cured(unsafe { &*record });
+    // The code that faulted may be about to read the error of an earlier call.
+    // SAFETY: sets a number of this thread.
+    unsafe { SetLastError(error) };
     if cured { EXCEPTION_CONTINUE_EXECUTION } else { EXCEPTION_CONTINUE_SEARCH }
 }
 

@@ -252,7 +252,9 @@ impl Addresses {
     /// Returns the addresses that were split off behind the first `len`. The caller calls it once.
     fn behind(&self, len: usize) -> Option<Self> {
         let address = NonNull::new(self.address.as_ptr().wrapping_add(len))?;
-        (len < self.len).then_some(Self { address, len: self.len - len, placeholder: true })
+        // Not `then_some`: it would make the value in any case, and dropping it would release
+        // addresses that belong to other code.
+        (len < self.len).then(|| Self { address, len: self.len - len, placeholder: true })
     }
 }
 
@@ -330,4 +332,33 @@ pub(crate) fn file_behind(section: BorrowedHandle<'_>) -> Option<Vec<u16>> {
 /// Returns whether a piece could not be mapped because its addresses are in use.
 pub(crate) fn is_taken(error: &Error) -> bool {
     is(error, ERROR_INVALID_ADDRESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Addresses, query};
+    use windows_sys::Win32::System::Memory::MEM_RESERVE;
+
+    /// A reservation that a view fills completely has nothing behind it. The addresses there belong
+    /// to other code, and a value of them must not be made even for a moment: its drop releases
+    /// them.
+    #[test]
+    fn the_addresses_behind_a_reservation_are_not_touched() {
+        let granule = super::machine::sizes().1;
+        // Both parts are free once `whole` is released. Another thread may take them first; then
+        // the next round tries elsewhere.
+        let (own, foreign) = (0..100)
+            .find_map(|_| {
+                let whole = Addresses::take(0, 2 * granule, false).unwrap();
+                let at = whole.address.as_ptr().addr();
+                drop(whole);
+                let own = Addresses::take(at, granule, false).ok()?;
+                Some((own, Addresses::take(at + granule, granule, false).ok()?))
+            })
+            .unwrap();
+        assert!(own.behind(granule).is_none());
+        let pages = query(foreign.address.as_ptr().cast_const().cast()).unwrap();
+        assert_eq!(pages.State, MEM_RESERVE, "the foreign addresses were released");
+        assert_eq!(pages.AllocationBase, foreign.address.as_ptr().cast());
+    }
 }
