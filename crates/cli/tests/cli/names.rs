@@ -60,7 +60,7 @@ fn there_may_be_two_holders() {
     let name = &unique("two");
     let mut first = Held::new([name.as_str(), "--var", "foo=hello"]);
     let error = run(["hold", name]).fails(12);
-    assert!(error.contains("somebody holds") && error.contains("--join"), "{error}");
+    assert!(error.contains("exists already") && error.contains("--join"), "{error}");
     let mut second = Held::new([name.as_str(), "--join", "--var", "bar=77"]);
     assert!(second.line.contains("too"), "{}", second.line);
     first.kill();
@@ -104,6 +104,8 @@ fn hold_ends_well_when_it_is_told_to() {
 #[test]
 fn global_names_are_others() {
     let name = &unique("global");
+    let error = run(["get", name, "foo"]).fails(11);
+    assert!(!error.contains("--global"), "{error}");
     let _held = Held::new([name.as_str(), "--global", "--var", "foo=hello"]);
     assert_eq!(run(["get", "--global", name, "foo"]).ok(), "hello\n");
     let stat = run(["stat", "--global", name]).ok();

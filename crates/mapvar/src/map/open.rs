@@ -124,9 +124,14 @@ impl MapOptions {
         let object = self.object();
         self.try_obtain(want, &object).map_err(|error| {
             let remedy = match (error.kind(), &self.name, self.scope) {
+                // Only where it helps: a global name of another user is refused.
+                (ErrorKind::NotFound, Some(_), Scope::Local)
+                    if self.clone().scope(Scope::Global).is_stored() =>
+                {
+                    Some("no map of this name in this session, but a global one; use Scope::Global")
+                }
                 (ErrorKind::NotFound, Some(_), Scope::Local) => Some(
-                    "no map of this name in this session; create it first (`mapvar hold` does), \
-                     and use the scope Global for a service's map",
+                    "no map of this name in this session; create it first (`mapvar hold` does)",
                 ),
                 (ErrorKind::NotFound, Some(_), Scope::Global) => {
                     Some("no global map of this name; create it first")
@@ -512,6 +517,13 @@ enum Want {
     Either,
 }
 
+fn named_locks() -> Error {
+    Error::new(ErrorKind::InvalidArgument, "unlock", "").detail(
+        "a map of mapvar has locks with names, and no name of a lock was given; name it \
+         (`mapvar locks` lists them)",
+    )
+}
+
 /// The present length of the region as its live words say, bounded by the section's real size.
 fn length_now(section: &Section, facts: &Facts) -> Result<u64> {
     let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
@@ -553,13 +565,6 @@ fn fill(view: &View, facts: &Facts) -> Result<()> {
 /// complete flush wrote is then valid, and the region has to be recovered.
 fn is_foreign(theirs: Option<Identity>, ours: &Identity) -> bool {
     theirs.is_none_or(|theirs| theirs.boot != ours.boot || theirs.file != ours.file)
-}
-
-fn named_locks() -> Error {
-    Error::new(ErrorKind::InvalidArgument, "unlock", "").detail(
-        "a map of mapvar has locks with names, and no name of a lock was given; name it \
-         (`mapvar locks` lists them)",
-    )
 }
 
 fn needs_recovery(detail: &str) -> Error {

@@ -158,7 +158,7 @@ impl Queue {
     /// Makes the entry at `at` an owner. Returns the notice that it gets. An exclusive owner takes
     /// it; a shared one leaves it to the next exclusive one.
     pub(super) fn grant(&mut self, at: usize) -> Option<Lost> {
-        let Some(entry) = self.entries.get_mut(at) else { return None };
+        let entry = self.entries.get_mut(at)?;
         (entry.held, entry.since) = (true, now());
         if entry.shared { self.lost.clone().filter(|lost| !lost.shared) } else { self.lost.take() }
     }

@@ -14,13 +14,8 @@ use std::{
 /// end this process.
 pub(super) struct Signals(mpsc::Receiver<Event>);
 
-/// What has come.
-enum Event {
-    /// A signal that asks this process to end.
-    End(i32),
-    /// A child may have ended.
-    Child,
-}
+/// The signal that asks this process to end. `None`: a child may have ended.
+type Event = Option<i32>;
 
 impl Signals {
     pub(super) fn catch() -> Result<Self, Failure> {
@@ -34,7 +29,7 @@ impl Signals {
     /// Returns when a signal has come that asks this process to end.
     pub(super) fn wait(&self) {
         // The sender is never dropped.
-        while let Ok(Event::Child) = self.0.recv() {}
+        while let Ok(None) = self.0.recv() {}
     }
 
     /// Waits until the child ends, and passes signals on to it. The child then decides when to end.
@@ -49,8 +44,8 @@ impl Signals {
                 return Ok(status);
             }
             match self.0.recv() {
-                Ok(Event::End(signal)) => system::pass_on(signal, child),
-                Ok(Event::Child) => {}
+                Ok(Some(signal)) => system::pass_on(signal, child),
+                Ok(None) => {}
                 Err(_) => return child.wait(),
             }
         }
@@ -82,9 +77,8 @@ mod system {
         let mut signals = Signals::new(wanted)?;
         let pass = move || {
             for signal in signals.forever() {
-                let event = if signal == SIGCHLD { Event::Child } else { Event::End(signal) };
-                // Nobody waits any more: this process ends by itself.
-                let _ = sender.send(event);
+                // An error means that no thread waits any more: this process ends by itself.
+                let _ = sender.send((signal != SIGCHLD).then_some(signal));
             }
         };
         thread::Builder::new().name("mapvar-signals".into()).spawn(pass).map(drop)
@@ -131,7 +125,7 @@ mod system {
 
     pub(super) fn catch(sender: mpsc::Sender<Event>) -> Result<(), ctrlc::Error> {
         ctrlc::set_handler(move || {
-            let _ = sender.send(Event::End(0));
+            let _ = sender.send(Some(0));
         })
     }
 

@@ -15,7 +15,7 @@ use std::{
 
 /// The most bytes of a value in the environment of a command. Windows has variables of up to 32,767
 /// characters, and reports no error for a longer one. Other systems report the limit.
-const LONGEST: usize = if cfg!(windows) { 32_000 } else { usize::MAX };
+const LONGEST: Option<usize> = if cfg!(windows) { Some(32_000) } else { None };
 
 pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
     let (name, vars) = args.words()?;
@@ -84,7 +84,11 @@ fn execute(text: &str, change: &Change) -> Result<(), Failure> {
         };
         command.status()
     };
-    let ran = if value.len() > LONGEST { Err(too_large()) } else { run(Some(&value)) };
+    let ran = if LONGEST.is_some_and(|most| value.len() > most) {
+        Err(io::ErrorKind::ArgumentListTooLong.into())
+    } else {
+        run(Some(&value))
+    };
     let ran = match ran {
         // The limits of the system are for all of the environment, so trying is the only way.
         Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong => {
@@ -104,8 +108,4 @@ fn execute(text: &str, change: &Change) -> Result<(), Failure> {
         Failure::from(error.because(cause))
     })?;
     Ok(())
-}
-
-fn too_large() -> io::Error {
-    io::ErrorKind::ArgumentListTooLong.into()
 }
