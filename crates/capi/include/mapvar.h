@@ -1195,8 +1195,10 @@ int32_t mapvar_lock_free(mapvar_lock *lock);
 
 // Reports the process that owned the lock and ended without releasing it, or from which it was
 // taken by force. The protected data may be half-changed then. 0 if the lock was released, the
-// usual case.
-int32_t mapvar_held_recovered(mapvar_held *held, uint32_t *process);
+// usual case. Each shared owner learns of an exclusive one, until an exclusive owner has learned
+// of it; of a shared one learns the next exclusive owner.
+int32_t mapvar_held_recovered(mapvar_held *held,
+                              uint32_t *process);
 
 // Releases the lock; the handle is freed, whatever the result. Does nothing for NULL.
 // Errors: MAPVAR_REMOVED if the lock was taken away by force.

@@ -297,7 +297,10 @@ pub(crate) struct Repair {
         mapvar hold alpha --var foo=hello --var bar=77\n  \
         mapvar hold alpha --join --ephemeral worker.7=busy -- ./worker\n\n\
         The map exists as long as a process has it open. Other processes may hold it too, with \
-        --join.\nExit code with CMD: that of CMD, 128 if a signal ended it.")]
+        --join.\nA script that starts `hold` in the background can wait until it is ready: \
+        `mapvar wait-for NAME`.\n\
+        SIGTERM, SIGINT and SIGHUP are passed on to CMD. Exit code with CMD: that of CMD, 128 if \
+        a signal\nended it.")]
 pub(crate) struct Hold {
     /// The map: 1 to 120 of A-Z a-z 0-9 . _ -
     pub(crate) name: String,
@@ -379,7 +382,8 @@ pub(crate) struct Watch {
     pub(crate) skipped: bool,
 
     /// Run this with the shell for each change, one after the other, instead of printing it.
-    /// `MAPVAR_VAR`, `MAPVAR_KIND`, `MAPVAR_VALUE` and `MAPVAR_SKIPPED` are in its environment
+    /// `MAPVAR_VAR`, `MAPVAR_KIND`, `MAPVAR_VALUE` and `MAPVAR_SKIPPED` are in its environment;
+    /// a value that is too large for that is left out, and `mapvar get` prints it
     #[arg(long, value_name = "CMD")]
     pub(crate) exec: Option<String>,
 }
@@ -389,7 +393,7 @@ impl Watch {
     pub(crate) fn words(&self) -> Result<(Option<&str>, &[String]), clap::Error> {
         let (map, vars) = self.at.split(&self.words);
         if map.is_none() && self.at.file.is_none() {
-            return Err(miscounted("watch", None, "NAME", &[]));
+            return Err(unnamed("watch"));
         }
         if self.prefix.is_some() && !vars.is_empty() {
             let message = "either variables or --prefix, not both";
@@ -399,25 +403,27 @@ impl Watch {
     }
 }
 
-/// Waits until variables have these values
+/// Waits until variables have these values, or until a map exists
 #[derive(Args, Debug)]
 #[command(
-    override_usage = "mapvar wait-for [OPTIONS] NAME CONDITION...\n       \
-                      mapvar wait-for [OPTIONS] --file PATH CONDITION...",
+    override_usage = "mapvar wait-for [OPTIONS] NAME [CONDITION]...\n       \
+                      mapvar wait-for [OPTIONS] --file PATH [CONDITION]...",
     after_help = "A CONDITION is VAR=VALUE, VAR!=VALUE (also if VAR is absent), VAR (it exists) or \
                   !VAR (it is absent).\nAll of them must hold at once, as far as reading one \
-                  variable after the other can show.\n\n\
+                  variable after the other can show.\nWithout a CONDITION it waits until \
+                  the map exists; with one, the map must exist already.\n\n\
         Examples:\n  \
+        mapvar hold alpha & mapvar wait-for alpha --timeout 8s\n  \
         mapvar wait-for alpha state=ready --timeout 8s && ./start\n  \
         mapvar wait-for alpha !lockfile\n\n\
-        Exit code 0: they hold; 29: the time of --timeout has passed."
+        Exit code 0: they hold, or the map exists; 29: the time of --timeout has passed."
 )]
 pub(crate) struct WaitFor {
     #[command(flatten)]
     pub(crate) at: At,
 
-    /// NAME of the map (omitted with --file), and one CONDITION or more
-    #[arg(value_name = "NAME CONDITION", required = true)]
+    /// NAME of the map (omitted with --file), and any number of CONDITIONs
+    #[arg(value_name = "NAME CONDITION")]
     words: Vec<String>,
 
     /// How long to wait, as 8s or 500ms [default: forever]
@@ -428,7 +434,7 @@ pub(crate) struct WaitFor {
 impl WaitFor {
     pub(crate) fn words(&self) -> Result<(Option<&str>, &[String]), clap::Error> {
         match self.at.split(&self.words) {
-            (map, []) => Err(miscounted("wait-for", map, "CONDITION...", &[])),
+            (None, []) if self.at.file.is_none() => Err(unnamed("wait-for")),
             other => Ok(other),
         }
     }
@@ -443,9 +449,9 @@ impl WaitFor {
         mapvar lock alpha backup -- cp -r a b\n  \
         mapvar lock --shared alpha data -- ./report\n  \
         mapvar lock --timeout 0s alpha job -- ./job     or not at all, if the lock is taken\n\n\
-        The lock is released when CMD ends. If this process is killed, CMD goes on without the \
-        lock, and\nthe next owner is warned. Exit code: that of CMD, 128 if a signal ended it;\n\
-        29: the lock did not become free in time, and CMD was not run."
+        The lock is released when CMD ends. SIGTERM, SIGINT and SIGHUP are passed on to CMD. If \
+        this\nprocess is killed, CMD goes on without the lock, and the next owner is warned.\n\
+        Exit code: that of CMD, 128 if a signal ended it; 29: the lock did\nnot become free in time, and CMD was not run."
 )]
 pub(crate) struct Lock {
     #[command(flatten)]
@@ -537,7 +543,7 @@ impl Unlock {
     /// Returns map and lock.
     pub(crate) fn words(&self) -> Result<(Option<&str>, Option<&str>), clap::Error> {
         match self.place.split(&self.words) {
-            (None, []) if self.place.file.is_none() => Err(miscounted("unlock", None, "NAME", &[])),
+            (None, []) if self.place.file.is_none() => Err(unnamed("unlock")),
             (map, []) => Ok((map, None)),
             (map, [lock]) => Ok((map, Some(lock))),
             (map, words) => Err(miscounted("unlock", map, "LOCK", words)),
@@ -585,6 +591,11 @@ pub(crate) fn wrong(
         Some(command) => command.error(kind, message),
         None => cli.error(kind, message),
     }
+}
+
+fn unnamed(command: &str) -> clap::Error {
+    let message = "the map is missing: its NAME, or --file PATH";
+    wrong(command, ErrorKind::MissingRequiredArgument, message)
 }
 
 fn miscounted(command: &str, map: Option<&str>, wanted: &str, words: &[String]) -> clap::Error {

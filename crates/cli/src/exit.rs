@@ -69,19 +69,28 @@ impl From<io::Error> for Failure {
 /// Prints the error, if there is one, and returns the exit code.
 pub(crate) fn end(outcome: Result<Exit, Failure>) -> ExitCode {
     let exit = outcome.unwrap_or_else(|failure| match failure {
-        Failure::Usage(error) => {
-            // An error here means that the reader has closed its end: there is no way to report it.
+        Failure::Usage(error) if error.use_stderr() => {
+            // Standard error is closed: there is nowhere to report that.
             let _ = error.print();
-            if error.use_stderr() { Exit::Usage } else { Exit::Done }
+            Exit::Usage
         }
+        // `--help` and `--version`.
+        Failure::Usage(text) => match text.print().and_then(|()| io::stdout().flush()) {
+            Ok(()) => Exit::Done,
+            Err(error) => unwritten(error),
+        },
         Failure::Map(error) => report(&error),
-        // The reader closed its end, as in `mapvar list alpha | head -1`.
-        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-        Failure::Output(error) => {
-            report(&mapvar::Error::new(ErrorKind::Io, "write standard output", "").because(error))
-        }
+        Failure::Output(error) => unwritten(error),
     });
     ExitCode::from(exit.code())
+}
+
+fn unwritten(error: io::Error) -> Exit {
+    match error.kind() {
+        // The reader closed its end, as in `mapvar list alpha | head -1`.
+        io::ErrorKind::BrokenPipe => Exit::Done,
+        _ => report(&mapvar::Error::new(ErrorKind::Io, "write standard output", "").because(error)),
+    }
 }
 
 /// Prints an error in one line, and returns its exit code.

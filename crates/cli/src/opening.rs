@@ -38,8 +38,35 @@ pub(crate) fn open(place: &MapArgs, name: Option<&str>, read_only: bool) -> Resu
         }
         opened => opened,
     };
-    opened.map_err(|error| remedy(place, name, error))
+    let map = opened.map_err(|error| remedy(place, name, error))?;
+    if !read_only {
+        warn_of_writers(place);
+    }
+    Ok(map)
 }
+
+/// Warns of a file of another user that others may write to: they can change what this user sets,
+/// or damage the map.
+#[cfg(unix)]
+pub(crate) fn warn_of_writers(place: &At) {
+    use std::os::unix::fs::MetadataExt;
+    const OTHERS_WRITE: u32 = 0o022;
+    let Some(file) = &place.file else { return };
+    let Ok(facts) = file.metadata() else { return };
+    let user = rustix::process::geteuid().as_raw();
+    if facts.uid() != user && facts.mode() & OTHERS_WRITE != 0 {
+        crate::exit::say(&format!(
+            "warning: map file \"{}\" belongs to user {}, and other users may write to it; trust \
+             nothing in it, and set nothing secret",
+            file.display(),
+            facts.uid()
+        ));
+    }
+}
+
+/// The rights of a file are not to be had here.
+#[cfg(not(unix))]
+pub(crate) const fn warn_of_writers(_: &At) {}
 
 /// Opens an existing map to wait for a change in it. A waiter marks the variable in the map; a
 /// process without the right to write polls instead.
@@ -62,9 +89,13 @@ pub(crate) fn remedy(place: &At, name: Option<&str>, error: Error) -> Failure {
             "no process holds a map of this name; start `mapvar hold --global {name}`, or use \
              --file PATH"
         )),
+        // Not advised where it would not help: a global name of another user is refused.
+        Some(name) if options_at(place, Some(name)).scope(Scope::Global).read_only(true).open().is_ok() => {
+            error.detail("no process of this session holds a map of this name, but there is a global one; use --global")
+        }
         Some(name) => error.detail(format!(
-            "no process of this session holds a map of this name; start `mapvar hold {name}`, use \
-             --file PATH, or --global for a service's map"
+            "no process of this session holds a map of this name; start `mapvar hold {name}`, or \
+             use --file PATH"
         )),
         None => error.detail("no such file; `mapvar set --file PATH VAR VALUE` makes one"),
     };

@@ -163,10 +163,69 @@ fn i23_who_dies_with_it_is_replaced_and_told() {
         // The death is reported once.
         assert_eq!(lock.acquire().unwrap().outcome(), &Outcome::Acquired);
     }
-    // A dead shared owner leaves no data half-changed, so its death is not reported.
-    let process = holder(&map, &name, "shared");
+}
+
+#[test]
+fn i23_shared_owners_leave_the_notice_to_the_next_exclusive_one() {
+    let _watchdog = Watchdog::new("notice", 2 * LONG);
+    let (map, lock, name) = map("lock-notice");
+    let process = holder(&map, &name, "alone");
+    let pid = process.0.id();
     drop(process);
+    // Each shared owner learns of the death, at the same time and one after the other.
+    let told = |outcome: &Outcome| matches!(outcome, Outcome::Recovered(dead) if dead.pid == pid);
+    let first = lock.share().unwrap();
+    let second = lock.try_share().unwrap().unwrap();
+    assert!(told(first.outcome()) && told(second.outcome()));
+    // A shared owner that dies as well replaces no notice.
+    drop(holder(&map, &name, "shared"));
+    first.release().unwrap();
+    second.release().unwrap();
+    // A waiter that left before it had seen the lock took nothing from the queue.
+    drop(lock.queue(true).unwrap());
+    drop(lock.queue(false).unwrap());
+    let guard = lock.acquire().unwrap();
+    assert!(told(guard.outcome()), "{:?}", guard.outcome());
+    guard.release().unwrap();
+    assert_eq!(lock.share().unwrap().outcome(), &Outcome::Acquired);
     assert_eq!(lock.acquire().unwrap().outcome(), &Outcome::Acquired);
+    // An exclusive owner that has learned of a death, and dies, is noted itself.
+    drop(holder(&map, &name, "alone"));
+    let process = holder(&map, &name, "alone");
+    let pid = process.0.id();
+    drop(process);
+    let guard = lock.acquire().unwrap();
+    assert!(matches!(guard.outcome(), Outcome::Recovered(dead) if dead.pid == pid));
+}
+
+#[test]
+fn i23_the_next_exclusive_owner_learns_of_a_dead_shared_one() {
+    let _watchdog = Watchdog::new("dead_sharer", 2 * LONG);
+    let (map, lock, name) = map("lock-sharer");
+    let process = holder(&map, &name, "shared");
+    let pid = process.0.id();
+    drop(process);
+    // Other shared owners do not learn of it: a shared owner has nothing to repair.
+    assert_eq!(lock.share().unwrap().outcome(), &Outcome::Acquired);
+    let guard = lock.acquire().unwrap();
+    assert!(
+        matches!(guard.outcome(), Outcome::RecoveredShared(dead) if dead.pid == pid),
+        "{:?}",
+        guard.outcome()
+    );
+    guard.release().unwrap();
+    assert_eq!(lock.acquire().unwrap().outcome(), &Outcome::Acquired);
+    // An exclusive owner that dies outranks a shared one that died before.
+    drop(holder(&map, &name, "shared"));
+    drop(lock.share().unwrap());
+    let robbed = lock.share().unwrap();
+    assert_eq!(lock.force_unlock().unwrap().len(), 1);
+    assert_eq!(robbed.release().unwrap_err().kind(), ErrorKind::Removed);
+    let process = holder(&map, &name, "alone");
+    let pid = process.0.id();
+    drop(process);
+    let guard = lock.acquire().unwrap();
+    assert!(matches!(guard.outcome(), Outcome::Recovered(dead) if dead.pid == pid));
 }
 
 #[test]

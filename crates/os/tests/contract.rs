@@ -413,6 +413,8 @@ fn a_size_of_nothing_is_refused() {
     // A file of 0 bytes opens, but has no range to map.
     fs::write(scratch.file(), b"").unwrap();
     let mapped = by_file(&scratch.file()).open().and_then(|section| section.view().map());
+    let said = mapped.as_ref().unwrap_err().to_string();
+    assert!(said.contains("0 bytes") && said.contains("grow it"), "{said}");
     is(mapped, ErrorKind::InvalidArgument, "a.map");
     assert_eq!(fs::metadata(scratch.file()).unwrap().len(), 0);
 }

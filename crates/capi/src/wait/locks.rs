@@ -154,7 +154,8 @@ pub extern "C" fn mapvar_lock_free(lock: *mut mapvar_lock) -> i32 {
 
 /// Reports the process that owned the lock and ended without releasing it, or from which it was
 /// taken by force. The protected data may be half-changed then. 0 if the lock was released, the
-/// usual case.
+/// usual case. Each shared owner learns of an exclusive one, until an exclusive owner has learned
+/// of it; of a shared one learns the next exclusive owner.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_held_recovered(
     held: *mut mapvar_held,
@@ -165,7 +166,7 @@ pub extern "C" fn mapvar_held_recovered(
         with(held, |held| {
             process.write(match held.outcome() {
                 Outcome::Acquired => 0,
-                Outcome::Recovered(dead) => dead.pid,
+                Outcome::Recovered(dead) | Outcome::RecoveredShared(dead) => dead.pid,
             });
             Ok(())
         })

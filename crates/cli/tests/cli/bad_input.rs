@@ -194,3 +194,22 @@ fn a_map_that_the_system_has_no_room_for() {
     limited(&format!("set --file '{t}' foo 2")).ok();
     assert_eq!(run(["get", "--file", t, "foo"]).ok(), "2\n");
 }
+
+#[test]
+fn names_that_windows_has_no_files_for() {
+    if FAMILY != "windows" {
+        return;
+    }
+    let folder = Folder::new();
+    let long = folder.path(&"n".repeat(256));
+    for (path, says, code) in [
+        ("CON", "CON is a device of Windows", 22),
+        (&*folder.path("nul.map"), "NUL is a device of Windows", 22),
+        (&*long, "256 characters", 18),
+    ] {
+        for args in [&["set", "--file", path, "foo", "1"][..], &["get", "--file", path, "foo"]] {
+            let error = run(args).fails(code);
+            assert!(error.contains(says), "{path}: {error}");
+        }
+    }
+}

@@ -5,7 +5,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test may fail, also in its helpers"
+    clippy::print_stderr,
+    reason = "a test may fail, also in its helpers, and says what it skips"
 )]
 
 mod bad_input;
@@ -13,6 +14,8 @@ mod damage;
 mod demo;
 mod files;
 mod harness;
+#[cfg(unix)]
+mod messages;
 mod names;
 mod usage;
 mod waits;

@@ -104,6 +104,8 @@ fn hold_ends_well_when_it_is_told_to() {
 #[test]
 fn global_names_are_others() {
     let name = &unique("global");
+    let error = run(["get", name, "foo"]).fails(11);
+    assert!(!error.contains("--global"), "{error}");
     let _held = Held::new([name.as_str(), "--global", "--var", "foo=hello"]);
     assert_eq!(run(["get", "--global", name, "foo"]).ok(), "hello\n");
     let stat = run(["stat", "--global", name]).ok();

@@ -1,7 +1,7 @@
 //! Wrong usage, and the help texts.
 
-use crate::harness::{Folder, run, unique};
-use std::fs;
+use crate::harness::{Folder, command, finish, run, start, unique};
+use std::{env::consts::OS, fs};
 
 #[test]
 fn wrong_usage_is_exit_code_2_and_does_nothing() {
@@ -65,6 +65,19 @@ fn help_has_examples_and_version_a_number() {
         let help = run([command, "--help"]).ok();
         assert!(help.contains(&format!("Usage: mapvar {command}")), "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+}
+
+/// A script that redirects the help to a full disk learns of it.
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    if OS != "linux" {
+        return;
+    }
+    for args in [&["--help"][..], &["--version"], &["help"], &["set", "--help"], &["help", "set"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let error = finish(start(command(args).stdout(full))).fails(37);
+        assert!(error.contains("write standard output"), "{args:?}: {error}");
     }
 }
 

@@ -1,9 +1,9 @@
 //! `watch`, `wait-for`, `lock`, `locks`, `unlock`, `who`.
 
-use crate::harness::{Folder, Held, command, finish, run, start, unique, wait};
+use crate::harness::{Folder, Held, command, feed, finish, run, start, unique, wait};
 use std::{
     env::consts::FAMILY,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     process::{Child, ChildStdout},
     sync::mpsc,
     thread,
@@ -97,7 +97,8 @@ fn a_watch_ends_by_itself() {
     assert_eq!(two.line(), "b\tint\t2");
     assert!(wait(&mut two.child).success());
     run(["watch", "no-such-map-at-all"]).fails(11);
-    run(["watch"]).misused();
+    let error = run(["watch"]).misused();
+    assert!(error.contains("--file PATH"), "{error}");
     run(["watch", map, "a", "--prefix", "b"]).misused();
 }
 
@@ -135,7 +136,8 @@ fn conditions_are_waited_for() {
     assert!(waiting.child.try_wait().unwrap().is_none());
     run(["set", map, "bar", "77"]).ok();
     assert!(wait(&mut waiting.child).success());
-    run(["wait-for", map]).misused();
+    let error = run(["wait-for"]).misused();
+    assert!(error.contains("--file PATH"), "{error}");
 }
 
 #[test]
@@ -231,4 +233,128 @@ fn a_variable_ends_with_its_command_or_its_holder() {
     let code = run(["hold", map, "--join", "--", this, "get", map, "nothing"]);
     assert_eq!(code.code, Some(1));
     run(["hold", map, "--join", "--", "no-such-program-at-all"]).fails(37);
+}
+
+/// A command gets the signals that ask its `lock` or `hold` to end. Before, the command went on, and
+/// a service manager that stops the service killed the owner of the lock after a while.
+#[cfg(unix)]
+#[test]
+fn signals_are_passed_on_to_the_command() {
+    let map = &unique("signals");
+    let _held = Held::new([map.as_str()]);
+    let job = "trap 'exit 51' TERM; trap 'exit 52' INT; trap 'exit 53' HUP; echo ready; \
+               n=0; while [ $n -lt 400 ]; do n=$((n+1)); sleep 0.05; done";
+    for (signal, code) in [("TERM", 51), ("INT", 52), ("HUP", 53)] {
+        for command in [&["lock", map, "job"][..], &["hold", map, "--join"]] {
+            let mut running = Running::new([command, &["--", "sh", "-c", job]].concat());
+            assert_eq!(running.line(), "ready");
+            kill(signal, &running.child);
+            assert_eq!(wait(&mut running.child).code(), Some(code), "{signal}");
+        }
+    }
+    // A command that ignores the signal keeps the lock until it ends.
+    let deaf = "trap '' TERM; echo ready; read line";
+    let mut deaf = command(["lock", map, "job", "--", "sh", "-c", deaf]);
+    let mut deaf = start(deaf.stdin(std::process::Stdio::piped()));
+    let mut line = String::new();
+    let _ = BufReader::new(deaf.stdout.as_mut().unwrap()).read_line(&mut line);
+    assert_eq!(line, "ready\n");
+    kill("TERM", &deaf);
+    let late = run(["lock", map, "job", "--timeout", "300ms", "--", "true"]).fails(29);
+    assert!(late.contains(&format!("process {}", deaf.id())), "{late}");
+    drop(deaf.stdin.take());
+    assert_eq!(finish(deaf).code, Some(1));
+    run(["lock", map, "job", "--", "true"]).ok();
+}
+
+/// `nohup mapvar hold alpha &` outlives its terminal.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hang_up_that_is_ignored_stays_so() {
+    let map = &unique("nohup");
+    let this = env!("CARGO_BIN_EXE_mapvar");
+    let script = format!("trap '' HUP; exec '{this}' hold '{map}'");
+    let mut shell = std::process::Command::new("sh");
+    let held = start(shell.args(["-c", &script]).stderr(std::process::Stdio::null()));
+    let mut held = Running { child: held, lines: mpsc::channel().1 };
+    run(["wait-for", map, "--timeout", "20s"]).ok();
+    kill("HUP", &held.child);
+    run(["set", map, "foo", "1"]).ok();
+    assert!(held.child.try_wait().unwrap().is_none());
+    kill("TERM", &held.child);
+    assert!(wait(&mut held.child).success());
+}
+
+#[cfg(unix)]
+fn kill(signal: &str, child: &Child) {
+    let kill = format!("kill -{signal} {}", child.id());
+    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
+
+#[test]
+fn a_script_waits_until_a_map_exists() {
+    let map = &unique("ready");
+    let late = run(["wait-for", map, "--timeout", "50ms"]).fails(29);
+    assert!(late.contains(&format!("map {map:?}")) && late.contains("not created"), "{late}");
+    let mut waiting = Running::new(["wait-for", map]);
+    thread::sleep(Duration::from_millis(100));
+    assert!(waiting.child.try_wait().unwrap().is_none());
+    // The line of `hold` is read by nobody here.
+    let held = start(&mut command(["hold", map, "--var", "foo=1"]));
+    let mut held = Running { child: held, lines: mpsc::channel().1 };
+    assert!(wait(&mut waiting.child).success());
+    run(["list", map]).ok();
+    held.child.kill().unwrap();
+    held.child.wait().unwrap();
+    run(["wait-for", map, "--timeout", "50ms"]).fails(29);
+    let folder = Folder::new();
+    let file = &folder.path("t.map");
+    run(["wait-for", "--file", file, "--timeout", "50ms"]).fails(29);
+    run(["set", "--file", file, "foo", "1"]).ok();
+    run(["wait-for", "--file", file]).ok();
+    // What is there and is no map never becomes one.
+    let text = &folder.path("text");
+    std::fs::write(text, "no map").unwrap();
+    run(["wait-for", "--file", text]).fails(24);
+}
+
+/// A value that no environment can have is left out of the command's; the watch goes on.
+#[test]
+fn a_large_value_does_not_end_a_watch() {
+    let map = &unique("watch-large");
+    let _held = Held::new([map.as_str()]);
+    let echo = if FAMILY == "windows" {
+        "echo %MAPVAR_VAR%=%MAPVAR_VALUE%"
+    } else {
+        "echo \"$MAPVAR_VAR=${MAPVAR_VALUE-left out}\""
+    };
+    let mut exec = Running::new(["watch", map, "--exec", echo, "--count", "3"]);
+    await_participants(map, 2);
+    run(["set", map, "one", "1"]).ok();
+    assert_eq!(exec.line().trim_end(), "one=1");
+    feed("x".repeat(3 << 20).as_bytes(), ["set", map, "two", "-"]).ok();
+    let absent = if FAMILY == "windows" { "two=%MAPVAR_VALUE%" } else { "two=left out" };
+    assert_eq!(exec.line().trim_end(), absent);
+    run(["set", map, "three", "3"]).ok();
+    assert_eq!(exec.line().trim_end(), "three=3");
+    let mut said = String::new();
+    exec.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(wait(&mut exec.child).success());
+    assert!(said.contains("\"two\" has 3145728 bytes") && said.contains("mapvar get"), "{said}");
+}
+
+#[test]
+fn a_map_of_mapvar_has_no_lock_without_a_name() {
+    let map = &unique("unlock");
+    let _held = Held::new([map.as_str()]);
+    let folder = Folder::new();
+    let file = &folder.path("t.map");
+    run(["set", "--file", file, "foo", "1"]).ok();
+    for args in [&["unlock", map][..], &["unlock", "--file", file], &["unlock", map, "--force"]] {
+        let error = run(args).fails(19);
+        assert!(error.contains("locks with names") && error.contains("mapvar locks"), "{error}");
+    }
+    run(["unlock", &format!("{map}.x")]).fails(11);
+    let error = run(["unlock"]).misused();
+    assert!(error.contains("--file PATH"), "{error}");
 }

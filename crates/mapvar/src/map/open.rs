@@ -126,9 +126,14 @@ impl MapOptions {
         let object = self.object();
         self.try_obtain(want, &object).map_err(|error| {
             let remedy = match (error.kind(), &self.name, self.scope) {
+                // Only where it helps: a global name of another user is refused.
+                (ErrorKind::NotFound, Some(_), Scope::Local)
+                    if self.clone().scope(Scope::Global).is_stored() =>
+                {
+                    Some("no map of this name in this session, but a global one; use Scope::Global")
+                }
                 (ErrorKind::NotFound, Some(_), Scope::Local) => Some(
-                    "no map of this name in this session; create it first (`mapvar hold` does), \
-                     and use the scope Global for a service's map",
+                    "no map of this name in this session; create it first (`mapvar hold` does)",
                 ),
                 (ErrorKind::NotFound, Some(_), Scope::Global) => {
                     Some("no global map of this name; create it first")
@@ -269,11 +274,35 @@ impl MapOptions {
     ///
     /// # Errors
     /// [`TimedOut`](ErrorKind::TimedOut) if a living program may hold it;
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a map of [`Format::Store`], whose locks
+    /// have names ([`Lock::force_unlock`](crate::Lock::force_unlock));
     /// [`NotFound`](ErrorKind::NotFound), and the other errors of opening a section.
     pub fn unlock(&self, force: bool) -> Result<Unlocked> {
-        self.gem_spec()
-            .and_then(|spec| crate::gem::map::unlock(&spec, force))
-            .map_err(|error| error.during("unlock", self.object()))
+        // Any file can be locked as the gem locks its own, and so be taken for one of the gem.
+        let unlocked = if self.file.is_some() && self.is_stored() {
+            Err(named_locks())
+        } else {
+            self.gem_spec().and_then(|spec| crate::gem::map::unlock(&spec, force))
+        };
+        let unlocked = match unlocked {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.is_stored() => {
+                Err(named_locks())
+            }
+            other => other,
+        };
+        unlocked.map_err(|error| error.during("unlock", self.object()))
+    }
+
+    /// Whether a map of [`Format::Store`] is there, unless these options say another format.
+    fn is_stored(&self) -> bool {
+        let examine = || {
+            let section = self.clone().read_only(true).section()?.open()?;
+            let view = section.view().len(layout::header::WORDS as u64 * 8).map()?;
+            let words = view.words(0, layout::header::WORDS);
+            let bytes = section.size()?;
+            Ok::<_, Error>(words.is_some_and(|words| header::examine(words, bytes).is_ok()))
+        };
+        self.format != Some(Format::Marshal) && examine().unwrap_or(false)
     }
 
     fn obtain_stored(&self, want: Want, object: &str) -> Result<Stored> {
@@ -490,6 +519,13 @@ enum Want {
     Create,
     Open,
     Either,
+}
+
+fn named_locks() -> Error {
+    Error::new(ErrorKind::InvalidArgument, "unlock", "").detail(
+        "a map of mapvar has locks with names, and no name of a lock was given; name it \
+         (`mapvar locks` lists them)",
+    )
 }
 
 /// The present length of the region as its live words say, bounded by the section's real size.

@@ -9,7 +9,7 @@ use crate::{
     Map,
     map::store_map::{Stored, which},
     name::RESERVED,
-    sync::queue::{Entry, Outcome, Queue, now},
+    sync::queue::{Entry, Lost, Outcome, Queue, now},
     value::codec,
 };
 use mapvar_engine::{
@@ -64,8 +64,8 @@ pub struct Claim {
 /// The lock is exclusive or shared, across all processes of the map; its owner is a thread. Waiters
 /// acquire it in order of arrival, and shared waiters acquire it together. A waiter that could take
 /// the lock but does not for 100 ms (its process is stopped) may be passed by the next one. A
-/// stopped owner keeps the lock. A dead owner is replaced, and the next owner learns of it from
-/// [`LockGuard::outcome`].
+/// stopped owner keeps the lock. A dead owner is replaced, and the next exclusive owner learns of it
+/// from [`LockGuard::outcome`]; shared owners before it learn of the death of an exclusive owner.
 ///
 /// An uncontended lock costs some hundred nanoseconds. It is for critical sections over several
 /// variables, files or devices; a single variable needs none: see [`Map::update`]. The lock is
@@ -127,6 +127,8 @@ pub struct HeldLock {
     lock: Lock,
     ticket: u64,
     outcome: Outcome,
+    /// The notice that `outcome` reports, to put back if no program sees it.
+    lost: Option<Lost>,
     released: bool,
 }
 
@@ -338,8 +340,9 @@ impl Lock {
     /// queue.
     ///
     /// For a person who knows that the owner hangs. The data that the lock protects may be
-    /// half-changed: after an exclusive owner, the next one gets [`Outcome::Recovered`]. The former
-    /// owner's [`release`](LockGuard::release) fails with `Removed`.
+    /// half-changed: the next owner gets [`Outcome::Recovered`], or after shared owners
+    /// [`Outcome::RecoveredShared`]. The former owner's [`release`](LockGuard::release) fails with
+    /// `Removed`.
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt) if the queue is corrupt: this call resets it, and the lock
@@ -395,7 +398,7 @@ impl Lock {
         let waited = self.wait(&mine, deadline);
         if waited.is_err() {
             // Other waiters must not wait for the entry of a thread that has given up.
-            let _ = self.leave(mine.ticket);
+            let _ = self.leave(mine.ticket, None);
         }
         waited
     }
@@ -431,8 +434,8 @@ impl Lock {
                     let place = queue.place(mine.ticket)?;
                     queue.may_have(place, impatient).then(|| queue.grant(place))
                 })?;
-                if let Some(outcome) = granted {
-                    return Ok(self.guard(mine.ticket, outcome));
+                if let Some(lost) = granted {
+                    return Ok(self.guard(mine.ticket, lost));
                 }
             }
             if left.is_zero() {
@@ -461,7 +464,7 @@ impl Lock {
         let mut twice = false;
         let (queue, ..) = self.read()?;
         let gone = self.gone(&queue)?;
-        let outcome = self.change(|queue| {
+        let granted = self.change(|queue| {
             queue.take_out(|entry| gone.contains(&entry.token));
             twice = queue.entries.iter().any(|entry| {
                 (entry.token, entry.thread) == (mine.token, mine.thread)
@@ -488,11 +491,12 @@ impl Lock {
                 error.detail("this thread owns it already; release it first"),
             ));
         }
-        Ok(outcome.map(|outcome| outcome.map(|outcome| self.guard(mine.ticket, outcome))))
+        Ok(granted.map(|granted| granted.map(|lost| self.guard(mine.ticket, lost))))
     }
 
-    fn guard(&self, ticket: u64, outcome: Outcome) -> LockGuard {
-        let held = HeldLock { lock: self.clone(), ticket, outcome, released: false };
+    fn guard(&self, ticket: u64, lost: Option<Lost>) -> LockGuard {
+        let outcome = Outcome::of(lost.as_ref());
+        let held = HeldLock { lock: self.clone(), ticket, outcome, lost, released: false };
         LockGuard { held, _thread: PhantomData }
     }
 
@@ -570,17 +574,21 @@ impl Lock {
         }
     }
 
-    /// Removes an entry from the queue. Returns whether it was there.
+    /// Removes an entry from the queue, and puts back the notice that no program has seen. Returns
+    /// whether the entry was there.
     ///
     /// If a process that is stopped during a step blocks the removal, a thread retries until it
     /// succeeds. Other processes never remove the entry of a live process, so without the thread
     /// the lock would stay taken.
-    fn leave(&self, ticket: u64) -> Result<bool> {
-        let left = self.leave_at_once(ticket);
+    fn leave(&self, ticket: u64, unseen: Option<Lost>) -> Result<bool> {
+        let left = self.leave_at_once(ticket, unseen.as_ref());
         if left.as_ref().is_err_and(held_up) {
             let lock = self.clone();
             let later = move || {
-                while lock.leave_at_once(ticket).is_err_and(|error| held_up(&error)) {
+                while lock
+                    .leave_at_once(ticket, unseen.as_ref())
+                    .is_err_and(|error| held_up(&error))
+                {
                     machine::nap(LOOK);
                 }
             };
@@ -590,14 +598,8 @@ impl Lock {
         left
     }
 
-    fn leave_at_once(&self, ticket: u64) -> Result<bool> {
-        let leave = || {
-            self.change(|queue| {
-                let before = queue.entries.len();
-                queue.entries.retain(|entry| entry.ticket != ticket);
-                queue.entries.len() < before
-            })
-        };
+    fn leave_at_once(&self, ticket: u64, unseen: Option<&Lost>) -> Result<bool> {
+        let leave = || self.change(|queue| queue.leave(ticket, unseen));
         self.map.run(leave).map_err(|trouble| self.failed("release", trouble))
     }
 
@@ -667,7 +669,7 @@ impl HeldLock {
     }
 
     fn leave_queue(&self) -> Result<()> {
-        if self.lock.leave(self.ticket)? {
+        if self.lock.leave(self.ticket, None)? {
             return Ok(());
         }
         let error = Error::new(ErrorKind::Removed, "", "");
@@ -706,9 +708,16 @@ impl LockPlace {
 
 impl Drop for LockPlace {
     fn drop(&mut self) {
-        if !self.acquired && self.ready.is_none() {
-            let _ = self.lock.leave(self.mine.ticket);
+        if self.acquired {
+            return;
         }
+        // The lock may have been granted at once. Then no program has seen the notice of a dead
+        // owner that came with it.
+        let unseen = self.ready.take().and_then(|mut held| {
+            held.released = true;
+            held.lost.take()
+        });
+        let _ = self.lock.leave(self.mine.ticket, unseen);
     }
 }
 

@@ -16,13 +16,20 @@ use std::time::{Duration, SystemTime};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The last exclusive owner, if there was one, has released the lock.
+    /// All owners before have released the lock, as far as this owner has to know.
     Acquired,
     /// The last exclusive owner died without releasing the lock, or lost it to
     /// [`Lock::force_unlock`](crate::Lock::force_unlock).
     ///
-    /// The data that the lock protects may be half-changed. Only the next owner gets this outcome.
+    /// The data that the lock protects may be half-changed. Shared owners get this outcome until an
+    /// exclusive owner got it, which is expected to repair the data.
     Recovered(Holder),
+    /// A shared owner died without releasing the lock, or lost it to
+    /// [`Lock::force_unlock`](crate::Lock::force_unlock), and no exclusive owner did.
+    ///
+    /// A shared owner that only reads leaves nothing half-changed. Only the next exclusive owner
+    /// gets this outcome.
+    RecoveredShared(Holder),
 }
 
 /// An entry of the queue.
@@ -44,14 +51,23 @@ pub(super) struct Entry {
 /// The content of a lock's variable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Queue {
-    /// The last exclusive owner that did not release the lock. The next owner clears it.
-    pub(super) lost: Option<(u32, String, u64)>,
+    /// The notice of an owner that did not release the lock. The next exclusive owner clears it.
+    pub(super) lost: Option<Lost>,
     /// Owners and waiters, in order of arrival.
     pub(super) entries: Vec<Entry>,
 }
 
+/// An owner that did not release the lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) pid: u32,
+    pub(super) program: String,
+    pub(super) since: u64,
+    pub(super) shared: bool,
+}
+
 /// A queue as it is stored: tuples, since a struct would repeat its field names in every entry.
-type Written = (Option<(u32, String, u64)>, Vec<(u64, u64, u64, u32, String, u64, u8)>);
+type Written = (Option<(u32, String, u64, u8)>, Vec<(u64, u64, u64, u32, String, u64, u8)>);
 
 const SHARED: u8 = 1;
 
@@ -71,6 +87,10 @@ impl Queue {
                 shared: bits & SHARED != 0,
                 held: bits & HELD != 0,
             });
+        let lost = lost.map(|(pid, program, since, bits)| {
+            let shared = bits & SHARED != 0;
+            Lost { pid, program, since, shared }
+        });
         Ok(Self { lost, entries: entries.collect() })
     }
 
@@ -80,7 +100,11 @@ impl Queue {
             let program = entry.program.clone();
             (entry.token, entry.ticket, entry.thread, entry.pid, program, entry.since, bits)
         });
-        (self.lost.clone(), entries.collect())
+        let lost = self.lost.as_ref().map(|lost| {
+            let bits = u8::from(lost.shared) * SHARED + HELD;
+            (lost.pid, lost.program.clone(), lost.since, bits)
+        });
+        (lost, entries.collect())
     }
 
     pub(super) fn place(&self, ticket: u64) -> Option<usize> {
@@ -114,25 +138,50 @@ impl Queue {
         self.may_have(first, false).then(|| waiting.map(|entry| entry.ticket).collect())
     }
 
-    /// Removes the entries for which `gone` returns true. An exclusive owner among them becomes
-    /// `lost`.
+    /// Removes the entries for which `gone` returns true. Owners among them are noted.
     pub(super) fn take_out(&mut self, gone: impl Fn(&Entry) -> bool) {
-        let lost = |entry: &&Entry| entry.held && !entry.shared && gone(entry);
-        for entry in self.entries.iter().filter(lost) {
-            self.lost = Some((entry.pid, entry.program.clone(), entry.since));
+        let (lost, kept): (Vec<_>, Vec<_>) = self.entries.drain(..).partition(&gone);
+        self.entries = kept;
+        for entry in lost.into_iter().filter(|entry| entry.held) {
+            let Entry { pid, program, since, shared, .. } = entry;
+            self.note(Lost { pid, program, since, shared });
         }
-        self.entries.retain(|entry| !gone(entry));
     }
 
-    /// Makes the entry at `at` an owner. Returns the outcome to report, and clears `lost`.
-    pub(super) fn grant(&mut self, at: usize) -> Outcome {
-        if let Some(entry) = self.entries.get_mut(at) {
-            (entry.held, entry.since) = (true, now());
+    /// Notes an owner that did not release the lock. The notice of an exclusive owner is not
+    /// replaced by that of a shared one, which leaves less to repair.
+    fn note(&mut self, lost: Lost) {
+        if !lost.shared || self.lost.is_none() {
+            self.lost = Some(lost);
         }
-        match self.lost.take() {
-            Some((pid, program, since)) => Outcome::Recovered(holder(pid, &program, since)),
-            None => Outcome::Acquired,
+    }
+
+    /// Makes the entry at `at` an owner. Returns the notice that it gets. An exclusive owner takes
+    /// it; a shared one leaves it to the next exclusive one.
+    pub(super) fn grant(&mut self, at: usize) -> Option<Lost> {
+        let entry = self.entries.get_mut(at)?;
+        (entry.held, entry.since) = (true, now());
+        if entry.shared { self.lost.clone().filter(|lost| !lost.shared) } else { self.lost.take() }
+    }
+
+    /// Removes an entry. Returns whether it was there. `unseen` is the notice that the entry took
+    /// with the lock, if no program has seen it: it is put back.
+    pub(super) fn leave(&mut self, ticket: u64, unseen: Option<&Lost>) -> bool {
+        let Some(place) = self.place(ticket) else { return false };
+        let entry = self.entries.remove(place);
+        // A shared owner left the notice in the queue, from which it may be gone by right.
+        if !entry.shared && self.lost.is_none() {
+            self.lost = unseen.cloned();
         }
+        true
+    }
+}
+
+impl Outcome {
+    pub(super) fn of(lost: Option<&Lost>) -> Self {
+        let Some(Lost { pid, program, since, shared }) = lost else { return Self::Acquired };
+        let holder = holder(*pid, program, *since);
+        if *shared { Self::RecoveredShared(holder) } else { Self::Recovered(holder) }
     }
 }
 

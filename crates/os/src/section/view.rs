@@ -123,10 +123,17 @@ impl<'a> ViewOptions<'a> {
         let size = section.size()?;
         let len = len.unwrap_or(size.saturating_sub(offset));
         let within = offset.checked_add(len).is_some_and(|end| end <= size);
-        if !within || len == 0 {
-            let kind = if within { ErrorKind::InvalidArgument } else { ErrorKind::OutOfRange };
+        if len == 0 && within {
+            let detail = if size == 0 {
+                "it has 0 bytes, which no view can show; grow it, or create it anew with a size"
+            } else {
+                "an empty range, which no view can show; give at least 1 byte"
+            };
+            return Err(refuse(ErrorKind::InvalidArgument, detail.into()));
+        }
+        if !within {
             return Err(refuse(
-                kind,
+                ErrorKind::OutOfRange,
                 format!(
                     "bytes {offset}..{} of {size}; give a range within",
                     offset.saturating_add(len)

@@ -44,12 +44,12 @@ pub(super) fn worker(name: &str, seed: &str) {
         }
         let found: u64 = map.find(&inside).expect("a look").unwrap_or(0);
         match guard.outcome() {
-            Outcome::Acquired if found != 0 => {
+            Outcome::Acquired | Outcome::RecoveredShared(_) if found != 0 => {
                 wrong(format!(
                     "lock {number}: {found} is within, or died untold; {me} is told nothing"
                 ));
             }
-            Outcome::Acquired => {}
+            Outcome::Acquired | Outcome::RecoveredShared(_) => {}
             Outcome::Recovered(dead) => {
                 recovered.fetch_add(1).expect("a count");
                 if found != 0 && found != u64::from(dead.pid) {

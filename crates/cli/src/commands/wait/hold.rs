@@ -1,22 +1,17 @@
 //! `mapvar hold`
 
-use super::alongside;
+use super::{alongside, signals::Signals};
 use crate::{
     args::Hold,
     exit::{self, Exit, Failure},
     opening, parse,
 };
-use mapvar::{Error, ErrorKind, Map, Origin};
-use std::sync::mpsc;
+use mapvar::{ErrorKind, Map, Origin};
 
 pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
-    // Before the map is created, so that Ctrl-C never leaves one behind. A command gets Ctrl-C too:
+    // Before the map is created, so that Ctrl-C never leaves one behind. A command gets it too:
     // then the command decides when to end.
-    let (interrupt, interrupted) = mpsc::channel();
-    ctrlc::set_handler(move || {
-        let _ = interrupt.send(());
-    })
-    .map_err(|cause| Error::new(ErrorKind::Io, "wait for", "Ctrl-C").because(cause))?;
+    let signals = Signals::catch()?;
 
     let options = Map::options()
         .name(&args.name)
@@ -42,7 +37,7 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
     }
 
     if !args.command.is_empty() {
-        let code = alongside::run(&args.command)?;
+        let code = alongside::run(&args.command, &signals)?;
         map.close()?;
         return Ok(Exit::Of(code));
     }
@@ -56,8 +51,7 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
             format!("holding map {name:?} of {size} bytes in process {pid}; Ctrl-C ends it")
         }
     });
-    // The handler never drops its sender, so this returns only after Ctrl-C.
-    let _ = interrupted.recv();
+    signals.wait();
     map.close()?;
     Ok(Exit::Done)
 }

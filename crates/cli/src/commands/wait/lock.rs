@@ -1,12 +1,12 @@
 //! `mapvar lock`
 
-use super::alongside;
+use super::{alongside, signals::Signals};
 use crate::{
     args::Lock,
     exit::{self, Exit, Failure},
     opening,
 };
-use mapvar::{Error, ErrorKind, Outcome};
+use mapvar::{ErrorKind, Outcome};
 use std::time::Duration;
 
 /// The timeout that stands for waiting forever.
@@ -21,14 +21,22 @@ pub(crate) fn run(args: &Lock) -> Result<Exit, Failure> {
     let timeout = args.timeout.unwrap_or(AGES);
     let guard =
         if args.shared { lock.share_timeout(timeout) } else { lock.acquire_timeout(timeout) }?;
-    if let Outcome::Recovered(dead) = guard.outcome() {
-        exit::say(&format!("lock {:?} was left behind by {dead}", lock.name()));
+    match guard.outcome() {
+        Outcome::Acquired => {}
+        Outcome::Recovered(dead) => {
+            exit::say(&format!("lock {:?} was left behind by {dead}", lock.name()));
+        }
+        Outcome::RecoveredShared(dead) => {
+            exit::say(&format!(
+                "lock {:?} was left behind by {dead}, which shared it",
+                lock.name()
+            ));
+        }
     }
-    // The command gets Ctrl-C too, and decides when to end. Without the handler, Ctrl-C would end
-    // this process, and so free the lock, while the command still runs.
-    ctrlc::set_handler(|| ())
-        .map_err(|cause| Error::new(ErrorKind::Io, "wait for", "Ctrl-C").because(cause))?;
-    let code = alongside::run(&args.command)?;
+    // Only now, so that Ctrl-C ends the wait for the lock. From here on it is for the command:
+    // otherwise it would end this process, and so free the lock, while the command still runs.
+    let signals = Signals::catch()?;
+    let code = alongside::run(&args.command, &signals)?;
     match guard.release() {
         Err(error) if error.kind() == ErrorKind::Removed => exit::say(&error.to_string()),
         released => released?,

@@ -1,5 +1,6 @@
 //! Commands that run until an event, or while another command runs.
 
+mod signals;
 mod alongside;
 pub(super) mod watch;
 pub(super) mod wait_for;

@@ -6,7 +6,13 @@ use crate::{
     opening, parse,
 };
 use mapvar::{Error, ErrorKind, Map, Result, Value};
-use std::time::Instant;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How often the command checks whether the map exists: the system reports no new names.
+const CHECK: Duration = Duration::from_millis(20);
 
 /// A condition on a variable.
 struct Condition<'a> {
@@ -53,6 +59,9 @@ pub(crate) fn run(args: &WaitFor) -> std::result::Result<Exit, Failure> {
     let (name, words) = args.words()?;
     let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let conditions: Vec<_> = words.iter().map(|word| Condition::parse(word)).collect();
+    if conditions.is_empty() {
+        return wait_for_map(args, name, deadline);
+    }
     let map = opening::open_to_wait(&args.at, name)?;
     let mut watch = map.watch_any(conditions.iter().map(|condition| condition.var))?;
     loop {
@@ -73,6 +82,32 @@ pub(crate) fn run(args: &WaitFor) -> std::result::Result<Exit, Failure> {
                     return Err(error.detail("it did not come in time").into());
                 }
             }
+        }
+    }
+}
+
+/// Waits until the map can be opened.
+fn wait_for_map(
+    args: &WaitFor,
+    name: Option<&str>,
+    deadline: Option<Instant>,
+) -> std::result::Result<Exit, Failure> {
+    loop {
+        match opening::options_at(&args.at, name).read_only(true).open() {
+            Ok(_) => return Ok(Exit::Done),
+            // A file that was last used before a restart is there; whoever opens it for writing
+            // recovers it.
+            Err(error) if error.kind() == ErrorKind::NeedsRecovery => return Ok(Exit::Done),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+                if left.is_some_and(|left| left.is_zero()) {
+                    return Err(Error::new(ErrorKind::TimedOut, "wait for", error.object())
+                        .detail("it was not created in time")
+                        .into());
+                }
+                thread::sleep(left.map_or(CHECK, |left| left.min(CHECK)));
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -2,15 +2,20 @@
 
 use crate::{
     args::Watch,
-    exit::{Exit, Failure},
+    exit::{self, Exit, Failure},
     opening,
     show::Out,
 };
 use mapvar::{Change, Error, ErrorKind};
 use std::{
     env::consts::FAMILY,
-    process::{Command, Stdio},
+    io,
+    process::{Command, ExitStatus, Stdio},
 };
+
+/// The most bytes of a value in the environment of a command. Windows has variables of up to 32,767
+/// characters, and reports no error for a longer one. Other systems report the limit.
+const LONGEST: Option<usize> = if cfg!(windows) { Some(32_000) } else { None };
 
 pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
     let (name, vars) = args.words()?;
@@ -60,20 +65,47 @@ fn shown(change: &Change) -> mapvar::Result<(String, String)> {
 fn execute(text: &str, change: &Change) -> Result<(), Failure> {
     let (kind, value) = shown(change)?;
     let (shell, flag) = if FAMILY == "windows" { ("cmd", "/C") } else { ("sh", "-c") };
-    let mut command = Command::new(shell);
-    command.arg(flag).arg(text);
-    command
-        // A variable of the environment cannot hold a zero byte.
-        .env("MAPVAR_VAR", change.name().replace('\0', "\\0"))
-        .env("MAPVAR_KIND", kind)
-        .env("MAPVAR_VALUE", value.replace('\0', "\\0"))
-        .env("MAPVAR_SKIPPED", change.skipped().to_string())
-        .stdin(Stdio::null());
-    let failed = |cause| {
-        let error = Error::new(ErrorKind::Io, "run", format!("{text:?}"));
-        Failure::from(error.because(cause))
+    // A variable of the environment cannot hold a zero byte.
+    let whole = |text: &str| text.replace('\0', "\\0");
+    let value = whole(&value);
+    let run = |value: Option<&str>| {
+        let mut command = Command::new(shell);
+        command
+            .arg(flag)
+            .arg(text)
+            .env("MAPVAR_VAR", whole(change.name()))
+            .env("MAPVAR_KIND", &kind)
+            .env("MAPVAR_SKIPPED", change.skipped().to_string())
+            .stdin(Stdio::null());
+        match value {
+            Some(value) => command.env("MAPVAR_VALUE", value),
+            // That of this process's own environment would be another value.
+            None => command.env_remove("MAPVAR_VALUE"),
+        };
+        command.status()
+    };
+    let ran = if LONGEST.is_some_and(|most| value.len() > most) {
+        Err(io::ErrorKind::ArgumentListTooLong.into())
+    } else {
+        run(Some(&value))
+    };
+    let ran = match ran {
+        // The limits of the system are for all of the environment, so trying is the only way.
+        Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong => {
+            exit::say(&format!(
+                "value of variable {:?} has {} bytes, too many for the environment of {text:?}: \
+                 MAPVAR_VALUE is left out; read it with `mapvar get`",
+                change.name(),
+                value.len()
+            ));
+            run(None)
+        }
+        ran => ran,
     };
     // The exit code of the command does not matter.
-    command.status().map_err(failed)?;
+    let _: ExitStatus = ran.map_err(|cause| {
+        let error = Error::new(ErrorKind::Io, "run", format!("{text:?}"));
+        Failure::from(error.because(cause))
+    })?;
     Ok(())
 }

@@ -36,6 +36,39 @@ fn a_blocked_waiter_is_not_passed_by() {
 }
 
 #[test]
+fn the_notice_of_an_exclusive_owner_outranks_that_of_a_shared_one() {
+    let lost = |queue: &Queue| queue.lost.as_ref().map(|lost| (lost.since, lost.shared));
+    let mut entries = queue(&[(SHARED, HAS), (SHARED, WAITS), (SHARED, HAS)]);
+    for (at, entry) in entries.entries.iter_mut().enumerate() {
+        entry.since = at as u64;
+    }
+    // The first of several shared owners is noted; a waiter is not.
+    entries.take_out(|entry| entry.ticket == 1);
+    assert_eq!(lost(&entries), None);
+    entries.take_out(|_| true);
+    assert_eq!(lost(&entries), Some((0, true)));
+    let stored = Queue { entries: vec![entry(7, SHARED, WAITS)], ..entries.clone() };
+    assert_eq!(stored.written().0.map(|lost| lost.3), Some(3));
+    // An exclusive owner replaces it, and is not replaced by a shared one.
+    let mut alone = Queue { entries: vec![Entry { since: 5, ..entry(5, ALONE, HAS) }], ..entries };
+    alone.take_out(|_| true);
+    assert_eq!(lost(&alone), Some((5, false)));
+    alone.entries.push(entry(6, SHARED, HAS));
+    alone.take_out(|_| true);
+    assert_eq!(lost(&alone), Some((5, false)));
+    // A shared owner learns of it and leaves it; an exclusive one takes it.
+    alone.entries.push(entry(7, SHARED, WAITS));
+    assert!(alone.grant(0).is_some() && lost(&alone).is_some());
+    alone.entries = vec![entry(8, ALONE, WAITS)];
+    let taken = alone.grant(0);
+    assert!(taken.is_some() && lost(&alone).is_none());
+    // Put back, if no program has seen it.
+    assert!(alone.leave(8, taken.as_ref()));
+    assert_eq!(lost(&alone), Some((5, false)));
+    assert!(!alone.leave(8, None));
+}
+
+#[test]
 fn a_release_that_is_blocked_is_done_later() {
     let name = format!("lock-later.{}", std::process::id());
     let map = Map::options().name(&name).timeout(Duration::from_millis(30)).create().unwrap();

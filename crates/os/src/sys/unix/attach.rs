@@ -34,8 +34,8 @@ fn take(section: &Section, timeout: Duration) -> Result<bool> {
     let mut wait_for = |byte, hold| {
         while !ofd::set(section.fd(), byte, hold)? {
             if !pause.once() {
-                return Err(refuse(
-                    ErrorKind::TimedOut,
+                return Err(ofd::blocked(
+                    section.fd(),
                     "another process has just opened it and is repairing it; try again, or allow more time",
                 ));
             }

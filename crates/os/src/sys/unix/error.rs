@@ -9,6 +9,11 @@ pub(super) fn refuse(kind: ErrorKind, detail: impl Into<String>) -> Error {
     Error::new(kind, "", "").detail(detail)
 }
 
+/// Returns whether the error has this code.
+pub(super) fn is(error: &Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
+}
+
 /// Returns the error that a code stands for, with its remedy. A caller that knows more about the
 /// operation replaces the detail.
 pub(super) fn cvt(errno: Errno) -> Error {

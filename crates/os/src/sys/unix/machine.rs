@@ -115,8 +115,11 @@ pub(super) fn boot_id() -> Result<[u64; 2]> {
 fn boot_id_text() -> Result<String> {
     const PATH: &str = "/proc/sys/kernel/random/boot_id";
     std::fs::read_to_string(PATH).map_err(|error| {
-        cvt(Errno::from_io_error(&error).unwrap_or(Errno::IO))
-            .detail(format!("{PATH} cannot be read; mount /proc"))
+        match Errno::from_io_error(&error).unwrap_or(Errno::IO) {
+            // This process has no descriptors or no memory left, which `cvt` explains.
+            errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR) => cvt(errno),
+            errno => cvt(errno).detail(format!("{PATH} cannot be read; mount /proc")),
+        }
     })
 }
 

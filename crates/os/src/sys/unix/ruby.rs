@@ -36,7 +36,7 @@ pub(super) fn take(section: &Section, timeout: Duration) -> Result<bool> {
             _ => machine::nap(Duration::from_micros(20 << (round / 50).min(5))),
         }
     }
-    Err(refuse(ErrorKind::TimedOut, "another process owns its lock; end that process if it hangs"))
+    Err(ofd::blocked(section.fd(), "another process owns its lock; end that process if it hangs"))
 }
 
 pub(super) fn give(section: &Section) -> Result<bool> {

@@ -80,6 +80,7 @@ impl Wide {
 /// Returns a file's path in the form that the calls of Windows take, whatever the current folder
 /// and the path's length.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    check_components(path)?;
     let path = std::path::absolute(path).map_err(cvt)?;
     // The calls take paths up to MAX_PATH as they are. The name of the file aside may be longer
     // than this one's, so the limit here is lower.
@@ -106,6 +107,56 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     Ok(long.into())
 }
 
+/// The most UTF-16 units that a part of a path has.
+const LONGEST_COMPONENT: usize = 255;
+
+/// Refuses what Windows takes for a device, whatever folder it is in, and parts that are too long.
+fn check_components(path: &Path) -> Result<()> {
+    let refuse = |kind, detail: String| Err(Error::new(kind, "", "").detail(detail));
+    for part in path.components() {
+        let Component::Normal(part) = part else { continue };
+        let units = part.encode_wide().count();
+        if units > LONGEST_COMPONENT {
+            return refuse(
+                ErrorKind::InvalidName,
+                format!(
+                    "a part of the path has {units} characters, and Windows takes \
+                     {LONGEST_COMPONENT}; choose a shorter name"
+                ),
+            );
+        }
+    }
+    let device = path.file_name().and_then(OsStr::to_str).and_then(device);
+    match device {
+        Some(device)
+            if !matches!(
+                prefix(path),
+                Some(Prefix::Verbatim(_) | Prefix::VerbatimDisk(_) | Prefix::VerbatimUNC(..))
+            ) =>
+        {
+            refuse(
+                ErrorKind::NameTaken,
+                format!("{device} is a device of Windows and no file; choose another name"),
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the device that Windows takes a file's name for, with any extension.
+fn device(name: &str) -> Option<String> {
+    let stem = name.split(['.', ':']).next().unwrap_or_default().trim_end_matches(' ');
+    let stem = stem.to_ascii_uppercase();
+    let numbered = |device: &str| {
+        let digit = stem.strip_prefix(device);
+        digit.is_some_and(|digit| matches!(digit.as_bytes(), [b'1'..=b'9']))
+    };
+    let is_one = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
+        || numbered("COM")
+        || numbered("LPT");
+    is_one.then_some(stem)
+}
+
 /// Returns the drive or share that a path begins with.
 pub(super) fn prefix(path: &Path) -> Option<Prefix<'_>> {
     match path.components().next()? {
@@ -127,6 +178,20 @@ mod tests {
             assert!(check_native_name(bad).is_err(), "{bad}");
         }
         assert!(check_native_name(&"a".repeat(16_001)).is_err());
+    }
+
+    #[test]
+    fn devices_and_long_parts_are_no_files() {
+        for bad in ["CON", "con.map", r"C:\x\Nul", "aux .txt", "COM1", "lpt9.a.b"] {
+            let error = absolute(Path::new(bad)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NameTaken, "{bad}");
+            assert!(error.to_string().contains("device of Windows"), "{error}");
+        }
+        for good in ["CONS", "com", "COM0", "COM10", "a.con", r"C:\CON\x", "LPT"] {
+            assert!(absolute(Path::new(good)).is_ok(), "{good}");
+        }
+        let error = absolute(Path::new(&format!(r"C:\{}\x", "p".repeat(256)))).unwrap_err();
+        assert!(error.to_string().contains("256 characters"), "{error}");
     }
 
     #[test]

@@ -18,7 +18,12 @@ mod hold;
 )]
 mod calls;
 
-use crate::spec::MOST_SEATS;
+use super::error::refuse;
+use crate::{
+    error::{Error, ErrorKind},
+    spec::MOST_SEATS,
+};
+use std::os::fd::BorrowedFd;
 
 pub(super) use calls::{is_held, set};
 pub(super) use hold::Hold;
@@ -35,6 +40,18 @@ pub(super) const SEATS: u64 = FAR - MOST_SEATS as u64;
 pub(super) const GROWTH: u64 = FAR + 3;
 /// Locked by the owner of the lock of a gem's map; shared by a handle that can only read.
 pub(super) const RUBY: u64 = FAR + 4;
+
+/// Locked by no handle of this crate. So a lock on it is of another program, on all of the file.
+const NOBODY: u64 = FAR + 5;
+
+/// Returns the error of a lock that was not granted in time, with `detail` unless another program
+/// has locked all of the file.
+pub(super) fn blocked(fd: BorrowedFd<'_>, detail: &str) -> Error {
+    let foreign = is_held(fd, NOBODY).unwrap_or(false);
+    let whole = "another program has locked all of it, by fcntl or lockf; end that program, or let it lock \
+                 the bytes of a file of its own";
+    refuse(ErrorKind::TimedOut, if foreign { whole } else { detail })
+}
 
 /// Beyond the end of every file: ext4 ends at 2^44, xfs, btrfs and tmpfs at 2^63 - 1, and no
 /// section comes within sixteen bytes of that. (The bytes of the seats, below it, could lie in a

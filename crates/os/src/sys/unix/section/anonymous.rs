@@ -69,7 +69,7 @@ fn memory(size: u64, options: &SectionOptions) -> Result<(OwnedFd, usize)> {
     if !reserve && !huge {
         check_memory(size)?;
     }
-    aside::allocate(fd.as_fd(), size, reserve).map_err(|error| {
+    aside::allocate(fd.as_fd(), size, reserve, "memory").map_err(|error| {
         if huge && error.kind() == ErrorKind::NoSpace {
             error.detail("too few huge pages are set aside; raise vm.nr_hugepages, or leave SectionFlags::LARGE_PAGES out")
         } else {

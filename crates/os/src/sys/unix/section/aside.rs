@@ -9,7 +9,7 @@ use super::super::{
     error::{cvt, refuse},
     machine,
 };
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use rustix::{
     fs::{self, Mode, OFlags},
     io::Errno,
@@ -131,8 +131,11 @@ impl Temporary {
 
 /// Gives a new file its size, all zero, and unless `reserve` its memory or disk. If these are full,
 /// the result is an error here, and not a fault (SIGBUS) at the first touch.
-pub(super) fn allocate(fd: BorrowedFd<'_>, size: u64, reserve: bool) -> Result<()> {
+///
+/// `place` names the file system in the error.
+pub(super) fn allocate(fd: BorrowedFd<'_>, size: u64, reserve: bool, place: &str) -> Result<()> {
     check_limits(size)?;
+    let full = |errno| no_space(errno, fd, size, place);
     fs::ftruncate(fd, size).map_err(|errno| match errno {
         Errno::INVAL => cvt(Errno::FBIG),
         errno => cvt(errno),
@@ -144,11 +147,28 @@ pub(super) fn allocate(fd: BorrowedFd<'_>, size: u64, reserve: bool) -> Result<(
         match blocks(fd, size) {
             Err(Errno::INTR) => {}
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
-                return zeros(fd, 0, size).map_err(cvt);
+                return zeros(fd, 0, size).map_err(full);
             }
-            other => return other.map_err(cvt),
+            other => return other.map_err(full),
         }
     }
+}
+
+/// How an error names the file system of a file that the user has named.
+pub(super) const ITS_OWN: &str = "its file system";
+
+/// Returns the error of an allocation of `needed` bytes. A full file system is named, with the space
+/// that it has.
+pub(super) fn no_space(errno: Errno, fd: BorrowedFd<'_>, needed: u64, place: &str) -> Error {
+    let error = cvt(errno);
+    if errno != Errno::NOSPC {
+        return error;
+    }
+    let free = fs::fstatvfs(fd).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    let free = free.map_or_else(|_| String::new(), |free| format!(", and {free} are free"));
+    error.detail(format!(
+        "{place} is full: {needed} bytes are needed{free}; free some space or ask for less"
+    ))
 }
 
 /// Refuses a size that no file can have.

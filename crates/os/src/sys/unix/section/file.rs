@@ -1,7 +1,7 @@
 //! Sections over files.
 
 use super::{
-    super::error::{cvt, refuse},
+    super::error::{cvt, is, refuse},
     aside::{self, Aside},
     handle::{Kind, Section, check_size, size_to_create},
 };
@@ -94,10 +94,16 @@ fn make(
         ErrorKind::NotFound => {
             error.detail("its directory does not exist; make it, or choose another")
         }
+        ErrorKind::PermissionDenied if is(&error, Errno::ROFS) => {
+            error.detail("its directory is on a read-only file system; choose another directory")
+        }
+        ErrorKind::PermissionDenied => error.detail(
+            "its directory takes no new files from this user; choose another, or change its mode",
+        ),
         _ => error,
     })?;
     check_place(new.fd(), options)?;
-    aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE))?;
+    aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE), aside::ITS_OWN)?;
     fill(Section::duplicate_of(new.fd(), Kind::File)?)?;
     let Some(fd) = new.publish(path)? else { return Ok(None) };
     let section = Section::new(fd, Kind::File, true, true);

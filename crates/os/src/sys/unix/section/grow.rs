@@ -15,12 +15,13 @@
 
 use super::{
     super::{
-        error::{cvt, refuse},
+        error::refuse,
         ofd::{self, Hold},
         pause::Pause,
     },
     aside,
     handle::{Kind, Section, size_of},
+    shm,
 };
 use crate::{
     error::{ErrorKind, Result},
@@ -65,7 +66,11 @@ pub(crate) fn grow(section: &Section, options: &SectionOptions, size: u64) -> Re
                 ErrorKind::TooLarge,
                 "memory of this system does not grow; make it anew with max_size, or use a file",
             ),
-            errno => cvt(errno),
+            errno => {
+                let named = section.kind == Kind::Named;
+                let place = if named { shm::DIRECTORY } else { aside::ITS_OWN };
+                aside::no_space(errno, fd, size - from, place)
+            }
         }
     })
 }
@@ -87,8 +92,8 @@ impl<'a> Alone<'a> {
                 Ok(true) => alone.locked = true,
                 Ok(false) if pause.once() => continue,
                 Ok(false) => {
-                    return Err(refuse(
-                        ErrorKind::TimedOut,
+                    return Err(ofd::blocked(
+                        alone.fd,
                         "another process has been growing it for longer than the timeout; try again, or end that process if it hangs",
                     ));
                 }

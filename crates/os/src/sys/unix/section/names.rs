@@ -143,13 +143,18 @@ pub(super) fn obtain(
 }
 
 fn no_such(name: &Name) -> Error {
+    // The other scope only if it helps: there a name of another user is refused.
+    let there = |other: Name| matches!(shm::open(&path_of(&other), OFlags::RDONLY), Ok(Some(_)));
+    let other = |scope| Name::scoped(name.as_str(), scope).is_ok_and(there);
     let detail = match name.scope() {
-        Scope::Local => {
-            "no section of this name of this user; create it, or open it with Name::global if its maker did so"
+        Scope::Local if other(Scope::Global) => {
+            "no section of this name in the local scope, but one in the global scope; open that with Name::global"
         }
-        Scope::Global => {
-            "no section of this name in the global scope; create it, or open it with Name::new if its maker did so"
+        Scope::Local => "no section of this name of this user; create it",
+        Scope::Global if other(Scope::Local) => {
+            "no section of this name in the global scope, but one in the local scope; open that with Name::new"
         }
+        Scope::Global => "no section of this name in the global scope; create it",
     };
     cvt(Errno::NOENT).detail(detail)
 }
@@ -193,7 +198,7 @@ fn make(
 ) -> Result<Option<Section>> {
     let size = size_to_create(options)?;
     let new = Aside::new(path).map_err(shm::explain_directory)?;
-    aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE))?;
+    aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE), shm::DIRECTORY)?;
     // No other process can know the file yet.
     if !ofd::set(new.fd(), ofd::LIFE, Hold::Shared)? {
         return Err(refuse(ErrorKind::Io, "the lock on a new file is not to be had"));

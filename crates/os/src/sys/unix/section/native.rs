@@ -69,7 +69,7 @@ fn make(
 ) -> Result<Option<Section>> {
     let size = size_to_create(options)?;
     let new = Aside::new(path).map_err(shm::explain_directory)?;
-    aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE))?;
+    aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE), shm::DIRECTORY)?;
     fill(Section::duplicate_of(new.fd(), Kind::Named)?)?;
     Ok(new.publish(path)?.map(|fd| Section::new(fd, Kind::Named, true, true)))
 }

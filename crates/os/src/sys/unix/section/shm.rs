@@ -1,6 +1,6 @@
 //! The directory of named sections, and whether an object in it is trusted.
 
-use super::super::error::{cvt, refuse};
+use super::super::error::{cvt, is, refuse};
 use crate::error::{Error, ErrorKind, Result};
 use rustix::{
     fs::{self, FileType, Mode, OFlags},
@@ -13,12 +13,20 @@ use std::{os::fd::OwnedFd, path::Path};
 /// abandoned one could not be detected.
 pub(super) const DIRECTORY: &str = if cfg!(target_os = "linux") { "/dev/shm" } else { "/var/tmp" };
 
+/// Explains why no object can be made in the directory.
 pub(super) fn explain_directory(error: Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound => {
             refuse(ErrorKind::Unsupported, format!("{DIRECTORY} is not there; mount a tmpfs on it"))
                 .because(error)
         }
+        ErrorKind::PermissionDenied if is(&error, Errno::ROFS) => error.detail(format!(
+            "{DIRECTORY} is read-only; mount it for writing, or use a file elsewhere"
+        )),
+        ErrorKind::PermissionDenied => error.detail(format!(
+            "{DIRECTORY} takes no new files from this user; change its mode to 1777, or use a file \
+             elsewhere"
+        )),
         _ => error,
     }
 }
