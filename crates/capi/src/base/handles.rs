@@ -251,8 +251,13 @@ fn locate(number: usize) -> (usize, usize) {
     (group, number - FIRST * ((1 << group) - 1))
 }
 
+/// Returns a handle to a new object.
+pub(crate) fn open<H: Handle>(object: H::Object) -> Result<*mut H> {
+    open_within(object, 0)
+}
+
 /// Returns a handle to a new object, which is closed with the map of this token (0 = none).
-fn open<H: Handle>(object: H::Object, map: usize) -> Result<*mut H> {
+fn open_within<H: Handle>(object: H::Object, map: usize) -> Result<*mut H> {
     let (number, slot) = TABLE.allocate()?;
     let generation = slot.generation.fetch_add(1, Ordering::Relaxed) + 1;
     let token = pack(H::TAG, number, generation);
@@ -267,7 +272,7 @@ pub(crate) fn make<H: Handle>(
 ) -> Result<()> {
     let out = wanted("out", out)?;
     out.write(std::ptr::null_mut());
-    out.write(open(make()?, 0)?);
+    out.write(open(make()?)?);
     Ok(())
 }
 
@@ -284,7 +289,7 @@ pub(crate) fn make_within<P: Handle, H: Handle>(
         let map = if P::TAG == mapvar_map::TAG { occupant.token } else { occupant.map };
         Ok((make(object)?, map))
     })?;
-    let handle = open::<H>(object, map)?;
+    let handle = open_within::<H>(object, map)?;
     // SYNC POINT: pairs with the fence in `close_within`. Either that sees the new object, or this
     // sees that the map is closed.
     fence(Ordering::SeqCst);
@@ -305,7 +310,7 @@ pub(crate) fn make_if_any<H: Handle>(
     let out = wanted("out", out)?;
     out.write(std::ptr::null_mut());
     if let Some(object) = make()? {
-        out.write(open(object, 0)?);
+        out.write(open(object)?);
     }
     Ok(())
 }

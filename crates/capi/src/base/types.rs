@@ -22,8 +22,8 @@ pub struct mapvar_value;
 pub struct mapvar_var;
 
 /// A number of one machine word whose operations take no lock. Its type (int64_t, uint64_t, double
-/// or bool) is permanent, and it has no versions. It is closed with its map. Any number of threads may
-/// use one at once. An operation of another type fails with MAPVAR_WRONG_KIND.
+/// or bool) is permanent, and it has no versions. It is closed with its map. Any number of threads
+/// may use one at once. An operation of another type fails with MAPVAR_WRONG_KIND.
 pub struct mapvar_atomic;
 
 /// Many variables, read and written as one. Writes are buffered until mapvar_transaction_commit,
