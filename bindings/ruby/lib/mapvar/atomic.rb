@@ -82,18 +82,18 @@ module Mapvar
     private
 
     TYPES = { Integer => :i64, Float => :f64, TrueClass => :bool, FalseClass => :bool }.freeze
-    RANGES = { i64: -(1 << 63)...(1 << 63), u64: 0...(1 << 64) }.freeze
+    INTEGERS = %i[i64 u64].freeze
     # The functions of one type, and how FFI reads its results.
     Calls = Struct.new(:get, :swap, :compare_exchange, :add, :sub, :read)
     CALLS = Library::ATOMICS.to_h do |type, native|
       functions = Calls.members[0..4].map { |operation| :"mapvar_atomic_#{operation}_#{type}" }
-      functions.fill(nil, 3) unless RANGES.key?(type)
+      functions.fill(nil, 3) unless INTEGERS.include?(type)
       [type, Calls.new(*functions, :"get_#{native}").freeze]
     end.freeze
     # Locations for results. Each call takes one, since a signal handler or another thread may call meanwhile; one that
     # an exception keeps is garbage.
     OUTS = [] # rubocop:disable Style/MutableConstant
-    private_constant :TYPES, :RANGES, :Calls, :CALLS, :OUTS
+    private_constant :TYPES, :INTEGERS, :Calls, :CALLS, :OUTS
 
     def initialize(map, name, initial, type)
       # The map must not be collected before this: it would be closed, and this with it.
@@ -138,13 +138,20 @@ module Mapvar
         value ? 1 : 0
       else
         raise TypeError, "#{value.inspect} is no Integer" unless value.is_a?(Integer)
-        raise RangeError, "#{value} does not fit #{@type}" unless RANGES[@type].cover?(value)
+        raise RangeError, "#{value} does not fit #{@type}" unless fits?(value)
 
         value
       end
     end
 
+    # Without Integers of more than a word, which Ruby allocates.
+    def fits?(number)
+      @type == :i64 ? number.bit_length < 64 : number >= 0 && number.bit_length <= 64
+    end
+
     def wrap(number)
+      return number if fits?(number)
+
       number &= (1 << 64) - 1
       @type == :i64 && number >= 1 << 63 ? number - (1 << 64) : number
     end
