@@ -16,5 +16,5 @@ Gem::Specification.new do |spec|
   # With the library and the licenses that `rake native` put here, the gem is for one platform.
   native = Dir.chdir(__dir__) { Dir["lib/mapvar/native/*"] }
   spec.platform = ENV.fetch("MAPVAR_GEM_PLATFORM", Gem::Platform.local.to_s) unless native.empty?
-  spec.files = Dir.chdir(__dir__) { Dir["lib/**/*.rb", "sig/*.rbs"] } + native + ["README.md"]
+  spec.files = Dir.chdir(__dir__) { Dir["lib/**/*.rb", "sig/*.rbs", "sig/manifest.yaml"] } + native + ["README.md"]
 end

@@ -304,8 +304,8 @@
 #define MAPVAR_ACCESS_COPY_ON_WRITE 3
 
 // A number of one machine word whose operations take no lock. Its type (int64_t, uint64_t, double
-// or bool) is permanent, and it has no versions. It keeps its map open. Any number of threads may
-// use one at once. An operation of another type fails with MAPVAR_WRONG_KIND.
+// or bool) is permanent, and it has no versions. It is closed with its map. Any number of threads
+// may use one at once. An operation of another type fails with MAPVAR_WRONG_KIND.
 typedef struct mapvar_atomic mapvar_atomic;
 
 // A change as a watch reported it, with the newest value at that moment. It never changes.
@@ -321,15 +321,15 @@ typedef struct mapvar_clobbered mapvar_clobbered;
 typedef struct mapvar_entry mapvar_entry;
 
 // An acquired lock: held until this is released, or the process ends in any way. Any thread may
-// release it.
+// release it. It keeps its map open.
 typedef struct mapvar_held mapvar_held;
 
 // A walk over the variables of a map, in no particular order. Other processes may set, create and
-// remove variables meanwhile; a variable that exists throughout appears exactly once. It keeps its
-// map open. Threads that use one at once take turns.
+// remove variables meanwhile; a variable that exists throughout appears exactly once. It is closed
+// with its map. Threads that use one at once take turns.
 typedef struct mapvar_iter mapvar_iter;
 
-// A named lock of a map. It keeps its map open. Any number of threads may use one at once.
+// A named lock of a map. It is closed with its map. Any number of threads may use one at once.
 typedef struct mapvar_lock mapvar_lock;
 
 // Statistics of the lock of a gem's map, up to one moment.
@@ -343,7 +343,7 @@ typedef struct mapvar_map mapvar_map;
 // used any number of times. Threads that use one at once take turns.
 typedef struct mapvar_options mapvar_options;
 
-// A place in the queue of a lock.
+// A place in the queue of a lock. It is closed with its map.
 typedef struct mapvar_place mapvar_place;
 
 // The variables salvaged from a damaged map, and those lost.
@@ -366,7 +366,7 @@ typedef struct mapvar_stat mapvar_stat;
 // Many variables, read and written as one. Writes are buffered until mapvar_transaction_commit,
 // which publishes all of them or none. No lock is held meanwhile. Begin, read and set, commit. If
 // any of these returns MAPVAR_CONFLICT, call mapvar_transaction_restart and repeat everything. Up
-// to 512 variables, no atomics. It keeps its map open. Threads that use one at once take turns.
+// to 512 variables, no atomics. It is closed with its map. Threads that use one at once take turns.
 typedef struct mapvar_transaction mapvar_transaction;
 
 // A value of any kind, read from a variable or to be stored in one. It never changes, so any
@@ -374,8 +374,8 @@ typedef struct mapvar_transaction mapvar_transaction;
 // it.
 typedef struct mapvar_value mapvar_value;
 
-// A variable, looked up once: calls through it skip the search for the name. It keeps its map
-// open. Any number of threads may use one at once. If the variable is removed, calls fail with
+// A variable, looked up once: calls through it skip the search for the name. It is closed with its
+// map. Any number of threads may use one at once. If the variable is removed, calls fail with
 // MAPVAR_REMOVED until a variable of that name exists again; the handle then refers to that one.
 typedef struct mapvar_var mapvar_var;
 
@@ -388,7 +388,7 @@ typedef struct mapvar_view mapvar_view;
 typedef struct mapvar_view_options mapvar_view_options;
 
 // Waits for variables of a map to change. It reports every change after its creation, also one
-// that came while no thread waited. It keeps its map open. Threads that use one at once take
+// that came while no thread waited. It is closed with its map. Threads that use one at once take
 // turns; a thread that needs one for itself creates its own.
 typedef struct mapvar_watch mapvar_watch;
 
@@ -514,9 +514,11 @@ int32_t mapvar_map_open(const char *name, size_t name_len, mapvar_map **out);
 
 // Closes the handle and reports the system's errors. If it is the process's last handle to a
 // map in a file, it first flushes what was set since the last flush. May wait for the disk.
-// The map itself stays open until the handles made from it (of variables, atomics, transactions,
-// snapshots and walks) are freed. If another thread is in a call on this handle, the map stays
-// open until that call ends, and that close reports nothing. Does nothing for NULL.
+// This also frees what was made from the handle and needs the map: variables, atomics,
+// transactions, walks, watches, locks and places in their queues; calls on them then fail with
+// MAPVAR_CLOSED. But a lock that is held stays held, and keeps the map open until it is released.
+// If another thread is in a call on any of these, the map stays open until that call ends, and
+// this close reports nothing. Does nothing for NULL.
 // Errors: those of mapvar_map_flush. The handle is closed nonetheless, so only MAPVAR_CLOSED means
 // that it had been closed before.
 int32_t mapvar_map_close(mapvar_map *map);
@@ -1080,8 +1082,9 @@ int32_t mapvar_snapshot_free(mapvar_snapshot *snapshot);
 // Begins a walk.
 int32_t mapvar_map_iter(mapvar_map *map, mapvar_iter **out);
 
-// Returns a new handle to the next variable, or NULL at the end. The caller frees the handle.
-// After an error about one variable, the next call continues with the variable after it.
+// Returns the next variable: a new handle, which the caller frees; NULL at the end. An error
+// concerns one variable that could not be read, and the next call goes on after it; or the map, and
+// the next call tries again at the same place, and fails as long as the map does. May wait.
 int32_t mapvar_iter_next(mapvar_iter *iter, mapvar_entry **entry);
 
 // Frees a walk, but not the entries that it returned. Does nothing for NULL.

@@ -506,6 +506,58 @@ fn two_processes_lose_nothing_of_each_other() {
     assert_eq!(map.get::<usize>("theirs").unwrap(), rounds - 1);
 }
 
+/// A set that released the lock between its read and its write would start over after each write
+/// of the others.
+#[test]
+fn a_set_beside_busy_writers_takes_the_lock_once() {
+    let _watchdog = Watchdog::new("a_set_beside_busy_writers", Duration::from_mins(4));
+    let name = unique("gem-busy");
+    let map = options(&name).timeout(Duration::from_mins(1)).create().unwrap();
+    let _busy = [0, 1].map(|_| {
+        let mut other = Owned(start(&mut child("entry", "write", &[&name, "0"])));
+        let mut out = BufReader::new(other.0.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("ready") {
+            line.clear();
+            assert_ne!(out.read_line(&mut line).unwrap(), 0);
+        }
+        (other, out)
+    });
+    let rounds = common::scaled(200) as u64;
+    for round in 0..rounds {
+        map.set("ours", round).unwrap();
+    }
+    assert_eq!(map.lock_stat().unwrap().taken, rounds);
+    // The user's code runs without the lock: one to read, and one to write.
+    for round in 1..=rounds {
+        assert_eq!(map.update("count", |n: Option<u64>| n.unwrap_or(0) + 1).unwrap(), round);
+    }
+    assert_eq!(map.lock_stat().unwrap().taken, 3 * rounds);
+}
+
+/// A walk that could not read the map once must not end as if the map were empty.
+#[test]
+fn a_walk_that_gets_no_lock_fails_until_it_gets_it() {
+    let name = unique("gem-walk");
+    let map = options(&name).timeout(Duration::from_millis(20)).create().unwrap();
+    map.set("foo", 1).unwrap();
+    let section = Name::of_gem(&name, Scope::Local).unwrap();
+    let section = Section::options().name(section).open().unwrap();
+    let lock = mapvar_os::RubyLock::of(&section).unwrap();
+    let held = lock.take(Duration::from_secs(5)).unwrap();
+    let mut walk = map.iter();
+    for _ in 0..3 {
+        assert_eq!(walk.try_next().unwrap_err().kind(), ErrorKind::TimedOut);
+    }
+    // As an iterator it reports the error once, and ends: `flatten` would never end otherwise.
+    let all: Vec<_> = map.iter().map(|entry| entry.unwrap_err().kind()).collect();
+    assert_eq!(all, [ErrorKind::TimedOut]);
+    held.give().unwrap();
+    assert_eq!(walk.try_next().unwrap().unwrap().name(), "foo");
+    assert!(walk.try_next().unwrap().is_none());
+    assert!(walk.next().is_none());
+}
+
 /// d7: an owner of the lock that dies.
 #[test]
 fn a_process_that_is_killed_keeps_no_lock() {

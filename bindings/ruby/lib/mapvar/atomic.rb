@@ -21,7 +21,7 @@ module Mapvar
     # @return [Integer, Float, Boolean]
     # @raise [Removed]
     def value
-      out { |it| call(:get, it) }
+      with_out { |it| Library.__send__(@calls.get, @owned.handle, it) }
     end
     alias get value
 
@@ -35,16 +35,17 @@ module Mapvar
     #
     # @return [Integer, Float, Boolean] the value before
     def swap(value)
-      out { |it| call(:swap, native(value), it) }
+      with_out { |it| Library.__send__(@calls.swap, @owned.handle, native(value), it) }
     end
 
     # Stores `new` if the value is `old`.
     #
     # @return [Boolean] whether it stored `new`
     def compare_and_set(old, new)
-      exchanged = FFI::MemoryPointer.new(:int32)
-      Library.check(call(:compare_exchange, native(old), native(new), exchanged, nil))
-      exchanged.read(:int32) == 1
+      out = OUTS.pop || FFI::MemoryPointer.new(8)
+      code = Library.__send__(@calls.compare_exchange, @owned.handle, native(old), native(new), out, nil)
+      Library.check(code) unless code.zero?
+      out.get_int32(0).tap { OUTS.push(out) } == 1
     end
 
     # Adds an Integer, wrapping around at the ends of the type.
@@ -52,12 +53,12 @@ module Mapvar
     # @return [Integer] the new value
     # @raise [Unsupported] for a Float or boolean
     def add(number = 1)
-      wrap(change(:add, number) + number)
+      wrap(change(@calls.add, number) + number)
     end
 
     # Subtracts an Integer, as {#add}.
     def sub(number = 1)
-      wrap(change(:sub, number) - number)
+      wrap(change(@calls.sub, number) - number)
     end
 
     # Stores the block's result for the value; if another thread or process changed the value meanwhile, the block
@@ -81,13 +82,25 @@ module Mapvar
     private
 
     TYPES = { Integer => :i64, Float => :f64, TrueClass => :bool, FalseClass => :bool }.freeze
-    RANGES = { i64: -(1 << 63)...(1 << 63), u64: 0...(1 << 64) }.freeze
-    private_constant :TYPES, :RANGES
+    INTEGERS = %i[i64 u64].freeze
+    # The functions of one type, and how FFI reads its results.
+    Calls = Struct.new(:get, :swap, :compare_exchange, :add, :sub, :read)
+    CALLS = Library::ATOMICS.to_h do |type, native|
+      functions = Calls.members[0..4].map { |operation| :"mapvar_atomic_#{operation}_#{type}" }
+      functions.fill(nil, 3) unless INTEGERS.include?(type)
+      [type, Calls.new(*functions, :"get_#{native}").freeze]
+    end.freeze
+    # Locations for results. Each call takes one, since a signal handler or another thread may call meanwhile; one that
+    # an exception keeps is garbage.
+    OUTS = [] # rubocop:disable Style/MutableConstant
+    private_constant :TYPES, :INTEGERS, :Calls, :CALLS, :OUTS
 
     def initialize(map, name, initial, type)
+      # The map must not be collected before this: it would be closed, and this with it.
+      @map = map
       @name = name
       @type = type || TYPES.fetch(initial.class, :i64)
-      @native = Library::ATOMICS[@type] or raise ArgumentError, "type: #{type.inspect}; one of i64, u64, f64, bool"
+      @calls = CALLS[@type] or raise ArgumentError, "type: #{type.inspect}; one of i64, u64, f64, bool"
       arguments = [map.__send__(:handle), name, name.bytesize]
       arguments << native(initial) unless initial.nil?
       function = :"mapvar_map_atomic_#{@type}#{"_or" unless initial.nil?}"
@@ -98,18 +111,18 @@ module Mapvar
       ObjectSpace.define_finalizer(self, Owned.finalizer(@owned))
     end
 
-    def call(operation, *arguments)
-      Library.public_send(:"mapvar_atomic_#{operation}_#{@type}", @owned.handle, *arguments)
+    def change(function, number)
+      raise Unsupported, "an atomic of type #{@type} cannot be added to; use update" unless function
+
+      with_out { |it| Library.__send__(function, @owned.handle, native(number), it) }
     end
 
-    def change(operation, number)
-      raise Unsupported, "an atomic of type #{@type} cannot be added to; use update" unless RANGES.key?(@type)
-
-      out { |it| call(operation, native(number), it) }
-    end
-
-    def out(&block)
-      found = Library.number(@native, &block)
+    def with_out
+      out = OUTS.pop || FFI::MemoryPointer.new(8)
+      code = yield out
+      Library.check(code) unless code.zero?
+      found = out.__send__(@calls.read, 0)
+      OUTS.push(out)
       @type == :bool ? found == 1 : found
     end
 
@@ -125,13 +138,20 @@ module Mapvar
         value ? 1 : 0
       else
         raise TypeError, "#{value.inspect} is no Integer" unless value.is_a?(Integer)
-        raise RangeError, "#{value} does not fit #{@type}" unless RANGES[@type].cover?(value)
+        raise RangeError, "#{value} does not fit #{@type}" unless fits?(value)
 
         value
       end
     end
 
+    # Without Integers of more than a word, which Ruby allocates.
+    def fits?(number)
+      @type == :i64 ? number.bit_length < 64 : number >= 0 && number.bit_length <= 64
+    end
+
     def wrap(number)
+      return number if fits?(number)
+
       number &= (1 << 64) - 1
       @type == :i64 && number >= 1 << 63 ? number - (1 << 64) : number
     end

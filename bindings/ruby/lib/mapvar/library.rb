@@ -196,7 +196,9 @@ module Mapvar
     NOT_FOUND = NotFound::CODE
     TOO_LARGE = TooLarge::CODE
     TIMED_OUT = TimedOut::CODE
+    CONTENDED = Contended::CODE
     CONFLICT = Conflict::CODE
+    CLOSED = Closed::CODE
     UNSUPPORTED = Unsupported::CODE
 
     # The longest time in seconds that the library waits per call. Ctrl-C and Thread#kill take effect between calls.
@@ -219,13 +221,13 @@ module Mapvar
                                                   os_code: mapvar_last_error_os_code.nonzero?)
       end
 
-      # Repeats a call that times out after one slice, until the timeout in seconds has passed. Returns the code of
-      # the last call.
+      # Repeats a call that times out after one slice, or that other writers kept from finishing within it, until the
+      # timeout in seconds has passed. Returns the code of the last call.
       def patiently(timeout)
         began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
         loop do
           code = yield
-          return code unless code == TIMED_OUT
+          return code unless [TIMED_OUT, CONTENDED].include?(code)
           return code if Process.clock_gettime(Process::CLOCK_MONOTONIC) - began >= timeout
         end
       end

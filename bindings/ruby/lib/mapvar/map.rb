@@ -159,6 +159,26 @@ module Mapvar
       raise KeyError.new("no variable #{text.inspect} in #{inspect}", receiver: self, key: name)
     end
 
+    # Follows a variable's value into its Arrays, Hashes and Structs; nil where a step is missing.
+    #
+    #   map.dig(:job, "input", 0)
+    #
+    # @param name [String, Symbol]
+    # @param keys [Array<Object>] as of Hash#dig
+    # @return [Object, nil]
+    def dig(name, *keys)
+      value = self[name]
+      keys.empty? || value.nil? ? value : value.dig(*keys)
+    end
+
+    # The values of several variables, each read by itself; {#snapshot} reads them as they were at one instant.
+    #
+    # @param names [Array<String, Symbol>]
+    # @return [Array<Object, nil>] nil for a variable that does not exist
+    def values_at(*names)
+      names.map { |name| self[name] }
+    end
+
     # Sets a variable, and creates it if needed. Once this has returned, every process that reads the variable gets
     # this value or a later one, whatever happens to this process.
     #
@@ -276,8 +296,8 @@ module Mapvar
     # --- All variables ------------------------------------------------------------------------------------------
 
     # The names and values of all variables, in no particular order. Other processes may set, create and remove
-    # variables meanwhile; a variable that exists throughout appears once. An object that is not permitted appears as
-    # an {Opaque}.
+    # variables meanwhile; a variable that exists throughout appears once. An object that is not permitted, or that
+    # Ruby cannot build, appears as an {Opaque}.
     #
     # @yield [name, value]
     # @return [self, Enumerator]
@@ -285,9 +305,7 @@ module Mapvar
       return enum_for(:each) { count } unless block_given?
 
       walk do |entry|
-        value = Library.with(:mapvar_value_free, ->(out) { Library.mapvar_entry_value(entry, out) }) do |it|
-          Values.of(it, @permitted, lenient: true)
-        end
+        value = Values.leniently(@permitted) { |out| Library.mapvar_entry_value(entry, out) }
         yield [entry_name(entry), value]
       end
       self
@@ -315,7 +333,8 @@ module Mapvar
       count.zero?
     end
 
-    # Several variables as they were at one instant. An object that is not permitted appears as an {Opaque}.
+    # Several variables as they were at one instant. An object that is not permitted, or that Ruby cannot build,
+    # appears as an {Opaque}.
     #
     # @param names [Array<String, Symbol>]
     # @return [Hash{String => Object}] of those that exist
@@ -426,8 +445,9 @@ module Mapvar
       self
     end
 
-    # Closes the map; a map in a file is flushed, if this process has no other handle to it. Closing twice does
-    # nothing.
+    # Closes the map, and with it the atomics, locks, watches and enumerators that were made from it: calls on them
+    # raise {Closed}. Only a lock that a thread holds keeps the map open, until it is released. A map in a file is
+    # flushed, if this process has no other handle to it. Closing twice does nothing.
     def close
       @owned.free { |it| Library.mapvar_map_close(it) }
       ObjectSpace.undefine_finalizer(self) unless frozen?
@@ -643,13 +663,13 @@ module Mapvar
     end
 
     def taken(snapshot, name, found)
-      value = Library.handle(:mapvar_value_free) do |out|
+      absent = false
+      value = Values.leniently(@permitted) do |out|
         code = Library.mapvar_snapshot_get(snapshot, name, name.bytesize, out)
-        code == Library::NOT_FOUND ? Library::OK : code
+        absent = code == Library::NOT_FOUND
+        absent ? Library::OK : code
       end
-      found[name] = Values.of(value, @permitted, lenient: true) if value
-    ensure
-      Library.mapvar_value_free(value) if value
+      found[name] = value unless absent
     end
 
     def finding(check, index)
@@ -685,6 +705,11 @@ module Mapvar
 
     def freed?
       @handle.nil?
+    end
+
+    # Frees the handle; does nothing if it is freed already, or the map with it.
+    def release
+      free { |it| Library.public_send(@free, it).then { |code| code == Library::CLOSED ? Library::OK : code } }
     end
 
     # Frees the handle with the block, which returns a code; does nothing if it is freed already.

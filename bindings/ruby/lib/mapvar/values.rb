@@ -1,8 +1,9 @@
 # frozen_string_literal: true
 
 module Mapvar
-  # Bytes that another language wrote and only it understands, or Ruby objects that were not loaded because their
-  # classes were not permitted. Setting a variable to it stores the same bytes.
+  # Bytes that another language wrote and only it understands, or Ruby objects that were not loaded: because their
+  # classes were not permitted, or because Ruby cannot build them ({Opaque#error}). Setting a variable to it stores the
+  # same bytes.
   Opaque = Struct.new(:language, :bytes)
 
   # The bytes of a plain type that its users identify by a number.
@@ -16,11 +17,21 @@ module Mapvar
     # The number of Ruby among the languages.
     RUBY = 1
 
+    # @return [Exception, nil] why Ruby objects were not loaded
+    attr_reader :error
+
+    # For a value that could not be loaded. Without bytes, it could not even be read, and cannot be stored.
+    # @api private
+    def self.because(error, bytes = nil)
+      new(bytes && RUBY, bytes).tap { |it| it.instance_variable_set(:@error, error) }
+    end
+
     # Loads Ruby objects whose classes are trusted.
     # @param permitted [Array<Class, String>, :all] classes that may be loaded besides the safe ones
     # @return [Object]
     # @raise [DisallowedClass]
     def load(permitted: [])
+      raise @error if bytes.nil? && @error
       raise Unsupported, "Ruby cannot load bytes of language #{language}" unless language == RUBY
 
       Values.load(bytes, Values.permitted(permitted))
@@ -34,7 +45,7 @@ module Mapvar
   # @api private
   module Values
     # Classes that are safe to load: it runs no code that a program or gem has defined.
-    SAFE = %w[Complex Hash Range Rational Time].freeze
+    SAFE = %w[Complex Hash Range Rational Set Time].freeze
     # Type bytes that rule out any class: nil, booleans, numbers, binary strings.
     PLAIN = "0TFifl\"".bytes.freeze
     KINDS = { 8 => :list, 9 => :dict, 10 => :pod, 11 => :opaque }.freeze
@@ -81,23 +92,38 @@ module Mapvar
         end
         return walk(value, permitted, lenient) unless bytes.is_a?(String)
 
-        load(bytes, permitted)
-      rescue DisallowedClass, TooLarge, Corrupt
-        raise unless lenient && bytes.is_a?(String)
+        lenient ? load_if_possible(bytes, permitted) : load(bytes, permitted)
+      end
 
-        Opaque.new(Opaque::RUBY, bytes)
+      # Returns the object of a value that the block reads; an {Opaque} if that fails or it may not be loaded.
+      def leniently(permitted, &make)
+        Library.with(:mapvar_value_free, make) { |value| of(value, permitted, lenient: true) if value }
+      rescue Corrupt, WrongKind, TooLarge => e
+        Opaque.because(e)
       end
 
       private
 
-      # Marshal accepts such bytes, but the class refuses them: a Time of two bytes, for example.
+      # Marshal accepts such bytes, but the class refuses them: a Time of two bytes, a Regexp with an open bracket, a
+      # Rational over zero.
       def restore(bytes)
         Marshal.load(bytes) # rubocop:disable Security/MarshalLoad -- checked just before
-      rescue TypeError, ArgumentError => e
+      rescue TypeError, ArgumentError, IndexError, RangeError, RegexpError, ZeroDivisionError, EncodingError => e
         raise Corrupt, "Ruby cannot load it: #{e.message}; set it anew"
       end
 
+      # Errors that other threads raise here wait until the end of the block, so that none is mistaken for the value's.
+      def load_if_possible(bytes, permitted)
+        Thread.handle_interrupt(StandardError => :never) do
+          load(bytes, permitted)
+        rescue StandardError, ScriptError, SystemStackError => e
+          Opaque.because(e, bytes)
+        end
+      end
+
       def foreign(object)
+        raise object.error if object.is_a?(Opaque) && object.bytes.nil? && object.error
+
         bytes = String(object.bytes)
         function = object.is_a?(Pod) ? :mapvar_value_pod : :mapvar_value_opaque
         number = object.is_a?(Pod) ? object.type_id : object.language

@@ -103,7 +103,7 @@ module Mapvar
 
     # Closes the watch; {Closed} is raised in a thread that waits on it. The map stays open.
     def close
-      @owned.free { |it| Library.mapvar_watch_free(it) }
+      @owned.release
       Library.mapvar_change_free(@left.pop) until @left.empty?
       ObjectSpace.undefine_finalizer(self) unless frozen?
       nil
@@ -111,7 +111,7 @@ module Mapvar
 
     # @return [Boolean]
     def closed?
-      @owned.freed?
+      @owned.freed? || @map.closed?
     end
 
     def inspect
@@ -132,13 +132,19 @@ module Mapvar
       change = out.read(:size_t)
       return nil if change.zero?
 
-      built = build(change)
+      built = failure = nil
+      # Until the end of the block, errors that other threads raise here wait: what is rescued is the change's own.
+      Thread.handle_interrupt(StandardError => :never) do
+        built = build(change)
+      rescue StandardError => failure
+        nil
+      end
       out.write(:size_t, 0)
       Library.mapvar_change_free(change)
-      built
+      failure ? raise(failure) : built
     ensure
       # If Ctrl-C or an exception from another thread interrupted the call, the watch has moved past this change and
-      # would not report it again.
+      # would not report it again. A change that cannot be built is not put back: it would fail each later wait.
       left = out&.read(:size_t)
       @left.push(left) if left&.nonzero?
     end
@@ -149,11 +155,13 @@ module Mapvar
       version = FFI::MemoryPointer.new(:uint64, 2)
       Library.check(Library.mapvar_change_version(change, version))
       skipped = Library.number(:uint64) { |out| Library.mapvar_change_skipped(change, out) }
-      value = Library.handle(:mapvar_value_free) { |out| Library.mapvar_change_value(change, out) }
-      Change.new(Library.text_at(*name), value && Values.of(value, @permitted, lenient: true), value.nil?,
-                 version.read_array_of_uint64(2).freeze, skipped)
-    ensure
-      Library.mapvar_value_free(value) if value
+      removed = false
+      value = Values.leniently(@permitted) do |out|
+        code = Library.mapvar_change_value(change, out)
+        removed = code == Library::OK && out.read(:size_t).zero?
+        code
+      end
+      Change.new(Library.text_at(*name), value, removed, version.read_array_of_uint64(2).freeze, skipped)
     end
   end
 end

@@ -68,7 +68,7 @@ module Win32
     attr_reader :access
     # @return [Integer] the requested address; 0 = anywhere
     attr_reader :base_address
-    # @return [Integer] milliseconds to wait for the lock, or for another writer
+    # @return [Integer] milliseconds to wait for the lock, or for another writer; -1: without a limit
     attr_reader :timeout
 
     # Creates a map, or opens an existing one.
@@ -87,7 +87,8 @@ module Win32
     # @option opts [Integer] :base_address (0) where to map
     # @option opts [Boolean] :autolock (true) stored and reported, without effect: each read and write is locked in
     #   any case
-    # @option opts [Integer] :timeout (1000) milliseconds to wait for the lock; then Mapvar::TimedOut
+    # @option opts [Integer] :timeout (1000) milliseconds to wait for the lock; then Mapvar::TimedOut. -1: without a
+    #   limit, as with the gem
     # @option opts [Boolean] :open (false) opens the section of a name, and never creates one
     # @option opts [Symbol] :format (:marshal) the gem's layout; :mapvar for the store
     # @option opts [Symbol] :on_clobber (:accept) as for Mapvar::Map.create
@@ -128,9 +129,22 @@ module Win32
       @inherit
     end
 
-    # @param milliseconds [Integer] to wait for the lock, from now on
+    # @!method access=(value)
+    # @!method base_address=(value)
+    # @!method file=(value)
+    # @!method inherit=(value)
+    # @!method name=(value)
+    # @!method protection=(value)
+    # @!method size=(value)
+    #   The gem has these writers. They cannot take effect once the map is open.
+    #   @raise [ArgumentError]
+    %w[access base_address file inherit name protection size].each do |option|
+      define_method(:"#{option}=") { |_value| refuse(option) }
+    end
+
+    # @param milliseconds [Integer] to wait for the lock, from now on; -1: without a limit
     def timeout=(milliseconds)
-      @map.timeout = milliseconds!(milliseconds) / 1000.0
+      @map.timeout = seconds(milliseconds)
       @timeout = milliseconds
     end
 
@@ -306,7 +320,7 @@ module Win32
 
       scope, name = scoped(options["scope"])
       Mapvar::Map.opening(
-        file: @file, name: name, scope: scope, size: options["size"].nonzero?, timeout: @timeout / 1000.0,
+        file: @file, name: name, scope: scope, size: options["size"].nonzero?, timeout: seconds(@timeout),
         format: options["format"], on_clobber: options["on_clobber"], section: section,
         **(@store ? { read_only: reading? } : {})
       )
@@ -385,10 +399,18 @@ module Win32
       raise ArgumentError, "#{option}: #{value.inspect}; give a number from 0 on"
     end
 
-    def milliseconds!(value)
-      return value if value.is_a?(Numeric) && value.real? && value >= 0
+    # The system's number for a wait without a limit.
+    INFINITE = -1
+    private_constant :INFINITE
 
-      raise ArgumentError, "timeout: #{value.inspect}; give milliseconds from 0 on"
+    def milliseconds!(value)
+      return value if value.is_a?(Numeric) && value.real? && (value >= 0 || value == INFINITE)
+
+      raise ArgumentError, "timeout: #{value.inspect}; give milliseconds from 0 on, or -1 to wait for ever"
+    end
+
+    def seconds(milliseconds)
+      milliseconds!(milliseconds) == INFINITE ? Float::INFINITY : milliseconds / 1000.0
     end
 
     # Checks the length for raw bytes of a store, and for flush.

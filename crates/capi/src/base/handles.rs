@@ -27,8 +27,8 @@ use mapvar::{
 use std::{
     ptr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicPtr, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
+        atomic::{AtomicPtr, AtomicUsize, Ordering, fence},
     },
     time::{Duration, Instant},
 };
@@ -106,6 +106,8 @@ objects! {
 /// An object in its slot.
 struct Occupant {
     token: usize,
+    /// The token of the map that the object keeps open, and with which it is closed; 0 = none.
+    map: usize,
     object: Object,
 }
 
@@ -230,6 +232,29 @@ impl Table {
         Ok((number, self.slot_or_new(number).ok_or_else(full)?))
     }
 
+    /// Whether this token is a handle.
+    fn has(&self, token: usize) -> bool {
+        let slot = self.slot(slot_of(token));
+        slot.is_some_and(|it| it.occupant.load().as_ref().is_some_and(|it| it.token == token))
+    }
+
+    /// Removes an object from its slot. Of several threads that do so at once, one gets it.
+    fn remove(
+        &self,
+        number: usize,
+        slot: &Slot,
+        seen: Option<Arc<Occupant>>,
+    ) -> Option<Arc<Occupant>> {
+        let before = slot.occupant.compare_and_swap(&seen, None);
+        let token = seen.as_ref().map(|it| it.token);
+        if token.is_none() || before.as_ref().map(|it| it.token) != token {
+            return None;
+        }
+        self.release(number, slot);
+        drop(seen);
+        arc_swap::Guard::into_inner(before)
+    }
+
     fn release(&self, number: usize, slot: &Slot) {
         if slot.generation.load(Ordering::Relaxed) >= MAX_GENERATION {
             return;
@@ -262,10 +287,15 @@ fn locate(number: usize) -> (usize, usize) {
 
 /// Returns a handle to a new object.
 pub(crate) fn open<H: Handle>(object: H::Object) -> Result<*mut H> {
+    open_within(object, 0)
+}
+
+/// Returns a handle to a new object, which is closed with the map of this token (0 = none).
+fn open_within<H: Handle>(object: H::Object, map: usize) -> Result<*mut H> {
     let (number, slot) = TABLE.allocate()?;
     let generation = slot.generation.fetch_add(1, Ordering::Relaxed) + 1;
     let token = pack(H::TAG, number, generation);
-    slot.occupant.store(Some(Arc::new(Occupant { token, object: H::wrap(object) })));
+    slot.occupant.store(Some(Arc::new(Occupant { token, map, object: H::wrap(object) })));
     Ok(std::ptr::without_provenance_mut(token))
 }
 
@@ -277,6 +307,32 @@ pub(crate) fn make<H: Handle>(
     let out = wanted("out", out)?;
     out.write(std::ptr::null_mut());
     out.write(open(make()?)?);
+    Ok(())
+}
+
+/// As [`make`], for an object that keeps a map open: it is closed with that map. `from` is the map,
+/// or another object that is closed with it.
+pub(crate) fn make_within<P: Handle, H: Handle>(
+    out: Out<'_, *mut H>,
+    from: *mut P,
+    make: impl FnOnce(&P::Object) -> Result<H::Object>,
+) -> Result<()> {
+    let out = wanted("out", out)?;
+    out.write(std::ptr::null_mut());
+    let (object, map) = with_occupant(from, |object, occupant| {
+        let map = if P::TAG == mapvar_map::TAG { occupant.token } else { occupant.map };
+        Ok((make(object)?, map))
+    })?;
+    let handle = open_within::<H>(object, map)?;
+    // SYNC POINT: pairs with the fence in `close_within`. Either that sees the new object, or this
+    // sees that the map is closed.
+    fence(Ordering::SeqCst);
+    if !TABLE.has(map) {
+        // The other thread may have closed it already.
+        let _ = close(handle);
+        return Err(no_such_handle::<P>(from.addr()));
+    }
+    out.write(handle);
     Ok(())
 }
 
@@ -299,13 +355,21 @@ pub(crate) fn with<H: Handle, R>(
     handle: *mut H,
     operate: impl FnOnce(&H::Object) -> Result<R>,
 ) -> Result<R> {
+    with_occupant(handle, |object, _| operate(object))
+}
+
+#[inline]
+fn with_occupant<H: Handle, R>(
+    handle: *mut H,
+    operate: impl FnOnce(&H::Object, &Occupant) -> Result<R>,
+) -> Result<R> {
     let token = handle.addr();
     let occupant = TABLE.slot(slot_of(token)).map(|slot| slot.occupant.load());
     if let Some(occupant) = occupant.as_ref().and_then(|occupant| occupant.as_ref())
         && occupant.token == token
         && let Some(object) = H::of(&occupant.object)
     {
-        return operate(object);
+        return operate(object, occupant);
     }
     Err(no_such_handle::<H>(token))
 }
@@ -343,15 +407,24 @@ pub(crate) fn close<H: Handle>(handle: *mut H) -> Result<Option<H::Object>> {
     if !seen.as_ref().is_some_and(|it| it.token == token && H::of(&it.object).is_some()) {
         return Err(gone());
     }
-    // Of several threads that close it at once, only one finds it there.
-    let before = slot.occupant.compare_and_swap(&seen, None);
-    if before.as_ref().is_none_or(|it| it.token != token) {
-        return Err(gone());
+    let occupant = TABLE.remove(number, slot, seen).ok_or_else(gone)?;
+    Ok(Arc::into_inner(occupant).and_then(|occupant| H::unwrap(occupant.object)))
+}
+
+/// Closes the objects that keep the map of this token open. An object that a call in another thread
+/// still uses is dropped when that call ends.
+pub(crate) fn close_within(map: usize) {
+    // SYNC POINT: pairs with the fence in `make_within`.
+    fence(Ordering::SeqCst);
+    for number in 0..TABLE.used.load(Ordering::Acquire).min(MAX_SLOTS) {
+        let Some(slot) = TABLE.slot(number) else { continue };
+        if slot.occupant.load().as_ref().is_none_or(|it| it.map != map) {
+            continue;
+        }
+        if let Some(seen) = slot.occupant.load_full().filter(|it| it.map == map) {
+            TABLE.remove(number, slot, Some(seen));
+        }
     }
-    TABLE.release(number, slot);
-    drop(seen);
-    let last = arc_swap::Guard::into_inner(before).and_then(Arc::into_inner);
-    Ok(last.and_then(|occupant| H::unwrap(occupant.object)))
 }
 
 /// An object that one thread at a time may use, for long; other threads wait no longer than they

@@ -16,49 +16,49 @@ pub struct mapvar_map;
 /// it.
 pub struct mapvar_value;
 
-/// A variable, looked up once: calls through it skip the search for the name. It keeps its map
-/// open. Any number of threads may use one at once. If the variable is removed, calls fail with
+/// A variable, looked up once: calls through it skip the search for the name. It is closed with its
+/// map. Any number of threads may use one at once. If the variable is removed, calls fail with
 /// MAPVAR_REMOVED until a variable of that name exists again; the handle then refers to that one.
 pub struct mapvar_var;
 
 /// A number of one machine word whose operations take no lock. Its type (int64_t, uint64_t, double
-/// or bool) is permanent, and it has no versions. It keeps its map open. Any number of threads may
-/// use one at once. An operation of another type fails with MAPVAR_WRONG_KIND.
+/// or bool) is permanent, and it has no versions. It is closed with its map. Any number of threads
+/// may use one at once. An operation of another type fails with MAPVAR_WRONG_KIND.
 pub struct mapvar_atomic;
 
 /// Many variables, read and written as one. Writes are buffered until mapvar_transaction_commit,
 /// which publishes all of them or none. No lock is held meanwhile. Begin, read and set, commit. If
 /// any of these returns MAPVAR_CONFLICT, call mapvar_transaction_restart and repeat everything. Up
-/// to 512 variables, no atomics. It keeps its map open. Threads that use one at once take turns.
+/// to 512 variables, no atomics. It is closed with its map. Threads that use one at once take turns.
 pub struct mapvar_transaction;
 
 /// Several variables as they were at one instant. It never changes.
 pub struct mapvar_snapshot;
 
 /// A walk over the variables of a map, in no particular order. Other processes may set, create and
-/// remove variables meanwhile; a variable that exists throughout appears exactly once. It keeps its
-/// map open. Threads that use one at once take turns.
+/// remove variables meanwhile; a variable that exists throughout appears exactly once. It is closed
+/// with its map. Threads that use one at once take turns.
 pub struct mapvar_iter;
 
 /// A variable as a walk found it: name, value and version at one moment. It never changes.
 pub struct mapvar_entry;
 
 /// Waits for variables of a map to change. It reports every change after its creation, also one
-/// that came while no thread waited. It keeps its map open. Threads that use one at once take
+/// that came while no thread waited. It is closed with its map. Threads that use one at once take
 /// turns; a thread that needs one for itself creates its own.
 pub struct mapvar_watch;
 
 /// A change as a watch reported it, with the newest value at that moment. It never changes.
 pub struct mapvar_change;
 
-/// A named lock of a map. It keeps its map open. Any number of threads may use one at once.
+/// A named lock of a map. It is closed with its map. Any number of threads may use one at once.
 pub struct mapvar_lock;
 
 /// An acquired lock: held until this is released, or the process ends in any way. Any thread may
-/// release it.
+/// release it. It keeps its map open.
 pub struct mapvar_held;
 
-/// A place in the queue of a lock.
+/// A place in the queue of a lock. It is closed with its map.
 pub struct mapvar_place;
 
 /// Figures of a map at one moment.

@@ -4,7 +4,7 @@
 use crate::base::{
     border::{self, Octets, offer, wanted},
     errors::{refused, run_call},
-    handles::{close, make, with},
+    handles::{close, close_within, make, with},
     tree::Tree,
     types::{mapvar_check, mapvar_map, mapvar_stat, mapvar_value},
 };
@@ -32,16 +32,22 @@ pub unsafe extern "C" fn mapvar_map_open(
 
 /// Closes the handle and reports the system's errors. If it is the process's last handle to a
 /// map in a file, it first flushes what was set since the last flush. May wait for the disk.
-/// The map itself stays open until the handles made from it (of variables, atomics, transactions,
-/// snapshots and walks) are freed. If another thread is in a call on this handle, the map stays
-/// open until that call ends, and that close reports nothing. Does nothing for NULL.
+/// This also frees what was made from the handle and needs the map: variables, atomics,
+/// transactions, walks, watches, locks and places in their queues; calls on them then fail with
+/// MAPVAR_CLOSED. But a lock that is held stays held, and keeps the map open until it is released.
+/// If another thread is in a call on any of these, the map stays open until that call ends, and
+/// this close reports nothing. Does nothing for NULL.
 /// Errors: those of mapvar_map_flush. The handle is closed nonetheless, so only MAPVAR_CLOSED means
 /// that it had been closed before.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_close(map: *mut mapvar_map) -> i32 {
-    run_call("mapvar_map_close", || match close(map)? {
-        Some(map) => map.close(),
-        None => Ok(()),
+    run_call("mapvar_map_close", || {
+        let closed = close(map)?;
+        if !map.is_null() {
+            close_within(map.addr());
+        }
+        // Last, so that it is the one that flushes, and reports the errors.
+        closed.map_or(Ok(()), Map::close)
     })
 }
 

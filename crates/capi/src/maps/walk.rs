@@ -4,7 +4,7 @@
 use crate::base::{
     border::wanted,
     errors::run_call,
-    handles::{Turns, close, make, make_if_any, with},
+    handles::{Turns, close, make, make_if_any, make_within, with},
     tree::Tree,
     types::{mapvar_entry, mapvar_iter, mapvar_map, mapvar_value},
 };
@@ -19,19 +19,20 @@ pub extern "C" fn mapvar_map_iter(
     out: Option<&mut MaybeUninit<*mut mapvar_iter>>,
 ) -> i32 {
     run_call("mapvar_map_iter", || {
-        make(out, || with(map, |map| Ok(Turns::new(Map::clone(map).into_iter()))))
+        make_within(out, map, |map| Ok(Turns::new(Map::clone(map).into_iter())))
     })
 }
 
-/// Returns a new handle to the next variable, or NULL at the end. The caller frees the handle.
-/// After an error about one variable, the next call continues with the variable after it.
+/// Returns the next variable: a new handle, which the caller frees; NULL at the end. An error
+/// concerns one variable that could not be read, and the next call goes on after it; or the map, and
+/// the next call tries again at the same place, and fails as long as the map does. May wait.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_iter_next(
     iter: *mut mapvar_iter,
     entry: Option<&mut MaybeUninit<*mut mapvar_entry>>,
 ) -> i32 {
     run_call("mapvar_iter_next", || {
-        make_if_any(entry, || with(iter, |iter| iter.turn()?.next().transpose()))
+        make_if_any(entry, || with(iter, |iter| iter.turn()?.try_next()))
     })
 }
 

@@ -4,7 +4,7 @@
 use crate::base::{
     border::{self, offer, wanted},
     errors::{refused, run_call},
-    handles::{close, make, with},
+    handles::{close, make_within, with},
     types::{AnyAtomic, mapvar_atomic, mapvar_map},
 };
 use mapvar::ErrorKind;
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64(
     run_call("mapvar_map_atomic_i64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| map.atomic(name).map(AnyAtomic::I64)))
+        make_within(out, map, |map| map.atomic(name).map(AnyAtomic::I64))
     })
 }
 
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64_or(
     run_call("mapvar_map_atomic_i64_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| map.atomic_or(name, init).map(AnyAtomic::I64)))
+        make_within(out, map, |map| map.atomic_or(name, init).map(AnyAtomic::I64))
     })
 }
 
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64(
     run_call("mapvar_map_atomic_u64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| map.atomic(name).map(AnyAtomic::U64)))
+        make_within(out, map, |map| map.atomic(name).map(AnyAtomic::U64))
     })
 }
 
@@ -209,7 +209,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64_or(
     run_call("mapvar_map_atomic_u64_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| map.atomic_or(name, init).map(AnyAtomic::U64)))
+        make_within(out, map, |map| map.atomic_or(name, init).map(AnyAtomic::U64))
     })
 }
 
@@ -314,7 +314,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64(
     run_call("mapvar_map_atomic_f64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| map.atomic(name).map(AnyAtomic::F64)))
+        make_within(out, map, |map| map.atomic(name).map(AnyAtomic::F64))
     })
 }
 
@@ -331,7 +331,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64_or(
     run_call("mapvar_map_atomic_f64_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| map.atomic_or(name, init).map(AnyAtomic::F64)))
+        make_within(out, map, |map| map.atomic_or(name, init).map(AnyAtomic::F64))
     })
 }
 
@@ -402,7 +402,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool(
     run_call("mapvar_map_atomic_bool", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| map.atomic(name).map(AnyAtomic::Bool)))
+        make_within(out, map, |map| map.atomic(name).map(AnyAtomic::Bool))
     })
 }
 
@@ -419,7 +419,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool_or(
     run_call("mapvar_map_atomic_bool_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| map.atomic_or(name, init != 0).map(AnyAtomic::Bool)))
+        make_within(out, map, |map| map.atomic_or(name, init != 0).map(AnyAtomic::Bool))
     })
 }
 

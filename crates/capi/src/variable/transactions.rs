@@ -5,7 +5,7 @@ use crate::{
     base::{
         border::{self, wanted},
         errors::{refused, run_call},
-        handles::{Turns, close, make, make_if_any, with},
+        handles::{Turns, close, make, make_if_any, make_within, with},
         tree::Tree,
         types::{mapvar_map, mapvar_snapshot, mapvar_transaction, mapvar_value},
     },
@@ -21,7 +21,9 @@ pub extern "C" fn mapvar_transaction_begin(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_transaction>>,
 ) -> i32 {
-    run_call("mapvar_transaction_begin", || make(out, || with(map, Map::begin).map(Turns::new)))
+    run_call("mapvar_transaction_begin", || {
+        make_within(out, map, |map: &Map| map.begin().map(Turns::new))
+    })
 }
 
 /// Reads a variable's value as this transaction has set it, or as it was when the transaction first

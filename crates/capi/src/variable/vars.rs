@@ -5,7 +5,7 @@ use crate::{
     base::{
         border::{self, Octets, wanted},
         errors::run_call,
-        handles::{close, make, with},
+        handles::{close, make, make_within, with},
         tree::Tree,
         types::{mapvar_map, mapvar_value, mapvar_var},
     },
@@ -26,7 +26,7 @@ pub unsafe extern "C" fn mapvar_map_var(
     run_call("mapvar_map_var", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| map.var(name)))
+        make_within(out, map, |map| map.var(name))
     })
 }
 
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn mapvar_map_var_or(
     run_call("mapvar_map_var_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| with(init, |tree| tree.lend(|init| var_or(map, name, init)))))
+        make_within(out, map, |map| with(init, |tree| tree.lend(|init| var_or(map, name, init))))
     })
 }
 

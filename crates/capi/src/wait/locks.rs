@@ -4,7 +4,7 @@
 use crate::base::{
     border::{self, offer, wanted},
     errors::run_call,
-    handles::{Turns, close, make, make_if_any, with},
+    handles::{Turns, close, make, make_if_any, make_within, with},
     types::{mapvar_held, mapvar_lock, mapvar_map, mapvar_place},
 };
 use mapvar::{ErrorKind, HeldLock, Outcome};
@@ -23,7 +23,7 @@ pub unsafe extern "C" fn mapvar_map_lock(
     run_call("mapvar_map_lock", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| map.lock(name)))
+        make_within(out, map, |map| map.lock(name))
     })
 }
 
@@ -63,7 +63,7 @@ pub extern "C" fn mapvar_lock_queue(
     place: Option<&mut MaybeUninit<*mut mapvar_place>>,
 ) -> i32 {
     run_call("mapvar_lock_queue", || {
-        make(place, || with(lock, |lock| lock.queue(shared != 0).map(Turns::new)))
+        make_within(place, lock, |lock| lock.queue(shared != 0).map(Turns::new))
     })
 }
 

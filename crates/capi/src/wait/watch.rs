@@ -5,7 +5,7 @@ use crate::{
     base::{
         border::{self, wanted},
         errors::run_call,
-        handles::{Turns, close, make, make_if_any, with},
+        handles::{Turns, close, make_if_any, make_within, with},
         tree::Tree,
         types::{mapvar_change, mapvar_map, mapvar_value, mapvar_watch},
     },
@@ -31,7 +31,7 @@ pub unsafe extern "C" fn mapvar_map_watch(
     run_call("mapvar_map_watch", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || with(map, |map| map.watch(name).map(Turns::new)))
+        make_within(out, map, |map| map.watch(name).map(Turns::new))
     })
 }
 
@@ -48,7 +48,7 @@ pub unsafe extern "C" fn mapvar_map_watch_any(
     run_call("mapvar_map_watch_any", || {
         // SAFETY: C1 for `names`, each of them, and `name_lens`.
         let names = unsafe { border::names(names, name_lens, count) }?;
-        make(out, || with(map, |map| map.watch_any(&names).map(Turns::new)))
+        make_within(out, map, |map| map.watch_any(&names).map(Turns::new))
     })
 }
 
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn mapvar_map_watch_prefix(
     run_call("mapvar_map_watch_prefix", || {
         // SAFETY: C1 for `prefix`.
         let prefix = unsafe { border::text("prefix", prefix, prefix_len) }?;
-        make(out, || with(map, |map: &Map| map.watch_prefix(prefix).map(Turns::new)))
+        make_within(out, map, |map: &Map| map.watch_prefix(prefix).map(Turns::new))
     })
 }
 

@@ -193,6 +193,74 @@ static void second_process(const char *program, const char *name, mapvar_map *ma
     OK(mapvar_watch_free(ready));
 }
 
+// A map takes along what was made from it, and only a held lock keeps it open.
+static void closing(const char *name, mapvar_map *map) {
+    mapvar_map *second = NULL, *third = NULL;
+    mapvar_value *one = NULL;
+    mapvar_var *var = NULL;
+    mapvar_atomic *atomic = NULL;
+    mapvar_transaction *transaction = NULL;
+    mapvar_iter *iter = NULL;
+    mapvar_entry *entry = NULL;
+    mapvar_snapshot *snapshot = NULL;
+    mapvar_watch *watch = NULL, *mine = NULL;
+    mapvar_change *change = NULL;
+    mapvar_lock *lock = NULL, *ours = NULL;
+    mapvar_place *place = NULL;
+    mapvar_held *held = NULL;
+    const char *names[] = {"kept"};
+    int64_t number = 0;
+    int32_t there = 9;
+    uint32_t process = 9;
+    OK(mapvar_map_open(name, N, &second));
+    OK(mapvar_map_open(name, N, &third));
+    OK(mapvar_value_i64(1, &one));
+    OK(mapvar_map_set_ephemeral(second, "ephemeral", N, one));
+    OK(mapvar_map_var_or(second, "kept", N, one, &var));
+    OK(mapvar_map_atomic_i64_or(second, "count", N, 1, &atomic));
+    OK(mapvar_transaction_begin(second, &transaction));
+    OK(mapvar_map_iter(second, &iter));
+    OK(mapvar_map_snapshot(second, names, NULL, 1, &snapshot));
+    OK(mapvar_map_watch(second, "kept", N, &watch));
+    OK(mapvar_map_watch(map, "kept", N, &mine));
+    OK(mapvar_map_lock(second, "closing", N, &lock));
+    OK(mapvar_lock_queue(lock, 0, &place));
+    OK(mapvar_map_close(second));
+    CHECK(mapvar_map_lock(second, "closing", N, &ours) == MAPVAR_CLOSED && ours == NULL);
+    CHECK(mapvar_var_get_i64(var, &number) == MAPVAR_CLOSED);
+    CHECK(mapvar_atomic_get_i64(atomic, &number) == MAPVAR_CLOSED);
+    CHECK(mapvar_transaction_commit(transaction) == MAPVAR_CLOSED);
+    CHECK(mapvar_iter_next(iter, &entry) == MAPVAR_CLOSED && entry == NULL);
+    CHECK(mapvar_watch_next(watch, 0, &change) == MAPVAR_CLOSED && change == NULL);
+    CHECK(mapvar_lock_holder(lock, &process) == MAPVAR_CLOSED);
+    CHECK(mapvar_place_wait(place, 0, &held) == MAPVAR_CLOSED && held == NULL);
+    CHECK(mapvar_var_free(var) == MAPVAR_CLOSED);
+    // The process has no handle left to which the variable belonged, and the place in the queue is
+    // given up. A snapshot is a copy, and the objects of another map of this name stay.
+    OK(mapvar_map_contains(map, "ephemeral", N, &there));
+    CHECK(there == 0);
+    OK(mapvar_snapshot_free(snapshot));
+    OK(mapvar_map_set_value(map, "kept", N, one));
+    OK(mapvar_watch_next(mine, 20000, &change));
+    CHECK(change != NULL);
+    OK(mapvar_change_free(change));
+    OK(mapvar_watch_free(mine));
+    OK(mapvar_map_set_ephemeral(third, "ephemeral", N, one));
+    OK(mapvar_map_lock(third, "closing", N, &lock));
+    OK(mapvar_lock_take(lock, 0, 20000, &held));
+    OK(mapvar_map_close(third));
+    OK(mapvar_map_lock(map, "closing", N, &ours));
+    OK(mapvar_lock_holder(ours, &process));
+    CHECK(process == (uint32_t)process_id());
+    OK(mapvar_held_release(held));
+    OK(mapvar_map_contains(map, "ephemeral", N, &there));
+    CHECK(there == 0);
+    OK(mapvar_lock_free(ours));
+    OK(mapvar_value_free(one));
+    CHECK(mapvar_map_remove(map, "kept", N, NULL) == MAPVAR_OK);
+    CHECK(mapvar_map_remove(map, "count", N, NULL) == MAPVAR_OK);
+}
+
 int main(int count, char **arguments) {
     char name[64];
     mapvar_options *options;
@@ -206,6 +274,7 @@ int main(int count, char **arguments) {
     watches(map);
     locks(map);
     presence(name, map);
+    closing(name, map);
     second_process(arguments[0], name, map);
     OK(mapvar_map_close(map));
     printf("C tests of waits: %d failed\n", failures);

@@ -1,10 +1,15 @@
 //! A map in the layout of Ruby's gem win32-mmap: one marshalled Hash at offset 0, behind a
 //! semaphore.
 //!
-//! A gem that fails once to get the lock, after 10 ms, no longer works. So the lock is held only
-//! for a copy: the payload is copied under the lock, then parsed, changed and encoded outside. A
-//! write acquires the lock again and compares the payload with the copy. If they differ, the
-//! operation starts over.
+//! A gem that fails once to get the lock, after 10 ms, no longer works. So a read holds the lock
+//! only for a copy, and parses it outside. A write of a small payload reads, edits and writes under
+//! one lock, which takes some microseconds: beside a busy gem, whose every write changes the
+//! payload, a write that released the lock in between would start over again and again. A large
+//! payload is parsed, changed and encoded outside. The write then acquires the lock again and
+//! compares the payload with the copy. If they differ, the operation starts over.
+//!
+//! Code of the user never runs under the lock. `update` computes the new value outside, and sets it
+//! if the variable still has the old one.
 //!
 //! A process that is killed during a write leaves half a payload; nothing in this layout can
 //! prevent that. Operations then fail with `Corrupt` until `clear`.
@@ -49,6 +54,9 @@ const FIRST_READ: usize = 16 << 10;
 
 /// How many names of erased variables are kept for `clobbered`.
 const CLOBBERED_KEPT: usize = 1024;
+/// The largest payload that is edited under the lock. Parsing and encoding it takes well under a
+/// millisecond.
+const SMALL: usize = 64 << 10;
 
 /// How often a corrupt payload is read again: a gem that lost its lock may still be writing it.
 const ATTEMPTS: u32 = 8;
@@ -273,11 +281,9 @@ impl Gem {
     /// Returns the value of a variable as a Marshal dump of its own.
     pub(crate) fn marshal(&self, name: &str) -> Result<Vec<u8>> {
         let with_context = |error: Error| error.during(GET, self.variable(name));
-        let read = |dump: &Dump| match dump.dump_of(name) {
-            None if dump.contains(name) => Err(tangled()),
-            bytes => Ok(bytes),
-        };
-        self.inspect(GET, name, read)?.map_err(with_context)?.ok_or_else(|| self.absent(name))
+        self.inspect(GET, name, |dump| bytes(dump, name))?
+            .map_err(with_context)?
+            .ok_or_else(|| self.absent(name))
     }
 
     fn captured(&self, name: &str) -> Result<Option<OwnedValue>> {
@@ -309,14 +315,38 @@ impl Gem {
     ) -> Result<T> {
         const UPDATE: &str = "update variable";
         checked_length(name).map_err(|trouble| trouble.during(UPDATE, self.variable(name)))?;
-        self.change(|dump| {
-            let old = value(dump, name)?.as_ref().map(captured).transpose()?;
-            let new = change(old.map(codec::decode).transpose()?);
-            let raw = codec::encode(&new, &mut |raw: &Raw<'_>| OwnedValue::of(raw))?;
-            set(dump, name, &Value::of(raw)?)?;
-            Ok((Edit::Set(name.into()), new))
-        })
-        .map_err(|error| error.during(UPDATE, self.variable(name)))
+        let with_context = |error: Error| error.during(UPDATE, self.variable(name));
+        let deadline = Instant::now().checked_add(self.0.timeout);
+        loop {
+            match self.try_update(name, &mut change).map_err(with_context)? {
+                Some(new) => return Ok(new),
+                None if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
+                None => return Err(with_context(contended())),
+            }
+        }
+    }
+
+    /// Returns `None` if another process changed the variable meanwhile.
+    fn try_update<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        change: &mut impl FnMut(Option<T>) -> T,
+    ) -> Result<Option<T>> {
+        self.writable()?;
+        let dump = self.read()?;
+        let before = bytes(&dump, name)?;
+        let old = value(&dump, name)?.as_ref().map(captured).transpose()?;
+        let new = change(old.map(codec::decode).transpose()?);
+        let raw = codec::encode(&new, &mut |raw: &Raw<'_>| OwnedValue::of(raw))?;
+        let value = Value::of(raw)?;
+        let done = self.change(|dump| {
+            if bytes(dump, name)? != before {
+                return Ok((Edit::None, false));
+            }
+            set(dump, name, &value)?;
+            Ok((Edit::Set(name.into()), true))
+        })?;
+        Ok(done.then_some(new))
     }
 
     // --- Versions --------------------------------------------------------------------------------
@@ -582,7 +612,7 @@ impl Gem {
         }
         Err(Error::new(ErrorKind::Corrupt, "", "").detail(format!(
             "the Hash is invalid: {}; its writer was killed, or wrote without the lock; `clear` \
-             makes the map anew",
+             (of a Win32::MMap `variables.clear`) makes the map anew",
             torn.unwrap_or_default()
         )))
     }
@@ -612,22 +642,18 @@ impl Gem {
     // --- Writing ---------------------------------------------------------------------------------
 
     /// Applies `edit` to the variables. If another process wrote meanwhile, `edit` is called again
-    /// on the new payload, so that no write of another process is lost.
+    /// on the new payload, so that no write of another process is lost. `edit` may run under the
+    /// lock.
     fn change<R>(&self, mut edit: impl FnMut(&mut Dump) -> Result<(Edit, R)>) -> Result<R> {
         self.writable()?;
         let deadline = Instant::now().checked_add(self.0.timeout);
         loop {
-            let Seen { bytes, content, writes } = self.see()?;
-            let Content::Hash(mut dump) = content else { return Err(raw()) };
-            self.compare(&dump, writes)?;
-            self.reassert(&mut dump, writes)?;
-            let (edit, result) = edit(&mut dump)?;
-            if let Edit::None = edit {
-                return Ok(result);
-            }
-            let new = dump.encode();
-            self.fits(new.len())?;
-            match self.replace(&bytes, &new, &dump, &edit)? {
+            let attempt = match self.change_at_once(&mut edit)? {
+                Some(attempt) => attempt,
+                None => self.change_a_copy(&mut edit)?,
+            };
+            let Attempt { result, edit, dump, wrote } = attempt;
+            match wrote {
                 Wrote::Done => return Ok(result),
                 // Another process released our lock, and may have written at the same time. If the
                 // edit is in the payload, that did no harm.
@@ -635,10 +661,64 @@ impl Gem {
                 Wrote::Broken | Wrote::Changed => {}
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(Error::new(ErrorKind::Contended, "", "")
-                    .detail("other processes changed the map at each attempt; try again"));
+                return Err(contended());
             }
         }
+    }
+
+    /// Reads, edits and writes under one lock. Returns `None` if the payload is too large for that,
+    /// or invalid.
+    fn change_at_once<R>(
+        &self,
+        edit: &mut impl FnMut(&mut Dump) -> Result<(Edit, R)>,
+    ) -> Result<Option<Attempt<R>>> {
+        let guess = self.state().guess.min(self.0.view.len());
+        if guess > SMALL {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; guess];
+        let held = self.take()?;
+        // The end of `held` releases the lock, after each error.
+        self.0.view.read_at(0, &mut bytes)?;
+        let writes = self.state().writes;
+        let mut dump = match parse(&bytes) {
+            Ok(Content::Hash(dump)) => dump,
+            Ok(Content::Raw) => return Err(raw()),
+            Err(_) => return Ok(None),
+        };
+        self.compare(&dump, writes)?;
+        self.reassert(&mut dump, writes)?;
+        let (edit, result) = edit(&mut dump)?;
+        if let Edit::None = edit {
+            self.give(held)?;
+            return Ok(Some(Attempt { result, edit, dump, wrote: Wrote::Done }));
+        }
+        let new = dump.encode();
+        self.fits(new.len())?;
+        self.0.view.write_at(0, &new)?;
+        self.acknowledge(&dump, &edit, new.len());
+        let wrote = Wrote::of(self.give(held)?);
+        Ok(Some(Attempt { result, edit, dump, wrote }))
+    }
+
+    /// Edits a copy without the lock, and writes it if the payload is still the copied one.
+    fn change_a_copy<R>(
+        &self,
+        edit: &mut impl FnMut(&mut Dump) -> Result<(Edit, R)>,
+    ) -> Result<Attempt<R>> {
+        let Seen { bytes, content, writes } = self.see()?;
+        let Content::Hash(mut dump) = content else { return Err(raw()) };
+        self.compare(&dump, writes)?;
+        self.reassert(&mut dump, writes)?;
+        let (edit, result) = edit(&mut dump)?;
+        let wrote = if let Edit::None = edit {
+            Wrote::Done
+        } else {
+            let new = dump.encode();
+            self.fits(new.len())?;
+            self.replace(&bytes, &new, &dump, &edit)?
+        };
+        Ok(Attempt { result, edit, dump, wrote })
     }
 
     fn replace(&self, old: &[u8], new: &[u8], dump: &Dump, edit: &Edit) -> Result<Wrote> {
@@ -651,8 +731,7 @@ impl Gem {
         }
         self.0.view.write_at(0, new)?;
         self.acknowledge(dump, edit, new.len());
-        let given = self.give(held)?;
-        Ok(if given.exclusive { Wrote::Done } else { Wrote::Broken })
+        Ok(Wrote::of(self.give(held)?))
     }
 
     /// Records a write. Called under the lock, so that write numbers follow the order of the
@@ -661,7 +740,8 @@ impl Gem {
         let mut state = self.state();
         state.writes += 1;
         state.dirty = true;
-        state.guess = state.guess.max(len.saturating_mul(2)).min(self.0.view.len());
+        // Not the largest of all times: a payload that is small again is edited under the lock.
+        state.guess = len.saturating_mul(2).max(FIRST).min(self.0.view.len());
         if self.0.on_clobber == OnClobber::Accept {
             return;
         }
@@ -807,6 +887,15 @@ impl Gem {
     }
 }
 
+/// One attempt to apply an edit.
+struct Attempt<R> {
+    result: R,
+    edit: Edit,
+    /// The variables after the edit.
+    dump: Dump,
+    wrote: Wrote,
+}
+
 enum Wrote {
     Done,
     /// Another process wrote after the copy was made.
@@ -815,8 +904,19 @@ enum Wrote {
     Broken,
 }
 
-const RAW: &str = "it holds raw bytes and no variables; `read_string` reads them, `clear` makes an \
-                   empty map of it";
+impl Wrote {
+    fn of(given: RubyGiven) -> Self {
+        if given.exclusive { Self::Done } else { Self::Broken }
+    }
+}
+
+fn contended() -> Error {
+    Error::new(ErrorKind::Contended, "", "")
+        .detail("other processes changed the map at each attempt; try again")
+}
+
+const RAW: &str = "it holds raw bytes and no variables; `read_string` reads them, `clear` (of a \
+                   Win32::MMap `variables.clear`) makes an empty map of it";
 
 fn raw() -> Error {
     Error::new(ErrorKind::NotAMap, "", "").detail(RAW)
@@ -836,6 +936,14 @@ fn value(dump: &Dump, name: &str) -> Result<Option<Value>> {
     match dump.value(name) {
         None if dump.contains(name) => Err(tangled()),
         value => Ok(value),
+    }
+}
+
+/// Returns the bytes of a variable's value, or `None` if there is no such variable.
+fn bytes(dump: &Dump, name: &str) -> Result<Option<Vec<u8>>> {
+    match dump.dump_of(name) {
+        None if dump.contains(name) => Err(tangled()),
+        bytes => Ok(bytes),
     }
 }
 

@@ -80,7 +80,8 @@ impl Entry {
 /// An iterator over the variables of a map, in no particular order; from [`Map::iter`].
 ///
 /// It yields an error for each variable that it could not read, and then continues. If it cannot
-/// continue, it yields one error for the map, and ends.
+/// continue, it yields one error for the map, and ends. [`try_next`](Self::try_next) instead fails
+/// again as long as it cannot continue, and continues where it failed as soon as it can.
 ///
 /// ```
 /// # let name = format!("doc-iterator.{}", std::process::id());
@@ -98,6 +99,8 @@ impl Entry {
 pub struct Iter<'a> {
     map: Cow<'a, Map>,
     walk: Walk<'a>,
+    /// Whether `next` has yielded an error of the map.
+    ended: bool,
 }
 
 enum Walk<'a> {
@@ -106,32 +109,78 @@ enum Walk<'a> {
         cursor: Cursor,
         failed_at: Option<Cursor>,
     },
-    /// A gem map is read as a whole when the iterator is created.
-    Gem(std::vec::IntoIter<Result<Entry>>),
+    Gem {
+        gem: Cow<'a, Gem>,
+        /// A gem's map is read as a whole; `None` until a read has succeeded.
+        entries: Option<std::vec::IntoIter<Result<Entry>>>,
+    },
 }
 
 impl<'a> Iter<'a> {
     pub(crate) fn new(map: Cow<'a, Map>) -> Self {
         let of = |map| Walk::Store { map, cursor: Cursor::default(), failed_at: None };
+        let within = |gem| Walk::Gem { gem, entries: None };
         let walk = match &map {
             Cow::Borrowed(Map(Body::Store(map))) => of(Cow::Borrowed(map)),
             Cow::Owned(Map(Body::Store(map))) => of(Cow::Owned(map.clone())),
-            Cow::Borrowed(Map(Body::Gem(gem))) | Cow::Owned(Map(Body::Gem(gem))) => {
-                Walk::Gem(entries(gem).into_iter())
-            }
+            Cow::Borrowed(Map(Body::Gem(gem))) => within(Cow::Borrowed(gem)),
+            Cow::Owned(Map(Body::Gem(gem))) => within(Cow::Owned(gem.clone())),
         };
-        Self { map, walk }
+        Self { map, walk, ended: false }
+    }
+
+    /// Returns the next variable, or `None` at the end.
+    ///
+    /// An error concerns one variable, behind which the next call continues, or the map. After an
+    /// error of the map the next call tries again at the same place: it fails as long as the map
+    /// does, and so never reports an end that it has not reached.
+    ///
+    /// ```
+    /// # let name = format!("doc-try-next.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// map.set("foo", "hello")?;
+    /// let mut iter = map.iter();
+    /// while let Some(entry) = iter.try_next()? {
+    ///     println!("{} = {}", entry.name(), entry.value()?);
+    /// }
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of reading a variable; [`ErrorKind::TimedOut`] for a gem's map whose lock was owned by
+    /// others.
+    pub fn try_next(&mut self) -> Result<Option<Entry>> {
+        self.advance().map_err(|(error, _)| error)
+    }
+
+    /// Fails with the error, and whether the iterator can continue behind it.
+    fn advance(&mut self) -> Result<Option<Entry>, (Error, bool)> {
+        let (map, cursor, failed_at) = match &mut self.walk {
+            Walk::Gem { gem, entries } => {
+                let entries = match entries {
+                    Some(entries) => entries,
+                    None => entries.insert(read(gem).map_err(|error| (error, false))?),
+                };
+                return entries.next().transpose().map_err(|error| (error, true));
+            }
+            Walk::Store { map, cursor, failed_at } => (&**map, cursor, failed_at),
+        };
+        step(map, cursor).map_err(|trouble| {
+            // Without progress since the last error, that error was the map's.
+            let progress = *failed_at != Some(*cursor);
+            *failed_at = Some(*cursor);
+            let error: Error = trouble.during("list variables of", map.object());
+            debug_assert_ne!(error.kind(), ErrorKind::NotFound);
+            (error, progress)
+        })
     }
 }
 
-fn entries(gem: &Gem) -> Vec<Result<Entry>> {
-    match gem.all() {
-        Ok(all) => all
-            .into_iter()
-            .map(|(name, captured)| Ok(Entry { name, captured: captured?, version: 0 }))
-            .collect(),
-        Err(error) => vec![Err(error)],
-    }
+fn read(gem: &Gem) -> Result<std::vec::IntoIter<Result<Entry>>> {
+    let named = |(name, captured): (String, Result<OwnedValue>)| {
+        Ok(Entry { name, captured: captured?, version: 0 })
+    };
+    Ok(gem.all()?.into_iter().map(named).collect::<Vec<_>>().into_iter())
 }
 
 fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, EngineError> {
@@ -163,19 +212,16 @@ impl Iterator for Iter<'_> {
     /// After an error the next call continues behind that variable. If it cannot, the error was the
     /// map's, and the iterator ends.
     fn next(&mut self) -> Option<Result<Entry>> {
-        let (map, cursor, failed_at) = match &mut self.walk {
-            Walk::Gem(entries) => return entries.next(),
-            Walk::Store { map, cursor, failed_at } => (&**map, cursor, failed_at),
-        };
-        match step(map, cursor) {
+        if self.ended {
+            return None;
+        }
+        match self.advance() {
             Ok(entry) => entry.map(Ok),
-            // No progress since the last error: that error, already returned, was the map's.
-            Err(_) if *failed_at == Some(*cursor) => None,
-            Err(trouble) => {
-                *failed_at = Some(*cursor);
-                let error: Error = trouble.during("list variables of", map.object());
-                debug_assert_ne!(error.kind(), ErrorKind::NotFound);
-                Some(Err(error))
+            Err((error, true)) => Some(Err(error)),
+            Err((error, false)) => {
+                self.ended = true;
+                // A store has reported the map's error already: the one before.
+                matches!(self.walk, Walk::Gem { .. }).then_some(Err(error))
             }
         }
     }

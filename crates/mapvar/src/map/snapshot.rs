@@ -8,7 +8,7 @@ use mapvar_engine::{
     error::EngineError, mem::Mem, mem::Ordering::Acquire, record::read::Seen, value::OwnedValue,
     variable::named::AGAIN, version::Version,
 };
-use mapvar_os::Result;
+use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, fmt};
 
@@ -41,7 +41,7 @@ impl Map {
                 names.iter().map(|name| (*name).into()).zip(gem.captured_all(names)?).collect(),
             ),
         };
-        Ok(Snapshot { map: self.clone(), values })
+        Ok(Snapshot { object: self.object(), values })
     }
 }
 
@@ -163,7 +163,7 @@ impl Values {
 
 /// The values of several variables as of one instant; from [`Map::snapshot`].
 ///
-/// It is a copy: later changes of the map do not affect it.
+/// It is a copy: later changes of the map do not affect it, and it does not keep the map open.
 ///
 /// ```
 /// # let name = format!("doc-snapshot.{}", std::process::id());
@@ -177,7 +177,8 @@ impl Values {
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 pub struct Snapshot {
-    map: Map,
+    /// The map, in error messages.
+    object: String,
     values: Values,
 }
 
@@ -189,7 +190,10 @@ impl Snapshot {
     /// those given to [`Map::snapshot`]; [`WrongKind`](crate::ErrorKind::WrongKind),
     /// [`OutOfRange`](crate::ErrorKind::OutOfRange).
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        self.find(name)?.ok_or_else(|| self.map.absent("get from a snapshot variable", name))
+        self.find(name)?.ok_or_else(|| {
+            let error = Error::new(ErrorKind::NotFound, "", "");
+            self.failed(name, error.detail("there was no variable of this name; ask for others"))
+        })
     }
 
     /// Returns the value that a variable had, or `None` if there was no variable.
@@ -197,10 +201,7 @@ impl Snapshot {
     /// # Errors
     /// Those of [`get`](Self::get), without `NotFound`.
     pub fn find<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        self.captured(name)
-            .map(codec::decode)
-            .transpose()
-            .map_err(|error| self.map.with_context("get from a snapshot variable", name, error))
+        self.captured(name).map(codec::decode).transpose().map_err(|error| self.failed(name, error))
     }
 
     /// Returns the value that a variable of any kind had, or `None` if there was no variable.
@@ -208,15 +209,17 @@ impl Snapshot {
     /// # Errors
     /// [`Corrupt`](crate::ErrorKind::Corrupt).
     pub fn value(&self, name: &str) -> Result<Option<Value>> {
-        self.captured(name)
-            .map(Value::of)
-            .transpose()
-            .map_err(|error| self.map.with_context("get from a snapshot variable", name, error))
+        self.captured(name).map(Value::of).transpose().map_err(|error| self.failed(name, error))
     }
 
     /// Returns the version that a variable had; [`Version::ABSENT`] if there was no variable.
     pub fn version(&self, name: &str) -> Version {
         self.values.0.get(name).and_then(Option::as_ref).map_or(Version::ABSENT, |found| found.1)
+    }
+
+    #[cold]
+    fn failed(&self, name: &str, error: Error) -> Error {
+        error.during("get from a snapshot variable", format!("{name:?} of {}", self.object))
     }
 
     fn captured(&self, name: &str) -> Option<OwnedValue> {
@@ -227,7 +230,7 @@ impl Snapshot {
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")
-            .field("map", &self.map)
+            .field("map", &self.object)
             .field("variables", &self.values.0.len())
             .finish()
     }

@@ -10,7 +10,7 @@ use std::{
 };
 use windows_sys::Win32::{
     Foundation::{WAIT_ABANDONED, WAIT_OBJECT_0, WAIT_TIMEOUT},
-    System::Threading::WaitForSingleObject,
+    System::Threading::{WaitForMultipleObjects, WaitForSingleObject},
 };
 
 /// The outcome of a wait.
@@ -29,13 +29,41 @@ const LONGEST: Duration = Duration::from_hours(24);
 
 /// Waits for `object` up to `timeout`, rounded up to a millisecond.
 pub(super) fn for_object(object: BorrowedHandle<'_>, timeout: Duration) -> Result<Waited> {
+    until(timeout, |milliseconds| {
+        // SAFETY: the handle is open for as long as it is borrowed.
+        unsafe { WaitForSingleObject(object.as_raw_handle(), milliseconds) }
+    })
+}
+
+/// Waits, as [`for_object`], until both objects can be acquired, and acquires both in one step: a
+/// thread that ends at any moment has both or none.
+pub(super) fn for_both(objects: [BorrowedHandle<'_>; 2], timeout: Duration) -> Result<Waited> {
+    let handles = objects.map(|object| object.as_raw_handle());
+    until(timeout, |milliseconds| {
+        // SAFETY: the array lives across the call and has as many handles as the length says, which
+        // are open for as long as they are borrowed.
+        let code = unsafe {
+            WaitForMultipleObjects(handles.len() as u32, handles.as_ptr(), 1, milliseconds)
+        };
+        match code {
+            // The code also names an object; with "wait for all" its number means nothing.
+            WAIT_OBJECT_0..2 => WAIT_OBJECT_0,
+            WAIT_ABANDONED..ABANDONED_END => WAIT_ABANDONED,
+            code => code,
+        }
+    })
+}
+
+/// The codes for "one of two objects was abandoned" end before this.
+const ABANDONED_END: u32 = WAIT_ABANDONED + 2;
+
+fn until(timeout: Duration, wait: impl Fn(u32) -> u32) -> Result<Waited> {
     let deadline = Instant::now().checked_add(timeout);
     let mut left = timeout;
     loop {
         let part = left.min(LONGEST);
         let milliseconds = part.as_nanos().div_ceil(1_000_000) as u32;
-        // SAFETY: the handle is open for as long as it is borrowed.
-        match unsafe { WaitForSingleObject(object.as_raw_handle(), milliseconds) } {
+        match wait(milliseconds) {
             WAIT_OBJECT_0 => return Ok(Waited::Got),
             WAIT_ABANDONED => return Ok(Waited::Abandoned),
             WAIT_TIMEOUT => {}

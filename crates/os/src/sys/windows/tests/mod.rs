@@ -5,6 +5,7 @@
 mod growth;
 mod locks;
 mod objects;
+mod ruby;
 
 use super::names::Wide;
 use crate::{Name, Result};
