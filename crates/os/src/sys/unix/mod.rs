@@ -6,6 +6,7 @@
 //! | `machine` | facts about machine and process |
 //! | `pause` | polling for a state of another process to pass |
 //! | `ofd` | byte locks that belong to an open file |
+//! | `witness` | the second open file of a section, which has its byte locks |
 //! | `section` | how sections are found, created and grown |
 //! | `attach` | the users of a file |
 //! | `seat` | which processes use a section |
@@ -19,6 +20,7 @@ mod error;
 mod machine;
 mod pause;
 mod ofd;
+mod witness;
 mod section;
 mod attach;
 mod seat;

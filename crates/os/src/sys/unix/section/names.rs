@@ -171,7 +171,8 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Found> {
     if !ofd::set(fd.as_fd(), ofd::LIFE, Hold::Shared)? || !is_bound(path, fd.as_fd())? {
         return Ok(Found::Passing);
     }
-    let living = Section::new(fd, Kind::Named, false, true).living(Life::new(path, options));
+    let living = Section::new(fd, Kind::Named, false, true).at(path);
+    let living = living.living(Life::new(path, options));
     if options.protection.writable() {
         return Ok(Found::Living(living));
     }
@@ -181,7 +182,8 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Found> {
     if !ofd::set(fd.as_fd(), ofd::LIFE, Hold::Shared)? || !is_bound(path, fd.as_fd())? {
         return Ok(Found::Passing);
     }
-    let reading = Section::new(fd, Kind::Named, false, false).living(Life::new(path, options));
+    let reading = Section::new(fd, Kind::Named, false, false).at(path);
+    let reading = reading.living(Life::new(path, options));
     Ok(Found::Living(reading))
 }
 
@@ -201,5 +203,5 @@ fn make(
     fill(Section::duplicate_of(new.fd(), Kind::Named)?)?;
     let Some(fd) = new.publish(path)? else { return Ok(None) };
     let section = Section::new(fd, Kind::Named, true, true);
-    Ok(Some(section.living(Life::new(path, options))))
+    Ok(Some(section.at(path).living(Life::new(path, options))))
 }
