@@ -25,6 +25,7 @@ pub fn granularity() -> usize {
 /// It is the same for all processes between two starts. It is never zero.
 ///
 /// # Errors
+/// [`Unsupported`](crate::ErrorKind::Unsupported) on Linux without `/proc`;
 /// [`Io`](crate::ErrorKind::Io) if the system does not report it.
 pub fn boot_id() -> Result<[u64; 2]> {
     Imp::boot_id()
@@ -34,7 +35,12 @@ pub fn boot_id() -> Result<[u64; 2]> {
 /// elsewhere.
 ///
 /// Process and thread ids of another namespace must not be compared with those of this one.
-pub fn pid_namespace() -> u64 {
+///
+/// # Errors
+/// [`Unsupported`](crate::ErrorKind::Unsupported) on Linux without `/proc`, or with the `/proc` of
+/// a namespace in which this process is not visible. No value stands for an unknown namespace,
+/// since two unknown ones would count as the same.
+pub fn pid_namespace() -> Result<u64> {
     Imp::pid_namespace()
 }
 

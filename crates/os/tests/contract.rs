@@ -1983,7 +1983,7 @@ fn facts_about_the_machine_are_the_same_each_time() {
     assert_eq!(machine::boot_id().unwrap(), boot);
     assert_ne!(machine::random().unwrap(), machine::random().unwrap());
     assert_eq!(machine::generation(), machine::generation());
-    assert_eq!(machine::pid_namespace(), machine::pid_namespace());
+    assert_eq!(machine::pid_namespace().unwrap(), machine::pid_namespace().unwrap());
 }
 
 // ---------------------------------------------------------------------------------------------

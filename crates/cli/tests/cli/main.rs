@@ -14,5 +14,7 @@ mod demo;
 mod files;
 mod harness;
 mod names;
+#[cfg(target_os = "linux")]
+mod namespaces;
 mod usage;
 mod waits;

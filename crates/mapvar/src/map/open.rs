@@ -577,8 +577,15 @@ fn recover_if_foreign(
         return Ok(None);
     }
     if alone && store.file {
-        let recovered =
-            if is_foreign(theirs, &ours) && !created { Some(store.recover(bytes)?) } else { None };
+        let recovered = if created {
+            None
+        } else if is_foreign(theirs, &ours) {
+            Some(store.recover(bytes)?)
+        } else {
+            // It differs in the pid namespace alone, and its users there are gone.
+            store.quiesce()?;
+            None
+        };
         // Last: if this process dies before, the next opener has to recover again.
         ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
         return Ok(recovered);
@@ -614,7 +621,7 @@ pub(crate) fn identity(file: Option<mapvar_os::SectionId>) -> Result<Identity> {
     Ok(Identity {
         boot: machine::boot_id()?,
         file: [file.volume, file.file, file.born],
-        pid_namespace: machine::pid_namespace(),
+        pid_namespace: machine::pid_namespace()?,
     })
 }
 

@@ -189,7 +189,7 @@ impl Platform for Imp {
         machine::program(pid)
     }
 
-    fn pid_namespace() -> u64 {
+    fn pid_namespace() -> Result<u64> {
         machine::pid_namespace()
     }
 
