@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    memory::epoch,
+    memory::{addresses, epoch},
     sys::{Imp, Platform},
 };
 use std::time::Duration;
@@ -18,6 +18,12 @@ pub fn page_size() -> usize {
 /// [`ViewOptions::offset`](crate::ViewOptions::offset).
 pub fn granularity() -> usize {
     Imp::granularity()
+}
+
+/// Returns how many bytes of address space the views of this process have, together with what they
+/// [reserve](crate::ViewOptions::reserve).
+pub fn addresses_taken() -> usize {
+    addresses::taken()
 }
 
 /// Returns a value that changes with each start of the operating system.

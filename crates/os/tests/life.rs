@@ -13,7 +13,7 @@
     reason = "a test, also where clippy does not see it: what is not as expected ends it"
 )]
 
-use mapvar_os::{Error, ErrorKind, Scope, Seat, Section, SectionOptions};
+use mapvar_os::{Error, ErrorKind, Name, Scope, Seat, Section, SectionOptions};
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
@@ -111,10 +111,17 @@ fn is_taken(section: &Section, slot: usize) -> bool {
 #[test]
 fn child() {
     let Ok(role) = env::var(ROLE) else { return };
-    let section = Section::options().file(env::var(PATH).unwrap()).open().unwrap();
+    let path = env::var(PATH).unwrap();
+    let section = || Section::options().file(&path).open().unwrap();
     match role.as_str() {
-        "sit" => sit_in_much_memory(&section),
-        "fork" => fork_and_wait(section),
+        "sit" => sit_in_much_memory(&section()),
+        "fork" => fork_and_wait(section()),
+        "name" => {
+            let name = Name::new(&path).unwrap();
+            let _section = Section::options().name(name).size(100).create().unwrap();
+            report("ready");
+            await_end();
+        }
         other => panic!("no role {other:?}"),
     }
 }
@@ -264,4 +271,32 @@ fn a_shared_lock_of_a_reader_is_no_owner_and_is_named() {
     section.grow(1 << 20).unwrap();
     assert!(section.attach(Duration::ZERO).unwrap().alone());
     assert_eq!(sit(&section).slot(), 0);
+}
+
+/// Returns the path of the section of a name (docs/PLATFORM.md).
+fn place(name: &Name) -> PathBuf {
+    // SAFETY: the call returns a number.
+    let uid = unsafe { libc::geteuid() };
+    Path::new("/dev/shm").join(format!("mapvar.{uid}.{name}"))
+}
+
+#[test]
+fn names_of_killed_processes_go_when_any_name_is_created() {
+    let name = |what: &str| Name::new(&format!("life.{what}.{}", std::process::id())).unwrap();
+    let (left, living, new) = (name("left"), name("living"), name("new"));
+    let mut killed = Peer::start("name", Path::new(left.as_str()));
+    killed.expect("ready");
+    let mut lives = Peer::start("name", Path::new(living.as_str()));
+    lives.expect("ready");
+    killed.kill();
+    assert!(place(&left).exists() && place(&living).exists());
+    // Another process, which has not created a name in the last second.
+    let mut creator = Peer::start("name", Path::new(new.as_str()));
+    creator.expect("ready");
+    assert!(!place(&left).exists(), "a name that a killed process left");
+    assert!(place(&living).exists() && place(&new).exists());
+    for (mut peer, name) in [(lives, living), (creator, new)] {
+        peer.kill();
+        assert_eq!(Section::options().name(name).open().unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }

@@ -15,6 +15,6 @@ mod files;
 mod harness;
 mod names;
 #[cfg(target_os = "linux")]
-mod namespaces;
+mod surroundings;
 mod usage;
 mod waits;

@@ -1,7 +1,10 @@
 //! Sections over files.
 
 use super::{
-    super::error::{cvt, refuse},
+    super::{
+        error::{cvt, refuse},
+        witness::Witness,
+    },
     aside::{self, Aside},
     handle::{Kind, Section, check_size, size_to_create},
 };
@@ -98,10 +101,13 @@ fn make(
     })?;
     check_place(new.fd(), options)?;
     aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE))?;
+    // Opened before the file gets its name: without a free descriptor nothing is left behind.
+    let witness = Witness::of(new.fd(), new.path(), true)?;
     fill(Section::duplicate_of(new.fd(), Kind::File)?)?;
     let Some(fd) = new.publish(path)? else { return Ok(None) };
     let section = Section::new(fd, Kind::File, true, true);
-    Ok(Some(section.at(path).in_directory(open_directory(aside::directory(path)))))
+    let section = section.at(path).witnessed(witness);
+    Ok(Some(section.in_directory(open_directory(aside::directory(path)))))
 }
 
 /// Opens the directory, so that the first flush can sync the new entry. `None` if this user may

@@ -126,6 +126,11 @@ impl Section {
         Self { path: Some(path.into()), ..self }
     }
 
+    /// Returns the same section, whose second open file has been opened already.
+    pub(super) fn witnessed(self, witness: Option<Witness>) -> Self {
+        Self { witness: OnceLock::from(witness), ..self }
+    }
+
     /// Returns the same section, which keeps its name alive.
     pub(super) fn living(mut self, life: Life) -> Self {
         self.handle.life = Some(life);

@@ -1,5 +1,5 @@
-//! Processes in other pid namespaces, and without `/proc`. Skipped where this user may not make a
-//! namespace.
+//! Processes in other pid namespaces, without `/proc`, and with few descriptors. Those of the
+//! namespaces are skipped where this user may not make one.
 
 use crate::harness::{self, Folder, Held, Ran, finish, run, start, unique};
 use std::process::{Command, Stdio};
@@ -84,4 +84,23 @@ fn an_unknown_namespace_is_not_shared() {
     // Whether a file is of this boot cannot be known without /proc.
     let error = run_within(BARE, &["get", "--file", file, "foo"]).unwrap().fails(36);
     assert!(error.contains("mount /proc"), "{error}");
+}
+
+#[test]
+fn a_creation_without_descriptors_leaves_no_file() {
+    let folder = Folder::new();
+    let mut created = 0;
+    for limit in 3..20 {
+        let file = folder.path(&format!("{limit}.map"));
+        let inner = harness::command(["set", "--file", &file, "foo", "1"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "sh"]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let ran = finish(start(&mut command));
+        let exists = std::path::Path::new(&file).exists();
+        assert_eq!(exists, ran.code == Some(0), "with {limit} descriptors: {ran:?}");
+        created += usize::from(exists);
+    }
+    assert!(created > 0, "none was created");
 }
