@@ -1,6 +1,8 @@
 //! Processes in other pid namespaces, without `/proc`, and with few descriptors. Those of the
 //! namespaces are skipped where this user may not make one.
 
+#![allow(clippy::print_stdout, reason = "says what is skipped")]
+
 use crate::harness::{self, Folder, Held, Ran, finish, run, start, unique};
 use std::process::{Command, Stdio};
 

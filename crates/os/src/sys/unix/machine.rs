@@ -5,9 +5,9 @@
     reason = "rustix has no pthread_atfork and sysctl, and getrandom only on Linux"
 )]
 
-use super::error::{cvt, refuse};
+use super::error::cvt;
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     memory::{epoch, words::Half},
 };
 use rustix::{fs::Timespec, io::Errno};
@@ -79,7 +79,7 @@ pub(super) fn random() -> Result<[u64; 2]> {
             return Ok(bits);
         }
         let error = last_error();
-        if error.kind() != ErrorKind::Interrupted {
+        if error.kind() != crate::error::ErrorKind::Interrupted {
             return Err(error);
         }
     }
@@ -120,6 +120,9 @@ fn boot_id_text() -> Result<String> {
 /// Returns the error of a file of `/proc` that cannot be read.
 #[cfg(target_os = "linux")]
 fn without_proc(path: &str, errno: Errno) -> Error {
+    use super::error::refuse;
+    use crate::error::ErrorKind;
+
     match errno {
         // Not `NotFound`, which callers take for a missing map.
         Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM => {
