@@ -185,12 +185,13 @@ fn fork_and_wait(section: Section) {
         let mine = sit(&own);
         let closed = seat.is_taken(0).is_err_and(|error| error.kind() == ErrorKind::Closed);
         drop((seat, attachment, section));
+        let whole = own.size().is_ok();
         let another = Section::options().file(env::var(PATH).unwrap()).open().unwrap();
-        let kept = mine.slot() == 1 && is_taken(&another, 1) && is_taken(&another, 0);
+        let kept = whole && mine.slot() == 1 && is_taken(&another, 1) && is_taken(&another, 0);
         report(match (closed, kept) {
             (true, true) => "forked",
             (false, _) => "the child uses its parent's seat",
-            (_, false) => "the child loses its own seat",
+            (_, false) => "the child loses its own handle",
         });
         await_end();
         // SAFETY: ends the process without exit handlers, as a child after fork must.
