@@ -68,12 +68,18 @@ pub(crate) fn warn_of_writers(place: &At) {
 #[cfg(not(unix))]
 pub(crate) const fn warn_of_writers(_: &At) {}
 
-/// Opens an existing map to wait for a change in it. A waiter marks the variable in the map; a
-/// process without the right to write polls instead.
+/// Opens an existing map to wait for a change in it. A waiter marks the variable in the map. A
+/// process that may not write polls instead; so does one in another pid namespace than the map's
+/// users, or without `/proc`.
 pub(crate) fn open_to_wait(place: &At, name: Option<&str>) -> Result<Map, Failure> {
     let options = options_at(place, name);
     let opened = match options.clone().open() {
-        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnly) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnly | ErrorKind::Unsupported
+            ) =>
+        {
             options.read_only(true).open().map_err(|_| error)
         }
         opened => opened,

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    memory::epoch,
+    memory::{addresses, epoch},
     sys::{Imp, Platform},
 };
 use std::time::Duration;
@@ -20,11 +20,18 @@ pub fn granularity() -> usize {
     Imp::granularity()
 }
 
+/// Returns how many bytes of address space the views of this process have, together with what they
+/// [reserve](crate::ViewOptions::reserve).
+pub fn addresses_taken() -> usize {
+    addresses::taken()
+}
+
 /// Returns a value that changes with each start of the operating system.
 ///
 /// It is the same for all processes between two starts. It is never zero.
 ///
 /// # Errors
+/// [`Unsupported`](crate::ErrorKind::Unsupported) on Linux without `/proc`;
 /// [`Io`](crate::ErrorKind::Io) if the system does not report it.
 pub fn boot_id() -> Result<[u64; 2]> {
     Imp::boot_id()
@@ -34,7 +41,12 @@ pub fn boot_id() -> Result<[u64; 2]> {
 /// elsewhere.
 ///
 /// Process and thread ids of another namespace must not be compared with those of this one.
-pub fn pid_namespace() -> u64 {
+///
+/// # Errors
+/// [`Unsupported`](crate::ErrorKind::Unsupported) on Linux without `/proc`, or with the `/proc` of
+/// a namespace in which this process is not visible. No value stands for an unknown namespace,
+/// since two unknown ones would count as the same.
+pub fn pid_namespace() -> Result<u64> {
     Imp::pid_namespace()
 }
 

@@ -17,5 +17,7 @@ mod harness;
 #[cfg(unix)]
 mod messages;
 mod names;
+#[cfg(target_os = "linux")]
+mod surroundings;
 mod usage;
 mod waits;

@@ -29,9 +29,8 @@ impl Map {
     ///
     /// Once the system reports that the owner process has ended, no read finds the variable. A
     /// watch notices within about 20 ms. After a kill the variable may be visible for some
-    /// milliseconds more, while the system releases the process's resources. On Unix it also stays
-    /// visible while a forked child of the owner process lives that has not started another
-    /// program.
+    /// milliseconds more, while the system releases the process's resources. A forked child of the
+    /// owner process does not keep it visible.
     ///
     /// Any other write makes it an ordinary variable, which stays: [`set`](Self::set) by any
     /// process, [`compare_and_set`](Self::compare_and_set), a transaction. `set_ephemeral` by

@@ -312,6 +312,11 @@ impl MapOptions {
                  Format::Marshal, or a Section; say that format, or leave them out",
             ));
         }
+        if !self.read_only {
+            // The words of the locks have ids of this namespace. Without knowing it, a writer could
+            // take its locks for those of processes in another one.
+            machine::pid_namespace()?;
+        }
         let options = self.section()?;
         let made = if want == Want::Open { None } else { Some(self.facts()?) };
         let section = match (want, &made) {
@@ -390,10 +395,21 @@ impl MapOptions {
     }
 
     /// How many bytes of address space to reserve, within which the views can grow.
+    ///
+    /// Each map that may grow without a limit gets a part of what the earlier ones have left. So
+    /// the maps of a process never take all its addresses, however many it opens.
     fn reservation(&self, facts: &Facts, len: u64) -> u64 {
-        const ROOMY: u64 = 64 << 30;
+        const WIDE: bool = cfg!(target_pointer_width = "64");
+        const MOST: u64 = 64 << 30;
+        const LEAST: u64 = if WIDE { 256 << 20 } else { 4 << 20 };
+        const OF_ALL_MAPS: u64 = if WIDE { 8 << 40 } else { 1 << 30 };
+        const PART: u64 = if WIDE { 64 } else { 8 };
+        let left = OF_ALL_MAPS.saturating_sub(machine::addresses_taken() as u64);
+        let part = (left / PART).clamp(LEAST, MOST).max(len.saturating_mul(4));
         match (facts.max_size, self.max_size) {
-            (0, None) => ROOMY.max(len.saturating_mul(4)),
+            (0, None) => part,
+            // What its creator allowed is too much for a process with few addresses.
+            (most, None) if !WIDE => most.min(part).max(len),
             (0, Some(most)) | (most, _) => most.max(len),
         }
     }
@@ -549,9 +565,12 @@ fn fill(view: &View, facts: &Facts) -> Result<()> {
     let words = |at: u64, count| {
         view.words_mut(usize::try_from(at).map_err(|_| bad())?, count).ok_or_else(bad)
     };
+    // Also for a file, which gets its own later: where the system does not report it, or this
+    // process has no free descriptor, the creation fails before the file has its name.
+    let here = identity(None)?;
     // A section without a file is of this boot from the start, and nothing has to be recovered.
     if !facts.file {
-        identity(None)?.write(words(layout::identity::AT, layout::identity::WORDS)?);
+        here.write(words(layout::identity::AT, layout::identity::WORDS)?);
     }
     for chunk in header::table_chunks(0, facts.region / layout::CHUNK) {
         words(layout::table_word(chunk), 1)?.store(0, layout::kind::TABLE, Ordering::Relaxed);
@@ -618,8 +637,15 @@ fn recover_if_foreign(
         return Ok(None);
     }
     if alone && store.file {
-        let recovered =
-            if is_foreign(theirs, &ours) && !created { Some(store.recover(bytes)?) } else { None };
+        let recovered = if created {
+            None
+        } else if is_foreign(theirs, &ours) {
+            Some(store.recover(bytes)?)
+        } else {
+            // It differs in the pid namespace alone, and its users there are gone.
+            store.quiesce()?;
+            None
+        };
         // The identity is written last. If this process dies before, the next opener recovers
         // again.
         ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
@@ -656,7 +682,8 @@ pub(crate) fn identity(file: Option<mapvar_os::SectionId>) -> Result<Identity> {
     Ok(Identity {
         boot: machine::boot_id()?,
         file: [file.volume, file.file, file.born],
-        pid_namespace: machine::pid_namespace(),
+        // 0 only for a reader, which does not compare it: see `obtain_stored`.
+        pid_namespace: machine::pid_namespace().unwrap_or_default(),
     })
 }
 

@@ -3,6 +3,8 @@
 
 use mapvar::{ErrorKind, Map};
 use std::{fs, path::Path};
+#[cfg(target_os = "linux")]
+use std::{os::unix::fs::FileExt, time::Duration};
 
 /// Makes a copy of the file as another boot finds it.
 fn another_boot(path: &Path) -> std::path::PathBuf {
@@ -142,4 +144,32 @@ fn a_map_that_has_grown_is_recovered_as_long_as_it_is() {
     again.clear().unwrap();
     again.set("new", vec![1_u8; 1 << 20]).unwrap();
     again.flush().unwrap();
+}
+
+/// The structure lock names an owner in another pid namespace. Here its number is that of a living
+/// process, which has nothing to do with the map.
+#[test]
+#[cfg(target_os = "linux")]
+fn locks_of_another_namespace_are_freed_by_an_opener_that_is_alone() {
+    const NAMESPACE: usize = 0x200 + 40;
+    const STRUCTURE_LOCK: usize = 0x1100;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("namespace.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("old", 1).unwrap();
+    map.close().unwrap();
+    // In place: a copy would be recovered.
+    let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let mut sector = [0; 0x38];
+    file.read_exact_at(&mut sector, 0x200).unwrap();
+    sector[NAMESPACE - 0x200] ^= 1;
+    let crc = u64::from(crc32fast::hash(&sector[..0x30])) | 1 << 32;
+    sector[0x30..].copy_from_slice(&crc.to_le_bytes());
+    file.write_all_at(&sector, 0x200).unwrap();
+    file.write_all_at(&std::process::id().to_le_bytes(), STRUCTURE_LOCK as u64).unwrap();
+
+    let map = Map::options().file(&path).timeout(Duration::from_millis(50)).open().unwrap();
+    assert_eq!(map.recovery(), None);
+    map.set("new", 2).unwrap();
+    assert_eq!(map.get::<i64>("old").unwrap(), 1);
 }

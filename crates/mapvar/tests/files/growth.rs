@@ -111,3 +111,46 @@ fn threads_that_meet_what_has_grown_at_once_all_read_it() {
         fs::remove_file(&path).unwrap();
     }
 }
+
+/// Returns how many bytes of address space the mappings of a file have in this process.
+#[cfg(target_os = "linux")]
+fn addresses_of(path: &std::path::Path) -> u64 {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let range = |line: &str| {
+        let (first, end) = line.split_once(' ')?.0.split_once('-')?;
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        Some(number(end)? - number(first)?)
+    };
+    let path = path.to_str().unwrap();
+    maps.lines().filter(|line| line.ends_with(path)).filter_map(range).sum()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_maps_of_a_process_do_not_take_all_its_addresses() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = fs::canonicalize(dir.path()).unwrap().join("many.map");
+    // A creator's mapping bears no name in /proc, since its file had none yet.
+    drop(Map::options().file(&path).size(1_000).create().unwrap());
+    let open = || Map::options().file(&path).open().unwrap();
+    let first = open();
+    let one = addresses_of(&path);
+    let maps: Vec<Map> = (0..400).map(|_| open()).collect();
+    let all = addresses_of(&path);
+    if cfg!(target_pointer_width = "64") {
+        assert_eq!(one, 64 << 30);
+        assert!(all < 9 << 40, "{} GiB for {} maps", all >> 30, maps.len() + 1);
+    } else {
+        assert!(all < 2 << 30, "{} MiB for {} maps", all >> 20, maps.len() + 1);
+    }
+    // The last ones still grow.
+    maps.last().unwrap().set("large", vec![7_u8; 1 << 20]).unwrap();
+    assert_eq!(first.get::<Vec<u8>>("large").unwrap().len(), 1 << 20);
+    drop(maps);
+    drop(first);
+    // Other tests of this process have maps of their own, but few.
+    let _again = open();
+    if cfg!(target_pointer_width = "64") {
+        assert_eq!(addresses_of(&path), 64 << 30, "closed maps count no more");
+    }
+}

@@ -2,6 +2,7 @@
 
 pub(crate) mod bulk;
 pub(crate) mod words;
+pub(crate) mod addresses;
 pub(crate) mod epoch;
 pub(crate) mod registry;
 pub(crate) mod mapped;

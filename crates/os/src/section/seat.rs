@@ -19,16 +19,19 @@ use std::{
 ///
 /// A seat that is reported *free* is free at the time of the report: a living holder is never
 /// reported dead. A seat can be reported *taken* for some milliseconds after its holder was killed,
-/// until the system has released the holder's resources; this takes longer if much memory was
-/// mapped. On Windows a free seat is also reported taken while another process checks it.
+/// until the system has closed the holder's files; this takes longer if much memory was mapped. On
+/// Linux the seat is free once the parent of the killed process can be told of its end. On Windows
+/// a free seat is also reported taken while another process checks it.
 ///
 /// `Send` and `Sync`: a seat belongs to the process, not to a thread.
 ///
-/// On Unix a child after `fork` shares its parent's open file, and therefore the seat. If the
-/// parent is killed, the seat stays taken until the child has ended too, or has started another
-/// program (unless the section was opened with [`inherit`](crate::SectionOptions::inherit)). In the
-/// child this value has no effect: [`is_taken`](Self::is_taken) fails with
-/// [`Closed`](ErrorKind::Closed), and dropping the value does not free the seat.
+/// On Unix a child after `fork` does not keep its parent's seat. In the child this value has no
+/// effect: [`is_taken`](Self::is_taken) fails with [`Closed`](ErrorKind::Closed), and dropping the
+/// value does not free the seat. (A child that was made by the system call, and not by the C
+/// library's `fork`, keeps the seat of a killed parent until it ends or starts another program.)
+///
+/// On Unix a process that may only read the section's file can keep others from taking seats, by a
+/// shared lock on all its bytes. It cannot make a seat appear taken.
 ///
 /// ```
 /// use mapvar_os::{Scope, Section};
@@ -95,7 +98,8 @@ impl Section {
     /// section twice can have two.
     ///
     /// # Errors
-    /// * [`ErrorKind::Full`] if all seats are taken, or were taken a moment ago (see [`Seat`]).
+    /// * [`ErrorKind::Full`] if all seats are taken, or were taken a moment ago (see [`Seat`]), or if
+    ///   a process that may only read has locked those that are free.
     /// * [`ErrorKind::ReadOnly`] if the section was opened for reading.
     /// * [`ErrorKind::InvalidArgument`] if the handle has a seat already, or `seats` is 0 or more
     ///   than [`Seat::MOST`].

@@ -3,6 +3,7 @@
 use crate::{
     error::{Error, ErrorKind, Result},
     memory::{
+        addresses::Addresses,
         mapped::MappedRange,
         registry::Cause,
         words::{self, Words, WordsMut},
@@ -192,7 +193,8 @@ impl<'a> ViewOptions<'a> {
         // SAFETY: `spec.len`, which is `lead + len`, bytes were mapped to the end of their last
         // page, with this access (contract of `Platform::map`).
         unsafe { range.reach(len as usize) };
-        Ok(View { mapping, range, section: section.clone(), offset })
+        let addresses = Addresses::count(Imp::reserved(&mapping));
+        Ok(View { mapping, range, section: section.clone(), offset, _addresses: addresses })
     }
 }
 
@@ -221,6 +223,7 @@ pub struct View {
     range: MappedRange,
     /// First byte of the range in the section.
     offset: u64,
+    _addresses: Addresses,
 }
 
 impl View {

@@ -169,7 +169,7 @@ pub(crate) trait Platform {
     /// See [`crate::machine`].
     fn boot_id() -> Result<[u64; 2]>;
     /// See [`crate::machine`].
-    fn pid_namespace() -> u64;
+    fn pid_namespace() -> Result<u64>;
     /// See [`crate::machine`].
     fn program(_: u32) -> Option<String> {
         None

@@ -135,8 +135,8 @@ impl Platform for Imp {
         Err(unsupported())
     }
 
-    fn pid_namespace() -> u64 {
-        0
+    fn pid_namespace() -> Result<u64> {
+        Ok(0)
     }
 
     fn random() -> Result<[u64; 2]> {

@@ -7,7 +7,7 @@ use super::{
     section::handle::Section,
 };
 use crate::error::{ErrorKind, Result};
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{os::fd::BorrowedFd, sync::atomic::Ordering, time::Duration};
 
 pub(super) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
     if !section.has_file() {
@@ -31,13 +31,11 @@ pub(super) fn attach(section: &Section, timeout: Duration) -> Result<bool> {
 
 fn take(section: &Section, timeout: Duration) -> Result<bool> {
     let mut pause = Pause::up_to(timeout);
+    let file = section.lock_file()?;
     let mut wait_for = |byte, hold| {
-        while !ofd::set(section.fd(), byte, hold)? {
+        while !ofd::set(file, byte, hold)? {
             if !pause.once() {
-                return Err(ofd::blocked(
-                    section.fd(),
-                    "another process has just opened it and is repairing it; try again, or allow more time",
-                ));
+                return Err(ofd::blocked(file, obstacle(file, byte)?));
             }
         }
         Ok(())
@@ -47,11 +45,11 @@ fn take(section: &Section, timeout: Duration) -> Result<bool> {
         // holds no lock that would have to be freed. It must not keep the next writer from being
         // alone, since only a writer that is alone frees the locks that dead processes left.
         wait_for(ofd::GATE, Hold::Shared)?;
-        ofd::set(section.fd(), ofd::GATE, Hold::Nothing)?;
+        ofd::set(file, ofd::GATE, Hold::Nothing)?;
         return Ok(false);
     }
     wait_for(ofd::GATE, Hold::Exclusive)?;
-    let alone = ofd::set(section.fd(), ofd::ROOM, Hold::Exclusive)?;
+    let alone = ofd::set(file, ofd::ROOM, Hold::Exclusive)?;
     // The exclusive lock becomes a shared one in one step. Other handles see the room in use from
     // here on. They cannot check the room earlier, since the gate is held.
     wait_for(ofd::ROOM, Hold::Shared)?;
@@ -60,7 +58,7 @@ fn take(section: &Section, timeout: Duration) -> Result<bool> {
 
 pub(super) fn attached(section: &Section) -> Result<()> {
     if section.has_file() && section.is_of_this_process() {
-        ofd::set(section.fd(), ofd::GATE, Hold::Nothing)?;
+        ofd::set(section.lock_file()?, ofd::GATE, Hold::Nothing)?;
     }
     Ok(())
 }
@@ -73,6 +71,17 @@ pub(super) fn detach(section: &Section) {
 }
 
 fn release(section: &Section) {
-    let _ = ofd::set(section.fd(), ofd::ROOM, Hold::Nothing);
-    let _ = ofd::set(section.fd(), ofd::GATE, Hold::Nothing);
+    let Ok(file) = section.lock_file() else { return };
+    let _ = ofd::set(file, ofd::ROOM, Hold::Nothing);
+    let _ = ofd::set(file, ofd::GATE, Hold::Nothing);
+}
+
+/// Returns why a lock on this byte is not granted, and what helps.
+fn obstacle(file: BorrowedFd<'_>, byte: u64) -> Result<&'static str> {
+    Ok(if ofd::held(file, byte)? == Hold::Exclusive {
+        "another process has just opened it and is repairing it; try again, or allow more time"
+    } else {
+        // Readers of ours pass the gate in microseconds.
+        ofd::LOCKED_BY_A_READER
+    })
 }

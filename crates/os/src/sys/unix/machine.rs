@@ -114,13 +114,24 @@ pub(super) fn boot_id() -> Result<[u64; 2]> {
 #[cfg(target_os = "linux")]
 fn boot_id_text() -> Result<String> {
     const PATH: &str = "/proc/sys/kernel/random/boot_id";
-    std::fs::read_to_string(PATH).map_err(|error| {
-        match Errno::from_io_error(&error).unwrap_or(Errno::IO) {
-            // This process has no descriptors or no memory left, which `cvt` explains.
-            errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR) => cvt(errno),
-            errno => cvt(errno).detail(format!("{PATH} cannot be read; mount /proc")),
+    std::fs::read_to_string(PATH)
+        .map_err(|error| without_proc(PATH, Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+}
+
+/// Returns the error of a file of `/proc` that cannot be read.
+#[cfg(target_os = "linux")]
+fn without_proc(path: &str, errno: Errno) -> Error {
+    use super::error::refuse;
+    use crate::error::ErrorKind;
+
+    match errno {
+        // Not `NotFound`, which callers take for a missing map.
+        Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM => {
+            refuse(ErrorKind::Unsupported, format!("{path} cannot be read; mount /proc"))
+                .because(io::Error::from(errno))
         }
-    })
+        errno => cvt(errno),
+    }
 }
 
 #[cfg(target_vendor = "apple")]
@@ -154,13 +165,21 @@ fn boot_id_text() -> Result<String> {
     ))
 }
 
-/// See [`crate::machine::pid_namespace`]. Read anew by each call, since a process may change it.
-pub(super) fn pid_namespace() -> u64 {
-    #[cfg(target_os = "linux")]
-    let inode = rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino);
-    #[cfg(not(target_os = "linux"))]
-    let inode = 0;
-    inode
+/// See [`crate::machine::pid_namespace`].
+#[cfg(target_os = "linux")]
+pub(super) fn pid_namespace() -> Result<u64> {
+    const PATH: &str = "/proc/self/ns/pid";
+    match rustix::fs::stat(PATH) {
+        Ok(stat) => Ok(stat.st_ino),
+        Err(errno) => Err(without_proc(PATH, errno)),
+    }
+}
+
+/// See [`crate::machine::pid_namespace`].
+#[cfg(not(target_os = "linux"))]
+#[allow(clippy::unnecessary_wraps, reason = "the signature that every system has")]
+pub(super) fn pid_namespace() -> Result<u64> {
+    Ok(0)
 }
 
 /// See [`crate::machine::program`].

@@ -7,6 +7,7 @@
 //! | `machine` | facts about machine and process |
 //! | `pause` | polling for a state of another process to pass |
 //! | `ofd` | byte locks that belong to an open file |
+//! | `witness` | the second open file of a section, which has its byte locks |
 //! | `section` | how sections are found, created and grown |
 //! | `attach` | the users of a file |
 //! | `seat` | which processes use a section |
@@ -22,6 +23,7 @@ mod standard;
 mod machine;
 mod pause;
 mod ofd;
+mod witness;
 mod section;
 mod attach;
 mod seat;
@@ -191,7 +193,7 @@ impl Platform for Imp {
         machine::program(pid)
     }
 
-    fn pid_namespace() -> u64 {
+    fn pid_namespace() -> Result<u64> {
         machine::pid_namespace()
     }
 

@@ -24,7 +24,7 @@ pub(super) fn take(section: &Section, timeout: Duration) -> Result<bool> {
     // readers.
     let hold = if section.writable { Hold::Exclusive } else { Hold::Shared };
     for round in 0_u32.. {
-        if ofd::set(section.fd(), ofd::RUBY, hold)? {
+        if ofd::set(section.lock_file()?, ofd::RUBY, hold)? {
             return Ok(false);
         }
         if began.elapsed() >= timeout {
@@ -41,7 +41,7 @@ pub(super) fn take(section: &Section, timeout: Duration) -> Result<bool> {
 
 pub(super) fn give(section: &Section) -> Result<bool> {
     if section.is_of_this_process() {
-        ofd::set(section.fd(), ofd::RUBY, Hold::Nothing)?;
+        ofd::set(section.lock_file()?, ofd::RUBY, Hold::Nothing)?;
     }
     Ok(true)
 }
@@ -49,7 +49,8 @@ pub(super) fn give(section: &Section) -> Result<bool> {
 /// There is nothing to free: the system has released the lock of a dead owner.
 pub(super) fn unlock(section: &Section) -> Result<bool> {
     check(section)?;
-    if ofd::is_held(section.fd(), ofd::RUBY)? {
+    // A handle that can only read has a shared lock, so that one counts too.
+    if ofd::held(section.lock_file()?, ofd::RUBY)? != Hold::Nothing {
         return Err(refuse(
             ErrorKind::TimedOut,
             "a living process owns its lock, and this system has no way to take it away; end that \

@@ -13,9 +13,15 @@ use crate::{
 
 pub(super) fn take(section: &Section, spec: &SeatSpec) -> Result<Option<usize>> {
     check(section)?;
+    let file = section.lock_file()?;
     for slot in 0..spec.among {
-        if ofd::set(section.fd(), byte(slot), Hold::Exclusive)? {
+        if ofd::set(file, byte(slot), Hold::Exclusive)? {
             return Ok(Some(slot));
+        }
+    }
+    for slot in 0..spec.among {
+        if ofd::held(file, byte(slot))? == Hold::Shared {
+            return Err(refuse(ErrorKind::Full, ofd::LOCKED_BY_A_READER));
         }
     }
     Ok(None)
@@ -23,17 +29,18 @@ pub(super) fn take(section: &Section, spec: &SeatSpec) -> Result<Option<usize>> 
 
 pub(super) fn is_taken(section: &Section, slot: usize) -> Result<bool> {
     check(section)?;
-    ofd::is_held(section.fd(), byte(slot))
+    // A shared lock is of no holder: every process that may read the file can have one.
+    Ok(ofd::held(section.lock_file()?, byte(slot))? == Hold::Exclusive)
 }
 
 pub(super) fn leave(section: &Section, slot: usize) {
-    if section.is_of_this_process() {
-        let _ = ofd::set(section.fd(), byte(slot), Hold::Nothing);
+    if let (true, Ok(file)) = (section.is_of_this_process(), section.lock_file()) {
+        let _ = ofd::set(file, byte(slot), Hold::Nothing);
     }
 }
 
-/// Refuses a child after fork, which shares the open file with its parent: a lock of the one does
-/// not obstruct the other, and the other cannot see it.
+/// Refuses a child after fork: it has no copy of the open file that has the locks. A lock on the
+/// other open file, which it shares with its parent, would be the parent's too.
 fn check(section: &Section) -> Result<()> {
     if section.is_of_this_process() {
         return Ok(());

@@ -199,8 +199,8 @@ impl Platform for Imp {
         machine::program(pid, None)
     }
 
-    fn pid_namespace() -> u64 {
-        0
+    fn pid_namespace() -> Result<u64> {
+        Ok(0)
     }
 
     fn random() -> Result<[u64; 2]> {

@@ -31,16 +31,23 @@ pub(crate) fn set(fd: BorrowedFd<'_>, byte: u64, hold: Hold) -> Result<bool> {
     }
 }
 
-/// Returns whether another open file, in this process or another one, has any lock on a byte.
-/// Changes nothing, and a read-only descriptor is enough.
-pub(crate) fn is_held(fd: BorrowedFd<'_>, byte: u64) -> Result<bool> {
+/// Returns the lock that other open files, of this process or another one, have on a byte. Changes
+/// nothing, and a read-only descriptor is enough.
+pub(crate) fn held(fd: BorrowedFd<'_>, byte: u64) -> Result<Hold> {
     loop {
         let mut lock = flock_on(byte, Hold::Exclusive);
         // SAFETY: as in `set`; the call also writes to the `flock`, to which no other reference
         // exists.
         let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
         if done != -1 {
-            return Ok(lock.l_type != libc::F_UNLCK as libc::c_short);
+            // No byte has locks of both kinds, so the one that is reported tells the kind of all.
+            const UNLOCKED: libc::c_short = libc::F_UNLCK as libc::c_short;
+            const SHARED: libc::c_short = libc::F_RDLCK as libc::c_short;
+            return Ok(match lock.l_type {
+                UNLOCKED => Hold::Nothing,
+                SHARED => Hold::Shared,
+                _ => Hold::Exclusive,
+            });
         }
         match failure() {
             Errno::INTR => {}

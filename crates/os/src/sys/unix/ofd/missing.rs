@@ -10,7 +10,7 @@ pub(crate) fn set(_: BorrowedFd<'_>, _: u64, _: Hold) -> Result<bool> {
     ))
 }
 
-pub(crate) fn is_held(_: BorrowedFd<'_>, _: u64) -> Result<bool> {
+pub(crate) fn held(_: BorrowedFd<'_>, _: u64) -> Result<Hold> {
     Err(unsupported().detail("this system has no locks that belong to an open file"))
 }
 

@@ -5,6 +5,10 @@
 //! a child after `fork`. An explicit unlock frees the lock for all of them; a `close` frees it only
 //! if it is the last. (The older record locks of POSIX are lost when *any* descriptor of the file
 //! is closed.)
+//!
+//! Whoever may read a file can put shared locks on it, also where this crate puts exclusive ones.
+//! So a shared lock there says nothing about an owner; an exclusive one needs the right to write. A
+//! reader can still obstruct: where it has a shared lock, no exclusive one is granted.
 
 mod hold;
 #[cfg_attr(
@@ -25,8 +29,11 @@ use crate::{
 };
 use std::os::fd::BorrowedFd;
 
-pub(super) use calls::{is_held, set};
+pub(super) use calls::{held, set};
 pub(super) use hold::Hold;
+
+/// Says that a lock is not granted though no process owns it exclusively.
+pub(super) const LOCKED_BY_A_READER: &str = "a process that may read it has put a shared lock on it, which keeps writers out; end that process (lslocks lists it), or take away its right to read";
 
 /// Locked shared by each handle of a named section for as long as the handle lives.
 pub(super) const LIFE: u64 = FAR;

@@ -83,6 +83,11 @@ impl Aside {
         Ok(Self { fd, temporary: Some(Temporary(path)) })
     }
 
+    /// Returns the name that it has until it is published, if it has one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.temporary.as_ref().map(|temporary| temporary.0.as_path())
+    }
+
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

@@ -1,7 +1,10 @@
 //! Sections over files.
 
 use super::{
-    super::error::{cvt, is, refuse},
+    super::{
+        error::{cvt, is, refuse},
+        witness::Witness,
+    },
     aside::{self, Aside},
     handle::{Kind, Section, check_size, size_to_create},
 };
@@ -76,7 +79,7 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Section> {
     check_kind(fs::fstat(&fd).map_err(cvt)?.st_mode)?;
     check_place(fd.as_fd(), options)?;
     check_size(fd.as_fd(), options)?;
-    Ok(Section::new(fd, Kind::File, false, writable))
+    Ok(Section::new(fd, Kind::File, false, writable).at(path))
 }
 
 /// Creates a file under that path. Returns `None` if another one has appeared there in the
@@ -104,9 +107,12 @@ fn make(
     })?;
     check_place(new.fd(), options)?;
     aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE), aside::ITS_OWN)?;
+    // Opened before the file gets its name: without a free descriptor nothing is left behind.
+    let witness = Witness::of(new.fd(), new.path(), true)?;
     fill(Section::duplicate_of(new.fd(), Kind::File)?)?;
     let Some(fd) = new.publish(path)? else { return Ok(None) };
     let section = Section::new(fd, Kind::File, true, true);
+    let section = section.at(path).witnessed(witness);
     Ok(Some(section.in_directory(open_directory(aside::directory(path)))))
 }
 

@@ -6,7 +6,7 @@
 //! overwrite another process's bytes, and no failure cuts them off.
 //!
 //! If the file system has no such locks, the caller must ensure that it is alone. The same holds
-//! for handles that came by inheritance or `fork`, since they share the lock.
+//! for handles that came by inheritance or `fork`, since they share the lock with each other.
 
 #![cfg_attr(
     target_vendor = "apple",
@@ -85,16 +85,21 @@ struct Alone<'a> {
 impl<'a> Alone<'a> {
     fn within(section: &'a Section, timeout: Duration) -> Result<Self> {
         let thread = section.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut alone = Self { fd: section.fd(), locked: false, _thread: thread };
+        let mut alone = Self { fd: section.lock_file()?, locked: false, _thread: thread };
         let mut pause = Pause::up_to(timeout);
         loop {
             match ofd::set(alone.fd, ofd::GROWTH, Hold::Exclusive) {
                 Ok(true) => alone.locked = true,
                 Ok(false) if pause.once() => continue,
                 Ok(false) => {
+                    let grows = ofd::held(alone.fd, ofd::GROWTH)? == Hold::Exclusive;
                     return Err(ofd::blocked(
                         alone.fd,
-                        "another process has been growing it for longer than the timeout; try again, or end that process if it hangs",
+                        if grows {
+                            "another process has been growing it for longer than the timeout; try again, or end that process if it hangs"
+                        } else {
+                            ofd::LOCKED_BY_A_READER
+                        },
                     ));
                 }
                 // The file system has no locks: see the module.

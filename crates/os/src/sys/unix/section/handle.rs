@@ -6,6 +6,7 @@ use super::{
     super::{
         error::{cvt, refuse},
         machine,
+        witness::Witness,
     },
     life::Life,
 };
@@ -18,7 +19,8 @@ use rustix::{fs, io::Errno};
 use std::{
     mem::ManuallyDrop,
     os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd},
-    sync::{Mutex, PoisonError, atomic::AtomicBool},
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock, PoisonError, atomic::AtomicBool},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub(crate) struct Section {
     pub(crate) writable: bool,
     /// Whether an `Attachment` of this handle exists.
     pub(crate) attached: AtomicBool,
+    /// Where it was found or created, if it has a path.
+    path: Option<PathBuf>,
+    /// Opened when it is first needed: see [`lock_file`](Self::lock_file).
+    witness: OnceLock<Option<Witness>>,
     /// The size of its pages; 0 for the usual size.
     page: usize,
     /// Held by the thread that grows the section.
@@ -102,6 +108,8 @@ impl Section {
             created,
             writable,
             attached: AtomicBool::new(false),
+            path: None,
+            witness: OnceLock::new(),
             page: 0,
             growing: Mutex::new(()),
             directory: Mutex::new(None),
@@ -111,6 +119,16 @@ impl Section {
     /// Returns the same section, with pages of that many bytes.
     pub(super) fn paged(self, page: usize) -> Self {
         Self { page, ..self }
+    }
+
+    /// Returns the same section, which was found or created at that path.
+    pub(super) fn at(self, path: &Path) -> Self {
+        Self { path: Some(path.into()), ..self }
+    }
+
+    /// Returns the same section, whose second open file has been opened already.
+    pub(super) fn witnessed(self, witness: Option<Witness>) -> Self {
+        Self { witness: OnceLock::from(witness), ..self }
     }
 
     /// Returns the same section, which keeps its name alive.
@@ -133,6 +151,24 @@ impl Section {
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.handle.fd.as_fd()
+    }
+
+    /// Returns the descriptor whose open file has the byte locks of this handle, except the one
+    /// that keeps a name alive. It is the descriptor of the memory itself where the file cannot be
+    /// opened a second time, and in a child after fork.
+    pub(crate) fn lock_file(&self) -> Result<BorrowedFd<'_>> {
+        // A child must not wait for a thread that only its parent has.
+        if !self.is_of_this_process() {
+            return Ok(self.fd());
+        }
+        let witness = match self.witness.get() {
+            Some(witness) => witness,
+            None => {
+                let new = Witness::of(self.fd(), self.path.as_deref(), self.writable)?;
+                self.witness.get_or_init(|| new)
+            }
+        };
+        Ok(witness.as_ref().and_then(Witness::fd).unwrap_or_else(|| self.fd()))
     }
 
     /// Whether this process opened it. A child after fork shares the locks and must not free them.

@@ -13,9 +13,10 @@
 //! | left | the exclusive lock is granted | *being reaped*, by the process that takes the exclusive lock |
 //! | being reaped | neither lock is granted | *absent*, by the reaper's `unlink`; *left* again if the reaper dies before |
 //!
-//! Two processes become reapers. One closes a handle, and has released its shared lock before. (If
+//! Three processes become reapers. One closes a handle, and has released its shared lock before. (If
 //! the last two handles are closed at once, neither could turn its shared lock into an exclusive
-//! one.) The other opens or creates the name and finds it left.
+//! one.) Another opens or creates the name and finds it left. The third creates any name, and reaps
+//! all that are left.
 //!
 //! Three rules guarantee that all living handles of a name are of one section (no split brain), and
 //! that no name is removed while a handle lives:
@@ -74,6 +75,8 @@ use rustix::{fs::OFlags, io::Errno};
 use std::{
     os::fd::AsFd,
     path::{Path, PathBuf},
+    sync::Mutex,
+    time::{Duration, Instant},
 };
 
 pub(crate) fn check_native_name(text: &str) -> Result<(), &'static str> {
@@ -176,7 +179,8 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Found> {
     if !ofd::set(fd.as_fd(), ofd::LIFE, Hold::Shared)? || !is_bound(path, fd.as_fd())? {
         return Ok(Found::Passing);
     }
-    let living = Section::new(fd, Kind::Named, false, true).living(Life::new(path, options));
+    let living = Section::new(fd, Kind::Named, false, true).at(path);
+    let living = living.living(Life::new(path, options));
     if options.protection.writable() {
         return Ok(Found::Living(living));
     }
@@ -186,8 +190,33 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Found> {
     if !ofd::set(fd.as_fd(), ofd::LIFE, Hold::Shared)? || !is_bound(path, fd.as_fd())? {
         return Ok(Found::Passing);
     }
-    let reading = Section::new(fd, Kind::Named, false, false).living(Life::new(path, options));
+    let reading = Section::new(fd, Kind::Named, false, false).at(path);
+    let reading = reading.living(Life::new(path, options));
     Ok(Found::Living(reading))
+}
+
+/// Removes all names of this user that killed processes have left, and frees their memory.
+fn reap_left() {
+    // A program that creates many names must not read the directory for each of them.
+    const PERIOD: Duration = Duration::from_secs(1);
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    // Never waits: after a fork the thread that had the mutex may be the parent's alone.
+    let Ok(mut last) = LAST.try_lock() else { return };
+    if last.is_some_and(|last| last.elapsed() < PERIOD) {
+        return;
+    }
+    *last = Some(Instant::now());
+    let Ok(entries) = std::fs::read_dir(shm::DIRECTORY) else { return };
+    let own = format!("mapvar.{}.", rustix::process::geteuid().as_raw());
+    for entry in entries.flatten() {
+        let is_section = entry.file_name().to_str().is_some_and(|name| {
+            // A file that is built aside has a '~', and no lock yet.
+            (name.starts_with(&own) || name.starts_with("mapvar.global.")) && !name.contains('~')
+        });
+        if is_section && let Ok(Some(fd)) = shm::open(&entry.path(), OFlags::RDWR) {
+            let _ = reap(fd.as_fd(), &entry.path());
+        }
+    }
 }
 
 /// Creates a section under that name. Returns `None` if the name was taken in the meantime.
@@ -197,6 +226,7 @@ fn make(
     fill: &mut dyn FnMut(Section) -> Result<()>,
 ) -> Result<Option<Section>> {
     let size = size_to_create(options)?;
+    reap_left();
     let new = Aside::new(path).map_err(shm::explain_directory)?;
     aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE), shm::DIRECTORY)?;
     // No other process can know the file yet.
@@ -206,5 +236,5 @@ fn make(
     fill(Section::duplicate_of(new.fd(), Kind::Named)?)?;
     let Some(fd) = new.publish(path)? else { return Ok(None) };
     let section = Section::new(fd, Kind::Named, true, true);
-    Ok(Some(section.living(Life::new(path, options))))
+    Ok(Some(section.at(path).living(Life::new(path, options))))
 }

@@ -59,7 +59,7 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Option<Section>> {
         return Err(shm::other_kind());
     }
     check_size(fd.as_fd(), options)?;
-    Ok(Some(Section::new(fd, Kind::Named, false, writable)))
+    Ok(Some(Section::new(fd, Kind::Named, false, writable).at(path)))
 }
 
 fn make(
@@ -71,5 +71,5 @@ fn make(
     let new = Aside::new(path).map_err(shm::explain_directory)?;
     aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE), shm::DIRECTORY)?;
     fill(Section::duplicate_of(new.fd(), Kind::Named)?)?;
-    Ok(new.publish(path)?.map(|fd| Section::new(fd, Kind::Named, true, true)))
+    Ok(new.publish(path)?.map(|fd| Section::new(fd, Kind::Named, true, true).at(path)))
 }
