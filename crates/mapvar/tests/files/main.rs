@@ -19,3 +19,5 @@ mod fixtures;
 mod format;
 mod growth;
 mod hostile;
+#[cfg(unix)]
+mod names;

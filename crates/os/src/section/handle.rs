@@ -159,6 +159,21 @@ impl Section {
         }
     }
 
+    /// Checks that the section is still what its path or name leads to.
+    ///
+    /// On Unix a file can be removed or replaced while it is mapped: by `rm`, by `mv` of another
+    /// file onto it, or by an editor that saves a new file under the old name. Its users then
+    /// share memory that no other process can find, and that is gone with the last of them. The
+    /// same is true of a name that a program unlinked by hand. The call takes two system calls.
+    ///
+    /// Sections without a path or name, and native names, always pass.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NameRemoved`].
+    pub fn check_name(&self) -> Result<()> {
+        Imp::check_name(&self.shared.sys).map_err(|error| self.shared.with_context("check", error))
+    }
+
     /// Returns the identity of the section's file; `None` if it has no file.
     ///
     /// # Errors

@@ -74,6 +74,11 @@ pub(crate) trait Platform {
     /// The handle must not be read-only.
     fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()>;
 
+    /// Fails with `NameRemoved` if the path or name under which the section was found or created
+    /// leads to nothing any more, or to another object. Where the system cannot tell, and where an
+    /// object in use keeps its name, it returns `Ok`.
+    fn check_name(section: &Self::Section) -> Result<()>;
+
     /// Returns the identity of the section's file.
     fn id(section: &Self::Section) -> Result<Option<SectionId>>;
 

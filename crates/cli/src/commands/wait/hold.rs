@@ -7,7 +7,13 @@ use crate::{
     opening, parse,
 };
 use mapvar::{Error, ErrorKind, Map, Origin};
-use std::sync::mpsc;
+use std::{
+    sync::mpsc::{self, RecvTimeoutError},
+    time::Duration,
+};
+
+/// How often the command checks that others still find the map.
+const CHECK: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
     // Before the map is created, so that Ctrl-C never leaves one behind. A command gets Ctrl-C too:
@@ -56,8 +62,11 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
             format!("holding map {name:?} of {size} bytes in process {pid}; Ctrl-C ends it")
         }
     });
-    // The handler never drops its sender, so this returns only after Ctrl-C.
-    let _ = interrupted.recv();
+    // The handler never drops its sender, so only Ctrl-C ends the loop, and the loss of the name:
+    // a map that nobody can find is not held.
+    while interrupted.recv_timeout(CHECK) == Err(RecvTimeoutError::Timeout) {
+        map.check_name()?;
+    }
     map.close()?;
     Ok(Exit::Done)
 }

@@ -76,7 +76,7 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Section> {
     check_kind(fs::fstat(&fd).map_err(cvt)?.st_mode)?;
     check_place(fd.as_fd(), options)?;
     check_size(fd.as_fd(), options)?;
-    Ok(Section::new(fd, Kind::File, false, writable))
+    Ok(Section::new(fd, Kind::File, false, writable).at(path))
 }
 
 /// Creates a file under that path. Returns `None` if another one has appeared there in the
@@ -100,7 +100,7 @@ fn make(
     aside::allocate(new.fd(), size, options.flags.contains(SectionFlags::RESERVE))?;
     fill(Section::duplicate_of(new.fd(), Kind::File)?)?;
     let Some(fd) = new.publish(path)? else { return Ok(None) };
-    let section = Section::new(fd, Kind::File, true, true);
+    let section = Section::new(fd, Kind::File, true, true).at(path);
     Ok(Some(section.in_directory(open_directory(aside::directory(path)))))
 }
 

@@ -18,6 +18,7 @@ use rustix::{fs, io::Errno};
 use std::{
     mem::ManuallyDrop,
     os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd},
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError, atomic::AtomicBool},
 };
 
@@ -43,6 +44,9 @@ pub(crate) struct Section {
     pub(super) growing: Mutex<()>,
     /// The directory of a new file, until its entry is known to be on the device.
     directory: Mutex<Option<OwnedFd>>,
+    /// The absolute path of a file: a relative one would change its meaning with the program's
+    /// directory.
+    path: Option<PathBuf>,
 }
 
 /// The open file, and the name that the handle helps to keep alive.
@@ -105,7 +109,14 @@ impl Section {
             page: 0,
             growing: Mutex::new(()),
             directory: Mutex::new(None),
+            path: None,
         }
+    }
+
+    /// Returns the same section, which was found or created at that path.
+    pub(super) fn at(mut self, path: &Path) -> Self {
+        self.path = std::path::absolute(path).ok();
+        self
     }
 
     /// Returns the same section, with pages of that many bytes.
@@ -151,6 +162,31 @@ impl Section {
 
     pub(crate) fn size(&self) -> Result<u64> {
         size_of(self.fd())
+    }
+
+    /// See [`crate::sys::Platform::check_name`].
+    pub(crate) fn check_name(&self) -> Result<()> {
+        let found = match (&self.path, &self.handle.life) {
+            (Some(path), _) => fs::stat(path),
+            (None, Some(life)) => fs::lstat(life.path()),
+            (None, None) => return Ok(()),
+        };
+        let own = fs::fstat(self.fd()).map_err(cvt)?;
+        let detail = match found {
+            Ok(found) if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino) => return Ok(()),
+            Ok(_) => "it was replaced: its name leads to another file now",
+            Err(Errno::NOENT | Errno::NOTDIR) if own.st_nlink == 0 => "it was removed",
+            Err(Errno::NOENT | Errno::NOTDIR) => "it was renamed or removed",
+            // For example, the directory may not be searched any more: nothing is known.
+            Err(_) => return Ok(()),
+        };
+        Err(refuse(
+            ErrorKind::NameRemoved,
+            format!(
+                "{detail}, so no other process can find what this one sets; open it again, and \
+                 copy to it what it lacks"
+            ),
+        ))
     }
 
     pub(crate) fn id(&self) -> Result<Option<SectionId>> {
