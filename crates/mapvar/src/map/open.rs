@@ -336,7 +336,8 @@ impl MapOptions {
             foreign(&store)?;
             None
         } else {
-            recover_if_foreign(&mut store, attachment.alone()).map_err(corrupt)?
+            let deadline = Instant::now().checked_add(self.timeout);
+            recover_if_foreign(&mut store, attachment.alone(), deadline).map_err(corrupt)?
         };
         attachment.done()?;
         if !self.read_only {
@@ -562,6 +563,7 @@ fn foreign(store: &Store<Mapped>) -> Result<()> {
 fn recover_if_foreign(
     store: &mut Store<Mapped>,
     alone: bool,
+    deadline: Option<Instant>,
 ) -> Result<Option<Recovered>, mapvar_engine::error::EngineError> {
     use mapvar_engine::{error::EngineError, mem::Mem};
     let section = store.mem().section();
@@ -577,8 +579,12 @@ fn recover_if_foreign(
         return Ok(None);
     }
     if alone && store.file {
-        let recovered =
-            if is_foreign(theirs, &ours) && !created { Some(store.recover(bytes)?) } else { None };
+        let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let recovered = if is_foreign(theirs, &ours) && !created {
+            Some(store.recover_unless(bytes, &late)?)
+        } else {
+            None
+        };
         // Last: if this process dies before, the next opener has to recover again.
         ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
         return Ok(recovered);

@@ -269,7 +269,7 @@ impl Stored {
     pub(crate) fn len(&self) -> Result<u64> {
         let count = || {
             let (mut count, mut trouble) = (0, None);
-            self.inner.store.each_record(|handle| {
+            self.inner.store.each_record_of_data(|handle| {
                 match self.inner.store.read(handle, |_| ()) {
                     Ok(Seen::Value(..)) if self.is_reserved_at(handle) => {}
                     Ok(Seen::Value(..)) => count += 1,

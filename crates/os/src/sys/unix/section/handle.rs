@@ -15,6 +15,8 @@ use crate::{
     spec::SectionId,
 };
 use rustix::{fs, io::Errno};
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 use std::{
     mem::ManuallyDrop,
     os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd},
@@ -47,6 +49,9 @@ pub(crate) struct Section {
     /// The absolute path of a file: a relative one would change its meaning with the program's
     /// directory.
     path: Option<PathBuf>,
+    /// Whether the file system's word on holes counts, once it was asked.
+    #[cfg(target_os = "linux")]
+    knows_holes: OnceLock<bool>,
 }
 
 /// The open file, and the name that the handle helps to keep alive.
@@ -110,6 +115,8 @@ impl Section {
             growing: Mutex::new(()),
             directory: Mutex::new(None),
             path: None,
+            #[cfg(target_os = "linux")]
+            knows_holes: OnceLock::new(),
         }
     }
 
@@ -162,6 +169,28 @@ impl Section {
 
     pub(crate) fn size(&self) -> Result<u64> {
         size_of(self.fd())
+    }
+
+    /// See [`crate::sys::Platform::data_from`].
+    #[cfg(target_os = "linux")]
+    pub(crate) fn data_from(&self, at: u64) -> Result<Option<(u64, u64)>> {
+        let end = self.size()?;
+        if at >= end {
+            return Ok(None);
+        }
+        if !*self.knows_holes.get_or_init(|| knows_holes(self.fd())) {
+            return Ok(Some((at, end)));
+        }
+        // These calls move the position of the open file, which this crate never uses.
+        let start = match fs::seek(self.fd(), fs::SeekFrom::Data(at)) {
+            Ok(start) => start.max(at),
+            // No data follows.
+            Err(Errno::NXIO) => return Ok(None),
+            Err(_) => return Ok(Some((at, end))),
+        };
+        let hole = fs::seek(self.fd(), fs::SeekFrom::Hole(start)).unwrap_or(end);
+        // A file that another program changes at this moment may give an empty range.
+        Ok((start < end).then_some((start, if hole > start { hole.min(end) } else { end })))
     }
 
     /// See [`crate::sys::Platform::check_name`].
@@ -245,6 +274,18 @@ pub(super) fn number<T: TryInto<u64> + TryInto<i64> + Copy>(number: T) -> u64 {
         .try_into()
         .or_else(|_| TryInto::<i64>::try_into(number).map(i64::cast_unsigned))
         .unwrap_or(0)
+}
+
+/// Whether holes that the file system reports are zeros for every mapping too: pages that were
+/// written by a mapping, and are not on the disk yet, must count as data. It is so for these file
+/// systems. FUSE asks its server, which does not know of such pages; ZFS has reported holes over
+/// fresh data (OpenZFS issue 15526).
+#[cfg(target_os = "linux")]
+fn knows_holes(fd: BorrowedFd<'_>) -> bool {
+    // From linux/magic.h: ext2 to ext4, xfs, btrfs, f2fs, tmpfs.
+    const KNOWN: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+    // The type has 32 bits, in an integer that differs between targets and may be signed.
+    fs::fstatfs(fd).is_ok_and(|stat| KNOWN.contains(&(number(stat.f_type) & 0xffff_ffff)))
 }
 
 #[cfg(target_os = "linux")]
