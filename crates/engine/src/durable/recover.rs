@@ -697,8 +697,8 @@ fn in_time(late: &dyn Fn() -> bool) -> Result<(), EngineError> {
         return Ok(());
     }
     let error = Error::new(ErrorKind::TimedOut, "", "").detail(
-        "its recovery takes longer than the timeout; open it with a longer one, which the size of \
-         its data asks for",
+        "its recovery takes longer than it may; open it with a longer timeout (`recovery_timeout`), \
+         as the size of its data asks for",
     );
     Err(EngineError::Explained(error))
 }

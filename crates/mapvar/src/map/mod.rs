@@ -347,7 +347,7 @@ impl Map {
     /// it, or an editor by saving. This handle then works on, but later openers find another map
     /// or none, and what it sets is gone with its last user. [`flush`](Self::flush),
     /// [`stat`](Self::stat), [`close`](Self::close), and every 100 ms each [`Watch`](crate::Watch)
-    /// and each wait for a [`Lock`](crate::Lock), report that by the same error. `get` and `set` do
+    /// and whatever takes a [`Lock`](crate::Lock), report that by the same error. `get` and `set` do
     /// not check: a program that only calls these should call this function from time to time.
     ///
     /// It takes two system calls. After the error the variables can still be read, and so be copied

@@ -27,6 +27,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+/// How long a recovery may take, unless the options say so. Not the timeout alone: a program whose
+/// waits are to be interruptible sets a short one and calls again, and would recover for ever.
+const RECOVERY: Duration = Duration::from_secs(5);
+
 impl MapOptions {
     /// Creates the map; it must not exist.
     ///
@@ -72,7 +76,8 @@ impl MapOptions {
     /// for a map that its creator does not complete in time; [`Version`](ErrorKind::Version);
     /// [`Corrupt`](ErrorKind::Corrupt); [`Truncated`](ErrorKind::Truncated);
     /// [`ForeignOwner`](ErrorKind::ForeignOwner) for a name that belongs to another user;
-    /// [`TimedOut`](ErrorKind::TimedOut) if another process does not finish opening it;
+    /// [`TimedOut`](ErrorKind::TimedOut) if another process does not finish opening it, or if its
+    /// recovery takes longer than the [`recovery_timeout`](Self::recovery_timeout);
     /// [`PermissionDenied`](ErrorKind::PermissionDenied).
     ///
     /// [`NeedsRecovery`](ErrorKind::NeedsRecovery) for a copy of a file, and for a file that was
@@ -336,7 +341,8 @@ impl MapOptions {
             foreign(&store)?;
             None
         } else {
-            let deadline = Instant::now().checked_add(self.timeout);
+            let within = self.recovery_timeout.unwrap_or(self.timeout.max(RECOVERY));
+            let deadline = Instant::now().checked_add(within);
             recover_if_foreign(&mut store, attachment.alone(), deadline).map_err(corrupt)?
         };
         attachment.done()?;
@@ -351,6 +357,7 @@ impl MapOptions {
             object: object.into(),
             generation: machine::generation(),
             epoch: Private::new(machine::epoch().into()),
+            named_at: Private::new(0),
             ephemeral: AtomicBool::new(false),
             #[cfg(feature = "tokio")]
             notifier: std::sync::Mutex::default(),

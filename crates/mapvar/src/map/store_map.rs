@@ -28,7 +28,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
     sync::atomic::AtomicBool,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -68,6 +68,9 @@ pub(crate) struct Inner {
     /// The epoch of the process at which the map was last found usable. The epoch changes when the
     /// process forks or a view is lost.
     pub(crate) epoch: Private,
+    /// When the map's name was last found right, in milliseconds since the first such check of this
+    /// process.
+    pub(crate) named_at: Private,
     /// Whether this handle has set an ephemeral variable.
     pub(crate) ephemeral: AtomicBool,
     /// The notifier that wakes the streams of changes, if there are any. Its type is erased because
@@ -95,6 +98,21 @@ impl Inner {
     /// Fails with `NameRemoved` if other processes cannot find the map under its name any more.
     pub(crate) fn named(&self) -> Result<(), EngineError> {
         self.store.mem().section().check_name().map_err(EngineError::Explained)
+    }
+
+    /// As [`named`](Self::named), but relies on a check that found the name right less than 100 ms
+    /// ago. It reads the clock and makes no system call then.
+    pub(crate) fn named_lately(&self) -> Result<(), EngineError> {
+        static BEGIN: OnceLock<Instant> = OnceLock::new();
+        // From 1 on: 0 means never.
+        let now = BEGIN.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1;
+        let last = self.named_at.load(Relaxed);
+        if last != 0 && now.saturating_sub(last) < NAP.as_millis() as u64 {
+            return Ok(());
+        }
+        self.named()?;
+        self.named_at.store(now, Relaxed);
+        Ok(())
     }
 
     /// As [`named`](Self::named), for the end of a handle. One for reading set nothing that a

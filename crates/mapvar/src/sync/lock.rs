@@ -248,8 +248,8 @@ impl Lock {
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) if this thread already owns the lock;
     /// [`ReadOnly`](ErrorKind::ReadOnly); [`Full`](ErrorKind::Full) if the map has no free space
     /// for the queue, or no free participant slot; [`Corrupt`](ErrorKind::Corrupt);
-    /// [`NameRemoved`](ErrorKind::NameRemoved) if it waits 100 ms in a map that other processes
-    /// cannot find any more ([`Map::check_name`]).
+    /// [`NameRemoved`](ErrorKind::NameRemoved) if other processes cannot find the map any more
+    /// ([`Map::check_name`]; checked every 100 ms).
     pub fn acquire(&self) -> Result<LockGuard> {
         self.acquire_timeout(self.map.timeout())
     }
@@ -409,7 +409,6 @@ impl Lock {
         let mut idle = (Vec::new(), Instant::now());
         loop {
             self.map.usable()?;
-            // Under a removed name a second lock of this name can exist, in the map that others find.
             names.check(&self.map.inner)?;
             let (mut seen, _, at) = self.read()?;
             let gone = self.gone(&seen)?;
@@ -503,6 +502,9 @@ impl Lock {
     }
 
     fn entry(&self, shared: bool) -> Result<Entry, EngineError> {
+        // Under a removed name a second lock of this name can exist, in the map that others find,
+        // and both would be owned at once.
+        self.map.inner.named_lately()?;
         let [ticket, _] = machine::random()?;
         Ok(Entry {
             token: self.map.inner.store.mem().seat()?,

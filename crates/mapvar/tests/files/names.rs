@@ -98,7 +98,7 @@ fn watches_of_a_replaced_file_say_so() {
 }
 
 #[test]
-fn a_wait_for_a_lock_of_a_replaced_file_ends() {
+fn a_lock_of_a_replaced_file_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, 0);
     let map = Map::options().file(&path).create().unwrap();
@@ -108,6 +108,14 @@ fn a_wait_for_a_lock_of_a_replaced_file_ends() {
     fs::remove_file(&path).unwrap();
     let waiting = std::thread::spawn(move || other.lock("l").unwrap().acquire().map(drop));
     removed(&waiting.join().unwrap().unwrap_err(), &path);
+    // The free lock too: another process could own the one of its name in the new file.
+    let free = map.lock("free").unwrap();
+    loop {
+        match free.try_acquire() {
+            Ok(guard) => drop(guard),
+            Err(error) => break removed(&error, &path),
+        }
+    }
 }
 
 #[test]

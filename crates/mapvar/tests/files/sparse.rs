@@ -132,18 +132,21 @@ fn a_forged_number_of_chunks_costs_no_time() {
 }
 
 /// A recovery that takes too long ends with an error, has changed nothing that the next one needs,
-/// and a longer timeout is the remedy.
+/// and a longer time is the remedy.
 #[test]
-fn a_recovery_ends_within_the_timeout() {
+fn a_recovery_ends_in_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = made(&dir);
     another_boot_of(&path);
     for _ in 0..3 {
-        let error = Map::options().file(&path).timeout(Duration::ZERO).open().unwrap_err();
+        let options = Map::options().file(&path).recovery_timeout(Duration::ZERO);
+        let error = options.open().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
         assert!(error.to_string().contains("longer"), "{error}");
     }
-    let map = Map::options().file(&path).timeout(Duration::from_secs(60)).open().unwrap();
+    // A short timeout for locks does not shorten it: such programs call again, and would recover
+    // for ever.
+    let map = Map::options().file(&path).timeout(Duration::ZERO).open().unwrap();
     assert_eq!(map.recovery().unwrap().variables, 102);
     whole(&map);
 }
