@@ -364,7 +364,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.put(at / CHUNK * CHUNK + 32, 0);
                 at / CHUNK * CHUNK + 32
             },
-            "said to be free, and is not",
+            "is marked free, and is in use",
             &[],
             &[],
         ),
@@ -777,7 +777,7 @@ fn notes_are_no_faults() {
                 let at = r.record(&long("two")) / CHUNK * CHUNK;
                 r.put(at + 32, r.word(at + 32) | (r.word(at + 32) + 1));
             },
-            "taken, by no variable",
+            "allocated, and belongs to no variable",
         ),
     ];
     for (damage, said) in table {
