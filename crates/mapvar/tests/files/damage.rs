@@ -414,7 +414,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.put(at, r.word(at) & !0xffff_0000);
                 at
             },
-            "the length of the name",
+            "the length or the location of the name",
             &["int 3"],
             &[],
         ),
@@ -539,7 +539,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.put(s + 8, 9000 << 16 | 6 << 8);
                 s + 8
             },
-            "longer than its room",
+            "longer than its slot",
             &[],
             &["text 1"],
         ),
@@ -643,7 +643,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.put(c + 32, 0);
                 s
             },
-            "extent that is said to be free",
+            "extent that is marked free",
             &[],
             &[],
         ),
@@ -654,7 +654,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.put(c + 32, 0);
                 b
             },
-            "block of its name is said",
+            "block of its name is marked free",
             &[],
             &[],
         ),
@@ -762,7 +762,7 @@ fn notes_are_no_faults() {
                 let c = r.of_kind(3) * CHUNK;
                 r.put(c + 32, r.word(c + 32) | 1 << 20);
             },
-            "a block for a name is taken",
+            "a block for a name is allocated",
         ),
         (
             |r| {
