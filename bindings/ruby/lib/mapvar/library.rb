@@ -68,6 +68,7 @@ module Mapvar
     quick :mapvar_options_size, :handle, :uint64
     quick :mapvar_options_max_size, :handle, :uint64
     quick :mapvar_options_timeout, :handle, :uint64
+    quick :mapvar_options_recovery_timeout, :handle, :uint64
     quick :mapvar_options_read_only, :handle, :int32
     quick :mapvar_options_allow_network, :handle, :int32
     quick :mapvar_options_format, :handle, :uint32

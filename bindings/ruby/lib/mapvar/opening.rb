@@ -25,6 +25,8 @@ module Mapvar
         size: size && count(:size, size),
         max_size: max_size && count(:max_size, max_size),
         timeout: ([@timeout, Library::SLICE].min * 1000).ceil,
+        # Not in slices: each would begin anew. A year is for ever.
+        recovery_timeout: ([@timeout, 31_536_000].min * 1000).ceil,
         read_only: (1 if read_only),
         allow_network: (1 if allow_network),
         on_clobber: on_clobber && pick(:on_clobber, CLOBBER, on_clobber),

@@ -490,13 +490,25 @@ pub extern "C" fn mapvar_map_count(
 /// Makes everything that was set before this call survive a power cut; waits until the device has
 /// confirmed it. Does nothing for a map without a file.
 /// Errors: MAPVAR_IO if the device fails, then and at each later flush of this map;
-/// MAPVAR_TIMED_OUT if another process flushes or writes and makes no progress; MAPVAR_READ_ONLY.
+/// MAPVAR_TIMED_OUT if another process flushes or writes and makes no progress; MAPVAR_READ_ONLY;
+/// MAPVAR_NAME_REMOVED, after the flush, as mapvar_map_check_name.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_flush(map: *mut mapvar_map) -> i32 {
     run_call("mapvar_map_flush", || with(map, Map::flush))
 }
 
+/// Checks that other processes still find this map under its path or name, which takes two system
+/// calls. On Unix a program can remove or replace a file in use (rm, mv, an editor); later openers
+/// then find another map or none. mapvar_map_flush, mapvar_map_stat, mapvar_map_close and waits
+/// report that too, gets and sets do not.
+/// Errors: MAPVAR_NAME_REMOVED; the variables can still be read, and copied to a map opened anew.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_map_check_name(map: *mut mapvar_map) -> i32 {
+    run_call("mapvar_map_check_name", || with(map, Map::check_name))
+}
+
 /// Returns the figures of this moment: a new handle; the caller frees it.
+/// Errors: MAPVAR_NAME_REMOVED, as mapvar_map_check_name.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_stat(
     map: *mut mapvar_map,

@@ -115,6 +115,21 @@ pub extern "C" fn mapvar_options_timeout(options: *mut mapvar_options, milliseco
     run_call("mapvar_options_timeout", || change(options, |options| options.timeout(timeout)))
 }
 
+/// Sets the longest time in milliseconds that the recovery of a file may take when it is opened,
+/// after a restart of the machine or as a copy; by default 5,000, or that of
+/// mapvar_options_timeout if it is longer. A recovery reads all data of the file. If the time is
+/// up, opening fails with MAPVAR_TIMED_OUT, nothing is lost, and the next opening begins anew.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_options_recovery_timeout(
+    options: *mut mapvar_options,
+    milliseconds: u64,
+) -> i32 {
+    let timeout = Duration::from_millis(milliseconds);
+    run_call("mapvar_options_recovery_timeout", || {
+        change(options, |options| options.recovery_timeout(timeout))
+    })
+}
+
 /// Not 0: opens read-only. The handle requests only read access and never writes.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_read_only(options: *mut mapvar_options, read_only: i32) -> i32 {

@@ -47,6 +47,7 @@ static void a_file(const char *path, const char *other) {
     CHECK(created == 1 && figure(map, MAPVAR_STAT_FILE) == 1);
     OK(mapvar_map_set_i64(map, "flushed", N, 1));
     OK(mapvar_map_set_i64(map, "twice", N, 1));
+    OK(mapvar_map_check_name(map));
     OK(mapvar_map_flush(map));
     // A copy does not contain what was set since the flush.
     OK(mapvar_map_set_i64(map, "twice", N, 2));

@@ -213,3 +213,34 @@ fn names_that_windows_has_no_files_for() {
         }
     }
 }
+
+/// A byte of a list can take 40 of memory when it is decoded. A peer that stores many of them must
+/// not end the readers.
+#[cfg(unix)]
+#[test]
+fn a_list_beyond_the_readers_memory_is_an_error_that_names_it() {
+    const NILS: usize = 16 << 20;
+    let folder = Folder::new();
+    let t = &folder.path("t.map");
+    let map = mapvar::Map::options().file(t).create().expect("create");
+    map.set("nils", vec![(); NILS]).expect("set");
+    map.set("other", 7).expect("set");
+    map.close().expect("close");
+    for (args, out) in
+        [(&["get", "--file", t, "nils"][..], None), (&["get", "--file", t, "other"], Some("7\n"))]
+    {
+        // In KiB: the list has 16 MiB, and 512 MiB when it is decoded.
+        let limited = "ulimit -v 400000; exec \"$0\" \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", limited, env!("CARGO_BIN_EXE_mapvar")]).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let ran = finish(command.spawn().expect("start"));
+        match out {
+            Some(out) => assert_eq!(ran.ok(), out),
+            None => {
+                let error = ran.fails(17);
+                assert!(error.contains("\"nils\"") && error.contains("memory"), "{error}");
+            }
+        }
+    }
+}

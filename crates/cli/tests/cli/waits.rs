@@ -358,3 +358,35 @@ fn a_map_of_mapvar_has_no_lock_without_a_name() {
     let error = run(["unlock"]).misused();
     assert!(error.contains("--file PATH"), "{error}");
 }
+
+/// `mv new live` while another process watches: it would wait for ever for a file that nobody can
+/// find.
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_replaced_ends_its_watch() {
+    let folder = Folder::new();
+    let (live, new) = (&folder.path("live.map"), &folder.path("new.map"));
+    run(["set", "--file", live, "foo", "1"]).ok();
+    run(["set", "--file", new, "foo", "2"]).ok();
+    let mut watch = Running::new(["watch", "--file", live, "foo"]);
+    // A change that arrives shows that the watch has begun.
+    while watch.lines.recv_timeout(Duration::from_millis(100)).is_err() {
+        run(["set", "--file", live, "foo", "3"]).ok();
+    }
+    std::fs::rename(new, live).expect("rename");
+    assert_eq!(wait(&mut watch.child).code(), Some(23));
+    assert_eq!(run(["get", "--file", live, "foo"]).ok(), "2\n");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_that_was_unlinked_by_hand_ends_hold() {
+    let name = unique("unlinked");
+    let mut held = Held::new([name.as_str()]);
+    let shm = std::fs::read_dir("/dev/shm").expect("the folder of names");
+    let ours = shm.map(|entry| entry.expect("an entry").path());
+    for path in ours.filter(|path| path.to_string_lossy().contains(&name)) {
+        std::fs::remove_file(path).expect("remove");
+    }
+    assert_eq!(wait(&mut held.child).code(), Some(23));
+}

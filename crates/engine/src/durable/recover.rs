@@ -22,6 +22,7 @@ use crate::{
     space::chunks::SizeClass,
     store::Store,
 };
+use mapvar_os::{Error, ErrorKind};
 
 /// The result of a recovery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,11 +37,33 @@ pub struct Recovered {
     pub damaged: bool,
 }
 
+/// The chunks with a valid header, in ascending order: number, kind, class. All others are free, and
+/// a sparse file may have millions of them, so they take no memory.
+#[derive(Default)]
+struct Kinds(Vec<(u32, u8, u8)>);
+
+impl Kinds {
+    /// Returns kind and class of a chunk; zeros without a valid header.
+    fn of(&self, number: u64) -> (u8, u8) {
+        let Ok(number) = u32::try_from(number) else { return (0, 0) };
+        let found = self.0.binary_search_by_key(&number, |(number, ..)| *number);
+        let found = found.ok().and_then(|at| self.0.get(at));
+        found.map_or((0, 0), |(_, kind, class)| (*kind, *class))
+    }
+
+    /// Returns number and class of each chunk of records.
+    fn of_records(&self) -> impl Iterator<Item = (u64, usize)> {
+        let records = self.0.iter().filter(|(_, found, _)| u64::from(*found) == kind::RECORDS);
+        records.map(|(number, _, class)| (u64::from(*number), usize::from(*class) & 3))
+    }
+}
+
+const _: () = assert!(layout::MOST_CHUNKS <= u32::MAX as u64, "a chunk's number fits 32 bits");
+
 /// The result of the scan: the chunks by their headers, and the slots that count.
 struct Scan {
     chunks: u64,
-    /// Kind and class of each chunk with a valid header.
-    kinds: Vec<(u8, u8)>,
+    kinds: Kinds,
     /// For each record position, in order: a bit for each slot that counts.
     masks: Vec<u8>,
     superblocks: [Superblock; 2],
@@ -83,9 +106,22 @@ impl<M: Mem> Store<M> {
     /// that no process has written to since the restart; `bytes` is its real length. Returns once
     /// the disk has stored the result.
     pub fn recover(&mut self, bytes: u64) -> Result<Recovered, EngineError> {
-        let scan = self.scan(bytes)?;
+        self.recover_unless(bytes, &|| false)
+    }
+
+    /// As [`recover`](Self::recover), but gives up where `late` returns true. The next recovery
+    /// begins again, and finds the same.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`](mapvar_os::ErrorKind::TimedOut) if `late` returned true.
+    pub fn recover_unless(
+        &mut self,
+        bytes: u64,
+        late: &dyn Fn() -> bool,
+    ) -> Result<Recovered, EngineError> {
+        let scan = self.scan(bytes, late)?;
         let accepted = self.accept(&scan)?;
-        let recovered = self.rebuild_all(&scan, &accepted)?;
+        let recovered = self.rebuild_all(&scan, &accepted, late)?;
         self.mem.barrier(&[(0, scan.chunks * CHUNK)])?;
         // After the barrier: this word proves that the epoch was complete.
         self.live_mut()?.store(live::EPOCH, accepted.epoch, Release);
@@ -94,13 +130,13 @@ impl<M: Mem> Store<M> {
     }
 
     /// Scans the whole file, and changes nothing.
-    fn scan(&self, bytes: u64) -> Result<Scan, EngineError> {
+    fn scan(&self, bytes: u64, late: &dyn Fn() -> bool) -> Result<Scan, EngineError> {
         let most = bytes.min(self.mem.limit()).min(self.max_size) / CHUNK;
         let most = most.min(layout::MOST_CHUNKS);
         let chunks = if self.mem.reach(most * CHUNK) { most } else { self.mem.size() / CHUNK };
         let mut scan = Scan {
             chunks: chunks.min(most),
-            kinds: Vec::new(),
+            kinds: Kinds::default(),
             masks: Vec::new(),
             superblocks: self.superblocks()?,
             found: [Tally::default(); 2],
@@ -111,20 +147,27 @@ impl<M: Mem> Store<M> {
             scan.note_epoch(superblock.epoch);
         }
         let mut ids = Vec::new();
-        for number in 0..scan.chunks {
-            let (found, id) = if number < layout::META_CHUNKS || layout::holds_table(number) {
-                ((0, 0), 0)
-            } else {
-                self.trusted_header(number)?
-            };
-            scan.kinds.push(found);
-            if u64::from(found.0) == kind::RECORDS {
-                ids.push((number, usize::from(found.1), id));
+        let mut used = self.used_chunks(scan.chunks);
+        let mut next = used.headed(layout::META_CHUNKS);
+        while let Some(number) = next {
+            next = used.headed(number + 1);
+            if layout::holds_table(number) && number >= layout::TABLE_WORDS {
+                continue;
+            }
+            in_time(late)?;
+            let ((found, class), id) = self.trusted_header(number)?;
+            if u64::from(found) == kind::FREE {
+                continue;
+            }
+            scan.kinds.0.push((number as u32, found, class));
+            if u64::from(found) == kind::RECORDS {
+                ids.push((number, usize::from(class), id));
                 scan.greatest_id = scan.greatest_id.max(id);
             }
         }
         for (number, class, chunk_id) in ids {
             for within in 0..layout::records_in_chunk(class) {
+                in_time(late)?;
                 let at = place(number, class, within);
                 let mask = self.valid_slots(&mut scan, at, class, chunk_id)?;
                 scan.masks.push(mask);
@@ -175,7 +218,9 @@ impl<M: Mem> Store<M> {
             if seal == 0 {
                 continue;
             }
-            let Some(sum) = self.slot_sum(chunk_id, handle, number, seal)? else { continue };
+            let Some(sum) = self.slot_sum_of_data(chunk_id, handle, number, seal)? else {
+                continue;
+            };
             let lies = sum.extent.is_none_or(|extent| extent_lies(scan, extent));
             let same = sum.crc == sum.stored;
             if !same || sum.version > State::LARGEST || !lies {
@@ -279,7 +324,12 @@ impl<M: Mem> Store<M> {
     }
 
     /// Rewrites everything but the accepted slots.
-    fn rebuild_all(&self, scan: &Scan, accepted: &Accepted) -> Result<Recovered, EngineError> {
+    fn rebuild_all(
+        &self,
+        scan: &Scan,
+        accepted: &Accepted,
+        late: &dyn Fn() -> bool,
+    ) -> Result<Recovered, EngineError> {
         let base = self.count_incarnation()?;
         self.forget_users()?;
         self.begin_tables(scan)?;
@@ -293,16 +343,12 @@ impl<M: Mem> Store<M> {
         let mut all = Tally::default();
         let mut present = Vec::new();
         let mut masks = scan.masks.iter();
-        for number in 0..scan.chunks {
-            let (found, class) = scan.kinds.get(number as usize).copied().unwrap_or_default();
-            let class = usize::from(class) & 3;
-            if u64::from(found) != kind::RECORDS {
-                continue;
-            }
+        for (number, class) in scan.kinds.of_records() {
             let header = self.mem.words(number * CHUNK, chunk::WORDS);
             let header = header.ok_or_else(|| outside(number * CHUNK))?;
             let chunk_id = header.load(chunk::ID, Relaxed);
             for within in 0..layout::records_in_chunk(class) {
+                in_time(late)?;
                 let at = place(number, class, within);
                 let mask = masks.next().copied().unwrap_or(0);
                 let kept = self.restore(scan, accepted, at, class, chunk_id, mask, &mut all)?;
@@ -379,29 +425,12 @@ impl<M: Mem> Store<M> {
         let live = self.live_mut()?;
         let counts = self.mem.words_mut(room::AT, room::WORDS).ok_or(EngineError::ReadOnly)?;
         (0..room::WORDS).for_each(|word| counts.store(word, 0, Relaxed));
-        for (number, (found, class)) in (0..scan.chunks).zip(&scan.kinds) {
-            let is_records = u64::from(*found) == kind::RECORDS;
-            let (kind, class) = match number {
-                _ if number < layout::META_CHUNKS => (kind::META, 0),
-                _ if layout::holds_table(number) => (kind::TABLE, 0),
-                _ if is_records => (kind::RECORDS, usize::from(*class) & 3),
-                _ => (kind::FREE, 0),
-            };
-            self.set_chunk(number, kind, class)?;
-            if is_records {
-                let at = number * CHUNK;
-                let header = self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))?;
-                for word in [chunk::BITS, chunk::DIRTY, chunk::FLUSHING] {
-                    header.store(word, 0, Relaxed);
-                }
-                let places = layout::records_in_chunk(class) as u64;
-                counts.fetch_add(room::FREE + class, places, Relaxed);
-                counts.fetch_add(room::RECORDS, places, Relaxed);
-            }
-        }
-        // The file may have been longer, and its length not have reached the disk: chunks that grow
-        // there again are free. The loop ends with the last word that lies in the file.
-        for number in scan.chunks..layout::MOST_CHUNKS {
+        // All are free, also those behind the end: the file may have been longer, and its length not
+        // have reached the disk, so that it grows there again. The loop ends with the last word that
+        // lies in the file. Words in holes say "free" already.
+        let mut used = self.used_chunks(layout::MOST_CHUNKS);
+        let mut next = used.described(0);
+        while let Some(number) = next {
             let at = layout::table_word(number);
             if at >= scan.chunks * CHUNK {
                 break;
@@ -410,6 +439,24 @@ impl<M: Mem> Store<M> {
             if word.load(0, Relaxed) != 0 {
                 word.store(0, 0, Relaxed);
             }
+            next = used.described(number + 1);
+        }
+        for number in 0..layout::META_CHUNKS.min(scan.chunks) {
+            self.set_chunk(number, kind::META, 0)?;
+        }
+        for number in table_chunks(0, scan.chunks) {
+            self.set_chunk(number, kind::TABLE, 0)?;
+        }
+        for (number, class) in scan.kinds.of_records() {
+            self.set_chunk(number, kind::RECORDS, class)?;
+            let at = number * CHUNK;
+            let header = self.mem.words_mut(at, chunk::WORDS).ok_or_else(|| outside(at))?;
+            for word in [chunk::BITS, chunk::DIRTY, chunk::FLUSHING] {
+                header.store(word, 0, Relaxed);
+            }
+            let places = layout::records_in_chunk(class) as u64;
+            counts.fetch_add(room::FREE + class, places, Relaxed);
+            counts.fetch_add(room::RECORDS, places, Relaxed);
         }
         live.store(live::CHUNKS, scan.chunks, Relaxed);
         live.store(live::FREE_HINT, layout::META_CHUNKS, Relaxed);
@@ -514,7 +561,7 @@ impl<M: Mem> Store<M> {
             }
         }
         let Some((_, number, seal)) = newest else { return Ok(None) };
-        let sum = self.slot_sum(chunk_id, handle, number, seal)?;
+        let sum = self.slot_sum_of_data(chunk_id, handle, number, seal)?;
         Ok(sum.map(|sum| (handle, number, sum)))
     }
 
@@ -545,7 +592,7 @@ impl<M: Mem> Store<M> {
     /// chunk.
     fn claim_part(&self, scan: &Scan, at: u64, wanted: u64) -> Result<bool, EngineError> {
         let number = at / CHUNK;
-        let (_, class) = scan.kinds.get(number as usize).copied().unwrap_or_default();
+        let (_, class) = scan.kinds.of(number);
         let class = usize::from(class);
         let Some(cut) = SizeClass::of(wanted, class) else { return Ok(false) };
         match self.chunk_kind(number)? {
@@ -579,7 +626,7 @@ impl<M: Mem> Store<M> {
             return Ok(false);
         }
         let number = owned.at / CHUNK;
-        let (found, _) = scan.kinds.get(number as usize).copied().unwrap_or_default();
+        let (found, _) = scan.kinds.of(number);
         if u64::from(found) == kind::RUN {
             let Some(span) = run_span(owned, scan.chunks) else { return Ok(false) };
             let own = |number: &u64| !layout::holds_table(*number);
@@ -644,6 +691,18 @@ impl<M: Mem> Store<M> {
     }
 }
 
+/// Fails once the time is up. An interrupted recovery begins again and finds the same.
+fn in_time(late: &dyn Fn() -> bool) -> Result<(), EngineError> {
+    if !late() {
+        return Ok(());
+    }
+    let error = Error::new(ErrorKind::TimedOut, "", "").detail(
+        "its recovery takes longer than it may; open it with a longer timeout (`recovery_timeout`), \
+         as the size of its data asks for",
+    );
+    Err(EngineError::Explained(error))
+}
+
 /// Returns the offset of a record.
 fn place(number: u64, class: usize, within: usize) -> u64 {
     number * CHUNK + CHUNK_HEADER + (within * layout::record_bytes(class)) as u64
@@ -651,10 +710,10 @@ fn place(number: u64, class: usize, within: usize) -> u64 {
 
 /// Whether a block for a name of `len` bytes can begin at `at`, by the chunks' headers.
 fn block_lies(scan: &Scan, at: u64, len: usize) -> bool {
-    let Some((found, class)) = scan.kinds.get((at / CHUNK) as usize) else { return false };
-    let Some(bytes) = BLOCK_CLASSES.get(usize::from(*class)) else { return false };
+    let (found, class) = scan.kinds.of(at / CHUNK);
+    let Some(bytes) = BLOCK_CLASSES.get(usize::from(class)) else { return false };
     let Some(within) = (at % CHUNK).checked_sub(CHUNK_HEADER) else { return false };
-    u64::from(*found) == kind::BLOCKS
+    u64::from(found) == kind::BLOCKS
         && within.is_multiple_of(*bytes as u64)
         && within + *bytes as u64 <= CHUNK - CHUNK_HEADER
         && len + layout::BLOCK_NAME as usize <= *bytes
@@ -662,11 +721,11 @@ fn block_lies(scan: &Scan, at: u64, len: usize) -> bool {
 
 /// Whether an extent can lie where a slot says, by the chunks' headers.
 fn extent_lies(scan: &Scan, owned: Extent) -> bool {
-    let Some((found, class)) = scan.kinds.get((owned.at / CHUNK) as usize) else { return false };
-    match u64::from(*found) {
+    let (found, class) = scan.kinds.of(owned.at / CHUNK);
+    match u64::from(found) {
         kind::RUN => owned.at % CHUNK == CHUNK_HEADER && run_span(owned, scan.chunks).is_some(),
         kind::EXTENTS => {
-            let Some(bytes) = EXTENT_CLASSES.get(usize::from(*class)) else { return false };
+            let Some(bytes) = EXTENT_CLASSES.get(usize::from(class)) else { return false };
             let (bytes, head) = (*bytes as u64, CHUNK_HEADER + extent::HEAD);
             (owned.at % CHUNK).checked_sub(head).is_some_and(|within| {
                 within.is_multiple_of(bytes)

@@ -15,11 +15,17 @@ impl<M: Mem> Store<M> {
     fn usual_uuid(&mut self, chunks: u64) -> Option<u64> {
         let mut votes: HashMap<u64, u64> = HashMap::new();
         let before = self.uuid;
-        for number in layout::META_CHUNKS..chunks.min(layout::MOST_CHUNKS) {
+        let mut said = Vec::new();
+        let mut used = self.used_chunks(chunks);
+        let mut next = used.headed(layout::META_CHUNKS);
+        while let Some(number) = next {
             let at = number * CHUNK + layout::chunk::UUID as u64 * 8;
-            let Some(word) = self.mem.words(at, 1) else { continue };
+            said.extend(self.mem.words(at, 1).map(|word| (number, word.load(0, Relaxed))));
+            next = used.headed(number + 1);
+        }
+        for (number, uuid) in said {
             // Validates the header as one of that region.
-            self.uuid = word.load(0, Relaxed);
+            self.uuid = uuid;
             if matches!(self.chunk_says(number), ChunkHeader::Good(..)) {
                 *votes.entry(self.uuid).or_default() += 1;
             }

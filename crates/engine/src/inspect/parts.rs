@@ -259,7 +259,8 @@ fn content_flaw(
             if (kind == Kind::Dict) != dict {
                 return Some("the MessagePack is not of the value's kind");
             }
-            (!bytes.is_empty() && !is_message_pack(bytes)).then_some("the MessagePack is invalid")
+            let whole = is_message_pack(bytes);
+            (!whole).then_some("the MessagePack is invalid")
         }
         _ => None,
     }

@@ -71,10 +71,11 @@ impl<M: Mem> Store<M> {
                 entry.insert(handle);
             }
         };
-        let mut number = layout::META_CHUNKS;
-        while number < chunks.min(layout::MOST_CHUNKS) {
+        let mut used = self.used_chunks(chunks);
+        let mut from = layout::META_CHUNKS;
+        while let Some(number) = used.described_or_filled(from) {
             if let Some(span) = self.run_from(number) {
-                number += span;
+                from = number + span;
                 continue;
             }
             match self.holds(number) {
@@ -86,7 +87,7 @@ impl<M: Mem> Store<M> {
                 }
                 Holds::Others => {}
             }
-            number += 1;
+            from = number + 1;
         }
         let mut found: Vec<_> = by_name.into_iter().collect();
         found.sort_unstable_by_key(|(_, handle)| handle.at);

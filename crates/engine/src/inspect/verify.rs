@@ -16,6 +16,7 @@ use crate::{
         Ordering::{Acquire, Relaxed},
     },
     space::chunks::SizeClass,
+    space::data::Data,
     store::Store,
 };
 use mapvar_os::machine;
@@ -169,16 +170,26 @@ impl<'a, M: Mem> Pass<'a, M> {
         pass.live();
         pass.journals();
         pass.table();
-        for number in layout::META_CHUNKS..pass.chunks {
+        pass.each_described(|pass, number| {
             if let Ok((kind::RECORDS, class)) = store.chunk_kind(number)
                 && class < layout::RECORD_CLASSES.len()
             {
                 pass.records(number, class);
             }
-        }
+        });
         pass.index();
         pass.owned();
         pass
+    }
+
+    /// Calls `each` with the chunks, but for those of the header, that the table does not call free.
+    fn each_described(&mut self, mut each: impl FnMut(&mut Self, u64)) {
+        let mut used = self.store.used_chunks(self.chunks);
+        let mut next = used.described(layout::META_CHUNKS);
+        while let Some(number) = next {
+            each(self, number);
+            next = used.described(number + 1);
+        }
     }
 
     fn report(&mut self, finding: Finding, stamp: [u64; 3]) {
@@ -261,8 +272,9 @@ impl<'a, M: Mem> Pass<'a, M> {
 
     /// Checks the chunk table, and the headers of the chunks.
     fn table(&mut self) {
-        let mut number = 0;
-        while number < self.chunks {
+        let mut used = self.store.used_chunks(self.chunks);
+        let mut from = 0;
+        while let Some(number) = used.described_or_meta(from) {
             let at = layout::table_word(number);
             let word = self.word(at);
             let (found, class) = (word & 0xff, (word >> 8) as usize & 0xff);
@@ -293,7 +305,7 @@ impl<'a, M: Mem> Pass<'a, M> {
                     self.fault(at, what, [word, 0, 0]);
                 }
             }
-            number = next;
+            from = next;
         }
     }
 
@@ -564,24 +576,31 @@ impl<'a, M: Mem> Pass<'a, M> {
             self.fault(at, "the index lies in chunks that are not its own", [root, 0, 0]);
         }
         let mut led = HashSet::new();
-        for number in 0..count {
+        let (mut data, mut from) = (Data::of(&self.store.mem), 0);
+        // In a hole every word is empty. A forged root can call a whole sparse file an index.
+        while let Some(at) = data.at_or_after(table.at + from as u64 * 8) {
+            let number = ((at - table.at) / 8) as usize;
+            if number >= count {
+                break;
+            }
+            from = number + 1;
             let word = words.load(number, Acquire);
             if word != index_word::EMPTY && word != index_word::TOMBSTONE {
                 self.index_word(table.at + number as u64 * 8, word, root, &mut led);
             }
         }
         let [operation, ..] = self.journal;
-        for number in layout::META_CHUNKS..self.chunks {
+        self.each_described(|pass, number| {
             let is_of_it = table.at != layout::FIRST_INDEX
                 && (first..first + table.chunks()).contains(&number);
             if operation != journal::ROOT
                 && !is_of_it
-                && matches!(self.store.chunk_kind(number), Ok((kind::INDEX, _)))
+                && matches!(pass.store.chunk_kind(number), Ok((kind::INDEX, _)))
             {
                 let at = layout::table_word(number);
-                self.note(at, format!("chunk {number} is of an index out of use"), [root, 0, 0]);
+                pass.note(at, format!("chunk {number} is of an index out of use"), [root, 0, 0]);
             }
-        }
+        });
     }
 
     fn index_word(&mut self, at: u64, word: u64, root: u64, led: &mut HashSet<u64>) {
@@ -615,28 +634,28 @@ impl<'a, M: Mem> Pass<'a, M> {
 
     /// Checks for allocated blocks and extents without an owner.
     fn owned(&mut self) {
-        for number in layout::META_CHUNKS..self.chunks {
-            let Ok((found, class)) = self.store.chunk_kind(number) else { continue };
+        self.each_described(|pass, number| {
+            let Ok((found, class)) = pass.store.chunk_kind(number) else { return };
             if found == kind::RUN {
-                self.extent(number * CHUNK + layout::CHUNK_HEADER);
+                pass.extent(number * CHUNK + layout::CHUNK_HEADER);
             }
             if found != kind::BLOCKS && found != kind::EXTENTS {
-                continue;
+                return;
             }
-            let Some(cut) = SizeClass::of(found, class) else { continue };
-            for at in self.store.taken(number, cut).unwrap_or_default() {
+            let Some(cut) = SizeClass::of(found, class) else { return };
+            for at in pass.store.taken(number, cut).unwrap_or_default() {
                 if found == kind::EXTENTS {
-                    self.extent(at + extent::HEAD);
-                } else if !self.blocks.contains_key(&at) && !self.is_under_way(at) {
-                    let stamp = [self.word(at), self.word(at + 8), 0];
-                    self.note(
+                    pass.extent(at + extent::HEAD);
+                } else if !pass.blocks.contains_key(&at) && !pass.is_under_way(at) {
+                    let stamp = [pass.word(at), pass.word(at + 8), 0];
+                    pass.note(
                         at,
                         "a block for a name is allocated, and belongs to no variable",
                         stamp,
                     );
                 }
             }
-        }
+        });
     }
 
     fn extent(&mut self, data: u64) {

@@ -3,7 +3,7 @@
 use crate::{
     error::EngineError,
     layout::{self, live, seat, sleeping},
-    mem::{Load, Mem, Ordering, StoreWords, within},
+    mem::{Load, Mem, Ordering, StoreWords, data_in, within},
 };
 use mapvar_os::{
     Error, ErrorKind, Locks, Refused, Scope, Seat, Section, Taken, View, Words, WordsMut, machine,
@@ -364,6 +364,10 @@ impl Mem for Mapped {
 
     fn limit(&self) -> u64 {
         self.view.reserved() as u64
+    }
+
+    fn data_from(&self, at: u64) -> Option<(u64, u64)> {
+        data_in(&self.section, at, self.size())
     }
 
     fn grow(&self, bytes: u64) -> Result<(), EngineError> {

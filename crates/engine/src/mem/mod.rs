@@ -36,7 +36,7 @@ pub mod mapped;
 pub mod read_only;
 
 use crate::error::EngineError;
-use mapvar_os::{Refused, Taken};
+use mapvar_os::{Refused, Section, Taken};
 use std::time::Duration;
 
 /// The memory orderings.
@@ -129,6 +129,14 @@ pub trait Mem: Send + Sync + 'static {
     fn limit(&self) -> u64 {
         self.size()
     }
+    /// Returns the first range of bytes from `at` on that may hold anything but zeros, as its start
+    /// and its end; `None` if only zeros are mapped from there on.
+    ///
+    /// Only a walk that may miss what is written meanwhile uses it: recovery, which is alone with
+    /// the file, and inspection. A flush or a sweep would lose what it misses.
+    fn data_from(&self, at: u64) -> Option<(u64, u64)> {
+        (at < self.size()).then(|| (at, self.size()))
+    }
     /// Makes the region `bytes` long, with memory or disk behind all of it.
     ///
     /// # Errors
@@ -218,4 +226,18 @@ pub trait Mem: Send + Sync + 'static {
 #[inline]
 pub(crate) fn within(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
+}
+
+/// Returns the first range from `at` on that may hold data, of a section whose first `mapped` bytes
+/// are mapped. If the system cannot tell, everything counts.
+pub(crate) fn data_in(section: &Section, at: u64, mapped: u64) -> Option<(u64, u64)> {
+    if at >= mapped {
+        return None;
+    }
+    match section.data_from(at) {
+        Ok(found) => found
+            .filter(|(from, _)| *from < mapped)
+            .map(|(from, to)| (from.max(at), to.min(mapped).max(from.max(at) + 1))),
+        Err(_) => Some((at, mapped)),
+    }
 }

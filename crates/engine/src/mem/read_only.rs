@@ -4,7 +4,7 @@
 use crate::{
     error::EngineError,
     layout::{self},
-    mem::{Load, Mem, Ordering, within},
+    mem::{Load, Mem, Ordering, data_in, within},
 };
 use mapvar_os::{Refused, Section, Taken, View, Words, WordsMut};
 
@@ -65,6 +65,10 @@ impl Mem for ReadOnly {
 
     fn limit(&self) -> u64 {
         self.view.reserved() as u64
+    }
+
+    fn data_from(&self, at: u64) -> Option<(u64, u64)> {
+        data_in(&self.section, at, self.size())
     }
 
     fn seat(&self) -> Result<u64, EngineError> {

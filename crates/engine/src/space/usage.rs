@@ -30,7 +30,18 @@ impl<M: Mem> Store<M> {
         let chunks = self.chunk_count()?;
         space.region = chunks * CHUNK;
         let mut run = 0;
-        for number in layout::META_CHUNKS..chunks {
+        let mut used = self.used_chunks(chunks);
+        let mut from = layout::META_CHUNKS;
+        while from < chunks {
+            let number = used.described(from).unwrap_or(chunks);
+            // The table calls the chunks between free, by words that lie in holes of the file.
+            space.free += (number - from) * CHUNK;
+            run += number - from;
+            space.largest_free = space.largest_free.max(run * CHUNK);
+            if number == chunks {
+                break;
+            }
+            from = number + 1;
             let (kind, class) = self.chunk_kind(number)?;
             let Some(cut) = SizeClass::of(kind, class) else {
                 match kind {

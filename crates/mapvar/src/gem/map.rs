@@ -508,8 +508,15 @@ impl Gem {
         self.0.object.clone()
     }
 
+    pub(crate) fn check_name(&self) -> Result<()> {
+        self.usable()
+            .and_then(|()| self.0.section.check_name())
+            .map_err(|error| error.during("check name of", self.object()))
+    }
+
     pub(crate) fn stat(&self) -> Result<Stat> {
-        let dump = self.read().map_err(|error| error.during("stat", self.object()))?;
+        let named = self.0.section.check_name().and_then(|()| self.read());
+        let dump = named.map_err(|error| error.during("stat", self.object()))?;
         let (used, limit) = (dump.encode().len() as u64, self.0.limit as u64);
         let free = limit.saturating_sub(used);
         Ok(Stat {
@@ -557,13 +564,25 @@ impl Gem {
     }
 
     pub(crate) fn flush(&self) -> Result<()> {
-        self.usable().and_then(|()| self.0.flush()).map_err(|e| e.during("flush", self.object()))
+        self.usable()
+            .and_then(|()| self.0.flush())
+            .and_then(|()| self.0.section.check_name())
+            .map_err(|error| error.during("flush", self.object()))
     }
 
     pub(crate) fn close(self) -> Result<()> {
         let object = self.object();
         match Arc::into_inner(self.0) {
-            Some(inner) => inner.flush_if_dirty().map_err(|e| e.during("flush", object)),
+            Some(inner) => {
+                let flushed = inner.flush_if_dirty();
+                let flushed = flushed.map_err(|error| error.during("flush", object.clone()));
+                // A handle for reading set nothing that a removed name could lose.
+                if inner.read_only || !machine::is_generation(inner.generation) {
+                    return flushed;
+                }
+                let named = inner.section.check_name();
+                flushed.and(named.map_err(|error| error.during("close", object)))
+            }
             None => Ok(()),
         }
     }

@@ -332,10 +332,41 @@ impl Map {
     /// then fails too, because the system may have discarded data that it could not write.
     /// [`TimedOut`](ErrorKind::TimedOut) if another process stops while it flushes or writes a
     /// variable; nothing is lost, and the next flush writes it. [`ReadOnly`](ErrorKind::ReadOnly).
+    /// [`NameRemoved`](ErrorKind::NameRemoved), as [`check_name`](Self::check_name) reports it,
+    /// after the flush is complete.
     pub fn flush(&self) -> Result<()> {
         match &self.0 {
             Body::Store(map) => map.flush(),
             Body::Gem(gem) => gem.flush(),
+        }
+    }
+
+    /// Checks that other processes still find this map under its path or name.
+    ///
+    /// On Unix a program can remove or replace a file in use: by `rm`, by `mv` of another file onto
+    /// it, or an editor by saving. This handle then works on, but later openers find another map
+    /// or none, and what it sets is gone with its last user. [`flush`](Self::flush),
+    /// [`stat`](Self::stat), [`close`](Self::close), and every 100 ms each [`Watch`](crate::Watch)
+    /// and whatever takes a [`Lock`](crate::Lock), report that by the same error. `get` and `set` do
+    /// not check: a program that only calls these should call this function from time to time.
+    ///
+    /// It takes two system calls. After the error the variables can still be read, and so be copied
+    /// to the map that a new `open` finds.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("test.map");
+    /// let map = mapvar::Map::options().file(&path).open_or_create()?;
+    /// map.check_name()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`NameRemoved`](ErrorKind::NameRemoved).
+    pub fn check_name(&self) -> Result<()> {
+        match &self.0 {
+            Body::Store(map) => map.check_name(),
+            Body::Gem(gem) => gem.check_name(),
         }
     }
 
@@ -344,7 +375,8 @@ impl Map {
     /// It counts the variables, so its time grows with their number.
     ///
     /// # Errors
-    /// [`Corrupt`](ErrorKind::Corrupt).
+    /// [`Corrupt`](ErrorKind::Corrupt); [`NameRemoved`](ErrorKind::NameRemoved), as
+    /// [`check_name`](Self::check_name) reports it.
     pub fn stat(&self) -> Result<Stat> {
         match &self.0 {
             Body::Store(map) => map.stat(),
@@ -359,8 +391,9 @@ impl Map {
     /// as [`Var`](crate::Var) and [`Atomic`](crate::Atomic).
     ///
     /// # Errors
-    /// Those of [`flush`](Self::flush); [`Io`](ErrorKind::Io) with the system's error code. The
-    /// handle is closed in any case.
+    /// Those of [`flush`](Self::flush); [`NameRemoved`](ErrorKind::NameRemoved) if the handle is for
+    /// writing; [`Io`](ErrorKind::Io) with the system's error code. The handle is closed in any
+    /// case.
     pub fn close(self) -> Result<()> {
         match self.0 {
             Body::Store(map) => map.close(),

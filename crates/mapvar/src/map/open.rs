@@ -27,6 +27,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+/// How long a recovery may take, unless the options say so. Not the timeout alone: a program whose
+/// waits are to be interruptible sets a short one and calls again, and would recover for ever.
+const RECOVERY: Duration = Duration::from_secs(5);
+
 impl MapOptions {
     /// Creates the map; it must not exist.
     ///
@@ -73,7 +77,8 @@ impl MapOptions {
     /// [`Version`](ErrorKind::Version);
     /// [`Corrupt`](ErrorKind::Corrupt); [`Truncated`](ErrorKind::Truncated);
     /// [`ForeignOwner`](ErrorKind::ForeignOwner) for a name that belongs to another user;
-    /// [`TimedOut`](ErrorKind::TimedOut) if another process does not finish opening it;
+    /// [`TimedOut`](ErrorKind::TimedOut) if another process does not finish opening it, or if its
+    /// recovery takes longer than the [`recovery_timeout`](Self::recovery_timeout);
     /// [`PermissionDenied`](ErrorKind::PermissionDenied).
     ///
     /// [`NeedsRecovery`](ErrorKind::NeedsRecovery) for a copy of a file, and for a file that was
@@ -374,7 +379,9 @@ impl MapOptions {
             foreign(&store)?;
             None
         } else {
-            recover_if_foreign(&mut store, attachment.alone()).map_err(corrupt)?
+            let within = self.recovery_timeout.unwrap_or(self.timeout.max(RECOVERY));
+            let deadline = Instant::now().checked_add(within);
+            recover_if_foreign(&mut store, attachment.alone(), deadline).map_err(corrupt)?
         };
         attachment.done()?;
         if !self.read_only {
@@ -388,6 +395,7 @@ impl MapOptions {
             object: object.into(),
             generation: machine::generation(),
             epoch: Private::new(machine::epoch().into()),
+            named_at: Private::new(0),
             ephemeral: AtomicBool::new(false),
             #[cfg(feature = "tokio")]
             notifier: std::sync::Mutex::default(),
@@ -622,6 +630,7 @@ fn foreign(store: &Store<Mapped>) -> Result<()> {
 fn recover_if_foreign(
     store: &mut Store<Mapped>,
     alone: bool,
+    deadline: Option<Instant>,
 ) -> Result<Option<Recovered>, mapvar_engine::error::EngineError> {
     use mapvar_engine::{error::EngineError, mem::Mem};
     let section = store.mem().section();
@@ -637,10 +646,11 @@ fn recover_if_foreign(
         return Ok(None);
     }
     if alone && store.file {
+        let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let recovered = if created {
             None
         } else if is_foreign(theirs, &ours) {
-            Some(store.recover(bytes)?)
+            Some(store.recover_unless(bytes, &late)?)
         } else {
             // It differs in the pid namespace alone, and its users there are gone.
             store.quiesce()?;

@@ -48,6 +48,7 @@ pub struct MapOptions {
     pub(crate) max_size: Option<u64>,
     pub(crate) timeout: Duration,
     pub(crate) timed: bool,
+    pub(crate) recovery_timeout: Option<Duration>,
     pub(crate) read_only: bool,
     pub(crate) allow_network: bool,
     pub(crate) one_piece: OnePiece,
@@ -77,6 +78,7 @@ impl MapOptions {
             max_size: None,
             timeout: Duration::from_secs(5),
             timed: false,
+            recovery_timeout: None,
             read_only: false,
             allow_network: false,
             one_piece: OnePiece::default(),
@@ -171,6 +173,18 @@ impl MapOptions {
     /// creating; 5 s by default, and 1 s for a [`Format::Marshal`] map.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         (self.timeout, self.timed) = (timeout, true);
+        self
+    }
+
+    /// Sets how long the recovery of a file may take when it is opened, after a restart of the
+    /// machine or as a copy; by default 5 s, or the [`timeout`](Self::timeout) if that is longer.
+    ///
+    /// A recovery reads all data of the file, so a map of many gigabytes needs more time. If the
+    /// time is up, give or take one value, opening fails with
+    /// [`TimedOut`](crate::ErrorKind::TimedOut). Nothing is lost, and the next opening begins anew.
+    /// Other openers wait meanwhile, each for its own `timeout`.
+    pub fn recovery_timeout(mut self, timeout: Duration) -> Self {
+        self.recovery_timeout = Some(timeout);
         self
     }
 

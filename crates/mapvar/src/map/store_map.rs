@@ -16,6 +16,7 @@ use mapvar_engine::{
     mem::Private,
     mem::mapped::Mapped,
     record::read::Seen,
+    record::wait::NAP,
     store::Store,
     value::{OwnedValue, Raw},
     variable::insert::Inserted,
@@ -27,8 +28,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
     sync::atomic::AtomicBool,
-    sync::{Arc, Weak},
-    time::{Duration, SystemTime},
+    sync::{Arc, OnceLock, Weak},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// See [`crate::Map`].
@@ -67,6 +68,9 @@ pub(crate) struct Inner {
     /// The epoch of the process at which the map was last found usable. The epoch changes when the
     /// process forks or a view is lost.
     pub(crate) epoch: Private,
+    /// When the map's name was last found right, in milliseconds since the first such check of this
+    /// process.
+    pub(crate) named_at: Private,
     /// Whether this handle has set an ephemeral variable.
     pub(crate) ephemeral: AtomicBool,
     /// The notifier that wakes the streams of changes, if there are any. Its type is erased because
@@ -91,6 +95,35 @@ impl Inner {
 }
 
 impl Inner {
+    /// Fails with `NameRemoved` if other processes cannot find the map under its name any more.
+    pub(crate) fn named(&self) -> Result<(), EngineError> {
+        self.store.mem().section().check_name().map_err(EngineError::Explained)
+    }
+
+    /// As [`named`](Self::named), but relies on a check that found the name right less than 100 ms
+    /// ago. It reads the clock and makes no system call then.
+    pub(crate) fn named_lately(&self) -> Result<(), EngineError> {
+        static BEGIN: OnceLock<Instant> = OnceLock::new();
+        // From 1 on: 0 means never.
+        let now = BEGIN.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1;
+        let last = self.named_at.load(Relaxed);
+        if last != 0 && now.saturating_sub(last) < NAP.as_millis() as u64 {
+            return Ok(());
+        }
+        self.named()?;
+        self.named_at.store(now, Relaxed);
+        Ok(())
+    }
+
+    /// As [`named`](Self::named), for the end of a handle. One for reading set nothing that a
+    /// removed name could lose.
+    fn named_for_writing(&self) -> Result<()> {
+        if self.store.live_mut().is_err() || !machine::is_generation(self.generation) {
+            return Ok(());
+        }
+        self.named().map_err(|trouble| trouble.during("close", self.object.clone()))
+    }
+
     /// Removes the ephemeral variables of this handle. Without it, watchers would notice their end
     /// only when they poll the owner process, every 20 ms.
     pub(crate) fn remove_ephemeral(&self) {
@@ -254,7 +287,7 @@ impl Stored {
     pub(crate) fn len(&self) -> Result<u64> {
         let count = || {
             let (mut count, mut trouble) = (0, None);
-            self.inner.store.each_record(|handle| {
+            self.inner.store.each_record_of_data(|handle| {
                 match self.inner.store.read(handle, |_| ()) {
                     Ok(Seen::Value(..)) if self.is_reserved_at(handle) => {}
                     Ok(Seen::Value(..)) => count += 1,
@@ -306,13 +339,23 @@ impl Stored {
     }
 
     pub(crate) fn flush(&self) -> Result<()> {
-        self.run(|| self.inner.store.flush())
+        // The name comes last: it could be removed during the flush.
+        self.run(|| self.inner.store.flush().and_then(|()| self.named()))
             .map_err(|trouble| trouble.during("flush", self.object()))
+    }
+
+    pub(crate) fn check_name(&self) -> Result<()> {
+        self.run(|| self.named()).map_err(|trouble| trouble.during("check name of", self.object()))
+    }
+
+    /// Fails with `NameRemoved` if other processes cannot find the map under its name any more.
+    pub(crate) fn named(&self) -> Result<(), EngineError> {
+        self.inner.named()
     }
 
     pub(crate) fn stat(&self) -> Result<Stat> {
         let space = self
-            .run(|| self.inner.store.space())
+            .run(|| self.named().and_then(|()| self.inner.store.space()))
             .map_err(|trouble| trouble.during("stat", self.object()))?;
         let facts = &self.inner.facts;
         Ok(Stat {
@@ -342,6 +385,7 @@ impl Stored {
                 inner
                     .flush_if_dirty()
                     .map_err(|trouble| trouble.during("flush", inner.object.clone()))
+                    .and(inner.named_for_writing())
             }
             None => Ok(()),
         };
@@ -449,6 +493,24 @@ impl Stored {
 
     pub(crate) fn variable(&self, name: &str) -> String {
         format!("{name:?} of {}", self.inner.object)
+    }
+}
+
+/// Checks a map's name at intervals, for a thread that waits for something in the map.
+pub(crate) struct NameChecks(Instant);
+
+impl NameChecks {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Checks the name if the last check was a nap (100 ms) ago.
+    pub(crate) fn check(&mut self, inner: &Inner) -> Result<(), EngineError> {
+        if self.0.elapsed() < NAP {
+            return Ok(());
+        }
+        self.0 = Instant::now();
+        inner.named()
     }
 }
 

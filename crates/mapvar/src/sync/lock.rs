@@ -7,7 +7,7 @@
 
 use crate::{
     Map,
-    map::store_map::{Stored, which},
+    map::store_map::{NameChecks, Stored, which},
     name::RESERVED,
     sync::queue::{Entry, Lost, Outcome, Queue, now},
     value::codec,
@@ -157,6 +157,8 @@ pub struct LockPlace {
     ready: Option<HeldLock>,
     /// The lock was acquired through this entry.
     acquired: bool,
+    /// Here, since `wait` may be called for slices that are shorter than the interval.
+    names: NameChecks,
 }
 
 /// Returns the name of this program, as the queue shows it to other processes.
@@ -253,7 +255,9 @@ impl Lock {
     /// [`TimedOut`](ErrorKind::TimedOut), with its [owner](Error::holder);
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) if this thread already owns the lock;
     /// [`ReadOnly`](ErrorKind::ReadOnly); [`Full`](ErrorKind::Full) if the map has no free space
-    /// for the queue, or no free participant slot; [`Corrupt`](ErrorKind::Corrupt).
+    /// for the queue, or no free participant slot; [`Corrupt`](ErrorKind::Corrupt);
+    /// [`NameRemoved`](ErrorKind::NameRemoved) if other processes cannot find the map any more
+    /// ([`Map::check_name`]; checked every 100 ms).
     pub fn acquire(&self) -> Result<LockGuard> {
         self.acquire_timeout(self.map.timeout())
     }
@@ -313,7 +317,8 @@ impl Lock {
         let queued = self.map.run(|| {
             let mine = self.entry(shared)?;
             let ready = self.enter(&mine, true)?.flatten().map(HeldLock::from);
-            Ok(LockPlace { lock: self.clone(), mine, ready, acquired: false })
+            let names = NameChecks::new();
+            Ok(LockPlace { lock: self.clone(), mine, ready, acquired: false, names })
         });
         queued.map_err(|trouble| self.failed("take", trouble))
     }
@@ -395,7 +400,7 @@ impl Lock {
         if let Some(Some(guard)) = self.enter(&mine, true)? {
             return Ok(guard);
         }
-        let waited = self.wait(&mine, deadline);
+        let waited = self.wait(&mine, deadline, &mut NameChecks::new());
         if waited.is_err() {
             // Other waiters must not wait for the entry of a thread that has given up.
             let _ = self.leave(mine.ticket, None);
@@ -403,11 +408,17 @@ impl Lock {
         waited
     }
 
-    fn wait(&self, mine: &Entry, deadline: Option<Instant>) -> Result<LockGuard, EngineError> {
+    fn wait(
+        &self,
+        mine: &Entry,
+        deadline: Option<Instant>,
+        names: &mut NameChecks,
+    ) -> Result<LockGuard, EngineError> {
         let store = &self.map.inner.store;
         let mut idle = (Vec::new(), Instant::now());
         loop {
             self.map.usable()?;
+            names.check(&self.map.inner)?;
             let (mut seen, _, at) = self.read()?;
             let gone = self.gone(&seen)?;
             seen.take_out(|entry| gone.contains(&entry.token));
@@ -501,6 +512,9 @@ impl Lock {
     }
 
     fn entry(&self, shared: bool) -> Result<Entry, EngineError> {
+        // Under a removed name a second lock of this name can exist, in the map that others find,
+        // and both would be owned at once.
+        self.map.inner.named_lately()?;
         let [ticket, _] = machine::random()?;
         Ok(Entry {
             token: self.map.inner.store.mem().seat()?,
@@ -697,7 +711,8 @@ impl LockPlace {
             Some(held) => held,
             None => {
                 let deadline = Instant::now().checked_add(timeout);
-                let taken = lock.map.run(|| lock.wait(&self.mine, deadline));
+                let names = &mut self.names;
+                let taken = lock.map.run(|| lock.wait(&self.mine, deadline, names));
                 taken.map_err(|trouble| lock.failed("take", trouble))?.into()
             }
         };

@@ -1,6 +1,8 @@
 //! The thread that wakes the change streams of a map.
 
-use crate::{map::store_map::Inner, sync::watch::LOOK, sync::watch::SHORT_NAP};
+use crate::{
+    map::store_map::Inner, map::store_map::NameChecks, sync::watch::LOOK, sync::watch::SHORT_NAP,
+};
 use mapvar_engine::{
     handle::Handle,
     layout::live,
@@ -100,12 +102,15 @@ impl Shared {
 
     fn run(&self) {
         let mem = self.inner.store.mem();
+        let mut names = NameChecks::new();
         while !self.ended.load(Relaxed) {
             // SYNC POINT S18. Pairs with the addition in Locks::wake. The count is loaded before
             // the variables are checked. Otherwise `park` would sleep through a change that comes
             // after the check.
             let seen = mem.wakes(live::CHANGES_WAKE);
-            let nap = self.wake_changed();
+            // Nobody else may come to wake the streams of a map whose name is gone: each checks the
+            // name itself and reports it.
+            let nap = self.wake_changed(names.check(&self.inner).is_err());
             let parked = match seen {
                 Ok(seen) => {
                     let _sleeping = mem.announce_sleep(live::CHANGES_WAKE);
@@ -120,9 +125,9 @@ impl Shared {
         }
     }
 
-    /// Wakes each stream with variables that may have changed. Returns how long the thread may
-    /// sleep.
-    fn wake_changed(&self) -> Duration {
+    /// Wakes each stream with variables that may have changed, or every stream. Returns how long the
+    /// thread may sleep.
+    fn wake_changed(&self, all: bool) -> Duration {
         let mut nap = NAP;
         let mut woken = Vec::new();
         {
@@ -135,7 +140,7 @@ impl Shared {
                     // `arm` sets WAIT again. An Atomic that changed and changed back looks
                     // unchanged, but its writer has cleared WAIT: without it, the next change wakes
                     // no waiter.
-                    Some((handle, observed)) if !waiter.watches_ephemeral => {
+                    Some((handle, observed)) if !waiter.watches_ephemeral && !all => {
                         !self.inner.store.arm(handle, observed).unwrap_or(false)
                     }
                     _ => true,

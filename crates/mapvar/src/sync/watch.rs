@@ -2,7 +2,7 @@
 
 use crate::{
     Map, Version,
-    map::store_map::Stored,
+    map::store_map::{NameChecks, Stored},
     name::{checked, is_reserved},
     sync::change::Change,
 };
@@ -127,6 +127,7 @@ pub struct Watch {
     changed: VecDeque<usize>,
     /// How many of `watched` are ephemeral.
     ending: usize,
+    names: NameChecks,
 }
 
 impl Map {
@@ -188,6 +189,7 @@ impl Map {
             births: None,
             changed: VecDeque::new(),
             ending: 0,
+            names: NameChecks::new(),
         })
     }
 }
@@ -200,6 +202,9 @@ impl Watch {
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt); [`Io`](ErrorKind::Io) if the mapping is lost;
     /// [`Closed`](ErrorKind::Closed) in a child after `fork`.
+    /// [`NameRemoved`](ErrorKind::NameRemoved), every 100 ms, if other processes cannot find the map
+    /// any more ([`Map::check_name`]): no new process will change these variables. The watch goes
+    /// on if it is called again.
     pub fn wait(&mut self) -> Result<Change> {
         loop {
             if let Some(change) = self.wait_until(None)? {
@@ -222,7 +227,8 @@ impl Watch {
     /// # Errors
     /// Those of [`wait`](Self::wait).
     pub fn try_wait(&mut self) -> Result<Option<Change>> {
-        let next = self.map.usable().and_then(|()| match self.next_known()? {
+        let usable = self.map.usable().and_then(|()| self.names.check(&self.map.inner));
+        let next = usable.and_then(|()| match self.next_known()? {
             None if self.note_ended()? => self.next_known(),
             next => Ok(next),
         });
@@ -251,6 +257,7 @@ impl Watch {
     fn wait_on(&mut self, deadline: Option<Instant>) -> Result<Option<Change>, EngineError> {
         loop {
             self.map.usable()?;
+            self.names.check(&self.map.inner)?;
             if let Some(change) = self.next_known()? {
                 return Ok(Some(change));
             }

@@ -9,7 +9,7 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Visitor},
     ser::SerializeMap,
 };
-use std::fmt;
+use std::{collections::TryReserveError, fmt};
 
 /// A value of any kind, whose type is known only at run time.
 ///
@@ -232,12 +232,17 @@ impl Extension {
     }
 
     /// The value; `None` for an extension that this library does not define.
-    fn value(tag: i8, bytes: &[u8]) -> Option<Value> {
-        let (number, bytes) = bytes.split_first_chunk()?;
-        let (number, bytes) = (u32::from_le_bytes(*number), bytes.to_vec());
-        match u8::try_from(tag).ok().and_then(Kind::of)? {
-            Kind::Pod => Some(Value::Pod { type_id: number, bytes }),
-            Kind::Opaque => Some(Value::Opaque { language: number, bytes }),
+    /// Takes the bytes from `bytes`, without a copy.
+    fn value(tag: i8, bytes: &mut Vec<u8>) -> Option<Value> {
+        let number = u32::from_le_bytes(*bytes.first_chunk()?);
+        let kind = u8::try_from(tag).ok().and_then(Kind::of)?;
+        let mut take = || {
+            bytes.drain(..4);
+            std::mem::take(bytes)
+        };
+        match kind {
+            Kind::Pod => Some(Value::Pod { type_id: number, bytes: take() }),
+            Kind::Opaque => Some(Value::Opaque { language: number, bytes: take() }),
             _ => None,
         }
     }
@@ -288,10 +293,10 @@ impl<'de> Visitor<'de> for Any {
 
     /// Decodes a MessagePack extension; an unknown one becomes the list of its type and bytes.
     fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
-        let value = Value::deserialize(from)?;
-        let parts = match &value {
-            Value::List(parts) => parts.as_slice(),
-            _ => &[],
+        let mut value = Value::deserialize(from)?;
+        let parts = match &mut value {
+            Value::List(parts) => parts.as_mut_slice(),
+            _ => &mut [],
         };
         let found = match parts {
             [Value::I64(tag), Value::Bytes(bytes)] => {
@@ -319,7 +324,10 @@ impl<'de> Visitor<'de> for Any {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::Str(value.into()))
+        let mut text = String::new();
+        text.try_reserve_exact(value.len()).map_err(no_memory)?;
+        text.push_str(value);
+        Ok(Value::Str(text))
     }
 
     fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
@@ -327,7 +335,10 @@ impl<'de> Visitor<'de> for Any {
     }
 
     fn visit_bytes<E: de::Error>(self, value: &[u8]) -> Result<Value, E> {
-        Ok(Value::Bytes(value.into()))
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(value.len()).map_err(no_memory)?;
+        bytes.extend_from_slice(value);
+        Ok(Value::Bytes(bytes))
     }
 
     fn visit_byte_buf<E: de::Error>(self, value: Vec<u8>) -> Result<Value, E> {
@@ -335,19 +346,42 @@ impl<'de> Visitor<'de> for Any {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
-        // No memory is reserved by a length that another process may have written.
-        let mut values = Vec::new();
+        let mut values = reserved(from.size_hint())?;
         while let Some(value) = from.next_element()? {
-            values.push(value);
+            push(&mut values, value)?;
         }
         Ok(Value::List(values))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
-        let mut pairs = Vec::new();
+        let mut pairs = reserved(from.size_hint())?;
         while let Some(pair) = from.next_entry()? {
-            pairs.push(pair);
+            push(&mut pairs, pair)?;
         }
         Ok(Value::Dict(pairs))
     }
+}
+
+/// Returns an empty list with memory for so many elements. Another process may have written the
+/// length, so only a small one counts: short lists get exactly what they need.
+fn reserved<T, E: de::Error>(length: Option<usize>) -> Result<Vec<T>, E> {
+    const MOST: usize = 1024;
+    let mut list = Vec::new();
+    list.try_reserve_exact(length.unwrap_or(0).min(MOST)).map_err(no_memory)?;
+    Ok(list)
+}
+
+/// Adds an element. A byte of MessagePack becomes up to 40 bytes of [`Value`]: without memory for
+/// them the caller gets an error, where the usual `push` would end the process.
+fn push<T, E: de::Error>(list: &mut Vec<T>, element: T) -> Result<(), E> {
+    if list.len() == list.capacity() {
+        list.try_reserve(1).map_err(no_memory)?;
+    }
+    list.push(element);
+    Ok(())
+}
+
+#[cold]
+fn no_memory<E: de::Error>(_: TryReserveError) -> E {
+    E::custom(codec::NO_MEMORY)
 }

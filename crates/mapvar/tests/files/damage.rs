@@ -364,7 +364,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.put(at / CHUNK * CHUNK + 32, 0);
                 at / CHUNK * CHUNK + 32
             },
-            "said to be free, and is not",
+            "is marked free, and is in use",
             &[],
             &[],
         ),
@@ -414,7 +414,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.put(at, r.word(at) & !0xffff_0000);
                 at
             },
-            "the length of the name",
+            "the length or the location of the name",
             &["int 3"],
             &[],
         ),
@@ -539,7 +539,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.put(s + 8, 9000 << 16 | 6 << 8);
                 s + 8
             },
-            "longer than its room",
+            "longer than its slot",
             &[],
             &["text 1"],
         ),
@@ -643,7 +643,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.put(c + 32, 0);
                 s
             },
-            "extent that is said to be free",
+            "extent that is marked free",
             &[],
             &[],
         ),
@@ -654,7 +654,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
                 r.put(c + 32, 0);
                 b
             },
-            "block of its name is said",
+            "block of its name is marked free",
             &[],
             &[],
         ),
@@ -762,7 +762,7 @@ fn notes_are_no_faults() {
                 let c = r.of_kind(3) * CHUNK;
                 r.put(c + 32, r.word(c + 32) | 1 << 20);
             },
-            "a block for a name is taken",
+            "a block for a name is allocated",
         ),
         (
             |r| {
@@ -777,7 +777,7 @@ fn notes_are_no_faults() {
                 let at = r.record(&long("two")) / CHUNK * CHUNK;
                 r.put(at + 32, r.word(at + 32) | (r.word(at + 32) + 1));
             },
-            "taken, by no variable",
+            "allocated, and belongs to no variable",
         ),
     ];
     for (damage, said) in table {
@@ -977,4 +977,50 @@ fn a_map_is_not_salvaged_into_itself() {
         ErrorKind::NotFound
     );
     assert!(!missing.exists());
+}
+
+/// A list or dictionary whose bytes go on after its end, or that has no bytes: `get`, `check` and
+/// `salvage` agree that it is damaged.
+#[test]
+fn bytes_after_the_end_of_a_list_are_damage_for_everyone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("trailing.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("whole", vec![1, 2, 3]).unwrap();
+    map.set("longer", vec![101, 102, 103, 104, 105, 106]).unwrap();
+    map.set("empty", vec![111, 112, 113, 114, 115, 116]).unwrap();
+    map.close().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let found = |bytes: &[u8], list: &[u8]| {
+        let mut at = bytes.windows(list.len()).enumerate().filter(|(_, here)| *here == list);
+        let (first, _) = at.next().unwrap();
+        assert_eq!(at.count(), 0);
+        first
+    };
+    // A list of six becomes one of five, with a byte behind it.
+    let longer = found(&bytes, &[0x96, 101, 102, 103, 104, 105, 106]);
+    bytes[longer] = 0x95;
+    // Without a length: the description lies three words before the data.
+    let empty = found(&bytes, &[0x96, 111, 112, 113, 114, 115, 116]);
+    bytes[empty..empty + 8].fill(0);
+    bytes[empty - 24 + 2..empty - 24 + 8].fill(0);
+    fs::write(&path, &bytes).unwrap();
+
+    let check = Map::options().file(&path).check().unwrap();
+    for name in ["longer", "empty"] {
+        let of = |finding: &&mapvar::Finding| finding.variable.as_deref() == Some(name);
+        let found: Vec<_> = check.findings().iter().filter(of).collect();
+        assert_eq!(found.len(), 1, "{name}: {:?}", check.findings());
+        assert!(found[0].what.contains("MessagePack"), "{name}: {found:?}");
+    }
+    assert_eq!(check.faults(), 2, "{:?}", check.findings());
+    let map = Map::options().file(&path).open().unwrap();
+    for name in ["longer", "empty"] {
+        assert_eq!(map.value(name).unwrap_err().kind(), ErrorKind::Corrupt, "{name}");
+    }
+    assert_eq!(map.get::<Vec<i64>>("longer").unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(map.get::<Vec<i64>>("whole").unwrap(), [1, 2, 3]);
+    let saved = Map::options().file(dir.path().join("saved.map")).create().unwrap();
+    let salvage = Map::options().file(&path).salvage(&saved).unwrap();
+    assert_eq!((salvage.saved(), salvage.lost().len()), (1, 2), "{:?}", salvage.lost());
 }

@@ -17,6 +17,19 @@ fn another_boot(path: &Path) -> std::path::PathBuf {
     copy
 }
 
+/// As [`another_boot`], in place, and without reading the file.
+#[cfg(target_os = "linux")]
+pub(crate) fn another_boot_of(path: &Path) {
+    use std::os::unix::fs::FileExt;
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut sector = [0; 0x38];
+    file.read_exact_at(&mut sector, 0x200).unwrap();
+    sector[0] ^= 0xff;
+    let crc = u64::from(crc32fast::hash(&sector[..0x30])) | 1 << 32;
+    sector[0x30..].copy_from_slice(&crc.to_le_bytes());
+    file.write_all_at(&sector, 0x200).unwrap();
+}
+
 fn open(path: &Path) -> Map {
     Map::options().file(path).open().unwrap()
 }

@@ -19,3 +19,7 @@ mod fixtures;
 mod format;
 mod growth;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod sparse;
+#[cfg(unix)]
+mod names;

@@ -1,7 +1,7 @@
 //! Disks and files: I8, and the part of I10 that every system can test.
 
 use crate::common::{Watchdog, quick_folder};
-use mapvar::Map;
+use mapvar::{ErrorKind, Map};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -57,7 +57,8 @@ fn i08_what_was_flushed_survives_a_power_cut_and_all_else_is_as_before() {
 }
 
 /// A renamed or removed file stays the file of its map as long as a handle is open, and another map
-/// may be created with its name. Windows may refuse the rename or the removal, which then has no
+/// may be created with its name. A flush, and the close, report that no other process finds it.
+/// Windows may refuse the rename or the removal, which then has no
 /// effect.
 #[test]
 fn i10_a_file_renamed_or_removed_under_its_map_stays_its() {
@@ -66,28 +67,38 @@ fn i10_a_file_renamed_or_removed_under_its_map_stays_its() {
     let (path, other) = (dir.path().join("i10.map"), dir.path().join("other.map"));
     let map = Map::options().file(&path).size(4_000).create().unwrap();
     map.set("x", 1).unwrap();
-    let works = |map: &Map, number: i64| {
+    let works = |map: &Map, number: i64, found: bool| {
         map.set("x", number).unwrap();
         map.set("large", vec![number; 4_000]).unwrap();
-        map.flush().unwrap();
+        match map.flush() {
+            Ok(()) => assert!(found, "a flush of what nobody finds"),
+            Err(error) => {
+                assert!(!found, "{error}");
+                assert_eq!(error.kind(), ErrorKind::NameRemoved, "{error}");
+            }
+        }
         assert_eq!(map.get::<i64>("x").unwrap(), number);
         assert_eq!(map.get::<Vec<i64>>("large").unwrap(), vec![number; 4_000]);
     };
+    let mut gone = false;
     if fs::rename(&path, &other).is_ok() {
-        works(&map, 2);
+        gone = true;
+        works(&map, 2, false);
         let second = Map::options().file(&other).open().unwrap();
         assert_eq!(second.get::<i64>("x").unwrap(), 2);
-        works(&second, 3);
+        works(&second, 3, true);
         assert_eq!(map.get::<i64>("x").unwrap(), 3);
     }
     let there = if other.exists() { &other } else { &path };
     if fs::remove_file(there).is_ok() {
-        works(&map, 4);
+        works(&map, 4, false);
         if let Ok(new) = Map::options().file(there).create() {
             assert!(new.is_empty().unwrap(), "another map of that name");
-            works(&new, 5);
+            works(&new, 5, true);
         }
-        works(&map, 6);
+        works(&map, 6, false);
+        gone = true;
     }
-    map.close().unwrap();
+    let closed = map.close().map_err(|error| error.kind());
+    assert_eq!(closed, if gone { Err(ErrorKind::NameRemoved) } else { Ok(()) });
 }

@@ -121,6 +121,32 @@ impl Section {
         self.shared.size()
     }
 
+    /// Returns the first range from byte `at` on that may hold anything but zeros, as its start and
+    /// its end; `None` if only zeros follow.
+    ///
+    /// With it a large, sparse section can be read without its holes, which would take memory and
+    /// time. On Linux the file system tells where they are (ext4, xfs, btrfs, f2fs, tmpfs).
+    /// Elsewhere everything from `at` to the end counts.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("test.bin");
+    /// use mapvar_os::Section;
+    ///
+    /// let section = Section::options().file(path).size(4096).create()?;
+    /// section.view().map()?.write_at(0, b"data")?;
+    /// assert_eq!(section.data_from(0)?, Some((0, 4096)));
+    /// assert_eq!(section.data_from(4096)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] with the system's code.
+    pub fn data_from(&self, at: u64) -> Result<Option<(u64, u64)>> {
+        Imp::data_from(&self.shared.sys, at)
+            .map_err(|error| self.shared.with_context("find the data of", error))
+    }
+
     /// Extends the section to at least `size` bytes, for every process.
     ///
     /// The new bytes are zero. Memory or disk space is allocated for them, unless
@@ -157,6 +183,21 @@ impl Section {
             _ => Imp::grow(&self.shared.sys, options, size)
                 .map_err(|error| self.shared.with_context("grow", error)),
         }
+    }
+
+    /// Checks that the section is still what its path or name leads to.
+    ///
+    /// On Unix a file can be removed or replaced while it is mapped: by `rm`, by `mv` of another
+    /// file onto it, or by an editor that saves a new file under the old name. Its users then
+    /// share memory that no other process can find, and that is gone with the last of them. The
+    /// same is true of a name that a program unlinked by hand. The call takes two system calls.
+    ///
+    /// Sections without a path or name, and native names, always pass.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NameRemoved`].
+    pub fn check_name(&self) -> Result<()> {
+        Imp::check_name(&self.shared.sys).map_err(|error| self.shared.with_context("check", error))
     }
 
     /// Returns the identity of the section's file; `None` if it has no file.

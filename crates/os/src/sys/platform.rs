@@ -69,10 +69,23 @@ pub(crate) trait Platform {
     /// Returns the true size in bytes.
     fn size(section: &Self::Section) -> Result<u64>;
 
+    /// Returns the first range of bytes from `at` on that may hold anything but zeros, as its start
+    /// and its end; `None` if there is none before the section's end. The start is `at` or above,
+    /// and below the end. A system that does not know returns everything from `at` to the end.
+    fn data_from(section: &Self::Section, at: u64) -> Result<Option<(u64, u64)>> {
+        let end = Self::size(section)?;
+        Ok((at < end).then_some((at, end)))
+    }
+
     /// Makes the section at least `size` bytes long. Memory or disk backs all of it, and the new
     /// bytes are zero. After an error the section is as it was before, as far as the system allows.
     /// The handle must not be read-only.
     fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()>;
+
+    /// Fails with `NameRemoved` if the path or name under which the section was found or created
+    /// leads to nothing any more, or to another object. Where the system cannot tell, and where an
+    /// object in use keeps its name, it returns `Ok`.
+    fn check_name(section: &Self::Section) -> Result<()>;
 
     /// Returns the identity of the section's file.
     fn id(section: &Self::Section) -> Result<Option<SectionId>>;

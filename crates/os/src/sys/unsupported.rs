@@ -59,6 +59,10 @@ impl Platform for Imp {
         match *section {}
     }
 
+    fn check_name(section: &Infallible) -> Result<()> {
+        match *section {}
+    }
+
     fn id(section: &Infallible) -> Result<Option<SectionId>> {
         match *section {}
     }

@@ -7,6 +7,10 @@ use crate::{
     opening, parse,
 };
 use mapvar::{ErrorKind, Map, Origin};
+use std::time::Duration;
+
+/// How often the command checks that others still find the map.
+const CHECK: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
     // Before the map is created, so that Ctrl-C never leaves one behind. A command gets it too:
@@ -51,7 +55,10 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
             format!("holding map {name:?} of {size} bytes in process {pid}; Ctrl-C ends it")
         }
     });
-    signals.wait();
+    // A map that no process can find is not held.
+    while !signals.wait_up_to(CHECK) {
+        map.check_name()?;
+    }
     map.close()?;
     Ok(Exit::Done)
 }

@@ -8,6 +8,7 @@ use std::{
     io,
     process::{Child, ExitStatus},
     sync::mpsc,
+    time::Duration,
 };
 
 /// SIGINT, SIGTERM and SIGHUP, or the events of a console. From [`Signals::catch`] on they do not
@@ -26,10 +27,10 @@ impl Signals {
         Ok(Self(receiver))
     }
 
-    /// Returns when a signal has come that asks this process to end.
-    pub(super) fn wait(&self) {
+    /// Waits for a signal that asks this process to end; returns whether one came in time.
+    pub(super) fn wait_up_to(&self, limit: Duration) -> bool {
         // The sender is never dropped.
-        while let Ok(None) = self.0.recv() {}
+        matches!(self.0.recv_timeout(limit), Ok(Some(_)))
     }
 
     /// Waits until the child ends, and passes signals on to it. The child then decides when to end.

@@ -21,6 +21,8 @@ pub(crate) enum ParseError {
     Trailing(usize),
     /// More bytes or elements than Marshal, or a table of positions, can count.
     TooLarge(usize),
+    /// The system refuses the memory for the value.
+    NoMemory,
     /// Objects are nested more than this many levels deep.
     Deep(u32),
     /// User-defined objects contain each other so that a copy of a part is larger than the whole.
@@ -38,7 +40,9 @@ impl ParseError {
             Self::Blank | Self::Version(..) | Self::NotAHash(_) => ErrorKind::NotAMap,
             Self::Truncated | Self::Invalid(..) => ErrorKind::Corrupt,
             Self::Trailing(_) => ErrorKind::InvalidArgument,
-            Self::TooLarge(_) | Self::Deep(_) | Self::Tangled => ErrorKind::TooLarge,
+            Self::TooLarge(_) | Self::NoMemory | Self::Deep(_) | Self::Tangled => {
+                ErrorKind::TooLarge
+            }
             Self::Pod(_) | Self::Language(_) => ErrorKind::Unsupported,
         }
     }
@@ -66,6 +70,10 @@ impl fmt::Display for ParseError {
             Self::TooLarge(len) => {
                 write!(f, "{len} bytes or elements are more than Marshal can count")
             }
+            Self::NoMemory => f.write_str(
+                "decoded, it takes more memory than the system gives this process; free memory, or \
+                 raise the process's limit",
+            ),
             Self::Deep(levels) => write!(
                 f,
                 "its objects are nested more than {levels} levels deep, which could overflow the \

@@ -13,6 +13,7 @@ use super::{
     write::{alone, enough},
 };
 use crate::value::Value;
+use std::collections::TryReserveError;
 
 /// The deepest nesting of lists and dictionaries; deeper objects are opaque.
 const DEPTH: usize = 100;
@@ -46,6 +47,20 @@ pub(super) fn view(scan: &Scan, at: usize) -> Result<Value, ParseError> {
             Ok(Value::Opaque { language: RUBY, bytes })
         }
     }
+}
+
+/// Copies bytes. The budget bounds how much memory a value may take; whether the system has it is
+/// another question, and its refusal is an error here and not the end of the process.
+fn copy(bytes: &[u8]) -> Result<Vec<u8>, ParseError> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).map_err(no_memory)?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
+}
+
+#[cold]
+fn no_memory(_: TryReserveError) -> ParseError {
+    ParseError::NoMemory
 }
 
 struct Viewer<'s> {
@@ -92,12 +107,15 @@ impl Viewer<'_> {
             b'"' => {
                 let text = reader.text()?;
                 self.charge(text.len())?;
-                Value::Bytes(text.to_vec())
+                Value::Bytes(copy(text)?)
             }
             b'I' if reader.peek() == Some(b'"') => match self.string(&mut reader)? {
                 Some(text) => {
                     self.charge(text.len())?;
-                    Value::Str(text.into())
+                    let mut copy = String::new();
+                    copy.try_reserve_exact(text.len()).map_err(no_memory)?;
+                    copy.push_str(text);
+                    Value::Str(copy)
                 }
                 None => return self.opaque(at),
             },
@@ -113,7 +131,8 @@ impl Viewer<'_> {
         let count = reader.count("a negative number of elements")?;
         self.charge(count.saturating_mul(size_of::<Value>()))?;
         self.open.push(at as u32);
-        let mut values = Vec::with_capacity(count);
+        let mut values = Vec::new();
+        values.try_reserve_exact(count).map_err(no_memory)?;
         for _ in 0..count {
             let (value, end) = self.object(reader.at())?;
             values.push(value);
@@ -127,7 +146,8 @@ impl Viewer<'_> {
         let count = reader.count("a negative number of pairs")?;
         self.charge(count.saturating_mul(2 * size_of::<Value>()))?;
         self.open.push(at as u32);
-        let mut pairs = Vec::with_capacity(count);
+        let mut pairs = Vec::new();
+        pairs.try_reserve_exact(count).map_err(no_memory)?;
         for _ in 0..count {
             let (key, end) = self.object(reader.at())?;
             let (value, end) = self.object(end)?;

@@ -19,6 +19,17 @@ use std::fmt;
 /// How deeply lists and dictionaries may be nested when they are decoded.
 const DEEPEST: usize = 128;
 
+/// The message with which decoding a [`Value`](super::Value) ends when the system refuses the
+/// memory. The errors of serde carry only text, so the codec recognizes this one by its text.
+pub(crate) const NO_MEMORY: &str = "decoded, it takes more memory than the system gives this \
+    process; free memory, raise the process's limit, or ask for a smaller type";
+
+/// The kind of an error with this text: [`NO_MEMORY`] is `TooLarge`, any other text `otherwise`.
+#[cold]
+fn kind_of(error: &impl fmt::Display, otherwise: ErrorKind) -> ErrorKind {
+    if error.to_string() == NO_MEMORY { ErrorKind::TooLarge } else { otherwise }
+}
+
 /// The kind and word of a number or `bool`; `None` for any other value. The fast path of writing.
 #[inline]
 pub(crate) fn plain<T: Serialize + ?Sized>(value: &T) -> Option<(Kind, u64)> {
@@ -453,7 +464,8 @@ impl std::error::Error for Mismatch {}
 
 impl de::Error for Mismatch {
     fn custom<T: fmt::Display>(detail: T) -> Self {
-        Self { kind: ErrorKind::WrongKind, detail: detail.to_string() }
+        let detail = detail.to_string();
+        Self { kind: kind_of(&detail, ErrorKind::WrongKind), detail }
     }
 }
 
@@ -512,10 +524,18 @@ impl Decoder {
         let bytes = self.bytes();
         let mut unpacker = rmp_serde::Deserializer::new(bytes.as_slice());
         unpacker.set_max_depth(DEEPEST);
-        visit(&mut unpacker).map_err(|error| Mismatch {
-            kind: ErrorKind::WrongKind,
-            detail: format!("its content is not of the type asked for: {error}"),
-        })
+        let value =
+            visit(&mut unpacker).map_err(|error| match kind_of(&error, ErrorKind::WrongKind) {
+                ErrorKind::TooLarge => <Mismatch as de::Error>::custom(NO_MEMORY),
+                kind => Mismatch {
+                    kind,
+                    detail: format!("its content is not of the type asked for: {error}"),
+                },
+            })?;
+        match unpacker.get_ref() {
+            [] => Ok(value),
+            rest => Err(Mismatch { kind: ErrorKind::Corrupt, detail: trailing(rest) }),
+        }
     }
 }
 
@@ -717,20 +737,35 @@ impl<'de> de::Deserializer<'de> for Decoder {
     }
 }
 
-/// Whether the bytes begin with a whole MessagePack value that is not nested too deeply to decode.
+/// Whether the bytes are one MessagePack value, not nested too deeply to decode, and nothing else.
 pub(crate) fn is_message_pack(bytes: &[u8]) -> bool {
-    unpack::<serde::de::IgnoredAny>(bytes).is_ok()
+    unpack::<de::IgnoredAny>(bytes).is_ok()
 }
 
-/// Decodes a `T` from the MessagePack value with which the bytes begin.
+/// Decodes a `T` from the MessagePack value of which the bytes consist.
+///
+/// # Errors
+/// `Corrupt` if the bytes are anything else; `TooLarge` if the system refuses the memory.
 pub(crate) fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Error> {
+    let failed = |kind| Error::new(kind, "decode a value", "");
     let mut unpacker = rmp_serde::Deserializer::new(bytes);
     unpacker.set_max_depth(DEEPEST);
-    T::deserialize(&mut unpacker).map_err(|error| {
-        Error::new(ErrorKind::Corrupt, "decode a value", "")
-            .detail("its MessagePack is invalid")
-            .because(error)
-    })
+    let value = T::deserialize(&mut unpacker).map_err(|error| {
+        match kind_of(&error, ErrorKind::Corrupt) {
+            ErrorKind::TooLarge => failed(ErrorKind::TooLarge).detail(NO_MEMORY),
+            kind => failed(kind).detail("its MessagePack is invalid").because(error),
+        }
+    })?;
+    match unpacker.get_ref() {
+        [] => Ok(value),
+        rest => Err(failed(ErrorKind::Corrupt).detail(trailing(rest))),
+    }
+}
+
+/// The message for bytes after the value. No writer stores any, so the value is damaged or forged.
+#[cold]
+fn trailing(rest: &[u8]) -> String {
+    format!("its MessagePack ends {} bytes before the value does", rest.len())
 }
 
 mod plain;

@@ -175,3 +175,44 @@ fn text_that_is_none_is_told() {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{bytes:?}");
     }
 }
+
+/// `check` and `salvage` ask `is_message_pack`, and must refuse what a read refuses.
+#[test]
+fn bytes_after_the_message_pack_are_damage() {
+    let value = |kind: Kind, bytes: &[u8]| OwnedValue {
+        kind: kind as u8,
+        type_id: 0,
+        data: Data::Bytes(bytes.to_vec()),
+    };
+    // [1], [], {} and {"a": 1}, each with one byte more.
+    let cases: [(Kind, &[u8]); 4] = [
+        (Kind::List, &[0x91, 1, 0]),
+        (Kind::List, &[0x90, 0xc0]),
+        (Kind::Dict, &[0x80, 0]),
+        (Kind::Dict, &[0x81, 0xa1, b'a', 1, 0xc0]),
+    ];
+    for (kind, bytes) in cases {
+        let whole = &bytes[..bytes.len() - 1];
+        assert!(is_message_pack(whole) && Value::of(value(kind, whole)).is_ok(), "{bytes:x?}");
+        assert!(!is_message_pack(bytes), "{bytes:x?}");
+        let errors = [
+            Value::of(value(kind, bytes)).map(drop).unwrap_err(),
+            decode::<Value>(value(kind, bytes)).map(drop).unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{bytes:x?}: {error}");
+            assert!(error.to_string().contains("ends 1 bytes before"), "{error}");
+        }
+    }
+    let list = decode::<Vec<u8>>(value(Kind::List, &[0x91, 1, 0])).unwrap_err();
+    assert_eq!(list.kind(), ErrorKind::Corrupt, "{list}");
+}
+
+/// A deserializer reports a refusal of memory by the text alone.
+#[test]
+fn a_value_without_memory_is_too_large() {
+    assert_eq!(<Mismatch as de::Error>::custom(NO_MEMORY).kind, ErrorKind::TooLarge);
+    assert_eq!(<Mismatch as de::Error>::custom("anything else").kind, ErrorKind::WrongKind);
+    let error = <rmp_serde::decode::Error as de::Error>::custom(NO_MEMORY);
+    assert_eq!(kind_of(&error, ErrorKind::Corrupt), ErrorKind::TooLarge);
+}

@@ -96,8 +96,17 @@ impl Platform for Imp {
         section.size()
     }
 
+    #[cfg(target_os = "linux")]
+    fn data_from(section: &Self::Section, at: u64) -> Result<Option<(u64, u64)>> {
+        section.data_from(at)
+    }
+
     fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()> {
         grow::grow(section, options, size)
+    }
+
+    fn check_name(section: &Self::Section) -> Result<()> {
+        section.check_name()
     }
 
     fn id(section: &Self::Section) -> Result<Option<SectionId>> {

@@ -112,6 +112,10 @@ impl Platform for Imp {
         grow::grow(section, options, size)
     }
 
+    fn check_name(section: &Self::Section) -> Result<()> {
+        section.check_name()
+    }
+
     fn id(section: &Self::Section) -> Result<Option<SectionId>> {
         section.id()
     }

@@ -39,7 +39,8 @@ pub(crate) struct Section {
     pub(crate) writable: bool,
     /// Whether an `Attachment` of this handle exists.
     pub(crate) attached: AtomicBool,
-    /// Where it was found or created, if it has a path.
+    /// Where it was found or created, if it has a path. It is absolute: a relative path would change
+    /// its meaning with the program's directory.
     path: Option<PathBuf>,
     /// Opened when it is first needed: see [`lock_file`](Self::lock_file).
     witness: OnceLock<Option<Witness>>,
@@ -49,6 +50,9 @@ pub(crate) struct Section {
     pub(super) growing: Mutex<()>,
     /// The directory of a new file, until its entry is known to be on the device.
     directory: Mutex<Option<OwnedFd>>,
+    /// Whether the file system's word on holes counts, once it was asked.
+    #[cfg(target_os = "linux")]
+    knows_holes: OnceLock<bool>,
 }
 
 /// The open file, and the name that the handle helps to keep alive.
@@ -113,17 +117,20 @@ impl Section {
             page: 0,
             growing: Mutex::new(()),
             directory: Mutex::new(None),
+            #[cfg(target_os = "linux")]
+            knows_holes: OnceLock::new(),
         }
+    }
+
+    /// Returns the same section, which was found or created at that path.
+    pub(super) fn at(mut self, path: &Path) -> Self {
+        self.path = std::path::absolute(path).ok();
+        self
     }
 
     /// Returns the same section, with pages of that many bytes.
     pub(super) fn paged(self, page: usize) -> Self {
         Self { page, ..self }
-    }
-
-    /// Returns the same section, which was found or created at that path.
-    pub(super) fn at(self, path: &Path) -> Self {
-        Self { path: Some(path.into()), ..self }
     }
 
     /// Returns the same section, whose second open file has been opened already.
@@ -189,6 +196,53 @@ impl Section {
         size_of(self.fd())
     }
 
+    /// See [`crate::sys::Platform::data_from`].
+    #[cfg(target_os = "linux")]
+    pub(crate) fn data_from(&self, at: u64) -> Result<Option<(u64, u64)>> {
+        let end = self.size()?;
+        if at >= end {
+            return Ok(None);
+        }
+        if !*self.knows_holes.get_or_init(|| knows_holes(self.fd())) {
+            return Ok(Some((at, end)));
+        }
+        // These calls move the position of the open file, which this crate never uses.
+        let start = match fs::seek(self.fd(), fs::SeekFrom::Data(at)) {
+            Ok(start) => start.max(at),
+            // No data follows.
+            Err(Errno::NXIO) => return Ok(None),
+            Err(_) => return Ok(Some((at, end))),
+        };
+        let hole = fs::seek(self.fd(), fs::SeekFrom::Hole(start)).unwrap_or(end);
+        // A file that another program changes at this moment may give an empty range.
+        Ok((start < end).then_some((start, if hole > start { hole.min(end) } else { end })))
+    }
+
+    /// See [`crate::sys::Platform::check_name`].
+    pub(crate) fn check_name(&self) -> Result<()> {
+        let found = match (&self.handle.life, &self.path) {
+            (Some(life), _) => fs::lstat(life.path()),
+            (None, Some(path)) => fs::stat(path),
+            (None, None) => return Ok(()),
+        };
+        let own = fs::fstat(self.fd()).map_err(cvt)?;
+        let detail = match found {
+            Ok(found) if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino) => return Ok(()),
+            Ok(_) => "it was replaced: its name leads to another file now",
+            Err(Errno::NOENT | Errno::NOTDIR) if own.st_nlink == 0 => "it was removed",
+            Err(Errno::NOENT | Errno::NOTDIR) => "it was renamed or removed",
+            // For example, the directory may not be searched any more: nothing is known.
+            Err(_) => return Ok(()),
+        };
+        Err(refuse(
+            ErrorKind::NameRemoved,
+            format!(
+                "{detail}, so no other process can find what this one sets; open it again, and \
+                 copy to it what it lacks"
+            ),
+        ))
+    }
+
     pub(crate) fn id(&self) -> Result<Option<SectionId>> {
         if !self.has_file() {
             return Ok(None);
@@ -245,6 +299,18 @@ pub(super) fn number<T: TryInto<u64> + TryInto<i64> + Copy>(number: T) -> u64 {
         .try_into()
         .or_else(|_| TryInto::<i64>::try_into(number).map(i64::cast_unsigned))
         .unwrap_or(0)
+}
+
+/// Whether holes that the file system reports are zeros for every mapping too: pages that were
+/// written by a mapping, and are not on the disk yet, must count as data. It is so for these file
+/// systems. FUSE asks its server, which does not know of such pages; ZFS has reported holes over
+/// fresh data (OpenZFS issue 15526).
+#[cfg(target_os = "linux")]
+fn knows_holes(fd: BorrowedFd<'_>) -> bool {
+    // From linux/magic.h: ext2 to ext4, xfs, btrfs, f2fs, tmpfs.
+    const KNOWN: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+    // The type has 32 bits, in an integer that differs between targets and may be signed.
+    fs::fstatfs(fd).is_ok_and(|stat| KNOWN.contains(&(number(stat.f_type) & 0xffff_ffff)))
 }
 
 #[cfg(target_os = "linux")]

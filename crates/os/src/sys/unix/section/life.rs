@@ -31,6 +31,11 @@ impl Life {
         Self { path: path.into(), inherit: options.inherit }
     }
 
+    /// The path of the name.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Releases the shared lock and removes the name if no other handle has the lock. Called before
     /// the descriptor is closed, in the process that opened it (`here`) or in a child. Returns
     /// `self` if the name can be checked only after the descriptor is closed.

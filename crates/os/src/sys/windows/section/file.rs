@@ -10,7 +10,7 @@ use super::{
         names::{self, Wide},
         security::Private,
     },
-    handle::{self, Section},
+    handle::{self, SHARE_ALL, Section},
     named::{Fill, InitMutex, check_owner, check_size, exists, no_size},
 };
 use crate::{
@@ -40,14 +40,12 @@ use windows_sys::Win32::{
         INVALID_HANDLE_VALUE,
     },
     Storage::FileSystem::{
-        CREATE_NEW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_NAME_NORMALIZED, FILE_SHARE_DELETE,
-        FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_TYPE_DISK, GetDriveTypeW, GetFileType,
-        GetFinalPathNameByHandleW, MoveFileExW, SECURITY_IDENTIFICATION,
+        CREATE_NEW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_NAME_NORMALIZED, FILE_TYPE_DISK,
+        GetDriveTypeW, GetFileType, GetFinalPathNameByHandleW, MoveFileExW,
+        SECURITY_IDENTIFICATION,
     },
     System::WindowsProgramming::DRIVE_REMOTE,
 };
-
-const SHARE_ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 
 /// Finds or creates a section over the file at `path`.
 pub(crate) fn obtain(

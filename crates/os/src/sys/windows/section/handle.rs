@@ -6,7 +6,7 @@
 use super::super::{
     cvt::{cvt, last, status},
     memory::pages,
-    names::Wide,
+    names::{self, Wide},
     security::Private,
 };
 use crate::{
@@ -16,11 +16,13 @@ use crate::{
 };
 use std::{
     ffi::c_void,
-    fs::File,
+    fs::{File, OpenOptions},
     io,
-    os::windows::io::{
-        AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, IntoRawHandle, OwnedHandle,
+    os::windows::{
+        fs::OpenOptionsExt,
+        io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, IntoRawHandle, OwnedHandle},
     },
+    path::PathBuf,
     ptr::{null, null_mut},
     sync::Mutex,
 };
@@ -29,7 +31,10 @@ use windows_sys::Win32::{
         CloseHandle, ERROR_ALREADY_EXISTS, GetLastError, HANDLE, INVALID_HANDLE_VALUE, NTSTATUS,
         SetLastError,
     },
-    Storage::FileSystem::{BY_HANDLE_FILE_INFORMATION, GetFileInformationByHandle, READ_CONTROL},
+    Storage::FileSystem::{
+        BY_HANDLE_FILE_INFORMATION, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+        GetFileInformationByHandle, READ_CONTROL,
+    },
     System::Memory::{
         CreateFileMappingW, FILE_MAP_READ, FILE_MAP_WRITE, GetLargePageMinimum, OpenFileMappingW,
         PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_EXECUTE_WRITECOPY, PAGE_READONLY,
@@ -37,6 +42,8 @@ use windows_sys::Win32::{
         SEC_RESERVE, SEC_WRITECOMBINE, SECTION_MAP_EXECUTE, SECTION_QUERY,
     },
 };
+
+pub(super) const SHARE_ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 
 /// The system's handle of a section, as the contract calls it.
 #[derive(Debug)]
@@ -63,6 +70,9 @@ pub(crate) struct Section {
     pub(super) places: Mutex<Places>,
     /// Held by the thread that grows the section.
     pub(super) growing: Mutex<()>,
+    /// The absolute path of a file: a relative one would change its meaning with the program's
+    /// directory.
+    path: Option<PathBuf>,
 }
 
 /// The locks of a handle as a user of a file.
@@ -132,6 +142,7 @@ impl Section {
             pages,
             places: Mutex::default(),
             growing: Mutex::default(),
+            path: absolute(options),
         })
     }
 
@@ -150,6 +161,7 @@ impl Section {
             pages: Pages::Plain,
             places: Mutex::default(),
             growing: Mutex::default(),
+            path: absolute(options),
         })
     }
 
@@ -169,6 +181,7 @@ impl Section {
             pages: self.pages,
             places: Mutex::default(),
             growing: Mutex::default(),
+            path: self.path.clone(),
         })
     }
 
@@ -191,6 +204,31 @@ impl Section {
             _ => Err(Error::new(ErrorKind::Truncated, "", "")
                 .detail(format!("the section has {} bytes of {size}", self.size))),
         }
+    }
+
+    /// See [`crate::sys::Platform::check_name`]. Windows refuses to remove or replace a file that
+    /// is mapped. Other systems that serve the file (Wine's, a share's) do not.
+    pub(crate) fn check_name(&self) -> Result<()> {
+        let (Some(file), Some(path)) = (&self.file, &self.path) else { return Ok(()) };
+        // No access is asked for, so that no other program's sharing forbids it.
+        let found = OpenOptions::new().access_mode(0).share_mode(SHARE_ALL).open(path);
+        let index = |of: BY_HANDLE_FILE_INFORMATION| (of.nFileIndexHigh, of.nFileIndexLow);
+        let detail = match found.map_err(cvt).and_then(|found| file_info(&found)) {
+            Ok(found)
+                if volume(found) == self.volume && index(found) == index(file_info(file)?) =>
+            {
+                return Ok(());
+            }
+            Ok(_) => "it was replaced: its name leads to another file now",
+            Err(error) if error.kind() == ErrorKind::NotFound => "it was renamed or removed",
+            Err(error) if error.kind() == ErrorKind::NameRemoved => "it was removed",
+            // For example, the folder may not be read any more: nothing is known.
+            Err(_) => return Ok(()),
+        };
+        Err(Error::new(ErrorKind::NameRemoved, "", "").detail(format!(
+            "{detail}, so no other process can find what this one sets; open it again, and copy to \
+             it what it lacks"
+        )))
     }
 
     /// Returns volume and index of the file.
@@ -237,6 +275,11 @@ impl AsHandle for Section {
             (None, None) => unsafe { BorrowedHandle::borrow_raw(INVALID_HANDLE_VALUE) },
         }
     }
+}
+
+/// Returns the absolute path of the options' file.
+fn absolute(options: &SectionOptions) -> Option<PathBuf> {
+    options.file.as_deref().and_then(|path| names::absolute(path).ok())
 }
 
 fn file_info(file: &File) -> Result<BY_HANDLE_FILE_INFORMATION> {

@@ -1,0 +1,152 @@
+//! Sparse files: a file that is long, and has little data, costs what its data cost. Each test would
+//! take minutes and gigabytes if anything walked over the holes.
+
+use crate::durable::another_boot_of;
+use mapvar::{ErrorKind, Map};
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// 1 TiB: 64 Mi chunks.
+const LONG: u64 = 1 << 40;
+const CHUNK: u64 = 0x4000;
+/// The live word with the number of chunks.
+const CHUNKS: u64 = 0x1180;
+
+/// A map with small and large variables, flushed and closed.
+fn made(dir: &tempfile::TempDir) -> PathBuf {
+    let path = dir.path().join("sparse.map");
+    let map = Map::options().file(&path).size(1 << 20).create().unwrap();
+    for number in 0..100 {
+        map.set(&format!("v{number}"), number).unwrap();
+    }
+    map.set("large", vec![7_u8; 3 << 20]).unwrap();
+    map.set("zeros", vec![0_u8; 3 << 20]).unwrap();
+    map.close().unwrap();
+    path
+}
+
+fn edit(path: &Path) -> File {
+    OpenOptions::new().read(true).write(true).open(path).unwrap()
+}
+
+/// Makes the file long. Returns false where the file system has no such files.
+fn stretch(path: &Path) -> bool {
+    let long = edit(path).set_len(LONG).is_ok();
+    if !long {
+        println!("SKIPPED: no file of {LONG} bytes on this file system");
+    }
+    long
+}
+
+fn blocks(path: &Path) -> u64 {
+    path.metadata().unwrap().blocks() * 512
+}
+
+fn whole(map: &Map) {
+    for number in 0..100 {
+        assert_eq!(map.get::<i64>(&format!("v{number}")).unwrap(), number);
+    }
+    assert_eq!(map.get::<Vec<u8>>("large").unwrap(), vec![7; 3 << 20]);
+    assert_eq!(map.get::<Vec<u8>>("zeros").unwrap(), vec![0; 3 << 20]);
+    assert_eq!(map.len().unwrap(), 102);
+}
+
+#[test]
+fn a_long_file_is_recovered_for_the_price_of_its_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = made(&dir);
+    if !stretch(&path) {
+        return;
+    }
+    another_boot_of(&path);
+    let before = blocks(&path);
+    let map = Map::options().file(&path).open().unwrap();
+    let recovery = map.recovery().unwrap();
+    assert_eq!((recovery.variables, recovery.lost, recovery.damaged), (102, 0, false));
+    whole(&map);
+    let stat = map.stat().unwrap();
+    // All that the opener can map: without a `max_size` 64 GiB.
+    assert_eq!((stat.variables, stat.region), (102, 64 << 30));
+    assert!(stat.largest_free <= stat.free && stat.free > 60 << 30, "{stat:?}");
+    assert!(map.check().unwrap().is_whole(), "{:?}", map.check().unwrap().findings());
+    map.set("after", 1).unwrap();
+    drop(map);
+    // Nothing filled the holes: neither with data, nor with tables of zeros.
+    assert!(blocks(&path) < before + (1 << 20), "{before} {}", blocks(&path));
+}
+
+/// A copy by `cp --sparse=always` has a hole wherever the original has a block of zeros, also within
+/// a value. The checksum of the value counts them.
+#[test]
+fn zeros_that_a_copy_made_holes_of_are_still_the_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = made(&dir);
+    let copy = dir.path().join("copy.map");
+    let (from, to) = (File::open(&path).unwrap(), File::create(&copy).unwrap());
+    let len = from.metadata().unwrap().len();
+    to.set_len(len).unwrap();
+    let mut block = vec![0; 4096];
+    for at in (0..len).step_by(block.len()) {
+        from.read_exact_at(&mut block, at).unwrap();
+        if block.iter().any(|byte| *byte != 0) {
+            to.write_all_at(&block, at).unwrap();
+        }
+    }
+    assert!(blocks(&copy) < 5 << 20, "{}", blocks(&copy));
+    let map = Map::options().file(&copy).open().unwrap();
+    assert_eq!(map.recovery().unwrap().lost, 0);
+    whole(&map);
+}
+
+/// `check` and `salvage` of a file whose words claim as many chunks as the file is long.
+#[test]
+fn a_forged_number_of_chunks_costs_no_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = made(&dir);
+    if !stretch(&path) {
+        return;
+    }
+    edit(&path).write_all_at(&(LONG / CHUNK).to_le_bytes(), CHUNKS).unwrap();
+    let options = Map::options().file(&path);
+    let check = options.check().unwrap();
+    // Only the words of the chunks that hold tables are missing: one chunk in 2,048.
+    assert!(check.faults() as u64 <= LONG / CHUNK / 2_048, "{}", check.faults());
+    assert_eq!(check.variables(), 102);
+    let saved = Map::options().file(dir.path().join("saved.map")).create().unwrap();
+    assert_eq!(options.salvage(&saved).unwrap().saved(), 102);
+    whole(&saved);
+    let map = options.read_only(true).open().unwrap();
+    assert_eq!(map.stat().unwrap().variables, 102);
+    drop(map);
+
+    // Without a header, the region's number is what most chunks say.
+    edit(&path).write_all_at(&[0; 512], 0).unwrap();
+    let check = Map::options().file(&path).check().unwrap();
+    assert_eq!(check.variables(), 102);
+    let saved = Map::options().file(dir.path().join("again.map")).create().unwrap();
+    assert_eq!(Map::options().file(&path).salvage(&saved).unwrap().saved(), 102);
+}
+
+/// A recovery that takes too long ends with an error, has changed nothing that the next one needs,
+/// and a longer time is the remedy.
+#[test]
+fn a_recovery_ends_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = made(&dir);
+    another_boot_of(&path);
+    for _ in 0..3 {
+        let options = Map::options().file(&path).recovery_timeout(Duration::ZERO);
+        let error = options.open().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        assert!(error.to_string().contains("longer"), "{error}");
+    }
+    // A short timeout for locks does not shorten it: such programs call again, and would recover
+    // for ever.
+    let map = Map::options().file(&path).timeout(Duration::ZERO).open().unwrap();
+    assert_eq!(map.recovery().unwrap().variables, 102);
+    whole(&map);
+}
