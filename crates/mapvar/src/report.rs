@@ -182,6 +182,12 @@ pub struct Stat {
     pub variables: u64,
     /// Whether the map is in a file.
     pub file: bool,
+    /// Whether the disk failed at a flush. Every later flush fails, in every process, since the
+    /// system may have dropped what it could not write. [`MapOptions::salvage`] saves the variables
+    /// into another file.
+    ///
+    /// [`MapOptions::salvage`]: crate::MapOptions::salvage
+    pub flush_failed: bool,
     /// When the map was created; the start of 1970 for a [`Format::Marshal`] map, which does not
     /// record it.
     pub created: SystemTime,

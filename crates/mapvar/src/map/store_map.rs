@@ -327,6 +327,10 @@ impl Stored {
             overhead: space.overhead,
             variables: self.len()?,
             file: facts.file,
+            flush_failed: facts.file
+                && self
+                    .run(|| self.inner.store.has_failed())
+                    .map_err(|trouble| trouble.during("stat", self.object()))?,
             created: SystemTime::UNIX_EPOCH + Duration::from_secs(facts.created.min(1 << 40)),
             creator: facts.creator,
         })

@@ -4,7 +4,7 @@
 
 use super::{
     super::{
-        error::{cvt, refuse},
+        error::{cvt, has_no_fsync, of_flush, refuse, uninterrupted},
         machine,
     },
     life::Life,
@@ -172,8 +172,10 @@ impl Section {
         to_device(self.fd())?;
         let mut directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = directory.as_ref() {
-            fs::fsync(open).map_err(cvt)?;
-            *directory = None;
+            match uninterrupted(|| fs::fsync(open)) {
+                Err(errno) if !has_no_fsync(errno) => return Err(of_flush(errno)),
+                _ => *directory = None,
+            }
         }
         Ok(())
     }
@@ -240,12 +242,12 @@ fn nanoseconds(seconds: i64, nanoseconds: u64) -> u64 {
 /// `fsync` of macOS leaves the bytes in the drive's cache; this call does not.
 #[cfg(target_vendor = "apple")]
 fn to_device(fd: BorrowedFd<'_>) -> Result<()> {
-    fs::fcntl_fullfsync(fd).map_err(cvt)
+    uninterrupted(|| fs::fcntl_fullfsync(fd)).map_err(of_flush)
 }
 
 #[cfg(not(target_vendor = "apple"))]
 fn to_device(fd: BorrowedFd<'_>) -> Result<()> {
-    fs::fdatasync(fd).map_err(cvt)
+    uninterrupted(|| fs::fdatasync(fd)).map_err(of_flush)
 }
 
 impl AsFd for Section {

@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
 use super::super::{
-    cvt::{cvt, last, status},
+    cvt::{cvt, last, of_flush, status},
     memory::pages,
     names::Wide,
     security::Private,
@@ -212,7 +212,7 @@ impl Section {
     /// Waits for the device. A read-only handle has nothing to write, and Windows would refuse it.
     pub(crate) fn sync(&self) -> Result<()> {
         match &self.file {
-            Some(file) if self.writes_file => file.sync_all().map_err(cvt),
+            Some(file) if self.writes_file => file.sync_all().map_err(cvt).map_err(of_flush),
             _ => Ok(()),
         }
     }
