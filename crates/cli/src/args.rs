@@ -20,7 +20,7 @@ Examples:
   mapvar lock alpha backup -- cp -r a b  one at a time
 
 Exit codes: 0 done; 1 a variable is absent, or check found faults, or repair could not save
-all; 2 wrong usage; 11 and up another error, a code for each kind: 11 no such map, 15 the map is
+all; 2 wrong usage; 3 done, and opening the file recovered it with losses; 11 and up another error, a code for each kind: 11 no such map, 15 the map is
 full, 24 not a map.";
 
 /// Shows and sets variables that processes share, in memory-mapped files and named shared memory
@@ -83,9 +83,17 @@ pub(crate) struct At {
     #[arg(long, conflicts_with = "file")]
     pub(crate) global: bool,
 
-    /// Use a file on a network drive, where other machines do not see the changes
+    /// Use a file on a network drive or on FUSE, where other views of it do not see the changes
     #[arg(long, requires = "file")]
     pub(crate) allow_network: bool,
+
+    /// Write to a copy of a file although changes that no flush contains are lost
+    #[arg(long, requires = "file")]
+    pub(crate) accept_loss: bool,
+
+    /// Write to a file that was used by another mount: no process uses it there any more
+    #[arg(long, requires = "file")]
+    pub(crate) take_over: bool,
 
     /// Layout of the variables; detected unless given. `marshal` is the layout of Ruby's gem
     /// win32-mmap

@@ -135,7 +135,9 @@ pub use mapvar_os::{
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,
 };
 pub use repair::salvage::Salvage;
-pub use report::{Clobbered, Format, LockStat, OnClobber, Recovery, Stat, Unlocked};
+pub use report::{
+    Clobbered, Format, LockStat, OnClobber, Recover, Recovery, Stat, Unlocked,
+};
 #[cfg(feature = "tokio")]
 pub use sync::stream::Changes;
 pub use sync::{

@@ -92,7 +92,9 @@ impl MapOptions {
         let store = &region.store;
         let same = if into.inner.facts.file {
             let theirs = into.inner.store.mem().section().id()?;
-            theirs.is_some() && theirs == store.mem().section().id()?
+            // A second mount shows the same file under another device.
+            let ours = store.mem().section().id()?;
+            theirs.zip(ours).is_some_and(|(one, two)| one.is_same_file(&two) != Some(false))
         } else {
             into.inner.facts.uuid[0] == store.uuid
         };

@@ -15,6 +15,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod copies;
+#[cfg(target_os = "linux")]
+mod mounts;
 mod roles;
 #[cfg(target_os = "linux")]
 mod sync_errors;

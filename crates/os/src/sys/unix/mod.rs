@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `error` | the meaning of `errno` |
 //! | `machine` | facts about machine and process |
+//! | `place` | the file system and the identity of a file |
 //! | `pause` | polling for a state of another process to pass |
 //! | `ofd` | byte locks that belong to an open file |
 //! | `section` | how sections are found, created and grown |
@@ -17,6 +18,7 @@
 // From the bottom to the top: a module uses only those before it.
 mod error;
 mod machine;
+mod place;
 mod pause;
 mod ofd;
 mod section;
@@ -185,6 +187,10 @@ impl Platform for Imp {
 
     fn program(pid: u32) -> Option<String> {
         machine::program(pid)
+    }
+
+    fn may_run(pid: u32) -> bool {
+        machine::may_run(pid)
     }
 
     fn pid_namespace() -> u64 {

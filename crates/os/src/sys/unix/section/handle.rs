@@ -5,7 +5,7 @@
 use super::{
     super::{
         error::{cvt, has_no_fsync, of_flush, refuse, uninterrupted},
-        machine,
+        machine, place,
     },
     life::Life,
 };
@@ -157,12 +157,7 @@ impl Section {
         if !self.has_file() {
             return Ok(None);
         }
-        let stat = fs::fstat(self.fd()).map_err(cvt)?;
-        Ok(Some(SectionId {
-            volume: number(stat.st_dev),
-            file: number(stat.st_ino),
-            born: born(self.fd(), &stat),
-        }))
+        place::identity(self.fd()).map(Some)
     }
 
     pub(crate) fn sync(&self) -> Result<()> {
@@ -202,41 +197,6 @@ pub(super) fn check_size(fd: BorrowedFd<'_>, options: &SectionOptions) -> Result
         )),
         _ => Ok(()),
     }
-}
-
-/// Converts a number of `stat`, whose type differs between systems. A negative device number keeps
-/// its bits.
-pub(super) fn number<T: TryInto<u64> + TryInto<i64> + Copy>(number: T) -> u64 {
-    number
-        .try_into()
-        .or_else(|_| TryInto::<i64>::try_into(number).map(i64::cast_unsigned))
-        .unwrap_or(0)
-}
-
-#[cfg(target_os = "linux")]
-fn born(fd: BorrowedFd<'_>, _: &fs::Stat) -> u64 {
-    let flags = fs::AtFlags::EMPTY_PATH;
-    match fs::statx(fd, c"", flags, fs::StatxFlags::BTIME) {
-        Ok(stat) if stat.stx_mask & fs::StatxFlags::BTIME.bits() != 0 => {
-            nanoseconds(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec.into())
-        }
-        _ => 0,
-    }
-}
-
-#[cfg(target_vendor = "apple")]
-fn born(_: BorrowedFd<'_>, stat: &fs::Stat) -> u64 {
-    nanoseconds(stat.st_birthtime, u64::try_from(stat.st_birthtime_nsec).unwrap_or(0))
-}
-
-#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-fn born(_: BorrowedFd<'_>, _: &fs::Stat) -> u64 {
-    0
-}
-
-#[cfg(any(target_os = "linux", target_vendor = "apple"))]
-fn nanoseconds(seconds: i64, nanoseconds: u64) -> u64 {
-    seconds.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
 }
 
 /// `fsync` of macOS leaves the bytes in the drive's cache; this call does not.

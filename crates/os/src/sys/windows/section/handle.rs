@@ -200,12 +200,14 @@ impl Section {
         let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
         Ok(Some(SectionId {
             volume: self.volume.into(),
+            device: 0,
             file: pair(of.nFileIndexHigh, of.nFileIndexLow),
             // Not the creation time. Programs set it to any value, and Windows passes it on to a
             // new file of an old name (tunnelling). Where the disk keeps none (Wine), it is the
             // time of the last change. An index of NTFS includes a count of the files that had it
             // before.
             born: 0,
+            lasting: true,
         }))
     }
 
