@@ -40,6 +40,7 @@ pub(crate) enum Command {
     Stat(Stat),
     Check(Check),
     Repair(Repair),
+    Copy(Copy),
     Hold(Hold),
     Watch(Watch),
     WaitFor(WaitFor),
@@ -296,6 +297,29 @@ pub(crate) struct Repair {
     /// Use files on a network drive
     #[arg(long)]
     pub(crate) allow_network: bool,
+}
+
+/// Copies a map into a new file, while other processes go on using it
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "mapvar copy [OPTIONS] NAME --into NEW\n       mapvar copy [OPTIONS] --file PATH --into NEW",
+    after_help = "Examples:\n  \
+        mapvar copy --file live.map --into backup.map\n\n\
+        The copy is the map as of one instant, where its writers permit that; otherwise standard \
+        error says so.\nA copy of the file by another program, such as cp, may be torn. Locks and \
+        ephemeral variables are not copied."
+)]
+pub(crate) struct Copy {
+    #[command(flatten)]
+    pub(crate) place: MapArgs,
+
+    /// The file to create, which must not exist
+    #[arg(long, value_name = "NEW", value_hint = ValueHint::FilePath)]
+    pub(crate) into: PathBuf,
+
+    /// The map
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) name: Option<String>,
 }
 
 /// Creates a map without a file and keeps it until Ctrl-C, or while a command runs

@@ -356,9 +356,8 @@ impl<M: Mem> Store<M> {
         let handle = Handle::new(at, id, class, Meta(line.load(record::META, Relaxed)).atomic());
         let words = self.mem.words(at, handle.words()).ok_or_else(|| outside(at))?;
         let state = State(line.load(record::STATE, Relaxed));
-        let kind_of = |number| {
-            layout::Desc(words.load(handle.slot(number) + slot::DESC, Relaxed)).kind()
-        };
+        let kind_of =
+            |number| layout::Desc(words.load(handle.slot(number) + slot::DESC, Relaxed)).kind();
         let removed = state.removed() || kind_of(state.current()) == slot::TOMBSTONE;
         Ok(match kept {
             None => !removed,

@@ -23,14 +23,14 @@ use mapvar_engine::{
     store::Store,
 };
 use mapvar_os::{
-    Access, Error, ErrorKind, Locks, Name, Protection, Result, Scope, Section, SectionOptions, View,
-    machine,
+    Access, Error, ErrorKind, Locks, Name, Protection, Result, Scope, Section, SectionOptions,
+    View, machine,
 };
-use trust::{Policy, Relation};
 use std::{
     sync::atomic::AtomicBool,
     time::{Duration, Instant, SystemTime},
 };
+use trust::{Policy, Relation};
 
 impl MapOptions {
     /// Creates the map; it must not exist.

@@ -219,6 +219,13 @@ impl Snapshot {
         self.values.0.get(name).and_then(Option::as_ref).map_or(Version::ABSENT, |found| found.1)
     }
 
+    /// Returns each variable that existed.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&str, &OwnedValue)> {
+        self.values.0.iter().filter_map(|(name, found)| {
+            found.as_ref().map(|(captured, _)| (name.as_str(), captured))
+        })
+    }
+
     fn captured(&self, name: &str) -> Option<OwnedValue> {
         self.values.0.get(name).and_then(Option::as_ref).map(|found| found.0.clone())
     }

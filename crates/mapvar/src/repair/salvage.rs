@@ -131,7 +131,7 @@ fn of_payload(gem: &Gem, into: &Map) -> Result<Salvage> {
     Ok(salvage)
 }
 
-fn save(into: &Stored, name: &str, atomic: bool, captured: &OwnedValue) -> Result<()> {
+pub(super) fn save(into: &Stored, name: &str, atomic: bool, captured: &OwnedValue) -> Result<()> {
     let raw = if captured.kind == Kind::Nil as u8 {
         Raw::bytes(Kind::Nil, 0, &[])
     } else {

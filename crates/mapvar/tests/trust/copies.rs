@@ -147,3 +147,42 @@ fn a_torn_copy_says_so() {
         assert!(map.recovery().unwrap().torn);
     }
 }
+
+#[test]
+fn a_map_in_use_is_copied_as_of_one_instant() {
+    let _watchdog = Watchdog::new("a copy of a map in use", Duration::from_mins(1));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("live.map");
+    let map = Map::options().file(&path).size(100_000).create().unwrap();
+    map.set("left", 0).unwrap();
+    map.set("right", 0).unwrap();
+    map.set("large", vec![7_u8; 100_000]).unwrap();
+    map.atomic_or("count", 3_i64).unwrap();
+    map.set_ephemeral("mine", 1).unwrap();
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0;
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                number += 1;
+                map.transaction(|both| {
+                    both.set("left", number)?;
+                    both.set("right", -number)
+                })
+                .unwrap();
+            }
+        });
+        for round in 0..10 {
+            let into = Map::options().file(dir.path().join(format!("{round}.map"))).create();
+            let into = into.unwrap();
+            let copied = map.copy_to(&into).unwrap();
+            assert_eq!((copied.variables, copied.at_one_instant), (4, true));
+            let (left, right): (i64, i64) = (into.get("left").unwrap(), into.get("right").unwrap());
+            assert_eq!(left, -right);
+            assert_eq!(into.get::<Vec<u8>>("large").unwrap(), vec![7; 100_000]);
+            assert_eq!(into.atomic::<i64>("count").unwrap().fetch_add(1).unwrap(), 3);
+        }
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(map.copy_to(&map).unwrap_err().kind(), ErrorKind::InvalidArgument);
+}

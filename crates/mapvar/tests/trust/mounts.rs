@@ -55,12 +55,8 @@ impl Overlay {
         for folder in [&lower, &upper, &work] {
             fs::create_dir_all(folder).unwrap();
         }
-        let layers = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            text(&lower),
-            text(&upper),
-            text(&work)
-        );
+        let layers =
+            format!("lowerdir={},upperdir={},workdir={}", text(&lower), text(&upper), text(&work));
         mount(&base.join("merged"), &["-t", "overlay", "overlay", "-o", &layers])
     }
 
@@ -110,7 +106,8 @@ fn a_remount_takes_nothing_back() {
 fn a_disk_on_another_loop_device_takes_nothing_back() {
     let _watchdog = Watchdog::new("another loop device", Duration::from_mins(2));
     let dir = tempfile::tempdir().unwrap();
-    for make in [&["mkfs.ext4", "-q", "-F"][..], &["mkfs.xfs", "-q", "-f"], &["mkfs.btrfs", "-q", "-f"]]
+    for make in
+        [&["mkfs.ext4", "-q", "-F"][..], &["mkfs.xfs", "-q", "-f"], &["mkfs.btrfs", "-q", "-f"]]
     {
         let image = dir.path().join(format!("{}.image", make[0]));
         fs::File::create(&image).unwrap().set_len(400 << 20).unwrap();
@@ -204,4 +201,29 @@ fn where_the_life_of_a_user_cannot_be_queried_the_map_is_refused() {
     assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
     let map = Map::options().file(&behind).take_over(true).open().unwrap();
     assert_eq!((map.len().unwrap(), map.recovery()), (8, None));
+}
+
+#[test]
+fn a_disk_that_was_removed_in_use_is_noticed() {
+    let _watchdog = Watchdog::new("a removed disk", Duration::from_mins(2));
+    let dir = tempfile::tempdir().unwrap();
+    let Some(overlay) = Overlay::new(dir.path()) else { return };
+    let path = overlay.merged.0.join("removed.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("v0", 7).unwrap();
+    map.flush().unwrap();
+    drop(map);
+    let mut peer = Peer::start("set eight", &[text(&path)]);
+    peer.expect("eight");
+    peer.kill();
+    // Pages that had not reached the disk: those of the first index.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[0x6000..0x8000].fill(0);
+    fs::write(&path, bytes).unwrap();
+    let overlay = overlay.remount(dir.path());
+    let refused = Map::options().file(&path).open().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NeedsRecovery, "{refused}");
+    let map = Map::options().file(&path).recover(Recover::AcceptLoss).open().unwrap();
+    assert_eq!((map.len().unwrap(), map.get::<i64>("v0").unwrap()), (1, 7));
+    drop((map, overlay));
 }

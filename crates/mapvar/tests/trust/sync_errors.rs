@@ -87,7 +87,10 @@ fn an_error_of_the_device_is_final_and_shown_and_there_is_a_way_back() {
         assert!(refused.to_string().contains("mapvar repair"), "{refused}");
         assert!(map.stat().unwrap().flush_failed);
         let check = map.check().unwrap();
-        assert!(check.findings().iter().any(|found| found.what.contains("disk failed")), "{check:?}");
+        assert!(
+            check.findings().iter().any(|found| found.what.contains("disk failed")),
+            "{check:?}"
+        );
         assert!(!check.is_whole());
         // The way back: every variable, into another file.
         let saved = Map::options().file(dir.path().join(format!("{number}.saved"))).create();

@@ -2,9 +2,7 @@
 //! recovered first. The file stays as it is.
 
 use mapvar_engine::layout::{self, CHUNK, identity, incarnation};
-use mapvar_os::{
-    Access, Error, ErrorKind, Result, Section, SectionFlags, View, machine,
-};
+use mapvar_os::{Access, Error, ErrorKind, Result, Section, SectionFlags, View, machine};
 use std::time::Duration;
 
 /// How often the copy is repeated because another process recovered the file meanwhile.
@@ -30,11 +28,8 @@ pub(super) fn copy(file: &Section) -> Result<Private> {
         let before = stamp(&from)?;
         // Room to grow in: a recovery may need a larger index.
         let most = bytes.saturating_mul(2);
-        let section = Section::options()
-            .size(bytes)
-            .max_size(most)
-            .flags(SectionFlags::RESERVE)
-            .create()?;
+        let section =
+            Section::options().size(bytes).max_size(most).flags(SectionFlags::RESERVE).create()?;
         let view = section.view().len(bytes).reserve(most).map()?;
         copy_all(&from, &view, bytes)?;
         if stamp(&from)? == before {

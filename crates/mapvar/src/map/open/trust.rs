@@ -4,7 +4,7 @@
 //! recovery would take back values that were acknowledged, and destroy a map that another process
 //! uses by a mount that does not share its locks with this one.
 
-use crate::report::Recover;
+use crate::{report::Recover, value::codec};
 use mapvar_engine::{
     durable::recover::Recovered,
     error::EngineError,
@@ -142,7 +142,7 @@ pub(super) fn ensure(
         }
         let recovered = if created {
             None
-        } else if relation.is_current() {
+        } else if relation.is_current() && (relation == Relation::Own || is_whole(store)?) {
             store.quiesce()?;
             None
         } else if policy.recover == Recover::Never {
@@ -188,6 +188,18 @@ pub(super) fn ensure(
     }
 }
 
+/// Whether a file that was mounted anew is as its users left it.
+///
+/// A disk that was removed without an unmount has lost pages, as in a power cut, and nothing says
+/// so. It shows where parts contradict each other. A file without changes since its last flush has
+/// nothing to lose.
+fn is_whole(store: &Store<Mapped>) -> std::result::Result<bool, EngineError> {
+    if !store.is_dirty()? {
+        return Ok(true);
+    }
+    Ok(store.check(&[], true, codec::is_message_pack).is_whole())
+}
+
 /// Refuses a region that living processes may use by another mount, whose locks this one does not
 /// see. The map names its users by process ids, which count only where locks do not.
 fn refuse_users(
@@ -199,11 +211,14 @@ fn refuse_users(
         let remedy = "open it by the path that its users have, or close it there first; if no \
                       process uses it, set `take_over` (--take-over)";
         let error = Error::new(ErrorKind::Unsupported, "open", "");
-        Err(error.detail(format!("{what} by another mount, which shares no locks; {remedy}")).into())
+        Err(error
+            .detail(format!("{what} by another mount, which shares no locks; {remedy}"))
+            .into())
     };
     for number in 0..layout::PARTICIPANT_SLOTS {
         let Some(words) = store.mem().words(seat::at(number), seat::WORDS) else { continue };
-        let (token, process) = (words.load(seat::TOKEN, Acquire), words.load(seat::PROCESS, Acquire));
+        let (token, process) =
+            (words.load(seat::TOKEN, Acquire), words.load(seat::PROCESS, Acquire));
         if token == 0 {
             continue;
         }
@@ -229,11 +244,17 @@ fn consent(
     policy: Policy,
 ) -> std::result::Result<(), EngineError> {
     let taken_back = if relation.of_this_boot() { found.rolled_back } else { 0 };
-    let refused = relation.is_copy() && (found.damaged || taken_back > 0);
+    // A file of this boot that is no copy comes here if its disk failed or was removed.
+    let decides = relation.is_copy() || relation.of_this_boot();
+    let refused = decides && (found.damaged || taken_back > 0);
     if !refused || policy.recover == Recover::AcceptLoss {
         return Ok(());
     }
     let what = match (found.damaged, relation) {
+        (_, Relation::Own | Relation::Moved) => format!(
+            "its disk failed, or was removed while it was in use: {taken_back} variables changed \
+             after the last complete flush"
+        ),
         (true, _) => format!(
             "it is a torn copy of a file in use: {} of the variables of its last complete flush \
              are lost or old",
