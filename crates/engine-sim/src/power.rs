@@ -631,7 +631,8 @@ impl Mem for Power {
         // Behind the region's last chunk nothing has a meaning.
         assert!(matches!(ranges, [(0, to)] if *to <= self.size()), "all of the file");
         if self.machine.disk_fails.load(Relaxed) {
-            return Err(EngineError::Explained(Error::new(ErrorKind::Io, "flush", "")));
+            let error = Error::new(ErrorKind::Io, "flush", "").of_device();
+            return Err(EngineError::Explained(error));
         }
         // What is stored from here on may be in it or not.
         let stored = self.machine.pending();
