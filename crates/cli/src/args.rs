@@ -75,6 +75,7 @@ impl std::ops::Deref for MapArgs {
 
 /// The map.
 #[derive(Args, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct At {
     /// Use the map in this file, instead of NAME
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]

@@ -3,7 +3,7 @@
 //! A copy of its file may be torn: the parts of the file are copied at different moments. Here each
 //! value is read as any reader reads it.
 
-use crate::{Map, Value, map::Body, repair::salvage::save};
+use crate::{Map, Value, map::Body, map::snapshot::Snapshot, repair::salvage::save};
 use mapvar_engine::error::EngineError;
 use mapvar_os::{Error, ErrorKind, Result};
 
@@ -75,7 +75,7 @@ impl Map {
                 continue;
             }
             copied.at_one_instant = at_one_instant;
-            for (name, captured) in seen.iter().flat_map(|seen| seen.each()) {
+            for (name, captured) in seen.iter().flat_map(Snapshot::each) {
                 let Some(atomic) = self.is_lasting(name)? else { continue };
                 match &self.0 {
                     Body::Store(_) => save(target, name, atomic, captured)?,
