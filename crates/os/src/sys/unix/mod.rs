@@ -5,6 +5,7 @@
 //! | `error` | the meaning of `errno` |
 //! | `standard` | the descriptors 0, 1 and 2, which no file of this crate gets |
 //! | `machine` | facts about machine and process |
+//! | `place` | the file system and the identity of a file |
 //! | `pause` | polling for a state of another process to pass |
 //! | `ofd` | byte locks that belong to an open file |
 //! | `witness` | the second open file of a section, which has its byte locks |
@@ -21,6 +22,7 @@
 mod error;
 mod standard;
 mod machine;
+mod place;
 mod pause;
 mod ofd;
 mod witness;
@@ -200,6 +202,10 @@ impl Platform for Imp {
 
     fn program(pid: u32) -> Option<String> {
         machine::program(pid)
+    }
+
+    fn may_run(pid: u32) -> bool {
+        machine::may_run(pid)
     }
 
     fn pid_namespace() -> Result<u64> {
