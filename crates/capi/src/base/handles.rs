@@ -27,7 +27,7 @@ use mapvar::{
 use std::{
     ptr,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicPtr, AtomicUsize, Ordering, fence},
     },
     time::{Duration, Instant},

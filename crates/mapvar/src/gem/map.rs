@@ -761,7 +761,7 @@ impl Gem {
         state.writes += 1;
         state.dirty = true;
         // Not the largest of all times: a payload that is small again is edited under the lock.
-        state.guess = len.saturating_mul(2).max(FIRST).min(self.0.view.len());
+        state.guess = len.saturating_mul(2).max(FIRST_READ).min(self.0.view.len());
         if self.0.on_clobber == OnClobber::Accept {
             return;
         }

@@ -49,12 +49,12 @@ pub(super) const GROWTH: u64 = FAR + 3;
 pub(super) const RUBY: u64 = FAR + 4;
 
 /// Locked by no handle of this crate. So a lock on it is of another program, on all of the file.
-const NOBODY: u64 = FAR + 5;
+const UNUSED: u64 = FAR + 5;
 
 /// Returns the error of a lock that was not granted in time, with `detail` unless another program
 /// has locked all of the file.
 pub(super) fn blocked(fd: BorrowedFd<'_>, detail: &str) -> Error {
-    let foreign = is_held(fd, NOBODY).unwrap_or(false);
+    let foreign = held(fd, UNUSED).is_ok_and(|hold| hold != Hold::Nothing);
     let whole = "another program has locked all of it, by fcntl or lockf; end that program, or let it lock \
                  the bytes of a file of its own";
     refuse(ErrorKind::TimedOut, if foreign { whole } else { detail })
