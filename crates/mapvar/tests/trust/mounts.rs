@@ -39,7 +39,7 @@ fn mount(at: &Path, arguments: &[&str]) -> Option<Mounted> {
 struct Overlay {
     merged: Mounted,
     upper: PathBuf,
-    _base: Mounted,
+    base: Mounted,
 }
 
 impl Overlay {
@@ -47,7 +47,7 @@ impl Overlay {
         // An overlay of an overlay (a container's root) is not always possible.
         let base = mount(&dir.join("base"), &["-t", "tmpfs", "tmpfs"])?;
         let merged = Self::merge(&base.0)?;
-        Some(Self { merged, upper: base.0.join("upper"), _base: base })
+        Some(Self { merged, upper: base.0.join("upper"), base })
     }
 
     fn merge(base: &Path) -> Option<Mounted> {
@@ -62,13 +62,13 @@ impl Overlay {
 
     /// Mounts it anew. Another overlay in between makes the device's number another one.
     fn remount(self, dir: &Path) -> Self {
-        let Self { merged, upper, _base } = self;
+        let Self { merged, upper, base } = self;
         let other = merged.0.clone();
         drop(merged);
         let between = Overlay::new(&dir.join("between")).unwrap();
         let merged = Self::merge(other.parent().unwrap()).unwrap();
         drop(between);
-        Self { merged, upper, _base }
+        Self { merged, upper, base }
     }
 }
 
