@@ -473,6 +473,12 @@ int32_t mapvar_options_max_size(mapvar_options *options, uint64_t bytes);
 // interruptible, set a short time and call again.
 int32_t mapvar_options_timeout(mapvar_options *options, uint64_t milliseconds);
 
+// Sets the longest time in milliseconds that the recovery of a file may take when it is opened,
+// after a restart of the machine or as a copy; by default 5,000, or that of
+// mapvar_options_timeout if it is longer. A recovery reads all data of the file. If the time is
+// up, opening fails with MAPVAR_TIMED_OUT, nothing is lost, and the next opening begins anew.
+int32_t mapvar_options_recovery_timeout(mapvar_options *options, uint64_t milliseconds);
+
 // Not 0: opens read-only. The handle requests only read access and never writes.
 int32_t mapvar_options_read_only(mapvar_options *options, int32_t read_only);
 
@@ -655,10 +661,19 @@ int32_t mapvar_map_count(mapvar_map *map, uint64_t *count);
 // Makes everything that was set before this call survive a power cut; waits until the device has
 // confirmed it. Does nothing for a map without a file.
 // Errors: MAPVAR_IO if the device fails, then and at each later flush of this map;
-// MAPVAR_TIMED_OUT if another process flushes or writes and makes no progress; MAPVAR_READ_ONLY.
+// MAPVAR_TIMED_OUT if another process flushes or writes and makes no progress; MAPVAR_READ_ONLY;
+// MAPVAR_NAME_REMOVED, after the flush, as mapvar_map_check_name.
 int32_t mapvar_map_flush(mapvar_map *map);
 
+// Checks that other processes still find this map under its path or name, which takes two system
+// calls. On Unix a program can remove or replace a file in use (rm, mv, an editor); later openers
+// then find another map or none. mapvar_map_flush, mapvar_map_stat, mapvar_map_close and waits
+// report that too, gets and sets do not.
+// Errors: MAPVAR_NAME_REMOVED; the variables can still be read, and copied to a map opened anew.
+int32_t mapvar_map_check_name(mapvar_map *map);
+
 // Returns the figures of this moment: a new handle; the caller frees it.
+// Errors: MAPVAR_NAME_REMOVED, as mapvar_map_check_name.
 int32_t mapvar_map_stat(mapvar_map *map, mapvar_stat **out);
 
 // Checks every part of the map against all other parts that refer to it; other processes may go on
@@ -1200,8 +1215,7 @@ int32_t mapvar_lock_free(mapvar_lock *lock);
 // taken by force. The protected data may be half-changed then. 0 if the lock was released, the
 // usual case. Each shared owner learns of an exclusive one, until an exclusive owner has learned
 // of it; of a shared one learns the next exclusive owner.
-int32_t mapvar_held_recovered(mapvar_held *held,
-                              uint32_t *process);
+int32_t mapvar_held_recovered(mapvar_held *held, uint32_t *process);
 
 // Releases the lock; the handle is freed, whatever the result. Does nothing for NULL.
 // Errors: MAPVAR_REMOVED if the lock was taken away by force.

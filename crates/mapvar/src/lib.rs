@@ -130,6 +130,8 @@ pub use mapvar_engine::{
 };
 #[doc(inline)]
 pub use mapvar_os::faults::leave_alone as leave_faults_alone;
+#[doc(inline)]
+pub use mapvar_os::machine::Uncancelled;
 pub use mapvar_os::{
     Access, Error, ErrorKind, Holder, Name, Origin, Protection, Result, Scope, Section,
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,

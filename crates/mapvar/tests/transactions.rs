@@ -1,7 +1,8 @@
 //! Regression tests of transactions.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
-use mapvar::{Map, Version};
+use mapvar::{Map, Value, Version};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn named(name: &str) -> Map {
     Map::options().name(format!("review-{name}.{}", std::process::id())).create().unwrap()
@@ -98,7 +99,6 @@ fn the_name_of_a_removed_atomic_is_free_for_transactions_too() {
 
 #[test]
 fn a_snapshot_under_the_lock_has_removed_variables_too() {
-    use std::sync::atomic::{AtomicBool, Ordering};
     // In a file a removed variable stays in the index until a flush.
     let dir = tempfile::tempdir().unwrap();
     let map = Map::options().file(dir.path().join("snap.map")).create().unwrap();
@@ -150,4 +150,40 @@ fn a_snapshot_for_reading_alone_that_gets_no_turn_is_contended() {
     assert_eq!(reader.snapshot(&["a"]).unwrap_err().kind(), ErrorKind::Contended);
     assert_eq!(map.snapshot(&["a"]).unwrap().get::<i64>("a").unwrap(), 1);
     assert_eq!(reader.snapshot(&["a"]).unwrap().get::<i64>("a").unwrap(), 1);
+}
+
+#[test]
+fn a_removal_of_what_is_not_there_takes_effect_with_the_rest() {
+    let map = named("removes_nothing");
+    for round in 0..200_u64 {
+        map.set("a", round).unwrap();
+        map.remove("b").unwrap();
+        let started = AtomicBool::new(false);
+        let made_before = std::thread::scope(|threads| {
+            let maker = threads.spawn(|| {
+                while !started.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+                let made = map.compare_and_set("b", Version::ABSENT, round).unwrap();
+                let seen = map.snapshot(&["a", "b"]).unwrap();
+                made.is_ok()
+                    && seen.find::<u64>("b").unwrap().is_some()
+                    && seen.value("a").unwrap() == Some(Value::from(round))
+            });
+            // Filling the value takes a while, in which "b" is made.
+            let large = Value::Bytes(vec![1; 1 << 20]);
+            map.transaction(|tx| {
+                tx.set_value("a", &large)?;
+                tx.remove("b")?;
+                started.store(true, Ordering::Relaxed);
+                Ok(())
+            })
+            .unwrap();
+            maker.join().unwrap()
+        });
+        if made_before {
+            // A snapshot had "b" beside the old value of "a", so the transaction came after that.
+            assert!(!map.contains("b").unwrap(), "round {round}: half a transaction");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     memory::{addresses, epoch},
     sys::{Imp, Platform},
 };
-use std::time::Duration;
+use std::{marker::PhantomData, time::Duration};
 
 /// Returns the size of a page in bytes.
 pub fn page_size() -> usize {
@@ -77,6 +77,36 @@ pub fn random() -> Result<[u64; 2]> {
 /// never returns, and Ruby sends such signals to a thread that it interrupts.
 pub fn nap(time: Duration) {
     Imp::nap(time);
+}
+
+/// RAII guard: while it lives, this thread is not cancelled (`pthread_cancel`).
+///
+/// For a binding to another language, around each call of it. The C library cancels a thread by
+/// unwinding its stack from within a system call. It must not unwind Rust's functions: that ends
+/// the process, and could do so while the thread owns a lock.
+///
+/// On Windows, which cancels no threads, it does nothing.
+#[derive(Debug)]
+#[must_use = "the thread can be cancelled as soon as the guard is dropped"]
+pub struct Uncancelled {
+    before: i32,
+    /// The state belongs to the thread.
+    _thread: PhantomData<*const ()>,
+}
+
+impl Uncancelled {
+    /// Begins the time in which the thread is not cancelled.
+    #[inline]
+    pub fn begin() -> Self {
+        Self { before: Imp::set_cancellation(Imp::UNCANCELLED), _thread: PhantomData }
+    }
+}
+
+impl Drop for Uncancelled {
+    #[inline]
+    fn drop(&mut self) {
+        Imp::set_cancellation(self.before);
+    }
 }
 
 /// Returns a value that changes in a child process after `fork`, and never within a process.

@@ -1,11 +1,8 @@
 //! The last error of each thread.
 #![allow(unsafe_code, reason = "the border: pointers from C, and exported names")]
 
-use crate::base::{
-    cancel::Uncancelled,
-    codes::{self, MAPVAR_OK, MAPVAR_PANICKED},
-};
-use mapvar::{Error, ErrorKind, Result};
+use crate::base::codes::{self, MAPVAR_OK, MAPVAR_PANICKED};
+use mapvar::{Error, ErrorKind, Result, Uncancelled};
 use std::{
     any::Any,
     cell::{OnceCell, RefCell},

@@ -1,7 +1,6 @@
 //! The basis of every function of the interface: codes, errors, pointers, handles.
 
 pub mod codes;
-pub(crate) mod cancel;
 pub mod errors;
 pub(crate) mod border;
 pub(crate) mod tree;

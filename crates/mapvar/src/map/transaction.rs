@@ -356,6 +356,7 @@ impl<'m> Transaction<'m> {
         let store = &self.map.inner.store;
         let names = self.reads.keys().chain(self.writes.keys());
         let names: std::collections::BTreeSet<&str> = names.map(String::as_str).collect();
+        let alone = names.len() == 1;
         let mut changes = Vec::with_capacity(names.len());
         let mut made = Vec::new();
         let outcome = (|| {
@@ -364,7 +365,7 @@ impl<'m> Transaction<'m> {
                 let write = self.writes.get(name);
                 let handle = match read {
                     Some(ReadEntry::Present(handle, _)) => Some(*handle),
-                    None if matches!(write, Some(None)) => {
+                    None if alone && matches!(write, Some(None)) => {
                         let found = store.find(store.query(name.as_bytes()))?;
                         match found {
                             Some(handle) if store.is_removed_atomic(handle)? => None,
@@ -375,9 +376,10 @@ impl<'m> Transaction<'m> {
                 };
                 let handle = match handle {
                     Some(handle) => handle,
-                    // There is nothing to remove, and the transaction has not read the variable.
-                    None if read.is_none() && matches!(write, Some(None)) => continue,
-                    // Insert a removed variable, so that there is a record to mark and compare.
+                    // There is nothing to remove, and nothing else that takes effect with it.
+                    None if alone && read.is_none() && matches!(write, Some(None)) => continue,
+                    // Insert a removed variable, so that there is a record to mark and compare. For
+                    // a removal too: another process may create the variable until the publication.
                     None => {
                         let query = store.query(name.as_bytes());
                         let (Inserted::New(handle) | Inserted::Found(handle)) =

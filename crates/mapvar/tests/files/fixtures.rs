@@ -190,22 +190,22 @@ fn what_another_version_would_have_made_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let table: [(&str, Change, ErrorKind, &str); 8] = [
         (
-            "version 2",
+            "version is 2",
             |b| {
                 b[8] = 2;
                 seal(b);
             },
             ErrorKind::Version,
-            "version 2",
+            "version is 2",
         ),
         (
-            "version 0",
+            "version is 0",
             |b| {
                 b[8] = 0;
                 seal(b);
             },
             ErrorKind::Version,
-            "version 0",
+            "version is 0",
         ),
         (
             "a flag",

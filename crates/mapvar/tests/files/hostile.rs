@@ -201,7 +201,7 @@ fn a_map_of_another_version_and_one_cut_short() {
     fs::write(&path, &newer).unwrap();
     let error = refused(&path);
     assert_eq!(error.kind(), ErrorKind::Version);
-    assert!(error.to_string().contains("version 2"), "{error}");
+    assert!(error.to_string().contains("version is 2"), "{error}");
 
     let path = dir.path().join("short.map");
     for len in [good.len() - 1, good.len() / 2, 40_000, 32_768] {

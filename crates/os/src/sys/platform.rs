@@ -198,6 +198,15 @@ pub(crate) trait Platform {
     /// See [`crate::machine`].
     fn is_generation(generation: u32) -> bool;
 
+    /// The state of a thread that is not cancelled.
+    const UNCANCELLED: i32 = 0;
+
+    /// Sets whether this thread can be cancelled. Returns the former state.
+    #[inline]
+    fn set_cancellation(state: i32) -> i32 {
+        state
+    }
+
     /// Whether the lock of a gem's map is a named object, which can exist before its section does.
     /// If not, `ruby_take` and the other calls get the section.
     const RUBY_LOCK_HAS_A_NAME: bool;

@@ -67,6 +67,29 @@ extern "C" fn forked() {
     epoch::begin_next();
 }
 
+/// `PTHREAD_CANCEL_DISABLE`
+pub(super) const UNCANCELLED: i32 = if cfg!(target_vendor = "apple") { 0 } else { 1 };
+
+/// See [`crate::machine::Uncancelled`].
+#[cfg(not(target_os = "android"))]
+#[inline]
+pub(super) fn set_cancellation(state: i32) -> i32 {
+    // Not in the crate libc.
+    unsafe extern "C" {
+        fn pthread_setcancelstate(new: libc::c_int, old: *mut libc::c_int) -> libc::c_int;
+    }
+    let mut old = state;
+    // SAFETY: changes a number of the calling thread, and writes the former one to a local.
+    unsafe { pthread_setcancelstate(state, &raw mut old) };
+    old
+}
+
+/// Android cancels no threads.
+#[cfg(target_os = "android")]
+pub(super) fn set_cancellation(state: i32) -> i32 {
+    state
+}
+
 /// See [`crate::machine::random`].
 #[cfg(target_os = "linux")]
 pub(super) fn random() -> Result<[u64; 2]> {

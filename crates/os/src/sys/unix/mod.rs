@@ -226,6 +226,13 @@ impl Platform for Imp {
         machine::known_generation() == generation
     }
 
+    const UNCANCELLED: i32 = machine::UNCANCELLED;
+
+    #[inline]
+    fn set_cancellation(state: i32) -> i32 {
+        machine::set_cancellation(state)
+    }
+
     const RUBY_LOCK_HAS_A_NAME: bool = false;
 
     fn ruby_lock(_: &SectionOptions) -> Result<Self::RubyLock> {

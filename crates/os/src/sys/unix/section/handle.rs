@@ -292,7 +292,7 @@ pub(super) fn check_size(fd: BorrowedFd<'_>, options: &SectionOptions) -> Result
 /// Whether holes that the file system reports are zeros for every mapping too: pages that were
 /// written by a mapping, and are not on the disk yet, must count as data. It is so for these file
 /// systems. FUSE asks its server, which does not know of such pages; ZFS has reported holes over
-/// fresh data (its issue 15526).
+/// fresh data (`OpenZFS` issue 15526).
 #[cfg(target_os = "linux")]
 fn knows_holes(fd: BorrowedFd<'_>) -> bool {
     // From linux/magic.h: ext2 to ext4, xfs, btrfs, f2fs, tmpfs.
