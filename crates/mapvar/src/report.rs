@@ -245,7 +245,8 @@ impl Recovery {
 
 /// What opening a file for writing may take back; for [`MapOptions::recover`].
 ///
-/// Opening for reading never changes the file, whatever this says.
+/// Opening for reading never changes the file, whatever this says. [`Never`](Self::Never) counts
+/// for it too: the copy in memory that a reader gets otherwise shows no later change.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;

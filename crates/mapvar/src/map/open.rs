@@ -10,7 +10,7 @@ use crate::{
     map::options::{MapOptions, OnePiece, SUFFIX},
     map::store_map::Inner,
     map::store_map::Stored,
-    report::{Format, Recovery, Unlocked},
+    report::{Format, Recover, Recovery, Unlocked},
 };
 use mapvar_engine::{
     durable::recover::Recovered,
@@ -19,7 +19,7 @@ use mapvar_engine::{
     header::{Facts, HeaderError},
     layout,
     mem::mapped::{Called, Mapped},
-    mem::{Ordering, Private},
+    mem::{Mem, Ordering, Private},
     store::Store,
 };
 use mapvar_os::{
@@ -90,7 +90,7 @@ impl MapOptions {
     /// last used before a restart, if this handle may not recover it: while another process has the
     /// file open for writing, or if [`recover`](Self::recover) does not permit it. A handle for
     /// reading never recovers the file. It reads a copy in its own memory, which is as the last
-    /// complete flush left the file and does not change.
+    /// complete flush left the file and does not change; with [`Recover::Never`] it fails.
     ///
     /// [`Unsupported`](ErrorKind::Unsupported) for a map whose users are in another pid namespace,
     /// or may use it by another mount ([`take_over`](Self::take_over)), and for a file on a network
@@ -387,6 +387,8 @@ impl MapOptions {
             trust::ensure(&mut store, attachment.alone(), policy, &late).map_err(corrupt)?
         } else if trust::may_read(&store)? {
             None
+        } else if self.recover == Recover::Never {
+            return Err(trust::not_recovered());
         } else {
             let relation = trust::relation_of(&store)?;
             let (copy, recovered) =
@@ -549,7 +551,7 @@ fn recovered_copy(
     in_use: &InUse,
     late: &dyn Fn() -> bool,
 ) -> std::result::Result<(Store<Mapped>, Recovered), EngineError> {
-    let copy = private::copy(store.mem().section(), late)?;
+    let copy = private::copy(store.mem().section(), store.mem().limit(), late)?;
     let mut whole = Store::new(in_use.mapped(copy.view, copy.section)?, facts)?;
     let recovered = whole.recover_if(copy.bytes, late, |_| Ok(()))?;
     let len = whole.mem().view().len() as u64;

@@ -52,6 +52,9 @@ fn a_reader_sees_the_last_flush_and_changes_no_byte() {
         assert_eq!(read.flush().unwrap_err().kind(), ErrorKind::ReadOnly);
         assert!(read.check().unwrap().is_whole());
         read.close().unwrap();
+        // A reader that waits for changes wants the file itself, not a copy that stays as it is.
+        let never = Map::options().file(&copy).read_only(true).recover(Recover::Never);
+        assert_eq!(never.open().unwrap_err().kind(), ErrorKind::NeedsRecovery);
         assert!(fs::read(&copy).unwrap() == before, "the file was written to");
     }
 }

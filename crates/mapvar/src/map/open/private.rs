@@ -16,28 +16,30 @@ const ATTEMPTS: u32 = 5;
 pub(super) struct Private {
     pub(super) section: Section,
     pub(super) view: View,
-    /// Bytes of the file.
+    /// Bytes of the file that were copied.
     pub(super) bytes: u64,
 }
 
-/// Copies the region that the section of a file holds.
+/// Copies the region that the section of a file holds, up to `most` bytes: what a recovery in place
+/// would reach. Fails once `late` returns true.
 ///
 /// A file that has to be recovered has one possible writer: a process that recovers it in place.
 /// That one increments the incarnation first and writes the identity last. So if both are unchanged
 /// after the copy, the copy has nothing of it.
 pub(super) fn copy(
     file: &Section,
+    most: u64,
     late: &dyn Fn() -> bool,
 ) -> std::result::Result<Private, EngineError> {
     for attempt in 0..ATTEMPTS {
-        let bytes = file.size()? / CHUNK * CHUNK;
+        let bytes = file.size()?.min(most) / CHUNK * CHUNK;
         let from = file.view().len(bytes).access(Access::Read).map()?;
         let before = stamp(&from)?;
         // Room to grow in: a recovery may need a larger index.
-        let most = bytes.saturating_mul(2);
+        let room = bytes.saturating_mul(2);
         let section =
-            Section::options().size(bytes).max_size(most).flags(SectionFlags::RESERVE).create()?;
-        let view = section.view().len(bytes).reserve(most).map()?;
+            Section::options().size(bytes).max_size(room).flags(SectionFlags::RESERVE).create()?;
+        let view = section.view().len(bytes).reserve(room).map()?;
         copy_all(file, &from, &view, bytes, late)?;
         if stamp(&from)? == before {
             return Ok(Private { section, view, bytes });

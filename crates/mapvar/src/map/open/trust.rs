@@ -90,8 +90,16 @@ pub(crate) fn relation(theirs: Option<Identity>, ours: &Identity) -> Relation {
     }
 }
 
-pub(super) fn needs_recovery(detail: impl Into<String>) -> Error {
+fn needs_recovery(detail: impl Into<String>) -> Error {
     Error::new(ErrorKind::NeedsRecovery, "open", "").detail(detail)
+}
+
+/// The error of an opener that wants the file itself, and may not recover it.
+pub(super) fn not_recovered() -> Error {
+    needs_recovery(
+        "it is a copy, or no process has opened it for writing since the machine started; open it \
+         once for writing, which recovers what the last flush left",
+    )
 }
 
 /// Whether an opener for reading may read the region as it is. Otherwise it reads a recovered copy.
@@ -150,11 +158,7 @@ pub(super) fn ensure(
             None
         } else if policy.recover == Recover::Never {
             if store.births()? != 0 {
-                return Err(needs_recovery(
-                    "it is a copy, or no process has opened it for writing since the machine \
-                     started; open it once for writing, which recovers what the last flush left",
-                )
-                .into());
+                return Err(not_recovered().into());
             }
             None
         } else {
