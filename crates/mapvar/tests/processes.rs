@@ -264,7 +264,10 @@ fn a_named_map_ends_with_its_last_user() {
     drop(var);
     let error = Map::open(&name).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert!(error.to_string().contains(&name) && error.to_string().contains("create it"), "{error}");
+    assert!(
+        error.to_string().contains(&name) && error.to_string().contains("create it"),
+        "{error}"
+    );
 }
 
 #[test]
