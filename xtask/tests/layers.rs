@@ -69,7 +69,9 @@ fn dependencies_point_one_way() {
 /// Returns the rule that a dependency of `from` on `to` would break.
 fn broken_rule(from: &str, to: &str, members: &[&str]) -> Option<&'static str> {
     if SYSTEM.contains(&to) {
-        (from != OS).then_some("only mapvar-os speaks to the operating system")
+        // The command passes signals on to the programs that it runs, by rustix: `src/system`.
+        let signals = from == "mapvar-cli" && to == "rustix";
+        (from != OS && !signals).then_some("only mapvar-os speaks to the operating system")
     } else if to == OS {
         (![ENGINE, SIM, LIBRARY].contains(&from))
             .then_some("only the engine and mapvar stand on mapvar-os")
@@ -92,7 +94,8 @@ fn the_rules_find_what_they_forbid() {
     let broken = |from, to| broken_rule(from, to, &members).is_some();
     for system in SYSTEM {
         assert!(!broken(OS, system));
-        assert!(broken(LIBRARY, system) && broken("mapvar-cli", system));
+        assert!(broken(LIBRARY, system) && broken("mapvar-c", system));
+        assert_eq!(broken("mapvar-cli", system), system != "rustix");
     }
     assert!(
         !broken(LIBRARY, OS) && !broken("mapvar-cli", LIBRARY) && !broken("mapvar-cli", "clap")
@@ -117,8 +120,9 @@ fn unsafe_stays_in_mapvar_os() {
 }
 
 #[test]
-fn the_os_is_named_in_one_folder() {
+fn the_os_is_named_in_its_folders() {
     let border = root().join("crates/os/src/sys");
+    let of_the_command = root().join("crates/cli/src/system");
     let mut wrong = Vec::new();
     let mut seen_below_the_border = 0;
     for krate in ["os", "engine", "engine-sim", "mapvar", "cli", "capi"] {
@@ -126,12 +130,16 @@ fn the_os_is_named_in_one_folder() {
             let found = os_conditions(&code_of(&file));
             if file.starts_with(&border) {
                 seen_below_the_border += found.len();
-            } else {
+            } else if !file.starts_with(&of_the_command) {
                 wrong.extend(found.iter().map(|c| format!("{}: {c}", file.display())));
             }
         }
     }
-    assert!(wrong.is_empty(), "the OS is named outside crates/os/src/sys:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "the OS is named outside crates/os/src/sys and crates/cli/src/system:\n{}",
+        wrong.join("\n")
+    );
     assert!(seen_below_the_border > 0, "the search finds nothing where there must be something");
 }
 

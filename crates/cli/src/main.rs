@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod system;
 mod show;
 mod exit;
 mod parse;

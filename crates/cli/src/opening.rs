@@ -3,7 +3,7 @@
 use crate::{
     args::{At, MapArgs},
     exit::{self, Failure},
-    show,
+    show, system,
 };
 use mapvar::{Error, ErrorKind, Map, MapOptions, Recover, Scope};
 
@@ -50,26 +50,16 @@ pub(crate) fn open(place: &MapArgs, name: Option<&str>, read_only: bool) -> Resu
 
 /// Warns of a file of another user that others may write to: they can change what this user sets,
 /// or damage the map.
-#[cfg(unix)]
 pub(crate) fn warn_of_writers(place: &At) {
-    use std::os::unix::fs::MetadataExt;
-    const OTHERS_WRITE: u32 = 0o022;
     let Some(file) = &place.file else { return };
-    let Ok(facts) = file.metadata() else { return };
-    let user = rustix::process::geteuid().as_raw();
-    if facts.uid() != user && facts.mode() & OTHERS_WRITE != 0 {
+    if let Some(owner) = system::foreign_and_open_to_others(file) {
         crate::exit::say(&format!(
-            "warning: map file \"{}\" belongs to user {}, and other users may write to it; trust \
-             nothing in it, and set nothing secret",
-            file.display(),
-            facts.uid()
+            "warning: map file \"{}\" belongs to user {owner}, and other users may write to it; \
+             trust nothing in it, and set nothing secret",
+            file.display()
         ));
     }
 }
-
-/// The rights of a file are not to be had here.
-#[cfg(not(unix))]
-pub(crate) const fn warn_of_writers(_: &At) {}
 
 /// Opens an existing map to wait for a change in it. A waiter marks the variable in the map. A
 /// process that may not write polls instead; so does one in another pid namespace than the map's

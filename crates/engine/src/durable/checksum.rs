@@ -116,7 +116,7 @@ impl<M: Mem> Store<M> {
         number: usize,
         seal: u64,
     ) -> Result<Option<Sum>, EngineError> {
-        self.sum(chunk_id, handle, number, seal, false)
+        self.sum_slot(chunk_id, handle, number, seal, false)
     }
 
     /// As [`slot_sum`](Self::slot_sum), for a region that no process writes to: the holes of an
@@ -128,10 +128,10 @@ impl<M: Mem> Store<M> {
         number: usize,
         seal: u64,
     ) -> Result<Option<Sum>, EngineError> {
-        self.sum(chunk_id, handle, number, seal, true)
+        self.sum_slot(chunk_id, handle, number, seal, true)
     }
 
-    fn sum(
+    fn sum_slot(
         &self,
         chunk_id: u64,
         handle: Handle,

@@ -234,9 +234,9 @@ fn what_another_version_would_have_made_is_refused() {
             ErrorKind::Version,
             "another build",
         ),
-        ("big-endian", |b| b[..8].reverse(), ErrorKind::NotAMap, "something else"),
+        ("big-endian", |b| b[..8].reverse(), ErrorKind::NotAMap, "not a map"),
         ("no checksum", |b| b[40] ^= 1, ErrorKind::Corrupt, "checksum"),
-        ("no magic", |b| b[..8].fill(0), ErrorKind::NotAMap, "something else"),
+        ("no magic", |b| b[..8].fill(0), ErrorKind::NotAMap, "not a map"),
     ];
     for fixture in fixtures() {
         for (what, change, kind, said) in &table {

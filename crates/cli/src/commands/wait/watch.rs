@@ -5,6 +5,7 @@ use crate::{
     exit::{self, Exit, Failure},
     opening,
     show::Out,
+    system::LONGEST_VARIABLE,
 };
 use mapvar::{Change, Error, ErrorKind};
 use std::{
@@ -12,10 +13,6 @@ use std::{
     io,
     process::{Command, ExitStatus, Stdio},
 };
-
-/// The most bytes of a value in the environment of a command. Windows has variables of up to 32,767
-/// characters, and reports no error for a longer one. Other systems report the limit.
-const LONGEST: Option<usize> = if cfg!(windows) { Some(32_000) } else { None };
 
 pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
     let (name, vars) = args.words()?;
@@ -84,7 +81,7 @@ fn execute(text: &str, change: &Change) -> Result<(), Failure> {
         };
         command.status()
     };
-    let ran = if LONGEST.is_some_and(|most| value.len() > most) {
+    let ran = if LONGEST_VARIABLE.is_some_and(|most| value.len() > most) {
         Err(io::ErrorKind::ArgumentListTooLong.into())
     } else {
         run(Some(&value))

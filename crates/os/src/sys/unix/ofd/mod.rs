@@ -54,7 +54,7 @@ const UNUSED: u64 = FAR + 5;
 /// Returns the error of a lock that was not granted in time, with `detail` unless another program
 /// has locked all of the file.
 pub(super) fn blocked(fd: BorrowedFd<'_>, detail: &str) -> Error {
-    let foreign = held(fd, UNUSED).is_ok_and(|hold| hold != Hold::Nothing);
+    let foreign = held(fd, UNUSED).is_ok_and(|hold| hold == Hold::Exclusive);
     let whole = "another program has locked all of it, by fcntl or lockf; end that program, or let it lock \
                  the bytes of a file of its own";
     refuse(ErrorKind::TimedOut, if foreign { whole } else { detail })
