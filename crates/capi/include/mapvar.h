@@ -462,14 +462,19 @@ int32_t mapvar_options_size(mapvar_options *options, uint64_t bytes);
 // Sets the size in bytes that a new map may grow to, overhead included. The limit is permanent;
 // the default is 1 GiB for a named map and none for a file.
 // For an existing map it sets how much address space is reserved.
-int32_t mapvar_options_max_size(mapvar_options *options,
-                                uint64_t bytes);
+int32_t mapvar_options_max_size(mapvar_options *options, uint64_t bytes);
 
 // Sets the longest time in milliseconds that a call on the map waits for a lock, and that opening
 // waits for a map under creation; 5,000 by default.
 // After that time the call fails with MAPVAR_TIMED_OUT and has done nothing. To keep a wait
 // interruptible, set a short time and call again.
 int32_t mapvar_options_timeout(mapvar_options *options, uint64_t milliseconds);
+
+// Sets the longest time in milliseconds that the recovery of a file may take when it is opened,
+// after a restart of the machine or as a copy; by default 5,000, or that of
+// mapvar_options_timeout if it is longer. A recovery reads all data of the file. If the time is
+// up, opening fails with MAPVAR_TIMED_OUT, nothing is lost, and the next opening begins anew.
+int32_t mapvar_options_recovery_timeout(mapvar_options *options, uint64_t milliseconds);
 
 // Not 0: opens read-only. The handle requests only read access and never writes.
 int32_t mapvar_options_read_only(mapvar_options *options, int32_t read_only);
@@ -488,14 +493,12 @@ int32_t mapvar_options_create(mapvar_options *options, mapvar_map **out);
 // Errors: MAPVAR_NOT_FOUND, MAPVAR_NOT_A_MAP, MAPVAR_VERSION, MAPVAR_CORRUPT, MAPVAR_TRUNCATED,
 // MAPVAR_NEEDS_RECOVERY, MAPVAR_FOREIGN_OWNER, MAPVAR_TIMED_OUT, MAPVAR_PERMISSION_DENIED,
 // MAPVAR_UNSUPPORTED.
-int32_t mapvar_options_open(mapvar_options *options,
-                            mapvar_map **out);
+int32_t mapvar_options_open(mapvar_options *options, mapvar_map **out);
 
 // Opens the map, or creates it if it does not exist; mapvar_map_was_created reports which. If many
 // processes call this at once, one creates the map and all open the same one. May wait.
 // Errors: those of mapvar_options_create and mapvar_options_open.
-int32_t mapvar_options_open_or_create(mapvar_options *options,
-                                      mapvar_map **out);
+int32_t mapvar_options_open_or_create(mapvar_options *options, mapvar_map **out);
 
 // Checks every part of a possibly damaged map, without opening it and without writing. Damage is a
 // finding, not an error of this call.
@@ -506,9 +509,7 @@ int32_t mapvar_options_check(mapvar_options *options, mapvar_check **out);
 // Not one byte of the damaged map changes.
 // Errors: MAPVAR_NOT_A_MAP if no part of a map is there, MAPVAR_INVALID_ARGUMENT if both are the
 // same map, and those of setting a variable.
-int32_t mapvar_options_salvage(mapvar_options *options,
-                               mapvar_map *into,
-                               mapvar_salvage **out);
+int32_t mapvar_options_salvage(mapvar_options *options, mapvar_map *into, mapvar_salvage **out);
 
 // Opens the map of this name, in this session, for reading and writing, as mapvar_options_open
 // does.
@@ -534,8 +535,7 @@ int32_t mapvar_map_timeout(mapvar_map *map, uint64_t *milliseconds);
 
 // Reports how many bytes of values the map was created for; for a gem's map, how many bytes its
 // marshalled variables may take.
-int32_t mapvar_map_size(mapvar_map *map,
-                        uint64_t *bytes);
+int32_t mapvar_map_size(mapvar_map *map, uint64_t *bytes);
 
 // Reports the recovery when the map was opened. Usually none was needed: `happened` and all other
 // results are 0. Otherwise `variables` is how many variables were recovered and `lost` how many
@@ -553,10 +553,7 @@ int32_t mapvar_map_recovery(mapvar_map *map,
 // Errors: MAPVAR_INVALID_NAME (1 to 1,023 bytes), MAPVAR_FULL and MAPVAR_NO_SPACE with nothing
 // lost, MAPVAR_WRONG_KIND for an atomic of another kind, MAPVAR_TIMED_OUT if another writer of the
 // variable is alive but stopped, MAPVAR_READ_ONLY.
-int32_t mapvar_map_set_i64(mapvar_map *map,
-                           const char *name,
-                           size_t name_len,
-                           int64_t value);
+int32_t mapvar_map_set_i64(mapvar_map *map, const char *name, size_t name_len, int64_t value);
 
 // Sets a variable to an integer, as mapvar_map_set_i64; one that fits int64_t is of
 // MAPVAR_KIND_I64.
@@ -598,10 +595,7 @@ int32_t mapvar_map_set_value(mapvar_map *map,
 // Errors: MAPVAR_NOT_FOUND, MAPVAR_WRONG_KIND if the value is not an integer, MAPVAR_OUT_OF_RANGE
 // if it does not fit int64_t, MAPVAR_INVALID_NAME, MAPVAR_CORRUPT, MAPVAR_TIMED_OUT or
 // MAPVAR_CONTENDED if other writers rewrite it all the time. `out` is written only with MAPVAR_OK.
-int32_t mapvar_map_get_i64(mapvar_map *map,
-                           const char *name,
-                           size_t name_len,
-                           int64_t *out);
+int32_t mapvar_map_get_i64(mapvar_map *map, const char *name, size_t name_len, int64_t *out);
 
 // Reads a variable's value as an integer, as mapvar_map_get_i64; MAPVAR_OUT_OF_RANGE if it is
 // below 0.
@@ -662,17 +656,25 @@ int32_t mapvar_map_count(mapvar_map *map, uint64_t *count);
 // Makes everything that was set before this call survive a power cut; waits until the device has
 // confirmed it. Does nothing for a map without a file.
 // Errors: MAPVAR_IO if the device fails, then and at each later flush of this map;
-// MAPVAR_TIMED_OUT if another process flushes or writes and makes no progress; MAPVAR_READ_ONLY.
+// MAPVAR_TIMED_OUT if another process flushes or writes and makes no progress; MAPVAR_READ_ONLY;
+// MAPVAR_NAME_REMOVED, after the flush, as mapvar_map_check_name.
 int32_t mapvar_map_flush(mapvar_map *map);
 
+// Checks that other processes still find this map under its path or name, which takes two system
+// calls. On Unix a program can remove or replace a file in use (rm, mv, an editor); later openers
+// then find another map or none. mapvar_map_flush, mapvar_map_stat, mapvar_map_close and waits
+// report that too, gets and sets do not.
+// Errors: MAPVAR_NAME_REMOVED; the variables can still be read, and copied to a map opened anew.
+int32_t mapvar_map_check_name(mapvar_map *map);
+
 // Returns the figures of this moment: a new handle; the caller frees it.
+// Errors: MAPVAR_NAME_REMOVED, as mapvar_map_check_name.
 int32_t mapvar_map_stat(mapvar_map *map, mapvar_stat **out);
 
 // Checks every part of the map against all other parts that refer to it; other processes may go on
 // using the map. Damage is a finding, not an error of this call. Returns a new handle; the caller
 // frees it.
-int32_t mapvar_map_check(mapvar_map *map,
-                         mapvar_check **out);
+int32_t mapvar_map_check(mapvar_map *map, mapvar_check **out);
 
 // Leaves the signals and exceptions of this process alone, for a host that handles all of them
 // itself. A file that is truncated under a map then ends the process and is no longer an error.
@@ -732,25 +734,20 @@ int32_t mapvar_value_as_bool(mapvar_value *value, int32_t *out);
 
 // Reads an integer. MAPVAR_OUT_OF_RANGE if it does not fit int64_t; MAPVAR_WRONG_KIND if the value
 // is not an integer.
-int32_t mapvar_value_as_i64(mapvar_value *value,
-                            int64_t *out);
+int32_t mapvar_value_as_i64(mapvar_value *value, int64_t *out);
 
 // Reads an integer. MAPVAR_OUT_OF_RANGE if it is below 0; MAPVAR_WRONG_KIND if the value is not an
 // integer.
-int32_t mapvar_value_as_u64(mapvar_value *value,
-                            uint64_t *out);
+int32_t mapvar_value_as_u64(mapvar_value *value, uint64_t *out);
 
 // Reads a double. MAPVAR_WRONG_KIND for any other kind, integers included: nothing is converted
 // silently.
-int32_t mapvar_value_as_f64(mapvar_value *value,
-                            double *out);
+int32_t mapvar_value_as_f64(mapvar_value *value, double *out);
 
 // Reports the address and length of the bytes of a text, bytes, pod or opaque value. The bytes
 // belong to the value, never change, and live until it is freed; no NUL follows. MAPVAR_WRONG_KIND
 // for other kinds.
-int32_t mapvar_value_as_bytes(mapvar_value *value,
-                              const void **bytes,
-                              size_t *bytes_len);
+int32_t mapvar_value_as_bytes(mapvar_value *value, const void **bytes, size_t *bytes_len);
 
 // Reports the number of a pod's type, or of an opaque value's language. MAPVAR_WRONG_KIND for
 // other kinds.
@@ -763,19 +760,14 @@ int32_t mapvar_value_count(mapvar_value *value, size_t *count);
 // Returns the item of a list at `index`, from 0 on, or the value of a dictionary's pair. The
 // result is a new handle; nothing is copied. MAPVAR_OUT_OF_RANGE beyond the end; MAPVAR_WRONG_KIND
 // for other kinds.
-int32_t mapvar_value_item(mapvar_value *value,
-                          size_t index,
-                          mapvar_value **out);
+int32_t mapvar_value_item(mapvar_value *value, size_t index, mapvar_value **out);
 
 // Returns the key of a dictionary's pair at `index`, as mapvar_value_item.
 int32_t mapvar_value_key(mapvar_value *value, size_t index, mapvar_value **out);
 
 // Copies a human-readable form of the value into a buffer (C3): text as it is, bytes in
 // hexadecimal, lists and dictionaries in a form like JSON.
-int32_t mapvar_value_display(mapvar_value *value,
-                             void *into,
-                             size_t capacity,
-                             size_t *len);
+int32_t mapvar_value_display(mapvar_value *value, void *into, size_t capacity, size_t *len);
 
 // Frees a value and the bytes that mapvar_value_as_bytes reported. Items with handles of their own
 // stay valid. Does nothing for NULL.
@@ -847,10 +839,7 @@ int32_t mapvar_var_get_bool(mapvar_var *var, int32_t *out);
 // how many there are. If `len` is more than `capacity`, the copy is incomplete, and the call
 // returns MAPVAR_TOO_LARGE unless `capacity` is 0. This is the fast way for large values: it
 // allocates nothing. A number yields its eight bytes, nil yields none.
-int32_t mapvar_var_get_into(mapvar_var *var,
-                            void *into,
-                            size_t capacity,
-                            size_t *len);
+int32_t mapvar_var_get_into(mapvar_var *var, void *into, size_t capacity, size_t *len);
 
 // Reads the value, of whatever kind. Returns a new handle; the caller frees it.
 int32_t mapvar_var_get_value(mapvar_var *var, mapvar_value **out);
@@ -934,9 +923,7 @@ int32_t mapvar_atomic_add_i64(mapvar_atomic *atomic, int64_t value, int64_t *bef
 
 // Subtracts `value`, wrapping around at the ends of the type, and reports the value `before`,
 // which may be NULL.
-int32_t mapvar_atomic_sub_i64(mapvar_atomic *atomic,
-                              int64_t value,
-                              int64_t *before);
+int32_t mapvar_atomic_sub_i64(mapvar_atomic *atomic, int64_t value, int64_t *before);
 
 // Returns a handle to an atomic of uint64_t.
 // Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if the variable is not an atomic, or is one of
@@ -976,9 +963,7 @@ int32_t mapvar_atomic_add_u64(mapvar_atomic *atomic, uint64_t value, uint64_t *b
 
 // Subtracts `value`, wrapping around at the ends of the type, and reports the value `before`,
 // which may be NULL.
-int32_t mapvar_atomic_sub_u64(mapvar_atomic *atomic,
-                              uint64_t value,
-                              uint64_t *before);
+int32_t mapvar_atomic_sub_u64(mapvar_atomic *atomic, uint64_t value, uint64_t *before);
 
 // Returns a handle to an atomic of double.
 // Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if the variable is not an atomic, or is one of
@@ -1110,8 +1095,7 @@ int32_t mapvar_map_iter(mapvar_map *map, mapvar_iter **out);
 // Returns the next variable: a new handle, which the caller frees; NULL at the end. An error
 // concerns one variable that could not be read, or the map; the next call goes on after it, or
 // reaches the end.
-int32_t mapvar_iter_next(mapvar_iter *iter,
-                         mapvar_entry **entry);
+int32_t mapvar_iter_next(mapvar_iter *iter, mapvar_entry **entry);
 
 // Frees a walk, but not the entries that it returned. Does nothing for NULL.
 int32_t mapvar_iter_free(mapvar_iter *iter);
@@ -1134,10 +1118,7 @@ int32_t mapvar_entry_free(mapvar_entry *entry);
 
 // Begins to watch one variable, which need not exist yet.
 // Errors: MAPVAR_UNSUPPORTED for a gem's map.
-int32_t mapvar_map_watch(mapvar_map *map,
-                         const char *name,
-                         size_t name_len,
-                         mapvar_watch **out);
+int32_t mapvar_map_watch(mapvar_map *map, const char *name, size_t name_len, mapvar_watch **out);
 
 // Begins to watch the `count` variables of these names, which need not exist yet. If `name_lens`
 // is NULL, each name ends with a NUL.
@@ -1158,9 +1139,7 @@ int32_t mapvar_map_watch_prefix(mapvar_map *map,
 // practically forever. Returns a new handle, which the caller frees; NULL if no change came in
 // time, which is not an error. Of several changes of one variable since the last call, it reports
 // the newest.
-int32_t mapvar_watch_next(mapvar_watch *watch,
-                          uint64_t milliseconds,
-                          mapvar_change **change);
+int32_t mapvar_watch_next(mapvar_watch *watch, uint64_t milliseconds, mapvar_change **change);
 
 // Frees a watch, but not the changes that it reported. Does nothing for NULL. A thread that waits
 // on it continues to wait.
@@ -1168,9 +1147,7 @@ int32_t mapvar_watch_free(mapvar_watch *watch);
 
 // Reports the address and length of the variable's name: UTF-8 without a NUL, valid until the
 // change is freed.
-int32_t mapvar_change_name(mapvar_change *change,
-                           const char **name,
-                           size_t *name_len);
+int32_t mapvar_change_name(mapvar_change *change, const char **name, size_t *name_len);
 
 // Returns the value: a new handle; the caller frees it. NULL if the variable was removed, which is
 // not an error.
@@ -1182,8 +1159,7 @@ int32_t mapvar_change_version(mapvar_change *change, mapvar_version *version);
 // Reports how many changes of this variable were skipped between the change that the watch
 // reported last and this one. At least that many, if the variable was removed and created again
 // meanwhile; 0 for an atomic.
-int32_t mapvar_change_skipped(mapvar_change *change,
-                              uint64_t *skipped);
+int32_t mapvar_change_skipped(mapvar_change *change, uint64_t *skipped);
 
 // Frees a change and its name. Does nothing for NULL.
 int32_t mapvar_change_free(mapvar_change *change);
@@ -1191,10 +1167,7 @@ int32_t mapvar_change_free(mapvar_change *change);
 // Returns a handle to the lock of this name, 1 to 1,017 bytes; the lock need not have been used
 // before.
 // Errors: MAPVAR_UNSUPPORTED for a gem's map.
-int32_t mapvar_map_lock(mapvar_map *map,
-                        const char *name,
-                        size_t name_len,
-                        mapvar_lock **out);
+int32_t mapvar_map_lock(mapvar_map *map, const char *name, size_t name_len, mapvar_lock **out);
 
 // Acquires the lock, exclusively or (`shared` not 0) together with others that share it; waits for
 // at most this many milliseconds. Acquisition is in order of arrival; a lock is never taken from a
@@ -1208,24 +1181,18 @@ int32_t mapvar_lock_take(mapvar_lock *lock,
 
 // Enters the queue of a lock without waiting. For callers that wait in slices, to stay
 // interruptible, and keep their place in between.
-int32_t mapvar_lock_queue(mapvar_lock *lock,
-                          int32_t shared,
-                          mapvar_place **place);
+int32_t mapvar_lock_queue(mapvar_lock *lock, int32_t shared, mapvar_place **place);
 
 // Waits for the lock for at most this many milliseconds. MAPVAR_TIMED_OUT keeps the place: call
 // again.
-int32_t mapvar_place_wait(mapvar_place *place,
-                          uint64_t milliseconds,
-                          mapvar_held **held);
+int32_t mapvar_place_wait(mapvar_place *place, uint64_t milliseconds, mapvar_held **held);
 
 // Gives up a place in the queue; a lock acquired through it stays held. Does nothing for NULL.
 int32_t mapvar_place_free(mapvar_place *place);
 
 // Acquires the lock if that is possible at once. NULL if another owner has it or others came
 // first, which is not an error.
-int32_t mapvar_lock_try(mapvar_lock *lock,
-                        int32_t shared,
-                        mapvar_held **held);
+int32_t mapvar_lock_try(mapvar_lock *lock, int32_t shared, mapvar_held **held);
 
 // Reports the process that owns the lock, or the first of several; 0 if the lock is free.
 int32_t mapvar_lock_holder(mapvar_lock *lock, uint32_t *process);
@@ -1233,8 +1200,7 @@ int32_t mapvar_lock_holder(mapvar_lock *lock, uint32_t *process);
 // Takes the lock from all its owners, living or dead; `robbed` (may be NULL) is how many owners
 // there were. The protected data may be half-changed; the next owner learns that from
 // mapvar_held_recovered.
-int32_t mapvar_lock_force_unlock(mapvar_lock *lock,
-                                 size_t *robbed);
+int32_t mapvar_lock_force_unlock(mapvar_lock *lock, size_t *robbed);
 
 // Frees a handle; a lock acquired through it stays held. Does nothing for NULL.
 int32_t mapvar_lock_free(mapvar_lock *lock);
@@ -1242,8 +1208,7 @@ int32_t mapvar_lock_free(mapvar_lock *lock);
 // Reports the process that owned the lock and ended without releasing it, or from which it was
 // taken by force. The protected data may be half-changed then. 0 if the lock was released, the
 // usual case.
-int32_t mapvar_held_recovered(mapvar_held *held,
-                              uint32_t *process);
+int32_t mapvar_held_recovered(mapvar_held *held, uint32_t *process);
 
 // Releases the lock; the handle is freed, whatever the result. Does nothing for NULL.
 // Errors: MAPVAR_REMOVED if the lock was taken away by force.
@@ -1260,10 +1225,7 @@ int32_t mapvar_map_set_ephemeral(mapvar_map *map,
 
 // Reports the owner process of an ephemeral variable (mapvar_map_set_ephemeral); 0 if the variable
 // is permanent or does not exist.
-int32_t mapvar_map_owner(mapvar_map *map,
-                         const char *name,
-                         size_t name_len,
-                         uint32_t *process);
+int32_t mapvar_map_owner(mapvar_map *map, const char *name, size_t name_len, uint32_t *process);
 
 // Returns the living processes that have the map open for writing, as the system reports them. The
 // result is a list with a dictionary for each, a new handle; the caller frees it.
@@ -1272,8 +1234,7 @@ int32_t mapvar_map_owner(mapvar_map *map,
 // (a list of its ephemeral variables), and "watches" (the variable whose change it waits for; true
 // for several, nil for none). Later versions may add keys.
 // Errors: MAPVAR_UNSUPPORTED for a gem's map.
-int32_t mapvar_map_participants(mapvar_map *map,
-                                mapvar_value **out);
+int32_t mapvar_map_participants(mapvar_map *map, mapvar_value **out);
 
 // Reports one of the figures; `which` is one of MAPVAR_STAT_….
 int32_t mapvar_stat_get(mapvar_stat *stat, uint32_t which, uint64_t *out);
@@ -1330,20 +1291,17 @@ int32_t mapvar_salvage_free(mapvar_salvage *salvage);
 // default a new map is a store, and the format of an existing one is detected (a gem's, if it
 // contains a Hash). For a gem's map mapvar_options_size is exactly the bytes of the section, and
 // the default timeout is 1,000 ms.
-int32_t mapvar_options_format(mapvar_options *options,
-                              uint32_t format);
+int32_t mapvar_options_format(mapvar_options *options, uint32_t format);
 
 // Sets what to do when a gem erases variables that this map has set; each write of a gem erases
 // those that it does not know. One of MAPVAR_CLOBBER_…; the default is MAPVAR_CLOBBER_ACCEPT.
-int32_t mapvar_options_on_clobber(mapvar_options *options,
-                                  uint32_t on_clobber);
+int32_t mapvar_options_on_clobber(mapvar_options *options, uint32_t on_clobber);
 
 // Sets the protection of a gem's section, MAPVAR_PROTECTION_…. The default is read and write, or
 // read only with mapvar_options_read_only. A section that cannot be written to opens read-only,
 // unless the access is MAPVAR_ACCESS_COPY_ON_WRITE. Opening a map of another format with this
 // option, or one of the five below, fails with MAPVAR_UNSUPPORTED.
-int32_t mapvar_options_protection(mapvar_options *options,
-                                  uint32_t protection);
+int32_t mapvar_options_protection(mapvar_options *options, uint32_t protection);
 
 // Sets MAPVAR_SECTION_… flags of a gem's section, added together.
 int32_t mapvar_options_flags(mapvar_options *options, uint32_t flags);
@@ -1354,24 +1312,20 @@ int32_t mapvar_options_inherit(mapvar_options *options, int32_t inherit);
 // Sets how this process accesses the memory of a gem's map, MAPVAR_ACCESS_…. With
 // MAPVAR_ACCESS_COPY_ON_WRITE no other process sees what this one sets, and it is lost when the
 // map is closed.
-int32_t mapvar_options_access(mapvar_options *options,
-                              uint32_t access);
+int32_t mapvar_options_access(mapvar_options *options, uint32_t access);
 
 // Not 0: this process can execute code in the memory of a gem's map; the protection must allow it.
 int32_t mapvar_options_execute(mapvar_options *options, int32_t execute);
 
 // Sets the address of a gem's map, a multiple of the system's granularity (64 KiB on Windows, else
 // a page); 0 = anywhere. If that address is taken, opening fails.
-int32_t mapvar_options_base_address(mapvar_options *options,
-                                    size_t address);
+int32_t mapvar_options_base_address(mapvar_options *options, size_t address);
 
 // Frees the lock of a gem's map whose owner is gone; calls on the map do so by themselves if they
 // can detect it. `force`, not 0: also if a living program may own it, as a gem does forever after
 // an exception. `freed` (may be NULL) is 1 if the lock was held, else 0. Waits for up to a second.
 // Errors: MAPVAR_TIMED_OUT if a living program may own it; MAPVAR_NOT_FOUND.
-int32_t mapvar_options_unlock(mapvar_options *options,
-                              int32_t force,
-                              int32_t *freed);
+int32_t mapvar_options_unlock(mapvar_options *options, int32_t force, int32_t *freed);
 
 // Reports how the variables of this map are laid out: one of MAPVAR_FORMAT_….
 int32_t mapvar_map_format(mapvar_map *map, uint32_t *format);
@@ -1379,21 +1333,17 @@ int32_t mapvar_map_format(mapvar_map *map, uint32_t *format);
 // Reports where the memory of a gem's map begins in this process, for callers that pass it to
 // foreign code. Other processes change it, and it is unmapped when the last handle is closed.
 // MAPVAR_UNSUPPORTED for a map of another format.
-int32_t mapvar_map_address(mapvar_map *map,
-                           void **out);
+int32_t mapvar_map_address(mapvar_map *map, void **out);
 
 // Returns the variables of this map that a gem has erased, if the map was opened with
 // MAPVAR_CLOBBER_REASSERT or MAPVAR_CLOBBER_ERROR. Calls on variables detect them, and each is
 // reported once. The result is a new handle; the caller frees it.
-int32_t mapvar_map_clobbered(mapvar_map *map,
-                             mapvar_clobbered **out);
+int32_t mapvar_map_clobbered(mapvar_map *map, mapvar_clobbered **out);
 
 // Reports how often a variable of the map was seen to be erased since it was opened (`total`), and
 // how many names this handle holds: those since the last mapvar_map_clobbered, at most the latest
 // 1,024. Each may be NULL.
-int32_t mapvar_clobbered_count(mapvar_clobbered *clobbered,
-                               uint64_t *total,
-                               size_t *names);
+int32_t mapvar_clobbered_count(mapvar_clobbered *clobbered, uint64_t *total, size_t *names);
 
 // Reports the name at `index`, from 0 on, in the order in which the erasures were seen: UTF-8
 // without a NUL, valid until the handle is freed. MAPVAR_OUT_OF_RANGE beyond the last.
@@ -1408,8 +1358,7 @@ int32_t mapvar_clobbered_free(mapvar_clobbered *clobbered);
 // Returns statistics of the lock of a gem's map, for this handle and its duplicates: a new handle;
 // the caller frees it. NULL for a map of another format, which has no such lock; that is not an
 // error.
-int32_t mapvar_map_lock_stat(mapvar_map *map,
-                             mapvar_lock_stat **out);
+int32_t mapvar_map_lock_stat(mapvar_map *map, mapvar_lock_stat **out);
 
 // Reports one of the figures; `which` is one of MAPVAR_LOCK_STAT_….
 int32_t mapvar_lock_stat_get(mapvar_lock_stat *stat, uint32_t which, uint64_t *out);
@@ -1421,32 +1370,23 @@ int32_t mapvar_lock_stat_free(mapvar_lock_stat *stat);
 // length. May wait for the lock.
 // Errors: MAPVAR_TOO_LARGE beyond the map's end; MAPVAR_TIMED_OUT; MAPVAR_UNSUPPORTED for a map of
 // another format: use a section for raw bytes.
-int32_t mapvar_map_read_string(mapvar_map *map,
-                               void *into,
-                               size_t len);
+int32_t mapvar_map_read_string(mapvar_map *map, void *into, size_t len);
 
 // Writes bytes to the start of a gem's map, without a terminator, over its variables. May wait for
 // the lock.
 // Errors: those of mapvar_map_read_string; MAPVAR_READ_ONLY.
-int32_t mapvar_map_write_string(mapvar_map *map,
-                                const void *bytes,
-                                size_t len);
+int32_t mapvar_map_write_string(mapvar_map *map, const void *bytes, size_t len);
 
 // Returns a new value from what Ruby's Marshal.dump wrote. It has a native kind if there is one,
 // else MAPVAR_KIND_OPAQUE of language 1; the same holds within lists and dictionaries. Nothing is
 // executed. A Hash loses its default, and references to one object become copies.
 // Errors: MAPVAR_CORRUPT or MAPVAR_NOT_A_MAP if the bytes are not Marshal 4.8,
 // MAPVAR_INVALID_ARGUMENT if more bytes follow it.
-int32_t mapvar_value_from_marshal(const void *bytes,
-                                  size_t bytes_len,
-                                  mapvar_value **out);
+int32_t mapvar_value_from_marshal(const void *bytes, size_t bytes_len, mapvar_value **out);
 
 // Copies the value, as Ruby's Marshal.dump would write it, into a buffer (C3). MAPVAR_UNSUPPORTED
 // if it is or holds a pod, or an opaque value of another language.
-int32_t mapvar_value_to_marshal(mapvar_value *value,
-                                void *into,
-                                size_t capacity,
-                                size_t *len);
+int32_t mapvar_value_to_marshal(mapvar_value *value, void *into, size_t capacity, size_t *len);
 
 // Copies a variable's value, as Ruby's Marshal.dump would write it, into a buffer (C3). For a
 // gem's map these are the stored bytes, including all that a mapvar_value cannot hold.
@@ -1521,8 +1461,7 @@ int32_t mapvar_section_options_create(mapvar_section_options *options, mapvar_se
 // Opens the section; it must exist.
 // Errors: MAPVAR_NOT_FOUND, MAPVAR_FOREIGN_OWNER, MAPVAR_TOO_LARGE if it is smaller than the
 // requested size, and those of creating.
-int32_t mapvar_section_options_open(mapvar_section_options *options,
-                                    mapvar_section **out);
+int32_t mapvar_section_options_open(mapvar_section_options *options, mapvar_section **out);
 
 // Opens the section, or creates it if it does not exist.
 int32_t mapvar_section_options_open_or_create(mapvar_section_options *options,
@@ -1536,15 +1475,13 @@ int32_t mapvar_section_was_created(mapvar_section *section, int32_t *created);
 
 // Reports the present size in bytes. For a section without a file on Windows this is rounded up to
 // a page, or is the size that it may grow to.
-int32_t mapvar_section_size(mapvar_section *section,
-                            uint64_t *bytes);
+int32_t mapvar_section_size(mapvar_section *section, uint64_t *bytes);
 
 // Makes the section at least `bytes` long, for every process; it never shrinks. Existing views
 // keep their length.
 // Errors: MAPVAR_NO_SPACE, MAPVAR_TOO_LARGE, MAPVAR_READ_ONLY, MAPVAR_TIMED_OUT,
 // MAPVAR_UNSUPPORTED.
-int32_t mapvar_section_grow(mapvar_section *section,
-                            uint64_t bytes);
+int32_t mapvar_section_grow(mapvar_section *section, uint64_t bytes);
 
 // Creates new options.
 int32_t mapvar_view_options_new(mapvar_view_options **out);
@@ -1608,9 +1545,7 @@ int32_t mapvar_view_write(mapvar_view *view, size_t at, const void *from, size_t
 
 // Copies the first `len` bytes to `into` (C3), as mapvar_view_write_string wrote them, zeros
 // included.
-int32_t mapvar_view_read_string(mapvar_view *view,
-                                char *into,
-                                size_t len);
+int32_t mapvar_view_read_string(mapvar_view *view, char *into, size_t len);
 
 // Writes bytes at the start of the range, with no terminator and no length. `len` is the true
 // length, never MAPVAR_NUL, since the bytes may hold zeros.
@@ -1618,9 +1553,7 @@ int32_t mapvar_view_write_string(mapvar_view *view, const char *from, size_t len
 
 // Starts writing `len` bytes from byte `at` of the range to the file; the device may receive them
 // later. Does nothing without a file.
-int32_t mapvar_view_flush(mapvar_view *view,
-                          size_t at,
-                          size_t len);
+int32_t mapvar_view_flush(mapvar_view *view, size_t at, size_t len);
 
 // Does the same as mapvar_view_flush, but waits for nothing: for many ranges before one
 // mapvar_view_sync.
@@ -1628,9 +1561,7 @@ int32_t mapvar_view_flush_start(mapvar_view *view, size_t at, size_t len);
 
 // Does the same as mapvar_view_flush, and waits until the device has the bytes. After MAPVAR_IO it
 // is unknown which bytes reached the device.
-int32_t mapvar_view_flush_durable(mapvar_view *view,
-                                  size_t at,
-                                  size_t len);
+int32_t mapvar_view_flush_durable(mapvar_view *view, size_t at, size_t len);
 
 // Waits until the device has all of the file that was flushed, by any view.
 int32_t mapvar_view_sync(mapvar_view *view);
@@ -1641,9 +1572,7 @@ int32_t mapvar_view_lost(mapvar_view *view);
 
 // Loads the 64-bit word at byte `at`, atomically, with acquire order. MAPVAR_OUT_OF_RANGE if the
 // word is not within the range, or not at a multiple of 8 in the section.
-int32_t mapvar_view_load(mapvar_view *view,
-                         size_t at,
-                         uint64_t *out);
+int32_t mapvar_view_load(mapvar_view *view, size_t at, uint64_t *out);
 
 // Stores the 64-bit word at byte `at`, atomically, with release order.
 int32_t mapvar_view_store(mapvar_view *view, size_t at, uint64_t value);
