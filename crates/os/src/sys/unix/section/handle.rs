@@ -279,7 +279,7 @@ pub(super) fn number<T: TryInto<u64> + TryInto<i64> + Copy>(number: T) -> u64 {
 /// Whether holes that the file system reports are zeros for every mapping too: pages that were
 /// written by a mapping, and are not on the disk yet, must count as data. It is so for these file
 /// systems. FUSE asks its server, which does not know of such pages; ZFS has reported holes over
-/// fresh data (OpenZFS issue 15526).
+/// fresh data (issue 15526 of `OpenZFS`).
 #[cfg(target_os = "linux")]
 fn knows_holes(fd: BorrowedFd<'_>) -> bool {
     // From linux/magic.h: ext2 to ext4, xfs, btrfs, f2fs, tmpfs.
