@@ -79,8 +79,9 @@ impl EngineError {
             Self::Lock(Refused::Marked(_)) => {
                 error(ErrorKind::Corrupt, "its lock has a mark of no known operation".into())
             }
-            Self::Lock(Refused::Failed(cause)) => cause.during(operation, object),
-            Self::Explained(cause) => cause.during(operation, object),
+            Self::Lock(Refused::Failed(cause)) | Self::Explained(cause) => {
+                cause.during(operation, object)
+            }
         }
     }
 }
