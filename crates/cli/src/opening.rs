@@ -78,6 +78,10 @@ pub(crate) fn open_to_wait(place: &At, name: Option<&str>) -> Result<Map, Failur
     opened.map_err(|error| remedy(place, name, error))
 }
 
+fn is_global(place: &At, name: &str) -> bool {
+    options_at(place, Some(name)).scope(Scope::Global).read_only(true).open().is_ok()
+}
+
 /// Adds the remedy to an error in opening an existing map.
 pub(crate) fn remedy(place: &At, name: Option<&str>, error: Error) -> Failure {
     let error = match name {
@@ -87,9 +91,10 @@ pub(crate) fn remedy(place: &At, name: Option<&str>, error: Error) -> Failure {
              --file PATH"
         )),
         // Not advised where it would not help: a global name of another user is refused.
-        Some(name) if options_at(place, Some(name)).scope(Scope::Global).read_only(true).open().is_ok() => {
-            error.detail("no process of this session holds a map of this name, but there is a global one; use --global")
-        }
+        Some(name) if is_global(place, name) => error.detail(
+            "no process of this session holds a map of this name, but there is a global one; use \
+             --global",
+        ),
         Some(name) => error.detail(format!(
             "no process of this session holds a map of this name; start `mapvar hold {name}`, or \
              use --file PATH"
