@@ -113,7 +113,7 @@ impl<M: Mem> Store<M> {
     /// begins again, and finds the same.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`](mapvar_os::ErrorKind::TimedOut) if `late` returned true.
+    /// [`ErrorKind::TimedOut`] if `late` returned true.
     pub fn recover_unless(
         &mut self,
         bytes: u64,
