@@ -49,7 +49,7 @@ const PROGRAMS: [Program; 8] =
 /// It depends on nothing of the product, so it is built alone.
 const SEEDED: Program = Program { package: "mapvar-seeded", profile: RELEASE };
 /// The programs that also run under Wine.
-const FOR_WINDOWS: [Program; 3] = [STRESS, HISTORIES, GEM];
+const FOR_WINDOWS: [Program; 2] = [STRESS, GEM];
 
 const TABLE: &[Harness] = &[
     Harness {
@@ -92,8 +92,8 @@ const TABLE: &[Harness] = &[
         name: "histories",
         program: HISTORIES,
         subcommand: None,
-        run: here_or_in_wine,
-        about: "[N] [--short] [--seed S] [--wine]: what several processes did has an order",
+        run: here,
+        about: "[N] [--short] [--seed S]: what several processes did has an order",
     },
     Harness {
         name: "soak",

@@ -76,7 +76,6 @@ const STAGES: &[Stage] = &[
         &["harness", "histories"],
         "10,000 histories by 8 processes, some of them killed, have an order",
     ),
-    stage("histories-wine", &["harness", "histories", "400", "--wine"], "400 histories under Wine"),
     stage(
         "instructions",
         &["harness", "every-instruction"],

@@ -484,7 +484,8 @@ impl WaitFor {
         mapvar lock --timeout 0s alpha job -- ./job     or not at all, if the lock is taken\n\n\
         The lock is released when CMD ends. SIGTERM, SIGINT and SIGHUP are passed on to CMD. If \
         this\nprocess is killed, CMD goes on without the lock, and the next owner is warned.\n\
-        Exit code: that of CMD, 128 if a signal ended it; 29: the lock did\nnot become free in time, and CMD was not run."
+        Exit code: that of CMD, 128 if a signal ended it;\n\
+        29: the lock did not become free in time, and CMD was not run."
 )]
 pub(crate) struct Lock {
     #[command(flatten)]

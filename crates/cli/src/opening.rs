@@ -108,6 +108,10 @@ fn counted(variables: u64) -> String {
     show::counted(variables, "variable")
 }
 
+fn is_global(place: &At, name: &str) -> bool {
+    options_at(place, Some(name)).scope(Scope::Global).read_only(true).open().is_ok()
+}
+
 /// Adds the remedy to an error in opening an existing map.
 pub(crate) fn remedy(place: &At, name: Option<&str>, error: Error) -> Failure {
     let error = match name {
@@ -117,9 +121,10 @@ pub(crate) fn remedy(place: &At, name: Option<&str>, error: Error) -> Failure {
              --file PATH"
         )),
         // Not advised where it would not help: a global name of another user is refused.
-        Some(name) if options_at(place, Some(name)).scope(Scope::Global).read_only(true).open().is_ok() => {
-            error.detail("no process of this session holds a map of this name, but there is a global one; use --global")
-        }
+        Some(name) if is_global(place, name) => error.detail(
+            "no process of this session holds a map of this name, but there is a global one; use \
+             --global",
+        ),
         Some(name) => error.detail(format!(
             "no process of this session holds a map of this name; start `mapvar hold {name}`, or \
              use --file PATH"

@@ -6,7 +6,7 @@
 
 use crate::{
     clock,
-    history::{ABSENT, Change, KEYS, Need, Operation, Part, name_of},
+    history::{ABSENT, Change, KEYS, Need, Operation, Part},
 };
 use memmap2::{MmapOptions, MmapRaw};
 use std::{
@@ -310,7 +310,6 @@ impl Note<'_> {
                 .collect()
             }
         };
-        debug_assert!(parts.iter().all(|part: &Part| !name_of(part.key).is_empty()));
         Some(Operation { process: self.log.process, what, began: word(note::BEGAN), ended, parts })
     }
 }

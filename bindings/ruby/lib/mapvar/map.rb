@@ -646,7 +646,7 @@ module Mapvar
         end
       end
     ensure
-      owned&.free { |it| Library.mapvar_iter_free(it) }
+      owned&.release
       ObjectSpace.undefine_finalizer(guard) if guard
     end
 

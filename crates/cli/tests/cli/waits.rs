@@ -202,6 +202,7 @@ fn a_variable_ends_with_its_command_or_its_holder() {
     let map = &unique("ephemeral");
     let _held = Held::new([map.as_str(), "--var", "foo=1"]);
     let all = Running::new(["watch", map]);
+    await_participants(map, 2);
     let holder = Running::new(["hold", map, "--join", "--ephemeral", "door=open"]);
     assert_eq!(all.line(), "door\tstr\topen");
     let who = run(["who", map]).ok();

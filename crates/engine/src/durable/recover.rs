@@ -129,8 +129,7 @@ impl<M: Mem> Store<M> {
     /// anything is changed; an error of `consent` ends the recovery.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`](mapvar_os::ErrorKind::TimedOut) if `late` returned true, and those
-    /// of `consent`.
+    /// [`ErrorKind::TimedOut`] if `late` returned true, and those of `consent`.
     pub fn recover_if(
         &mut self,
         bytes: u64,

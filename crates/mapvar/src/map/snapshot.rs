@@ -21,6 +21,9 @@ impl Map {
     /// It takes no lock, unless other writers change the variables during eight attempts. Then it
     /// holds off writers for the time of one read, which works for up to 512 variables.
     ///
+    /// An [`Atomic`](crate::Atomic) has no versions. Its value in the snapshot is one that it had
+    /// during the call, and not always one of that instant.
+    ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-snap.{}", std::process::id())).create()?;
     /// map.set("x", 1)?;

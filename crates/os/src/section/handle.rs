@@ -129,15 +129,16 @@ impl Section {
     /// Elsewhere everything from `at` to the end counts.
     ///
     /// ```
-    /// # let dir = tempfile::tempdir()?;
-    /// # let path = dir.path().join("test.bin");
+    /// # let path = std::env::temp_dir().join(format!("mapvar-os-data.{}", std::process::id()));
     /// use mapvar_os::Section;
     ///
-    /// let section = Section::options().file(path).size(4096).create()?;
+    /// let section = Section::options().file(&path).size(4096).create()?;
     /// section.view().map()?.write_at(0, b"data")?;
     /// assert_eq!(section.data_from(0)?, Some((0, 4096)));
     /// assert_eq!(section.data_from(4096)?, None);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # drop(section);
+    /// # let _ = std::fs::remove_file(path);
+    /// # Ok::<(), mapvar_os::Error>(())
     /// ```
     ///
     /// # Errors

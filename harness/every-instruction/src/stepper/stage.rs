@@ -56,7 +56,8 @@ pub fn clean_up() {
 
 /// Returns the options to open a map by its name or its file's path.
 pub fn options(place: Place, target: &str) -> MapOptions {
-    let options = Map::options().timeout(TIMEOUT);
+    // A recovery that is traced step by step takes as long as the machine is busy.
+    let options = Map::options().timeout(TIMEOUT).recovery_timeout(Duration::from_mins(30));
     match place {
         Place::Named => options.name(target),
         // Only as much address space as needed: there are very many openings.

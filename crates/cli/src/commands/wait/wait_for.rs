@@ -95,7 +95,7 @@ fn wait_for_map(
     loop {
         match opening::options_at(&args.at, name).read_only(true).open() {
             Ok(_) => return Ok(Exit::Done),
-            // A file that was last used before a restart is there; whoever opens it for writing
+            // The file exists, and was last used before a restart. The next opener for writing
             // recovers it.
             Err(error) if error.kind() == ErrorKind::NeedsRecovery => return Ok(Exit::Done),
             Err(error) if error.kind() == ErrorKind::NotFound => {

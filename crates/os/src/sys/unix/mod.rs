@@ -7,8 +7,7 @@
 //! | `machine` | facts about machine and process |
 //! | `place` | the file system and the identity of a file |
 //! | `pause` | polling for a state of another process to pass |
-//! | `ofd` | byte locks that belong to an open file |
-//! | `witness` | the second open file of a section, which has its byte locks |
+//! | `ofd` | byte locks that belong to an open file, and the second open file that has them |
 //! | `section` | how sections are found, created and grown |
 //! | `attach` | the users of a file |
 //! | `seat` | which processes use a section |
@@ -25,7 +24,6 @@ mod machine;
 mod place;
 mod pause;
 mod ofd;
-mod witness;
 mod section;
 mod attach;
 mod seat;

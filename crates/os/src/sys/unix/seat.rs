@@ -29,8 +29,10 @@ pub(super) fn take(section: &Section, spec: &SeatSpec) -> Result<Option<usize>> 
 
 pub(super) fn is_taken(section: &Section, slot: usize) -> Result<bool> {
     check(section)?;
+    // A handle for reading has no seat of its own that must not count, so it needs no second file.
+    let file = if section.writable { section.lock_file()? } else { section.fd() };
     // A shared lock is of no holder: every process that may read the file can have one.
-    Ok(ofd::held(section.lock_file()?, byte(slot))? == Hold::Exclusive)
+    Ok(ofd::held(file, byte(slot))? == Hold::Exclusive)
 }
 
 pub(super) fn leave(section: &Section, slot: usize) {

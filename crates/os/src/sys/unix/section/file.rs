@@ -3,8 +3,8 @@
 use super::{
     super::{
         error::{cvt, is, refuse},
+        ofd::Witness,
         place,
-        witness::Witness,
     },
     aside::{self, Aside},
     handle::{Kind, Section, check_size, size_to_create},

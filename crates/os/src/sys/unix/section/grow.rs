@@ -85,7 +85,9 @@ struct Alone<'a> {
 impl<'a> Alone<'a> {
     fn within(section: &'a Section, timeout: Duration) -> Result<Self> {
         let thread = section.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut alone = Self { fd: section.lock_file()?, locked: false, _thread: thread };
+        // Without a free descriptor the lock is on the file that is mapped, and excludes as well.
+        let fd = section.lock_file().unwrap_or_else(|_| section.fd());
+        let mut alone = Self { fd, locked: false, _thread: thread };
         let mut pause = Pause::up_to(timeout);
         loop {
             match ofd::set(alone.fd, ofd::GROWTH, Hold::Exclusive) {

@@ -5,8 +5,9 @@
 use super::{
     super::{
         error::{cvt, has_no_fsync, of_flush, refuse, uninterrupted},
-        machine, place,
-        witness::Witness,
+        machine,
+        ofd::Witness,
+        place,
     },
     life::Life,
 };

@@ -31,7 +31,7 @@ fn open(name: &str) -> (Section, RubyLock) {
 
 /// Opens the semaphore as a program of the gem does, which keeps it open as long as it lives.
 fn semaphore(name: &str) -> OwnedHandle {
-    let name = Wide::new(&format!("{name}.ruby_lock")).unwrap();
+    let name = Wide::new(format!("{name}.ruby_lock")).unwrap();
     // SAFETY: the name lives until after the call and ends with a zero.
     let semaphore = unsafe { CreateSemaphoreW(null_mut(), 1, 1, name.as_ptr()) };
     assert!(!semaphore.is_null(), "{}", std::io::Error::last_os_error());
