@@ -27,7 +27,7 @@ use std::{
 };
 
 #[derive(Debug)]
-pub(in crate::sys::unix) struct Witness {
+pub(in super::super) struct Witness {
     /// `None` only while it is dropped.
     fd: Option<OwnedFd>,
     /// The value of [`FORKS`] in the process that opened it.
@@ -37,7 +37,7 @@ pub(in crate::sys::unix) struct Witness {
 impl Witness {
     /// Opens the file of `fd` once more. Returns `None` if the system has no way to do so: there is
     /// no `/proc`, and `path` (if any) leads to another file.
-    pub(in crate::sys::unix) fn of(
+    pub(in super::super) fn of(
         fd: BorrowedFd<'_>,
         path: Option<&Path>,
         writable: bool,
@@ -80,7 +80,7 @@ impl Witness {
     }
 
     /// Returns the descriptor; `None` in a child after `fork`, which has none.
-    pub(in crate::sys::unix) fn fd(&self) -> Option<BorrowedFd<'_>> {
+    pub(in super::super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.fd.as_ref().filter(|_| self.is_here()).map(AsFd::as_fd)
     }
 
