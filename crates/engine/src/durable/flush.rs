@@ -107,7 +107,8 @@ impl<M: Mem> Store<M> {
                 return Ok(Flusher { store: self, token });
             }
             if !self.mem.pause(round) {
-                return Err(EngineError::Lock(Refused::TimedOut(None)));
+                let holder = self.process_of(owner).unwrap_or_default();
+                return Err(EngineError::Lock(Refused::TimedOut(holder)));
             }
             round += 1;
         }

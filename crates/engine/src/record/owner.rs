@@ -10,6 +10,8 @@ use crate::{
     },
     store::Store,
 };
+use mapvar_os::{Holder, machine};
+use std::time::{Duration, SystemTime};
 
 impl<M: Mem> Store<M> {
     /// Returns the token of the owner process and the version; `None` if the value is not
@@ -62,5 +64,29 @@ impl<M: Mem> Store<M> {
         // Both tests are needed: the seat alone may already belong to another process, and a dead
         // process's token stays in the region. Acquire pairs with the SeqCst store of the token.
         Ok(self.mem.is_seat_taken(number) && words.load(seat::TOKEN, Acquire) == filler)
+    }
+
+    /// Returns the process that has the seat with this token, for messages; `None` if the process is
+    /// dead, or another process has the seat by now.
+    pub fn process_of(&self, token: u64) -> Result<Option<Holder>, EngineError> {
+        let number = (token >> 56) as usize;
+        if token == 0 || number >= layout::PARTICIPANT_SLOTS {
+            return Ok(None);
+        }
+        let words = self.mem.words(seat::at(number), seat::WORDS);
+        let words = words.ok_or_else(|| outside(seat::at(number)))?;
+        let is_token = || words.load(seat::TOKEN, Acquire) == token;
+        if !is_token() || !self.lives(token)? {
+            return Ok(None);
+        }
+        let process = words.load(seat::PROCESS, Acquire);
+        // Loaded again: if the token changed meanwhile, the word may describe another process.
+        if !is_token() {
+            return Ok(None);
+        }
+        let pid = process as u32;
+        let mut holder = Holder::new(pid).with_program(machine::program(pid));
+        holder.since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(process >> 32));
+        Ok(Some(holder))
     }
 }

@@ -2,20 +2,10 @@
 //! values".
 
 use crate::{Map, Value, map::store_map::Stored, name::checked, value::codec};
-use mapvar_engine::{
-    error::{EngineError, outside},
-    layout::{PARTICIPANT_SLOTS, seat},
-    mem::Ordering::Acquire,
-    mem::{Load as _, Mem},
-    store::Store,
-    value::Raw,
-};
-use mapvar_os::{Holder, Result, machine};
+use mapvar_engine::{mem::Mem, value::Raw};
+use mapvar_os::{Holder, Result};
 use serde::Serialize;
-use std::{
-    sync::atomic::Ordering::Relaxed,
-    time::{Duration, SystemTime},
-};
+use std::sync::atomic::Ordering::Relaxed;
 
 const SET: &str = "set ephemeral variable";
 
@@ -99,7 +89,7 @@ impl Map {
             let Some(handle) = map.resolve(name)? else { return Ok(None) };
             let store = &map.inner.store;
             match store.owner(handle)? {
-                Some((owner, _)) => holder(store, owner),
+                Some((owner, _)) => store.process_of(owner),
                 None => Ok(None),
             }
         };
@@ -128,28 +118,4 @@ impl Stored {
         };
         self.run(set).map(drop).map_err(|trouble| self.failed(SET, name, trouble))
     }
-}
-
-/// The process that has the seat with this token; `None` if the process is dead, or another process
-/// has the seat by now.
-pub(crate) fn holder<M: Mem>(store: &Store<M>, token: u64) -> Result<Option<Holder>, EngineError> {
-    let number = (token >> 56) as usize;
-    if token == 0 || number >= PARTICIPANT_SLOTS {
-        return Ok(None);
-    }
-    let words = store.mem().words(seat::at(number), seat::WORDS);
-    let words = words.ok_or_else(|| outside(seat::at(number)))?;
-    let is_token = || words.load(seat::TOKEN, Acquire) == token;
-    if !is_token() || !store.lives(token)? {
-        return Ok(None);
-    }
-    let process = words.load(seat::PROCESS, Acquire);
-    // Loaded again: if the token changed meanwhile, the word may describe another process.
-    if !is_token() {
-        return Ok(None);
-    }
-    let pid = process as u32;
-    let mut holder = Holder::new(pid).with_program(machine::program(pid));
-    holder.since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(process >> 32));
-    Ok(Some(holder))
 }

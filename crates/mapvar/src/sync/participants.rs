@@ -1,8 +1,6 @@
 //! The processes that use a map. The kernel confirms that the process in each seat is alive.
 
-use crate::{
-    Map, map::ephemeral::holder, map::store_map::Stored, name::is_reserved, sync::lock::Claim,
-};
+use crate::{Map, map::store_map::Stored, name::is_reserved, sync::lock::Claim};
 use mapvar_engine::{
     error::{EngineError, outside},
     layout::{self, live, record, seat, sleeping},
@@ -115,7 +113,7 @@ impl Map {
                 if (token >> 56) as usize != number {
                     continue;
                 }
-                let Some(holder) = holder(store, token)? else { continue };
+                let Some(holder) = store.process_of(token)? else { continue };
                 let (holds, waits_for) = (of(token, true), of(token, false));
                 let owns = owned.remove(&token).unwrap_or_default();
                 let this = Some(token) == mine;

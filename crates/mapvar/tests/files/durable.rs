@@ -189,3 +189,25 @@ fn locks_of_another_namespace_are_freed_by_an_opener_that_is_alone() {
     map.set("new", 2).unwrap();
     assert_eq!(map.get::<i64>("old").unwrap(), 1);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_flush_that_waits_for_another_process_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("flusher.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("x", 1).unwrap();
+    let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    // The flush lock at 0x10e8 has the token of the first seat (0x2000 + 40): `map` does not flush,
+    // as a process that was stopped during a flush.
+    let mut token = [0; 8];
+    file.read_exact_at(&mut token, 0x2000 + 40).unwrap();
+    assert_ne!(token, [0; 8]);
+    file.write_all_at(&token, 0x10e8).unwrap();
+    let second = Map::options().file(&path).timeout(Duration::from_millis(30)).open().unwrap();
+    let refused = second.flush().unwrap_err();
+    assert_eq!(refused.kind(), mapvar::ErrorKind::TimedOut, "{refused}");
+    assert_eq!(refused.holder().map(|it| it.pid), Some(std::process::id()), "{refused}");
+    drop(map);
+    second.flush().unwrap();
+}

@@ -4,11 +4,11 @@ mod leaks;
 mod order;
 mod process;
 mod recovery;
-mod settle;
 mod shared;
 mod storm;
 mod survivor;
 mod value;
+mod ways;
 mod work;
 #[cfg(unix)]
 mod zygote;
@@ -47,7 +47,7 @@ pub(crate) struct Options {
     /// Folder that a faulty map's file is copied to
     #[arg(long)]
     keep: Option<PathBuf>,
-    /// Start a program for each process, as under Wine, instead of forking
+    /// Start a program for each process, as under Wine, instead of forking; only plain kills
     #[arg(long)]
     start: bool,
 }
@@ -56,6 +56,7 @@ pub(crate) fn role(words: &[&str]) -> ExitCode {
     exit_code(match words {
         ["life", shared, order] => process::run(Path::new(shared), order),
         ["survivor", shared, rest @ ..] => survivor::run(Path::new(shared), rest),
+        [ways::OUTLIVES, millis] => Ok(ways::outlive(millis)),
         ["hold", shared, rest @ ..] => recovery::hold(Path::new(shared), rest),
         #[cfg(unix)]
         ["zygote", shared] => zygote::run(Path::new(shared)).map(|()| ExitCode::SUCCESS),

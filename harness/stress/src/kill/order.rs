@@ -2,6 +2,7 @@
 
 use super::{
     shared::{Shared, word},
+    ways::{self, Look, Way},
     work::{Flaw, Op, Worker},
 };
 use crate::region::Place;
@@ -35,19 +36,25 @@ pub(crate) struct Order {
     pub(crate) passing: u64,
     pub(crate) when: When,
     pub(crate) delay: Duration,
+    pub(crate) way: Way,
+    /// How long it is stopped, or what outlives it lives.
+    pub(crate) linger: Duration,
     pub(crate) target: Place,
 }
 
 impl Order {
     pub(crate) fn to_line(&self) -> String {
-        let Self { seed, actor, life, only, passing, when, delay, target } = self;
+        let Self { seed, actor, life, only, passing, when, delay, way, linger, target } = self;
         let only = only.map_or(-1, |op| op as i64);
         let (when, delay) = (*when as u64, delay.as_nanos());
-        format!("{seed}\t{actor}\t{life}\t{only}\t{passing}\t{when}\t{delay}\t{}", target.text())
+        let (way, linger, target) = (*way as usize, linger.as_nanos(), target.text());
+        format!(
+            "{seed}\t{actor}\t{life}\t{only}\t{passing}\t{when}\t{delay}\t{way}\t{linger}\t{target}"
+        )
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut fields = text.trim_end_matches('\n').splitn(8, '\t');
+        let mut fields = text.trim_end_matches('\n').splitn(10, '\t');
         let mut number = || fields.next()?.parse::<i128>().ok();
         let (seed, actor, life) = (number()? as u64, number()? as usize, number()? as u64);
         let only =
@@ -59,40 +66,58 @@ impl Order {
             _ => When::Told,
         };
         let delay = Duration::from_nanos(number()? as u64);
+        let way = Way::of(number()? as usize);
+        let linger = Duration::from_nanos(number()? as u64);
         let target = Place::of(fields.next()?);
-        Some(Self { seed, actor, life, only, passing, when, delay, target })
+        Some(Self { seed, actor, life, only, passing, when, delay, way, linger, target })
     }
 }
 
-/// Works until the process is killed; returns only with a flaw.
-pub(crate) fn live(order: &Order, shared: &Shared) -> Flaw {
-    let run = || {
-        let actor = shared.actor(order.actor);
+/// Works until the process is killed; ends it with a flaw.
+pub(crate) fn live(order: &Order, shared: &Shared) -> ! {
+    let actor = shared.actor(order.actor);
+    let open = || {
         let random = Random::new(order.seed);
         let mut worker = Worker::open(&order.target, actor, order.life, order.passing, random)?;
-        actor.put(word::READY, order.life);
-        worker.work(order.only, |_| true)
+        if order.way == Way::Forked {
+            // So that the second open file of the map, with the locks, is opened before the fork:
+            // one that another thread opens during a fork is out of the fork handler's reach.
+            worker.claim_seat()?;
+        }
+        Ok(worker)
     };
-    match run() {
-        Ok(()) => Flaw::Other("it came to an end".into()),
-        Err(flaw) => flaw,
-    }
+    let fail = |flaw: Flaw| -> ! {
+        eprintln!("{flaw}");
+        std::process::exit(3);
+    };
+    let mut worker = open().unwrap_or_else(|flaw| fail(flaw));
+    actor.put(word::READY, order.life);
+    std::thread::scope(|scope| {
+        ways::begin(scope, order, actor);
+        match worker.work(order.only, |_| true) {
+            Ok(()) => fail(Flaw::Other("it came to an end".into())),
+            Err(flaw) => fail(flaw),
+        }
+    })
 }
 
 /// How a process ended that was to be killed.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    Killed,
-    /// It ended by itself; says how.
+    /// As ordered. Whether a process that it started lived longer.
+    Killed { outlived: bool },
+    /// In another way; says how.
     Otherwise(String),
 }
 
 /// Starts processes and kills them.
 pub(crate) trait Killer: Send {
-    /// Runs a process to its end. For [`When::Told`] it calls `ready` once the process has the map
-    /// open, and then kills the process.
-    fn run(&mut self, order: &Order, shared: &Shared, ready: &mut dyn FnMut())
-    -> io::Result<Ended>;
+    /// Runs a process to its end, and calls `look` in each phase that its way has. For
+    /// [`When::Told`] it does so once the process has the map open, and then kills the process.
+    fn run(&mut self, order: &Order, shared: &Shared, look: Look<'_>) -> io::Result<Ended>;
+
+    /// Waits until what outlived its processes is gone.
+    fn rest(&mut self) -> io::Result<()>;
 }
 
 /// Waits until the moment to kill the process. `gone` returns whether the process has ended by

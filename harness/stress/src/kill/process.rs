@@ -1,16 +1,24 @@
 //! The killer for every system: it starts a program for each life.
 
 use super::{
-    order::{Ended, Killer, Order, When, await_moment, live},
+    order::{Ended, Killer, Order, live},
     shared::Shared,
+    ways::Look,
 };
+#[cfg(unix)]
+use super::{
+    order::{When, await_moment},
+    ways::{Phase, Way},
+};
+#[cfg(windows)]
+use super::{shared::word, ways};
 use mapvar_harness::peer;
+#[cfg(unix)]
+use std::{cell::RefCell, time::Duration};
 use std::{
-    cell::RefCell,
     io,
     path::{Path, PathBuf},
-    process::{Child, ExitCode, ExitStatus, Stdio},
-    time::Duration,
+    process::{Child, ExitCode, Stdio},
 };
 
 pub(crate) struct Processes(pub(crate) PathBuf);
@@ -23,43 +31,39 @@ pub(crate) fn start(role: &str, shared: &Path, arguments: &[&str]) -> io::Result
 }
 
 impl Killer for Processes {
-    fn run(
-        &mut self,
-        order: &Order,
-        shared: &Shared,
-        ready: &mut dyn FnMut(),
-    ) -> io::Result<Ended> {
+    #[cfg(unix)]
+    fn run(&mut self, order: &Order, shared: &Shared, look: Look<'_>) -> io::Result<Ended> {
+        // The other ways belong to the process that forks.
+        assert_eq!(order.way, Way::Killed);
         let child = RefCell::new(start("life", &self.0, &[&order.to_line()])?);
         let ended = || child.borrow_mut().try_wait().is_ok_and(|ended| ended.is_some());
         await_moment(order, shared, Duration::from_micros(500), ended);
-        if order.when == When::Told {
-            ready();
-        }
         let mut child = child.into_inner();
-        let by_itself = child.try_wait()?;
+        if order.when == When::Told {
+            look(Phase::Ready, child.id());
+        }
         // Fails if the process has just ended by itself.
         let _ = child.kill();
         let status = child.wait()?;
-        Ok(match by_itself {
-            // `try_wait` before the kill decides: on Windows the exit code of a killed process is
-            // like any other.
-            Some(status) => Ended::Otherwise(format!("ended by itself: {status}")),
-            None if was_killed(status) => Ended::Killed,
-            None => Ended::Otherwise(format!("ended by itself: {status}")),
+        Ok(match std::os::unix::process::ExitStatusExt::signal(&status) {
+            Some(9) => Ended::Killed { outlived: false },
+            _ => Ended::Otherwise(format!("ended by itself: {status}")),
         })
     }
-}
 
-/// Returns whether the process was ended by `Child::kill`; a crash does not count.
-#[cfg(unix)]
-fn was_killed(status: ExitStatus) -> bool {
-    std::os::unix::process::ExitStatusExt::signal(&status) == Some(9)
-}
+    #[cfg(windows)]
+    fn run(&mut self, order: &Order, shared: &Shared, look: Look<'_>) -> io::Result<Ended> {
+        shared.actor(order.actor).put(word::LINGERS, 0);
+        let child = start("life", &self.0, &[&order.to_line()])?;
+        ways::windows::end(child, order, shared, look)
+    }
 
-/// Returns the same: `Child::kill` terminates with code 1, which no role of this program uses.
-#[cfg(windows)]
-fn was_killed(status: ExitStatus) -> bool {
-    status.code() == Some(1)
+    fn rest(&mut self) -> io::Result<()> {
+        if cfg!(windows) {
+            std::thread::sleep(super::ways::LONGEST);
+        }
+        Ok(())
+    }
 }
 
 /// Ends this process when its parent ends, which closes the pipe.
@@ -75,6 +79,5 @@ pub(crate) fn run(shared: &Path, order: &str) -> io::Result<ExitCode> {
     end_with_parent();
     let shared = Shared::open(shared)?;
     let order = Order::parse(order).ok_or_else(|| io::Error::other("no order"))?;
-    eprintln!("{}", live(&order, &shared));
-    Ok(ExitCode::from(3))
+    live(&order, &shared)
 }

@@ -41,6 +41,8 @@ pub(crate) mod word {
     pub(crate) const STOP: usize = 8;
     /// How many values were read and found whole.
     pub(crate) const READS: usize = 9;
+    /// The process that outlives this life; 0: none yet, all ones: it could not be started.
+    pub(crate) const LINGERS: usize = 10;
     /// What the actor added, in all its lives, to the shared counts.
     pub(crate) const ADDS: usize = 48;
     pub(crate) const STEPS: usize = 49;

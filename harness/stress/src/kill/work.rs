@@ -241,6 +241,11 @@ impl<'a> Worker<'a> {
         self.transact()
     }
 
+    /// Sets a value that is filled outside its record, which needs a seat for the process.
+    pub(crate) fn claim_seat(&mut self) -> Result<(), Flaw> {
+        self.set_own(3, false)
+    }
+
     /// Runs operations without a pause, of all kinds or nearly only of one, until `more` returns
     /// false.
     pub(crate) fn work(

@@ -4,11 +4,12 @@
 #![allow(unsafe_code, reason = "fork, and what comes after it")]
 
 use super::{
-    order::{Ended, Killer, Order, When, await_moment, live},
-    shared::Shared,
+    order::{Ended, Killer, Order, live},
+    shared::{Shared, word},
+    ways::{self, Look, Phase},
 };
 use mapvar_harness::peer::{Peer, next_order, say};
-use std::{io, path::Path, time::Duration};
+use std::{io, path::Path};
 
 pub(crate) struct Zygote(Peer);
 
@@ -24,19 +25,31 @@ impl Zygote {
 }
 
 impl Killer for Zygote {
-    fn run(&mut self, order: &Order, _: &Shared, ready: &mut dyn FnMut()) -> io::Result<Ended> {
+    fn run(&mut self, order: &Order, _: &Shared, look: Look<'_>) -> io::Result<Ended> {
         self.0.send_line(&order.to_line());
-        if order.when == When::Told {
-            self.hear()?;
-            ready();
-            self.0.send_line("kill");
+        loop {
+            let line = self.hear()?;
+            if let Some((phase, pid)) = Phase::parse(&line) {
+                look(phase, pid);
+                self.0.send_line("go");
+                continue;
+            }
+            return Ok(match line.as_str() {
+                "killed" => Ended::Killed { outlived: false },
+                "outlived" => Ended::Killed { outlived: true },
+                _ => Ended::Otherwise(line),
+            });
         }
-        Ok(match self.hear()?.as_str() {
-            "killed" => Ended::Killed,
-            other => Ended::Otherwise(other.into()),
-        })
+    }
+
+    fn rest(&mut self) -> io::Result<()> {
+        self.0.send_line(REST);
+        self.hear().map(drop)
     }
 }
+
+/// Orders it to wait until no process is left.
+const REST: &str = "rest";
 
 /// Ends this process when its parent ends.
 fn end_with_parent() {
@@ -47,7 +60,8 @@ fn end_with_parent() {
     }
 }
 
-/// Runs the zygote: for each line with an order it prints one line with the outcome.
+/// Runs the zygote: for each line with an order it prints a line for each phase, and one with
+/// the outcome.
 pub(crate) fn run(shared: &Path) -> io::Result<()> {
     end_with_parent();
     #[cfg(target_os = "linux")]
@@ -55,46 +69,36 @@ pub(crate) fn run(shared: &Path) -> io::Result<()> {
         // SAFETY: no pointer. Sleeps then end on time, and not 50 µs later.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_u64) };
     }
+    ways::unix::prepare();
     let shared = Shared::open(shared)?;
     while let Some(line) = next_order() {
+        ways::unix::reap(line == REST);
+        if line == REST {
+            say(REST);
+            continue;
+        }
         let order = Order::parse(&line).ok_or_else(|| io::Error::other("no order"))?;
+        shared.actor(order.actor).put(word::LINGERS, 0);
+        let output = ways::unix::Output::of(&order)?;
         // SAFETY: this process has one thread, so the child may do whatever this process could.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             end_with_parent();
-            let lived = std::panic::catch_unwind(|| eprintln!("{}", live(&order, &shared)));
+            let _ = std::panic::catch_unwind(|| live(&order, &shared));
             // SAFETY: ends the process at once, as a forked child must.
-            unsafe { libc::_exit(if lived.is_ok() { 3 } else { 101 }) };
+            unsafe { libc::_exit(101) };
         }
         if pid < 0 {
             return Err(io::Error::last_os_error());
         }
-        await_moment(&order, &shared, Duration::from_micros(5), || has_ended(pid));
-        if order.when == When::Told {
-            say("ready");
+        let mut look = |phase: Phase, pid| {
+            say(phase.to_line(pid));
             let _ = next_order();
-        }
-        // SAFETY: a child of this process that was not waited for, so the number is still its own.
-        unsafe { libc::kill(pid, libc::SIGKILL) };
-        let mut status = 0;
-        // SAFETY: as above; the status is a valid local.
-        unsafe { libc::waitpid(pid, &raw mut status, 0) };
-        match libc::WTERMSIG(status) {
-            0 => say(format!("ended by itself with {}", libc::WEXITSTATUS(status))),
-            libc::SIGKILL => say("killed"),
-            signal => say(format!("ended by signal {signal}")),
+        };
+        match ways::unix::end(pid, output, &order, &shared, &mut look) {
+            Ended::Killed { outlived } => say(if outlived { "outlived" } else { "killed" }),
+            Ended::Otherwise(how) => say(how),
         }
     }
     Ok(())
-}
-
-/// Returns whether the child has ended; it stays a zombie that can be waited for.
-fn has_ended(pid: libc::pid_t) -> bool {
-    // SAFETY: plain numbers, for which all zeros is a value.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: `info` is a valid local.
-    unsafe { libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, how) };
-    // SAFETY: the call has filled it, or it is all zeros.
-    unsafe { info.si_pid() == pid }
 }

@@ -1,12 +1,14 @@
 //! After a death: the dead process's variables must hold what was acknowledged, or the result of
 //! the operation under way. The value found is the acknowledged one from then on.
 
-use super::{
-    shared::{Actor, word},
-    value::{PASSING, SMALL},
-    work::{BYTES, Flaw, Op, Worker, options, own, passing_name, private},
+use crate::{
+    kill::{
+        shared::{Actor, word},
+        value::{PASSING, SMALL},
+        work::{BYTES, Flaw, Op, Worker, options, own, passing_name, private},
+    },
+    region::{LIMIT, Place},
 };
-use crate::region::{LIMIT, Place};
 use serde_bytes::Bytes;
 use std::time::{Duration, Instant};
 

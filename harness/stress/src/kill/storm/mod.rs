@@ -1,19 +1,28 @@
 //! The storm: chains of processes that are killed one after the other, survivors beside them, and
 //! what must hold after each death and at the end.
 
+mod chain;
+mod counts;
+mod ends;
+#[cfg(target_os = "linux")]
+pub(crate) mod mounts;
+mod settle;
+
 use super::{
     leaks,
-    order::{Ended, Killer, Order, START, When},
+    order::{Killer, START},
     process,
-    settle::{Perhaps, probe, settle},
     shared::{ACTORS, Shared, word},
     survivor,
     work::{Flaw, Op, Worker, options, private},
 };
-use crate::region::{LIMIT, Place, objects, remove_objects};
-use mapvar::{ErrorKind, Map};
-use mapvar_harness::{Folder, Random, figure, percentiles, random::mix, unique};
-use serde_bytes::Bytes;
+use crate::region::{LIMIT, Place, remove_objects};
+use chain::Chain;
+use counts::Counts;
+use ends::{emptied, nothing_left, remove_private, seats, wait};
+use mapvar::Map;
+use mapvar_harness::{Folder, Random, random::mix, unique};
+use settle::{Perhaps, settle};
 use std::{
     path::PathBuf,
     sync::{
@@ -52,14 +61,34 @@ pub(crate) struct Scratch {
     pub(crate) folder: Folder,
     /// A part of the name of each of the run's maps.
     pub(crate) tag: String,
+    #[cfg(target_os = "linux")]
+    mounts: Mutex<Option<mounts::Mounts>>,
 }
 
 impl Scratch {
     pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(Self { folder: Folder::quick("kill")?, tag: unique("kill") })
+        // Before all else: the process has one thread.
+        #[cfg(target_os = "linux")]
+        let mounts = match mounts::Mounts::new() {
+            Ok(mounts) => Mutex::new(Some(mounts)),
+            Err(error) => {
+                println!("SKIPPED: remounts and second mounts, which take root: {error}");
+                Mutex::new(None)
+            }
+        };
+        Ok(Self {
+            folder: Folder::quick("kill")?,
+            tag: unique("kill"),
+            #[cfg(target_os = "linux")]
+            mounts,
+        })
     }
 
     fn clean(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(mounts) = &*lock(&self.mounts) {
+            mounts.clean();
+        }
         self.folder.remove();
         remove_objects(&self.tag);
     }
@@ -69,29 +98,6 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         self.clean();
     }
-}
-
-/// What the run has counted.
-#[derive(Default)]
-struct Counts {
-    kills: u64,
-    /// Kills during an operation, by the operation.
-    within: Vec<u64>,
-    /// Kills before the map was open.
-    early: u64,
-    /// Durations, after a kill, of a set, a transaction and a removal where the dead process may
-    /// have owned a lock.
-    probes: Vec<Duration>,
-    operations: u64,
-    survived: u64,
-    reads: u64,
-    longest: Duration,
-    checks: u64,
-    growths: u64,
-    /// Files of creators that died before they were published (Windows).
-    unpublished: u64,
-    /// The flaws, by kind: lost, torn, hung, leaked, others.
-    flaws: [u64; 5],
 }
 
 pub(crate) struct Run<'a> {
@@ -196,8 +202,10 @@ impl<'a> Run<'a> {
         let Some(folder) = &self.plan.keep else { return };
         let name = format!("{era}.map");
         let to = folder.join(format!("{}.{name}", self.place.tag));
-        if std::fs::copy(self.place.folder.join(name), &to).is_ok() {
-            println!("    kept as {}", to.display());
+        for from in self.folders() {
+            if std::fs::copy(from.join(&name), &to).is_ok() {
+                println!("    kept as {}", to.display());
+            }
         }
     }
 
@@ -236,23 +244,90 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Returns the folders of maps in files: of this run, or of the file system that is mounted.
+    fn folders(&self) -> Vec<PathBuf> {
+        #[cfg(target_os = "linux")]
+        if let Some(mounts) = lock(&self.place.mounts).as_ref().filter(|it| it.is_mounted()) {
+            return mounts.places().into();
+        }
+        vec![self.place.folder.path().into()]
+    }
+
+    /// Mounts a file system for every second map in a file, if this user may mount. Returns the
+    /// folders for that map.
+    #[cfg_attr(windows, allow(clippy::unnecessary_wraps, reason = "a mount can fail"))]
+    fn mount(&self, era: u64) -> std::io::Result<Vec<PathBuf>> {
+        #[cfg(target_os = "linux")]
+        if let Some(mounts) = &mut *lock(&self.place.mounts) {
+            let kind = match era % 8 {
+                1 => Some(mounts::Kind::Overlay),
+                5 => Some(mounts::Kind::Disk),
+                _ => None,
+            };
+            if let Some(kind) = kind {
+                match mounts.begin(kind) {
+                    Ok(()) => lock(&self.counts).twice += 1,
+                    Err(error) => println!("SKIPPED: remounts, {kind:?}: {error}"),
+                }
+            }
+        }
+        #[cfg(windows)]
+        let _ = era;
+        Ok(self.folders())
+    }
+
+    fn is_mounted(&self) -> bool {
+        self.folders().len() > 1
+    }
+
+    /// Mounts the file system anew, if one is mounted.
+    #[cfg_attr(windows, allow(clippy::unused_self, reason = "there are no mounts"))]
+    fn mount_again(&self) -> std::io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Some(mounts) = &mut *lock(&self.place.mounts)
+            && mounts.again()?
+        {
+            lock(&self.counts).remounts += 1;
+        }
+        Ok(())
+    }
+
+    fn unmount(&self) -> std::io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Some(mounts) = &mut *lock(&self.place.mounts) {
+            mounts.end()?;
+        }
+        Ok(())
+    }
+
+    /// Returns the files of the file system that is mounted, apart from its own.
+    fn files_mounted(&self) -> Vec<String> {
+        let own = "lost+found";
+        let folders = if self.is_mounted() { self.folders() } else { Vec::new() };
+        let files = folders.iter().flat_map(|folder| leaks::files(folder));
+        files.filter(|name| name != own).collect()
+    }
+
     fn era(&self, era: u64, kills: u64, killers: &mut [Box<dyn Killer>]) -> Result<(), Flaw> {
         let seed = mix(self.plan.seed.wrapping_add(era << 32));
         let mut random = Random::new(seed);
-        let target = if era.is_multiple_of(2) && !self.plan.files {
-            Place::Name(format!("{}.{era}", self.place.tag))
+        let targets = if era.is_multiple_of(2) && !self.plan.files {
+            vec![Place::Name(format!("{}.{era}", self.place.tag))]
         } else {
-            Place::File(self.place.folder.join(format!("{era}.map")))
+            let folders = self.mount(era).map_err(other)?;
+            folders.iter().map(|folder| Place::File(folder.join(format!("{era}.map")))).collect()
         };
         let passing = 8 + random.below(120);
         let before = (leaks::handles(), leaks::mappings());
         let began = Instant::now();
-        self.weather(era, kills, &target, passing, seed, killers)?;
+        self.weather(era, kills, &targets, passing, seed, killers)?;
+        let target = &targets[0];
         if cfg!(windows) {
             // An era takes long there, so the run shows that it is alive.
             let by = if target.is_file() { "in a file" } else { "by name" };
             println!("map {era}, {by}: {kills} kills, {:.1} s", began.elapsed().as_secs_f64());
         }
+        self.unmount().map_err(other)?;
         if self.is_over() {
             return Ok(());
         }
@@ -275,11 +350,12 @@ impl<'a> Run<'a> {
         &self,
         era: u64,
         kills: u64,
-        target: &Place,
+        targets: &[Place],
         passing: u64,
         seed: u64,
         killers: &mut [Box<dyn Killer>],
     ) -> Result<(), Flaw> {
+        let target = &targets[0];
         let map = options(target).create()?;
         let first_size = map.stat()?.region;
         let chains = killers.len();
@@ -294,7 +370,9 @@ impl<'a> Run<'a> {
         for number in (DYING..DYING + chains).chain([SURVIVORS, SURVIVORS + 1, SURVIVORS + 2]) {
             of(number).make_own()?;
         }
-        let survivors = survivor::start(&self.shared_path, SURVIVORS, seed, passing, target);
+        // By another mount than who looks after the dead, if there are two.
+        let theirs = targets.last().unwrap_or(target);
+        let survivors = survivor::start(&self.shared_path, SURVIVORS, seed, passing, theirs);
         *lock(&self.survivors) = Some(survivors.map_err(other)?);
 
         let left = AtomicUsize::new(kills as usize);
@@ -304,7 +382,7 @@ impl<'a> Run<'a> {
             let checker = scope.spawn(|| self.keep_checking(&map, &over, era));
             let mut threads = Vec::new();
             for (number, killer) in killers.iter_mut().enumerate() {
-                let chain = Chain { run: self, era, number, passing, target, seed };
+                let chain = Chain { run: self, era, number, passing, targets, seed };
                 let verifier = of(VERIFIERS + number);
                 let (left, perhaps) = (&left, &perhaps);
                 threads
@@ -317,6 +395,9 @@ impl<'a> Run<'a> {
             over.store(true, SeqCst);
             checker.join().unwrap_or_else(|_| self.fail(&format!("era {era}"), &panicked()));
         });
+        for killer in killers.iter_mut() {
+            killer.rest().map_err(other)?;
+        }
         self.shared.actor(SURVIVORS).put(word::STOP, 1);
         let survivors = lock(&self.survivors).take();
         let ended = survivors.map_or(Ok(String::new()), |survivors| wait(survivors, START))?;
@@ -400,237 +481,6 @@ impl<'a> Run<'a> {
             }
         }
     }
-
-    /// Verifies that a name disappears with its last user, without any further call.
-    fn closed_by_the_last(target: &Place) -> Result<(), Flaw> {
-        let target = private(target, DRIVER);
-        let Place::Name(name) = &target else { return Ok(()) };
-        drop(options(&target).create()?);
-        nothing_left(name)
-    }
-
-    /// Kills the last user of a map: its name must disappear, and its file must hold what was
-    /// acknowledged.
-    fn last_one_killed(
-        &self,
-        map: Map,
-        mut driver: Worker<'_>,
-        target: &Place,
-        passing: u64,
-        seed: u64,
-        killer: &mut dyn Killer,
-    ) -> Result<(), Flaw> {
-        let dying = self.shared.actor(DYING);
-        let mut maker = Worker::of(map.clone(), target, dying, 1 << 24, passing, Random::new(seed));
-        maker.make_own()?;
-        driver.make_common()?;
-        drop(maker);
-        let mut held = Some((map, driver));
-        let order = Order {
-            seed,
-            actor: DYING,
-            life: 1 << 25,
-            only: None,
-            passing,
-            when: When::Told,
-            delay: Duration::from_micros(200),
-            target: target.clone(),
-        };
-        let ended = killer.run(&order, &self.shared, &mut || held = None).map_err(other)?;
-        dying.put(word::STOP, 1);
-        if let Ended::Otherwise(how) = ended {
-            return Err(Flaw::Other(format!("a process {how}")));
-        }
-        match target {
-            Place::Name(_) => {
-                // The process may be seen as gone a moment before all its resources are.
-                let began = Instant::now();
-                loop {
-                    match options(target).open() {
-                        Err(error) if error.kind() == ErrorKind::NotFound => break,
-                        Ok(_) if began.elapsed() < LIMIT => thread::sleep(Duration::from_millis(1)),
-                        Ok(_) => {
-                            return Err(Flaw::Leaked("a name whose users are all gone".into()));
-                        }
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-            }
-            Place::File(path) => {
-                let map = options(target).open()?;
-                let actor = self.shared.actor(DRIVER);
-                let mut verifier = Worker::of(map, target, actor, 1, passing, Random::new(seed));
-                settle(&mut verifier, dying, target, passing, true, &mut Perhaps::default())?;
-                whole(&verifier.map, "after the last one")?;
-                drop(verifier);
-                let _ = std::fs::remove_file(path);
-            }
-        }
-        remove_private(&private(target, DYING))?;
-        dying.cancel();
-        let mut files = leaks::files(self.place.folder.path());
-        if cfg!(windows) {
-            // On Windows a killed creator leaves such files there, as docs/PLATFORM.md says.
-            let (left, others) = files.into_iter().partition::<Vec<_>, _>(|name| {
-                name.starts_with(".mapvar-") && name.strip_suffix(".new").is_some()
-            });
-            for name in &left {
-                std::fs::remove_file(self.place.folder.join(name)).map_err(other)?;
-            }
-            lock(&self.counts).unpublished += left.len() as u64;
-            files = others;
-        }
-        if files != ["shared"] {
-            return Err(Flaw::Leaked(format!("left in the folder: {files:?}")));
-        }
-        Ok(())
-    }
-
-    fn report(&self, took: Duration) {
-        let mut counts = lock(&self.counts);
-        let where_ = if cfg!(windows) { "Wine" } else { "native" };
-        let [lost, torn, hung, leaked, other] = counts.flaws;
-        let (kills, within) = (counts.kills, counts.within.iter().sum::<u64>());
-        let by: Vec<_> = Op::ALL
-            .iter()
-            .zip(&counts.within)
-            .map(|((op, _), count)| format!("{op:?} {count}"))
-            .collect();
-        println!("deaths within: {}", by.join(", "));
-        println!(
-            "{} operations by the dead, {} by survivors, {} values read whole, {} checks of the \
-             whole map meanwhile, {} maps that grew, {:.1} s",
-            counts.operations,
-            counts.survived,
-            counts.reads,
-            counts.checks,
-            counts.growths,
-            took.as_secs_f64()
-        );
-        if counts.unpublished > 0 {
-            println!("{} files of killed creators, not published", counts.unpublished);
-        }
-        counts.probes.sort();
-        let [p50, p99, most] = percentiles(&counts.probes);
-        let figure = |what: &str, value: String, goal| {
-            figure(&format!("{what}, {where_}"), value, goal);
-        };
-        let flaws = format!(
-            "{kills}: {lost} lost, {torn} torn, {hung} hung, {leaked} leaked, {other} otherwise wrong"
-        );
-        figure("kills", flaws, "all 0");
-        let share = within as f64 * 100.0 / kills.max(1) as f64;
-        figure("kills in the midst of an operation", format!("{share:.1} %"), "");
-        let rate = kills as f64 / took.as_secs_f64().max(1e-3);
-        figure("kills a second", format!("{rate:.0}"), "");
-        let probes = format!("p50 {p50:.0?}, p99 {p99:.0?}, most {most:.0?}");
-        figure("set, transaction and removal right after a kill", probes, "");
-        let longest = format!("longest operation of anybody beside {kills} kills");
-        figure(&longest, format!("{:.0?}", counts.longest), "below 5 s");
-    }
-}
-
-/// The processes of one chain, which run one after the other.
-struct Chain<'a> {
-    run: &'a Run<'a>,
-    era: u64,
-    number: usize,
-    passing: u64,
-    target: &'a Place,
-    seed: u64,
-}
-
-impl Chain<'_> {
-    fn run(
-        &self,
-        killer: &mut dyn Killer,
-        mut verifier: Worker<'_>,
-        left: &AtomicUsize,
-        perhaps: &Mutex<Perhaps>,
-    ) {
-        let mut random = Random::new(self.seed ^ (self.number as u64 + 1) << 40);
-        for life in 1.. {
-            if self.run.is_over()
-                || left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err()
-            {
-                return;
-            }
-            let order = self.order(life, &mut random);
-            if let Err(flaw) = self.life(&order, killer, &mut verifier, perhaps) {
-                let Order { when, delay, only, .. } = order;
-                let context = format!(
-                    "era {}, chain {}, life {life}, killed {delay:?} after {when:?}, nearly only \
-                     {only:?}, {:?}",
-                    self.era, self.number, self.target
-                );
-                self.run.fail(&context, &flaw);
-                return;
-            }
-        }
-    }
-
-    fn order(&self, life: u64, random: &mut Random) -> Order {
-        let when = if random.one_in(8) { When::Started } else { When::Ready };
-        // Mostly soon, since each life begins with other operations; now and then late.
-        let most = if random.one_in(10) { 3_000_000 } else { 300_000 };
-        // Under Wine a process takes 100 times as long to start.
-        let most = if when == When::Started && cfg!(windows) { 60_000_000 } else { most };
-        let only = if random.one_in(2) {
-            let (op, often) = Op::ALL[random.below(Op::ALL.len() as u64) as usize];
-            (often > 0).then_some(op)
-        } else {
-            None
-        };
-        Order {
-            seed: random.word(),
-            actor: DYING + self.number,
-            life,
-            only,
-            passing: self.passing,
-            when,
-            delay: Duration::from_nanos(random.below(most)),
-            target: self.target.clone(),
-        }
-    }
-
-    fn life(
-        &self,
-        order: &Order,
-        killer: &mut dyn Killer,
-        verifier: &mut Worker<'_>,
-        perhaps: &Mutex<Perhaps>,
-    ) -> Result<(), Flaw> {
-        let actor = self.run.shared.actor(order.actor);
-        actor.put(word::STOP, 0);
-        let ended = killer.run(order, &self.run.shared, &mut || {}).map_err(other)?;
-        actor.put(word::STOP, 1);
-        if let Ended::Otherwise(how) = ended {
-            return Err(Flaw::Other(format!("the process {how}, see above")));
-        }
-        let under_way = actor.under_way();
-        {
-            let mut counts = lock(&self.run.counts);
-            counts.kills += 1;
-            counts.early += u64::from(actor.get(word::READY) != order.life);
-            if let Some(count) = under_way.and_then(|it| counts.within.get_mut(it.op as usize)) {
-                *count += 1;
-            }
-        }
-        let mut more = Perhaps::default();
-        settle(verifier, actor, self.target, self.passing, false, &mut more)?;
-        {
-            let mut perhaps = lock(perhaps);
-            perhaps.adds += more.adds;
-            perhaps.steps += more.steps;
-            perhaps.moves += more.moves;
-        }
-        let took = probe(verifier, actor, under_way.map(|it| it.of))?;
-        lock(&self.run.counts).probes.push(took);
-        if order.life.is_multiple_of(64) {
-            verifier.reopen()?;
-        }
-        Ok(())
-    }
 }
 
 fn actor_name(number: usize) -> String {
@@ -640,15 +490,6 @@ fn actor_name(number: usize) -> String {
         VERIFIERS..SURVIVORS => format!("who looks after chain {}", number - VERIFIERS),
         _ => format!("survivor {}", number - SURVIVORS),
     }
-}
-
-/// Verifies that no object of the system has a name that contains `name`.
-fn nothing_left(name: &str) -> Result<(), Flaw> {
-    let left = objects(name);
-    if left.is_empty() {
-        return Ok(());
-    }
-    Err(Flaw::Leaked(format!("left in /dev/shm: {left:?}")))
 }
 
 fn other(error: impl std::fmt::Display) -> Flaw {
@@ -666,101 +507,4 @@ fn faults(check: &mapvar::Check) -> String {
     let mut lines: Vec<_> = found.iter().map(ToString::to_string).collect();
     lines.truncate(12);
     lines.join("; ")
-}
-
-/// Waits until a process ends by itself; returns how it ended.
-fn wait(mut child: std::process::Child, limit: Duration) -> Result<String, Flaw> {
-    let began = Instant::now();
-    loop {
-        match child.try_wait().map_err(other)? {
-            Some(status) => {
-                return Ok(status.code().map_or("a signal".into(), |code| format!("exit {code}")));
-            }
-            None if began.elapsed() > limit => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(Flaw::Hung("the survivors do not end".into()));
-            }
-            None => thread::sleep(Duration::from_millis(1)),
-        }
-    }
-}
-
-/// Removes all variables. No space may stay in use, except by the records of Atomics, which wait
-/// for an Atomic of the same name.
-fn emptied(map: &Map, target: &Place, atomics: u64) -> Result<(), Flaw> {
-    let mut state = String::new();
-    for _ in 0..8 {
-        map.clear()?;
-        // A value that does not fit makes the engine examine everything that dead processes left
-        // behind.
-        let stat = map.stat()?;
-        let len = stat.free as usize + (64 << 10);
-        match map.set("sweep", Bytes::new(&vec![0; len])) {
-            // The map may not grow that far; the engine examined everything nonetheless.
-            Err(error) if error.kind() == ErrorKind::Full => {}
-            done => done?,
-        }
-        map.remove("sweep")?;
-        if target.is_file() {
-            // Removed variables are reclaimed once two flushes have seen them.
-            map.flush()?;
-            map.flush()?;
-        }
-        let (stat, check) = (map.stat()?, map.check()?);
-        if stat.used == atomics * 320 && check.findings().is_empty() && stat.variables == 0 {
-            return Ok(());
-        }
-        state = format!(
-            "{} bytes are used where {} would be, {} variables; {}",
-            stat.used,
-            atomics * 320,
-            stat.variables,
-            faults(&check)
-        );
-    }
-    Err(Flaw::Leaked(state))
-}
-
-/// The number of seats for processes.
-const SEATS: usize = 128;
-
-/// Verifies that every seat but this process's own can be taken, and so can the slots of writing
-/// threads.
-fn seats(map: &Map, target: &Place) -> Result<(), Flaw> {
-    // A value that is filled outside its record needs a seat for its process.
-    let take = |map: &Map| map.set("seat", Bytes::new(&[0; 3_000]));
-    take(map)?;
-    let mut others = Vec::new();
-    let began = Instant::now();
-    for number in 1..SEATS {
-        let other = options(target).open()?;
-        // A process that was killed may keep its seat for some milliseconds.
-        while let Err(error) = take(&other) {
-            if began.elapsed() > LIMIT {
-                return Err(Flaw::Leaked(format!("of {SEATS} seats {number} can be had: {error}")));
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        others.push(other);
-    }
-    map.remove("seat")?;
-    Ok(())
-}
-
-/// Removes the map of a single actor: under a name there must be none any more, in a file it must
-/// be whole.
-fn remove_private(target: &Place) -> Result<(), Flaw> {
-    match options(target).open() {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(map) => {
-            whole(&map, &format!("{target:?}"))?;
-            drop(map);
-            match target {
-                Place::File(path) => std::fs::remove_file(path).map_err(other),
-                Place::Name(_) => Err(Flaw::Leaked(format!("{target:?}, whose user is gone"))),
-            }
-        }
-    }
 }

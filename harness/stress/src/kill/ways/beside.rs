@@ -1,0 +1,130 @@
+//! What must hold beside a process that is stopped, and of one that has died in any way.
+
+use crate::{
+    kill::{
+        shared::{Actor, word},
+        work::{Flaw, Op, options},
+    },
+    region::{LIMIT, Place},
+};
+use mapvar::{ErrorKind, Map};
+use serde_bytes::Bytes;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long an operation waits beside a stopped process.
+const SHORT: Duration = Duration::from_millis(if cfg!(windows) { 200 } else { 20 });
+
+/// What the operations beside stopped processes have come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stops {
+    pub(crate) stops: u64,
+    pub(crate) done: u64,
+    /// Time-outs that named the stopped process.
+    pub(crate) named: u64,
+    /// Time-outs that named another process, which another chain has stopped or which is slow.
+    pub(crate) others: u64,
+}
+
+impl Stops {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.stops += other.stops;
+        self.done += other.done;
+        self.named += other.named;
+        self.others += other.others;
+    }
+}
+
+/// Opens a map whose operations do not wait for a stopped process.
+pub(crate) fn impatient(target: &Place) -> Result<Map, Flaw> {
+    let began = Instant::now();
+    loop {
+        match options(target).timeout(SHORT).open() {
+            // Another process may be stopped while it opens the map.
+            Err(error) if error.kind() == ErrorKind::TimedOut && began.elapsed() < LIMIT => {}
+            map => return Ok(map?),
+        }
+    }
+}
+
+type Try = fn(&Map, &str) -> mapvar::Result<()>;
+
+const TRIES: [(Op, Try); 6] = [
+    (Op::SetCommon, |map, _| map.set("common.small", Bytes::new(&1_u64.to_le_bytes()))),
+    (Op::Pass, |map, name| map.set(name, 1)),
+    (Op::Transact, |map, name| {
+        map.transaction(|tx| {
+            tx.set(name, 2)?;
+            tx.set("beside", 3)
+        })
+    }),
+    (Op::Pass, |map, name| map.remove(name).map(drop)),
+    (Op::Snapshot, |map, _| map.snapshot(&["account.0", "account.1"]).map(drop)),
+    (Op::Flush, |map, _| map.flush()),
+];
+
+/// Runs operations while the process `pid` is stopped. Each must succeed, or name the process that
+/// it has waited for.
+pub(crate) fn beside_stopped(
+    map: &Map,
+    pid: u32,
+    has_the_map: bool,
+    actor: Actor<'_>,
+) -> Result<Stops, Flaw> {
+    let mut stops = Stops { stops: 1, ..Stops::default() };
+    if has_the_map && !is_listed(map, pid)? {
+        return Err(Flaw::Other(format!("process {pid}, which is stopped, counts as dead")));
+    }
+    let name = format!("beside.{}", actor.number);
+    for (op, run) in TRIES {
+        actor.begin(op as u64, word::NOTHING, 0);
+        try_beside(map, pid, &name, run, &mut stops)
+            .map_err(|what| Flaw::Other(format!("{op:?} beside a stopped process: {what}")))?;
+        actor.end();
+    }
+    Ok(stops)
+}
+
+fn try_beside(map: &Map, pid: u32, name: &str, run: Try, stops: &mut Stops) -> Result<(), String> {
+    let mut unnamed = String::new();
+    // The owner may die between the time-out and the question for its name.
+    for _ in 0..3 {
+        let Err(error) = run(map, name) else {
+            stops.done += 1;
+            return Ok(());
+        };
+        if error.kind() != ErrorKind::TimedOut {
+            return Err(error.to_string());
+        }
+        match error.holder() {
+            Some(holder) if holder.pid == pid => stops.named += 1,
+            Some(_) => stops.others += 1,
+            None => {
+                unnamed = error.to_string();
+                continue;
+            }
+        }
+        return Ok(());
+    }
+    Err(format!("a time-out that names no owner: {unnamed}"))
+}
+
+fn is_listed(map: &Map, pid: u32) -> Result<bool, Flaw> {
+    Ok(map.participants()?.iter().any(|participant| participant.holder.pid == pid))
+}
+
+/// Verifies that a process which has ended does not count as alive. Returns for how long it did, if
+/// it may for a moment (`late`).
+pub(crate) fn counts_as_dead(map: &Map, pid: u32, late: bool) -> Result<Duration, Flaw> {
+    let began = Instant::now();
+    while is_listed(map, pid)? {
+        if !late || began.elapsed() > LIMIT {
+            let what = format!("process {pid}, which has ended, counts as alive");
+            return Err(Flaw::Other(what));
+        }
+        thread::sleep(Duration::from_micros(100));
+    }
+    Ok(began.elapsed())
+}
