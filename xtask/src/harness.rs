@@ -86,7 +86,7 @@ const TABLE: &[Harness] = &[
         program: STRESS,
         subcommand: Some("kill"),
         run: kill,
-        about: "[N] [--recovery] [--native] [--wine] [--short] [--seed S] [--chains C] [--era K] [--large L]: killed processes",
+        about: "[N] [--recovery] [--native] [--wine] [--short] [--seed S] [--chains C] [--era K] [--large L] [--way W]: killed processes",
     },
     Harness {
         name: "histories",

@@ -69,19 +69,14 @@ impl<M: Mem> Store<M> {
     /// Returns the process that has the seat with this token, for messages; `None` if the process is
     /// dead, or another process has the seat by now.
     pub fn process_of(&self, token: u64) -> Result<Option<Holder>, EngineError> {
-        let number = (token >> 56) as usize;
-        if token == 0 || number >= layout::PARTICIPANT_SLOTS {
+        if token == 0 || !self.lives(token)? {
             return Ok(None);
         }
-        let words = self.mem.words(seat::at(number), seat::WORDS);
-        let words = words.ok_or_else(|| outside(seat::at(number)))?;
-        let is_token = || words.load(seat::TOKEN, Acquire) == token;
-        if !is_token() || !self.lives(token)? {
-            return Ok(None);
-        }
+        let at = seat::at((token >> 56) as usize);
+        let words = self.mem.words(at, seat::WORDS).ok_or_else(|| outside(at))?;
         let process = words.load(seat::PROCESS, Acquire);
         // Loaded again: if the token changed meanwhile, the word may describe another process.
-        if !is_token() {
+        if words.load(seat::TOKEN, Acquire) != token {
             return Ok(None);
         }
         let pid = process as u32;

@@ -21,6 +21,7 @@ use std::{
     sync::atomic::Ordering,
 };
 use storm::{MOST_CHAINS, Plan, Run, Scratch};
+use ways::Way;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -41,6 +42,10 @@ pub(crate) struct Options {
     /// The same with 4 GB mapped; by default a tenth of `--recovery`
     #[arg(long)]
     large: Option<u64>,
+    /// Every process dies in this way: left, stopped, continued, traced, watched, forked, started,
+    /// signalled, limited, exits, executes
+    #[arg(long, value_parser = Way::parse)]
+    way: Option<Way>,
     /// Only maps in files
     #[arg(long)]
     files: bool,
@@ -95,6 +100,7 @@ fn run_all(options: &Options) -> io::Result<bool> {
         chains: options.chains.clamp(1, MOST_CHAINS),
         era: options.era.max(1),
         start: options.start,
+        way: options.way,
         files: options.files,
         keep: options.keep.clone(),
     };

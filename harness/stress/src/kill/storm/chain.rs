@@ -72,7 +72,8 @@ impl Chain<'_> {
     }
 
     fn order(&self, life: u64, random: &mut Random) -> Order {
-        let way = if self.run.plan.start && cfg!(unix) { Way::Killed } else { Way::choose(random) };
+        let way = self.run.plan.way.unwrap_or_else(|| Way::choose(random));
+        let way = if way.is_known(self.run.plan.start) { way } else { Way::Killed };
         let when =
             if random.one_in(8) && !way.needs_the_map() { When::Started } else { When::Ready };
         // Mostly soon, since each life begins with other operations; now and then late.

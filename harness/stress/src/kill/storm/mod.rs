@@ -14,6 +14,7 @@ use super::{
     process,
     shared::{ACTORS, Shared, word},
     survivor,
+    ways::Way,
     work::{Flaw, Op, Worker, options, private},
 };
 use crate::region::{LIMIT, Place, remove_objects};
@@ -51,6 +52,8 @@ pub(crate) struct Plan {
     #[cfg_attr(windows, allow(dead_code, reason = "nothing can be forked"))]
     /// Start a program for each process instead of forking.
     pub(crate) start: bool,
+    /// The way in which every process dies, instead of any.
+    pub(crate) way: Option<Way>,
     /// Use no maps by name.
     pub(crate) files: bool,
     pub(crate) keep: Option<PathBuf>,

@@ -3,6 +3,7 @@
 use crate::{
     kill::{
         shared::{Actor, word},
+        value::SMALL,
         work::{Flaw, Op, options},
     },
     region::{LIMIT, Place},
@@ -52,7 +53,11 @@ pub(crate) fn impatient(target: &Place) -> Result<Map, Flaw> {
 type Try = fn(&Map, &str) -> mapvar::Result<()>;
 
 const TRIES: [(Op, Try); 6] = [
-    (Op::SetCommon, |map, _| map.set("common.small", Bytes::new(&1_u64.to_le_bytes()))),
+    (Op::SetCommon, |map, _| {
+        let mut bytes = Vec::new();
+        SMALL.fill(1, &mut bytes);
+        map.set("common.small", Bytes::new(&bytes))
+    }),
     (Op::Pass, |map, name| map.set(name, 1)),
     (Op::Transact, |map, name| {
         map.transaction(|tx| {

@@ -71,6 +71,11 @@ impl Way {
         (natively && self == Self::Limited) || (natively || cfg!(windows)) && often
     }
 
+    pub(crate) fn parse(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|way| format!("{way:?}").eq_ignore_ascii_case(name));
+        found.copied().ok_or_else(|| "no such way to die".into())
+    }
+
     pub(crate) fn of(number: usize) -> Self {
         Self::ALL.get(number).copied().unwrap_or(Self::Killed)
     }
