@@ -34,7 +34,7 @@ impl Killer for Processes {
     #[cfg(unix)]
     fn run(&mut self, order: &Order, shared: &Shared, look: Look<'_>) -> io::Result<Ended> {
         // The other ways belong to the process that forks.
-        assert_eq!(order.way, Way::Killed);
+        assert!(matches!(order.way, Way::Killed | Way::Left), "{:?} by a program", order.way);
         let child = RefCell::new(start("life", &self.0, &[&order.to_line()])?);
         let ended = || child.borrow_mut().try_wait().is_ok_and(|ended| ended.is_some());
         await_moment(order, shared, Duration::from_micros(500), ended);
@@ -45,6 +45,9 @@ impl Killer for Processes {
         // Fails if the process has just ended by itself.
         let _ = child.kill();
         let status = child.wait()?;
+        if order.way != Way::Killed {
+            look(Phase::Dead, child.id());
+        }
         Ok(match std::os::unix::process::ExitStatusExt::signal(&status) {
             Some(9) => Ended::Killed { outlived: false },
             _ => Ended::Otherwise(format!("ended by itself: {status}")),

@@ -274,7 +274,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        #[cfg(windows)]
+        #[cfg(not(target_os = "linux"))]
         let _ = era;
         Ok(self.folders())
     }
@@ -284,7 +284,10 @@ impl<'a> Run<'a> {
     }
 
     /// Mounts the file system anew, if one is mounted.
-    #[cfg_attr(windows, allow(clippy::unused_self, reason = "there are no mounts"))]
+    #[cfg_attr(
+        windows,
+        allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "there are no mounts")
+    )]
     fn mount_again(&self) -> std::io::Result<()> {
         #[cfg(target_os = "linux")]
         if let Some(mounts) = &mut *lock(&self.place.mounts)
@@ -295,6 +298,10 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    #[cfg_attr(
+        windows,
+        allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "there are no mounts")
+    )]
     fn unmount(&self) -> std::io::Result<()> {
         #[cfg(target_os = "linux")]
         if let Some(mounts) = &mut *lock(&self.place.mounts) {

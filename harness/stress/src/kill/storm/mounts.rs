@@ -107,8 +107,8 @@ impl Mounts {
         Ok(mount_bind(used, second)?)
     }
 
-    /// Mounts the file system anew, though another one has taken its device. Returns whether it has
-    /// another device number.
+    /// Mounts the file system anew. If it gets the device number that it had, another file system
+    /// takes that number meanwhile. Returns whether the number is another one.
     pub(crate) fn again(&mut self) -> io::Result<bool> {
         let Some(kind) = self.mounted else { return Ok(false) };
         let [used, second] = self.places();
@@ -116,10 +116,14 @@ impl Mounts {
         release(&second)?;
         release(&used)?;
         self.mounted = None;
-        self.mount("between", kind)?;
         self.mount("used", kind)?;
+        if fs::metadata(&used)?.dev() == before {
+            release(&used)?;
+            self.mount("between", kind)?;
+            self.mount("used", kind)?;
+            release(&self.folder.join("between"))?;
+        }
         self.mounted = Some(kind);
-        release(&self.folder.join("between"))?;
         self.bind()?;
         Ok(fs::metadata(&used)?.dev() != before)
     }

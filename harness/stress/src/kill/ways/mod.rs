@@ -100,6 +100,7 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
+    #[cfg(unix)]
     const ALL: [(Self, &str); 4] = [
         (Self::Born, "born"),
         (Self::Ready, "ready"),
