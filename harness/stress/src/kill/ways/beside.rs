@@ -70,7 +70,7 @@ const TRIES: [(Op, Try); 6] = [
     (Op::Flush, |map, _| map.flush()),
 ];
 
-/// Runs operations while the process `pid` is stopped. Each must succeed, or name the process that
+/// Runs two operations while the process `pid` is stopped. Each must succeed, or name the process that
 /// it has waited for.
 pub(crate) fn beside_stopped(
     map: &Map,
@@ -83,7 +83,9 @@ pub(crate) fn beside_stopped(
         return Err(Flaw::Other(format!("process {pid}, which is stopped, counts as dead")));
     }
     let name = format!("beside.{}", actor.number);
-    for (op, run) in TRIES {
+    // Two of them, so that the process is not stopped for long: others may wait for it.
+    let first = pid as usize % TRIES.len();
+    for (op, run) in TRIES.into_iter().cycle().skip(first).take(2) {
         actor.begin(op as u64, word::NOTHING, 0);
         try_beside(map, pid, &name, run, &mut stops)
             .map_err(|what| Flaw::Other(format!("{op:?} beside a stopped process: {what}")))?;

@@ -37,7 +37,13 @@ fn act(order: &Order, actor: Actor<'_>) {
     let odd = !order.seed.is_multiple_of(2);
     match order.way {
         #[cfg(unix)]
-        Way::Forked => actor.put(word::LINGERS, unix::fork(order.linger, odd)),
+        Way::Forked => {
+            // The child itself says that it runs: its fork handlers have run before.
+            let began = |pid| actor.put(word::LINGERS, pid);
+            if !unix::fork(order.linger, odd, began) {
+                began(u64::MAX);
+            }
+        }
         #[cfg(unix)]
         Way::Executes => unix::execute(order.linger),
         Way::Started => {
@@ -105,16 +111,17 @@ mod unix {
         unsafe { libc::setrlimit(libc::RLIMIT_CPU, &raw const limit) };
     }
 
-    /// Forks a child that lives for `linger`, and runs another program meanwhile if `exec`. Returns
-    /// its number.
-    pub(super) fn fork(linger: Duration, exec: bool) -> u64 {
+    /// Forks a child that calls `began` with its number and lives for `linger`, as another program
+    /// if `exec`. Returns whether it could.
+    pub(super) fn fork(linger: Duration, exec: bool, began: impl FnOnce(u64)) -> bool {
         let seconds = format!("{:.3}", linger.as_secs_f64());
         let seconds = CString::new(seconds).unwrap_or_default();
         let arguments = [c"sleep".as_ptr(), seconds.as_ptr(), std::ptr::null()];
         let time = libc::timespec { tv_sec: 0, tv_nsec: linger.subsec_nanos().into() };
-        // SAFETY: the child has this thread alone, and makes only system calls.
+        // SAFETY: the child has this thread alone; it makes only system calls, and stores a word.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
+            began(std::process::id().into());
             if exec {
                 // SAFETY: the strings end with a zero, the list with a null pointer.
                 unsafe { libc::execv(c"/bin/sleep".as_ptr(), arguments.as_ptr()) };
@@ -124,7 +131,7 @@ mod unix {
             // SAFETY: ends the child.
             unsafe { libc::_exit(0) };
         }
-        if pid < 0 { u64::MAX } else { pid as u64 }
+        pid > 0
     }
 
     /// Replaces this process by a program that says so and lives for `linger`.

@@ -7,7 +7,8 @@
 //! second open file is closed when the process ends, whatever happens to its memory.
 //!
 //! A child after `fork` gets a copy of the descriptor, which would keep the locks of a dead parent:
-//! `O_CLOEXEC` closes it at `exec` and not before. A fork handler closes the copies in the child.
+//! `O_CLOEXEC` closes it at `exec` and not before. A fork handler closes the copies in the child, as
+//! soon as the child runs.
 //! Three copies are out of its reach, and keep the locks until they are closed: one of a child that
 //! was made without the C library's `fork`, before it calls `exec`; one that a thread opened while
 //! another thread forked; and a descriptor from [`MOST`] on.
