@@ -9,7 +9,7 @@ use super::{
     ways::{self, Look, Phase},
 };
 use mapvar_harness::peer::{Peer, next_order, say};
-use std::{io, path::Path};
+use std::{cell::Cell, io, path::Path, time::Duration};
 
 pub(crate) struct Zygote(Peer);
 
@@ -60,6 +60,17 @@ fn end_with_parent() {
     }
 }
 
+/// The longest time for which a process is stopped to be looked at.
+const LONGEST_STOP: Duration = Duration::from_secs(1);
+
+/// Waits until the next order is there, for that long at most. Orders come one at a time, so none
+/// is in a buffer.
+fn has_input(limit: Duration) -> bool {
+    let mut wanted = libc::pollfd { fd: 0, events: libc::POLLIN, revents: 0 };
+    // SAFETY: the call reads and writes one structure, a local.
+    unsafe { libc::poll(&raw mut wanted, 1, limit.as_millis() as i32) > 0 }
+}
+
 /// Runs the zygote: for each line with an order it prints a line for each phase, and one with
 /// the outcome.
 pub(crate) fn run(shared: &Path) -> io::Result<()> {
@@ -91,11 +102,25 @@ pub(crate) fn run(shared: &Path) -> io::Result<()> {
         if pid < 0 {
             return Err(io::Error::last_os_error());
         }
-        let mut look = |phase: Phase, pid| {
-            say(phase.to_line(pid));
-            let _ = next_order();
+        // Whether the answer to an earlier line is still to come.
+        let owed = Cell::new(false);
+        let settle = || {
+            if owed.take() {
+                let _ = next_order();
+            }
         };
-        match ways::unix::end(pid, output, &order, &shared, &mut look) {
+        let mut look = |phase: Phase, pid| {
+            settle();
+            say(phase.to_line(pid));
+            // Others may wait for a stopped process, and who looks at it may be slow.
+            owed.set(phase == Phase::Stopped && !has_input(LONGEST_STOP));
+            if !owed.get() {
+                let _ = next_order();
+            }
+        };
+        let ended = ways::unix::end(pid, output, &order, &shared, &mut look);
+        settle();
+        match ended {
             Ended::Killed { outlived } => say(if outlived { "outlived" } else { "killed" }),
             Ended::Otherwise(how) => say(how),
         }

@@ -79,7 +79,7 @@ pub(crate) fn beside_stopped(
     actor: Actor<'_>,
 ) -> Result<Stops, Flaw> {
     let mut stops = Stops { stops: 1, ..Stops::default() };
-    if has_the_map && !is_listed(map, pid)? {
+    if has_the_map && !is_listed(map, pid)? && is_stopped(pid) {
         return Err(Flaw::Other(format!("process {pid}, which is stopped, counts as dead")));
     }
     let name = format!("beside.{}", actor.number);
@@ -116,6 +116,14 @@ fn try_beside(map: &Map, pid: u32, name: &str, run: Try, stops: &mut Stops) -> R
         return Ok(());
     }
     Err(format!("a time-out that names no owner: {unnamed}"))
+}
+
+/// Whether it is still stopped: it is so for a limited time.
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    // The program's name, in parentheses, may contain anything.
+    let state = stat.as_deref().ok().and_then(|stat| stat.rsplit_once(") "));
+    cfg!(windows) || state.is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
 }
 
 fn is_listed(map: &Map, pid: u32) -> Result<bool, Flaw> {
