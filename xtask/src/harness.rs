@@ -156,7 +156,11 @@ const TABLE: &[Harness] = &[
 /// Names of legs that are not packages of `harness/`.
 type Leg = (&'static str, fn(&[String]) -> Done, &'static str);
 const LEGS: &[Leg] = &[
-    ("c", languages::run_c, "[linux] [windows]: the C interface, tested from C"),
+    (
+        "c",
+        languages::run_c,
+        "[linux] [windows] [readme]: the C interface, tested from C; the lines of its README",
+    ),
     ("bindings", languages::run_ruby, languages::ABOUT_RUBY),
     ("coverage", crate::coverage::run, "[--lines]: lines and branches that the tests reach"),
 ];

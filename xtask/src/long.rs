@@ -128,7 +128,11 @@ const STAGES: &[Stage] = &[
         rare: false,
     },
     stage("many", &["harness", "many"], "ten million variables in one map"),
-    stage("zip", &["dist", "zip"], "the zip for Windows, and which DLLs it needs"),
+    stage(
+        "install",
+        &["harness", "c", "readme"],
+        "the C library installed as its README says; the zip for Windows, and which DLLs it needs",
+    ),
     stage("coverage", &["harness", "coverage"], "lines and branches that the tests reach"),
     load(
         "load-huge",

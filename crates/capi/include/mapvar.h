@@ -1256,10 +1256,10 @@ int32_t mapvar_lock_try(mapvar_lock *lock, int32_t shared, mapvar_held **held);
 // Reports the process that owns the lock, or the first of several; 0 if the lock is free.
 int32_t mapvar_lock_holder(mapvar_lock *lock, uint32_t *process);
 
-// Takes the lock from all its owners, living or dead; `robbed` (may be NULL) is how many owners
+// Takes the lock from all its owners, living or dead; `owners` (may be NULL) is how many owners
 // there were. The protected data may be half-changed; the next owner learns that from
 // mapvar_held_recovered.
-int32_t mapvar_lock_force_unlock(mapvar_lock *lock, size_t *robbed);
+int32_t mapvar_lock_force_unlock(mapvar_lock *lock, size_t *owners);
 
 // Frees a handle; a lock acquired through it stays held. Does nothing for NULL.
 int32_t mapvar_lock_free(mapvar_lock *lock);

@@ -218,9 +218,9 @@ fn i23_the_next_exclusive_owner_learns_of_a_dead_shared_one() {
     // An exclusive owner that dies outranks a shared one that died before.
     drop(holder(&map, &name, "shared"));
     drop(lock.share().unwrap());
-    let robbed = lock.share().unwrap();
+    let lost = lock.share().unwrap();
     assert_eq!(lock.force_unlock().unwrap().len(), 1);
-    assert_eq!(robbed.release().unwrap_err().kind(), ErrorKind::Removed);
+    assert_eq!(lost.release().unwrap_err().kind(), ErrorKind::Removed);
     let process = holder(&map, &name, "alone");
     let pid = process.0.id();
     drop(process);
@@ -233,9 +233,9 @@ fn it_is_taken_away_by_force_and_all_are_told() {
     let _watchdog = Watchdog::new("by_force", LONG);
     let (map, lock, name) = map("lock-force");
     let process = holder(&map, &name, "alone");
-    let robbed = lock.force_unlock().unwrap();
-    assert_eq!((robbed.len(), robbed[0].holder.pid), (1, process.0.id()));
-    assert!(robbed[0].alive);
+    let owners = lock.force_unlock().unwrap();
+    assert_eq!((owners.len(), owners[0].holder.pid), (1, process.0.id()));
+    assert!(owners[0].alive);
     let guard = lock.acquire().unwrap();
     assert!(matches!(guard.outcome(), Outcome::Recovered(_)));
     assert_eq!(lock.force_unlock().unwrap().len(), 1);

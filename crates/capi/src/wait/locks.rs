@@ -131,17 +131,17 @@ pub extern "C" fn mapvar_lock_holder(
     })
 }
 
-/// Takes the lock from all its owners, living or dead; `robbed` (may be NULL) is how many owners
+/// Takes the lock from all its owners, living or dead; `owners` (may be NULL) is how many owners
 /// there were. The protected data may be half-changed; the next owner learns that from
 /// mapvar_held_recovered.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_force_unlock(
     lock: *mut mapvar_lock,
-    robbed: Option<&mut MaybeUninit<usize>>,
+    owners: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     run_call("mapvar_lock_force_unlock", || {
         let count = with(lock, mapvar::Lock::force_unlock)?.len();
-        offer(robbed, count);
+        offer(owners, count);
         Ok(())
     })
 }
