@@ -787,7 +787,7 @@ impl<M: Mem> Store<M> {
 /// Fails once the time is up. An interrupted recovery begins again and finds the same.
 ///
 /// # Errors
-/// [`ErrorKind::TimedOut`](mapvar_os::ErrorKind::TimedOut) if `late` returns true.
+/// [`ErrorKind::TimedOut`] if `late` returns true.
 pub fn in_time(late: &dyn Fn() -> bool) -> Result<(), EngineError> {
     if !late() {
         return Ok(());
