@@ -20,7 +20,7 @@ Examples:
   mapvar lock alpha backup -- cp -r a b  one at a time
 
 Exit codes: 0 done; 1 a variable is absent, or check found faults, or repair could not save
-all; 2 wrong usage; 11 and up another error, a code for each kind: 11 no such map, 15 the map is
+all; 2 wrong usage; 3 done, and opening the file recovered it with losses; 11 and up another error, a code for each kind: 11 no such map, 15 the map is
 full, 24 not a map.";
 
 /// Shows and sets variables that processes share, in memory-mapped files and named shared memory
@@ -40,6 +40,7 @@ pub(crate) enum Command {
     Stat(Stat),
     Check(Check),
     Repair(Repair),
+    Copy(Copy),
     Hold(Hold),
     Watch(Watch),
     WaitFor(WaitFor),
@@ -74,6 +75,7 @@ impl std::ops::Deref for MapArgs {
 
 /// The map.
 #[derive(Args, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct At {
     /// Use the map in this file, instead of NAME
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
@@ -83,9 +85,17 @@ pub(crate) struct At {
     #[arg(long, conflicts_with = "file")]
     pub(crate) global: bool,
 
-    /// Use a file on a network drive, where other machines do not see the changes
+    /// Use a file on a network drive or on FUSE, where other views of it do not see the changes
     #[arg(long, requires = "file")]
     pub(crate) allow_network: bool,
+
+    /// Write to a copy of a file although changes that no flush contains are lost
+    #[arg(long, requires = "file")]
+    pub(crate) accept_loss: bool,
+
+    /// Write to a file that was used by another mount: no process uses it there any more
+    #[arg(long, requires = "file")]
+    pub(crate) take_over: bool,
 
     /// Layout of the variables; detected unless given. `marshal` is the layout of Ruby's gem
     /// win32-mmap
@@ -288,6 +298,29 @@ pub(crate) struct Repair {
     /// Use files on a network drive
     #[arg(long)]
     pub(crate) allow_network: bool,
+}
+
+/// Copies a map into a new file, while other processes go on using it
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "mapvar copy [OPTIONS] NAME --into NEW\n       mapvar copy [OPTIONS] --file PATH --into NEW",
+    after_help = "Examples:\n  \
+        mapvar copy --file live.map --into backup.map\n\n\
+        The copy is the map as of one instant, where its writers permit that; otherwise standard \
+        error says so.\nA copy of the file by another program, such as cp, may be torn. Locks and \
+        ephemeral variables are not copied."
+)]
+pub(crate) struct Copy {
+    #[command(flatten)]
+    pub(crate) place: MapArgs,
+
+    /// The file to create, which must not exist
+    #[arg(long, value_name = "NEW", value_hint = ValueHint::FilePath)]
+    pub(crate) into: PathBuf,
+
+    /// The map
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) name: Option<String>,
 }
 
 /// Creates a map without a file and keeps it until Ctrl-C, or while a command runs

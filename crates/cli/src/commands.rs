@@ -21,6 +21,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Stat(args) => read::stat::run(&args),
         Command::Check(args) => mend::check::run(&args),
         Command::Repair(args) => mend::repair::run(&args),
+        Command::Copy(args) => mend::copy::run(&args),
         Command::Hold(args) => wait::hold::run(&args),
         Command::Watch(args) => wait::watch::run(&args),
         Command::WaitFor(args) => wait::wait_for::run(&args),

@@ -5,6 +5,7 @@ use mapvar::ErrorKind;
 use std::{
     io::{self, Write},
     process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// How the command ended.
@@ -16,6 +17,8 @@ pub(crate) enum Exit {
     Absent,
     /// The checked map is damaged, or the repair lost variables.
     Damaged,
+    /// Success, but opening the file recovered it with losses.
+    Recovered,
     /// The exit code of a command that it ran.
     Of(u8),
     /// Wrong usage.
@@ -32,6 +35,7 @@ impl Exit {
             Self::Absent | Self::Damaged => 1,
             Self::Of(code) => code,
             Self::Usage => 2,
+            Self::Recovered => 3,
             Self::Kind(kind) => 10 + kind.number(),
         }
     }
@@ -82,7 +86,17 @@ pub(crate) fn end(outcome: Result<Exit, Failure>) -> ExitCode {
         Failure::Map(error) => report(&error),
         Failure::Output(error) => unwritten(error),
     });
-    ExitCode::from(exit.code())
+    let lossy = exit == Exit::Done && LOST.load(Ordering::Relaxed);
+    ExitCode::from(if lossy { Exit::Recovered } else { exit }.code())
+}
+
+/// Whether opening a file has recovered it with losses.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Reports a loss on standard error, and by the exit code of a command that otherwise succeeds.
+pub(crate) fn note_loss(text: &str) {
+    LOST.store(true, Ordering::Relaxed);
+    say(text);
 }
 
 fn unwritten(error: io::Error) -> Exit {
@@ -155,8 +169,8 @@ mod tests {
             assert_eq!(Exit::Kind(kind).code(), code, "{kind}");
         }
         assert_eq!(
-            [Exit::Done, Exit::Absent, Exit::Damaged, Exit::Usage].map(Exit::code),
-            [0, 1, 1, 2]
+            [Exit::Done, Exit::Absent, Exit::Damaged, Exit::Usage, Exit::Recovered].map(Exit::code),
+            [0, 1, 1, 2, 3]
         );
     }
 }

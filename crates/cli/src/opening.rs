@@ -2,10 +2,10 @@
 
 use crate::{
     args::{At, MapArgs},
-    exit::Failure,
-    system,
+    exit::{self, Failure},
+    show, system,
 };
-use mapvar::{Error, ErrorKind, Map, MapOptions, Scope};
+use mapvar::{Error, ErrorKind, Map, MapOptions, Recover, Scope};
 
 pub(crate) const fn scope(global: bool) -> Scope {
     if global { Scope::Global } else { Scope::Local }
@@ -21,7 +21,15 @@ pub(crate) fn options_at(place: &At, name: Option<&str>) -> MapOptions {
         options = options.format(format.into());
     }
     match (&place.file, name) {
-        (Some(file), _) => options.file(file).allow_network(place.allow_network),
+        (Some(file), _) => {
+            let recover =
+                if place.accept_loss { Recover::AcceptLoss } else { Recover::AfterRestart };
+            options
+                .file(file)
+                .allow_network(place.allow_network)
+                .recover(recover)
+                .take_over(place.take_over)
+        }
         (None, Some(name)) => options.name(name),
         (None, None) => options,
     }
@@ -29,17 +37,11 @@ pub(crate) fn options_at(place: &At, name: Option<&str>) -> MapOptions {
 
 /// Opens an existing map, read-only or for writing.
 ///
-/// A file that needs recovery after a restart of the machine is recovered first. That needs the
-/// right to write: without it, the error of the read-only open is returned.
+/// Read-only, a file that needs recovery stays as it is: the map is then a copy in memory, as the
+/// last flush left the file.
 pub(crate) fn open(place: &MapArgs, name: Option<&str>, read_only: bool) -> Result<Map, Failure> {
-    let options = options(place, name);
-    let opened = match options.clone().read_only(read_only).open() {
-        Err(error) if read_only && error.kind() == ErrorKind::NeedsRecovery => {
-            options.open().map_err(|_| error)
-        }
-        opened => opened,
-    };
-    let map = opened.map_err(|error| remedy(place, name, error))?;
+    let opened = options(place, name).read_only(read_only).open();
+    let map = opened.map(noted).map_err(|error| remedy(place, name, error))?;
     if !read_only {
         warn_of_writers(place);
     }
@@ -61,9 +63,9 @@ pub(crate) fn warn_of_writers(place: &At) {
 
 /// Opens an existing map to wait for a change in it. A waiter marks the variable in the map. A
 /// process that may not write polls instead; so does one in another pid namespace than the map's
-/// users, or without `/proc`.
+/// users, or without `/proc`. Neither recovers a file.
 pub(crate) fn open_to_wait(place: &At, name: Option<&str>) -> Result<Map, Failure> {
-    let options = options_at(place, name);
+    let options = options_at(place, name).recover(Recover::Never);
     let opened = match options.clone().open() {
         Err(error)
             if matches!(
@@ -75,7 +77,35 @@ pub(crate) fn open_to_wait(place: &At, name: Option<&str>) -> Result<Map, Failur
         }
         opened => opened,
     };
-    opened.map_err(|error| remedy(place, name, error))
+    opened.map(noted).map_err(|error| remedy(place, name, error))
+}
+
+/// Reports what opening the map lost, on standard error and by the exit code.
+pub(crate) fn noted(map: Map) -> Map {
+    let Some(recovery) = map.recovery().filter(mapvar::Recovery::lost_anything) else { return map };
+    let mut said = Vec::new();
+    if recovery.torn {
+        said.push("it is a torn copy of a file in use".to_owned());
+    } else if recovery.damaged {
+        said.push("the disk lost what a flush had written".to_owned());
+    }
+    if recovery.lost > 0 {
+        said.push(format!("{} of the last flush are lost or old", counted(recovery.lost)));
+    }
+    if recovery.rolled_back > 0 {
+        let changed = counted(recovery.rolled_back);
+        said.push(format!("{changed} had changed after it, and the change is lost"));
+    }
+    exit::note_loss(&format!(
+        "the file was recovered as its last flush left it: {}; `mapvar repair` on a copy that no \
+         process has opened for writing saves the newest values",
+        said.join("; ")
+    ));
+    map
+}
+
+fn counted(variables: u64) -> String {
+    show::counted(variables, "variable")
 }
 
 fn is_global(place: &At, name: &str) -> bool {

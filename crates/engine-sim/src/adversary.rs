@@ -770,7 +770,9 @@ impl Mem for Adversary {
     fn barrier(&self, _: &[(u64, u64)]) -> Result<(), EngineError> {
         if self.fails(Call::Barrier) {
             return Err(EngineError::Explained(
-                Error::new(ErrorKind::Io, "flush", "").detail("the disk fails, says the harness"),
+                Error::new(ErrorKind::Io, "flush", "")
+                    .detail("the disk fails, says the harness")
+                    .of_device(),
             ));
         }
         Ok(())

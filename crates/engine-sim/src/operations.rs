@@ -420,6 +420,7 @@ fn resealed<M: Mem>(store: &Store<M>, at: u64) -> Option<()> {
             file: [identity::VOLUME, identity::FILE, identity::BORN]
                 .map(|word| words.load(word, Relaxed)),
             pid_namespace: words.load(identity::PID_NAMESPACE, Relaxed),
+            device: words.load(identity::DEVICE, Relaxed),
         };
         said.write(words);
         return Some(());

@@ -635,7 +635,8 @@ impl Mem for Power {
         // Bytes behind the region's last chunk have no meaning.
         assert!(matches!(ranges, [(0, to)] if *to <= self.size()), "all of the file");
         if self.machine.disk_fails.load(Relaxed) {
-            return Err(EngineError::Explained(Error::new(ErrorKind::Io, "flush", "")));
+            let error = Error::new(ErrorKind::Io, "flush", "").of_device();
+            return Err(EngineError::Explained(error));
         }
         // The barrier need not cover what is stored from here on.
         let stored = self.machine.pending();

@@ -73,7 +73,7 @@ fn an_identity_comes_back_and_zeros_are_none() {
     let heap = Heap::new(512);
     let words = heap.words_mut(0, identity::WORDS).unwrap();
     assert_eq!(Identity::read(words), None);
-    let identity = Identity { boot: [1, 2], file: [3, 4, 5], pid_namespace: 6 };
+    let identity = Identity { boot: [1, 2], file: [3, 4, 5], pid_namespace: 6, device: 7 };
     identity.write(words);
     assert_eq!(Identity::read(words), Some(identity));
 }

@@ -59,6 +59,9 @@ pub struct Identity {
     pub file: [u64; 3],
     /// The namespace of the process ids.
     pub pid_namespace: u64,
+    /// The mounted device. The locks of the region are those of this mount. It belongs to a boot,
+    /// so no checksum covers it.
+    pub device: u64,
 }
 
 impl Identity {
@@ -70,6 +73,7 @@ impl Identity {
             boot: [word(identity::BOOT), word(identity::BOOT + 1)],
             file: [word(identity::VOLUME), word(identity::FILE), word(identity::BORN)],
             pid_namespace: word(identity::PID_NAMESPACE),
+            device: word(identity::DEVICE),
         };
         (word(identity::CRC) == identity.crc()).then_some(identity)
     }
@@ -83,6 +87,7 @@ impl Identity {
         put(identity::FILE, self.file[1]);
         put(identity::BORN, self.file[2]);
         put(identity::PID_NAMESPACE, self.pid_namespace);
+        put(identity::DEVICE, self.device);
         put(identity::CRC, self.crc());
     }
 

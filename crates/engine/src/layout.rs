@@ -69,13 +69,16 @@ pub mod header {
 /// cached pages belong.
 pub mod identity {
     pub const AT: u64 = 0x200;
-    pub const WORDS: usize = 7;
+    pub const WORDS: usize = 8;
     pub const BOOT: usize = 0;
     pub const VOLUME: usize = 2;
     pub const FILE: usize = 3;
     pub const BORN: usize = 4;
     pub const PID_NAMESPACE: usize = 5;
+    /// Checksum of the words before it.
     pub const CRC: usize = 6;
+    /// Device of the mount by which the file is used.
+    pub const DEVICE: usize = 7;
 }
 
 /// The incarnation counter, in a sector of its own.

@@ -136,8 +136,8 @@ pub use mapvar_os::{
     Access, Error, ErrorKind, Holder, Name, Origin, Protection, Result, Scope, Section,
     SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,
 };
-pub use repair::salvage::Salvage;
-pub use report::{Clobbered, Format, LockStat, OnClobber, Recovery, Stat, Unlocked};
+pub use repair::{copy::Copied, salvage::Salvage};
+pub use report::{Clobbered, Format, LockStat, OnClobber, Recover, Recovery, Stat, Unlocked};
 #[cfg(feature = "tokio")]
 pub use sync::stream::Changes;
 pub use sync::{

@@ -182,6 +182,12 @@ pub struct Stat {
     pub variables: u64,
     /// Whether the map is in a file.
     pub file: bool,
+    /// Whether the disk failed at a flush. Every later flush fails, in every process, since the
+    /// system may have dropped what it could not write. [`MapOptions::salvage`] saves the variables
+    /// into another file.
+    ///
+    /// [`MapOptions::salvage`]: crate::MapOptions::salvage
+    pub flush_failed: bool,
     /// When the map was created; the start of 1970 for a [`Format::Marshal`] map, which does not
     /// record it.
     pub created: SystemTime,
@@ -222,4 +228,48 @@ pub struct Recovery {
     pub lost: u64,
     /// Whether the disk lost such data.
     pub damaged: bool,
+    /// The number of variables with changes that were in the file but in no complete flush: the
+    /// recovery took them back. After a power cut it counts only what had reached the file.
+    pub rolled_back: u64,
+    /// Whether the file is a torn copy: it was copied while it was in use, and lacks variables of
+    /// its last complete flush.
+    pub torn: bool,
+}
+
+impl Recovery {
+    /// Returns whether anything is missing or older than it was.
+    pub fn lost_anything(&self) -> bool {
+        self.damaged || self.lost > 0 || self.rolled_back > 0
+    }
+}
+
+/// What opening a file for writing may take back; for [`MapOptions::recover`].
+///
+/// Opening for reading never changes the file, whatever this says. [`Never`](Self::Never) counts
+/// for it too: the copy in memory that a reader gets otherwise shows no later change.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("test.map");
+/// use mapvar::{Map, Recover};
+///
+/// let map = Map::options().file(&path).recover(Recover::AcceptLoss).open_or_create()?;
+/// # assert_eq!(map.recovery(), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// [`MapOptions::recover`]: crate::MapOptions::recover
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Recover {
+    /// A file that has to be recovered is refused with
+    /// [`NeedsRecovery`](crate::ErrorKind::NeedsRecovery).
+    Never,
+    /// After a restart of the machine, what no flush had stored. A copy is refused with
+    /// [`NeedsRecovery`](crate::ErrorKind::NeedsRecovery) if it is torn, or if it was made since
+    /// the machine was started and has changes that no flush contains.
+    #[default]
+    AfterRestart,
+    /// Whatever the last complete flush does not contain, of copies too.
+    AcceptLoss,
 }

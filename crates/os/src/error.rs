@@ -168,6 +168,7 @@ struct Inner {
     operation: &'static str,
     object: String,
     detail: String,
+    of_device: bool,
     holder: Option<Holder>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -181,6 +182,7 @@ impl Error {
             operation,
             object: object.into(),
             detail: String::new(),
+            of_device: false,
             holder: None,
             source: None,
         }))
@@ -190,6 +192,14 @@ impl Error {
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = detail.into();
+        self
+    }
+
+    /// Says that the device did not store what was written; see
+    /// [`is_of_device`](Self::is_of_device).
+    #[must_use]
+    pub fn of_device(mut self) -> Self {
+        self.0.of_device = true;
         self
     }
 
@@ -232,6 +242,16 @@ impl Error {
         &self.0.object
     }
 
+    /// Returns whether a flush failed because the device did not store what was written.
+    ///
+    /// Such an error is final: the system may have dropped the bytes, and a later flush that
+    /// succeeds does not mean that they are stored. After any other error of a flush, for example
+    /// an interrupted call or one that a sandbox denies, the bytes are still in memory, and the
+    /// flush can be repeated.
+    pub fn is_of_device(&self) -> bool {
+        self.0.of_device
+    }
+
     /// Returns the process that owns the lock, for [`ErrorKind::TimedOut`], if the system reports
     /// it.
     pub fn holder(&self) -> Option<&Holder> {
@@ -246,7 +266,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, operation, object, detail, holder, source } = &*self.0;
+        let Inner { kind, operation, object, detail, holder, source, of_device: _ } = &*self.0;
         f.write_str(operation)?;
         if !object.is_empty() {
             write!(f, " {object}")?;

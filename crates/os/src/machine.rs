@@ -55,6 +55,13 @@ pub fn program(pid: u32) -> Option<String> {
     Imp::program(pid)
 }
 
+/// Returns whether a process with this id may run: false only if the system says that none does, or
+/// that it has ended and only waits for its parent. The id is of this process's own
+/// [namespace](pid_namespace), and may belong to another program meanwhile.
+pub fn may_run(pid: u32) -> bool {
+    Imp::may_run(pid)
+}
+
 /// Returns 128 random bits from the operating system.
 ///
 /// # Errors

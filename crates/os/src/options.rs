@@ -223,7 +223,8 @@ impl SectionOptions {
         self
     }
 
-    /// Sets whether the file may be on a network drive. The default is false.
+    /// Sets whether the file may be on a network drive or on a file system of a program (FUSE, 9p).
+    /// The default is false.
     ///
     /// Views on different machines do not see each other's writes.
     pub fn allow_network(mut self, allow: bool) -> Self {

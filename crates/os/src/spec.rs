@@ -55,13 +55,40 @@ pub enum Origin {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SectionId {
-    /// Device (Unix) or volume serial number (Windows).
+    /// Number of the file system, which a remount does not change: its own id (Linux), or the
+    /// volume serial number (Windows). 0 if the system has none.
     pub volume: u64,
+    /// Number of the mounted device (Unix); 0 on Windows. A remount may change it, and two mounts
+    /// of one file that do not share locks have different ones.
+    pub device: u64,
     /// Inode number or file id.
     pub file: u64,
     /// Time of creation, in the system's own unit; 0 if the system does not report it reliably
     /// (Windows).
     pub born: u64,
+    /// Whether the file system itself keeps these numbers, and shares locks and pages with every
+    /// view of the file on this machine. False for network drives and for FUSE.
+    pub lasting: bool,
+}
+
+impl SectionId {
+    /// Returns whether both are the same file; `None` if the system does not report enough to tell.
+    ///
+    /// A remount may give the file another [`device`](Self::device), and an overlay shows the file
+    /// of its upper layer under another one. Then the file system's own number decides, or the
+    /// time of creation.
+    pub fn is_same_file(&self, other: &Self) -> Option<bool> {
+        if (self.file, self.born) != (other.file, other.born) {
+            return Some(false);
+        }
+        if self.device == other.device && (self.device != 0 || self.volume == other.volume) {
+            return Some(true);
+        }
+        match (self.volume, other.volume) {
+            (0, _) | (_, 0) => (self.born != 0).then_some(true),
+            (one, two) => Some(one == two),
+        }
+    }
 }
 
 /// A range to map, aligned to the granularity and checked against the section's size.

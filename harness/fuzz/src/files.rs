@@ -6,7 +6,7 @@ use crate::{
     driver::{Case, Target},
     random::Random,
 };
-use mapvar::{ErrorKind, Map, Value};
+use mapvar::{ErrorKind, Map, Recover, Value};
 use mapvar_harness::Folder;
 use std::{
     path::PathBuf,
@@ -98,8 +98,16 @@ impl Target for Files {
                 let _ = options.salvage(&into);
             }
         }
+        // A reader recovers a copy in its own memory, and a file of this boot is a copy for a writer.
+        if random.one_in(8) {
+            case.record(|| "open for reading".into());
+            if let Ok(map) = options.clone().read_only(true).open() {
+                use_all(&map, &mut random);
+            }
+        }
+        let accepts = if random.one_in(8) { Recover::AfterRestart } else { Recover::AcceptLoss };
         case.record(|| "open".into());
-        match options.open() {
+        match options.recover(accepts).open() {
             Ok(map) => use_all(&map, &mut random),
             Err(error) => assert_ne!(error.kind(), ErrorKind::NotFound, "{error}"),
         }

@@ -4,7 +4,7 @@
 //! so it recovers it.
 
 use crate::map::first_word;
-use mapvar::Map;
+use mapvar::{Map, Recover};
 use mapvar_engine::layout;
 use mapvar_engine_sim::power::Random;
 use mapvar_harness::{
@@ -244,7 +244,9 @@ fn image(killed: &Killed, random: &mut Random) -> (Vec<u8>, bool) {
 
 fn judge(path: &Path, killed: &Killed, tidy: bool) -> Result<u64, String> {
     let message = |error: mapvar::Error| error.to_string();
-    let map = Map::options().file(path).open().map_err(message)?;
+    // The image is of this boot, as a copy of a file in use would be.
+    let options = Map::options().file(path).recover(Recover::AcceptLoss);
+    let map = options.open().map_err(message)?;
     let recovery = map.recovery().ok_or("it was not recovered")?;
     if recovery.lost > 0 || recovery.damaged {
         return Err(format!("a recovery reports damage where there is none: {recovery:?}"));

@@ -243,3 +243,63 @@ fn many_processes_make_one_map() {
     }
     assert_eq!(run(["list", "--names", "--file", t]).ok(), "v0\nv1\nv2\nv3\nv4\nv5\nv6\nv7\n");
 }
+
+/// A copy of a file in use, as `cp` makes it.
+fn copy_in_use(folder: &Folder) -> (Map, String) {
+    let (live, copy) = (folder.path("live.map"), folder.path("copy.map"));
+    let map = Map::options().file(&live).create().unwrap();
+    map.set("kept", 1).unwrap();
+    map.flush().unwrap();
+    map.set("kept", 2).unwrap();
+    map.set("lost", 3).unwrap();
+    fs::copy(&live, &copy).unwrap();
+    (map, copy)
+}
+
+#[test]
+fn a_loss_is_reported_and_has_an_exit_code_of_its_own() {
+    let folder = Folder::new();
+    let (map, copy) = copy_in_use(&folder);
+    let c = &copy;
+    let before = fs::read(c).unwrap();
+    for command in [
+        &["get", "--file", c, "kept"][..],
+        &["list", "--file", c],
+        &["stat", "--file", c],
+        &["who", "--file", c],
+        &["locks", "--file", c],
+    ] {
+        let ran = run(command);
+        assert_eq!(ran.code, Some(3), "{ran:?}");
+        assert!(ran.err.starts_with("mapvar: the file was recovered"), "{ran:?}");
+        assert!(ran.err.contains("2 variables had changed after it"), "{ran:?}");
+        assert!(fs::read(c).unwrap() == before, "{command:?} changed the file");
+    }
+    assert_eq!(run(["get", "--file", c, "kept"]).out, b"1\n");
+    // Commands that wait or write do not recover it either.
+    for command in [
+        &["watch", "--file", c, "kept", "--timeout", "1ms"][..],
+        &["wait-for", "--file", c, "kept=1", "--timeout", "1ms"],
+        &["set", "--file", c, "kept", "4"],
+        &["rm", "--file", c, "kept"],
+    ] {
+        run(command).fails(28);
+        assert!(fs::read(c).unwrap() == before, "{command:?} changed the file");
+    }
+    let ran = run(["set", "--file", c, "--accept-loss", "kept", "4"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    // There is nothing to report any more.
+    assert_eq!(run(["list", "--file", c]).ok(), "kept\tint\t4\n");
+    drop(map);
+}
+
+#[test]
+fn a_map_in_use_is_copied() {
+    let folder = Folder::new();
+    let (map, _) = copy_in_use(&folder);
+    let (live, new) = (&folder.path("live.map"), &folder.path("new.map"));
+    assert_eq!(run(["copy", "--file", live, "--into", new]).ok(), "");
+    assert_eq!(run(["list", "--file", new]).ok(), "kept\tint\t2\nlost\tint\t3\n");
+    run(["copy", "--file", live, "--into", new]).fails(12);
+    drop(map);
+}

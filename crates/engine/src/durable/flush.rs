@@ -71,6 +71,11 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
+    /// Whether the device failed at an earlier flush, so that no flush succeeds until a recovery.
+    pub fn has_failed(&self) -> Result<bool, EngineError> {
+        Ok(self.live()?.load(live::FAILED, Acquire) != 0)
+    }
+
     /// Whether a value was set that no complete flush contains.
     pub fn is_dirty(&self) -> Result<bool, EngineError> {
         for number in layout::META_CHUNKS..self.chunk_count()? {
@@ -148,9 +153,14 @@ impl<M: Mem> Store<M> {
         // changed pages.
         let bytes = self.chunk_count()? * CHUNK;
         if let Err(trouble) = self.mem.barrier(&[(0, bytes)]) {
-            // The failure is permanent: the system may have dropped the pages that it could not
-            // write, and a second attempt would then seem to succeed.
-            live.store(live::FAILED, 1, Release);
+            // An error of the device is permanent: the system may have dropped the pages that it could
+            // not write, and a second attempt would then seem to succeed. After any other error,
+            // such as a call that a signal interrupts or a sandbox denies, the pages are still
+            // changed, and the next flush writes them. The word is shared, so such an error must
+            // not set it: it would end flushing for every process.
+            if matches!(&trouble, EngineError::Explained(error) if error.is_of_device()) {
+                live.store(live::FAILED, 1, Release);
+            }
             return Err(trouble);
         }
         if recount {
@@ -396,7 +406,8 @@ impl<M: Mem> Store<M> {
 #[cold]
 fn failed_before() -> EngineError {
     EngineError::Explained(Error::new(ErrorKind::Io, "flush", "").detail(
-        "the disk failed at an earlier flush, and later changes may be lost; copy what matters to \
-         a map in another file. A restart restores the last successful flush",
+        "the disk failed at an earlier flush, and later changes may be lost; save the variables now \
+         with `mapvar repair --file PATH --into NEW`, and go on with the new file. A restart \
+         restores the last successful flush",
     ))
 }

@@ -35,6 +35,9 @@ pub struct Recovered {
     pub lost: u64,
     /// Whether the file is damaged: an epoch that was complete is not in the file as it was.
     pub damaged: bool,
+    /// Variables whose newest value, or whose removal, is in the file but in no complete epoch, so
+    /// that the recovery takes it back.
+    pub rolled_back: u64,
 }
 
 /// The chunks with a valid header, in ascending order: number, kind, class. All others are free, and
@@ -98,6 +101,18 @@ struct Accepted {
     rejected: [bool; 2],
 }
 
+impl Recovered {
+    /// Compares the variables that were found with those that the epoch says.
+    fn compare(&mut self, accepted: &Accepted, found: Tally) {
+        let Some(said) = accepted.all else { return };
+        self.lost = said.count.saturating_sub(found.count);
+        if said != found {
+            self.damaged = true;
+            self.lost = self.lost.max(1);
+        }
+    }
+}
+
 /// The greatest incarnation: above it there are no versions.
 const LAST_INCARNATION: u64 = (1 << 16) - 2;
 
@@ -106,22 +121,27 @@ impl<M: Mem> Store<M> {
     /// that no process has written to since the restart; `bytes` is its real length. Returns once
     /// the disk has stored the result.
     pub fn recover(&mut self, bytes: u64) -> Result<Recovered, EngineError> {
-        self.recover_unless(bytes, &|| false)
+        self.recover_if(bytes, &|| false, |_| Ok(()))
     }
 
-    /// As [`recover`](Self::recover), but gives up where `late` returns true. The next recovery
-    /// begins again, and finds the same.
+    /// As [`recover`](Self::recover), but gives up where `late` returns true: the next recovery
+    /// begins again, and finds the same. Passes to `consent` what the recovery will find, before
+    /// anything is changed; an error of `consent` ends the recovery.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] if `late` returned true.
-    pub fn recover_unless(
+    /// [`ErrorKind::TimedOut`] if `late` returned true, and those of `consent`.
+    pub fn recover_if(
         &mut self,
         bytes: u64,
         late: &dyn Fn() -> bool,
+        consent: impl FnOnce(&Recovered) -> Result<(), EngineError>,
     ) -> Result<Recovered, EngineError> {
         let scan = self.scan(bytes, late)?;
         let accepted = self.accept(&scan)?;
+        let forecast = self.forecast(&scan, &accepted, late)?;
+        consent(&forecast)?;
         let recovered = self.rebuild_all(&scan, &accepted, late)?;
+        let recovered = Recovered { rolled_back: forecast.rolled_back, ..recovered };
         self.mem.barrier(&[(0, scan.chunks * CHUNK)])?;
         // After the barrier: this word proves that the epoch was complete.
         self.live_mut()?.store(live::EPOCH, accepted.epoch, Release);
@@ -323,6 +343,73 @@ impl<M: Mem> Store<M> {
         })
     }
 
+    /// Returns what a recovery will find, and changes nothing.
+    fn forecast(
+        &self,
+        scan: &Scan,
+        accepted: &Accepted,
+        late: &dyn Fn() -> bool,
+    ) -> Result<Recovered, EngineError> {
+        let mut forecast =
+            Recovered { epoch: accepted.epoch, damaged: accepted.damaged, ..Recovered::default() };
+        let mut all = Tally::default();
+        let mut masks = scan.masks.iter();
+        for (number, class) in scan.kinds.of_records() {
+            for within in 0..layout::records_in_chunk(class) {
+                in_time(late)?;
+                let at = place(number, class, within);
+                let mask = masks.next().copied().unwrap_or(0);
+                let newest = self.newest_slot(accepted.epoch, at, class, mask)?;
+                if let Some((handle, slot, _)) = newest {
+                    let words = self.mem.words(at, handle.words()).ok_or_else(|| outside(at))?;
+                    let base = handle.slot(slot);
+                    let desc = layout::Desc(words.load(base + slot::DESC, Relaxed));
+                    if desc.kind() != slot::TOMBSTONE {
+                        let version = words.load(base + slot::VERSION, Relaxed);
+                        // The scan has compared the checksum with the value.
+                        all.add(handle.id, version, words.load(base + slot::TYPE, Relaxed) as u32);
+                        forecast.variables += 1;
+                    }
+                }
+                let kept = newest.map(|(_, slot, _)| slot);
+                forecast.rolled_back += u64::from(self.is_taken_back(at, class, kept)?);
+            }
+        }
+        forecast.compare(accepted, all);
+        Ok(forecast)
+    }
+
+    /// Whether the record at `at` holds another value than its slot `kept`, or a variable where
+    /// nothing is kept.
+    fn is_taken_back(
+        &self,
+        at: u64,
+        class: usize,
+        kept: Option<usize>,
+    ) -> Result<bool, EngineError> {
+        let line = self.mem.words(at, record::LINE).ok_or_else(|| outside(at))?;
+        let id = line.load(record::ID, Relaxed);
+        if id == 0 || id & record::RETIRED != 0 {
+            return Ok(false);
+        }
+        let handle = Handle::new(at, id, class, Meta(line.load(record::META, Relaxed)).atomic());
+        let words = self.mem.words(at, handle.words()).ok_or_else(|| outside(at))?;
+        let state = State(line.load(record::STATE, Relaxed));
+        let kind_of =
+            |number| layout::Desc(words.load(handle.slot(number) + slot::DESC, Relaxed)).kind();
+        let removed = state.removed() || kind_of(state.current()) == slot::TOMBSTONE;
+        Ok(match kept {
+            None => !removed,
+            Some(kept) if removed => kind_of(kept) != slot::TOMBSTONE,
+            Some(kept) if kept != state.current() => true,
+            Some(kept) if handle.atomic => {
+                line.load(record::VALUE, Relaxed)
+                    != words.load(handle.slot(kept) + slot::DATA, Relaxed)
+            }
+            Some(_) => false,
+        })
+    }
+
     /// Rewrites everything but the accepted slots.
     fn rebuild_all(
         &self,
@@ -358,13 +445,7 @@ impl<M: Mem> Store<M> {
             }
         }
         recovered.variables = present.len() as u64;
-        if let Some(said) = accepted.all {
-            recovered.lost = said.count.saturating_sub(all.count);
-            if said != all {
-                recovered.damaged = true;
-                recovered.lost = recovered.lost.max(1);
-            }
-        }
+        recovered.compare(accepted, all);
         if recovered.damaged {
             live.store(live::RECOUNT, 1, Relaxed);
         }
@@ -544,6 +625,20 @@ impl<M: Mem> Store<M> {
         chunk_id: u64,
         mask: u8,
     ) -> Result<Option<(Handle, usize, Sum)>, EngineError> {
+        let newest = self.newest_slot(epoch, at, class, mask)?;
+        let Some((handle, number, seal)) = newest else { return Ok(None) };
+        let sum = self.slot_sum_of_data(chunk_id, handle, number, seal)?;
+        Ok(sum.map(|sum| (handle, number, sum)))
+    }
+
+    /// As [`newest`](Self::newest), without the checksum: the record, the slot, and its seal.
+    fn newest_slot(
+        &self,
+        epoch: u64,
+        at: u64,
+        class: usize,
+        mask: u8,
+    ) -> Result<Option<(Handle, usize, u64)>, EngineError> {
         if mask == 0 {
             return Ok(None);
         }
@@ -560,9 +655,7 @@ impl<M: Mem> Store<M> {
                 newest = Some((version, number, seal));
             }
         }
-        let Some((_, number, seal)) = newest else { return Ok(None) };
-        let sum = self.slot_sum_of_data(chunk_id, handle, number, seal)?;
-        Ok(sum.map(|sum| (handle, number, sum)))
+        Ok(newest.map(|(_, number, seal)| (handle, number, seal)))
     }
 
     /// Allocates the record, its block and its extent. Returns false if one of them already has an
@@ -692,7 +785,10 @@ impl<M: Mem> Store<M> {
 }
 
 /// Fails once the time is up. An interrupted recovery begins again and finds the same.
-fn in_time(late: &dyn Fn() -> bool) -> Result<(), EngineError> {
+///
+/// # Errors
+/// [`ErrorKind::TimedOut`] if `late` returns true.
+pub fn in_time(late: &dyn Fn() -> bool) -> Result<(), EngineError> {
     if !late() {
         return Ok(());
     }

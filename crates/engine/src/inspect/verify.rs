@@ -33,7 +33,7 @@ pub enum Severity {
     /// Nothing is lost. An operation is running or was interrupted, or space is not freed yet. The
     /// next process that opens the map for writing, or needs the space, completes that.
     Note,
-    /// The map contradicts itself.
+    /// The map contradicts itself, or its disk has failed.
     Fault,
 }
 
@@ -227,6 +227,12 @@ impl<'a, M: Mem> Pass<'a, M> {
             self.fault(at, what, [said, 0, 0]);
         } else if said < layout::META_CHUNKS {
             self.fault(at, format!("{said} chunks are too few for a map"), [said, 0, 0]);
+        }
+        if self.store.file && self.store.has_failed().unwrap_or(false) {
+            let at = live::AT + live::FAILED as u64 * 8;
+            let what = "the disk failed at a flush, and no flush succeeds any more: save the \
+                        variables into a new file, with `mapvar repair`";
+            self.fault(at, what, [1, 0, 0]);
         }
     }
 

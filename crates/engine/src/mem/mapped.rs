@@ -202,6 +202,17 @@ impl Mapped {
         let _ = self.seated_among(layout::SEATS_OF_PRESENCE);
     }
 
+    /// Releases the seat and removes its token. Without this, a process that has closed the region
+    /// would seem to use it for as long as it lives: an opener by another mount, which does not see
+    /// the locks of seats, goes by the process ids.
+    pub fn leave(&self) {
+        let seated = self.seat.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(seated) = seated else { return };
+        if let Some(words) = self.mapped_words_mut(seat::at(seated.seat.slot()), seat::WORDS) {
+            let _ = words.compare_exchange(seat::TOKEN, seated.token, 0);
+        }
+    }
+
     fn seated_among(&self, among: usize) -> Result<Seated, EngineError> {
         let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seated) = &*seat {

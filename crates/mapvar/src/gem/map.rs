@@ -531,6 +531,7 @@ impl Gem {
             overhead: 0,
             variables: dump.len() as u64,
             file: self.0.file,
+            flush_failed: false,
             created: SystemTime::UNIX_EPOCH,
             creator: 0,
         })

@@ -74,7 +74,10 @@ impl Map {
     /// usual.
     ///
     /// The first opener for writing recovers a map in a file after a restart of the machine, and a
-    /// copy of a file. The map is then as the last complete [`flush`](Self::flush) left it.
+    /// copy of a file. The map is then as the last complete [`flush`](Self::flush) left it, and
+    /// what was set after that flush is lost. An opener for reading gets such a state in its own
+    /// memory, and leaves the file as it is. [`recover`](crate::MapOptions::recover) says what may
+    /// be taken back.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -328,8 +331,12 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if the device fails; every later flush of this map, by any process,
-    /// then fails too, because the system may have discarded data that it could not write.
+    /// [`Io`](ErrorKind::Io) or [`NoSpace`](ErrorKind::NoSpace) if the device fails
+    /// ([`Error::is_of_device`]); every later flush of this map, by any process, then fails too,
+    /// because the system may have discarded data that it could not write.
+    /// [`salvage`](crate::MapOptions::salvage) saves the variables into another file. Any other
+    /// error, for example [`Interrupted`](ErrorKind::Interrupted) or
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied) in a sandbox, is one of this call alone.
     /// [`TimedOut`](ErrorKind::TimedOut) if another process stops while it flushes or writes a
     /// variable; nothing is lost, and the next flush writes it. [`ReadOnly`](ErrorKind::ReadOnly).
     /// [`NameRemoved`](ErrorKind::NameRemoved), as [`check_name`](Self::check_name) reports it,

@@ -1,5 +1,8 @@
 //! Opens or creates a map by its options.
 
+pub(crate) mod trust;
+mod private;
+
 use crate::{
     Map,
     gem::map::{Gem, Mapping},
@@ -7,25 +10,27 @@ use crate::{
     map::options::{MapOptions, OnePiece, SUFFIX},
     map::store_map::Inner,
     map::store_map::Stored,
-    report::{Format, Unlocked},
+    report::{Format, Recover, Recovery, Unlocked},
 };
 use mapvar_engine::{
     durable::recover::Recovered,
+    error::EngineError,
     header,
-    header::{Facts, HeaderError, Identity},
+    header::{Facts, HeaderError},
     layout,
     mem::mapped::{Called, Mapped},
-    mem::{Ordering, Private},
+    mem::{Mem, Ordering, Private},
     store::Store,
 };
 use mapvar_os::{
-    Access, Error, ErrorKind, Locks, Name, Origin, Protection, Result, Scope, Section,
-    SectionOptions, View, machine,
+    Access, Error, ErrorKind, Locks, Name, Protection, Result, Scope, Section, SectionOptions,
+    View, machine,
 };
 use std::{
     sync::atomic::AtomicBool,
     time::{Duration, Instant, SystemTime},
 };
+use trust::{Policy, Relation};
 
 /// How long a recovery may take, unless the options say so. Not the timeout alone: a program whose
 /// waits are to be interruptible sets a short one and calls again, and would recover for ever.
@@ -82,13 +87,15 @@ impl MapOptions {
     /// [`PermissionDenied`](ErrorKind::PermissionDenied).
     ///
     /// [`NeedsRecovery`](ErrorKind::NeedsRecovery) for a copy of a file, and for a file that was
-    /// last used before a restart, if this handle cannot recover it. A handle for reading cannot,
-    /// and neither can one for writing while another process has the file open for writing.
+    /// last used before a restart, if this handle may not recover it: while another process has the
+    /// file open for writing, or if [`recover`](Self::recover) does not permit it. A handle for
+    /// reading never recovers the file. It reads a copy in its own memory, which is as the last
+    /// complete flush left the file and does not change; with [`Recover::Never`] it fails.
     ///
     /// [`Unsupported`](ErrorKind::Unsupported) for a map whose users are in another pid namespace,
-    /// and for a file on a network drive ([`allow_network`](Self::allow_network)). Opening also
-    /// fails with `Unsupported` on macOS and FreeBSD, which cannot report whether the owner of a
-    /// lock is alive.
+    /// or may use it by another mount ([`take_over`](Self::take_over)), and for a file on a network
+    /// drive or on FUSE ([`allow_network`](Self::allow_network)). Opening also fails with
+    /// `Unsupported` on macOS and FreeBSD, which cannot report whether the owner of a lock is alive.
     pub fn open(&self) -> Result<Map> {
         self.obtain("open", Want::Open)
     }
@@ -368,21 +375,28 @@ impl MapOptions {
         let mut attachment = section.attach(self.timeout)?;
         let scope = if facts.file { Scope::Global } else { self.scope };
         let id = format!("{:016x}{:016x}", facts.uuid[0], facts.uuid[1]);
-        let locks =
-            Locks::new(scope, &id, layout::PARTICIPANTS as usize, layout::PARTICIPANT_SLOTS)?;
-        let corrupt =
-            |trouble: mapvar_engine::error::EngineError| trouble.during("open", object.into());
-        let called = Called { scope, id };
-        let mem = Mapped::new(view, section, locks, called, self.timeout);
-        let mut store = Store::new(mem, &facts).map_err(corrupt)?;
-        let recovered = if self.read_only {
-            foreign(&store)?;
+        let corrupt = |trouble: EngineError| trouble.during("open", object.into());
+        let origin = section.origin();
+        let in_use = InUse { scope, id, timeout: self.timeout };
+        let mut store = Store::new(in_use.mapped(view, section)?, &facts).map_err(corrupt)?;
+        let within = self.recovery_timeout.unwrap_or(self.timeout.max(RECOVERY));
+        let deadline = Instant::now().checked_add(within);
+        let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let recovered = if !self.read_only {
+            let policy = Policy { recover: self.recover, take_over: self.take_over };
+            trust::ensure(&mut store, attachment.alone(), policy, &late).map_err(corrupt)?
+        } else if trust::may_read(&store)? {
             None
+        } else if self.recover == Recover::Never {
+            return Err(trust::not_recovered());
         } else {
-            let within = self.recovery_timeout.unwrap_or(self.timeout.max(RECOVERY));
-            let deadline = Instant::now().checked_add(within);
-            recover_if_foreign(&mut store, attachment.alone(), deadline).map_err(corrupt)?
+            let relation = trust::relation_of(&store)?;
+            let (copy, recovered) =
+                recovered_copy(&store, &facts, &in_use, &late).map_err(corrupt)?;
+            store = copy;
+            Some((recovered, relation))
         };
+        let recovered = recovered.map(|(found, relation)| recovery(&found, relation));
         attachment.done()?;
         if !self.read_only {
             store.mem().announce();
@@ -392,6 +406,7 @@ impl MapOptions {
             attachment,
             facts,
             recovered,
+            origin,
             object: object.into(),
             generation: machine::generation(),
             epoch: Private::new(machine::epoch().into()),
@@ -513,6 +528,49 @@ impl MapOptions {
     }
 }
 
+/// How the system's objects of a region are named, and how long an operation waits.
+struct InUse {
+    scope: Scope,
+    id: String,
+    timeout: Duration,
+}
+
+impl InUse {
+    fn mapped(&self, view: View, section: Section) -> Result<Mapped> {
+        let (most, slots) = (layout::PARTICIPANTS as usize, layout::PARTICIPANT_SLOTS);
+        let locks = Locks::new(self.scope, &self.id, most, slots)?;
+        let called = Called { scope: self.scope, id: self.id.clone() };
+        Ok(Mapped::new(view, section, locks, called, self.timeout))
+    }
+}
+
+/// Recovers a copy of the region in memory of this process, and returns it for reading.
+fn recovered_copy(
+    store: &Store<Mapped>,
+    facts: &Facts,
+    in_use: &InUse,
+    late: &dyn Fn() -> bool,
+) -> std::result::Result<(Store<Mapped>, Recovered), EngineError> {
+    let copy = private::copy(store.mem().section(), store.mem().limit(), late)?;
+    let mut whole = Store::new(in_use.mapped(copy.view, copy.section)?, facts)?;
+    let recovered = whole.recover_if(copy.bytes, late, |_| Ok(()))?;
+    let len = whole.mem().view().len() as u64;
+    let (unmapped, section) = whole.into_mem().close();
+    unmapped?;
+    let view = private::for_reading(&section, len)?;
+    Ok((Store::new(in_use.mapped(view, section)?, facts)?, recovered))
+}
+
+fn recovery(found: &Recovered, relation: Relation) -> Recovery {
+    Recovery {
+        variables: found.variables,
+        lost: found.lost,
+        damaged: found.damaged,
+        rolled_back: found.rolled_back,
+        torn: trust::is_torn(found, relation),
+    }
+}
+
 impl Map {
     /// Returns options to create or open a map.
     pub fn options() -> MapOptions {
@@ -575,7 +633,7 @@ fn fill(view: &View, facts: &Facts) -> Result<()> {
     };
     // Also for a file, which gets its own later: where the system does not report it, or this
     // process has no free descriptor, the creation fails before the file has its name.
-    let here = identity(None)?;
+    let here = trust::identity(None)?;
     // A section without a file is of this boot from the start, and nothing has to be recovered.
     if !facts.file {
         here.write(words(layout::identity::AT, layout::identity::WORDS)?);
@@ -591,110 +649,6 @@ fn fill(view: &View, facts: &Facts) -> Result<()> {
         view.flush_durable(0..meta)?;
     }
     Ok(())
-}
-
-/// Whether the region was last used before a restart, or is a copy of another file. Only what a
-/// complete flush wrote is then valid, and the region has to be recovered.
-fn is_foreign(theirs: Option<Identity>, ours: &Identity) -> bool {
-    theirs.is_none_or(|theirs| theirs.boot != ours.boot || theirs.file != ours.file)
-}
-
-fn needs_recovery(detail: &str) -> Error {
-    Error::new(ErrorKind::NeedsRecovery, "open", "").detail(detail)
-}
-
-/// Refuses a region that has to be recovered first, which an opener for reading cannot do.
-fn foreign(store: &Store<Mapped>) -> Result<()> {
-    use mapvar_engine::mem::Mem;
-    if !store.file {
-        return Ok(());
-    }
-    let ours = identity(store.mem().section().id()?)?;
-    let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
-    let theirs = sector.and_then(Identity::read);
-    // A region whose creator has not written its identity yet has no variables to recover.
-    let empty = theirs.is_none() && store.births().is_ok_and(|births| births == 0);
-    if is_foreign(theirs, &ours) && !empty {
-        return Err(needs_recovery(
-            "it is a copy, or no process has opened it for writing since the machine started; \
-             open it once for writing, which recovers what the last flush left",
-        ));
-    }
-    Ok(())
-}
-
-/// Ensures that the region belongs to this boot and this file.
-///
-/// An opener that is alone with a foreign region recovers it. One that is not alone is refused,
-/// since recovery would destroy what the other users write.
-fn recover_if_foreign(
-    store: &mut Store<Mapped>,
-    alone: bool,
-    deadline: Option<Instant>,
-) -> Result<Option<Recovered>, mapvar_engine::error::EngineError> {
-    use mapvar_engine::{error::EngineError, mem::Mem};
-    let section = store.mem().section();
-    let (created, bytes) = (section.origin() == Origin::Created, section.size()?);
-    let ours = identity(section.id()?)?;
-    let (at, count) = (layout::identity::AT, layout::identity::WORDS);
-    let theirs = Identity::read(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
-    if theirs == Some(ours) {
-        // No other process uses the region, so every lock in it belongs to a dead process.
-        if alone && store.file {
-            store.quiesce()?;
-        }
-        return Ok(None);
-    }
-    if alone && store.file {
-        let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let recovered = if created {
-            None
-        } else if is_foreign(theirs, &ours) {
-            Some(store.recover_unless(bytes, &late)?)
-        } else {
-            // It differs in the pid namespace alone, and its users there are gone.
-            store.quiesce()?;
-            None
-        };
-        // The identity is written last. If this process dies before, the next opener recovers
-        // again.
-        ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
-        return Ok(recovered);
-    }
-    match theirs {
-        Some(theirs) if theirs.pid_namespace != ours.pid_namespace => Err(Error::new(
-            ErrorKind::Unsupported,
-            "open",
-            "",
-        )
-        .detail(
-            "processes of another pid namespace write to it, and their death cannot be detected \
-             here; open it for reading, or share the namespace",
-        )
-        .into()),
-        // This process created the section, but another opener was alone with it, and has finished
-        // opening it. The identity is missing or another file's, so the creator writes its own.
-        _ if created => {
-            ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
-            Ok(None)
-        }
-        _ if store.file && is_foreign(theirs, &ours) => Err(needs_recovery(
-            "it is of another boot or a copy of another file, and a process uses it; close it \
-             everywhere, then open it",
-        )
-        .into()),
-        _ => Ok(None),
-    }
-}
-
-pub(crate) fn identity(file: Option<mapvar_os::SectionId>) -> Result<Identity> {
-    let file = file.unwrap_or_default();
-    Ok(Identity {
-        boot: machine::boot_id()?,
-        file: [file.volume, file.file, file.born],
-        // 0 only for a reader, which does not compare it: see `obtain_stored`.
-        pid_namespace: machine::pid_namespace().unwrap_or_default(),
-    })
 }
 
 pub(crate) fn header_error(flaw: HeaderError, bytes: u64) -> Error {

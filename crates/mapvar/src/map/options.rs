@@ -1,6 +1,6 @@
 //! Options that say which map to create or open, and how.
 
-use crate::report::{Format, OnClobber};
+use crate::report::{Format, OnClobber, Recover};
 use mapvar_os::{Access, Protection, Scope, SectionFlags};
 use std::{
     path::{Path, PathBuf},
@@ -51,6 +51,8 @@ pub struct MapOptions {
     pub(crate) recovery_timeout: Option<Duration>,
     pub(crate) read_only: bool,
     pub(crate) allow_network: bool,
+    pub(crate) recover: Recover,
+    pub(crate) take_over: bool,
     pub(crate) one_piece: OnePiece,
 }
 
@@ -81,6 +83,8 @@ impl MapOptions {
             recovery_timeout: None,
             read_only: false,
             allow_network: false,
+            recover: Recover::default(),
+            take_over: false,
             one_piece: OnePiece::default(),
         }
     }
@@ -195,10 +199,30 @@ impl MapOptions {
         self
     }
 
-    /// Allows a file on a network drive; by default it is refused with
-    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    /// Sets what opening a file for writing may take back; see [`Recover`].
+    pub fn recover(mut self, recover: Recover) -> Self {
+        self.recover = recover;
+        self
+    }
+
+    /// Asserts that no process uses the file by another mount; not by default.
     ///
-    /// Processes on different machines do not see each other's changes there.
+    /// Two mounts of one file may not share locks: an overlay and its upper layer, or the views of
+    /// two containers. A process that opens the file by the second one would believe that it is
+    /// alone, and destroy what the users of the first one write. So a file that another mount used
+    /// since the machine was started is refused with
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), while the processes that the map names may
+    /// still run. Processes of another pid namespace may always, since nothing shows their end.
+    pub fn take_over(mut self, take_over: bool) -> Self {
+        self.take_over = take_over;
+        self
+    }
+
+    /// Allows a file on a network drive or on a file system of a program (FUSE, 9p); by default it
+    /// is refused with [`Unsupported`](crate::ErrorKind::Unsupported).
+    ///
+    /// Processes on different machines do not see each other's changes there. A file system of a
+    /// program may show a local folder a second time, without its locks.
     pub fn allow_network(mut self, allow: bool) -> Self {
         self.allow_network = allow;
         self

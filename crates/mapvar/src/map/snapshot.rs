@@ -220,6 +220,13 @@ impl Snapshot {
         self.values.0.get(name).and_then(Option::as_ref).map_or(Version::ABSENT, |found| found.1)
     }
 
+    /// Returns each variable that existed.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&str, &OwnedValue)> {
+        self.values.0.iter().filter_map(|(name, found)| {
+            found.as_ref().map(|(captured, _)| (name.as_str(), captured))
+        })
+    }
+
     #[cold]
     fn failed(&self, name: &str, error: Error) -> Error {
         error.during("get from a snapshot variable", format!("{name:?} of {}", self.object))

@@ -7,7 +7,6 @@ use crate::{
     value::codec,
 };
 use mapvar_engine::{
-    durable::recover::Recovered,
     error::EngineError,
     handle::Handle,
     header::Facts,
@@ -50,6 +49,10 @@ impl Drop for Closing {
             inner.remove_ephemeral();
             // A drop cannot report errors; `close` and `flush` report them.
             let _ = inner.flush_if_dirty();
+            // The handle that is dropped, and the one here: no variable or watch keeps the map.
+            if Arc::strong_count(&inner) <= 2 {
+                inner.leave();
+            }
         }
     }
 }
@@ -60,7 +63,9 @@ pub(crate) struct Inner {
     pub(crate) attachment: Attachment,
     pub(crate) facts: Facts,
     /// The result of the recovery that opening the map ran.
-    pub(crate) recovered: Option<Recovered>,
+    pub(crate) recovered: Option<Recovery>,
+    /// Whether opening the map created it.
+    pub(crate) origin: Origin,
     /// The map's name in messages.
     pub(crate) object: String,
     /// The generation of the process that opened the map; a forked child has another.
@@ -124,6 +129,13 @@ impl Inner {
         self.named().map_err(|trouble| trouble.during("close", self.object.clone()))
     }
 
+    /// Releases the seat of this process, which uses the map no more.
+    fn leave(&self) {
+        if machine::is_generation(self.generation) && self.store.mem().view().lost().is_none() {
+            self.store.mem().leave();
+        }
+    }
+
     /// Removes the ephemeral variables of this handle. Without it, watchers would notice their end
     /// only when they poll the owner process, every 20 ms.
     pub(crate) fn remove_ephemeral(&self) {
@@ -145,13 +157,11 @@ impl Stored {
     }
 
     pub(crate) fn recovery(&self) -> Option<Recovery> {
-        let found = self.inner.recovered?;
-        let Recovered { variables, lost, damaged, .. } = found;
-        Some(Recovery { variables, lost, damaged })
+        self.inner.recovered
     }
 
     pub(crate) fn origin(&self) -> Origin {
-        self.inner.store.mem().section().origin()
+        self.inner.origin
     }
 
     #[inline]
@@ -370,6 +380,10 @@ impl Stored {
             overhead: space.overhead,
             variables: self.len()?,
             file: facts.file,
+            flush_failed: facts.file
+                && self
+                    .run(|| self.inner.store.has_failed())
+                    .map_err(|trouble| trouble.during("stat", self.object()))?,
             created: SystemTime::UNIX_EPOCH + Duration::from_secs(facts.created.min(1 << 40)),
             creator: facts.creator,
         })
@@ -390,7 +404,9 @@ impl Stored {
             None => Ok(()),
         };
         match Arc::into_inner(inner) {
-            Some(Inner { store, attachment, .. }) => {
+            Some(inner) => {
+                inner.leave();
+                let Inner { store, attachment, .. } = inner;
                 let (unmapped, section) = store.into_mem().close();
                 drop(attachment);
                 flushed.and(unmapped).and(section.close())

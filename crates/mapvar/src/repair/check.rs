@@ -6,7 +6,7 @@
 use crate::{
     Map, MapOptions,
     map::Body,
-    map::open::identity,
+    map::open::trust::{Relation, identity, relation},
     repair::open::{Region, open_region},
     value::codec,
 };
@@ -123,17 +123,18 @@ fn recovery(region: &Region) -> Result<Option<Finding>> {
     let Some(words) = mem.words(identity::AT, identity::WORDS) else { return Ok(None) };
     let Some(id) = mem.section().id()? else { return Ok(None) };
     let ours = identity(Some(id))?;
-    let what = match Identity::read(words) {
-        None => "the map has no identity; the next opener recovers it",
-        Some(theirs) if theirs.boot != ours.boot => {
+    let theirs = Identity::read(words);
+    let what = match relation(theirs, &ours) {
+        _ if theirs.is_none() => "the map has no identity; the next opener recovers it",
+        Relation::Old | Relation::OldCopy => {
             "the map was last used before a restart, or on another machine; the next opener \
              recovers it"
         }
-        // The birth time is not compared: under Wine it is the time of the last write.
-        Some(theirs) if theirs.file.first_chunk::<2>() != ours.file.first_chunk() => {
-            "the file is a copy of another file; the next opener recovers the map"
+        Relation::Copy => "the file is a copy of another file; the next opener recovers the map",
+        Relation::Unclear => {
+            "the file may be a copy of another file; the next opener recovers the map"
         }
-        Some(_) => return Ok(None),
+        Relation::Own | Relation::Moved => return Ok(None),
     };
     Ok(Some(Finding::note(identity::AT, what)))
 }

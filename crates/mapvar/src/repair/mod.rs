@@ -1,5 +1,7 @@
-//! Checks maps that may be damaged, and saves the variables in them that are whole.
+//! Checks maps that may be damaged, saves the variables in them that are whole, and copies maps in
+//! use.
 
 mod open;
 pub(crate) mod check;
 pub(crate) mod salvage;
+pub(crate) mod copy;

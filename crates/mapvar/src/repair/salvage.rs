@@ -92,7 +92,9 @@ impl MapOptions {
         let store = &region.store;
         let same = if into.inner.facts.file {
             let theirs = into.inner.store.mem().section().id()?;
-            theirs.is_some() && theirs == store.mem().section().id()?
+            // A second mount shows the same file under another device.
+            let ours = store.mem().section().id()?;
+            theirs.zip(ours).is_some_and(|(one, two)| one.is_same_file(&two) != Some(false))
         } else {
             into.inner.facts.uuid[0] == store.uuid
         };
@@ -129,7 +131,7 @@ fn of_payload(gem: &Gem, into: &Map) -> Result<Salvage> {
     Ok(salvage)
 }
 
-fn save(into: &Stored, name: &str, atomic: bool, captured: &OwnedValue) -> Result<()> {
+pub(super) fn save(into: &Stored, name: &str, atomic: bool, captured: &OwnedValue) -> Result<()> {
     let raw = if captured.kind == Kind::Nil as u8 {
         Raw::bytes(Kind::Nil, 0, &[])
     } else {

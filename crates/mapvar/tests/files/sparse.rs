@@ -64,6 +64,12 @@ fn a_long_file_is_recovered_for_the_price_of_its_data() {
     }
     another_boot_of(&path);
     let before = blocks(&path);
+    // A reader recovers a copy in memory, of the data alone.
+    let reader = Map::options().file(&path).read_only(true).open().unwrap();
+    assert_eq!(reader.recovery().unwrap().variables, 102);
+    whole(&reader);
+    drop(reader);
+    assert_eq!(blocks(&path), before);
     let map = Map::options().file(&path).open().unwrap();
     let recovery = map.recovery().unwrap();
     assert_eq!((recovery.variables, recovery.lost, recovery.damaged), (102, 0, false));
@@ -143,6 +149,8 @@ fn a_recovery_ends_in_time() {
         let error = options.open().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
         assert!(error.to_string().contains("longer"), "{error}");
+        let error = options.read_only(true).open().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
     }
     // A short timeout for locks does not shorten it: such programs call again, and would recover
     // for ever.

@@ -187,6 +187,10 @@ pub(crate) trait Platform {
     fn program(_: u32) -> Option<String> {
         None
     }
+    /// Whether a process with this id may run.
+    fn may_run(_: u32) -> bool {
+        true
+    }
     /// See [`crate::machine`].
     fn random() -> Result<[u64; 2]>;
     /// See [`crate::machine`].

@@ -3,3 +3,4 @@
 pub(super) mod unlock;
 pub(super) mod check;
 pub(super) mod repair;
+pub(super) mod copy;

@@ -42,6 +42,12 @@ pub(crate) fn run(args: &Stat) -> Result<Exit, Failure> {
         }
         out.line(&format!("{key}: {value}"))?;
     }
+    if stat.flush_failed {
+        out.line(
+            "flush: failed, since the disk failed; save the variables with `mapvar repair --file \
+             PATH --into NEW`",
+        )?;
+    }
     out.flush()?;
     Ok(Exit::Done)
 }

@@ -16,6 +16,7 @@ pub(crate) fn run(args: &Lock) -> Result<Exit, Failure> {
     let (name, lock) = args.words()?;
     let map = opening::options_at(&args.at, name)
         .open()
+        .map(opening::noted)
         .map_err(|error| opening::remedy(&args.at, name, error))?;
     let lock = map.lock(lock)?;
     let timeout = args.timeout.unwrap_or(AGES);

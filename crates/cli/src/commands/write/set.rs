@@ -25,10 +25,11 @@ pub(crate) fn run(args: &Set) -> Result<Exit, Failure> {
             options = options.max_size(most);
         }
         // The call creates an absent file, so `NotFound` means that its folder is absent.
-        let map = options.open_or_create().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => error.detail("no such folder; make it first"),
-            _ => error,
-        })?;
+        let map =
+            options.open_or_create().map(opening::noted).map_err(|error| match error.kind() {
+                ErrorKind::NotFound => error.detail("no such folder; make it first"),
+                _ => error,
+            })?;
         opening::warn_of_writers(&args.place);
         map
     } else {

@@ -72,3 +72,89 @@ pub(super) fn cvt(errno: Errno) -> Error {
     };
     refuse(kind, detail).because(io::Error::from(errno))
 }
+
+/// Returns the error of a call that writes to the device, or waits for it.
+///
+/// Only errors that this process or its surroundings cause are known not to come from the device.
+/// Every other code counts as the device's: a code that is wrongly taken for a passing one would
+/// let a later flush report success for bytes that the system has dropped.
+pub(super) fn of_flush(errno: Errno) -> Error {
+    let (kind, detail) = match errno {
+        Errno::INTR | Errno::AGAIN => {
+            (ErrorKind::Interrupted, "the system did not finish it; flush again")
+        }
+        Errno::NOMEM => (ErrorKind::NoSpace, "memory is short; free some and flush again"),
+        Errno::PERM | Errno::ACCESS => (
+            ErrorKind::PermissionDenied,
+            "a sandbox denies this process `msync`, `fdatasync` or `fsync`; allow them and flush \
+             again",
+        ),
+        Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL => (
+            ErrorKind::Unsupported,
+            "its file system, or a sandbox of this process, cannot wait for the device; use a \
+             file on another file system",
+        ),
+        Errno::BADF | Errno::MFILE | Errno::NFILE => return cvt(errno),
+        _ => return cvt(errno).of_device(),
+    };
+    refuse(kind, detail).because(io::Error::from(errno))
+}
+
+/// Repeats a call that a signal interrupts, but not for ever: a call that never does anything else
+/// is an error.
+pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    const TIMES: usize = 1_000;
+    for _ in 0..TIMES {
+        match call() {
+            Err(Errno::INTR) => {}
+            done => return done,
+        }
+    }
+    Err(Errno::INTR)
+}
+
+/// Returns whether a code says that a file system has no `fsync` of a directory. Such a file system
+/// has nothing to wait for there.
+pub(super) fn has_no_fsync(errno: Errno) -> bool {
+    matches!(errno, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOTTY | Errno::ISDIR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_error_of_the_device_is_final() {
+        for errno in [
+            Errno::INTR,
+            Errno::AGAIN,
+            Errno::NOMEM,
+            Errno::PERM,
+            Errno::ACCESS,
+            Errno::NOSYS,
+            Errno::OPNOTSUPP,
+            Errno::INVAL,
+            Errno::BADF,
+        ] {
+            let error = of_flush(errno);
+            assert!(!error.is_of_device(), "{error}");
+            assert_eq!(error.raw_os_error(), Some(errno.raw_os_error()), "{error}");
+        }
+        for errno in [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::NODEV, Errno::NXIO, Errno::ROFS]
+        {
+            assert!(of_flush(errno).is_of_device(), "{errno}");
+        }
+    }
+
+    #[test]
+    fn an_interrupted_call_is_repeated() {
+        let mut left = 3;
+        let done = uninterrupted(|| {
+            left -= 1;
+            if left == 0 { Ok(7) } else { Err(Errno::INTR) }
+        });
+        assert_eq!(done, Ok(7));
+        assert_eq!(uninterrupted(|| Err::<(), _>(Errno::INTR)), Err(Errno::INTR));
+        assert_eq!(uninterrupted(|| Err::<(), _>(Errno::IO)), Err(Errno::IO));
+    }
+}

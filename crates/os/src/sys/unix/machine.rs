@@ -216,3 +216,29 @@ pub(super) fn program(pid: u32) -> Option<String> {
 pub(super) fn program(_: u32) -> Option<String> {
     None
 }
+
+/// See [`crate::machine::may_run`].
+pub(super) fn may_run(pid: u32) -> bool {
+    let id = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let Some(id) = id else { return false };
+    if rustix::process::test_kill_process(id) == Err(Errno::SRCH) {
+        return false;
+    }
+    !has_ended(pid)
+}
+
+/// Whether the process has ended, all its threads included, and waits for its parent.
+#[cfg(target_os = "linux")]
+fn has_ended(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The program's name, in parentheses, may contain anything.
+    let Some((_, rest)) = stat.rsplit_once(')') else { return false };
+    let mut fields = rest.split_ascii_whitespace();
+    let ended = matches!(fields.next(), Some("Z" | "X"));
+    ended && matches!(fields.nth(16), Some("0" | "1"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_ended(_: u32) -> bool {
+    false
+}

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "mapping memory")]
 
 use super::{
-    error::{cvt, refuse},
+    error::{cvt, of_flush, refuse, uninterrupted},
     faults, kept, lock, machine,
     section::handle::Section,
 };
@@ -134,7 +134,7 @@ impl Mapping {
         let how = if wait { MsyncFlags::SYNC } else { MsyncFlags::ASYNC };
         // SAFETY: `start..end` lies within the mapping (checked above), which lives as long as
         // `self`. Writing pages out changes nothing in them.
-        unsafe { mm::msync(address, end - start, how) }.map_err(cvt)
+        uninterrupted(|| unsafe { mm::msync(address, end - start, how) }).map_err(of_flush)
     }
 
     pub(super) fn unmap(self) -> Result<()> {

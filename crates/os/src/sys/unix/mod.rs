@@ -5,9 +5,9 @@
 //! | `error` | the meaning of `errno` |
 //! | `standard` | the descriptors 0, 1 and 2, which no file of this crate gets |
 //! | `machine` | facts about machine and process |
+//! | `place` | the file system and the identity of a file |
 //! | `pause` | polling for a state of another process to pass |
-//! | `ofd` | byte locks that belong to an open file |
-//! | `witness` | the second open file of a section, which has its byte locks |
+//! | `ofd` | byte locks that belong to an open file, and the second open file that has them |
 //! | `section` | how sections are found, created and grown |
 //! | `attach` | the users of a file |
 //! | `seat` | which processes use a section |
@@ -21,9 +21,9 @@
 mod error;
 mod standard;
 mod machine;
+mod place;
 mod pause;
 mod ofd;
-mod witness;
 mod section;
 mod attach;
 mod seat;
@@ -200,6 +200,10 @@ impl Platform for Imp {
 
     fn program(pid: u32) -> Option<String> {
         machine::program(pid)
+    }
+
+    fn may_run(pid: u32) -> bool {
+        machine::may_run(pid)
     }
 
     fn pid_namespace() -> Result<u64> {

@@ -34,6 +34,35 @@ pub(super) fn status(status: win::NTSTATUS) -> Error {
     cvt(io::Error::from_raw_os_error(code.cast_signed()))
 }
 
+/// Returns the error of a call that writes to the disk, or waits for it.
+///
+/// Only errors that this process or its surroundings cause are known not to come from the disk.
+/// Every other code counts as the disk's: a code that is wrongly taken for a passing one would let
+/// a later flush report success for bytes that the system has dropped.
+pub(super) fn of_flush(error: Error) -> Error {
+    const PASSING: [u32; 15] = [
+        win::ERROR_ACCESS_DENIED,
+        win::ERROR_INVALID_HANDLE,
+        win::ERROR_NOT_ENOUGH_MEMORY,
+        win::ERROR_OUTOFMEMORY,
+        win::ERROR_NO_SYSTEM_RESOURCES,
+        win::ERROR_NOT_ENOUGH_QUOTA,
+        win::ERROR_WORKING_SET_QUOTA,
+        win::ERROR_COMMITMENT_LIMIT,
+        win::ERROR_NOT_SUPPORTED,
+        win::ERROR_INVALID_FUNCTION,
+        win::ERROR_CALL_NOT_IMPLEMENTED,
+        win::ERROR_INVALID_PARAMETER,
+        win::ERROR_LOCK_VIOLATION,
+        win::ERROR_OPERATION_ABORTED,
+        win::ERROR_BUSY,
+    ];
+    match error.raw_os_error().map(i32::cast_unsigned) {
+        Some(code) if PASSING.contains(&code) => error,
+        _ => error.of_device(),
+    }
+}
+
 /// Returns kind and remedy of a code. Codes with a special meaning for one call are handled there.
 fn meaning(code: u32) -> (ErrorKind, &'static str) {
     match code {

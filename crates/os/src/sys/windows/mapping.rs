@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
 use super::{
-    cvt::{is, last},
+    cvt::{is, last, of_flush},
     machine,
     memory::pages::{Addresses, Piece, is_taken},
     section::{
@@ -165,7 +165,7 @@ impl Mapping {
             let error = last();
             // The lazy writer has locked the range; the documentation says that this passes.
             if !is(&error, ERROR_LOCK_VIOLATION) {
-                return Err(error);
+                return Err(of_flush(error));
             }
             thread::sleep(Duration::from_millis(pause.min(10)));
         }

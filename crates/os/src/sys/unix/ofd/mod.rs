@@ -11,6 +11,7 @@
 //! reader can still obstruct: where it has a shared lock, no exclusive one is granted.
 
 mod hold;
+mod witness;
 #[cfg_attr(
     not(any(
         target_os = "linux",
@@ -31,6 +32,7 @@ use std::os::fd::BorrowedFd;
 
 pub(super) use calls::{held, set};
 pub(super) use hold::Hold;
+pub(super) use witness::Witness;
 
 /// Says that a lock is not granted though no process owns it exclusively.
 pub(super) const LOCKED_BY_A_READER: &str = "a process that may read it has put a shared lock on it, which keeps writers out; end that process (lslocks lists it), or take away its right to read";

@@ -3,7 +3,8 @@
 use super::{
     super::{
         error::{cvt, is, refuse},
-        witness::Witness,
+        ofd::Witness,
+        place,
     },
     aside::{self, Aside},
     handle::{Kind, Section, check_size, size_to_create},
@@ -134,42 +135,11 @@ fn check_kind(mode: fs::RawMode) -> Result<()> {
 }
 
 fn check_place(fd: BorrowedFd<'_>, options: &SectionOptions) -> Result<()> {
-    if options.allow_network || !is_remote(fd)? {
+    if options.allow_network || !place::is_remote(fd)? {
         return Ok(());
     }
     Err(refuse(
         ErrorKind::Unsupported,
-        "it is on a network drive, where views on different machines do not see each other's writes; use a local file, or allow_network(true)",
+        "it is on a network drive (NFS, SMB) or a file system of a program (FUSE, 9p), where other views of the file may not see its writes and locks; use a local file, or allow_network(true)",
     ))
-}
-
-#[cfg(target_os = "linux")]
-fn is_remote(fd: BorrowedFd<'_>) -> Result<bool> {
-    // From linux/magic.h and the sources of the file systems. FUSE is allowed: the system does not
-    // report what is behind it, and on one machine its pages are shared.
-    const REMOTE: [u64; 8] = [
-        0x6969,      // nfs
-        0x517b,      // smb
-        0xfe53_4d42, // smb2
-        0xff53_4d42, // cifs
-        0x5346_414f, // afs
-        0x6b41_4653, // kafs
-        0x7375_7245, // coda
-        0x00c3_6400, // ceph
-    ];
-    let stat = fs::fstatfs(fd).map_err(cvt)?;
-    // The type has 32 bits, in an integer that differs between targets and may be signed.
-    Ok(REMOTE.contains(&(super::handle::number(stat.f_type) & 0xffff_ffff)))
-}
-
-#[cfg(target_vendor = "apple")]
-fn is_remote(fd: BorrowedFd<'_>) -> Result<bool> {
-    let stat = fs::fstatfs(fd).map_err(cvt)?;
-    Ok(stat.f_flags & libc::MNT_LOCAL as u32 == 0)
-}
-
-#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-#[allow(clippy::unnecessary_wraps, reason = "the signature that every system has")]
-fn is_remote(_: BorrowedFd<'_>) -> Result<bool> {
-    Ok(false)
 }

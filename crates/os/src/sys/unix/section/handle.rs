@@ -4,9 +4,10 @@
 
 use super::{
     super::{
-        error::{cvt, refuse},
+        error::{cvt, has_no_fsync, of_flush, refuse, uninterrupted},
         machine,
-        witness::Witness,
+        ofd::Witness,
+        place,
     },
     life::Life,
 };
@@ -247,12 +248,7 @@ impl Section {
         if !self.has_file() {
             return Ok(None);
         }
-        let stat = fs::fstat(self.fd()).map_err(cvt)?;
-        Ok(Some(SectionId {
-            volume: number(stat.st_dev),
-            file: number(stat.st_ino),
-            born: born(self.fd(), &stat),
-        }))
+        place::identity(self.fd()).map(Some)
     }
 
     pub(crate) fn sync(&self) -> Result<()> {
@@ -262,8 +258,10 @@ impl Section {
         to_device(self.fd())?;
         let mut directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = directory.as_ref() {
-            fs::fsync(open).map_err(cvt)?;
-            *directory = None;
+            match uninterrupted(|| fs::fsync(open)) {
+                Err(errno) if !has_no_fsync(errno) => return Err(of_flush(errno)),
+                _ => *directory = None,
+            }
         }
         Ok(())
     }
@@ -292,15 +290,6 @@ pub(super) fn check_size(fd: BorrowedFd<'_>, options: &SectionOptions) -> Result
     }
 }
 
-/// Converts a number of `stat`, whose type differs between systems. A negative device number keeps
-/// its bits.
-pub(super) fn number<T: TryInto<u64> + TryInto<i64> + Copy>(number: T) -> u64 {
-    number
-        .try_into()
-        .or_else(|_| TryInto::<i64>::try_into(number).map(i64::cast_unsigned))
-        .unwrap_or(0)
-}
-
 /// Whether holes that the file system reports are zeros for every mapping too: pages that were
 /// written by a mapping, and are not on the disk yet, must count as data. It is so for these file
 /// systems. FUSE asks its server, which does not know of such pages; ZFS has reported holes over
@@ -309,45 +298,18 @@ pub(super) fn number<T: TryInto<u64> + TryInto<i64> + Copy>(number: T) -> u64 {
 fn knows_holes(fd: BorrowedFd<'_>) -> bool {
     // From linux/magic.h: ext2 to ext4, xfs, btrfs, f2fs, tmpfs.
     const KNOWN: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
-    // The type has 32 bits, in an integer that differs between targets and may be signed.
-    fs::fstatfs(fd).is_ok_and(|stat| KNOWN.contains(&(number(stat.f_type) & 0xffff_ffff)))
-}
-
-#[cfg(target_os = "linux")]
-fn born(fd: BorrowedFd<'_>, _: &fs::Stat) -> u64 {
-    let flags = fs::AtFlags::EMPTY_PATH;
-    match fs::statx(fd, c"", flags, fs::StatxFlags::BTIME) {
-        Ok(stat) if stat.stx_mask & fs::StatxFlags::BTIME.bits() != 0 => {
-            nanoseconds(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec.into())
-        }
-        _ => 0,
-    }
-}
-
-#[cfg(target_vendor = "apple")]
-fn born(_: BorrowedFd<'_>, stat: &fs::Stat) -> u64 {
-    nanoseconds(stat.st_birthtime, u64::try_from(stat.st_birthtime_nsec).unwrap_or(0))
-}
-
-#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-fn born(_: BorrowedFd<'_>, _: &fs::Stat) -> u64 {
-    0
-}
-
-#[cfg(any(target_os = "linux", target_vendor = "apple"))]
-fn nanoseconds(seconds: i64, nanoseconds: u64) -> u64 {
-    seconds.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
+    fs::fstatfs(fd).is_ok_and(|stat| KNOWN.contains(&place::kind(&stat)))
 }
 
 /// `fsync` of macOS leaves the bytes in the drive's cache; this call does not.
 #[cfg(target_vendor = "apple")]
 fn to_device(fd: BorrowedFd<'_>) -> Result<()> {
-    fs::fcntl_fullfsync(fd).map_err(cvt)
+    uninterrupted(|| fs::fcntl_fullfsync(fd)).map_err(of_flush)
 }
 
 #[cfg(not(target_vendor = "apple"))]
 fn to_device(fd: BorrowedFd<'_>) -> Result<()> {
-    fs::fdatasync(fd).map_err(cvt)
+    uninterrupted(|| fs::fdatasync(fd)).map_err(of_flush)
 }
 
 impl AsFd for Section {

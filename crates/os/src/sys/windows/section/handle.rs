@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "crates/os is where unsafe lives")]
 
 use super::super::{
-    cvt::{cvt, last, status},
+    cvt::{cvt, last, of_flush, status},
     memory::pages,
     names::{self, Wide},
     security::Private,
@@ -238,19 +238,21 @@ impl Section {
         let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
         Ok(Some(SectionId {
             volume: self.volume.into(),
+            device: 0,
             file: pair(of.nFileIndexHigh, of.nFileIndexLow),
             // Not the creation time. Programs set it to any value, and Windows passes it on to a
             // new file of an old name (tunnelling). Where the disk keeps none (Wine), it is the
             // time of the last change. An index of NTFS includes a count of the files that had it
             // before.
             born: 0,
+            lasting: true,
         }))
     }
 
     /// Waits for the device. A read-only handle has nothing to write, and Windows would refuse it.
     pub(crate) fn sync(&self) -> Result<()> {
         match &self.file {
-            Some(file) if self.writes_file => file.sync_all().map_err(cvt),
+            Some(file) if self.writes_file => file.sync_all().map_err(cvt).map_err(of_flush),
             _ => Ok(()),
         }
     }

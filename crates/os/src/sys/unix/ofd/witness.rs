@@ -14,7 +14,7 @@
 
 #![allow(unsafe_code, reason = "rustix has no pthread_atfork")]
 
-use super::error::cvt;
+use super::super::error::cvt;
 use crate::{error::Result, memory::words::Half};
 use rustix::{
     fs::{self, Mode, OFlags},
@@ -27,7 +27,7 @@ use std::{
 };
 
 #[derive(Debug)]
-pub(super) struct Witness {
+pub(crate) struct Witness {
     /// `None` only while it is dropped.
     fd: Option<OwnedFd>,
     /// The value of [`FORKS`] in the process that opened it.
@@ -37,7 +37,7 @@ pub(super) struct Witness {
 impl Witness {
     /// Opens the file of `fd` once more. Returns `None` if the system has no way to do so: there is
     /// no `/proc`, and `path` (if any) leads to another file.
-    pub(super) fn of(
+    pub(crate) fn of(
         fd: BorrowedFd<'_>,
         path: Option<&Path>,
         writable: bool,
@@ -80,7 +80,7 @@ impl Witness {
     }
 
     /// Returns the descriptor; `None` in a child after `fork`, which has none.
-    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.fd.as_ref().filter(|_| self.is_here()).map(AsFd::as_fd)
     }
 

@@ -1,0 +1,297 @@
+//! Whether a region in a file may be used as it is, or only what its last complete flush left.
+//!
+//! Within one boot the pages of a file are what its users wrote, so nothing has to be recovered. A
+//! recovery would take back values that were acknowledged, and destroy a map that another process
+//! uses by a mount that does not share its locks with this one.
+
+use crate::{report::Recover, value::codec};
+use mapvar_engine::{
+    durable::recover::Recovered,
+    error::EngineError,
+    header::Identity,
+    layout::{self, seat},
+    mem::{Mem, Ordering::Acquire, mapped::Mapped},
+    store::Store,
+};
+use mapvar_os::{Error, ErrorKind, Holder, Origin, Result, SectionId, machine};
+
+/// What the identity in a region says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Relation {
+    /// It was last used in this boot, as this file, by this mount.
+    Own,
+    /// It was last used in this boot as this file, by another mount: before a remount, or by a
+    /// second mount that may still be in use.
+    Moved,
+    /// It was last used in this boot, and the system cannot tell whether as this file.
+    Unclear,
+    /// It was last used in this boot, as another file: this one is a copy.
+    Copy,
+    /// It was last used before a restart, as this file or without a valid identity.
+    Old,
+    /// It was last used before a restart, or on another machine, as another file.
+    OldCopy,
+}
+
+impl Relation {
+    /// Whether the pages are what the users of this file wrote.
+    pub(crate) const fn is_current(self) -> bool {
+        matches!(self, Self::Own | Self::Moved)
+    }
+
+    const fn is_copy(self) -> bool {
+        matches!(self, Self::Copy | Self::OldCopy | Self::Unclear)
+    }
+
+    const fn of_this_boot(self) -> bool {
+        !matches!(self, Self::Old | Self::OldCopy)
+    }
+}
+
+/// What the opener permits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    pub(super) recover: Recover,
+    pub(super) take_over: bool,
+}
+
+/// Returns the identity of this boot and of a section's file.
+pub(crate) fn identity(file: Option<SectionId>) -> Result<Identity> {
+    let file = file.unwrap_or_default();
+    Ok(Identity {
+        boot: machine::boot_id()?,
+        file: [file.volume, file.file, file.born],
+        // 0 only for a reader, which does not compare it: see `obtain_stored`.
+        pid_namespace: machine::pid_namespace().unwrap_or_default(),
+        device: file.device,
+    })
+}
+
+/// Compares the identity in a region with that of its file now.
+pub(crate) fn relation(theirs: Option<Identity>, ours: &Identity) -> Relation {
+    let Some(theirs) = theirs else { return Relation::Old };
+    let id = |of: &Identity| {
+        let [volume, file, born] = of.file;
+        // A build that did not know the word for the device stored the device as the volume.
+        let old = of.device == 0 && ours.device != 0;
+        let (volume, device) = if old { (0, volume) } else { (volume, of.device) };
+        SectionId { volume, device, file, born, lasting: true }
+    };
+    let (before, now) = (id(&theirs), id(ours));
+    let same = before.is_same_file(&now);
+    match (theirs.boot == ours.boot, same) {
+        (true, Some(true)) if before.device == now.device => Relation::Own,
+        (true, Some(true)) => Relation::Moved,
+        (true, Some(false)) => Relation::Copy,
+        (true, None) => Relation::Unclear,
+        // A restart may give a device, and the files of some file systems, other numbers.
+        (false, Some(false)) => Relation::OldCopy,
+        (false, _) => Relation::Old,
+    }
+}
+
+fn needs_recovery(detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::NeedsRecovery, "open", "").detail(detail)
+}
+
+/// The error of an opener that wants the file itself, and may not recover it.
+pub(super) fn not_recovered() -> Error {
+    needs_recovery(
+        "it is a copy, or no process has opened it for writing since the machine started; open it \
+         once for writing, which recovers what the last flush left",
+    )
+}
+
+/// Whether an opener for reading may read the region as it is. Otherwise it reads a recovered copy.
+pub(super) fn may_read(store: &Store<Mapped>) -> Result<bool> {
+    if !store.file {
+        return Ok(true);
+    }
+    let ours = identity(store.mem().section().id()?)?;
+    let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
+    let theirs = sector.and_then(Identity::read);
+    // A region whose creator has not written its identity yet has no variables to recover.
+    let empty = theirs.is_none() && store.births().is_ok_and(|births| births == 0);
+    Ok(empty || relation(theirs, &ours).is_current())
+}
+
+/// Ensures that the region belongs to this boot and this file.
+///
+/// An opener that is alone recovers a region that is not, as far as `policy` permits, and until
+/// `late` returns true. One that is not alone is refused, since recovery would destroy what the other users write.
+pub(super) fn ensure(
+    store: &mut Store<Mapped>,
+    alone: bool,
+    policy: Policy,
+    late: &dyn Fn() -> bool,
+) -> std::result::Result<Option<(Recovered, Relation)>, EngineError> {
+    let section = store.mem().section();
+    let (created, bytes) = (section.origin() == Origin::Created, section.size()?);
+    let id = section.id()?;
+    let ours = identity(id)?;
+    let lasting = id.is_none_or(|id| id.lasting);
+    let (at, count) = (layout::identity::AT, layout::identity::WORDS);
+    let theirs = Identity::read(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
+    let relation = relation(theirs, &ours);
+    if theirs == Some(ours) {
+        // No other process uses the region, so every lock in it belongs to a dead process.
+        if alone && store.file {
+            store.quiesce()?;
+        }
+        return Ok(None);
+    }
+    if alone && store.file {
+        let by_another_mount = match relation {
+            Relation::Moved | Relation::Unclear => true,
+            // Such a file system may make up the numbers of files.
+            Relation::Copy => !lasting,
+            Relation::Own | Relation::Old | Relation::OldCopy => false,
+        };
+        if let (true, false, Some(theirs)) = (by_another_mount, policy.take_over, theirs) {
+            refuse_users(store, theirs, &ours)?;
+        }
+        let recovered = if created {
+            None
+        } else if relation.is_current() && (relation == Relation::Own || is_whole(store)?) {
+            // By another device, or from another pid namespace, whose processes are gone.
+            store.quiesce()?;
+            None
+        } else if policy.recover == Recover::Never {
+            if store.births()? != 0 {
+                return Err(not_recovered().into());
+            }
+            None
+        } else {
+            let consent = |found: &Recovered| consent(found, relation, policy);
+            Some((store.recover_if(bytes, late, consent)?, relation))
+        };
+        // The identity is written last. If this process dies before, the next opener recovers
+        // again.
+        ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
+        return Ok(recovered);
+    }
+    match theirs {
+        Some(theirs) if theirs.pid_namespace != ours.pid_namespace => Err(Error::new(
+            ErrorKind::Unsupported,
+            "open",
+            "",
+        )
+        .detail(
+            "processes of another pid namespace write to it, and their death cannot be detected \
+             here; open it for reading, or share the namespace",
+        )
+        .into()),
+        // This process created the section, but another opener was alone with it, and has finished
+        // opening it. The identity is missing or another file's, so the creator writes its own.
+        _ if created => {
+            ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
+            Ok(None)
+        }
+        _ if store.file && !relation.is_current() => Err(needs_recovery(
+            "it is of another boot or a copy of another file, and a process uses it; close it \
+             everywhere, then open it",
+        )
+        .into()),
+        _ => Ok(None),
+    }
+}
+
+/// Whether a file that was mounted anew is as its users left it.
+///
+/// A disk that was removed without an unmount has lost pages, as in a power cut, and nothing says
+/// so. It shows where parts contradict each other. A file without changes since its last flush has
+/// nothing to lose.
+fn is_whole(store: &Store<Mapped>) -> std::result::Result<bool, EngineError> {
+    if !store.is_dirty()? {
+        return Ok(true);
+    }
+    Ok(store.check(&[], true, codec::is_message_pack).is_whole())
+}
+
+/// Refuses a region that living processes may use by another mount, whose locks this one does not
+/// see. The map names its users by process ids, which count only where locks do not.
+fn refuse_users(
+    store: &Store<Mapped>,
+    theirs: Identity,
+    ours: &Identity,
+) -> std::result::Result<(), EngineError> {
+    let refuse = |what: String| {
+        let remedy = "open it by the path that its users have, or close it there first; if no \
+                      process uses it, set `take_over` (--take-over)";
+        let error = Error::new(ErrorKind::Unsupported, "open", "");
+        Err(error
+            .detail(format!("{what} by another mount, which shares no locks; {remedy}"))
+            .into())
+    };
+    for number in 0..layout::PARTICIPANT_SLOTS {
+        let Some(words) = store.mem().words(seat::at(number), seat::WORDS) else { continue };
+        let (token, process) =
+            (words.load(seat::TOKEN, Acquire), words.load(seat::PROCESS, Acquire));
+        if token == 0 {
+            continue;
+        }
+        if theirs.pid_namespace != ours.pid_namespace {
+            return refuse("a process of another pid namespace may use it".into());
+        }
+        let pid = process as u32;
+        if machine::may_run(pid) {
+            let holder = Holder::new(pid).with_program(machine::program(pid));
+            return refuse(format!("{holder} may use it"));
+        }
+    }
+    Ok(())
+}
+
+/// Permits a recovery, or refuses it before it has changed anything.
+///
+/// After a restart, what no flush stored is lost, and a recovery takes nothing more. Everything
+/// else that it would take is a decision of the user.
+fn consent(
+    found: &Recovered,
+    relation: Relation,
+    policy: Policy,
+) -> std::result::Result<(), EngineError> {
+    let taken_back = if relation.of_this_boot() { found.rolled_back } else { 0 };
+    // A file of this boot that is no copy comes here if its disk failed or was removed.
+    let decides = relation.is_copy() || relation.of_this_boot();
+    let refused = decides && (found.damaged || taken_back > 0);
+    if !refused || policy.recover == Recover::AcceptLoss {
+        return Ok(());
+    }
+    let what = match (found.damaged, relation) {
+        (_, Relation::Own | Relation::Moved) => format!(
+            "its disk failed, or was removed while it was in use: {taken_back} variables changed \
+             after the last complete flush"
+        ),
+        (true, _) => format!(
+            "it is a torn copy of a file in use: {} of the variables of its last complete flush \
+             are lost or old",
+            found.lost
+        ),
+        (false, Relation::Unclear) => format!(
+            "it cannot be told whether it is a copy, and {taken_back} variables changed after the \
+             last complete flush"
+        ),
+        (false, _) => format!(
+            "it is a copy of a file in which {taken_back} variables changed after the last \
+             complete flush"
+        ),
+    };
+    Err(needs_recovery(format!(
+        "{what}; open it for reading, which shows the last flush, save the newest values with \
+         `mapvar repair`, or accept the loss with `recover` (--accept-loss)"
+    ))
+    .into())
+}
+
+/// Whether a copy lacks variables of its last complete flush.
+pub(super) fn is_torn(found: &Recovered, relation: Relation) -> bool {
+    relation.is_copy() && found.damaged
+}
+
+/// The relation of a mapped file, for an opener for reading.
+pub(super) fn relation_of(store: &Store<Mapped>) -> Result<Relation> {
+    let ours = identity(store.mem().section().id()?)?;
+    let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
+    Ok(relation(sector.and_then(Identity::read), &ours))
+}

@@ -1,0 +1,119 @@
+//! Copies a map that other processes use.
+//!
+//! A copy of its file may be torn: the parts of the file are copied at different moments. Here each
+//! value is read as any reader reads it.
+
+use crate::{Map, Value, map::Body, map::snapshot::Snapshot, repair::salvage::save};
+use mapvar_engine::error::EngineError;
+use mapvar_os::{Error, ErrorKind, Result};
+
+/// How often all variables are read anew because one was created meanwhile.
+const ATTEMPTS: u32 = 4;
+
+/// The outcome of [`Map::copy_to`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Copied {
+    /// How many variables were copied.
+    pub variables: u64,
+    /// Whether the copy is the map as of one instant. Otherwise other processes changed more than
+    /// 512 variables without a pause: each value is whole, and they are of different moments.
+    pub at_one_instant: bool,
+}
+
+impl Map {
+    /// Copies every variable `into` another map, while other processes go on using this one.
+    ///
+    /// The copy is this map as of one instant, if its writers permit that
+    /// ([`Copied::at_one_instant`]). A map in a file is flushed then. This is the way to copy a
+    /// file in use: a program that copies the file itself, such as `cp`, may get a torn copy.
+    ///
+    /// Locks and ephemeral variables are not copied, since they belong to living processes. It
+    /// takes the memory of all values.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (path, saved) = (dir.path().join("test.map"), dir.path().join("saved.map"));
+    /// # let map = mapvar::Map::options().file(&path).create()?;
+    /// map.set("foo", "hello")?;
+    /// let into = mapvar::Map::options().file(&saved).create()?;
+    /// assert_eq!(map.copy_to(&into)?.variables, 1);
+    /// assert_eq!(into.get::<String>("foo")?, "hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) if both are the same map;
+    /// [`Unsupported`](ErrorKind::Unsupported) if `into` is a gem's map; and those of
+    /// [`iter`](Self::iter), [`set`](Self::set) and [`flush`](Self::flush). The other map then has a
+    /// part of the variables.
+    pub fn copy_to(&self, into: &Map) -> Result<Copied> {
+        let target = into.stored("copy into", "copy into a map with Format::Store")?;
+        if let Body::Store(map) = &self.0
+            && map.inner.facts.uuid == target.inner.facts.uuid
+        {
+            return Err(Error::new(ErrorKind::InvalidArgument, "copy into", target.object())
+                .detail("it is the map to copy; make a new one"));
+        }
+        let mut copied = Copied::default();
+        for attempt in 1..=ATTEMPTS {
+            let births = self.births()?;
+            let names = self.names()?;
+            let all: Vec<&str> = names.iter().map(String::as_str).collect();
+            let (seen, at_one_instant) = match self.snapshot(&all) {
+                Ok(seen) => (vec![seen], self.births()? == births),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Contended | ErrorKind::TooLarge) =>
+                {
+                    let each = all.iter().map(|name| self.snapshot(&[*name]));
+                    (each.collect::<Result<_>>()?, false)
+                }
+                Err(error) => return Err(error),
+            };
+            // A variable that was created meanwhile may be missing.
+            if !at_one_instant && attempt < ATTEMPTS {
+                continue;
+            }
+            copied.at_one_instant = at_one_instant;
+            for (name, captured) in seen.iter().flat_map(Snapshot::each) {
+                let Some(atomic) = self.is_lasting(name)? else { continue };
+                match &self.0 {
+                    Body::Store(_) => save(target, name, atomic, captured)?,
+                    Body::Gem(_) => target.set_value(name, &Value::of(captured.clone())?)?,
+                }
+                copied.variables += 1;
+            }
+            break;
+        }
+        if target.inner.facts.file {
+            into.flush()?;
+        }
+        Ok(copied)
+    }
+
+    fn births(&self) -> Result<u64> {
+        match &self.0 {
+            Body::Store(map) => map
+                .run(|| map.inner.store.births())
+                .map_err(|trouble: EngineError| trouble.during("copy", map.object())),
+            Body::Gem(_) => Ok(0),
+        }
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        self.iter().map(|entry| entry.map(|entry| entry.name().to_owned())).collect()
+    }
+
+    /// Whether the variable is an `Atomic`; `None` for one that ends with its process.
+    fn is_lasting(&self, name: &str) -> Result<Option<bool>> {
+        let Body::Store(map) = &self.0 else { return Ok(Some(false)) };
+        let store = &map.inner.store;
+        let found = map.run(|| store.find(store.query(name.as_bytes())));
+        let found = found.map_err(|trouble: EngineError| trouble.during("copy", map.object()))?;
+        // A variable that was removed since the copy was read is copied as it was read.
+        Ok(match found {
+            Some(handle) if store.is_ephemeral(handle) => None,
+            found => Some(found.is_some_and(|handle| handle.atomic)),
+        })
+    }
+}
