@@ -1261,6 +1261,11 @@ int32_t mapvar_lock_holder(mapvar_lock *lock, uint32_t *process);
 // mapvar_held_recovered.
 int32_t mapvar_lock_force_unlock(mapvar_lock *lock, size_t *owners);
 
+// Removes the lock from the map if it is free. `gone` (may be NULL) gets 1 if the map has no such
+// lock any more; it gets 0 if the lock is owned, waited for, or has a death to report. A lock takes
+// some 600 bytes of the map from its first use until it is removed; the next use creates it again.
+int32_t mapvar_lock_remove(mapvar_lock *lock, int32_t *gone);
+
 // Frees a handle; a lock acquired through it stays held. Does nothing for NULL.
 int32_t mapvar_lock_free(mapvar_lock *lock);
 

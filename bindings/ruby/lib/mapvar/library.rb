@@ -180,6 +180,7 @@ module Mapvar
     waits :mapvar_lock_try, :handle, :int32, :out
     waits :mapvar_lock_holder, :handle, :out
     waits :mapvar_lock_force_unlock, :handle, :out
+    waits :mapvar_lock_remove, :handle, :out
     quick :mapvar_lock_free, :handle
     quick :mapvar_held_recovered, :handle, :out
     waits :mapvar_held_release, :handle

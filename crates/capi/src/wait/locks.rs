@@ -146,6 +146,20 @@ pub extern "C" fn mapvar_lock_force_unlock(
     })
 }
 
+/// Removes the lock from the map if it is free. `gone` (may be NULL) gets 1 if the map has no such
+/// lock any more; it gets 0 if the lock is owned, waited for, or has a death to report. A lock takes
+/// some 600 bytes of the map from its first use until it is removed; the next use creates it again.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_lock_remove(
+    lock: *mut mapvar_lock,
+    gone: Option<&mut MaybeUninit<i32>>,
+) -> i32 {
+    run_call("mapvar_lock_remove", || {
+        offer(gone, with(lock, mapvar::Lock::remove)?.into());
+        Ok(())
+    })
+}
+
 /// Frees a handle; a lock acquired through it stays held. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_free(lock: *mut mapvar_lock) -> i32 {
