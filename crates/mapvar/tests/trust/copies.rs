@@ -121,6 +121,8 @@ fn a_reader_sees_the_last_flush_and_changes_no_byte() {
         assert_eq!(read.iter().count(), 3);
         assert_eq!(read.set("x", 1).unwrap_err().kind(), ErrorKind::ReadOnly);
         assert_eq!(read.flush().unwrap_err().kind(), ErrorKind::ReadOnly);
+        // It would wait for ever.
+        assert_eq!(read.watch("flushed").unwrap_err().kind(), ErrorKind::NeedsRecovery);
         assert!(read.check().unwrap().is_whole());
         read.close().unwrap();
         // A reader that waits for changes wants the file itself, not a copy that stays as it is.
