@@ -7,14 +7,15 @@ use super::disk::{BYTES, Disk, Event};
 use rustix::{
     io::Errno,
     mount::{MountFlags, UnmountFlags, mount, unmount},
+    thread::{UnshareFlags, unshare_unsafe},
 };
 use std::{
     ffi::CString,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::fd::AsRawFd as _,
+    os::fd::{AsRawFd as _, FromRawFd as _, RawFd},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
@@ -42,10 +43,22 @@ impl Drive {
         let options = CString::new(options)?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         mount("mapvar-disks", &folder, "fuse", flags, Some(options.as_c_str()))?;
-        let content = Arc::new(Mutex::new(Content::default()));
-        let served = Arc::clone(&content);
-        thread::spawn(move || serve(device, &served));
-        Ok(Self { folder, content })
+        let drive = Self { folder, content: Arc::default() };
+        let served = Arc::clone(&drive.content);
+        let (done, apart) = mpsc::channel();
+        let number = device.as_raw_fd();
+        thread::spawn(move || {
+            let unshared = unshare_files();
+            let ready = unshared.is_ok();
+            let _ = done.send(unshared);
+            if ready {
+                serve(&own_copy(number), &served);
+            }
+        });
+        apart.recv().map_err(|_| io::ErrorKind::BrokenPipe)??;
+        // Only the server's copy is open from here on.
+        drop(device);
+        Ok(drive)
     }
 
     pub fn image(&self) -> PathBuf {
@@ -78,12 +91,34 @@ impl Drive {
 
 impl Drop for Drive {
     fn drop(&mut self) {
-        let _ = unmount(&self.folder, UnmountFlags::DETACH);
+        // FORCE: what still waits for a reply fails.
+        let _ = unmount(&self.folder, UnmountFlags::FORCE | UnmountFlags::DETACH);
+    }
+}
+
+/// Gives this thread file descriptors and mounts of its own. Without it, a process that is killed
+/// while a thread of it waits for this drive would wait for ever: the kernel ends the drive when its
+/// last descriptor is closed, and closes the descriptors and mounts of a process with its last
+/// thread.
+fn unshare_files() -> io::Result<()> {
+    // SAFETY: this thread uses one descriptor, of which it has a copy by its number, and none that
+    // another thread opens later; no other thread gets one of this thread's.
+    #[allow(unsafe_code, reason = "a thread with descriptors of its own")]
+    let unshared = unsafe { unshare_unsafe(UnshareFlags::FILES | UnshareFlags::NEWNS) };
+    Ok(unshared?)
+}
+
+/// Returns this thread's copy of a descriptor.
+fn own_copy(number: RawFd) -> File {
+    // SAFETY: `unshare_files` has copied it to this thread's table, where nothing else owns it.
+    #[allow(unsafe_code, reason = "a thread with descriptors of its own")]
+    unsafe {
+        File::from_raw_fd(number)
     }
 }
 
 /// Serves requests until the file system is unmounted.
-fn serve(mut device: File, content: &Mutex<Content>) {
+fn serve(mut device: &File, content: &Mutex<Content>) {
     let mut request = vec![0; MOST + 4_096];
     loop {
         let len = match device.read(&mut request) {

@@ -21,7 +21,7 @@ pub struct Judged {
 }
 
 /// Mounts a disk, and compares what the map has with what it may have: by a handle for reading,
-/// also on a file system that is mounted for reading, and by one that recovers the file.
+/// also while the file system is mounted for reading, and by one that recovers the file.
 /// If `tidy`, the map is used afterwards, and `events` has more than a recovery.
 pub fn judge(
     world: &World,
@@ -33,21 +33,14 @@ pub fn judge(
 ) -> Result<Judged, String> {
     world.boots.begin();
     world.drive.insert(disk.clone());
-    let mount = |options: &str| {
-        Mounted::new(system, &world.drive.image(), &world.at, options).map_err(|error| {
-            format!("the file system cannot be mounted: {error}; {}", kernel_says())
-        })
-    };
-    let mut seen = Vec::new();
+    let mounted = Mounted::new(system, &world.drive.image(), &world.at, options)
+        .map_err(|it| format!("the file system cannot be mounted: {it}; {}", kernel_says()))?;
+    let mut seen = vec![("a reader", read(world, allowed)?)];
     if random.one_in(8) {
-        let mounted = mount(&format!("{options},ro"))?;
+        mounted.writable(false)?;
         seen.push(("a reader on a read-only file system", read(world, allowed)?));
-        mounted.end()?;
-        // The mount has replayed the journal. A second mount would not.
-        world.drive.insert(disk.clone());
+        mounted.writable(true)?;
     }
-    let mounted = mount(options)?;
-    seen.push(("a reader", read(world, allowed)?));
     let found = recover(world, allowed, tidy)?;
     for (who, content) in seen {
         if content != found {
@@ -70,22 +63,18 @@ fn kernel_says() -> String {
 
 /// Returns the content of an open map; `None` if there is no file.
 fn compare(map: &mapvar::Result<Map>, allowed: &Allowed) -> Result<Option<Content>, String> {
-    let short = |contents: &[Content]| contents.iter().map(contents::brief).collect::<Vec<_>>();
+    let allows = || {
+        format!("allowed {:?}", allowed.contents.iter().map(contents::brief).collect::<Vec<_>>())
+    };
     match map {
-        Err(error) if error.kind() == mapvar::ErrorKind::NotFound => {
-            if allowed.absent {
-                return Ok(None);
-            }
-            Err(format!("there is no file, allowed {:?}", short(&allowed.contents)))
-        }
-        Err(error) => Err(error.to_string()),
+        Err(error) if error.kind() == mapvar::ErrorKind::NotFound && allowed.absent => Ok(None),
+        Err(error) => Err(format!("{error}, {}", allows())),
         Ok(map) => {
-            let found = contents::read(map).map_err(|it| it.to_string())?;
+            let found = contents::read(map).map_err(|error| format!("{error}, {}", allows()))?;
             if allowed.contents.contains(&found) {
                 return Ok(Some(found));
             }
-            let brief = contents::brief(&found);
-            Err(format!("recovered {brief:?}, allowed {:?}", short(&allowed.contents)))
+            Err(format!("recovered {:?}, {}", contents::brief(&found), allows()))
         }
     }
 }

@@ -10,7 +10,7 @@ use clap::Parser;
 use disk::{Disk, Style, Walk};
 use drive::Drive;
 use judge::judge;
-use mapvar_harness::{Folder, Random, SKIPPED, figure, peer, seed_of_clock, watchdog};
+use mapvar_harness::{Folder, Random, SKIPPED, figure, peer, random::mix, seed_of_clock, watchdog};
 use record::{Allowed, Record, has_strace, record, writer};
 use std::{
     collections::HashSet,
@@ -190,7 +190,7 @@ impl Run<'_> {
 
     fn record(&mut self, number: u64, swallow: bool) -> Result<Record, String> {
         watchdog::doing(format!("{}: record {number}", self.system.name));
-        let seed = self.options.seed.wrapping_add(number);
+        let seed = mix(self.options.seed ^ mix(number));
         let with = (&self.formatted, self.system.options(number));
         let record = record(self.world, self.system, with, seed, swallow)?;
         self.counts.events += record.events.len();
@@ -203,12 +203,11 @@ impl Run<'_> {
     fn control(&mut self) -> Result<bool, String> {
         let record = self.record(0, true)?;
         let mut walk = Walk::new(&record.start, &record.events);
-        let all = record.events.len() - record.from;
         let states = 8;
         let mut caught = 0;
-        for number in 0..=states {
+        for number in 1..=states {
             watchdog::step();
-            let cut = record.from + all * number / states;
+            let cut = record.from + (record.until - record.from) * number / states;
             let (disk, _, _) = walk.state(cut, Style::Nothing, &record.own, &mut self.random);
             let with = (&mut self.random, false);
             let allowed = record.allowed(cut);
@@ -220,7 +219,7 @@ impl Run<'_> {
         let name = self.system.name;
         figure(
             &format!("{name} without fsync"),
-            format!("{caught} of {} states caught", states + 1),
+            format!("{caught} of {states} states caught"),
             "1",
         );
         if caught == 0 {

@@ -54,6 +54,8 @@ pub struct Record {
     pub events: Vec<Event>,
     /// The number of events when the writer was started.
     pub from: usize,
+    /// The number of events when the writer had ended, before the file system was unmounted.
+    pub until: usize,
     /// The pages of the disk that may be torn within.
     pub own: BTreeSet<usize>,
     pub flushes: usize,
@@ -150,10 +152,11 @@ pub fn record(
     // A process under strace ends with its input.
     drop(writer);
     mark_own(system, &path, &mut own);
+    let until = world.drive.position();
     mounted.end()?;
     let events = world.drive.take_events();
     let flushes = done.len();
-    Ok(Record { start: formatted.clone(), events, from, own, flushes, kills, done })
+    Ok(Record { start: formatted.clone(), events, from, until, own, flushes, kills, done })
 }
 
 fn hear(writer: &mut Peer, expected: &str) -> Result<(), String> {

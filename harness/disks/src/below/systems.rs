@@ -3,7 +3,7 @@
 use mapvar_harness::random::mix;
 use rustix::{
     fs::{Advice, fadvise},
-    mount::{UnmountFlags, mount_bind, unmount},
+    mount::{MountFlags, UnmountFlags, mount_bind, mount_remount, unmount},
 };
 use std::{
     fs::{self, File},
@@ -70,6 +70,11 @@ impl Mounted {
         let options = format!("loop,{options}");
         run("mount", &["-t", system.name, "-o", &options], &[image, at])?;
         Ok(Self(at.into()))
+    }
+
+    pub fn writable(&self, writable: bool) -> Result<(), String> {
+        let flags = if writable { MountFlags::empty() } else { MountFlags::RDONLY };
+        mount_remount(&self.0, flags, "").map_err(|error| format!("remount: {error}"))
     }
 
     pub fn end(self) -> Result<(), String> {
