@@ -87,6 +87,11 @@ const STAGES: &[Stage] = &[
         "8 minutes of power cuts on the engine",
     ),
     stage(
+        "disks",
+        &["harness", "disks"],
+        "2,400 states that power cuts leave of ext4, xfs and btrfs",
+    ),
+    stage(
         "fuzz",
         &["harness", "fuzz", "10"],
         "10 minutes of hostile bytes, loads, failures, peers",

@@ -113,11 +113,26 @@ pub(super) fn may_read(store: &Store<Mapped>) -> Result<bool> {
         return Ok(true);
     }
     let ours = identity(store.mem().section().id()?)?;
-    let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
-    let theirs = sector.and_then(Identity::read);
-    // A region whose creator has not written its identity yet has no variables to recover.
-    let empty = theirs.is_none() && store.births().is_ok_and(|births| births == 0);
-    Ok(empty || relation(theirs, &ours).is_current())
+    let theirs = || {
+        let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
+        sector.and_then(Identity::read)
+    };
+    // A region whose creator has not written its identity yet has no variables to recover. If it
+    // is not blank, its creator may have written its identity and variables meanwhile.
+    let blank = theirs().is_none() && is_blank(store);
+    Ok(blank || relation(theirs(), &ours).is_current())
+}
+
+/// Whether a region has nothing of which a recovery could take anything back.
+///
+/// The number of births alone does not show it: after a power cut before the first flush, the disk
+/// may have records and index as a process left them, and that number as it was at the creation.
+fn is_blank(store: &Store<Mapped>) -> bool {
+    if !store.births().is_ok_and(|births| births == 0) {
+        return false;
+    }
+    let check = store.check(&[], true, codec::is_message_pack);
+    check.variables() == 0 && check.findings().is_empty()
 }
 
 /// Ensures that the region belongs to this boot and this file.
@@ -212,7 +227,7 @@ fn settle(
             return Ok(None);
         }
         _ if policy.recover == Recover::Never => {
-            if store.births()? != 0 {
+            if !is_blank(store) {
                 return Err(not_recovered().into());
             }
             None
