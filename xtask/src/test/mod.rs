@@ -23,7 +23,7 @@ const CHECKED_TARGETS: [&str; 3] =
 
 /// Harnesses that can find something in a few seconds; `cargo xtask long` runs all of them at their
 /// full size.
-const SHORT_HARNESSES: [&str; 14] = [
+const SHORT_HARNESSES: [&str; 15] = [
     "bindings",
     "loom",
     "kill",
@@ -31,6 +31,7 @@ const SHORT_HARNESSES: [&str; 14] = [
     "waits",
     "every-instruction",
     "power",
+    "disks",
     "fuzz",
     "marshal",
     "full",
