@@ -120,7 +120,6 @@ impl Chain<'_> {
         let mut reader = None;
         let mut stopped = false;
         let ended = killer.run(order, &self.run.shared, &mut |phase, pid| match phase {
-            Phase::Ready => {}
             Phase::Born => reader = Some(Reader::of(pid)),
             Phase::Stopped => {
                 stopped = true;
@@ -136,7 +135,7 @@ impl Chain<'_> {
                     self.verify(order, verifier, perhaps)
                 });
             }
-            Phase::Dead => {}
+            Phase::Ready | Phase::Dead => {}
         });
         let read = reader.map_or(0, Reader::end);
         let ended = ended.map_err(other)?;
@@ -174,11 +173,10 @@ impl Chain<'_> {
     fn dead(&self, order: &Order, pid: u32, verifier: &Worker<'_>) -> Result<(), Flaw> {
         self.run.shared.actor(order.actor).put(word::STOP, 1);
         // Windows cleans up after it has reported the end. A program that a process starts has its
-        // descriptors for a moment, which may be the last one of that process.
-        let late = cfg!(windows) || order.way == Way::Started;
-        let took = counts_as_dead(&verifier.map, pid, late)?;
+        // descriptors for a moment.
+        let took = counts_as_dead(&verifier.map, pid)?;
         let mut counts = lock(&self.run.counts);
-        counts.late = counts.late.max(if late { took } else { Duration::ZERO });
+        counts.late = counts.late.max(took);
         Ok(())
     }
 

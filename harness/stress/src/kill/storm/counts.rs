@@ -110,9 +110,9 @@ impl Run<'_> {
         if counts.unstopped > 0 {
             println!("SKIPPED: {} stops by a tracer, which this system refuses", counts.unstopped);
         }
-        let Stops { stops, done, named, others } = counts.stops;
-        if stops > 0 {
-            let what = format!("operations beside {stops} stopped processes, {where_}");
+        let Stops { processes, done, named, others } = counts.stops;
+        if processes > 0 {
+            let what = format!("operations beside {processes} stopped processes, {where_}");
             let value = format!(
                 "{done} done, {named} time-outs that named it, {others} that named another one"
             );

@@ -47,7 +47,7 @@ impl Mounts {
             fs::create_dir(folder.join(name))?;
         }
         // An overlay of an overlay (a container's root) is not always possible.
-        mount("none", &folder.join("base"), "tmpfs", MountFlags::empty(), Some(c"mode=700"))?;
+        mount("none", folder.join("base"), "tmpfs", MountFlags::empty(), Some(c"mode=700"))?;
         Ok(Self { folder, mounted: None })
     }
 

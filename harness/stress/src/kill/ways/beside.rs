@@ -21,7 +21,7 @@ const SHORT: Duration = Duration::from_millis(if cfg!(windows) { 200 } else { 20
 /// What the operations beside stopped processes have come to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stops {
-    pub(crate) stops: u64,
+    pub(crate) processes: u64,
     pub(crate) done: u64,
     /// Time-outs that named the stopped process.
     pub(crate) named: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Stops {
 
 impl Stops {
     pub(crate) fn add(&mut self, other: Self) {
-        self.stops += other.stops;
+        self.processes += other.processes;
         self.done += other.done;
         self.named += other.named;
         self.others += other.others;
@@ -78,7 +78,7 @@ pub(crate) fn beside_stopped(
     has_the_map: bool,
     actor: Actor<'_>,
 ) -> Result<Stops, Flaw> {
-    let mut stops = Stops { stops: 1, ..Stops::default() };
+    let mut stops = Stops { processes: 1, ..Stops::default() };
     if has_the_map && !is_listed(map, pid)? && is_stopped(pid) {
         return Err(Flaw::Other(format!("process {pid}, which is stopped, counts as dead")));
     }
@@ -130,12 +130,12 @@ fn is_listed(map: &Map, pid: u32) -> Result<bool, Flaw> {
     Ok(map.participants()?.iter().any(|participant| participant.holder.pid == pid))
 }
 
-/// Verifies that a process which has ended does not count as alive. Returns for how long it did, if
-/// it may for a moment (`late`).
-pub(crate) fn counts_as_dead(map: &Map, pid: u32, late: bool) -> Result<Duration, Flaw> {
+/// Verifies that a process which has ended does not count as alive. Returns for how long it did: for
+/// a moment it may, since the next process locks its seat before it writes its own id there.
+pub(crate) fn counts_as_dead(map: &Map, pid: u32) -> Result<Duration, Flaw> {
     let began = Instant::now();
     while is_listed(map, pid)? {
-        if !late || began.elapsed() > LIMIT {
+        if began.elapsed() > LIMIT {
             let what = format!("process {pid}, which has ended, counts as alive");
             return Err(Flaw::Other(what));
         }
