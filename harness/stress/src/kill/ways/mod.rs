@@ -35,7 +35,7 @@ ways! {
     Stopped 4 3 "killed while stopped",
     Continued 4 3 "killed some time after a stop",
     Traced 2 0 "killed while a tracer has stopped it",
-    Watched 4 3 "killed while its memory and its files are read",
+    Watched 4 3 "killed while a monitor reads all of it",
     Forked 4 0 "killed, outlived by a forked child",
     Started 2 1 "killed, outlived by a program that it started",
     Signalled 4 0 "ended by another signal",
