@@ -176,7 +176,16 @@ impl Chain<'_> {
         // descriptors for a moment.
         let took = counts_as_dead(&verifier.map, pid)?;
         let mut counts = lock(&self.run.counts);
-        counts.late = counts.late.max(took);
+        let Some(took) = took else { return Ok(()) };
+        counts.latest = counts.latest.max(took);
+        let late = &mut counts.late[order.way as usize];
+        *late += 1;
+        let (late, deaths) = (*late, 1 + counts.ways[order.way as usize]);
+        if ways::DIES_AT_ONCE && late > 10 + deaths / 10 {
+            let what =
+                format!("{late} of {deaths} dead processes ({:?}) counted as alive", order.way);
+            return Err(Flaw::Other(what));
+        }
         Ok(())
     }
 

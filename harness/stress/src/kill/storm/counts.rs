@@ -38,8 +38,9 @@ pub(super) struct Counts {
     pub(super) unstopped: u64,
     /// What could be read of processes while they were killed.
     pub(super) monitored: u64,
-    /// For how long a dead process was seen alive, where it may be for a moment.
-    pub(super) late: Duration,
+    /// Dead processes that counted as alive at the first look, by way, and for how long at most.
+    pub(super) late: [u64; Way::TEXTS.len()],
+    pub(super) latest: Duration,
     /// Maps that were used by two mounts at a time, and mounts anew with another device number.
     pub(super) twice: u64,
     pub(super) remounts: u64,
@@ -120,8 +121,11 @@ impl Run<'_> {
         }
         println!(
             "{} processes were outlived by a child until all was verified; {} readings of dying \
-             processes; a dead one counted as alive for {:.0?} at most",
-            counts.outlived, counts.monitored, counts.late
+             processes; {} dead ones counted as alive for a moment, {:.0?} at most",
+            counts.outlived,
+            counts.monitored,
+            counts.late.iter().sum::<u64>(),
+            counts.latest
         );
         if counts.twice > 0 {
             let value = format!("{}, {} openings had to take over", counts.remounts, counts.taken);

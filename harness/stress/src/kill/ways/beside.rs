@@ -130,16 +130,19 @@ fn is_listed(map: &Map, pid: u32) -> Result<bool, Flaw> {
     Ok(map.participants()?.iter().any(|participant| participant.holder.pid == pid))
 }
 
-/// Verifies that a process which has ended does not count as alive. Returns for how long it did: for
-/// a moment it may, since the next process locks its seat before it writes its own id there.
-pub(crate) fn counts_as_dead(map: &Map, pid: u32) -> Result<Duration, Flaw> {
+/// Verifies that a process which has ended does not count as alive for long. Returns for how long it
+/// did, if it did at all: for a moment it may, since the next process locks its seat before it
+/// writes its own id there.
+pub(crate) fn counts_as_dead(map: &Map, pid: u32) -> Result<Option<Duration>, Flaw> {
     let began = Instant::now();
+    let mut late = None;
     while is_listed(map, pid)? {
         if began.elapsed() > LIMIT {
             let what = format!("process {pid}, which has ended, counts as alive");
             return Err(Flaw::Other(what));
         }
         thread::sleep(Duration::from_micros(100));
+        late = Some(began.elapsed());
     }
-    Ok(began.elapsed())
+    Ok(late)
 }

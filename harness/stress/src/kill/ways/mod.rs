@@ -128,5 +128,8 @@ pub(crate) type Look<'a> = &'a mut dyn FnMut(Phase, u32);
 /// The longest time that something outlives its parent.
 pub(crate) const LONGEST: Duration = Duration::from_millis(if cfg!(windows) { 1_000 } else { 200 });
 
+/// Whether a process counts as dead as soon as its parent can be told of its end, as a rule.
+pub(crate) const DIES_AT_ONCE: bool = cfg!(unix);
+
 /// The code of an exit in the midst of an operation.
 pub(crate) const EXIT: i32 = 7;

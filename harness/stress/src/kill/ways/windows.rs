@@ -122,13 +122,7 @@ pub(super) fn read(pid: u32) -> u64 {
     let [mut created, mut exited, mut kernel, mut user] = [FILETIME::default(); 4];
     // SAFETY: four valid locals.
     let has_times = unsafe {
-        GetProcessTimes(
-            process,
-            &raw mut created,
-            &raw mut exited,
-            &raw mut kernel,
-            &raw mut user,
-        )
+        GetProcessTimes(process, &raw mut created, &raw mut exited, &raw mut kernel, &raw mut user)
     };
     // SAFETY: the handle was opened above and is not used after this.
     unsafe { CloseHandle(process) };
