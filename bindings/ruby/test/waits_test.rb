@@ -268,6 +268,12 @@ class WaitsTest < Case
       map[:mine] = 8
       assert_nil(map.owner("mine"))
       assert_raise(Mapvar::InvalidName) { map.set_ephemeral("", 1) }
+      map.transaction do |tx|
+        tx["count"] = 1
+        assert_equal(9, tx.set_ephemeral(:theirs, 9))
+        assert_equal(9, tx[:theirs])
+      end
+      assert_equal([nil, Process.pid], [map.owner(:count), map.owner(:theirs)])
     end
     Map.create(unique, size: 500, format: :marshal) do |map|
       assert_raise(Mapvar::Unsupported) { map.set_ephemeral(:a, 1) }

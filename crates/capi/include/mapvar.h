@@ -1104,6 +1104,13 @@ int32_t mapvar_transaction_set(mapvar_transaction *transaction,
                                size_t name_len,
                                mapvar_value *value);
 
+// Sets an ephemeral variable (mapvar_map_set_ephemeral) when the transaction is committed. The caller
+// keeps the handle `value`.
+int32_t mapvar_transaction_set_ephemeral(mapvar_transaction *transaction,
+                                         const char *name,
+                                         size_t name_len,
+                                         mapvar_value *value);
+
 // Removes a variable when the transaction is committed.
 int32_t mapvar_transaction_remove(mapvar_transaction *transaction,
                                   const char *name,

@@ -112,6 +112,10 @@ fn is_global(place: &At, name: &str) -> bool {
     options_at(place, Some(name)).scope(Scope::Global).read_only(true).open().is_ok()
 }
 
+fn is_of_the_gem(place: &At, name: &str) -> bool {
+    options_at(place, Some(name)).format(mapvar::Format::Marshal).read_only(true).open().is_ok()
+}
+
 /// Adds the remedy to an error in opening an existing map.
 pub(crate) fn remedy(place: &At, name: Option<&str>, error: Error) -> Failure {
     let error = match name {
@@ -124,6 +128,10 @@ pub(crate) fn remedy(place: &At, name: Option<&str>, error: Error) -> Failure {
         Some(name) if is_global(place, name) => error.detail(
             "no process of this session holds a map of this name, but there is a global one; use \
              --global",
+        ),
+        Some(name) if place.format.is_none() && is_of_the_gem(place, name) => error.detail(
+            "no map of mapvar has this name, but a section has it that may be of Ruby's gem; use \
+             --format marshal",
         ),
         Some(name) => error.detail(format!(
             "no process of this session holds a map of this name; start `mapvar hold {name}`, or \

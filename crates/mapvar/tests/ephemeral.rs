@@ -36,6 +36,15 @@ fn child_entry() {
             map.set_ephemeral("ready", true).unwrap();
             let _ = std::io::stdin().read_line(&mut String::new());
         }
+        // As it does, in one transaction.
+        "transactor" => {
+            map.transaction(|tx| {
+                tx.set("beside", 1)?;
+                tx.set_ephemeral("of the dead", 1)
+            })
+            .unwrap();
+            let _ = std::io::stdin().read_line(&mut String::new());
+        }
         // Sets these variables, and exits at once without closing the map.
         "leaver" => {
             for name in &arguments[1..] {
@@ -120,6 +129,55 @@ fn it_is_a_variable_as_any_while_its_process_lives() {
     drop(map);
     assert_eq!(second.len().unwrap(), 0);
     assert_eq!(var.get().unwrap_err().kind(), ErrorKind::Removed);
+}
+
+#[test]
+fn a_transaction_sets_it_with_all_else_or_not_at_all() {
+    let _watchdog = Watchdog::new("a_transaction_sets_it", LONG);
+    let (map, name) = map("ephemeral-tx");
+    let worker = Map::open(&name).unwrap();
+    let pod = Value::Pod { type_id: 9, bytes: vec![1, 2, 3] };
+    for (round, len) in
+        [0, 1, 8, 15, 16, 17, 24, 31, 32, 33, 96, 1008, 70_000].into_iter().enumerate()
+    {
+        let text = "z".repeat(len);
+        worker
+            .transaction(|tx| {
+                tx.set("ordinary", round)?;
+                tx.set_ephemeral("number", round)?;
+                tx.set_ephemeral("text", &text)?;
+                tx.set_ephemeral_value("pod", &pod)?;
+                assert_eq!(tx.get::<String>("text")?, text);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(map.get::<usize>("number").unwrap(), round);
+        assert_eq!(map.get::<String>("text").unwrap(), text);
+        assert_eq!(map.value("pod").unwrap(), pod);
+        for name in ["number", "text", "pod"] {
+            assert_eq!(map.owner(name).unwrap().unwrap().pid, std::process::id());
+        }
+        assert!(map.owner("ordinary").unwrap().is_none());
+    }
+    let refused: mapvar::Result<()> = worker.transaction(|tx| {
+        tx.set_ephemeral("never", 1)?;
+        tx.get("absent")
+    });
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!map.contains("never").unwrap());
+    // Any other write makes it permanent, in a transaction too.
+    map.transaction(|tx| tx.set("number", 0)).unwrap();
+    let mut watch = map.watch("text").unwrap();
+    drop(worker);
+    assert!(watch.wait().unwrap().is_removed());
+    let names: Vec<_> = map.iter().map(|entry| entry.unwrap().name().to_owned()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    // A process that dies.
+    let holder = other("transactor", &[&name]);
+    await_that(|| map.contains("of the dead").unwrap());
+    drop(holder);
+    await_that(|| !map.contains("of the dead").unwrap());
+    assert!(map.contains("beside").unwrap());
 }
 
 #[test]

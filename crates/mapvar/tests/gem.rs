@@ -376,6 +376,23 @@ fn what_the_layout_cannot_do_says_what_to_use() {
 }
 
 #[test]
+fn a_section_without_a_hash_is_named_and_not_taken_for_absent() {
+    let name = unique("gem-raw");
+    let section = Section::options().name(Name::of_gem(&name, Scope::Local).unwrap());
+    let section = section.size(2000).create().unwrap();
+    for raw in [&b""[..], b"hello"] {
+        section.view().map().unwrap().write_at(0, raw).unwrap();
+        let error = Map::open(&name).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.to_string().contains("`Format::Marshal` opens it"), "{error}");
+    }
+    assert!(options(&name).open().is_ok());
+    // An unrelated program may use the name: it keeps nobody from creating a map.
+    let map = Map::options().name(&name).open_or_create().unwrap();
+    assert_eq!(map.stat().unwrap().layout, Format::Store);
+}
+
+#[test]
 fn a_file_is_recognised_by_its_first_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("gem.map");

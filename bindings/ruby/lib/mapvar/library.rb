@@ -135,6 +135,7 @@ module Mapvar
     quick :mapvar_transaction_begin, :handle, :out
     waits :mapvar_transaction_get, :handle, *TEXT, :out
     waits :mapvar_transaction_set, :handle, *TEXT, :handle
+    waits :mapvar_transaction_set_ephemeral, :handle, *TEXT, :handle
     waits :mapvar_transaction_remove, :handle, *TEXT
     waits :mapvar_transaction_commit, :handle
     waits :mapvar_transaction_restart, :handle

@@ -47,6 +47,16 @@ module Mapvar
     end
     alias store []=
 
+    # Sets an ephemeral variable at the end of the block; see {Map#set_ephemeral}.
+    # @return [Object] the value
+    def set_ephemeral(name, value)
+      text = Opening.utf8(name)
+      Values.with(value) do |it|
+        Library.check(patiently { Library.mapvar_transaction_set_ephemeral(@handle, text, text.bytesize, it) })
+      end
+      value
+    end
+
     # Removes a variable at the end of the block.
     # @return [nil]
     def delete(name)

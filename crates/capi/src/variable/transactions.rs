@@ -63,6 +63,24 @@ pub unsafe extern "C" fn mapvar_transaction_set(
     })
 }
 
+/// Sets an ephemeral variable (mapvar_map_set_ephemeral) when the transaction is committed. The caller
+/// keeps the handle `value`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapvar_transaction_set_ephemeral(
+    transaction: *mut mapvar_transaction,
+    name: *const c_char,
+    name_len: usize,
+    value: *mut mapvar_value,
+) -> i32 {
+    run_call("mapvar_transaction_set_ephemeral", || {
+        // SAFETY: C1 for `name`.
+        let name = unsafe { border::name(name, name_len) }?;
+        with(transaction, |it| {
+            with(value, |tree| tree.lend(|value| it.turn()?.set_ephemeral_value(name, value)))
+        })
+    })
+}
+
 /// Removes a variable when the transaction is committed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_transaction_remove(

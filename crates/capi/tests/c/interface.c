@@ -254,6 +254,14 @@ static void transactions(mapvar_map *map) {
     OK(mapvar_transaction_get(mine, "left", N, &found));
     OK(mapvar_value_free(found));
     OK(mapvar_transaction_set(mine, "right", N, ten));
+    OK(mapvar_transaction_set_ephemeral(mine, "mine", N, ten));
+    OK(mapvar_transaction_commit(mine));
+    uint32_t owner = 0;
+    OK(mapvar_map_owner(map, "right", N, &owner));
+    CHECK(owner == 0);
+    OK(mapvar_map_owner(map, "mine", N, &owner));
+    CHECK(owner != 0);
+    OK(mapvar_transaction_remove(mine, "mine", N));
     OK(mapvar_transaction_commit(mine));
     OK(mapvar_transaction_free(mine));
     OK(mapvar_transaction_free(other));

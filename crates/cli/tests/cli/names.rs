@@ -171,3 +171,20 @@ fn a_map_of_the_gem_is_held_and_recognised() {
     run(with(&["rm", "foo"])).ok();
     assert_eq!(run(with(&["list"])).ok(), "");
 }
+
+/// A section that Ruby's gem has made and in which it has set nothing, or only raw bytes.
+#[test]
+fn a_section_of_the_gem_without_variables_is_named() {
+    let raw = &unique("raw");
+    let name = mapvar::Name::of_gem(raw, mapvar::Scope::Local).unwrap();
+    let section = mapvar::Section::options().name(name).size(2000).create().unwrap();
+    for bytes in [&b""[..], b"hello"] {
+        section.view().map().unwrap().write_at(0, bytes).unwrap();
+        let error = run(["list", raw]).fails(11);
+        assert!(error.contains("use --format marshal"), "{error}");
+        let held = Held::new([raw.as_str(), "--format", "marshal", "--size", "2000", "--join"]);
+        assert!(held.line.contains("too, in process"), "{}", held.line);
+    }
+    let error = run(["list", raw, "--format", "marshal"]).fails(24);
+    assert!(error.contains("raw bytes"), "{error}");
+}

@@ -83,10 +83,10 @@ pub(crate) struct Mapping {
     pub(crate) base_address: usize,
 }
 
-/// Whether the section begins with a marshalled Hash.
-pub(crate) fn is_one(spec: &Spec) -> bool {
+/// Whether the section begins with a marshalled Hash; `None` if there is no such section.
+pub(crate) fn is_one(spec: &Spec) -> Option<bool> {
+    let section = spec.section.clone().protection(mapvar_os::Protection::ReadOnly).open().ok()?;
     let read = || -> Result<bool> {
-        let section = spec.section.clone().protection(mapvar_os::Protection::ReadOnly).open()?;
         if section.size()? < EMPTY.len() as u64 {
             return Ok(false);
         }
@@ -94,7 +94,7 @@ pub(crate) fn is_one(spec: &Spec) -> bool {
         section.view().len(4).access(Access::Read).map()?.read_at(0, &mut head)?;
         Ok(is_hash(&head))
     };
-    read().unwrap_or(false)
+    Some(read().unwrap_or(false))
 }
 
 fn is_hash(bytes: &[u8]) -> bool {

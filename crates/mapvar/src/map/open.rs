@@ -145,6 +145,15 @@ impl MapOptions {
                 {
                     Some("no map of this name in this session, but a global one; use Scope::Global")
                 }
+                (ErrorKind::NotFound, Some(_), _)
+                    if self.format.is_none() && self.gem_section().is_some() =>
+                {
+                    Some(
+                        "no map of mapvar has this name, but a section without variables does: \
+                         `Format::Marshal` opens it as a map of Ruby's gem, and `Section` opens \
+                         its bytes",
+                    )
+                }
                 (ErrorKind::NotFound, Some(_), Scope::Local) => Some(
                     "no map of this name in this session; create it first (`mapvar hold` does)",
                 ),
@@ -176,12 +185,13 @@ impl MapOptions {
                     Err(error)
                         if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotAMap) =>
                     {
-                        match self.recognised_gem() {
-                            Some(gem) => Ok(Map(Body::Gem(gem?))),
-                            None if first != want && error.kind() == ErrorKind::NotFound => {
-                                stored(want)
+                        let is_absent = error.kind() == ErrorKind::NotFound;
+                        match self.gem_section() {
+                            Some((spec, true)) => {
+                                Gem::open(&spec, false).map(|it| Map(Body::Gem(it)))
                             }
-                            None => Err(error),
+                            _ if first != want && is_absent => stored(want),
+                            _ => Err(error),
                         }
                     }
                     other => other,
@@ -190,10 +200,12 @@ impl MapOptions {
         }
     }
 
-    /// Opens the gem map that these options name, if there is one that is recognized.
-    fn recognised_gem(&self) -> Option<Result<Gem>> {
+    /// Returns the section that the gem would use, if there is one, and whether it is recognized as
+    /// a map of the gem.
+    fn gem_section(&self) -> Option<(crate::gem::map::Spec, bool)> {
         let spec = self.gem_spec().ok()?;
-        crate::gem::map::is_one(&spec).then(|| Gem::open(&spec, false))
+        let is_one = crate::gem::map::is_one(&spec)?;
+        Some((spec, is_one))
     }
 
     /// Opens a gem map for reading, for `check` and `salvage`; `None` if it is not one.
@@ -206,7 +218,10 @@ impl MapOptions {
                 if self.file.is_none() && self.section()?.open().is_ok() {
                     return Ok(None);
                 }
-                reading.recognised_gem().transpose()
+                match reading.gem_section() {
+                    Some((spec, true)) => Gem::open(&spec, false).map(Some),
+                    _ => Ok(None),
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ use mapvar_engine::{
 };
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::atomic::Ordering::Relaxed};
 
 /// How often a transaction runs before it fails with `Conflict`.
 const RUNS: u32 = 16;
@@ -24,6 +24,13 @@ const RUNS: u32 = 16;
 enum ReadEntry {
     Present(Handle, u64),
     Absent,
+}
+
+/// A value that is to be set.
+struct Write {
+    value: OwnedValue,
+    /// Whether the value ends with this process.
+    ephemeral: bool,
 }
 
 /// Several variables, read and written as one; from [`Map::transaction`] and [`Map::begin`].
@@ -59,7 +66,7 @@ pub struct Transaction<'m> {
     map: Cow<'m, Stored>,
     reads: BTreeMap<String, ReadEntry>,
     /// `None` = the variable is to be removed.
-    writes: BTreeMap<String, Option<OwnedValue>>,
+    writes: BTreeMap<String, Option<Write>>,
     /// The map's transaction counter when this one began, or last found its reads consistent.
     seen: u64,
     conflict: bool,
@@ -261,7 +268,7 @@ impl<'m> Transaction<'m> {
 
     fn captured(&mut self, name: &str) -> Result<Option<OwnedValue>> {
         if let Some(written) = self.writes.get(name) {
-            return Ok(written.clone());
+            return Ok(written.as_ref().map(|write| write.value.clone()));
         }
         let failed = |trouble| self.map.failed("get variable", name, trouble);
         let found = self.map.read_versioned(name).map_err(failed)?;
@@ -293,7 +300,7 @@ impl<'m> Transaction<'m> {
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName), and those of encoding the value.
     pub fn set(&mut self, name: &str, value: impl Serialize) -> Result<()> {
-        self.keep(name, codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw)))
+        self.keep(name, codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw)), false)
     }
 
     /// Sets a variable to a [`Value`] when the transaction is published, keeping the kind and
@@ -302,14 +309,41 @@ impl<'m> Transaction<'m> {
     /// # Errors
     /// Those of [`set`](Self::set).
     pub fn set_value(&mut self, name: &str, value: &Value) -> Result<()> {
-        self.keep(name, value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw)))
+        self.keep(name, value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw)), false)
     }
 
-    fn keep(&mut self, name: &str, encoded: Result<OwnedValue>) -> Result<()> {
+    /// Sets an [ephemeral](Map::set_ephemeral) variable when the transaction is published.
+    ///
+    /// ```
+    /// # let map = mapvar::Map::options().name(&format!("doc-txe.{}", std::process::id())).create()?;
+    /// map.transaction(|tx| {
+    ///     let number: u32 = tx.find("workers")?.unwrap_or(0);
+    ///     tx.set("workers", number + 1)?;
+    ///     tx.set_ephemeral(&format!("worker/{number}"), "ready")
+    /// })?;
+    /// assert_eq!(map.owner("worker/0")?.map(|it| it.pid), Some(std::process::id()));
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set); publishing fails with [`Full`](ErrorKind::Full) if all seats
+    /// are taken.
+    pub fn set_ephemeral(&mut self, name: &str, value: impl Serialize) -> Result<()> {
+        self.keep(name, codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw)), true)
+    }
+
+    /// Sets an ephemeral variable to a [`Value`]; see [`set_ephemeral`](Self::set_ephemeral).
+    ///
+    /// # Errors
+    /// Those of [`set_ephemeral`](Self::set_ephemeral).
+    pub fn set_ephemeral_value(&mut self, name: &str, value: &Value) -> Result<()> {
+        self.keep(name, value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw)), true)
+    }
+
+    fn keep(&mut self, name: &str, encoded: Result<OwnedValue>, ephemeral: bool) -> Result<()> {
         checked(name).map_err(|trouble| self.map.failed("set variable", name, trouble))?;
-        let captured =
-            encoded.map_err(|error| self.map.with_context("set variable", name, error))?;
-        self.writes.insert(name.into(), Some(captured));
+        let value = encoded.map_err(|error| self.map.with_context("set variable", name, error))?;
+        self.writes.insert(name.into(), Some(Write { value, ephemeral }));
         Ok(())
     }
 
@@ -357,6 +391,15 @@ impl<'m> Transaction<'m> {
         let names = self.reads.keys().chain(self.writes.keys());
         let names: std::collections::BTreeSet<&str> = names.map(String::as_str).collect();
         let alone = names.len() == 1;
+        let ephemeral = self.writes.values().flatten().any(|write| write.ephemeral);
+        let seat = if ephemeral {
+            // Before the publication: closing the map removes ephemeral variables only if this is
+            // true.
+            self.map.inner.ephemeral.store(true, Relaxed);
+            store.mem().seat()?
+        } else {
+            0
+        };
         let mut changes = Vec::with_capacity(names.len());
         let mut made = Vec::new();
         let outcome = (|| {
@@ -404,7 +447,9 @@ impl<'m> Transaction<'m> {
                         made.push(handle);
                         Some(Raw::TOMBSTONE)
                     }
-                    Some(Some(captured)) => Some(captured.raw()),
+                    Some(Some(Write { value, ephemeral })) => {
+                        Some(value.raw().owned_by(if *ephemeral { seat } else { 0 }))
+                    }
                 };
                 changes.push(TxEntry { handle, expect, raw });
             }

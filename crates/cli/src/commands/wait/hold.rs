@@ -46,13 +46,14 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
         return Ok(Exit::Of(code));
     }
     let (name, pid) = (&args.name, std::process::id());
-    let size = map.stat()?.size;
+    // A section of the gem that contains raw bytes has no facts to tell.
+    let size = map.stat().map(|stat| format!(" of {} bytes", stat.size)).unwrap_or_default();
     exit::say(&match map.origin() {
         Origin::Opened => {
-            format!("holding map {name:?} too, of {size} bytes, in process {pid}; Ctrl-C ends it")
+            format!("holding map {name:?}{size} too, in process {pid}; Ctrl-C ends it")
         }
         Origin::Created => {
-            format!("holding map {name:?} of {size} bytes in process {pid}; Ctrl-C ends it")
+            format!("holding map {name:?}{size} in process {pid}; Ctrl-C ends it")
         }
     });
     // A map that no process can find is not held.
