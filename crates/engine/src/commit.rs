@@ -91,9 +91,7 @@ impl<M: Mem> Store<M> {
                 },
             }
         };
-        for replaced in replaced {
-            self.release_quietly(replaced);
-        }
+        self.release_all(replaced);
         Ok(outcome)
     }
 

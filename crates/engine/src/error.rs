@@ -41,6 +41,11 @@ impl From<Error> for EngineError {
 }
 
 impl EngineError {
+    /// Whether a wait for another process ended without success.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Lock(Refused::TimedOut(_)))
+    }
+
     /// Converts the error to the one of `operation` on `object`.
     #[cold]
     pub fn during(self, operation: &'static str, object: String) -> Error {

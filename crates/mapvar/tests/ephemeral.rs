@@ -361,3 +361,46 @@ fn i24_many_are_killed_and_nothing_of_theirs_stays() {
     let check = map.check().unwrap();
     assert!(check.findings().iter().all(|found| found.severity == Severity::Note), "{check:?}");
 }
+
+/// The structure lock at 0x1100 has a living owner that does not go on, as a process that was
+/// stopped. Each wait for it takes the timeout, and no operation waits once for each variable: the
+/// watchdog would end it.
+#[cfg(target_os = "linux")]
+#[test]
+fn beside_a_stopped_owner_nothing_waits_once_for_each_variable() {
+    use std::os::unix::fs::FileExt;
+    const MANY: usize = 100;
+    let _watchdog = Watchdog::new("beside_a_stopped_owner", LONG);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("stopped.map");
+    let options = Map::options().file(&path).timeout(Duration::from_secs(2));
+    let map = options.clone().open_or_create().unwrap();
+    let worker = options.clone().open().unwrap();
+    let long = "x".repeat(5000);
+    for number in 0..MANY {
+        map.set(&format!("permanent.{number}"), &long).unwrap();
+        worker.set_ephemeral(&format!("ephemeral.{number}"), &long).unwrap();
+    }
+    let dead: Vec<_> = (0..MANY).map(|number| format!("of the dead.{number}")).collect();
+    let mut arguments = vec![path.to_str().unwrap()];
+    arguments.extend(dead.iter().map(String::as_str));
+    assert!(other("leaver", &arguments).0.wait().unwrap().success());
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let this = std::fs::read_link("/proc/thread-self").unwrap();
+    let this: u32 = this.file_name().unwrap().to_str().unwrap().parse().unwrap();
+    file.write_all_at(&this.to_ne_bytes(), 0x1100).unwrap();
+
+    // A reader meets the variables of the dead process.
+    assert_eq!(map.iter().map(Result::unwrap).count(), 2 * MANY);
+    assert_eq!(map.len().unwrap(), 2 * MANY as u64);
+    // `close` leaves the ephemeral variables to the next process.
+    drop(worker);
+    assert_eq!(map.len().unwrap(), MANY as u64);
+    let error = map.clear().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+
+    file.write_all_at(&[0; 4], 0x1100).unwrap();
+    assert!(map.clear().unwrap() >= MANY as u64 - 2);
+    assert_eq!(map.len().unwrap(), 0);
+    assert!(map.check().unwrap().is_whole());
+}

@@ -65,9 +65,7 @@ impl<M: Mem> Store<M> {
         };
         // Their index words and large values are freed now, their records once the next flush is
         // complete.
-        for handle in removed {
-            let _ = self.collect(handle);
-        }
+        self.collect_each(removed);
         Ok(())
     }
 

@@ -47,8 +47,23 @@ impl<M: Mem> Store<M> {
         if self.mem.words_mut(live::AT, live::WORDS).is_none() {
             return Err(EngineError::ReadOnly);
         }
+        self.hold_structure(self.mem.lock(live::LOCK_L))
+    }
+
+    /// As [`lock_structure`](Self::lock_structure), if that needs no wait for a living owner.
+    pub(crate) fn lock_structure_now(&self) -> Result<Structure<'_, M>, EngineError> {
+        if self.mem.words_mut(live::AT, live::WORDS).is_none() {
+            return Err(EngineError::ReadOnly);
+        }
+        self.hold_structure(self.mem.lock_now(live::LOCK_L))
+    }
+
+    fn hold_structure(
+        &self,
+        taken: Result<Taken, Refused>,
+    ) -> Result<Structure<'_, M>, EngineError> {
         // SYNC POINT S5, S8. Whether the owner died is ignored: the replay decides.
-        let _ = self.mem.lock(live::LOCK_L).map_err(EngineError::Lock)?;
+        let _ = taken.map_err(EngineError::Lock)?;
         let held = Structure(self);
         // Always, and not only if the last owner died: the journal is the truth, the kernel's word
         // only a hint. The guard comes first: it unlocks L if the replay fails.

@@ -289,6 +289,10 @@ impl Mem for Mapped {
         self.locks.lock(&self.view, within(at), self.timeout)
     }
 
+    fn lock_now(&self, at: u64) -> Result<Taken, Refused> {
+        self.locks.lock(&self.view, within(at), Duration::ZERO)
+    }
+
     #[inline]
     fn try_lock(&self, at: u64) -> Option<Taken> {
         self.locks.try_lock(&self.view, within(at)).then_some(Taken::Clean)

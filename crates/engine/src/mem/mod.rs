@@ -163,6 +163,14 @@ pub trait Mem: Send + Sync + 'static {
     /// # Errors
     /// [`Refused`]: why the lock could not be taken.
     fn lock(&self, at: u64) -> Result<Taken, Refused>;
+    /// As [`lock`](Self::lock), if that needs no wait for a living owner. For what another process
+    /// can do later.
+    ///
+    /// # Errors
+    /// [`Refused`]: why the lock could not be taken.
+    fn lock_now(&self, at: u64) -> Result<Taken, Refused> {
+        self.lock(at)
+    }
     /// Takes the lock word at offset `at` if it is free at once. A memory that always returns
     /// `None` sends every fast path to its slow one.
     #[inline]

@@ -5,6 +5,7 @@ use crate::{
     handle::Handle,
     index::inline_bytes,
     layout::{self, Meta, journal, live, record, record_bytes, room},
+    locks::Structure,
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed, Release},
@@ -19,7 +20,26 @@ impl<M: Mem> Store<M> {
     /// record, or if it holds a variable again. With L held, a wait could be for the mark of a dead
     /// transaction, and every insertion would hang.
     pub fn collect(&self, handle: Handle) -> Result<(), EngineError> {
-        let _held = self.lock_structure()?;
+        let held = self.lock_structure()?;
+        self.collect_within(handle, &held)
+    }
+
+    /// Collects the records of removed variables, until a wait for L times out: beside a stopped
+    /// owner each would wait as long. A later search for free space collects the others.
+    pub fn collect_each(&self, removed: impl IntoIterator<Item = Handle>) {
+        for handle in removed {
+            if self.collect(handle).is_err_and(|met| met.is_timeout()) {
+                return;
+            }
+        }
+    }
+
+    /// As [`collect`](Self::collect), for the owner of L.
+    pub(crate) fn collect_within(
+        &self,
+        handle: Handle,
+        _: &Structure<'_, M>,
+    ) -> Result<(), EngineError> {
         let words = self.mem.words(handle.at, handle.words()).ok_or_else(|| outside(handle.at))?;
         if words.load(record::ID, Relaxed) != handle.id {
             return Ok(());
@@ -126,11 +146,16 @@ impl<M: Mem> Store<M> {
             }
             true
         })?;
+        let mut waits = true;
         for handle in &removed {
             // Where the kernel sets no flag in a dead owner's word, only taking the lock reveals
             // the death. That must happen before L is taken: a thread waits for one lock at a time.
-            if self.lock_record(*handle).is_ok() {
-                self.mem.unlock(handle.lock());
+            // After a time-out no more of them are waited for: a stopped process can hold many.
+            if waits {
+                match self.lock_record(*handle) {
+                    Ok(()) => self.mem.unlock(handle.lock()),
+                    Err(met) => waits = !met.is_timeout(),
+                }
             }
             self.collect(*handle)?;
         }

@@ -62,8 +62,16 @@ impl<M: Mem> Store<M> {
 
     /// Releases an extent to which no slot refers.
     pub fn abandon(&self, extent: Extent) {
-        self.filled(extent);
-        self.release_quietly(Replaced(extent.at));
+        self.abandon_all([extent]);
+    }
+
+    /// Releases extents to which no slot refers.
+    pub fn abandon_all(&self, extents: impl IntoIterator<Item = Extent>) {
+        let abandoned = extents.into_iter().map(|extent| {
+            self.filled(extent);
+            Replaced(extent.at)
+        });
+        self.release_all(abandoned.collect());
     }
 
     /// Releases an extent to which a slot referred before. If that fails, a sweep frees it.
@@ -72,6 +80,18 @@ impl<M: Mem> Store<M> {
     pub(crate) fn release_quietly(&self, replaced: Replaced) {
         if replaced != Replaced::NOTHING {
             let _ = self.release(replaced.0);
+        }
+    }
+
+    /// As [`release_quietly`](Self::release_quietly), for many extents by one wait for L.
+    pub(crate) fn release_all(&self, mut replaced: Vec<Replaced>) {
+        replaced.retain(|replaced| *replaced != Replaced::NOTHING);
+        if replaced.is_empty() {
+            return;
+        }
+        let Ok(_held) = self.lock_structure() else { return };
+        for replaced in replaced {
+            let _ = self.reclaim(replaced.0);
         }
     }
 

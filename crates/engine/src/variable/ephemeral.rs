@@ -6,11 +6,15 @@ use crate::{
     handle::Handle,
     layout::slot,
     mem::Mem,
-    record::read::{ReadOutcome, Seen},
+    record::{
+        read::{ReadOutcome, Seen},
+        write::Replaced,
+    },
     store::Store,
     value::{Raw, SlotView},
     version::{Expect, Wrote},
 };
+use mapvar_os::Taken;
 
 impl<M: Mem> Store<M> {
     /// Reads the variable of a handle. `take` copies what it needs out of the slot. It may be
@@ -57,13 +61,30 @@ impl<M: Mem> Store<M> {
         Ok(handle.atomic && self.read(handle, |_| ())? == Seen::Absent)
     }
 
-    /// Removes the value of this version, whose owner process is gone or closes the map. Any
-    /// process may do this. The value counts as absent even if this fails.
+    /// Removes the value of this version, whose owner process is gone. Any process may do this. The
+    /// value counts as absent even if this fails, so it waits for no living process: the caller is
+    /// a reader.
     #[cold]
     #[inline(never)]
     pub(crate) fn remove_expired(&self, handle: Handle, version: u64) {
+        let _ = self.try_remove_version(handle, version);
+    }
+
+    fn try_remove_version(&self, handle: Handle, version: u64) -> Result<(), EngineError> {
+        // SYNC POINT S5.
+        if self.mem().lock_now(handle.lock()).map_err(EngineError::Lock)? == Taken::Recovered {
+            self.force_wake_waiters(handle);
+        }
         // Only this version: a new value may have replaced it.
-        let _ = self.remove_version(handle, version);
+        let wrote = self.write_locked(handle, &Raw::TOMBSTONE, Expect::Version(version));
+        self.mem().unlock(handle.lock());
+        let Some((Wrote::Version(_), replaced)) = wrote else { return Ok(()) };
+        // A search for free space does the rest if another process has the lock.
+        let held = self.lock_structure_now()?;
+        if replaced != Replaced::NOTHING {
+            self.reclaim(replaced.0)?;
+        }
+        self.collect_within(handle, &held)
     }
 
     /// Removes a variable if its value still has this version. Returns whether it did.
@@ -88,17 +109,24 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// Removes the ephemeral variables whose owner is this process.
+    /// Removes the ephemeral variables whose owner is this process, which is closing the map.
+    ///
+    /// It ends at the first wait that times out: a stopped process would let each of them take as
+    /// long. Those that are left are absent once the process has no seat.
     pub fn remove_owned(&self) -> Result<(), EngineError> {
         let own = self.mem().seat()?;
         self.each_record(|handle| {
-            if let Ok(Some((owner, version))) = self.owner(handle)
-                && owner == own
-            {
-                // With another version, another process has set the variable since.
-                self.remove_expired(handle, version);
+            let Ok(Some((owner, version))) = self.owner(handle) else { return true };
+            if owner != own {
+                return true;
             }
-            true
+            // With another version, another process has set the variable since.
+            let wrote = self.write_record(handle, &Raw::TOMBSTONE, Expect::Version(version));
+            let removed = wrote.and_then(|wrote| match wrote {
+                Wrote::Version(_) => self.collect(handle),
+                _ => Ok(()),
+            });
+            !removed.is_err_and(|met| met.is_timeout())
         })
     }
 }

@@ -284,7 +284,8 @@ impl Map {
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove). After an error it continues with the other variables, and
-    /// then returns the first error.
+    /// then returns the first error. At the second [`TimedOut`](ErrorKind::TimedOut) it ends, since a
+    /// process that is stopped in a transaction holds up many variables.
     pub fn clear(&self) -> Result<u64> {
         match &self.0 {
             Body::Store(map) => map.clear(),

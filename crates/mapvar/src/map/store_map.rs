@@ -282,17 +282,28 @@ impl Stored {
 
     pub(crate) fn clear(&self) -> Result<u64> {
         let clear = || {
-            let (mut removed, mut trouble) = (0, None);
-            self.inner.store.each_record(|handle| {
+            let store = &self.inner.store;
+            let (mut removed, mut trouble, mut timeouts) = (0, None, 0);
+            store.each_record(|handle| {
                 if self.is_reserved_at(handle) {
                     return true;
                 }
-                match self.inner.store.remove_record(handle) {
-                    Ok(Wrote::Version(_)) => removed += 1,
-                    Ok(_) => {}
-                    Err(met) => trouble = trouble.take().or(Some(met)),
-                }
-                true
+                let met = match store.write(handle, &Raw::TOMBSTONE) {
+                    Ok(wrote) => {
+                        removed += u64::from(matches!(wrote, Wrote::Version(_)));
+                        let removes = matches!(wrote, Wrote::Version(_) | Wrote::Absent);
+                        // The record of an Atomic stays, for the next Atomic of the name. Others
+                        // are collected later if that fails, but a stopped process would let each
+                        // take as long.
+                        let collects = removes && !handle.atomic;
+                        let collected = if collects { store.collect(handle) } else { Ok(()) };
+                        collected.err().filter(EngineError::is_timeout)
+                    }
+                    Err(met) => Some(met),
+                };
+                timeouts += u64::from(met.as_ref().is_some_and(EngineError::is_timeout));
+                trouble = trouble.take().or(met);
+                timeouts < 2
             })?;
             trouble.map_or(Ok(removed), Err)
         };

@@ -466,17 +466,14 @@ impl<'m> Transaction<'m> {
             store.transact(&mut changes)
         })();
         if !matches!(outcome, Ok(CommitOutcome::Committed)) {
-            for change in &changes {
-                if let Some(Raw { payload: Payload::Extent { extent, .. }, .. }) = change.raw {
-                    store.abandon(extent);
-                }
-            }
+            store.abandon_all(changes.iter().filter_map(|change| match change.raw {
+                Some(Raw { payload: Payload::Extent { extent, .. }, .. }) => Some(extent),
+                _ => None,
+            }));
         }
         // Records that were inserted to be marked, and variables that were removed; `collect` keeps
         // a record that holds a value by now.
-        for handle in made {
-            let _ = store.collect(handle);
-        }
+        store.collect_each(made);
         outcome
     }
 }
