@@ -42,10 +42,10 @@ module Mapvar
     #
     # @return [Boolean] whether it stored `new`
     def compare_and_set(old, new)
-      out = OUTS.pop || FFI::MemoryPointer.new(8)
+      out = @outs.pop || FFI::MemoryPointer.new(8)
       code = Library.__send__(@calls.compare_exchange, @owned.handle, native(old), native(new), out, nil)
       Library.check(code) unless code.zero?
-      out.get_int32(0).tap { OUTS.push(out) } == 1
+      out.get_int32(0).tap { @outs.push(out) } == 1
     end
 
     # Adds an Integer, wrapping around at the ends of the type.
@@ -90,10 +90,7 @@ module Mapvar
       functions.fill(nil, 3) unless INTEGERS.include?(type)
       [type, Calls.new(*functions, :"get_#{native}").freeze]
     end.freeze
-    # Locations for results. Each call takes one, since a signal handler or another thread may call meanwhile; one that
-    # an exception keeps is garbage.
-    OUTS = [] # rubocop:disable Style/MutableConstant
-    private_constant :TYPES, :INTEGERS, :Calls, :CALLS, :OUTS
+    private_constant :TYPES, :INTEGERS, :Calls, :CALLS
 
     def initialize(map, name, initial, type)
       # The map must not be collected before this: it would be closed, and this with it.
@@ -101,6 +98,9 @@ module Mapvar
       @name = name
       @type = type || TYPES.fetch(initial.class, :i64)
       @calls = CALLS[@type] or raise ArgumentError, "type: #{type.inspect}; one of i64, u64, f64, bool"
+      # Locations for results. Each call takes one, since a signal handler or another thread may call meanwhile; one
+      # that an exception keeps is garbage.
+      @outs = []
       arguments = [map.__send__(:handle), name, name.bytesize]
       arguments << native(initial) unless initial.nil?
       function = :"mapvar_map_atomic_#{@type}#{"_or" unless initial.nil?}"
@@ -118,11 +118,11 @@ module Mapvar
     end
 
     def with_out
-      out = OUTS.pop || FFI::MemoryPointer.new(8)
+      out = @outs.pop || FFI::MemoryPointer.new(8)
       code = yield out
       Library.check(code) unless code.zero?
       found = out.__send__(@calls.read, 0)
-      OUTS.push(out)
+      @outs.push(out)
       @type == :bool ? found == 1 : found
     end
 

@@ -304,18 +304,18 @@ module Mapvar
 
     # A result buffer for one call at a time: a signal handler that calls meanwhile gets another buffer.
     class Scratch
-      POOL = []
       # Larger buffers are not kept.
       KEPT = 64 << 10
-      private_constant :POOL, :KEPT
+      private_constant :KEPT
 
       attr_reader :bytes, :capacity, :out
 
       def self.use
-        scratch = POOL.pop || new
+        pool = Ractor.current[:mapvar_scratch] ||= []
+        scratch = pool.pop || new
         yield scratch
       ensure
-        POOL.push(scratch) if scratch && scratch.capacity <= KEPT && POOL.length < 16
+        pool.push(scratch) if scratch && scratch.capacity <= KEPT && pool.length < 16
       end
 
       def initialize

@@ -18,7 +18,8 @@ module Mapvar
   # Regexp are loaded, and the classes that `permitted` names; all other objects raise {DisallowedClass}.
   #
   # Any number of threads may use one map. In the child of a `fork`, calls on a parent's map raise {Closed}; the child
-  # opens its own. Only the main Ractor can use a map.
+  # opens its own. A map belongs to the Ractor that opened it; Ractors other than the main one need Ruby 3.3 and
+  # ffi 1.16.
   class Map
     include Enumerable
     include Uncopied
