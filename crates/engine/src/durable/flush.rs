@@ -157,10 +157,13 @@ impl<M: Mem> Store<M> {
             // such as a call that a signal interrupts or a sandbox denies, the pages are still
             // changed, and the next flush writes them. The word is shared, so such an error must
             // not set it: it would end flushing for every process.
-            if matches!(&trouble, EngineError::Explained(error) if error.is_of_device()) {
-                live.store(live::FAILED, 1, Release);
-            }
-            return Err(trouble);
+            return Err(match trouble {
+                EngineError::Explained(error) if error.is_of_device() => {
+                    live.store(live::FAILED, 1, Release);
+                    EngineError::Explained(error.detail(format!("the disk failed; {WAY_BACK}")))
+                }
+                trouble => trouble,
+            });
         }
         if recount {
             live.store(live::RECOUNT, 0, Relaxed);
@@ -404,9 +407,12 @@ impl<M: Mem> Store<M> {
 
 #[cold]
 fn failed_before() -> EngineError {
-    EngineError::Explained(Error::new(ErrorKind::Io, "flush", "").detail(
-        "the disk failed at an earlier flush, and later changes may be lost; save the variables now \
-         with `mapvar repair --file PATH --into NEW`, and go on with the new file. A restart \
-         restores the last successful flush",
-    ))
+    EngineError::Explained(
+        Error::new(ErrorKind::Io, "flush", "")
+            .detail(format!("the disk failed at an earlier flush; {WAY_BACK}")),
+    )
 }
+
+const WAY_BACK: &str = "the changes since the flush before may be lost, and no flush of this file \
+    succeeds any more; save the variables now with `mapvar repair --file PATH --into NEW`, and go \
+    on with the new file. A restart restores the last successful flush";

@@ -82,6 +82,7 @@ fn an_error_of_the_device_is_final_and_shown_and_there_is_a_way_back() {
         let Some(strace) = strace(&format!("fdatasync:error={error}")) else { return };
         let said = told(Some(strace), "flush", &[text(&path), "1"]);
         assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("mapvar repair"), "{said:?}");
         let refused = map.flush().unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Io, "{refused}");
         assert!(refused.to_string().contains("mapvar repair"), "{refused}");
