@@ -388,7 +388,7 @@ fn beside_a_stopped_owner_nothing_waits_once_for_each_variable() {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let this = std::fs::read_link("/proc/thread-self").unwrap();
     let this: u32 = this.file_name().unwrap().to_str().unwrap().parse().unwrap();
-    file.write_all_at(&this.to_ne_bytes(), 0x1100).unwrap();
+    file.write_all_at(&this.to_le_bytes(), 0x1100).unwrap();
 
     // A reader meets the variables of the dead process.
     assert_eq!(map.iter().map(Result::unwrap).count(), 2 * MANY);

@@ -148,7 +148,8 @@ pub extern "C" fn mapvar_var_get_bool(
 /// Copies the bytes of the value (text, bytes, pod, opaque) into a buffer, as many as fit; `len` is
 /// how many there are. If `len` is more than `capacity`, the copy is incomplete, and the call
 /// returns MAPVAR_TOO_LARGE unless `capacity` is 0. This is the fast way for large values: it
-/// allocates nothing. A number yields its eight bytes, nil yields none.
+/// allocates nothing. A number yields its eight bytes; nil and an empty list yield
+/// none. A list or a dict with elements is MAPVAR_WRONG_KIND.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_var_get_into(
     var: *mut mapvar_var,

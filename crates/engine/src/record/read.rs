@@ -12,7 +12,7 @@ use crate::{
         Ordering::{Acquire, Relaxed},
     },
     store::Store,
-    value::SlotView,
+    value::{Kind, SlotView},
 };
 
 /// The result of a read.
@@ -144,7 +144,9 @@ impl<M: Mem> Store<M> {
         // Values in extents, and corrupt ones, are left to the slow path.
         let copy = |desc: Desc, _, at: u64| {
             let len = usize::try_from(desc.len()).ok().filter(|len| *len <= handle.room())?;
-            if desc.flags() != 0 || desc.kind() == slot::TOMBSTONE {
+            // Lists and dictionaries are no bytes of the caller's.
+            let packed = [Kind::List as u8, Kind::Dict as u8].contains(&desc.kind());
+            if desc.flags() != 0 || desc.kind() == slot::TOMBSTONE || packed {
                 return None;
             }
             let into = into.get_mut(..len.min(into.len()))?;

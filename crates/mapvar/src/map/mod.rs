@@ -125,9 +125,11 @@ impl Map {
 
     /// Sets a variable, and creates it if there is none.
     ///
-    /// The value is of any serde type. Numbers, `bool`, text, bytes (`Vec<u8>`) and `None` have
-    /// kinds of their own; every other type is stored as MessagePack with the names of its fields.
-    /// The kind may differ from the kind that the variable had.
+    /// The value is of any serde type. [`Value`](crate::Value#from-a-type-to-a-kind) has the kind of
+    /// each. The kind may differ from the kind that the variable had.
+    ///
+    /// What is set reads back equal through the same type. A value that would not is refused, and
+    /// the variable keeps the old one.
     ///
     /// After this call has returned, every process that reads the variable gets this value or a
     /// later one, whatever happens to this process. To make it survive a power cut, call
@@ -146,6 +148,8 @@ impl Map {
     /// [`InvalidName`](ErrorKind::InvalidName): a name has 1 to 1,023 bytes, and the first is not
     /// zero. [`Full`](ErrorKind::Full) if the map may not grow, and [`NoSpace`](ErrorKind::NoSpace)
     /// if the system has no more memory or disk; the variable keeps its value.
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) and [`OutOfRange`](ErrorKind::OutOfRange) for
+    /// a value that would not read back.
     /// [`WrongKind`](ErrorKind::WrongKind) for an [`Atomic`](crate::Atomic) of another kind.
     /// [`TimedOut`](ErrorKind::TimedOut) if a process that is writing this variable is alive but
     /// stopped. [`TooLarge`](ErrorKind::TooLarge) if the value does not fit a [`Format::Marshal`]
@@ -182,8 +186,8 @@ impl Map {
 
     /// Returns the value of a variable.
     ///
-    /// An integer converts to any integer type that its value fits. No value converts silently to
-    /// another kind, such as an integer to a float.
+    /// An integer converts to any integer type that its value fits, and to a float that holds it
+    /// exactly. A float is rounded to an `f32`. No other value converts to another kind.
     ///
     /// ```
     /// # let name = format!("doc-get.{}", std::process::id());
@@ -193,7 +197,8 @@ impl Map {
     /// map.set("bar", 300)?;
     /// assert_eq!(map.get::<u16>("bar")?, 300);
     /// assert_eq!(map.get::<u8>("bar").unwrap_err().kind(), ErrorKind::OutOfRange);
-    /// assert_eq!(map.get::<f64>("bar").unwrap_err().kind(), ErrorKind::WrongKind);
+    /// assert_eq!(map.get::<f64>("bar")?, 300.0);
+    /// assert_eq!(map.get::<bool>("bar").unwrap_err().kind(), ErrorKind::WrongKind);
     /// assert_eq!(map.get::<u8>("foo").unwrap_err().kind(), ErrorKind::NotFound);
     /// # Ok::<(), mapvar::Error>(())
     /// ```

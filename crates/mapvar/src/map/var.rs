@@ -2,6 +2,7 @@
 
 use crate::{Map, Value, map::store_map::Stored, map::target::Target, value::codec};
 use mapvar_engine::{
+    error::EngineError,
     handle::Handle,
     mem::Mem,
     record::read::Seen,
@@ -82,7 +83,8 @@ impl<T> Var<T> {
 
     /// Copies the bytes of the value into `into`, as many as fit; returns how many bytes it has.
     ///
-    /// For text, bytes and plain types. It allocates no memory.
+    /// For text, bytes and plain types; a number has eight bytes, and nil and an empty list have none.
+    /// It allocates no memory.
     ///
     /// ```
     /// # let name = format!("doc-get-into.{}", std::process::id());
@@ -96,7 +98,7 @@ impl<T> Var<T> {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`].
+    /// [`ErrorKind::Removed`]; [`ErrorKind::WrongKind`] for a list or dictionary with elements.
     #[inline]
     pub fn get_into(&self, into: &mut [u8]) -> Result<usize> {
         if let Some(len) =
@@ -111,10 +113,27 @@ impl<T> Var<T> {
     #[cold]
     #[inline(never)]
     fn get_into_slowly(&self, into: &mut [u8]) -> Result<usize> {
+        const EMPTY_LIST: [u8; 1] = [0x90];
         self.target.with("get variable", |handle| {
-            self.target.stored.inner.store.read(handle, |view| {
-                view.copy_to(into);
-                view.len()
+            let seen = self.target.stored.inner.store.read(handle, |view| {
+                if !matches!(Kind::of(view.kind()), Some(Kind::List | Kind::Dict)) {
+                    view.copy_to(into);
+                    return Some(view.len());
+                }
+                // An empty sequence of bytes is stored as an empty list.
+                let mut first = [0];
+                view.copy_to(&mut first);
+                (view.len() == 1 && first == EMPTY_LIST).then_some(0)
+            })?;
+            Ok(match seen {
+                Seen::Value(Some(len), number) => Seen::Value(len, number),
+                Seen::Value(None, _) => {
+                    return Err(EngineError::WrongKind(
+                        "it is a list or a dict, which has no bytes of its own; use `get`",
+                    ));
+                }
+                Seen::Absent => Seen::Absent,
+                Seen::Stale => Seen::Stale,
             })
         })
     }

@@ -23,7 +23,35 @@ use std::{collections::TryReserveError, fmt};
 /// assert_eq!(value.to_string(), "77");
 /// assert_eq!(Value::from("hello").to_string(), "hello");
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// Two integers are equal if their numbers are, whichever of the two kinds they have.
+///
+/// # From a type to a kind
+///
+/// [`Map::set`](crate::Map::set) takes any type that serde can serialize:
+///
+/// | type | kind |
+/// | --- | --- |
+/// | integers, `NonZero`, `Wrapping` | `I64`, or `U64` where only that holds it |
+/// | `f32`, `f64` | `F64` |
+/// | `bool` | `Bool` |
+/// | text, `char`, paths, IP addresses, a variant without content | `Str` |
+/// | `()`, a unit struct, `None` | `Nil` |
+/// | `Some(value)`, a newtype | that of the value |
+/// | what a type writes as bytes (`serde_bytes`, `CString`), and a `Vec`, slice or set of `u8` with elements | `Bytes` |
+/// | every other sequence; tuples, arrays, tuple structs | `List` |
+/// | maps, structs, and a variant with content: `{"Variant": content}` | `Dict` |
+///
+/// Within a `List` or `Dict` a `Vec<u8>` is a list of numbers. With `serde_bytes` it takes half the
+/// space there, and other languages read it as bytes.
+///
+/// `set` refuses what a reader of the same type would not get back: `Some` of a value that is stored
+/// as nil, such as `Some(None)`; an integer beyond 64 bits; lists and dictionaries (and in the type
+/// newtypes and `Some`) nested more than 128 deep; a type whose `Serialize` announces another number
+/// of elements than it writes; and a flattened map that repeats the name of a field. It cannot know
+/// of a type that reads something else than it writes: fields that are skipped in one direction
+/// only, or an untagged enum of which an earlier variant fits the value too.
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Value {
     /// Nothing.
@@ -61,6 +89,31 @@ pub enum Value {
     },
 }
 
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Nil, Self::Nil) => true,
+            (Self::Bool(one), Self::Bool(two)) => one == two,
+            (Self::I64(one), Self::I64(two)) => one == two,
+            (Self::U64(one), Self::U64(two)) => one == two,
+            (Self::I64(one), Self::U64(two)) | (Self::U64(two), Self::I64(one)) => {
+                u64::try_from(*one) == Ok(*two)
+            }
+            (Self::F64(one), Self::F64(two)) => one == two,
+            (Self::Str(one), Self::Str(two)) => one == two,
+            (Self::Bytes(one), Self::Bytes(two)) => one == two,
+            (Self::List(one), Self::List(two)) => one == two,
+            (Self::Dict(one), Self::Dict(two)) => one == two,
+            (Self::Pod { type_id: one, bytes }, Self::Pod { type_id: two, bytes: others })
+            | (
+                Self::Opaque { language: one, bytes },
+                Self::Opaque { language: two, bytes: others },
+            ) => one == two && bytes == others,
+            _ => false,
+        }
+    }
+}
+
 impl Value {
     /// Returns the kind of the value.
     pub fn kind(&self) -> Kind {
@@ -84,6 +137,7 @@ impl Value {
         Ok(match (captured.kind()?, captured.data) {
             (Kind::Pod, Data::Bytes(bytes)) => Self::Pod { type_id, bytes },
             (Kind::Opaque, Data::Bytes(bytes)) => Self::Opaque { language: type_id, bytes },
+            (Kind::Bytes, Data::Bytes(bytes)) => Self::Bytes(bytes),
             (Kind::List | Kind::Dict, Data::Bytes(bytes)) => codec::unpack(&bytes)?,
             (_, data) => codec::decode(OwnedValue { data, ..captured })?,
         })
@@ -188,9 +242,8 @@ fn hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
-/// [`Map::set`](crate::Map::set) stores a `Pod` or `Opaque` as bytes, without its number;
-/// [`Map::set_value`](crate::Map::set_value) keeps the number. Within a list or dictionary it is a
-/// MessagePack extension (docs/FORMAT.md, "Values"), and keeps its number in both cases.
+/// A `Pod` or `Opaque` is written as a MessagePack extension (docs/FORMAT.md, "Values"): for
+/// other formats, as the list of the kind's number and the bytes behind the number of the type.
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -200,15 +253,11 @@ impl Serialize for Value {
             Self::U64(value) => to.serialize_u64(*value),
             Self::F64(value) => to.serialize_f64(*value),
             Self::Str(text) => to.serialize_str(text),
-            Self::Pod { type_id, bytes } if !to.is_human_readable() => {
-                Extension::of(Kind::Pod, *type_id, bytes).serialize(to)
-            }
-            Self::Opaque { language, bytes } if !to.is_human_readable() => {
+            Self::Pod { type_id, bytes } => Extension::of(Kind::Pod, *type_id, bytes).serialize(to),
+            Self::Opaque { language, bytes } => {
                 Extension::of(Kind::Opaque, *language, bytes).serialize(to)
             }
-            Self::Bytes(bytes) | Self::Pod { bytes, .. } | Self::Opaque { bytes, .. } => {
-                to.serialize_bytes(bytes)
-            }
+            Self::Bytes(bytes) => to.serialize_bytes(bytes),
             Self::List(values) => to.collect_seq(values),
             Self::Dict(pairs) => {
                 let mut map = to.serialize_map(Some(pairs.len()))?;
@@ -251,7 +300,7 @@ impl Extension {
 impl Serialize for Extension {
     /// rmp-serde writes a newtype struct of this name as an extension.
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_newtype_struct("_ExtStruct", &(self.0, Octets(&self.1)))
+        to.serialize_newtype_struct(codec::EXTENSION, &(self.0, Octets(&self.1)))
     }
 }
 
@@ -266,7 +315,7 @@ impl Serialize for Octets<'_> {
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Any)
+        from.deserialize_newtype_struct(codec::VALUE, Any)
     }
 }
 
@@ -291,9 +340,10 @@ impl<'de> Visitor<'de> for Any {
         Value::deserialize(from)
     }
 
-    /// Decodes a MessagePack extension; an unknown one becomes the list of its type and bytes.
+    /// Decodes any value, since [`Value`] asks for a newtype; and a MessagePack extension, of which
+    /// an unknown one becomes the list of its type and bytes.
     fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
-        let mut value = Value::deserialize(from)?;
+        let mut value = from.deserialize_any(Self)?;
         let parts = match &mut value {
             Value::List(parts) => parts.as_mut_slice(),
             _ => &mut [],

@@ -2,6 +2,7 @@
 //!
 //! Its error has no size and nothing to drop, so that all of it is inlined into `get` and `set`.
 
+use super::rule::DEEPEST;
 use mapvar_engine::{layout::Desc, value::Kind};
 use serde::{
     de::{self, Visitor},
@@ -36,7 +37,21 @@ impl de::Error for NotPlain {
 type Word = (Kind, u64);
 type Never = ser::Impossible<Word, NotPlain>;
 
-pub(super) struct ToWord;
+/// It has the number of levels of `Some` and newtypes that may follow.
+pub(super) struct ToWord(u32);
+
+impl Default for ToWord {
+    fn default() -> Self {
+        Self(DEEPEST)
+    }
+}
+
+impl ToWord {
+    #[inline]
+    fn deeper(self) -> Result<Self, NotPlain> {
+        self.0.checked_sub(1).map(Self).ok_or(NotPlain)
+    }
+}
 
 macro_rules! integers {
     ($($method:ident $type:ty,)*) => {$(
@@ -94,7 +109,7 @@ impl ser::Serializer for ToWord {
 
     #[inline]
     fn serialize_some<T: ser::Serialize + ?Sized>(self, value: &T) -> Result<Word, NotPlain> {
-        value.serialize(self)
+        value.serialize(self.deeper()?)
     }
 
     #[inline]
@@ -103,7 +118,7 @@ impl ser::Serializer for ToWord {
         _: &'static str,
         value: &T,
     ) -> Result<Word, NotPlain> {
-        value.serialize(self)
+        value.serialize(self.deeper()?)
     }
 
     fn serialize_newtype_variant<T: ser::Serialize + ?Sized>(
@@ -135,11 +150,23 @@ impl ser::Serializer for ToWord {
 }
 
 pub(super) struct OfWord {
-    pub(super) desc: Desc,
-    pub(super) word: u64,
+    desc: Desc,
+    word: u64,
+    /// How many levels of `Some` and newtypes may follow.
+    left: u32,
 }
 
 impl OfWord {
+    #[inline]
+    pub(super) fn new(desc: Desc, word: u64) -> Self {
+        Self { desc, word, left: DEEPEST }
+    }
+
+    #[inline]
+    fn deeper(self) -> Result<Self, NotPlain> {
+        Ok(Self { left: self.left.checked_sub(1).ok_or(NotPlain)?, ..self })
+    }
+
     #[inline]
     fn is(&self, kind: Kind) -> bool {
         // One comparison checks length, kind and flags: 8 bytes, this kind, no flag.
@@ -205,7 +232,7 @@ impl<'de> de::Deserializer<'de> for OfWord {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotPlain> {
-        visitor.visit_some(self)
+        visitor.visit_some(self.deeper()?)
     }
 
     #[inline]
@@ -214,7 +241,7 @@ impl<'de> de::Deserializer<'de> for OfWord {
         _: &'static str,
         visitor: V,
     ) -> Result<V::Value, NotPlain> {
-        visitor.visit_newtype_struct(self)
+        visitor.visit_newtype_struct(self.deeper()?)
     }
 
     #[inline]

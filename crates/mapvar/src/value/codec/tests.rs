@@ -1,6 +1,8 @@
-use super::*;
+use super::{error::Mismatch, *};
 use crate::Value;
-use std::collections::BTreeMap;
+use mapvar_engine::value::Data;
+use mapvar_os::ErrorKind;
+use std::{collections::BTreeMap, fmt};
 
 /// The fast path encodes and decodes as the full codec does, or not at all.
 fn agrees<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: &T) {
@@ -79,7 +81,8 @@ fn every_shape_comes_back() {
     same(String::from("héllo €"), Kind::Str);
     same(String::new(), Kind::Str);
     same(vec![0_u8, 255, 7], Kind::Bytes);
-    same([1_u8, 2, 3, 4], Kind::Bytes);
+    same([1_u8, 2, 3, 4], Kind::List);
+    same((1_u8, 2_u8), Kind::List);
     same(vec![1_i32, -2], Kind::List);
     same(Vec::<u8>::new(), Kind::List);
     same((1_u8, String::from("two"), 3.0), Kind::List);
@@ -103,7 +106,7 @@ fn a_struct_is_stored_with_the_names_of_its_fields() {
     let value = Value::of(captured(&Mode::Point { x: 3 })).unwrap();
     assert_eq!(value.to_string(), r#"{"Point": {"x": 3}}"#);
     let pose = Value::of(captured(&Pose { raw: vec![1, 2], ..Pose::default() })).unwrap();
-    assert_eq!(pose.to_string(), r#"{"x": 0.0, "tag": nil, "joints": [], "raw": 0x0102}"#);
+    assert_eq!(pose.to_string(), r#"{"x": 0.0, "tag": nil, "joints": [], "raw": [1, 2]}"#);
 }
 
 #[test]
@@ -122,7 +125,6 @@ fn integers_convert_with_a_check_of_their_range() {
 #[test]
 fn kinds_never_convert_silently() {
     for (error, what) in [
-        (decode::<f64>(captured(&1)).map(|_| ()).unwrap_err(), "int as float"),
         (decode::<i64>(captured(&1.0)).map(|_| ()).unwrap_err(), "float as int"),
         (decode::<bool>(captured(&1)).map(|_| ()).unwrap_err(), "int as bool"),
         (decode::<String>(captured(&1)).map(|_| ()).unwrap_err(), "int as text"),
@@ -213,6 +215,4 @@ fn bytes_after_the_message_pack_are_damage() {
 fn a_value_without_memory_is_too_large() {
     assert_eq!(<Mismatch as de::Error>::custom(NO_MEMORY).kind, ErrorKind::TooLarge);
     assert_eq!(<Mismatch as de::Error>::custom("anything else").kind, ErrorKind::WrongKind);
-    let error = <rmp_serde::decode::Error as de::Error>::custom(NO_MEMORY);
-    assert_eq!(kind_of(&error, ErrorKind::Corrupt), ErrorKind::TooLarge);
 }
