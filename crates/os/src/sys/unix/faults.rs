@@ -9,10 +9,11 @@
 //! - Otherwise (no space for a page, a read error) it replaces only the one page, since the other
 //!   pages are still shared. A lock word that peers wait for must not be taken away from its owner.
 //! - If the process has too many mappings for a single page, it replaces the rest of the mapping,
-//!   or else all of it.
+//!   or else all of it. If the process has even one mapping too many for that, the handler first
+//!   gives up a spare one.
 //!
-//! The handler runs only system calls and atomics: `fstat`, `mmap`, `membarrier`, `sigaction`,
-//! `pthread_sigmask`, `raise`.
+//! The handler runs only system calls and atomics: `fstat`, `mmap`, `mprotect`, `munmap`,
+//! `membarrier`, `sched_yield`, `sigaction`, `pthread_sigmask`, `raise`.
 
 #![allow(unsafe_code, reason = "signals, and memory put in the place of lost memory")]
 
@@ -51,6 +52,7 @@ static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
 /// Installs the handler. Returns whether it is installed. Several threads may do so at once.
 fn guard() -> bool {
     all_threads::prepare();
+    spare::prepare();
     let Some(before) = action(None) else { return false };
     // Stored before the handler is installed, which may need it at once.
     keep(before);
@@ -182,9 +184,9 @@ fn replace(address: usize) -> bool {
     // The first range may fail: a system that counts all promised memory may refuse a large
     // reservation. Then the one page is tried. That fails if the process has too many mappings to
     // split off a page; then the rest is tried, and at last the whole mapping.
-    [(from, to), (at, at + piece.page), (from, piece.len), (0, piece.len)]
-        .into_iter()
-        .any(|(from, to)| zeros(&piece, from, to))
+    let ranges = [(from, to), (at, at + piece.page), (from, piece.len), (0, piece.len)];
+    let attempt = || ranges.into_iter().any(|(from, to)| zeros(&piece, from, to));
+    attempt() || spare::without(attempt)
 }
 
 /// Returns where the file ends, or `None` if the system does not report it.
@@ -346,6 +348,88 @@ mod all_threads {
     pub(super) fn prepare() {}
 
     pub(super) fn catch_up() {}
+}
+
+/// A mapping that the process does not need.
+///
+/// Linux lets a page be split off as long as the process has fewer mappings than are allowed, and
+/// that can leave one more than are allowed. Then it maps nothing at all any more, not even over an
+/// existing mapping. The spare one is given up, and made again when there are fewer.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod spare {
+    use rustix::{
+        mm::{self, MapFlags, MprotectFlags, ProtFlags},
+        param::page_size,
+        thread::sched_yield,
+    };
+    use std::{
+        ffi::c_void,
+        ptr,
+        sync::atomic::{AtomicPtr, Ordering},
+    };
+
+    /// The address of three pages of which the middle one is a mapping of its own, because its
+    /// protection differs. Null if there is none.
+    static SPARE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+    pub(super) fn prepare() {
+        let page = page_size();
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: asks for new memory, at an address that the system chooses.
+        let new =
+            unsafe { mm::mmap_anonymous(ptr::null_mut(), 3 * page, ProtFlags::empty(), flags) };
+        let Ok(new) = new else { return };
+        let middle = new.wrapping_byte_add(page);
+        // SAFETY: the page belongs to the mapping above, which no other code knows.
+        let divided = unsafe { mm::mprotect(middle, page, MprotectFlags::READ) };
+        if divided.is_err()
+            || SPARE
+                .compare_exchange(ptr::null_mut(), new, Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
+        {
+            free(new, 3 * page);
+        }
+    }
+
+    /// Repeats an attempt without the spare mapping. Where another thread has just given it up, the
+    /// attempt is repeated until that thread has replaced its memory, which ends many mappings.
+    pub(super) fn without(attempt: impl Fn() -> bool) -> bool {
+        const ATTEMPTS: u32 = 1_000;
+        let page = page_size();
+        for _ in 0..ATTEMPTS {
+            let spare = SPARE.swap(ptr::null_mut(), Ordering::Relaxed);
+            if !spare.is_null() {
+                free(spare.wrapping_byte_add(page), page);
+            }
+            let done = attempt();
+            if !spare.is_null() {
+                free(spare, page);
+                free(spare.wrapping_byte_add(2 * page), page);
+                prepare();
+            }
+            if done {
+                return true;
+            }
+            sched_yield();
+        }
+        false
+    }
+
+    /// Unmaps pages of the spare mapping. If that fails, they stay, and are never used.
+    fn free(at: *mut c_void, len: usize) {
+        // SAFETY: the pages are of `prepare`, and the only pointer to them was taken out of `SPARE`
+        // or never put there. No code accesses them.
+        let _ = unsafe { mm::munmap(at, len) };
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod spare {
+    pub(super) fn prepare() {}
+
+    pub(super) fn without(_: impl Fn() -> bool) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]
