@@ -448,6 +448,11 @@ fn sizes_beyond_4_gib_are_exact() {
     let view = file.view().offset(at).len(1000).map().unwrap();
     view.write_at(3, b"far out").unwrap();
     view.flush_durable(0..1000).unwrap();
+    // What has no addresses is refused, and so is what pointers cannot cross.
+    #[cfg(target_pointer_width = "32")]
+    for too_long in [size, 3 << 30] {
+        is(file.view().len(too_long).map(), ErrorKind::TooLarge, "a.map");
+    }
     drop((view, file));
     let mut plain = fs::File::open(scratch.file()).unwrap();
     plain.seek(SeekFrom::Start(at + 3)).unwrap();
