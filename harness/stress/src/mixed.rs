@@ -79,7 +79,11 @@ fn all(options: &Options, kills: u64) -> Result<()> {
     let control = Round { programs, place: &place, kills: 0, planted: true };
     let found = control.play(&mut random).is_err();
     figure("32 and 64 bits, control: a lost step is found", found, "true");
-    if found { Ok(()) } else { Err("a worker reports steps that it has not made, unnoticed".into()) }
+    if found {
+        Ok(())
+    } else {
+        Err("a worker reports steps that it has not made, unnoticed".into())
+    }
 }
 
 /// Asks a program how many bits its addresses have.
@@ -178,8 +182,7 @@ impl Round<'_> {
     fn verify(&self, program: &Path, exact: &[u64], killed: &[u64]) -> Result<()> {
         let workers = (exact.len() + killed.len()).to_string();
         let mut command = Command::new(program);
-        let mut peer =
-            Peer::start(command.args(["mixed", "as", "reader", self.place, &workers]))?;
+        let mut peer = Peer::start(command.args(["mixed", "as", "reader", self.place, &workers]))?;
         let line = peer.hear().unwrap_or_default();
         let numbers: Option<Vec<u64>> =
             line.split_whitespace().map(|word| word.parse().ok()).collect();
