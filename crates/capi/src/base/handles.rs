@@ -5,6 +5,10 @@
 //! Looking up a handle takes no lock (`arc-swap` keeps the object alive for the call), nor does
 //! making or closing one. A forked child therefore finds no lock that is held forever.
 #![allow(unsafe_code, reason = "the slots of the table are published by a pointer")]
+#![allow(
+    clippy::disallowed_types,
+    reason = "the table is this process's own, and no shared memory"
+)]
 
 use crate::base::{
     border::{Out, wanted},

@@ -38,17 +38,16 @@ pub struct Section {
     origin: Origin,
 }
 
+/// What writes the initial content of a new section.
+type Fill<'a> = dyn FnMut(&View) -> Result<()> + 'a;
+
 impl Section {
     /// Returns the default options to create or open a section.
     pub fn options() -> SectionOptions {
         SectionOptions::new()
     }
 
-    fn obtain(
-        options: &SectionOptions,
-        how: How,
-        mut fill: Option<&mut dyn FnMut(&View) -> Result<()>>,
-    ) -> Result<Self> {
+    fn obtain(options: &SectionOptions, how: How, mut fill: Option<&mut Fill<'_>>) -> Result<Self> {
         if how != How::Open {
             let grows =
                 options.max_size.is_some_and(|max| options.size.is_none_or(|size| max > size));
