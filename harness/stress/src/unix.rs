@@ -186,6 +186,7 @@ pub(crate) fn start_as(arguments: &[&str], pid: Option<i32>) -> io::Result<Peer>
 }
 
 /// `struct clone_args` of the kernel, which the crate libc lacks for 32 bits.
+#[cfg(target_os = "linux")]
 #[repr(C)]
 #[derive(Default)]
 struct CloneArgs {
