@@ -47,7 +47,9 @@ pub(crate) fn run(arguments: &[String]) -> Done {
         tool
     };
     test(&mut tool(), &target.join("tests.log"))?;
-    let table = read_output(tool().arg("report").args(options).args(PACKAGES))?;
+    // A process that a test kills may leave half a profile, which is passed over.
+    let whole = ["--failure-mode", "all"];
+    let table = read_output(tool().arg("report").args(whole).args(options).args(PACKAGES))?;
     print!("{table}");
     print!("{}", figures(&table));
     Ok(())

@@ -37,6 +37,7 @@ const RELEASE: &str = "release";
 
 const LOOM: Program = Program { package: "mapvar-loom", profile: CHECKED };
 const POWER: Program = Program { package: "mapvar-power", profile: CHECKED };
+const DISKS: Program = Program { package: "mapvar-disks", profile: CHECKED };
 const FUZZ: Program = Program { package: fuzz::PACKAGE, profile: CHECKED };
 const EVERY_INSTRUCTION: Program =
     Program { package: "mapvar-every-instruction", profile: RELEASE };
@@ -45,8 +46,8 @@ const HISTORIES: Program = Program { package: "mapvar-histories", profile: RELEA
 const GEM: Program = Program { package: "mapvar-peers", profile: RELEASE };
 /// The codec's assertions are part of this harness.
 const MARSHAL: Program = Program { package: "mapvar-peers", profile: CHECKED };
-const PROGRAMS: [Program; 8] =
-    [LOOM, POWER, FUZZ, MARSHAL, EVERY_INSTRUCTION, STRESS, HISTORIES, GEM];
+const PROGRAMS: [Program; 9] =
+    [LOOM, POWER, DISKS, FUZZ, MARSHAL, EVERY_INSTRUCTION, STRESS, HISTORIES, GEM];
 /// It depends on nothing of the product, so it is built alone.
 const SEEDED: Program = Program { package: "mapvar-seeded", profile: RELEASE };
 /// The programs that also run under Wine.
@@ -66,6 +67,13 @@ const TABLE: &[Harness] = &[
         subcommand: None,
         run: here,
         about: "[N] [--short] [--minutes M] [--seed S] [cuts] [files]: power cuts",
+    },
+    Harness {
+        name: "disks",
+        program: DISKS,
+        subcommand: None,
+        run: disks,
+        about: "[N] [--short] [--seed S] [--keep FOLDER] [ext4] [xfs] [btrfs]: power cuts below real file systems; takes root",
     },
     Harness {
         name: "fuzz",
@@ -157,7 +165,11 @@ const TABLE: &[Harness] = &[
 /// Names of legs that are not packages of `harness/`.
 type Leg = (&'static str, fn(&[String]) -> Done, &'static str);
 const LEGS: &[Leg] = &[
-    ("c", languages::run_c, "[linux] [windows]: the C interface, tested from C"),
+    (
+        "c",
+        languages::run_c,
+        "[linux] [windows] [readme]: the C interface, tested from C; the lines of its README",
+    ),
     ("bindings", languages::run_ruby, languages::ABOUT_RUBY),
     ("coverage", crate::coverage::run, "[--lines]: lines and branches that the tests reach"),
 ];
@@ -265,6 +277,24 @@ fn every_instruction(harness: &Harness, arguments: &[String]) -> Done {
 
 fn marshal(harness: &Harness, arguments: &[String]) -> Done {
     machine::need("ruby", &["ruby"])?;
+    here(harness, arguments)
+}
+
+/// Runs `disks`, which skips what is missing after the attempt to install it.
+fn disks(harness: &Harness, arguments: &[String]) -> Done {
+    let programs = [
+        ("mkfs.ext4", "e2fsprogs"),
+        ("mkfs.xfs", "xfsprogs"),
+        ("mkfs.btrfs", "btrfs-progs"),
+        ("strace", "strace"),
+    ];
+    for (program, package) in programs {
+        match machine::need(program, &[package]) {
+            Err(Stop::Interrupted) => return Err(Stop::Interrupted),
+            Err(_) => println!("{program}: not here, and {package} could not be installed"),
+            Ok(()) => {}
+        }
+    }
     here(harness, arguments)
 }
 

@@ -53,7 +53,8 @@ pub(crate) fn run_c(arguments: &[String]) -> Done {
         },
         ["linux"] => c_on_linux(),
         ["windows"] => c_in_wine(),
-        _ => Err(Stop::Usage("c: say linux, windows or nothing".into())),
+        ["readme"] => c_readme(),
+        _ => Err(Stop::Usage("c: say linux, windows, readme or nothing".into())),
     }
 }
 
@@ -158,6 +159,61 @@ fn c_in_wine() -> Done {
         run_within(windows.wine(format!("{name}.exe")).current_dir(&out), seconds(120))?;
     }
     expect_hello(windows.wine("hello.exe").current_dir(&out))
+}
+
+/// Runs the shell blocks of the C interface's README as a user types them, but below a scratch
+/// folder in place of `/usr/local` and `/tmp`.
+fn c_readme() -> Done {
+    if cfg!(not(target_os = "linux")) {
+        return Err(Stop::Skipped("these lines are for Linux".into()));
+    }
+    for (program, package) in
+        [("cc", "gcc"), ("pkg-config", "pkg-config"), ("unzip", "unzip"), ("zip", "zip")]
+    {
+        machine::need(program, &[package])?;
+    }
+    Windows::set_up(&windows::prefix())?;
+    let readme = capi("README.md");
+    let text = fs::read_to_string(&readme).map_err(failed(readme.display()))?;
+    let mut hellos = 0;
+    for block in text.split("```sh\n").skip(1) {
+        let scratch = Scratch::below(repo::target())?;
+        let folder = scratch.path();
+        let source = folder.join("hello.c");
+        fs::copy(capi("examples/hello.c"), &source).map_err(failed(source.display()))?;
+        let prefix = folder.join("usr");
+        for line in block.lines().take_while(|line| *line != "```") {
+            let line = line.split("  #").next().unwrap_or_default().trim_end();
+            let line = line.replace("/usr/local", &prefix.to_string_lossy());
+            let line = line.replace("/tmp", &folder.to_string_lossy());
+            // The variables below stand for it, since it would change the machine.
+            if line == "ldconfig" {
+                continue;
+            }
+            let shell = || {
+                let mut shell = command("sh");
+                shell.args(["-ec", &line]).current_dir(folder);
+                shell.env("WINEPREFIX", windows::prefix()).env("WINEDEBUG", "-all");
+                shell.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
+                shell.env("LD_LIBRARY_PATH", prefix.join("lib"));
+                shell
+            };
+            println!("$ {line}");
+            if line == "./hello" || line.starts_with("wine ") {
+                expect_hello(&mut shell())?;
+                hellos += 1;
+            } else if line.starts_with("cargo ") {
+                run_program(shell().current_dir(repo::root()))?;
+            } else {
+                run_program(&mut shell())?;
+            }
+        }
+    }
+    if hellos == 2 {
+        Ok(())
+    } else {
+        Err(Stop::Failed(format!("{} runs {hellos} programs and not 2", readme.display())))
+    }
 }
 
 // --- Ruby ----------------------------------------------------------------------------------------

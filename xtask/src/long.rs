@@ -87,6 +87,11 @@ const STAGES: &[Stage] = &[
         "8 minutes of power cuts on the engine",
     ),
     stage(
+        "disks",
+        &["harness", "disks"],
+        "2,400 states that power cuts leave of ext4, xfs and btrfs",
+    ),
+    stage(
         "fuzz",
         &["harness", "fuzz", "10"],
         "10 minutes of hostile bytes, loads, failures, peers",
@@ -134,7 +139,11 @@ const STAGES: &[Stage] = &[
         rare: false,
     },
     stage("many", &["harness", "many"], "ten million variables in one map"),
-    stage("zip", &["dist", "zip"], "the zip for Windows, and which DLLs it needs"),
+    stage(
+        "install",
+        &["harness", "c", "readme"],
+        "the C library installed as its README says; the zip for Windows, and which DLLs it needs",
+    ),
     stage("coverage", &["harness", "coverage"], "lines and branches that the tests reach"),
     load(
         "load-huge",

@@ -94,7 +94,7 @@ class MapTest < Case
 
   def test_options_that_make_no_sense
     [{ size: -1 }, { size: "1" }, { timeout: -1 }, { timeout: "1" }, { scope: :galaxy }, { format: :yaml }, { nope: 1 },
-     { on_clobber: :cry }, { max_size: 1.5 }, { size: 1 << 64 }].each do |options|
+     { on_clobber: :cry }, { recover: :all }, { max_size: 1.5 }, { size: 1 << 64 }].each do |options|
       assert_raise(ArgumentError, options.inspect) { Map.create(unique, **options) }
     end
     assert_raise(Mapvar::InvalidName) { Map.create("no such/name") }
@@ -119,6 +119,31 @@ class MapTest < Case
       File.write(other = File.join(path, "other"), "no map at all, but text" * 1000)
       assert_raise(Mapvar::NotAMap) { Map.open(file: other) }
       assert_raise(Mapvar::NotFound) { Map.open(file: File.join(path, "none")) }
+    end
+  end
+
+  def test_a_copy_of_a_file_in_use
+    folder do |path|
+      file, torn, whole = %w[live torn whole].map { |it| File.join(path, "#{it}.map") }
+      Map.create(file: file) do |map|
+        map[:a] = 1
+        map.flush
+        map[:a] = 2
+        assert_nil(map.recovery)
+        assert_false(map.stat[:flush_failed])
+        IO.copy_stream(file, torn)
+        Map.create(file: whole) { |into| assert_equal(1, map.copy_to(into)) }
+        assert_raise(Mapvar::InvalidArgument) { map.copy_to(map) }
+        assert_raise(NoMethodError, TypeError) { map.copy_to(5) }
+      end
+      Map.open(file: whole) { |map| assert_equal([2, nil], [map[:a], map.recovery]) }
+      assert_raise(Mapvar::NeedsRecovery) { Map.open(file: torn) }
+      assert_raise(Mapvar::NeedsRecovery) { Map.open(file: torn, recover: :never) }
+      Map.open(file: torn, read_only: true) { |map| assert_equal(1, map[:a]) }
+      Map.open(file: torn, recover: :accept_loss, take_over: true) do |map|
+        assert_equal(1, map[:a])
+        assert_equal({ variables: 1, lost: 0, rolled_back: 1, damaged: false, torn: false }, map.recovery)
+      end
     end
   end
 

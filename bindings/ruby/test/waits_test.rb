@@ -138,7 +138,10 @@ class WaitsTest < Case
       assert_nil(lock.holder)
       assert_equal([nil, nil], Array.new(2) { Thread.new { lock.synchronize(shared: true) { |it| it } } }.map(&:value))
       assert_raise(Mapvar::Removed) { lock.synchronize { lock.force_unlock } }
+      assert_false(lock.remove)
       assert_equal(Process.pid, lock.synchronize { |recovered| recovered })
+      assert_true(lock.remove)
+      assert_nil(lock.holder)
       assert_equal([], map.keys)
     end
   end

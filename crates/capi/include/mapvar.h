@@ -183,6 +183,37 @@
 // privilege on Windows.
 #define MAPVAR_SCOPE_GLOBAL 1
 
+// A file that has to be recovered is refused with MAPVAR_NEEDS_RECOVERY.
+#define MAPVAR_RECOVER_NEVER 0
+
+// Opening for writing recovers a file after a restart of the machine. A copy is refused with
+// MAPVAR_NEEDS_RECOVERY if it is torn, or if it was made since the machine was started and has
+// changes that no flush contains.
+#define MAPVAR_RECOVER_AFTER_RESTART 1
+
+// Opening for writing recovers any file, and takes back what the last complete flush does not
+// contain.
+#define MAPVAR_RECOVER_ACCEPT_LOSS 2
+
+// 1 if the file was recovered when this handle opened it. Otherwise all of MAPVAR_RECOVERY_… are 0.
+#define MAPVAR_RECOVERY_HAPPENED 0
+
+// How many variables there were after the recovery.
+#define MAPVAR_RECOVERY_VARIABLES 1
+
+// How many variables of the last complete flush were lost, or have an older value.
+#define MAPVAR_RECOVERY_LOST 2
+
+// How many variables had changes that were in the file but in no complete flush; they were taken
+// back.
+#define MAPVAR_RECOVERY_ROLLED_BACK 3
+
+// 1 if the disk did not keep data that it had acknowledged.
+#define MAPVAR_RECOVERY_DAMAGED 4
+
+// 1 if the file is a torn copy: it was copied while it was in use.
+#define MAPVAR_RECOVERY_TORN 5
+
 // Version of the map's format; 408 for a gem's map, for Marshal 4.8.
 #define MAPVAR_STAT_FORMAT 1
 
@@ -219,6 +250,10 @@
 // The process that created the map, 0 for a gem's map; it may have ended, and its number may
 // belong to another process.
 #define MAPVAR_STAT_CREATOR 12
+
+// 1 if the disk failed at a flush. Every later flush fails, in every process; salvage saves the
+// variables into another file.
+#define MAPVAR_STAT_FLUSH_FAILED 13
 
 // mapvar's own layout: lock-free reads, growth, transactions, durable flushes.
 #define MAPVAR_FORMAT_STORE 0
@@ -482,8 +517,19 @@ int32_t mapvar_options_recovery_timeout(mapvar_options *options, uint64_t millis
 // Not 0: opens read-only. The handle requests only read access and never writes.
 int32_t mapvar_options_read_only(mapvar_options *options, int32_t read_only);
 
+// Sets what opening a file for writing may take back: MAPVAR_RECOVER_AFTER_RESTART (the default),
+// MAPVAR_RECOVER_NEVER or MAPVAR_RECOVER_ACCEPT_LOSS. Opening read-only never changes the file: the
+// handle reads a copy in memory, as the last complete flush left it.
+int32_t mapvar_options_recover(mapvar_options *options, uint32_t recover);
+
+// Not 0: asserts that no process uses the file by another mount. Without it, opening a file for
+// writing that another mount used since the machine was started fails with MAPVAR_UNSUPPORTED while
+// the processes that the map names may still run: the two mounts may share no locks.
+int32_t mapvar_options_take_over(mapvar_options *options, int32_t take_over);
+
 // Not 0: allows a file on a network drive, where processes on different machines do not see each
-// other's changes. Refused by default.
+// other's changes, or on a file system of a program (FUSE, 9p), which may show a local file a
+// second time without its locks. Refused by default.
 int32_t mapvar_options_allow_network(mapvar_options *options, int32_t allow);
 
 // Creates the map; it must not exist. May wait.
@@ -542,15 +588,22 @@ int32_t mapvar_map_timeout(mapvar_map *map, uint64_t *milliseconds);
 // marshalled variables may take.
 int32_t mapvar_map_size(mapvar_map *map, uint64_t *bytes);
 
-// Reports the recovery when the map was opened. Usually none was needed: `happened` and all other
-// results are 0. Otherwise `variables` is how many variables were recovered and `lost` how many
-// were lost; `damaged` is 1 if the disk did not keep data that it had acknowledged. Each may be
-// NULL.
-int32_t mapvar_map_recovery(mapvar_map *map,
-                            int32_t *happened,
-                            uint64_t *variables,
-                            uint64_t *lost,
-                            int32_t *damaged);
+// Reports the recovery when the map was opened; `which` is one of MAPVAR_RECOVERY_…. Usually none
+// was needed.
+int32_t mapvar_map_recovery(mapvar_map *map, uint32_t which, uint64_t *out);
+
+// Copies every variable into another map, while other processes go on using this one. A map in a
+// file is flushed then. This is the way to copy a file in use, which a copy of the file itself may
+// tear. Locks and ephemeral variables are not copied. Takes the memory of all values, and may wait.
+// `variables`, which may be NULL, gets the number of variables. `at_one_instant`, which may be
+// NULL, gets 1 if the copy is the map as of one instant; it gets 0 if other processes changed so
+// much meanwhile that the values, each of them whole, are of different moments.
+// Errors: MAPVAR_INVALID_ARGUMENT if both are the same map, MAPVAR_UNSUPPORTED if `into` is a gem's
+// map, and those of setting a variable and of mapvar_map_flush.
+int32_t mapvar_map_copy_to(mapvar_map *map,
+                           mapvar_map *into,
+                           uint64_t *variables,
+                           int32_t *at_one_instant);
 
 // Sets a variable to an integer, and creates it if needed; its kind may change. Once this has
 // returned, every process that reads the variable gets this value or a later one, whatever happens
@@ -1203,10 +1256,15 @@ int32_t mapvar_lock_try(mapvar_lock *lock, int32_t shared, mapvar_held **held);
 // Reports the process that owns the lock, or the first of several; 0 if the lock is free.
 int32_t mapvar_lock_holder(mapvar_lock *lock, uint32_t *process);
 
-// Takes the lock from all its owners, living or dead; `robbed` (may be NULL) is how many owners
+// Takes the lock from all its owners, living or dead; `owners` (may be NULL) is how many owners
 // there were. The protected data may be half-changed; the next owner learns that from
 // mapvar_held_recovered.
-int32_t mapvar_lock_force_unlock(mapvar_lock *lock, size_t *robbed);
+int32_t mapvar_lock_force_unlock(mapvar_lock *lock, size_t *owners);
+
+// Removes the lock from the map if it is free. `gone` (may be NULL) gets 1 if the map has no such
+// lock any more; it gets 0 if the lock is owned, waited for, or has a death to report. A lock takes
+// some 600 bytes of the map from its first use until it is removed; the next use creates it again.
+int32_t mapvar_lock_remove(mapvar_lock *lock, int32_t *gone);
 
 // Frees a handle; a lock acquired through it stays held. Does nothing for NULL.
 int32_t mapvar_lock_free(mapvar_lock *lock);

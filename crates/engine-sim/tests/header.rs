@@ -10,7 +10,7 @@
 use mapvar_engine::{
     header::{Facts, HeaderError, Identity, examine, format, region_bytes},
     layout::{self, header, identity},
-    mem::{Load, Mem, Ordering::Relaxed, StoreWords},
+    mem::{Load, Mem, Ordering, Ordering::Relaxed, StoreWords},
 };
 use mapvar_engine_sim::heap::Heap;
 
@@ -76,4 +76,71 @@ fn an_identity_comes_back_and_zeros_are_none() {
     let identity = Identity { boot: [1, 2], file: [3, 4, 5], pid_namespace: 6, device: 7 };
     identity.write(words);
     assert_eq!(Identity::read(words), Some(identity));
+}
+
+/// Words of which only the first few stores take effect, as if the process were killed then.
+#[derive(Clone, Copy)]
+struct Cut<'a, W> {
+    words: W,
+    left: &'a std::cell::Cell<usize>,
+}
+
+impl<W: Load> Load for Cut<'_, W> {
+    fn load(self, at: usize, order: Ordering) -> u64 {
+        self.words.load(at, order)
+    }
+}
+
+impl<W: StoreWords> StoreWords for Cut<'_, W> {
+    fn store(self, at: usize, value: u64, order: Ordering) {
+        if let Some(left) = self.left.get().checked_sub(1) {
+            self.left.set(left);
+            self.words.store(at, value, order);
+        }
+    }
+
+    fn swap(self, _: usize, _: u64, _: Ordering) -> u64 {
+        unreachable!("an identity is stored")
+    }
+
+    fn fetch_add(self, _: usize, _: u64, _: Ordering) -> u64 {
+        unreachable!("an identity is stored")
+    }
+
+    fn fetch_and(self, _: usize, _: u64, _: Ordering) -> u64 {
+        unreachable!("an identity is stored")
+    }
+
+    fn fetch_or(self, _: usize, _: u64, _: Ordering) -> u64 {
+        unreachable!("an identity is stored")
+    }
+
+    fn compare_exchange(self, _: usize, _: u64, _: u64) -> Result<u64, u64> {
+        unreachable!("an identity is stored")
+    }
+}
+
+/// Without an identity the next opener would recover a file of this boot.
+#[test]
+fn a_death_while_an_identity_is_written_leaves_the_old_one_or_the_new_one() {
+    let identity = |by: u64| Identity {
+        boot: [1 + by, 2 + by],
+        file: [3, 4 + by, 5],
+        pid_namespace: 6 + by,
+        device: 7 + by,
+    };
+    let mut outcomes = Vec::new();
+    for stores in 0..=2 * (identity::CRC + 2) {
+        let heap = Heap::new(512);
+        let words = heap.words_mut(0, identity::WORDS).unwrap();
+        identity(0).write(words);
+        let left = std::cell::Cell::new(stores);
+        identity(10).write(Cut { words, left: &left });
+        let found = Identity::read(words).unwrap();
+        // The device is of this boot, so its word may be the new one already.
+        let old = Identity { device: found.device, ..identity(0) };
+        assert!(found == old || found == identity(10), "after {stores} stores: {found:?}");
+        outcomes.push(found == identity(10));
+    }
+    assert!(!outcomes.first().unwrap() && *outcomes.last().unwrap());
 }

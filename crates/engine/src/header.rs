@@ -65,22 +65,39 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads the identity sector, whose words begin at [`identity::AT`]; `None` if it was not
+    /// Reads the identity sector, whose words begin at [`identity::AT`]; `None` if no copy in it was
     /// written whole.
     pub fn read(words: impl Load) -> Option<Self> {
-        let word = |at| words.load(at, Relaxed);
+        [0, identity::SECOND].into_iter().find_map(|copy| Self::read_copy(words, copy))
+    }
+
+    fn read_copy(words: impl Load, copy: usize) -> Option<Self> {
+        // Acquire. Pairs with the Release stores in `write_copy`.
+        let crc = words.load(copy + identity::CRC, Acquire);
+        let word = |at| words.load(copy + at, Relaxed);
         let identity = Self {
             boot: [word(identity::BOOT), word(identity::BOOT + 1)],
             file: [word(identity::VOLUME), word(identity::FILE), word(identity::BORN)],
             pid_namespace: word(identity::PID_NAMESPACE),
             device: word(identity::DEVICE),
         };
-        (word(identity::CRC) == identity.crc()).then_some(identity)
+        (crc == identity.crc()).then_some(identity)
     }
 
     /// Writes the identity sector.
+    ///
+    /// A process that dies between two stores must leave an identity: without one the next opener
+    /// would take the file for one of another boot, and take back what its users had set. So the
+    /// second copy is written whole before the first one is touched.
     pub fn write(&self, words: impl StoreWords) {
-        let put = |at, value| words.store(at, value, Relaxed);
+        self.write_copy(words, identity::SECOND);
+        self.write_copy(words, 0);
+    }
+
+    fn write_copy(&self, words: impl StoreWords, copy: usize) {
+        // Release. Each store comes after those before it, in memory too. The last one pairs with
+        // the Acquire load in `read_copy`.
+        let put = |at, value| words.store(copy + at, value, Release);
         put(identity::BOOT, self.boot[0]);
         put(identity::BOOT + 1, self.boot[1]);
         put(identity::VOLUME, self.file[0]);

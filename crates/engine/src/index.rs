@@ -213,6 +213,22 @@ impl<M: Mem> Store<M> {
         Some(name)
     }
 
+    /// Whether the record at `at` is no variable of a user: its name begins with a zero byte, as the
+    /// names of locks do.
+    pub(crate) fn is_of_lock(&self, at: u64) -> bool {
+        let first = || {
+            let line = self.mem.words(at, record::LINE)?;
+            let meta = Meta(line.load(record::META, Relaxed));
+            let inline = inline_bytes(meta);
+            if meta.name_len() <= inline {
+                return Some(line.load(record::NAME, Relaxed));
+            }
+            let block = line.load(record::NAME + inline / 8 - 1, Relaxed);
+            Some(self.mem.words(block.wrapping_add(layout::BLOCK_NAME), 1)?.load(0, Relaxed))
+        };
+        first().is_some_and(|word| word as u8 == 0)
+    }
+
     /// Whether one more name fits the index at its greatest load, 0.7.
     pub(crate) fn index_has_space(&self) -> Result<bool, EngineError> {
         let words = self.live()?;

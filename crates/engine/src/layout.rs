@@ -69,7 +69,7 @@ pub mod header {
 /// cached pages belong.
 pub mod identity {
     pub const AT: u64 = 0x200;
-    pub const WORDS: usize = 8;
+    pub const WORDS: usize = 17;
     pub const BOOT: usize = 0;
     pub const VOLUME: usize = 2;
     pub const FILE: usize = 3;
@@ -79,6 +79,10 @@ pub mod identity {
     pub const CRC: usize = 6;
     /// Device of the mount by which the file is used.
     pub const DEVICE: usize = 7;
+    /// Where the second copy of these words begins.
+    pub const SECOND: usize = 8;
+    /// Which process changes the identity, while one does.
+    pub const CLAIM: usize = 16;
 }
 
 /// The incarnation counter, in a sector of its own.

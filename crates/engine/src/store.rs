@@ -52,7 +52,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Reloads the words that a recovery may have changed.
-    pub(crate) fn reload(&mut self) -> Result<(), EngineError> {
+    pub fn reload(&mut self) -> Result<(), EngineError> {
         let base = self.live()?.load(live::VERSION_BASE, Acquire);
         self.version_base = base.min(State::LARGEST);
         Ok(())

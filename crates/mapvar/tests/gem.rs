@@ -312,29 +312,36 @@ fn a_value_is_set_by_its_version() {
     assert!(!map.contains("foo").unwrap());
 }
 
+/// A payload above 64 KiB is edited in a copy, without the lock, and compared before it is written.
+const TOO_LARGE_FOR_ONE_LOCK: usize = 100_000;
+
 #[test]
 fn two_that_count_by_versions_lose_nothing() {
     let _watchdog =
         Watchdog::new("two_that_count_by_versions_lose_nothing", Duration::from_mins(1));
-    let name = unique("gem-count");
-    let map = options(&name).create().unwrap();
-    map.set("count", 0).unwrap();
-    let count = |map: &Map| {
-        for _ in 0..200 {
-            loop {
-                let (count, version) = map.get_versioned::<i64>("count").unwrap();
-                if map.compare_and_set("count", version, count + 1).unwrap().is_ok() {
-                    break;
+    for others in [0, TOO_LARGE_FOR_ONE_LOCK] {
+        let name = unique("gem-count");
+        let options = || options(&name).size(1 << 20).timeout(Duration::from_mins(1));
+        let map = options().create().unwrap();
+        map.set("others", vec![b'x'; others]).unwrap();
+        map.set("count", 0).unwrap();
+        let count = |map: &Map| {
+            for _ in 0..200 {
+                loop {
+                    let (count, version) = map.get_versioned::<i64>("count").unwrap();
+                    if map.compare_and_set("count", version, count + 1).unwrap().is_ok() {
+                        break;
+                    }
                 }
             }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| count(&options(&name).open().unwrap()));
-        }
-    });
-    assert_eq!(map.get::<i64>("count").unwrap(), 400);
+        };
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| count(&options().open().unwrap()));
+            }
+        });
+        assert_eq!(map.get::<i64>("count").unwrap(), 400, "beside {others} bytes");
+    }
 }
 
 #[test]
@@ -492,18 +499,22 @@ fn entry() {
 #[test]
 fn two_processes_lose_nothing_of_each_other() {
     let _watchdog = Watchdog::new("two_processes_lose_nothing", Duration::from_mins(2));
-    let name = unique("gem-two");
-    let map = options(&name).timeout(Duration::from_mins(1)).create().unwrap();
-    let rounds = common::scaled(2000);
-    let mut other = Owned(start(&mut child("entry", "count", &[&name, &rounds.to_string()])));
-    for round in 0..rounds {
-        map.update("both", |n: Option<i64>| n.unwrap_or(0) + 1).unwrap();
-        map.set("ours", round as i64).unwrap();
+    for (others, rounds) in [(0, 2000), (TOO_LARGE_FOR_ONE_LOCK, 500)] {
+        let name = unique("gem-two");
+        let options = options(&name).size(1 << 20);
+        let map = options.timeout(Duration::from_mins(1)).create().unwrap();
+        map.set("others", vec![b'x'; others]).unwrap();
+        let rounds = common::scaled(rounds);
+        let mut other = Owned(start(&mut child("entry", "count", &[&name, &rounds.to_string()])));
+        for round in 0..rounds {
+            map.update("both", |n: Option<i64>| n.unwrap_or(0) + 1).unwrap();
+            map.set("ours", round as i64).unwrap();
+        }
+        assert!(other.0.wait().unwrap().success());
+        assert_eq!(map.get::<usize>("both").unwrap(), 2 * rounds, "beside {others} bytes");
+        assert_eq!(map.get::<usize>("ours").unwrap(), rounds - 1, "beside {others} bytes");
+        assert_eq!(map.get::<usize>("theirs").unwrap(), rounds - 1, "beside {others} bytes");
     }
-    assert!(other.0.wait().unwrap().success());
-    assert_eq!(map.get::<usize>("both").unwrap(), 2 * rounds);
-    assert_eq!(map.get::<usize>("ours").unwrap(), rounds - 1);
-    assert_eq!(map.get::<usize>("theirs").unwrap(), rounds - 1);
 }
 
 /// A set that released the lock between its read and its write would start over after each write

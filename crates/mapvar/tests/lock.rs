@@ -218,9 +218,9 @@ fn i23_the_next_exclusive_owner_learns_of_a_dead_shared_one() {
     // An exclusive owner that dies outranks a shared one that died before.
     drop(holder(&map, &name, "shared"));
     drop(lock.share().unwrap());
-    let robbed = lock.share().unwrap();
+    let lost = lock.share().unwrap();
     assert_eq!(lock.force_unlock().unwrap().len(), 1);
-    assert_eq!(robbed.release().unwrap_err().kind(), ErrorKind::Removed);
+    assert_eq!(lost.release().unwrap_err().kind(), ErrorKind::Removed);
     let process = holder(&map, &name, "alone");
     let pid = process.0.id();
     drop(process);
@@ -233,9 +233,9 @@ fn it_is_taken_away_by_force_and_all_are_told() {
     let _watchdog = Watchdog::new("by_force", LONG);
     let (map, lock, name) = map("lock-force");
     let process = holder(&map, &name, "alone");
-    let robbed = lock.force_unlock().unwrap();
-    assert_eq!((robbed.len(), robbed[0].holder.pid), (1, process.0.id()));
-    assert!(robbed[0].alive);
+    let owners = lock.force_unlock().unwrap();
+    assert_eq!((owners.len(), owners[0].holder.pid), (1, process.0.id()));
+    assert!(owners[0].alive);
     let guard = lock.acquire().unwrap();
     assert!(matches!(guard.outcome(), Outcome::Recovered(_)));
     assert_eq!(lock.force_unlock().unwrap().len(), 1);
@@ -255,6 +255,52 @@ fn processes_add_together() {
         assert!(process.0.wait().unwrap().success());
     }
     assert_eq!(map.get::<u64>("sum").unwrap(), processes * rounds);
+}
+
+/// Programs that make up a name for each job would fill the map.
+#[test]
+fn a_free_lock_can_be_removed() {
+    let (map, lock, name) = map("lock-remove");
+    assert!(lock.remove().unwrap(), "a lock that was never used");
+    let guard = lock.acquire().unwrap();
+    assert!(!lock.remove().unwrap(), "a lock that is owned");
+    guard.release().unwrap();
+    assert_eq!(map.locks().unwrap().len(), 1);
+    assert!(lock.remove().unwrap());
+    assert!(map.locks().unwrap().is_empty());
+    // The notice of a death stays for the next owner.
+    drop(holder(&map, &name, "exclusive"));
+    assert!(!lock.remove().unwrap(), "a lock whose owner died");
+    let guard = lock.acquire().unwrap();
+    assert!(matches!(guard.outcome(), Outcome::Recovered(_)));
+    guard.release().unwrap();
+    assert!(lock.remove().unwrap());
+    let before = map.stat().unwrap().used;
+    for job in 0..scaled(2000) {
+        let lock = map.lock(&format!("job {job}")).unwrap();
+        lock.acquire().unwrap().release().unwrap();
+        assert!(lock.remove().unwrap());
+    }
+    assert_eq!(map.stat().unwrap().used, before);
+}
+
+#[test]
+fn a_lock_that_is_removed_all_the_time_lets_one_in() {
+    let _watchdog = Watchdog::new("a_lock_that_is_removed_all_the_time", Duration::from_mins(2));
+    let (map, lock, name) = map("lock-removed");
+    map.set("sum", 0_u64).unwrap();
+    let rounds = scaled(300);
+    let mut adders: Vec<Owned> =
+        (0..3).map(|_| other("adder", &[&name, &rounds.to_string()])).collect();
+    let mut removed = 0;
+    while adders.iter_mut().any(|adder| adder.0.try_wait().unwrap().is_none()) {
+        removed += u64::from(lock.remove().unwrap());
+    }
+    for adder in &mut adders {
+        assert!(adder.0.wait().unwrap().success());
+    }
+    assert_eq!(map.get::<u64>("sum").unwrap(), 3 * rounds as u64);
+    assert!(removed > 0, "no removal met a free lock");
 }
 
 #[test]

@@ -1574,7 +1574,7 @@ fn the_lock_of_a_thread_that_ended_is_recovered() {
 }
 
 #[test]
-fn a_living_holder_is_never_robbed() {
+fn a_living_owner_keeps_its_lock() {
     let _watch = watch();
     let region = Region::new();
     let mut holder = region.peer("lock");

@@ -1,6 +1,7 @@
 //! The common parts of the harnesses: seeded random numbers, a watchdog, temporary folders and
 //! unique names, second processes, and the lines of figures that a full run collects.
 
+pub mod contents;
 pub mod peer;
 pub mod random;
 pub mod watchdog;

@@ -3,17 +3,16 @@
 //! makes disks of them, sector by sector. The library sees each disk as a new file of another boot,
 //! so it recovers it.
 
-use crate::map::first_word;
 use mapvar::{Map, Recover};
 use mapvar_engine::layout;
 use mapvar_engine_sim::power::Random;
 use mapvar_harness::{
     Folder,
+    contents::{self, Content, Op},
     peer::{self, Owned},
     watchdog,
 };
 use std::{
-    collections::BTreeMap,
     fs,
     io::{Read, Write},
     path::Path,
@@ -22,78 +21,13 @@ use std::{
     time::Duration,
 };
 
-type Content = BTreeMap<String, Vec<u8>>;
-
-#[derive(Clone, Debug)]
-enum Op {
-    Set(String, Vec<u8>),
-    Remove(String),
-    Both(String, String, Vec<u8>),
-    Add,
-    Flush,
-}
-
-const NAMES: u64 = 24;
-const COUNT: &str = "count";
 const SECTOR: usize = 512;
-
-fn name(number: u64) -> String {
-    let len = [1, 9, 40, 130, 25][number as usize % 5];
-    format!("{number}-").repeat(len)
-}
-
-impl Op {
-    /// Returns the next operation of a seed, the same in the writer process and in the harness.
-    fn next(random: &mut Random, stamp: u64) -> Self {
-        let variable = random.below(NAMES);
-        let words = [1, 3, 12, 60, 125, 400, 2_000, 9_000][random.below(8) as usize];
-        match random.below(40) {
-            0..=22 => Self::Set(name(variable), stamp.to_le_bytes().repeat(words)),
-            23..=27 => Self::Remove(name(variable)),
-            28..=31 => {
-                let other = (variable + 1 + random.below(NAMES - 1)) % NAMES;
-                Self::Both(name(variable), name(other), stamp.to_le_bytes().repeat(words.min(400)))
-            }
-            32..=37 => Self::Add,
-            _ => Self::Flush,
-        }
-    }
-
-    fn run(&self, map: &Map) -> mapvar::Result<()> {
-        match self {
-            Self::Set(name, value) => map.set(name, value),
-            Self::Remove(name) => map.remove(name).map(drop),
-            Self::Both(one, other, value) => map.transaction(|tx| {
-                tx.set(one, value)?;
-                tx.set(other, value)
-            }),
-            Self::Add => map.atomic_or(COUNT, 0_u64)?.fetch_add(1).map(drop),
-            Self::Flush => map.flush(),
-        }
-    }
-
-    fn apply(&self, content: &mut Content) {
-        match self {
-            Self::Set(name, value) => drop(content.insert(name.clone(), value.clone())),
-            Self::Remove(name) => drop(content.remove(name)),
-            Self::Both(one, other, value) => {
-                content.insert(one.clone(), value.clone());
-                content.insert(other.clone(), value.clone());
-            }
-            Self::Add => {
-                let new = content.get(COUNT).map_or(0, |old| first_word(old)) + 1;
-                content.insert(COUNT.into(), new.to_le_bytes().to_vec());
-            }
-            Self::Flush => {}
-        }
-    }
-}
 
 /// Runs the process that is killed. It writes `b` before each operation and `e` after it. After a
 /// flush it writes `f` instead, and waits until the harness has its copy.
 pub fn writer(path: &str, seed: u64) -> mapvar::Result<()> {
     let map = Map::options().file(path).open()?;
-    let mut random = Random(seed);
+    let mut random = mapvar_harness::Random::new(seed);
     let (mut out, mut input) = (std::io::stdout().lock(), std::io::stdin().lock());
     let mut say = |byte: u8| out.write_all(&[byte]).and_then(|()| out.flush()).is_ok();
     for stamp in 1.. {
@@ -145,7 +79,7 @@ fn kill_one(path: &Path, seed: u64, random: &mut Random) -> Result<Killed, Strin
         return Err("no pipes".into());
     };
     let (mut now, mut flushed, mut under_way) = (Content::new(), Content::new(), None);
-    let (mut ops, mut stamp) = (Random(seed), 0);
+    let (mut ops, mut stamp) = (mapvar_harness::Random::new(seed), 0);
     let mut op = None;
     let mut versions = Vec::new();
     let mut heard = |byte: u8, now: &mut Content, flushed: &mut Content| match byte {
@@ -251,36 +185,13 @@ fn judge(path: &Path, killed: &Killed, tidy: bool) -> Result<u64, String> {
     if recovery.lost > 0 || recovery.damaged {
         return Err(format!("a recovery reports damage where there is none: {recovery:?}"));
     }
-    let mut found = Content::new();
-    for entry in &map {
-        let entry = entry.map_err(message)?;
-        let value = if entry.name() == COUNT {
-            entry.get::<u64>().map(|it| it.to_le_bytes().to_vec())
-        } else {
-            entry.get::<Vec<u8>>()
-        };
-        found.insert(entry.name().to_owned(), value.map_err(message)?);
-    }
+    let found = contents::read(&map).map_err(message)?;
     if !killed.allowed.contains(&found) {
-        let short = |content: &Content| -> Vec<(String, usize, u64)> {
-            let brief = |name: &str| name.chars().take(3).collect();
-            content.iter().map(|(n, v)| (brief(n), v.len(), first_word(v))).collect()
-        };
-        let allowed: Vec<_> = killed.allowed.iter().map(short).collect();
-        return Err(format!("recovered {:?}, allowed {allowed:?}", short(&found)));
+        let allowed: Vec<_> = killed.allowed.iter().map(contents::brief).collect();
+        return Err(format!("recovered {:?}, allowed {allowed:?}", contents::brief(&found)));
     }
     if tidy {
-        let check = map.check().map_err(message)?;
-        if let Some(finding) = check.findings().first() {
-            return Err(format!("check: {finding}"));
-        }
-        map.clear().map_err(message)?;
-        map.flush().map_err(message)?;
-        map.flush().map_err(message)?;
-        map.set("again", 1).map_err(message)?;
-        if map.len().map_err(message)? != 1 {
-            return Err("a map that was cleared has something".into());
-        }
+        contents::tidy(&map)?;
     }
     Ok(found.len() as u64)
 }

@@ -308,7 +308,7 @@ fn package_of(name: &str) -> String {
 
 /// Returns the profile of a harness: optimized with the engine's own checks, or as users build it.
 fn profile_of(harness: &str) -> &'static str {
-    if ["loom", "power", "fuzz"].contains(&harness) { "checked" } else { "release" }
+    if ["loom", "power", "disks", "fuzz"].contains(&harness) { "checked" } else { "release" }
 }
 
 /// Splits a line into words; text in double quotes is one word.

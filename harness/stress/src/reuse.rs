@@ -405,7 +405,7 @@ fn check_round(maps: &Maps, kind: Kind, round: u64, second: &mut Peer, tally: &m
     second.send_line("still?");
     if second.hear().as_deref() != Some("mine") {
         tally.alive_dead += 1;
-        tally.wrong("a living one was robbed".into());
+        tally.wrong("the lock of a living owner was taken".into());
     }
     second.send_line("release");
     if second.hear().as_deref() != Some("released") {

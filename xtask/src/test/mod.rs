@@ -27,7 +27,7 @@ const CHECKED_TARGETS: [&str; 4] = [
 
 /// Harnesses that can find something in a few seconds; `cargo xtask long` runs all of them at their
 /// full size.
-const SHORT_HARNESSES: [&str; 14] = [
+const SHORT_HARNESSES: [&str; 15] = [
     "bindings",
     "loom",
     "kill",
@@ -35,6 +35,7 @@ const SHORT_HARNESSES: [&str; 14] = [
     "waits",
     "every-instruction",
     "power",
+    "disks",
     "fuzz",
     "marshal",
     "full",

@@ -70,6 +70,8 @@ module Mapvar
     quick :mapvar_options_timeout, :handle, :uint64
     quick :mapvar_options_recovery_timeout, :handle, :uint64
     quick :mapvar_options_read_only, :handle, :int32
+    quick :mapvar_options_recover, :handle, :uint32
+    quick :mapvar_options_take_over, :handle, :int32
     quick :mapvar_options_allow_network, :handle, :int32
     quick :mapvar_options_format, :handle, :uint32
     quick :mapvar_options_on_clobber, :handle, :uint32
@@ -89,7 +91,8 @@ module Mapvar
     quick :mapvar_map_size, :handle, :out
     quick :mapvar_map_address, :handle, :out
     quick :mapvar_map_format, :handle, :out
-    quick :mapvar_map_recovery, :handle, :out, :out, :out, :out
+    quick :mapvar_map_recovery, :handle, :uint32, :out
+    waits :mapvar_map_copy_to, :handle, :handle, :out, :out
     waits :mapvar_map_set_value, :handle, *TEXT, :handle
     waits :mapvar_map_set_ephemeral, :handle, *TEXT, :handle
     waits :mapvar_map_owner, :handle, *TEXT, :out
@@ -177,6 +180,7 @@ module Mapvar
     waits :mapvar_lock_try, :handle, :int32, :out
     waits :mapvar_lock_holder, :handle, :out
     waits :mapvar_lock_force_unlock, :handle, :out
+    waits :mapvar_lock_remove, :handle, :out
     quick :mapvar_lock_free, :handle
     quick :mapvar_held_recovered, :handle, :out
     waits :mapvar_held_release, :handle

@@ -78,6 +78,14 @@ module Mapvar
       Library.number(:size_t) { |out| Library.mapvar_lock_force_unlock(@owned.handle, out) }
     end
 
+    # Removes the lock from the map if it is free. A lock takes some 600 bytes of the map from its first use until it is
+    # removed; the next use creates it again.
+    #
+    # @return [Boolean] whether the map has no such lock any more; false if it is owned or waited for
+    def remove
+      Library.number(:int32) { |out| Library.mapvar_lock_remove(@owned.handle, out) } == 1
+    end
+
     def inspect
       "#<#{self.class} #{name} of #{@map.inspect}>"
     end

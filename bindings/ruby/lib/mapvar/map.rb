@@ -47,8 +47,13 @@ module Mapvar
       # @option options [Numeric] :timeout seconds that a call may wait; 5 by default, 1 with format: :marshal
       # @option options [Boolean] :read_only opens read-only
       # @option options [Array<Class, String>, :all] :permitted classes whose objects may be loaded
-      # @option options [Boolean] :allow_network allows a file on a network drive, where processes on different
-      #   machines do not see each other's changes
+      # @option options [:after_restart, :never, :accept_loss] :recover what opening a file for writing may take back:
+      #   after a restart of the machine what no flush had stored (the default); nothing, so that a file which has to be
+      #   recovered raises {NeedsRecovery}; or whatever the last complete flush does not contain, of copies too
+      # @option options [Boolean] :take_over asserts that no process uses the file by another mount, which may share no
+      #   locks with this one
+      # @option options [Boolean] :allow_network allows a file on a network drive or on a file system of a program
+      #   (FUSE), where processes may not see each other's changes or locks
       # @option options [:mapvar, :marshal, nil] :format how the variables are laid out in memory: the store; the
       #   layout of the gem win32-mmap; nil (only to open): the layout of the existing map
       # @option options [:accept, :reassert, :error] :on_clobber what to do when a program with the gem win32-mmap
@@ -475,12 +480,14 @@ module Mapvar
     end
 
     # The figures of {#stat}.
-    STAT = %i[format size region used free largest_free max_size overhead variables file created creator].freeze
+    STAT = %i[format size region used free largest_free max_size overhead variables file created creator
+              flush_failed].freeze
     private_constant :STAT
 
     # Figures of this moment: bytes (`size` for which the map was created, `region`, `used`, `free`, `largest_free`,
     # `overhead`, `max_size` or nil), `variables`, `format` by its number, whether it is in a `file`, when it was
-    # `created`, and the process that was its `creator`.
+    # `created`, the process that was its `creator`, and whether the disk failed at a flush (`flush_failed`), after
+    # which every flush fails.
     #
     # @return [Hash{Symbol => Object}]
     def stat
@@ -489,8 +496,41 @@ module Mapvar
         found = STAT.each_with_index.to_h do |key, index|
           [key, Library.number(:uint64) { |out| Library.mapvar_stat_get(stat, index + 1, out) }]
         end
-        found.merge(file: found[:file] == 1, max_size: found[:max_size].nonzero?,
+        found.merge(file: found[:file] == 1, flush_failed: found[:flush_failed] == 1,
+                    max_size: found[:max_size].nonzero?,
                     created: found[:created].nonzero?&.then { |it| Time.at(it) })
+      end
+    end
+
+    # The figures of {#recovery}, behind the number of `happened`.
+    RECOVERY = %i[variables lost rolled_back damaged torn].freeze
+    private_constant :RECOVERY
+
+    # What opening this handle recovered: after a restart of the machine, or from a copy of a file.
+    #
+    # @return [Hash{Symbol => Object}, nil] nil if nothing had to be recovered. Otherwise how many `variables` there were
+    #   afterwards; how many of the last complete flush were `lost` or are old; how many had changed after it, and were
+    #   taken back (`rolled_back`); whether the disk lost what it had acknowledged (`damaged`); and whether the file is
+    #   a `torn` copy
+    def recovery
+      figure = ->(which) { number(:uint64) { |out| Library.mapvar_map_recovery(handle, which, out) } }
+      return if figure.call(0).zero?
+
+      found = RECOVERY.each.with_index(1).to_h { |key, which| [key, figure.call(which)] }
+      found.merge(damaged: found[:damaged] == 1, torn: found[:torn] == 1)
+    end
+
+    # Copies every variable into another map, while other processes go on using this one. A map in a file is flushed
+    # then. This is the way to copy a file in use, which a copy of the file itself may tear. Ephemeral variables are
+    # not copied.
+    #
+    # @param into [Map]
+    # @return [Integer] how many variables were copied
+    # @raise [InvalidArgument, Unsupported, Error]
+    def copy_to(into)
+      target = into.handle
+      number(:uint64) do |out|
+        Library.patiently(@timeout) { Library.mapvar_map_copy_to(handle, target, out, nil) }
       end
     end
 
@@ -579,6 +619,7 @@ module Mapvar
     def handle
       @owned.handle
     end
+    protected :handle
 
     def wait(&block)
       Library.check(Library.patiently(@timeout, &block))

@@ -6,6 +6,7 @@ module Mapvar
   class Opening
     FORMATS = { mapvar: 0, marshal: 1 }.freeze
     SCOPES = { local: 0, global: 1 }.freeze
+    RECOVER = { never: 0, after_restart: 1, accept_loss: 2 }.freeze
     CLOBBER = { accept: 0, reassert: 1, error: 2 }.freeze
     # The default timeouts, in seconds.
     TIMEOUTS = { mapvar: 5.0, marshal: 1.0 }.freeze
@@ -14,7 +15,7 @@ module Mapvar
 
     # An option that is nil is not set.
     def initialize(name: nil, file: nil, scope: nil, format: :mapvar, size: nil, max_size: nil, timeout: nil,
-                   read_only: nil, allow_network: nil, on_clobber: nil, section: {})
+                   read_only: nil, recover: nil, take_over: nil, allow_network: nil, on_clobber: nil, section: {})
       @name = name && Opening.utf8(name)
       @file = file && Opening.utf8(File.path(file))
       @format = format
@@ -28,6 +29,8 @@ module Mapvar
         # Not in slices: each would begin anew. A year is for ever.
         recovery_timeout: ([@timeout, 31_536_000].min * 1000).ceil,
         read_only: (1 if read_only),
+        recover: recover && pick(:recover, RECOVER, recover),
+        take_over: (1 if take_over),
         allow_network: (1 if allow_network),
         on_clobber: on_clobber && pick(:on_clobber, CLOBBER, on_clobber),
         **section

@@ -39,6 +39,9 @@ pub const MAPVAR_STAT_CREATED: u32 = 11;
 /// The process that created the map, 0 for a gem's map; it may have ended, and its number may
 /// belong to another process.
 pub const MAPVAR_STAT_CREATOR: u32 = 12;
+/// 1 if the disk failed at a flush. Every later flush fails, in every process; salvage saves the
+/// variables into another file.
+pub const MAPVAR_STAT_FLUSH_FAILED: u32 = 13;
 
 /// Reports one of the figures; `which` is one of MAPVAR_STAT_….
 #[unsafe(no_mangle)]
@@ -72,6 +75,7 @@ fn figure(stat: &Stat, which: u32) -> Result<u64> {
             stat.created.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
         }
         MAPVAR_STAT_CREATOR => stat.creator.into(),
+        MAPVAR_STAT_FLUSH_FAILED => stat.flush_failed.into(),
         _ => {
             let detail = format!("{which} is none; use one of MAPVAR_STAT_…");
             return Err(refused(ErrorKind::InvalidArgument, "which", detail));

@@ -8,7 +8,7 @@ use crate::base::{
     tree::Tree,
     types::{mapvar_check, mapvar_map, mapvar_stat, mapvar_value},
 };
-use mapvar::{ErrorKind, Map, Origin, Result};
+use mapvar::{ErrorKind, Map, Origin, Recovery, Result};
 use std::mem::MaybeUninit;
 use std::{
     ffi::{c_char, c_void},
@@ -107,25 +107,70 @@ pub extern "C" fn mapvar_map_size(
     })
 }
 
-/// Reports the recovery when the map was opened. Usually none was needed: `happened` and all other
-/// results are 0. Otherwise `variables` is how many variables were recovered and `lost` how many
-/// were lost; `damaged` is 1 if the disk did not keep data that it had acknowledged. Each may be
-/// NULL.
+/// 1 if the file was recovered when this handle opened it. Otherwise all of MAPVAR_RECOVERY_… are 0.
+pub const MAPVAR_RECOVERY_HAPPENED: u32 = 0;
+/// How many variables there were after the recovery.
+pub const MAPVAR_RECOVERY_VARIABLES: u32 = 1;
+/// How many variables of the last complete flush were lost, or have an older value.
+pub const MAPVAR_RECOVERY_LOST: u32 = 2;
+/// How many variables had changes that were in the file but in no complete flush; they were taken
+/// back.
+pub const MAPVAR_RECOVERY_ROLLED_BACK: u32 = 3;
+/// 1 if the disk did not keep data that it had acknowledged.
+pub const MAPVAR_RECOVERY_DAMAGED: u32 = 4;
+/// 1 if the file is a torn copy: it was copied while it was in use.
+pub const MAPVAR_RECOVERY_TORN: u32 = 5;
+
+/// Reports the recovery when the map was opened; `which` is one of MAPVAR_RECOVERY_…. Usually none
+/// was needed.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_recovery(
     map: *mut mapvar_map,
-    happened: Option<&mut MaybeUninit<i32>>,
-    variables: Option<&mut MaybeUninit<u64>>,
-    lost: Option<&mut MaybeUninit<u64>>,
-    damaged: Option<&mut MaybeUninit<i32>>,
+    which: u32,
+    out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
     run_call("mapvar_map_recovery", || {
+        let out = wanted("out", out)?;
         with(map, |map| {
             let found = map.recovery();
-            offer(happened, found.is_some().into());
-            offer(variables, found.map_or(0, |found| found.variables));
-            offer(lost, found.map_or(0, |found| found.lost));
-            offer(damaged, found.is_some_and(|found| found.damaged).into());
+            let figure = |figure: fn(Recovery) -> u64| found.map_or(0, figure);
+            out.write(match which {
+                MAPVAR_RECOVERY_HAPPENED => found.is_some().into(),
+                MAPVAR_RECOVERY_VARIABLES => figure(|found| found.variables),
+                MAPVAR_RECOVERY_LOST => figure(|found| found.lost),
+                MAPVAR_RECOVERY_ROLLED_BACK => figure(|found| found.rolled_back),
+                MAPVAR_RECOVERY_DAMAGED => figure(|found| found.damaged.into()),
+                MAPVAR_RECOVERY_TORN => figure(|found| found.torn.into()),
+                _ => {
+                    let detail = format!("{which} is none; use one of MAPVAR_RECOVERY_…");
+                    return Err(refused(ErrorKind::InvalidArgument, "which", detail));
+                }
+            });
+            Ok(())
+        })
+    })
+}
+
+/// Copies every variable into another map, while other processes go on using this one. A map in a
+/// file is flushed then. This is the way to copy a file in use, which a copy of the file itself may
+/// tear. Locks and ephemeral variables are not copied. Takes the memory of all values, and may wait.
+/// `variables`, which may be NULL, gets the number of variables. `at_one_instant`, which may be
+/// NULL, gets 1 if the copy is the map as of one instant; it gets 0 if other processes changed so
+/// much meanwhile that the values, each of them whole, are of different moments.
+/// Errors: MAPVAR_INVALID_ARGUMENT if both are the same map, MAPVAR_UNSUPPORTED if `into` is a gem's
+/// map, and those of setting a variable and of mapvar_map_flush.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_map_copy_to(
+    map: *mut mapvar_map,
+    into: *mut mapvar_map,
+    variables: Option<&mut MaybeUninit<u64>>,
+    at_one_instant: Option<&mut MaybeUninit<i32>>,
+) -> i32 {
+    run_call("mapvar_map_copy_to", || {
+        with(map, |map| {
+            let copied = with(into, |into| map.copy_to(into))?;
+            offer(variables, copied.variables);
+            offer(at_one_instant, copied.at_one_instant.into());
             Ok(())
         })
     })

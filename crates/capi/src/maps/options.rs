@@ -7,7 +7,7 @@ use crate::base::{
     handles::{close, locked, make, with},
     types::{mapvar_check, mapvar_map, mapvar_options, mapvar_salvage},
 };
-use mapvar::{ErrorKind, Map, MapOptions, Result, Scope};
+use mapvar::{ErrorKind, Map, MapOptions, Recover, Result, Scope};
 use std::mem::MaybeUninit;
 use std::{ffi::c_char, sync::Mutex, time::Duration};
 
@@ -16,6 +16,16 @@ pub const MAPVAR_SCOPE_LOCAL: u32 = 0;
 /// Visible to every session of the machine, as the map of a service must be. To create one takes a
 /// privilege on Windows.
 pub const MAPVAR_SCOPE_GLOBAL: u32 = 1;
+
+/// A file that has to be recovered is refused with MAPVAR_NEEDS_RECOVERY.
+pub const MAPVAR_RECOVER_NEVER: u32 = 0;
+/// Opening for writing recovers a file after a restart of the machine. A copy is refused with
+/// MAPVAR_NEEDS_RECOVERY if it is torn, or if it was made since the machine was started and has
+/// changes that no flush contains.
+pub const MAPVAR_RECOVER_AFTER_RESTART: u32 = 1;
+/// Opening for writing recovers any file, and takes back what the last complete flush does not
+/// contain.
+pub const MAPVAR_RECOVER_ACCEPT_LOSS: u32 = 2;
 
 /// Creates new options.
 #[unsafe(no_mangle)]
@@ -136,8 +146,36 @@ pub extern "C" fn mapvar_options_read_only(options: *mut mapvar_options, read_on
     run_call("mapvar_options_read_only", || change(options, |it| it.read_only(read_only != 0)))
 }
 
+/// Sets what opening a file for writing may take back: MAPVAR_RECOVER_AFTER_RESTART (the default),
+/// MAPVAR_RECOVER_NEVER or MAPVAR_RECOVER_ACCEPT_LOSS. Opening read-only never changes the file: the
+/// handle reads a copy in memory, as the last complete flush left it.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_options_recover(options: *mut mapvar_options, recover: u32) -> i32 {
+    run_call("mapvar_options_recover", || {
+        let recover = match recover {
+            MAPVAR_RECOVER_NEVER => Recover::Never,
+            MAPVAR_RECOVER_AFTER_RESTART => Recover::AfterRestart,
+            MAPVAR_RECOVER_ACCEPT_LOSS => Recover::AcceptLoss,
+            other => {
+                let detail = format!("{other} is none; use one of MAPVAR_RECOVER_…");
+                return Err(refused(ErrorKind::InvalidArgument, "recover", detail));
+            }
+        };
+        change(options, |options| options.recover(recover))
+    })
+}
+
+/// Not 0: asserts that no process uses the file by another mount. Without it, opening a file for
+/// writing that another mount used since the machine was started fails with MAPVAR_UNSUPPORTED while
+/// the processes that the map names may still run: the two mounts may share no locks.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_options_take_over(options: *mut mapvar_options, take_over: i32) -> i32 {
+    run_call("mapvar_options_take_over", || change(options, |it| it.take_over(take_over != 0)))
+}
+
 /// Not 0: allows a file on a network drive, where processes on different machines do not see each
-/// other's changes. Refused by default.
+/// other's changes, or on a file system of a program (FUSE, 9p), which may show a local file a
+/// second time without its locks. Refused by default.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_allow_network(options: *mut mapvar_options, allow: i32) -> i32 {
     run_call("mapvar_options_allow_network", || change(options, |it| it.allow_network(allow != 0)))

@@ -131,17 +131,31 @@ pub extern "C" fn mapvar_lock_holder(
     })
 }
 
-/// Takes the lock from all its owners, living or dead; `robbed` (may be NULL) is how many owners
+/// Takes the lock from all its owners, living or dead; `owners` (may be NULL) is how many owners
 /// there were. The protected data may be half-changed; the next owner learns that from
 /// mapvar_held_recovered.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_force_unlock(
     lock: *mut mapvar_lock,
-    robbed: Option<&mut MaybeUninit<usize>>,
+    owners: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     run_call("mapvar_lock_force_unlock", || {
         let count = with(lock, mapvar::Lock::force_unlock)?.len();
-        offer(robbed, count);
+        offer(owners, count);
+        Ok(())
+    })
+}
+
+/// Removes the lock from the map if it is free. `gone` (may be NULL) gets 1 if the map has no such
+/// lock any more; it gets 0 if the lock is owned, waited for, or has a death to report. A lock takes
+/// some 600 bytes of the map from its first use until it is removed; the next use creates it again.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_lock_remove(
+    lock: *mut mapvar_lock,
+    gone: Option<&mut MaybeUninit<i32>>,
+) -> i32 {
+    run_call("mapvar_lock_remove", || {
+        offer(gone, with(lock, mapvar::Lock::remove)?.into());
         Ok(())
     })
 }

@@ -1,6 +1,5 @@
-// Maps in files and their growth, by the committed header: flush, recovery, read-only, a full map, and the process
-// that a
-// call waited for when it timed out. Prints the failures; 0 = success. Its files are in the current folder while it
+// Maps in files and their growth, by the committed header: flush, recovery, copies, read-only, a full map, and the
+// process that a call waited for when it timed out. Prints the failures; 0 = success. Its files are in the current folder while it
 // runs.
 //
 //     files            runs everything; starts itself again as the second process
@@ -24,6 +23,12 @@ static uint64_t figure(mapvar_map *map, uint32_t which) {
     return number;
 }
 
+static uint64_t recovered(mapvar_map *map, uint32_t which) {
+    uint64_t number = UINT64_MAX;
+    OK(mapvar_map_recovery(map, which, &number));
+    return number;
+}
+
 static void copy(const char *from, const char *to) {
     static char piece[65536];
     size_t len;
@@ -37,8 +42,8 @@ static void a_file(const char *path, const char *other) {
     mapvar_options *options = options_of(path), *of_other = options_of(other);
     mapvar_map *map = NULL;
     mapvar_check *check = NULL;
-    int32_t created = 9, happened = 9, damaged = 9;
-    uint64_t variables = 9, lost = 9, faults = 9;
+    int32_t created = 9;
+    uint64_t faults = 9;
     int64_t i = 0;
     CHECK(mapvar_options_open(options, &map) == MAPVAR_NOT_FOUND && map == NULL);
     CHECK(strstr(mapvar_last_error_object(), path) != NULL);
@@ -54,9 +59,24 @@ static void a_file(const char *path, const char *other) {
     OK(mapvar_map_set_i64(map, "unflushed", N, 3));
     copy(path, other);
     OK(mapvar_map_close(map));
+    // Its changes are not taken back without consent, and a reader sees the last flush without it.
+    CHECK(mapvar_options_open(of_other, &map) == MAPVAR_NEEDS_RECOVERY);
+    OK(mapvar_options_read_only(of_other, 1));
     OK(mapvar_options_open(of_other, &map));
-    OK(mapvar_map_recovery(map, &happened, &variables, &lost, &damaged));
-    CHECK(happened == 1 && variables == 2 && lost == 0 && damaged == 0);
+    OK(mapvar_map_get_i64(map, "twice", N, &i));
+    CHECK(i == 1 && recovered(map, MAPVAR_RECOVERY_HAPPENED) == 1);
+    OK(mapvar_map_close(map));
+    OK(mapvar_options_read_only(of_other, 0));
+    OK(mapvar_options_recover(of_other, MAPVAR_RECOVER_NEVER));
+    CHECK(mapvar_options_open(of_other, &map) == MAPVAR_NEEDS_RECOVERY);
+    CHECK(mapvar_options_recover(of_other, 3) == MAPVAR_INVALID_ARGUMENT);
+    OK(mapvar_options_recover(of_other, MAPVAR_RECOVER_ACCEPT_LOSS));
+    OK(mapvar_options_open(of_other, &map));
+    CHECK(recovered(map, MAPVAR_RECOVERY_HAPPENED) == 1 && recovered(map, MAPVAR_RECOVERY_VARIABLES) == 2);
+    CHECK(recovered(map, MAPVAR_RECOVERY_LOST) == 0 && recovered(map, MAPVAR_RECOVERY_ROLLED_BACK) == 2);
+    CHECK(recovered(map, MAPVAR_RECOVERY_DAMAGED) == 0 && recovered(map, MAPVAR_RECOVERY_TORN) == 0);
+    CHECK(mapvar_map_recovery(map, 6, &faults) == MAPVAR_INVALID_ARGUMENT);
+    CHECK(figure(map, MAPVAR_STAT_FLUSH_FAILED) == 0);
     OK(mapvar_map_get_i64(map, "twice", N, &i));
     CHECK(i == 1 && mapvar_map_get_i64(map, "unflushed", N, &i) == MAPVAR_NOT_FOUND);
     OK(mapvar_map_close(map));
@@ -64,8 +84,7 @@ static void a_file(const char *path, const char *other) {
     OK(mapvar_options_read_only(options, 1));
     OK(mapvar_options_open(options, &map));
     OK(mapvar_map_was_created(map, &created));
-    OK(mapvar_map_recovery(map, &happened, NULL, NULL, NULL));
-    CHECK(created == 0 && happened == 0);
+    CHECK(created == 0 && recovered(map, MAPVAR_RECOVERY_HAPPENED) == 0);
     OK(mapvar_map_get_i64(map, "twice", N, &i));
     CHECK(i == 2 && mapvar_map_set_i64(map, "twice", N, 3) == MAPVAR_READ_ONLY);
     CHECK(mapvar_map_flush(map) == MAPVAR_READ_ONLY);
@@ -74,6 +93,30 @@ static void a_file(const char *path, const char *other) {
     OK(mapvar_check_faults(check, &faults));
     CHECK(faults == 0);
     OK(mapvar_check_free(check));
+    OK(mapvar_options_free(options));
+    OK(mapvar_options_free(of_other));
+    CHECK(remove(path) == 0 && remove(other) == 0);
+}
+
+static void a_copy_of_a_map_in_use(const char *path, const char *other) {
+    mapvar_options *options = options_of(path), *of_other = options_of(other);
+    mapvar_map *map = NULL, *into = NULL;
+    uint64_t variables = 9;
+    int32_t at_one_instant = 9;
+    int64_t i = 0;
+    OK(mapvar_options_create(options, &map));
+    OK(mapvar_map_set_i64(map, "foo", N, 1));
+    OK(mapvar_options_take_over(of_other, 1));
+    OK(mapvar_options_create(of_other, &into));
+    OK(mapvar_map_copy_to(map, into, &variables, &at_one_instant));
+    CHECK(variables == 1 && at_one_instant == 1);
+    OK(mapvar_map_get_i64(into, "foo", N, &i));
+    CHECK(i == 1);
+    OK(mapvar_map_copy_to(map, into, NULL, NULL));
+    CHECK(mapvar_map_copy_to(map, map, NULL, NULL) == MAPVAR_INVALID_ARGUMENT);
+    CHECK(mapvar_map_copy_to(map, NULL, NULL, NULL) == MAPVAR_INVALID_ARGUMENT);
+    OK(mapvar_map_close(map));
+    OK(mapvar_map_close(into));
     OK(mapvar_options_free(options));
     OK(mapvar_options_free(of_other));
     CHECK(remove(path) == 0 && remove(other) == 0);
@@ -157,6 +200,7 @@ int main(int count, char **arguments) {
     snprintf(other, sizeof other, "c-files.%lu.copy.map", process_id());
     snprintf(name, sizeof name, "c-files.%lu", process_id());
     a_file(path, other);
+    a_copy_of_a_map_in_use(path, other);
     it_grows_until_it_is_full(path);
     the_process_in_the_way(arguments[0], name);
     printf("C tests of files: %d failed\n", failures);

@@ -327,7 +327,6 @@ static void facts(mapvar_map *map) {
     mapvar_stat *stat = NULL;
     mapvar_check *check = NULL;
     uint64_t number = 0, count = 0;
-    int32_t happened = 1;
     OK(mapvar_map_stat(map, &stat));
     OK(mapvar_stat_get(stat, MAPVAR_STAT_VARIABLES, &number));
     OK(mapvar_map_count(map, &count));
@@ -337,8 +336,8 @@ static void facts(mapvar_map *map) {
     OK(mapvar_check_faults(check, &number));
     CHECK(number == 0);
     OK(mapvar_check_free(check));
-    OK(mapvar_map_recovery(map, &happened, NULL, NULL, NULL));
-    CHECK(happened == 0);
+    OK(mapvar_map_recovery(map, MAPVAR_RECOVERY_HAPPENED, &number));
+    CHECK(number == 0);
 }
 
 // Another thread can use a handle; each thread has its own errors.

@@ -81,7 +81,8 @@ static void locks(mapvar_map *map) {
     mapvar_place *place;
     mapvar_held *held, *second;
     uint32_t process = 1;
-    size_t robbed = 9;
+    size_t owners = 9;
+    int32_t gone = 9;
     OK(mapvar_map_lock(map, "mine", N, &lock));
     OK(mapvar_lock_holder(lock, &process));
     CHECK(process == 0);
@@ -100,9 +101,17 @@ static void locks(mapvar_map *map) {
     OK(mapvar_held_release(held));
     OK(mapvar_lock_try(lock, 1, &held));
     CHECK(held != NULL);
-    OK(mapvar_lock_force_unlock(lock, &robbed));
-    CHECK(robbed == 1);
+    OK(mapvar_lock_force_unlock(lock, &owners));
+    CHECK(owners == 1);
+    // The next exclusive owner has to learn of it, so the lock stays.
     CHECK(mapvar_held_release(held) == MAPVAR_REMOVED);
+    OK(mapvar_lock_remove(lock, &gone));
+    CHECK(gone == 0);
+    OK(mapvar_lock_try(lock, 0, &held));
+    OK(mapvar_held_release(held));
+    OK(mapvar_lock_remove(lock, &gone));
+    CHECK(gone == 1);
+    OK(mapvar_lock_remove(lock, NULL));
     OK(mapvar_lock_free(lock));
     CHECK(mapvar_map_lock(map, "", 0, &lock) == MAPVAR_INVALID_NAME && lock == NULL);
 }

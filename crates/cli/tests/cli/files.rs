@@ -2,7 +2,10 @@
 
 use crate::harness::{Folder, command, feed, finish, run, start};
 use mapvar::{Map, Value};
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 #[test]
 fn the_synopsis() {
@@ -302,4 +305,30 @@ fn a_map_in_use_is_copied() {
     assert_eq!(run(["list", "--file", new]).ok(), "kept\tint\t2\nlost\tint\t3\n");
     run(["copy", "--file", live, "--into", new]).fails(12);
     drop(map);
+}
+
+/// A map with a part of the variables, or none, would look like a good copy.
+#[test]
+fn a_copy_that_is_killed_leaves_no_map_under_its_name() {
+    let folder = Folder::new();
+    let (live, new) = (&folder.path("live.map"), &folder.path("new.map"));
+    let map = Map::options().file(live).create().unwrap();
+    for number in 0..3000 {
+        map.set(&format!("v{number}"), number).unwrap();
+    }
+    let mut copy = start(&mut command(["copy", "--file", live, "--into", new]));
+    let began = Instant::now();
+    // The test ends whether or not the copy is faster than the kill.
+    let parts = || fs::read_dir(folder.0.path()).unwrap().count();
+    while parts() < 2 && began.elapsed() < Duration::from_secs(20) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    copy.kill().unwrap();
+    copy.wait().unwrap();
+    if fs::exists(new).unwrap() {
+        assert_eq!(Map::options().file(new).open().unwrap().len().unwrap(), 3000);
+        fs::remove_file(new).unwrap();
+    }
+    run(["copy", "--file", live, "--into", new]).ok();
+    assert_eq!(Map::options().file(new).open().unwrap().len().unwrap(), 3000);
 }

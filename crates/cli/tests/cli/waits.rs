@@ -159,7 +159,8 @@ fn a_command_runs_while_it_has_the_lock() {
     assert!(error.contains("--force"), "{error}");
     run(["set", map, "go", "1"]).ok();
     assert!(wait(&mut first.child).success());
-    assert_eq!(run(["locks", map]).ok(), "job\tfree\t\t\t\n");
+    // A name for each job would fill the map.
+    assert_eq!(run(["locks", map]).ok(), "");
     // The exit code is that of the command.
     let absent = run(["lock", map, "job", "--", exe, "get", map, "absent"]);
     assert_eq!(absent.code, Some(1), "{absent:?}");

@@ -368,7 +368,7 @@ impl<M: Mem> Store<M> {
                         let version = words.load(base + slot::VERSION, Relaxed);
                         // The scan has compared the checksum with the value.
                         all.add(handle.id, version, words.load(base + slot::TYPE, Relaxed) as u32);
-                        forecast.variables += 1;
+                        forecast.variables += u64::from(!self.is_of_lock(at));
                     }
                 }
                 let kept = newest.map(|(_, slot, _)| slot);
@@ -380,7 +380,7 @@ impl<M: Mem> Store<M> {
     }
 
     /// Whether the record at `at` holds another value than its slot `kept`, or a variable where
-    /// nothing is kept.
+    /// nothing is kept. Locks and ephemeral values do not count: their processes are gone.
     fn is_taken_back(
         &self,
         at: u64,
@@ -397,6 +397,10 @@ impl<M: Mem> Store<M> {
         let state = State(line.load(record::STATE, Relaxed));
         let kind_of =
             |number| layout::Desc(words.load(handle.slot(number) + slot::DESC, Relaxed)).kind();
+        let desc = words.load(handle.slot(state.current()) + slot::DESC, Relaxed);
+        if layout::Desc(desc).is_ephemeral() || self.is_of_lock(at) {
+            return Ok(false);
+        }
         let removed = state.removed() || kind_of(state.current()) == slot::TOMBSTONE;
         Ok(match kept {
             None => !removed,
@@ -444,7 +448,8 @@ impl<M: Mem> Store<M> {
                 }
             }
         }
-        recovered.variables = present.len() as u64;
+        let of_users = present.iter().filter(|handle| !self.is_of_lock(handle.at));
+        recovered.variables = of_users.count() as u64;
         recovered.compare(accepted, all);
         if recovered.damaged {
             live.store(live::RECOUNT, 1, Relaxed);
@@ -787,7 +792,7 @@ impl<M: Mem> Store<M> {
 /// Fails once the time is up. An interrupted recovery begins again and finds the same.
 ///
 /// # Errors
-/// [`ErrorKind::TimedOut`](mapvar_os::ErrorKind::TimedOut) if `late` returns true.
+/// [`ErrorKind::TimedOut`] if `late` returns true.
 pub fn in_time(late: &dyn Fn() -> bool) -> Result<(), EngineError> {
     if !late() {
         return Ok(());

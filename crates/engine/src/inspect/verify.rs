@@ -3,6 +3,8 @@
 //! it is the same in repeated passes.
 
 use crate::{
+    durable::recover::in_time,
+    error::EngineError,
     handle::Handle,
     index::Query,
     inspect::IsMessagePack,
@@ -154,6 +156,16 @@ struct Pass<'a, M: Mem> {
 
 impl<'a, M: Mem> Pass<'a, M> {
     fn run(store: &'a Store<M>, sound: bool, is_message_pack: IsMessagePack) -> Self {
+        Self::run_until(store, sound, is_message_pack, &|| false)
+    }
+
+    /// As [`run`](Self::run), but leaves out the rest once `late` returns true.
+    fn run_until(
+        store: &'a Store<M>,
+        sound: bool,
+        is_message_pack: IsMessagePack,
+        late: &dyn Fn() -> bool,
+    ) -> Self {
         let mut pass = Self {
             store,
             sound,
@@ -173,12 +185,15 @@ impl<'a, M: Mem> Pass<'a, M> {
         pass.each_described(|pass, number| {
             if let Ok((kind::RECORDS, class)) = store.chunk_kind(number)
                 && class < layout::RECORD_CLASSES.len()
+                && !late()
             {
                 pass.records(number, class);
             }
         });
-        pass.index();
-        pass.owned();
+        if !late() {
+            pass.index();
+            pass.owned();
+        }
         pass
     }
 
@@ -686,6 +701,21 @@ impl<M: Mem> Store<M> {
         let pass = Pass::run(self, sound, is_message_pack);
         let findings = pass.found.into_iter().map(|found| found.finding).collect();
         Check { findings, variables: pass.variables }
+    }
+
+    /// Returns whether the region contradicts itself nowhere. No other process may change it
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`TimedOut`](mapvar_os::ErrorKind::TimedOut) once `late` returns true.
+    pub fn is_whole(
+        &self,
+        is_message_pack: IsMessagePack,
+        late: &dyn Fn() -> bool,
+    ) -> Result<bool, EngineError> {
+        let pass = Pass::run_until(self, true, is_message_pack, late);
+        in_time(late)?;
+        Ok(pass.found.iter().all(|found| found.finding.severity != Severity::Fault))
     }
 
     /// Checks the whole region, and adds the `known` findings. If the header is not `sound`, the

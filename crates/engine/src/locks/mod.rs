@@ -8,7 +8,7 @@ pub mod transaction;
 use crate::{
     error::EngineError,
     handle::Handle,
-    layout::{journal, live},
+    layout::{self, journal, live, seat},
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed, Release},
@@ -126,6 +126,16 @@ impl<M: Mem> Store<M> {
         self.mem.reset(live::LOCK_T);
         drop(self.lock_structure()?);
         drop(self.lock_transactions()?);
+        Ok(())
+    }
+
+    /// Clears the tokens of the seats. For a process that is alone in the region and has no seat: the
+    /// tokens are those of dead processes, whose ids other programs may have meanwhile.
+    pub fn forget_seats(&self) -> Result<(), EngineError> {
+        for number in 0..layout::PARTICIPANT_SLOTS {
+            let words = self.mem.words_mut(seat::at(number), seat::WORDS);
+            words.ok_or(EngineError::ReadOnly)?.store(seat::TOKEN, 0, Release);
+        }
         Ok(())
     }
 

@@ -63,10 +63,19 @@ impl<M: Mem> Store<M> {
     #[inline(never)]
     pub(crate) fn remove_expired(&self, handle: Handle, version: u64) {
         // Only this version: a new value may have replaced it.
-        let removed = self.write_record(handle, &Raw::TOMBSTONE, Expect::Version(version));
-        if matches!(removed, Ok(Wrote::Version(_))) {
+        let _ = self.remove_version(handle, version);
+    }
+
+    /// Removes a variable if its value still has this version. Returns whether it did.
+    pub fn remove_version(&self, handle: Handle, version: u64) -> Result<bool, EngineError> {
+        let wrote = self.write_record(handle, &Raw::TOMBSTONE, Expect::Version(version))?;
+        let removed = matches!(wrote, Wrote::Version(_));
+        if removed {
+            // The variable is removed even if this fails: a later search for free space collects
+            // the record.
             let _ = self.collect(handle);
         }
+        Ok(removed)
     }
 
     /// Removes the value if it is ephemeral and its owner process is gone. If that process ends

@@ -76,7 +76,9 @@ impl Map {
     /// The first opener for writing recovers a map in a file after a restart of the machine, and a
     /// copy of a file. The map is then as the last complete [`flush`](Self::flush) left it, and
     /// what was set after that flush is lost. An opener for reading gets such a state in its own
-    /// memory, and leaves the file as it is. [`MapOptions::recover`] says what may be taken back.
+    /// memory, and leaves the file as it is. Its handle never sees a change; open the map again to
+    /// see what a process that opened the file for writing has set. [`recover`](crate::MapOptions::recover) says what may
+    /// be taken back.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -333,9 +335,9 @@ impl Map {
     /// [`Io`](ErrorKind::Io) or [`NoSpace`](ErrorKind::NoSpace) if the device fails
     /// ([`Error::is_of_device`]); every later flush of this map, by any process, then fails too,
     /// because the system may have discarded data that it could not write.
-    /// [`MapOptions::salvage`] saves the variables into another file. Any other error, for example
-    /// [`Interrupted`](ErrorKind::Interrupted) or [`PermissionDenied`](ErrorKind::PermissionDenied)
-    /// in a sandbox, is one of this call alone.
+    /// [`salvage`](crate::MapOptions::salvage) saves the variables into another file. Any other
+    /// error, for example [`Interrupted`](ErrorKind::Interrupted) or
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied) in a sandbox, is one of this call alone.
     /// [`TimedOut`](ErrorKind::TimedOut) if another process stops while it flushes or writes a
     /// variable; nothing is lost, and the next flush writes it. [`ReadOnly`](ErrorKind::ReadOnly).
     /// [`NameRemoved`](ErrorKind::NameRemoved), as [`check_name`](Self::check_name) reports it,

@@ -1,5 +1,6 @@
 //! Opens or creates a map by its options.
 
+mod claim;
 pub(crate) mod trust;
 mod private;
 
@@ -391,15 +392,21 @@ impl MapOptions {
             return Err(trust::not_recovered());
         } else {
             let relation = trust::relation_of(&store)?;
-            let (copy, recovered) =
-                recovered_copy(&store, &facts, &in_use, &late).map_err(corrupt)?;
-            store = copy;
-            Some((recovered, relation))
+            match recovered_copy(&store, &facts, &in_use, &late).map_err(corrupt)? {
+                Some((copy, recovered)) => {
+                    store = copy;
+                    Some((recovered, relation))
+                }
+                None => {
+                    store.reload().map_err(corrupt)?;
+                    None
+                }
+            }
         };
         let recovered = recovered.map(|(found, relation)| recovery(&found, relation));
         attachment.done()?;
         if !self.read_only {
-            store.mem().announce();
+            trust::enter(&store).map_err(corrupt)?;
         }
         Ok(Stored::of(Inner {
             store,
@@ -544,21 +551,24 @@ impl InUse {
     }
 }
 
-/// Recovers a copy of the region in memory of this process, and returns it for reading.
+/// Recovers a copy of the region in memory of this process, and returns it for reading; `None` if
+/// another process has recovered the file meanwhile.
 fn recovered_copy(
     store: &Store<Mapped>,
     facts: &Facts,
     in_use: &InUse,
     late: &dyn Fn() -> bool,
-) -> std::result::Result<(Store<Mapped>, Recovered), EngineError> {
-    let copy = private::copy(store.mem().section(), store.mem().limit(), late)?;
+) -> std::result::Result<Option<(Store<Mapped>, Recovered)>, EngineError> {
+    let is_current = || trust::may_read(store);
+    let copied = private::copy(store.mem().section(), store.mem().limit(), &is_current, late)?;
+    let Some(copy) = copied else { return Ok(None) };
     let mut whole = Store::new(in_use.mapped(copy.view, copy.section)?, facts)?;
     let recovered = whole.recover_if(copy.bytes, late, |_| Ok(()))?;
     let len = whole.mem().view().len() as u64;
     let (unmapped, section) = whole.into_mem().close();
     unmapped?;
     let view = private::for_reading(&section, len)?;
-    Ok((Store::new(in_use.mapped(view, section)?, facts)?, recovered))
+    Ok(Some((Store::new(in_use.mapped(view, section)?, facts)?, recovered)))
 }
 
 fn recovery(found: &Recovered, relation: Relation) -> Recovery {

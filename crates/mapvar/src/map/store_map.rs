@@ -85,6 +85,11 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Whether the region is a recovered copy in this process's own memory, for reading.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.recovered.is_some() && self.store.live_mut().is_err()
+    }
+
     /// Flushes a map in a file, if this process may write to it and anything was set since the last
     /// flush.
     fn flush_if_dirty(&self) -> Result<(), EngineError> {

@@ -217,7 +217,7 @@ impl Map {
         Ok(Lock { map: map.clone(), name: name.into(), variable: variable.into() })
     }
 
-    /// Returns all locks that were ever used, sorted by name.
+    /// Returns all locks that were used and not [removed](Lock::remove), sorted by name.
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt).
@@ -372,6 +372,41 @@ impl Lock {
             Ok(claims)
         };
         self.map.run(unlock).map_err(|trouble| self.failed("unlock", trouble))
+    }
+
+    /// Removes the lock from the map if it is free, and returns whether the map has no such lock
+    /// any more.
+    ///
+    /// A lock takes some 600 bytes of the map from its first use until the map ends. Programs that
+    /// use each name once, for example a name for each job, free them with this call. Handles stay
+    /// valid: the next use creates the lock again. A lock that is owned, waited for, or whose next
+    /// owner has to learn of a death, stays.
+    ///
+    /// ```
+    /// # let map = mapvar::Map::options().name(&format!("doc-rm.{}", std::process::id())).create()?;
+    /// let lock = map.lock("job/4711")?;
+    /// let guard = lock.acquire()?;
+    /// assert!(!lock.remove()?);
+    /// guard.release()?;
+    /// assert!(lock.remove()?);
+    /// assert!(map.locks()?.is_empty());
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ReadOnly`](ErrorKind::ReadOnly); [`TimedOut`](ErrorKind::TimedOut);
+    /// [`Corrupt`](ErrorKind::Corrupt).
+    pub fn remove(&self) -> Result<bool> {
+        let remove = || {
+            let (queue, _, found) = self.read()?;
+            let Some((handle, observed)) = found else { return Ok(true) };
+            if queue != Queue::default() {
+                return Ok(false);
+            }
+            // A process that enters the queue meanwhile changes the version.
+            self.map.inner.store.remove_version(handle, observed.number)
+        };
+        self.map.run(remove).map_err(|trouble| self.failed("remove", trouble))
     }
 
     fn claim(&self, entry: &Entry) -> Result<Claim, EngineError> {

@@ -135,7 +135,9 @@ impl Map {
     ///
     /// # Errors
     /// [`InvalidName`](ErrorKind::InvalidName); [`Corrupt`](ErrorKind::Corrupt);
-    /// [`Unsupported`](ErrorKind::Unsupported) for a gem's map: its layout counts no changes.
+    /// [`Unsupported`](ErrorKind::Unsupported) for a gem's map: its layout counts no changes;
+    /// [`NeedsRecovery`](ErrorKind::NeedsRecovery) if the handle reads a copy of a file that has to
+    /// be recovered, because that copy never changes.
     pub fn watch(&self, name: &str) -> Result<Watch> {
         self.watch_any([name])
     }
@@ -181,6 +183,13 @@ impl Map {
             WATCH,
             "a gem's map counts no changes; compare its values, or use a map with Format::Store",
         )?;
+        if map.inner.is_copy() {
+            let error = Error::new(ErrorKind::NeedsRecovery, WATCH, map.object());
+            return Err(error.detail(
+                "this handle reads a copy, as the last flush left the file, and the copy never \
+                 changes; open the map again once a process has opened the file for writing",
+            ));
+        }
         Ok(Watch {
             map: map.clone(),
             scope,

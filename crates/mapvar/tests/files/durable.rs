@@ -1,7 +1,7 @@
 //! Flush and recovery on real files. The tests copy a file, which is the best state that a power
 //! cut at that moment could leave, and open the copy under another boot id.
 
-use mapvar::Map;
+use mapvar::{ErrorKind, Map, Recover};
 use std::{fs, path::Path};
 #[cfg(target_os = "linux")]
 use std::{os::unix::fs::FileExt, time::Duration};
@@ -32,6 +32,31 @@ pub(crate) fn another_boot_of(path: &Path) {
 
 fn open(path: &Path) -> Map {
     Map::options().file(path).open().unwrap()
+}
+
+#[test]
+fn pages_that_precede_the_first_flush_are_no_variables() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("new.map");
+    let map = Map::options().file(&path).create().unwrap();
+    let created = fs::read(&path).unwrap();
+    map.set("never flushed", 1).unwrap();
+    map.set("large", vec![7_u8; 3_000]).unwrap();
+    // A power cut left what the creation had flushed, and of the later writes all but the first two
+    // pages: the region has no identity and no births, and yet records.
+    let mut disk = fs::read(&path).unwrap();
+    disk[..0x2000].copy_from_slice(&created[..0x2000]);
+    disk[0x200..0x400].fill(0);
+    let path = dir.path().join("disk.map");
+    fs::write(&path, disk).unwrap();
+
+    let options = Map::options().file(&path);
+    let refused = options.clone().recover(Recover::Never).open().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NeedsRecovery, "{refused}");
+    let reader = options.clone().read_only(true).open().unwrap();
+    assert_eq!(reader.len().unwrap(), 0);
+    assert!(!reader.contains("never flushed").unwrap());
+    assert_eq!(options.open().unwrap().len().unwrap(), 0);
 }
 
 #[test]

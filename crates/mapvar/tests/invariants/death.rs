@@ -183,9 +183,9 @@ mod stopped {
         }
     }
 
-    /// Fuller: `crates/os/tests/contract.rs` (`a_living_holder_is_never_robbed`).
+    /// Fuller: `crates/os/tests/contract.rs` (`a_living_owner_keeps_its_lock`).
     #[test]
-    fn i07_a_stopped_holder_is_not_robbed() {
+    fn i07_a_stopped_owner_keeps_its_lock() {
         let _watchdog = Watchdog::new("I7", Duration::from_mins(1));
         let name = unique("i07");
         let map = options(&name).create().unwrap();

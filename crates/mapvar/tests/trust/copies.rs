@@ -13,12 +13,83 @@ fn reader(path: &Path) -> Map {
 }
 
 /// Gives the file the identity of another boot, as a restart leaves it.
-fn restart(path: &Path) {
+pub(crate) fn restart(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     bytes[0x200] ^= 0xff;
     let crc = u64::from(crc32fast::hash(&bytes[0x200..0x230])) | 1 << 32;
     bytes[0x230..0x238].copy_from_slice(&crc.to_le_bytes());
     fs::write(path, &bytes).unwrap();
+}
+
+/// An identity that is not whole would make it a file of another boot, whose changes since the last
+/// flush are lost.
+#[test]
+fn a_damaged_identity_takes_nothing_back() {
+    let _watchdog = Watchdog::new("a damaged identity", Duration::from_mins(1));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.map");
+    let mut peer = Peer::start("set eight", &[text(&path)]);
+    peer.expect("eight");
+    drop(peer);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[0x201] ^= 0xff;
+    fs::write(&path, &bytes).unwrap();
+    let map = Map::options().file(&path).open().unwrap();
+    assert_eq!((map.len().unwrap(), map.recovery()), (8, None));
+}
+
+/// They end with their processes, so a copy without them is whole.
+#[test]
+fn locks_and_ephemeral_variables_are_no_changes() {
+    let _watchdog = Watchdog::new("locks in a copy", Duration::from_mins(1));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("live.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("flushed", 1).unwrap();
+    map.flush().unwrap();
+    let guard = map.lock("jobs").unwrap().acquire().unwrap();
+    map.set_ephemeral("worker", 1).unwrap();
+    let copy = dir.path().join("copy.map");
+    fs::copy(&path, &copy).unwrap();
+    let recovery = reader(&copy).recovery().unwrap();
+    assert_eq!((recovery.variables, recovery.rolled_back, recovery.lost), (1, 0, 0));
+    let copied = Map::options().file(&copy).open().unwrap();
+    assert_eq!((copied.len().unwrap(), copied.get::<i64>("flushed").unwrap()), (1, 1));
+    guard.release().unwrap();
+}
+
+/// A reader that begins to copy when the recovery has just ended would copy a live map, and report
+/// what its users set as lost.
+#[test]
+fn a_reader_beside_a_recovery_reports_no_loss() {
+    let _watchdog = Watchdog::new("a reader beside a recovery", Duration::from_mins(2));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("raced.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("x", 0).unwrap();
+    map.close().unwrap();
+    for round in 1..=40 {
+        restart(&path);
+        let start = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                let map = Map::options().file(&path).open().unwrap();
+                for number in 0..200 {
+                    map.set("x", round * 1000 + number).unwrap();
+                }
+                map.close().unwrap();
+            });
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    start.wait();
+                    let read = reader(&path);
+                    let losses = read.recovery().map(|it| (it.rolled_back, it.lost, it.damaged));
+                    assert!(matches!(losses, None | Some((0, 0, false))), "{losses:?}");
+                });
+            }
+        });
+    }
 }
 
 #[test]
@@ -50,6 +121,8 @@ fn a_reader_sees_the_last_flush_and_changes_no_byte() {
         assert_eq!(read.iter().count(), 3);
         assert_eq!(read.set("x", 1).unwrap_err().kind(), ErrorKind::ReadOnly);
         assert_eq!(read.flush().unwrap_err().kind(), ErrorKind::ReadOnly);
+        // It would wait for ever.
+        assert_eq!(read.watch("flushed").unwrap_err().kind(), ErrorKind::NeedsRecovery);
         assert!(read.check().unwrap().is_whole());
         read.close().unwrap();
         // A reader that waits for changes wants the file itself, not a copy that stays as it is.

@@ -3,6 +3,7 @@
 
 use crate::{
     common::Watchdog,
+    copies::restart,
     roles::{Peer, text},
 };
 use mapvar::{ErrorKind, Map, Recover};
@@ -180,6 +181,48 @@ fn a_map_in_use_by_another_mount_is_not_recovered() {
     killed.kill();
     let map = Map::options().file(&behind).open().unwrap();
     assert_eq!((map.len().unwrap(), map.recovery()), (9, None));
+}
+
+/// Each of the two would believe that it is alone, since the mounts share no locks.
+#[test]
+fn of_two_openers_by_two_mounts_at_most_one_gets_in() {
+    let _watchdog = Watchdog::new("two openers by two mounts", Duration::from_mins(2));
+    let dir = tempfile::tempdir().unwrap();
+    let Some(overlay) = Overlay::new(dir.path()) else { return };
+    let path = overlay.merged.0.join("both.map");
+    let behind = overlay.upper.join("both.map");
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("x", 1).unwrap();
+    map.close().unwrap();
+    let mut entered = 0;
+    for round in 0..60 {
+        // In every second round, both would recover it as well.
+        if round % 2 == 1 {
+            restart(&behind);
+        }
+        let mut peers = [&path, &behind].map(|path| Peer::start("open", &[text(path)]));
+        for peer in &mut peers {
+            peer.expect("ready");
+        }
+        for peer in &mut peers {
+            peer.go();
+        }
+        let heard = peers.each_mut().map(Peer::hear);
+        let within = heard.iter().filter(|heard| *heard == "open").count();
+        assert!(within < 2, "round {round}: both got in");
+        let refused =
+            heard.iter().filter(|heard| ["Unsupported", "Contended"].contains(&&***heard));
+        assert_eq!(within + refused.count(), 2, "round {round}: {heard:?}");
+        entered += within;
+        for peer in peers {
+            peer.kill();
+        }
+        // What a killed opener leaves keeps nobody out.
+        let map = Map::options().file(&behind).open().unwrap();
+        assert_eq!(map.get::<i64>("x").unwrap(), 1, "round {round}");
+        map.close().unwrap();
+    }
+    assert!(entered > 0, "both were refused each time");
 }
 
 #[test]

@@ -47,6 +47,19 @@ pub(crate) fn run(role: &str, arguments: &[String]) {
             tell("closed");
             wait();
         }
+        // Opens at a word of the test, and stays until the next one.
+        #[cfg(target_os = "linux")]
+        "open" => {
+            tell("ready");
+            wait();
+            let opened = options.open();
+            tell(
+                &opened
+                    .as_ref()
+                    .map_or_else(|error| format!("{:?}", error.kind()), |_| "open".into()),
+            );
+            wait();
+        }
         other => panic!("no role {other}"),
     }
 }
@@ -108,12 +121,15 @@ impl Peer {
     }
 
     pub(crate) fn expect(&mut self, what: &str) {
+        assert_eq!(self.hear(), what);
+    }
+
+    pub(crate) fn hear(&mut self) -> String {
         loop {
             let mut line = String::new();
-            assert_ne!(self.out.read_line(&mut line).unwrap(), 0, "it ended before {what:?}");
+            assert_ne!(self.out.read_line(&mut line).unwrap(), 0, "it ended and told nothing");
             if let Some(said) = line.trim_end().strip_prefix('@') {
-                assert_eq!(said, what);
-                return;
+                return said.into();
             }
         }
     }

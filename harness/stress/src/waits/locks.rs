@@ -96,7 +96,7 @@ pub(super) fn run(short: bool) -> bool {
         |random: &mut Random| start_role("worker", &[&name, &random.below(1 << 31).to_string()]);
     let mut workers: Vec<Owned> = (0..processes).map(|_| start(&mut random)).collect();
     let began = Instant::now();
-    let (mut kills, mut stops, mut robbed) = (0_u64, 0_u64, 0_u64);
+    let (mut kills, mut stops, mut lost) = (0_u64, 0_u64, 0_u64);
     // The stopped owner, if any: which lock, which process, since when.
     let mut stopped: Option<(u64, u32, Instant)> = None;
     let stop_after = Duration::from_secs(if short { 1 } else { 15 });
@@ -116,7 +116,7 @@ pub(super) fn run(short: bool) -> bool {
                 let holds =
                     holders.expect("claims").iter().any(|one| one.held && one.holder.pid == pid);
                 if !holds {
-                    robbed += 1;
+                    lost += 1;
                     println!("WRONG: lock {number} was taken from process {pid}, which is stopped");
                 }
                 if since.elapsed() > stop_for || !holds {
@@ -147,7 +147,7 @@ pub(super) fn run(short: bool) -> bool {
         }
     }
     let count = |of: &mapvar::Atomic<u64>| of.get().expect("a count");
-    let faults = count(&wrong) + robbed + left;
+    let faults = count(&wrong) + lost + left;
     figure(
         &format!("waits, {processes} processes and {LOCKS} locks for {seconds} s"),
         format!(

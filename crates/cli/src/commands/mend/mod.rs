@@ -1,5 +1,6 @@
 //! Commands that free locks, and find and repair damage.
 
+mod aside;
 pub(super) mod unlock;
 pub(super) mod check;
 pub(super) mod repair;

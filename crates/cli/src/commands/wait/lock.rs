@@ -42,5 +42,8 @@ pub(crate) fn run(args: &Lock) -> Result<Exit, Failure> {
         Err(error) if error.kind() == ErrorKind::Removed => exit::say(&error.to_string()),
         released => released?,
     }
+    // Scripts make up names, one for each job, and each would take space for good. The command has
+    // done its work, so an error here is none of its own.
+    let _ = lock.remove();
     Ok(Exit::Of(code))
 }

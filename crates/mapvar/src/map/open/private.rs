@@ -21,7 +21,8 @@ pub(super) struct Private {
 }
 
 /// Copies the region that the section of a file holds, up to `most` bytes: what a recovery in place
-/// would reach. Fails once `late` returns true.
+/// would reach. Returns `None` if another process has recovered the file meanwhile, as `is_current`
+/// tells. Fails once `late` returns true.
 ///
 /// A file that has to be recovered has one possible writer: a process that recovers it in place.
 /// That one increments the incarnation first and writes the identity last. So if both are unchanged
@@ -29,12 +30,17 @@ pub(super) struct Private {
 pub(super) fn copy(
     file: &Section,
     most: u64,
+    is_current: &dyn Fn() -> Result<bool>,
     late: &dyn Fn() -> bool,
-) -> std::result::Result<Private, EngineError> {
+) -> std::result::Result<Option<Private>, EngineError> {
     for attempt in 0..ATTEMPTS {
         let bytes = file.size()?.min(most) / CHUNK * CHUNK;
         let from = file.view().len(bytes).access(Access::Read).map()?;
         let before = stamp(&from)?;
+        // After the stamp: of a file that is recovered between the two, the copy would be a live one.
+        if is_current()? {
+            return Ok(None);
+        }
         // Room to grow in: a recovery may need a larger index.
         let room = bytes.saturating_mul(2);
         let section =
@@ -42,7 +48,7 @@ pub(super) fn copy(
         let view = section.view().len(bytes).reserve(room).map()?;
         copy_all(file, &from, &view, bytes, late)?;
         if stamp(&from)? == before {
-            return Ok(Private { section, view, bytes });
+            return Ok(Some(Private { section, view, bytes }));
         }
         machine::nap(Duration::from_millis(1 << attempt));
     }

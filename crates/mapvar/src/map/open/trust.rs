@@ -4,13 +4,18 @@
 //! recovery would take back values that were acknowledged, and destroy a map that another process
 //! uses by a mount that does not share its locks with this one.
 
+use super::claim::{self, BY_ANOTHER_MOUNT, OPEN_BY_THEIR_PATH};
 use crate::{report::Recover, value::codec};
 use mapvar_engine::{
     durable::recover::Recovered,
     error::EngineError,
     header::Identity,
     layout::{self, seat},
-    mem::{Mem, Ordering::Acquire, mapped::Mapped},
+    mem::{
+        Mem,
+        Ordering::{Acquire, SeqCst},
+        mapped::Mapped,
+    },
     store::Store,
 };
 use mapvar_os::{Error, ErrorKind, Holder, Origin, Result, SectionId, machine};
@@ -108,11 +113,26 @@ pub(super) fn may_read(store: &Store<Mapped>) -> Result<bool> {
         return Ok(true);
     }
     let ours = identity(store.mem().section().id()?)?;
-    let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
-    let theirs = sector.and_then(Identity::read);
-    // A region whose creator has not written its identity yet has no variables to recover.
-    let empty = theirs.is_none() && store.births().is_ok_and(|births| births == 0);
-    Ok(empty || relation(theirs, &ours).is_current())
+    let theirs = || {
+        let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
+        sector.and_then(Identity::read)
+    };
+    // A region whose creator has not written its identity yet has no variables to recover. If it
+    // is not blank, its creator may have written its identity and variables meanwhile.
+    let blank = theirs().is_none() && is_blank(store);
+    Ok(blank || relation(theirs(), &ours).is_current())
+}
+
+/// Whether a region has nothing of which a recovery could take anything back.
+///
+/// The number of births alone does not show it: after a power cut before the first flush, the disk
+/// may have records and index as a process left them, and that number as it was at the creation.
+fn is_blank(store: &Store<Mapped>) -> bool {
+    if !store.births().is_ok_and(|births| births == 0) {
+        return false;
+    }
+    let check = store.check(&[], true, codec::is_message_pack);
+    check.variables() == 0 && check.findings().is_empty()
 }
 
 /// Ensures that the region belongs to this boot and this file.
@@ -126,49 +146,21 @@ pub(super) fn ensure(
     late: &dyn Fn() -> bool,
 ) -> std::result::Result<Option<(Recovered, Relation)>, EngineError> {
     let section = store.mem().section();
-    let (created, bytes) = (section.origin() == Origin::Created, section.size()?);
+    let created = section.origin() == Origin::Created;
     let id = section.id()?;
     let ours = identity(id)?;
     let lasting = id.is_none_or(|id| id.lasting);
     let (at, count) = (layout::identity::AT, layout::identity::WORDS);
     let theirs = Identity::read(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
-    let relation = relation(theirs, &ours);
-    if theirs == Some(ours) {
-        // No other process uses the region, so every lock in it belongs to a dead process.
-        if alone && store.file {
-            store.quiesce()?;
-        }
+    if theirs == Some(ours) && !(alone && store.file) {
         return Ok(None);
     }
     if alone && store.file {
-        let by_another_mount = match relation {
-            Relation::Moved | Relation::Unclear => true,
-            // Such a file system may make up the numbers of files.
-            Relation::Copy => !lasting,
-            Relation::Own | Relation::Old | Relation::OldCopy => false,
-        };
-        if let (true, false, Some(theirs)) = (by_another_mount, policy.take_over, theirs) {
-            refuse_users(store, theirs, &ours)?;
-        }
-        let recovered = if created {
-            None
-        } else if relation.is_current() && (relation == Relation::Own || is_whole(store)?) {
-            // By another device, or from another pid namespace, whose processes are gone.
-            store.quiesce()?;
-            None
-        } else if policy.recover == Recover::Never {
-            if store.births()? != 0 {
-                return Err(not_recovered().into());
-            }
-            None
-        } else {
-            let consent = |found: &Recovered| consent(found, relation, policy);
-            Some((store.recover_if(bytes, late, consent)?, relation))
-        };
-        // The identity is written last. If this process dies before, the next opener recovers
-        // again.
-        ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
-        return Ok(recovered);
+        // Alone among those that come by this mount. The claim excludes the others.
+        let claimed = claim::take(store, &ours, policy.take_over)?;
+        let settled = settle(store, theirs, &ours, lasting, policy, late);
+        claim::leave(store, claimed);
+        return settled;
     }
     match theirs {
         Some(theirs) if theirs.pid_namespace != ours.pid_namespace => Err(Error::new(
@@ -187,7 +179,7 @@ pub(super) fn ensure(
             ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
             Ok(None)
         }
-        _ if store.file && !relation.is_current() => Err(needs_recovery(
+        _ if store.file && !relation(theirs, &ours).is_current() => Err(needs_recovery(
             "it is of another boot or a copy of another file, and a process uses it; close it \
              everywhere, then open it",
         )
@@ -196,16 +188,96 @@ pub(super) fn ensure(
     }
 }
 
-/// Whether a file that was mounted anew is as its users left it.
-///
-/// A disk that was removed without an unmount has lost pages, as in a power cut, and nothing says
-/// so. It shows where parts contradict each other. A file without changes since its last flush has
-/// nothing to lose.
-fn is_whole(store: &Store<Mapped>) -> std::result::Result<bool, EngineError> {
-    if !store.is_dirty()? {
-        return Ok(true);
+/// Makes a file belong to this boot and mount, for an opener that is alone with it and has the claim.
+fn settle(
+    store: &mut Store<Mapped>,
+    theirs: Option<Identity>,
+    ours: &Identity,
+    lasting: bool,
+    policy: Policy,
+    late: &dyn Fn() -> bool,
+) -> std::result::Result<Option<(Recovered, Relation)>, EngineError> {
+    let (at, count) = (layout::identity::AT, layout::identity::WORDS);
+    let section = store.mem().section();
+    let (created, bytes) = (section.origin() == Origin::Created, section.size()?);
+    let now = Identity::read(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
+    if now != theirs {
+        // Before the claim, an opener by another mount made the file belong to that mount.
+        return Err(Error::new(ErrorKind::Contended, "open", "")
+            .detail("another process opens it by another mount at this moment; try again")
+            .into());
     }
-    Ok(store.check(&[], true, codec::is_message_pack).is_whole())
+    let relation = relation(theirs, ours);
+    let by_another_mount = match relation {
+        Relation::Moved | Relation::Unclear => true,
+        // Such a file system may make up the numbers of files.
+        Relation::Copy => !lasting,
+        Relation::Own | Relation::Old | Relation::OldCopy => false,
+    };
+    if let (true, false, Some(theirs)) = (by_another_mount, policy.take_over, theirs) {
+        refuse_users(store, theirs, ours)?;
+    }
+    let recovered = match relation {
+        Relation::Own => None,
+        // A disk that was removed without an unmount has lost pages, as in a power cut, and nothing
+        // says so. It shows where parts contradict each other.
+        Relation::Moved if store.is_whole(codec::is_message_pack, late)? => None,
+        _ if created => {
+            ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
+            return Ok(None);
+        }
+        _ if policy.recover == Recover::Never => {
+            if !is_blank(store) {
+                return Err(not_recovered().into());
+            }
+            None
+        }
+        _ => {
+            let consent = |found: &Recovered| consent(found, relation, policy);
+            Some((store.recover_if(bytes, late, consent)?, relation))
+        }
+    };
+    if relation.is_current() && recovered.is_none() {
+        // Every lock in it belongs to a dead process, by this mount, by another device, or of
+        // another pid namespace, whose processes are gone.
+        store.forget_seats()?;
+        store.quiesce()?;
+    }
+    // The identity is written last. If this process dies before, the next opener recovers again.
+    if theirs != Some(*ours) {
+        ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
+    }
+    Ok(recovered)
+}
+
+/// Takes a seat, and withdraws if an opener by another mount came in meanwhile.
+///
+/// That one claims the identity and then looks for seats; this one has a seat and then looks at
+/// claim and identity. So one of the two sees the other.
+pub(super) fn enter(store: &Store<Mapped>) -> std::result::Result<(), EngineError> {
+    store.mem().announce();
+    let entered = if store.file { is_still_ours(store) } else { Ok(()) };
+    if entered.is_err() {
+        store.mem().leave();
+    }
+    entered
+}
+
+fn is_still_ours(store: &Store<Mapped>) -> std::result::Result<(), EngineError> {
+    let ours = identity(store.mem().section().id()?)?;
+    store.mem().fence(SeqCst);
+    claim::respect(store, &ours)?;
+    let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
+    match sector.and_then(Identity::read) {
+        Some(theirs) if theirs.device != ours.device => {
+            Err(Error::new(ErrorKind::Unsupported, "open", "")
+                .detail(format!(
+                    "another process has just opened it {BY_ANOTHER_MOUNT}; {OPEN_BY_THEIR_PATH}"
+                ))
+                .into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a region that living processes may use by another mount, whose locks this one does not
@@ -216,13 +288,11 @@ fn refuse_users(
     ours: &Identity,
 ) -> std::result::Result<(), EngineError> {
     let refuse = |what: String| {
-        let remedy = "open it by the path that its users have, or close it there first; if no \
-                      process uses it, set `take_over` (--take-over)";
         let error = Error::new(ErrorKind::Unsupported, "open", "");
-        Err(error
-            .detail(format!("{what} by another mount, which shares no locks; {remedy}"))
-            .into())
+        Err(error.detail(format!("{what} {BY_ANOTHER_MOUNT}; {OPEN_BY_THEIR_PATH}")).into())
     };
+    // After the claim and before the seats: see `enter`.
+    store.mem().fence(SeqCst);
     for number in 0..layout::PARTICIPANT_SLOTS {
         let Some(words) = store.mem().words(seat::at(number), seat::WORDS) else { continue };
         let (token, process) =
@@ -260,28 +330,37 @@ fn consent(
     }
     let what = match (found.damaged, relation) {
         (_, Relation::Own | Relation::Moved) => format!(
-            "its disk failed, or was removed while it was in use: {taken_back} variables changed \
-             after the last complete flush"
+            "its disk failed, or was removed while it was in use: {} changed after the last \
+             complete flush",
+            variables(taken_back)
         ),
         (true, _) => format!(
-            "it is a torn copy of a file in use: {} of the variables of its last complete flush \
-             are lost or old",
-            found.lost
+            "it is a torn copy of a file in use: {} of its last complete flush are lost or old",
+            variables(found.lost)
         ),
         (false, Relation::Unclear) => format!(
-            "it cannot be told whether it is a copy, and {taken_back} variables changed after the \
-             last complete flush"
+            "it cannot be told whether it is a copy, and {} changed after the last complete flush",
+            variables(taken_back)
         ),
         (false, _) => format!(
-            "it is a copy of a file in which {taken_back} variables changed after the last \
-             complete flush"
+            "it is a copy of a file in which {} changed after the last complete flush",
+            variables(taken_back)
         ),
     };
+    let reading = if relation.is_current() {
+        ""
+    } else {
+        "open it for reading, which shows the last flush, "
+    };
     Err(needs_recovery(format!(
-        "{what}; open it for reading, which shows the last flush, save the newest values with \
-         `mapvar repair`, or accept the loss with `recover` (--accept-loss)"
+        "{what}; {reading}save the newest values with `mapvar repair`, or accept the loss with \
+         `recover` (--accept-loss)"
     ))
     .into())
+}
+
+fn variables(number: u64) -> String {
+    if number == 1 { "1 variable".into() } else { format!("{number} variables") }
 }
 
 /// Whether a copy lacks variables of its last complete flush.

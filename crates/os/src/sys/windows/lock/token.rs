@@ -193,7 +193,7 @@ pub(super) struct OwnerCheck {
 
 impl OwnerCheck {
     /// Returns whether the owner of the slot is dead; waits up to `patience` for its death. An
-    /// owner whose token denies access counts as alive, so no living owner is ever robbed.
+    /// owner whose token denies access counts as alive, so no lock is taken from a living owner.
     pub(super) fn owner_is_gone(
         &mut self,
         tokens: &str,

@@ -208,7 +208,7 @@ fn a_thread_that_ends_without_unlocking_is_taken_over_from() {
 }
 
 #[test]
-fn a_living_holder_is_never_robbed() {
+fn a_living_owner_keeps_its_lock() {
     let region = Region::new();
     let locks = region.locks();
     let mut second = Second::start("locks::second_holds", &region.id);
