@@ -1,7 +1,9 @@
 //! The pages. Each `cargo xtask ...` that a page tells a reader to type names a command, a harness
-//! and a stage that exist. Each link to another page, or to a heading, leads there. The blocks themselves run elsewhere: those of the
-//! README in `crates/cli/tests/readme.rs`, of the C interface's README in
-//! `cargo xtask harness c readme`, of the gem's in `bindings/ruby/test/readme_test.rs`.
+//! and a stage that exist. Each link to another page, or to a heading, leads there.
+//!
+//! The blocks themselves run elsewhere: those of the README in `crates/cli/tests/readme.rs`, of the C
+//! interface's README in `cargo xtask harness c readme`, of the gem's in
+//! `bindings/ruby/test/readme_test.rs`.
 
 #![allow(
     clippy::expect_used,

@@ -406,7 +406,7 @@ impl MapOptions {
         let recovered = recovered.map(|(found, relation)| recovery(&found, relation));
         attachment.done()?;
         if !self.read_only {
-            trust::enter(&store).map_err(corrupt)?;
+            trust::enter(&store, self.take_over).map_err(corrupt)?;
         }
         Ok(Stored::of(Inner {
             store,

@@ -14,7 +14,7 @@ use mapvar_harness::{Folder, Random, SKIPPED, figure, peer, random::mix, seed_of
 use record::{Allowed, Record, has_strace, record, writer};
 use std::{
     collections::HashSet,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
@@ -286,7 +286,7 @@ fn format(world: &World, system: &System) -> Result<(), String> {
 }
 
 /// Runs in the mount namespace of its own.
-fn apart(options: &Options, folder: PathBuf) -> ExitCode {
+fn apart(options: &Options, folder: &Path) -> ExitCode {
     let Some((states, systems)) = options.amount() else {
         eprintln!("{:?}: a number of states, ext4, xfs and btrfs are all there is", options.words);
         return ExitCode::from(2);
@@ -346,7 +346,7 @@ pub fn main() -> ExitCode {
     }
     let options = Options::parse();
     if let Some(folder) = options.apart.clone() {
-        return apart(&options, folder);
+        return apart(&options, &folder);
     }
     println!("seed {}", options.seed);
     let skip = |why: &str| {

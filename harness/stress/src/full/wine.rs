@@ -44,8 +44,7 @@ pub fn full(options: &Options) -> Figure {
         figure.note(&format!("{pages} pages"), done);
         let _ = std::fs::remove_file(small.join("full.map"));
     }
-    // In a short run several too: whether a page or Wine's own request for more is refused first
-    // differs from run to run.
+    // Several in a short run too: some runs of one map end in an error without a fault.
     for style in Style::ALL.iter().take(if options.short { 3 } else { 5 }) {
         let done = run(&program, &["fill-lossy", style.name(), "full"], None);
         if done.as_ref().is_err_and(|flaw| flaw.contains("no end to the room")) {

@@ -4,7 +4,7 @@
 //! recovery would take back values that were acknowledged, and destroy a map that another process
 //! uses by a mount that does not share its locks with this one.
 
-use super::claim::{self, BY_ANOTHER_MOUNT, OPEN_BY_THEIR_PATH};
+use super::claim;
 use crate::{report::Recover, value::codec};
 use mapvar_engine::{
     durable::recover::Recovered,
@@ -95,6 +95,18 @@ pub(crate) fn relation(theirs: Option<Identity>, ours: &Identity) -> Relation {
     }
 }
 
+/// Returns the identity in a region, for an opener that may only read.
+fn stored(store: &Store<Mapped>) -> Option<Identity> {
+    let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
+    sector.and_then(Identity::read)
+}
+
+fn write(store: &Store<Mapped>, ours: &Identity) -> std::result::Result<(), EngineError> {
+    let sector = store.mem().words_mut(layout::identity::AT, layout::identity::WORDS);
+    ours.write(sector.ok_or(EngineError::ReadOnly)?);
+    Ok(())
+}
+
 fn needs_recovery(detail: impl Into<String>) -> Error {
     Error::new(ErrorKind::NeedsRecovery, "open", "").detail(detail)
 }
@@ -113,14 +125,10 @@ pub(super) fn may_read(store: &Store<Mapped>) -> Result<bool> {
         return Ok(true);
     }
     let ours = identity(store.mem().section().id()?)?;
-    let theirs = || {
-        let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
-        sector.and_then(Identity::read)
-    };
     // A region whose creator has not written its identity yet has no variables to recover. If it
     // is not blank, its creator may have written its identity and variables meanwhile.
-    let blank = theirs().is_none() && is_blank(store);
-    Ok(blank || relation(theirs(), &ours).is_current())
+    let blank = stored(store).is_none() && is_blank(store);
+    Ok(blank || relation(stored(store), &ours).is_current())
 }
 
 /// Whether a region has nothing of which a recovery could take anything back.
@@ -138,7 +146,8 @@ fn is_blank(store: &Store<Mapped>) -> bool {
 /// Ensures that the region belongs to this boot and this file.
 ///
 /// An opener that is alone recovers a region that is not, as far as `policy` permits, and until
-/// `late` returns true. One that is not alone is refused, since recovery would destroy what the other users write.
+/// `late` returns true. One that is not alone is refused, since recovery would destroy what the
+/// other users write.
 pub(super) fn ensure(
     store: &mut Store<Mapped>,
     alone: bool,
@@ -150,11 +159,7 @@ pub(super) fn ensure(
     let id = section.id()?;
     let ours = identity(id)?;
     let lasting = id.is_none_or(|id| id.lasting);
-    let (at, count) = (layout::identity::AT, layout::identity::WORDS);
-    let theirs = Identity::read(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
-    if theirs == Some(ours) && !(alone && store.file) {
-        return Ok(None);
-    }
+    let theirs = stored(store);
     if alone && store.file {
         // Alone among those that come by this mount. The claim excludes the others.
         let claimed = claim::take(store, &ours, policy.take_over)?;
@@ -163,6 +168,7 @@ pub(super) fn ensure(
         return settled;
     }
     match theirs {
+        Some(theirs) if theirs == ours => Ok(None),
         Some(theirs) if theirs.pid_namespace != ours.pid_namespace => Err(Error::new(
             ErrorKind::Unsupported,
             "open",
@@ -175,10 +181,7 @@ pub(super) fn ensure(
         .into()),
         // This process created the section, but another opener was alone with it, and has finished
         // opening it. The identity is missing or another file's, so the creator writes its own.
-        _ if created => {
-            ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
-            Ok(None)
-        }
+        _ if created => write(store, &ours).map(|()| None),
         _ if store.file && !relation(theirs, &ours).is_current() => Err(needs_recovery(
             "it is of another boot or a copy of another file, and a process uses it; close it \
              everywhere, then open it",
@@ -188,7 +191,8 @@ pub(super) fn ensure(
     }
 }
 
-/// Makes a file belong to this boot and mount, for an opener that is alone with it and has the claim.
+/// Makes a file belong to this boot and mount, for an opener that is alone with it and has the
+/// claim.
 fn settle(
     store: &mut Store<Mapped>,
     theirs: Option<Identity>,
@@ -197,11 +201,9 @@ fn settle(
     policy: Policy,
     late: &dyn Fn() -> bool,
 ) -> std::result::Result<Option<(Recovered, Relation)>, EngineError> {
-    let (at, count) = (layout::identity::AT, layout::identity::WORDS);
     let section = store.mem().section();
     let (created, bytes) = (section.origin() == Origin::Created, section.size()?);
-    let now = Identity::read(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
-    if now != theirs {
+    if stored(store) != theirs {
         // Before the claim, an opener by another mount made the file belong to that mount.
         return Err(Error::new(ErrorKind::Contended, "open", "")
             .detail("another process opens it by another mount at this moment; try again")
@@ -222,10 +224,7 @@ fn settle(
         // A disk that was removed without an unmount has lost pages, as in a power cut, and nothing
         // says so. It shows where parts contradict each other.
         Relation::Moved if store.is_whole(codec::is_message_pack, late)? => None,
-        _ if created => {
-            ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
-            return Ok(None);
-        }
+        _ if created => None,
         _ if policy.recover == Recover::Never => {
             if !is_blank(store) {
                 return Err(not_recovered().into());
@@ -245,7 +244,7 @@ fn settle(
     }
     // The identity is written last. If this process dies before, the next opener recovers again.
     if theirs != Some(*ours) {
-        ours.write(store.mem().words_mut(at, count).ok_or(EngineError::ReadOnly)?);
+        write(store, ours)?;
     }
     Ok(recovered)
 }
@@ -254,27 +253,29 @@ fn settle(
 ///
 /// That one claims the identity and then looks for seats; this one has a seat and then looks at
 /// claim and identity. So one of the two sees the other.
-pub(super) fn enter(store: &Store<Mapped>) -> std::result::Result<(), EngineError> {
+///
+/// With `take_over` a claim counts as left behind, as it does in [`ensure`].
+pub(super) fn enter(
+    store: &Store<Mapped>,
+    take_over: bool,
+) -> std::result::Result<(), EngineError> {
     store.mem().announce();
-    let entered = if store.file { is_still_ours(store) } else { Ok(()) };
+    let entered = if store.file { is_still_ours(store, take_over) } else { Ok(()) };
     if entered.is_err() {
         store.mem().leave();
     }
     entered
 }
 
-fn is_still_ours(store: &Store<Mapped>) -> std::result::Result<(), EngineError> {
+fn is_still_ours(store: &Store<Mapped>, take_over: bool) -> std::result::Result<(), EngineError> {
     let ours = identity(store.mem().section().id()?)?;
     store.mem().fence(SeqCst);
-    claim::respect(store, &ours)?;
-    let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
-    match sector.and_then(Identity::read) {
+    if !take_over {
+        claim::respect(store, &ours)?;
+    }
+    match stored(store) {
         Some(theirs) if theirs.device != ours.device => {
-            Err(Error::new(ErrorKind::Unsupported, "open", "")
-                .detail(format!(
-                    "another process has just opened it {BY_ANOTHER_MOUNT}; {OPEN_BY_THEIR_PATH}"
-                ))
-                .into())
+            Err(claim::refused("another process has just opened it").into())
         }
         _ => Ok(()),
     }
@@ -287,10 +288,6 @@ fn refuse_users(
     theirs: Identity,
     ours: &Identity,
 ) -> std::result::Result<(), EngineError> {
-    let refuse = |what: String| {
-        let error = Error::new(ErrorKind::Unsupported, "open", "");
-        Err(error.detail(format!("{what} {BY_ANOTHER_MOUNT}; {OPEN_BY_THEIR_PATH}")).into())
-    };
     // After the claim and before the seats: see `enter`.
     store.mem().fence(SeqCst);
     for number in 0..layout::PARTICIPANT_SLOTS {
@@ -301,12 +298,12 @@ fn refuse_users(
             continue;
         }
         if theirs.pid_namespace != ours.pid_namespace {
-            return refuse("a process of another pid namespace may use it".into());
+            return Err(claim::refused("a process of another pid namespace may use it").into());
         }
         let pid = process as u32;
         if machine::may_run(pid) {
             let holder = Holder::new(pid).with_program(machine::program(pid));
-            return refuse(format!("{holder} may use it"));
+            return Err(claim::refused(&format!("{holder} may use it")).into());
         }
     }
     Ok(())
@@ -371,6 +368,5 @@ pub(super) fn is_torn(found: &Recovered, relation: Relation) -> bool {
 /// The relation of a mapped file, for an opener for reading.
 pub(super) fn relation_of(store: &Store<Mapped>) -> Result<Relation> {
     let ours = identity(store.mem().section().id()?)?;
-    let sector = store.mem().words(layout::identity::AT, layout::identity::WORDS);
-    Ok(relation(sector.and_then(Identity::read), &ours))
+    Ok(relation(stored(store), &ours))
 }
