@@ -9,11 +9,11 @@
 //! - Otherwise (no space for a page, a read error) it replaces only the one page, since the other
 //!   pages are still shared. A lock word that peers wait for must not be taken away from its owner.
 //! - If the process has too many mappings for a single page, it replaces the rest of the mapping,
-//!   or else all of it. If the process has even one mapping too many for that, the handler first
-//!   gives up a spare one.
+//!   or else all of it. If the process has even one mapping too many for that, the handler gives up
+//!   a spare one.
 //!
-//! The handler runs only system calls and atomics: `fstat`, `mmap`, `mprotect`, `munmap`,
-//! `membarrier`, `sched_yield`, `sigaction`, `pthread_sigmask`, `raise`.
+//! The handler runs only system calls and atomics: `fstat`, `mmap`, `munmap`, `membarrier`,
+//! `sched_yield`, `sigaction`, `pthread_sigmask`, `raise`.
 
 #![allow(unsafe_code, reason = "signals, and memory put in the place of lost memory")]
 
@@ -184,9 +184,16 @@ fn replace(address: usize) -> bool {
     // The first range may fail: a system that counts all promised memory may refuse a large
     // reservation. Then the one page is tried. That fails if the process has too many mappings to
     // split off a page; then the rest is tried, and at last the whole mapping.
-    let ranges = [(from, to), (at, at + piece.page), (from, piece.len), (0, piece.len)];
-    let attempt = || ranges.into_iter().any(|(from, to)| zeros(&piece, from, to));
-    attempt() || spare::without(attempt)
+    let mut ranges = [(from, to), (at, at + piece.page), (from, piece.len), (0, piece.len)];
+    let attempt = |ranges: [_; 4]| ranges.into_iter().any(|(from, to)| zeros(&piece, from, to));
+    spare::prepare();
+    if attempt(ranges) {
+        return true;
+    }
+    // The whole mapping comes first now: a part would need one more mapping, and leave none for the
+    // next fault.
+    ranges.reverse();
+    spare::without(|| attempt(ranges))
 }
 
 /// Returns where the file ends, or `None` if the system does not report it.
@@ -352,13 +359,14 @@ mod all_threads {
 
 /// A mapping that the process does not need.
 ///
-/// Linux lets a page be split off as long as the process has fewer mappings than are allowed, and
-/// that can leave one more than are allowed. Then it maps nothing at all any more, not even over an
-/// existing mapping. The spare one is given up, and made again when there are fewer.
+/// Linux maps nothing, not even over an existing mapping, for a process that has more mappings than
+/// are allowed. It never has more than one too many, but a page that is split off can leave that
+/// one. Then the spare one is given up, a whole mapping is replaced, which makes no further one, and
+/// the spare one is made again.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod spare {
     use rustix::{
-        mm::{self, MapFlags, MprotectFlags, ProtFlags},
+        mm::{self, MapFlags, ProtFlags},
         param::page_size,
         thread::sched_yield,
     };
@@ -368,45 +376,38 @@ mod spare {
         sync::atomic::{AtomicPtr, Ordering},
     };
 
-    /// The address of three pages of which the middle one is a mapping of its own, because its
-    /// protection differs. Null if there is none.
+    /// The address of the mapping, of one page. Null if there is none.
     static SPARE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
+    /// Makes the mapping if there is none.
     pub(super) fn prepare() {
-        let page = page_size();
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        if !SPARE.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        // SHARED: Linux joins private mappings that are neighbours, and the end of a joined one
+        // frees none.
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
         // SAFETY: asks for new memory, at an address that the system chooses.
         let new =
-            unsafe { mm::mmap_anonymous(ptr::null_mut(), 3 * page, ProtFlags::empty(), flags) };
+            unsafe { mm::mmap_anonymous(ptr::null_mut(), page_size(), ProtFlags::empty(), flags) };
         let Ok(new) = new else { return };
-        let middle = new.wrapping_byte_add(page);
-        // SAFETY: the page belongs to the mapping above, which no other code knows.
-        let divided = unsafe { mm::mprotect(middle, page, MprotectFlags::READ) };
-        if divided.is_err()
-            || SPARE
-                .compare_exchange(ptr::null_mut(), new, Ordering::Relaxed, Ordering::Relaxed)
-                .is_err()
-        {
-            free(new, 3 * page);
+        let (none, order) = (ptr::null_mut(), Ordering::Relaxed);
+        if SPARE.compare_exchange(none, new, order, order).is_err() {
+            free(new);
         }
     }
 
-    /// Repeats an attempt without the spare mapping. Where another thread has just given it up, the
-    /// attempt is repeated until that thread has replaced its memory, which ends many mappings.
+    /// Makes an attempt while the spare mapping is given up. Where another thread has just given it
+    /// up, the attempt is repeated until that thread has replaced its memory.
     pub(super) fn without(attempt: impl Fn() -> bool) -> bool {
         const ATTEMPTS: u32 = 1_000;
-        let page = page_size();
         for _ in 0..ATTEMPTS {
             let spare = SPARE.swap(ptr::null_mut(), Ordering::Relaxed);
             if !spare.is_null() {
-                free(spare.wrapping_byte_add(page), page);
+                free(spare);
             }
             let done = attempt();
-            if !spare.is_null() {
-                free(spare, page);
-                free(spare.wrapping_byte_add(2 * page), page);
-                prepare();
-            }
+            prepare();
             if done {
                 return true;
             }
@@ -415,11 +416,11 @@ mod spare {
         false
     }
 
-    /// Unmaps pages of the spare mapping. If that fails, they stay, and are never used.
-    fn free(at: *mut c_void, len: usize) {
-        // SAFETY: the pages are of `prepare`, and the only pointer to them was taken out of `SPARE`
-        // or never put there. No code accesses them.
-        let _ = unsafe { mm::munmap(at, len) };
+    /// Unmaps a spare mapping. If that fails, it stays, and is never used.
+    fn free(at: *mut c_void) {
+        // SAFETY: the page is of `prepare`, and the only pointer to it was taken out of `SPARE` or
+        // never put there. No code accesses it.
+        let _ = unsafe { mm::munmap(at, page_size()) };
     }
 }
 
