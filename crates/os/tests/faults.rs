@@ -552,7 +552,7 @@ fn scattered(path: &Path) {
         .create()
         .unwrap();
     let views = [(); 2].map(|()| section.view().map().unwrap());
-    for view in views.iter() {
+    for view in &views {
         let words = view.words_mut(0, view.len() / 8).unwrap();
         for at in (0..view.len() / page()).step_by(2) {
             words.store(at * page() / 8, 1, Ordering::Relaxed);

@@ -212,7 +212,7 @@ impl Round<'_> {
 }
 
 fn options(place: &str) -> MapOptions {
-    let timeout = Duration::from_secs(60);
+    let timeout = Duration::from_mins(1);
     if Path::new(place).is_absolute() {
         Map::options().file(place).size(1 << 20).timeout(timeout)
     } else {
