@@ -122,6 +122,11 @@ impl Wine {
         let runner = format!("{} run {} wine", script_path().display(), folder().display());
         let mut cargo = library.cargo(repo::target(), bits, &runner);
         cargo.args(words);
+        if bits == Bits::Of32 {
+            // A backtrace ends the process, without the message: Wine's `dbghelp` faults when it
+            // reads the debug information of a 32-bit program.
+            cargo.env("RUST_BACKTRACE", "0");
+        }
         let mut inside = self.enter();
         inside.arg(cargo.get_program()).args(cargo.get_args());
         for (name, value) in cargo.get_envs() {

@@ -23,11 +23,11 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU32, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 const ROLE: &str = "MAPVAR_CONTRACT_ROLE";
@@ -213,8 +213,11 @@ fn watch() -> Watchdog {
 
 fn unique(label: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
+    // A process that is ended leaves its folders, and under Wine a later one has its number.
+    static TIME: LazyLock<u128> =
+        LazyLock::new(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() & 0xffff_ffff_ffff);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("contract.{label}.{}.{count}", std::process::id())
+    format!("contract.{label}.{}.{:x}.{count}", std::process::id(), *TIME)
 }
 
 fn name(label: &str) -> Name {
