@@ -139,8 +139,38 @@ fn aarch64() -> Done {
         inside.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
         inside
     };
-    test(cargo, &["mapvar-engine", "mapvar-engine-sim"], &[])
+    test(cargo, &["mapvar-engine", "mapvar-engine-sim"], &[])?;
+    println!("SKIPPED, because qemu-user has neither robust lists nor seccomp:");
+    let mut rest = vec!["--exact"];
+    for name in NOT_IN_QEMU {
+        println!("    {name}");
+        rest.extend(["--skip", name]);
+    }
+    test(cargo, &["mapvar-os"], &rest)
 }
+
+/// Tests of mapvar-os that take locks, which survive their owner by the kernel's robust lists; one
+/// that forbids a system call by seccomp.
+const NOT_IN_QEMU: &[&str] = &[
+    "a_child_of_fork_is_not_bound_by_the_locks_of_its_parents_threads",
+    "a_fault_leaves_errno_as_it_was",
+    "a_forged_owner_costs_time_and_no_more",
+    "a_living_owner_keeps_its_lock",
+    "a_lock_lets_one_in_at_a_time_of_threads_and_processes",
+    "a_lock_word_out_of_place_is_refused",
+    "a_mark_is_answered_and_its_end_lets_waiters_in",
+    "a_thread_that_is_ending_can_lock",
+    "a_view_under_a_lock_stays_mapped_until_the_thread_has_ended",
+    "a_view_under_a_lock_stays_mapped_until_the_thread_has_unlocked",
+    "a_wake_word_moves_on",
+    "every_kind_of_access_survives",
+    "of_many_waiters_one_recovers_and_all_go_on",
+    "the_kernel_writes_to_no_memory_that_took_the_place_of_a_view",
+    "the_lock_of_a_killed_holder_is_recovered_and_others_go_on",
+    "the_lock_of_a_thread_that_ended_is_recovered",
+    "unix::a_child_after_fork_takes_nothing_from_its_parent",
+    "unix::a_view_that_is_dropped_under_a_lock_does_not_lose_it",
+];
 
 // --- Common parts --------------------------------------------------------------------------------
 

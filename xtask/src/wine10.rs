@@ -31,11 +31,11 @@ pub(crate) fn run(arguments: &[String]) -> Done {
 }
 
 /// Runs a short part of the tests, where the folder is there: the contract of the system's layer,
-/// and the main tests of the library, by 64 and by 32 bits.
+/// and the library's second processes, by 64 and by 32 bits.
 pub(crate) fn test_shortly() -> Done {
     let wine = Wine::if_there()?;
     let os: &[&str] = &["test", "-p", "mapvar-os", "--lib", "--test", "contract"];
-    let mapvar: &[&str] = &["test", "-p", "mapvar", "--test", "files", "--test", "processes"];
+    let mapvar: &[&str] = &["test", "-p", "mapvar", "--test", "processes"];
     both(|bits| {
         let mut done = Ok(());
         for words in [os, mapvar] {
