@@ -4,7 +4,8 @@ use crate::{
     fuzz, languages, machine,
     process::{Done, Stop, cargo, command, run as run_program, worse},
     repo::{self, harness_manifest, harness_target},
-    windows::{self, Windows, path_in_wine},
+    windows::{self, Bits, Windows, path_in_wine},
+    wine10::Wine,
 };
 use std::{
     path::{Path, PathBuf},
@@ -347,6 +348,28 @@ fn kill(harness: &Harness, arguments: &[String]) -> Done {
         done = worse(done, in_wine);
     }
     done
+}
+
+/// Builds `stress` for this system, and by `cargo` for another width; its program is then at
+/// `other`. Runs it with both.
+pub(crate) fn run_mixed(cargo: impl FnOnce(&[String]) -> Done, other: &Path) -> Done {
+    build(STRESS.profile, &PROGRAMS)?;
+    cargo(&build_arguments(STRESS.profile, &[STRESS]))?;
+    let program = harness_target().join(STRESS.profile).join(STRESS.package);
+    run_program(command(program).args(["mixed", "--other"]).arg(other).current_dir(repo::root()))
+}
+
+/// Runs the program for Windows of 64 bits with that of 32 bits.
+pub(crate) fn run_mixed_in_wine(wine: &Wine) -> Done {
+    let built = [Bits::Of64, Bits::Of32].map(|bits| {
+        let arguments = build_arguments(STRESS.profile, &[STRESS]);
+        Wine::build(bits, &harness_target(), STRESS.profile, &arguments)
+            .map(|folder| folder.join(format!("{}.exe", STRESS.package)))
+    });
+    let [program, other] = built;
+    let mut wine_program = command("wine");
+    wine_program.arg(program?).args(["mixed", "--other"]).arg(path_in_wine(&other?));
+    wine.run(&wine_program)
 }
 
 /// Runs `full`. The small disks under Wine need a prefix whose server no other process uses, since

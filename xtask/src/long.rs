@@ -118,6 +118,12 @@ const STAGES: &[Stage] = &[
         &["harness", "reuse", "--wine"],
         "process numbers that come back under Wine",
     ),
+    stage("wine10", &["step", "wine10-all"], "the tests for Windows under Wine 10, 64 and 32 bits"),
+    stage(
+        "targets",
+        &["targets"],
+        "the tests on 32 bits, musl and arm64; 32 and 64 bits on one map",
+    ),
     stage("seeded", &["seeded"], "each planted bug, and the harness that catches it"),
     Stage {
         name: "load",

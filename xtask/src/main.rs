@@ -12,11 +12,13 @@ mod repo;
 mod process;
 mod machine;
 mod windows;
+mod wine10;
 mod languages;
 mod coverage;
 mod dist;
 mod fuzz;
 mod harness;
+mod targets;
 mod test;
 mod long;
 
@@ -32,6 +34,10 @@ cargo xtask long [STAGE]... [--record]
 cargo xtask seeded [ARGS]         bugs planted one at a time, each to be caught; --check: only the table of bugs
 cargo xtask windows ARGS          cargo for Windows by mingw and Wine, such as `windows test --workspace`
 cargo xtask windows --setup       only set up what the line above needs
+cargo xtask windows --wine10 [--32] ARGS
+                                  the same under the Wine 10 of a Debian trixie in target/trixie, which the
+                                  first run makes (2 GB, root); --32: as programs of 32 bits
+cargo xtask targets [TARGET]...   the tests on 32 bits, musl and arm64; `cargo xtask targets --list` lists the targets
 cargo xtask dist [--prefix PREFIX] [--dest FOLDER]
                                   installs the C library below PREFIX (/usr/local), or below FOLDER for a packager
 cargo xtask dist zip [FILE]       the command and the C library for Windows, as a zip
@@ -75,7 +81,11 @@ fn dispatch(arguments: &[String]) -> Done {
         "harness" => harness::run(rest),
         "long" => long::run(rest),
         "seeded" => harness::run_seeded(rest),
-        "windows" => windows::run(rest),
+        "windows" => match rest.split_first() {
+            Some((first, rest)) if first == "--wine10" => wine10::run(rest),
+            _ => windows::run(rest),
+        },
+        "targets" => targets::run(rest),
         "dist" => dist::run(rest),
         "bench" => harness::run_bench(rest),
         "--help" | "-h" | "help" => {

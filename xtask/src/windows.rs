@@ -16,7 +16,37 @@ use std::{
     time::Duration,
 };
 
-pub(crate) const TARGET: &str = "x86_64-pc-windows-gnu";
+/// How many bits an address of a program for Windows has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bits {
+    Of64,
+    Of32,
+}
+
+impl Bits {
+    pub(crate) fn target(self) -> &'static str {
+        match self {
+            Self::Of64 => "x86_64-pc-windows-gnu",
+            Self::Of32 => "i686-pc-windows-gnu",
+        }
+    }
+
+    fn mingw(self) -> &'static str {
+        match self {
+            Self::Of64 => MINGW,
+            Self::Of32 => "i686-w64-mingw32",
+        }
+    }
+
+    /// The packages with the linker and the libraries.
+    fn packages(self) -> [&'static str; 2] {
+        match self {
+            Self::Of64 => ["gcc-mingw-w64-x86-64-win32", "mingw-w64-x86-64-dev"],
+            Self::Of32 => ["gcc-mingw-w64-i686-win32", "mingw-w64-i686-dev"],
+        }
+    }
+}
+
 const MINGW: &str = "x86_64-w64-mingw32";
 
 /// Runs `cargo xtask windows`.
@@ -57,12 +87,66 @@ pub(crate) fn prefix() -> PathBuf {
     std::env::var_os("WINEPREFIX").map_or_else(|| repo::target().join("wine"), PathBuf::from)
 }
 
+/// The value of `WINEDLLOVERRIDES` with which a prefix is made: no .NET, no browser, and no menu
+/// entries in the user's desktop. All of them take time, and the desktop belongs to the user.
+pub(crate) const LEFT_OUT: &str = "mscoree,mshtml=;winemenubuilder.exe=d";
+
+/// Sets Wine's folder, and silences it.
+pub(crate) fn in_prefix(command: &mut Command, prefix: &Path) {
+    command.env("WINEPREFIX", prefix);
+    if std::env::var_os("WINEDEBUG").is_none() {
+        // Wine's own messages would mix with the standard error that the tests read.
+        command.env("WINEDEBUG", "-all");
+    }
+}
+
 /// The source of Rust's standard library for Windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Library {
+pub(crate) enum Library {
     Rustup,
     /// cargo builds it from the compiler's sources, which Debian ships.
     Debian,
+}
+
+impl Library {
+    /// Installs all that is needed to build programs for Windows.
+    pub(crate) fn set_up(bits: Bits) -> Done<Self> {
+        let library = library(bits)?;
+        need_mingw(bits)?;
+        Ok(library)
+    }
+
+    /// Returns cargo with the settings for Windows, without those of Wine. `target` is the folder
+    /// of the builds, and `runner` runs a program.
+    pub(crate) fn cargo(self, target: &Path, bits: Bits, runner: &str) -> Command {
+        let mut cargo = match self {
+            Self::Rustup => cargo(),
+            Self::Debian => command("/usr/bin/cargo"),
+        };
+        if self == Self::Debian {
+            cargo
+                .env("RUSTC", "/usr/bin/rustc")
+                .env("RUSTDOC", "/usr/bin/rustdoc")
+                // Building the standard library is unstable.
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_unwind,test");
+        }
+        let name = bits.target().to_uppercase().replace('-', "_");
+        cargo
+            .env("CARGO_TARGET_DIR", self.folder(target))
+            .env("CARGO_BUILD_TARGET", bits.target())
+            .env(format!("CARGO_TARGET_{name}_LINKER"), format!("{}-gcc", bits.mingw()))
+            .env(format!("CARGO_TARGET_{name}_RUNNER"), runner);
+        cargo
+    }
+
+    pub(crate) fn folder(self, target: &Path) -> PathBuf {
+        match self {
+            Self::Rustup => target.into(),
+            // It is another compiler; in a common folder each would discard the other's builds.
+            Self::Debian => target.join("debian-rust"),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -75,18 +159,14 @@ impl Windows {
     /// Installs all that is needed to build programs for Windows, and to run them in Wine's folder
     /// `prefix`.
     pub(crate) fn set_up(prefix: &Path) -> Done<Self> {
-        let windows = Self { library: library()?, prefix: prefix.into() };
-        let linker = format!("{MINGW}-gcc");
-        if missing(&linker).is_some() {
-            machine::install(&[
-                "wine",
-                "wine64",
-                "gcc-mingw-w64-x86-64-win32",
-                "mingw-w64-x86-64-dev",
-            ])?;
+        let windows = Self { library: library(Bits::Of64)?, prefix: prefix.into() };
+        need_mingw(Bits::Of64)?;
+        let there = || ["wine", "wineserver"].into_iter().all(machine::has);
+        if !there() {
+            machine::install(&["wine", "wine64"])?;
         }
-        if let Some(missing) = missing(&linker) {
-            return Err(Stop::Skipped(format!("{missing} is not where it should be")));
+        if !there() {
+            return Err(Stop::Skipped("there is no wine, or no wineserver".into()));
         }
         windows.start()?;
         Ok(windows)
@@ -94,43 +174,19 @@ impl Windows {
 
     /// Prepares only what commands without a linker need.
     fn without_linker() -> Done<Self> {
-        Ok(Self { library: library()?, prefix: prefix() })
+        Ok(Self { library: library(Bits::Of64)?, prefix: prefix() })
     }
 
     /// Returns cargo with the settings for Windows; `target` is the folder of the builds.
     pub(crate) fn cargo(&self, target: &Path) -> Command {
-        let mut cargo = match self.library {
-            Library::Rustup => cargo(),
-            Library::Debian => command("/usr/bin/cargo"),
-        };
-        if self.library == Library::Debian {
-            cargo
-                .env("RUSTC", "/usr/bin/rustc")
-                .env("RUSTDOC", "/usr/bin/rustdoc")
-                // Building the standard library is unstable.
-                .env("RUSTC_BOOTSTRAP", "1")
-                .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_unwind,test");
-        }
+        let mut cargo = self.library.cargo(target, Bits::Of64, "wine");
         self.for_wine(&mut cargo);
-        cargo
-            .env("CARGO_TARGET_DIR", self.folder(target))
-            .env("CARGO_BUILD_TARGET", TARGET)
-            .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", format!("{MINGW}-gcc"))
-            .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", "wine");
         cargo
     }
 
     /// Returns the folder of cargo's builds in this profile.
     pub(crate) fn built(&self, target: &Path, profile: &str) -> PathBuf {
-        self.folder(target).join(TARGET).join(profile)
-    }
-
-    fn folder(&self, target: &Path) -> PathBuf {
-        match self.library {
-            Library::Rustup => target.into(),
-            // It is another compiler; in a common folder each would discard the other's builds.
-            Library::Debian => target.join("debian-rust"),
-        }
+        self.library.folder(target).join(Bits::Of64.target()).join(profile)
     }
 
     /// Returns the command that runs a program for Windows under Wine.
@@ -167,11 +223,7 @@ impl Windows {
     }
 
     fn for_wine(&self, command: &mut Command) {
-        command.env("WINEPREFIX", &self.prefix);
-        if std::env::var_os("WINEDEBUG").is_none() {
-            // Wine's own messages would mix with the standard error that the tests read.
-            command.env("WINEDEBUG", "-all");
-        }
+        in_prefix(command, &self.prefix);
     }
 
     /// Creates the prefix, and starts a server on it.
@@ -205,9 +257,7 @@ impl Windows {
         let mut boot = command("wineboot");
         self.for_wine(&mut boot);
         boot.arg("-i")
-            // No .NET, no browser, and no menu entries in the user's desktop: all of them take
-            // time, and the desktop belongs to the user.
-            .env("WINEDLLOVERRIDES", "mscoree,mshtml=;winemenubuilder.exe=d")
+            .env("WINEDLLOVERRIDES", LEFT_OUT)
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(second);
@@ -252,29 +302,38 @@ pub(crate) fn path_in_wine(path: &Path) -> String {
     format!("Z:{}", path.to_string_lossy().replace('/', "\\"))
 }
 
-/// Returns the first of the tools that is missing.
-fn missing(linker: &str) -> Option<String> {
-    for tool in ["wine", "wineserver", linker] {
-        if !machine::has(tool) {
-            return Some(tool.into());
+/// Installs the linker and the libraries for Windows if they are missing.
+fn need_mingw(bits: Bits) -> Done {
+    let linker = format!("{}-gcc", bits.mingw());
+    let header = format!("/usr/{}/include/windows.h", bits.mingw());
+    let missing = || {
+        if !machine::has(&linker) {
+            return Some(&linker);
         }
+        (!Path::new(&header).exists()).then_some(&header)
+    };
+    if missing().is_some() {
+        machine::install(&bits.packages())?;
     }
-    let header = format!("/usr/{MINGW}/include/windows.h");
-    (!Path::new(&header).exists()).then_some(header)
+    match missing() {
+        Some(missing) => Err(Stop::Skipped(format!("{missing} is not where it should be"))),
+        None => Ok(()),
+    }
 }
 
-fn library() -> Done<Library> {
+fn library(bits: Bits) -> Done<Library> {
+    let target = bits.target();
     if cfg!(not(target_os = "linux")) {
         return Err(Stop::Skipped("Wine and mingw are set up on Linux alone".into()));
     }
     let wanted = std::env::var("MAPVAR_WINDOWS_STD").unwrap_or_else(|_| "auto".into());
     match wanted.as_str() {
-        "rustup" | "auto" if machine::add_target(TARGET)? => Ok(Library::Rustup),
-        "rustup" => Err(Stop::Skipped(format!("rustup cannot add the target {TARGET}"))),
+        "rustup" | "auto" if machine::add_target(target)? => Ok(Library::Rustup),
+        "rustup" => Err(Stop::Skipped(format!("rustup cannot add the target {target}"))),
         "debian" => debian(),
         "auto" => {
             eprintln!(
-                "rustup cannot add {TARGET}; the library is built from Debian's sources instead"
+                "rustup cannot add {target}; the library is built from Debian's sources instead"
             );
             debian()
         }

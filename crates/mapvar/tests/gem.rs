@@ -176,7 +176,7 @@ fn the_settings_of_the_section_hold() {
         store().inherit(true),
         store().access(Access::Read),
         store().execute(true),
-        store().base_address(1 << 40),
+        store().base_address(1 << 20),
     ] {
         assert_eq!(odd.create().unwrap_err().kind(), ErrorKind::Unsupported);
     }

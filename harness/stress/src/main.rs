@@ -7,6 +7,7 @@
 mod full;
 mod kill;
 mod many;
+mod mixed;
 mod others;
 mod region;
 mod reuse;
@@ -36,6 +37,8 @@ enum Stress {
     Reuse(reuse::Options),
     /// Very many variables in one map
     Many(many::Options),
+    /// Processes of 32 and of 64 bits on one map
+    Mixed(mixed::Options),
     /// Full disks, truncated files, holes, limits
     Full(full::Options),
 }
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
             "waits" => waits::role(role),
             "reuse" => reuse::role(role),
             "many" => many::role(role),
+            "mixed" => mixed::role(role),
             "full" => full::role(role),
             other => panic!("{other} has no roles"),
         };
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
         Stress::Others(options) => others::run(options),
         Stress::Reuse(options) => reuse::run(&options),
         Stress::Many(options) => many::run(&options),
+        Stress::Mixed(options) => mixed::run(&options),
         Stress::Full(options) => full::run(&options),
     }
 }

@@ -185,6 +185,24 @@ pub(crate) fn start_as(arguments: &[&str], pid: Option<i32>) -> io::Result<Peer>
     Ok(Peer::of(input, output, Box::new(Cloned(Some(pid))), pid.cast_unsigned()))
 }
 
+/// `struct clone_args` of the kernel, which the crate libc lacks for 32 bits.
+#[cfg(target_os = "linux")]
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
 /// Starts this program by `clone3`; choosing a process id needs a privilege.
 #[cfg(target_os = "linux")]
 fn clone_program(
@@ -201,17 +219,14 @@ fn clone_program(
     pointers.push(std::ptr::null());
     let (input, output) = (input.as_raw_fd(), output.as_raw_fd());
     let wanted = [pid.unwrap_or(0)];
-    // SAFETY: the structure is made of integers, for which all zeros is a value.
-    let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
-    how.exit_signal = libc::SIGCHLD as u64;
+    let mut how = CloneArgs { exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
     if pid.is_some() {
         how.set_tid = wanted.as_ptr().expose_provenance() as u64;
         how.set_tid_size = 1;
     }
     // SAFETY: the structure and the number outlive the call. Without CLONE_VM the child has its own
     // memory; it continues here as one thread, and makes only system calls until `execv`.
-    let child =
-        unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of::<libc::clone_args>()) };
+    let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of::<CloneArgs>()) };
     if child == 0 {
         // SAFETY: descriptors of the child's own; no pointer.
         unsafe { libc::dup2(input, 0) };

@@ -7,7 +7,7 @@ use crate::{
     machine,
     process::{Done, Stop, cargo, command, run as run_program, succeeds},
     repo::{self, FEATURES, PRODUCT},
-    windows,
+    windows, wine10,
 };
 use std::{path::Path, process::Command};
 use steps::{May, Steps};
@@ -18,8 +18,12 @@ const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 const OF_XTASK: &str = "Tests of xtask, layers, modules";
 
 /// Targets that no other step builds for.
-const CHECKED_TARGETS: [&str; 3] =
-    ["x86_64-pc-windows-msvc", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin"];
+const CHECKED_TARGETS: [&str; 4] = [
+    "x86_64-pc-windows-msvc",
+    "aarch64-unknown-linux-gnu",
+    "aarch64-apple-darwin",
+    "i686-unknown-linux-gnu",
+];
 
 /// Harnesses that can find something in a few seconds; `cargo xtask long` runs all of them at their
 /// full size.
@@ -87,6 +91,8 @@ pub(crate) fn run_step(arguments: &[String]) -> Done {
     match arguments.as_slice() {
         ["set-up"] => set_up(),
         ["check", target] => check_for(target),
+        ["wine10"] => wine10::test_shortly(),
+        ["wine10-all"] => wine10::test_all(),
         ["check-bench"] => check_bench(),
         _ => Err(Stop::Usage("step: a part of `test`".into())),
     }
@@ -172,6 +178,7 @@ fn test_other_systems(steps: &mut Steps) -> Done {
         windows.arg("windows").args(arguments);
         steps.step(title, May::NotBeSkipped, &mut windows)?;
     }
+    steps.step("Windows: tests under Wine 10, short", May::BeSkipped, &mut step("wine10", &[]))?;
     for target in CHECKED_TARGETS {
         let title = format!("Check for {target}");
         steps.step(&title, May::BeSkipped, &mut step("check", &[target]))?;

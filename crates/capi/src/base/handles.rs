@@ -1,10 +1,14 @@
 //! The table of handles. A handle is a number in the shape of a pointer that is never dereferenced:
-//! the object's slot in this table, its type, and the generation of the slot. So a handle that is
+//! the object's slot in this table, and the generation of the slot. So a handle that is
 //! closed, freed twice, of another type, or invalid is an error and causes no harm.
 //!
 //! Looking up a handle takes no lock (`arc-swap` keeps the object alive for the call), nor does
 //! making or closing one. A forked child therefore finds no lock that is held forever.
 #![allow(unsafe_code, reason = "the slots of the table are published by a pointer")]
+#![allow(
+    clippy::disallowed_types,
+    reason = "the table is this process's own, and no shared memory"
+)]
 
 use crate::base::{
     border::{Out, wanted},
@@ -28,7 +32,7 @@ use std::{
     ptr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicPtr, AtomicUsize, Ordering, fence},
+        atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence},
     },
     time::{Duration, Instant},
 };
@@ -37,7 +41,6 @@ use std::{
 pub(crate) trait Handle: Sized {
     /// The object.
     type Object;
-    const TAG: usize;
     /// The name in messages.
     const NAME: &'static str;
     fn wrap(object: Self::Object) -> Object;
@@ -46,13 +49,12 @@ pub(crate) trait Handle: Sized {
 }
 
 macro_rules! objects {
-    ($($variant:ident = $tag:literal: $handle:ident is $object:ty, $name:literal;)*) => {
+    ($($variant:ident: $handle:ident is $object:ty, $name:literal;)*) => {
         /// The object of a handle.
         pub(crate) enum Object { $($variant($object),)* }
 
         $(impl Handle for $handle {
             type Object = $object;
-            const TAG: usize = $tag;
             const NAME: &'static str = $name;
 
             fn wrap(object: $object) -> Object {
@@ -69,38 +71,39 @@ macro_rules! objects {
             }
         })*
 
-        /// The name in messages of the handles with a tag.
-        fn name_of(tag: usize) -> Option<&'static str> {
-            match tag { $($tag => Some($name),)* _ => None }
+        impl Object {
+            /// The name of its type in messages.
+            fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name,)* }
+            }
         }
     };
 }
 
-// The tags are not part of the interface. No type has tag 0.
 objects! {
-    Options = 1: mapvar_options is Mutex<MapOptions>, "mapvar_options";
-    Map = 2: mapvar_map is Map, "mapvar_map";
-    Value = 3: mapvar_value is Arc<Tree>, "mapvar_value";
-    Var = 4: mapvar_var is Var<Value>, "mapvar_var";
-    Atomic = 5: mapvar_atomic is AnyAtomic, "mapvar_atomic";
-    Transaction = 6: mapvar_transaction is Turns<Transaction<'static>>, "mapvar_transaction";
-    Snapshot = 7: mapvar_snapshot is Snapshot, "mapvar_snapshot";
-    Iter = 8: mapvar_iter is Turns<Iter<'static>>, "mapvar_iter";
-    Entry = 9: mapvar_entry is Entry, "mapvar_entry";
-    Stat = 10: mapvar_stat is Stat, "mapvar_stat";
-    Check = 11: mapvar_check is Check, "mapvar_check";
-    Salvage = 12: mapvar_salvage is Salvage, "mapvar_salvage";
-    SectionOptions = 13: mapvar_section_options is Mutex<SectionOptions>, "mapvar_section_options";
-    Section = 14: mapvar_section is Section, "mapvar_section";
-    ViewOptions = 15: mapvar_view_options is Mutex<Range>, "mapvar_view_options";
-    View = 16: mapvar_view is View, "mapvar_view";
-    Clobbered = 17: mapvar_clobbered is Clobbered, "mapvar_clobbered";
-    LockStat = 18: mapvar_lock_stat is LockStat, "mapvar_lock_stat";
-    Watch = 19: mapvar_watch is Turns<Watch>, "mapvar_watch";
-    Change = 20: mapvar_change is Change, "mapvar_change";
-    Lock = 21: mapvar_lock is Lock, "mapvar_lock";
-    Held = 22: mapvar_held is HeldLock, "mapvar_held";
-    Place = 23: mapvar_place is Turns<LockPlace>, "mapvar_place";
+    Options: mapvar_options is Mutex<MapOptions>, "mapvar_options";
+    Map: mapvar_map is Map, "mapvar_map";
+    Value: mapvar_value is Arc<Tree>, "mapvar_value";
+    Var: mapvar_var is Var<Value>, "mapvar_var";
+    Atomic: mapvar_atomic is AnyAtomic, "mapvar_atomic";
+    Transaction: mapvar_transaction is Turns<Transaction<'static>>, "mapvar_transaction";
+    Snapshot: mapvar_snapshot is Snapshot, "mapvar_snapshot";
+    Iter: mapvar_iter is Turns<Iter<'static>>, "mapvar_iter";
+    Entry: mapvar_entry is Entry, "mapvar_entry";
+    Stat: mapvar_stat is Stat, "mapvar_stat";
+    Check: mapvar_check is Check, "mapvar_check";
+    Salvage: mapvar_salvage is Salvage, "mapvar_salvage";
+    SectionOptions: mapvar_section_options is Mutex<SectionOptions>, "mapvar_section_options";
+    Section: mapvar_section is Section, "mapvar_section";
+    ViewOptions: mapvar_view_options is Mutex<Range>, "mapvar_view_options";
+    View: mapvar_view is View, "mapvar_view";
+    Clobbered: mapvar_clobbered is Clobbered, "mapvar_clobbered";
+    LockStat: mapvar_lock_stat is LockStat, "mapvar_lock_stat";
+    Watch: mapvar_watch is Turns<Watch>, "mapvar_watch";
+    Change: mapvar_change is Change, "mapvar_change";
+    Lock: mapvar_lock is Lock, "mapvar_lock";
+    Held: mapvar_held is HeldLock, "mapvar_held";
+    Place: mapvar_place is Turns<LockPlace>, "mapvar_place";
 }
 
 /// An object in its slot.
@@ -130,10 +133,11 @@ struct Table {
     /// The first free slot, + 1, in the lower half; a change counter in the upper half. The counter
     /// makes a slow thread's compare-exchange fail if the slot was allocated and freed meanwhile
     /// (ABA).
-    free: AtomicUsize,
+    free: AtomicU64,
 }
 
-const GROUPS: usize = 19;
+const WIDE: bool = usize::BITS >= 64;
+const GROUPS: usize = if WIDE { 19 } else { 10 };
 /// Slots of the first group.
 const FIRST: usize = 64;
 const MAX_SLOTS: usize = FIRST * ((1 << GROUPS) - 1);
@@ -141,32 +145,25 @@ const MAX_SLOTS: usize = FIRST * ((1 << GROUPS) - 1);
 static TABLE: Table = Table {
     groups: [const { AtomicPtr::new(ptr::null_mut()) }; GROUPS],
     used: AtomicUsize::new(0),
-    free: AtomicUsize::new(0),
+    free: AtomicU64::new(0),
 };
 
-// A token: bit 0, set so that it is no aligned address and never 0; the tag; the slot; the
-// generation.
-const TAG_AT: u32 = 1;
-const SLOT_AT: u32 = 6;
-const GENERATION_AT: u32 = 32;
-const _: () = assert!(usize::BITS == 64, "a handle has 64 bits");
+// A token: bit 0, set so that it is no aligned address and never 0; the slot; the generation.
+const SLOT_AT: u32 = 1;
+const GENERATION_AT: u32 = if WIDE { 32 } else { 17 };
 const _: () = assert!(MAX_SLOTS <= 1 << (GENERATION_AT - SLOT_AT), "a slot fits its bits");
-/// A slot that has held this many objects is retired, so that no token occurs twice.
-const MAX_GENERATION: usize = u32::MAX as usize;
-const LOWER: usize = u32::MAX as usize;
+/// A slot that has held this many objects is retired where a handle has 64 bits, so that no token
+/// occurs twice. With 32 bits the table would be used up: there the slot counts from 0 again, and a
+/// handle that was closed that many handles ago can be the handle of another object.
+const MAX_GENERATION: usize = if WIDE { u32::MAX as usize } else { (1 << 15) - 1 };
 
-fn pack(tag: usize, slot: usize, generation: usize) -> usize {
-    1 | tag << TAG_AT | slot << SLOT_AT | generation << GENERATION_AT
-}
-
-#[inline]
-fn tag_of(token: usize) -> usize {
-    token >> TAG_AT & 31
+fn pack(slot: usize, generation: usize) -> usize {
+    1 | slot << SLOT_AT | (generation & MAX_GENERATION) << GENERATION_AT
 }
 
 #[inline]
 fn slot_of(token: usize) -> usize {
-    (token & LOWER) >> SLOT_AT
+    (token & ((1 << GENERATION_AT) - 1)) >> SLOT_AT
 }
 
 impl Table {
@@ -210,13 +207,14 @@ impl Table {
     /// Allocates a slot for a new object.
     fn allocate(&self) -> Result<(usize, &'static Slot)> {
         let full = || {
-            refused(ErrorKind::TooLarge, "handle", "33 million handles are open; close some first")
+            let detail = format!("{MAX_SLOTS} handles are open; close some first");
+            refused(ErrorKind::TooLarge, "handle", detail)
         };
         let mut head = self.free.load(Ordering::Acquire);
-        while let Some(number) = (head & LOWER).checked_sub(1) {
+        while let Some(number) = first_free(head) {
             let slot = self.slot(number).ok_or_else(full)?;
             let next = slot.next.load(Ordering::Relaxed);
-            let new = ((head >> 32) + 1) << 32 | next;
+            let new = ((head >> 32) + 1) << 32 | next as u64;
             // SYNC POINT: pairs with the Release in `release`, to see the `next` stored before the
             // slot was published.
             match self.free.compare_exchange_weak(head, new, Ordering::Acquire, Ordering::Acquire) {
@@ -234,8 +232,13 @@ impl Table {
 
     /// Whether this token is a handle.
     fn has(&self, token: usize) -> bool {
-        let slot = self.slot(slot_of(token));
-        slot.is_some_and(|it| it.occupant.load().as_ref().is_some_and(|it| it.token == token))
+        self.name_of(token).is_some()
+    }
+
+    /// Returns the name of the type of this handle, if it is one.
+    fn name_of(&self, token: usize) -> Option<&'static str> {
+        let occupant = self.slot(slot_of(token))?.occupant.load();
+        occupant.as_ref().filter(|it| it.token == token).map(|it| it.object.name())
     }
 
     /// Removes an object from its slot. Of several threads that do so at once, one gets it.
@@ -256,13 +259,13 @@ impl Table {
     }
 
     fn release(&self, number: usize, slot: &Slot) {
-        if slot.generation.load(Ordering::Relaxed) >= MAX_GENERATION {
+        if WIDE && slot.generation.load(Ordering::Relaxed) >= MAX_GENERATION {
             return;
         }
         let mut head = self.free.load(Ordering::Relaxed);
         loop {
-            slot.next.store(head & LOWER, Ordering::Relaxed);
-            let new = ((head >> 32) + 1) << 32 | (number + 1);
+            slot.next.store(head as u32 as usize, Ordering::Relaxed);
+            let new = ((head >> 32) + 1) << 32 | (number + 1) as u64;
             // SYNC POINT: pairs with the Acquire loads of `free` in `allocate`.
             match self.free.compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
@@ -270,6 +273,11 @@ impl Table {
             }
         }
     }
+}
+
+/// Returns the first free slot that the word `free` names.
+fn first_free(head: u64) -> Option<usize> {
+    (head as u32 as usize).checked_sub(1)
 }
 
 /// Returns the number of slots of a group.
@@ -293,8 +301,8 @@ pub(crate) fn open<H: Handle>(object: H::Object) -> Result<*mut H> {
 /// Returns a handle to a new object, which is closed with the map of this token (0 = none).
 fn open_within<H: Handle>(object: H::Object, map: usize) -> Result<*mut H> {
     let (number, slot) = TABLE.allocate()?;
-    let generation = slot.generation.fetch_add(1, Ordering::Relaxed) + 1;
-    let token = pack(H::TAG, number, generation);
+    let generation = slot.generation.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+    let token = pack(number, generation);
     slot.occupant.store(Some(Arc::new(Occupant { token, map, object: H::wrap(object) })));
     Ok(std::ptr::without_provenance_mut(token))
 }
@@ -320,7 +328,10 @@ pub(crate) fn make_within<P: Handle, H: Handle>(
     let out = wanted("out", out)?;
     out.write(std::ptr::null_mut());
     let (object, map) = with_occupant(from, |object, occupant| {
-        let map = if P::TAG == mapvar_map::TAG { occupant.token } else { occupant.map };
+        let map = match occupant.object {
+            Object::Map(_) => occupant.token,
+            _ => occupant.map,
+        };
         Ok((make(object)?, map))
     })?;
     let handle = open_within::<H>(object, map)?;
@@ -379,8 +390,8 @@ fn no_such_handle<H: Handle>(token: usize) -> mapvar::Error {
     if token == 0 {
         return crate::base::border::null(H::NAME);
     }
-    match name_of(tag_of(token)) {
-        Some(name) if tag_of(token) != H::TAG && token & 1 == 1 => refused(
+    match TABLE.name_of(token) {
+        Some(name) if name != H::NAME => refused(
             ErrorKind::InvalidArgument,
             H::NAME,
             format!("it is a handle of another type, {name}; give one that fits"),
@@ -496,12 +507,11 @@ mod tests {
     fn a_token_keeps_its_parts() {
         for slot in [0, 1, 63, 64, MAX_SLOTS - 1] {
             for generation in [1, 2, MAX_GENERATION] {
-                let token = pack(18, slot, generation);
-                assert_eq!(
-                    (tag_of(token), slot_of(token), token >> GENERATION_AT),
-                    (18, slot, generation)
-                );
+                let token = pack(slot, generation);
+                assert_eq!((slot_of(token), token >> GENERATION_AT), (slot, generation));
+                assert_eq!(token & 1, 1);
             }
         }
+        assert_eq!(pack(7, MAX_GENERATION + 1), pack(7, 0), "a generation stays within its bits");
     }
 }

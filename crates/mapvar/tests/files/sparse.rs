@@ -12,6 +12,7 @@ use std::{
 
 /// 1 TiB: 64 Mi chunks.
 const LONG: u64 = 1 << 40;
+const WIDE: bool = cfg!(target_pointer_width = "64");
 const CHUNK: u64 = 0x4000;
 /// The live word with the number of chunks.
 const CHUNKS: u64 = 0x1180;
@@ -75,9 +76,13 @@ fn a_long_file_is_recovered_for_the_price_of_its_data() {
     assert_eq!((recovery.variables, recovery.lost, recovery.damaged), (102, 0, false));
     whole(&map);
     let stat = map.stat().unwrap();
-    // All that the opener can map: without a `max_size` 64 GiB.
-    assert_eq!((stat.variables, stat.region), (102, 64 << 30));
-    assert!(stat.largest_free <= stat.free && stat.free > 60 << 30, "{stat:?}");
+    assert_eq!(stat.variables, 102);
+    assert!(stat.largest_free <= stat.free, "{stat:?}");
+    if WIDE {
+        // All that the opener can map: without a `max_size` 64 GiB.
+        assert_eq!(stat.region, 64 << 30);
+        assert!(stat.free > 60 << 30, "{stat:?}");
+    }
     assert!(map.check().unwrap().is_whole(), "{:?}", map.check().unwrap().findings());
     map.set("after", 1).unwrap();
     drop(map);
@@ -118,6 +123,11 @@ fn a_forged_number_of_chunks_costs_no_time() {
     }
     edit(&path).write_all_at(&(LONG / CHUNK).to_le_bytes(), CHUNKS).unwrap();
     let options = Map::options().file(&path);
+    if !WIDE {
+        // The whole file is mapped, and would need more addresses than a process of 32 bits has.
+        assert_eq!(options.check().unwrap_err().kind(), ErrorKind::TooLarge);
+        return;
+    }
     let check = options.check().unwrap();
     // Only the words of the chunks that hold tables are missing: one chunk in 2,048.
     assert!(check.faults() as u64 <= LONG / CHUNK / 2_048, "{}", check.faults());

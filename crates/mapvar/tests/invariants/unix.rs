@@ -653,7 +653,11 @@ fn i21_sets_and_gets_make_no_system_call() {
     let name = unique("i21");
     let Some(trace) = traced(&[path.to_str().unwrap(), &name]) else { return };
     for number in 0..2 {
-        let calls = between(&trace, &format!("steady {number}"), &format!("flush {number}"));
+        let mut calls = between(&trace, &format!("steady {number}"), &format!("flush {number}"));
+        if cfg!(target_env = "musl") {
+            // musl's allocator maps the memory for a returned value, and unmaps it again.
+            calls.retain(|call| !call.contains("MAP_ANONYMOUS") && !call.starts_with("munmap("));
+        }
         assert!(calls.is_empty(), "{calls:#?}");
     }
     // The trace is not empty in general: it has the calls of a flush.

@@ -38,17 +38,16 @@ pub struct Section {
     origin: Origin,
 }
 
+/// What writes the initial content of a new section.
+type Fill<'a> = dyn FnMut(&View) -> Result<()> + 'a;
+
 impl Section {
     /// Returns the default options to create or open a section.
     pub fn options() -> SectionOptions {
         SectionOptions::new()
     }
 
-    fn obtain(
-        options: &SectionOptions,
-        how: How,
-        fill: &mut dyn FnMut(&View) -> Result<()>,
-    ) -> Result<Self> {
+    fn obtain(options: &SectionOptions, how: How, mut fill: Option<&mut Fill<'_>>) -> Result<Self> {
         if how != How::Open {
             let grows =
                 options.max_size.is_some_and(|max| options.size.is_none_or(|size| max > size));
@@ -68,6 +67,8 @@ impl Section {
             }
         }
         let (sys, origin) = Imp::obtain(options, how, &mut |sys| {
+            // A 32-bit process can create a section that it cannot map as a whole.
+            let Some(fill) = fill.as_mut() else { return Ok(()) };
             let section = Self::wrap(sys, options, Origin::Created);
             let view = section.first_view().map()?;
             fill(&view)
@@ -274,7 +275,7 @@ impl SectionOptions {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument),
     /// [`Unsupported`](crate::ErrorKind::Unsupported).
     pub fn create(&self) -> Result<Section> {
-        Section::obtain(self, How::Create, &mut |_| Ok(()))
+        Section::obtain(self, How::Create, None)
     }
 
     /// Opens the section, which must exist.
@@ -285,7 +286,7 @@ impl SectionOptions {
     /// user, [`TooLarge`](crate::ErrorKind::TooLarge) if it is smaller than the requested
     /// [`size`](Self::size), and those of [`create`](Self::create).
     pub fn open(&self) -> Result<Section> {
-        Section::obtain(self, How::Open, &mut |_| Ok(()))
+        Section::obtain(self, How::Open, None)
     }
 
     /// Opens the section, or creates it if it does not exist.
@@ -296,7 +297,7 @@ impl SectionOptions {
     /// # Errors
     /// Those of [`create`](Self::create) and [`open`](Self::open).
     pub fn open_or_create(&self) -> Result<Section> {
-        Section::obtain(self, How::OpenOrCreate, &mut |_| Ok(()))
+        Section::obtain(self, How::OpenOrCreate, None)
     }
 
     /// As [`create`](Self::create), but `fill` writes the initial content.
@@ -310,7 +311,7 @@ impl SectionOptions {
     /// # Errors
     /// Those of [`create`](Self::create), and the error of `fill`. The section does not exist then.
     pub fn create_with(&self, mut fill: impl FnMut(&View) -> Result<()>) -> Result<Section> {
-        Section::obtain(self, How::Create, &mut fill)
+        Section::obtain(self, How::Create, Some(&mut fill))
     }
 
     /// As [`open_or_create`](Self::open_or_create), with `fill` as in
@@ -322,7 +323,7 @@ impl SectionOptions {
         &self,
         mut fill: impl FnMut(&View) -> Result<()>,
     ) -> Result<Section> {
-        Section::obtain(self, How::OpenOrCreate, &mut fill)
+        Section::obtain(self, How::OpenOrCreate, Some(&mut fill))
     }
 }
 

@@ -173,9 +173,10 @@ impl<'a> ViewOptions<'a> {
         }
         let too_large =
             || refuse(ErrorKind::TooLarge, format!("{len} bytes; map a smaller range at a time"));
-        let mapped = usize::try_from(len + skip).map_err(|_| too_large())?;
-        // A larger reservation could not succeed: no object exceeds `isize::MAX` bytes.
+        // No object exceeds `isize::MAX` bytes; a 32-bit system may offer more addresses.
         let most = isize::MAX.cast_unsigned();
+        let mapped = usize::try_from(len + skip).ok().filter(|mapped| *mapped <= most);
+        let mapped = mapped.ok_or_else(too_large)?;
         let reserve = usize::try_from(reserve).map_or(most, |reserve| reserve.min(most));
         let spec = MapSpec {
             offset: offset - skip,

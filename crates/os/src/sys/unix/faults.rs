@@ -9,10 +9,11 @@
 //! - Otherwise (no space for a page, a read error) it replaces only the one page, since the other
 //!   pages are still shared. A lock word that peers wait for must not be taken away from its owner.
 //! - If the process has too many mappings for a single page, it replaces the rest of the mapping,
-//!   or else all of it.
+//!   or else all of it. If the process has even one mapping too many for that, the handler gives up
+//!   a spare one.
 //!
-//! The handler runs only system calls and atomics: `fstat`, `mmap`, `membarrier`, `sigaction`,
-//! `pthread_sigmask`, `raise`.
+//! The handler runs only system calls and atomics: `fstat`, `mmap`, `munmap`, `membarrier`,
+//! `sched_yield`, `sigaction`, `pthread_sigmask`, `raise`.
 
 #![allow(unsafe_code, reason = "signals, and memory put in the place of lost memory")]
 
@@ -51,6 +52,7 @@ static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
 /// Installs the handler. Returns whether it is installed. Several threads may do so at once.
 fn guard() -> bool {
     all_threads::prepare();
+    spare::prepare();
     let Some(before) = action(None) else { return false };
     // Stored before the handler is installed, which may need it at once.
     keep(before);
@@ -182,9 +184,16 @@ fn replace(address: usize) -> bool {
     // The first range may fail: a system that counts all promised memory may refuse a large
     // reservation. Then the one page is tried. That fails if the process has too many mappings to
     // split off a page; then the rest is tried, and at last the whole mapping.
-    [(from, to), (at, at + piece.page), (from, piece.len), (0, piece.len)]
-        .into_iter()
-        .any(|(from, to)| zeros(&piece, from, to))
+    let mut ranges = [(from, to), (at, at + piece.page), (from, piece.len), (0, piece.len)];
+    let attempt = |ranges: [_; 4]| ranges.into_iter().any(|(from, to)| zeros(&piece, from, to));
+    spare::prepare();
+    if attempt(ranges) {
+        return true;
+    }
+    // The whole mapping comes first now: a part would need one more mapping, and leave none for the
+    // next fault.
+    ranges.reverse();
+    spare::without(|| attempt(ranges))
 }
 
 /// Returns where the file ends, or `None` if the system does not report it.
@@ -346,6 +355,82 @@ mod all_threads {
     pub(super) fn prepare() {}
 
     pub(super) fn catch_up() {}
+}
+
+/// A mapping that the process does not need.
+///
+/// Linux maps nothing, not even over an existing mapping, for a process that has more mappings than
+/// are allowed. It never has more than one too many, but a page that is split off can leave that
+/// one. Then the spare one is given up, a whole mapping is replaced, which makes no further one, and
+/// the spare one is made again.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod spare {
+    use rustix::{
+        mm::{self, MapFlags, ProtFlags},
+        param::page_size,
+        thread::sched_yield,
+    };
+    use std::{
+        ffi::c_void,
+        ptr,
+        sync::atomic::{AtomicPtr, Ordering},
+    };
+
+    /// The address of the mapping, of one page. Null if there is none.
+    static SPARE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+    /// Makes the mapping if there is none.
+    pub(super) fn prepare() {
+        if !SPARE.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        // SHARED: Linux joins private mappings that are neighbours, and the end of a joined one
+        // frees none.
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
+        // SAFETY: asks for new memory, at an address that the system chooses.
+        let new =
+            unsafe { mm::mmap_anonymous(ptr::null_mut(), page_size(), ProtFlags::empty(), flags) };
+        let Ok(new) = new else { return };
+        let (none, order) = (ptr::null_mut(), Ordering::Relaxed);
+        if SPARE.compare_exchange(none, new, order, order).is_err() {
+            free(new);
+        }
+    }
+
+    /// Makes an attempt while the spare mapping is given up. Where another thread has just given it
+    /// up, the attempt is repeated until that thread has replaced its memory.
+    pub(super) fn without(attempt: impl Fn() -> bool) -> bool {
+        const ATTEMPTS: u32 = 1_000;
+        for _ in 0..ATTEMPTS {
+            let spare = SPARE.swap(ptr::null_mut(), Ordering::Relaxed);
+            if !spare.is_null() {
+                free(spare);
+            }
+            let done = attempt();
+            prepare();
+            if done {
+                return true;
+            }
+            sched_yield();
+        }
+        false
+    }
+
+    /// Unmaps a spare mapping. If that fails, it stays, and is never used.
+    fn free(at: *mut c_void) {
+        // SAFETY: the page is of `prepare`, and the only pointer to it was taken out of `SPARE` or
+        // never put there. No code accesses it.
+        let _ = unsafe { mm::munmap(at, page_size()) };
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod spare {
+    pub(super) fn prepare() {}
+
+    pub(super) fn without(_: impl Fn() -> bool) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -219,13 +219,13 @@ fn handed_over(world: &mut World) {
     );
 }
 
-fn result(code: i64) -> io::Result<()> {
+fn result(code: libc::c_long) -> io::Result<()> {
     if code >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn pwrite(fd: i32) -> io::Result<()> {
     // SAFETY: one byte is read from a constant.
-    result(unsafe { libc::pwrite(fd, c"x".as_ptr().cast(), 1, 0) } as i64)
+    result(unsafe { libc::pwrite(fd, c"x".as_ptr().cast(), 1, 0) } as libc::c_long)
 }
 
 fn map_for_writing(fd: i32) -> io::Result<()> {

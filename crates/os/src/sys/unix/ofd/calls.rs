@@ -7,20 +7,17 @@ use crate::error::Result;
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+#[cfg(not(any(all(target_os = "linux", target_env = "gnu"), target_os = "android")))]
 use libc::flock as Flock;
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(any(all(target_os = "linux", target_env = "gnu"), target_os = "android"))]
 use libc::flock64 as Flock;
 
 /// Changes, without waiting, the lock that this open file has on a byte. Returns false, and changes
 /// nothing, if a lock of another open file conflicts.
 pub(crate) fn set(fd: BorrowedFd<'_>, byte: u64, hold: Hold) -> Result<bool> {
-    let lock = flock_on(byte, hold);
+    let mut lock = flock_on(byte, hold);
     loop {
-        // SAFETY: the descriptor is open for as long as it is borrowed. The call reads a `flock`
-        // through the pointer, which lives across the call, and keeps no pointer.
-        let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
-        if done != -1 {
+        if call(fd, Request::Set, &mut lock) != -1 {
             return Ok(true);
         }
         match failure() {
@@ -36,10 +33,7 @@ pub(crate) fn set(fd: BorrowedFd<'_>, byte: u64, hold: Hold) -> Result<bool> {
 pub(crate) fn held(fd: BorrowedFd<'_>, byte: u64) -> Result<Hold> {
     loop {
         let mut lock = flock_on(byte, Hold::Exclusive);
-        // SAFETY: as in `set`; the call also writes to the `flock`, to which no other reference
-        // exists.
-        let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
-        if done != -1 {
+        if call(fd, Request::Get, &mut lock) != -1 {
             // No byte has locks of both kinds, so the one that is reported tells the kind of all.
             const UNLOCKED: libc::c_short = libc::F_UNLCK as libc::c_short;
             const SHARED: libc::c_short = libc::F_RDLCK as libc::c_short;
@@ -53,6 +47,47 @@ pub(crate) fn held(fd: BorrowedFd<'_>, byte: u64) -> Result<Hold> {
             Errno::INTR => {}
             errno => return Err(cvt(errno)),
         }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Request {
+    Set,
+    Get,
+}
+
+#[cfg(not(all(
+    target_os = "linux",
+    target_env = "gnu",
+    target_pointer_width = "32",
+    not(target_arch = "x86_64")
+)))]
+fn call(fd: BorrowedFd<'_>, request: Request, lock: &mut Flock) -> libc::c_int {
+    let command = command(request);
+    // SAFETY: the descriptor is open for as long as it is borrowed. The commands read and write the
+    // structure behind the pointer, which is borrowed for the call, and keep no pointer.
+    unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw mut *lock) }
+}
+
+/// `fcntl` of a 32-bit glibc expects the structure with 32-bit offsets for these commands, in which
+/// no byte beyond the end of every file can be named; the system call expects the 64-bit one.
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    target_pointer_width = "32",
+    not(target_arch = "x86_64")
+))]
+fn call(fd: BorrowedFd<'_>, request: Request, lock: &mut Flock) -> libc::c_int {
+    let command = command(request);
+    // SAFETY: as in the function above; `fcntl64` of the kernel uses the structure `flock64`.
+    let done = unsafe { libc::syscall(libc::SYS_fcntl64, fd.as_raw_fd(), command, &raw mut *lock) };
+    done as libc::c_int
+}
+
+fn command(request: Request) -> libc::c_int {
+    match request {
+        Request::Set => libc::F_OFD_SETLK,
+        Request::Get => libc::F_OFD_GETLK,
     }
 }
 
