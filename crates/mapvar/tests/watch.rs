@@ -284,3 +284,31 @@ fn a_file_that_is_flushed_and_collected_is_watched_on() {
     map.set("foo", 2).unwrap();
     assert_eq!(watch.wait().unwrap().get::<i64>().unwrap(), 2);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_value_that_cannot_be_read_is_told_once_and_the_next_one_is_a_change() {
+    use std::os::unix::fs::FileExt;
+    const MARK: u64 = 0x1122_3344_5566_7788;
+    let _watchdog = Watchdog::new("cannot_be_read", LONG);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("watched");
+    let map = Map::options().file(&path).create().unwrap();
+    let mut watch = map.watch("foo").unwrap();
+    map.set("foo", MARK).unwrap();
+    // As a hostile process leaves it: the description, three words before the value, says more bytes
+    // than the record has.
+    let bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(8).position(|word| word == MARK.to_le_bytes()).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[0xff; 6], at as u64 - 22).unwrap();
+    let error = watch.wait().map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    nothing(&mut watch);
+    for round in 0..3 {
+        map.set("foo", round).unwrap();
+        assert_eq!(watch.wait().unwrap().get::<i64>().unwrap(), round);
+    }
+    map.remove("foo").unwrap();
+    assert!(watch.wait().unwrap().is_removed());
+}

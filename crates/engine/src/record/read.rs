@@ -112,7 +112,21 @@ impl<M: Mem> Store<M> {
             AttemptOutcome::Whole((Some(taken), desc), version) if desc.is_ephemeral() => {
                 self.judge_ephemeral(handle, taken, version)
             }
-            attempt => attempt.seen(handle).map(|seen| Some(ReadOutcome::Seen(seen))),
+            attempt => match attempt.seen(handle) {
+                Ok(seen) => Ok(Some(ReadOutcome::Seen(seen))),
+                Err(met) => Err(self.beyond_reach(met)),
+            },
+        }
+    }
+
+    /// The error of a value that this process takes for damaged. If the region has grown beyond what
+    /// this process can map, the value may lie there.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn beyond_reach(&self, met: EngineError) -> EngineError {
+        match met {
+            EngineError::Corrupt(..) => self.chunk_count().err().unwrap_or(met),
+            _ => met,
         }
     }
 

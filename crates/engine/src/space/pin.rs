@@ -89,10 +89,10 @@ impl<M: Mem> Store<M> {
                 type_id: Some(pinned.type_id),
             };
             if !view.is_value() {
-                return Err(EngineError::Corrupt(
+                return Err(self.beyond_reach(EngineError::Corrupt(
                     "the description of the value is invalid",
                     pinned.slot,
-                ));
+                )));
             }
             Ok(Seen::Value(take(view), pinned.version))
         });

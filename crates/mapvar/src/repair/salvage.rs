@@ -125,8 +125,14 @@ impl MapOptions {
 fn of_payload(gem: &Gem, into: &Map) -> Result<Salvage> {
     let mut salvage = Salvage::default();
     for (name, captured) in gem.all()? {
-        into.set_value(&name, &Value::of(captured?)?)?;
-        salvage.saved += 1;
+        match captured.and_then(Value::of) {
+            Ok(value) => {
+                into.set_value(&name, &value)?;
+                salvage.saved += 1;
+            }
+            // The payload is one piece, so the place of a value in it says nothing.
+            Err(error) => salvage.lost.push(Lost::new(0, Some(name), error.to_string(), false)),
+        }
     }
     Ok(salvage)
 }

@@ -37,6 +37,19 @@ struct Watched {
 }
 
 impl Watched {
+    /// Notes that the value could not be read. It is told once, and the next value counts as a change.
+    /// After a time-out the value itself is tried again.
+    fn passed_over(&mut self, observed: Option<Observed>, met: &EngineError) {
+        let unread = |handle: Handle| Observed { id: handle.id, number: u64::MAX, removed: true };
+        match observed {
+            Some(observed) if !met.is_timeout() && !matches!(met, EngineError::Contended) => {
+                self.observed = Some(observed);
+            }
+            // Without an observation the variable would be looked at only if it were made anew.
+            _ => self.observed = self.observed.or(self.handle.map(unread)),
+        }
+    }
+
     fn present(&self) -> bool {
         self.observed.is_some_and(|observed| !observed.removed)
     }
@@ -505,18 +518,25 @@ impl Watch {
                 None => store.find(store.query(watched.name.as_bytes()))?,
             };
             watched.handle = handle;
-            let (observed, captured, owner) =
-                match handle.map(|handle| store.follow(handle)).transpose()? {
-                    Some(Followed::Value(captured, observed, owner)) => {
-                        (Some(observed), Some(captured), owner)
-                    }
-                    Some(Followed::Removed(observed)) => (Some(observed), None, 0),
-                    Some(Followed::Stale) => {
-                        watched.handle = None;
-                        continue;
-                    }
-                    None => (None, None, 0),
-                };
+            let followed = match handle.map(|handle| store.follow(handle)).transpose() {
+                Ok(followed) => followed,
+                Err(met) => {
+                    watched
+                        .passed_over(handle.and_then(|handle| store.observed(handle).ok()?), &met);
+                    return Err(met);
+                }
+            };
+            let (observed, captured, owner) = match followed {
+                Some(Followed::Value(captured, observed, owner)) => {
+                    (Some(observed), Some(captured), owner)
+                }
+                Some(Followed::Removed(observed)) => (Some(observed), None, 0),
+                Some(Followed::Stale) => {
+                    watched.handle = None;
+                    continue;
+                }
+                None => (None, None, 0),
+            };
             let before = std::mem::replace(&mut watched.owner, owner);
             self.ending = self.ending - usize::from(before != 0) + usize::from(owner != 0);
             let change = watched.update(observed, captured, base);
