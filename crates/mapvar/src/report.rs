@@ -224,9 +224,10 @@ pub struct Recovery {
     /// The number of variables that were recovered.
     pub variables: u64,
     /// The number of variables of the last complete flush that are lost, or that have the value of
-    /// an earlier flush. It is 0 unless the disk lost data that it had acknowledged.
+    /// an earlier flush. It is 0 unless the disk lost data that it had acknowledged, or the file is a
+    /// torn copy.
     pub lost: u64,
-    /// Whether the disk lost such data.
+    /// Whether such data is missing.
     pub damaged: bool,
     /// The number of variables with changes that were in the file but in no complete flush: the
     /// recovery took them back. After a power cut it counts only what had reached the file.

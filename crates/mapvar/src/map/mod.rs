@@ -73,8 +73,8 @@ impl Map {
     /// Returns what opening the map recovered; `None` if there was nothing to recover, which is
     /// usual.
     ///
-    /// The first opener for writing recovers a map in a file after a restart of the machine, and a
-    /// copy of a file. The map is then as the last complete [`flush`](Self::flush) left it, and
+    /// The first opener for writing recovers a map in a file after a restart of the machine, a copy of
+    /// a file, and a file whose disk failed or was removed meanwhile. The map is then as the last complete [`flush`](Self::flush) left it, and
     /// what was set after that flush is lost. An opener for reading gets such a state in its own
     /// memory, and leaves the file as it is. Its handle never sees a change; open the map again to
     /// see what a process that opened the file for writing has set. [`recover`](crate::MapOptions::recover) says what may

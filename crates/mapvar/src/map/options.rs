@@ -92,8 +92,8 @@ impl MapOptions {
     /// Names a map without a file: 1 to 120 characters of `A-Z a-z 0-9 . _ -`.
     ///
     /// The map exists until the last process that uses it has closed it or ended, on every system.
-    /// On Linux, if that process was killed, the memory stays allocated until a process opens or
-    /// creates the name, or the machine restarts.
+    /// On Linux, if that process was killed, or has ended without closing it, the memory stays
+    /// allocated until a process opens the name or creates any map by name, or the machine restarts.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -166,7 +166,7 @@ impl MapOptions {
     ///
     /// If an existing file has no limit, the option sets how many bytes of address space this
     /// process reserves for the map. By default that is 64 GiB, or four times the size of the map
-    /// if that is more. Beyond it this process gets [`Full`](crate::ErrorKind::Full) and has to
+    /// if that is more; it is less from the 64th map of a process on, and in 32-bit programs. Beyond it this process gets [`Full`](crate::ErrorKind::Full) and has to
     /// open the map again. For any other existing map the option is ignored.
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);
