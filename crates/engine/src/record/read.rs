@@ -6,7 +6,7 @@
 use crate::{
     error::{EngineError, outside},
     handle::Handle,
-    layout::{self, Desc, State, record, slot},
+    layout::{self, Desc, State, live, record, slot},
     mem::{
         Load, Mem,
         Ordering::{Acquire, Relaxed},
@@ -124,10 +124,9 @@ impl<M: Mem> Store<M> {
     #[cold]
     #[inline(never)]
     pub(crate) fn beyond_reach(&self, met: EngineError) -> EngineError {
-        match met {
-            EngineError::Corrupt(..) => self.chunk_count().err().unwrap_or(met),
-            _ => met,
-        }
+        let (EngineError::Corrupt(..), Ok(words)) = (&met, self.live()) else { return met };
+        let region = words.load(live::CHUNKS, Acquire).min(layout::MOST_CHUNKS) * layout::CHUNK;
+        if self.mem.reach(region) { met } else { self.mem.out_of_reach(region).unwrap_or(met) }
     }
 
     #[cold]
