@@ -6,7 +6,8 @@ use std::{path::Path, process::Child, sync::mpsc};
 /// The console sends its events to the child as well, so nothing has to be passed on.
 pub(crate) const REPORTS_CHILDREN: bool = false;
 
-pub(crate) fn catch(sender: mpsc::Sender<Event>) -> Result<(), ctrlc::Error> {
+/// A child inherits by itself that this process ignores Ctrl-C.
+pub(crate) fn catch(sender: mpsc::Sender<Event>, _: bool) -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(move || {
         let _ = sender.send(Some(0));
     })

@@ -18,10 +18,14 @@ use std::{
 
 pub(crate) const REPORTS_CHILDREN: bool = true;
 
-pub(crate) fn catch(sender: mpsc::Sender<Event>) -> io::Result<()> {
-    // A hang-up that is ignored stays so: `nohup mapvar hold alpha &` outlives its terminal.
-    let hang_up = (!is_ignored(SIGHUP)).then_some(SIGHUP);
-    let wanted = [SIGCHLD, SIGINT, SIGTERM].into_iter().chain(hang_up);
+/// Catches the signals that ask a process to end; with `keep_ignored`, only those that are not ignored.
+pub(crate) fn catch(sender: mpsc::Sender<Event>, keep_ignored: bool) -> io::Result<()> {
+    // A hang-up that is ignored always stays so: `nohup mapvar hold alpha &` outlives its terminal.
+    let wanted = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| {
+        let keep = keep_ignored || *signal == SIGHUP;
+        !(keep && is_ignored(*signal))
+    });
+    let wanted = wanted.chain([SIGCHLD]);
     let mut signals = Signals::new(wanted)?;
     let pass = move || {
         for signal in signals.forever() {
