@@ -271,6 +271,7 @@ fn a_loss_is_reported_and_has_an_exit_code_of_its_own() {
         &["stat", "--file", c],
         &["who", "--file", c],
         &["locks", "--file", c],
+        &["wait-for", "--file", c],
     ] {
         let ran = run(command);
         assert_eq!(ran.code, Some(3), "{ran:?}");
