@@ -15,6 +15,11 @@ pub(crate) fn catch(sender: mpsc::Sender<Event>, _: bool) -> Result<(), ctrlc::E
 
 pub(crate) fn pass_on(_: i32, _: &Child) {}
 
+/// Not known: Windows removes no file that a process has mapped.
+pub(crate) const fn lives(_: u32) -> bool {
+    false
+}
+
 /// The most bytes of a variable of the environment. Windows has variables of up to 32,767
 /// characters, and reports no error for a longer one.
 pub(crate) const LONGEST_VARIABLE: Option<usize> = Some(32_000);

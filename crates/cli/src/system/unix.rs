@@ -44,6 +44,12 @@ pub(crate) fn pass_on(signal: i32, child: &Child) {
     }
 }
 
+/// Whether a process has this number. It may be another user's, or a later process.
+pub(crate) fn lives(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
 /// Whether the child got the signal too. The terminal sends Ctrl-C to all processes of the
 /// group in its foreground; many programs end at once, without cleaning up, at the second one.
 fn has_it_already(signal: Signal) -> bool {
