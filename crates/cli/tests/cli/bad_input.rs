@@ -276,4 +276,21 @@ fn a_list_beyond_the_readers_memory_is_an_error_that_names_it() {
         let out = if exec.is_some() { &b"other 9\n"[..] } else { b"other\tint\t8\n" };
         assert_eq!(ran.out, out, "{ran:?}");
     }
+    drop(mapvar::Map::options().file(t).open().expect("open").set("wide", "x".repeat(150 << 20)));
+    // No memory for a copy: it names the variable too, and the others are listed.
+    let list = |most: u32| {
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -v {most}; exec \"$0\" list --file '{t}' --names");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_mapvar")]).stdin(Stdio::null());
+        finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start"))
+    };
+    let mut found = false;
+    for most in (200_000..500_000).step_by(20_000) {
+        let ran = list(most);
+        if ran.code == Some(16) && ran.err.contains("no memory for a copy") {
+            assert!(ran.err.contains("\"wide\"") && ran.out.ends_with(b"other\n"), "{ran:?}");
+            found = true;
+        }
+    }
+    assert!(found, "each limit was too low or too high");
 }
