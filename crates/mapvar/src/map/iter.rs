@@ -212,7 +212,7 @@ fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, (EngineError
         };
         return match captured {
             Ok(captured) => Ok(Some(Entry { name, captured, version })),
-            Err(trouble) => Err((trouble.into(), Some(name))),
+            Err(trouble) => Err((trouble, Some(name))),
         };
     }
     Ok(None)
