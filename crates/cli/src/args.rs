@@ -333,7 +333,7 @@ pub(crate) struct Copy {
         --join.\nA script that starts `hold` in the background can wait until it is ready: \
         `mapvar wait-for NAME`.\n\
         SIGTERM, SIGINT and SIGHUP are passed on to CMD. Exit code with CMD: that of CMD, 128 if \
-        a signal\nended it.")]
+        a signal\nended it. If it is 0, and the name was removed meanwhile, it is 23.")]
 pub(crate) struct Hold {
     /// The map: 1 to 120 of A-Z a-z 0-9 . _ -
     pub(crate) name: String,
@@ -484,7 +484,11 @@ impl WaitFor {
         mapvar lock --timeout 0s alpha job -- ./job     or not at all, if the lock is taken\n\n\
         The lock is released when CMD ends. SIGTERM, SIGINT and SIGHUP are passed on to CMD. If \
         this\nprocess is killed, CMD goes on without the lock, and the next owner is warned.\n\
+        If the file or name of the map is removed or replaced while CMD runs, another process can \
+        take\nthe lock of the new map: standard error says so within a second, and CMD goes on.\n\
         Exit code: that of CMD, 128 if a signal ended it;\n\
+        23, 32: CMD succeeded, but the map was removed or replaced meanwhile, or the lock was taken \
+        away;\n\
         29: the lock did not become free in time, and CMD was not run."
 )]
 pub(crate) struct Lock {

@@ -41,6 +41,13 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// Keeps the first failure: of several, that is the one whose code a script gets.
+    pub(crate) fn or(self, later: Self) -> Self {
+        if self == Self::Done { later } else { self }
+    }
+}
+
 /// Why the command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {

@@ -8,11 +8,11 @@ mod unix;
 
 #[cfg(not(unix))]
 pub(crate) use other::{
-    LONGEST_VARIABLE, REPORTS_CHILDREN, catch, foreign_and_open_to_others, pass_on,
+    LONGEST_VARIABLE, REPORTS_CHILDREN, catch, foreign_and_open_to_others, lives, pass_on,
 };
 #[cfg(unix)]
 pub(crate) use unix::{
-    LONGEST_VARIABLE, REPORTS_CHILDREN, catch, foreign_and_open_to_others, pass_on,
+    LONGEST_VARIABLE, REPORTS_CHILDREN, catch, foreign_and_open_to_others, lives, pass_on,
 };
 
 /// The signal that asks this process to end. `None`: a child may have ended.

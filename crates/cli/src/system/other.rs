@@ -6,13 +6,19 @@ use std::{path::Path, process::Child, sync::mpsc};
 /// The console sends its events to the child as well, so nothing has to be passed on.
 pub(crate) const REPORTS_CHILDREN: bool = false;
 
-pub(crate) fn catch(sender: mpsc::Sender<Event>) -> Result<(), ctrlc::Error> {
+/// A child inherits by itself that this process ignores Ctrl-C.
+pub(crate) fn catch(sender: mpsc::Sender<Event>, _: bool) -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(move || {
         let _ = sender.send(Some(0));
     })
 }
 
 pub(crate) fn pass_on(_: i32, _: &Child) {}
+
+/// Not known: Windows removes no file that a process has mapped.
+pub(crate) const fn lives(_: u32) -> bool {
+    false
+}
 
 /// The most bytes of a variable of the environment. Windows has variables of up to 32,767
 /// characters, and reports no error for a longer one.

@@ -18,10 +18,14 @@ use std::{
 
 pub(crate) const REPORTS_CHILDREN: bool = true;
 
-pub(crate) fn catch(sender: mpsc::Sender<Event>) -> io::Result<()> {
-    // A hang-up that is ignored stays so: `nohup mapvar hold alpha &` outlives its terminal.
-    let hang_up = (!is_ignored(SIGHUP)).then_some(SIGHUP);
-    let wanted = [SIGCHLD, SIGINT, SIGTERM].into_iter().chain(hang_up);
+/// Catches the signals that ask a process to end; with `keep_ignored`, only those that are not ignored.
+pub(crate) fn catch(sender: mpsc::Sender<Event>, keep_ignored: bool) -> io::Result<()> {
+    // A hang-up that is ignored always stays so: `nohup mapvar hold alpha &` outlives its terminal.
+    let wanted = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| {
+        let keep = keep_ignored || *signal == SIGHUP;
+        !(keep && is_ignored(*signal))
+    });
+    let wanted = wanted.chain([SIGCHLD]);
     let mut signals = Signals::new(wanted)?;
     let pass = move || {
         for signal in signals.forever() {
@@ -38,6 +42,12 @@ pub(crate) fn pass_on(signal: i32, child: &Child) {
         // An error means that the child has ended.
         let _ = rustix::process::kill_process(Pid::from_child(child), signal);
     }
+}
+
+/// Whether a process has this number. It may be another user's, or a later process.
+pub(crate) fn lives(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
 /// Whether the child got the signal too. The terminal sends Ctrl-C to all processes of the

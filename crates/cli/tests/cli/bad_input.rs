@@ -243,4 +243,54 @@ fn a_list_beyond_the_readers_memory_is_an_error_that_names_it() {
             }
         }
     }
+    // One value that cannot be read does not hide the others; the first error has the exit code.
+    let limited = |args: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -v 400000; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_mapvar")]);
+        command.args(args).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start")
+    };
+    let ran = finish(limited(&["get", "--file", t, "nils", "other", "absent"]));
+    assert_eq!((ran.code, ran.out.as_slice()), (Some(17), &b"7\n"[..]), "{ran:?}");
+    let lines: Vec<_> = ran.err.lines().collect();
+    assert!(lines[0].contains("\"nils\"") && lines[1].contains("\"absent\""), "{ran:?}");
+    // A watch goes on too. Its start is seen by the change of another variable.
+    for exec in [None, Some("echo \"$MAPVAR_VAR $MAPVAR_VALUE\"")] {
+        let map = mapvar::Map::options().file(t).open().expect("open");
+        map.remove("nils").expect("remove");
+        let more = exec.map(|exec| ["--exec", exec]);
+        let args = ["watch", "--file", t, "nils", "other", "--count", "2"];
+        let watch = limited(&[&args[..], more.as_ref().map_or(&[], |more| &more[..])].concat());
+        for _ in 0..2_000 {
+            if map.participants().expect("who").iter().any(|one| one.watches.is_some()) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        map.set("nils", vec![(); NILS]).expect("set");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        map.set("other", 8 + i64::from(exec.is_some())).expect("set");
+        let ran = finish(watch);
+        assert_eq!(ran.code, Some(17), "{ran:?}");
+        assert!(ran.err.contains("\"nils\"") && ran.err.lines().count() == 1, "{ran:?}");
+        let out = if exec.is_some() { &b"other 9\n"[..] } else { b"other\tint\t8\n" };
+        assert_eq!(ran.out, out, "{ran:?}");
+    }
+    drop(mapvar::Map::options().file(t).open().expect("open").set("wide", "x".repeat(150 << 20)));
+    // No memory for a copy: it names the variable too, and the others are listed.
+    let list = |most: u32| {
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -v {most}; exec \"$0\" list --file '{t}' --names");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_mapvar")]).stdin(Stdio::null());
+        finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start"))
+    };
+    let mut found = false;
+    for most in (200_000..500_000).step_by(20_000) {
+        let ran = list(most);
+        if ran.code == Some(16) && ran.err.contains("no memory for a copy") {
+            assert!(ran.err.contains("\"wide\"") && ran.out.ends_with(b"other\n"), "{ran:?}");
+            found = true;
+        }
+    }
+    assert!(found, "each limit was too low or too high");
 }

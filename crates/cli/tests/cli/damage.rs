@@ -84,3 +84,42 @@ fn what_is_no_map_is_an_error_and_leaves_nothing_behind() {
     run(["repair", "--file", t]).misused();
     run(["check"]).misused();
 }
+
+/// Before, one corrupt queue ended `locks` and `who` without a line.
+#[test]
+fn a_corrupt_queue_hides_no_other_lock_and_no_process() {
+    let folder = Folder::new();
+    let t = &folder.path("t.map");
+    let map = mapvar::Map::options().file(t).create().expect("create");
+    let (bad, good) = (map.lock("bad").expect("lock"), map.lock("good").expect("lock"));
+    let _held = (bad.acquire().expect("held"), good.acquire().expect("held"));
+    let mut bytes = fs::read(t).unwrap();
+    let name = bytes.windows(9).position(|part| part == b"\0lock\0bad").expect("the lock");
+    // The queue is a list of the last dead owner, which is absent, and of one entry.
+    let queue = bytes[name..].windows(3).position(|part| part == [0x92, 0xc0, 0x91]);
+    let at = name + queue.expect("the queue");
+    // No value begins with this byte. Only it is written: the map is in use.
+    bytes[at] = 0xc1;
+    write_at(t, at, &bytes[at..=at]);
+
+    let this = std::process::id().to_string();
+    let locks = run(["locks", "--file", t]);
+    assert_eq!(locks.code, Some(26), "{locks:?}");
+    assert!(locks.err.contains("lock \"bad\"") && locks.err.lines().count() == 1, "{locks:?}");
+    let line = text(&locks.out);
+    assert!(line.starts_with(&format!("good\theld\t{this}\t")), "{locks:?}");
+    assert_eq!(line.lines().count(), 1, "{locks:?}");
+
+    let who = run(["who", "--file", t]);
+    assert_eq!(who.code, Some(26), "{who:?}");
+    assert!(who.err.contains("lock \"bad\"") && who.err.lines().count() == 1, "{who:?}");
+    let line = text(&who.out);
+    assert!(line.starts_with(&this) && line.contains("holds good\t"), "{who:?}");
+}
+
+fn write_at(path: &str, at: usize, bytes: &[u8]) {
+    use std::io::{Seek, SeekFrom, Write};
+    let mut file = fs::OpenOptions::new().write(true).open(path).expect("open");
+    file.seek(SeekFrom::Start(at as u64)).expect("seek");
+    file.write_all(bytes).expect("write");
+}

@@ -271,6 +271,7 @@ fn a_loss_is_reported_and_has_an_exit_code_of_its_own() {
         &["stat", "--file", c],
         &["who", "--file", c],
         &["locks", "--file", c],
+        &["wait-for", "--file", c],
     ] {
         let ran = run(command);
         assert_eq!(ran.code, Some(3), "{ran:?}");
@@ -331,4 +332,38 @@ fn a_copy_that_is_killed_leaves_no_map_under_its_name() {
     }
     run(["copy", "--file", live, "--into", new]).ok();
     assert_eq!(Map::options().file(new).open().unwrap().len().unwrap(), 3000);
+}
+
+/// What a killed `copy` or `repair` leaves is removed by the next one, and nothing else is.
+#[test]
+fn what_a_killed_copy_left_is_removed_by_the_next() {
+    let folder = Folder::new();
+    let (live, new) = (&folder.path("live.map"), &folder.path("new.map"));
+    let map = Map::options().file(live).create().unwrap();
+    map.set("a", 1).unwrap();
+    let mut ended = start(&mut command(["--version"]));
+    let dead = ended.id();
+    ended.wait().unwrap();
+    let part = |pid: &str| folder.path(&format!("new.map.{pid}.part"));
+    for repaired in [false, true] {
+        let left = part(&dead.to_string());
+        drop(Map::options().file(&left).create().unwrap());
+        // A map that a process has open stays, whatever its number says; so does what is no map.
+        let used = part("2147483646");
+        let used_map = Map::options().file(&used).create().unwrap();
+        let other = part("2147483645");
+        fs::write(&other, "no map").unwrap();
+        let named = folder.path("new.map.old.part");
+        drop(Map::options().file(&named).create().unwrap());
+        if repaired {
+            run(["repair", "--file", live, "--into", new]).ok();
+        } else {
+            run(["copy", "--file", live, "--into", new]).ok();
+        }
+        assert!(!fs::exists(&left).unwrap(), "it is left");
+        drop(used_map);
+        for kept in [used, other, named, new.clone()] {
+            fs::remove_file(&kept).expect("it was kept");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use crate::harness::{Folder, Held, command, feed, finish, run, start, unique, wa
 use std::{
     env::consts::FAMILY,
     io::{BufRead, BufReader, Read},
-    process::{Child, ChildStdout},
+    process::Child,
     sync::mpsc,
     thread,
     time::Duration,
@@ -19,13 +19,7 @@ struct Running {
 impl Running {
     fn new<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
         let mut child = start(&mut command(args));
-        let out: BufReader<ChildStdout> = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
+        let lines = lines_of(child.stdout.take().unwrap());
         Self { child, lines }
     }
 
@@ -40,6 +34,17 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The lines of a pipe as they come.
+fn lines_of(pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    lines
 }
 
 /// Waits until the map has this number of participants, without `who` itself.
@@ -287,6 +292,31 @@ fn a_hang_up_that_is_ignored_stays_so() {
     assert!(wait(&mut held.child).success());
 }
 
+/// `mapvar lock … &` in a script has SIGINT ignored. Before, the command got it with its default, and
+/// Ctrl-C ended a command that lives on without mapvar.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_is_ignored_stays_so_for_the_command() {
+    let map = &unique("ignored");
+    let _held = Held::new([map.as_str()]);
+    let this = env!("CARGO_BIN_EXE_mapvar");
+    let print = "grep SigIgn /proc/self/status; kill -INT $PPID; kill -TERM $PPID; sleep 0.1";
+    for (ignored, bits) in [("INT", 2), ("TERM", 0x4000), ("INT TERM HUP", 0x4003)] {
+        for args in [format!("lock '{map}' job"), format!("hold '{map}' --join")] {
+            // Those that are not ignored are passed on, and the command ignores them itself.
+            let script = format!("trap '' {ignored}; exec '{this}' {args} -- sh -c \"$0\"");
+            let passed = format!("trap : INT TERM; {print}; exit 0");
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", &script, &passed]).stdin(std::process::Stdio::null());
+            shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            let ran = finish(start(&mut shell)).ok();
+            let mask = ran.trim().strip_prefix("SigIgn:").expect("a mask").trim();
+            let mask = u64::from_str_radix(mask, 16).expect("a number");
+            assert_eq!(mask & 0x4003, bits, "{args}, ignored: {ignored}");
+        }
+    }
+}
+
 #[cfg(unix)]
 fn kill(signal: &str, child: &Child) {
     let kill = format!("kill -{signal} {}", child.id());
@@ -391,4 +421,70 @@ fn a_name_that_was_unlinked_by_hand_ends_hold() {
         std::fs::remove_file(path).expect("remove");
     }
     assert_eq!(wait(&mut held.child).code(), Some(23));
+}
+
+/// Two jobs of one lock ran at once, each with code 0, if its file was replaced meanwhile.
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_replaced_during_a_command_is_reported_at_once() {
+    let folder = Folder::new();
+    let (live, new) = (&folder.path("live.map"), &folder.path("new.map"));
+    // The command's own code says more than that of the fault.
+    for (end, code) in [("", 23), ("; exit 7", 7)] {
+        let _ = std::fs::remove_file(live);
+        run(["set", "--file", live, "foo", "1"]).ok();
+        run(["copy", "--file", live, "--into", new]).ok();
+        let job = format!("echo ready; read line{end}; exit 0");
+        let mut first = command(["lock", "--file", live, "job", "--", "sh", "-c", &job]);
+        let mut first = start(first.stdin(std::process::Stdio::piped()));
+        let mut line = String::new();
+        let mut out = BufReader::new(first.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        std::fs::rename(new, live).expect("rename");
+        // It is said while the command runs: the command ends only after that.
+        let said = lines_of(first.stderr.take().unwrap());
+        let line = said.recv_timeout(Duration::from_secs(20));
+        if line.is_err() {
+            drop(first.stdin.take());
+        }
+        let line = line.expect("a line");
+        assert!(line.contains("live.map") && line.contains("replaced"), "{line}");
+        assert!(first.try_wait().unwrap().is_none());
+        drop(first.stdin.take());
+        assert_eq!(wait(&mut first).code(), Some(code));
+        assert_eq!(said.iter().next(), None, "it is said once");
+    }
+    // A command that ends before the first check: the last check finds it.
+    run(["copy", "--file", live, "--into", new]).ok();
+    let quick = run(["lock", "--file", live, "job", "--", "mv", new, live]).fails(23);
+    assert!(quick.contains("replaced"), "{quick}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_that_is_unlinked_during_a_command_is_reported() {
+    for (end, code) in [("0", 23), ("7", 7)] {
+        for how in ["lock", "hold"] {
+            let name = &unique("unlinked-during");
+            let held = (how == "lock").then(|| Held::new([name.as_str()]));
+            let job = format!("rm /dev/shm/*{name}*; exit {end}");
+            let words: &[&str] =
+                if how == "lock" { &["lock", name, "job"] } else { &["hold", name] };
+            let said = run([words, &["--", "sh", "-c", &job]].concat()).fails(code);
+            assert!(said.contains(name.as_str()) && said.contains("removed"), "{said}");
+            drop(held);
+        }
+    }
+}
+
+/// A lock that was taken away by force protected nothing for a part of the command's time.
+#[test]
+fn a_lock_that_is_taken_away_during_a_command_is_reported() {
+    let map = &unique("forced");
+    let _held = Held::new([map.as_str()]);
+    let this = env!("CARGO_BIN_EXE_mapvar");
+    let forced = run(["lock", map, "job", "--", this, "unlock", map, "job", "--force"]);
+    assert_eq!(forced.code, Some(32), "{forced:?}");
+    assert!(forced.err.contains("taken away by force"), "{forced:?}");
 }

@@ -969,8 +969,8 @@ fn bytes(dump: &Dump, name: &str) -> Result<Option<Vec<u8>>> {
 
 fn tangled() -> Error {
     Error::new(ErrorKind::TooLarge, "", "").detail(
-        "its objects contain each other, so a copy of it would be larger than the whole map; it is \
-         kept as it is",
+        "a copy of it needs more memory than this process has, or is larger than the whole map, since \
+         its objects contain each other; it is kept as it is",
     )
 }
 

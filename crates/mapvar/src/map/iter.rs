@@ -165,11 +165,16 @@ impl<'a> Iter<'a> {
             }
             Walk::Store { map, cursor, failed_at } => (&**map, cursor, failed_at),
         };
-        step(map, cursor).map_err(|trouble| {
+        step(map, cursor).map_err(|(trouble, name)| {
             // Without progress since the last error, that error was the map's.
             let progress = *failed_at != Some(*cursor);
             *failed_at = Some(*cursor);
-            let error: Error = trouble.during("list variables of", map.object());
+            let error: Error = match name {
+                Some(name) => {
+                    trouble.during("get variable", format!("{name:?} of {}", map.object()))
+                }
+                None => trouble.during("list variables of", map.object()),
+            };
             debug_assert_ne!(error.kind(), ErrorKind::NotFound);
             (error, progress)
         })
@@ -183,23 +188,32 @@ fn read(gem: &Gem) -> Result<std::vec::IntoIter<Result<Entry>>> {
     Ok(gem.all()?.into_iter().map(named).collect::<Vec<_>>().into_iter())
 }
 
-fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, EngineError> {
-    map.usable()?;
+/// Fails with the name of the variable too, if the error is one of its value.
+fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, (EngineError, Option<String>)> {
+    let of_map = |trouble| (trouble, None);
+    map.usable().map_err(of_map)?;
     let store = &map.inner.store;
-    while let Some(handle) = store.next_record(cursor)? {
+    while let Some(handle) = store.next_record(cursor).map_err(of_map)? {
         // The name before the value: if the record became another variable's, the read detects it,
         // because it compares the id last.
         let name = store.name_of(handle.at);
         if name.as_deref().is_some_and(is_reserved) {
             continue;
         }
-        let Seen::Value(captured, version) = store.read(handle, |view| view.capture())? else {
-            continue;
+        let name = name.and_then(|name| String::from_utf8(name).ok());
+        let seen = match store.read(handle, |view| view.capture()) {
+            Ok(seen) => seen,
+            Err(trouble) => return Err((trouble, name)),
         };
-        let name = name
-            .and_then(|name| String::from_utf8(name).ok())
-            .ok_or(EngineError::Corrupt("the name of a variable is invalid", handle.at))?;
-        return Ok(Some(Entry { name, captured: captured?, version }));
+        let Seen::Value(captured, version) = seen else { continue };
+        let Some(name) = name else {
+            let error = EngineError::Corrupt("the name of a variable is invalid", handle.at);
+            return Err((error, None));
+        };
+        return match captured {
+            Ok(captured) => Ok(Some(Entry { name, captured, version })),
+            Err(trouble) => Err((trouble, Some(name))),
+        };
     }
     Ok(None)
 }

@@ -7,7 +7,7 @@ use mapvar_engine::{
     mem::Mem,
     mem::Ordering::{Acquire, Relaxed},
 };
-use mapvar_os::{Holder, Result};
+use mapvar_os::{ErrorKind, Holder, Result};
 use std::collections::HashMap;
 
 /// A process that uses a map; from [`Map::participants`].
@@ -70,6 +70,9 @@ impl Map {
     /// opens the map when 96 of them are taken, it is listed only later: after it acquires a
     /// [`Lock`](crate::Lock), or sets a large or ephemeral value.
     ///
+    /// A [`Lock`](crate::Lock) with a corrupt queue is left out; its
+    /// [`claims`](crate::Lock::claims) reports the error.
+    ///
     /// A killed process may be listed for some milliseconds more, until the kernel has cleaned up.
     ///
     /// ```
@@ -92,10 +95,15 @@ impl Map {
         let mine = store.mem().seat().ok();
         let mut claims = Vec::new();
         for lock in self.locks()? {
+            // One corrupt queue must not hide the processes.
+            let entries = match lock.entries() {
+                Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::TooLarge) => {
+                    Vec::new()
+                }
+                entries => entries?,
+            };
             claims.extend(
-                lock.entries()?
-                    .into_iter()
-                    .map(|(token, claim)| (token, lock.name().to_owned(), claim)),
+                entries.into_iter().map(|(token, claim)| (token, lock.name().to_owned(), claim)),
             );
         }
         let of = |token: u64, held: bool| {

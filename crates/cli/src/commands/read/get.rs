@@ -19,15 +19,13 @@ pub(crate) fn run(args: &Get) -> Result<Exit, Failure> {
             Ok(Value::Str(text)) if args.raw => out.raw(text.as_bytes())?,
             Ok(Value::Bytes(bytes)) if args.raw => out.raw(&bytes)?,
             Ok(value) => out.line(&value.to_string())?,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+            // A variable that cannot be read is reported, and the others are printed.
+            Err(error) => {
                 // Standard error may go to the same place: keep the order of the lines.
                 out.flush()?;
-                exit::report(&error);
-                outcome = Exit::Absent;
-            }
-            Err(error) => {
-                out.flush()?;
-                return Err(error.into());
+                let reported = exit::report(&error);
+                let absent = error.kind() == ErrorKind::NotFound;
+                outcome = outcome.or(if absent { Exit::Absent } else { reported });
             }
         }
     }

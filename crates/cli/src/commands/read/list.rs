@@ -20,7 +20,7 @@ pub(crate) fn run(args: &List) -> Result<Exit, Failure> {
         });
         match row {
             Ok(row) => rows.push(row),
-            Err(error) => outcome = exit::report(&error),
+            Err(error) => outcome = outcome.or(exit::report(&error)),
         }
     }
     rows.sort_unstable();

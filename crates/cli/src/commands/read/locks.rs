@@ -2,7 +2,7 @@
 
 use crate::{
     args::Locks,
-    exit::{Exit, Failure},
+    exit::{self, Exit, Failure},
     opening,
     show::{self, Out},
 };
@@ -10,9 +10,16 @@ use mapvar::Claim;
 
 pub(crate) fn run(args: &Locks) -> Result<Exit, Failure> {
     let map = opening::open(&args.place, args.name.as_deref(), true)?;
-    let mut rows = Vec::new();
+    let (mut rows, mut outcome) = (Vec::new(), Exit::Done);
     for lock in map.locks()? {
-        let claims = lock.claims()?;
+        // A lock whose queue cannot be read is reported, and the others are listed.
+        let claims = match lock.claims() {
+            Ok(claims) => claims,
+            Err(error) => {
+                outcome = outcome.or(exit::report(&error));
+                continue;
+            }
+        };
         if claims.is_empty() {
             rows.push([lock.name(), "free", "", "", ""].map(String::from));
         }
@@ -30,7 +37,7 @@ pub(crate) fn run(args: &Locks) -> Result<Exit, Failure> {
     let mut out = Out::new();
     out.table(&rows)?;
     out.flush()?;
-    Ok(Exit::Done)
+    Ok(outcome)
 }
 
 fn state(claim: &Claim) -> &'static str {

@@ -2,7 +2,7 @@
 
 use crate::{
     args::Who,
-    exit::{Exit, Failure},
+    exit::{self, Exit, Failure},
     opening,
     show::{self, Out},
 };
@@ -30,8 +30,13 @@ pub(crate) fn run(args: &Who) -> Result<Exit, Failure> {
             },
         ]);
     }
+    // The processes are listed without the locks whose queues cannot be read. Those are reported.
+    let mut outcome = Exit::Done;
+    for error in map.locks()?.iter().filter_map(|lock| lock.claims().err()) {
+        outcome = outcome.or(exit::report(&error));
+    }
     let mut out = Out::new();
     out.table(&rows)?;
     out.flush()?;
-    Ok(Exit::Done)
+    Ok(outcome)
 }

@@ -7,15 +7,12 @@ use crate::{
     opening, parse,
 };
 use mapvar::{ErrorKind, Map, Origin};
-use std::time::Duration;
-
-/// How often the command checks that others still find the map.
-const CHECK: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
     // Before the map is created, so that Ctrl-C never leaves one behind. A command gets it too:
     // then the command decides when to end.
-    let signals = Signals::catch()?;
+    let signals =
+        if args.command.is_empty() { Signals::catch()? } else { Signals::catch_for_command()? };
 
     let options = Map::options()
         .name(&args.name)
@@ -41,9 +38,8 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
     }
 
     if !args.command.is_empty() {
-        let code = alongside::run(&args.command, &signals)?;
-        map.close()?;
-        return Ok(Exit::Of(code));
+        let ended = alongside::run(&args.command, &signals, &map)?;
+        return Ok(ended.and(map.close()).exit());
     }
     let (name, pid) = (&args.name, std::process::id());
     // A section of the gem that contains raw bytes has no facts to tell.
@@ -57,7 +53,7 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
         }
     });
     // A map that no process can find is not held.
-    while !signals.wait_up_to(CHECK) {
+    while !signals.wait_up_to(alongside::CHECK) {
         map.check_name()?;
     }
     map.close()?;

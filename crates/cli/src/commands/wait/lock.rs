@@ -6,7 +6,7 @@ use crate::{
     exit::{self, Exit, Failure},
     opening,
 };
-use mapvar::{ErrorKind, Outcome};
+use mapvar::Outcome;
 use std::time::Duration;
 
 /// The timeout that stands for waiting forever.
@@ -36,14 +36,10 @@ pub(crate) fn run(args: &Lock) -> Result<Exit, Failure> {
     }
     // Only now, so that Ctrl-C ends the wait for the lock. From here on it is for the command:
     // otherwise it would end this process, and so free the lock, while the command still runs.
-    let signals = Signals::catch()?;
-    let code = alongside::run(&args.command, &signals)?;
-    match guard.release() {
-        Err(error) if error.kind() == ErrorKind::Removed => exit::say(&error.to_string()),
-        released => released?,
-    }
+    let signals = Signals::catch_for_command()?;
+    let ended = alongside::run(&args.command, &signals, &map)?.and(guard.release());
     // Scripts make up names, one for each job, and each would take space for good. The command has
     // done its work, so an error here is none of its own.
     let _ = lock.remove();
-    Ok(Exit::Of(code))
+    Ok(ended.exit())
 }

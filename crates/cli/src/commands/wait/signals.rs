@@ -16,9 +16,21 @@ use std::{
 pub(super) struct Signals(mpsc::Receiver<system::Event>);
 
 impl Signals {
+    /// For a process that waits by itself. Ctrl-C ends it even if it was started with SIGINT ignored,
+    /// as a shell starts `mapvar hold alpha &` in a script: nothing else would end it.
     pub(super) fn catch() -> Result<Self, Failure> {
+        Self::caught(false)
+    }
+
+    /// For a process that runs a command. A signal that is ignored stays so, for the command too:
+    /// the command would get its default, and end where it lives on without this process.
+    pub(super) fn catch_for_command() -> Result<Self, Failure> {
+        Self::caught(true)
+    }
+
+    fn caught(keep_ignored: bool) -> Result<Self, Failure> {
         let (sender, receiver) = mpsc::channel();
-        system::catch(sender).map_err(|cause| {
+        system::catch(sender, keep_ignored).map_err(|cause| {
             Failure::from(Error::new(ErrorKind::Io, "wait for", "Ctrl-C").because(cause))
         })?;
         Ok(Self(receiver))

@@ -94,7 +94,11 @@ fn wait_for_map(
 ) -> std::result::Result<Exit, Failure> {
     loop {
         match opening::options_at(&args.at, name).read_only(true).open() {
-            Ok(_) => return Ok(Exit::Done),
+            // Like every reader, it reports what a recovery lost: a script may wait and then read.
+            Ok(map) => {
+                opening::noted(map);
+                return Ok(Exit::Done);
+            }
             // The file exists, and was last used before a restart. The next opener for writing
             // recovers it.
             Err(error) if error.kind() == ErrorKind::NeedsRecovery => return Ok(Exit::Done),

@@ -22,27 +22,28 @@ pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
         None if vars.is_empty() => map.watch_all()?,
         None => map.watch_any(vars)?,
     };
-    let mut printed = 0;
+    let (mut printed, mut outcome) = (0, Exit::Done);
     while args.count.is_none_or(|count| printed < count) {
         let change = match args.timeout {
             None => watch.wait()?,
             Some(timeout) => match watch.wait_timeout(timeout)? {
                 Some(change) => change,
-                None => return Ok(Exit::Kind(ErrorKind::TimedOut)),
+                None => return Ok(outcome.or(Exit::Kind(ErrorKind::TimedOut))),
             },
         };
-        match &args.exec {
-            Some(command) => execute(command, &change)?,
-            None => print(args, &change)?,
+        match (shown(&change), &args.exec) {
+            (Ok(shown), Some(command)) => execute(command, &change, shown)?,
+            (Ok(shown), None) => print(args, &change, shown)?,
+            // A value that cannot be read is reported, and the changes of the others follow.
+            (Err(error), _) => outcome = outcome.or(exit::report(&error)),
         }
         printed += 1;
     }
-    Ok(Exit::Done)
+    Ok(outcome)
 }
 
 /// Prints a change and flushes it: the reader of a pipe waits for each line.
-fn print(args: &Watch, change: &Change) -> Result<(), Failure> {
-    let (kind, value) = shown(change)?;
+fn print(args: &Watch, change: &Change, (kind, value): (String, String)) -> Result<(), Failure> {
     let mut out = Out::new();
     let name = change.name().to_owned();
     if args.skipped {
@@ -59,8 +60,7 @@ fn shown(change: &Change) -> mapvar::Result<(String, String)> {
     Ok((value.kind().name().into(), value.to_string()))
 }
 
-fn execute(text: &str, change: &Change) -> Result<(), Failure> {
-    let (kind, value) = shown(change)?;
+fn execute(text: &str, change: &Change, (kind, value): (String, String)) -> Result<(), Failure> {
     let (shell, flag) = if FAMILY == "windows" { ("cmd", "/C") } else { ("sh", "-c") };
     // A variable of the environment cannot hold a zero byte.
     let whole = |text: &str| text.replace('\0', "\\0");
