@@ -210,4 +210,24 @@ class FaultsTest < Case
       assert_equal(Set[1, "two"], map[:set])
     end
   end
+
+  # Another process's flush takes a second, and closing waits for it: longer than one slice.
+  def test_close_waits_for_the_flush_of_another_process
+    omit("needs strace") unless system("strace", "-V", out: File::NULL, err: File::NULL)
+    Dir.mktmpdir do |folder|
+      path = File.join(folder, "slow.map")
+      map = Map.open_or_create(file: path, timeout: 20)
+      slow = ["strace", "-f", "-o", File::NULL, "-e", "inject=fdatasync:delay_enter=1000000", RbConfig.ruby]
+      script = 'require "mapvar"; Mapvar::Map.open(file: ARGV[0]) { |it| it[:b] = 1; puts; $stdout.flush; it.flush }'
+      load_path = ["-I", File.expand_path("../lib", __dir__)]
+      IO.popen([*slow, *load_path, "-e", script, path]) do |pipe|
+        pipe.gets
+        sleep(0.3)
+        map[:a] = 1
+        assert_nil(map.close)
+        assert_true(map.closed?)
+      end
+      assert_equal({ "a" => 1, "b" => 1 }, Map.open(file: path, &:to_h))
+    end
+  end
 end

@@ -56,7 +56,7 @@ module Mapvar
     # @return [Object, nil]
     def try_synchronize(shared: false)
       held = Library.handle(:mapvar_held_release) do |out|
-        Library.mapvar_lock_try(@owned.handle, shared ? 1 : 0, out)
+        patiently { Library.mapvar_lock_try(@owned.handle, shared ? 1 : 0, out) }
       end
       return nil unless held
 
@@ -68,14 +68,14 @@ module Mapvar
 
     # @return [Integer, nil] the process that owns it, or the first of several
     def holder
-      Library.number(:uint32) { |out| Library.mapvar_lock_holder(@owned.handle, out) }.nonzero?
+      Library.number(:uint32) { |out| patiently { Library.mapvar_lock_holder(@owned.handle, out) } }.nonzero?
     end
 
     # Takes the lock from all its owners, living or dead. Use it when you know that an owner hangs.
     #
     # @return [Integer] how many owners there were
     def force_unlock
-      Library.number(:size_t) { |out| Library.mapvar_lock_force_unlock(@owned.handle, out) }
+      Library.number(:size_t) { |out| patiently { Library.mapvar_lock_force_unlock(@owned.handle, out) } }
     end
 
     # Removes the lock from the map if it is free. A lock takes some 600 bytes of the map from its first use until it is
@@ -83,7 +83,7 @@ module Mapvar
     #
     # @return [Boolean] whether the map has no such lock any more; false if it is owned or waited for
     def remove
-      Library.number(:int32) { |out| Library.mapvar_lock_remove(@owned.handle, out) } == 1
+      Library.number(:int32) { |out| patiently { Library.mapvar_lock_remove(@owned.handle, out) } } == 1
     end
 
     def inspect
@@ -93,9 +93,15 @@ module Mapvar
 
     private
 
+    # A process that is stopped within the queue of the lock makes each of these wait.
+    def patiently(&call)
+      Library.patiently(@map.timeout, &call)
+    end
+
     # Waits in slices, and keeps the place in the queue between them.
     def take(shared, timeout)
-      Library.with(:mapvar_place_free, ->(out) { Library.mapvar_lock_queue(@owned.handle, shared, out) }) do |place|
+      queue = ->(out) { patiently { Library.mapvar_lock_queue(@owned.handle, shared, out) } }
+      Library.with(:mapvar_place_free, queue) do |place|
         began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
         Library.handle(:mapvar_held_release) do |out|
           Library.patiently(timeout) do

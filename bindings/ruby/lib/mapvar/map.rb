@@ -453,8 +453,13 @@ module Mapvar
 
     # Closes the map, and with it the atomics, locks, watches and enumerators that were made from it: calls on them
     # raise {Closed}. Only a lock that a thread holds keeps the map open, until it is released. A map in a file is
-    # flushed, if this process has no other handle to it. Closing twice does nothing.
+    # flushed. Closing twice does nothing.
+    #
+    # @raise [TimedOut] with the process whose flush it has waited for; the map is still open then
     def close
+      # The library's own close waits for one slice, and cannot be repeated. So the flush comes first.
+      code = closed? ? Library::OK : Library.patiently(@timeout) { Library.mapvar_map_flush(handle) }
+      Library.check(code) if code == Library::TIMED_OUT
       @owned.free { |it| Library.mapvar_map_close(it) }
       ObjectSpace.undefine_finalizer(self) unless frozen?
       nil
@@ -677,7 +682,10 @@ module Mapvar
       ObjectSpace.define_finalizer(guard = Object.new, Owned.finalizer(owned))
       loop do
         entry = Library.handle(:mapvar_entry_free) do |out|
-          Library.patiently(@timeout) { Library.mapvar_iter_next(owned.handle, out) }
+          following = -> { Library.mapvar_iter_next(owned.handle, out) }
+          # A gem's map is read as a whole, and may be tried again. After a variable that could not be read the walk goes
+          # on with the next one, so a second try would leave it out without a word.
+          @marshal ? Library.patiently(@timeout, &following) : following.call
         end
         break unless entry
 
