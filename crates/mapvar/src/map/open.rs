@@ -390,7 +390,10 @@ impl MapOptions {
         let view = section.view().len(len).reserve(self.reservation(&facts, len)).map()?;
         let mut attachment = section.attach(self.timeout)?;
         let scope = if facts.file { Scope::Global } else { self.scope };
-        let id = format!("{:016x}{:016x}", facts.uuid[0], facts.uuid[1]);
+        // Windows names its objects after this. A copy of a file has the header of the original, and
+        // another place on the disk.
+        let place = section.id()?.map_or_else(String::new, |id| format!("{:016x}", id.file));
+        let id = format!("{:016x}{:016x}{place}", facts.uuid[0], facts.uuid[1]);
         let corrupt = |trouble: EngineError| trouble.during("open", object.into());
         let origin = section.origin();
         let in_use = InUse { scope, id, timeout: self.timeout };

@@ -3,7 +3,9 @@
 //! A copy of its file may be torn: the parts of the file are copied at different moments. Here each
 //! value is read as any reader reads it.
 
-use crate::{Map, Value, map::Body, map::snapshot::Snapshot, repair::salvage::save};
+use crate::{
+    Map, Value, map::Body, map::snapshot::Snapshot, map::store_map::Stored, repair::salvage::save,
+};
 use mapvar_engine::error::EngineError;
 use mapvar_os::{Error, ErrorKind, Result};
 
@@ -51,6 +53,7 @@ impl Map {
         let target = into.stored("copy into", "copy into a map with Format::Store")?;
         if let Body::Store(map) = &self.0
             && map.inner.facts.uuid == target.inner.facts.uuid
+            && is_same(map, target)?
         {
             return Err(Error::new(ErrorKind::InvalidArgument, "copy into", target.object())
                 .detail("it is the map to copy; make a new one"));
@@ -116,4 +119,10 @@ impl Map {
             found => Some(found.is_some_and(|handle| handle.atomic)),
         })
     }
+}
+
+/// Whether two maps with one header are one map, and not a file and a copy of it.
+fn is_same(one: &Stored, two: &Stored) -> Result<bool> {
+    let file = |map: &Stored| map.inner.store.mem().section().id();
+    Ok(file(one)?.zip(file(two)?).is_none_or(|(one, two)| one.is_same_file(&two) != Some(false)))
 }

@@ -262,3 +262,28 @@ fn a_map_in_use_is_copied_as_of_one_instant() {
     });
     assert_eq!(map.copy_to(&map).unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
+
+/// A copy of a file has its header. On Windows the names of the system's objects lead to the wrong
+/// file if they go by that alone: a dead process would count as alive, by a process of the copy.
+#[test]
+fn processes_of_a_file_and_of_its_copy_are_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let [path, copy] = ["one.map", "two.map"].map(|name| dir.path().join(name));
+    let map = Map::options().file(&path).create().unwrap();
+    map.set("x", 1).unwrap();
+    map.close().unwrap();
+    std::fs::copy(&path, &copy).unwrap();
+    let one = Map::options().file(&path).open().unwrap();
+    let two = Map::options().file(&copy).recover(mapvar::Recover::AcceptLoss).open().unwrap();
+    one.set_ephemeral("of the one", 1).unwrap();
+    two.set_ephemeral("of the other", 1).unwrap();
+    // Each has the first seat of its own file.
+    for map in [&one, &two] {
+        assert_eq!(map.participants().unwrap().len(), 1);
+    }
+    one.copy_to(&two).unwrap();
+    drop(one);
+    let one = Map::options().file(&path).open().unwrap();
+    assert!(!one.contains("of the one").unwrap());
+    assert!(two.contains("of the other").unwrap());
+}
