@@ -659,7 +659,8 @@ int32_t mapvar_map_get_i64(mapvar_map *map, const char *name, size_t name_len, i
 // below 0.
 int32_t mapvar_map_get_u64(mapvar_map *map, const char *name, size_t name_len, uint64_t *out);
 
-// Reads a variable's value as a double, as mapvar_map_get_i64; an integer is MAPVAR_WRONG_KIND.
+// Reads a variable's value as a double, as mapvar_map_get_i64; an integer that no double
+// holds exactly is MAPVAR_OUT_OF_RANGE.
 int32_t mapvar_map_get_f64(mapvar_map *map, const char *name, size_t name_len, double *out);
 
 // Reads a variable's value as true (1) or false (0), as mapvar_map_get_i64.

@@ -371,7 +371,8 @@ pub unsafe extern "C" fn mapvar_map_get_u64(
     })
 }
 
-/// Reads a variable's value as a double, as mapvar_map_get_i64; an integer is MAPVAR_WRONG_KIND.
+/// Reads a variable's value as a double, as mapvar_map_get_i64; an integer that no double
+/// holds exactly is MAPVAR_OUT_OF_RANGE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_get_f64(
     map: *mut mapvar_map,
