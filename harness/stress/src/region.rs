@@ -75,8 +75,8 @@ impl Region {
         let head = section.view().len(0x8000).map()?;
         let len = word(&head, 0x1180) * CHUNK as u64;
         let view = section.view().len(len).map()?;
-        let place = section.id()?.map_or_else(String::new, |id| format!("{:016x}", id.file));
-        let id = format!("{:016x}{:016x}{place}", word(&view, 24), word(&view, 32));
+        let number = section.id()?.map_or_else(String::new, |id| format!("{:016x}", id.file));
+        let id = format!("{:016x}{:016x}{number}", word(&view, 24), word(&view, 32));
         let scope = if place.is_file() { Scope::Global } else { Scope::Local };
         let locks = Locks::new(scope, &id, at::PARTICIPANTS, SEATS)?;
         Ok(Self { view, section, locks, scope, id })
