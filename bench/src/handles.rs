@@ -117,21 +117,21 @@ fn ours(atomic: Atomic<u64>, number: Var<u64>, bytes: Var<Vec<u8>>) -> [Leg; 8] 
         Leg::new("empty loop", each(|number| _ = black_box(number))),
         Leg::new(
             "get Atomic<u64>",
-            each(move |_| _ = black_box(black_box(&get_atomic).get().expect("there"))),
+            each(move |_| _ = black_box(black_box(&get_atomic).load().expect("there"))),
         ),
         Leg::new(
             "get Var<u64>",
             each(move |_| _ = black_box(black_box(&get_number).get().expect("there"))),
         ),
         Leg::new(
-            "get 64 B, get_into",
+            "get 64 B, read_bytes",
             each(move |_| {
-                black_box(&get_bytes).get_into(black_box(&mut into)).expect("there");
+                black_box(&get_bytes).read_bytes(black_box(&mut into)).expect("there");
             }),
         ),
         Leg::new(
             "set Atomic<u64>",
-            each(move |number| black_box(&atomic).set(black_box(number)).expect("there")),
+            each(move |number| black_box(&atomic).store(black_box(number)).expect("there")),
         ),
         Leg::new(
             "fetch_add Atomic<u64>",
@@ -142,8 +142,8 @@ fn ours(atomic: Atomic<u64>, number: Var<u64>, bytes: Var<Vec<u8>>) -> [Leg; 8] 
             each(move |value| black_box(&number).set(black_box(value)).expect("there")),
         ),
         Leg::new(
-            "set 64 B, set_from",
-            each(move |_| black_box(&bytes).set_from(black_box(&from)).expect("there")),
+            "set 64 B, write_bytes",
+            each(move |_| black_box(&bytes).write_bytes(black_box(&from)).expect("there")),
         ),
     ]
 }

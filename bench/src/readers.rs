@@ -136,9 +136,9 @@ pub fn legs(plan: &Plan, cores: &[CoreId]) -> Result<Vec<Leg>> {
         *core,
         titles[0],
         Some(1.1),
-        move || _ = black_box(black_box(&one).get().expect("there")),
-        move || _ = black_box(black_box(&again).get().expect("there")),
-        move || _ = black_box(black_box(&two).get().expect("there")),
+        move || _ = black_box(black_box(&one).load().expect("there")),
+        move || _ = black_box(black_box(&again).load().expect("there")),
+        move || _ = black_box(black_box(&two).load().expect("there")),
     );
 
     let one = map.var_or("one", 1_u64)?;

@@ -284,7 +284,7 @@ class MapTest < Case
       assert_raise(ArgumentError) { map.atomic(:x, 1, type: :i8) }
       assert_raise(Mapvar::WrongKind) { map[:counter] = "text" }
       map.delete(:counter)
-      assert_raise(Mapvar::Removed) { counter.value }
+      assert_raise(Mapvar::NotFound) { counter.value }
       assert_raise(TypeError) { counter.dup }
     end
     with(format: :marshal) do |map|
@@ -328,7 +328,7 @@ class MapTest < Case
     with(format: :marshal, on_clobber: :error) do |map|
       map[:mine] = 1
       poke(map.name, Marshal.dump({}))
-      assert_match(/mine/, assert_raise(Mapvar::Removed) { map[:mine] }.message)
+      assert_match(/mine/, assert_raise(Mapvar::TakenAway) { map[:mine] }.message)
       assert_nil(map[:mine])
     end
   end

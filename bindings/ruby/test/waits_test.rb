@@ -137,7 +137,7 @@ class WaitsTest < Case
       assert_raise(RuntimeError) { lock.synchronize { raise "inside" } }
       assert_nil(lock.holder)
       assert_equal([nil, nil], Array.new(2) { Thread.new { lock.synchronize(shared: true) { |it| it } } }.map(&:value))
-      assert_raise(Mapvar::Removed) { lock.synchronize { lock.force_unlock } }
+      assert_raise(Mapvar::TakenAway) { lock.synchronize { lock.force_unlock } }
       assert_false(lock.remove)
       assert_equal(Process.pid, lock.synchronize { |recovered| recovered })
       assert_true(lock.remove)

@@ -118,8 +118,8 @@
 // A transaction, or a conditional set, conflicted with other writers.
 #define MAPVAR_CONFLICT 21
 
-// The variable of this handle was removed.
-#define MAPVAR_REMOVED 22
+// Another program took a lock away by force, or erased what this program had set.
+#define MAPVAR_TAKEN_AWAY 22
 
 // The handle was opened read-only.
 #define MAPVAR_READ_ONLY 23
@@ -271,7 +271,7 @@
 // removal on purpose by another process looks the same.
 #define MAPVAR_CLOBBER_REASSERT 1
 
-// The next call on variables does nothing and fails once with MAPVAR_REMOVED, naming the erased
+// The next call on variables does nothing and fails once with MAPVAR_TAKEN_AWAY, naming the erased
 // variables; mapvar_map_clobbered reports them as well.
 #define MAPVAR_CLOBBER_ERROR 2
 
@@ -378,9 +378,6 @@ typedef struct mapvar_map mapvar_map;
 // used any number of times. Threads that use one at once take turns.
 typedef struct mapvar_options mapvar_options;
 
-// A place in the queue of a lock. It is closed with its map.
-typedef struct mapvar_place mapvar_place;
-
 // The variables salvaged from a damaged map, and those lost.
 typedef struct mapvar_salvage mapvar_salvage;
 
@@ -398,6 +395,9 @@ typedef struct mapvar_snapshot mapvar_snapshot;
 // Figures of a map at one moment.
 typedef struct mapvar_stat mapvar_stat;
 
+// A place in the queue of a lock. It is closed with its map.
+typedef struct mapvar_ticket mapvar_ticket;
+
 // Many variables, read and written as one. Writes are buffered until mapvar_transaction_commit,
 // which publishes all of them or none. No lock is held meanwhile. Begin, read and set, commit. If
 // any of these returns MAPVAR_CONFLICT, call mapvar_transaction_restart and repeat everything. Up
@@ -410,8 +410,8 @@ typedef struct mapvar_transaction mapvar_transaction;
 typedef struct mapvar_value mapvar_value;
 
 // A variable, looked up once: calls through it skip the search for the name. It is closed with its
-// map. Any number of threads may use one at once. If the variable is removed, calls fail with
-// MAPVAR_REMOVED until a variable of that name exists again; the handle then refers to that one.
+// map. Any number of threads may use one at once. The variable need not exist: without it, reading
+// fails with MAPVAR_NOT_FOUND, and a set creates it.
 typedef struct mapvar_var mapvar_var;
 
 // A range of a section, mapped into this process. Any number of threads may use one at once. If
@@ -858,7 +858,7 @@ int32_t mapvar_map_compare_and_set(mapvar_map *map,
                                    mapvar_value *value,
                                    mapvar_version *now);
 
-// Returns a handle to a variable. MAPVAR_NOT_FOUND if it does not exist.
+// Returns a handle to a variable, which need not exist.
 int32_t mapvar_map_var(mapvar_map *map, const char *name, size_t name_len, mapvar_var **out);
 
 // Returns a handle to a variable; creates it with `init` if it does not exist. The caller keeps
@@ -899,7 +899,7 @@ int32_t mapvar_var_get_bool(mapvar_var *var, int32_t *out);
 // returns MAPVAR_TOO_LARGE unless `capacity` is 0. This is the fast way for large values: it
 // allocates nothing. A number yields its eight bytes; nil and an empty list yield
 // none. A list or a dict with elements is MAPVAR_WRONG_KIND.
-int32_t mapvar_var_get_into(mapvar_var *var, void *into, size_t capacity, size_t *len);
+int32_t mapvar_var_read_bytes(mapvar_var *var, void *into, size_t capacity, size_t *len);
 
 // Reads the value, of whatever kind. Returns a new handle; the caller frees it.
 int32_t mapvar_var_get_value(mapvar_var *var, mapvar_value **out);
@@ -908,7 +908,7 @@ int32_t mapvar_var_get_value(mapvar_var *var, mapvar_value **out);
 int32_t mapvar_var_get_versioned(mapvar_var *var, mapvar_value **value, mapvar_version *version);
 
 // Sets the variable to an integer.
-// Errors: MAPVAR_REMOVED, and those of mapvar_map_set_i64.
+// Errors: those of mapvar_map_set_i64.
 int32_t mapvar_var_set_i64(mapvar_var *var, int64_t value);
 
 // Sets the variable to an integer; one that fits int64_t is of MAPVAR_KIND_I64.
@@ -932,8 +932,7 @@ int32_t mapvar_var_set_bytes(mapvar_var *var, const void *bytes, size_t bytes_le
 // Sets the variable to a value of any kind. The caller keeps the handle `value`.
 int32_t mapvar_var_set_value(mapvar_var *var, mapvar_value *value);
 
-// Sets the variable if it still has the version `expected`, as mapvar_map_compare_and_set;
-// MAPVAR_REMOVED if the variable was removed.
+// Sets the variable if it still has the version `expected`, as mapvar_map_compare_and_set.
 int32_t mapvar_var_compare_and_set(mapvar_var *var,
                                    const mapvar_version *expected,
                                    mapvar_value *value,
@@ -962,11 +961,11 @@ int32_t mapvar_map_atomic_i64_or(mapvar_map *map,
                                  mapvar_atomic **out);
 
 // Reads the value.
-// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
-int32_t mapvar_atomic_get_i64(mapvar_atomic *atomic, int64_t *out);
+// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if another variable took the name.
+int32_t mapvar_atomic_load_i64(mapvar_atomic *atomic, int64_t *out);
 
 // Stores `value` and reports the value `before`, which may be NULL.
-// Errors: those of mapvar_atomic_get_i64, and MAPVAR_READ_ONLY.
+// Errors: those of mapvar_atomic_load_i64, and MAPVAR_READ_ONLY.
 int32_t mapvar_atomic_swap_i64(mapvar_atomic *atomic, int64_t value, int64_t *before);
 
 // Stores `new_value` if the value is `old_value`. `exchanged` is then 1, else 0; `found` is the
@@ -1002,11 +1001,11 @@ int32_t mapvar_map_atomic_u64_or(mapvar_map *map,
                                  mapvar_atomic **out);
 
 // Reads the value.
-// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
-int32_t mapvar_atomic_get_u64(mapvar_atomic *atomic, uint64_t *out);
+// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if another variable took the name.
+int32_t mapvar_atomic_load_u64(mapvar_atomic *atomic, uint64_t *out);
 
 // Stores `value` and reports the value `before`, which may be NULL.
-// Errors: those of mapvar_atomic_get_u64, and MAPVAR_READ_ONLY.
+// Errors: those of mapvar_atomic_load_u64, and MAPVAR_READ_ONLY.
 int32_t mapvar_atomic_swap_u64(mapvar_atomic *atomic, uint64_t value, uint64_t *before);
 
 // Stores `new_value` if the value is `old_value`. `exchanged` is then 1, else 0; `found` is the
@@ -1042,11 +1041,11 @@ int32_t mapvar_map_atomic_f64_or(mapvar_map *map,
                                  mapvar_atomic **out);
 
 // Reads the value.
-// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
-int32_t mapvar_atomic_get_f64(mapvar_atomic *atomic, double *out);
+// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if another variable took the name.
+int32_t mapvar_atomic_load_f64(mapvar_atomic *atomic, double *out);
 
 // Stores `value` and reports the value `before`, which may be NULL.
-// Errors: those of mapvar_atomic_get_f64, and MAPVAR_READ_ONLY.
+// Errors: those of mapvar_atomic_load_f64, and MAPVAR_READ_ONLY.
 int32_t mapvar_atomic_swap_f64(mapvar_atomic *atomic, double value, double *before);
 
 // Stores `new_value` if the value is `old_value`, compared bit by bit. `exchanged` is then 1, else
@@ -1074,11 +1073,11 @@ int32_t mapvar_map_atomic_bool_or(mapvar_map *map,
                                   mapvar_atomic **out);
 
 // Reads the value.
-// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
-int32_t mapvar_atomic_get_bool(mapvar_atomic *atomic, int32_t *out);
+// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if another variable took the name.
+int32_t mapvar_atomic_load_bool(mapvar_atomic *atomic, int32_t *out);
 
 // Stores `value` and reports the value `before`, which may be NULL.
-// Errors: those of mapvar_atomic_get_bool, and MAPVAR_READ_ONLY.
+// Errors: those of mapvar_atomic_load_bool, and MAPVAR_READ_ONLY.
 int32_t mapvar_atomic_swap_bool(mapvar_atomic *atomic, int32_t value, int32_t *before);
 
 // Stores `new_value` if the value is `old_value`. `exchanged` is then 1, else 0; `found` is the
@@ -1249,14 +1248,14 @@ int32_t mapvar_lock_take(mapvar_lock *lock,
 
 // Enters the queue of a lock without waiting. For callers that wait in slices, to stay
 // interruptible, and keep their place in between.
-int32_t mapvar_lock_queue(mapvar_lock *lock, int32_t shared, mapvar_place **place);
+int32_t mapvar_lock_queue(mapvar_lock *lock, int32_t shared, mapvar_ticket **place);
 
 // Waits for the lock for at most this many milliseconds. MAPVAR_TIMED_OUT keeps the place: call
 // again.
-int32_t mapvar_place_wait(mapvar_place *place, uint64_t milliseconds, mapvar_held **held);
+int32_t mapvar_ticket_wait(mapvar_ticket *place, uint64_t milliseconds, mapvar_held **held);
 
 // Gives up a place in the queue; a lock acquired through it stays held. Does nothing for NULL.
-int32_t mapvar_place_free(mapvar_place *place);
+int32_t mapvar_ticket_free(mapvar_ticket *place);
 
 // Acquires the lock if that is possible at once. NULL if another owner has it or others came
 // first, which is not an error.
@@ -1267,7 +1266,7 @@ int32_t mapvar_lock_holder(mapvar_lock *lock, uint32_t *process);
 
 // Takes the lock from all its owners, living or dead; `owners` (may be NULL) is how many owners
 // there were. The protected data may be half-changed; the next owner learns that from
-// mapvar_held_recovered.
+// mapvar_held_abandoned.
 int32_t mapvar_lock_force_unlock(mapvar_lock *lock, size_t *owners);
 
 // Removes the lock from the map if it is free. `gone` (may be NULL) gets 1 if the map has no such
@@ -1282,10 +1281,10 @@ int32_t mapvar_lock_free(mapvar_lock *lock);
 // taken by force. The protected data may be half-changed then. 0 if the lock was released, the
 // usual case. Each shared owner learns of an exclusive one, until an exclusive owner has learned
 // of it; of a shared one learns the next exclusive owner.
-int32_t mapvar_held_recovered(mapvar_held *held, uint32_t *process);
+int32_t mapvar_held_abandoned(mapvar_held *held, uint32_t *process);
 
 // Releases the lock; the handle is freed, whatever the result. Does nothing for NULL.
-// Errors: MAPVAR_REMOVED if the lock was taken away by force.
+// Errors: MAPVAR_TAKEN_AWAY if the lock was taken away by force.
 int32_t mapvar_held_release(mapvar_held *held);
 
 // Sets an ephemeral variable: it exists as long as this process has the map open. It vanishes when

@@ -34,7 +34,7 @@ pub const MAPVAR_CLOBBER_ACCEPT: u32 = 0;
 /// This map's next write restores each erased variable, and mapvar_map_clobbered reports it. A
 /// removal on purpose by another process looks the same.
 pub const MAPVAR_CLOBBER_REASSERT: u32 = 1;
-/// The next call on variables does nothing and fails once with MAPVAR_REMOVED, naming the erased
+/// The next call on variables does nothing and fails once with MAPVAR_TAKEN_AWAY, naming the erased
 /// variables; mapvar_map_clobbered reports them as well.
 pub const MAPVAR_CLOBBER_ERROR: u32 = 2;
 

@@ -97,6 +97,10 @@ pub(crate) struct At {
     #[arg(long, requires = "file")]
     pub(crate) take_over: bool,
 
+    /// How long to wait for the map if it does not exist yet, as 5s or 500ms [default: not at all]
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) wait: Option<Duration>,
+
     /// Layout of the variables; detected unless given. `marshal` is the layout of Ruby's gem
     /// win32-mmap
     #[arg(long, value_name = "FORMAT", value_enum)]
@@ -444,7 +448,8 @@ impl Watch {
     after_help = "A CONDITION is VAR=VALUE, VAR!=VALUE (also if VAR is absent), VAR (it exists) or \
                   !VAR (it is absent).\nAll of them must hold at once, as far as reading one \
                   variable after the other can show.\nWithout a CONDITION it waits until \
-                  the map exists; with one, the map must exist already.\n\n\
+                  the map exists; with one, the map must exist already, or come within the time \
+                  of --wait.\n\n\
         Examples:\n  \
         mapvar hold alpha & mapvar wait-for alpha --timeout 8s\n  \
         mapvar wait-for alpha state=ready --timeout 8s && ./start\n  \

@@ -164,7 +164,7 @@ mod tests {
             (ErrorKind::TimedOut, 29),
             (ErrorKind::Contended, 30),
             (ErrorKind::Conflict, 31),
-            (ErrorKind::Removed, 32),
+            (ErrorKind::TakenAway, 32),
             (ErrorKind::ReadOnly, 33),
             (ErrorKind::Closed, 34),
             (ErrorKind::Interrupted, 35),

@@ -16,7 +16,8 @@ pub(crate) fn options(place: &MapArgs, name: Option<&str>) -> MapOptions {
 }
 
 pub(crate) fn options_at(place: &At, name: Option<&str>) -> MapOptions {
-    let mut options = Map::options().scope(scope(place.global));
+    let mut options =
+        Map::options().scope(scope(place.global)).wait(place.wait.unwrap_or_default());
     if let Some(format) = place.format {
         options = options.format(format.into());
     }

@@ -20,6 +20,11 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// The handle of no variable: it lies outside every region and has no room for a value, so the
+    /// operations that make one attempt refuse it.
+    pub const NOWHERE: Self =
+        Self { at: 0x00ff_ffff_ffff_ffc0, id: 0, slot_words: slot::DATA as u8, atomic: false };
+
     /// Returns a handle if a record of the class in `meta` can lie at `at`. Every word may be
     /// forged, so a position outside the chunks or across the end of one is refused.
     #[inline]

@@ -317,6 +317,17 @@ impl OwnedValue {
         Self { kind: raw.kind, type_id: raw.type_id, data }
     }
 
+    /// Whether a write of `raw` would leave the value as it is.
+    pub fn is(&self, raw: &Raw<'_>) -> bool {
+        let same = match (&self.data, raw.payload) {
+            _ if raw.kind == Kind::Nil as u8 => true,
+            (Data::Word(word), Payload::Word(new)) => *word == new,
+            (Data::Bytes(bytes), Payload::Bytes(new)) => bytes == new,
+            _ => false,
+        };
+        same && self.kind == raw.kind && self.type_id == raw.type_id
+    }
+
     /// Returns the value for another write. The new value is not ephemeral.
     pub fn raw(&self) -> Raw<'_> {
         let payload = match &self.data {

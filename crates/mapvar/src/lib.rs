@@ -118,6 +118,7 @@ pub use map::{
     snapshot::Snapshot,
     transaction::Transaction,
     var::Var,
+    versioned::Compared,
 };
 #[doc(inline)]
 pub use mapvar_engine::{
@@ -142,9 +143,12 @@ pub use report::{Clobbered, Format, LockStat, OnClobber, Recover, Recovery, Stat
 pub use sync::stream::Changes;
 pub use sync::{
     change::Change,
-    lock::{Claim, HeldLock, Lock, LockGuard, LockPlace},
+    lock::{Claim, Lock, LockGuard, LockMode, LockTicket, OwnedLockGuard},
     participants::{Participant, Watches},
-    queue::Outcome,
+    queue::Acquired,
     watch::Watch,
 };
-pub use value::Value;
+pub use value::{
+    Value,
+    value_for::{FirstValue, ValueFor},
+};

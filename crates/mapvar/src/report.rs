@@ -64,7 +64,7 @@ pub enum OnClobber {
     /// map that has set it can remove it for good.
     Reassert,
     /// The next operation on variables does nothing and fails once with
-    /// [`ErrorKind::Removed`](crate::ErrorKind::Removed) and their names.
+    /// [`ErrorKind::TakenAway`](crate::ErrorKind::TakenAway) and their names.
     /// [`Map::clobbered`](crate::Map::clobbered) reports them as well.
     Error,
 }

@@ -109,7 +109,7 @@ fn it_is_a_variable_as_any_while_its_process_lives() {
         assert_eq!(map.value("list").unwrap().to_string(), "[1, \"two\"]");
         assert_eq!(map.value("nil").unwrap(), Value::Nil);
         assert_eq!(map.value("pod").unwrap(), Value::Pod { type_id: 9, bytes: vec![1, 2, 3] });
-        assert_eq!(map.len().unwrap(), 7);
+        assert_eq!(map.count().unwrap(), 7);
         assert_eq!(map.iter().map(Result::unwrap).count(), 7);
         assert!(map.contains("number").unwrap());
         let owner = map.owner("number").unwrap().unwrap();
@@ -127,8 +127,8 @@ fn it_is_a_variable_as_any_while_its_process_lives() {
         assert!(second.owner("text").unwrap().is_some());
     }
     drop(map);
-    assert_eq!(second.len().unwrap(), 0);
-    assert_eq!(var.get().unwrap_err().kind(), ErrorKind::Removed);
+    assert_eq!(second.count().unwrap(), 0);
+    assert_eq!(var.get().unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_transaction_sets_it_with_all_else_or_not_at_all() {
                 tx.set_ephemeral("text", &text)?;
                 tx.set_ephemeral_value("pod", &pod)?;
                 assert_eq!(tx.get::<String>("text")?, text);
-                Ok(())
+                Ok::<_, mapvar::Error>(())
             })
             .unwrap();
         assert_eq!(map.get::<usize>("number").unwrap(), round);
@@ -169,7 +169,7 @@ fn a_transaction_sets_it_with_all_else_or_not_at_all() {
     map.transaction(|tx| tx.set("number", 0)).unwrap();
     let mut watch = map.watch("text").unwrap();
     drop(worker);
-    assert!(watch.wait().unwrap().is_removed());
+    assert!(watch.recv().unwrap().is_removed());
     let names: Vec<_> = map.iter().map(|entry| entry.unwrap().name().to_owned()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
     // A process that dies.
@@ -190,7 +190,7 @@ fn any_other_write_makes_it_stay() {
     }
     map.set("set", 2).unwrap();
     let version = map.version("cas").unwrap();
-    map.compare_and_set("cas", version, 2).unwrap().unwrap();
+    assert!(map.compare_and_set("cas", version, 2).unwrap().is_set());
     map.transaction(|all| all.set("transaction", 2)).unwrap();
     map.var::<i64>("var").unwrap().set(2).unwrap();
     worker.set("again", 1).unwrap();
@@ -220,28 +220,28 @@ fn i24_who_is_killed_leaves_nothing_and_who_watches_is_told() {
     let mut one = map.watch("one").unwrap();
     let mut all = map.watch_all().unwrap();
     let mut read = reader.watch_any(["one", "two"]).unwrap();
-    assert!(one.try_wait().unwrap().is_none() && read.try_wait().unwrap().is_none());
+    assert!(one.try_recv().unwrap().is_none() && read.try_recv().unwrap().is_none());
     drop(holder);
-    let change = one.wait().unwrap();
+    let change = one.recv().unwrap();
     assert!(change.is_removed() && change.skipped() == 0);
     let mut changed = HashSet::new();
     for _ in 0..3 {
-        let change = all.wait().unwrap();
+        let change = all.recv().unwrap();
         assert!(change.is_removed());
         changed.insert(change.name().to_owned());
     }
     assert_eq!(changed.len(), 3);
     for _ in 0..2 {
-        assert!(read.wait().unwrap().is_removed());
+        assert!(read.recv().unwrap().is_removed());
     }
     // Each removal is reported once.
     for watch in [&mut one, &mut all, &mut read] {
-        assert!(watch.wait_timeout(SOON).unwrap().is_none());
+        assert!(watch.recv_timeout(SOON).unwrap().is_none());
     }
     assert!(map.is_empty().unwrap() && reader.is_empty().unwrap());
     // Later variables of the same names are not ephemeral.
     map.set("one", 5).unwrap();
-    assert_eq!(one.wait().unwrap().get::<i64>().unwrap(), 5);
+    assert_eq!(one.recv().unwrap().get::<i64>().unwrap(), 5);
     assert_eq!(reader.get::<i64>("one").unwrap(), 5);
 }
 
@@ -254,16 +254,16 @@ fn who_may_only_read_finds_nothing_though_nobody_removes() {
     drop(other("leaver", &[&name, "one"]).0.wait());
     // The variable may have appeared and disappeared between two polls.
     await_that(|| !reader.contains("one").unwrap());
-    while watch.wait_timeout(SOON).unwrap().is_some() {}
+    while watch.recv_timeout(SOON).unwrap().is_some() {}
     assert_eq!(reader.find::<u32>("one").unwrap(), None);
     assert_eq!(reader.get::<u32>("one").unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!((reader.len().unwrap(), reader.iter().count()), (0, 0));
+    assert_eq!((reader.count().unwrap(), reader.iter().count()), (0, 0));
     assert_eq!(reader.version("one").unwrap(), Version::ABSENT);
     // The record of the dead process still exists; each of these operations finds no variable.
     assert!(!map.remove("one").unwrap());
     drop(other("leaver", &[&name, "two", "three", "four", "five", "six"]).0.wait());
     await_that(|| !reader.contains("six").unwrap());
-    assert!(map.compare_and_set("two", Version::ABSENT, 1).unwrap().is_ok());
+    assert!(map.compare_and_set("two", Version::ABSENT, 1).unwrap().is_set());
     map.atomic_or("three", 3_i64).unwrap();
     assert_eq!(map.var_or("four", 4_i64).unwrap().get().unwrap(), 4);
     map.transaction(|all| {
@@ -290,11 +290,11 @@ fn of_a_file_it_ends_with_its_process_too() {
     own.close().unwrap();
     assert!(!map.contains("two").unwrap());
     drop(holder);
-    await_that(|| map.len().unwrap() == 1);
+    await_that(|| map.count().unwrap() == 1);
     map.flush().unwrap();
     drop(map);
     let map = Map::options().file(path).open().unwrap();
-    assert_eq!(map.len().unwrap(), 1);
+    assert_eq!(map.count().unwrap(), 1);
     // A copy of the file, made while the variable existed, has no owner process.
     map.set_ephemeral("three", 3).unwrap();
     map.flush().unwrap();
@@ -302,8 +302,8 @@ fn of_a_file_it_ends_with_its_process_too() {
     std::fs::copy(path, &copy).unwrap();
     let copied = Map::options().file(&copy).open().unwrap();
     assert!(copied.recovery().is_some());
-    assert_eq!(copied.len().unwrap(), 1);
-    assert_eq!(map.len().unwrap(), 2);
+    assert_eq!(copied.count().unwrap(), 1);
+    assert_eq!(map.count().unwrap(), 2);
     assert_eq!(map.check().unwrap().findings(), []);
     assert!(copied.check().unwrap().findings().is_empty());
 }
@@ -340,7 +340,7 @@ fn i24_many_are_killed_and_nothing_of_theirs_stays() {
             churners.push(other("churner", &[&name]));
         }
         thread::sleep(Duration::from_millis(20 + random.below(60)));
-        if map.len().unwrap() > 0 {
+        if map.count().unwrap() > 0 {
             let at = random.below(3) as usize;
             drop(churners.swap_remove(at));
             killed += 1;
@@ -392,15 +392,15 @@ fn beside_a_stopped_owner_nothing_waits_once_for_each_variable() {
 
     // A reader meets the variables of the dead process.
     assert_eq!(map.iter().map(Result::unwrap).count(), 2 * MANY);
-    assert_eq!(map.len().unwrap(), 2 * MANY as u64);
+    assert_eq!(map.count().unwrap(), 2 * MANY as u64);
     // `close` leaves the ephemeral variables to the next process.
     drop(worker);
-    assert_eq!(map.len().unwrap(), MANY as u64);
+    assert_eq!(map.count().unwrap(), MANY as u64);
     let error = map.clear().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
 
     file.write_all_at(&[0; 4], 0x1100).unwrap();
     assert!(map.clear().unwrap() >= MANY as u64 - 2);
-    assert_eq!(map.len().unwrap(), 0);
+    assert_eq!(map.count().unwrap(), 0);
     assert!(map.check().unwrap().is_whole());
 }

@@ -14,8 +14,8 @@ mod common;
 
 use common::{Owned, Watchdog, child, role, start, unique};
 use mapvar::{
-    ErrorKind, Format, Map, MapOptions, Name, OnClobber, Scope, Section, Unlocked, Value, Version,
-    View,
+    Compared, ErrorKind, Format, Map, MapOptions, Name, OnClobber, Scope, Section, Unlocked, Value,
+    Version, View,
 };
 use std::{
     io::{BufRead, BufReader},
@@ -42,7 +42,7 @@ fn a_new_map_holds_the_empty_hash() {
     let name = unique("gem-new");
     let map = options(&name).size(100).create().unwrap();
     assert_eq!(bytes(&name).read_string(4).unwrap(), [4, 8, b'{', 0]);
-    assert_eq!((map.len().unwrap(), map.stat().unwrap().size), (0, 100));
+    assert_eq!((map.count().unwrap(), map.stat().unwrap().size), (0, 100));
     assert_eq!(map.stat().unwrap().layout, Format::Marshal);
     let again = options(&name).create().unwrap_err();
     assert_eq!(again.kind(), ErrorKind::AlreadyExists);
@@ -61,7 +61,7 @@ fn variables_are_where_the_gem_has_them_and_are_recognised() {
         assert_eq!(map.get::<u8>("baz").unwrap_err().kind(), ErrorKind::NotFound);
         let names: Vec<_> = map.iter().map(|entry| entry.unwrap().name().to_owned()).collect();
         assert_eq!(names.len(), 2);
-        let seen = map.snapshot(&["bar", "baz"]).unwrap();
+        let seen = map.snapshot(["bar", "baz"]).unwrap();
         assert_eq!(seen.find::<i64>("bar").unwrap(), Some(77));
         assert_eq!(seen.find::<i64>("baz").unwrap(), None);
         assert_eq!(map.check().unwrap().variables(), 2);
@@ -260,7 +260,7 @@ fn raw_bytes_are_kept_until_they_are_cleared() {
         map.set("foo", 1).unwrap_err(),
         map.find::<i64>("foo").unwrap_err(),
         map.remove("foo").unwrap_err(),
-        map.len().unwrap_err(),
+        map.count().unwrap_err(),
     ] {
         assert_eq!(refused.kind(), ErrorKind::NotAMap);
         assert!(refused.to_string().contains("read_string"), "{refused}");
@@ -293,22 +293,22 @@ fn a_value_is_set_by_its_version() {
     let other = options(&name).open().unwrap();
     assert_eq!(map.version("foo").unwrap(), Version::ABSENT);
     assert_eq!(map.value_versioned("foo").unwrap(), (None, Version::ABSENT));
-    let one = map.compare_and_set("foo", Version::ABSENT, 1).unwrap().unwrap();
-    assert_eq!(other.compare_and_set("foo", Version::ABSENT, 5).unwrap(), Err(one));
+    let one = map.compare_and_set("foo", Version::ABSENT, 1).unwrap().if_set().unwrap();
+    assert_eq!(other.compare_and_set("foo", Version::ABSENT, 5).unwrap(), Compared::Changed(one));
     assert_eq!(other.get_versioned::<i64>("foo").unwrap(), (1, one));
-    let seen = other.snapshot(&["foo", "absent"]).unwrap();
+    let seen = other.snapshot(["foo", "absent"]).unwrap();
     assert_eq!((seen.version("foo"), seen.version("absent")), (one, Version::ABSENT));
     // A set of another variable does not change the version.
     other.set("bar", "hello").unwrap();
     assert_eq!(map.version("foo").unwrap(), one);
     let text = Value::Str("two".into());
-    let two = map.compare_and_set_value("foo", one, &text).unwrap().unwrap();
+    let two = map.compare_and_set_value("foo", one, &text).unwrap().if_set().unwrap();
     assert_ne!(one, two);
     assert_eq!(other.value_versioned("foo").unwrap(), (Some(text), two));
-    assert_eq!(other.compare_and_set("foo", one, 3).unwrap(), Err(two));
+    assert_eq!(other.compare_and_set("foo", one, 3).unwrap(), Compared::Changed(two));
     assert_eq!(map.get::<String>("foo").unwrap(), "two");
     map.remove("foo").unwrap();
-    assert_eq!(other.compare_and_set("foo", two, 3).unwrap(), Err(Version::ABSENT));
+    assert_eq!(other.compare_and_set("foo", two, 3).unwrap(), Compared::Changed(Version::ABSENT));
     assert!(!map.contains("foo").unwrap());
 }
 
@@ -329,7 +329,7 @@ fn two_that_count_by_versions_lose_nothing() {
             for _ in 0..200 {
                 loop {
                     let (count, version) = map.get_versioned::<i64>("count").unwrap();
-                    if map.compare_and_set("count", version, count + 1).unwrap().is_ok() {
+                    if map.compare_and_set("count", version, count + 1).unwrap().is_set() {
                         break;
                     }
                 }
@@ -367,7 +367,7 @@ fn what_the_layout_cannot_do_says_what_to_use() {
         map.atomic::<i64>("foo").unwrap_err(),
         map.atomic_or("foo", 1_i64).unwrap_err(),
         map.transaction(|tx| tx.set("foo", 2)).unwrap_err(),
-        map.begin().unwrap_err(),
+        map.begin_transaction().unwrap_err(),
     ] {
         assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
         assert!(refused.to_string().contains("Format::Store"), "{refused}");
@@ -455,7 +455,7 @@ fn what_is_erased_is_an_error_once() {
     map.set("foo", 1).unwrap();
     erase(&name);
     let error = map.set("bar", 2).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Removed);
+    assert_eq!(error.kind(), ErrorKind::TakenAway);
     assert!(error.to_string().contains("foo"), "{error}");
     assert!(!map.contains("bar").unwrap());
     map.set("bar", 2).unwrap();

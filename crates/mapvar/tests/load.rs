@@ -100,12 +100,12 @@ fn length(random: &mut Random, largest: u64) -> usize {
 
 /// Sets a shared variable. Returns false if the map is full, which is no failure of the test.
 fn set(map: &Map, name: &str, bytes: &[u8]) -> bool {
-    let done = map.var_or::<()>(name, ()).and_then(|var| var.set_from(bytes));
+    let done = map.var_or::<()>(name, ()).and_then(|var| var.write_bytes(bytes));
     match done {
         Ok(()) => true,
         Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::NoSpace) => false,
         // Another writer removed the variable between the two steps.
-        Err(error) if error.kind() == ErrorKind::Removed => false,
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
         Err(error) => panic!("{error}"),
     }
 }
@@ -187,13 +187,13 @@ fn read_on(map: &Map, number: usize, until: Instant) -> u64 {
 
 fn read_into(var: &Var<Vec<u8>>, buffer: &mut Vec<u8>) -> bool {
     loop {
-        match var.get_into(buffer) {
+        match var.read_bytes(buffer) {
             Ok(len) if len <= buffer.len() => {
                 check(&buffer[..len], var.name());
                 return true;
             }
             Ok(len) => buffer.resize(len, 0),
-            Err(error) if error.kind() == ErrorKind::Removed => return false,
+            Err(error) if error.kind() == ErrorKind::NotFound => return false,
             Err(error) => panic!("{error}"),
         }
     }
@@ -261,15 +261,15 @@ fn a_hundred_threads_of_four_processes_while_the_map_grows() {
     let mut bytes = Vec::new();
     for round in 0..2 {
         stamped(round, huge as usize, &mut bytes);
-        map.var_or::<()>("huge", ()).unwrap().set_from(&bytes).unwrap();
+        map.var_or::<()>("huge", ()).unwrap().write_bytes(&bytes).unwrap();
         bytes.fill(0);
-        assert_eq!(map.var::<()>("huge").unwrap().get_into(&mut bytes).unwrap(), huge as usize);
+        assert_eq!(map.var::<()>("huge").unwrap().read_bytes(&mut bytes).unwrap(), huge as usize);
         assert_eq!(check(&bytes, "huge"), round);
     }
     let mut fillers = 0;
     while map.stat().unwrap().region < grow {
         stamped(fillers, 64 << 20, &mut bytes);
-        map.var_or::<()>(&format!("filler {fillers}"), ()).unwrap().set_from(&bytes).unwrap();
+        map.var_or::<()>(&format!("filler {fillers}"), ()).unwrap().write_bytes(&bytes).unwrap();
         fillers += 1;
     }
 

@@ -12,7 +12,7 @@
 mod common;
 
 use common::{Owned, Watchdog, other, role, scaled, unique};
-use mapvar::{ErrorKind, Format, Lock, Map, Outcome, Watches};
+use mapvar::{Acquired, ErrorKind, Format, Lock, LockMode, Map, Watches};
 use std::{
     sync::{
         Arc,
@@ -61,7 +61,7 @@ fn child_entry() {
 fn holder(map: &Map, name: &str, how: &str) -> Owned {
     let mut held = map.watch_prefix("held.").unwrap();
     let process = other("holder", &[name, how]);
-    while held.wait().unwrap().name() != format!("held.{}", process.0.id()) {}
+    while held.recv().unwrap().name() != format!("held.{}", process.0.id()) {}
     process
 }
 
@@ -78,7 +78,7 @@ fn i23_one_has_it_and_gives_it_back() {
     let (map, lock, _) = map("lock-one");
     assert!(lock.claims().unwrap().is_empty());
     let guard = lock.acquire().unwrap();
-    assert_eq!(guard.outcome(), &Outcome::Acquired);
+    assert_eq!(guard.acquired(), &Acquired::Clean);
     assert_eq!(guard.lock().name(), "jobs");
     let claims = lock.claims().unwrap();
     assert_eq!(claims.len(), 1);
@@ -155,13 +155,13 @@ fn i23_who_dies_with_it_is_replaced_and_told() {
         let late = lock.acquire_timeout(SHORT).unwrap_err();
         assert_eq!((late.kind(), late.holder().unwrap().pid), (ErrorKind::TimedOut, pid));
         let other = lock.clone();
-        let waiter = thread::spawn(move || other.acquire().unwrap().outcome().clone());
+        let waiter = thread::spawn(move || other.acquire().unwrap().acquired().clone());
         thread::sleep(SHORT);
         drop(process);
-        let Outcome::Recovered(dead) = waiter.join().unwrap() else { panic!("not told") };
+        let Acquired::Abandoned(dead) = waiter.join().unwrap() else { panic!("not told") };
         assert_eq!(dead.pid, pid);
         // The death is reported once.
-        assert_eq!(lock.acquire().unwrap().outcome(), &Outcome::Acquired);
+        assert_eq!(lock.acquire().unwrap().acquired(), &Acquired::Clean);
     }
 }
 
@@ -173,29 +173,29 @@ fn i23_shared_owners_leave_the_notice_to_the_next_exclusive_one() {
     let pid = process.0.id();
     drop(process);
     // Each shared owner learns of the death, at the same time and one after the other.
-    let told = |outcome: &Outcome| matches!(outcome, Outcome::Recovered(dead) if dead.pid == pid);
+    let told = |outcome: &Acquired| matches!(outcome, Acquired::Abandoned(dead) if dead.pid == pid);
     let first = lock.share().unwrap();
     let second = lock.try_share().unwrap().unwrap();
-    assert!(told(first.outcome()) && told(second.outcome()));
+    assert!(told(first.acquired()) && told(second.acquired()));
     // A shared owner that dies as well replaces no notice.
     drop(holder(&map, &name, "shared"));
     first.release().unwrap();
     second.release().unwrap();
     // A waiter that left before it had seen the lock took nothing from the queue.
-    drop(lock.queue(true).unwrap());
-    drop(lock.queue(false).unwrap());
+    drop(lock.queue(LockMode::Shared).unwrap());
+    drop(lock.queue(LockMode::Exclusive).unwrap());
     let guard = lock.acquire().unwrap();
-    assert!(told(guard.outcome()), "{:?}", guard.outcome());
+    assert!(told(guard.acquired()), "{:?}", guard.acquired());
     guard.release().unwrap();
-    assert_eq!(lock.share().unwrap().outcome(), &Outcome::Acquired);
-    assert_eq!(lock.acquire().unwrap().outcome(), &Outcome::Acquired);
+    assert_eq!(lock.share().unwrap().acquired(), &Acquired::Clean);
+    assert_eq!(lock.acquire().unwrap().acquired(), &Acquired::Clean);
     // An exclusive owner that has learned of a death, and dies, is noted itself.
     drop(holder(&map, &name, "alone"));
     let process = holder(&map, &name, "alone");
     let pid = process.0.id();
     drop(process);
     let guard = lock.acquire().unwrap();
-    assert!(matches!(guard.outcome(), Outcome::Recovered(dead) if dead.pid == pid));
+    assert!(matches!(guard.acquired(), Acquired::Abandoned(dead) if dead.pid == pid));
 }
 
 #[test]
@@ -206,26 +206,26 @@ fn i23_the_next_exclusive_owner_learns_of_a_dead_shared_one() {
     let pid = process.0.id();
     drop(process);
     // Other shared owners do not learn of it: a shared owner has nothing to repair.
-    assert_eq!(lock.share().unwrap().outcome(), &Outcome::Acquired);
+    assert_eq!(lock.share().unwrap().acquired(), &Acquired::Clean);
     let guard = lock.acquire().unwrap();
     assert!(
-        matches!(guard.outcome(), Outcome::RecoveredShared(dead) if dead.pid == pid),
+        matches!(guard.acquired(), Acquired::AbandonedShared(dead) if dead.pid == pid),
         "{:?}",
-        guard.outcome()
+        guard.acquired()
     );
     guard.release().unwrap();
-    assert_eq!(lock.acquire().unwrap().outcome(), &Outcome::Acquired);
+    assert_eq!(lock.acquire().unwrap().acquired(), &Acquired::Clean);
     // An exclusive owner that dies outranks a shared one that died before.
     drop(holder(&map, &name, "shared"));
     drop(lock.share().unwrap());
     let lost = lock.share().unwrap();
     assert_eq!(lock.force_unlock().unwrap().len(), 1);
-    assert_eq!(lost.release().unwrap_err().kind(), ErrorKind::Removed);
+    assert_eq!(lost.release().unwrap_err().kind(), ErrorKind::TakenAway);
     let process = holder(&map, &name, "alone");
     let pid = process.0.id();
     drop(process);
     let guard = lock.acquire().unwrap();
-    assert!(matches!(guard.outcome(), Outcome::Recovered(dead) if dead.pid == pid));
+    assert!(matches!(guard.acquired(), Acquired::Abandoned(dead) if dead.pid == pid));
 }
 
 #[test]
@@ -237,9 +237,9 @@ fn it_is_taken_away_by_force_and_all_are_told() {
     assert_eq!((owners.len(), owners[0].holder.pid), (1, process.0.id()));
     assert!(owners[0].alive);
     let guard = lock.acquire().unwrap();
-    assert!(matches!(guard.outcome(), Outcome::Recovered(_)));
+    assert!(matches!(guard.acquired(), Acquired::Abandoned(_)));
     assert_eq!(lock.force_unlock().unwrap().len(), 1);
-    assert_eq!(guard.release().unwrap_err().kind(), ErrorKind::Removed);
+    assert_eq!(guard.release().unwrap_err().kind(), ErrorKind::TakenAway);
     assert!(lock.force_unlock().unwrap().is_empty());
 }
 
@@ -272,7 +272,7 @@ fn a_free_lock_can_be_removed() {
     drop(holder(&map, &name, "exclusive"));
     assert!(!lock.remove().unwrap(), "a lock whose owner died");
     let guard = lock.acquire().unwrap();
-    assert!(matches!(guard.outcome(), Outcome::Recovered(_)));
+    assert!(matches!(guard.acquired(), Acquired::Abandoned(_)));
     guard.release().unwrap();
     assert!(lock.remove().unwrap());
     let before = map.stat().unwrap().used;
@@ -328,7 +328,7 @@ fn a_lock_in_a_file_that_everybody_left_is_recovered() {
     drop(process);
     let map = Map::options().file(&path).timeout(LONG).open().unwrap();
     let guard = map.lock("jobs").unwrap().acquire().unwrap();
-    let Outcome::Recovered(dead) = guard.outcome() else { panic!("not told") };
+    let Acquired::Abandoned(dead) = guard.acquired() else { panic!("not told") };
     assert_eq!(dead.pid, pid);
 }
 
@@ -359,9 +359,9 @@ fn who_is_there_and_what_he_has_is_seen() {
     let mut watch = map.watch("state").unwrap();
     let mut several = Map::open(&name).unwrap().watch_all().unwrap();
     map.set("state", 1).unwrap();
-    assert!(watch.try_wait().unwrap().is_some() && several.try_wait().unwrap().is_some());
+    assert!(watch.try_recv().unwrap().is_some() && several.try_recv().unwrap().is_some());
     let threads =
-        [thread::spawn(move || drop(watch.wait())), thread::spawn(move || drop(several.wait()))];
+        [thread::spawn(move || drop(watch.recv())), thread::spawn(move || drop(several.recv()))];
     for wanted in [Watches::Variable("state".into()), Watches::Others] {
         while !map.participants().unwrap().iter().any(|one| one.watches == Some(wanted.clone())) {
             thread::yield_now();

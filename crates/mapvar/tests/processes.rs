@@ -12,7 +12,7 @@
 mod common;
 
 use common::{Owned, Watchdog, child, role, start, unique};
-use mapvar::{ErrorKind, Map, Origin, Scope, Value};
+use mapvar::{Compared, ErrorKind, Map, Origin, Scope, Value, Version};
 use std::{
     io::{BufRead, BufReader, Write},
     process::Stdio,
@@ -46,7 +46,7 @@ fn child_entry() {
             assert!(holds(&map, "first"));
             assert_eq!(small.get().unwrap(), "from before");
             fill(&map, "second");
-            small.set("changed".into()).unwrap();
+            small.set("changed").unwrap();
             said("ready");
             wait_for_line();
             assert!(holds(&map, "first") && holds(&map, "second"));
@@ -303,9 +303,9 @@ fn race(argument: &str) {
         racer.await_ready();
     }
     let map = open(argument);
-    assert_eq!(map.atomic::<u64>("racers").unwrap().get().unwrap(), racers.len() as u64);
-    assert_eq!(map.atomic::<u64>("creators").unwrap().get().unwrap(), 1, "one made it");
-    assert_eq!(map.len().unwrap(), racers.len() as u64 + 2);
+    assert_eq!(map.atomic::<u64>("racers").unwrap().load().unwrap(), racers.len() as u64);
+    assert_eq!(map.atomic::<u64>("creators").unwrap().load().unwrap(), 1, "one made it");
+    assert_eq!(map.count().unwrap(), racers.len() as u64 + 2);
     for racer in racers {
         racer.finish();
     }
@@ -349,7 +349,7 @@ fn reading_alone_writes_nothing() {
     map.atomic_or("n", 1_i64).unwrap();
     let reader = Map::options().file(&path).read_only(true).open().unwrap();
     assert_eq!(reader.get::<i64>("x").unwrap(), 1);
-    assert_eq!(reader.atomic::<i64>("n").unwrap().get().unwrap(), 1);
+    assert_eq!(reader.atomic::<i64>("n").unwrap().load().unwrap(), 1);
     for error in [
         reader.set("x", 2).unwrap_err(),
         reader.set("y", 2).unwrap_err(),
@@ -364,7 +364,7 @@ fn reading_alone_writes_nothing() {
     }
     map.set("x", 5).unwrap();
     assert_eq!(reader.get::<i64>("x").unwrap(), 5);
-    assert_eq!(reader.len().unwrap(), 2);
+    assert_eq!(reader.count().unwrap(), 2);
     let error = Map::options().file(path.with_extension("no")).read_only(true).create();
     assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
@@ -424,7 +424,7 @@ fn a_bad_variable_does_not_hide_the_others() {
     let found: Vec<_> = map.iter().collect();
     assert_eq!(found.iter().filter(|entry| entry.is_ok()).count(), 4);
     assert_eq!(found.iter().filter(|entry| entry.is_err()).count(), 2);
-    assert_eq!(map.len().unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(map.count().unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(map.clear().unwrap(), 6);
     assert!(map.is_empty().unwrap());
 }
@@ -469,17 +469,19 @@ fn handles_follow_their_variable() {
     let first = speed.version().unwrap();
     speed.set(2).unwrap();
     assert!(speed.version().unwrap() > first);
-    assert!(speed.compare_and_set(first, 9).unwrap().is_err());
+    assert!(!speed.compare_and_set(first, 9).unwrap().is_set());
     let second = speed.version().unwrap();
-    let third = speed.compare_and_set(second, 3).unwrap().unwrap();
+    let third = speed.compare_and_set(second, 3).unwrap().if_set().unwrap();
     assert_eq!(speed.version().unwrap(), third);
     assert_eq!(speed.update(|speed| speed * 7).unwrap(), 21);
     assert_eq!(map.get::<i64>("speed").unwrap(), 21);
     assert!(map.remove("speed").unwrap());
-    assert_eq!(speed.get().unwrap_err().kind(), ErrorKind::Removed);
-    assert_eq!(speed.set(3).unwrap_err().kind(), ErrorKind::Removed);
+    assert_eq!(speed.get().unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!((speed.find().unwrap(), speed.version().unwrap()), (None, Version::ABSENT));
     map.set("other", 9).unwrap();
-    assert_eq!(speed.get().unwrap_err().kind(), ErrorKind::Removed);
+    assert_eq!(speed.get().unwrap_err().kind(), ErrorKind::NotFound);
+    speed.set(3).unwrap();
+    assert_eq!(map.get::<i32>("speed").unwrap(), 3);
     map.set("speed", 4).unwrap();
     assert_eq!(speed.get().unwrap(), 4);
     speed.set(5).unwrap();
@@ -489,19 +491,19 @@ fn handles_follow_their_variable() {
     assert_eq!(map.atomic::<u64>("count").unwrap_err().kind(), ErrorKind::WrongKind);
     assert_eq!(map.atomic::<i64>("speed").unwrap_err().kind(), ErrorKind::WrongKind);
     assert!(map.remove("count").unwrap());
-    assert_eq!(count.get().unwrap_err().kind(), ErrorKind::Removed);
-    assert_eq!(count.fetch_add(1).unwrap_err().kind(), ErrorKind::Removed);
+    assert_eq!(count.load().unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(count.fetch_add(1).unwrap_err().kind(), ErrorKind::NotFound);
     map.set("count", "text").unwrap();
-    assert_eq!(count.get().unwrap_err().kind(), ErrorKind::WrongKind);
+    assert_eq!(count.load().unwrap_err().kind(), ErrorKind::WrongKind);
     map.remove("count").unwrap();
     let again = map.atomic_or("count", 5_i64).unwrap();
-    assert_eq!(count.get().unwrap(), 5);
+    assert_eq!(count.load().unwrap(), 5);
     count.fetch_sub(6).unwrap();
-    assert_eq!(again.get().unwrap(), -1);
+    assert_eq!(again.load().unwrap(), -1);
     let flag = map.atomic_or("flag", false).unwrap();
-    flag.set(true).unwrap();
+    flag.store(true).unwrap();
     assert!(map.get::<bool>("flag").unwrap());
     let level = map.atomic_or("level", 0.5).unwrap();
-    assert_eq!(level.compare_exchange(0.5, 1.5).unwrap(), Ok(0.5));
-    assert_eq!(level.compare_exchange(0.5, 2.5).unwrap(), Err(1.5));
+    assert_eq!(level.compare_exchange(0.5, 1.5).unwrap(), Compared::Set(0.5));
+    assert_eq!(level.compare_exchange(0.5, 2.5).unwrap(), Compared::Changed(1.5));
 }

@@ -56,9 +56,9 @@ fn values(map: &mapvar::Map) -> Done {
 
     // Megabytes are copied outside every lock, and the map grows under its users.
     let frame = map.var_or("frame", vec![0_u8; 1])?;
-    frame.set_from(&vec![7; 8 << 20])?;
+    frame.write_bytes(&vec![7; 8 << 20])?;
     let mut buffer = vec![0; 8 << 20];
-    assert_eq!(frame.get_into(&mut buffer)?, 8 << 20);
+    assert_eq!(frame.read_bytes(&mut buffer)?, 8 << 20);
     Ok(())
 }
 
@@ -75,10 +75,10 @@ fn several(map: &mapvar::Map) -> Done {
         tx.set("right", 3)
     })?;
     // Returns both values as of one instant.
-    let seen = map.snapshot(&["left", "right"])?;
+    let seen = map.snapshot(["left", "right"])?;
     assert_eq!(seen.get::<i64>("left")? + seen.get::<i64>("right")?, 10);
     // Sets the variable only if it does not exist yet.
-    assert!(map.compare_and_set("owner", Version::ABSENT, "me")?.is_ok());
+    assert!(map.compare_and_set("owner", Version::ABSENT, "me")?.is_set());
     Ok(())
 }
 
@@ -88,17 +88,17 @@ fn waiting(map: &mapvar::Map) -> Done {
     // Reports or counts every later change of these variables.
     let mut watch = map.watch_any(["speed", "state"])?;
     map.set("speed", 3.5)?;
-    let change = watch.wait_timeout(Duration::from_secs(5))?.expect("a change");
+    let change = watch.recv_timeout(Duration::from_secs(5))?.expect("a change");
     assert_eq!((change.name(), change.get::<f64>()?, change.skipped()), ("speed", 3.5, 0));
     Ok(())
 }
 
 fn locks(map: &mapvar::Map) -> Done {
-    use mapvar::Outcome;
+    use mapvar::Acquired;
 
     // This is a critical section across processes. Waiters get it in order of arrival.
     let guard = map.lock("calibration")?.acquire()?;
-    if let Outcome::Recovered(lost) = guard.outcome() {
+    if let Acquired::Abandoned(lost) = guard.acquired() {
         println!("{lost} lost the lock without releasing it");
     }
     assert_eq!(map.participants()?[0].holds, ["calibration"]);

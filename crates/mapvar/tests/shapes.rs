@@ -75,11 +75,11 @@ impl Shapes {
         map.transaction(|tx| {
             tx.set("in a transaction", value)?;
             check(&tx.get("in a transaction")?);
-            Ok(())
+            Ok::<_, mapvar::Error>(())
         })
         .unwrap();
         check(&map.get("in a transaction").unwrap());
-        check(&map.snapshot(&["by name"]).unwrap().get("by name").unwrap());
+        check(&map.snapshot(["by name"]).unwrap().get("by name").unwrap());
 
         // As a `Value`, which `set` and `set_value` store alike.
         map.set_value("as a value", &shown).unwrap();
@@ -103,7 +103,7 @@ impl Shapes {
         assert_eq!(var.set_as(&value).unwrap_err().kind(), kind, "{value:?}");
         map.transaction(|tx| {
             assert_eq!(tx.set("kept", &value).unwrap_err().kind(), kind);
-            Ok(())
+            Ok::<_, mapvar::Error>(())
         })
         .unwrap();
         assert_eq!(map.get::<String>("kept").unwrap(), "old");
@@ -756,20 +756,20 @@ fn the_bytes_of_a_list_are_not_handed_out() {
     let (map, _) = common::map("shapes-bytes");
     let frame = map.var_or("frame", vec![0_u8; 0]).unwrap();
     let mut buffer = [7; 8];
-    assert_eq!(frame.get_into(&mut buffer).unwrap(), 0);
+    assert_eq!(frame.read_bytes(&mut buffer).unwrap(), 0);
     assert_eq!(buffer, [7; 8]);
-    frame.set_from(b"abc").unwrap();
-    assert_eq!(frame.get_into(&mut buffer).unwrap(), 3);
+    frame.write_bytes(b"abc").unwrap();
+    assert_eq!(frame.read_bytes(&mut buffer).unwrap(), 3);
     assert_eq!(frame.get().unwrap(), b"abc");
     let long = vec!["x"; 10_000];
     for list in [Value::List(vec![Value::Nil]), Value::Dict(vec![])] {
         map.set("frame", list).unwrap();
-        let error = frame.get_into(&mut buffer).unwrap_err();
+        let error = frame.read_bytes(&mut buffer).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WrongKind, "{error}");
     }
     map.set("frame", &long).unwrap();
-    assert_eq!(frame.get_into(&mut buffer).unwrap_err().kind(), ErrorKind::WrongKind);
+    assert_eq!(frame.read_bytes(&mut buffer).unwrap_err().kind(), ErrorKind::WrongKind);
     map.set("frame", Value::Bytes(vec![])).unwrap();
-    assert_eq!(frame.get_into(&mut buffer).unwrap(), 0);
+    assert_eq!(frame.read_bytes(&mut buffer).unwrap(), 0);
     assert_eq!(frame.get().unwrap(), b"");
 }

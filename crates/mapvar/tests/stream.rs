@@ -75,7 +75,7 @@ async fn changes_come_and_a_dropped_wait_loses_none() {
         tokio::task::yield_now().await;
         atomic.fetch_add(1).unwrap();
         atomic.fetch_add(-1).unwrap();
-        atomic.set(100 + round).unwrap();
+        atomic.store(100 + round).unwrap();
         let (stream, value) = waiting.await.unwrap();
         count = stream;
         if value != 100 + round {
@@ -187,6 +187,6 @@ fn a_stream_is_dropped_by_its_own_waker() {
     // A new stream starts a new thread.
     let mut watch = map.watch("foo").unwrap();
     map.set("foo", 3).unwrap();
-    assert!(watch.wait_timeout(LONG).unwrap().is_some());
+    assert!(watch.recv_timeout(LONG).unwrap().is_some());
     drop(watch.into_stream().unwrap());
 }

@@ -1,7 +1,7 @@
 //! Regression tests of transactions.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
-use mapvar::{Map, Value, Version};
+use mapvar::{Compared, Map, Value, Version};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn named(name: &str) -> Map {
@@ -86,7 +86,7 @@ fn the_name_of_a_removed_atomic_is_free_for_transactions_too() {
         map.atomic_or(name, 5_i64).unwrap();
         assert!(map.remove(name).unwrap());
     }
-    assert!(map.compare_and_set("a", Version::ABSENT, 1).unwrap().is_ok());
+    assert!(map.compare_and_set("a", Version::ABSENT, 1).unwrap().is_set());
     assert_eq!(map.update("b", |found: Option<i64>| found.unwrap_or(0) + 1).unwrap(), 1);
     map.transaction(|tx| tx.set("c", 7)).unwrap();
     assert_eq!(map.get::<i64>("c").unwrap(), 7);
@@ -94,7 +94,7 @@ fn the_name_of_a_removed_atomic_is_free_for_transactions_too() {
     map.remove("c").unwrap();
     map.atomic_or("c", 5_i64).unwrap();
     map.remove("c").unwrap();
-    assert_eq!(map.compare_and_set("c", gone, 1).unwrap(), Err(Version::ABSENT));
+    assert_eq!(map.compare_and_set("c", gone, 1).unwrap(), Compared::Changed(Version::ABSENT));
 }
 
 #[test]
@@ -143,13 +143,13 @@ fn a_snapshot_for_reading_alone_that_gets_no_turn_is_contended() {
     map.set("a", 1).unwrap();
     let timeout = Duration::from_millis(100);
     let reader = Map::options().file(&path).read_only(true).timeout(timeout).open().unwrap();
-    assert_eq!(reader.snapshot(&["a"]).unwrap().get::<i64>("a").unwrap(), 1);
+    assert_eq!(reader.snapshot(["a"]).unwrap().get::<i64>("a").unwrap(), 1);
     // `tseq` is odd, as it is while a transaction is published, and after a death during that.
     let file = OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(&[1], 0x1080).unwrap();
-    assert_eq!(reader.snapshot(&["a"]).unwrap_err().kind(), ErrorKind::Contended);
-    assert_eq!(map.snapshot(&["a"]).unwrap().get::<i64>("a").unwrap(), 1);
-    assert_eq!(reader.snapshot(&["a"]).unwrap().get::<i64>("a").unwrap(), 1);
+    assert_eq!(reader.snapshot(["a"]).unwrap_err().kind(), ErrorKind::Contended);
+    assert_eq!(map.snapshot(["a"]).unwrap().get::<i64>("a").unwrap(), 1);
+    assert_eq!(reader.snapshot(["a"]).unwrap().get::<i64>("a").unwrap(), 1);
 }
 
 #[test]
@@ -165,8 +165,8 @@ fn a_removal_of_what_is_not_there_takes_effect_with_the_rest() {
                     std::hint::spin_loop();
                 }
                 let made = map.compare_and_set("b", Version::ABSENT, round).unwrap();
-                let seen = map.snapshot(&["a", "b"]).unwrap();
-                made.is_ok()
+                let seen = map.snapshot(["a", "b"]).unwrap();
+                made.is_set()
                     && seen.find::<u64>("b").unwrap().is_some()
                     && seen.value("a").unwrap() == Some(Value::from(round))
             });
@@ -176,7 +176,7 @@ fn a_removal_of_what_is_not_there_takes_effect_with_the_rest() {
                 tx.set_value("a", &large)?;
                 tx.remove("b")?;
                 started.store(true, Ordering::Relaxed);
-                Ok(())
+                Ok::<_, mapvar::Error>(())
             })
             .unwrap();
             maker.join().unwrap()

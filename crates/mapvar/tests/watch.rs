@@ -45,9 +45,9 @@ fn child_entry() {
 }
 
 fn nothing(watch: &mut Watch) {
-    assert!(watch.try_wait().unwrap().is_none());
+    assert!(watch.try_recv().unwrap().is_none());
     let begin = Instant::now();
-    assert!(watch.wait_timeout(SHORT).unwrap().is_none());
+    assert!(watch.recv_timeout(SHORT).unwrap().is_none());
     assert!(begin.elapsed() >= SHORT);
 }
 
@@ -59,18 +59,18 @@ fn what_was_before_is_no_change_and_what_comes_after_is() {
     let mut watch = map.watch("foo").unwrap();
     nothing(&mut watch);
     map.set("foo", 2).unwrap();
-    let change = watch.wait().unwrap();
+    let change = watch.recv().unwrap();
     assert_eq!((change.name(), change.get::<i64>().unwrap(), change.skipped()), ("foo", 2, 0));
     assert_eq!(change.version(), map.version("foo").unwrap());
     nothing(&mut watch);
     for value in 3..=9 {
         map.set("foo", value).unwrap();
     }
-    let change = watch.wait().unwrap();
+    let change = watch.recv().unwrap();
     assert_eq!((change.get::<i64>().unwrap(), change.skipped()), (9, 6));
     // A set of the same value is a change.
     map.set("foo", 9).unwrap();
-    assert_eq!(watch.wait().unwrap().skipped(), 0);
+    assert_eq!(watch.recv().unwrap().skipped(), 0);
     map.set("other", 1).unwrap();
     nothing(&mut watch);
 }
@@ -82,20 +82,20 @@ fn a_variable_comes_goes_and_comes_again() {
     let mut watch = map.watch("foo").unwrap();
     nothing(&mut watch);
     map.set("foo", "born").unwrap();
-    let born = watch.wait().unwrap();
+    let born = watch.recv().unwrap();
     assert_eq!((born.get::<String>().unwrap().as_str(), born.skipped()), ("born", 0));
     assert!(map.remove("foo").unwrap());
-    let gone = watch.wait().unwrap();
+    let gone = watch.recv().unwrap();
     assert!(gone.is_removed() && gone.skipped() == 0);
     assert!(gone.value().unwrap().is_none() && gone.kind().unwrap().is_none());
     assert_eq!(gone.get::<String>().unwrap_err().kind(), ErrorKind::NotFound);
     nothing(&mut watch);
     map.set("foo", 77).unwrap();
-    assert_eq!(watch.wait().unwrap().get::<i64>().unwrap(), 77);
+    assert_eq!(watch.recv().unwrap().get::<i64>().unwrap(), 77);
     // Removed and created again between two waits.
     map.remove("foo").unwrap();
     map.set("foo", 78).unwrap();
-    let again = watch.wait().unwrap();
+    let again = watch.recv().unwrap();
     assert_eq!(again.get::<i64>().unwrap(), 78);
     assert!(again.skipped() >= 1, "the removal is told as skipped");
     nothing(&mut watch);
@@ -117,7 +117,7 @@ fn many_a_prefix_and_all() {
     }
     map.remove("a.2").unwrap();
     let changed = |watch: &mut Watch| {
-        let mut names: Vec<_> = std::iter::from_fn(|| watch.wait_timeout(SHORT).unwrap())
+        let mut names: Vec<_> = std::iter::from_fn(|| watch.recv_timeout(SHORT).unwrap())
             .map(|change| {
                 format!("{}{}", change.name(), if change.is_removed() { "-" } else { "" })
             })
@@ -141,13 +141,13 @@ fn atomics_and_transactions_are_told() {
     let mut both = map.watch_any(["x", "y"]).unwrap();
     let other = map.clone();
     let waiter = thread::spawn(move || {
-        let change = hits.wait().unwrap();
+        let change = hits.recv().unwrap();
         (change.get::<u64>().unwrap(), change.skipped())
     });
     thread::sleep(SHORT);
     atomic.fetch_add(1).unwrap();
     assert_eq!(waiter.join().unwrap(), (6, 0));
-    let waiter = thread::spawn(move || [both.wait().unwrap(), both.wait().unwrap()]);
+    let waiter = thread::spawn(move || [both.recv().unwrap(), both.recv().unwrap()]);
     thread::sleep(SHORT);
     other
         .transaction(|transaction| {
@@ -165,7 +165,7 @@ fn atomics_and_transactions_are_told() {
     let mut hits = map.watch("hits").unwrap();
     nothing(&mut hits);
     map.atomic_or("hits", 1_u64).unwrap();
-    assert_eq!(hits.wait().unwrap().get::<u64>().unwrap(), 1);
+    assert_eq!(hits.recv().unwrap().get::<u64>().unwrap(), 1);
 }
 
 #[test]
@@ -176,10 +176,10 @@ fn another_process_is_woken_and_wakes() {
     let mut ready = map.watch("ready").unwrap();
     let mut answers = map.watch("answer").unwrap();
     let _echo = other("echo", &[&name]);
-    ready.wait().unwrap();
+    ready.recv().unwrap();
     for asked in 1..=scaled(2_000) as u64 {
         map.set("ask", asked).unwrap();
-        let answer = answers.wait().unwrap();
+        let answer = answers.recv().unwrap();
         assert_eq!((answer.get::<u64>().unwrap(), answer.skipped()), (asked + 1_000_000, 0));
     }
 }
@@ -192,14 +192,14 @@ fn i22_waiters_that_are_killed_cost_the_others_nothing() {
     let mut ready = map.watch("ready").unwrap();
     for _ in 0..5 {
         let echo = other("echo", &[&name]);
-        ready.wait().unwrap();
+        ready.recv().unwrap();
         drop(echo);
     }
     let mut answers = map.watch("answer").unwrap();
     let _echo = other("echo", &[&name]);
-    ready.wait().unwrap();
+    ready.recv().unwrap();
     map.set("ask", 7_u64).unwrap();
-    assert_eq!(answers.wait().unwrap().get::<u64>().unwrap(), 1_000_007);
+    assert_eq!(answers.recv().unwrap().get::<u64>().unwrap(), 1_000_007);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn i22_each_variable_is_told_in_its_order_and_nothing_is_missed() {
         .collect();
     let (mut last, mut counted) = (HashMap::new(), HashMap::<String, u64>::new());
     while last.len() < (PROCESSES * each) as usize || last.values().any(|value| *value < rounds) {
-        let change = watch.wait().unwrap();
+        let change = watch.recv().unwrap();
         let value: u64 = change.get().unwrap();
         let before = last.insert(change.name().to_owned(), value);
         assert!(before.is_none_or(|before| before < value), "{} goes back", change.name());
@@ -243,9 +243,9 @@ fn a_map_for_reading_is_watched_too() {
         map.set("new", 3).unwrap();
         map
     });
-    assert_eq!(one.wait().unwrap().get::<i64>().unwrap(), 2);
+    assert_eq!(one.recv().unwrap().get::<i64>().unwrap(), 2);
     let mut names =
-        [all.wait().unwrap(), all.wait().unwrap()].map(|change| change.name().to_owned());
+        [all.recv().unwrap(), all.recv().unwrap()].map(|change| change.name().to_owned());
     names.sort();
     assert_eq!(names, ["foo", "new"]);
     setter.join().unwrap();
@@ -273,7 +273,7 @@ fn a_file_that_is_flushed_and_collected_is_watched_on() {
     map.flush().unwrap();
     nothing(&mut watch);
     map.remove("foo").unwrap();
-    assert!(watch.wait().unwrap().is_removed());
+    assert!(watch.recv().unwrap().is_removed());
     // The record of a removed variable is reclaimed after two flushes, and may then be reused for
     // another variable.
     for round in 0..4 {
@@ -282,7 +282,7 @@ fn a_file_that_is_flushed_and_collected_is_watched_on() {
         nothing(&mut watch);
     }
     map.set("foo", 2).unwrap();
-    assert_eq!(watch.wait().unwrap().get::<i64>().unwrap(), 2);
+    assert_eq!(watch.recv().unwrap().get::<i64>().unwrap(), 2);
 }
 
 #[cfg(target_os = "linux")]
@@ -302,13 +302,13 @@ fn a_value_that_cannot_be_read_is_told_once_and_the_next_one_is_a_change() {
     let at = bytes.windows(8).position(|word| word == MARK.to_le_bytes()).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(&[0xff; 6], at as u64 - 22).unwrap();
-    let error = watch.wait().map(|_| ()).unwrap_err();
+    let error = watch.recv().map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     nothing(&mut watch);
     for round in 0..3 {
         map.set("foo", round).unwrap();
-        assert_eq!(watch.wait().unwrap().get::<i64>().unwrap(), round);
+        assert_eq!(watch.recv().unwrap().get::<i64>().unwrap(), round);
     }
     map.remove("foo").unwrap();
-    assert!(watch.wait().unwrap().is_removed());
+    assert!(watch.recv().unwrap().is_removed());
 }

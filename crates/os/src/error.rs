@@ -80,9 +80,9 @@ kinds! {
     Contended = 20,
     /// A transaction conflicted with other writers too often.
     Conflict = 21,
-    /// The variable of this handle was removed, or another program erased the value that this
-    /// program had set.
-    Removed = 22,
+    /// Another program has taken a lock away by force, or erased the value that this program had
+    /// set.
+    TakenAway = 22,
     /// The handle was opened for reading only.
     ReadOnly = 23,
     /// The handle is closed, or belongs to the process that this one was forked from.
@@ -91,7 +91,7 @@ kinds! {
     Interrupted = 25,
     /// This system does not support the operation; the message names an alternative.
     Unsupported = 26,
-    /// Another error of the operating system; [`std::error::Error::source`] returns it.
+    /// Another error of the operating system; [`Error::cause`] returns it.
     Io = 27,
 }
 
@@ -210,7 +210,7 @@ impl Error {
         self
     }
 
-    /// Sets the underlying error, which [`source`](std::error::Error::source) returns.
+    /// Sets the underlying error, which [`cause`](Self::cause) returns.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
@@ -258,6 +258,14 @@ impl Error {
         self.0.holder.as_ref()
     }
 
+    /// Returns the underlying error, such as an [`std::io::Error`], if any.
+    ///
+    /// The message of this error contains its message. So
+    /// [`source`](std::error::Error::source) does not return it, but its own source.
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+        self.0.source.as_deref()
+    }
+
     /// Returns the underlying code of the operating system (`errno`, `GetLastError`), if any.
     pub fn raw_os_error(&self) -> Option<i32> {
         self.0.source.as_ref()?.downcast_ref::<io::Error>()?.raw_os_error()
@@ -292,7 +300,55 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
+        // The message contains that of the underlying error, so the chain goes on behind it.
+        self.0.source.as_deref()?.source()
+    }
+}
+
+/// Keeps the message, and this error as the inner one.
+///
+/// ```
+/// use std::io;
+///
+/// fn read() -> io::Result<()> {
+///     mapvar_os::Name::new("a/b")?;
+///     Ok(())
+/// }
+/// assert_eq!(read().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+/// ```
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NameRemoved => io::ErrorKind::NotFound,
+            ErrorKind::AlreadyExists | ErrorKind::NameTaken => io::ErrorKind::AlreadyExists,
+            ErrorKind::OutOfRange | ErrorKind::InvalidName | ErrorKind::InvalidArgument => {
+                io::ErrorKind::InvalidInput
+            }
+            ErrorKind::NoSpace | ErrorKind::Full => io::ErrorKind::StorageFull,
+            ErrorKind::PermissionDenied | ErrorKind::ForeignOwner => {
+                io::ErrorKind::PermissionDenied
+            }
+            ErrorKind::ReadOnly => io::ErrorKind::ReadOnlyFilesystem,
+            ErrorKind::WrongKind
+            | ErrorKind::NotAMap
+            | ErrorKind::Version
+            | ErrorKind::Corrupt
+            | ErrorKind::NeedsRecovery => io::ErrorKind::InvalidData,
+            ErrorKind::Truncated => io::ErrorKind::UnexpectedEof,
+            ErrorKind::TimedOut => io::ErrorKind::TimedOut,
+            ErrorKind::Interrupted => io::ErrorKind::Interrupted,
+            ErrorKind::Unsupported => io::ErrorKind::Unsupported,
+            ErrorKind::Io => error
+                .cause()
+                .and_then(|cause| cause.downcast_ref::<io::Error>())
+                .map_or(io::ErrorKind::Other, io::Error::kind),
+            ErrorKind::TooLarge
+            | ErrorKind::Contended
+            | ErrorKind::Conflict
+            | ErrorKind::TakenAway
+            | ErrorKind::Closed => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
     }
 }
 
@@ -325,6 +381,7 @@ mod tests {
         let error =
             Error::new(ErrorKind::Io, "flush view", "").because(io::Error::from_raw_os_error(5));
         assert_eq!(error.raw_os_error(), Some(5));
-        assert!(std::error::Error::source(&error).is_some());
+        assert_eq!(error.to_string().matches("os error 5").count(), 1);
+        assert!(error.cause().is_some() && std::error::Error::source(&error).is_none());
     }
 }

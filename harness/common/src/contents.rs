@@ -107,7 +107,7 @@ pub fn tidy(map: &Map) -> Result<(), String> {
     map.flush().map_err(message)?;
     map.flush().map_err(message)?;
     map.set("again", 1).map_err(message)?;
-    match map.len().map_err(message)? {
+    match map.count().map_err(message)? {
         1 => Ok(()),
         _ => Err("a map that was cleared has something".into()),
     }

@@ -59,12 +59,12 @@ fn use_all(map: &Map, random: &mut Random) {
             7 => {
                 if let Ok(var) = map.var_or::<i64>(&name, 1) {
                     let _ = (var.get(), var.set(6), var.kind(), var.version());
-                    let _ = (var.get_into(&mut [0; 16]), var.set_from(&[1, 2]));
+                    let _ = (var.read_bytes(&mut [0; 16]), var.write_bytes(&[1, 2]));
                 }
             }
             8 => {
                 if let Ok(atomic) = map.atomic_or::<i64>(&name, 1) {
-                    let _ = (atomic.get(), atomic.fetch_add(1), atomic.swap(2));
+                    let _ = (atomic.load(), atomic.fetch_add(1), atomic.swap(2));
                 }
             }
             9 => {
@@ -72,7 +72,7 @@ fn use_all(map: &Map, random: &mut Random) {
                     let _ = (entry.kind(), entry.value(), entry.get::<Value>());
                 }
             }
-            10 => drop((map.len(), map.stat(), map.clear())),
+            10 => drop((map.count(), map.stat(), map.clear())),
             _ => drop(map.flush()),
         }
     }

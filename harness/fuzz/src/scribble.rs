@@ -382,14 +382,14 @@ fn operate(map: &Map, random: &mut Random, done: &mut Done, edge: &mut guards::E
             if let Some(var) = done.note(map.var::<i64>(name)) {
                 let _ = (done.note(var.get()), done.note(var.set(6)), done.note(var.kind()));
                 let len = random.of(&[3, 90, 100, 700, 3_000]) + random.below(9) as usize;
-                let _ = done.note(var.get_into(edge.last(len)));
+                let _ = done.note(var.read_bytes(edge.last(len)));
                 let _ = done.note(var.version());
-                let _ = done.note(var.set_from(edge.last(len / 7)));
+                let _ = done.note(var.write_bytes(edge.last(len / 7)));
             }
         }
         11 | 12 => {
             if let Some(atomic) = done.note(map.atomic_or::<i64>("count", 1)) {
-                let _ = (done.note(atomic.get()), done.note(atomic.fetch_add(1)));
+                let _ = (done.note(atomic.load()), done.note(atomic.fetch_add(1)));
                 let _ = (done.note(atomic.swap(2)), done.note(atomic.compare_exchange(1, 2)));
             }
         }
@@ -409,11 +409,11 @@ fn operate(map: &Map, random: &mut Random, done: &mut Done, edge: &mut guards::E
             }));
         }
         16 => {
-            if let Some(seen) = done.note(map.snapshot(&["int", "text", "large", "none"])) {
+            if let Some(seen) = done.note(map.snapshot(["int", "text", "large", "none"])) {
                 let _ = (seen.value("int"), seen.find::<String>("text"));
             }
         }
-        17 => drop(done.note(map.len())),
+        17 => drop(done.note(map.count())),
         18 => drop(done.note(map.stat())),
         19 => drop(done.note(map.flush())),
         20 if random.one_in(8) => drop(done.note(map.check())),

@@ -5,7 +5,7 @@ use crate::{
     shared::{Kind, Log, Note, Shared, wait_until},
     ticks,
 };
-use mapvar::{Atomic, ErrorKind, Map, MapOptions, Value, Version};
+use mapvar::{Atomic, Compared, ErrorKind, Map, MapOptions, Value, Version};
 use mapvar_harness::{
     Random,
     peer::{next_order, say},
@@ -125,7 +125,7 @@ impl User {
     /// Gives a key the value with which a history begins.
     pub(crate) fn start_with(&self, key: usize, value: u64) -> mapvar::Result<()> {
         match self.atomics.get(key.wrapping_sub(VARIABLES)) {
-            Some(atomic) => atomic.set(value),
+            Some(atomic) => atomic.store(value),
             None if value == ABSENT => self.map.remove(name_of(key)).map(|_| ()),
             None => self.map.set_value(name_of(key), &value_of(value)),
         }
@@ -140,7 +140,7 @@ impl User {
         for at in 0..ATOMICS {
             let note = log.note(Kind::Get).on(VARIABLES + at, 0, 0);
             note.begin();
-            note.read(VARIABLES + at, self.atomics[at].get()?);
+            note.read(VARIABLES + at, self.atomics[at].load()?);
             note.end(true);
         }
         Ok(())
@@ -247,7 +247,7 @@ impl User {
         let note = log.note(Kind::Compare).on(key, old, new);
         note.begin();
         let done = self.map.compare_and_set_value(name_of(key), version, &value)?;
-        note.end(done.is_ok());
+        note.end(done.is_set());
         Ok(())
     }
 
@@ -340,14 +340,14 @@ impl User {
             0 => {
                 let note = note(Kind::Get, 0, 0);
                 note.begin();
-                note.read(key, atomic.get()?);
+                note.read(key, atomic.load()?);
                 note.end(true);
             }
             1 => {
                 let new = fresh.next() << 16;
                 let note = note(Kind::Set, 0, new);
                 note.begin();
-                atomic.set(new)?;
+                atomic.store(new)?;
                 note.end(true);
             }
             2 => {
@@ -358,17 +358,17 @@ impl User {
                 note.end(true);
             }
             3 => {
-                let old = atomic.get()?;
+                let old = atomic.load()?;
                 pause(random);
                 let new = fresh.next() << 16;
                 let note = note(Kind::Compare, old, new);
                 note.begin();
                 match atomic.compare_exchange(old, new)? {
-                    Ok(found) => {
+                    Compared::Set(found) => {
                         assert_eq!(found, old, "an exchange had another value than it compared");
                         note.end(true);
                     }
-                    Err(found) => {
+                    Compared::Changed(found) => {
                         assert_ne!(found, old, "an exchange was refused without a reason");
                         note.read(key, found);
                         note.end(false);

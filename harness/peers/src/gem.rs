@@ -117,7 +117,7 @@ fn shared(exe: &str, name: &str, seconds: f64) {
     let counts: Vec<u64> = counts.split(' ').map(|word| word.parse().expect("a number")).collect();
     let [rounds, missed, lost, erased] = counts[..] else { panic!("{counts:?}") };
     // A last read notices the last erase; the next write restores all variables.
-    map.len().expect("len");
+    map.count().expect("len");
     reported += map.clobbered().names.len() as u64;
     map.set("last", true).expect("set");
     for (name, value) in names.iter().zip(acknowledged) {

@@ -93,8 +93,8 @@ fn all(count: u64, folder: Option<&Path>) -> Result<()> {
     }
     let built = began.elapsed();
     let stat = map.stat()?;
-    if map.len()? != count {
-        return Err(format!("{} variables of {count}", map.len()?).into());
+    if map.count()? != count {
+        return Err(format!("{} variables of {count}", map.count()?).into());
     }
     figure(
         "built",
@@ -218,8 +218,8 @@ fn recover(count: u64, path: &Path) -> Result<()> {
         return Err("the copy was not recovered".into());
     }
     verify(&map, count)?;
-    if map.len()? != count {
-        return Err(format!("recovered: {} variables of {count}", map.len()?).into());
+    if map.count()? != count {
+        return Err(format!("recovered: {} variables of {count}", map.count()?).into());
     }
     figure(
         "recovered as after a power cut",

@@ -19,9 +19,9 @@ module Mapvar
     end
 
     # @return [Integer, Float, Boolean]
-    # @raise [Removed]
+    # @raise [NotFound] if it was removed
     def value
-      with_out { |it| Library.__send__(@calls.get, @owned.handle, it) }
+      with_out { |it| Library.__send__(@calls.load, @owned.handle, it) }
     end
     alias get value
 
@@ -84,7 +84,7 @@ module Mapvar
     TYPES = { Integer => :i64, Float => :f64, TrueClass => :bool, FalseClass => :bool }.freeze
     INTEGERS = %i[i64 u64].freeze
     # The functions of one type, and how FFI reads its results.
-    Calls = Struct.new(:get, :swap, :compare_exchange, :add, :sub, :read)
+    Calls = Struct.new(:load, :swap, :compare_exchange, :add, :sub, :read)
     CALLS = Library::ATOMICS.to_h do |type, native|
       functions = Calls.members[0..4].map { |operation| :"mapvar_atomic_#{operation}_#{type}" }
       functions.fill(nil, 3) unless INTEGERS.include?(type)

@@ -177,10 +177,10 @@ module Mapvar
     Errno = ::Errno::EAGAIN::Errno
   end
 
-  # The variable was removed.
-  class Removed < Error
+  # Another program took a lock away by force, or erased what this program had set.
+  class TakenAway < Error
     CODE = 22
-    Errno = ::Errno::ENOENT::Errno
+    Errno = ::Errno::EPERM::Errno
   end
 
   # The map was opened read-only.

@@ -148,7 +148,7 @@ module Mapvar
     ATOMICS.each do |type, native|
       waits :"mapvar_map_atomic_#{type}", :handle, *TEXT, :out
       waits :"mapvar_map_atomic_#{type}_or", :handle, *TEXT, native, :out
-      quick :"mapvar_atomic_get_#{type}", :handle, :out
+      quick :"mapvar_atomic_load_#{type}", :handle, :out
       quick :"mapvar_atomic_swap_#{type}", :handle, native, :out
       quick :"mapvar_atomic_compare_exchange_#{type}", :handle, native, native, :out, :out
     end
@@ -176,14 +176,14 @@ module Mapvar
 
     quick :mapvar_map_lock, :handle, *TEXT, :out
     waits :mapvar_lock_queue, :handle, :int32, :out
-    waits :mapvar_place_wait, :handle, :uint64, :out
-    waits :mapvar_place_free, :handle
+    waits :mapvar_ticket_wait, :handle, :uint64, :out
+    waits :mapvar_ticket_free, :handle
     waits :mapvar_lock_try, :handle, :int32, :out
     waits :mapvar_lock_holder, :handle, :out
     waits :mapvar_lock_force_unlock, :handle, :out
     waits :mapvar_lock_remove, :handle, :out
     quick :mapvar_lock_free, :handle
-    quick :mapvar_held_recovered, :handle, :out
+    quick :mapvar_held_abandoned, :handle, :out
     waits :mapvar_held_release, :handle
 
     quick :mapvar_stat_get, :handle, :uint32, :out

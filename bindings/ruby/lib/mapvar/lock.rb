@@ -40,7 +40,7 @@ module Mapvar
     # @raise [InvalidArgument] if this thread has it already
     def synchronize(shared: false, timeout: nil)
       held = take(shared ? 1 : 0, timeout.nil? ? @map.timeout : Opening.seconds(timeout))
-      recovered = Library.number(:uint32) { |out| Library.mapvar_held_recovered(held, out) }
+      recovered = Library.number(:uint32) { |out| Library.mapvar_held_abandoned(held, out) }
       result = yield(recovered.nonzero?)
       given, held = held, nil
       Library.check(Library.mapvar_held_release(given))
@@ -60,7 +60,7 @@ module Mapvar
       end
       return nil unless held
 
-      recovered = Library.number(:uint32) { |out| Library.mapvar_held_recovered(held, out) }
+      recovered = Library.number(:uint32) { |out| Library.mapvar_held_abandoned(held, out) }
       yield(recovered.nonzero?)
     ensure
       Library.mapvar_held_release(held) if held
@@ -101,12 +101,12 @@ module Mapvar
     # Waits in slices, and keeps the place in the queue between them.
     def take(shared, timeout)
       queue = ->(out) { patiently { Library.mapvar_lock_queue(@owned.handle, shared, out) } }
-      Library.with(:mapvar_place_free, queue) do |place|
+      Library.with(:mapvar_ticket_free, queue) do |place|
         began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
         Library.handle(:mapvar_held_release) do |out|
           Library.patiently(timeout) do
             left = timeout - (Process.clock_gettime(Process::CLOCK_MONOTONIC) - began)
-            Library.mapvar_place_wait(place, (left.clamp(0, Library::SLICE) * 1000).ceil, out)
+            Library.mapvar_ticket_wait(place, (left.clamp(0, Library::SLICE) * 1000).ceil, out)
           end
         end
       end

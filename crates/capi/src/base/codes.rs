@@ -47,8 +47,8 @@ pub const MAPVAR_TIMED_OUT: i32 = 19;
 pub const MAPVAR_CONTENDED: i32 = 20;
 /// A transaction, or a conditional set, conflicted with other writers.
 pub const MAPVAR_CONFLICT: i32 = 21;
-/// The variable of this handle was removed.
-pub const MAPVAR_REMOVED: i32 = 22;
+/// Another program took a lock away by force, or erased what this program had set.
+pub const MAPVAR_TAKEN_AWAY: i32 = 22;
 /// The handle was opened read-only.
 pub const MAPVAR_READ_ONLY: i32 = 23;
 /// The handle is closed or invalid, or its map belongs to the process that this one was forked

@@ -200,7 +200,7 @@ pub(crate) const NAMES: &[(i32, &CStr)] = &[
     (codes::MAPVAR_TIMED_OUT, c"TimedOut"),
     (codes::MAPVAR_CONTENDED, c"Contended"),
     (codes::MAPVAR_CONFLICT, c"Conflict"),
-    (codes::MAPVAR_REMOVED, c"Removed"),
+    (codes::MAPVAR_TAKEN_AWAY, c"TakenAway"),
     (codes::MAPVAR_READ_ONLY, c"ReadOnly"),
     (codes::MAPVAR_CLOSED, c"Closed"),
     (codes::MAPVAR_INTERRUPTED, c"Interrupted"),

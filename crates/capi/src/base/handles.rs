@@ -17,16 +17,16 @@ use crate::base::{
     types::{
         AnyAtomic, Range, mapvar_atomic, mapvar_change, mapvar_check, mapvar_clobbered,
         mapvar_entry, mapvar_held, mapvar_iter, mapvar_lock, mapvar_lock_stat, mapvar_map,
-        mapvar_options, mapvar_place, mapvar_salvage, mapvar_section, mapvar_section_options,
-        mapvar_snapshot, mapvar_stat, mapvar_transaction, mapvar_value, mapvar_var, mapvar_view,
+        mapvar_options, mapvar_salvage, mapvar_section, mapvar_section_options, mapvar_snapshot,
+        mapvar_stat, mapvar_ticket, mapvar_transaction, mapvar_value, mapvar_var, mapvar_view,
         mapvar_view_options, mapvar_watch,
     },
 };
 use arc_swap::ArcSwapOption;
 use mapvar::{
-    Change, Check, Clobbered, Entry, ErrorKind, HeldLock, Iter, Lock, LockPlace, LockStat, Map,
-    MapOptions, Result, Salvage, Section, SectionOptions, Snapshot, Stat, Transaction, Value, Var,
-    View, Watch,
+    Change, Check, Clobbered, Entry, ErrorKind, Iter, Lock, LockStat, LockTicket, Map, MapOptions,
+    OwnedLockGuard, Result, Salvage, Section, SectionOptions, Snapshot, Stat, Transaction, Value,
+    Var, View, Watch,
 };
 use std::{
     ptr,
@@ -102,8 +102,8 @@ objects! {
     Watch: mapvar_watch is Turns<Watch>, "mapvar_watch";
     Change: mapvar_change is Change, "mapvar_change";
     Lock: mapvar_lock is Lock, "mapvar_lock";
-    Held: mapvar_held is HeldLock, "mapvar_held";
-    Place: mapvar_place is Turns<LockPlace>, "mapvar_place";
+    Held: mapvar_held is OwnedLockGuard, "mapvar_held";
+    Place: mapvar_ticket is Turns<LockTicket>, "mapvar_ticket";
 }
 
 /// An object in its slot.

@@ -17,8 +17,8 @@ pub struct mapvar_map;
 pub struct mapvar_value;
 
 /// A variable, looked up once: calls through it skip the search for the name. It is closed with its
-/// map. Any number of threads may use one at once. If the variable is removed, calls fail with
-/// MAPVAR_REMOVED until a variable of that name exists again; the handle then refers to that one.
+/// map. Any number of threads may use one at once. The variable need not exist: without it, reading
+/// fails with MAPVAR_NOT_FOUND, and a set creates it.
 pub struct mapvar_var;
 
 /// A number of one machine word whose operations take no lock. Its type (int64_t, uint64_t, double
@@ -59,7 +59,7 @@ pub struct mapvar_lock;
 pub struct mapvar_held;
 
 /// A place in the queue of a lock. It is closed with its map.
-pub struct mapvar_place;
+pub struct mapvar_ticket;
 
 /// Figures of a map at one moment.
 pub struct mapvar_stat;

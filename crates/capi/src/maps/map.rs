@@ -527,7 +527,7 @@ pub extern "C" fn mapvar_map_count(
     run_call("mapvar_map_count", || {
         let count = wanted("count", count)?;
         with(map, |map| {
-            count.write(map.len()?);
+            count.write(map.count()?);
             Ok(())
         })
     })

@@ -7,6 +7,7 @@ use crate::base::{
     handles::{close, make_within, with},
     types::{AnyAtomic, mapvar_atomic, mapvar_map},
 };
+use mapvar::Compared;
 use mapvar::ErrorKind;
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
@@ -18,12 +19,12 @@ fn other() -> mapvar::Error {
 
 /// Writes the result of an exchange: whether it exchanged, and the value that it found.
 fn hand_out<T>(
-    done: std::result::Result<T, T>,
+    done: Compared<T>,
     out: Option<&mut MaybeUninit<i32>>,
     found: Option<&mut MaybeUninit<T>>,
 ) {
-    let exchanged = done.is_ok();
-    let (Ok(value) | Err(value)) = done;
+    let exchanged = done.is_set();
+    let (Compared::Set(value) | Compared::Changed(value)) = done;
     offer(found, value);
     offer(out, exchanged.into());
 }
@@ -92,24 +93,24 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64_or(
 }
 
 /// Reads the value.
-/// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
+/// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if another variable took the name.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_atomic_get_i64(
+pub extern "C" fn mapvar_atomic_load_i64(
     atomic: *mut mapvar_atomic,
     out: Option<&mut MaybeUninit<i64>>,
 ) -> i32 {
-    run_call("mapvar_atomic_get_i64", || {
+    run_call("mapvar_atomic_load_i64", || {
         let out = wanted("out", out)?;
         with(atomic, |atomic| {
             let AnyAtomic::I64(atomic) = atomic else { return Err(other()) };
-            out.write(atomic.get()?);
+            out.write(atomic.load()?);
             Ok(())
         })
     })
 }
 
 /// Stores `value` and reports the value `before`, which may be NULL.
-/// Errors: those of mapvar_atomic_get_i64, and MAPVAR_READ_ONLY.
+/// Errors: those of mapvar_atomic_load_i64, and MAPVAR_READ_ONLY.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_swap_i64(
     atomic: *mut mapvar_atomic,
@@ -214,24 +215,24 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64_or(
 }
 
 /// Reads the value.
-/// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
+/// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if another variable took the name.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_atomic_get_u64(
+pub extern "C" fn mapvar_atomic_load_u64(
     atomic: *mut mapvar_atomic,
     out: Option<&mut MaybeUninit<u64>>,
 ) -> i32 {
-    run_call("mapvar_atomic_get_u64", || {
+    run_call("mapvar_atomic_load_u64", || {
         let out = wanted("out", out)?;
         with(atomic, |atomic| {
             let AnyAtomic::U64(atomic) = atomic else { return Err(other()) };
-            out.write(atomic.get()?);
+            out.write(atomic.load()?);
             Ok(())
         })
     })
 }
 
 /// Stores `value` and reports the value `before`, which may be NULL.
-/// Errors: those of mapvar_atomic_get_u64, and MAPVAR_READ_ONLY.
+/// Errors: those of mapvar_atomic_load_u64, and MAPVAR_READ_ONLY.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_swap_u64(
     atomic: *mut mapvar_atomic,
@@ -336,24 +337,24 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64_or(
 }
 
 /// Reads the value.
-/// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
+/// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if another variable took the name.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_atomic_get_f64(
+pub extern "C" fn mapvar_atomic_load_f64(
     atomic: *mut mapvar_atomic,
     out: Option<&mut MaybeUninit<f64>>,
 ) -> i32 {
-    run_call("mapvar_atomic_get_f64", || {
+    run_call("mapvar_atomic_load_f64", || {
         let out = wanted("out", out)?;
         with(atomic, |atomic| {
             let AnyAtomic::F64(atomic) = atomic else { return Err(other()) };
-            out.write(atomic.get()?);
+            out.write(atomic.load()?);
             Ok(())
         })
     })
 }
 
 /// Stores `value` and reports the value `before`, which may be NULL.
-/// Errors: those of mapvar_atomic_get_f64, and MAPVAR_READ_ONLY.
+/// Errors: those of mapvar_atomic_load_f64, and MAPVAR_READ_ONLY.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_swap_f64(
     atomic: *mut mapvar_atomic,
@@ -424,24 +425,24 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool_or(
 }
 
 /// Reads the value.
-/// Errors: MAPVAR_REMOVED; MAPVAR_WRONG_KIND if another variable took the name.
+/// Errors: MAPVAR_NOT_FOUND; MAPVAR_WRONG_KIND if another variable took the name.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_atomic_get_bool(
+pub extern "C" fn mapvar_atomic_load_bool(
     atomic: *mut mapvar_atomic,
     out: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
-    run_call("mapvar_atomic_get_bool", || {
+    run_call("mapvar_atomic_load_bool", || {
         let out = wanted("out", out)?;
         with(atomic, |atomic| {
             let AnyAtomic::Bool(atomic) = atomic else { return Err(other()) };
-            out.write(i32::from(atomic.get()?));
+            out.write(i32::from(atomic.load()?));
             Ok(())
         })
     })
 }
 
 /// Stores `value` and reports the value `before`, which may be NULL.
-/// Errors: those of mapvar_atomic_get_bool, and MAPVAR_READ_ONLY.
+/// Errors: those of mapvar_atomic_load_bool, and MAPVAR_READ_ONLY.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_atomic_swap_bool(
     atomic: *mut mapvar_atomic,
@@ -471,7 +472,7 @@ pub extern "C" fn mapvar_atomic_compare_exchange_bool(
         with(atomic, |atomic| {
             let AnyAtomic::Bool(atomic) = atomic else { return Err(other()) };
             let done = atomic.compare_exchange(old_value != 0, new_value != 0)?;
-            hand_out(done.map(i32::from).map_err(i32::from), exchanged, found);
+            hand_out(done.map(i32::from), exchanged, found);
             Ok(())
         })
     })

@@ -22,7 +22,7 @@ pub extern "C" fn mapvar_transaction_begin(
     out: Option<&mut MaybeUninit<*mut mapvar_transaction>>,
 ) -> i32 {
     run_call("mapvar_transaction_begin", || {
-        make_within(out, map, |map: &Map| map.begin().map(Turns::new))
+        make_within(out, map, |map: &Map| map.begin_transaction().map(Turns::new))
     })
 }
 

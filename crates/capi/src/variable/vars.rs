@@ -5,17 +5,17 @@ use crate::{
     base::{
         border::{self, Octets, wanted},
         errors::run_call,
-        handles::{close, make, make_within, with},
+        handles::{close, make, make_if_any, make_within, with},
         tree::Tree,
         types::{mapvar_map, mapvar_value, mapvar_var},
     },
     variable::versions::{expected_of, hand_out_version, mapvar_version, now_of},
 };
-use mapvar::{ErrorKind, Map, Result, Value, Var, Version};
+use mapvar::{Map, Result, Value, Var, Version};
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
 
-/// Returns a handle to a variable. MAPVAR_NOT_FOUND if it does not exist.
+/// Returns a handle to a variable, which need not exist.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_map_var(
     map: *mut mapvar_map,
@@ -50,14 +50,12 @@ pub unsafe extern "C" fn mapvar_map_var_or(
 
 /// Creates by version, since that keeps the number of a pod or of an opaque value.
 fn var_or(map: &Map, name: &str, init: &Value) -> Result<Var<Value>> {
-    match map.var(name) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        found => return found,
+    let var = map.var(name)?;
+    if !map.contains(name)? {
+        // If another process has created the variable meanwhile, its value stands.
+        let _ = var.compare_and_set_value(Version::ABSENT, init)?;
     }
-    // If another process created the variable first, its value stands. If another process removes
-    // it right away, `var` reports NotFound.
-    let _ = map.compare_and_set_value(name, Version::ABSENT, init)?;
-    map.var(name)
+    Ok(var)
 }
 
 /// Frees a handle; the variable stays. Does nothing for NULL.
@@ -151,18 +149,18 @@ pub extern "C" fn mapvar_var_get_bool(
 /// allocates nothing. A number yields its eight bytes; nil and an empty list yield
 /// none. A list or a dict with elements is MAPVAR_WRONG_KIND.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mapvar_var_get_into(
+pub unsafe extern "C" fn mapvar_var_read_bytes(
     var: *mut mapvar_var,
     into: *mut c_void,
     capacity: usize,
     len: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
-    run_call("mapvar_var_get_into", || {
+    run_call("mapvar_var_read_bytes", || {
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into, capacity) }?;
         let out = wanted("len", len)?;
         with(var, |var| {
-            let len = var.get_into(into)?;
+            let len = var.read_bytes(into)?;
             out.write(len);
             if len > capacity && capacity > 0 { Err(border::short(capacity, len)) } else { Ok(()) }
         })
@@ -187,18 +185,18 @@ pub extern "C" fn mapvar_var_get_versioned(
 ) -> i32 {
     run_call("mapvar_var_get_versioned", || {
         let version = wanted("version", version)?;
-        make(value, || {
+        make_if_any(value, || {
             with(var, |var| {
                 let (value, now) = var.value_versioned()?;
                 version.write(now.into());
-                Ok(Tree::of(value))
+                Ok(value.map(Tree::of))
             })
         })
     })
 }
 
 /// Sets the variable to an integer.
-/// Errors: MAPVAR_REMOVED, and those of mapvar_map_set_i64.
+/// Errors: those of mapvar_map_set_i64.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_var_set_i64(var: *mut mapvar_var, value: i64) -> i32 {
     run_call("mapvar_var_set_i64", || with(var, |var| var.set_as(value)))
@@ -264,8 +262,7 @@ pub extern "C" fn mapvar_var_set_value(var: *mut mapvar_var, value: *mut mapvar_
     })
 }
 
-/// Sets the variable if it still has the version `expected`, as mapvar_map_compare_and_set;
-/// MAPVAR_REMOVED if the variable was removed.
+/// Sets the variable if it still has the version `expected`, as mapvar_map_compare_and_set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapvar_var_compare_and_set(
     var: *mut mapvar_var,

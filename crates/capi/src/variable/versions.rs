@@ -8,7 +8,7 @@ use crate::base::{
     tree::Tree,
     types::{mapvar_map, mapvar_value},
 };
-use mapvar::{ErrorKind, Result, Version};
+use mapvar::{Compared, ErrorKind, Result, Version};
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
 
@@ -40,15 +40,12 @@ impl From<mapvar_version> for Version {
 /// Writes the outcome of a conditional set for the caller: the new version, or the version found
 /// instead.
 pub(crate) fn hand_out_version(
-    done: std::result::Result<Version, Version>,
+    done: Compared<Version>,
     now: Option<&mut MaybeUninit<mapvar_version>>,
 ) -> Result<()> {
-    let (Ok(version) | Err(version)) = done;
+    let (Compared::Set(version) | Compared::Changed(version)) = done;
     crate::base::border::offer(now, version.into());
-    match done {
-        Ok(_) => Ok(()),
-        Err(_) => Err(conflict()),
-    }
+    if done.is_set() { Ok(()) } else { Err(conflict()) }
 }
 
 #[cold]

@@ -5,9 +5,9 @@ use crate::base::{
     border::{self, offer, wanted},
     errors::run_call,
     handles::{Turns, close, make, make_if_any, make_within, with},
-    types::{mapvar_held, mapvar_lock, mapvar_map, mapvar_place},
+    types::{mapvar_held, mapvar_lock, mapvar_map, mapvar_ticket},
 };
-use mapvar::{ErrorKind, HeldLock, Outcome};
+use mapvar::{Acquired, ErrorKind, LockMode, OwnedLockGuard};
 use std::{ffi::c_char, mem::MaybeUninit, time::Duration};
 
 /// Returns a handle to the lock of this name, 1 to 1,017 bytes; the lock need not have been used
@@ -48,7 +48,7 @@ pub extern "C" fn mapvar_lock_take(
                 } else {
                     lock.share_timeout(timeout)
                 };
-                taken.map(HeldLock::from)
+                taken.map(OwnedLockGuard::from)
             })
         })
     })
@@ -60,23 +60,26 @@ pub extern "C" fn mapvar_lock_take(
 pub extern "C" fn mapvar_lock_queue(
     lock: *mut mapvar_lock,
     shared: i32,
-    place: Option<&mut MaybeUninit<*mut mapvar_place>>,
+    place: Option<&mut MaybeUninit<*mut mapvar_ticket>>,
 ) -> i32 {
     run_call("mapvar_lock_queue", || {
-        make_within(place, lock, |lock| lock.queue(shared != 0).map(Turns::new))
+        make_within(place, lock, |lock| {
+            let mode = if shared == 0 { LockMode::Exclusive } else { LockMode::Shared };
+            lock.queue(mode).map(Turns::new)
+        })
     })
 }
 
 /// Waits for the lock for at most this many milliseconds. MAPVAR_TIMED_OUT keeps the place: call
 /// again.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_place_wait(
-    place: *mut mapvar_place,
+pub extern "C" fn mapvar_ticket_wait(
+    place: *mut mapvar_ticket,
     milliseconds: u64,
     held: Option<&mut MaybeUninit<*mut mapvar_held>>,
 ) -> i32 {
     let timeout = Duration::from_millis(milliseconds);
-    run_call("mapvar_place_wait", || {
+    run_call("mapvar_ticket_wait", || {
         make(held, || {
             with(place, |place| match place.within(timeout)? {
                 Some(mut turn) => turn.wait(timeout),
@@ -92,8 +95,8 @@ pub extern "C" fn mapvar_place_wait(
 
 /// Gives up a place in the queue; a lock acquired through it stays held. Does nothing for NULL.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_place_free(place: *mut mapvar_place) -> i32 {
-    run_call("mapvar_place_free", || close(place).map(drop))
+pub extern "C" fn mapvar_ticket_free(place: *mut mapvar_ticket) -> i32 {
+    run_call("mapvar_ticket_free", || close(place).map(drop))
 }
 
 /// Acquires the lock if that is possible at once. NULL if another owner has it or others came
@@ -108,7 +111,7 @@ pub extern "C" fn mapvar_lock_try(
         make_if_any(held, || {
             with(lock, |lock| {
                 let taken = if shared == 0 { lock.try_acquire() } else { lock.try_share() };
-                Ok(taken?.map(HeldLock::from))
+                Ok(taken?.map(OwnedLockGuard::from))
             })
         })
     })
@@ -133,7 +136,7 @@ pub extern "C" fn mapvar_lock_holder(
 
 /// Takes the lock from all its owners, living or dead; `owners` (may be NULL) is how many owners
 /// there were. The protected data may be half-changed; the next owner learns that from
-/// mapvar_held_recovered.
+/// mapvar_held_abandoned.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_lock_force_unlock(
     lock: *mut mapvar_lock,
@@ -171,16 +174,16 @@ pub extern "C" fn mapvar_lock_free(lock: *mut mapvar_lock) -> i32 {
 /// usual case. Each shared owner learns of an exclusive one, until an exclusive owner has learned
 /// of it; of a shared one learns the next exclusive owner.
 #[unsafe(no_mangle)]
-pub extern "C" fn mapvar_held_recovered(
+pub extern "C" fn mapvar_held_abandoned(
     held: *mut mapvar_held,
     process: Option<&mut MaybeUninit<u32>>,
 ) -> i32 {
-    run_call("mapvar_held_recovered", || {
+    run_call("mapvar_held_abandoned", || {
         let process = wanted("process", process)?;
         with(held, |held| {
-            process.write(match held.outcome() {
-                Outcome::Acquired => 0,
-                Outcome::Recovered(dead) | Outcome::RecoveredShared(dead) => dead.pid,
+            process.write(match held.acquired() {
+                Acquired::Clean => 0,
+                Acquired::Abandoned(dead) | Acquired::AbandonedShared(dead) => dead.pid,
             });
             Ok(())
         })
@@ -188,7 +191,7 @@ pub extern "C" fn mapvar_held_recovered(
 }
 
 /// Releases the lock; the handle is freed, whatever the result. Does nothing for NULL.
-/// Errors: MAPVAR_REMOVED if the lock was taken away by force.
+/// Errors: MAPVAR_TAKEN_AWAY if the lock was taken away by force.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_held_release(held: *mut mapvar_held) -> i32 {
     run_call("mapvar_held_release", || match close(held)? {

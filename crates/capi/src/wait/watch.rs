@@ -83,7 +83,7 @@ pub extern "C" fn mapvar_watch_next(
             with(watch, |watch| {
                 let (began, timeout) = (Instant::now(), Duration::from_millis(milliseconds));
                 let Some(mut turn) = watch.within(timeout)? else { return Ok(None) };
-                turn.wait_timeout(timeout.saturating_sub(began.elapsed()))
+                turn.recv_timeout(timeout.saturating_sub(began.elapsed()))
             })
         })
     })

@@ -96,7 +96,7 @@ static void what_is_erased_is_told(const char *name) {
     map = open_map(name, MAPVAR_CLOBBER_ERROR);
     OK(mapvar_map_set_str(map, "mine", N, "x", N));
     OK(mapvar_map_write_string(gem, BAR, sizeof BAR));
-    CHECK(mapvar_map_set_i64(map, "other", N, 1) == MAPVAR_REMOVED);
+    CHECK(mapvar_map_set_i64(map, "other", N, 1) == MAPVAR_TAKEN_AWAY);
     CHECK(strstr(mapvar_last_error_message(), "mine") != NULL);
     OK(mapvar_map_set_i64(map, "other", N, 1));
     OK(mapvar_map_close(map));

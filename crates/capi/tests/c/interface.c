@@ -177,9 +177,9 @@ static void large(mapvar_map *map) {
     CHECK(len == size && memcmp(in, out, size) == 0);
     OK(mapvar_map_var(map, "large", N, &var));
     memset(in, 0, size);
-    OK(mapvar_var_get_into(var, in, size, &len));
+    OK(mapvar_var_read_bytes(var, in, size, &len));
     CHECK(len == size && memcmp(in, out, size) == 0);
-    CHECK(mapvar_var_get_into(var, in, 10, &len) == MAPVAR_TOO_LARGE && len == size);
+    CHECK(mapvar_var_read_bytes(var, in, 10, &len) == MAPVAR_TOO_LARGE && len == size);
     OK(mapvar_var_set_bytes(var, "x", 1));
     OK(mapvar_var_free(var));
     free(out);
@@ -191,6 +191,7 @@ static void versions(mapvar_map *map) {
     mapvar_value *one = NULL, *two = NULL, *found = NULL;
     mapvar_var *var = NULL;
     int32_t removed = 0;
+    int64_t number = 0;
     OK(mapvar_value_i64(1, &one));
     OK(mapvar_value_i64(2, &two));
     OK(mapvar_map_get_versioned(map, "cas", N, &found, &now));
@@ -205,7 +206,11 @@ static void versions(mapvar_map *map) {
     CHECK(mapvar_var_compare_and_set(var, &first, one, NULL) == MAPVAR_CONFLICT);
     OK(mapvar_var_compare_and_set(var, &second, one, NULL));
     OK(mapvar_map_remove(map, "cas", N, &removed));
-    CHECK(removed == 1 && mapvar_var_set_i64(var, 3) == MAPVAR_REMOVED);
+    CHECK(removed == 1 && mapvar_var_get_i64(var, &number) == MAPVAR_NOT_FOUND);
+    OK(mapvar_var_set_i64(var, 3));
+    OK(mapvar_map_get_i64(map, "cas", N, &number));
+    CHECK(number == 3);
+    OK(mapvar_map_remove(map, "cas", N, &removed));
     OK(mapvar_var_free(var));
     OK(mapvar_value_free(one));
     OK(mapvar_value_free(two));
@@ -289,7 +294,7 @@ static void atomics(mapvar_map *map) {
     CHECK(exchanged == 1 && found == 7);
     OK(mapvar_atomic_compare_exchange_i64(atomic, 7, 2, &exchanged, &found));
     CHECK(exchanged == 0 && found == 1);
-    CHECK(mapvar_atomic_get_f64(atomic, &f) == MAPVAR_WRONG_KIND);
+    CHECK(mapvar_atomic_load_f64(atomic, &f) == MAPVAR_WRONG_KIND);
     CHECK(mapvar_map_atomic_u64(map, "count", N, &other) == MAPVAR_WRONG_KIND && other == NULL);
     OK(mapvar_atomic_free(atomic));
 }

@@ -19,7 +19,7 @@ static int peer(const char *name) {
     for (int64_t i = 1; i <= 100; i++) OK(mapvar_map_set_i64(map, "count", N, i));
     OK(mapvar_map_lock(map, "jobs", N, &lock));
     OK(mapvar_lock_take(lock, 0, 20000, &held));
-    OK(mapvar_held_recovered(held, &dead));
+    OK(mapvar_held_abandoned(held, &dead));
     CHECK(dead == 0);
     OK(mapvar_map_set_bool(map, "held", N, 1));
     sleep_ms(60000);
@@ -78,7 +78,7 @@ static void watches(mapvar_map *map) {
 
 static void locks(mapvar_map *map) {
     mapvar_lock *lock;
-    mapvar_place *place;
+    mapvar_ticket *place;
     mapvar_held *held, *second;
     uint32_t process = 1;
     size_t owners = 9;
@@ -93,9 +93,9 @@ static void locks(mapvar_map *map) {
     OK(mapvar_held_release(held));
     CHECK(mapvar_held_release(held) == MAPVAR_CLOSED);
     OK(mapvar_lock_queue(lock, 0, &place));
-    OK(mapvar_place_wait(place, 0, &held));
-    CHECK(mapvar_place_wait(place, 0, &second) == MAPVAR_INVALID_ARGUMENT);
-    OK(mapvar_place_free(place));
+    OK(mapvar_ticket_wait(place, 0, &held));
+    CHECK(mapvar_ticket_wait(place, 0, &second) == MAPVAR_INVALID_ARGUMENT);
+    OK(mapvar_ticket_free(place));
     OK(mapvar_lock_holder(lock, &process));
     CHECK(process == process_id());
     OK(mapvar_held_release(held));
@@ -104,7 +104,7 @@ static void locks(mapvar_map *map) {
     OK(mapvar_lock_force_unlock(lock, &owners));
     CHECK(owners == 1);
     // The next exclusive owner has to learn of it, so the lock stays.
-    CHECK(mapvar_held_release(held) == MAPVAR_REMOVED);
+    CHECK(mapvar_held_release(held) == MAPVAR_TAKEN_AWAY);
     OK(mapvar_lock_remove(lock, &gone));
     CHECK(gone == 0);
     OK(mapvar_lock_try(lock, 0, &held));
@@ -188,7 +188,7 @@ static void second_process(const char *program, const char *name, mapvar_map *ma
     CHECK(mapvar_last_error_holder() == (uint32_t)other.dwProcessId);
     kill_child(&other);
     OK(mapvar_lock_take(lock, 0, 20000, &held));
-    OK(mapvar_held_recovered(held, &dead));
+    OK(mapvar_held_abandoned(held, &dead));
     CHECK(dead == (uint32_t)other.dwProcessId);
     OK(mapvar_held_release(held));
     OK(mapvar_lock_free(lock));
@@ -215,7 +215,7 @@ static void closing(const char *name, mapvar_map *map) {
     mapvar_watch *watch = NULL, *mine = NULL;
     mapvar_change *change = NULL;
     mapvar_lock *lock = NULL, *ours = NULL;
-    mapvar_place *place = NULL;
+    mapvar_ticket *place = NULL;
     mapvar_held *held = NULL;
     const char *names[] = {"kept"};
     int64_t number = 0;
@@ -237,12 +237,12 @@ static void closing(const char *name, mapvar_map *map) {
     OK(mapvar_map_close(second));
     CHECK(mapvar_map_lock(second, "closing", N, &ours) == MAPVAR_CLOSED && ours == NULL);
     CHECK(mapvar_var_get_i64(var, &number) == MAPVAR_CLOSED);
-    CHECK(mapvar_atomic_get_i64(atomic, &number) == MAPVAR_CLOSED);
+    CHECK(mapvar_atomic_load_i64(atomic, &number) == MAPVAR_CLOSED);
     CHECK(mapvar_transaction_commit(transaction) == MAPVAR_CLOSED);
     CHECK(mapvar_iter_next(iter, &entry) == MAPVAR_CLOSED && entry == NULL);
     CHECK(mapvar_watch_next(watch, 0, &change) == MAPVAR_CLOSED && change == NULL);
     CHECK(mapvar_lock_holder(lock, &process) == MAPVAR_CLOSED);
-    CHECK(mapvar_place_wait(place, 0, &held) == MAPVAR_CLOSED && held == NULL);
+    CHECK(mapvar_ticket_wait(place, 0, &held) == MAPVAR_CLOSED && held == NULL);
     CHECK(mapvar_var_free(var) == MAPVAR_CLOSED);
     // The process has no handle left to which the variable belonged, and the place in the queue is
     // given up. A snapshot is a copy, and the objects of another map of this name stay.

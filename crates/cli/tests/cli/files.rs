@@ -327,11 +327,11 @@ fn a_copy_that_is_killed_leaves_no_map_under_its_name() {
     copy.kill().unwrap();
     copy.wait().unwrap();
     if fs::exists(new).unwrap() {
-        assert_eq!(Map::options().file(new).open().unwrap().len().unwrap(), 3000);
+        assert_eq!(Map::options().file(new).open().unwrap().count().unwrap(), 3000);
         fs::remove_file(new).unwrap();
     }
     run(["copy", "--file", live, "--into", new]).ok();
-    assert_eq!(Map::options().file(new).open().unwrap().len().unwrap(), 3000);
+    assert_eq!(Map::options().file(new).open().unwrap().count().unwrap(), 3000);
 }
 
 /// What a killed `copy` or `repair` leaves is removed by the next one, and nothing else is.

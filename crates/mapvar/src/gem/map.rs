@@ -307,46 +307,55 @@ impl Gem {
         .map_err(|error| error.during(REMOVE, self.variable(name)))
     }
 
-    /// Replaces a value by the result of `change`, which runs without the lock.
-    pub(crate) fn update<T: Serialize + DeserializeOwned>(
+    /// Replaces a value by the result of `change`, which runs without the lock; `None` if `change`
+    /// returns `None`.
+    pub(crate) fn try_update<T: Serialize + DeserializeOwned, E: From<Error>>(
         &self,
         name: &str,
-        mut change: impl FnMut(Option<T>) -> T,
-    ) -> Result<T> {
+        mut change: impl FnMut(Option<T>) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
         const UPDATE: &str = "update variable";
         checked_length(name).map_err(|trouble| trouble.during(UPDATE, self.variable(name)))?;
         let with_context = |error: Error| error.during(UPDATE, self.variable(name));
         let deadline = Instant::now().checked_add(self.0.timeout);
         loop {
-            match self.try_update(name, &mut change).map_err(with_context)? {
-                Some(new) => return Ok(new),
-                None if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
-                None => return Err(with_context(contended())),
+            let (old, before) = self.find_with_bytes(name).map_err(with_context)?;
+            let Some(new) = change(old)? else { return Ok(None) };
+            if self.put_if_still(name, before.as_deref(), &new).map_err(with_context)? {
+                return Ok(Some(new));
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(with_context(contended()).into());
             }
         }
     }
 
-    /// Returns `None` if another process changed the variable meanwhile.
-    fn try_update<T: Serialize + DeserializeOwned>(
+    fn find_with_bytes<T: DeserializeOwned>(
         &self,
         name: &str,
-        change: &mut impl FnMut(Option<T>) -> T,
-    ) -> Result<Option<T>> {
+    ) -> Result<(Option<T>, Option<Vec<u8>>)> {
         self.writable()?;
         let dump = self.read()?;
-        let before = bytes(&dump, name)?;
         let old = value(&dump, name)?.as_ref().map(captured).transpose()?;
-        let new = change(old.map(codec::decode).transpose()?);
-        let raw = codec::encode(&new, &mut |raw: &Raw<'_>| OwnedValue::of(raw))?;
+        Ok((old.map(codec::decode).transpose()?, bytes(&dump, name)?))
+    }
+
+    /// Sets a variable if its bytes are still `before`; returns whether they were.
+    fn put_if_still(
+        &self,
+        name: &str,
+        before: Option<&[u8]>,
+        new: &impl Serialize,
+    ) -> Result<bool> {
+        let raw = codec::encode(new, &mut |raw: &Raw<'_>| OwnedValue::of(raw))?;
         let value = Value::of(raw)?;
-        let done = self.change(|dump| {
-            if bytes(dump, name)? != before {
+        self.change(|dump| {
+            if bytes(dump, name)?.as_deref() != before {
                 return Ok((Edit::None, false));
             }
             set(dump, name, &value)?;
             Ok((Edit::Set(name.into()), true))
-        })?;
-        Ok(done.then_some(new))
+        })
     }
 
     // --- Versions --------------------------------------------------------------------------------
@@ -424,7 +433,7 @@ impl Gem {
             .map_err(|error| error.during(SNAPSHOT, self.object()))
     }
 
-    pub(crate) fn len(&self) -> Result<u64> {
+    pub(crate) fn count(&self) -> Result<u64> {
         let dump =
             self.read().map_err(|error| error.during("count variables of", self.object()))?;
         Ok(dump.len() as u64)
@@ -829,7 +838,7 @@ impl Gem {
         }
         state.mine.retain(|_, mine| !mine.gone);
         drop(guard);
-        Err(Error::new(ErrorKind::Removed, "", "").detail(format!(
+        Err(Error::new(ErrorKind::TakenAway, "", "").detail(format!(
             "another program has erased what this map had set: {}; set it again, or open with \
              OnClobber::Reassert",
             erased.join(", ")

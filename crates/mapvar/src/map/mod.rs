@@ -4,9 +4,9 @@ pub(crate) mod store_map;
 pub(crate) mod options;
 pub(crate) mod open;
 mod target;
+pub(crate) mod versioned;
 pub(crate) mod var;
 pub(crate) mod atomic;
-mod versioned;
 pub(crate) mod snapshot;
 pub(crate) mod transaction;
 pub(crate) mod iter;
@@ -238,6 +238,22 @@ impl Map {
         }
     }
 
+    /// Returns the value of a variable, or `default` if there is no such variable.
+    ///
+    /// ```
+    /// # let name = format!("doc-get-or.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// assert_eq!(map.get_or("limit", 90)?, 90);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get), without `NotFound`.
+    #[inline]
+    pub fn get_or<T: DeserializeOwned>(&self, name: &str, default: T) -> Result<T> {
+        Ok(self.find(name)?.unwrap_or(default))
+    }
+
     /// Returns the value of a variable of any kind.
     ///
     /// # Errors
@@ -302,19 +318,19 @@ impl Map {
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt).
-    pub fn len(&self) -> Result<u64> {
+    pub fn count(&self) -> Result<u64> {
         match &self.0 {
-            Body::Store(map) => map.len(),
-            Body::Gem(gem) => gem.len(),
+            Body::Store(map) => map.count(),
+            Body::Gem(gem) => gem.count(),
         }
     }
 
-    /// Returns whether there are no variables, at the cost of [`len`](Self::len).
+    /// Returns whether there are no variables, at the cost of [`count`](Self::count).
     ///
     /// # Errors
-    /// Those of [`len`](Self::len).
+    /// Those of [`count`](Self::count).
     pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.len()? == 0)
+        Ok(self.count()? == 0)
     }
 
     /// Makes every value that was set before this call survive a power cut.

@@ -63,7 +63,7 @@ impl MapOptions {
         self.obtain("create", Want::Create)
     }
 
-    /// Opens the map; it must exist.
+    /// Opens the map; it must exist, or come into being within the time of [`wait`](Self::wait).
     ///
     /// ```
     /// # let name = format!("doc-open.{}", std::process::id());
@@ -98,7 +98,19 @@ impl MapOptions {
     /// drive or on FUSE ([`allow_network`](Self::allow_network)). Opening also fails with
     /// `Unsupported` on macOS and FreeBSD, which cannot report whether the owner of a lock is alive.
     pub fn open(&self) -> Result<Map> {
-        self.obtain("open", Want::Open)
+        // A deadline that the clock cannot represent is never reached: then there is none.
+        let deadline = Instant::now().checked_add(self.wait);
+        loop {
+            let error = match self.obtain("open", Want::Open) {
+                Err(error) if error.kind() == ErrorKind::NotFound => error,
+                opened => return opened,
+            };
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            match left {
+                Some(Duration::ZERO) => return Err(error),
+                left => machine::nap(left.map_or(LOOK, |left| left.min(LOOK))),
+            }
+        }
     }
 
     /// Opens the map, or creates it if it does not exist; [`Map::origin`] reports which.
@@ -623,6 +635,9 @@ impl Map {
         Self::options().name(name).open()
     }
 }
+
+/// How often a waiting `open` looks for the map.
+const LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Want {

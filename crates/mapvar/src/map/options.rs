@@ -48,6 +48,7 @@ pub struct MapOptions {
     pub(crate) max_size: Option<u64>,
     pub(crate) timeout: Duration,
     pub(crate) timed: bool,
+    pub(crate) wait: Duration,
     pub(crate) recovery_timeout: Option<Duration>,
     pub(crate) read_only: bool,
     pub(crate) allow_network: bool,
@@ -80,6 +81,7 @@ impl MapOptions {
             max_size: None,
             timeout: Duration::from_secs(5),
             timed: false,
+            wait: Duration::ZERO,
             recovery_timeout: None,
             read_only: false,
             allow_network: false,
@@ -177,6 +179,27 @@ impl MapOptions {
     /// creating; 5 s by default, and 1 s for a [`Format::Marshal`] map.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         (self.timeout, self.timed) = (timeout, true);
+        self
+    }
+
+    /// Sets how long [`open`](Self::open) waits for a map that does not exist yet; not at all by
+    /// default.
+    ///
+    /// The system reports no new names, so it looks every 20 ms.
+    ///
+    /// ```
+    /// # let name = format!("doc-wait.{}", std::process::id());
+    /// use mapvar::Map;
+    /// use std::time::Duration;
+    ///
+    /// # let made = name.clone();
+    /// # let server = std::thread::spawn(move || Map::options().name(&made).create());
+    /// let map = Map::options().name(&name).wait(Duration::from_secs(5)).open()?;
+    /// # server.join().unwrap()?;
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    pub fn wait(mut self, at_most: Duration) -> Self {
+        self.wait = at_most;
         self
     }
 

@@ -27,7 +27,7 @@ impl Map {
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-snap.{}", std::process::id())).create()?;
     /// map.set("x", 1)?;
-    /// let seen = map.snapshot(&["x", "y"])?;
+    /// let seen = map.snapshot(["x", "y"])?;
     /// assert_eq!(seen.find::<i64>("x")?, Some(1));
     /// assert_eq!(seen.find::<i64>("y")?, None);
     /// # Ok::<(), mapvar::Error>(())
@@ -37,7 +37,9 @@ impl Map {
     /// Those of [`value`](Self::value), without `NotFound`. If other writers change the variables
     /// without a pause: [`Contended`](crate::ErrorKind::Contended) for a map that was opened for
     /// reading, or [`TooLarge`](crate::ErrorKind::TooLarge) for more than 512 variables.
-    pub fn snapshot(&self, names: &[&str]) -> Result<Snapshot> {
+    pub fn snapshot(&self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Snapshot> {
+        let names: Vec<_> = names.into_iter().collect();
+        let names: &[&str] = &names.iter().map(AsRef::as_ref).collect::<Vec<_>>();
         let values = match &self.0 {
             Body::Store(map) => map.snapshot(names)?,
             Body::Gem(gem) => Values(
@@ -173,7 +175,7 @@ impl Values {
 /// # let map = mapvar::Map::options().name(&name).create()?;
 /// map.set("left", 10)?;
 /// map.set("right", 0)?;
-/// let seen = map.snapshot(&["left", "right"])?;
+/// let seen = map.snapshot(["left", "right"])?;
 /// map.set("left", 7)?;
 /// assert_eq!(seen.get::<i64>("left")? + seen.get::<i64>("right")?, 10);
 /// assert_ne!(seen.version("left"), map.version("left")?);

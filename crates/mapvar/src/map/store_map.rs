@@ -200,7 +200,7 @@ impl Stored {
     // By value: by reference, `raw` would be written to memory on the fast path too.
     #[cold]
     #[inline(never)]
-    fn put_slowly(&self, name: &str, raw: Raw<'_>) -> Result<()> {
+    pub(crate) fn put_slowly(&self, name: &str, raw: Raw<'_>) -> Result<()> {
         let set = || {
             let store = &self.inner.store;
             store.set(store.query(checked(name)?), &raw)
@@ -252,7 +252,7 @@ impl Stored {
     }
 
     #[inline]
-    fn captured(&self, name: &str) -> Result<Option<(OwnedValue, u64)>> {
+    pub(crate) fn captured(&self, name: &str) -> Result<Option<(OwnedValue, u64)>> {
         let read = || {
             let store = &self.inner.store;
             // The closure writes to its final place: moving the value through the results takes a
@@ -310,7 +310,7 @@ impl Stored {
         self.run(clear).map_err(|trouble| trouble.during("clear", self.object()))
     }
 
-    pub(crate) fn len(&self) -> Result<u64> {
+    pub(crate) fn count(&self) -> Result<u64> {
         let count = || {
             let (mut count, mut trouble) = (0, None);
             self.inner.store.each_record_of_data(|handle| {
@@ -394,7 +394,7 @@ impl Stored {
             largest_free: space.largest_free,
             max_size: (facts.max_size != 0).then_some(facts.max_size),
             overhead: space.overhead,
-            variables: self.len()?,
+            variables: self.count()?,
             file: facts.file,
             flush_failed: facts.file
                 && self

@@ -23,6 +23,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// `handle` is [`Handle::NOWHERE`] if the variable has not been looked up yet.
     pub(crate) fn new(
         map: &Map,
         stored: &Stored,
@@ -53,17 +54,32 @@ impl Target {
     }
 
     /// Runs `operate` on the variable's record. If that record no longer holds the variable, looks
-    /// up the name and runs `operate` on the record found. Fails with `Removed` if no variable has
+    /// up the name and runs `operate` on the record found. Fails with `NotFound` if no variable has
     /// the name.
     #[inline(never)]
     pub(crate) fn with<R>(
         &self,
         operation: &'static str,
-        mut operate: impl FnMut(Handle) -> Result<Seen<R>, EngineError>,
+        operate: impl FnMut(Handle) -> Result<Seen<R>, EngineError>,
     ) -> Result<R> {
-        let first = self.stored.run(|| operate(self.handle()));
+        self.find_with(operation, operate)?.ok_or_else(|| self.absent(operation))
+    }
+
+    /// As [`with`](Self::with); `None` if no variable has the name.
+    #[inline(never)]
+    pub(crate) fn find_with<R>(
+        &self,
+        operation: &'static str,
+        mut operate: impl FnMut(Handle) -> Result<Seen<R>, EngineError>,
+    ) -> Result<Option<R>> {
+        let handle = self.handle();
+        let first = if handle.at == Handle::NOWHERE.at {
+            Ok(Seen::Stale)
+        } else {
+            self.stored.run(|| operate(handle))
+        };
         match first {
-            Ok(Seen::Value(value, _)) => Ok(value),
+            Ok(Seen::Value(value, _)) => Ok(Some(value)),
             other => self.again(operation, other, operate),
         }
     }
@@ -74,24 +90,28 @@ impl Target {
         operation: &'static str,
         mut last: Result<Seen<R>, EngineError>,
         mut operate: impl FnMut(Handle) -> Result<Seen<R>, EngineError>,
-    ) -> Result<R> {
+    ) -> Result<Option<R>> {
         let failed = |trouble| self.stored.failed(operation, &self.name, trouble);
         for _ in 0..AGAIN {
             match last.map_err(failed)? {
-                Seen::Value(value, _) => return Ok(value),
-                Seen::Absent => return Err(self.removed(operation)),
+                Seen::Value(value, _) => return Ok(Some(value)),
+                Seen::Absent => return Ok(None),
                 Seen::Stale => {}
             }
-            let Some(handle) = self.stored.resolve(&self.name).map_err(failed)? else {
-                return Err(self.removed(operation));
-            };
-            self.still_atomic(handle).map_err(failed)?;
-            let [packed, id] = &self.location;
-            packed.store(handle.packed(), Relaxed);
-            id.store(handle.id, Relaxed);
+            let Some(handle) = self.place().map_err(failed)? else { return Ok(None) };
             last = self.stored.run(|| operate(handle));
         }
         Err(failed(EngineError::Contended))
+    }
+
+    /// Looks up the name, and remembers the record; `None` if no variable has the name.
+    pub(crate) fn place(&self) -> Result<Option<Handle>, EngineError> {
+        let Some(handle) = self.stored.resolve(&self.name)? else { return Ok(None) };
+        self.still_atomic(handle)?;
+        let [packed, id] = &self.location;
+        packed.store(handle.packed(), Relaxed);
+        id.store(handle.id, Relaxed);
+        Ok(Some(handle))
     }
 
     /// Fails unless the record is an `Atomic` of the handle's kind.
@@ -111,9 +131,15 @@ impl Target {
     }
 
     #[cold]
-    fn removed(&self, operation: &'static str) -> Error {
-        Error::new(ErrorKind::Removed, operation, self.stored.variable(&self.name))
-            .detail("it was removed; set it by its name to create it again")
+    pub(crate) fn absent(&self, operation: &'static str) -> Error {
+        let maker = if self.atomic.is_some() { "`atomic_or`" } else { "`set`" };
+        Error::new(ErrorKind::NotFound, operation, self.stored.variable(&self.name))
+            .detail(format!("no variable of this name; {maker} makes it"))
+    }
+
+    #[cold]
+    pub(crate) fn failed(&self, operation: &'static str, trouble: EngineError) -> Error {
+        self.stored.failed(operation, &self.name, trouble)
     }
 
     pub(crate) fn with_context(&self, operation: &'static str, error: Error) -> Error {

@@ -33,7 +33,7 @@ struct Write {
     ephemeral: bool,
 }
 
-/// Several variables, read and written as one; from [`Map::transaction`] and [`Map::begin`].
+/// Several variables, read and written as one; from [`Map::transaction`] and [`Map::begin_transaction`].
 ///
 /// Writes are buffered until the transaction ends, and then published. Other transactions,
 /// snapshots, flushes and the recovery after a power cut see all of them or none. Plain `get`s may
@@ -79,7 +79,8 @@ impl Map {
     ///
     /// `body` reads and writes variables through the [`Transaction`] that it gets. If another
     /// writer changes a variable that it has read, `body` runs again, up to 16 times. No lock is
-    /// held while it runs. If `body` returns an error, nothing is written.
+    /// held while it runs. If `body` returns an error, nothing is written; the error may be of a
+    /// type of its own. [`Transaction::discard`] ends without a change and without an error.
     ///
     /// The variables that `body` only reads take part too: two transactions that read each other's
     /// variables take effect one after the other. A transaction may read and write up to 512
@@ -95,7 +96,7 @@ impl Map {
     ///     tx.set("left", left - 3)?;
     ///     tx.set("right", right + 3)
     /// })?;
-    /// let both = map.snapshot(&["left", "right"])?;
+    /// let both = map.snapshot(["left", "right"])?;
     /// assert_eq!((both.get::<i64>("left")?, both.get::<i64>("right")?), (7, 3));
     /// # Ok::<(), mapvar::Error>(())
     /// ```
@@ -108,10 +109,10 @@ impl Map {
     /// [`NoSpace`](ErrorKind::NoSpace), [`ReadOnly`](ErrorKind::ReadOnly);
     /// [`Unsupported`](ErrorKind::Unsupported) for a [`Format::Marshal`](crate::Format::Marshal)
     /// map.
-    pub fn transaction<R>(
+    pub fn transaction<R, E: From<Error>>(
         &self,
-        mut body: impl FnMut(&mut Transaction<'_>) -> Result<R>,
-    ) -> Result<R> {
+        mut body: impl FnMut(&mut Transaction<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
         let mut transaction = Transaction::new(Cow::Borrowed(self))?;
         loop {
             match body(&mut transaction) {
@@ -132,7 +133,7 @@ impl Map {
     /// use mapvar::ErrorKind;
     ///
     /// map.set("count", 1)?;
-    /// let mut tx = map.begin()?;
+    /// let mut tx = map.begin_transaction()?;
     /// loop {
     ///     let done = tx.get::<i64>("count").and_then(|count| {
     ///         tx.set("count", count + 1)?;
@@ -150,7 +151,7 @@ impl Map {
     /// # Errors
     /// [`Closed`](ErrorKind::Closed) in a forked child; [`Unsupported`](ErrorKind::Unsupported) for
     /// a [`Format::Marshal`](crate::Format::Marshal) map.
-    pub fn begin(&self) -> Result<Transaction<'static>> {
+    pub fn begin_transaction(&self) -> Result<Transaction<'static>> {
         Transaction::new(Cow::Owned(self.clone()))
     }
 }
@@ -196,6 +197,26 @@ impl<'m> Transaction<'m> {
         self.forget();
         (self.seen, self.runs) = (seen, self.runs + 1);
         Ok(())
+    }
+
+    /// Drops everything that it was to set or remove. What it has read still counts.
+    ///
+    /// ```
+    /// # let map = mapvar::Map::options().name(&format!("doc-dis.{}", std::process::id())).create()?;
+    /// map.set("stock", 2)?;
+    /// let sold = map.transaction(|tx| {
+    ///     let stock = tx.get::<i64>("stock")? - 3;
+    ///     tx.set("stock", stock)?;
+    ///     if stock < 0 {
+    ///         tx.discard();
+    ///     }
+    ///     Ok::<_, mapvar::Error>(stock >= 0)
+    /// })?;
+    /// assert_eq!((sold, map.get::<i64>("stock")?), (false, 2));
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    pub fn discard(&mut self) {
+        self.writes.clear();
     }
 
     fn forget(&mut self) {

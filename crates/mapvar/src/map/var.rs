@@ -1,6 +1,13 @@
 //! Handles to one variable: resolved once, then a few nanoseconds an operation.
 
-use crate::{Map, Value, map::store_map::Stored, map::target::Target, value::codec};
+use crate::{
+    Map, Value,
+    map::store_map::Stored,
+    map::target::Target,
+    map::versioned::{Compared, UPDATES},
+    value::codec,
+    value::value_for::{FirstValue, ValueFor},
+};
 use mapvar_engine::{
     error::EngineError,
     handle::Handle,
@@ -15,11 +22,12 @@ use std::{fmt, marker::PhantomData};
 
 /// A handle to one variable, whose values are of type `T`; from [`Map::var`] and [`Map::var_or`].
 ///
-/// It finds the variable once, and not with each operation. It owns a clone of the map, and is
-/// `'static`, `Send` and `Sync`.
+/// It is a name with a remembered place: it looks the variable up once, and not with each
+/// operation. The variable need not exist. Without it [`get`](Self::get) fails with
+/// [`NotFound`](ErrorKind::NotFound), [`find`](Self::find) returns `None`, and [`set`](Self::set)
+/// creates it, as after a removal.
 ///
-/// If the variable is removed, operations fail with [`Removed`](ErrorKind::Removed) until there is
-/// a variable of that name again. The handle then refers to that one.
+/// The handle owns a clone of the map, and is `'static`, `Send` and `Sync`.
 ///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-var.{}", std::process::id())).create()?;
@@ -27,6 +35,11 @@ use std::{fmt, marker::PhantomData};
 /// speed.set(3.5)?;
 /// assert_eq!(speed.get()?, 3.5);
 /// assert_eq!(map.get::<f64>("speed")?, 3.5);
+///
+/// map.remove("speed")?;
+/// assert_eq!(speed.find()?, None);
+/// speed.set(4.0)?;
+/// assert_eq!(map.get::<f64>("speed")?, 4.0);
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 pub struct Var<T> {
@@ -53,32 +66,34 @@ impl<T> Var<T> {
     /// Returns the kind of the present value.
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`]; [`ErrorKind::WrongKind`] for a kind that this version does not know.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::WrongKind`] for a kind that this version does not know.
     pub fn kind(&self) -> Result<Kind> {
-        let number = self.target.with("get variable", |handle| {
-            self.target.stored.inner.store.read(handle, |view| view.kind())
-        })?;
+        let number = self
+            .target
+            .with(GET, |handle| self.target.stored.inner.store.read(handle, |view| view.kind()))?;
         Kind::of(number).ok_or_else(|| {
-            Error::new(ErrorKind::WrongKind, "get variable", self.name())
+            Error::new(ErrorKind::WrongKind, GET, self.name())
                 .detail("it is of a kind that this version does not know")
         })
     }
 
-    /// Returns the version of the present value, for [`compare_and_set`](Self::compare_and_set).
+    /// Returns the version of the present value, for [`compare_and_set`](Self::compare_and_set);
+    /// [`Version::ABSENT`] if there is no variable.
     ///
     /// Each `set` in any process gives the variable another version, and so does removing and
     /// creating it again.
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`].
+    /// Those of [`Map::contains`].
     pub fn version(&self) -> Result<Version> {
-        self.target.with("get variable", |handle| {
+        let found = self.target.find_with(GET, |handle| {
             Ok(match self.target.stored.inner.store.read(handle, |_| ())? {
                 Seen::Value((), number) => Seen::Value(Version::from((handle.id, number)), number),
                 Seen::Absent => Seen::Absent,
                 Seen::Stale => Seen::Stale,
             })
-        })
+        })?;
+        Ok(found.unwrap_or(Version::ABSENT))
     }
 
     /// Copies the bytes of the value into `into`, as many as fit; returns how many bytes it has.
@@ -90,31 +105,31 @@ impl<T> Var<T> {
     /// # let name = format!("doc-get-into.{}", std::process::id());
     /// # let map = mapvar::Map::options().name(&name).create()?;
     /// let frame = map.var_or("frame", Vec::<u8>::new())?;
-    /// frame.set_from(&[1, 2, 3])?;
+    /// frame.write_bytes(&[1, 2, 3])?;
     /// let mut buffer = [0; 8];
-    /// let len = frame.get_into(&mut buffer)?;
+    /// let len = frame.read_bytes(&mut buffer)?;
     /// assert_eq!(buffer[..len], [1, 2, 3]);
     /// # Ok::<(), mapvar::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`]; [`ErrorKind::WrongKind`] for a list or dictionary with elements.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::WrongKind`] for a list or dictionary with elements.
     #[inline]
-    pub fn get_into(&self, into: &mut [u8]) -> Result<usize> {
+    pub fn read_bytes(&self, into: &mut [u8]) -> Result<usize> {
         if let Some(len) =
             self.target.stored.inner.store.try_read_fast_into(self.target.handle(), into)
             && self.target.stored.is_usable()
         {
             return Ok(len);
         }
-        self.get_into_slowly(into)
+        self.read_bytes_slowly(into)
     }
 
     #[cold]
     #[inline(never)]
-    fn get_into_slowly(&self, into: &mut [u8]) -> Result<usize> {
+    fn read_bytes_slowly(&self, into: &mut [u8]) -> Result<usize> {
         const EMPTY_LIST: [u8; 1] = [0x90];
-        self.target.with("get variable", |handle| {
+        self.target.with(GET, |handle| {
             let seen = self.target.stored.inner.store.read(handle, |view| {
                 if !matches!(Kind::of(view.kind()), Some(Kind::List | Kind::Dict)) {
                     view.copy_to(into);
@@ -143,16 +158,16 @@ impl<T> Var<T> {
     /// # Errors
     /// Those of [`Var::set`].
     #[inline]
-    pub fn set_from(&self, bytes: &[u8]) -> Result<()> {
+    pub fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
         self.put(&Raw::bytes(Kind::Bytes, 0, bytes))
     }
 
     #[inline]
     fn put(&self, raw: &Raw<'_>) -> Result<()> {
         if let Some(handle) = self.target.usable_handle()
-            && self.target.stored.inner.store.try_write_fast(handle, raw, false)
+            && self.target.stored.inner.store.try_write_fast(handle, raw, true)
         {
-            return self.target.acknowledged("set variable", ());
+            return self.target.acknowledged(SET, ());
         }
         self.put_slowly(*raw)
     }
@@ -162,13 +177,25 @@ impl<T> Var<T> {
     #[inline(never)]
     fn put_slowly(&self, raw: Raw<'_>) -> Result<()> {
         let store = &self.target.stored.inner.store;
-        self.target.with("set variable", |handle| {
-            Ok(match store.write_if(handle, &raw, Expect::Present)? {
+        let wrote = self.target.find_with(SET, |handle| {
+            Ok(match store.write_if(handle, &raw, Expect::Any)? {
                 Wrote::Version(version) => Seen::Value((), version),
                 Wrote::Absent => Seen::Absent,
                 Wrote::Stale | Wrote::Unfit | Wrote::Other(_) => Seen::Stale,
             })
-        })
+        })?;
+        match wrote {
+            Some(()) => Ok(()),
+            None => self.create(&raw),
+        }
+    }
+
+    /// Sets the variable by its name, and so creates it, and remembers the record.
+    fn create(&self, raw: &Raw<'_>) -> Result<()> {
+        self.target.stored.put_slowly(&self.target.name, *raw)?;
+        // An error has no effect: the next operation looks the name up again.
+        let _ = self.target.place();
+        Ok(())
     }
 }
 
@@ -192,33 +219,41 @@ impl<T> Var<T> {
     #[cold]
     #[inline(never)]
     fn get_slowly<U: DeserializeOwned>(&self) -> Result<U> {
-        let (captured, _) = self.captured()?;
-        codec::decode(captured).map_err(|error| self.target.with_context("get variable", error))
+        let (captured, _) = self.captured()?.ok_or_else(|| self.target.absent(GET))?;
+        self.decoded(captured)
+    }
+
+    fn decoded<U: DeserializeOwned>(&self, captured: OwnedValue) -> Result<U> {
+        codec::decode(captured).map_err(|error| self.target.with_context(GET, error))
     }
 
     /// Returns the value, of any kind.
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`], [`ErrorKind::Corrupt`].
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Corrupt`].
     pub fn value(&self) -> Result<Value> {
-        self.value_versioned().map(|(value, _)| value)
+        self.value_versioned()?.0.ok_or_else(|| self.target.absent(GET))
     }
 
     /// Returns the value, of any kind, and its version, for
-    /// [`compare_and_set_value`](Self::compare_and_set_value).
+    /// [`compare_and_set_value`](Self::compare_and_set_value); `None` and [`Version::ABSENT`] if
+    /// there is no variable.
     ///
     /// # Errors
-    /// Those of [`value`](Self::value).
-    pub fn value_versioned(&self) -> Result<(Value, Version)> {
-        let (captured, version) = self.captured()?;
-        let value =
-            Value::of(captured).map_err(|error| self.target.with_context("get variable", error))?;
-        Ok((value, version))
+    /// [`ErrorKind::Corrupt`].
+    pub fn value_versioned(&self) -> Result<(Option<Value>, Version)> {
+        match self.captured()? {
+            Some((captured, version)) => {
+                let value = Value::of(captured);
+                Ok((Some(value.map_err(|error| self.target.with_context(GET, error))?), version))
+            }
+            None => Ok((None, Version::ABSENT)),
+        }
     }
 
-    fn captured(&self) -> Result<(OwnedValue, Version)> {
+    fn captured(&self) -> Result<Option<(OwnedValue, Version)>> {
         let store = &self.target.stored.inner.store;
-        self.target.with("get variable", |handle| {
+        self.target.find_with(GET, |handle| {
             Ok(match store.read(handle, |view| view.capture())? {
                 Seen::Value(captured, number) => {
                     Seen::Value((captured?, Version::from((handle.id, number))), number)
@@ -239,7 +274,7 @@ impl<T> Var<T> {
             return self.put(&Raw::word(kind, word));
         }
         codec::encode(&value, &mut |raw: &Raw<'_>| self.put(raw))
-            .map_err(|error| self.target.with_context("set variable", error))?
+            .map_err(|error| self.target.with_context(SET, error))?
     }
 
     /// Sets the variable to a [`Value`], keeping the kind and number of a `Pod` and an `Opaque`.
@@ -249,7 +284,7 @@ impl<T> Var<T> {
     pub fn set_value(&self, value: &Value) -> Result<()> {
         value
             .encode(&mut |raw: &Raw<'_>| self.put(raw))
-            .map_err(|error| self.target.with_context("set variable", error))?
+            .map_err(|error| self.target.with_context(SET, error))?
     }
 
     /// Sets the variable to a [`Value`] if it still has the version `expected`.
@@ -263,30 +298,33 @@ impl<T> Var<T> {
         &self,
         expected: Version,
         value: &Value,
-    ) -> Result<std::result::Result<Version, Version>> {
+    ) -> Result<Compared<Version>> {
         value
             .encode(&mut |raw: &Raw<'_>| self.put_if(expected, raw))
-            .map_err(|error| self.target.with_context("set variable", error))?
+            .map_err(|error| self.target.with_context(SET, error))?
     }
 
-    fn put_if(
-        &self,
-        expected: Version,
-        raw: &Raw<'_>,
-    ) -> Result<std::result::Result<Version, Version>> {
+    fn put_if(&self, expected: Version, raw: &Raw<'_>) -> Result<Compared<Version>> {
         let store = &self.target.stored.inner.store;
-        self.target.with("set variable", |handle| {
-            // A version of an earlier variable of this name matches no version of this one.
-            let (id, number) = expected.into();
-            let number = if id == handle.id { number } else { u64::MAX };
+        let (id, number) = expected.into();
+        let handle = self.target.handle();
+        // The version of another record than the remembered one, or of none, is one for the name.
+        let there = id == handle.id && handle.at != Handle::NOWHERE.at;
+        if there {
+            let write = || store.write_if(handle, raw, Expect::Version(number));
+            let wrote = self.target.stored.run(write);
             let which = |number| Version::from((handle.id, number));
-            Ok(match store.write_if(handle, raw, Expect::Version(number))? {
-                Wrote::Version(version) => Seen::Value(Ok(which(version)), version),
-                Wrote::Absent | Wrote::Other(0) => Seen::Absent,
-                Wrote::Other(version) => Seen::Value(Err(which(version)), version),
-                Wrote::Stale | Wrote::Unfit => Seen::Stale,
-            })
-        })
+            match wrote.map_err(|trouble| self.target.failed(SET, trouble))? {
+                Wrote::Version(version) => return Ok(Compared::Set(which(version))),
+                Wrote::Other(0) => return Ok(Compared::Changed(Version::ABSENT)),
+                Wrote::Other(version) => return Ok(Compared::Changed(which(version))),
+                Wrote::Stale | Wrote::Absent | Wrote::Unfit => {}
+            }
+        }
+        let done = self.target.stored.put_if(&self.target.name, expected, raw)?;
+        // An error has no effect: the next operation looks the name up again.
+        let _ = self.target.place();
+        Ok(done)
     }
 }
 
@@ -294,11 +332,36 @@ impl<T: DeserializeOwned> Var<T> {
     /// Returns the value.
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`], [`ErrorKind::WrongKind`], [`ErrorKind::OutOfRange`],
+    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongKind`], [`ErrorKind::OutOfRange`],
     /// [`ErrorKind::Corrupt`].
     #[inline]
     pub fn get(&self) -> Result<T> {
         self.get_as()
+    }
+
+    /// Returns the value, or `None` if there is no variable.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get), without `NotFound`.
+    #[inline]
+    pub fn find(&self) -> Result<Option<T>> {
+        if let Some((desc, word)) =
+            self.target.stored.inner.store.try_read_fast(self.target.handle())
+            && let Some(value) = codec::of_plain(desc, word)
+            && self.target.stored.is_usable()
+        {
+            return Ok(Some(value));
+        }
+        self.captured()?.map(|(captured, _)| self.decoded(captured)).transpose()
+    }
+
+    /// Returns the value and its version, for [`compare_and_set`](Self::compare_and_set).
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get).
+    pub fn get_versioned(&self) -> Result<(T, Version)> {
+        let (captured, version) = self.captured()?.ok_or_else(|| self.target.absent(GET))?;
+        Ok((self.decoded(captured)?, version))
     }
 }
 
@@ -311,7 +374,7 @@ impl<T: Serialize + DeserializeOwned> Var<T> {
     /// ```
     /// # let name = format!("doc-var-update.{}", std::process::id());
     /// # let map = mapvar::Map::options().name(&name).create()?;
-    /// let runs = map.var_or("runs", 0_i64)?;
+    /// let runs = map.var_or("runs", 0)?;
     /// assert_eq!(runs.update(|runs| runs + 1)?, 1);
     /// # Ok::<(), mapvar::Error>(())
     /// ```
@@ -320,56 +383,133 @@ impl<T: Serialize + DeserializeOwned> Var<T> {
     /// Those of [`get`](Self::get) and [`set`](Self::set); [`ErrorKind::Conflict`] if other writers
     /// set the variable during each call.
     pub fn update(&self, mut change: impl FnMut(T) -> T) -> Result<T> {
-        const UPDATES: u32 = 1000;
+        let mut last = None;
+        let kept = |value| {
+            last = Some(change(value));
+            Ok::<_, Error>(last.take())
+        };
+        match self.try_update(kept)? {
+            Some(value) => Ok(value),
+            // `kept` returns a value each time it is called.
+            None => self.get(),
+        }
+    }
+
+    /// As [`update`](Self::update), with a `change` that may fail, or return `None` to leave the
+    /// value as it is. Returns the new value, or `None` if nothing was set.
+    ///
+    /// ```
+    /// # let name = format!("doc-var-try-update.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// let seats = map.var_or("seats", 1)?;
+    /// let take = |seats| Ok::<_, mapvar::Error>((seats > 0).then(|| seats - 1));
+    /// assert_eq!(seats.try_update(take)?, Some(0));
+    /// assert_eq!(seats.try_update(take)?, None);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`update`](Self::update), and of `change`.
+    pub fn try_update<E: From<Error>>(
+        &self,
+        mut change: impl FnMut(T) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
         let store = &self.target.stored.inner.store;
         for round in 0..UPDATES {
-            let (captured, version) = self.captured()?;
-            let value = codec::decode(captured)
-                .map_err(|error| self.target.with_context("get variable", error))?;
-            let value = change(value);
-            if self.compare_and_set(version, &value)?.is_ok() {
-                return Ok(value);
+            let (value, version) = self.get_versioned()?;
+            let Some(value) = change(value)? else { return Ok(None) };
+            let put = &mut |raw: &Raw<'_>| self.put_if(version, raw);
+            let done = codec::encode(&value, put)
+                .map_err(|error| self.target.with_context(SET, error))??;
+            if let Compared::Set(_) = done {
+                return Ok(Some(value));
             }
             let _ = store.mem().pause(round);
         }
-        Err(Error::new(ErrorKind::Conflict, "update variable", self.name())
-            .detail("other processes wrote it at each attempt; try again, or use an Atomic"))
+        let error = Error::new(
+            ErrorKind::Conflict,
+            "update variable",
+            self.target.stored.variable(self.name()),
+        );
+        Err(error
+            .detail("other processes wrote it at each attempt; try again, or use an Atomic")
+            .into())
     }
 }
 
-impl<T: Serialize> Var<T> {
-    /// Sets the variable if it still has the version `expected`.
-    ///
-    /// Returns the new version, or `Err` with the present version, and then nothing was set.
+impl<T> Var<T> {
+    /// Sets the variable if it still has the version `expected`; with [`Version::ABSENT`], if it
+    /// does not exist.
     ///
     /// ```
     /// # let name = format!("doc-var-cas.{}", std::process::id());
     /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// use mapvar::Compared;
+    ///
     /// let speed = map.var_or("speed", 0.0)?;
-    /// let version = speed.version()?;
-    /// let new = speed.compare_and_set(version, 3.5)?.expect("no other writer");
-    /// assert_eq!(speed.compare_and_set(version, 4.0)?, Err(new));
+    /// let old = speed.version()?;
+    /// let Compared::Set(new) = speed.compare_and_set(old, 3.5)? else { panic!("another writer") };
+    /// assert_eq!(speed.compare_and_set(old, 4.0)?, Compared::Changed(new));
     /// # Ok::<(), mapvar::Error>(())
     /// ```
     ///
     /// # Errors
     /// Those of [`set`](Self::set).
+    #[allow(clippy::needless_pass_by_value, reason = "a reference is such a value too")]
     pub fn compare_and_set(
         &self,
         expected: Version,
-        value: impl std::borrow::Borrow<T>,
-    ) -> Result<std::result::Result<Version, Version>> {
-        codec::encode(value.borrow(), &mut |raw: &Raw<'_>| self.put_if(expected, raw))
-            .map_err(|error| self.target.with_context("set variable", error))?
+        value: impl ValueFor<T>,
+    ) -> Result<Compared<Version>> {
+        codec::encode(&value, &mut |raw: &Raw<'_>| self.put_if(expected, raw))
+            .map_err(|error| self.target.with_context(SET, error))?
     }
 
-    /// Sets the variable.
+    /// Sets the variable, and creates it if there is none.
+    ///
+    /// ```
+    /// # let map = mapvar::Map::options().name(&format!("doc-vset.{}", std::process::id())).create()?;
+    /// let state = map.var_or("state", "idle")?; // a `Var<String>`
+    /// state.set("busy")?;
+    /// let samples = map.var::<Vec<f64>>("samples")?;
+    /// samples.set(&[1.5, 2.5])?;
+    /// assert_eq!((state.get()?.as_str(), samples.get()?), ("busy", vec![1.5, 2.5]));
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Removed`], and those of [`Map::set`].
+    /// Those of [`Map::set`].
     #[inline]
-    pub fn set(&self, value: T) -> Result<()> {
+    pub fn set(&self, value: impl ValueFor<T>) -> Result<()> {
         self.set_as(value)
+    }
+
+    /// Sets the variable unless it holds that value already; returns whether it set it.
+    ///
+    /// A watch so reports nothing new, and the version stays. Another writer may set the variable
+    /// between the comparison and the return.
+    ///
+    /// ```
+    /// # let map = mapvar::Map::options().name(&format!("doc-vsic.{}", std::process::id())).create()?;
+    /// let state = map.var_or("state", "idle")?;
+    /// assert!(!state.set_if_changed("idle")?);
+    /// assert!(state.set_if_changed("busy")?);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set), and [`ErrorKind::Corrupt`].
+    #[allow(clippy::needless_pass_by_value, reason = "a reference is such a value too")]
+    pub fn set_if_changed(&self, value: impl ValueFor<T>) -> Result<bool> {
+        let put = &mut |raw: &Raw<'_>| {
+            if let Some((found, _)) = self.captured()?
+                && found.is(raw)
+            {
+                return Ok(false);
+            }
+            self.put(raw).map(|()| true)
+        };
+        codec::encode(&value, put).map_err(|error| self.target.with_context(SET, error))?
     }
 }
 
@@ -389,38 +529,42 @@ const NO_HANDLES: &str = "the gem's layout has no handles to variables; use `get
 the map, or make it with Format::Store";
 
 impl Map {
-    /// Returns a handle to a variable, for repeated use.
+    /// Returns a handle to a variable, for repeated use. The variable need not exist.
     ///
     /// The type is not checked here, but by each [`Var::get`].
     ///
     /// ```
     /// # let name = format!("doc-map-var.{}", std::process::id());
     /// # let map = mapvar::Map::options().name(&name).create()?;
-    /// map.set("speed", 3.5)?;
     /// let speed = map.var::<f64>("speed")?;
+    /// assert_eq!(speed.find()?, None);
+    /// map.set("speed", 3.5)?;
     /// assert_eq!(speed.get()?, 3.5);
     /// # Ok::<(), mapvar::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound): [`var_or`](Self::var_or) creates the variable.
+    /// [`InvalidName`](ErrorKind::InvalidName); [`Corrupt`](ErrorKind::Corrupt);
     /// [`Unsupported`](ErrorKind::Unsupported) for a [`Format::Marshal`](crate::Format::Marshal)
     /// map.
     pub fn var<T>(&self, name: &str) -> Result<Var<T>> {
         let map = self.stored("open variable", NO_HANDLES)?;
-        match map.resolve(name).map_err(|trouble| map.failed("open variable", name, trouble))? {
-            Some(handle) => Ok(Var::new(self, map, name, handle)),
-            None => Err(map.absent("open variable", name)),
-        }
+        let found = map.run(|| map.resolve(name));
+        let handle = found.map_err(|trouble| map.failed("open variable", name, trouble))?;
+        Ok(Var::new(self, map, name, handle.unwrap_or(Handle::NOWHERE)))
     }
 
     /// Returns a handle to a variable, and creates the variable with the value `init` if there is
     /// none.
     ///
+    /// A text literal makes a `Var<String>`, and a reference to a struct a `Var` of that struct: see
+    /// [`FirstValue`].
+    ///
     /// # Errors
     /// Those of [`set`](Self::set); [`Unsupported`](ErrorKind::Unsupported) for a
     /// [`Format::Marshal`](crate::Format::Marshal) map.
-    pub fn var_or<T: Serialize>(&self, name: &str, init: T) -> Result<Var<T>> {
+    #[allow(clippy::needless_pass_by_value, reason = "a reference is such a value too")]
+    pub fn var_or<T>(&self, name: &str, init: impl FirstValue<T>) -> Result<Var<T>> {
         let map = self.stored("make variable", NO_HANDLES)?;
         let make = &mut |raw: &Raw<'_>| map.find_or_create(name, raw, false);
         let handle = codec::encode(&init, make)
@@ -429,3 +573,7 @@ impl Map {
         Ok(Var::new(self, map, name, handle))
     }
 }
+
+/// The operations in messages.
+const GET: &str = "get variable";
+const SET: &str = "set variable";

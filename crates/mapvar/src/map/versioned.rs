@@ -17,6 +17,62 @@ use mapvar_engine::{
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::{Serialize, de::DeserializeOwned};
 
+/// The outcome of a compare-and-set.
+///
+/// [`Map::compare_and_set`] and [`Var::compare_and_set`](crate::Var::compare_and_set) return
+/// versions, [`Atomic::compare_exchange`](crate::Atomic::compare_exchange) values.
+///
+/// ```
+/// # let map = mapvar::Map::options().name(&format!("doc-cmp.{}", std::process::id())).create()?;
+/// use mapvar::{Compared, Version};
+///
+/// match map.compare_and_set("owner", Version::ABSENT, "me")? {
+///     Compared::Set(_) => println!("it is mine"),
+///     Compared::Changed(_) => println!("another process was faster"),
+/// }
+/// # Ok::<(), mapvar::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the value may not have been set"]
+pub enum Compared<T> {
+    /// It was as expected, and the new value is set. Holds the new version, or the value before.
+    Set(T),
+    /// It was not as expected, and nothing was set. Holds the version or value found instead.
+    Changed(T),
+}
+
+impl<T> Compared<T> {
+    /// Whether the new value was set.
+    pub const fn is_set(&self) -> bool {
+        matches!(self, Self::Set(_))
+    }
+
+    /// Returns what [`Set`](Self::Set) holds; `None` for [`Changed`](Self::Changed).
+    pub fn if_set(self) -> Option<T> {
+        match self {
+            Self::Set(new) => Some(new),
+            Self::Changed(_) => None,
+        }
+    }
+
+    /// Converts what it holds.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Compared<U> {
+        match self {
+            Self::Set(new) => Compared::Set(convert(new)),
+            Self::Changed(found) => Compared::Changed(convert(found)),
+        }
+    }
+}
+
+impl<T> From<std::result::Result<T, T>> for Compared<T> {
+    fn from(done: std::result::Result<T, T>) -> Self {
+        match done {
+            Ok(new) => Self::Set(new),
+            Err(found) => Self::Changed(found),
+        }
+    }
+}
+
 /// A value that was read, with its record and the number of its version.
 pub(crate) struct Found {
     pub(crate) handle: Handle,
@@ -66,18 +122,18 @@ impl Stored {
         }
     }
 
-    fn put_if(
+    pub(crate) fn put_if(
         &self,
         name: &str,
         expected: Version,
         raw: &Raw<'_>,
-    ) -> Result<std::result::Result<Version, Version>> {
+    ) -> Result<Compared<Version>> {
         let put = || {
             let store = &self.inner.store;
             store.set_if(store.query(checked(name)?), raw, which(expected))
         };
         let done = self.run(put).map_err(|trouble| self.failed("set variable", name, trouble))?;
-        Ok(done.map(Version::from).map_err(Version::from))
+        Ok(done.map(Version::from).map_err(Version::from).into())
     }
 }
 
@@ -110,7 +166,7 @@ impl Map {
     /// let (state, version) = map.get_versioned::<String>("state")?;
     /// if state == "idle" {
     ///     // Succeeds only if no other writer has set "state" since.
-    ///     assert!(map.compare_and_set("state", version, "busy")?.is_ok());
+    ///     assert!(map.compare_and_set("state", version, "busy")?.is_set());
     /// }
     /// # Ok::<(), mapvar::Error>(())
     /// ```
@@ -145,18 +201,18 @@ impl Map {
 
     /// Sets a variable if it still has the version `expected`.
     ///
-    /// With [`Version::ABSENT`] it sets the variable only if there is none. Returns the new
-    /// version, or `Err` with the present version, and then nothing was set.
+    /// With [`Version::ABSENT`] it sets the variable only if there is none.
     ///
     /// A [`Format::Marshal`](crate::Format::Marshal) map does not count versions. There a version
     /// is a hash of the value: a value that was replaced and then set again has its old version.
     ///
     /// ```
     /// # let map = mapvar::Map::options().name(&format!("doc-cas.{}", std::process::id())).create()?;
-    /// use mapvar::Version;
+    /// use mapvar::{Compared, Version};
     ///
-    /// let first = map.compare_and_set("owner", Version::ABSENT, "me")?.expect("no owner yet");
-    /// assert_eq!(map.compare_and_set("owner", Version::ABSENT, "you")?, Err(first));
+    /// assert!(map.compare_and_set("owner", Version::ABSENT, "me")?.is_set());
+    /// let found = map.version("owner")?;
+    /// assert_eq!(map.compare_and_set("owner", Version::ABSENT, "you")?, Compared::Changed(found));
     /// # Ok::<(), mapvar::Error>(())
     /// ```
     ///
@@ -168,17 +224,16 @@ impl Map {
         name: &str,
         expected: Version,
         value: impl Serialize,
-    ) -> Result<std::result::Result<Version, Version>> {
+    ) -> Result<Compared<Version>> {
         match &self.0 {
             Body::Store(map) => {
                 codec::encode(&value, &mut |raw: &Raw<'_>| map.put_if(name, expected, raw))
                     .map_err(|error| map.with_context("set variable", name, error))?
             }
-            Body::Gem(gem) => gem.set_if(
-                name,
-                expected,
-                codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw)),
-            ),
+            Body::Gem(gem) => {
+                let captured = codec::encode(&value, &mut |raw: &Raw<'_>| OwnedValue::of(raw));
+                gem.set_if(name, expected, captured).map(Compared::from)
+            }
         }
     }
 
@@ -194,13 +249,14 @@ impl Map {
         name: &str,
         expected: Version,
         value: &Value,
-    ) -> Result<std::result::Result<Version, Version>> {
+    ) -> Result<Compared<Version>> {
         match &self.0 {
             Body::Store(map) => value
                 .encode(&mut |raw: &Raw<'_>| map.put_if(name, expected, raw))
                 .map_err(|error| map.with_context("set variable", name, error))?,
             Body::Gem(gem) => {
-                gem.set_if(name, expected, value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw)))
+                let captured = value.encode(&mut |raw: &Raw<'_>| OwnedValue::of(raw));
+                gem.set_if(name, expected, captured).map(Compared::from)
             }
         }
     }
@@ -229,24 +285,78 @@ impl Map {
         name: &str,
         mut change: impl FnMut(Option<T>) -> T,
     ) -> Result<T> {
+        let changed = self.try_update(name, |value| Ok::<_, Error>(Some(change(value))))?;
+        // `change` returns a value each time it is called.
+        changed.ok_or_else(|| self.absent("update variable", name))
+    }
+
+    /// As [`update`](Self::update), with a `change` that may fail, or return `None` to leave the
+    /// variable as it is. Returns the new value, or `None` if nothing was set.
+    ///
+    /// ```
+    /// # let map = mapvar::Map::options().name(&format!("doc-try-up.{}", std::process::id())).create()?;
+    /// let first = |owner: Option<String>| {
+    ///     Ok::<_, mapvar::Error>(owner.is_none().then(|| "me".to_owned()))
+    /// };
+    /// assert_eq!(map.try_update("owner", first)?.as_deref(), Some("me"));
+    /// assert_eq!(map.try_update("owner", first)?, None);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`update`](Self::update), and of `change`.
+    pub fn try_update<T: Serialize + DeserializeOwned, E: From<Error>>(
+        &self,
+        name: &str,
+        mut change: impl FnMut(Option<T>) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
         let map = match &self.0 {
             Body::Store(map) => map,
-            Body::Gem(gem) => return gem.update(name, change),
+            Body::Gem(gem) => return gem.try_update(name, change),
         };
         for round in 0..UPDATES {
             let (value, version) = map.find_versioned(name)?;
-            let value = change(value);
-            if self.compare_and_set(name, version, &value)?.is_ok() {
-                return Ok(value);
+            let Some(value) = change(value)? else { return Ok(None) };
+            if self.compare_and_set(name, version, &value)?.is_set() {
+                return Ok(Some(value));
             }
             let _ = map.inner.store.mem().pause(round);
         }
-        Err(Error::new(ErrorKind::Conflict, "update variable", map.variable(name))
-            .detail("other processes wrote it at each attempt; try again, or use an Atomic"))
+        let error = Error::new(ErrorKind::Conflict, "update variable", map.variable(name));
+        Err(error
+            .detail("other processes wrote it at each attempt; try again, or use an Atomic")
+            .into())
+    }
+
+    /// Sets a variable unless it holds that value already; returns whether it set it.
+    ///
+    /// A watch so reports nothing new, and the version stays. Another writer may set the variable
+    /// between the comparison and the return.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set), and [`Corrupt`](ErrorKind::Corrupt).
+    pub fn set_if_changed(&self, name: &str, value: impl Serialize) -> Result<bool> {
+        let put = &mut |raw: &Raw<'_>| match &self.0 {
+            Body::Store(map) => {
+                if map.captured(name)?.is_some_and(|(found, _)| found.is(raw)) {
+                    return Ok(false);
+                }
+                map.put_slowly(name, *raw).map(|()| true)
+            }
+            Body::Gem(gem) => {
+                let value = Value::of(OwnedValue::of(raw))?;
+                if gem.value_versioned(name)?.0.as_ref() == Some(&value) {
+                    return Ok(false);
+                }
+                gem.set_value(name, &value).map(|()| true)
+            }
+        };
+        codec::encode(&value, put)
+            .map_err(|error| self.with_context("set variable", name, error))?
     }
 }
 
 const NO_VERSIONS: &str = "it is an Atomic, which has no versions; use its `compare_exchange`";
 
 /// The number of attempts of an update.
-const UPDATES: u32 = 1000;
+pub(crate) const UPDATES: u32 = 1000;

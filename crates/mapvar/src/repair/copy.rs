@@ -68,7 +68,7 @@ impl Map {
                 Err(error)
                     if matches!(error.kind(), ErrorKind::Contended | ErrorKind::TooLarge) =>
                 {
-                    let each = all.iter().map(|name| self.snapshot(&[*name]));
+                    let each = all.iter().map(|name| self.snapshot([*name]));
                     (each.collect::<Result<_>>()?, false)
                 }
                 Err(error) => return Err(error),

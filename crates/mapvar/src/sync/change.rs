@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// let mut watch = map.watch("level")?;
 /// map.set("level", 1)?;
 /// map.set("level", 2)?;
-/// let change = watch.wait()?;
+/// let change = watch.recv()?;
 /// assert_eq!((change.name(), change.get::<i64>()?, change.skipped()), ("level", 2, 1));
 /// # Ok::<(), mapvar::Error>(())
 /// ```

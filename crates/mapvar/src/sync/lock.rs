@@ -9,7 +9,7 @@ use crate::{
     Map,
     map::store_map::{NameChecks, Stored, which},
     name::RESERVED,
-    sync::queue::{Entry, Lost, Outcome, Queue, now},
+    sync::queue::{Acquired, Entry, Lost, Queue, now},
     value::codec,
 };
 use mapvar_engine::{
@@ -59,13 +59,22 @@ pub struct Claim {
     pub alive: bool,
 }
 
+/// Whether a lock excludes all other owners, or exclusive ones only; for [`Lock::queue`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockMode {
+    /// There is no other owner.
+    Exclusive,
+    /// There may be other shared owners.
+    Shared,
+}
+
 /// A named lock of a map; from [`Map::lock`].
 ///
 /// The lock is exclusive or shared, across all processes of the map; its owner is a thread. Waiters
 /// acquire it in order of arrival, and shared waiters acquire it together. A waiter that could take
 /// the lock but does not for 100 ms (its process is stopped) may be passed by the next one. A
 /// stopped owner keeps the lock. A dead owner is replaced, and the next exclusive owner learns of it
-/// from [`LockGuard::outcome`]; shared owners before it learn of the death of an exclusive owner.
+/// from [`LockGuard::acquired`]; shared owners before it learn of the death of an exclusive owner.
 ///
 /// An uncontended lock costs some hundred nanoseconds. It is for critical sections over several
 /// variables, files or devices; a single variable needs none: see [`Map::update`]. The lock is
@@ -75,11 +84,11 @@ pub struct Claim {
 ///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-lock.{}", std::process::id())).create()?;
-/// use mapvar::Outcome;
+/// use mapvar::Acquired;
 ///
 /// let jobs = map.lock("jobs")?;
 /// let guard = jobs.acquire()?;
-/// if let Outcome::Recovered(dead) = guard.outcome() {
+/// if let Acquired::Abandoned(dead) = guard.acquired() {
 ///     println!("{dead} died while it owned the lock: check the jobs");
 /// }
 /// guard.release()?;
@@ -97,7 +106,7 @@ pub struct Lock {
 /// [`release`](Self::release) releases the lock, as do dropping the guard and the end of its
 /// process. A leaked guard keeps the lock until its process ends or closes the map.
 ///
-/// The guard is not `Send`: the thread that acquired the lock releases it. [`HeldLock`] is `Send`.
+/// The guard is not `Send`: the thread that acquired the lock releases it. [`OwnedLockGuard`] is `Send`.
 ///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-guard.{}", std::process::id())).create()?;
@@ -108,7 +117,7 @@ pub struct Lock {
 /// ```
 #[must_use = "dropping it releases the lock"]
 pub struct LockGuard {
-    held: HeldLock,
+    held: OwnedLockGuard,
     _thread: PhantomData<*const ()>,
 }
 
@@ -118,15 +127,15 @@ pub struct LockGuard {
 ///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-held.{}", std::process::id())).create()?;
-/// let held = mapvar::HeldLock::from(map.lock("jobs")?.acquire()?);
+/// let held = mapvar::OwnedLockGuard::from(map.lock("jobs")?.acquire()?);
 /// std::thread::spawn(move || held.release()).join().unwrap()?;
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 #[must_use = "dropping it releases the lock"]
-pub struct HeldLock {
+pub struct OwnedLockGuard {
     lock: Lock,
     ticket: u64,
-    outcome: Outcome,
+    outcome: Acquired,
     /// The notice that `outcome` reports, to put back if no program sees it.
     lost: Option<Lost>,
     released: bool,
@@ -137,9 +146,10 @@ pub struct HeldLock {
 ///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-queue.{}", std::process::id())).create()?;
+/// use mapvar::LockMode;
 /// use std::time::Duration;
 ///
-/// let mut place = map.lock("jobs")?.queue(false)?;
+/// let mut place = map.lock("jobs")?.queue(LockMode::Exclusive)?;
 /// let held = loop {
 ///     match place.wait(Duration::from_millis(100)) {
 ///         // Its entry stays in the queue: check for an interrupt here.
@@ -151,10 +161,10 @@ pub struct HeldLock {
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 #[must_use = "dropping it leaves the queue"]
-pub struct LockPlace {
+pub struct LockTicket {
     lock: Lock,
     mine: Entry,
-    ready: Option<HeldLock>,
+    ready: Option<OwnedLockGuard>,
     /// The lock was acquired through this entry.
     acquired: bool,
     /// Here, since `wait` may be called for slices that are shorter than the interval.
@@ -248,33 +258,32 @@ impl Lock {
         &self.name
     }
 
-    /// Acquires the lock for this thread alone, and waits up to the map's
-    /// [`timeout`](Map::timeout).
+    /// Acquires the lock for this thread alone, and waits as long as it takes.
     ///
     /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut), with its [owner](Error::holder);
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) if this thread already owns the lock;
     /// [`ReadOnly`](ErrorKind::ReadOnly); [`Full`](ErrorKind::Full) if the map has no free space
     /// for the queue, or no free participant slot; [`Corrupt`](ErrorKind::Corrupt);
     /// [`NameRemoved`](ErrorKind::NameRemoved) if other processes cannot find the map any more
     /// ([`Map::check_name`]; checked every 100 ms).
     pub fn acquire(&self) -> Result<LockGuard> {
-        self.acquire_timeout(self.map.timeout())
+        self.take(false, None)
     }
 
     /// Acquires the lock as [`acquire`](Self::acquire) does, with this timeout.
     ///
     /// # Errors
-    /// Those of [`acquire`](Self::acquire).
+    /// Those of [`acquire`](Self::acquire); [`TimedOut`](ErrorKind::TimedOut), with the lock's
+    /// [owner](Error::holder).
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<LockGuard> {
-        self.take(false, timeout)
+        self.take(false, Some(timeout))
     }
 
     /// Acquires the lock if it is free. Returns `None` if the lock has an owner or an earlier
     /// waiter.
     ///
     /// # Errors
-    /// Those of [`acquire`](Self::acquire), without `TimedOut`.
+    /// Those of [`acquire`](Self::acquire).
     pub fn try_acquire(&self) -> Result<Option<LockGuard>> {
         self.try_take(false)
     }
@@ -287,15 +296,15 @@ impl Lock {
     /// # Errors
     /// Those of [`acquire`](Self::acquire).
     pub fn share(&self) -> Result<LockGuard> {
-        self.share_timeout(self.map.timeout())
+        self.take(true, None)
     }
 
     /// Acquires the lock as [`share`](Self::share) does, with this timeout.
     ///
     /// # Errors
-    /// Those of [`acquire`](Self::acquire).
+    /// Those of [`acquire_timeout`](Self::acquire_timeout).
     pub fn share_timeout(&self, timeout: Duration) -> Result<LockGuard> {
-        self.take(true, timeout)
+        self.take(true, Some(timeout))
     }
 
     /// Acquires the lock in shared mode if that is possible at once, else returns `None`.
@@ -312,13 +321,13 @@ impl Lock {
     /// the queue between two slices.
     ///
     /// # Errors
-    /// Those of [`acquire`](Self::acquire), without `TimedOut`.
-    pub fn queue(&self, shared: bool) -> Result<LockPlace> {
+    /// Those of [`acquire`](Self::acquire).
+    pub fn queue(&self, mode: LockMode) -> Result<LockTicket> {
         let queued = self.map.run(|| {
-            let mine = self.entry(shared)?;
-            let ready = self.enter(&mine, true)?.flatten().map(HeldLock::from);
+            let mine = self.entry(mode == LockMode::Shared)?;
+            let ready = self.enter(&mine, true)?.flatten().map(OwnedLockGuard::from);
             let names = NameChecks::new();
-            Ok(LockPlace { lock: self.clone(), mine, ready, acquired: false, names })
+            Ok(LockTicket { lock: self.clone(), mine, ready, acquired: false, names })
         });
         queued.map_err(|trouble| self.failed("take", trouble))
     }
@@ -345,9 +354,9 @@ impl Lock {
     /// queue.
     ///
     /// For a person who knows that the owner hangs. The data that the lock protects may be
-    /// half-changed: the next owner gets [`Outcome::Recovered`], or after shared owners
-    /// [`Outcome::RecoveredShared`]. The former owner's [`release`](LockGuard::release) fails with
-    /// `Removed`.
+    /// half-changed: the next owner gets [`Acquired::Abandoned`], or after shared owners
+    /// [`Acquired::AbandonedShared`]. The former owner's [`release`](LockGuard::release) fails with
+    /// `TakenAway`.
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt) if the queue is corrupt: this call resets it, and the lock
@@ -414,8 +423,9 @@ impl Lock {
         Ok(Claim { holder: entry.holder(), held: entry.held, shared: entry.shared, alive })
     }
 
-    fn take(&self, shared: bool, timeout: Duration) -> Result<LockGuard> {
-        let deadline = Instant::now().checked_add(timeout);
+    fn take(&self, shared: bool, timeout: Option<Duration>) -> Result<LockGuard> {
+        // A deadline that the clock cannot represent is never reached: then there is none.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let taken = self.map.run(|| self.queue_up(shared, deadline));
         taken.map_err(|trouble| self.failed("take", trouble))
     }
@@ -541,8 +551,8 @@ impl Lock {
     }
 
     fn guard(&self, ticket: u64, lost: Option<Lost>) -> LockGuard {
-        let outcome = Outcome::of(lost.as_ref());
-        let held = HeldLock { lock: self.clone(), ticket, outcome, lost, released: false };
+        let outcome = Acquired::of(lost.as_ref());
+        let held = OwnedLockGuard { lock: self.clone(), ticket, outcome, lost, released: false };
         LockGuard { held, _thread: PhantomData }
     }
 
@@ -668,7 +678,7 @@ fn corrupt_queue() -> EngineError {
     EngineError::Explained(error.detail("the lock's queue is corrupt; `force_unlock` resets it"))
 }
 
-impl From<LockGuard> for HeldLock {
+impl From<LockGuard> for OwnedLockGuard {
     fn from(guard: LockGuard) -> Self {
         guard.held
     }
@@ -676,8 +686,8 @@ impl From<LockGuard> for HeldLock {
 
 impl LockGuard {
     /// How the lock was acquired: after a release, or from an owner that died or lost it by force.
-    pub fn outcome(&self) -> &Outcome {
-        self.held.outcome()
+    pub fn acquired(&self) -> &Acquired {
+        self.held.acquired()
     }
 
     /// The lock that this guard owns.
@@ -688,7 +698,7 @@ impl LockGuard {
     /// Releases the lock. Dropping the guard does the same, but ignores errors.
     ///
     /// # Errors
-    /// [`Removed`](ErrorKind::Removed) if [`Lock::force_unlock`] took the lock away;
+    /// [`TakenAway`](ErrorKind::TakenAway) if [`Lock::force_unlock`] took the lock away;
     /// [`TimedOut`](ErrorKind::TimedOut) if a process that is stopped during a step on the lock's
     /// queue blocks the release; those of [`Map::set`]. After `TimedOut` the lock is released when
     /// the stopped process continues or ends.
@@ -697,9 +707,9 @@ impl LockGuard {
     }
 }
 
-impl HeldLock {
+impl OwnedLockGuard {
     /// How the lock was acquired: after a release, or from an owner that died or lost it by force.
-    pub fn outcome(&self) -> &Outcome {
+    pub fn acquired(&self) -> &Acquired {
         &self.outcome
     }
 
@@ -721,13 +731,13 @@ impl HeldLock {
         if self.lock.leave(self.ticket, None)? {
             return Ok(());
         }
-        let error = Error::new(ErrorKind::Removed, "", "");
+        let error = Error::new(ErrorKind::TakenAway, "", "");
         let error = error.detail("it was taken away by force; another process may own it");
         Err(self.lock.failed("release", EngineError::Explained(error)))
     }
 }
 
-impl LockPlace {
+impl LockTicket {
     /// Waits for the lock up to `timeout`.
     ///
     /// After a timeout the entry keeps its position in the queue: call `wait` again.
@@ -735,7 +745,7 @@ impl LockPlace {
     /// # Errors
     /// Those of [`Lock::acquire`]; [`InvalidArgument`](ErrorKind::InvalidArgument) if the lock was
     /// already acquired through this entry.
-    pub fn wait(&mut self, timeout: Duration) -> Result<HeldLock> {
+    pub fn wait(&mut self, timeout: Duration) -> Result<OwnedLockGuard> {
         let lock = &self.lock;
         if self.acquired {
             let error = Error::new(ErrorKind::InvalidArgument, "", "");
@@ -756,7 +766,7 @@ impl LockPlace {
     }
 }
 
-impl Drop for LockPlace {
+impl Drop for LockTicket {
     fn drop(&mut self) {
         if self.acquired {
             return;
@@ -771,13 +781,13 @@ impl Drop for LockPlace {
     }
 }
 
-impl fmt::Debug for LockPlace {
+impl fmt::Debug for LockTicket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockPlace").field("lock", &self.lock).finish_non_exhaustive()
+        f.debug_struct("LockTicket").field("lock", &self.lock).finish_non_exhaustive()
     }
 }
 
-impl Drop for HeldLock {
+impl Drop for OwnedLockGuard {
     fn drop(&mut self) {
         if !self.released {
             // In a forked child the map refuses the call, so that the lock stays the parent's.
@@ -801,9 +811,9 @@ impl fmt::Debug for LockGuard {
     }
 }
 
-impl fmt::Debug for HeldLock {
+impl fmt::Debug for OwnedLockGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeldLock")
+        f.debug_struct("OwnedLockGuard")
             .field("lock", &self.lock)
             .field("outcome", &self.outcome)
             .finish_non_exhaustive()

@@ -2,6 +2,7 @@
 
 pub(crate) mod change;
 pub(crate) mod watch;
+mod until;
 #[cfg(feature = "tokio")]
 pub(crate) mod notifier;
 #[cfg(feature = "tokio")]

@@ -5,31 +5,31 @@ use mapvar_engine::value::OwnedValue;
 use mapvar_os::{Holder, Result};
 use std::time::{Duration, SystemTime};
 
-/// How a lock was acquired; from [`LockGuard::outcome`](crate::LockGuard::outcome).
+/// How a lock was acquired; from [`LockGuard::acquired`](crate::LockGuard::acquired).
 ///
 /// ```
 /// # let name = format!("doc-outcome.{}", std::process::id());
 /// # let map = mapvar::Map::options().name(&name).create()?;
 /// let guard = map.lock("jobs")?.acquire()?;
-/// assert_eq!(*guard.outcome(), mapvar::Outcome::Acquired);
+/// assert_eq!(*guard.acquired(), mapvar::Acquired::Clean);
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Acquired {
     /// All owners before have released the lock, as far as this owner has to know.
-    Acquired,
+    Clean,
     /// The last exclusive owner died without releasing the lock, or lost it to
     /// [`Lock::force_unlock`](crate::Lock::force_unlock).
     ///
     /// The data that the lock protects may be half-changed. Shared owners get this outcome until an
     /// exclusive owner got it, which is expected to repair the data.
-    Recovered(Holder),
+    Abandoned(Holder),
     /// A shared owner died without releasing the lock, or lost it to
     /// [`Lock::force_unlock`](crate::Lock::force_unlock), and no exclusive owner did.
     ///
     /// A shared owner that only reads leaves nothing half-changed. Only the next exclusive owner
     /// gets this outcome.
-    RecoveredShared(Holder),
+    AbandonedShared(Holder),
 }
 
 /// An entry of the queue.
@@ -177,11 +177,11 @@ impl Queue {
     }
 }
 
-impl Outcome {
+impl Acquired {
     pub(super) fn of(lost: Option<&Lost>) -> Self {
-        let Some(Lost { pid, program, since, shared }) = lost else { return Self::Acquired };
+        let Some(Lost { pid, program, since, shared }) = lost else { return Self::Clean };
         let holder = holder(*pid, program, *since);
-        if *shared { Self::RecoveredShared(holder) } else { Self::Recovered(holder) }
+        if *shared { Self::AbandonedShared(holder) } else { Self::Abandoned(holder) }
     }
 }
 

@@ -75,14 +75,14 @@ impl Changes {
     /// Waits for the next change. The future may be dropped at any time: no change is lost.
     ///
     /// # Errors
-    /// Those of [`Watch::wait`].
+    /// Those of [`Watch::recv`].
     pub async fn change(&mut self) -> Result<Change> {
         poll_fn(|context| self.poll_change(context)).await
     }
 
     fn poll_change(&mut self, context: &Context<'_>) -> Poll<Result<Change>> {
         loop {
-            if let Some(change) = self.watch.try_wait().transpose() {
+            if let Some(change) = self.watch.try_recv().transpose() {
                 self.place.leave();
                 return Poll::Ready(change);
             }

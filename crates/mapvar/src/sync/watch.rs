@@ -123,7 +123,7 @@ enum Scope {
 /// let mut watch = map.watch("temperature")?;
 /// let sensor = map.clone();
 /// let thread = std::thread::spawn(move || sensor.set("temperature", 21.5));
-/// let change = watch.wait_timeout(Duration::from_secs(5))?.expect("a change");
+/// let change = watch.recv_timeout(Duration::from_secs(5))?.expect("a change");
 /// assert_eq!(change.get::<f64>()?, 21.5);
 /// # thread.join().unwrap()?;
 /// # Ok::<(), mapvar::Error>(())
@@ -227,9 +227,9 @@ impl Watch {
     /// [`NameRemoved`](ErrorKind::NameRemoved), every 100 ms, if other processes cannot find the map
     /// any more ([`Map::check_name`]): no new process will change these variables. The watch goes
     /// on if it is called again.
-    pub fn wait(&mut self) -> Result<Change> {
+    pub fn recv(&mut self) -> Result<Change> {
         loop {
-            if let Some(change) = self.wait_until(None)? {
+            if let Some(change) = self.recv_until(None)? {
                 return Ok(change);
             }
         }
@@ -238,17 +238,17 @@ impl Watch {
     /// Waits for the next change. Returns `None` if there is none within `timeout`.
     ///
     /// # Errors
-    /// Those of [`wait`](Self::wait).
-    pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<Change>> {
+    /// Those of [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Change>> {
         // A deadline that the clock cannot represent is never reached: then there is none.
-        self.wait_until(Instant::now().checked_add(timeout))
+        self.recv_until(Instant::now().checked_add(timeout))
     }
 
     /// Returns the next change, if there is one already.
     ///
     /// # Errors
-    /// Those of [`wait`](Self::wait).
-    pub fn try_wait(&mut self) -> Result<Option<Change>> {
+    /// Those of [`recv`](Self::recv).
+    pub fn try_recv(&mut self) -> Result<Option<Change>> {
         let usable = self.map.usable().and_then(|()| self.names.check(&self.map.inner));
         let next = usable.and_then(|()| match self.next_known()? {
             None if self.note_ended()? => self.next_known(),
@@ -267,7 +267,8 @@ impl Watch {
         self.watched.is_empty()
     }
 
-    fn wait_until(&mut self, deadline: Option<Instant>) -> Result<Option<Change>> {
+    /// Waits for the next change; `None` if there is none until `deadline`.
+    pub(crate) fn recv_until(&mut self, deadline: Option<Instant>) -> Result<Option<Change>> {
         self.wait_on(deadline).map_err(|trouble| self.failed(trouble))
     }
 
@@ -360,7 +361,7 @@ impl Watch {
     /// On a read-only map, where WAIT cannot be set, it returns true: the notifier polls.
     ///
     /// # Errors
-    /// Those of [`wait`](Self::wait).
+    /// Those of [`recv`](Self::recv).
     #[cfg(feature = "tokio")]
     pub(crate) fn arm(&mut self) -> Result<bool> {
         let armed = match self.single() {
@@ -585,7 +586,7 @@ impl Iterator for Watch {
 
     /// Waits for the next change. Never returns `None`.
     fn next(&mut self) -> Option<Result<Change>> {
-        Some(self.wait())
+        Some(self.recv())
     }
 }
 

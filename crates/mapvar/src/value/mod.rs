@@ -1,6 +1,7 @@
 //! `Value`: a value whose type is known only at run time.
 
 pub(crate) mod codec;
+pub(crate) mod value_for;
 
 use mapvar_engine::value::{Data, Kind, OwnedValue, Raw};
 use mapvar_os::{Error, Result};

@@ -61,7 +61,7 @@ pub(crate) fn echo(map: &Map) {
     let mut watch = map.watch("ask").unwrap();
     map.set("ready", true).unwrap();
     loop {
-        let asked: u64 = watch.wait().unwrap().get().unwrap();
+        let asked: u64 = watch.recv().unwrap().get().unwrap();
         map.set("answer", asked + 1_000_000).unwrap();
     }
 }

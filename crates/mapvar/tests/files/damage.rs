@@ -182,7 +182,7 @@ fn each_kind_of_damage_is_found_where_it_is() {
     assert!(check.is_whole(), "{:?}", check.findings());
     assert_eq!(check.variables(), variables().len() as u64);
     assert_eq!(salvage.unwrap().lost(), []);
-    assert_eq!(into.len().unwrap(), variables().len() as u64);
+    assert_eq!(into.count().unwrap(), variables().len() as u64);
 
     // The damage; a part of the finding's text; the variables that are lost, and those that have an
     // older value.
@@ -926,7 +926,7 @@ fn what_a_killed_writer_leaves_is_no_fault() {
         let salvage = Map::options().file(&path).salvage(&into).unwrap();
         assert_eq!(salvage.lost(), [], "{round}");
         let map = Map::options().file(&path).open().unwrap();
-        assert_eq!(map.len().unwrap(), into.len().unwrap(), "{round}");
+        assert_eq!(map.count().unwrap(), into.count().unwrap(), "{round}");
         let check = map.check().unwrap();
         assert!(check.is_whole(), "{round}: {:#?}", check.findings());
     }

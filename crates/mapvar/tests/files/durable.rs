@@ -54,9 +54,9 @@ fn pages_that_precede_the_first_flush_are_no_variables() {
     let refused = options.clone().recover(Recover::Never).open().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NeedsRecovery, "{refused}");
     let reader = options.clone().read_only(true).open().unwrap();
-    assert_eq!(reader.len().unwrap(), 0);
+    assert_eq!(reader.count().unwrap(), 0);
     assert!(!reader.contains("never flushed").unwrap());
-    assert_eq!(options.open().unwrap().len().unwrap(), 0);
+    assert_eq!(options.open().unwrap().count().unwrap(), 0);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn what_was_flushed_is_there_after_a_restart() {
     assert_eq!(again.get::<Vec<u8>>("large").unwrap(), vec![7; 300_000]);
     assert_eq!(again.get::<String>(&long).unwrap(), "text");
     assert_eq!(again.get::<i64>("removed").unwrap(), 1);
-    assert_eq!(again.atomic::<i64>("count").unwrap().get().unwrap(), 5);
+    assert_eq!(again.atomic::<i64>("count").unwrap().load().unwrap(), 5);
     assert!(!again.contains("never flushed").unwrap());
     again.set("number", 9).unwrap();
     again.close().unwrap();

@@ -141,7 +141,7 @@ fn read_all(map: &Map) {
     found.sort_by(|one, other| one.0.cmp(&other.0));
     expected.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(found, expected);
-    assert_eq!(map.len().unwrap(), expected.len() as u64);
+    assert_eq!(map.count().unwrap(), expected.len() as u64);
     let check = map.check().unwrap();
     assert!(check.is_whole(), "{:?}", check.findings());
     assert_eq!(check.variables(), expected.len() as u64);

@@ -110,7 +110,7 @@ fn the_page_describes_what_is_written() {
         map.set(&format!("many {number}"), number).unwrap_or(());
         map.remove(&format!("many {}", number / 2)).unwrap();
     }
-    let variables = map.len().unwrap();
+    let variables = map.count().unwrap();
     map.close().unwrap();
     let region = Region(std::fs::read(&path).unwrap());
 

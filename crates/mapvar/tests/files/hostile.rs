@@ -38,11 +38,11 @@ fn use_all(map: &Map) {
         let _ = map.set(name, 5);
         let _ = map.set(name, "some text");
         if let Ok(var) = map.var::<i64>(name) {
-            let _ = (var.get(), var.set(6), var.kind(), var.version(), var.set_from(&[1, 2]));
-            let _ = var.get_into(&mut [0; 16]);
+            let _ = (var.get(), var.set(6), var.kind(), var.version(), var.write_bytes(&[1, 2]));
+            let _ = var.read_bytes(&mut [0; 16]);
         }
         if let Ok(atomic) = map.atomic::<i64>(name) {
-            let _ = (atomic.get(), atomic.fetch_add(1), atomic.swap(2), atomic.set(3));
+            let _ = (atomic.load(), atomic.fetch_add(1), atomic.swap(2), atomic.store(3));
             let _ = atomic.compare_exchange(1, 2);
         }
         let _ = map.remove(name);
@@ -53,7 +53,7 @@ fn use_all(map: &Map) {
     for entry in map.iter().flatten() {
         let _ = (entry.kind(), entry.value(), entry.get::<f64>(), entry.version());
     }
-    let _ = map.len();
+    let _ = map.count();
     let _ = map.stat();
     let _ = map.clear();
     let _ = map.flush();

@@ -79,13 +79,13 @@ fn watches_of_a_replaced_file_say_so() {
         ];
         leave(&path);
         for watch in &mut watches {
-            removed(&watch.wait().unwrap_err(), &path);
+            removed(&watch.recv().unwrap_err(), &path);
         }
         // The next change comes between two reports.
         map.set("foo", 2).unwrap();
         let [one, ..] = &mut watches;
         let change = loop {
-            match one.wait_timeout(Duration::from_secs(20)) {
+            match one.recv_timeout(Duration::from_secs(20)) {
                 Ok(change) => break change.unwrap(),
                 Err(error) => removed(&error, &path),
             }

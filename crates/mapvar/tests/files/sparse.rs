@@ -53,7 +53,7 @@ fn whole(map: &Map) {
     }
     assert_eq!(map.get::<Vec<u8>>("large").unwrap(), vec![7; 3 << 20]);
     assert_eq!(map.get::<Vec<u8>>("zeros").unwrap(), vec![0; 3 << 20]);
-    assert_eq!(map.len().unwrap(), 102);
+    assert_eq!(map.count().unwrap(), 102);
 }
 
 #[test]

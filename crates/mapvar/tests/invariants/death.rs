@@ -63,7 +63,7 @@ fn killed_again_and_again(name: &str, map: &Map) {
             let found = value(variable).unwrap();
             assert!(done.contains(&found), "{round}: {variable} is {found}, {last} acknowledged");
         }
-        let both = map.snapshot(&["left", "right"]).unwrap();
+        let both = map.snapshot(["left", "right"]).unwrap();
         let (left, right) = (both.get::<i64>("left").unwrap(), both.get::<i64>("right").unwrap());
         assert_eq!(left + right, 0, "{round}: half a transaction");
         let count = i64::try_from(last + 1 - next).unwrap();
@@ -109,7 +109,7 @@ pub(crate) fn set_on(arguments: &[String]) {
     let var = map.var::<Vec<u8>>("held").unwrap();
     report("setting");
     for stamp in 1.. {
-        var.set_from(&stamped(stamp, 120)).unwrap();
+        var.write_bytes(&stamped(stamp, 120)).unwrap();
     }
 }
 
@@ -256,7 +256,7 @@ fn i19_panics_and_ends_of_threads_leave_no_lock_behind() {
             map.set("a", 1).unwrap();
             map.update("b", |b: Option<i64>| b.unwrap()).unwrap();
         }
-        let both = map.snapshot(&["a", "b"]).unwrap();
+        let both = map.snapshot(["a", "b"]).unwrap();
         assert_eq!((both.get::<i64>("a").unwrap(), both.get::<i64>("b").unwrap()), (1, 1));
     };
     panics(&|map| {
@@ -283,7 +283,7 @@ fn i19_panics_and_ends_of_threads_leave_no_lock_behind() {
                 let mut entries = map.iter();
                 let entry = entries.next().unwrap().unwrap();
                 std::mem::forget(entry);
-                std::mem::forget(map.snapshot(&["large"]).unwrap());
+                std::mem::forget(map.snapshot(["large"]).unwrap());
                 std::mem::forget(map.clone());
             });
         }

@@ -48,7 +48,7 @@ fn i08_what_was_flushed_survives_a_power_cut_and_all_else_is_as_before() {
         let again = Map::options().file(after_a_power_cut(&path)).open().unwrap();
         let recovery = again.recovery().unwrap();
         assert_eq!((recovery.lost, recovery.damaged), (0, false), "{round}");
-        assert_eq!(again.len().unwrap(), values.len() as u64, "{round}");
+        assert_eq!(again.count().unwrap(), values.len() as u64, "{round}");
         for (name, value) in &values {
             assert_eq!(&again.value(name).unwrap(), value, "{round}: {name}");
         }

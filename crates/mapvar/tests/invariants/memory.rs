@@ -64,12 +64,12 @@ fn i01_bytes_that_change_under_a_map_do_no_harm() {
                     tx.set("other", number)
                 });
                 let _ = (
-                    map.snapshot(&[&name, "other"]),
+                    map.snapshot([&name, "other"]),
                     map.update(&name, |n: Option<i64>| n.unwrap_or(0) + 1),
                 );
                 let _ = map.atomic_or("count", 1_i64).and_then(|count| count.fetch_add(1));
                 if number == 0 {
-                    let _ = (map.remove(&name), map.flush(), map.stat(), map.len());
+                    let _ = (map.remove(&name), map.flush(), map.stat(), map.count());
                 }
             }
             for entry in map.iter().flatten() {
@@ -184,10 +184,10 @@ fn i03_no_value_is_torn_whatever_its_size() {
                     let mut reads = 0;
                     while !over.load(Ordering::Relaxed) {
                         stamp_of(&map.get::<Vec<u8>>(&format!("v{}", number + 1)).unwrap());
-                        let len = var.get_into(&mut buffer).unwrap();
+                        let len = var.read_bytes(&mut buffer).unwrap();
                         stamp_of(&buffer[..len]);
                         reads += 2;
-                        match map.snapshot(&["left", "right"]) {
+                        match map.snapshot(["left", "right"]) {
                             Ok(both) => {
                                 let of = |name| stamp_of(&both.get::<Vec<u8>>(name).unwrap());
                                 assert_eq!(of("left"), of("right"), "a transaction is whole");

@@ -83,15 +83,15 @@ fn i13_a_handle_for_reading_never_writes() {
         reader.update("x", |x: Option<i64>| x.unwrap_or(0) + 1).err(),
         reader.atomic_or("m", 1_i64).err(),
         var.set(2).err(),
-        var.set_from(b"2").err(),
-        atomic.set(2).err(),
+        var.write_bytes(b"2").err(),
+        atomic.store(2).err(),
         atomic.fetch_add(2).err(),
         atomic.compare_exchange(1, 2).err(),
     ] {
         let error = error.expect("a reader writes");
         assert!(matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::WrongKind), "{error}");
     }
-    assert_eq!((reader.get::<i64>("x").unwrap(), atomic.get().unwrap()), (1, 1));
+    assert_eq!((reader.get::<i64>("x").unwrap(), atomic.load().unwrap()), (1, 1));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -186,7 +186,7 @@ fn i15_one_name_is_one_memory() {
         assert_eq!(options(&name).open_or_create().unwrap().origin(), Origin::Opened);
         var.set(round).unwrap();
         assert_eq!(again.get::<i64>("x").unwrap(), round);
-        assert_eq!(again.atomic::<u64>("users").unwrap().get().unwrap(), 1);
+        assert_eq!(again.atomic::<u64>("users").unwrap().load().unwrap(), 1);
     }
     drop(var);
     assert_eq!(options(&name).open().unwrap().get::<i64>("x").unwrap(), 19);

@@ -61,7 +61,7 @@ pub(crate) fn fill_up(arguments: &[String]) {
             assert!(fits > 5, "{round}: {fits} fit: {error}");
             // The earlier values are unchanged, the value that did not fit does not exist, and the
             // map has space for a small value.
-            assert_eq!(map.len().unwrap(), fits);
+            assert_eq!(map.count().unwrap(), fits);
             for number in 0..fits {
                 let found = map.get::<Vec<u64>>(&format!("v{number}")).unwrap();
                 assert_eq!(found, value(number), "{number}");
@@ -157,9 +157,9 @@ fn use_all(map: &Map) -> usize {
     note(map.set("new", 1));
     note(map.remove("v3").map(drop));
     note(map.transaction(|tx| tx.set("v4", 1)));
-    note(map.snapshot(&["v5", "v6"]).map(drop));
+    note(map.snapshot(["v5", "v6"]).map(drop));
     note(map.stat().map(drop));
-    note(map.len().map(drop));
+    note(map.count().map(drop));
     for entry in map {
         note(entry.map(drop));
     }
@@ -251,7 +251,7 @@ fn i10_a_hole_in_the_file_is_an_error_or_less_variables() {
             let _ = (map.get::<Vec<u8>>(&name), map.set(&name, vec![number; 600]));
         }
         let _ = (map.get::<Vec<u8>>("large"), map.set("large", vec![2_u8; 50_000]));
-        let _ = (map.remove("v1"), map.set("new", 1), map.len(), map.stat(), map.flush());
+        let _ = (map.remove("v1"), map.set("new", 1), map.count(), map.stat(), map.flush());
         let _ = map.transaction(|tx| tx.set("v2", 1));
         let _ = (map.iter().count(), map.clear(), map.close());
     }
@@ -377,10 +377,10 @@ pub(crate) fn fork_with_a_map(arguments: &[String]) {
                 closed(map.set("x", 2).err()),
                 closed(map.set("new", 2).err()),
                 closed(map.remove("x").err()),
-                closed(map.len().err()),
+                closed(map.count().err()),
                 closed(map.stat().err()),
                 closed(map.flush().err()),
-                closed(map.snapshot(&["x"]).err()),
+                closed(map.snapshot(["x"]).err()),
                 closed(map.transaction(|tx| tx.set("x", 2)).err()),
                 closed(
                     map.iter()
@@ -390,7 +390,7 @@ pub(crate) fn fork_with_a_map(arguments: &[String]) {
                 ),
                 closed(var.get().err()),
                 closed(var.set(2).err()),
-                closed(atomic.get().err()),
+                closed(atomic.load().err()),
                 closed(atomic.fetch_add(1).err()),
             ];
             drop((var.clone(), map.clone()));
@@ -405,7 +405,7 @@ pub(crate) fn fork_with_a_map(arguments: &[String]) {
             0
         });
         assert_eq!(code, 0);
-        assert_eq!((map.get::<i64>("x").unwrap(), atomic.get().unwrap()), (1, 1));
+        assert_eq!((map.get::<i64>("x").unwrap(), atomic.load().unwrap()), (1, 1));
         map.set("x", 5).unwrap();
         var.set(6).unwrap();
         map.set("large", vec![2_u8; 30_000]).unwrap();
@@ -562,14 +562,14 @@ pub(crate) fn calls(arguments: &[String]) {
                 var.set(round + 1).unwrap();
                 assert_eq!(var.get().unwrap(), round + 1);
                 atomic.fetch_add(1).unwrap();
-                atomic.set(atomic.get().unwrap()).unwrap();
+                atomic.store(atomic.load().unwrap()).unwrap();
                 map.set("small", &small).unwrap();
-                small_var.set_from(&small).unwrap();
-                assert_eq!(small_var.get_into(&mut buffer).unwrap(), 64);
+                small_var.write_bytes(&small).unwrap();
+                assert_eq!(small_var.read_bytes(&mut buffer).unwrap(), 64);
                 assert_eq!(map.get::<Vec<u8>>("small").unwrap(), small);
                 map.set("large", &large).unwrap();
-                large_var.set_from(&large).unwrap();
-                assert_eq!(large_var.get_into(&mut buffer).unwrap(), 8 << 10);
+                large_var.write_bytes(&large).unwrap();
+                assert_eq!(large_var.read_bytes(&mut buffer).unwrap(), 8 << 10);
                 assert_eq!(map.get::<Vec<u8>>("large").unwrap(), large);
             }
         }

@@ -35,7 +35,7 @@ fn a_damaged_identity_takes_nothing_back() {
     bytes[0x201] ^= 0xff;
     fs::write(&path, &bytes).unwrap();
     let map = Map::options().file(&path).open().unwrap();
-    assert_eq!((map.len().unwrap(), map.recovery()), (8, None));
+    assert_eq!((map.count().unwrap(), map.recovery()), (8, None));
 }
 
 /// They end with their processes, so a copy without them is whole.
@@ -54,7 +54,7 @@ fn locks_and_ephemeral_variables_are_no_changes() {
     let recovery = reader(&copy).recovery().unwrap();
     assert_eq!((recovery.variables, recovery.rolled_back, recovery.lost), (1, 0, 0));
     let copied = Map::options().file(&copy).open().unwrap();
-    assert_eq!((copied.len().unwrap(), copied.get::<i64>("flushed").unwrap()), (1, 1));
+    assert_eq!((copied.count().unwrap(), copied.get::<i64>("flushed").unwrap()), (1, 1));
     guard.release().unwrap();
 }
 
@@ -117,7 +117,7 @@ fn a_reader_sees_the_last_flush_and_changes_no_byte() {
         assert!(!recovery.damaged && !recovery.torn && recovery.lost_anything());
         assert_eq!(read.get::<i64>("flushed").unwrap(), 1);
         assert_eq!(read.get::<Vec<u8>>("large").unwrap(), vec![7; 200_000]);
-        assert_eq!(read.atomic::<i64>("count").unwrap().get().unwrap(), 3);
+        assert_eq!(read.atomic::<i64>("count").unwrap().load().unwrap(), 3);
         assert_eq!(read.iter().count(), 3);
         assert_eq!(read.set("x", 1).unwrap_err().kind(), ErrorKind::ReadOnly);
         assert_eq!(read.flush().unwrap_err().kind(), ErrorKind::ReadOnly);
@@ -184,7 +184,7 @@ fn a_copy_with_changes_is_opened_for_writing_by_decision_alone() {
     let whole = dir.path().join("whole.map");
     fs::copy(&path, &whole).unwrap();
     let map = Map::options().file(&whole).open().unwrap();
-    assert_eq!(map.len().unwrap(), 9);
+    assert_eq!(map.count().unwrap(), 9);
     assert!(!map.recovery().unwrap().lost_anything());
     drop(peer);
 }

@@ -92,9 +92,9 @@ fn a_remount_takes_nothing_back() {
     }
     // A reader first, then a writer.
     let reader = Map::options().file(&path).read_only(true).open().unwrap();
-    assert_eq!((reader.len().unwrap(), reader.recovery()), (8, None));
+    assert_eq!((reader.count().unwrap(), reader.recovery()), (8, None));
     let map = Map::options().file(&path).open().unwrap();
-    assert_eq!((map.len().unwrap(), map.recovery()), (8, None));
+    assert_eq!((map.count().unwrap(), map.recovery()), (8, None));
     for number in 0..8_i64 {
         assert_eq!(map.get::<i64>(&format!("v{number}")).unwrap(), number);
     }
@@ -139,7 +139,7 @@ fn a_disk_on_another_loop_device_takes_nothing_back() {
             eprintln!("{}: the device has the same number, which shows nothing", make[0]);
         }
         let map = Map::options().file(&path).open().unwrap();
-        assert_eq!((map.len().unwrap(), map.recovery()), (8, None), "{}", make[0]);
+        assert_eq!((map.count().unwrap(), map.recovery()), (8, None), "{}", make[0]);
         drop(map);
     }
 }
@@ -157,7 +157,7 @@ fn a_map_in_use_by_another_mount_is_not_recovered() {
 
     // A reader sees the variables and takes nothing from the living process.
     let reader = Map::options().file(&behind).read_only(true).open().unwrap();
-    assert_eq!((reader.len().unwrap(), reader.recovery()), (8, None));
+    assert_eq!((reader.count().unwrap(), reader.recovery()), (8, None));
     drop(reader);
     // A writer would believe that it is alone, since the mounts share no locks.
     for recover in [Recover::Never, Recover::AfterRestart, Recover::AcceptLoss] {
@@ -173,14 +173,14 @@ fn a_map_in_use_by_another_mount_is_not_recovered() {
     peer.go();
     peer.expect("closed");
     let map = Map::options().file(&behind).open().unwrap();
-    assert_eq!((map.len().unwrap(), map.recovery()), (9, None));
+    assert_eq!((map.count().unwrap(), map.recovery()), (9, None));
     map.close().unwrap();
     peer.kill();
     let mut killed = Peer::start("set eight", &[text(&path)]);
     killed.expect("eight");
     killed.kill();
     let map = Map::options().file(&behind).open().unwrap();
-    assert_eq!((map.len().unwrap(), map.recovery()), (9, None));
+    assert_eq!((map.count().unwrap(), map.recovery()), (9, None));
 }
 
 /// Each of the two would believe that it is alone, since the mounts share no locks.
@@ -243,7 +243,7 @@ fn where_the_life_of_a_user_cannot_be_queried_the_map_is_refused() {
     let refused = Map::options().file(&behind).open().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
     let map = Map::options().file(&behind).take_over(true).open().unwrap();
-    assert_eq!((map.len().unwrap(), map.recovery()), (8, None));
+    assert_eq!((map.count().unwrap(), map.recovery()), (8, None));
 }
 
 #[test]
@@ -267,6 +267,6 @@ fn a_disk_that_was_removed_in_use_is_noticed() {
     let refused = Map::options().file(&path).open().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NeedsRecovery, "{refused}");
     let map = Map::options().file(&path).recover(Recover::AcceptLoss).open().unwrap();
-    assert_eq!((map.len().unwrap(), map.get::<i64>("v0").unwrap()), (1, 7));
+    assert_eq!((map.count().unwrap(), map.get::<i64>("v0").unwrap()), (1, 7));
     drop((map, overlay));
 }

@@ -131,7 +131,7 @@ fn take_over(map: &Map, oracle: &Oracle, way: usize) -> Checked<()> {
         for var in oracle.vars.iter().filter(|var| !var.atomic) {
             if read(map, &var.name)?.is_some() {
                 let refused = map.compare_and_set(&var.name, Version::ABSENT, 0);
-                if with_context("compare and set", &var.name, refused)?.is_ok() {
+                if with_context("compare and set", &var.name, refused)?.is_set() {
                     return Err(format!("{:?} was there, and was absent", var.name));
                 }
             }

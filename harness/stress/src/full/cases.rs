@@ -96,7 +96,7 @@ pub fn verify(map: &Map, acked: &Values) -> Result<(), String> {
             return Err(format!("{name} is not what it was set to"));
         }
     }
-    let len = map.len().map_err(to_text)?;
+    let len = map.count().map_err(to_text)?;
     if len != acked.len() as u64 {
         return Err(format!("{len} variables, {} were acknowledged", acked.len()));
     }
@@ -379,10 +379,10 @@ pub fn use_all(map: &Map, also: &[ErrorKind], torn: bool) -> Result<usize, Strin
     note("set", map.set("new", 1))?;
     note("remove", map.remove("new").map(drop))?;
     note("transaction", map.transaction(|tx| tx.set("v4", vec![9_u8; 700])))?;
-    note("snapshot", map.snapshot(&["v5", "v6"]).map(drop))?;
+    note("snapshot", map.snapshot(["v5", "v6"]).map(drop))?;
     note("add", map.atomic_or("count", 0_u64).and_then(|count| count.fetch_add(1)).map(drop))?;
     note("stat", map.stat().map(drop))?;
-    note("len", map.len().map(drop))?;
+    note("len", map.count().map(drop))?;
     for entry in map {
         note("iter", entry.map(drop))?;
     }

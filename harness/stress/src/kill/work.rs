@@ -419,7 +419,7 @@ impl<'a> Worker<'a> {
         }
         self.actor.begin(Op::SetSmall as u64 + number as u64, of, stamp);
         match &self.handles[number] {
-            Some(var) if by_handle => var.set_from(&self.buffer)?,
+            Some(var) if by_handle => var.write_bytes(&self.buffer)?,
             _ => self.map.set(&name, Bytes::new(&self.buffer))?,
         }
         self.end()
@@ -505,12 +505,12 @@ impl<'a> Worker<'a> {
     /// Returns the stamp of a variable's value; `None` if there is no such variable.
     pub(crate) fn read(&mut self, name: &str, size: Size) -> Result<Option<u64>, Flaw> {
         let found = match self.map.var::<ByteBuf>(name) {
-            Ok(var) => var.get_into(&mut self.read),
+            Ok(var) => var.read_bytes(&mut self.read),
             Err(error) => Err(error),
         };
         let len = match found {
             Ok(len) => len.min(self.read.len()),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Removed) => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
@@ -593,7 +593,7 @@ impl<'a> Worker<'a> {
     /// Returns the same for any actor's variables.
     pub(crate) fn transacted_of(&self, actor: usize) -> Result<u64, Flaw> {
         let names = TX.map(|(what, _)| format!("{actor}.{what}"));
-        let snapshot = self.map.snapshot(&names.each_ref().map(String::as_str))?;
+        let snapshot = self.map.snapshot(names.each_ref().map(String::as_str))?;
         let mut stamps = [None; TX.len()];
         for ((name, (what, size)), stamp) in names.iter().zip(TX).zip(&mut stamps) {
             if let Some(bytes) = snapshot.find::<ByteBuf>(name)? {

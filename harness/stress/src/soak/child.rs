@@ -160,7 +160,7 @@ impl Worker<'_> {
             }
             7 => {
                 const ACCOUNTS: [&str; 8] = ["a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7"];
-                let seen = self.timed("snapshot", || map.snapshot(&ACCOUNTS))?;
+                let seen = self.timed("snapshot", || map.snapshot(ACCOUNTS))?;
                 let sum: i64 = ACCOUNTS.iter().map(|name| seen.get::<i64>(name).unwrap_or(0)).sum();
                 if sum != SUM {
                     return Err(format!("a snapshot is torn: {sum}"));
@@ -184,7 +184,7 @@ impl Worker<'_> {
                 let tick = self.timed("var", || map.var::<u64>("tick"))?;
                 let first = self.timed("get", || tick.get())?;
                 let mut watch = self.timed("watch", || map.watch("tick"))?;
-                self.timed("wait", || watch.wait_timeout(Duration::from_millis(20)))?;
+                self.timed("wait", || watch.recv_timeout(Duration::from_millis(20)))?;
                 let now = self.timed("get", || tick.get())?;
                 if now < first {
                     return Err(format!("tick went from {first} to {now}"));

@@ -1,7 +1,7 @@
 //! Many processes, a few locks, a kill every 200 ms.
 
 use super::start_role;
-use mapvar::{ErrorKind, Map, Outcome};
+use mapvar::{Acquired, ErrorKind, Map};
 use mapvar_harness::{Random, figure, peer::Owned, seed_of_clock, unique};
 use std::{
     thread,
@@ -43,14 +43,14 @@ pub(super) fn worker(name: &str, seed: &str) {
             wrong(format!("process {me} waited {:?} for lock {number}", began.elapsed()));
         }
         let found: u64 = map.find(&inside).expect("a look").unwrap_or(0);
-        match guard.outcome() {
-            Outcome::Acquired | Outcome::RecoveredShared(_) if found != 0 => {
+        match guard.acquired() {
+            Acquired::Clean | Acquired::AbandonedShared(_) if found != 0 => {
                 wrong(format!(
                     "lock {number}: {found} is within, or died untold; {me} is told nothing"
                 ));
             }
-            Outcome::Acquired | Outcome::RecoveredShared(_) => {}
-            Outcome::Recovered(dead) => {
+            Acquired::Clean | Acquired::AbandonedShared(_) => {}
+            Acquired::Abandoned(dead) => {
                 recovered.fetch_add(1).expect("a count");
                 if found != 0 && found != u64::from(dead.pid) {
                     wrong(format!(
@@ -146,7 +146,7 @@ pub(super) fn run(short: bool) -> bool {
             Err(error) => panic!("{error}"),
         }
     }
-    let count = |of: &mapvar::Atomic<u64>| of.get().expect("a count");
+    let count = |of: &mapvar::Atomic<u64>| of.load().expect("a count");
     let faults = count(&wrong) + lost + left;
     figure(
         &format!("waits, {processes} processes and {LOCKS} locks for {seconds} s"),

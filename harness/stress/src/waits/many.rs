@@ -32,7 +32,7 @@ pub(super) fn run(short: bool) -> bool {
     let began = Instant::now();
     let _setter = start_role("setter", &[&name, &count.to_string(), &rounds.to_string()]);
     while done < count {
-        let change = watch.wait().expect("a change");
+        let change = watch.recv().expect("a change");
         let value: u64 = change.get().expect("a number");
         let (before, counted) = last.entry(change.name().to_owned()).or_default();
         if value <= *before {

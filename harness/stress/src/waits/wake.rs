@@ -11,7 +11,7 @@ pub(super) fn echo(name: &str) {
     let mut watch = map.watch("ping").expect("a watch");
     map.set("ready", true).expect("a set");
     loop {
-        let number: u64 = watch.wait().expect("a change").get().expect("a number");
+        let number: u64 = watch.recv().expect("a change").get().expect("a number");
         pong.set(number).expect("a set");
     }
 }
@@ -40,7 +40,7 @@ fn measure(short: bool, mode: &str, other: &str) {
     let mut watch = map.watch("pong").expect("a watch");
     let mut ready = map.watch("ready").expect("a watch");
     let _echo = start_role("echo", &[&name, other]);
-    ready.wait().expect("a change");
+    ready.recv().expect("a change");
     let raw = raw::Pinger::new(other);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let mut number = 0;
@@ -49,7 +49,7 @@ fn measure(short: bool, mode: &str, other: &str) {
             number += 1;
             let began = Instant::now();
             ping.set(number).expect("a set");
-            while watch.wait().expect("a change").get::<u64>().expect("a number") != number {}
+            while watch.recv().expect("a change").get::<u64>().expect("a number") != number {}
             keep(&mut ours, turn, round, began);
         }
         for round in 0..rounds {

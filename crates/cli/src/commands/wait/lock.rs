@@ -6,7 +6,7 @@ use crate::{
     exit::{self, Exit, Failure},
     opening,
 };
-use mapvar::Outcome;
+use mapvar::Acquired;
 use std::time::Duration;
 
 /// The timeout that stands for waiting forever.
@@ -22,12 +22,12 @@ pub(crate) fn run(args: &Lock) -> Result<Exit, Failure> {
     let timeout = args.timeout.unwrap_or(AGES);
     let guard =
         if args.shared { lock.share_timeout(timeout) } else { lock.acquire_timeout(timeout) }?;
-    match guard.outcome() {
-        Outcome::Acquired => {}
-        Outcome::Recovered(dead) => {
+    match guard.acquired() {
+        Acquired::Clean => {}
+        Acquired::Abandoned(dead) => {
             exit::say(&format!("lock {:?} was left behind by {dead}", lock.name()));
         }
-        Outcome::RecoveredShared(dead) => {
+        Acquired::AbandonedShared(dead) => {
             exit::say(&format!(
                 "lock {:?} was left behind by {dead}, which shared it",
                 lock.name()

@@ -6,13 +6,7 @@ use crate::{
     opening, parse,
 };
 use mapvar::{Error, ErrorKind, Map, Result, Value};
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-
-/// How often the command checks whether the map exists: the system reports no new names.
-const CHECK: Duration = Duration::from_millis(20);
+use std::time::Duration;
 
 /// A condition on a variable.
 struct Condition<'a> {
@@ -57,61 +51,43 @@ impl<'a> Condition<'a> {
 
 pub(crate) fn run(args: &WaitFor) -> std::result::Result<Exit, Failure> {
     let (name, words) = args.words()?;
-    let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let conditions: Vec<_> = words.iter().map(|word| Condition::parse(word)).collect();
     if conditions.is_empty() {
-        return wait_for_map(args, name, deadline);
+        return wait_for_map(args, name);
     }
     let map = opening::open_to_wait(&args.at, name)?;
-    let mut watch = map.watch_any(conditions.iter().map(|condition| condition.var))?;
-    loop {
-        let mut all = true;
+    let names = conditions.iter().map(|condition| condition.var);
+    let all = |map: &Map| {
         for condition in &conditions {
-            all &= condition.holds(&map)?;
-        }
-        if all {
-            return Ok(Exit::Done);
-        }
-        match deadline {
-            None => drop(watch.wait()?),
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if watch.wait_timeout(left)?.is_none() {
-                    let what = words.join(" ");
-                    let error = Error::new(ErrorKind::TimedOut, "wait for", what);
-                    return Err(error.detail("it did not come in time").into());
-                }
+            if !condition.holds(map)? {
+                return Ok::<_, Error>(false);
             }
         }
+        Ok(true)
+    };
+    if map.wait_until(names, args.timeout, all)? {
+        return Ok(Exit::Done);
     }
+    let error = Error::new(ErrorKind::TimedOut, "wait for", words.join(" "));
+    Err(error.detail("it did not come in time").into())
 }
 
 /// Waits until the map can be opened.
-fn wait_for_map(
-    args: &WaitFor,
-    name: Option<&str>,
-    deadline: Option<Instant>,
-) -> std::result::Result<Exit, Failure> {
-    loop {
-        match opening::options_at(&args.at, name).read_only(true).open() {
-            // Like every reader, it reports what a recovery lost: a script may wait and then read.
-            Ok(map) => {
-                opening::noted(map);
-                return Ok(Exit::Done);
-            }
-            // The file exists, and was last used before a restart. The next opener for writing
-            // recovers it.
-            Err(error) if error.kind() == ErrorKind::NeedsRecovery => return Ok(Exit::Done),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-                if left.is_some_and(|left| left.is_zero()) {
-                    return Err(Error::new(ErrorKind::TimedOut, "wait for", error.object())
-                        .detail("it was not created in time")
-                        .into());
-                }
-                thread::sleep(left.map_or(CHECK, |left| left.min(CHECK)));
-            }
-            Err(error) => return Err(error.into()),
+fn wait_for_map(args: &WaitFor, name: Option<&str>) -> std::result::Result<Exit, Failure> {
+    let wait = args.timeout.or(args.at.wait).unwrap_or(Duration::MAX);
+    match opening::options_at(&args.at, name).read_only(true).wait(wait).open() {
+        // Like every reader, it reports what a recovery lost: a script may wait and then read.
+        Ok(map) => {
+            opening::noted(map);
+            Ok(Exit::Done)
         }
+        // The file exists, and was last used before a restart. The next opener for writing recovers
+        // it.
+        Err(error) if error.kind() == ErrorKind::NeedsRecovery => Ok(Exit::Done),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let error = Error::new(ErrorKind::TimedOut, "wait for", error.object());
+            Err(error.detail("it was not created in time").into())
+        }
+        Err(error) => Err(error.into()),
     }
 }

@@ -25,8 +25,8 @@ pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
     let (mut printed, mut outcome) = (0, Exit::Done);
     while args.count.is_none_or(|count| printed < count) {
         let change = match args.timeout {
-            None => watch.wait()?,
-            Some(timeout) => match watch.wait_timeout(timeout)? {
+            None => watch.recv()?,
+            Some(timeout) => match watch.recv_timeout(timeout)? {
                 Some(change) => change,
                 None => return Ok(outcome.or(Exit::Kind(ErrorKind::TimedOut))),
             },

@@ -457,7 +457,7 @@ impl<'a> Run<'a> {
         let sum = |word| (0..ACTORS).map(|number| self.shared.actor(number).get(word)).sum::<u64>();
         let map = &driver.map;
         for (what, acknowledged, perhaps, found) in [
-            ("adds", sum(word::ADDS), perhaps.adds, map.atomic::<u64>("adds")?.get()?),
+            ("adds", sum(word::ADDS), perhaps.adds, map.atomic::<u64>("adds")?.load()?),
             ("steps", sum(word::STEPS), perhaps.steps, map.get("steps")?),
             ("moves", sum(word::MOVES), perhaps.moves, map.get("moves")?),
         ] {

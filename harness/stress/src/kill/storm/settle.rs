@@ -44,7 +44,7 @@ pub(crate) fn settle(
     }
     for (of, what) in [(own::COUNT, "count"), (own::MARK, "mark")] {
         let name = name(what);
-        accept(dead, of, &name, by.map.atomic::<u64>(&name)?.get()?)?;
+        accept(dead, of, &name, by.map.atomic::<u64>(&name)?.load()?)?;
     }
     let transacted = by.transacted_of(dead.number)?;
     accept(dead, own::TX, &name("tx"), transacted)?;

@@ -66,7 +66,7 @@ const TRIES: [(Op, Try); 6] = [
         })
     }),
     (Op::Pass, |map, name| map.remove(name).map(drop)),
-    (Op::Snapshot, |map, _| map.snapshot(&["account.0", "account.1"]).map(drop)),
+    (Op::Snapshot, |map, _| map.snapshot(["account.0", "account.1"]).map(drop)),
     (Op::Flush, |map, _| map.flush()),
 ];
 

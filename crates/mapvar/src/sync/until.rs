@@ -1,0 +1,104 @@
+//! Waiting until a condition on variables holds.
+
+use crate::{Map, Var, Watch};
+use mapvar_os::{Error, Result};
+use serde::de::DeserializeOwned;
+use std::time::{Duration, Instant};
+
+impl Map {
+    /// Waits until `condition` holds; returns false if it does not within `timeout`, where `None`
+    /// is no limit.
+    ///
+    /// `condition` is asked at once, and after each change of one of the variables `names`. These
+    /// need not exist yet.
+    ///
+    /// ```
+    /// # let name = format!("doc-wait-until.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// use mapvar::Error;
+    /// use std::time::Duration;
+    ///
+    /// # map.set("door", "closed")?;
+    /// # map.set("speed", 0)?;
+    /// let starts = map.wait_until(["door", "speed"], Duration::from_secs(5), |map| {
+    ///     let closed = map.find::<String>("door")?.is_some_and(|door| door == "closed");
+    ///     Ok::<_, Error>(closed && map.get_or("speed", 0)? == 0)
+    /// })?;
+    /// assert!(starts);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`watch_any`](Self::watch_any) and [`Watch::recv`], and of `condition`.
+    pub fn wait_until<E: From<Error>>(
+        &self,
+        names: impl IntoIterator<Item = impl AsRef<str>>,
+        timeout: impl Into<Option<Duration>>,
+        mut condition: impl FnMut(&Self) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        let deadline = deadline(timeout.into());
+        // The watch begins before the first look, so a change after it is not missed.
+        let mut watch = self.watch_any(names)?;
+        loop {
+            if condition(self)? {
+                return Ok(true);
+            }
+            if watch.recv_until(deadline)?.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+impl<T> Var<T> {
+    /// Watches the variable, as [`Map::watch`].
+    ///
+    /// # Errors
+    /// Those of [`Map::watch`].
+    pub fn watch(&self) -> Result<Watch> {
+        self.map().watch(self.name())
+    }
+}
+
+impl<T: DeserializeOwned> Var<T> {
+    /// Waits until the variable exists and `condition` holds for its value; returns that value, or
+    /// `None` if there is none within `timeout`, where `None` is no limit.
+    ///
+    /// ```
+    /// # let map = mapvar::Map::options().name(&format!("doc-until.{}", std::process::id())).create()?;
+    /// use std::time::Duration;
+    ///
+    /// let door = map.var::<String>("door")?;
+    /// # let map = map.clone();
+    /// let opener = std::thread::spawn(move || map.set("door", "open"));
+    /// let found = door.wait_until(Duration::from_secs(5), |door| door == "open")?;
+    /// assert_eq!(found.as_deref(), Some("open"));
+    /// # opener.join().unwrap()?;
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`watch`](Self::watch), [`Watch::recv`] and [`get`](Self::get), without
+    /// `NotFound`.
+    pub fn wait_until(
+        &self,
+        timeout: impl Into<Option<Duration>>,
+        mut condition: impl FnMut(&T) -> bool,
+    ) -> Result<Option<T>> {
+        let deadline = deadline(timeout.into());
+        let mut watch = self.watch()?;
+        let mut found = self.find()?;
+        loop {
+            if let Some(value) = found.filter(|value| condition(value)) {
+                return Ok(Some(value));
+            }
+            let Some(change) = watch.recv_until(deadline)? else { return Ok(None) };
+            found = if change.is_removed() { None } else { Some(change.get()?) };
+        }
+    }
+}
+
+/// A deadline that the clock cannot represent is never reached: then there is none.
+fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+}
