@@ -307,12 +307,14 @@ fn open_within<H: Handle>(object: H::Object, map: usize) -> Result<*mut H> {
     Ok(std::ptr::without_provenance_mut(token))
 }
 
-/// Makes an object and writes its handle to the caller's location; NULL on failure.
+/// Makes an object and writes its handle to the caller's location, the argument `name`; NULL on
+/// failure.
 pub(crate) fn make<H: Handle>(
+    name: &'static str,
     out: Out<'_, *mut H>,
     make: impl FnOnce() -> Result<H::Object>,
 ) -> Result<()> {
-    let out = wanted("out", out)?;
+    let out = wanted(name, out)?;
     out.write(std::ptr::null_mut());
     out.write(open(make()?)?);
     Ok(())
@@ -321,11 +323,12 @@ pub(crate) fn make<H: Handle>(
 /// As [`make`], for an object that keeps a map open: it is closed with that map. `from` is the map,
 /// or another object that is closed with it.
 pub(crate) fn make_within<P: Handle, H: Handle>(
+    name: &'static str,
     out: Out<'_, *mut H>,
     from: *mut P,
     make: impl FnOnce(&P::Object) -> Result<H::Object>,
 ) -> Result<()> {
-    let out = wanted("out", out)?;
+    let out = wanted(name, out)?;
     out.write(std::ptr::null_mut());
     let (object, map) = with_occupant(from, |object, occupant| {
         let map = match occupant.object {
@@ -349,10 +352,11 @@ pub(crate) fn make_within<P: Handle, H: Handle>(
 
 /// As [`make`]; NULL if there is no object.
 pub(crate) fn make_if_any<H: Handle>(
+    name: &'static str,
     out: Out<'_, *mut H>,
     make: impl FnOnce() -> Result<Option<H::Object>>,
 ) -> Result<()> {
-    let out = wanted("out", out)?;
+    let out = wanted(name, out)?;
     out.write(std::ptr::null_mut());
     if let Some(object) = make()? {
         out.write(open(object)?);

@@ -26,7 +26,7 @@ pub unsafe extern "C" fn mapvar_map_open(
     run_call("mapvar_map_open", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make(out, || Map::open(name))
+        make("out", out, || Map::open(name))
     })
 }
 
@@ -57,7 +57,7 @@ pub extern "C" fn mapvar_map_duplicate(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_map>>,
 ) -> i32 {
-    run_call("mapvar_map_duplicate", || make(out, || with(map, |map| Ok(map.clone()))))
+    run_call("mapvar_map_duplicate", || make("out", out, || with(map, |map| Ok(map.clone()))))
 }
 
 /// Reports 1 if the call that opened the map created it, 0 if the map existed.
@@ -460,7 +460,7 @@ pub unsafe extern "C" fn mapvar_map_get_value(
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) };
         let name = name?;
-        make(out, || with(map, |map| map.value(name).map(Tree::of)))
+        make("out", out, || with(map, |map| map.value(name).map(Tree::of)))
     })
 }
 
@@ -560,7 +560,7 @@ pub extern "C" fn mapvar_map_stat(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_stat>>,
 ) -> i32 {
-    run_call("mapvar_map_stat", || make(out, || with(map, Map::stat)))
+    run_call("mapvar_map_stat", || make("out", out, || with(map, Map::stat)))
 }
 
 /// Checks every part of the map against all other parts that refer to it; other processes may go on
@@ -571,7 +571,7 @@ pub extern "C" fn mapvar_map_check(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_check>>,
 ) -> i32 {
-    run_call("mapvar_map_check", || make(out, || with(map, Map::check)))
+    run_call("mapvar_map_check", || make("out", out, || with(map, Map::check)))
 }
 
 /// Leaves the signals and exceptions of this process alone, for a host that handles all of them

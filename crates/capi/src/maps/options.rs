@@ -30,7 +30,7 @@ pub const MAPVAR_RECOVER_ACCEPT_LOSS: u32 = 2;
 /// Creates new options.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_new(out: Option<&mut MaybeUninit<*mut mapvar_options>>) -> i32 {
-    run_call("mapvar_options_new", || make(out, || Ok(Mutex::new(Map::options()))))
+    run_call("mapvar_options_new", || make("out", out, || Ok(Mutex::new(Map::options()))))
 }
 
 /// Frees options; the maps opened by them stay open. Does nothing for NULL.
@@ -186,7 +186,7 @@ fn obtain(
     out: Option<&mut MaybeUninit<*mut mapvar_map>>,
     how: impl FnOnce(&MapOptions) -> Result<Map>,
 ) -> Result<()> {
-    make(out, || {
+    make("out", out, || {
         // Clones the options first: opening may wait, and must not hold their lock meanwhile.
         let options = with(options, |options| Ok(locked(options).clone()))?;
         how(&options)
@@ -237,7 +237,7 @@ pub extern "C" fn mapvar_options_check(
     out: Option<&mut MaybeUninit<*mut mapvar_check>>,
 ) -> i32 {
     run_call("mapvar_options_check", || {
-        make(out, || with(options, |options| Ok(locked(options).clone()))?.check())
+        make("out", out, || with(options, |options| Ok(locked(options).clone()))?.check())
     })
 }
 
@@ -252,7 +252,7 @@ pub extern "C" fn mapvar_options_salvage(
     out: Option<&mut MaybeUninit<*mut mapvar_salvage>>,
 ) -> i32 {
     run_call("mapvar_options_salvage", || {
-        make(out, || {
+        make("out", out, || {
             let options = with(options, |options| Ok(locked(options).clone()))?;
             with(into, |into| options.salvage(into))
         })

@@ -62,7 +62,7 @@ pub extern "C" fn mapvar_map_participants(
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     run_call("mapvar_map_participants", || {
-        make(out, || {
+        make("out", out, || {
             with(map, |map| {
                 let all = map.participants()?;
                 Ok(Tree::of(Value::List(all.into_iter().map(described).collect())))

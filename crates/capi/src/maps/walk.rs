@@ -19,7 +19,7 @@ pub extern "C" fn mapvar_map_iter(
     out: Option<&mut MaybeUninit<*mut mapvar_iter>>,
 ) -> i32 {
     run_call("mapvar_map_iter", || {
-        make_within(out, map, |map| Ok(Turns::new(Map::clone(map).into_iter())))
+        make_within("out", out, map, |map| Ok(Turns::new(Map::clone(map).into_iter())))
     })
 }
 
@@ -32,7 +32,7 @@ pub extern "C" fn mapvar_iter_next(
     entry: Option<&mut MaybeUninit<*mut mapvar_entry>>,
 ) -> i32 {
     run_call("mapvar_iter_next", || {
-        make_if_any(entry, || with(iter, |iter| iter.turn()?.try_next()))
+        make_if_any("entry", entry, || with(iter, |iter| iter.turn()?.try_next()))
     })
 }
 
@@ -86,7 +86,9 @@ pub extern "C" fn mapvar_entry_value(
     entry: *mut mapvar_entry,
     value: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    run_call("mapvar_entry_value", || make(value, || with(entry, Entry::value).map(Tree::of)))
+    run_call("mapvar_entry_value", || {
+        make("value", value, || with(entry, Entry::value).map(Tree::of))
+    })
 }
 
 /// Reports the number of the value's version. It grows with each set, but not for an atomic. It is

@@ -45,7 +45,9 @@ pub const MAPVAR_SECTION_WRITE_COMBINE: u32 = 32;
 pub extern "C" fn mapvar_section_options_new(
     out: Option<&mut MaybeUninit<*mut mapvar_section_options>>,
 ) -> i32 {
-    run_call("mapvar_section_options_new", || make(out, || Ok(Mutex::new(Section::options()))))
+    run_call("mapvar_section_options_new", || {
+        make("out", out, || Ok(Mutex::new(Section::options())))
+    })
 }
 
 /// Frees options; the sections opened by them stay open. Does nothing for NULL.
@@ -227,7 +229,7 @@ fn obtain(
     out: Option<&mut MaybeUninit<*mut mapvar_section>>,
     how: impl FnOnce(&SectionOptions) -> Result<Section>,
 ) -> Result<()> {
-    make(out, || how(&with(options, |options| Ok(locked(options).clone()))?))
+    make("out", out, || how(&with(options, |options| Ok(locked(options).clone()))?))
 }
 
 /// Creates the section; it must not exist. Its bytes are 0.

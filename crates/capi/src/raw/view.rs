@@ -26,7 +26,7 @@ pub const MAPVAR_ACCESS_COPY_ON_WRITE: u32 = 3;
 pub extern "C" fn mapvar_view_options_new(
     out: Option<&mut MaybeUninit<*mut mapvar_view_options>>,
 ) -> i32 {
-    run_call("mapvar_view_options_new", || make(out, || Ok(Mutex::default())))
+    run_call("mapvar_view_options_new", || make("out", out, || Ok(Mutex::default())))
 }
 
 /// Frees options; the views opened by them stay. Does nothing for NULL.
@@ -123,7 +123,7 @@ pub extern "C" fn mapvar_section_view(
     out: Option<&mut MaybeUninit<*mut mapvar_view>>,
 ) -> i32 {
     run_call("mapvar_section_view", || {
-        make(out, || {
+        make("out", out, || {
             let range = if options.is_null() {
                 Range::default()
             } else {

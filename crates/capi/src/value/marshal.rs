@@ -28,7 +28,7 @@ pub unsafe extern "C" fn mapvar_value_from_marshal(
     run_call("mapvar_value_from_marshal", || {
         // SAFETY: C1 for `bytes`.
         let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?;
-        make(out, || Ok(Tree::of(Value::from_marshal(bytes)?)))
+        make("out", out, || Ok(Tree::of(Value::from_marshal(bytes)?)))
     })
 }
 

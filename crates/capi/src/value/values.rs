@@ -22,7 +22,7 @@ fn out_of_range(number: impl std::fmt::Display) -> mapvar::Error {
 /// Returns a new value: nil.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_value_nil(out: Option<&mut MaybeUninit<*mut mapvar_value>>) -> i32 {
-    run_call("mapvar_value_nil", || make(out, || Ok(Tree::of(Value::Nil))))
+    run_call("mapvar_value_nil", || make("out", out, || Ok(Tree::of(Value::Nil))))
 }
 
 /// Returns a new value: true or false.
@@ -31,7 +31,7 @@ pub extern "C" fn mapvar_value_bool(
     value: i32,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    run_call("mapvar_value_bool", || make(out, || Ok(Tree::of(Value::Bool(value != 0)))))
+    run_call("mapvar_value_bool", || make("out", out, || Ok(Tree::of(Value::Bool(value != 0)))))
 }
 
 /// Returns a new value: an integer.
@@ -40,7 +40,7 @@ pub extern "C" fn mapvar_value_i64(
     value: i64,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    run_call("mapvar_value_i64", || make(out, || Ok(Tree::of(Value::I64(value)))))
+    run_call("mapvar_value_i64", || make("out", out, || Ok(Tree::of(Value::I64(value)))))
 }
 
 /// Returns a new value: an integer. One that fits int64_t is of MAPVAR_KIND_I64.
@@ -49,7 +49,7 @@ pub extern "C" fn mapvar_value_u64(
     value: u64,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    run_call("mapvar_value_u64", || make(out, || Ok(Tree::of(Value::from(value)))))
+    run_call("mapvar_value_u64", || make("out", out, || Ok(Tree::of(Value::from(value)))))
 }
 
 /// Returns a new value: a double.
@@ -58,7 +58,7 @@ pub extern "C" fn mapvar_value_f64(
     value: f64,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    run_call("mapvar_value_f64", || make(out, || Ok(Tree::of(Value::F64(value)))))
+    run_call("mapvar_value_f64", || make("out", out, || Ok(Tree::of(Value::F64(value)))))
 }
 
 /// Returns a new value: a copy of a text, `text_len` bytes of UTF-8 or up to the NUL (C1).
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn mapvar_value_str(
     run_call("mapvar_value_str", || {
         // SAFETY: C1 for `text`.
         let text = unsafe { border::text("text", text, text_len) }?;
-        make(out, || Ok(Tree::of(Value::from(text))))
+        make("out", out, || Ok(Tree::of(Value::from(text))))
     })
 }
 
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn mapvar_value_bytes(
     run_call("mapvar_value_bytes", || {
         // SAFETY: C1 for `bytes`.
         let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?;
-        make(out, || Ok(Tree::of(Value::Bytes(bytes.to_vec()))))
+        make("out", out, || Ok(Tree::of(Value::Bytes(bytes.to_vec()))))
     })
 }
 
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn mapvar_value_pod(
     run_call("mapvar_value_pod", || {
         // SAFETY: C1 for `bytes`.
         let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?.to_vec();
-        make(out, || Ok(Tree::of(Value::Pod { type_id, bytes })))
+        make("out", out, || Ok(Tree::of(Value::Pod { type_id, bytes })))
     })
 }
 
@@ -118,7 +118,7 @@ pub unsafe extern "C" fn mapvar_value_opaque(
     run_call("mapvar_value_opaque", || {
         // SAFETY: C1 for `bytes`.
         let bytes = unsafe { border::bytes("bytes", bytes, bytes_len) }?.to_vec();
-        make(out, || Ok(Tree::of(Value::Opaque { language, bytes })))
+        make("out", out, || Ok(Tree::of(Value::Opaque { language, bytes })))
     })
 }
 
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn mapvar_value_list(
     run_call("mapvar_value_list", || {
         // SAFETY: C1 for `items`.
         let items = unsafe { border::array("items", items, count) }?;
-        make(out, || Tree::list(trees(items)?).shallow())
+        make("out", out, || Tree::list(trees(items)?).shallow())
     })
 }
 
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn mapvar_value_dict(
         let keys = unsafe { border::array("keys", keys, count) }?;
         // SAFETY: C1 for `values`.
         let values = unsafe { border::array("values", values, count) }?;
-        make(out, || {
+        make("out", out, || {
             let pairs = trees(keys)?.into_iter().zip(trees(values)?).collect();
             Tree::dict(pairs).shallow()
         })
@@ -328,7 +328,7 @@ pub extern "C" fn mapvar_value_item(
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     run_call("mapvar_value_item", || {
-        make(out, || {
+        make("out", out, || {
             with(value, |tree| {
                 let item = match &tree.node {
                     Node::List(items) => items.get(index),
@@ -349,7 +349,7 @@ pub extern "C" fn mapvar_value_key(
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     run_call("mapvar_value_key", || {
-        make(out, || {
+        make("out", out, || {
             with(value, |tree| {
                 let Node::Dict(pairs) = &tree.node else { return Err(tree.other("dict")) };
                 let key = pairs.get(index).map(|(key, _)| key.clone());

@@ -71,7 +71,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64(
     run_call("mapvar_map_atomic_i64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_within(out, map, |map| map.atomic(name).map(AnyAtomic::I64))
+        make_within("out", out, map, |map| map.atomic(name).map(AnyAtomic::I64))
     })
 }
 
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_i64_or(
     run_call("mapvar_map_atomic_i64_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_within(out, map, |map| map.atomic_or(name, init).map(AnyAtomic::I64))
+        make_within("out", out, map, |map| map.atomic_or(name, init).map(AnyAtomic::I64))
     })
 }
 
@@ -193,7 +193,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64(
     run_call("mapvar_map_atomic_u64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_within(out, map, |map| map.atomic(name).map(AnyAtomic::U64))
+        make_within("out", out, map, |map| map.atomic(name).map(AnyAtomic::U64))
     })
 }
 
@@ -210,7 +210,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_u64_or(
     run_call("mapvar_map_atomic_u64_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_within(out, map, |map| map.atomic_or(name, init).map(AnyAtomic::U64))
+        make_within("out", out, map, |map| map.atomic_or(name, init).map(AnyAtomic::U64))
     })
 }
 
@@ -315,7 +315,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64(
     run_call("mapvar_map_atomic_f64", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_within(out, map, |map| map.atomic(name).map(AnyAtomic::F64))
+        make_within("out", out, map, |map| map.atomic(name).map(AnyAtomic::F64))
     })
 }
 
@@ -332,7 +332,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_f64_or(
     run_call("mapvar_map_atomic_f64_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_within(out, map, |map| map.atomic_or(name, init).map(AnyAtomic::F64))
+        make_within("out", out, map, |map| map.atomic_or(name, init).map(AnyAtomic::F64))
     })
 }
 
@@ -403,7 +403,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool(
     run_call("mapvar_map_atomic_bool", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_within(out, map, |map| map.atomic(name).map(AnyAtomic::Bool))
+        make_within("out", out, map, |map| map.atomic(name).map(AnyAtomic::Bool))
     })
 }
 
@@ -420,7 +420,7 @@ pub unsafe extern "C" fn mapvar_map_atomic_bool_or(
     run_call("mapvar_map_atomic_bool_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_within(out, map, |map| map.atomic_or(name, init != 0).map(AnyAtomic::Bool))
+        make_within("out", out, map, |map| map.atomic_or(name, init != 0).map(AnyAtomic::Bool))
     })
 }
 

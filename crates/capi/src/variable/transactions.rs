@@ -22,7 +22,7 @@ pub extern "C" fn mapvar_transaction_begin(
     out: Option<&mut MaybeUninit<*mut mapvar_transaction>>,
 ) -> i32 {
     run_call("mapvar_transaction_begin", || {
-        make_within(out, map, |map: &Map| map.begin_transaction().map(Turns::new))
+        make_within("out", out, map, |map: &Map| map.begin_transaction().map(Turns::new))
     })
 }
 
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn mapvar_transaction_get(
     run_call("mapvar_transaction_get", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_if_any(value, || {
+        make_if_any("value", value, || {
             let found = with(transaction, |it| it.turn()?.value(name))?;
             Ok(found.map(Tree::of))
         })
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn mapvar_map_snapshot(
     run_call("mapvar_map_snapshot", || {
         // SAFETY: C1 for `names`, each of them, and `name_lens`.
         let names = unsafe { border::names(names, name_lens, count) }?;
-        make(out, || with(map, |map| map.snapshot(&names)))
+        make("out", out, || with(map, |map| map.snapshot(&names)))
     })
 }
 
@@ -148,7 +148,7 @@ pub unsafe extern "C" fn mapvar_snapshot_get(
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         let absent = || refused(ErrorKind::NotFound, "name", "no such variable in the snapshot");
-        make(value, || {
+        make("value", value, || {
             let found = with(snapshot, |snapshot| snapshot.value(name))?;
             found.map(Tree::of).ok_or_else(absent)
         })

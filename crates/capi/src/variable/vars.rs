@@ -26,7 +26,7 @@ pub unsafe extern "C" fn mapvar_map_var(
     run_call("mapvar_map_var", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_within(out, map, |map| map.var(name))
+        make_within("out", out, map, |map| map.var(name))
     })
 }
 
@@ -44,7 +44,9 @@ pub unsafe extern "C" fn mapvar_map_var_or(
     run_call("mapvar_map_var_or", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_within(out, map, |map| with(init, |tree| tree.lend(|init| var_or(map, name, init))))
+        make_within("out", out, map, |map| {
+            with(init, |tree| tree.lend(|init| var_or(map, name, init)))
+        })
     })
 }
 
@@ -173,7 +175,9 @@ pub extern "C" fn mapvar_var_get_value(
     var: *mut mapvar_var,
     out: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
-    run_call("mapvar_var_get_value", || make(out, || with(var, |var| var.value().map(Tree::of))))
+    run_call("mapvar_var_get_value", || {
+        make("out", out, || with(var, |var| var.value().map(Tree::of)))
+    })
 }
 
 /// Reads the value, of whatever kind, and its version. Returns a new handle; the caller frees it.
@@ -185,7 +189,7 @@ pub extern "C" fn mapvar_var_get_versioned(
 ) -> i32 {
     run_call("mapvar_var_get_versioned", || {
         let version = wanted("version", version)?;
-        make_if_any(value, || {
+        make_if_any("value", value, || {
             with(var, |var| {
                 let (value, now) = var.value_versioned()?;
                 version.write(now.into());

@@ -89,7 +89,7 @@ pub unsafe extern "C" fn mapvar_map_get_versioned(
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
         let version = wanted("version", version)?;
-        make_if_any(value, || {
+        make_if_any("value", value, || {
             with(map, |map| {
                 let (value, now) = map.value_versioned(name)?;
                 version.write(now.into());

@@ -23,7 +23,7 @@ pub unsafe extern "C" fn mapvar_map_lock(
     run_call("mapvar_map_lock", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_within(out, map, |map| map.lock(name))
+        make_within("out", out, map, |map| map.lock(name))
     })
 }
 
@@ -41,7 +41,7 @@ pub extern "C" fn mapvar_lock_take(
 ) -> i32 {
     let timeout = Duration::from_millis(milliseconds);
     run_call("mapvar_lock_take", || {
-        make(held, || {
+        make("held", held, || {
             with(lock, |lock| {
                 let taken = if shared == 0 {
                     lock.acquire_timeout(timeout)
@@ -63,7 +63,7 @@ pub extern "C" fn mapvar_lock_queue(
     place: Option<&mut MaybeUninit<*mut mapvar_ticket>>,
 ) -> i32 {
     run_call("mapvar_lock_queue", || {
-        make_within(place, lock, |lock| {
+        make_within("place", place, lock, |lock| {
             let mode = if shared == 0 { LockMode::Exclusive } else { LockMode::Shared };
             lock.queue(mode).map(Turns::new)
         })
@@ -80,7 +80,7 @@ pub extern "C" fn mapvar_ticket_wait(
 ) -> i32 {
     let timeout = Duration::from_millis(milliseconds);
     run_call("mapvar_ticket_wait", || {
-        make(held, || {
+        make("held", held, || {
             with(place, |place| match place.within(timeout)? {
                 Some(mut turn) => turn.wait(timeout),
                 None => Err(crate::base::errors::refused(
@@ -108,7 +108,7 @@ pub extern "C" fn mapvar_lock_try(
     held: Option<&mut MaybeUninit<*mut mapvar_held>>,
 ) -> i32 {
     run_call("mapvar_lock_try", || {
-        make_if_any(held, || {
+        make_if_any("held", held, || {
             with(lock, |lock| {
                 let taken = if shared == 0 { lock.try_acquire() } else { lock.try_share() };
                 Ok(taken?.map(OwnedLockGuard::from))

@@ -31,7 +31,7 @@ pub unsafe extern "C" fn mapvar_map_watch(
     run_call("mapvar_map_watch", || {
         // SAFETY: C1 for `name`.
         let name = unsafe { border::name(name, name_len) }?;
-        make_within(out, map, |map| map.watch(name).map(Turns::new))
+        make_within("out", out, map, |map| map.watch(name).map(Turns::new))
     })
 }
 
@@ -48,7 +48,7 @@ pub unsafe extern "C" fn mapvar_map_watch_any(
     run_call("mapvar_map_watch_any", || {
         // SAFETY: C1 for `names`, each of them, and `name_lens`.
         let names = unsafe { border::names(names, name_lens, count) }?;
-        make_within(out, map, |map| map.watch_any(&names).map(Turns::new))
+        make_within("out", out, map, |map| map.watch_any(&names).map(Turns::new))
     })
 }
 
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn mapvar_map_watch_prefix(
     run_call("mapvar_map_watch_prefix", || {
         // SAFETY: C1 for `prefix`.
         let prefix = unsafe { border::text("prefix", prefix, prefix_len) }?;
-        make_within(out, map, |map: &Map| map.watch_prefix(prefix).map(Turns::new))
+        make_within("out", out, map, |map: &Map| map.watch_prefix(prefix).map(Turns::new))
     })
 }
 
@@ -79,7 +79,7 @@ pub extern "C" fn mapvar_watch_next(
     change: Option<&mut MaybeUninit<*mut mapvar_change>>,
 ) -> i32 {
     run_call("mapvar_watch_next", || {
-        make_if_any(change, || {
+        make_if_any("change", change, || {
             with(watch, |watch| {
                 let (began, timeout) = (Instant::now(), Duration::from_millis(milliseconds));
                 let Some(mut turn) = watch.within(timeout)? else { return Ok(None) };
@@ -121,7 +121,7 @@ pub extern "C" fn mapvar_change_value(
     value: Option<&mut MaybeUninit<*mut mapvar_value>>,
 ) -> i32 {
     run_call("mapvar_change_value", || {
-        make_if_any(value, || with(change, |change| Ok(change.value()?.map(Tree::of))))
+        make_if_any("value", value, || with(change, |change| Ok(change.value()?.map(Tree::of))))
     })
 }
 

@@ -9,7 +9,7 @@ use mapvar_engine::{
 };
 use mapvar_os::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 /// A variable as [`Map::iter`] found it: name, value and version as of one instant.
 ///
@@ -27,6 +27,8 @@ use std::{borrow::Cow, fmt};
 #[derive(Clone, Debug)]
 pub struct Entry {
     name: String,
+    /// The map, in messages.
+    object: Arc<str>,
     captured: OwnedValue,
     version: u64,
 }
@@ -73,7 +75,7 @@ impl Entry {
     }
 
     fn object(&self) -> String {
-        format!("{:?}", self.name)
+        format!("{:?} of {}", self.name, self.object)
     }
 }
 
@@ -182,8 +184,9 @@ impl<'a> Iter<'a> {
 }
 
 fn read(gem: &Gem) -> Result<std::vec::IntoIter<Result<Entry>>> {
+    let object: Arc<str> = gem.object().into();
     let named = |(name, captured): (String, Result<OwnedValue>)| {
-        Ok(Entry { name, captured: captured?, version: 0 })
+        Ok(Entry { name, object: Arc::clone(&object), captured: captured?, version: 0 })
     };
     Ok(gem.all()?.into_iter().map(named).collect::<Vec<_>>().into_iter())
 }
@@ -211,7 +214,10 @@ fn step(map: &Stored, cursor: &mut Cursor) -> Result<Option<Entry>, (EngineError
             return Err((error, None));
         };
         return match captured {
-            Ok(captured) => Ok(Some(Entry { name, captured, version })),
+            Ok(captured) => {
+                let object = Arc::clone(&map.inner.object);
+                Ok(Some(Entry { name, object, captured, version }))
+            }
             Err(trouble) => Err((trouble, Some(name))),
         };
     }

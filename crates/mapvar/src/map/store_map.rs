@@ -67,7 +67,7 @@ pub(crate) struct Inner {
     /// Whether opening the map created it.
     pub(crate) origin: Origin,
     /// The map's name in messages.
-    pub(crate) object: String,
+    pub(crate) object: Arc<str>,
     /// The generation of the process that opened the map; a forked child has another.
     pub(crate) generation: u32,
     /// The epoch of the process at which the map was last found usable. The epoch changes when the
@@ -131,7 +131,7 @@ impl Inner {
         if self.store.live_mut().is_err() || !machine::is_generation(self.generation) {
             return Ok(());
         }
-        self.named().map_err(|trouble| trouble.during("close", self.object.clone()))
+        self.named().map_err(|trouble| trouble.during("close", self.object.to_string()))
     }
 
     /// Releases the seat of this process, which uses the map no more.
@@ -414,7 +414,7 @@ impl Stored {
                 inner.remove_ephemeral();
                 inner
                     .flush_if_dirty()
-                    .map_err(|trouble| trouble.during("flush", inner.object.clone()))
+                    .map_err(|trouble| trouble.during("flush", inner.object.to_string()))
                     .and(inner.named_for_writing())
             }
             None => Ok(()),
@@ -441,7 +441,7 @@ impl Stored {
 
     /// The map's name in messages: `map "alpha"`, or `map file "x"`.
     pub(crate) fn object(&self) -> String {
-        self.inner.object.clone()
+        self.inner.object.to_string()
     }
 
     /// Runs an operation and returns its result.

@@ -70,6 +70,8 @@ pub struct Transaction<'m> {
     /// The map's transaction counter when this one began, or last found its reads consistent.
     seen: u64,
     conflict: bool,
+    /// The variable that another writer changed last, in messages.
+    changed: Option<String>,
     /// How often it has run, this time included.
     runs: u32,
 }
@@ -172,7 +174,7 @@ impl<'m> Transaction<'m> {
             .run(|| map.inner.store.transactions_seen())
             .map_err(|trouble| trouble.during(RUN, map.object()))?;
         let (reads, writes) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { handle, map, reads, writes, seen, conflict: false, runs: 1 })
+        Ok(Self { handle, map, reads, writes, seen, conflict: false, changed: None, runs: 1 })
     }
 
     /// Forgets everything that it has read and written, and begins again.
@@ -189,8 +191,8 @@ impl<'m> Transaction<'m> {
         }
         if self.runs >= RUNS {
             return Err(Error::new(ErrorKind::Conflict, RUN, self.map.object()).detail(format!(
-                "other processes changed what it read, in each of {RUNS} runs; try again, or make \
-                 it shorter"
+                "other processes changed {}, in each of {RUNS} runs; try again, or make it shorter",
+                self.what_changed()
             )));
         }
         let seen = self.map.run(|| self.map.inner.store.transactions_seen()).map_err(failed)?;
@@ -239,8 +241,29 @@ impl<'m> Transaction<'m> {
             return Ok(());
         }
         self.conflict = true;
-        Err(Error::new(ErrorKind::Conflict, RUN, self.map.object())
-            .detail("another process changed what it read; restart it and repeat its operations"))
+        Err(Error::new(ErrorKind::Conflict, RUN, self.map.object()).detail(format!(
+            "another process changed {}; restart it and repeat its operations",
+            self.what_changed()
+        )))
+    }
+
+    fn what_changed(&self) -> String {
+        match &self.changed {
+            Some(name) => format!("{name:?}, which it had read"),
+            None => "what it had read".into(),
+        }
+    }
+
+    /// Finds the variable that no longer is as it was read.
+    fn find_changed(&self) -> Option<String> {
+        let same = |name: &str, read: &ReadEntry| match self.map.resolve_versioned(name) {
+            Ok(Some((handle, number))) => {
+                matches!(read, ReadEntry::Present(was, version) if *was == handle && *version == number)
+            }
+            Ok(None) => matches!(read, ReadEntry::Absent),
+            Err(_) => true,
+        };
+        self.reads.iter().find(|(name, read)| !same(name, read)).map(|(name, _)| name.clone())
     }
 
     /// Returns the map.
@@ -309,6 +332,7 @@ impl<'m> Transaction<'m> {
         let others = self.map.inner.store.transactions_seen().map_err(failed)?;
         if !same || (others != self.seen && self.reads.len() > 1) {
             self.conflict = true;
+            self.changed = (!same).then(|| name.to_owned()).or_else(|| self.find_changed());
             return Err(Error::new(ErrorKind::Conflict, "get variable", self.map.variable(name))
                 .detail("another transaction changed what this one has read; it is run again"));
         }
@@ -379,11 +403,20 @@ impl<'m> Transaction<'m> {
     }
 
     /// Publishes the writes; returns false if a variable that was read has changed.
-    fn publish(&self) -> Result<bool> {
-        self.try_publish().map_err(|trouble| trouble.during(RUN, self.map.object()))
+    fn publish(&mut self) -> Result<bool> {
+        let mut at = None;
+        let published = self.try_publish(&mut at).map_err(|trouble| match &at {
+            Some(name) => self.map.failed("set in a transaction variable", name, trouble),
+            None => trouble.during(RUN, self.map.object()),
+        })?;
+        if !published && !self.conflict {
+            self.changed = self.find_changed();
+        }
+        Ok(published)
     }
 
-    fn try_publish(&self) -> Result<bool, EngineError> {
+    /// `at` becomes the variable that an error is about, if it is about one.
+    fn try_publish(&self, at: &mut Option<String>) -> Result<bool, EngineError> {
         if self.conflict {
             return Ok(false);
         }
@@ -395,7 +428,7 @@ impl<'m> Transaction<'m> {
             return Ok(true);
         }
         for _ in 0..AGAIN {
-            match self.try_commit()? {
+            match self.try_commit(at)? {
                 CommitOutcome::Committed => {
                     self.map.usable()?;
                     return Ok(true);
@@ -407,7 +440,7 @@ impl<'m> Transaction<'m> {
         Err(EngineError::Contended)
     }
 
-    fn try_commit(&self) -> Result<CommitOutcome, EngineError> {
+    fn try_commit(&self, at: &mut Option<String>) -> Result<CommitOutcome, EngineError> {
         let store = &self.map.inner.store;
         let names = self.reads.keys().chain(self.writes.keys());
         let names: std::collections::BTreeSet<&str> = names.map(String::as_str).collect();
@@ -422,9 +455,12 @@ impl<'m> Transaction<'m> {
             0
         };
         let mut changes = Vec::with_capacity(names.len());
+        let mut changed = Vec::with_capacity(names.len());
         let mut made = Vec::new();
+        let mut current: Option<&str> = None;
         let outcome = (|| {
             for name in names {
+                current = Some(name);
                 let read = self.reads.get(name);
                 let write = self.writes.get(name);
                 let handle = match read {
@@ -472,9 +508,16 @@ impl<'m> Transaction<'m> {
                         Some(value.raw().owned_by(if *ephemeral { seat } else { 0 }))
                     }
                 };
+                if handle.atomic {
+                    return Err(EngineError::WrongKind(
+                        "it is an Atomic, which takes no part in transactions; use a variable",
+                    ));
+                }
                 changes.push(TxEntry { handle, expect, raw });
+                changed.push(name);
             }
-            for change in &mut changes {
+            for (change, name) in changes.iter_mut().zip(&changed) {
+                current = Some(name);
                 if let Some(raw) = change.raw
                     && raw.inline_len() > change.handle.room()
                     && let Payload::Bytes(bytes) = raw.payload
@@ -484,8 +527,12 @@ impl<'m> Transaction<'m> {
                     store.fill(extent, bytes)?;
                 }
             }
+            current = None;
             store.transact(&mut changes)
         })();
+        if outcome.is_err() {
+            *at = current.map(str::to_owned);
+        }
         if !matches!(outcome, Ok(CommitOutcome::Committed)) {
             store.abandon_all(changes.iter().filter_map(|change| match change.raw {
                 Some(Raw { payload: Payload::Extent { extent, .. }, .. }) => Some(extent),

@@ -22,6 +22,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Change {
     pub(crate) name: Arc<str>,
+    /// The map, in messages.
+    pub(crate) object: Arc<str>,
     pub(crate) captured: Option<OwnedValue>,
     pub(crate) version: Version,
     pub(crate) skipped: u64,
@@ -88,6 +90,6 @@ impl Change {
     }
 
     pub(crate) fn with_context(&self, error: Error) -> Error {
-        error.during("get variable", format!("{:?}", self.name))
+        error.during("get the change of variable", format!("{:?} of {}", self.name, self.object))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Map, Version,
-    map::store_map::{NameChecks, Stored},
+    map::store_map::{Inner, NameChecks, Stored},
     name::{checked, is_reserved},
     sync::change::Change,
 };
@@ -59,7 +59,7 @@ impl Watched {
         &mut self,
         observed: Option<Observed>,
         captured: Option<OwnedValue>,
-        base: u64,
+        map: &Inner,
     ) -> Option<Change> {
         let (was, before) = (self.present(), self.observed);
         if before == observed {
@@ -70,7 +70,7 @@ impl Watched {
             // The record was collected after a removal.
             let version =
                 before.map_or(Version::ABSENT, |observed| (observed.id, observed.number).into());
-            return was.then(|| self.change(None, version, 0));
+            return was.then(|| self.change(map, None, version, 0));
         };
         let atomic = self.handle.is_some_and(|handle| handle.atomic);
         let skipped = match before {
@@ -80,18 +80,28 @@ impl Watched {
             }
             // A new variable of the same name: all its values before this one were skipped, and so
             // was the removal of the former variable.
-            _ => now.number.saturating_sub(base.max(1)).saturating_add(u64::from(was)),
+            _ => now
+                .number
+                .saturating_sub(map.store.version_base.max(1))
+                .saturating_add(u64::from(was)),
         };
         if now.removed && !was && skipped == 0 {
             // The variable counted as absent before: the watch had not found its record yet, or its
             // owner process had died. The tombstone is no change.
             return None;
         }
-        Some(self.change(captured, (now.id, now.number).into(), skipped))
+        Some(self.change(map, captured, (now.id, now.number).into(), skipped))
     }
 
-    fn change(&self, captured: Option<OwnedValue>, version: Version, skipped: u64) -> Change {
-        Change { name: Arc::clone(&self.name), captured, version, skipped }
+    fn change(
+        &self,
+        map: &Inner,
+        captured: Option<OwnedValue>,
+        version: Version,
+        skipped: u64,
+    ) -> Change {
+        let (name, object) = (Arc::clone(&self.name), Arc::clone(&map.object));
+        Change { name, object, captured, version, skipped }
     }
 }
 
@@ -512,7 +522,6 @@ impl Watch {
     pub(crate) fn check(&mut self, at: usize) -> Result<Option<Change>, EngineError> {
         let store = &self.map.inner.store;
         let Some(watched) = self.watched.get_mut(at) else { return Ok(None) };
-        let base = store.version_base;
         for _ in 0..AGAIN {
             let handle = match watched.handle {
                 Some(handle) => Some(handle),
@@ -540,7 +549,7 @@ impl Watch {
             };
             let before = std::mem::replace(&mut watched.owner, owner);
             self.ending = self.ending - usize::from(before != 0) + usize::from(owner != 0);
-            let change = watched.update(observed, captured, base);
+            let change = watched.update(observed, captured, &self.map.inner);
             return Ok(change);
         }
         Err(EngineError::Contended)
