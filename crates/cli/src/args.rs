@@ -230,6 +230,10 @@ pub(crate) struct List {
     /// Print only the names
     #[arg(long)]
     pub(crate) names: bool,
+
+    /// List only variables whose names begin so
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    pub(crate) prefix: String,
 }
 
 /// Removes variables

@@ -113,12 +113,15 @@ pub use gem::value::marshal_classes;
 pub use map::{
     Map,
     atomic::{Atomic, Integer, Scalar},
-    iter::{Entry, Iter},
     options::MapOptions,
     snapshot::Snapshot,
     transaction::Transaction,
     var::Var,
     versioned::Compared,
+    walk::{
+        entries::{Entry, Iter},
+        names::Names,
+    },
 };
 #[doc(inline)]
 pub use mapvar_engine::{

@@ -402,10 +402,10 @@ impl Gem {
 
     // --- All variables ---------------------------------------------------------------------------
 
-    /// Returns all variables as of one instant.
-    pub(crate) fn all(&self) -> Result<Vec<(String, Result<OwnedValue>)>> {
+    /// Returns all variables whose names have the prefix, as of one instant.
+    pub(crate) fn all(&self, prefix: &str) -> Result<Vec<(String, Result<OwnedValue>)>> {
         let dump = self.read().map_err(|error| error.during("list variables of", self.object()))?;
-        let names: Vec<String> = dump.names().map(String::from).collect();
+        let names = with_prefix(&dump, prefix);
         let all = names.into_iter().filter_map(|name| {
             let with_context = |error: Error| error.during(GET, self.variable(&name));
             let found = value(&dump, &name).transpose()?;
@@ -413,6 +413,11 @@ impl Gem {
             Some((name, captured))
         });
         Ok(all.collect())
+    }
+
+    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        let dump = self.read().map_err(|error| error.during("list variables of", self.object()))?;
+        Ok(with_prefix(&dump, prefix))
     }
 
     /// Returns some variables as of one instant.
@@ -958,6 +963,10 @@ fn flawed(flaw: ParseError) -> Error {
 
 fn set(dump: &mut Dump, name: &str, value: &Value) -> Result<()> {
     dump.set(name, value).map_err(flawed)
+}
+
+fn with_prefix(dump: &Dump, prefix: &str) -> Vec<String> {
+    dump.names().filter(|name| name.starts_with(prefix)).map(String::from).collect()
 }
 
 /// Returns the value of a variable, or `None` if there is no such variable.

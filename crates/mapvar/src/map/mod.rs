@@ -9,7 +9,7 @@ pub(crate) mod var;
 pub(crate) mod atomic;
 pub(crate) mod snapshot;
 pub(crate) mod transaction;
-pub(crate) mod iter;
+pub(crate) mod walk;
 pub(crate) mod ephemeral;
 
 use crate::{

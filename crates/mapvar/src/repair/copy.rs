@@ -61,7 +61,7 @@ impl Map {
         let mut copied = Copied::default();
         for attempt in 1..=ATTEMPTS {
             let births = self.births()?;
-            let names = self.names()?;
+            let names: Vec<String> = self.names().collect::<Result<_>>()?;
             let all: Vec<&str> = names.iter().map(String::as_str).collect();
             let (seen, at_one_instant) = match self.snapshot(&all) {
                 Ok(seen) => (vec![seen], self.births()? == births),
@@ -101,10 +101,6 @@ impl Map {
                 .map_err(|trouble: EngineError| trouble.during("copy", map.object())),
             Body::Gem(_) => Ok(0),
         }
-    }
-
-    fn names(&self) -> Result<Vec<String>> {
-        self.iter().map(|entry| entry.map(|entry| entry.name().to_owned())).collect()
     }
 
     /// Whether the variable is an `Atomic`; `None` for one that ends with its process.

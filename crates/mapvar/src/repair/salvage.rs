@@ -124,7 +124,7 @@ impl MapOptions {
 /// Copies all variables of a gem map; a damaged one has no parts to save.
 fn of_payload(gem: &Gem, into: &Map) -> Result<Salvage> {
     let mut salvage = Salvage::default();
-    for (name, captured) in gem.all()? {
+    for (name, captured) in gem.all("")? {
         match captured.and_then(Value::of) {
             Ok(value) => {
                 into.set_value(&name, &value)?;

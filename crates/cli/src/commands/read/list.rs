@@ -9,29 +9,36 @@ use crate::{
 
 pub(crate) fn run(args: &List) -> Result<Exit, Failure> {
     let map = opening::open(&args.place, args.name.as_deref(), true)?;
-    let mut outcome = Exit::Done;
-    let mut rows = Vec::new();
-    // An entry that cannot be read is reported, and the others are listed.
-    for entry in &map {
-        let row = entry.and_then(|entry| {
-            let value = if args.names { String::new() } else { entry.value()?.to_string() };
-            let kind = if args.names { "" } else { entry.kind()?.name() };
-            Ok([entry.name().into(), kind.into(), value])
+    let mut out = Out::new();
+    let outcome = if args.names {
+        let names = map.names().prefix(&args.prefix);
+        let (names, outcome) = sorted(names);
+        for name in &names {
+            out.line(name)?;
+        }
+        outcome
+    } else {
+        let rows = map.iter().prefix(&args.prefix).map(|entry| {
+            let entry = entry?;
+            Ok([entry.name().into(), entry.kind()?.name().into(), entry.value()?.to_string()])
         });
-        match row {
-            Ok(row) => rows.push(row),
+        let (rows, outcome) = sorted(rows);
+        out.table(&rows)?;
+        outcome
+    };
+    out.flush()?;
+    Ok(outcome)
+}
+
+/// Sorts what could be read, and reports each error.
+fn sorted<T: Ord>(found: impl Iterator<Item = mapvar::Result<T>>) -> (Vec<T>, Exit) {
+    let (mut all, mut outcome) = (Vec::new(), Exit::Done);
+    for found in found {
+        match found {
+            Ok(found) => all.push(found),
             Err(error) => outcome = outcome.or(exit::report(&error)),
         }
     }
-    rows.sort_unstable();
-    let mut out = Out::new();
-    if args.names {
-        for [name, ..] in &rows {
-            out.line(name)?;
-        }
-    } else {
-        out.table(&rows)?;
-    }
-    out.flush()?;
-    Ok(outcome)
+    all.sort_unstable();
+    (all, outcome)
 }
