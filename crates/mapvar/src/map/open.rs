@@ -36,6 +36,8 @@ use trust::{Policy, Relation};
 /// How long a recovery may take, unless the options say so. Not the timeout alone: a program whose
 /// waits are to be interruptible sets a short one and calls again, and would recover for ever.
 const RECOVERY: Duration = Duration::from_secs(5);
+/// The same for a check.
+const CHECK: Duration = Duration::from_mins(1);
 
 impl MapOptions {
     /// Creates the map; it must not exist.
@@ -404,7 +406,7 @@ impl MapOptions {
         let recovered = if !self.read_only {
             let policy = Policy { recover: self.recover, take_over: self.take_over };
             trust::ensure(&mut store, attachment.alone(), policy, &late).map_err(corrupt)?
-        } else if trust::may_read(&store)? {
+        } else if trust::may_read(&store, &late)? {
             None
         } else if self.recover == Recover::Never {
             return Err(trust::not_recovered());
@@ -434,12 +436,18 @@ impl MapOptions {
             origin,
             object: object.into(),
             generation: machine::generation(),
+            check_timeout: self.check_timeout(),
             epoch: Private::new(machine::epoch().into()),
             named_at: Private::new(0),
             ephemeral: AtomicBool::new(false),
             #[cfg(feature = "tokio")]
             notifier: std::sync::Mutex::default(),
         }))
+    }
+
+    /// How long a check may take.
+    pub(crate) fn check_timeout(&self) -> Duration {
+        self.recovery_timeout.unwrap_or(self.timeout.max(CHECK))
     }
 
     /// How many bytes of address space to reserve, within which the views can grow.
@@ -577,7 +585,7 @@ fn recovered_copy(
     in_use: &InUse,
     late: &dyn Fn() -> bool,
 ) -> std::result::Result<Option<(Store<Mapped>, Recovered)>, EngineError> {
-    let is_current = || trust::may_read(store);
+    let is_current = || trust::may_read(store, late);
     let copied = private::copy(store.mem().section(), store.mem().limit(), &is_current, late)?;
     let Some(copy) = copied else { return Ok(None) };
     let mut whole = Store::new(in_use.mapped(copy.view, copy.section)?, facts)?;

@@ -70,6 +70,8 @@ pub(crate) struct Inner {
     pub(crate) object: String,
     /// The generation of the process that opened the map; a forked child has another.
     pub(crate) generation: u32,
+    /// How long a check may take.
+    pub(crate) check_timeout: Duration,
     /// The epoch of the process at which the map was last found usable. The epoch changes when the
     /// process forks or a view is lost.
     pub(crate) epoch: Private,

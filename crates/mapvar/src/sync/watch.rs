@@ -449,7 +449,7 @@ impl Watch {
             Scope::Prefix(prefix) => {
                 let prefix = prefix.clone();
                 let mut new = Vec::new();
-                store.each_record(|handle| {
+                store.each_record_of_data(|handle| {
                     let name =
                         store.name_of(handle.at).and_then(|name| String::from_utf8(name).ok());
                     // If the record was recycled during the read, the name may be wrong. `check`
