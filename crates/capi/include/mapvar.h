@@ -598,6 +598,8 @@ int32_t mapvar_map_recovery(mapvar_map *map, uint32_t which, uint64_t *out);
 // `variables`, which may be NULL, gets the number of variables. `at_one_instant`, which may be
 // NULL, gets 1 if the copy is the map as of one instant; it gets 0 if other processes changed so
 // much meanwhile that the values, each of them whole, are of different moments.
+// A variable whose value cannot be read is left out: the call copies the others, stores both
+// results, and then returns the error of the first such variable (usually MAPVAR_CORRUPT).
 // Errors: MAPVAR_INVALID_ARGUMENT if both are the same map, MAPVAR_UNSUPPORTED if `into` is a gem's
 // map, and those of setting a variable and of mapvar_map_flush.
 int32_t mapvar_map_copy_to(mapvar_map *map,

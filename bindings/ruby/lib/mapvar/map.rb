@@ -529,7 +529,7 @@ module Mapvar
 
     # Copies every variable into another map, while other processes go on using this one. A map in a file is flushed
     # then. This is the way to copy a file in use, which a copy of the file itself may tear. Ephemeral variables are
-    # not copied.
+    # not copied. A variable whose value cannot be read is left out: the others are copied, and then its error is raised.
     #
     # @param into [Map]
     # @return [Integer] how many variables were copied

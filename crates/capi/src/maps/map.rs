@@ -157,6 +157,8 @@ pub extern "C" fn mapvar_map_recovery(
 /// `variables`, which may be NULL, gets the number of variables. `at_one_instant`, which may be
 /// NULL, gets 1 if the copy is the map as of one instant; it gets 0 if other processes changed so
 /// much meanwhile that the values, each of them whole, are of different moments.
+/// A variable whose value cannot be read is left out: the call copies the others, stores both
+/// results, and then returns the error of the first such variable (usually MAPVAR_CORRUPT).
 /// Errors: MAPVAR_INVALID_ARGUMENT if both are the same map, MAPVAR_UNSUPPORTED if `into` is a gem's
 /// map, and those of setting a variable and of mapvar_map_flush.
 #[unsafe(no_mangle)]
@@ -171,7 +173,7 @@ pub extern "C" fn mapvar_map_copy_to(
             let copied = with(into, |into| map.copy_to(into))?;
             offer(variables, copied.variables);
             offer(at_one_instant, copied.at_one_instant.into());
-            Ok(())
+            copied.lost.into_iter().next().map_or(Ok(()), Err)
         })
     })
 }

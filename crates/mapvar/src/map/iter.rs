@@ -154,7 +154,7 @@ impl<'a> Iter<'a> {
     }
 
     /// Fails with the error, and whether the iterator can continue behind it.
-    fn advance(&mut self) -> Result<Option<Entry>, (Error, bool)> {
+    pub(crate) fn advance(&mut self) -> Result<Option<Entry>, (Error, bool)> {
         let (map, cursor, failed_at) = match &mut self.walk {
             Walk::Gem { gem, entries } => {
                 let entries = match entries {
