@@ -398,7 +398,7 @@ impl MapOptions {
         let id = format!("{:016x}{:016x}{place}", facts.uuid[0], facts.uuid[1]);
         let corrupt = |trouble: EngineError| trouble.during("open", object.into());
         let origin = section.origin();
-        let in_use = InUse { scope, id, timeout: self.timeout };
+        let in_use = InUse { scope, id, timeout: self.timeout, read_only: self.read_only };
         let mut store = Store::new(in_use.mapped(view, section)?, &facts).map_err(corrupt)?;
         let within = self.recovery_timeout.unwrap_or(self.timeout.max(RECOVERY));
         let deadline = Instant::now().checked_add(within);
@@ -438,6 +438,7 @@ impl MapOptions {
             generation: machine::generation(),
             check_timeout: self.check_timeout(),
             epoch: Private::new(machine::epoch().into()),
+            opened: Instant::now(),
             named_at: Private::new(0),
             ephemeral: AtomicBool::new(false),
             #[cfg(feature = "tokio")]
@@ -566,12 +567,15 @@ struct InUse {
     scope: Scope,
     id: String,
     timeout: Duration,
+    /// Whether this process only reads it, and so takes no lock.
+    read_only: bool,
 }
 
 impl InUse {
     fn mapped(&self, view: View, section: Section) -> Result<Mapped> {
         let (most, slots) = (layout::PARTICIPANTS as usize, layout::PARTICIPANT_SLOTS);
-        let locks = Locks::new(self.scope, &self.id, most, slots)?;
+        let locks = if self.read_only { Locks::for_reading } else { Locks::new };
+        let locks = locks(self.scope, &self.id, most, slots)?;
         let called = Called { scope: self.scope, id: self.id.clone() };
         Ok(Mapped::new(view, section, locks, called, self.timeout))
     }
