@@ -339,6 +339,23 @@ fn a_value_that_cannot_be_read_hides_no_other_variable() {
     assert_eq!(copy.get::<i64>("later").unwrap(), 3);
     assert!(!copy.contains("foo").unwrap());
 
+    // A walk continues behind it, unless it is told to read it again.
+    let mut entries = map.iter();
+    let mut names = Vec::new();
+    let mut errors = 0;
+    loop {
+        match entries.try_next() {
+            Ok(Some(entry)) => names.push(entry.name().to_owned()),
+            Ok(None) => break,
+            Err(_) if errors < 3 => {
+                errors += 1;
+                entries.retry();
+            }
+            Err(_) => errors += 1,
+        }
+    }
+    assert_eq!((errors, names), (4, vec!["before".to_owned(), "later".to_owned()]));
+
     for mut watch in [map.watch_all().unwrap(), map.watch("foo").unwrap()] {
         let error = watch.wait().map(|_| ()).unwrap_err();
         assert_eq!((error.kind(), error.operation()), (ErrorKind::Corrupt, "watch variable"));

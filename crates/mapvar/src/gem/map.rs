@@ -576,6 +576,10 @@ impl Gem {
             .map_err(|error| error.during("flush", self.object()))
     }
 
+    pub(crate) fn flush_if_dirty(&self) -> Result<()> {
+        self.0.flush_if_dirty().map_err(|error| error.during("flush", self.object()))
+    }
+
     pub(crate) fn close(self) -> Result<()> {
         let object = self.object();
         match Arc::into_inner(self.0) {

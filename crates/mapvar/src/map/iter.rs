@@ -108,6 +108,8 @@ enum Walk<'a> {
         map: Cow<'a, Stored>,
         cursor: Cursor,
         failed_at: Option<Cursor>,
+        /// Where the last step began, if it failed.
+        before: Option<Cursor>,
     },
     Gem {
         gem: Cow<'a, Gem>,
@@ -118,7 +120,8 @@ enum Walk<'a> {
 
 impl<'a> Iter<'a> {
     pub(crate) fn new(map: Cow<'a, Map>) -> Self {
-        let of = |map| Walk::Store { map, cursor: Cursor::default(), failed_at: None };
+        let of =
+            |map| Walk::Store { map, cursor: Cursor::default(), failed_at: None, before: None };
         let within = |gem| Walk::Gem { gem, entries: None };
         let walk = match &map {
             Cow::Borrowed(Map(Body::Store(map))) => of(Cow::Borrowed(map)),
@@ -153,9 +156,17 @@ impl<'a> Iter<'a> {
         self.advance().map_err(|(error, _)| error)
     }
 
+    /// Makes the next call read the variable of the last error again, if the last call failed for
+    /// one; after [`TimedOut`](ErrorKind::TimedOut), for example, it may succeed then.
+    pub fn retry(&mut self) {
+        if let Walk::Store { cursor, before: Some(before), failed_at, .. } = &mut self.walk {
+            (*cursor, *failed_at) = (*before, None);
+        }
+    }
+
     /// Fails with the error, and whether the iterator can continue behind it.
     pub(crate) fn advance(&mut self) -> Result<Option<Entry>, (Error, bool)> {
-        let (map, cursor, failed_at) = match &mut self.walk {
+        let (map, cursor, failed_at, before) = match &mut self.walk {
             Walk::Gem { gem, entries } => {
                 let entries = match entries {
                     Some(entries) => entries,
@@ -163,9 +174,12 @@ impl<'a> Iter<'a> {
                 };
                 return entries.next().transpose().map_err(|error| (error, true));
             }
-            Walk::Store { map, cursor, failed_at } => (&**map, cursor, failed_at),
+            Walk::Store { map, cursor, failed_at, before } => (&**map, cursor, failed_at, before),
         };
+        let begun = *cursor;
+        *before = None;
         step(map, cursor).map_err(|(trouble, name)| {
+            *before = Some(begun);
             // Without progress since the last error, that error was the map's.
             let progress = *failed_at != Some(*cursor);
             *failed_at = Some(*cursor);

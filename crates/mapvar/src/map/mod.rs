@@ -454,6 +454,16 @@ impl Map {
         }
     }
 
+    /// Flushes a map in a file, if this process may write to it and anything was set since the last
+    /// flush, as [`close`](Self::close) does.
+    #[doc(hidden)]
+    pub fn flush_if_dirty(&self) -> Result<()> {
+        match &self.0 {
+            Body::Store(map) => map.flush_if_dirty(),
+            Body::Gem(gem) => gem.flush_if_dirty(),
+        }
+    }
+
     /// Returns statistics of the lock of a [`Format::Marshal`] map; `None` for a [`Format::Store`]
     /// map, which has no such lock.
     ///

@@ -283,6 +283,10 @@ impl Stored {
         self.run(remove).map_err(|trouble| self.failed("remove variable", name, trouble))
     }
 
+    pub(crate) fn flush_if_dirty(&self) -> Result<()> {
+        self.inner.flush_if_dirty().map_err(|trouble| trouble.during("flush", self.object()))
+    }
+
     pub(crate) fn clear(&self) -> Result<u64> {
         let clear = || {
             let store = &self.inner.store;

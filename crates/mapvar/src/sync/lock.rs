@@ -29,7 +29,7 @@ use std::{
     fmt,
     marker::PhantomData,
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     thread,
     time::{Duration, Instant},
 };
@@ -129,7 +129,7 @@ pub struct HeldLock {
     outcome: Outcome,
     /// The notice that `outcome` reports, to put back if no program sees it.
     lost: Option<Lost>,
-    released: bool,
+    released: AtomicBool,
 }
 
 /// A waiter's entry in the queue of a [`Lock`]; from [`Lock::queue`]. Dropping it removes the
@@ -542,7 +542,13 @@ impl Lock {
 
     fn guard(&self, ticket: u64, lost: Option<Lost>) -> LockGuard {
         let outcome = Outcome::of(lost.as_ref());
-        let held = HeldLock { lock: self.clone(), ticket, outcome, lost, released: false };
+        let held = HeldLock {
+            lock: self.clone(),
+            ticket,
+            outcome,
+            lost,
+            released: AtomicBool::new(false),
+        };
         LockGuard { held, _thread: PhantomData }
     }
 
@@ -712,13 +718,47 @@ impl HeldLock {
     ///
     /// # Errors
     /// Those of [`LockGuard::release`].
-    pub fn release(mut self) -> Result<()> {
-        self.released = true;
-        self.leave_queue()
+    pub fn release(self) -> Result<()> {
+        if self.released.swap(true, Relaxed) {
+            return Ok(());
+        }
+        self.left(self.lock.leave(self.ticket, None)?)
     }
 
-    fn leave_queue(&self) -> Result<()> {
-        if self.lock.leave(self.ticket, None)? {
+    /// As [`release`](Self::release), but keeps the guard, and after
+    /// [`TimedOut`](ErrorKind::TimedOut) and [`Contended`](ErrorKind::Contended) the lock too: call
+    /// it again. After any other result the lock is released.
+    ///
+    /// # Errors
+    /// Those of [`release`](Self::release).
+    pub fn try_release(&self) -> Result<()> {
+        if self.released.load(Relaxed) {
+            return Ok(());
+        }
+        let left = self.lock.leave_at_once(self.ticket, None);
+        if !left.as_ref().is_err_and(held_up) {
+            self.released.store(true, Relaxed);
+        }
+        self.left(left?)
+    }
+
+    /// Releases the lock as if this owner had never had it: the notice of a dead owner that came
+    /// with it ([`outcome`](Self::outcome)) goes to the next owner.
+    ///
+    /// For a program that was interrupted before it could act on the notice.
+    ///
+    /// # Errors
+    /// Those of [`release`](Self::release).
+    pub fn give_back(mut self) -> Result<()> {
+        if self.released.swap(true, Relaxed) {
+            return Ok(());
+        }
+        let unseen = self.lost.take();
+        self.left(self.lock.leave(self.ticket, unseen)?)
+    }
+
+    fn left(&self, was_there: bool) -> Result<()> {
+        if was_there {
             return Ok(());
         }
         let error = Error::new(ErrorKind::Removed, "", "");
@@ -764,7 +804,7 @@ impl Drop for LockPlace {
         // The lock may have been granted at once. Then no program has seen the notice of a dead
         // owner that came with it.
         let unseen = self.ready.take().and_then(|mut held| {
-            held.released = true;
+            held.released.store(true, Relaxed);
             held.lost.take()
         });
         let _ = self.lock.leave(self.mine.ticket, unseen);
@@ -779,9 +819,9 @@ impl fmt::Debug for LockPlace {
 
 impl Drop for HeldLock {
     fn drop(&mut self) {
-        if !self.released {
+        if !self.released.load(Relaxed) {
             // In a forked child the map refuses the call, so that the lock stays the parent's.
-            let _ = self.leave_queue();
+            let _ = self.lock.leave(self.ticket, None);
         }
     }
 }

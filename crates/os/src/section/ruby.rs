@@ -88,7 +88,13 @@ impl RubyLock {
     }
 
     fn new(sys: <Imp as Platform>::RubyLock, section: Option<Arc<Shared>>) -> Self {
-        Self { sys, section, busy: Mutex::new(false), free: Condvar::new(), generation: Imp::generation() }
+        Self {
+            sys,
+            section,
+            busy: Mutex::new(false),
+            free: Condvar::new(),
+            generation: Imp::generation(),
+        }
     }
 
     /// Creates a section, which must not exist, and fills it under the lock.
