@@ -224,6 +224,10 @@ class FaultsTest < Case
         pipe.gets
         sleep(0.3)
         map[:a] = 1
+        # The library's own close keeps the handle at a timeout, so that it can be repeated.
+        library = Mapvar.const_get(:Library)
+        assert_equal(library::TIMED_OUT, library.mapvar_map_close(map.send(:handle)))
+        assert_equal(1, map[:a])
         assert_nil(map.close)
         assert_true(map.closed?)
       end

@@ -166,6 +166,60 @@ class WaitsTest < Case
     end
   end
 
+  # Replaces a function of the library for the block.
+  def replacing(name, by)
+    library = Mapvar.const_get(:Library)
+    original = library.method(name)
+    verbose, $VERBOSE = $VERBOSE, nil
+    library.define_singleton_method(name) { |*arguments| by.call(original, *arguments) }
+    yield
+  ensure
+    library.define_singleton_method(name, original)
+    $VERBOSE = verbose
+  end
+
+  # An interrupt after the lock was taken, and before the block has the dead owner.
+  def test_an_interrupt_leaves_the_notice_to_the_next_owner
+    setup_map do |map|
+      lock = map.lock(:jobs)
+      assert_raise(Mapvar::Removed) { lock.synchronize { lock.force_unlock } }
+      interrupted = ->(_original, *_arguments) { raise Interrupt }
+      replacing(:mapvar_held_recovered, interrupted) do
+        assert_raise(Interrupt) { lock.synchronize { flunk } }
+        assert_raise(Interrupt) { lock.try_synchronize { flunk } }
+      end
+      assert_nil(lock.holder)
+      assert_equal(Process.pid, lock.try_synchronize { |recovered| recovered })
+      assert_nil(lock.synchronize { |recovered| recovered })
+    end
+  end
+
+  # A call that meets a stopped process ends after one slice of 0.1 s; the map's timeout counts.
+  def test_lock_calls_watches_and_walks_wait_for_the_timeout_of_the_map
+    setup_map do |map|
+      map[:foo] = 1
+      lock = map.lock(:jobs)
+      calls = {
+        mapvar_lock_try: -> { lock.try_synchronize { true } },
+        mapvar_lock_queue: -> { lock.synchronize { true } },
+        mapvar_held_try_release: -> { lock.synchronize { true } },
+        mapvar_lock_holder: -> { lock.holder.nil? },
+        mapvar_lock_force_unlock: -> { lock.force_unlock.zero? },
+        mapvar_lock_remove: -> { lock.remove },
+        mapvar_map_watch_any: -> { map.watch(:foo).close.nil? },
+        mapvar_map_watch_prefix: -> { map.watch.close.nil? },
+        mapvar_iter_next: -> { map.keys == ["foo"] },
+      }
+      timed_out = Mapvar.const_get(:Library)::TIMED_OUT
+      calls.each do |name, call|
+        met = 0
+        slow = ->(original, *arguments) { (met += 1) > 3 ? original.call(*arguments) : timed_out }
+        replacing(name, slow) { assert_true(call.call, name) }
+        assert_operator(met, :>, 3, name)
+      end
+    end
+  end
+
   def test_threads_of_processes_add_together
     setup_map do |map|
       map[:sum] = 0

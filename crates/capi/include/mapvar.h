@@ -564,15 +564,16 @@ int32_t mapvar_options_salvage(mapvar_options *options, mapvar_map *into, mapvar
 // does.
 int32_t mapvar_map_open(const char *name, size_t name_len, mapvar_map **out);
 
-// Closes the handle and reports the system's errors. If it is the process's last handle to a
-// map in a file, it first flushes what was set since the last flush. May wait for the disk.
+// Closes the handle and reports the system's errors. It first flushes what was set in a map in a
+// file since the last flush. May wait for the disk.
 // This also frees what was made from the handle and needs the map: variables, atomics,
 // transactions, walks, watches, locks and places in their queues; calls on them then fail with
 // MAPVAR_CLOSED. But a lock that is held stays held, and keeps the map open until it is released.
 // If another thread is in a call on any of these, the map stays open until that call ends, and
 // this close reports nothing. Does nothing for NULL.
-// Errors: those of mapvar_map_flush. The handle is closed nonetheless, so only MAPVAR_CLOSED means
-// that it had been closed before.
+// Errors: MAPVAR_TIMED_OUT if another process flushes or writes and makes no progress: nothing is
+// closed then, so call it again, or end the process. After any other error of mapvar_map_flush the
+// handle is closed nonetheless, so only MAPVAR_CLOSED means that it had been closed before.
 int32_t mapvar_map_close(mapvar_map *map);
 
 // Returns a second handle to the same map, to be closed separately.
@@ -598,6 +599,8 @@ int32_t mapvar_map_recovery(mapvar_map *map, uint32_t which, uint64_t *out);
 // `variables`, which may be NULL, gets the number of variables. `at_one_instant`, which may be
 // NULL, gets 1 if the copy is the map as of one instant; it gets 0 if other processes changed so
 // much meanwhile that the values, each of them whole, are of different moments.
+// A variable whose value cannot be read is left out: the call copies the others, stores both
+// results, and then returns the error of the first such variable (usually MAPVAR_CORRUPT).
 // Errors: MAPVAR_INVALID_ARGUMENT if both are the same map, MAPVAR_UNSUPPORTED if `into` is a gem's
 // map, and those of setting a variable and of mapvar_map_flush.
 int32_t mapvar_map_copy_to(mapvar_map *map,
@@ -1163,6 +1166,10 @@ int32_t mapvar_map_iter(mapvar_map *map, mapvar_iter **out);
 // the next call tries again at the same place, and fails as long as the map does. May wait.
 int32_t mapvar_iter_next(mapvar_iter *iter, mapvar_entry **entry);
 
+// Makes the next mapvar_iter_next read the variable of the last error again, if that call failed
+// for one: after MAPVAR_TIMED_OUT it may succeed then.
+int32_t mapvar_iter_retry(mapvar_iter *iter);
+
 // Frees a walk, but not the entries that it returned. Does nothing for NULL.
 int32_t mapvar_iter_free(mapvar_iter *iter);
 
@@ -1282,6 +1289,17 @@ int32_t mapvar_lock_free(mapvar_lock *lock);
 // usual case. Each shared owner learns of an exclusive one, until an exclusive owner has learned
 // of it; of a shared one learns the next exclusive owner.
 int32_t mapvar_held_abandoned(mapvar_held *held, uint32_t *process);
+
+// Releases the lock and keeps the handle, to be freed by mapvar_held_release, which then releases
+// nothing. After MAPVAR_TIMED_OUT and MAPVAR_CONTENDED the lock is still held: call it again.
+// Errors: those of mapvar_held_release.
+int32_t mapvar_held_try_release(mapvar_held *held);
+
+// Releases the lock as if this owner had never had it: the notice that mapvar_held_recovered
+// reports goes to the next owner. For a program that was interrupted before it could act on it.
+// The handle is freed, whatever the result. Does nothing for NULL.
+// Errors: those of mapvar_held_release.
+int32_t mapvar_held_give_back(mapvar_held *held);
 
 // Releases the lock; the handle is freed, whatever the result. Does nothing for NULL.
 // Errors: MAPVAR_TAKEN_AWAY if the lock was taken away by force.

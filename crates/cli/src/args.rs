@@ -19,8 +19,8 @@ Examples:
   mapvar wait-for alpha bar=77 && echo it is
   mapvar lock alpha backup -- cp -r a b  one at a time
 
-Exit codes: 0 done; 1 a variable is absent, or check found faults, or repair could not save
-all; 2 wrong usage; 3 done, and opening the file recovered it with losses; 11 and up another error, a code for each kind: 11 no such map, 15 the map is
+Exit codes: 0 done; 1 a variable is absent, or check found faults, or repair or copy could not
+save all; 2 wrong usage; 3 done, and opening the file recovered it with losses; 11 and up another error, a code for each kind: 11 no such map, 15 the map is
 full, 24 not a map.";
 
 /// Shows and sets variables that processes share, in memory-mapped files and named shared memory
@@ -316,7 +316,8 @@ pub(crate) struct Repair {
         mapvar copy --file live.map --into backup.map\n\n\
         The copy is the map as of one instant, where its writers permit that; otherwise standard \
         error says so.\nA copy of the file by another program, such as cp, may be torn. Locks and \
-        ephemeral variables are not copied."
+        ephemeral variables are not copied.\nA variable whose value cannot be read is left out: standard \
+        error names it, and the exit code is 1."
 )]
 pub(crate) struct Copy {
     #[command(flatten)]

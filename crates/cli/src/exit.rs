@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Done,
     /// A requested variable does not exist.
     Absent,
-    /// The checked map is damaged, or the repair lost variables.
+    /// The checked map is damaged, or the repair or copy lost variables.
     Damaged,
     /// Success, but opening the file recovered it with losses.
     Recovered,

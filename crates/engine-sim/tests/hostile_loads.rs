@@ -66,11 +66,11 @@ fn i01_i02_whatever_each_load_answers_every_operation_ends() {
 #[test]
 fn i01_i02_whatever_each_load_answers_a_check_ends() {
     let (store, _) = populated(1_000, SPARE);
-    let check = store.check(&[], true, Decoder::NONE.is_message_pack);
+    let check = store.check(&[], true, Decoder::NONE.is_message_pack, &|| false).unwrap();
     assert!(check.is_whole(), "{:?}", check.findings());
     for seed in 1..=60 {
         store.mem().lie(Lies::random(seed, RATES[(seed % 6) as usize], u64::MAX));
-        let _ = store.check(&[], seed % 2 == 0, Decoder::NONE.is_message_pack);
+        let _ = store.check(&[], seed % 2 == 0, Decoder::NONE.is_message_pack, &|| false);
     }
 }
 

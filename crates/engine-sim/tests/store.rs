@@ -337,7 +337,7 @@ fn an_erasure_that_was_cut_off_is_done_whatever_flush_has_begun() {
         drop(store.lock_structure().unwrap());
         header.store(chunk::FLUSHING, 0, Relaxed);
         assert_eq!(store.space().unwrap().used, 0, "{unlinked}");
-        let check = store.check(&[], true, Decoder::NONE.is_message_pack);
+        let check = store.check(&[], true, Decoder::NONE.is_message_pack, &|| false).unwrap();
         assert!(check.findings().is_empty(), "{:?}", check.findings());
     }
 }

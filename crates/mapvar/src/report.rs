@@ -50,7 +50,7 @@ pub enum Format {
 /// other.remove("foo")?;
 /// map.set("bar", 77)?;
 /// assert_eq!(other.get::<String>("foo")?, "hello");
-/// assert_eq!(map.clobbered().names, ["foo"]);
+/// assert_eq!(map.clobbered()?.names, ["foo"]);
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -79,7 +79,7 @@ pub enum OnClobber {
 /// let options = Map::options().name(&name).format(Format::Marshal);
 /// let map = options.on_clobber(OnClobber::Reassert).create()?;
 /// map.set("foo", "hello")?;
-/// let clobbered = map.clobbered();
+/// let clobbered = map.clobbered()?;
 /// assert_eq!(clobbered.count, 0, "erased: {:?}", clobbered.names);
 /// # Ok::<(), mapvar::Error>(())
 /// ```
@@ -122,7 +122,7 @@ pub enum Unlocked {
 ///
 /// let map = Map::options().name(&name).format(Format::Marshal).create()?;
 /// map.set("foo", "hello")?;
-/// let stat = map.lock_stat().expect("a Format::Marshal map has a lock");
+/// let stat = map.lock_stat()?.expect("a Format::Marshal map has a lock");
 /// assert!(stat.taken > 0 && stat.median <= stat.longest);
 /// # Ok::<(), mapvar::Error>(())
 /// ```

@@ -12,7 +12,7 @@
 mod common;
 
 use common::{Owned, Watchdog, other, role, scaled, unique};
-use mapvar::{Acquired, ErrorKind, Format, Lock, LockMode, Map, Watches};
+use mapvar::{Acquired, ErrorKind, Format, Lock, Map, OwnedLockGuard, Watches};
 use std::{
     sync::{
         Arc,
@@ -241,6 +241,30 @@ fn it_is_taken_away_by_force_and_all_are_told() {
     assert_eq!(lock.force_unlock().unwrap().len(), 1);
     assert_eq!(guard.release().unwrap_err().kind(), ErrorKind::TakenAway);
     assert!(lock.force_unlock().unwrap().is_empty());
+}
+
+/// A program that was interrupted before it saw the notice gives it back. A release can be tried
+/// without giving up the guard.
+#[test]
+fn a_notice_that_was_given_back_goes_to_the_next_owner() {
+    let (_map, lock, _name) = map("lock-back");
+    let held = OwnedLockGuard::from(lock.acquire().unwrap());
+    lock.force_unlock().unwrap();
+    assert_eq!(held.release().unwrap_err().kind(), ErrorKind::Removed);
+    for shared in [false, true, false] {
+        let guard = if shared { lock.share() } else { lock.acquire() }.unwrap();
+        assert!(matches!(guard.acquired(), Acquired::Abandoned(_)), "{:?}", guard.acquired());
+        OwnedLockGuard::from(guard).give_back().unwrap();
+        assert!(!lock.claims().unwrap().iter().any(|claim| claim.held));
+    }
+    let held = OwnedLockGuard::from(lock.acquire().unwrap());
+    assert!(matches!(held.acquired(), Acquired::Abandoned(_)));
+    held.try_release().unwrap();
+    let next = lock.acquire().unwrap();
+    assert!(matches!(next.acquired(), Acquired::Clean));
+    held.try_release().unwrap();
+    held.release().unwrap();
+    next.release().unwrap();
 }
 
 #[test]

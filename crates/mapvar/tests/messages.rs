@@ -72,5 +72,5 @@ fn a_message_has_its_cause_once_and_becomes_one_of_io() {
     let text = error.to_string();
     let error = io::Error::from(error);
     assert_eq!((error.kind(), error.to_string()), (io::ErrorKind::NotFound, text));
-    assert!(error.get_ref().is_some_and(|inner| inner.is::<Error>()));
+    assert!(error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>));
 }

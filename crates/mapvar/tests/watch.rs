@@ -312,3 +312,60 @@ fn a_value_that_cannot_be_read_is_told_once_and_the_next_one_is_a_change() {
     map.remove("foo").unwrap();
     assert!(watch.recv().unwrap().is_removed());
 }
+
+/// A value that nobody can read does not keep a watch from its start, nor a copy from the others.
+#[cfg(unix)]
+#[test]
+fn a_value_that_cannot_be_read_hides_no_other_variable() {
+    use std::os::unix::fs::FileExt;
+    const MARK: u64 = 0x1122_3344_5566_7788;
+    let _watchdog = Watchdog::new("hides_no_other", LONG);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("watched");
+    let map = Map::options().file(&path).create().unwrap();
+    for (name, value) in [("before", 1), ("foo", MARK), ("later", 3)] {
+        map.set(name, value).unwrap();
+    }
+    let bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(8).position(|word| word == MARK.to_le_bytes()).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[0xff; 6], at as u64 - 22).unwrap();
+
+    let copy = Map::options().file(folder.path().join("copy")).create().unwrap();
+    let copied = map.copy_to(&copy).unwrap();
+    assert_eq!((copied.variables, copied.at_one_instant, copied.lost.len()), (2, true, 1));
+    let lost = &copied.lost[0];
+    assert!(lost.kind() == ErrorKind::Corrupt && lost.to_string().contains("\"foo\""), "{lost}");
+    assert_eq!(copy.get::<i64>("later").unwrap(), 3);
+    assert!(!copy.contains("foo").unwrap());
+
+    // A walk continues behind it, unless it is told to read it again.
+    let mut entries = map.iter();
+    let mut names = Vec::new();
+    let mut errors = 0;
+    loop {
+        match entries.try_next() {
+            Ok(Some(entry)) => names.push(entry.name().to_owned()),
+            Ok(None) => break,
+            Err(_) if errors < 3 => {
+                errors += 1;
+                entries.retry();
+            }
+            Err(_) => errors += 1,
+        }
+    }
+    assert_eq!((errors, names), (4, vec!["before".to_owned(), "later".to_owned()]));
+
+    for mut watch in [map.watch_all().unwrap(), map.watch("foo").unwrap()] {
+        let error = watch.recv().map(|_| ()).unwrap_err();
+        assert_eq!((error.kind(), error.operation()), (ErrorKind::Corrupt, "watch variable"));
+        assert!(error.to_string().contains("\"foo\""), "{error}");
+        nothing(&mut watch);
+    }
+    let mut watch = map.watch_all().unwrap();
+    watch.recv().unwrap_err();
+    map.set("later", 4).unwrap();
+    assert_eq!(watch.recv().unwrap().name(), "later");
+    map.set("foo", 5).unwrap();
+    assert_eq!(watch.recv().unwrap().get::<i64>().unwrap(), 5);
+}

@@ -126,6 +126,8 @@ pub(crate) struct LockSpec {
     pub(crate) id: String,
     pub(crate) table: usize,
     pub(crate) slots: usize,
+    /// Whether the region is only read, so that no lock of it is ever taken.
+    pub(crate) reading: bool,
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@
     reason = "a test, also where clippy does not see it: what is not as expected ends it"
 )]
 
-use mapvar_os::{Error, ErrorKind, Name, Scope, Seat, Section, SectionOptions};
+use mapvar_os::{Error, ErrorKind, Name, RubyLock, Scope, Seat, Section, SectionOptions};
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
@@ -268,6 +268,9 @@ fn a_shared_lock_of_a_reader_is_no_owner_and_is_named() {
     names_the_reader(section.take_seat(Scope::Local, ID, 4), ErrorKind::Full);
     names_the_reader(section.attach(Duration::ZERO), ErrorKind::TimedOut);
     names_the_reader(section.grow(1 << 20), ErrorKind::TimedOut);
+    let gem = RubyLock::of(&section).unwrap();
+    names_the_reader(gem.take(Duration::ZERO), ErrorKind::TimedOut);
+    names_the_reader(gem.unlock(false), ErrorKind::TimedOut);
     lock_shared(&reader, libc::F_UNLCK);
     section.grow(1 << 20).unwrap();
     assert!(section.attach(Duration::ZERO).unwrap().alone());

@@ -235,7 +235,8 @@ pub fn nothing_leaked(store: &Store<Power>) -> Result<(), String> {
         store.sweep()
     };
     tidy().map_err(with_context)?;
-    let check = store.check(&[], true, mapvar_harness::is_message_pack);
+    let check = store.check(&[], true, mapvar_harness::is_message_pack, &|| false);
+    let check = check.map_err(with_context)?;
     if let Some(finding) = check.findings().first() {
         return Err(format!("check: {finding}"));
     }

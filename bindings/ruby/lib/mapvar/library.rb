@@ -158,6 +158,7 @@ module Mapvar
     end
 
     waits :mapvar_iter_next, :handle, :out
+    quick :mapvar_iter_retry, :handle
     quick :mapvar_iter_free, :handle
     quick :mapvar_entry_name, :handle, :out, :out
     quick :mapvar_entry_value, :handle, :out
@@ -185,6 +186,8 @@ module Mapvar
     quick :mapvar_lock_free, :handle
     quick :mapvar_held_abandoned, :handle, :out
     waits :mapvar_held_release, :handle
+    waits :mapvar_held_try_release, :handle
+    waits :mapvar_held_give_back, :handle
 
     quick :mapvar_stat_get, :handle, :uint32, :out
     quick :mapvar_stat_free, :handle
@@ -249,12 +252,15 @@ module Mapvar
         public_send(free, left) if left&.nonzero?
       end
 
-      # Yields the handle that a call writes, and frees it afterwards.
+      # Yields the handle that a call writes, and frees it afterwards. The handle stays where the call wrote it, so that
+      # no interrupt finds it in between.
       def with(free, make)
-        handle = handle(free, &make)
-        yield handle
+        out = FFI::MemoryPointer.new(:size_t)
+        check(make.call(out))
+        yield handle_at(out)
       ensure
-        public_send(free, handle) if handle
+        left = out ? out.read(:size_t) : 0
+        public_send(free, left) if left.nonzero?
       end
 
       # Returns the bytes that a call writes to a buffer, which grows as needed. Returns the code instead if `except`

@@ -38,15 +38,9 @@ module Mapvar
     # @return [Object] the block's result
     # @raise [TimedOut] with its holder
     # @raise [InvalidArgument] if this thread has it already
-    def synchronize(shared: false, timeout: nil)
-      held = take(shared ? 1 : 0, timeout.nil? ? @map.timeout : Opening.seconds(timeout))
-      recovered = Library.number(:uint32) { |out| Library.mapvar_held_abandoned(held, out) }
-      result = yield(recovered.nonzero?)
-      given, held = held, nil
-      Library.check(Library.mapvar_held_release(given))
-      result
-    ensure
-      Library.mapvar_held_release(held) if held
+    def synchronize(shared: false, timeout: nil, &block)
+      timeout = timeout.nil? ? @map.timeout : Opening.seconds(timeout)
+      owning(->(out) { Library.check(take(shared ? 1 : 0, timeout, out)) }, &block)
     end
 
     # Does the same as {#synchronize} if the lock can be acquired at once; otherwise returns nil without running the
@@ -54,16 +48,8 @@ module Mapvar
     #
     # @yield [recovered]
     # @return [Object, nil]
-    def try_synchronize(shared: false)
-      held = Library.handle(:mapvar_held_release) do |out|
-        patiently { Library.mapvar_lock_try(@owned.handle, shared ? 1 : 0, out) }
-      end
-      return nil unless held
-
-      recovered = Library.number(:uint32) { |out| Library.mapvar_held_abandoned(held, out) }
-      yield(recovered.nonzero?)
-    ensure
-      Library.mapvar_held_release(held) if held
+    def try_synchronize(shared: false, &block)
+      owning(->(out) { Library.check(patiently { Library.mapvar_lock_try(@owned.handle, shared ? 1 : 0, out) }) }, &block)
     end
 
     # @return [Integer, nil] the process that owns it, or the first of several
@@ -98,16 +84,35 @@ module Mapvar
       Library.patiently(@map.timeout, &call)
     end
 
-    # Waits in slices, and keeps the place in the queue between them.
-    def take(shared, timeout)
+    # Runs the block with the lock that `acquire` takes, if it takes one. An interrupt before the block has the process
+    # that died gives the lock back with that notice, for the next owner. The handle stays where the library wrote it, so
+    # that no interrupt finds it in between.
+    def owning(acquire)
+      out = FFI::MemoryPointer.new(:size_t)
+      seen = false
+      acquire.call(out)
+      held = out.read(:size_t)
+      return nil if held.zero?
+
+      recovered = Library.number(:uint32) { |number| Library.mapvar_held_abandoned(held, number) }
+      seen = true
+      result = yield(recovered.nonzero?)
+      Library.check(patiently { Library.mapvar_held_try_release(held) })
+      result
+    ensure
+      left = out ? out.read(:size_t) : 0
+      # Does nothing more for a lock that is released.
+      seen ? Library.mapvar_held_release(left) : Library.mapvar_held_give_back(left)
+    end
+
+    # Waits in slices, and keeps the place in the queue between them. Returns the code of the last wait.
+    def take(shared, timeout, out)
       queue = ->(out) { patiently { Library.mapvar_lock_queue(@owned.handle, shared, out) } }
       Library.with(:mapvar_ticket_free, queue) do |place|
         began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
-        Library.handle(:mapvar_held_release) do |out|
-          Library.patiently(timeout) do
-            left = timeout - (Process.clock_gettime(Process::CLOCK_MONOTONIC) - began)
-            Library.mapvar_ticket_wait(place, (left.clamp(0, Library::SLICE) * 1000).ceil, out)
-          end
+        Library.patiently(timeout) do
+          left = timeout - (Process.clock_gettime(Process::CLOCK_MONOTONIC) - began)
+          Library.mapvar_ticket_wait(place, (left.clamp(0, Library::SLICE) * 1000).ceil, out)
         end
       end
     end

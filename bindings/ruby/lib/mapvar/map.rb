@@ -458,10 +458,11 @@ module Mapvar
     #
     # @raise [TimedOut] with the process whose flush it has waited for; the map is still open then
     def close
-      # The library's own close waits for one slice, and cannot be repeated. So the flush comes first.
+      # The library's own close waits for one slice; after a timeout it has closed nothing. It flushes what is not
+      # flushed; this does so each time.
       code = closed? ? Library::OK : Library.patiently(@timeout) { Library.mapvar_map_flush(handle) }
       Library.check(code) if code == Library::TIMED_OUT
-      @owned.free { |it| Library.mapvar_map_close(it) }
+      @owned.free(keep: Library::TIMED_OUT) { |it| Library.patiently(@timeout) { Library.mapvar_map_close(it) } }
       ObjectSpace.undefine_finalizer(self) unless frozen?
       nil
     end
@@ -529,7 +530,7 @@ module Mapvar
 
     # Copies every variable into another map, while other processes go on using this one. A map in a file is flushed
     # then. This is the way to copy a file in use, which a copy of the file itself may tear. Ephemeral variables are
-    # not copied.
+    # not copied. A variable whose value cannot be read is left out: the others are copied, and then its error is raised.
     #
     # @param into [Map]
     # @return [Integer] how many variables were copied
@@ -658,7 +659,7 @@ module Mapvar
     # Returns a lambda that creates a watch of the variables with a prefix.
     def watcher_of(prefix)
       text = Opening.utf8(prefix)
-      ->(out) { Library.mapvar_map_watch_prefix(handle, text, text.bytesize, out) }
+      ->(out) { Library.patiently(@timeout) { Library.mapvar_map_watch_prefix(handle, text, text.bytesize, out) } }
     end
 
     # Returns a lambda that creates a watch of these variables.
@@ -669,7 +670,7 @@ module Mapvar
       lengths = FFI::MemoryPointer.new(:size_t, texts.size)
       texts.each_with_index { |text, at| lengths.put(:size_t, at * FFI.type_size(:size_t), text.bytesize) }
       lambda do |out|
-        code = Library.mapvar_map_watch_any(handle, list, lengths, texts.size, out)
+        code = Library.patiently(@timeout) { Library.mapvar_map_watch_any(handle, list, lengths, texts.size, out) }
         # The pointers must stay alive until here.
         places.clear
         code
@@ -684,9 +685,10 @@ module Mapvar
       loop do
         entry = Library.handle(:mapvar_entry_free) do |out|
           following = -> { Library.mapvar_iter_next(owned.handle, out) }
-          # A gem's map is read as a whole, and may be tried again. After a variable that could not be read the walk goes
-          # on with the next one, so a second try would leave it out without a word.
-          @marshal ? Library.patiently(@timeout, &following) : following.call
+          # After a variable that could not be read the walk goes on with the next one, unless it is told to try again.
+          Library.patiently(@timeout) do
+            following.call.tap { |code| Library.mapvar_iter_retry(owned.handle) unless code == Library::OK }
+          end
         end
         break unless entry
 
@@ -763,11 +765,16 @@ module Mapvar
       free { |it| Library.public_send(@free, it).then { |code| code == Library::CLOSED ? Library::OK : code } }
     end
 
-    # Frees the handle with the block, which returns a code; does nothing if it is freed already.
-    def free
+    # Frees the handle with the block, which returns a code; does nothing if it is freed already. With the code `keep`
+    # it is not freed.
+    def free(keep: nil)
       handle = @handle
       @handle = nil
-      Library.check(yield(handle)) if handle
+      return unless handle
+
+      code = yield(handle)
+      @handle = handle if code == keep
+      Library.check(code)
     end
 
     # The finalizer must not refer to its object, or the object would never be collected.

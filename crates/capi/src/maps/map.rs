@@ -30,24 +30,36 @@ pub unsafe extern "C" fn mapvar_map_open(
     })
 }
 
-/// Closes the handle and reports the system's errors. If it is the process's last handle to a
-/// map in a file, it first flushes what was set since the last flush. May wait for the disk.
+/// Closes the handle and reports the system's errors. It first flushes what was set in a map in a
+/// file since the last flush. May wait for the disk.
 /// This also frees what was made from the handle and needs the map: variables, atomics,
 /// transactions, walks, watches, locks and places in their queues; calls on them then fail with
 /// MAPVAR_CLOSED. But a lock that is held stays held, and keeps the map open until it is released.
 /// If another thread is in a call on any of these, the map stays open until that call ends, and
 /// this close reports nothing. Does nothing for NULL.
-/// Errors: those of mapvar_map_flush. The handle is closed nonetheless, so only MAPVAR_CLOSED means
-/// that it had been closed before.
+/// Errors: MAPVAR_TIMED_OUT if another process flushes or writes and makes no progress: nothing is
+/// closed then, so call it again, or end the process. After any other error of mapvar_map_flush the
+/// handle is closed nonetheless, so only MAPVAR_CLOSED means that it had been closed before.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_map_close(map: *mut mapvar_map) -> i32 {
     run_call("mapvar_map_close", || {
+        if !map.is_null() {
+            // A handle that was closed is an error of `close`, and so is every other failure here.
+            match with(map, Map::flush_if_dirty) {
+                Err(error) if error.kind() == ErrorKind::TimedOut => return Err(error),
+                _ => {}
+            }
+        }
         let closed = close(map)?;
         if !map.is_null() {
             close_within(map.addr());
         }
-        // Last, so that it is the one that flushes, and reports the errors.
-        closed.map_or(Ok(()), Map::close)
+        // Last, so that it reports the errors.
+        match closed.map_or(Ok(()), Map::close) {
+            // What other processes have set since the flush is theirs to flush.
+            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(()),
+            closed => closed,
+        }
     })
 }
 
@@ -157,6 +169,8 @@ pub extern "C" fn mapvar_map_recovery(
 /// `variables`, which may be NULL, gets the number of variables. `at_one_instant`, which may be
 /// NULL, gets 1 if the copy is the map as of one instant; it gets 0 if other processes changed so
 /// much meanwhile that the values, each of them whole, are of different moments.
+/// A variable whose value cannot be read is left out: the call copies the others, stores both
+/// results, and then returns the error of the first such variable (usually MAPVAR_CORRUPT).
 /// Errors: MAPVAR_INVALID_ARGUMENT if both are the same map, MAPVAR_UNSUPPORTED if `into` is a gem's
 /// map, and those of setting a variable and of mapvar_map_flush.
 #[unsafe(no_mangle)]
@@ -171,7 +185,7 @@ pub extern "C" fn mapvar_map_copy_to(
             let copied = with(into, |into| map.copy_to(into))?;
             offer(variables, copied.variables);
             offer(at_one_instant, copied.at_one_instant.into());
-            Ok(())
+            copied.lost.into_iter().next().map_or(Ok(()), Err)
         })
     })
 }

@@ -36,6 +36,18 @@ pub extern "C" fn mapvar_iter_next(
     })
 }
 
+/// Makes the next mapvar_iter_next read the variable of the last error again, if that call failed
+/// for one: after MAPVAR_TIMED_OUT it may succeed then.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_iter_retry(iter: *mut mapvar_iter) -> i32 {
+    run_call("mapvar_iter_retry", || {
+        with(iter, |iter| {
+            iter.turn()?.retry();
+            Ok(())
+        })
+    })
+}
+
 /// Frees a walk, but not the entries that it returned. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_iter_free(iter: *mut mapvar_iter) -> i32 {

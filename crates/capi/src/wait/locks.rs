@@ -7,7 +7,7 @@ use crate::base::{
     handles::{Turns, close, make, make_if_any, make_within, with},
     types::{mapvar_held, mapvar_lock, mapvar_map, mapvar_ticket},
 };
-use mapvar::{Acquired, ErrorKind, LockMode, OwnedLockGuard};
+use mapvar::{Acquired, ErrorKind, LockMode, OwnedLockGuard, Result};
 use std::{ffi::c_char, mem::MaybeUninit, time::Duration};
 
 /// Returns a handle to the lock of this name, 1 to 1,017 bytes; the lock need not have been used
@@ -190,12 +190,33 @@ pub extern "C" fn mapvar_held_abandoned(
     })
 }
 
+/// Releases the lock and keeps the handle, to be freed by mapvar_held_release, which then releases
+/// nothing. After MAPVAR_TIMED_OUT and MAPVAR_CONTENDED the lock is still held: call it again.
+/// Errors: those of mapvar_held_release.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_held_try_release(held: *mut mapvar_held) -> i32 {
+    run_call("mapvar_held_try_release", || with(held, OwnedLockGuard::try_release))
+}
+
+/// Releases the lock as if this owner had never had it: the notice that mapvar_held_abandoned
+/// reports goes to the next owner. For a program that was interrupted before it could act on it.
+/// The handle is freed, whatever the result. Does nothing for NULL.
+/// Errors: those of mapvar_held_release.
+#[unsafe(no_mangle)]
+pub extern "C" fn mapvar_held_give_back(held: *mut mapvar_held) -> i32 {
+    run_call("mapvar_held_give_back", || finished(held, OwnedLockGuard::give_back))
+}
+
 /// Releases the lock; the handle is freed, whatever the result. Does nothing for NULL.
 /// Errors: MAPVAR_TAKEN_AWAY if the lock was taken away by force.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_held_release(held: *mut mapvar_held) -> i32 {
-    run_call("mapvar_held_release", || match close(held)? {
-        Some(held) => held.release(),
+    run_call("mapvar_held_release", || finished(held, OwnedLockGuard::release))
+}
+
+fn finished(held: *mut mapvar_held, how: impl FnOnce(OwnedLockGuard) -> Result<()>) -> Result<()> {
+    match close(held)? {
+        Some(held) => how(held),
         None if held.is_null() => Ok(()),
         // Another thread is in a call on the handle; the lock is released when that call ends.
         None => Err(crate::base::errors::refused(
@@ -203,5 +224,5 @@ pub extern "C" fn mapvar_held_release(held: *mut mapvar_held) -> i32 {
             "held",
             "another thread uses it now; it is freed when that thread is done",
         )),
-    })
+    }
 }

@@ -214,6 +214,33 @@ fn names_that_windows_has_no_files_for() {
     }
 }
 
+/// A value that no process can read is named, and `copy` and `watch` go on with the others.
+#[cfg(unix)]
+#[test]
+fn a_value_that_cannot_be_read_is_left_out_of_a_copy() {
+    use std::os::unix::fs::FileExt;
+    const MARK: u64 = 0x1122_3344_5566_7788;
+    let folder = Folder::new();
+    let [t, new] = &["t.map", "new.map"].map(|name| folder.path(name));
+    let map = mapvar::Map::options().file(t).create().expect("create");
+    map.set("foo", MARK).expect("set");
+    map.set("other", 7).expect("set");
+    // The description of the value, three words before it, says more bytes than the record has.
+    let bytes = std::fs::read(t).expect("read");
+    let at = bytes.windows(8).position(|word| word == MARK.to_le_bytes()).expect("the value");
+    let file = std::fs::OpenOptions::new().write(true).open(t).expect("open");
+    file.write_all_at(&[0xff; 6], at as u64 - 22).expect("write");
+    let ran = run(&["copy", "--file", t, "--into", new]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let lines: Vec<_> = ran.err.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains("\"foo\""), "{ran:?}");
+    assert!(lines[1].contains("1 variable copied; 1 left out"), "{ran:?}");
+    assert_eq!(run(&["get", "--file", new, "other"]).ok(), "7\n");
+    let ran = run(&["watch", "--file", t, "--timeout", "100ms"]);
+    assert_eq!(ran.code, Some(26), "{ran:?}");
+    assert!(ran.err.contains("\"foo\"") && ran.err.lines().count() == 1, "{ran:?}");
+}
+
 /// A byte of a list can take 40 of memory when it is decoded. A peer that stores many of them must
 /// not end the readers.
 #[cfg(unix)]

@@ -59,6 +59,23 @@ fn who_waits_in_another_namespace_reads() {
     finish(waits).ok();
 }
 
+/// A reader of a name needs a `/dev/shm` that it can read, and no more.
+#[test]
+fn a_name_is_read_where_nothing_may_be_written() {
+    const READ_ONLY: &str = "mount -t proc proc /proc && mount --bind /dev/shm /dev/shm \
+        && mount -o remount,ro,bind /dev/shm && exec \"$@\"";
+    let map = &unique("shown");
+    let held = Held::new([map.as_str(), "--var", "foo=1"]);
+    let Some(got) = run_within(READ_ONLY, &["get", map, "foo"]) else { return };
+    assert_eq!(got.ok(), "1\n");
+    run_within(READ_ONLY, &["wait-for", map, "foo=1", "--timeout", "10s"]).unwrap().ok();
+    let refused = run_within(READ_ONLY, &["set", map, "foo", "2"]).unwrap();
+    assert!(refused.code != Some(0) && refused.err.contains("read-only"), "{refused:?}");
+    drop(held);
+    let gone = run_within(READ_ONLY, &["get", map, "foo"]).unwrap();
+    assert_eq!(gone.code, Some(11), "{gone:?}");
+}
+
 #[test]
 fn an_unknown_namespace_is_not_shared() {
     let (map, folder) = (&unique("unseen"), Folder::new());

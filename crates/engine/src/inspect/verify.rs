@@ -21,7 +21,7 @@ use crate::{
     space::data::Data,
     store::Store,
 };
-use mapvar_os::machine;
+use mapvar_os::{Error, ErrorKind, machine};
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::fmt;
@@ -133,6 +133,9 @@ struct Suspicion {
 /// How many passes must agree before a finding counts.
 const PASSES: u32 = 4;
 
+/// How many faults, and how many notes, are listed. A forged table can have millions.
+const MOST_FINDINGS: u64 = 10_000;
+
 /// How often the check of a value is repeated while other processes write it.
 const ATTEMPTS: usize = 64;
 
@@ -143,6 +146,9 @@ struct Pass<'a, M: Mem> {
     is_message_pack: IsMessagePack,
     chunks: u64,
     found: Vec<Suspicion>,
+    /// How many faults and notes were found, with those that are not listed.
+    faults: u64,
+    notes: u64,
     variables: u64,
     /// The records of variables by name, and by id.
     names: HashMap<String, u64>,
@@ -155,12 +161,8 @@ struct Pass<'a, M: Mem> {
 }
 
 impl<'a, M: Mem> Pass<'a, M> {
-    fn run(store: &'a Store<M>, sound: bool, is_message_pack: IsMessagePack) -> Self {
-        Self::run_until(store, sound, is_message_pack, &|| false)
-    }
-
-    /// As [`run`](Self::run), but leaves out the rest once `late` returns true.
-    fn run_until(
+    /// Leaves out the rest once `late` returns true.
+    fn run(
         store: &'a Store<M>,
         sound: bool,
         is_message_pack: IsMessagePack,
@@ -172,6 +174,8 @@ impl<'a, M: Mem> Pass<'a, M> {
             is_message_pack,
             chunks: 0,
             found: Vec::new(),
+            faults: 0,
+            notes: 0,
             variables: 0,
             names: HashMap::new(),
             ids: HashMap::new(),
@@ -181,34 +185,58 @@ impl<'a, M: Mem> Pass<'a, M> {
         };
         pass.live();
         pass.journals();
-        pass.table();
-        pass.each_described(|pass, number| {
+        pass.table(late);
+        pass.each_described(late, |pass, number, is_filled| {
             if let Ok((kind::RECORDS, class)) = store.chunk_kind(number)
                 && class < layout::RECORD_CLASSES.len()
-                && !late()
+                && is_filled
             {
                 pass.records(number, class);
             }
         });
-        if !late() {
-            pass.index();
-            pass.owned();
-        }
+        pass.index(late);
+        pass.owned(late);
         pass
     }
 
-    /// Calls `each` with the chunks, but for those of the header, that the table does not call free.
-    fn each_described(&mut self, mut each: impl FnMut(&mut Self, u64)) {
+    /// Calls `each` with the chunks, but for those of the header, that the table does not call
+    /// free, and whether they may hold data. Nobody needs to read a hole.
+    fn each_described(
+        &mut self,
+        late: &dyn Fn() -> bool,
+        mut each: impl FnMut(&mut Self, u64, bool),
+    ) {
         let mut used = self.store.used_chunks(self.chunks);
         let mut next = used.described(layout::META_CHUNKS);
-        while let Some(number) = next {
-            each(self, number);
+        while let Some(number) = next
+            && !late()
+        {
+            each(self, number, used.is_filled(number));
             next = used.described(number + 1);
         }
     }
 
     fn report(&mut self, finding: Finding, stamp: [u64; 3]) {
-        self.found.push(Suspicion { finding, stamp });
+        let count = match finding.severity {
+            Severity::Fault => &mut self.faults,
+            Severity::Note => &mut self.notes,
+        };
+        *count += 1;
+        if *count <= MOST_FINDINGS {
+            self.found.push(Suspicion { finding, stamp });
+        }
+    }
+
+    /// Says of which severities there are more findings than the list has.
+    fn left_out(&self) -> impl Iterator<Item = Finding> {
+        let end = self.chunks * CHUNK;
+        let more = |count: u64, what| {
+            let beyond = count.saturating_sub(MOST_FINDINGS);
+            (beyond > 0).then(|| format!("{beyond} more {what} are not listed"))
+        };
+        let faults = more(self.faults, "faults").map(|what| Finding::fault(end, what));
+        let notes = more(self.notes, "notes").map(|what| Finding::note(end, what));
+        faults.into_iter().chain(notes)
     }
 
     fn fault(&mut self, at: u64, what: impl Into<String>, stamp: [u64; 3]) {
@@ -292,10 +320,12 @@ impl<'a, M: Mem> Pass<'a, M> {
     }
 
     /// Checks the chunk table, and the headers of the chunks.
-    fn table(&mut self) {
+    fn table(&mut self, late: &dyn Fn() -> bool) {
         let mut used = self.store.used_chunks(self.chunks);
         let mut from = 0;
-        while let Some(number) = used.described_or_meta(from) {
+        while let Some(number) = used.described_or_meta(from)
+            && !late()
+        {
             let at = layout::table_word(number);
             let word = self.word(at);
             let (found, class) = (word & 0xff, (word >> 8) as usize & 0xff);
@@ -309,6 +339,15 @@ impl<'a, M: Mem> Pass<'a, M> {
                     self.fault(at, format!("{what}, and holds the tables"), [word, 0, 0]);
                 }
                 kind::FREE | kind::INDEX => {}
+                kind::RECORDS | kind::BLOCKS | kind::EXTENTS | kind::RUN
+                    if !used.is_filled(number) =>
+                {
+                    self.fault(
+                        number * CHUNK,
+                        format!("chunk {number} has no header"),
+                        [word, 0, 0],
+                    );
+                }
                 kind::RECORDS | kind::BLOCKS | kind::EXTENTS => {
                     self.chunk_header_of(number, found, class, word);
                 }
@@ -575,7 +614,7 @@ impl<'a, M: Mem> Pass<'a, M> {
         self.variables += 1;
     }
 
-    fn index(&mut self) {
+    fn index(&mut self, late: &dyn Fn() -> bool) {
         let at = live::AT + live::ROOT as u64 * 8;
         let root = self.word(at);
         let table = Table::of_root(root);
@@ -599,7 +638,9 @@ impl<'a, M: Mem> Pass<'a, M> {
         let mut led = HashSet::new();
         let (mut data, mut from) = (Data::of(&self.store.mem), 0);
         // In a hole every word is empty. A forged root can call a whole sparse file an index.
-        while let Some(at) = data.at_or_after(table.at + from as u64 * 8) {
+        while let Some(at) = data.at_or_after(table.at + from as u64 * 8)
+            && !late()
+        {
             let number = ((at - table.at) / 8) as usize;
             if number >= count {
                 break;
@@ -611,7 +652,7 @@ impl<'a, M: Mem> Pass<'a, M> {
             }
         }
         let [operation, ..] = self.journal;
-        self.each_described(|pass, number| {
+        self.each_described(late, |pass, number, _| {
             let is_of_it = table.at != layout::FIRST_INDEX
                 && (first..first + table.chunks()).contains(&number);
             if operation != journal::ROOT
@@ -654,9 +695,12 @@ impl<'a, M: Mem> Pass<'a, M> {
     }
 
     /// Checks for allocated blocks and extents without an owner.
-    fn owned(&mut self) {
-        self.each_described(|pass, number| {
+    fn owned(&mut self, late: &dyn Fn() -> bool) {
+        self.each_described(late, |pass, number, is_filled| {
             let Ok((found, class)) = pass.store.chunk_kind(number) else { return };
+            if !is_filled {
+                return;
+            }
             if found == kind::RUN {
                 pass.extent(number * CHUNK + layout::CHUNK_HEADER);
             }
@@ -698,8 +742,9 @@ impl<'a, M: Mem> Pass<'a, M> {
 impl<M: Mem> Store<M> {
     /// As [`check`](Self::check), but one pass counts: no other process changes the region.
     pub fn check_once(&self, sound: bool, is_message_pack: IsMessagePack) -> Check {
-        let pass = Pass::run(self, sound, is_message_pack);
-        let findings = pass.found.into_iter().map(|found| found.finding).collect();
+        let pass = Pass::run(self, sound, is_message_pack, &|| false);
+        let left_out: Vec<_> = pass.left_out().collect();
+        let findings = pass.found.into_iter().map(|found| found.finding).chain(left_out).collect();
         Check { findings, variables: pass.variables }
     }
 
@@ -713,28 +758,46 @@ impl<M: Mem> Store<M> {
         is_message_pack: IsMessagePack,
         late: &dyn Fn() -> bool,
     ) -> Result<bool, EngineError> {
-        let pass = Pass::run_until(self, true, is_message_pack, late);
+        let pass = Pass::run(self, true, is_message_pack, late);
         in_time(late)?;
-        Ok(pass.found.iter().all(|found| found.finding.severity != Severity::Fault))
+        Ok(pass.faults == 0)
     }
 
     /// Checks the whole region, and adds the `known` findings. If the header is not `sound`, the
     /// seed of the names' hash is unknown, and no name is looked up.
-    pub fn check(&self, known: &[Finding], sound: bool, is_message_pack: IsMessagePack) -> Check {
-        let mut pass = Pass::run(self, sound, is_message_pack);
+    ///
+    /// # Errors
+    /// [`TimedOut`](mapvar_os::ErrorKind::TimedOut) once `late` returns true.
+    pub fn check(
+        &self,
+        known: &[Finding],
+        sound: bool,
+        is_message_pack: IsMessagePack,
+        late: &dyn Fn() -> bool,
+    ) -> Result<Check, EngineError> {
+        let mut pass = Pass::run(self, sound, is_message_pack, late);
         let mut found = std::mem::take(&mut pass.found);
         for round in 0..PASSES {
-            if found.is_empty() {
+            if found.is_empty() || late() {
                 break;
             }
             machine::nap(Duration::from_millis(2) * (1 << round));
-            pass = Pass::run(self, sound, is_message_pack);
+            pass = Pass::run(self, sound, is_message_pack, late);
             let again: HashSet<&Suspicion> = pass.found.iter().collect();
             found.retain(|found| again.contains(found));
         }
+        if late() {
+            return Err(EngineError::Explained(Error::new(ErrorKind::TimedOut, "", "").detail(
+                "it takes longer than it may; give it a longer time (`recovery_timeout`, \
+                 `--timeout`), as the size of its data asks for",
+            )));
+        }
         let mut findings: Vec<_> = found.into_iter().map(|found| found.finding).collect();
+        if !findings.is_empty() {
+            findings.extend(pass.left_out());
+        }
         findings.extend_from_slice(known);
         findings.sort_by(|one, other| (one.at, &one.what).cmp(&(other.at, &other.what)));
-        Check { findings, variables: pass.variables }
+        Ok(Check { findings, variables: pass.variables })
     }
 }

@@ -81,6 +81,12 @@ impl<M: Mem> UsedChunks<'_, M> {
         Some(found.div_ceil(CHUNK)).filter(|number| *number < self.chunks)
     }
 
+    /// Whether chunk `number` may hold data.
+    pub(crate) fn is_filled(&mut self, number: u64) -> bool {
+        let at = number.saturating_mul(CHUNK);
+        self.content.at_or_after(at).is_some_and(|found| found < at.saturating_add(CHUNK))
+    }
+
     /// Returns the first chunk from `number` on that may hold data, or that the table describes.
     pub(crate) fn described_or_filled(&mut self, number: u64) -> Option<u64> {
         let filled = number.checked_mul(CHUNK).and_then(|at| self.content.at_or_after(at));

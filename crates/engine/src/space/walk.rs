@@ -16,7 +16,17 @@ use crate::{
 pub struct Cursor {
     chunk: u64,
     within: usize,
+    /// Up to this offset the file has data, as far as the walk has asked.
+    data_until: u64,
+    /// How many chunks without records were met since the walk last asked about the chunk table,
+    /// and how often it asked in vain.
+    idle: u64,
+    vain: u32,
 }
+
+/// After how many chunks without records a walk asks where the chunk table goes on: their words
+/// take a page.
+const PATIENCE: u64 = 512;
 
 impl<M: Mem> Store<M> {
     /// Walks over all records that have an id, in the order of their offsets, until `each` returns
@@ -31,38 +41,80 @@ impl<M: Mem> Store<M> {
         Ok(())
     }
 
-    /// As [`each_record`](Self::each_record), but leaves out the holes of a sparse file: to count,
-    /// and for nothing that must see every record (see [`Mem::data_from`]).
+    /// As [`each_record`](Self::each_record), but leaves out the holes of a sparse file, as
+    /// [`next_record`](Self::next_record) does.
     pub fn each_record_of_data(
         &self,
         mut each: impl FnMut(Handle) -> bool,
     ) -> Result<(), EngineError> {
-        let mut used = self.used_chunks(self.chunk_count()?);
-        let mut next = used.described(layout::META_CHUNKS);
-        while let Some(chunk) = next {
-            let mut cursor = Cursor { chunk, within: 0 };
-            while let Some(handle) = self.next_in_chunk(&mut cursor)? {
-                if !each(handle) {
-                    return Ok(());
-                }
+        let mut cursor = Cursor::default();
+        while let Some(handle) = self.next_record(&mut cursor)? {
+            if !each(handle) {
+                break;
             }
-            next = used.described(chunk + 1);
         }
         Ok(())
     }
 
     /// Returns the next record with an id, in the order of their offsets. A variable keeps its
     /// record for life, so a variable that exists throughout is returned exactly once.
+    ///
+    /// It leaves out the holes of a sparse file, however many chunks of records a forged table sees
+    /// in them. A record that was there when the walk began is no hole, so it is not missed.
     pub fn next_record(&self, cursor: &mut Cursor) -> Result<Option<Handle>, EngineError> {
         let chunks = self.chunk_count()?;
         while cursor.chunk < chunks {
+            let begun = cursor.within > 0;
             if let Some(handle) = self.next_in_chunk(cursor)? {
+                cursor.idle = 0;
                 return Ok(Some(handle));
             }
-            cursor.chunk += 1;
+            // Only a walk that finds nothing asks the system: no other walk pays for the calls.
+            let is_idle = !begun && (cursor.within == 0 || self.has_no_header(cursor.chunk));
+            if is_idle && cursor.within > 0 {
+                self.leave_hole(cursor);
+            } else {
+                cursor.chunk += 1;
+            }
             cursor.within = 0;
+            if is_idle {
+                self.leave_free_chunks(cursor, chunks);
+            }
         }
         Ok(None)
+    }
+
+    /// Whether a chunk's header is zero. A chunk gets its header before the table calls it one of
+    /// records.
+    fn has_no_header(&self, chunk: u64) -> bool {
+        self.mem.words(chunk * layout::CHUNK, 1).is_none_or(|words| words.load(0, Relaxed) == 0)
+    }
+
+    /// Moves to the next chunk that may hold data.
+    fn leave_hole(&self, cursor: &mut Cursor) {
+        cursor.chunk += 1;
+        let at = cursor.chunk * layout::CHUNK;
+        if at < cursor.data_until {
+            return;
+        }
+        // Without an answer no data follows.
+        let (start, end) = self.mem.data_from(at).unwrap_or((u64::MAX, u64::MAX));
+        cursor.chunk = cursor.chunk.max(start / layout::CHUNK);
+        cursor.data_until = end;
+    }
+
+    /// Counts a chunk without records, and after many moves to the next one that the table may not
+    /// call free.
+    fn leave_free_chunks(&self, cursor: &mut Cursor, chunks: u64) {
+        cursor.idle += 1;
+        // A table that has no holes is asked about less and less.
+        if cursor.idle < PATIENCE << cursor.vain.min(32) {
+            return;
+        }
+        cursor.idle = 0;
+        let next = self.used_chunks(chunks).described(cursor.chunk).unwrap_or(chunks);
+        cursor.vain += u32::from(next < cursor.chunk.saturating_add(PATIENCE));
+        cursor.chunk = cursor.chunk.max(next);
     }
 
     /// Returns the next record with an id in the cursor's chunk.

@@ -561,21 +561,26 @@ impl Gem {
         }
     }
 
-    pub(crate) fn clobbered(&self) -> Clobbered {
+    // In a child after `fork`, another thread of the parent may own `state` for ever: nothing locks it
+    // before `usable`.
+
+    pub(crate) fn clobbered(&self) -> Result<Clobbered> {
+        self.usable().map_err(|error| error.during("get erasures of", self.object()))?;
         let mut state = self.state();
-        Clobbered { count: state.erased, names: state.names.drain(..).collect() }
+        Ok(Clobbered { count: state.erased, names: state.names.drain(..).collect() })
     }
 
-    pub(crate) fn lock_stat(&self) -> LockStat {
+    pub(crate) fn lock_stat(&self) -> Result<LockStat> {
+        self.usable().map_err(|error| error.during("get lock statistics of", self.object()))?;
         let state = self.state();
-        LockStat {
+        Ok(LockStat {
             taken: state.times.count,
             recovered: state.recovered,
             broken: state.broken,
             median: state.times.below(50),
             p99: state.times.below(99),
             longest: state.times.longest,
-        }
+        })
     }
 
     pub(crate) fn flush(&self) -> Result<()> {
@@ -583,6 +588,10 @@ impl Gem {
             .and_then(|()| self.0.flush())
             .and_then(|()| self.0.section.check_name())
             .map_err(|error| error.during("flush", self.object()))
+    }
+
+    pub(crate) fn flush_if_dirty(&self) -> Result<()> {
+        self.0.flush_if_dirty().map_err(|error| error.during("flush", self.object()))
     }
 
     pub(crate) fn close(self) -> Result<()> {
@@ -1028,8 +1037,11 @@ impl Opened {
     }
 
     fn flush_if_dirty(&self) -> Result<()> {
+        if !machine::is_generation(self.generation) {
+            return Ok(());
+        }
         let dirty = self.state.lock().unwrap_or_else(PoisonError::into_inner).dirty;
-        if dirty && machine::is_generation(self.generation) { self.flush() } else { Ok(()) }
+        if dirty { self.flush() } else { Ok(()) }
     }
 }
 

@@ -456,23 +456,39 @@ impl Map {
     /// map.set("foo", "hello")?;
     /// options.open()?.remove("foo")?;
     /// assert_eq!(map.find::<String>("foo")?, None); // detects the erasure
-    /// let clobbered = map.clobbered();
+    /// let clobbered = map.clobbered()?;
     /// assert_eq!((clobbered.count, clobbered.names), (1, vec!["foo".to_owned()]));
     /// # Ok::<(), mapvar::Error>(())
     /// ```
-    pub fn clobbered(&self) -> Clobbered {
+    ///
+    /// # Errors
+    /// [`Closed`](crate::ErrorKind::Closed) in a child after `fork`.
+    pub fn clobbered(&self) -> Result<Clobbered> {
         match &self.0 {
-            Body::Store(_) => Clobbered::default(),
+            Body::Store(_) => Ok(Clobbered::default()),
             Body::Gem(gem) => gem.clobbered(),
+        }
+    }
+
+    /// Flushes a map in a file, if this process may write to it and anything was set since the last
+    /// flush, as [`close`](Self::close) does.
+    #[doc(hidden)]
+    pub fn flush_if_dirty(&self) -> Result<()> {
+        match &self.0 {
+            Body::Store(map) => map.flush_if_dirty(),
+            Body::Gem(gem) => gem.flush_if_dirty(),
         }
     }
 
     /// Returns statistics of the lock of a [`Format::Marshal`] map; `None` for a [`Format::Store`]
     /// map, which has no such lock.
-    pub fn lock_stat(&self) -> Option<LockStat> {
+    ///
+    /// # Errors
+    /// [`Closed`](crate::ErrorKind::Closed) in a child after `fork`.
+    pub fn lock_stat(&self) -> Result<Option<LockStat>> {
         match &self.0 {
-            Body::Store(_) => None,
-            Body::Gem(gem) => Some(gem.lock_stat()),
+            Body::Store(_) => Ok(None),
+            Body::Gem(gem) => gem.lock_stat().map(Some),
         }
     }
 

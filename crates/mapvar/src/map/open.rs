@@ -36,6 +36,8 @@ use trust::{Policy, Relation};
 /// How long a recovery may take, unless the options say so. Not the timeout alone: a program whose
 /// waits are to be interruptible sets a short one and calls again, and would recover for ever.
 const RECOVERY: Duration = Duration::from_secs(5);
+/// The same for a check.
+const CHECK: Duration = Duration::from_mins(1);
 
 impl MapOptions {
     /// Creates the map; it must not exist.
@@ -408,7 +410,7 @@ impl MapOptions {
         let id = format!("{:016x}{:016x}{place}", facts.uuid[0], facts.uuid[1]);
         let corrupt = |trouble: EngineError| trouble.during("open", object.into());
         let origin = section.origin();
-        let in_use = InUse { scope, id, timeout: self.timeout };
+        let in_use = InUse { scope, id, timeout: self.timeout, read_only: self.read_only };
         let mut store = Store::new(in_use.mapped(view, section)?, &facts).map_err(corrupt)?;
         let within = self.recovery_timeout.unwrap_or(self.timeout.max(RECOVERY));
         let deadline = Instant::now().checked_add(within);
@@ -416,7 +418,7 @@ impl MapOptions {
         let recovered = if !self.read_only {
             let policy = Policy { recover: self.recover, take_over: self.take_over };
             trust::ensure(&mut store, attachment.alone(), policy, &late).map_err(corrupt)?
-        } else if trust::may_read(&store)? {
+        } else if trust::may_read(&store, &late)? {
             None
         } else if self.recover == Recover::Never {
             return Err(trust::not_recovered());
@@ -446,12 +448,19 @@ impl MapOptions {
             origin,
             object: object.into(),
             generation: machine::generation(),
+            check_timeout: self.check_timeout(),
             epoch: Private::new(machine::epoch().into()),
+            opened: Instant::now(),
             named_at: Private::new(0),
             ephemeral: AtomicBool::new(false),
             #[cfg(feature = "tokio")]
             notifier: std::sync::Mutex::default(),
         }))
+    }
+
+    /// How long a check may take.
+    pub(crate) fn check_timeout(&self) -> Duration {
+        self.recovery_timeout.unwrap_or(self.timeout.max(CHECK))
     }
 
     /// How many bytes of address space to reserve, within which the views can grow.
@@ -570,12 +579,15 @@ struct InUse {
     scope: Scope,
     id: String,
     timeout: Duration,
+    /// Whether this process only reads it, and so takes no lock.
+    read_only: bool,
 }
 
 impl InUse {
     fn mapped(&self, view: View, section: Section) -> Result<Mapped> {
         let (most, slots) = (layout::PARTICIPANTS as usize, layout::PARTICIPANT_SLOTS);
-        let locks = Locks::new(self.scope, &self.id, most, slots)?;
+        let locks = if self.read_only { Locks::for_reading } else { Locks::new };
+        let locks = locks(self.scope, &self.id, most, slots)?;
         let called = Called { scope: self.scope, id: self.id.clone() };
         Ok(Mapped::new(view, section, locks, called, self.timeout))
     }
@@ -589,7 +601,7 @@ fn recovered_copy(
     in_use: &InUse,
     late: &dyn Fn() -> bool,
 ) -> std::result::Result<Option<(Store<Mapped>, Recovered)>, EngineError> {
-    let is_current = || trust::may_read(store);
+    let is_current = || trust::may_read(store, late);
     let copied = private::copy(store.mem().section(), store.mem().limit(), &is_current, late)?;
     let Some(copy) = copied else { return Ok(None) };
     let mut whole = Store::new(in_use.mapped(copy.view, copy.section)?, facts)?;

@@ -210,6 +210,10 @@ impl MapOptions {
     /// time is up, give or take one value, opening fails with
     /// [`TimedOut`](crate::ErrorKind::TimedOut). Nothing is lost, and the next opening begins anew.
     /// Other openers wait meanwhile, each for its own `timeout`.
+    ///
+    /// It is also how long a check may take ([`check`](Self::check),
+    /// [`Map::check`](crate::Map::check)); by default a
+    /// minute, or the `timeout` if that is longer.
     pub fn recovery_timeout(mut self, timeout: Duration) -> Self {
         self.recovery_timeout = Some(timeout);
         self

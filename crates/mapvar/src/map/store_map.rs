@@ -27,7 +27,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
     sync::atomic::AtomicBool,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -70,11 +70,15 @@ pub(crate) struct Inner {
     pub(crate) object: Arc<str>,
     /// The generation of the process that opened the map; a forked child has another.
     pub(crate) generation: u32,
+    /// How long a check may take.
+    pub(crate) check_timeout: Duration,
     /// The epoch of the process at which the map was last found usable. The epoch changes when the
     /// process forks or a view is lost.
     pub(crate) epoch: Private,
-    /// When the map's name was last found right, in milliseconds since the first such check of this
-    /// process.
+    /// When the map was opened. Not a time of the process, in a lock that a forked child could find
+    /// taken for ever.
+    pub(crate) opened: Instant,
+    /// When the map's name was last found right, in milliseconds since the map was opened.
     pub(crate) named_at: Private,
     /// Whether this handle has set an ephemeral variable.
     pub(crate) ephemeral: AtomicBool,
@@ -113,9 +117,8 @@ impl Inner {
     /// As [`named`](Self::named), but relies on a check that found the name right less than 100 ms
     /// ago. It reads the clock and makes no system call then.
     pub(crate) fn named_lately(&self) -> Result<(), EngineError> {
-        static BEGIN: OnceLock<Instant> = OnceLock::new();
         // From 1 on: 0 means never.
-        let now = BEGIN.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1;
+        let now = self.opened.elapsed().as_millis() as u64 + 1;
         let last = self.named_at.load(Relaxed);
         if last != 0 && now.saturating_sub(last) < NAP.as_millis() as u64 {
             return Ok(());
@@ -278,6 +281,10 @@ impl Stored {
             store.remove(store.query(checked(name)?))
         };
         self.run(remove).map_err(|trouble| self.failed("remove variable", name, trouble))
+    }
+
+    pub(crate) fn flush_if_dirty(&self) -> Result<()> {
+        self.inner.flush_if_dirty().map_err(|trouble| trouble.during("flush", self.object()))
     }
 
     pub(crate) fn clear(&self) -> Result<u64> {

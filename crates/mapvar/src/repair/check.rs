@@ -18,6 +18,7 @@ use mapvar_engine::{
     mem::Mem,
 };
 use mapvar_os::{Error, Result};
+use std::time::{Duration, Instant};
 
 impl Map {
     /// Checks every part of the map for consistency with the other parts.
@@ -39,16 +40,27 @@ impl Map {
     ///
     /// # Errors
     /// [`Truncated`](crate::ErrorKind::Truncated) or [`Io`](crate::ErrorKind::Io) if the memory is
-    /// lost; [`Closed`](crate::ErrorKind::Closed) in a forked child. Inconsistencies are no errors:
-    /// they are [findings](Check::findings).
+    /// lost; [`Closed`](crate::ErrorKind::Closed) in a forked child;
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) if it takes longer than the
+    /// [`recovery_timeout`](MapOptions::recovery_timeout). Inconsistencies are no errors: they are
+    /// [findings](Check::findings), of which 10,000 faults and 10,000 notes are listed at most.
     pub fn check(&self) -> Result<Check> {
         match &self.0 {
             Body::Store(map) => map
-                .run(|| Ok(map.inner.store.check(&[], true, codec::is_message_pack)))
+                .run(|| {
+                    let late = deadline(map.inner.check_timeout);
+                    map.inner.store.check(&[], true, codec::is_message_pack, &late)
+                })
                 .map_err(|trouble: EngineError| trouble.during("check", map.object())),
             Body::Gem(gem) => Ok(of_payload(gem.examine()?)),
         }
     }
+}
+
+/// Returns what tells whether this time has passed from now on.
+fn deadline(within: Duration) -> impl Fn() -> bool {
+    let deadline = Instant::now().checked_add(within);
+    move || deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 /// The result for a gem map, whose payload is valid as a whole or not at all.
@@ -78,8 +90,9 @@ impl MapOptions {
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound); [`NotAMap`](crate::ErrorKind::NotAMap) if no part
-    /// of a map is found; [`Version`](crate::ErrorKind::Version) for a map of another version; and
-    /// the other errors of opening a section.
+    /// of a map is found; [`Version`](crate::ErrorKind::Version) for a map of another version;
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) if it takes longer than the
+    /// [`recovery_timeout`](Self::recovery_timeout); and the other errors of opening a section.
     pub fn check(&self) -> Result<Check> {
         self.try_check().map_err(|error: Error| error.during("check", self.object()))
     }
@@ -93,7 +106,9 @@ impl MapOptions {
         let mut known = Vec::new();
         known.extend(region.flaw.map(|flaw| flawed_header(flaw, region.bytes)));
         known.extend(recovery(&region)?);
-        let check = region.store.check(&known, !seedless, codec::is_message_pack);
+        let late = deadline(self.check_timeout());
+        let check = region.store.check(&known, !seedless, codec::is_message_pack, &late);
+        let check = check.map_err(|trouble| trouble.during("check", self.object()))?;
         region.store.mem().lost().map_or(Ok(check), Err)
     }
 }

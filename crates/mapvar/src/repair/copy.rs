@@ -13,7 +13,7 @@ use mapvar_os::{Error, ErrorKind, Result};
 const ATTEMPTS: u32 = 4;
 
 /// The outcome of [`Map::copy_to`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Copied {
     /// How many variables were copied.
@@ -21,6 +21,9 @@ pub struct Copied {
     /// Whether the copy is the map as of one instant. Otherwise other processes changed more than
     /// 512 variables without a pause: each value is whole, and they are of different moments.
     pub at_one_instant: bool,
+    /// The errors of the variables that were left out, since their values cannot be read. Each names
+    /// its variable.
+    pub lost: Vec<Error>,
 }
 
 impl Map {
@@ -31,7 +34,8 @@ impl Map {
     /// file in use: a program that copies the file itself, such as `cp`, may get a torn copy.
     ///
     /// Locks and ephemeral variables are not copied, since they belong to living processes. It
-    /// takes the memory of all values.
+    /// takes the memory of all values. A variable whose value cannot be read is left out, and
+    /// reported in [`Copied::lost`].
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -61,15 +65,13 @@ impl Map {
         let mut copied = Copied::default();
         for attempt in 1..=ATTEMPTS {
             let births = self.births()?;
-            let names: Vec<String> = self.names().collect::<Result<_>>()?;
+            let (names, mut lost) = self.readable()?;
             let all: Vec<&str> = names.iter().map(String::as_str).collect();
             let (seen, at_one_instant) = match self.snapshot(&all) {
                 Ok(seen) => (vec![seen], self.births()? == births),
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::Contended | ErrorKind::TooLarge) =>
-                {
-                    let each = all.iter().map(|name| self.snapshot([*name]));
-                    (each.collect::<Result<_>>()?, false)
+                // A value may have become unreadable since its name was listed.
+                Err(error) if error.kind() == ErrorKind::Contended || is_of_a_value(&error) => {
+                    (self.one_by_one(&all, &mut lost)?, false)
                 }
                 Err(error) => return Err(error),
             };
@@ -77,12 +79,18 @@ impl Map {
             if !at_one_instant && attempt < ATTEMPTS {
                 continue;
             }
-            copied.at_one_instant = at_one_instant;
+            (copied.at_one_instant, copied.lost) = (at_one_instant, lost);
             for (name, captured) in seen.iter().flat_map(Snapshot::each) {
                 let Some(atomic) = self.is_lasting(name)? else { continue };
                 match &self.0 {
                     Body::Store(_) => save(target, name, atomic, captured)?,
-                    Body::Gem(_) => target.set_value(name, &Value::of(captured.clone())?)?,
+                    Body::Gem(_) => match Value::of(captured.clone()) {
+                        Ok(value) => target.set_value(name, &value)?,
+                        Err(error) => {
+                            copied.lost.push(error.during("copy variable", format!("{name:?}")));
+                            continue;
+                        }
+                    },
                 }
                 copied.variables += 1;
             }
@@ -103,6 +111,34 @@ impl Map {
         }
     }
 
+    /// Returns the names of the variables that can be read, and the errors of the others.
+    fn readable(&self) -> Result<(Vec<String>, Vec<Error>)> {
+        let (mut names, mut lost) = (Vec::new(), Vec::new());
+        let mut entries = self.iter();
+        loop {
+            match entries.advance() {
+                Ok(Some(entry)) => names.push(entry.name().to_owned()),
+                Ok(None) => return Ok((names, lost)),
+                Err((error, true)) if is_of_a_value(&error) => lost.push(error),
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    fn one_by_one(&self, names: &[&str], lost: &mut Vec<Error>) -> Result<Vec<Snapshot>> {
+        let mut seen = Vec::with_capacity(names.len());
+        for name in names {
+            match self.snapshot([*name]) {
+                Ok(found) => seen.push(found),
+                Err(error) if is_of_a_value(&error) => {
+                    lost.push(error.during("copy variable", format!("{name:?}")));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(seen)
+    }
+
     /// Whether the variable is an `Atomic`; `None` for one that ends with its process.
     fn is_lasting(&self, name: &str) -> Result<Option<bool>> {
         let Body::Store(map) = &self.0 else { return Ok(Some(false)) };
@@ -115,6 +151,18 @@ impl Map {
             found => Some(found.is_some_and(|handle| handle.atomic)),
         })
     }
+}
+
+/// Whether the error says that a value cannot be read, and not that the map cannot be used.
+fn is_of_a_value(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Corrupt
+            | ErrorKind::TooLarge
+            | ErrorKind::NoSpace
+            | ErrorKind::WrongKind
+            | ErrorKind::OutOfRange
+    )
 }
 
 /// Whether two maps with one header are one map, and not a file and a copy of it.

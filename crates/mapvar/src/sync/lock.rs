@@ -29,7 +29,7 @@ use std::{
     fmt,
     marker::PhantomData,
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     thread,
     time::{Duration, Instant},
 };
@@ -138,7 +138,7 @@ pub struct OwnedLockGuard {
     outcome: Acquired,
     /// The notice that `outcome` reports, to put back if no program sees it.
     lost: Option<Lost>,
-    released: bool,
+    released: AtomicBool,
 }
 
 /// A waiter's entry in the queue of a [`Lock`]; from [`Lock::queue`]. Dropping it removes the
@@ -239,7 +239,7 @@ impl Map {
         let mut names = Vec::new();
         let store = &map.inner.store;
         let list = || {
-            store.each_record(|handle| {
+            store.each_record_of_data(|handle| {
                 let name = store.name_of(handle.at).and_then(|name| String::from_utf8(name).ok());
                 names.extend(name.and_then(|name| Some(name.strip_prefix(PREFIX)?.to_owned())));
                 true
@@ -552,7 +552,13 @@ impl Lock {
 
     fn guard(&self, ticket: u64, lost: Option<Lost>) -> LockGuard {
         let outcome = Acquired::of(lost.as_ref());
-        let held = OwnedLockGuard { lock: self.clone(), ticket, outcome, lost, released: false };
+        let held = OwnedLockGuard {
+            lock: self.clone(),
+            ticket,
+            outcome,
+            lost,
+            released: AtomicBool::new(false),
+        };
         LockGuard { held, _thread: PhantomData }
     }
 
@@ -722,13 +728,47 @@ impl OwnedLockGuard {
     ///
     /// # Errors
     /// Those of [`LockGuard::release`].
-    pub fn release(mut self) -> Result<()> {
-        self.released = true;
-        self.leave_queue()
+    pub fn release(self) -> Result<()> {
+        if self.released.swap(true, Relaxed) {
+            return Ok(());
+        }
+        self.left(self.lock.leave(self.ticket, None)?)
     }
 
-    fn leave_queue(&self) -> Result<()> {
-        if self.lock.leave(self.ticket, None)? {
+    /// As [`release`](Self::release), but keeps the guard, and after
+    /// [`TimedOut`](ErrorKind::TimedOut) and [`Contended`](ErrorKind::Contended) the lock too: call
+    /// it again. After any other result the lock is released.
+    ///
+    /// # Errors
+    /// Those of [`release`](Self::release).
+    pub fn try_release(&self) -> Result<()> {
+        if self.released.load(Relaxed) {
+            return Ok(());
+        }
+        let left = self.lock.leave_at_once(self.ticket, None);
+        if !left.as_ref().is_err_and(held_up) {
+            self.released.store(true, Relaxed);
+        }
+        self.left(left?)
+    }
+
+    /// Releases the lock as if this owner had never had it: the notice of a dead owner that came
+    /// with it ([`outcome`](Self::acquired)) goes to the next owner.
+    ///
+    /// For a program that was interrupted before it could act on the notice.
+    ///
+    /// # Errors
+    /// Those of [`release`](Self::release).
+    pub fn give_back(mut self) -> Result<()> {
+        if self.released.swap(true, Relaxed) {
+            return Ok(());
+        }
+        let unseen = self.lost.take();
+        self.left(self.lock.leave(self.ticket, unseen)?)
+    }
+
+    fn left(&self, was_there: bool) -> Result<()> {
+        if was_there {
             return Ok(());
         }
         let error = Error::new(ErrorKind::TakenAway, "", "");
@@ -774,7 +814,7 @@ impl Drop for LockTicket {
         // The lock may have been granted at once. Then no program has seen the notice of a dead
         // owner that came with it.
         let unseen = self.ready.take().and_then(|mut held| {
-            held.released = true;
+            held.released.store(true, Relaxed);
             held.lost.take()
         });
         let _ = self.lock.leave(self.mine.ticket, unseen);
@@ -789,9 +829,9 @@ impl fmt::Debug for LockTicket {
 
 impl Drop for OwnedLockGuard {
     fn drop(&mut self) {
-        if !self.released {
+        if !self.released.load(Relaxed) {
             // In a forked child the map refuses the call, so that the lock stays the parent's.
-            let _ = self.leave_queue();
+            let _ = self.lock.leave(self.ticket, None);
         }
     }
 }

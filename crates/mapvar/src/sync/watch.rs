@@ -150,6 +150,8 @@ pub struct Watch {
     changed: VecDeque<usize>,
     /// How many of `watched` are ephemeral.
     ending: usize,
+    /// The errors of variables that could not be read at the start; waits tell them.
+    unread: VecDeque<EngineError>,
     names: NameChecks,
 }
 
@@ -221,6 +223,7 @@ impl Map {
             births: None,
             changed: VecDeque::new(),
             ending: 0,
+            unread: VecDeque::new(),
             names: NameChecks::new(),
         })
     }
@@ -228,12 +231,17 @@ impl Map {
 
 const WATCH: &str = "watch";
 
+/// The operation in the errors of one variable, behind which the watch goes on.
+const WATCH_ONE: &str = "watch variable";
+
 impl Watch {
     /// Waits for the next change, without a timeout.
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt); [`Io`](ErrorKind::Io) if the mapping is lost;
-    /// [`Closed`](ErrorKind::Closed) in a child after `fork`.
+    /// [`Closed`](ErrorKind::Closed) in a child after `fork`. The error of one variable whose value
+    /// cannot be read names it, and has the operation `watch variable`; it comes once, also for a
+    /// value that was there when the watch began, and the watch goes on with the others.
     /// [`NameRemoved`](ErrorKind::NameRemoved), every 100 ms, if other processes cannot find the map
     /// any more ([`Map::check_name`]): no new process will change these variables. The watch goes
     /// on if it is called again.
@@ -284,6 +292,13 @@ impl Watch {
 
     #[cold]
     fn failed(&self, trouble: EngineError) -> Error {
+        if let EngineError::Explained(error) = trouble {
+            return if error.operation() == WATCH_ONE {
+                error
+            } else {
+                error.during(WATCH, self.map.object())
+            };
+        }
         trouble.during(WATCH, self.map.object())
     }
 
@@ -312,6 +327,9 @@ impl Watch {
 
     /// Returns the next change. Checks all variables only if `changed` is empty.
     fn next_known(&mut self) -> Result<Option<Change>, EngineError> {
+        if let Some(trouble) = self.unread.pop_front() {
+            return Err(trouble);
+        }
         if self.changed.is_empty() {
             match self.single() {
                 Some((handle, observed)) if self.map.inner.store.is_unchanged(handle, observed) => {
@@ -375,6 +393,7 @@ impl Watch {
     #[cfg(feature = "tokio")]
     pub(crate) fn arm(&mut self) -> Result<bool> {
         let armed = match self.single() {
+            _ if !self.unread.is_empty() => Ok(false),
             Some((handle, observed)) => self.map.inner.store.arm(handle, observed),
             None => self.search().and_then(|()| self.sweep(true)).map(|()| self.changed.is_empty()),
         };
@@ -460,7 +479,7 @@ impl Watch {
             Scope::Prefix(prefix) => {
                 let prefix = prefix.clone();
                 let mut new = Vec::new();
-                store.each_record(|handle| {
+                store.each_record_of_data(|handle| {
                     let name =
                         store.name_of(handle.at).and_then(|name| String::from_utf8(name).ok());
                     // If the record was recycled during the read, the name may be wrong. `check`
@@ -533,7 +552,11 @@ impl Watch {
                 Err(met) => {
                     watched
                         .passed_over(handle.and_then(|handle| store.observed(handle).ok()?), &met);
-                    return Err(met);
+                    if met.is_timeout() || matches!(met, EngineError::Contended) {
+                        return Err(met);
+                    }
+                    let object = format!("{:?} of {}", watched.name, self.map.object());
+                    return Err(EngineError::Explained(met.during(WATCH_ONE, object)));
                 }
             };
             let (observed, captured, owner) = match followed {
@@ -562,7 +585,13 @@ impl Watch {
             watch.search()?;
             watch.changed.clear();
             for at in 0..watch.watched.len() {
-                watch.check(at)?;
+                match watch.check(at) {
+                    Ok(_) => {}
+                    Err(EngineError::Explained(error)) if error.operation() == WATCH_ONE => {
+                        watch.unread.push_back(EngineError::Explained(error));
+                    }
+                    Err(met) => return Err(met),
+                }
             }
             Ok(())
         };

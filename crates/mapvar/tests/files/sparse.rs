@@ -3,6 +3,7 @@
 
 use crate::durable::another_boot_of;
 use mapvar::{ErrorKind, Map};
+use mapvar_engine::layout;
 use std::{
     fs::{File, OpenOptions},
     os::unix::fs::{FileExt, MetadataExt},
@@ -145,6 +146,57 @@ fn a_forged_number_of_chunks_costs_no_time() {
     assert_eq!(check.variables(), 102);
     let saved = Map::options().file(dir.path().join("again.map")).create().unwrap();
     assert_eq!(Map::options().file(&path).salvage(&saved).unwrap().saved(), 102);
+}
+
+/// Resident bytes of this process. A page of a hole that is read counts.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// A table that calls each hole a chunk of records, or of what else has a header: no walk reads them.
+#[test]
+fn a_forged_chunk_table_costs_its_own_length() {
+    const BYTES: u64 = 4 << 30;
+    if !WIDE || cfg!(not(target_os = "linux")) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = made(&dir);
+    let file = edit(&path);
+    let real = file.metadata().unwrap().len() / CHUNK;
+    if file.set_len(BYTES).is_err() {
+        println!("SKIPPED: no file of {BYTES} bytes on this file system");
+        return;
+    }
+    // The creator writes the tables of a growth in the chunks behind its old end.
+    for kind in [layout::kind::RECORDS, layout::kind::EXTENTS] {
+        for number in (real.next_power_of_two()..BYTES / CHUNK).rev() {
+            let kind = if layout::holds_table(number) { layout::kind::TABLE } else { kind };
+            file.write_all_at(&kind.to_le_bytes(), layout::table_word(number)).unwrap();
+        }
+        file.write_all_at(&(BYTES / CHUNK).to_le_bytes(), CHUNKS).unwrap();
+        let options = Map::options().file(&path).max_size(BYTES);
+        let map = options.clone().read_only(true).open().unwrap();
+        let before = resident();
+        let less = |what: &str| {
+            let read = resident().saturating_sub(before);
+            assert!(read < BYTES / 4, "{what} read {read} bytes of holes");
+        };
+        assert_eq!(map.iter().filter_map(Result::ok).count(), 102);
+        assert_eq!(map.count().unwrap(), 102);
+        less("a walk");
+        let check = map.check().unwrap();
+        less("a check");
+        assert_eq!(check.variables(), 102);
+        // One for each chunk would take gigabytes.
+        assert_eq!((check.faults(), check.notes()), (10_001, 0));
+        let last = check.findings().last().unwrap();
+        assert!(last.what.ends_with("more faults are not listed"), "{last}");
+        let error = options.recovery_timeout(Duration::ZERO).check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        assert!(error.to_string().contains("recovery_timeout"), "{error}");
+    }
 }
 
 /// A recovery that takes too long ends with an error, has changed nothing that the next one needs,

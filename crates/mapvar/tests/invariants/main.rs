@@ -44,6 +44,10 @@ fn child_entry() {
         #[cfg(unix)]
         "fork" => unix::fork_with_a_map(&arguments),
         #[cfg(unix)]
+        "fork-amid" => unix::fork_amid_threads(&arguments),
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        "no-lists" => unix::without_robust_lists(&arguments),
+        #[cfg(unix)]
         "spawn" => unix::spawn_under_locks(&arguments),
         #[cfg(unix)]
         "overflow" => unix::overflow_after_a_loss(&arguments),

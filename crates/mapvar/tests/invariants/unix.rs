@@ -6,7 +6,7 @@ use crate::{
     common::{Owned, Watchdog, child, quick_folder, start, unique},
     peer::{Peer, await_word, options, report},
 };
-use mapvar::{Error, ErrorKind, Map};
+use mapvar::{Error, ErrorKind, Format, Map};
 use std::{
     fs,
     os::unix::{
@@ -22,6 +22,7 @@ use std::{
 unsafe extern "C" {
     safe fn fork() -> i32;
     safe fn _exit(code: i32) -> !;
+    safe fn alarm(seconds: u32) -> u32;
     fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
 }
 
@@ -37,6 +38,7 @@ fn forked(body: impl FnOnce() -> i32) -> i32 {
     // SAFETY: waits for the child created above, and writes its status to a local.
     let waited = unsafe { waitpid(child, &raw mut status, 0) };
     assert_eq!(waited, child);
+    assert_eq!(status & 0x7f, 0, "the child was ended by a signal: it hung");
     status >> 8
 }
 
@@ -438,6 +440,96 @@ fn i18_a_forked_child_is_refused_and_its_parent_goes_on() {
     }
     peer.finish();
     assert!(!place(&name).exists());
+}
+
+/// Role: forks while other threads are inside the map's own mutexes. The child has no such threads.
+pub(crate) fn fork_amid_threads(_: &[String]) {
+    let map = Map::options().name(&unique("amid")).format(Format::Marshal).create().unwrap();
+    map.set("x", 1).unwrap();
+    for _ in 0..2 {
+        let map = map.clone();
+        thread::spawn(move || {
+            loop {
+                let _ = (map.clobbered(), map.lock_stat());
+            }
+        });
+    }
+    for _ in 0..300 {
+        let code = forked(|| {
+            alarm(20);
+            let all = [
+                map.clobbered().map(drop),
+                map.lock_stat().map(drop),
+                map.get::<i64>("x").map(drop),
+                map.stat().map(drop),
+                map.flush(),
+                map.set("x", 2),
+            ];
+            let refused = |one: &mapvar::Result<()>| {
+                one.as_ref().is_err_and(|error| error.kind() == ErrorKind::Closed)
+            };
+            all.iter().position(|one| !refused(one)).map_or(0, |at| i32::try_from(at).unwrap() + 1)
+        });
+        assert_eq!(code, 0, "the operation of that number was not refused");
+    }
+}
+
+#[test]
+fn i18_a_forked_child_waits_for_no_thread_of_its_parent() {
+    let _watchdog = Watchdog::new("I18, threads", Duration::from_mins(1));
+    Peer::start("fork-amid", &[]).finish();
+}
+
+/// A filter of system calls that denies `get_robust_list`, as a sandbox does.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn deny_robust_lists() {
+    #[repr(C)]
+    struct Instruction(u16, u8, u8, u32);
+    #[repr(C)]
+    struct Program(u16, *const Instruction);
+    unsafe extern "C" {
+        fn prctl(what: i32, ...) -> i32;
+    }
+    const GET_ROBUST_LIST: u32 = 274;
+    let code = [
+        // The number of the call; with this one EPERM, with any other the call itself.
+        Instruction(0x20, 0, 0, 0),
+        Instruction(0x15, 0, 1, GET_ROBUST_LIST),
+        Instruction(0x06, 0, 0, 0x0005_0001),
+        Instruction(0x06, 0, 0, 0x7fff_0000),
+    ];
+    let program = Program(4, code.as_ptr());
+    // SAFETY: forbids this process to gain rights (PR_SET_NO_NEW_PRIVS).
+    assert_eq!(unsafe { prctl(38, 1_u64, 0_u64, 0_u64, 0_u64) }, 0);
+    // SAFETY: PR_SET_SECCOMP with a filter: the kernel copies the program, of that many instructions.
+    assert_eq!(unsafe { prctl(22, 2_u64, &raw const program) }, 0);
+}
+
+/// Role: reads maps where the system denies what only the owner of a lock needs.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) fn without_robust_lists(maps: &[String]) {
+    deny_robust_lists();
+    for map in maps {
+        let reader = options(map).read_only(true).open().unwrap();
+        assert_eq!(reader.get::<i64>("x").unwrap(), 1);
+        assert_eq!(reader.iter().count(), 1);
+        let error = options(map).open().unwrap_err();
+        assert!(error.to_string().contains("get_robust_list"), "{error}");
+    }
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn i13_a_reader_needs_no_robust_lists() {
+    let _watchdog = Watchdog::new("I13, robust lists", Duration::from_mins(1));
+    let dir = quick_folder();
+    let (name, path) = (unique("lists"), dir.path().join("lists.map"));
+    let path = path.to_str().unwrap();
+    let maps = [&name, path].map(|map| options(map).create().unwrap());
+    for map in &maps {
+        map.set("x", 1).unwrap();
+    }
+    Peer::start("no-lists", &[&name, path]).finish();
 }
 
 fn map_is_named(name: &str) -> bool {

@@ -225,6 +225,42 @@ fn of_two_openers_by_two_mounts_at_most_one_gets_in() {
     assert!(entered > 0, "both were refused each time");
 }
 
+/// As above, by two threads of one process, which have one process id.
+#[test]
+fn of_two_threads_by_two_mounts_at_most_one_gets_in() {
+    let _watchdog = Watchdog::new("two threads by two mounts", Duration::from_mins(2));
+    let dir = tempfile::tempdir().unwrap();
+    let Some(overlay) = Overlay::new(dir.path()) else { return };
+    let path = overlay.merged.0.join("threads.map");
+    let behind = overlay.upper.join("threads.map");
+    let map = Map::options().file(&path).create().unwrap();
+    for number in 0..1_000 {
+        map.set(&format!("v{number}"), number).unwrap();
+    }
+    map.close().unwrap();
+    let mut entered = 0;
+    for round in 0..60 {
+        restart(&behind);
+        let both = std::sync::Barrier::new(2);
+        let open = |path: &std::path::Path| {
+            both.recv();
+            Map::options().file(path).open()
+        };
+        let maps: Vec<_> = std::thread::scope(|scope| {
+            let threads = [&path, &behind].map(|path| scope.spawn(|| open(path)));
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        for error in maps.iter().filter_map(|map| map.as_ref().err()) {
+            let kinds = [ErrorKind::Unsupported, ErrorKind::Contended];
+            assert!(kinds.contains(&error.kind()), "round {round}: {error}");
+        }
+        let within = maps.iter().filter(|map| map.is_ok()).count();
+        assert!(within < 2, "round {round}: both got in");
+        entered += within;
+    }
+    assert!(entered > 0, "both were refused each time");
+}
+
 #[test]
 fn where_the_life_of_a_user_cannot_be_queried_the_map_is_refused() {
     let _watchdog = Watchdog::new("another namespace", Duration::from_mins(2));

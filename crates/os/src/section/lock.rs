@@ -71,7 +71,18 @@ impl Locks {
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if this system cannot detect the death of an
     /// owner.
     pub fn new(scope: Scope, id: &str, table: usize, slots: usize) -> Result<Self> {
-        let spec = LockSpec { scope, id: id.into(), table, slots };
+        let spec = LockSpec { scope, id: id.into(), table, slots, reading: false };
+        Ok(Self { sys: Imp::locks(spec)? })
+    }
+
+    /// As [`new`](Self::new), for a region that is only read: it does not need what only an owner of
+    /// a lock needs of the system (on Linux the call `get_robust_list`). An attempt to take a lock
+    /// fails where the system lacks that.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new), for what is missing on the whole system.
+    pub fn for_reading(scope: Scope, id: &str, table: usize, slots: usize) -> Result<Self> {
+        let spec = LockSpec { scope, id: id.into(), table, slots, reading: true };
         Ok(Self { sys: Imp::locks(spec)? })
     }
 

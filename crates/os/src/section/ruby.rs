@@ -44,6 +44,9 @@ pub struct RubyLock {
     section: Option<Arc<Shared>>,
     busy: Mutex<bool>,
     free: Condvar,
+    /// The generation of the process that opened it. In a child after `fork`, another thread of the
+    /// parent may own `busy` for ever.
+    generation: u32,
 }
 
 /// The RAII guard of a [`RubyLock`] that this thread owns; from [`RubyLock::take`].
@@ -85,7 +88,13 @@ impl RubyLock {
     }
 
     fn new(sys: <Imp as Platform>::RubyLock, section: Option<Arc<Shared>>) -> Self {
-        Self { sys, section, busy: Mutex::new(false), free: Condvar::new() }
+        Self {
+            sys,
+            section,
+            busy: Mutex::new(false),
+            free: Condvar::new(),
+            generation: Imp::generation(),
+        }
     }
 
     /// Creates a section, which must not exist, and fills it under the lock.
@@ -120,6 +129,10 @@ impl RubyLock {
     /// # Errors
     /// [`crate::ErrorKind::TimedOut`]; [`crate::ErrorKind::Closed`] in a child after `fork`.
     pub fn take(&self, timeout: Duration) -> Result<RubyHeld<'_>> {
+        if !Imp::is_generation(self.generation) {
+            return Err(Error::new(crate::ErrorKind::Closed, "", "")
+                .detail("it belongs to the process that this one was forked from; open it here"));
+        }
         let deadline = Instant::now().checked_add(timeout);
         let busy = self.busy();
         let (mut busy, late) = self
@@ -190,6 +203,9 @@ impl RubyHeld<'_> {
         let Some(lock) = self.lock.take() else {
             return Ok(RubyGiven { exclusive: true, held: Duration::ZERO });
         };
+        if !Imp::is_generation(lock.generation) {
+            return Ok(RubyGiven { exclusive: true, held: Duration::ZERO });
+        }
         let given = Imp::ruby_give(&lock.sys, lock.sys_section());
         lock.next();
         let (exclusive, at) = given?;

@@ -24,12 +24,19 @@ pub(crate) fn run(args: &Watch) -> Result<Exit, Failure> {
     };
     let (mut printed, mut outcome) = (0, Exit::Done);
     while args.count.is_none_or(|count| printed < count) {
-        let change = match args.timeout {
-            None => watch.recv()?,
-            Some(timeout) => match watch.recv_timeout(timeout)? {
-                Some(change) => change,
-                None => return Ok(outcome.or(Exit::Kind(ErrorKind::TimedOut))),
-            },
+        let next = match args.timeout {
+            None => watch.recv().map(Some),
+            Some(timeout) => watch.recv_timeout(timeout),
+        };
+        let change = match next {
+            Ok(Some(change)) => change,
+            Ok(None) => return Ok(outcome.or(Exit::Kind(ErrorKind::TimedOut))),
+            // An error of one variable comes once, and the watch goes on.
+            Err(error) if error.operation() == "watch variable" => {
+                outcome = outcome.or(exit::report(&error));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
         };
         match (shown(&change), &args.exec) {
             (Ok(shown), Some(command)) => execute(command, &change, shown)?,

@@ -13,6 +13,7 @@ use mapvar_engine::{
     store::Store,
 };
 use mapvar_os::{Error, ErrorKind, Result, machine};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// The parts of the word: process, boot, pid namespace and device, of the last three as many bits
 /// as fit. Linux has process ids of 22 bits at most. Elsewhere there is no second mount.
@@ -21,7 +22,37 @@ const BOOT: u64 = 0xff << 22;
 const NAMESPACE: u64 = 0xff << 30;
 const DEVICE: u64 = !0 << 38;
 
-/// Claims the identity, for an opener that is alone among those by its mount. Returns the word for
+/// The claims that this process has at the moment: the process id in a claim does not tell its
+/// threads apart. Words and no mutex, which a child after `fork` could find locked for ever; the
+/// child has another process id than the claims that it inherits.
+static OURS: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+
+/// A place in [`OURS`]; given up when it is dropped.
+struct Noted(&'static AtomicU64);
+
+impl Noted {
+    fn of(word: u64) -> Result<Self> {
+        let free = |place: &&AtomicU64| place.compare_exchange(0, word, SeqCst, SeqCst).is_ok();
+        OURS.iter().find(free).map(Self).ok_or_else(|| {
+            Error::new(ErrorKind::Contended, "open", "")
+                .detail("too many threads of this process open files at this moment; try again")
+        })
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.0.store(0, SeqCst);
+    }
+}
+
+/// A claim that this opener has.
+pub(super) struct Claim {
+    word: u64,
+    _noted: Noted,
+}
+
+/// Claims the identity, for an opener that is alone among those by its mount. Returns the claim for
 /// [`leave`]. With `take_over` another process's claim counts as left behind.
 ///
 /// # Errors
@@ -30,27 +61,31 @@ pub(super) fn take(
     store: &Store<Mapped>,
     ours: &Identity,
     take_over: bool,
-) -> std::result::Result<u64, EngineError> {
+) -> std::result::Result<Claim, EngineError> {
     let word = word(ours);
     let words = store.mem().words_mut(identity::AT, identity::WORDS);
     let words = words.ok_or(EngineError::ReadOnly)?;
+    // Before the word is there for other threads to see.
+    let noted = Noted::of(word)?;
     loop {
         let found = words.load(CLAIM, Acquire);
         if !take_over {
             judge(found, word)?;
         }
         if words.compare_exchange(CLAIM, found, word).is_ok() {
-            return Ok(word);
+            return Ok(Claim { word, _noted: noted });
         }
     }
 }
 
 /// Gives up a claim.
-pub(super) fn leave(store: &Store<Mapped>, word: u64) {
+pub(super) fn leave(store: &Store<Mapped>, claim: Claim) {
     if let Some(words) = store.mem().words_mut(identity::AT, identity::WORDS) {
         // Another process may have taken it over.
-        let _ = words.compare_exchange(CLAIM, word, 0);
+        let _ = words.compare_exchange(CLAIM, claim.word, 0);
     }
+    // After the word is gone.
+    drop(claim);
 }
 
 /// Refuses while an opener by another mount may have the claim.
@@ -82,7 +117,15 @@ fn judge(found: u64, mine: u64) -> Result<()> {
     if differs(NAMESPACE) {
         return Err(refused("a process of another pid namespace may be opening it"));
     }
-    if u64::from(process) != mine & PID && machine::may_run(process) {
+    if u64::from(process) == mine & PID {
+        // Of this process, or of a dead one that had its id.
+        return if OURS.iter().any(|word| word.load(SeqCst) == found) {
+            Err(refused("another thread of this process is opening it"))
+        } else {
+            Ok(())
+        };
+    }
+    if machine::may_run(process) {
         return Err(refused(&format!("process {process} may be opening it")));
     }
     Ok(())
@@ -120,6 +163,13 @@ mod tests {
         // No process has this id; not every system tells.
         let may_run = machine::may_run(PID as u32);
         assert_eq!(judge(other(|it| it.device = 5, PID), mine).is_err(), may_run);
+        // Of this process: left by a dead one that had its id, unless a thread has it now.
+        let own = other(|it| it.device = 6, mine & PID);
+        assert!(judge(own, mine).is_ok());
+        let noted = Noted::of(own).unwrap();
+        assert!(judge(own, mine).is_err());
+        drop(noted);
+        assert!(judge(own, mine).is_ok());
         assert!(judge(other(|it| (it.device, it.boot) = (5, [7, 8]), alive), mine).is_ok());
         assert!(judge(other(|it| (it.device, it.pid_namespace) = (5, 9), PID), mine).is_err());
     }

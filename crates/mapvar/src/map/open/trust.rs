@@ -120,14 +120,15 @@ pub(super) fn not_recovered() -> Error {
 }
 
 /// Whether an opener for reading may read the region as it is. Otherwise it reads a recovered copy.
-pub(super) fn may_read(store: &Store<Mapped>) -> Result<bool> {
+pub(super) fn may_read(store: &Store<Mapped>, late: &dyn Fn() -> bool) -> Result<bool> {
     if !store.file {
         return Ok(true);
     }
     let ours = identity(store.mem().section().id()?)?;
     // A region whose creator has not written its identity yet has no variables to recover. If it
     // is not blank, its creator may have written its identity and variables meanwhile.
-    let blank = stored(store).is_none() && is_blank(store);
+    let blank = stored(store).is_none()
+        && is_blank(store, late).map_err(|trouble| trouble.during("open", String::new()))?;
     Ok(blank || relation(stored(store), &ours).is_current())
 }
 
@@ -135,12 +136,15 @@ pub(super) fn may_read(store: &Store<Mapped>) -> Result<bool> {
 ///
 /// The number of births alone does not show it: after a power cut before the first flush, the disk
 /// may have records and index as a process left them, and that number as it was at the creation.
-fn is_blank(store: &Store<Mapped>) -> bool {
+fn is_blank(
+    store: &Store<Mapped>,
+    late: &dyn Fn() -> bool,
+) -> std::result::Result<bool, EngineError> {
     if !store.births().is_ok_and(|births| births == 0) {
-        return false;
+        return Ok(false);
     }
-    let check = store.check(&[], true, codec::is_message_pack);
-    check.variables() == 0 && check.findings().is_empty()
+    let check = store.check(&[], true, codec::is_message_pack, late)?;
+    Ok(check.variables() == 0 && check.findings().is_empty())
 }
 
 /// Ensures that the region belongs to this boot and this file.
@@ -226,7 +230,7 @@ fn settle(
         Relation::Moved if store.is_whole(codec::is_message_pack, late)? => None,
         _ if created => None,
         _ if policy.recover == Recover::Never => {
-            if !is_blank(store) {
+            if !is_blank(store, late)? {
                 return Err(not_recovered().into());
             }
             None

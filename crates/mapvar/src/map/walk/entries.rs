@@ -3,7 +3,7 @@
 use super::{Found, Walk};
 use crate::{Kind, Map, Value, gem::map::Gem, map::store_map::Stored, value::codec};
 use mapvar_engine::{error::EngineError, handle::Handle, record::read::Seen, value::OwnedValue};
-use mapvar_os::Result;
+use mapvar_os::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -156,6 +156,19 @@ impl Iter<'_> {
     /// whose lock was owned by others.
     pub fn try_next(&mut self) -> Result<Option<Entry>> {
         self.0.try_next()
+    }
+}
+
+impl Iter<'_> {
+    /// Makes the next call read the variable of the last error again, if the last call failed for
+    /// one; after [`TimedOut`](mapvar_os::ErrorKind::TimedOut), for example, it may succeed then.
+    pub fn retry(&mut self) {
+        self.0.retry();
+    }
+
+    /// As [`Walk::advance`].
+    pub(crate) fn advance(&mut self) -> Result<Option<Entry>, (Error, bool)> {
+        self.0.advance()
     }
 }
 

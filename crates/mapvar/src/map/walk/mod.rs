@@ -26,6 +26,8 @@ struct Walk<'a, T> {
     /// Where the walk of a store is, and where it failed last.
     cursor: Cursor,
     failed_at: Option<Cursor>,
+    /// Where the last step began, if it failed.
+    before: Option<Cursor>,
     /// The variables of a gem's map, which is read as a whole; `None` until a read has succeeded.
     all: Option<vec::IntoIter<Result<T>>>,
     /// Whether `next` has yielded an error of the map.
@@ -35,11 +37,19 @@ struct Walk<'a, T> {
 impl<'a, T: Found> Walk<'a, T> {
     fn new(map: Cow<'a, Map>) -> Self {
         let (cursor, prefix) = (Cursor::default(), String::new());
-        Self { map, prefix, cursor, failed_at: None, all: None, ended: false }
+        Self { map, prefix, cursor, failed_at: None, before: None, all: None, ended: false }
     }
 
     fn map(&self) -> &Map {
         &self.map
+    }
+
+    /// Makes the next call read the variable of the last error again, if the last call failed for
+    /// one.
+    fn retry(&mut self) {
+        if let Some(before) = self.before.take() {
+            (self.cursor, self.failed_at) = (before, None);
+        }
     }
 
     fn try_next(&mut self) -> Result<Option<T>> {
@@ -47,7 +57,7 @@ impl<'a, T: Found> Walk<'a, T> {
     }
 
     /// Fails with the error, and whether the walk can continue behind it.
-    fn advance(&mut self) -> Result<Option<T>, (Error, bool)> {
+    pub(crate) fn advance(&mut self) -> Result<Option<T>, (Error, bool)> {
         let map = match &self.map.0 {
             Body::Gem(gem) => {
                 let all = match &mut self.all {
@@ -61,10 +71,13 @@ impl<'a, T: Found> Walk<'a, T> {
             }
             Body::Store(map) => map,
         };
+        let began = self.cursor;
+        self.before = None;
         step(map, &self.prefix, &mut self.cursor).map_err(|(trouble, name)| {
             // Without progress since the last error, that error was the map's.
             let progress = self.failed_at != Some(self.cursor);
             self.failed_at = Some(self.cursor);
+            self.before = Some(began);
             let error: Error = match name {
                 Some(name) => trouble.during("get variable", map.variable(&name)),
                 None => trouble.during("list variables of", map.object()),

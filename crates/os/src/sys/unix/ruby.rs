@@ -36,7 +36,16 @@ pub(super) fn take(section: &Section, timeout: Duration) -> Result<bool> {
             _ => machine::nap(Duration::from_micros(20 << (round / 50).min(5))),
         }
     }
-    Err(ofd::blocked(section.fd(), "another process owns its lock; end that process if it hangs"))
+    // A writer waits for readers too, of which only one that keeps its lock is seen here.
+    let shared = section.writable && ofd::held(section.lock_file()?, ofd::RUBY)? == Hold::Shared;
+    Err(ofd::blocked(
+        section.fd(),
+        if shared {
+            ofd::LOCKED_BY_A_READER
+        } else {
+            "another process owns its lock; end that process if it hangs"
+        },
+    ))
 }
 
 pub(super) fn give(section: &Section) -> Result<bool> {
@@ -49,15 +58,16 @@ pub(super) fn give(section: &Section) -> Result<bool> {
 /// There is nothing to free: the system has released the lock of a dead owner.
 pub(super) fn unlock(section: &Section) -> Result<bool> {
     check(section)?;
-    // A handle that can only read has a shared lock, so that one counts too.
-    if ofd::held(section.lock_file()?, ofd::RUBY)? != Hold::Nothing {
-        return Err(refuse(
-            ErrorKind::TimedOut,
+    // A handle that can only read has a shared lock while it reads, so that one counts too.
+    let what = match ofd::held(section.lock_file()?, ofd::RUBY)? {
+        Hold::Nothing => return Ok(false),
+        Hold::Shared => ofd::LOCKED_BY_A_READER,
+        Hold::Exclusive => {
             "a living process owns its lock, and this system has no way to take it away; end that \
-             process",
-        ));
-    }
-    Ok(false)
+             process"
+        }
+    };
+    Err(refuse(ErrorKind::TimedOut, what))
 }
 
 fn check(section: &Section) -> Result<()> {

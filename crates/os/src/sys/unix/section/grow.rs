@@ -84,6 +84,14 @@ struct Alone<'a> {
 
 impl<'a> Alone<'a> {
     fn within(section: &'a Section, timeout: Duration) -> Result<Self> {
+        // In a child after `fork` another thread of the parent may own the mutex for ever, and the
+        // lock of the file would be the parent's too.
+        if !section.is_of_this_process() {
+            return Err(refuse(
+                ErrorKind::Closed,
+                "it belongs to the process that this one was forked from; open it again here",
+            ));
+        }
         let thread = section.growing.lock().unwrap_or_else(PoisonError::into_inner);
         // Without a free descriptor the lock is on the file that is mapped, and excludes as well.
         let fd = section.lock_file().unwrap_or_else(|_| section.fd());

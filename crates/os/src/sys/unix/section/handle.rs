@@ -256,6 +256,11 @@ impl Section {
             return Ok(());
         }
         to_device(self.fd())?;
+        if !self.is_of_this_process() {
+            // The name is its creator's, and the mutex may be another thread's of the parent for
+            // ever.
+            return Ok(());
+        }
         let mut directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = directory.as_ref() {
             match uninterrupted(|| fs::fsync(open)) {

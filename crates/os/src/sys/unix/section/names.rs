@@ -56,7 +56,7 @@
 
 use super::{
     super::{
-        error::{cvt, refuse},
+        error::{cvt, is, refuse},
         ofd::{self, Hold},
         pause::Pause,
     },
@@ -172,7 +172,16 @@ enum Found {
 }
 
 fn find(path: &Path, options: &SectionOptions) -> Result<Found> {
-    let Some(fd) = shm::open(path, OFlags::RDWR)? else { return Ok(Found::Nothing) };
+    let fd = match shm::open(path, OFlags::RDWR) {
+        Ok(Some(fd)) => fd,
+        Ok(None) => return Ok(Found::Nothing),
+        // A reader needs no right to write, which a directory that is mounted for reading gives to
+        // nobody.
+        Err(error) if !options.protection.writable() && is(&error, Errno::ROFS) => {
+            return find_for_reading(path, options);
+        }
+        Err(error) => return Err(error),
+    };
     if reap(fd.as_fd(), path)? {
         return Ok(Found::Nothing);
     }
@@ -186,7 +195,16 @@ fn find(path: &Path, options: &SectionOptions) -> Result<Found> {
     }
     // For reading: a second descriptor that cannot write, with its own lock before the first one
     // goes.
-    let Some(fd) = shm::open(path, OFlags::RDONLY)? else { return Ok(Found::Passing) };
+    find_for_reading(path, options)
+}
+
+/// Finds a section by a descriptor that cannot write, and so cannot reap what is left.
+fn find_for_reading(path: &Path, options: &SectionOptions) -> Result<Found> {
+    let Some(fd) = shm::open(path, OFlags::RDONLY)? else { return Ok(Found::Nothing) };
+    // Left: the next process that may write reaps it.
+    if ofd::held(fd.as_fd(), ofd::LIFE)? == Hold::Nothing {
+        return Ok(Found::Nothing);
+    }
     if !ofd::set(fd.as_fd(), ofd::LIFE, Hold::Shared)? || !is_bound(path, fd.as_fd())? {
         return Ok(Found::Passing);
     }

@@ -72,7 +72,7 @@ pub(crate) struct Locks {
 impl Locks {
     pub(crate) fn new(spec: &LockSpec) -> Result<Self> {
         static NUMBERS: Word = Word::new(1);
-        let LockSpec { scope, id, table, slots } = spec;
+        let LockSpec { scope, id, table, slots, .. } = spec;
         let refuse = |detail: String| {
             Err(Error::new(ErrorKind::InvalidArgument, "take locks in", format!("region {id:?}"))
                 .detail(detail))
