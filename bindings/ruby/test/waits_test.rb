@@ -182,9 +182,9 @@ class WaitsTest < Case
   def test_an_interrupt_leaves_the_notice_to_the_next_owner
     setup_map do |map|
       lock = map.lock(:jobs)
-      assert_raise(Mapvar::Removed) { lock.synchronize { lock.force_unlock } }
+      assert_raise(Mapvar::TakenAway) { lock.synchronize { lock.force_unlock } }
       interrupted = ->(_original, *_arguments) { raise Interrupt }
-      replacing(:mapvar_held_recovered, interrupted) do
+      replacing(:mapvar_held_abandoned, interrupted) do
         assert_raise(Interrupt) { lock.synchronize { flunk } }
         assert_raise(Interrupt) { lock.try_synchronize { flunk } }
       end

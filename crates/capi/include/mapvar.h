@@ -1295,7 +1295,7 @@ int32_t mapvar_held_abandoned(mapvar_held *held, uint32_t *process);
 // Errors: those of mapvar_held_release.
 int32_t mapvar_held_try_release(mapvar_held *held);
 
-// Releases the lock as if this owner had never had it: the notice that mapvar_held_recovered
+// Releases the lock as if this owner had never had it: the notice that mapvar_held_abandoned
 // reports goes to the next owner. For a program that was interrupted before it could act on it.
 // The handle is freed, whatever the result. Does nothing for NULL.
 // Errors: those of mapvar_held_release.

@@ -202,7 +202,7 @@ pub extern "C" fn mapvar_map_clobbered(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_clobbered>>,
 ) -> i32 {
-    run_call("mapvar_map_clobbered", || make("out", out, || with(map, |map| map.clobbered())))
+    run_call("mapvar_map_clobbered", || make("out", out, || with(map, Map::clobbered)))
 }
 
 /// Reports how often a variable of the map was seen to be erased since it was opened (`total`), and
@@ -258,9 +258,7 @@ pub extern "C" fn mapvar_map_lock_stat(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_lock_stat>>,
 ) -> i32 {
-    run_call("mapvar_map_lock_stat", || {
-        make_if_any("out", out, || with(map, |map| map.lock_stat()))
-    })
+    run_call("mapvar_map_lock_stat", || make_if_any("out", out, || with(map, Map::lock_stat)))
 }
 
 /// Reports one of the figures; `which` is one of MAPVAR_LOCK_STAT_….

@@ -12,7 +12,7 @@
 mod common;
 
 use common::{Owned, Watchdog, other, role, scaled, unique};
-use mapvar::{Acquired, ErrorKind, Format, Lock, Map, OwnedLockGuard, Watches};
+use mapvar::{Acquired, ErrorKind, Format, Lock, LockMode, Map, OwnedLockGuard, Watches};
 use std::{
     sync::{
         Arc,
@@ -250,7 +250,7 @@ fn a_notice_that_was_given_back_goes_to_the_next_owner() {
     let (_map, lock, _name) = map("lock-back");
     let held = OwnedLockGuard::from(lock.acquire().unwrap());
     lock.force_unlock().unwrap();
-    assert_eq!(held.release().unwrap_err().kind(), ErrorKind::Removed);
+    assert_eq!(held.release().unwrap_err().kind(), ErrorKind::TakenAway);
     for shared in [false, true, false] {
         let guard = if shared { lock.share() } else { lock.acquire() }.unwrap();
         assert!(matches!(guard.acquired(), Acquired::Abandoned(_)), "{:?}", guard.acquired());

@@ -230,13 +230,13 @@ fn a_value_that_cannot_be_read_is_left_out_of_a_copy() {
     let at = bytes.windows(8).position(|word| word == MARK.to_le_bytes()).expect("the value");
     let file = std::fs::OpenOptions::new().write(true).open(t).expect("open");
     file.write_all_at(&[0xff; 6], at as u64 - 22).expect("write");
-    let ran = run(&["copy", "--file", t, "--into", new]);
+    let ran = run(["copy", "--file", t, "--into", new]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let lines: Vec<_> = ran.err.lines().collect();
     assert!(lines.len() == 2 && lines[0].contains("\"foo\""), "{ran:?}");
     assert!(lines[1].contains("1 variable copied; 1 left out"), "{ran:?}");
-    assert_eq!(run(&["get", "--file", new, "other"]).ok(), "7\n");
-    let ran = run(&["watch", "--file", t, "--timeout", "100ms"]);
+    assert_eq!(run(["get", "--file", new, "other"]).ok(), "7\n");
+    let ran = run(["watch", "--file", t, "--timeout", "100ms"]);
     assert_eq!(ran.code, Some(26), "{ran:?}");
     assert!(ran.err.contains("\"foo\"") && ran.err.lines().count() == 1, "{ran:?}");
 }
@@ -307,7 +307,7 @@ fn a_list_beyond_the_readers_memory_is_an_error_that_names_it() {
     // No memory for a copy: it names the variable too, and the others are listed.
     let list = |most: u32| {
         let mut command = Command::new("sh");
-        let limited = format!("ulimit -v {most}; exec \"$0\" list --file '{t}' --names");
+        let limited = format!("ulimit -v {most}; exec \"$0\" list --file '{t}'");
         command.args(["-c", &limited, env!("CARGO_BIN_EXE_mapvar")]).stdin(Stdio::null());
         finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start"))
     };
@@ -315,7 +315,7 @@ fn a_list_beyond_the_readers_memory_is_an_error_that_names_it() {
     for most in (200_000..500_000).step_by(20_000) {
         let ran = list(most);
         if ran.code == Some(16) && ran.err.contains("no memory for a copy") {
-            assert!(ran.err.contains("\"wide\"") && ran.out.ends_with(b"other\n"), "{ran:?}");
+            assert!(ran.err.contains("\"wide\"") && ran.out.starts_with(b"other"), "{ran:?}");
             found = true;
         }
     }

@@ -348,12 +348,7 @@ impl MapOptions {
     }
 
     fn obtain_stored(&self, want: Want, object: &str) -> Result<Stored> {
-        if self.one_piece != OnePiece::default() {
-            return Err(Error::new(ErrorKind::Unsupported, "open", "").detail(
-                "protection, access, flags, inherit, execute and base_address are for a map of \
-                 Format::Marshal, or a Section; say that format, or leave them out",
-            ));
-        }
+        self.refuse_one_piece()?;
         if !self.read_only {
             // The words of the locks have ids of this namespace. Without knowing it, a writer could
             // take its locks for those of processes in another one.
@@ -456,6 +451,16 @@ impl MapOptions {
             #[cfg(feature = "tokio")]
             notifier: std::sync::Mutex::default(),
         }))
+    }
+
+    fn refuse_one_piece(&self) -> Result<()> {
+        if self.one_piece == OnePiece::default() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported, "open", "").detail(
+            "protection, access, flags, inherit, execute and base_address are for a map of \
+             Format::Marshal, or a Section; say that format, or leave them out",
+        ))
     }
 
     /// How long a check may take.

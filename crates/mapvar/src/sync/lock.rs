@@ -753,7 +753,7 @@ impl OwnedLockGuard {
     }
 
     /// Releases the lock as if this owner had never had it: the notice of a dead owner that came
-    /// with it ([`outcome`](Self::acquired)) goes to the next owner.
+    /// with it ([`outcome`](Self::outcome)) goes to the next owner.
     ///
     /// For a program that was interrupted before it could act on the notice.
     ///

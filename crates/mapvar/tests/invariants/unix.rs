@@ -444,7 +444,7 @@ fn i18_a_forked_child_is_refused_and_its_parent_goes_on() {
 
 /// Role: forks while other threads are inside the map's own mutexes. The child has no such threads.
 pub(crate) fn fork_amid_threads(_: &[String]) {
-    let map = Map::options().name(&unique("amid")).format(Format::Marshal).create().unwrap();
+    let map = Map::options().name(unique("amid")).format(Format::Marshal).create().unwrap();
     map.set("x", 1).unwrap();
     for _ in 0..2 {
         let map = map.clone();

@@ -243,7 +243,7 @@ fn of_two_threads_by_two_mounts_at_most_one_gets_in() {
         restart(&behind);
         let both = std::sync::Barrier::new(2);
         let open = |path: &std::path::Path| {
-            both.recv();
+            both.wait();
             Map::options().file(path).open()
         };
         let maps: Vec<_> = std::thread::scope(|scope| {

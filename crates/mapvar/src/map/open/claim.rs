@@ -9,11 +9,15 @@ use mapvar_engine::{
     error::EngineError,
     header::Identity,
     layout::identity::{self, CLAIM},
-    mem::{Mem, Ordering::Acquire, mapped::Mapped},
+    mem::{
+        Mem,
+        Ordering::{Acquire, SeqCst},
+        Private,
+        mapped::Mapped,
+    },
     store::Store,
 };
 use mapvar_os::{Error, ErrorKind, Result, machine};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// The parts of the word: process, boot, pid namespace and device, of the last three as many bits
 /// as fit. Linux has process ids of 22 bits at most. Elsewhere there is no second mount.
@@ -25,14 +29,14 @@ const DEVICE: u64 = !0 << 38;
 /// The claims that this process has at the moment: the process id in a claim does not tell its
 /// threads apart. Words and no mutex, which a child after `fork` could find locked for ever; the
 /// child has another process id than the claims that it inherits.
-static OURS: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+static OURS: [Private; 64] = [const { Private::new(0) }; 64];
 
 /// A place in [`OURS`]; given up when it is dropped.
-struct Noted(&'static AtomicU64);
+struct Noted(&'static Private);
 
 impl Noted {
     fn of(word: u64) -> Result<Self> {
-        let free = |place: &&AtomicU64| place.compare_exchange(0, word, SeqCst, SeqCst).is_ok();
+        let free = |place: &&Private| place.compare_exchange(0, word, SeqCst, SeqCst).is_ok();
         OURS.iter().find(free).map(Self).ok_or_else(|| {
             Error::new(ErrorKind::Contended, "open", "")
                 .detail("too many threads of this process open files at this moment; try again")
