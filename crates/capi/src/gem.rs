@@ -14,7 +14,10 @@ use crate::{
         view::access_of,
     },
 };
-use mapvar::{ErrorKind, Format, LockStat, Map, OnClobber, Result, Unlocked};
+use mapvar::{
+    ErrorKind, Format, Map, Result,
+    gem::{Clobbered, GemMap, LockStat, OnClobber, Unlocked},
+};
 use std::{
     ffi::{c_char, c_void},
     mem::MaybeUninit,
@@ -78,7 +81,7 @@ pub extern "C" fn mapvar_options_on_clobber(options: *mut mapvar_options, on_clo
             MAPVAR_CLOBBER_ERROR => OnClobber::Error,
             _ => return Err(none("on_clobber", on_clobber, "MAPVAR_CLOBBER_…")),
         };
-        change(options, |options| options.on_clobber(on_clobber))
+        change(options, |options| options.gem(|gem| gem.on_clobber(on_clobber)))
     })
 }
 
@@ -90,7 +93,7 @@ pub extern "C" fn mapvar_options_on_clobber(options: *mut mapvar_options, on_clo
 pub extern "C" fn mapvar_options_protection(options: *mut mapvar_options, protection: u32) -> i32 {
     run_call("mapvar_options_protection", || {
         let protection = protection_of(protection)?;
-        change(options, |options| options.protection(protection))
+        change(options, |options| options.gem(|gem| gem.protection(protection)))
     })
 }
 
@@ -99,14 +102,16 @@ pub extern "C" fn mapvar_options_protection(options: *mut mapvar_options, protec
 pub extern "C" fn mapvar_options_flags(options: *mut mapvar_options, flags: u32) -> i32 {
     run_call("mapvar_options_flags", || {
         let flags = flags_of(flags)?;
-        change(options, |options| options.flags(flags))
+        change(options, |options| options.gem(|gem| gem.flags(flags)))
     })
 }
 
 /// Not 0: child processes inherit the handle of a gem's section.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_inherit(options: *mut mapvar_options, inherit: i32) -> i32 {
-    run_call("mapvar_options_inherit", || change(options, |it| it.inherit(inherit != 0)))
+    run_call("mapvar_options_inherit", || {
+        change(options, |it| it.gem(|gem| gem.inherit(inherit != 0)))
+    })
 }
 
 /// Sets how this process accesses the memory of a gem's map, MAPVAR_ACCESS_…. With
@@ -116,21 +121,25 @@ pub extern "C" fn mapvar_options_inherit(options: *mut mapvar_options, inherit: 
 pub extern "C" fn mapvar_options_access(options: *mut mapvar_options, access: u32) -> i32 {
     run_call("mapvar_options_access", || {
         let access = access_of(access)?;
-        change(options, |options| options.access(access))
+        change(options, |options| options.gem(|gem| gem.access(access)))
     })
 }
 
 /// Not 0: this process can execute code in the memory of a gem's map; the protection must allow it.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_execute(options: *mut mapvar_options, execute: i32) -> i32 {
-    run_call("mapvar_options_execute", || change(options, |it| it.execute(execute != 0)))
+    run_call("mapvar_options_execute", || {
+        change(options, |it| it.gem(|gem| gem.execute(execute != 0)))
+    })
 }
 
 /// Sets the address of a gem's map, a multiple of the system's granularity (64 KiB on Windows, else
 /// a page); 0 = anywhere. If that address is taken, opening fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_base_address(options: *mut mapvar_options, address: usize) -> i32 {
-    run_call("mapvar_options_base_address", || change(options, |it| it.base_address(address)))
+    run_call("mapvar_options_base_address", || {
+        change(options, |it| it.gem(|gem| gem.base_address(address)))
+    })
 }
 
 /// Frees the lock of a gem's map whose owner is gone; calls on the map do so by themselves if they
@@ -184,11 +193,7 @@ pub extern "C" fn mapvar_map_address(
     run_call("mapvar_map_address", || {
         let out = wanted("out", out)?;
         with(map, |map| {
-            let none = "only a gem's map is one piece of memory; raw bytes have a section";
-            let address = map.address();
-            let address =
-                address.ok_or_else(|| refused(ErrorKind::Unsupported, "mapvar_map", none))?;
-            out.write(std::ptr::without_provenance_mut(address));
+            out.write(std::ptr::without_provenance_mut(gem(map)?.address()));
             Ok(())
         })
     })
@@ -202,7 +207,11 @@ pub extern "C" fn mapvar_map_clobbered(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_clobbered>>,
 ) -> i32 {
-    run_call("mapvar_map_clobbered", || make("out", out, || with(map, Map::clobbered)))
+    run_call("mapvar_map_clobbered", || {
+        make("out", out, || {
+            with(map, |map| map.as_gem().map_or(Ok(Clobbered::default()), |gem| gem.clobbered()))
+        })
+    })
 }
 
 /// Reports how often a variable of the map was seen to be erased since it was opened (`total`), and
@@ -258,7 +267,11 @@ pub extern "C" fn mapvar_map_lock_stat(
     map: *mut mapvar_map,
     out: Option<&mut MaybeUninit<*mut mapvar_lock_stat>>,
 ) -> i32 {
-    run_call("mapvar_map_lock_stat", || make_if_any("out", out, || with(map, Map::lock_stat)))
+    run_call("mapvar_map_lock_stat", || {
+        make_if_any("out", out, || {
+            with(map, |map| map.as_gem().map(|gem| gem.lock_stat()).transpose())
+        })
+    })
 }
 
 /// Reports one of the figures; `which` is one of MAPVAR_LOCK_STAT_….
@@ -310,7 +323,7 @@ pub unsafe extern "C" fn mapvar_map_read_string(
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into, len) }?;
         with(map, |map| {
-            into.copy_from_slice(&map.read_string(into.len())?);
+            into.copy_from_slice(&gem(map)?.read_string(into.len())?);
             Ok(())
         })
     })
@@ -328,7 +341,14 @@ pub unsafe extern "C" fn mapvar_map_write_string(
     run_call("mapvar_map_write_string", || {
         // SAFETY: C1 for `bytes`.
         let bytes = unsafe { border::bytes("bytes", bytes, len) }?;
-        with(map, |map: &Map| map.write_string(bytes))
+        with(map, |map: &Map| gem(map)?.write_string(bytes))
+    })
+}
+
+fn gem(map: &Map) -> Result<GemMap<'_>> {
+    map.as_gem().ok_or_else(|| {
+        let none = "only a gem's map has bytes of its own, in one piece; use a section";
+        refused(ErrorKind::Unsupported, "mapvar_map", none)
     })
 }
 

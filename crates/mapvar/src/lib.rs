@@ -30,9 +30,9 @@
 //! | [`Atomic`] | a number of one machine word, with lock-free operations |
 //! | [`Transaction`], [`Snapshot`] | several variables written as one, or read as of one instant |
 //! | [`Watch`] | waits for one variable, or several, to change |
-//! | [`Lock`] | a named lock for the user's own critical sections; it reports its owner |
+//! | [`Lock`](lock::Lock) | a named lock for the user's own critical sections; it reports its owner |
 //! | [`Value`] | a value of a type that is known only at run time |
-//! | [`Section`], [`View`] | raw shared memory, without variables |
+//! | [`Section`](section::Section), [`View`](section::View) | raw shared memory, without variables |
 //!
 //! # Guarantees
 //!
@@ -71,13 +71,14 @@
 //!
 //! | feature | default | effect |
 //! | --- | --- | --- |
-//! | `tokio` | off | `Watch::into_stream` returns the changes as a `Stream` (`Changes`), for any executor |
+//! | `stream` | off | `Watch::into_stream` returns the changes as a `Stream` (`Changes`), for any executor |
+//! | `gem` | off | maps in the layout of Ruby's gem win32-mmap ([`Format::Marshal`]), and Ruby's Marshal format |
 //!
 //! # Raw bytes
 //!
 //! ```
 //! # let name = format!("doc-raw.{}", std::process::id());
-//! use mapvar::{Name, Section};
+//! use mapvar::section::{Name, Section};
 //!
 //! let section = Section::options().name(Name::new(&name)?).size(4096).create()?;
 //! let view = section.view().offset(100).len(50).map()?;
@@ -91,12 +92,12 @@
 //!
 //! | there | here |
 //! | --- | --- |
-//! | memmap2: `unsafe { MmapMut::map_mut(&file)? }`, then `&mut mmap[..]` | [`Section::options`]`().file(path).open()?.view().map()?`, then [`View::read_at`] and [`View::write_at`], which are safe while others write; [`View::as_slice`] is `unsafe` |
-//! | memmap2: `mmap.flush()?` | [`View::flush_durable`] |
-//! | `shared_memory`: `ShmemConf::new().size(4096).os_id("x").create()?` | [`Section::options`]`().name(Name::new("x")?).size(4096).create()?`; the name ends with its last user on every system |
+//! | memmap2: `unsafe { MmapMut::map_mut(&file)? }`, then `&mut mmap[..]` | [`Section::options`](section::Section::options)`().file(path).open()?.view().map()?`, then [`View::read_at`](section::View::read_at) and [`View::write_at`](section::View::write_at), which are safe while others write; [`View::as_slice`](section::View::as_slice) is `unsafe` |
+//! | memmap2: `mmap.flush()?` | [`View::flush_durable`](section::View::flush_durable) |
+//! | `shared_memory`: `ShmemConf::new().size(4096).os_id("x").create()?` | [`Section::options`](section::Section::options)`().name(Name::new("x")?).size(4096).create()?`; the name ends with its last user on every system |
 //! | `shared_memory` with a lock of `raw_sync` in the memory | [`Map::set`] and [`Map::get`]; a killed process leaves no lock behind |
-//! | .NET: `MemoryMappedFile.CreateNew("x", 4096)`, `OpenExisting` | [`Section::options`]`().name(Name::new("x")?)`, then `.create()?` with a size, or `.open()?` |
-//! | .NET: `accessor.Write(16, 77)` | [`Map::set`]`("bar", 77)`, or [`View::write_at`] |
+//! | .NET: `MemoryMappedFile.CreateNew("x", 4096)`, `OpenExisting` | [`Section::options`](section::Section::options)`().name(Name::new("x")?)`, then `.create()?` with a size, or `.open()?` |
+//! | .NET: `accessor.Write(16, 77)` | [`Map::set`]`("bar", 77)`, or [`View::write_at`](section::View::write_at) |
 //! | Ruby's win32-mmap: `map.foo = 'hello'`, `map.foo` | [`Map::set`]`("foo", "hello")`, [`Map::get`]`("foo")`; [`Format::Marshal`] shares a map with the gem itself |
 #![forbid(unsafe_code)]
 
@@ -104,12 +105,14 @@
 mod name;
 mod report;
 mod value;
+#[cfg(feature = "gem")]
+pub mod gem;
+#[cfg(not(feature = "gem"))]
 mod gem;
 mod map;
 mod sync;
 mod repair;
 
-pub use gem::value::marshal_classes;
 pub use map::{
     Map,
     atomic::{Atomic, Integer, Scalar},
@@ -124,34 +127,56 @@ pub use map::{
     },
 };
 #[doc(inline)]
-pub use mapvar_engine::{
-    inspect::{
-        survivors::Lost,
-        verify::{Check, Finding, Severity},
-    },
-    value::Kind,
-    version::Version,
-};
+pub use mapvar_engine::{value::Kind, version::Version};
 #[doc(inline)]
-pub use mapvar_os::faults::leave_alone as leave_faults_alone;
-#[doc(inline)]
-pub use mapvar_os::machine::Uncancelled;
-pub use mapvar_os::{
-    Access, Error, ErrorKind, Holder, Name, Origin, Protection, Result, Scope, Section,
-    SectionFlags, SectionOptions, View, ViewOptions, Words, WordsMut,
-};
-pub use repair::{copy::Copied, salvage::Salvage};
-pub use report::{Clobbered, Format, LockStat, OnClobber, Recover, Recovery, Stat, Unlocked};
-#[cfg(feature = "tokio")]
+pub use mapvar_os::{Error, ErrorKind, Holder, Origin, Result, Scope};
+pub use report::{Format, Recover, Recovery, Stat};
+#[cfg(feature = "stream")]
 pub use sync::stream::Changes;
 pub use sync::{
     change::Change,
-    lock::{Claim, Lock, LockGuard, LockMode, LockTicket, OwnedLockGuard},
     participants::{Participant, Watches},
-    queue::Acquired,
     watch::Watch,
 };
 pub use value::{
     Value,
     value_for::{FirstValue, ValueFor},
 };
+
+pub mod lock {
+    //! Named locks for critical sections of the user's own; from [`Map::lock`](crate::Map::lock).
+
+    pub use crate::sync::{
+        lock::{Claim, Lock, LockGuard, LockMode, LockTicket, OwnedLockGuard},
+        queue::Acquired,
+    };
+}
+
+pub mod section {
+    //! Raw shared memory, without variables: sections, and views of them.
+
+    #[doc(inline)]
+    pub use mapvar_os::faults::leave_alone as leave_faults_alone;
+    #[doc(inline)]
+    pub use mapvar_os::{
+        Access, Name, Protection, Section, SectionFlags, SectionOptions, View, ViewOptions, Words,
+        WordsMut,
+    };
+}
+
+pub mod check {
+    //! What a check, a salvage and a copy of a map report; from
+    //! [`MapOptions::check`](crate::MapOptions::check),
+    //! [`MapOptions::salvage`](crate::MapOptions::salvage) and
+    //! [`Map::copy_to`](crate::Map::copy_to).
+
+    pub use crate::repair::{copy::Copied, salvage::Salvage};
+    #[doc(inline)]
+    pub use mapvar_engine::inspect::{
+        survivors::Lost,
+        verify::{Check, Finding, Severity},
+    };
+}
+
+#[doc(hidden)]
+pub use mapvar_os::machine::Uncancelled;

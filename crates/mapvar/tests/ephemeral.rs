@@ -11,8 +11,8 @@
 
 mod common;
 
-use common::{Owned, Random, Watchdog, map, other, role, scaled, unique};
-use mapvar::{ErrorKind, Format, Map, Severity, Value, Version};
+use common::{Owned, Random, Watchdog, map, other, role, scaled};
+use mapvar::{ErrorKind, Map, Value, Version, check::Severity};
 use std::{
     collections::HashSet,
     thread,
@@ -317,9 +317,6 @@ fn what_cannot_be_ephemeral_is_refused() {
     assert_eq!(map.get::<i64>("count").unwrap(), 3);
     let error = map.set_ephemeral("", 4).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidName);
-    let gem = Map::options().name(unique("ephemeral-gem")).format(Format::Marshal).size(500);
-    let gem = gem.create().unwrap();
-    assert_eq!(gem.set_ephemeral("a", 4).unwrap_err().kind(), ErrorKind::Unsupported);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.map");
     drop(Map::options().file(&path).create().unwrap());

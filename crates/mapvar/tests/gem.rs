@@ -14,8 +14,9 @@ mod common;
 
 use common::{Owned, Watchdog, child, role, start, unique};
 use mapvar::{
-    Compared, ErrorKind, Format, Map, MapOptions, Name, OnClobber, Scope, Section, Unlocked, Value,
-    Version, View,
+    Compared, ErrorKind, Format, Map, MapOptions, Scope, Value, Version,
+    gem::{OnClobber, Unlocked},
+    section::{Name, Section, View},
 };
 use std::{
     io::{BufRead, BufReader},
@@ -132,56 +133,60 @@ fn a_size_beyond_the_section_is_refused_and_a_short_file_lengthened() {
     // An empty file becomes an empty map, as a new file does.
     std::fs::write(folder.path().join("empty"), b"").unwrap();
     let map = options("empty").size(64).open_or_create().unwrap();
-    assert_eq!(map.read_string(4).unwrap(), [4, 8, b'{', 0]);
+    assert_eq!(map.as_gem().unwrap().read_string(4).unwrap(), [4, 8, b'{', 0]);
 }
 
 /// d43: the access of a section and its view is set once, and kept.
 #[test]
 fn the_settings_of_the_section_hold() {
-    use mapvar::{Access, Protection, SectionFlags};
+    use mapvar::section::{Access, Protection, SectionFlags};
     let name = unique("gem-access");
-    let map = options(&name).inherit(true).flags(SectionFlags::COMMIT).create().unwrap();
+    let map =
+        options(&name).gem(|gem| gem.inherit(true).flags(SectionFlags::COMMIT)).create().unwrap();
     map.set("foo", 1).unwrap();
-    assert_ne!(map.address().unwrap(), 0);
+    assert_ne!(map.as_gem().unwrap().address(), 0);
 
-    let copy = options(&name).access(Access::CopyOnWrite).open().unwrap();
+    let copy = options(&name).gem(|gem| gem.access(Access::CopyOnWrite)).open().unwrap();
     copy.set("foo", 2).unwrap();
     assert_eq!((copy.get::<i64>("foo").unwrap(), map.get::<i64>("foo").unwrap()), (2, 1));
 
     for reading in [
-        options(&name).protection(Protection::ReadOnly),
-        options(&name).access(Access::Read),
+        options(&name).gem(|gem| gem.protection(Protection::ReadOnly)),
+        options(&name).gem(|gem| gem.access(Access::Read)),
         options(&name).read_only(true),
     ] {
         let reader = reading.open().unwrap();
         assert_eq!(reader.get::<i64>("foo").unwrap(), 1);
         assert_eq!(reader.set("foo", 2).unwrap_err().kind(), ErrorKind::ReadOnly);
     }
-    let both = options(&name).protection(Protection::ReadOnly).access(Access::ReadWrite).open();
+    let both = options(&name)
+        .gem(|gem| gem.protection(Protection::ReadOnly).access(Access::ReadWrite))
+        .open();
     assert_eq!(both.unwrap_err().kind(), ErrorKind::ReadOnly);
-    let both = options(&name).read_only(true).access(Access::ReadWrite).open();
+    let both = options(&name).read_only(true).gem(|gem| gem.access(Access::ReadWrite)).open();
     assert_eq!(both.unwrap_err().kind(), ErrorKind::InvalidArgument);
 
-    let executable = options(&name).protection(Protection::ReadWrite).execute(true).open();
+    let executable =
+        options(&name).gem(|gem| gem.protection(Protection::ReadWrite).execute(true)).open();
     assert_eq!(executable.unwrap_err().kind(), ErrorKind::PermissionDenied);
-    let odd = options(&name).base_address(1).open();
+    let odd = options(&name).gem(|gem| gem.base_address(1)).open();
     assert_eq!(odd.unwrap_err().kind(), ErrorKind::InvalidArgument);
 
     // A map of `Format::Store` refuses these settings.
     let store = unique("store-access");
     let store = || Map::options().name(store.clone());
     for odd in [
-        store().protection(Protection::ReadWrite),
-        store().flags(SectionFlags::COMMIT),
-        store().inherit(true),
-        store().access(Access::Read),
-        store().execute(true),
-        store().base_address(1 << 20),
+        store().gem(|gem| gem.protection(Protection::ReadWrite)),
+        store().gem(|gem| gem.flags(SectionFlags::COMMIT)),
+        store().gem(|gem| gem.inherit(true)),
+        store().gem(|gem| gem.access(Access::Read)),
+        store().gem(|gem| gem.execute(true)),
+        store().gem(|gem| gem.base_address(1 << 20)),
     ] {
         assert_eq!(odd.create().unwrap_err().kind(), ErrorKind::Unsupported);
     }
     let plain = store().create().unwrap();
-    assert_eq!((plain.address(), plain.size()), (None, 64 << 10));
+    assert_eq!((plain.as_gem().is_none(), plain.size()), (true, 64 << 10));
 }
 
 /// Marshal data without an equivalent in `Value` is returned with its original bytes.
@@ -240,7 +245,10 @@ fn what_does_not_fit_is_refused_and_nothing_changes() {
     map.set("foo", "hello").unwrap();
     let before = bytes(&name).read_string(100).unwrap();
     assert_eq!(map.set("bar", "x".repeat(90)).unwrap_err().kind(), ErrorKind::TooLarge);
-    assert_eq!(map.write_string("x".repeat(101)).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(
+        map.as_gem().unwrap().write_string("x".repeat(101)).unwrap_err().kind(),
+        ErrorKind::TooLarge
+    );
     assert_eq!(bytes(&name).read_string(100).unwrap(), before);
     // If the system rounds the size up to a page, an opener does not see the creator's size; it can
     // pass it.
@@ -253,8 +261,8 @@ fn what_does_not_fit_is_refused_and_nothing_changes() {
 fn raw_bytes_are_kept_until_they_are_cleared() {
     let name = unique("gem-raw");
     let map = options(&name).size(64).create().unwrap();
-    map.write_string("h\u{e9}llo\u{20ac}").unwrap();
-    let raw = map.read_string(9).unwrap();
+    map.as_gem().unwrap().write_string("h\u{e9}llo\u{20ac}").unwrap();
+    let raw = map.as_gem().unwrap().read_string(9).unwrap();
     assert_eq!(raw, "h\u{e9}llo\u{20ac}".as_bytes());
     for refused in [
         map.set("foo", 1).unwrap_err(),
@@ -265,13 +273,13 @@ fn raw_bytes_are_kept_until_they_are_cleared() {
         assert_eq!(refused.kind(), ErrorKind::NotAMap);
         assert!(refused.to_string().contains("read_string"), "{refused}");
     }
-    assert_eq!(map.read_string(9).unwrap(), raw);
+    assert_eq!(map.as_gem().unwrap().read_string(9).unwrap(), raw);
     assert!(!map.check().unwrap().is_whole());
     map.clear().unwrap();
     map.set("foo", 1).unwrap();
-    assert_eq!(map.read_string(1 << 30).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(map.as_gem().unwrap().read_string(1 << 30).unwrap_err().kind(), ErrorKind::TooLarge);
     let store = Map::options().name(unique("gem-store")).create().unwrap();
-    assert_eq!(store.read_string(1).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert!(store.as_gem().is_none());
 }
 
 #[test]
@@ -423,27 +431,27 @@ fn erase(name: &str) {
 #[test]
 fn what_is_erased_is_reported_and_put_back() {
     let name = unique("gem-reassert");
-    let map = options(&name).on_clobber(OnClobber::Reassert).create().unwrap();
+    let map = options(&name).gem(|gem| gem.on_clobber(OnClobber::Reassert)).create().unwrap();
     map.set("foo", "hello").unwrap();
     map.set("bar", 77).unwrap();
     map.set("baz", 78).unwrap();
     map.remove("baz").unwrap();
-    assert_eq!(map.clobbered().unwrap().count, 0);
+    assert_eq!(map.as_gem().unwrap().clobbered().unwrap().count, 0);
     erase(&name);
     assert_eq!(map.find::<i64>("bar").unwrap(), None);
     assert_eq!(map.find::<i64>("bar").unwrap(), None);
-    let seen = map.clobbered().unwrap();
+    let seen = map.as_gem().unwrap().clobbered().unwrap();
     assert_eq!((seen.count, seen.names), (2, vec!["bar".to_owned(), "foo".into()]));
     map.set("new", 1).unwrap();
     assert_eq!(map.get::<String>("foo").unwrap(), "hello");
     assert_eq!(map.get::<i64>("bar").unwrap(), 77);
     assert_eq!(map.get::<i64>("g").unwrap(), 1);
     assert!(!map.contains("baz").unwrap());
-    let seen = map.clobbered().unwrap();
+    let seen = map.as_gem().unwrap().clobbered().unwrap();
     assert_eq!((seen.count, seen.names.len()), (2, 0));
     erase(&name);
     map.remove("new").unwrap();
-    assert_eq!(map.clobbered().unwrap().count, 5);
+    assert_eq!(map.as_gem().unwrap().clobbered().unwrap().count, 5);
     assert_eq!(map.get::<i64>("bar").unwrap(), 77);
     assert!(!map.contains("new").unwrap());
 }
@@ -451,7 +459,7 @@ fn what_is_erased_is_reported_and_put_back() {
 #[test]
 fn what_is_erased_is_an_error_once() {
     let name = unique("gem-error");
-    let map = options(&name).on_clobber(OnClobber::Error).create().unwrap();
+    let map = options(&name).gem(|gem| gem.on_clobber(OnClobber::Error)).create().unwrap();
     map.set("foo", 1).unwrap();
     erase(&name);
     let error = map.set("bar", 2).unwrap_err();
@@ -470,7 +478,7 @@ fn an_erase_is_accepted_unless_asked_otherwise() {
     erase(&name);
     map.set("bar", 2).unwrap();
     assert!(!map.contains("foo").unwrap());
-    assert_eq!(map.clobbered().unwrap().count, 0);
+    assert_eq!(map.as_gem().unwrap().clobbered().unwrap().count, 0);
 }
 
 /// d9: threads.
@@ -555,12 +563,12 @@ fn a_set_beside_busy_writers_takes_the_lock_once() {
     for round in 0..rounds {
         map.set("ours", round).unwrap();
     }
-    assert_eq!(map.lock_stat().unwrap().unwrap().taken, rounds);
+    assert_eq!(map.as_gem().unwrap().lock_stat().unwrap().taken, rounds);
     // The user's code runs without the lock: one to read, and one to write.
     for round in 1..=rounds {
         assert_eq!(map.update("count", |n: Option<u64>| n.unwrap_or(0) + 1).unwrap(), round);
     }
-    assert_eq!(map.lock_stat().unwrap().unwrap().taken, 3 * rounds);
+    assert_eq!(map.as_gem().unwrap().lock_stat().unwrap().taken, 3 * rounds);
 }
 
 /// A walk that could not read the map once must not end as if the map were empty.
@@ -611,5 +619,21 @@ fn a_process_that_is_killed_keeps_no_lock() {
         }
     }
     assert_eq!(options(&name).unlock(false).unwrap(), Unlocked::WasFree);
-    assert!(map.lock_stat().unwrap().unwrap().taken > 0);
+    assert!(map.as_gem().unwrap().lock_stat().unwrap().taken > 0);
+}
+
+#[test]
+fn what_the_layout_lacks_is_refused_and_the_message_names_the_gem() {
+    let map = options(&unique("gem-lacks")).create().unwrap();
+    for error in [
+        map.watch("foo").map(drop).unwrap_err(),
+        map.lock("jobs").map(drop).unwrap_err(),
+        map.set_ephemeral("a", 4).unwrap_err(),
+        map.var::<i64>("a").map(drop).unwrap_err(),
+        map.atomic_or("a", 1).map(drop).unwrap_err(),
+        map.transaction(|tx| tx.set("a", 1)).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("gem"), "{error}");
+    }
 }

@@ -12,7 +12,10 @@
 mod common;
 
 use common::{Owned, Watchdog, other, role, scaled, unique};
-use mapvar::{Acquired, ErrorKind, Format, Lock, LockMode, Map, OwnedLockGuard, Watches};
+use mapvar::{
+    ErrorKind, Map, Watches,
+    lock::{Acquired, Lock, LockMode, OwnedLockGuard},
+};
 use std::{
     sync::{
         Arc,
@@ -336,8 +339,6 @@ fn names_that_cannot_be_are_refused() {
     for error in [map.set("\0lock\0jobs", 1).unwrap_err(), map.watch("\0x").unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::InvalidName, "{error}");
     }
-    let gem = Map::options().name(unique("lock-gem")).format(Format::Marshal).create().unwrap();
-    assert_eq!(gem.lock("jobs").unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn waiting(map: &mapvar::Map) -> Done {
 }
 
 fn locks(map: &mapvar::Map) -> Done {
-    use mapvar::Acquired;
+    use mapvar::lock::Acquired;
 
     // This is a critical section across processes. Waiters get it in order of arrival.
     let guard = map.lock("calibration")?.acquire()?;
@@ -121,14 +121,14 @@ fn files() -> Done {
 }
 
 fn gem() -> Done {
-    use mapvar::{Format, Map, OnClobber};
+    use mapvar::{Format, Map, gem::OnClobber};
 
     let map = Map::options()
         .name("old-fleet")
         .size(2000)
         .format(Format::Marshal)
         // The gem writes all its variables at once, and so erases those that it has not seen.
-        .on_clobber(OnClobber::Reassert)
+        .gem(|gem| gem.on_clobber(OnClobber::Reassert))
         .open_or_create()?;
     map.set("foo", "hello")?;
     assert_eq!(map.get::<String>("foo")?, "hello");

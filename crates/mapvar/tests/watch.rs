@@ -13,7 +13,7 @@
 mod common;
 
 use common::{Watchdog, map, other, role, scaled, unique};
-use mapvar::{ErrorKind, Format, Map, Version, Watch};
+use mapvar::{ErrorKind, Map, Version, Watch};
 use std::{
     collections::HashMap,
     thread,
@@ -256,10 +256,6 @@ fn what_cannot_be_watched_says_so() {
     let (map, _) = map("watch-refused");
     assert_eq!(map.watch("").unwrap_err().kind(), ErrorKind::InvalidName);
     assert_eq!(map.watch_any([""; 0]).unwrap_err().kind(), ErrorKind::InvalidArgument);
-    let gem = Map::options().name(unique("watch-gem")).format(Format::Marshal).create().unwrap();
-    let error = gem.watch("foo").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().contains("gem"), "{error}");
     assert_eq!(map.version("foo").unwrap(), Version::ABSENT);
 }
 

@@ -8,7 +8,7 @@ use crate::{
     random::Random,
     regions::{self, Places, Region},
 };
-use mapvar::Severity;
+use mapvar::check::Severity;
 use mapvar_engine::{
     layout::{self, CHUNK, chunk, commit, extent, header, journal, live, marks, record, slot},
     mem::Mem as _,

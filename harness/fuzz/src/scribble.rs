@@ -3,7 +3,10 @@
 //! mapping. The other process, the peer, writes hostile words to the same memory as fast as it can.
 
 use crate::{files::base, random::Random};
-use mapvar::{ErrorKind, Map, MapOptions, Name, Section, Value, WordsMut};
+use mapvar::{
+    ErrorKind, Map, MapOptions, Value,
+    section::{Name, Section, WordsMut},
+};
 use mapvar_engine::layout::{
     self, CHUNK, chunk, commit, header, journal, kind, live, marks, record,
 };

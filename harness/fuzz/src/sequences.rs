@@ -111,8 +111,11 @@ impl Run<'_> {
         let check = operations::one_look(&self.store, true, DECODER);
         // A failed disk is a fault, which stays.
         let of_disk = live::AT + live::FAILED as u64 * 8;
-        let mut faults: Vec<_> =
-            check.findings().iter().filter(|it| it.severity == mapvar::Severity::Fault).collect();
+        let mut faults: Vec<_> = check
+            .findings()
+            .iter()
+            .filter(|it| it.severity == mapvar::check::Severity::Fault)
+            .collect();
         let before = faults.len();
         faults.retain(|it| it.at != of_disk);
         let told = before != faults.len();

@@ -2,7 +2,11 @@
 //! program that makes the gem's calls (`standin.c`), elsewhere with a second process of this
 //! program.
 
-use mapvar::{ErrorKind, Format, Map, MapOptions, Name, OnClobber, Scope, Section, Unlocked};
+use mapvar::{
+    ErrorKind, Format, Map, MapOptions, Scope,
+    gem::{OnClobber, Unlocked},
+    section::{Name, Section},
+};
 use mapvar_harness::{
     figure,
     peer::{self, Peer},
@@ -72,7 +76,7 @@ fn line(peer: &mut Peer) -> String {
 }
 
 fn print_holds(map: &Map) {
-    let lock = map.lock_stat().expect("statistics").expect("a gem's map");
+    let lock = map.as_gem().expect("a gem's map").lock_stat().expect("statistics");
     figure("lock taken", format!("{} times", lock.taken), "");
     figure("hold time, p50", format!("{:?}", lock.median), "");
     figure("hold time, p99", format!("{:?}", lock.p99), "under 1 ms");
@@ -81,7 +85,8 @@ fn print_holds(map: &Map) {
 
 /// Sets eight variables of ours beside four of the gem's; each write of the gem erases ours.
 fn shared(exe: &str, name: &str, seconds: f64) {
-    let map = options(name).on_clobber(OnClobber::Reassert).create().expect("create");
+    let map =
+        options(name).gem(|gem| gem.on_clobber(OnClobber::Reassert)).create().expect("create");
     let mut peer = standin(exe, "share", name, seconds);
     let mut acknowledged: [Option<i64>; 8] = [None; 8];
     let names: Vec<String> = (0..8).map(|at| format!("m{at}")).collect();
@@ -93,7 +98,8 @@ fn shared(exe: &str, name: &str, seconds: f64) {
         map.set(names[at], sets).expect("set");
         acknowledged[at] = Some(sets);
         sets += 1;
-        reported += map.clobbered().expect("erasures").names.len() as u64;
+        reported +=
+            map.as_gem().expect("a gem's").clobbered().expect("erasures").names.len() as u64;
         let seen = map.snapshot(&names).expect("snapshot");
         let missing: Vec<&str> = names
             .iter()
@@ -102,7 +108,7 @@ fn shared(exe: &str, name: &str, seconds: f64) {
             .map(|(name, _)| *name)
             .collect();
         // All are there, unless the stand-in has just erased them again, which must be reported.
-        let erased = map.clobbered().expect("erasures").names;
+        let erased = map.as_gem().expect("a gem's").clobbered().expect("erasures").names;
         reported += erased.len() as u64;
         for name in missing {
             assert!(erased.iter().any(|erased| erased == name), "{name} is gone, and not reported");
@@ -118,7 +124,7 @@ fn shared(exe: &str, name: &str, seconds: f64) {
     let [rounds, missed, lost, erased] = counts[..] else { panic!("{counts:?}") };
     // A last read notices the last erase; the next write restores all variables.
     map.count().expect("len");
-    reported += map.clobbered().expect("erasures").names.len() as u64;
+    reported += map.as_gem().expect("a gem's").clobbered().expect("erasures").names.len() as u64;
     map.set("last", true).expect("set");
     for (name, value) in names.iter().zip(acknowledged) {
         assert_eq!(map.find::<i64>(name).expect("find"), value, "{name}");
@@ -159,7 +165,7 @@ fn killed(exe: &str, name: &str) {
         let took = set.saturating_duration_since(began);
         figure("set behind a killed holder", format!("{took:?}"), "");
     }
-    let recovered = map.lock_stat().expect("statistics").expect("a gem's").recovered;
+    let recovered = map.as_gem().expect("a gem's").lock_stat().expect("statistics").recovered;
     assert_eq!(recovered, 5, "dead holders were found out");
     figure("locks taken over", format!("{recovered} of 5"), "5");
 }
@@ -212,7 +218,7 @@ fn broken(exe: &str, name: &str, seconds: f64) {
         sets += 1;
     }
     poster.join().expect("the poster");
-    let broken = map.lock_stat().expect("statistics").expect("a gem's").broken;
+    let broken = map.as_gem().expect("a gem's").lock_stat().expect("statistics").broken;
     figure("exclusion seen to be broken", format!("{broken} times in {sets} sets"), "");
 }
 
@@ -233,7 +239,8 @@ fn peer(name: &str, seconds: f64) {
 
 /// Two processes of this program share a map; then one of them is killed again and again.
 fn two(name: &str, seconds: f64) {
-    let map = options(name).on_clobber(OnClobber::Reassert).create().expect("create");
+    let map =
+        options(name).gem(|gem| gem.on_clobber(OnClobber::Reassert)).create().expect("create");
     let start = |seconds: f64| {
         let seconds = seconds.to_string();
         let mut command = peer::this(["gem", "--peer", name, "--seconds", &seconds]);
@@ -254,7 +261,11 @@ fn two(name: &str, seconds: f64) {
     let theirs: u64 = line(&mut other).parse().expect("a number");
     assert!(other.finish(), "the second process failed");
     assert_eq!(map.get::<u64>("both").expect("both"), rounds + theirs, "an update was lost");
-    assert_eq!(map.clobbered().expect("erasures").count, 0, "one of ours has erased something");
+    assert_eq!(
+        map.as_gem().expect("a gem's").clobbered().expect("erasures").count,
+        0,
+        "one of ours has erased something"
+    );
     figure("updates by two processes", format!("{}, lost = 0", rounds + theirs), "0");
     for round in 0..20_u64 {
         let mut victim = start(60.0);

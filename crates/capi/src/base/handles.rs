@@ -24,9 +24,12 @@ use crate::base::{
 };
 use arc_swap::ArcSwapOption;
 use mapvar::{
-    Change, Check, Clobbered, Entry, ErrorKind, Iter, Lock, LockStat, LockTicket, Map, MapOptions,
-    OwnedLockGuard, Result, Salvage, Section, SectionOptions, Snapshot, Stat, Transaction, Value,
-    Var, View, Watch,
+    Change, Entry, ErrorKind, Iter, Map, MapOptions, Result, Snapshot, Stat, Transaction, Value,
+    Var, Watch,
+    check::{Check, Salvage},
+    gem::{Clobbered, LockStat},
+    lock::{Lock, LockTicket, OwnedLockGuard},
+    section::{Section, SectionOptions, View},
 };
 use std::{
     ptr,

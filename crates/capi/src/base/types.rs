@@ -1,7 +1,7 @@
 //! The handle types: C's names for numbers. No value of these types ever exists; each stands for an
 //! object in the table of `handles.rs`.
 
-use mapvar::{Access, Atomic};
+use mapvar::{Atomic, section::Access};
 
 /// Options to create or open a map: a name or a file is required, all else is optional. They can be
 /// used any number of times. Threads that use one at once take turns.

@@ -10,7 +10,10 @@ use crate::{
     },
     maps::walk::lend,
 };
-use mapvar::{Check, ErrorKind, Result, Salvage, Severity, Stat};
+use mapvar::{
+    ErrorKind, Result, Stat,
+    check::{Check, Salvage, Severity},
+};
 use std::mem::MaybeUninit;
 use std::{ffi::c_char, time::SystemTime};
 

@@ -595,7 +595,7 @@ pub extern "C" fn mapvar_map_check(
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_leave_faults_alone() -> i32 {
     run_call("mapvar_leave_faults_alone", || {
-        if mapvar::leave_faults_alone() {
+        if mapvar::section::leave_faults_alone() {
             return Ok(());
         }
         let detail = "the handler stands already; call this before anything else";

@@ -10,7 +10,10 @@ use crate::{
     },
     maps::options::scope,
 };
-use mapvar::{ErrorKind, Name, Origin, Protection, Result, Section, SectionFlags, SectionOptions};
+use mapvar::{
+    ErrorKind, Origin, Result,
+    section::{Name, Protection, Section, SectionFlags, SectionOptions},
+};
 use std::mem::MaybeUninit;
 use std::{ffi::c_char, sync::Mutex, time::Duration};
 

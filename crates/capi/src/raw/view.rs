@@ -7,7 +7,10 @@ use crate::base::{
     handles::{close, locked, make, with},
     types::{Range, mapvar_section, mapvar_view, mapvar_view_options},
 };
-use mapvar::{Access, Error, ErrorKind, Result, View, WordsMut};
+use mapvar::{
+    Error, ErrorKind, Result,
+    section::{Access, View, WordsMut},
+};
 use std::mem::MaybeUninit;
 use std::{
     ffi::{c_char, c_void},

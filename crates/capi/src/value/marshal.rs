@@ -89,7 +89,7 @@ pub unsafe extern "C" fn mapvar_marshal_classes(
         // SAFETY: C3 for `into`.
         let into = unsafe { border::buffer(into, capacity) }?;
         let mut names = String::new();
-        for name in mapvar::marshal_classes(bytes?)? {
+        for name in mapvar::gem::marshal_classes(bytes?)? {
             names.push_str(&name);
             names.push('\0');
         }

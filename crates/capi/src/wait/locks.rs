@@ -7,7 +7,10 @@ use crate::base::{
     handles::{Turns, close, make, make_if_any, make_within, with},
     types::{mapvar_held, mapvar_lock, mapvar_map, mapvar_ticket},
 };
-use mapvar::{Acquired, ErrorKind, LockMode, OwnedLockGuard, Result};
+use mapvar::{
+    ErrorKind, Result,
+    lock::{Acquired, LockMode, OwnedLockGuard},
+};
 use std::{ffi::c_char, mem::MaybeUninit, time::Duration};
 
 /// Returns a handle to the lock of this name, 1 to 1,017 bytes; the lock need not have been used
@@ -143,7 +146,7 @@ pub extern "C" fn mapvar_lock_force_unlock(
     owners: Option<&mut MaybeUninit<usize>>,
 ) -> i32 {
     run_call("mapvar_lock_force_unlock", || {
-        let count = with(lock, mapvar::Lock::force_unlock)?.len();
+        let count = with(lock, mapvar::lock::Lock::force_unlock)?.len();
         offer(owners, count);
         Ok(())
     })
@@ -158,7 +161,7 @@ pub extern "C" fn mapvar_lock_remove(
     gone: Option<&mut MaybeUninit<i32>>,
 ) -> i32 {
     run_call("mapvar_lock_remove", || {
-        offer(gone, with(lock, mapvar::Lock::remove)?.into());
+        offer(gone, with(lock, mapvar::lock::Lock::remove)?.into());
         Ok(())
     })
 }

@@ -176,8 +176,8 @@ fn a_map_of_the_gem_is_held_and_recognised() {
 #[test]
 fn a_section_of_the_gem_without_variables_is_named() {
     let raw = &unique("raw");
-    let name = mapvar::Name::of_gem(raw, mapvar::Scope::Local).unwrap();
-    let section = mapvar::Section::options().name(name).size(2000).create().unwrap();
+    let name = mapvar::section::Name::of_gem(raw, mapvar::Scope::Local).unwrap();
+    let section = mapvar::section::Section::options().name(name).size(2000).create().unwrap();
     for bytes in [&b""[..], b"hello"] {
         section.view().map().unwrap().write_at(0, bytes).unwrap();
         let error = run(["list", raw]).fails(11);

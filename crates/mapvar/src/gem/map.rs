@@ -17,8 +17,9 @@
 use crate::{
     gem::hold_times::Times,
     gem::marshal::{Dump, ParseError},
+    gem::report::{Clobbered, LockStat, OnClobber, Unlocked},
     name::checked_length,
-    report::{Clobbered, Format, LockStat, OnClobber, Stat, Unlocked},
+    report::{Format, Stat},
     value::{Value, codec},
 };
 use mapvar_engine::{

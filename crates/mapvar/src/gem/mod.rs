@@ -1,6 +1,25 @@
-//! Maps in the layout of Ruby's gem win32-mmap, and Ruby's Marshal format.
+//! Maps in the layout of Ruby's gem win32-mmap ([`Format::Marshal`](crate::Format::Marshal)), and
+//! Ruby's Marshal format; with the cargo feature `gem`.
 
+#[cfg(feature = "gem")]
 pub(crate) mod marshal;
+#[cfg(feature = "gem")]
 pub(crate) mod value;
+#[cfg(feature = "gem")]
+pub(crate) mod report;
+#[cfg(feature = "gem")]
+pub(crate) mod options;
+#[cfg(feature = "gem")]
 mod hold_times;
+#[cfg_attr(not(feature = "gem"), path = "none.rs")]
 pub(crate) mod map;
+#[cfg(feature = "gem")]
+pub(crate) mod gem_map;
+
+#[cfg(feature = "gem")]
+pub use {
+    gem_map::GemMap,
+    options::GemOptions,
+    report::{Clobbered, LockStat, OnClobber, Unlocked},
+    value::marshal_classes,
+};

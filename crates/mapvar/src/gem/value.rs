@@ -53,7 +53,7 @@ impl Value {
 ///
 /// ```
 /// let range = b"\x04\x08o:\x0aRange\x08:\x09exclF:\x0abegini\x06:\x08endi\x07";
-/// assert_eq!(mapvar::marshal_classes(range)?, ["Range"]);
+/// assert_eq!(mapvar::gem::marshal_classes(range)?, ["Range"]);
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 ///

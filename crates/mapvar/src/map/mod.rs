@@ -11,12 +11,14 @@ pub(crate) mod snapshot;
 pub(crate) mod transaction;
 pub(crate) mod walk;
 pub(crate) mod ephemeral;
+#[cfg(feature = "gem")]
+pub(crate) mod gem;
 
 use crate::{
     Value,
     gem::map::Gem,
     map::store_map::Stored,
-    report::{Clobbered, Format, LockStat, Recovery, Stat},
+    report::{Format, Recovery, Stat},
 };
 use mapvar_os::{Error, ErrorKind, Origin, Result};
 use serde::{Serialize, de::DeserializeOwned};
@@ -377,7 +379,7 @@ impl Map {
     /// it, or an editor by saving. This handle then works on, but later openers find another map
     /// or none, and what it sets is gone with its last user. [`flush`](Self::flush),
     /// [`stat`](Self::stat), [`close`](Self::close), and every 100 ms each [`Watch`](crate::Watch)
-    /// and whatever takes a [`Lock`](crate::Lock), report that by the same error. `get` and `set` do
+    /// and whatever takes a [`Lock`](crate::lock::Lock), report that by the same error. `get` and `set` do
     /// not check: a program that only calls these should call this function from time to time.
     ///
     /// It takes two system calls. After the error the variables can still be read, and so be copied
@@ -440,36 +442,6 @@ impl Map {
         }
     }
 
-    /// Returns which variables that this map has set another program has erased, and forgets their
-    /// names.
-    ///
-    /// It reports erasures that an operation on variables has detected. Only a [`Format::Marshal`]
-    /// map with [`OnClobber::Reassert`](crate::OnClobber::Reassert) or
-    /// [`Error`](crate::OnClobber::Error) detects them.
-    ///
-    /// ```
-    /// # let name = format!("doc-clobbered.{}", std::process::id());
-    /// use mapvar::{Format, Map, OnClobber};
-    ///
-    /// let options = Map::options().name(&name).format(Format::Marshal);
-    /// let map = options.clone().on_clobber(OnClobber::Reassert).create()?;
-    /// map.set("foo", "hello")?;
-    /// options.open()?.remove("foo")?;
-    /// assert_eq!(map.find::<String>("foo")?, None); // detects the erasure
-    /// let clobbered = map.clobbered()?;
-    /// assert_eq!((clobbered.count, clobbered.names), (1, vec!["foo".to_owned()]));
-    /// # Ok::<(), mapvar::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Closed`](crate::ErrorKind::Closed) in a child after `fork`.
-    pub fn clobbered(&self) -> Result<Clobbered> {
-        match &self.0 {
-            Body::Store(_) => Ok(Clobbered::default()),
-            Body::Gem(gem) => gem.clobbered(),
-        }
-    }
-
     /// Flushes a map in a file, if this process may write to it and anything was set since the last
     /// flush, as [`close`](Self::close) does.
     #[doc(hidden)]
@@ -480,18 +452,6 @@ impl Map {
         }
     }
 
-    /// Returns statistics of the lock of a [`Format::Marshal`] map; `None` for a [`Format::Store`]
-    /// map, which has no such lock.
-    ///
-    /// # Errors
-    /// [`Closed`](crate::ErrorKind::Closed) in a child after `fork`.
-    pub fn lock_stat(&self) -> Result<Option<LockStat>> {
-        match &self.0 {
-            Body::Store(_) => Ok(None),
-            Body::Gem(gem) => gem.lock_stat().map(Some),
-        }
-    }
-
     /// Returns for how many bytes of values the map was created
     /// ([`MapOptions::size`](crate::MapOptions::size)); for a [`Format::Marshal`] map, how many
     /// bytes the marshalled Hash may take.
@@ -499,81 +459,6 @@ impl Map {
         match &self.0 {
             Body::Store(map) => map.size(),
             Body::Gem(gem) => gem.size(),
-        }
-    }
-
-    /// Returns the address of a [`Format::Marshal`] map's memory in this process, for foreign code.
-    ///
-    /// Other processes change the memory, and it is unmapped when the last handle is closed. `None`
-    /// for a [`Format::Store`] map, whose memory is not one piece.
-    pub fn address(&self) -> Option<usize> {
-        match &self.0 {
-            Body::Store(_) => None,
-            Body::Gem(gem) => Some(gem.address()),
-        }
-    }
-
-    /// Returns the first `len` raw bytes of a [`Format::Marshal`] map, as the gem's `read_string`
-    /// does.
-    ///
-    /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) if the map is shorter; [`TimedOut`](ErrorKind::TimedOut);
-    /// [`Unsupported`](ErrorKind::Unsupported) for a [`Format::Store`] map: use a
-    /// [`Section`](crate::Section) for raw bytes.
-    pub fn read_string(&self, len: usize) -> Result<Vec<u8>> {
-        match &self.0 {
-            Body::Gem(gem) => gem.read_string(len),
-            Body::Store(map) => Err(no_raw("read raw bytes of", map)),
-        }
-    }
-
-    /// Writes raw bytes to the start of a [`Format::Marshal`] map, as the gem's `write_string`
-    /// does.
-    ///
-    /// It overwrites the variables, and adds no terminator.
-    ///
-    /// ```
-    /// # let name = format!("doc-write-string.{}", std::process::id());
-    /// use mapvar::{Format, Map};
-    ///
-    /// let map = Map::options().name(&name).format(Format::Marshal).size(64).create()?;
-    /// map.write_string("hello")?;
-    /// assert_eq!(map.read_string(5)?, b"hello");
-    /// # Ok::<(), mapvar::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`read_string`](Self::read_string); [`ReadOnly`](ErrorKind::ReadOnly).
-    pub fn write_string(&self, bytes: impl AsRef<[u8]>) -> Result<()> {
-        match &self.0 {
-            Body::Gem(gem) => gem.write_string(bytes.as_ref()),
-            Body::Store(map) => Err(no_raw("write raw bytes to", map)),
-        }
-    }
-}
-
-impl Map {
-    /// Returns a variable's value as Ruby's `Marshal.dump` would write it.
-    ///
-    /// From a [`Format::Marshal`] map it returns the stored bytes. They keep what a [`Value`]
-    /// cannot represent: the default of a Hash, and objects that occur more than once.
-    ///
-    /// ```
-    /// # let name = format!("doc-marshal.{}", std::process::id());
-    /// # let map = mapvar::Map::options().name(&name).create()?;
-    /// map.set("bar", 77)?;
-    /// assert_eq!(map.marshal("bar")?, b"\x04\x08iR");
-    /// # Ok::<(), mapvar::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`value`](Self::value) and of [`Value::to_marshal`].
-    pub fn marshal(&self, name: &str) -> Result<Vec<u8>> {
-        match &self.0 {
-            Body::Gem(gem) => gem.marshal(name),
-            Body::Store(map) => map.value(name)?.to_marshal().map_err(|error| {
-                error.during("get variable", format!("{name:?} of {}", map.object()))
-            }),
         }
     }
 }
@@ -597,13 +482,6 @@ impl Map {
         let error = Error::new(ErrorKind::NotFound, "", "");
         self.with_context(operation, name, error.detail("no variable of this name; `set` makes it"))
     }
-}
-
-fn no_raw(operation: &'static str, map: &Stored) -> Error {
-    Error::new(ErrorKind::Unsupported, operation, map.object()).detail(
-        "only a gem's map (Format::Marshal) has bytes of its own; set a variable to bytes, or use \
-         a Section",
-    )
 }
 
 impl fmt::Debug for Map {

@@ -1,17 +1,19 @@
 //! Opens or creates a map by its options.
 
 mod claim;
+#[cfg_attr(not(feature = "gem"), path = "open/no_gem.rs")]
+mod gem;
 pub(crate) mod trust;
 mod private;
 
 use crate::{
     Map,
-    gem::map::{Gem, Mapping},
+    gem::map::Gem,
     map::Body,
-    map::options::{MapOptions, OnePiece, SUFFIX},
+    map::options::{MapOptions, SUFFIX, Want},
     map::store_map::Inner,
     map::store_map::Stored,
-    report::{Format, Recover, Recovery, Unlocked},
+    report::{Format, Recover, Recovery},
 };
 use mapvar_engine::{
     durable::recover::Recovered,
@@ -24,8 +26,8 @@ use mapvar_engine::{
     store::Store,
 };
 use mapvar_os::{
-    Access, Error, ErrorKind, Locks, Name, Protection, Result, Scope, Section, SectionOptions,
-    View, machine,
+    Error, ErrorKind, Locks, Name, Protection, Result, Scope, Section, SectionOptions, View,
+    machine,
 };
 use std::{
     sync::atomic::AtomicBool,
@@ -214,127 +216,6 @@ impl MapOptions {
         }
     }
 
-    /// Returns the section that the gem would use, if there is one, and whether it is recognized as
-    /// a map of the gem.
-    fn gem_section(&self) -> Option<(crate::gem::map::Spec, bool)> {
-        let spec = self.gem_spec().ok()?;
-        let is_one = crate::gem::map::is_one(&spec)?;
-        Some((spec, is_one))
-    }
-
-    /// Opens a gem map for reading, for `check` and `salvage`; `None` if it is not one.
-    pub(crate) fn open_gem_if_it_is_one(&self) -> Result<Option<Gem>> {
-        let reading = self.clone().read_only(true);
-        match self.format {
-            Some(Format::Marshal) => reading.obtain_gem(Want::Open).map(Some),
-            Some(Format::Store) => Ok(None),
-            None => {
-                if self.file.is_none() && self.section()?.open().is_ok() {
-                    return Ok(None);
-                }
-                match reading.gem_section() {
-                    Some((spec, true)) => Gem::open(&spec, false).map(Some),
-                    _ => Ok(None),
-                }
-            }
-        }
-    }
-
-    fn obtain_gem(&self, want: Want) -> Result<Gem> {
-        let spec = self.gem_spec()?;
-        match want {
-            Want::Create => Gem::create(&spec),
-            Want::Open => Gem::open(&spec, false),
-            Want::Either => match Gem::open(&spec, true) {
-                Err(error) if error.kind() == ErrorKind::NotFound => match Gem::create(&spec) {
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                        Gem::open(&spec, true)
-                    }
-                    other => other,
-                },
-                other => other,
-            },
-        }
-    }
-
-    fn gem_spec(&self) -> Result<crate::gem::map::Spec> {
-        let section = match (&self.file, &self.name) {
-            (None, Some(name)) => Section::options().name(Name::of_gem(name, self.scope)?),
-            _ => self.section()?,
-        };
-        let usual = if self.read_only { Protection::ReadOnly } else { Protection::ReadWrite };
-        let protection = self.one_piece.protection.unwrap_or(usual);
-        let reads = self.read_only || !protection.writable();
-        let usual = if reads { Access::Read } else { Access::ReadWrite };
-        let access = self.one_piece.access.unwrap_or(usual);
-        if self.read_only && access != Access::Read {
-            return Err(Error::new(ErrorKind::InvalidArgument, "open", "").detail(format!(
-                "`read_only` and an access of {access:?}; leave one of them out"
-            )));
-        }
-        let timeout = if self.timed { self.timeout } else { crate::gem::map::TIMEOUT };
-        Ok(crate::gem::map::Spec {
-            section: section
-                .protection(protection)
-                .flags(self.one_piece.flags)
-                .inherit(self.one_piece.inherit)
-                .allow_network(self.allow_network)
-                .timeout(timeout),
-            size: self.size,
-            sized: self.sized,
-            read_only: access == Access::Read,
-            mapping: Mapping {
-                access,
-                execute: self.one_piece.execute,
-                base_address: self.one_piece.base_address,
-            },
-            file: self.file.is_some(),
-            timeout,
-            on_clobber: self.on_clobber,
-            object: self.object(),
-        })
-    }
-
-    /// Frees the lock of a [`Format::Marshal`] map if the lock's owner is dead.
-    ///
-    /// On Windows the gem's lock does not record its owner. Every operation on the map frees an
-    /// abandoned lock, unless another program has the lock object open. In that case this call
-    /// fails, unless `force` is set. Set `force` only if you know that no program writes. A program
-    /// that uses the gem keeps the lock forever after an exception. On Unix the system releases the
-    /// lock of a dead process, so there is nothing to free. `force` does not take the lock from a
-    /// living process.
-    ///
-    /// ```
-    /// # let name = format!("doc-unlock.{}", std::process::id());
-    /// use mapvar::{Format, Map, Unlocked};
-    ///
-    /// let map = Map::options().name(&name).format(Format::Marshal).create()?;
-    /// let force = false;
-    /// assert_eq!(Map::options().name(&name).unlock(force)?, Unlocked::WasFree);
-    /// # Ok::<(), mapvar::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`TimedOut`](ErrorKind::TimedOut) if a living program may hold it;
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a map of [`Format::Store`], whose locks
-    /// have names ([`Lock::force_unlock`](crate::Lock::force_unlock));
-    /// [`NotFound`](ErrorKind::NotFound), and the other errors of opening a section.
-    pub fn unlock(&self, force: bool) -> Result<Unlocked> {
-        // Any file can be locked as the gem locks its own, and so be taken for one of the gem.
-        let unlocked = if self.file.is_some() && self.is_stored() {
-            Err(named_locks())
-        } else {
-            self.gem_spec().and_then(|spec| crate::gem::map::unlock(&spec, force))
-        };
-        let unlocked = match unlocked {
-            Err(error) if error.kind() == ErrorKind::NotFound && self.is_stored() => {
-                Err(named_locks())
-            }
-            other => other,
-        };
-        unlocked.map_err(|error| error.during("unlock", self.object()))
-    }
-
     /// Whether a map of [`Format::Store`] is there, unless these options say another format.
     fn is_stored(&self) -> bool {
         let examine = || {
@@ -348,7 +229,7 @@ impl MapOptions {
     }
 
     fn obtain_stored(&self, want: Want, object: &str) -> Result<Stored> {
-        self.refuse_one_piece()?;
+        self.refuse_settings_of_a_gem()?;
         if !self.read_only {
             // The words of the locks have ids of this namespace. Without knowing it, a writer could
             // take its locks for those of processes in another one.
@@ -448,19 +329,9 @@ impl MapOptions {
             opened: Instant::now(),
             named_at: Private::new(0),
             ephemeral: AtomicBool::new(false),
-            #[cfg(feature = "tokio")]
+            #[cfg(feature = "stream")]
             notifier: std::sync::Mutex::default(),
         }))
-    }
-
-    fn refuse_one_piece(&self) -> Result<()> {
-        if self.one_piece == OnePiece::default() {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Unsupported, "open", "").detail(
-            "protection, access, flags, inherit, execute and base_address are for a map of \
-             Format::Marshal, or a Section; say that format, or leave them out",
-        ))
     }
 
     /// How long a check may take.
@@ -655,20 +526,6 @@ impl Map {
 
 /// How often a waiting `open` looks for the map.
 const LOOK: Duration = Duration::from_millis(20);
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Want {
-    Create,
-    Open,
-    Either,
-}
-
-fn named_locks() -> Error {
-    Error::new(ErrorKind::InvalidArgument, "unlock", "").detail(
-        "a map of mapvar has locks with names, and no name of a lock was given; name it \
-         (`mapvar locks` lists them)",
-    )
-}
 
 /// The present length of the region as its live words say, bounded by the section's real size.
 fn length_now(section: &Section, facts: &Facts) -> Result<u64> {

@@ -1,7 +1,9 @@
 //! Options that say which map to create or open, and how.
 
-use crate::report::{Format, OnClobber, Recover};
-use mapvar_os::{Access, Protection, Scope, SectionFlags};
+#[cfg(feature = "gem")]
+use crate::gem::options::GemOptions;
+use crate::report::{Format, Recover};
+use mapvar_os::Scope;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -9,6 +11,14 @@ use std::{
 
 /// The suffix that a named map's section has behind the map's name.
 pub(crate) const SUFFIX: &str = ".map";
+
+/// Whether the map is to be created or opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    Create,
+    Open,
+    Either,
+}
 
 /// Options to create or open a [`Map`](crate::Map); from [`Map::options`](crate::Map::options).
 ///
@@ -42,7 +52,6 @@ pub struct MapOptions {
     pub(crate) file: Option<PathBuf>,
     pub(crate) scope: Scope,
     pub(crate) format: Option<Format>,
-    pub(crate) on_clobber: OnClobber,
     pub(crate) size: u64,
     pub(crate) sized: bool,
     pub(crate) max_size: Option<u64>,
@@ -54,18 +63,8 @@ pub struct MapOptions {
     pub(crate) allow_network: bool,
     pub(crate) recover: Recover,
     pub(crate) take_over: bool,
-    pub(crate) one_piece: OnePiece,
-}
-
-/// The settings of a gem map's section and view; a store has several views and none of these.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct OnePiece {
-    pub(crate) protection: Option<Protection>,
-    pub(crate) flags: SectionFlags,
-    pub(crate) inherit: bool,
-    pub(crate) access: Option<Access>,
-    pub(crate) execute: bool,
-    pub(crate) base_address: usize,
+    #[cfg(feature = "gem")]
+    pub(crate) gem: GemOptions,
 }
 
 impl MapOptions {
@@ -75,7 +74,6 @@ impl MapOptions {
             file: None,
             scope: Scope::Local,
             format: None,
-            on_clobber: OnClobber::Accept,
             size: 64 << 10,
             sized: false,
             max_size: None,
@@ -87,7 +85,8 @@ impl MapOptions {
             allow_network: false,
             recover: Recover::default(),
             take_over: false,
-            one_piece: OnePiece::default(),
+            #[cfg(feature = "gem")]
+            gem: GemOptions::default(),
         }
     }
 
@@ -129,10 +128,22 @@ impl MapOptions {
         self
     }
 
-    /// Sets the reaction when another program erases variables of this [`Format::Marshal`] map;
-    /// [`OnClobber::Accept`] by default.
-    pub fn on_clobber(mut self, on_clobber: OnClobber) -> Self {
-        self.on_clobber = on_clobber;
+    /// Changes the settings for a map of [`Format::Marshal`].
+    ///
+    /// ```
+    /// # let name = format!("doc-gem-options.{}", std::process::id());
+    /// use mapvar::{Format, gem::OnClobber, Map};
+    ///
+    /// let map = Map::options()
+    ///     .name(&name)
+    ///     .format(Format::Marshal)
+    ///     .gem(|gem| gem.on_clobber(OnClobber::Reassert))
+    ///     .create()?;
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    #[cfg(feature = "gem")]
+    pub fn gem(mut self, change: impl FnOnce(GemOptions) -> GemOptions) -> Self {
+        self.gem = change(self.gem);
         self
     }
 
@@ -252,58 +263,6 @@ impl MapOptions {
     /// program may show a local folder a second time, without its locks.
     pub fn allow_network(mut self, allow: bool) -> Self {
         self.allow_network = allow;
-        self
-    }
-
-    /// Sets the protection of a [`Format::Marshal`] map's section; [`Protection::ReadWrite`] by
-    /// default, or `ReadOnly` with [`read_only`](Self::read_only).
-    ///
-    /// With a protection that does not allow writing, the map is opened for reading only, unless
-    /// [`access`](Self::access) is [`Access::CopyOnWrite`]. A [`Format::Store`] map fails with
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if this option or one of the five below is
-    /// set.
-    pub fn protection(mut self, protection: Protection) -> Self {
-        self.one_piece.protection = Some(protection);
-        self
-    }
-
-    /// Sets the `SEC_` flags of a [`Format::Marshal`] map's section; see
-    /// [`SectionOptions::flags`](crate::SectionOptions::flags).
-    pub fn flags(mut self, flags: SectionFlags) -> Self {
-        self.one_piece.flags = flags;
-        self
-    }
-
-    /// Sets whether child processes inherit the handle of a [`Format::Marshal`] map's section; see
-    /// [`SectionOptions::inherit`](crate::SectionOptions::inherit).
-    pub fn inherit(mut self, inherit: bool) -> Self {
-        self.one_piece.inherit = inherit;
-        self
-    }
-
-    /// Sets how this process accesses the memory of a [`Format::Marshal`] map.
-    ///
-    /// With [`Access::CopyOnWrite`], other processes do not see the values that this process sets,
-    /// and the values are lost when it closes the map.
-    pub fn access(mut self, access: Access) -> Self {
-        self.one_piece.access = Some(access);
-        self
-    }
-
-    /// Sets whether this process may run code in the memory of a [`Format::Marshal`] map; the
-    /// [`protection`](Self::protection) must allow it.
-    pub fn execute(mut self, execute: bool) -> Self {
-        self.one_piece.execute = execute;
-        self
-    }
-
-    /// Sets the address at which the memory of a [`Format::Marshal`] map is mapped; 0, the default,
-    /// is any address.
-    ///
-    /// The address is a multiple of the system's granularity (64 KiB on Windows, a page elsewhere).
-    /// Opening fails if the address is not free.
-    pub fn base_address(mut self, address: usize) -> Self {
-        self.one_piece.base_address = address;
         self
     }
 

@@ -84,7 +84,7 @@ pub(crate) struct Inner {
     pub(crate) ephemeral: AtomicBool,
     /// The notifier that wakes the streams of changes, if there are any. Its type is erased because
     /// it belongs to the layer above; the map only stores it.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "stream")]
     pub(crate) notifier: std::sync::Mutex<Option<Weak<dyn std::any::Any + Send + Sync>>>,
 }
 

@@ -84,7 +84,7 @@ pub enum LockMode {
 ///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-lock.{}", std::process::id())).create()?;
-/// use mapvar::Acquired;
+/// use mapvar::lock::Acquired;
 ///
 /// let jobs = map.lock("jobs")?;
 /// let guard = jobs.acquire()?;
@@ -127,7 +127,7 @@ pub struct LockGuard {
 ///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-held.{}", std::process::id())).create()?;
-/// let held = mapvar::OwnedLockGuard::from(map.lock("jobs")?.acquire()?);
+/// let held = mapvar::lock::OwnedLockGuard::from(map.lock("jobs")?.acquire()?);
 /// std::thread::spawn(move || held.release()).join().unwrap()?;
 /// # Ok::<(), mapvar::Error>(())
 /// ```
@@ -146,7 +146,7 @@ pub struct OwnedLockGuard {
 ///
 /// ```
 /// # let map = mapvar::Map::options().name(&format!("doc-queue.{}", std::process::id())).create()?;
-/// use mapvar::LockMode;
+/// use mapvar::lock::LockMode;
 /// use std::time::Duration;
 ///
 /// let mut place = map.lock("jobs")?.queue(LockMode::Exclusive)?;
@@ -753,7 +753,7 @@ impl OwnedLockGuard {
     }
 
     /// Releases the lock as if this owner had never had it: the notice of a dead owner that came
-    /// with it ([`outcome`](Self::outcome)) goes to the next owner.
+    /// with it ([`acquired`](Self::acquired)) goes to the next owner.
     ///
     /// For a program that was interrupted before it could act on the notice.
     ///

@@ -3,9 +3,9 @@
 pub(crate) mod change;
 pub(crate) mod watch;
 mod until;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "stream")]
 pub(crate) mod notifier;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "stream")]
 pub(crate) mod stream;
 pub(crate) mod queue;
 pub(crate) mod lock;

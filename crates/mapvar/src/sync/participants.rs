@@ -68,10 +68,10 @@ impl Map {
     /// The kernel reports which of them are alive; process ids play no part in it. A process that
     /// has the map open twice is listed twice. The map has 128 participant slots. If a process
     /// opens the map when 96 of them are taken, it is listed only later: after it acquires a
-    /// [`Lock`](crate::Lock), or sets a large or ephemeral value.
+    /// [`Lock`](crate::lock::Lock), or sets a large or ephemeral value.
     ///
-    /// A [`Lock`](crate::Lock) with a corrupt queue is left out; its
-    /// [`claims`](crate::Lock::claims) reports the error.
+    /// A [`Lock`](crate::lock::Lock) with a corrupt queue is left out; its
+    /// [`claims`](crate::lock::Lock::claims) reports the error.
     ///
     /// A killed process may be listed for some milliseconds more, until the kernel has cleaned up.
     ///

@@ -5,13 +5,13 @@ use mapvar_engine::value::OwnedValue;
 use mapvar_os::{Holder, Result};
 use std::time::{Duration, SystemTime};
 
-/// How a lock was acquired; from [`LockGuard::acquired`](crate::LockGuard::acquired).
+/// How a lock was acquired; from [`LockGuard::acquired`](crate::lock::LockGuard::acquired).
 ///
 /// ```
 /// # let name = format!("doc-outcome.{}", std::process::id());
 /// # let map = mapvar::Map::options().name(&name).create()?;
 /// let guard = map.lock("jobs")?.acquire()?;
-/// assert_eq!(*guard.acquired(), mapvar::Acquired::Clean);
+/// assert_eq!(*guard.acquired(), mapvar::lock::Acquired::Clean);
 /// # Ok::<(), mapvar::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,13 +19,13 @@ pub enum Acquired {
     /// All owners before have released the lock, as far as this owner has to know.
     Clean,
     /// The last exclusive owner died without releasing the lock, or lost it to
-    /// [`Lock::force_unlock`](crate::Lock::force_unlock).
+    /// [`Lock::force_unlock`](crate::lock::Lock::force_unlock).
     ///
     /// The data that the lock protects may be half-changed. Shared owners get this outcome until an
     /// exclusive owner got it, which is expected to repair the data.
     Abandoned(Holder),
     /// A shared owner died without releasing the lock, or lost it to
-    /// [`Lock::force_unlock`](crate::Lock::force_unlock), and no exclusive owner did.
+    /// [`Lock::force_unlock`](crate::lock::Lock::force_unlock), and no exclusive owner did.
     ///
     /// A shared owner that only reads leaves nothing half-changed. Only the next exclusive owner
     /// gets this outcome.

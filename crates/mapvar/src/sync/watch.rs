@@ -379,7 +379,7 @@ impl Watch {
     }
 
     /// The shared part of the map, for the stream's notifier.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "stream")]
     pub(crate) fn inner(&self) -> &Arc<crate::map::store_map::Inner> {
         &self.map.inner
     }
@@ -390,7 +390,7 @@ impl Watch {
     ///
     /// # Errors
     /// Those of [`recv`](Self::recv).
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "stream")]
     pub(crate) fn arm(&mut self) -> Result<bool> {
         let armed = match self.single() {
             _ if !self.unread.is_empty() => Ok(false),

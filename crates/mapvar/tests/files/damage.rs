@@ -3,7 +3,10 @@
 //! that other threads and processes use meanwhile.
 
 use crate::common::{self, Owned, Random, Watchdog, scaled, unique};
-use mapvar::{Check, ErrorKind, Map, Salvage, Severity, Value};
+use mapvar::{
+    ErrorKind, Map, Value,
+    check::{Check, Salvage, Severity},
+};
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
@@ -1008,7 +1011,7 @@ fn bytes_after_the_end_of_a_list_are_damage_for_everyone() {
 
     let check = Map::options().file(&path).check().unwrap();
     for name in ["longer", "empty"] {
-        let of = |finding: &&mapvar::Finding| finding.variable.as_deref() == Some(name);
+        let of = |finding: &&mapvar::check::Finding| finding.variable.as_deref() == Some(name);
         let found: Vec<_> = check.findings().iter().filter(of).collect();
         assert_eq!(found.len(), 1, "{name}: {:?}", check.findings());
         assert!(found[0].what.contains("MessagePack"), "{name}: {found:?}");

@@ -450,7 +450,8 @@ pub(crate) fn fork_amid_threads(_: &[String]) {
         let map = map.clone();
         thread::spawn(move || {
             loop {
-                let _ = (map.clobbered(), map.lock_stat());
+                let gem = map.as_gem().unwrap();
+                let _ = (gem.clobbered(), gem.lock_stat());
             }
         });
     }
@@ -458,8 +459,8 @@ pub(crate) fn fork_amid_threads(_: &[String]) {
         let code = forked(|| {
             alarm(20);
             let all = [
-                map.clobbered().map(drop),
-                map.lock_stat().map(drop),
+                map.as_gem().unwrap().clobbered().map(drop),
+                map.as_gem().unwrap().lock_stat().map(drop),
                 map.get::<i64>("x").map(drop),
                 map.stat().map(drop),
                 map.flush(),

@@ -5,7 +5,7 @@ use super::{
     oracle::{Oracle, Var},
     stage::{Place, Stage, TOO_LARGE},
 };
-use mapvar::{Map, Severity, Value, Version};
+use mapvar::{Map, Value, Version, check::Severity};
 use std::time::{Duration, Instant};
 
 /// Ways of takeover: they differ in the first operation, and so in the first lock.
@@ -167,7 +167,7 @@ pub fn as_one(oracle: &Oracle, found: &[usize]) -> Checked<()> {
 /// Fails if the map has a fault or, with `notes`, any finding at all.
 fn faultless(stage: &Stage, notes: bool) -> Checked<()> {
     let check = stage.check_at_rest().map_err(|error| format!("check: {error}"))?;
-    let bad = |found: &&mapvar::Finding| notes || found.severity == Severity::Fault;
+    let bad = |found: &&mapvar::check::Finding| notes || found.severity == Severity::Fault;
     match check.findings().iter().find(bad) {
         Some(found) => Err(format!("check: {found}")),
         None => Ok(()),

@@ -5,7 +5,11 @@ use super::{
     image::{change_identity, identity_of},
     window::Window,
 };
-use mapvar::{Check, Map, MapOptions, Protection, Section, Value};
+use mapvar::{
+    Map, MapOptions, Value,
+    check::Check,
+    section::{Protection, Section},
+};
 use mapvar_engine::{inspect::open::store_over, layout::identity, mem::read_only::ReadOnly};
 use std::{
     fs::{File, OpenOptions},

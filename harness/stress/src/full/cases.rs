@@ -463,7 +463,8 @@ pub fn while_truncated(path: &str) -> Result<bool, String> {
 
 /// Role: the same with a raw section.
 pub fn view_truncated(path: &str, pages: usize) -> Result<bool, String> {
-    let section = mapvar::Section::options().file(path).size(pages as u64 * 4_096).create();
+    let section =
+        mapvar::section::Section::options().file(path).size(pages as u64 * 4_096).create();
     let view = section.map_err(to_text)?.view().map().map_err(to_text)?;
     say("ready");
     let (mut line, mut lost) = (String::new(), 0);

@@ -1,7 +1,7 @@
 //! Many processes, a few locks, a kill every 200 ms.
 
 use super::start_role;
-use mapvar::{Acquired, ErrorKind, Map};
+use mapvar::{ErrorKind, Map, lock::Acquired};
 use mapvar_harness::{Random, figure, peer::Owned, seed_of_clock, unique};
 use std::{
     thread,

@@ -6,7 +6,7 @@ use crate::{
     opening,
     show::Out,
 };
-use mapvar::{Error, ErrorKind, Unlocked};
+use mapvar::{Error, ErrorKind, gem::Unlocked};
 
 pub(crate) fn run(args: &Unlock) -> Result<Exit, Failure> {
     let (name, lock) = args.words()?;

@@ -6,7 +6,7 @@ use crate::{
     opening,
     show::{self, Out},
 };
-use mapvar::Claim;
+use mapvar::lock::Claim;
 
 pub(crate) fn run(args: &Locks) -> Result<Exit, Failure> {
     let map = opening::open(&args.place, args.name.as_deref(), true)?;

@@ -6,7 +6,7 @@ use crate::{
     exit::{self, Exit, Failure},
     opening,
 };
-use mapvar::Acquired;
+use mapvar::lock::Acquired;
 use std::time::Duration;
 
 /// The timeout that stands for waiting forever.

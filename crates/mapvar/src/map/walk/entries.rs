@@ -38,7 +38,7 @@ impl Entry {
     /// Returns the kind of the value.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongKind`] for a kind that this version does not know.
+    /// [`WrongKind`](mapvar_os::ErrorKind::WrongKind) for a kind that this version does not know.
     pub fn kind(&self) -> Result<Kind> {
         self.captured.kind().map_err(|error| error.during("get variable", self.object()))
     }
@@ -46,7 +46,7 @@ impl Entry {
     /// Returns the value, of any kind.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`].
+    /// [`Corrupt`](mapvar_os::ErrorKind::Corrupt).
     pub fn value(&self) -> Result<Value> {
         Value::of(self.captured.clone())
             .map_err(|error| error.during("get variable", self.object()))
@@ -55,7 +55,7 @@ impl Entry {
     /// Returns the value as a `T`.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongKind`], [`ErrorKind::OutOfRange`], [`ErrorKind::Corrupt`].
+    /// [`WrongKind`](mapvar_os::ErrorKind::WrongKind), [`OutOfRange`](mapvar_os::ErrorKind::OutOfRange), [`Corrupt`](mapvar_os::ErrorKind::Corrupt).
     pub fn get<T: DeserializeOwned>(&self) -> Result<T> {
         codec::decode(self.captured.clone())
             .map_err(|error| error.during("get variable", self.object()))

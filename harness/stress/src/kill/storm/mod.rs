@@ -510,7 +510,7 @@ fn whole(map: &Map, what: &str) -> Result<(), Flaw> {
     if check.is_whole() { Ok(()) } else { Err(Flaw::Other(format!("{what}: {}", faults(&check)))) }
 }
 
-fn faults(check: &mapvar::Check) -> String {
+fn faults(check: &mapvar::check::Check) -> String {
     let mut found: Vec<_> = check.findings().iter().collect();
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let mut lines: Vec<_> = found.iter().map(ToString::to_string).collect();

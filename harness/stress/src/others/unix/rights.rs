@@ -5,7 +5,10 @@ use super::{
     seen_of, staying,
 };
 use crate::unix::stay_as;
-use mapvar::{Access, ErrorKind, Map, Name, Protection, Section};
+use mapvar::{
+    ErrorKind, Map,
+    section::{Access, Name, Protection, Section},
+};
 use std::{
     io,
     os::{
