@@ -284,6 +284,7 @@ fn place(name: &Name) -> PathBuf {
     Path::new("/dev/shm").join(format!("mapvar.{uid}.{name}"))
 }
 
+/// What `reap_left` (names.rs) removes, and what it leaves.
 #[test]
 fn names_of_killed_processes_go_when_any_name_is_created() {
     let name = |what: &str| Name::new(&format!("life.{what}.{}", std::process::id())).unwrap();
@@ -294,11 +295,16 @@ fn names_of_killed_processes_go_when_any_name_is_created() {
     lives.expect("ready");
     killed.kill();
     assert!(place(&left).exists() && place(&living).exists());
+    // A section that is being built aside has no lock yet.
+    let built = PathBuf::from(format!("{}~{}", place(&new).display(), std::process::id()));
+    fs::write(&built, "").unwrap();
     // Another process, which has not created a name in the last second.
     let mut creator = Peer::start("name", Path::new(new.as_str()));
     creator.expect("ready");
     assert!(!place(&left).exists(), "a name that a killed process left");
     assert!(place(&living).exists() && place(&new).exists());
+    assert!(built.exists(), "a section that is being built");
+    fs::remove_file(&built).unwrap();
     for (mut peer, name) in [(lives, living), (creator, new)] {
         peer.kill();
         assert_eq!(Section::options().name(name).open().unwrap_err().kind(), ErrorKind::NotFound);
