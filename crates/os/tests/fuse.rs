@@ -3,6 +3,11 @@
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "mount, and what the standard library has not")]
 #![allow(clippy::print_stdout, reason = "says what is skipped")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of a test, whose peer is the kernel"
+)]
 
 use mapvar_os::{ErrorKind, Section};
 use std::{

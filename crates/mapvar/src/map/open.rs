@@ -311,7 +311,6 @@ impl MapOptions {
                 }
             }
         };
-        let recovered = recovered.map(|(found, relation)| recovery(&found, relation));
         attachment.done()?;
         if !self.read_only {
             trust::enter(&store, self.take_over).map_err(corrupt)?;
@@ -320,7 +319,7 @@ impl MapOptions {
             store,
             attachment,
             facts,
-            recovered,
+            recovered: recovered.map(|(found, relation)| recovery(&found, relation)),
             origin,
             object: object.into(),
             generation: machine::generation(),
