@@ -5,9 +5,11 @@
 mod system;
 mod show;
 mod exit;
+mod json;
 mod parse;
 mod args;
 mod opening;
+mod typing;
 mod demo;
 mod commands;
 

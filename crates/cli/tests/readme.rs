@@ -26,7 +26,9 @@ impl Drop for Background {
 
 fn mapvar(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mapvar"));
-    command.args(line.split_whitespace().skip(1)).current_dir(folder);
+    // No word of the README contains a space.
+    let words = line.split_whitespace().skip(1).map(|word| word.trim_matches('\''));
+    command.args(words).current_dir(folder);
     command
 }
 

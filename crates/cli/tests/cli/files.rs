@@ -35,6 +35,7 @@ fn values_come_back_as_they_were_typed() {
         run(["set", "--file", t, "v", typed]).ok();
         assert_eq!(run(["get", "--file", t, "v"]).ok(), format!("{typed}\n"));
         assert_eq!(run(["get", "--kind", "--file", t, "v"]).ok(), format!("{kind}\n"), "{typed:?}");
+        run(["rm", "--file", t, "v"]).ok();
     }
 }
 
@@ -91,7 +92,7 @@ fn standard_input_is_a_value() {
     assert!(error.contains("--bytes"), "{error}");
     assert_eq!(run(["get", "--file", t, "v"]).ok(), "77\n");
     let much = vec![b'x'; 300_000];
-    feed(&much, ["set", "--file", t, "v", "-"]).ok();
+    feed(&much, ["set", "--file", t, "v", "--type", "str", "-"]).ok();
     assert_eq!(run(["get", "--raw", "--file", t, "v"]).out, much);
 }
 
