@@ -164,7 +164,8 @@ pub(crate) struct Set {
     #[arg(long, conflicts_with = "as_type")]
     bytes: bool,
 
-    /// Bytes of values that fit in a new file's map, as 64KiB or 1MB [default: 64KiB]
+    /// Bytes of values that a new file's map is made for, as 64KiB or 1MB [default: 64KiB]. The map
+    /// takes 64 KiB and grows; --max-size is raised to what these need
     #[arg(long, value_parser = parse::size, requires = "file")]
     pub(crate) size: Option<u64>,
 
@@ -356,7 +357,8 @@ pub(crate) struct Hold {
     /// The map: 1 to 120 of A-Z a-z 0-9 . _ -
     pub(crate) name: String,
 
-    /// Bytes of values that fit in the map, as 64KiB or 1MB
+    /// Bytes of values that the map is made for, as 64KiB or 1MB. It takes 64 KiB and grows;
+    /// --max-size is raised to what these need
     #[arg(long, value_parser = parse::size, default_value = "64KiB")]
     pub(crate) size: u64,
 

@@ -3,7 +3,7 @@
 //! Beyond JSON, `get` prints `nil`, bytes as `0x00ff`, `NaN` and `inf`, characters as `\u{7f}`, and
 //! keys that are no text.
 
-use crate::parse;
+use crate::literal;
 use mapvar::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,12 +22,12 @@ pub(crate) fn parse(text: &str) -> Result<Value, String> {
 /// number becomes a float where a float was, and text such as "0x00ff" becomes bytes where bytes were.
 pub(crate) fn with_kinds_of(value: Value, old: &Value) -> Value {
     match (value, old) {
-        (Value::Str(text), Value::Bytes(_)) => match parse::bytes(&text) {
+        (Value::Str(text), Value::Bytes(_)) => match literal::bytes(&text) {
             Some(bytes) if text.starts_with("0x") => Value::Bytes(bytes),
             _ => Value::Str(text),
         },
         (value @ (Value::I64(_) | Value::U64(_)), Value::F64(_)) => {
-            parse::float(&value.to_string()).map_or(value, Value::F64)
+            literal::float(&value.to_string()).map_or(value, Value::F64)
         }
         (Value::List(values), Value::List(old)) => {
             // An element that is new in a list of one kind is of that kind.
@@ -222,12 +222,12 @@ impl<'a> Parser<'a> {
             "true" => Some(Value::Bool(true)),
             "false" => Some(Value::Bool(false)),
             "NaN" | "inf" | "-inf" => word.parse().ok().map(Value::F64),
-            _ if word.starts_with("0x") => parse::bytes(word).map(Value::Bytes),
+            _ if word.starts_with("0x") => literal::bytes(word).map(Value::Bytes),
             // JSON's zero has a sign, which only a float keeps.
             "-0" => Some(Value::F64(-0.0)),
             _ if !is_number(word) => None,
-            _ if word.contains(['.', 'e', 'E']) => parse::float(word).map(Value::F64),
-            _ => match parse::whole(word) {
+            _ if word.contains(['.', 'e', 'E']) => literal::float(word).map(Value::F64),
+            _ => match literal::whole(word) {
                 None => return Err(format!("the number {word} does not fit 64 bits")),
                 whole => whole,
             },

@@ -5,6 +5,7 @@
 mod system;
 mod show;
 mod exit;
+mod literal;
 mod json;
 mod parse;
 mod args;

@@ -32,8 +32,23 @@ fn mapvar(folder: &Path, line: &str) -> Command {
     command
 }
 
+/// Starts a process. Under load, Wine sometimes fails with "internal error" (1359) and starts the
+/// next process.
+fn start(mut command: Command) -> Child {
+    for _ in 0..20 {
+        match command.spawn() {
+            Err(error) if error.raw_os_error() == Some(1359) => {
+                thread::sleep(Duration::from_millis(100));
+            }
+            other => return other.unwrap(),
+        }
+    }
+    panic!("no process can be started")
+}
+
 fn within(limit: Duration, mut command: Command) -> Output {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = start(command);
     let (done, wait) = std::sync::mpsc::channel();
     thread::spawn(move || done.send(child.wait_with_output()));
     wait.recv_timeout(limit).expect("it hangs").unwrap()
@@ -57,7 +72,7 @@ fn the_shell_blocks_of_the_readme() {
             }
             run += 1;
             if let Some(line) = line.strip_suffix(" &") {
-                background.push(Background(mapvar(folder.path(), line).spawn().unwrap()));
+                background.push(Background(start(mapvar(folder.path(), line))));
                 // It is there when its name is.
                 let name = line.split_whitespace().nth(2).unwrap();
                 let began = Instant::now();

@@ -395,7 +395,10 @@ impl MapOptions {
                  file and set its variables"
             }));
         }
-        let len = length_now(&section, &facts)?;
+        // In this order: a section grows before the region does.
+        let said = length_said(&section, &facts)?;
+        let bytes = section.size()?;
+        let len = said.min(bytes / layout::CHUNK * layout::CHUNK);
         let view = section.view().len(len).reserve(self.reservation(&facts, len)).map()?;
         let mut attachment = section.attach(self.timeout)?;
         let scope = if facts.file { Scope::Global } else { self.scope };
@@ -407,6 +410,11 @@ impl MapOptions {
         let origin = section.origin();
         let in_use = InUse { scope, id, timeout: self.timeout, read_only: self.read_only };
         let mut store = Store::new(in_use.mapped(view, section)?, &facts).map_err(corrupt)?;
+        // Another file, or one of another boot, may have lost its end in a copy or a power cut, and
+        // the recovery finds out what that took. Nothing would of this one.
+        if said > bytes && facts.file && trust::relation_of(&store)? == trust::Relation::Own {
+            return Err(header_error(HeaderError::Truncated { said }, bytes));
+        }
         let within = self.recovery_timeout.unwrap_or(self.timeout.max(RECOVERY));
         let deadline = Instant::now().checked_add(within);
         let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -479,7 +487,8 @@ impl MapOptions {
         const OF_ALL_MAPS: u64 = if WIDE { 8 << 40 } else { 1 << 30 };
         const PART: u64 = if WIDE { 64 } else { 8 };
         let left = OF_ALL_MAPS.saturating_sub(machine::addresses_taken() as u64);
-        let part = (left / PART).clamp(LEAST, MOST).max(len.saturating_mul(4));
+        let size = if WIDE { header::region_bytes(facts.size).unwrap_or(0) } else { 0 };
+        let part = (left / PART).clamp(LEAST, MOST).max(len.saturating_mul(4)).max(size);
         match (facts.max_size, self.max_size) {
             (0, None) => part,
             // What its creator allowed is too much for a process with few addresses.
@@ -503,7 +512,7 @@ impl MapOptions {
                 "size 0; give a size of at least 1 byte".into(),
             );
         }
-        let Some(region) = header::region_bytes(self.size) else {
+        let Some(needed) = header::region_bytes(self.size) else {
             return refuse(
                 ErrorKind::TooLarge,
                 format!(
@@ -518,11 +527,11 @@ impl MapOptions {
             uuid: machine::random()?,
             seed,
             size: self.size,
-            region,
+            region: header::NEW_REGION,
             max_size: match self.max_size {
-                Some(most) => most.max(region),
+                Some(most) => most.max(needed),
                 None if self.file.is_some() => 0,
-                None => region.max(1 << 30),
+                None => needed.max(1 << 30),
             },
             file: self.file.is_some(),
             created: created.map_or(0, |since| since.as_secs()),
@@ -670,13 +679,12 @@ fn named_locks() -> Error {
     )
 }
 
-/// The present length of the region as its live words say, bounded by the section's real size.
-fn length_now(section: &Section, facts: &Facts) -> Result<u64> {
+/// The present length of the region as its live words say.
+fn length_said(section: &Section, facts: &Facts) -> Result<u64> {
     let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
     let at = layout::live::AT as usize + layout::live::CHUNKS * 8;
     let said = view.words(at, 1).map_or(0, |words| words.load(0, Ordering::Acquire));
-    let said = said.saturating_mul(layout::CHUNK).max(facts.region);
-    Ok(said.min(section.size()? / layout::CHUNK * layout::CHUNK))
+    Ok(said.saturating_mul(layout::CHUNK).max(facts.region))
 }
 
 /// Sets the size of a new section, and its maximum if there is one.
