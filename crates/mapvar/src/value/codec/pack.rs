@@ -73,6 +73,7 @@ impl<'a> Packer<'a> {
             start,
             announced,
             keys: Vec::new(),
+            first_key: None,
             key_count: 0,
             values: 0,
         })
@@ -291,6 +292,8 @@ pub(super) struct Elements<'a> {
     announced: Option<u32>,
     /// Where each key lies, if their number was not announced.
     keys: Vec<(usize, usize)>,
+    /// Where the first key lies, if their number was announced.
+    first_key: Option<(usize, usize)>,
     key_count: usize,
     values: usize,
 }
@@ -305,14 +308,33 @@ impl Elements<'_> {
         let from = self.bytes.len();
         key.serialize(Packer { bytes: self.bytes, left: self.left, in_some: false })?;
         self.key_count += 1;
+        self.note_key(from)
+    }
+
+    /// Notes the key that was written from `from` on.
+    ///
+    /// A type that announces its number of entries has none twice, but for one of `#[serde(tag)]`
+    /// around a map or a struct that has an entry of the tag's name. The tag comes first.
+    fn note_key(&mut self, from: usize) -> Result<(), Stop> {
+        let to = self.bytes.len();
         if self.announced.is_none() {
-            self.keys.push((from, self.bytes.len()));
+            self.keys.push((from, to));
+            return Ok(());
+        }
+        let Some((first, end)) = self.first_key else {
+            self.first_key = Some((from, to));
+            return Ok(());
+        };
+        if self.bytes.get(first..end) == self.bytes.get(from..to) {
+            return Err(Stop::repeated());
         }
         Ok(())
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), Stop> {
+        let from = self.bytes.len();
         encode::write_str(self.bytes, key).map_err(failed)?;
+        self.note_key(from)?;
         self.element(value)
     }
 
@@ -332,8 +354,8 @@ impl Elements<'_> {
         }
     }
 
-    /// Refuses two equal keys, of which a reader would reject the second. Only a type that does not
-    /// know its number of entries has such, as one with `#[serde(flatten)]`.
+    /// Refuses two equal keys, of which a reader would reject the second. A type that does not know
+    /// its number of entries may have such, as one with `#[serde(flatten)]`.
     fn finish_dict(self) -> Result<(), Stop> {
         if self.key_count != self.values {
             return Err(Stop::invalid("a dictionary has not as many keys as values"));
@@ -342,7 +364,7 @@ impl Elements<'_> {
             self.keys.iter().map(|(from, to)| self.bytes.get(*from..*to)).collect();
         keys.sort_unstable();
         if keys.windows(2).any(|pair| matches!(pair, [one, two] if one == two)) {
-            return Err(Stop::invalid("a dictionary has two entries of one key"));
+            return Err(Stop::repeated());
         }
         self.finish()
     }
