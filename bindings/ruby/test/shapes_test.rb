@@ -2,7 +2,7 @@
 
 require_relative "helper"
 
-# The table of shapes in crates/mapvar/examples/shapes.rs: what Rust has set, Ruby reads and shows as the table says,
+# The table of shapes in crates/mapvar/examples/shapes: what Rust has set, Ruby reads and shows as the table says,
 # and what Ruby sets again, Rust reads by its types.
 class ShapesTest < Case
   not_under_stress

@@ -1,4 +1,4 @@
-//! The table of shapes in `crates/mapvar/examples/shapes.rs`: what Rust has set, the command prints
+//! The table of shapes in `crates/mapvar/examples/shapes`: what Rust has set, the command prints
 //! as the table says, and what the command sets from that, Rust reads.
 #![allow(
     clippy::unwrap_used,
@@ -7,8 +7,8 @@
     reason = "a test fails by a panic"
 )]
 
-#[path = "../../mapvar/examples/shapes.rs"]
-mod shapes;
+#[path = "../../mapvar/examples/shapes/table.rs"]
+mod table;
 
 use std::process::Command;
 
@@ -35,8 +35,8 @@ fn the_command_prints_and_sets_every_shape() {
     let path = folder.path().join("shapes.map");
     let file = path.to_str().unwrap();
     let map = mapvar::Map::options().file(&path).create().unwrap();
-    shapes::write(&map).unwrap();
-    for (name, shown) in shapes::TABLE {
+    table::write(&map).unwrap();
+    for (name, shown) in table::TABLE {
         assert_eq!(mapvar(&["get", "--file", file, name]), format!("{shown}\n"), "{name}");
         let kind = mapvar(&["get", "--kind", "--file", file, name]);
         let by_type: &[&str] = if kind == "nil\n" { &["--type", "nil"] } else { &[] };
@@ -46,9 +46,9 @@ fn the_command_prints_and_sets_every_shape() {
         assert_eq!(mapvar(&["get", "--kind", "--file", file, name]), kind, "{name}");
         assert_eq!(mapvar(&["get", "--file", file, name]), format!("{shown}\n"), "{name}");
     }
-    assert_eq!(shapes::read(&map, ""), Vec::<String>::new());
+    assert_eq!(table::read(&map, ""), Vec::<String>::new());
     // Into a new variable, as JSON and more.
-    for (name, shown) in shapes::TABLE {
+    for (name, shown) in table::TABLE {
         if shown.starts_with(['[', '{']) {
             let new = format!("{name}.new");
             mapvar(&["set", "--file", file, "--type", "json", &new, shown]);

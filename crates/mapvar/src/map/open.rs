@@ -395,10 +395,7 @@ impl MapOptions {
                  file and set its variables"
             }));
         }
-        // In this order: a section grows before the region does.
-        let said = length_said(&section, &facts)?;
-        let bytes = section.size()?;
-        let len = said.min(bytes / layout::CHUNK * layout::CHUNK);
+        let (len, said) = length_now(&section, &facts)?;
         let view = section.view().len(len).reserve(self.reservation(&facts, len)).map()?;
         let mut attachment = section.attach(self.timeout)?;
         let scope = if facts.file { Scope::Global } else { self.scope };
@@ -410,11 +407,7 @@ impl MapOptions {
         let origin = section.origin();
         let in_use = InUse { scope, id, timeout: self.timeout, read_only: self.read_only };
         let mut store = Store::new(in_use.mapped(view, section)?, &facts).map_err(corrupt)?;
-        // Another file, or one of another boot, may have lost its end in a copy or a power cut, and
-        // the recovery finds out what that took. Nothing would of this one.
-        if said > bytes && facts.file && trust::relation_of(&store)? == trust::Relation::Own {
-            return Err(header_error(HeaderError::Truncated { said }, bytes));
-        }
+        refuse_truncated(&store, len, said)?;
         let within = self.recovery_timeout.unwrap_or(self.timeout.max(RECOVERY));
         let deadline = Instant::now().checked_add(within);
         let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -679,12 +672,25 @@ fn named_locks() -> Error {
     )
 }
 
-/// The present length of the region as its live words say.
-fn length_said(section: &Section, facts: &Facts) -> Result<u64> {
+/// The present length of the region, bounded by the section's real size, and as its live words say.
+fn length_now(section: &Section, facts: &Facts) -> Result<(u64, u64)> {
     let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
     let at = layout::live::AT as usize + layout::live::CHUNKS * 8;
     let said = view.words(at, 1).map_or(0, |words| words.load(0, Ordering::Acquire));
-    Ok(said.saturating_mul(layout::CHUNK).max(facts.region))
+    let said = said.saturating_mul(layout::CHUNK).max(facts.region);
+    // The size last: a section grows before the region does.
+    Ok((said.min(section.size()? / layout::CHUNK * layout::CHUNK), said))
+}
+
+/// Refuses a file of this boot that is shorter than its live words say: another program has truncated
+/// it. Another file, or one of another boot, may have lost its end in a copy or a power cut, and a
+/// recovery finds out what that took.
+fn refuse_truncated(store: &Store<Mapped>, len: u64, said: u64) -> Result<()> {
+    if len < said && store.file && trust::relation_of(store)? == trust::Relation::Own {
+        let bytes = store.mem().section().size()?;
+        return Err(header_error(HeaderError::Truncated { said }, bytes));
+    }
+    Ok(())
 }
 
 /// Sets the size of a new section, and its maximum if there is one.

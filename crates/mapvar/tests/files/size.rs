@@ -1,6 +1,6 @@
 //! What a new map takes, and what a requested capacity means.
 
-use mapvar::{ErrorKind, Map, MapOptions, Stat};
+use mapvar::{ErrorKind, Map, Stat};
 use std::fs;
 
 /// What a new map may take of disk or memory.
@@ -21,20 +21,20 @@ fn begin(map: &Map) -> Stat {
 #[test]
 fn a_new_file_takes_little_whatever_its_capacity() {
     let dir = tempfile::tempdir().unwrap();
-    let all: [(&str, fn(MapOptions) -> MapOptions, u64); 4] = [
-        ("usual", |options| options, 64 << 10),
-        ("tiny", |options| options.size(1), 1),
-        ("large", |options| options.size(1 << 30), 1 << 30),
-        ("bounded", |options| options.size(1 << 30).max_size(1), 1 << 30),
-    ];
-    for (name, options, size) in all {
+    let new = Map::options;
+    for (name, options, size) in [
+        ("usual", new(), 64 << 10),
+        ("tiny", new().size(1), 1),
+        ("large", new().size(1 << 30), 1 << 30),
+        ("bounded", new().size(1 << 30).max_size(1), 1 << 30),
+    ] {
         let path = dir.path().join(name);
-        let map = options(Map::options().file(&path)).create().unwrap();
+        let map = options.file(&path).create().unwrap();
         assert_eq!(begin(&map).size, size);
         map.close().unwrap();
         assert!(fs::metadata(&path).unwrap().len() <= MOST, "{name}");
         let map = Map::options().file(&path).open_or_create().unwrap();
-        assert_eq!(map.get::<f64>("speed").unwrap(), 3.5);
+        assert_eq!(map.get::<String>("state").unwrap(), "ready");
         assert_eq!(map.check().unwrap().faults(), 0);
     }
 }

@@ -40,7 +40,7 @@ pub(crate) enum Shape {
     F64,
     Char,
     Str,
-    /// As serde_bytes writes them.
+    /// As `serde_bytes` writes them.
     Bytes,
     Option(Rc<Shape>),
     Newtype(Rc<Shape>),

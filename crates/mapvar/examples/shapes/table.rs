@@ -1,11 +1,6 @@
-//! A table of shapes that serde's types take, for the tests of the other languages: each shape has a
-//! name, a type with a value, and the form in which every language shows it.
-//!
-//! ```text
-//! shapes table             prints a line for each: name, tab, the shown form
-//! shapes write FILE        sets a variable for each in a new map
-//! shapes read FILE [END]   reads the variables NAME.END by their types, and compares
-//! ```
+//! Shapes that serde's types take: each has a name, a type with a value, and the form in which every
+//! language shows it.
+#![allow(clippy::float_cmp, reason = "a value reads back with each of its bits")]
 
 use mapvar::{Map, Result};
 use serde::{Deserialize, Serialize};
@@ -14,7 +9,6 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
-    process::ExitCode,
     time::Duration,
 };
 
@@ -83,10 +77,10 @@ fn car() -> Car {
 macro_rules! shapes {
     ($($name:literal $shown:literal $type:ty = $value:expr;)*) => {
         /// Name and shown form of each shape.
-        pub const TABLE: &[(&str, &str)] = &[$(($name, $shown)),*];
+        pub(crate) const TABLE: &[(&str, &str)] = &[$(($name, $shown)),*];
 
         /// Sets a variable for each shape.
-        pub fn write(map: &Map) -> Result<()> {
+        pub(crate) fn write(map: &Map) -> Result<()> {
             $({
                 let value: $type = $value;
                 map.set($name, &value)?;
@@ -95,7 +89,7 @@ macro_rules! shapes {
         }
 
         /// Reads each variable by its type; returns what is wrong.
-        pub fn read(map: &Map, end: &str) -> Vec<String> {
+        pub(crate) fn read(map: &Map, end: &str) -> Vec<String> {
             let mut wrong = Vec::new();
             $(
                 let wanted: $type = $value;
@@ -153,38 +147,4 @@ shapes! {
     "duration" "{\"secs\": 5, \"nanos\": 1}" Duration = Duration::new(5, 1);
     "address" "127.0.0.1" IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     "path" "a/b" PathBuf = PathBuf::from("a/b");
-}
-
-#[allow(dead_code, reason = "tests of the command use the table alone")]
-fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let done = match words.as_slice() {
-        ["table"] => {
-            TABLE.iter().for_each(|(name, shown)| println!("{name}\t{shown}"));
-            Ok(Vec::new())
-        }
-        ["write", file] => Map::options().file(file).create().and_then(|map| {
-            write(&map)?;
-            map.close().map(|()| Vec::new())
-        }),
-        ["read", file, end @ ..] => Map::options().file(file).open().and_then(|map| {
-            let mut wrong = read(&map, &end.concat());
-            let check = map.check()?;
-            wrong.extend(check.findings().iter().map(|finding| format!("{finding:?}")));
-            Ok(wrong)
-        }),
-        _ => Ok(vec!["say table, write FILE or read FILE".into()]),
-    };
-    match done {
-        Ok(wrong) if wrong.is_empty() => ExitCode::SUCCESS,
-        Ok(wrong) => {
-            wrong.iter().for_each(|wrong| eprintln!("shapes: {wrong}"));
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("shapes: {error}");
-            ExitCode::FAILURE
-        }
-    }
 }
