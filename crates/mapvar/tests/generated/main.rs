@@ -337,7 +337,7 @@ fn read_back(map: &Map, typed: &Typed) -> Vec<(&'static str, mapvar::Result<Type
     read_as(&typed.shape);
     all.push(("by Var", map.var::<Typed>("v").and_then(|var| var.get())));
     read_as(&typed.shape);
-    all.push(("in a snapshot", map.snapshot(&["v"]).and_then(|all| all.get("v"))));
+    all.push(("in a snapshot", map.snapshot(["v"]).and_then(|all| all.get("v"))));
     all
 }
 
@@ -359,7 +359,7 @@ fn set_and_read(map: &Map, typed: &Typed) -> bool {
             tx.set("t", typed)?;
             read_as(&typed.shape);
             assert_eq!(tx.get::<Typed>("t")?, *typed);
-            Ok(())
+            Ok::<_, mapvar::Error>(())
         })
         .unwrap();
         read_as(&typed.shape);
@@ -388,7 +388,7 @@ fn set_and_read(map: &Map, typed: &Typed) -> bool {
     assert_eq!(by_var.kind(), error.kind(), "{by_var}");
     map.transaction(|tx| {
         assert_eq!(tx.set("v", typed).unwrap_err().kind(), error.kind());
-        Ok(())
+        Ok::<_, mapvar::Error>(())
     })
     .unwrap();
     assert_eq!(map.get::<String>("v").unwrap(), "old");
