@@ -117,6 +117,8 @@ fn c_on_linux() -> Done {
         run_within(command(out.join(name)).current_dir(&out), seconds(60))?;
     }
     expect_hello(&mut command(out.join("hello")))?;
+    let rust = built("examples/shapes");
+    exchange_shapes(&out, &|| command(&rust), &|| command(out.join("shapes")))?;
     machine::need("valgrind", &["valgrind"])?;
     for name in C_TESTS {
         let mut valgrind = command("valgrind");
@@ -130,6 +132,27 @@ fn c_on_linux() -> Done {
 
 fn suppressions() -> String {
     format!("--suppressions={}", repo::root().join("ci/valgrind.supp").display())
+}
+
+/// Rust sets the shapes of its table, C shows them as the table says and sets copies, which Rust reads
+/// by its types. `rust` and `c` are the programs `shapes` of the two languages.
+fn exchange_shapes(out: &Path, rust: &dyn Fn() -> Command, c: &dyn Fn() -> Command) -> Done {
+    const FILE: &str = "shapes.map";
+    // Of an earlier run.
+    let _ = fs::remove_file(out.join(FILE));
+    let lines = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(|line| line.trim_end().to_owned()).collect();
+        lines.sort();
+        lines
+    };
+    run_within(rust().args(["write", FILE]).current_dir(out), seconds(60))?;
+    let wanted = lines(read_output(rust().arg("table"))?);
+    let found = lines(read_output(c().arg(FILE).current_dir(out))?);
+    if found.len() < 30 || found != wanted {
+        return Err(Stop::Failed(format!("C shows {found:?}, and the table has {wanted:?}")));
+    }
+    run_within(rust().args(["read", FILE]).current_dir(out), seconds(60))?;
+    fs::remove_file(out.join(FILE)).map_err(failed(FILE))
 }
 
 fn expect_hello(hello: &mut Command) -> Done {
@@ -158,7 +181,13 @@ fn c_in_wine() -> Done {
     for name in C_TESTS {
         run_within(windows.wine(format!("{name}.exe")).current_dir(&out), seconds(120))?;
     }
-    expect_hello(windows.wine("hello.exe").current_dir(&out))
+    expect_hello(windows.wine("hello.exe").current_dir(&out))?;
+    let rust = built.join("examples/shapes.exe").to_string_lossy().into_owned();
+    exchange_shapes(&out, &|| windows.wine(&rust), &|| {
+        let mut c = windows.wine("shapes.exe");
+        c.current_dir(&out);
+        c
+    })
 }
 
 /// Runs the shell blocks of the C interface's README as a user types them, but below a scratch

@@ -255,6 +255,10 @@
 // variables into another file.
 #define MAPVAR_STAT_FLUSH_FAILED 13
 
+// Bytes of disk or memory that the system has allocated for the map; those of the region where it
+// does not tell (Windows, for a map without a file).
+#define MAPVAR_STAT_ALLOCATED 14
+
 // mapvar's own layout: lock-free reads, growth, transactions, durable flushes.
 #define MAPVAR_FORMAT_STORE 0
 
@@ -493,8 +497,8 @@ int32_t mapvar_options_file(mapvar_options *options, const char *path, size_t pa
 // Sets which programs can see the name: MAPVAR_SCOPE_LOCAL (the default) or MAPVAR_SCOPE_GLOBAL.
 int32_t mapvar_options_scope(mapvar_options *options, uint32_t scope);
 
-// Sets how many bytes of values a new map can hold without growing; 64 KiB by default. Ignored for
-// an existing map.
+// Sets how many bytes of values a new map is created for; 64 KiB by default. It allocates nothing:
+// a new map takes 64 KiB and grows, and the size raises its limit. Ignored for an existing map.
 int32_t mapvar_options_size(mapvar_options *options, uint64_t bytes);
 
 // Sets the size in bytes that a new map may grow to, overhead included. The limit is permanent;

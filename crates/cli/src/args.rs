@@ -131,23 +131,32 @@ impl From<Format> for mapvar::Format {
     override_usage = "mapvar set [OPTIONS] NAME VAR VALUE\n       \
                       mapvar set [OPTIONS] --file PATH VAR VALUE",
     after_help = "Examples:\n  \
-        mapvar set alpha bar 77                an integer\n  \
+        mapvar set alpha bar 77                an integer, unless bar is a float or text\n  \
         mapvar set alpha zip 77 --type str     text\n  \
         mapvar set --file t.map --size 1MiB foo hello\n  \
         mapvar set alpha key --type bytes 0x00ff\n  \
-        date | mapvar set alpha now -          text from standard input"
+        mapvar set alpha car --type json '{\"rpm\": 800.0, \"gear\": null}'\n  \
+        mapvar set alpha car '{\"rpm\": 900, \"gear\": 1}'     car is a dict already\n  \
+        date | mapvar set alpha now -          text from standard input\n\n\
+        A variable keeps its kind: 5 stays a float where a float was, and a VALUE that cannot have \
+        the\nkind is an error. A list or dict is set with JSON, or with what `get` prints of one; \
+        within it,\na whole number becomes a float where a float was, and \"0x00ff\" bytes where \
+        bytes were.\n--type sets a value of another kind.\n\n\
+        A variable that is new or nil gets the kind that VALUE looks like: -77 is an int, true a \
+        bool,\n1.5 and 2e9 are floats, all else is text. A number that would be printed with other \
+        digits, such\nas 1.10 or 007, is text."
 )]
 pub(crate) struct Set {
     #[command(flatten)]
     pub(crate) place: MapArgs,
 
     /// NAME of the map (omitted with --file), VAR, and VALUE. The VALUE `-` stands for standard
-    /// input: its text without the last newline, or with --bytes all its bytes
+    /// input: its text without the last newline, or with --bytes, or where the variable has bytes,
+    /// all of it
     #[arg(value_name = "NAME VAR VALUE", required = true, allow_negative_numbers = true)]
     words: Vec<String>,
 
-    /// Type of VALUE. Unless given, -77 is an int, true a bool, 1.5 and 2e9 are floats, and all
-    /// else is text
+    /// Type of VALUE. Unless given, the variable keeps its kind
     #[arg(long = "type", value_name = "TYPE", value_enum)]
     as_type: Option<Type>,
 
@@ -155,7 +164,8 @@ pub(crate) struct Set {
     #[arg(long, conflicts_with = "as_type")]
     bytes: bool,
 
-    /// Bytes of values that fit in a new file's map, as 64KiB or 1MB [default: 64KiB]
+    /// Bytes of values that a new file's map is made for, as 64KiB or 1MB [default: 64KiB]. The map
+    /// takes 64 KiB and grows; --max-size is raised to what these need
     #[arg(long, value_parser = parse::size, requires = "file")]
     pub(crate) size: Option<u64>,
 
@@ -347,7 +357,8 @@ pub(crate) struct Hold {
     /// The map: 1 to 120 of A-Z a-z 0-9 . _ -
     pub(crate) name: String,
 
-    /// Bytes of values that fit in the map, as 64KiB or 1MB
+    /// Bytes of values that the map is made for, as 64KiB or 1MB. It takes 64 KiB and grows;
+    /// --max-size is raised to what these need
     #[arg(long, value_parser = parse::size, default_value = "64KiB")]
     pub(crate) size: u64,
 
@@ -355,7 +366,7 @@ pub(crate) struct Hold {
     #[arg(long, value_name = "SIZE", value_parser = parse::size, default_value = "1GiB")]
     pub(crate) max_size: u64,
 
-    /// A variable to set, its type guessed as in `set`; may be given several times
+    /// A variable to set, of the kind that it would have in `set`; may be given several times
     #[arg(long = "var", value_name = "VAR=VALUE", value_parser = parse::assignment)]
     pub(crate) vars: Vec<(String, String)>,
 

@@ -5,9 +5,12 @@
 mod system;
 mod show;
 mod exit;
+mod literal;
+mod json;
 mod parse;
 mod args;
 mod opening;
+mod typing;
 mod demo;
 mod commands;
 

@@ -1,5 +1,9 @@
 //! Parses sizes, times and values of the command line.
 
+use crate::{
+    json,
+    literal::{bytes, float, whole},
+};
 use clap::ValueEnum;
 use mapvar::Value;
 use std::time::Duration;
@@ -13,20 +17,23 @@ pub(crate) enum Type {
     Bool,
     Nil,
     Bytes,
+    /// A value in JSON: a list, a dictionary, or a single value
+    Json,
 }
 
-/// Returns the value of `text` if no type is given. An integer counts as one only in the form in
-/// which it would be printed, so that 007 and +49 stay text.
+/// Returns the value of `text` for a variable that does not exist yet, if no type is given. A number
+/// counts as one only in a form in which it would be printed: 007, +49 and 1.10 stay text, because
+/// they may be no numbers.
 pub(crate) fn guess(text: &str) -> Value {
-    let number = text.strip_prefix('-').unwrap_or(text);
+    let printed = |value: f64| [format!("{value:?}"), format!("{value:e}")];
     if let Some(value) = whole(text).filter(|value| value.to_string() == text) {
         value
     } else if let Ok(value) = text.parse::<bool>() {
         Value::Bool(value)
-    } else if number.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        && number.contains(['.', 'e', 'E'])
-        && let Ok(value) = text.parse::<f64>()
+    } else if let Ok(value) = text.parse::<f64>()
         && value.is_finite()
+        && text.contains(['.', 'e', 'E'])
+        && printed(value).contains(&text.replace('E', "e"))
     {
         Value::F64(value)
     } else {
@@ -39,36 +46,45 @@ pub(crate) fn typed(text: &str, as_type: Type) -> Result<Value, String> {
     let value = match as_type {
         Type::Str => Some(Value::Str(text.into())),
         Type::Int => whole(text),
-        Type::Float => text.parse().ok().map(Value::F64),
+        Type::Float => float(text).map(Value::F64),
         Type::Bool => text.parse().ok().map(Value::Bool),
         Type::Nil => (text == "nil" || text.is_empty()).then_some(Value::Nil),
         Type::Bytes => bytes(text).map(Value::Bytes),
+        Type::Json => {
+            return json::parse(text).map_err(|wrong| format!("VALUE is not JSON: {wrong}"));
+        }
     };
     let wanted = match as_type {
         Type::Str => "text",
         Type::Int => "a whole number from -2^63 to 2^64 - 1",
-        Type::Float => "a number as 1.5, -2e9, inf or nan",
+        Type::Float => "a number as 1.5, -2e9, inf or nan that a float of 64 bits holds",
         Type::Bool => "true or false",
         Type::Nil => "nil; leave it out",
         Type::Bytes => "pairs of hexadecimal digits, as 0x00ff",
+        Type::Json => "JSON",
     };
     value.ok_or_else(|| format!("{text:?} is not {wanted}"))
 }
 
-fn whole(text: &str) -> Option<Value> {
-    let signed = text.parse::<i64>().map(Value::I64);
-    signed.or_else(|_| text.parse::<u64>().map(Value::U64)).ok()
-}
-
-fn bytes(text: &str) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    let digits: Vec<u8> =
-        digits.chars().map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
-    let pairs = digits.chunks_exact(2);
-    if !pairs.remainder().is_empty() {
-        return None;
+/// Parses `text` as a value of the kind that `old` has. A nil has no kind to keep.
+pub(crate) fn of_kind(text: &str, old: &Value) -> Result<Value, String> {
+    match old {
+        Value::Nil => Ok(guess(text)),
+        Value::Bool(_) => typed(text, Type::Bool),
+        Value::I64(_) | Value::U64(_) => typed(text, Type::Int),
+        Value::F64(_) => typed(text, Type::Float),
+        Value::Str(_) => typed(text, Type::Str),
+        Value::Bytes(_) => typed(text, Type::Bytes),
+        Value::List(_) | Value::Dict(_) => {
+            let value = typed(text, Type::Json)?;
+            if value.kind() == old.kind() {
+                Ok(json::with_kinds_of(value, old))
+            } else {
+                Err(format!("VALUE is {} in JSON", value.kind().name()))
+            }
+        }
+        _ => Err("its values cannot be typed".into()),
     }
-    Some(pairs.map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
 }
 
 /// Parses a size, such as 65536, 64KiB or 1MB.
@@ -143,10 +159,20 @@ mod tests {
             ("True", text("True")),
             ("1.5", Value::F64(1.5)),
             ("-1.5", Value::F64(-1.5)),
-            (".5", Value::F64(0.5)),
-            ("1.", Value::F64(1.0)),
+            ("2.0", Value::F64(2.0)),
+            ("-0.0", Value::F64(-0.0)),
             ("2e9", Value::F64(2e9)),
+            ("2000000000.0", Value::F64(2e9)),
             ("2E-9", Value::F64(2e-9)),
+            ("1.7976931348623157e308", Value::F64(f64::MAX)),
+            (".5", text(".5")),
+            ("1.", text("1.")),
+            ("1.10", text("1.10")),
+            ("-1.50", text("-1.50")),
+            ("01.5", text("01.5")),
+            ("+1.5", text("+1.5")),
+            ("1e+5", text("1e+5")),
+            ("3.14159265358979323846", text("3.14159265358979323846")),
             ("1e999", text("1e999")),
             ("", text("")),
             ("-", text("-")),
@@ -173,7 +199,13 @@ mod tests {
             ("77", Type::Str, text("77")),
             ("007", Type::Int, Value::I64(7)),
             ("7", Type::Float, Value::F64(7.0)),
+            ("1.10", Type::Float, Value::F64(1.1)),
+            (".5", Type::Float, Value::F64(0.5)),
             ("inf", Type::Float, Value::F64(f64::INFINITY)),
+            ("-inf", Type::Float, Value::F64(f64::NEG_INFINITY)),
+            ("9007199254740992", Type::Float, Value::F64(9_007_199_254_740_992.0)),
+            ("[1.10]", Type::Json, Value::List(vec![Value::F64(1.1)])),
+            ("\"a\"", Type::Json, text("a")),
             ("true", Type::Bool, Value::Bool(true)),
             ("nil", Type::Nil, Value::Nil),
             ("0x00fF", Type::Bytes, Value::Bytes(vec![0, 255])),
@@ -188,7 +220,11 @@ mod tests {
             ("1.5", Type::Int),
             ("18446744073709551616", Type::Int),
             ("x", Type::Float),
+            ("1e999", Type::Float),
+            ("9007199254740993", Type::Float),
             ("1", Type::Bool),
+            ("{", Type::Json),
+            ("hello", Type::Json),
             ("x", Type::Nil),
             ("0xf", Type::Bytes),
             ("fg", Type::Bytes),
@@ -196,6 +232,34 @@ mod tests {
             ("\u{e9}1", Type::Bytes),
         ] {
             assert!(typed(typed_in, as_type).is_err(), "{typed_in:?} as {as_type:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_are_kept() {
+        let (list, dict) = (|| Value::List(vec![]), || Value::Dict(vec![]));
+        let pod = Value::Pod { type_id: 1, bytes: vec![] };
+        for (typed, old, value) in [
+            ("5", Value::F64(1.5), Some(Value::F64(5.0))),
+            ("1.10", Value::F64(1.5), Some(Value::F64(1.1))),
+            ("fast", Value::F64(1.5), None),
+            ("5", text("x"), Some(text("5"))),
+            ("true", text("x"), Some(text("true"))),
+            ("007", Value::I64(1), Some(Value::I64(7))),
+            ("-7", Value::U64(u64::MAX), Some(Value::I64(-7))),
+            ("5.0", Value::I64(1), None),
+            ("1", Value::Bool(true), None),
+            ("false", Value::Bool(true), Some(Value::Bool(false))),
+            ("00ff", Value::Bytes(vec![]), Some(Value::Bytes(vec![0, 255]))),
+            ("hello", Value::Bytes(vec![]), None),
+            ("5", Value::Nil, Some(Value::I64(5))),
+            ("[1]", list(), Some(Value::List(vec![Value::I64(1)]))),
+            ("{}", list(), None),
+            ("[]", dict(), None),
+            ("hello", dict(), None),
+            ("00", pod, None),
+        ] {
+            assert_eq!(of_kind(typed, &old).ok(), value, "{typed:?} for {old:?}");
         }
     }
 

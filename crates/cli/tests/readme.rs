@@ -26,12 +26,29 @@ impl Drop for Background {
 
 fn mapvar(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mapvar"));
-    command.args(line.split_whitespace().skip(1)).current_dir(folder);
+    // No word of the README contains a space.
+    let words = line.split_whitespace().skip(1).map(|word| word.trim_matches('\''));
+    command.args(words).current_dir(folder);
     command
 }
 
+/// Starts a process. Under load, Wine sometimes fails with "internal error" (1359) and starts the
+/// next process.
+fn start(mut command: Command) -> Child {
+    for _ in 0..20 {
+        match command.spawn() {
+            Err(error) if error.raw_os_error() == Some(1359) => {
+                thread::sleep(Duration::from_millis(100));
+            }
+            other => return other.unwrap(),
+        }
+    }
+    panic!("no process can be started")
+}
+
 fn within(limit: Duration, mut command: Command) -> Output {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = start(command);
     let (done, wait) = std::sync::mpsc::channel();
     thread::spawn(move || done.send(child.wait_with_output()));
     wait.recv_timeout(limit).expect("it hangs").unwrap()
@@ -55,7 +72,7 @@ fn the_shell_blocks_of_the_readme() {
             }
             run += 1;
             if let Some(line) = line.strip_suffix(" &") {
-                background.push(Background(mapvar(folder.path(), line).spawn().unwrap()));
+                background.push(Background(start(mapvar(folder.path(), line))));
                 // It is there when its name is.
                 let name = line.split_whitespace().nth(2).unwrap();
                 let began = Instant::now();

@@ -54,8 +54,12 @@ pub struct Stat {
     /// Bytes of values for which the map was created; see
     /// [`MapOptions::size`](crate::MapOptions::size).
     pub size: u64,
-    /// Bytes of shared memory that the map takes.
+    /// Bytes of shared memory that the map takes: the length of its file.
     pub region: u64,
+    /// Bytes of disk or memory that the system has allocated for the map, as far as it tells;
+    /// otherwise `region`. A sparse or compressed file takes fewer bytes than its length. Windows
+    /// does not tell of a map without a file.
+    pub allocated: u64,
     /// Bytes allocated to variables, including their names and spare space for new values.
     pub used: u64,
     /// Bytes that are free for variables before the map has to grow.

@@ -42,7 +42,8 @@ module Mapvar
       #
       # @param name (see .open)
       # @option options [String, #to_path] :file instead of the name: a map in this file
-      # @option options [Integer] :size bytes of values that it can hold without growing; 64 KiB by default
+      # @option options [Integer] :size bytes of values that it is made for; 64 KiB by default. A new map takes 64 KiB and
+      #   grows; the size raises its limit
       # @option options [Integer] :max_size bytes that it may grow to; by default 1 GiB for a name and no limit for a
       #   file
       # @option options [:local, :global] :scope whether other sessions see the name, as the map of a service needs
@@ -489,11 +490,11 @@ module Mapvar
 
     # The figures of {#stat}.
     STAT = %i[format size region used free largest_free max_size overhead variables file created creator
-              flush_failed].freeze
+              flush_failed allocated].freeze
     private_constant :STAT
 
     # Figures of this moment: bytes (`size` for which the map was created, `region`, `used`, `free`, `largest_free`,
-    # `overhead`, `max_size` or nil), `variables`, `format` by its number, whether it is in a `file`, when it was
+    # `overhead`, `max_size` or nil, and what the system has `allocated` of disk or memory), `variables`, `format` by its number, whether it is in a `file`, when it was
     # `created`, the process that was its `creator`, and whether the disk failed at a flush (`flush_failed`), after
     # which every flush fails.
     #

@@ -45,6 +45,9 @@ pub const MAPVAR_STAT_CREATOR: u32 = 12;
 /// 1 if the disk failed at a flush. Every later flush fails, in every process; salvage saves the
 /// variables into another file.
 pub const MAPVAR_STAT_FLUSH_FAILED: u32 = 13;
+/// Bytes of disk or memory that the system has allocated for the map; those of the region where it
+/// does not tell (Windows, for a map without a file).
+pub const MAPVAR_STAT_ALLOCATED: u32 = 14;
 
 /// Reports one of the figures; `which` is one of MAPVAR_STAT_….
 #[unsafe(no_mangle)]
@@ -79,6 +82,7 @@ fn figure(stat: &Stat, which: u32) -> Result<u64> {
         }
         MAPVAR_STAT_CREATOR => stat.creator.into(),
         MAPVAR_STAT_FLUSH_FAILED => stat.flush_failed.into(),
+        MAPVAR_STAT_ALLOCATED => stat.allocated,
         _ => {
             let detail = format!("{which} is none; use one of MAPVAR_STAT_…");
             return Err(refused(ErrorKind::InvalidArgument, "which", detail));

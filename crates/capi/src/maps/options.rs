@@ -100,8 +100,8 @@ pub extern "C" fn mapvar_options_scope(options: *mut mapvar_options, scope: u32)
     })
 }
 
-/// Sets how many bytes of values a new map can hold without growing; 64 KiB by default. Ignored for
-/// an existing map.
+/// Sets how many bytes of values a new map is created for; 64 KiB by default. It allocates nothing:
+/// a new map takes 64 KiB and grows, and the size raises its limit. Ignored for an existing map.
 #[unsafe(no_mangle)]
 pub extern "C" fn mapvar_options_size(options: *mut mapvar_options, bytes: u64) -> i32 {
     run_call("mapvar_options_size", || change(options, |options| options.size(bytes)))

@@ -149,7 +149,7 @@ fn values_that_outgrow_their_variables() {
     let folder = Folder::new();
     let t = &folder.path("t.map");
     let (small, large) = ("x".repeat(1000), "y".repeat(20_000));
-    run(["set", "--file", t, "foo", "1"]).ok();
+    run(["set", "--file", t, "foo", "x"]).ok();
     run(["set", "--file", t, "foo", &small]).ok();
     run(["set", "--file", t, "bar", &large]).ok();
     assert_eq!(run(["get", "--file", t, "foo", "bar"]).ok(), format!("{small}\n{large}\n"));

@@ -14,6 +14,7 @@ mod damage;
 mod demo;
 mod files;
 mod harness;
+mod kinds;
 #[cfg(unix)]
 mod messages;
 mod names;

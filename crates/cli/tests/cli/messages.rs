@@ -43,10 +43,10 @@ fn memory_that_is_read_only_or_full() {
     let Some(ran) = with_memory("ro", "exec \"$0\" hold alpha") else { return };
     let error = ran.fails(20);
     assert!(error.contains("/dev/shm is read-only") && error.contains("use a file"), "{error}");
-    let full = with_memory("size=64k", "exec \"$0\" hold alpha --size 1MiB").unwrap();
+    let full = with_memory("size=32k", "exec \"$0\" hold alpha").unwrap();
     let error = full.fails(16);
     assert!(error.contains("/dev/shm is full: ") && error.contains(" bytes are needed"), "{error}");
-    assert!(error.contains(" 65536 are free"), "{error}");
+    assert!(error.contains(" 32768 are free"), "{error}");
     // The same for a map that grows.
     let grows = "\"$0\" hold alpha --size 64KiB 2>/dev/null & \"$0\" wait-for alpha; \
                  head -c 2000000 /dev/zero | \"$0\" set alpha foo --bytes -; \

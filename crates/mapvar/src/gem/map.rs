@@ -534,11 +534,15 @@ impl Gem {
         let dump = named.map_err(|error| error.during("stat", self.object()))?;
         let (used, limit) = (dump.encode().len() as u64, self.0.limit as u64);
         let free = limit.saturating_sub(used);
+        let region = self.0.view.len() as u64;
+        let allocated = self.0.section.allocated();
+        let allocated = allocated.map_err(|error| error.during("stat", self.object()))?;
         Ok(Stat {
             layout: Format::Marshal,
             format: 408,
             size: limit,
-            region: self.0.view.len() as u64,
+            region,
+            allocated: allocated.unwrap_or(region),
             used,
             free,
             largest_free: free,

@@ -276,7 +276,7 @@ impl MapOptions {
                  file and set its variables"
             }));
         }
-        let len = length_now(&section, &facts)?;
+        let (len, said) = length_now(&section, &facts)?;
         let view = section.view().len(len).reserve(self.reservation(&facts, len)).map()?;
         let mut attachment = section.attach(self.timeout)?;
         let scope = if facts.file { Scope::Global } else { self.scope };
@@ -288,6 +288,7 @@ impl MapOptions {
         let origin = section.origin();
         let in_use = InUse { scope, id, timeout: self.timeout, read_only: self.read_only };
         let mut store = Store::new(in_use.mapped(view, section)?, &facts).map_err(corrupt)?;
+        refuse_truncated(&store, len, said)?;
         let within = self.recovery_timeout.unwrap_or(self.timeout.max(RECOVERY));
         let deadline = Instant::now().checked_add(within);
         let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -349,7 +350,8 @@ impl MapOptions {
         const OF_ALL_MAPS: u64 = if WIDE { 8 << 40 } else { 1 << 30 };
         const PART: u64 = if WIDE { 64 } else { 8 };
         let left = OF_ALL_MAPS.saturating_sub(machine::addresses_taken() as u64);
-        let part = (left / PART).clamp(LEAST, MOST).max(len.saturating_mul(4));
+        let size = if WIDE { header::region_bytes(facts.size).unwrap_or(0) } else { 0 };
+        let part = (left / PART).clamp(LEAST, MOST).max(len.saturating_mul(4)).max(size);
         match (facts.max_size, self.max_size) {
             (0, None) => part,
             // What its creator allowed is too much for a process with few addresses.
@@ -373,7 +375,7 @@ impl MapOptions {
                 "size 0; give a size of at least 1 byte".into(),
             );
         }
-        let Some(region) = header::region_bytes(self.size) else {
+        let Some(needed) = header::region_bytes(self.size) else {
             return refuse(
                 ErrorKind::TooLarge,
                 format!(
@@ -388,11 +390,11 @@ impl MapOptions {
             uuid: machine::random()?,
             seed,
             size: self.size,
-            region,
+            region: header::NEW_REGION,
             max_size: match self.max_size {
-                Some(most) => most.max(region),
+                Some(most) => most.max(needed),
                 None if self.file.is_some() => 0,
-                None => region.max(1 << 30),
+                None => needed.max(1 << 30),
             },
             file: self.file.is_some(),
             created: created.map_or(0, |since| since.as_secs()),
@@ -526,13 +528,25 @@ impl Map {
 /// How often a waiting `open` looks for the map.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The present length of the region as its live words say, bounded by the section's real size.
-fn length_now(section: &Section, facts: &Facts) -> Result<u64> {
+/// The present length of the region, bounded by the section's real size, and as its live words say.
+fn length_now(section: &Section, facts: &Facts) -> Result<(u64, u64)> {
     let view = section.view().len(layout::META_CHUNKS * layout::CHUNK).map()?;
     let at = layout::live::AT as usize + layout::live::CHUNKS * 8;
     let said = view.words(at, 1).map_or(0, |words| words.load(0, Ordering::Acquire));
     let said = said.saturating_mul(layout::CHUNK).max(facts.region);
-    Ok(said.min(section.size()? / layout::CHUNK * layout::CHUNK))
+    // The size last: a section grows before the region does.
+    Ok((said.min(section.size()? / layout::CHUNK * layout::CHUNK), said))
+}
+
+/// Refuses a file of this boot that is shorter than its live words say: another program has truncated
+/// it. Another file, or one of another boot, may have lost its end in a copy or a power cut, and a
+/// recovery finds out what that took.
+fn refuse_truncated(store: &Store<Mapped>, len: u64, said: u64) -> Result<()> {
+    if len < said && store.file && trust::relation_of(store)? == trust::Relation::Own {
+        let bytes = store.mem().section().size()?;
+        return Err(header_error(HeaderError::Truncated { said }, bytes));
+    }
+    Ok(())
 }
 
 /// Sets the size of a new section, and its maximum if there is one.

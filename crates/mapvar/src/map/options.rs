@@ -149,13 +149,15 @@ impl MapOptions {
 
     /// Sets how many bytes of values a new map is created for; 64 KiB by default.
     ///
-    /// It is the initial size: a full map grows up to [`max_size`](Self::max_size). The option is
-    /// ignored for an existing map.
+    /// It allocates nothing: a new map takes 64 KiB of memory or disk, and grows when it is full, up
+    /// to [`max_size`](Self::max_size). The size raises that limit to what the values need, and for
+    /// a file without a limit the address space that is reserved. The option is ignored for an
+    /// existing map.
     ///
-    /// The map takes more memory or disk than this: about 64 KiB plus eight times the size, or for
-    /// sizes above 1 MiB about 4 MiB plus four times the size. Each variable has space for
-    /// four values: a number takes 320 bytes, a text 576 or more. So before it grows, the map holds
-    /// less than `size` bytes of small values. In numbers it is a fifth, in texts of 100 bytes a
+    /// The map takes more memory or disk than the values have: each variable has space for four
+    /// values. A number takes 320 bytes, a text 576 or more. The values need eight times the size,
+    /// or for sizes above 1 MiB 4 MiB and four times the size. A map that may grow no further holds
+    /// less than `size` bytes of small values: in numbers it is a fifth, in texts of 100 bytes a
     /// third. [`Map::stat`](crate::Map::stat) reports how many bytes are used and free.
     ///
     /// For a [`Format::Marshal`] map it is the exact size of the section in bytes; the marshalled
@@ -178,8 +180,8 @@ impl MapOptions {
     /// fail with [`Full`](crate::ErrorKind::Full).
     ///
     /// If an existing file has no limit, the option sets how many bytes of address space this
-    /// process reserves for the map. By default that is 64 GiB, or four times the size of the map
-    /// if that is more; it is less from the 64th map of a process on, and in 32-bit programs. Beyond it this process gets [`Full`](crate::ErrorKind::Full) and has to
+    /// process reserves for the map. By default that is 64 GiB, or four times the length of the map
+    /// or what its [`size`](Self::size) needs if that is more; it is less from the 64th map of a process on, and in 32-bit programs. Beyond it this process gets [`Full`](crate::ErrorKind::Full) and has to
     /// open the map again. For any other existing map the option is ignored.
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);

@@ -391,11 +391,14 @@ impl Stored {
             .run(|| self.named().and_then(|()| self.inner.store.space()))
             .map_err(|trouble| trouble.during("stat", self.object()))?;
         let facts = &self.inner.facts;
+        let section = self.inner.store.mem().section();
+        let allocated = section.allocated().map_err(|error| error.during("stat", self.object()))?;
         Ok(Stat {
             layout: Format::Store,
             format: layout::VERSION as u32,
             size: facts.size,
             region: space.region,
+            allocated: allocated.unwrap_or(space.region),
             used: space.used,
             free: space.free,
             largest_free: space.largest_free,

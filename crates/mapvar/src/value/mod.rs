@@ -260,14 +260,17 @@ impl Serialize for Value {
             }
             Self::Bytes(bytes) => to.serialize_bytes(bytes),
             Self::List(values) => to.collect_seq(values),
-            Self::Dict(pairs) => {
-                let mut map = to.serialize_map(Some(pairs.len()))?;
-                for (key, value) in pairs {
-                    map.serialize_entry(key, value)?;
-                }
-                map.end()
-            }
+            Self::Dict(pairs) => to.serialize_newtype_struct(codec::VALUE, &Pairs(pairs)),
         }
+    }
+}
+
+/// The entries of a dictionary of [`Value`]s, of which two may have the same key.
+struct Pairs<'a>(&'a [(Value, Value)]);
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
 }
 

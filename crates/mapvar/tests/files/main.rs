@@ -23,3 +23,4 @@ mod hostile;
 mod sparse;
 #[cfg(unix)]
 mod names;
+mod size;

@@ -122,6 +122,29 @@ impl Section {
         self.shared.size()
     }
 
+    /// Returns how many bytes of disk or memory the system has allocated for the section; `None` if
+    /// it does not tell.
+    ///
+    /// A sparse or compressed file has fewer than its [`size`](Self::size), and another file may
+    /// have more, since file systems allocate whole blocks. Windows does not tell of page-file
+    /// memory, nor macOS of shared memory.
+    ///
+    /// ```
+    /// # let path = std::env::temp_dir().join(format!("mapvar-os-held.{}", std::process::id()));
+    /// # let _ = std::fs::remove_file(&path);
+    /// let section = mapvar_os::Section::options().file(&path).size(65536).create()?;
+    /// assert!(section.allocated()?.is_none_or(|bytes| bytes >= 65536));
+    /// # let _ = std::fs::remove_file(path);
+    /// # Ok::<(), mapvar_os::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] with the system's code.
+    pub fn allocated(&self) -> Result<Option<u64>> {
+        Imp::allocated(&self.shared.sys)
+            .map_err(|error| self.shared.with_context("find the disk space of", error))
+    }
+
     /// Returns the first range from byte `at` on that may hold anything but zeros, as its start and
     /// its end; `None` if only zeros follow.
     ///

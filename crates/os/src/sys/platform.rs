@@ -69,6 +69,12 @@ pub(crate) trait Platform {
     /// Returns the true size in bytes.
     fn size(section: &Self::Section) -> Result<u64>;
 
+    /// Returns how many bytes of disk or memory the system has allocated for the section; `None` if
+    /// it does not tell.
+    fn allocated(_: &Self::Section) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// Returns the first range of bytes from `at` on that may hold anything but zeros, as its start
     /// and its end; `None` if there is none before the section's end. The start is `at` or above,
     /// and below the end. A system that does not know returns everything from `at` to the end.

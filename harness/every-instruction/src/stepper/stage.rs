@@ -102,6 +102,13 @@ impl Stage {
         LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
         let options = options(place, &target).size(size).max_size(max);
         let holder = options.create().expect("make a map");
+        if max == 1 {
+            // The operation does not grow the map. An attempt that finds no space does, up to the
+            // limit, and leaves nothing.
+            holder.set("too large", vec![0_u8; super::window::MOST]).expect_err("no map holds this");
+            let stat = holder.stat().expect("figures");
+            assert_eq!((stat.max_size, stat.used), (Some(stat.region), 0), "{stat:?}");
+        }
         let file = OpenOptions::new().read(true).write(true).open(&path).expect("open its memory");
         let window = Window::new(&file);
         let identity = identity_of(window.bytes());

@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Stat) -> Result<Exit, Failure> {
         ("overhead", bytes(stat.overhead)),
         ("fragmentation", format!("{:.0} %", stat.fragmentation() * 100.0)),
         ("region", bytes(stat.region)),
+        ("allocated", bytes(stat.allocated)),
         ("max-size", stat.max_size.map_or("no limit".into(), bytes)),
         ("created", utc(stat.created)),
         ("creator", format!("process {}", stat.creator)),

@@ -4,7 +4,7 @@ use super::{alongside, signals::Signals};
 use crate::{
     args::Hold,
     exit::{self, Exit, Failure},
-    opening, parse,
+    opening, parse, typing,
 };
 use mapvar::{ErrorKind, Map, Origin};
 
@@ -31,10 +31,10 @@ pub(crate) fn run(args: &Hold) -> Result<Exit, Failure> {
         })?
     };
     for (var, text) in &args.vars {
-        map.set_value(var, &parse::guess(text))?;
+        map.set_value(var, &typing::value(&map, var, text, parse::guess)?)?;
     }
     for (var, text) in &args.ephemeral {
-        map.set_ephemeral_value(var, &parse::guess(text))?;
+        map.set_ephemeral_value(var, &typing::value(&map, var, text, parse::guess)?)?;
     }
 
     if !args.command.is_empty() {

@@ -3,24 +3,23 @@
 use crate::{
     args::WaitFor,
     exit::{Exit, Failure},
-    opening, parse,
+    opening, parse, typing,
 };
-use mapvar::{Error, ErrorKind, Map, Result, Value};
+use mapvar::{Error, ErrorKind, Map, Result};
 use std::time::Duration;
 
 /// A condition on a variable.
 struct Condition<'a> {
     var: &'a str,
-    /// The value as typed and as guessed. `None`: the condition is that the variable exists.
-    value: Option<(&'a str, Value)>,
+    /// The value as typed. `None`: the condition is that the variable exists.
+    value: Option<&'a str>,
     /// Negates the condition.
     not: bool,
 }
 
 impl<'a> Condition<'a> {
     fn parse(text: &'a str) -> Self {
-        let with =
-            |var, value: &'a str, not| Self { var, value: Some((value, parse::guess(value))), not };
+        let with = |var, value, not| Self { var, value: Some(value), not };
         match (text.split_once("!="), text.split_once('=')) {
             // In `a=b!=c` the value is `b!=c`.
             (Some((var, value)), Some((other, _))) if var.len() < other.len() => {
@@ -35,14 +34,12 @@ impl<'a> Condition<'a> {
     }
 
     fn holds(&self, map: &Map) -> Result<bool> {
-        let found = match map.value(self.var) {
-            Ok(found) => Some(found),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        let holds = match (&self.value, found) {
+        let holds = match (&self.value, typing::old(map, self.var)?) {
             (None, found) => found.is_some(),
-            (Some((text, value)), Some(found)) => found == *value || found.to_string() == *text,
+            (Some(text), Some(found)) => {
+                found.to_string() == *text
+                    || parse::of_kind(text, &found).is_ok_and(|value| value == found)
+            }
             (Some(_), None) => false,
         };
         Ok(holds != self.not)

@@ -40,6 +40,13 @@ impl Stop {
     }
 
     #[cold]
+    pub(super) fn repeated() -> Self {
+        Self::invalid(
+            "a dictionary has two entries of one key; rename the one of a flattened or tagged value",
+        )
+    }
+
+    #[cold]
     pub(super) fn deep() -> Self {
         Self::invalid(format!("it is nested deeper than {DEEPEST} levels"))
     }

@@ -5,14 +5,14 @@
 
 use super::{
     error::Stop,
-    rule::{DEEPEST, EXTENSION},
+    rule::{DEEPEST, EXTENSION, VALUE},
 };
 use rmp::encode::{self, ValueWriteError};
 use serde::{Serialize, ser};
 
 /// Appends the MessagePack of a value.
 pub(super) fn pack<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), Stop> {
-    value.serialize(Packer { bytes, left: DEEPEST, in_some: false })
+    value.serialize(Packer { bytes, left: DEEPEST, in_some: false, of_value: false })
 }
 
 struct Packer<'a> {
@@ -21,6 +21,8 @@ struct Packer<'a> {
     left: u32,
     /// Whether the value is the content of a `Some`.
     in_some: bool,
+    /// Whether the value is the content of a dictionary of `Value`s.
+    of_value: bool,
 }
 
 fn failed<E: rmp::encode::RmpWriteErr>(_: ValueWriteError<E>) -> Stop {
@@ -40,7 +42,7 @@ fn length(len: usize) -> Result<u32, Stop> {
 impl<'a> Packer<'a> {
     fn deeper(self) -> Result<Self, Stop> {
         let left = self.left.checked_sub(1).ok_or_else(Stop::deep)?;
-        Ok(Self { left, in_some: false, ..self })
+        Ok(Self { left, in_some: false, of_value: false, ..self })
     }
 
     fn signed(self, value: i64) -> Result<(), Stop> {
@@ -60,6 +62,7 @@ impl<'a> Packer<'a> {
     }
 
     fn begin(self, what: Container, len: Option<usize>) -> Result<Elements<'a>, Stop> {
+        let of_value = self.of_value;
         let Self { bytes, left, .. } = self.deeper()?;
         let start = bytes.len();
         let announced = len.map(length).transpose()?;
@@ -73,6 +76,8 @@ impl<'a> Packer<'a> {
             start,
             announced,
             keys: Vec::new(),
+            first_key: None,
+            of_value,
             key_count: 0,
             values: 0,
         })
@@ -208,6 +213,9 @@ impl<'a> ser::Serializer for Packer<'a> {
         if name == EXTENSION {
             return self.extension(value);
         }
+        if name == VALUE {
+            return value.serialize(Self { of_value: true, ..self });
+        }
         let in_some = self.in_some;
         value.serialize(Self { in_some, ..self.deeper()? })
     }
@@ -291,6 +299,10 @@ pub(super) struct Elements<'a> {
     announced: Option<u32>,
     /// Where each key lies, if their number was not announced.
     keys: Vec<(usize, usize)>,
+    /// Where the first key lies, if their number was announced.
+    first_key: Option<(usize, usize)>,
+    /// Whether it is the dictionary of a `Value`, which may have a key twice.
+    of_value: bool,
     key_count: usize,
     values: usize,
 }
@@ -298,21 +310,50 @@ pub(super) struct Elements<'a> {
 impl Elements<'_> {
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stop> {
         self.values += 1;
-        value.serialize(Packer { bytes: self.bytes, left: self.left, in_some: false })
+        value.serialize(Packer {
+            bytes: self.bytes,
+            left: self.left,
+            in_some: false,
+            of_value: false,
+        })
     }
 
     fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Stop> {
         let from = self.bytes.len();
-        key.serialize(Packer { bytes: self.bytes, left: self.left, in_some: false })?;
+        key.serialize(Packer {
+            bytes: self.bytes,
+            left: self.left,
+            in_some: false,
+            of_value: false,
+        })?;
         self.key_count += 1;
+        self.note_key(from)
+    }
+
+    /// Notes the key that was written from `from` on.
+    ///
+    /// A type that announces its number of entries has none twice, but for one of `#[serde(tag)]`
+    /// around a map or a struct that has an entry of the tag's name. The tag comes first.
+    fn note_key(&mut self, from: usize) -> Result<(), Stop> {
+        let to = self.bytes.len();
         if self.announced.is_none() {
-            self.keys.push((from, self.bytes.len()));
+            self.keys.push((from, to));
+            return Ok(());
+        }
+        let Some((first, end)) = self.first_key else {
+            self.first_key = Some((from, to));
+            return Ok(());
+        };
+        if !self.of_value && self.bytes.get(first..end) == self.bytes.get(from..to) {
+            return Err(Stop::repeated());
         }
         Ok(())
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), Stop> {
+        let from = self.bytes.len();
         encode::write_str(self.bytes, key).map_err(failed)?;
+        self.note_key(from)?;
         self.element(value)
     }
 
@@ -332,8 +373,8 @@ impl Elements<'_> {
         }
     }
 
-    /// Refuses two equal keys, of which a reader would reject the second. Only a type that does not
-    /// know its number of entries has such, as one with `#[serde(flatten)]`.
+    /// Refuses two equal keys, of which a reader would reject the second. A type that does not know
+    /// its number of entries may have such, as one with `#[serde(flatten)]`.
     fn finish_dict(self) -> Result<(), Stop> {
         if self.key_count != self.values {
             return Err(Stop::invalid("a dictionary has not as many keys as values"));
@@ -342,7 +383,7 @@ impl Elements<'_> {
             self.keys.iter().map(|(from, to)| self.bytes.get(*from..*to)).collect();
         keys.sort_unstable();
         if keys.windows(2).any(|pair| matches!(pair, [one, two] if one == two)) {
-            return Err(Stop::invalid("a dictionary has two entries of one key"));
+            return Err(Stop::repeated());
         }
         self.finish()
     }

@@ -96,6 +96,10 @@ impl Platform for Imp {
         section.size()
     }
 
+    fn allocated(section: &Self::Section) -> Result<Option<u64>> {
+        section.allocated()
+    }
+
     #[cfg(target_os = "linux")]
     fn data_from(section: &Self::Section, at: u64) -> Result<Option<(u64, u64)>> {
         section.data_from(at)

@@ -108,6 +108,10 @@ impl Platform for Imp {
         section.size()
     }
 
+    fn allocated(section: &Self::Section) -> Result<Option<u64>> {
+        section.allocated()
+    }
+
     fn grow(section: &Self::Section, options: &SectionOptions, size: u64) -> Result<()> {
         grow::grow(section, options, size)
     }

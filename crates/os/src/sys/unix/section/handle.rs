@@ -197,6 +197,16 @@ impl Section {
         size_of(self.fd())
     }
 
+    /// See [`crate::sys::Platform::allocated`].
+    pub(crate) fn allocated(&self) -> Result<Option<u64>> {
+        // The unit of `st_blocks`, whatever the size of the file system's blocks.
+        const BLOCK: u64 = 512;
+        let blocks = fs::fstat(self.fd()).map_err(cvt)?.st_blocks;
+        let tells = cfg!(target_os = "linux") || self.kind == Kind::File;
+        let bytes = u64::try_from(blocks).ok().and_then(|blocks| blocks.checked_mul(BLOCK));
+        Ok(bytes.filter(|_| tells))
+    }
+
     /// See [`crate::sys::Platform::data_from`].
     #[cfg(target_os = "linux")]
     pub(crate) fn data_from(&self, at: u64) -> Result<Option<(u64, u64)>> {

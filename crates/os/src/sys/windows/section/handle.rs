@@ -33,7 +33,8 @@ use windows_sys::Win32::{
     },
     Storage::FileSystem::{
         BY_HANDLE_FILE_INFORMATION, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
-        GetFileInformationByHandle, READ_CONTROL,
+        FILE_STANDARD_INFO, FileStandardInfo, GetFileInformationByHandle,
+        GetFileInformationByHandleEx, READ_CONTROL,
     },
     System::Memory::{
         CreateFileMappingW, FILE_MAP_READ, FILE_MAP_WRITE, GetLargePageMinimum, OpenFileMappingW,
@@ -193,6 +194,12 @@ impl Section {
         }
     }
 
+    /// See [`crate::sys::Platform::allocated`]. Windows does not report the committed pages of an
+    /// object in the page file.
+    pub(crate) fn allocated(&self) -> Result<Option<u64>> {
+        self.file.as_ref().map(allocation).transpose()
+    }
+
     /// Returns a section object of at least `size` bytes: the one of this handle, or a new one that
     /// is as long as the file is now. A view of the object does not need it any more.
     pub(crate) fn object(&self, size: u64) -> Result<Object<'_>> {
@@ -296,6 +303,24 @@ fn file_info(file: &File) -> Result<BY_HANDLE_FILE_INFORMATION> {
 pub(super) fn length(file: &File) -> Result<u64> {
     let of = file_info(file)?;
     Ok(u64::from(of.nFileSizeHigh) << 32 | u64::from(of.nFileSizeLow))
+}
+
+/// Returns the bytes of disk that the file takes: fewer than its length if it is sparse or
+/// compressed.
+fn allocation(file: &File) -> Result<u64> {
+    let mut of = FILE_STANDARD_INFO::default();
+    // SAFETY: the handle is open for as long as `file` is borrowed. The structure is the one that
+    // this class of information has, has as many bytes as the length says, and is written before the
+    // call returns.
+    let done = unsafe {
+        GetFileInformationByHandleEx(
+            file.as_raw_handle(),
+            FileStandardInfo,
+            (&raw mut of).cast(),
+            size_of::<FILE_STANDARD_INFO>() as u32,
+        )
+    };
+    if done == 0 { Err(last()) } else { Ok(u64::try_from(of.AllocationSize).unwrap_or_default()) }
 }
 
 fn volume(of: BY_HANDLE_FILE_INFORMATION) -> u32 {
