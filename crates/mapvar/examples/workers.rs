@@ -32,9 +32,10 @@ fn serve(map: &str, jobs: u64) -> Result<()> {
 
     while map.names().prefix("todo/").try_next()?.is_some() {
         let change = changes.recv()?;
-        match change.name().strip_prefix("worker/") {
-            Some(name) if change.is_removed() => println!("worker {name} is gone"),
-            _ => {}
+        let Some(name) = change.name().strip_prefix("worker/") else { continue };
+        match change.value()? {
+            Some(job) => println!("worker {name}: {job}"),
+            None => println!("worker {name} is gone"),
         }
     }
     for job in map.names().prefix("done/").sorted()? {

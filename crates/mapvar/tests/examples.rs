@@ -193,8 +193,7 @@ fn jobs_of_killed_workers_are_done_by_others() {
     let service = Printing::start("workers", &["serve", &name, "6"]);
     let map = Map::options().name(&name).wait(WATCHDOG).open().unwrap();
     let takes_the_first = |name: &str, worker: &Printing| {
-        let taken = map.var::<String>("taken/0001").unwrap();
-        assert!(taken.wait_until(WATCHDOG, |by| by == name).unwrap().is_some());
+        service.line(&format!("worker {name}: 0001"));
         assert_eq!(map.owner("taken/0001").unwrap().map(|it| it.pid), Some(worker.id()));
     };
     let work = |who, time| Printing::start("workers", &["work", &name, who, time]);
