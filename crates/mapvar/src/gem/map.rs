@@ -15,8 +15,7 @@
 //! prevent that. Operations then fail with `Corrupt` until `clear`.
 
 use crate::{
-    gem::hold_times::Times,
-    gem::marshal::{Dump, ParseError},
+    gem::{hold_times::Times, value::kind_of},
     name::checked_length,
     report::{Clobbered, Format, LockStat, OnClobber, Stat, Unlocked},
     value::{Value, codec},
@@ -26,6 +25,7 @@ use mapvar_engine::{
     value::{OwnedValue, Raw},
     version::Version,
 };
+use mapvar_marshal::{Dump, ParseError};
 use mapvar_os::{
     Access, Error, ErrorKind, Origin, Result, RubyGiven, RubyHeld, RubyLock, Section,
     SectionOptions, View, machine,
@@ -792,7 +792,7 @@ impl Gem {
         match edit {
             Edit::Set(name) => {
                 // `dump_of` succeeds for a value that was just set.
-                if let Some(dump) = dump.dump_of(name) {
+                if let Ok(Some(dump)) = dump.dump_of(name) {
                     state.mine.insert(name.clone(), Mine { dump, write, gone: false });
                 }
             }
@@ -966,7 +966,7 @@ fn raw() -> Error {
 }
 
 fn flawed(flaw: ParseError) -> Error {
-    Error::new(flaw.kind(), "", "")
+    Error::new(kind_of(&flaw), "", "")
         .detail(format!("it cannot be written as Ruby's Marshal: {flaw}"))
 }
 
@@ -980,18 +980,12 @@ fn with_prefix(dump: &Dump, prefix: &str) -> Vec<String> {
 
 /// Returns the value of a variable, or `None` if there is no such variable.
 fn value(dump: &Dump, name: &str) -> Result<Option<Value>> {
-    match dump.value(name) {
-        None if dump.contains(name) => Err(tangled()),
-        value => Ok(value),
-    }
+    dump.value(name).map_err(|_| tangled())
 }
 
 /// Returns the bytes of a variable's value, or `None` if there is no such variable.
 fn bytes(dump: &Dump, name: &str) -> Result<Option<Vec<u8>>> {
-    match dump.dump_of(name) {
-        None if dump.contains(name) => Err(tangled()),
-        bytes => Ok(bytes),
-    }
+    dump.dump_of(name).map_err(|_| tangled())
 }
 
 fn tangled() -> Error {
@@ -1003,7 +997,7 @@ fn tangled() -> Error {
 
 /// Returns a version made from a hash of the value's bytes: the layout itself counts no changes.
 fn version(dump: &Dump, name: &str) -> Version {
-    let Some(bytes) = dump.dump_of(name) else {
+    let Ok(Some(bytes)) = dump.dump_of(name) else {
         return Version::ABSENT;
     };
     let hash = xxh3_128(&bytes);

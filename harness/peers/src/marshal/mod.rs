@@ -4,8 +4,8 @@
 mod peer;
 mod values;
 
-use crate::Value;
-use crate::marshal_source::{Dump, dump, load};
+use mapvar::Value;
+use mapvar_marshal::{Dump, dump, load};
 use mapvar_harness::{Random, SKIPPED, figure, seed_of_clock};
 use peer::Peer;
 use std::{io, process::ExitCode};
@@ -85,7 +85,7 @@ fn from_ruby(peer: &mut Peer, seed: u64, sum: &mut Sum) -> io::Result<()> {
     let found = peer.ask(b'R', &[&alone])?;
     let wanted = peer.ask(b'R', &[&wanted])?;
     sum.alone += u64::from(sum.same("a value alone", seed, &found, &wanted));
-    if let Err(flaw) = crate::marshal_source::dump(&value) {
+    if let Err(flaw) = mapvar_marshal::dump(&value) {
         sum.fail("a value put back", seed, &flaw.to_string());
     }
 
