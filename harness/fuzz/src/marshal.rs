@@ -209,7 +209,9 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
         assert_eq!(value.is_ok(), alone.is_ok(), "a value, and no dump of it");
         let (Ok(Some(value)), Ok(Some(alone))) = (value, alone) else { continue };
         let back = bounded("a loaded dump", alone.len(), || load(&alone));
-        let Ok(back): Result<Value, _> = back else { panic!("what was taken out cannot be loaded: {back:?}") };
+        let Ok(back): Result<Value, _> = back else {
+            panic!("what was taken out cannot be loaded: {back:?}")
+        };
         if !matches!(value, Value::Opaque { .. }) && !matches!(back, Value::Opaque { .. }) {
             assert_eq!(shape(&back), shape(&value), "another value alone");
         }
