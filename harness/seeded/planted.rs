@@ -1,5 +1,5 @@
 //! One bug at a time, chosen by the environment. `cargo xtask seeded` puts this module into its
-//! scratch copy of `mapvar-os`; the product does not contain it.
+//! scratch copies of `mapvar-os` and `mapvar-marshal`; the product does not contain it.
 
 #![allow(dead_code, reason = "a scratch tree has it though no bug of that tree asks for all of it")]
 

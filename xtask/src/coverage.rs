@@ -18,8 +18,13 @@ use std::{
 
 /// The tests and the simulated memories, which are not counted.
 const IGNORED: &str = r"(/tests/|/tests\.rs|crates/engine-sim/)";
-const PACKAGES: [&str; 8] =
-    ["-p", "mapvar-os", "-p", "mapvar-engine", "-p", "mapvar-engine-sim", "-p", "mapvar"];
+const PACKAGES: [&str; 5] = [
+    "--package=mapvar-os",
+    "--package=mapvar-marshal",
+    "--package=mapvar-engine",
+    "--package=mapvar-engine-sim",
+    "--package=mapvar",
+];
 
 /// `cargo xtask harness coverage`.
 pub(crate) fn run(arguments: &[String]) -> Done {

@@ -114,7 +114,8 @@ fn musl() -> Done {
     need_target(MUSL)?;
     machine::need("cc", &["gcc", "libc6-dev"])?;
     // No C interface: musl's programs are linked statically, and its tests load a shared library.
-    test(|| cargo_for(MUSL), &["mapvar-os", "mapvar-engine", "mapvar-engine-sim", "mapvar"], &[])
+    let packages = ["mapvar-os", "mapvar-marshal", "mapvar-engine", "mapvar-engine-sim", "mapvar"];
+    test(|| cargo_for(MUSL), &packages, &[])
 }
 
 // --- arm64 ---------------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ fn aarch64() -> Done {
         inside.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
         inside
     };
-    test(cargo, &["mapvar-engine", "mapvar-engine-sim"], &[])?;
+    test(cargo, &["mapvar-marshal", "mapvar-engine", "mapvar-engine-sim"], &[])?;
     println!("SKIPPED, because qemu-user has neither robust lists nor seccomp:");
     let mut rest = vec!["--exact"];
     for name in NOT_IN_QEMU {

@@ -76,8 +76,8 @@ pub(crate) fn test_all_by(wine: &Wine, bits: Bits) -> Done {
 }
 
 /// The packages that programs of 32 bits use, and the engine's tests.
-pub(crate) const TESTED: [&str; 5] =
-    ["mapvar-os", "mapvar-engine", "mapvar-engine-sim", "mapvar", "mapvar-c"];
+pub(crate) const TESTED: [&str; 6] =
+    ["mapvar-os", "mapvar-marshal", "mapvar-engine", "mapvar-engine-sim", "mapvar", "mapvar-c"];
 
 /// Wine 10, ready to run programs.
 #[derive(Debug)]

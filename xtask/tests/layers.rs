@@ -1,6 +1,7 @@
 //! The layers of the workspace. Dependencies point one way (`rustix | libc | windows-sys ->
-//! mapvar-os -> mapvar-engine -> mapvar -> the leaves`). The sources keep the borders that a
-//! manifest cannot show: which code may contain `unsafe`, and which may name the operating system.
+//! mapvar-os -> mapvar-engine -> mapvar -> the leaves`, and `mapvar-marshal -> mapvar`). The sources
+//! keep the borders that a manifest cannot show: which code may contain `unsafe`, and which may name
+//! the operating system.
 
 #![allow(
     clippy::expect_used,
@@ -20,6 +21,8 @@ const OS: &str = "mapvar-os";
 /// The engine; only the library and the engine's own simulator depend on it.
 const ENGINE: &str = "mapvar-engine";
 const SIM: &str = "mapvar-engine-sim";
+/// The codec of Ruby's Marshal, which depends on no other crate of the workspace.
+const MARSHAL: &str = "mapvar-marshal";
 const LIBRARY: &str = "mapvar";
 
 fn root() -> PathBuf {
@@ -44,7 +47,7 @@ fn dependencies_point_one_way() {
 
     let packages = metadata["packages"].as_array().expect("a list of packages");
     let names: Vec<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
-    for expected in [OS, ENGINE, SIM, LIBRARY, "mapvar-cli", "mapvar-c"] {
+    for expected in [OS, MARSHAL, ENGINE, SIM, LIBRARY, "mapvar-cli", "mapvar-c"] {
         assert!(
             names.contains(&expected),
             "{expected} is not a member of the workspace: {names:?}"
@@ -77,6 +80,10 @@ fn broken_rule(from: &str, to: &str, members: &[&str]) -> Option<&'static str> {
             .then_some("only the engine and mapvar stand on mapvar-os")
     } else if from == OS && members.contains(&to) {
         Some("mapvar-os stands on no other crate of the workspace")
+    } else if from == MARSHAL && members.contains(&to) {
+        Some("mapvar-marshal stands on no other crate of the workspace")
+    } else if to == MARSHAL {
+        (from != LIBRARY).then_some("only mapvar stands on mapvar-marshal")
     } else if to == ENGINE {
         (![SIM, LIBRARY].contains(&from)).then_some("only mapvar stands on mapvar-engine")
     } else if from == ENGINE && members.contains(&to) {
@@ -90,7 +97,7 @@ fn broken_rule(from: &str, to: &str, members: &[&str]) -> Option<&'static str> {
 
 #[test]
 fn the_rules_find_what_they_forbid() {
-    let members = [OS, ENGINE, SIM, LIBRARY, "mapvar-cli", "mapvar-c"];
+    let members = [OS, MARSHAL, ENGINE, SIM, LIBRARY, "mapvar-cli", "mapvar-c"];
     let broken = |from, to| broken_rule(from, to, &members).is_some();
     for system in SYSTEM {
         assert!(!broken(OS, system));
@@ -101,6 +108,8 @@ fn the_rules_find_what_they_forbid() {
         !broken(LIBRARY, OS) && !broken("mapvar-cli", LIBRARY) && !broken("mapvar-cli", "clap")
     );
     assert!(!broken(ENGINE, OS) && !broken(LIBRARY, ENGINE) && !broken(SIM, ENGINE));
+    assert!(!broken(LIBRARY, MARSHAL) && broken("mapvar-cli", MARSHAL) && broken(ENGINE, MARSHAL));
+    assert!(broken(MARSHAL, OS) && broken(MARSHAL, LIBRARY) && broken(MARSHAL, "libc"));
     assert!(broken("mapvar-cli", OS) && broken(OS, LIBRARY) && broken(OS, ENGINE));
     assert!(broken("mapvar-cli", ENGINE) && broken(ENGINE, LIBRARY) && broken(LIBRARY, SIM));
     assert!(broken("mapvar-cli", "mapvar-c") && broken(LIBRARY, "mapvar-cli"));
@@ -109,6 +118,7 @@ fn the_rules_find_what_they_forbid() {
 #[test]
 fn unsafe_stays_in_mapvar_os() {
     for file in [
+        "crates/marshal/src/lib.rs",
         "crates/engine/src/lib.rs",
         "crates/engine-sim/src/lib.rs",
         "crates/mapvar/src/lib.rs",
@@ -125,7 +135,7 @@ fn the_os_is_named_in_its_folders() {
     let of_the_command = root().join("crates/cli/src/system");
     let mut wrong = Vec::new();
     let mut seen_below_the_border = 0;
-    for krate in ["os", "engine", "engine-sim", "mapvar", "cli", "capi"] {
+    for krate in ["os", "marshal", "engine", "engine-sim", "mapvar", "cli", "capi"] {
         for file in sources(&root().join("crates").join(krate).join("src")) {
             let found = os_conditions(&code_of(&file));
             if file.starts_with(&border) {

@@ -46,6 +46,15 @@ impl EngineError {
         matches!(self, Self::Lock(Refused::TimedOut(_)))
     }
 
+    /// Whether the region, or the system, has no space left.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Explained(error) => error.kind() == ErrorKind::NoSpace,
+            _ => false,
+        }
+    }
+
     /// Converts the error to the one of `operation` on `object`.
     #[cold]
     pub fn during(self, operation: &'static str, object: String) -> Error {

@@ -22,7 +22,10 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-use mapvar::{Map, Section, View};
+use mapvar::{
+    Map,
+    section::{Section, View},
+};
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::atomic::Ordering::SeqCst, time::SystemTime};
 

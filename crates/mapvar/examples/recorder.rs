@@ -3,8 +3,8 @@
 //! It ends on a change of the variable "stop". The feature `tokio` makes a watch a stream for any
 //! executor.
 //!
-//!     cargo run -p mapvar --features tokio --example recorder -- record lab sensor/ log.jsonl
-//!     cargo run -p mapvar --features tokio --example recorder -- feed lab sensor/ 100
+//!     cargo run -p mapvar --features stream --example recorder -- record lab sensor/ log.jsonl
+//!     cargo run -p mapvar --features stream --example recorder -- feed lab sensor/ 100
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 

@@ -46,7 +46,7 @@ fn publish(map: &str) -> Result<()> {
     map.set_ephemeral("publisher", std::process::id())?;
 
     for tick in 0.. {
-        car.set(&Car::at(tick))?;
+        car.set(Car::at(tick))?;
         // A watch reports a new flag only, not each tick.
         flag.set_if_changed(if tick % 100 < 50 { "green" } else { "yellow" })?;
         if tick % TICKS_PER_LAP == TICKS_PER_LAP - 1 {

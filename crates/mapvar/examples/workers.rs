@@ -73,15 +73,21 @@ fn work(map: &str, me: &str, duration: Duration) -> Result<()> {
     let worker = format!("worker/{me}");
     // The watch begins before the first look, so it misses no job.
     let mut changes = map.watch_all()?;
+    let mut idle = false;
     loop {
         let Some((job, number)) = take(&map, me)? else {
             if map.contains("closed")? {
                 return Ok(());
             }
-            map.set_ephemeral(&worker, "idle")?;
+            if !idle {
+                // Once: a set at each turn would wake the other idle workers, and they this one.
+                map.set_ephemeral(&worker, "idle")?;
+                idle = true;
+            }
             changes.recv()?;
             continue;
         };
+        idle = false;
         begun.fetch_add(1)?;
         map.set_ephemeral(&worker, &job)?;
         thread::sleep(duration); // It stands for the work.

@@ -80,7 +80,7 @@ fn values_of_every_kind_come_back_and_others_keep_their_bytes() {
     let name = unique("gem-kinds");
     let map = options(&name).create().unwrap();
     // The value is a Time of Ruby, which this library keeps as opaque bytes.
-    let hash = include_bytes!("fixtures/marshal/time.bin");
+    let hash = include_bytes!("fixtures/time.bin");
     bytes(&name).write_at(0, hash).unwrap();
     let time = map.iter().next().unwrap().unwrap().name().to_owned();
     let kept = map.value(&time).unwrap();

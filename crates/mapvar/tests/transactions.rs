@@ -187,3 +187,45 @@ fn a_removal_of_what_is_not_there_takes_effect_with_the_rest() {
         }
     }
 }
+
+/// Until a transaction commits, its new records are those of removed variables. A search for space
+/// that collected them made it start over again and again.
+#[test]
+fn a_transaction_may_make_more_variables_than_the_map_has_space_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = Map::options().file(dir.path().join("x.map")).create().unwrap();
+    for map in [named("many"), file] {
+        map.transaction(|tx| {
+            for number in 0..300 {
+                tx.set(&format!("small/{number}"), number)?;
+            }
+            for number in 0..20 {
+                tx.set(&format!("large/{number}"), "x".repeat(10_000))?;
+            }
+            Ok::<_, mapvar::Error>(())
+        })
+        .unwrap();
+        assert_eq!(map.count().unwrap(), 320);
+        assert_eq!(map.get::<String>("large/19").unwrap().len(), 10_000);
+    }
+}
+
+#[test]
+fn a_transaction_reclaims_what_was_removed_before_it_is_full() {
+    let map = Map::options()
+        .name(format!("full.{}", std::process::id()))
+        .size(1_000)
+        .max_size(128 << 10)
+        .create()
+        .unwrap();
+    let many = |from: u32, to: u32| {
+        map.transaction(|tx| (from..to).try_for_each(|it| tx.set(&format!("v{it}"), it)))
+    };
+    let full = many(0, 500).unwrap_err();
+    assert_eq!(full.kind(), mapvar::ErrorKind::Full, "{full}");
+    assert_eq!(map.count().unwrap(), 0);
+    for round in 0..20 {
+        many(round * 100, round * 100 + 100).unwrap();
+        assert_eq!(map.clear().unwrap(), 100);
+    }
+}

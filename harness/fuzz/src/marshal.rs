@@ -1,28 +1,28 @@
 //! Target: bytes as the map of a gem, which any peer can write.
 
 use crate::{
-    Value,
     driver::{Case, Target},
     guard,
-    marshal_source::{Dump, ParseError, dump, load},
     random::Random,
 };
+use mapvar::Value;
+use mapvar_marshal::{Dump, ParseError, dump, load};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Dumps that Ruby wrote.
 const FIXTURES: [&[u8]; 12] = [
-    include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/basic.bin"),
-    include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/bignum.bin"),
-    include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/cyc.bin"),
-    include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/float.bin"),
-    include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/nested.bin"),
-    include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/range.bin"),
-    include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/samestring.bin"),
-    include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/struct.bin"),
-    include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/sym.bin"),
-    include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/time.bin"),
-    include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/usascii.bin"),
-    include_bytes!("../../../crates/mapvar/tests/fixtures/marshal/utf8.bin"),
+    include_bytes!("../../../crates/marshal/tests/fixtures/basic.bin"),
+    include_bytes!("../../../crates/marshal/tests/fixtures/bignum.bin"),
+    include_bytes!("../../../crates/marshal/tests/fixtures/cyc.bin"),
+    include_bytes!("../../../crates/marshal/tests/fixtures/float.bin"),
+    include_bytes!("../../../crates/marshal/tests/fixtures/nested.bin"),
+    include_bytes!("../../../crates/marshal/tests/fixtures/range.bin"),
+    include_bytes!("../../../crates/marshal/tests/fixtures/samestring.bin"),
+    include_bytes!("../../../crates/marshal/tests/fixtures/struct.bin"),
+    include_bytes!("../../../crates/marshal/tests/fixtures/sym.bin"),
+    include_bytes!("../../../crates/marshal/tests/fixtures/time.bin"),
+    include_bytes!("../../../crates/marshal/tests/fixtures/usascii.bin"),
+    include_bytes!("../../../crates/marshal/tests/fixtures/utf8.bin"),
 ];
 
 /// Parts that a dump is made of; another byte may follow.
@@ -204,12 +204,14 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
     assert_eq!(names.len(), found.len(), "as many names as there are");
     for name in names.iter().take(4) {
         case.record(|| format!("the value of {name:?}"));
-        let value = bounded("a value", len, || found.value(name));
+        let value = bounded("a value", len, || found.value::<Value>(name));
         let alone = bounded("a dump alone", len, || found.dump_of(name));
-        assert_eq!(value.is_some(), alone.is_some(), "a value, and no dump of it");
-        let (Some(value), Some(alone)) = (value, alone) else { continue };
+        assert_eq!(value.is_ok(), alone.is_ok(), "a value, and no dump of it");
+        let (Ok(Some(value)), Ok(Some(alone))) = (value, alone) else { continue };
         let back = bounded("a loaded dump", alone.len(), || load(&alone));
-        let Ok(back) = back else { panic!("what was taken out cannot be loaded: {back:?}") };
+        let Ok(back): Result<Value, _> = back else {
+            panic!("what was taken out cannot be loaded: {back:?}")
+        };
         if !matches!(value, Value::Opaque { .. }) && !matches!(back, Value::Opaque { .. }) {
             assert_eq!(shape(&back), shape(&value), "another value alone");
         }
@@ -218,7 +220,7 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
         let mut other = found.clone();
         let total = len + alone.len();
         match bounded("setting", total, || other.set_dump("another", &alone)) {
-            Ok(()) => assert_eq!(other.dump_of("another"), Some(alone), "put in and taken out"),
+            Ok(()) => assert_eq!(other.dump_of("another"), Ok(Some(alone)), "put in and taken out"),
             Err(flaw) => assert_eq!(flaw, ParseError::Tangled),
         }
     }
@@ -237,9 +239,9 @@ fn use_up(bytes: &[u8], case: &Case, random: &mut Random) {
     }
     assert_eq!(rest.len(), found.len() - 1, "one less");
     for name in names.iter().filter(|name| **name != gone).take(4) {
-        let (before, after) = (found.value(name), rest.value(name));
+        let (before, after) = (found.value::<Value>(name), rest.value::<Value>(name));
         // If the value is a cycle through the Hash itself, the removed variable was a part of it.
-        let opaque = |value: &Option<Value>| !format!("{value:?}").contains("Opaque");
+        let opaque = |value: &Result<Option<Value>, _>| !format!("{value:?}").contains("Opaque");
         if opaque(&before) && opaque(&after) {
             assert_eq!(format!("{after:?}"), format!("{before:?}"), "its neighbour changed");
         }

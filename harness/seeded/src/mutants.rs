@@ -18,6 +18,9 @@ struct Table {
     mutant: Vec<Mutant>,
 }
 
+/// The crates that get the module with `planted`: they depend on no other crate that has it.
+pub const ROOTS: [&str; 2] = ["crates/os/src", "crates/marshal/src"];
+
 /// A replacement of some lines. A bug in several places has several entries of one name. Lines that
 /// several bugs share have one entry, with a name that joins theirs by ` + `.
 #[derive(Debug, Deserialize)]
@@ -149,7 +152,8 @@ fn exchange(clean: &str, found: &[(usize, &Mutant)]) -> String {
 
 /// Returns the line that imports the function `planted` into a file.
 fn import(file: &Path) -> String {
-    let of = if file.starts_with("crates/os/src") { "crate" } else { "mapvar_os" };
+    let own = ROOTS.iter().any(|root| file.starts_with(root));
+    let of = if own { "crate" } else { "mapvar_os" };
     format!("\n#[allow(unused_imports, reason = \"scratch\")]\nuse {of}::seeded::planted;\n")
 }
 

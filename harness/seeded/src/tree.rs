@@ -1,7 +1,7 @@
 //! The scratch tree: a copy of the files that the builds need, with all bugs in it. Nothing is
 //! written outside of it.
 
-use crate::mutants::Mutants;
+use crate::mutants::{Mutants, ROOTS};
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -21,9 +21,7 @@ const NEEDED: [&str; 10] = [
     "rust-toolchain.toml",
     "xtask",
 ];
-/// The root of the crate that gets the module, the module, and its declaration.
-const ROOT_OF_OS: &str = "crates/os/src/lib.rs";
-const MODULE: &str = "crates/os/src/seeded.rs";
+/// The declaration of the module with `planted`.
 const DECLARATION: &str = "\npub mod seeded;\n";
 
 /// Updates the tree to the present state of the repository, with the bugs. It writes only files
@@ -39,21 +37,23 @@ pub fn lay_out(root: &Path, mutants: &Mutants, tree: &Path) -> Result<(), String
         files(&root.join(name), Path::new(name), &mut sources)
             .map_err(with_context(&root.join(name)))?;
     }
-    let mut made: BTreeMap<&Path, String> =
-        mutants.files.iter().map(|(path, text)| (path.as_path(), text.clone())).collect();
-    plant_module(root, &mut made).map_err(with_context(Path::new(MODULE)))?;
+    let mut made: BTreeMap<PathBuf, String> = mutants.files.clone();
+    for crate_root in ROOTS {
+        plant_module(root, Path::new(crate_root), &mut made)
+            .map_err(with_context(Path::new(crate_root)))?;
+    }
 
     let mut left = BTreeMap::new();
     for name in NEEDED {
         files(&tree.join(name), Path::new(name), &mut left).map_err(with_context(tree))?;
     }
     for (path, old) in &left {
-        if !sources.contains_key(path) && !made.contains_key(path.as_path()) {
+        if !sources.contains_key(path) && !made.contains_key(path) {
             fs::remove_file(old).map_err(with_context(old))?;
         }
     }
     for (path, source) in &sources {
-        if !made.contains_key(path.as_path()) {
+        if !made.contains_key(path) {
             let bytes = fs::read(source).map_err(with_context(source))?;
             let to = tree.join(path);
             write(&to, &bytes).map_err(with_context(&to))?;
@@ -69,16 +69,21 @@ pub fn lay_out(root: &Path, mutants: &Mutants, tree: &Path) -> Result<(), String
     Ok(())
 }
 
-/// Adds the module with `planted` to the generated files.
-fn plant_module(root: &Path, made: &mut BTreeMap<&Path, String>) -> io::Result<()> {
+/// Adds the module with `planted` to the generated files of a crate.
+fn plant_module(
+    root: &Path,
+    sources: &Path,
+    made: &mut BTreeMap<PathBuf, String>,
+) -> io::Result<()> {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("planted.rs");
-    made.insert(Path::new(MODULE), fs::read_to_string(module)?);
-    let lib = match made.remove(Path::new(ROOT_OF_OS)) {
+    made.insert(sources.join("seeded.rs"), fs::read_to_string(module)?);
+    let library = sources.join("lib.rs");
+    let lib = match made.remove(&library) {
         Some(mutated) => mutated,
-        None => fs::read_to_string(root.join(ROOT_OF_OS))?,
+        None => fs::read_to_string(root.join(&library))?,
     };
     let declared = lib.contains(DECLARATION.trim());
-    made.insert(Path::new(ROOT_OF_OS), lib + if declared { "" } else { DECLARATION });
+    made.insert(library, lib + if declared { "" } else { DECLARATION });
     Ok(())
 }
 

@@ -21,24 +21,38 @@ const STEP: u64 = (256 << 20) / CHUNK;
 /// While space is left, fewer left-behind records than this are not worth a search.
 const MANY: u64 = 1_000;
 
+/// Where an operation gets space from if the region is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Space {
+    /// First from what removed variables and old values left, then by growth.
+    Reclaimed,
+    /// By growth alone. For a transaction: until it commits, its new records are those of removed
+    /// variables, and it would collect them itself.
+    Grown,
+}
+
 impl<M: Mem> Store<M> {
     /// Runs `attempt`, which needs about `bytes`. If the region is full, makes space and runs it
-    /// again: first it reclaims what removed variables and old values left, then the region grows.
+    /// again. With [`Space::Reclaimed`] it first reclaims what removed variables and old values left, then the region grows.
     /// So each growth pays for one pass over everything. That is the cost of a sweep, spread over
     /// many insertions.
     pub(crate) fn with_space<R>(
         &self,
+        space: Space,
         bytes: u64,
         mut attempt: impl FnMut() -> Result<R, EngineError>,
     ) -> Result<R, EngineError> {
-        self.collect_what_was_left()?;
+        if space == Space::Reclaimed {
+            self.collect_what_was_left()?;
+        }
         for round in 0..TRIES {
             let seen = self.chunk_count()?;
             let needed = match attempt() {
                 Err(EngineError::Full { needed, .. }) => needed.max(bytes),
                 done => return done,
             };
-            let freed = if round == 0 { self.collect_all()? + self.sweep()? } else { 0 };
+            let reclaims = round == 0 && space == Space::Reclaimed;
+            let freed = if reclaims { self.reclaim_all()? } else { 0 };
             // A few freed bytes are not enough: without growth, the next pass over everything would
             // follow soon.
             let enough = freed >= needed.max(self.chunk_count()? * CHUNK / 8);
@@ -52,6 +66,11 @@ impl<M: Mem> Store<M> {
             }
         }
         attempt()
+    }
+
+    /// Frees what removed variables and old values left; returns about how many bytes.
+    pub fn reclaim_all(&self) -> Result<u64, EngineError> {
+        Ok(self.collect_all()? + self.sweep()?)
     }
 
     /// Collects the records that removed variables left behind until a flush, if there are many. A

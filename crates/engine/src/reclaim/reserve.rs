@@ -12,6 +12,7 @@ use crate::{
         Ordering::{Relaxed, Release},
         StoreWords as _,
     },
+    reclaim::grow::Space,
     record::write::Replaced,
     space::extents::ExtentLocation,
     store::Store,
@@ -21,8 +22,17 @@ impl<M: Mem> Store<M> {
     /// Reserves an extent for a value of the variable. It belongs to the caller while this process
     /// lives, or until a slot refers to it.
     pub fn reserve(&self, handle: Handle, len: usize) -> Result<Extent, EngineError> {
+        self.reserve_in(Space::Reclaimed, handle, len)
+    }
+
+    /// As [`reserve`](Self::reserve), for a transaction, which collects no removed variables.
+    pub fn reserve_for_commit(&self, handle: Handle, len: usize) -> Result<Extent, EngineError> {
+        self.reserve_in(Space::Grown, handle, len)
+    }
+
+    fn reserve_in(&self, space: Space, handle: Handle, len: usize) -> Result<Extent, EngineError> {
         let filler = self.mem.seat()?;
-        self.with_space(len as u64 + CHUNK, || {
+        self.with_space(space, len as u64 + CHUNK, || {
             let _held = self.lock_structure()?;
             let place = self.vacant(len)?;
             let at = place.data();

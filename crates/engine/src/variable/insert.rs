@@ -11,6 +11,7 @@ use crate::{
         Ordering::{Relaxed, Release},
         StoreWords as _,
     },
+    reclaim::grow::Space,
     space::chunks::{Allocation, SizeClass},
     store::Store,
     value::{Payload, Raw},
@@ -26,6 +27,9 @@ pub enum Inserted {
     Found(Handle),
 }
 
+/// The space that the largest record takes.
+const BYTES: u64 = layout::record_bytes(layout::RECORD_CLASSES.len() - 1) as u64;
+
 impl<M: Mem> Store<M> {
     /// Inserts a variable, unless the name already has a record.
     pub fn insert(
@@ -34,16 +38,25 @@ impl<M: Mem> Store<M> {
         raw: &Raw<'_>,
         atomic: bool,
     ) -> Result<Inserted, EngineError> {
-        let bytes = layout::record_bytes(layout::RECORD_CLASSES.len() - 1) as u64;
+        let (space, bytes) = (Space::Reclaimed, BYTES);
         if raw.inline_len() > layout::RECORD_CLASSES[3] {
             // Inserted as a removed variable, whose value the caller then sets as any other: an
             // extent needs a record that it belongs to.
             let made =
-                self.with_space(bytes, || self.insert_once(query, &Raw::TOMBSTONE, atomic))?;
+                self.with_space(space, bytes, || self.insert_once(query, &Raw::TOMBSTONE, atomic))?;
             let (Inserted::New(handle) | Inserted::Found(handle)) = made;
             return Ok(Inserted::Found(handle));
         }
-        self.with_space(bytes, || self.insert_once(query, raw, atomic))
+        self.with_space(space, bytes, || self.insert_once(query, raw, atomic))
+    }
+
+    /// Returns the record of the name, and inserts it as that of a removed variable if there is
+    /// none. For a transaction, which collects no removed variables, and so none of its own.
+    pub fn insert_for_commit(&self, query: Query<'_>) -> Result<Handle, EngineError> {
+        let made = self
+            .with_space(Space::Grown, BYTES, || self.insert_once(query, &Raw::TOMBSTONE, false))?;
+        let (Inserted::New(handle) | Inserted::Found(handle)) = made;
+        Ok(handle)
     }
 
     fn insert_once(

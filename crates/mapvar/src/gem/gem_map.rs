@@ -30,7 +30,7 @@ impl GemMap<'_> {
     ///
     /// ```
     /// # let name = format!("doc-clobbered.{}", std::process::id());
-    /// use mapvar::{Format, gem::OnClobber, Map};
+    /// use mapvar::{Format, Map, gem::OnClobber};
     ///
     /// let options = Map::options().name(&name).format(Format::Marshal);
     /// let map = options.clone().gem(|gem| gem.on_clobber(OnClobber::Reassert)).create()?;

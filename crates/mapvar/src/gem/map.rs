@@ -16,8 +16,8 @@
 
 use crate::{
     gem::hold_times::Times,
-    gem::marshal::{Dump, ParseError},
     gem::report::{Clobbered, LockStat, OnClobber, Unlocked},
+    gem::value::kind_of,
     name::checked_length,
     report::{Format, Stat},
     value::{Value, codec},
@@ -27,6 +27,7 @@ use mapvar_engine::{
     value::{OwnedValue, Raw},
     version::Version,
 };
+use mapvar_marshal::{Dump, ParseError};
 use mapvar_os::{
     Access, Error, ErrorKind, Origin, Result, RubyGiven, RubyHeld, RubyLock, Section,
     SectionOptions, View, machine,
@@ -797,7 +798,7 @@ impl Gem {
         match edit {
             Edit::Set(name) => {
                 // `dump_of` succeeds for a value that was just set.
-                if let Some(dump) = dump.dump_of(name) {
+                if let Ok(Some(dump)) = dump.dump_of(name) {
                     state.mine.insert(name.clone(), Mine { dump, write, gone: false });
                 }
             }
@@ -970,8 +971,9 @@ fn raw() -> Error {
     Error::new(ErrorKind::NotAMap, "", "").detail(RAW)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "`map_err` gives it")]
 fn flawed(flaw: ParseError) -> Error {
-    Error::new(flaw.kind(), "", "")
+    Error::new(kind_of(&flaw), "", "")
         .detail(format!("it cannot be written as Ruby's Marshal: {flaw}"))
 }
 
@@ -985,18 +987,12 @@ fn with_prefix(dump: &Dump, prefix: &str) -> Vec<String> {
 
 /// Returns the value of a variable, or `None` if there is no such variable.
 fn value(dump: &Dump, name: &str) -> Result<Option<Value>> {
-    match dump.value(name) {
-        None if dump.contains(name) => Err(tangled()),
-        value => Ok(value),
-    }
+    dump.value(name).map_err(|_| tangled())
 }
 
 /// Returns the bytes of a variable's value, or `None` if there is no such variable.
 fn bytes(dump: &Dump, name: &str) -> Result<Option<Vec<u8>>> {
-    match dump.dump_of(name) {
-        None if dump.contains(name) => Err(tangled()),
-        bytes => Ok(bytes),
-    }
+    dump.dump_of(name).map_err(|_| tangled())
 }
 
 fn tangled() -> Error {
@@ -1008,7 +1004,7 @@ fn tangled() -> Error {
 
 /// Returns a version made from a hash of the value's bytes: the layout itself counts no changes.
 fn version(dump: &Dump, name: &str) -> Version {
-    let Some(bytes) = dump.dump_of(name) else {
+    let Ok(Some(bytes)) = dump.dump_of(name) else {
         return Version::ABSENT;
     };
     let hash = xxh3_128(&bytes);

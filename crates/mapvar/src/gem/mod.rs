@@ -1,8 +1,7 @@
 //! Maps in the layout of Ruby's gem win32-mmap ([`Format::Marshal`](crate::Format::Marshal)), and
-//! Ruby's Marshal format; with the cargo feature `gem`.
+//! values in Ruby's Marshal format, whose codec is the crate `mapvar-marshal`; with the cargo
+//! feature `gem`.
 
-#[cfg(feature = "gem")]
-pub(crate) mod marshal;
 #[cfg(feature = "gem")]
 pub(crate) mod value;
 #[cfg(feature = "gem")]

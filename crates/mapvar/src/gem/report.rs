@@ -9,7 +9,7 @@ use std::time::Duration;
 ///
 /// ```
 /// # let name = format!("doc-clobber.{}", std::process::id());
-/// use mapvar::{Format, gem::OnClobber, Map};
+/// use mapvar::{Format, Map, gem::OnClobber};
 ///
 /// let options = Map::options().name(&name).format(Format::Marshal);
 /// let map = options.clone().gem(|gem| gem.on_clobber(OnClobber::Reassert)).create()?;
@@ -44,7 +44,7 @@ pub enum OnClobber {
 ///
 /// ```
 /// # let name = format!("doc-clobbered-type.{}", std::process::id());
-/// use mapvar::{Format, gem::OnClobber, Map};
+/// use mapvar::{Format, Map, gem::OnClobber};
 ///
 /// let options = Map::options().name(&name).format(Format::Marshal);
 /// let map = options.gem(|gem| gem.on_clobber(OnClobber::Reassert)).create()?;
@@ -66,7 +66,7 @@ pub struct Clobbered {
 ///
 /// ```
 /// # let name = format!("doc-unlocked.{}", std::process::id());
-/// # use mapvar::{Format, gem::Unlocked, Map};
+/// # use mapvar::{Format, Map, gem::Unlocked};
 /// # let map = Map::options().name(&name).format(Format::Marshal).create()?;
 /// match Map::options().name(&name).unlock(false)? {
 ///     Unlocked::Freed => println!("freed the lock of a dead process"),

@@ -132,7 +132,7 @@ impl MapOptions {
     ///
     /// ```
     /// # let name = format!("doc-gem-options.{}", std::process::id());
-    /// use mapvar::{Format, gem::OnClobber, Map};
+    /// use mapvar::{Format, Map, gem::OnClobber};
     ///
     /// let map = Map::options()
     ///     .name(&name)

@@ -8,7 +8,6 @@ use mapvar_engine::{
     handle::Handle,
     mem::Mem,
     value::{OwnedValue, Payload, Raw},
-    variable::insert::Inserted,
     variable::named::AGAIN,
     version::Expect,
 };
@@ -427,8 +426,18 @@ impl<'m> Transaction<'m> {
             // A single read is of one instant in any case.
             return Ok(true);
         }
+        let mut reclaimed = false;
         for _ in 0..AGAIN {
-            match self.try_commit(at)? {
+            let outcome = match self.try_commit(at) {
+                // Between two attempts no record is this transaction's, so it may collect them.
+                Err(trouble) if trouble.is_full() && !reclaimed => {
+                    reclaimed = true;
+                    self.map.inner.store.reclaim_all()?;
+                    continue;
+                }
+                outcome => outcome?,
+            };
+            match outcome {
                 CommitOutcome::Committed => {
                     self.map.usable()?;
                     return Ok(true);
@@ -481,9 +490,7 @@ impl<'m> Transaction<'m> {
                     // Insert a removed variable, so that there is a record to mark and compare. For
                     // a removal too: another process may create the variable until the publication.
                     None => {
-                        let query = store.query(name.as_bytes());
-                        let (Inserted::New(handle) | Inserted::Found(handle)) =
-                            store.insert(query, &Raw::TOMBSTONE, false)?;
+                        let handle = store.insert_for_commit(store.query(name.as_bytes()))?;
                         if handle.atomic {
                             // Another process has created an Atomic of this name. The next attempt
                             // refuses it, or reclaims its name if it is removed.
@@ -522,7 +529,7 @@ impl<'m> Transaction<'m> {
                     && raw.inline_len() > change.handle.room()
                     && let Payload::Bytes(bytes) = raw.payload
                 {
-                    let extent = store.reserve(change.handle, bytes.len())?;
+                    let extent = store.reserve_for_commit(change.handle, bytes.len())?;
                     change.raw = Some(raw.lying_in(extent));
                     store.fill(extent, bytes)?;
                 }

@@ -8,7 +8,6 @@ use mapvar_os::{Error, Result};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, MapAccess, SeqAccess, Visitor},
-    ser::SerializeMap,
 };
 use std::{collections::TryReserveError, fmt};
 

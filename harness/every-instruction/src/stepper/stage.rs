@@ -105,7 +105,9 @@ impl Stage {
         if max == 1 {
             // The operation does not grow the map. An attempt that finds no space does, up to the
             // limit, and leaves nothing.
-            holder.set("too large", vec![0_u8; super::window::MOST]).expect_err("no map holds this");
+            holder
+                .set("too large", vec![0_u8; super::window::MOST])
+                .expect_err("no map holds this");
             let stat = holder.stat().expect("figures");
             assert_eq!((stat.max_size, stat.used), (Some(stat.region), 0), "{stat:?}");
         }

@@ -4,9 +4,9 @@
 mod peer;
 mod values;
 
-use crate::Value;
-use crate::marshal_source::{Dump, dump, load};
+use mapvar::Value;
 use mapvar_harness::{Random, SKIPPED, figure, seed_of_clock};
+use mapvar_marshal::{Dump, dump, load};
 use peer::Peer;
 use std::{io, process::ExitCode};
 use values::Maker;
@@ -75,17 +75,19 @@ fn from_ruby(peer: &mut Peer, seed: u64, sum: &mut Sum) -> io::Result<()> {
     let gone = &names[random.below(names.len() as u64) as usize];
     let kept = &names[random.below(names.len() as u64) as usize];
 
-    let Some(value) = dump.value(kept) else {
-        sum.fail("a value", seed, "there is none");
-        return Ok(());
+    let (value, alone) = match (dump.value::<Value>(kept), dump.dump_of(kept)) {
+        (Ok(Some(value)), Ok(Some(alone))) => (value, alone),
+        other => {
+            sum.fail("a value", seed, &format!("{other:?}"));
+            return Ok(());
+        }
     };
-    let alone = dump.dump_of(kept).unwrap_or_default();
     let wanted = peer.ask(b'V', &[&table, kept.as_bytes()])?;
     // Both are loaded once more, because loading changes which equal keys Ruby shares.
     let found = peer.ask(b'R', &[&alone])?;
     let wanted = peer.ask(b'R', &[&wanted])?;
     sum.alone += u64::from(sum.same("a value alone", seed, &found, &wanted));
-    if let Err(flaw) = crate::marshal_source::dump(&value) {
+    if let Err(flaw) = mapvar_marshal::dump(&value) {
         sum.fail("a value put back", seed, &flaw.to_string());
     }
 
@@ -125,7 +127,7 @@ fn from_us(peer: &mut Peer, seed: u64, sum: &mut Sum) -> io::Result<()> {
             return Ok(());
         }
     }
-    let back = load(&alone);
+    let back = load::<Value>(&alone);
     if back.as_ref().map(|it| format!("{it:?}")) != Ok(format!("{value:?}")) {
         sum.fail("our value read again", seed, &format!("{back:?}"));
     }

@@ -1,7 +1,7 @@
 //! Values from a seed. No float, no key and no large number comes twice: Ruby has one object for
 //! each of those, so it would write a link where mapvar writes the value again.
 
-use crate::Value;
+use mapvar::Value;
 use mapvar_harness::Random;
 
 pub struct Maker {

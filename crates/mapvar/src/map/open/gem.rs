@@ -102,7 +102,7 @@ impl MapOptions {
     ///
     /// ```
     /// # let name = format!("doc-unlock.{}", std::process::id());
-    /// use mapvar::{Format, gem::Unlocked, Map};
+    /// use mapvar::{Format, Map, gem::Unlocked};
     ///
     /// let map = Map::options().name(&name).format(Format::Marshal).create()?;
     /// let force = false;

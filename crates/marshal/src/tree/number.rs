@@ -1,9 +1,9 @@
 //! Numbers in Ruby's Marshal: Floats in decimal digits, Bignums in pairs of bytes.
 
-use crate::value::Value;
+use super::Owned;
 
 /// Formats a number with the fewest digits that identify it, as Ruby's `w_float` does.
-pub(super) fn float_text(number: f64) -> String {
+pub(crate) fn float_text(number: f64) -> String {
     if number.is_nan() {
         return "nan".into();
     }
@@ -37,7 +37,7 @@ pub(super) fn float_text(number: f64) -> String {
 }
 
 /// Parses a Float. Returns `None` for text that Ruby does not write.
-pub(super) fn float_of(text: &[u8]) -> Option<f64> {
+pub(crate) fn float_of(text: &[u8]) -> Option<f64> {
     match text {
         b"nan" => Some(f64::NAN),
         b"inf" => Some(f64::INFINITY),
@@ -53,12 +53,12 @@ pub(super) fn float_of(text: &[u8]) -> Option<f64> {
 }
 
 /// Whether the number is a Fixnum of Marshal: 31 bits on every machine.
-pub(super) fn is_fixnum(number: i64) -> bool {
+pub(crate) fn is_fixnum(number: i64) -> bool {
     (-(1 << 30)..1 << 30).contains(&number)
 }
 
 /// Returns the sign, and the pairs of bytes in little-endian order.
-pub(super) fn bignum_bytes(number: i128) -> (u8, Vec<u8>) {
+pub(crate) fn bignum_bytes(number: i128) -> (u8, Vec<u8>) {
     let mut bytes = number.unsigned_abs().to_le_bytes().to_vec();
     while bytes.len() > 2 && bytes.ends_with(&[0, 0]) {
         bytes.truncate(bytes.len() - 2);
@@ -67,14 +67,14 @@ pub(super) fn bignum_bytes(number: i128) -> (u8, Vec<u8>) {
 }
 
 /// Decodes a Bignum. Returns `None` if it fits neither 64-bit type.
-pub(super) fn bignum_of(sign: u8, bytes: &[u8]) -> Option<Value> {
+pub(crate) fn bignum_of<T>(sign: u8, bytes: &[u8]) -> Option<Owned<T>> {
     let len = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let magnitude = (len <= 8).then(|| {
         bytes.iter().take(len).rev().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte))
     })?;
     let number = if sign == b'-' { -i128::from(magnitude) } else { i128::from(magnitude) };
     match i64::try_from(number) {
-        Ok(number) => Some(Value::I64(number)),
-        Err(_) => u64::try_from(number).ok().map(Value::U64),
+        Ok(number) => Some(Owned::I64(number)),
+        Err(_) => u64::try_from(number).ok().map(Owned::U64),
     }
 }

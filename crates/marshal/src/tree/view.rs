@@ -1,19 +1,20 @@
-//! Decodes a marshalled object to a [`Value`].
+//! Decodes a marshalled object to a value.
 //!
 //! Links are expanded, so that one object may be copied many times. The size of the result is
 //! bounded: a value beyond the bound becomes one opaque value, as does a value that contains
 //! itself.
 
 use super::{
-    RUBY,
-    bytes::Reader,
+    Owned, Tree,
     number::{bignum_of, float_of},
+};
+use crate::{
+    bytes::Reader,
     parse_error::ParseError,
     scan::Scan,
     write::{alone, enough},
 };
-use crate::value::Value;
-use std::collections::TryReserveError;
+use std::{collections::TryReserveError, marker::PhantomData};
 
 /// The deepest nesting of lists and dictionaries; deeper objects are opaque.
 const DEPTH: usize = 100;
@@ -32,19 +33,19 @@ impl From<ParseError> for Stop {
 }
 
 /// Decodes the object that begins at `at`. [`ParseError::Tangled`] if it cannot be written alone.
-pub(super) fn view(scan: &Scan, at: usize) -> Result<Value, ParseError> {
+pub(crate) fn view<T: Tree>(scan: &Scan, at: usize) -> Result<T, ParseError> {
     let at = scan.resolve(at)?;
     let len = scan.bytes().len();
-    // A nil in a list takes one byte in the dump, and one `Value` here. A dump without shared
+    // A nil in a list takes one byte in the dump, and one `T` here. A dump without shared
     // objects never exceeds this.
-    let left = len.saturating_mul(size_of::<Value>() + 6).saturating_add(16 << 10);
-    let mut viewer = Viewer { scan, open: Vec::new(), left };
+    let left = len.saturating_mul(size_of::<T>() + 6).saturating_add(16 << 10);
+    let mut viewer = Viewer { scan, open: Vec::new(), left, of: PhantomData };
     match viewer.object(at) {
         Ok((value, _)) => Ok(value),
         Err(Stop::ParseError(flaw)) => Err(flaw),
         Err(Stop::Whole) => {
             let (bytes, _) = alone(scan, at, enough(len))?;
-            Ok(Value::Opaque { language: RUBY, bytes })
+            Ok(T::of(Owned::Object(bytes)))
         }
     }
 }
@@ -63,37 +64,38 @@ fn no_memory(_: TryReserveError) -> ParseError {
     ParseError::NoMemory
 }
 
-struct Viewer<'s> {
+struct Viewer<'s, T> {
     scan: &'s Scan,
     /// Where the lists and dictionaries begin that enclose the current position.
     open: Vec<u32>,
     /// How many bytes of memory may still be used.
     left: usize,
+    of: PhantomData<T>,
 }
 
-impl Viewer<'_> {
+impl<T: Tree> Viewer<'_, T> {
     fn charge(&mut self, bytes: usize) -> Result<(), Stop> {
         self.left = self.left.checked_sub(bytes).ok_or(Stop::Whole)?;
         Ok(())
     }
 
     /// Decodes an object. Returns it, and where it ends.
-    fn object(&mut self, at: usize) -> Result<(Value, usize), Stop> {
+    fn object(&mut self, at: usize) -> Result<(T, usize), Stop> {
         let mut reader = self.scan.reader(at);
         let value = match reader.byte()? {
-            b'0' => Value::Nil,
-            b'T' => Value::Bool(true),
-            b'F' => Value::Bool(false),
-            b'i' => Value::I64(reader.long()?),
+            b'0' => Owned::Nil,
+            b'T' => Owned::Bool(true),
+            b'F' => Owned::Bool(false),
+            b'i' => Owned::I64(reader.long()?),
             b'@' => {
                 let target = self.scan.object(reader.number()?)?;
                 if self.open.contains(&target) {
                     return Err(Stop::Whole);
                 }
-                self.object(target as usize)?.0
+                return Ok((self.object(target as usize)?.0, reader.at()));
             }
             b'f' => match float_of(reader.text()?) {
-                Some(number) => Value::F64(number),
+                Some(number) => Owned::F64(number),
                 None => return self.opaque(at),
             },
             b'l' => {
@@ -107,7 +109,7 @@ impl Viewer<'_> {
             b'"' => {
                 let text = reader.text()?;
                 self.charge(text.len())?;
-                Value::Bytes(copy(text)?)
+                Owned::Bytes(copy(text)?)
             }
             b'I' if reader.peek() == Some(b'"') => match self.string(&mut reader)? {
                 Some(text) => {
@@ -115,7 +117,7 @@ impl Viewer<'_> {
                     let mut copy = String::new();
                     copy.try_reserve_exact(text.len()).map_err(no_memory)?;
                     copy.push_str(text);
-                    Value::Str(copy)
+                    Owned::Str(copy)
                 }
                 None => return self.opaque(at),
             },
@@ -124,12 +126,12 @@ impl Viewer<'_> {
             letter @ (b'{' | b'}') => self.dict(at, letter, &mut reader)?,
             _ => return self.opaque(at),
         };
-        Ok((value, reader.at()))
+        Ok((T::of(value), reader.at()))
     }
 
-    fn list(&mut self, at: usize, reader: &mut Reader<'_>) -> Result<Value, Stop> {
+    fn list(&mut self, at: usize, reader: &mut Reader<'_>) -> Result<Owned<T>, Stop> {
         let count = reader.count("a negative number of elements")?;
-        self.charge(count.saturating_mul(size_of::<Value>()))?;
+        self.charge(count.saturating_mul(size_of::<T>()))?;
         self.open.push(at as u32);
         let mut values = Vec::new();
         values.try_reserve_exact(count).map_err(no_memory)?;
@@ -139,12 +141,12 @@ impl Viewer<'_> {
             reader.go(end);
         }
         self.open.pop();
-        Ok(Value::List(values))
+        Ok(Owned::List(values))
     }
 
-    fn dict(&mut self, at: usize, letter: u8, reader: &mut Reader<'_>) -> Result<Value, Stop> {
+    fn dict(&mut self, at: usize, letter: u8, reader: &mut Reader<'_>) -> Result<Owned<T>, Stop> {
         let count = reader.count("a negative number of pairs")?;
-        self.charge(count.saturating_mul(2 * size_of::<Value>()))?;
+        self.charge(count.saturating_mul(2 * size_of::<T>()))?;
         self.open.push(at as u32);
         let mut pairs = Vec::new();
         pairs.try_reserve_exact(count).map_err(no_memory)?;
@@ -159,7 +161,7 @@ impl Viewer<'_> {
             // Skip the default, which the Hash returns for absent keys.
             reader.go(self.scan.end(reader.at())?);
         }
-        Ok(Value::Dict(pairs))
+        Ok(Owned::Dict(pairs))
     }
 
     /// Reads text in UTF-8 or US-ASCII. Returns `None` for other encodings, or with further
@@ -173,7 +175,7 @@ impl Viewer<'_> {
         Ok(std::str::from_utf8(text).ok().filter(|_| known))
     }
 
-    fn opaque(&mut self, at: usize) -> Result<(Value, usize), Stop> {
+    fn opaque(&mut self, at: usize) -> Result<(T, usize), Stop> {
         if self.open.is_empty() {
             return Err(Stop::Whole);
         }
@@ -187,6 +189,6 @@ impl Viewer<'_> {
             return Err(Stop::Whole);
         }
         self.charge(bytes.len())?;
-        Ok((Value::Opaque { language: RUBY, bytes }, self.scan.end(at)?))
+        Ok((T::of(Owned::Object(bytes)), self.scan.end(at)?))
     }
 }

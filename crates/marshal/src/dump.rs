@@ -1,18 +1,27 @@
-//! The variables of a gem's map.
+//! A Hash of variables.
 
 use super::{
-    encode::encode,
     parse_error::ParseError,
     scan::{HEAD, Scan},
-    view::view,
+    tree::{Tree, encode::encode, view::view},
     walk::Task,
     write::{Copier, Writer, alone, enough},
 };
-use crate::value::Value;
 
-/// The variables of a gem's map: one Hash with String keys. Untouched variables keep their bytes.
+/// A Hash with Strings for keys, whose entries are called variables. Those that are not changed keep
+/// their bytes.
+///
+/// ```
+/// use mapvar_marshal::{Dump, Value};
+/// let mut hash = Dump::new();
+/// hash.set("foo", &Value::I64(77))?;
+/// assert_eq!(hash.encode(), b"\x04\x08{\x06I\"\x08foo\x06:\x06ETiR");
+/// assert_eq!(hash.value("foo")?, Some(Value::I64(77)));
+/// assert!(hash.remove("foo")? && hash.is_empty());
+/// # Ok::<(), mapvar_marshal::ParseError>(())
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) struct Dump {
+pub struct Dump {
     scan: Scan,
     /// Position of the Hash's type letter. Prefixes may precede it, which is rare.
     letter: usize,
@@ -51,14 +60,17 @@ impl Default for Dump {
 
 impl Dump {
     /// The empty Hash.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let scan = Scan::of_empty_hash();
         let tail = scan.bytes().len();
         Self { scan, letter: HEAD, entries: Vec::new(), tail, index: Vec::new() }
     }
 
     /// Parses the Hash at the beginning of `bytes`, and ignores the bytes after it.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
+    ///
+    /// # Errors
+    /// What is wrong with the bytes; [`ParseError::Blank`] if they are all zeros.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         if bytes.first() == Some(&0) && bytes.iter().all(|byte| *byte == 0) {
             return Err(ParseError::Blank);
         }
@@ -134,54 +146,78 @@ impl Dump {
     }
 
     /// Returns the bytes of the Hash: without a change, those that were parsed.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         self.scan.bytes().to_vec()
     }
 
     /// Iterates over the names, in the order of the Hash. Other keys than UTF-8 text are kept, but
     /// not shown.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         let shown = self.entries.iter().filter(|entry| entry.shown == Shown::Yes);
         shown.filter_map(|entry| self.name_of(entry))
     }
 
     /// The number of names.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.index.len()
     }
 
+    /// Whether there are no names. Keys that are no text may be there.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
     /// Whether the variable exists.
-    pub(crate) fn contains(&self, name: &str) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
-    /// Returns the variable's value. A value without a counterpart in [`Value`] is opaque, with the
-    /// bytes of [`Dump::dump_of`].
+    /// Returns the variable's value, or `None` if there is no such variable. A value without a
+    /// counterpart is an [`Object`](crate::Owned::Object), with the bytes of [`Dump::dump_of`].
     ///
-    /// Also returns `None` if user-defined objects contain each other so that a part of them,
-    /// written alone, would be larger than the whole. Ruby itself writes no such dump.
-    pub(crate) fn value(&self, name: &str) -> Option<Value> {
-        view(&self.scan, self.find(name)?.value as usize).ok()
+    /// # Errors
+    /// [`ParseError::Tangled`] if user-defined objects contain each other so that a part of them,
+    /// written alone, would be larger than the whole (Ruby itself writes no such dump);
+    /// [`ParseError::NoMemory`] if the system refuses the memory.
+    pub fn value<T: Tree>(&self, name: &str) -> Result<Option<T>, ParseError> {
+        self.find(name).map(|entry| view(&self.scan, entry.value as usize)).transpose()
     }
 
     /// Sets the variable: at its present position, or after the others if it is new.
-    pub(crate) fn set(&mut self, name: &str, value: &Value) -> Result<(), ParseError> {
+    ///
+    /// # Errors
+    /// Those of [`dump`](crate::dump), and [`ParseError::Tangled`] as for [`Dump::value`]. Nothing
+    /// has changed then.
+    pub fn set<T: Tree>(&mut self, name: &str, value: &T) -> Result<(), ParseError> {
         self.put(name, &Scan::of_alone(&encode(value)?)?)
     }
 
-    /// Returns the variable's value as a dump of its own, as `Marshal.dump` writes it.
-    pub(crate) fn dump_of(&self, name: &str) -> Option<Vec<u8>> {
-        let at = self.find(name)?.value as usize;
-        Some(alone(&self.scan, at, enough(self.scan.bytes().len())).ok()?.0)
+    /// Returns the variable's value as a dump of its own, as `Marshal.dump` writes it, or `None` if
+    /// there is no such variable.
+    ///
+    /// # Errors
+    /// [`ParseError::Tangled`] as for [`Dump::value`].
+    pub fn dump_of(&self, name: &str) -> Result<Option<Vec<u8>>, ParseError> {
+        let Some(entry) = self.find(name) else { return Ok(None) };
+        let limit = enough(self.scan.bytes().len());
+        let (bytes, _) = alone(&self.scan, entry.value as usize, limit)?;
+        Ok(Some(bytes))
     }
 
     /// Sets the variable to the value of a dump. Fails if more bytes follow the value.
-    pub(crate) fn set_dump(&mut self, name: &str, dump: &[u8]) -> Result<(), ParseError> {
+    ///
+    /// # Errors
+    /// What is wrong with the bytes, and [`ParseError::Tangled`] as for [`Dump::value`]. Nothing has
+    /// changed then.
+    pub fn set_dump(&mut self, name: &str, dump: &[u8]) -> Result<(), ParseError> {
         self.put(name, &Scan::of_alone(dump)?)
     }
 
     /// Removes the variable. Returns whether it existed.
-    pub(crate) fn remove(&mut self, name: &str) -> Result<bool, ParseError> {
+    ///
+    /// # Errors
+    /// [`ParseError::Tangled`] as for [`Dump::value`]. Nothing has changed then.
+    pub fn remove(&mut self, name: &str) -> Result<bool, ParseError> {
         let there = self.contains(name);
         if there {
             *self = self.rewritten(name, None)?;

@@ -1,24 +1,25 @@
-//! Encodes a [`Value`] as `Marshal.dump` does.
+//! Encodes a value as `Marshal.dump` does.
 
 use super::{
-    RUBY,
+    Node, Tree,
     number::{bignum_bytes, float_text, is_fixnum},
+};
+use crate::{
     parse_error::ParseError,
     scan::Scan,
     write::{Copier, Writer},
 };
-use crate::value::Value;
 use std::slice::Iter;
 
 /// A part that is still to be written. The parts are kept on an explicit stack, because a value may
 /// be nested to any depth.
-enum Todo<'v> {
-    Values(Iter<'v, Value>),
-    Pairs(Iter<'v, (Value, Value)>),
-    One(&'v Value),
+enum Todo<'v, T> {
+    Values(Iter<'v, T>),
+    Pairs(Iter<'v, (T, T)>),
+    One(&'v T),
 }
 
-pub(super) fn encode(value: &Value) -> Result<Vec<u8>, ParseError> {
+pub(crate) fn encode<T: Tree>(value: &T) -> Result<Vec<u8>, ParseError> {
     let mut writer = Writer::new(usize::MAX);
     let mut todo = vec![Todo::One(value)];
     while let Some(next) = todo.pop() {
@@ -40,42 +41,40 @@ pub(super) fn encode(value: &Value) -> Result<Vec<u8>, ParseError> {
 }
 
 /// Writes a value. For a list or dictionary it writes only the head, and returns the elements.
-fn put<'v>(writer: &mut Writer, value: &'v Value) -> Result<Option<Todo<'v>>, ParseError> {
-    match value {
-        Value::Nil => writer.raw(b"0")?,
-        Value::Bool(value) => writer.raw(if *value { b"T" } else { b"F" })?,
-        Value::I64(number) if is_fixnum(*number) => {
+fn put<'v, T: Tree>(writer: &mut Writer, value: &'v T) -> Result<Option<Todo<'v, T>>, ParseError> {
+    match value.node().map_err(ParseError::Foreign)? {
+        Node::Nil => writer.raw(b"0")?,
+        Node::Bool(value) => writer.raw(if value { b"T" } else { b"F" })?,
+        Node::I64(number) if is_fixnum(number) => {
             writer.raw(b"i")?;
-            writer.long(*number);
+            writer.long(number);
         }
-        Value::I64(number) => put_bignum(writer, (*number).into())?,
-        Value::U64(number) => match i64::try_from(*number) {
+        Node::I64(number) => put_bignum(writer, number.into())?,
+        Node::U64(number) => match i64::try_from(number) {
             Ok(number) if is_fixnum(number) => {
                 writer.raw(b"i")?;
                 writer.long(number);
             }
-            _ => put_bignum(writer, (*number).into())?,
+            _ => put_bignum(writer, number.into())?,
         },
-        Value::F64(number) => writer.text(b'f', float_text(*number).as_bytes())?,
-        Value::Str(text) => writer.string(text)?,
-        Value::Bytes(bytes) => writer.text(b'"', bytes)?,
-        Value::List(values) => {
+        Node::F64(number) => writer.text(b'f', float_text(number).as_bytes())?,
+        Node::Str(text) => writer.string(text)?,
+        Node::Bytes(bytes) => writer.text(b'"', bytes)?,
+        Node::List(values) => {
             writer.next_object();
             writer.raw(b"[")?;
             writer.count(values.len())?;
             return Ok(Some(Todo::Values(values.iter())));
         }
-        Value::Dict(pairs) => {
+        Node::Dict(pairs) => {
             writer.next_object();
             writer.raw(b"{")?;
             writer.count(pairs.len())?;
             return Ok(Some(Todo::Pairs(pairs.iter())));
         }
-        Value::Opaque { language: RUBY, bytes } => {
+        Node::Object(bytes) => {
             Copier::new(&Scan::of_alone(bytes)?).copy_all(writer)?;
         }
-        Value::Opaque { language, .. } => return Err(ParseError::Language(*language)),
-        Value::Pod { type_id, .. } => return Err(ParseError::Pod(*type_id)),
     }
     Ok(None)
 }

@@ -15,9 +15,16 @@ const LEVELS: u32 = 500;
 ///
 /// These are the classes of objects, structs and user-defined objects, subclasses of built-in
 /// classes, modules that extend objects, and classes and modules themselves. Names that are not
-/// UTF-8 get replacement characters. [`ParseError::Deep`] if the nesting is too deep for the
-/// loader.
-pub(crate) fn classes(bytes: &[u8]) -> Result<BTreeSet<String>, ParseError> {
+/// UTF-8 get replacement characters. Numbers, text, Symbols, Arrays, Hashes and Regexps name no
+/// class.
+///
+/// `Marshal.load` runs code of these classes. If you trust all of them, you can let Ruby load the
+/// bytes.
+///
+/// # Errors
+/// What is wrong with the bytes; [`ParseError::Deep`] if objects are nested more than 500 levels
+/// deep, which could overflow the loader's stack.
+pub fn classes(bytes: &[u8]) -> Result<BTreeSet<String>, ParseError> {
     let scan = Scan::of_alone(bytes)?;
     let mut names = BTreeSet::new();
     let mut walk = scan.walk(HEAD, Task::Objects(1)).counting_levels();

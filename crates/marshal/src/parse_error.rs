@@ -1,13 +1,12 @@
 //! Errors of bytes that should be Marshal, and of values that cannot be written as Marshal.
 
-use mapvar_os::ErrorKind;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-/// Why bytes are not a map of the gem, or why a value cannot be stored in one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// What is wrong with bytes that should be Marshal, or with a value that should be written.
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub(crate) enum ParseError {
-    /// All bytes are zero: no process has written to the map.
+pub enum ParseError {
+    /// All bytes are zero, as in memory that no program has written to.
     Blank,
     /// The bytes end before the value does.
     Truncated,
@@ -27,25 +26,9 @@ pub(crate) enum ParseError {
     Deep(u32),
     /// User-defined objects contain each other so that a copy of a part is larger than the whole.
     Tangled,
-    /// The value is of a plain type that Ruby does not know: its number.
-    Pod(u32),
-    /// The value is opaque bytes of another language than Ruby: its number.
-    Language(u32),
-}
-
-impl ParseError {
-    /// The kind of the error that a map reports.
-    pub(crate) fn kind(self) -> ErrorKind {
-        match self {
-            Self::Blank | Self::Version(..) | Self::NotAHash(_) => ErrorKind::NotAMap,
-            Self::Truncated | Self::Invalid(..) => ErrorKind::Corrupt,
-            Self::Trailing(_) => ErrorKind::InvalidArgument,
-            Self::TooLarge(_) | Self::NoMemory | Self::Deep(_) | Self::Tangled => {
-                ErrorKind::TooLarge
-            }
-            Self::Pod(_) | Self::Language(_) => ErrorKind::Unsupported,
-        }
-    }
+    /// The value is of a type that Marshal cannot express: what it is, as
+    /// [`Tree::node`](crate::Tree::node) says.
+    Foreign(Cow<'static, str>),
 }
 
 impl fmt::Display for ParseError {
@@ -83,15 +66,7 @@ impl fmt::Display for ParseError {
                 "its user-defined objects contain each other, so a copy of one value would be too \
                  large",
             ),
-            Self::Pod(type_id) => write!(
-                f,
-                "Ruby's Marshal cannot store plain bytes of type {type_id}; store bytes, or a list"
-            ),
-            Self::Language(language) => write!(
-                f,
-                "opaque bytes of language {language} cannot be stored in Ruby's Marshal; store \
-                 bytes instead"
-            ),
+            Self::Foreign(what) => f.write_str(what),
         }
     }
 }
