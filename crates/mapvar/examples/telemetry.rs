@@ -83,8 +83,10 @@ fn overlay(map: &str) -> Result<()> {
     loop {
         let change = changes.recv()?;
         match change.name() {
-            "publisher" if change.is_removed() => println!("the publisher is gone"),
-            "publisher" => println!("publisher {} is here", change.get::<u32>()?),
+            "publisher" => match change.find::<u32>()? {
+                Some(pid) => println!("publisher {pid} is here"),
+                None => println!("the publisher is gone"),
+            },
             "car" => {
                 let Car { speed, rpm, gear, .. } = change.get()?;
                 println!("car {speed:3.0} km/h {rpm:5.0} rpm gear {gear}");

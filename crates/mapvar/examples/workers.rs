@@ -33,7 +33,7 @@ fn serve(map: &str, jobs: u64) -> Result<()> {
     while map.names().prefix("todo/").try_next()?.is_some() {
         let change = changes.recv()?;
         let Some(name) = change.name().strip_prefix("worker/") else { continue };
-        match change.value()? {
+        match change.find::<String>()? {
             Some(job) => println!("worker {name}: {job}"),
             None => println!("worker {name} is gone"),
         }

@@ -87,6 +87,9 @@ fn a_variable_comes_goes_and_comes_again() {
     assert!(map.remove("foo").unwrap());
     let gone = watch.recv().unwrap();
     assert!(gone.is_removed() && gone.skipped() == 0);
+    assert_eq!(gone.find::<String>().unwrap(), None);
+    assert_eq!(born.find::<String>().unwrap().as_deref(), Some("born"));
+    assert_eq!(born.find::<i64>().unwrap_err().kind(), ErrorKind::WrongKind);
     assert!(gone.value().unwrap().is_none() && gone.kind().unwrap().is_none());
     assert_eq!(gone.get::<String>().unwrap_err().kind(), ErrorKind::NotFound);
     nothing(&mut watch);

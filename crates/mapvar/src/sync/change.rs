@@ -54,11 +54,29 @@ impl Change {
     /// [`ErrorKind::NotFound`] if the variable was removed; [`ErrorKind::WrongKind`],
     /// [`ErrorKind::OutOfRange`], [`ErrorKind::Corrupt`].
     pub fn get<T: DeserializeOwned>(&self) -> Result<T> {
-        let Some(captured) = self.captured.clone() else {
+        self.find()?.ok_or_else(|| {
             let error = Error::new(ErrorKind::NotFound, "", "");
-            return Err(self.with_context(error.detail("the change is that it was removed")));
-        };
-        codec::decode(captured).map_err(|error| self.with_context(error))
+            self.with_context(error.detail("the change is that it was removed"))
+        })
+    }
+
+    /// Returns the value as a `T`, or `None` if the variable was removed.
+    ///
+    /// ```
+    /// # let name = format!("doc-change-find.{}", std::process::id());
+    /// # let map = mapvar::Map::options().name(&name).create()?;
+    /// map.set("level", 1)?;
+    /// let mut watch = map.watch("level")?;
+    /// map.remove("level")?;
+    /// assert_eq!(watch.recv()?.find::<i64>()?, None);
+    /// # Ok::<(), mapvar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get), without `NotFound`.
+    pub fn find<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let found = self.captured.clone().map(codec::decode).transpose();
+        found.map_err(|error| self.with_context(error))
     }
 
     /// Returns the kind of the value, or `None` if the variable was removed.
