@@ -48,9 +48,11 @@ use std::{collections::TryReserveError, fmt};
 /// `set` refuses what a reader of the same type would not get back: `Some` of a value that is stored
 /// as nil, such as `Some(None)`; an integer beyond 64 bits; lists and dictionaries (and in the type
 /// newtypes and `Some`) nested more than 128 deep; a type whose `Serialize` announces another number
-/// of elements than it writes; and a flattened map that repeats the name of a field. It cannot know
-/// of a type that reads something else than it writes: fields that are skipped in one direction
-/// only, or an untagged enum of which an earlier variant fits the value too.
+/// of elements than it writes; and a flattened or tagged value that repeats the name of a field or
+/// of the tag. It cannot know of a type that reads something else than it writes: fields that are
+/// skipped in one direction only; an untagged enum of which an earlier variant fits the value too; or
+/// an integer of 128 bits in a tagged, untagged or flattened value, which serde writes and never
+/// reads, in any format.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Value {
