@@ -176,6 +176,10 @@
 // Bytes that one language wrote and only it understands; the number identifies the language.
 #define MAPVAR_KIND_OPAQUE 11
 
+// The kind of a variable that is a plain struct. Its value is of MAPVAR_KIND_DICT;
+// mapvar_map_get_field reads one field.
+#define MAPVAR_KIND_STRUCT 12
+
 // Visible to this user's programs in this session; on Unix, in all sessions of this user.
 #define MAPVAR_SCOPE_LOCAL 0
 

@@ -289,7 +289,8 @@ impl<'m> Transaction<'m> {
     /// # Errors
     /// Those of [`get`](Self::get), without `NotFound`.
     pub fn find<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
-        let found = self.captured(name)?.map(codec::decode).transpose();
+        let found = self.captured(name)?;
+        let found = found.map(|found| codec::decode(self.map.described(found)?)).transpose();
         found.map_err(|error| self.map.with_context("get variable", name, error))
     }
 
@@ -298,7 +299,8 @@ impl<'m> Transaction<'m> {
     /// # Errors
     /// Those of [`find`](Self::find).
     pub fn value(&mut self, name: &str) -> Result<Option<Value>> {
-        let found = self.captured(name)?.map(Value::of).transpose();
+        let found = self.captured(name)?;
+        let found = found.map(|found| Value::of(self.map.described(found)?)).transpose();
         found.map_err(|error| self.map.with_context("get variable", name, error))
     }
 
