@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const CRATES: [&str; 7] = ["os", "engine", "engine-sim", "derive", "mapvar", "cli", "capi"];
+const CRATES: [&str; 6] = ["os", "engine", "engine-sim", "mapvar", "cli", "capi"];
 
 /// Methods that the standard library has too, so that a call does not identify a file.
 const OF_STD: &[&str] = &[

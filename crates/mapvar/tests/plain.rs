@@ -138,8 +138,8 @@ fn what_is_set_is_read_in_every_way() {
     assert_eq!(map.kind("car").unwrap(), Kind::Plain);
     assert_eq!(map.var::<Value>("car").unwrap().kind().unwrap(), Kind::Plain);
     assert_eq!(map.get_versioned::<Car>("car").unwrap().0, car());
-    assert_eq!(map.snapshot(&["car"]).unwrap().get::<Car>("car").unwrap(), car());
-    assert_eq!(map.snapshot(&["car"]).unwrap().value("car").unwrap().unwrap(), value);
+    assert_eq!(map.snapshot(["car"]).unwrap().get::<Car>("car").unwrap(), car());
+    assert_eq!(map.snapshot(["car"]).unwrap().value("car").unwrap().unwrap(), value);
     map.transaction(|tx| {
         assert_eq!(tx.get::<Car>("car")?, car());
         assert_eq!(tx.value("car")?.unwrap(), value);
@@ -419,7 +419,7 @@ fn a_damaged_layout_is_an_error_and_the_next_program_mends_it() {
         map.get_field("wheel", "speed").unwrap_err(),
         map.set_field("wheel", "speed", &Value::F64(1.0)).unwrap_err(),
         map.iter().next().unwrap().unwrap().value().unwrap_err(),
-        map.snapshot(&["wheel"]).unwrap().value("wheel").unwrap_err(),
+        map.snapshot(["wheel"]).unwrap().value("wheel").unwrap_err(),
         map.transaction(|tx| tx.value("wheel").map(drop)).unwrap_err(),
         map.var::<Value>("wheel").unwrap().get().unwrap_err(),
     ];

@@ -53,7 +53,7 @@ impl Map {
                         map.inner.store.check(&[], true, codec::is_message_pack, &late)
                     })
                     .map_err(|trouble: EngineError| trouble.during("check", map.object()))?;
-                Ok(self.check_structs(check))
+                Ok(self.check_structs(&check))
             }
             Body::Gem(gem) => Ok(of_payload(gem.examine()?)),
         }
@@ -62,7 +62,7 @@ impl Map {
 
 impl Map {
     /// Adds the plain structs that cannot be read by their layouts, which the engine does not know.
-    fn check_structs(&self, check: Check) -> Check {
+    fn check_structs(&self, check: &Check) -> Check {
         let mut findings = check.findings().to_vec();
         // A variable that cannot be read at all is among the findings of the engine.
         for entry in self.iter().flatten() {

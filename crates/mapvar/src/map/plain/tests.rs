@@ -73,7 +73,7 @@ fn a_value_that_lies_is_an_error_that_names_it() {
             flag.field::<bool>("on").unwrap().get().unwrap_err(),
             map.value("flag").unwrap_err(),
             map.get_field("flag", "on").unwrap_err(),
-            map.snapshot(&["flag"]).unwrap().value("flag").unwrap_err(),
+            map.snapshot(["flag"]).unwrap().value("flag").unwrap_err(),
             map.iter().next().unwrap().unwrap().value().unwrap_err(),
         ];
         for error in errors {
